@@ -1,5 +1,6 @@
 import type { ProgressMode } from "../build-log/build-log.ts";
 import type { TransferResult } from "../output/events.ts";
+import type { OutputOptions } from "../output/output.ts";
 import type { Batch, NonEmpty } from "../request.ts";
 import type { Context } from "../transfer.ts";
 
@@ -51,6 +52,8 @@ export interface CommandJob {
   printsOnStdout?: boolean;
   /** --progress of a command that builds */
   buildProgress?: ProgressMode;
+  /** What is printed, where others than the options decide that. */
+  output?: OutputOptions;
   run(context: Context): Promise<unknown>;
 }
 

@@ -190,6 +190,10 @@ export type Note =
   | { code: "pruned"; bytes: number; isDryRun: boolean }
   /** prune has found no engine of this side. */
   | { code: "engine-not-pruned"; reason: string }
+  /** Builds that came before and are not done. `image`: they build this one; left out: any (--jobs). Comes again while it lasts. */
+  | { code: "build-waiting"; ahead: number; image?: string }
+  /** The build has printed nothing for a while. `seconds`: since it began. */
+  | { code: "build-goes-on"; seconds: number }
   /** doctor has found this. */
   | { code: "checked"; finding: Finding };
 

@@ -56,6 +56,10 @@ export function noteText(note: Note): string {
       return `${bytes(note.bytes)} of files ${note.isDryRun ? "would be removed" : "were removed"}`;
     case "engine-not-pruned":
       return `no engine was looked into: ${note.reason}`;
+    case "build-waiting":
+      return `waiting for ${plural(note.ahead, "build")} that came before${note.image === undefined ? "" : `, of ${note.image}`}`;
+    case "build-goes-on":
+      return `the build goes on (${duration(1000 * note.seconds)})`;
     case "checked":
       return findingLines(note.finding).join("\n");
   }

@@ -2,6 +2,7 @@ import { peek } from "../../streams/peek.ts";
 import { InvalidImage } from "../invalid-image.ts";
 import { compressionOf, MAGIC_LENGTH, type Compression } from "../layer/compression.ts";
 import { decompress, isDataError } from "../layer/decompress.ts";
+import { startsTar } from "../tar/starts-tar.ts";
 
 const BLOCK = 512;
 
@@ -26,7 +27,7 @@ export async function* decompressArchive(source: AsyncIterable<Buffer>): AsyncGe
   try {
     const decompressed = decompress(compression, all, () => new CannotDecompressArchive(compression));
     const { start: block, all: tar } = await peek(decompressed, BLOCK);
-    if (!startsTar(block.subarray(0, BLOCK))) throw new InvalidImage("it is not a tar archive, compressed or not");
+    if (!startsTar(block)) throw new InvalidImage("it is not a tar archive, compressed or not");
     yield* tar;
   } catch (error) {
     if (!isDataError(error)) throw error;
@@ -34,12 +35,4 @@ export async function* decompressArchive(source: AsyncIterable<Buffer>): AsyncGe
       cause: error,
     });
   }
-}
-
-/** Verifies a header's checksum (pax(1), "ustar Interchange Format"). */
-function startsTar(block: Buffer): boolean {
-  if (block.length < BLOCK) return false;
-  const declared = Number.parseInt(block.toString("latin1", 148, 156).trim(), 8);
-  const sum = block.reduce((total, byte, at) => total + (at >= 148 && at < 156 ? 0x20 : byte), 0);
-  return declared === sum;
 }

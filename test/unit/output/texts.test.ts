@@ -67,6 +67,11 @@ const NOTES: { [Code in Note["code"]]: [Extract<Note, { code: Code }>, string] }
     { code: "installed", host: "ssh://prod", isInPath: false },
     "ssh://prod uses it from now on, although ~/.local/bin is not in the PATH of a shell there that is not a login shell",
   ],
+  "build-waiting": [
+    { code: "build-waiting", ahead: 2, image: "docker.io/library/app:v2" },
+    "waiting for 2 builds that came before, of docker.io/library/app:v2",
+  ],
+  "build-goes-on": [{ code: "build-goes-on", seconds: 75 }, "the build goes on (1 min 15 s)"],
   pruned: [{ code: "pruned", bytes: 1_500_000, isDryRun: true }, "1.5 MB of files would be removed"],
   "engine-not-pruned": [
     { code: "engine-not-pruned", reason: "there is no such socket" },

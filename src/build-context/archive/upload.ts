@@ -1,0 +1,41 @@
+import { duration } from "../../output/describe.ts";
+import { Failure } from "../../output/errors.ts";
+import { stallTimer } from "../../streams/stall-timer.ts";
+import { abortable } from "../../streams/abortable.ts";
+
+/** A whole upload may take as many times the limit for silence: an hour with the default of 60 s. */
+const WHOLE = 60;
+
+/**
+ * Passes on what arrives. Fails with `context-invalid` when nothing has arrived for `silence` ms, or not all within 60 times that: a
+ * client that sends a byte a minute would hold the process for ever.
+ */
+export async function* upload(
+  source: AsyncIterable<Buffer>,
+  silence: number,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer> {
+  using silent = stallTimer((ms) => tooSlow(`nothing of the archive has arrived for ${duration(ms)}`), signal);
+  using whole = stallTimer((ms) => tooSlow(`the archive has not arrived within ${duration(ms)}`), silent.signal);
+  whole.start(silence * WHOLE);
+  const chunks = source[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      silent.start(silence);
+      const { done, value } = await abortable(chunks.next(), whole.signal);
+      silent.stop();
+      if (done === true) return;
+      yield value;
+    }
+  } finally {
+    // Not awaited: a pending read of a pipe ends when its writer writes.
+    void chunks.return?.().catch(() => {});
+  }
+}
+
+function tooSlow(message: string): Failure {
+  return new Failure("context-invalid", message, {
+    expected: "an archive on stdin, without such pauses",
+    hint: "For instance git archive HEAD | ssh HOST …; --timeout on the machine that builds sets another limit.",
+  });
+}

@@ -1,0 +1,93 @@
+import { Failure } from "../../output/errors.ts";
+
+/** An option that a client may use. */
+export interface ClientOption {
+  /** Without dashes, e.g. `build-arg` */
+  name: string;
+  /** e.g. `f` */
+  short?: string | undefined;
+  takesValue: boolean;
+}
+
+/** What a client asks for: words that no shell has seen, and that none will see. */
+export interface ForcedOrder {
+  name: string;
+  /** In the order in which they were given; `value` is left out of an option that takes none. */
+  options: { name: string; value?: string }[];
+}
+
+/** Characters of a command, and words in it. Long enough for some build arguments. */
+const MAX_LENGTH = 4096;
+const MAX_WORDS = 64;
+/**
+ * All that a command may consist of. Quotes and what else has a meaning to a shell are refused instead of being taken as they are: whoever writes
+ * them expects something of them. Letters are ASCII, as in the names of images: so nothing looks like something else.
+ */
+const ALLOWED = /^[A-Za-z0-9 ._:/@=+,%^-]*$/;
+/** How a command may begin. Without these words it is NAME and its options. */
+const BEGINNING = ["docker-over-ssh", "build"];
+
+/**
+ * Reads the command that a client of ssh has asked for, which sshd passes in SSH_ORIGINAL_COMMAND:
+ *
+ *     [docker-over-ssh build --stdin] [options] NAME
+ *
+ * Words are separated by spaces, and options are `--option value` or `--option=value`, of those that `allowed` has. Throws a Failure `refused`
+ * with one sentence for anything else.
+ */
+export function readForcedCommand(command: string | undefined, allowed: readonly ClientOption[]): ForcedOrder {
+  if (command === undefined || command.trim() === "") throw refused("this key builds images, and has no shell");
+  if (command.length > MAX_LENGTH) throw refused(`the command has more than ${MAX_LENGTH} characters`);
+  if (!ALLOWED.test(command)) throw refused("the command has a character that this key does not take");
+  const words = command.split(" ").filter((word) => word !== "");
+  if (words.length > MAX_WORDS) throw refused(`the command has more than ${MAX_WORDS} words`);
+  return readWords(withoutBeginning(words), allowed);
+}
+
+function withoutBeginning(words: readonly string[]): readonly string[] {
+  const isNot = (word: string): boolean => word !== "--stdin";
+  if (words[0] !== BEGINNING[0]) return words.filter(isNot);
+  if (words[1] !== BEGINNING[1]) throw refused("this key runs docker-over-ssh build, and no other command");
+  const rest = words.slice(BEGINNING.length);
+  // What docker-over-ssh on the other side starts here to send a folder: its orders are not checked.
+  if (!rest.includes("--stdin"))
+    throw refused("this key takes an archive on stdin (--stdin), and no connection of docker-over-ssh");
+  return rest.filter(isNot);
+}
+
+function readWords(words: readonly string[], allowed: readonly ClientOption[]): ForcedOrder {
+  const options: ForcedOrder["options"] = [];
+  const names: string[] = [];
+  for (let at = 0; at < words.length; at += 1) {
+    const word = words[at] ?? "";
+    if (!word.startsWith("-")) {
+      names.push(word);
+      continue;
+    }
+    const [flag = "", ...behind] = word.split("=");
+    const option = allowed.find(
+      ({ name, short }) => flag === `--${name}` || (short !== undefined && flag === `-${short}`),
+    );
+    if (option === undefined) throw refused(`this key does not take the option ${flag}`);
+    const { name } = option;
+    if (!option.takesValue) {
+      if (behind.length > 0) throw refused(`--${name} takes no value`);
+      options.push({ name });
+      continue;
+    }
+    const value = behind.length > 0 ? behind.join("=") : words[(at += 1)];
+    if (value === undefined || (behind.length === 0 && value.startsWith("-"))) throw refused(`--${name} needs a value`);
+    options.push({ name, value });
+  }
+  const [name] = names;
+  if (name === undefined) throw refused("the command names no image");
+  if (names.length > 1) throw refused("the command names more than one image");
+  return { name, options };
+}
+
+function refused(message: string): Failure {
+  return new Failure("refused", message, {
+    expected: "docker-over-ssh build --stdin NAME, or NAME alone",
+    hint: "For instance git archive HEAD | ssh HOST team/app:v2",
+  });
+}

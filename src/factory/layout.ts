@@ -1,0 +1,130 @@
+import type { BuildContext, ContextEntry, ContextFile } from "../build-context/build-context.ts";
+import { entryPath, shownPath } from "../build-context/paths.ts";
+import { Failure } from "../output/errors.ts";
+
+/** How a source tree says what its image is made of. */
+export type Layout =
+  | { kind: "dockerfile"; dockerfile: string }
+  /** `build.sh` and `run.sh` at the root, each with the way to start it. */
+  | { kind: "scripts"; build: Script; run: Script };
+
+export interface Script {
+  isExecutable: boolean;
+  /** The kernel can start it: it begins with `#!`, or is a program. Otherwise a shell reads it. */
+  hasInterpreter: boolean;
+}
+
+const DOCKERFILE = "Dockerfile";
+const BUILD = "build.sh";
+const RUN = "run.sh";
+/** The beginnings of files that the kernel starts (execve(2)): a script with its interpreter, an ELF program. */
+const STARTS = ["#!", "\u007fELF"];
+/** Symbolic links followed to a file, as in Linux (path_resolution(7)) */
+const MAX_LINKS = 40;
+
+/**
+ * Finds out what to build. Throws a Failure `not-buildable`, which names what is missing.
+ *
+ * @param dockerfile -f, in UTF-8: there must be a file of that path. Left out: a Dockerfile at the root, or the two scripts
+ */
+export async function findLayout(
+  context: BuildContext,
+  dockerfile: string | undefined,
+  signal: AbortSignal,
+): Promise<Layout> {
+  const { entries } = context;
+  const byPath = new Map(entries.map((entry) => [entry.path, entry]));
+  const wanted = dockerfile ?? DOCKERFILE;
+  if (fileAt(byPath, entryPath(wanted)) !== undefined) return { kind: "dockerfile", dockerfile: wanted };
+  if (dockerfile !== undefined) throw notBuildable(entries, `there is no file ${dockerfile} in the archive`);
+  const [build, run] = [fileAt(byPath, BUILD), fileAt(byPath, RUN)];
+  if (build === undefined || run === undefined) throw notBuildable(entries, missingAtRoot(byPath));
+  return {
+    kind: "scripts",
+    build: await readScript(context, BUILD, build, signal),
+    run: await readScript(context, RUN, run, signal),
+  };
+}
+
+function missingAtRoot(byPath: ReadonlyMap<string, ContextEntry>): string {
+  const [has, lacks] = byPath.has(BUILD) ? [BUILD, RUN] : [RUN, BUILD];
+  const found = byPath.get(lacks);
+  if (found !== undefined) return `${lacks} at the root of the archive is not a file`;
+  if (byPath.has(has)) return `the archive has ${has} at its root, and no ${lacks}`;
+  return "the archive has neither a Dockerfile nor build.sh and run.sh at its root";
+}
+
+async function readScript(
+  context: BuildContext,
+  name: string,
+  file: ContextFile,
+  signal: AbortSignal,
+): Promise<Script> {
+  const isExecutable = (file.mode & 0o111) !== 0;
+  const start = await startOf(context, file, signal);
+  const hasInterpreter = STARTS.some((begin) => start.startsWith(begin));
+  if (isExecutable || hasInterpreter) return { isExecutable, hasInterpreter };
+  throw new Failure(
+    "not-buildable",
+    `${name} can be run by nothing: it is not executable, and does not begin with #!`,
+    {
+      expected: `an executable ${name}, or one whose first line is for instance #!/bin/sh`,
+      hint: `chmod +x ${name}, or git update-index --chmod=+x ${name}`,
+    },
+  );
+}
+
+/** Returns the first four bytes, or as many as there are. */
+async function startOf(context: BuildContext, file: ContextFile, signal: AbortSignal): Promise<string> {
+  let start = Buffer.alloc(0);
+  for await (const chunk of context.read(file, signal)) {
+    start = Buffer.concat([start, chunk.subarray(0, 4)]);
+    if (start.length >= 4) break;
+  }
+  return start.toString("latin1", 0, 4);
+}
+
+/** Returns the file at a path, through links inside the tree; undefined without one. Folders on the way that are links are not followed. */
+function fileAt(byPath: ReadonlyMap<string, ContextEntry>, path: string): ContextFile | undefined {
+  let entry = byPath.get(path);
+  for (let links = 0; links < MAX_LINKS; links += 1) {
+    if (entry === undefined || entry.kind === "folder") return undefined;
+    if (entry.kind === "file") return entry;
+    const to: string | undefined = entry.kind === "hard-link" ? entry.target : resolveLink(entry.path, entry.target);
+    entry = to === undefined ? undefined : byPath.get(to);
+  }
+  return undefined;
+}
+
+/** Returns where a symbolic link leads to; undefined for one that leads out of the tree. */
+function resolveLink(path: string, target: string): string | undefined {
+  if (target.startsWith("/")) return undefined;
+  const names = path.split("/").slice(0, -1);
+  for (const name of target.split("/")) {
+    if (name === "" || name === ".") continue;
+    if (name !== "..") names.push(name);
+    else if (names.pop() === undefined) return undefined;
+  }
+  return names.join("/");
+}
+
+/** The usual mistake is an archive whose files are all in one folder: `git archive --prefix`, GitHub's tarballs. */
+function notBuildable(entries: readonly ContextEntry[], message: string): Failure {
+  const top = onlyFolder(entries);
+  return new Failure("not-buildable", message + (top === undefined ? "" : `, only the folder ${JSON.stringify(top)}`), {
+    expected: "a Dockerfile (-f names another), or the files build.sh and run.sh",
+    hint:
+      top === undefined
+        ? "Add a Dockerfile, or both scripts, at the top of the tree that is sent."
+        : "With --strip 1 the root is that folder.",
+  });
+}
+
+/** Returns the name of the folder that everything is in. */
+function onlyFolder(entries: readonly ContextEntry[]): string | undefined {
+  const roots = new Set(entries.map(({ path }) => path.split("/", 1)[0] ?? ""));
+  const [name] = roots;
+  if (roots.size !== 1 || name === undefined) return undefined;
+  const isFolder = entries.some(({ path, kind }) => path !== name || kind === "folder");
+  return isFolder ? shownPath(name) : undefined;
+}

@@ -1,0 +1,137 @@
+import { mkdir, readdir, unlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import { isNoSpace } from "../files/no-space.ts";
+import { Failure, messageOf } from "../output/errors.ts";
+import { withLock } from "../run/lock.ts";
+import { isLeftover, isRunId, type RunId } from "../run/run-id.ts";
+
+/** ms between two looks at the queue. A build takes seconds at least. */
+const LOOK_EVERY = 250;
+/** Runs that may wait in a queue: each holds an unpacked archive. */
+const MAX_WAITING = 20;
+/** `NUMBER-RUNID`, and `.latest` of a run that ends those before it */
+const TICKET = /^(\d{1,15})-([^.]+)(\.latest)?$/;
+
+export interface QueueOptions {
+  /** Runs that may be at work at the same time */
+  places: number;
+  /** This run ends those that came before it, whether they wait or work. */
+  isLatest: boolean;
+  signal: AbortSignal;
+  /** Called while this run waits, each time the number of runs before it has changed. */
+  onWait: (ahead: number) => void;
+}
+
+/** A place in a queue. Disposing gives it to the next run; it does not fail. */
+export interface Place extends AsyncDisposable {
+  /** Aborted with a Failure `refused` when a later run with `isLatest` has come. */
+  readonly signal: AbortSignal;
+}
+
+interface Ticket {
+  file: string;
+  number: number;
+  isLatest: boolean;
+}
+
+/**
+ * Waits until fewer than `places` runs that came earlier are left in the queue, in the order in which they came.
+ *
+ * A queue is a folder. Each run has a ticket there, a file whose name has the run ID, and a number that is higher than those of all before it:
+ * numbers are given out under a lock that is held for milliseconds. A run that was killed leaves its ticket, which the others remove. So
+ * whoever has one of the lowest tickets may work, and nothing else has to be locked.
+ *
+ * Rejects with the signal's reason, and with a Failure `refused` when too many runs wait, or a later run with `isLatest` has come.
+ */
+export async function takePlace(folder: string, runId: RunId, options: QueueOptions): Promise<Place> {
+  const { places, signal, onWait } = options;
+  const own = await takeTicket(folder, runId, options);
+  const leave = async (): Promise<void> => await unlink(join(folder, own.file)).catch(() => {});
+  try {
+    for (let before: number | undefined; ;) {
+      const tickets = await livingTickets(folder);
+      if (isSuperseded(own, tickets)) throw superseded();
+      const ahead = tickets.filter(({ number }) => number < own.number).length;
+      if (ahead < places) break;
+      if (ahead !== before) onWait(ahead);
+      before = ahead;
+      await wait(LOOK_EVERY, undefined, { signal });
+    }
+  } catch (error) {
+    await leave();
+    signal.throwIfAborted();
+    throw error;
+  }
+  return placeOf(own, folder, leave);
+}
+
+/** Looks for later runs while this one works. */
+function placeOf(own: Ticket, folder: string, leave: () => Promise<void>): Place {
+  const stop = new AbortController();
+  const look = async (): Promise<void> => {
+    try {
+      if (isSuperseded(own, await livingTickets(folder))) stop.abort(superseded());
+    } catch {
+      // the next look tells
+    }
+  };
+  const timer = setInterval(() => void look(), LOOK_EVERY).unref();
+  return {
+    signal: stop.signal,
+    async [Symbol.asyncDispose]() {
+      clearInterval(timer);
+      await leave();
+    },
+  };
+}
+
+async function takeTicket(folder: string, runId: RunId, { isLatest, places }: QueueOptions): Promise<Ticket> {
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    return await withLock(join(folder, "numbers"), runId, async () => {
+      const tickets = await livingTickets(folder);
+      if (!isLatest && tickets.length >= places + MAX_WAITING) throw tooMany(tickets.length - places);
+      const number = Math.max(0, ...tickets.map((ticket) => ticket.number)) + 1;
+      const file = `${number}-${runId}${isLatest ? ".latest" : ""}`;
+      await writeFile(join(folder, file), "", { flag: "wx", mode: 0o600 });
+      return { file, number, isLatest };
+    });
+  } catch (error) {
+    if (!isNoSpace(error)) throw error;
+    throw new Failure("no-space", `a build cannot be queued: ${messageOf(error)}`, {
+      expected: "room for an empty file in the cache folder",
+      cause: error,
+    });
+  }
+}
+
+/** Returns the tickets of runs that live, and removes those of others. */
+async function livingTickets(folder: string): Promise<Ticket[]> {
+  const tickets: Ticket[] = [];
+  for (const file of await readdir(folder)) {
+    const [, number, runId = "", latest] = TICKET.exec(file) ?? [];
+    if (number === undefined || !isRunId(runId)) continue;
+    if (isLeftover([runId])) await unlink(join(folder, file)).catch(() => {});
+    else tickets.push({ file, number: Number(number), isLatest: latest !== undefined });
+  }
+  return tickets;
+}
+
+function isSuperseded(own: Ticket, tickets: readonly Ticket[]): boolean {
+  return tickets.some(({ number, isLatest }) => isLatest && number > own.number);
+}
+
+function superseded(): Failure {
+  return new Failure("refused", "a later build of this name has come, which takes the place of this one (--latest)", {
+    expected: "no later build",
+    hint: "Nothing is to be done: the later one has all that matters.",
+  });
+}
+
+function tooMany(waiting: number): Failure {
+  return new Failure("refused", `${waiting} builds are waiting already`, {
+    expected: `at most ${MAX_WAITING}`,
+    hint: "Try again later; with --latest, a build ends those before it.",
+  });
+}

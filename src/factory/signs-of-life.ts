@@ -1,0 +1,20 @@
+import { outputTo, type Output } from "../output/output.ts";
+import { SIGN_OF_LIFE } from "./client-gone.ts";
+
+/** An output that is never silent for long. */
+export interface LivelyOutput extends Disposable {
+  output: Output;
+}
+
+/** Passes events on. While there are none, tells every 15 s that the build goes on: so a client that has gone is noticed. */
+export function withSignsOfLife(inner: Output, every: number = SIGN_OF_LIFE): LivelyOutput {
+  const started = performance.now();
+  const tell = (): void =>
+    inner.note({ code: "build-goes-on", seconds: Math.round((performance.now() - started) / 1000) });
+  const timer = setInterval(tell, every);
+  const output = outputTo((event) => {
+    timer.refresh();
+    inner.event(event);
+  });
+  return { output, [Symbol.dispose]: () => clearInterval(timer) };
+}

@@ -1,0 +1,66 @@
+import type { Engine } from "../engine/engine.ts";
+import { EngineError } from "../engine/engine-error.ts";
+import { taggableName, type Reference } from "../image/reference.ts";
+import { messageOf } from "../output/errors.ts";
+import type { Output } from "../output/output.ts";
+import { removeOldImages } from "../receive/old-images.ts";
+
+type Images = Pick<Engine, "inspectImage" | "removeReference">;
+
+/** What {@link tidyUp} removes of: an engine, and its cache of builds. */
+export type TidyEngine = Engine & { pruneBuildCache(keepBytes: number): Promise<unknown> };
+
+export interface TidyOptions {
+  names: readonly [Reference, ...Reference[]];
+  /** The image that was built */
+  id: string;
+  /** The images that had the names before, see {@link imagesOf} */
+  before: ReadonlySet<string>;
+  keep?: number | undefined;
+  cacheLimit?: number | undefined;
+}
+
+/** Returns the IDs of the images that have these names. */
+export async function imagesOf(engine: Images, names: readonly Reference[]): Promise<Set<string>> {
+  const found = await Promise.all(
+    names.map(async (name) => await engine.inspectImage(taggableName(name) ?? name.given)),
+  );
+  return new Set(found.flatMap((image) => (image === undefined ? [] : [image.id])));
+}
+
+/**
+ * Removes what builds leave on the engine's disk: images that have lost their last name to this one, older ones of the repositories (--keep), and
+ * the build cache above its limit. The image is there, whatever happens: an error is a warning. Returns the names that were removed.
+ */
+export async function tidyUp(engine: TidyEngine, options: TidyOptions, output: Output): Promise<readonly string[]> {
+  const { names, id, before, keep, cacheLimit } = options;
+  const removed: string[] = [];
+  const attempt = async (work: () => Promise<void>): Promise<void> => {
+    try {
+      await work();
+    } catch (error) {
+      output.warn({ code: "old-images-not-removed", error: messageOf(error) });
+    }
+  };
+  await attempt(async () => {
+    for (const one of before) if (one !== id) await removeNameless(engine, one);
+  });
+  await attempt(async () => {
+    if (keep !== undefined) removed.push(...(await removeOldImages(engine, names, keep, id)).names);
+  });
+  await attempt(async () => {
+    if (cacheLimit !== undefined) await engine.pruneBuildCache(cacheLimit);
+  });
+  return removed;
+}
+
+/** Removes an image that has no name any more. The engine refuses (409) where a container uses it. */
+async function removeNameless(engine: Images, id: string): Promise<void> {
+  const image = await engine.inspectImage(id);
+  if (image === undefined || (image.names ?? []).length > 0) return;
+  try {
+    await engine.removeReference(id);
+  } catch (error) {
+    if (!(error instanceof EngineError && error.status === 409)) throw error;
+  }
+}
