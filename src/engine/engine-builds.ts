@@ -1,6 +1,7 @@
 import type { Duplex } from "node:stream";
 import type { BuildContext } from "../build-context/build-context.ts";
 import type { Platform } from "../image/platform.ts";
+import type { EngineProgress } from "./engine-images.ts";
 
 /** The builds of an engine. */
 export interface EngineBuilds {
@@ -13,6 +14,15 @@ export interface EngineBuilds {
    * @param context undefined where `order.git` names it
    */
   build(order: BuildOrder, context: BuildContext | undefined, options: BuildOptions): Promise<BuiltImage>;
+  /**
+   * Pushes an image to the registry in its name, with the credentials of `answers`. Rejects with a Failure `push-refused` when the registry does
+   * not take it, or cannot be reached from the engine.
+   */
+  publish(reference: string, options: PublishOptions): Promise<PublishedImage>;
+  /** Removes what was used least recently of the builder's cache, down to so many bytes. Returns the bytes that are free again. */
+  pruneBuildCache(keep: number): Promise<number>;
+  /** Removes the images without a name that have a label, e.g. `key=value`, and that no container uses. Returns the bytes that are free again. */
+  removeDangling(label: string): Promise<number>;
 }
 
 /** BuildKit; the classic builder, where an engine has no BuildKit; Podman's, which is buildah. */
@@ -48,6 +58,24 @@ export interface BuildOptions {
   answers: BuildAnswers;
   onEvent: (event: BuildEvent) => void;
   signal: AbortSignal;
+  /**
+   * Whether BuildKit compares the context with the one before, and asks for the files that have changed, instead of getting all as a tar. By
+   * default it does where the engine is not behind a single connection.
+   */
+  syncsFiles?: boolean | undefined;
+  /** By default, {@link EngineBuilds.builder}'s. Docker has a classic builder beside BuildKit. */
+  builder?: BuilderKind | undefined;
+}
+
+export interface PublishOptions {
+  answers: Pick<BuildAnswers, "credentials">;
+  signal: AbortSignal;
+  onProgress?: ((progress: EngineProgress) => void) | undefined;
+}
+
+export interface PublishedImage {
+  /** The manifest's digest, where the engine tells it */
+  digest?: string | undefined;
 }
 
 /** What a builder may ask for while it builds. It comes from the side of the user. */
@@ -69,6 +97,8 @@ export interface Credentials {
 export interface BuiltImage {
   /** The engine's image ID */
   id: string;
+  /** Bytes of the files that the engine asked for; undefined where it got the context as a tar */
+  served?: number | undefined;
 }
 
 /** What a build tells of itself. Times are ms since 1970. */

@@ -1,3 +1,4 @@
+import { isDigest } from "../../image/digest.ts";
 import type { EngineProgress } from "../engine-images.ts";
 import { answerError } from "./errors.ts";
 import { jsonLines } from "./json-lines.ts";
@@ -11,20 +12,26 @@ interface ProgressLine {
   progressDetail?: { current?: number; total?: number } | null;
   error?: string;
   errorDetail?: { message?: string } | null;
+  /** The end of a push. */
+  aux?: { Digest?: unknown } | null;
 }
 
 /**
- * Reads a progress stream to its end. The stream follows status 200, so the engine reports a failure in a line with `error`.
+ * Reads a progress stream to its end. The stream follows status 200, so the engine reports a failure in a line with `error`. Returns the digest
+ * of the manifest that a push has sent, where the engine tells it.
  *
  * @throws EngineError, or Failure `no-space`
  */
 export async function followProgress(
   body: AsyncIterable<Uint8Array>,
   onProgress?: (progress: EngineProgress) => void,
-): Promise<void> {
+): Promise<string | undefined> {
+  let digest: string | undefined;
   for await (const line of progressLines(body)) {
     if (line.status !== undefined) onProgress?.(progressOf(line, line.status));
+    if (isDigest(line.aux?.Digest)) digest = line.aux.Digest;
   }
+  return digest;
 }
 
 /**

@@ -2,6 +2,7 @@ import { Readable } from "node:stream";
 import type { Credentials, ImageTransferOptions } from "../engine-images.ts";
 import type { DockerApi } from "./docker-api.ts";
 import { followProgress } from "./follow-progress.ts";
+import { registryAuth } from "./registry-auth.ts";
 import { platformQuery, PUSH_PLATFORM, SAVE_PLATFORM } from "./platform-query.ts";
 import { inPath, splitName } from "./split-name.ts";
 import { formatPlatform, type Platform } from "../../image/platform.ts";
@@ -29,33 +30,36 @@ export async function pullImage(
   if (tag === undefined && digest === undefined) throw new TypeError(`a pull needs a tag or a digest: ${reference}`);
   const body = await api.stream("POST", "/images/create", {
     query: { fromImage: repository, tag: digest ?? tag, platform: platform && formatPlatform(platform) },
-    registryAuth: registryAuth(registry, credentials),
+    registryAuth: authOf(registry, credentials),
     signal,
     timeout: "work",
   });
   await followProgress(body, onProgress);
 }
 
-/** Engines before 28 (API 1.46) ignore a platform: they hold one platform of an image and push that. */
+/**
+ * Engines before 28 (API 1.46) ignore a platform: they hold one platform of an image and push that. Returns the digest of the manifest, where
+ * the engine tells it.
+ */
 export async function pushImage(
   api: DockerApi,
   reference: string,
   { credentials, platform, signal, onProgress }: ImageTransferOptions,
-): Promise<void> {
+): Promise<string | undefined> {
   const { repository, tag, registry } = splitName(reference);
   if (tag === undefined) throw new TypeError(`a push needs a tag: ${reference}`);
   // Docker accepts a registry on its own machine without TLS by default; Podman needs this.
   const tlsVerify = OWN_MACHINE.test(registry) ? false : undefined;
   const body = await api.stream("POST", `/images/${repository}/push`, {
     query: { tag, platform: platformQuery(api, platform, PUSH_PLATFORM), tlsVerify },
-    registryAuth: registryAuth(registry, credentials),
+    registryAuth: authOf(registry, credentials),
     signal,
     timeout: "work",
   });
-  await followProgress(body, onProgress);
+  return await followProgress(body, onProgress);
 }
 
 /** Without credentials the header is still sent: without it, Docker 20.10 reads credentials from the request's body. */
-function registryAuth(serveraddress: string, credentials: Credentials | undefined): object {
-  return credentials === undefined ? {} : { ...credentials, serveraddress };
+function authOf(registry: string, credentials: Credentials | undefined): object {
+  return credentials === undefined ? {} : registryAuth(registry, credentials);
 }

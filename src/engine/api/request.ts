@@ -8,12 +8,16 @@ export type Method = "GET" | "POST" | "PUT" | "DELETE";
 export interface ApiRequest {
   /** Objects become JSON; undefined values are left out. */
   query?: Record<string, string | number | boolean | object | undefined>;
+  /** Parameters that may be given several times. */
+  repeated?: Readonly<Record<string, readonly string[]>>;
   /** Sent as JSON. */
   body?: object;
   /** Sent as a tar archive. A stream is read to its end. */
   archive?: Buffer | Readable;
   /** Sent as `X-Registry-Auth` and nowhere else. */
   registryAuth?: object;
+  /** Credentials by registry. Sent as `X-Registry-Config` and nowhere else. */
+  registryConfig?: object | undefined;
   /** Aborting it ends the request, as the engine's own signal does. */
   signal?: AbortSignal | undefined;
   /**
@@ -33,7 +37,7 @@ export interface ApiRequest {
 export function httpRequest(
   method: Method,
   path: string,
-  { query = {}, body, archive, registryAuth }: ApiRequest,
+  { query = {}, repeated = {}, body, archive, registryAuth, registryConfig }: ApiRequest,
   signal: AbortSignal,
 ): HttpRequest {
   const json = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
@@ -45,8 +49,11 @@ export function httpRequest(
     ...(Buffer.isBuffer(sent) && { "content-length": sent.length }),
     ...(method === "POST" && sent === undefined && { "content-length": 0 }),
     ...(registryAuth !== undefined && { "x-registry-auth": secret(registryAuth) }),
+    ...(registryConfig !== undefined && { "x-registry-config": secret(registryConfig) }),
   };
-  const queryString = new URLSearchParams(defined(query)).toString();
+  const parameters = new URLSearchParams(defined(query));
+  for (const [name, values] of Object.entries(repeated)) for (const value of values) parameters.append(name, value);
+  const queryString = parameters.toString();
   return { method, path: queryString === "" ? path : `${path}?${queryString}`, headers, body: sent, signal };
 }
 

@@ -11,6 +11,9 @@ import type { EngineBuilder } from "../engine-builder.ts";
 import type { EngineContainers } from "../engine-containers.ts";
 import type { EngineImages } from "../engine-images.ts";
 import { dataFolder, type DataFolderInfo } from "../api/data-folder.ts";
+import type { BuilderKind, EngineBuilds } from "../engine-builds.ts";
+import { pruneBuildCache, removeDangling } from "../build/prune-builds.ts";
+import { publishImage } from "../build/publish-image.ts";
 import { imageEvents } from "../api/image-events.ts";
 import { openImageFiles } from "../api/image-files.ts";
 import { pullImage, pushImage, saveImage } from "../api/image-transfers.ts";
@@ -68,6 +71,7 @@ function engineOver(api: DockerApi, apiVersion: string): Engine {
     ...imagesOf(api, apiVersion, isPodman),
     ...containersOf(api),
     ...builderOf(api),
+    ...buildsOf(api, version),
     [Symbol.asyncDispose]: () => api[Symbol.asyncDispose](),
   };
 }
@@ -91,7 +95,7 @@ function imagesOf(api: DockerApi, apiVersion: string, isPodman: () => Promise<bo
       loadImage(api, archive, platform, async () => !(await isPodman()), onProgress),
     saveImage: (reference, options = {}) => saveImage(api, reference, options),
     pullImage: (reference, options = {}) => pullImage(api, reference, options),
-    pushImage: (reference, options = {}) => pushImage(api, reference, options),
+    pushImage: async (reference, options = {}) => void (await pushImage(api, reference, options)),
     tagImage: (source, target) => tagImage(api, source, target),
     removeReference: (reference) => removeReference(api, reference),
     removeDigestReferences: (repository) => removeDigestReferences(api, repository),
@@ -117,6 +121,24 @@ function builderOf(api: DockerApi): EngineBuilder {
       const { openContentStore } = await import("../buildkit/open-content-store.ts"); // loads the gRPC library
       return await openContentStore(api);
     }),
+  };
+}
+
+function buildsOf(api: DockerApi, version: () => Promise<VersionAnswer>): EngineBuilds {
+  const builder = async (): Promise<BuilderKind> => {
+    const found = await version();
+    if (namesPodman(found)) return "buildah";
+    return found.Os === "linux" ? "buildkit" : "classic"; // every Docker since 18.09 has BuildKit beside the classic builder
+  };
+  return {
+    builder,
+    build: async (order, context, options) => {
+      const { buildImage } = await import("../build/build-image.ts"); // loads the tar library
+      return await buildImage(api, options.builder ?? (await builder()), order, context, options);
+    },
+    publish: async (reference, options) => await publishImage(api, reference, options),
+    pruneBuildCache: async (keep) => ((await builder()) === "buildah" ? 0 : await pruneBuildCache(api, keep)),
+    removeDangling: async (label) => await removeDangling(api, label),
   };
 }
 

@@ -6,13 +6,15 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file control.proto.
  */
 export const file_control: GenFile = /*@__PURE__*/
-  fileDesc("Cg1jb250cm9sLnByb3RvEhBtb2J5LmJ1aWxka2l0LnYxIlwKDFNvbHZlUmVxdWVzdBILCgNyZWYYASABKAkSLQoFY2FjaGUYCCABKAsyHi5tb2J5LmJ1aWxka2l0LnYxLkNhY2hlT3B0aW9ucxIQCghpbnRlcm5hbBgLIAEoCCIOCgxDYWNoZU9wdGlvbnMiDwoNU29sdmVSZXNwb25zZTJTCgdDb250cm9sEkgKBVNvbHZlEh4ubW9ieS5idWlsZGtpdC52MS5Tb2x2ZVJlcXVlc3QaHy5tb2J5LmJ1aWxka2l0LnYxLlNvbHZlUmVzcG9uc2ViBnByb3RvMw");
+  fileDesc("Cg1jb250cm9sLnByb3RvEhBtb2J5LmJ1aWxka2l0LnYxIlwKDFNvbHZlUmVxdWVzdBILCgNyZWYYASABKAkSLQoFY2FjaGUYCCABKAsyHi5tb2J5LmJ1aWxka2l0LnYxLkNhY2hlT3B0aW9ucxIQCghpbnRlcm5hbBgLIAEoCCIOCgxDYWNoZU9wdGlvbnMiDwoNU29sdmVSZXNwb25zZSIcCgxCeXRlc01lc3NhZ2USDAoEZGF0YRgBIAEoDCLMAQoOU3RhdHVzUmVzcG9uc2USKgoIdmVydGV4ZXMYASADKAsyGC5tb2J5LmJ1aWxka2l0LnYxLlZlcnRleBIwCghzdGF0dXNlcxgCIAMoCzIeLm1vYnkuYnVpbGRraXQudjEuVmVydGV4U3RhdHVzEikKBGxvZ3MYAyADKAsyGy5tb2J5LmJ1aWxka2l0LnYxLlZlcnRleExvZxIxCgh3YXJuaW5ncxgEIAMoCzIfLm1vYnkuYnVpbGRraXQudjEuVmVydGV4V2FybmluZyKhAQoGVmVydGV4Eg4KBmRpZ2VzdBgBIAEoCRIMCgRuYW1lGAMgASgJEg4KBmNhY2hlZBgEIAEoCBIrCgdzdGFydGVkGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBItCgljb21wbGV0ZWQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBWVycm9yGAcgASgJIqYBCgxWZXJ0ZXhTdGF0dXMSCgoCSUQYASABKAkSDgoGdmVydGV4GAIgASgJEg8KB2N1cnJlbnQYBCABKAMSDQoFdG90YWwYBSABKAMSKwoHc3RhcnRlZBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLQoJY29tcGxldGVkGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJnCglWZXJ0ZXhMb2cSDgoGdmVydGV4GAEgASgJEi0KCXRpbWVzdGFtcBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGc3RyZWFtGAMgASgDEgsKA21zZxgEIAEoDCI7Cg1WZXJ0ZXhXYXJuaW5nEg0KBXNob3J0GAMgASgMEg4KBmRldGFpbBgEIAMoDBILCgN1cmwYBSABKAkyogEKB0NvbnRyb2wSSAoFU29sdmUSHi5tb2J5LmJ1aWxka2l0LnYxLlNvbHZlUmVxdWVzdBofLm1vYnkuYnVpbGRraXQudjEuU29sdmVSZXNwb25zZRJNCgdTZXNzaW9uEh4ubW9ieS5idWlsZGtpdC52MS5CeXRlc01lc3NhZ2UaHi5tb2J5LmJ1aWxka2l0LnYxLkJ5dGVzTWVzc2FnZSgBMAFiBnByb3RvMw", [file_google_protobuf_timestamp]);
 
 /**
  * @generated from message moby.buildkit.v1.SolveRequest
@@ -72,6 +74,206 @@ export const SolveResponseSchema: GenMessage<SolveResponse> = /*@__PURE__*/
   messageDesc(file_control, 2);
 
 /**
+ * @generated from message moby.buildkit.v1.BytesMessage
+ */
+export type BytesMessage = Message<"moby.buildkit.v1.BytesMessage"> & {
+  /**
+   * @generated from field: bytes data = 1;
+   */
+  data: Uint8Array;
+};
+
+/**
+ * Describes the message moby.buildkit.v1.BytesMessage.
+ * Use `create(BytesMessageSchema)` to create a new message.
+ */
+export const BytesMessageSchema: GenMessage<BytesMessage> = /*@__PURE__*/
+  messageDesc(file_control, 3);
+
+/**
+ * What has changed in a build since the last one.
+ *
+ * @generated from message moby.buildkit.v1.StatusResponse
+ */
+export type StatusResponse = Message<"moby.buildkit.v1.StatusResponse"> & {
+  /**
+   * @generated from field: repeated moby.buildkit.v1.Vertex vertexes = 1;
+   */
+  vertexes: Vertex[];
+
+  /**
+   * @generated from field: repeated moby.buildkit.v1.VertexStatus statuses = 2;
+   */
+  statuses: VertexStatus[];
+
+  /**
+   * @generated from field: repeated moby.buildkit.v1.VertexLog logs = 3;
+   */
+  logs: VertexLog[];
+
+  /**
+   * @generated from field: repeated moby.buildkit.v1.VertexWarning warnings = 4;
+   */
+  warnings: VertexWarning[];
+};
+
+/**
+ * Describes the message moby.buildkit.v1.StatusResponse.
+ * Use `create(StatusResponseSchema)` to create a new message.
+ */
+export const StatusResponseSchema: GenMessage<StatusResponse> = /*@__PURE__*/
+  messageDesc(file_control, 4);
+
+/**
+ * A step.
+ *
+ * @generated from message moby.buildkit.v1.Vertex
+ */
+export type Vertex = Message<"moby.buildkit.v1.Vertex"> & {
+  /**
+   * @generated from field: string digest = 1;
+   */
+  digest: string;
+
+  /**
+   * @generated from field: string name = 3;
+   */
+  name: string;
+
+  /**
+   * @generated from field: bool cached = 4;
+   */
+  cached: boolean;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp started = 5;
+   */
+  started?: Timestamp | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp completed = 6;
+   */
+  completed?: Timestamp | undefined;
+
+  /**
+   * @generated from field: string error = 7;
+   */
+  error: string;
+};
+
+/**
+ * Describes the message moby.buildkit.v1.Vertex.
+ * Use `create(VertexSchema)` to create a new message.
+ */
+export const VertexSchema: GenMessage<Vertex> = /*@__PURE__*/
+  messageDesc(file_control, 5);
+
+/**
+ * Progress inside a step.
+ *
+ * @generated from message moby.buildkit.v1.VertexStatus
+ */
+export type VertexStatus = Message<"moby.buildkit.v1.VertexStatus"> & {
+  /**
+   * @generated from field: string ID = 1;
+   */
+  ID: string;
+
+  /**
+   * @generated from field: string vertex = 2;
+   */
+  vertex: string;
+
+  /**
+   * @generated from field: int64 current = 4;
+   */
+  current: bigint;
+
+  /**
+   * @generated from field: int64 total = 5;
+   */
+  total: bigint;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp started = 7;
+   */
+  started?: Timestamp | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp completed = 8;
+   */
+  completed?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message moby.buildkit.v1.VertexStatus.
+ * Use `create(VertexStatusSchema)` to create a new message.
+ */
+export const VertexStatusSchema: GenMessage<VertexStatus> = /*@__PURE__*/
+  messageDesc(file_control, 6);
+
+/**
+ * @generated from message moby.buildkit.v1.VertexLog
+ */
+export type VertexLog = Message<"moby.buildkit.v1.VertexLog"> & {
+  /**
+   * @generated from field: string vertex = 1;
+   */
+  vertex: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp timestamp = 2;
+   */
+  timestamp?: Timestamp | undefined;
+
+  /**
+   * 1: stdout, 2: stderr.
+   *
+   * @generated from field: int64 stream = 3;
+   */
+  stream: bigint;
+
+  /**
+   * @generated from field: bytes msg = 4;
+   */
+  msg: Uint8Array;
+};
+
+/**
+ * Describes the message moby.buildkit.v1.VertexLog.
+ * Use `create(VertexLogSchema)` to create a new message.
+ */
+export const VertexLogSchema: GenMessage<VertexLog> = /*@__PURE__*/
+  messageDesc(file_control, 7);
+
+/**
+ * @generated from message moby.buildkit.v1.VertexWarning
+ */
+export type VertexWarning = Message<"moby.buildkit.v1.VertexWarning"> & {
+  /**
+   * @generated from field: bytes short = 3;
+   */
+  short: Uint8Array;
+
+  /**
+   * @generated from field: repeated bytes detail = 4;
+   */
+  detail: Uint8Array[];
+
+  /**
+   * @generated from field: string url = 5;
+   */
+  url: string;
+};
+
+/**
+ * Describes the message moby.buildkit.v1.VertexWarning.
+ * Use `create(VertexWarningSchema)` to create a new message.
+ */
+export const VertexWarningSchema: GenMessage<VertexWarning> = /*@__PURE__*/
+  messageDesc(file_control, 8);
+
+/**
  * @generated from service moby.buildkit.v1.Control
  */
 export const Control: GenService<{
@@ -82,6 +284,16 @@ export const Control: GenService<{
     methodKind: "unary";
     input: typeof SolveRequestSchema;
     output: typeof SolveResponseSchema;
+  },
+  /**
+   * The bytes of a connection on which BuildKit is the client. The headers describe the session.
+   *
+   * @generated from rpc moby.buildkit.v1.Control.Session
+   */
+  session: {
+    methodKind: "bidi_streaming";
+    input: typeof BytesMessageSchema;
+    output: typeof BytesMessageSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_control, 0);

@@ -1,0 +1,56 @@
+import { Failure } from "../../output/errors.ts";
+import { oneLine } from "../../output/describe.ts";
+import { splitName } from "../api/split-name.ts";
+import type { FailedStep } from "./build-record.ts";
+
+/** BuildKit's words before those of the cause. */
+const PREFIX = /^failed to solve(?: with frontend [\w.]+)?: (?:rpc error: code = \w+ desc = )?/;
+const EXIT = /(?:exit code|non-zero code|exit status):? (\d+)/;
+/** BuildKit's step that looks a base up */
+const METADATA = /^\[internal\] load metadata for (\S+)$/;
+const NO_DOCKERFILE =
+  /failed to read dockerfile: .*no such file|cannot locate (?:specified )?Dockerfile|the Dockerfile .*cannot be empty|(?:open|stat|lstat) \S*Dockerfile\S*: no such file/i;
+const REFUSED = /unauthorized|authentication required|access denied|authorization failed|\b401\b|\b403\b|denied/i;
+/** The classic builder's and buildah's words for a base that cannot be pulled */
+const PULL = /^(?:pull access denied for |manifest for |.*initializing source docker:\/\/)([\w./:@-]+)/;
+
+/** Returns the Failure of a build that the engine has ended with an error. `words`: the engine's. */
+export function buildFailure(words: string, failed: FailedStep | undefined, dockerfile: string): Failure {
+  const reason = oneLine(words.replace(PREFIX, ""));
+  if (NO_DOCKERFILE.test(reason)) {
+    return new Failure("not-buildable", `there is no Dockerfile at ${dockerfile} in the context: ${reason}`, {
+      expected: "a Dockerfile in the context",
+      hint: "Name it with -f, and see that no ignore rule leaves it out.",
+    });
+  }
+  const base = METADATA.exec(failed?.name ?? "")?.[1] ?? PULL.exec(reason)?.[1]?.replace(/:$/, "");
+  if (base !== undefined) return baseFailure(base, reason);
+  const where = failed === undefined ? "" : ` at ${failed.name}`;
+  const [, status] = EXIT.exec(failed?.error ?? reason) ?? EXIT.exec(reason) ?? [];
+  const how = status === undefined ? reason : `exit code ${status}`;
+  const lines = failed?.lines ?? [];
+  return new Failure("build-failed", `the build failed${where}: ${how}`, {
+    expected: "a step that succeeds",
+    hint: lines.length === 0 ? "Read the build's log." : `Its last lines:\n${lines.map((line) => `  ${line}`).join("\n")}`,
+  });
+}
+
+function baseFailure(base: string, reason: string): Failure {
+  const registry = registryOf(base);
+  const isRefused = REFUSED.test(reason);
+  const login = registry.includes("index.docker.io") ? "docker login" : `docker login ${registry}`;
+  return new Failure("build-failed", `the base ${base} cannot be pulled from ${registry}: ${reason}`, {
+    expected: isRefused ? `credentials that ${registry} accepts for it, and a base of that name` : "a base that the engine can pull",
+    hint: isRefused
+      ? `Run \`${login}\` on this side, or correct the name.`
+      : "Check the name, and whether the engine's machine reaches the registry.",
+  });
+}
+
+function registryOf(base: string): string {
+  try {
+    return splitName(base).registry;
+  } catch {
+    return "its registry";
+  }
+}

@@ -1,0 +1,40 @@
+import { formatPlatform } from "../../image/platform.ts";
+import type { ApiRequest } from "../api/request.ts";
+import type { BuilderKind, BuildOrder } from "../engine-builds.ts";
+
+/** What comes with an order. */
+export interface BuildSource {
+  kind: BuilderKind;
+  /** Lets the build be cancelled. */
+  buildId: string;
+  /** The ID of a session, if there is one */
+  session?: string | undefined;
+  /** Whether the files come through it */
+  syncsFiles: boolean;
+}
+
+/** Returns the parameters of `POST /build` (moby, `api/docs/v1.41.yaml`, ImageBuild). */
+export function buildParameters(order: BuildOrder, source: BuildSource): Pick<ApiRequest, "query" | "repeated"> {
+  const { kind, buildId, session, syncsFiles } = source;
+  const { platform, cacheFrom, git } = order;
+  return {
+    query: {
+      dockerfile: order.dockerfile,
+      target: order.target,
+      buildargs: given(order.buildArgs),
+      labels: given(order.labels),
+      platform: platform && formatPlatform(platform),
+      nocache: order.noCache || undefined,
+      pull: order.pull || undefined,
+      cachefrom: cacheFrom.length === 0 ? undefined : cacheFrom,
+      networkmode: order.network,
+      remote: git ?? (syncsFiles ? "client-session" : undefined),
+      ...(kind === "buildkit" ? { version: 2, buildid: buildId, session } : { rm: true, forcerm: true }),
+    },
+    repeated: { t: order.names },
+  };
+}
+
+function given(values: Readonly<Record<string, string>>): object | undefined {
+  return Object.keys(values).length === 0 ? undefined : values;
+}

@@ -1,0 +1,44 @@
+import { Failure } from "../../output/errors.ts";
+import { oneLine } from "../../output/describe.ts";
+import type { DockerApi } from "../api/docker-api.ts";
+import { pushImage } from "../api/image-transfers.ts";
+import { splitName } from "../api/split-name.ts";
+import { EngineError } from "../engine-error.ts";
+import type { PublishedImage, PublishOptions } from "../engine-builds.ts";
+
+const REFUSED = /unauthorized|authentication required|no basic auth|denied|forbidden|\b40[13]\b/i;
+
+/** Pushes an image that was built, with the credentials of the user's side. */
+export async function publishImage(
+  api: DockerApi,
+  reference: string,
+  { answers, signal, onProgress }: PublishOptions,
+): Promise<PublishedImage> {
+  const { registry } = splitName(reference);
+  const credentials = await answers.credentials(registry);
+  try {
+    const digest = await pushImage(api, reference, {
+      ...(credentials !== undefined && { credentials }),
+      ...(onProgress !== undefined && { onProgress }),
+      signal,
+    });
+    return { digest };
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error instanceof EngineError ? pushRefused(reference, registry, error, credentials !== undefined) : error;
+  }
+}
+
+function pushRefused(reference: string, registry: string, error: EngineError, hasCredentials: boolean): Failure {
+  const isRefused = REFUSED.test(error.message);
+  const login = registry.includes("index.docker.io") ? "docker login" : `docker login ${registry}`;
+  return new Failure("push-refused", `the push of ${reference} failed: ${oneLine(error.message)}`, {
+    expected: isRefused
+      ? `credentials with which ${registry} takes the image${hasCredentials ? "" : "; this side has none for it"}`
+      : `a registry ${registry} that the engine's machine reaches`,
+    hint: isRefused
+      ? `Run \`${login}\` on this side, and check the name.`
+      : "Check the name, and the network and the proxy settings of the engine there.",
+    cause: error,
+  });
+}

@@ -1,0 +1,41 @@
+import type { ContextEntry } from "../../../build-context/build-context.ts";
+import { cleanPath, hasWildcards, patternTest } from "./patterns.ts";
+
+/** Links that are followed for all paths together; two that lead to each other would never end. */
+const MAX_STEPS = 10_000;
+
+/**
+ * Returns the paths, and those that the symbolic links in them lead to (tonistiigi/fsutil, `followlinks.go`). A name with wildcards is
+ * compared with the names in its folder. "": all entries.
+ */
+export function followLinks(entries: readonly ContextEntry[], paths: readonly string[]): string[] {
+  const links = new Map(entries.flatMap((one) => (one.kind === "symlink" ? [[one.path, one.target] as const] : [])));
+  const resolved = new Set<string>();
+  const waiting = paths.map(cleanPath);
+  for (let steps = 0; waiting.length > 0 && steps < MAX_STEPS; steps += 1) {
+    const path = waiting.pop() as string;
+    const names = path === "" ? [] : path.split("/");
+    let at = 0;
+    let targets: string[] = [];
+    for (; at < names.length && targets.length === 0; at += 1) targets = targetsOf(names.slice(0, at + 1).join("/"), links);
+    const current = names.slice(0, at).join("/");
+    if (resolved.has(current)) continue;
+    resolved.add(current);
+    waiting.push(...targets.map((target) => cleanPath([target, ...names.slice(at)].join("/"))));
+  }
+  return [...resolved];
+}
+
+/** Returns where the links that fit a path lead to; nothing when there are none. */
+function targetsOf(path: string, links: ReadonlyMap<string, string>): string[] {
+  const [folder, name] = [path.slice(0, path.lastIndexOf("/") + 1), path.slice(path.lastIndexOf("/") + 1)];
+  if (!hasWildcards(name)) {
+    const target = links.get(path);
+    return target === undefined ? [] : [target.startsWith("/") ? target : `${folder}${target}`];
+  }
+  const fits = patternTest(name);
+  return [...links].flatMap(([link, target]) => {
+    if (!link.startsWith(folder) || link.includes("/", folder.length) || !fits(link.slice(folder.length))) return [];
+    return [target.startsWith("/") ? target : `${folder}${target}`];
+  });
+}
