@@ -1,0 +1,33 @@
+import type { BuildContext, ContextFile } from "../build-context.ts";
+import { damagedContext } from "./damaged-context.ts";
+import type { ListedEntry } from "./listing.ts";
+import type { PackFile } from "./pack-file.ts";
+
+/** A context whose contents lie in a pack. Owns the pack. Stays readable while other runs replace or remove the file. */
+export class KeptBuildContext implements BuildContext {
+  readonly entries: readonly ListedEntry[];
+  readonly #pack: PackFile;
+
+  constructor(entries: readonly ListedEntry[], pack: PackFile) {
+    this.entries = entries;
+    this.#pack = pack;
+  }
+
+  /** Yields the pieces of a file, each after it was verified. Throws a `not-verified` Failure for a damaged pack, which is removed. */
+  async *read(file: ContextFile, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+    if (!("pieces" in file)) throw new TypeError(`${file.path} is not an entry of this context`);
+    const { pieces } = file as Extract<ListedEntry, { kind: "file" }>;
+    try {
+      for (const piece of pieces) {
+        signal?.throwIfAborted();
+        yield await this.#pack.read(piece);
+      }
+    } catch (error) {
+      throw await damagedContext(this.#pack, error);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#pack[Symbol.asyncDispose]();
+  }
+}

@@ -1,0 +1,164 @@
+import { constants } from "node:fs";
+import { access, lstat, mkdir, mkdtemp, readdir, rm, rmdir, unlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { cacheFolder } from "../../files/cache-folder.ts";
+import { isOwn, isPrivate, openOwnFolder } from "../../files/own-folder.ts";
+import { hexOf, isDigest } from "../../image/digest.ts";
+import { Failure, messageOf } from "../../output/errors.ts";
+import { isLocked, withLock, type LockOptions } from "../../run/lock.ts";
+import { partialFile, removePartialFiles } from "../../run/partial-file.ts";
+import type { RunId } from "../../run/run-id.ts";
+import { damagedContext } from "./damaged-context.ts";
+import { PackFile } from "./pack-file.ts";
+import type { Piece } from "./piece.ts";
+
+/** The folder of kept contexts in the cache folder. */
+export const CONTEXTS_FOLDER = "contexts";
+const NAME = /^([0-9a-f]{64})\.pack$/;
+/** Bytes of the blocks of `stat`, whatever the file system's are. */
+const STAT_BLOCK = 512;
+
+export interface KeptContextLimits {
+  /** Bytes of all packs. */
+  bytes: number;
+  /** ms since a pack was last used. */
+  age: number;
+}
+
+const LIMITS: KeptContextLimits = { bytes: 10e9, age: 30 * 24 * 3600_000 };
+
+export interface KeptContextOptions {
+  env: NodeJS.ProcessEnv;
+  runId: RunId;
+  /** The key of the project, a digest: each project has a context of its own. */
+  project: string;
+  /** Called with the reason if the cache folder cannot be used: nothing is kept for the next run. */
+  onNotKept?: (reason: string) => void;
+  limits?: KeptContextLimits;
+}
+
+/**
+ * What the side that builds keeps of a project's last context for the next one: a pack of its pieces. The packs lie in the cache folder, for
+ * this user alone. The oldest go when there are too many.
+ */
+export class KeptContext {
+  readonly #options: KeptContextOptions;
+
+  /** Throws a `transfer-failed` Failure for a project that is no digest. */
+  constructor(options: KeptContextOptions) {
+    if (!isDigest(options.project)) {
+      throw new Failure("transfer-failed", "the project of the build has no valid key", { expected: "a SHA-256 digest" });
+    }
+    this.#options = options;
+  }
+
+  /**
+   * Calls `use` with the pack, alone among all runs; it returns the pieces that the next run may need. Then removes the others, if they are
+   * the most, and packs that exceed the limits. Returns the open pack, which the caller disposes of. Throws a `no-space` Failure for a full
+   * disk, a `not-verified` one for a damaged pack, which is removed, and the signal's reason.
+   */
+  async update(lock: LockOptions, use: (pack: PackFile) => Promise<readonly Piece[]>): Promise<PackFile> {
+    const { runId, project, limits = LIMITS, onNotKept } = this.#options;
+    let folder: string;
+    try {
+      folder = await openFolder(this.#options.env);
+    } catch (error) {
+      onNotKept?.(messageOf(error));
+      return await usePack(await packWithoutName(), use);
+    }
+    await removePartialFiles(folder);
+    const path = join(folder, hexOf(project));
+    const update = async (): Promise<PackFile> => {
+      const pack = await PackFile.open(`${path}.pack`);
+      await trim(folder, { ...limits, except: pack.path });
+      return await usePack(pack, async () => {
+        const live = await use(pack);
+        await rewriteIfMostIsDead(pack, live, partialFile(pack.path, runId));
+        await pack.touch();
+        return live;
+      });
+    };
+    // A holder receives a context, for as long as that takes; a run that was killed holds no lock.
+    const pack = await withLock(path, runId, update, { timeout: Infinity, ...lock });
+    await trim(folder, limits);
+    return pack;
+  }
+}
+
+/** A pack of the cache folder. */
+export interface KeptPack {
+  path: string;
+  /** Bytes on the disk */
+  bytes: number;
+  /** ms since the epoch */
+  usedAt: number;
+}
+
+/** Lists the packs in a folder of kept contexts that no run is updating, the last used first. They may be removed even while they are read. */
+export async function freePacks(folder: string): Promise<KeptPack[]> {
+  const packs: KeptPack[] = [];
+  for (const name of await readdir(folder).catch(() => [])) {
+    const [, hex] = NAME.exec(name) ?? [];
+    if (hex === undefined || (await isLocked(join(folder, hex)))) continue;
+    const path = join(folder, name);
+    const found = await lstat(path).catch(() => undefined);
+    if (found?.isFile() && isOwn(found)) packs.push({ path, bytes: found.blocks * STAT_BLOCK, usedAt: found.mtimeMs });
+  }
+  return packs.toSorted((one, other) => other.usedAt - one.usedAt);
+}
+
+/** Removes the packs that exceed the limits, the oldest first. */
+async function trim(folder: string, { bytes, age, except }: KeptContextLimits & { except?: string }): Promise<void> {
+  let sum = 0;
+  for (const pack of await freePacks(folder)) {
+    sum += pack.bytes;
+    if (pack.path === except || (sum <= bytes && Date.now() - pack.usedAt <= age)) continue;
+    sum -= pack.bytes;
+    await rm(pack.path, { force: true }).catch(() => {});
+  }
+}
+
+/** Opens the folder of kept contexts. Throws when it is not this user's alone, or cannot be written to. */
+async function openFolder(env: NodeJS.ProcessEnv): Promise<string> {
+  const cache = cacheFolder(env);
+  if (cache === undefined) throw new Error("there is no cache folder: neither HOME nor XDG_CACHE_HOME is an absolute path");
+  const folder = join(openOwnFolder(cache, { make: true }), CONTEXTS_FOLDER);
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const found = await lstat(folder);
+  if (!found.isDirectory() || (process.platform !== "win32" && !isPrivate(found))) {
+    throw new Error(`${join(cache, CONTEXTS_FOLDER)} is not a folder of this user alone`);
+  }
+  await access(folder, constants.W_OK);
+  return folder;
+}
+
+/** Makes a pack in the folder for temporary files that has no name from the beginning: it is gone when it is closed, also by a kill. */
+async function packWithoutName(): Promise<PackFile> {
+  const folder = await mkdtemp(join(tmpdir(), "docker-over-ssh-")); // mode 0700
+  const path = join(folder, "pack");
+  try {
+    return await PackFile.open(path);
+  } finally {
+    await unlink(path).catch(() => {});
+    await rmdir(folder).catch(() => {});
+  }
+}
+
+async function usePack(pack: PackFile, use: (pack: PackFile) => Promise<unknown>): Promise<PackFile> {
+  try {
+    await use(pack);
+    return pack;
+  } catch (error) {
+    const failure = await damagedContext(pack, error);
+    await pack[Symbol.asyncDispose]();
+    throw failure;
+  }
+}
+
+/** Keeps a disk from filling with pieces of earlier contexts. A small rest is left alone: copying costs more. */
+async function rewriteIfMostIsDead(pack: PackFile, live: readonly Piece[], partPath: string): Promise<void> {
+  const bytes = live.reduce((sum, { size }) => sum + size, 0);
+  if (pack.size - bytes <= Math.max(bytes, 16 * 1024 * 1024)) return;
+  await pack.rewrite(live, partPath);
+}

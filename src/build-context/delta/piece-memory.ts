@@ -1,0 +1,187 @@
+import { hash } from "node:crypto";
+import { constants } from "node:fs";
+import { lstat, mkdir, open, readdir, rename, rm, utimes, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { cacheFolder } from "../../files/cache-folder.ts";
+import { isOwn, isPrivate, openOwnFolder } from "../../files/own-folder.ts";
+import { hexOf, type Digest } from "../../image/digest.ts";
+import { partialFile, removePartialFiles } from "../../run/partial-file.ts";
+import type { RunId } from "../../run/run-id.ts";
+import type { ContextFile } from "../build-context.ts";
+import { ByteReader } from "./byte-reader.ts";
+import { ByteWriter } from "./byte-writer.ts";
+import type { ListedEntry } from "./listing.ts";
+import { DIGEST_BYTES, type Piece } from "./piece.ts";
+
+/** The folder of memories in the cache folder. */
+export const MEMORIES_FOLDER = "pieces";
+const MAGIC = Buffer.from("dosmem 1");
+/** Bytes of a memory at most: of a million files, it has 60 MB. */
+const MAX_BYTES = 256 * 1024 * 1024;
+/** ms since a memory was last used, after which it is removed. */
+const MAX_AGE = 30 * 24 * 3600_000;
+/** Bytes of a key: enough that no two files of a user have the same by chance. */
+const KEY_BYTES = 16;
+/**
+ * ms in which a file may change twice with the same times: FAT counts in steps of two seconds. A file that was changed so shortly before is
+ * read again by the next run, as git does ("racy git").
+ */
+const RACY = 2000;
+
+export interface PieceMemoryOptions {
+  env: NodeJS.ProcessEnv;
+  runId: RunId;
+  /** The key of the project */
+  project: Digest;
+}
+
+/**
+ * The pieces of a project's files in the last run, by path and fingerprint: a file that has not changed since need not be read again. One file
+ * for each project, in the cache folder. It only helps: without it, or with a damaged one, everything is read.
+ */
+export class PieceMemory {
+  /** The pieces of the last listing: the far side probably has them. */
+  readonly listing = new Set<string>();
+  readonly #path: string | undefined;
+  readonly #runId: RunId;
+  readonly #takenAt = Date.now();
+  readonly #pieces = new Map<string, readonly Piece[]>();
+  /** By path */
+  readonly #keys = new Map<string, string>();
+  #check = "";
+
+  private constructor(path: string | undefined, runId: RunId) {
+    this.#path = path;
+    this.#runId = runId;
+  }
+
+  /** Opens the memory of a project, before its files are listed. Never rejects. */
+  static async open({ env, runId, project }: PieceMemoryOptions): Promise<PieceMemory> {
+    const folder = await openFolder(env).catch(() => undefined);
+    const memory = new PieceMemory(folder && join(folder, hexOf(project)), runId);
+    if (folder !== undefined) await removeOld(folder);
+    await memory.#load().catch(() => memory.#clear()); // a damaged memory is none
+    return memory;
+  }
+
+  get isEmpty(): boolean {
+    return this.#pieces.size === 0;
+  }
+
+  /** Returns the pieces of a file that has not changed; undefined for another. */
+  piecesOf(file: ContextFile): readonly Piece[] | undefined {
+    return file.fingerprint === undefined ? undefined : this.#pieces.get(this.#keyOf(file));
+  }
+
+  /** Replaces the memory for the next run. Never rejects. */
+  async keep(entries: readonly ListedEntry[], listing: readonly Piece[]): Promise<void> {
+    if (this.#path === undefined) return;
+    const bytes = this.#encode(entries, listing);
+    try {
+      if (bytes.toString("latin1", MAGIC.length, MAGIC.length + DIGEST_BYTES) === this.#check) {
+        const now = new Date();
+        await utimes(this.#path, now, now);
+        return;
+      }
+      const part = partialFile(this.#path, this.#runId);
+      await writeFile(part, bytes, { flag: "wx", mode: 0o600 });
+      await rename(part, this.#path);
+    } catch {
+      // the next run reads more
+    }
+  }
+
+  /** Removes the memory: it was wrong. Never rejects. */
+  async forget(): Promise<void> {
+    if (this.#path !== undefined) await rm(this.#path, { force: true }).catch(() => {});
+  }
+
+  async #load(): Promise<void> {
+    if (this.#path === undefined) return;
+    await using file = await open(this.#path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0));
+    const { size } = await file.stat();
+    if (size > MAX_BYTES) return;
+    const bytes = await file.readFile();
+    const body = bytes.subarray(MAGIC.length + DIGEST_BYTES);
+    const check = bytes.toString("latin1", MAGIC.length, MAGIC.length + DIGEST_BYTES);
+    if (!bytes.subarray(0, MAGIC.length).equals(MAGIC) || checkOf(body) !== check) return;
+    const from = new ByteReader(body);
+    for (const { digest } of readPieces(from)) this.listing.add(digest);
+    while (from.left > 0) this.#pieces.set(from.text(KEY_BYTES), readPieces(from));
+    this.#check = check;
+  }
+
+  #clear(): void {
+    this.listing.clear();
+    this.#pieces.clear();
+  }
+
+  #encode(entries: readonly ListedEntry[], listing: readonly Piece[]): Buffer {
+    const to = new ByteWriter(64 * entries.length + 1024);
+    to.bytes(MAGIC);
+    to.bytes(Buffer.alloc(DIGEST_BYTES));
+    writePieces(to, listing);
+    for (const entry of entries) {
+      if (entry.kind !== "file" || entry.size === 0 || entry.fingerprint === undefined || this.#isRacy(entry)) continue;
+      to.text(this.#keyOf(entry));
+      writePieces(to, entry.pieces);
+    }
+    const bytes = to.take();
+    bytes.write(checkOf(bytes.subarray(MAGIC.length + DIGEST_BYTES)), MAGIC.length, "latin1");
+    return bytes;
+  }
+
+  /** Who lists the files leaves out the fingerprint where the ctime is too young; this is for those that know the mtime alone. */
+  #isRacy({ mtime }: ContextFile): boolean {
+    return mtime / 1000 > this.#takenAt - RACY;
+  }
+
+  #keyOf(file: ContextFile): string {
+    const known = this.#keys.get(file.path);
+    if (known !== undefined) return known;
+    const key = hash("sha256", `${file.path}\0${file.fingerprint}`, "buffer").toString("latin1", 0, KEY_BYTES);
+    this.#keys.set(file.path, key);
+    return key;
+  }
+}
+
+async function openFolder(env: NodeJS.ProcessEnv): Promise<string> {
+  const cache = cacheFolder(env);
+  if (cache === undefined) throw new Error("there is no cache folder");
+  const folder = join(openOwnFolder(cache, { make: true }), MEMORIES_FOLDER);
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const found = await lstat(folder);
+  if (!found.isDirectory() || (process.platform !== "win32" && !isPrivate(found))) throw new Error("it is not private");
+  return folder;
+}
+
+async function removeOld(folder: string): Promise<void> {
+  await removePartialFiles(folder);
+  for (const name of await readdir(folder).catch(() => [])) {
+    const path = join(folder, name);
+    const found = await lstat(path).catch(() => undefined);
+    if (found?.isFile() && isOwn(found) && Date.now() - found.mtimeMs > MAX_AGE) {
+      await rm(path, { force: true }).catch(() => {});
+    }
+  }
+}
+
+function writePieces(to: ByteWriter, pieces: readonly Piece[]): void {
+  to.number(pieces.length);
+  for (const { size, digest } of pieces) {
+    to.number(size);
+    to.text(digest);
+  }
+}
+
+function readPieces(from: ByteReader): Piece[] {
+  const pieces: Piece[] = [];
+  for (let left = from.number(); left > 0; left -= 1) {
+    pieces.push({ size: from.number(), digest: from.text(DIGEST_BYTES) });
+  }
+  return pieces;
+}
+
+function checkOf(body: Uint8Array): string {
+  return hash("sha256", body, "buffer").toString("latin1");
+}

@@ -1,0 +1,17 @@
+import { hash } from "node:crypto";
+
+/** Bytes of a digest. */
+export const DIGEST_BYTES = 32;
+
+/** A range of a file's content, or of a listing. Files up to `MAX_PIECE` (delta/chunker.ts) are one piece. */
+export interface Piece {
+  /** The SHA-256, one character for each byte (latin1). In full: nothing else tells whether a piece is the right one. */
+  digest: string;
+  /** Bytes, 1 to `MAX_PIECE` */
+  size: number;
+}
+
+/** Returns the digest of a piece's content. */
+export function pieceDigest(content: Uint8Array): string {
+  return hash("sha256", content, "buffer").toString("latin1");
+}

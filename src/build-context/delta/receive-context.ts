@@ -1,0 +1,84 @@
+import type { Duplex } from "node:stream";
+import { finished, pipeline } from "node:stream/promises";
+import { CODECS } from "../../packing/codecs.ts";
+import { pack } from "../../packing/pack.ts";
+import { Failure } from "../../output/errors.ts";
+import { queue } from "../../streams/queue.ts";
+import { resolveWithin } from "../../streams/resolve-within.ts";
+import type { BuildContext } from "../build-context.ts";
+import { CONTEXT_LIMITS, type ContextLimits } from "../limits.ts";
+import { encodeMessage, type FarMessage } from "./exchange-messages.ts";
+import { incomingMessages, toldFailure } from "./inbox.ts";
+import { KeptBuildContext } from "./kept-build-context.ts";
+import type { KeptContext } from "./kept-contexts.ts";
+import type { PackFile } from "./pack-file.ts";
+import { Reception } from "./reception.ts";
+import { RemoteFailure } from "../../stdio-tunnel/failures.ts";
+
+/** ms in which a failure must reach the other side. */
+const FAREWELL = 5000;
+
+export interface ReceiveContextOptions {
+  limits?: ContextLimits | undefined;
+  signal: AbortSignal;
+  /** Receives the bytes of content that have arrived. */
+  onProgress?: ((received: number) => void) | undefined;
+  /** Called once if another run receives a context of the same project, which is waited for. */
+  onWait?: (() => void) | undefined;
+  /** The codecs that may be used. Empty between two sides in one process: nothing is packed. */
+  codecs?: readonly string[] | undefined;
+}
+
+/**
+ * Receives a context from `sendContext`: what is not kept from earlier ones. Resolves when all of it is there; the caller disposes of it. What
+ * has arrived before a failure is kept for the next run. Ends the stream.
+ *
+ * Throws `context-invalid` for a listing that is not valid or exceeds the limits, `no-space`, `not-verified` for a damaged pack, the other
+ * side's failure, `link-lost` for a stream that ends early, and the signal's reason.
+ */
+export async function receiveContext(
+  stream: Duplex,
+  kept: KeptContext,
+  options: ReceiveContextOptions,
+): Promise<BuildContext> {
+  const { limits = CONTEXT_LIMITS, signal, onProgress, onWait, codecs = CODECS.map(({ name }) => name) } = options;
+  stream.on("error", () => {}); // reading and writing report it
+  const outbox = queue<FarMessage>();
+  const sending = pipeline(packed(outbox), stream, { end: true });
+  sending.catch(() => {}); // the stream reports it
+  const onAbort = (): void => void stream.destroy();
+  signal.addEventListener("abort", onAbort);
+  try {
+    signal.throwIfAborted();
+    let reception: Reception | undefined;
+    const file = await kept.update({ signal, ...(onWait && { onWait }) }, async (packFile: PackFile) => {
+      reception = new Reception(packFile, { limits, onProgress, tell: (message) => outbox.push(message) });
+      outbox.push({ type: "hello", isEmpty: packFile.isEmpty, codecs });
+      return await reception.receive(incomingMessages(stream));
+    });
+    outbox.end();
+    stream.resume(); // to the other side's end
+    return new KeptBuildContext(reception?.entries ?? [], file);
+  } catch (error) {
+    if (!signal.aborted && !(error instanceof RemoteFailure) && !stream.destroyed) {
+      outbox.push({ type: "failure", failure: toldFailure(error) });
+    }
+    outbox.end();
+    stream.resume();
+    if (error instanceof Failure && error.code === "link-lost") stream.destroy();
+    await resolveWithin(FAREWELL, finished(stream).catch(() => {}));
+    stream.destroy();
+    signal.throwIfAborted();
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+async function* packed(outbox: AsyncIterable<FarMessage>): AsyncGenerator<Buffer> {
+  async function* encoded(): AsyncGenerator<Buffer> {
+    for await (const message of outbox) yield encodeMessage(message);
+  }
+  const codec = CODECS.find(({ name }) => name === "brotli"); // which each Node has
+  yield* pack(encoded(), { codec, level: () => codec?.levels.medium, blockPerChunk: true });
+}

@@ -1,0 +1,99 @@
+import { Failure } from "../../output/errors.ts";
+import type { ContextLimits } from "../limits.ts";
+import { decodeListing } from "./decode-listing.ts";
+import { wantMessages, type FarMessage, type NearMessage } from "./exchange-messages.ts";
+import { brokenProtocol, unexpected } from "./inbox.ts";
+import { distinctPieces, MAX_LISTING, type ListedEntry } from "./listing.ts";
+import type { FilledPiece, PackFile } from "./pack-file.ts";
+import { pieceDigest, type Piece } from "./piece.ts";
+
+export interface ReceptionOptions {
+  limits: ContextLimits;
+  onProgress?: ((received: number) => void) | undefined;
+  /** Sends a message to the other side. */
+  tell: (message: FarMessage) => void;
+}
+
+/** The receiving half of an exchange: which pieces are there, and which are still to come. */
+export class Reception {
+  /** The entries of the context, once it is complete. */
+  entries: readonly ListedEntry[] | undefined;
+  readonly #pack: PackFile;
+  readonly #options: ReceptionOptions;
+  /** The pieces of the listing, once they are known. */
+  #listing: readonly Piece[] | undefined;
+  #files: readonly Piece[] = [];
+  /** Digests of the pieces that the other side was asked for, and that have not arrived. */
+  #missing = new Set<string>();
+  #received = 0;
+
+  constructor(pack: PackFile, options: ReceptionOptions) {
+    this.#pack = pack;
+    this.#options = options;
+  }
+
+  /** Reads messages until the context is complete. Returns the pieces of files and listing. */
+  async receive(messages: AsyncIterable<NearMessage | FarMessage>): Promise<readonly Piece[]> {
+    for await (const message of messages) {
+      if (message.type === "pieces") await this.#store(message.contents);
+      else if (message.type === "listing" && this.#listing === undefined) this.#begin(message.pieces);
+      else throw unexpected(message);
+      if (this.#listing === undefined || this.#missing.size > 0) continue;
+      if (this.entries === undefined) await this.#readListing(this.#listing);
+      if (this.#missing.size > 0) continue;
+      for (const entry of this.entries ?? []) if (entry.kind === "file") this.#refuseOtherSizes(entry.pieces);
+      this.#options.tell({ type: "done" });
+      return [...this.#listing, ...this.#files];
+    }
+    throw unexpected(undefined);
+  }
+
+  /** Adds pieces to the pack, under the digests that they have: whatever else was announced has not arrived. */
+  async #store(contents: readonly Uint8Array[]): Promise<void> {
+    const fresh = new Map<string, FilledPiece>();
+    for (const content of contents) {
+      this.#received += content.length;
+      const digest = pieceDigest(content);
+      this.#missing.delete(digest);
+      if (this.#pack.sizeOf(digest) === undefined) fresh.set(digest, { digest, content });
+    }
+    if (this.#received > this.#options.limits.bytes + MAX_LISTING) {
+      throw new Failure("context-invalid", "the context has more bytes than are allowed");
+    }
+    await this.#pack.append([...fresh.values()]);
+    this.#options.onProgress?.(this.#received);
+  }
+
+  #begin(pieces: readonly Piece[]): void {
+    if (pieces.reduce((sum, { size }) => sum + size, 0) > MAX_LISTING) {
+      throw new Failure("context-invalid", "the listing of the context is too large", { expected: "a million files at most" });
+    }
+    this.#listing = pieces;
+    this.#ask(pieces);
+  }
+
+  async #readListing(pieces: readonly Piece[]): Promise<void> {
+    this.#refuseOtherSizes(pieces);
+    const parts: Buffer[] = [];
+    for (const piece of pieces) parts.push(await this.#pack.read(piece));
+    this.entries = decodeListing(Buffer.concat(parts), this.#options.limits);
+    this.#files = distinctPieces(this.entries);
+    this.#ask(this.#files);
+  }
+
+  #ask(pieces: readonly Piece[]): void {
+    const numbers: number[] = [];
+    for (const [number, { digest }] of pieces.entries()) {
+      if (this.#pack.sizeOf(digest) !== undefined || this.#missing.has(digest)) continue;
+      numbers.push(number);
+      this.#missing.add(digest);
+    }
+    for (const message of wantMessages(numbers)) this.#options.tell(message);
+  }
+
+  /** The listing tells sizes, the digests decide: a listing in which they differ was never made from files. */
+  #refuseOtherSizes(pieces: readonly Piece[]): void {
+    const isOther = ({ digest, size }: Piece): boolean => this.#pack.sizeOf(digest) !== size;
+    if (pieces.some(isOther)) throw brokenProtocol("a piece has another size than its listing says");
+  }
+}

@@ -1,0 +1,62 @@
+import { bytes as shownBytes } from "../output/describe.ts";
+import { Failure } from "../output/errors.ts";
+import type { ContextEntry } from "./build-context.ts";
+import { MAX_PATH, type ContextLimits } from "./limits.ts";
+import { shownPath } from "./paths.ts";
+
+/** Characters of a path in a message. */
+const SHOWN = 200;
+
+/** Returns the failure of an entry that a context may not have. `path` is that of an entry. */
+export function invalidEntry(path: string, why: string, text: { expected?: string; hint?: string } = {}): Failure {
+  return new Failure("context-invalid", `the context has an entry ${quotedPath(path)}, ${why}`, text);
+}
+
+/** Quotes the path of an entry for a message: shortened, and without control characters. */
+export function quotedPath(path: string): string {
+  const shown = shownPath(path);
+  return JSON.stringify(shown.length > SHOWN ? `${shown.slice(0, SHOWN)}…` : shown);
+}
+
+/** Checks the form of a path, which is hostile input. Throws a `context-invalid` Failure. */
+export function checkPath(path: string, { depth }: Pick<ContextLimits, "depth">): void {
+  const names = path.split("/");
+  if (names.includes("..")) throw invalidEntry(path, "which leads out of it");
+  if (names.some((name) => name === "" || name === ".") || path.includes("\0")) {
+    throw invalidEntry(path, "which is no path");
+  }
+  if (path.length > MAX_PATH) throw invalidEntry(path, `whose path has more than ${MAX_PATH} bytes`);
+  if (names.length > depth) throw invalidEntry(path, `which lies more than ${depth} folders deep`);
+}
+
+/** Checks the target of a symbolic link. It may lead anywhere: it is followed in the container alone. Throws a `context-invalid` Failure. */
+export function checkTarget(path: string, target: string): void {
+  if (target === "" || target.includes("\0") || target.length > MAX_PATH) {
+    throw invalidEntry(path, "a link without a possible target");
+  }
+}
+
+/** Counts the entries of a context and the bytes of its files. Throws a `context-invalid` Failure for more than the limits. */
+export class ContextTotals {
+  readonly #limits: ContextLimits;
+  #entries = 0;
+  #bytes = 0;
+
+  constructor(limits: ContextLimits) {
+    this.#limits = limits;
+  }
+
+  add(entry: ContextEntry): void {
+    this.#entries += 1;
+    if (entry.kind === "file") this.#bytes += entry.size;
+    if (this.#entries > this.#limits.entries) throw tooLarge(`more than ${this.#limits.entries} entries`);
+    if (this.#bytes > this.#limits.bytes) throw tooLarge(`more than ${shownBytes(this.#limits.bytes)}`);
+  }
+}
+
+function tooLarge(what: string): Failure {
+  return new Failure("context-invalid", `the context has ${what}`, {
+    expected: "a context within the limits",
+    hint: "Leave out what the build does not need (.dockerignore).",
+  });
+}
