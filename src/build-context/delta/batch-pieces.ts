@@ -1,7 +1,9 @@
 import { MAX_CONTENTS, MAX_COUNT } from "./exchange-messages.ts";
 
 /** Joins the contents of pieces for `pieces` messages. */
-export async function* batchPieces(contents: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): AsyncGenerator<Uint8Array[]> {
+export async function* batchPieces(
+  contents: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+): AsyncGenerator<Uint8Array[]> {
   let batch: Uint8Array[] = [];
   let bytes = 0;
   for await (const content of contents) {

@@ -24,7 +24,8 @@ export async function* cutContent(size: number, chunks: AsyncIterable<Buffer>): 
 /** Cuts a listing, which is in memory. */
 export function cutListing(listing: Buffer): FilledPiece[] {
   const pieces: FilledPiece[] = [];
-  for (let at = 0; at < listing.length; at += pieceLength(listing, at, listing.length)) pieces.push(pieceAt(listing, at));
+  for (let at = 0; at < listing.length; at += pieceLength(listing, at, listing.length))
+    pieces.push(pieceAt(listing, at));
   return pieces;
 }
 

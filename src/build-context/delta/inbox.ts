@@ -24,7 +24,9 @@ export async function* incomingMessages(stream: Duplex): AsyncGenerator<NearMess
 
 /** Returns the failure for a message that does not come at this point. */
 export function unexpected(message: { type: string } | undefined): Failure {
-  return brokenProtocol(message === undefined ? "it sends no more" : `a message ${JSON.stringify(message.type)} is out of place`);
+  return brokenProtocol(
+    message === undefined ? "it sends no more" : `a message ${JSON.stringify(message.type)} is out of place`,
+  );
 }
 
 export function brokenProtocol(why: string, cause?: unknown): Failure {

@@ -48,7 +48,9 @@ export class KeptContext {
   /** Throws a `transfer-failed` Failure for a project that is no digest. */
   constructor(options: KeptContextOptions) {
     if (!isDigest(options.project)) {
-      throw new Failure("transfer-failed", "the project of the build has no valid key", { expected: "a SHA-256 digest" });
+      throw new Failure("transfer-failed", "the project of the build has no valid key", {
+        expected: "a SHA-256 digest",
+      });
     }
     this.#options = options;
   }
@@ -122,7 +124,8 @@ async function trim(folder: string, { bytes, age, except }: KeptContextLimits & 
 /** Opens the folder of kept contexts. Throws when it is not this user's alone, or cannot be written to. */
 async function openFolder(env: NodeJS.ProcessEnv): Promise<string> {
   const cache = cacheFolder(env);
-  if (cache === undefined) throw new Error("there is no cache folder: neither HOME nor XDG_CACHE_HOME is an absolute path");
+  if (cache === undefined)
+    throw new Error("there is no cache folder: neither HOME nor XDG_CACHE_HOME is an absolute path");
   const folder = join(openOwnFolder(cache, { make: true }), CONTEXTS_FOLDER);
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const found = await lstat(folder);

@@ -108,7 +108,8 @@ export class PackFile implements AsyncDisposable {
     const place = this.#places.get(digest);
     if (place?.size !== size) throw new DamagedPack(`${this.path} has lost a piece`);
     const { buffer, bytesRead } = await this.#file.read(Buffer.allocUnsafe(size), 0, size, place.at);
-    if (bytesRead < size || pieceDigest(buffer) !== digest) throw new DamagedPack(`a piece of ${this.path} has changed`);
+    if (bytesRead < size || pieceDigest(buffer) !== digest)
+      throw new DamagedPack(`a piece of ${this.path} has changed`);
     return buffer;
   }
 

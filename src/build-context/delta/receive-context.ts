@@ -66,7 +66,10 @@ export async function receiveContext(
     outbox.end();
     stream.resume();
     if (error instanceof Failure && error.code === "link-lost") stream.destroy();
-    await resolveWithin(FAREWELL, finished(stream).catch(() => {}));
+    await resolveWithin(
+      FAREWELL,
+      finished(stream).catch(() => {}),
+    );
     stream.destroy();
     signal.throwIfAborted();
     throw error;

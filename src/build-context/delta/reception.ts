@@ -66,7 +66,9 @@ export class Reception {
 
   #begin(pieces: readonly Piece[]): void {
     if (pieces.reduce((sum, { size }) => sum + size, 0) > MAX_LISTING) {
-      throw new Failure("context-invalid", "the listing of the context is too large", { expected: "a million files at most" });
+      throw new Failure("context-invalid", "the listing of the context is too large", {
+        expected: "a million files at most",
+      });
     }
     this.#listing = pieces;
     this.#ask(pieces);

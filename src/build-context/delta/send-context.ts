@@ -91,7 +91,10 @@ class ContextSender {
       throw this.#failure?.error ?? error;
     }
     if (this.#failure === undefined) return;
-    await resolveWithin(FAREWELL, this.#next.catch(() => {})); // until the other side has read it
+    await resolveWithin(
+      FAREWELL,
+      this.#next.catch(() => {}),
+    ); // until the other side has read it
     throw this.#failure.error;
   }
 
@@ -209,7 +212,7 @@ class ContextSender {
   async #receive<T extends FarMessage["type"]>(type: T): Promise<FarMessage & { type: T }> {
     const { done, value } = await this.#next;
     this.#next = this.#listen();
-    const message = done === true ? undefined : (value as NearMessage | FarMessage);
+    const message = done === true ? undefined : value;
     if (message?.type !== type) throw unexpected(message);
     return message as FarMessage & { type: T };
   }
@@ -227,8 +230,6 @@ class ContextSender {
   }
 }
 
-async function* contentsOf(
-  pieces: AsyncIterable<FilledPiece> | Iterable<FilledPiece>,
-): AsyncGenerator<Uint8Array> {
+async function* contentsOf(pieces: AsyncIterable<FilledPiece> | Iterable<FilledPiece>): AsyncGenerator<Uint8Array> {
   for await (const { content } of pieces) yield content;
 }

@@ -47,7 +47,8 @@ export function memoryContext(files: Record<string, MemoryEntry>): MemoryContext
 
 function entryOf(path: string, entry: MemoryEntry): ContextEntry {
   if ("symlink" in entry) return { kind: "symlink", path, mode: 0o777, mtime: MTIME, target: entryPath(entry.symlink) };
-  if ("hardLink" in entry) return { kind: "hard-link", path, mode: 0o644, mtime: MTIME, target: entryPath(entry.hardLink) };
+  if ("hardLink" in entry)
+    return { kind: "hard-link", path, mode: 0o644, mtime: MTIME, target: entryPath(entry.hardLink) };
   if ("folder" in entry) return { kind: "folder", path, mode: entry.mode ?? 0o755, mtime: MTIME };
   const { content, mode = 0o644, mtime = MTIME } = entry;
   const size = Buffer.from(content).length;

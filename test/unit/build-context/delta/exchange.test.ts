@@ -21,11 +21,12 @@ test("a context arrives as it is", async () => {
     "dir/link": { symlink: "../../etc/passwd" },
     "dir/same": { hardLink: "dir/large" },
     "dir/nothing": { folder: true, mode: 0o1777 },
-    "dür": { content: "not ASCII" },
+    dür: { content: "not ASCII" },
   });
   const { context: arrived } = await exchange(context, { homes });
   await using _ = arrived;
-  const plain = (entries: readonly object[]): unknown => entries.map((entry) => ({ ...entry, pieces: 0, fingerprint: 0 }));
+  const plain = (entries: readonly object[]): unknown =>
+    entries.map((entry) => ({ ...entry, pieces: 0, fingerprint: 0 }));
   expect(plain(arrived.entries)).toEqual(plain(context.entries));
   expect(await contentsOf(arrived)).toEqual(await contentsOf(context));
 });
@@ -33,7 +34,10 @@ test("a context arrives as it is", async () => {
 test("three changed files of some thousands cost few bytes, and no other file is read", async () => {
   const files: Record<string, MemoryEntry> = {};
   for (let n = 0; n < 4000; n += 1) {
-    files[`src/part-${n % 50}/file-${n}.ts`] = { content: pseudoRandomBytes(500, n).toString("hex"), fingerprint: `${n}` };
+    files[`src/part-${n % 50}/file-${n}.ts`] = {
+      content: pseudoRandomBytes(500, n).toString("hex"),
+      fingerprint: `${n}`,
+    };
   }
   const first = link();
   await using _ = (await exchange(memoryContext(files), { homes, link: first })).context;
