@@ -4,33 +4,34 @@ import { splitName } from "../api/split-name.ts";
 import type { FailedStep } from "./build-record.ts";
 
 /** BuildKit's words before those of the cause. */
-const PREFIX = /^failed to solve(?: with frontend [\w.]+)?: (?:rpc error: code = \w+ desc = )?/;
+const PREFIX =
+  /^failed to solve(?: with frontend [\w.]+)?: (?:rpc error: code = \w+ desc = )?(?:failed to create LLB definition: )?/;
+/** BuildKit's words that say nothing to a user */
+const INNER = /failed to (?:compute cache key|calculate checksum of ref \S+): /g;
 const EXIT = /(?:exit code|non-zero code|exit status):? (\d+)/;
-/** BuildKit's step that looks a base up */
-const METADATA = /^\[internal\] load metadata for (\S+)$/;
+/** A step that looks a base up, or pulls it */
+const BASE = /^\[internal\] load metadata for (\S+)$|^\[[^\]]*\] FROM (?:--\S+ )*(\S+)/;
 const NO_DOCKERFILE =
-  /failed to read dockerfile: .*no such file|cannot locate (?:specified )?Dockerfile|the Dockerfile .*cannot be empty|(?:open|stat|lstat) \S*Dockerfile\S*: no such file/i;
+  /failed to read dockerfile: .*no such file|cannot locate (?:specified )?Dockerfile|(?:open|stat|lstat) \S*Dockerfile\S*: no such file/i;
 const REFUSED = /unauthorized|authentication required|access denied|authorization failed|\b401\b|\b403\b|denied/i;
-/** The classic builder's and buildah's words for a base that cannot be pulled */
-const PULL = /^(?:pull access denied for |manifest for |.*initializing source docker:\/\/)([\w./:@-]+)/;
-
 /** Returns the Failure of a build that the engine has ended with an error. `words`: the engine's. */
 export function buildFailure(words: string, failed: FailedStep | undefined, dockerfile: string): Failure {
-  const reason = oneLine(words.replace(PREFIX, ""));
+  const reason = oneLine(words.replace(PREFIX, "").replaceAll(INNER, ""));
   if (NO_DOCKERFILE.test(reason)) {
-    return new Failure("not-buildable", `there is no Dockerfile at ${dockerfile} in the context: ${reason}`, {
+    return new Failure("not-buildable", `the context has no file ${oneLine(dockerfile)} that says how to build it`, {
       expected: "a Dockerfile in the context",
       hint: "Name it with -f, and see that no ignore rule leaves it out.",
     });
   }
-  const base = METADATA.exec(failed?.name ?? "")?.[1] ?? PULL.exec(reason)?.[1]?.replace(/:$/, "");
+  const [, looked, pulled] = BASE.exec(failed?.name ?? "") ?? [];
+  const base = looked ?? pulled;
   if (base !== undefined) return baseFailure(base, reason);
   const where = failed === undefined ? "" : ` at ${failed.name}`;
   const [, status] = EXIT.exec(failed?.error ?? reason) ?? EXIT.exec(reason) ?? [];
   const how = status === undefined ? reason : `exit code ${status}`;
   const lines = failed?.lines ?? [];
   return new Failure("build-failed", `the build failed${where}: ${how}`, {
-    expected: "a step that succeeds",
+    expected: failed === undefined ? "a build without an error" : "a step that succeeds",
     hint: lines.length === 0 ? "Read the build's log." : `Its last lines:\n${lines.map((line) => `  ${line}`).join("\n")}`,
   });
 }

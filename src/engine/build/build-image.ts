@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import { Readable } from "node:stream";
 import { writeContextTar } from "./plain-context-tar.ts";
 import type { BuildContext } from "../../build-context/build-context.ts";
@@ -35,7 +34,7 @@ export async function buildImage(
   const archive = context === undefined || syncsFiles ? undefined : archiveOf(context, api, options.signal);
   try {
     const body = await api.stream("POST", "/build", {
-      ...buildParameters(order, { kind, buildId: randomUUID(), session: session?.id, syncsFiles }),
+      ...buildParameters(order, { kind, session: session?.id, syncsFiles }),
       ...(archive !== undefined && { archive }),
       registryConfig: kind === "buildkit" ? undefined : registries,
       signal: options.signal,

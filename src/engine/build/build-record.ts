@@ -10,6 +10,9 @@ const MAX_STEPS = 1_000;
 /** The classic builder's `Step 2/4 : RUN make`, and buildah's `STEP 2/4: RUN make` */
 const STEP = /^(?:\[[\d/]+\] )?step (\d+\/\d+) ?: (.*)$/i;
 
+/** What the classic builder prints itself among the lines of a step */
+const OWN_WORDS = /^(?: ---> |Remov(?:ed|ing) intermediate container )/;
+
 export interface FailedStep {
   /** e.g. `[build 3/5] RUN make` */
   name: string;
@@ -63,5 +66,5 @@ export class BuildRecord {
 
 function lastLines(log: string): string[] {
   const lines = printable(log.replaceAll(/\r\n?/g, "\n")).split("\n");
-  return lines.filter((line) => line.trim() !== "").slice(-MAX_LINES);
+  return lines.filter((line) => line.trim() !== "" && !OWN_WORDS.test(line)).slice(-MAX_LINES);
 }

@@ -5,8 +5,6 @@ import type { BuilderKind, BuildOrder } from "../engine-builds.ts";
 /** What comes with an order. */
 export interface BuildSource {
   kind: BuilderKind;
-  /** Lets the build be cancelled. */
-  buildId: string;
   /** The ID of a session, if there is one */
   session?: string | undefined;
   /** Whether the files come through it */
@@ -15,7 +13,7 @@ export interface BuildSource {
 
 /** Returns the parameters of `POST /build` (moby, `api/docs/v1.41.yaml`, ImageBuild). */
 export function buildParameters(order: BuildOrder, source: BuildSource): Pick<ApiRequest, "query" | "repeated"> {
-  const { kind, buildId, session, syncsFiles } = source;
+  const { kind, session, syncsFiles } = source;
   const { platform, cacheFrom, git } = order;
   return {
     query: {
@@ -29,7 +27,7 @@ export function buildParameters(order: BuildOrder, source: BuildSource): Pick<Ap
       cachefrom: cacheFrom.length === 0 ? undefined : cacheFrom,
       networkmode: order.network,
       remote: git ?? (syncsFiles ? "client-session" : undefined),
-      ...(kind === "buildkit" ? { version: 2, buildid: buildId, session } : { rm: true, forcerm: true }),
+      ...(kind === "buildkit" ? { version: 2, session } : { rm: true, forcerm: true }),
     },
     repeated: { t: order.names },
   };

@@ -41,7 +41,7 @@ export async function followBuild(
       record.take(event);
       onEvent(event);
     }
-    id = idOf(line) ?? id;
+    id = longer(id, idOf(line));
     failure ??= text(line.errorDetail?.message) ?? text(line.error);
   }
   if (failure !== undefined) {
@@ -70,6 +70,11 @@ function idOf({ id, aux, stream }: BuildLine): string | undefined {
   const named = typeof aux === "object" && aux !== null ? (aux as { ID?: unknown }).ID : undefined;
   if (typeof named === "string" && (id === undefined || id === "" || id === "moby.image.id")) return named;
   return typeof stream === "string" ? BUILT.exec(stream)?.[1] : undefined;
+}
+
+/** The classic builder gives the whole ID, and then its first digits. */
+function longer(one: string | undefined, other: string | undefined): string | undefined {
+  return (other?.length ?? 0) > (one?.length ?? 0) ? other : one;
 }
 
 function text(value: unknown): string | undefined {

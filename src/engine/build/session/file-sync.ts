@@ -1,4 +1,5 @@
 import type { BuildContext } from "../../../build-context/build-context.ts";
+import { shownPath } from "../../../build-context/paths.ts";
 import { messageOf } from "../../../output/errors.ts";
 import type { RawCall } from "../../grpc/grpc-server.ts";
 import { selectEntries } from "./select-entries.ts";
@@ -21,12 +22,12 @@ export function fileSync(context: BuildContext, { onServed, onFailed }: FileSync
     const values = decoded(headers);
     const [name = ""] = values("dir-name");
     if (name !== "context" && name !== "dockerfile") return { status: STATUS.notFound, message: `there is no folder ${name}` };
-    const entries = selectEntries(context.entries, {
-      followPaths: values("followpaths"),
-      includes: values("include-patterns"),
-      excludes: values("exclude-patterns"),
-    });
     try {
+      const entries = selectEntries(context.entries, {
+        followPaths: values("followpaths"),
+        includes: values("include-patterns"),
+        excludes: values("exclude-patterns"),
+      });
       await sendFiles(stream, entries, context, onServed);
       return { status: STATUS.ok };
     } catch (error) {
@@ -36,12 +37,13 @@ export function fileSync(context: BuildContext, { onServed, onFailed }: FileSync
   };
 }
 
-/** Returns a function that returns the values of a header, one character for each byte. Since 0.12, BuildKit escapes what is not ASCII. */
+/** Returns a function that returns the values of a header. Since 0.12, BuildKit escapes what is not ASCII. */
 function decoded(headers: readonly (readonly [string, string])[]): (name: string) => string[] {
   const valuesOf = (name: string): string[] => headers.flatMap(([key, value]) => (key === name ? [value] : []));
   return (name) => {
     const values = valuesOf(name);
-    return valuesOf(`${name}-encoded`)[0] === "1" ? values.map(unescaped) : values;
+    const bytes = valuesOf(`${name}-encoded`)[0] === "1" ? values.map(unescaped) : values;
+    return bytes.map(shownPath); // Node gives the bytes of a header as characters
   };
 }
 

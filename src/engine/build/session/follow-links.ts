@@ -1,5 +1,6 @@
 import type { ContextEntry } from "../../../build-context/build-context.ts";
-import { cleanPath, hasWildcards, patternTest } from "./patterns.ts";
+import { dockerPattern } from "../../../build-context/ignore/docker-pattern.ts";
+import { shownPath } from "../../../build-context/paths.ts";
 
 /** Links that are followed for all paths together; two that lead to each other would never end. */
 const MAX_STEPS = 10_000;
@@ -9,7 +10,7 @@ const MAX_STEPS = 10_000;
  * compared with the names in its folder. "": all entries.
  */
 export function followLinks(entries: readonly ContextEntry[], paths: readonly string[]): string[] {
-  const links = new Map(entries.flatMap((one) => (one.kind === "symlink" ? [[one.path, one.target] as const] : [])));
+  const links = new Map(entries.flatMap((one) => (one.kind === "symlink" ? [[shownPath(one.path), shownPath(one.target)] as const] : [])));
   const resolved = new Set<string>();
   const waiting = paths.map(cleanPath);
   for (let steps = 0; waiting.length > 0 && steps < MAX_STEPS; steps += 1) {
@@ -33,9 +34,24 @@ function targetsOf(path: string, links: ReadonlyMap<string, string>): string[] {
     const target = links.get(path);
     return target === undefined ? [] : [target.startsWith("/") ? target : `${folder}${target}`];
   }
-  const fits = patternTest(name);
+  const fits = dockerPattern(name)?.matches ?? (() => false);
   return [...links].flatMap(([link, target]) => {
     if (!link.startsWith(folder) || link.includes("/", folder.length) || !fits(link.slice(folder.length))) return [];
     return [target.startsWith("/") ? target : `${folder}${target}`];
   });
+}
+
+/** Whether a name is a pattern. `\` takes the next character literally. */
+function hasWildcards(name: string): boolean {
+  return /[*?[]/.test(name.replaceAll(/\\./gs, ""));
+}
+
+/** Returns a path without `.`, `..` and doubled slashes, relative to the root, which `..` does not leave. "": the root. */
+function cleanPath(path: string): string {
+  const names: string[] = [];
+  for (const name of path.split("/")) {
+    if (name === "..") names.pop();
+    else if (name !== "" && name !== ".") names.push(name);
+  }
+  return names.join("/");
 }

@@ -1,13 +1,15 @@
 import type { ContextEntry, ContextFile } from "../../../build-context/build-context.ts";
+import { dockerPattern } from "../../../build-context/ignore/docker-pattern.ts";
+import { PatternMatcher, type Matched } from "../../../build-context/ignore/pattern-matcher.ts";
+import { shownPath } from "../../../build-context/paths.ts";
 import { followLinks } from "./follow-links.ts";
-import { cleanPath, hasWildcards, patternTest } from "./patterns.ts";
 
-/** Which entries BuildKit asks for. Paths and patterns have one character for each byte, as those of entries. */
+/** Which entries BuildKit asks for, in Unicode. */
 export interface EntryRequest {
   /** Those that the steps name; a link in one of them brings what it leads to */
   followPaths: readonly string[];
+  /** In the form of .dockerignore, as well as {@link excludes} */
   includes: readonly string[];
-  /** In the form of .dockerignore: the last pattern that fits decides, and `!` lets in again. */
   excludes: readonly string[];
 }
 
@@ -23,42 +25,51 @@ export interface SentEntry {
 type HardLink = Extract<ContextEntry, { kind: "hard-link" }>;
 
 /**
- * Returns what is sent of a context, in its order (tonistiigi/fsutil, `filter.go`): all that fits an include pattern, or is in a folder that
- * does, with the folders that it is in.
+ * Returns what is sent of a context, in its order (tonistiigi/fsutil, `filter.go`): all that an include pattern matches, or a folder above, with
+ * the folders that it is in. No names are sent that are not UTF-8.
+ *
+ * @throws SyntaxError for a pattern that is none
  */
 export function selectEntries(entries: readonly ContextEntry[], request: EntryRequest): SentEntry[] {
   const followed = request.followPaths.length === 0 ? [] : followLinks(entries, request.followPaths);
-  const includes = [...request.includes.map(cleanPath), ...followed];
-  const isAll = includes.length === 0 || followed.includes("");
-  const picked = isAll && request.excludes.length === 0 ? entries : pick(entries, isAll ? [] : includes, request.excludes);
-  return resolveLinks(picked, entries);
+  const includes = followed.includes("") ? [] : [...request.includes, ...followed];
+  const { excludes } = request;
+  const isAll = includes.length === 0 && excludes.length === 0;
+  return resolveLinks(isAll ? entries : pick(entries, matcherOf(includes), matcherOf(excludes)), entries);
+}
+
+function matcherOf(patterns: readonly string[]): PatternMatcher | undefined {
+  if (patterns.length === 0) return undefined;
+  return new PatternMatcher(patterns.flatMap((pattern) => dockerPattern(pattern) ?? []));
 }
 
 /** A folder that the walk is in. */
 interface OpenFolder {
   entry: ContextEntry;
   prefix: string;
-  isIncluded: boolean;
-  /** Which exclude patterns fit it or a folder above */
-  excludedBy: readonly boolean[];
+  included: Matched | undefined;
+  excluded: Matched | undefined;
   isPicked: boolean;
 }
 
-function pick(entries: readonly ContextEntry[], includes: readonly string[], excludes: readonly string[]): ContextEntry[] {
-  const isIncluded = anyOf(includes);
-  const rules = excludes.map((pattern) => {
-    const keeps = pattern.startsWith("!");
-    return { keeps, fits: patternTest(cleanPath(keeps ? pattern.slice(1) : pattern)) };
-  });
+function pick(
+  entries: readonly ContextEntry[],
+  includes: PatternMatcher | undefined,
+  excludes: PatternMatcher | undefined,
+): ContextEntry[] {
   const picked: ContextEntry[] = [];
   const open: OpenFolder[] = [];
   for (const entry of entries) {
     while (open.length > 0 && !entry.path.startsWith((open.at(-1) as OpenFolder).prefix)) open.pop();
     const parent = open.at(-1);
-    const included = parent?.isIncluded === true || isIncluded(entry.path);
-    const excludedBy = rules.map(({ fits }, at) => parent?.excludedBy[at] === true || fits(entry.path));
-    const last = excludedBy.lastIndexOf(true);
-    const isPicked = included && (last === -1 || rules[last]?.keeps === true);
+    const path = shownPath(entry.path);
+    const isFolder = entry.kind === "folder";
+    const included = isFolder ? includes?.emptyMatched() : undefined;
+    const excluded = isFolder ? excludes?.emptyMatched() : undefined;
+    // A matcher tells what its patterns match, whichever way they are used.
+    const isIncluded = includes?.excludes(path, parent?.included, included) ?? true;
+    const isExcluded = excludes?.excludes(path, parent?.excluded, excluded) ?? false;
+    const isPicked = isIncluded && !isExcluded;
     if (isPicked) {
       for (const folder of open.filter((one) => !one.isPicked)) {
         folder.isPicked = true;
@@ -66,19 +77,9 @@ function pick(entries: readonly ContextEntry[], includes: readonly string[], exc
       }
       picked.push(entry);
     }
-    if (entry.kind === "folder") {
-      open.push({ entry, prefix: `${entry.path}/`, isIncluded: included, excludedBy, isPicked });
-    }
+    if (isFolder) open.push({ entry, prefix: `${entry.path}/`, included, excluded, isPicked });
   }
   return picked;
-}
-
-/** @param patterns none: all paths fit */
-function anyOf(patterns: readonly string[]): (path: string) => boolean {
-  if (patterns.length === 0) return () => true;
-  const literal = new Set(patterns.filter((pattern) => !hasWildcards(pattern)));
-  const tests = patterns.filter(hasWildcards).map(patternTest);
-  return (path) => literal.has(path) || tests.some((test) => test(path));
 }
 
 function resolveLinks(picked: readonly ContextEntry[], all: readonly ContextEntry[]): SentEntry[] {
