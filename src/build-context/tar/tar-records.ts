@@ -1,0 +1,193 @@
+import type { FileHandle } from "node:fs/promises";
+import { FIELD, isHeader, isZeros } from "../../delta/tar-block.ts";
+import { Failure } from "../../output/errors.ts";
+import { invalidEntry } from "../entry-checks.ts";
+import { parsePax } from "./parse-pax.ts";
+import { BLOCK, TYPE } from "./tar-header.ts";
+
+/** Bytes read at once: the headers of small files lie close together. */
+const WINDOW = 256 * 1024;
+/** Bytes of a pax header or a long name at most. GNU tar and Go allow a megabyte. */
+const MAX_EXTENSION = 1024 * 1024;
+
+/** An entry of a tar as it is written there. Texts have one character for each byte. */
+export interface TarRecord {
+  kind: "file" | "folder" | "symlink" | "hard-link";
+  name: string;
+  /** Of a link */
+  target: string;
+  mode: number;
+  /** µs since 1970 */
+  mtime: number;
+  /** Bytes of content, 0 for anything but a file */
+  size: number;
+  /** Where the content begins in the tar */
+  offset: number;
+}
+
+/**
+ * Reads the entries of a tar in a file (pax(1), "ustar Interchange Format", with the extensions of pax and GNU), without their contents. The
+ * file stays open. Throws a `context-invalid` Failure for what is no tar, is cut off, and for entries that a context cannot have.
+ */
+export async function* tarRecords(file: FileHandle): AsyncGenerator<TarRecord> {
+  const blocks = new Blocks(file, (await file.stat()).size);
+  let more: Extension = {};
+  for (let at = 0; ;) {
+    if (at + BLOCK > blocks.size) throw at === 0 ? notTar() : cutOff();
+    const block = await blocks.read(at, BLOCK);
+    if (isZeros(block, 0, BLOCK)) return;
+    if (!isHeader(block, 0)) throw at === 0 ? notTar() : damaged(at);
+    const header = readHeader(block);
+    const size = more.size ?? header.size;
+    const content = at + BLOCK;
+    if (!Number.isSafeInteger(size) || size < 0) throw damaged(at);
+    if (content + size > blocks.size) throw cutOff(more.path ?? header.name);
+    at = content + size + (-size & (BLOCK - 1));
+    if (EXTENSIONS.has(header.type)) {
+      if (size > MAX_EXTENSION) throw damaged(at);
+      more = { ...more, ...readExtension(header.type, await blocks.read(content, size)) };
+      continue;
+    }
+    const name = more.path ?? header.name;
+    const kind = kindOf(header.type, name, more.isSparse === true);
+    yield {
+      kind,
+      name,
+      target: more.target ?? header.target,
+      mode: header.mode,
+      mtime: more.mtime ?? header.mtime * 1e6,
+      size: kind === "file" ? size : 0,
+      offset: content,
+    };
+    // Links of some programs state the size of their file, but have no content (as for Go's archive/tar).
+    if (kind !== "file") at = content;
+    more = {};
+  }
+}
+
+interface Header {
+  type: string;
+  name: string;
+  target: string;
+  mode: number;
+  size: number;
+  mtime: number;
+}
+
+/** What the headers before an entry say of it. */
+interface Extension {
+  path?: string;
+  target?: string;
+  size?: number;
+  mtime?: number;
+  isSparse?: boolean;
+}
+
+const EXTENSIONS = new Set<string>([TYPE.pax, TYPE.globalPax, TYPE.longName, TYPE.longTarget]);
+
+function readHeader(block: Buffer): Header {
+  const isUstar = text(block, FIELD.owner).startsWith("ustar") && block[FIELD.owner[0] + 5] === 0;
+  const prefix = isUstar ? text(block, FIELD.prefix) : "";
+  const name = text(block, FIELD.name);
+  return {
+    type: String.fromCharCode(block[FIELD.type[0]] as number),
+    name: prefix === "" ? name : `${prefix}/${name}`,
+    target: text(block, FIELD.link),
+    mode: number(block, FIELD.mode) & 0o7777,
+    size: number(block, FIELD.size),
+    mtime: number(block, FIELD.mtime),
+  };
+}
+
+function readExtension(type: string, body: Buffer): Extension {
+  if (type === TYPE.longName) return { path: untilNul(body.toString("latin1")) };
+  if (type === TYPE.longTarget) return { target: untilNul(body.toString("latin1")) };
+  if (type === TYPE.globalPax) return {}; // a comment, as `git archive` writes it; Go's archive/tar ignores all of it
+  const records = parsePax(body);
+  const [path, target, size, mtime] = ["path", "linkpath", "size", "mtime"].map((key) => records.get(key));
+  return {
+    ...(path !== undefined && { path }),
+    ...(target !== undefined && { target }),
+    ...(size !== undefined && { size: /^\d+$/.test(size) ? Number(size) : Number.NaN }),
+    ...(mtime !== undefined && Number.isFinite(Number(mtime)) && { mtime: Math.floor(Number(mtime) * 1e6) }),
+    ...([...records.keys()].some((key) => key.startsWith("GNU.sparse.")) && { isSparse: true }),
+  };
+}
+
+function kindOf(type: string, name: string, isSparse: boolean): TarRecord["kind"] {
+  if (isSparse || type === "S") {
+    throw invalidEntry(name, "which is a sparse file", { hint: "Write the archive without --sparse." });
+  }
+  if (type === TYPE.file || type === "\0" || type === TYPE.contiguous) return name.endsWith("/") ? "folder" : "file";
+  if (type === TYPE.folder) return "folder";
+  if (type === TYPE.symlink) return "symlink";
+  if (type === TYPE.hardLink) return "hard-link";
+  const others: Record<string, string> = { "3": "which is a device", "4": "which is a device", "6": "which is a fifo" };
+  throw invalidEntry(name, others[type] ?? `of the unknown type ${JSON.stringify(type)}`, {
+    expected: "files, folders and links",
+  });
+}
+
+function text(block: Buffer, [at, length]: readonly [number, number]): string {
+  return untilNul(block.toString("latin1", at, at + length));
+}
+
+function untilNul(text: string): string {
+  const end = text.indexOf("\0");
+  return end < 0 ? text : text.slice(0, end);
+}
+
+/** Reads a number: octal digits, or GNU's base 256, in which it may be negative. NaN if it is malformed. */
+function number(block: Buffer, [at, length]: readonly [number, number]): number {
+  const first = block[at] as number;
+  if (first < 0x80) {
+    const digits = block
+      .toString("latin1", at, at + length)
+      .replace(/[\0 ]+$/, "")
+      .trimStart();
+    return digits === "" ? 0 : /^[0-7]+$/.test(digits) ? Number.parseInt(digits, 8) : Number.NaN;
+  }
+  // The first bit marks the encoding, all others are a number in two's complement.
+  const bits = BigInt(`0x${block.toString("hex", at, at + length)}`);
+  return Number(BigInt.asIntN(8 * length - 1, bits));
+}
+
+/** A file that is read block by block. */
+class Blocks {
+  readonly size: number;
+  readonly #file: FileHandle;
+  #window: Buffer = Buffer.alloc(0);
+  #start = 0;
+
+  constructor(file: FileHandle, size: number) {
+    this.#file = file;
+    this.size = size;
+  }
+
+  async read(at: number, length: number): Promise<Buffer> {
+    const from = at - this.#start;
+    if (from >= 0 && from + length <= this.#window.length) return this.#window.subarray(from, from + length);
+    const window = Buffer.allocUnsafe(Math.max(WINDOW, length));
+    const { bytesRead } = await this.#file.read(window, 0, window.length, at);
+    if (bytesRead < length) throw cutOff();
+    this.#window = window.subarray(0, bytesRead);
+    this.#start = at;
+    return this.#window.subarray(0, length);
+  }
+}
+
+function notTar(): Failure {
+  return new Failure("context-invalid", "the context is not a tar archive", { expected: "a tar" });
+}
+
+function damaged(at: number): Failure {
+  return new Failure("context-invalid", `the archive of the context is damaged at byte ${at}`, { expected: "a tar" });
+}
+
+function cutOff(name?: string): Failure {
+  if (name !== undefined) return invalidEntry(name, "in which the archive is cut off");
+  return new Failure("context-invalid", "the archive of the context is cut off", {
+    expected: "the blocks of zeros that end a tar",
+    hint: "Write it again, and check that it is sent whole.",
+  });
+}

@@ -1,0 +1,147 @@
+import type { ContextEntry } from "../build-context.ts";
+import { checkPath, checkTarget, ContextTotals, invalidEntry } from "../entry-checks.ts";
+import type { ContextLimits } from "../limits.ts";
+import { comparePaths } from "../paths.ts";
+import type { TarRecord } from "./tar-records.ts";
+
+/** What a path of the tree names. Hard links name the same file. */
+type Node = { mode: number; mtime: number } & (
+  | { kind: "folder"; isImplied?: boolean }
+  | { kind: "symlink"; target: string }
+  | { kind: "file"; size: number; offset: number }
+);
+
+export interface TarTreeOptions {
+  limits: ContextLimits;
+  /** Names that are taken off the beginning of each path */
+  strip: number;
+  /** Whether of two files with one path, the last one counts, as for tar and Docker. Otherwise they are refused. */
+  lastWins: boolean;
+}
+
+/** The mode of a folder that has no entry of its own. */
+const FOLDER_MODE = 0o755;
+/** Links followed to find out where one leads (MAXSYMLINKS of Linux). */
+const MAX_LINKS = 40;
+
+/** Collects the entries of a tar, which are hostile input. All methods throw a `context-invalid` Failure that names the entry. */
+export class TarTree {
+  readonly #nodes = new Map<string, Node>();
+  readonly #totals: ContextTotals;
+  readonly #options: TarTreeOptions;
+
+  constructor(options: TarTreeOptions) {
+    this.#options = options;
+    this.#totals = new ContextTotals(options.limits);
+  }
+
+  add(record: TarRecord): void {
+    const path = this.#pathOf(record.name);
+    if (path === undefined) return;
+    checkPath(path, this.#options.limits);
+    this.#addFoldersAbove(path, record.mtime);
+    const node = this.#nodeOf(path, record);
+    const before = this.#nodes.get(path);
+    if (before !== undefined) this.#refuseSecond(path, before, node);
+    this.#count(path, node);
+    this.#nodes.set(path, node);
+  }
+
+  /** Refuses symbolic links that lead out of the tree, by themselves or over others. */
+  refuseLinksOut(): void {
+    for (const [path, node] of this.#nodes) {
+      if (node.kind === "symlink" && this.#leadsOut(path, node.target)) {
+        throw invalidEntry(path, "a link that leads out of it", { expected: "links that stay in the context" });
+      }
+    }
+  }
+
+  /** Returns the entries in their order, and where the contents of the files begin. Of the names of a file, the first one has it. */
+  entries(): { entries: ContextEntry[]; offsets: Map<string, number> } {
+    const offsets = new Map<string, number>();
+    const first = new Map<Node, string>();
+    const sorted = [...this.#nodes].toSorted(([one], [other]) => comparePaths(one, other));
+    const entries = sorted.map(([path, node]): ContextEntry => {
+      const { mode, mtime } = node;
+      if (node.kind === "folder") return { kind: "folder", path, mode, mtime };
+      if (node.kind === "symlink") return { kind: "symlink", path, mode, mtime, target: node.target };
+      const target = first.get(node);
+      if (target !== undefined) return { kind: "hard-link", path, mode, mtime, target };
+      first.set(node, path);
+      offsets.set(path, node.offset);
+      return { kind: "file", path, mode, mtime, size: node.size };
+    });
+    return { entries, offsets };
+  }
+
+  /**
+   * Returns a path without `./`, without a leading slash, which means the root as for Docker, and stripped; undefined for the root, and for
+   * what is stripped away.
+   */
+  #pathOf(name: string): string | undefined {
+    const names = name.split("/").filter((part) => part !== "" && part !== ".");
+    if (names.includes("..")) throw invalidEntry(name, "which leads out of it");
+    return names.slice(this.#options.strip).join("/") || undefined;
+  }
+
+  #nodeOf(path: string, { kind, target, mode, mtime, size, offset }: TarRecord): Node {
+    if (kind === "file") return { kind, mode, mtime, size, offset };
+    if (kind === "folder") return { kind, mode, mtime };
+    if (kind === "symlink") {
+      checkTarget(path, target);
+      return { kind, mode: 0o777, mtime, target };
+    }
+    const node = this.#nodes.get(this.#pathOf(target) ?? "");
+    if (node === undefined || node.kind === "folder") throw invalidEntry(path, "a hard link to no file before it");
+    return node;
+  }
+
+  #addFoldersAbove(path: string, mtime: number): void {
+    for (let at = path.indexOf("/"); at >= 0; at = path.indexOf("/", at + 1)) {
+      const folder = path.slice(0, at);
+      const node = this.#nodes.get(folder);
+      if (node === undefined) {
+        const implied: Node = { kind: "folder", mode: FOLDER_MODE, mtime, isImplied: true };
+        this.#count(folder, implied);
+        this.#nodes.set(folder, implied);
+      } else if (node.kind !== "folder") {
+        throw invalidEntry(path, `which lies below a ${node.kind === "file" ? "file" : "link"}`);
+      }
+    }
+  }
+
+  #refuseSecond(path: string, before: Node, node: Node): void {
+    if (before.kind === "folder" && node.kind === "folder") return;
+    if (before.kind === "folder" || node.kind === "folder") throw invalidEntry(path, "which is a folder and no folder");
+    if (!this.#options.lastWins) throw invalidEntry(path, "which it has twice");
+  }
+
+  #count(path: string, node: Node): void {
+    if (node.kind === "folder") this.#totals.add({ path, ...node, kind: "folder" });
+    else this.#totals.add(node.kind === "file" ? { path, ...node } : { path, ...node });
+  }
+
+  #leadsOut(path: string, target: string): boolean {
+    const at = path.split("/").slice(0, -1);
+    let rest = target.split("/");
+    if (target.startsWith("/")) return true;
+    for (let links = 0; rest.length > 0;) {
+      const [name = "", ...others] = rest;
+      rest = others;
+      if (name === "" || name === ".") continue;
+      if (name === "..") {
+        if (at.pop() === undefined) return true;
+        continue;
+      }
+      at.push(name);
+      const node = this.#nodes.get(at.join("/"));
+      if (node?.kind !== "symlink") continue;
+      if (node.target.startsWith("/")) return true;
+      links += 1;
+      if (links > MAX_LINKS) return false; // it leads nowhere
+      at.pop();
+      rest = [...node.target.split("/"), ...rest];
+    }
+    return false;
+  }
+}
