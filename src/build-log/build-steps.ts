@@ -78,6 +78,7 @@ export class BuildSteps {
       case "build-source":
         this.source = event;
         return {};
+      case "build-done":
       case "built":
         return {};
     }

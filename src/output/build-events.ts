@@ -10,6 +10,8 @@ export type BuildOutputEvent =
   | { type: "build-text"; text: string }
   /** The builder advises against something in the Dockerfile. */
   | ({ type: "build-warning" } & BuildWarning)
+  /** The builder has made the image. What follows is its push, or its way back. */
+  | { type: "build-done"; id: string }
   /** Where in the Dockerfile a build has failed. */
   | ({ type: "build-source" } & BuildSource)
   /** The image is built, and it is wherever it was to go. The last event of a build that has succeeded. */

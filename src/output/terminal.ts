@@ -1,4 +1,4 @@
-import type { BuildDisplay } from "./build-events.ts";
+import type { BuildDisplay, BuildOutputEvent } from "./build-events.ts";
 import { oneLine, printable } from "./describe.ts";
 import type { ErrorReport } from "./errors.ts";
 import type { Progress, TransferEvent, TransferName } from "./events.ts";
@@ -31,6 +31,7 @@ export class Terminal {
   readonly #outcomes = new OutcomeTable();
   /** Several transfers can fail for the same reason. It is told once. */
   readonly #failures = new Set<string>();
+  #building: "not-begun" | "running" | "over" = "not-begun";
 
   constructor(
     options: TerminalOptions,
@@ -78,9 +79,11 @@ export class Terminal {
       case "build-text":
       case "build-warning":
       case "build-source":
-        return this.#options.buildDisplay?.event(event);
+        return this.#build(event);
+      case "build-done":
+        return this.#endBuild("built");
       case "built":
-        this.#options.buildDisplay?.finish("built");
+        this.#endBuild("built");
         return this.summary(builtText(event));
       case "error":
         return this.failure(event, transfer);
@@ -89,12 +92,26 @@ export class Terminal {
     }
   }
 
+  /** Shows the builder's events in place of the progress of transfers: two areas cannot be drawn at the end of one screen. */
+  #build(event: BuildOutputEvent): void {
+    if (this.#building === "over") return;
+    if (this.#building === "not-begun") this.#progress.close();
+    this.#building = "running";
+    this.#options.buildDisplay?.event(event);
+  }
+
+  #endBuild(outcome: "built" | "failed" | "stopped"): void {
+    this.#building = "over";
+    this.#options.buildDisplay?.finish(outcome);
+  }
+
   #hostOf(transfer: TransferName | undefined): string | undefined {
     return this.#options.namesHosts ? transfer?.host : undefined;
   }
 
   progress(progress: Progress, transfer?: TransferName): void {
-    if (!this.#options.quiet && this.#options.progress) this.#progress.update(progress, transfer);
+    if (!this.#options.quiet && this.#options.progress && this.#building !== "running")
+      this.#progress.update(progress, transfer);
   }
 
   /** Prints text that stays. */
@@ -153,7 +170,7 @@ export class Terminal {
   /** Removes what is drawn of the progress. @param outcome how a build has ended that has not told it */
   close(outcome: "built" | "failed" | "stopped" = "stopped"): void {
     this.#progress.close();
-    this.#options.buildDisplay?.finish(outcome);
+    this.#endBuild(outcome);
   }
 }
 

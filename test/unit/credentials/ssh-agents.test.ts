@@ -97,7 +97,7 @@ test("a message without bounds ends the connection", async () => {
 test("an agent that ends ends the connection", async () => {
   const agent = await openAgent({ id: "default", socket: join(folder, "socket") }, {});
   agent.write(message(11));
-  await answersOf(agent, 1);
+  expect(await answersOf(agent, 1)).toEqual([12]);
   sockets[0]?.end();
   agent.resume();
   await once(agent, "end");

@@ -118,6 +118,7 @@ describe("a build", () => {
     item,
     { type: "build-text", text: "Step 1/2" },
     { type: "build-warning", text: "no", details: ["why"], url: "https://docs.docker.com" },
+    { type: "build-done", id: "sha256:0123" },
     { type: "build-source", dockerfile: "Dockerfile", lines: [{ number: 1, text: "FROM x", hasFailed: true }] },
     built,
   ];

@@ -203,6 +203,18 @@ describe("a build", () => {
     expect(told).toEqual(["build-text", "above", "remote: hello\n"]);
   });
 
+  test("takes the place of the progress of its context, and gives it back for what follows", () => {
+    const { output, told } = building();
+    output.show({ type: "progress", stage: "sending", current: 1_000_000 });
+    output.show({ type: "build-text", text: "Step 1/2" });
+    output.show({ type: "progress", stage: "preparing", current: 1 });
+    output.show({ type: "build-done", id: "sha256:0123" });
+    output.show({ type: "build-text", text: "late" });
+    output.show({ type: "progress", stage: "loading", current: 1 });
+    output.close();
+    expect(told).toEqual(["sending  1 MB\n", "build-text", "built", "loading  1 B\n", "stopped"]);
+  });
+
   test("ends with its result, which names phases and sizes", () => {
     const { output, told } = building();
     output.show({
