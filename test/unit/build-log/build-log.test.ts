@@ -194,6 +194,41 @@ test("memory stays bounded: of a step that prints on and on, the last lines are 
   expect(seen.text).toContain("4999 x");
 });
 
+test("the lines of steps that have succeeded take no room from those of the one that fails", () => {
+  const { log, seen } = logged({ progress: "quiet" });
+  for (const id of ["a", "b", "c"]) {
+    log.event(step(id));
+    for (let line = 0; line < 1_500; line += 1) log.event(print(id, `${line} ${"x".repeat(2_000)}\n`));
+    log.event(step(id, { completed: START + 1, ...(id === "c" && { error: "no" }) }));
+  }
+  log.finish("failed");
+  expect(seen.text).toContain("------\n > RUN c:\n0.000 0 x");
+});
+
+test("a line without an end is broken", () => {
+  const { log, seen } = logged();
+  log.event(step("a"));
+  log.event(print("a", "y".repeat(20_000)));
+  expect(seen.text).toBe(`#1 RUN a\n#1 0.000 ${"y".repeat(16_384)}\n`);
+  log.event(print("a", `z\n${"x".repeat(20_000)}\n`));
+  expect(seen.text.split("\n").map((line) => line.length)).toEqual([8, 16_393, 3_626, 16_393, 3_625, 0]);
+});
+
+test("on a terminal, a line that is not complete is the last of six", () => {
+  const { log, terminal, at } = drawn(80);
+  log.event(step("a"));
+  log.event(print("a", "1\n2\n3\n4\n5\n6\n"));
+  at(200);
+  log.event(print("a", " 50%\r 70%"));
+  expect(terminal.lines.slice(2)).toEqual(["2", "3", "4", "5", "6", " 70%"].map((text) => ` => => # ${text}`));
+});
+
+test("a terminal that has no room for a time shows the names", () => {
+  const { log, terminal } = drawn(14);
+  log.event(step("a"));
+  expect(terminal.lines).toEqual(["[+] Building…", " => RUN a"]);
+});
+
 test("on a terminal, running steps have the last six lines of their log, and ended ones a line", () => {
   const build = drawn(80);
   play(build, true, 2300);
@@ -220,13 +255,13 @@ test("a download is shown below its step while it runs", () => {
   expect(build.terminal.lines.at(-1)).toMatch(/^ => => sha256:c6a83f.*17 MB \/ 28.2 MB 0\.\ds$/);
 });
 
-test.each([20, 40, 80, 200])("no line is wider than a terminal of %i columns", (columns) => {
+test.each([5, 20, 40, 80, 200])("no line is wider than a terminal of %i columns", (columns) => {
   for (const until of [100, 600, 1500, 2300, 4000]) {
     const build = drawn(columns, 100);
     play(build, true, until);
     build.log.finish("built");
     const lines = build.terminal.text.replaceAll(/\u001b\[[\d;]*[A-Za-z]/g, "").split(/[\r\n]/);
-    const ofSteps = lines.filter((line) => / => |Building/.test(line));
+    const ofSteps = lines.filter((line) => / => |\[\+\]|^ =/.test(line));
     expect(ofSteps).not.toHaveLength(0);
     expect(Math.max(...ofSteps.map(columnsOf))).toBeLessThan(columns);
   }
