@@ -1,0 +1,270 @@
+import { once } from "node:events";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { execa } from "execa";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { BuildContext } from "../../src/build-context/build-context.ts";
+import { parseHost } from "../../src/engine/connect/endpoint.ts";
+import type { BuildEvent, BuildOptions, BuildOrder, BuiltImage } from "../../src/engine/engine-builds.ts";
+import { openEngine } from "../../src/engine/open/open-engine.ts";
+import { Failure } from "../../src/output/errors.ts";
+import { buildImage } from "../testbed/build-image.ts";
+import type { Engine } from "../testbed/engine.ts";
+import { startTestbed } from "../testbed/start.ts";
+import type { Testbed } from "../testbed/testbed.ts";
+import { memoryContext, type MemoryFiles } from "../unit/engine/build/memory-context.ts";
+import { bed, why } from "./bed.ts";
+import { startRegistry } from "./registry.ts";
+
+/** Docker 20.10 is in the test bed that all files share. */
+const own: Testbed[] = [];
+const engines: Record<string, () => Engine> = {
+  "20.10": () => bed.near,
+  "26.1": () => own[0]!.near,
+  "28.5": () => own[0]!.far,
+  "28.5-containerd": () => own[1]!.near,
+  podman: () => own[1]!.far,
+};
+const kinds = Object.keys(engines);
+const buildKits = kinds.filter((kind) => kind !== "podman");
+const BASE = "docker.io/library/build-engine-base:v1";
+/** Credentials of the user for every registry. */
+const USER = { username: "build-user", password: "build-password-4711" };
+
+beforeAll(async () => {
+  if (why) return;
+  own.push(await startTestbed({ near: { kind: "26.1" }, far: { kind: "28.5" } }));
+  own.push(await startTestbed({ near: { kind: "28.5-containerd" }, far: { kind: "podman" } }));
+  for (const kind of kinds) await buildImage(engines[kind]!(), "build-engine-base:v1");
+});
+
+afterAll(async () => {
+  for (const one of own) await one[Symbol.asyncDispose]();
+});
+
+interface Built {
+  image?: BuiltImage;
+  failure?: Failure;
+  events: BuildEvent[];
+  /** All that steps and builders have printed */
+  log: string;
+  asked: string[];
+}
+
+async function build(
+  kind: string,
+  files: MemoryFiles | BuildContext,
+  order: Partial<BuildOrder> = {},
+  options: Partial<BuildOptions> = {},
+): Promise<Built> {
+  await using engine = await openEngine(parseHost(engines[kind]!().host, "test"));
+  const built: Built = { events: [], log: "", asked: [] };
+  const whole: BuildOrder = {
+    names: [],
+    dockerfile: "Dockerfile",
+    buildArgs: {},
+    labels: {},
+    noCache: false,
+    pull: false,
+    cacheFrom: [],
+    secrets: [],
+    agents: [],
+    contextKey: "build-engine",
+    ...order,
+  };
+  try {
+    built.image = await engine.build(whole, "entries" in files ? (files as BuildContext) : memoryContext(files), {
+      answers: {
+        credentials: async (host) => {
+          built.asked.push(host);
+          return USER;
+        },
+        secret: async (id) => (id === "token" ? Buffer.from("secret-of-the-user") : undefined),
+        agent: async () => await Promise.reject(new Error("no agent")),
+      },
+      signal: new AbortController().signal,
+      ...options,
+      onEvent(event) {
+        built.events.push(event);
+        if (event.type === "step-log" || event.type === "build-text") built.log += event.text;
+        options.onEvent?.(event);
+      },
+    });
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    built.failure = error;
+  }
+  return built;
+}
+
+describe.skipIf(why)(`an engine builds ${why ?? ""}`, () => {
+  test.each(kinds)("%s: an image of the context, with names, labels, arguments and a target", async (kind) => {
+    const files = {
+      "sub/Dockerfile": `FROM ${BASE} AS wanted
+ARG GREETING
+COPY data /data
+RUN echo "said $GREETING" && chmod 755 /data/run
+CMD ["/data/run"]
+FROM wanted AS unwanted
+RUN exit 9
+`,
+      "data/run": "#!/bin/sh\ncat /data/link\n",
+      "data/ä b.txt": "from the context",
+      "data/link": { linkTo: "ä b.txt" },
+      unused: "x",
+    };
+    const order = { names: ["build-engine:v1", "build-engine:v2"], dockerfile: "sub/Dockerfile", target: "wanted" };
+    const { image, log } = await build(kind, files, { ...order, buildArgs: { GREETING: "hello" }, labels: { of: "test" } });
+    expect(log).toContain("said hello");
+    const engine = engines[kind]!();
+    expect((await engine.docker("run", "--rm", "build-engine:v2")).stdout).toBe("from the context");
+    const inspect = ["inspect", "--format", "{{.Id}} {{index .Config.Labels `of`}}", "build-engine:v1"];
+    expect((await engine.docker(...inspect)).stdout).toBe(`${image?.id} test`);
+  });
+
+  test.each([...kinds.map((kind) => [kind, undefined] as const), ["20.10", "classic"], ["28.5", "classic"]] as const)(
+    "%s %s: a step that fails is named, with its exit code and its last lines",
+    async (kind, builder) => {
+      const files = { Dockerfile: `FROM ${BASE}\nRUN echo first\nRUN echo last words; exit 3\n` };
+      const { failure, image } = await build(kind, files, { noCache: true }, { builder });
+      expect(image).toBeUndefined();
+      expect(failure?.code).toBe("build-failed");
+      expect(failure?.message).toMatch(/^the build failed at \[.*3\/3\] RUN echo last words; exit 3.*: exit code 3$/);
+      expect(failure?.hint).toContain("last words");
+      expect(failure?.hint).not.toContain("first");
+    },
+  );
+
+  test.each([...kinds.map((kind) => [kind, undefined] as const), ["20.10", "classic"], ["28.5", "classic"]] as const)(
+    "%s %s: an abort ends the step, and nothing stays",
+    async (kind, builder) => {
+      const engine = engines[kind]!();
+      const seconds = String(70_000 + kinds.indexOf(kind) * 10 + (builder === undefined ? 0 : 1));
+      const files = { Dockerfile: `FROM ${BASE}\nRUN echo begin; sleep ${seconds}\n` };
+      const before = (await engine.docker("ps", "--all", "--quiet")).stdout;
+      const stop = new AbortController();
+      let log = "";
+      const onEvent = (event: BuildEvent): void => {
+        if (event.type === "step-log" || event.type === "build-text") log += event.text;
+        if (/^begin$/m.test(log)) stop.abort(new Error("stopped by the test"));
+      };
+      const building = build(kind, files, { noCache: true }, { builder, signal: stop.signal, onEvent });
+      await expect(building).rejects.toThrow("stopped by the test");
+      const running = async (): Promise<string> =>
+        (await execa("pgrep", ["--full", `^sleep ${seconds}`], { reject: false })).stdout;
+      await expect.poll(running).toBe("");
+      await expect.poll(async () => (await engine.docker("ps", "--all", "--quiet")).stdout).toBe(before);
+    },
+  );
+
+  test.each(buildKits)("%s: a second build asks for the file that has changed, and a third for none", async (kind) => {
+    const files: MemoryFiles = { Dockerfile: `FROM ${BASE}\nCOPY . /app\n` };
+    for (let n = 0; n < 200; n += 1) files[`folder-${n % 7}/file-${n}`] = `content ${n}`;
+    const asksFor = async (): Promise<string[]> => {
+      const reads: string[] = [];
+      const { image } = await build(kind, memoryContext(files, reads), { contextKey: `changed-${kind}` });
+      expect(image?.served).toBeGreaterThanOrEqual(0);
+      return reads.filter((name) => name !== "Dockerfile"); // some versions read it each time
+    };
+    expect(await asksFor()).toHaveLength(200);
+    files["folder-3/file-10"] = { text: "changed", mtime: 2_000_000_000 };
+    expect(await asksFor()).toEqual(["folder-3/file-10"]);
+    expect(await asksFor()).toEqual([]);
+  });
+
+  test.each(buildKits)("%s: a step gets a secret, which is in no layer and no event", async (kind) => {
+    const mount = "--mount=type=secret,id=token";
+    const files = { Dockerfile: `FROM ${BASE}\nRUN ${mount} test "$(cat /run/secrets/token)" = secret-of-the-user\n` };
+    const { image, events, failure } = await build(kind, files, { secrets: ["token"], noCache: true });
+    expect(failure).toBeUndefined();
+    expect(image?.id).toMatch(/^sha256:/);
+    expect(JSON.stringify(events)).not.toContain("secret-of-the-user");
+    const missing = { Dockerfile: `FROM ${BASE}\nRUN ${mount},required=true cat /run/secrets/token\n` };
+    expect((await build(kind, missing, { noCache: true })).failure?.code).toBe("build-failed");
+  });
+
+  test.each([
+    ["podman", undefined, "buildah"],
+    ["28.5", "classic", "classic builder"],
+  ] as const)("%s %s: secrets are refused before anything is sent", async (kind, builder, named) => {
+    const { failure } = await build(kind, { Dockerfile: "FROM scratch\n" }, { secrets: ["token"] }, { builder });
+    expect(failure?.code).toBe("usage");
+    expect(failure?.message).toContain(named);
+  });
+
+  test.each(kinds)("%s: a context without the Dockerfile cannot be built", async (kind) => {
+    const { failure } = await build(kind, { file: "x" });
+    expect(failure?.code).toBe("not-buildable");
+  });
+
+  test.each([
+    ["20.10", undefined],
+    ["20.10", "classic"],
+    ["26.1", undefined],
+    ["28.5-containerd", undefined],
+  ] as const)("%s %s: a base is looked up with the user's credentials, which no message shows", async (kind, builder) => {
+    await using registry = await refusingRegistry();
+    const base = `${registry.host}/base:v1`;
+    const { failure, asked, events } = await build(kind, { Dockerfile: `FROM ${base}\n` }, {}, { builder });
+    expect(failure?.code).toBe("build-failed");
+    expect(failure?.message).toContain(`the base ${base} cannot be pulled from ${registry.host}`);
+    expect(failure?.hint).toContain(`docker login ${registry.host}`);
+    expect(asked).toContain(registry.host);
+    expect(registry.seen).toContainEqual(USER);
+    expect(JSON.stringify([failure?.message, failure?.hint, events])).not.toContain(USER.password);
+  });
+});
+
+describe.skipIf(why)(`an image is published ${why ?? ""}`, () => {
+  test("to a registry, which tells its digest, and not to one that refuses it", async () => {
+    await using registry = await startRegistry(bed.near);
+    await using refusing = await refusingRegistry();
+    await using engine = await openEngine(parseHost(bed.near.host, "test"));
+    const options = { answers: { credentials: async () => USER }, signal: new AbortController().signal };
+    const [good, bad] = [registry, refusing].map(({ host }) => `${host}/published:v1`) as [string, string];
+    for (const name of [good, bad]) await engine.tagImage("build-engine-base:v1", name);
+    expect((await engine.publish(good, options)).digest).toMatch(/^sha256:/);
+    const failure = (await engine.publish(bad, options).catch((error: unknown) => error)) as Failure;
+    expect(failure.code).toBe("push-refused");
+    expect(failure.hint).toContain(`docker login ${refusing.host}`);
+    expect(JSON.stringify([failure.message, failure.expected, failure.hint])).not.toContain(USER.password);
+    for (const name of [good, bad]) await engine.removeReference(name);
+  });
+});
+
+describe.skipIf(why)(`the builder's cache ${why ?? ""}`, () => {
+  test.each(["20.10", "28.5", "28.5-containerd"])("%s: is pruned to a size; dangling images with a label go", async (kind) => {
+    await using engine = await openEngine(parseHost(engines[kind]!().host, "test"));
+    for (const text of ["one", "two"]) {
+      const files = { Dockerfile: `FROM ${BASE}\nRUN head -c 5000000 /dev/urandom >/${text}\n` };
+      await build(kind, files, { names: ["build-engine-pruned:v1"], labels: { pruned: kind } });
+    }
+    const before = await engine.listImageIds();
+    await engine.removeDangling(`pruned=${kind}`);
+    await engine.removeReference("build-engine-pruned:v1");
+    expect(await engine.listImageIds()).not.toEqual(before);
+    expect(await engine.pruneBuildCache(1_000_000_000)).toBe(0);
+    expect(await engine.pruneBuildCache(0)).toBeGreaterThan(0);
+  });
+});
+
+/** A registry that wants Basic credentials and refuses all. */
+async function refusingRegistry(): Promise<{ host: string; seen: (typeof USER)[] } & AsyncDisposable> {
+  const seen: (typeof USER)[] = [];
+  const server: Server = createServer((request, response) => {
+    const [, encoded = ""] = /^Basic (.*)$/.exec(request.headers.authorization ?? "") ?? [];
+    const [username = "", password = ""] = Buffer.from(encoded, "base64").toString().split(":");
+    if (username !== "") seen.push({ username, password });
+    response.writeHead(401, { "www-authenticate": 'Basic realm="test"', "content-type": "application/json" });
+    response.end('{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}');
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    seen,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
