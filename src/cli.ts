@@ -6,6 +6,7 @@ import {
   type OptionDefinition,
   type CommandJob,
 } from "./commands/command-definition.ts";
+import { buildCommand } from "./commands/build.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { listCommand } from "./commands/list.ts";
@@ -89,6 +90,7 @@ Exit status: 0 on success, 2 for a wrong command line; docs/exit-status.md lists
 
   addCommand(program, pushCommand, choose, env);
   addCommand(program, pullCommand, choose, env);
+  addCommand(program, buildCommand, choose, env);
   addCommand(program, setupCommand, choose, env);
   addCommand(program, doctorCommand, choose, env);
   addCommand(program, listCommand, choose, env);
@@ -126,7 +128,8 @@ function addCommand<Options extends object>(
   for (const option of [...options, ...OUTPUT_OPTIONS]) command.addOption(optionOf(option));
   command.action(async () => {
     const given: Options & Partial<OutputOptions> & { delta?: unknown } = command.opts();
-    const { quiet = false, verbose = false, progress = true, json = false } = given;
+    const { quiet = false, verbose = false, json = false } = given;
+    const progress = given.progress !== false; // of build, it may be a word
     const withDelta = { ...given, ...(given.delta === false && { delta: "never" }) }; // --no-delta
     // Not process.stdin: it may be the tunnel. A terminal of a CI run has nobody before it.
     const isUnattended = quiet || !progress || json || (env["CI"] ?? "") !== "";

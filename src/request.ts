@@ -1,4 +1,8 @@
+import type { LocalFiles, OpenedContext } from "./build-context/local-files.ts";
+import type { SecretSpec } from "./credentials/secrets.ts";
+import type { AgentSpec } from "./credentials/ssh-agents.ts";
 import type { EngineEndpoint, SshAddress } from "./engine/connect/endpoint.ts";
+import type { BuildOrder } from "./engine/engine-builds.ts";
 import type { HaveList } from "./have/have-list.ts";
 import type { FurtherNames } from "./image/further-names.ts";
 import type { ImageName } from "./image/image-name.ts";
@@ -214,4 +218,33 @@ export function isOneProcess({ kind }: Connection): boolean {
 /** Whether a receiver takes one image alone: it has a name of its own for it, or a file that holds one. */
 export function isForOneImage({ target, isRenamed }: Pick<PullRequest, "target" | "isRenamed">): boolean {
   return isRenamed || (target.kind !== "docker-daemon" && (target.kind !== "oci" || target.name !== undefined));
+}
+
+/**
+ * Builds an image on the remote side: like a pull of an image that is made there first. Only with `build.isBroughtBack` is the target opened, and
+ * the image received.
+ */
+export interface BuildRequest extends PullRequest {
+  build: BuildTask;
+}
+
+/** What a build needs of this side. */
+export interface BuildTask {
+  order: BuildOrder;
+  /** Left out where `order.git` names the files. */
+  files?: LocalFiles | undefined;
+  /** The files, opened when the build has begun. Both sides use them where they are in one process. */
+  opened?: Promise<OpenedContext> | undefined;
+  /** What the builder may ask for, beside credentials */
+  secrets: readonly SecretSpec[];
+  agents: readonly AgentSpec[];
+  /** --push: publish the image from there */
+  push: boolean;
+  /** --load or --to: the image comes back */
+  isBroughtBack: boolean;
+}
+
+/** Whether a request is that of a build. */
+export function isBuild(request: TransferRequest): request is BuildRequest {
+  return "build" in request;
 }

@@ -1,3 +1,4 @@
+import { buildCommand } from "./build.ts";
 import type { CommandDefinition } from "./command-definition.ts";
 import { doctorCommand } from "./doctor.ts";
 import { listCommand } from "./list.ts";
@@ -11,6 +12,7 @@ import { setupCommand } from "./setup.ts";
 export const COMMANDS: readonly Pick<CommandDefinition<object>, "name" | "arguments" | "options">[] = [
   pushCommand,
   pullCommand,
+  buildCommand,
   setupCommand,
   doctorCommand,
   listCommand,

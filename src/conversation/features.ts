@@ -18,6 +18,9 @@ export const INDEXES = "indexes";
 /** Feature of a side that can have several `images` messages in a tunnel: the link stays after the first images. */
 export const MORE_IMAGES = "more-images";
 
+/** Feature of a side that builds, or has something built: not of one that was started to send or receive an image. */
+export const BUILDS = "builds";
+
 /** In the hello of a side with --dry-run, which counts for both. Not a feature: a side that has none is asked for a transfer. */
 export const DRY_RUN = "dry-run";
 

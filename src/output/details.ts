@@ -30,6 +30,8 @@ export type Detail =
   /** Text came before the first byte of the program that was started. */
   | { code: "noise"; printedBy: "remote-side" | "login-shell"; text: string }
   | { code: "tunnel-opened"; peerVersion: string }
+  /** The engine that builds. `version`: of the engine */
+  | { code: "builder-found"; builder: "buildkit" | "classic" | "buildah"; version: string }
   | { code: "leftover-removed"; leftover: Leftover }
   /** An archive that cannot be read in place goes into the cache folder. */
   | { code: "archive-spooled"; path: string; bytesFree: number }

@@ -114,6 +114,7 @@ export interface PlannedLayer {
 /** The current activity. `working`: one that this version does not know, on a remote side of another version. */
 export const STAGES = [
   "preparing",
+  "sending-context",
   "sending",
   "checking",
   "loading",
@@ -154,6 +155,12 @@ export interface ProgressOfLayer {
 export type Note =
   /** No program there can be docker-over-ssh, or the engine alone was asked for. It is used through this command. */
   | { code: "engine-only"; host: string; command: string }
+  /** There is no .dockerignore: what git ignores is left out. `file`: the first .gitignore, relative to the context */
+  | { code: "gitignore-applied"; file?: string }
+  /** Another run sends a context of the same project to that machine, which this one waits for. */
+  | { code: "waiting-for-context" }
+  /** The builder there asked for the credentials of this side for a registry, and has got them. */
+  | { code: "credentials-sent"; registry: string }
   /** The remote side takes one image a connection: the others of the batch follow over connections of their own. */
   | { code: "one-by-one"; host: string }
   /** --watch: these images are there as they are here. Each is sent again when its tag moves. */
@@ -198,6 +205,12 @@ export type Note =
   | { code: "checked"; finding: Finding };
 
 export type Warning =
+  /** Sockets, pipes or devices of the context, which are not sent. `paths`: the first ones */
+  | { code: "entries-skipped"; count: number; paths: readonly string[] }
+  /** The context is so large that it may be so by accident. `ignoreLine`: for .dockerignore */
+  | { code: "context-large"; bytes: number; files: number; largest: readonly LargeFolder[] }
+  /** The builder's side cannot keep the context for the next build. */
+  | { code: "context-not-kept"; error: string }
   /** The image's config leaves a part of its platform out. */
   | { code: "platform-unknown"; platform: string }
   /** The engine of this side runs another platform. */
@@ -214,6 +227,13 @@ export type Warning =
   | { code: "credentials-unreadable"; file: string; error: string }
   /** A credential helper of the docker config has failed: the registry is used without credentials. `error`: ends a sentence about it. */
   | { code: "credential-helper-failed"; helper: string; registry: string; error: string };
+
+/** A folder or a file that makes a context large. */
+export interface LargeFolder {
+  path: string;
+  bytes: number;
+  ignoreLine: string;
+}
 
 /** The outcome of a transfer. */
 export interface TransferResult {

@@ -20,6 +20,12 @@ export function noteText(note: Note): string {
   switch (note.code) {
     case "engine-only":
       return `remote side: ${note.command} (the engine of ${note.host} alone: layers are sent whole)`;
+    case "gitignore-applied":
+      return `there is no .dockerignore: what ${note.file ?? "git"} ignores is not sent (--no-gitignore sends all)`;
+    case "waiting-for-context":
+      return "another build of this project sends its files to that machine: waiting for it";
+    case "credentials-sent":
+      return `your credentials for ${note.registry} go to the builder, for this build`;
     case "one-by-one":
       return `${note.host} has an earlier version of docker-over-ssh, which takes one image a connection: the others follow over connections of their own`;
     case "watching":
@@ -67,6 +73,15 @@ export function noteText(note: Note): string {
 
 export function warningText(warning: Warning): string {
   switch (warning.code) {
+    case "entries-skipped":
+      return `not sent, because they are sockets, pipes or devices: ${warning.paths.join(", ")}${more(warning.count - warning.paths.length)}`;
+    case "context-large":
+      return [
+        `the context has ${bytes(warning.bytes)} in ${plural(warning.files, "file")}; what is not needed can be named in .dockerignore:`,
+        ...warning.largest.map((one) => `${bytes(one.bytes).padStart(9)}  ${one.ignoreLine}`),
+      ].join("\n");
+    case "context-not-kept":
+      return `the files are not kept there for the next build: ${warning.error}`;
     case "platform-unknown":
       return `the image's config does not name its platform (${warning.platform}): it may not run here`;
     case "platform-differs":
@@ -86,9 +101,14 @@ export function warningText(warning: Warning): string {
   }
 }
 
+function more(count: number): string {
+  return count > 0 ? ` and ${count} more` : "";
+}
+
 /** The first words of a progress line. */
 export const STAGE_TEXT: Record<Stage, string> = {
   preparing: "preparing",
+  "sending-context": "sending the context",
   sending: "sending",
   checking: "checking",
   loading: "loading",
@@ -143,6 +163,8 @@ export function detailText(detail: Detail): string {
       return `running ${detail.command}`;
     case "command-answered":
       return "the remote side answers";
+    case "builder-found":
+      return `building with ${detail.builder}, engine ${detail.version}`;
     case "remote-found":
       return `remote side: docker-over-ssh on ${detail.host}${FOUND[detail.program]}`;
     case "program-tried":

@@ -3,7 +3,7 @@ import { messageOf } from "../output/errors.ts";
 import { shownCommand } from "../output/secrets.ts";
 import { abortable } from "../streams/abortable.ts";
 import { push } from "../push.ts";
-import type { HostConnection, PushRequest, TransferRequest } from "../request.ts";
+import { isBuild, type HostConnection, type PushRequest, type TransferRequest } from "../request.ts";
 import { overTunnel } from "../stdio-tunnel/open.ts";
 import { trafficBy } from "../traffic.ts";
 import { tunnelOptions, type Context, type Connect } from "../transfer.ts";
@@ -65,6 +65,7 @@ export function connectToHost(
 function remoteWords(request: TransferRequest): string[] {
   const { timeout } = request;
   const options = timeout === undefined ? [] : ["--timeout", String(timeout / 1000)];
+  if (isBuild(request)) return ["build", ...options];
   if (request.role === "sender") return ["pull", ...options, remoteNameOf(request).given];
   return ["push", ...options, askedOf(request).given];
 }

@@ -7,7 +7,7 @@ import { formatCompressOption, type CompressOption } from "../packing/compress-o
 import { receive, type ReceiveRequest } from "../pull.ts";
 import { send } from "../push.ts";
 import { engineTarget } from "../receive/engine-target.ts";
-import type { PushRequest, SharedRequest, TransferRequest } from "../request.ts";
+import { isBuild, type PushRequest, type SharedRequest, type TransferRequest } from "../request.ts";
 import { engineSource } from "../send/engine-source.ts";
 import type { Tunnel } from "../stdio-tunnel/session.ts";
 import type { Context } from "../transfer.ts";
@@ -19,6 +19,13 @@ type EngineSide = (engine: Engine, tunnel: Tunnel, context: Context) => Promise<
 /** Returns the side at the remote engine for one image. */
 export function engineSide(request: TransferRequest): EngineSide {
   const options = optionsOf(request);
+  if (isBuild(request)) {
+    const { opened } = request.build;
+    return async (engine, tunnel, context) => {
+      const { buildThere } = await import("../build-there.ts");
+      await buildThere(tunnel, engine, options, context, await opened);
+    };
+  }
   if (request.role === "receiver") {
     return async (engine, tunnel, context) => {
       await send(tunnel, engineSource(engine, { kind: "embedded" }, askedOf(request)), options, context);

@@ -24,11 +24,15 @@ pass() {
 
 # Ends the script with the status of a program, unless that tells that the program has not run: 126 and 127 are the shell's,
 # 125 is docker run's, 8 is that of a docker-over-ssh with another protocol, and ${PASSED_OVER} the bootstrap's. An installed version that
-# cannot relay does not know the word (2).
+# cannot relay, or build, does not know the word (2).
 ended() {
   case $2 in
     ${PASSED_OVER}) ;;
-    2) [ "$q" = relay ] || exit 2; pass $1 "status 2" ;;
+    2) case "$q $3" in
+      relay*) ;;
+      *" build") $s "$p" build --help </dev/null >/dev/null 2>&1 && exit 2 ;;
+      *) exit 2 ;;
+    esac; pass $1 "status 2" ;;
     8|125|126|127) pass $1 "status $2" ;;
     *) exit $2 ;;
   esac
@@ -39,7 +43,7 @@ t_installed() {
   may installed "$p" || return
   echo "$m try installed $p"
   $s "$p" "$@"
-  ended installed $?
+  ended installed $? "$1"
 }
 
 # sudo may run only some programs without a password.

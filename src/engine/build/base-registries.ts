@@ -12,7 +12,8 @@ export function baseRegistries(dockerfile: string, buildArgs: Readonly<Record<st
   const registries = new Set<string>();
   for (const line of dockerfile.replaceAll(/\\\r?\n/g, " ").split("\n")) {
     const [, name, value = ""] = /^\s*ARG\s+(\w+)(?:=(\S*))?/i.exec(line) ?? [];
-    if (name !== undefined && !values.has(name)) values.set(name, buildArgs[name] ?? value.replaceAll(/^["']|["']$/g, ""));
+    if (name !== undefined && !values.has(name))
+      values.set(name, buildArgs[name] ?? value.replaceAll(/^["']|["']$/g, ""));
     const [, from] = /^\s*FROM\s+(?:--\S+\s+)*(\S+)/i.exec(line) ?? /^\s*COPY\s+.*--from=(\S+)/i.exec(line) ?? [];
     const registry = from === undefined ? undefined : registryOf(expanded(from, values));
     if (registry !== undefined && registries.size < MAX_REGISTRIES) registries.add(registry);
@@ -21,10 +22,13 @@ export function baseRegistries(dockerfile: string, buildArgs: Readonly<Record<st
 }
 
 function expanded(text: string, values: ReadonlyMap<string, string>): string {
-  return text.replaceAll(/\$(?:(\w+)|\{(\w+)(?::-([^}]*))?\})/g, (_, plain?: string, braced?: string, otherwise = "") => {
-    const value = values.get(plain ?? braced ?? "");
-    return value === undefined || value === "" ? otherwise : value;
-  });
+  return text.replaceAll(
+    /\$(?:(\w+)|\{(\w+)(?::-([^}]*))?\})/g,
+    (_, plain?: string, braced?: string, otherwise = "") => {
+      const value = values.get(plain ?? braced ?? "");
+      return value === undefined || value === "" ? otherwise : value;
+    },
+  );
 }
 
 /** Undefined for `scratch`, and for what is no reference. An earlier stage counts as an image of Docker Hub, which does no harm. */

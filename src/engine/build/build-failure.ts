@@ -32,7 +32,8 @@ export function buildFailure(words: string, failed: FailedStep | undefined, dock
   const lines = failed?.lines ?? [];
   return new Failure("build-failed", `the build failed${where}: ${how}`, {
     expected: failed === undefined ? "a build without an error" : "a step that succeeds",
-    hint: lines.length === 0 ? "Read the build's log." : `Its last lines:\n${lines.map((line) => `  ${line}`).join("\n")}`,
+    hint:
+      lines.length === 0 ? "Read the build's log." : `Its last lines:\n${lines.map((line) => `  ${line}`).join("\n")}`,
   });
 }
 
@@ -41,7 +42,9 @@ function baseFailure(base: string, reason: string): Failure {
   const isRefused = REFUSED.test(reason);
   const login = registry.includes("index.docker.io") ? "docker login" : `docker login ${registry}`;
   return new Failure("build-failed", `the base ${base} cannot be pulled from ${registry}: ${reason}`, {
-    expected: isRefused ? `credentials that ${registry} accepts for it, and a base of that name` : "a base that the engine can pull",
+    expected: isRefused
+      ? `credentials that ${registry} accepts for it, and a base of that name`
+      : "a base that the engine can pull",
     hint: isRefused
       ? `Run \`${login}\` on this side, or correct the name.`
       : "Check the name, and whether the engine's machine reaches the registry.",

@@ -26,10 +26,19 @@ export async function buildImage(
 ): Promise<BuiltImage> {
   refuseImpossible(kind, order);
   const isRemote = isOneStream(api.endpoint.address);
-  const wantsSync = kind === "buildkit" && context !== undefined && (options.syncsFiles ?? !isRemote) && isAllUtf8(context);
+  const wantsSync =
+    kind === "buildkit" && context !== undefined && (options.syncsFiles ?? !isRemote) && isAllUtf8(context);
   // A builder without a session gets credentials with the request, and one behind a single connection a session only for these.
-  const registries = kind === "buildkit" && !isRemote ? undefined : await registryConfig(order, context, options.answers);
-  using session = await sessionFor(api, kind, order, wantsSync ? context : undefined, options, registries !== undefined);
+  const registries =
+    kind === "buildkit" && !isRemote ? undefined : await registryConfig(order, context, options.answers);
+  using session = await sessionFor(
+    api,
+    kind,
+    order,
+    wantsSync ? context : undefined,
+    options,
+    registries !== undefined,
+  );
   const syncsFiles = wantsSync && session !== undefined;
   const archive = context === undefined || syncsFiles ? undefined : archiveOf(context, api, options.signal);
   try {
@@ -54,7 +63,8 @@ export async function buildImage(
 function explain(error: unknown, order: BuildOrder, cause: Error | undefined): unknown {
   if (cause instanceof Failure) return cause;
   // An error before the first line of the answer has a status.
-  if (error instanceof EngineError && error.status !== undefined) return buildFailure(error.message, undefined, order.dockerfile);
+  if (error instanceof EngineError && error.status !== undefined)
+    return buildFailure(error.message, undefined, order.dockerfile);
   return error;
 }
 
@@ -84,10 +94,14 @@ async function sessionFor(
   const connection = await api.grpc(signal);
   if (connection === undefined) {
     if (!isNeeded) return undefined;
-    throw new Failure("usage", "the engine there does not pass BuildKit's sessions, which secrets, ssh agents and credentials need", {
-      expected: "an engine whose API offers gRPC, without a proxy in front of it that hides it",
-      hint: "Use the engine's own socket.",
-    });
+    throw new Failure(
+      "usage",
+      "the engine there does not pass BuildKit's sessions, which secrets, ssh agents and credentials need",
+      {
+        expected: "an engine whose API offers gRPC, without a proxy in front of it that hides it",
+        hint: "Use the engine's own socket.",
+      },
+    );
   }
   const { openSession } = await import("./session/open-session.ts"); // loads the gRPC library
   return openSession(connection, { order, answers, context, signal });
@@ -103,4 +117,3 @@ function archiveOf(context: BuildContext, { endpoint: { address } }: Api, signal
 function isAllUtf8({ entries }: BuildContext): boolean {
   return entries.every((entry) => isUtf8Path(entry.path) && (!("target" in entry) || isUtf8Path(entry.target)));
 }
-

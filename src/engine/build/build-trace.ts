@@ -19,43 +19,35 @@ export class BuildTrace {
   events(trace: string): BuildEvent[] {
     const { vertexes, statuses, logs, warnings } = fromBinary(StatusResponseSchema, Buffer.from(trace, "base64"));
     return [
-      ...vertexes.map(
-        (vertex): BuildEvent => ({
-          type: "step",
-          step: vertex.digest,
-          name: vertex.name,
-          ...times(vertex),
-          ...(vertex.cached && { isCached: true }),
-          ...(vertex.error !== "" && { error: vertex.error }),
-        }),
-      ),
-      ...statuses.map(
-        (status): BuildEvent => ({
-          type: "step-progress",
-          step: status.vertex,
-          id: status.ID,
-          current: Number(status.current),
-          total: Number(status.total),
-          ...times(status),
-        }),
-      ),
-      ...logs.map(
-        ({ vertex, stream, msg, timestamp }): BuildEvent => ({
-          type: "step-log",
-          step: vertex,
-          stream: stream === STDERR ? "stderr" : "stdout",
-          text: this.#decode(`${vertex} ${stream}`, msg),
-          ...(timestamp !== undefined && { at: timestampMs(timestamp) }),
-        }),
-      ),
-      ...warnings.map(
-        ({ short, detail, url }): BuildEvent => ({
-          type: "build-warning",
-          text: utf8(short),
-          details: detail.map(utf8),
-          ...(url !== "" && { url }),
-        }),
-      ),
+      ...vertexes.map((vertex): BuildEvent => ({
+        type: "step",
+        step: vertex.digest,
+        name: vertex.name,
+        ...times(vertex),
+        ...(vertex.cached && { isCached: true }),
+        ...(vertex.error !== "" && { error: vertex.error }),
+      })),
+      ...statuses.map((status): BuildEvent => ({
+        type: "step-progress",
+        step: status.vertex,
+        id: status.ID,
+        current: Number(status.current),
+        total: Number(status.total),
+        ...times(status),
+      })),
+      ...logs.map(({ vertex, stream, msg, timestamp }): BuildEvent => ({
+        type: "step-log",
+        step: vertex,
+        stream: stream === STDERR ? "stderr" : "stdout",
+        text: this.#decode(`${vertex} ${stream}`, msg),
+        ...(timestamp !== undefined && { at: timestampMs(timestamp) }),
+      })),
+      ...warnings.map(({ short, detail, url }): BuildEvent => ({
+        type: "build-warning",
+        text: utf8(short),
+        details: detail.map(utf8),
+        ...(url !== "" && { url }),
+      })),
     ];
   }
 

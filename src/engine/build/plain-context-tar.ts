@@ -9,7 +9,11 @@ export function writeContextTar(context: BuildContext, signal: AbortSignal): Rea
   void (async () => {
     for (const entry of context.entries) {
       const base = { name: latin(entry.path), mode: entry.mode, mtime: new Date(entry.mtime / 1000), uid: 0, gid: 0 };
-      if (entry.kind === "file") await pipeline(Readable.from(context.read(entry, signal)), tar.entry({ ...base, size: entry.size, type: "file" }));
+      if (entry.kind === "file")
+        await pipeline(
+          Readable.from(context.read(entry, signal)),
+          tar.entry({ ...base, size: entry.size, type: "file" }),
+        );
       else if (entry.kind === "folder") tar.entry({ ...base, type: "directory" });
       else tar.entry({ ...base, type: entry.kind === "symlink" ? "symlink" : "link", linkname: latin(entry.target) });
     }

@@ -45,6 +45,31 @@ export async function pushByRelay(
   return resultsOf([{ failure: asFailure(run.reason) }, ...relayedOutcomes]);
 }
 
+/**
+ * Passes images on that the first host has: its docker-over-ssh pushes them to the others. Rejects with the code of the first of these, in the
+ * order of the command line, that has failed.
+ */
+export async function relayFromFirst(
+  { remotes }: Batch<PushRequest>,
+  order: RelayOrder,
+  context: Context,
+): Promise<NonEmpty<TransferResult>> {
+  const { output, signal } = context;
+  const [first, ...others] = remotes as [FirstHost, ...RemoteBatch<PushRequest>[]];
+  const ofFirst = { ...context, output: outputFor(output, { host: first.connection.given }) };
+  await using relay = await openRelay(first.connection, order, first.transfers[0], ofFirst);
+  const hosts = new RelayedHosts(first, others, order, output);
+  output.note({ code: "relaying", host: hostName(first.connection), hosts: order.hosts });
+  const ended = await relay
+    .pass(order.images, (line) => hosts.take(line))
+    .then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+  signal.throwIfAborted();
+  return resultsOf(hosts.outcomes(ended));
+}
+
 /** Pushes to the first host. Returns which images have arrived there, as they were typed. */
 async function pushToFirst(first: FirstHost, context: Context): Promise<{ arrived: Set<string>; outcome: Outcome }> {
   const arrived = new Set<string>();

@@ -10,6 +10,10 @@ const image = "app:v1";
 /** A detail of each code, and its text. */
 const DETAILS: { [Code in Detail["code"]]: [Extract<Detail, { code: Code }>, string] } = {
   "command-started": [{ code: "command-started", command: "ssh prod true" }, "running ssh prod true"],
+  "builder-found": [
+    { code: "builder-found", builder: "buildkit", version: "28.5.2" },
+    "building with buildkit, engine 28.5.2",
+  ],
   "command-answered": [{ code: "command-answered" }, "the remote side answers"],
   "program-tried": [
     { code: "program-tried", program: "node", what: "/usr/bin/node" },

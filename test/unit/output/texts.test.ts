@@ -10,6 +10,18 @@ const NOTES: { [Code in Note["code"]]: [Extract<Note, { code: Code }>, string] }
     { code: "engine-only", host: "prod", command: "docker system dial-stdio" },
     "remote side: docker system dial-stdio (the engine of prod alone: layers are sent whole)",
   ],
+  "gitignore-applied": [
+    { code: "gitignore-applied", file: ".gitignore" },
+    "there is no .dockerignore: what .gitignore ignores is not sent (--no-gitignore sends all)",
+  ],
+  "waiting-for-context": [
+    { code: "waiting-for-context" },
+    "another build of this project sends its files to that machine: waiting for it",
+  ],
+  "credentials-sent": [
+    { code: "credentials-sent", registry: "registry.example.com" },
+    "your credentials for registry.example.com go to the builder, for this build",
+  ],
   watching: [
     { code: "watching", images: ["app:v1", "db:v1"] },
     "watching app:v1, db:v1: sent again when the tag moves here; Ctrl-C ends it",
@@ -106,6 +118,23 @@ test.each<[Note, string]>([
 
 /** A warning of each code, and its text. */
 const WARNINGS: { [Code in Warning["code"]]: [Extract<Warning, { code: Code }>, string] } = {
+  "entries-skipped": [
+    { code: "entries-skipped", count: 3, paths: ["run/app.sock", "pipe"] },
+    "not sent, because they are sockets, pipes or devices: run/app.sock, pipe and 1 more",
+  ],
+  "context-large": [
+    {
+      code: "context-large",
+      bytes: 2_500_000_000,
+      files: 40_000,
+      largest: [{ path: "data", bytes: 2_000_000_000, ignoreLine: "/data" }],
+    },
+    "the context has 2.5 GB in 40000 files; what is not needed can be named in .dockerignore:\n     2 GB  /data",
+  ],
+  "context-not-kept": [
+    { code: "context-not-kept", error: "the folder is read-only" },
+    "the files are not kept there for the next build: the folder is read-only",
+  ],
   "platform-unknown": [
     { code: "platform-unknown", platform: "linux/unknown" },
     "the image's config does not name its platform (linux/unknown): it may not run here",
@@ -176,6 +205,7 @@ test.each(Object.values(NO_ROOM) as [NoRoomReason, string][])("there is no room 
 /** The text of each stage. */
 const STAGE_TEXTS: Record<Stage, string> = {
   preparing: "preparing",
+  "sending-context": "sending the context",
   sending: "sending",
   checking: "checking",
   loading: "loading",

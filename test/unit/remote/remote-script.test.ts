@@ -185,6 +185,18 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     expect(lines[1]).toBe("# pass installed status 2");
   });
 
+  test("one that does not know `build` is passed over, where it is to build", async () => {
+    const code = { "docker-over-ssh": "exit 2" };
+    const { lines } = await run(["docker-over-ssh"], { code, words: ["build"], ...trying("installed") });
+    expect(lines[1]).toBe("# pass installed status 2");
+  });
+
+  test("one that knows `build`, and refuses this one, is not passed over", async () => {
+    const code = { "docker-over-ssh": '[ "$2" = --help ] && exit 0; exit 2' };
+    const { exitCode } = await run(["docker-over-ssh"], { code, words: ["build"], ...trying("installed") });
+    expect(exitCode).toBe(2);
+  });
+
   test.each([8, 126, 127])(
     "it is passed over after status %d: another protocol, or it cannot be run",
     async (status) => {

@@ -15,7 +15,10 @@ const MAX_SECRET = 500 * 1024;
 const TOKEN = "<token>";
 
 /** Services of a session that ask the user's side: credentials, secrets, ssh agents. */
-export function questions(order: Pick<BuildOrder, "secrets" | "agents">, answers: BuildAnswers): (router: ConnectRouter) => void {
+export function questions(
+  order: Pick<BuildOrder, "secrets" | "agents">,
+  answers: BuildAnswers,
+): (router: ConnectRouter) => void {
   return (router) => {
     // Without it, BuildKit ends a session after ten seconds.
     router.service(Health, { check: () => ({ status: SERVING }) });

@@ -21,7 +21,8 @@ export function fileSync(context: BuildContext, { onServed, onFailed }: FileSync
   return async ({ stream, headers }) => {
     const values = decoded(headers);
     const [name = ""] = values("dir-name");
-    if (name !== "context" && name !== "dockerfile") return { status: STATUS.notFound, message: `there is no folder ${name}` };
+    if (name !== "context" && name !== "dockerfile")
+      return { status: STATUS.notFound, message: `there is no folder ${name}` };
     try {
       const entries = selectEntries(context.entries, {
         followPaths: values("followpaths"),

@@ -10,7 +10,9 @@ const MAX_STEPS = 10_000;
  * compared with the names in its folder. "": all entries.
  */
 export function followLinks(entries: readonly ContextEntry[], paths: readonly string[]): string[] {
-  const links = new Map(entries.flatMap((one) => (one.kind === "symlink" ? [[shownPath(one.path), shownPath(one.target)] as const] : [])));
+  const links = new Map(
+    entries.flatMap((one) => (one.kind === "symlink" ? [[shownPath(one.path), shownPath(one.target)] as const] : [])),
+  );
   const resolved = new Set<string>();
   const waiting = paths.map(cleanPath);
   for (let steps = 0; waiting.length > 0 && steps < MAX_STEPS; steps += 1) {
@@ -18,7 +20,8 @@ export function followLinks(entries: readonly ContextEntry[], paths: readonly st
     const names = path === "" ? [] : path.split("/");
     let at = 0;
     let targets: string[] = [];
-    for (; at < names.length && targets.length === 0; at += 1) targets = targetsOf(names.slice(0, at + 1).join("/"), links);
+    for (; at < names.length && targets.length === 0; at += 1)
+      targets = targetsOf(names.slice(0, at + 1).join("/"), links);
     const current = names.slice(0, at).join("/");
     if (resolved.has(current)) continue;
     resolved.add(current);

@@ -29,7 +29,10 @@ export interface BuildSession extends Disposable {
 }
 
 /** Opens a session (moby/buildkit, `session/`). Of this connection BuildKit is the client; it waits for a session that is not open yet. */
-export function openSession(connection: GrpcConnection, { order, answers, context, signal }: SessionOptions): BuildSession {
+export function openSession(
+  connection: GrpcConnection,
+  { order, answers, context, signal }: SessionOptions,
+): BuildSession {
   const id = randomBytes(16).toString("hex");
   const headers = new Headers({
     "x-docker-expose-session-uuid": id,

@@ -27,7 +27,8 @@ export function readPacket(bytes: Uint8Array): Packet {
     const [field, type] = reader.tag();
     if (field === 1 && type === WireType.Varint) packet.type = reader.int32();
     else if (field === 3 && type === WireType.Varint) packet.id = reader.uint32();
-    else if (field === 4 && type === WireType.LengthDelimited) packet.text = Buffer.from(reader.bytes()).toString("utf8");
+    else if (field === 4 && type === WireType.LengthDelimited)
+      packet.text = Buffer.from(reader.bytes()).toString("utf8");
     else reader.skip(type, field);
   }
   return packet;

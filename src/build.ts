@@ -1,0 +1,136 @@
+import { answerQuestions } from "./build/questions.ts";
+import { receiveLog } from "./build/log-stream.ts";
+import { answersFor } from "./build/answers.ts";
+import type { OpenedContext } from "./build-context/local-files.ts";
+import { sendFiles } from "./build/send-files.ts";
+import {
+  buildMessage,
+  CONTEXT_SERVICE,
+  parseBuilder,
+  parseBuilt,
+  type BuilderMessage,
+  type BuiltMessage,
+} from "./conversation/build-messages.ts";
+import { BUILDS } from "./conversation/features.ts";
+import { LOOK_UP_TIMEOUT, nextMessage } from "./conversation/next-message.ts";
+import type { BuildAnswers, BuildEvent } from "./engine/engine-builds.ts";
+import { parseImageName } from "./image/image-name.ts";
+import { openTarget } from "./locations/locations.ts";
+import { Failure } from "./output/errors.ts";
+import type { TransferResult } from "./output/events.ts";
+import { receiveOver } from "./pull.ts";
+import type { Target } from "./receive/target.ts";
+import type { BuildRequest } from "./request.ts";
+import { ConversationOpener } from "./stdio-tunnel/conversations.ts";
+import { useTunnel } from "./stdio-tunnel/open.ts";
+import type { Tunnel } from "./stdio-tunnel/session.ts";
+import { abortable } from "./streams/abortable.ts";
+import { explainError } from "./explain-error.ts";
+import { DividedTraffic, type Traffic } from "./traffic.ts";
+import { connectEarly, failureForPeer, type Connect, type Context } from "./transfer.ts";
+
+/** What a build has made, and what it took. */
+export interface FinishedBuild {
+  builder: BuilderMessage;
+  built: BuiltMessage;
+  /** With `isBroughtBack`: the transfer of the image */
+  received?: TransferResult | undefined;
+  /** Bytes that went through the connection to the remote side, for the context */
+  contextBytes: number;
+  traffic: Pick<Traffic, "bytesSent" | "bytesReceived">;
+  /** Of the whole build, ms */
+  ms: number;
+}
+
+/**
+ * Builds an image on the remote side: sends the files, shows the log, answers what the builder asks, and, if wanted, receives the image. Rejects
+ * with a Failure, or with the signal's reason: the build there is ended. The caller opens the files, and disposes of them.
+ *
+ * @param onEvent receives the events of the build
+ */
+export async function build(
+  request: BuildRequest,
+  context: Context,
+  connect: Connect,
+  onEvent: (event: BuildEvent) => void,
+): Promise<FinishedBuild> {
+  const started = performance.now();
+  const { build: task } = request;
+  await using location = task.isBroughtBack ? openTarget(request, context) : undefined;
+  // The folder is walked during the login. Nothing is sent before it is known, and the engine of this side has answered.
+  const ready = Promise.all([task.opened, answersFor(task, context), location?.opened]);
+  ready.catch(() => {});
+  const use = async (tunnel: Tunnel, stop: AbortSignal, traffic: Traffic): Promise<FinishedBuild> => {
+    const [opened, answers, target] = await abortable(ready, stop);
+    const own = { ...context, signal: stop };
+    const { builder, built, contextBytes } = await order(tunnel, opened, request, own, { answers, traffic, onEvent });
+    const received = target && (await bringBack(tunnel, target, built, request, own, traffic));
+    if (!(await tunnel.finish({}))) context.output.warn({ code: "sender-not-notified" });
+    const { bytesSent, bytesReceived } = traffic;
+    const ms = performance.now() - started;
+    return { builder, built, received, contextBytes, traffic: { bytesSent, bytesReceived }, ms };
+  };
+  return await connectEarly(connect, ready, context.signal, use, { features: [BUILDS] });
+}
+
+/** Has the image built: sends the order and the context, and passes the events of the build on until it is done. */
+async function order(
+  tunnel: Tunnel,
+  files: OpenedContext | undefined,
+  { build: { order: given, push }, timeout = LOOK_UP_TIMEOUT }: BuildRequest,
+  { output, signal, env }: Context,
+  { answers, traffic, onEvent }: { answers: BuildAnswers; traffic: Traffic; onEvent: (event: BuildEvent) => void },
+): Promise<Pick<FinishedBuild, "builder" | "built" | "contextBytes">> {
+  if (!tunnel.peer.features.includes(BUILDS)) throw cannotBuild(tunnel.peer.tool);
+  using _ = tunnel.rest(); // a step may be silent for hours
+  answerQuestions(tunnel, answers, (registry) => output.note({ code: "credentials-sent", registry }));
+  // With an engine alone, both sides are in this process.
+  const sendsContext = files !== undefined && traffic.program !== "engine";
+  const what = { ...given, ...(files && { dockerfile: files.dockerfile }) };
+  await tunnel.send(buildMessage({ order: what, sendsContext, push }));
+  const message = await nextMessage(tunnel, "builder", { timeout, what: "builder", stop: signal });
+  const builder = parseBuilder(message);
+  output.detail({ code: "builder-found", builder: builder.kind, version: builder.version });
+  const logged = receiveLog(tunnel, onEvent);
+  logged.catch(() => {}); // awaited below
+  const before = traffic.bytesSent;
+  if (sendsContext) {
+    await sendFiles(tunnel.connect(CONTEXT_SERVICE), files, what.contextKey, { output, signal, env });
+  }
+  const sent = sendsContext ? traffic.bytesSent : undefined;
+  const built = parseBuilt(await abortable(tunnel.next("built"), signal));
+  const contextBytes = (sent ?? traffic.bytesSent) - before;
+  await abortable(logged, signal);
+  return { builder, built, contextBytes };
+}
+
+/** Receives the image as a pull does, in a conversation of its own. */
+async function bringBack(
+  tunnel: Tunnel,
+  target: Target,
+  { id }: BuiltMessage,
+  request: BuildRequest,
+  context: Context,
+  traffic: Traffic,
+): Promise<TransferResult> {
+  const image = parseImageName(request.name?.given ?? id);
+  const options = { signal: context.signal, failureForPeer: failureForPeer(request), explain: explainError };
+  const conversation = new ConversationOpener(tunnel).open();
+  return await useTunnel(conversation, options, async (_, signal) => {
+    const own = { ...context, signal };
+    return await new DividedTraffic(traffic).use(
+      async (divided) =>
+        await receiveOver(conversation, target, { ...request, image }, own, {
+          traffic: divided,
+          started: performance.now(),
+        }),
+    );
+  });
+}
+
+function cannotBuild(tool: string): Failure {
+  return new Failure("usage", `the remote side is docker-over-ssh ${tool}, and does not build`, {
+    expected: "`docker-over-ssh build`, of a version that has it, at the end of the remote command",
+    hint: "Name ssh://HOST: it finds the best program there, or sends this one.",
+  });
+}

@@ -1,0 +1,119 @@
+import type { Duplex } from "node:stream";
+import { finished } from "node:stream/promises";
+import { LOG_SERVICE } from "../conversation/build-messages.ts";
+import { malformed } from "../conversation/fields.ts";
+import type { BuildEvent } from "../engine/engine-builds.ts";
+import type { Conversation } from "../stdio-tunnel/conversation.ts";
+import { boundedLines, LineTooLong } from "../streams/bounded-lines.ts";
+
+/** Bytes of an event. BuildKit sends a step's output in pieces of 32 kB at most. */
+const MAX_LINE = 1024 * 1024;
+/** Bytes that wait for a slow link. Beyond it, what steps print is left out: a build does not wait for its reader. */
+const MAX_WAITING = 8 * 1024 * 1024;
+
+/** Sends the events of a build to the initiator. */
+export class LogSender {
+  readonly #early: BuildEvent[] = [];
+  #stream: Duplex | undefined;
+  #isOver = false;
+  #left = 0;
+
+  constructor(tunnel: Conversation) {
+    tunnel.listen(LOG_SERVICE, (stream) => {
+      this.#stream = stream;
+      stream.on("error", () => {}); // the conversation reports it
+      stream.resume();
+      for (const event of this.#early.splice(0)) this.send(event);
+      if (this.#isOver) stream.end();
+    });
+  }
+
+  send(event: BuildEvent): void {
+    const stream = this.#stream;
+    if (stream === undefined) return void this.#early.push(event);
+    if (stream.writableLength > MAX_WAITING && event.type === "step-log") {
+      this.#left += event.text.length;
+      return;
+    }
+    if (this.#left > 0 && event.type === "step-log") {
+      const text = `[${this.#left} bytes are left out: the link is slower than the log]\n`;
+      this.#left = 0;
+      stream.write(`${JSON.stringify({ ...event, text })}\n`);
+    }
+    stream.write(`${JSON.stringify(event)}\n`);
+  }
+
+  /** Resolves when all events have left, or the stream is gone. */
+  async end(): Promise<void> {
+    this.#isOver = true;
+    const stream = this.#stream;
+    if (stream === undefined) return;
+    stream.end();
+    await finished(stream, { readable: false }).catch(() => {});
+  }
+}
+
+/** Receives the events of a build until the other side ends the stream. Throws a Failure for a line that is no event. */
+export async function receiveLog(tunnel: Conversation, onEvent: (event: BuildEvent) => void): Promise<void> {
+  const stream = tunnel.connect(LOG_SERVICE);
+  stream.end();
+  try {
+    for await (const line of boundedLines(stream, MAX_LINE)) onEvent(parseEvent(line));
+  } catch (error) {
+    throw error instanceof LineTooLong || error instanceof SyntaxError ? malformed("event of a build") : error;
+  }
+}
+
+type Fields = Record<string, unknown>;
+
+function parseEvent(line: string): BuildEvent {
+  const event = JSON.parse(line) as Fields;
+  const parse = typeof event === "object" && event !== null ? PARSERS[String(event["type"])] : undefined;
+  if (parse === undefined) throw malformed("event of a build");
+  return parse(event);
+}
+
+const PARSERS: Record<string, ((event: Fields) => BuildEvent) | undefined> = {
+  step: ({ step, name, started, completed, isCached, error }) => ({
+    type: "step",
+    step: words(step),
+    name: words(name),
+    started: time(started),
+    completed: time(completed),
+    isCached: isCached === true,
+    error: error === undefined ? undefined : words(error),
+  }),
+  "step-progress": ({ step, id, current, total, started, completed }) => ({
+    type: "step-progress",
+    step: words(step),
+    id: words(id),
+    current: time(current) ?? 0,
+    total: time(total) ?? 0,
+    started: time(started),
+    completed: time(completed),
+  }),
+  "step-log": ({ step, stream, text }) => ({
+    type: "step-log",
+    step: words(step),
+    stream: stream === "stderr" ? "stderr" : "stdout",
+    text: words(text),
+  }),
+  "build-warning": ({ text, details, url }) => ({
+    type: "build-warning",
+    text: words(text),
+    details: Array.isArray(details) ? details.map(words) : [],
+    url: url === undefined ? undefined : words(url),
+  }),
+  "build-text": ({ text }) => ({ type: "build-text", text: words(text) }),
+};
+
+function words(value: unknown): string {
+  if (typeof value !== "string") throw malformed("event of a build");
+  return value;
+}
+
+function time(value: unknown): number | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value !== "number" || !Number.isFinite(value)) throw malformed("event of a build");
+  return value;
+}

@@ -1,0 +1,68 @@
+import type { ContextEntry } from "../build-context/build-context.ts";
+import { contextSummary, ignoreLine } from "../build-context/context-summary.ts";
+import { findEntry } from "../build-context/find-entry.ts";
+import { openFolderContext } from "../build-context/folder/open-folder-context.ts";
+import type { LocalFiles, OpenedContext } from "../build-context/local-files.ts";
+import { shownPath } from "../build-context/paths.ts";
+import { Failure } from "../output/errors.ts";
+import { newRunId } from "../run/run-id.ts";
+import type { Context } from "../transfer.ts";
+
+/** Bytes of a context above which its largest folders are named: most of such contexts are so large by accident. */
+const LARGE = 1e9;
+/** Names that one note has at most. */
+const NAMED = 5;
+
+/**
+ * Opens the files of a build, and tells what people should know of them: the rules that leave files out, files that cannot be sent, and folders that
+ * make it large. Throws a Failure `context-invalid` for files that cannot be used, and `not-buildable` where there is no Dockerfile.
+ */
+export async function openContext(
+  files: LocalFiles,
+  dockerfile: string,
+  { output, signal, env }: Context,
+): Promise<OpenedContext> {
+  if (files.kind === "stdin") {
+    const { openArchiveContext } = await import("../build-context/archive/open-archive-context.ts");
+    const opened = await openArchiveContext(process.stdin, { env, runId: newRunId(), signal, strip: files.strip });
+    return await checked({ ...opened, dockerfile }, "the archive");
+  }
+  const opened = await openFolderContext(files.path, { dockerfile, gitignore: files.gitignore, signal });
+  const { applied, skipped } = opened;
+  if (applied.rules === "gitignore")
+    output.note({ code: "gitignore-applied", ...(applied.file && { file: applied.file }) });
+  if (skipped.length > 0) {
+    const paths = skipped.slice(0, NAMED).map(({ path }) => shownPath(path));
+    output.warn({ code: "entries-skipped", count: skipped.length, paths });
+  }
+  const summary = contextSummary(opened);
+  if (summary.bytes > LARGE) {
+    const largest = summary.largest.map(({ path, bytes }) => ({ path, bytes, ignoreLine: ignoreLine(path) }));
+    output.warn({ code: "context-large", bytes: summary.bytes, files: summary.files, largest });
+  }
+  return await checked(opened, files.path);
+}
+
+/** Returns a context that can be built; disposes of one that cannot. */
+async function checked(context: OpenedContext, given: string): Promise<OpenedContext> {
+  const entry = findEntry(context, context.dockerfile);
+  if (entry !== undefined && entry.kind !== "folder") return context;
+  await context[Symbol.asyncDispose]();
+  if (context.entries.length === 0) {
+    throw new Failure("context-invalid", `${given} is empty: there is nothing to build`, {
+      expected: "a folder with a Dockerfile; files that .dockerignore or .gitignore leave out do not count",
+    });
+  }
+  throw new Failure("not-buildable", `there is no ${context.dockerfile} in ${given}`, {
+    expected: "a Dockerfile at the root of the context, or where -f names it",
+    hint: onlyFolder(context.entries) ?? "Name it with -f PATH.",
+  });
+}
+
+/** Returns what to do where all files are in one folder. */
+function onlyFolder(entries: readonly ContextEntry[]): string | undefined {
+  const [first, ...others] = entries;
+  if (first?.kind !== "folder" || !others.every(({ path }) => path.startsWith(`${first.path}/`))) return undefined;
+  const name = shownPath(first.path);
+  return `All files are in the folder ${name}: name that one, or the Dockerfile with -f ${name}/Dockerfile.`;
+}

@@ -1,0 +1,29 @@
+import type { BuildEvent, EngineBuilds, PublishOptions } from "../engine/engine-builds.ts";
+import { messageOf } from "../output/errors.ts";
+
+/** A name that a registry has taken, and the digest of the manifest there, where the engine tells. */
+export interface PublishedName {
+  name: string;
+  digest?: string | undefined;
+}
+
+/** Publishes an image under each of its names; each is a step of the log. Rejects as `publish` of the engine. */
+export async function publishBuilt(
+  engine: Pick<EngineBuilds, "publish">,
+  names: readonly string[],
+  { onEvent, ...options }: PublishOptions & { onEvent: (event: BuildEvent) => void },
+): Promise<PublishedName[]> {
+  const published: PublishedName[] = [];
+  for (const name of names) {
+    const begun = { type: "step", step: `push ${name}`, name: `pushing ${name}`, started: Date.now() } as const;
+    onEvent(begun);
+    try {
+      published.push({ name, ...(await engine.publish(name, options)) });
+    } catch (error) {
+      onEvent({ ...begun, completed: Date.now(), error: messageOf(error) });
+      throw error;
+    }
+    onEvent({ ...begun, completed: Date.now() });
+  }
+  return published;
+}

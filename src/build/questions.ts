@@ -1,0 +1,98 @@
+import type { Duplex } from "node:stream";
+import {
+  AGENT_SERVICE,
+  answerMessage,
+  parseAnswer,
+  parseQuestion,
+  questionMessage,
+  type Answer,
+  type Question,
+} from "../conversation/build-messages.ts";
+import type { BuildAnswers } from "../engine/engine-builds.ts";
+import { messageOf } from "../output/errors.ts";
+import type { Conversation } from "../stdio-tunnel/conversation.ts";
+import { abortable } from "../streams/abortable.ts";
+import { bridge } from "../streams/bridge.ts";
+import { deferred, type Deferred } from "../streams/deferred.ts";
+
+/**
+ * What a builder may ask the initiator, over the tunnel. Each method rejects when the conversation ends, and with an Error in the words of the
+ * initiator where it cannot answer.
+ */
+export function questionsOver(tunnel: Conversation): BuildAnswers {
+  const waiting = new Map<number, Deferred<Answer>>();
+  let count = 0;
+  tunnel.on("answer", (message) => {
+    const answer = parseAnswer(message);
+    waiting.get(answer.id)?.resolve(answer);
+    waiting.delete(answer.id);
+  });
+  const ask = async (question: Question): Promise<Answer> => {
+    const asked = deferred<Answer>();
+    waiting.set(question.id, asked);
+    await tunnel.send(questionMessage(question));
+    const answer = await abortable(asked.promise, tunnel.signal);
+    if (answer.error !== undefined) throw new Error(answer.error);
+    return answer;
+  };
+  return {
+    credentials: async (host) => (await ask({ id: ++count, kind: "credentials", host })).credentials,
+    secret: async (name) => (await ask({ id: ++count, kind: "secret", name })).secret,
+    async agent(name) {
+      const id = ++count;
+      const opened = deferred<Duplex>();
+      tunnel.listen(`${AGENT_SERVICE}-${id}`, (stream) => opened.resolve(stream));
+      const { agent } = await ask({ id, kind: "agent", name });
+      if (agent !== true) throw new Error(`there is no ssh agent ${name}`);
+      return await abortable(opened.promise, tunnel.signal);
+    },
+  };
+}
+
+/** Questions that are answered at a time: a build asks for few. More wait in the tunnel, and are refused. */
+const MAX_QUESTIONS = 64;
+
+/**
+ * Answers the questions of the builder's side until the conversation ends. Secrets and agents are those that the user has named; `onCredentials`
+ * is called for each registry whose credentials are sent.
+ */
+export function answerQuestions(
+  tunnel: Conversation,
+  answers: BuildAnswers,
+  onCredentials: (host: string) => void,
+): void {
+  let open = 0;
+  tunnel.on("question", (message) => {
+    const question = parseQuestion(message);
+    if (open === MAX_QUESTIONS) throw new Error("the remote side asks more questions at a time than a build has");
+    open += 1;
+    void answerTo(question, tunnel, answers, onCredentials)
+      .catch((error: unknown): Answer => ({ id: question.id, error: messageOf(error).slice(0, 500) }))
+      .then(async (answer) => await tunnel.send(answerMessage(answer)))
+      .catch(() => {}) // the conversation has ended
+      .finally(() => (open -= 1));
+  });
+}
+
+async function answerTo(
+  question: Question,
+  tunnel: Conversation,
+  answers: BuildAnswers,
+  onCredentials: (host: string) => void,
+): Promise<Answer> {
+  const { id } = question;
+  switch (question.kind) {
+    case "credentials": {
+      const credentials = await answers.credentials(question.host);
+      if (credentials !== undefined) onCredentials(question.host);
+      return { id, credentials };
+    }
+    case "secret":
+      return { id, secret: await answers.secret(question.name) };
+    case "agent": {
+      const agent = await answers.agent(question.name);
+      bridge(tunnel.connect(`${AGENT_SERVICE}-${id}`), agent);
+      return { id, agent: true };
+    }
+  }
+}

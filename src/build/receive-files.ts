@@ -1,0 +1,18 @@
+import type { Duplex } from "node:stream";
+import type { BuildContext } from "../build-context/build-context.ts";
+import { KeptContext } from "../build-context/delta/kept-contexts.ts";
+import { receiveContext } from "../build-context/delta/receive-context.ts";
+import type { Digest } from "../image/digest.ts";
+import { newRunId } from "../run/run-id.ts";
+import type { Context } from "../transfer.ts";
+
+/** Receives the files of a build, of which those of the project's last context are here already. The caller disposes of them. */
+export async function receiveFiles(
+  stream: Duplex,
+  project: Digest,
+  { output, signal, env }: Context,
+): Promise<BuildContext> {
+  const onNotKept = (error: string): void => output.warn({ code: "context-not-kept", error });
+  const kept = new KeptContext({ env, runId: newRunId(), project, onNotKept });
+  return await receiveContext(stream, kept, { signal, onWait: () => output.note({ code: "waiting-for-context" }) });
+}

@@ -1,0 +1,27 @@
+import type { Duplex } from "node:stream";
+import type { BuildContext } from "../build-context/build-context.ts";
+import { PieceMemory } from "../build-context/delta/piece-memory.ts";
+import { sendContext } from "../build-context/delta/send-context.ts";
+import type { Digest } from "../image/digest.ts";
+import { newRunId } from "../run/run-id.ts";
+import type { Context } from "../transfer.ts";
+
+/** Sends what the builder's side lacks of a context over a stream, and remembers the pieces of its files for the next build. */
+export async function sendFiles(
+  stream: Duplex,
+  files: BuildContext,
+  project: Digest,
+  { output, signal, env }: Context,
+): Promise<void> {
+  const memory = await PieceMemory.open({ env, runId: newRunId(), project });
+  await sendContext(stream, files, {
+    memory,
+    signal,
+    onProgress: ({ sent, wanted }) =>
+      output.progress({
+        stage: "sending-context",
+        current: sent,
+        ...(wanted !== undefined && { total: Math.max(wanted, sent) }),
+      }),
+  });
+}

@@ -1,0 +1,88 @@
+import { Failure } from "../output/errors.ts";
+import type { BuildRequest } from "../request.ts";
+import { BUILD_OPTIONS, type BuildOptionValues } from "./build-options.ts";
+import type { CommandDefinition, CommandJob } from "./command-definition.ts";
+import { servedBuildJob } from "./served-build.ts";
+import { isAddress, readCommand } from "./read-words.ts";
+import { readBuildRequest } from "./read-build.ts";
+import { readDeploy } from "./deploy.ts";
+import type { HostOptions } from "./host-options.ts";
+import { readConnections } from "./read-connection.ts";
+
+export const buildCommand: CommandDefinition<BuildOptionValues, CommandJob> = {
+  name: "build",
+  summary: "build an image with the engine of a host, and optionally bring it back",
+  description:
+    "Has the engine of a host build CONTEXT, and gives the image its names there. The files go by delta: only what differs from the last context of the project is sent. CONTEXT is a folder, - for an archive on stdin, or the address of a git repository that the engine there clones. Without CONTEXT and COMMAND, this process is the remote side.",
+  arguments: [
+    { term: "[CONTEXT]", description: "a folder, - for an archive on stdin, or the address of a git repository" },
+    {
+      term: "[COMMAND...]",
+      description:
+        "a host: [ssh://][USER@]HOST[:PORT], docker://CONTAINER or kubectl://NAMESPACE/POD[/CONTAINER]; or program and arguments that start the remote side, passed on unchanged",
+    },
+  ],
+  usage: "[options] CONTEXT [--] COMMAND...",
+  options: BUILD_OPTIONS,
+  toJob(words, options, env) {
+    const [given, ...rest] = words;
+    if (given === undefined) return servedBuildJob(options, env);
+    if (isAddress(given)) throw noContext(given);
+    const command = readCommand(rest);
+    refuseLateOption(command);
+    const [connection, ...others] = readConnections(command, hostOptions(options), env);
+    if (connection.kind === "spawned") throw noCommand(given);
+    if (others.length > 0) throw severalHosts(others.length + 1);
+    const request = readBuildRequest(given, connection, options, env);
+    return jobOf(request, options, env);
+  },
+};
+
+function jobOf(request: BuildRequest, options: BuildOptionValues, env: NodeJS.ProcessEnv): CommandJob {
+  const { connection, build } = request;
+  const deploy = readDeploy(build.order.names, connection, options, env);
+  const { progress, quiet = false, iidfile, metadataFile } = options;
+  return {
+    batch: { remotes: [{ connection, transfers: [request] }] },
+    buildProgress: typeof progress === "string" ? progress : "auto",
+    run: async (context) => {
+      const { runBuild } = await import("./run-build.ts");
+      await runBuild(request, { deploy, printsId: quiet, iidfile, metadataFile }, context);
+    },
+  };
+}
+
+/** Here, --ssh is that of docker build. */
+function hostOptions({ ssh: _, rsh, ...options }: BuildOptionValues): HostOptions {
+  return { ...options, ssh: rsh };
+}
+
+/** The words behind CONTEXT are passed on: an option among them would be a part of the remote command. */
+function refuseLateOption([first = ""]: readonly string[]): void {
+  if (!first.startsWith("-")) return;
+  throw new Failure("usage", `${first} stands behind CONTEXT, where the remote command begins`, {
+    expected: "options before CONTEXT",
+    hint: "docker-over-ssh build -t app:v2 . ssh://HOST",
+  });
+}
+
+function noContext(given: string): Failure {
+  return new Failure("usage", `${given} stands where CONTEXT belongs`, {
+    expected: "a folder, - or the address of a git repository, and then the host",
+    hint: `docker-over-ssh build -t app:v2 . ${given}`,
+  });
+}
+
+function noCommand(given: string): Failure {
+  return new Failure("usage", `nothing says where to build ${given}`, {
+    expected: "a host or a command behind CONTEXT",
+    hint: `docker-over-ssh build -t app:v2 ${given} ssh://HOST; the engine of this machine builds with docker build.`,
+  });
+}
+
+function severalHosts(count: number): Failure {
+  return new Failure("usage", `${count} hosts are named`, {
+    expected: "one host that builds",
+    hint: "Name the others with --deploy, and the image is sent on to them.",
+  });
+}

@@ -1,0 +1,51 @@
+import { namedEndpoint } from "../engine/connect/endpoint.ts";
+import { Failure } from "../output/errors.ts";
+import type { PushRequest } from "../request.ts";
+import type { BuildOptionValues } from "./build-options.ts";
+import type { CommandJob } from "./command-definition.ts";
+
+/** Options that make sense on the remote side. */
+const SERVED = new Set(["host", "timeout", "bwlimit", "delta", "compress"]);
+
+/** Makes a job of `build` without words: this process is the remote side, which builds what the initiator orders. Throws a `usage` Failure. */
+export function servedBuildJob(options: BuildOptionValues, env: NodeJS.ProcessEnv): CommandJob {
+  refuseOrder(options);
+  const { timeout, bwlimit, delta, compress } = options;
+  const request: PushRequest = {
+    role: "sender",
+    connection: { kind: "spawned" },
+    source: {
+      kind: "docker-daemon",
+      given: "",
+      image: { given: "" },
+      endpoint: namedEndpoint(options.host, env),
+      registry: { kind: "embedded" },
+    },
+    timeout,
+    bwlimit,
+    delta,
+    compress,
+  };
+  return {
+    batch: { remotes: [{ connection: request.connection, transfers: [request] }] },
+    run: async (context) => await (await import("../build-there.ts")).serveBuild(request, context),
+  };
+}
+
+function refuseOrder(options: BuildOptionValues): void {
+  const [name] = Object.entries(options).flatMap(([key, value]) =>
+    isGiven(value) && !SERVED.has(key) && !OF_OUTPUT.has(key) ? [key] : [],
+  );
+  if (name === undefined) return;
+  throw new Failure("usage", "no CONTEXT is named", {
+    expected: "a folder, - for an archive on stdin, or the address of a git repository, and then a host",
+    hint: "docker-over-ssh build -t app:v2 . ssh://HOST",
+  });
+}
+
+/** Output options, and those that have a value by default. */
+const OF_OUTPUT = new Set(["quiet", "verbose", "progress", "json", "mayAsk", "cache", "gitignore"]);
+
+function isGiven(value: unknown): boolean {
+  return value !== undefined && value !== false;
+}

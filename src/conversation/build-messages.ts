@@ -1,0 +1,192 @@
+import type { BuilderKind, BuildOrder, Credentials } from "../engine/engine-builds.ts";
+import { formatPlatform } from "../image/platform.ts";
+import type { Message } from "../stdio-tunnel/control.ts";
+import { count, DIGEST, malformed, matching, platformIn, references, text } from "./fields.ts";
+
+/**
+ * The messages of a build, in this order: `build` (the initiator, which is the receiver), `builder` (the side with the engine), `built`.
+ * `question` and `answer` come at any time between the last two. Streams carry the context and the log, see the services below.
+ */
+
+/** The stream on which the context goes to the builder's side (build-context/delta/). */
+export const CONTEXT_SERVICE = "build-context";
+/** The stream on which the events of the build come back, each a line of JSON. */
+export const LOG_SERVICE = "build-log";
+/** The stream to an ssh agent of the initiator, with the ID of the question that asked for it behind a hyphen. */
+export const AGENT_SERVICE = "build-agent";
+
+/** Bytes of a text in an order, e.g. the value of a build argument. */
+const MAX_TEXT = 64 * 1024;
+/** Entries of a list or a map in an order. */
+const MAX_ENTRIES = 1000;
+
+/** What the initiator wants to be built. */
+export interface BuildMessage {
+  /** Its context key is that of the project. */
+  order: BuildOrder;
+  /** The context comes on a stream of its own; left out where the other side has it already, or `order.git` names it. */
+  sendsContext: boolean;
+  /** --push: publish the image from there, under each of its names */
+  push: boolean;
+}
+
+export function buildMessage({ order, sendsContext, push }: BuildMessage): Message {
+  const { platform, ...plain } = order;
+  return { type: "build", order: { ...plain, platform: platform && formatPlatform(platform) }, sendsContext, push };
+}
+
+export function parseBuildMessage({ order, sendsContext, push }: Message): BuildMessage {
+  return { order: parseOrder(objectOf(order)), sendsContext: flag(sendsContext), push: flag(push) };
+}
+
+function parseOrder(order: Record<string, unknown>): BuildOrder {
+  const { names, git, dockerfile, target, platform, network, contextKey } = order;
+  return {
+    names: Array.isArray(names) && names.length === 0 ? [] : references(names).map(({ given }) => given),
+    ...(git !== undefined && { git: text(git) }),
+    dockerfile: pathInside(dockerfile),
+    ...(target !== undefined && { target: text(target) }),
+    buildArgs: mapOf(order["buildArgs"]),
+    labels: mapOf(order["labels"]),
+    ...(platform !== undefined && { platform: platformIn(platform) }),
+    noCache: flag(order["noCache"]),
+    pull: flag(order["pull"]),
+    cacheFrom: textsIn(order["cacheFrom"]),
+    ...(network !== undefined && { network: text(network) }),
+    secrets: textsIn(order["secrets"]),
+    agents: textsIn(order["agents"]),
+    contextKey: matching(contextKey, DIGEST),
+  };
+}
+
+/** The builder that is to build it. */
+export interface BuilderMessage {
+  kind: BuilderKind;
+  /** The engine's version */
+  version: string;
+  /** `os/arch[/variant]` */
+  platform: string;
+}
+
+export function builderMessage(builder: BuilderMessage): Message {
+  return { type: "builder", ...builder };
+}
+
+export function parseBuilder({ kind, version, platform }: Message): BuilderMessage {
+  const known = (["buildkit", "classic", "buildah"] as const).find((one) => one === kind);
+  if (known === undefined) throw malformed("builder");
+  return { kind: known, version: text(version), platform: text(platform) };
+}
+
+/** What a builder asks the user's side. */
+export type Question =
+  | { id: number; kind: "credentials"; host: string }
+  | { id: number; kind: "secret"; name: string }
+  /** The initiator opens the stream `AGENT_SERVICE-ID` to this agent. */
+  | { id: number; kind: "agent"; name: string };
+
+export function questionMessage(question: Question): Message {
+  return { type: "question", ...question };
+}
+
+export function parseQuestion({ id, kind, host, name }: Message): Question {
+  if (kind === "credentials") return { id: count(id), kind, host: text(host) };
+  if (kind === "secret" || kind === "agent") return { id: count(id), kind, name: text(name) };
+  throw malformed("question");
+}
+
+/** The answer. Without a value: there is none. */
+export interface Answer {
+  id: number;
+  credentials?: Credentials | undefined;
+  secret?: Buffer | undefined;
+  /** The stream to the agent is open. */
+  agent?: boolean | undefined;
+  /** Why there is no answer, in words */
+  error?: string | undefined;
+}
+
+export function answerMessage({ id, credentials, secret, agent, error }: Answer): Message {
+  return { type: "answer", id, credentials, secret: secret?.toString("base64"), agent, error };
+}
+
+export function parseAnswer({ id, credentials, secret, agent, error }: Message): Answer {
+  return {
+    id: count(id),
+    ...(credentials !== undefined && { credentials: credentialsIn(objectOf(credentials)) }),
+    ...(secret !== undefined && { secret: Buffer.from(longText(secret, 2 * MAX_SECRET), "base64") }),
+    agent: agent === true,
+    ...(error !== undefined && { error: text(error) }),
+  };
+}
+
+/** Bytes: BuildKit takes no larger secret (`MaxSecretSize`). */
+const MAX_SECRET = 500 * 1024;
+
+function credentialsIn({ username, password }: Record<string, unknown>): Credentials {
+  return { username: longText(username, MAX_TEXT), password: longText(password, MAX_TEXT) };
+}
+
+/** The image is built. */
+export interface BuiltMessage {
+  /** The engine's image ID there */
+  id: string;
+  /** With `push`: the digests that the registries gave to the names */
+  pushed: readonly { name: string; digest?: string | undefined }[];
+  /** Bytes, as the engine there counts them */
+  size: number;
+  /** ms */
+  times: { context: number; build: number; push: number };
+}
+
+export function builtMessage(built: BuiltMessage): Message {
+  return { type: "built", ...built };
+}
+
+export function parseBuilt({ id, pushed, size, times }: Message): BuiltMessage {
+  const { context, build, push } = objectOf(times);
+  if (!Array.isArray(pushed) || pushed.length > MAX_ENTRIES) throw malformed("list of names");
+  return {
+    id: matching(id, DIGEST),
+    pushed: pushed.map((one) => {
+      const { name, digest } = objectOf(one);
+      return { name: text(name), ...(digest !== undefined && { digest: matching(digest, DIGEST) }) };
+    }),
+    size: count(size),
+    times: { context: count(context), build: count(build), push: count(push) },
+  };
+}
+
+function objectOf(value: unknown): Record<string, unknown> {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  throw malformed("object");
+}
+
+function flag(value: unknown): boolean {
+  if (typeof value !== "boolean") throw malformed("value");
+  return value;
+}
+
+function longText(value: unknown, max: number): string {
+  if (typeof value !== "string" || value.length > max) throw malformed("text");
+  return value;
+}
+
+function textsIn(value: unknown): string[] {
+  if (!Array.isArray(value) || value.length > MAX_ENTRIES) throw malformed("list");
+  return value.map((one) => longText(one, MAX_TEXT));
+}
+
+function mapOf(value: unknown): Record<string, string> {
+  const entries = Object.entries(objectOf(value));
+  if (entries.length > MAX_ENTRIES) throw malformed("map");
+  return Object.fromEntries(entries.map(([key, one]) => [longText(key, MAX_TEXT), longText(one, MAX_TEXT)]));
+}
+
+/** A path of the context: relative, and not leading out. */
+function pathInside(value: unknown): string {
+  const path = text(value);
+  const isInside = path !== "" && path.split("/").every((name) => name !== "" && name !== "." && name !== "..");
+  if (!isInside || path.includes("\0")) throw malformed("path of the Dockerfile");
+  return path;
+}

@@ -1,0 +1,134 @@
+import { duplexPair, type Duplex } from "node:stream";
+import { text } from "node:stream/consumers";
+import { expect, test } from "vitest";
+import { answerQuestions, questionsOver } from "../../../src/build/questions.ts";
+import { LogSender, receiveLog } from "../../../src/build/log-stream.ts";
+import type { BuildAnswers, BuildEvent } from "../../../src/engine/engine-builds.ts";
+import { runBothSides } from "../../../src/stdio-tunnel/in-process.ts";
+import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
+
+const options = { tool: "1.2.3", signal: new AbortController().signal };
+
+/** Runs the builder's side against an initiator that answers. Returns the registries whose credentials were sent. */
+async function ask(answers: Partial<BuildAnswers>, builder: (ask: BuildAnswers) => Promise<void>): Promise<string[]> {
+  const told: string[] = [];
+  const none: BuildAnswers = {
+    credentials: async () => await Promise.resolve(undefined),
+    secret: async () => await Promise.resolve(undefined),
+    agent: async () => await Promise.reject(new Error("no --ssh is given")),
+  };
+  await runBothSides(
+    {
+      async sender(tunnel) {
+        await builder(questionsOver(tunnel));
+        await tunnel.send({ type: "built" });
+        await tunnel.result();
+      },
+      async receiver(tunnel) {
+        answerQuestions(tunnel, { ...none, ...answers }, (registry) => told.push(registry));
+        await tunnel.next("built");
+        await tunnel.finish({});
+      },
+    },
+    options,
+  );
+  return told;
+}
+
+test("credentials reach the builder, and it is told for which registry", async () => {
+  const credentials = { username: "me", password: "secret" };
+  const told = await ask(
+    {
+      credentials: async (host) => await Promise.resolve(host === "registry.example.com" ? credentials : undefined),
+    },
+    async (builder) => {
+      expect(await builder.credentials("registry.example.com")).toEqual(credentials);
+      expect(await builder.credentials("other.example.com")).toBeUndefined();
+    },
+  );
+  expect(told).toEqual(["registry.example.com"]);
+});
+
+test("a secret arrives byte for byte, one of half a megabyte as well", async () => {
+  const secret = Buffer.alloc(500 * 1024, 255);
+  await ask({ secret: async (id) => await Promise.resolve(id === "npm" ? secret : undefined) }, async (builder) => {
+    expect((await builder.secret("npm"))?.equals(secret)).toBe(true);
+    expect(await builder.secret("other")).toBeUndefined();
+  });
+});
+
+test("an agent is reached through the tunnel, in both directions", async () => {
+  const agent = async (): Promise<Duplex> => {
+    const [here, there] = duplexPair();
+    there.once("data", (question: Buffer) => there.end(`answer to ${question.toString()}`));
+    return await Promise.resolve(here);
+  };
+  await ask({ agent }, async (builder) => {
+    const stream = await builder.agent("default");
+    stream.write("a question");
+    expect(await text(stream)).toBe("answer to a question");
+    stream.end();
+  });
+});
+
+test("what the initiator cannot answer is an error in its words", async () => {
+  const secret = async (): Promise<Buffer> => await Promise.reject(new Error("there is no file .npmrc"));
+  await ask({ secret }, async (builder) => {
+    await expect(builder.secret("npm")).rejects.toThrow("there is no file .npmrc");
+    await expect(builder.agent("default")).rejects.toThrow("no --ssh is given");
+  });
+});
+
+/** Sends events by the builder's side; returns those that arrive. */
+async function log(send: (tunnel: Tunnel) => Promise<void>): Promise<BuildEvent[]> {
+  const events: BuildEvent[] = [];
+  await runBothSides(
+    {
+      async sender(tunnel) {
+        await send(tunnel);
+        await tunnel.result();
+      },
+      async receiver(tunnel) {
+        await tunnel.next("builder");
+        await receiveLog(tunnel, (event) => events.push(event));
+        await tunnel.finish({});
+      },
+    },
+    options,
+  );
+  return events;
+}
+
+test("events of a build arrive in order, also those from before the stream was open", async () => {
+  const sent: BuildEvent[] = [
+    {
+      type: "step",
+      step: "a",
+      name: "[1/2] FROM busybox",
+      started: 1,
+      completed: undefined,
+      isCached: false,
+      error: undefined,
+    },
+    { type: "step-log", step: "a", stream: "stderr", text: "half a li" },
+    { type: "build-text", text: "Step 1/2" },
+  ];
+  const events = await log(async (tunnel) => {
+    const sender = new LogSender(tunnel);
+    for (const event of sent) sender.send(event);
+    await tunnel.send({ type: "builder" });
+    await sender.end();
+  });
+  expect(events).toEqual(sent);
+});
+
+test.each(["null", "[]", '{"type":"shell"}', '{"type":"step-log","step":1}', "{"])(
+  "a line that is no event ends the build: %s",
+  async (line) => {
+    const events = log(async (tunnel) => {
+      tunnel.listen("build-log", (stream) => void stream.end(`${line}\n`));
+      await tunnel.send({ type: "builder" });
+    });
+    await expect(events).rejects.toThrow("a malformed event of a build");
+  },
+);
