@@ -10,7 +10,7 @@ const SLICE = 20;
 export class TimeSlices {
   #end = performance.now() + SLICE;
 
-  /** Await it, if it is a promise, between two calls: `await slices.pause()`. */
+  /** Returns what to await between two calls, if it is time. */
   pause(): Promise<void> | undefined {
     if (performance.now() < this.#end) return undefined;
     return setImmediate().then(() => {

@@ -38,6 +38,8 @@ export async function walkFolder(root: string, { rules, builderFiles, signal }: 
   return walk.walked;
 }
 
+const USER = process.getuid?.();
+
 class Walk {
   readonly walked: WalkedFolder = { entries: [], skipped: [], onlyForBuilder: [] };
   readonly #root: string;
@@ -60,7 +62,8 @@ class Walk {
   /** @param path of the folder; "": the root */
   async folder(path: string, rules: FolderRules): Promise<void> {
     for (const name of this.#names(path)) {
-      await this.#slices.pause();
+      const pause = this.#slices.pause();
+      if (pause) await pause;
       this.#signal?.throwIfAborted();
       const child = path === "" ? name : `${path}/${name}`;
       const native = nativePath(this.#root, child);
@@ -164,8 +167,7 @@ function modeOf({ mode }: Stats): number {
 
 /** Tells at once instead of after minutes of transfer. The owner's files are most, and need no system call. */
 function checkReadable(path: string, native: string | Buffer, { uid, mode }: Stats): void {
-  const user = process.getuid?.();
-  if (user === undefined || user === 0 || (user === uid && mode & 0o400)) return;
+  if (USER === undefined || USER === 0 || (USER === uid && mode & 0o400)) return;
   try {
     accessSync(native, constants.R_OK);
   } catch (error) {

@@ -141,10 +141,11 @@ describe("the entries of a folder", () => {
       for (let count = 0; count < 60; count += 1) {
         const path = one(folders) + one(names);
         try {
-          if (random() < 0.3) {
+          const kind = random();
+          if (kind < 0.3) {
             mkdirSync(folder.at(path));
             folders.push(`${path}/`);
-          } else if (random() < 0.3 && files.length > 0) linkSync(folder.at(one(files)), folder.at(path));
+          } else if (kind < 0.5 && files.length > 0) linkSync(folder.at(one(files)), folder.at(path));
           else {
             writeFileSync(folder.at(path), "", { flag: "wx" });
             files.push(path);

@@ -201,7 +201,7 @@ describe("the same files as git", () => {
       const expected = git(folder.path, "ls-files", "-co", "--exclude-standard", "-z").split("\0").filter(Boolean);
       const { entries } = await openFolderContext(folder.path, { dockerfile: "none" });
       const actual = entries.filter(({ kind }) => kind === "file").map(({ path }) => shownPath(path));
-      expect(actual.toSorted(), JSON.stringify(texts)).toEqual([...new Set(expected)].toSorted());
+      expect([texts, actual.toSorted()]).toEqual([texts, [...new Set(expected)].toSorted()]);
     }
   });
 });
