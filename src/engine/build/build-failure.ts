@@ -11,13 +11,13 @@ const INNER = /failed to (?:compute cache key|calculate checksum of ref \S+): /g
 const EXIT = /(?:exit code|non-zero code|exit status):? (\d+)/;
 /** A step that looks a base up, or pulls it */
 const BASE = /^\[internal\] load metadata for (\S+)$|^\[[^\]]*\] FROM (?:--\S+ )*(\S+)/;
-const NO_DOCKERFILE =
-  /failed to read dockerfile: .*no such file|cannot locate (?:specified )?Dockerfile|(?:open|stat|lstat) \S*Dockerfile\S*: no such file/i;
+/** Before the path of the Dockerfile: BuildKit, the classic builder, buildah */
+const NO_DOCKERFILE = /failed to read dockerfile: open |cannot locate (?:specified )?Dockerfile|(?:open|stat|lstat) /i;
 const REFUSED = /unauthorized|authentication required|access denied|authorization failed|\b401\b|\b403\b|denied/i;
 /** Returns the Failure of a build that the engine has ended with an error. `words`: the engine's. */
 export function buildFailure(words: string, failed: FailedStep | undefined, dockerfile: string): Failure {
   const reason = oneLine(words.replace(PREFIX, "").replaceAll(INNER, ""));
-  if (NO_DOCKERFILE.test(reason)) {
+  if (lacksDockerfile(reason, dockerfile)) {
     return new Failure("not-buildable", `the context has no file ${oneLine(dockerfile)} that says how to build it`, {
       expected: "a Dockerfile in the context",
       hint: "Name it with -f, and see that no ignore rule leaves it out.",
@@ -27,7 +27,7 @@ export function buildFailure(words: string, failed: FailedStep | undefined, dock
   const base = looked ?? pulled;
   if (base !== undefined) return baseFailure(base, reason);
   const where = failed === undefined ? "" : ` at ${failed.name}`;
-  const [, status] = EXIT.exec(failed?.error ?? reason) ?? EXIT.exec(reason) ?? [];
+  const [, status] = failed === undefined ? [] : (EXIT.exec(failed.error ?? reason) ?? EXIT.exec(reason) ?? []);
   const how = status === undefined ? reason : `exit code ${status}`;
   const lines = failed?.lines ?? [];
   return new Failure("build-failed", `the build failed${where}: ${how}`, {
@@ -35,6 +35,11 @@ export function buildFailure(words: string, failed: FailedStep | undefined, dock
     hint:
       lines.length === 0 ? "Read the build's log." : `Its last lines:\n${lines.map((line) => `  ${line}`).join("\n")}`,
   });
+}
+
+function lacksDockerfile(reason: string, dockerfile: string): boolean {
+  const path = oneLine(dockerfile);
+  return NO_DOCKERFILE.test(reason) && (reason.includes(`${path}: no such file`) || reason.endsWith(`: ${path}`));
 }
 
 function baseFailure(base: string, reason: string): Failure {

@@ -1,5 +1,5 @@
 import { Readable } from "node:stream";
-import { writeContextTar } from "./plain-context-tar.ts";
+import { writeContextTar } from "../../build-context/tar/write-context-tar.ts";
 import type { BuildContext } from "../../build-context/build-context.ts";
 import { isUtf8Path } from "../../build-context/paths.ts";
 import { Failure } from "../../output/errors.ts";
