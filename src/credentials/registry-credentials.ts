@@ -20,7 +20,7 @@ const HELPER_TIMEOUT = 60_000;
 /** The user's credentials for registries. */
 export interface RegistryCredentials {
   /**
-   * Returns the credentials for a registry; undefined for none. Never rejects: a build may do without them.
+   * Returns the credentials for a registry; undefined for none, also where a file or a helper fails: a build may do without them.
    *
    * @param host with or without port and scheme, e.g. `registry.example.com:5000`, `docker.io`, `https://index.docker.io/v1/`
    */
