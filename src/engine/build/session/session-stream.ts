@@ -26,7 +26,7 @@ export class SessionStream extends Duplex {
     this.#answers.next().then(
       ({ done, value }) => {
         if (done === true) return void this.push(null);
-        if (value.data.length === 0) return void this._read();
+        if (value.data.length === 0) return this._read();
         this.push(Buffer.from(value.data.buffer, value.data.byteOffset, value.data.byteLength));
       },
       (error: unknown) => void this.destroy(error as Error),

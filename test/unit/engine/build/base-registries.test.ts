@@ -10,7 +10,10 @@ test.each<[string, string[]]>([
   ["ARG BASE=a.example.com/one\nFROM ${BASE}:v1\nFROM $BASE", ["a.example.com"]],
   ['ARG HOST\nARG TAG="v1"\nFROM ${HOST:-b.example.com}/base:${TAG}', ["b.example.com"]],
   ["ARG GIVEN=x.example.com\nFROM $GIVEN/base", ["given.example.com"]],
-  ["FROM a.example.com/x\\\n AS one\nCOPY --chown=1 --from=c.example.com/tools /a /b", ["a.example.com", "c.example.com"]],
+  [
+    "FROM a.example.com/x\\\n AS one\nCOPY --chown=1 --from=c.example.com/tools /a /b",
+    ["a.example.com", "c.example.com"],
+  ],
   ["FROM ??", []],
 ])("the registries of %j", (dockerfile, expected) => {
   expect(baseRegistries(dockerfile, { GIVEN: "given.example.com" })).toEqual(expected);

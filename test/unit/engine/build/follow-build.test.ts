@@ -47,7 +47,11 @@ test("BuildKit's messages become events, and a character that is cut in two stay
 });
 
 test.each([
-  ["the classic builder", [{ aux: { ID: "sha256:abcdef012345678" } }, { stream: "Successfully built abcdef012345\n" }], "sha256:abcdef012345678"],
+  [
+    "the classic builder",
+    [{ aux: { ID: "sha256:abcdef012345678" } }, { stream: "Successfully built abcdef012345\n" }],
+    "sha256:abcdef012345678",
+  ],
   ["a builder that prints it", [{ stream: "Successfully built abcdef012345\n" }], "abcdef012345"],
 ])("the image's ID comes from %s", async (_, all, id) => {
   expect((await follow(...all)).id).toBe(id);
@@ -55,7 +59,12 @@ test.each([
 
 test("the step that failed is named, not those that were stopped with it", async () => {
   const failure = await failureOf(
-    trace({ vertexes: [{ digest: "1", name: "[a 1/2] RUN one" }, { digest: "2", name: "[b 2/2] RUN two" }] }),
+    trace({
+      vertexes: [
+        { digest: "1", name: "[a 1/2] RUN one" },
+        { digest: "2", name: "[b 2/2] RUN two" },
+      ],
+    }),
     trace({ logs: [{ vertex: "2", stream: 1n, msg: Buffer.from("a\nb\r\n\u001b[31mc\u001b[0m\n") }] }),
     trace({ logs: [{ vertex: "1", stream: 1n, msg: Buffer.from("other\n") }] }),
     trace({ vertexes: [{ digest: "2", name: "[b 2/2] RUN two", error: "process did not complete: exit code: 7" }] }),
@@ -80,7 +89,11 @@ test("ten lines are shown, whatever the step has printed", async () => {
 
 test.each([
   ["no-space", "failed to solve: write /x: no space left on device", "the engine's disk is full"],
-  ["not-buildable", "failed to solve: failed to read dockerfile: open Dockerfile: no such file or directory", "the context has no file Dockerfile"],
+  [
+    "not-buildable",
+    "failed to solve: failed to read dockerfile: open Dockerfile: no such file or directory",
+    "the context has no file Dockerfile",
+  ],
   ["build-failed", "dockerfile parse error on line 2: unknown instruction: FOO", "unknown instruction: FOO"],
 ])("an error of the kind %s", async (code, error, message) => {
   const failure = await failureOf({ error });
@@ -90,16 +103,21 @@ test.each([
 
 test("a base that is refused names its registry, and how to log in", async () => {
   const name = "[internal] load metadata for registry.example.com:5000/team/base:v1";
-  const failure = await failureOf(
-    trace({ vertexes: [{ digest: "1", name, error: "401 Unauthorized" }] }),
-    { error: "failed to solve: failed to resolve source metadata: 401 Unauthorized" },
+  const failure = await failureOf(trace({ vertexes: [{ digest: "1", name, error: "401 Unauthorized" }] }), {
+    error: "failed to solve: failed to resolve source metadata: 401 Unauthorized",
+  });
+  expect(failure.message).toMatch(
+    /^the base registry\.example\.com:5000\/team\/base:v1 cannot be pulled from registry\.example\.com:5000: /,
   );
-  expect(failure.message).toMatch(/^the base registry\.example\.com:5000\/team\/base:v1 cannot be pulled from registry\.example\.com:5000: /);
   expect(failure.hint).toContain("docker login registry.example.com:5000");
 });
 
 test.each([
-  ["a trace that is no message", { id: "moby.buildkit.trace", aux: Buffer.from([0x0a, 0xff, 0xff]).toString("base64") }, "none of BuildKit's"],
+  [
+    "a trace that is no message",
+    { id: "moby.buildkit.trace", aux: Buffer.from([0x0a, 0xff, 0xff]).toString("base64") },
+    "none of BuildKit's",
+  ],
   ["a line that is not JSON", "<html>", "not JSON"],
   ["an endless line", `"${"x".repeat(9_000_000)}"`, "more than 8388608 characters"],
   ["an answer without an image", {}, "names no image"],
@@ -107,9 +125,13 @@ test.each([
   expect((await rejection(follow(line))).message).toContain(message);
 });
 
-test.each([[[]], [42], [null], [{ aux: [] }], [{ errorDetail: null, stream: 5, id: {} }], [{ id: "moby.image.id", aux: "x" }]])(
-  "a line of another form is passed over: %j",
-  async (line) => {
-    expect((await follow(JSON.stringify(line), { aux: { ID: "sha256:1" } })).id).toBe("sha256:1");
-  },
-);
+test.each([
+  [[]],
+  [42],
+  [null],
+  [{ aux: [] }],
+  [{ errorDetail: null, stream: 5, id: {} }],
+  [{ id: "moby.image.id", aux: "x" }],
+])("a line of another form is passed over: %j", async (line) => {
+  expect((await follow(JSON.stringify(line), { aux: { ID: "sha256:1" } })).id).toBe("sha256:1");
+});

@@ -38,9 +38,12 @@ export function memoryContext(files: MemoryFiles, reads: string[] = []): BuildCo
 }
 
 function entryOf(path: string, file: MemoryFiles[string]): ContextEntry {
-  if (typeof file === "string") return { kind: "file", path, mode: 0o644, mtime: MTIME * 1e6, size: Buffer.byteLength(file) };
-  if ("linkTo" in file) return { kind: "symlink", path, mode: 0o777, mtime: MTIME * 1e6, target: entryPath(file.linkTo) };
+  if (typeof file === "string")
+    return { kind: "file", path, mode: 0o644, mtime: MTIME * 1e6, size: Buffer.byteLength(file) };
+  if ("linkTo" in file)
+    return { kind: "symlink", path, mode: 0o777, mtime: MTIME * 1e6, target: entryPath(file.linkTo) };
   const { text, mtime = MTIME, sameAs } = file;
-  if (sameAs !== undefined) return { kind: "hard-link", path, mode: 0o644, mtime: mtime * 1e6, target: entryPath(sameAs) };
+  if (sameAs !== undefined)
+    return { kind: "hard-link", path, mode: 0o644, mtime: mtime * 1e6, target: entryPath(sameAs) };
   return { kind: "file", path, mode: 0o644, mtime: mtime * 1e6, size: Buffer.byteLength(text) };
 }

@@ -33,8 +33,16 @@ test.each<[string, Partial<EntryRequest>, string[]]>([
   ["a wildcard over folders", { includes: ["**/a.js"] }, ["app", "app/src", "app/src/a.js"]],
   ["a name that is not ASCII", { followPaths: ["ä/ö"] }, ["ä", "ä/ö"]],
   ["a path that is not there", { followPaths: ["Dockerfile.dockerignore"] }, []],
-  ["a link, and what it leads to", { followPaths: ["current/x"] }, ["current", "versions", "versions/v2", "versions/v2/x"]],
-  ["the links among those that fit", { followPaths: ["cur*"] }, ["current", "versions", "versions/v2", "versions/v2/x"]],
+  [
+    "a link, and what it leads to",
+    { followPaths: ["current/x"] },
+    ["current", "versions", "versions/v2", "versions/v2/x"],
+  ],
+  [
+    "the links among those that fit",
+    { followPaths: ["cur*"] },
+    ["current", "versions", "versions/v2", "versions/v2/x"],
+  ],
   ["a link from the root", { followPaths: ["absolute"] }, ["absolute", "lib", "lib/one"]],
   ["a link that leads out", { followPaths: ["outside"] }, ["Dockerfile", "outside"]],
   ["links that lead to each other", { followPaths: ["loop/x"] }, ["loop", "pool"]],

@@ -23,7 +23,12 @@ let buildKit: ClientHttp2Session;
 let server: Disposable;
 let served = 0;
 let errors: unknown[] = [];
-let context = memoryContext({ Dockerfile: "FROM scratch\n", "a/one": "content of one", "a/two": "2", link: { linkTo: "a" } });
+let context = memoryContext({
+  Dockerfile: "FROM scratch\n",
+  "a/one": "content of one",
+  "a/two": "2",
+  link: { linkTo: "a" },
+});
 const whole = context;
 
 beforeEach(() => {
@@ -32,13 +37,17 @@ beforeEach(() => {
   const [here, there] = duplexPair();
   const onServed = (bytes: number): void => void (served += bytes);
   const answers = {
-    credentials: async (host: string) => (host === "registry.example.com" ? { username: "me", password: "pw" } : undefined),
+    credentials: async (host: string) =>
+      host === "registry.example.com" ? { username: "me", password: "pw" } : undefined,
     secret: async (id: string) => Buffer.from(`the ${id}`),
     agent: async () => new PassThrough(), // says what it is told
   };
   server = serveGrpc(here, {
     routes: questions({ secrets: ["token"], agents: ["default"] }, answers),
-    raw: { [DIFF_COPY]: async (call) => await fileSync(context, { onServed, onFailed: (error) => ownErrors.push(error) })(call) },
+    raw: {
+      [DIFF_COPY]: async (call) =>
+        await fileSync(context, { onServed, onFailed: (error) => ownErrors.push(error) })(call),
+    },
   });
   buildKit = connect("http://session", { createConnection: () => there });
 });
@@ -94,7 +103,8 @@ class Copy {
 
   async stats(): Promise<string[]> {
     const paths: string[] = [];
-    for (let packet = await this.next(); packet?.path !== undefined; packet = await this.next()) paths.push(packet.path);
+    for (let packet = await this.next(); packet?.path !== undefined; packet = await this.next())
+      paths.push(packet.path);
     return paths;
   }
 
@@ -207,7 +217,8 @@ test("it asks for health, credentials, secrets and agents, and gets those of the
   await ssh.checkAgent({ ID: "default" });
   await expect(ssh.checkAgent({ ID: "other" })).rejects.toThrow("not_found");
   const said: string[] = [];
-  for await (const { data } of ssh.forwardAgent(hello(), { headers: { "buildkit.ssh.id": "default" } })) said.push(Buffer.from(data).toString());
+  for await (const { data } of ssh.forwardAgent(hello(), { headers: { "buildkit.ssh.id": "default" } }))
+    said.push(Buffer.from(data).toString());
   expect(said.join("")).toBe("hello, agent");
 });
 
