@@ -7,6 +7,7 @@ import {
   type CommandJob,
 } from "./commands/command-definition.ts";
 import { buildCommand } from "./commands/build.ts";
+import { buildFromStdinCommand } from "./commands/build-from-stdin.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { listCommand } from "./commands/list.ts";
@@ -43,12 +44,19 @@ export async function parseCommandLine(
     command.exitOverride().configureOutput({ writeOut: write.out, writeErr: write.err });
   }
   try {
-    await program.parseAsync(argv);
+    await program.parseAsync(withCommand(argv));
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     return { exitStatus: error.exitCode === 0 ? 0 : 2 };
   }
   return job === undefined ? { exitStatus: 2 } : { job };
+}
+
+/** `build --stdin` and `build --forced` are a command of their own: their options are others than those of a build on a host. */
+function withCommand(argv: readonly string[]): readonly string[] {
+  const [node = "", script = "", command, ...words] = argv;
+  if (command !== "build" || !words.some((word) => word === "--stdin" || word === "--forced")) return argv;
+  return [node, script, buildFromStdinCommand.name, ...words];
 }
 
 /**
@@ -98,6 +106,7 @@ Exit status: 0 on success, 2 for a wrong command line; docs/exit-status.md lists
   addCommand(program, pluginCommand, choose, env);
   addCommand(program, completionCommand, choose, env);
   addCommand(program, relayCommand, choose, env);
+  addCommand(program, buildFromStdinCommand, choose, env);
   return program;
 }
 

@@ -7,9 +7,6 @@ import { removeOldImages } from "../receive/old-images.ts";
 
 type Images = Pick<Engine, "inspectImage" | "removeReference">;
 
-/** What {@link tidyUp} removes of: an engine, and its cache of builds. */
-export type TidyEngine = Engine & { pruneBuildCache(keepBytes: number): Promise<unknown> };
-
 export interface TidyOptions {
   names: readonly [Reference, ...Reference[]];
   /** The image that was built */
@@ -32,7 +29,7 @@ export async function imagesOf(engine: Images, names: readonly Reference[]): Pro
  * Removes what builds leave on the engine's disk: images that have lost their last name to this one, older ones of the repositories (--keep), and
  * the build cache above its limit. The image is there, whatever happens: an error is a warning. Returns the names that were removed.
  */
-export async function tidyUp(engine: TidyEngine, options: TidyOptions, output: Output): Promise<readonly string[]> {
+export async function tidyUp(engine: Engine, options: TidyOptions, output: Output): Promise<readonly string[]> {
   const { names, id, before, keep, cacheLimit } = options;
   const removed: string[] = [];
   const attempt = async (work: () => Promise<void>): Promise<void> => {
