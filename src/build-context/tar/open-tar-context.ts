@@ -12,7 +12,7 @@ export interface OpenTarOptions {
   /** Names to take off the beginning of each path, as tar's --strip-components. Default: 0 */
   strip?: number | undefined;
   limits?: ContextLimits | undefined;
-  /** Refuses symbolic links that lead out of the context. Default: they may, because the container alone follows them. */
+  /** Refuses absolute paths, and symbolic links that lead out of the context. Default: they may, because the container alone follows them. */
   refuseLinksOut?: boolean | undefined;
   /** Refuses a second file of the same path. Default: the last one counts, as for tar and Docker. */
   refuseDuplicates?: boolean | undefined;
@@ -30,7 +30,7 @@ export async function openTarContext(path: string, options: OpenTarOptions = {})
   const { strip = 0, limits = CONTEXT_LIMITS, refuseLinksOut, refuseDuplicates = false, signal } = options;
   const file = await open(path, "r");
   try {
-    const tree = new TarTree({ limits, strip, lastWins: !refuseDuplicates });
+    const tree = new TarTree({ limits, strip, lastWins: !refuseDuplicates, takesAbsolute: refuseLinksOut !== true });
     for await (const record of tarRecords(file)) {
       signal?.throwIfAborted();
       tree.add(record);

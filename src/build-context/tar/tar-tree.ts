@@ -15,6 +15,8 @@ export interface TarTreeOptions {
   limits: ContextLimits;
   /** Names that are taken off the beginning of each path */
   strip: number;
+  /** Whether a leading slash means the root of the tree, as for Docker. Otherwise such paths are refused. */
+  takesAbsolute: boolean;
   /** Whether of two files with one path, the last one counts, as for tar and Docker. Otherwise they are refused. */
   lastWins: boolean;
 }
@@ -80,7 +82,8 @@ export class TarTree {
    */
   #pathOf(name: string): string | undefined {
     const names = name.split("/").filter((part) => part !== "" && part !== ".");
-    if (names.includes("..")) throw invalidEntry(name, "which leads out of it");
+    const isAbsolute = name.startsWith("/") && !this.#options.takesAbsolute;
+    if (names.includes("..") || isAbsolute) throw invalidEntry(name, "which leads out of it");
     return names.slice(this.#options.strip).join("/") || undefined;
   }
 
