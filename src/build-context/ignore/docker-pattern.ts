@@ -1,4 +1,5 @@
-import { fromGoRegexp } from "./go-regexp.ts";
+import { ANY, javaScriptSource, readGoRegexp, type RegexpPart } from "./go-regexp.ts";
+import { linearMatcher } from "./linear-matcher.ts";
 
 /** A line of a .dockerignore, as moby/patternmatcher reads it. */
 export interface DockerPattern {
@@ -93,8 +94,7 @@ function compile(pattern: string): (path: string) => boolean {
         source += ".*";
       } else {
         kind = "regexp";
-        // Twice means the same as once, and would take time: a regular expression tries all ways to share a path between the two.
-        if (!source.endsWith("(.*/)?")) source += "(.*/)?";
+        source += "(.*/)?";
       }
       if (isFirst) kind = "suffix";
     } else if (char === "*" || char === "?") {
@@ -112,6 +112,16 @@ function compile(pattern: string): (path: string) => boolean {
   if (kind === "exact") return (path) => path === pattern;
   if (kind === "prefix") return (path) => path.startsWith(pattern.slice(0, -2));
   if (kind === "suffix") return (path) => path.endsWith(pattern.slice(2)) || `/${path}` === pattern.slice(2);
-  const regexp = new RegExp(fromGoRegexp(`${source}$`), "u");
-  return (path) => regexp.test(path);
+  const alternatives = readGoRegexp(`${source}$`);
+  const regexp = new RegExp(javaScriptSource(alternatives), "u");
+  return costOf(alternatives) > MAX_COST ? linearMatcher(alternatives) : (path) => regexp.test(path);
+}
+
+/** Above it, JavaScript's regular expressions, which are faster for most paths, may take more than 20 ms for one that is made for that. */
+const MAX_COST = 7;
+
+/** Parts of any length multiply the time. A `*` ends at a slash, so it has 255 bytes at most, a `**` has a whole path. */
+function costOf(alternatives: readonly (readonly RegexpPart[])[]): number {
+  const cost = (part: RegexpPart): number => (part.group || part === ANY ? 3 : part.max === Infinity ? 2 : 0);
+  return alternatives.flat().reduce((sum, part) => sum + cost(part), 0);
 }

@@ -1,115 +1,81 @@
+import { escaped, literal, readClass, refuse } from "./go-class.ts";
+
+/** A part of a regular expression: a character or a position, or a group of such, and how often. */
+export interface RegexpPart {
+  /** JavaScript's words for one character, e.g. `[^\u{2f}]`, or for a position, e.g. `^` */
+  text: string;
+  isPosition?: boolean;
+  group?: readonly RegexpPart[];
+  min: number;
+  max: number;
+}
+
+/** `.*` and `(.*\/)?`, as moby writes them. Go's `.` stands for all but one kind of line end. */
+export const ANY: RegexpPart = { text: String.raw`[^\n]`, min: 0, max: Infinity };
+const FOLDERS: RegexpPart = { text: "", group: [ANY, { text: literal("/"), min: 1, max: 1 }], min: 0, max: 1 };
+
 /**
- * Returns a JavaScript source, for the flag `u`, of a regular expression of Go (RE2, as `regexp.Compile` reads it). It knows what
- * moby/patternmatcher makes of a pattern: literals, classes, escapes, `.*`, `(.*\/)?`, `{2}`, `|`, `^` and `$`. The two differ in what an escaped
- * character and `[` in a class mean, and in the line ends that `.` leaves out. Throws a SyntaxError for what Go refuses as well.
+ * Reads a regular expression of Go (RE2, as `regexp.Compile` reads it), as far as moby/patternmatcher makes such of patterns: literals,
+ * classes, escapes, `.*`, `(.*\/)?`, `{2}`, `|`, `^` and `$`. Returns its alternatives. Throws a SyntaxError for what Go refuses as well.
  */
-export function fromGoRegexp(source: string): string {
+export function readGoRegexp(source: string): RegexpPart[][] {
   const chars = Array.from(source);
-  let result = "";
+  const alternatives: RegexpPart[][] = [[]];
   let at = 0;
   while (at < chars.length) {
+    const parts = alternatives.at(-1) as RegexpPart[];
     const char = chars[at] as string;
-    if (char === "\\") {
-      result += escaped(chars[at + 1]);
+    const repeat = readRepeat(chars, at);
+    if (repeat) {
+      const last = parts.pop();
+      if (!last || last.min !== 1 || last.max !== 1) refuse("a repetition of nothing, or of a repetition");
+      parts.push({ ...last, min: repeat.min, max: repeat.max });
+      at = repeat.next;
+    } else if (char === "\\") {
+      const text = escaped(chars[at + 1]);
+      parts.push({ text, isPosition: /^(?:\\b|\\B|\^|\$)$/.test(text), min: 1, max: 1 });
       at += 2;
     } else if (char === "[") {
       const { text, next } = readClass(chars, at + 1);
-      result += text;
+      parts.push({ text, min: 1, max: 1 });
       at = next;
+    } else if (char === "(") {
+      parts.push(FOLDERS);
+      at += "(.*/)?".length;
+    } else if (char === ".") {
+      parts.push(ANY);
+      at += ".*".length;
     } else {
-      const [token = char] = /^\{\d+(?:,\d*)?\}/.exec(chars.slice(at, at + 16).join("")) ?? [];
-      result += char === "." ? String.raw`[^\n]` : token !== char || "()*?^$|".includes(char) ? token : literal(char);
-      at += token.length;
+      if (char === "|") alternatives.push([]);
+      else if (char === "^" || char === "$") parts.push({ text: char, isPosition: true, min: 1, max: 1 });
+      else parts.push({ text: literal(char), min: 1, max: 1 });
+      at += 1;
     }
   }
-  return result;
+  return alternatives;
 }
 
-const literal = (char: string): string => `\\u{${char.codePointAt(0)?.toString(16)}}`;
+/** Go's limit for a number in `{2,5}` */
+const MAX_REPEAT = 1000;
 
-const SPACES = String.raw`\t\n\f\r `;
-const ESCAPES: Record<string, string> = {
-  ...Object.fromEntries(Array.from("dDwWbBtnfrv", (letter) => [letter, `\\${letter}`])),
-  s: `[${SPACES}]`,
-  S: `[^${SPACES}]`,
-  a: String.raw`\x07`,
-  A: "^",
-  z: "$",
-};
-
-function escaped(char: string | undefined): string {
-  if (char === undefined) throw new SyntaxError("trailing backslash");
-  if (/^[\x21-\x7f]$/.test(char) && !/[0-9A-Za-z]/.test(char)) return literal(char);
-  return ESCAPES[char] ?? refuse(`\\${char} has no meaning`);
+/** Reads `*` or `{2,5}`. Braces with something else in them are characters. */
+function readRepeat(chars: readonly string[], at: number): { min: number; max: number; next: number } | undefined {
+  if (chars[at] === "*") return { min: 0, max: Infinity, next: at + 1 };
+  const [all = "", low = "", comma, high = ""] = /^\{(\d+)(,)?(\d*)\}/.exec(chars.slice(at, at + 16).join("")) ?? [];
+  if (all === "" || (comma === undefined && high !== "")) return undefined;
+  const min = Number(low);
+  const max = comma === undefined ? min : high === "" ? Infinity : Number(high);
+  if (min > MAX_REPEAT || (max !== Infinity && (max > MAX_REPEAT || max < min)))
+    refuse("a repetition that is too long");
+  return { min, max, next: at + all.length };
 }
 
-/** The named classes of POSIX */
-const NAMED: Record<string, string> = {
-  alnum: "0-9A-Za-z",
-  alpha: "A-Za-z",
-  ascii: String.raw`\x00-\x7f`,
-  blank: String.raw`\t `,
-  cntrl: String.raw`\x00-\x1f\x7f`,
-  digit: "0-9",
-  graph: "!-~",
-  lower: "a-z",
-  print: " -~",
-  punct: String.raw`!-\/:-@\[-\x60\{-~`,
-  space: String.raw`\t\n\v\f\r `,
-  upper: "A-Z",
-  word: "0-9A-Za-z_",
-  xdigit: "0-9A-Fa-f",
-};
-const IN_CLASS: Record<string, string> = { ...ESCAPES, s: SPACES, S: String.raw`\x00-\x08\x0b\x0e-\x1f!-\u{10ffff}` };
-
-/** Reads a class from behind its `[`, and returns the position behind its `]`. */
-function readClass(chars: readonly string[], start: number): { text: string; next: number } {
-  let at = start;
-  let items = "";
-  const isNegated = chars[at] === "^";
-  if (isNegated) at += 1;
-  const first = at;
-  while (chars[at] !== "]" || at === first) {
-    const named = /^\[:([a-z]+):\]/.exec(chars.slice(at, at + 12).join(""));
-    if (named) {
-      items += NAMED[named[1] as string] ?? refuse(`${named[0]} has no meaning`);
-      at += named[0].length;
-      continue;
-    }
-    const low = readClassChar(chars, at);
-    at = low.next;
-    if (low.code === undefined || chars[at] !== "-" || chars[at + 1] === "]") {
-      items += low.text;
-      continue;
-    }
-    const high = readClassChar(chars, at + 1);
-    at = high.next;
-    if (high.code === undefined || high.code < low.code) refuse("a range that is out of order");
-    items += `${low.text}-${high.text}`;
-  }
-  return { text: `[${isNegated ? "^" : ""}${items}]`, next: at + 1 };
-}
-
-interface ClassChar {
-  text: string;
-  /** Undefined: a set, such as `\d` */
-  code: number | undefined;
-  next: number;
-}
-
-function readClassChar(chars: readonly string[], at: number): ClassChar {
-  const char = chars[at] ?? refuse("a class without an end");
-  if (char !== "\\") return { text: literal(char), code: char.codePointAt(0), next: at + 1 };
-  const after = chars[at + 1] ?? refuse("a class without an end");
-  if (/[dDwWsS]/.test(after)) return { text: IN_CLASS[after] as string, code: undefined, next: at + 2 };
-  if (/[bBAz]/.test(after)) refuse(`\\${after} has no meaning in a class`);
-  const text = escaped(after);
-  const code = /[a-z]/.test(after)
-    ? ({ t: 9, n: 10, v: 11, f: 12, r: 13, a: 7 } as Record<string, number>)[after]
-    : after.codePointAt(0);
-  return { text, code, next: at + 2 };
-}
-
-function refuse(reason: string): never {
-  throw new SyntaxError(reason);
+/** Returns the source of the same regular expression for JavaScript, with the flag `u`. */
+export function javaScriptSource(alternatives: readonly (readonly RegexpPart[])[]): string {
+  const sourceOf = ({ text, group, min, max }: RegexpPart): string => {
+    const one = group ? `(?:${group.map(sourceOf).join("")})` : text;
+    if (min === 1 && max === 1) return one;
+    return `${text.length > 1 && !group && /^\\?[\^$bB]$/.test(text) ? `(?:${one})` : one}{${min},${max === Infinity ? "" : max}}`;
+  };
+  return alternatives.map((parts) => parts.map(sourceOf).join("")).join("|");
 }
