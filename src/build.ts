@@ -29,6 +29,14 @@ import { explainError } from "./explain-error.ts";
 import { DividedTraffic, type Traffic } from "./traffic.ts";
 import { connectEarly, failureForPeer, type Connect, type Context } from "./transfer.ts";
 
+export interface BuildObserver {
+  onEvent: (event: BuildEvent) => void;
+  /** Called before the image comes back, with its ID there. */
+  onBuilt: (id: string) => void;
+  /** Called when a build fails, with its files if they are open. */
+  onFailed: (error: unknown, files: OpenedContext | undefined) => Promise<void>;
+}
+
 /** What a build has made, and what it took. */
 export interface FinishedBuild {
   builder: BuilderMessage;
@@ -46,13 +54,13 @@ export interface FinishedBuild {
  * Builds an image on the remote side: sends the files, shows the log, answers what the builder asks, and, if wanted, receives the image. Rejects
  * with a Failure, or with the signal's reason: the build there is ended. The caller opens the files, and disposes of them.
  *
- * @param onEvent receives the events of the build
+ * @param observer receives the events of the build, and learns when the image is there
  */
 export async function build(
   request: BuildRequest,
   context: Context,
   connect: Connect,
-  onEvent: (event: BuildEvent) => void,
+  { onEvent, onBuilt }: Pick<BuildObserver, "onEvent" | "onBuilt">,
 ): Promise<FinishedBuild> {
   const started = performance.now();
   const { build: task } = request;
@@ -64,6 +72,7 @@ export async function build(
     const [opened, answers, target] = await abortable(ready, stop);
     const own = { ...context, signal: stop };
     const { builder, built, contextBytes } = await order(tunnel, opened, request, own, { answers, traffic, onEvent });
+    onBuilt(built.id);
     const received = target && (await bringBack(tunnel, target, built, request, own, traffic));
     if (!(await tunnel.finish({}))) context.output.warn({ code: "sender-not-notified" });
     const { bytesSent, bytesReceived } = traffic;

@@ -32,6 +32,7 @@ export async function runBuild(request: BuildRequest, after: AfterBuild, context
       if (event.type === "step" && event.error !== undefined) failedStep ??= event.name;
       output.event(buildOutputEvent(event));
     },
+    onBuilt: (id) => output.event({ type: "build-done", id }),
     async onFailed(error, files) {
       const source = await sourceOf(error, files, failedStep);
       if (source !== undefined) output.event({ type: "build-source", ...source });
