@@ -52,7 +52,13 @@ interface Peer {
 
 /** Runs a command line in the folder of the context; both outputs are one. */
 function shell(bed: Testbed, folder: string, line: string, env: Record<string, string> = {}) {
-  return execa("sh", ["-c", line], { cwd: folder, env: { ...bed.env, ...env }, stdin: "ignore", all: true, reject: false });
+  return execa("sh", ["-c", line], {
+    cwd: folder,
+    env: { ...bed.env, ...env },
+    stdin: "ignore",
+    all: true,
+    reject: false,
+  });
 }
 
 const PEERS: readonly Peer[] = [
@@ -63,7 +69,9 @@ const PEERS: readonly Peer[] = [
   {
     name: "docker -H ssh://HOST build",
     build: (bed, folder) =>
-      shell(bed, folder, "docker -H ssh://far buildx build --progress plain --load -t built:docker .", { DOCKER_HOST: "" }),
+      shell(bed, folder, "docker -H ssh://far buildx build --progress plain --load -t built:docker .", {
+        DOCKER_HOST: "",
+      }),
   },
   {
     name: "tar | ssh docker build -",
