@@ -8,6 +8,7 @@ import { hexOf, type Digest } from "../../image/digest.ts";
 import { partialFile, removePartialFiles } from "../../run/partial-file.ts";
 import type { RunId } from "../../run/run-id.ts";
 import type { ContextFile } from "../build-context.ts";
+import { changedAt } from "../folder/fingerprint.ts";
 import { ByteReader } from "./byte-reader.ts";
 import { ByteWriter } from "./byte-writer.ts";
 import type { ListedEntry } from "./listing.ts";
@@ -33,6 +34,8 @@ export interface PieceMemoryOptions {
   runId: RunId;
   /** The key of the project */
   project: Digest;
+  /** ms since the epoch, before the first file was listed. What was changed shortly before, or since, is not trusted. */
+  listedAt: number;
 }
 
 /**
@@ -44,21 +47,22 @@ export class PieceMemory {
   readonly listing = new Set<string>();
   readonly #path: string | undefined;
   readonly #runId: RunId;
-  readonly #takenAt = Date.now();
+  readonly #listedAt: number;
   readonly #pieces = new Map<string, readonly Piece[]>();
   /** By path */
   readonly #keys = new Map<string, string>();
   #check = "";
 
-  private constructor(path: string | undefined, runId: RunId) {
+  private constructor(path: string | undefined, runId: RunId, listedAt: number) {
     this.#path = path;
     this.#runId = runId;
+    this.#listedAt = listedAt;
   }
 
-  /** Opens the memory of a project, before its files are listed. Never rejects. */
-  static async open({ env, runId, project }: PieceMemoryOptions): Promise<PieceMemory> {
+  /** Opens the memory of a project. Never rejects. */
+  static async open({ env, runId, project, listedAt }: PieceMemoryOptions): Promise<PieceMemory> {
     const folder = await openFolder(env).catch(() => undefined);
-    const memory = new PieceMemory(folder && join(folder, hexOf(project)), runId);
+    const memory = new PieceMemory(folder && join(folder, hexOf(project)), runId, listedAt);
     if (folder !== undefined) await removeOld(folder);
     await memory.#load().catch(() => memory.#clear()); // a damaged memory is none
     return memory;
@@ -122,7 +126,13 @@ export class PieceMemory {
     to.bytes(Buffer.alloc(DIGEST_BYTES));
     writePieces(to, listing);
     for (const entry of entries) {
-      if (entry.kind !== "file" || entry.size === 0 || entry.fingerprint === undefined || this.#isRacy(entry)) continue;
+      if (
+        entry.kind !== "file" ||
+        entry.size === 0 ||
+        entry.fingerprint === undefined ||
+        this.#isRacy(entry.fingerprint)
+      )
+        continue;
       to.text(this.#keyOf(entry));
       writePieces(to, entry.pieces);
     }
@@ -131,9 +141,8 @@ export class PieceMemory {
     return bytes;
   }
 
-  /** Who lists the files leaves out the fingerprint where the ctime is too young; this is for those that know the mtime alone. */
-  #isRacy({ mtime }: ContextFile): boolean {
-    return mtime / 1000 > this.#takenAt - RACY;
+  #isRacy(fingerprint: string): boolean {
+    return changedAt(fingerprint) / 1000 > this.#listedAt - RACY;
   }
 
   #keyOf(file: ContextFile): string {

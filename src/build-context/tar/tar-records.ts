@@ -45,7 +45,7 @@ export async function* tarRecords(file: FileHandle): AsyncGenerator<TarRecord> {
     at = content + size + (-size & (BLOCK - 1));
     if (EXTENSIONS.has(header.type)) {
       if (size > MAX_EXTENSION) throw damaged(at);
-      more = { ...more, ...readExtension(header.type, await blocks.read(content, size)) };
+      Object.assign(more, readExtension(header.type, await blocks.read(content, size)));
       continue;
     }
     const name = more.path ?? header.name;

@@ -52,7 +52,8 @@ function entryOf(path: string, entry: MemoryEntry): ContextEntry {
   if ("folder" in entry) return { kind: "folder", path, mode: entry.mode ?? 0o755, mtime: MTIME };
   const { content, mode = 0o644, mtime = MTIME } = entry;
   const size = Buffer.from(content).length;
-  const fingerprint = entry.fingerprint ?? Buffer.from(content).toString("base64").slice(0, 40);
+  const print = entry.fingerprint ?? Buffer.from(content).toString("hex").slice(0, 40);
+  const fingerprint = `${print}-${mtime.toString(36)}`; // the ctime is at its end
   return { kind: "file", path, mode, mtime, size, fingerprint };
 }
 

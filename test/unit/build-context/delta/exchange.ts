@@ -1,4 +1,4 @@
-import { Duplex, PassThrough } from "node:stream";
+import { Duplex } from "node:stream";
 import type { BuildContext } from "../../../../src/build-context/build-context.ts";
 import { KeptContext, type KeptContextOptions } from "../../../../src/build-context/delta/kept-contexts.ts";
 import { PieceMemory } from "../../../../src/build-context/delta/piece-memory.ts";
@@ -13,32 +13,64 @@ export const PROJECT = digestOf("a project");
 export interface Link {
   near: Duplex;
   far: Duplex;
-  bytes: { there: number; back: number };
+  readonly bytes: { there: number; back: number };
+}
+
+/** One end of a connection in memory. What is written here is read at the other one, no faster. */
+class End extends Duplex {
+  other!: End;
+  written = 0;
+  readonly #cutAfter: number;
+  #go: () => void = () => {};
+
+  constructor(cutAfter: number) {
+    super();
+    this.#cutAfter = cutAfter;
+  }
+
+  override _read(): void {
+    const go = this.#go;
+    this.#go = () => {};
+    go();
+  }
+
+  override _write(chunk: Buffer, _: string, done: () => void): void {
+    this.written += chunk.length;
+    if (this.written > this.#cutAfter) this.destroy();
+    else if (this.other.push(chunk)) done();
+    else this.other.#go = done;
+  }
+
+  override _final(done: () => void): void {
+    this.other.push(null);
+    done();
+  }
+
+  /** As a connection does: the other end is told. */
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    if (!this.writableFinished) this.other.destroy();
+    done(error);
+  }
 }
 
 /** @param cutAfter bytes after which the connection breaks */
 export function link({ cutAfter = Infinity } = {}): Link {
-  const bytes = { there: 0, back: 0 };
-  const [there, back] = [new PassThrough(), new PassThrough()];
-  const near = Duplex.from({ readable: back, writable: there });
-  const far = Duplex.from({ readable: there, writable: back });
-  there.on("data", (chunk: Buffer) => {
-    bytes.there += chunk.length;
-    if (bytes.there <= cutAfter) return;
-    near.destroy();
-    far.destroy();
-  });
-  there.pause();
-  back.on("data", (chunk: Buffer) => void (bytes.back += chunk.length));
-  back.pause();
-  return { near, far, bytes };
+  const [near, far] = [new End(cutAfter), new End(Infinity)];
+  [near.other, far.other] = [far, near];
+  return {
+    near,
+    far,
+    get bytes() {
+      return { there: near.written, back: far.written };
+    },
+  };
 }
 
 export interface ExchangeOptions {
   /** The home of each side: the folder of its cache. */
   homes: { near: string; far: string };
   link?: Link;
-  near?: { memory?: boolean };
+  near?: { memory?: boolean; listedAt?: number };
   far?: Partial<ReceiveContextOptions> & Partial<KeptContextOptions>;
   signal?: AbortSignal;
 }
@@ -65,7 +97,12 @@ export async function exchangeSettled(
   const memory =
     near.memory === false
       ? undefined
-      : await PieceMemory.open({ env: { XDG_CACHE_HOME: homes.near }, runId, project: PROJECT });
+      : await PieceMemory.open({
+          env: { XDG_CACHE_HOME: homes.near },
+          runId,
+          project: PROJECT,
+          listedAt: near.listedAt ?? Date.now(),
+        });
   const kept = new KeptContext({ env: { XDG_CACHE_HOME: homes.far }, runId: newRunId(), project: PROJECT, ...far });
   return await Promise.allSettled([
     sendContext(used.near, context, { memory, signal }),

@@ -192,7 +192,7 @@ test("limits of entries, bytes and depth", async () => {
   await expect(opened(names("a", "b", "c"), { limits })).rejects.toThrow("more than 10 B");
   await expect(
     opened(
-      [..."abcd"].map((name) => ({ name })),
+      ["a", "b", "c", "d"].map((name) => ({ name })),
       { limits },
     ),
   ).rejects.toThrow("more than 3 entries");

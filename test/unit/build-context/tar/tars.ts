@@ -31,6 +31,6 @@ export function extension(type: string, body: Buffer): Buffer[] {
 }
 
 export async function writeTarFile(path: string, entries: readonly TarEntry[] | Buffer): Promise<string> {
-  await writeFile(path, Buffer.isBuffer(entries) ? entries : tarOf(entries as readonly TarEntry[]));
+  await writeFile(path, Buffer.isBuffer(entries) ? entries : tarOf(entries));
   return path;
 }

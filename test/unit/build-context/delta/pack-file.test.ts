@@ -1,0 +1,111 @@
+import { appendFile, mkdtemp, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { DamagedPack, PackFile, type FilledPiece } from "../../../../src/build-context/delta/pack-file.ts";
+import { pieceDigest, type Piece } from "../../../../src/build-context/delta/piece.ts";
+import { pseudoRandom } from "../../pseudo-random.ts";
+
+let folder: string;
+let path: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "pack-"));
+  path = join(folder, "pack");
+});
+afterEach(async () => await rm(folder, { recursive: true }));
+
+function filled(text: string): FilledPiece {
+  const content = Buffer.from(text);
+  return { digest: pieceDigest(content), content };
+}
+
+function piece(text: string): Piece {
+  return { digest: pieceDigest(Buffer.from(text)), size: text.length };
+}
+
+async function packed(...batches: string[][]): Promise<void> {
+  await using pack = await PackFile.open(path);
+  for (const batch of batches) await pack.append(batch.map(filled));
+}
+
+test("pieces are found again, for this user alone", async () => {
+  await packed(["one", "two"], ["three"]);
+  await using pack = await PackFile.open(path);
+  expect(pack.isEmpty).toBe(false);
+  for (const text of ["one", "two", "three"]) expect((await pack.read(piece(text))).toString()).toBe(text);
+  expect(pack.sizeOf(piece("four").digest)).toBeUndefined();
+  expect((await stat(path)).mode & 0o777).toBe(0o600);
+});
+
+test("the pieces before a cut are kept, and new ones follow them", async () => {
+  await packed(["one", "two"], ["three", "four"]);
+  await truncate(path, (await stat(path)).size - 1);
+  {
+    await using pack = await PackFile.open(path);
+    expect(pack.sizeOf(piece("two").digest)).toBe(3);
+    expect(pack.sizeOf(piece("three").digest)).toBeUndefined();
+    await pack.append([filled("five")]);
+  }
+  await using pack = await PackFile.open(path);
+  expect((await pack.read(piece("one"))).toString()).toBe("one");
+  expect((await pack.read(piece("five"))).toString()).toBe("five");
+});
+
+test("what is no pack, and what is behind the last piece, is cut off", async () => {
+  await writeFile(path, "something else that is longer than the beginning of a pack");
+  await using other = await PackFile.open(path);
+  expect(other.isEmpty).toBe(true);
+  await other.append([filled("one")]);
+  const { size } = await stat(path);
+  await appendFile(path, Buffer.alloc(5000, 1));
+  await using pack = await PackFile.open(path);
+  expect((await stat(path)).size).toBe(size);
+  expect((await pack.read(piece("one"))).toString()).toBe("one");
+});
+
+test("a changed piece is told, not read", async () => {
+  await packed(["content of a piece"]);
+  const bytes = await readFile(path);
+  bytes[bytes.length - 1] = 0;
+  await writeFile(path, bytes);
+  await using pack = await PackFile.open(path);
+  await expect(pack.read(piece("content of a piece"))).rejects.toThrow(DamagedPack);
+  await expect(pack.read(piece("never there"))).rejects.toThrow(DamagedPack);
+});
+
+test("a rewritten pack has the wanted pieces alone; who has the old one open reads all of it", async () => {
+  await packed(["one", "two"], ["three"]);
+  await using reader = await PackFile.open(path);
+  await using pack = await PackFile.open(path);
+  await pack.rewrite([piece("three"), piece("one")], `${path}.part`);
+  await pack.append([filled("four")]);
+  for (const text of ["one", "two", "three"]) expect((await reader.read(piece(text))).toString()).toBe(text);
+  await using again = await PackFile.open(path);
+  expect(again.sizeOf(piece("two").digest)).toBeUndefined();
+  for (const text of ["one", "three", "four"]) expect((await again.read(piece(text))).toString()).toBe(text);
+  await reader.remove();
+  await expect(stat(path)).resolves.toBeDefined(); // it is another file by now
+  await again.remove();
+  await expect(stat(path)).rejects.toThrow("ENOENT");
+});
+
+test("random damage never gives a wrong piece", async () => {
+  const texts = Array.from({ length: 40 }, (_, n) => `piece ${n} `.repeat(n + 1));
+  await packed(texts.slice(0, 15), texts.slice(15, 30), texts.slice(30));
+  const good = await readFile(path);
+  const random = pseudoRandom(8);
+  for (let round = 0; round < 60; round += 1) {
+    const bytes = Buffer.from(good);
+    for (let hits = 1 + Math.floor(random() * 5); hits > 0; hits -= 1) {
+      bytes[Math.floor(random() * bytes.length)] = Math.floor(random() * 256);
+    }
+    await writeFile(path, bytes);
+    await using pack = await PackFile.open(path);
+    for (const text of texts) {
+      if (pack.sizeOf(piece(text).digest) === undefined) continue;
+      const read = await pack.read(piece(text)).catch((error: unknown) => error);
+      if (Buffer.isBuffer(read)) expect(read.toString()).toBe(text);
+      else expect(read).toBeInstanceOf(DamagedPack);
+    }
+  }
+});
