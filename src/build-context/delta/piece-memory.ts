@@ -34,8 +34,11 @@ export interface PieceMemoryOptions {
   runId: RunId;
   /** The key of the project */
   project: Digest;
-  /** ms since the epoch, before the first file was listed. What was changed shortly before, or since, is not trusted. */
-  listedAt: number;
+  /**
+   * ms since the epoch, before the first file was listed: what was changed shortly before, or since, is not trusted. Default: the start of
+   * this process
+   */
+  listedAt?: number;
 }
 
 /**
@@ -60,7 +63,12 @@ export class PieceMemory {
   }
 
   /** Opens the memory of a project. Never rejects. */
-  static async open({ env, runId, project, listedAt }: PieceMemoryOptions): Promise<PieceMemory> {
+  static async open({
+    env,
+    runId,
+    project,
+    listedAt = performance.timeOrigin,
+  }: PieceMemoryOptions): Promise<PieceMemory> {
     const folder = await openFolder(env).catch(() => undefined);
     const memory = new PieceMemory(folder && join(folder, hexOf(project)), runId, listedAt);
     if (folder !== undefined) await removeOld(folder);

@@ -37,7 +37,7 @@ function largeContext(): MemoryContext {
 
 const packPath = async (): Promise<string> => {
   const contexts = join(homes.far, "docker-over-ssh/contexts");
-  const [name = ""] = (await readdir(contexts)).filter((one) => one.endsWith(".pack"));
+  const name = (await readdir(contexts)).find((one) => one.endsWith(".pack")) ?? "";
   return join(contexts, name);
 };
 

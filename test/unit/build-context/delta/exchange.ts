@@ -101,7 +101,7 @@ export async function exchangeSettled(
           env: { XDG_CACHE_HOME: homes.near },
           runId,
           project: PROJECT,
-          listedAt: near.listedAt ?? Date.now(),
+          ...near,
         });
   const kept = new KeptContext({ env: { XDG_CACHE_HOME: homes.far }, runId: newRunId(), project: PROJECT, ...far });
   return await Promise.allSettled([
