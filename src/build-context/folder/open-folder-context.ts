@@ -55,17 +55,16 @@ async function openRoot(folder: string): Promise<string> {
     const { code } = error as NodeJS.ErrnoException;
     throw badRoot(
       code === "ENOENT"
-        ? `The folder ${folder} does not exist.`
-        : `The folder ${folder} cannot be read: ${messageOf(error)}`,
+        ? `the folder ${folder} does not exist`
+        : `the folder ${folder} cannot be read: ${messageOf(error)}`,
     );
   }
-  throw badRoot(`${folder} is not a folder.`);
+  throw badRoot(`${folder} is not a folder`);
 }
 
 function badRoot(message: string): Failure {
   return new Failure("context-invalid", message, {
-    expected:
-      "The build context is a folder that this user may read, the address of a git repository, or - for an archive on stdin.",
+    expected: "a folder that this user may read, the address of a git repository, or - for an archive on stdin",
     hint: "Check the path; for an archive in a file: docker-over-ssh build - … < FILE",
   });
 }

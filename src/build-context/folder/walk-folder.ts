@@ -78,7 +78,7 @@ class Walk {
     try {
       return readdirSync(path === "" ? this.#root : nativePath(this.#root, path), "latin1").toSorted(byCodeUnits);
     } catch (error) {
-      throw cannotRead(path === "" ? "The folder of the build context" : path, error);
+      throw cannotRead(path === "" ? "the folder of the build context" : path, error);
     }
   }
 

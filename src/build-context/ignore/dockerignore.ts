@@ -26,10 +26,9 @@ function readDockerignore(text: string, file: string): DockerPattern[] {
         if (!(error instanceof SyntaxError)) throw error;
         throw new Failure(
           "context-invalid",
-          `${file}, line ${index + 1}: "${trimSpace(line)}" is not a valid pattern.`,
+          `${file}, line ${index + 1}: "${trimSpace(line)}" is not a valid pattern`,
           {
-            expected:
-              "A pattern is a path, with *, **, ? and [a-z] as wildcards; \\ takes the meaning of the next character away.",
+            expected: "a path, with *, **, ? and [a-z] as wildcards, and \\ before a character that stands for itself",
             hint: "Mend the line; a class needs its ], and ! needs a pattern.",
             cause: error,
           },

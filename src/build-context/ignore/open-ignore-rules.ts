@@ -62,8 +62,8 @@ function readIgnoreFile(root: string, file: string, { target, links }: Followed)
   if (links.length === 0) return;
   const text = readRegularFile(join(root, file), { follow: true })?.toString();
   if (text !== undefined || !links.includes(file)) return text;
-  throw new Failure("context-invalid", `${file} is a link that leads nowhere.`, {
-    expected: "An ignore file tells what does not belong to the build context.",
+  throw new Failure("context-invalid", `${file} is a link that leads nowhere`, {
+    expected: "a file that tells what does not belong to the build context",
     hint: "Mend the link, or remove it.",
   });
 }

@@ -15,7 +15,7 @@ export function readRegularFile(
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
     throw new Failure("context-invalid", `${String(path)} cannot be read: ${messageOf(error)}`, {
-      expected: "This file tells what belongs to the build context.",
+      expected: "the right to read what tells which files belong to the build context",
       hint: "Give this user the right to read it.",
       cause: error,
     });

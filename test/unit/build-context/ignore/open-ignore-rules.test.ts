@@ -104,7 +104,7 @@ describe("an ignore file that is a link", () => {
     using folder = contextFolder({ ".dockerignore": link, a: "" });
     await expect(openFolderContext(folder.path)).rejects.toMatchObject({
       code: "context-invalid",
-      message: ".dockerignore is a link that leads nowhere.",
+      message: ".dockerignore is a link that leads nowhere",
     });
   });
 });
