@@ -1,7 +1,7 @@
 import type { Platform } from "../image/platform.ts";
 import { InvalidValue, type OptionDefinition } from "./command-definition.ts";
 import { HOST_OPTIONS, splitWords, type HostOptions } from "./host-options.ts";
-import { parsePlatformOption } from "./option-values.ts";
+import { parsePlatformOption, parseStrip } from "./option-values.ts";
 import { SHARED_OPTIONS, type SharedOptions } from "./shared-options.ts";
 
 /** Values of the options of `build`. */
@@ -96,6 +96,11 @@ export const BUILD_OPTIONS: readonly OptionDefinition[] = [
   {
     flags: "--no-gitignore",
     description: "send all files where there is no .dockerignore; by default, .gitignore is honoured there",
+  },
+  {
+    flags: "--strip <count>",
+    description: "of an archive on stdin, leave out so many folders at the beginning of each path",
+    parse: parseStrip,
   },
   {
     flags: "--push",

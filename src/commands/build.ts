@@ -9,11 +9,11 @@ import { readDeploy } from "./deploy.ts";
 import type { HostOptions } from "./host-options.ts";
 import { readConnections } from "./read-connection.ts";
 
-export const buildCommand: CommandDefinition<BuildOptionValues, CommandJob> = {
+export const buildCommand: CommandDefinition<BuildOptionValues> = {
   name: "build",
   summary: "build an image with the engine of a host, and optionally bring it back",
   description:
-    "Has the engine of a host build CONTEXT, and gives the image its names there. The files go by delta: only what differs from the last context of the project is sent. CONTEXT is a folder, - for an archive on stdin, or the address of a git repository that the engine there clones. Without CONTEXT and COMMAND, this process is the remote side.",
+    "Has the engine of a host build CONTEXT, and gives the image its names there. The files go by delta: only what differs from the last context of the project is sent. CONTEXT is a folder, - for an archive on stdin, or the address of a git repository that the engine there clones. Without CONTEXT and COMMAND, this process is the remote side. With --stdin NAME, the engine of this machine builds an archive on stdin: see build --stdin --help.",
   arguments: [
     { term: "[CONTEXT]", description: "a folder, - for an archive on stdin, or the address of a git repository" },
     {
@@ -53,8 +53,8 @@ function jobOf(request: BuildRequest, options: BuildOptionValues, env: NodeJS.Pr
 }
 
 /** Here, --ssh is that of docker build. */
-function hostOptions({ ssh: _, rsh, ...options }: BuildOptionValues): HostOptions {
-  return { ...options, ssh: rsh };
+function hostOptions(options: BuildOptionValues): HostOptions {
+  return { ...options, ssh: options.rsh };
 }
 
 /** The words behind CONTEXT are passed on: an option among them would be a part of the remote command. */

@@ -2,7 +2,7 @@ import { parseNamePattern, type NamePattern } from "../factory/forced/name-patte
 import { InvalidReference, parseReference } from "../image/reference.ts";
 import type { Platform } from "../image/platform.ts";
 import { InvalidValue, type OptionDefinition } from "./command-definition.ts";
-import { parseAge, parsePlatformOption, parseSeconds, parseSize } from "./option-values.ts";
+import { parseAge, parsePlatformOption, parseSeconds, parseSize, parseStrip } from "./option-values.ts";
 
 /** Values of the options of `build --stdin`. */
 export interface FactoryOptionValues {
@@ -136,11 +136,6 @@ function parsePath(text: string): string {
     throw new InvalidValue("Expected a path in the archive.");
   }
   return names.join("/");
-}
-
-function parseStrip(text: string): number {
-  if (/^\d{1,2}$/.test(text)) return Number(text);
-  throw new InvalidValue("Expected a number from 0 to 99.");
 }
 
 function parseCount(text: string): number {

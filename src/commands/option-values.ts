@@ -80,3 +80,9 @@ export function parseTag(text: string): string {
   if (isTag(text)) return text;
   throw new InvalidValue("Expected a tag alone, without a name before it, e.g. latest.");
 }
+
+/** --strip: folders at the beginning of each path. */
+export function parseStrip(text: string): number {
+  if (/^\d{1,2}$/.test(text)) return Number(text);
+  throw new InvalidValue("Expected a number from 0 to 99.");
+}
