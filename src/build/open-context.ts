@@ -25,7 +25,7 @@ export async function openContext(
   if (files.kind === "stdin") {
     const { openArchiveContext } = await import("../build-context/archive/open-archive-context.ts");
     const opened = await openArchiveContext(process.stdin, { env, runId: newRunId(), signal, strip: files.strip });
-    return await checked({ ...opened, dockerfile }, "the archive");
+    return await checked({ ...opened, dockerfile }, "the archive", "leave it out with --strip 1");
   }
   const opened = await openFolderContext(files.path, { dockerfile, gitignore: files.gitignore, signal });
   const { applied, skipped } = opened;
@@ -40,11 +40,11 @@ export async function openContext(
     const largest = summary.largest.map(({ path, bytes }) => ({ path, bytes, ignoreLine: ignoreLine(path) }));
     output.warn({ code: "context-large", bytes: summary.bytes, files: summary.files, largest });
   }
-  return await checked(opened, files.path);
+  return await checked(opened, files.path, "name that one");
 }
 
 /** Returns a context that can be built; disposes of one that cannot. */
-async function checked(context: OpenedContext, given: string): Promise<OpenedContext> {
+async function checked(context: OpenedContext, given: string, insteadOfFolder: string): Promise<OpenedContext> {
   const entry = findEntry(context, context.dockerfile);
   if (entry !== undefined && entry.kind !== "folder") return context;
   await context[Symbol.asyncDispose]();
@@ -55,14 +55,14 @@ async function checked(context: OpenedContext, given: string): Promise<OpenedCon
   }
   throw new Failure("not-buildable", `there is no ${context.dockerfile} in ${given}`, {
     expected: "a Dockerfile at the root of the context, or where -f names it",
-    hint: onlyFolder(context.entries) ?? "Name it with -f PATH.",
+    hint: onlyFolder(context.entries, insteadOfFolder) ?? "Name it with -f PATH.",
   });
 }
 
 /** Returns what to do where all files are in one folder. */
-function onlyFolder(entries: readonly ContextEntry[]): string | undefined {
+function onlyFolder(entries: readonly ContextEntry[], instead: string): string | undefined {
   const [first, ...others] = entries;
   if (first?.kind !== "folder" || !others.every(({ path }) => path.startsWith(`${first.path}/`))) return undefined;
   const name = shownPath(first.path);
-  return `All files are in the folder ${name}: name that one, or the Dockerfile with -f ${name}/Dockerfile.`;
+  return `All files are in the folder ${name}: ${instead}, or the Dockerfile with -f ${name}/Dockerfile.`;
 }
