@@ -7,13 +7,7 @@ import type { Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 import { clientOptions, valuesOf } from "./client-options.ts";
 import type { CommandDefinition, CommandJob } from "./command-definition.ts";
-import {
-  CLIENT_OPTIONS,
-  DEFAULT_BASE,
-  FACTORY_OPTIONS,
-  parseImage,
-  type FactoryOptionValues,
-} from "./factory-options.ts";
+import { CLIENT_OPTIONS, DEFAULT_BASE, FACTORY_OPTIONS, type FactoryOptionValues } from "./factory-options.ts";
 import { OUTPUT_OPTIONS } from "./output-options.ts";
 import { readReference } from "./read-names.ts";
 
@@ -132,7 +126,7 @@ function jobOf(request: FactoryRequest, options: FactoryOptionValues): FactoryJo
 }
 
 function baseOf({ DOCKER_OVER_SSH_BASE: base = "" }: NodeJS.ProcessEnv): string {
-  return base === "" ? DEFAULT_BASE : parseImage(base);
+  return base === "" ? DEFAULT_BASE : readReference(base).given;
 }
 
 function readPublishedName(name: Reference, to: string): Reference {

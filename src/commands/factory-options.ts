@@ -152,7 +152,7 @@ function parsePattern(text: string): NamePattern {
 }
 
 /** It stands in a Dockerfile: a reference has neither spaces nor lines. */
-export function parseImage(text: string): string {
+function parseImage(text: string): string {
   try {
     return parseReference(text).given;
   } catch (error) {

@@ -122,7 +122,7 @@ function orderOf(request: FactoryRequest, dockerfile: string): BuildOrder {
     cacheFrom: [],
     secrets: [],
     agents: [],
-    contextKey: fullName(request.name),
+    contextKey: `${request.name.domain}/${request.name.path}`,
   };
 }
 

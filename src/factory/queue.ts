@@ -1,4 +1,4 @@
-import { mkdir, readdir, unlink, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rmdir, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { isNoSpace } from "../files/no-space.ts";
@@ -39,7 +39,7 @@ interface Ticket {
  * Waits until fewer than `places` runs that came earlier are left in the queue, in the order in which they came.
  *
  * A queue is a folder. Each run has a ticket there, a file whose name has the run ID, and a number that is higher than those of all before it:
- * numbers are given out under a lock that is held for milliseconds. A run that was killed leaves its ticket, which the others remove. So
+ * numbers are given out under a lock that is held for milliseconds. A run that was killed leaves its ticket, which the others remove. The last run removes the folder. So
  * whoever has one of the lowest tickets may work, and nothing else has to be locked.
  *
  * Rejects with the signal's reason, and with a Failure `refused` when too many runs wait, or a later run with `isLatest` has come.
@@ -47,7 +47,10 @@ interface Ticket {
 export async function takePlace(folder: string, runId: RunId, options: QueueOptions): Promise<Place> {
   const { places, signal, onWait } = options;
   const own = await takeTicket(folder, runId, options);
-  const leave = async (): Promise<void> => await unlink(join(folder, own.file)).catch(() => {});
+  const leave = async (): Promise<void> => {
+    await unlink(join(folder, own.file)).catch(() => {});
+    await rmdir(folder).catch(() => {}); // others are in the queue
+  };
   try {
     for (let before: number | undefined; ;) {
       const tickets = await livingTickets(folder);
@@ -86,7 +89,20 @@ function placeOf(own: Ticket, folder: string, leave: () => Promise<void>): Place
   };
 }
 
-async function takeTicket(folder: string, runId: RunId, { isLatest, places }: QueueOptions): Promise<Ticket> {
+/** Attempts to enter a queue: each may fail because the last run before has just removed the folder. */
+const ATTEMPTS = 20;
+
+async function takeTicket(folder: string, runId: RunId, options: QueueOptions): Promise<Ticket> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await enter(folder, runId, options);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT" || attempt === ATTEMPTS) throw error;
+    }
+  }
+}
+
+async function enter(folder: string, runId: RunId, { isLatest, places }: QueueOptions): Promise<Ticket> {
   try {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     return await withLock(join(folder, "numbers"), runId, async () => {

@@ -42,7 +42,7 @@ test("runs work in the order in which they came", async () => {
   const last = await third.place;
   expect(order).toEqual(["second", "third"]);
   await last[Symbol.asyncDispose]();
-  expect(readdirSync(folder)).toEqual([]);
+  expect(readdirSync(parent)).toEqual([]);
 });
 
 test("so many at a time as there are places", async () => {
@@ -89,6 +89,15 @@ test("the latest ends those before it, whether they work or wait, and not those 
   expect(place.signal.aborted).toBe(false);
   await place[Symbol.asyncDispose]();
   await (await behind.place)[Symbol.asyncDispose]();
+});
+
+test("a queue that is entered while its folder goes away is entered all the same", async () => {
+  const rounds = Array.from({ length: 40 }, async () => {
+    const place = await take({ places: 50 });
+    await place[Symbol.asyncDispose]();
+  });
+  await Promise.all(rounds);
+  expect(readdirSync(parent)).toEqual([]);
 });
 
 test("an aborted wait leaves the queue", async () => {
