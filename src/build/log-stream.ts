@@ -5,11 +5,15 @@ import { malformed } from "../conversation/fields.ts";
 import type { BuildEvent } from "../engine/engine-builds.ts";
 import type { Conversation } from "../stdio-tunnel/conversation.ts";
 import { boundedLines, LineTooLong } from "../streams/bounded-lines.ts";
+import { resolveWithin } from "../streams/resolve-within.ts";
 
 /** Bytes of an event. BuildKit sends a step's output in pieces of 32 kB at most. */
 const MAX_LINE = 1024 * 1024;
 /** Bytes that wait for a slow link. Beyond it, what steps print is left out: a build does not wait for its reader. */
 const MAX_WAITING = 8 * 1024 * 1024;
+
+/** ms that the initiator has for the last of them. A slow link carries {@link MAX_WAITING} in less. */
+const READ_TIMEOUT = 60_000;
 
 /** Sends the events of a build to the initiator. */
 export class LogSender {
@@ -43,22 +47,28 @@ export class LogSender {
     stream.write(`${JSON.stringify(event)}\n`);
   }
 
-  /** Resolves when all events have left, or the stream is gone. */
+  /** Resolves when the initiator has read all events, or the stream is gone: a failure that follows would overtake them. */
   async end(): Promise<void> {
     this.#isOver = true;
     const stream = this.#stream;
     if (stream === undefined) return;
     stream.end();
-    await finished(stream, { readable: false }).catch(() => {});
+    await resolveWithin(
+      READ_TIMEOUT,
+      finished(stream).catch(() => {}),
+    );
   }
 }
 
-/** Receives the events of a build until the other side ends the stream. Throws a Failure for a line that is no event. */
+/**
+ * Receives the events of a build until the other side ends the stream; its own end tells that all have been read. Throws a Failure for a line that
+ * is no event.
+ */
 export async function receiveLog(tunnel: Conversation, onEvent: (event: BuildEvent) => void): Promise<void> {
   const stream = tunnel.connect(LOG_SERVICE);
-  stream.end();
   try {
     for await (const line of boundedLines(stream, MAX_LINE)) onEvent(parseEvent(line));
+    stream.end();
   } catch (error) {
     throw error instanceof LineTooLong || error instanceof SyntaxError ? malformed("event of a build") : error;
   }
