@@ -18,8 +18,12 @@ export function quotedPath(path: string): string {
   return JSON.stringify(shown.length > SHOWN ? `${shown.slice(0, SHOWN)}…` : shown);
 }
 
+/** What most paths do not have: an empty name, one of dots alone, a NUL. Splitting each path takes five times as long. */
+const SUSPECT = /(?:^|\/)\.{0,2}(?:\/|$)|\0/;
+
 /** Checks the form of a path, which is hostile input. Throws a `context-invalid` Failure. */
 export function checkPath(path: string, { depth }: Pick<ContextLimits, "depth">): void {
+  if (path.length < 2 * depth && !SUSPECT.test(path)) return;
   const names = path.split("/");
   if (names.includes("..")) throw invalidEntry(path, "which leads out of it");
   if (names.some((name) => name === "" || name === ".") || path.includes("\0")) {

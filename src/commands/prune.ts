@@ -16,7 +16,7 @@ export const pruneCommand: CommandDefinition<PruneOptionValues> = {
   name: "prune",
   summary: "remove what transfers have kept or left, here or on a host",
   description:
-    "Removes the partial layers, spools, bundles, Nodes and compiled code in the cache folder, and what killed transfers have left in the engine: temporary names, containers, and the volume with the cache folder of remote sides in containers. Not what a running transfer uses. With HOST, does that there, where a transfer that runs keeps the whole cache folder; what setup has installed stays.",
+    "Removes the partial layers, the kept contexts of builds, spools, bundles, Nodes and compiled code in the cache folder, and what killed transfers have left in the engine: temporary names, containers, and the volume with the cache folder of remote sides in containers. Not what a running transfer uses. With HOST, does that there, where a transfer that runs keeps the whole cache folder; what setup has installed stays.",
   arguments: [
     {
       term: "[HOST]",

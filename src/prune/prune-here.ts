@@ -1,5 +1,7 @@
 import { lstat, readdir, readlink, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { CONTEXTS_FOLDER, freePacks } from "../build-context/delta/kept-contexts.ts";
+import { MEMORIES_FOLDER } from "../build-context/delta/piece-memory.ts";
 import type { EngineEndpoint } from "../engine/connect/endpoint.ts";
 import type { EngineContainers } from "../engine/engine-containers.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -66,6 +68,7 @@ async function garbageIn(path: string): Promise<Garbage[]> {
   const spools = names.filter((name) => name.startsWith(SPOOL_PREFIX));
   return [
     ...(await partialLayers(folder)),
+    ...(await keptContexts(folder)),
     ...(await Promise.all(spools.map(async (name) => await deadSpool(folder, name)))),
     ...own.filter((file) => file !== undefined && !running.has(join(path, file.name))),
   ].filter((garbage) => garbage !== undefined);
@@ -92,6 +95,22 @@ async function partialLayers(folder: string): Promise<Garbage[]> {
     modifiedAt,
     remove: async () => await rm(path, { force: true }),
   }));
+}
+
+/** Contexts of builds, and what is remembered of the files that were sent. A build that reads a context keeps it open. */
+async function keptContexts(folder: string): Promise<Garbage[]> {
+  const packs = (await freePacks(join(folder, CONTEXTS_FOLDER))).map(({ path, bytes, usedAt }): Garbage => ({
+    what: "context",
+    name: path.slice(folder.length + 1),
+    bytes,
+    modifiedAt: usedAt,
+    remove: async () => await rm(path, { force: true }),
+  }));
+  const memories = (await readdir(join(folder, MEMORIES_FOLDER)).catch(() => [])).map((name) =>
+    join(MEMORIES_FOLDER, name),
+  );
+  const files = await Promise.all(memories.map(async (name) => await ownFileIn(folder, name)));
+  return [...packs, ...files.filter((file) => file !== undefined)];
 }
 
 async function deadSpool(folder: string, name: string): Promise<Garbage | undefined> {

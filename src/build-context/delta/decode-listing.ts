@@ -30,7 +30,7 @@ class ListingDecoder {
   readonly #totals: ContextTotals;
   /** The folders that the entry before lies in, or is, from the top. */
   readonly #folders: string[] = [];
-  readonly #files = new Set<string>();
+  readonly #entries: ListedEntry[] = [];
 
   constructor(from: ByteReader, limits: ContextLimits) {
     this.#from = from;
@@ -42,17 +42,16 @@ class ListingDecoder {
     if (this.#from.number() !== VERSION) throw new InvalidBytes("it has another version");
     const count = this.#from.number();
     if (count * SHORTEST > this.#from.left) throw new InvalidBytes("it has fewer entries than it says");
-    const entries: ListedEntry[] = [];
     let before = "";
     for (let left = count; left > 0; left -= 1) {
       const entry = this.#entry(before);
       this.#totals.add(entry);
       this.#place(entry, before);
-      entries.push(entry);
+      this.#entries.push(entry);
       before = entry.path;
     }
     if (this.#from.left > 0) throw new InvalidBytes("bytes follow its end");
-    return entries;
+    return this.#entries;
   }
 
   #entry(before: string): ListedEntry {
@@ -100,6 +99,20 @@ class ListingDecoder {
     return this.#from.text(this.#from.number());
   }
 
+  /** Finds an entry among those before, which stand in their order: hard links are rare, and a set of all paths is not free. */
+  #find(path: string): ListedEntry | undefined {
+    let [from, to] = [0, this.#entries.length];
+    while (from < to) {
+      const middle = (from + to) >>> 1;
+      const entry = this.#entries[middle] as ListedEntry;
+      const order = comparePaths(entry.path, path);
+      if (order === 0) return entry;
+      if (order < 0) from = middle + 1;
+      else to = middle;
+    }
+    return undefined;
+  }
+
   /** Checks an entry's place among the others. */
   #place({ path, ...entry }: ListedEntry, before: string): void {
     if (before !== "" && comparePaths(before, path) >= 0) throw invalidEntry(path, "which is not in its place");
@@ -107,8 +120,7 @@ class ListingDecoder {
     while (this.#folders.length > 0 && this.#folders.at(-1) !== parent) this.#folders.pop();
     if (this.#folders.length === 0 && parent !== "") throw invalidEntry(path, "which lies in no folder");
     if (entry.kind === "folder") this.#folders.push(path);
-    else if (entry.kind === "file") this.#files.add(path);
-    else if (entry.kind === "hard-link" && !this.#files.has(entry.target)) {
+    else if (entry.kind === "hard-link" && this.#find(entry.target)?.kind !== "file") {
       throw invalidEntry(path, "a hard link to no file before it");
     }
   }

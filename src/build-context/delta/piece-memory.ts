@@ -54,7 +54,6 @@ export class PieceMemory {
   readonly #pieces = new Map<string, readonly Piece[]>();
   /** By path */
   readonly #keys = new Map<string, string>();
-  #check = "";
 
   private constructor(path: string | undefined, runId: RunId, listedAt: number) {
     this.#path = path;
@@ -88,13 +87,13 @@ export class PieceMemory {
   /** Replaces the memory for the next run. Never rejects. */
   async keep(entries: readonly ListedEntry[], listing: readonly Piece[]): Promise<void> {
     if (this.#path === undefined) return;
-    const bytes = this.#encode(entries, listing);
     try {
-      if (bytes.toString("latin1", MAGIC.length, MAGIC.length + DIGEST_BYTES) === this.#check) {
+      if (this.#isSame(entries, listing)) {
         const now = new Date();
         await utimes(this.#path, now, now);
         return;
       }
+      const bytes = this.#encode(entries, listing);
       const part = partialFile(this.#path, this.#runId);
       await writeFile(part, bytes, { flag: "wx", mode: 0o600 });
       await rename(part, this.#path);
@@ -120,7 +119,18 @@ export class PieceMemory {
     const from = new ByteReader(body);
     for (const { digest } of readPieces(from)) this.listing.add(digest);
     while (from.left > 0) this.#pieces.set(from.text(KEY_BYTES), readPieces(from));
-    this.#check = check;
+  }
+
+  /** Whether all of it is of use again, and nothing is new. A file that was too young last time is new. */
+  #isSame(entries: readonly ListedEntry[], listing: readonly Piece[]): boolean {
+    if (listing.length !== this.listing.size || listing.some(({ digest }) => !this.listing.has(digest))) return false;
+    let known = 0;
+    for (const entry of entries) {
+      if (entry.kind !== "file" || entry.size === 0 || entry.fingerprint === undefined) continue;
+      if (!this.#pieces.has(this.#keyOf(entry))) return false;
+      known += 1;
+    }
+    return known === this.#pieces.size;
   }
 
   #clear(): void {

@@ -171,6 +171,7 @@ class ContextSender {
   }
 
   async *#contents(wanted: Set<string>): AsyncGenerator<Buffer> {
+    if (wanted.size === 0) return;
     const listed = new Map<ContextFile, ListedFile>();
     const { entries } = this.#context;
     const listings = this.#entries;

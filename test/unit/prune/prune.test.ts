@@ -50,6 +50,28 @@ async function fill(home: string): Promise<string> {
 const LEFT = ["container c1", "volume cache"].map((what) => `left the ${what}: a transfer that runs uses it`);
 
 describe("prune", () => {
+  test("removes the contexts of builds that no run receives, and what is remembered of files", async () => {
+    await using folder = await temporaryFolder();
+    const cache = join(folder.path, ".cache/docker-over-ssh");
+    const [free, busy] = ["a".repeat(64), "b".repeat(64)];
+    for (const name of ["contexts", `contexts/${busy}.lock`, "pieces"])
+      await mkdir(join(cache, name), { recursive: true, mode: 0o700 });
+    for (const name of [
+      `contexts/${free}.pack`,
+      `contexts/${busy}.pack`,
+      `contexts/${busy}.lock/${alive}`,
+      `pieces/${free}`,
+    ])
+      await writeFile(join(cache, name), Buffer.alloc(8192, 1));
+    const notes = await prune(folder.path);
+    expect(notes).toEqual([
+      `removed the kept build context ~/.cache/docker-over-ssh/contexts/${free}.pack`,
+      `removed the file ~/.cache/docker-over-ssh/pieces/${free}`,
+      expect.stringMatching(/^16\.\d kB of files were removed$/),
+    ]);
+    expect(await readdir(join(cache, "contexts"))).toEqual([`${busy}.lock`, `${busy}.pack`]);
+  });
+
   test("removes what no run uses, and tells each thing and the bytes", async () => {
     await using folder = await temporaryFolder();
     const cache = await fill(folder.path);

@@ -1,0 +1,95 @@
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import type { ContextFile } from "../../../../src/build-context/build-context.ts";
+import type { ListedFile } from "../../../../src/build-context/delta/listing.ts";
+import { PieceMemory } from "../../../../src/build-context/delta/piece-memory.ts";
+import { newRunId } from "../../../../src/run/run-id.ts";
+import { pseudoRandom } from "../../pseudo-random.ts";
+import { MTIME } from "../memory-context.ts";
+import { PROJECT } from "./exchange.ts";
+
+let home: string;
+beforeEach(async () => {
+  home = await mkdtemp(join(tmpdir(), "memory-"));
+});
+afterEach(async () => await rm(home, { recursive: true }));
+
+const open = async (listedAt = Date.now()): Promise<PieceMemory> =>
+  await PieceMemory.open({ env: { XDG_CACHE_HOME: home }, runId: newRunId(), project: PROJECT, listedAt });
+
+const PIECES = [{ digest: "\x01".repeat(32), size: 9 }];
+
+/** @param changedAt µs since 1970 */
+function file(path: string, fingerprint: string | undefined = "print", changedAt = MTIME): ListedFile {
+  const print = fingerprint && `${fingerprint}-${changedAt.toString(36)}`;
+  return { kind: "file", path, mode: 0o644, mtime: MTIME, size: 9, fingerprint: print, pieces: PIECES };
+}
+
+const memoryPath = async (): Promise<string> => {
+  const folder = join(home, "docker-over-ssh/pieces");
+  const [name = ""] = await readdir(folder);
+  return join(folder, name);
+};
+
+test("files that have not changed are remembered, by path and fingerprint", async () => {
+  const memory = await open();
+  expect(memory.isEmpty).toBe(true);
+  await memory.keep([file("a"), file("b")], [{ digest: "\x02".repeat(32), size: 5 }]);
+  const next = await open();
+  expect(next.piecesOf(file("a"))).toEqual(PIECES);
+  expect(next.piecesOf(file("b", "another"))).toBeUndefined();
+  expect(next.piecesOf(file("c"))).toBeUndefined();
+  expect(next.piecesOf({ ...file("a"), fingerprint: undefined } as ContextFile)).toBeUndefined();
+  expect([...next.listing]).toEqual(["\x02".repeat(32)]);
+  expect((await stat(await memoryPath())).mode & 0o777).toBe(0o600);
+});
+
+test("a file that was changed shortly before it was listed, or since, is not remembered", async () => {
+  const now = Date.now();
+  const ages = { old: 60_000, young: 1500, newer: -1000 };
+  const files = Object.entries(ages).map(([path, ms]) => file(path, path, (now - ms) * 1000));
+  await (await open(now)).keep(files, []);
+  const next = await open();
+  expect(files.map((one) => next.piecesOf(one) !== undefined)).toEqual([true, false, false]);
+});
+
+test("what is gone is forgotten", async () => {
+  await (await open()).keep([file("a"), file("b")], []);
+  await (await open()).keep([file("b")], []);
+  const next = await open();
+  expect([next.piecesOf(file("a")), next.piecesOf(file("b"))]).toEqual([undefined, PIECES]);
+  await next.forget();
+  expect((await open()).isEmpty).toBe(true);
+});
+
+test("an unchanged memory is not written again", async () => {
+  await (await open()).keep([file("a")], []);
+  const before = await stat(await memoryPath());
+  await (await open()).keep([file("a")], []);
+  expect((await stat(await memoryPath())).ino).toBe(before.ino);
+  await (await open()).keep([file("a"), file("b")], []);
+  expect((await stat(await memoryPath())).ino).not.toBe(before.ino);
+});
+
+test("a damaged memory is none", async () => {
+  await (await open()).keep([file("a"), file("b")], []);
+  const path = await memoryPath();
+  const good = await readFile(path);
+  const random = pseudoRandom(2);
+  for (let round = 0; round < 50; round += 1) {
+    const bytes = Buffer.from(good.subarray(0, random() < 0.3 ? Math.floor(random() * good.length) : good.length));
+    if (bytes.length === good.length) bytes[Math.floor(random() * bytes.length)]! ^= 1 + Math.floor(random() * 255);
+    await writeFile(path, bytes);
+    expect((await open()).piecesOf(file("a"))).toBeUndefined();
+  }
+});
+
+test("without a usable cache folder, nothing is remembered", async () => {
+  await writeFile(join(home, "docker-over-ssh"), "a file in its place");
+  const memory = await open();
+  await memory.keep([file("a")], []);
+  await memory.forget();
+  expect((await open()).isEmpty).toBe(true);
+});
