@@ -2,7 +2,6 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promise
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import type { ContextFile } from "../../../../src/build-context/build-context.ts";
 import type { ListedFile } from "../../../../src/build-context/delta/listing.ts";
 import { PieceMemory } from "../../../../src/build-context/delta/piece-memory.ts";
 import { newRunId } from "../../../../src/run/run-id.ts";
@@ -41,7 +40,7 @@ test("files that have not changed are remembered, by path and fingerprint", asyn
   expect(next.piecesOf(file("a"))).toEqual(PIECES);
   expect(next.piecesOf(file("b", "another"))).toBeUndefined();
   expect(next.piecesOf(file("c"))).toBeUndefined();
-  expect(next.piecesOf({ ...file("a"), fingerprint: undefined } as ContextFile)).toBeUndefined();
+  expect(next.piecesOf({ ...file("a"), fingerprint: undefined })).toBeUndefined();
   expect([...next.listing]).toEqual(["\x02".repeat(32)]);
   expect((await stat(await memoryPath())).mode & 0o777).toBe(0o600);
 });
@@ -80,7 +79,10 @@ test("a damaged memory is none", async () => {
   const random = pseudoRandom(2);
   for (let round = 0; round < 50; round += 1) {
     const bytes = Buffer.from(good.subarray(0, random() < 0.3 ? Math.floor(random() * good.length) : good.length));
-    if (bytes.length === good.length) bytes[Math.floor(random() * bytes.length)]! ^= 1 + Math.floor(random() * 255);
+    if (bytes.length === good.length) {
+      const at = Math.floor(random() * bytes.length);
+      bytes.writeUInt8(bytes.readUInt8(at) ^ (1 + Math.floor(random() * 255)), at);
+    }
     await writeFile(path, bytes);
     expect((await open()).piecesOf(file("a"))).toBeUndefined();
   }
