@@ -1,0 +1,221 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { build, type FinishedBuild } from "../../../src/build.ts";
+import { buildThere } from "../../../src/build-there.ts";
+import type { BuildContext } from "../../../src/build-context/build-context.ts";
+import { openContext } from "../../../src/build/open-context.ts";
+import { BUILDS } from "../../../src/conversation/features.ts";
+import type { BuildEvent, BuildOptions, BuildOrder } from "../../../src/engine/engine-builds.ts";
+import type { Engine } from "../../../src/engine/engine.ts";
+import { Failure } from "../../../src/output/errors.ts";
+import type { TransferEvent } from "../../../src/output/events.ts";
+import { outputTo } from "../../../src/output/output.ts";
+import type { BuildRequest } from "../../../src/request.ts";
+import { runBothSides } from "../../../src/stdio-tunnel/in-process.ts";
+import type { Connect, Context } from "../../../src/transfer.ts";
+import { trafficBy } from "../../../src/traffic.ts";
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "dos-build-"));
+  writeFileSync(join(folder, "Dockerfile"), "FROM scratch\nCOPY . /\n");
+  writeFileSync(join(folder, "large"), "x".repeat(100_000));
+  writeFileSync(join(folder, "version"), "1\n");
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const ID = `sha256:${"1".repeat(64)}`;
+
+const order: BuildOrder = {
+  names: ["app:v1"],
+  dockerfile: "Dockerfile",
+  buildArgs: {},
+  labels: {},
+  noCache: false,
+  pull: false,
+  cacheFrom: [],
+  secrets: [],
+  agents: [],
+  contextKey: `sha256:${"a".repeat(64)}`,
+};
+
+/** What a fake engine was told. */
+interface Told {
+  order: BuildOrder;
+  files: Record<string, string>;
+}
+
+/** An engine whose builds run `work`, and whose image has no content. */
+function fakeEngine(told: Told[], work: (options: BuildOptions) => Promise<void>): Engine {
+  const engine: Partial<Engine> = {
+    builder: async () => await Promise.resolve("buildkit"),
+    info: async () =>
+      await Promise.resolve({
+        version: "28.5.2",
+        apiVersion: "1.51",
+        store: "containerd",
+        platform: { os: "linux", architecture: "amd64" },
+      }),
+    async build(given, context, options) {
+      told.push({ order: given, files: await contentsOf(context) });
+      await work(options);
+      return { id: ID };
+    },
+    publish: async () => await Promise.resolve({ digest: `sha256:${"2".repeat(64)}` }),
+    inspectImage: async () =>
+      await Promise.resolve({ id: ID, diffIds: [], platform: { os: "linux", architecture: "amd64" }, size: 42 }),
+  };
+  return engine as Engine;
+}
+
+async function contentsOf(context: BuildContext | undefined): Promise<Record<string, string>> {
+  const files: Record<string, string> = {};
+  for (const entry of context?.entries ?? []) {
+    if (entry.kind !== "file") continue;
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of context?.read(entry) ?? []) chunks.push(chunk);
+    files[entry.path] = Buffer.concat(chunks).toString("utf8");
+  }
+  return files;
+}
+
+interface BuildRun {
+  finished: FinishedBuild;
+  told: Told[];
+  events: BuildEvent[];
+  output: TransferEvent[];
+}
+
+/** Builds the folder with both sides in this process; over a tunnel unless the remote side is an engine alone. */
+async function run(
+  task: Partial<BuildRequest["build"]> = {},
+  work: (options: BuildOptions) => Promise<void> = async () => {},
+  program: "installed" | "engine" = "installed",
+): Promise<BuildRun> {
+  const [told, events, output]: [Told[], BuildEvent[], TransferEvent[]] = [[], [], []];
+  const signal = new AbortController().signal;
+  const context: Context = {
+    output: outputTo((event) => output.push(event)),
+    signal,
+    env: { HOME: folder, XDG_CACHE_HOME: join(folder, "cache") },
+  };
+  writeFileSync(join(folder, ".dockerignore"), "cache\n");
+  const opened = openContext({ kind: "folder", path: folder, gitignore: true }, "Dockerfile", context);
+  opened.catch(() => {});
+  const request: BuildRequest = {
+    role: "receiver",
+    connection: { kind: "command", words: ["far"] },
+    isRenamed: false,
+    target: { kind: "docker-daemon", endpoint: undefined, via: "load" },
+    build: { order, opened, secrets: [], agents: [], push: false, isBroughtBack: false, ...task },
+  };
+  const connect: Connect = async (use) => {
+    let result: { value: Awaited<ReturnType<typeof use>> } | undefined;
+    await runBothSides(
+      {
+        async receiver(tunnel, stop) {
+          result = { value: await use(tunnel, stop, trafficBy(program, tunnel)) };
+        },
+        async sender(tunnel, stop) {
+          const handedOver = program === "engine" ? await opened : undefined;
+          const far = { ...context, signal: stop };
+          await buildThere(tunnel, fakeEngine(told, work), { connection: { kind: "spawned" } }, far, handedOver);
+        },
+      },
+      { tool: "1.2.3", features: [BUILDS], signal },
+    );
+    if (result === undefined) throw new Error("no result");
+    return result.value;
+  };
+  const finished = await build(request, context, connect, {
+    onEvent: (event) => events.push(event),
+    onBuilt: () => {},
+  });
+  await (await opened)[Symbol.asyncDispose]();
+  return { finished, told, events, output };
+}
+
+test("the engine gets the order and the files, and the initiator the outcome", async () => {
+  const { finished, told } = await run();
+  expect(told[0]?.order).toEqual(order);
+  expect(told[0]?.files).toMatchObject({ version: "1\n", large: "x".repeat(100_000) });
+  expect(finished.built).toMatchObject({ id: ID, size: 42, pushed: [] });
+  expect(finished.builder).toEqual({ kind: "buildkit", version: "28.5.2", platform: "linux/amd64" });
+});
+
+test("of the next context, only what has changed crosses the tunnel", async () => {
+  writeFileSync(
+    join(folder, "random"),
+    Buffer.from(Array.from({ length: 50_000 }, (_, index) => (index * 7919) % 251)),
+  );
+  const first = await run();
+  writeFileSync(join(folder, "version"), "2\n");
+  const { finished, told } = await run();
+  expect(told[0]?.files).toMatchObject({ version: "2\n", large: "x".repeat(100_000) });
+  expect(finished.contextBytes).toBeLessThan(1500);
+  expect(finished.contextBytes).toBeLessThan(first.finished.contextBytes);
+});
+
+test("with an engine alone, the files are handed over in this process", async () => {
+  const { told } = await run({}, async () => {}, "engine");
+  expect(told[0]?.files).toMatchObject({ version: "1\n" });
+});
+
+test("the events of the build arrive before its outcome", async () => {
+  const { events } = await run({}, async ({ onEvent }) => {
+    onEvent({ type: "step-log", step: "1", stream: "stdout", text: "hello\n" });
+    await Promise.resolve();
+  });
+  expect(events).toEqual([{ type: "step-log", step: "1", stream: "stdout", text: "hello\n" }]);
+});
+
+test("a secret of this side reaches the builder", async () => {
+  writeFileSync(join(folder, "token"), "t0ken");
+  let secret: string | undefined;
+  await run(
+    { secrets: [{ id: "npm", source: { kind: "file", path: join(folder, "token") } }] },
+    async ({ answers }) => void (secret = (await answers.secret("npm"))?.toString()),
+  );
+  expect(secret).toBe("t0ken");
+});
+
+test("--push publishes each name, and tells its digest", async () => {
+  const { finished, events } = await run({ push: true });
+  expect(finished.built.pushed).toEqual([{ name: "app:v1", digest: `sha256:${"2".repeat(64)}` }]);
+  expect(events).toContainEqual(expect.objectContaining({ type: "step", name: "pushing app:v1" }));
+});
+
+describe("a failure", () => {
+  test("of a step has its code, and comes after what the step has printed", async () => {
+    const events: BuildEvent[] = [];
+    const failed = run({}, async ({ onEvent }) => {
+      onEvent({ type: "step-log", step: "1", stream: "stderr", text: "no such file\n" });
+      await Promise.reject(new Failure("build-failed", "the build failed at RUN make: exit code 2"));
+    }).then(({ events: all }) => events.push(...all));
+    await expect(failed).rejects.toMatchObject({
+      code: "build-failed",
+      message: "the build failed at RUN make: exit code 2",
+    });
+  });
+
+  test("of a folder without a Dockerfile is told before anything is sent", async () => {
+    rmSync(join(folder, "Dockerfile"));
+    const failed = run();
+    await expect(failed).rejects.toMatchObject({ code: "not-buildable" });
+  });
+
+  test("of a secret that is not there is told before anything is sent", async () => {
+    const told: string[] = [];
+    const failed = run(
+      { secrets: [{ id: "npm", source: { kind: "file", path: join(folder, "missing") } }] },
+      async () => {
+        told.push("built");
+        await Promise.resolve();
+      },
+    );
+    await expect(failed).rejects.toMatchObject({ code: "usage" });
+    expect(told).toEqual([]);
+  });
+});
