@@ -41,7 +41,7 @@ export async function parseCommandLine(
   let job: Job | undefined;
   const program = buildProgram((chosen) => (job = chosen), env);
   for (const command of [program, ...program.commands]) {
-    command.exitOverride().configureOutput({ writeOut: write.out, writeErr: write.err });
+    command.exitOverride().configureOutput({ writeOut: (text) => write.out(asTyped(text)), writeErr: write.err });
   }
   try {
     await program.parseAsync(withCommand(argv));
@@ -57,6 +57,11 @@ function withCommand(argv: readonly string[]): readonly string[] {
   const [node = "", script = "", command, ...words] = argv;
   if (command !== "build" || !words.some((word) => word === "--stdin" || word === "--forced")) return argv;
   return [node, script, buildFromStdinCommand.name, ...words];
+}
+
+/** Returns a help as whoever has typed {@link withCommand}'s words expects it. */
+function asTyped(text: string): string {
+  return text.replaceAll(buildFromStdinCommand.name, "build");
 }
 
 /**
