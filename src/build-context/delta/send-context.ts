@@ -126,8 +126,7 @@ class ContextSender {
     else yield* this.#send(contentsOf(await (early ?? this.#list())));
     const listing = this.#cutListing();
     const keeping = memory?.keep(this.#entries, listing.map(withoutContent));
-    const isNew = ({ digest }: FilledPiece): boolean => isEmpty || (!memory?.isEmpty && !memory?.listing.has(digest));
-    yield* this.#send(contentsOf(memory === undefined && !isEmpty ? [] : listing.filter(isNew)));
+    yield* this.#send(contentsOf(isEmpty ? listing : this.#likelyMissing(listing)));
 
     yield encodeMessage({ type: "listing", pieces: listing.map(withoutContent) });
     yield* this.#send(contentsOf(await this.#wanted(listing)));
@@ -159,6 +158,12 @@ class ContextSender {
     }
     const { memory } = this.#options;
     return memory === undefined || memory.isEmpty || bytes > UNASKED ? [] : found;
+  }
+
+  /** The pieces of the listing that the other side did not get in the last run: sent unasked, they save a round trip. */
+  #likelyMissing(listing: readonly FilledPiece[]): FilledPiece[] {
+    const { memory } = this.#options;
+    return memory === undefined || memory.isEmpty ? [] : listing.filter(({ digest }) => !memory.listing.has(digest));
   }
 
   #cutListing(): FilledPiece[] {
