@@ -63,7 +63,7 @@ function readSmallFile(root: string, file: ContextFile): Buffer {
 }
 
 function checkUnchanged(file: ContextFile, stat: Stats): void {
-  if (!stat.isFile() || fingerprintOf(stat) !== file.fingerprint) throw hasChanged(file.path, "was changed");
+  if (fingerprintOf(stat) !== file.fingerprint) throw hasChanged(file.path, "was changed");
 }
 
 function notOpened({ path }: ContextFile, error: unknown): Error {

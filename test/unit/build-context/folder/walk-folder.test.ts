@@ -177,6 +177,11 @@ describe("a folder that is left out", () => {
     expect(await pathsOf(folder.path)).toEqual([".dockerignore", "a/", "a/b/", "a/b/c/", "a/b/c/keep"]);
   });
 
+  test("is no part of it if an exception finds nothing there", async () => {
+    using folder = contextFolder({ ".dockerignore": "a\n!**/keep", "a/b/x": "", "a/c/keep": "", "a/d/x": "", z: "" });
+    expect(await pathsOf(folder.path)).toEqual([".dockerignore", "a/", "a/c/", "a/c/keep", "z"]);
+  });
+
   test.skipIf(isRoot)("need not be readable", async () => {
     using folder = contextFolder({ ".dockerignore": "a\nb\n!b/x", "a/": "", "b/": "" });
     for (const name of ["a", "b"]) chmodSync(folder.at(name), 0);

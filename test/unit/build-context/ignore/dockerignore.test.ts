@@ -207,6 +207,7 @@ describe("a folder that is left out", () => {
     [["a", "!ab/c"], "a", false],
     [["a", "!a/b/**"], "a", true],
     [["a", "!a/b/*"], "a/c", false],
+    [["a", "!a/b/**"], "a/c", false],
     [["a", "!**/x"], "a/c", true],
   ])("%s: whether %s is read is %s", (lines, folder, isRead) => {
     const names = folder.split("/");
