@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { newRunId } from "../../../src/run/run-id.ts";
-import { withLock } from "../../../src/run/lock.ts";
+import { isLocked, withLock } from "../../../src/run/lock.ts";
 import { removePartialFiles } from "../../../src/run/partial-file.ts";
 
 let folder: string;
@@ -86,6 +86,35 @@ test.each([
     for (const contender of contenders) contender.kill();
     await rm(raced, { recursive: true });
   }
+});
+
+test("a wait for the lock is told once, and ends with the signal or the timeout", async () => {
+  const path = join(folder, "waited");
+  let release: () => void = () => {};
+  const holder = withLock(path, newRunId(), async () => await new Promise<void>((resolve) => (release = resolve)));
+  await expect.poll(async () => await isLocked(path)).toBe(true);
+  const controller = new AbortController();
+  const reason = new Error("interrupted");
+  let waits = 0;
+  const onWait = (): void => {
+    waits += 1;
+    controller.abort(reason);
+  };
+  const options = { timeout: Infinity, signal: controller.signal, onWait };
+  await expect(withLock(path, newRunId(), async () => {}, options)).rejects.toBe(reason);
+  expect(waits).toBe(1);
+  await expect(withLock(path, newRunId(), async () => {}, { timeout: 0 })).rejects.toThrow("has held");
+  release();
+  await holder;
+  expect(await isLocked(path)).toBe(false);
+  expect(await readdir(folder)).toEqual([]);
+});
+
+test("a lock of a dead run is none", async () => {
+  const path = join(folder, "left");
+  await leaveLock(path);
+  expect(await isLocked(path)).toBe(false);
+  await withLock(path, newRunId(), async () => {});
 });
 
 test("the lock of a living run is not taken over", async () => {
