@@ -170,8 +170,8 @@ RUN exit 9
     await expect.poll(async () => (await engine.docker("ps", "--all", "--quiet")).stdout).toBe(before);
   });
 
-  // Podman 4.3 keeps the step's container, and its process until that ends; its API has no way to name them.
-  test("podman: an abort ends the build here at once, and no further step begins there", async () => {
+  // Podman 4.3 lets the step run until it ends by itself.
+  test("podman: an abort ends the build here at once, and there after the step that runs", async () => {
     const engine = engineOf("podman");
     const files = { Dockerfile: `FROM ${BASE}\nRUN echo begin; sleep 70099\nRUN echo never\n` };
     const containers = async (): Promise<string> =>
@@ -185,13 +185,8 @@ RUN exit 9
     };
     await expect(build("podman", files, {}, { signal: stop.signal, onEvent })).rejects.toThrow("stopped by the test");
     const { stdout } = await execa("pgrep", ["--full", "^sleep 70099"]);
-    process.kill(Number(stdout));
-    await expect
-      .poll(async () => (await execa("pgrep", ["--full", "^sleep 70099"], { reject: false })).stdout)
-      .toBe("");
-    const left = (await containers()).split("\n").filter((id) => !before.includes(id));
-    expect(left.length).toBeLessThanOrEqual(1);
-    for (const id of left) await engine.podman("rm", "--force", id);
+    process.kill(Number(stdout), "SIGKILL");
+    await expect.poll(containers, { timeout: 10_000 }).toBe(before);
     expect(log).not.toMatch(/^never$/m);
   });
 
