@@ -91,7 +91,7 @@ class GitFolder implements FolderRules {
 
   /** @param path in the repository; a folder's ends with a slash */
   ignores(path: string): boolean {
-    return this.#rules.ignores(path);
+    return this.#lines.length > 0 && this.#rules.ignores(path);
   }
 
   keeps(path: string): boolean {
