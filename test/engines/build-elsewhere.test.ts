@@ -1,0 +1,63 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { LoginHost } from "../testbed/login-host.ts";
+import { FIRST_HOST, HOST_OPTIONS, startRelayHosts } from "../testbed/relay-hosts.ts";
+import { startTestbed } from "../testbed/start.ts";
+import type { Testbed } from "../testbed/testbed.ts";
+import { bed, done, dos, why } from "./bed.ts";
+import { BASE, builtIn, importBase, project } from "./build-projects.ts";
+
+/** A containerd store near, Podman far. */
+let mixed: Testbed;
+/** `ssh://b`, which has the containerd store, behind `ssh://root@login`, which has the far engine of the shared test bed. */
+let hosts: LoginHost;
+
+beforeAll(async () => {
+  if (why) return;
+  mixed = await startTestbed({ near: { kind: "28.5-containerd" }, far: { kind: "podman" } });
+  hosts = await startRelayHosts(bed, { b: mixed.near });
+  for (const engine of [mixed.near, mixed.far]) await importBase(engine);
+});
+
+afterAll(async () => {
+  await hosts?.[Symbol.asyncDispose]();
+  await mixed?.[Symbol.asyncDispose]();
+});
+
+const files = { Dockerfile: `FROM ${BASE}\nCOPY . /app\nRUN cat /app/name >/said\n`, name: "from here" };
+const said = ["cat", "/said"];
+
+describe.skipIf(why)(`build: other engines, and hosts behind one ${why ?? ""}`, () => {
+  test("--deploy: the image goes from its builder on to another host", async () => {
+    const words = ["-t", "build-deployed:v1", "-t", "build-deployed:v2", "--deploy", "ssh://b", project(files)];
+    const run = await dos(["build", ...HOST_OPTIONS, ...words, FIRST_HOST], { env: hosts.env });
+    expect(run).toEqual(done);
+    expect(run.stderr).toContain("passes the images on to ssh://b");
+    for (const name of ["build-deployed:v1", "build-deployed:v2"])
+      expect((await mixed.near.docker("run", "--rm", name, ...said)).stdout).toBe("from here");
+    const lost = await dos(["build", ...HOST_OPTIONS, ...words.with(5, "ssh://none"), FIRST_HOST], { env: hosts.env });
+    expect(lost).toMatchObject({ exitCode: 4 });
+    expect((await bed.far.listing()).references).toContain("build-deployed:v2");
+  });
+
+  test("Podman builds, and its image comes back", async () => {
+    const words = ["-t", "build-podman:v1", "--load", project(files), "ssh://far"];
+    const run = await dos(["build", "--json", ...words], { on: mixed });
+    expect(run).toEqual({ ...done, stdout: expect.any(String) as string });
+    expect((await mixed.far.podman("run", "--rm", "build-podman:v1", ...said)).stdout).toBe("from here");
+    expect((await mixed.near.docker("run", "--rm", "build-podman:v1", ...said)).stdout).toBe("from here");
+    const secret = ["--secret", "id=x,env=PATH"];
+    const refused = await dos(["build", ...secret, ...words], { on: mixed });
+    expect(refused).toMatchObject({ exitCode: 2 });
+    expect(refused.stderr).toContain("buildah");
+  });
+
+  test("over any command: an engine with a containerd store builds, and an older engine gets the image", async () => {
+    const command = ["env", `DOCKER_HOST=${mixed.near.host}`, "docker-over-ssh", "build"];
+    const words = ["-t", "build-command:v1", "--load", project(files), ...command];
+    const run = await dos(["build", "--json", ...words]);
+    expect(run).toEqual({ ...done, stdout: expect.any(String) as string });
+    expect((await bed.near.docker("run", "--rm", "build-command:v1", ...said)).stdout).toBe("from here");
+    const { stdout: id } = await mixed.near.docker("inspect", "--format", "{{.Id}}", "build-command:v1");
+    expect(builtIn(run)).toMatchObject({ id, names: ["build-command:v1"] });
+  });
+});
