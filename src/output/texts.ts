@@ -37,7 +37,7 @@ export function noteText(note: Note): string {
     case "image-pulled":
       return `the remote engine pulls ${note.image} once, for a container that runs docker-over-ssh there`;
     case "connecting-again":
-      return `connecting to ${note.host ?? "the engine"} once more, to read ${note.host === undefined ? "its" : "the engine's"} content store`;
+      return `connecting to ${note.host ?? "the engine"} once more, for ${note.host === undefined ? "its" : "the engine's"} gRPC (content store, BuildKit)`;
     case "running-there":
       return `running on ${note.host}: ${note.command}`;
     case "relaying":

@@ -43,7 +43,7 @@ interface Route {
 }
 
 const DIAL = ["ssh", "far", "docker", "system", "dial-stdio"];
-const NOTE = /connecting to .* once more, to read the engine's content store$/gm;
+const NOTE = /connecting to .* once more, for the engine's gRPC \(content store, BuildKit\)$/gm;
 
 const routes: Route[] = (["near", "far"] as const).flatMap((from) => {
   const [verb, other] = from === "near" ? ["pushed to", "pull"] : ["pulled from", "push"];

@@ -36,7 +36,7 @@ const NOTES: { [Code in Note["code"]]: [Extract<Note, { code: Code }>, string] }
   ],
   "connecting-again": [
     { code: "connecting-again", host: "ssh://prod" },
-    "connecting to ssh://prod once more, to read the engine's content store",
+    "connecting to ssh://prod once more, for the engine's gRPC (content store, BuildKit)",
   ],
   "running-there": [
     { code: "running-there", host: "prod", command: "docker compose up -d" },
@@ -106,7 +106,7 @@ test.each<[Note, string]>([
     { code: "setup-step", step: { did: "left", reason: "in-use", what: "volume", name: "cache" } },
     "left the volume cache: a transfer that runs uses it",
   ],
-  [{ code: "connecting-again" }, "connecting to the engine once more, to read its content store"],
+  [{ code: "connecting-again" }, "connecting to the engine once more, for its gRPC (content store, BuildKit)"],
   [
     { code: "manifest-not-kept" },
     "no manifest digest can be preserved: the source of the image keeps no manifests; config and layers will be the same",

@@ -1,0 +1,202 @@
+import { mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from "node:fs";
+import { hostname, tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { parseCommandLine } from "../../../src/cli.ts";
+import { digestOf } from "../../../src/image/digest.ts";
+import { isBuild, type BuildRequest } from "../../../src/request.ts";
+import { AMD64 } from "../image/platforms.ts";
+
+const root = mkdtempSync(join(tmpdir(), "docker-over-ssh-build-"));
+mkdirSync(join(root, "app/docker"), { recursive: true });
+for (const path of ["app/Dockerfile", "app/docker/Dockerfile", "Dockerfile", "app/..dev"])
+  writeFileSync(join(root, path), "");
+symlinkSync("app", join(root, "link"));
+symlinkSync("../Dockerfile", join(root, "app/leads-out"));
+
+beforeEach(() => void vi.spyOn(process, "cwd").mockReturnValue(root));
+afterEach(() => vi.restoreAllMocks());
+
+async function jobOf(words: string, env: NodeJS.ProcessEnv = {}) {
+  let printed = "";
+  const print = (text: string): void => void (printed += text);
+  const argv = ["node", "docker-over-ssh", "build", ...words.split(" ").filter((word) => word !== "")];
+  const parsed = await parseCommandLine(argv, env, { out: print, err: print });
+  if ("job" in parsed) return parsed.job;
+  throw new Error(`status ${parsed.exitStatus}: ${printed}`);
+}
+
+/** The request that a command line makes. */
+async function request(words: string, env: NodeJS.ProcessEnv = {}): Promise<BuildRequest> {
+  const transfer = (await jobOf(words, env)).batch?.remotes[0].transfers[0];
+  if (transfer === undefined || !isBuild(transfer)) expect.fail("no build");
+  return transfer;
+}
+
+const order = {
+  names: [],
+  dockerfile: "Dockerfile",
+  buildArgs: {},
+  labels: {},
+  noCache: false,
+  pull: false,
+  cacheFrom: [],
+  secrets: [],
+  agents: [],
+};
+const folder = (path: string): object => ({ kind: "folder", path, gitignore: true });
+const engine = { kind: "docker-daemon", via: "load" };
+
+describe("build", () => {
+  test.each<[string, object]>([
+    ["app ssh://prod", { order, files: folder("app"), push: false, isBroughtBack: false, secrets: [], agents: [] }],
+    ["- ssh://prod", { order, files: { kind: "stdin" } }],
+    ["--no-gitignore app ssh://prod", { files: { kind: "folder", path: "app", gitignore: false } }],
+    ["-t app:v2 -t reg.example/app app ssh://prod", { order: { ...order, names: ["app:v2", "reg.example/app"] } }],
+    ["--target one app ssh://prod", { order: { target: "one" } }],
+    ["--label a=b=c --label d app ssh://prod", { order: { labels: { a: "b=c", d: "" } } }],
+    ["--platform linux/amd64 app ssh://prod", { order: { platform: AMD64 } }],
+    ["--no-cache --pull app ssh://prod", { order: { noCache: true, pull: true } }],
+    ["--cache-from a --cache-from b app ssh://prod", { order: { cacheFrom: ["a", "b"] } }],
+    ["--network none app ssh://prod", { order: { network: "none" } }],
+    [
+      "--secret id=x,src=f --secret id=y,env=Y app ssh://prod",
+      {
+        order: { secrets: ["x", "y"] },
+        secrets: [
+          { id: "x", source: { kind: "file", path: "f" } },
+          { id: "y", source: { kind: "env", name: "Y" } },
+        ],
+      },
+    ],
+    [
+      "--ssh default --ssh other=/run/agent app ssh://prod",
+      { order: { agents: ["default", "other"] }, agents: [{ id: "default" }, { id: "other", socket: "/run/agent" }] },
+    ],
+    ["--push -t a app ssh://prod", { push: true, isBroughtBack: false }],
+    ["--load -t a app ssh://prod", { push: false, isBroughtBack: true }],
+    ["--to oci:out -t a app ssh://prod", { isBroughtBack: true }],
+  ])("%s", async (words, build) => {
+    expect((await request(words)).build).toMatchObject(build);
+  });
+
+  test.each([
+    ["-f app/docker/Dockerfile app", "docker/Dockerfile"],
+    ["-f docker/Dockerfile app", "docker/Dockerfile"],
+    [`-f ${root}/app/docker/Dockerfile link`, "docker/Dockerfile"],
+    ["-f link/docker/Dockerfile app", "docker/Dockerfile"],
+    ["-f app/..dev app", "..dev"],
+    ["-f Dockerfile app", "Dockerfile"],
+    ["-f any/path -", "any/path"],
+    ["-f any/path https://example.com/app.git", "any/path"],
+  ])("%s: the Dockerfile is %s in the context", async (words, dockerfile) => {
+    // Of two files, as with docker, that of the current folder counts, unless it is outside.
+    const build = request(`${words} ssh://prod`);
+    if (words === "-f Dockerfile app") await expect(build).rejects.toMatchObject({ code: "not-buildable" });
+    else expect((await build).build.order.dockerfile).toBe(dockerfile);
+  });
+
+  test.each([
+    "https://example.com/app.git#main:sub",
+    "http://example.com/app.git",
+    "git://example.com/app.git",
+    "git@example.com:team/app.git",
+    "github.com/team/app",
+  ])("%s is cloned there", async (address) => {
+    const { build } = await request(`${address} ssh://prod`);
+    expect(build).toMatchObject({ order: { git: address }, files: undefined });
+  });
+
+  test("build arguments have their value, or that of the environment, or the Dockerfile's", async () => {
+    const words = "--build-arg A=1 --build-arg B --build-arg C --build-arg D= app ssh://prod";
+    expect((await request(words, { B: "2" })).build.order.buildArgs).toEqual({ A: "1", B: "2", D: "" });
+  });
+
+  test("a context is known by the repository of the first name, else by its folder", async () => {
+    const key = async (words: string): Promise<string> => (await request(`${words} ssh://prod`)).build.order.contextKey;
+    const named = await key("-t app:v1 app");
+    expect(await key("-t docker.io/library/app:v2 -t other link")).toBe(named);
+    expect(await key("-t other app")).not.toBe(named);
+    expect(await key("app")).toBe(digestOf(JSON.stringify([hostname(), join(root, "app")])));
+    expect(await key("link")).toBe(await key("app"));
+    expect(await key(".")).not.toBe(await key("app"));
+  });
+
+  test("the image comes back under all names, into an engine or a file", async () => {
+    const { name, further, target, isRenamed } = await request("--load -t a:1 -t b:2 -H tcp://x:1 app ssh://prod");
+    expect({ name, further, target, isRenamed }).toMatchObject({
+      name: { given: "a:1" },
+      further: { names: [{ given: "b:2" }], tags: [] },
+      target: { ...engine, endpoint: { host: "tcp://x:1" } },
+      isRenamed: false,
+    });
+    expect((await request("--to docker-archive:out.tar -t a app ssh://prod")).target).toMatchObject({
+      kind: "docker-archive",
+      path: "out.tar",
+    });
+  });
+
+  test("the remote side is a host, with the options of a push, or any command", async () => {
+    const host = await request("--sudo --far node --timeout 5 --bwlimit 1m --delta never app ssh://me@prod:22");
+    expect(host).toMatchObject({ role: "receiver", timeout: 5000, bwlimit: 1_000_000, delta: "never" });
+    expect(host.connection).toMatchObject({ kind: "host", given: "ssh://me@prod:22", sudo: true, programs: ["node"] });
+    const command = { kind: "command", words: ["ssh", "prod", "--", "x", "-t"] };
+    expect((await request("app ssh prod -- x -t")).connection).toEqual(command);
+    expect((await request("app -- ssh prod -- x -t")).connection).toEqual(command);
+    expect((await request("--rsh ssh2 app ssh://prod")).connection).toMatchObject({ ssh: ["ssh2"] });
+  });
+
+  test("--progress", async () => {
+    expect((await jobOf("app ssh://prod")).buildProgress).toBe("auto");
+    for (const mode of ["auto", "plain", "tty"])
+      expect((await jobOf(`--progress ${mode} app ssh://prod`)).buildProgress).toBe(mode);
+  });
+
+  test("without words, this process is the remote side", async () => {
+    const { batch } = await jobOf("-H tcp://x:1 --timeout 5");
+    expect(batch?.remotes[0].transfers[0]).toMatchObject({
+      role: "sender",
+      timeout: 5000,
+      connection: { kind: "spawned" },
+    });
+  });
+
+  test.each([
+    ["ssh://prod", "usage", "ssh://prod stands where CONTEXT belongs"],
+    ["docker://prod", "usage", "docker://prod stands where CONTEXT belongs"],
+    ["app", "usage", "nothing says where to build app"],
+    ["app ssh://a ssh://b", "usage", "2 hosts are named"],
+    ["app -t x ssh://a", "usage", "-t stands behind CONTEXT"],
+    ["-t app:v1", "usage", "no CONTEXT is named"],
+    ["--load", "usage", "no CONTEXT is named"],
+    ["--load app ssh://a", "usage", "--load needs a name for the image"],
+    ["--push app ssh://a", "usage", "--push needs a name for the image"],
+    ["--to oci:x app ssh://a", "usage", "--to needs a name for the image"],
+    ["--deploy ssh://b app ssh://a", "usage", "--deploy needs a name for the image"],
+    ["-t a --deploy b app ssh://a", "usage", "--deploy b is not a way from host to host"],
+    ["-t a --deploy ssh://b app ssh a", "usage", "--deploy, behind a remote command, is not a way"],
+    ["-t a --load --to oci:x app ssh://a", "usage", "--load and --to are both given"],
+    ["-t a --to x app ssh://a", "usage", "--to x names no location"],
+    ["-t A app ssh://a", "usage", "A"],
+    ["--secret src=x app ssh://a", "usage", "it has no id"],
+    ["--ssh a=b,c app ssh://a", "usage", "--ssh"],
+    ["-f - app ssh://a", "usage", "-f - would read the Dockerfile from stdin"],
+    ["-f none app ssh://a", "not-buildable", "there is no none"],
+    [`-f ${root}/Dockerfile app ssh://a`, "not-buildable", "is outside of the context app"],
+    ["-f app/leads-out app ssh://a", "not-buildable", "is outside of the context app"],
+    ["-f app app ssh://a", "not-buildable", "is outside of the context app"],
+  ])("%s: %s", async (words, code, message) => {
+    await expect(request(words)).rejects.toMatchObject({ code, message: expect.stringContaining(message) as string });
+  });
+
+  test.each([
+    ["--output x app ssh://a", "unknown option '--output'"],
+    ["--check app ssh://a", "unknown option '--check'"],
+    ["--build-arg =x app ssh://a", "Expected NAME=VALUE."],
+    ["--platform linux/amd64,linux/arm64 app ssh://a", "--platform"],
+    ["--progress rawjson app ssh://a", "Allowed choices are auto, plain, tty"],
+  ])("%s: status 2", async (words, message) => {
+    await expect(request(words)).rejects.toThrow(/^status 2: /);
+    await expect(request(words)).rejects.toThrow(message);
+  });
+});
