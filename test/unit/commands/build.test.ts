@@ -1,7 +1,7 @@
-import { mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { parseCommandLine } from "../../../src/cli.ts";
 import { digestOf } from "../../../src/image/digest.ts";
 import { isBuild, type BuildRequest } from "../../../src/request.ts";
@@ -16,6 +16,7 @@ symlinkSync("../Dockerfile", join(root, "app/leads-out"));
 
 beforeEach(() => void vi.spyOn(process, "cwd").mockReturnValue(root));
 afterEach(() => vi.restoreAllMocks());
+afterAll(() => rmSync(root, { recursive: true }));
 
 async function jobOf(words: string, env: NodeJS.ProcessEnv = {}) {
   let printed = "";
@@ -138,7 +139,7 @@ describe("build", () => {
 
   test("the remote side is a host, with the options of a push, or any command", async () => {
     const host = await request("--sudo --far node --timeout 5 --bwlimit 1m --delta never app ssh://me@prod:22");
-    expect(host).toMatchObject({ role: "receiver", timeout: 5000, bwlimit: 1_000_000, delta: "never" });
+    expect(host).toMatchObject({ role: "receiver", timeout: 5000, bwlimit: 1_048_576, delta: "never" });
     expect(host.connection).toMatchObject({ kind: "host", given: "ssh://me@prod:22", sudo: true, programs: ["node"] });
     const command = { kind: "command", words: ["ssh", "prod", "--", "x", "-t"] };
     expect((await request("app ssh prod -- x -t")).connection).toEqual(command);
