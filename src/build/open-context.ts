@@ -38,7 +38,14 @@ export async function openContext(
   const summary = contextSummary(opened);
   if (summary.bytes > LARGE) {
     const largest = summary.largest.map(({ path, bytes }) => ({ path, bytes, ignoreLine: ignoreLine(path) }));
-    output.warn({ code: "context-large", bytes: summary.bytes, files: summary.files, largest });
+    // A .dockerignore would turn git's rules off.
+    const ignoreFile =
+      applied.rules === "dockerignore"
+        ? (applied.file ?? ".dockerignore")
+        : applied.rules === "gitignore"
+          ? ".gitignore"
+          : ".dockerignore";
+    output.warn({ code: "context-large", bytes: summary.bytes, files: summary.files, ignoreFile, largest });
   }
   return await checked(opened, files.path, "name that one");
 }

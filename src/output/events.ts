@@ -207,8 +207,8 @@ export type Note =
 export type Warning =
   /** Sockets, pipes or devices of the context, which are not sent. `paths`: the first ones */
   | { code: "entries-skipped"; count: number; paths: readonly string[] }
-  /** The context is so large that it may be so by accident. `ignoreLine`: for .dockerignore */
-  | { code: "context-large"; bytes: number; files: number; largest: readonly LargeFolder[] }
+  /** The context is so large that it may be so by accident. `ignoreFile`: in which the lines have an effect */
+  | { code: "context-large"; bytes: number; files: number; ignoreFile: string; largest: readonly LargeFolder[] }
   /** The builder's side cannot keep the context for the next build. */
   | { code: "context-not-kept"; error: string }
   /** The image's config leaves a part of its platform out. */

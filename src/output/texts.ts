@@ -77,7 +77,7 @@ export function warningText(warning: Warning): string {
       return `not sent, because they are sockets, pipes or devices: ${warning.paths.join(", ")}${more(warning.count - warning.paths.length)}`;
     case "context-large":
       return [
-        `the context has ${bytes(warning.bytes)} in ${plural(warning.files, "file")}; what is not needed can be named in .dockerignore:`,
+        `the context has ${bytes(warning.bytes)} in ${plural(warning.files, "file")}; what is not needed can be named in ${warning.ignoreFile}:`,
         ...warning.largest.map((one) => `${bytes(one.bytes).padStart(9)}  ${one.ignoreLine}`),
       ].join("\n");
     case "context-not-kept":
