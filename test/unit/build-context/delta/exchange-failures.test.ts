@@ -268,6 +268,13 @@ describe("a hostile near side", () => {
     expect(pack.size).toBeLessThan(10_000);
   });
 
+  test("pieces that come again and again are stored once", async () => {
+    const content = pseudoRandomBytes(100, 1);
+    const again = Array.from({ length: 5 }, () => ({ type: "pieces", contents: [content] }) as const);
+    expect(await received([...again, ...listingOf([])])).toEqual([]);
+    expect((await stat(await packPath())).size).toBeLessThan(300);
+  });
+
   test("random bytes end in a failure, not in an error of this program", async () => {
     const random = pseudoRandom(5);
     for (let round = 0; round < 40; round += 1) {
