@@ -2,8 +2,7 @@ import { MAX_PIECE, pieceLength } from "../../delta/chunker.ts";
 import { coalesce } from "../../streams/coalesce.ts";
 import { changedFile } from "../read-ahead.ts";
 import type { ListedFile } from "./listing.ts";
-import { pieceDigest, type Piece } from "./piece.ts";
-import type { FilledPiece } from "./pack-file.ts";
+import { pieceDigest, type FilledPiece, type Piece } from "./piece.ts";
 
 /** Cuts the content of a file, or a listing, into pieces. Up to `MAX_PIECE` bytes are one piece. */
 export async function* cutContent(size: number, chunks: AsyncIterable<Buffer>): AsyncGenerator<FilledPiece> {

@@ -10,7 +10,7 @@ import { isLocked, withLock, type LockOptions } from "../../run/lock.ts";
 import { partialFile, removePartialFiles } from "../../run/partial-file.ts";
 import type { RunId } from "../../run/run-id.ts";
 import { damagedContext } from "./damaged-context.ts";
-import { PackFile } from "./pack-file.ts";
+import { DamagedPack, PackFile } from "./pack-file.ts";
 import type { Piece } from "./piece.ts";
 
 /** The folder of kept contexts in the cache folder. */
@@ -159,9 +159,11 @@ async function usePack(pack: PackFile, use: (pack: PackFile) => Promise<unknown>
   }
 }
 
-/** Keeps a disk from filling with pieces of earlier contexts. A small rest is left alone: copying costs more. */
+/** Keeps a disk from filling with pieces of earlier contexts. A small rest is left alone, and so is a pack that finds no room. */
 async function rewriteIfMostIsDead(pack: PackFile, live: readonly Piece[], partPath: string): Promise<void> {
   const bytes = live.reduce((sum, { size }) => sum + size, 0);
   if (pack.size - bytes <= Math.max(bytes, 16 * 1024 * 1024)) return;
-  await pack.rewrite(live, partPath);
+  await pack.rewrite(live, partPath).catch((error: unknown) => {
+    if (error instanceof DamagedPack) throw error;
+  });
 }

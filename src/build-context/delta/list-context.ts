@@ -2,9 +2,8 @@ import type { BuildContext, ContextFile } from "../build-context.ts";
 import { readAhead } from "../read-ahead.ts";
 import { cutContent, withoutContent } from "./cut-content.ts";
 import type { ListedEntry } from "./listing.ts";
-import type { FilledPiece } from "./pack-file.ts";
 import type { PieceMemory } from "./piece-memory.ts";
-import type { Piece } from "./piece.ts";
+import type { FilledPiece, Piece } from "./piece.ts";
 
 /**
  * Finds out the pieces of a context's files, and adds all entries to `into`. Yields the pieces of files that the memory does not know while it

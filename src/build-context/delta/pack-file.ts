@@ -1,38 +1,12 @@
-import { hash } from "node:crypto";
 import { constants } from "node:fs";
 import { open, rename, rm, stat, type FileHandle } from "node:fs/promises";
-import { MAX_PIECE } from "../../delta/chunker.ts";
 import { isNoSpace } from "../../files/no-space.ts";
 import { Failure } from "../../output/errors.ts";
-import { ByteWriter } from "./byte-writer.ts";
-import { DIGEST_BYTES, pieceDigest, type Piece } from "./piece.ts";
+import { beginsWithMagic, encodeBatchHead, MAGIC, readBatch } from "./pack-format.ts";
+import { pieceDigest, type FilledPiece, type Piece } from "./piece.ts";
 
-/**
- * The format of a pack:
- *
- *     pack  = MAGIC, batches
- *     batch = bytes of the table (4), check of the table (8), table, contents of its pieces one after the other
- *     table = for each piece: size (4), digest (32)
- *
- * Numbers are big-endian; the check is the beginning of the table's SHA-256. A batch is written at once, behind the last one: whatever a
- * killed run has left of one is cut off.
- */
-const MAGIC = Buffer.from("dosctx 1");
-const HEAD = 12;
-const CHECK = 8;
-const ROW = 4 + DIGEST_BYTES;
-/** Bytes of a table at most: a batch has at most a megabyte of pieces, which are rarely smaller than 100 bytes. */
-const MAX_TABLE = 16 * 1024 * 1024;
 /** Bytes of contents in a batch of a rewritten pack. */
 const BATCH = 1024 * 1024;
-/** Bytes read for a head and its table: enough for most, whose files have 4 kB and more. */
-const FIRST_READ = 16 * 1024;
-
-/** A piece with its content. */
-export interface FilledPiece {
-  digest: string;
-  content: Uint8Array;
-}
 
 /** Thrown for a piece that is not in the pack as it was written: the disk or another program has changed it. */
 export class DamagedPack extends Error {
@@ -85,8 +59,8 @@ export class PackFile implements AsyncDisposable {
   /** Appends pieces that are not there. One call at a time. Throws a `no-space` Failure. */
   async append(pieces: readonly FilledPiece[]): Promise<void> {
     if (pieces.length === 0) return;
-    const table = encodeTable(pieces);
-    const bytes = Buffer.concat([table, ...pieces.map(({ content }) => content)]);
+    const head = encodeBatchHead(pieces);
+    const bytes = Buffer.concat([head, ...pieces.map(({ content }) => content)]);
     try {
       for (let done = 0; done < bytes.length;) {
         done += (await this.#file.write(bytes, done, bytes.length - done, this.#end + done)).bytesWritten;
@@ -95,7 +69,7 @@ export class PackFile implements AsyncDisposable {
       await this.#file.truncate(this.#end).catch(() => {});
       throw outOfSpace(error);
     }
-    let at = this.#end + table.length;
+    let at = this.#end + head.length;
     for (const { digest, content } of pieces) {
       this.#places.set(digest, { at, size: content.length });
       at += content.length;
@@ -164,63 +138,19 @@ export class PackFile implements AsyncDisposable {
   /** Reads the tables of all batches, and cuts off what follows the last whole one. */
   async #readTables(): Promise<void> {
     const { size } = await this.#file.stat();
-    const window = Buffer.alloc(FIRST_READ);
-    const magic = await this.#file.read(window, 0, MAGIC.length, 0);
-    if (magic.bytesRead < MAGIC.length || !window.subarray(0, MAGIC.length).equals(MAGIC)) {
+    if (!(await beginsWithMagic(this.#file))) {
       await this.#file.truncate(0);
       await this.#file.write(MAGIC, 0, MAGIC.length, 0);
       return;
     }
-    while (this.#end < size) {
-      const { bytesRead } = await this.#file.read(window, 0, window.length, this.#end);
-      const length = bytesRead < HEAD ? 0 : window.readUInt32BE(0);
-      if (length === 0 || length % ROW !== 0 || length > MAX_TABLE || length > size - this.#end - HEAD) break;
-      let table = window.subarray(HEAD, HEAD + length);
-      if (HEAD + length > bytesRead) {
-        table = Buffer.alloc(length);
-        await this.#file.read(table, 0, length, this.#end + HEAD);
-      }
-      if (!checkOf(table).equals(window.subarray(HEAD - CHECK, HEAD))) break;
-      if (!this.#addRows(table, size)) break;
+    for (;;) {
+      const batch = await readBatch(this.#file, this.#end, size);
+      if (batch === undefined) break;
+      for (const { digest, ...place } of batch.pieces) this.#places.set(digest, place);
+      this.#end = batch.end;
     }
     if (this.#end < size) await this.#file.truncate(this.#end);
   }
-
-  /** Adds the pieces of a batch; returns false if it is not whole. */
-  #addRows(table: Buffer, size: number): boolean {
-    const start = this.#end + HEAD + table.length;
-    const rows: { digest: string; at: number; size: number }[] = [];
-    let at = start;
-    for (let row = 0; row < table.length; row += ROW) {
-      const bytes = table.readUInt32BE(row);
-      if (bytes === 0 || bytes > MAX_PIECE) return false;
-      rows.push({ digest: table.toString("latin1", row + 4, row + ROW), at, size: bytes });
-      at += bytes;
-    }
-    if (at > size) return false;
-    for (const { digest, ...place } of rows) this.#places.set(digest, place);
-    this.#end = at;
-    return true;
-  }
-}
-
-/** Returns a batch's head and table. */
-function encodeTable(pieces: readonly FilledPiece[]): Buffer {
-  const rows = new ByteWriter();
-  const size = Buffer.alloc(4);
-  for (const { digest, content } of pieces) {
-    size.writeUInt32BE(content.length);
-    rows.bytes(size);
-    rows.text(digest);
-  }
-  const table = rows.take();
-  const length = Buffer.alloc(HEAD - CHECK);
-  length.writeUInt32BE(table.length);
-  return Buffer.concat([length, checkOf(table), table]);
-}
-
-function checkOf(table: Uint8Array): Buffer {
-  return hash("sha256", table, "buffer").subarray(0, CHECK);
 }
 
 function outOfSpace(error: unknown): unknown {

@@ -11,6 +11,12 @@ export interface Piece {
   size: number;
 }
 
+/** A piece with its content. */
+export interface FilledPiece {
+  digest: string;
+  content: Uint8Array;
+}
+
 /** Returns the digest of a piece's content. */
 export function pieceDigest(content: Uint8Array): string {
   return hash("sha256", content, "buffer").toString("latin1");

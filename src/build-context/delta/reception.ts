@@ -4,8 +4,8 @@ import { decodeListing } from "./decode-listing.ts";
 import { wantMessages, type FarMessage, type NearMessage } from "./exchange-messages.ts";
 import { brokenProtocol, unexpected } from "./inbox.ts";
 import { distinctPieces, MAX_LISTING, type ListedEntry } from "./listing.ts";
-import type { FilledPiece, PackFile } from "./pack-file.ts";
-import { pieceDigest, type Piece } from "./piece.ts";
+import type { PackFile } from "./pack-file.ts";
+import { pieceDigest, type FilledPiece, type Piece } from "./piece.ts";
 
 export interface ReceptionOptions {
   limits: ContextLimits;

@@ -13,8 +13,8 @@ import { encodeMessage, type FarMessage, type NearMessage } from "./exchange-mes
 import { incomingMessages, toldFailure, unexpected } from "./inbox.ts";
 import { listContext } from "./list-context.ts";
 import { distinctPieces, MAX_LISTING, type ListedEntry, type ListedFile } from "./listing.ts";
-import type { FilledPiece } from "./pack-file.ts";
 import type { PieceMemory } from "./piece-memory.ts";
+import type { FilledPiece } from "./piece.ts";
 
 /** Bytes of new pieces that are sent before they are asked for, which saves two round trips. */
 const UNASKED = 1024 * 1024;

@@ -1,9 +1,10 @@
+import { execFileSync } from "node:child_process";
 import { appendFile, mkdtemp, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { DamagedPack, PackFile, type FilledPiece } from "../../../../src/build-context/delta/pack-file.ts";
-import { pieceDigest, type Piece } from "../../../../src/build-context/delta/piece.ts";
+import { DamagedPack, PackFile } from "../../../../src/build-context/delta/pack-file.ts";
+import { pieceDigest, type FilledPiece, type Piece } from "../../../../src/build-context/delta/piece.ts";
 import { pseudoRandom } from "../../pseudo-random.ts";
 
 let folder: string;
@@ -108,4 +109,33 @@ test("random damage never gives a wrong piece", async () => {
       else expect(read).toBeInstanceOf(DamagedPack);
     }
   }
+});
+
+/** Appends pieces of 5 kB to a pack until that fails; prints why, and how many are in the pack afterwards. */
+const FILL = `
+  const { PackFile } = await import(process.argv[1] + "/build-context/delta/pack-file.js");
+  const { createHash } = await import("node:crypto");
+  const pack = await PackFile.open(process.argv[2]);
+  let count = 0;
+  try {
+    for (; count < 1000; count++) {
+      const content = Buffer.alloc(5000, count);
+      content.writeUInt32BE(count);
+      await pack.append([{ digest: createHash("sha256").update(content).digest("latin1"), content }]);
+    }
+  } catch ({ code }) {
+    console.log(code, count);
+  }`;
+
+test("a full disk is told, and what is in the pack stays usable", async () => {
+  const dist = join(import.meta.dirname, "../../../../dist");
+  const limited = ["-c", 'ulimit -f 100; exec "$@"', "sh", process.execPath, "--input-type=module", "--eval", FILL];
+  const output = execFileSync("sh", [...limited, dist, path], { encoding: "utf8" });
+  const [, code, count] = /^(\S+) (\d+)\n$/.exec(output) ?? [];
+  expect(code).toBe("no-space");
+  expect(Number(count)).toBeGreaterThan(5);
+  await using pack = await PackFile.open(path);
+  const last = Buffer.alloc(5000, Number(count) - 1);
+  last.writeUInt32BE(Number(count) - 1);
+  expect(await pack.read({ digest: pieceDigest(last), size: 5000 })).toEqual(last);
 });
