@@ -2,8 +2,9 @@ import { Readable } from "node:stream";
 import { writeContextTar } from "../../build-context/tar/write-context-tar.ts";
 import type { BuildContext } from "../../build-context/build-context.ts";
 import { isUtf8Path } from "../../build-context/paths.ts";
-import { Failure } from "../../output/errors.ts";
+import { Failure, messageOf } from "../../output/errors.ts";
 import { gzip } from "../../streams/gzip.ts";
+import { connectionFailure } from "../api/errors.ts";
 import type { DockerApi } from "../api/docker-api.ts";
 import { isOneStream } from "../connect/endpoint.ts";
 import { EngineError } from "../engine-error.ts";
@@ -53,6 +54,10 @@ export async function buildImage(
     return { id, ...(syncsFiles && { served: session.served }) };
   } catch (error) {
     options.signal.throwIfAborted();
+    if (session?.broken !== undefined) {
+      const words = `the session of the build has ended: ${messageOf(session.broken)}`;
+      throw connectionFailure(new Error(words, { cause: session.broken }), api.endpoint);
+    }
     throw explain(error, order, session?.error ?? archive?.errored ?? undefined);
   } finally {
     archive?.destroy();

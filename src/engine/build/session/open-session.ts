@@ -22,8 +22,10 @@ export interface SessionOptions {
 export interface BuildSession extends Disposable {
   /** For the request that starts the build */
   readonly id: string;
-  /** Why the session broke, or files could not be sent: the cause of what BuildKit then reports. */
+  /** Why a context could not be sent: the cause of what BuildKit then reports. */
   readonly error: Error | undefined;
+  /** Why the session ended before it was disposed */
+  readonly broken: Error | undefined;
   /** Bytes of files that BuildKit lacked */
   readonly served: number;
 }
@@ -42,9 +44,13 @@ export function openSession(
     "x-docker-expose-session-grpc-method": DIFF_COPY,
   });
   const stream = new SessionStream(createClient(Control, connection.transport), headers, signal);
-  let [served, error]: [number, Error | undefined] = [0, undefined];
+  let [served, isOver] = [0, false];
+  let [error, broken]: [Error | undefined, Error | undefined] = [undefined, undefined];
+  stream.on("error", () => {}); // it closes as well
+  stream.once("close", () => {
+    if (!isOver) broken = stream.errored ?? new Error("BuildKit has ended its session");
+  });
   const fail = (reason: unknown): void => void (error ??= reason as Error);
-  stream.on("error", fail);
   const onServed = (bytes: number): void => void (served += bytes);
   const raw = context === undefined ? {} : { [DIFF_COPY]: fileSync(context, { onServed, onFailed: fail }) };
   const server = serveGrpc(stream, { routes: questions(order, answers), raw });
@@ -53,9 +59,15 @@ export function openSession(
     get error() {
       return error;
     },
+    get broken() {
+      return broken;
+    },
     get served() {
       return served;
     },
-    [Symbol.dispose]: () => server[Symbol.dispose](),
+    [Symbol.dispose]() {
+      isOver = true;
+      server[Symbol.dispose]();
+    },
   };
 }

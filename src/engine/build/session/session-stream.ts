@@ -2,6 +2,7 @@ import { Duplex } from "node:stream";
 import type { Client } from "@connectrpc/connect";
 import type { Control } from "../../buildkit/gen/control_pb.ts";
 
+type Answer = { data: Uint8Array };
 type Write = { data: Buffer; done: (error?: Error | null) => void };
 
 /**
@@ -13,19 +14,23 @@ export class SessionStream extends Duplex {
   #writes: Write[] = [];
   #wake: () => void = () => {};
   #hasEnded = false;
-  readonly #answers: AsyncIterator<{ data: Uint8Array }>;
+  readonly #answers: AsyncIterator<Answer>;
+  #next: Promise<IteratorResult<Answer>>;
 
   /** @param headers describe the session (moby/buildkit, `session/session.go`) */
   constructor(client: Client<typeof Control>, headers: Headers, signal: AbortSignal) {
     super();
     const stop = AbortSignal.any([this.#left.signal, signal]);
     this.#answers = client.session(this.#outgoing(), { headers, signal: stop })[Symbol.asyncIterator]();
+    // Asked for at once: the library leaves the failure of a call unhandled that nobody reads.
+    this.#next = this.#ask();
   }
 
   override _read(): void {
-    this.#answers.next().then(
+    this.#next.then(
       ({ done, value }) => {
         if (done === true) return void this.push(null);
+        this.#next = this.#ask();
         if (value.data.length === 0) return this._read();
         this.push(Buffer.from(value.data.buffer, value.data.byteOffset, value.data.byteLength));
       },
@@ -54,6 +59,12 @@ export class SessionStream extends Duplex {
     this.#wake();
     for (const write of this.#writes.splice(0)) write.done(error);
     done(error);
+  }
+
+  #ask(): Promise<IteratorResult<Answer>> {
+    const answer = this.#answers.next();
+    answer.catch(() => {}); // until it is read
+    return answer;
   }
 
   async *#outgoing(): AsyncGenerator<{ data: Uint8Array<ArrayBuffer> }> {

@@ -1,0 +1,188 @@
+import { createServer } from "node:http2";
+import { duplexPair } from "node:stream";
+import { setImmediate } from "node:timers/promises";
+import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { expect, test } from "vitest";
+import type { BuildContext } from "../../../../src/build-context/build-context.ts";
+import type { ApiRequest } from "../../../../src/engine/api/request.ts";
+import { buildImage } from "../../../../src/engine/build/build-image.ts";
+import { Control } from "../../../../src/engine/buildkit/gen/control_pb.ts";
+import { parseHost } from "../../../../src/engine/connect/endpoint.ts";
+import { EngineError } from "../../../../src/engine/engine-error.ts";
+import type { BuilderKind, BuildOptions, BuildOrder } from "../../../../src/engine/engine-builds.ts";
+import { grpcOver, type GrpcConnection } from "../../../../src/engine/grpc/grpc-connection.ts";
+import { Http2Connection } from "../../../../src/engine/http/http2.ts";
+import { Failure } from "../../../../src/output/errors.ts";
+import { latch, rejection } from "../fake-engine.ts";
+import { memoryContext } from "./memory-context.ts";
+
+const BUILT = '{"aux":{"ID":"sha256:built"}}\n';
+const files = { Dockerfile: "FROM registry.example.com/base:v1\n" };
+
+/** An engine's API. `session`: what its call does; left out: it waits. */
+class FakeApi {
+  endpoint = parseHost("unix:///fake.sock", "test");
+  signal = undefined;
+  requests: ApiRequest[] = [];
+  sessions: Headers[] = [];
+  answer = async (): Promise<string> => BUILT;
+  hasGrpc = true;
+  /** The session has begun, and its call has ended. */
+  begun = latch();
+  left = latch();
+  session = async (): Promise<void> => await new Promise(() => {});
+
+  async *#body(): AsyncGenerator<Buffer> {
+    yield Buffer.from(await this.answer());
+  }
+
+  async stream(_method: string, _path: string, request: ApiRequest = {}): Promise<AsyncGenerator<Buffer>> {
+    this.requests.push(request);
+    if (request.archive !== undefined) for await (const _ of request.archive); // the engine reads it
+    return this.#body();
+  }
+
+  async grpc(): Promise<GrpcConnection | undefined> {
+    if (!this.hasGrpc) return undefined;
+    const [here, there] = duplexPair();
+    const session = async function* (this: FakeApi, _: unknown, { requestHeader }: HandlerContext) {
+      this.sessions.push(requestHeader);
+      this.begun.open();
+      await this.session();
+      yield* [];
+    };
+    const routes = ({ service }: ConnectRouter): void => void service(Control, { session: session.bind(this) });
+    createServer(connectNodeAdapter({ routes })).emit("connection", there);
+    const connection = await Http2Connection.open(here, { signal: new AbortController().signal });
+    const open = connection.open.bind(connection);
+    connection.open = (...call) => open(...call).once("close", () => this.left.open());
+    return grpcOver(connection, { isShared: true });
+  }
+}
+
+interface Given {
+  kind?: BuilderKind;
+  order?: Partial<BuildOrder>;
+  options?: Partial<BuildOptions>;
+  context?: BuildContext | undefined;
+}
+
+async function build(api: FakeApi, given: Given = {}) {
+  const { kind = "buildkit", order, options } = given;
+  const context = "context" in given ? given.context : memoryContext(files);
+  const whole: BuildOrder = {
+    names: ["a:1", "b:2"],
+    dockerfile: "Dockerfile",
+    buildArgs: { A: "1" },
+    labels: {},
+    platform: { os: "linux", architecture: "arm64" },
+    noCache: true,
+    pull: false,
+    cacheFrom: [],
+    secrets: [],
+    agents: [],
+    contextKey: "project",
+    ...order,
+  };
+  const credentials = async (): Promise<{ username: string; password: string }> => ({ username: "me", password: "pw" });
+  return await buildImage(api, kind, whole, context, {
+    answers: { credentials, secret: async () => undefined, agent: async () => await Promise.reject(new Error("none")) },
+    onEvent: () => {},
+    signal: new AbortController().signal,
+    ...options,
+  });
+}
+
+test("BuildKit gets the files by a session, and the options of the order", async () => {
+  const api = new FakeApi();
+  api.answer = async () => (await api.begun.opened, BUILT);
+  expect(await build(api)).toEqual({ id: "sha256:built", served: 0 });
+  const [{ query, repeated, archive, registryConfig } = {}] = api.requests;
+  expect([archive, registryConfig]).toEqual([undefined, undefined]);
+  expect(repeated).toEqual({ t: ["a:1", "b:2"] });
+  expect(query).toMatchObject({ version: 2, remote: "client-session", platform: "linux/arm64", nocache: true });
+  expect(query).toMatchObject({ buildargs: { A: "1" }, labels: undefined, pull: undefined });
+  const [headers] = api.sessions;
+  expect(headers?.get("x-docker-expose-session-uuid")).toBe(query?.["session"]);
+  expect(headers?.get("x-docker-expose-session-sharedkey")).toBe("project");
+});
+
+test.each<[string, (api: FakeApi) => Given]>([
+  ["the engine passes no gRPC", (api) => ((api.hasGrpc = false), {})],
+  ["a name is not UTF-8", () => ({ context: memoryContextWith("\u00e4") })],
+  ["it is asked for", () => ({ options: { syncsFiles: false } })],
+])("it gets a tar where %s", async (_, prepare) => {
+  const api = new FakeApi();
+  expect((await build(api, prepare(api))).served).toBeUndefined();
+  expect(api.requests[0]?.archive).toBeDefined();
+  expect(api.requests[0]?.query?.["remote"]).toBeUndefined();
+});
+
+test("a git repository takes the place of a context", async () => {
+  const api = new FakeApi();
+  await build(api, { context: undefined, order: { git: "https://example.com/app.git#main" } });
+  expect(api.requests[0]?.query?.["remote"]).toBe("https://example.com/app.git#main");
+  expect(api.requests[0]?.archive).toBeUndefined();
+});
+
+test.each(["classic", "buildah"] as const)("%s gets the credentials for the bases with the request", async (kind) => {
+  const api = new FakeApi();
+  await build(api, { kind });
+  const auth = { username: "me", password: "pw", serveraddress: "registry.example.com" };
+  expect(api.requests[0]?.registryConfig).toEqual({ "registry.example.com": auth });
+  expect(api.requests[0]?.query).toMatchObject({ rm: true, forcerm: true });
+  expect(api.sessions).toEqual([]);
+});
+
+test.each<[string, Given, boolean]>([
+  ["classic", { kind: "classic", order: { agents: ["default"] } }, true],
+  ["buildah", { kind: "buildah", order: { secrets: ["token"] } }, true],
+  ["BuildKit behind a proxy", { order: { secrets: ["token"] } }, false],
+])("%s: an order that needs a session is refused, and nothing is sent", async (_, given, hasGrpc) => {
+  const api = new FakeApi();
+  api.hasGrpc = hasGrpc;
+  expect((await rejection(build(api, given))).code).toBe("usage");
+  expect(api.requests).toEqual([]);
+});
+
+test("a file that cannot be read is the reason, whatever the engine makes of it", async () => {
+  const api = new FakeApi();
+  const failure = new Failure("context-invalid", "file has changed");
+  const context = memoryContext({ ...files, file: "x" });
+  const read = () => failing(failure);
+  const given = { context: { ...context, read }, options: { syncsFiles: false } };
+  expect(await rejection(build(api, given))).toBe(failure);
+});
+
+test("a session that breaks is the reason of a build that fails then", async () => {
+  const api = new FakeApi();
+  api.session = async () => await Promise.reject(new Error("connection reset"));
+  api.answer = async () => {
+    await api.left.opened;
+    await setImmediate(); // whoever waits for the call has noticed
+    return '{"error":"failed to solve: no active session"}\n';
+  };
+  const error = await rejection(build(api));
+  expect(error.code).toBe("engine-unreachable");
+  expect(error.message).toContain("the session of the build has ended");
+});
+
+test("an engine that refuses the request has failed to build", async () => {
+  const api = new FakeApi();
+  api.stream = async () =>
+    await Promise.reject(new EngineError("dockerfile parse error line 1: unknown instruction: X", 400));
+  const error = await rejection(build(api));
+  expect(error.code).toBe("build-failed");
+  expect(error.message).toContain("unknown instruction: X");
+});
+
+function memoryContextWith(path: string): BuildContext {
+  const context = memoryContext(files);
+  return { ...context, entries: [...context.entries, { kind: "file", path, mode: 0o644, mtime: 0, size: 0 }] };
+}
+
+async function* failing(error: Error): AsyncGenerator<Uint8Array> {
+  yield* [];
+  throw error;
+}
