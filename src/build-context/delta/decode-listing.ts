@@ -1,10 +1,10 @@
 import { MAX_PIECE } from "../../delta/chunker.ts";
 import { Failure } from "../../output/errors.ts";
 import { checkPath, checkTarget, ContextTotals, invalidEntry } from "../entry-checks.ts";
-import type { ContextLimits } from "../limits.ts";
+import { MAX_MTIME, type ContextLimits } from "../limits.ts";
 import { comparePaths } from "../paths.ts";
 import { ByteReader, InvalidBytes } from "./byte-reader.ts";
-import { KINDS, MAX_MTIME, VERSION, type ListedEntry } from "./listing.ts";
+import { KINDS, VERSION, type ListedEntry } from "./listing.ts";
 import { DIGEST_BYTES, type Piece } from "./piece.ts";
 
 /** Bytes of the shortest entry: a folder. An entry count that has no room is refused before anything is made of it. */

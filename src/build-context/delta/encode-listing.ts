@@ -1,6 +1,7 @@
 import { MAX_PIECE } from "../../delta/chunker.ts";
+import { MAX_MTIME } from "../limits.ts";
 import { ByteWriter } from "./byte-writer.ts";
-import { KINDS, MAX_MTIME, VERSION, type ListedEntry, type ListedFile } from "./listing.ts";
+import { KINDS, VERSION, type ListedEntry, type ListedFile } from "./listing.ts";
 
 /** Encodes a listing. Equal entries give equal bytes. */
 export function encodeListing(entries: readonly ListedEntry[]): Buffer {

@@ -25,8 +25,6 @@ export const KINDS = ["file", "folder", "symlink", "hard-link"] as const satisfi
 
 /** Bytes of a listing at most: one of a million entries has about 100 MB. */
 export const MAX_LISTING = 128 * 1024 * 1024;
-/** The largest amount of an mtime in µs, so that its zigzag encoding is an exact number: the year 2112. */
-export const MAX_MTIME = 2 ** 52 - 1;
 
 /** Returns the pieces of a listing's files, each once, in the order of the files. Both sides number them so. */
 export function distinctPieces(entries: Iterable<ListedEntry>): Piece[] {

@@ -1,8 +1,10 @@
 import type { FileHandle } from "node:fs/promises";
-import { FIELD, isHeader, isZeros } from "../../delta/tar-block.ts";
+import { isHeader, isZeros } from "../../delta/tar-block.ts";
 import { Failure } from "../../output/errors.ts";
 import { invalidEntry } from "../entry-checks.ts";
+import { MAX_MTIME } from "../limits.ts";
 import { parsePax } from "./parse-pax.ts";
+import { readHeader, untilNul } from "./read-header.ts";
 import { BLOCK, TYPE } from "./tar-header.ts";
 
 /** Bytes read at once: the headers of small files lie close together. */
@@ -55,7 +57,7 @@ export async function* tarRecords(file: FileHandle): AsyncGenerator<TarRecord> {
       name,
       target: more.target ?? header.target,
       mode: header.mode,
-      mtime: more.mtime ?? header.mtime * 1e6,
+      mtime: possibleTime(more.mtime ?? header.mtime * 1e6),
       size: kind === "file" ? size : 0,
       offset: content,
     };
@@ -63,15 +65,6 @@ export async function* tarRecords(file: FileHandle): AsyncGenerator<TarRecord> {
     if (kind !== "file") at = content;
     more = {};
   }
-}
-
-interface Header {
-  type: string;
-  name: string;
-  target: string;
-  mode: number;
-  size: number;
-  mtime: number;
 }
 
 /** What the headers before an entry say of it. */
@@ -85,18 +78,9 @@ interface Extension {
 
 const EXTENSIONS = new Set<string>([TYPE.pax, TYPE.globalPax, TYPE.longName, TYPE.longTarget]);
 
-function readHeader(block: Buffer): Header {
-  const isUstar = text(block, FIELD.owner).startsWith("ustar") && block[FIELD.owner[0] + 5] === 0;
-  const prefix = isUstar ? text(block, FIELD.prefix) : "";
-  const name = text(block, FIELD.name);
-  return {
-    type: String.fromCharCode(block[FIELD.type[0]] as number),
-    name: prefix === "" ? name : `${prefix}/${name}`,
-    target: text(block, FIELD.link),
-    mode: number(block, FIELD.mode) & 0o7777,
-    size: number(block, FIELD.size),
-    mtime: number(block, FIELD.mtime),
-  };
+/** A time that is no number, or centuries away, does not make a file unusable. */
+function possibleTime(mtime: number): number {
+  return Number.isNaN(mtime) ? 0 : Math.max(-MAX_MTIME, Math.min(MAX_MTIME, mtime));
 }
 
 function readExtension(type: string, body: Buffer): Extension {
@@ -126,30 +110,6 @@ function kindOf(type: string, name: string, isSparse: boolean): TarRecord["kind"
   throw invalidEntry(name, others[type] ?? `of the unknown type ${JSON.stringify(type)}`, {
     expected: "files, folders and links",
   });
-}
-
-function text(block: Buffer, [at, length]: readonly [number, number]): string {
-  return untilNul(block.toString("latin1", at, at + length));
-}
-
-function untilNul(text: string): string {
-  const end = text.indexOf("\0");
-  return end < 0 ? text : text.slice(0, end);
-}
-
-/** Reads a number: octal digits, or GNU's base 256, in which it may be negative. NaN if it is malformed. */
-function number(block: Buffer, [at, length]: readonly [number, number]): number {
-  const first = block[at] as number;
-  if (first < 0x80) {
-    const digits = block
-      .toString("latin1", at, at + length)
-      .replace(/[\0 ]+$/, "")
-      .trimStart();
-    return digits === "" ? 0 : /^[0-7]+$/.test(digits) ? Number.parseInt(digits, 8) : Number.NaN;
-  }
-  // The first bit marks the encoding, all others are a number in two's complement.
-  const bits = BigInt(`0x${block.toString("hex", at, at + length)}`);
-  return Number(BigInt.asIntN(8 * length - 1, bits));
 }
 
 /** A file that is read block by block. */

@@ -79,6 +79,32 @@ test("names that are long, or not UTF-8, are kept byte by byte: pax, GNU, and th
   expect(second).toMatchObject({ path: "\xff\xfelong", size: 1 });
 });
 
+test("numbers in GNU's base 256, and times that are none", async () => {
+  const tar = tarOf([
+    { name: "negative", content: "x" },
+    { name: "large", content: "y" },
+    { name: "odd", content: "z" },
+  ]);
+  const put = (entry: number, at: number, bytes: Buffer): void => {
+    const start = entry * 1024;
+    bytes.copy(tar, start + at);
+    tar.fill(" ", start + 148, start + 156);
+    const sum = tar.subarray(start, start + 512).reduce((total, byte) => total + byte, 0);
+    tar.write(`${sum.toString(8).padStart(6, "0")}\0 `, start + 148);
+  };
+  put(0, 136, Buffer.from("ffffffffffffffffffffffff", "hex")); // mtime
+  put(0, 124, Buffer.from("800000000000000000000001", "hex")); // size
+  put(1, 136, Buffer.from("80ffffffffffffffffffffff", "hex"));
+  put(2, 136, Buffer.from("no number!\0"));
+  await using context = await opened(tar);
+  expect(context.entries.map(({ path, mtime }) => [path, mtime])).toEqual([
+    ["large", 2 ** 52 - 1],
+    ["negative", -1_000_000],
+    ["odd", 0],
+  ]);
+  expect([...(await contentsOf(context)).values()]).toEqual(["y", "x", "z"]);
+});
+
 test.each(["gnu", "pax", "ustar"])("reads what tar writes: %s", async (format) => {
   const tree = await mkdtemp(join(folder, "tree-"));
   await mkdir(join(tree, "sub/empty"), { recursive: true });
