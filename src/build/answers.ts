@@ -11,8 +11,8 @@ export interface NamedAnswers {
 }
 
 /**
- * Returns what this side answers to a builder: the credentials of its docker config, and the secrets and agents that were named. Secrets are read at
- * once: rejects with a `usage` Failure for one that is not there, before anything is sent.
+ * Returns what this side answers to a builder: the credentials of its docker config, and the secrets and agents that were named. Secrets are read, and
+ * agents tried, at once: rejects with a `usage` Failure for one that is not there, before anything is sent.
  */
 export async function answersFor(
   { secrets, agents }: NamedAnswers,
@@ -21,6 +21,7 @@ export async function answersFor(
   const registries = registryCredentials({ env, warn: (warning) => output.warn(warning) });
   const values = new Map<string, Buffer>();
   for (const secret of secrets) values.set(secret.id, await readSecret(secret, env));
+  for (const agent of agents) (await openAgent(agent, env)).destroy();
   return {
     credentials: async (host) => await registries.for(host),
     secret: async (id) => await Promise.resolve(values.get(id)),

@@ -109,13 +109,17 @@ exec docker-over-ssh "$@"`;
   });
 });
 
-test.skipIf(why).each(["far", "bare"])("build: an archive on stdin, ssh://%s", async (host) => {
-  const context = project({ Dockerfile: `FROM ${BASE}\nCOPY f /f\n`, f: "from the archive" });
-  const script = `tar -cz -C ${context} . | docker-over-ssh build -t build-stdin:${host} - ssh://${host}`;
-  const run = await execa("sh", ["-c", script], { reject: false, env: { ...bed.env, ...env } });
-  expect(run).toMatchObject({ exitCode: 0 });
-  expect(await inFar(`build-stdin:${host}`, "cat", "/f")).toBe("from the archive");
-});
+test.skipIf(why).each(["far", "bare"])(
+  "build: an archive on stdin, and a step that may have a secret, ssh://%s",
+  async (host) => {
+    const optional = "RUN --mount=type=secret,id=none test ! -e /run/secrets/none\n";
+    const context = project({ Dockerfile: `FROM ${BASE}\nCOPY f /f\n${optional}`, f: "from the archive" });
+    const script = `tar -cz -C ${context} . | docker-over-ssh build -t build-stdin:${host} - ssh://${host}`;
+    const run = await execa("sh", ["-c", script], { reject: false, env: { ...bed.env, ...env } });
+    expect(run).toMatchObject({ exitCode: 0 });
+    expect(await inFar(`build-stdin:${host}`, "cat", "/f")).toBe("from the archive");
+  },
+);
 
 test.skipIf(why)("build: the engine there clones a git repository, which only its machine reaches", async () => {
   const repository = project({ Dockerfile: `FROM ${BASE}\nCOPY f /f\n`, f: "from git" });
@@ -158,10 +162,15 @@ describe.skipIf(why)("build: what cannot be built", () => {
     ["a base that is nowhere", 15, "the base build.invalid/none:v1 cannot be pulled from build.invalid", ["unbased"]],
     ["an option that is not known", 2, "unknown option '--output'", ["--output", "x", "other"]],
     ["a secret that is not there", 2, "none.txt", ["--secret", "id=x,src=none.txt", "other"]],
+    ["an ssh agent that is not there", 2, "SSH_AUTH_SOCK is not set", ["--ssh", "default", "other"]],
   ])("%s: %i", async (_, exitCode, message, words) => {
     const cwd = project(files);
     const args = ["build", "-t", "build-no:v1", ...words, "ssh://far"];
-    const run = await execa("docker-over-ssh", args, { cwd, reject: false, env: { ...bed.env, ...env } });
+    const run = await execa("docker-over-ssh", args, {
+      cwd,
+      reject: false,
+      env: { ...bed.env, ...env, SSH_AUTH_SOCK: "" },
+    });
     expect(run).toMatchObject({ exitCode });
     expect(run.stderr).toContain(message);
   });

@@ -14,6 +14,8 @@ const BASE = /^\[internal\] load metadata for (\S+)$|^\[[^\]]*\] FROM (?:--\S+ )
 /** Before the path of the Dockerfile: BuildKit, the classic builder, buildah */
 const NO_DOCKERFILE = /failed to read dockerfile: open |cannot locate (?:specified )?Dockerfile|(?:open|stat|lstat) /i;
 const REFUSED = /unauthorized|authentication required|access denied|authorization failed|\b401\b|\b403\b|denied/i;
+const DOCKER_HUB = "Docker Hub";
+
 /** Returns the Failure of a build that the engine has ended with an error. `words`: the engine's. */
 export function buildFailure(words: string, failed: FailedStep | undefined, dockerfile: string): Failure {
   const reason = oneLine(words.replace(PREFIX, "").replaceAll(INNER, ""));
@@ -45,7 +47,7 @@ function lacksDockerfile(reason: string, dockerfile: string): boolean {
 function baseFailure(base: string, reason: string): Failure {
   const registry = registryOf(base);
   const isRefused = REFUSED.test(reason);
-  const login = registry.includes("index.docker.io") ? "docker login" : `docker login ${registry}`;
+  const login = registry === DOCKER_HUB ? "docker login" : `docker login ${registry}`;
   return new Failure("build-failed", `the base ${base} cannot be pulled from ${registry}: ${reason}`, {
     expected: isRefused
       ? `credentials that ${registry} accepts for it, and a base of that name`
@@ -58,7 +60,8 @@ function baseFailure(base: string, reason: string): Failure {
 
 function registryOf(base: string): string {
   try {
-    return splitName(base).registry;
+    const { registry } = splitName(base);
+    return registry.includes("index.docker.io") ? DOCKER_HUB : registry;
   } catch {
     return "its registry";
   }

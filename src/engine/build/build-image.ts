@@ -12,8 +12,9 @@ import type { BuilderKind, BuildOptions, BuildOrder, BuiltImage } from "../engin
 import { buildFailure } from "./build-failure.ts";
 import { buildParameters } from "./build-request.ts";
 import { followBuild } from "./follow-build.ts";
+import { mayAsk, readDockerfile } from "./read-dockerfile.ts";
 import { registryConfig } from "./registry-config.ts";
-import type { BuildSession } from "./session/open-session.ts";
+import type { BuildSession, SessionOptions } from "./session/open-session.ts";
 
 type Api = Pick<DockerApi, "stream" | "grpc" | "endpoint" | "signal">;
 
@@ -30,16 +31,12 @@ export async function buildImage(
   const wantsSync =
     kind === "buildkit" && context !== undefined && (options.syncsFiles ?? !isRemote) && isAllUtf8(context);
   // A builder without a session gets credentials with the request, and one behind a single connection a session only for these.
-  const registries =
-    kind === "buildkit" && !isRemote ? undefined : await registryConfig(order, context, options.answers);
-  using session = await sessionFor(
-    api,
-    kind,
-    order,
-    wantsSync ? context : undefined,
-    options,
-    registries !== undefined,
-  );
+  const dockerfile = kind === "buildkit" && !isRemote ? undefined : await readDockerfile(order.dockerfile, context);
+  const registries = dockerfile === undefined ? undefined : await registryConfig(order, dockerfile, options.answers);
+  const isNeeded = order.secrets.length + order.agents.length > 0 || registries !== undefined;
+  const isUseful = isNeeded || wantsSync || !isRemote || mayAsk(dockerfile ?? ""); // a remote one costs a login
+  const asked = { order, answers: options.answers, context: wantsSync ? context : undefined, signal: options.signal };
+  using session = kind === "buildkit" && isUseful ? await sessionOn(api, asked, isNeeded) : undefined;
   const syncsFiles = wantsSync && session !== undefined;
   const archive = context === undefined || syncsFiles ? undefined : archiveOf(context, api, options.signal);
   try {
@@ -83,20 +80,9 @@ function refuseImpossible(kind: BuilderKind, { secrets, agents }: BuildOrder): v
   });
 }
 
-/** Opens a session where the build needs one, or it costs no login. Undefined: there is none, and none is needed. */
-async function sessionFor(
-  api: Api,
-  kind: BuilderKind,
-  order: BuildOrder,
-  context: BuildContext | undefined,
-  options: BuildOptions,
-  hasCredentials: boolean,
-): Promise<BuildSession | undefined> {
-  if (kind !== "buildkit") return undefined;
-  const { answers, signal } = options;
-  const isNeeded = order.secrets.length + order.agents.length > 0 || hasCredentials;
-  if (!isNeeded && context === undefined && isOneStream(api.endpoint.address)) return undefined;
-  const connection = await api.grpc(signal);
+/** Opens a session. Undefined: the engine passes none, and none is needed. */
+async function sessionOn(api: Api, asked: SessionOptions, isNeeded: boolean): Promise<BuildSession | undefined> {
+  const connection = await api.grpc(asked.signal);
   if (connection === undefined) {
     if (!isNeeded) return undefined;
     throw new Failure(
@@ -109,7 +95,7 @@ async function sessionFor(
     );
   }
   const { openSession } = await import("./session/open-session.ts"); // loads the gRPC library
-  return openSession(connection, { order, answers, context, signal });
+  return openSession(connection, asked);
 }
 
 function archiveOf(context: BuildContext, { endpoint: { address } }: Api, signal: AbortSignal): Readable {
