@@ -40,7 +40,9 @@ export async function* listContext(
         }
         pieces = found;
       }
-      into.push({ ...entry, pieces });
+      // Written out: a spread takes ten times as long, for 40,000 files as long as a round trip.
+      const { kind, path, mode, mtime, size, fingerprint } = entry;
+      into.push({ kind, path, mode, mtime, size, fingerprint, pieces });
     }
   } finally {
     await contents.return(undefined);

@@ -166,7 +166,7 @@ export class PieceMemory {
   #keyOf(file: ContextFile): string {
     const known = this.#keys.get(file.path);
     if (known !== undefined) return known;
-    const key = hash("sha256", `${file.path}\0${file.fingerprint}`, "buffer").toString("latin1", 0, KEY_BYTES);
+    const key = hash("sha256", `${file.path}\0${file.fingerprint}`, "binary").slice(0, KEY_BYTES);
     this.#keys.set(file.path, key);
     return key;
   }
@@ -210,5 +210,5 @@ function readPieces(from: ByteReader): Piece[] {
 }
 
 function checkOf(body: Uint8Array): string {
-  return hash("sha256", body, "buffer").toString("latin1");
+  return hash("sha256", body, "binary");
 }

@@ -19,5 +19,5 @@ export interface FilledPiece {
 
 /** Returns the digest of a piece's content. */
 export function pieceDigest(content: Uint8Array): string {
-  return hash("sha256", content, "buffer").toString("latin1");
+  return hash("sha256", content, "binary"); // another name of latin1
 }

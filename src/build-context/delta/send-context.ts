@@ -129,9 +129,9 @@ class ContextSender {
     yield* this.#send(contentsOf(isEmpty ? listing : this.#likelyMissing(listing)));
 
     yield encodeMessage({ type: "listing", pieces: listing.map(withoutContent) });
-    yield* this.#send(contentsOf(await this.#wanted(listing)));
+    yield* this.#send(contentsOf(await this.#wanted(() => listing)));
 
-    const wanted = await this.#wanted(distinctPieces(this.#entries));
+    const wanted = await this.#wanted(() => distinctPieces(this.#entries));
     this.progress.wanted = wanted.reduce((sum, { size }) => sum + size, 0);
     yield* this.#send(this.#contents(new Set(wanted.map(({ digest }) => digest))));
     await this.#receive("done");
@@ -202,13 +202,15 @@ class ContextSender {
   }
 
   /** Returns those of the pieces that the other side asks for. */
-  async #wanted<T>(pieces: readonly T[]): Promise<T[]> {
+  async #wanted<T>(all: () => readonly T[]): Promise<T[]> {
     const wanted: T[] = [];
+    let pieces: readonly T[] | undefined;
     for (;;) {
       const { numbers, isLast } = await this.#receive("want");
+      if (numbers.length > 0) pieces ??= all();
       for (const number of numbers) {
-        const piece = pieces[number];
-        if (piece === undefined || wanted.length === pieces.length) throw unexpected({ type: "want" });
+        const piece = pieces?.[number];
+        if (piece === undefined || wanted.length === pieces?.length) throw unexpected({ type: "want" });
         wanted.push(piece);
       }
       if (isLast) return wanted;
