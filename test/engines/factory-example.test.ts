@@ -162,7 +162,9 @@ describe.skipIf(why)(`examples/factory ${why ?? ""}`, () => {
   test("older images go: six builds leave five", async () => {
     for (let version = 1; version <= 6; version += 1) {
       const tree = treeOf({ Dockerfile: `FROM ${BASE}\nLABEL version=${version}\n` });
-      expect(await send(`factory-team/kept:v${version}`, tree)).toMatchObject({ exitCode: 0 });
+      const built = await send(`factory-team/kept:v${version}`, tree);
+      expect(built).toMatchObject({ exitCode: 0, stderr: expect.not.stringContaining("removed") as string });
+      if (version === 6) expect(built.stdout).toContain("removed: factory-team/kept:v1");
     }
     const { stdout } = await bed.far.docker("images", "--format", "{{.Tag}}", "factory-team/kept");
     expect(stdout.split("\n").toSorted()).toEqual(["v2", "v3", "v4", "v5", "v6"]);

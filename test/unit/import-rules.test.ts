@@ -9,6 +9,7 @@ const SOLE_IMPORTERS: Record<string, string[]> = {
   "http-proxy-3": ["registry/password-proxy.ts"],
   ignore: ["build-context/ignore/gitignore.ts"],
   "@ngrok/ngrok": ["registry/ngrok.ts"],
+  yauzl: ["build-context/archive/zip-to-tar.ts"],
 };
 
 const src = join(import.meta.dirname, "../../src");

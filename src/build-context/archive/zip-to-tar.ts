@@ -14,7 +14,7 @@ const HAS_MODE = new Set([3, 19]);
 /** The kind of file in a mode (stat(2), S_IFMT). */
 const KIND = 0o170_000;
 const KINDS = { file: 0o100_000, folder: 0o040_000, symlink: 0o120_000 };
-/** General purpose bit 11 is about names; the errors of the file system have codes of their own. */
+/** Errors of the file system; zlib's begin with Z, and yauzl's have no code. */
 const FILE_SYSTEM_ERROR = /^E[A-Z]+$/;
 
 /**

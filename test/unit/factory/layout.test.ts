@@ -63,7 +63,7 @@ describe("a tree that cannot be built", () => {
     ],
     [
       "a Dockerfile that leads out",
-      { Dockerfile: { link: "../Dockerfile" }, y: "" },
+      { Dockerfile: { link: "../y" }, y: "" },
       undefined,
       "the archive has neither a Dockerfile nor build.sh and run.sh at its root",
     ],
