@@ -114,6 +114,7 @@ describe("an archive", () => {
     const run = new Run();
     run.onBuild = async (options, context) => {
       expect(await contentOf(context, "Dockerfile")).toBe("FROM scratch\n");
+      expect(options.syncsFiles).toBe(false); // two archives may differ in nothing that BuildKit compares
       options.onEvent({ type: "build-text", text: "Step 1/1" });
     };
     await run.build(gzipSync(dockerfile));
