@@ -70,10 +70,10 @@ export class KeptContext {
       return await usePack(await packWithoutName(), use);
     }
     await removePartialFiles(folder);
+    await trim(folder, limits); // also this project's: runs that were cut off may have left more than is worth keeping
     const path = join(folder, hexOf(project));
     const update = async (): Promise<PackFile> => {
       const pack = await PackFile.open(`${path}.pack`);
-      await trim(folder, { ...limits, except: pack.path });
       return await usePack(pack, async () => {
         const live = await use(pack);
         await rewriteIfMostIsDead(pack, live, partialFile(pack.path, runId));
@@ -111,11 +111,11 @@ export async function freePacks(folder: string): Promise<KeptPack[]> {
 }
 
 /** Removes the packs that exceed the limits, the oldest first. */
-async function trim(folder: string, { bytes, age, except }: KeptContextLimits & { except?: string }): Promise<void> {
+async function trim(folder: string, { bytes, age }: KeptContextLimits): Promise<void> {
   let sum = 0;
   for (const pack of await freePacks(folder)) {
     sum += pack.bytes;
-    if (pack.path === except || (sum <= bytes && Date.now() - pack.usedAt <= age)) continue;
+    if (sum <= bytes && Date.now() - pack.usedAt <= age) continue;
     sum -= pack.bytes;
     await rm(pack.path, { force: true }).catch(() => {});
   }

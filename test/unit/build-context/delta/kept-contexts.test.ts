@@ -62,6 +62,23 @@ test("the packs that were used longest ago go when there are too many bytes, or 
   expect((await readdir(contexts)).toSorted()).toEqual(["c", "d"].map(nameOf).toSorted());
 });
 
+test("what runs that failed have left does not grow without end", async () => {
+  const fail = async (size: number): Promise<void> => {
+    const content = pseudoRandomBytes(size, size);
+    const failed = kept("a", { bytes: 100_000, age: day }).update({}, async (pack) => {
+      await pack.append([{ digest: pieceDigest(content), content }]);
+      throw new Error("cut off");
+    });
+    await expect(failed).rejects.toThrow("cut off");
+  };
+  const sizes: number[] = [];
+  for (let run = 0; run < 4; run += 1) {
+    await fail(60_000 + run);
+    sizes.push((await stat(join(contexts, nameOf("a")))).size);
+  }
+  expect(sizes.map((size) => Math.floor(size / 60_000))).toEqual([1, 2, 1, 2]);
+});
+
 test("a pack that another run updates is neither removed nor listed", async () => {
   await use("busy", 50_000);
   await setAge("busy", 40 * day);
