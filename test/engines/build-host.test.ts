@@ -243,7 +243,7 @@ describe.skipIf(why)("build: the link is cut while the context is sent", () => {
 });
 
 async function startAgent(socket: string): Promise<AsyncDisposable> {
-  const agent = execa("ssh-agent", ["-D", "-a", socket], { reject: false });
+  const agent = execa({ reject: false })`ssh-agent -D -a ${socket}`;
   await until("the ssh agent listens", () => existsSync(socket));
   return {
     async [Symbol.asyncDispose]() {
