@@ -73,6 +73,9 @@ class ContextSender {
   /** The next message, which is awaited even while pieces are sent: it may be a failure. */
   #next: Promise<IteratorResult<NearMessage | FarMessage, unknown>>;
   #failure: { error: unknown } | undefined;
+  /** The other side has all. */
+  #isDone = false;
+  #keeping: Promise<void> | undefined;
 
   constructor(stream: Duplex, context: BuildContext, options: SendContextOptions) {
     this.#stream = stream;
@@ -87,6 +90,7 @@ class ContextSender {
     try {
       await pipeline(this.#packed(), this.#stream, { signal: this.#signal });
     } catch (error) {
+      if (this.#isDone) return await this.#keeping; // HTTP/2 may close a stream before it emits "finish"
       this.#signal.throwIfAborted(); // the true reason
       throw this.#failure?.error ?? error;
     }
@@ -125,7 +129,7 @@ class ContextSender {
     if (early === undefined && isEmpty) yield* this.#send(contentsOf(this.#listed()));
     else yield* this.#send(contentsOf(await (early ?? this.#list())));
     const listing = this.#cutListing();
-    const keeping = memory?.keep(this.#entries, listing.map(withoutContent));
+    this.#keeping = memory?.keep(this.#entries, listing.map(withoutContent));
     yield* this.#send(contentsOf(isEmpty ? listing : this.#likelyMissing(listing)));
 
     yield encodeMessage({ type: "listing", pieces: listing.map(withoutContent) });
@@ -135,7 +139,8 @@ class ContextSender {
     this.progress.wanted = wanted.reduce((sum, { size }) => sum + size, 0);
     yield* this.#send(this.#contents(new Set(wanted.map(({ digest }) => digest))));
     await this.#receive("done");
-    await keeping;
+    this.#isDone = true;
+    await this.#keeping;
   }
 
   async *#listed(): AsyncGenerator<FilledPiece> {

@@ -57,3 +57,17 @@ test("three changed files of some thousands cost few bytes, and no other file is
   expect(second.bytes.there).toBeLessThan(200_000);
   expect(await contentsOf(arrived)).toEqual(await contentsOf(context));
 });
+
+test("a stream may close before it emits finish, as HTTP/2 does where both sides have ended", async () => {
+  const used = link();
+  const { near, far } = used;
+  near._final = () => {
+    far.push(null);
+    if (near.readableEnded) near.destroy();
+    else near.once("end", () => near.destroy());
+  };
+  near._destroy = (error, done) => done(error);
+  const context = memoryContext({ Dockerfile: { content: "FROM scratch\n" } });
+  await using arrived = (await exchange(context, { homes, link: used })).context;
+  expect(await contentsOf(arrived)).toEqual(await contentsOf(context));
+});
