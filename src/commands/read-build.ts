@@ -37,6 +37,7 @@ export function readBuildRequest(
   const order: BuildOrder = {
     names: names.map((name) => name.given),
     ...(context.kind === "git" && { git: context.address }),
+    ...(context.kind === "stdin" && { isArchive: true }),
     dockerfile: dockerfileIn(context, options.file),
     target: options.target,
     buildArgs: readBuildArgs(options.buildArg ?? [], env),

@@ -40,10 +40,11 @@ export function parseBuildMessage({ order, sendsContext, push }: Message): Build
 }
 
 function parseOrder(order: Record<string, unknown>): BuildOrder {
-  const { names, git, dockerfile, target, platform, network, contextKey } = order;
+  const { names, git, isArchive, dockerfile, target, platform, network, contextKey } = order;
   return {
     names: Array.isArray(names) && names.length === 0 ? [] : references(names).map(({ given }) => given),
     ...(git !== undefined && { git: text(git) }),
+    ...(isArchive !== undefined && { isArchive: flag(isArchive) }),
     dockerfile: pathInside(dockerfile),
     ...(target !== undefined && { target: text(target) }),
     buildArgs: mapOf(order["buildArgs"]),

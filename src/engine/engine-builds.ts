@@ -34,6 +34,11 @@ export interface BuildOrder {
   names: readonly string[];
   /** The address of a git repository that the engine clones (the parameter `remote` of `POST /build`), in place of a context */
   git?: string | undefined;
+  /**
+   * The context comes from an archive: two of them may differ in contents alone, as the times in it are those that its maker chose. BuildKit takes a
+   * file for unchanged that has the size and the time of the one before (fsutil's diff), so it gets the whole context.
+   */
+  isArchive?: boolean | undefined;
   /** -f: the path of the Dockerfile in the context, in UTF-8 */
   dockerfile: string;
   target?: string | undefined;

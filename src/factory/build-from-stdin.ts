@@ -67,9 +67,6 @@ export async function buildFromStdin(request: FactoryRequest, workshop: Workshop
   const { id } = await engine.build(order, files, {
     answers,
     onEvent: (event) => lively.output.event(buildOutputEvent(event)),
-    // BuildKit takes a file for unchanged that has the size and the time of the last build's (fsutil's diff), and archives are made
-    // in which all files have one time.
-    syncsFiles: false,
     signal: clock.signal,
   });
   const done = performance.now();
@@ -122,6 +119,7 @@ function orderOf(request: FactoryRequest, dockerfile: string): BuildOrder {
     ...request.order,
     names: namesOf(request).map(nameOf),
     dockerfile,
+    isArchive: true,
     cacheFrom: [],
     secrets: [],
     agents: [],

@@ -29,7 +29,10 @@ export async function buildImage(
   refuseImpossible(kind, order);
   const isRemote = isOneStream(api.endpoint.address);
   const wantsSync =
-    kind === "buildkit" && context !== undefined && (options.syncsFiles ?? !isRemote) && isAllUtf8(context);
+    kind === "buildkit" &&
+    context !== undefined &&
+    (options.syncsFiles ?? (!isRemote && order.isArchive !== true)) &&
+    isAllUtf8(context);
   // A builder without a session gets credentials with the request, and one behind a single connection a session only for these.
   const dockerfile = kind === "buildkit" && !isRemote ? undefined : await readDockerfile(order.dockerfile, context);
   const registries = dockerfile === undefined ? undefined : await registryConfig(order, dockerfile, options.answers);
