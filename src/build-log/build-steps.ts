@@ -5,6 +5,8 @@ import { Step, type StepLine } from "./step.ts";
 /** Steps, and warnings, of a build. A builder may be hostile. */
 const MAX_STEPS = 10_000;
 const MAX_WARNINGS = 100;
+/** Downloads and the like of all steps that have not ended. */
+const MAX_ITEMS = 20_000;
 /** Characters of the lines that are kept of all steps, to show those of the one that fails. */
 const MAX_KEPT = 4_000_000;
 
@@ -30,6 +32,7 @@ export class BuildSteps {
   /** ms that this clock is ahead of the builder's; unknown until a step has started. */
   #ahead: number | undefined;
   #kept = 0;
+  #items = 0;
   /** When the first event came */
   #since: number | undefined;
 
@@ -60,8 +63,13 @@ export class BuildSteps {
         return this.#update(event);
       case "build-progress": {
         const step = this.#steps.get(event.step);
-        step?.setProgress(event);
-        return step === undefined ? {} : { step };
+        if (step === undefined) return {};
+        if (this.#items < MAX_ITEMS || step.progress.has(event.id)) {
+          const before = step.progress.size;
+          step.setProgress(event);
+          this.#items += step.progress.size - before;
+        }
+        return { step };
       }
       case "build-log": {
         const step = this.#steps.get(event.step);
@@ -121,8 +129,10 @@ export class BuildSteps {
     }
   }
 
-  /** The lines of a step that has succeeded are of no use any more. */
+  /** The lines of a step that has succeeded, and its downloads, are of no use any more. */
   #forget(step: Step): void {
+    this.#items -= step.progress.size;
+    step.progress.clear();
     for (const { text } of step.lines) this.#kept -= text.length + 1;
     step.lines.length = 0;
     step.dropped = 0;

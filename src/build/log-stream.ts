@@ -9,7 +9,11 @@ import { resolveWithin } from "../streams/resolve-within.ts";
 
 /** Bytes of an event. BuildKit sends a step's output in pieces of 32 kB at most. */
 const MAX_LINE = 1024 * 1024;
-/** Bytes that wait for a slow link. Beyond it, what steps print is left out: a build does not wait for its reader. */
+/** Characters of texts of an event that are kept until the build ends. A step is named by its whole instruction, which may be longer. */
+const MAX_ID = 1024;
+const MAX_NAME = 4096;
+const MAX_ERROR = 16_384;
+/** Bytes that wait for a slow link. Beyond it, what the builder prints is left out: a build does not wait for its reader. */
 const MAX_WAITING = 8 * 1024 * 1024;
 
 /** ms that the initiator has for the last of them. A slow link carries {@link MAX_WAITING} in less. */
@@ -20,7 +24,8 @@ export class LogSender {
   readonly #early: BuildEvent[] = [];
   #stream: Duplex | undefined;
   #isOver = false;
-  #left = 0;
+  /** The last of the outputs that were left out since the last that was sent, and the characters of all of them */
+  #left: { output: Output; length: number } | undefined;
 
   constructor(tunnel: Conversation) {
     tunnel.listen(LOG_SERVICE, (stream) => {
@@ -28,23 +33,36 @@ export class LogSender {
       stream.on("error", () => {}); // the conversation reports it
       stream.resume();
       for (const event of this.#early.splice(0)) this.send(event);
-      if (this.#isOver) stream.end();
+      if (this.#isOver) this.#endStream(stream);
     });
   }
 
   send(event: BuildEvent): void {
     const stream = this.#stream;
     if (stream === undefined) return void this.#early.push(event);
-    if (stream.writableLength > MAX_WAITING && event.type === "step-log") {
-      this.#left += event.text.length;
-      return;
+    const isFull = stream.writableLength > MAX_WAITING;
+    if (isFull && event.type === "step-progress") return;
+    if (event.type === "step-log" || event.type === "build-text") {
+      if (isFull) {
+        this.#left = { output: event, length: (this.#left?.length ?? 0) + event.text.length };
+        return;
+      }
+      this.#tellLeft(stream);
     }
-    if (this.#left > 0 && event.type === "step-log") {
-      const text = `[${this.#left} bytes are left out: the link is slower than the log]\n`;
-      this.#left = 0;
-      stream.write(`${JSON.stringify({ ...event, text })}\n`);
-    }
-    stream.write(`${JSON.stringify(event)}\n`);
+    stream.write(`${JSON.stringify(shortened(event))}\n`);
+  }
+
+  #tellLeft(stream: Duplex): void {
+    if (this.#left === undefined) return;
+    const { output, length } = this.#left;
+    this.#left = undefined;
+    const text = `[${length} characters are left out: the link is slower than the log]\n`;
+    stream.write(`${JSON.stringify({ ...output, text })}\n`);
+  }
+
+  #endStream(stream: Duplex): void {
+    this.#tellLeft(stream);
+    stream.end();
   }
 
   /** Resolves when the initiator has read all events, or the stream is gone: a failure that follows would overtake them. */
@@ -52,12 +70,20 @@ export class LogSender {
     this.#isOver = true;
     const stream = this.#stream;
     if (stream === undefined) return;
-    stream.end();
+    this.#endStream(stream);
     await resolveWithin(
       READ_TIMEOUT,
       finished(stream).catch(() => {}),
     );
   }
+}
+
+type Output = Extract<BuildEvent, { type: "step-log" | "build-text" }>;
+
+function shortened(event: BuildEvent): BuildEvent {
+  if (event.type === "step-progress") return { ...event, id: event.id.slice(0, MAX_ID) };
+  if (event.type !== "step") return event;
+  return { ...event, name: event.name.slice(0, MAX_NAME), error: event.error?.slice(0, MAX_ERROR) };
 }
 
 /**
@@ -86,39 +112,40 @@ function parseEvent(line: string): BuildEvent {
 const PARSERS: Record<string, ((event: Fields) => BuildEvent) | undefined> = {
   step: ({ step, name, started, completed, isCached, error }) => ({
     type: "step",
-    step: words(step),
-    name: words(name),
+    step: words(step, MAX_ID),
+    name: words(name, MAX_NAME),
     started: time(started),
     completed: time(completed),
     isCached: isCached === true,
-    error: error === undefined ? undefined : words(error),
+    error: error === undefined ? undefined : words(error, MAX_ERROR),
   }),
   "step-progress": ({ step, id, current, total, started, completed }) => ({
     type: "step-progress",
-    step: words(step),
-    id: words(id),
+    step: words(step, MAX_ID),
+    id: words(id, MAX_ID),
     current: time(current) ?? 0,
     total: time(total) ?? 0,
     started: time(started),
     completed: time(completed),
   }),
-  "step-log": ({ step, stream, text }) => ({
+  "step-log": ({ step, stream, text, at }) => ({
     type: "step-log",
-    step: words(step),
+    step: words(step, MAX_ID),
     stream: stream === "stderr" ? "stderr" : "stdout",
     text: words(text),
+    ...(at !== undefined && { at: time(at) }),
   }),
   "build-warning": ({ text, details, url }) => ({
     type: "build-warning",
     text: words(text),
-    details: Array.isArray(details) ? details.map(words) : [],
+    details: Array.isArray(details) ? details.map((detail) => words(detail)) : [],
     url: url === undefined ? undefined : words(url),
   }),
   "build-text": ({ text }) => ({ type: "build-text", text: words(text) }),
 };
 
-function words(value: unknown): string {
-  if (typeof value !== "string") throw malformed("event of a build");
+function words(value: unknown, max = MAX_LINE): string {
+  if (typeof value !== "string" || value.length > max) throw malformed("event of a build");
   return value;
 }
 

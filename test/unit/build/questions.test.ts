@@ -1,4 +1,4 @@
-import { duplexPair, type Duplex } from "node:stream";
+import { Duplex, duplexPair } from "node:stream";
 import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
 import { answerQuestions, questionsOver } from "../../../src/build/questions.ts";
@@ -110,7 +110,7 @@ test("events of a build arrive in order, also those from before the stream was o
       isCached: false,
       error: undefined,
     },
-    { type: "step-log", step: "a", stream: "stderr", text: "half a li" },
+    { type: "step-log", step: "a", stream: "stderr", text: "half a li", at: 2 },
     { type: "build-text", text: "Step 1/2" },
   ];
   const events = await log(async (tunnel) => {
@@ -120,6 +120,65 @@ test("events of a build arrive in order, also those from before the stream was o
     await sender.end();
   });
   expect(events).toEqual(sent);
+});
+
+/** Returns what an initiator gets that does not read before all has been sent. */
+async function slowReader(send: (sender: LogSender) => void): Promise<string> {
+  let written = "";
+  let goOn = (): void => {};
+  const stream = new Duplex({
+    read: () => {},
+    write(chunk: Buffer, _, done) {
+      written += chunk.toString();
+      goOn = done;
+    },
+    final: (done) => done(),
+  });
+  const sender = new LogSender({ listen: (_: string, accept: (opened: Duplex) => void) => accept(stream) } as Tunnel);
+  send(sender);
+  expect(stream.writableLength).toBeLessThan(10 * 1024 * 1024);
+  stream._write = (chunk: Buffer, _, done) => {
+    written += chunk.toString();
+    done();
+  };
+  const ended = sender.end();
+  goOn();
+  stream.push(null);
+  await ended;
+  return written;
+}
+
+test.each<BuildEvent>([
+  { type: "step-log", step: "a", stream: "stdout", text: "y\n".repeat(10_000) },
+  { type: "build-text", text: "y\n".repeat(10_000) },
+])("a link that is slower than the log loses lines, not memory, and that is told: $type", async (event) => {
+  const written = await slowReader((sender) => {
+    for (let count = 0; count < 1000; count += 1) sender.send(event);
+  });
+  expect(written).toMatch(/\[\d+ characters are left out: the link is slower than the log\]\\n"\}\n$/);
+});
+
+test("the text of an instruction is cut to what the initiator keeps", async () => {
+  const name = `[1/2] RUN ${"x".repeat(100_000)}`;
+  const [event] = await log(async (tunnel) => {
+    const sender = new LogSender(tunnel);
+    sender.send({ type: "step", step: "a", name, error: name });
+    await tunnel.send({ type: "builder" });
+    await sender.end();
+  });
+  expect(event).toMatchObject({ name: name.slice(0, 4096), error: name.slice(0, 16_384) });
+});
+
+test.each([
+  { type: "step", step: "x".repeat(2000), name: "a" },
+  { type: "step", step: "a", name: "x".repeat(5000) },
+  { type: "step-progress", step: "a", id: "x".repeat(2000), current: 0, total: 0 },
+])("a text that would be kept is bounded", async (event) => {
+  const events = log(async (tunnel) => {
+    tunnel.listen("build-log", (stream) => void stream.end(`${JSON.stringify(event)}\n`));
+    await tunnel.send({ type: "builder" });
+  });
+  await expect(events).rejects.toThrow("a malformed event of a build");
 });
 
 test.each(["null", "[]", '{"type":"shell"}', '{"type":"step-log","step":1}', "{"])(
