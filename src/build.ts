@@ -107,9 +107,10 @@ async function order(
     await sendFiles(tunnel.connect(CONTEXT_SERVICE), files, what.contextKey, { output, signal, env });
   }
   const sent = sendsContext ? traffic.bytesSent : undefined;
-  const built = parseBuilt(await abortable(tunnel.next("built"), signal));
+  // Together: a log that cannot be read ends the build at once.
+  const [outcome] = await abortable(Promise.all([tunnel.next("built"), logged]), signal);
+  const built = parseBuilt(outcome);
   const contextBytes = (sent ?? traffic.bytesSent) - before;
-  await abortable(logged, signal);
   return { builder, built, contextBytes };
 }
 

@@ -8,6 +8,7 @@ import {
   type Answer,
   type Question,
 } from "../conversation/build-messages.ts";
+import { registryKey } from "../credentials/registry-host.ts";
 import type { BuildAnswers } from "../engine/engine-builds.ts";
 import { messageOf } from "../output/errors.ts";
 import type { Conversation } from "../stdio-tunnel/conversation.ts";
@@ -51,22 +52,33 @@ export function questionsOver(tunnel: Conversation): BuildAnswers {
 
 /** Questions that are answered at a time: a build asks for few. More wait in the tunnel, and are refused. */
 const MAX_QUESTIONS = 64;
+/** Questions of a build in all. Each may start a credential helper. */
+const MAX_IN_ALL = 10_000;
 
 /**
  * Answers the questions of the builder's side until the conversation ends. Secrets and agents are those that the user has named; `onCredentials`
- * is called for each registry whose credentials are sent.
+ * is called once for each registry whose credentials are sent.
  */
 export function answerQuestions(
   tunnel: Conversation,
   answers: BuildAnswers,
-  onCredentials: (host: string) => void,
+  onCredentials: (registry: string) => void,
 ): void {
+  const told = new Set<string>();
+  const tellOnce = (host: string): void => {
+    const registry = registryKey(host);
+    if (!told.has(registry)) onCredentials(registry);
+    told.add(registry);
+  };
   let open = 0;
+  let count = 0;
   tunnel.on("question", (message) => {
     const question = parseQuestion(message);
-    if (open === MAX_QUESTIONS) throw new Error("the remote side asks more questions at a time than a build has");
+    if (open === MAX_QUESTIONS || count === MAX_IN_ALL)
+      throw new Error("the remote side asks more questions than a build has");
     open += 1;
-    void answerTo(question, tunnel, answers, onCredentials)
+    count += 1;
+    void answerTo(question, tunnel, answers, tellOnce)
       .catch((error: unknown): Answer => ({ id: question.id, error: messageOf(error).slice(0, 500) }))
       .then(async (answer) => await tunnel.send(answerMessage(answer)))
       .catch(() => {}) // the conversation has ended

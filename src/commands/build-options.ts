@@ -25,6 +25,7 @@ export interface BuildOptionValues
   /** False for --no-progress */
   progress?: BuildProgress | boolean | undefined;
   quiet?: boolean | undefined;
+  json?: boolean | undefined;
   iidfile?: string | undefined;
   metadataFile?: string | undefined;
   /** False for --no-gitignore */

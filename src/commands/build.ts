@@ -29,9 +29,9 @@ export const buildCommand: CommandDefinition<BuildOptionValues> = {
     if (given === undefined) return servedBuildJob(options, env);
     if (isAddress(given)) throw noContext(given);
     const command = readCommand(rest);
+    if (command.length === 0) throw noCommand(given);
     refuseLateOption(command);
     const [connection, ...others] = readConnections(command, hostOptions(options), env);
-    if (connection.kind === "spawned") throw noCommand(given);
     if (others.length > 0) throw severalHosts(others.length + 1);
     const request = readBuildRequest(given, connection, options, env);
     return jobOf(request, options, env);
@@ -41,15 +41,20 @@ export const buildCommand: CommandDefinition<BuildOptionValues> = {
 function jobOf(request: BuildRequest, options: BuildOptionValues, env: NodeJS.ProcessEnv): CommandJob {
   const { connection, build } = request;
   const deploy = readDeploy(build.order.names, connection, options, env);
-  const { progress, quiet = false, iidfile, metadataFile } = options;
+  const { progress, iidfile, metadataFile } = options;
   return {
     batch: { remotes: [{ connection, transfers: [request] }] },
     buildProgress: typeof progress === "string" ? progress : "auto",
     run: async (context) => {
       const { runBuild } = await import("./run-build.ts");
-      await runBuild(request, { deploy, printsId: quiet, iidfile, metadataFile }, context);
+      await runBuild(request, { deploy, printsId: printsId(options), iidfile, metadataFile }, context);
     },
   };
+}
+
+/** Tells whether -q prints the image ID on stdout: not among events, nor behind an archive. */
+export function printsId({ quiet = false, json = false, to = "" }: BuildOptionValues): boolean {
+  return quiet && !json && !/^[a-z-]+:-(?::|$)/.test(to);
 }
 
 /** Here, --ssh is that of docker build. */

@@ -40,7 +40,7 @@ export async function runBuild(request: BuildRequest, after: AfterBuild, context
   });
   await saveResult(finished, request, after);
   output.event({ type: "built", ...resultOf(finished, request) });
-  if (after.printsId) process.stdout.write(`${finished.built.id}\n`);
+  if (after.printsId) process.stdout.write(`${idOf(finished)}\n`);
   await after.deploy?.(context);
 }
 
@@ -65,21 +65,28 @@ function resultOf({ built, received, contextBytes, ms }: FinishedBuild, { build:
   };
 }
 
+/** Returns the ID of an image where it is to be used: of one that has come back, here. Engines with other stores have other IDs. */
+export function idOf({ built, received }: Pick<FinishedBuild, "built" | "received">): string {
+  return received?.id ?? built.id;
+}
+
 /** Writes --iidfile and --metadata-file (keys as docker buildx writes them). */
 async function saveResult(
-  { built, received }: FinishedBuild,
+  finished: FinishedBuild,
   { build: { order } }: BuildRequest,
   { iidfile, metadataFile }: AfterBuild,
 ): Promise<void> {
+  const { built, received } = finished;
+  const id = idOf(finished);
   const [digest] = built.pushed.flatMap((one) => one.digest ?? []);
   const manifest = digest ?? received?.manifestDigest;
   const metadata = {
     ...(manifest !== undefined && { "containerimage.digest": manifest }),
-    "containerimage.id": built.id,
+    "containerimage.id": id,
     "image.name": order.names.join(","),
   };
   try {
-    if (iidfile !== undefined) await writeFile(iidfile, built.id);
+    if (iidfile !== undefined) await writeFile(iidfile, id);
     if (metadataFile !== undefined) await writeFile(metadataFile, `${JSON.stringify(metadata, undefined, 2)}\n`);
   } catch (error) {
     throw new Failure("transfer-failed", `the image is built, and its ID cannot be written: ${messageOf(error)}`, {

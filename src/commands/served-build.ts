@@ -28,7 +28,11 @@ export function servedBuildJob(options: BuildOptionValues, env: NodeJS.ProcessEn
   };
   return {
     batch: { remotes: [{ connection: request.connection, transfers: [request] }] },
-    run: async (context) => await (await import("../build-there.ts")).serveBuild(request, context),
+    async run(context) {
+      // A person who has typed it wants to build something.
+      if (process.stdin.isTTY || process.stdout.isTTY) throw noContext();
+      await (await import("../build-there.ts")).serveBuild(request, context);
+    },
   };
 }
 
@@ -36,8 +40,11 @@ function refuseOrder(options: BuildOptionValues): void {
   const [name] = Object.entries(options).flatMap(([key, value]) =>
     isGiven(value) && !SERVED.has(key) && !OF_OUTPUT.has(key) ? [key] : [],
   );
-  if (name === undefined) return;
-  throw new Failure("usage", "no CONTEXT is named", {
+  if (name !== undefined) throw noContext();
+}
+
+function noContext(): Failure {
+  return new Failure("usage", "no CONTEXT is named", {
     expected: "a folder, - for an archive on stdin, or the address of a git repository, and then a host",
     hint: "docker-over-ssh build -t app:v2 . ssh://HOST",
   });

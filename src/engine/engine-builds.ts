@@ -30,7 +30,7 @@ export type BuilderKind = "buildkit" | "classic" | "buildah";
 
 /** What to build, in the words of `docker build`. It crosses the tunnel as JSON. */
 export interface BuildOrder {
-  /** -t: references in full. May be empty. */
+  /** -t: references, as they were given. May be empty. */
   names: readonly string[];
   /** The address of a git repository that the engine clones (the parameter `remote` of `POST /build`), in place of a context */
   git?: string | undefined;

@@ -66,7 +66,7 @@ export interface BuildSourceLine {
 }
 
 export interface Built {
-  /** In full, with domain and tag; empty for an image without a name */
+  /** As they were given to -t; empty for an image without a name */
   names: readonly string[];
   /** The image's ID in the engine that built it */
   id: string;

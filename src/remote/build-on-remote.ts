@@ -1,7 +1,7 @@
 import { build, type BuildObserver, type FinishedBuild } from "../build.ts";
 import { openContext } from "../build/open-context.ts";
 import type { BuildRequest } from "../request.ts";
-import { contextOf, type Context } from "../transfer.ts";
+import { contextOf, type Connect, type Context } from "../transfer.ts";
 import { chooseConnection } from "./connect.ts";
 
 /** Builds with whatever is on the remote side: docker-over-ssh, or an engine alone. Rejects as {@link build}. */
@@ -12,16 +12,32 @@ export async function buildOnRemote(
 ): Promise<FinishedBuild> {
   const { files, order } = given.build;
   const own = contextOf(given, context);
-  const opened = files && openContext(files, order.dockerfile, own);
+  const reading = new AbortController();
+  const signal = AbortSignal.any([own.signal, reading.signal]);
+  const opened = files && openContext(files, order.dockerfile, { ...own, signal });
   opened?.catch(() => {}); // the build reports it
   const request = { ...given, build: { ...given.build, opened } };
   try {
-    return await build(request, own, await chooseConnection(request, own), observer);
+    const connect = await chooseConnection(request, own);
+    return await build(request, own, files?.kind === "stdin" ? endingWith(connect, reading) : connect, observer);
   } catch (error) {
     context.signal.throwIfAborted();
+    reading.abort(error);
     await observer.onFailed(error, await opened?.catch(() => undefined));
     throw error;
   } finally {
     await opened?.then(async (one) => await one[Symbol.asyncDispose]()).catch(() => {});
   }
+}
+
+/** Whoever writes an archive to stdin may take an hour. When the connection has failed, nobody waits for it. */
+function endingWith(connect: Connect, reading: AbortController): Connect {
+  return async (use, options) => {
+    try {
+      return await connect(use, options);
+    } catch (error) {
+      reading.abort(error);
+      throw error;
+    }
+  };
 }

@@ -93,8 +93,9 @@ async function run(
   task: Partial<BuildRequest["build"]> = {},
   work: (options: BuildOptions) => Promise<void> = async () => {},
   program: "installed" | "engine" = "installed",
+  events: BuildEvent[] = [],
 ): Promise<BuildRun> {
-  const [told, events, output]: [Told[], BuildEvent[], TransferEvent[]] = [[], [], []];
+  const [told, output]: [Told[], TransferEvent[]] = [[], []];
   const signal = new AbortController().signal;
   const context: Context = {
     output: outputTo((event) => output.push(event)),
@@ -190,14 +191,21 @@ test("--push publishes each name, and tells its digest", async () => {
 describe("a failure", () => {
   test("of a step has its code, and comes after what the step has printed", async () => {
     const events: BuildEvent[] = [];
-    const failed = run({}, async ({ onEvent }) => {
-      onEvent({ type: "step-log", step: "1", stream: "stderr", text: "no such file\n" });
-      await Promise.reject(new Failure("build-failed", "the build failed at RUN make: exit code 2"));
-    }).then(({ events: all }) => events.push(...all));
+    const printed: BuildEvent = { type: "step-log", step: "1", stream: "stderr", text: "no such file\n" };
+    const failed = run(
+      {},
+      async ({ onEvent }) => {
+        onEvent(printed);
+        await Promise.reject(new Failure("build-failed", "the build failed at RUN make: exit code 2"));
+      },
+      "installed",
+      events,
+    );
     await expect(failed).rejects.toMatchObject({
       code: "build-failed",
       message: "the build failed at RUN make: exit code 2",
     });
+    expect(events).toEqual([printed]);
   });
 
   test("of a folder without a Dockerfile is told before anything is sent", async () => {

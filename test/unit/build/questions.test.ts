@@ -39,10 +39,12 @@ test("credentials reach the builder, and it is told for which registry", async (
   const credentials = { username: "me", password: "secret" };
   const told = await ask(
     {
-      credentials: async (host) => await Promise.resolve(host === "registry.example.com" ? credentials : undefined),
+      credentials: async (host) =>
+        await Promise.resolve(host.includes("registry.example.com") ? credentials : undefined),
     },
     async (builder) => {
       expect(await builder.credentials("registry.example.com")).toEqual(credentials);
+      expect(await builder.credentials("https://registry.example.com/v2/")).toEqual(credentials);
       expect(await builder.credentials("other.example.com")).toBeUndefined();
     },
   );
@@ -69,6 +71,13 @@ test("an agent is reached through the tunnel, in both directions", async () => {
     expect(await text(stream)).toBe("answer to a question");
     stream.end();
   });
+});
+
+test("questions without end, one after the other, end the build", async () => {
+  const asked = ask({}, async (builder) => {
+    for (let count = 0; count < 10_100; count += 1) await builder.secret("npm");
+  });
+  await expect(asked).rejects.toThrow("asks more questions than a build has");
 });
 
 test("what the initiator cannot answer is an error in its words", async () => {

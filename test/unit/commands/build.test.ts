@@ -3,6 +3,10 @@ import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { parseCommandLine } from "../../../src/cli.ts";
+import { printsId } from "../../../src/commands/build.ts";
+import { idOf } from "../../../src/commands/run-build.ts";
+import type { TransferResult } from "../../../src/output/events.ts";
+import { outputTo } from "../../../src/output/output.ts";
 import { digestOf } from "../../../src/image/digest.ts";
 import { isBuild, type BuildRequest } from "../../../src/request.ts";
 import { AMD64 } from "../image/platforms.ts";
@@ -162,10 +166,38 @@ describe("build", () => {
     });
   });
 
+  test("for a person at a terminal, a build without words is no remote side", async () => {
+    const { run } = await jobOf("");
+    const { isTTY } = process.stdout;
+    process.stdout.isTTY = true;
+    try {
+      const context = { output: outputTo(() => {}), signal: new AbortController().signal, env: {} };
+      await expect(run(context)).rejects.toMatchObject({ code: "usage", message: "no CONTEXT is named" });
+    } finally {
+      process.stdout.isTTY = isTTY;
+    }
+  });
+
+  test("-q prints the image ID, unless stdout has events or an archive", () => {
+    expect(printsId({ quiet: true })).toBe(true);
+    expect(printsId({ quiet: true, to: "oci:out" })).toBe(true);
+    expect(printsId({})).toBe(false);
+    expect(printsId({ quiet: true, json: true })).toBe(false);
+    expect(printsId({ quiet: true, to: "docker-archive:-" })).toBe(false);
+    expect(printsId({ quiet: true, to: "oci-archive:-:app:v1" })).toBe(false);
+  });
+
+  test("the ID of an image that has come back is that of the engine here", () => {
+    const built = { id: "there", pushed: [], size: 0, times: { context: 0, build: 0, push: 0 } };
+    expect(idOf({ built })).toBe("there");
+    expect(idOf({ built, received: { id: "here" } as TransferResult })).toBe("here");
+  });
+
   test.each([
     ["ssh://prod", "usage", "ssh://prod stands where CONTEXT belongs"],
     ["docker://prod", "usage", "docker://prod stands where CONTEXT belongs"],
     ["app", "usage", "nothing says where to build app"],
+    ["--rsh ssh2 app", "usage", "nothing says where to build app"],
     ["app ssh://a ssh://b", "usage", "2 hosts are named"],
     ["app -t x ssh://a", "usage", "-t stands behind CONTEXT"],
     ["-t app:v1", "usage", "no CONTEXT is named"],
