@@ -2,6 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { END } from "../../../../src/packing/pack.ts";
 import { pseudoRandomBytes } from "../../pseudo-random.ts";
 import { contentsOf, memoryContext, type MemoryEntry } from "../memory-context.ts";
 import { exchange, link } from "./exchange.ts";
@@ -58,11 +59,13 @@ test("three changed files of some thousands cost few bytes, and no other file is
   expect(await contentsOf(arrived)).toEqual(await contentsOf(context));
 });
 
-test("a stream may close before it emits finish, as HTTP/2 does where both sides have ended", async () => {
+test("a stream may close while it writes its end, as HTTP/2 does where the other side has ended", async () => {
   const used = link();
   const { near, far } = used;
-  near._final = () => {
-    far.push(null);
+  const write = near._write.bind(near);
+  near._write = (chunk: Buffer, encoding, done) => {
+    if (chunk.readUInt8(0) !== END) return write(chunk, encoding, done);
+    for (const last of [chunk, null]) far.push(last);
     if (near.readableEnded) near.destroy();
     else near.once("end", () => near.destroy());
   };
