@@ -1,8 +1,11 @@
+import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { LoginHost } from "../testbed/login-host.ts";
+import { PROGRAMS, type LoginHost } from "../testbed/login-host.ts";
+import { NODE_IMAGE, nodeImage } from "../testbed/node-image.ts";
 import { FIRST_HOST, HOST_OPTIONS, startRelayHosts } from "../testbed/relay-hosts.ts";
 import { startTestbed } from "../testbed/start.ts";
 import type { Testbed } from "../testbed/testbed.ts";
+import { until } from "../testbed/wait.ts";
 import { bed, done, dos, why } from "./bed.ts";
 import { BASE, builtIn, importBase, project } from "./build-projects.ts";
 
@@ -37,6 +40,24 @@ describe.skipIf(why)(`build: other engines, and hosts behind one ${why ?? ""}`, 
     const lost = await dos(["build", ...HOST_OPTIONS, ...words.with(5, "ssh://none"), FIRST_HOST], { env: hosts.env });
     expect(lost).toMatchObject({ exitCode: 4 });
     expect((await bed.far.listing()).references).toContain("build-deployed:v2");
+  });
+
+  test("by a container there, which keeps the context in its volume", async () => {
+    await nodeImage(bed.far);
+    const context = project({ ...files, large: randomBytes(2_000_000) });
+    const way = ["--far-path", PROGRAMS.docker, "--far", "container", "--far-image", NODE_IMAGE];
+    const words = ["build", "--json", ...way, "-t", "build-by-container:v1", context, FIRST_HOST];
+    const first = await dos(words, { env: hosts.env });
+    expect(first).toEqual({ ...done, stdout: expect.any(String) as string });
+    expect(builtIn(first).contextBytes).toBeGreaterThan(2_000_000);
+    expect(builtIn(await dos(words, { env: hosts.env })).contextBytes).toBeLessThan(10_000);
+    expect((await bed.far.docker("run", "--rm", "build-by-container:v1", ...said)).stdout).toBe("from here");
+    const removed = async (): Promise<boolean> =>
+      await bed.far.docker("volume", "rm", "docker-over-ssh-cache").then(
+        () => true,
+        () => false,
+      );
+    await until("the container has left its volume", removed);
   });
 
   test("Podman builds, and its image comes back", async () => {
