@@ -1,6 +1,6 @@
 import { realpathSync, statSync } from "node:fs";
 import { hostname } from "node:os";
-import { relative, resolve, sep } from "node:path";
+import { posix, relative, resolve, sep } from "node:path";
 import { digestOf } from "../image/digest.ts";
 import { parseSecret } from "../credentials/secrets.ts";
 import { parseAgent } from "../credentials/ssh-agents.ts";
@@ -82,7 +82,6 @@ function readContext(given: string, { gitignore = true, strip }: BuildOptionValu
 
 /** Returns the path of the Dockerfile in the context. As with docker, -f is relative to the current folder. */
 function dockerfileIn(context: GivenContext, file: string | undefined): string {
-  if (context.kind !== "folder") return file ?? "Dockerfile";
   if (file === undefined) return "Dockerfile";
   if (file === "-") {
     throw new Failure("usage", "-f - would read the Dockerfile from stdin", {
@@ -90,6 +89,7 @@ function dockerfileIn(context: GivenContext, file: string | undefined): string {
       hint: "Write it to a file there.",
     });
   }
+  if (context.kind !== "folder") return pathInside(file, context);
   const root = realPath(resolve(context.path));
   const path = [resolve(file), resolve(context.path, file)].find(
     (one) => statSync(one, { throwIfNoEntry: false }) !== undefined,
@@ -104,6 +104,16 @@ function dockerfileIn(context: GivenContext, file: string | undefined): string {
   throw new Failure("not-buildable", `${file} is outside of the context ${context.path}`, {
     expected: "a Dockerfile in the context",
     hint: "Name a folder that holds both, and exclude the rest with a .dockerignore.",
+  });
+}
+
+/** Of an archive, or a repository, -f names a path in it. */
+function pathInside(file: string, { kind }: GivenContext): string {
+  const path = posix.normalize(file);
+  if (!/^(?:\/|\.\.?(?:\/|$))/.test(path) && !path.endsWith("/")) return path;
+  const where = kind === "git" ? "the repository" : "the archive";
+  throw new Failure("not-buildable", `${file} is not the path of a file in ${where}`, {
+    expected: `the path of the Dockerfile in ${where}, for instance -f docker/Dockerfile`,
   });
 }
 

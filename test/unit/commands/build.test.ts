@@ -94,6 +94,8 @@ describe("build", () => {
     ["-f Dockerfile app", "Dockerfile"],
     ["-f any/path -", "any/path"],
     ["-f any/path https://example.com/app.git", "any/path"],
+    ["-f ./any//path -", "any/path"],
+    ["-f ./any/path https://example.com/app.git", "any/path"],
   ])("%s: the Dockerfile is %s in the context", async (words, dockerfile) => {
     // Of two files, as with docker, that of the current folder counts, unless it is outside.
     const build = request(`${words} ssh://prod`);
@@ -217,6 +219,10 @@ describe("build", () => {
     ["-f none app ssh://a", "not-buildable", "there is no none"],
     [`-f ${root}/Dockerfile app ssh://a`, "not-buildable", "is outside of the context app"],
     ["-f app/leads-out app ssh://a", "not-buildable", "is outside of the context app"],
+    ["-f ../x - ssh://a", "not-buildable", "../x is not the path of a file in the archive"],
+    ["-f /x - ssh://a", "not-buildable", "/x is not the path of a file in the archive"],
+    ["-f ./ https://example.com/app.git ssh://a", "not-buildable", "./ is not the path of a file in the repository"],
+    ["-f - https://example.com/app.git ssh://a", "usage", "-f - would read the Dockerfile from stdin"],
     ["-f app app ssh://a", "not-buildable", "is outside of the context app"],
   ])("%s: %s", async (words, code, message) => {
     await expect(request(words)).rejects.toMatchObject({ code, message: expect.stringContaining(message) as string });
