@@ -13,7 +13,7 @@ import {
 import { BUILDS } from "./conversation/features.ts";
 import { LOOK_UP_TIMEOUT, nextMessage } from "./conversation/next-message.ts";
 import { sendImage } from "./batch/send-images.ts";
-import type { BuildAnswers, BuildEvent, BuiltImage } from "./engine/engine-builds.ts";
+import type { BuildEvent, BuildOptions, BuildOrder, BuiltImage } from "./engine/engine-builds.ts";
 import type { Engine } from "./engine/engine.ts";
 import { formatPlatform } from "./image/platform.ts";
 import { openEngine } from "./locations/locations.ts";
@@ -102,32 +102,30 @@ async function buildAndPush(work: Work): Promise<Parameters<typeof builtMessage>
     : undefined;
   const files = received ?? work.handedOver;
   const contextTime = clock.lap();
-  const image = await buildFiles(work, files, answers, log);
-  const buildTime = clock.lap();
-  const publish = { answers, signal: context.signal, onEvent: (event: BuildEvent) => log.send(event) };
-  const pushed = task.push ? await publishBuilt(engine, task.order.names, publish) : [];
-  await log.end();
-  const size = (await engine.inspectImage(image.id))?.size ?? 0;
-  return { id: image.id, pushed, size, times: { context: contextTime, build: buildTime, push: clock.lap() } };
+  const options = { answers, signal: context.signal, onEvent: (event: BuildEvent) => log.send(event) };
+  try {
+    const image = await buildFiles(engine, task.order, files, options);
+    const buildTime = clock.lap();
+    const pushed = task.push ? await publishBuilt(engine, task.order.names, options) : [];
+    const size = (await engine.inspectImage(image.id))?.size ?? 0;
+    return { id: image.id, pushed, size, times: { context: contextTime, build: buildTime, push: clock.lap() } };
+  } finally {
+    await log.end(); // what the failed step has printed comes before the failure
+  }
 }
 
 async function buildFiles(
-  { engine, task: { order }, context: { signal } }: Work,
+  engine: Engine,
+  order: BuildOrder,
   files: BuildContext | undefined,
-  answers: BuildAnswers,
-  log: LogSender,
+  options: BuildOptions,
 ): Promise<BuiltImage> {
   if (files === undefined && order.git === undefined) {
     throw new Failure("context-invalid", "neither files nor the address of a repository have come to the builder", {
       expected: "a context",
     });
   }
-  try {
-    return await engine.build(order, files, { answers, onEvent: (event) => log.send(event), signal });
-  } catch (error) {
-    await log.end(); // what the failed step has printed comes before the failure
-    throw error;
-  }
+  return await engine.build(order, files, options);
 }
 
 /** Measures phases, ms. */

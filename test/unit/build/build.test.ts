@@ -63,7 +63,10 @@ function fakeEngine(told: Told[], work: (options: BuildOptions) => Promise<void>
       await work(options);
       return { id: ID };
     },
-    publish: async () => await Promise.resolve({ digest: `sha256:${"2".repeat(64)}` }),
+    publish: async (name) =>
+      name.startsWith("refused")
+        ? await Promise.reject(new Failure("push-refused", `the registry does not take ${name}`))
+        : await Promise.resolve({ digest: `sha256:${"2".repeat(64)}` }),
     inspectImage: async () =>
       await Promise.resolve({ id: ID, diffIds: [], platform: { os: "linux", architecture: "amd64" }, size: 42 }),
   };
@@ -206,6 +209,15 @@ describe("a failure", () => {
       message: "the build failed at RUN make: exit code 2",
     });
     expect(events).toEqual([printed]);
+  });
+
+  test("of a push is told by its step as well", async () => {
+    const events: BuildEvent[] = [];
+    const names = ["app:v1", "refused:v1"];
+    const failed = run({ push: true, order: { ...order, names } }, async () => {}, "installed", events);
+    await expect(failed).rejects.toMatchObject({ code: "push-refused" });
+    const error = "the registry does not take refused:v1";
+    expect(events).toContainEqual(expect.objectContaining({ step: "push refused:v1", error }));
   });
 
   test("of a folder without a Dockerfile is told before anything is sent", async () => {
