@@ -4,7 +4,6 @@ import { BUILD_OPTIONS, type BuildOptionValues } from "./build-options.ts";
 import type { CommandDefinition, CommandJob } from "./command-definition.ts";
 import { servedBuildJob } from "./served-build.ts";
 import { isAddress, readCommand } from "./read-words.ts";
-import { readBuildRequest } from "./read-build.ts";
 import { readDeploy } from "./deploy.ts";
 import type { HostOptions } from "./host-options.ts";
 import { readConnections } from "./read-connection.ts";
@@ -24,7 +23,7 @@ export const buildCommand: CommandDefinition<BuildOptionValues> = {
   ],
   usage: "[options] CONTEXT [--] COMMAND...",
   options: BUILD_OPTIONS,
-  toJob(words, options, env) {
+  async toJob(words, options, env) {
     const [given, ...rest] = words;
     if (given === undefined) return servedBuildJob(options, env);
     if (isAddress(given)) throw noContext(given);
@@ -33,6 +32,8 @@ export const buildCommand: CommandDefinition<BuildOptionValues> = {
     refuseLateOption(command);
     const [connection, ...others] = readConnections(command, hostOptions(options), env);
     if (others.length > 0) throw severalHosts(others.length + 1);
+    // Not for every command: it loads node:crypto.
+    const { readBuildRequest } = await import("./read-build.ts");
     const request = readBuildRequest(given, connection, options, env);
     return jobOf(request, options, env);
   },
