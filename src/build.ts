@@ -123,14 +123,14 @@ async function bringBack(
   context: Context,
   traffic: Traffic,
 ): Promise<TransferResult> {
-  const image = parseImageName(request.name?.given ?? id);
+  const image = parseImageName(id); // its name may be that of a later build by now
   const options = { signal: context.signal, failureForPeer: failureForPeer(request), explain: explainError };
   const conversation = new ConversationOpener(tunnel).open();
   return await useTunnel(conversation, options, async (_, signal) => {
     const own = { ...context, signal };
     return await new DividedTraffic(traffic).use(
       async (divided) =>
-        await receiveOver(conversation, target, { ...request, image }, own, {
+        await receiveOver(conversation, target, { ...request, image, isRenamed: true }, own, {
           traffic: divided,
           started: performance.now(),
         }),

@@ -30,6 +30,7 @@ export const buildCommand: CommandDefinition<BuildOptionValues> = {
     const command = readCommand(rest);
     if (command.length === 0) throw noCommand(given);
     refuseLateOption(command);
+    if (options.rsh !== undefined && command.length > 1 && !command.every(isAddress)) throw noLogin();
     const [connection, ...others] = readConnections(command, hostOptions(options), env);
     if (others.length > 0) throw severalHosts(others.length + 1);
     // Not for every command: it loads node:crypto.
@@ -83,6 +84,13 @@ function noCommand(given: string): Failure {
   return new Failure("usage", `nothing says where to build ${given}`, {
     expected: "a host or a command behind CONTEXT",
     hint: `docker-over-ssh build -t app:v2 ${given} ssh://HOST; the engine of this machine builds with docker build.`,
+  });
+}
+
+function noLogin(): Failure {
+  return new Failure("usage", "--rsh is for ssh://HOST, and a command is passed on unchanged", {
+    expected: "ssh://[USER@]HOST[:PORT] behind CONTEXT",
+    hint: "Put what logs in into the command: ssh -i KEY HOST docker-over-ssh build",
   });
 }
 

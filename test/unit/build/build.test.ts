@@ -9,6 +9,7 @@ import { openContext } from "../../../src/build/open-context.ts";
 import { BUILDS } from "../../../src/conversation/features.ts";
 import type { BuildEvent, BuildOptions, BuildOrder } from "../../../src/engine/engine-builds.ts";
 import type { Engine } from "../../../src/engine/engine.ts";
+import { parseReference } from "../../../src/image/reference.ts";
 import { Failure } from "../../../src/output/errors.ts";
 import type { TransferEvent } from "../../../src/output/events.ts";
 import { outputTo } from "../../../src/output/output.ts";
@@ -47,6 +48,9 @@ interface Told {
   files: Record<string, string>;
 }
 
+/** The images that the fake engine was asked for */
+const inspected: string[] = [];
+
 /** An engine whose builds run `work`, and whose image has no content. */
 function fakeEngine(told: Told[], work: (options: BuildOptions) => Promise<void>): Engine {
   const engine: Partial<Engine> = {
@@ -67,8 +71,10 @@ function fakeEngine(told: Told[], work: (options: BuildOptions) => Promise<void>
       name.startsWith("refused")
         ? await Promise.reject(new Failure("push-refused", `the registry does not take ${name}`))
         : await Promise.resolve({ digest: `sha256:${"2".repeat(64)}` }),
-    inspectImage: async () =>
-      await Promise.resolve({ id: ID, diffIds: [], platform: { os: "linux", architecture: "amd64" }, size: 42 }),
+    inspectImage: async (image) => {
+      inspected.push(image);
+      return await Promise.resolve({ id: ID, diffIds: [], platform: { os: "linux", architecture: "amd64" }, size: 42 });
+    },
   };
   return engine as Engine;
 }
@@ -112,7 +118,9 @@ async function run(
     role: "receiver",
     connection: { kind: "command", words: ["far"] },
     isRenamed: false,
-    target: { kind: "docker-daemon", endpoint: undefined, via: "load" },
+    target: { kind: "oci", given: "oci:out", path: join(folder, "out") },
+    name: parseReference("app:v1"),
+    image: { given: "app:v1", reference: parseReference("app:v1") },
     build: { order, opened, secrets: [], agents: [], push: false, isBroughtBack: false, ...task },
   };
   const connect: Connect = async (use) => {
@@ -189,6 +197,13 @@ test("--push publishes each name, and tells its digest", async () => {
   const { finished, events } = await run({ push: true });
   expect(finished.built.pushed).toEqual([{ name: "app:v1", digest: `sha256:${"2".repeat(64)}` }]);
   expect(events).toContainEqual(expect.objectContaining({ type: "step", name: "pushing app:v1" }));
+});
+
+test("the image that comes back is asked for by its ID: another build may have taken its name", async () => {
+  inspected.length = 0;
+  await expect(run({ isBroughtBack: true })).rejects.toThrow(); // the fake engine has no layers
+  expect(inspected.length).toBeGreaterThan(1);
+  expect(new Set(inspected)).toEqual(new Set([ID]));
 });
 
 describe("a failure", () => {

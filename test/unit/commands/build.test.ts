@@ -200,6 +200,7 @@ describe("build", () => {
     ["docker://prod", "usage", "docker://prod stands where CONTEXT belongs"],
     ["app", "usage", "nothing says where to build app"],
     ["--rsh ssh2 app", "usage", "nothing says where to build app"],
+    ["--rsh ssh2 app ssh prod", "usage", "--rsh is for ssh://HOST"],
     ["app ssh://a ssh://b", "usage", "2 hosts are named"],
     ["app -t x ssh://a", "usage", "-t stands behind CONTEXT"],
     ["-t app:v1", "usage", "no CONTEXT is named"],
