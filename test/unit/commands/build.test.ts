@@ -169,12 +169,12 @@ describe("build", () => {
   });
 
   test("for a person at a terminal, a build without words is no remote side", async () => {
-    const { run } = await jobOf("");
+    const job = await jobOf("");
     const { isTTY } = process.stdout;
     process.stdout.isTTY = true;
     try {
       const context = { output: outputTo(() => {}), signal: new AbortController().signal, env: {} };
-      await expect(run(context)).rejects.toMatchObject({ code: "usage", message: "no CONTEXT is named" });
+      await expect(job.run(context)).rejects.toMatchObject({ code: "usage", message: "no CONTEXT is named" });
     } finally {
       process.stdout.isTTY = isTTY;
     }
