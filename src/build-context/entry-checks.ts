@@ -40,11 +40,15 @@ export function checkTarget(path: string, target: string): void {
   }
 }
 
-/** Counts the entries of a context and the bytes of its files. Throws a `context-invalid` Failure for more than the limits. */
+/** Bytes of path and target for each entry that is allowed: all paths are in memory. Those of real trees have 80 on average. */
+const PATH_BYTES = 256;
+
+/** Counts the entries of a context, the bytes of its files, and of its paths. Throws a `context-invalid` Failure for more than the limits. */
 export class ContextTotals {
   readonly #limits: ContextLimits;
   #entries = 0;
   #bytes = 0;
+  #pathBytes = 0;
 
   constructor(limits: ContextLimits) {
     this.#limits = limits;
@@ -53,8 +57,11 @@ export class ContextTotals {
   add(entry: ContextEntry): void {
     this.#entries += 1;
     if (entry.kind === "file") this.#bytes += entry.size;
+    this.#pathBytes += entry.path.length + ("target" in entry ? entry.target.length : 0);
     if (this.#entries > this.#limits.entries) throw tooLarge(`more than ${this.#limits.entries} entries`);
     if (this.#bytes > this.#limits.bytes) throw tooLarge(`more than ${shownBytes(this.#limits.bytes)}`);
+    const pathBytes = this.#limits.entries * PATH_BYTES;
+    if (this.#pathBytes > pathBytes) throw tooLarge(`paths of more than ${shownBytes(pathBytes)} in all`);
   }
 }
 

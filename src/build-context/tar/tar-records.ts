@@ -84,18 +84,23 @@ function possibleTime(mtime: number): number {
 }
 
 function readExtension(type: string, body: Buffer): Extension {
-  if (type === TYPE.longName) return { path: untilNul(body.toString("latin1")) };
-  if (type === TYPE.longTarget) return { target: untilNul(body.toString("latin1")) };
+  if (type === TYPE.longName) return { path: copied(untilNul(body.toString("latin1"))) };
+  if (type === TYPE.longTarget) return { target: copied(untilNul(body.toString("latin1"))) };
   if (type === TYPE.globalPax) return {}; // a comment, as `git archive` writes it; Go's archive/tar ignores all of it
   const records = parsePax(body);
   const [path, target, size, mtime] = ["path", "linkpath", "size", "mtime"].map((key) => records.get(key));
   return {
-    ...(path !== undefined && { path }),
-    ...(target !== undefined && { target }),
+    ...(path !== undefined && { path: copied(path) }),
+    ...(target !== undefined && { target: copied(target) }),
     ...(size !== undefined && { size: /^\d+$/.test(size) ? Number(size) : Number.NaN }),
     ...(mtime !== undefined && Number.isFinite(Number(mtime)) && { mtime: Math.floor(Number(mtime) * 1e6) }),
     ...([...records.keys()].some((key) => key.startsWith("GNU.sparse.")) && { isSparse: true }),
   };
+}
+
+/** V8 makes a part of a text as a view of the whole: a name would keep a header of a megabyte in memory. */
+function copied(part: string): string {
+  return Buffer.from(part, "latin1").toString("latin1");
 }
 
 function kindOf(type: string, name: string, isSparse: boolean): TarRecord["kind"] {

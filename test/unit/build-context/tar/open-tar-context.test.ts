@@ -2,6 +2,8 @@ import { execFileSync } from "node:child_process";
 import { link, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { BuildContext } from "../../../../src/build-context/build-context.ts";
 import { openTarContext, type OpenTarOptions } from "../../../../src/build-context/tar/open-tar-context.ts";
@@ -248,4 +250,42 @@ test("random damage gives a context or a context-invalid failure", async () => {
       expect(error).toMatchObject({ code: "context-invalid" });
     }
   }
+});
+
+test("links of many names that lead through each other are refused, before following them all has taken long", async () => {
+  const many = "./".repeat(2000);
+  const tar = Array.from({ length: 1000 }, (_, at) => ({
+    ...symlinkEntry(`l${at}`, ""),
+    pax: { linkpath: `${many}l${at + 1}` },
+  }));
+  await expect(opened(tar, { refuseLinksOut: true })).rejects.toThrow(/a link that leads through too many others/);
+});
+
+test("paths and targets have a limit in all, because they are in memory", async () => {
+  const limits = { bytes: 1e6, entries: 10, depth: 100 };
+  const long = (at: number): TarEntry => ({ name: "", pax: { path: `${at}${"x".repeat(800)}` } });
+  const link: TarEntry = { ...symlinkEntry("l", ""), pax: { linkpath: "x".repeat(900) } };
+  await expect(entriesOf([long(1), long(2), long(3)], { limits })).resolves.toHaveLength(3);
+  await expect(opened([long(1), long(2), long(3), long(4)], { limits })).rejects.toThrow(/paths of more than 2\.5 kB/);
+  await expect(entriesOf([long(1), long(2), link], { limits })).resolves.toHaveLength(3);
+  await expect(opened([long(1), long(2), long(3), link], { limits })).rejects.toThrow(/paths of more than 2\.5 kB/);
+});
+
+test("a name does not keep the pax header in memory that it stands in", async () => {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  const comment = "x".repeat(1_000_000);
+  const linkpath = "somewhere/in/the/tree";
+  const tar = tarOf(
+    Array.from({ length: 64 }, (_, at) => ({
+      ...symlinkEntry("", ""),
+      pax: { comment, linkpath, path: `a-longer-name-${at}` },
+    })),
+  );
+  collect();
+  const before = process.memoryUsage().heapUsed;
+  await using context = await opened(tar);
+  collect();
+  expect(process.memoryUsage().heapUsed - before).toBeLessThan(16e6);
+  expect(context.entries).toHaveLength(64);
 });
