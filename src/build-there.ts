@@ -6,6 +6,7 @@ import type { BuildContext } from "./build-context/build-context.ts";
 import {
   builderMessage,
   builtMessage,
+  checkedMessage,
   CONTEXT_SERVICE,
   parseBuildMessage,
   type BuildMessage,
@@ -13,7 +14,7 @@ import {
 import { BUILDS } from "./conversation/features.ts";
 import { LOOK_UP_TIMEOUT, nextMessage } from "./conversation/next-message.ts";
 import { sendImage } from "./batch/send-images.ts";
-import type { BuildEvent, BuildOptions, BuildOrder, BuiltImage } from "./engine/engine-builds.ts";
+import type { BuildEvent } from "./engine/engine-builds.ts";
 import type { Engine } from "./engine/engine.ts";
 import { formatPlatform } from "./image/platform.ts";
 import { openEngine } from "./locations/locations.ts";
@@ -21,6 +22,7 @@ import { Failure } from "./output/errors.ts";
 import { send } from "./push.ts";
 import type { PushRequest, SharedRequest } from "./request.ts";
 import { engineSource } from "./send/engine-source.ts";
+import type { Message } from "./stdio-tunnel/control.ts";
 import { acceptConversations } from "./stdio-tunnel/conversations.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
 import { abortable } from "./streams/abortable.ts";
@@ -40,8 +42,8 @@ export async function serveBuild(request: PushRequest, context: Context): Promis
 }
 
 /**
- * Plays the builder's side: receives the files, has the engine build them, tells what it prints, and sends the image to an initiator that wants
- * it. Rejects with a Failure, or with the signal's reason; the engine's build ends with that.
+ * Plays the builder's side: receives the files, has the engine build them, or check their Dockerfile, tells what it prints, and sends the image to
+ * an initiator that wants it. Rejects with a Failure, or with the signal's reason; the engine's build ends with that.
  *
  * @param handedOver the files, where the initiator is in the same process, which owns them
  */
@@ -58,8 +60,7 @@ export async function buildThere(
   const task = parseBuildMessage(await received);
   {
     using _ = tunnel.rest(); // a step may be silent for hours
-    const built = await buildAndPush({ tunnel, engine, task, context, handedOver });
-    await tunnel.send(builtMessage(built));
+    await tunnel.send(await carryOut({ tunnel, engine, task, context, handedOver }));
   }
   for await (const conversation of acceptConversations(tunnel, 1)) {
     await sendImage(tunnel, conversation, {
@@ -88,7 +89,8 @@ interface Work {
   handedOver: BuildContext | undefined;
 }
 
-async function buildAndPush(work: Work): Promise<Parameters<typeof builtMessage>[0]> {
+/** Returns the message that tells the outcome. */
+async function carryOut(work: Work): Promise<Message> {
   const { tunnel, engine, task, context } = work;
   const log = new LogSender(tunnel);
   const answers = questionsOver(tunnel);
@@ -101,31 +103,26 @@ async function buildAndPush(work: Work): Promise<Parameters<typeof builtMessage>
     ? await receiveFiles(await abortable(stream.promise, context.signal), task.order.contextKey, context)
     : undefined;
   const files = received ?? work.handedOver;
+  if (files === undefined && task.order.git === undefined) throw noFiles();
   const contextTime = clock.lap();
   const options = { answers, signal: context.signal, onEvent: (event: BuildEvent) => log.send(event) };
   try {
-    const image = await buildFiles(engine, task.order, files, options);
+    if (task.check) return checkedMessage(await engine.check(task.order, files, options));
+    const image = await engine.build(task.order, files, options);
     const buildTime = clock.lap();
     const pushed = task.push ? await publishBuilt(engine, task.order.names, options) : [];
     const size = (await engine.inspectImage(image.id))?.size ?? 0;
-    return { id: image.id, pushed, size, times: { context: contextTime, build: buildTime, push: clock.lap() } };
+    const times = { context: contextTime, build: buildTime, push: clock.lap() };
+    return builtMessage({ id: image.id, pushed, size, times });
   } finally {
     await log.end(); // what the failed step has printed comes before the failure
   }
 }
 
-async function buildFiles(
-  engine: Engine,
-  order: BuildOrder,
-  files: BuildContext | undefined,
-  options: BuildOptions,
-): Promise<BuiltImage> {
-  if (files === undefined && order.git === undefined) {
-    throw new Failure("context-invalid", "neither files nor the address of a repository have come to the builder", {
-      expected: "a context",
-    });
-  }
-  return await engine.build(order, files, options);
+function noFiles(): Failure {
+  return new Failure("context-invalid", "neither files nor the address of a repository have come to the builder", {
+    expected: "a context",
+  });
 }
 
 /** Measures phases, ms. */

@@ -2,18 +2,20 @@ import { answerQuestions } from "./build/questions.ts";
 import { receiveLog } from "./build/log-stream.ts";
 import { answersFor } from "./build/answers.ts";
 import type { OpenedContext } from "./build-context/local-files.ts";
+import { filesOfCheck, keyOfCheck } from "./build/files-of-check.ts";
 import { sendFiles } from "./build/send-files.ts";
 import {
   buildMessage,
   CONTEXT_SERVICE,
   parseBuilder,
   parseBuilt,
+  parseChecked,
   type BuilderMessage,
   type BuiltMessage,
 } from "./conversation/build-messages.ts";
 import { BUILDS } from "./conversation/features.ts";
 import { LOOK_UP_TIMEOUT, nextMessage } from "./conversation/next-message.ts";
-import type { BuildAnswers, BuildEvent } from "./engine/engine-builds.ts";
+import type { BuildAnswers, BuildEvent, CheckedBuild } from "./engine/engine-builds.ts";
 import { parseImageName } from "./image/image-name.ts";
 import { openTarget } from "./locations/locations.ts";
 import { Failure } from "./output/errors.ts";
@@ -21,6 +23,7 @@ import type { TransferResult } from "./output/events.ts";
 import { receiveOver } from "./pull.ts";
 import type { Target } from "./receive/target.ts";
 import type { BuildRequest } from "./request.ts";
+import type { Message } from "./stdio-tunnel/control.ts";
 import { ConversationOpener } from "./stdio-tunnel/conversations.ts";
 import { useTunnel } from "./stdio-tunnel/open.ts";
 import type { Tunnel } from "./stdio-tunnel/session.ts";
@@ -71,7 +74,9 @@ export async function build(
   const use = async (tunnel: Tunnel, stop: AbortSignal, traffic: Traffic): Promise<FinishedBuild> => {
     const [opened, answers, target] = await abortable(ready, stop);
     const own = { ...context, signal: stop };
-    const { builder, built, contextBytes } = await order(tunnel, opened, request, own, { answers, traffic, onEvent });
+    const outcome = order(tunnel, opened, request, own, { answers, traffic, onEvent, type: "built" });
+    const { builder, contextBytes, ...told } = await outcome;
+    const built = parseBuilt(told.message);
     onBuilt(built.id);
     const received = target && (await bringBack(tunnel, target, built, request, own, traffic));
     if (!(await tunnel.finish({}))) context.output.warn({ code: "sender-not-notified" });
@@ -82,36 +87,64 @@ export async function build(
   return await connectEarly(connect, ready, context.signal, use, { features: [BUILDS] });
 }
 
-/** Has the image built: sends the order and the context, and passes the events of the build on until it is done. */
+/**
+ * Has the remote side check a Dockerfile, and build nothing: of the files, only those that a check reads are sent. Rejects as {@link build}, and
+ * with `usage` where the builder there does not check.
+ */
+export async function check(request: BuildRequest, context: Context, connect: Connect): Promise<CheckedBuild> {
+  const { build: task } = request;
+  const ready = Promise.all([task.opened, answersFor(task, context)]);
+  ready.catch(() => {});
+  const use = async (tunnel: Tunnel, stop: AbortSignal, traffic: Traffic): Promise<CheckedBuild> => {
+    const [opened, answers] = await abortable(ready, stop);
+    const files = opened && filesOfCheck(opened);
+    const own = { ...context, signal: stop };
+    const { message } = await order(tunnel, files, request, own, { answers, traffic, onEvent() {}, type: "checked" });
+    const checked = parseChecked(message);
+    if (!(await tunnel.finish({}))) context.output.warn({ code: "sender-not-notified" });
+    return checked;
+  };
+  return await connectEarly(connect, ready, context.signal, use, { features: [BUILDS] });
+}
+
+interface OrderOptions {
+  answers: BuildAnswers;
+  traffic: Traffic;
+  onEvent: (event: BuildEvent) => void;
+  /** Of the message that tells the outcome */
+  type: "built" | "checked";
+}
+
+/** Has the order carried out: sends it and the context, and passes the events of the build on until it is done. */
 async function order(
   tunnel: Tunnel,
   files: OpenedContext | undefined,
   { build: { order: given, push }, timeout = LOOK_UP_TIMEOUT }: BuildRequest,
   { output, signal, env }: Context,
-  { answers, traffic, onEvent }: { answers: BuildAnswers; traffic: Traffic; onEvent: (event: BuildEvent) => void },
-): Promise<Pick<FinishedBuild, "builder" | "built" | "contextBytes">> {
+  { answers, traffic, onEvent, type }: OrderOptions,
+): Promise<Pick<FinishedBuild, "builder" | "contextBytes"> & { message: Message }> {
   if (!tunnel.peer.features.includes(BUILDS)) throw cannotBuild(tunnel.peer.tool);
   using _ = tunnel.rest(); // a step may be silent for hours
   answerQuestions(tunnel, answers, (registry) => output.note({ code: "credentials-sent", registry }));
   // With an engine alone, both sides are in this process.
   const sendsContext = files !== undefined && traffic.program !== "engine";
-  const what = { ...given, ...(files && { dockerfile: files.dockerfile }) };
-  await tunnel.send(buildMessage({ order: what, sendsContext, push }));
-  const message = await nextMessage(tunnel, "builder", { timeout, what: "builder", stop: signal });
-  const builder = parseBuilder(message);
+  const isCheck = type === "checked";
+  const contextKey = isCheck ? keyOfCheck(given.contextKey) : given.contextKey;
+  const what = { ...given, contextKey, ...(files && { dockerfile: files.dockerfile }) };
+  await tunnel.send(buildMessage({ order: what, sendsContext, push, check: isCheck }));
+  const builder = parseBuilder(await nextMessage(tunnel, "builder", { timeout, what: "builder", stop: signal }));
   output.detail({ code: "builder-found", builder: builder.kind, version: builder.version });
   const logged = receiveLog(tunnel, onEvent);
   logged.catch(() => {}); // awaited below
   const before = traffic.bytesSent;
   if (sendsContext) {
-    await sendFiles(tunnel.connect(CONTEXT_SERVICE), files, what.contextKey, { output, signal, env });
+    await sendFiles(tunnel.connect(CONTEXT_SERVICE), files, contextKey, { output, signal, env });
   }
   const sent = sendsContext ? traffic.bytesSent : undefined;
   // Together: a log that cannot be read ends the build at once.
-  const [outcome] = await abortable(Promise.all([tunnel.next("built"), logged]), signal);
-  const built = parseBuilt(outcome);
+  const [message] = await abortable(Promise.all([tunnel.next(type), logged]), signal);
   const contextBytes = (sent ?? traffic.bytesSent) - before;
-  return { builder, built, contextBytes };
+  return { builder, message, contextBytes };
 }
 
 /** Receives the image as a pull does, in a conversation of its own. */

@@ -240,6 +240,8 @@ export interface BuildTask {
   agents: readonly AgentSpec[];
   /** --push: publish the image from there */
   push: boolean;
+  /** --check: check the Dockerfile, and build nothing */
+  check: boolean;
   /** --load or --to: the image comes back */
   isBroughtBack: boolean;
 }

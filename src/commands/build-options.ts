@@ -26,6 +26,7 @@ export interface BuildOptionValues
   progress?: BuildProgress | boolean | undefined;
   quiet?: boolean | undefined;
   json?: boolean | undefined;
+  check?: boolean | undefined;
   iidfile?: string | undefined;
   metadataFile?: string | undefined;
   /** False for --no-gitignore */
@@ -92,6 +93,7 @@ export const BUILD_OPTIONS: readonly OptionDefinition[] = [
     description: "how the log of the build is shown: auto, plain or tty",
     choices: PROGRESS,
   },
+  { flags: "--check", description: "check the Dockerfile, and build nothing; status 15 if there are warnings" },
   { flags: "--iidfile <file>", description: "write the image ID to this file" },
   { flags: "--metadata-file <file>", description: "write ID, names and digests of the image to this file, as JSON" },
   {

@@ -42,10 +42,16 @@ export const buildCommand: CommandDefinition<BuildOptionValues> = {
 
 function jobOf(request: BuildRequest, options: BuildOptionValues, env: NodeJS.ProcessEnv): CommandJob {
   const { connection, build } = request;
+  const batch = { remotes: [{ connection, transfers: [request] }] } as const;
+  if (build.check) {
+    const run: CommandJob["run"] = async (context) =>
+      await (await import("./run-check.ts")).runCheck(request, options.json !== true, context);
+    return { batch, run };
+  }
   const deploy = readDeploy(build.order.names, connection, options, env);
   const { progress, iidfile, metadataFile } = options;
   return {
-    batch: { remotes: [{ connection, transfers: [request] }] },
+    batch,
     buildProgress: typeof progress === "string" ? progress : "auto",
     run: async (context) => {
       const { runBuild } = await import("./run-build.ts");

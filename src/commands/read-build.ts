@@ -33,6 +33,7 @@ export function readBuildRequest(
   const agents = (options.ssh ?? []).map(parseAgent);
   const { push = false, delta = "auto", compress, bwlimit, timeout } = options;
   const isBroughtBack = options.load === true || options.to !== undefined;
+  refuseCheckWith(options);
   refuseNameless(names, options);
   const order: BuildOrder = {
     names: names.map((name) => name.given),
@@ -69,6 +70,7 @@ export function readBuildRequest(
       secrets,
       agents,
       push,
+      check: options.check ?? false,
       isBroughtBack,
     },
   };
@@ -142,11 +144,26 @@ function projectKey([name]: readonly Reference[], context: GivenContext): string
   return digestOf(JSON.stringify(project));
 }
 
+/** A check makes no image, and prints what it finds. */
+function refuseCheckWith({ check, push, load, to, deploy, iidfile, metadataFile, quiet }: BuildOptionValues): void {
+  if (check !== true) return;
+  const others = { "--push": push, "--load": load, "--to": to, "--deploy": deploy };
+  const ofResult = { "--iidfile": iidfile, "--metadata-file": metadataFile, "--quiet": quiet };
+  const [option] = given({ ...others, ...ofResult });
+  if (option === undefined) return;
+  throw new Failure("usage", `--check and ${option} are both given`, {
+    expected: "one of them: a check builds nothing, and prints what it finds",
+    hint: "Leave one out.",
+  });
+}
+
+function given(options: Record<string, unknown>): string[] {
+  return Object.entries(options).flatMap(([name, value]) => (value === undefined || value === false ? [] : [name]));
+}
+
 function refuseNameless(names: readonly Reference[], { push, load, to, deploy }: BuildOptionValues): void {
   if (names.length > 0) return;
-  const [option] = Object.entries({ "--push": push, "--load": load, "--to": to, "--deploy": deploy }).flatMap(
-    ([name, value]) => (value === undefined || value === false ? [] : [name]),
-  );
+  const [option] = given({ "--push": push, "--load": load, "--to": to, "--deploy": deploy });
   if (option === undefined) return;
   throw new Failure("usage", `${option} needs a name for the image`, {
     expected: "-t NAME",

@@ -1,10 +1,11 @@
-import type { BuilderKind, BuildOrder, Credentials } from "../engine/engine-builds.ts";
+import type { BuilderKind, BuildOrder, CheckedBuild, Credentials } from "../engine/engine-builds.ts";
 import { formatPlatform } from "../image/platform.ts";
 import type { Message } from "../stdio-tunnel/control.ts";
 import { count, DIGEST, malformed, matching, platformIn, references, text } from "./fields.ts";
 
 /**
- * The messages of a build, in this order: `build` (the initiator, which is the receiver), `builder` (the side with the engine), `built`.
+ * The messages of a build, in this order: `build` (the initiator, which is the receiver), `builder` (the side with the engine), `built`,
+ * or `checked` where nothing is to be built.
  * `question` and `answer` come at any time between the last two. Streams carry the context and the log, see the services below.
  */
 
@@ -28,15 +29,22 @@ export interface BuildMessage {
   sendsContext: boolean;
   /** --push: publish the image from there, under each of its names */
   push: boolean;
+  /** --check: only the Dockerfile is checked. The context is then the Dockerfile and its ignore file. */
+  check: boolean;
 }
 
-export function buildMessage({ order, sendsContext, push }: BuildMessage): Message {
+export function buildMessage({ order, ...flags }: BuildMessage): Message {
   const { platform, ...plain } = order;
-  return { type: "build", order: { ...plain, platform: platform && formatPlatform(platform) }, sendsContext, push };
+  return { type: "build", order: { ...plain, platform: platform && formatPlatform(platform) }, ...flags };
 }
 
-export function parseBuildMessage({ order, sendsContext, push }: Message): BuildMessage {
-  return { order: parseOrder(objectOf(order)), sendsContext: flag(sendsContext), push: flag(push) };
+export function parseBuildMessage({ order, sendsContext, push, check }: Message): BuildMessage {
+  return {
+    order: parseOrder(objectOf(order)),
+    sendsContext: flag(sendsContext),
+    push: flag(push),
+    check: flag(check),
+  };
 }
 
 function parseOrder(order: Record<string, unknown>): BuildOrder {
@@ -155,6 +163,19 @@ export function parseBuilt({ id, pushed, size, times }: Message): BuiltMessage {
     }),
     size: count(size),
     times: { context: count(context), build: count(build), push: count(push) },
+  };
+}
+
+/** The Dockerfile is checked. */
+export function checkedMessage(checked: CheckedBuild): Message {
+  return { type: "checked", ...checked };
+}
+
+export function parseChecked({ text: findings, count: warnings, error }: Message): CheckedBuild {
+  return {
+    text: longText(findings, MAX_TEXT),
+    count: count(warnings),
+    ...(error !== undefined && { error: longText(error, MAX_TEXT) }),
   };
 }
 

@@ -15,6 +15,13 @@ export interface EngineBuilds {
    */
   build(order: BuildOrder, context: BuildContext | undefined, options: BuildOptions): Promise<BuiltImage>;
   /**
+   * Checks the Dockerfile of an order, and builds nothing. Rejects with a Failure `usage` where the engine's builder does not check, with
+   * `build-failed` for a Dockerfile that it cannot read, and with `not-buildable` where there is none.
+   *
+   * @param context undefined where `order.git` names it. The Dockerfile and its ignore file are enough.
+   */
+  check(order: BuildOrder, context: BuildContext | undefined, options: CheckOptions): Promise<CheckedBuild>;
+  /**
    * Pushes an image to the registry in its name, with the credentials of `answers`. Rejects with a Failure `push-refused` when the registry does
    * not take it, or cannot be reached from the engine.
    */
@@ -70,6 +77,18 @@ export interface BuildOptions {
   syncsFiles?: boolean | undefined;
   /** By default, {@link EngineBuilds.builder}'s. Docker has a classic builder beside BuildKit. */
   builder?: BuilderKind | undefined;
+}
+
+export type CheckOptions = Pick<BuildOptions, "answers" | "signal">;
+
+/** What the check of a Dockerfile has found. */
+export interface CheckedBuild {
+  /** The warnings, in the builder's words. Empty without any */
+  text: string;
+  /** Number of warnings */
+  count: number;
+  /** The error at which the check has ended, e.g. an unknown instruction: after it, nothing was checked. */
+  error?: string | undefined;
 }
 
 export interface PublishOptions {

@@ -65,6 +65,16 @@ export interface BuildSourceLine {
   hasFailed: boolean;
 }
 
+/** What `build --check` has found. */
+export interface CheckedDockerfile {
+  /** The warnings in the builder's words; empty without any */
+  text: string;
+  /** Number of warnings */
+  count: number;
+  /** The error at which the check has ended */
+  error?: string;
+}
+
 export interface Built {
   /** As they were given to -t; empty for an image without a name */
   names: readonly string[];

@@ -1,4 +1,4 @@
-import type { BuildOutputEvent } from "./build-events.ts";
+import type { BuildOutputEvent, CheckedDockerfile } from "./build-events.ts";
 import type { Detail, RemoteProgramName } from "./details.ts";
 import type { ErrorReport } from "./errors.ts";
 import type { Finding } from "./findings.ts";
@@ -31,6 +31,8 @@ type AnyEvent =
   /** A line that the remote command wrote to its stderr. */
   | { type: "remote"; line: string }
   | BuildOutputEvent
+  /** The Dockerfile has been checked (`build --check`). An error follows where the check has found something. */
+  | ({ type: "dockerfile-checked" } & CheckedDockerfile)
   /** The transfer has failed. The last event of a transfer that did not succeed. */
   | ({ type: "error" } & ErrorReport)
   /** The transfer has succeeded. The last event of it. */

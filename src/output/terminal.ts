@@ -85,6 +85,10 @@ export class Terminal {
       case "built":
         this.#endBuild("built");
         return this.summary(builtText(event));
+      case "dockerfile-checked": // warnings are on stdout, and an error follows
+        return event.count > 0 || event.error !== undefined
+          ? undefined
+          : this.summary("the Dockerfile has no warnings");
       case "error":
         return this.failure(event, transfer);
       case "result":

@@ -1,5 +1,6 @@
-import { build, type BuildObserver, type FinishedBuild } from "../build.ts";
+import { build, type BuildObserver, check, type FinishedBuild } from "../build.ts";
 import { openContext } from "../build/open-context.ts";
+import type { CheckedBuild } from "../engine/engine-builds.ts";
 import type { BuildRequest } from "../request.ts";
 import { contextOf, type Connect, type Context } from "../transfer.ts";
 import { chooseConnection } from "./connect.ts";
@@ -10,6 +11,23 @@ export async function buildOnRemote(
   context: Context,
   observer: BuildObserver,
 ): Promise<FinishedBuild> {
+  const run: Run<FinishedBuild> = async (request, own, connect) => await build(request, own, connect, observer);
+  return await withFiles(given, context, run, observer.onFailed);
+}
+
+/** Checks a Dockerfile with whatever is on the remote side. Rejects as {@link check}. */
+export async function checkOnRemote(given: BuildRequest, context: Context): Promise<CheckedBuild> {
+  return await withFiles(given, context, check);
+}
+
+type Run<T> = (request: BuildRequest, context: Context, connect: Connect) => Promise<T>;
+
+async function withFiles<T>(
+  given: BuildRequest,
+  context: Context,
+  run: Run<T>,
+  onFailed?: BuildObserver["onFailed"],
+): Promise<T> {
   const { files, order } = given.build;
   const own = contextOf(given, context);
   const reading = new AbortController();
@@ -19,11 +37,11 @@ export async function buildOnRemote(
   const request = { ...given, build: { ...given.build, opened } };
   try {
     const connect = await chooseConnection(request, own);
-    return await build(request, own, files?.kind === "stdin" ? endingWith(connect, reading) : connect, observer);
+    return await run(request, own, files?.kind === "stdin" ? endingWith(connect, reading) : connect);
   } catch (error) {
     context.signal.throwIfAborted();
     reading.abort(error);
-    await observer.onFailed(error, await opened?.catch(() => undefined));
+    await onFailed?.(error, await opened?.catch(() => undefined));
     throw error;
   } finally {
     await opened?.then(async (one) => await one[Symbol.asyncDispose]()).catch(() => {});

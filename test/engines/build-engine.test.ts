@@ -6,7 +6,7 @@ import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { BuildContext } from "../../src/build-context/build-context.ts";
 import { parseHost } from "../../src/engine/connect/endpoint.ts";
-import type { BuildEvent, BuildOptions, BuildOrder, BuiltImage } from "../../src/engine/engine-builds.ts";
+import type { BuildEvent, BuildOptions, BuildOrder, BuiltImage, CheckedBuild } from "../../src/engine/engine-builds.ts";
 import { openEngine } from "../../src/engine/open/open-engine.ts";
 import { Failure } from "../../src/output/errors.ts";
 import { buildImage } from "../testbed/build-image.ts";
@@ -50,6 +50,19 @@ afterAll(async () => {
   for (const one of own) await one[Symbol.asyncDispose]();
 });
 
+const ORDER: BuildOrder = {
+  names: [],
+  dockerfile: "Dockerfile",
+  buildArgs: {},
+  labels: {},
+  noCache: false,
+  pull: false,
+  cacheFrom: [],
+  secrets: [],
+  agents: [],
+  contextKey: "build-engine",
+};
+
 interface Built {
   image?: BuiltImage;
   failure?: Failure;
@@ -67,19 +80,7 @@ async function build(
 ): Promise<Built> {
   await using engine = await openEngine(parseHost(engineOf(kind).host, "test"));
   const built: Built = { events: [], log: "", asked: [] };
-  const whole: BuildOrder = {
-    names: [],
-    dockerfile: "Dockerfile",
-    buildArgs: {},
-    labels: {},
-    noCache: false,
-    pull: false,
-    cacheFrom: [],
-    secrets: [],
-    agents: [],
-    contextKey: "build-engine",
-    ...order,
-  };
+  const whole: BuildOrder = { ...ORDER, ...order };
   try {
     built.image = await engine.build(whole, "entries" in files ? (files as BuildContext) : memoryContext(files), {
       answers: {
@@ -308,3 +309,63 @@ async function refusingRegistry(): Promise<{ host: string; seen: (typeof USER)[]
     },
   };
 }
+
+const checkers = ["28.5", "28.5-containerd"] as const;
+
+async function check(kind: Kind, files: MemoryFiles, order: Partial<BuildOrder> = {}): Promise<CheckedBuild> {
+  await using engine = await openEngine(parseHost(engineOf(kind).host, "test"));
+  return await engine.check({ ...ORDER, contextKey: "build-engine-check", ...order }, memoryContext(files), {
+    answers: {
+      credentials: async () => await Promise.resolve(undefined),
+      secret: async () => await Promise.resolve(undefined),
+      agent: async () => await Promise.reject(new Error("no agent")),
+    },
+    signal: new AbortController().signal,
+  });
+}
+
+describe.skipIf(why)("an engine checks a Dockerfile", () => {
+  test.each(checkers)("%s: and finds what should be mended, or nothing; no step runs", async (kind) => {
+    const images = async (): Promise<string> => (await engineOf(kind).docker("images", "--all", "--quiet")).stdout;
+    const before = await images();
+    const bad = `FROM ${BASE} as wanted\nMAINTAINER x\nRUN exit 1\nCOPY none /\n`;
+    const { text, count, error } = await check(kind, { "sub/bad": bad }, { dockerfile: "sub/bad" });
+    expect({ count, error }).toEqual({ count: 2, error: undefined });
+    expect(text).toMatch(
+      /^WARNING: FromAsCasing .*\n.*\nsub\/bad:1\n[^]*WARNING: MaintainerDeprecated .*\n.*\nsub\/bad:2\n/,
+    );
+    expect(text).toContain(">>> MAINTAINER x");
+    const good = { Dockerfile: `FROM ${BASE} AS wanted\nRUN exit 1\n`, ".dockerignore": "x\n" };
+    expect(await check(kind, good)).toEqual({ text: "", count: 0 });
+    expect(await images()).toBe(before);
+  });
+
+  test.each(checkers)("%s: with the build arguments, target and platform of the order", async (kind) => {
+    const files = { Dockerfile: "ARG NAME=localhost:1/one\nFROM $NAME AS one\nFROM localhost:1/two AS two\n" };
+    const buildArgs = { NAME: BASE };
+    expect(await check(kind, files, { buildArgs, target: "one" })).toEqual({ text: "", count: 0 });
+    expect((await check(kind, files, { target: "one" })).error).toContain("localhost:1/one: ");
+    expect((await check(kind, files, { buildArgs })).error).toContain("localhost:1/two: ");
+    const platform = { os: "linux", architecture: "amd64" };
+    const named = { Dockerfile: `FROM --platform=linux/amd64 ${BASE}\n` };
+    expect((await check(kind, named, { platform })).text).toContain("FromPlatformFlagConstDisallowed");
+  });
+
+  test("28.5: an instruction that there is not ends the check with an error; a missing Dockerfile has a code", async () => {
+    const { error } = await check("28.5", { Dockerfile: `FROM ${BASE}\nFOO x\n` });
+    expect(error).toContain("line 2: unknown instruction: FOO");
+    await expect(check("28.5", { f: "x" })).rejects.toMatchObject({ code: "not-buildable" });
+  });
+
+  test.each([
+    ["20.10", /Docker 20\.10\..* does not check Dockerfiles$/],
+    ["26.1", /Docker 26\.1\..* does not check Dockerfiles$/],
+    ["podman", /Podman .* does not check Dockerfiles$/],
+  ] as const)("%s: it is refused", async (kind, message) => {
+    await expect(check(kind, { Dockerfile: `FROM ${BASE}\nRUN exit 1\n` })).rejects.toMatchObject({
+      code: "usage",
+      message: expect.stringMatching(message) as string,
+      expected: "Docker 27 or later, which builds with BuildKit",
+    });
+  });
+});

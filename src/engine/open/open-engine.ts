@@ -136,6 +136,11 @@ function buildsOf(api: DockerApi, version: () => Promise<VersionAnswer>): Engine
       const { buildImage } = await import("../build/build-image.ts"); // loads the tar library
       return await buildImage(api, options.builder ?? (await builder()), order, context, options);
     },
+    check: async (order, context, options) => {
+      const { checkBuild } = await import("../build/check-build.ts"); // loads the gRPC library
+      const checker = { kind: await builder(), version: (await version()).Version };
+      return await checkBuild(api, checker, order, context, options);
+    },
     publish: async (reference, options) => await publishImage(api, reference, options),
     pruneBuildCache: async (keep) => ((await builder()) === "buildah" ? 0 : await pruneBuildCache(api, keep)),
     removeDangling: async (label) => await removeDangling(api, label),

@@ -3,10 +3,12 @@ import {
   answerMessage,
   buildMessage,
   builtMessage,
+  checkedMessage,
   parseAnswer,
   parseBuilder,
   parseBuildMessage,
   parseBuilt,
+  parseChecked,
   parseQuestion,
 } from "../../../src/conversation/build-messages.ts";
 import type { BuildOrder } from "../../../src/engine/engine-builds.ts";
@@ -31,13 +33,13 @@ const order: BuildOrder = {
 const sent = <T>(message: T): T => JSON.parse(JSON.stringify(message)) as T;
 
 test("an order arrives as it was given", () => {
-  const message = sent(buildMessage({ order, sendsContext: true, push: false }));
-  expect(parseBuildMessage(message)).toEqual({ order, sendsContext: true, push: false });
+  const message = sent(buildMessage({ order, sendsContext: true, push: false, check: false }));
+  expect(parseBuildMessage(message)).toEqual({ order, sendsContext: true, push: false, check: false });
 });
 
 test("an order without a name, or of a repository that the engine clones", () => {
   const cloned = { ...order, names: [], git: "https://example.com/app.git#main", platform: undefined };
-  const message = sent(buildMessage({ order: cloned, sendsContext: false, push: false }));
+  const message = sent(buildMessage({ order: cloned, sendsContext: false, push: false, check: false }));
   expect(parseBuildMessage(message).order).toMatchObject({ names: [], git: "https://example.com/app.git#main" });
 });
 
@@ -53,7 +55,7 @@ describe("an order is refused", () => {
     ["with a platform that is none", { platform: "linux" }],
     ["with a flag that is none", { noCache: "yes" }],
   ])("%s", (_, changed) => {
-    const { order: plain, ...message } = sent(buildMessage({ order, sendsContext: true, push: false }));
+    const { order: plain, ...message } = sent(buildMessage({ order, sendsContext: true, push: false, check: false }));
     expect(() => parseBuildMessage({ ...message, type: "build", order: { ...(plain as object), ...changed } })).toThrow(
       "broke the protocol",
     );
@@ -78,6 +80,26 @@ test("the outcome of a build arrives as it was given", () => {
   };
   expect(parseBuilt(sent(builtMessage(built)))).toEqual(built);
   expect(() => parseBuilt({ ...sent(builtMessage(built)), id: "app:v2" })).toThrow("broke the protocol");
+});
+
+test("the order of a check, and what it has found, arrive as they were given", () => {
+  const message = sent(buildMessage({ order, sendsContext: true, push: false, check: true }));
+  expect(parseBuildMessage(message)).toEqual({ order, sendsContext: true, push: false, check: true });
+  expect(() => parseBuildMessage({ ...message, check: 1 })).toThrow("broke the protocol");
+  const checked = { text: "WARNING: FromAsCasing\n", count: 1 };
+  expect(parseChecked(sent(checkedMessage(checked)))).toEqual(checked);
+  expect(parseChecked(sent(checkedMessage({ ...checked, error: "unknown instruction" }))).error).toBe(
+    "unknown instruction",
+  );
+});
+
+test.each<[string, object]>([
+  ["a text of a megabyte", { text: "x".repeat(1e6) }],
+  ["a count that is none", { count: -1 }],
+  ["an error that is no text", { error: {} }],
+])("the outcome of a check is refused with %s", (_, changed) => {
+  const message = sent(checkedMessage({ text: "", count: 0 }));
+  expect(() => parseChecked({ ...message, ...changed })).toThrow("broke the protocol");
 });
 
 test("unknown questions and builders are refused", () => {

@@ -1,8 +1,8 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { build, type FinishedBuild } from "../../../src/build.ts";
+import { build, check, type FinishedBuild } from "../../../src/build.ts";
 import { buildThere } from "../../../src/build-there.ts";
 import type { BuildContext } from "../../../src/build-context/build-context.ts";
 import { openContext } from "../../../src/build/open-context.ts";
@@ -67,6 +67,10 @@ function fakeEngine(told: Told[], work: (options: BuildOptions) => Promise<void>
       await work(options);
       return { id: ID };
     },
+    async check(given, context) {
+      told.push({ order: given, files: await contentsOf(context) });
+      return { text: "WARNING: x", count: 1 };
+    },
     publish: async (name) =>
       name.startsWith("refused")
         ? await Promise.reject(new Failure("push-refused", `the registry does not take ${name}`))
@@ -90,20 +94,41 @@ async function contentsOf(context: BuildContext | undefined): Promise<Record<str
   return files;
 }
 
-interface BuildRun {
-  finished: FinishedBuild;
+interface Run<T> {
+  finished: T;
   told: Told[];
   events: BuildEvent[];
   output: TransferEvent[];
 }
 
+type Program = "installed" | "engine";
+type Initiator<T> = (
+  request: BuildRequest,
+  context: Context,
+  connect: Connect,
+  observer: { onEvent: (event: BuildEvent) => void; onBuilt: () => void },
+) => Promise<T>;
+
 /** Builds the folder with both sides in this process; over a tunnel unless the remote side is an engine alone. */
 async function run(
   task: Partial<BuildRequest["build"]> = {},
   work: (options: BuildOptions) => Promise<void> = async () => {},
-  program: "installed" | "engine" = "installed",
+  program: Program = "installed",
   events: BuildEvent[] = [],
-): Promise<BuildRun> {
+): Promise<Run<FinishedBuild>> {
+  return await runInitiator(build, { task, work, program, events });
+}
+
+interface InitiatorOptions {
+  task?: Partial<BuildRequest["build"]>;
+  work?: (options: BuildOptions) => Promise<void>;
+  program?: Program;
+  events?: BuildEvent[];
+  dockerfile?: string;
+}
+
+async function runInitiator<T>(initiator: Initiator<T>, options: InitiatorOptions): Promise<Run<T>> {
+  const { task = {}, work = async () => {}, program = "installed", events = [], dockerfile = "Dockerfile" } = options;
   const [told, output]: [Told[], TransferEvent[]] = [[], []];
   const signal = new AbortController().signal;
   const context: Context = {
@@ -112,7 +137,7 @@ async function run(
     env: { HOME: folder, XDG_CACHE_HOME: join(folder, "cache") },
   };
   writeFileSync(join(folder, ".dockerignore"), "cache\n");
-  const opened = openContext({ kind: "folder", path: folder, gitignore: true }, "Dockerfile", context);
+  const opened = openContext({ kind: "folder", path: folder, gitignore: true }, dockerfile, context);
   opened.catch(() => {});
   const request: BuildRequest = {
     role: "receiver",
@@ -121,7 +146,7 @@ async function run(
     target: { kind: "oci", given: "oci:out", path: join(folder, "out") },
     name: parseReference("app:v1"),
     image: { given: "app:v1", reference: parseReference("app:v1") },
-    build: { order, opened, secrets: [], agents: [], push: false, isBroughtBack: false, ...task },
+    build: { order, opened, secrets: [], agents: [], push: false, check: false, isBroughtBack: false, ...task },
   };
   const connect: Connect = async (use) => {
     let result: { value: Awaited<ReturnType<typeof use>> } | undefined;
@@ -141,7 +166,7 @@ async function run(
     if (result === undefined) throw new Error("no result");
     return result.value;
   };
-  const finished = await build(request, context, connect, {
+  const finished = await initiator(request, context, connect, {
     onEvent: (event) => events.push(event),
     onBuilt: () => {},
   });
@@ -204,6 +229,36 @@ test("the image that comes back is asked for by its ID: another build may have t
   await expect(run({ isBroughtBack: true })).rejects.toThrow("engine."); // the fake engine has no layers
   expect(inspected.length).toBeGreaterThan(1);
   expect(new Set(inspected)).toEqual(new Set([ID]));
+});
+
+describe("a check", () => {
+  test.each(["installed", "engine"] as const)("has its findings told, and builds nothing (%s)", async (program) => {
+    const { finished, told } = await runInitiator(check, { program });
+    expect(finished).toEqual({ text: "WARNING: x", count: 1 });
+    expect(told).toHaveLength(1);
+    expect(told[0]?.files["Dockerfile"]).toBe("FROM scratch\nCOPY . /\n");
+  });
+
+  test("gets no files but those that it reads, and they do not take the place of the kept context", async () => {
+    const first = await run();
+    const { told } = await runInitiator(check, {});
+    expect(told[0]?.files).toEqual({ Dockerfile: "FROM scratch\nCOPY . /\n", ".dockerignore": "cache\n" });
+    const { finished } = await run();
+    expect(finished.contextBytes).toBeLessThan(first.finished.contextBytes);
+    expect(finished.contextBytes).toBeLessThan(1500);
+  });
+
+  test("gets all files where the Dockerfile is a link, and the folders of a Dockerfile in one", async () => {
+    mkdirSync(join(folder, "deploy"));
+    writeFileSync(join(folder, "deploy/Dockerfile"), "FROM scratch\n");
+    writeFileSync(join(folder, "deploy/other"), "");
+    const inFolder = await runInitiator(check, { dockerfile: "deploy/Dockerfile" });
+    expect(inFolder.told[0]?.files).toEqual({ "deploy/Dockerfile": "FROM scratch\n", ".dockerignore": "cache\n" });
+    rmSync(join(folder, "Dockerfile"));
+    symlinkSync("deploy/Dockerfile", join(folder, "Dockerfile"));
+    const { told } = await runInitiator(check, {});
+    expect(told[0]?.files).toMatchObject({ "deploy/Dockerfile": "FROM scratch\n", version: "1\n" });
+  });
 });
 
 describe("a failure", () => {

@@ -81,6 +81,8 @@ describe("build", () => {
     ["--push -t a app ssh://prod", { push: true, isBroughtBack: false }],
     ["--load -t a app ssh://prod", { push: false, isBroughtBack: true }],
     ["--to oci:out -t a app ssh://prod", { isBroughtBack: true }],
+    ["app ssh://prod", { check: false }],
+    ["--check -t a app ssh://prod", { check: true, push: false, isBroughtBack: false }],
   ])("%s", async (words, build) => {
     expect((await request(words)).build).toMatchObject(build);
   });
@@ -213,6 +215,14 @@ describe("build", () => {
     ["-t a --deploy ssh://b app ssh a", "usage", "--deploy, behind a remote command, is not a way"],
     ["-t a --load --to oci:x app ssh://a", "usage", "--load and --to are both given"],
     ["-t a --to x app ssh://a", "usage", "--to x names no location"],
+    ["--check --push -t a app ssh://a", "usage", "--check and --push are both given"],
+    ["--check --load app ssh://a", "usage", "--check and --load are both given"],
+    ["--check --to oci:x app ssh://a", "usage", "--check and --to are both given"],
+    ["--check --deploy ssh://b app ssh://a", "usage", "--check and --deploy are both given"],
+    ["--check -q app ssh://a", "usage", "--check and --quiet are both given"],
+    ["--check --iidfile x app ssh://a", "usage", "--check and --iidfile are both given"],
+    ["--check --metadata-file x app ssh://a", "usage", "--check and --metadata-file are both given"],
+    ["--check", "usage", "no CONTEXT is named"],
     ["-t A app ssh://a", "usage", "A"],
     ["--secret src=x app ssh://a", "usage", "it has no id"],
     ["--ssh a=b,c app ssh://a", "usage", "--ssh"],
@@ -231,7 +241,6 @@ describe("build", () => {
 
   test.each([
     ["--output x app ssh://a", "unknown option '--output'"],
-    ["--check app ssh://a", "unknown option '--check'"],
     ["--build-arg =x app ssh://a", "Expected NAME=VALUE."],
     ["--platform linux/amd64,linux/arm64 app ssh://a", "--platform"],
     ["--progress rawjson app ssh://a", "Allowed choices are auto, plain, tty"],

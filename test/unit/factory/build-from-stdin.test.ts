@@ -117,7 +117,13 @@ describe("an archive", () => {
       options.onEvent({ type: "build-text", text: "Step 1/1" });
     };
     await run.build(gzipSync(dockerfile));
-    expect(run.order).toMatchObject({ names: ["team/app:v2"], dockerfile: "Dockerfile", isArchive: true, secrets: [], agents: [] });
+    expect(run.order).toMatchObject({
+      names: ["team/app:v2"],
+      dockerfile: "Dockerfile",
+      isArchive: true,
+      secrets: [],
+      agents: [],
+    });
     expect(run.stdout).toMatch(
       /^name: docker\.io\/team\/app:v2\nimage ID: sha256:new\nsize: 1234 \(1\.2 kB\)\nseconds: \d+\.\d\n$/,
     );

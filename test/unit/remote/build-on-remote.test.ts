@@ -35,6 +35,7 @@ test("when the remote command fails, nobody waits for an archive that still arri
       secrets: [],
       agents: [],
       push: false,
+      check: false,
       isBroughtBack: false,
     },
   };

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file gateway.proto.
  */
 export const file_gateway: GenFile = /*@__PURE__*/
-  fileDesc("Cg1nYXRld2F5LnByb3RvEhltb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kIj4KGVJlc29sdmVJbWFnZUNvbmZpZ1JlcXVlc3QSCwoDcmVmGAEgASgJEhQKDHJlc29sdmVfbW9kZRgDIAEoCSIsChpSZXNvbHZlSW1hZ2VDb25maWdSZXNwb25zZRIOCgZjb25maWcYAiABKAwyjwEKCUxMQkJyaWRnZRKBAQoSUmVzb2x2ZUltYWdlQ29uZmlnEjQubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5SZXNvbHZlSW1hZ2VDb25maWdSZXF1ZXN0GjUubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5SZXNvbHZlSW1hZ2VDb25maWdSZXNwb25zZWIGcHJvdG8z");
+  fileDesc("Cg1nYXRld2F5LnByb3RvEhltb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kIj4KGVJlc29sdmVJbWFnZUNvbmZpZ1JlcXVlc3QSCwoDcmVmGAEgASgJEhQKDHJlc29sdmVfbW9kZRgDIAEoCSIsChpSZXNvbHZlSW1hZ2VDb25maWdSZXNwb25zZRIOCgZjb25maWcYAiABKAwi4QEKDFNvbHZlUmVxdWVzdBIQCghmcm9udGVuZBgCIAEoCRJOCgxmcm9udGVuZF9vcHQYAyADKAsyOC5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLlNvbHZlUmVxdWVzdC5Gcm9udGVuZE9wdEVudHJ5EhsKE2FsbG93X3Jlc3VsdF9yZXR1cm4YBSABKAgSHgoWYWxsb3dfcmVzdWx0X2FycmF5X3JlZhgGIAEoCBoyChBGcm9udGVuZE9wdEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiQgoNU29sdmVSZXNwb25zZRIxCgZyZXN1bHQYAyABKAsyIS5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLlJlc3VsdCJ8CgZSZXN1bHQSQQoIbWV0YWRhdGEYCiADKAsyLy5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLlJlc3VsdC5NZXRhZGF0YUVudHJ5Gi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgMOgI4ATLrAQoJTExCQnJpZGdlEoEBChJSZXNvbHZlSW1hZ2VDb25maWcSNC5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLlJlc29sdmVJbWFnZUNvbmZpZ1JlcXVlc3QaNS5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLlJlc29sdmVJbWFnZUNvbmZpZ1Jlc3BvbnNlEloKBVNvbHZlEicubW9ieS5idWlsZGtpdC52MS5mcm9udGVuZC5Tb2x2ZVJlcXVlc3QaKC5tb2J5LmJ1aWxka2l0LnYxLmZyb250ZW5kLlNvbHZlUmVzcG9uc2ViBnByb3RvMw");
 
 /**
  * @generated from message moby.buildkit.v1.frontend.ResolveImageConfigRequest
@@ -54,6 +54,78 @@ export const ResolveImageConfigResponseSchema: GenMessage<ResolveImageConfigResp
   messageDesc(file_gateway, 1);
 
 /**
+ * Has a frontend read its Dockerfile.
+ *
+ * @generated from message moby.buildkit.v1.frontend.SolveRequest
+ */
+export type SolveRequest = Message<"moby.buildkit.v1.frontend.SolveRequest"> & {
+  /**
+   * @generated from field: string frontend = 2;
+   */
+  frontend: string;
+
+  /**
+   * @generated from field: map<string, string> frontend_opt = 3;
+   */
+  frontendOpt: { [key: string]: string };
+
+  /**
+   * Every client of BuildKit 0.8 and later sets both.
+   *
+   * @generated from field: bool allow_result_return = 5;
+   */
+  allowResultReturn: boolean;
+
+  /**
+   * @generated from field: bool allow_result_array_ref = 6;
+   */
+  allowResultArrayRef: boolean;
+};
+
+/**
+ * Describes the message moby.buildkit.v1.frontend.SolveRequest.
+ * Use `create(SolveRequestSchema)` to create a new message.
+ */
+export const SolveRequestSchema: GenMessage<SolveRequest> = /*@__PURE__*/
+  messageDesc(file_gateway, 2);
+
+/**
+ * @generated from message moby.buildkit.v1.frontend.SolveResponse
+ */
+export type SolveResponse = Message<"moby.buildkit.v1.frontend.SolveResponse"> & {
+  /**
+   * @generated from field: moby.buildkit.v1.frontend.Result result = 3;
+   */
+  result?: Result | undefined;
+};
+
+/**
+ * Describes the message moby.buildkit.v1.frontend.SolveResponse.
+ * Use `create(SolveResponseSchema)` to create a new message.
+ */
+export const SolveResponseSchema: GenMessage<SolveResponse> = /*@__PURE__*/
+  messageDesc(file_gateway, 3);
+
+/**
+ * What the frontend answers to a request that is no build.
+ *
+ * @generated from message moby.buildkit.v1.frontend.Result
+ */
+export type Result = Message<"moby.buildkit.v1.frontend.Result"> & {
+  /**
+   * @generated from field: map<string, bytes> metadata = 10;
+   */
+  metadata: { [key: string]: Uint8Array };
+};
+
+/**
+ * Describes the message moby.buildkit.v1.frontend.Result.
+ * Use `create(ResultSchema)` to create a new message.
+ */
+export const ResultSchema: GenMessage<Result> = /*@__PURE__*/
+  messageDesc(file_gateway, 4);
+
+/**
  * @generated from service moby.buildkit.v1.frontend.LLBBridge
  */
 export const LLBBridge: GenService<{
@@ -64,6 +136,14 @@ export const LLBBridge: GenService<{
     methodKind: "unary";
     input: typeof ResolveImageConfigRequestSchema;
     output: typeof ResolveImageConfigResponseSchema;
+  },
+  /**
+   * @generated from rpc moby.buildkit.v1.frontend.LLBBridge.Solve
+   */
+  solve: {
+    methodKind: "unary";
+    input: typeof SolveRequestSchema;
+    output: typeof SolveResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_gateway, 0);
