@@ -81,4 +81,25 @@ describe.skipIf(why)(`build: other engines, and hosts behind one ${why ?? ""}`, 
     const { stdout: id } = await mixed.near.docker("inspect", "--format", "{{.Id}}", "build-command:v1");
     expect(builtIn(run)).toMatchObject({ id, names: ["build-command:v1"] });
   });
+
+  test("--check: warnings on stdout and status 15, or neither; an older engine refuses, whichever program is there", async () => {
+    const command = ["env", `DOCKER_HOST=${mixed.near.host}`, "docker-over-ssh", "build"];
+    const context = project({
+      warned: `FROM ${BASE} as one\n`,
+      clean: `FROM ${BASE}\nRUN exit 1\n`,
+      broken: "FROM scratch\nFOO x\n",
+    });
+    const check = async (file: string, ...words: string[]): ReturnType<typeof dos> =>
+      await dos(["build", "--check", "-f", `${context}/${file}`, context, ...words]);
+    const warned = await check("warned", ...command);
+    expect(warned).toMatchObject({ exitCode: 15, stdout: expect.stringMatching(/^WARNING: FromAsCasing /) as string });
+    expect(warned.stderr).toContain("docker-over-ssh: the Dockerfile has 1 warning\n");
+    expect(await check("clean", ...command)).toEqual(done);
+    expect(await check("broken", ...command)).toMatchObject({ exitCode: 15, stdout: "" });
+    for (const host of ["ssh://far", "ssh://bare"]) {
+      const refused = await check("clean", host);
+      expect(refused).toMatchObject({ exitCode: 2, stdout: "" });
+      expect(refused.stderr).toContain("does not check Dockerfiles\n");
+    }
+  });
 });

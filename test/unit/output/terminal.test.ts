@@ -215,6 +215,15 @@ describe("a build", () => {
     expect(told).toEqual(["sending  1 MB\n", "build-text", "built", "loading  1 B\n", "stopped"]);
   });
 
+  test("that only checks has a line where nothing was found: a failure follows otherwise", () => {
+    const { output, told } = building();
+    output.show({ type: "dockerfile-checked", text: "WARNING: x", count: 1 });
+    output.show({ type: "dockerfile-checked", text: "", count: 0, error: "x" });
+    expect(told).toEqual([]);
+    output.show({ type: "dockerfile-checked", text: "", count: 0 });
+    expect(told).toEqual(["above", "the Dockerfile has no warnings\n"]);
+  });
+
   test("ends with its result, which names phases and sizes", () => {
     const { output, told } = building();
     output.show({
