@@ -55,6 +55,9 @@ const MAX_QUESTIONS = 64;
 /** Questions of a build in all. Each may start a credential helper. */
 const MAX_IN_ALL = 10_000;
 
+/** Agents that are open at a time: a build step has one connection for each program that signs. */
+const MAX_AGENTS = 16;
+
 /**
  * Answers the questions of the builder's side until the conversation ends. Secrets and agents are those that the user has named; `onCredentials`
  * is called once for each registry whose credentials are sent.
@@ -72,13 +75,24 @@ export function answerQuestions(
   };
   let open = 0;
   let count = 0;
+  const agents = new Set<Duplex>();
+  const limited: BuildAnswers = {
+    ...answers,
+    async agent(name) {
+      if (agents.size === MAX_AGENTS) throw new Error(`${MAX_AGENTS} connections to ssh agents are open`);
+      const agent = await answers.agent(name);
+      agents.add(agent);
+      agent.once("close", () => agents.delete(agent));
+      return agent;
+    },
+  };
   tunnel.on("question", (message) => {
     const question = parseQuestion(message);
     if (open === MAX_QUESTIONS || count === MAX_IN_ALL)
       throw new Error("the remote side asks more questions than a build has");
     open += 1;
     count += 1;
-    void answerTo(question, tunnel, answers, tellOnce)
+    void answerTo(question, tunnel, limited, tellOnce)
       .catch((error: unknown): Answer => ({ id: question.id, error: messageOf(error).slice(0, 500) }))
       .then(async (answer) => await tunnel.send(answerMessage(answer)))
       .catch(() => {}) // the conversation has ended

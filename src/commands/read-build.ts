@@ -52,6 +52,7 @@ export function readBuildRequest(
     agents: agents.map(({ id }) => id),
     contextKey: projectKey(names, context),
   };
+  refuseLargeOrder(order);
   return {
     role: "receiver",
     connection,
@@ -159,6 +160,18 @@ function refuseCheckWith({ check, push, load, to, deploy, iidfile, metadataFile,
 
 function given(options: Record<string, unknown>): string[] {
   return Object.entries(options).flatMap(([name, value]) => (value === undefined || value === false ? [] : [name]));
+}
+
+/** Bytes of an order: it is one line for the other side, which takes 1 MB, and no text in it more than half of that. */
+const MAX_ORDER = 500_000;
+
+function refuseLargeOrder(order: BuildOrder): void {
+  const bytes = Buffer.byteLength(JSON.stringify(order));
+  if (bytes <= MAX_ORDER) return;
+  throw new Failure("usage", `the options of the build have ${bytes} bytes`, {
+    expected: `at most ${MAX_ORDER} bytes of names, arguments and labels`,
+    hint: "Put large values into a file of the context, or give them as --secret.",
+  });
 }
 
 function refuseNameless(names: readonly Reference[], { push, load, to, deploy }: BuildOptionValues): void {

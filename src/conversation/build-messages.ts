@@ -17,7 +17,7 @@ export const LOG_SERVICE = "build-log";
 export const AGENT_SERVICE = "build-agent";
 
 /** Bytes of a text in an order, e.g. the value of a build argument. */
-const MAX_TEXT = 64 * 1024;
+const MAX_TEXT = 512 * 1024;
 /** Entries of a list or a map in an order. */
 const MAX_ENTRIES = 1000;
 
@@ -51,10 +51,10 @@ function parseOrder(order: Record<string, unknown>): BuildOrder {
   const { names, git, isArchive, dockerfile, target, platform, network, contextKey } = order;
   return {
     names: Array.isArray(names) && names.length === 0 ? [] : references(names).map(({ given }) => given),
-    ...(git !== undefined && { git: text(git) }),
+    ...(git !== undefined && { git: longText(git, MAX_TEXT) }),
     ...(isArchive !== undefined && { isArchive: flag(isArchive) }),
     dockerfile: pathInside(dockerfile),
-    ...(target !== undefined && { target: text(target) }),
+    ...(target !== undefined && { target: longText(target, MAX_TEXT) }),
     buildArgs: mapOf(order["buildArgs"]),
     labels: mapOf(order["labels"]),
     ...(platform !== undefined && { platform: platformIn(platform) }),
@@ -207,7 +207,7 @@ function mapOf(value: unknown): Record<string, string> {
 
 /** A path of the context: relative, and not leading out. */
 function pathInside(value: unknown): string {
-  const path = text(value);
+  const path = longText(value, MAX_TEXT);
   const isInside = path !== "" && path.split("/").every((name) => name !== "" && name !== "." && name !== "..");
   if (!isInside || path.includes("\0")) throw malformed("path of the Dockerfile");
   return path;

@@ -5,6 +5,9 @@ import type { Progress, TransferEvent, TransferName } from "./events.ts";
 /** ms between two progress events of a transfer. */
 const PROGRESS_EVERY = 200;
 
+/** Items of steps whose last event is remembered: a builder that never completes any must not fill the memory. */
+const MAX_ITEMS = 10_000;
+
 /** Characters that JSON leaves as they are and that would steer a terminal, as in `printable`. */
 const UNSAFE = /[\u007f-\u009f\u2028\u2029]|\p{Cf}/gu;
 
@@ -42,6 +45,7 @@ export class JsonLines {
     const key = JSON.stringify([step, id]);
     const [last, now] = [this.#items.get(key) ?? -Infinity, this.#now()];
     if (completed === undefined && now - last < PROGRESS_EVERY) return false;
+    if (this.#items.size === MAX_ITEMS) this.#items.clear();
     if (completed === undefined) this.#items.set(key, now);
     else this.#items.delete(key);
     return true;

@@ -168,7 +168,7 @@ class PreambleReader {
   }
 }
 
-const EXPECTED = "a command that runs `docker-over-ssh pull IMAGE` (or `push IMAGE`) on the remote side";
+const EXPECTED = "a command that runs `docker-over-ssh pull IMAGE` (or `push IMAGE`, or `build`) on the remote side";
 const HINT =
   "Run the command by itself: it must start docker-over-ssh and must not use its stdin and stdout (no pty, no `< /dev/null`).";
 

@@ -235,6 +235,7 @@ describe("build", () => {
     ["-f ./ https://example.com/app.git ssh://a", "not-buildable", "./ is not the path of a file in the repository"],
     ["-f - https://example.com/app.git ssh://a", "usage", "-f - would read the Dockerfile from stdin"],
     ["-f app app ssh://a", "not-buildable", "is outside of the context app"],
+    [`--build-arg A=${"x".repeat(500_000)} app ssh://a`, "usage", "the options of the build have 500"],
   ])("%s: %s", async (words, code, message) => {
     await expect(request(words)).rejects.toMatchObject({ code, message: expect.stringContaining(message) as string });
   });
