@@ -51,6 +51,7 @@ export function readBuildRequest(
     secrets: secrets.map(({ id }) => id),
     agents: agents.map(({ id }) => id),
     contextKey: projectKey(names, context),
+    contextPlace: placeKey(names, context),
   };
   refuseLargeOrder(order);
   return {
@@ -140,9 +141,17 @@ function realPath(path: string): string {
 
 /** Identifies the project among those whose contexts are kept: by its image, so that any checkout of it counts; else by its folder. */
 function projectKey([name]: readonly Reference[], context: GivenContext): string {
-  const place = context.kind === "folder" ? realPath(resolve(context.path)) : context.kind;
-  const project = name === undefined ? [hostname(), place] : [name.domain, name.path];
+  const project = name === undefined ? placeOf(context) : [name.domain, name.path];
   return digestOf(JSON.stringify(project));
+}
+
+/** Identifies the folder of the project. */
+function placeKey([name]: readonly Reference[], context: GivenContext): string {
+  return digestOf(JSON.stringify([...placeOf(context), ...(name === undefined ? [] : [name.domain, name.path])]));
+}
+
+function placeOf(context: GivenContext): string[] {
+  return [hostname(), context.kind === "folder" ? realPath(resolve(context.path)) : context.kind];
 }
 
 /** A check makes no image, and prints what it finds. */

@@ -48,7 +48,7 @@ export function parseBuildMessage({ order, sendsContext, push, check }: Message)
 }
 
 function parseOrder(order: Record<string, unknown>): BuildOrder {
-  const { names, git, isArchive, dockerfile, target, platform, network, contextKey } = order;
+  const { names, git, isArchive, dockerfile, target, platform, network, contextKey, contextPlace } = order;
   return {
     names: Array.isArray(names) && names.length === 0 ? [] : references(names).map(({ given }) => given),
     ...(git !== undefined && { git: longText(git, MAX_TEXT) }),
@@ -65,6 +65,7 @@ function parseOrder(order: Record<string, unknown>): BuildOrder {
     secrets: textsIn(order["secrets"]),
     agents: textsIn(order["agents"]),
     contextKey: matching(contextKey, DIGEST),
+    ...(contextPlace !== undefined && { contextPlace: matching(contextPlace, DIGEST) }),
   };
 }
 

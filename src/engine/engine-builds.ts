@@ -64,6 +64,11 @@ export interface BuildOrder {
   agents: readonly string[];
   /** Tells the builder which of its earlier contexts this one resembles: the same for all builds of a project. */
   contextKey: string;
+  /**
+   * Identifies the folder that the context is in. BuildKit takes a file for unchanged that has the size and the time of the one before it: two
+   * checkouts of a project may have such files, with other contents. Left out: the context key
+   */
+  contextPlace?: string | undefined;
 }
 
 export interface BuildOptions {

@@ -27,6 +27,7 @@ const order: BuildOrder = {
   secrets: ["npm"],
   agents: ["default"],
   contextKey: `sha256:${"a".repeat(64)}`,
+  contextPlace: `sha256:${"b".repeat(64)}`,
 };
 
 /** As a message is after its way through JSON. */
@@ -49,6 +50,7 @@ describe("an order is refused", () => {
     ["whose Dockerfile is an absolute path", { dockerfile: "/etc/passwd" }],
     ["with a name that is none", { names: ["App"] }],
     ["with a context key that could be a path", { contextKey: "../../x" }],
+    ["with a place that is no digest", { contextPlace: "x\r\ny" }],
     ["with a build argument that is no text", { buildArgs: { A: 1 } }],
     ["with more secrets than a build has", { secrets: Array.from({ length: 1001 }, () => "a") }],
     ["with an argument of a megabyte", { buildArgs: { A: "x".repeat(1e6) } }],

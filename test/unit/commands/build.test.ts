@@ -131,6 +131,15 @@ describe("build", () => {
     expect(await key(".")).not.toBe(await key("app"));
   });
 
+  test("a context has a place: two checkouts of one project are two to BuildKit, which compares sizes and times alone", async () => {
+    const place = async (words: string): Promise<string | undefined> =>
+      (await request(`${words} ssh://prod`)).build.order.contextPlace;
+    const named = await place("-t app:v1 app");
+    expect(await place("-t app:v2 link")).toBe(named);
+    expect(await place("-t app:v1 .")).not.toBe(named);
+    expect(await place("-t other app")).not.toBe(named);
+  });
+
   test("the image comes back under all names, into an engine or a file", async () => {
     const { name, further, target, isRenamed } = await request("--load -t a:1 -t b:2 -H tcp://x:1 app ssh://prod");
     expect({ name, further, target, isRenamed }).toMatchObject({

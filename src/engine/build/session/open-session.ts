@@ -11,7 +11,7 @@ import { SessionStream } from "./session-stream.ts";
 
 const DIFF_COPY = "/moby.filesync.v1.FileSync/DiffCopy";
 export interface SessionOptions {
-  order: Pick<BuildOrder, "secrets" | "agents" | "contextKey">;
+  order: Pick<BuildOrder, "secrets" | "agents" | "contextKey" | "contextPlace">;
   answers: BuildAnswers;
   /** Served as the context and as the folder of the Dockerfile; undefined: they come another way. */
   context: BuildContext | undefined;
@@ -39,7 +39,7 @@ export function openSession(
   const headers = new Headers({
     "x-docker-expose-session-uuid": id,
     "x-docker-expose-session-name": "docker-over-ssh",
-    "x-docker-expose-session-sharedkey": order.contextKey,
+    "x-docker-expose-session-sharedkey": order.contextPlace ?? order.contextKey,
     // BuildKit calls the other methods without having them announced.
     "x-docker-expose-session-grpc-method": DIFF_COPY,
   });

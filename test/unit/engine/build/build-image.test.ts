@@ -108,6 +108,13 @@ test("BuildKit gets the files by a session, and the options of the order", async
   expect(headers?.get("x-docker-expose-session-sharedkey")).toBe("project");
 });
 
+test("BuildKit compares a context with the one before of the same place", async () => {
+  const api = new FakeApi();
+  api.answer = async () => (await api.begun.opened, BUILT);
+  await build(api, { order: { contextPlace: "folder" } });
+  expect(api.sessions[0]?.get("x-docker-expose-session-sharedkey")).toBe("folder");
+});
+
 test.each<[string, (api: FakeApi) => Given]>([
   ["the engine passes no gRPC", (api) => ((api.hasGrpc = false), {})],
   ["a name is not UTF-8", () => ({ context: memoryContextWith("\u00e4") })],
