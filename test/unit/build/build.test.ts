@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -240,8 +241,10 @@ describe("a check", () => {
   });
 
   test("gets no files but those that it reads, and they do not take the place of the kept context", async () => {
+    writeFileSync(join(folder, "random"), randomBytes(50_000));
     const first = await run();
     const { told } = await runInitiator(check, {});
+    expect(told[0]?.order.contextKey).not.toBe(order.contextKey);
     expect(told[0]?.files).toEqual({ Dockerfile: "FROM scratch\nCOPY . /\n", ".dockerignore": "cache\n" });
     const { finished } = await run();
     expect(finished.contextBytes).toBeLessThan(first.finished.contextBytes);
