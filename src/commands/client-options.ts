@@ -31,6 +31,8 @@ function parse(name: string, value: string, definition: OptionDefinition | undef
     return definition?.parse === undefined ? value : definition.parse(value);
   } catch (error) {
     if (!(error instanceof InvalidValue)) throw error;
-    throw new Failure("refused", `--${name} has a value that this key does not take`, { expected: error.message });
+    throw new Failure("refused", `--${name} has a value that this key does not take`, {
+      expected: error.message.replace(/^Expected /, "").replace(/\.$/, ""),
+    });
   }
 }

@@ -1,9 +1,10 @@
-import { parseReference, type Reference } from "../image/reference.ts";
+import type { Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
+import { readName } from "./forced/name-patterns.ts";
 
 /**
  * Returns the name of an image in a registry, `to`: its host, and optionally the beginning of paths there. A name that has this beginning stays.
- * Throws a Failure `usage` for one that belongs to another registry, and `InvalidReference`.
+ * Throws a Failure `usage` for one that belongs to another registry, or is too long there.
  */
 export function publishedName(name: Reference, to: string): Reference {
   const given = `${name.domain}/${name.path}`;
@@ -15,5 +16,5 @@ export function publishedName(name: Reference, to: string): Reference {
     });
   }
   const path = name.path.replace(/^library\//, "");
-  return parseReference(`${to}/${path}:${name.tag ?? "latest"}`);
+  return readName(`${to}/${path}:${name.tag ?? "latest"}`);
 }

@@ -60,6 +60,16 @@ test.each([
   expect(fullName(publishedName(parseReference(name), to))).toBe(published);
 });
 
+test("a name that is too long in the registry is refused, and no bug", () => {
+  const long = parseReference(`team/${"a".repeat(235)}`);
+  expect(() => publishedName(long, "registry.longer.example.com")).toThrow(
+    expect.objectContaining({
+      code: "usage",
+      message: expect.stringContaining("is longer than 255 characters") as string,
+    }),
+  );
+});
+
 test("a name of another registry is not published", () => {
   expect(() => publishedName(parseReference("other.example.com/app"), "registry.example.com")).toThrow(
     "other.example.com/app belongs to another registry than --push registry.example.com",
