@@ -137,7 +137,8 @@ async function bringBack(bed: Testbed, folder: string, rounds: number): Promise<
 /** Changes three files of the context. */
 function change(folder: string, seed: string): void {
   writeFileSync(join(folder, "package.json"), `{"version": "${seed}"}\n`);
-  for (const name of readdirSync(join(folder, "app/node_modules")).slice(0, 2)) {
+  const modules = readdirSync(join(folder, "app/node_modules"), { withFileTypes: true });
+  for (const { name } of modules.filter((entry) => entry.isDirectory()).slice(0, 2)) {
     writeFileSync(join(folder, "app/node_modules", name, "changed.js"), `module.exports = "${seed}";\n`);
   }
 }
