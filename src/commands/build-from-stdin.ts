@@ -104,6 +104,7 @@ function readRequest(given: string, options: FactoryOptionValues, env: NodeJS.Pr
     strip: options.strip ?? 0,
     limits: maxSize === undefined ? {} : { bytes: maxSize },
     keep: options.keep,
+    allow: options.allow,
     cacheLimit: options.cacheLimit,
     jobs: options.jobs,
     isLatest: options.latest ?? false,

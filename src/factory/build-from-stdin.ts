@@ -17,7 +17,7 @@ import type { FactoryRequest } from "./factory-request.ts";
 import { findLayout } from "./layout.ts";
 import { reportText } from "./report.ts";
 import { withSignsOfLife } from "./signs-of-life.ts";
-import { takeTurn } from "./take-turn.ts";
+import { takeRoom, takeTurn } from "./take-turn.ts";
 import { imagesOf, tidyUp } from "./tidy-up.ts";
 
 /** What {@link buildFromStdin} works with. */
@@ -44,6 +44,7 @@ export async function buildFromStdin(request: FactoryRequest, workshop: Workshop
   const { env, output } = context;
   const runId = newRunId();
   await removeDeadSpools(env);
+  await using _ = await takeRoom({ runId, env, output, signal });
   await using tree = await openArchiveContext(archive, {
     env,
     runId,

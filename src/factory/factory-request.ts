@@ -2,6 +2,7 @@ import type { ContextLimits } from "../build-context/limits.ts";
 import type { EngineEndpoint } from "../engine/connect/endpoint.ts";
 import type { BuildOrder } from "../engine/engine-builds.ts";
 import type { Reference } from "../image/reference.ts";
+import type { NamePattern } from "./forced/name-patterns.ts";
 
 /** A build of an archive on stdin, by the engine of this machine. */
 export interface FactoryRequest {
@@ -19,6 +20,8 @@ export interface FactoryRequest {
   limits: Partial<ContextLimits>;
   /** --keep: images that stay, for each repository */
   keep?: number | undefined;
+  /** --allow: of a key that may build these names alone. No other is removed by --keep. */
+  allow?: readonly NamePattern[] | undefined;
   /** --cache-limit, bytes */
   cacheLimit?: number | undefined;
   /** --jobs: builds at the same time, of all names */

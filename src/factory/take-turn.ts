@@ -54,6 +54,26 @@ export async function takeTurn(options: TurnOptions): Promise<Place> {
 }
 
 const ALL = "all";
+const ARRIVING = "arriving";
+/** Archives of this user that are unpacked at the same time: each may take --max-size of the disk. */
+const MAX_ARCHIVES = 8;
+
+/**
+ * Waits until few enough archives of this user are unpacked, before one is read. It is held until the build is over. Who has this place may wait
+ * for a turn, and nobody with a turn waits for this one. Rejects as {@link takePlace}.
+ */
+export async function takeRoom(options: Omit<TurnOptions, "name" | "jobs" | "isLatest">): Promise<Place | undefined> {
+  const { runId, env, output, signal } = options;
+  let folder: string;
+  try {
+    folder = openOwnFolder(join(cacheFolder(env) ?? "", FOLDER), { make: true });
+  } catch {
+    return undefined; // opening the spool tells why this folder does not do
+  }
+  using teller = repeat((ahead) => output.note({ code: "build-waiting", ahead }));
+  const place = { places: MAX_ARCHIVES, isLatest: false, signal, onWait: teller.tell };
+  return await takePlace(join(folder, ARRIVING), runId, place);
+}
 
 function queueOf(name: Reference): string {
   return `name-${createHash("sha256").update(fullName(name)).digest("hex").slice(0, 32)}`;

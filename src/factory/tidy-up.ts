@@ -4,6 +4,7 @@ import { taggableName, type Reference } from "../image/reference.ts";
 import { messageOf } from "../output/errors.ts";
 import type { Output } from "../output/output.ts";
 import { removeOldImages } from "../receive/old-images.ts";
+import type { NamePattern } from "./forced/name-patterns.ts";
 
 type Images = Pick<Engine, "inspectImage" | "removeReference">;
 
@@ -14,6 +15,9 @@ export interface TidyOptions {
   /** The images that had the names before, see {@link imagesOf} */
   before: ReadonlySet<string>;
   keep?: number | undefined;
+  /** The image's own name, and the names that may be built; left out: any */
+  name: Reference;
+  allow?: readonly NamePattern[] | undefined;
   cacheLimit?: number | undefined;
 }
 
@@ -30,7 +34,10 @@ export async function imagesOf(engine: Images, names: readonly Reference[]): Pro
  * the build cache above its limit. The image is there, whatever happens: an error is a warning. Returns the names that were removed.
  */
 export async function tidyUp(engine: Engine, options: TidyOptions, output: Output): Promise<readonly string[]> {
-  const { names, id, before, keep, cacheLimit } = options;
+  const { names, id, before, keep, name, allow, cacheLimit } = options;
+  // A name in a registry counts as the one without it does: the same tag.
+  const isOurs = ({ tag }: Reference): boolean =>
+    allow?.some((one) => one.matches({ ...name, ...(tag && { tag }) })) ?? true;
   const removed: string[] = [];
   const attempt = async (work: () => Promise<void>): Promise<void> => {
     try {
@@ -43,7 +50,7 @@ export async function tidyUp(engine: Engine, options: TidyOptions, output: Outpu
     for (const one of before) if (one !== id) await removeNameless(engine, one);
   });
   await attempt(async () => {
-    if (keep !== undefined) removed.push(...(await removeOldImages(engine, names, keep, id)).names);
+    if (keep !== undefined) removed.push(...(await removeOldImages(engine, names, keep, id, isOurs)).names);
   });
   await attempt(async () => {
     if (cacheLimit !== undefined) await engine.pruneBuildCache(cacheLimit);

@@ -24,18 +24,23 @@ interface OldImage {
  *
  * @param names of the image that has arrived, or would, in this repository
  * @param arrived its IDs: more than one where it is not known which of them the engine gives to it, for --dry-run
+ * @param isOurs whether a name counts, and may be removed; left out: all of the repository
  */
 async function findOldImages(
   engine: Pick<Engine, "listTagged" | "inspectImage" | "usedImages">,
   names: NonEmpty<Reference>,
   keep: number,
   arrived: readonly string[],
+  isOurs: (name: Reference) => boolean = () => true,
 ): Promise<OldImage[]> {
   const [repository] = names;
   const given = new Set(names.map((name) => fullNameOf(taggableName(name) ?? name.given)));
   // An engine finds nothing by docker.io/library/app (moby#34385).
   const tagged = await engine.listTagged(familiarName(repository));
-  const own = tagged.filter(({ name }) => isIn(repository, name) && !given.has(fullNameOf(name)));
+  const own = tagged.filter(({ name }) => {
+    const reference = tryReference(name);
+    return isIn(repository, name) && !given.has(fullNameOf(name)) && reference !== undefined && isOurs(reference);
+  });
   const used = await engine.usedImages();
   const ids = new Set(own.map(({ id }) => id));
   for (const id of arrived) ids.delete(id);
@@ -57,11 +62,12 @@ export async function removeOldImages(
   names: NonEmpty<Reference>,
   keep: number,
   arrived: string,
+  isOurs?: (name: Reference) => boolean,
 ): Promise<OldImages> {
   const removed: string[] = [];
   const before = await engine.layersSize();
   for (const inRepository of byRepository(names)) {
-    for (const image of await findOldImages(engine, inRepository, keep, [arrived])) {
+    for (const image of await findOldImages(engine, inRepository, keep, [arrived], isOurs)) {
       removed.push(...(await removeImage(engine, image)));
     }
   }

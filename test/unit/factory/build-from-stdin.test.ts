@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { buildFromStdin } from "../../../src/factory/build-from-stdin.ts";
+import { parseNamePattern } from "../../../src/factory/forced/name-patterns.ts";
 import type { FactoryRequest } from "../../../src/factory/factory-request.ts";
 import type { BuildContext } from "../../../src/build-context/build-context.ts";
 import type { BuildOptions, BuildOrder } from "../../../src/engine/engine-builds.ts";
@@ -190,6 +191,14 @@ describe("after the build", () => {
     expect(run.stdout).toContain("removed: team/app:v1\n");
   });
 
+  test("of a key, --keep removes only names that it may build", async () => {
+    const run = new Run();
+    run.images.set("team/app:prod", "sha256:prod");
+    run.images.set("team/app:v1", "sha256:old");
+    await run.build(dockerfile, { keep: 1, allow: [parseNamePattern("team/app:v*")] });
+    expect(run.calls).toEqual(["build", "remove team/app:v1"]);
+  });
+
   test("an image that a container uses stays", async () => {
     const run = new Run();
     run.images.set("team/app:v2", "sha256:used");
@@ -247,6 +256,28 @@ describe("turns", () => {
     release();
     await building;
     await waiting;
+  });
+
+  test("no more archives than eight are unpacked at a time: the next one is not read before", async () => {
+    const runs = Array.from({ length: 8 }, () => new Run());
+    const builds = runs.map((run, index) => {
+      const { begun, release } = lasting(run);
+      const name = parseReference(`team/app${index}:v1`);
+      return { begun, release, done: run.build(dockerfile, { name }) };
+    });
+    await Promise.all(builds.map(({ begun }) => begun));
+    const ninth = new Run();
+    const waits = ninth.build(dockerfile, { name: parseReference("team/ninth:v1") });
+    await expect
+      .poll(() => ninth.events, { timeout: 20_000 })
+      .toContainEqual({ type: "note", code: "build-waiting", ahead: 8 });
+    expect(ninth.spools).toHaveLength(8);
+    expect(ninth.calls).toEqual([]);
+    builds[0]?.release();
+    await waits;
+    expect(ninth.calls).toContain("build");
+    for (const { release } of builds) release();
+    await Promise.all(builds.map(({ done }) => done));
   });
 
   test("the latest ends a build that runs", async () => {
