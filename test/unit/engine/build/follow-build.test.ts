@@ -73,7 +73,7 @@ test("the step that failed is named, not those that were stopped with it", async
   );
   expect(failure.code).toBe("build-failed");
   expect(failure.message).toBe("the build failed at [b 2/2] RUN two: exit code 7");
-  expect(failure.hint).toBe("Its last lines:\n  a\n  b\n  c");
+  expect(failure.hint).toBe("Mend that step. Its last lines:\n  a\n  b\n  c");
 });
 
 test("ten lines are shown, whatever the step has printed", async () => {
