@@ -63,11 +63,20 @@ export async function untilPrinted(run: { stderr: Readable }, text: string): Pro
   });
 }
 
-/** Whether a path in the cache folder stays from one run to the next: compiled code, the bundle of a host, a Node that was packed, the note of a failed pull. */
+/**
+ * Whether a path in the cache folder stays from one run to the next: compiled code, contexts of builds and the pieces of their files, the bundle of a
+ * host, a Node that was packed, the note of a failed pull.
+ */
 export function staysInCache(path: string): boolean {
-  return /^(?:code(?:$|\/)|bundle-[0-9a-f]{64}\.cjs$|sent-node-[0-9a-f]{16}-\d+-[0-9a-f]{64}\.gz$|pull-failed$)/.test(
-    path,
-  );
+  const name = path.replace(/^(?:code|contexts|pieces)(?:\/|$)/, "");
+  const stays = [
+    /^builds$/,
+    /^bundle-[0-9a-f]{64}\.cjs$/,
+    /^pull-failed$/,
+    /^sent-node-[0-9a-f]{16}-\d+-[0-9a-f]{64}\.gz$/,
+  ];
+  if (name === path) return stays.some((form) => form.test(path));
+  return path.startsWith("code") || name === "" || /^[0-9a-f]{64}(?:\.pack)?$/.test(name);
 }
 
 /** Lists the engines' contents. The returned function returns the names that came and went since. */
