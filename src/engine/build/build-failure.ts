@@ -35,7 +35,9 @@ export function buildFailure(words: string, failed: FailedStep | undefined, dock
   return new Failure("build-failed", `the build failed${where}: ${how}`, {
     expected: failed === undefined ? "a build without an error" : "a step that succeeds",
     hint:
-      lines.length === 0 ? "Read the build's log." : `Mend that step. Its last lines:\n${lines.map((line) => `  ${line}`).join("\n")}`,
+      lines.length === 0
+        ? "Read the build's log."
+        : `Mend that step. Its last lines:\n${lines.map((line) => `  ${line}`).join("\n")}`,
   });
 }
 
