@@ -1,7 +1,8 @@
 import type { Platform } from "../image/platform.ts";
+import { BUILDER_OPTIONS } from "./builder-options.ts";
 import { InvalidValue, type OptionDefinition } from "./command-definition.ts";
 import { HOST_OPTIONS, splitWords, type HostOptions } from "./host-options.ts";
-import { parsePlatformOption, parseStrip } from "./option-values.ts";
+import { parseStrip } from "./option-values.ts";
 import { SHARED_OPTIONS, type SharedOptions } from "./shared-options.ts";
 
 /** Values of the options of `build`. */
@@ -78,9 +79,7 @@ export const BUILD_OPTIONS: readonly OptionDefinition[] = [
     parse: text,
     repeats: true,
   },
-  { flags: "--platform <os/arch>", description: "the platform to build for", parse: parsePlatformOption },
-  { flags: "--no-cache", description: "use no results of earlier builds" },
-  { flags: "--pull", description: "look for newer versions of the base images" },
+  ...BUILDER_OPTIONS,
   {
     flags: "--cache-from <image>",
     description: "an image whose layers may be reused; may be repeated",

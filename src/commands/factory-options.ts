@@ -1,8 +1,9 @@
 import { parseNamePattern, type NamePattern } from "../factory/forced/name-patterns.ts";
 import { InvalidReference, parseReference } from "../image/reference.ts";
 import type { Platform } from "../image/platform.ts";
+import { BUILDER_OPTIONS } from "./builder-options.ts";
 import { InvalidValue, type OptionDefinition } from "./command-definition.ts";
-import { parseAge, parsePlatformOption, parseSeconds, parseSize, parseStrip } from "./option-values.ts";
+import { parseAge, parseSeconds, parseSize, parseStrip } from "./option-values.ts";
 
 /** Values of the options of `build --stdin`. */
 export interface FactoryOptionValues {
@@ -60,9 +61,7 @@ export const CLIENT_OPTIONS: readonly OptionDefinition[] = [
     parse: parsePair,
     repeats: true,
   },
-  { flags: "--platform <os/arch>", description: "the platform to build for", parse: parsePlatformOption },
-  { flags: "--no-cache", description: "use no results of earlier builds" },
-  { flags: "--pull", description: "look for newer versions of the base images" },
+  ...BUILDER_OPTIONS,
   {
     flags: "--strip <count>",
     description: "leave out so many folders at the beginning of each path in the archive",

@@ -18,6 +18,11 @@ export function plural(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
+/** Returns the first 12 hex digits, as engines display digests. */
+export function shortDigest(digest: string): string {
+  return digest.slice("sha256:".length).slice(0, 12);
+}
+
 /**
  * Makes text of the remote side safe for a terminal, where it could move the cursor, retitle the window, hide what it printed, or change the
  * order in which characters are read. Removes escape sequences, control characters, and format characters (Unicode's Cf: writing directions,

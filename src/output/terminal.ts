@@ -7,7 +7,8 @@ import type { Screen } from "./live-area.ts";
 import type { OutputOptions } from "./output.ts";
 import { OutcomeTable } from "./outcome-table.ts";
 import { ProgressDisplay } from "./progress-display.ts";
-import { builtText, detailText, noteText, planText, resultText, warningText } from "./texts.ts";
+import { detailText } from "./detail-texts.ts";
+import { builtText, noteText, planText, resultText, warningText } from "./texts.ts";
 import { dryRunLines } from "./plan-text.ts";
 
 interface TerminalOptions extends Omit<OutputOptions, "json"> {

@@ -1,20 +1,11 @@
 import type { Built } from "./build-events.ts";
-import { bytes, duration, plural } from "./describe.ts";
-import type {
-  ContentQuery,
-  Detail,
-  Leftover,
-  NotCutReason,
-  RebuildFailure,
-  RemoteProgramName,
-  WholeReason,
-} from "./details.ts";
+import { bytes, duration, plural, shortDigest } from "./describe.ts";
 import type { Note, Plan, Stage, TransferResult, Warning } from "./events.ts";
 import { findingLines } from "./findings.ts";
-import { noRoomText, pushFailureText } from "./reasons.ts";
+import { noRoomText } from "./reasons.ts";
 import { setupStepText } from "./setup-steps.ts";
 
-/** Puts the events of a transfer into words for people. */
+/** Puts the events of a transfer into words for people; detail-texts.ts those of --verbose. */
 
 export function noteText(note: Note): string {
   switch (note.code) {
@@ -147,7 +138,7 @@ export function resultText(result: TransferResult): string {
 
 /** The last line of a build. */
 export function builtText({ names, id, size, contextBytes, ms }: Built): string {
-  const image = names.length === 0 ? id : `${names.join(", ")} (${short(id)})`;
+  const image = names.length === 0 ? id : `${names.join(", ")} (${shortDigest(id)})`;
   const phases = [
     `${bytes(contextBytes)} of context sent in ${duration(ms.context)}`,
     `built in ${duration(ms.build)}`,
@@ -155,150 +146,4 @@ export function builtText({ names, id, size, contextBytes, ms }: Built): string 
     ...(ms.load === undefined ? [] : [`brought back in ${duration(ms.load)}`]),
   ];
   return `built ${image}${size === undefined ? "" : `, ${bytes(size)}`}: ${phases.join(", ")}; ${duration(ms.total)} in all`;
-}
-
-export function detailText(detail: Detail): string {
-  switch (detail.code) {
-    case "command-started":
-      return `running ${detail.command}`;
-    case "command-answered":
-      return "the remote side answers";
-    case "builder-found":
-      return `building with ${detail.builder}, engine ${detail.version}`;
-    case "remote-found":
-      return `remote side: docker-over-ssh on ${detail.host}${FOUND[detail.program]}`;
-    case "program-tried":
-      return `remote side: trying ${detail.program} (${detail.what})`;
-    case "program-passed-over":
-      return `remote side: ${detail.program} is passed over: ${detail.reason}`;
-    case "passed-over-line":
-      return `remote side: it printed: ${detail.line}`;
-    case "bundle-sent":
-      return `sending docker-over-ssh itself, ${bytes(detail.bytes)}`;
-    case "node-fetched":
-      return `npm fetches ${detail.name} ${detail.version}`;
-    case "node-packed":
-      return `Node is packed for the remote side, ${bytes(detail.bytes)}`;
-    case "node-sent":
-      return `sending Node, ${bytes(detail.bytes)}`;
-    case "image-not-sent":
-      return `${detail.image} is not sent from here: ${detail.error}`;
-    case "noise":
-      return `${PRINTED_BY[detail.printedBy]} printed: ${detail.text}`;
-    case "tunnel-opened":
-      return `the tunnel is open; the remote side is docker-over-ssh ${detail.peerVersion}`;
-    case "leftover-removed":
-      return `removed ${leftoverText(detail.leftover)}, left by a run that was killed`;
-    case "archive-spooled":
-      return `reading ${detail.path} into the cache folder, where there is room for ${bytes(detail.bytesFree)}`;
-    case "export-by-save":
-      return "reading `docker save` for the wanted layers";
-    case "content-store-inaccessible":
-      return "the engine's content store is not accessible: dry loads show which blobs it has";
-    case "content-query-failed":
-      return `the engine does not ${queryText(detail.query)}: ${detail.error}`;
-    case "blobs-not-found":
-      return `unpacked layers are sent, because the engine does not show that it has their blobs${detail.namedByManifest ? " with the digests of the manifest" : ""}`;
-    case "dry-push-skipped":
-      return `no dry push of ${detail.image}: ${detail.error}`;
-    case "dry-push-failed":
-      return `the dry push of ${detail.image} failed: ${pushFailureText(detail.reason)}`;
-    case "push-incomplete":
-      return `the engine did not push all wanted layers of ${detail.image}: ${detail.reason === undefined ? "it gave no reason" : pushFailureText(detail.reason)}`;
-    case "embedded-registry-failed":
-      return `the embedded registry: ${detail.error}`;
-    case "all-whole":
-      return `missing layers are sent whole: ${WHOLE[detail.reason]}`;
-    case "layer-not-cut":
-      return `layer ${short(detail.diffId)} is sent whole: ${NOT_CUT[detail.reason]} (${bytes(detail.size)})`;
-    case "layer-predicted": {
-      const { diffId, chosen, msWhole, msByDelta, bytesPerSecond } = detail;
-      return `layer ${short(diffId)} is sent ${chosen === "whole" ? "whole" : "by delta"}: predicted ${seconds(msByDelta)} by delta, ${seconds(msWhole)} whole, at ${bytes(bytesPerSecond)} a second`;
-    }
-    case "pieces-found":
-      return `layer ${short(detail.diffId)}: ${bytes(detail.bytesFound)} of ${bytes(detail.bytes)} are in delta bases`;
-    case "delta-base-unreadable":
-      return `an image cannot be read as a delta base: ${detail.error}`;
-    case "rebuild-failed":
-      return `layer ${short(detail.diffId)} is sent whole: ${NOT_REBUILT[detail.reason]} (${detail.error})`;
-    case "layer-continued":
-      return `the layer ${detail.digest} is continued: ${bytes(detail.bytesPresent)} of ${bytes(detail.bytes)} are present`;
-    case "layers-gone":
-      return "layers of the image were removed from the engine meanwhile: they are requested now";
-  }
-}
-
-const FOUND: Record<RemoteProgramName, string> = {
-  installed: "",
-  node: ", sent to the Node there",
-  container: ", sent into a container",
-  "node-sent": ", sent with Node",
-};
-
-const PRINTED_BY = {
-  "remote-side": "before the tunnel opened, the remote side",
-  "login-shell": "before the remote program started, the login shell",
-};
-
-const WHOLE: Record<WholeReason, string> = {
-  option: "--delta never was given",
-  "preserved-digest": "--preserve-digest sends layers as they are stored",
-  "preserved-index": "several platforms are sent as they are stored",
-  "other-version": "the remote side has another version of docker-over-ssh",
-  "engine-alone": "one side is an engine alone",
-  "one-machine": "both sides are on this machine",
-  "one-connection": "the engine's files are behind one connection",
-  "engine-pull": "the engine pulls by itself",
-  "no-similar-image": "there is no similar image",
-  "served-from-registry": "the sending side has them in a registry",
-  "receiver-wants-whole": "the receiver wants whole layers",
-};
-
-const NOT_CUT: Record<NotCutReason, string> = {
-  small: "it is small",
-  zstd: "it is compressed with zstd, which this Node cannot decompress",
-};
-
-const NOT_REBUILT: Record<RebuildFailure, string> = {
-  "no-recipe": "the sending side cannot cut it",
-  "recipe-truncated": "the sending side could not cut all of it",
-  "recipe-invalid": "the sending side's recipe or pieces are invalid",
-  "no-space": "no space is left to rebuild it",
-  "too-slow": "rebuilding it takes too long",
-};
-
-function leftoverText(leftover: Leftover): string {
-  switch (leftover.kind) {
-    case "container":
-      return `container ${leftover.id.slice(0, 12)}`;
-    case "image":
-      return leftover.reference;
-    case "file":
-      return leftover.path;
-  }
-}
-
-/** Completes "the engine does not …". */
-function queryText(query: ContentQuery): string {
-  switch (query.about) {
-    case "image":
-      return "tell whether it has the image";
-    case "layers":
-      return "list the blobs of the layers";
-    case "layer":
-      return `list the blob of ${query.diffId}`;
-    case "manifest":
-      return "return the manifest of a related image";
-    case "blob":
-      return `return the blob ${query.digest}`;
-  }
-}
-
-function seconds(ms: number): string {
-  return `${(ms / 1000).toFixed(2)} s`;
-}
-
-/** Returns the first 12 hex digits, as engines display digests. */
-function short(digest: string): string {
-  return digest.slice("sha256:".length).slice(0, 12);
 }

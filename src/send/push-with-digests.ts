@@ -1,7 +1,7 @@
 import type { Reference } from "../image/reference.ts";
 import type { Detail } from "../output/details.ts";
 import { Failure } from "../output/errors.ts";
-import { detailText } from "../output/texts.ts";
+import { detailText } from "../output/detail-texts.ts";
 import type { Digest } from "../image/digest.ts";
 import { dryPush, type DryPushLayer, type DryPushResult } from "../engine-push/dry-push.ts";
 import { pushSelected } from "../engine-push/push-selected.ts";

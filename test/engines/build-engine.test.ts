@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { PLAIN_ORDER } from "../fixtures/build-order.ts";
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -50,18 +51,7 @@ afterAll(async () => {
   for (const one of own) await one[Symbol.asyncDispose]();
 });
 
-const ORDER: BuildOrder = {
-  names: [],
-  dockerfile: "Dockerfile",
-  buildArgs: {},
-  labels: {},
-  noCache: false,
-  pull: false,
-  cacheFrom: [],
-  secrets: [],
-  agents: [],
-  contextKey: "build-engine",
-};
+const ORDER: BuildOrder = { ...PLAIN_ORDER, contextKey: "build-engine" };
 
 interface Built {
   image?: BuiltImage;

@@ -6,7 +6,7 @@ import type { DryPushOptions } from "../../src/engine-push/dry-push.ts";
 import { cacheFolder } from "../../src/files/cache-folder.ts";
 import { openEmbeddedRegistry, type EmbeddedRegistry } from "../../src/registry/embedded/server.ts";
 import type { Detail } from "../../src/output/details.ts";
-import { detailText } from "../../src/output/texts.ts";
+import { detailText } from "../../src/output/detail-texts.ts";
 
 const signal = new AbortController().signal;
 

@@ -11,7 +11,7 @@ import { outputTo } from "../../src/output/output.ts";
 import { parseCompressOption } from "../../src/packing/compress-option.ts";
 import { send } from "../../src/push.ts";
 import { runBothSides } from "../../src/stdio-tunnel/in-process.ts";
-import { detailText } from "../../src/output/texts.ts";
+import { detailText } from "../../src/output/detail-texts.ts";
 import { AMD64 } from "./image/platforms.ts";
 
 const said: string[] = [];

@@ -66,7 +66,7 @@ test("the plain log has numbered steps, times since a step began, and the outcom
     "#3 CACHED",
     "",
   ]);
-  expect(lines).toContain("#4 0.020 npm http fetch GET 200 https://registry.npmjs.org/package-0");
+  expect(lines).toContain("#4 0.020 npm http fetch GET 200 https://packages.example.com/package-0");
   expect(lines.slice(-4)).toEqual([
     "",
     "1 warning of the builder:",
@@ -240,7 +240,7 @@ test("on a terminal, running steps have the last six lines of their log, and end
     " => CACHED [build 2/4] COPY package.json package-lock.json ./ 0.0s",
     expect.stringMatching(/^ => \[build 3\/4\] RUN npm ci .* 1\.\ds$/),
     ...[6, 7, 8, 9, 10, 11]
-      .map((n) => ` => => # npm http fetch GET 200 https://registry.npmjs.org/package-${n}`)
+      .map((n) => ` => => # npm http fetch GET 200 https://packages.example.com/package-${n}`)
       .slice(0, 6),
     expect.stringMatching(/^ => \[assets 1\/1\] RUN make assets 1\.\ds$/),
     " => => # compiling 写真.png and icons",

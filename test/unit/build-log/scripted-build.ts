@@ -72,7 +72,7 @@ export function scriptedBuild(succeeds: boolean): Scripted[] {
     step(1080, "s3", INSTALL, { started: START + 1080 }),
     step(1100, "s4", ASSETS, { started: START + 1100 }),
     ...Array.from({ length: 12 }, (_, index): Scripted =>
-      log(1100 + index * 100, "s3", `npm http fetch GET 200 https://registry.npmjs.org/package-${index}\n`),
+      log(1100 + index * 100, "s3", `npm http fetch GET 200 https://packages.example.com/package-${index}\n`),
     ),
     log(1300, "s4", "\u001b[32mcompiling\u001b[0m 写真.png "),
     log(

@@ -1,3 +1,4 @@
+import { PLAIN_ORDER } from "../../fixtures/build-order.ts";
 import { randomBytes } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -30,18 +31,7 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 const ID = `sha256:${"1".repeat(64)}`;
 
-const order: BuildOrder = {
-  names: ["app:v1"],
-  dockerfile: "Dockerfile",
-  buildArgs: {},
-  labels: {},
-  noCache: false,
-  pull: false,
-  cacheFrom: [],
-  secrets: [],
-  agents: [],
-  contextKey: `sha256:${"a".repeat(64)}`,
-};
+const order: BuildOrder = { ...PLAIN_ORDER, names: ["app:v1"] };
 
 /** What a fake engine was told. */
 interface Told {

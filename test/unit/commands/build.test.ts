@@ -1,4 +1,5 @@
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { PLAIN_ORDER } from "../../fixtures/build-order.ts";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from "vitest";
@@ -38,17 +39,7 @@ async function request(words: string, env: NodeJS.ProcessEnv = {}): Promise<Buil
   return transfer;
 }
 
-const order = {
-  names: [],
-  dockerfile: "Dockerfile",
-  buildArgs: {},
-  labels: {},
-  noCache: false,
-  pull: false,
-  cacheFrom: [],
-  secrets: [],
-  agents: [],
-};
+const { contextKey: _, ...order } = PLAIN_ORDER;
 const folder = (path: string): object => ({ kind: "folder", path, gitignore: true });
 const engine = { kind: "docker-daemon", via: "load" };
 

@@ -13,7 +13,7 @@ import { parseReference } from "../../../src/image/reference.ts";
 import type { SpooledLayer } from "../../../src/engine-push/dry-push.ts";
 import { pushByProgress } from "../../../src/engine-push/push-by-progress.ts";
 import type { EmbeddedRegistry } from "../../../src/registry/embedded/server.ts";
-import { detailText } from "../../../src/output/texts.ts";
+import { detailText } from "../../../src/output/detail-texts.ts";
 import { endRegistry, openRegistry } from "../registry/embedded/client.ts";
 import { blob, layer, type TestLayer } from "../registry/embedded/test-images.ts";
 import { pushingEngine, type PushingEngine } from "./pushing-engine.ts";

@@ -5,7 +5,7 @@ import { buffer } from "node:stream/consumers";
 import type { DryPushOptions, SpooledLayer } from "../../../src/engine-push/dry-push.ts";
 import type { EmbeddedRegistry } from "../../../src/registry/embedded/server.ts";
 import { newRunId } from "../../../src/run/run-id.ts";
-import { detailText } from "../../../src/output/texts.ts";
+import { detailText } from "../../../src/output/detail-texts.ts";
 import { endRegistry, openRegistry } from "../registry/embedded/client.ts";
 import { image, layer } from "../registry/embedded/test-images.ts";
 import { graphdriver, pushingEngine, type PushingEngine } from "./pushing-engine.ts";

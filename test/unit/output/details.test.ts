@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import type { ContentQuery, Detail, NotCutReason, RebuildFailure, WholeReason } from "../../../src/output/details.ts";
 import type { PushFailure } from "../../../src/output/reasons.ts";
-import { detailText } from "../../../src/output/texts.ts";
+import { detailText } from "../../../src/output/detail-texts.ts";
 import { isInSchema } from "./event-schema.ts";
 
 const DIGEST = `sha256:0123456789abcdef${"0".repeat(48)}`;

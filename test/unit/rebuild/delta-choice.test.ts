@@ -9,7 +9,7 @@ import type { AnnouncedLayer } from "../../../src/conversation/messages.ts";
 import { digestOf } from "../../../src/image/digest.ts";
 import { MEDIA_TYPE } from "../../../src/image/manifest.ts";
 import type { Detail } from "../../../src/output/details.ts";
-import { detailText } from "../../../src/output/texts.ts";
+import { detailText } from "../../../src/output/detail-texts.ts";
 
 const MB = 1_000_000;
 const MBIT = MB / 8;

@@ -15,7 +15,7 @@ import { InvalidPackedStream } from "../../../src/packing/unpack.ts";
 import { ResumeCache } from "../../../src/store/resume-cache.ts";
 import { queue } from "../../../src/streams/queue.ts";
 import type { Detail } from "../../../src/output/details.ts";
-import { detailText } from "../../../src/output/texts.ts";
+import { detailText } from "../../../src/output/detail-texts.ts";
 import { generatedTar } from "../delta/generated-tars.ts";
 import { damaged } from "../delta/odd-tars.ts";
 import { pseudoRandom } from "../pseudo-random.ts";

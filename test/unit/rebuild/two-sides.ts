@@ -20,7 +20,7 @@ import { NoRecipe } from "../../../src/registry/registry-client-errors.ts";
 import type { LayerDelta, StoredBlob } from "../../../src/registry/embedded/registry-content.ts";
 import type { ResumeCache } from "../../../src/store/resume-cache.ts";
 import { lazySpool, type LazySpool } from "../../../src/run/spool.ts";
-import { detailText } from "../../../src/output/texts.ts";
+import { detailText } from "../../../src/output/detail-texts.ts";
 import { makeTar } from "../image/tar/make-tar.ts";
 import { pseudoRandomBytes } from "../pseudo-random.ts";
 

@@ -1,4 +1,5 @@
 import { expect, test, vi } from "vitest";
+import { PLAIN_ORDER } from "../../fixtures/build-order.ts";
 import { openContext } from "../../../src/build/open-context.ts";
 import { outputTo } from "../../../src/output/output.ts";
 import { buildOnRemote } from "../../../src/remote/build-on-remote.ts";
@@ -19,18 +20,7 @@ test("when the remote command fails, nobody waits for an archive that still arri
     isRenamed: false,
     target: { kind: "docker-daemon", endpoint: undefined, via: "load" },
     build: {
-      order: {
-        names: [],
-        dockerfile: "Dockerfile",
-        buildArgs: {},
-        labels: {},
-        noCache: false,
-        pull: false,
-        cacheFrom: [],
-        secrets: [],
-        agents: [],
-        contextKey: `sha256:${"a".repeat(64)}`,
-      },
+      order: PLAIN_ORDER,
       files: { kind: "stdin" },
       secrets: [],
       agents: [],

@@ -16,7 +16,7 @@ import { unpack } from "../../../src/packing/unpack.ts";
 import type { LazySpool } from "../../../src/run/spool.ts";
 import { queue } from "../../../src/streams/queue.ts";
 import type { Detail } from "../../../src/output/details.ts";
-import { detailText } from "../../../src/output/texts.ts";
+import { detailText } from "../../../src/output/detail-texts.ts";
 
 let outgoing: OutgoingBlobs;
 const announced: AnnouncedLayer[] = [];

@@ -9,7 +9,7 @@ import { spawnRemote } from "../../../src/stdio-tunnel/remote-process.ts";
 import { overTunnel, wasReported, type TunnelOptions } from "../../../src/stdio-tunnel/open.ts";
 import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
 import { deferred } from "../../../src/streams/deferred.ts";
-import { detailText } from "../../../src/output/texts.ts";
+import { detailText } from "../../../src/output/detail-texts.ts";
 import { remoteProgram } from "./carriers.ts";
 
 interface Run {

@@ -18,7 +18,7 @@ import {
 import { rejection } from "../engine/fake-engine.ts";
 import { InvalidImage } from "../../../src/image/invalid-image.ts";
 import type { Detail } from "../../../src/output/details.ts";
-import { detailText } from "../../../src/output/texts.ts";
+import { detailText } from "../../../src/output/detail-texts.ts";
 import { AMD64 } from "../image/platforms.ts";
 
 interface TestStore extends AsyncDisposable {

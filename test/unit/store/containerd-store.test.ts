@@ -21,7 +21,7 @@ import type { ImageToLoad, LayerFile } from "../../../src/store/store.ts";
 import { blobsByDryLoad } from "../../../src/store/blobs-by-dry-load.ts";
 import { queue } from "../../../src/streams/queue.ts";
 import type { Detail } from "../../../src/output/details.ts";
-import { detailText } from "../../../src/output/texts.ts";
+import { detailText } from "../../../src/output/detail-texts.ts";
 import { AMD64 } from "../image/platforms.ts";
 import type { Platform } from "../../../src/image/platform.ts";
 

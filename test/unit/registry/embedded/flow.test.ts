@@ -17,7 +17,7 @@ import {
 import { AcceptAllPolicy } from "../../../../src/engine-push/accept-all-policy.ts";
 import type { EmbeddedRegistry } from "../../../../src/registry/embedded/server.ts";
 import type { Detail } from "../../../../src/output/details.ts";
-import { detailText } from "../../../../src/output/texts.ts";
+import { detailText } from "../../../../src/output/detail-texts.ts";
 import { clientOf, closed, codeOf, endRegistry, openRegistry, sendRequest, type Response } from "./client.ts";
 
 const MB = 1_000_000;
