@@ -48,7 +48,6 @@ export interface FinishedBuild {
   received?: TransferResult | undefined;
   /** Bytes that went through the connection to the remote side, for the context */
   contextBytes: number;
-  traffic: Pick<Traffic, "bytesSent" | "bytesReceived">;
   /** Of the whole build, ms */
   ms: number;
 }
@@ -80,9 +79,7 @@ export async function build(
     onBuilt(built.id);
     const received = target && (await bringBack(tunnel, target, built, request, own, traffic));
     if (!(await tunnel.finish({}))) context.output.warn({ code: "sender-not-notified" });
-    const { bytesSent, bytesReceived } = traffic;
-    const ms = performance.now() - started;
-    return { builder, built, received, contextBytes, traffic: { bytesSent, bytesReceived }, ms };
+    return { builder, built, received, contextBytes, ms: performance.now() - started };
   };
   return await connectEarly(connect, ready, context.signal, use, { features: [BUILDS] });
 }
