@@ -1,0 +1,35 @@
+/**
+ * The library of builds, as `docker-over-ssh/builds`: what a program needs that has an engine build images of contexts. docker-over-ssh-server is
+ * made of it. It may change with every version of docker-over-ssh, which the server therefore names exactly.
+ */
+export { openArchiveContext, type ArchiveContextOptions } from "./build-context/archive/open-archive-context.ts";
+export { ARCHIVE_LIMITS } from "./build-context/archive/limits.ts";
+export type { BuildContext, ContextEntry, ContextFile } from "./build-context/build-context.ts";
+export type { ContextLimits } from "./build-context/limits.ts";
+export { buildOutputEvent } from "./build-log/build-output-event.ts";
+export { PlainLog, type LogOptions } from "./build-log/plain-log.ts";
+export { hiddenCredentials } from "./credentials/hidden-credentials.ts";
+export { registryCredentials, type RegistryCredentials } from "./credentials/registry-credentials.ts";
+export { namedEndpoint } from "./engine/connect/endpoint.ts";
+export type { Engine } from "./engine/engine.ts";
+export type {
+  BuildAnswers,
+  BuilderKind,
+  BuildEvent,
+  BuildOptions,
+  BuildOrder,
+  BuiltImage,
+  Credentials,
+} from "./engine/engine-builds.ts";
+export { EngineError } from "./engine/engine-error.ts";
+export { connectEngine } from "./engine/open/connect-engine.ts";
+export { asFailure } from "./explain-error.ts";
+export { findLayout } from "./factory/layout.ts";
+export { parseNamePattern, readName, type NamePattern } from "./factory/forced/name-patterns.ts";
+export { fullName, InvalidReference, parseReference, taggableName, type Reference } from "./image/reference.ts";
+export { formatPlatform, parsePlatform, type Platform } from "./image/platform.ts";
+export { bytes, duration, oneLine } from "./output/describe.ts";
+export { EXIT_STATUS, Failure, messageOf, type FailureCode } from "./output/errors.ts";
+export { withLock } from "./run/lock.ts";
+export { newRunId, type RunId } from "./run/run-id.ts";
+export { removeDeadSpools } from "./run/spool-folder.ts";
