@@ -14,7 +14,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "unit",
-          include: ["test/unit/**/*.test.ts"],
+          include: ["test/unit/**/*.test.ts", "server/test/unit/**/*.test.ts"],
           setupFiles: ["test/fail-on-warning.ts"],
           env: { PATH: unitPath() },
           testTimeout: 60_000, // engine tests may leave them little of the processor
@@ -24,7 +24,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "engines",
-          include: ["test/engines/**/*.test.ts"],
+          include: ["test/engines/**/*.test.ts", "server/test/engines/**/*.test.ts"],
           setupFiles: ["test/fail-on-warning.ts"],
           globalSetup: ["test/engines/global-setup.ts"],
           fileParallelism: false,

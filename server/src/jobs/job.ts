@@ -44,15 +44,7 @@ export interface Job {
   log: { lines: number; bytes: number; isCut: boolean };
 }
 
-export const JOB_STATES = [
-  "queued",
-  "running",
-  "pushing",
-  "succeeded",
-  "failed",
-  "cancelled",
-  "timed_out",
-] as const;
+export const JOB_STATES = ["queued", "running", "pushing", "succeeded", "failed", "cancelled", "timed_out"] as const;
 export type JobState = (typeof JOB_STATES)[number];
 
 /** fetch: the archive of an address; context: unpacking; build; push; purge: removing the image from the engine */
