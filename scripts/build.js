@@ -45,6 +45,9 @@ const { version } = JSON.parse(readFileSync(`${root}package.json`, "utf8"));
 const withoutTexts = (key, value) => (key === "description" && typeof value === "string" ? undefined : value);
 const eventSchema = JSON.parse(readFileSync(`${root}docs/events.schema.json`, "utf8"), withoutTexts);
 
+/** Packages that may be missing: native code, and the server, which imports this package. */
+const NOT_BUNDLED = ["@ngrok/ngrok", "docker-over-ssh-server"];
+
 /** Bundles the whole command into one function; modules that a function imports are included, and evaluated when it is first called. */
 async function bundleCommand(more) {
   const { outputFiles, metafile } = await build({
@@ -52,7 +55,7 @@ async function bundleCommand(more) {
     entryPoints: ["dist/main.js"],
     metafile: true,
     plugins: [plainHeaders],
-    external: ["@ngrok/ngrok"], // native code; optional
+    external: NOT_BUNDLED,
     define: {
       "import.meta.url": "fileUrl",
       PACKAGE_VERSION: JSON.stringify(version),
@@ -64,7 +67,8 @@ async function bundleCommand(more) {
     footer: { js: "})" },
     ...more,
   });
-  const command = outputFiles[0].text.replace('import("@ngrok/ngrok")', 'importModule("@ngrok/ngrok")'); // see load-command.ts
+  const imported = (text, name) => text.replace(`import("${name}")`, `importModule("${name}")`); // see load-command.ts
+  const command = NOT_BUNDLED.reduce(imported, outputFiles[0].text);
   if (/\bimport\(/.test(command)) throw new Error("another module is imported dynamically: see load-command.ts");
   return { command, inputs: Object.keys(metafile.inputs) };
 }

@@ -33,3 +33,6 @@ export { EXIT_STATUS, Failure, messageOf, type FailureCode } from "./output/erro
 export { withLock } from "./run/lock.ts";
 export { newRunId, type RunId } from "./run/run-id.ts";
 export { removeDeadSpools } from "./run/spool-folder.ts";
+export { parseAge, parseSize } from "./commands/option-values.ts";
+export { InvalidValue } from "./commands/command-definition.ts";
+export { VERSION } from "./version.ts";

@@ -18,6 +18,7 @@ import { pullCommand } from "./commands/pull.ts";
 import { pushCommand } from "./commands/push.ts";
 import { refuseUsedStdout } from "./commands/refuse-used-stdout.ts";
 import { relayCommand } from "./commands/relay.ts";
+import { serveCommand } from "./commands/serve.ts";
 import { setupCommand } from "./commands/setup.ts";
 import type { OutputOptions } from "./output/output.ts";
 import { VERSION } from "./version.ts";
@@ -52,9 +53,13 @@ export async function parseCommandLine(
   return job === undefined ? { exitStatus: 2 } : { job };
 }
 
-/** `build --stdin` and `build --forced` are a command of their own: their options are others than those of a build on a host. */
+/**
+ * `build --stdin` and `build --forced` are a command of their own: their options are others than those of a build on a host. The words of `serve` are
+ * read by its package, `--help` as well.
+ */
 function withCommand(argv: readonly string[]): readonly string[] {
   const [node = "", script = "", command, ...words] = argv;
+  if (command === serveCommand.name) return [node, script, command, "--", ...words];
   if (command !== "build" || !words.some((word) => word === "--stdin" || word === "--forced")) return argv;
   return [node, script, buildFromStdinCommand.name, ...words];
 }
@@ -105,6 +110,7 @@ Exit status: 0 on success, 2 for a wrong command line; docs/exit-status.md lists
   addCommand(program, pullCommand, choose, env);
   addCommand(program, buildCommand, choose, env);
   addCommand(program, setupCommand, choose, env);
+  addCommand(program, serveCommand, choose, env);
   addCommand(program, doctorCommand, choose, env);
   addCommand(program, listCommand, choose, env);
   addCommand(program, pruneCommand, choose, env);

@@ -57,7 +57,8 @@ async function runJob(job: Job, buildDisplay: BuildDisplay | undefined): Promise
     if (event.type !== "result" || connection?.kind !== "spawned") print(event);
   });
   const stop = new AbortController();
-  for (const signal of SIGNALS) process.on(signal, () => onSignal(signal, stop, terminal));
+  const signals = SIGNALS.filter((signal) => signal !== "SIGHUP" || job.handlesHangup !== true);
+  for (const signal of signals) process.on(signal, () => onSignal(signal, stop, terminal));
   // A closed stderr is no reason to stop without cleaning up.
   process.stderr.on("error", () => {});
   try {

@@ -6,6 +6,7 @@ import { pluginCommand } from "./plugin.ts";
 import { pruneCommand } from "./prune.ts";
 import { pullCommand } from "./pull.ts";
 import { pushCommand } from "./push.ts";
+import { serveCommand } from "./serve.ts";
 import { setupCommand } from "./setup.ts";
 
 /** What completion reads of the commands, except itself. */
@@ -14,6 +15,7 @@ export const COMMANDS: readonly Pick<CommandDefinition<object>, "name" | "argume
   pullCommand,
   buildCommand,
   setupCommand,
+  serveCommand,
   doctorCommand,
   listCommand,
   pruneCommand,

@@ -52,6 +52,8 @@ export interface CommandJob {
   printsOnStdout?: boolean;
   /** --progress of a command that builds */
   buildProgress?: ProgressMode;
+  /** SIGHUP does not stop it: it means to read its files again. */
+  handlesHangup?: boolean;
   /** What is printed, where others than the options decide that. */
   output?: OutputOptions;
   run(context: Context): Promise<unknown>;

@@ -1,0 +1,70 @@
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { Failure, InvalidValue } from "docker-over-ssh/builds";
+
+/** An option, as data: the parser, the help and the table in docs/cli.md are made of it. */
+export interface OptionDefinition {
+  flags: string;
+  description: string;
+  choices?: readonly string[];
+  /** Turns the text behind the option into its value. Throws {@link InvalidValue}. Left out: the text is the value. */
+  parse?: (text: string) => unknown;
+  /** It may be given several times: its value is the list of them. */
+  repeats?: boolean;
+}
+
+export interface CommandText {
+  /** With the words before it, e.g. `docker-over-ssh serve` */
+  name: string;
+  description: string;
+  /** e.g. `<NAME>` */
+  arguments?: readonly { term: string; description: string }[];
+  options: readonly OptionDefinition[];
+  /** Printed behind the options */
+  more?: string;
+}
+
+/** A parsed command line. Undefined where it has asked for help, which is printed. */
+export interface ParsedWords<Options> {
+  words: readonly string[];
+  options: Options;
+}
+
+/** Parses words. Prints help by `print`. Throws a Failure `usage` for what cannot be parsed. */
+export function parseWords<Options extends object>(
+  text: CommandText,
+  words: readonly string[],
+  print: (text: string) => void,
+): ParsedWords<Options> | undefined {
+  const command = new Command(text.name)
+    .description(text.description)
+    .usage(["[options]", ...(text.arguments ?? []).map(({ term }) => term.replace(/^<(.*)>$/, "$1"))].join(" "))
+    .exitOverride()
+    .configureOutput({ writeOut: print, writeErr: () => {} });
+  for (const { term, description } of text.arguments ?? []) command.argument(term, description);
+  for (const option of text.options) command.addOption(optionOf(option));
+  if (text.more !== undefined) command.addHelpText("after", `\n${text.more}`);
+  try {
+    command.parse(words, { from: "user" });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) return undefined;
+    throw new Failure("usage", error.message.replace(/^error: /, ""), {
+      expected: `the options that \`${text.name} --help\` lists`,
+    });
+  }
+  return { words: command.args, options: command.opts<Options>() };
+}
+
+function optionOf({ flags, description, choices, parse, repeats }: OptionDefinition): Option {
+  const option = new Option(flags, description);
+  if (choices !== undefined) option.choices(choices);
+  if (parse === undefined && !repeats) return option;
+  return option.argParser<unknown>((given, before) => {
+    try {
+      const value = parse === undefined ? given : parse(given);
+      return repeats ? [...((before as unknown[] | undefined) ?? []), value] : value;
+    } catch (error) {
+      throw error instanceof InvalidValue ? new InvalidArgumentError(error.message) : error;
+    }
+  });
+}

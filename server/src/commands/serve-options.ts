@@ -1,0 +1,135 @@
+import { InvalidValue, parseAge, parseSize } from "docker-over-ssh/builds";
+import type { ListenAddress } from "../settings.ts";
+import type { CommandText, OptionDefinition } from "./option.ts";
+
+/** Values of the options of `serve`. Sizes are bytes, times ms. */
+export interface ServeOptions {
+  listen?: ListenAddress | undefined;
+  tlsCert?: string | undefined;
+  tlsKey?: string | undefined;
+  role?: "api" | "worker" | "both" | undefined;
+  data?: string | undefined;
+  redis?: string | undefined;
+  keyFile?: string | undefined;
+  tokenFile?: string | undefined;
+  webhookSecretFile?: string | undefined;
+  host?: readonly string[] | undefined;
+  jobs?: number | undefined;
+  maxQueued?: number | undefined;
+  maxUpload?: number | undefined;
+  maxSize?: number | undefined;
+  maxTime?: number | undefined;
+  maxLog?: number | undefined;
+  keepFor?: number | undefined;
+  keepBytes?: number | undefined;
+  keepLogs?: string | undefined;
+  allowHost?: readonly string[] | undefined;
+  grace?: number | undefined;
+}
+
+const OPTIONS: readonly OptionDefinition[] = [
+  {
+    flags: "--listen <address>",
+    description:
+      "HOST:PORT, a port of 127.0.0.1, or unix:PATH (default: port PORT of the environment, else 8080, of 127.0.0.1)",
+    parse: parseListen,
+  },
+  { flags: "--tls-cert <file>", description: "serve HTTPS with this certificate and those that it depends on (PEM)" },
+  { flags: "--tls-key <file>", description: "the key of the certificate (PEM)" },
+  {
+    flags: "--role <role>",
+    description: "api takes jobs, worker runs them, both does both (default: both); others than both need --redis",
+    choices: ["api", "worker", "both"],
+  },
+  {
+    flags: "--data <folder>",
+    description:
+      "where jobs, uploads and logs are kept (default: docker-over-ssh-server in XDG_STATE_HOME or ~/.local/state)",
+  },
+  {
+    flags: "--redis <url>",
+    description:
+      "keep jobs and logs in Redis, for several servers and workers (default: REDIS_URL, CACHE_1_PORT_6379_TCP_ADDR and _PORT)",
+  },
+  {
+    flags: "--key-file <file>",
+    description: "a secret that seals the credentials of queued jobs; needed with --redis to take any",
+  },
+  { flags: "--token-file <file>", description: "who may use the service; without it, only this machine can reach it" },
+  {
+    flags: "--webhook-secret-file <file>",
+    description: "the secret that webhooks are signed with; without it, there are none",
+  },
+  {
+    flags: "-H, --host <address>",
+    description: "an engine that builds; may be repeated (default: as for the docker command)",
+    repeats: true,
+  },
+  {
+    flags: "--jobs <count>",
+    description: "jobs that run at the same time on one engine (default: 2)",
+    parse: countUpTo(1000),
+  },
+  { flags: "--max-queued <count>", description: "jobs that may wait (default: 10000)", parse: countUpTo(1_000_000) },
+  { flags: "--max-upload <size>", description: "bytes of a request, e.g. 500m (default: 1g)", parse: parseSize },
+  { flags: "--max-size <size>", description: "bytes that an archive may unpack to (default: 4g)", parse: parseSize },
+  { flags: "--max-time <age>", description: "time that a job may run, e.g. 30m (default: 1h)", parse: parseAge },
+  { flags: "--max-log <size>", description: "bytes of a log (default: 16m)", parse: parseSize },
+  {
+    flags: "--keep-for <age>",
+    description: "how long jobs that are over are kept, e.g. 7d (default: 30d)",
+    parse: parseAge,
+  },
+  {
+    flags: "--keep-bytes <size>",
+    description: "bytes that jobs that are over may have; the oldest go first (default: 10g)",
+    parse: parseSize,
+  },
+  {
+    flags: "--keep-logs <place>",
+    description: "with --redis: keep logs of jobs that are over in a folder, or in s3://BUCKET/PREFIX",
+  },
+  {
+    flags: "--allow-host <host>",
+    description: "a host, HOST or HOST:PORT, of archives and webhooks that may have a private address; may be repeated",
+    repeats: true,
+  },
+  {
+    flags: "--grace <age>",
+    description: "time that running jobs have to end when the service is stopped (default: 30s)",
+    parse: parseAge,
+  },
+];
+
+export const SERVE: CommandText = {
+  name: "docker-over-ssh serve",
+  description:
+    "Runs a service that builds images with an engine, and pushes them to registries: an API, a queue, logs and a page.",
+  options: OPTIONS,
+  more: `Commands:
+  docker-over-ssh serve token NAME   make a token for --token-file
+
+SIGTERM stops the service: it takes no more jobs, and those that have not ended after --grace run again at the next start. SIGHUP makes it read
+--token-file again.`,
+};
+
+/** --listen */
+export function parseListen(text: string): ListenAddress {
+  if (text.startsWith("unix:")) {
+    const path = text.slice("unix:".length).replace(/^\/\//, "");
+    if (path === "") throw new InvalidValue("Expected a path after unix:.");
+    return { kind: "unix", path };
+  }
+  const [, bracketed, plain, digits = ""] = /^(?:(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s/]+)):)?(\d{1,5})$/.exec(text) ?? [];
+  const port = Number(digits);
+  if (digits === "" || port > 65_535) throw new InvalidValue("Expected HOST:PORT, PORT or unix:PATH.");
+  return { kind: "tcp", host: bracketed ?? plain ?? "127.0.0.1", port };
+}
+
+function countUpTo(most: number): (text: string) => number {
+  return (text) => {
+    const count = Number(text);
+    if (/^\d+$/.test(text) && count >= 1 && count <= most) return count;
+    throw new InvalidValue(`Expected a number from 1 to ${most}.`);
+  };
+}

@@ -1,0 +1,65 @@
+import { Failure, type FailureCode } from "../output/errors.ts";
+import type { CommandDefinition } from "./command-definition.ts";
+
+const PACKAGE = "docker-over-ssh-server";
+
+/** What the package of the server exports. Its failures are those of its own copy of this library: they have the same properties. */
+interface Server {
+  run(words: readonly string[], surroundings: ServerSurroundings): Promise<void>;
+}
+
+interface ServerSurroundings {
+  env: NodeJS.ProcessEnv;
+  signal: AbortSignal;
+  print: (text: string) => void;
+  tell: (text: string) => void;
+}
+
+/** The commands of a package of its own: whoever moves images does not install what a service needs. It reads their words. */
+export const serveCommand: CommandDefinition<object> = {
+  name: "serve",
+  summary: `run a build service: an API, a queue and a page (in the package ${PACKAGE})`,
+  description: `Runs a service that builds images with an engine and pushes them. It is in the package ${PACKAGE}; docs/serve.md describes it.`,
+  arguments: [{ term: "[WORD...]", description: "options of the service: serve --help lists them" }],
+  options: [],
+  usage: "[options]",
+  toJob: (words) => ({
+    handlesHangup: true,
+    run: async ({ env, signal }) => {
+      const { run } = await loadServer();
+      await run(["serve", ...words], {
+        env,
+        signal,
+        print: (text) => void process.stdout.write(text),
+        tell: (text) => void process.stderr.write(text),
+      }).catch((error: unknown) => {
+        throw asOurs(error);
+      });
+    },
+  }),
+};
+
+async function loadServer(): Promise<Server> {
+  try {
+    // @ts-ignore -- the package is built after this one, and need not be there
+    return (await import("docker-over-ssh-server")) as Server;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ERR_MODULE_NOT_FOUND" || !String(error).includes(PACKAGE))
+      throw error;
+    throw new Failure("usage", `serve is in the package ${PACKAGE}, which is not installed`, {
+      expected: `${PACKAGE} beside docker-over-ssh`,
+      hint: `Run \`npm install --global ${PACKAGE}\`, or without --global where docker-over-ssh is a dependency.`,
+      cause: error,
+    });
+  }
+}
+
+function asOurs(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof Failure || error.name !== "Failure") return error;
+  const { code, message, expected, hint } = error as Failure;
+  return new Failure(code satisfies FailureCode, message, {
+    ...(expected !== undefined && { expected }),
+    ...(hint !== undefined && { hint }),
+    cause: error,
+  });
+}
