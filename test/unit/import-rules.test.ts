@@ -1,6 +1,7 @@
-import { readdirSync, readFileSync } from "node:fs";
-import { dirname, join, normalize } from "node:path";
-import { expect, test } from "vitest";
+import { readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { cycleIn, readSourceTree } from "../fixtures/source-tree.ts";
 
 /** Libraries that only one file may import, a client and a server at most, so that replacing a library changes one file. */
 const SOLE_IMPORTERS: Record<string, string[]> = {
@@ -12,62 +13,14 @@ const SOLE_IMPORTERS: Record<string, string[]> = {
   yauzl: ["build-context/archive/zip-to-tar.ts"],
 };
 
-const src = join(import.meta.dirname, "../../src");
-const files = readdirSync(src, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts"));
+const root = join(import.meta.dirname, "../..");
+const core = readSourceTree(join(root, "src"));
+const server = readSourceTree(join(root, "server/src"));
 
-function importsOf(file: string): string[] {
-  const text = readFileSync(join(src, file), "utf8");
-  return [...text.matchAll(/(?:from|import\(|^import)\s*"([^"]+)"/gm)].map(([, name = ""]) => name);
-}
-
-/** A room is a file or a folder of src/. */
-const roomOf = (file: string): string => file.split("/")[0] ?? "";
-const shown = (room: string): string => (room.endsWith(".ts") ? room : `${room}/`);
-
-/** Returns the files of src/ that a file imports. */
-function importedFiles(file: string): string[] {
-  return importsOf(file)
-    .filter((name) => name.startsWith("."))
-    .map((name) => normalize(join(dirname(file), name)));
-}
-
-/** Returns the other rooms that a room imports. */
-function importedRooms(room: string): string[] {
-  const rooms = files.filter((file) => roomOf(file) === room).flatMap((file) => importedFiles(file).map(roomOf));
-  return [...new Set(rooms)].filter((other) => other !== room).map(shown);
-}
-
-/** Returns the other folders of the same room that a folder imports: subfolders, siblings, and the folder above it. */
-function importedFolders(folder: string): string[] {
-  const imported = files.filter((file) => dirname(file) === folder).flatMap(importedFiles);
-  const folders = imported.filter((file) => roomOf(file) === roomOf(folder)).map(dirname);
-  return [...new Set(folders)].filter((other) => other !== folder);
-}
-
-/** Returns the nodes of a circle of imports, the first one again at the end; undefined when there is none. */
-function cycleIn(nodes: readonly string[], imported: (node: string) => string[]): string[] | undefined {
-  const done = new Set<string>();
-  const cycleFrom = (node: string, path: readonly string[]): string[] | undefined => {
-    if (path.includes(node)) return [...path.slice(path.indexOf(node)), node];
-    if (done.has(node)) return undefined;
-    for (const next of imported(node)) {
-      const cycle = cycleFrom(next, [...path, node]);
-      if (cycle !== undefined) return cycle;
-    }
-    done.add(node);
-    return undefined;
-  };
-  for (const node of nodes) {
-    const cycle = cycleFrom(node, []);
-    if (cycle !== undefined) return cycle;
-  }
-  return undefined;
-}
-
-/** Reads the table of rooms in docs/architecture.md: | `room/` | holds | `room/`, `file.ts` | */
-function tableOfRooms(): Map<string, string[]> {
-  const page = readFileSync(join(src, "../docs/architecture.md"), "utf8");
-  const rows = page.matchAll(/^\| `([\w.-]+\/?)` *\|[^|]*\|([^|]*)\|$/gm);
+/** Reads a table of rooms in docs/architecture.md: | `room/` | holds | `room/`, `file.ts` |. Rooms of the server are `server/room/` in the first column. */
+function tableOfRooms(prefix: "" | "server/"): Map<string, string[]> {
+  const page = readFileSync(join(root, "docs/architecture.md"), "utf8");
+  const rows = page.matchAll(new RegExp(`^\\| \`${prefix}([\\w.-]+/?)\` *\\|[^|]*\\|([^|]*)\\|$`, "gm"));
   return new Map(
     [...rows].map(([, room = "", imports = ""]) => [
       room,
@@ -76,34 +29,43 @@ function tableOfRooms(): Map<string, string[]> {
   );
 }
 
-test("the table of rooms in docs/architecture.md lists what the rooms import", () => {
-  const actual = [...new Set(files.map(roomOf))].map((room) => [shown(room), importedRooms(room).toSorted()] as const);
-  expect(Object.fromEntries(actual)).toEqual(Object.fromEntries(tableOfRooms()));
-});
+describe.each([
+  ["src/", core, ""],
+  ["server/src/", server, "server/"],
+] as const)("%s", (_, tree, prefix) => {
+  test("the table of rooms in docs/architecture.md lists what the rooms import", () => {
+    const actual = tree.rooms.map((room) => [room, tree.importedRooms(room).toSorted()] as const);
+    expect(Object.fromEntries(actual)).toEqual(Object.fromEntries(tableOfRooms(prefix)));
+  });
 
-test("no rooms import each other in a circle", () => {
-  const rooms = [...new Set(files.map(roomOf))].map(shown);
-  expect(cycleIn(rooms, (room) => importedRooms(room.replace(/\/$/, "")))).toBeUndefined();
-});
+  test("no rooms import each other in a circle", () => {
+    expect(cycleIn(tree.rooms, tree.importedRooms)).toBeUndefined();
+  });
 
-test("a room and its subfolders import each other in one direction only", () => {
-  const folders = [...new Set(files.map(dirname))].filter((folder) => folder !== ".");
-  expect(cycleIn(folders, importedFolders)).toBeUndefined();
-});
+  test("a room and its subfolders import each other in one direction only", () => {
+    const folders = [...new Set(tree.files.map(dirname))].filter((folder) => folder !== ".");
+    expect(cycleIn(folders, tree.importedFolders)).toBeUndefined();
+  });
 
-test("no files import each other in a circle", () => {
-  expect(cycleIn(files, importedFiles)).toBeUndefined();
+  test("no files import each other in a circle", () => {
+    expect(cycleIn(tree.files, tree.importedFiles)).toBeUndefined();
+  });
 });
 
 test.each(Object.entries(SOLE_IMPORTERS))("no other file imports %s than %s", (library, importers) => {
-  expect(files.filter((file) => importsOf(file).includes(library)).toSorted()).toEqual(importers);
+  expect(core.files.filter((file) => core.importsOf(file).includes(library)).toSorted()).toEqual(importers);
 });
 
 test("one file exits, and one starts programs", () => {
-  const having = (text: string): string[] =>
-    files.filter((file) => readFileSync(join(src, file), "utf8").includes(text)).toSorted();
-  expect(having("process.exit(")).toEqual(["main.ts"]);
-  expect(having('from "execa"')).toEqual(["child-process/start-program.ts"]);
+  expect(core.having("process.exit(")).toEqual(["main.ts"]);
+  expect(core.having('from "execa"')).toEqual(["child-process/start-program.ts"]);
   // The installer is a process of its own, sent as an argument: execa would be larger than all of it.
-  expect(having("node:child_process")).toEqual(["remote/setup/install-here.ts"]);
+  expect(core.having("node:child_process")).toEqual(["remote/setup/install-here.ts"]);
+});
+
+test("the server imports one entry of the core, exits nowhere, and starts no programs", () => {
+  const fromCore = server.files.flatMap(server.importsOf).filter((name) => /^docker-over-ssh/.test(name));
+  expect(new Set(fromCore)).toEqual(new Set(["docker-over-ssh/builds"]));
+  expect(server.files.flatMap(server.importsOf).filter((name) => name.startsWith("../../"))).toEqual([]);
+  for (const text of ["process.exit(", 'from "execa"', "node:child_process"]) expect(server.having(text)).toEqual([]);
 });
