@@ -1,4 +1,4 @@
-import { Failure, type FailureCode } from "../output/errors.ts";
+import { Failure, messageOf, type FailureCode } from "../output/errors.ts";
 import type { CommandDefinition } from "./command-definition.ts";
 
 const PACKAGE = "docker-over-ssh-server";
