@@ -5,7 +5,7 @@ const PACKAGE = "docker-over-ssh-server";
 
 /** What the package of the server exports. Its failures are those of its own copy of this library: they have the same properties. */
 interface Server {
-  run(words: readonly string[], surroundings: ServerSurroundings): Promise<void>;
+  run(this: void, words: readonly string[], surroundings: ServerSurroundings): Promise<void>;
 }
 
 interface ServerSurroundings {
@@ -44,7 +44,9 @@ async function loadServer(): Promise<Server> {
     // @ts-ignore -- the package is built after this one, and need not be there
     return (await import("docker-over-ssh-server")) as Server;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ERR_MODULE_NOT_FOUND" || !String(error).includes(PACKAGE))
+    const { code } = error as NodeJS.ErrnoException;
+    // A package that this one imports may be missing just as well.
+    if (code !== "ERR_MODULE_NOT_FOUND" || !messageOf(error).startsWith(`Cannot find package '${PACKAGE}'`))
       throw error;
     throw new Failure("usage", `serve is in the package ${PACKAGE}, which is not installed`, {
       expected: `${PACKAGE} beside docker-over-ssh`,
