@@ -1,0 +1,86 @@
+import fastify, { type FastifyInstance, type FastifyPluginAsync } from "fastify";
+import type { Access } from "../access/client.ts";
+import type { ServeSettings } from "../settings.ts";
+import type { JobStore } from "../store/job-store.ts";
+import { requireTokens } from "./auth.ts";
+import { acceptJson, MAX_JSON } from "./json-body.ts";
+import { knownMethods } from "./method-not-allowed.ts";
+import { asProblem, notFound, ProblemError, sendProblem } from "./problem.ts";
+import { createHttpServer, refuseBrokenRequest, type TlsFiles } from "./http-server.ts";
+import { fromThisMachine } from "./origin.ts";
+
+/** What routes work with. */
+export interface AppContext {
+  store: JobStore;
+  access: Access;
+  settings: Pick<ServeSettings, "upload" | "maxQueued">;
+  /** Whether webhooks can be signed: without a secret, requests that ask for one are refused. */
+  hasWebhookSecret: boolean;
+}
+
+export interface AppOptions extends AppContext {
+  tls?: TlsFiles | undefined;
+  /** Further routes: each in a scope of its own, with problem details and tokens as all others. */
+  plugins?: readonly FastifyPluginAsync[] | undefined;
+  /** Told of unexpected errors, which clients are not told */
+  onError?: ((error: unknown) => void) | undefined;
+}
+
+/**
+ * Creates the HTTP API. It does not listen: call `listen` or `inject`; `close` ends it. Each route names the scope that it needs in its `config`
+ * (auth.ts), and its schemas, from which the OpenAPI document is made. Nothing of requests is logged.
+ */
+export function createApp(options: AppOptions): FastifyInstance {
+  const app = fastify({
+    logger: false,
+    bodyLimit: MAX_JSON,
+    exposeHeadRoutes: true,
+    return503OnClosing: true,
+    // Requests that end with the server, streams of events among them, must not hold it.
+    forceCloseConnections: true,
+    routerOptions: { maxParamLength: 200 },
+    trustProxy: fromThisMachine,
+    // Nothing is made to fit: what has the wrong type is refused, and unknown fields are not dropped silently.
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: true } },
+    serverFactory: (handler) => createHttpServer(handler, options.tls),
+    clientErrorHandler: refuseBrokenRequest,
+    frameworkErrors: (error, request, reply) => void sendProblem(request, reply, asProblem(error)),
+  });
+  const methodsOf = knownMethods(app);
+  requireTokens(app, options.access);
+  acceptJson(app);
+  addSecurityHeaders(app);
+  app.setErrorHandler((error, request, reply) => {
+    const problem = asProblem(error);
+    if (problem.status === 500) options.onError?.(error);
+    return sendProblem(request, reply, problem);
+  });
+  app.setNotFoundHandler((request, reply) => {
+    const allowed = methodsOf(request.url);
+    if (allowed.length === 0) return sendProblem(request, reply, notFound());
+    const headers = { allow: allowed.join(", ") };
+    const detail = `This address does not take ${request.method}.`;
+    return sendProblem(request, reply, new ProblemError(405, "method-not-allowed", detail, { headers }));
+  });
+  registerRoutes(app, options);
+  return app;
+}
+
+/** The OpenAPI document is registered first: it collects the routes that are registered after it. */
+function registerRoutes(app: FastifyInstance, options: AppOptions): void {
+  for (const plugin of options.plugins ?? []) app.register(plugin);
+}
+
+/** For answers that are data. The page sets a policy of its own. There is no CORS: pages of other sites read nothing. */
+function addSecurityHeaders(app: FastifyInstance): void {
+  app.addHook("onRequest", async (_request, reply) => {
+    reply.headers({
+      "x-content-type-options": "nosniff",
+      "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+      "referrer-policy": "no-referrer",
+      "cross-origin-resource-policy": "same-origin",
+      "x-frame-options": "DENY",
+      "cache-control": "no-store",
+    });
+  });
+}

@@ -1,0 +1,52 @@
+import { createServer, STATUS_CODES, type RequestListener, type Server } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import type { Socket } from "node:net";
+import { problemBody, PROBLEM_TYPE, ProblemError } from "./problem.ts";
+
+/** Certificate chain and key, PEM. */
+export interface TlsFiles {
+  cert: string | Buffer;
+  key: string | Buffer;
+}
+
+/** Bytes of the request line and all headers. */
+const MAX_HEADERS = 16 * 1024;
+const MAX_HEADER_COUNT = 100;
+
+/** Creates the server. A body may take as long as it likes, as long as it does not stop: bodies are watched where they are read. */
+export function createHttpServer(handler: RequestListener, tls: TlsFiles | undefined): Server {
+  const options = {
+    maxHeaderSize: MAX_HEADERS,
+    headersTimeout: 15_000,
+    requestTimeout: 0,
+    keepAliveTimeout: 65_000,
+    connectionsCheckingInterval: 5_000,
+    requireHostHeader: true,
+    insecureHTTPParser: false,
+  };
+  const server = tls === undefined ? createServer(options, handler) : createTlsServer({ ...options, ...tls }, handler);
+  server.maxHeadersCount = MAX_HEADER_COUNT;
+  return server;
+}
+
+const BROKEN: Readonly<Record<string, readonly [status: number, detail: string]>> = {
+  HPE_HEADER_OVERFLOW: [431, "The headers are larger than this server takes."],
+  ERR_HTTP_REQUEST_TIMEOUT: [408, "The request took too long."],
+};
+
+/** Answers what is not HTTP, before there is a request, and closes the connection. */
+export function refuseBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === "ECONNRESET" || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const [status, detail] = BROKEN[error.code ?? ""] ?? [400, "This is not an HTTP request that this server takes."];
+  const body = JSON.stringify(problemBody(new ProblemError(status, "malformed", detail)));
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}`,
+    `Content-Type: ${PROBLEM_TYPE}`,
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    "Connection: close",
+  ];
+  socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
+}

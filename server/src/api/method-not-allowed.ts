@@ -1,0 +1,19 @@
+import type { FastifyInstance } from "fastify";
+
+/** Returns a function that returns which methods an address takes: none for one that does not exist. Call it before there are routes. */
+export function knownMethods(app: FastifyInstance): (url: string) => readonly string[] {
+  const routes: { parts: readonly string[]; methods: readonly string[] }[] = [];
+  app.addHook("onRoute", ({ url, method }) => {
+    routes.push({ parts: url.split("/"), methods: [method].flat() });
+  });
+  return (url) => {
+    const parts = (url.split("?")[0] ?? "").split("/");
+    const methods = routes.filter((route) => matches(route.parts, parts)).flatMap((route) => route.methods);
+    return [...new Set(methods)].toSorted();
+  };
+}
+
+function matches(route: readonly string[], parts: readonly string[]): boolean {
+  if (route.length !== parts.length) return false;
+  return route.every((part, index) => (part.startsWith(":") ? parts[index] !== "" : part === parts[index]));
+}
