@@ -1,0 +1,35 @@
+import type { Retention } from "../settings.ts";
+
+/** Jobs that stay whatever their age: the last ones of a server that is seldom used, or whose clock was wrong when it started. */
+const STAY = 10;
+/** Bytes that a job counts at least: its folder and its record. */
+const OVERHEAD = 8 * 1024;
+
+/** A job that may be removed: it is over, and no webhook of it is due. */
+export interface Removable {
+  readonly id: string;
+  readonly finishedAt: number;
+  /** Bytes of all that is kept for it */
+  readonly bytes: number;
+}
+
+/**
+ * Returns the IDs of jobs that are to be removed: those that are older than `age`, except the ten newest, and the oldest while all together have more
+ * than `bytes`, except the newest.
+ */
+export function expired(jobs: readonly Removable[], { age, bytes }: Retention, now: number): string[] {
+  const sizeOf = (job: Removable): number => OVERHEAD + job.bytes;
+  let left = jobs.reduce((sum, job) => sum + sizeOf(job), 0);
+  if (left <= bytes && !jobs.some(({ finishedAt }) => now - finishedAt > age)) return [];
+  const removed: string[] = [];
+  const oldestFirst = jobs.toSorted((a, b) => a.finishedAt - b.finishedAt);
+  for (const [index, job] of oldestFirst.entries()) {
+    const newer = oldestFirst.length - index - 1;
+    const isTooOld = now - job.finishedAt > age && newer >= STAY;
+    const isTooMuch = left > bytes && newer > 0;
+    if (!isTooOld && !isTooMuch) break;
+    left -= sizeOf(job);
+    removed.push(job.id);
+  }
+  return removed;
+}

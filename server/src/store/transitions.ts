@@ -1,0 +1,101 @@
+/** How a job passes from state to state: the rules that both stores share. Jobs are not changed; each function returns a new one. */
+import { isOver, type Job, type JobReason } from "../jobs/job.ts";
+import type { JobChange, NewJob, Outcome } from "./job-store.ts";
+
+/** Runs of a job. After as many that were broken off it has failed. */
+export const MAX_RUNS = 3;
+/** ms for which an idempotency key is known */
+export const KEY_AGE = 24 * 3600 * 1000;
+/** Bytes of an empty log's last line, which says that the log is cut. */
+const CUT_LINE_ROOM = 100;
+
+/** The reasons that a store gives. */
+export const REASONS = {
+  cancelled: { code: "cancelled", message: "the job was cancelled" },
+  lost: {
+    code: "worker-lost",
+    message: "the worker or the server ended while it ran the job",
+    expected: "a worker that reports until the job is over",
+    hint: "Read the log of the server; the disk or the memory of its machine may be full. Then submit the job again.",
+  },
+  credentialsLost: {
+    code: "credentials-lost",
+    message: "the credentials for the registry are lost: the server keeps them in memory only, and has been restarted",
+    expected: "a server that ran until the job was over, or that was started with --key-file",
+    hint: "Submit the job again. With --key-file, credentials of jobs are kept sealed and survive a restart.",
+  },
+} as const satisfies Record<string, JobReason>;
+
+/** Returns the job that is accepted. */
+export function accepted({ job, webhookUrl, credentials }: NewJob, now: number): Job {
+  return {
+    ...job,
+    state: "queued",
+    hasCredentials: credentials !== undefined,
+    attempts: 0,
+    acceptedAt: now,
+    phases: {},
+    ...(webhookUrl !== undefined && { webhook: { url: webhookUrl, deliveries: [] } }),
+    log: { lines: 0, bytes: 0, isCut: false },
+  };
+}
+
+/** Returns a queued job that a worker takes. */
+export function started(job: Job, { worker, engine }: { worker: string; engine: string }, now: number): Job {
+  const { reason: _, ...rest } = job;
+  const queue = Math.max(0, now - job.acceptedAt);
+  return { ...rest, state: "running", attempts: job.attempts + 1, startedAt: now, phases: { queue }, worker, engine };
+}
+
+/** Returns a job with what a worker tells of it. */
+export function changed(job: Job, { phases, state, ...known }: JobChange): Job {
+  return { ...job, ...known, state: state ?? job.state, phases: { ...job.phases, ...phases } };
+}
+
+/** Returns a job whose run has ended: over, or queued again. */
+export function ended(job: Job, outcome: Outcome, now: number): Job {
+  if (outcome.state !== "again") return over(job, outcome, now);
+  if (job.cancelledAt !== undefined) return cancelled(job, now);
+  if (outcome.isFree)
+    return { ...job, state: "queued", attempts: Math.max(0, job.attempts - 1), reason: outcome.reason };
+  if (job.attempts >= MAX_RUNS) return over(job, { state: "failed", reason: outcome.reason }, now);
+  return { ...job, state: "queued", reason: outcome.reason };
+}
+
+/** Returns a job whose worker is gone: queued again, or over. A queued one is unchanged. */
+export function recovered(job: Job, now: number): Job {
+  if (job.state === "queued" || isOver(job)) return job;
+  return ended(job, { state: "again", reason: REASONS.lost, delay: 0, isFree: false }, now);
+}
+
+/** Returns a job that somebody has cancelled, and that does not run. */
+export function cancelled(job: Job, now: number): Job {
+  return over({ ...job, cancelledAt: job.cancelledAt ?? now }, { state: "cancelled", reason: REASONS.cancelled }, now);
+}
+
+/** Returns a job that is over. Its webhook is due. */
+export function over(job: Job, outcome: Exclude<Outcome, { state: "again" }>, now: number): Job {
+  const { reason: _, ...rest } = job;
+  return {
+    ...rest,
+    state: outcome.state,
+    ...("reason" in outcome && { reason: outcome.reason }),
+    finishedAt: now,
+    ...(job.webhook && { webhook: { ...job.webhook, nextAt: now } }),
+  };
+}
+
+/** Returns the last line of a log that is cut. */
+export function cutLine(maxLog: number): string {
+  return `[the log is cut here: it has reached its limit of ${maxLog} bytes]`;
+}
+
+/** Returns how many bytes of lines a log may have before its last line. */
+export function roomInLog(maxLog: number): number {
+  return Math.max(0, maxLog - CUT_LINE_ROOM);
+}
+
+/** Returns the lines in a text: none contains an end of line. */
+export function splitLines(text: string): string[] {
+  return text.includes("\n") ? text.split(/\r?\n/) : [text];
+}
