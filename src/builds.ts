@@ -10,7 +10,9 @@ export { buildOutputEvent } from "./build-log/build-output-event.ts";
 export { PlainLog, type LogOptions } from "./build-log/plain-log.ts";
 export { hiddenCredentials } from "./credentials/hidden-credentials.ts";
 export { registryCredentials, type RegistryCredentials } from "./credentials/registry-credentials.ts";
-export { namedEndpoint } from "./engine/connect/endpoint.ts";
+export { registryKey } from "./credentials/registry-host.ts";
+export { chooseEndpoint } from "./engine/connect/choose-endpoint.ts";
+export { namedEndpoint, parseHost, type EngineEndpoint } from "./engine/connect/endpoint.ts";
 export type { Engine } from "./engine/engine.ts";
 export type {
   BuildAnswers,
@@ -22,7 +24,8 @@ export type {
   Credentials,
 } from "./engine/engine-builds.ts";
 export { EngineError } from "./engine/engine-error.ts";
-export { connectEngine } from "./engine/open/connect-engine.ts";
+export type { DiskUsage, EngineImages, ImageInfo } from "./engine/engine-images.ts";
+export { openEngine } from "./engine/open/open-engine.ts";
 export { asFailure } from "./explain-error.ts";
 export { findLayout } from "./factory/layout.ts";
 export { parseNamePattern, readName, type NamePattern } from "./factory/forced/name-patterns.ts";

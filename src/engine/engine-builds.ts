@@ -58,6 +58,10 @@ export interface BuildOrder {
   cacheFrom: readonly string[];
   /** default, none, host */
   network?: string | undefined;
+  /** Bytes of memory of each step, swap included: what takes more is killed. BuildKit takes no such limit from `POST /build`, see {@link BuildOptions.builder}. */
+  memory?: number | undefined;
+  /** Processors that a step may use, e.g. 0.5. As for `memory` */
+  cpus?: number | undefined;
   /** The IDs of --secret */
   secrets: readonly string[];
   /** The IDs of --ssh */
@@ -80,7 +84,10 @@ export interface BuildOptions {
    * default it does where the engine is not behind a single connection.
    */
   syncsFiles?: boolean | undefined;
-  /** By default, {@link EngineBuilds.builder}'s. Docker has a classic builder beside BuildKit. */
+  /**
+   * By default, {@link EngineBuilds.builder}'s; for an order with a limit of memory or cpus, Docker's classic builder, which every Docker has beside
+   * BuildKit. With BuildKit, such an order rejects with a Failure `usage`.
+   */
   builder?: BuilderKind | undefined;
 }
 

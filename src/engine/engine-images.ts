@@ -23,6 +23,8 @@ export interface EngineImages {
   imageEvents(signal: AbortSignal): Promise<AsyncIterable<void>>;
   /** Returns the bytes of all layers in the store; undefined where the engine does not tell. */
   layersSize(): Promise<number | undefined>;
+  /** Returns what the engine keeps on its disk. It adds up files for that, which may take minutes: aborting `signal` ends the wait. */
+  diskUsage(signal?: AbortSignal): Promise<DiskUsage>;
   /** Lists the IDs of all images, including those without a name and the intermediate images of builds. */
   listImageIds(): Promise<string[]>;
   /** Returns the uncompressed bytes that each build step of an image added, bottom first, including steps that made no layer. */
@@ -63,6 +65,17 @@ export interface ImageInfo {
   lastTagged?: number;
   /** Bytes, as the engine counts them: unpacked on graphdriver; on a containerd store the size of the blobs, often compressed. */
   size: number;
+}
+
+/** Bytes on an engine's disk. */
+export interface DiskUsage {
+  /** Layers, each once */
+  images: number;
+  /** The builder's cache, without what images have as well */
+  cache: number;
+  volumes: number;
+  /** What containers have written */
+  containers: number;
 }
 
 /** A name, `repository:tag`, and its image. */

@@ -73,13 +73,22 @@ function explain(error: unknown, order: BuildOrder, cause: Error | undefined): u
   return error;
 }
 
-function refuseImpossible(kind: BuilderKind, { secrets, agents }: BuildOrder): void {
+function refuseImpossible(kind: BuilderKind, { secrets, agents, memory, cpus }: BuildOrder): void {
+  if (kind === "buildkit" && (memory !== undefined || cpus !== undefined)) throw noLimits();
   if (kind === "buildkit" || secrets.length + agents.length === 0) return;
   const name = kind === "classic" ? "the classic builder" : "Podman's builder, buildah,";
   const option = secrets.length > 0 ? "--secret" : "--ssh";
   throw new Failure("usage", `${name} of the engine there does not take ${option} over its API`, {
     expected: "an engine that builds with BuildKit (Docker 20.10 or later)",
     hint: `Choose such an engine with -H, or build without ${option}.`,
+  });
+}
+
+/** `POST /build` with `version=2` accepts the parameters and ignores them (20.10 to 28.5): a limit that does not hold is refused. */
+function noLimits(): Failure {
+  return new Failure("usage", "BuildKit does not take limits of memory and cpus over the API of the engine", {
+    expected: "an engine that builds such an order with the classic builder (Docker), or with buildah (Podman)",
+    hint: "Leave the builder to the engine, or build without these limits.",
   });
 }
 

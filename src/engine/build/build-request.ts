@@ -2,6 +2,11 @@ import { formatPlatform } from "../../image/platform.ts";
 import type { ApiRequest } from "../api/request.ts";
 import type { BuilderKind, BuildOrder } from "../engine-builds.ts";
 
+/** µs of a period in which the processor is shared out; the default of the kernel's scheduler (CFS) */
+const CPU_PERIOD = 100_000;
+/** µs of a period, at least (kernel, Documentation/scheduler/sched-bwc.rst) */
+const MIN_QUOTA = 1_000;
+
 /** What comes with an order. */
 export interface BuildSource {
   kind: BuilderKind;
@@ -27,9 +32,20 @@ export function buildParameters(order: BuildOrder, source: BuildSource): Pick<Ap
       cachefrom: cacheFrom.length === 0 ? undefined : cacheFrom,
       networkmode: order.network,
       remote: git ?? (syncsFiles ? "client-session" : undefined),
-      ...(kind === "buildkit" ? { version: 2, session } : { rm: true, forcerm: true }),
+      ...(kind === "buildkit" ? { version: 2, session } : { rm: true, forcerm: true, ...limits(order) }),
     },
     repeated: { t: order.names },
+  };
+}
+
+/** As much swap as memory means none beside it. */
+function limits({ memory, cpus }: BuildOrder): Record<string, number> {
+  return {
+    ...(memory !== undefined && { memory, memswap: memory }),
+    ...(cpus !== undefined && {
+      cpuperiod: CPU_PERIOD,
+      cpuquota: Math.max(MIN_QUOTA, Math.round(cpus * CPU_PERIOD)),
+    }),
   };
 }
 

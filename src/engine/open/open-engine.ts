@@ -11,7 +11,8 @@ import type { EngineBuilder } from "../engine-builder.ts";
 import type { EngineContainers } from "../engine-containers.ts";
 import type { EngineImages } from "../engine-images.ts";
 import { dataFolder, type DataFolderInfo } from "../api/data-folder.ts";
-import type { BuilderKind, EngineBuilds } from "../engine-builds.ts";
+import { diskUsage } from "../api/disk-usage.ts";
+import type { BuilderKind, BuildOrder, EngineBuilds } from "../engine-builds.ts";
 import { pruneBuildCache, removeDangling } from "../build/prune-builds.ts";
 import { publishImage } from "../build/publish-image.ts";
 import { imageEvents } from "../api/image-events.ts";
@@ -86,6 +87,7 @@ function imagesOf(api: DockerApi, apiVersion: string, isPodman: () => Promise<bo
     listTagged: async (repository) => await listTagged(api, (await isPodman()) ? undefined : repository),
     imageEvents: (signal) => imageEvents(api, signal),
     layersSize: () => layersSize(api),
+    diskUsage: (signal) => diskUsage(api, signal),
     listImageIds: () => listImageIds(api),
     newestOf: (repository) => newestOf(api, repository),
     stepSizes: (reference) => stepSizes(api, reference),
@@ -134,7 +136,8 @@ function buildsOf(api: DockerApi, version: () => Promise<VersionAnswer>): Engine
     builder,
     build: async (order, context, options) => {
       const { buildImage } = await import("../build/build-image.ts"); // loads the tar library
-      return await buildImage(api, options.builder ?? (await builder()), order, context, options);
+      const kind = options.builder ?? builderFor(order, await builder());
+      return await buildImage(api, kind, order, context, options);
     },
     check: async (order, context, options) => {
       const { checkBuild } = await import("../build/check-build.ts"); // loads the gRPC library
@@ -145,6 +148,11 @@ function buildsOf(api: DockerApi, version: () => Promise<VersionAnswer>): Engine
     pruneBuildCache: async (keep) => ((await builder()) === "buildah" ? 0 : await pruneBuildCache(api, keep)),
     removeDangling: async (label) => await removeDangling(api, label),
   };
+}
+
+/** BuildKit ignores the limits of `POST /build`; the classic builder makes them those of the steps' containers (moby `builder/dockerfile/internals.go`). */
+function builderFor({ memory, cpus }: BuildOrder, usual: BuilderKind): BuilderKind {
+  return usual === "buildkit" && (memory !== undefined || cpus !== undefined) ? "classic" : usual;
 }
 
 interface VersionAnswer {

@@ -133,6 +133,25 @@ test("a git repository takes the place of a context", async () => {
   expect(api.requests[0]?.archive).toBeUndefined();
 });
 
+const LIMITS = { memory: 64 * 1024 ** 2, cpus: 0.5 };
+
+test.each(["classic", "buildah"] as const)("%s gets limits of memory, without swap, and of cpus", async (kind) => {
+  const api = new FakeApi();
+  await build(api, { kind, order: LIMITS });
+  const { query } = api.requests[0] ?? {};
+  expect(query).toMatchObject({ memory: 67_108_864, memswap: 67_108_864, cpuperiod: 100_000, cpuquota: 50_000 });
+});
+
+test.each([{ memory: LIMITS.memory }, { cpus: LIMITS.cpus }])(
+  "BuildKit ignores limits, so an order with %s is refused",
+  async (order) => {
+    const api = new FakeApi();
+    const failure = await rejection(build(api, { order }));
+    expect(failure).toMatchObject({ code: "usage" });
+    expect(api.requests).toEqual([]);
+  },
+);
+
 test.each(["classic", "buildah"] as const)("%s gets the credentials for the bases with the request", async (kind) => {
   const api = new FakeApi();
   await build(api, { kind });
