@@ -7,7 +7,12 @@ import { acceptJson, MAX_JSON } from "./json-body.ts";
 import { knownMethods } from "./method-not-allowed.ts";
 import { asProblem, notFound, ProblemError, sendProblem } from "./problem.ts";
 import { createHttpServer, refuseBrokenRequest, type TlsFiles } from "./http-server.ts";
+import type { Metrics } from "./metrics/metrics.ts";
+import { measureRequests } from "./metrics/metrics-routes.ts";
+import { operationRoutes } from "./operation-routes.ts";
 import { fromThisMachine } from "./origin.ts";
+import { streamRoutes } from "./streams/stream-routes.ts";
+import type { StreamSettings } from "./streams/stream-settings.ts";
 
 /** What routes work with. */
 export interface AppContext {
@@ -20,6 +25,8 @@ export interface AppContext {
 
 export interface AppOptions extends AppContext {
   tls?: TlsFiles | undefined;
+  metrics: Metrics;
+  streams?: Partial<StreamSettings> | undefined;
   /** Further routes: each in a scope of its own, with problem details and tokens as all others. */
   plugins?: readonly FastifyPluginAsync[] | undefined;
   /** Told of unexpected errors, which clients are not told */
@@ -50,6 +57,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   requireTokens(app, options.access);
   acceptJson(app);
   addSecurityHeaders(app);
+  measureRequests(app, options.metrics);
   app.setErrorHandler((error, request, reply) => {
     const problem = asProblem(error);
     if (problem.status === 500) options.onError?.(error);
@@ -68,6 +76,8 @@ export function createApp(options: AppOptions): FastifyInstance {
 
 /** The OpenAPI document is registered first: it collects the routes that are registered after it. */
 function registerRoutes(app: FastifyInstance, options: AppOptions): void {
+  app.register(streamRoutes(options));
+  app.register(operationRoutes(options));
   for (const plugin of options.plugins ?? []) app.register(plugin);
 }
 

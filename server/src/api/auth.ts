@@ -50,11 +50,13 @@ export function mayUse({ scopes }: Client, scope: Scope): boolean {
   return scopes.has(scope) || scopes.has("admin");
 }
 
+export function seesJob({ name, scopes }: Client, { owner }: Job): boolean {
+  return owner === name || scopes.has("admin");
+}
+
 /** Returns a job that a client may see. For another's, throws what it throws for one that does not exist. */
 export function visibleJob(client: Client, job: Job | undefined): Job {
-  if (job === undefined || (job.owner !== client.name && !client.scopes.has("admin"))) {
-    throw notFound("There is no such job.");
-  }
+  if (job === undefined || !seesJob(client, job)) throw notFound("There is no such job.");
   return job;
 }
 

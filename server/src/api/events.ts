@@ -1,0 +1,47 @@
+import type { FastifyPluginAsync } from "fastify";
+import { Type } from "typebox";
+import type { Job } from "../jobs/job.ts";
+import { clientOf, seesJob } from "./auth.ts";
+import type { JobFeed } from "./streams/job-feed.ts";
+import { jobEventEncoder, jobEvents } from "./streams/job-stream.ts";
+import { sendStream } from "./streams/send-stream.ts";
+import { EVENT_STREAM, type StreamSettings } from "./streams/stream-settings.ts";
+
+export interface EventRouteOptions {
+  feed: JobFeed;
+  settings: StreamSettings;
+  /** What is shown of a job */
+  view: (job: Job) => unknown;
+  /** Counts a reader; disposing tells that it has gone. */
+  countReader: (stream: "jobs") => Disposable;
+}
+
+const SCHEMA = {
+  operationId: "watchBuilds",
+  tags: ["builds"],
+  summary: "Watch builds as they change",
+  description:
+    "Server-sent events: `job` with a build each time it has changed, new builds included; one's own, or all with the scope `admin`. Changes that a " +
+    "reader is too slow for are skipped: it gets the newest state of each build. There is nothing to resume: open the stream first, then list the " +
+    "builds, and do so again whenever the stream was opened again.",
+  response: {
+    200: { description: "The events", content: { "text/event-stream": { schema: Type.String() } } },
+  },
+} as const;
+
+/** Jobs as they change. */
+export function eventRoutes({ feed, settings, view, countReader }: EventRouteOptions): FastifyPluginAsync {
+  const encode = jobEventEncoder(view);
+  return async (app) => {
+    app.get(
+      "/api/v2/events",
+      { config: { scope: "read" }, schema: SCHEMA, exposeHeadRoute: false },
+      async (request, reply) => {
+        const client = clientOf(request);
+        const reader = feed.readJobs((job) => seesJob(client, job), countReader("jobs"));
+        const chunks = jobEvents(reader, { heartbeat: settings.heartbeat, encode });
+        return sendStream(reply, chunks, { contentType: EVENT_STREAM, wakeup: reader, stall: settings.stall });
+      },
+    );
+  };
+}

@@ -1,0 +1,67 @@
+import type { FastifyPluginAsync } from "fastify";
+import { Type } from "typebox";
+import type { JobStore } from "../store/job-store.ts";
+import { ProblemError } from "./problem.ts";
+import { within } from "./within.ts";
+
+/** ms that the store may take to answer */
+const STORE_TIME = 2000;
+/** ms for which an answer of the store is good for all who ask: nobody needs a token. */
+const FRESH = 1000;
+
+/** What has to be there before jobs run. */
+type Missing = "the store of jobs" | "a worker" | "a worker that reaches its engine";
+
+const OK = Type.Object({ status: Type.Literal("ok") });
+
+const HEALTH_SCHEMA = {
+  operationId: "health",
+  tags: ["operation"],
+  summary: "Whether the server lives",
+  description: "Answers while the process does. It needs no token.",
+  response: { 200: OK },
+} as const;
+
+const READY_SCHEMA = {
+  operationId: "readiness",
+  tags: ["operation"],
+  summary: "Whether the server can run builds",
+  description:
+    "Answers 200 when the store of jobs can be reached, and a worker that reaches its engine; otherwise 503 with what is missing. It needs no token.",
+  response: { 200: OK },
+} as const;
+
+/** For whoever watches over the process. Nothing of them tells of the inside of the server. */
+export function healthRoutes(store: Pick<JobStore, "workers">): FastifyPluginAsync {
+  const missing = remember(FRESH, () => findMissing(store));
+  return async (app) => {
+    app.get("/healthz", { config: { scope: "open" }, schema: HEALTH_SCHEMA }, async () => ({ status: "ok" }));
+    app.get("/readyz", { config: { scope: "open" }, schema: READY_SCHEMA }, async () => {
+      const found = await missing();
+      if (found === undefined) return { status: "ok" };
+      throw new ProblemError(503, "not-ready", `The server cannot run builds: ${found} is missing.`, {
+        headers: { "retry-after": "5" },
+      });
+    });
+  };
+}
+
+async function findMissing(store: Pick<JobStore, "workers">): Promise<Missing | undefined> {
+  try {
+    const workers = await within(STORE_TIME, store.workers());
+    if (workers.length === 0) return "a worker";
+    return workers.some(({ engine }) => engine.isReachable) ? undefined : "a worker that reaches its engine";
+  } catch {
+    return "the store of jobs";
+  }
+}
+
+/** Returns a function that asks at most every `ms`. */
+function remember<T>(ms: number, ask: () => Promise<T>): () => Promise<T> {
+  let last: { at: number; answer: Promise<T> } | undefined;
+  return () => {
+    const now = performance.now();
+    if (last === undefined || now - last.at > ms) last = { at: now, answer: ask() };
+    return last.answer;
+  };
+}

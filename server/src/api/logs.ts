@@ -1,0 +1,94 @@
+import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
+import type { FastifyPluginAsync } from "fastify";
+import { Type } from "typebox";
+import type { Job } from "../jobs/job.ts";
+import type { JobStore } from "../store/job-store.ts";
+import { clientOf, visibleJob } from "./auth.ts";
+import type { JobFeed } from "./streams/job-feed.ts";
+import { END_ID, logEvents, textLog } from "./streams/log-stream.ts";
+import { sendStream } from "./streams/send-stream.ts";
+import { EVENT_STREAM, type StreamSettings } from "./streams/stream-settings.ts";
+
+export interface LogRouteOptions {
+  store: Pick<JobStore, "get">;
+  feed: JobFeed;
+  settings: StreamSettings;
+  /** What is shown of a job */
+  view: (job: Job) => unknown;
+  /** Counts a reader; disposing tells that it has gone. */
+  countReader: (stream: "log") => Disposable;
+}
+
+const LINE_ID = /^[!-~]{1,200}$/;
+
+const SCHEMA = {
+  operationId: "readLog",
+  tags: ["builds"],
+  summary: "Read the log of a build",
+  description:
+    "The log as text, or as server-sent events where the request accepts `text/event-stream`. Lines are as the builder wrote them, colours of " +
+    "terminals included.\n\n" +
+    "Events: `log` for each line (its `id` identifies the line), `job` with the build at the start and when its state changes, and `end` when the " +
+    "build is over and its log complete. A stream that broke goes on where `Last-Event-ID` says; after `end` the answer is 204. A comment comes " +
+    "every 15 s in which nothing happens. A reader that takes nothing for 60 s is dropped.",
+  params: Type.Object({ id: Type.String({ description: "The build's ID" }) }),
+  querystring: Type.Object(
+    {
+      follow: Type.Optional(
+        Type.Unsafe<"true" | "false">({
+          type: "string",
+          enum: ["true", "false"],
+          description: "Of the text: stay until the build is over. Events always do.",
+        }),
+      ),
+      after: Type.Optional(
+        Type.String({
+          pattern: LINE_ID.source,
+          description: "The ID of the last line that is known: what follows it is sent.",
+        }),
+      ),
+    },
+    { additionalProperties: false },
+  ),
+  headers: Type.Object({
+    "last-event-id": Type.Optional(
+      Type.String({ description: "As `after`, and before it; browsers send it when they connect again." }),
+    ),
+  }),
+  response: {
+    200: {
+      description: "The log",
+      content: {
+        "text/plain": { schema: Type.String() },
+        "text/event-stream": { schema: Type.String() },
+      },
+    },
+    204: Type.Null({ description: "Events: the reader has all of it." }),
+  },
+} as const;
+
+/** The log of a job, as text or as events. */
+export function logRoutes({ store, feed, settings, view, countReader }: LogRouteOptions): FastifyPluginAsync {
+  return async (app) => {
+    app
+      .withTypeProvider<TypeBoxTypeProvider>()
+      .get(
+        "/api/v2/builds/:id/logs",
+        { config: { scope: "read" }, schema: SCHEMA, exposeHeadRoute: false },
+        async (request, reply) => {
+          const job = visibleJob(clientOf(request), await store.get(request.params.id));
+          const lastId = request.headers["last-event-id"];
+          const isEvents = (request.headers.accept ?? "").includes(EVENT_STREAM);
+          if (isEvents && lastId === END_ID) return reply.code(204).send(null);
+          // An ID that no store gives counts as the start.
+          const after = lastId !== undefined && LINE_ID.test(lastId) ? lastId : request.query.after;
+          const follower = feed.follow(job.id, countReader("log"));
+          const chunks = isEvents
+            ? logEvents(feed, job, follower, { after, view, ...settings })
+            : textLog(feed, job, follower, { after, follow: request.query.follow === "true", ...settings });
+          const contentType = isEvents ? EVENT_STREAM : "text/plain; charset=utf-8";
+          return sendStream(reply, chunks, { contentType, wakeup: follower, stall: settings.stall });
+        },
+      );
+  };
+}

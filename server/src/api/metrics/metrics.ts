@@ -1,0 +1,138 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
+import { isOver, type Job } from "../../jobs/job.ts";
+import type { JobStore } from "../../store/job-store.ts";
+import { within } from "../within.ts";
+
+const PREFIX = "docker_over_ssh";
+
+/** s */
+const JOB_BUCKETS = [0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 600, 1800, 3600];
+const HTTP_BUCKETS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60];
+
+/** ms that the store may take when metrics are read */
+const STORE_TIME = 2000;
+
+/** What Prometheus is told. Counters and histograms are of this process; jobs by state and workers are of the store. Times are s. */
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #store: Pick<JobStore, "counts" | "workers">;
+  readonly #accepted = new Counter({
+    name: `${PREFIX}_jobs_accepted_total`,
+    help: "Jobs that this process has accepted",
+    registers: [this.#registry],
+  });
+  readonly #finished = new Counter({
+    name: `${PREFIX}_jobs_finished_total`,
+    help: "Jobs that this process has ended, by state and by the code of the reason",
+    labelNames: ["state", "reason"],
+    registers: [this.#registry],
+  });
+  readonly #phases = new Histogram({
+    name: `${PREFIX}_job_phase_seconds`,
+    help: "How long the phases of jobs took that this process has ended",
+    labelNames: ["phase"],
+    buckets: JOB_BUCKETS,
+    registers: [this.#registry],
+  });
+  readonly #queueWait = new Histogram({
+    name: `${PREFIX}_job_queue_seconds`,
+    help: "How long jobs that this process has ended were queued before they began",
+    buckets: JOB_BUCKETS,
+    registers: [this.#registry],
+  });
+  readonly #requests = new Histogram({
+    name: "http_request_duration_seconds",
+    help: "How long requests took, by route; without streams of events",
+    labelNames: ["method", "route", "status"],
+    buckets: HTTP_BUCKETS,
+    registers: [this.#registry],
+  });
+  readonly #readers = new Gauge({
+    name: `${PREFIX}_stream_readers`,
+    help: "Readers of logs and events that are connected",
+    labelNames: ["stream"],
+    registers: [this.#registry],
+  });
+  readonly #jobs = new Gauge({
+    name: `${PREFIX}_jobs`,
+    help: "Jobs in the store, by state",
+    labelNames: ["state"],
+    registers: [this.#registry],
+  });
+  readonly #workers = new Gauge({
+    name: `${PREFIX}_workers`,
+    help: "Workers that live, by whether they reach their engine",
+    labelNames: ["engine"],
+    registers: [this.#registry],
+  });
+  readonly #storeUp = new Gauge({
+    name: `${PREFIX}_store_up`,
+    help: "Whether the store can be reached: 1 or 0",
+    registers: [this.#registry],
+  });
+
+  constructor(store: Pick<JobStore, "counts" | "workers">) {
+    this.#store = store;
+    for (const stream of ["log", "jobs"]) this.#readers.set({ stream }, 0);
+  }
+
+  readonly contentType = this.#registry.contentType;
+
+  jobAccepted(): void {
+    this.#accepted.inc();
+  }
+
+  /** Counts a job that is over. */
+  jobEnded(job: Job): void {
+    if (!isOver(job)) return;
+    this.#finished.inc({ state: job.state, reason: job.reason?.code ?? "" });
+    for (const [phase, ms] of Object.entries(job.phases)) {
+      if (phase !== "queue") this.#phases.observe({ phase }, ms / 1000);
+    }
+    const wait = job.phases.queue ?? (job.startedAt === undefined ? undefined : job.startedAt - job.acceptedAt);
+    if (wait !== undefined) this.#queueWait.observe(Math.max(0, wait) / 1000);
+  }
+
+  /** Counts a reader of a stream; disposing tells that it has gone. */
+  reader(stream: "log" | "jobs"): Disposable {
+    this.#readers.inc({ stream });
+    return { [Symbol.dispose]: () => this.#readers.dec({ stream }) };
+  }
+
+  /** @param route the pattern of the address, never the address: that has IDs, and anything that somebody has made up */
+  requestEnded({ method, route, status, ms }: { method: string; route: string; status: number; ms: number }): void {
+    this.#requests.observe({ method, route, status }, ms / 1000);
+  }
+
+  /** Returns all of it in Prometheus' text format. While the store cannot be reached, what it knows is left out. */
+  async text(): Promise<string> {
+    await this.#askStore();
+    return `${await this.#registry.metrics()}\n${await ofProcess().metrics()}`;
+  }
+
+  async #askStore(): Promise<void> {
+    this.#jobs.reset();
+    this.#workers.reset();
+    try {
+      const [counts, workers] = await within(STORE_TIME, Promise.all([this.#store.counts(), this.#store.workers()]));
+      for (const [state, count] of Object.entries(counts)) this.#jobs.set({ state }, count);
+      const reachable = workers.filter(({ engine }) => engine.isReachable).length;
+      this.#workers.set({ engine: "reachable" }, reachable);
+      this.#workers.set({ engine: "unreachable" }, workers.length - reachable);
+      this.#storeUp.set(1);
+    } catch {
+      this.#storeUp.set(0);
+    }
+  }
+}
+
+/** Of Node and the process, which has them once. */
+let processRegistry: Registry | undefined;
+
+function ofProcess(): Registry {
+  if (processRegistry === undefined) {
+    processRegistry = new Registry();
+    collectDefaultMetrics({ register: processRegistry });
+  }
+  return processRegistry;
+}

@@ -1,0 +1,20 @@
+import type { FastifyPluginAsync } from "fastify";
+import type { JobStore } from "../store/job-store.ts";
+import { healthRoutes } from "./health.ts";
+import type { Metrics } from "./metrics/metrics.ts";
+import { metricsRoutes } from "./metrics/metrics-routes.ts";
+import { workerRoutes } from "./workers.ts";
+
+export interface OperationRouteOptions {
+  store: Pick<JobStore, "workers">;
+  metrics: Metrics;
+}
+
+/** What tells whoever runs the server how it is. */
+export function operationRoutes({ store, metrics }: OperationRouteOptions): FastifyPluginAsync {
+  return async (app) => {
+    await app.register(healthRoutes(store));
+    await app.register(metricsRoutes(metrics));
+    await app.register(workerRoutes(store));
+  };
+}

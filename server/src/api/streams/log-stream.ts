@@ -1,0 +1,122 @@
+import { isOver, type Job } from "../../jobs/job.ts";
+import { StoreUnavailable, type LogPiece } from "../../store/job-store.ts";
+import type { JobFeed, JobFollower } from "./job-feed.ts";
+import { SSE_HEARTBEAT, SSE_START, sseEvent } from "./sse.ts";
+
+/** Bytes of a log that are read at a time. A slow reader holds two pieces. */
+const PIECE = 32 * 1024;
+
+/** The ID of the event `end`: who connects again with it has all. */
+export const END_ID = "end";
+
+export interface LogStreamOptions {
+  /** The ID of the last line that the reader has */
+  after: string | undefined;
+  /** ms between signs of life */
+  heartbeat: number;
+  /** ms until a store is asked again that could not be reached */
+  retryDelay: number;
+}
+
+/** The log as text, a line each. With `follow` it stays until the job is over. */
+export async function* textLog(
+  feed: JobFeed,
+  { id }: Job,
+  follower: JobFollower,
+  { follow, after, retryDelay, heartbeat }: LogStreamOptions & { follow: boolean },
+): AsyncGenerator<Buffer> {
+  let last = after;
+  while (!follower.isOver) {
+    const piece = await unlessUnavailable(readPiece(feed, id, last));
+    if (piece === undefined) {
+      await follower.sleep(retryDelay);
+      continue;
+    }
+    last = piece.lines.at(-1)?.id ?? last;
+    if (piece.lines.length > 0) yield encoded(piece, asText);
+    if (piece.isLast || (piece.lines.length === 0 && !follow)) return;
+    if (piece.lines.length > 0) continue;
+    const isAwake = await follower.sleep(heartbeat);
+    if (!isAwake && (await unlessUnavailable(feed.job(id), "removed" as const)) === "removed") return;
+  }
+}
+
+/**
+ * The log as events: `log` for each line, `job` when the job's state changes, and `end`.
+ *
+ * @param view what is shown of a job
+ */
+export async function* logEvents(
+  feed: JobFeed,
+  job: Job,
+  follower: JobFollower,
+  { after, heartbeat, retryDelay, view }: LogStreamOptions & { view: (job: Job) => unknown },
+): AsyncGenerator<Buffer | string> {
+  const jobEvent = (job: Job): string => sseEvent({ event: "job", data: JSON.stringify(view(job)) });
+  yield SSE_START + jobEvent(job);
+  let { state } = job;
+  let last = after;
+  let isJobStale = true; // it may have changed since it was read
+  while (!follower.isOver) {
+    isJobStale = follower.takeJobChange() || isJobStale;
+    const piece = await unlessUnavailable(readPiece(feed, job.id, last));
+    last = piece?.lines.at(-1)?.id ?? last;
+    if (piece !== undefined && piece.lines.length > 0) yield encoded(piece, asEvents);
+    const isLast = piece?.isLast === true;
+    const changed = isLast || isJobStale ? await unlessUnavailable(feed.job(job.id), "removed" as const) : undefined;
+    if (changed !== undefined) {
+      isJobStale = false;
+      if (changed !== "removed" && changed.state !== state) {
+        ({ state } = changed);
+        yield jobEvent(changed);
+      }
+      // A job that was read together with another reader may be older than the log.
+      if (changed === "removed" || (isLast && isOver(changed))) {
+        yield sseEvent({ event: "end", id: END_ID, data: JSON.stringify({ state }) });
+        return;
+      }
+    }
+    if (piece !== undefined && piece.lines.length > 0) continue;
+    const isUnavailable = piece === undefined || isJobStale || isLast;
+    if (await follower.sleep(isUnavailable ? retryDelay : heartbeat)) continue;
+    isJobStale = true; // in case that the store could not tell
+    if (!follower.isOver) yield SSE_HEARTBEAT;
+  }
+}
+
+function readPiece(feed: JobFeed, id: string, after: string | undefined): Promise<LogPiece> {
+  return feed.readLog(id, { after, limit: PIECE });
+}
+
+/** Returns what the store tells, or `none` for nothing; undefined while it cannot be reached: the stream goes on when it can. */
+async function unlessUnavailable<T, N = undefined>(
+  promise: Promise<T | undefined>,
+  none?: N,
+): Promise<T | N | undefined> {
+  try {
+    return (await promise) ?? none;
+  } catch (error) {
+    if (error instanceof StoreUnavailable) return undefined;
+    throw error;
+  }
+}
+
+type Encode = (piece: LogPiece) => string;
+
+const asText: Encode = ({ lines }) => lines.map(({ text }) => `${text}\n`).join("");
+const asEvents: Encode = ({ lines }) =>
+  lines.map(({ id, text }) => sseEvent({ event: "log", id, data: text })).join("");
+
+/** Readers share pieces, and so their bytes, while somebody holds them. */
+const bytesOf: ReadonlyMap<Encode, WeakMap<LogPiece, Buffer>> = new Map([
+  [asText, new WeakMap<LogPiece, Buffer>()],
+  [asEvents, new WeakMap<LogPiece, Buffer>()],
+]);
+
+function encoded(piece: LogPiece, encode: Encode): Buffer {
+  const known = bytesOf.get(encode)?.get(piece);
+  if (known !== undefined) return known;
+  const bytes = Buffer.from(encode(piece));
+  bytesOf.get(encode)?.set(piece, bytes);
+  return bytes;
+}

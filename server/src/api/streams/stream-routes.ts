@@ -1,0 +1,25 @@
+import type { FastifyPluginAsync } from "fastify";
+import type { JobStore } from "../../store/job-store.ts";
+import { eventRoutes } from "../events.ts";
+import { logRoutes } from "../logs.ts";
+import type { Metrics } from "../metrics/metrics.ts";
+import { JobFeed } from "./job-feed.ts";
+import { STREAM_SETTINGS, type StreamSettings } from "./stream-settings.ts";
+
+export interface StreamRouteOptions {
+  store: Pick<JobStore, "get" | "readLog" | "watch">;
+  metrics: Pick<Metrics, "reader">;
+  streams?: Partial<StreamSettings> | undefined;
+}
+
+/** Logs and events, which share what they read. All readers end when the server closes. */
+export function streamRoutes({ store, metrics, streams }: StreamRouteOptions): FastifyPluginAsync {
+  return async (app) => {
+    const settings = { ...STREAM_SETTINGS, ...streams };
+    const feed = new JobFeed(store, settings);
+    app.addHook("preClose", async () => feed[Symbol.dispose]());
+    const shared = { feed, settings, countReader: metrics.reader.bind(metrics), view: (job: object) => job };
+    await app.register(logRoutes({ store, ...shared }));
+    await app.register(eventRoutes(shared));
+  };
+}

@@ -1,0 +1,14 @@
+/** How streams are kept. Times are ms. */
+export interface StreamSettings {
+  /** Between signs of life of a stream of events in which nothing happens */
+  heartbeat: number;
+  /** After which a reader is dropped that takes nothing of what waits for it */
+  stall: number;
+  /** Until a store is asked again that could not be reached */
+  retryDelay: number;
+}
+
+export const STREAM_SETTINGS: StreamSettings = { heartbeat: 15_000, stall: 60_000, retryDelay: 1000 };
+
+/** The media type of server-sent events. */
+export const EVENT_STREAM = "text/event-stream";

@@ -1,0 +1,52 @@
+import type { FastifyPluginAsync } from "fastify";
+import { Type } from "typebox";
+import type { JobStore, WorkerReport } from "../store/job-store.ts";
+import { clientOf } from "./auth.ts";
+
+const BYTES = Type.Number({ description: "bytes" });
+
+const WORKER = Type.Object(
+  {
+    worker: Type.String({ description: "`HOST:PID`" }),
+    at: Type.Number({ description: "When it told this: ms since 1970" }),
+    engine: Type.Object({
+      address: Type.String(),
+      isReachable: Type.Boolean(),
+      error: Type.Optional(Type.String({ description: "Why it cannot be reached" })),
+      version: Type.Optional(Type.String()),
+      disk: Type.Optional(
+        Type.Object(
+          { images: BYTES, cache: BYTES, volumes: BYTES, containers: BYTES },
+          { description: "What the engine keeps" },
+        ),
+      ),
+    }),
+    places: Type.Number({ description: "Builds that it runs at the same time" }),
+    running: Type.Number({ description: "Builds that it runs" }),
+    jobs: Type.Optional(Type.Array(Type.String(), { description: "With the scope `admin`: the IDs of these" })),
+  },
+  { description: "What a worker tells of itself" },
+);
+
+const SCHEMA = {
+  operationId: "listWorkers",
+  tags: ["operation"],
+  summary: "List workers and their engines",
+  description: "The workers that live, each with its engine, the engine's version and what is on its disk.",
+  response: { 200: Type.Object({ workers: Type.Array(WORKER) }) },
+} as const;
+
+export function workerRoutes(store: Pick<JobStore, "workers">): FastifyPluginAsync {
+  return async (app) => {
+    app.get("/api/v2/workers", { config: { scope: "read" }, schema: SCHEMA }, async (request) => {
+      const isAdmin = clientOf(request).scopes.has("admin");
+      const reports = await store.workers();
+      return { workers: reports.map((report) => shown(report, isAdmin)) };
+    });
+  };
+}
+
+/** Of jobs of others, only the number is told. */
+function shown({ worker, at, engine, places, running }: WorkerReport, isAdmin: boolean): object {
+  return { worker, at, engine, places, running: running.length, ...(isAdmin && { jobs: running }) };
+}
