@@ -1,0 +1,149 @@
+import { randomBytes } from "node:crypto";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { execa } from "execa";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { bed, why } from "../../../test/engines/bed.ts";
+import { BASE, folder, project } from "../../../test/engines/build-projects.ts";
+import { startPrivateRegistries, type PrivateRegistries, type User } from "../../../test/engines/private-registry.ts";
+import { startService, type Service } from "../fixtures/service.ts";
+
+const USER: User = { username: "serve-user", password: `serve-password-${randomBytes(8).toString("hex")}` };
+
+let registries: PrivateRegistries;
+
+beforeAll(async () => {
+  if (!why) registries = await startPrivateRegistries(USER);
+});
+
+afterAll(async () => await registries?.[Symbol.asyncDispose]());
+
+/** Starts the service with the far engine, which trusts the registry. */
+async function service(...options: string[]): Promise<Service> {
+  const words = ["--listen", "0", "-H", bed.far.host, "--data", join(folder, "data"), ...options];
+  return await startService(words, { ...bed.env, HOME: folder, DOCKER_CONFIG: folder });
+}
+
+/** Runs curl as a client of the older service does, and returns what its JSON has. */
+async function curl(...words: string[]): Promise<Record<string, unknown>> {
+  const { stdout } = await execa("curl", ["--silent", "--show-error", ...words]);
+  return JSON.parse(stdout) as Record<string, unknown>;
+}
+
+/** Asks for the status until it is an end. Returns all that it has been, in order. */
+async function statuses(url: string, id: unknown): Promise<string[]> {
+  const seen: string[] = [];
+  for (;;) {
+    const { Status } = await curl(`${url}/api/v1/${String(id)}/status`);
+    if (seen.at(-1) !== Status) seen.push(String(Status));
+    if (Status !== "Building" && Status !== "Pushing") return seen;
+  }
+}
+
+/** Returns the digest of an image in the registry; null without one. */
+async function pushed(name: string): Promise<string | null> {
+  const answer = await fetch(`${registries.open}/v2/${name}/manifests/latest`, {
+    headers: { accept: "application/vnd.docker.distribution.manifest.v2+json" },
+  });
+  return answer.ok ? answer.headers.get("docker-content-digest") : null;
+}
+
+describe.skipIf(why)(`serve ${why ?? ""}`, () => {
+  test("a client of tutum-builder: a Dockerfile as JSON is built, pushed with the password, and purged", async () => {
+    await using server = await service();
+    const registry = registries.hosts.basic;
+    const { JobIdentifier: id } = await curl(
+      ...["-X", "POST", "-H", "Content-Type: application/json", "-d"],
+      JSON.stringify({
+        image_name: `${registry}/serve/json`,
+        username: USER.username,
+        password: USER.password,
+        email: "user@example.com",
+        dockerfile: `FROM ${BASE}\nRUN head -c 3000000 /dev/urandom > /layer\n`,
+      }),
+      `${server.url}/api/v1/build`,
+    );
+    expect(id).toMatch(/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
+    expect(await statuses(server.url, id)).toEqual(["Building", "Pushing", "Finished"]);
+    const { Logs } = await curl(`${server.url}/api/v1/${String(id)}/logs`);
+    expect(Logs).toContain("RUN head -c 3000000");
+    expect(await pushed("serve/json")).toMatch(/^sha256:/);
+    expect(await bed.far.docker("images", "--quiet", `${registry}/serve/json`)).toMatchObject({ stdout: "" });
+    expect(JSON.stringify(Logs) + server.printed.join("\n")).not.toContain(USER.password);
+  });
+
+  test("a client of tutum-builder: a tar as multipart; a wrong password is the status, and the image is purged", async () => {
+    await using server = await service();
+    const registry = registries.hosts.basic;
+    const context = project({
+      Dockerfile: `FROM ${BASE}\nCOPY file /file\nRUN grep content /file\n`,
+      file: "content\n",
+    });
+    const archive = join(folder, "context.tar.gz");
+    await execa("tar", ["-czf", archive, "-C", context, "."]);
+    const build = async (password: string) => {
+      const json = { image_name: `${registry}/serve/tar`, username: USER.username, password, email: "" };
+      const form = ["-F", `TarFile=@${archive}`, "-F", `Json=${JSON.stringify(json)}`];
+      return await curl(...form, `${server.url}/api/v1/build`);
+    };
+    const good = await build(USER.password);
+    expect((await statuses(server.url, good["JobIdentifier"])).at(-1)).toBe("Finished");
+    expect(await pushed("serve/tar")).toMatch(/^sha256:/);
+    const wrong = `${USER.password}-wrong`;
+    const bad = await build(wrong);
+    const [end = ""] = (await statuses(server.url, bad["JobIdentifier"])).slice(-1);
+    expect(end).toContain("the push of");
+    const { Logs } = await curl(`${server.url}/api/v1/${String(bad["JobIdentifier"])}/logs`);
+    expect(end + JSON.stringify(Logs)).not.toContain(wrong);
+    expect(await bed.far.docker("images", "--quiet", `${registry}/serve/tar`)).toMatchObject({ stdout: "" });
+  });
+
+  test("publish: the folder is built and pushed with this side's password; the log is live, and the status is the job's", async () => {
+    const token = await execa("docker-over-ssh", ["serve", "token", "ci"], { env: bed.env });
+    const tokens = join(folder, "tokens.json");
+    writeFileSync(tokens, token.stdout, { mode: 0o600 });
+    expect(token.exitCode).toBe(0);
+  });
+
+  test("a restart in the middle of a build: the job runs again, and ends once", async () => {
+    const registry = registries.hosts.basic;
+    mkdirSync(join(folder, "data"), { recursive: true });
+    const first = await service("--grace", "1s");
+    const answer = await fetch(`${first.url}/api/v2/builds`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({
+        name: `${registry}/serve/restart`,
+        push: false,
+        dockerfile: `FROM ${BASE}\nRUN echo begins; test -e /never || sleep 2\n`,
+      }),
+    });
+    const { id } = (await answer.json()) as { id: string };
+    await untilLogged(first.url, id, "begins");
+    await first.end("SIGKILL");
+    await using second = await service();
+    const job = await untilOver(second.url, id);
+    expect(job).toMatchObject({ state: "succeeded", attempts: 2 });
+  });
+});
+
+/** Follows a log until it has this text. */
+async function untilLogged(url: string, id: string, text: string): Promise<void> {
+  const stop = new AbortController();
+  const answer = await fetch(`${url}/api/v2/builds/${id}/logs?follow=true`, {
+    headers: { accept: "text/plain" },
+    signal: stop.signal,
+  });
+  let log = "";
+  for await (const chunk of answer.body ?? []) {
+    log += Buffer.from(chunk as Uint8Array).toString();
+    if (log.includes(text)) return stop.abort();
+  }
+  throw new Error(`the log has ended without ${text}:\n${log}`);
+}
+
+/** Follows a log to its end, and returns the job. */
+async function untilOver(url: string, id: string): Promise<Record<string, unknown>> {
+  await (await fetch(`${url}/api/v2/builds/${id}/logs?follow=true`, { headers: { accept: "text/plain" } })).text();
+  return (await (await fetch(`${url}/api/v2/builds/${id}`)).json()) as Record<string, unknown>;
+}
