@@ -1,15 +1,19 @@
 import { constants, type Stats } from "node:fs";
-import { lstat, mkdir, open, readdir, rename, rmdir, stat, unlink, writeFile } from "node:fs/promises";
+import { lstat, mkdir, open, readdir, rename, rmdir, stat, unlink, utimes, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import { isLeftover, isRunId, type RunId } from "./run-id.ts";
+import { isLeftover, isRunId, runState, type RunId } from "./run-id.ts";
 import { Failure } from "../output/errors.ts";
-import { partialFile, removePartialFile } from "./partial-file.ts";
+import { partialFile, partialFilePrefix, removePartialFile, removePartialFiles } from "./partial-file.ts";
 
 /** ms between two attempts to take a lock that another run holds. */
 const RETRY_EVERY = 20;
 /** ms to wait for a lock, unless its holder may take longer. */
 const TIMEOUT = 30_000;
+/** ms between two looks at whether another host's run lives. */
+const LOOK_EVERY = 200;
+/** Attempts to take a lock at once. Each but the last has removed what a killed run has left behind. */
+const MAX_TRIES = 10;
 /** Bytes read of a lock file: more than a run ID has. */
 const MAX_ID = 100;
 
@@ -41,19 +45,19 @@ export async function withLock<T>(
   try {
     return await use();
   } finally {
-    await unlink(join(lock, runId)).catch(() => {});
-    await rmdir(lock).catch(() => {}); // another run holds it by now
+    await release(lock, runId);
   }
 }
 
+async function release(lock: string, runId: RunId): Promise<void> {
+  await unlink(join(lock, runId)).catch(() => {});
+  await rmdir(lock).catch(() => {}); // another run holds it by now
+}
+
 async function take(lock: string, runId: RunId, { timeout = TIMEOUT, signal, onWait }: LockOptions): Promise<void> {
-  const part = partialFile(lock, runId);
   const deadline = performance.now() + timeout;
   let isWaiting = false;
-  await mkdir(part);
-  try {
-    await setMode(part, (await stat(dirname(lock))).mode);
-    await writeFile(join(part, runId), "", { flag: "wx" });
+  await withPart(lock, runId, async (part) => {
     while (!(await isRenamed(part, lock))) {
       signal?.throwIfAborted();
       if (performance.now() > deadline) throw heldTooLong(lock, timeout);
@@ -62,10 +66,75 @@ async function take(lock: string, runId: RunId, { timeout = TIMEOUT, signal, onW
       isWaiting = true;
       await wait(RETRY_EVERY);
     }
-  } catch (error) {
-    await removePartialFile(part, runId);
-    throw error;
+    return true;
+  });
+}
+
+/** Makes the folder that `rename` renames to the lock; removes it unless that returns true. */
+async function withPart(lock: string, runId: RunId, rename: (part: string) => Promise<boolean>): Promise<boolean> {
+  const part = partialFile(lock, runId);
+  let isTaken = false;
+  await mkdir(part);
+  try {
+    await setMode(part, (await stat(dirname(lock))).mode);
+    await writeFile(join(part, runId), "", { flag: "wx" });
+    return (isTaken = await rename(part));
+  } finally {
+    if (!isTaken) await removePartialFile(part, runId);
   }
+}
+
+/** A lock that is held. Disposing releases it. */
+export interface HeldLock extends AsyncDisposable {
+  /** Tells runs on other hosts that this one lives. Returns whether it still holds the lock: a run that was stopped for long may have lost it. */
+  beat(): Promise<boolean>;
+}
+
+/**
+ * Takes the lock of `path`, as {@link withLock} does, and holds it. Returns undefined when another run holds it. That of a killed run is taken over: at
+ * once if it ran on this host; if on another, or in another container, which cannot be checked from here, after `silence` ms without its
+ * {@link HeldLock.beat}.
+ */
+export async function holdLock(path: string, runId: RunId, silence: number): Promise<HeldLock | undefined> {
+  const lock = `${path}.lock`;
+  const isTaken = await withPart(lock, runId, async (part) => {
+    for (let tries = 0; tries < MAX_TRIES; tries++) {
+      if (await isRenamed(part, lock)) return true;
+      if (!(await removeLeftover(lock)) && !(await removeSilent(lock, silence))) return false;
+    }
+    return false;
+  });
+  if (!isTaken) return undefined;
+  await removePartialFiles(dirname(lock), partialFilePrefix(lock));
+  return {
+    async beat() {
+      const now = new Date();
+      return await succeeds(utimes(join(lock, runId), now, now));
+    },
+    async [Symbol.asyncDispose]() {
+      await release(lock, runId);
+    },
+  };
+}
+
+/** Removes the lock of a run on another host that does not beat for `silence` ms. Returns whether to retry. */
+async function removeSilent(lock: string, silence: number): Promise<boolean> {
+  const beatsOf = async (): Promise<string[]> => {
+    const names = await readdir(lock).catch(() => []);
+    return await Promise.all(
+      names.map(async (name) => `${name} ${(await stat(join(lock, name)).catch(() => undefined))?.mtimeMs}`),
+    );
+  };
+  const names = await readdir(lock).catch(() => []);
+  if (names.some((name) => !isRunId(name) || runState(name) === "alive")) return false;
+  const before = (await beatsOf()).join();
+  for (const deadline = performance.now() + silence; performance.now() < deadline;) {
+    await wait(Math.min(silence, LOOK_EVERY));
+    const now = await beatsOf();
+    if (now.length === 0) return true; // released
+    if (now.join() !== before) return false;
+  }
+  return (await Promise.all(names.map(async (name) => await succeeds(unlink(join(lock, name)))))).includes(true);
 }
 
 /** Lets those who may write to the folder remove a leftover. Uses a handle, because another user may put a link in its place. */
