@@ -14,6 +14,7 @@ import { listCommand } from "./commands/list.ts";
 import { OUTPUT_OPTIONS } from "./commands/output-options.ts";
 import { pluginCommand } from "./commands/plugin.ts";
 import { pruneCommand } from "./commands/prune.ts";
+import { publishCommand } from "./commands/publish.ts";
 import { pullCommand } from "./commands/pull.ts";
 import { pushCommand } from "./commands/push.ts";
 import { refuseUsedStdout } from "./commands/refuse-used-stdout.ts";
@@ -109,6 +110,7 @@ Exit status: 0 on success, 2 for a wrong command line; docs/exit-status.md lists
   addCommand(program, pushCommand, choose, env);
   addCommand(program, pullCommand, choose, env);
   addCommand(program, buildCommand, choose, env);
+  addCommand(program, publishCommand, choose, env);
   addCommand(program, setupCommand, choose, env);
   addCommand(program, serveCommand, choose, env);
   addCommand(program, doctorCommand, choose, env);

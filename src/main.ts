@@ -58,7 +58,7 @@ async function runJob(job: Job, buildDisplay: BuildDisplay | undefined): Promise
   });
   const stop = new AbortController();
   const signals = SIGNALS.filter((signal) => signal !== "SIGHUP" || job.handlesHangup !== true);
-  for (const signal of signals) process.on(signal, () => onSignal(signal, stop, terminal));
+  for (const signal of signals) process.on(signal, () => onSignal(signal, stop, terminal, job.stopText));
   // A closed stderr is no reason to stop without cleaning up.
   process.stderr.on("error", () => {});
   try {
@@ -103,10 +103,12 @@ function printer(options: OutputOptions, terminal: Terminal): (event: TransferEv
   };
 }
 
-function onSignal(signal: Signal, stop: AbortController, terminal: Terminal): void {
+const STOP_TEXT = "stopping; press Ctrl-C again to stop without cleaning up";
+
+function onSignal(signal: Signal, stop: AbortController, terminal: Terminal, text = STOP_TEXT): void {
   if (stop.signal.aborted) return endBy(signal);
   terminal.close();
-  if (process.stderr.isTTY) terminal.warn("stopping; press Ctrl-C again to stop without cleaning up");
+  if (process.stderr.isTTY) terminal.warn(text);
   else terminal.detail(`stopping: ${signal}`);
   stop.abort(new Stopped(signal));
 }

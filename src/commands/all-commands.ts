@@ -4,6 +4,7 @@ import { doctorCommand } from "./doctor.ts";
 import { listCommand } from "./list.ts";
 import { pluginCommand } from "./plugin.ts";
 import { pruneCommand } from "./prune.ts";
+import { publishCommand } from "./publish.ts";
 import { pullCommand } from "./pull.ts";
 import { pushCommand } from "./push.ts";
 import { serveCommand } from "./serve.ts";
@@ -14,6 +15,7 @@ export const COMMANDS: readonly Pick<CommandDefinition<object>, "name" | "argume
   pushCommand,
   pullCommand,
   buildCommand,
+  publishCommand,
   setupCommand,
   serveCommand,
   doctorCommand,

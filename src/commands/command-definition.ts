@@ -54,6 +54,8 @@ export interface CommandJob {
   buildProgress?: ProgressMode;
   /** SIGHUP does not stop it: it means to read its files again. */
   handlesHangup?: boolean;
+  /** What Ctrl-C on a terminal tells in place of the usual words */
+  stopText?: string;
   /** What is printed, where others than the options decide that. */
   output?: OutputOptions;
   run(context: Context): Promise<unknown>;

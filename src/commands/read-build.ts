@@ -17,8 +17,8 @@ import { readLocation, readReference } from "./read-names.ts";
 /** What CONTEXT is. `git`: the engine fetches it. */
 type GivenContext = LocalFiles | { kind: "git"; address: string };
 
-/** As the docker CLI tells an address from a path (moby, `builder/remotecontext/urlutil`). */
-const ADDRESS = /^(?:https?:\/\/|git:\/\/|git@|github\.com\/)/;
+/** As the docker CLI tells the address of a repository, or of an archive, from a path (moby, `builder/remotecontext/urlutil`). */
+export const GIT_ADDRESS = /^(?:https?:\/\/|git:\/\/|git@|github\.com\/)/;
 
 /** Makes a request of a build as it was typed. Throws a `usage` or `not-buildable` Failure. */
 export function readBuildRequest(
@@ -80,12 +80,12 @@ export function readBuildRequest(
 
 function readContext(given: string, { gitignore = true, strip }: BuildOptionValues): GivenContext {
   if (given === "-") return { kind: "stdin", strip };
-  if (ADDRESS.test(given)) return { kind: "git", address: given };
+  if (GIT_ADDRESS.test(given)) return { kind: "git", address: given };
   return { kind: "folder", path: given, gitignore };
 }
 
 /** Returns the path of the Dockerfile in the context. As with docker, -f is relative to the current folder. */
-function dockerfileIn(context: GivenContext, file: string | undefined): string {
+export function dockerfileIn(context: GivenContext, file: string | undefined): string {
   if (file === undefined) return "Dockerfile";
   if (file === "-") {
     throw new Failure("usage", "-f - would read the Dockerfile from stdin", {
@@ -122,7 +122,7 @@ function pathInside(file: string, { kind }: GivenContext): string {
 }
 
 /** An argument without a value gets that of the environment; where there is none, the Dockerfile's default remains. */
-function readBuildArgs(pairs: readonly Pair[], env: NodeJS.ProcessEnv): Record<string, string> {
+export function readBuildArgs(pairs: readonly Pair[], env: NodeJS.ProcessEnv): Record<string, string> {
   const args: Record<string, string> = {};
   for (const [name, given] of pairs) {
     const value = given ?? env[name];

@@ -18,6 +18,7 @@ export const EXIT_STATUS = {
   "context-invalid": 16,
   "not-buildable": 17,
   "push-refused": 18,
+  "server-unreachable": 19,
   internal: 70,
 } as const;
 

@@ -167,7 +167,7 @@ export type Note =
   | { code: "one-by-one"; host: string }
   /** --watch: these images are there as they are here. Each is sent again when its tag moves. */
   | { code: "watching"; images: readonly string[] }
-  /** --watch: the link or an engine was lost, for this reason. The next attempt is in so many seconds. */
+  /** --watch: the link or an engine was lost, for this reason. publish: the build service is lost, or busy. The next attempt is in so many seconds. */
   | { code: "connecting-in"; seconds: number; error: string }
   /** --watch: the remote side has this earlier version, which ends the connection after each transfer. */
   | { code: "link-not-kept"; peerVersion: string }
@@ -201,6 +201,12 @@ export type Note =
   | { code: "engine-not-pruned"; reason: string }
   /** Builds that came before and are not done. `image`: they build this one; left out: any (--jobs). Comes again while it lasts. */
   | { code: "build-waiting"; ahead: number; image?: string }
+  /** publish: the build service has accepted the build under this ID. `server`: its address */
+  | { code: "build-accepted"; id: string; server: string }
+  /** publish was stopped, and the build goes on. */
+  | { code: "build-left"; id: string; server: string }
+  /** publish was stopped, and the build was cancelled. */
+  | { code: "build-cancelled"; id: string }
   /** The build has printed nothing for a while. `seconds`: since it began. */
   | { code: "build-goes-on"; seconds: number }
   /** doctor has found this. */
@@ -227,6 +233,10 @@ export type Warning =
   | { code: "sender-not-notified" }
   /** A file with credentials of registries cannot be read. */
   | { code: "credentials-unreadable"; file: string; error: string }
+  /** publish: the credentials for the registry stay here, because others could read them on the way. */
+  | { code: "credentials-not-sent"; registry: string; server: string }
+  /** publish was stopped, and the build goes on although it was to be cancelled. */
+  | { code: "build-not-cancelled"; id: string; error: string }
   /** A credential helper of the docker config has failed: the registry is used without credentials. `error`: ends a sentence about it. */
   | { code: "credential-helper-failed"; helper: string; registry: string; error: string };
 

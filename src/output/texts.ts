@@ -55,6 +55,12 @@ export function noteText(note: Note): string {
       return `no engine was looked into: ${note.reason}`;
     case "build-waiting":
       return `waiting for ${plural(note.ahead, "build")} that came before${note.image === undefined ? "" : `, of ${note.image}`}`;
+    case "build-accepted":
+      return `${note.server} has accepted the build: ${note.id}`;
+    case "build-left":
+      return `the build goes on: ${note.id} on ${note.server}`;
+    case "build-cancelled":
+      return `the build is cancelled: ${note.id}`;
     case "build-goes-on":
       return `the build goes on (${duration(1000 * note.seconds)})`;
     case "checked":
@@ -87,6 +93,10 @@ export function warningText(warning: Warning): string {
       return "the image is stored under its name, but the sender could not be notified";
     case "credentials-unreadable":
       return `the credentials in ${warning.file} are not used: ${warning.error}`;
+    case "credentials-not-sent":
+      return `your credentials for ${warning.registry} are not sent: anybody on the way to ${warning.server} could read them (--registry-credentials always sends them)`;
+    case "build-not-cancelled":
+      return `the build ${warning.id} could not be cancelled, and goes on: ${warning.error}`;
     case "credential-helper-failed":
       return `${warning.helper} ${warning.error}: ${warning.registry} is used without credentials`;
   }

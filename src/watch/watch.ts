@@ -7,7 +7,7 @@ import { CONVERSATIONS } from "../stdio-tunnel/constants.ts";
 import type { Tunnel } from "../stdio-tunnel/session.ts";
 import { DividedTraffic } from "../traffic.ts";
 import { connectEarly, imageOf, type Connect, type Context, type Use } from "../transfer.ts";
-import { BackOff } from "./back-off.ts";
+import { BackOff } from "../streams/back-off.ts";
 import { isForGood, isOfTheLink } from "./link-failures.ts";
 import { GroupSender } from "./group-sender.ts";
 import { WatchedEngine } from "./watched-engine.ts";

@@ -16,7 +16,7 @@ const next = async (...typed: string[]) => await nextWords(typed, commands, sour
 
 describe("the words that may come next", () => {
   test.each<[string[], string[]]>([
-    [["pu"], ["push", "pull"]],
+    [["pu"], ["push", "pull", "publish"]],
     [
       ["push", "ap"],
       ["app:v1", "app:v2"],

@@ -83,6 +83,15 @@ const NOTES: { [Code in Note["code"]]: [Extract<Note, { code: Code }>, string] }
     { code: "build-waiting", ahead: 2, image: "docker.io/library/app:v2" },
     "waiting for 2 builds that came before, of docker.io/library/app:v2",
   ],
+  "build-accepted": [
+    { code: "build-accepted", id: "b1", server: "https://build.example.com" },
+    "https://build.example.com has accepted the build: b1",
+  ],
+  "build-left": [
+    { code: "build-left", id: "b1", server: "https://build.example.com" },
+    "the build goes on: b1 on https://build.example.com",
+  ],
+  "build-cancelled": [{ code: "build-cancelled", id: "b1" }, "the build is cancelled: b1"],
   "build-goes-on": [{ code: "build-goes-on", seconds: 75 }, "the build goes on (1 min 15 s)"],
   pruned: [{ code: "pruned", bytes: 1_500_000, isDryRun: true }, "1.5 MB of files would be removed"],
   "engine-not-pruned": [
@@ -159,6 +168,14 @@ const WARNINGS: { [Code in Warning["code"]]: [Extract<Warning, { code: Code }>, 
   "credentials-unreadable": [
     { code: "credentials-unreadable", file: "/home/me/.docker/config.json", error: "it is not JSON" },
     "the credentials in /home/me/.docker/config.json are not used: it is not JSON",
+  ],
+  "credentials-not-sent": [
+    { code: "credentials-not-sent", registry: "docker.io", server: "http://build.example.com:8080" },
+    "your credentials for docker.io are not sent: anybody on the way to http://build.example.com:8080 could read them (--registry-credentials always sends them)",
+  ],
+  "build-not-cancelled": [
+    { code: "build-not-cancelled", id: "b1", error: "it answers 500" },
+    "the build b1 could not be cancelled, and goes on: it answers 500",
   ],
   "credential-helper-failed": [
     {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { BackOff } from "../../../src/watch/back-off.ts";
+import { BackOff } from "../../../src/streams/back-off.ts";
 
 test("pauses double up to half a minute, and begin anew after a success", () => {
   const backOff = new BackOff();

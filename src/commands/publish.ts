@@ -1,0 +1,35 @@
+import { Failure } from "../output/errors.ts";
+import type { CommandDefinition } from "./command-definition.ts";
+import { PUBLISH_OPTIONS, type PublishOptionValues } from "./publish-options.ts";
+
+export const publishCommand: CommandDefinition<PublishOptionValues> = {
+  name: "publish",
+  summary: "have a build service build and push an image",
+  description:
+    "Sends CONTEXT to a build service (docker-over-ssh serve, docs/serve.md), which builds the image and pushes it to the registry in NAME, and shows the log. The exit status is that of the build. Ctrl-C asks whether to cancel the build or to leave it running; without a terminal, it is cancelled.",
+  arguments: [
+    { term: "<NAME>", description: "name of the image, with the host of its registry unless that is Docker Hub" },
+    {
+      term: "[CONTEXT]",
+      description: "a folder (default: the current one), or - for an archive on stdin",
+    },
+  ],
+  options: PUBLISH_OPTIONS,
+  async toJob([name = "", context = ".", ...others], options, env) {
+    if (others.length > 0) {
+      throw new Failure("usage", `${others.length + 2} words stand behind publish`, {
+        expected: "NAME, and CONTEXT behind it",
+        hint: "docker-over-ssh publish team/app:v2 .",
+      });
+    }
+    // Not for every command: it loads node:crypto.
+    const { readPublishRequest } = await import("./read-publish.ts");
+    const request = readPublishRequest(name, context, options, env);
+    return {
+      buildProgress: "plain",
+      printsOnStdout: request.printsId,
+      stopText: "stopping; press Ctrl-C again to end at once: a build that the server has goes on",
+      run: async (surroundings) => await (await import("../publish/publish.ts")).publish(request, surroundings),
+    };
+  },
+};

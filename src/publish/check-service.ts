@@ -1,0 +1,41 @@
+import { Failure } from "../output/errors.ts";
+import type { Patience } from "./patience.ts";
+import { noService, refusal } from "./problem.ts";
+import { NotReached, serverUnreachable, type ServiceClient } from "./service-client.ts";
+
+export interface CheckOptions {
+  patience: Patience;
+  signal: AbortSignal;
+  /** The log is read as well, for which a token needs another scope than for the build. */
+  isFollowed: boolean;
+}
+
+/** Finds out, before files are read and sent, whether a build service is there and takes the token. Throws a Failure. */
+export async function checkService(
+  client: ServiceClient,
+  { patience, signal, isFollowed }: CheckOptions,
+): Promise<void> {
+  const { address } = client;
+  for (;;) {
+    try {
+      const { status, headers, value } = await client.json({ method: "GET", path: "api/v2/builds?limit=1", signal });
+      const isAllowed = status < 400 || (status === 403 && !isFollowed);
+      if (isAllowed && value !== undefined) return;
+      if (status < 400) throw noService(address.shown, `it answers ${status} without JSON`);
+      throw refusal({ status, headers, value }, address);
+    } catch (error) {
+      // An address that is wrong now is most likely wrong for ever.
+      if (error instanceof NotReached && !signal.aborted) throw serverUnreachable(client, error);
+      await patience.wait(error, signal, (last) => tooBusy(address.shown, last));
+    }
+  }
+}
+
+/** Returns the Failure for a server that takes no builds for too long. */
+export function tooBusy(shown: string, error: Error): Failure {
+  return new Failure("refused", error.message, {
+    expected: `${shown} to take the build within some minutes`,
+    hint: "Run the same command again later.",
+    cause: error,
+  });
+}

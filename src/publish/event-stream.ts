@@ -1,0 +1,58 @@
+/** An event of a server (HTML Living Standard, 9.2: server-sent events). */
+export interface ServerEvent {
+  /** `message` where none is named */
+  type: string;
+  data: string;
+  /** The last ID that was sent, with this event or before it; empty for none */
+  lastId: string;
+}
+
+/** Thrown for a stream that is no stream of events, or has an event that is too large. */
+export class InvalidEventStream extends Error {
+  override readonly name = "InvalidEventStream";
+}
+
+/** Characters of one event. */
+const MAX_EVENT = 4_000_000;
+
+/**
+ * Reads the events of a stream. An event that is cut off at the end of the stream is none. Throws {@link InvalidEventStream}.
+ *
+ * @param lastId the last ID of an earlier stream
+ */
+export async function* readEvents(stream: AsyncIterable<Buffer>, lastId = ""): AsyncGenerator<ServerEvent> {
+  let [type, data] = ["", [] as string[]];
+  let size = 0;
+  for await (const line of linesOf(stream)) {
+    if (line === "") {
+      if (data.length > 0) yield { type: type || "message", data: data.join("\n"), lastId };
+      [type, data, size] = ["", [], 0];
+      continue;
+    }
+    const colon = line.indexOf(":");
+    const field = colon === -1 ? line : line.slice(0, colon);
+    const value = colon === -1 ? "" : line.slice(colon + 1).replace(/^ /, "");
+    size += line.length;
+    if (size > MAX_EVENT) throw new InvalidEventStream(`an event has more than ${MAX_EVENT} characters`);
+    if (field === "data") data.push(value);
+    else if (field === "event") type = value;
+    else if (field === "id" && !value.includes("\0")) lastId = value;
+  }
+}
+
+/** Yields lines that end with LF, CR LF or CR. */
+async function* linesOf(stream: AsyncIterable<Buffer>): AsyncGenerator<string> {
+  const decoder = new TextDecoder(); // leaves out a byte order mark
+  let pending = "";
+  let afterReturn = false;
+  for await (const chunk of stream) {
+    let text = decoder.decode(chunk, { stream: true });
+    if (text === "") continue;
+    if (afterReturn && text.startsWith("\n")) text = text.slice(1); // the rest of CR LF
+    afterReturn = text.endsWith("\r");
+    const lines = (pending + text).split(/\r\n|\n|\r/);
+    pending = lines.pop() ?? "";
+    if (pending.length > MAX_EVENT) throw new InvalidEventStream(`a line has more than ${MAX_EVENT} characters`);
+    yield* lines;
+  }
+}

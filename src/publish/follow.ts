@@ -1,0 +1,96 @@
+import { Failure } from "../output/errors.ts";
+import { readEvents, InvalidEventStream } from "./event-stream.ts";
+import { isOver, readJob, type ServedJob } from "./job.ts";
+import type { Patience } from "./patience.ts";
+import { noService, refusal } from "./problem.ts";
+import { NotReached, readJson, type ServiceClient } from "./service-client.ts";
+
+export interface FollowOptions {
+  patience: Patience;
+  signal: AbortSignal;
+  /** Takes a line of the log, without an end. Each line comes once. */
+  onLine: (line: string) => void;
+  /** Takes what is known of the build when that changes. */
+  onJob: (job: ServedJob) => void;
+}
+
+/** Follows the log of a build to its end, and returns how the build has ended. Connects again when the connection is lost. */
+export async function follow(client: ServiceClient, id: string, options: FollowOptions): Promise<ServedJob> {
+  const { patience, signal } = options;
+  const log = { lastId: "", isComplete: false };
+  for (;;) {
+    try {
+      if (!log.isComplete) await readLog(client, id, log, options);
+      const job = await readState(client, id, signal);
+      if (isOver(job)) return job;
+      throw new NotReached("the log has ended before the build");
+    } catch (error) {
+      await patience.wait(error, signal, (last) => lost(client, id, last));
+    }
+  }
+}
+
+/** Reads the log from where it is known. Rejects with {@link NotReached} unless it is complete then. */
+async function readLog(
+  client: ServiceClient,
+  id: string,
+  log: { lastId: string; isComplete: boolean },
+  { patience, signal, onLine, onJob }: FollowOptions,
+): Promise<void> {
+  const { status, headers, body } = await client.request({
+    method: "GET",
+    path: `api/v2/builds/${id}/logs`,
+    headers: { accept: "text/event-stream", ...(log.lastId !== "" && { "last-event-id": log.lastId }) },
+    signal,
+  });
+  if (status !== 200)
+    throw refusal({ status, headers, value: await readJson({ headers, body }, signal) }, client.address);
+  if (!headers["content-type"]?.startsWith("text/event-stream")) {
+    body.destroy();
+    throw noService(client.address.shown, "its log is no stream of events");
+  }
+  try {
+    for await (const { type, data, lastId } of readEvents(body as AsyncIterable<Buffer>, log.lastId)) {
+      patience.reset();
+      if (type === "log") onLine(data);
+      log.lastId = lastId;
+      if (type === "job") {
+        const job = readJob(parsed(data));
+        if (job !== undefined) onJob(job);
+      }
+      if (type !== "end") continue;
+      log.isComplete = true;
+      return;
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof InvalidEventStream) throw noService(client.address.shown, error.message);
+    throw new NotReached(`the log was cut off: ${(error as Error).message}`, { cause: error });
+  }
+  throw new NotReached("the server has ended the connection");
+}
+
+/** Asks for the state of a build. */
+export async function readState(client: ServiceClient, id: string, signal: AbortSignal): Promise<ServedJob> {
+  const { status, headers, value } = await client.json({ method: "GET", path: `api/v2/builds/${id}`, signal });
+  if (status !== 200) throw refusal({ status, headers, value }, client.address);
+  const job = readJob(value);
+  if (job === undefined) throw noService(client.address.shown, `it tells no state of the build ${id}`);
+  return job;
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
+function lost({ address }: ServiceClient, id: string, error: Error): Failure {
+  return new Failure("link-lost", `the connection to ${address.shown} was lost: ${error.message}`, {
+    expected: `the log of the build ${id}, to its end`,
+    hint: `The build goes on there. Its state is at ${new URL(`api/v2/builds/${id}`, address.base).href}.`,
+    cause: error,
+  });
+}

@@ -1,0 +1,204 @@
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
+
+/** A build that the stand-in has accepted. */
+export interface StandInBuild {
+  id: string;
+  key: string;
+  /** The part `build` */
+  fields: Record<string, unknown>;
+  /** The part `archive` */
+  archive: Buffer;
+  /** As the API tells it */
+  job: Record<string, unknown>;
+  log: string[];
+  isLogComplete: boolean;
+  cancelled: number;
+}
+
+/** Answers a request in place of the stand-in. Returns false to let it go on. */
+type Hook = (request: IncomingMessage, response: ServerResponse) => boolean;
+
+/** A build service on 127.0.0.1 that builds nothing: tests say what becomes of its builds. */
+export class StandIn implements AsyncDisposable {
+  readonly builds: StandInBuild[] = [];
+  /** Each request, e.g. `POST /api/v2/builds` */
+  readonly requests: string[] = [];
+  readonly authorizations = new Set<string | undefined>();
+  /** Headers Last-Event-ID */
+  readonly resumedAfter: (string | undefined)[] = [];
+  /** Asked first for each request; those that have answered are removed. */
+  readonly hooks: Hook[] = [];
+  /** Called with a build when it has been accepted */
+  onAccepted: (build: StandInBuild) => void = (build) => this.end(build, { state: "succeeded", imageId: ID });
+  /** The connection is lost in place of the answer to so many uploads. */
+  answersToLose = 0;
+  /** The connection of a log is lost after so many lines, once for each number. */
+  readonly cuts: number[] = [];
+  readonly #streams = new Map<StandInBuild, Set<() => void>>();
+  #server = createServer();
+  #port = 0;
+
+  /** @param at a Unix socket */
+  static async start(at?: string): Promise<StandIn> {
+    const standIn = new StandIn();
+    await standIn.listen(at);
+    return standIn;
+  }
+
+  async listen(at?: string): Promise<void> {
+    this.#server = createServer((request, response) => {
+      this.#answer(request, response).catch(() => response.destroy());
+    });
+    if (at === undefined) this.#server.listen(this.#port, "127.0.0.1");
+    else this.#server.listen(at);
+    await once(this.#server, "listening");
+    if (at === undefined) ({ port: this.#port } = this.#server.address() as AddressInfo);
+  }
+
+  /** Ends all connections. */
+  async stop(): Promise<void> {
+    this.#server.closeAllConnections();
+    this.#server.close();
+    await once(this.#server, "close");
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.#port}`;
+  }
+
+  log(build: StandInBuild, ...lines: string[]): void {
+    build.log.push(...lines);
+    this.#changed(build);
+  }
+
+  /** Tells a change, or the end, of a build. */
+  change(build: StandInBuild, job: Record<string, unknown>): void {
+    Object.assign(build.job, job);
+    this.#changed(build);
+  }
+
+  end(build: StandInBuild, job: Record<string, unknown>): void {
+    build.isLogComplete = true;
+    this.change(build, job);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  #changed(build: StandInBuild): void {
+    for (const write of this.#streams.get(build) ?? []) write();
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { method = "", url = "" } = request;
+    this.requests.push(`${method} ${url}`);
+    this.authorizations.add(request.headers.authorization);
+    const answered = this.hooks.findIndex((hook) => hook(request, response));
+    if (answered !== -1) return void this.hooks.splice(answered, 1);
+    const [, id = "", rest = ""] = /^\/api\/v2\/builds\/([\w-]+)(\/\w+)?$/.exec(url) ?? [];
+    const build = this.builds.find((one) => one.id === id);
+    if (method === "GET" && url.startsWith("/api/v2/builds?")) return sendJson(response, 200, { jobs: [] });
+    if (method === "POST" && url === "/api/v2/builds") return await this.#accept(request, response);
+    if (build === undefined) return sendJson(response, 404, { title: "Not Found", detail: "There is no such job." });
+    if (method === "POST" && rest === "/cancel") {
+      build.cancelled++;
+      this.end(build, { state: "cancelled", reason: { code: "cancelled", message: "the build was cancelled" } });
+    } else if (rest === "/logs") return this.#stream(build, request, response);
+    sendJson(response, 200, build.job);
+  }
+
+  async #accept(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const parts = await readForm(request);
+    const key = String(request.headers["idempotency-key"]);
+    const known = this.builds.find((one) => one.key === key);
+    const fields = JSON.parse(parts.get("build")?.toString() ?? "") as Record<string, unknown>;
+    const archive = parts.get("archive") ?? Buffer.alloc(0);
+    if (known !== undefined && !known.archive.equals(archive))
+      return sendJson(response, 409, { detail: "other files" });
+    const id = known?.id ?? `build-${this.builds.length + 1}`;
+    const build: StandInBuild = known ?? {
+      id,
+      key,
+      fields,
+      archive,
+      job: { id, state: "queued", position: 0, phases: {} },
+      log: [],
+      isLogComplete: false,
+      cancelled: 0,
+    };
+    if (known === undefined) {
+      this.builds.push(build);
+      this.onAccepted(build);
+    }
+    if (this.answersToLose > 0) {
+      this.answersToLose--;
+      return void request.socket.destroy();
+    }
+    sendJson(response, 202, build.job, { location: `/api/v2/builds/${id}` });
+  }
+
+  #stream(build: StandInBuild, request: IncomingMessage, response: ServerResponse): void {
+    const after = request.headers["last-event-id"];
+    this.resumedAfter.push(after === undefined ? undefined : String(after));
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    response.write(": here it begins\n\n");
+    let next = after === undefined ? 0 : Number(String(after).slice(1));
+    const streams = this.#streams.get(build) ?? new Set();
+    this.#streams.set(build, streams);
+    let told = "";
+    const write = (): void => {
+      if (response.writableEnded || response.destroyed) return;
+      const job = JSON.stringify(build.job);
+      if (job !== told) response.write(`event: job\ndata: ${job}\n\n`);
+      told = job;
+      for (; next < build.log.length; next++) {
+        if (next === this.cuts[0]) {
+          this.cuts.shift();
+          streams.delete(write);
+          return void response.write("event: log\nid: cut", () => response.destroy());
+        }
+        response.write(`event: log\nid: L${next + 1}\ndata: ${build.log[next]}\n\n`);
+      }
+      if (build.isLogComplete) response.end("event: end\ndata: {}\n\n");
+    };
+    streams.add(write);
+    request.once("close", () => streams.delete(write));
+    write();
+  }
+}
+
+/** An image ID */
+export const ID = `sha256:${"5d".repeat(32)}`;
+
+export function sendJson(
+  response: ServerResponse,
+  status: number,
+  value: object,
+  headers: Record<string, string> = {},
+): void {
+  const type = status < 400 ? "application/json" : "application/problem+json";
+  response.writeHead(status, { "content-type": type, ...headers }).end(JSON.stringify(value));
+}
+
+/** Reads a form whole, as a server must not. */
+async function readForm(request: IncomingMessage): Promise<Map<string, Buffer>> {
+  const [, boundary = ""] = /boundary=(.+)$/.exec(request.headers["content-type"] ?? "") ?? [];
+  const chunks: Buffer[] = [];
+  for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
+  const body = Buffer.concat(chunks).toString("latin1");
+  const parts = body.split(`--${boundary}`).slice(1, -1);
+  return new Map(
+    parts.map((part) => {
+      const end = part.indexOf("\r\n\r\n");
+      const [, name = ""] = / name="([^"]+)"/.exec(part.slice(0, end)) ?? [];
+      return [name, Buffer.from(part.slice(end + 4, -2), "latin1")];
+    }),
+  );
+}
