@@ -40,3 +40,5 @@ export { removeDeadSpools } from "./run/spool-folder.ts";
 export { parseAge, parseSize } from "./commands/option-values.ts";
 export { InvalidValue } from "./commands/command-definition.ts";
 export { VERSION } from "./version.ts";
+export { abortable } from "./streams/abortable.ts";
+export { deadline, type Deadline } from "./streams/deadline.ts";

@@ -1,0 +1,35 @@
+import { InvalidValue } from "docker-over-ssh/builds";
+
+/** A host that may have an address that is not public (--allow-host). */
+export interface AllowedHost {
+  /** As in URLs: lower case, IPv6 in brackets */
+  hostname: string;
+  /** Left out: all ports */
+  port?: number | undefined;
+}
+
+const EXPECTED = "Expected HOST or HOST:PORT, e.g. git.example.com or [fd00::7]:8080.";
+
+/** Parses --allow-host. Throws an InvalidValue. */
+export function parseAllowedHost(text: string): AllowedHost {
+  const [, host = "", digits] = /^(\[[0-9a-fA-F:.]+\]|[^:[\]\s/@?#\\]+)(?::(\d{1,5}))?$/.exec(text) ?? [];
+  const port = digits === undefined ? undefined : Number(digits);
+  if (!URL.canParse(`http://${host}/`) || (port !== undefined && (port < 1 || port > 65_535))) {
+    throw new InvalidValue(EXPECTED);
+  }
+  return { hostname: hostnameOf(new URL(`http://${host}/`)), ...(port !== undefined && { port }) };
+}
+
+export function isAllowedHost(url: URL, allowed: readonly AllowedHost[]): boolean {
+  const hostname = hostnameOf(url);
+  return allowed.some((host) => host.hostname === hostname && (host.port === undefined || host.port === portOf(url)));
+}
+
+export function portOf({ port, protocol }: URL): number {
+  return port === "" ? { "http:": 80, "https:": 443 }[protocol as "http:" | "https:"] : Number(port);
+}
+
+/** A name with a dot at its end is the same name. */
+function hostnameOf({ hostname }: URL): string {
+  return hostname.replace(/\.$/, "");
+}
