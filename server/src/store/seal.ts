@@ -1,0 +1,120 @@
+import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from "node:crypto";
+import { link, open, readFile, unlink } from "node:fs/promises";
+import { Failure, messageOf, type Credentials } from "docker-over-ssh/builds";
+
+/** Bytes that a key file has at least, and that a new one gets (as base64). */
+const LEAST = 32;
+const NEW = 48;
+/** Bytes of the nonce and of the tag of AES-256-GCM (NIST SP 800-38D) */
+const NONCE = 12;
+const TAG = 16;
+/** Names the layout of a sealed text: `1.` and, in base64url, nonce, tag and ciphertext. */
+const VERSION = "1.";
+
+/**
+ * Seals the credentials of a job, so that a store may keep them. A sealed text opens only with the same key, and for the same job: it cannot be moved to
+ * a job that pushes elsewhere.
+ */
+export interface Seal {
+  seal(jobId: string, credentials: Credentials): string;
+  /** Throws a `refused` Failure for a text that was sealed with another key or for another job, or was changed. */
+  open(jobId: string, sealed: string): Credentials;
+}
+
+/**
+ * Makes a seal of the content of a key file (AES-256-GCM; the key by HKDF-SHA-256, RFC 5869).
+ *
+ * @param secret at least 32 bytes
+ */
+export function createSeal(secret: Uint8Array): Seal {
+  const key = Buffer.from(hkdfSync("sha256", secret, "", "docker-over-ssh-server credentials 1", 32));
+  return {
+    seal(jobId, { username, password }) {
+      const nonce = randomBytes(NONCE);
+      const cipher = createCipheriv("aes-256-gcm", key, nonce, { authTagLength: TAG }).setAAD(Buffer.from(jobId));
+      const text = JSON.stringify({ username, password });
+      const sealed = Buffer.concat([cipher.update(text, "utf8"), cipher.final()]);
+      return VERSION + Buffer.concat([nonce, cipher.getAuthTag(), sealed]).toString("base64url");
+    },
+    open(jobId, sealed) {
+      if (!sealed.startsWith(VERSION)) throw unreadable();
+      const bytes = Buffer.from(sealed.slice(VERSION.length), "base64url");
+      try {
+        const decipher = createDecipheriv("aes-256-gcm", key, bytes.subarray(0, NONCE), { authTagLength: TAG })
+          .setAAD(Buffer.from(jobId))
+          .setAuthTag(bytes.subarray(NONCE, NONCE + TAG));
+        const text = Buffer.concat([decipher.update(bytes.subarray(NONCE + TAG)), decipher.final()]);
+        return JSON.parse(text.toString("utf8")) as Credentials;
+      } catch (error) {
+        throw unreadable(error);
+      }
+    },
+  };
+}
+
+function unreadable(cause?: unknown): Failure {
+  return new Failure("refused", "the sealed credentials of the job cannot be opened", {
+    expected: "they were sealed with the key file of this server",
+    hint: "Start all servers and workers with the same --key-file, and send the job again.",
+    cause,
+  });
+}
+
+/**
+ * Reads a key file. One that is missing is made, for this user alone, of random bytes: the first server makes it, and the others get a copy.
+ *
+ * @throws a `usage` Failure for one that is too short, that others may read, or that can be neither read nor made
+ */
+export async function readKeyFile(path: string): Promise<Seal> {
+  return createSeal((await existing(path)) ?? (await make(path)));
+}
+
+/** Returns the content of a key file; undefined where there is none. */
+async function existing(path: string): Promise<Buffer | undefined> {
+  let content: Buffer;
+  try {
+    await using file = await open(path, "r");
+    const { mode } = await file.stat();
+    if ((mode & 0o077) !== 0 && process.platform !== "win32") throw mayBeRead(path, mode);
+    content = await file.readFile();
+  } catch (error) {
+    if (error instanceof Failure) throw error;
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw new Failure("usage", `the key file ${path} cannot be read: ${messageOf(error)}`, { cause: error });
+  }
+  if (content.length >= LEAST) return content;
+  throw new Failure("usage", `the key file ${path} is too short: it has ${content.length} bytes`, {
+    expected: `it has at least ${LEAST} random bytes`,
+    hint: "Remove it, and the server makes one; or make one with: openssl rand -base64 48",
+  });
+}
+
+function mayBeRead(path: string, mode: number): Failure {
+  return new Failure("usage", `the key file ${path} may be read by other users (mode ${(mode & 0o777).toString(8)})`, {
+    expected: "only its owner may read it",
+    hint: `chmod 600 ${path}`,
+  });
+}
+
+/** Makes a key file whole or not at all, unless another server is faster. Returns the content of the file that is there then. */
+async function make(path: string): Promise<Buffer> {
+  const part = `${path}.${randomBytes(6).toString("hex")}.part`;
+  try {
+    const file = await open(part, "wx", 0o600);
+    try {
+      await file.writeFile(`${randomBytes(NEW).toString("base64")}\n`);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    // Unlike rename(2), link(2) replaces nothing.
+    await link(part, path).catch((error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    });
+    return await readFile(path);
+  } catch (error) {
+    throw new Failure("usage", `the key file ${path} cannot be made: ${messageOf(error)}`, { cause: error });
+  } finally {
+    await unlink(part).catch(() => {});
+  }
+}
