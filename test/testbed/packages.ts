@@ -17,6 +17,7 @@ const needed: Record<string, string[]> = {
   ssh: ["openssh-client"],
   "docker-registry": ["docker-registry"],
   busybox: ["busybox-static"],
+  "redis-server": ["redis-server"], // of the tests of server/
   // Of login-host.ts: login shells, and what asks for passwords.
   zsh: ["zsh"],
   fish: ["fish"],

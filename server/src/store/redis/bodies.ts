@@ -1,0 +1,149 @@
+import { randomUUID } from "node:crypto";
+import { lstat, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { Failure, messageOf } from "docker-over-ssh/builds";
+import type { RedisDatabase } from "./connection.ts";
+import type { BodyFile } from "../job-store.ts";
+
+/** ms after which a file that no job has is a leftover */
+const LEFTOVER_AGE = 24 * 3600 * 1000;
+
+/** The folder of bodies, which all servers and workers share. Files of jobs have their IDs as names. */
+export class Bodies {
+  readonly #incoming: string;
+  readonly #kept: string;
+
+  private constructor(folder: string) {
+    this.#incoming = join(folder, "incoming");
+    this.#kept = join(folder, "bodies");
+  }
+
+  /**
+   * Opens the folder. A file in it and a key in Redis have the same text, which the first server writes: so a server or a worker that does not share the
+   * folder is found at its start.
+   *
+   * @throws a `usage` Failure for a folder that others do not have, or that cannot be written
+   */
+  static async open(folder: string, database: RedisDatabase, key: string): Promise<Bodies> {
+    const bodies = new Bodies(folder);
+    try {
+      for (const path of [folder, bodies.#incoming, bodies.#kept]) await mkdir(path, { recursive: true, mode: 0o700 });
+    } catch (error) {
+      throw new Failure("usage", `the folder ${folder} cannot be used: ${messageOf(error)}`, { cause: error });
+    }
+    await compareMarkers(folder, database, key);
+    return bodies;
+  }
+
+  /** Creates an empty file, which only this user may read. */
+  async create(): Promise<BodyFile> {
+    const path = join(this.#incoming, randomUUID());
+    try {
+      await (await open(path, "wx", 0o600)).close();
+    } catch (error) {
+      throw asNoSpace(error);
+    }
+    return { path, [Symbol.asyncDispose]: async () => await rm(path, { force: true }) };
+  }
+
+  /** Moves a file to its place. */
+  async take(id: string, body: BodyFile): Promise<void> {
+    const file = await open(body.path, "r+");
+    try {
+      await file.sync(); // the job is kept by Redis, and so is its body here
+    } finally {
+      await file.close();
+    }
+    await rename(body.path, this.pathOf(id)).catch((error: unknown) => {
+      throw asNoSpace(error);
+    });
+  }
+
+  /** Moves a file back, to a job that was not accepted. */
+  async putBack(id: string, body: BodyFile): Promise<void> {
+    await rename(this.pathOf(id), body.path);
+  }
+
+  pathOf(id: string): string {
+    return join(this.#kept, id);
+  }
+
+  /** Returns the path of a job's body; undefined without one. */
+  async find(id: string): Promise<string | undefined> {
+    const path = this.pathOf(id);
+    return (await isFile(path)) ? path : undefined;
+  }
+
+  async remove(id: string): Promise<void> {
+    await rm(this.pathOf(id), { force: true });
+  }
+
+  /** Removes files that servers have left behind which were killed. */
+  async removeLeftovers(isKnown: (ids: readonly string[]) => Promise<readonly boolean[]>): Promise<void> {
+    const isOld = async (path: string): Promise<boolean> => {
+      const found = await stat(path).catch(() => undefined);
+      return found !== undefined && Date.now() - found.mtimeMs > LEFTOVER_AGE;
+    };
+    for (const name of await readdir(this.#incoming)) {
+      const path = join(this.#incoming, name);
+      if (await isOld(path)) await rm(path, { force: true });
+    }
+    const ids = await readdir(this.#kept);
+    const known = await isKnown(ids);
+    for (const [index, id] of ids.entries()) {
+      if (known[index] === false && (await isOld(this.pathOf(id)))) await this.remove(id);
+    }
+  }
+}
+
+async function compareMarkers(folder: string, database: RedisDatabase, key: string): Promise<void> {
+  const path = join(folder, "store-id");
+  const inRedis = await database.use((redis) => redis.get(key));
+  const found = await marker(path);
+  const own = found ?? (inRedis === null ? await makeMarker(path) : undefined);
+  if (own !== undefined && inRedis === null) await database.use((redis) => redis.set(key, own, "NX"));
+  if (own !== undefined && own === (await database.use((redis) => redis.get(key)))) return;
+  throw new Failure("usage", `the folder ${folder} is not the one that the other servers with this Redis have`, {
+    expected: "all servers and workers share one folder of bodies, for example over NFS",
+    hint: `Give the shared folder as --data. If it is new because the old one is lost, tell Redis to forget that one: redis-cli DEL ${key}`,
+  });
+}
+
+async function marker(path: string): Promise<string | undefined> {
+  try {
+    return (await readFile(path, "utf8")).trim() || undefined;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw new Failure("usage", `${path} cannot be read: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** Makes the file whole, unless another server is faster; returns what it has then. */
+async function makeMarker(path: string): Promise<string | undefined> {
+  const id = randomUUID();
+  try {
+    const file = await open(path, "wx", 0o600);
+    await file.writeFile(`${id}\n`);
+    await file.close();
+    return id;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return await marker(path);
+    throw new Failure("usage", `${path} cannot be written: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return await lstat(path).then(
+    (found) => found.isFile(),
+    () => false,
+  );
+}
+
+function asNoSpace(error: unknown): unknown {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code !== "ENOSPC" && code !== "EDQUOT") return error;
+  return new Failure("no-space", `the disk of the folder for bodies is full: ${messageOf(error)}`, {
+    hint: "Free some of it, or remove jobs sooner (--retention).",
+    cause: error,
+  });
+}

@@ -1,0 +1,113 @@
+import type { Redis } from "ioredis";
+import { patientClient, type RedisAddress } from "./connection.ts";
+import type { Space } from "./space.ts";
+import type { Change } from "../job-store.ts";
+
+/** ms between two changes of one log that listeners are told */
+const LOG_EVERY = 100;
+/** ms before the loss of the connection in which jobs may have ended whose change nobody was told */
+const MARGIN = 10_000;
+/** ms before it is tried again to find them */
+const AGAIN = 500;
+
+type Listener = (change: Change) => void;
+
+/**
+ * Tells of changes, of all servers: one connection with a subscription. When it was lost, listeners are told that
+ * all jobs may have changed that run, or have ended since.
+ */
+export class Changes implements Disposable {
+  readonly #space: Space;
+  readonly #client: Redis;
+  readonly #listeners = new Set<Listener>();
+  readonly #cancels = new Set<(id: string) => void>();
+  /** Logs whose change was told a moment ago; true: and have changed since */
+  readonly #logs = new Map<string, boolean>();
+  #lostAt: number | undefined;
+
+  private constructor(space: Space, address: RedisAddress) {
+    this.#space = space;
+    this.#client = patientClient(address);
+  }
+
+  static async open(space: Space, address: RedisAddress): Promise<Changes> {
+    const changes = new Changes(space, address);
+    await changes.#subscribe();
+    return changes;
+  }
+
+  watch(listener: Listener): Disposable {
+    // A listener that is given twice is called twice.
+    const own: Listener = (change) => listener(change);
+    this.#listeners.add(own);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(own) };
+  }
+
+  /** Calls `listener` with the ID of each job that is to end. */
+  watchCancels(listener: (id: string) => void): Disposable {
+    this.#cancels.add(listener);
+    return { [Symbol.dispose]: () => void this.#cancels.delete(listener) };
+  }
+
+  async #subscribe(): Promise<void> {
+    const client = this.#client;
+    client.on("message", (_channel: string, message: string) => {
+      const [what, id] = message.split(" ");
+      if (id !== undefined) this.#tell(what, id);
+    });
+    client.on("close", () => (this.#lostAt ??= Date.now()));
+    client.on("ready", () => void this.#catchUp());
+    await client.subscribe(this.#space.key("changes"));
+  }
+
+  #tell(what: string | undefined, id: string): void {
+    if (what === "cancel") for (const listener of this.#cancels) listener(id);
+    if (what === "job") this.#emit({ id, what: "job" });
+    if (what !== "log") return;
+    if (this.#logs.has(id)) this.#logs.set(id, true);
+    else this.#tellLog(id);
+  }
+
+  #tellLog(id: string): void {
+    this.#logs.set(id, false);
+    this.#emit({ id, what: "log" });
+    setTimeout(() => {
+      if (this.#logs.get(id) === true) this.#tellLog(id);
+      else this.#logs.delete(id);
+    }, LOG_EVERY).unref();
+  }
+
+  #emit(change: Change): void {
+    for (const listener of this.#listeners) listener(change);
+  }
+
+  async #catchUp(): Promise<void> {
+    const lostAt = this.#lostAt;
+    if (lostAt === undefined) return;
+    this.#lostAt = undefined;
+    try {
+      for (const id of await this.#changedSince(lostAt - MARGIN)) {
+        this.#tell("job", id);
+        this.#tell("log", id);
+      }
+    } catch {
+      this.#lostAt ??= lostAt;
+      setTimeout(() => void this.#catchUp(), AGAIN).unref();
+    }
+  }
+
+  async #changedSince(since: number): Promise<string[]> {
+    const space = this.#space;
+    return await space.database.use(async (redis) => [
+      ...(await redis.zrange(space.key("state", "running"), "0", "-1")),
+      ...(await redis.zrange(space.key("state", "pushing"), "0", "-1")),
+      ...(await redis.zrange(space.key("over"), since, "+inf", "BYSCORE")),
+    ]);
+  }
+
+  [Symbol.dispose](): void {
+    this.#listeners.clear();
+    this.#cancels.clear();
+    this.#client.disconnect();
+  }
+}

@@ -1,0 +1,172 @@
+import { Redis, type RedisOptions } from "ioredis";
+import { Failure, messageOf } from "docker-over-ssh/builds";
+import { StoreUnavailable } from "../job-store.ts";
+import type { Script } from "./script.ts";
+
+/** ms that a command may take: a Redis that does not answer is one that is gone. */
+const COMMAND_TIMEOUT = 3000;
+/** ms between two attempts to connect again, at most */
+const RETRY_EVERY = 1000;
+/** Answers of a Redis that is there, but not (yet, or any longer) of use */
+const NOT_NOW = /^(?:LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|BUSY|TRYAGAIN|NOREPLICAS)\b/;
+/** Out of memory, or its disk is full */
+const FULL = /^(?:OOM|MISCONF)\b/;
+const NOT_ALLOWED = /^(?:NOAUTH|WRONGPASS|NOPERM)\b|^ERR (?:invalid password|AUTH)/;
+
+/** Where Redis is. The URL may have a password in it: only {@link RedisAddress.shown} is for people. */
+export interface RedisAddress {
+  url: string;
+  /** `redis://HOST:PORT/DB`, without user and password */
+  shown: string;
+}
+
+/** Reads `redis://` and `rediss://` URLs. @throws a `usage` Failure, which does not repeat the URL: there may be a password in it */
+export function parseRedisUrl(text: string): RedisAddress {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const isRedis = url?.protocol === "redis:" || url?.protocol === "rediss:";
+  if (!isRedis || url.hostname === "" || !/^(?:\/\d*)?$/.test(url.pathname)) {
+    throw new Failure("usage", "the address of Redis cannot be read", {
+      expected: "redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], or rediss:// for TLS",
+      hint: "Characters of a password such as / @ # are written as %2F %40 %23.",
+    });
+  }
+  return {
+    url: text,
+    shown: `${url.protocol}//${url.hostname}:${url.port || "6379"}${url.pathname.replace(/\/$/, "")}`,
+  };
+}
+
+/** A connection to Redis whose commands fail at once while Redis is gone. */
+export class RedisDatabase implements Disposable {
+  readonly redis: Redis;
+  readonly #address: RedisAddress;
+
+  private constructor(address: RedisAddress) {
+    this.#address = address;
+    this.redis = newClient(address, {
+      lazyConnect: true,
+      enableOfflineQueue: false,
+      maxRetriesPerRequest: 0,
+      autoResendUnfulfilledCommands: false,
+      commandTimeout: COMMAND_TIMEOUT,
+    });
+  }
+
+  /** Connects. @throws a Failure when Redis does not answer within `patience` ms, or does not accept the password */
+  static async open(address: RedisAddress, patience: number): Promise<RedisDatabase> {
+    const database = new RedisDatabase(address);
+    try {
+      await firstAnswer(database.redis, patience);
+      return database;
+    } catch (error) {
+      database[Symbol.dispose]();
+      throw notReached(address, error);
+    }
+  }
+
+  /** Whether commands are sent at the moment. */
+  get isReady(): boolean {
+    return this.redis.status === "ready";
+  }
+
+  /** Runs commands. Rejects with StoreUnavailable while Redis is gone, and with a `no-space` Failure when it is full. */
+  async use<T>(commands: (redis: Redis) => Promise<T>): Promise<T> {
+    try {
+      return await commands(this.redis);
+    } catch (error) {
+      throw this.#explained(error);
+    }
+  }
+
+  /** Runs a script; `args` come after the prefix of keys. */
+  async run(script: Script, prefix: string, args: readonly (string | number)[]): Promise<unknown> {
+    return await this.use(async (redis) => {
+      const all = [0, prefix, ...args];
+      try {
+        return await redis.call("EVALSHA", script.sha, ...all);
+      } catch (error) {
+        if (!messageOf(error).startsWith("NOSCRIPT")) throw error; // Redis has been started again
+        return await redis.call("EVAL", script.lua, ...all);
+      }
+    });
+  }
+
+  #explained(error: unknown): unknown {
+    const text = messageOf(error);
+    const at = `Redis at ${this.#address.shown}`;
+    if (!isReply(error)) return new StoreUnavailable(`${at} cannot be reached: ${text}`, { cause: error });
+    if (NOT_NOW.test(text)) return new StoreUnavailable(`${at} takes no commands: ${text}`, { cause: error });
+    if (!FULL.test(text)) return error;
+    return new Failure("no-space", `${at} stores nothing more: ${text}`, {
+      hint: "Give it more memory or disk, or remove jobs sooner (--retention).",
+      cause: error,
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.redis.disconnect();
+  }
+}
+
+/**
+ * Returns a client that waits for Redis as long as it takes, for workers and subscriptions; its owner disconnects it. Errors of the connection come
+ * again as errors of commands, or are mended by the next connection: nobody listens to them.
+ */
+export function patientClient(address: RedisAddress): Redis {
+  return newClient(address, { maxRetriesPerRequest: null });
+}
+
+function newClient({ url }: RedisAddress, options: Omit<RedisOptions, "replyMapping">): Redis {
+  const client = new Redis(url, {
+    connectTimeout: 5000,
+    connectionName: "docker-over-ssh",
+    retryStrategy: (times: number) => Math.min(50 * 2 ** times, RETRY_EVERY),
+    ...options,
+  });
+  client.on("error", () => {});
+  return client;
+}
+
+/** Connects until Redis answers a PING, for `patience` ms at most. */
+async function firstAnswer(redis: Redis, patience: number): Promise<void> {
+  let last: unknown = new Error("no answer");
+  let timer: NodeJS.Timeout | undefined;
+  let onError: (error: unknown) => void = () => {};
+  const refused = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(last), patience);
+    onError = (error) => {
+      last = error;
+      if (NOT_ALLOWED.test(messageOf(error))) reject(error);
+    };
+  });
+  refused.catch(() => {});
+  redis.on("error", onError);
+  try {
+    redis.connect().catch(onError); // it tries again by itself
+    await Promise.race([refused, new Promise((resolve) => redis.once("ready", resolve))]);
+    await Promise.race([refused, redis.ping()]);
+  } finally {
+    clearTimeout(timer);
+    redis.off("error", onError);
+  }
+}
+
+function notReached({ shown }: RedisAddress, cause: unknown): Failure {
+  const text = messageOf(cause);
+  if (NOT_ALLOWED.test(text)) {
+    return new Failure("usage", `Redis at ${shown} does not accept the user or the password: ${text}`, {
+      hint: "Give them in the address: redis://USER:PASSWORD@HOST (redis://:PASSWORD@HOST for the default user).",
+      cause,
+    });
+  }
+  return new Failure("transfer-failed", `Redis at ${shown} does not answer: ${text}`, {
+    expected: "it runs, and this machine may connect to it",
+    hint: `Start it, or check the address and firewalls: redis-cli -u ${shown} ping`,
+    cause,
+  });
+}
+
+/** Whether Redis has answered, with an error. */
+function isReply(error: unknown): boolean {
+  return error instanceof Error && error.name === "ReplyError";
+}

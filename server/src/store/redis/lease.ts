@@ -1,0 +1,15 @@
+/** How long a worker may be silent. All ms. Tests shorten them. */
+export interface LeaseTimes {
+  /** A worker renews the leases of its jobs more often than this. After it the job may be run by another. */
+  lease: number;
+  /** How often it is looked for jobs whose lease is over. It takes two looks to find one. */
+  look: number;
+}
+
+/** A job of a dead worker runs again after 35 s at most: a lease and two looks. */
+export const LEASE_TIMES: LeaseTimes = { lease: 15_000, look: 10_000 };
+
+/** How often leases are renewed. At the same time workers learn of cancelled jobs, if the message was lost: within a second. */
+export function beatEvery({ lease }: LeaseTimes): number {
+  return Math.min(900, lease / 3);
+}

@@ -1,0 +1,112 @@
+import { setTimeout as wait } from "node:timers/promises";
+import { cutLine, roomInLog, splitLines } from "../transitions.ts";
+import { LOG } from "./scripts.ts";
+import type { Space } from "./space.ts";
+
+/** ms between two batches: also how often readers are told */
+const EVERY = 100;
+/** ms before a batch is sent again while Redis is gone */
+const AGAIN = 500;
+/** Lines and bytes of a batch */
+const BATCH_LINES = 500;
+const BATCH_BYTES = 256 * 1024;
+/** Bytes that are kept in memory, for one job, while Redis is gone. What comes after them is lost, and the log says so. */
+const BUFFER = 4 * 1024 * 1024;
+/** Lines of a log. Each costs more memory than its bytes. */
+const MAX_LINES = 500_000;
+
+/** Whose log it is: one run of a job. */
+export interface Run {
+  readonly id: string;
+  /** The number of the run: only the last run that has begun may write. */
+  readonly run: string;
+}
+
+/** Writes the log of one run, in batches. */
+export class LogWriter {
+  readonly #space: Space;
+  readonly #run: Run;
+  readonly #maxLog: number;
+  readonly #signal: AbortSignal;
+  readonly #lines: string[] = [];
+  /** Bytes of the lines that are not written yet */
+  #bytes = 0;
+  /** The number of the first of them in this run */
+  #first = 0;
+  /** Lines that were lost since the last one that was taken */
+  #dropped = 0;
+  #isClosed = false;
+  #writing: Promise<void> | undefined;
+
+  /** @param signal aborted when nothing more is to be written */
+  constructor(space: Space, run: Run, maxLog: number, signal: AbortSignal) {
+    this.#space = space;
+    this.#run = run;
+    this.#maxLog = maxLog;
+    this.#signal = signal;
+  }
+
+  add(lines: readonly string[]): void {
+    for (const line of lines.flatMap(splitLines)) this.#add(line);
+    if (this.#lines.length > 0) this.#writing ??= this.#write();
+  }
+
+  /** Resolves when all lines are written, or are not to be written. */
+  async end(): Promise<void> {
+    await this.#writing;
+    this.#isClosed = true;
+  }
+
+  #add(line: string): void {
+    if (this.#isClosed) return;
+    const size = Buffer.byteLength(line);
+    if (this.#bytes + size > BUFFER) {
+      this.#dropped += 1;
+      return;
+    }
+    if (this.#dropped > 0) this.#push(`[${this.#dropped} lines are lost: Redis could not be reached]`);
+    this.#dropped = 0;
+    this.#push(line);
+  }
+
+  #push(line: string): void {
+    this.#lines.push(line);
+    this.#bytes += Buffer.byteLength(line);
+  }
+
+  async #write(): Promise<void> {
+    while (this.#lines.length > 0 && !this.#isClosed) {
+      try {
+        await this.#writeBatch(this.#batch());
+      } catch {
+        await wait(AGAIN, undefined, { signal: this.#signal }).catch(() => this.#close());
+        continue;
+      }
+      if (this.#lines.length < BATCH_LINES) await wait(EVERY);
+    }
+    this.#writing = undefined;
+  }
+
+  #batch(): string[] {
+    let bytes = 0;
+    const end = this.#lines.findIndex((line, index) => {
+      bytes += Buffer.byteLength(line);
+      return index > 0 && (bytes > BATCH_BYTES || index >= BATCH_LINES);
+    });
+    return this.#lines.slice(0, end === -1 ? undefined : end);
+  }
+
+  async #writeBatch(batch: readonly string[]): Promise<void> {
+    const limits = [roomInLog(this.#maxLog), MAX_LINES, cutLine(this.#maxLog)];
+    const answer = await this.#space.run(LOG, this.#run.id, this.#run.run, this.#first, ...limits, ...batch);
+    if (answer !== "ok") return this.#close();
+    this.#lines.splice(0, batch.length);
+    this.#first += batch.length;
+    for (const line of batch) this.#bytes -= Buffer.byteLength(line);
+  }
+
+  #close(): void {
+    this.#isClosed = true;
+    this.#lines.length = 0;
+  }
+}

@@ -1,0 +1,74 @@
+import type { JobState } from "../../jobs/job.ts";
+import { isOver } from "../../jobs/job.ts";
+import type { LogLine, LogPiece, ReadLogOptions } from "../job-store.ts";
+import type { KeptLogs } from "./kept-logs.ts";
+import type { Space } from "./space.ts";
+
+/** Lines that are read with one request */
+const CHUNK = 500;
+
+/** Reads a piece of a log: from its stream, or where it is kept when the stream is gone. */
+export async function readLog(
+  space: Space,
+  kept: KeptLogs | undefined,
+  id: string,
+  { after, limit }: ReadLogOptions,
+): Promise<LogPiece> {
+  // The state before the lines: a job is over when its last line is there.
+  const [state] = (await space.fields([id], "state"))[0] ?? [];
+  const isEnd = typeof state !== "string" || isOver({ state: state as JobState });
+  const key = space.key("log", id);
+  if (isEnd && kept !== undefined && (await space.database.use((redis) => redis.exists(key))) === 0) {
+    return await readKept(kept, id, { after, limit });
+  }
+  let from = await startAfter(space, key, after);
+  const lines: LogLine[] = [];
+  let bytes = 0;
+  for (;;) {
+    const found = await space.database.use((redis) => redis.xrange(key, from, "+", "COUNT", CHUNK));
+    for (const [lineId, [, text = ""]] of found) {
+      if (bytes > 0 && bytes + text.length > limit) return { lines, isLast: false };
+      lines.push({ id: lineId, text });
+      bytes += text.length + 1;
+    }
+    const last = found.at(-1);
+    if (last === undefined || found.length < CHUNK) return { lines, isLast: isEnd };
+    from = `(${last[0]}`;
+  }
+}
+
+/** Returns where to read on: after a line that the stream has, or from its start. */
+async function startAfter(space: Space, key: string, after: string | undefined): Promise<string> {
+  if (after === undefined || !/^\d{1,15}-\d{1,15}$/.test(after)) return "-";
+  const found = await space.database.use((redis) => redis.xrange(key, after, after));
+  return found.length === 1 ? `(${after}` : "-";
+}
+
+/** Reads the text of a log that is kept elsewhere. Lines have `kEND` as IDs: END is the byte after the line. */
+async function readKept(kept: KeptLogs, id: string, { after, limit }: ReadLogOptions): Promise<LogPiece> {
+  let start = Number(/^k(\d{1,15})$/.exec(after ?? "")?.[1] ?? 0);
+  for (let size = Math.max(limit, 1024); ; size *= 2) {
+    const piece = await kept.read(id, start, size);
+    if (piece === undefined) return { lines: [], isLast: true };
+    const isLast = piece.length < size;
+    const end = piece.lastIndexOf(0x0a) + 1;
+    if (end === 0 && !isLast) continue; // a line that is longer
+    const lines: LogLine[] = [];
+    for (const text of piece.subarray(0, end).toString("utf8").split("\n").slice(0, -1)) {
+      start += Buffer.byteLength(text) + 1;
+      lines.push({ id: `k${start}`, text });
+    }
+    return { lines, isLast };
+  }
+}
+
+/** Returns the text of a log in pieces, each line with its end. */
+export async function* logText(space: Space, id: string): AsyncGenerator<string> {
+  let from = "-";
+  for (;;) {
+    const found = await space.database.use((redis) => redis.xrange(space.key("log", id), from, "+", "COUNT", CHUNK));
+    if (found.length === 0) return;
+    yield found.map(([, [, text = ""]]) => `${text}\n`).join("");
+    from = `(${found.at(-1)?.[0] ?? ""}`;
+  }
+}

@@ -1,0 +1,72 @@
+import { Failure } from "docker-over-ssh/builds";
+import type { Retention } from "../../settings.ts";
+import type { JobStore } from "../job-store.ts";
+import type { Seal } from "../seal.ts";
+import { Bodies } from "./bodies.ts";
+import { Changes } from "./changes.ts";
+import { parseRedisUrl, RedisDatabase } from "./connection.ts";
+import { openKeptLogs } from "./kept-logs.ts";
+import { LEASE_TIMES, type LeaseTimes } from "./lease.ts";
+import { inspectServer } from "./inspect-server.ts";
+import { RedisStore } from "./redis-store.ts";
+import { Space } from "./space.ts";
+import { Upkeep } from "./upkeep.ts";
+
+export interface RedisStoreOptions {
+  /** redis:// or rediss://. It may have a password in it, which is never shown. */
+  url: string;
+  /** The folder of bodies, which all servers and workers share */
+  data: string;
+  retention: Retention;
+  /** Jobs that may be queued, of all owners */
+  maxQueued: number;
+  /** Bytes of one log */
+  maxLog: number;
+  /** Seals credentials. Without it, jobs with credentials are refused. */
+  seal?: Seal | undefined;
+  /** Where logs of jobs that are over are kept as well: a folder, or `s3://BUCKET/PREFIX` */
+  keepLogs?: string | undefined;
+  /** Called with what is wrong with the settings of Redis, in words for people */
+  warn: (message: string) => void;
+  /** What all keys begin with. Default: `docker-over-ssh` */
+  prefix?: string | undefined;
+  times?: LeaseTimes | undefined;
+  /** ms to wait for Redis at the start. Default: 10 s */
+  patience?: number | undefined;
+  /** ms between two rounds of upkeep. Default: 15 s */
+  upkeep?: number | undefined;
+  /** For credentials of an object store. Default: that of the process */
+  env?: NodeJS.ProcessEnv | undefined;
+}
+
+/**
+ * Opens a store in Redis 6.2 or newer (or Valkey), for many servers and workers; see script.ts for what is kept where. It has two connections, and each
+ * `work` and `workWebhooks` two more.
+ *
+ * What Redis has said to have stored is not lost if Redis keeps it: with `appendonly yes`, all but the last second when its machine dies.
+ *
+ * @throws Failures when Redis cannot be reached, is too old, or the folder is not shared
+ */
+export async function openRedisStore(options: RedisStoreOptions): Promise<JobStore> {
+  const { data, retention, maxQueued, maxLog, seal, keepLogs, warn, times = LEASE_TIMES, env = process.env } = options;
+  const prefix = options.prefix ?? "docker-over-ssh";
+  const address = parseRedisUrl(options.url);
+  if (!/^[\x21-\x7E]+$/.test(prefix))
+    throw new Failure("usage", "the prefix of keys in Redis has other characters than visible ASCII");
+  const database = await RedisDatabase.open(address, options.patience ?? 10_000);
+  let space: Space | undefined;
+  try {
+    const warnings = await inspectServer(database, address.shown);
+    warnings.forEach(warn);
+    const bodies = await Bodies.open(data, database, `${prefix}:folder`);
+    const kept = keepLogs === undefined ? undefined : await openKeptLogs(keepLogs, env);
+    space = new Space(database, prefix, warnings.length > 0);
+    const changes = await Changes.open(space, address);
+    const upkeep = new Upkeep({ space, bodies, retention, kept, every: options.upkeep ?? 15_000, warn });
+    return new RedisStore({ address, space, bodies, changes, upkeep, seal, kept, times, maxQueued, maxLog });
+  } catch (error) {
+    await space?.[Symbol.asyncDispose]();
+    database[Symbol.dispose]();
+    throw error;
+  }
+}

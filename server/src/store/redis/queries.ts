@@ -1,0 +1,65 @@
+import { JOB_STATES, type Job, type JobState } from "../../jobs/job.ts";
+import type { JobPage, JobQuery } from "../job-store.ts";
+import type { Space } from "./space.ts";
+
+/** Jobs that are looked at with one request */
+const CHUNK = 200;
+
+/** Returns a page of jobs, newest first. IDs sort as jobs were accepted: the cursor is the ID of the last job of a page. */
+export async function listJobs(space: Space, { states, name, owner, cursor, limit }: JobQuery): Promise<JobPage> {
+  const matches: string[] = [];
+  let before = cursor;
+  while (matches.length <= limit) {
+    const ids = await idsBefore(space, before, states);
+    if (ids.length === 0) break;
+    const isAny = name === undefined && owner === undefined;
+    const all = isAny ? [] : await space.fields(ids, "owner", "spec");
+    for (const [index, id] of ids.entries()) {
+      const [itsOwner, spec] = all[index] ?? [];
+      if (owner !== undefined && itsOwner !== owner) continue;
+      if (name !== undefined && !nameOf(spec).includes(name)) continue;
+      matches.push(id);
+    }
+    before = ids.at(-1);
+  }
+  const page = matches.slice(0, limit);
+  const next = matches.length > limit ? page.at(-1) : undefined;
+  return { jobs: await space.jobs(page), ...(next !== undefined && { cursor: next }) };
+}
+
+function nameOf(spec: string | null | undefined): string {
+  return typeof spec === "string" ? (JSON.parse(spec) as Pick<Job, "name">).name : "";
+}
+
+/** Returns IDs of jobs, all or in some states, that are older than this one, newest first. */
+async function idsBefore(space: Space, id: string | undefined, states?: readonly JobState[]): Promise<string[]> {
+  const keys = states === undefined ? [space.key("ids")] : states.map((state) => space.key("state", state));
+  if (keys.length === 0) return [];
+  // In one transaction: a job that changes its state is found once.
+  const transaction = space.database.redis.multi();
+  for (const key of keys)
+    transaction.zrange(key, id === undefined ? "+" : `(${id}`, "-", "BYLEX", "REV", "LIMIT", 0, CHUNK);
+  const found = (await space.batch(transaction)) as string[][];
+  const sorted = found.flat().toSorted((a, b) => (a < b ? 1 : -1));
+  return sorted.slice(0, CHUNK);
+}
+
+export async function countJobs(space: Space, owner?: string): Promise<Record<JobState, number>> {
+  const counts = async (): Promise<unknown[]> => {
+    if (owner !== undefined)
+      return await space.database.use((redis) => redis.hmget(space.key("owner", owner), ...JOB_STATES));
+    const pipeline = space.database.redis.multi();
+    for (const state of JOB_STATES) pipeline.zcard(space.key("state", state));
+    return await space.batch(pipeline);
+  };
+  const found = await counts();
+  return Object.fromEntries(JOB_STATES.map((state, index) => [state, Number(found[index] ?? 0)])) as Record<
+    JobState,
+    number
+  >;
+}
+
+/** Returns how many jobs are to run before a queued one. */
+export async function positionOf(space: Space, id: string): Promise<number | undefined> {
+  return (await space.database.use((redis) => redis.zrank(space.key("waiting"), id))) ?? undefined;
+}

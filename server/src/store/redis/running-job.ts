@@ -1,0 +1,154 @@
+import { setTimeout as wait } from "node:timers/promises";
+import { Failure, messageOf, type Credentials } from "docker-over-ssh/builds";
+import type { Job, JobReason } from "../../jobs/job.ts";
+import { Stopped, type Claim, type JobChange, type Outcome } from "../job-store.ts";
+import type { Seal } from "../seal.ts";
+import { MAX_RUNS, REASONS } from "../transitions.ts";
+import type { Bodies } from "./bodies.ts";
+import { LogWriter, type Run } from "./log-writer.ts";
+import { fieldsOf, jobOf } from "./record.ts";
+import { AGAIN, FINISH, UPDATE } from "./scripts.ts";
+import type { Space } from "./space.ts";
+
+/** ms before something is tried again while Redis is gone */
+const RETRY_EVERY = 500;
+
+export interface RunningJobOptions {
+  space: Space;
+  bodies: Bodies;
+  seal: Seal | undefined;
+  maxLog: number;
+  /** Aborted when the store is closed */
+  closed: AbortSignal;
+}
+
+/** How a run has ended in the store. */
+export type End =
+  /** Another run owns the job, or the store is closed */
+  | { kind: "lost" }
+  | { kind: "over"; freed: readonly string[] }
+  | { kind: "queued"; delay: number; freed: readonly string[] };
+
+/** One run of a job, by this worker. */
+export class RunningJob implements Run {
+  readonly id: string;
+  readonly run: string;
+  readonly #options: RunningJobOptions;
+  readonly #stop = new AbortController();
+  /** Aborted when another run owns the job */
+  readonly #lost = new AbortController();
+  readonly #log: LogWriter;
+  #hasEnded = false;
+
+  constructor(id: string, run: string, options: RunningJobOptions) {
+    this.id = id;
+    this.run = run;
+    this.#options = options;
+    const ends = AbortSignal.any([options.closed, this.#lost.signal]);
+    this.#log = new LogWriter(options.space, this, options.maxLog, ends);
+  }
+
+  /** Asks the run to end. */
+  stop(why: Stopped["why"]): void {
+    if (!this.#hasEnded) this.#stop.abort(new Stopped(why));
+    if (why === "lost") this.#lost.abort();
+  }
+
+  /** Has `run` run the job, and keeps how it has ended. Does not reject. */
+  async perform(run: (claim: Claim) => Promise<Outcome>): Promise<End> {
+    const outcome = await this.#outcome(run);
+    this.#hasEnded = true;
+    await this.#log.end();
+    return await this.#end(outcome);
+  }
+
+  async #outcome(run: (claim: Claim) => Promise<Outcome>): Promise<Outcome> {
+    const found = await this.#retried(() => this.#find());
+    if (found === undefined) return { state: "failed", reason: REASONS.lost }; // nobody hears it
+    if ("reason" in found) return { state: "failed", reason: found.reason };
+    const { job, body, credentials } = found;
+    return await run({
+      job,
+      body,
+      credentials,
+      signal: this.#stop.signal,
+      log: (lines) => this.#log.add(lines),
+      update: async (change) => await this.#update(change),
+    });
+  }
+
+  async #find(): Promise<{ job: Job; body?: string; credentials?: Credentials } | { reason: JobReason }> {
+    const { space, bodies, seal } = this.#options;
+    const record = await space.record(this.id);
+    const job = jobOf(record);
+    if (job === undefined) return { reason: REASONS.lost };
+    const body = job.source.kind === "address" ? undefined : await bodies.find(this.id);
+    if (body === undefined && job.source.kind !== "address") return { reason: bodyMissing(bodies.pathOf(this.id)) };
+    const sealed = record["sealed"];
+    try {
+      const credentials = sealed === undefined ? undefined : opened(this.id, sealed, seal);
+      return { job, ...(body !== undefined && { body }), ...(credentials && { credentials }) };
+    } catch (error) {
+      return { reason: unreadable(error) };
+    }
+  }
+
+  async #update({ state, ...change }: JobChange): Promise<void> {
+    if (this.#hasEnded) return;
+    const owns = await this.#options.space.run(UPDATE, this.id, this.run, state ?? "", ...fieldsOf(change));
+    if (owns === 1) return;
+    this.stop("lost");
+    throw new Stopped("lost");
+  }
+
+  async #end(outcome: Outcome): Promise<End> {
+    const { space } = this.#options;
+    const reason = "reason" in outcome ? JSON.stringify(outcome.reason) : "";
+    if (outcome.state !== "again") {
+      const answer = await this.#retried(() => space.run(FINISH, this.id, this.run, outcome.state, reason));
+      const [owns, ...freed] = (answer ?? [0]) as [number, ...string[]];
+      return owns === 1 ? { kind: "over", freed } : { kind: "lost" };
+    }
+    const { delay, isFree } = outcome;
+    const limits = [isFree ? 1 : "", MAX_RUNS, JSON.stringify(REASONS.cancelled)];
+    const answer = await this.#retried(() => space.run(AGAIN, this.id, this.run, reason, Math.round(delay), ...limits));
+    const [owns, isOver = 1, ...freed] = (answer ?? [0]) as [number, number?, ...string[]];
+    if (owns !== 1) return { kind: "lost" };
+    return isOver === 1 ? { kind: "over", freed } : { kind: "queued", delay, freed };
+  }
+
+  /** Does something as often as it takes while Redis is gone. Returns undefined when the store is closed, or another run owns the job. */
+  async #retried<T>(task: () => Promise<T>): Promise<T | undefined> {
+    const signal = AbortSignal.any([this.#options.closed, this.#lost.signal]);
+    while (!signal.aborted) {
+      try {
+        return await task();
+      } catch {
+        await wait(RETRY_EVERY, undefined, { signal }).catch(() => {});
+      }
+    }
+    return undefined;
+  }
+}
+
+function opened(id: string, sealed: string, seal: Seal | undefined): Credentials {
+  if (seal !== undefined) return seal.open(id, sealed);
+  throw new Failure("refused", "the job has sealed credentials, and this worker has no key to open them", {
+    expected: "this worker has the key file of the server that accepted the job",
+    hint: "Start all servers and workers with the same --key-file, and send the job again.",
+  });
+}
+
+function unreadable(error: unknown): JobReason {
+  const { expected, hint } = error instanceof Failure ? error : {};
+  return { code: "credentials-lost", message: messageOf(error), expected, hint };
+}
+
+function bodyMissing(path: string): JobReason {
+  return {
+    code: "body-missing",
+    message: `the body of the job is gone: there is no file ${path}`,
+    expected: "servers and workers share the folder of bodies (--data), and nobody else removes files in it",
+    hint: "Send the job again.",
+  };
+}

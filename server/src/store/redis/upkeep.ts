@@ -1,0 +1,132 @@
+import type { Retention } from "../../settings.ts";
+import { expired, type Removable } from "../retention.ts";
+import type { Bodies } from "./bodies.ts";
+import type { KeptLogs } from "./kept-logs.ts";
+import { logText } from "./logs.ts";
+import { REMOVE } from "./scripts.ts";
+import type { Space } from "./space.ts";
+
+/** Jobs that are looked at with one request */
+const CHUNK = 500;
+/** ms for which the log of a job stays in Redis after it is kept elsewhere: readers may be in the middle of it */
+const LOG_STAYS = 3600 * 1000;
+/** ms between two searches for files that no job has */
+const LEFTOVERS_EVERY = 10 * 60 * 1000;
+
+export interface UpkeepOptions {
+  space: Space;
+  bodies: Bodies;
+  retention: Retention;
+  kept: KeptLogs | undefined;
+  /** ms between two rounds */
+  every: number;
+  warn: (message: string) => void;
+}
+
+/**
+ * What has to be done from time to time, by one server at a time: puts jobs into the queue whose server was killed after it had accepted them, likewise
+ * webhooks; keeps logs elsewhere; removes old jobs.
+ */
+export class Upkeep implements Disposable {
+  readonly #options: UpkeepOptions;
+  readonly #timer: NodeJS.Timeout;
+  #leftoversAt = 0;
+  #isBusy = false;
+
+  constructor(options: UpkeepOptions) {
+    this.#options = options;
+    this.#timer = setInterval(() => {
+      if (this.#isBusy) return;
+      this.#isBusy = true;
+      this.#round()
+        .catch(() => {}) // while Redis is gone there is nothing to do
+        .finally(() => (this.#isBusy = false));
+    }, options.every).unref();
+  }
+
+  async #round(): Promise<void> {
+    const { space, every, bodies } = this.#options;
+    const mine = await space.database.use((redis) =>
+      redis.set(space.key("upkeep"), "1", "PX", Math.round(every * 0.9), "NX"),
+    );
+    if (mine === null) return;
+    await this.#queueAgain();
+    await this.#keepLogs();
+    await this.#removeOld();
+    if (Date.now() - this.#leftoversAt < LEFTOVERS_EVERY) return;
+    this.#leftoversAt = Date.now();
+    await bodies.removeLeftovers(async (ids) =>
+      (await space.fields(ids, "state")).map(([state]) => typeof state === "string"),
+    );
+  }
+
+  async #queueAgain(): Promise<void> {
+    const { space } = this.#options;
+    for (const state of ["queued", "running", "pushing"]) {
+      const ids = await space.database.use((redis) => redis.zrange(space.key("state", state), "0", "-1"));
+      for (const id of await this.#unqueued(ids, space.builds.toKey.bind(space.builds))) {
+        const [now, tag] = (await space.fields([id], "state", "tag"))[0] ?? [];
+        if (now === "queued" || now === "running" || now === "pushing") await space.enqueue(id, Number(tag));
+      }
+    }
+    const hooks = await space.database.use((redis) => redis.smembers(space.key("hooks")));
+    for (const id of await this.#unqueued(hooks, space.hooks.toKey.bind(space.hooks))) {
+      const nextAt = (await space.job(id))?.webhook?.nextAt;
+      if (nextAt !== undefined) await space.enqueueHook(id, Math.max(0, nextAt - Date.now()));
+    }
+  }
+
+  /** Returns the jobs that have no entry in a queue. */
+  async #unqueued(ids: readonly string[], keyOf: (id: string) => string): Promise<string[]> {
+    const { space } = this.#options;
+    const found: string[] = [];
+    for (const chunk of chunks(ids)) {
+      const pipeline = space.database.redis.pipeline();
+      for (const id of chunk) pipeline.exists(keyOf(id));
+      const exists = await space.batch(pipeline);
+      found.push(...chunk.filter((_, index) => exists[index] === 0));
+    }
+    return found;
+  }
+
+  async #keepLogs(): Promise<void> {
+    const { space, kept, warn } = this.#options;
+    if (kept === undefined) return;
+    for (const id of await space.database.use((redis) => redis.smembers(space.key("keep")))) {
+      try {
+        await kept.write(id, logText(space, id));
+      } catch (error) {
+        warn(`the log of ${id} cannot be kept, and will be tried again: ${String(error)}`);
+        return;
+      }
+      await space.database.use((redis) =>
+        redis.multi().pexpire(space.key("log", id), LOG_STAYS).srem(space.key("keep"), id).exec(),
+      );
+    }
+  }
+
+  async #removeOld(): Promise<void> {
+    const { space, bodies, retention } = this.#options;
+    const ids = await space.database.use((redis) => redis.zrange(space.key("over"), "0", "-1"));
+    const jobs: Removable[] = [];
+    for (const chunk of chunks(ids)) {
+      const found = await space.fields(chunk, "finishedAt", "bytes", "logBytes", "hookAt");
+      for (const [index, id] of chunk.entries()) {
+        const [finishedAt, bytes, logBytes, hookAt] = found[index] ?? [];
+        if (typeof hookAt === "string") continue;
+        jobs.push({ id, finishedAt: Number(finishedAt), bytes: Number(bytes ?? 0) + Number(logBytes ?? 0) });
+      }
+    }
+    for (const id of expired(jobs, retention, Date.now())) {
+      if ((await space.run(REMOVE, id)) === 1) await bodies.remove(id);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
+}
+
+function* chunks(ids: readonly string[]): Generator<string[]> {
+  for (let start = 0; start < ids.length; start += CHUNK) yield ids.slice(start, start + CHUNK);
+}

@@ -1,0 +1,56 @@
+import { DelayedError, Worker } from "bullmq";
+import { patientClient, type RedisAddress } from "./connection.ts";
+import type { LeaseTimes } from "./lease.ts";
+import { DELIVERED } from "./scripts.ts";
+import type { Space } from "./space.ts";
+import type { Job } from "../../jobs/job.ts";
+import type { DeliveryOutcome } from "../job-store.ts";
+
+/** Deliveries at the same time: a receiver that does not answer does not delay those of others. */
+const PLACES = 20;
+/** Deliveries that are kept of one webhook: the last ones */
+const KEPT = 50;
+
+/** Delivers webhooks until the signal is aborted. A delivery that a dead server had begun is made again. */
+export async function deliverWebhooks(
+  { space, address, times, signal }: { space: Space; address: RedisAddress; times: LeaseTimes; signal: AbortSignal },
+  send: (job: Job) => Promise<DeliveryOutcome>,
+): Promise<void> {
+  const client = patientClient(address);
+  const worker = new Worker(
+    space.hooks.name,
+    async (entry, token) => {
+      const id = entry.id ?? "";
+      const job = await space.job(id);
+      if (job?.webhook?.nextAt === undefined) return; // removed, or delivered
+      const { delivery, again } = await send(job);
+      const { url, deliveries } = job.webhook;
+      const webhook = JSON.stringify({ url, deliveries: [...deliveries, delivery].slice(-KEPT) });
+      const next = again === undefined ? undefined : Date.now() + again;
+      await space.run(DELIVERED, id, webhook, next ?? "");
+      if (next === undefined) return;
+      await entry.moveToDelayed(next, token);
+      throw new DelayedError();
+    },
+    {
+      connection: client,
+      prefix: space.key("bull"),
+      skipVersionCheck: space.skipsCheck,
+      concurrency: PLACES,
+      lockDuration: times.lease,
+      stalledInterval: times.look,
+      maxStalledCount: Number.MAX_SAFE_INTEGER,
+      runRetryDelay: 1000,
+      // Upkeep puts it into the queue again, as long as it is not delivered.
+      removeOnFail: { count: 0 },
+      removeOnComplete: { count: 0 },
+    },
+  );
+  worker.on("error", () => {}); // of the connection: it tries again
+  try {
+    if (!signal.aborted) await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+  } finally {
+    await worker.close(true).catch(() => {});
+    client.disconnect();
+  }
+}

@@ -1,0 +1,203 @@
+import { randomUUID } from "node:crypto";
+import { setTimeout as wait } from "node:timers/promises";
+import { Worker, type Job as Entry } from "bullmq";
+import type { Changes } from "./changes.ts";
+import { patientClient, type RedisAddress } from "./connection.ts";
+import { beatEvery, type LeaseTimes } from "./lease.ts";
+import { RunningJob, type End, type RunningJobOptions } from "./running-job.ts";
+import { BEAT, MAY_RUN, TAKE } from "./scripts.ts";
+import { MAX_RUNS, REASONS } from "../transitions.ts";
+import type { Claim, Outcome, WorkerOptions } from "../job-store.ts";
+
+/** ms before something is tried again while Redis is gone */
+const RETRY_EVERY = 500;
+/** ms after which a parked job looks by itself whether it may run */
+const PARKED = 30_000;
+/** s that a worker waits for a job in one request */
+const POLL = 5;
+
+export interface JobWorkerOptions extends RunningJobOptions {
+  address: RedisAddress;
+  times: LeaseTimes;
+  changes: Changes;
+}
+
+/**
+ * Takes jobs from the queue and has them run. BullMQ says which job is next, waits for one, and finds jobs whose worker is dead; the record of a job says
+ * who owns it, and whether it may run: see scripts.ts.
+ */
+export class JobWorker {
+  readonly #options: JobWorkerOptions;
+  readonly #worker: WorkerOptions;
+  readonly #run: (claim: Claim) => Promise<Outcome>;
+  /** Tokens by which BullMQ knows the jobs that run here */
+  readonly #running = new Map<RunningJob, string>();
+  readonly #tasks = new Set<Promise<void>>();
+
+  constructor(options: JobWorkerOptions, worker: WorkerOptions, run: (claim: Claim) => Promise<Outcome>) {
+    this.#options = options;
+    this.#worker = worker;
+    this.#run = run;
+  }
+
+  /** Works until the signal of the worker is aborted, and the jobs that run have ended. */
+  async work(): Promise<void> {
+    const { space, address, times, changes, closed } = this.#options;
+    const client = patientClient(address);
+    const queue = new Worker(space.builds.name, null, {
+      connection: client,
+      prefix: space.key("bull"),
+      skipVersionCheck: space.skipsCheck,
+      autorun: false,
+      lockDuration: times.lease,
+      stalledInterval: times.look,
+      maxStalledCount: Number.MAX_SAFE_INTEGER, // runs are counted in the record
+      drainDelay: POLL,
+    });
+    queue.on("error", () => {}); // each comes as a rejection as well, or is mended by the next attempt
+    using _cancels = changes.watchCancels((id) => this.#stop(id, "cancelled"));
+    const stop = AbortSignal.any([this.#worker.signal, closed]);
+    const onStop = (): void => this.#stopAll("stopping");
+    const onClose = (): void => this.#stopAll("lost");
+    this.#worker.signal.addEventListener("abort", onStop);
+    closed.addEventListener("abort", onClose);
+    const beats = this.#beat(queue);
+    try {
+      void queue.startStalledCheckTimer();
+      await this.#takeJobs(queue, stop);
+      while (this.#tasks.size > 0) await Promise.all(this.#tasks);
+    } finally {
+      this.#worker.signal.removeEventListener("abort", onStop);
+      closed.removeEventListener("abort", onClose);
+      beats.end();
+      await queue.close(true).catch(() => {});
+      client.disconnect();
+    }
+  }
+
+  async #takeJobs(queue: Worker, stop: AbortSignal): Promise<void> {
+    const stopped = new Promise<void>((resolve) => stop.addEventListener("abort", () => resolve(), { once: true }));
+    while (!stop.aborted) {
+      if (this.#tasks.size >= this.#worker.places) {
+        await Promise.race([stopped, ...this.#tasks]);
+        continue;
+      }
+      try {
+        await Promise.race([stopped, this.#worker.isReady()]);
+        if (stop.aborted) return;
+        const token = randomUUID();
+        const next = queue.getNextJob(token);
+        // What comes after the end is put back.
+        const entry = await Promise.race([stopped, next]);
+        if (stop.aborted) void next.then(async (late) => await late?.moveToWait(token)).catch(() => {});
+        else if (entry) this.#start(entry, token);
+      } catch {
+        await wait(RETRY_EVERY, undefined, { signal: stop }).catch(() => {});
+      }
+    }
+  }
+
+  #start(entry: Entry, token: string): void {
+    const task = this.#take(entry, token)
+      .catch(() => {})
+      .finally(() => this.#tasks.delete(task));
+    this.#tasks.add(task);
+  }
+
+  /** Runs the job of an entry, if it may run. */
+  async #take(entry: Entry, token: string): Promise<void> {
+    const { space, closed } = this.#options;
+    const id = entry.id ?? "";
+    const [kind, value, ...freed] = await this.#ask(id, token);
+    if (kind === "taken") {
+      const job = new RunningJob(id, value ?? "", this.#options);
+      this.#running.set(job, token);
+      if (this.#worker.signal.aborted) job.stop("stopping");
+      if (closed.aborted) job.stop("lost");
+      const end = await job.perform(this.#run).finally(() => this.#running.delete(job));
+      await this.#settle(entry, token, end);
+    } else if (kind === "gone") {
+      await entry.moveToCompleted(null, token, false);
+      await space.ended(id, value === undefined ? [] : [value, ...freed]);
+    } else if (kind === "wait") {
+      await entry.moveToDelayed(Date.now() + Number(value) + 1, token);
+    } else if (kind === "parked") {
+      await entry.moveToDelayed(Date.now() + PARKED, token);
+      if ((await space.run(MAY_RUN, id)) === 1) await space.unpark([id]);
+    }
+  }
+
+  /** Asks whether a job may run. */
+  async #ask(id: string, token: string): Promise<[string, string?, ...string[]]> {
+    const { space, times, closed } = this.#options;
+    const { worker, engine } = this.#worker;
+    const reasons = [JSON.stringify(REASONS.lost), JSON.stringify(REASONS.cancelled)];
+    while (!closed.aborted) {
+      try {
+        return (await space.run(TAKE, id, worker, engine, token, times.lease, MAX_RUNS, ...reasons)) as [string];
+      } catch {
+        await wait(RETRY_EVERY, undefined, { signal: closed }).catch(() => {});
+      }
+    }
+    return ["closed"];
+  }
+
+  /** Does with the entry what has become of the job. BullMQ refuses if it has given it to another worker, which finds out by itself. */
+  async #settle(entry: Entry, token: string, end: End): Promise<void> {
+    const { space, closed } = this.#options;
+    if (end.kind === "lost" || closed.aborted) return;
+    const moved =
+      end.kind === "over"
+        ? entry.moveToCompleted(null, token, false)
+        : entry.moveToDelayed(Date.now() + Math.max(1, end.delay), token);
+    await Promise.race([moved.catch(() => {}), aborted(closed)]);
+    await (end.kind === "over" ? space.ended(entry.id ?? "", end.freed) : space.unpark(end.freed));
+  }
+
+  #stopAll(why: "stopping" | "lost"): void {
+    for (const job of this.#running.keys()) job.stop(why);
+  }
+
+  #stop(id: string, why: "cancelled" | "lost"): void {
+    for (const job of this.#running.keys()) if (job.id === id) job.stop(why);
+  }
+
+  /** Renews leases until it is ended. */
+  #beat(queue: Worker): { end: () => void } {
+    const { space, times } = this.#options;
+    let isBusy = false;
+    let renewed = 0;
+    const renew = async (): Promise<void> => {
+      const jobs = [...this.#running];
+      const answers = (await space.run(BEAT, times.lease, ...jobs.flatMap(([{ id, run }]) => [id, run]))) as string[];
+      const lost = new Set<RunningJob>();
+      for (const [index, [job]] of jobs.entries()) {
+        if (answers[index] === "cancelled") job.stop("cancelled");
+        if (answers[index] !== "lost" || !this.#running.has(job)) continue;
+        job.stop("lost");
+        lost.add(job);
+      }
+      if (Date.now() - renewed < times.lease / 3) return;
+      renewed = Date.now();
+      const own = jobs.filter(([job]) => !lost.has(job));
+      await queue.extendJobLocks(
+        own.map(([job]) => job.id),
+        own.map(([, token]) => token),
+        times.lease,
+      );
+    };
+    const timer = setInterval(() => {
+      if (isBusy || this.#running.size === 0) return;
+      isBusy = true;
+      renew()
+        .catch(() => {}) // Redis is gone: the job goes on, and who owns it is found out when Redis is back
+        .finally(() => (isBusy = false));
+    }, beatEvery(times));
+    return { end: () => clearInterval(timer) };
+  }
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+}
