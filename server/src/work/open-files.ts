@@ -1,0 +1,145 @@
+import { createReadStream } from "node:fs";
+import { readFile, stat } from "node:fs/promises";
+import {
+  bytes,
+  duration,
+  Failure,
+  findLayout,
+  newRunId,
+  openArchiveContext,
+  type BuildContext,
+  type ContextFile,
+} from "docker-over-ssh/builds";
+import type { Job } from "../jobs/job.ts";
+import type { FetchLimits, ServeSettings } from "../settings.ts";
+import type { BodyFile, Claim } from "../store/job-store.ts";
+import type { JobLog } from "./job-log.ts";
+import type { Told } from "./told.ts";
+
+/** Fetches an archive into a file. Rejects with a Failure, or with the signal's reason. Returns its bytes. */
+export type FetchArchive = (
+  url: string,
+  path: string,
+  limits: FetchLimits,
+  options: { signal: AbortSignal; onBytes?: ((count: number) => void) | undefined },
+) => Promise<unknown>;
+
+export interface FileTools {
+  settings: Pick<ServeSettings, "fetch" | "build">;
+  /** Names the cache folder, where archives are unpacked. */
+  env: NodeJS.ProcessEnv;
+  fetchArchive: FetchArchive;
+  /** Makes a file for an archive. */
+  newFile: () => Promise<BodyFile>;
+}
+
+/** The files of a job. Disposing removes them. */
+export interface JobFiles extends AsyncDisposable {
+  context: BuildContext;
+  /** The path of the Dockerfile in it */
+  dockerfile: string;
+  /** Bytes of all files */
+  bytes: number;
+}
+
+/** Where a text of a Dockerfile is put. */
+const DOCKERFILE = "Dockerfile";
+
+/**
+ * Opens the files that a job is built from: fetches and unpacks them.
+ *
+ * @throws Failure `not-buildable` without a Dockerfile where it is to be; as `openArchiveContext` and `fetchArchive`; or the signal's reason
+ */
+export async function openFiles(
+  claim: Claim,
+  tools: FileTools,
+  { log, told, signal }: { log: JobLog; told: Told; signal: AbortSignal },
+): Promise<JobFiles> {
+  const { job, body } = claim;
+  if (job.source.kind === "dockerfile") return textFiles(await readFile(bodyOf(body), { encoding: "utf8", signal }));
+  if (job.source.kind === "archive") return await unpacked(bodyOf(body));
+  const { url } = job.source;
+  await using fetched = await tools.newFile();
+  log.say(`fetching ${shownAddress(url)}`);
+  const begun = performance.now();
+  await told.phase("fetch", async () => {
+    await tools.fetchArchive(url, fetched.path, tools.settings.fetch, { signal });
+  });
+  log.say(`fetched ${bytes((await stat(fetched.path)).size)} in ${duration(performance.now() - begun)}`);
+  return await unpacked(fetched.path);
+
+  async function unpacked(path: string): Promise<JobFiles> {
+    return await told.phase("context", async () => {
+      const files = await unpack(path, job, tools, signal);
+      const count = files.context.entries.length;
+      log.say(`the archive has ${count} ${count === 1 ? "entry" : "entries"}, ${bytes(files.bytes)}`);
+      return files;
+    });
+  }
+}
+
+async function unpack(path: string, { order }: Job, tools: FileTools, signal: AbortSignal): Promise<JobFiles> {
+  const archive = createReadStream(path);
+  const context = await openArchiveContext(archive, {
+    env: tools.env,
+    runId: newRunId(),
+    signal,
+    strip: order.strip,
+    limits: { bytes: tools.settings.build.maxUnpacked },
+    refuseLinksOut: true,
+  }).finally(() => archive.destroy());
+  try {
+    await findLayout(context, order.file, signal);
+  } catch (error) {
+    await context[Symbol.asyncDispose]();
+    throw error instanceof Failure && error.code === "not-buildable" ? notBuildable(error) : error;
+  }
+  return filesOf(context, order.file);
+}
+
+function filesOf(context: BuildContext, dockerfile: string): JobFiles {
+  return {
+    context,
+    dockerfile,
+    bytes: context.entries.reduce((sum, entry) => sum + (entry.kind === "file" ? entry.size : 0), 0),
+    [Symbol.asyncDispose]: async () => await context[Symbol.asyncDispose](),
+  };
+}
+
+function textFiles(text: string): JobFiles {
+  const content = Buffer.from(text);
+  const file: ContextFile = { kind: "file", path: DOCKERFILE, mode: 0o644, mtime: 0, size: content.length };
+  const context: BuildContext = {
+    entries: [file],
+    async *read() {
+      yield content;
+    },
+    async [Symbol.asyncDispose]() {},
+  };
+  return filesOf(context, DOCKERFILE);
+}
+
+/** The core's hints are about options of a command. */
+function notBuildable({ message }: Failure): Failure {
+  const isInFolder = message.includes("only the folder");
+  return new Failure("not-buildable", message, {
+    expected: "a Dockerfile at the top of the archive, or where `file` names it",
+    hint: isInFolder
+      ? "With `strip` 1 the top is that folder; or make the archive inside of it: tar -cz ."
+      : "Add it at the top of the archive: tar -cz . in the folder that has the Dockerfile.",
+  });
+}
+
+function bodyOf(path: string | undefined): string {
+  if (path !== undefined) return path;
+  throw new Failure("context-invalid", "the body of the job is gone", {
+    expected: "the file that was kept when the job was accepted",
+    hint: "Submit the job again.",
+  });
+}
+
+/** An address without its query, which may have a signature. */
+function shownAddress(url: string): string {
+  const { origin, pathname, search } = new URL(url);
+  return `${origin}${pathname}${search === "" ? "" : "?…"}`;
+}

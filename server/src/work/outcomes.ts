@@ -1,0 +1,93 @@
+import { duration, EngineError, Failure, messageOf } from "docker-over-ssh/builds";
+import type { JobReason } from "../jobs/job.ts";
+import { Stopped, type Outcome } from "../store/job-store.ts";
+import type { Masks } from "./masks.ts";
+
+/** Codes of the server's own, beside those of docs/exit-status.md. */
+export type ReasonCode = "cancelled" | "time-limit" | "lease-lost" | "server-stopped";
+
+/** ms before a job is tried again on an engine that was gone */
+const AGAIN_AFTER = 5_000;
+
+/** The signal's reason when a job takes longer than it may. */
+export class TimeIsUp extends Error {
+  override readonly name = "TimeIsUp";
+  readonly ms: number;
+
+  constructor(ms: number) {
+    super(`the job has taken longer than ${duration(ms)}`);
+    this.ms = ms;
+  }
+}
+
+/** Returns how a run has ended that has thrown this. Passwords are masked. */
+export function outcomeOf(error: unknown, masks: Masks): Outcome {
+  if (error instanceof Stopped) return stopped(error);
+  if (error instanceof TimeIsUp) {
+    const reason = ownReason("time-limit", error.message, { expected: "a job that ends within that time" });
+    return { state: "timed_out", reason };
+  }
+  const reason = masked(reasonOf(error), masks);
+  if (reason.code === "engine-unreachable") return { state: "again", reason, delay: AGAIN_AFTER, isFree: false };
+  return { state: "failed", reason };
+}
+
+function stopped({ why }: Stopped): Outcome {
+  switch (why) {
+    case "cancelled":
+      return { state: "cancelled", reason: ownReason("cancelled", "the job was cancelled") };
+    case "lost": {
+      const reason = ownReason("lease-lost", "the worker has lost its lease of the job");
+      return { state: "again", reason, delay: 0, isFree: false };
+    }
+    case "stopping":
+      return { state: "again", reason: ownReason("server-stopped", "the server was stopped"), delay: 0, isFree: true };
+  }
+}
+
+function ownReason(code: ReasonCode, message: string, more: Omit<JobReason, "code" | "message"> = {}): JobReason {
+  return { code, message, ...more };
+}
+
+/** Puts an error into words for whoever has sent the job. */
+function reasonOf(error: unknown): JobReason {
+  if (error instanceof Failure) {
+    const { code, message, expected, hint } = error;
+    return {
+      code,
+      message,
+      ...(expected !== undefined && { expected }),
+      ...(hint !== undefined && { hint: forService(hint) }),
+    };
+  }
+  if (error instanceof EngineError) {
+    return {
+      code: "build-failed",
+      message: `the engine reported an error: ${messageOf(error)}`,
+      expected: "a successful answer; the words of the error are the engine's",
+      hint: "Read the engine's log, then retry the job.",
+    };
+  }
+  return {
+    code: "internal",
+    message: `an error that the server did not expect: ${messageOf(error)}`,
+    expected: "no error of this kind",
+    hint: "The server's own output says more.",
+  };
+}
+
+/** The hints of the core are for who runs the command on a machine; here they are for who has sent a job. */
+function forService(hint: string): string {
+  return hint
+    .replaceAll(/Run `docker login[^`]*` on this side/g, "Send credentials for that registry with the job")
+    .replaceAll("Name it with -f", "Name it with `file`");
+}
+
+function masked({ code, message, expected, hint }: JobReason, masks: Masks): JobReason {
+  return {
+    code,
+    message: masks.hide(message),
+    ...(expected !== undefined && { expected: masks.hide(expected) }),
+    ...(hint !== undefined && { hint: masks.hide(hint) }),
+  };
+}

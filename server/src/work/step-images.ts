@@ -1,0 +1,76 @@
+import { setTimeout as wait } from "node:timers/promises";
+import { EngineError, type BuildEvent, type Engine } from "docker-over-ssh/builds";
+
+type Images = Pick<Engine, "inspectImage" | "listImageIds" | "removeReference">;
+
+/** The classic builder's `Step 2/4 : RUN make`, and ` ---> 8d3e5a3a1bc9`: the image that the step has made or found */
+const STEP = /^Step \d+\/\d+ : (\S+)/;
+const MADE = /^ ---> ([0-9a-f]{12,64})\s*$/;
+/** Attempts to remove an image whose container the engine is still removing, and ms between them */
+const ATTEMPTS = 20;
+const RETRY_EVERY = 100;
+
+/** The images that the classic builder has made of the steps of one build. It keeps them for ever, without names. */
+export class StepImages {
+  readonly #before: readonly string[];
+  readonly #made: string[] = [];
+  #step = "";
+
+  /** @param before IDs of the images that were there before */
+  constructor(before: readonly string[]) {
+    this.#before = before;
+  }
+
+  take(event: BuildEvent): void {
+    if (event.type !== "build-text") return;
+    for (const line of event.text.split("\n")) {
+      this.#step = STEP.exec(line)?.[1] ?? this.#step;
+      const [, id] = MADE.exec(line) ?? [];
+      // FROM names a base.
+      if (id !== undefined && !/^from$/i.test(this.#step)) this.#made.push(id);
+    }
+  }
+
+  get made(): readonly string[] {
+    return this.#made.filter((id) => !this.#before.some((one) => one.startsWith(`sha256:${id}`)));
+  }
+}
+
+/**
+ * Removes images of steps from one engine, when no build with the classic builder runs there any more: builds share steps, and one whose last step
+ * is gone fails.
+ */
+export class StepRemoval {
+  readonly #left = new Set<string>();
+  #running = 0;
+
+  begin(): void {
+    this.#running += 1;
+  }
+
+  /** Ends what {@link begin} began. Rejects as the engine does. */
+  async end(engine: Images, made: readonly string[]): Promise<void> {
+    this.#running -= 1;
+    for (const id of made) this.#left.add(id);
+    if (this.#running > 0) return;
+    const left = [...this.#left].toReversed(); // an image comes after those that it is made of
+    this.#left.clear();
+    for (const id of left) await removeNameless(engine, id);
+  }
+}
+
+/** Removes an image that has no name. One stays that another image is made of, or that a container of somebody uses. */
+export async function removeNameless(engine: Images, id: string): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    const image = await engine.inspectImage(id);
+    if (image === undefined || (image.names ?? []).length > 0) return;
+    try {
+      return await engine.removeReference(id);
+    } catch (error) {
+      if (!(error instanceof EngineError && error.status === 409)) throw error;
+      // A build that was cancelled has left: the engine is about to remove its container.
+      if (attempt === ATTEMPTS || !/container/i.test(error.message)) return;
+      await wait(RETRY_EVERY);
+    }
+  }
+}

@@ -1,0 +1,17 @@
+import { TimeIsUp } from "./outcomes.ts";
+
+/** ms that a timer takes; more would end at once. 24 days */
+const MAX_TIMER = 2 ** 31 - 1;
+
+/**
+ * Returns a signal that is aborted with the reason of the first of `signals`, or with {@link TimeIsUp} after `ms`, by the monotonic clock. Disposing
+ * lifts the limit.
+ */
+export function timeLimit(ms: number, ...signals: readonly AbortSignal[]): { signal: AbortSignal } & Disposable {
+  const over = new AbortController();
+  const timer = setTimeout(() => over.abort(new TimeIsUp(ms)), Math.min(ms, MAX_TIMER));
+  return {
+    signal: AbortSignal.any([over.signal, ...signals]),
+    [Symbol.dispose]: () => clearTimeout(timer),
+  };
+}

@@ -1,0 +1,101 @@
+import { hostname } from "node:os";
+import { removeDeadSpools } from "docker-over-ssh/builds";
+import type { Job } from "../jobs/job.ts";
+import type { ServeSettings } from "../settings.ts";
+import { Stopped, type Claim, type JobStore, type Outcome } from "../store/job-store.ts";
+import { EngineLink } from "./engine-link.ts";
+import type { FetchArchive } from "./open-files.ts";
+import { outcomeOf } from "./outcomes.ts";
+import { Masks } from "./masks.ts";
+import { reportEvery } from "./report.ts";
+import { runJob } from "./run-job.ts";
+import { StepRemoval } from "./step-images.ts";
+
+export interface WorkerOptions {
+  store: JobStore;
+  settings: Pick<ServeSettings, "engines" | "places" | "fetch" | "build">;
+  /** For the docker config, DOCKER_HOST, and the cache folder, where archives are unpacked */
+  env: NodeJS.ProcessEnv;
+  fetchArchive: FetchArchive;
+  /** Aborted when no more jobs are to be taken. */
+  signal: AbortSignal;
+  /** ms that running jobs may take from then on. After that they are put back. */
+  grace: number;
+  /** Called when a run has ended, for metrics. `ms`: its duration */
+  onEnded?: ((ended: { job: Job; outcome: Outcome; ms: number }) => void) | undefined;
+  /** Takes what the server's operator has to know. No password is in it. */
+  warn?: ((text: string) => void) | undefined;
+}
+
+/**
+ * Runs jobs of a store on the engines of the settings, until the signal is aborted; resolves when those that run have ended.
+ *
+ * @throws Failure for an engine that cannot be found by its name; one that does not answer is waited for
+ */
+export async function startWorker(options: WorkerOptions): Promise<void> {
+  const { settings, env, signal, grace } = options;
+  await removeDeadSpools(env);
+  const hosts = settings.engines.length === 0 ? [undefined] : settings.engines;
+  const links = await Promise.all(hosts.map(async (host) => await EngineLink.prepare(host, env)));
+  const stop = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  const onStop = (): void => {
+    timer = setTimeout(() => stop.abort(new Stopped("stopping")), grace);
+  };
+  if (signal.aborted) onStop();
+  else signal.addEventListener("abort", onStop, { once: true });
+  try {
+    await Promise.all(links.map(async (link, index) => await workOn(link, workerName(index), stop.signal, options)));
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", onStop);
+    await Promise.all(links.map(async (link) => await link[Symbol.asyncDispose]()));
+  }
+}
+
+async function workOn(link: EngineLink, worker: string, stop: AbortSignal, options: WorkerOptions): Promise<void> {
+  const { store, settings, signal, onEnded } = options;
+  const { places } = settings;
+  const running = new Set<string>();
+  const steps = new StepRemoval();
+  const ended = new AbortController();
+  const run = async (claim: Claim): Promise<Outcome> => {
+    const begun = performance.now();
+    running.add(claim.job.id);
+    const outcome = await runOn(link, claim, steps, stop, options);
+    running.delete(claim.job.id);
+    onEnded?.({ job: claim.job, outcome, ms: Math.round(performance.now() - begun) });
+    return outcome;
+  };
+  const reporting = reportEvery({ store, link, worker, places, running, signal: ended.signal });
+  try {
+    const isReady = async (): Promise<void> => await link.isReady(signal);
+    await store.work({ worker, engine: link.address, places, signal, isReady }, run);
+  } finally {
+    ended.abort();
+    await reporting;
+  }
+}
+
+async function runOn(
+  link: EngineLink,
+  claim: Claim,
+  steps: StepRemoval,
+  stop: AbortSignal,
+  { store, settings, env, fetchArchive, warn = () => {} }: WorkerOptions,
+): Promise<Outcome> {
+  const newFile = async () => await store.newBody();
+  try {
+    return await link.with(
+      async (engine) => await runJob(claim, { engine, steps, stop, settings, env, fetchArchive, newFile, warn }),
+    );
+  } catch (error) {
+    return outcomeOf(error, new Masks()); // the engine has gone since it was asked whether it is there
+  }
+}
+
+/** Identifies this process among all workers of a store; each engine has a worker of its own. */
+function workerName(index: number): string {
+  const name = `${hostname()}:${process.pid}`;
+  return index === 0 ? name : `${name}:${index + 1}`;
+}

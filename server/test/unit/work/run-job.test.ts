@@ -1,0 +1,154 @@
+import { gzipSync } from "node:zlib";
+import { writeFileSync } from "node:fs";
+import { Failure } from "docker-over-ssh/builds";
+import { expect, test } from "vitest";
+import { fileEntry, tar } from "../../../../test/testbed/tar.ts";
+import { StoreUnavailable } from "../../../src/store/job-store.ts";
+import { NAME, RunBed } from "../../fixtures/run-bed.ts";
+
+const SUCCEEDED = { state: "succeeded" };
+
+test("a Dockerfile's text is built, pushed and purged; states, phases and facts are told", async () => {
+  using bed = new RunBed();
+  expect(await bed.run({ dockerfile: "FROM scratch\nCOPY . /\n" })).toEqual(SUCCEEDED);
+  expect(bed.engine.files).toEqual({ Dockerfile: "FROM scratch\nCOPY . /\n" });
+  expect(bed.engine.orders).toMatchObject([{ names: [NAME], dockerfile: "Dockerfile", isArchive: true, secrets: [] }]);
+  expect(bed.engine.pushed).toEqual([NAME]);
+  expect(bed.engine.images.size).toBe(0);
+  expect(bed.updates.map(({ state }) => state).filter((state) => state !== undefined)).toEqual(["pushing"]);
+  const number = expect.any(Number) as number;
+  expect(bed.told).toMatchObject({
+    imageId: `sha256:${"1".padStart(64, "0")}`,
+    digest: `sha256:${"d".repeat(64)}`,
+    size: 1_000_000,
+    contextBytes: 22,
+    phases: { queue: 5, build: number, push: number, purge: number },
+  });
+  expect(bed.lines).toEqual([
+    `building ${NAME}`,
+    expect.stringMatching(/^built sha256:/) as string,
+    `pushing ${NAME}`,
+    `pushed ${NAME}, digest sha256:${"d".repeat(64)}`,
+    `removed ${NAME} from the engine`,
+  ]);
+});
+
+test("what is not to be pushed and purged stays in the engine, and replaces the image that had the name", async () => {
+  using bed = new RunBed();
+  bed.engine.addImage(NAME);
+  expect(await bed.run({ order: { push: false, purge: false } })).toEqual(SUCCEEDED);
+  expect(bed.engine.pushed).toEqual([]);
+  expect([...bed.engine.images.values()]).toEqual([new Set([NAME])]);
+});
+
+test("an archive is unpacked, without its first folders, and its options and limits are in the order", async () => {
+  using bed = new RunBed();
+  const archive = [gzipSync(Buffer.concat([...tar([fileEntry("top/sub/My.Dockerfile", "FROM scratch\n")])]))];
+  const limits = { memory: 64_000_000, cpus: 0.5, network: "none" };
+  const order = { strip: 1, file: "sub/My.Dockerfile", target: "t", platform: "linux/arm64", pull: true, limits };
+  expect(await bed.run({ archive, order })).toEqual(SUCCEEDED);
+  expect(bed.engine.files).toMatchObject({ "sub/My.Dockerfile": "FROM scratch\n" });
+  const platform = { os: "linux", architecture: "arm64" };
+  expect(bed.engine.orders).toMatchObject([
+    { dockerfile: "sub/My.Dockerfile", target: "t", platform, pull: true, ...limits },
+  ]);
+  expect(bed.told.phases).toHaveProperty("context");
+  expect(bed.lines).toContain(`building ${NAME} (memory 64 MB, cpus 0.5, network none)`);
+  expect(bed.leftFiles).toEqual([]);
+});
+
+test.each<[string, Iterable<Uint8Array>, string, RegExp]>([
+  ["in a folder", tar([fileEntry("app/Dockerfile", "FROM scratch\n")]), "not-buildable", /`strip` 1/],
+  ["nowhere", tar([fileEntry("a", "1"), fileEntry("b/Dockerfile", "2")]), "not-buildable", /at the top/],
+])("a Dockerfile %s is not built", async (_, archive, code, hint) => {
+  using bed = new RunBed();
+  const expected = expect.any(String) as string;
+  const outcome = await bed.run({ archive });
+  const reason = { code, expected, hint: expect.stringMatching(hint) as string };
+  expect(outcome).toMatchObject({ state: "failed", reason });
+  expect(bed.log).toMatch(/^error: there is no file Dockerfile in the archive.*\nexpected: .*\nhint: /m);
+  expect(bed.log).not.toContain("--strip");
+  expect(bed.engine.orders).toEqual([]);
+  expect(bed.leftFiles).toEqual([]);
+});
+
+test.each<[string, Iterable<Uint8Array>, RegExp]>([
+  ["a bomb", [gzipSync(Buffer.concat([...tar([fileEntry("Dockerfile", Buffer.alloc(8_000_000))])]))], /1 ?MB|1,?000/],
+  ["a link out of the tree", tar([{ path: "x", type: "link", target: "/etc/passwd" }]), /x/],
+  ["a file that is there twice", tar([fileEntry("Dockerfile", "1"), fileEntry("Dockerfile", "2")]), /Dockerfile/],
+  ["no archive", [Buffer.from("this is no archive")], /archive/],
+])("%s is refused, and nothing of it stays", async (_, archive, message) => {
+  using bed = new RunBed();
+  const outcome = await bed.run({ archive });
+  const reason = { code: "context-invalid", message: expect.stringMatching(message) as string };
+  expect(outcome).toMatchObject({ state: "failed", reason });
+  expect(bed.engine.orders).toEqual([]);
+  expect(bed.leftFiles).toEqual([]);
+});
+
+test("an address is fetched into a file that does not stay; its query is not in the log", async () => {
+  using bed = new RunBed();
+  const asked: unknown[] = [];
+  bed.fetchArchive = async (url, path, limits) => {
+    asked.push(url, limits.maxBytes);
+    writeFileSync(path, Buffer.concat([...tar([fileEntry("Dockerfile", "FROM scratch\n")])]));
+  };
+  const url = "https://files.example.com/a.tar?signature=abcdef";
+  expect(await bed.run({ url })).toEqual(SUCCEEDED);
+  expect(asked).toEqual([url, 1_000_000]);
+  expect(bed.lines.slice(0, 2)).toEqual([
+    "fetching https://files.example.com/a.tar?…",
+    expect.stringMatching(/^fetched 2(?:\.\d)? kB in /) as string,
+  ]);
+  expect(bed.told.phases).toHaveProperty("fetch");
+  expect(bed.leftFiles).toEqual([]);
+});
+
+test("what cannot be fetched says why", async () => {
+  using bed = new RunBed();
+  bed.fetchArchive = async () => await Promise.reject(new Failure("refused", "the address is private", { hint: "no" }));
+  const reason = { code: "refused", message: "the address is private", hint: "no" };
+  expect(await bed.run({ url: "http://files.example.com/a.tar" })).toEqual({ state: "failed", reason });
+  expect(bed.lines.slice(1)).toEqual(["error: the address is private", "hint: no"]);
+});
+
+test("lines of steps are those of docker's plain progress, with colours, and the last of a failed step are repeated", async () => {
+  using bed = new RunBed();
+  bed.engine.onBuild = async (_, { onEvent }) => {
+    const step = { type: "step", step: "a", name: "[2/2] RUN make" } as const;
+    onEvent({ ...step, started: 1_000 });
+    onEvent({ type: "step-log", step: "a", stream: "stdout", text: "\u001b[31mred\u001b[0m\n", at: 1_500 });
+    onEvent({ ...step, started: 1_000, completed: 2_000, error: "exit code: 2" });
+    throw new Failure("build-failed", "the build failed at [2/2] RUN make: exit code 2", {
+      expected: "a step that succeeds",
+      hint: "Mend that step. Its last lines:\n  red",
+    });
+  };
+  expect(await bed.run()).toMatchObject({ state: "failed", reason: { code: "build-failed" } });
+  expect(bed.lines).toContain("#1 [2/2] RUN make");
+  expect(bed.lines).toContain("#1 0.500 \u001b[31mred\u001b[0m");
+  expect(bed.lines.slice(-3)).toEqual([
+    "error: the build failed at [2/2] RUN make: exit code 2",
+    "expected: a step that succeeds",
+    "hint: Mend that step.",
+  ]);
+});
+
+test("an error that nothing explains is told to the operator; the job's record has no stack", async () => {
+  using bed = new RunBed();
+  bed.engine.onBuild = async () => await Promise.reject(new TypeError("x is undefined"));
+  const outcome = await bed.run();
+  expect(outcome).toMatchObject({ state: "failed", reason: { code: "internal" } });
+  expect(JSON.stringify(outcome) + bed.log).not.toContain("    at ");
+  expect(bed.warnings.join()).toMatch(/^job 018f.*TypeError: x is undefined\n {4}at /);
+});
+
+test("a store that takes nothing for a while does not end the job, and learns it later", async () => {
+  using bed = new RunBed();
+  bed.storeFailure = new StoreUnavailable("gone");
+  bed.engine.onPublish = async () => {
+    bed.storeFailure = undefined;
+  };
+  expect(await bed.run()).toEqual(SUCCEEDED);
+  expect(bed.told).toMatchObject({ contextBytes: 13, imageId: expect.stringMatching(/^sha256:/) as string });
+});

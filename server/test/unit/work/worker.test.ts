@@ -1,0 +1,116 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import type { Claim, JobStore, Outcome, WorkerOptions } from "../../../src/store/job-store.ts";
+import { startWorker } from "../../../src/work/worker.ts";
+import { fastEngine, type FastEngine } from "../../fixtures/fast-engine.ts";
+import { MemoryStore } from "../../fixtures/memory-store.ts";
+import { RunBed, type Given } from "../../fixtures/run-bed.ts";
+
+let bed: RunBed;
+let engine: FastEngine;
+let folder: string;
+
+beforeEach(async () => {
+  bed = new RunBed();
+  folder = mkdtempSync(join(tmpdir(), "worker-"));
+  engine = await fastEngine({ socket: join(folder, "engine.sock"), lines: 2, ms: 10 });
+});
+afterEach(async () => {
+  await engine[Symbol.asyncDispose]();
+  bed[Symbol.dispose]();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** A store that gives a worker one job for each of its engines. */
+class OneJobStore extends MemoryStore {
+  readonly workersSeen: WorkerOptions[] = [];
+  readonly outcomes: Outcome[] = [];
+  readonly given: Given;
+
+  constructor(given: Given) {
+    super();
+    this.given = given;
+  }
+
+  override async work(...[options, run]: Parameters<JobStore["work"]> | []): Promise<void> {
+    if (options === undefined || run === undefined) throw new Error("work needs options");
+    this.workersSeen.push(options);
+    await options.isReady();
+    this.outcomes.push(await run(this.claim()));
+  }
+
+  claim(): Claim {
+    return bed.claim({ order: { push: false }, ...this.given });
+  }
+}
+
+interface Started {
+  store: OneJobStore;
+  ended: unknown[];
+}
+
+async function start(given: Given, options: Partial<Parameters<typeof startWorker>[0]> = {}): Promise<Started> {
+  const store = new OneJobStore(given);
+  const ended: unknown[] = [];
+  await startWorker({
+    store,
+    settings: {
+      engines: [engine.address],
+      places: 3,
+      fetch: { maxBytes: 1, maxTime: 1, redirects: 0, allowedHosts: [] },
+      build: { maxTime: 60_000, maxUnpacked: 1_000_000 },
+    },
+    env: { HOME: folder, XDG_CACHE_HOME: join(folder, "cache"), DOCKER_CONFIG: folder },
+    fetchArchive: bed.fetchArchive,
+    signal: new AbortController().signal,
+    grace: 60_000,
+    onEnded: ({ job, outcome, ms }) => void ended.push([job.id, outcome.state, typeof ms]),
+    ...options,
+  });
+  return { store, ended };
+}
+
+test("a worker runs a job on the engine, tells when it has ended, and reports", async () => {
+  const { store, ended } = await start({});
+  expect(store.outcomes).toEqual([{ state: "succeeded" }]);
+  expect(ended).toEqual([["018f6d5e-0000-7000-8000-000000000000", "succeeded", "number"]]);
+  expect(bed.lines).toEqual(expect.arrayContaining(["line 1 of 2", "line 2 of 2"]));
+  expect([...engine.images]).toEqual([]);
+  expect(store.workersSeen).toMatchObject([{ engine: engine.address, places: 3 }]);
+  await store[Symbol.asyncDispose]();
+});
+
+test("each engine has a worker of its own", async () => {
+  await using other = await fastEngine({ socket: join(folder, "other.sock"), lines: 1, ms: 1 });
+  const settings = {
+    engines: [engine.address, other.address],
+    places: 1,
+    fetch: { maxBytes: 1, maxTime: 1, redirects: 0, allowedHosts: [] },
+    build: { maxTime: 60_000, maxUnpacked: 1_000_000 },
+  };
+  const { store } = await start({}, { settings });
+  expect(new Set(store.workersSeen.map((seen) => seen.engine))).toEqual(new Set([engine.address, other.address]));
+  expect(new Set(store.workersSeen.map((seen) => seen.worker)).size).toBe(2);
+  expect([engine.builds.size, other.builds.size]).toEqual([1, 1]);
+  await store[Symbol.asyncDispose]();
+});
+
+test("when the server stops, a job that runs longer than the grace is put back", async () => {
+  const slow = await fastEngine({ socket: join(folder, "slow.sock"), lines: 60_000, ms: 60_000 });
+  await using _ = slow;
+  const stop = new AbortController();
+  const settings = {
+    engines: [slow.address],
+    places: 1,
+    fetch: { maxBytes: 1, maxTime: 1, redirects: 0, allowedHosts: [] },
+    build: { maxTime: 60_000, maxUnpacked: 1_000_000 },
+  };
+  const working = start({}, { settings, signal: stop.signal, grace: 1 });
+  await expect.poll(() => slow.builds.size).toBe(1);
+  stop.abort();
+  const { store } = await working;
+  expect(store.outcomes).toMatchObject([{ state: "again", isFree: true, reason: { code: "server-stopped" } }]);
+  await store[Symbol.asyncDispose]();
+});
