@@ -43,6 +43,11 @@ async function readLog(
     headers: { accept: "text/event-stream", ...(log.lastId !== "" && { "last-event-id": log.lastId }) },
     signal,
   });
+  if (status === 204) {
+    log.isComplete = true; // it was read to its end
+    body.resume();
+    return;
+  }
   if (status !== 200)
     throw refusal({ status, headers, value: await readJson({ headers, body }, signal) }, client.address);
   if (!headers["content-type"]?.startsWith("text/event-stream")) {

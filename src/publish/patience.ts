@@ -5,7 +5,7 @@ import { BackOff } from "../streams/back-off.ts";
 import { Busy } from "./problem.ts";
 import { NotReached } from "./service-client.ts";
 
-/** ms that a server may be unreachable, or take nothing, before it is given up: it may be restarted meanwhile. */
+/** ms of attempts that fail, after which a server is given up: it may be restarted meanwhile. */
 const PATIENCE = 10 * 60_000;
 
 /** Time, which a test makes pass. */
@@ -33,17 +33,17 @@ export class Patience {
   readonly #clock: Clock;
   readonly #output: Output;
   readonly #backOff = new BackOff();
-  #since: number;
+  /** When the first attempt of those that fail now has failed */
+  #failingSince: number | undefined;
 
   constructor(clock: Clock, output: Output) {
     this.#clock = clock;
     this.#output = output;
-    this.#since = clock.now();
   }
 
-  /** The server has answered. */
+  /** The server has told what it was asked for. */
   reset(): void {
-    this.#since = this.#clock.now();
+    this.#failingSince = undefined;
     this.#backOff.reset();
   }
 
@@ -56,7 +56,9 @@ export class Patience {
     if (!(error instanceof NotReached || error instanceof Busy)) throw error;
     const own = this.#backOff.next() * 1000;
     const asked = error instanceof Busy ? Math.max(error.retryAfter ?? own, 1000) : own;
-    if (this.#clock.now() - this.#since + asked > PATIENCE) throw giveUp(error);
+    const now = this.#clock.now();
+    this.#failingSince ??= now;
+    if (now - this.#failingSince + asked > PATIENCE) throw giveUp(error);
     this.#output.note({ code: "connecting-in", seconds: Math.ceil(asked / 1000), error: messageOf(error) });
     await this.#clock.pause(asked, signal);
   }

@@ -30,6 +30,7 @@ export class FastClock implements Clock {
     this.pauses.push(ms);
     this.#now += ms;
     await this.onPause();
+    signal.throwIfAborted();
   }
 }
 
