@@ -1,8 +1,10 @@
 import fastify, { type FastifyInstance, type FastifyPluginAsync } from "fastify";
-import type { Access } from "../access/client.ts";
-import type { ServeSettings } from "../settings.ts";
-import type { JobStore } from "../store/job-store.ts";
+import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
+import type { AppContext } from "./app-context.ts";
 import { requireTokens } from "./auth.ts";
+import { acceptMultipart } from "./body-multipart.ts";
+import { addBuildRoutes } from "./builds.ts";
+import { expectBodies } from "./expect-body.ts";
 import { acceptJson, MAX_JSON } from "./json-body.ts";
 import { knownMethods } from "./method-not-allowed.ts";
 import { asProblem, notFound, ProblemError, sendProblem } from "./problem.ts";
@@ -10,18 +12,13 @@ import { createHttpServer, refuseBrokenRequest, type TlsFiles } from "./http-ser
 import type { Metrics } from "./metrics/metrics.ts";
 import { measureRequests } from "./metrics/metrics-routes.ts";
 import { operationRoutes } from "./operation-routes.ts";
-import { fromThisMachine } from "./origin.ts";
+import { fromThisMachine, refuseForeignPages } from "./origin.ts";
+import { addRetryRoute } from "./retry.ts";
 import { streamRoutes } from "./streams/stream-routes.ts";
 import type { StreamSettings } from "./streams/stream-settings.ts";
+import { addSubmitRoute, ARCHIVE_TYPES } from "./submit.ts";
 
-/** What routes work with. */
-export interface AppContext {
-  store: JobStore;
-  access: Access;
-  settings: Pick<ServeSettings, "upload" | "maxQueued">;
-  /** Whether webhooks can be signed: without a secret, requests that ask for one are refused. */
-  hasWebhookSecret: boolean;
-}
+export type { AppContext };
 
 export interface AppOptions extends AppContext {
   tls?: TlsFiles | undefined;
@@ -54,10 +51,12 @@ export function createApp(options: AppOptions): FastifyInstance {
     frameworkErrors: (error, request, reply) => void sendProblem(request, reply, asProblem(error)),
   });
   const methodsOf = knownMethods(app);
-  requireTokens(app, options.access);
-  acceptJson(app);
   addSecurityHeaders(app);
   measureRequests(app, options.metrics);
+  if (!options.access.needsToken) refuseForeignPages(app);
+  requireTokens(app, options.access);
+  expectBodies(app, options.settings.upload.idle);
+  acceptJson(app);
   app.setErrorHandler((error, request, reply) => {
     const problem = asProblem(error);
     if (problem.status === 500) options.onError?.(error);
@@ -79,6 +78,15 @@ function registerRoutes(app: FastifyInstance, options: AppOptions): void {
   app.register(streamRoutes(options));
   app.register(operationRoutes(options));
   for (const plugin of options.plugins ?? []) app.register(plugin);
+  app.register(async (v2) => {
+    acceptMultipart(v2);
+    // Read by the route, which watches it.
+    v2.addContentTypeParser(ARCHIVE_TYPES, (_request, _payload, done) => done(null));
+    const typed = v2.withTypeProvider<TypeBoxTypeProvider>();
+    addSubmitRoute(typed, options);
+    addBuildRoutes(typed, options);
+    addRetryRoute(typed, options);
+  });
 }
 
 /** For answers that are data. The page sets a policy of its own. There is no CORS: pages of other sites read nothing. */

@@ -1,8 +1,43 @@
+import type { FastifyInstance } from "fastify";
 import ipaddr from "ipaddr.js";
+import { ProblemError } from "./problem.ts";
 
 /** Tells whether a connection comes from this machine: a reverse proxy on it may say for whom it asks (X-Forwarded-For). */
 export function fromThisMachine(address: string | undefined): boolean {
   // A Unix socket has no address.
   if (address === undefined) return true;
   return ipaddr.isValid(address) && ipaddr.process(address).range() === "loopback";
+}
+
+/**
+ * Refuses what pages of other sites make a browser on this machine send. Only for a server without tokens: it trusts whoever reaches it, and such a page
+ * does, by a form (another `Origin`) or by a name of its own that leads here (another `Host`).
+ */
+export function refuseForeignPages(app: FastifyInstance): void {
+  app.addHook("onRequest", async ({ headers, method, socket, hostname }) => {
+    // No browser reaches a Unix socket.
+    if (socket.remoteAddress !== undefined && !isOwnName(hostname)) {
+      throw new ProblemError(403, "foreign-host", `Without tokens, this server does not answer to "${hostname}".`, {
+        hint: "Give the server tokens (--token-file), or ask for localhost.",
+      });
+    }
+    if (method === "GET" || method === "HEAD") return;
+    const site = headers["sec-fetch-site"];
+    const isForeign = site !== undefined && site !== "same-origin" && site !== "none";
+    if (!isForeign && (headers.origin === undefined || hostOf(headers.origin) === headers.host)) return;
+    throw new ProblemError(
+      403,
+      "foreign-origin",
+      "Without tokens, this server takes nothing from pages of other sites.",
+    );
+  });
+}
+
+function isOwnName(hostname: string): boolean {
+  const name = hostname.replace(/^\[(.*)\]$/, "$1").toLowerCase();
+  return name === "localhost" || name.endsWith(".localhost") || (ipaddr.isValid(name) && fromThisMachine(name));
+}
+
+function hostOf(origin: string): string | undefined {
+  return URL.canParse(origin) ? new URL(origin).host : undefined;
 }

@@ -1,0 +1,83 @@
+import { writeFile } from "node:fs/promises";
+import { v7 as uuid } from "uuid";
+import type { Client } from "../access/client.ts";
+import type { JobSource } from "../jobs/job.ts";
+import type { AddedJob, BodyFile, Idempotency, JobStore } from "../store/job-store.ts";
+import type { AppContext } from "./app-context.ts";
+import { asNoSpace, type BodyLimits, type Spooled } from "./body.ts";
+import type { ReadOrder } from "./order.ts";
+import { ProblemError } from "./problem.ts";
+
+/** What a client may send: its token's limit, or the server's. */
+export function bodyLimits({ settings }: AppContext, { limits }: Client): BodyLimits {
+  const { maxBody, idle } = settings.upload;
+  return { maxBody: Math.min(limits.body ?? maxBody, maxBody), idle };
+}
+
+/** Refuses a job before its body is read, when there is no place for it. The store decides once more. */
+export async function refuseWhenFull({ store, settings }: AppContext, { name, limits }: Client): Promise<void> {
+  const { queued } = await store.counts();
+  if (queued >= settings.maxQueued) throw queueFull("The server has as many queued jobs as it takes.");
+  if (limits.queued === undefined) return;
+  const own = await store.counts(name);
+  if (own.queued >= limits.queued) throw queueFull("This token has as many queued jobs as it may have.");
+}
+
+function queueFull(detail: string): ProblemError {
+  return new ProblemError(429, "queue-full", detail, { headers: { "retry-after": "30" } });
+}
+
+export interface JobParts {
+  client: Client;
+  read: ReadOrder;
+  /** Of an archive */
+  archive?: (Spooled & { body: BodyFile }) | undefined;
+  idempotency?: Idempotency | undefined;
+  retryOf?: string | undefined;
+}
+
+/** Gives a job to the store. Throws ProblemError 422 when its idempotency key was used for another request. */
+export async function acceptJob(store: JobStore, parts: JobParts): Promise<Exclude<AddedJob, { kind: "conflict" }>> {
+  const { client, read, archive, idempotency, retryOf } = parts;
+  await using written = read.source.kind === "dockerfile" ? await writeBody(store, read.source.text) : undefined;
+  const body = written ?? archive?.body;
+  const added = await store.add({
+    job: {
+      id: uuid(),
+      name: read.name,
+      fullName: read.fullName,
+      owner: client.name,
+      source: jobSource(read, archive),
+      order: read.order,
+      ...(retryOf !== undefined && { retryOf }),
+    },
+    webhookUrl: read.webhookUrl,
+    body,
+    credentials: read.credentials,
+    idempotency,
+    maxQueued: client.limits.queued,
+    maxRunning: client.limits.running,
+  });
+  if (added.kind !== "conflict") return added;
+  throw new ProblemError(422, "idempotency-key-reused", "This Idempotency-Key was used for another request.", {
+    expected: "a new key for a new request",
+  });
+}
+
+function jobSource({ source }: ReadOrder, archive: Spooled | undefined): JobSource {
+  if (source.kind === "address") return source;
+  if (source.kind === "dockerfile") return { kind: "dockerfile", bytes: Buffer.byteLength(source.text) };
+  if (archive === undefined) throw new Error("an archive was promised");
+  return { kind: "archive", bytes: archive.bytes };
+}
+
+async function writeBody(store: JobStore, text: string): Promise<BodyFile> {
+  const body = await store.newBody();
+  try {
+    await writeFile(body.path, text, { mode: 0o600 });
+  } catch (error) {
+    await body[Symbol.asyncDispose]();
+    throw asNoSpace(error);
+  }
+  return body;
+}

@@ -1,0 +1,24 @@
+import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from "fastify";
+import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Access } from "../access/client.ts";
+import type { ServeSettings } from "../settings.ts";
+import type { JobStore } from "../store/job-store.ts";
+
+/** What routes work with. */
+export interface AppContext {
+  store: JobStore;
+  access: Access;
+  settings: Pick<ServeSettings, "upload" | "maxQueued">;
+  /** Whether webhooks can be signed: without a secret, requests that ask for one are refused. */
+  hasWebhookSecret: boolean;
+}
+
+/** An app whose routes get the types of their schemas */
+export type TypedApp = FastifyInstance<
+  RawServerDefault,
+  IncomingMessage,
+  ServerResponse,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>;

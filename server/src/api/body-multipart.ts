@@ -1,0 +1,44 @@
+import type { Readable } from "node:stream";
+import fastifyMultipart from "@fastify/multipart";
+import type { FastifyInstance, FastifyRequest } from "fastify";
+import { incomplete } from "./body.ts";
+import { ProblemError } from "./problem.ts";
+
+export interface BodyPart {
+  name: string;
+  stream: Readable;
+}
+
+/** Has the app read multipart bodies. Every part is a stream: fields, too, have a limit that holds before they are in memory. */
+export function acceptMultipart(app: FastifyInstance): void {
+  app.register(fastifyMultipart, {
+    isPartAFile: () => true,
+    throwFileSizeLimit: false,
+    limits: { files: 8, parts: 8, headerPairs: 32, fieldNameSize: 100, fileSize: Number.MAX_SAFE_INTEGER },
+  });
+}
+
+/**
+ * Calls `read` for each part, in their order, and waits for it. `read` reads a part to its end. Names of files are not looked at. Throws a ProblemError
+ * for a body that stops half-way or is malformed, and what `read` throws.
+ */
+export async function readParts(request: FastifyRequest, read: (part: BodyPart) => Promise<void>): Promise<void> {
+  const failed: unknown[] = [];
+  try {
+    for await (const part of request.parts()) {
+      if (part.type !== "file") throw new ProblemError(400, "malformed", "The form has a part without a name.");
+      try {
+        await read({ name: part.fieldname, stream: part.file });
+      } catch (error) {
+        failed.push(error);
+        throw error;
+      }
+    }
+  } catch (error) {
+    if (failed.includes(error) || error instanceof ProblemError) throw error;
+    const isCut = !request.raw.readableEnded || /unexpected end|terminated early/i.test(String(error));
+    throw isCut
+      ? incomplete(error)
+      : new ProblemError(400, "malformed", "The body is not a form that this server takes.", { cause: error });
+  }
+}

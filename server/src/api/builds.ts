@@ -1,0 +1,115 @@
+import { Type } from "typebox";
+import type { Client } from "../access/client.ts";
+import { JOB_STATES, type Job, type JobState } from "../jobs/job.ts";
+import type { JobStore } from "../store/job-store.ts";
+import type { AppContext, TypedApp } from "./app-context.ts";
+import { clientOf, visibleJob } from "./auth.ts";
+import { BUILDS, deliveryView, jobView, rfc3339 } from "./job-view.ts";
+import { ProblemError } from "./problem.ts";
+import { DeliveriesSchema, JobListSchema, JobSchema, ListQuerySchema, PROBLEMS } from "./schemas.ts";
+
+const MAX_PAGE = 200;
+const PAGE = 50;
+const JOB_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+export const jobParams = Type.Object({ id: Type.String({ description: "Of the job" }) });
+const tags = ["builds"];
+
+/** Returns a job that a client may see. Throws ProblemError 404 for any other ID, whatever it is: it may become part of a path. */
+export async function findJob(store: JobStore, client: Client, id: string): Promise<Job> {
+  return visibleJob(client, JOB_ID.test(id) ? await store.get(id) : undefined);
+}
+
+/** The routes of jobs that were accepted, but for their logs. */
+export function addBuildRoutes(app: TypedApp, context: AppContext): void {
+  const { store } = context;
+
+  app.route({
+    method: "GET",
+    url: BUILDS,
+    config: { scope: "read" },
+    schema: {
+      summary: "List builds",
+      description: "One's own, or all with the scope `admin`",
+      tags,
+      querystring: ListQuerySchema,
+      response: { 200: JobListSchema, ...PROBLEMS },
+    },
+    handler: async (request) => {
+      const { name, status, cursor, limit } = request.query;
+      const { name: owner, scopes } = clientOf(request);
+      const page = await store.list({
+        ...(status !== undefined && { states: readStates(status) }),
+        ...(name !== undefined && { name }),
+        ...(!scopes.has("admin") && { owner }),
+        ...(cursor !== undefined && { cursor }),
+        limit: Math.min(limit === undefined ? PAGE : Number(limit), MAX_PAGE),
+      });
+      return {
+        builds: page.jobs.map((job) => jobView(job)),
+        ...(page.cursor !== undefined && { cursor: page.cursor }),
+      };
+    },
+  });
+
+  app.get(
+    `${BUILDS}/:id`,
+    {
+      config: { scope: "read" },
+      schema: { summary: "Get a build", tags, params: jobParams, response: { 200: JobSchema, ...PROBLEMS } },
+    },
+    async (request) => {
+      const job = await findJob(store, clientOf(request), request.params.id);
+      return jobView(job, job.state === "queued" ? await store.position(job.id) : undefined);
+    },
+  );
+
+  app.post(
+    `${BUILDS}/:id/cancel`,
+    {
+      config: { scope: "build" },
+      schema: {
+        summary: "Cancel a build",
+        description: "Again, or for a build that is over, it changes nothing.",
+        tags,
+        params: jobParams,
+        response: { 200: JobSchema, ...PROBLEMS },
+      },
+    },
+    async (request) => {
+      const client = clientOf(request);
+      const { id } = await findJob(store, client, request.params.id);
+      return jobView(visibleJob(client, await store.cancel(id)));
+    },
+  );
+
+  app.get(
+    `${BUILDS}/:id/deliveries`,
+    {
+      config: { scope: "read" },
+      schema: {
+        summary: "List the attempts to deliver a build's webhook",
+        tags,
+        params: jobParams,
+        response: { 200: DeliveriesSchema, ...PROBLEMS },
+      },
+    },
+    async (request) => {
+      const { webhook } = await findJob(store, clientOf(request), request.params.id);
+      if (webhook === undefined) return { deliveries: [] };
+      const { url, deliveries, nextAt } = webhook;
+      return {
+        url,
+        deliveries: deliveries.map(deliveryView),
+        ...(nextAt !== undefined && { nextAt: rfc3339(nextAt) }),
+      };
+    },
+  );
+}
+
+function readStates(given: string | readonly string[]): readonly JobState[] {
+  const names = [given].flat().flatMap((part) => part.split(","));
+  const states = JOB_STATES.filter((state) => names.includes(state));
+  if (names.every((name) => states.some((state) => state === name))) return states;
+  const errors = [{ field: "status", message: `must be of ${JOB_STATES.join(", ")}` }];
+  throw new ProblemError(400, "invalid", "The query is not valid.", { errors });
+}

@@ -1,0 +1,49 @@
+import type { FastifyInstance, FastifyRequest } from "fastify";
+import { finished } from "node:stream";
+import { ProblemError } from "./problem.ts";
+
+declare module "fastify" {
+  interface FastifyContextConfig {
+    /** The route reads bodies itself, but for JSON, and watches them. */
+    streams?: boolean;
+  }
+  interface FastifyRequest {
+    /** Tells a client that waits with its body (`Expect: 100-continue`) to send it. See {@link expectBody}. */
+    sendContinue: (() => void) | undefined;
+  }
+}
+
+/**
+ * Has bodies come only when their requests are not refused by then, and within a time: `maxTime` ms for a body that fits into memory. A client that asks
+ * (`Expect: 100-continue`, curl does for large bodies) hears of a wrong token or field before it has sent anything.
+ */
+export function expectBodies(app: FastifyInstance, maxTime: number): void {
+  app.decorateRequest("sendContinue", undefined);
+  app.server.on("checkContinue", (request, response) => app.server.emit("request", request, response));
+  app.addHook("onRequest", async (request, reply) => {
+    if (request.headers.expect?.toLowerCase() === "100-continue") {
+      request.sendContinue = () => reply.raw.writeContinue();
+    }
+    const encoding = request.headers["content-encoding"];
+    if (encoding === undefined || encoding === "identity") return;
+    const detail = "A body with a Content-Encoding is not taken: a compressed archive is sent as it is.";
+    throw new ProblemError(415, "content-encoding", detail);
+  });
+  app.addHook("preParsing", async (request, _reply, payload) => {
+    const isJson = /^application\/json\b/i.test(request.headers["content-type"] ?? "");
+    if (request.routeOptions.config.streams === true && !isJson) return payload;
+    expectBody(request);
+    const timer = setTimeout(() => {
+      const detail = `The body was not complete after ${maxTime / 1000} s.`;
+      payload.emit("error", new ProblemError(408, "too-slow", detail));
+    }, maxTime);
+    finished(request.raw, { writable: false }, () => clearTimeout(timer));
+    return payload;
+  });
+}
+
+/** Call it before a body is read that the route reads itself. */
+export function expectBody(request: FastifyRequest): void {
+  request.sendContinue?.();
+  request.sendContinue = undefined;
+}

@@ -1,0 +1,169 @@
+import { fullName, parsePlatform, readName, type Credentials } from "docker-over-ssh/builds";
+import type { Client } from "../access/client.ts";
+import type { JobOrder } from "../jobs/job.ts";
+import type { InvalidField } from "./invalid-fields.ts";
+import { ProblemError } from "./problem.ts";
+import type { BuildRequest } from "./schemas.ts";
+
+/** A build that was asked for, read and checked: all that a job is made of but its body. */
+export interface ReadOrder {
+  name: string;
+  fullName: string;
+  order: JobOrder;
+  /** What brings the files. An archive is the request's body, or part of it. */
+  source: { kind: "dockerfile"; text: string } | { kind: "address"; url: string } | { kind: "archive" };
+  credentials: Credentials | undefined;
+  webhookUrl: string | undefined;
+}
+
+export interface OrderContext {
+  client: Client;
+  /** Whether the request brings an archive; undefined: it may follow */
+  hasArchive: boolean | undefined;
+  hasWebhookSecret: boolean;
+}
+
+/** From the one that is shut off most to the freest. */
+const NETWORKS = ["none", "default", "host"];
+
+/**
+ * Reads what fits the schema already, before a body is read.
+ *
+ * @throws ProblemError 422 with all fields that cannot be used, 403 for a name or a network that the client may not use
+ */
+export function readOrder(build: BuildRequest, { client, hasArchive, hasWebhookSecret }: OrderContext): ReadOrder {
+  const errors: InvalidField[] = [];
+  const check = (field: string, message: string | undefined): void => {
+    if (message !== undefined) errors.push({ field, message });
+  };
+  const source = readSource(build, hasArchive, check);
+  const { file = "Dockerfile", strip = 0, push = true, buildArgs = {}, labels = {} } = build;
+  if (source?.kind === "dockerfile") {
+    check("file", build.file === undefined ? undefined : "is for archives");
+    check("strip", build.strip === undefined ? undefined : "is for archives");
+  }
+  check("file", wrongPath(file));
+  check("target", build.target === undefined ? undefined : wrongText(build.target));
+  if (build.platform !== undefined && parsePlatform(build.platform) === undefined) {
+    check("platform", "must be OS/ARCH[/VARIANT], for instance linux/arm64");
+  }
+  for (const name of Object.keys(buildArgs)) check(`buildArgs.${name.slice(0, 100)}`, wrongKey(name));
+  for (const name of Object.keys(labels)) check(`labels.${name.slice(0, 100)}`, wrongKey(name));
+  const webhookUrl = build.webhook?.url;
+  if (webhookUrl !== undefined) {
+    check("webhook.url", wrongAddress(webhookUrl));
+    if (!hasWebhookSecret) check("webhook", "cannot be used: this server has no secret to sign with");
+  }
+  const named = readImageName(build.name, check);
+  if (errors.length > 0 || named === undefined || source === undefined) throw unusable(errors);
+  refuseImage(client, named);
+  return {
+    name: build.name,
+    fullName: fullName(named),
+    source,
+    credentials: build.credentials,
+    webhookUrl,
+    order: {
+      file,
+      strip,
+      ...(build.target !== undefined && { target: build.target }),
+      buildArgs,
+      labels,
+      ...(build.platform !== undefined && { platform: build.platform }),
+      noCache: build.noCache ?? false,
+      pull: build.pull ?? false,
+      push,
+      purge: build.purge ?? push,
+      limits: limitsFor(client, build.network),
+    },
+  };
+}
+
+/** Throws ProblemError 403 for a name that the client may not build. Does not tell the names that it may: they may name what others build. */
+export function refuseImage({ images }: Client, name: ReturnType<typeof readName>): void {
+  if (images === undefined || images.some((pattern) => pattern.matches(name))) return;
+  throw new ProblemError(403, "name-not-allowed", `This token may not build ${fullName(name)}.`);
+}
+
+/** Returns the limits of a job. A token without a limit for the network is one for the default network: the host's is asked for by name. */
+export function limitsFor({ limits }: Client, network: string | undefined): JobOrder["limits"] {
+  const freest = limits.network ?? "default";
+  const wanted = network ?? (freest === "none" ? "none" : "default");
+  if (NETWORKS.indexOf(wanted) > NETWORKS.indexOf(freest)) {
+    throw new ProblemError(403, "network-not-allowed", `This token may not build with the network "${wanted}".`);
+  }
+  const { memory, cpus, time } = limits;
+  return {
+    ...(memory !== undefined && { memory }),
+    ...(cpus !== undefined && { cpus }),
+    ...(time !== undefined && { time }),
+    network: wanted,
+  };
+}
+
+export function unusable(errors: readonly InvalidField[]): ProblemError {
+  const detail = errors.map(({ field, message }) => `${field} ${message}`.trim()).join("; ");
+  return new ProblemError(422, "unusable", `The build cannot be done as it is asked for: ${detail}.`, {
+    errors: errors.slice(0, 20),
+  });
+}
+
+/** Returns why an address cannot be fetched from, or be told something; undefined for one that can. */
+export function wrongAddress(address: string): string | undefined {
+  const url = URL.canParse(address) ? new URL(address) : undefined;
+  if (url === undefined || (url.protocol !== "http:" && url.protocol !== "https:")) {
+    return "must be an http or https address";
+  }
+  if (url.username !== "" || url.password !== "") return "must be without user and password";
+  return undefined;
+}
+
+type Check = (field: string, message: string | undefined) => void;
+
+function readSource(
+  build: BuildRequest,
+  hasArchive: boolean | undefined,
+  check: Check,
+): ReadOrder["source"] | undefined {
+  const { dockerfile, archiveUrl } = build;
+  const given = [dockerfile !== undefined, archiveUrl !== undefined, hasArchive === true].filter(Boolean).length;
+  if (given > 1) {
+    const both = "is there with another source: exactly one of dockerfile, archiveUrl and an archive is needed";
+    if (dockerfile !== undefined) check("dockerfile", both);
+    if (archiveUrl !== undefined) check("archiveUrl", both);
+    if (hasArchive === true) check("archive", both);
+    return undefined;
+  }
+  if (dockerfile !== undefined) return { kind: "dockerfile", text: dockerfile };
+  if (archiveUrl !== undefined) {
+    check("archiveUrl", wrongAddress(archiveUrl));
+    return { kind: "address", url: archiveUrl };
+  }
+  if (hasArchive !== false) return { kind: "archive" };
+  check("dockerfile", "is missing: exactly one of dockerfile, archiveUrl and an archive is needed");
+  return undefined;
+}
+
+function readImageName(given: string, check: Check): ReturnType<typeof readName> | undefined {
+  try {
+    return readName(given);
+  } catch (error) {
+    check("name", error instanceof Error ? `is not usable: ${error.message}` : "is not usable");
+    return undefined;
+  }
+}
+
+function wrongPath(path: string): string | undefined {
+  const parts = path.split("/");
+  if (path === "" || path.startsWith("/") || parts.includes("..")) return "must be a path within the archive";
+  return wrongText(path);
+}
+
+function wrongText(text: string): string | undefined {
+  // oxlint-disable-next-line no-control-regex
+  return text === "" || /[\u0000-\u001f\u007f]/.test(text) ? "must be text without control characters" : undefined;
+}
+
+function wrongKey(name: string): string | undefined {
+  return name === "" || name.length > 300 || /[\s=\0]/.test(name) ? "is not a usable name" : undefined;
+}

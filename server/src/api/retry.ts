@@ -1,0 +1,101 @@
+import { constants, copyFile, readFile } from "node:fs/promises";
+import { readName, type Credentials } from "docker-over-ssh/builds";
+import type { Client } from "../access/client.ts";
+import { isOver, type Job } from "../jobs/job.ts";
+import type { BodyFile, JobStore } from "../store/job-store.ts";
+import { acceptJob } from "./accept-job.ts";
+import type { AppContext, TypedApp } from "./app-context.ts";
+import { clientOf } from "./auth.ts";
+import { asNoSpace } from "./body.ts";
+import { findJob, jobParams } from "./builds.ts";
+import { idempotency, readIdempotencyKey } from "./idempotency.ts";
+import { BUILDS } from "./job-view.ts";
+import { limitsFor, refuseImage, unusable, type ReadOrder } from "./order.ts";
+import { ProblemError } from "./problem.ts";
+import { JobSchema, PROBLEMS, RetrySchema } from "./schemas.ts";
+import { sendAccepted } from "./submit.ts";
+
+/** `POST /api/v2/builds/:id/retry`: a new job, with the order and the body of one that is over. */
+export function addRetryRoute(app: TypedApp, { store, hasWebhookSecret }: AppContext): void {
+  app.post(
+    `${BUILDS}/:id/retry`,
+    {
+      config: { scope: "build" },
+      schema: {
+        summary: "Repeat a build that is over",
+        description: "A new build, with the same order and files. Credentials are not kept: they are sent again.",
+        tags: ["builds"],
+        params: jobParams,
+        body: RetrySchema,
+        response: { 202: JobSchema, ...PROBLEMS },
+      },
+    },
+    async (request, reply) => {
+      const client = clientOf(request);
+      const key = readIdempotencyKey(request.headers["idempotency-key"], client.name);
+      const job = await findJob(store, client, request.params.id);
+      if (!isOver(job)) throw new ProblemError(409, "not-over", "The build is not over yet.");
+      const order = repeatOrder(job, client, request.body?.credentials, hasWebhookSecret);
+      const path = await store.bodyOf(job.id);
+      if (path === undefined && job.source.kind !== "address") throw bodyGone();
+      const read = { ...order, source: await sourceOf(job, path) };
+      await using body = read.source.kind === "archive" ? await copyOf(store, path) : undefined;
+      const archive = body && { body, bytes: "bytes" in job.source ? job.source.bytes : 0, sha256: "" };
+      // The job that is repeated stands for its files.
+      const known = idempotency(key, read, job.id);
+      const added = await acceptJob(store, { client, read, archive, idempotency: known, retryOf: job.id });
+      if (added.kind === "known") reply.header("idempotency-replayed", "true");
+      return await sendAccepted(reply, store, added.job);
+    },
+  );
+}
+
+/** What the client may do is what its token says today, and not when the job was accepted. */
+function repeatOrder(
+  job: Job,
+  client: Client,
+  credentials: Credentials | undefined,
+  hasWebhookSecret: boolean,
+): Omit<ReadOrder, "source"> {
+  const { name, fullName, order, webhook } = job;
+  refuseImage(client, readName(name));
+  if (job.hasCredentials && credentials === undefined) {
+    throw unusable([{ field: "credentials", message: "are needed again: the build had some, and they are not kept" }]);
+  }
+  const webhookUrl = hasWebhookSecret ? webhook?.url : undefined;
+  const limits = limitsFor(client, order.limits.network);
+  return { name, fullName, order: { ...order, limits }, credentials, webhookUrl };
+}
+
+async function sourceOf({ source }: Job, path: string | undefined): Promise<ReadOrder["source"]> {
+  if (source.kind === "address") return source;
+  if (source.kind === "archive" || path === undefined) return { kind: "archive" };
+  return { kind: "dockerfile", text: await orGone(readFile(path, "utf8")) };
+}
+
+async function copyOf(store: JobStore, path: string | undefined): Promise<BodyFile> {
+  if (path === undefined) throw bodyGone();
+  const body = await store.newBody();
+  try {
+    await orGone(copyFile(path, body.path, constants.COPYFILE_FICLONE));
+    return body;
+  } catch (error) {
+    await body[Symbol.asyncDispose]();
+    throw asNoSpace(error);
+  }
+}
+
+/** The file may go at any moment: jobs that are over are removed. */
+async function orGone<Result>(reading: Promise<Result>): Promise<Result> {
+  try {
+    return await reading;
+  } catch (error) {
+    throw (error as NodeJS.ErrnoException).code === "ENOENT" ? bodyGone() : error;
+  }
+}
+
+function bodyGone(): ProblemError {
+  return new ProblemError(409, "body-gone", "The files of the build are not kept any more.", {
+    hint: "Submit the build again, with its files.",
+  });
+}

@@ -1,0 +1,205 @@
+import { Type, type Static } from "typebox";
+import { JOB_STATES } from "../jobs/job.ts";
+
+/** What requests and answers of v2 look like. The OpenAPI document is made of it; nothing but these fields is accepted. */
+
+const text = (description: string, maxLength = 4096) => Type.String({ description, maxLength });
+const strict = { additionalProperties: false };
+
+export const CredentialsSchema = Type.Object(
+  { username: Type.String({ maxLength: 1024 }), password: Type.String({ maxLength: 65_536 }) },
+  { ...strict, description: "For the registry in the name. They are kept in memory, or sealed, and never shown." },
+);
+
+/** Fields that may also come in the query of a plain archive, where they are text */
+const choices = {
+  name: Type.String({ description: "The image's name: `[HOST/]PATH[:TAG]`", minLength: 1, maxLength: 512 }),
+  file: Type.Optional(text("The path of the Dockerfile in the archive; `Dockerfile` by default")),
+  target: Type.Optional(text("The stage to build", 256)),
+  platform: Type.Optional(text("`OS/ARCH[/VARIANT]`", 256)),
+  network: Type.Optional(Type.Enum(["default", "none", "host"], { description: "The network of the build's steps" })),
+};
+
+export const BuildSchema = Type.Object(
+  {
+    ...choices,
+    dockerfile: Type.Optional(
+      Type.String({ description: "The text of a Dockerfile that needs no files", minLength: 1 }),
+    ),
+    archiveUrl: Type.Optional(text("An http or https address of an archive (tar, compressed or not, or zip)", 2048)),
+    strip: Type.Optional(
+      Type.Integer({ description: "Folders at the beginning of each path to leave out", minimum: 0, maximum: 100 }),
+    ),
+    buildArgs: Type.Optional(
+      Type.Record(Type.String(), Type.String({ maxLength: 65_536 }), { description: "They are shown: no secrets" }),
+    ),
+    labels: Type.Optional(Type.Record(Type.String(), Type.String({ maxLength: 65_536 }))),
+    noCache: Type.Optional(Type.Boolean({ description: "Build all steps again" })),
+    pull: Type.Optional(Type.Boolean({ description: "Look for newer bases" })),
+    push: Type.Optional(Type.Boolean({ description: "Push the image to the registry; true by default" })),
+    purge: Type.Optional(
+      Type.Boolean({ description: "Remove the image from the engine at the end; as `push` by default" }),
+    ),
+    credentials: Type.Optional(CredentialsSchema),
+    webhook: Type.Optional(Type.Object({ url: text("Told when the job is over: http or https", 2048) }, strict)),
+  },
+  { ...strict, description: "A build. Exactly one of dockerfile, archiveUrl and an archive in the body" },
+);
+export type BuildRequest = Static<typeof BuildSchema>;
+
+const flag = () => Type.Optional(Type.Enum(["true", "false"]));
+const pairs = (description: string) =>
+  Type.Optional(
+    Type.Union([Type.String(), Type.Array(Type.String(), { maxItems: 200 })], {
+      description: `${description}: NAME=VALUE, as often as needed`,
+    }),
+  );
+
+/** The query of a plain archive. Credentials come in the header X-Registry-Auth: queries end up in the logs of proxies. */
+export const BuildQuerySchema = Type.Object(
+  {
+    ...choices,
+    name: Type.Optional(choices.name),
+    strip: Type.Optional(Type.String({ pattern: "^[0-9]{1,2}$" })),
+    buildArg: pairs("A build argument"),
+    label: pairs("A label"),
+    noCache: flag(),
+    pull: flag(),
+    push: flag(),
+    purge: flag(),
+    webhook: Type.Optional(text("Told when the job is over: http or https", 2048)),
+  },
+  { ...strict, description: "Only for a plain archive in the body" },
+);
+export type BuildQuery = Static<typeof BuildQuerySchema>;
+
+/** Streamed, and therefore not looked at by the validator, to which such a body is null. */
+export const MultipartSchema = Type.Unsafe<null>({
+  type: ["object", "null"],
+  required: ["build"],
+  properties: { build: BuildSchema, archive: { contentMediaType: "application/octet-stream" } },
+});
+
+export const RetrySchema = Type.Union([
+  Type.Object({ credentials: Type.Optional(CredentialsSchema) }, { ...strict, description: "May be left out" }),
+  Type.Null(),
+]);
+
+export const ListQuerySchema = Type.Object(
+  {
+    status: Type.Optional(
+      Type.Union([Type.String({ maxLength: 200 }), Type.Array(Type.String({ maxLength: 200 }), { maxItems: 20 })], {
+        description: `States, separated by commas: ${JOB_STATES.join(", ")}`,
+      }),
+    ),
+    name: Type.Optional(text("Jobs whose name contains this", 512)),
+    cursor: Type.Optional(Type.String({ description: "From the page before", pattern: "^[\\x21-\\x7e]{1,500}$" })),
+    limit: Type.Optional(Type.String({ description: "1 to 200; 50 by default", pattern: "^[1-9][0-9]{0,2}$" })),
+  },
+  strict,
+);
+
+const time = (description: string) => Type.String({ description: `${description} (RFC 3339)` });
+const bytes = (description: string) => Type.Integer({ description: `Bytes ${description}` });
+
+export const JobSchema = Type.Object({
+  id: Type.String({ description: "A UUID: IDs sort as jobs were accepted" }),
+  name: Type.String(),
+  fullName: Type.String({ description: "With registry and tag" }),
+  owner: Type.String({ description: "The name of the token that it came with" }),
+  state: Type.Enum([...JOB_STATES]),
+  reason: Type.Optional(
+    Type.Object({
+      code: Type.String(),
+      message: Type.String(),
+      expected: Type.Optional(Type.String()),
+      hint: Type.Optional(Type.String()),
+    }),
+  ),
+  position: Type.Optional(Type.Integer({ description: "Jobs to run before this one" })),
+  attempts: Type.Integer({ description: "Runs that have begun" }),
+  source: Type.Object({
+    kind: Type.Enum(["dockerfile", "archive", "address"]),
+    bytes: Type.Optional(Type.Integer()),
+    url: Type.Optional(Type.String()),
+  }),
+  file: Type.String(),
+  strip: Type.Integer(),
+  target: Type.Optional(Type.String()),
+  platform: Type.Optional(Type.String()),
+  buildArgs: Type.Record(Type.String(), Type.String()),
+  labels: Type.Record(Type.String(), Type.String()),
+  noCache: Type.Boolean(),
+  pull: Type.Boolean(),
+  push: Type.Boolean(),
+  purge: Type.Boolean(),
+  limits: Type.Object({
+    memory: Type.Optional(bytes("of memory of each step")),
+    cpus: Type.Optional(Type.Number()),
+    seconds: Type.Optional(Type.Number()),
+    network: Type.Optional(Type.String()),
+  }),
+  hasCredentials: Type.Boolean(),
+  retryOf: Type.Optional(Type.String({ description: "The job that this one repeats" })),
+  imageId: Type.Optional(Type.String()),
+  digest: Type.Optional(Type.String({ description: "Of the manifest in the registry" })),
+  size: Type.Optional(bytes("of the image's layers")),
+  contextBytes: Type.Optional(bytes("of the files in the context")),
+  seconds: Type.Record(Type.String(), Type.Number(), {
+    description: "Of each phase that is over: queue, fetch, context, build, push, purge",
+  }),
+  acceptedAt: time("When it was accepted"),
+  startedAt: Type.Optional(time("When its run began")),
+  finishedAt: Type.Optional(time("When it ended")),
+  cancelledAt: Type.Optional(time("When its end was asked for")),
+  worker: Type.Optional(Type.String()),
+  engine: Type.Optional(Type.String()),
+  webhook: Type.Optional(Type.String()),
+  log: Type.Object({ lines: Type.Integer(), bytes: Type.Integer(), isCut: Type.Boolean() }),
+  links: Type.Object({
+    self: Type.String(),
+    logs: Type.String(),
+    cancel: Type.String(),
+    retry: Type.String(),
+    deliveries: Type.String(),
+    retryOf: Type.Optional(Type.String()),
+  }),
+});
+export type JobView = Static<typeof JobSchema>;
+
+export const JobListSchema = Type.Object({
+  builds: Type.Array(JobSchema, { description: "Newest first" }),
+  cursor: Type.Optional(Type.String({ description: "Of the next page; left out: there is none" })),
+});
+
+export const DeliveriesSchema = Type.Object({
+  url: Type.Optional(Type.String()),
+  deliveries: Type.Array(
+    Type.Object({
+      at: time("When"),
+      status: Type.Optional(Type.Integer({ description: "The HTTP status of the answer" })),
+      error: Type.Optional(Type.String({ description: "Why there was no answer" })),
+      seconds: Type.Number(),
+    }),
+  ),
+  nextAt: Type.Optional(time("When the next attempt is due")),
+});
+
+const ProblemSchema = Type.Object(
+  {
+    title: Type.String(),
+    status: Type.Integer(),
+    code: Type.String({ description: "Stable: programs may compare it" }),
+    detail: Type.String(),
+    expected: Type.Optional(Type.String()),
+    hint: Type.Optional(Type.String()),
+    errors: Type.Optional(Type.Array(Type.Object({ field: Type.String(), message: Type.String() }))),
+  },
+  { description: "Problem details (RFC 9457)" },
+);
+
+/** The answers of each route to what it refuses, for its `response`. */
+export const PROBLEMS = {
+  "4xx": { description: "Refused", content: { "application/problem+json": { schema: ProblemSchema } } },
+  "5xx": { description: "Not possible", content: { "application/problem+json": { schema: ProblemSchema } } },
+};

@@ -1,0 +1,107 @@
+import type { FastifyReply, FastifyRequest } from "fastify";
+import type { Job } from "../jobs/job.ts";
+import type { JobStore } from "../store/job-store.ts";
+import { acceptJob, bodyLimits, refuseWhenFull, type JobParts } from "./accept-job.ts";
+import type { AppContext, TypedApp } from "./app-context.ts";
+import { clientOf } from "./auth.ts";
+import { spoolBody, tooLarge } from "./body.ts";
+import { submitForm } from "./submit-form.ts";
+import { expectBody } from "./expect-body.ts";
+import { idempotency, readIdempotencyKey } from "./idempotency.ts";
+import { BUILDS, jobView } from "./job-view.ts";
+import { readOrder } from "./order.ts";
+import { ProblemError } from "./problem.ts";
+import { buildOfQuery } from "./query.ts";
+import { BuildQuerySchema, BuildSchema, JobSchema, MultipartSchema, PROBLEMS, type BuildRequest } from "./schemas.ts";
+
+/** Types of a body that is an archive. What it is, its first bytes tell: these do not have to be right. */
+export const ARCHIVE_TYPES = [
+  "application/x-tar",
+  "application/tar",
+  "application/gzip",
+  "application/x-gzip",
+  "application/x-bzip2",
+  "application/x-xz",
+  "application/zstd",
+  "application/zip",
+  "application/octet-stream",
+];
+
+/** `POST /api/v2/builds`: as JSON, as a form with an archive, or an archive with a query. */
+export function addSubmitRoute(app: TypedApp, context: AppContext): void {
+  const { store, hasWebhookSecret } = context;
+  const archive = Object.fromEntries(ARCHIVE_TYPES.map((type) => [type, { schema: {} }]));
+  app.route({
+    method: "POST",
+    url: BUILDS,
+    config: { scope: "build", streams: true },
+    schema: {
+      summary: "Submit a build",
+      description:
+        "As JSON; as a form with a part `build`, which is that JSON, and a part `archive`; or as a plain archive, with the fields in the query and " +
+        "credentials, if any, in the header `X-Registry-Auth` (base64url of JSON). With `Idempotency-Key`, the same request again gets the same job; " +
+        "another request with the same key gets 422.",
+      tags: ["builds"],
+      querystring: BuildQuerySchema,
+      body: {
+        content: {
+          "application/json": { schema: BuildSchema },
+          "multipart/form-data": { schema: MultipartSchema },
+          ...archive,
+        },
+      },
+      response: { 202: JobSchema, ...PROBLEMS },
+    },
+    handler: async (request, reply) => {
+      const client = clientOf(request);
+      const key = readIdempotencyKey(request.headers["idempotency-key"], client.name);
+      const isForm = request.isMultipart();
+      const isArchive = !isForm && ARCHIVE_TYPES.includes(mediaType(request));
+      if (!isArchive && Object.keys(request.query).length > 0) {
+        throw new ProblemError(400, "invalid", "The query is for a plain archive: here the fields are in the body.");
+      }
+      if (isForm) {
+        return await submitForm(request, context, async (read, archive) =>
+          answer(reply, { client, read, archive, idempotency: idempotency(key, read, archive?.sha256) }),
+        );
+      }
+      if (!isArchive) {
+        if (request.body === null || request.body === undefined) throw noBody();
+        const read = readOrder(request.body as BuildRequest, { client, hasArchive: false, hasWebhookSecret });
+        await refuseWhenFull(context, client);
+        return await answer(reply, { client, read, idempotency: idempotency(key, read, undefined) });
+      }
+      const read = readOrder(buildOfQuery(request), { client, hasArchive: true, hasWebhookSecret });
+      const limits = bodyLimits(context, client);
+      if (Number(request.headers["content-length"] ?? 0) > limits.maxBody) throw tooLarge(limits.maxBody);
+      await refuseWhenFull(context, client);
+      await using body = await store.newBody();
+      expectBody(request);
+      const spooled = await spoolBody(request.raw, body.path, limits);
+      if (spooled.bytes === 0) throw noBody();
+      const known = idempotency(key, read, spooled.sha256);
+      return await answer(reply, { client, read, archive: { ...spooled, body }, idempotency: known });
+    },
+  });
+
+  async function answer(reply: FastifyReply, parts: JobParts): Promise<FastifyReply> {
+    const { kind, job } = await acceptJob(store, parts);
+    if (kind === "known") reply.header("idempotency-replayed", "true");
+    return await sendAccepted(reply, store, job);
+  }
+}
+
+/** Answers 202 with a job that was accepted, and its address. */
+export async function sendAccepted(reply: FastifyReply, store: JobStore, job: Job): Promise<FastifyReply> {
+  // The job is accepted: what fails from here on must not make it look refused.
+  const position = await store.position(job.id).catch(() => undefined);
+  return reply.status(202).header("location", `${BUILDS}/${job.id}`).send(jobView(job, position));
+}
+
+function noBody(): ProblemError {
+  return new ProblemError(400, "malformed", "The body is empty.");
+}
+
+function mediaType({ headers }: FastifyRequest): string {
+  return (headers["content-type"] ?? "").split(";", 1)[0]?.trim().toLowerCase() ?? "";
+}
