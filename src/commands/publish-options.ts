@@ -44,8 +44,11 @@ export const PUBLISH_OPTIONS: readonly OptionDefinition[] = [
     description: "a file with the token for the build service; by default BUILD_AUTH in the environment",
   },
   ...BUILD_OPTIONS.filter(({ flags }) => OF_BUILD.test(flags)),
-  { flags: "--no-push", description: "build the image, and do not push it to the registry in NAME" },
-  { flags: "--keep-image", description: "leave the image in the engine of the build service" },
+  {
+    flags: "--no-push",
+    description: "build the image, and push it nowhere: it stays in the engine of the build service",
+  },
+  { flags: "--keep-image", description: "leave the image in the engine of the build service after the push" },
   {
     flags: "--registry-credentials <when>",
     description:

@@ -18,7 +18,7 @@ export function readPublishRequest(
     throw new Failure("usage", `${givenName} has a digest, which the build decides`, { expected: "NAME[:TAG]" });
   }
   const files = readFiles(givenContext, options);
-  const { detach: isDetached = false, json = false } = options;
+  const { detach: isDetached = false, json = false, push: isPushed = true } = options;
   return {
     name,
     files,
@@ -30,8 +30,8 @@ export function readPublishRequest(
       platform: options.platform,
       noCache: options.cache === false,
       pull: options.pull ?? false,
-      push: options.push ?? true,
-      purge: options.keepImage !== true,
+      push: isPushed,
+      purge: isPushed && options.keepImage !== true, // an image that is not pushed is for the engine there
     },
     server: options.server,
     tokenFile: options.tokenFile,

@@ -4,7 +4,7 @@ import { remoteFailure } from "../stdio-tunnel/failures.ts";
 const STATES = ["queued", "running", "pushing", "succeeded", "failed", "cancelled", "timed_out"] as const;
 type State = (typeof STATES)[number];
 
-/** What a server tells of a build. Times are ms, sizes bytes. */
+/** What a server tells of a build. Sizes are bytes. */
 export interface ServedJob {
   state: State;
   reason?: { code?: unknown; message?: unknown; expected?: unknown; hint?: unknown };
@@ -13,6 +13,7 @@ export interface ServedJob {
   imageId?: string;
   digest?: string;
   size?: number;
+  /** ms that each phase took */
   phases: Record<string, number>;
 }
 
@@ -21,7 +22,7 @@ export function readJob(value: unknown): ServedJob | undefined {
   const job = (value ?? {}) as Record<string, unknown>;
   const state = STATES.find((one) => one === job["state"]);
   if (state === undefined) return undefined;
-  const { reason, phases, imageId, digest } = job;
+  const { reason, seconds, imageId, digest } = job;
   const [position, size] = [numberOf(job["position"]), numberOf(job["size"])];
   return {
     state,
@@ -30,7 +31,7 @@ export function readJob(value: unknown): ServedJob | undefined {
     ...(typeof imageId === "string" && { imageId }),
     ...(typeof digest === "string" && { digest }),
     ...(size !== undefined && { size }),
-    phases: numbersOf(phases),
+    phases: Object.fromEntries(Object.entries(numbersOf(seconds)).map(([phase, s]) => [phase, Math.round(1000 * s)])),
   };
 }
 

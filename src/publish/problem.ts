@@ -65,7 +65,7 @@ export function refusal({ status, headers, value }: Refusal, { shown }: ServerAd
         ...hintOf(value),
       });
   }
-  if (status === 429 || status >= 500) {
+  if (status === 408 || status === 429 || status >= 500) {
     const busy = `${shown} answers ${status}${said}`;
     return new Busy(busy, status, retryAfter(headers));
   }

@@ -15,7 +15,7 @@ export interface ServiceRequest {
   /** Below the address of the server, without a `/` at its start */
   path: string;
   headers?: OutgoingHttpHeaders;
-  /** Read as fast as the server takes it, and not to its end when the server has answered. The client ends it. */
+  /** A stream is read when the server wants it, as fast as it takes it, and not to its end when it has answered. The client ends it. */
   body?: AsyncIterable<Buffer> | string;
   signal: AbortSignal;
   /** The whole body was sent. */
@@ -28,6 +28,9 @@ export interface ServiceAnswer {
   headers: IncomingMessage["headers"];
   body: IncomingMessage;
 }
+
+/** ms after which a body is sent that the server has not asked for: it need not know how to (RFC 9110, 10.1.1). */
+const CONTINUE_AFTER = 1_000;
 
 /** Bytes of an answer that is read whole. */
 const MAX_ANSWER = 4_000_000;
@@ -54,6 +57,7 @@ export class ServiceClient {
       ...(socketPath !== undefined && { socketPath }),
       headers: {
         accept: "application/json, application/problem+json",
+        ...(typeof body === "object" && { expect: "100-continue" }),
         ...(this.#token !== undefined && { authorization: `Bearer ${this.#token}` }),
         ...headers,
       },
@@ -61,6 +65,7 @@ export class ServiceClient {
       signal,
     };
     const request = (base.protocol === "https:" ? requestHttps : requestHttp)(new URL(path, base), options);
+    let unasked: NodeJS.Timeout | undefined;
     const source = typeof body === "string" || body === undefined ? undefined : Readable.from(lookingForAnswers(body));
     try {
       return await new Promise((resolve, reject) => {
@@ -80,9 +85,15 @@ export class ServiceClient {
           reject(signal.aborted ? (signal.reason as Error) : error);
           request.destroy();
         });
-        source.pipe(request);
+        const send = (): void => {
+          clearTimeout(unasked);
+          if (!source.destroyed && source.listenerCount("data") === 0) source.pipe(request);
+        };
+        unasked = setTimeout(send, CONTINUE_AFTER);
+        request.once("continue", send).flushHeaders();
       });
     } finally {
+      clearTimeout(unasked);
       source?.unpipe(request).destroy();
     }
   }

@@ -182,7 +182,7 @@ describe("the log", () => {
             imageId: ID,
             digest: `sha256:${"c".repeat(64)}`,
             size: 84_000_000,
-            phases: { queue: 5, build: 40_000, push: 2000 },
+            seconds: { queue: 0.005, build: 40, push: 2 },
           });
         }
       },

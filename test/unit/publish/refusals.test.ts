@@ -38,6 +38,23 @@ test.each([
   expect(server.builds).toEqual([]);
 });
 
+test("a server that refuses before the upload gets none of it", async () => {
+  let received = 0;
+  server.beforeBody = (request, response) => {
+    request.on("data", (chunk: Buffer) => (received += chunk.length));
+    sendJson(response, 403, { detail: "no" });
+    return true;
+  };
+  expect((await run()).error).toMatchObject({ code: "refused", message: `${server.url} does not allow it: no` });
+  expect(received).toBe(0);
+});
+
+test("a server that does not ask for the upload gets it all the same", async () => {
+  server.beforeBody = (request, response) => server.handle(request, response);
+  expect((await run()).error).toBeUndefined();
+  expect(server.builds).toHaveLength(1);
+});
+
 test("an upload that is too large ends it, without being sent to its end", async () => {
   const large = join(folder, "large");
   mkdirSync(large);

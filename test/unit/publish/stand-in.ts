@@ -30,6 +30,8 @@ export class StandIn implements AsyncDisposable {
   readonly resumedAfter: (string | undefined)[] = [];
   /** Asked first for each request; those that have answered are removed. */
   readonly hooks: Hook[] = [];
+  /** Answers a request whose body has not been asked for */
+  beforeBody: Hook = () => false;
   /** Called with a build when it has been accepted */
   onAccepted: (build: StandInBuild) => void = (build) => this.end(build, { state: "succeeded", imageId: ID });
   /** The connection is lost in place of the answer to so many uploads. */
@@ -47,9 +49,17 @@ export class StandIn implements AsyncDisposable {
     return standIn;
   }
 
+  handle(request: IncomingMessage, response: ServerResponse): true {
+    this.#answer(request, response).catch(() => response.destroy());
+    return true;
+  }
+
   async listen(at?: string): Promise<void> {
-    this.#server = createServer((request, response) => {
-      this.#answer(request, response).catch(() => response.destroy());
+    this.#server = createServer((request, response) => void this.handle(request, response));
+    this.#server.on("checkContinue", (request: IncomingMessage, response: ServerResponse) => {
+      if (this.beforeBody(request, response)) return;
+      response.writeContinue();
+      this.handle(request, response);
     });
     if (at === undefined) this.#server.listen(this.#port, "127.0.0.1");
     else this.#server.listen(at);
@@ -104,7 +114,7 @@ export class StandIn implements AsyncDisposable {
     if (answered !== -1) return void this.hooks.splice(answered, 1);
     const [, id = "", rest = ""] = /^\/api\/v2\/builds\/([\w-]+)(\/\w+)?$/.exec(url) ?? [];
     const build = this.builds.find((one) => one.id === id);
-    if (method === "GET" && url.startsWith("/api/v2/builds?")) return sendJson(response, 200, { jobs: [] });
+    if (method === "GET" && url.startsWith("/api/v2/builds?")) return sendJson(response, 200, { builds: [] });
     if (method === "POST" && url === "/api/v2/builds") return await this.#accept(request, response);
     if (build === undefined) return sendJson(response, 404, { title: "Not Found", detail: "There is no such job." });
     if (method === "POST" && rest === "/cancel") {
@@ -128,7 +138,7 @@ export class StandIn implements AsyncDisposable {
       key,
       fields,
       archive,
-      job: { id, state: "queued", position: 0, phases: {} },
+      job: { id, state: "queued", position: 0, seconds: {} },
       log: [],
       isLogComplete: false,
       cancelled: 0,
