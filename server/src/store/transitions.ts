@@ -1,6 +1,6 @@
 /** How a job passes from state to state: the rules that both stores share. Jobs are not changed; each function returns a new one. */
 import { isOver, type Job, type JobReason } from "../jobs/job.ts";
-import type { JobChange, NewJob, Outcome } from "./job-store.ts";
+import type { DeliveryOutcome, JobChange, NewJob, Outcome } from "./job-store.ts";
 
 /** Runs of a job. After as many that were broken off it has failed. */
 export const MAX_RUNS = 3;
@@ -83,6 +83,14 @@ export function over(job: Job, outcome: Exclude<Outcome, { state: "again" }>, no
     finishedAt: now,
     ...(job.webhook && { webhook: { ...job.webhook, nextAt: now } }),
   };
+}
+
+/** Returns a job whose webhook somebody has tried to deliver. */
+export function delivered(job: Job, { delivery, again }: DeliveryOutcome, now: number): Job {
+  if (job.webhook === undefined) return job;
+  const { url, deliveries } = job.webhook;
+  const next = again === undefined ? {} : { nextAt: now + again };
+  return { ...job, webhook: { url, deliveries: [...deliveries, delivery], ...next } };
 }
 
 /** Returns the last line of a log that is cut. */

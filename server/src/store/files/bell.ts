@@ -1,0 +1,27 @@
+/** The longest time of a timer (Node) */
+const MAX_DELAY = 2 ** 31 - 1;
+
+/** Wakes those who wait for a change. It keeps no ring: look, and then wait, without an await between. */
+export class Bell {
+  readonly #waiting = new Set<() => void>();
+
+  ring(): void {
+    for (const wake of this.#waiting) wake();
+  }
+
+  /** Resolves with the next ring, after `ms`, or when the signal is aborted. */
+  async next(signal: AbortSignal, ms = MAX_DELAY): Promise<void> {
+    if (signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      const wake = (): void => {
+        clearTimeout(timer);
+        this.#waiting.delete(wake);
+        signal.removeEventListener("abort", wake);
+        resolve();
+      };
+      const timer = setTimeout(wake, Math.min(Math.max(0, ms), MAX_DELAY));
+      this.#waiting.add(wake);
+      signal.addEventListener("abort", wake);
+    });
+  }
+}

@@ -1,0 +1,105 @@
+import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { messageOf, type Credentials } from "docker-over-ssh/builds";
+import { isOver } from "../../jobs/job.ts";
+import type { BodyFile } from "../job-store.ts";
+import type { DataFolder } from "./data-folder.ts";
+import { replaceFile, sync, writeFileSynced } from "./disk.ts";
+import { entryOf, recordOf, type Entry, type JobRecord } from "./entry.ts";
+import { recoverLog } from "./log-file.ts";
+
+/** Files that are read at the same time */
+const READS = 16;
+
+/** Seals credentials, so that they may be kept in a file (seal.ts). */
+export interface CredentialsSeal {
+  seal(jobId: string, credentials: Credentials): string;
+  open(jobId: string, sealed: string): Credentials;
+}
+
+/** Makes the folder of a job. After a kill at any moment it is there as a whole, or not at all; it is there when this resolves. */
+export async function createJob(
+  folder: DataFolder,
+  entry: Entry,
+  body: BodyFile | undefined,
+  seal: CredentialsSeal | undefined,
+): Promise<void> {
+  const part = folder.incoming(entry.id);
+  try {
+    await mkdir(part, { mode: 0o700 });
+    if (body !== undefined) {
+      await sync(body.path);
+      await rename(body.path, join(part, "body"));
+    }
+    await writeFileSynced(join(part, "job.json"), JSON.stringify(recordOf(entry)));
+    if (seal !== undefined && entry.credentials !== undefined) {
+      await writeFileSynced(join(part, "credentials"), seal.seal(entry.id, entry.credentials));
+    }
+    await sync(part);
+    await rename(part, folder.folderOf(entry.id));
+    await sync(folder.jobs);
+  } catch (error) {
+    for (const path of [part, folder.folderOf(entry.id)])
+      await rm(path, { recursive: true, force: true }).catch(() => {});
+    throw error;
+  }
+}
+
+export async function writeRecord(folder: DataFolder, record: JobRecord): Promise<void> {
+  await replaceFile(folder.fileOf(record.job.id, "job.json"), JSON.stringify(record));
+}
+
+export async function removeCredentials(folder: DataFolder, id: string): Promise<void> {
+  await rm(folder.fileOf(id, "credentials"), { force: true });
+}
+
+/**
+ * Reads all jobs. Of those that are not over, the log is what is whole of it, and the credentials are opened where they were kept.
+ *
+ * @param warn told of a job that cannot be read; its files stay
+ */
+export async function readJobs(
+  folder: DataFolder,
+  options: { maxLog: number; seal?: CredentialsSeal | undefined; warn: (message: string) => void },
+): Promise<Entry[]> {
+  const ids = (await readdir(folder.jobs)).toSorted();
+  const entries: Entry[] = [];
+  const readNext = async (): Promise<void> => {
+    for (let id = ids.pop(); id !== undefined; id = ids.pop()) {
+      try {
+        entries.push(await readJob(folder, id, options));
+      } catch (error) {
+        options.warn(`the job in ${folder.folderOf(id)} cannot be read, and is left out: ${messageOf(error)}`);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: READS }, readNext));
+  return entries;
+}
+
+async function readJob(
+  folder: DataFolder,
+  id: string,
+  options: Omit<Parameters<typeof readJobs>[1], "warn">,
+): Promise<Entry> {
+  const record = JSON.parse(await readFile(folder.fileOf(id, "job.json"), "utf8")) as JobRecord;
+  if (record.job.id !== id) throw new Error(`it names the job ${record.job.id}`);
+  const entry = entryOf(record);
+  if (isOver(entry.job)) return entry;
+  entry.job = { ...entry.job, log: await recoverLog(folder.fileOf(id, "log"), options.maxLog) };
+  if (entry.job.hasCredentials) entry.credentials = await openCredentials(folder, id, options.seal);
+  return entry;
+}
+
+async function openCredentials(
+  folder: DataFolder,
+  id: string,
+  seal: CredentialsSeal | undefined,
+): Promise<Credentials | undefined> {
+  if (seal === undefined) return undefined;
+  try {
+    return seal.open(id, await readFile(folder.fileOf(id, "credentials"), "utf8"));
+  } catch {
+    return undefined; // they were not kept, or sealed with another key
+  }
+}

@@ -1,0 +1,25 @@
+import type { Clock } from "../clock.ts";
+import type { WorkerReport } from "../job-store.ts";
+
+/** ms for which a report counts */
+const KEPT = 30_000;
+
+/** What workers tell of themselves, in memory. */
+export class Reports {
+  readonly #clock: Clock;
+  readonly #reports = new Map<string, { report: WorkerReport; until: number }>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  add(report: WorkerReport): void {
+    this.#reports.set(report.worker, { report, until: this.#clock.now() + KEPT });
+  }
+
+  /** Returns the reports of workers that live. */
+  current(): WorkerReport[] {
+    for (const [worker, { until }] of this.#reports) if (until < this.#clock.now()) this.#reports.delete(worker);
+    return [...this.#reports.values()].map(({ report }) => report);
+  }
+}

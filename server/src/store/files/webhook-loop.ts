@@ -1,0 +1,47 @@
+import { messageOf } from "docker-over-ssh/builds";
+import type { Delivery, Job } from "../../jobs/job.ts";
+import type { DeliveryOutcome } from "../job-store.ts";
+import { delivered } from "../transitions.ts";
+import type { Entry } from "./entry.ts";
+import type { Jobs } from "./jobs.ts";
+
+/** Webhooks that are delivered at the same time */
+const PLACES = 16;
+/** ms until a delivery is tried again that was broken off by an error of this program */
+const AFTER_ERROR = 60_000;
+
+/** Delivers webhooks at their times until the signal is aborted; then resolves when no delivery is under way. */
+export async function deliverWebhooks(
+  jobs: Jobs,
+  signal: AbortSignal,
+  send: (job: Job) => Promise<DeliveryOutcome>,
+): Promise<void> {
+  const sending = new Map<string, Promise<void>>();
+  const deliver = async (entry: Entry): Promise<void> => {
+    const at = jobs.now();
+    const outcome = await send(entry.job).catch((error: unknown) => ({
+      delivery: errorOf(error, at, jobs.now()),
+      again: AFTER_ERROR,
+    }));
+    await jobs.change(entry, (job, now) => delivered(job, outcome, now));
+  };
+  while (!signal.aborted) {
+    let next: number | undefined;
+    for (const entry of jobs.due) {
+      if (sending.has(entry.id) || sending.size >= PLACES) continue;
+      const wait = (entry.job.webhook?.nextAt ?? jobs.now()) - jobs.now();
+      if (wait > 0) next = Math.min(next ?? wait, wait);
+      else
+        sending.set(
+          entry.id,
+          deliver(entry).finally(() => (sending.delete(entry.id), jobs.webhooks.ring())),
+        );
+    }
+    await jobs.webhooks.next(signal, next);
+  }
+  await Promise.all(sending.values());
+}
+
+function errorOf(error: unknown, at: number, now: number): Delivery {
+  return { at, error: messageOf(error), ms: now - at };
+}
