@@ -15,7 +15,7 @@ export const jobParams = Type.Object({ id: Type.String({ description: "Of the jo
 const tags = ["builds"];
 
 /** Returns a job that a client may see. Throws ProblemError 404 for any other ID, whatever it is: it may become part of a path. */
-export async function findJob(store: JobStore, client: Client, id: string): Promise<Job> {
+export async function findJob(store: Pick<JobStore, "get">, client: Client, id: string): Promise<Job> {
   return visibleJob(client, JOB_ID.test(id) ? await store.get(id) : undefined);
 }
 
@@ -59,7 +59,7 @@ export function addBuildRoutes(app: TypedApp, context: AppContext): void {
     },
     async (request) => {
       const job = await findJob(store, clientOf(request), request.params.id);
-      return jobView(job, job.state === "queued" ? await store.position(job.id) : undefined);
+      return jobView(job, { position: job.state === "queued" ? await store.position(job.id) : undefined });
     },
   );
 

@@ -3,7 +3,8 @@ import type { FastifyPluginAsync } from "fastify";
 import { Type } from "typebox";
 import type { Job } from "../jobs/job.ts";
 import type { JobStore } from "../store/job-store.ts";
-import { clientOf, visibleJob } from "./auth.ts";
+import { clientOf } from "./auth.ts";
+import { findJob } from "./builds.ts";
 import type { JobFeed } from "./streams/job-feed.ts";
 import { END_ID, logEvents, textLog } from "./streams/log-stream.ts";
 import { sendStream } from "./streams/send-stream.ts";
@@ -76,7 +77,7 @@ export function logRoutes({ store, feed, settings, view, countReader }: LogRoute
         "/api/v2/builds/:id/logs",
         { config: { scope: "read" }, schema: SCHEMA, exposeHeadRoute: false },
         async (request, reply) => {
-          const job = visibleJob(clientOf(request), await store.get(request.params.id));
+          const job = await findJob(store, clientOf(request), request.params.id);
           const lastId = request.headers["last-event-id"];
           const isEvents = (request.headers.accept ?? "").includes(EVENT_STREAM);
           if (isEvents && lastId === END_ID) return reply.code(204).send(null);

@@ -95,7 +95,7 @@ export function addSubmitRoute(app: TypedApp, context: AppContext): void {
 export async function sendAccepted(reply: FastifyReply, store: JobStore, job: Job): Promise<FastifyReply> {
   // The job is accepted: what fails from here on must not make it look refused.
   const position = await store.position(job.id).catch(() => undefined);
-  return reply.status(202).header("location", `${BUILDS}/${job.id}`).send(jobView(job, position));
+  return reply.status(202).header("location", `${BUILDS}/${job.id}`).send(jobView(job, { position }));
 }
 
 function noBody(): ProblemError {

@@ -1,6 +1,7 @@
 import type { FastifyPluginAsync } from "fastify";
 import type { JobStore } from "../../store/job-store.ts";
 import { eventRoutes } from "../events.ts";
+import { jobView } from "../job-view.ts";
 import { logRoutes } from "../logs.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import { JobFeed } from "./job-feed.ts";
@@ -18,7 +19,7 @@ export function streamRoutes({ store, metrics, streams }: StreamRouteOptions): F
     const settings = { ...STREAM_SETTINGS, ...streams };
     const feed = new JobFeed(store, settings);
     app.addHook("preClose", async () => feed[Symbol.dispose]());
-    const shared = { feed, settings, countReader: metrics.reader.bind(metrics), view: (job: object) => job };
+    const shared = { feed, settings, countReader: metrics.reader.bind(metrics), view: jobView };
     await app.register(logRoutes({ store, ...shared }));
     await app.register(eventRoutes(shared));
   };
