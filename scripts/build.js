@@ -13,7 +13,8 @@ import { licencesOf } from "./licences.js";
 const root = fileURLToPath(new URL("..", import.meta.url));
 rmSync(`${root}dist`, { recursive: true, force: true });
 const tsc = fileURLToPath(new URL("../node_modules/typescript/bin/tsc", import.meta.url));
-const compile = (project) => execFileSync(process.execPath, [tsc, "-p", project], { cwd: root, stdio: ["ignore", 2, 2] });
+const compile = (project) =>
+  execFileSync(process.execPath, [tsc, "-p", project], { cwd: root, stdio: ["ignore", 2, 2] });
 compile("tsconfig.build.json");
 
 const { build } = await import("esbuild"); // setup.js, which imports this, may just have installed it
@@ -136,3 +137,5 @@ writeFileSync(`${root}dist/start.cjs`, await startCode(file));
 // The server is a program that imports this package, with the types that are written now.
 rmSync(`${root}server/dist`, { recursive: true, force: true });
 compile("server/tsconfig.build.json");
+const { buildPage } = await import("./build-page.js");
+await buildPage(root);

@@ -1,0 +1,67 @@
+/** Builds elements. Text is set as text: nothing in this folder parses a string as HTML, and the page's policy of trusted types forbids it. */
+export type Child = Node | string | undefined | false;
+
+/** `class`, and attributes by their names; `undefined` and `false` leave one out, `true` sets it to nothing. */
+export type Attributes = Record<string, string | number | boolean | undefined>;
+
+export function element<Tag extends keyof HTMLElementTagNameMap>(
+  tag: Tag,
+  attributes: Attributes = {},
+  ...children: readonly Child[]
+): HTMLElementTagNameMap[Tag] {
+  const made = document.createElement(tag);
+  setAttributes(made, attributes);
+  made.append(...children.filter((child) => child !== undefined && child !== false));
+  return made;
+}
+
+export function setAttributes(target: Element, attributes: Attributes): void {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === undefined || value === false) target.removeAttribute(name);
+    else target.setAttribute(name, value === true ? "" : String(value));
+  }
+}
+
+/** Returns an icon of the page's symbols. It says nothing to a screen reader: text is beside it. */
+export function icon(name: string): SVGElement {
+  const svg = "http://www.w3.org/2000/svg";
+  const made = document.createElementNS(svg, "svg");
+  setAttributes(made, { class: `icon icon-${name}`, "aria-hidden": "true", viewBox: "0 0 16 16" });
+  const use = document.createElementNS(svg, "use");
+  use.setAttribute("href", `#i-${name}`);
+  made.append(use);
+  return made;
+}
+
+export function button(text: string, onClick: () => void, attributes: Attributes = {}): HTMLButtonElement {
+  const made = element("button", { type: "button", ...attributes }, text);
+  made.addEventListener("click", onClick);
+  return made;
+}
+
+/** Returns an element of index.html. */
+export function byId<Kind extends HTMLElement>(id: string, kind: new () => Kind): Kind {
+  const found = document.getElementById(id);
+  if (!(found instanceof kind)) throw new Error(`the page has no ${kind.name} #${id}`);
+  return found;
+}
+
+/** Sets the text of an element, if it is another: what a person has selected stays selected. */
+export function setText(target: Element, text: string): void {
+  if (target.textContent !== text) target.textContent = text;
+}
+
+/** Returns a function that calls `run` in the next frame, once, however often it is called before. In a hidden page there are no frames: a timer. */
+export function oncePerFrame(run: () => void): () => void {
+  let isDue = false;
+  const now = (): void => {
+    isDue = false;
+    run();
+  };
+  return () => {
+    if (isDue) return;
+    isDue = true;
+    if (document.visibilityState === "visible") requestAnimationFrame(now);
+    else setTimeout(now, 200);
+  };
+}

@@ -1,0 +1,126 @@
+/**
+ * Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html) over fetch: EventSource cannot send a header with a token.
+ */
+export interface ServerEvent {
+  type: string;
+  data: string;
+  /** Of this event, or the last before it that had one */
+  id: string;
+}
+
+export class EventParser {
+  lastId = "";
+  /** ms that the server asks to wait before the next connection */
+  retry: number | undefined;
+  #rest = "";
+  #data: string[] = [];
+  #type = "";
+
+  /** Takes a piece of the stream. Returns the events that it completes. */
+  push(piece: string): ServerEvent[] {
+    const text = this.#rest + piece;
+    // A CR at the end may be half an end of line.
+    const until = text.endsWith("\r") ? text.length - 1 : text.length;
+    const lines = text.slice(0, until).split(/\r\n|\n|\r/);
+    this.#rest = (lines.pop() ?? "") + text.slice(until);
+    return lines.map((line) => this.#line(line)).filter((event) => event !== undefined);
+  }
+
+  #line(line: string): ServerEvent | undefined {
+    if (line === "") return this.#dispatch();
+    const [, field = line, value = ""] = /^([^:]*):? ?(.*)$/su.exec(line) ?? [];
+    if (field === "data") this.#data.push(value);
+    else if (field === "event") this.#type = value;
+    else if (field === "id" && !value.includes("\0")) this.lastId = value;
+    else if (field === "retry" && /^\d+$/.test(value)) this.retry = Number(value);
+    return undefined;
+  }
+
+  #dispatch(): ServerEvent | undefined {
+    const [type, data] = [this.#type || "message", this.#data];
+    [this.#type, this.#data] = ["", []];
+    return data.length === 0 ? undefined : { type, data: data.join("\n"), id: this.lastId };
+  }
+}
+
+export interface ReadOptions {
+  /** Opens the stream behind an event. A rejection with an error that has `isFinal` ends the reading. */
+  open: (lastId: string, signal: AbortSignal) => Promise<Response>;
+  /** Called for the events of each piece that arrives; returns whether the stream is over. */
+  onEvents: (events: readonly ServerEvent[]) => boolean;
+  /** Called when the stream is there, and when it is lost. */
+  onLink?: ((isThere: boolean) => void) | undefined;
+  signal: AbortSignal;
+}
+
+/** ms of silence after which the connection counts as lost: the server sends a comment more often. */
+const SILENCE = 60_000;
+const WAITS = [300, 1_000, 2_000, 5_000, 10_000];
+
+/** Reads events until one says that they are over, and connects again whenever the connection is lost. */
+export async function readEvents({ open, onEvents, onLink, signal }: ReadOptions): Promise<void> {
+  const parser = { last: "", retry: 0 };
+  for (let failures = 0; ;) {
+    const connection = new AbortController();
+    let isTaking = false;
+    const either = AbortSignal.any([signal, connection.signal]);
+    try {
+      const response = await open(parser.last, either);
+      onLink?.(true);
+      if (response.status === 204) return; // there is no more
+      for await (const { events, fresh } of pieces(response, parser.last, connection)) {
+        failures = 0;
+        [parser.last, parser.retry] = [fresh.lastId, fresh.retry ?? 0];
+        isTaking = true;
+        if (onEvents(events)) return;
+        isTaking = false;
+      }
+    } catch (error) {
+      // What goes wrong here would go wrong again.
+      if (isTaking) reportError(error);
+      if (signal.aborted || isTaking || isFinal(error)) throw error;
+    } finally {
+      connection.abort();
+    }
+    onLink?.(false);
+    await waitToRetry(Math.max(parser.retry, WAITS[Math.min(failures, WAITS.length - 1)] ?? 0), signal);
+    failures += 1;
+  }
+}
+
+async function* pieces(
+  { body }: Response,
+  lastId: string,
+  connection: AbortController,
+): AsyncGenerator<{ events: ServerEvent[]; fresh: EventParser }> {
+  if (body === null) return;
+  const fresh = new EventParser();
+  fresh.lastId = lastId;
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  for (;;) {
+    const silence = setTimeout(() => connection.abort(), SILENCE);
+    const { done, value } = await reader.read().finally(() => clearTimeout(silence));
+    if (done) return;
+    yield { events: fresh.push(value), fresh };
+  }
+}
+
+function isFinal(error: unknown): boolean {
+  return error instanceof Error && "isFinal" in error && error.isFinal === true;
+}
+
+/** Waits some ms, and less when the network comes back. */
+async function waitToRetry(ms: number, signal: AbortSignal): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(end, ms * (1 + Math.random() / 4));
+    function end(): void {
+      clearTimeout(timer);
+      removeEventListener("online", end);
+      signal.removeEventListener("abort", end);
+      resolve();
+    }
+    addEventListener("online", end);
+    signal.addEventListener("abort", end);
+  });
+  signal.throwIfAborted();
+}
