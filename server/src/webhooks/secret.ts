@@ -1,0 +1,36 @@
+import { Failure } from "docker-over-ssh/builds";
+import { readOperatorFile } from "../access/operator-file.ts";
+
+const OPTION = "--webhook-secret-file";
+const PREFIX = "whsec_";
+/** Bytes of a key, by Standard Webhooks */
+const LEAST = 24;
+const MOST = 64;
+
+/**
+ * Reads the key that webhooks are signed with: `whsec_` and base64, as Standard Webhooks writes keys, or any other text on one line, which is the key
+ * itself. Rejects with a Failure `usage`, which does not quote it.
+ */
+export async function readWebhookSecret(path: string): Promise<Buffer> {
+  const { text } = await readOperatorFile(path, OPTION);
+  return parseWebhookSecret(text.trim());
+}
+
+export function parseWebhookSecret(text: string): Buffer {
+  if (!text.startsWith(PREFIX)) {
+    if (text.length >= LEAST && !/[\r\n]/.test(text)) return Buffer.from(text, "utf8");
+    throw noSecret(`whsec_ and base64, or one line of at least ${LEAST} characters`);
+  }
+  const encoded = text.slice(PREFIX.length);
+  const key = Buffer.from(encoded, "base64");
+  const isBase64 = key.toString("base64").replace(/=+$/, "") === encoded.replace(/=+$/, "");
+  if (isBase64 && key.length >= LEAST && key.length <= MOST) return key;
+  throw noSecret(`${LEAST} to ${MOST} bytes in base64 after whsec_`);
+}
+
+function noSecret(expected: string): Failure {
+  return new Failure("usage", `the file of ${OPTION} has no key for webhooks`, {
+    expected,
+    hint: 'echo "whsec_$(openssl rand -base64 32)" makes one.',
+  });
+}

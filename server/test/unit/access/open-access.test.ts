@@ -1,0 +1,73 @@
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { rejection, temporaryFolder } from "../../../../test/unit/engine/fake-engine.ts";
+import { addToken } from "../../../src/access/new-token.ts";
+import { mayBeForeignPage } from "../../../src/access/foreign-page.ts";
+import { openAccess } from "../../../src/access/open-access.ts";
+import type { ListenAddress } from "../../../src/settings.ts";
+
+const tcp = (host: string): ListenAddress => ({ kind: "tcp", host, port: 8080 });
+
+test.each([
+  tcp("127.0.0.1"),
+  tcp("127.8.8.8"),
+  tcp("::1"),
+  tcp("::ffff:127.0.0.1"),
+  tcp("localhost"),
+  { kind: "unix", path: "/run/a.sock" } as const,
+])("without tokens, anybody of this machine: %j", async (listen) => {
+  const access = await openAccess({ listen });
+  expect(access.needsToken).toBe(false);
+  expect(access.client(undefined)).toEqual({
+    name: "anonymous",
+    scopes: new Set(["build", "read", "admin"]),
+    limits: {},
+  });
+});
+
+test.each([
+  "0.0.0.0",
+  "::",
+  "10.0.0.7",
+  "192.0.2.1",
+  "builds.example.com",
+  "localhost.example.com",
+  "127.0.0.1.example.com",
+  "",
+])("without tokens, the service does not start on %j", async (host) => {
+  const error = await rejection(openAccess({ listen: tcp(host) }));
+  expect(error.code).toBe("usage");
+  expect(error.message).toContain("refuses to start");
+});
+
+test("with tokens, it starts anywhere, and needs them on loopback as well", async () => {
+  await using folder = await temporaryFolder();
+  const tokenFile = join(folder.path, "tokens.json");
+  const token = await addToken(tokenFile, { name: "ci" });
+  for (const host of ["0.0.0.0", "127.0.0.1"]) {
+    const access = await openAccess({ tokenFile, listen: tcp(host) });
+    expect([access.client(undefined), access.client(token)?.name]).toEqual([undefined, "ci"]);
+  }
+});
+
+test.each([
+  [{ host: "localhost:8080" }, false],
+  [{ host: "127.0.0.1:8080" }, false],
+  [{ host: "[::1]:8080" }, false],
+  [{ host: "127.0.0.1:8080", origin: "http://127.0.0.1:8080" }, false],
+  [{ host: "LocalHost:80", origin: "http://localhost" }, false],
+  [{}, false],
+  [{ host: "changing.example.com:8080" }, true],
+  [{ host: "localhost.example.com" }, true],
+  [{ host: "10.0.0.7:8080" }, true],
+  [{ host: "changing.example.com:8080", origin: "http://changing.example.com:8080" }, true],
+  [{ host: "127.0.0.1:8080", origin: "https://evil.example.com" }, true],
+  [{ host: "127.0.0.1:8080", origin: "http://127.0.0.1:9090" }, true],
+  [{ host: "127.0.0.1:8080", origin: "http://localhost:8080" }, true],
+  [{ host: "127.0.0.1:8080", origin: "null" }, true],
+  [{ origin: "http://127.0.0.1" }, true],
+  [{ host: "" }, true],
+  [{ host: "a b" }, true],
+])("whether a request may come from a foreign page: %j: %s", (headers, mayBe) => {
+  expect(mayBeForeignPage(headers)).toBe(mayBe);
+});

@@ -1,0 +1,105 @@
+import { parseReference, type Failure } from "docker-over-ssh/builds";
+import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { rejection, temporaryFolder } from "../../../../test/unit/engine/fake-engine.ts";
+import { parseTokens, readTokenFile } from "../../../src/access/token-file.ts";
+
+const HASH = `sha256:${"0a".repeat(32)}`;
+const entry = (changes: object = {}): object => ({ name: "ci", hash: HASH, scopes: ["build"], ...changes });
+
+function wrong(text: string): string {
+  try {
+    parseTokens(text, "tokens.json");
+  } catch (error) {
+    expect((error as Failure).code).toBe("usage");
+    return (error as Failure).message;
+  }
+  throw new Error("it did not throw");
+}
+
+test("a token with all that an entry may have", () => {
+  const limits = { queued: 20, running: 2, body: "500MB", memory: "2GB", cpus: 1.5, time: "30m", network: "none" };
+  const text = JSON.stringify([entry({ scopes: ["build", "read"], images: ["registry.example.com/team/*"], limits })]);
+  const [token] = parseTokens(text, "tokens.json");
+  expect(token?.hash.toString("hex")).toBe("0a".repeat(32));
+  expect(token?.client).toMatchObject({
+    name: "ci",
+    scopes: new Set(["build", "read"]),
+    limits: { ...limits, body: 500 * 1024 ** 2, memory: 2 * 1024 ** 3, time: 30 * 60_000 },
+  });
+  const matches = (name: string) => token?.client.images?.some((pattern) => pattern.matches(parseReference(name)));
+  expect(matches("registry.example.com/team/app:v2")).toBe(true);
+  expect(matches("registry.example.com/other/app:v2")).toBe(false);
+});
+
+test("no images and no limits: any name, and no limits", () => {
+  expect(parseTokens(JSON.stringify([entry()]), "tokens.json")[0]?.client).toEqual({
+    name: "ci",
+    scopes: new Set(["build"]),
+    limits: {},
+  });
+});
+
+test("an empty list: that is how the last token is taken back", () => {
+  expect(parseTokens("[]", "tokens.json")).toEqual([]);
+});
+
+test.each([
+  [
+    "a key that is not known",
+    [entry({ image: ["*"] })],
+    'tokens.json: token "ci" has keys that are not known: "image"',
+  ],
+  ["a limit that is not known", [entry({ limits: { cpu: 1 } })], 'limits has keys that are not known: "cpu"'],
+  ["two of one name", [entry(), entry({ hash: `sha256:${"0b".repeat(32)}` })], 'two tokens have the name "ci"'],
+  ["two of one hash", [entry(), entry({ name: "other" })], "two tokens have the hash"],
+  ["no list", { tokens: [] }, "is no list"],
+  ["no object", ["ci"], "token 1 is no object"],
+  ["null", [null], "token 1 is no object"],
+  ["no name", [entry({ name: undefined })], "the name cannot be used"],
+  ["a name that would be two lines of a log", [entry({ name: "a\nb" })], "the name cannot be used"],
+  ["the name of anybody", [entry({ name: "anonymous" })], "the name cannot be used"],
+  ["a token in place of its hash", [entry({ hash: "dos_secret-word" })], "the hash is none"],
+  ["a short hash", [entry({ hash: "sha256:00" })], "the hash is none"],
+  ["no scopes", [entry({ scopes: undefined })], "scopes is no list"],
+  ["empty scopes", [entry({ scopes: [] })], "scopes is empty"],
+  ["an unknown scope", [entry({ scopes: ["push"] })], '"push" is no scope'],
+  ["empty images", [entry({ images: [] })], "images is empty"],
+  ["no pattern", [entry({ images: ["a b"] })], "is not a pattern"],
+  ["a number in place of a pattern", [entry({ images: [5] })], "is not a pattern"],
+  ["no size", [entry({ limits: { body: "much" } })], "limits: body cannot be used"],
+  ["a size of nothing", [entry({ limits: { memory: 0 } })], "limits: memory is no size"],
+  ["no time", [entry({ limits: { time: 30 } })], "limits: time cannot be used"],
+  ["a time in a list", [entry({ limits: { time: ["30m"] } })], "limits: time cannot be used"],
+  ["no count", [entry({ limits: { queued: "20" } })], "limits: queued is no number of jobs"],
+  ["no processors", [entry({ limits: { cpus: -1 } })], "limits: cpus is no number of processors"],
+  ["another container's network", [entry({ limits: { network: "container:db" } })], "limits: network is no network"],
+])("refused: %s", (_what, content, message) => {
+  const found = wrong(JSON.stringify(content));
+  expect(found).toContain(message);
+  expect(found).not.toContain("secret-word");
+});
+
+test("JSON that is not valid is not quoted", () => {
+  expect(wrong('[{"name": "ci", "hash": dos_secret-word')).toBe("tokens.json is not valid JSON");
+});
+
+test("a file that others may write to is refused", async () => {
+  await using folder = await temporaryFolder();
+  const path = join(folder.path, "tokens.json");
+  await writeFile(path, JSON.stringify([entry()]), { mode: 0o644 });
+  expect(await readTokenFile(path)).toHaveLength(1);
+  for (const mode of [0o620, 0o602]) {
+    await chmod(path, mode);
+    expect(await rejection(readTokenFile(path))).toMatchObject({ code: "usage", hint: `chmod go-w ${path}` });
+  }
+});
+
+test("what is no file is refused", async () => {
+  await using folder = await temporaryFolder();
+  const path = join(folder.path, "tokens.json");
+  expect((await rejection(readTokenFile(path))).message).toBe(`${path} (--token-file) cannot be read (ENOENT)`);
+  await mkdir(path, { mode: 0o700 });
+  expect((await rejection(readTokenFile(path))).message).toBe(`${path} (--token-file) is no file`);
+});
