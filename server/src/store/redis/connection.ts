@@ -6,7 +6,7 @@ import type { Script } from "./script.ts";
 /** ms that a command may take: a Redis that does not answer is one that is gone. */
 const COMMAND_TIMEOUT = 3000;
 /** ms between two attempts to connect again, at most */
-const RETRY_EVERY = 1000;
+const RETRY_EVERY = 500;
 /** Answers of a Redis that is there, but not (yet, or any longer) of use */
 const NOT_NOW = /^(?:LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|BUSY|TRYAGAIN|NOREPLICAS)\b/;
 /** Out of memory, or its disk is full */

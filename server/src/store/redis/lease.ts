@@ -4,10 +4,12 @@ export interface LeaseTimes {
   lease: number;
   /** How often it is looked for jobs whose lease is over. It takes two looks to find one. */
   look: number;
+  /** How long a worker has to come back, after somebody has seen that its lease is over */
+  grace: number;
 }
 
-/** A job of a dead worker runs again after 35 s at most: a lease and two looks. */
-export const LEASE_TIMES: LeaseTimes = { lease: 15_000, look: 10_000 };
+/** A job of a dead worker runs again after 38 s at most: a lease, two looks, and a grace. */
+export const LEASE_TIMES: LeaseTimes = { lease: 15_000, look: 10_000, grace: 3000 };
 
 /** How often leases are renewed. At the same time workers learn of cancelled jobs, if the message was lost: within a second. */
 export function beatEvery({ lease }: LeaseTimes): number {

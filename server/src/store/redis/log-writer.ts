@@ -36,6 +36,8 @@ export class LogWriter {
   /** Lines that were lost since the last one that was taken */
   #dropped = 0;
   #isClosed = false;
+  /** Aborted at the end: the last lines do not wait for more */
+  readonly #hurry = new AbortController();
   #writing: Promise<void> | undefined;
 
   /** @param signal aborted when nothing more is to be written */
@@ -53,6 +55,7 @@ export class LogWriter {
 
   /** Resolves when all lines are written, or are not to be written. */
   async end(): Promise<void> {
+    this.#hurry.abort();
     await this.#writing;
     this.#isClosed = true;
   }
@@ -82,9 +85,13 @@ export class LogWriter {
         await wait(AGAIN, undefined, { signal: this.#signal }).catch(() => this.#close());
         continue;
       }
-      if (this.#lines.length < BATCH_LINES) await wait(EVERY);
+      if (this.#lines.length < BATCH_LINES) await this.#pause();
     }
     this.#writing = undefined;
+  }
+
+  async #pause(): Promise<void> {
+    await wait(EVERY, undefined, { signal: this.#hurry.signal }).catch(() => {});
   }
 
   #batch(): string[] {

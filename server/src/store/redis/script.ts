@@ -18,8 +18,8 @@ export interface Script {
  * | `owner:OWNER` | hash: how many jobs of an owner are in each state |
  * | `waiting` | sorted set: queued jobs by their tag |
  * | `fair` | hash: `v`, the virtual time, and `o:OWNER`, the finish tag of an owner's last job |
- * | `name:NAME` | the ID of the job that builds this name; expires with its lease |
- * | `running:OWNER` | sorted set: running jobs of an owner by the end of their lease |
+ * | `name:NAME` | the ID of the job that builds this name |
+ * | `running:OWNER` | set: running jobs of an owner |
  * | `parked:name:NAME`, `parked:owner:OWNER` | sorted sets: queued jobs that wait for one of these, by tag |
  * | `over` | sorted set: jobs that are over, by the time of their end |
  * | `hooks`, `keep` | sets of IDs: webhooks to deliver, logs to keep elsewhere |
@@ -77,8 +77,8 @@ local function release(id)
     call('DEL', key('name', name))
     unpark(key('parked', 'name', name), freed)
   end
-  if call('ZREM', key('running', owner), id) == 1 then unpark(key('parked', 'owner', owner), freed) end
-  call('HDEL', key('job', id), 'lease', 'token')
+  if call('SREM', key('running', owner), id) == 1 then unpark(key('parked', 'owner', owner), freed) end
+  call('HDEL', key('job', id), 'lease', 'token', 'missed')
   return freed
 end
 
@@ -101,6 +101,21 @@ local function over(id, state, reason)
 end
 
 local function isRunning(state) return state == 'running' or state == 'pushing' end
+
+-- Whether another job builds an image name. The job of a dead worker does so until it is taken over, or over.
+local function isNameBusy(name, id)
+  local holder = call('GET', key('name', name))
+  return holder and holder ~= id and isRunning(get(holder, 'state'))
+end
+
+-- Returns how many other jobs of an owner run.
+local function othersRunning(owner, id)
+  local count = 0
+  for _, other in ipairs(call('SMEMBERS', key('running', owner))) do
+    if other ~= id and isRunning(get(other, 'state')) then count = count + 1 end
+  end
+  return count
+end
 
 -- Whether a run is the one that owns the job: each run has a number of its own, and the last one that has begun owns it.
 local function owns(id, run)

@@ -45,44 +45,49 @@ return { 'added', tag }
 `);
 
 /**
- * Takes a job for a run.
+ * Takes a job for a run. One that runs is taken over when its lease has ended, and its worker has not come back within a grace since somebody saw that:
+ * when Redis was gone for a while, all leases have ended, and workers go on.
  *
- * ARGV: id, worker, engine, token of BullMQ, ms of a lease, runs at most, reason after them, reason of one that was cancelled.
- * Returns `taken, run`; `wait, ms` for a job that may not run yet; `parked` for one whose image name or owner is busy; `gone` for one that is over.
+ * ARGV: id, worker, engine, token of BullMQ, ms of a lease, ms of grace, runs at most, reason after them, reason of one that was cancelled.
+ * Returns `taken, run`; `wait, ms` for a job that may not run yet; `parked` for one whose image name or owner is busy; `gone` for one that is over, and
+ * parked jobs that may run instead.
  */
 export const TAKE = script(`
-local _, id, worker, engine, token, lease, most, lost, cancelled = unpack(ARGV)
+local _, id, worker, engine, token, lease, grace, most, lost, cancelled = unpack(ARGV)
 local now = clock()
-local state, name, owner, tag, attempts, ends, held, notBefore, isCancelled, most_running, accepted, run =
-  get(id, 'state', 'fullName', 'owner', 'tag', 'attempts', 'lease', 'token', 'notBefore', 'cancelledAt', 'maxRunning', 'acceptedAt', 'run')
+local state, name, owner, tag, attempts, ends, held, missed, notBefore, isCancelled, mostRunning, accepted, run =
+  get(id, 'state', 'fullName', 'owner', 'tag', 'attempts', 'lease', 'token', 'missed', 'notBefore', 'cancelledAt', 'maxRunning', 'acceptedAt', 'run')
 if not state or not (state == 'queued' or isRunning(state)) then return { 'gone' } end
 if isRunning(state) then
   if held == token then return { 'taken', run } end
   if tonumber(ends or 0) > now then return { 'wait', tonumber(ends) - now } end
+  if not missed then
+    set(id, 'missed', now)
+    return { 'wait', tonumber(grace) }
+  end
+  if now - missed < tonumber(grace) then return { 'wait', grace - (now - missed) } end
   local freed
   if isCancelled then freed = over(id, 'cancelled', cancelled)
   elseif tonumber(attempts) >= tonumber(most) then freed = over(id, 'failed', lost) end
   if freed then return { 'gone', unpack(freed) } end
 end
 if tonumber(notBefore or 0) > now then return { 'wait', tonumber(notBefore) - now } end
-local holder = call('GET', key('name', name))
-if holder and holder ~= id then
+if isNameBusy(name, id) then
   call('ZADD', key('parked', 'name', name), tag, id)
   return { 'parked' }
 end
-call('ZREMRANGEBYSCORE', key('running', owner), '-inf', now)
-if most_running and not call('ZSCORE', key('running', owner), id) and call('ZCARD', key('running', owner)) >= tonumber(most_running) then
+if mostRunning and othersRunning(owner, id) >= tonumber(mostRunning) then
   call('ZADD', key('parked', 'owner', owner), tag, id)
   return { 'parked' }
 end
 call('ZREM', key('parked', 'name', name), id)
 call('ZREM', key('parked', 'owner', owner), id)
-call('SET', key('name', name), id, 'PX', lease)
-call('ZADD', key('running', owner), now + lease, id)
+call('SET', key('name', name), id)
+call('SADD', key('running', owner), id)
 local v = tonumber(call('HGET', key('fair'), 'v') or 0)
 call('HSET', key('fair'), 'v', math.max(v, tag - 1))
 local job = key('job', id)
-call('HDEL', job, 'reason', 'notBefore', 'phase:fetch', 'phase:context', 'phase:build', 'phase:push', 'phase:purge')
+call('HDEL', job, 'reason', 'notBefore', 'missed', 'phase:fetch', 'phase:context', 'phase:build', 'phase:push', 'phase:purge')
 call('HINCRBY', job, 'attempts', 1)
 run = call('HINCRBY', job, 'run', 1)
 set(id, 'worker', worker, 'engine', engine, 'token', token, 'lease', now + lease, 'startedAt', now, 'logNext', 0, 'phase:queue', math.max(0, now - accepted))
@@ -96,14 +101,13 @@ export const MAY_RUN = script(`
 local id = ARGV[2]
 local name, owner, most = get(id, 'fullName', 'owner', 'maxRunning')
 if not name then return 1 end
-if call('EXISTS', key('name', name)) == 1 then return 0 end
-if most and call('ZCOUNT', key('running', owner), clock(), '+inf') >= tonumber(most) then return 0 end
+if isNameBusy(name, id) or (most and othersRunning(owner, id) >= tonumber(most)) then return 0 end
 return 1
 `);
 
 /**
  * Renews the leases of jobs. ARGV: ms of a lease, then id and run of each job.
- * Returns for each `ok`, `cancelled`, or `lost`: another run owns it, or another job builds its name.
+ * Returns for each `ok`, `cancelled`, or `lost`: another run owns it.
  */
 export const BEAT = script(`
 local lease = tonumber(ARGV[2])
@@ -113,17 +117,9 @@ for i = 3, #ARGV, 2 do
   local id = ARGV[i]
   local answer = 'lost'
   if owns(id, ARGV[i + 1]) then
-    local name, owner, cancelled = get(id, 'fullName', 'owner', 'cancelledAt')
-    local holder = call('GET', key('name', name))
-    if not holder or holder == id then
-      call('SET', key('name', name), id, 'PX', lease)
-      call('ZADD', key('running', owner), now + lease, id)
-      set(id, 'lease', now + lease)
-      answer = cancelled and 'cancelled' or 'ok'
-    else
-      set(id, 'lease', 0)
-      call('HINCRBY', key('job', id), 'run', 1)
-    end
+    set(id, 'lease', now + lease)
+    call('HDEL', key('job', id), 'missed')
+    answer = get(id, 'cancelledAt') and 'cancelled' or 'ok'
   end
   answers[#answers + 1] = answer
 end

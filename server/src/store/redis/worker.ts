@@ -134,7 +134,9 @@ export class JobWorker {
     const reasons = [JSON.stringify(REASONS.lost), JSON.stringify(REASONS.cancelled)];
     while (!closed.aborted) {
       try {
-        return (await space.run(TAKE, id, worker, engine, token, times.lease, MAX_RUNS, ...reasons)) as [string];
+        return (await space.run(TAKE, id, worker, engine, token, times.lease, times.grace, MAX_RUNS, ...reasons)) as [
+          string,
+        ];
       } catch {
         await wait(RETRY_EVERY, undefined, { signal: closed }).catch(() => {});
       }
@@ -186,14 +188,22 @@ export class JobWorker {
         times.lease,
       );
     };
-    const timer = setInterval(() => {
+    const beat = (): void => {
       if (isBusy || this.#running.size === 0) return;
       isBusy = true;
       renew()
         .catch(() => {}) // Redis is gone: the job goes on, and who owns it is found out when Redis is back
         .finally(() => (isBusy = false));
-    }, beatEvery(times));
-    return { end: () => clearInterval(timer) };
+    };
+    const timer = setInterval(beat, beatEvery(times));
+    const { redis } = space.database;
+    redis.on("ready", beat);
+    return {
+      end() {
+        clearInterval(timer);
+        redis.off("ready", beat);
+      },
+    };
   }
 }
 

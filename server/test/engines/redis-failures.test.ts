@@ -1,0 +1,229 @@
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { execa } from "execa";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { installPackages } from "../../../test/testbed/packages.ts";
+import { StoreUnavailable, Stopped, type JobStore } from "../../src/store/job-store.ts";
+import { redisBed, SHORT_TIMES, type RedisBed } from "../fixtures/redis-bed.ts";
+import { REDIS_PASSWORD, startRedis, type RedisServer } from "../fixtures/redis-server.ts";
+import type { WorkerSettings } from "../fixtures/redis-worker.ts";
+import { added, eventually, jobOf, newJob, TestWorker } from "../fixtures/store-contract/bed.ts";
+
+let server: RedisServer;
+beforeAll(async () => {
+  await installPackages();
+  server = await startRedis();
+});
+afterAll(async () => await server[Symbol.asyncDispose]());
+
+/** A worker in a process of its own. Disposing kills it. */
+function startWorker({ options }: RedisBed, settings: Partial<WorkerSettings> = {}) {
+  const { url, data, prefix = "" } = options;
+  const all: WorkerSettings = { url, data, prefix, times: SHORT_TIMES, places: 1, takes: 0, lines: 100, ...settings };
+  const program = join(import.meta.dirname, "../fixtures/redis-worker.ts");
+  const env = { REDIS_WORKER: JSON.stringify(all) };
+  const child = execa(process.execPath, ["--import", "tsx", program], { env, reject: false, stdin: "ignore" });
+  let printed = "";
+  child.stdout.on("data", (text: Buffer) => (printed += text.toString()));
+  return {
+    printed: () => printed,
+    kill: async (signal: NodeJS.Signals = "SIGKILL"): Promise<void> => {
+      child.kill(signal);
+      if (signal === "SIGKILL") await child;
+    },
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGKILL");
+      await child;
+    },
+  };
+}
+
+async function logOf(store: JobStore, id: string): Promise<string[]> {
+  const { lines, isLast } = await store.readLog(id, { limit: 1e7 });
+  expect(isLast).toBe(true);
+  return lines.map(({ text }) => text);
+}
+
+const linesOf = (run: number, count = 100): string[] =>
+  Array.from({ length: count }, (_, line) => `run ${run} line ${line}`);
+
+async function succeeded(store: JobStore, id: string): Promise<void> {
+  await eventually(async () => expect((await jobOf(store, id)).state).toBe("succeeded"));
+}
+
+test("A job whose worker is killed runs again elsewhere, and ends once with its whole log", async () => {
+  const bed = redisBed(server);
+  await using store = await bed.open();
+  const { id } = await added(store, { webhookUrl: "https://hooks.example.com/1" });
+  await using first = startWorker(bed, { takes: null });
+  await eventually(() => expect(first.printed()).toContain(`begun ${id} 1`));
+  await using second = startWorker(bed, { takes: 50 });
+  await first.kill();
+  await succeeded(store, id);
+  expect(second.printed()).toBe(`begun ${id} 2\n`);
+  expect(await logOf(store, id)).toEqual([...linesOf(1), ...linesOf(2)]);
+  expect(await jobOf(store, id)).toMatchObject({ attempts: 2, log: { lines: 200 } });
+  expect(await store.counts()).toMatchObject({ succeeded: 1, running: 0, queued: 0 });
+});
+
+test("A job whose workers die three times has failed with the reason", async () => {
+  const bed = redisBed(server);
+  await using store = await bed.open();
+  const { id } = await added(store);
+  await using one = startWorker(bed, { takes: null });
+  await using two = startWorker(bed, { takes: null });
+  await using three = startWorker(bed, { takes: null });
+  for (const run of [1, 2, 3]) {
+    const worker = await eventually(() => {
+      const found = [one, two, three].find(({ printed }) => printed() === `begun ${id} ${run}\n`);
+      expect(found).toBeDefined();
+      return found;
+    });
+    await worker?.kill();
+  }
+  await using _ = new TestWorker(store);
+  await eventually(async () => expect((await jobOf(store, id)).state).toBe("failed"));
+  expect(await jobOf(store, id)).toMatchObject({ attempts: 3, reason: { code: "worker-lost" } });
+});
+
+test("A worker that was away for longer than its lease learns that the job is another's, and changes nothing", async () => {
+  const bed = redisBed(server);
+  await using store = await bed.open();
+  const { id } = await added(store);
+  await using away = startWorker(bed, { takes: 2000 });
+  await eventually(() => expect(away.printed()).toContain(`begun ${id} 1`));
+  await away.kill("SIGSTOP");
+  await using here = new TestWorker(store);
+  const { claim, end } = await here.run(0);
+  expect(claim.job.attempts).toBe(2);
+  await away.kill("SIGCONT");
+  claim.log(["from the second run"]);
+  // It takes the next job when it has seen that this one is lost.
+  const next = await added(store);
+  await eventually(() => expect(away.printed()).toContain(`begun ${next.id} 1`));
+  expect(await jobOf(store, id)).toMatchObject({ state: "running", attempts: 2, worker: "worker-1:7" });
+  end();
+  await succeeded(store, id);
+  expect(await logOf(store, id)).toEqual([...linesOf(1), "from the second run"]);
+});
+
+test("What a run writes is refused once another owns the job, and the run is told", async () => {
+  const bed = redisBed(server);
+  await using store = await bed.open();
+  const { id } = await added(store);
+  await using worker = new TestWorker(store);
+  const { claim } = await worker.run(0);
+  // As if this process had been away: another run has begun.
+  const client = server.client();
+  await client.hincrby(`${bed.options.prefix}:job:${id}`, "run", 1);
+  client.disconnect();
+  claim.log(["late"]);
+  await expect(claim.update({ imageId: "sha256:late" })).rejects.toThrow(Stopped);
+  await eventually(() => expect(claim.signal.reason).toMatchObject({ why: "lost" }));
+  const job = await jobOf(store, id);
+  expect(job.imageId).toBeUndefined();
+  expect(job).toMatchObject({ state: "running", log: { lines: 0 } });
+});
+
+test("Redis is started again in the middle: nothing is lost, and nothing runs twice", async () => {
+  await using own = await startRedis();
+  const bed = redisBed(own);
+  await using store = await bed.open();
+  const ids: string[] = [];
+  for (let count = 0; count < 20; count++) ids.push((await added(store)).id);
+  await using one = startWorker(bed, { places: 2, takes: 200 });
+  await using two = startWorker(bed, { places: 2, takes: 200 });
+  await eventually(() => expect(one.printed() + two.printed()).toContain("begun"));
+  for (const signal of ["SIGKILL", "SIGTERM"] as const) {
+    await own.stop(signal);
+    await own.start();
+    await eventually(async () => expect((await store.counts()).queued).toBeGreaterThan(0)).catch(() => {});
+  }
+  await eventually(async () => expect(await store.counts()).toMatchObject({ succeeded: 20 }));
+  for (const id of ids) expect(await logOf(store, id)).toEqual(linesOf((await jobOf(store, id)).attempts));
+});
+
+test("While Redis is gone, requests are refused at once, runs go on, and their logs are written afterwards", async () => {
+  await using own = await startRedis();
+  const bed = redisBed(own);
+  await using store = await bed.open();
+  const { id } = await added(store);
+  await using worker = new TestWorker(store);
+  const run = await worker.run(0);
+  run.claim.log(["before"]);
+  await own.stop();
+  await eventually(async () => await expect(store.get(id)).rejects.toThrow(StoreUnavailable));
+  for (const ask of [
+    async () => await store.add(newJob()),
+    async () => await store.list({ limit: 1 }),
+    async () => await store.cancel(id),
+    async () => await store.counts(),
+    async () => await store.counts("team"),
+    async () => await store.position(id),
+    async () => await store.readLog(id, { limit: 1 }),
+    async () => await store.workers(),
+    async () => await run.claim.update({ imageId: "sha256:1" }),
+  ]) {
+    await expect(ask()).rejects.toThrow(StoreUnavailable);
+  }
+  await expect(store.get(id)).rejects.not.toThrow(REDIS_PASSWORD);
+  run.claim.log(["meanwhile"]);
+  run.end();
+  expect(run.claim.signal.aborted).toBe(false);
+  await own.start();
+  await succeeded(store, id);
+  expect(await logOf(store, id)).toEqual(["before", "meanwhile"]);
+  const next = await added(store);
+  expect((await worker.run(1)).claim.job.id).toBe(next.id);
+});
+
+test("A run goes on for longer than its lease while Redis is gone, and keeps its job", async () => {
+  await using own = await startRedis();
+  const bed = redisBed(own);
+  await using store = await bed.open();
+  const { id } = await added(store);
+  await using worker = new TestWorker(store, { places: 2 });
+  const run = await worker.run(0);
+  await own.stop();
+  await new Promise((resolve) => setTimeout(resolve, SHORT_TIMES.lease * 1.5)); // the lease ends meanwhile
+  await own.start();
+  run.claim.log(["after"]);
+  await eventually(async () => expect((await jobOf(store, id)).log.lines).toBe(1));
+  run.end();
+  await succeeded(store, id);
+  expect(worker.runs).toHaveLength(1);
+});
+
+test("A Redis that hangs is one that is gone", async () => {
+  await using own = await startRedis();
+  await using store = await redisBed(own).open();
+  process.kill(own.pid(), "SIGSTOP");
+  await expect(store.counts()).rejects.toThrow(StoreUnavailable);
+  process.kill(own.pid(), "SIGCONT");
+  await eventually(async () => expect(await store.counts()).toMatchObject({ queued: 0 }));
+});
+
+test("Credentials are nowhere in what Redis keeps, and go when the job is over", async () => {
+  await using own = await startRedis();
+  const bed = redisBed(own);
+  await using store = await bed.open();
+  const password = "hunter2-is-secret";
+  const { id } = await added(store, { credentials: { username: "robot-account", password } });
+  await using worker = new TestWorker(store);
+  const { claim, end } = await worker.run(0);
+  expect(claim.credentials).toEqual({ username: "robot-account", password });
+  const client = own.client();
+  await client.save();
+  expect(await client.hexists(`${bed.options.prefix}:job:${id}`, "sealed")).toBe(1);
+  end();
+  await succeeded(store, id);
+  expect(await client.hexists(`${bed.options.prefix}:job:${id}`, "sealed")).toBe(0);
+  expect((await jobOf(store, id)).hasCredentials).toBe(true);
+  await client.save();
+  client.disconnect();
+  const files = readdirSync(own.folder, { recursive: true, encoding: "utf8" }).map((name) => join(own.folder, name));
+  const all = files.filter((file) => statSync(file).isFile()).map((file) => readFileSync(file, "latin1"));
+  expect(all.join("")).toContain(id);
+  for (const secret of [password, "robot-account", Buffer.from(password).toString("base64")])
+    expect(all.join("")).not.toContain(secret);
+});
