@@ -1,4 +1,4 @@
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { mkdir, open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { AwsClient } from "aws4fetch";
@@ -108,8 +108,12 @@ function objectLogs(place: string, env: NodeJS.ProcessEnv): KeptLogs {
     async write(id, text) {
       const pieces: string[] = [];
       for await (const piece of text) pieces.push(piece);
-      const headers = { "content-type": "text/plain; charset=utf-8" };
-      const answer = await request(id, { method: "PUT", body: pieces.join(""), headers });
+      const body = pieces.join("");
+      const headers = {
+        "content-type": "text/plain; charset=utf-8",
+        "x-amz-content-sha256": createHash("sha256").update(body).digest("hex"), // signed: nobody on the way changes it
+      };
+      const answer = await request(id, { method: "PUT", body, headers });
       if (!answer.ok)
         throw new Error(`${place} does not take a log: ${answer.status} ${(await answer.text()).slice(0, 200)}`);
     },
