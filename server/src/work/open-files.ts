@@ -1,8 +1,7 @@
 import { createReadStream } from "node:fs";
-import { readFile, stat } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import {
   bytes,
-  duration,
   Failure,
   findLayout,
   newRunId,
@@ -16,13 +15,13 @@ import type { BodyFile, Claim } from "../store/job-store.ts";
 import type { JobLog } from "./job-log.ts";
 import type { Told } from "./told.ts";
 
-/** Fetches an archive into a file. Rejects with a Failure, or with the signal's reason. Returns its bytes. */
+/** Fetches an archive into a file. `onLine` takes lines for the log. Rejects with a Failure, or with the signal's reason. */
 export type FetchArchive = (
   url: string,
   path: string,
   limits: FetchLimits,
-  options: { signal: AbortSignal; onBytes?: ((count: number) => void) | undefined },
-) => Promise<unknown>;
+  options: { signal: AbortSignal; onLine: (line: string) => void },
+) => Promise<void>;
 
 export interface FileTools {
   settings: Pick<ServeSettings, "fetch" | "build">;
@@ -60,19 +59,16 @@ export async function openFiles(
   if (job.source.kind === "archive") return await unpacked(bodyOf(body));
   const { url } = job.source;
   await using fetched = await tools.newFile();
-  log.say(`fetching ${shownAddress(url)}`);
-  const begun = performance.now();
   await told.phase("fetch", async () => {
-    await tools.fetchArchive(url, fetched.path, tools.settings.fetch, { signal });
+    await tools.fetchArchive(url, fetched.path, tools.settings.fetch, { signal, onLine: (line) => log.say(line) });
   });
-  log.say(`fetched ${bytes((await stat(fetched.path)).size)} in ${duration(performance.now() - begun)}`);
   return await unpacked(fetched.path);
 
   async function unpacked(path: string): Promise<JobFiles> {
     return await told.phase("context", async () => {
       const files = await unpack(path, job, tools, signal);
       const count = files.context.entries.length;
-      log.say(`the archive has ${count} ${count === 1 ? "entry" : "entries"}, ${bytes(files.bytes)}`);
+      log.say(`The archive has ${count} ${count === 1 ? "entry" : "entries"}, ${bytes(files.bytes)}`);
       return files;
     });
   }
@@ -136,10 +132,4 @@ function bodyOf(path: string | undefined): string {
     expected: "the file that was kept when the job was accepted",
     hint: "Submit the job again.",
   });
-}
-
-/** An address without its query, which may have a signature. */
-function shownAddress(url: string): string {
-  const { origin, pathname, search } = new URL(url);
-  return `${origin}${pathname}${search === "" ? "" : "?…"}`;
 }

@@ -109,7 +109,7 @@ interface Made {
 async function build({ claim, tools, log, told, answers, signal, name }: Run, files: JobFiles, made: Made) {
   const { job } = claim;
   const limits = limitsText(job);
-  log.say(`building ${name}${limits === "" ? "" : ` (${limits})`}`);
+  log.say(`Building ${name}${limits === "" ? "" : ` (${limits})`}`);
   await told.phase("build", async () => {
     const image = await tools.engine.build(orderOf(job, name, files.dockerfile), files.context, {
       answers,
@@ -126,23 +126,23 @@ async function build({ claim, tools, log, told, answers, signal, name }: Run, fi
   const image = await tools.engine.inspectImage(made.id ?? name);
   made.id = image?.id ?? made.id;
   await told.tell({ imageId: made.id, ...(image !== undefined && { size: image.size }) });
-  log.say(`built ${made.id}${image === undefined ? "" : `, ${bytes(image.size)}`}`);
+  log.say(`Built ${made.id}${image === undefined ? "" : `, ${bytes(image.size)}`}`);
 }
 
 async function publish({ tools, log, told, answers, signal, name }: Run): Promise<void> {
   signal.throwIfAborted();
   await told.tell({ state: "pushing" });
-  log.say(`pushing ${name}`);
+  log.say(`Pushing ${name}`);
   const { digest } = await told.phase("push", async () => await tools.engine.publish(name, { answers, signal }));
   if (digest !== undefined) await told.tell({ digest });
-  log.say(`pushed ${name}${digest === undefined ? "" : `, digest ${digest}`}`);
+  log.say(`Pushed ${name}${digest === undefined ? "" : `, digest ${digest}`}`);
 }
 
 async function clear({ tools, log, name, signal }: Run, before: NameBefore, { id, steps }: Made): Promise<void> {
   const { engine } = tools;
   await tidily(log, `${name} cannot be removed from the engine`, async () => {
     await purgeName(engine, before, id, { isShared: isLost(signal) });
-    if (id !== undefined) log.say(`removed ${name} from the engine`);
+    if (id !== undefined) log.say(`Removed ${name} from the engine`);
     if (before.id !== undefined) log.say(`${name} is ${before.id} there, as before`);
   });
   if (steps === undefined) return;

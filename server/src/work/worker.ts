@@ -1,6 +1,7 @@
 import { hostname } from "node:os";
 import { removeDeadSpools } from "docker-over-ssh/builds";
 import type { Job } from "../jobs/job.ts";
+import { fetchArchive as fetchFromPublic } from "../net/fetch-archive.ts";
 import type { ServeSettings } from "../settings.ts";
 import { Stopped, type Claim, type JobStore, type Outcome } from "../store/job-store.ts";
 import { EngineLink } from "./engine-link.ts";
@@ -16,7 +17,8 @@ export interface WorkerOptions {
   settings: Pick<ServeSettings, "engines" | "places" | "fetch" | "build">;
   /** For the docker config, DOCKER_HOST, and the cache folder, where archives are unpacked */
   env: NodeJS.ProcessEnv;
-  fetchArchive: FetchArchive;
+  /** Left out: the server's own, which connects to public addresses alone */
+  fetchArchive?: FetchArchive | undefined;
   /** Aborted when no more jobs are to be taken. */
   signal: AbortSignal;
   /** ms that running jobs may take from then on. After that they are put back. */
@@ -82,7 +84,7 @@ async function runOn(
   claim: Claim,
   steps: StepRemoval,
   stop: AbortSignal,
-  { store, settings, env, fetchArchive, warn = () => {} }: WorkerOptions,
+  { store, settings, env, fetchArchive = fetchFromPublic, warn = () => {} }: WorkerOptions,
 ): Promise<Outcome> {
   const newFile = async () => await store.newBody();
   try {
