@@ -3,6 +3,9 @@ import type { EngineProgress } from "../engine-images.ts";
 import { answerError } from "./errors.ts";
 import { jsonLines } from "./json-lines.ts";
 
+/** The end of a push, in words: a containerd store (28.5) has no field for it. */
+const PUSHED = /(?:^|: )digest: (\S+) size: \d+$/;
+
 /** A progress line of a push, pull or load (moby `api/types/jsonstream`). */
 interface ProgressLine {
   id?: string;
@@ -29,7 +32,8 @@ export async function followProgress(
   let digest: string | undefined;
   for await (const line of progressLines(body)) {
     if (line.status !== undefined) onProgress?.(progressOf(line, line.status));
-    if (isDigest(line.aux?.Digest)) digest = line.aux.Digest;
+    const told = line.aux?.Digest ?? PUSHED.exec(line.status ?? "")?.[1];
+    if (isDigest(told)) digest = told;
   }
   return digest;
 }

@@ -75,6 +75,15 @@ describe("progress", () => {
     ]);
   });
 
+  const digest = `sha256:${"d".repeat(64)}`;
+  test.each([
+    ["a field, from a graph driver", `{"progressDetail":{},"aux":{"Tag":"v2","Digest":"${digest}","Size":1}}\n`],
+    ["words, from a containerd store", `{"status":"v2: digest: ${digest} size: 529"}\n`],
+  ])("the digest of a push is in %s", async (_, line) => {
+    expect(await followProgress(chunks('{"status":"Pushed","id":"0123456789ab"}\n', line))).toBe(digest);
+    expect(await followProgress(chunks('{"status":"Pushed","id":"0123456789ab"}\n'))).toBeUndefined();
+  });
+
   test.each([
     ["error and errorDetail", '{"errorDetail":{"message":"denied"},"error":"denied (old words)"}'],
     ["error alone", '{"error":"denied"}'],
