@@ -14,7 +14,7 @@ import { measureRequests } from "./metrics/metrics-routes.ts";
 import { operationRoutes } from "./operation-routes.ts";
 import { fromThisMachine, refuseForeignPages } from "./origin.ts";
 import { addRetryRoute } from "./retry.ts";
-import { streamRoutes } from "./streams/stream-routes.ts";
+import { addStreams } from "./streams/stream-routes.ts";
 import type { StreamSettings } from "./streams/stream-settings.ts";
 import { addSubmitRoute, ARCHIVE_TYPES } from "./submit.ts";
 
@@ -75,7 +75,7 @@ export function createApp(options: AppOptions): FastifyInstance {
 
 /** The OpenAPI document is registered first: it collects the routes that are registered after it. */
 function registerRoutes(app: FastifyInstance, options: AppOptions): void {
-  app.register(streamRoutes(options));
+  addStreams(app, options);
   app.register(operationRoutes(options));
   for (const plugin of options.plugins ?? []) app.register(plugin);
   app.register(async (v2) => {

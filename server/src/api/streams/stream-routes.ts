@@ -1,4 +1,4 @@
-import type { FastifyPluginAsync } from "fastify";
+import type { FastifyInstance } from "fastify";
 import type { JobStore } from "../../store/job-store.ts";
 import { eventRoutes } from "../events.ts";
 import { jobView } from "../job-view.ts";
@@ -13,14 +13,15 @@ export interface StreamRouteOptions {
   streams?: Partial<StreamSettings> | undefined;
 }
 
-/** Logs and events, which share what they read. All readers end when the server closes. */
-export function streamRoutes({ store, metrics, streams }: StreamRouteOptions): FastifyPluginAsync {
-  return async (app) => {
-    const settings = { ...STREAM_SETTINGS, ...streams };
-    const feed = new JobFeed(store, settings);
-    app.addHook("preClose", async () => feed[Symbol.dispose]());
-    const shared = { feed, settings, countReader: metrics.reader.bind(metrics), view: jobView };
-    await app.register(logRoutes({ store, ...shared }));
-    await app.register(eventRoutes(shared));
-  };
+/**
+ * Adds logs and events, which share what they read. All readers end when the app closes, before it waits for requests: it has to be told by a hook of
+ * its own, because those of plugins come later.
+ */
+export function addStreams(app: FastifyInstance, { store, metrics, streams }: StreamRouteOptions): void {
+  const settings = { ...STREAM_SETTINGS, ...streams };
+  const feed = new JobFeed(store, settings);
+  app.addHook("preClose", async () => feed[Symbol.dispose]());
+  const shared = { feed, settings, countReader: metrics.reader.bind(metrics), view: jobView };
+  app.register(logRoutes({ store, ...shared }));
+  app.register(eventRoutes(shared));
 }
