@@ -4,7 +4,7 @@ import type { Client } from "../access/client.ts";
 import type { JobSource } from "../jobs/job.ts";
 import type { AddedJob, BodyFile, Idempotency, JobStore } from "../store/job-store.ts";
 import type { AppContext } from "./app-context.ts";
-import { asNoSpace, type BodyLimits, type Spooled } from "./body.ts";
+import { asNoSpace, type Archive, type BodyLimits, type Spooled } from "./body.ts";
 import type { ReadOrder } from "./order.ts";
 import { ProblemError } from "./problem.ts";
 
@@ -30,8 +30,7 @@ function queueFull(detail: string): ProblemError {
 export interface JobParts {
   client: Client;
   read: ReadOrder;
-  /** Of an archive */
-  archive?: (Spooled & { body: BodyFile }) | undefined;
+  archive?: Archive | undefined;
   idempotency?: Idempotency | undefined;
   retryOf?: string | undefined;
 }

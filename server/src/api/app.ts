@@ -17,6 +17,7 @@ import { addRetryRoute } from "./retry.ts";
 import { addStreams } from "./streams/stream-routes.ts";
 import type { StreamSettings } from "./streams/stream-settings.ts";
 import { addSubmitRoute, ARCHIVE_TYPES } from "./submit.ts";
+import { v1Routes } from "./v1.ts";
 
 export type { AppContext };
 
@@ -87,6 +88,7 @@ function registerRoutes(app: FastifyInstance, options: AppOptions): void {
     addBuildRoutes(typed, options);
     addRetryRoute(typed, options);
   });
+  app.register(v1Routes(options), { prefix: "/api/v1" });
 }
 
 /** For answers that are data. The page sets a policy of its own. There is no CORS: pages of other sites read nothing. */

@@ -3,6 +3,7 @@ import { createWriteStream } from "node:fs";
 import { finished, Transform, type Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { Failure } from "docker-over-ssh/builds";
+import type { BodyFile } from "../store/job-store.ts";
 import { ProblemError } from "./problem.ts";
 
 export interface BodyLimits {
@@ -18,6 +19,9 @@ export interface Spooled {
   /** Hex */
   sha256: string;
 }
+
+/** A body of a job, which its owner disposes of until the store has taken it over */
+export type Archive = Spooled & { body: BodyFile };
 
 /** Less than this in the time of {@link BodyLimits.idle} counts as silence: one byte now and then would hold a connection for ever. */
 const MIN_PIECE = 1024;
@@ -58,6 +62,15 @@ export async function readText(source: Readable, limits: BodyLimits): Promise<st
   } catch (error) {
     throw new ProblemError(400, "malformed", "The body is not text in UTF-8.", { cause: error });
   }
+}
+
+/** Disposes of the body that it was given last. */
+export function bodyOwner(): AsyncDisposable & { own(body: BodyFile): BodyFile } {
+  let owned: BodyFile | undefined;
+  return {
+    own: (body) => (owned = body),
+    [Symbol.asyncDispose]: async () => await owned?.[Symbol.asyncDispose](),
+  };
 }
 
 /** Passes a body on, and fails when it exceeds a limit or stops half-way. `source` stays its owner's. */

@@ -1,17 +1,14 @@
 import type { FastifyRequest } from "fastify";
-import type { BodyFile } from "../store/job-store.ts";
 import { bodyLimits, refuseWhenFull } from "./accept-job.ts";
 import type { AppContext } from "./app-context.ts";
 import { clientOf } from "./auth.ts";
-import { readText, spoolBody, type Spooled } from "./body.ts";
+import { bodyOwner, readText, spoolBody, type Archive } from "./body.ts";
 import { readParts } from "./body-multipart.ts";
 import { expectBody } from "./expect-body.ts";
 import { MAX_JSON, parseJson } from "./json-body.ts";
 import { readOrder, type ReadOrder } from "./order.ts";
 import { ProblemError } from "./problem.ts";
 import { BuildSchema, type BuildRequest } from "./schemas.ts";
-
-export type Archive = Spooled & { body: BodyFile };
 
 /**
  * Reads a form with the parts `build` and `archive`, and calls `then` when it is complete. An archive that follows the build is not read before the
@@ -30,28 +27,20 @@ export async function submitForm<Result>(
   const check = (hasArchive: boolean | undefined): ReadOrder | undefined =>
     build && readOrder(build, { client, hasArchive, hasWebhookSecret: context.hasWebhookSecret });
   expectBody(request);
-  await using owned = owner();
+  await using owner = bodyOwner();
   await readParts(request, async ({ name, stream }) => {
     if (name === "build" && build === undefined) {
       build = readBuild(request, await readText(stream, { ...limits, maxBody: MAX_JSON }));
       check(archive === undefined ? undefined : true);
     } else if (name === "archive" && archive === undefined) {
       check(true);
-      const body = owned.own(await context.store.newBody());
+      const body = owner.own(await context.store.newBody());
       archive = { ...(await spoolBody(stream, body.path, limits)), body };
     } else throw unknownPart(name);
   });
   const read = check(archive !== undefined && archive.bytes > 0);
   if (read === undefined) throw invalid([{ field: "build", message: "is required" }]);
   return await then(read, archive);
-}
-
-function owner(): AsyncDisposable & { own(body: BodyFile): BodyFile } {
-  let owned: BodyFile | undefined;
-  return {
-    own: (body) => (owned = body),
-    [Symbol.asyncDispose]: async () => await owned?.[Symbol.asyncDispose](),
-  };
 }
 
 function readBuild(request: FastifyRequest, text: string): BuildRequest {

@@ -1,0 +1,163 @@
+import { Readable } from "node:stream";
+import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
+import type { Job } from "../jobs/job.ts";
+import type { JobStore, LogPiece } from "../store/job-store.ts";
+import { acceptJob, bodyLimits, refuseWhenFull } from "./accept-job.ts";
+import type { AppContext } from "./app-context.ts";
+import { clientOf } from "./auth.ts";
+import { acceptMultipart, readParts } from "./body-multipart.ts";
+import { bodyOwner, readText, spoolBody, type Archive } from "./body.ts";
+import { findJob } from "./builds.ts";
+import { expectBody } from "./expect-body.ts";
+import { MAX_JSON, parseJson } from "./json-body.ts";
+import type { ReadOrder } from "./order.ts";
+import { asProblem, prepareAnswer, ProblemError } from "./problem.ts";
+import { readV1Order } from "./v1-request.ts";
+
+/** Bytes of a log that are read at once */
+const PIECE = 256 * 1024;
+const NO_JOB = "Jobid doesn't exist in the cache.  Bad request.";
+const TEXT = { type: "string" };
+
+const BUILD_TEXT =
+  "Build, push and purge an image. As JSON: image_name, and dockerfile or tarUrl; username, password and email if needed. Or as a form with the parts " +
+  "TarFile, and Json with the same fields.";
+
+type OnError = ((error: unknown) => void) | undefined;
+
+/**
+ * tutum-builder's API, with its words and its JSON, for its clients. It takes JSON of whatever content type, as tutum-builder did, and its forms with the
+ * parts in either order. Register it with its prefix, `/api/v1`.
+ */
+export function v1Routes(context: AppContext & { onError?: OnError }): FastifyPluginAsync {
+  const { store } = context;
+  return async (app) => {
+    acceptMultipart(app);
+    acceptAnyJson(app);
+    answerErrors(app, context.onError);
+
+    app.route({
+      method: "POST",
+      url: "/build",
+      config: { scope: "build", streams: true },
+      schema: v1Schema(BUILD_TEXT, { JobIdentifier: TEXT }),
+      handler: async (request, reply) => {
+        const client = clientOf(request);
+        await refuseWhenFull(context, client);
+        const id = request.isMultipart()
+          ? await submitV1Form(request, context, submit)
+          : await submit(readV1Order(request.body, client, false));
+        return await sendV1(reply, { JobIdentifier: id });
+
+        async function submit(read: ReadOrder, archive?: Archive): Promise<string> {
+          return (await acceptJob(store, { client, read, archive })).job.id;
+        }
+      },
+    });
+
+    app.route<{ Params: { id: string } }>({
+      method: "GET",
+      url: "/:id/status",
+      config: { scope: "read" },
+      schema: v1Schema("Building, Pushing, Finished, or the error", { Status: TEXT }),
+      handler: async (request, reply) =>
+        await sendV1(reply, { Status: v1Status(await findJob(store, clientOf(request), request.params.id)) }),
+    });
+
+    app.route<{ Params: { id: string } }>({
+      method: "GET",
+      url: "/:id/logs",
+      config: { scope: "read" },
+      schema: v1Schema("The log so far", { Logs: TEXT }),
+      handler: async (request, reply) => {
+        const { id } = await findJob(store, clientOf(request), request.params.id);
+        // Read before the answer begins, which can then still be an error.
+        const first = await store.readLog(id, { limit: PIECE });
+        return await reply.type("application/json").send(Readable.from(logJson(store, id, first)));
+      },
+    });
+  };
+}
+
+/** Returns the text that tutum-builder had for a state. */
+function v1Status({ state, reason }: Job): string {
+  if (state === "queued" || state === "running") return "Building";
+  if (state === "pushing") return "Pushing";
+  if (state === "succeeded") return "Finished";
+  return `Failed: ${reason?.message ?? state}`;
+}
+
+/** The two parts come in tutum-builder's order, `TarFile` first, or the other way round. */
+async function submitV1Form(
+  request: FastifyRequest,
+  context: AppContext,
+  submit: (read: ReadOrder, archive: Archive | undefined) => Promise<string>,
+): Promise<string> {
+  const client = clientOf(request);
+  const limits = bodyLimits(context, client);
+  let json: { value: unknown } | undefined;
+  let archive: Archive | undefined;
+  await using owner = bodyOwner();
+  expectBody(request);
+  await readParts(request, async ({ name, stream }) => {
+    const known = name.toLowerCase();
+    if (known === "json" && json === undefined) {
+      json = { value: parseJson(await readText(stream, { ...limits, maxBody: MAX_JSON })) };
+      readV1Order(json.value, client, archive && true);
+    } else if (known === "tarfile" && archive === undefined) {
+      const body = owner.own(await context.store.newBody());
+      archive = { ...(await spoolBody(stream, body.path, limits)), body };
+    } else throw new ProblemError(400, "invalid", `The form has a part ${JSON.stringify(name)} too many.`);
+  });
+  const hasArchive = archive !== undefined && archive.bytes > 0;
+  return await submit(readV1Order(json?.value ?? {}, client, hasArchive), hasArchive ? archive : undefined);
+}
+
+async function* logJson(store: JobStore, id: string, first: LogPiece): AsyncGenerator<string> {
+  yield '{\n  "Logs": "';
+  for (let piece = first; piece.lines.length > 0;) {
+    yield JSON.stringify(piece.lines.map(({ text }) => `${text}\n`).join("")).slice(1, -1);
+    const after = piece.lines.at(-1)?.id;
+    if (piece.isLast) break;
+    piece = await store.readLog(id, { after, limit: PIECE });
+  }
+  yield '"\n}';
+}
+
+function acceptAnyJson(app: FastifyInstance): void {
+  app.removeContentTypeParser("application/json");
+  app.addContentTypeParser("*", { parseAs: "string", bodyLimit: MAX_JSON }, (_request, text, done) => {
+    try {
+      done(null, parseJson(String(text)));
+    } catch (error) {
+      done(error instanceof Error ? error : new Error("unexpected"));
+    }
+  });
+}
+
+/** tutum-builder answered 400 to all that it could not use. */
+function answerErrors(app: FastifyInstance, onError: OnError): void {
+  app.setErrorHandler(async (error, request, reply) => {
+    const problem = asProblem(error);
+    if (problem.status === 500) onError?.(error);
+    prepareAnswer(request, reply, problem);
+    if (problem.status === 422) reply.status(400);
+    const isMissingJob = problem.status === 404;
+    return await sendV1(reply, { Error: isMissingJob ? NO_JOB : problem.message });
+  });
+  app.setNotFoundHandler(async (_request, reply) => await sendV1(reply.status(404), { Error: "Resource not found" }));
+}
+
+/** With its spaces: people read the answers of curl. */
+function sendV1(reply: FastifyReply, body: Readonly<Record<string, string>>): FastifyReply {
+  return reply.type("application/json").send(JSON.stringify(body, null, 2));
+}
+
+function v1Schema(summary: string, properties: Readonly<Record<string, object>>): object {
+  const answer = (fields: object): object => ({ type: "object", properties: fields });
+  return {
+    summary,
+    tags: ["tutum-builder"],
+    response: { 200: answer(properties), "4xx": answer({ Error: TEXT }), "5xx": answer({ Error: TEXT }) },
+  };
+}
