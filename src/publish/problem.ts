@@ -47,11 +47,6 @@ export function refusal({ status, headers, value }: Refusal, { shown }: ServerAd
       return new Failure("refused", `${shown} has no such build${said}`, {
         expected: "a build that is kept there, and that this token may see",
       });
-    case 409:
-      return new Failure("transfer-failed", `${shown} has a build of other files under the key of this one${said}`, {
-        expected: "files that do not change while they are sent",
-        hint: "Run the same command again.",
-      });
     case 413:
       return new Failure("refused", `the context is larger than ${shown} takes${said}`, {
         expected: "a context within the limit of the server, or of a proxy before it",

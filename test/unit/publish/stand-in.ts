@@ -108,14 +108,15 @@ export class StandIn implements AsyncDisposable {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { method = "", url = "" } = request;
+    const [path = ""] = url.split("?");
     this.requests.push(`${method} ${url}`);
     this.authorizations.add(request.headers.authorization);
     const answered = this.hooks.findIndex((hook) => hook(request, response));
     if (answered !== -1) return void this.hooks.splice(answered, 1);
-    const [, id = "", rest = ""] = /^\/api\/v2\/builds\/([\w-]+)(\/\w+)?$/.exec(url) ?? [];
+    const [, id = "", rest = ""] = /^\/api\/v2\/builds\/([\w-]+)(\/\w+)?$/.exec(path) ?? [];
     const build = this.builds.find((one) => one.id === id);
     if (method === "GET" && url.startsWith("/api/v2/builds?")) return sendJson(response, 200, { builds: [] });
-    if (method === "POST" && url === "/api/v2/builds") return await this.#accept(request, response);
+    if (method === "POST" && path === "/api/v2/builds") return await this.#accept(request, response);
     if (build === undefined) return sendJson(response, 404, { title: "Not Found", detail: "There is no such job." });
     if (method === "POST" && rest === "/cancel") {
       build.cancelled++;
@@ -125,13 +126,13 @@ export class StandIn implements AsyncDisposable {
   }
 
   async #accept(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const parts = await readForm(request);
+    const parts = await readParts(request);
     const key = String(request.headers["idempotency-key"]);
     const known = this.builds.find((one) => one.key === key);
     const fields = JSON.parse(parts.get("build")?.toString() ?? "") as Record<string, unknown>;
     const archive = parts.get("archive") ?? Buffer.alloc(0);
     if (known !== undefined && !known.archive.equals(archive))
-      return sendJson(response, 409, { detail: "other files" });
+      return sendJson(response, 422, { detail: "other files" });
     const id = known?.id ?? `build-${this.builds.length + 1}`;
     const build: StandInBuild = known ?? {
       id,
@@ -155,10 +156,15 @@ export class StandIn implements AsyncDisposable {
   }
 
   #stream(build: StandInBuild, request: IncomingMessage, response: ServerResponse): void {
+    const isText = request.headers.accept !== "text/event-stream";
     const after = request.headers["last-event-id"];
     this.resumedAfter.push(after === undefined ? undefined : String(after));
-    response.writeHead(200, { "content-type": "text/event-stream" });
-    response.write(": here it begins\n\n");
+    const send = (event: string, data: string, id?: string): void => {
+      if (!isText) response.write(`event: ${event}\n${id === undefined ? "" : `id: ${id}\n`}data: ${data}\n\n`);
+      else if (event === "log") response.write(`${data}\n`);
+    };
+    response.writeHead(200, { "content-type": isText ? "text/plain" : "text/event-stream" });
+    if (!isText) response.write(": here it begins\n\n");
     let next = after === undefined ? 0 : Number(String(after).slice(1));
     const streams = this.#streams.get(build) ?? new Set();
     this.#streams.set(build, streams);
@@ -166,7 +172,7 @@ export class StandIn implements AsyncDisposable {
     const write = (): void => {
       if (response.writableEnded || response.destroyed) return;
       const job = JSON.stringify(build.job);
-      if (job !== told) response.write(`event: job\ndata: ${job}\n\n`);
+      if (job !== told) send("job", job);
       told = job;
       for (; next < build.log.length; next++) {
         if (next === this.cuts[0]) {
@@ -174,9 +180,11 @@ export class StandIn implements AsyncDisposable {
           streams.delete(write);
           return void response.write("event: log\nid: cut", () => response.destroy());
         }
-        response.write(`event: log\nid: L${next + 1}\ndata: ${build.log[next]}\n\n`);
+        send("log", build.log[next] ?? "", `L${next + 1}`);
       }
-      if (build.isLogComplete) response.end("event: end\ndata: {}\n\n");
+      if (!build.isLogComplete) return;
+      send("end", "{}");
+      response.end();
     };
     streams.add(write);
     request.once("close", () => streams.delete(write));
@@ -197,12 +205,20 @@ export function sendJson(
   response.writeHead(status, { "content-type": type, ...headers }).end(JSON.stringify(value));
 }
 
-/** Reads a form whole, as a server must not. */
-async function readForm(request: IncomingMessage): Promise<Map<string, Buffer>> {
+/** Reads a form whole, as a server must not; or an archive, whose fields are in the query. */
+async function readParts(request: IncomingMessage): Promise<Map<string, Buffer>> {
   const [, boundary = ""] = /boundary=(.+)$/.exec(request.headers["content-type"] ?? "") ?? [];
   const chunks: Buffer[] = [];
   for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
-  const body = Buffer.concat(chunks).toString("latin1");
+  const whole = Buffer.concat(chunks);
+  if (boundary === "") {
+    const fields = Object.fromEntries(new URL(request.url ?? "", "http://localhost").searchParams);
+    return new Map([
+      ["build", Buffer.from(JSON.stringify(fields))],
+      ["archive", whole],
+    ]);
+  }
+  const body = whole.toString("latin1");
   const parts = body.split(`--${boundary}`).slice(1, -1);
   return new Map(
     parts.map((part) => {
