@@ -1,2 +1,48 @@
 /** The build service, for `docker-over-ssh serve`, which finds this package where it is installed. */
-export type { ServeSettings } from "./settings.ts";
+import { Failure } from "docker-over-ssh/builds";
+import { addToken } from "./access/new-token.ts";
+import { parseWords } from "./commands/option.ts";
+import { readSettings } from "./commands/read-settings.ts";
+import { SERVE, type ServeOptions } from "./commands/serve-options.ts";
+import { TOKEN, type TokenOptions } from "./commands/token-options.ts";
+
+export interface CommandSurroundings {
+  env: NodeJS.ProcessEnv;
+  /** Stops the command. */
+  signal: AbortSignal;
+  /** Prints on stdout. */
+  print: (text: string) => void;
+  /** Prints on stderr. */
+  tell: (text: string) => void;
+}
+
+/**
+ * Runs a command of this package.
+ *
+ * @param words the command line behind `docker-over-ssh`; the first word is `serve`
+ * @throws Failure with a code of docs/exit-status.md
+ */
+export async function run(words: readonly string[], surroundings: CommandSurroundings): Promise<void> {
+  const [command, first, ...rest] = words;
+  if (command !== "serve") throw new Failure("usage", `this package has no command ${command ?? ""}`);
+  if (first === "token") return await runToken(rest, surroundings);
+  return await runServe(words.slice(1), surroundings);
+}
+
+async function runServe(words: readonly string[], { env, signal, print, tell }: CommandSurroundings): Promise<void> {
+  const parsed = parseWords<ServeOptions>(SERVE, words, print);
+  if (parsed === undefined) return;
+  const settings = readSettings(parsed.options, env);
+  const { serve } = await import("./serve.ts");
+  await serve(settings, { env, signal, tell: (line) => tell(`docker-over-ssh: ${line}\n`) });
+}
+
+async function runToken(words: readonly string[], { print, tell }: CommandSurroundings): Promise<void> {
+  const parsed = parseWords<TokenOptions>(TOKEN, words, print);
+  if (parsed === undefined) return;
+  const { tokenFile = "tokens.json", scope, image } = parsed.options;
+  const [name = ""] = parsed.words;
+  const token = await addToken(tokenFile, { name, scopes: scope, images: image });
+  print(`${token}\n`);
+  tell(`docker-over-ssh: wrote its hash to ${tokenFile}; the token is shown this once\n`);
+}

@@ -12,6 +12,8 @@ import { reportEvery } from "./report.ts";
 import { runJob } from "./run-job.ts";
 import { StepRemoval } from "./step-images.ts";
 
+const OWN = `${hostname()}:${process.pid}`;
+
 export interface WorkerOptions {
   store: JobStore;
   settings: Pick<ServeSettings, "engines" | "places" | "fetch" | "build">;
@@ -98,6 +100,10 @@ async function runOn(
 
 /** Identifies this process among all workers of a store; each engine has a worker of its own. */
 function workerName(index: number): string {
-  const name = `${hostname()}:${process.pid}`;
-  return index === 0 ? name : `${name}:${index + 1}`;
+  return index === 0 ? OWN : `${OWN}:${index + 1}`;
+}
+
+/** Whether a worker is one of this process. */
+export function isOwnWorker(worker: string | undefined): boolean {
+  return worker === OWN || worker?.startsWith(`${OWN}:`) === true;
 }

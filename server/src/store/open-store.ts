@@ -1,0 +1,24 @@
+import type { ServeSettings } from "../settings.ts";
+import type { JobStore } from "./job-store.ts";
+import { readKeyFile } from "./seal.ts";
+
+export type StoreSettings = Pick<
+  ServeSettings,
+  "data" | "redis" | "keyFile" | "maxQueued" | "maxLog" | "retention" | "keepLogs"
+>;
+
+/** Opens the store of the settings. Its owner disposes of it. Rejects with a Failure. */
+export async function openStore(
+  settings: StoreSettings,
+  { env, warn }: { env: NodeJS.ProcessEnv; warn: (message: string) => void },
+): Promise<JobStore> {
+  const { data, redis, keyFile, maxQueued, maxLog, retention, keepLogs } = settings;
+  const seal = keyFile === undefined ? undefined : await readKeyFile(keyFile);
+  const options = { maxQueued, maxLog, retention, seal, warn };
+  if (redis === undefined) {
+    const { openFileStore } = await import("./files/file-store.ts");
+    return await openFileStore({ ...options, folder: data });
+  }
+  const { openRedisStore } = await import("./redis/open-redis-store.ts");
+  return await openRedisStore({ ...options, url: redis, data, keepLogs, env });
+}
