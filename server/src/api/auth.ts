@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import ipaddr from "ipaddr.js";
-import { RateLimiterMemory } from "rate-limiter-flexible";
+import { RateLimiterMemory, RateLimiterRes } from "rate-limiter-flexible";
 import type { Access, Client, Scope } from "../access/client.ts";
 import type { Job } from "../jobs/job.ts";
 import { notFound, ProblemError } from "./problem.ts";
@@ -16,13 +16,14 @@ declare module "fastify" {
   }
 }
 
-/** Wrong tokens from one address in {@link WINDOW} seconds, after which the address waits until they are over. */
+/** Wrong tokens from one address in {@link WINDOW} seconds, after which all others that are wrong have to wait until they are over. */
 const MAX_FAILURES = 20;
 const WINDOW = 60;
 
 /**
  * Asks for a token before the body of a request is read, and for the scope in the `config` of the route. A route without one is a mistake, which
- * ends the start of the server. Only failures count for the limit, and while it holds, no token is looked at.
+ * ends the start of the server. A token that is right passes at any time: many clients have one address, behind a proxy for instance, and one of them with
+ * an old token must not lock out the others. Nobody guesses 256 bits: the limit is for noise.
  */
 export function requireTokens(app: FastifyInstance, access: Access): void {
   const failures = new RateLimiterMemory({ points: MAX_FAILURES, duration: WINDOW });
@@ -61,15 +62,14 @@ export function visibleJob(client: Client, job: Job | undefined): Job {
 }
 
 async function authenticate(request: FastifyRequest, access: Access, failures: RateLimiterMemory): Promise<Client> {
-  const address = limitedAddress(request.ip);
-  if (access.needsToken) {
-    const known = await failures.get(address);
-    if (known !== null && known.consumedPoints >= MAX_FAILURES) throw tooManyFailures(known.msBeforeNext);
-  }
   const client = access.client(request.headers.authorization);
   if (client !== undefined) return client;
-  // Counted up to the limit: rejects beyond it, when several come at once.
-  await failures.consume(address).catch(() => undefined);
+  try {
+    await failures.consume(limitedAddress(request.ip));
+  } catch (limit) {
+    if (limit instanceof RateLimiterRes) throw tooManyFailures(limit.msBeforeNext);
+    throw limit;
+  }
   // The same words for no token, a wrong one and one of a form that no token has
   throw new ProblemError(401, "unauthorized", "This server asks for a token that it knows.", {
     hint: "Send it in the header: Authorization: Bearer TOKEN",
