@@ -14,10 +14,10 @@ export function fromThisMachine(address: string | undefined): boolean {
  * does, by a form (another `Origin`) or by a name of its own that leads here (another `Host`).
  */
 export function refuseForeignPages(app: FastifyInstance): void {
-  app.addHook("onRequest", async ({ headers, method, socket, hostname }) => {
-    // No browser reaches a Unix socket.
-    if (socket.remoteAddress !== undefined && !isOwnName(hostname)) {
-      throw new ProblemError(403, "foreign-host", `Without tokens, this server does not answer to "${hostname}".`, {
+  app.addHook("onRequest", async ({ headers, method, socket }) => {
+    // No browser reaches a Unix socket. What X-Forwarded-Host says does not count: a page may send it to its own name.
+    if (socket.remoteAddress !== undefined && !isOwnName(headers.host)) {
+      throw new ProblemError(403, "foreign-host", "Without tokens, this server does not answer to this name.", {
         hint: "Give the server tokens (--token-file), or ask for localhost.",
       });
     }
@@ -33,8 +33,9 @@ export function refuseForeignPages(app: FastifyInstance): void {
   });
 }
 
-function isOwnName(hostname: string): boolean {
-  const name = hostname.replace(/^\[(.*)\]$/, "$1").toLowerCase();
+function isOwnName(host: string | undefined): boolean {
+  if (host === undefined || !URL.canParse(`http://${host}/`)) return false;
+  const name = new URL(`http://${host}/`).hostname.replace(/^\[(.*)\]$/, "$1");
   return name === "localhost" || name.endsWith(".localhost") || (ipaddr.isValid(name) && fromThisMachine(name));
 }
 

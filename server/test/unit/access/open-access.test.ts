@@ -2,7 +2,6 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { rejection, temporaryFolder } from "../../../../test/unit/engine/fake-engine.ts";
 import { addToken } from "../../../src/access/new-token.ts";
-import { mayBeForeignPage } from "../../../src/access/foreign-page.ts";
 import { openAccess } from "../../../src/access/open-access.ts";
 import type { ListenAddress } from "../../../src/settings.ts";
 
@@ -48,26 +47,4 @@ test("with tokens, it starts anywhere, and needs them on loopback as well", asyn
     const access = await openAccess({ tokenFile, listen: tcp(host) });
     expect([access.client(undefined), access.client(token)?.name]).toEqual([undefined, "ci"]);
   }
-});
-
-test.each([
-  [{ host: "localhost:8080" }, false],
-  [{ host: "127.0.0.1:8080" }, false],
-  [{ host: "[::1]:8080" }, false],
-  [{ host: "127.0.0.1:8080", origin: "http://127.0.0.1:8080" }, false],
-  [{ host: "LocalHost:80", origin: "http://localhost" }, false],
-  [{}, false],
-  [{ host: "changing.example.com:8080" }, true],
-  [{ host: "localhost.example.com" }, true],
-  [{ host: "10.0.0.7:8080" }, true],
-  [{ host: "changing.example.com:8080", origin: "http://changing.example.com:8080" }, true],
-  [{ host: "127.0.0.1:8080", origin: "https://evil.example.com" }, true],
-  [{ host: "127.0.0.1:8080", origin: "http://127.0.0.1:9090" }, true],
-  [{ host: "127.0.0.1:8080", origin: "http://localhost:8080" }, true],
-  [{ host: "127.0.0.1:8080", origin: "null" }, true],
-  [{ origin: "http://127.0.0.1" }, true],
-  [{ host: "" }, true],
-  [{ host: "a b" }, true],
-])("whether a request may come from a foreign page: %j: %s", (headers, mayBe) => {
-  expect(mayBeForeignPage(headers)).toBe(mayBe);
 });
