@@ -18,8 +18,6 @@ export interface RunningJobOptions {
   bodies: Bodies;
   seal: Seal | undefined;
   maxLog: number;
-  /** Aborted when the store is closed */
-  closed: AbortSignal;
 }
 
 /** How a run has ended in the store. */
@@ -35,20 +33,19 @@ export class RunningJob implements Run {
   readonly run: string;
   readonly #options: RunningJobOptions;
   readonly #stop = new AbortController();
-  /** Aborted when another run owns the job */
+  /** Aborted when another run owns the job, or the store is closed */
   readonly #lost = new AbortController();
   readonly #log: LogWriter;
   #hasEnded = false;
 
-  constructor(id: string, run: string, options: RunningJobOptions) {
+  constructor({ id, run }: Run, options: RunningJobOptions) {
     this.id = id;
     this.run = run;
     this.#options = options;
-    const ends = AbortSignal.any([options.closed, this.#lost.signal]);
-    this.#log = new LogWriter(options.space, this, options.maxLog, ends);
+    this.#log = new LogWriter(options.space, this, options.maxLog, this.#lost.signal);
   }
 
-  /** Asks the run to end. */
+  /** Asks the run to end. One whose job is lost writes nothing more. */
   stop(why: Stopped["why"]): void {
     if (!this.#hasEnded) this.#stop.abort(new Stopped(why));
     if (why === "lost") this.#lost.abort();
@@ -117,9 +114,9 @@ export class RunningJob implements Run {
     return isOver === 1 ? { kind: "over", freed } : { kind: "queued", delay, freed };
   }
 
-  /** Does something as often as it takes while Redis is gone. Returns undefined when the store is closed, or another run owns the job. */
+  /** Does something as often as it takes while Redis is gone. Returns undefined when the job is lost. */
   async #retried<T>(task: () => Promise<T>): Promise<T | undefined> {
-    const signal = AbortSignal.any([this.#options.closed, this.#lost.signal]);
+    const { signal } = this.#lost;
     while (!signal.aborted) {
       try {
         return await task();

@@ -96,12 +96,19 @@ tell('job', id)
 return { 'taken', tostring(run) }
 `);
 
-/** Whether a parked job may run by now, which it could not when {@link TAKE} looked. ARGV: id. Returns 1 or 0. */
+/** Whether a parked job may run by now, which it could not when {@link TAKE} looked; if not, it stays parked. ARGV: id. Returns 1 or 0. */
 export const MAY_RUN = script(`
 local id = ARGV[2]
-local name, owner, most = get(id, 'fullName', 'owner', 'maxRunning')
+local name, owner, tag, most = get(id, 'fullName', 'owner', 'tag', 'maxRunning')
 if not name then return 1 end
-if isNameBusy(name, id) or (most and othersRunning(owner, id) >= tonumber(most)) then return 0 end
+if isNameBusy(name, id) then
+  call('ZADD', key('parked', 'name', name), tag, id)
+  return 0
+end
+if most and othersRunning(owner, id) >= tonumber(most) then
+  call('ZADD', key('parked', 'owner', owner), tag, id)
+  return 0
+end
 return 1
 `);
 

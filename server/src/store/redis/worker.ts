@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as wait } from "node:timers/promises";
 import { Worker, type Job as Entry } from "bullmq";
+import { abortable } from "docker-over-ssh/builds";
 import type { Changes } from "./changes.ts";
 import { patientClient, type RedisAddress } from "./connection.ts";
 import { beatEvery, type LeaseTimes } from "./lease.ts";
@@ -17,6 +18,8 @@ const PARKED = 30_000;
 const POLL = 5;
 
 export interface JobWorkerOptions extends RunningJobOptions {
+  /** Aborted when the store is closed */
+  closed: AbortSignal;
   address: RedisAddress;
   times: LeaseTimes;
   changes: Changes;
@@ -76,21 +79,18 @@ export class JobWorker {
   }
 
   async #takeJobs(queue: Worker, stop: AbortSignal): Promise<void> {
-    const stopped = new Promise<void>((resolve) => stop.addEventListener("abort", () => resolve(), { once: true }));
     while (!stop.aborted) {
-      if (this.#tasks.size >= this.#worker.places) {
-        await Promise.race([stopped, ...this.#tasks]);
-        continue;
-      }
       try {
-        await Promise.race([stopped, this.#worker.isReady()]);
-        if (stop.aborted) return;
+        if (this.#tasks.size >= this.#worker.places) await abortable(Promise.race(this.#tasks), stop);
+        await abortable(this.#worker.isReady(), stop);
         const token = randomUUID();
         const next = queue.getNextJob(token);
-        // What comes after the end is put back.
-        const entry = await Promise.race([stopped, next]);
-        if (stop.aborted) void next.then(async (late) => await late?.moveToWait(token)).catch(() => {});
-        else if (entry) this.#start(entry, token);
+        const entry = await abortable(next, stop).catch((error: unknown) => {
+          // One that comes after the end is put back.
+          if (stop.aborted) next.then(async (late) => await late?.moveToWait(token)).catch(() => {});
+          throw error;
+        });
+        if (entry) this.#start(entry, token);
       } catch {
         await wait(RETRY_EVERY, undefined, { signal: stop }).catch(() => {});
       }
@@ -110,7 +110,7 @@ export class JobWorker {
     const id = entry.id ?? "";
     const [kind, value, ...freed] = await this.#ask(id, token);
     if (kind === "taken") {
-      const job = new RunningJob(id, value ?? "", this.#options);
+      const job = new RunningJob({ id, run: value ?? "" }, this.#options);
       this.#running.set(job, token);
       if (this.#worker.signal.aborted) job.stop("stopping");
       if (closed.aborted) job.stop("lost");
@@ -152,7 +152,7 @@ export class JobWorker {
       end.kind === "over"
         ? entry.moveToCompleted(null, token, false)
         : entry.moveToDelayed(Date.now() + Math.max(1, end.delay), token);
-    await Promise.race([moved.catch(() => {}), aborted(closed)]);
+    await abortable(moved, closed).catch(() => {});
     await (end.kind === "over" ? space.ended(entry.id ?? "", end.freed) : space.unpark(end.freed));
   }
 
@@ -205,9 +205,4 @@ export class JobWorker {
       },
     };
   }
-}
-
-async function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return;
-  await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
 }
