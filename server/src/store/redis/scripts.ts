@@ -23,12 +23,14 @@ end
 local queued = call('ZCARD', key('state', 'queued'))
 if queued >= tonumber(allQueued) then return { 'full' } end
 if ownQueued ~= '' and tonumber(call('HGET', key('owner', owner), 'queued') or 0) >= tonumber(ownQueued) then return { 'full-owner' } end
-if queued == 0 then call('DEL', key('fair')) end
-local v, last = unpack(call('HMGET', key('fair'), 'v', 'o:' .. owner))
+local v, last
+if queued > 0 then v, last = unpack(call('HMGET', key('fair'), 'v', 'o:' .. owner)) end
 local tag = math.min(math.max(tonumber(v or 0), tonumber(last or 0)) + 1, ${HIGHEST_TAG})
-call('HSET', key('fair'), 'o:' .. owner, tag)
 local at = clock()
+-- The first write needs memory: Redis refuses it when it has none, and only the first one of a script.
 set(id, 'owner', owner, 'fullName', name, 'spec', spec, 'tag', tag, 'acceptedAt', at, 'attempts', 0, 'run', 0, 'bytes', bytes)
+if queued == 0 then call('DEL', key('fair')) end
+call('HSET', key('fair'), 'o:' .. owner, tag)
 if webhook ~= '' then set(id, 'webhook', webhook) end
 if sealed ~= '' then set(id, 'sealed', sealed, 'hasCredentials', 1) end
 if running ~= '' then set(id, 'maxRunning', running) end
