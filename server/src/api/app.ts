@@ -11,6 +11,7 @@ import { asProblem, notFound, ProblemError, sendProblem } from "./problem.ts";
 import { createHttpServer, refuseBrokenRequest, type TlsFiles } from "./http-server.ts";
 import type { Metrics } from "./metrics/metrics.ts";
 import { measureRequests } from "./metrics/metrics-routes.ts";
+import { addOpenApi } from "./openapi.ts";
 import { operationRoutes } from "./operation-routes.ts";
 import { fromThisMachine, refuseForeignPages } from "./origin.ts";
 import { addRetryRoute } from "./retry.ts";
@@ -76,6 +77,7 @@ export function createApp(options: AppOptions): FastifyInstance {
 
 /** The OpenAPI document is registered first: it collects the routes that are registered after it. */
 function registerRoutes(app: FastifyInstance, options: AppOptions): void {
+  addOpenApi(app);
   addStreams(app, options);
   app.register(operationRoutes(options));
   for (const plugin of options.plugins ?? []) app.register(plugin);

@@ -4,6 +4,7 @@ import type { Job } from "../jobs/job.ts";
 import { clientOf, seesJob } from "./auth.ts";
 import type { JobFeed } from "./streams/job-feed.ts";
 import { jobEventEncoder, jobEvents } from "./streams/job-stream.ts";
+import { PROBLEMS } from "./schemas.ts";
 import { sendStream } from "./streams/send-stream.ts";
 import { EVENT_STREAM, type StreamSettings } from "./streams/stream-settings.ts";
 
@@ -26,6 +27,7 @@ const SCHEMA = {
     "builds, and do so again whenever the stream was opened again.",
   response: {
     200: { description: "The events", content: { "text/event-stream": { schema: Type.String() } } },
+    ...PROBLEMS,
   },
 } as const;
 

@@ -2,6 +2,7 @@ import type { FastifyPluginAsync } from "fastify";
 import { Type } from "typebox";
 import type { JobStore } from "../store/job-store.ts";
 import { ProblemError } from "./problem.ts";
+import { PROBLEMS } from "./schemas.ts";
 import { within } from "./within.ts";
 
 /** ms that the store may take to answer */
@@ -18,7 +19,7 @@ const HEALTH_SCHEMA = {
   operationId: "health",
   tags: ["operation"],
   summary: "Whether the server lives",
-  description: "Answers while the process does. It needs no token.",
+  description: "Answers while the process does.",
   response: { 200: OK },
 } as const;
 
@@ -27,8 +28,8 @@ const READY_SCHEMA = {
   tags: ["operation"],
   summary: "Whether the server can run builds",
   description:
-    "Answers 200 when the store of jobs can be reached, and a worker that reaches its engine; otherwise 503 with what is missing. It needs no token.",
-  response: { 200: OK },
+    "Answers 200 when the store of jobs can be reached, and a worker that reaches its engine; otherwise 503 with what is missing.",
+  response: { 200: OK, ...PROBLEMS },
 } as const;
 
 /** For whoever watches over the process. Nothing of them tells of the inside of the server. */

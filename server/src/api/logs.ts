@@ -5,6 +5,7 @@ import type { Job } from "../jobs/job.ts";
 import type { JobStore } from "../store/job-store.ts";
 import { clientOf } from "./auth.ts";
 import { findJob } from "./builds.ts";
+import { PROBLEMS } from "./schemas.ts";
 import type { JobFeed } from "./streams/job-feed.ts";
 import { END_ID, logEvents, textLog } from "./streams/log-stream.ts";
 import { sendStream } from "./streams/send-stream.ts";
@@ -65,6 +66,7 @@ const SCHEMA = {
       },
     },
     204: Type.Null({ description: "Events: the reader has all of it." }),
+    ...PROBLEMS,
   },
 } as const;
 

@@ -8,7 +8,11 @@ const strict = { additionalProperties: false };
 
 export const CredentialsSchema = Type.Object(
   { username: Type.String({ maxLength: 1024 }), password: Type.String({ maxLength: 65_536 }) },
-  { ...strict, description: "For the registry in the name. They are kept in memory, or sealed, and never shown." },
+  {
+    ...strict,
+    title: "Credentials",
+    description: "For the registry in the name. They are kept in memory, or sealed, and never shown.",
+  },
 );
 
 /** Fields that may also come in the query of a plain archive, where they are text */
@@ -43,7 +47,11 @@ export const BuildSchema = Type.Object(
     credentials: Type.Optional(CredentialsSchema),
     webhook: Type.Optional(Type.Object({ url: text("Told when the job is over: http or https", 2048) }, strict)),
   },
-  { ...strict, description: "A build. Exactly one of dockerfile, archiveUrl and an archive in the body" },
+  {
+    ...strict,
+    title: "NewBuild",
+    description: "A build. Exactly one of dockerfile, archiveUrl and an archive in the body",
+  },
 );
 export type BuildRequest = Static<typeof BuildSchema>;
 
@@ -102,88 +110,97 @@ export const ListQuerySchema = Type.Object(
 const time = (description: string) => Type.String({ description: `${description} (RFC 3339)` });
 const bytes = (description: string) => Type.Integer({ description: `Bytes ${description}` });
 
-export const JobSchema = Type.Object({
-  id: Type.String({ description: "A UUID: IDs sort as jobs were accepted" }),
-  name: Type.String(),
-  fullName: Type.String({ description: "With registry and tag" }),
-  owner: Type.String({ description: "The name of the token that it came with" }),
-  state: Type.Enum([...JOB_STATES]),
-  reason: Type.Optional(
-    Type.Object({
-      code: Type.String(),
-      message: Type.String(),
-      expected: Type.Optional(Type.String()),
-      hint: Type.Optional(Type.String()),
+export const JobSchema = Type.Object(
+  {
+    id: Type.String({ description: "A UUID: IDs sort as jobs were accepted" }),
+    name: Type.String(),
+    fullName: Type.String({ description: "With registry and tag" }),
+    owner: Type.String({ description: "The name of the token that it came with" }),
+    state: Type.Enum([...JOB_STATES]),
+    reason: Type.Optional(
+      Type.Object({
+        code: Type.String(),
+        message: Type.String(),
+        expected: Type.Optional(Type.String()),
+        hint: Type.Optional(Type.String()),
+      }),
+    ),
+    position: Type.Optional(Type.Integer({ description: "Jobs to run before this one" })),
+    attempts: Type.Integer({ description: "Runs that have begun" }),
+    source: Type.Object({
+      kind: Type.Enum(["dockerfile", "archive", "address"]),
+      bytes: Type.Optional(Type.Integer()),
+      url: Type.Optional(Type.String()),
     }),
-  ),
-  position: Type.Optional(Type.Integer({ description: "Jobs to run before this one" })),
-  attempts: Type.Integer({ description: "Runs that have begun" }),
-  source: Type.Object({
-    kind: Type.Enum(["dockerfile", "archive", "address"]),
-    bytes: Type.Optional(Type.Integer()),
-    url: Type.Optional(Type.String()),
-  }),
-  file: Type.String(),
-  strip: Type.Integer(),
-  target: Type.Optional(Type.String()),
-  platform: Type.Optional(Type.String()),
-  buildArgs: Type.Record(Type.String(), Type.String()),
-  labels: Type.Record(Type.String(), Type.String()),
-  noCache: Type.Boolean(),
-  pull: Type.Boolean(),
-  push: Type.Boolean(),
-  purge: Type.Boolean(),
-  limits: Type.Object({
-    memory: Type.Optional(bytes("of memory of each step")),
-    cpus: Type.Optional(Type.Number()),
-    seconds: Type.Optional(Type.Number()),
-    network: Type.Optional(Type.String()),
-  }),
-  hasCredentials: Type.Boolean(),
-  retryOf: Type.Optional(Type.String({ description: "The job that this one repeats" })),
-  imageId: Type.Optional(Type.String()),
-  digest: Type.Optional(Type.String({ description: "Of the manifest in the registry" })),
-  size: Type.Optional(bytes("of the image's layers")),
-  contextBytes: Type.Optional(bytes("of the files in the context")),
-  seconds: Type.Record(Type.String(), Type.Number(), {
-    description: "Of each phase that is over: queue, fetch, context, build, push, purge",
-  }),
-  acceptedAt: time("When it was accepted"),
-  startedAt: Type.Optional(time("When its run began")),
-  finishedAt: Type.Optional(time("When it ended")),
-  cancelledAt: Type.Optional(time("When its end was asked for")),
-  worker: Type.Optional(Type.String()),
-  engine: Type.Optional(Type.String()),
-  webhook: Type.Optional(Type.String()),
-  log: Type.Object({ lines: Type.Integer(), bytes: Type.Integer(), isCut: Type.Boolean() }),
-  links: Type.Object({
-    self: Type.String(),
-    logs: Type.String(),
-    cancel: Type.String(),
-    retry: Type.String(),
-    deliveries: Type.String(),
-    retryOf: Type.Optional(Type.String()),
-  }),
-});
+    file: Type.String(),
+    strip: Type.Integer(),
+    target: Type.Optional(Type.String()),
+    platform: Type.Optional(Type.String()),
+    buildArgs: Type.Record(Type.String(), Type.String()),
+    labels: Type.Record(Type.String(), Type.String()),
+    noCache: Type.Boolean(),
+    pull: Type.Boolean(),
+    push: Type.Boolean(),
+    purge: Type.Boolean(),
+    limits: Type.Object({
+      memory: Type.Optional(bytes("of memory of each step")),
+      cpus: Type.Optional(Type.Number()),
+      seconds: Type.Optional(Type.Number()),
+      network: Type.Optional(Type.String()),
+    }),
+    hasCredentials: Type.Boolean(),
+    retryOf: Type.Optional(Type.String({ description: "The job that this one repeats" })),
+    imageId: Type.Optional(Type.String()),
+    digest: Type.Optional(Type.String({ description: "Of the manifest in the registry" })),
+    size: Type.Optional(bytes("of the image's layers")),
+    contextBytes: Type.Optional(bytes("of the files in the context")),
+    seconds: Type.Record(Type.String(), Type.Number(), {
+      description: "Of each phase that is over: queue, fetch, context, build, push, purge",
+    }),
+    acceptedAt: time("When it was accepted"),
+    startedAt: Type.Optional(time("When its run began")),
+    finishedAt: Type.Optional(time("When it ended")),
+    cancelledAt: Type.Optional(time("When its end was asked for")),
+    worker: Type.Optional(Type.String()),
+    engine: Type.Optional(Type.String()),
+    webhook: Type.Optional(Type.String()),
+    log: Type.Object({ lines: Type.Integer(), bytes: Type.Integer(), isCut: Type.Boolean() }),
+    links: Type.Object({
+      self: Type.String(),
+      logs: Type.String(),
+      cancel: Type.String(),
+      retry: Type.String(),
+      deliveries: Type.String(),
+      retryOf: Type.Optional(Type.String()),
+    }),
+  },
+  { title: "Build" },
+);
 export type JobView = Static<typeof JobSchema>;
 
-export const JobListSchema = Type.Object({
-  builds: Type.Array(JobSchema, { description: "Newest first" }),
-  cursor: Type.Optional(Type.String({ description: "Of the next page; left out: there is none" })),
-});
+export const JobListSchema = Type.Object(
+  {
+    builds: Type.Array(JobSchema, { description: "Newest first" }),
+    cursor: Type.Optional(Type.String({ description: "Of the next page; left out: there is none" })),
+  },
+  { title: "BuildList" },
+);
 
-export const DeliveriesSchema = Type.Object({
-  url: Type.Optional(Type.String()),
-  deliveries: Type.Array(
-    Type.Object({
-      at: time("When"),
-      status: Type.Optional(Type.Integer({ description: "The HTTP status of the answer" })),
-      error: Type.Optional(Type.String({ description: "Why there was no answer" })),
-      seconds: Type.Number(),
-    }),
-  ),
-  nextAt: Type.Optional(time("When the next attempt is due")),
-});
+export const DeliveriesSchema = Type.Object(
+  {
+    url: Type.Optional(Type.String()),
+    deliveries: Type.Array(
+      Type.Object({
+        at: time("When"),
+        status: Type.Optional(Type.Integer({ description: "The HTTP status of the answer" })),
+        error: Type.Optional(Type.String({ description: "Why there was no answer" })),
+        seconds: Type.Number(),
+      }),
+    ),
+    nextAt: Type.Optional(time("When the next attempt is due")),
+  },
+  { title: "Deliveries" },
+);
 
 const ProblemSchema = Type.Object(
   {
@@ -195,7 +212,7 @@ const ProblemSchema = Type.Object(
     hint: Type.Optional(Type.String()),
     errors: Type.Optional(Type.Array(Type.Object({ field: Type.String(), message: Type.String() }))),
   },
-  { description: "Problem details (RFC 9457)" },
+  { title: "Problem", description: "Problem details (RFC 9457)" },
 );
 
 /** The answers of each route to what it refuses, for its `response`. */

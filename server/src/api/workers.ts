@@ -2,13 +2,15 @@ import type { FastifyPluginAsync } from "fastify";
 import { Type } from "typebox";
 import type { JobStore, WorkerReport } from "../store/job-store.ts";
 import { clientOf } from "./auth.ts";
+import { rfc3339 } from "./job-view.ts";
+import { PROBLEMS } from "./schemas.ts";
 
 const BYTES = Type.Number({ description: "bytes" });
 
 const WORKER = Type.Object(
   {
     worker: Type.String({ description: "`HOST:PID`" }),
-    at: Type.Number({ description: "When it told this: ms since 1970" }),
+    at: Type.String({ description: "When it told this (RFC 3339)" }),
     engine: Type.Object({
       address: Type.String(),
       isReachable: Type.Boolean(),
@@ -25,7 +27,7 @@ const WORKER = Type.Object(
     running: Type.Number({ description: "Builds that it runs" }),
     jobs: Type.Optional(Type.Array(Type.String(), { description: "With the scope `admin`: the IDs of these" })),
   },
-  { description: "What a worker tells of itself" },
+  { title: "Worker", description: "What a worker tells of itself" },
 );
 
 const SCHEMA = {
@@ -33,7 +35,7 @@ const SCHEMA = {
   tags: ["operation"],
   summary: "List workers and their engines",
   description: "The workers that live, each with its engine, the engine's version and what is on its disk.",
-  response: { 200: Type.Object({ workers: Type.Array(WORKER) }) },
+  response: { 200: Type.Object({ workers: Type.Array(WORKER) }), ...PROBLEMS },
 } as const;
 
 export function workerRoutes(store: Pick<JobStore, "workers">): FastifyPluginAsync {
@@ -48,5 +50,5 @@ export function workerRoutes(store: Pick<JobStore, "workers">): FastifyPluginAsy
 
 /** Of jobs of others, only the number is told. */
 function shown({ worker, at, engine, places, running }: WorkerReport, isAdmin: boolean): object {
-  return { worker, at, engine, places, running: running.length, ...(isAdmin && { jobs: running }) };
+  return { worker, at: rfc3339(at), engine, places, running: running.length, ...(isAdmin && { jobs: running }) };
 }

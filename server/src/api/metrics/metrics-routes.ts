@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyPluginAsync } from "fastify";
 import { Type } from "typebox";
+import { PROBLEMS } from "../schemas.ts";
 import { EVENT_STREAM } from "../streams/stream-settings.ts";
 import type { Metrics } from "./metrics.ts";
 
@@ -10,7 +11,10 @@ const SCHEMA = {
   description:
     "Jobs by state, accepted and finished jobs, durations of phases and of the wait in the queue, durations of HTTP requests by route, readers of " +
     "streams, and the process, in Prometheus' text format. Where the server has tokens, it needs one with the scope `read` or `admin`.",
-  response: { 200: { description: "The metrics", content: { "text/plain": { schema: Type.String() } } } },
+  response: {
+    200: { description: "The metrics", content: { "text/plain": { schema: Type.String() } } },
+    ...PROBLEMS,
+  },
 } as const;
 
 export function metricsRoutes(metrics: Metrics): FastifyPluginAsync {

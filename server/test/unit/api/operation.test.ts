@@ -75,12 +75,12 @@ test("workers, with their engines; the jobs of others are a number", async () =>
   server.store.reports = [WORKER, UNREACHABLE];
   const list = async (authorization: string) =>
     server.app.inject({ url: "/api/v2/workers", headers: { authorization } });
-  const { running, ...rest } = WORKER;
-  const { running: _, ...other } = UNREACHABLE;
+  const { running, ...rest } = { ...WORKER, at: "1970-01-01T00:00:00.001Z" };
+  const other = { worker: UNREACHABLE.worker, engine: UNREACHABLE.engine };
   expect((await list("ann")).json()).toEqual({
     workers: [
       { ...rest, running: 1 },
-      { ...other, running: 1 },
+      { ...rest, ...other, running: 1 },
     ],
   });
   expect((await list("root")).json()).toMatchObject({ workers: [{ running: 1, jobs: running }, {}] });

@@ -1,0 +1,57 @@
+import swagger from "@fastify/swagger";
+import type { FastifyInstance, FastifySchema } from "fastify";
+import { hoistNamedSchemas } from "./openapi-names.ts";
+
+export const OPENAPI_PATH = "/api/v2/openapi.json";
+
+const TAGS = [
+  { name: "builds", description: "Builds: submitted, watched, cancelled, repeated" },
+  { name: "operation", description: "For whoever runs the server" },
+  { name: "v1", description: "The API of tutum-builder, whose clients run unchanged. New programs use v2" },
+];
+
+/** Collects the routes that are registered after it, and serves the document that is made of their schemas: OpenAPI 3.1. */
+export function addOpenApi(app: FastifyInstance): void {
+  app.register(swagger, {
+    openapi: {
+      openapi: "3.1.0",
+      info: {
+        title: "docker-over-ssh serve",
+        version: "2",
+        description: "A build service: builds images of Dockerfiles and archives on an engine, and pushes them.",
+        license: { name: "MIT", identifier: "MIT" },
+      },
+      servers: [{ url: "/" }],
+      tags: TAGS,
+      components: {
+        securitySchemes: {
+          token: {
+            type: "http",
+            scheme: "bearer",
+            description: "A token of the server's token file. A server without one is open to its own machine.",
+          },
+        },
+      },
+    },
+    convertConstToEnum: false,
+    transform: ({ schema, url, route }) => ({ schema: withScope(schema, route.config?.scope), url }),
+    transformObject: (document) => {
+      if (!("openapiObject" in document)) throw new Error("the document is to be OpenAPI");
+      return hoistNamedSchemas(document.openapiObject);
+    },
+  });
+  app.register(async (scope) => {
+    scope.get(OPENAPI_PATH, { config: { scope: "open" }, schema: { hide: true } }, async () => app.swagger());
+  });
+}
+
+/** Tells which scope a route needs. What has no tag is not of the API: the page, and this document. */
+function withScope(schema: FastifySchema | undefined, scope: string | undefined): FastifySchema {
+  if (schema?.tags === undefined || scope === undefined) return { ...schema, hide: true };
+  const needs = scope === "open" ? "Needs no token." : `Needs a token with the scope \`${scope}\`, or \`admin\`.`;
+  return {
+    ...schema,
+    description: [schema.description, needs].filter((part) => part !== undefined).join("\n\n"),
+    security: scope === "open" ? [] : [{ token: [] }],
+  };
+}
