@@ -1,4 +1,5 @@
 import { timingSafeEqual } from "node:crypto";
+import { Failure } from "docker-over-ssh/builds";
 import type { Access, Client } from "./client.ts";
 import { hashOf } from "./token.ts";
 import { readTokenFile, type KnownToken } from "./token-file.ts";
@@ -19,11 +20,24 @@ export class TokenAccess implements Access {
     return new TokenAccess(path, await readTokenFile(path));
   }
 
-  /** Reads the file again. One that is not valid changes nothing: rejects with a Failure then. Returns how many tokens there are. */
-  async reload(): Promise<number> {
-    this.#tokens = await readTokenFile(this.#path);
+  /**
+   * Reads the file again, as {@link ReloadableAccess.reload}. One that is not valid changes nothing: rejects with a Failure that says so. Bound: it may
+   * be passed on alone.
+   */
+  readonly reload = async (): Promise<number> => {
+    try {
+      this.#tokens = await readTokenFile(this.#path);
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      const { code, message, expected, hint } = error;
+      throw new Failure(code, `the tokens stay as they were, also those that were taken back: ${message}`, {
+        ...(expected !== undefined && { expected }),
+        ...(hint !== undefined && { hint }),
+        cause: error,
+      });
+    }
     return this.#tokens.length;
-  }
+  };
 
   client(authorization: string | undefined): Client | undefined {
     const token = tokenOf(authorization);

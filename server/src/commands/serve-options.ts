@@ -1,4 +1,5 @@
 import { InvalidValue, parseAge, parseSize } from "docker-over-ssh/builds";
+import { checkAllowedHost } from "../net/allowed-host.ts";
 import type { ListenAddress } from "../settings.ts";
 import type { CommandText, OptionDefinition } from "./option.ts";
 
@@ -92,6 +93,7 @@ const OPTIONS: readonly OptionDefinition[] = [
   {
     flags: "--allow-host <host>",
     description: "a host, HOST or HOST:PORT, of archives and webhooks that may have a private address; may be repeated",
+    parse: checkAllowedHost,
     repeats: true,
   },
   {

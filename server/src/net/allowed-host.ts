@@ -20,6 +20,12 @@ export function parseAllowedHost(text: string): AllowedHost {
   return { hostname: hostnameOf(new URL(`http://${host}/`)), ...(port !== undefined && { port }) };
 }
 
+/** Returns the text of --allow-host as it is. Throws an InvalidValue for one that is none. */
+export function checkAllowedHost(text: string): string {
+  parseAllowedHost(text);
+  return text;
+}
+
 export function isAllowedHost(url: URL, allowed: readonly AllowedHost[]): boolean {
   const hostname = hostnameOf(url);
   return allowed.some((host) => host.hostname === hostname && (host.port === undefined || host.port === portOf(url)));

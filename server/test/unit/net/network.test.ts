@@ -1,5 +1,7 @@
 import { Failure, InvalidValue } from "docker-over-ssh/builds";
 import { describe, expect, test } from "vitest";
+import { parseWords } from "../../../src/commands/option.ts";
+import { SERVE, type ServeOptions } from "../../../src/commands/serve-options.ts";
 import { parseAllowedHost } from "../../../src/net/allowed-host.ts";
 import { checkedAddresses, networkOf, readAddress } from "../../../src/net/network.ts";
 import { rejection } from "../../../../test/unit/engine/fake-engine.ts";
@@ -146,5 +148,12 @@ describe("--allow-host", () => {
     "git.example.com/x",
   ])("%j is none", (text) => {
     expect(() => parseAllowedHost(text)).toThrow(InvalidValue);
+  });
+
+  test("is checked before the server starts", () => {
+    const parse = (host: string) =>
+      parseWords<ServeOptions>(SERVE, ["--allow-host", host], () => {})?.options.allowHost;
+    expect(parse("git.example.com:8080")).toEqual(["git.example.com:8080"]);
+    expect(failure(() => parse("http://git.example.com")).code).toBe("usage");
   });
 });
