@@ -18,7 +18,7 @@ const PLAIN: Style = { flags: new Set() };
 
 /** CSI sequences; OSC, DCS and others up to their terminator; two characters; and any other control character but the tabulator. */
 const CONTROL =
-  /\u001b\[([0-?]*)[ -/]*([@-~])|\u001b[\]PX^_][^\u0007\u001b\u009c]*(?:\u0007|\u001b\\|\u009c|$)|\u001b[ -/]*[0-~]|[\u0000-\u0008\u000a-\u001f\u007f-\u009f]/g;
+  /\u001b\[([0-?]*)[ -/]*([@-~]?)|\u001b[\]PX^_][^\u0007\u001b\u009c]*(?:\u0007|\u001b\\|\u009c|$)|\u001b[ -/]*[0-~]|[\u0000-\u0008\u000a-\u001f\u007f-\u009f]/g;
 
 export function parseAnsi(line: string): Span[] {
   if (!/[\u0000-\u001f\u007f-\u009f]/.test(line)) return line === "" ? [] : [{ text: line, classes: "" }];

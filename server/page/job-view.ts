@@ -1,7 +1,8 @@
 import { isOver } from "../src/jobs/job.ts";
 import { type Api, errorText } from "./api.ts";
 import { button, element, setText } from "./dom.ts";
-import { readEvents, type ServerEvent } from "./event-stream.ts";
+import type { ServerEvent } from "./event-parser.ts";
+import { readEvents } from "./event-stream.ts";
 import type { Follower } from "./follower.ts";
 import type { ApiJob } from "./job.ts";
 import { factsOf, phasesOf, reasonOf, summaryOf, titleOf } from "./job-head.ts";
@@ -79,8 +80,11 @@ export class JobView {
   }
 
   /** Shows the job as it is now. */
-  update(job: ApiJob): void {
+  update(changed: ApiJob): void {
     const isNew = this.#job === undefined;
+    // An event does not tell the place in the queue.
+    const job =
+      changed.state === "queued" ? { ...changed, position: changed.position ?? this.#job?.position } : changed;
     this.#job = job;
     this.title.replaceChildren(...titleOf(job));
     // What has no success is about its log.

@@ -1,5 +1,6 @@
 import { type Api, errorText } from "./api.ts";
-import { readEvents, type ServerEvent } from "./event-stream.ts";
+import type { ServerEvent } from "./event-parser.ts";
+import { readEvents } from "./event-stream.ts";
 import { isOver } from "../src/jobs/job.ts";
 import type { ApiJob, ApiJobs } from "./job.ts";
 import type { Filter } from "./route.ts";

@@ -87,6 +87,7 @@ export class StepView {
     this.#isOpen = isOpen;
     this.#body.hidden = !isOpen;
     this.head?.setAttribute("aria-expanded", String(isOpen));
+    if (this.head !== undefined) this.#fillHead(this.head);
     if (isOpen) return this.#append(true);
     this.#body.replaceChildren();
     [this.#first, this.#next] = [0, 0];

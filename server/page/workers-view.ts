@@ -25,8 +25,9 @@ export interface ApiWorker {
 const KINDS = ["images", "cache", "volumes", "containers"] as const;
 type Kind = (typeof KINDS)[number];
 
-/** Jobs of the queue that are shown */
-const SHOWN = 100;
+/** Jobs that are asked for, and those of the queue that are shown with their place */
+const LISTED = 200;
+const PLACED = 20;
 
 /** What waits, what runs, and the engines. */
 export class WorkersView {
@@ -69,7 +70,7 @@ export class WorkersView {
 
   async #refreshRunning(signal: AbortSignal): Promise<void> {
     const page = await this.#fetch<ApiJobs>(
-      `api/v2/builds?status=running,pushing&limit=${SHOWN}`,
+      `api/v2/builds?status=running,pushing&limit=${LISTED}`,
       this.#notes.running,
       signal,
     );
@@ -81,17 +82,23 @@ export class WorkersView {
     );
   }
 
+  /** The list does not tell places in the queue: they are asked for, one by one, of those that have waited longest. */
   async #refreshQueue(signal: AbortSignal): Promise<void> {
-    const page = await this.#fetch<ApiJobs>(`api/v2/builds?status=queued&limit=${SHOWN}`, this.#notes.queue, signal);
+    const page = await this.#fetch<ApiJobs>(`api/v2/builds?status=queued&limit=${LISTED}`, this.#notes.queue, signal);
     if (page === undefined) return;
-    const place = ({ position = Infinity }: ApiJob): number => position;
-    const jobs = page.builds.toReversed().toSorted((one, other) => place(one) - place(other));
-    const isPart = page.cursor !== undefined;
-    const part = `There are more: these are the newest ${SHOWN}.`;
-    setText(this.#notes.queue, isPart ? part : jobs.length === 0 ? "Nothing waits." : "");
+    const oldest = page.builds.slice(-PLACED).toReversed();
+    const asked = oldest.map((job) => this.#fetch<ApiJob>(`api/v2/builds/${job.id}`, this.#notes.queue, signal));
+    const found = (await Promise.all(asked)).filter((job) => job?.state === "queued");
+    const placed = found.filter((job) => job !== undefined).toSorted((one, other) => place(one) - place(other));
+    const all =
+      page.cursor === undefined ? plural(page.builds.length, "build") : `More than ${plural(LISTED, "build")}`;
+    const verb = page.builds.length === 1 ? "waits" : "wait";
+    const isPart = page.builds.length > PLACED;
+    const some = page.cursor === undefined ? "These are next." : `These are the oldest of the newest ${LISTED}.`;
+    setText(this.#notes.queue, page.builds.length === 0 ? "Nothing waits." : isPart ? `${all} ${verb}. ${some}` : "");
     this.#replace(
       this.#queue,
-      jobs.map((job) => this.#item(job)),
+      placed.map((job) => this.#item(job)),
     );
   }
 
@@ -192,4 +199,8 @@ function diskOf(disk: Record<Kind, number>): HTMLElement {
     bar,
     element("ul", { class: "disk-parts" }, ...words),
   );
+}
+
+function place({ position = Infinity }: ApiJob): number {
+  return position;
 }

@@ -43,6 +43,16 @@ export async function installPackages(): Promise<void> {
   });
 }
 
+/** Installs a program that is missing, from the package of its name. Returns its path; undefined where there is no such package. */
+export async function installProgram(program: string): Promise<string | undefined> {
+  await exclusively("packages", async () => {
+    if ((await findProgram(program)) !== undefined) return;
+    await fetching`apt-get update -qq`;
+    if (await isPackage(program)) await installWithApt([program]);
+  });
+  return await findProgram(program);
+}
+
 /** Installs packages. Waits for other processes that install some. */
 export async function installWithApt(packages: string[]): Promise<void> {
   const options = ["-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"];
