@@ -21,11 +21,12 @@ import {
   type WorkerOptions,
   type WorkerReport,
 } from "../job-store.ts";
+import type { Seal } from "../seal.ts";
 import { accepted, cancelled } from "../transitions.ts";
 import { DataFolder } from "./data-folder.ts";
 import { asStoreError } from "./disk.ts";
 import { entryOf } from "./entry.ts";
-import { createJob, type CredentialsSeal } from "./job-files.ts";
+import { createJob } from "./job-files.ts";
 import { readLines } from "./log-file.ts";
 import { Jobs } from "./jobs.ts";
 import { runJobs } from "./run-jobs.ts";
@@ -41,7 +42,7 @@ export interface FileStoreOptions {
   maxQueued: number;
   retention: Retention;
   /** Keeps credentials over a restart; left out: they are in memory only. */
-  seal?: CredentialsSeal | undefined;
+  seal?: Seal | undefined;
   clock?: Clock | undefined;
   /** Told of what goes wrong without failing a call */
   warn?: ((message: string) => void) | undefined;

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { messageOf, type Credentials } from "docker-over-ssh/builds";
 import { isOver } from "../../jobs/job.ts";
 import type { BodyFile } from "../job-store.ts";
+import type { Seal } from "../seal.ts";
 import type { DataFolder } from "./data-folder.ts";
 import { replaceFile, sync, writeFileSynced } from "./disk.ts";
 import { entryOf, recordOf, type Entry, type JobRecord } from "./entry.ts";
@@ -11,18 +12,12 @@ import { recoverLog } from "./log-file.ts";
 /** Files that are read at the same time */
 const READS = 16;
 
-/** Seals credentials, so that they may be kept in a file (seal.ts). */
-export interface CredentialsSeal {
-  seal(jobId: string, credentials: Credentials): string;
-  open(jobId: string, sealed: string): Credentials;
-}
-
 /** Makes the folder of a job. After a kill at any moment it is there as a whole, or not at all; it is there when this resolves. */
 export async function createJob(
   folder: DataFolder,
   entry: Entry,
   body: BodyFile | undefined,
-  seal: CredentialsSeal | undefined,
+  seal: Seal | undefined,
 ): Promise<void> {
   const part = folder.incoming(entry.id);
   try {
@@ -60,7 +55,7 @@ export async function removeCredentials(folder: DataFolder, id: string): Promise
  */
 export async function readJobs(
   folder: DataFolder,
-  options: { maxLog: number; seal?: CredentialsSeal | undefined; warn: (message: string) => void },
+  options: { maxLog: number; seal?: Seal | undefined; warn: (message: string) => void },
 ): Promise<Entry[]> {
   const ids = (await readdir(folder.jobs)).toSorted();
   const entries: Entry[] = [];
@@ -94,7 +89,7 @@ async function readJob(
 async function openCredentials(
   folder: DataFolder,
   id: string,
-  seal: CredentialsSeal | undefined,
+  seal: Seal | undefined,
 ): Promise<Credentials | undefined> {
   if (seal === undefined) return undefined;
   try {

@@ -4,12 +4,13 @@ import type { Retention } from "../../settings.ts";
 import type { Clock } from "../clock.ts";
 import type { Change } from "../job-store.ts";
 import { expired } from "../retention.ts";
+import type { Seal } from "../seal.ts";
 import { cancelled, over, REASONS, recovered } from "../transitions.ts";
 import { Bell } from "./bell.ts";
 import { Changes } from "./changes.ts";
 import type { DataFolder } from "./data-folder.ts";
 import { bytesOf, isRemovable, recordOf, type Entry } from "./entry.ts";
-import { readJobs, removeCredentials, writeRecord, type CredentialsSeal } from "./job-files.ts";
+import { readJobs, removeCredentials, writeRecord } from "./job-files.ts";
 import { JobIndex } from "./job-index.ts";
 import { RunQueue } from "./run-queue.ts";
 
@@ -20,7 +21,7 @@ const TIDY_EVERY = 60_000;
 export interface JobsOptions {
   maxLog: number;
   retention: Retention;
-  seal?: CredentialsSeal | undefined;
+  seal?: Seal | undefined;
   warn: (message: string) => void;
 }
 

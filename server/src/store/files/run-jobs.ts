@@ -18,7 +18,7 @@ export interface RunJobs {
 /** Of a job that was stopped before its run began. */
 const STOPPED: Outcome = {
   state: "again",
-  reason: { code: "stopping", message: "the server was stopped before the job began" },
+  reason: { code: "server-stopped", message: "the server was stopped before the job began" },
   delay: 0,
   isFree: true,
 };
