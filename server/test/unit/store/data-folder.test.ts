@@ -1,0 +1,93 @@
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { newRunId } from "docker-over-ssh/builds";
+import { openFileStore } from "../../../src/store/files/file-store.ts";
+import type { JobStore } from "../../../src/store/job-store.ts";
+import { added, TestWorker } from "../../fixtures/store-contract/bed.ts";
+
+let parent: string;
+let folder: string;
+beforeEach(() => {
+  parent = mkdtempSync(join(tmpdir(), "data-folder-"));
+  folder = join(parent, "deep/data");
+});
+afterEach(() => rmSync(parent, { recursive: true }));
+
+const open = async (): Promise<JobStore> =>
+  await openFileStore({ folder, maxLog: 1e6, maxQueued: 100, retention: { age: 1e9, bytes: 1e9 } });
+
+test("a second server with the folder is refused at once, until the first one ends", async () => {
+  {
+    await using _ = await open();
+    await expect(open()).rejects.toMatchObject({ code: "refused", message: `another server uses ${folder}` });
+  }
+  await using _ = await open();
+});
+
+test("the folder of a killed server is taken over at once", async () => {
+  {
+    await using _ = await open();
+  }
+  mkdirSync(join(folder, "server.lock"));
+  writeFileSync(join(folder, "server.lock", newRunId(999_999_999)), "");
+  await using store = await open();
+  await added(store);
+});
+
+test("all that is kept is for this user alone", async () => {
+  mkdirSync(folder, { recursive: true, mode: 0o755 });
+  chmodSync(folder, 0o755); // as systemd and volumes of containers have it
+  await using store = await open();
+  await using body = await store.newBody();
+  await added(store, { body, job: { source: { kind: "archive", bytes: 0 } } });
+  await using worker = new TestWorker(store);
+  (await worker.run(0)).claim.log(["a line"]);
+  await expect.poll(() => readdirSync(folder, { recursive: true })).toContainEqual(expect.stringMatching(/log$/));
+  const others = readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .filter((name) => !name.startsWith("server.lock"))
+    .map((name) => [name, statSync(join(folder, name)).mode & 0o077] as const);
+  expect(others.length).toBeGreaterThan(6);
+  for (const [name, mode] of others) expect([name, mode]).toEqual([name, 0]);
+  expect(statSync(folder).mode & 0o777).toBe(0o700);
+});
+
+test("a folder with other files is refused, and nothing in it is changed", async () => {
+  mkdirSync(folder, { recursive: true, mode: 0o755 });
+  chmodSync(folder, 0o755);
+  writeFileSync(join(folder, "thesis.txt"), "");
+  await expect(open()).rejects.toMatchObject({ code: "refused", message: `${folder} has other files: thesis.txt` });
+  expect(readdirSync(folder)).toEqual(["thesis.txt"]);
+  expect(statSync(folder).mode & 0o777).toBe(0o755);
+});
+
+test("a folder of another version is refused, and left alone", async () => {
+  mkdirSync(join(folder, "incoming"), { recursive: true });
+  writeFileSync(join(folder, "version"), "2\n");
+  writeFileSync(join(folder, "incoming/something"), "");
+  await expect(open()).rejects.toMatchObject({
+    code: "refused",
+    message: expect.stringContaining("version 2") as string,
+  });
+  expect(readdirSync(folder).toSorted()).toEqual(["incoming", "version"]);
+  expect(readdirSync(join(folder, "incoming"))).toEqual(["something"]);
+});
+
+test("what a server has left that was killed at its first start is no obstacle, nor what has not become a job", async () => {
+  mkdirSync(join(folder, "incoming/half"), { recursive: true });
+  mkdirSync(join(folder, "lost+found"));
+  writeFileSync(join(folder, "incoming/half/job.json"), "{");
+  writeFileSync(join(folder, "incoming/1.body"), "half a b");
+  writeFileSync(join(folder, "version.new"), "");
+  await using store = await open();
+  expect(readdirSync(join(folder, "incoming"))).toEqual([]);
+  expect(readFileSync(join(folder, "version"), "utf8")).toBe("1\n");
+  expect(await store.list({ limit: 10 })).toEqual({ jobs: [] });
+});
+
+test("a store that is closed says so", async () => {
+  const store = await open();
+  await store[Symbol.asyncDispose]();
+  await expect(store.list({ limit: 10 })).rejects.toThrow("closed");
+});
