@@ -13,6 +13,7 @@ import type { EngineImages } from "../engine-images.ts";
 import { dataFolder, type DataFolderInfo } from "../api/data-folder.ts";
 import { diskUsage } from "../api/disk-usage.ts";
 import type { BuilderKind, BuildOrder, EngineBuilds } from "../engine-builds.ts";
+import { refuseUnheld } from "../build/held-limits.ts";
 import { pruneBuildCache, removeDangling } from "../build/prune-builds.ts";
 import { publishImage } from "../build/publish-image.ts";
 import { imageEvents } from "../api/image-events.ts";
@@ -137,6 +138,7 @@ function buildsOf(api: DockerApi, version: () => Promise<VersionAnswer>): Engine
     build: async (order, context, options) => {
       const { buildImage } = await import("../build/build-image.ts"); // loads the tar library
       const kind = options.builder ?? builderFor(order, await builder());
+      if (order.memory !== undefined || order.cpus !== undefined) await refuseUnheld(api, order);
       return await buildImage(api, kind, order, context, options);
     },
     check: async (order, context, options) => {

@@ -29,6 +29,15 @@ test("a cancelled push ends, and the image goes", async () => {
   expect(bed.engine.images.size).toBe(0);
 });
 
+test("what an engine says when its work is broken off is not what the job has ended with", async () => {
+  using bed = new RunBed();
+  bed.engine.onPublish = async () => {
+    bed.claimEnd.abort(new Stopped("cancelled"));
+    throw new EngineError("context canceled");
+  };
+  expect(await bed.run()).toMatchObject({ state: "cancelled" });
+});
+
 test("what is cancelled when the image is pushed has succeeded", async () => {
   using bed = new RunBed();
   const { engine } = bed;
@@ -175,5 +184,17 @@ describe("the purge", () => {
     expect(bed.engine.images.size).toBe(2);
     expect(bed.engine.images.has(cached)).toBe(true);
     expect(bed.engine.images.has(made)).toBe(false);
+  });
+
+  test("removes images of steps when no other build of the engine may go on from them", async () => {
+    using bed = new RunBed();
+    const { engine, steps } = bed;
+    const made = engine.addImage();
+    steps.begin();
+    steps.begin();
+    await steps.end(engine, [made]);
+    expect(engine.images.has(made)).toBe(true);
+    await steps.end(engine, []);
+    expect(engine.images.has(made)).toBe(false);
   });
 });

@@ -5,6 +5,8 @@ import type { ContainerSpec } from "../../../../src/engine/engine-containers.ts"
 import { InvalidReference } from "../../../../src/image/reference.ts";
 import { answer, fakeEngine, latch, rejection, type Route } from "../fake-engine.ts";
 import { AMD64, ARM64, asPlatform } from "../../image/platforms.ts";
+import { PLAIN_ORDER } from "../../../fixtures/build-order.ts";
+import { memoryContext } from "../build/memory-context.ts";
 
 const json =
   (body: object | string, status = 200): Route =>
@@ -519,5 +521,49 @@ describe("a container", () => {
     expect(await engine.findContainers("run")).toEqual([{ id: "c1", labels: { run: "1" }, isRunning: false }]);
     expect(fake.seen[0]?.query.get("filters")).toBe('{"label":["run"]}');
     expect(fake.seen[0]?.query.get("all")).toBe("true");
+  });
+});
+
+describe("limits of a build", () => {
+  const order = { ...PLAIN_ORDER, names: ["limited:v1"] };
+  const built = '{"aux":{"ID":"sha256:built"}}\n';
+  const engineWith = async (info: object) =>
+    await fakeEngine({
+      "GET /version": json({ Version: "1", Os: "linux", Arch: "amd64" }),
+      "GET /info": json(info),
+      "POST /build": json(built),
+    });
+  const options = {
+    answers: {
+      credentials: async () => undefined,
+      secret: async () => undefined,
+      agent: async () => await Promise.reject(new Error("none")),
+    },
+    onEvent: () => {},
+    signal: new AbortController().signal,
+  };
+
+  test("the classic builder gets them, as BuildKit ignores them", async () => {
+    await using fake = await engineWith({ MemoryLimit: true, CpuCfsQuota: true });
+    await using engine = await openEngine(fake.endpoint);
+    await engine.build(
+      { ...order, memory: 64 * 1024 ** 2, cpus: 2 },
+      memoryContext({ Dockerfile: "FROM scratch\n" }),
+      options,
+    );
+    const query = Object.fromEntries(fake.seen.find(({ path }) => path === "/build")?.query ?? []);
+    expect(query).toMatchObject({ memory: "67108864", memswap: "67108864", cpuperiod: "100000", cpuquota: "200000" });
+    expect(query).not.toHaveProperty("version");
+  });
+
+  test.each([
+    ["memory", { MemoryLimit: false, CpuCfsQuota: true }, { memory: 64 * 1024 ** 2 }],
+    ["cpus", { MemoryLimit: true, CpuCfsQuota: false }, { cpus: 1 }],
+  ])("%s that the engine's kernel does not limit are refused before anything is built", async (what, info, limits) => {
+    await using fake = await engineWith(info);
+    await using engine = await openEngine(fake.endpoint);
+    const error = await rejection(engine.build({ ...order, ...limits }, memoryContext({}), options));
+    expect(error).toMatchObject({ code: "usage", message: `the engine there cannot limit the ${what} of a build` });
+    expect(fake.calls()).not.toContain("POST /build");
   });
 });
