@@ -13,6 +13,8 @@ declare module "fastify" {
   interface FastifyRequest {
     /** See {@link clientOf}. */
     sender: Client | undefined;
+    /** Returns whose its token is by now. See {@link isStillClient}. */
+    senderNow: (() => Client | undefined) | undefined;
   }
 }
 
@@ -28,6 +30,7 @@ const WINDOW = 60;
 export function requireTokens(app: FastifyInstance, access: Access): void {
   const failures = new RateLimiterMemory({ points: MAX_FAILURES, duration: WINDOW });
   app.decorateRequest("sender", undefined);
+  app.decorateRequest("senderNow", undefined);
   app.addHook("onRoute", ({ method, url, config }) => {
     if (config?.scope === undefined) throw new Error(`the route ${String(method)} ${url} has no scope`);
   });
@@ -35,6 +38,7 @@ export function requireTokens(app: FastifyInstance, access: Access): void {
     const { scope } = request.routeOptions.config;
     if (scope === "open" || request.is404) return;
     request.sender = await authenticate(request, access, failures);
+    request.senderNow = () => access.client(request.headers.authorization);
     if (scope === undefined || !mayUse(request.sender, scope)) {
       throw new ProblemError(403, "forbidden", `This token may not be used for this: it lacks the scope "${scope}".`);
     }
@@ -45,6 +49,13 @@ export function requireTokens(app: FastifyInstance, access: Access): void {
 export function clientOf({ sender }: FastifyRequest): Client {
   if (sender === undefined) throw new Error("the route has no client");
   return sender;
+}
+
+/** Whether whoever has sent a request still may what it might then: a token may be taken back, or lose scopes, while a stream of events lasts. */
+export function isStillClient({ sender, senderNow }: FastifyRequest): boolean {
+  const now = senderNow?.();
+  if (sender === undefined || now === undefined) return false;
+  return now.name === sender.name && [...sender.scopes].every((scope) => now.scopes.has(scope));
 }
 
 export function mayUse({ scopes }: Client, scope: Scope): boolean {

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsync } from "fastify";
 import { Type } from "typebox";
 import type { Job } from "../jobs/job.ts";
-import { clientOf, seesJob } from "./auth.ts";
+import { clientOf, isStillClient, seesJob } from "./auth.ts";
 import type { JobFeed } from "./streams/job-feed.ts";
 import { jobEventEncoder, jobEvents } from "./streams/job-stream.ts";
 import { PROBLEMS } from "./schemas.ts";
@@ -42,7 +42,13 @@ export function eventRoutes({ feed, settings, view, countReader }: EventRouteOpt
         const client = clientOf(request);
         const reader = feed.readJobs((job) => seesJob(client, job), countReader("jobs"));
         const chunks = jobEvents(reader, { heartbeat: settings.heartbeat, encode });
-        return sendStream(reply, chunks, { contentType: EVENT_STREAM, wakeup: reader, stall: settings.stall });
+        return sendStream(reply, chunks, {
+          contentType: EVENT_STREAM,
+          wakeup: reader,
+          stall: settings.stall,
+          mayRead: () => isStillClient(request),
+          recheck: settings.heartbeat,
+        });
       },
     );
   };

@@ -3,7 +3,7 @@ import type { FastifyPluginAsync } from "fastify";
 import { Type } from "typebox";
 import type { Job } from "../jobs/job.ts";
 import type { JobStore } from "../store/job-store.ts";
-import { clientOf } from "./auth.ts";
+import { clientOf, isStillClient } from "./auth.ts";
 import { findJob } from "./builds.ts";
 import { PROBLEMS } from "./schemas.ts";
 import type { JobFeed } from "./streams/job-feed.ts";
@@ -90,7 +90,13 @@ export function logRoutes({ store, feed, settings, view, countReader }: LogRoute
             ? logEvents(feed, job, follower, { after, view, ...settings })
             : textLog(feed, job, follower, { after, follow: request.query.follow === "true", ...settings });
           const contentType = isEvents ? EVENT_STREAM : "text/plain; charset=utf-8";
-          return sendStream(reply, chunks, { contentType, wakeup: follower, stall: settings.stall });
+          return sendStream(reply, chunks, {
+            contentType,
+            wakeup: follower,
+            stall: settings.stall,
+            mayRead: () => isStillClient(request),
+            recheck: settings.heartbeat,
+          });
         },
       );
   };

@@ -8,6 +8,10 @@ export interface SendOptions {
   wakeup: Wakeup;
   /** ms after which a reader is dropped that takes nothing of what waits for it */
   stall: number;
+  /** Whether the reader may still read: asked every {@link recheck} ms. The stream ends when it may not. */
+  mayRead: () => boolean;
+  /** ms */
+  recheck: number;
 }
 
 /**
@@ -17,10 +21,16 @@ export interface SendOptions {
 export async function sendStream(
   reply: FastifyReply,
   chunks: AsyncIterable<Buffer | string>,
-  { contentType, wakeup, stall }: SendOptions,
+  { contentType, wakeup, stall, mayRead, recheck }: SendOptions,
 ): Promise<void> {
   const { raw } = reply;
-  raw.once("close", () => wakeup.end());
+  const timer = setInterval(() => {
+    if (!mayRead()) wakeup.end();
+  }, recheck);
+  raw.once("close", () => {
+    clearInterval(timer);
+    wakeup.end();
+  });
   // Node counts as activity each part of a write that the other side takes; heartbeats are writes too. An idle stream has nothing that waits.
   raw.setTimeout(stall, () => {
     if (raw.writableLength > 0) raw.destroy();

@@ -1,6 +1,6 @@
 /** How streams are kept. Times are ms. */
 export interface StreamSettings {
-  /** Between signs of life of a stream of events in which nothing happens */
+  /** Between signs of life of a stream of events in which nothing happens, and between two looks at whether its reader's token still holds */
   heartbeat: number;
   /** After which a reader is dropped that takes nothing of what waits for it */
   stall: number;
