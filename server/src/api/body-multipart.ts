@@ -4,6 +4,8 @@ import type { FastifyInstance, FastifyRequest } from "fastify";
 import { incomplete } from "./body.ts";
 import { ProblemError } from "./problem.ts";
 
+export const FORM_TYPE = "multipart/form-data";
+
 export interface BodyPart {
   name: string;
   stream: Readable;

@@ -4,8 +4,8 @@ import { ProblemError } from "./problem.ts";
 
 declare module "fastify" {
   interface FastifyContextConfig {
-    /** The route reads bodies itself, but for JSON, and watches them. */
-    streams?: boolean;
+    /** Types of bodies that the route reads itself, and watches. It calls {@link expectBody}. */
+    streams?: readonly string[];
   }
   interface FastifyRequest {
     /** Tells a client that waits with its body (`Expect: 100-continue`) to send it. See {@link expectBody}. */
@@ -30,8 +30,7 @@ export function expectBodies(app: FastifyInstance, maxTime: number): void {
     throw new ProblemError(415, "content-encoding", detail);
   });
   app.addHook("preParsing", async (request, _reply, payload) => {
-    const isJson = /^application\/json\b/i.test(request.headers["content-type"] ?? "");
-    if (request.routeOptions.config.streams === true && !isJson) return payload;
+    if (request.routeOptions.config.streams?.includes(mediaTypeOf(request))) return payload;
     expectBody(request);
     const timer = setTimeout(() => {
       const detail = `The body was not complete after ${maxTime / 1000} s.`;
@@ -46,4 +45,9 @@ export function expectBodies(app: FastifyInstance, maxTime: number): void {
 export function expectBody(request: FastifyRequest): void {
   request.sendContinue?.();
   request.sendContinue = undefined;
+}
+
+/** Without parameters; empty for a request without one */
+export function mediaTypeOf({ headers }: FastifyRequest): string {
+  return (headers["content-type"] ?? "").split(";", 1)[0]?.trim().toLowerCase() ?? "";
 }

@@ -1,7 +1,7 @@
 import { createServer, STATUS_CODES, type RequestListener, type Server } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { Socket } from "node:net";
-import { problemBody, PROBLEM_TYPE, ProblemError } from "./problem.ts";
+import { LINGER, problemBody, PROBLEM_TYPE, ProblemError } from "./problem.ts";
 
 /** Certificate chain and key, PEM. */
 export interface TlsFiles {
@@ -49,4 +49,7 @@ export function refuseBrokenRequest(error: NodeJS.ErrnoException, socket: Socket
     "Connection: close",
   ];
   socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
+  // The other side has to close as well; until then, a body that has begun is waited for.
+  const timer = setTimeout(() => socket.destroy(), LINGER);
+  socket.once("close", () => clearTimeout(timer));
 }

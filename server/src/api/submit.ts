@@ -1,12 +1,13 @@
-import type { FastifyReply, FastifyRequest } from "fastify";
+import type { FastifyReply } from "fastify";
 import type { Job } from "../jobs/job.ts";
 import type { JobStore } from "../store/job-store.ts";
 import { acceptJob, bodyLimits, refuseWhenFull, type JobParts } from "./accept-job.ts";
 import type { AppContext, TypedApp } from "./app-context.ts";
 import { clientOf } from "./auth.ts";
 import { spoolBody, tooLarge } from "./body.ts";
+import { FORM_TYPE } from "./body-multipart.ts";
 import { submitForm } from "./submit-form.ts";
-import { expectBody } from "./expect-body.ts";
+import { expectBody, mediaTypeOf } from "./expect-body.ts";
 import { idempotency, readIdempotencyKey } from "./idempotency.ts";
 import { BUILDS, jobView } from "./job-view.ts";
 import { readOrder } from "./order.ts";
@@ -34,7 +35,7 @@ export function addSubmitRoute(app: TypedApp, context: AppContext): void {
   app.route({
     method: "POST",
     url: BUILDS,
-    config: { scope: "build", streams: true },
+    config: { scope: "build", streams: [FORM_TYPE, ...ARCHIVE_TYPES] },
     schema: {
       summary: "Submit a build",
       description:
@@ -46,7 +47,7 @@ export function addSubmitRoute(app: TypedApp, context: AppContext): void {
       body: {
         content: {
           "application/json": { schema: BuildSchema },
-          "multipart/form-data": { schema: MultipartSchema },
+          [FORM_TYPE]: { schema: MultipartSchema },
           ...archive,
         },
       },
@@ -56,7 +57,7 @@ export function addSubmitRoute(app: TypedApp, context: AppContext): void {
       const client = clientOf(request);
       const key = readIdempotencyKey(request.headers["idempotency-key"], client.name);
       const isForm = request.isMultipart();
-      const isArchive = !isForm && ARCHIVE_TYPES.includes(mediaType(request));
+      const isArchive = !isForm && ARCHIVE_TYPES.includes(mediaTypeOf(request));
       if (!isArchive && Object.keys(request.query).length > 0) {
         throw new ProblemError(400, "invalid", "The query is for a plain archive: here the fields are in the body.");
       }
@@ -100,8 +101,4 @@ export async function sendAccepted(reply: FastifyReply, store: JobStore, job: Jo
 
 function noBody(): ProblemError {
   return new ProblemError(400, "malformed", "The body is empty.");
-}
-
-function mediaType({ headers }: FastifyRequest): string {
-  return (headers["content-type"] ?? "").split(";", 1)[0]?.trim().toLowerCase() ?? "";
 }

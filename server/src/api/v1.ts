@@ -5,7 +5,7 @@ import type { JobStore, LogPiece } from "../store/job-store.ts";
 import { acceptJob, bodyLimits, refuseWhenFull } from "./accept-job.ts";
 import type { AppContext } from "./app-context.ts";
 import { clientOf } from "./auth.ts";
-import { acceptMultipart, readParts } from "./body-multipart.ts";
+import { acceptMultipart, FORM_TYPE, readParts } from "./body-multipart.ts";
 import { bodyOwner, readText, spoolBody, type Archive } from "./body.ts";
 import { findJob } from "./builds.ts";
 import { expectBody } from "./expect-body.ts";
@@ -39,7 +39,7 @@ export function v1Routes(context: AppContext & { onError?: OnError }): FastifyPl
     app.route({
       method: "POST",
       url: "/build",
-      config: { scope: "build", streams: true },
+      config: { scope: "build", streams: [FORM_TYPE] },
       schema: v1Schema(BUILD_TEXT, { JobIdentifier: TEXT }),
       handler: async (request, reply) => {
         const client = clientOf(request);
@@ -157,7 +157,7 @@ function v1Schema(summary: string, properties: Readonly<Record<string, object>>)
   const answer = (fields: object): object => ({ type: "object", properties: fields });
   return {
     summary,
-    tags: ["tutum-builder"],
+    tags: ["v1"],
     response: { 200: answer(properties), "4xx": answer({ Error: TEXT }), "5xx": answer({ Error: TEXT }) },
   };
 }

@@ -56,8 +56,9 @@ describe("JSON", () => {
 
   test("of any content type, with names in any case, and fields that it does not know", async () => {
     const text = JSON.stringify({ Image_name: "team/app", Dockerfile: "FROM scratch", Github_tag: "v1", email: null });
-    idOf(await post(text, { "content-type": "application/x-www-form-urlencoded" }));
-    idOf(await post(text, { "content-type": "text/plain; charset=utf-8" }));
+    for (const type of ["application/x-www-form-urlencoded", "text/plain; charset=utf-8"]) {
+      expect(server.store.jobOf(idOf(await post(text, { "content-type": type }))).name).toBe("team/app");
+    }
   });
 
   const insufficient = "Insufficient Information.  Must provide at least an Image Name and a Dockerfile/Tarurl.";

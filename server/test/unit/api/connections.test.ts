@@ -1,0 +1,182 @@
+import { readdir } from "node:fs/promises";
+import { describe, expect, test, vi } from "vitest";
+import { listening, rawConnection, statusOf } from "../../fixtures/raw-request.ts";
+import { form, testAccess, testApp, testClient, type TestApp } from "../../fixtures/test-app.ts";
+
+const upload = { maxBody: 1024 * 1024, idle: 10_000 };
+const head = (...lines: readonly string[]): string => [...lines, "Host: localhost", "", ""].join("\r\n");
+const tarHead = (...more: readonly string[]): string =>
+  head("POST /api/v2/builds?name=app HTTP/1.1", "Content-Type: application/x-tar", ...more);
+
+/** Waits until no file of a body is left, and checks that nothing was accepted. */
+async function expectNothingLeft({ store }: TestApp): Promise<void> {
+  await vi.waitFor(async () => expect(await readdir(store.folder)).toEqual([]));
+  expect(store.added).toEqual([]);
+}
+
+describe("requests that two servers could read in two ways", () => {
+  const smuggled = "GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n";
+  test.each<[string, string]>([
+    [
+      "Transfer-Encoding with Content-Length",
+      `${tarHead("Content-Length: 4", "Transfer-Encoding: chunked")}0\r\n\r\n${smuggled}`,
+    ],
+    ["two lengths", `${tarHead("Content-Length: 4", "Content-Length: 5")}abcd${smuggled}`],
+    ["a length with a sign", `${tarHead("Content-Length: +4")}abcd${smuggled}`],
+    ["an encoding that is no encoding", `${tarHead("Transfer-Encoding: xchunked")}0\r\n\r\n${smuggled}`],
+    ["chunked, and something after it", `${tarHead("Transfer-Encoding: chunked, identity")}0\r\n\r\n${smuggled}`],
+    ["a space before the colon", `${tarHead("Content-Length : 4")}abcd${smuggled}`],
+    ["a folded header", `${tarHead("X: a", " Content-Length: 4")}abcd${smuggled}`],
+    ["ends of lines without CR", tarHead("Transfer-Encoding: chunked").replaceAll("\r\n", "\n") + smuggled],
+    ["a length of a chunk that is none", `${tarHead("Transfer-Encoding: chunked")}0x4\r\nabcd\r\n0\r\n\r\n${smuggled}`],
+    ["no Host", "GET /api/v2/builds HTTP/1.1\r\n\r\n"],
+  ])("%s", async (_what, text) => {
+    await using server = testApp();
+    using connection = await rawConnection(await listening(server.app));
+    connection.socket.write(text);
+    const answer = await connection.closed;
+    expect(statusOf(answer)).toBe(400);
+    // One answer, and no other to what was hidden behind it
+    expect(answer.match(/HTTP\/1\.1/g)).toHaveLength(1);
+    connection.socket.end();
+    await expectNothingLeft(server);
+  });
+
+  test("large headers", async () => {
+    await using server = testApp();
+    using connection = await rawConnection(await listening(server.app));
+    connection.socket.write(head("GET /healthz HTTP/1.1", `X: ${"x".repeat(17 * 1024)}`));
+    const answer = await connection.closed;
+    expect(statusOf(answer)).toBe(431);
+    expect(answer).toContain("application/problem+json");
+  });
+});
+
+describe("a body that does not come", () => {
+  test.each<[string, string]>([
+    ["an archive", `${tarHead("Content-Length: 100")}half`],
+    ["an archive in chunks", `${tarHead("Transfer-Encoding: chunked")}4\r\nhalf\r\n`],
+    [
+      "a form",
+      (() => {
+        const { payload, headers } = form(
+          { name: "build", content: '{"name":"app"}' },
+          { name: "archive", content: "x".repeat(100) },
+        );
+        const lines = [`Content-Type: ${headers["content-type"]}`, `Content-Length: ${payload.length}`];
+        return head("POST /api/v2/builds HTTP/1.1", ...lines) + payload.slice(0, -50);
+      })(),
+    ],
+  ])("%s stops half-way: nothing is left", async (_what, text) => {
+    await using server = testApp();
+    using connection = await rawConnection(await listening(server.app));
+    connection.socket.write(text);
+    await vi.waitFor(async () => expect(await readdir(server.store.folder)).toEqual(["body-1"]));
+    connection.socket.destroy();
+    await expectNothingLeft(server);
+  });
+
+  test.each<[string, string, string]>([
+    ["an archive", `${tarHead("Content-Length: 100000")}half`, "Next to nothing"],
+    [
+      "JSON",
+      `${head("POST /api/v2/builds HTTP/1.1", "Content-Type: application/json", "Content-Length: 100")}{`,
+      "not complete",
+    ],
+  ])("%s that is silent: 408", async (_what, text, words) => {
+    await using server = testApp({ settings: { upload: { ...upload, idle: 50 }, maxQueued: 10 } });
+    using connection = await rawConnection(await listening(server.app));
+    connection.socket.write(text);
+    const answer = await connection.received(words);
+    expect(statusOf(answer)).toBe(408);
+    await connection.closed;
+    await expectNothingLeft(server);
+  });
+
+  test("a byte now and then is silence", async () => {
+    await using server = testApp({ settings: { upload: { ...upload, idle: 100 }, maxQueued: 10 } });
+    using connection = await rawConnection(await listening(server.app));
+    connection.socket.write(tarHead("Content-Length: 100000"));
+    const drip = setInterval(() => void connection.socket.write("x"), 20);
+    try {
+      expect(statusOf(await connection.received("Next to nothing"))).toBe(408);
+    } finally {
+      clearInterval(drip);
+    }
+    await expectNothingLeft(server);
+  });
+});
+
+describe("what is refused before its body", () => {
+  const wait = "Expect: 100-continue";
+
+  test.each<[string, string, number]>([
+    ["no token", tarHead("Content-Length: 5", wait), 401],
+    ["a field that is not known", tarHead("Content-Length: 5", wait, "Authorization: t1").replace("name", "nam"), 400],
+    ["a length beyond the limit", tarHead(`Content-Length: ${upload.maxBody + 1}`, wait, "Authorization: t1"), 413],
+  ])("%s: the client is not told to send it", async (_what, text, status) => {
+    await using server = testApp({ access: testAccess([testClient("t1")]) });
+    using connection = await rawConnection(await listening(server.app));
+    connection.socket.write(text);
+    const answer = await connection.received('"detail"');
+    expect(statusOf(answer)).toBe(status);
+    expect(answer).not.toContain("100 Continue");
+    await expectNothingLeft(server);
+  });
+
+  test.each<[string, string, string]>([
+    ["an archive", tarHead("Content-Length: 5", wait), "a tar"],
+    [
+      "JSON",
+      head("POST /api/v2/builds HTTP/1.1", "Content-Type: application/json", "Content-Length: 40", wait),
+      '{"name":"app","dockerfile":"FROM a"}    ',
+    ],
+    [
+      "JSON for tutum-builder",
+      head("POST /api/v1/build HTTP/1.1", "Content-Type: text/x", "Content-Length: 46", wait),
+      '{"image_name":"app","dockerfile":"FROM a"}    ',
+    ],
+  ])("%s that is not refused is asked for", async (_what, text, body) => {
+    await using server = testApp();
+    using connection = await rawConnection(await listening(server.app));
+    connection.socket.write(text);
+    await connection.received("HTTP/1.1 100 Continue\r\n\r\n");
+    connection.socket.write(body);
+    expect(await connection.received("}")).toMatch(/HTTP\/1\.1 20[02] /);
+  });
+
+  test("a large body that is refused does not lose the answer", async () => {
+    await using server = testApp({ settings: { upload: { ...upload, maxBody: 1000 }, maxQueued: 10 } });
+    using connection = await rawConnection(await listening(server.app));
+    connection.socket.write(tarHead("Transfer-Encoding: chunked"));
+    const piece = "x".repeat(0x10000);
+    // More than the buffers of the connection hold: a server that stopped reading would stop this side.
+    for (let count = 0; count < 200; count++) {
+      if (connection.socket.write(`10000\r\n${piece}\r\n`)) continue;
+      await new Promise<void>((resolve) => {
+        connection.socket.once("drain", resolve).once("close", resolve);
+      });
+    }
+    expect(statusOf(await connection.received('"detail"'))).toBe(413);
+    await expectNothingLeft(server);
+  });
+});
+
+test("with tokens, pages of other sites have none: names are whatever a proxy in front says", async () => {
+  await using server = testApp({ access: testAccess([testClient("t1")]) });
+  const headers = { host: "builds.example.com", origin: "https://other.example.com", authorization: "t1" };
+  expect((await server.app.inject({ url: "/api/v2/builds", headers })).statusCode).toBe(200);
+});
+
+test("no answer lets pages of other sites read it, or tells browsers to guess its type", async () => {
+  await using server = testApp();
+  for (const url of ["/api/v2/builds", "/other", "/api/v1/other", "/api/v2/builds?x=1"]) {
+    const { headers } = await server.app.inject({
+      url,
+      headers: { origin: "http://localhost:80", host: "localhost:80" },
+    });
+    expect(headers["access-control-allow-origin"]).toBeUndefined();
+    expect(headers["x-content-type-options"]).toBe("nosniff");
+    expect(headers["content-security-policy"]).toContain("default-src 'none'");
+  }
+});
