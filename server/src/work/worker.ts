@@ -34,7 +34,8 @@ export interface WorkerOptions {
 /**
  * Runs jobs of a store on the engines of the settings, until the signal is aborted; resolves when those that run have ended.
  *
- * @throws Failure for an engine that cannot be found by its name; one that does not answer is waited for
+ * @throws Failure for an engine that cannot be found by its name; one that does not answer is waited for. Rejects as the store's `work`, when
+ *   the jobs of all engines have ended
  */
 export async function startWorker(options: WorkerOptions): Promise<void> {
   const { settings, env, signal, grace } = options;
@@ -48,8 +49,19 @@ export async function startWorker(options: WorkerOptions): Promise<void> {
   };
   if (signal.aborted) onStop();
   else signal.addEventListener("abort", onStop, { once: true });
+  const failed = new AbortController();
+  const one = { ...options, signal: AbortSignal.any([signal, failed.signal]) };
+  const work = async (link: EngineLink, index: number): Promise<void> => {
+    try {
+      await workOn(link, workerName(index), stop.signal, one);
+    } catch (error) {
+      failed.abort(error); // the others take no more jobs either
+      throw error;
+    }
+  };
   try {
-    await Promise.all(links.map(async (link, index) => await workOn(link, workerName(index), stop.signal, options)));
+    const ends = await Promise.allSettled(links.map(work));
+    for (const end of ends) if (end.status === "rejected") throw end.reason;
   } finally {
     clearTimeout(timer);
     signal.removeEventListener("abort", onStop);

@@ -97,6 +97,25 @@ test("each engine has a worker of its own", async () => {
   await store[Symbol.asyncDispose]();
 });
 
+test("when the store fails for one engine, the others take no more jobs, and it is told", async () => {
+  await using other = await fastEngine({ socket: join(folder, "other.sock"), lines: 1, ms: 1 });
+  const store = new (class extends OneJobStore {
+    override async work(...[options]: Parameters<JobStore["work"]> | []): Promise<void> {
+      if (options?.engine === other.address) throw new Error("the store is broken");
+      if (options?.signal.aborted === false)
+        await new Promise((resolve) => options.signal.addEventListener("abort", resolve, { once: true }));
+    }
+  })({});
+  const settings = {
+    engines: [engine.address, other.address],
+    places: 1,
+    fetch: { maxBytes: 1, maxTime: 1, redirects: 0, allowedHosts: [] },
+    build: { maxTime: 60_000, maxUnpacked: 1_000_000 },
+  };
+  await expect(start({}, { settings, store })).rejects.toThrow("the store is broken");
+  await store[Symbol.asyncDispose]();
+});
+
 test("when the server stops, a job that runs longer than the grace is put back", async () => {
   const slow = await fastEngine({ socket: join(folder, "slow.sock"), lines: 60_000, ms: 60_000 });
   await using _ = slow;
