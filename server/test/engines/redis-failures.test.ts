@@ -1,8 +1,10 @@
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { build } from "esbuild";
 import { execa } from "execa";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { installPackages } from "../../../test/testbed/packages.ts";
+import { projectFolder } from "../../../test/testbed/paths.ts";
 import { StoreUnavailable, Stopped, type JobStore } from "../../src/store/job-store.ts";
 import { redisBed, SHORT_TIMES, type RedisBed } from "../fixtures/redis-bed.ts";
 import { REDIS_PASSWORD, startRedis, type RedisServer } from "../fixtures/redis-server.ts";
@@ -10,19 +12,26 @@ import type { WorkerSettings } from "../fixtures/redis-worker.ts";
 import { added, eventually, jobOf, newJob, TestWorker } from "../fixtures/store-contract/bed.ts";
 
 let server: RedisServer;
+// In node_modules, whose packages it imports.
+const program = join(projectFolder, `node_modules/.cache/redis-worker-${process.pid}.mjs`);
 beforeAll(async () => {
   await installPackages();
   server = await startRedis();
+  const entry = join(import.meta.dirname, "../fixtures/redis-worker.ts");
+  const output = { outfile: program, platform: "node", target: "node20", format: "esm" } as const;
+  await build({ entryPoints: [entry], ...output, bundle: true, packages: "external" });
 });
-afterAll(async () => await server[Symbol.asyncDispose]());
+afterAll(async () => {
+  await server[Symbol.asyncDispose]();
+  rmSync(program, { force: true });
+});
 
 /** A worker in a process of its own. Disposing kills it. */
 function startWorker({ options }: RedisBed, settings: Partial<WorkerSettings> = {}) {
   const { url, data, prefix = "" } = options;
   const all: WorkerSettings = { url, data, prefix, times: SHORT_TIMES, places: 1, takes: 0, lines: 100, ...settings };
-  const program = join(import.meta.dirname, "../fixtures/redis-worker.ts");
   const env = { REDIS_WORKER: JSON.stringify(all) };
-  const child = execa(process.execPath, ["--import", "tsx", program], { env, reject: false, stdin: "ignore" });
+  const child = execa(process.execPath, [program], { env, reject: false, stdin: "ignore", stderr: "inherit" });
   let printed = "";
   child.stdout.on("data", (text: Buffer) => (printed += text.toString()));
   return {
