@@ -1,7 +1,7 @@
 import type { NamePattern } from "docker-over-ssh/builds";
 import type { BuildLimits } from "../jobs/job.ts";
 
-/** build: submit, cancel and retry one's own jobs; read: see one's own; admin: all of it for all jobs, workers and metrics */
+/** build: submit, cancel and retry one's own jobs; read: see one's own, the workers and the metrics; admin: all of it for all jobs */
 export const SCOPES = ["build", "read", "admin"] as const;
 export type Scope = (typeof SCOPES)[number];
 
