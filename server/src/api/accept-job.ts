@@ -36,7 +36,10 @@ export interface JobParts {
 }
 
 /** Gives a job to the store. Throws ProblemError 422 when its idempotency key was used for another request. */
-export async function acceptJob(store: JobStore, parts: JobParts): Promise<Exclude<AddedJob, { kind: "conflict" }>> {
+export async function acceptJob(
+  { store, metrics }: AppContext,
+  parts: JobParts,
+): Promise<Exclude<AddedJob, { kind: "conflict" }>> {
   const { client, read, archive, idempotency, retryOf } = parts;
   await using written = read.source.kind === "dockerfile" ? await writeBody(store, read.source.text) : undefined;
   const body = written ?? archive?.body;
@@ -57,6 +60,7 @@ export async function acceptJob(store: JobStore, parts: JobParts): Promise<Exclu
     maxQueued: client.limits.queued,
     maxRunning: client.limits.running,
   });
+  if (added.kind === "added") metrics.jobAccepted();
   if (added.kind !== "conflict") return added;
   throw new ProblemError(422, "idempotency-key-reused", "This Idempotency-Key was used for another request.", {
     expected: "a new key for a new request",

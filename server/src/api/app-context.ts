@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Access } from "../access/client.ts";
 import type { ServeSettings } from "../settings.ts";
 import type { JobStore } from "../store/job-store.ts";
+import type { Metrics } from "./metrics/metrics.ts";
 
 /** What routes work with. */
 export interface AppContext {
@@ -12,6 +13,7 @@ export interface AppContext {
   settings: Pick<ServeSettings, "upload" | "maxQueued">;
   /** Whether webhooks can be signed: without a secret, requests that ask for one are refused. */
   hasWebhookSecret: boolean;
+  metrics: Metrics;
 }
 
 /** An app whose routes get the types of their schemas */

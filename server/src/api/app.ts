@@ -9,7 +9,6 @@ import { acceptJson, MAX_JSON } from "./json-body.ts";
 import { knownMethods } from "./method-not-allowed.ts";
 import { asProblem, notFound, ProblemError, sendProblem } from "./problem.ts";
 import { createHttpServer, refuseBrokenRequest, type TlsFiles } from "./http-server.ts";
-import type { Metrics } from "./metrics/metrics.ts";
 import { measureRequests } from "./metrics/metrics-routes.ts";
 import { addOpenApi } from "./openapi.ts";
 import { operationRoutes } from "./operation-routes.ts";
@@ -24,7 +23,6 @@ export type { AppContext };
 
 export interface AppOptions extends AppContext {
   tls?: TlsFiles | undefined;
-  metrics: Metrics;
   streams?: Partial<StreamSettings> | undefined;
   /** Further routes: each in a scope of its own, with problem details and tokens as all others. */
   plugins?: readonly FastifyPluginAsync[] | undefined;

@@ -16,7 +16,8 @@ import { JobSchema, PROBLEMS, RetrySchema } from "./schemas.ts";
 import { sendAccepted } from "./submit.ts";
 
 /** `POST /api/v2/builds/:id/retry`: a new job, with the order and the body of one that is over. */
-export function addRetryRoute(app: TypedApp, { store, hasWebhookSecret }: AppContext): void {
+export function addRetryRoute(app: TypedApp, context: AppContext): void {
+  const { store, hasWebhookSecret } = context;
   app.post(
     `${BUILDS}/:id/retry`,
     {
@@ -43,7 +44,7 @@ export function addRetryRoute(app: TypedApp, { store, hasWebhookSecret }: AppCon
       const archive = body && { body, bytes: "bytes" in job.source ? job.source.bytes : 0, sha256: "" };
       // The job that is repeated stands for its files.
       const known = idempotency(key, read, job.id);
-      const added = await acceptJob(store, { client, read, archive, idempotency: known, retryOf: job.id });
+      const added = await acceptJob(context, { client, read, archive, idempotency: known, retryOf: job.id });
       if (added.kind === "known") reply.header("idempotency-replayed", "true");
       return await sendAccepted(reply, store, added.job);
     },

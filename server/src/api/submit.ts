@@ -86,7 +86,7 @@ export function addSubmitRoute(app: TypedApp, context: AppContext): void {
   });
 
   async function answer(reply: FastifyReply, parts: JobParts): Promise<FastifyReply> {
-    const { kind, job } = await acceptJob(store, parts);
+    const { kind, job } = await acceptJob(context, parts);
     if (kind === "known") reply.header("idempotency-replayed", "true");
     return await sendAccepted(reply, store, job);
   }

@@ -50,7 +50,7 @@ export function v1Routes(context: AppContext & { onError?: OnError }): FastifyPl
         return await sendV1(reply, { JobIdentifier: id });
 
         async function submit(read: ReadOrder, archive?: Archive): Promise<string> {
-          return (await acceptJob(store, { client, read, archive })).job.id;
+          return (await acceptJob(context, { client, read, archive })).job.id;
         }
       },
     });

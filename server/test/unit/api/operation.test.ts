@@ -94,7 +94,14 @@ test("metrics: jobs of the store, what this process has done, requests by route 
   await store.add({ job: newJob() });
   const { id } = await runningJob(store, []);
   store.reports = [WORKER, UNREACHABLE];
-  metrics.jobAccepted();
+  const submitted = {
+    method: "POST",
+    url: "/api/v2/builds",
+    payload: { name: "app", dockerfile: "FROM scratch" },
+  } as const;
+  const headers = { authorization: "ci", "idempotency-key": "one" };
+  for (let time = 0; time < 2; time++)
+    expect((await server.app.inject({ ...submitted, headers })).statusCode).toBe(202);
   metrics.jobEnded(store.jobOf(id)); // runs: is not counted
   metrics.jobEnded({
     ...store.jobOf(id),
