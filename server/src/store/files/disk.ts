@@ -34,7 +34,7 @@ export function asStoreError(error: unknown, folder: string): unknown {
   if (isNoSpace(error)) {
     return new Failure("no-space", `the disk of ${folder} is full`, {
       expected: "room for jobs, their bodies and their logs",
-      hint: "Make room there, or keep less: --retention",
+      hint: "Make room there, or keep less: --keep-for, --keep-bytes",
       cause: error,
     });
   }

@@ -126,7 +126,7 @@ export class Jobs {
     if (job.hasCredentials) {
       entry.credentials = undefined;
       await removeCredentials(this.#folder, entry.id).catch((error: unknown) =>
-        this.#warn("a file was not removed", error),
+        this.warn("a file was not removed", error),
       );
     }
     this.#tidy();
@@ -137,7 +137,7 @@ export class Jobs {
       await writeRecord(this.#folder, { ...recordOf(entry), job });
       this.#unwritten.delete(entry);
     } catch (error) {
-      if (!this.#unwritten.has(entry)) this.#warn(`the record of job ${entry.id} is not written yet`, error);
+      if (!this.#unwritten.has(entry)) this.warn(`the record of job ${entry.id} is not written yet`, error);
       this.#unwritten.add(entry);
     }
   }
@@ -166,7 +166,7 @@ export class Jobs {
         await this.#changing.get(entry);
         await this.#folder.remove(id);
       } catch (error) {
-        this.#warn(`the job ${id} was not removed`, error);
+        this.warn(`the job ${id} was not removed`, error);
         if ((error as NodeJS.ErrnoException).code !== "ENOENT") continue;
       }
       this.index.remove(entry);
@@ -175,7 +175,8 @@ export class Jobs {
     }
   }
 
-  #warn(what: string, error: unknown): void {
+  /** Tells of an error that fails no call. */
+  warn(what: string, error: unknown): void {
     this.#options.warn(`${what}: ${messageOf(error)}`);
   }
 

@@ -12,11 +12,18 @@ const NEWLINE = 0x0a;
 
 export type LogState = Job["log"];
 
+export interface LogEvents {
+  /** Lines can be read, with this state. At most every 100 ms */
+  onWritten: (state: LogState) => void;
+  /** Lines cannot be written, as on a full disk. Told once, until others are */
+  onLost: (error: unknown) => void;
+}
+
 /** Appends lines to the log of a job that runs. A line is in the file as a whole, or not yet. */
 export class LogWriter {
   readonly #path: string;
   readonly #maxLog: number;
-  readonly #onWritten: (state: LogState) => void;
+  readonly #events: LogEvents;
   #file: FileHandle | undefined;
   /** What is in the file */
   #state: LogState;
@@ -32,12 +39,12 @@ export class LogWriter {
 
   /**
    * @param state of what is in the file
-   * @param onWritten called when lines can be read, at most every 100 ms
+   * @param maxLog bytes
    */
-  constructor(path: string, state: LogState, maxLog: number, onWritten: (state: LogState) => void) {
+  constructor(path: string, state: LogState, maxLog: number, events: LogEvents) {
     this.#path = path;
     this.#maxLog = maxLog;
-    this.#onWritten = onWritten;
+    this.#events = events;
     this.#state = state;
     this.#bytes = state.bytes;
     this.#isCut = state.isCut;
@@ -86,15 +93,18 @@ export class LogWriter {
       for (let done = 0; done < content.length;) {
         done += (await this.#file.write(content, done, content.length - done, start + done)).bytesWritten;
       }
-    } catch {
-      await this.#file?.truncate(start).catch(() => {});
+    } catch (error) {
+      if (this.#lost === 0) this.#events.onLost(error);
       this.#lost += lines.length;
+      await this.#file?.truncate(start).catch(() => {});
+      await this.#file?.close().catch(() => {});
+      this.#file = undefined;
       return;
     }
     const isCut = this.#isCut || this.#state.isCut || this.#lost > 0;
     this.#lost = 0;
     this.#state = { lines: before + all.length, bytes: start + content.length, isCut };
-    this.#onWritten(this.#state);
+    this.#events.onWritten(this.#state);
   }
 }
 

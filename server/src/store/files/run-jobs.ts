@@ -75,9 +75,12 @@ async function runJob(
   run: Run,
 ): Promise<void> {
   const stop = new AbortController();
-  const log = new LogWriter(folder.fileOf(entry.id, "log"), entry.job.log, maxLog, (state) => {
-    entry.job = { ...entry.job, log: state };
-    jobs.tell(entry, "log");
+  const log = new LogWriter(folder.fileOf(entry.id, "log"), entry.job.log, maxLog, {
+    onWritten: (state) => {
+      entry.job = { ...entry.job, log: state };
+      jobs.tell(entry, "log");
+    },
+    onLost: (error) => jobs.warn(`lines of the log of job ${entry.id} are lost`, error),
   });
   entry.run = { log, stop: (reason) => stop.abort(reason) };
   let isRunning = true;

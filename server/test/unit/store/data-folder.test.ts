@@ -33,7 +33,7 @@ test("the folder of a killed server is taken over at once", async () => {
   mkdirSync(join(folder, "server.lock"));
   writeFileSync(join(folder, "server.lock", newRunId(999_999_999)), "");
   await using store = await open();
-  await added(store);
+  expect(await added(store)).toMatchObject({ state: "queued" });
 });
 
 test("all that is kept is for this user alone", async () => {
