@@ -92,7 +92,12 @@ export class JobView {
     const open = this.#more.querySelector("details")?.open ?? isWanted;
     const facts = element("details", {}, element("summary", {}, "Details"), factsOf(job, this.#context.route().filter));
     facts.open = open;
-    this.#more.replaceChildren(...[reasonOf(job), phasesOf(job), facts].filter((part) => part !== undefined));
+    const parts = [reasonOf(job), phasesOf(job), facts].filter((part) => part !== undefined);
+    // What is the same stays: a person may be in it.
+    const isSame =
+      parts.length === this.#more.children.length &&
+      parts.every((part, at) => part.isEqualNode(this.#more.children[at] ?? null));
+    if (!isSame) this.#more.replaceChildren(...parts);
     this.tick();
     this.#setDeeds();
     if (isNew && !isOver(job)) this.#context.follower.set(true);

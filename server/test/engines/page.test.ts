@@ -215,9 +215,14 @@ describe("the page", () => {
 
   test("the token is asked for, and kept in this tab's session alone until one signs out", async ({ skip }) => {
     if (browser === undefined) return skip();
-    await using server = await startPageServer({
-      access: testAccess([testClient("secret-token", { scope: ["admin"] })]),
-    });
+    const access = testAccess([testClient("secret-token", { scope: ["admin"] })]);
+    const refused: (string | undefined)[] = [];
+    const client: typeof access.client = (authorization) => {
+      const found = access.client(authorization);
+      if (found === undefined) refused.push(authorization);
+      return found;
+    };
+    await using server = await startPageServer({ access: { ...access, client } });
     await addJob(server.store, "team/app:v1");
     await using open = await openPage(browser, server.url);
     const { page } = open;
@@ -230,6 +235,8 @@ describe("the page", () => {
     await page.getByLabel("Token").fill("secret-token");
     await page.getByRole("button", { name: "Sign in" }).click();
     await expect.poll(() => rows(page)).toEqual(["team/app:v1 queued"]);
+    // One request learns that a token is needed: the server counts those that it refuses, and takes no more after some.
+    expect(refused).toEqual([undefined, "Bearer wrong-token"]);
     const kept = "JSON.stringify([{ ...sessionStorage }, { ...localStorage }, document.cookie, location.href])";
     const [session, ...elsewhere] = JSON.parse(await page.evaluate<string>(kept)) as unknown[];
     expect(Object.values(session as object)).toEqual(["secret-token"]);
