@@ -5,9 +5,9 @@ import { hoistNamedSchemas } from "./openapi-names.ts";
 export const OPENAPI_PATH = "/api/v2/openapi.json";
 
 const TAGS = [
-  { name: "builds", description: "Builds: submitted, watched, cancelled, repeated" },
+  { name: "builds", description: "Builds" },
   { name: "operation", description: "For whoever runs the server" },
-  { name: "v1", description: "The API of tutum-builder, whose clients run unchanged. New programs use v2" },
+  { name: "v1", description: "Version 1: tutum-builder's" },
 ];
 
 /** Collects the routes that are registered after it, and serves the document that is made of their schemas: OpenAPI 3.1. */

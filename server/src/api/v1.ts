@@ -20,7 +20,7 @@ const NO_JOB = "Jobid doesn't exist in the cache.  Bad request.";
 const TEXT = { type: "string" };
 
 const BUILD_TEXT =
-  "Build, push and purge an image. As JSON: image_name, and dockerfile or tarUrl; username, password and email if needed. Or as a form with the parts " +
+  "As JSON: image_name, and dockerfile or tarUrl; username, password and email if needed. Or as a form with the parts " +
   "TarFile, and Json with the same fields.";
 
 type OnError = ((error: unknown) => void) | undefined;
@@ -40,7 +40,7 @@ export function v1Routes(context: AppContext & { onError?: OnError }): FastifyPl
       method: "POST",
       url: "/build",
       config: { scope: "build", streams: [FORM_TYPE] },
-      schema: v1Schema(BUILD_TEXT, { JobIdentifier: TEXT }),
+      schema: v1Schema("Build, push and purge an image", BUILD_TEXT, { JobIdentifier: TEXT }),
       handler: async (request, reply) => {
         const client = clientOf(request);
         await refuseWhenFull(context, client);
@@ -59,7 +59,7 @@ export function v1Routes(context: AppContext & { onError?: OnError }): FastifyPl
       method: "GET",
       url: "/:id/status",
       config: { scope: "read" },
-      schema: v1Schema("Building, Pushing, Finished, or the error", { Status: TEXT }),
+      schema: v1Schema("Get the state of a build", "`Building`, `Pushing`, `Finished`, or the error", { Status: TEXT }),
       handler: async (request, reply) =>
         await sendV1(reply, { Status: v1Status(await findJob(store, clientOf(request), request.params.id)) }),
     });
@@ -68,7 +68,7 @@ export function v1Routes(context: AppContext & { onError?: OnError }): FastifyPl
       method: "GET",
       url: "/:id/logs",
       config: { scope: "read" },
-      schema: v1Schema("The log so far", { Logs: TEXT }),
+      schema: v1Schema("Read the log of a build", "The log so far", { Logs: TEXT }),
       handler: async (request, reply) => {
         const { id } = await findJob(store, clientOf(request), request.params.id);
         // Read before the answer begins, which can then still be an error.
@@ -153,10 +153,11 @@ function sendV1(reply: FastifyReply, body: Readonly<Record<string, string>>): Fa
   return reply.type("application/json").send(JSON.stringify(body, null, 2));
 }
 
-function v1Schema(summary: string, properties: Readonly<Record<string, object>>): object {
+function v1Schema(summary: string, description: string, properties: Readonly<Record<string, object>>): object {
   const answer = (fields: object): object => ({ type: "object", properties: fields });
   return {
     summary,
+    description,
     tags: ["v1"],
     response: { 200: answer(properties), "4xx": answer({ Error: TEXT }), "5xx": answer({ Error: TEXT }) },
   };

@@ -35,7 +35,7 @@ const SCHEMA = {
   tags: ["operation"],
   summary: "List workers and their engines",
   description: "The workers that live, each with its engine, the engine's version and what is on its disk.",
-  response: { 200: Type.Object({ workers: Type.Array(WORKER) }), ...PROBLEMS },
+  response: { 200: Type.Object({ workers: Type.Array(WORKER) }, { title: "WorkerList" }), ...PROBLEMS },
 } as const;
 
 export function workerRoutes(store: Pick<JobStore, "workers">): FastifyPluginAsync {
