@@ -25,7 +25,7 @@ import type { Seal } from "../seal.ts";
 import { accepted, cancelled } from "../transitions.ts";
 import { DataFolder } from "./data-folder.ts";
 import { asStoreError } from "./disk.ts";
-import { entryOf } from "./entry.ts";
+import { compact, entryOf } from "./entry.ts";
 import { createJob } from "./job-files.ts";
 import { readLines } from "./log-file.ts";
 import { Jobs } from "./jobs.ts";
@@ -125,7 +125,7 @@ class FileStore implements JobStore {
     try {
       const { idempotency, maxRunning, body, credentials } = newJob;
       const bodyBytes = body === undefined ? 0 : (await stat(body.path)).size;
-      const job = accepted(newJob, this.#jobs.now());
+      const job = compact(accepted(newJob, this.#jobs.now()));
       const entry = entryOf({
         job,
         order: this.#jobs.nextOrder(),
@@ -235,7 +235,7 @@ class FileStore implements JobStore {
 
   async #close(): Promise<void> {
     this.#closed.abort();
-    const logs = [...this.#jobs.index.values()].map(async ({ run }) => await run?.log.close());
+    const logs = this.#jobs.index.values().map(async ({ run }) => await run?.log.close());
     await Promise.all([...logs, this.#jobs.close()]);
   }
 

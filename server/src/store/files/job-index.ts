@@ -6,28 +6,28 @@ import type { Entry } from "./entry.ts";
 /** The jobs of a store, as they are found. */
 export class JobIndex {
   readonly #entries = new Map<string, Entry>();
-  /** Ascending: IDs of version 7 sort as jobs were accepted, so that a new one is put at the end. */
-  readonly #ids: string[] = [];
+  /** By ID, ascending: IDs of version 7 sort as jobs were accepted, so that a new one is put at the end. */
+  readonly #sorted: Entry[] = [];
   readonly #byKey = new Map<string, Entry>();
 
   get(id: string): Entry | undefined {
     return this.#entries.get(id);
   }
 
-  values(): IterableIterator<Entry> {
-    return this.#entries.values();
+  values(): readonly Entry[] {
+    return this.#sorted;
   }
 
   add(entry: Entry): void {
     this.#entries.set(entry.id, entry);
-    this.#ids.splice(this.#indexOf(entry.id), 0, entry.id);
+    this.#sorted.splice(this.#indexOf(entry.id), 0, entry);
     const { idempotency } = entry.record;
     if (idempotency !== undefined) this.#byKey.set(keyOf(entry.job.owner, idempotency.key), entry);
   }
 
   remove({ id, job, record: { idempotency } }: Entry): void {
     if (!this.#entries.delete(id)) return;
-    this.#ids.splice(this.#indexOf(id), 1);
+    this.#sorted.splice(this.#indexOf(id), 1);
     if (idempotency === undefined) return;
     const key = keyOf(job.owner, idempotency.key);
     if (this.#byKey.get(key)?.id === id) this.#byKey.delete(key);
@@ -42,8 +42,8 @@ export class JobIndex {
   /** Returns a page of jobs, newest first. The cursor is the ID of its last job. */
   page({ states, name, owner, cursor, limit }: JobQuery): { entries: Entry[]; cursor?: string } {
     const entries: Entry[] = [];
-    for (let at = (cursor === undefined ? this.#ids.length : this.#indexOf(cursor)) - 1; at >= 0; at--) {
-      const entry = this.#entries.get(this.#ids[at] ?? "");
+    for (let at = (cursor === undefined ? this.#sorted.length : this.#indexOf(cursor)) - 1; at >= 0; at--) {
+      const entry = this.#sorted[at];
       if (entry === undefined) continue;
       const { job } = entry;
       if (states !== undefined && !states.includes(job.state)) continue;
@@ -58,17 +58,17 @@ export class JobIndex {
 
   counts(owner?: string): Record<JobState, number> {
     const counts = Object.fromEntries(JOB_STATES.map((state) => [state, 0])) as Record<JobState, number>;
-    for (const { job } of this.#entries.values()) if (owner === undefined || job.owner === owner) counts[job.state]++;
+    for (const { job } of this.#sorted) if (owner === undefined || job.owner === owner) counts[job.state]++;
     return counts;
   }
 
   /** Returns the index of the first ID that is this one, or higher. */
   #indexOf(id: string): number {
-    let [low, high] = [0, this.#ids.length];
-    if ((this.#ids.at(-1) ?? "") < id) return high;
+    let [low, high] = [0, this.#sorted.length];
+    if ((this.#sorted.at(-1)?.id ?? "") < id) return high;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if ((this.#ids[middle] ?? "") < id) low = middle + 1;
+      if ((this.#sorted[middle]?.id ?? "") < id) low = middle + 1;
       else high = middle;
     }
     return low;

@@ -9,7 +9,7 @@ import { cancelled, over, REASONS, recovered } from "../transitions.ts";
 import { Bell } from "./bell.ts";
 import { Changes } from "./changes.ts";
 import type { DataFolder } from "./data-folder.ts";
-import { bytesOf, isRemovable, recordOf, type Entry } from "./entry.ts";
+import { bytesOf, compact, isRemovable, recordOf, type Entry } from "./entry.ts";
 import { readJobs, removeCredentials, writeRecord } from "./job-files.ts";
 import { JobIndex } from "./job-index.ts";
 import { RunQueue } from "./run-queue.ts";
@@ -68,7 +68,7 @@ export class Jobs {
       this.#lastOrder = entry.record.order;
       if (entry.job.webhook?.nextAt !== undefined) this.due.add(entry);
     }
-    const unfinished = [...this.index.values()].filter(({ job }) => !isOver(job));
+    const unfinished = this.index.values().filter(({ job }) => !isOver(job));
     for (const entry of unfinished) this.queue.add(entry);
     await Promise.all(unfinished.map(async (entry) => await this.change(entry, afterRestart(entry))));
     this.#tidy();
@@ -115,7 +115,7 @@ export class Jobs {
     if (job === entry.job) return;
     const wasOver = isOver(entry.job);
     await this.#write(entry, job);
-    entry.job = { ...job, log: entry.job.log }; // lines may have been added meanwhile
+    entry.job = compact({ ...job, log: entry.job.log }); // lines may have been added meanwhile
     this.tell(entry, "job");
     if (job.webhook?.nextAt === undefined) this.due.delete(entry);
     else this.due.add(entry);
@@ -153,7 +153,7 @@ export class Jobs {
 
   async #removeExpired(): Promise<void> {
     await Promise.resolve(); // jobs that end at the same time are counted together
-    const removable = [...this.index.values()].filter((entry) => isRemovable(entry));
+    const removable = this.index.values().filter((entry) => isRemovable(entry));
     const jobs = removable.map((entry) => ({
       id: entry.id,
       finishedAt: entry.job.finishedAt ?? 0,
