@@ -1,4 +1,5 @@
 import { setTimeout as wait } from "node:timers/promises";
+import { Failure } from "docker-over-ssh/builds";
 import { cutLine, roomInLog, splitLines } from "../transitions.ts";
 import { LOG } from "./scripts.ts";
 import type { Space } from "./space.ts";
@@ -81,7 +82,9 @@ export class LogWriter {
     while (this.#lines.length > 0 && !this.#isClosed) {
       try {
         await this.#writeBatch(this.#batch());
-      } catch {
+      } catch (error) {
+        // A Redis that is full takes no lines for as long as it is: the job ends without its last ones.
+        if (error instanceof Failure && this.#hurry.signal.aborted) return this.#close();
         await wait(AGAIN, undefined, { signal: this.#signal }).catch(() => this.#close());
         continue;
       }

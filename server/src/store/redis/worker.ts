@@ -98,8 +98,8 @@ export class JobWorker {
   }
 
   #start(entry: Entry, token: string): void {
-    const task = this.#take(entry, token)
-      .catch(() => {})
+    const task = abortable(this.#take(entry, token), this.#options.closed)
+      .catch(() => {}) // what BullMQ refuses is found again when the lease is over
       .finally(() => this.#tasks.delete(task));
     this.#tasks.add(task);
   }
