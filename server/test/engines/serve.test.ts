@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { bed, why } from "../../../test/engines/bed.ts";
+import { bed, dos, why } from "../../../test/engines/bed.ts";
 import { BASE, folder, project } from "../../../test/engines/build-projects.ts";
 import { startPrivateRegistries, type PrivateRegistries, type User } from "../../../test/engines/private-registry.ts";
 import { startService, type Service } from "../fixtures/service.ts";
@@ -98,11 +98,36 @@ describe.skipIf(why)(`serve ${why ?? ""}`, () => {
     expect(await bed.far.docker("images", "--quiet", `${registry}/serve/tar`)).toMatchObject({ stdout: "" });
   });
 
-  test("publish: the folder is built and pushed with this side's password; the log is live, and the status is the job's", async () => {
-    const token = await execa("docker-over-ssh", ["serve", "token", "ci"], { env: bed.env });
+  test("publish: the folder is built, and pushed with this side's password; the log is shown, and the status is the job's", async () => {
     const tokens = join(folder, "tokens.json");
-    writeFileSync(tokens, token.stdout, { mode: 0o600 });
-    expect(token.exitCode).toBe(0);
+    const token = join(folder, "token");
+    const made = await dos([
+      "serve",
+      "token",
+      "ci",
+      "--token-file",
+      tokens,
+      "--image",
+      `${registries.hosts.basic}/serve/*`,
+    ]);
+    expect(made).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/^dos_/) as string });
+    writeFileSync(token, made.stdout, { mode: 0o600 });
+    await using server = await service("--token-file", tokens);
+    const auth = Buffer.from(`${USER.username}:${USER.password}`).toString("base64");
+    writeFileSync(join(folder, "config.json"), JSON.stringify({ auths: { [registries.hosts.basic]: { auth } } }));
+    const context = project({ Dockerfile: `FROM ${BASE}\nARG OK\nRUN echo "it is $OK"; test "$OK" = yes\n` });
+    const publish = async (name: string, ...options: string[]) => {
+      const env = { DOCKER_CONFIG: folder };
+      return await dos(["publish", "--server", server.url, "--token-file", token, ...options, name, context], { env });
+    };
+    const good = await publish(`${registries.hosts.basic}/serve/published`, "--build-arg", "OK=yes");
+    expect(good).toMatchObject({ exitCode: 0, stderr: expect.stringContaining("it is yes") as string });
+    expect(await pushed("serve/published")).toMatch(/^sha256:/);
+    const failed = await publish(`${registries.hosts.basic}/serve/published`);
+    expect(failed.exitCode).toBe(15);
+    const refused = await publish(`${registries.hosts.basic}/others/published`);
+    expect(refused.exitCode).toBe(13);
+    expect(JSON.stringify([good, failed, refused, server.printed])).not.toContain(USER.password);
   });
 
   test("a restart in the middle of a build: the job runs again, and ends once", async () => {
@@ -129,15 +154,13 @@ describe.skipIf(why)(`serve ${why ?? ""}`, () => {
 
 /** Follows a log until it has this text. */
 async function untilLogged(url: string, id: string, text: string): Promise<void> {
-  const stop = new AbortController();
   const answer = await fetch(`${url}/api/v2/builds/${id}/logs?follow=true`, {
     headers: { accept: "text/plain" },
-    signal: stop.signal,
   });
   let log = "";
   for await (const chunk of answer.body ?? []) {
     log += Buffer.from(chunk as Uint8Array).toString();
-    if (log.includes(text)) return stop.abort();
+    if (log.includes(text)) return;
   }
   throw new Error(`the log has ended without ${text}:\n${log}`);
 }
