@@ -149,7 +149,9 @@ function notReached(error: Error): NotReached {
 export function serverUnreachable({ address }: ServiceClient, error: Error): Failure {
   return new Failure("server-unreachable", `cannot reach the build service ${address.shown}: ${messageOf(error)}`, {
     expected: "docker-over-ssh serve at that address",
-    hint: "Check --server or BUILD_HOST and BUILD_PORT, and whether it runs: curl the address with /healthz behind it.",
+    hint: /certificate/i.test(error.message)
+      ? "NODE_EXTRA_CA_CERTS names a file with the certificates of authorities that this machine does not know."
+      : "Check --server or BUILD_HOST and BUILD_PORT, and whether it runs: curl the address with /healthz behind it.",
     cause: error,
   });
 }

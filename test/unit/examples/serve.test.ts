@@ -10,6 +10,7 @@ import { parse } from "yaml";
 import { parseWords } from "../../../server/src/commands/option.ts";
 import { readSettings } from "../../../server/src/commands/read-settings.ts";
 import { SERVE, type ServeOptions } from "../../../server/src/commands/serve-options.ts";
+import { TOKEN, type TokenOptions } from "../../../server/src/commands/token-options.ts";
 import type { ServeSettings } from "../../../server/src/settings.ts";
 import { parseCommandLine } from "../../../src/cli.ts";
 import { StandIn } from "../publish/stand-in.ts";
@@ -226,6 +227,8 @@ describe("docs/serve.md", () => {
     const ofServe = linesOf("serve").filter(([first]) => first !== "token");
     expect(ofServe.length).toBeGreaterThan(1);
     for (const words of ofServe) settingsOf(words);
+    for (const [, ...words] of linesOf("serve").filter(([first]) => first === "token"))
+      expect(parseWords<TokenOptions>(TOKEN, words, () => {})?.words).toHaveLength(1);
   });
 
   test("its table of limits has the options and defaults of serve", () => {
