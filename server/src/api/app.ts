@@ -48,7 +48,7 @@ export function createApp(options: AppOptions): FastifyInstance {
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: true } },
     serverFactory: (handler) => createHttpServer(handler, options.tls),
     clientErrorHandler: refuseBrokenRequest,
-    frameworkErrors: (error, request, reply) => void sendProblem(request, reply, asProblem(error)),
+    frameworkErrors: (error, _request, reply) => void sendProblem(reply, asProblem(error)),
   });
   const methodsOf = knownMethods(app);
   addSecurityHeaders(app);
@@ -57,17 +57,17 @@ export function createApp(options: AppOptions): FastifyInstance {
   requireTokens(app, options.access);
   expectBodies(app, options.settings.upload.idle);
   acceptJson(app);
-  app.setErrorHandler((error, request, reply) => {
+  app.setErrorHandler((error, _request, reply) => {
     const problem = asProblem(error);
     if (problem.status === 500) options.onError?.(error);
-    return sendProblem(request, reply, problem);
+    return sendProblem(reply, problem);
   });
   app.setNotFoundHandler((request, reply) => {
     const allowed = methodsOf(request.url);
-    if (allowed.length === 0) return sendProblem(request, reply, notFound());
+    if (allowed.length === 0) return sendProblem(reply, notFound());
     const headers = { allow: allowed.join(", ") };
     const detail = `This address does not take ${request.method}.`;
-    return sendProblem(request, reply, new ProblemError(405, "method-not-allowed", detail, { headers }));
+    return sendProblem(reply, new ProblemError(405, "method-not-allowed", detail, { headers }));
   });
   registerRoutes(app, options);
   return app;

@@ -1,5 +1,8 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
+import type { IncomingMessage } from "node:http";
+import { Socket } from "node:net";
 import { finished } from "node:stream";
+import { LINGER } from "./http-server.ts";
 import { ProblemError } from "./problem.ts";
 
 declare module "fastify" {
@@ -39,6 +42,17 @@ export function expectBodies(app: FastifyInstance, maxTime: number): void {
     finished(request.raw, { writable: false }, () => clearTimeout(timer));
     return payload;
   });
+  app.addHook("onResponse", async (request) => closeUnread(request.raw));
+}
+
+/**
+ * Closes the connection of a request that was answered before its body was read, because what still comes is no request: but later, for closing at once
+ * resets it, and the answer could be lost with what is on its way. What comes in the meantime is thrown away.
+ */
+function closeUnread(request: IncomingMessage): void {
+  if (request.complete || !(request.socket instanceof Socket)) return;
+  const timer = setTimeout(() => request.socket.destroy(), LINGER);
+  request.once("close", () => clearTimeout(timer)).resume();
 }
 
 /** Call it before a body is read that the route reads itself. */

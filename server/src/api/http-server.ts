@@ -1,7 +1,7 @@
 import { createServer, STATUS_CODES, type RequestListener, type Server } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { Socket } from "node:net";
-import { LINGER, problemBody, PROBLEM_TYPE, ProblemError } from "./problem.ts";
+import { problemBody, PROBLEM_TYPE, ProblemError } from "./problem.ts";
 
 /** Certificate chain and key, PEM. */
 export interface TlsFiles {
@@ -28,6 +28,9 @@ export function createHttpServer(handler: RequestListener, tls: TlsFiles | undef
   server.maxHeadersCount = MAX_HEADER_COUNT;
   return server;
 }
+
+/** ms in which a client that still sends gets its answer, before the connection is closed */
+export const LINGER = 2000;
 
 const BROKEN: Readonly<Record<string, readonly [status: number, detail: string]>> = {
   HPE_HEADER_OVERFLOW: [431, "The headers are larger than this server takes."],

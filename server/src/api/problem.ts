@@ -1,6 +1,5 @@
-import { STATUS_CODES, type IncomingMessage } from "node:http";
-import { Socket } from "node:net";
-import type { FastifyError, FastifyReply, FastifyRequest } from "fastify";
+import { STATUS_CODES } from "node:http";
+import type { FastifyError, FastifyReply } from "fastify";
 import { Failure } from "docker-over-ssh/builds";
 import { QueueFull, StoreUnavailable } from "../store/job-store.ts";
 import { invalidFields, type InvalidField } from "./invalid-fields.ts";
@@ -48,9 +47,6 @@ export const PROBLEM_TYPE = "application/problem+json";
 /** s after which a client may try again what could not be done for the moment. */
 const RETRY_AFTER = 5;
 
-/** ms that a client which still sends has to read why it was refused */
-export const LINGER = 2000;
-
 /** Returns the answer for anything that a route has thrown. The text of unexpected errors stays here: it may tell of the machine. */
 export function asProblem(error: unknown): ProblemError {
   if (error instanceof ProblemError) return error;
@@ -76,26 +72,14 @@ export function problemBody({ status, code, message, text }: ProblemError): Prob
   };
 }
 
-/** Sends problem details. A connection whose body was not read to its end does not stay. */
-export function sendProblem(request: FastifyRequest, reply: FastifyReply, problem: ProblemError): FastifyReply {
-  prepareAnswer(request, reply, problem);
+export function sendProblem(reply: FastifyReply, problem: ProblemError): FastifyReply {
+  prepareAnswer(reply, problem);
   return reply.type(PROBLEM_TYPE).send(JSON.stringify(problemBody(problem)));
 }
 
 /** Sets the status and the headers of an answer to a request that was refused. */
-export function prepareAnswer(request: FastifyRequest, reply: FastifyReply, problem: ProblemError): void {
+export function prepareAnswer(reply: FastifyReply, problem: ProblemError): void {
   reply.status(problem.status).headers({ "cache-control": "no-store", ...problem.text.headers });
-  if (!request.raw.complete && request.raw.socket instanceof Socket) closeLater(request.raw, reply);
-}
-
-/**
- * Has a client that still sends its body get the answer, and then closes the connection. Closing at once would reset it, and the answer could be lost with
- * what is on its way; what comes in the meantime is thrown away.
- */
-function closeLater(request: IncomingMessage, reply: FastifyReply): void {
-  const timer = setTimeout(() => request.socket.destroy(), LINGER);
-  request.once("close", () => clearTimeout(timer));
-  reply.raw.once("finish", () => request.resume());
 }
 
 export function notFound(detail = "There is nothing at this address."): ProblemError {

@@ -137,10 +137,10 @@ function acceptAnyJson(app: FastifyInstance): void {
 
 /** tutum-builder answered 400 to all that it could not use. */
 function answerErrors(app: FastifyInstance, onError: OnError): void {
-  app.setErrorHandler(async (error, request, reply) => {
+  app.setErrorHandler(async (error, _request, reply) => {
     const problem = asProblem(error);
     if (problem.status === 500) onError?.(error);
-    prepareAnswer(request, reply, problem);
+    prepareAnswer(reply, problem);
     if (problem.status === 422) reply.status(400);
     const isMissingJob = problem.status === 404;
     return await sendV1(reply, { Error: isMissingJob ? NO_JOB : problem.message });

@@ -1,5 +1,5 @@
 import { readFile, readdir } from "node:fs/promises";
-import { describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parseNamePattern } from "docker-over-ssh/builds";
 import { form, testAccess, testApp, testClient, type FormPart, type TestApp } from "../../fixtures/test-app.ts";
 
@@ -15,6 +15,11 @@ function refusedFields(answer: Answer): string[] {
   const { errors = [] } = answer.json<{ errors?: { field: string }[] }>();
   return errors.map(({ field }) => field).toSorted();
 }
+
+/** For what is refused: nothing of it is left, and the next test finds it empty. */
+let refusing: TestApp;
+beforeAll(() => void (refusing = testApp()));
+afterAll(async () => await refusing[Symbol.asyncDispose]());
 
 /** Nothing was accepted, and no file is left. */
 async function expectNothingLeft({ store }: TestApp): Promise<void> {
@@ -112,7 +117,7 @@ describe("JSON", () => {
     ],
     ["a network that does not exist", { ...build, network: "container:x" }, 400, ["network"]],
   ])("%s", async (_what, body, status, fields) => {
-    await using server = testApp();
+    const server = refusing;
     const answer = await submit(server, body);
     expect(answer.json()).toMatchObject({ status });
     expect(refusedFields(answer)).toEqual(fields);
@@ -126,19 +131,19 @@ describe("JSON", () => {
     ["with the prototype of objects", '{"name":"app","__proto__":{"push":false}}', 400, "malformed"],
     ["too large", JSON.stringify({ ...build, dockerfile: "#".repeat(1024 * 1024) }), 413, "too-large"],
   ])("%s JSON", async (_what, text, status, code) => {
-    await using server = testApp();
+    const server = refusing;
     expect((await submit(server, text)).json()).toMatchObject({ status, code });
     await expectNothingLeft(server);
   });
 
   test("other types of bodies, and packed ones", async () => {
-    await using server = testApp();
+    const server = refusing;
     expect((await submit(server, "x", { "content-type": "text/plain" })).statusCode).toBe(415);
     expect((await submit(server, build, { "content-encoding": "gzip" })).statusCode).toBe(415);
   });
 
   test("a query, which is for archives", async () => {
-    await using server = testApp();
+    const server = refusing;
     const answer = await server.app.inject({ method: "POST", url: `${url}?push=false`, payload: build });
     expect(answer.statusCode).toBe(400);
   });
@@ -242,13 +247,13 @@ describe("a plain archive", () => {
     ["no bytes", "name=app", "", 400],
     ["too many bytes", "name=app", "x".repeat(1024 * 1024 + 1), 413],
   ])("%s", async (_what, query, payload, status) => {
-    await using server = testApp();
+    const server = refusing;
     expect((await send(server, query, payload)).json()).toMatchObject({ status });
     await expectNothingLeft(server);
   });
 
   test("credentials that are none", async () => {
-    await using server = testApp();
+    const server = refusing;
     expect((await send(server, "name=app", "x", { "x-registry-auth": "e30" })).statusCode).toBe(400);
     await expectNothingLeft(server);
   });
@@ -362,7 +367,7 @@ describe("a form", () => {
     ],
     ["a name of an object's own", [{ name: "__proto__", content: json }], 400, []],
   ])("%s", async (_what, parts, status, fields) => {
-    await using server = testApp();
+    const server = refusing;
     const answer = await send(server, ...parts);
     expect(answer.json()).toMatchObject({ status });
     expect(refusedFields(answer)).toEqual(fields);
@@ -370,7 +375,7 @@ describe("a form", () => {
   });
 
   test.each([5, 30, 90, 200])("a body that lacks its last %i bytes", async (missing) => {
-    await using server = testApp();
+    const server = refusing;
     const whole = form({ name: "build", content: json }, { name: "archive", content: "x".repeat(100) });
     const payload = whole.payload.slice(0, -missing);
     const answer = await server.app.inject({ method: "POST", url, ...whole, payload });
@@ -421,7 +426,7 @@ describe("Idempotency-Key", () => {
   });
 
   test.each(["", '"', "a b", "x".repeat(256)])("a key that is none: %j", async (key) => {
-    await using server = testApp();
+    const server = refusing;
     expect((await submit(server, build, { "idempotency-key": key })).statusCode).toBe(400);
   });
 });
