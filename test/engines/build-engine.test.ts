@@ -208,6 +208,14 @@ RUN exit 9
     expect((await build(kind, missing, { noCache: true })).failure?.code).toBe("build-failed");
   });
 
+  test.each(kinds)("%s: without a network, a step has the loopback alone", async (kind) => {
+    const interfaces = "sed -n 's/^ *\\([^ :]*\\):.*/interface \\1/p' /proc/net/dev";
+    const files = { Dockerfile: `FROM ${BASE}\nRUN ${interfaces}\n` };
+    const { log, failure } = await build(kind, files, { network: "none", noCache: true });
+    expect(failure).toBeUndefined();
+    expect(log.match(/^interface .*/gm)).toEqual(["interface lo"]);
+  });
+
   test.each([
     ["podman", undefined, "buildah"],
     ["28.5", "classic", "classic builder"],

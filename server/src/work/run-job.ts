@@ -22,7 +22,7 @@ import { timeLimit } from "./time-limit.ts";
 import { Told } from "./told.ts";
 
 /** What a job needs of an engine. */
-export type JobEngine = PurgeEngine & Pick<Engine, "build" | "publish">;
+export type JobEngine = PurgeEngine & Pick<Engine, "build" | "builder" | "publish">;
 
 export interface JobTools extends FileTools {
   engine: JobEngine;
@@ -88,7 +88,7 @@ async function carryOut(run: Run): Promise<void> {
   const made: Made = { id: undefined, steps: undefined };
   const { purge, push } = job.order;
   try {
-    if (usesClassic(job) && purge) {
+    if (purge && (await makesStepImages(run))) {
       made.steps = new StepImages(await engine.listImageIds());
       tools.steps.begin();
     }
@@ -161,9 +161,10 @@ async function clearReplaced({ tools, log, name }: Run, before: NameBefore, buil
   await tidily(log, what, async () => await removeReplaced(tools.engine, before, built));
 }
 
-/** The builder that the core chooses for limits keeps an image of each step. */
-function usesClassic({ order: { limits } }: Job): boolean {
-  return limits.memory !== undefined || limits.cpus !== undefined;
+/** BuildKit has a cache of its own. For limits, the core chooses another builder. */
+async function makesStepImages({ claim, tools }: Run): Promise<boolean> {
+  const { memory, cpus } = claim.job.order.limits;
+  return memory !== undefined || cpus !== undefined || (await tools.engine.builder()) !== "buildkit";
 }
 
 function orderOf({ fullName, order }: Job, name: string, dockerfile: string): BuildOrder {

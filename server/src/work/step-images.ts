@@ -3,14 +3,15 @@ import { EngineError, type BuildEvent, type Engine } from "docker-over-ssh/build
 
 type Images = Pick<Engine, "inspectImage" | "listImageIds" | "removeReference">;
 
-/** The classic builder's `Step 2/4 : RUN make`, and ` ---> 8d3e5a3a1bc9`: the image that the step has made or found */
-const STEP = /^Step \d+\/\d+ : (\S+)/;
-const MADE = /^ ---> ([0-9a-f]{12,64})\s*$/;
+/** The classic builder's `Step 2/4 : RUN make`, and buildah's `[1/2] STEP 2/4: RUN make` */
+const STEP = /^(?:\[[\d/]+\] )?step \d+\/\d+ ?: (\S+)/i;
+/** The image that a step has made or found: ` ---> 8d3e5a3a1bc9`, and buildah's `--> 5a70b9d2a51` */
+const MADE = /^(?: --->|-->) ([0-9a-f]{11,64})\s*$/;
 /** Attempts to remove an image whose container the engine is still removing, and ms between them */
 const ATTEMPTS = 20;
 const RETRY_EVERY = 100;
 
-/** The images that the classic builder has made of the steps of one build. It keeps them for ever, without names. */
+/** The images that the classic builder, or buildah, has made of the steps of one build. They keep them for ever, without names. */
 export class StepImages {
   readonly #before: readonly string[];
   readonly #made: string[] = [];
@@ -37,7 +38,7 @@ export class StepImages {
 }
 
 /**
- * Removes images of steps from one engine, when no build with the classic builder runs there any more: builds share steps, and one whose last step
+ * Removes images of steps from one engine, when no other such build runs there any more: builds share steps, and one whose last step
  * is gone fails.
  */
 export class StepRemoval {

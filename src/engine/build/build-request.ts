@@ -30,12 +30,21 @@ export function buildParameters(order: BuildOrder, source: BuildSource): Pick<Ap
       nocache: order.noCache || undefined,
       pull: order.pull || undefined,
       cachefrom: cacheFrom.length === 0 ? undefined : cacheFrom,
-      networkmode: order.network,
+      ...network(order, kind),
       remote: git ?? (syncsFiles ? "client-session" : undefined),
       ...(kind === "buildkit" ? { version: 2, session } : { rm: true, forcerm: true, ...limits(order) }),
     },
     repeated: { t: order.names },
   };
+}
+
+/**
+ * Podman's `networkmode` has words of its own, and takes others for its default, which over the API is the network of the host (containers/podman,
+ * `pkg/api/handlers/compat/images_build.go`).
+ */
+function network({ network: mode }: BuildOrder, kind: BuilderKind): NonNullable<ApiRequest["query"]> {
+  if (kind !== "buildah" || mode !== "none") return { networkmode: mode };
+  return { networkmode: "NetworkDisabled", nsoptions: [{ Name: "network", Host: false, Path: "" }] };
 }
 
 /** As much swap as memory means none beside it. */

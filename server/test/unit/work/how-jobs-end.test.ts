@@ -186,6 +186,18 @@ describe("the purge", () => {
     expect(bed.engine.images.has(made)).toBe(false);
   });
 
+  test("takes the images of steps with it that Podman's builder makes", async () => {
+    using bed = new RunBed();
+    bed.engine.kind = "buildah";
+    bed.engine.onBuild = async (_, { onEvent }) => {
+      const made = bed.engine.addImage().slice("sha256:".length);
+      onEvent({ type: "build-text", text: `[1/2] STEP 2/3: RUN true\n--> ${made}\n` });
+      throw new Failure("build-failed", "no");
+    };
+    await bed.run();
+    expect(bed.engine.images.size).toBe(0);
+  });
+
   test("removes images of steps when no other build of the engine may go on from them", async () => {
     using bed = new RunBed();
     const { engine, steps } = bed;

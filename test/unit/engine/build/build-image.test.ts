@@ -142,6 +142,19 @@ test.each(["classic", "buildah"] as const)("%s gets limits of memory, without sw
   expect(query).toMatchObject({ memory: 67_108_864, memswap: 67_108_864, cpuperiod: 100_000, cpuquota: 50_000 });
 });
 
+test("without a network, Podman is told so in its own words: it takes none for its default, the host's", async () => {
+  const api = new FakeApi();
+  await build(api, { kind: "buildah", order: { network: "none" } });
+  await build(api, { kind: "classic", order: { network: "none" } });
+  const [podman, docker] = api.requests;
+  expect(podman?.query).toMatchObject({
+    networkmode: "NetworkDisabled",
+    nsoptions: [{ Name: "network", Host: false }],
+  });
+  expect(docker?.query).toMatchObject({ networkmode: "none" });
+  expect(docker?.query).not.toHaveProperty("nsoptions");
+});
+
 test.each([{ memory: LIMITS.memory }, { cpus: LIMITS.cpus }])(
   "BuildKit ignores limits, so an order with %s is refused",
   async (order) => {
