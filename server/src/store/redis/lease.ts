@@ -8,8 +8,8 @@ export interface LeaseTimes {
   grace: number;
 }
 
-/** A job of a dead worker runs again after 38 s at most: a lease, two looks, and a grace. */
-export const LEASE_TIMES: LeaseTimes = { lease: 15_000, look: 10_000, grace: 3000 };
+/** A job of a dead worker runs again after 23 s at most: a lease, two looks, and a grace. */
+export const LEASE_TIMES: LeaseTimes = { lease: 10_000, look: 5000, grace: 3000 };
 
 /** How often leases are renewed. At the same time workers learn of cancelled jobs, if the message was lost: within a second. */
 export function beatEvery({ lease }: LeaseTimes): number {
