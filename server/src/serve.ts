@@ -37,14 +37,16 @@ export async function serve(settings: ServeSettings, { env, signal, tell }: Surr
   const metrics = new Metrics(store);
   using parts = new Parts(signal);
 
+  const network = networkOf(settings.fetch.allowedHosts);
   if (webhookKey) {
-    const network = networkOf(settings.fetch.allowedHosts);
     const send = webhookSender({ key: webhookKey, network, view: jobView, signal: parts.signal });
     parts.add(store.workWebhooks(parts.signal, send));
   }
   using _ = countEnded(store, metrics, (job) => settings.redis === undefined || isOwnWorker(job.worker));
   if (settings.role !== "api") {
-    parts.add(startWorker({ store, settings, env, fetchArchive, signal: parts.signal, grace: settings.grace, warn: tell }));
+    parts.add(
+      startWorker({ store, settings, env, fetchArchive, signal: parts.signal, grace: settings.grace, warn: tell }),
+    );
   }
   const app =
     access &&
@@ -55,6 +57,7 @@ export async function serve(settings: ServeSettings, { env, signal, tell }: Surr
       metrics,
       tls,
       hasWebhookSecret: Boolean(webhookKey),
+      network,
       plugins: [servePage],
       onError: (error) => tell(`a bug in docker-over-ssh: ${error instanceof Error ? error.stack : String(error)}`),
     });

@@ -2,6 +2,7 @@ import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from "fasti
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Access } from "../access/client.ts";
+import type { Network } from "../net/network.ts";
 import type { ServeSettings } from "../settings.ts";
 import type { JobStore } from "../store/job-store.ts";
 import type { Metrics } from "./metrics/metrics.ts";
@@ -14,6 +15,8 @@ export interface AppContext {
   /** Whether webhooks can be signed: without a secret, requests that ask for one are refused. */
   hasWebhookSecret: boolean;
   metrics: Metrics;
+  /** Where archives come from, and webhooks go: IP addresses that it refuses are refused in requests. Left out: they are when they are used. */
+  network?: Network | undefined;
 }
 
 /** An app whose routes get the types of their schemas */

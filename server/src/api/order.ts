@@ -1,6 +1,7 @@
-import { fullName, parsePlatform, readName, type Credentials } from "docker-over-ssh/builds";
+import { Failure, fullName, parsePlatform, readName, type Credentials } from "docker-over-ssh/builds";
 import type { Client } from "../access/client.ts";
 import type { JobOrder } from "../jobs/job.ts";
+import { readAddress, type Network } from "../net/network.ts";
 import type { InvalidField } from "./invalid-fields.ts";
 import { ProblemError } from "./problem.ts";
 import type { BuildRequest } from "./schemas.ts";
@@ -21,6 +22,7 @@ export interface OrderContext {
   /** Whether the request brings an archive; undefined: it may follow */
   hasArchive: boolean | undefined;
   hasWebhookSecret: boolean;
+  network: Network | undefined;
 }
 
 /** From the one that is shut off most to the freest. */
@@ -31,12 +33,15 @@ const NETWORKS = ["none", "default", "host"];
  *
  * @throws ProblemError 422 with all fields that cannot be used, 403 for a name or a network that the client may not use
  */
-export function readOrder(build: BuildRequest, { client, hasArchive, hasWebhookSecret }: OrderContext): ReadOrder {
+export function readOrder(
+  build: BuildRequest,
+  { client, hasArchive, hasWebhookSecret, network }: OrderContext,
+): ReadOrder {
   const errors: InvalidField[] = [];
   const check = (field: string, message: string | undefined): void => {
     if (message !== undefined) errors.push({ field, message });
   };
-  const source = readSource(build, hasArchive, check);
+  const source = readSource(build, { hasArchive, network }, check);
   const { file = "Dockerfile", strip = 0, push = true, buildArgs = {}, labels = {} } = build;
   if (source?.kind === "dockerfile") {
     check("file", build.file === undefined ? undefined : "is for archives");
@@ -51,7 +56,7 @@ export function readOrder(build: BuildRequest, { client, hasArchive, hasWebhookS
   for (const name of Object.keys(labels)) check(`labels.${name.slice(0, 100)}`, wrongKey(name));
   const webhookUrl = build.webhook?.url;
   if (webhookUrl !== undefined) {
-    check("webhook.url", wrongAddress(webhookUrl));
+    check("webhook.url", wrongAddress(webhookUrl, network));
     if (!hasWebhookSecret) check("webhook", "cannot be used: this server has no secret to sign with");
   }
   const named = readImageName(build.name, check);
@@ -109,20 +114,27 @@ export function unusable(errors: readonly InvalidField[]): ProblemError {
 }
 
 /** Returns why an address cannot be fetched from, or be told something; undefined for one that can. */
-export function wrongAddress(address: string): string | undefined {
+export function wrongAddress(address: string, network: Network | undefined): string | undefined {
   const url = URL.canParse(address) ? new URL(address) : undefined;
   if (url === undefined || (url.protocol !== "http:" && url.protocol !== "https:")) {
     return "must be an http or https address";
   }
   if (url.username !== "" || url.password !== "") return "must be without user and password";
-  return undefined;
+  try {
+    // Names are resolved, and looked at again, when something is sent there.
+    if (network !== undefined) readAddress(address, network);
+    return undefined;
+  } catch (error) {
+    if (error instanceof Failure) return "is one that this server does not connect to";
+    throw error;
+  }
 }
 
 type Check = (field: string, message: string | undefined) => void;
 
 function readSource(
   build: BuildRequest,
-  hasArchive: boolean | undefined,
+  { hasArchive, network }: Pick<OrderContext, "hasArchive" | "network">,
   check: Check,
 ): ReadOrder["source"] | undefined {
   const { dockerfile, archiveUrl } = build;
@@ -136,7 +148,7 @@ function readSource(
   }
   if (dockerfile !== undefined) return { kind: "dockerfile", text: dockerfile };
   if (archiveUrl !== undefined) {
-    check("archiveUrl", wrongAddress(archiveUrl));
+    check("archiveUrl", wrongAddress(archiveUrl, network));
     return { kind: "address", url: archiveUrl };
   }
   if (hasArchive !== false) return { kind: "archive" };

@@ -19,13 +19,14 @@ export async function submitForm<Result>(
   context: AppContext,
   then: (read: ReadOrder, archive: Archive | undefined) => Promise<Result>,
 ): Promise<Result> {
+  const { hasWebhookSecret, network } = context;
   const client = clientOf(request);
   const limits = bodyLimits(context, client);
   await refuseWhenFull(context, client);
   let build: BuildRequest | undefined;
   let archive: Archive | undefined;
   const check = (hasArchive: boolean | undefined): ReadOrder | undefined =>
-    build && readOrder(build, { client, hasArchive, hasWebhookSecret: context.hasWebhookSecret });
+    build && readOrder(build, { client, hasArchive, hasWebhookSecret, network });
   expectBody(request);
   await using owner = bodyOwner();
   await readParts(request, async ({ name, stream }) => {

@@ -30,7 +30,7 @@ export const ARCHIVE_TYPES = [
 
 /** `POST /api/v2/builds`: as JSON, as a form with an archive, or an archive with a query. */
 export function addSubmitRoute(app: TypedApp, context: AppContext): void {
-  const { store, hasWebhookSecret } = context;
+  const { store, hasWebhookSecret, network } = context;
   const archive = Object.fromEntries(ARCHIVE_TYPES.map((type) => [type, { schema: {} }]));
   app.route({
     method: "POST",
@@ -68,11 +68,11 @@ export function addSubmitRoute(app: TypedApp, context: AppContext): void {
       }
       if (!isArchive) {
         if (request.body === null || request.body === undefined) throw noBody();
-        const read = readOrder(request.body as BuildRequest, { client, hasArchive: false, hasWebhookSecret });
+        const read = readOrder(request.body as BuildRequest, { client, hasArchive: false, hasWebhookSecret, network });
         await refuseWhenFull(context, client);
         return await answer(reply, { client, read, idempotency: idempotency(key, read, undefined) });
       }
-      const read = readOrder(buildOfQuery(request), { client, hasArchive: true, hasWebhookSecret });
+      const read = readOrder(buildOfQuery(request), { client, hasArchive: true, hasWebhookSecret, network });
       const limits = bodyLimits(context, client);
       if (Number(request.headers["content-length"] ?? 0) > limits.maxBody) throw tooLarge(limits.maxBody);
       await refuseWhenFull(context, client);

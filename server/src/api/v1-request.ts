@@ -32,7 +32,7 @@ export function readV1Order(value: unknown, client: Client, hasArchive: boolean 
       push: true,
       purge: true,
     },
-    { client, hasArchive, hasWebhookSecret: false },
+    { client, hasArchive, hasWebhookSecret: false, network: undefined },
   );
 }
 
