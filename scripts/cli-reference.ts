@@ -1,6 +1,8 @@
 /** Writes the table of arguments and options in docs/cli.md: `npm run docs`. A unit test fails if the table is out of date. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { SERVE } from "../server/src/commands/serve-options.ts";
+import { TOKEN } from "../server/src/commands/token-options.ts";
 import { buildProgram, commandsForPeople } from "../src/cli.ts";
 
 const PAGE = new URL("../docs/cli.md", import.meta.url);
@@ -31,7 +33,21 @@ function table(): string {
     ([term, { commands, description }]) =>
       `| \`${term}\` | ${commands.join(", ")} | ${description.replaceAll("|", "\\|")} |`,
   );
-  return ["| | command | |", "|---|---|---|", ...lines].join("\n");
+  return ["| | command | |", "|---|---|---|", ...lines, ...serverTables()].join("\n");
+}
+
+/** A table for each command of the server's package. */
+function serverTables(): string[] {
+  return [SERVE, TOKEN].flatMap(({ name, arguments: words = [], options }) => [
+    "",
+    `### ${name.replace("docker-over-ssh ", "")}`,
+    "",
+    "| | |",
+    "|---|---|",
+    ...[...words, ...options.map(({ flags, description }) => ({ term: flags, description }))].map(
+      ({ term, description }) => `| \`${term.replace(/^<(.*)>$/, "$1")}\` | ${description.replaceAll("|", "\\|")} |`,
+    ),
+  ]);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) writeFileSync(PAGE, readPage().shouldBe);

@@ -147,7 +147,8 @@ function addCommand<Options extends object>(
     )
     .passThroughOptions(isPassedOn);
   for (const { term, description: text } of definition.arguments) command.argument(term, text);
-  for (const option of [...options, ...OUTPUT_OPTIONS]) command.addOption(optionOf(option));
+  for (const option of [...options, ...(definition.readsWords ? [] : OUTPUT_OPTIONS)])
+    command.addOption(optionOf(option));
   command.action(async () => {
     const given: Options & Partial<OutputOptions> & { delta?: unknown } = command.opts();
     const { quiet = false, verbose = false, json = false } = given;

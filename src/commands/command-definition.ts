@@ -9,6 +9,8 @@ export interface CommandDefinition<Options extends object, Job extends CommandJo
   name: string;
   /** Left out of the help: another docker-over-ssh runs it. */
   isHidden?: boolean;
+  /** It reads its words itself, options as well: the parser has none. */
+  readsWords?: boolean;
   summary: string;
   description: string;
   arguments: readonly ArgumentDefinition[];

@@ -18,6 +18,7 @@ interface ServerSurroundings {
 /** The commands of a package of its own: whoever moves images does not install what a service needs. It reads their words. */
 export const serveCommand: CommandDefinition<object> = {
   name: "serve",
+  readsWords: true,
   summary: `run a build service: an API, a queue and a page (in the package ${PACKAGE})`,
   description: `Runs a service that builds images with an engine and pushes them. It is in the package ${PACKAGE}; docs/serve.md describes it.`,
   arguments: [{ term: "[WORD...]", description: "options of the service: serve --help lists them" }],
