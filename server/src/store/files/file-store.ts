@@ -33,6 +33,8 @@ import { runJobs } from "./run-jobs.ts";
 import { deliverWebhooks } from "./webhook-loop.ts";
 import { Reports } from "./reports.ts";
 
+const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 export interface FileStoreOptions {
   /** It is created for this user alone. */
   folder: string;
@@ -91,7 +93,10 @@ class FileStore implements JobStore {
     this.#jobs = new Jobs(folder, clock, { ...options, warn: options.warn ?? (() => {}) });
     this.#reports = new Reports(clock);
     folder.lost.addEventListener("abort", () => {
-      for (const { run } of this.#jobs.index.values()) run?.stop(new Stopped("lost"));
+      for (const { run } of this.#jobs.index.values()) {
+        run?.log.drop();
+        run?.stop(new Stopped("lost"));
+      }
       void this.#close();
     });
   }
@@ -101,6 +106,7 @@ class FileStore implements JobStore {
   }
 
   async add(job: NewJob): Promise<AddedJob> {
+    if (!ID.test(job.job.id)) throw new TypeError("a job's ID is a UUID: it names a folder");
     return await this.#use(async () => {
       if (job.idempotency === undefined) return await this.#accept(job);
       const key = JSON.stringify([job.job.owner, job.idempotency.key]);

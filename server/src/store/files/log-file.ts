@@ -56,6 +56,13 @@ export class LogWriter {
     this.#timer ??= setTimeout(() => void this.#flush(), Math.max(0, this.#lastWrite + EVERY - performance.now()));
   }
 
+  /** Writes nothing more: the file is another's. */
+  drop(): void {
+    this.#isCut = true;
+    this.#pending = [];
+    this.#lost = 0;
+  }
+
   /** Writes what is left; it is on the disk when this resolves. A full disk loses lines, and fails nothing. */
   async close(): Promise<void> {
     await this.#flush();

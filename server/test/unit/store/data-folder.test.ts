@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { newRunId } from "docker-over-ssh/builds";
 import { openFileStore } from "../../../src/store/files/file-store.ts";
-import type { JobStore } from "../../../src/store/job-store.ts";
-import { added, TestWorker } from "../../fixtures/store-contract/bed.ts";
+import { StoreUnavailable, type JobStore } from "../../../src/store/job-store.ts";
+import { added, eventually, jobOf, newJob, TestWorker } from "../../fixtures/store-contract/bed.ts";
 
 let parent: string;
 let folder: string;
@@ -35,6 +35,31 @@ test("the folder of a killed server is taken over at once", async () => {
   await using store = await open();
   expect(await added(store)).toMatchObject({ state: "queued" });
 });
+
+test("a server that has lost its folder, because it was stopped for long, writes nothing there, and its runs are lost", async () => {
+  await using store = await open();
+  const { id } = await added(store);
+  await using worker = new TestWorker(store);
+  const { claim } = await worker.run(0);
+  const before = readFileSync(join(folder, "jobs", id, "job.json"), "utf8");
+  claim.log(["first"]);
+  await eventually(async () => expect((await jobOf(store, id)).log.lines).toBe(1));
+  rmSync(join(folder, "server.lock"), { recursive: true });
+  await eventually(() => expect(claim.signal.reason).toMatchObject({ why: "lost" }));
+  claim.log(["second"]);
+  await expect(store.get(id)).rejects.toBeInstanceOf(StoreUnavailable);
+  await worker[Symbol.asyncDispose]();
+  expect(readFileSync(join(folder, "jobs", id, "job.json"), "utf8")).toBe(before);
+  expect(readFileSync(join(folder, "jobs", id, "log"), "utf8")).toBe("first\n");
+});
+
+test.each(["../../x", "a", "", "01890000-0000-7000-8000-00000000000/"])(
+  "a job with the ID %j is refused",
+  async (id) => {
+    await using store = await open();
+    await expect(store.add(newJob({ job: { id } }))).rejects.toThrow("UUID");
+  },
+);
 
 test("all that is kept is for this user alone", async () => {
   mkdirSync(folder, { recursive: true, mode: 0o755 });
