@@ -18,6 +18,8 @@ export interface FollowOptions {
 export async function follow(client: ServiceClient, id: string, options: FollowOptions): Promise<ServedJob> {
   const { patience, signal } = options;
   const log = { lastId: "", isComplete: false };
+  // Tells the place in the queue, which no event has. Whatever is wrong, the log meets as well.
+  await readState(client, id, signal).then(options.onJob, () => {});
   for (;;) {
     try {
       if (!log.isComplete) await readLog(client, id, log, options);

@@ -124,6 +124,20 @@ test("an upload whose answer is lost is one build", async () => {
   expect(codesOf(published)).toContain("connecting-in");
 });
 
+test("the place in the queue is told", async () => {
+  await run({ detach: true });
+  let id = "";
+  const published = await run({
+    onEvent(event) {
+      if (event.type !== "note") return;
+      if (event.code === "build-accepted") ({ id } = event);
+      if (event.code === "build-waiting" && event.ahead === 1)
+        bed.store.change(id, { state: "succeeded", finishedAt: 1 });
+    },
+  });
+  expect(codesOf(published)).toEqual(["build-accepted", "build-waiting"]);
+});
+
 test("SIGTERM cancels the build", async () => {
   const stop = new AbortController();
   await run({
