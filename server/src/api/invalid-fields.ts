@@ -8,7 +8,7 @@ export interface InvalidField {
 }
 
 /** As many fields are told: more help nobody, and a hostile body could have thousands. */
-const MAX_FIELDS = 20;
+export const MAX_FIELDS = 20;
 
 /** Puts what the validator found into words, a line for each field, unknown fields by their names. */
 export function invalidFields(found: readonly FastifySchemaValidationError[]): readonly InvalidField[] {

@@ -2,7 +2,7 @@ import { Failure, fullName, parsePlatform, readName, type Credentials } from "do
 import type { Client } from "../access/client.ts";
 import type { JobOrder } from "../jobs/job.ts";
 import { readAddress, type Network } from "../net/network.ts";
-import type { InvalidField } from "./invalid-fields.ts";
+import { MAX_FIELDS, type InvalidField } from "./invalid-fields.ts";
 import { ProblemError } from "./problem.ts";
 import type { BuildRequest } from "./schemas.ts";
 
@@ -106,11 +106,10 @@ export function limitsFor({ limits }: Client, network: string | undefined): JobO
   };
 }
 
-export function unusable(errors: readonly InvalidField[]): ProblemError {
-  const detail = errors.map(({ field, message }) => `${field} ${message}`.trim()).join("; ");
-  return new ProblemError(422, "unusable", `The build cannot be done as it is asked for: ${detail}.`, {
-    errors: errors.slice(0, 20),
-  });
+export function unusable(found: readonly InvalidField[]): ProblemError {
+  const errors = found.slice(0, MAX_FIELDS);
+  const detail = errors.map(({ field, message }) => `${field} ${message}`).join("; ");
+  return new ProblemError(422, "unusable", `The build cannot be done as it is asked for: ${detail}.`, { errors });
 }
 
 /** Returns why an address cannot be fetched from, or be told something; undefined for one that can. */

@@ -13,7 +13,7 @@ export interface Problem {
   detail: string;
   expected?: string | undefined;
   hint?: string | undefined;
-  /** The fields that were refused, at most {@link invalidFields} of them */
+  /** The fields that were refused: of many, the first */
   errors?: readonly InvalidField[] | undefined;
 }
 

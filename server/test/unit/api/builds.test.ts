@@ -1,5 +1,5 @@
 import { readdir, readFile } from "node:fs/promises";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { parseNamePattern } from "docker-over-ssh/builds";
 import { isOver } from "../../../src/jobs/job.ts";
 import { StoreUnavailable } from "../../../src/store/job-store.ts";
@@ -84,9 +84,12 @@ describe("one job", () => {
   });
 
   test.each(["..%2f..%2fetc%2fpasswd", "a", "%00", "01890A5D-AC96-774B-BCCE-B302099A8057"])(
-    "an ID that is none: %s",
+    "an ID that is none never gets to the store, which may make a path of it: %s",
     async (id) => {
+      const get = vi.spyOn(server.store, "get");
       expect((await as("admin", `/${id}`)).statusCode).toBe(404);
+      expect(get).not.toHaveBeenCalled();
+      get.mockRestore();
     },
   );
 

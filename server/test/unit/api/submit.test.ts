@@ -136,6 +136,19 @@ describe("JSON", () => {
     await expectNothingLeft(server);
   });
 
+  test("thousands of wrong fields get a short answer", async () => {
+    const many = Object.fromEntries(Array.from({ length: 5000 }, (_, index) => [`A ${index}`, ""]));
+    for (const body of [
+      { ...build, buildArgs: many },
+      { ...build, ...many },
+    ]) {
+      const answer = await submit(refusing, body);
+      expect([400, 422]).toContain(answer.statusCode);
+      expect(refusedFields(answer)).toHaveLength(20);
+      expect(answer.body.length).toBeLessThan(10_000);
+    }
+  });
+
   test("other types of bodies, and packed ones", async () => {
     const server = refusing;
     expect((await submit(server, "x", { "content-type": "text/plain" })).statusCode).toBe(415);
