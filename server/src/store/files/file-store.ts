@@ -1,4 +1,5 @@
 import { stat } from "node:fs/promises";
+import { Failure } from "docker-over-ssh/builds";
 import { isOver, type Job, type JobState } from "../../jobs/job.ts";
 import type { Retention } from "../../settings.ts";
 import { monotonicClock, type Clock } from "../clock.ts";
@@ -54,13 +55,19 @@ export interface FileStoreOptions {
  * Opens a store in a folder, which this process alone uses until the store is disposed of. Jobs of the last start are there again: queued ones in their
  * order; those that ran are queued again, or have failed.
  *
- * @throws a `refused` Failure when another server uses the folder, or it is not a store's
+ * @throws a `refused` Failure when another server uses the folder, it is not a store's, or it cannot be used; `no-space`
  */
 export async function openFileStore(options: FileStoreOptions): Promise<JobStore> {
   try {
     return await FileStore.open(options);
   } catch (error) {
-    throw asStoreError(error, options.folder);
+    const explained = asStoreError(error, options.folder);
+    if (!(explained instanceof StoreUnavailable)) throw explained;
+    throw new Failure("refused", explained.message, {
+      expected: "a folder that this user can make, read and write",
+      hint: "Mend its permissions, or name another folder: --data",
+      cause: error,
+    });
   }
 }
 

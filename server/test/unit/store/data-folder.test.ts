@@ -87,6 +87,14 @@ test("a folder with other files is refused, and nothing in it is changed", async
   expect(statSync(folder).mode & 0o777).toBe(0o755);
 });
 
+test("a folder that cannot be made is refused", async () => {
+  writeFileSync(join(parent, "deep"), "");
+  await expect(open()).rejects.toMatchObject({
+    code: "refused",
+    message: expect.stringContaining("ENOTDIR") as string,
+  });
+});
+
 test("a folder of another version is refused, and left alone", async () => {
   mkdirSync(join(folder, "incoming"), { recursive: true });
   writeFileSync(join(folder, "version"), "2\n");
