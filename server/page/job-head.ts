@@ -30,7 +30,8 @@ export function summaryOf(job: ApiJob, now: number): Node[] {
 
 /** Why a job has ended, or waits again; undefined without a reason. */
 export function reasonOf({ reason, state }: ApiJob): HTMLElement | undefined {
-  if (reason === undefined) return undefined;
+  // That a cancelled build was cancelled is said above.
+  if (reason === undefined || reason.code === state) return undefined;
   return element(
     "div",
     { class: "reason", "data-state": state },
