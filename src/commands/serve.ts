@@ -31,14 +31,20 @@ export const serveCommand: CommandDefinition<object> = {
       await run(["serve", ...words], {
         env,
         signal,
-        print: (text) => void process.stdout.write(text),
-        tell: (text) => void process.stderr.write(text),
+        print: writer(process.stdout),
+        tell: writer(process.stderr),
       }).catch((error: unknown) => {
         throw asOurs(error);
       });
     },
   }),
 };
+
+/** A reader that has gone (`--help | head`) is no failure. */
+function writer(stream: NodeJS.WriteStream): (text: string) => void {
+  stream.on("error", () => {});
+  return (text) => void stream.write(text);
+}
 
 async function loadServer(): Promise<Server> {
   try {
