@@ -1,5 +1,5 @@
 import type { Credentials } from "docker-over-ssh/builds";
-import type { Delivery, Job, JobPhase, JobReason, JobState, JobWebhook } from "../jobs/job.ts";
+import type { Delivery, Job, JobPhase, JobReason, JobState } from "../jobs/job.ts";
 
 /**
  * Keeps jobs, their bodies and logs, and hands jobs to workers. `files/` keeps them in a folder for one server, `redis/` in Redis for several servers
@@ -29,7 +29,7 @@ export interface JobStore extends AsyncDisposable {
   /** Calls `listener` after each change, also of other servers. Of the log: at most every 100 ms for a job. Disposing ends it. */
   watch(listener: (change: Change) => void): Disposable;
   /**
-   * Has `run` run jobs, up to `places` at the same time, until `signal` is aborted; then resolves when those that run have ended. One job of an image name
+   * Has `run` run jobs, up to `places` at the same time, until `signal` is aborted: then those that run are stopped, and this resolves when they have ended. One job of an image name
    * runs at a time, and tokens take turns. `run` does not reject.
    */
   work(worker: WorkerOptions, run: (claim: Claim) => Promise<Outcome>): Promise<void>;
@@ -124,7 +124,7 @@ export interface WorkerOptions {
   engine: string;
   places: number;
   signal: AbortSignal;
-  /** Resolves when a job may be taken: the engine answers. Rejects only with the signal's reason. */
+  /** Resolves when a job may be taken: the engine answers, and the worker is not about to stop. Rejects only with the signal's reason. */
   isReady: () => Promise<void>;
 }
 
@@ -204,5 +204,3 @@ export class StoreUnavailable extends Error {
 export class QueueFull extends Error {
   override readonly name = "QueueFull";
 }
-
-export type { JobWebhook };

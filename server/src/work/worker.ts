@@ -3,8 +3,9 @@ import { removeDeadSpools } from "docker-over-ssh/builds";
 import type { Job } from "../jobs/job.ts";
 import { fetchArchive as fetchFromPublic } from "../net/fetch-archive.ts";
 import type { ServeSettings } from "../settings.ts";
-import { Stopped, type Claim, type JobStore, type Outcome } from "../store/job-store.ts";
+import type { Claim, JobStore, Outcome } from "../store/job-store.ts";
 import { EngineLink } from "./engine-link.ts";
+import { GracefulStop } from "./graceful-stop.ts";
 import type { FetchArchive } from "./open-files.ts";
 import { outcomeOf } from "./outcomes.ts";
 import { Masks } from "./masks.ts";
@@ -42,18 +43,11 @@ export async function startWorker(options: WorkerOptions): Promise<void> {
   await removeDeadSpools(env);
   const hosts = settings.engines.length === 0 ? [undefined] : settings.engines;
   const links = await Promise.all(hosts.map(async (host) => await EngineLink.prepare(host, env)));
-  const stop = new AbortController();
-  let timer: NodeJS.Timeout | undefined;
-  const onStop = (): void => {
-    timer = setTimeout(() => stop.abort(new Stopped("stopping")), grace);
-  };
-  if (signal.aborted) onStop();
-  else signal.addEventListener("abort", onStop, { once: true });
   const failed = new AbortController();
-  const one = { ...options, signal: AbortSignal.any([signal, failed.signal]) };
+  using stop = new GracefulStop(AbortSignal.any([signal, failed.signal]), grace);
   const work = async (link: EngineLink, index: number): Promise<void> => {
     try {
-      await workOn(link, workerName(index), stop.signal, one);
+      await workOn(link, workerName(index), stop, options);
     } catch (error) {
       failed.abort(error); // the others take no more jobs either
       throw error;
@@ -63,14 +57,12 @@ export async function startWorker(options: WorkerOptions): Promise<void> {
     const ends = await Promise.allSettled(links.map(work));
     for (const end of ends) if (end.status === "rejected") throw end.reason;
   } finally {
-    clearTimeout(timer);
-    signal.removeEventListener("abort", onStop);
     await Promise.all(links.map(async (link) => await link[Symbol.asyncDispose]()));
   }
 }
 
-async function workOn(link: EngineLink, worker: string, stop: AbortSignal, options: WorkerOptions): Promise<void> {
-  const { store, settings, signal, onEnded } = options;
+async function workOn(link: EngineLink, worker: string, stop: GracefulStop, options: WorkerOptions): Promise<void> {
+  const { store, settings, onEnded } = options;
   const { places } = settings;
   const running = new Set<string>();
   const steps = new StepRemoval();
@@ -78,15 +70,21 @@ async function workOn(link: EngineLink, worker: string, stop: AbortSignal, optio
   const run = async (claim: Claim): Promise<Outcome> => {
     const begun = performance.now();
     running.add(claim.job.id);
-    const outcome = await runOn(link, claim, steps, stop, options);
+    const outcome = await stop.while(async () => await runOn(link, claim, steps, stop.second, options));
     running.delete(claim.job.id);
     onEnded?.({ job: claim.job, outcome, ms: Math.round(performance.now() - begun) });
     return outcome;
   };
+  const isReady = async (): Promise<void> => {
+    if (stop.first.aborted) return await stop.takesNone();
+    await link.isReady(stop.first).catch(async (error: unknown) => {
+      if (!stop.first.aborted) throw error;
+      await stop.takesNone();
+    });
+  };
   const reporting = reportEvery({ store, link, worker, places, running, signal: ended.signal });
   try {
-    const isReady = async (): Promise<void> => await link.isReady(signal);
-    await store.work({ worker, engine: link.address, places, signal, isReady }, run);
+    await store.work({ worker, engine: link.address, places, signal: stop.second, isReady }, run);
   } finally {
     ended.abort();
     await reporting;

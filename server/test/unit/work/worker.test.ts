@@ -1,11 +1,15 @@
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Claim, JobStore, Outcome, WorkerOptions } from "../../../src/store/job-store.ts";
+import { openFileStore } from "../../../src/store/files/file-store.ts";
 import { startWorker } from "../../../src/work/worker.ts";
 import { fastEngine, type FastEngine } from "../../fixtures/fast-engine.ts";
 import { MemoryStore } from "../../fixtures/memory-store.ts";
+import { newJob } from "../../fixtures/new-job.ts";
 import { RunBed, type Given } from "../../fixtures/run-bed.ts";
 
 let bed: RunBed;
@@ -132,4 +136,40 @@ test("when the server stops, a job that runs longer than the grace is put back",
   const { store } = await working;
   expect(store.outcomes).toMatchObject([{ state: "again", isFree: true, reason: { code: "server-stopped" } }]);
   await store[Symbol.asyncDispose]();
+});
+
+test("when the server stops, a job ends within the grace, and none is taken any more", async () => {
+  await using store = await openFileStore({
+    folder: join(folder, "data"),
+    maxLog: 1e6,
+    maxQueued: 10,
+    retention: { age: 1e9, bytes: 1e9 },
+  });
+  const add = async (name: string): Promise<string> => {
+    const job = newJob({ name, fullName: `docker.io/library/${name}:latest` });
+    await using body = await store.newBody();
+    await writeFile(body.path, "FROM scratch\n");
+    await store.add({ job: { ...job, order: { ...job.order, push: false } }, body });
+    return job.id;
+  };
+  const [first, second] = [await add("first"), await add("second")];
+  const stop = new AbortController();
+  const working = startWorker({
+    store,
+    settings: {
+      engines: [engine.address],
+      places: 1,
+      fetch: { maxBytes: 1, maxTime: 1, redirects: 0, allowedHosts: [] },
+      build: { maxTime: 60_000, maxUnpacked: 1_000_000 },
+    },
+    env: { HOME: folder, XDG_CACHE_HOME: join(folder, "cache"), DOCKER_CONFIG: folder },
+    signal: stop.signal,
+    grace: 60_000,
+  });
+  await once(engine.began, "build");
+  stop.abort();
+  await working;
+  expect(await store.get(first)).toMatchObject({ state: "succeeded" });
+  expect(await store.get(second)).toMatchObject({ state: "queued", attempts: 0 });
+  expect([...engine.builds.keys()]).toEqual(["first:latest"]);
 });
