@@ -1,23 +1,23 @@
 import fastify, { type FastifyInstance, type FastifyPluginAsync } from "fastify";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
-import type { AppContext } from "./app-context.ts";
-import { requireTokens } from "./auth.ts";
-import { acceptMultipart } from "./body-multipart.ts";
-import { addBuildRoutes } from "./builds.ts";
-import { expectBodies } from "./expect-body.ts";
-import { acceptJson, MAX_JSON } from "./json-body.ts";
-import { knownMethods } from "./method-not-allowed.ts";
-import { asProblem, notFound, ProblemError, sendProblem } from "./problem.ts";
-import { createHttpServer, refuseBrokenRequest, type TlsFiles } from "./http-server.ts";
-import { measureRequests } from "./metrics/metrics-routes.ts";
+import type { AppContext } from "./builds/app-context.ts";
+import { requireTokens } from "./http/auth.ts";
+import { acceptMultipart } from "./http/body-multipart.ts";
+import { addBuildRoutes } from "./builds/builds.ts";
+import { expectBodies } from "./http/expect-body.ts";
+import { acceptJson, MAX_JSON } from "./http/json-body.ts";
+import { knownMethods } from "./http/method-not-allowed.ts";
+import { asProblem, notFound, ProblemError, sendProblem } from "./http/problem.ts";
+import { createHttpServer, refuseBrokenRequest, type TlsFiles } from "./http/http-server.ts";
+import { measureRequests } from "./operation/metrics-routes.ts";
 import { addOpenApi } from "./openapi.ts";
-import { operationRoutes } from "./operation-routes.ts";
-import { fromThisMachine, refuseForeignPages } from "./origin.ts";
-import { addRetryRoute } from "./retry.ts";
+import { operationRoutes } from "./operation/operation-routes.ts";
+import { fromThisMachine, refuseForeignPages } from "./http/origin.ts";
+import { addRetryRoute } from "./builds/retry.ts";
 import { addStreams } from "./streams/stream-routes.ts";
 import type { StreamSettings } from "./streams/stream-settings.ts";
-import { addSubmitRoute, ARCHIVE_TYPES } from "./submit.ts";
-import { v1Routes } from "./v1.ts";
+import { addSubmitRoute, ARCHIVE_TYPES } from "./builds/submit.ts";
+import { v1Routes } from "./v1/v1.ts";
 
 export type { AppContext };
 

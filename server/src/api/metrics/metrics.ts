@@ -1,7 +1,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 import { isOver, type Job } from "../../jobs/job.ts";
 import type { JobStore } from "../../store/job-store.ts";
-import { within } from "../within.ts";
+import { within } from "../http/within.ts";
 
 const PREFIX = "docker_over_ssh";
 

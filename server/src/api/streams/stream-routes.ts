@@ -1,8 +1,8 @@
 import type { FastifyInstance } from "fastify";
 import type { JobStore } from "../../store/job-store.ts";
-import { eventRoutes } from "../events.ts";
-import { jobView } from "../job-view.ts";
-import { logRoutes } from "../logs.ts";
+import { eventRoutes } from "./events.ts";
+import { jobView } from "../shapes/job-view.ts";
+import { logRoutes } from "./logs.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import { JobFeed } from "./job-feed.ts";
 import { STREAM_SETTINGS, type StreamSettings } from "./stream-settings.ts";

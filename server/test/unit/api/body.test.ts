@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { PassThrough, Readable } from "node:stream";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { Failure } from "docker-over-ssh/builds";
-import { spoolBody, watchBody } from "../../../src/api/body.ts";
+import { spoolBody, watchBody } from "../../../src/api/http/body.ts";
 import type { BodyFile } from "../../../src/store/job-store.ts";
 import { MemoryStore } from "../../fixtures/memory-store.ts";
 import { form, testApp } from "../../fixtures/test-app.ts";

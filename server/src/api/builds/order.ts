@@ -1,10 +1,10 @@
 import { Failure, fullName, parsePlatform, readName, type Credentials } from "docker-over-ssh/builds";
-import type { Client } from "../access/client.ts";
-import type { JobOrder } from "../jobs/job.ts";
-import { readAddress, type Network } from "../net/network.ts";
-import { MAX_FIELDS, type InvalidField } from "./invalid-fields.ts";
-import { ProblemError } from "./problem.ts";
-import type { BuildRequest } from "./schemas.ts";
+import type { Client } from "../../access/client.ts";
+import type { JobOrder } from "../../jobs/job.ts";
+import { readAddress, type Network } from "../../net/network.ts";
+import { MAX_FIELDS, type InvalidField } from "../http/invalid-fields.ts";
+import { ProblemError } from "../http/problem.ts";
+import type { BuildRequest } from "../shapes/schemas.ts";
 
 /** A build that was asked for, read and checked: all that a job is made of but its body. */
 export interface ReadOrder {

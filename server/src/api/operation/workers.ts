@@ -1,9 +1,9 @@
 import type { FastifyPluginAsync } from "fastify";
 import { Type } from "typebox";
-import type { JobStore, WorkerReport } from "../store/job-store.ts";
-import { clientOf } from "./auth.ts";
-import { rfc3339 } from "./job-view.ts";
-import { PROBLEMS } from "./schemas.ts";
+import type { JobStore, WorkerReport } from "../../store/job-store.ts";
+import { clientOf } from "../http/auth.ts";
+import { rfc3339 } from "../shapes/job-view.ts";
+import { PROBLEMS } from "../shapes/schemas.ts";
 
 const BYTES = Type.Number({ description: "bytes" });
 

@@ -3,7 +3,7 @@ import { createWriteStream } from "node:fs";
 import { finished, Transform, type Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { Failure } from "docker-over-ssh/builds";
-import type { BodyFile } from "../store/job-store.ts";
+import type { BodyFile } from "../../store/job-store.ts";
 import { ProblemError } from "./problem.ts";
 
 export interface BodyLimits {

@@ -1,8 +1,8 @@
 import type { FastifyInstance, FastifyPluginAsync } from "fastify";
 import { Type } from "typebox";
-import { PROBLEMS } from "../schemas.ts";
+import { PROBLEMS } from "../shapes/schemas.ts";
 import { EVENT_STREAM } from "../streams/stream-settings.ts";
-import type { Metrics } from "./metrics.ts";
+import type { Metrics } from "../metrics/metrics.ts";
 
 const SCHEMA = {
   operationId: "metrics",

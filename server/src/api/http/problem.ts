@@ -1,7 +1,7 @@
 import { STATUS_CODES } from "node:http";
 import type { FastifyError, FastifyReply } from "fastify";
 import { Failure } from "docker-over-ssh/builds";
-import { QueueFull, StoreUnavailable } from "../store/job-store.ts";
+import { QueueFull, StoreUnavailable } from "../../store/job-store.ts";
 import { invalidFields, type InvalidField } from "./invalid-fields.ts";
 
 /** Problem details (RFC 9457). `type` is left out, which means `about:blank`: `code` tells problems of one status apart. */

@@ -1,18 +1,18 @@
 import { constants, copyFile, readFile } from "node:fs/promises";
 import { readName, type Credentials } from "docker-over-ssh/builds";
-import type { Client } from "../access/client.ts";
-import { isOver, type Job } from "../jobs/job.ts";
-import type { BodyFile, JobStore } from "../store/job-store.ts";
+import type { Client } from "../../access/client.ts";
+import { isOver, type Job } from "../../jobs/job.ts";
+import type { BodyFile, JobStore } from "../../store/job-store.ts";
 import { acceptJob } from "./accept-job.ts";
 import type { AppContext, TypedApp } from "./app-context.ts";
-import { clientOf } from "./auth.ts";
-import { asNoSpace } from "./body.ts";
+import { clientOf } from "../http/auth.ts";
+import { asNoSpace } from "../http/body.ts";
 import { findJob, jobParams } from "./builds.ts";
 import { idempotency, readIdempotencyKey } from "./idempotency.ts";
-import { BUILDS } from "./job-view.ts";
+import { BUILDS } from "../shapes/job-view.ts";
 import { limitsFor, refuseImage, unusable, type ReadOrder } from "./order.ts";
-import { ProblemError } from "./problem.ts";
-import { JobSchema, PROBLEMS, RetrySchema } from "./schemas.ts";
+import { ProblemError } from "../http/problem.ts";
+import { JobSchema, PROBLEMS, RetrySchema } from "../shapes/schemas.ts";
 import { sendAccepted } from "./submit.ts";
 
 /** `POST /api/v2/builds/:id/retry`: a new job, with the order and the body of one that is over. */

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { createSecureContext } from "node:tls";
 import { Failure, messageOf } from "docker-over-ssh/builds";
-import type { ServeSettings } from "../settings.ts";
+import type { ServeSettings } from "../../settings.ts";
 import type { TlsFiles } from "./http-server.ts";
 
 /** Reads the certificate and the key of the server. Throws a Failure `usage` for files that it cannot use. */

@@ -4,7 +4,7 @@ import { Server as TlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { FastifyInstance } from "fastify";
 import { Failure, messageOf } from "docker-over-ssh/builds";
-import type { ListenAddress, ServeSettings } from "../settings.ts";
+import type { ListenAddress, ServeSettings } from "../../settings.ts";
 import { readTlsFiles } from "./tls-files.ts";
 import { bindUnixSocket } from "./unix-socket.ts";
 

@@ -1,6 +1,6 @@
-import type { ServeSettings } from "../settings.ts";
-import type { JobStore } from "./job-store.ts";
-import { readKeyFile } from "./seal.ts";
+import type { ServeSettings } from "./settings.ts";
+import type { JobStore } from "./store/job-store.ts";
+import { readKeyFile } from "./store/seal.ts";
 
 export type StoreSettings = Pick<
   ServeSettings,
@@ -16,9 +16,9 @@ export async function openStore(
   const seal = keyFile === undefined ? undefined : await readKeyFile(keyFile);
   const options = { maxQueued, maxLog, retention, seal, warn };
   if (redis === undefined) {
-    const { openFileStore } = await import("./files/file-store.ts");
+    const { openFileStore } = await import("./store/files/file-store.ts");
     return await openFileStore({ ...options, folder: data });
   }
-  const { openRedisStore } = await import("./redis/open-redis-store.ts");
+  const { openRedisStore } = await import("./store/redis/open-redis-store.ts");
   return await openRedisStore({ ...options, url: redis, data, keepLogs, env });
 }

@@ -1,6 +1,6 @@
-import type { Client } from "../access/client.ts";
-import { readOrder, type ReadOrder } from "./order.ts";
-import { ProblemError } from "./problem.ts";
+import type { Client } from "../../access/client.ts";
+import { readOrder, type ReadOrder } from "../builds/order.ts";
+import { ProblemError } from "../http/problem.ts";
 
 /** tutum-builder's words for a request in which something is missing */
 const INSUFFICIENT = "Insufficient Information.  Must provide at least an Image Name and a Dockerfile/Tarurl.";

@@ -1,19 +1,26 @@
 import type { FastifyReply } from "fastify";
-import type { Job } from "../jobs/job.ts";
-import type { JobStore } from "../store/job-store.ts";
+import type { Job } from "../../jobs/job.ts";
+import type { JobStore } from "../../store/job-store.ts";
 import { acceptJob, bodyLimits, refuseWhenFull, type JobParts } from "./accept-job.ts";
 import type { AppContext, TypedApp } from "./app-context.ts";
-import { clientOf } from "./auth.ts";
-import { spoolBody, tooLarge } from "./body.ts";
-import { FORM_TYPE } from "./body-multipart.ts";
+import { clientOf } from "../http/auth.ts";
+import { spoolBody, tooLarge } from "../http/body.ts";
+import { FORM_TYPE } from "../http/body-multipart.ts";
 import { submitForm } from "./submit-form.ts";
-import { expectBody, mediaTypeOf } from "./expect-body.ts";
+import { expectBody, mediaTypeOf } from "../http/expect-body.ts";
 import { idempotency, readIdempotencyKey } from "./idempotency.ts";
-import { BUILDS, jobView } from "./job-view.ts";
+import { BUILDS, jobView } from "../shapes/job-view.ts";
 import { readOrder } from "./order.ts";
-import { ProblemError } from "./problem.ts";
+import { ProblemError } from "../http/problem.ts";
 import { buildOfQuery } from "./query.ts";
-import { BuildQuerySchema, BuildSchema, JobSchema, MultipartSchema, PROBLEMS, type BuildRequest } from "./schemas.ts";
+import {
+  BuildQuerySchema,
+  BuildSchema,
+  JobSchema,
+  MultipartSchema,
+  PROBLEMS,
+  type BuildRequest,
+} from "../shapes/schemas.ts";
 
 /** Types of a body that is an archive. What it is, its first bytes tell: these do not have to be right. */
 export const ARCHIVE_TYPES = [

@@ -1,12 +1,12 @@
 import { writeFile } from "node:fs/promises";
 import { v7 as uuid } from "uuid";
-import type { Client } from "../access/client.ts";
-import type { JobSource } from "../jobs/job.ts";
-import type { AddedJob, BodyFile, Idempotency, JobStore } from "../store/job-store.ts";
+import type { Client } from "../../access/client.ts";
+import type { JobSource } from "../../jobs/job.ts";
+import type { AddedJob, BodyFile, Idempotency, JobStore } from "../../store/job-store.ts";
 import type { AppContext } from "./app-context.ts";
-import { asNoSpace, type Archive, type BodyLimits, type Spooled } from "./body.ts";
+import { asNoSpace, type Archive, type BodyLimits, type Spooled } from "../http/body.ts";
 import type { ReadOrder } from "./order.ts";
-import { ProblemError } from "./problem.ts";
+import { ProblemError } from "../http/problem.ts";
 
 /** What a client may send: its token's limit, or the server's. */
 export function bodyLimits({ settings }: AppContext, { limits }: Client): BodyLimits {

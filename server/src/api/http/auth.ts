@@ -1,8 +1,8 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import ipaddr from "ipaddr.js";
 import { RateLimiterMemory, RateLimiterRes } from "rate-limiter-flexible";
-import type { Access, Client, Scope } from "../access/client.ts";
-import type { Job } from "../jobs/job.ts";
+import type { Access, Client, Scope } from "../../access/client.ts";
+import type { Job } from "../../jobs/job.ts";
 import { notFound, ProblemError } from "./problem.ts";
 
 declare module "fastify" {

@@ -1,5 +1,5 @@
 import { Type, type Static } from "typebox";
-import { JOB_STATES } from "../jobs/job.ts";
+import { JOB_STATES } from "../../jobs/job.ts";
 
 /** What requests and answers of v2 look like. The OpenAPI document is made of it; nothing but these fields is accepted. */
 

@@ -1,9 +1,9 @@
 import type { FastifyPluginAsync } from "fastify";
 import { Type } from "typebox";
-import type { JobStore } from "../store/job-store.ts";
-import { ProblemError } from "./problem.ts";
-import { PROBLEMS } from "./schemas.ts";
-import { within } from "./within.ts";
+import type { JobStore } from "../../store/job-store.ts";
+import { ProblemError } from "../http/problem.ts";
+import { PROBLEMS } from "../shapes/schemas.ts";
+import { within } from "../http/within.ts";
 
 /** ms that the store may take to answer */
 const STORE_TIME = 2000;

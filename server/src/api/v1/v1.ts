@@ -1,17 +1,17 @@
 import { Readable } from "node:stream";
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
-import type { Job } from "../jobs/job.ts";
-import type { JobStore, LogPiece } from "../store/job-store.ts";
-import { acceptJob, bodyLimits, refuseWhenFull } from "./accept-job.ts";
-import type { AppContext } from "./app-context.ts";
-import { clientOf } from "./auth.ts";
-import { acceptMultipart, FORM_TYPE, readParts } from "./body-multipart.ts";
-import { bodyOwner, readText, spoolBody, type Archive } from "./body.ts";
-import { findJob } from "./builds.ts";
-import { expectBody } from "./expect-body.ts";
-import { MAX_JSON, parseJson } from "./json-body.ts";
-import type { ReadOrder } from "./order.ts";
-import { asProblem, prepareAnswer, ProblemError } from "./problem.ts";
+import type { Job } from "../../jobs/job.ts";
+import type { JobStore, LogPiece } from "../../store/job-store.ts";
+import { acceptJob, bodyLimits, refuseWhenFull } from "../builds/accept-job.ts";
+import type { AppContext } from "../builds/app-context.ts";
+import { clientOf } from "../http/auth.ts";
+import { acceptMultipart, FORM_TYPE, readParts } from "../http/body-multipart.ts";
+import { bodyOwner, readText, spoolBody, type Archive } from "../http/body.ts";
+import { findJob } from "../builds/builds.ts";
+import { expectBody } from "../http/expect-body.ts";
+import { MAX_JSON, parseJson } from "../http/json-body.ts";
+import type { ReadOrder } from "../builds/order.ts";
+import { asProblem, prepareAnswer, ProblemError } from "../http/problem.ts";
 import { readV1Order } from "./v1-request.ts";
 
 /** Bytes of a log that are read at once */

@@ -1,8 +1,8 @@
 import type { FastifyPluginAsync } from "fastify";
-import type { JobStore } from "../store/job-store.ts";
+import type { JobStore } from "../../store/job-store.ts";
 import { healthRoutes } from "./health.ts";
-import type { Metrics } from "./metrics/metrics.ts";
-import { metricsRoutes } from "./metrics/metrics-routes.ts";
+import type { Metrics } from "../metrics/metrics.ts";
+import { metricsRoutes } from "./metrics-routes.ts";
 import { workerRoutes } from "./workers.ts";
 
 export interface OperationRouteOptions {

@@ -1,12 +1,12 @@
 import type { FastifyPluginAsync } from "fastify";
 import { Type } from "typebox";
-import type { Job } from "../jobs/job.ts";
-import { clientOf, isStillClient, seesJob } from "./auth.ts";
-import type { JobFeed } from "./streams/job-feed.ts";
-import { jobEventEncoder, jobEvents } from "./streams/job-stream.ts";
-import { PROBLEMS } from "./schemas.ts";
-import { sendStream } from "./streams/send-stream.ts";
-import { EVENT_STREAM, type StreamSettings } from "./streams/stream-settings.ts";
+import type { Job } from "../../jobs/job.ts";
+import { clientOf, isStillClient, seesJob } from "../http/auth.ts";
+import type { JobFeed } from "./job-feed.ts";
+import { jobEventEncoder, jobEvents } from "./job-stream.ts";
+import { PROBLEMS } from "../shapes/schemas.ts";
+import { sendStream } from "./send-stream.ts";
+import { EVENT_STREAM, type StreamSettings } from "./stream-settings.ts";
 
 export interface EventRouteOptions {
   feed: JobFeed;

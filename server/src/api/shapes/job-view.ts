@@ -1,4 +1,4 @@
-import type { Delivery, Job } from "../jobs/job.ts";
+import type { Delivery, Job } from "../../jobs/job.ts";
 import type { JobView } from "./schemas.ts";
 
 export const BUILDS = "/api/v2/builds";

@@ -1,14 +1,14 @@
 import type { FastifyRequest } from "fastify";
 import { bodyLimits, refuseWhenFull } from "./accept-job.ts";
 import type { AppContext } from "./app-context.ts";
-import { clientOf } from "./auth.ts";
-import { bodyOwner, readText, spoolBody, type Archive } from "./body.ts";
-import { readParts } from "./body-multipart.ts";
-import { expectBody } from "./expect-body.ts";
-import { MAX_JSON, parseJson } from "./json-body.ts";
+import { clientOf } from "../http/auth.ts";
+import { bodyOwner, readText, spoolBody, type Archive } from "../http/body.ts";
+import { readParts } from "../http/body-multipart.ts";
+import { expectBody } from "../http/expect-body.ts";
+import { MAX_JSON, parseJson } from "../http/json-body.ts";
 import { readOrder, type ReadOrder } from "./order.ts";
-import { ProblemError } from "./problem.ts";
-import { BuildSchema, type BuildRequest } from "./schemas.ts";
+import { ProblemError } from "../http/problem.ts";
+import { BuildSchema, type BuildRequest } from "../shapes/schemas.ts";
 
 /**
  * Reads a form with the parts `build` and `archive`, and calls `then` when it is complete. An archive that follows the build is not read before the

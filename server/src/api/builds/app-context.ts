@@ -1,11 +1,11 @@
 import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from "fastify";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Access } from "../access/client.ts";
-import type { Network } from "../net/network.ts";
-import type { ServeSettings } from "../settings.ts";
-import type { JobStore } from "../store/job-store.ts";
-import type { Metrics } from "./metrics/metrics.ts";
+import type { Access } from "../../access/client.ts";
+import type { Network } from "../../net/network.ts";
+import type { ServeSettings } from "../../settings.ts";
+import type { JobStore } from "../../store/job-store.ts";
+import type { Metrics } from "../metrics/metrics.ts";
 
 /** What routes work with. */
 export interface AppContext {

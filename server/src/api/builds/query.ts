@@ -1,9 +1,9 @@
 import type { FastifyRequest } from "fastify";
-import type { InvalidField } from "./invalid-fields.ts";
-import { parseJson } from "./json-body.ts";
+import type { InvalidField } from "../http/invalid-fields.ts";
+import { parseJson } from "../http/json-body.ts";
 import { unusable } from "./order.ts";
-import { ProblemError } from "./problem.ts";
-import { CredentialsSchema, type BuildQuery, type BuildRequest } from "./schemas.ts";
+import { ProblemError } from "../http/problem.ts";
+import { CredentialsSchema, type BuildQuery, type BuildRequest } from "../shapes/schemas.ts";
 
 /** Returns the build that the query of a plain archive asks for. Throws ProblemError 400 or 422. */
 export function buildOfQuery(request: FastifyRequest<{ Querystring: BuildQuery }>): BuildRequest {

@@ -1,15 +1,15 @@
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyPluginAsync } from "fastify";
 import { Type } from "typebox";
-import type { Job } from "../jobs/job.ts";
-import type { JobStore } from "../store/job-store.ts";
-import { clientOf, isStillClient } from "./auth.ts";
-import { findJob } from "./builds.ts";
-import { PROBLEMS } from "./schemas.ts";
-import type { JobFeed } from "./streams/job-feed.ts";
-import { END_ID, logEvents, textLog } from "./streams/log-stream.ts";
-import { sendStream } from "./streams/send-stream.ts";
-import { EVENT_STREAM, type StreamSettings } from "./streams/stream-settings.ts";
+import type { Job } from "../../jobs/job.ts";
+import type { JobStore } from "../../store/job-store.ts";
+import { clientOf, isStillClient } from "../http/auth.ts";
+import { findJob } from "../builds/builds.ts";
+import { PROBLEMS } from "../shapes/schemas.ts";
+import type { JobFeed } from "./job-feed.ts";
+import { END_ID, logEvents, textLog } from "./log-stream.ts";
+import { sendStream } from "./send-stream.ts";
+import { EVENT_STREAM, type StreamSettings } from "./stream-settings.ts";
 
 export interface LogRouteOptions {
   store: Pick<JobStore, "get">;

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import type { Idempotency } from "../store/job-store.ts";
-import { ProblemError } from "./problem.ts";
+import type { Idempotency } from "../../store/job-store.ts";
+import { ProblemError } from "../http/problem.ts";
 import type { ReadOrder } from "./order.ts";
 
 /** A string of a structured field (RFC 8941), or the same without quotes, as many clients send it */

@@ -1,12 +1,12 @@
 import { Type } from "typebox";
-import type { Client } from "../access/client.ts";
-import { JOB_STATES, type Job, type JobState } from "../jobs/job.ts";
-import type { JobStore } from "../store/job-store.ts";
+import type { Client } from "../../access/client.ts";
+import { JOB_STATES, type Job, type JobState } from "../../jobs/job.ts";
+import type { JobStore } from "../../store/job-store.ts";
 import type { AppContext, TypedApp } from "./app-context.ts";
-import { clientOf, visibleJob } from "./auth.ts";
-import { BUILDS, deliveryView, jobView, rfc3339 } from "./job-view.ts";
-import { ProblemError } from "./problem.ts";
-import { DeliveriesSchema, JobListSchema, JobSchema, ListQuerySchema, PROBLEMS } from "./schemas.ts";
+import { clientOf, visibleJob } from "../http/auth.ts";
+import { BUILDS, deliveryView, jobView, rfc3339 } from "../shapes/job-view.ts";
+import { ProblemError } from "../http/problem.ts";
+import { DeliveriesSchema, JobListSchema, JobSchema, ListQuerySchema, PROBLEMS } from "../shapes/schemas.ts";
 
 const MAX_PAGE = 200;
 const PAGE = 50;
