@@ -32,7 +32,7 @@ const IDLE_JOBS = 10;
 interface Bed {
   /** What takes requests */
   api: Service;
-  close(): Promise<void>;
+  close(this: void): Promise<void>;
 }
 
 async function inFiles(folder: string, engine: string): Promise<Bed> {

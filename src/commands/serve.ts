@@ -49,7 +49,8 @@ function writer(stream: NodeJS.WriteStream): (text: string) => void {
 async function loadServer(): Promise<Server> {
   try {
     // @ts-ignore -- the package is built after this one, and need not be there
-    return (await import("docker-over-ssh-server")) as Server;
+    const server: Server = await import("docker-over-ssh-server");
+    return server;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     // A package that this one imports may be missing just as well.

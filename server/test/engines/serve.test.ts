@@ -53,7 +53,7 @@ describe.skipIf(why)(`serve ${why ?? ""}`, () => {
     await using server = await service();
     const registry = registries.hosts.basic;
     const { JobIdentifier: id } = await curl(
-      ...["-X", "POST", "-H", "Content-Type: application/json", "-d"],
+      "--json",
       JSON.stringify({
         image_name: `${registry}/serve/json`,
         username: USER.username,

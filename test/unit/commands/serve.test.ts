@@ -13,7 +13,7 @@ async function installed(folder: string, server?: string) {
   for (const name of ["bin", "dist/start.cjs", "package.json"]) {
     await cp(join(root, name), join(modules, "docker-over-ssh", name), { recursive: true });
   }
-  const [command = ""] = readdirSync(join(root, "dist")).filter((name) => /^command-/.test(name));
+  const command = readdirSync(join(root, "dist")).find((name) => name.startsWith("command-")) ?? "";
   await symlink(join(root, "dist", command), join(modules, "docker-over-ssh/dist", command));
   if (server !== undefined) {
     await mkdir(join(modules, "docker-over-ssh-server"));

@@ -6,7 +6,14 @@ import type { AppContext, TypedApp } from "./app-context.ts";
 import { clientOf, visibleJob } from "../http/auth.ts";
 import { BUILDS, deliveryView, jobView, rfc3339 } from "../shapes/job-view.ts";
 import { ProblemError } from "../http/problem.ts";
-import { DeliveriesSchema, JobListSchema, JobSchema, ListQuerySchema, PROBLEMS } from "../shapes/schemas.ts";
+import {
+  DeliveriesSchema,
+  JobListSchema,
+  JobSchema,
+  ListQuerySchema,
+  PROBLEMS,
+  type JobView,
+} from "../shapes/schemas.ts";
 
 const MAX_PAGE = 200;
 const PAGE = 50;
@@ -45,7 +52,7 @@ export function addBuildRoutes(app: TypedApp, context: AppContext): void {
         limit: Math.min(limit === undefined ? PAGE : Number(limit), MAX_PAGE),
       });
       return {
-        builds: page.jobs.map((job) => jobView(job)),
+        builds: await Promise.all(page.jobs.map((job) => viewWithPosition(store, job))),
         ...(page.cursor !== undefined && { cursor: page.cursor }),
       };
     },
@@ -59,7 +66,7 @@ export function addBuildRoutes(app: TypedApp, context: AppContext): void {
     },
     async (request) => {
       const job = await findJob(store, clientOf(request), request.params.id);
-      return jobView(job, { position: job.state === "queued" ? await store.position(job.id) : undefined });
+      return await viewWithPosition(store, job);
     },
   );
 
@@ -112,4 +119,9 @@ function readStates(given: string | readonly string[]): readonly JobState[] {
   if (names.every((name) => states.some((state) => state === name))) return states;
   const errors = [{ field: "status", message: `must be of ${JOB_STATES.join(", ")}` }];
   throw new ProblemError(400, "invalid", "The query is not valid.", { errors });
+}
+
+/** Returns a job as clients see it: a queued one with its position. */
+async function viewWithPosition(store: Pick<JobStore, "position">, job: Job): Promise<JobView> {
+  return jobView(job, { position: job.state === "queued" ? await store.position(job.id) : undefined });
 }

@@ -75,8 +75,10 @@ export function visibleJob(client: Client, job: Job | undefined): Job {
 async function authenticate(request: FastifyRequest, access: Access, failures: RateLimiterMemory): Promise<Client> {
   const client = access.client(request.headers.authorization);
   if (client !== undefined) return client;
+  // A request without a token guesses none: the page sends one to find out whether it needs one.
+  const guesses = request.headers.authorization !== undefined;
   try {
-    await failures.consume(limitedAddress(request.ip));
+    if (guesses) await failures.consume(limitedAddress(request.ip));
   } catch (limit) {
     if (limit instanceof RateLimiterRes) throw tooManyFailures(limit.msBeforeNext);
     throw limit;

@@ -65,14 +65,16 @@ describe("tokens", () => {
 
   test("after many wrong tokens, the wrong ones of an address wait; the right one passes, and so do other addresses", async () => {
     await using server = testApp({ access: testAccess([testClient("t1")]), plugins: [ok] });
-    const ask = async (token: string, remoteAddress: string): Promise<number> => {
-      const answer = await server.app.inject({ url: "/ok", headers: { authorization: token }, remoteAddress });
+    const ask = async (token: string | undefined, remoteAddress: string): Promise<number> => {
+      const headers = { ...(token !== undefined && { authorization: token }) };
+      const answer = await server.app.inject({ url: "/ok", headers, remoteAddress });
       if (answer.statusCode === 429) expect(Number(answer.headers["retry-after"])).toBeGreaterThan(0);
       return answer.statusCode;
     };
     for (let count = 0; count < 100; count++) expect(await ask("t1", "192.0.2.1")).toBe(200);
     for (let count = 0; count < 20; count++) expect(await ask("wrong", "192.0.2.1")).toBe(401);
     expect(await ask("wrong", "192.0.2.1")).toBe(429);
+    expect(await ask(undefined, "192.0.2.1")).toBe(401); // it guesses none
     expect(await ask("t1", "192.0.2.1")).toBe(200);
     expect(await ask("wrong", "192.0.2.1")).toBe(429);
     expect(await ask("wrong", "192.0.2.2")).toBe(401);
