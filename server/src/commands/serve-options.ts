@@ -54,7 +54,8 @@ const OPTIONS: readonly OptionDefinition[] = [
   },
   {
     flags: "--key-file <file>",
-    description: "a secret that seals the credentials of queued jobs; needed with --redis to take any",
+    description:
+      "a secret that seals the credentials of queued jobs (default: with --redis, the file key in --data; else none)",
   },
   { flags: "--token-file <file>", description: "who may use the service; without it, only this machine can reach it" },
   {

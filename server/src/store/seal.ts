@@ -54,8 +54,8 @@ export function createSeal(secret: Uint8Array): Seal {
 
 function unreadable(cause?: unknown): Failure {
   return new Failure("refused", "the sealed credentials of the job cannot be opened", {
-    expected: "they were sealed with the key file of this server",
-    hint: "Start all servers and workers with the same --key-file, and send the job again.",
+    expected: "they were sealed with the key of this server",
+    hint: "Start all servers and workers with the same --key-file, or all without one, and send the job again.",
     cause,
   });
 }

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -194,19 +194,32 @@ test("A Redis whose memory is full takes no job, and says so", async () => {
   await isOver(store, id, "succeeded");
 });
 
-test("Credentials are refused without a key, and lost with another one", async () => {
+const credentials = { username: "me", password: "hunter2" };
+
+test("Credentials are lost with another key", async () => {
   const bed = redisBed(server);
-  const credentials = { username: "me", password: "hunter2" };
-  await using without = await bed.open({ seal: undefined });
-  await expect(without.add(newJob({ credentials }))).rejects.toMatchObject({ code: "refused" });
   await using store = await bed.open();
   await using other = await bed.open({ seal: createSeal(Buffer.alloc(32, 9)) });
-  for (const server of [without, other]) {
-    await using _ = new TestWorker(server);
-    const { id } = await added(store, { credentials });
-    await isOver(store, id, "failed");
-    expect((await jobOf(store, id)).reason).toMatchObject({ code: "credentials-lost" });
-  }
+  await using _ = new TestWorker(other);
+  const { id } = await added(store, { credentials });
+  await isOver(store, id, "failed");
+  expect((await jobOf(store, id)).reason).toMatchObject({ code: "credentials-lost" });
+});
+
+test("Without a key of their own, servers and workers share one in their folder: a job has its credentials, Redis has them sealed", async () => {
+  const bed = redisBed(server);
+  await using api = await bed.open({ seal: undefined });
+  await using other = await bed.open({ seal: undefined });
+  const { id } = await added(api, { credentials });
+  expect(JSON.stringify(await redis(async (client) => await client.hgetall(keyOf(bed, "job", id))))).not.toContain(
+    credentials.password,
+  );
+  expect(statSync(join(bed.options.data, "key")).mode & 0o777).toBe(0o600);
+  await using worker = new TestWorker(other);
+  const run = await worker.run(0);
+  expect(run.claim.credentials).toEqual(credentials);
+  run.end();
+  await isOver(api, id, "succeeded");
 });
 
 test("A server that only takes jobs has two connections", async () => {

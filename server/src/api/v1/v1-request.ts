@@ -1,5 +1,6 @@
 import type { Client } from "../../access/client.ts";
-import { readOrder, type ReadOrder } from "../builds/order.ts";
+import type { Network } from "../../net/network.ts";
+import { readOrder, unusable, type ReadOrder } from "../builds/order.ts";
 import { ProblemError } from "../http/problem.ts";
 
 /** tutum-builder's words for a request in which something is missing */
@@ -8,14 +9,20 @@ const INSUFFICIENT = "Insufficient Information.  Must provide at least an Image 
 const FIELDS = ["image_name", "username", "password", "email", "dockerfile", "tarurl"] as const;
 type Field = (typeof FIELDS)[number];
 
+export interface V1Context {
+  client: Client;
+  /** Whether there is a `TarFile`; undefined: it may follow */
+  hasArchive: boolean | undefined;
+  network: Network | undefined;
+}
+
 /**
  * Reads the JSON of tutum-builder's `POST /api/v1/build`, as its parser did: letters of names may be of either case, what is empty is not there, and
  * unknown fields are left alone.
  *
- * @param hasArchive whether there is a `TarFile`; undefined: it may follow
- * @throws ProblemError
+ * @throws ProblemError, which names fields as tutum-builder did
  */
-export function readV1Order(value: unknown, client: Client, hasArchive: boolean | undefined): ReadOrder {
+export function readV1Order(value: unknown, { client, hasArchive, network }: V1Context): ReadOrder {
   const fields = readFields(value);
   const { image_name: name, username, password, dockerfile, tarurl } = fields;
   if (name === undefined) throw insufficient();
@@ -23,17 +30,32 @@ export function readV1Order(value: unknown, client: Client, hasArchive: boolean 
   if (sources === 0 && hasArchive === false) throw insufficient();
   if (sources > 1) throw new ProblemError(400, "invalid", "Only one of dockerfile, tarUrl and TarFile may be given.");
   const hasCredentials = username !== undefined || password !== undefined;
-  return readOrder(
-    {
-      name,
-      ...(dockerfile !== undefined && { dockerfile }),
-      ...(tarurl !== undefined && { archiveUrl: tarurl }),
-      ...(hasCredentials && { credentials: { username: username ?? "", password: password ?? "" } }),
-      push: true,
-      purge: true,
-    },
-    { client, hasArchive, hasWebhookSecret: false, network: undefined },
+  return inV1Words(() =>
+    readOrder(
+      {
+        name,
+        ...(dockerfile !== undefined && { dockerfile }),
+        ...(tarurl !== undefined && { archiveUrl: tarurl }),
+        ...(hasCredentials && { credentials: { username: username ?? "", password: password ?? "" } }),
+        push: true,
+        purge: true,
+      },
+      { client, hasArchive, hasWebhookSecret: false, network },
+    ),
   );
+}
+
+/** Version 2's names of fields that are checked there, and version 1's. */
+const NAMES: Readonly<Record<string, string>> = { name: "image_name", archiveUrl: "tarUrl" };
+
+function inV1Words(read: () => ReadOrder): ReadOrder {
+  try {
+    return read();
+  } catch (error) {
+    const errors = error instanceof ProblemError ? error.text.errors : undefined;
+    if (errors === undefined) throw error;
+    throw unusable(errors.map(({ field, message }) => ({ field: NAMES[field] ?? field, message })));
+  }
 }
 
 function insufficient(): ProblemError {

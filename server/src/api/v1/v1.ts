@@ -30,7 +30,7 @@ type OnError = ((error: unknown) => void) | undefined;
  * parts in either order. Register it with its prefix, `/api/v1`.
  */
 export function v1Routes(context: AppContext & { onError?: OnError }): FastifyPluginAsync {
-  const { store } = context;
+  const { store, network } = context;
   return async (app) => {
     acceptMultipart(app);
     acceptAnyJson(app);
@@ -46,7 +46,7 @@ export function v1Routes(context: AppContext & { onError?: OnError }): FastifyPl
         await refuseWhenFull(context, client);
         const id = request.isMultipart()
           ? await submitV1Form(request, context, submit)
-          : await submit(readV1Order(request.body, client, false));
+          : await submit(readV1Order(request.body, { client, hasArchive: false, network }));
         return await sendV1(reply, { JobIdentifier: id });
 
         async function submit(read: ReadOrder, archive?: Archive): Promise<string> {
@@ -95,6 +95,7 @@ async function submitV1Form(
 ): Promise<string> {
   const client = clientOf(request);
   const limits = bodyLimits(context, client);
+  const { network } = context;
   let json: { value: unknown } | undefined;
   let archive: Archive | undefined;
   await using owner = bodyOwner();
@@ -103,14 +104,17 @@ async function submitV1Form(
     const known = name.toLowerCase();
     if (known === "json" && json === undefined) {
       json = { value: parseJson(await readText(stream, { ...limits, maxBody: MAX_JSON })) };
-      readV1Order(json.value, client, archive && true);
+      readV1Order(json.value, { client, hasArchive: archive && true, network });
     } else if (known === "tarfile" && archive === undefined) {
       const body = owner.own(await context.store.newBody());
       archive = { ...(await spoolBody(stream, body.path, limits)), body };
     } else throw new ProblemError(400, "invalid", `The form has a part ${JSON.stringify(name)} too many.`);
   });
   const hasArchive = archive !== undefined && archive.bytes > 0;
-  return await submit(readV1Order(json?.value ?? {}, client, hasArchive), hasArchive ? archive : undefined);
+  return await submit(
+    readV1Order(json?.value ?? {}, { client, hasArchive, network }),
+    hasArchive ? archive : undefined,
+  );
 }
 
 async function* logJson(store: JobStore, id: string, first: LogPiece): AsyncGenerator<string> {

@@ -143,7 +143,7 @@ function asNoSpace(error: unknown): unknown {
   const { code } = error as NodeJS.ErrnoException;
   if (code !== "ENOSPC" && code !== "EDQUOT") return error;
   return new Failure("no-space", `the disk of the folder for bodies is full: ${messageOf(error)}`, {
-    hint: "Free some of it, or remove jobs sooner (--retention).",
+    hint: "Free some of it, or remove jobs sooner (--keep-for, --keep-bytes).",
     cause: error,
   });
 }

@@ -1,7 +1,8 @@
+import { join } from "node:path";
 import { Failure } from "docker-over-ssh/builds";
 import type { Retention } from "../../settings.ts";
 import type { JobStore } from "../job-store.ts";
-import type { Seal } from "../seal.ts";
+import { readKeyFile, type Seal } from "../seal.ts";
 import { Bodies } from "./bodies.ts";
 import { Changes } from "./changes.ts";
 import { parseRedisUrl, RedisDatabase } from "./connection.ts";
@@ -22,7 +23,7 @@ export interface RedisStoreOptions {
   maxQueued: number;
   /** Bytes of one log */
   maxLog: number;
-  /** Seals credentials. Without it, jobs with credentials are refused. */
+  /** Seals credentials. Default: of the file `key` in the folder, which the first server makes */
   seal?: Seal | undefined;
   /** Where logs of jobs that are over are kept as well: a folder, or `s3://BUCKET/PREFIX` */
   keepLogs?: string | undefined;
@@ -48,7 +49,7 @@ export interface RedisStoreOptions {
  * @throws Failures when Redis cannot be reached, is too old, or the folder is not shared
  */
 export async function openRedisStore(options: RedisStoreOptions): Promise<JobStore> {
-  const { data, retention, maxQueued, maxLog, seal, keepLogs, warn, times = LEASE_TIMES, env = process.env } = options;
+  const { data, retention, maxQueued, maxLog, keepLogs, warn, times = LEASE_TIMES, env = process.env } = options;
   const prefix = options.prefix ?? "docker-over-ssh";
   const address = parseRedisUrl(options.url);
   if (!/^[\x21-\x7E]+$/.test(prefix))
@@ -59,6 +60,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<JobSto
     const warnings = await inspectServer(database, address.shown);
     warnings.forEach(warn);
     const bodies = await Bodies.open(data, database, `${prefix}:folder`);
+    const seal = options.seal ?? (await readKeyFile(join(data, "key")));
     const kept = keepLogs === undefined ? undefined : await openKeptLogs(keepLogs, env);
     space = new Space(database, prefix, warnings.length > 0);
     const changes = await Changes.open(space, address);

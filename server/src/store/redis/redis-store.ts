@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import { Failure } from "docker-over-ssh/builds";
 import type { Job, JobState } from "../../jobs/job.ts";
 import {
   QueueFull,
@@ -46,7 +45,7 @@ export interface RedisStoreParts {
   bodies: Bodies;
   changes: Changes;
   upkeep: Upkeep;
-  seal: Seal | undefined;
+  seal: Seal;
   kept: KeptLogs | undefined;
   times: LeaseTimes;
   maxQueued: number;
@@ -69,8 +68,8 @@ export class RedisStore implements JobStore {
 
   async add(added: NewJob): Promise<AddedJob> {
     const { space, bodies, maxQueued } = this.#parts;
-    const { job, body, idempotency } = added;
-    const sealed = this.#sealed(added);
+    const { job, body, credentials, idempotency } = added;
+    const sealed = credentials === undefined ? "" : this.#parts.seal.seal(job.id, credentials);
     if (body !== undefined) await bodies.take(job.id, body);
     const webhook = added.webhookUrl === undefined ? "" : JSON.stringify({ url: added.webhookUrl, deliveries: [] });
     const limits = [added.maxRunning ?? "", added.maxQueued ?? "", maxQueued];
@@ -169,15 +168,6 @@ export class RedisStore implements JobStore {
   /** Gives a body back that no job has. Where there was no answer, a job may have it: then it stays, until upkeep finds that none has. */
   async #putBack({ job, body }: NewJob): Promise<void> {
     if (body !== undefined) await this.#parts.bodies.putBack(job.id, body);
-  }
-
-  #sealed({ job, credentials }: NewJob): string {
-    if (credentials === undefined) return "";
-    if (this.#parts.seal !== undefined) return this.#parts.seal.seal(job.id, credentials);
-    throw new Failure("refused", "the server takes no credentials: it has no key to seal them in Redis", {
-      expected: "the server was started with --key-file",
-      hint: "Start all servers and workers with the same --key-file; the first makes it.",
-    });
   }
 }
 

@@ -16,7 +16,7 @@ const RETRY_EVERY = 500;
 export interface RunningJobOptions {
   space: Space;
   bodies: Bodies;
-  seal: Seal | undefined;
+  seal: Seal;
   maxLog: number;
 }
 
@@ -83,7 +83,7 @@ export class RunningJob implements Run {
     if (body === undefined && job.source.kind !== "address") return { reason: bodyMissing(bodies.pathOf(this.id)) };
     const sealed = record["sealed"];
     try {
-      const credentials = sealed === undefined ? undefined : opened(this.id, sealed, seal);
+      const credentials = sealed === undefined ? undefined : seal.open(this.id, sealed);
       return { job, ...(body !== undefined && { body }), ...(credentials && { credentials }) };
     } catch (error) {
       return { reason: unreadable(error) };
@@ -126,14 +126,6 @@ export class RunningJob implements Run {
     }
     return undefined;
   }
-}
-
-function opened(id: string, sealed: string, seal: Seal | undefined): Credentials {
-  if (seal !== undefined) return seal.open(id, sealed);
-  throw new Failure("refused", "the job has sealed credentials, and this worker has no key to open them", {
-    expected: "this worker has the key file of the server that accepted the job",
-    hint: "Start all servers and workers with the same --key-file, and send the job again.",
-  });
 }
 
 function unreadable(error: unknown): JobReason {

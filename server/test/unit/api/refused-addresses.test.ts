@@ -13,6 +13,9 @@ test.each(["http://169.254.169.254/latest/meta-data/", "http://2130706433/", "ht
     const hook = await submit(server, { archiveUrl: "https://git.example.com/app.tar", webhook: { url } });
     expect([archive.statusCode, archive.json<object>()]).toMatchObject([422, { errors: [{ field: "archiveUrl" }] }]);
     expect([hook.statusCode, hook.json<object>()]).toMatchObject([422, { errors: [{ field: "webhook.url" }] }]);
+    const payload = { image_name: "team/app", tarUrl: url };
+    const older = await server.app.inject({ method: "POST", url: "/api/v1/build", payload });
+    expect([older.statusCode, older.json<object>()]).toMatchObject([400, { Error: expect.stringContaining("tarUrl") }]);
     expect(server.store.added).toEqual([]);
   },
 );

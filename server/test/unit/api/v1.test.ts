@@ -73,8 +73,8 @@ describe("JSON", () => {
     ["an empty body", "", "not an object"],
     ["an array", "[]", "not an object"],
     ["deep JSON", "[".repeat(100_000), "levels"],
-    ["an address without http", { image_name: "app", tarUrl: "files.example.com/a.tar" }, "http or https"],
-    ["a name that is none", { ...request, image_name: "Team/App" }, "lower case"],
+    ["an address without http", { image_name: "app", tarUrl: "files.example.com/a.tar" }, "tarUrl must be an http"],
+    ["a name that is none", { ...request, image_name: "Team/App" }, "image_name is not usable"],
   ])("%s: 400 with an Error", async (_what, body, text) => {
     const answer = await post(body);
     expect(answer.statusCode).toBe(400);
