@@ -4,6 +4,7 @@ import type { AppContext } from "./builds/app-context.ts";
 import { requireTokens } from "./http/auth.ts";
 import { acceptMultipart } from "./http/body-multipart.ts";
 import { addBuildRoutes } from "./builds/builds.ts";
+import { limitBodies } from "./http/client-shares.ts";
 import { expectBodies } from "./http/expect-body.ts";
 import { acceptJson, MAX_JSON } from "./http/json-body.ts";
 import { knownMethods } from "./http/method-not-allowed.ts";
@@ -55,6 +56,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   measureRequests(app, options.metrics);
   if (!options.access.needsToken) refuseForeignPages(app);
   requireTokens(app, options.access);
+  limitBodies(app);
   expectBodies(app, options.settings.upload.idle);
   acceptJson(app);
   app.setErrorHandler((error, _request, reply) => {

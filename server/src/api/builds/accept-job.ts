@@ -1,17 +1,22 @@
 import { writeFile } from "node:fs/promises";
+import type { FastifyRequest } from "fastify";
 import { v7 as uuid } from "uuid";
 import type { Client } from "../../access/client.ts";
 import type { JobSource } from "../../jobs/job.ts";
 import type { AddedJob, BodyFile, Idempotency, JobStore } from "../../store/job-store.ts";
 import type { AppContext } from "./app-context.ts";
+import { clientOf } from "../http/auth.ts";
+import { countBytes } from "../http/client-shares.ts";
 import { asNoSpace, type Archive, type BodyLimits, type Spooled } from "../http/body.ts";
 import type { ReadOrder } from "./order.ts";
 import { ProblemError } from "../http/problem.ts";
 
-/** What a client may send: its token's limit, or the server's. */
-export function bodyLimits({ settings }: AppContext, { limits }: Client): BodyLimits {
-  const { maxBody, idle } = settings.upload;
-  return { maxBody: Math.min(limits.body ?? maxBody, maxBody), idle };
+/** What the client of a request may send: its token's limit, or the server's. */
+export function bodyLimits({ settings }: AppContext, request: FastifyRequest): BodyLimits {
+  const { idle } = settings.upload;
+  const { limits } = clientOf(request);
+  const maxBody = Math.min(limits.body ?? settings.upload.maxBody, settings.upload.maxBody);
+  return { maxBody, idle, onBytes: (count) => countBytes(request, count, maxBody) };
 }
 
 /** Refuses a job before its body is read, when there is no place for it. The store decides once more. */

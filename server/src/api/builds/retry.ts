@@ -3,7 +3,7 @@ import { readName, type Credentials } from "docker-over-ssh/builds";
 import type { Client } from "../../access/client.ts";
 import { isOver, type Job } from "../../jobs/job.ts";
 import type { BodyFile, JobStore } from "../../store/job-store.ts";
-import { acceptJob } from "./accept-job.ts";
+import { acceptJob, bodyLimits, refuseWhenFull } from "./accept-job.ts";
 import type { AppContext, TypedApp } from "./app-context.ts";
 import { clientOf } from "../http/auth.ts";
 import { asNoSpace } from "../http/body.ts";
@@ -39,6 +39,8 @@ export function addRetryRoute(app: TypedApp, context: AppContext): void {
       const order = repeatOrder(job, client, request.body?.credentials, hasWebhookSecret);
       const path = await store.bodyOf(job.id);
       if (path === undefined && job.source.kind !== "address") throw bodyGone();
+      await refuseWhenFull(context, client);
+      if ("bytes" in job.source) bodyLimits(context, request).onBytes?.(job.source.bytes);
       const read = { ...order, source: await sourceOf(job, path) };
       await using body = read.source.kind === "archive" ? await copyOf(store, path) : undefined;
       const archive = body && { body, bytes: "bytes" in job.source ? job.source.bytes : 0, sha256: "" };

@@ -21,7 +21,7 @@ export async function submitForm<Result>(
 ): Promise<Result> {
   const { hasWebhookSecret, network } = context;
   const client = clientOf(request);
-  const limits = bodyLimits(context, client);
+  const limits = bodyLimits(context, request);
   await refuseWhenFull(context, client);
   let build: BuildRequest | undefined;
   let archive: Archive | undefined;

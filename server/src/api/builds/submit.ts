@@ -80,7 +80,7 @@ export function addSubmitRoute(app: TypedApp, context: AppContext): void {
         return await answer(reply, { client, read, idempotency: idempotency(key, read, undefined) });
       }
       const read = readOrder(buildOfQuery(request), { client, hasArchive: true, hasWebhookSecret, network });
-      const limits = bodyLimits(context, client);
+      const limits = bodyLimits(context, request);
       if (Number(request.headers["content-length"] ?? 0) > limits.maxBody) throw tooLarge(limits.maxBody);
       await refuseWhenFull(context, client);
       await using body = await store.newBody();

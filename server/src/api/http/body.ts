@@ -11,6 +11,8 @@ export interface BodyLimits {
   maxBody: number;
   /** ms in which at least {@link MIN_PIECE} bytes come, as long as they are waited for */
   idle: number;
+  /** Called with the bytes of each piece. What it throws ends the body. */
+  onBytes?: ((count: number) => void) | undefined;
 }
 
 /** A body that was written to a file. */
@@ -74,14 +76,19 @@ export function bodyOwner(): AsyncDisposable & { own(body: BodyFile): BodyFile }
 }
 
 /** Passes a body on, and fails when it exceeds a limit or stops half-way. `source` stays its owner's. */
-export function watchBody(source: Readable, { maxBody, idle }: BodyLimits): Readable {
+export function watchBody(source: Readable, { maxBody, idle, onBytes }: BodyLimits): Readable {
   let bytes = 0;
   let before = 0;
   const watched = new Transform({
     transform(chunk: Buffer, _encoding, done) {
       bytes += chunk.length;
-      if (bytes > maxBody) done(tooLarge(maxBody));
-      else done(null, chunk);
+      try {
+        if (bytes > maxBody) throw tooLarge(maxBody);
+        onBytes?.(chunk.length);
+      } catch (error) {
+        return done(error as Error);
+      }
+      done(null, chunk);
     },
   });
   const timer = setInterval(() => {

@@ -33,6 +33,7 @@ export function expectBodies(app: FastifyInstance, maxTime: number): void {
     throw new ProblemError(415, "content-encoding", detail);
   });
   app.addHook("preParsing", async (request, _reply, payload) => {
+    if (request.is404) return withoutBody(request, payload);
     if (request.routeOptions.config.streams?.includes(mediaTypeOf(request))) return payload;
     expectBody(request);
     const timer = setTimeout(() => {
@@ -43,6 +44,12 @@ export function expectBodies(app: FastifyInstance, maxTime: number): void {
     return payload;
   });
   app.addHook("onResponse", async (request) => closeUnread(request.raw));
+}
+
+/** Has the body of a request that no route takes not read into memory: it may be anybody's. Without these headers there is none to Fastify. */
+function withoutBody<Payload>({ raw }: FastifyRequest, payload: Payload): Payload {
+  for (const name of ["content-type", "content-length", "transfer-encoding"]) delete raw.headers[name];
+  return payload;
 }
 
 /**

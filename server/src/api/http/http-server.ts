@@ -12,6 +12,10 @@ export interface TlsFiles {
 /** Bytes of the request line and all headers. */
 const MAX_HEADERS = 16 * 1024;
 const MAX_HEADER_COUNT = 100;
+/** Far below what a process may open: the files of jobs need some, whoever connects. */
+const MAX_CONNECTIONS = 10_000;
+/** ms in which nothing moves on a connection before it is closed. A client that takes nothing of an answer would keep it for ever; streams have a time of their own. */
+const SILENCE = 5 * 60_000;
 
 /** Creates the server. A body may take as long as it likes, as long as it does not stop: bodies are watched where they are read. */
 export function createHttpServer(handler: RequestListener, tls: TlsFiles | undefined): Server {
@@ -26,6 +30,8 @@ export function createHttpServer(handler: RequestListener, tls: TlsFiles | undef
   };
   const server = tls === undefined ? createServer(options, handler) : createTlsServer({ ...options, ...tls }, handler);
   server.maxHeadersCount = MAX_HEADER_COUNT;
+  server.maxConnections = MAX_CONNECTIONS;
+  server.timeout = SILENCE;
   return server;
 }
 

@@ -1,5 +1,6 @@
 import type { FastifyPluginAsync } from "fastify";
 import { Type } from "typebox";
+import type { Client } from "../../access/client.ts";
 import type { Job } from "../../jobs/job.ts";
 import { clientOf, isStillClient, seesJob } from "../http/auth.ts";
 import type { JobFeed } from "./job-feed.ts";
@@ -13,8 +14,8 @@ export interface EventRouteOptions {
   settings: StreamSettings;
   /** What is shown of a job */
   view: (job: Job) => unknown;
-  /** Counts a reader; disposing tells that it has gone. */
-  countReader: (stream: "jobs") => Disposable;
+  /** Counts a reader; disposing tells that it has gone. Throws ProblemError 429 where the client has too many streams. */
+  countReader: (stream: "jobs", client: Client) => Disposable;
 }
 
 const SCHEMA = {
@@ -40,7 +41,7 @@ export function eventRoutes({ feed, settings, view, countReader }: EventRouteOpt
       { config: { scope: "read" }, schema: SCHEMA, exposeHeadRoute: false },
       async (request, reply) => {
         const client = clientOf(request);
-        const reader = feed.readJobs((job) => seesJob(client, job), countReader("jobs"));
+        const reader = feed.readJobs((job) => seesJob(client, job), countReader("jobs", client));
         const chunks = jobEvents(reader, { heartbeat: settings.heartbeat, encode });
         return sendStream(reply, chunks, {
           contentType: EVENT_STREAM,

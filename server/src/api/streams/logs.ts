@@ -1,6 +1,7 @@
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyPluginAsync } from "fastify";
 import { Type } from "typebox";
+import type { Client } from "../../access/client.ts";
 import type { Job } from "../../jobs/job.ts";
 import type { JobStore } from "../../store/job-store.ts";
 import { clientOf, isStillClient } from "../http/auth.ts";
@@ -17,8 +18,8 @@ export interface LogRouteOptions {
   settings: StreamSettings;
   /** What is shown of a job */
   view: (job: Job) => unknown;
-  /** Counts a reader; disposing tells that it has gone. */
-  countReader: (stream: "log") => Disposable;
+  /** Counts a reader; disposing tells that it has gone. Throws ProblemError 429 where the client has too many streams. */
+  countReader: (stream: "log", client: Client) => Disposable;
 }
 
 const LINE_ID = /^[!-~]{1,200}$/;
@@ -79,13 +80,14 @@ export function logRoutes({ store, feed, settings, view, countReader }: LogRoute
         "/api/v2/builds/:id/logs",
         { config: { scope: "read" }, schema: SCHEMA, exposeHeadRoute: false },
         async (request, reply) => {
-          const job = await findJob(store, clientOf(request), request.params.id);
+          const client = clientOf(request);
+          const job = await findJob(store, client, request.params.id);
           const lastId = request.headers["last-event-id"];
           const isEvents = (request.headers.accept ?? "").includes(EVENT_STREAM);
           if (isEvents && lastId === END_ID) return reply.code(204).send(null);
           // An ID that no store gives counts as the start.
           const after = lastId !== undefined && LINE_ID.test(lastId) ? lastId : request.query.after;
-          const follower = feed.follow(job.id, countReader("log"));
+          const follower = feed.follow(job.id, countReader("log", client));
           const chunks = isEvents
             ? logEvents(feed, job, follower, { after, view, ...settings })
             : textLog(feed, job, follower, { after, follow: request.query.follow === "true", ...settings });

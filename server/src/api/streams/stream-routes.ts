@@ -1,5 +1,7 @@
 import type { FastifyInstance } from "fastify";
 import type { JobStore } from "../../store/job-store.ts";
+import type { Client } from "../../access/client.ts";
+import { Shares, tooMany } from "../http/client-shares.ts";
 import { eventRoutes } from "./events.ts";
 import { jobView } from "../shapes/job-view.ts";
 import { logRoutes } from "./logs.ts";
@@ -21,7 +23,19 @@ export function addStreams(app: FastifyInstance, { store, metrics, streams }: St
   const settings = { ...STREAM_SETTINGS, ...streams };
   const feed = new JobFeed(store, settings);
   app.addHook("preClose", async () => feed[Symbol.dispose]());
-  const shared = { feed, settings, countReader: metrics.reader.bind(metrics), view: jobView };
+  const open = new Shares();
+  const countReader = (stream: "log" | "jobs", { name }: Client): Disposable => {
+    const share = open.of(name);
+    if (!share.grow(1, settings.perClient)) throw tooMany(`more than ${settings.perClient} streams open`);
+    const counted = metrics.reader(stream);
+    return {
+      [Symbol.dispose]() {
+        counted[Symbol.dispose]();
+        share[Symbol.dispose]();
+      },
+    };
+  };
+  const shared = { feed, settings, countReader, view: jobView };
   app.register(logRoutes({ store, ...shared }));
   app.register(eventRoutes(shared));
 }

@@ -6,9 +6,11 @@ export interface StreamSettings {
   stall: number;
   /** Until a store is asked again that could not be reached */
   retryDelay: number;
+  /** Streams that a client may have open */
+  perClient: number;
 }
 
-export const STREAM_SETTINGS: StreamSettings = { heartbeat: 15_000, stall: 60_000, retryDelay: 1000 };
+export const STREAM_SETTINGS: StreamSettings = { heartbeat: 15_000, stall: 60_000, retryDelay: 1000, perClient: 2000 };
 
 /** The media type of server-sent events. */
 export const EVENT_STREAM = "text/event-stream";

@@ -94,7 +94,7 @@ async function submitV1Form(
   submit: (read: ReadOrder, archive: Archive | undefined) => Promise<string>,
 ): Promise<string> {
   const client = clientOf(request);
-  const limits = bodyLimits(context, client);
+  const limits = bodyLimits(context, request);
   const { network } = context;
   let json: { value: unknown } | undefined;
   let archive: Archive | undefined;

@@ -15,6 +15,16 @@ let folder: string;
 beforeAll(async () => void (folder = await mkdtemp(join(tmpdir(), "body-"))));
 afterAll(async () => await rm(folder, { recursive: true }));
 
+test.each(["/nowhere", "/healthz", "/api/v1/nowhere"])(
+  "a body for %s, where none is taken, is not read",
+  async (url) => {
+    await using server = testApp();
+    const headers = { "content-type": "application/json" };
+    const answer = await server.app.inject({ method: "POST", url, headers, payload: "{ this is not looked at" });
+    expect([404, 405]).toContain(answer.statusCode);
+  },
+);
+
 describe("a body that is spooled", () => {
   test("is in the file, and its hash is known", async () => {
     const path = join(folder, "whole");
