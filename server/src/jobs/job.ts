@@ -44,6 +44,13 @@ export interface Job {
   log: { lines: number; bytes: number; isCut: boolean };
 }
 
+const JOB_ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** Whether a text is an ID of a job. What is not becomes part of no path and no key, wherever it comes from. */
+export function isJobId(text: string): boolean {
+  return JOB_ID.test(text);
+}
+
 export const JOB_STATES = ["queued", "running", "pushing", "succeeded", "failed", "cancelled", "timed_out"] as const;
 export type JobState = (typeof JOB_STATES)[number];
 

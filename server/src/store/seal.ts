@@ -12,13 +12,19 @@ const TAG = 16;
 const VERSION = "1.";
 
 /**
- * Seals the credentials of a job, so that a store may keep them. A sealed text opens only with the same key, and for the same job: it cannot be moved to
- * a job that pushes elsewhere.
+ * Seals the credentials of a job, so that a store may keep them. A sealed text opens only with the same key, and for the same job
+ * and name.
  */
 export interface Seal {
-  seal(jobId: string, credentials: Credentials): string;
+  seal(job: SealedFor, credentials: Credentials): string;
   /** Throws a `refused` Failure for a text that was sealed with another key or for another job, or was changed. */
-  open(jobId: string, sealed: string): Credentials;
+  open(job: SealedFor, sealed: string): Credentials;
+}
+
+/** The job, and the image's name, which says to which registry the credentials go: whoever writes to the store cannot have them sent elsewhere. */
+export interface SealedFor {
+  id: string;
+  name: string;
 }
 
 /**
@@ -29,19 +35,19 @@ export interface Seal {
 export function createSeal(secret: Uint8Array): Seal {
   const key = Buffer.from(hkdfSync("sha256", secret, "", "docker-over-ssh-server credentials 1", 32));
   return {
-    seal(jobId, { username, password }) {
+    seal(job, { username, password }) {
       const nonce = randomBytes(NONCE);
-      const cipher = createCipheriv("aes-256-gcm", key, nonce, { authTagLength: TAG }).setAAD(Buffer.from(jobId));
+      const cipher = createCipheriv("aes-256-gcm", key, nonce, { authTagLength: TAG }).setAAD(boundTo(job));
       const text = JSON.stringify({ username, password });
       const sealed = Buffer.concat([cipher.update(text, "utf8"), cipher.final()]);
       return VERSION + Buffer.concat([nonce, cipher.getAuthTag(), sealed]).toString("base64url");
     },
-    open(jobId, sealed) {
+    open(job, sealed) {
       if (!sealed.startsWith(VERSION)) throw unreadable();
       const bytes = Buffer.from(sealed.slice(VERSION.length), "base64url");
       try {
         const decipher = createDecipheriv("aes-256-gcm", key, bytes.subarray(0, NONCE), { authTagLength: TAG })
-          .setAAD(Buffer.from(jobId))
+          .setAAD(boundTo(job))
           .setAuthTag(bytes.subarray(NONCE, NONCE + TAG));
         const text = Buffer.concat([decipher.update(bytes.subarray(NONCE + TAG)), decipher.final()]);
         return JSON.parse(text.toString("utf8")) as Credentials;
@@ -50,6 +56,10 @@ export function createSeal(secret: Uint8Array): Seal {
       }
     },
   };
+}
+
+function boundTo({ id, name }: SealedFor): Buffer {
+  return Buffer.from(JSON.stringify([id, name]));
 }
 
 function unreadable(cause?: unknown): Failure {

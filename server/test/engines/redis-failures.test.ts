@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { chmodSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
 import { execa } from "execa";
@@ -235,4 +235,33 @@ test("Credentials are nowhere in what Redis keeps, and go when the job is over",
   expect(all.join("")).toContain(id);
   for (const secret of [password, "robot-account", Buffer.from(password).toString("base64")])
     expect(all.join("")).not.toContain(secret);
+});
+
+test("IDs that somebody else has put into Redis name no file outside of the folder", async () => {
+  const bed = redisBed(server);
+  const { data, prefix = "" } = bed.options;
+  const victim = join(data, "victim");
+  await using store = await bed.open({ retention: { age: 3_600_000, bytes: 0 } });
+  const job = await added(store, newJob());
+  const redis = server.client();
+  const id = "../victim";
+  try {
+    writeFileSync(victim, "mine");
+    const record = await redis.hgetall(`${prefix}:job:${job.id}`);
+    await redis.hset(`${prefix}:job:${id}`, { ...record, state: "failed", finishedAt: "1" });
+    await redis.zadd(`${prefix}:over`, 1, id);
+    // One of the store's own goes after it, for a newer one: the round has come that far.
+    const [old, newer] = [await added(store, newJob()), await added(store, newJob())];
+    for (const { id: own } of [old, newer]) await store.cancel(own);
+    await eventually(async () => expect(await store.get(old.id)).toBeUndefined());
+    expect(readFileSync(victim, "utf8")).toBe("mine");
+  } finally {
+    redis.disconnect();
+  }
+});
+
+test("a folder of bodies that others may write to is refused", async () => {
+  const bed = redisBed(server);
+  chmodSync(bed.options.data, 0o777);
+  await expect(bed.open()).rejects.toThrow("others may write");
 });

@@ -1,6 +1,6 @@
 import { Type } from "typebox";
 import type { Client } from "../../access/client.ts";
-import { JOB_STATES, type Job, type JobState } from "../../jobs/job.ts";
+import { isJobId, JOB_STATES, type Job, type JobState } from "../../jobs/job.ts";
 import type { JobStore } from "../../store/job-store.ts";
 import type { AppContext, TypedApp } from "./app-context.ts";
 import { clientOf, visibleJob } from "../http/auth.ts";
@@ -17,13 +17,12 @@ import {
 
 const MAX_PAGE = 200;
 const PAGE = 50;
-const JOB_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 export const jobParams = Type.Object({ id: Type.String({ description: "Of the job" }) });
 const tags = ["builds"];
 
 /** Returns a job that a client may see. Throws ProblemError 404 for any other ID, whatever it is: it may become part of a path. */
 export async function findJob(store: Pick<JobStore, "get">, client: Client, id: string): Promise<Job> {
-  return visibleJob(client, JOB_ID.test(id) ? await store.get(id) : undefined);
+  return visibleJob(client, isJobId(id) ? await store.get(id) : undefined);
 }
 
 /** The routes of jobs that were accepted, but for their logs. */

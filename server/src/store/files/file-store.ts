@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { Failure } from "docker-over-ssh/builds";
-import { isOver, type Job, type JobState } from "../../jobs/job.ts";
+import { isJobId, isOver, type Job, type JobState } from "../../jobs/job.ts";
 import type { Retention } from "../../settings.ts";
 import { monotonicClock, type Clock } from "../clock.ts";
 import {
@@ -33,8 +33,6 @@ import { Jobs } from "./jobs.ts";
 import { runJobs } from "./run-jobs.ts";
 import { deliverWebhooks } from "./webhook-loop.ts";
 import { Reports } from "./reports.ts";
-
-const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export interface FileStoreOptions {
   /** It is created for this user alone. */
@@ -113,7 +111,7 @@ class FileStore implements JobStore {
   }
 
   async add(job: NewJob): Promise<AddedJob> {
-    if (!ID.test(job.job.id)) throw new TypeError("a job's ID is a UUID: it names a folder");
+    if (!isJobId(job.job.id)) throw new TypeError("a job's ID is a UUID: it names a folder");
     return await this.#use(async () => {
       if (job.idempotency === undefined) return await this.#accept(job);
       const key = JSON.stringify([job.job.owner, job.idempotency.key]);

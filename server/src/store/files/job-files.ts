@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { messageOf, type Credentials } from "docker-over-ssh/builds";
 import { isOver } from "../../jobs/job.ts";
 import type { BodyFile } from "../job-store.ts";
-import type { Seal } from "../seal.ts";
+import type { Seal, SealedFor } from "../seal.ts";
 import type { DataFolder } from "./data-folder.ts";
 import { replaceFile, sync, writeFileSynced } from "./disk.ts";
 import { entryOf, recordOf, type Entry, type JobRecord } from "./entry.ts";
@@ -28,7 +28,7 @@ export async function createJob(
     }
     await writeFileSynced(join(part, "job.json"), JSON.stringify(recordOf(entry)));
     if (seal !== undefined && entry.credentials !== undefined) {
-      await writeFileSynced(join(part, "credentials"), seal.seal(entry.id, entry.credentials));
+      await writeFileSynced(join(part, "credentials"), seal.seal(entry.job, entry.credentials));
     }
     await sync(part);
     await rename(part, folder.folderOf(entry.id));
@@ -82,18 +82,18 @@ async function readJob(
   const entry = entryOf(record);
   if (isOver(entry.job)) return entry;
   entry.job = { ...entry.job, log: await recoverLog(folder.fileOf(id, "log"), options.maxLog) };
-  if (entry.job.hasCredentials) entry.credentials = await openCredentials(folder, id, options.seal);
+  if (entry.job.hasCredentials) entry.credentials = await openCredentials(folder, entry.job, options.seal);
   return entry;
 }
 
 async function openCredentials(
   folder: DataFolder,
-  id: string,
+  job: SealedFor,
   seal: Seal | undefined,
 ): Promise<Credentials | undefined> {
   if (seal === undefined) return undefined;
   try {
-    return seal.open(id, await readFile(folder.fileOf(id, "credentials"), "utf8"));
+    return seal.open(job, await readFile(folder.fileOf(job.id, "credentials"), "utf8"));
   } catch {
     return undefined; // they were not kept, or sealed with another key
   }

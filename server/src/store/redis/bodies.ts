@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { lstat, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Failure, messageOf } from "docker-over-ssh/builds";
+import { isJobId } from "../../jobs/job.ts";
 import type { RedisDatabase } from "./connection.ts";
 import type { BodyFile } from "../job-store.ts";
 
@@ -27,8 +28,12 @@ export class Bodies {
   static async open(folder: string, database: RedisDatabase, key: string): Promise<Bodies> {
     const bodies = new Bodies(folder);
     try {
-      for (const path of [folder, bodies.#incoming, bodies.#kept]) await mkdir(path, { recursive: true, mode: 0o700 });
+      for (const path of [folder, bodies.#incoming, bodies.#kept]) {
+        await mkdir(path, { recursive: true, mode: 0o700 });
+        await refuseOthers(path);
+      }
     } catch (error) {
+      if (error instanceof Failure) throw error;
       throw new Failure("usage", `the folder ${folder} cannot be used: ${messageOf(error)}`, { cause: error });
     }
     await compareMarkers(folder, database, key);
@@ -64,7 +69,9 @@ export class Bodies {
     await rename(this.pathOf(id), body.path);
   }
 
+  /** Throws for what is no ID: others may write to Redis, where IDs come from. */
   pathOf(id: string): string {
+    if (!isJobId(id)) throw new TypeError("not the ID of a job");
     return join(this.#kept, id);
   }
 
@@ -88,12 +95,22 @@ export class Bodies {
       const path = join(this.#incoming, name);
       if (await isOld(path)) await rm(path, { force: true });
     }
-    const ids = await readdir(this.#kept);
+    const ids = (await readdir(this.#kept)).filter((name) => isJobId(name));
     const known = await isKnown(ids);
     for (const [index, id] of ids.entries()) {
       if (known[index] === false && (await isOld(this.pathOf(id)))) await this.remove(id);
     }
   }
+}
+
+/** Refuses a folder into which other users may put files, or links to those of this user. */
+async function refuseOthers(path: string): Promise<void> {
+  const { mode } = await stat(path);
+  if ((mode & 0o022) === 0 || process.platform === "win32") return;
+  throw new Failure("usage", `others may write to ${path}`, {
+    expected: "a folder that only the user of the service may write to",
+    hint: `Look for what is not yours in it, then: chmod go-w ${path}`,
+  });
 }
 
 async function compareMarkers(folder: string, database: RedisDatabase, key: string): Promise<void> {

@@ -3,6 +3,7 @@ import { mkdir, open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { AwsClient } from "aws4fetch";
 import { Failure, messageOf } from "docker-over-ssh/builds";
+import { isJobId } from "../../jobs/job.ts";
 
 /** ms for a request to an object store */
 const REQUEST_TIMEOUT = 60_000;
@@ -26,12 +27,19 @@ export async function openKeptLogs(place: string, env: NodeJS.ProcessEnv): Promi
   return folderLogs(place);
 }
 
+/** Throws for what is no ID: others may write to Redis, where IDs come from. */
+function nameOf(id: string): string {
+  if (isJobId(id)) return `${id}.log`;
+  throw new TypeError("not the ID of a job");
+}
+
 /** Files `ID.log` */
 function folderLogs(folder: string): KeptLogs {
-  const pathOf = (id: string): string => join(folder, `${id}.log`);
+  const pathOf = (id: string): string => join(folder, nameOf(id));
   return {
     async write(id, text) {
-      const part = join(folder, `${id}.${randomUUID()}.part`);
+      const path = pathOf(id);
+      const part = `${path}.${randomUUID()}.part`;
       try {
         const file = await open(part, "wx", 0o600);
         try {
@@ -40,7 +48,7 @@ function folderLogs(folder: string): KeptLogs {
         } finally {
           await file.close();
         }
-        await rename(part, pathOf(id));
+        await rename(part, path);
       } catch (error) {
         await rm(part, { force: true });
         throw error;
@@ -103,7 +111,7 @@ function objectLogs(place: string, env: NodeJS.ProcessEnv): KeptLogs {
     retries: 3,
   });
   const request = async (id: string, init: RequestInit): Promise<Response> =>
-    await client.fetch(`${folder}/${id}.log`, { ...init, signal: AbortSignal.timeout(REQUEST_TIMEOUT) });
+    await client.fetch(`${folder}/${nameOf(id)}`, { ...init, signal: AbortSignal.timeout(REQUEST_TIMEOUT) });
   return {
     async write(id, text) {
       const pieces: string[] = [];

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Job, JobState } from "../../jobs/job.ts";
+import { isJobId, type Job, type JobState } from "../../jobs/job.ts";
 import {
   QueueFull,
   StoreUnavailable,
@@ -35,9 +35,6 @@ import type { Upkeep } from "./upkeep.ts";
 import { deliverWebhooks } from "./webhooks.ts";
 import { JobWorker } from "./worker.ts";
 
-/** IDs are parts of keys and of names of files. */
-const ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-
 /** What the store is made of; it disposes of them. */
 export interface RedisStoreParts {
   address: RedisAddress;
@@ -69,7 +66,7 @@ export class RedisStore implements JobStore {
   async add(added: NewJob): Promise<AddedJob> {
     const { space, bodies, maxQueued } = this.#parts;
     const { job, body, credentials, idempotency } = added;
-    const sealed = credentials === undefined ? "" : this.#parts.seal.seal(job.id, credentials);
+    const sealed = credentials === undefined ? "" : this.#parts.seal.seal(job, credentials);
     if (body !== undefined) await bodies.take(job.id, body);
     const webhook = added.webhookUrl === undefined ? "" : JSON.stringify({ url: added.webhookUrl, deliveries: [] });
     const limits = [added.maxRunning ?? "", added.maxQueued ?? "", maxQueued];
@@ -96,7 +93,7 @@ export class RedisStore implements JobStore {
   }
 
   async get(id: string): Promise<Job | undefined> {
-    return ID.test(id) ? await this.#parts.space.job(id) : undefined;
+    return isJobId(id) ? await this.#parts.space.job(id) : undefined;
   }
 
   async list(query: JobQuery): Promise<JobPage> {
@@ -113,7 +110,7 @@ export class RedisStore implements JobStore {
 
   async cancel(id: string): Promise<Job | undefined> {
     const { space } = this.#parts;
-    if (!ID.test(id)) return undefined;
+    if (!isJobId(id)) return undefined;
     if ((await space.run(CANCEL, id, JSON.stringify(REASONS.cancelled))) === "over") {
       // A worker that takes it finds that it is over.
       await space.database.use(() => space.builds.remove(id)).catch(() => {});
@@ -128,7 +125,7 @@ export class RedisStore implements JobStore {
   }
 
   async readLog(id: string, options: ReadLogOptions): Promise<LogPiece> {
-    if (!ID.test(id)) return { lines: [], isLast: true };
+    if (!isJobId(id)) return { lines: [], isLast: true };
     return await readLog(this.#parts.space, this.#parts.kept, id, options);
   }
 

@@ -83,7 +83,7 @@ export class RunningJob implements Run {
     if (body === undefined && job.source.kind !== "address") return { reason: bodyMissing(bodies.pathOf(this.id)) };
     const sealed = record["sealed"];
     try {
-      const credentials = sealed === undefined ? undefined : seal.open(this.id, sealed);
+      const credentials = sealed === undefined ? undefined : seal.open({ id: this.id, name: job.name }, sealed);
       return { job, ...(body !== undefined && { body }), ...(credentials && { credentials }) };
     } catch (error) {
       return { reason: unreadable(error) };

@@ -1,3 +1,4 @@
+import { isJobId } from "../../jobs/job.ts";
 import type { Retention } from "../../settings.ts";
 import { expired, type Removable } from "../retention.ts";
 import type { Bodies } from "./bodies.ts";
@@ -93,6 +94,7 @@ export class Upkeep implements Disposable {
     const { space, kept, warn } = this.#options;
     if (kept === undefined) return;
     for (const id of await space.database.use((redis) => redis.smembers(space.key("keep")))) {
+      if (!isJobId(id)) continue;
       try {
         await kept.write(id, logText(space, id));
       } catch (error) {
@@ -107,7 +109,8 @@ export class Upkeep implements Disposable {
 
   async #removeOld(): Promise<void> {
     const { space, bodies, retention } = this.#options;
-    const ids = await space.database.use((redis) => redis.zrange(space.key("over"), "0", "-1"));
+    const all = await space.database.use((redis) => redis.zrange(space.key("over"), "0", "-1"));
+    const ids = all.filter((id) => isJobId(id));
     const jobs: Removable[] = [];
     for (const chunk of chunks(ids)) {
       const found = await space.fields(chunk, "finishedAt", "bytes", "logBytes", "hookAt");

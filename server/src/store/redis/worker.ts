@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as wait } from "node:timers/promises";
 import { Worker, type Job as Entry } from "bullmq";
 import { abortable } from "docker-over-ssh/builds";
+import { isJobId } from "../../jobs/job.ts";
 import type { Changes } from "./changes.ts";
 import { patientClient, type RedisAddress } from "./connection.ts";
 import { beatEvery, type LeaseTimes } from "./lease.ts";
@@ -108,6 +109,7 @@ export class JobWorker {
   async #take(entry: Entry, token: string): Promise<void> {
     const { space, closed } = this.#options;
     const id = entry.id ?? "";
+    if (!isJobId(id)) return void (await entry.moveToCompleted(null, token, false)); // none of the store's
     const [kind, value, ...freed] = await this.#ask(id, token);
     if (kind === "taken") {
       const job = new RunningJob({ id, run: value ?? "" }, this.#options);

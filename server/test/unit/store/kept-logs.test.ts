@@ -27,6 +27,10 @@ async function isKept(kept: KeptLogs): Promise<void> {
   expect((await kept.read(ID, 6, 8))?.toString()).toBe("sécond\n");
   expect((await kept.read(ID, 20, 10))?.length).toBe(0);
   await kept.write(ID, pieces());
+  for (const id of ["../other", `${ID}/../x`, ""]) {
+    await expect(kept.write(id, pieces())).rejects.toThrow("not the ID of a job");
+    await expect(kept.read(id, 0, 1)).rejects.toThrow("not the ID of a job");
+  }
 }
 
 test("Logs are kept as files", async () => {

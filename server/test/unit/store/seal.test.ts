@@ -8,31 +8,36 @@ const folder = mkdtempSync(join(tmpdir(), "seal-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const credentials = { username: "ci", password: "pässword" };
+const job = { id: "job-1", name: "registry.example.com/team/app" };
 const secret = Buffer.alloc(32, 7);
 
 test("Sealed credentials open for their job", () => {
   const seal = createSeal(secret);
-  const sealed = seal.seal("job-1", credentials);
+  const sealed = seal.seal(job, credentials);
   expect(sealed).not.toContain("ci");
-  expect(createSeal(secret).open("job-1", sealed)).toEqual(credentials);
-  expect(seal.seal("job-1", credentials)).not.toBe(sealed);
+  expect(createSeal(secret).open(job, sealed)).toEqual(credentials);
+  expect(seal.seal(job, credentials)).not.toBe(sealed);
 });
 
 test.each([
-  ["for another job", (sealed: string) => () => createSeal(secret).open("job-2", sealed)],
-  ["with another key", (sealed: string) => () => createSeal(Buffer.alloc(32, 8)).open("job-1", sealed)],
-  ["after a change", (sealed: string) => () => createSeal(secret).open("job-1", changed(sealed))],
-  ["cut short", (sealed: string) => () => createSeal(secret).open("job-1", sealed.slice(0, 20))],
-  ["of another layout", () => () => createSeal(secret).open("job-1", "2.AAAA")],
+  ["for another job", (sealed: string) => () => createSeal(secret).open({ ...job, id: "job-2" }, sealed)],
+  [
+    "for another registry",
+    (sealed: string) => () => createSeal(secret).open({ ...job, name: "evil.example.com/app" }, sealed),
+  ],
+  ["with another key", (sealed: string) => () => createSeal(Buffer.alloc(32, 8)).open(job, sealed)],
+  ["after a change", (sealed: string) => () => createSeal(secret).open(job, changed(sealed))],
+  ["cut short", (sealed: string) => () => createSeal(secret).open(job, sealed.slice(0, 20))],
+  ["of another layout", () => () => createSeal(secret).open(job, "2.AAAA")],
 ])("They do not open %s", (_, opening) => {
-  expect(opening(createSeal(secret).seal("job-1", credentials))).toThrow("cannot be opened");
+  expect(opening(createSeal(secret).seal(job, credentials))).toThrow("cannot be opened");
 });
 
 test("A missing key file is made once, for its owner alone", async () => {
   const path = join(folder, "key");
   const seals = await Promise.all([readKeyFile(path), readKeyFile(path), readKeyFile(path)]);
-  const sealed = seals[0].seal("job", credentials);
-  for (const seal of [...seals, await readKeyFile(path)]) expect(seal.open("job", sealed)).toEqual(credentials);
+  const sealed = seals[0].seal(job, credentials);
+  for (const seal of [...seals, await readKeyFile(path)]) expect(seal.open(job, sealed)).toEqual(credentials);
   expect(statSync(path).mode & 0o777).toBe(0o600);
   expect(readdirSync(folder)).toEqual(["key"]);
 });
