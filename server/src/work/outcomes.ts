@@ -55,7 +55,7 @@ function reasonOf(error: unknown): JobReason {
     const { code, message, expected, hint } = error;
     return {
       code,
-      message,
+      message: forService(message),
       ...(expected !== undefined && { expected }),
       ...(hint !== undefined && { hint: forService(hint) }),
     };
@@ -76,11 +76,21 @@ function reasonOf(error: unknown): JobReason {
   };
 }
 
-/** The hints of the core are for who runs the command on a machine; here they are for who has sent a job. */
-function forService(hint: string): string {
-  return hint
-    .replaceAll(/Run `docker login[^`]*` on this side/g, "Send credentials for that registry with the job")
-    .replaceAll("Name it with -f", "Name it with `file`");
+/** The words of the core are for who runs the command on a machine; here they are for who has sent a job. */
+const FOR_SERVICE: readonly (readonly [core: string | RegExp, service: string])[] = [
+  [/Run `docker login[^`]*` on this side/g, "Send credentials for that registry with the job"],
+  ["Name it with -f", "Name it with `file`"],
+  ["there is no archive on stdin: it is empty", "the archive is empty"],
+  ["what arrives on stdin", "what was sent"],
+  [
+    "git archive HEAD | ssh HOST …, or tar -cz . | ssh HOST …",
+    "git archive --format=tar.gz HEAD, or tar -cz . in the folder that has the Dockerfile.",
+  ],
+  ["raise the limit with --max-size on the machine that builds", "ask for a larger --max-size of the server"],
+];
+
+function forService(text: string): string {
+  return FOR_SERVICE.reduce((words, [core, service]) => words.replaceAll(core, service), text);
 }
 
 function masked({ code, message, expected, hint }: JobReason, masks: Masks): JobReason {

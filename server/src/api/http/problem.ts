@@ -106,9 +106,14 @@ function isFastifyError(error: unknown): error is FastifyError {
   return error instanceof Error && ("validation" in error || ("code" in error && "statusCode" in error));
 }
 
-const FRAMEWORK_CODES: Readonly<Record<string, readonly [status: number, code: string, detail: string]>> = {
+const MEDIA_TYPE_HINT =
+  "Send Content-Type: application/json with JSON; the reference of the API has the types of archives and forms.";
+
+const FRAMEWORK_CODES: Readonly<
+  Record<string, readonly [status: number, code: string, detail: string, hint?: string]>
+> = {
   FST_ERR_CTP_BODY_TOO_LARGE: [413, "too-large", "The body is larger than this server takes."],
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: [415, "media-type", "This address takes no body of this type."],
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: [415, "media-type", "This address takes no body of this type.", MEDIA_TYPE_HINT],
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: [400, "incomplete", "The body has not as many bytes as its Content-Length says."],
   FST_ERR_CTP_INVALID_JSON_BODY: [400, "malformed", "The body is not JSON."],
   FST_ERR_CTP_EMPTY_JSON_BODY: [400, "malformed", "The body is empty."],
@@ -122,9 +127,9 @@ function frameworkProblem(error: FastifyError): ProblemError {
     const errors = invalidFields(error.validation);
     return new ProblemError(400, "invalid", `The ${part} is not valid.`, { errors, cause: error });
   }
-  const [status, code, detail] = FRAMEWORK_CODES[error.code] ?? [];
+  const [status, code, detail, hint] = FRAMEWORK_CODES[error.code] ?? [];
   if (status !== undefined && code !== undefined && detail !== undefined) {
-    return new ProblemError(status, code, detail, { cause: error });
+    return new ProblemError(status, code, detail, { hint, cause: error });
   }
   const { statusCode = 500 } = error;
   if (statusCode >= 400 && statusCode < 500) {

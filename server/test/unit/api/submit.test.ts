@@ -133,7 +133,9 @@ describe("JSON", () => {
 
   test("other types of bodies, and packed ones", async () => {
     const server = refusing;
-    expect((await submit(server, "x", { "content-type": "text/plain" })).statusCode).toBe(415);
+    const other = await submit(server, "x", { "content-type": "text/plain" });
+    const hint = expect.stringContaining("application/json") as string;
+    expect([other.statusCode, other.json<object>()]).toMatchObject([415, { code: "media-type", hint }]);
     expect((await submit(server, build, { "content-encoding": "gzip" })).statusCode).toBe(415);
   });
 
