@@ -58,6 +58,7 @@ export async function serve(settings: ServeSettings, { env, signal, tell }: Surr
       tls,
       hasWebhookSecret: Boolean(webhookKey),
       network,
+      stopping: parts.signal,
       plugins: [servePage],
       onError: (error) => tell(`a bug in docker-over-ssh: ${error instanceof Error ? error.stack : String(error)}`),
     });

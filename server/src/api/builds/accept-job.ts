@@ -19,13 +19,23 @@ export function bodyLimits({ settings }: AppContext, request: FastifyRequest): B
   return { maxBody, idle, onBytes: (count) => countBytes(request, count, maxBody) };
 }
 
-/** Refuses a job before its body is read, when there is no place for it. The store decides once more. */
-export async function refuseWhenFull({ store, settings }: AppContext, { name, limits }: Client): Promise<void> {
+/** Refuses a job before its body is read, when there is no place for it, or the service stops. It is decided once more when the body is there. */
+export async function refuseWhenFull(context: AppContext, { name, limits }: Client): Promise<void> {
+  const { store, settings } = context;
+  refuseWhenStopping(context);
   const { queued } = await store.counts();
   if (queued >= settings.maxQueued) throw queueFull("The server has as many queued jobs as it takes.");
   if (limits.queued === undefined) return;
   const own = await store.counts(name);
   if (own.queued >= limits.queued) throw queueFull("This token has as many queued jobs as it may have.");
+}
+
+/** A job that came with credentials would lose them with the process. */
+function refuseWhenStopping({ stopping }: AppContext): void {
+  if (!stopping?.aborted) return;
+  throw new ProblemError(503, "stopping", "The server is stopping, and takes no builds.", {
+    headers: { "retry-after": "30" },
+  });
 }
 
 function queueFull(detail: string): ProblemError {
@@ -42,9 +52,11 @@ export interface JobParts {
 
 /** Gives a job to the store. Throws ProblemError 422 when its idempotency key was used for another request. */
 export async function acceptJob(
-  { store, metrics }: AppContext,
+  context: AppContext,
   parts: JobParts,
 ): Promise<Exclude<AddedJob, { kind: "conflict" }>> {
+  const { store, metrics } = context;
+  refuseWhenStopping(context);
   const { client, read, archive, idempotency, retryOf } = parts;
   await using written = read.source.kind === "dockerfile" ? await writeBody(store, read.source.text) : undefined;
   const body = written ?? archive?.body;

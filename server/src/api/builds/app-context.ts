@@ -17,6 +17,8 @@ export interface AppContext {
   metrics: Metrics;
   /** Where archives come from, and webhooks go: IP addresses that it refuses are refused in requests. Left out: they are when they are used. */
   network?: Network | undefined;
+  /** Aborted when the service stops: from then on no build is accepted. Running ones are still told of. */
+  stopping?: AbortSignal | undefined;
 }
 
 /** An app whose routes get the types of their schemas */

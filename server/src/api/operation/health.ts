@@ -28,23 +28,26 @@ const READY_SCHEMA = {
   tags: ["operation"],
   summary: "Whether the server can run builds",
   description:
-    "Answers 200 when the store of jobs can be reached, and a worker that reaches its engine; otherwise 503 with what is missing.",
+    "Answers 200 when the store of jobs can be reached, and a worker that reaches its engine; otherwise, and while the server stops, 503 with the reason.",
   response: { 200: OK, ...PROBLEMS },
 } as const;
 
 /** For whoever watches over the process. Nothing of them tells of the inside of the server. */
-export function healthRoutes(store: Pick<JobStore, "workers">): FastifyPluginAsync {
+export function healthRoutes(store: Pick<JobStore, "workers">, stopping?: AbortSignal): FastifyPluginAsync {
   const missing = remember(FRESH, () => findMissing(store));
   return async (app) => {
     app.get("/healthz", { config: { scope: "open" }, schema: HEALTH_SCHEMA }, async () => ({ status: "ok" }));
     app.get("/readyz", { config: { scope: "open" }, schema: READY_SCHEMA }, async () => {
+      if (stopping?.aborted) throw notReady("The server is stopping.");
       const found = await missing();
       if (found === undefined) return { status: "ok" };
-      throw new ProblemError(503, "not-ready", `The server cannot run builds: ${found} is missing.`, {
-        headers: { "retry-after": "5" },
-      });
+      throw notReady(`The server cannot run builds: ${found} is missing.`);
     });
   };
+}
+
+function notReady(detail: string): ProblemError {
+  return new ProblemError(503, "not-ready", detail, { headers: { "retry-after": "5" } });
 }
 
 async function findMissing(store: Pick<JobStore, "workers">): Promise<Missing | undefined> {

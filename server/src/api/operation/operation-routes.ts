@@ -8,12 +8,13 @@ import { workerRoutes } from "./workers.ts";
 export interface OperationRouteOptions {
   store: Pick<JobStore, "workers">;
   metrics: Metrics;
+  stopping?: AbortSignal | undefined;
 }
 
 /** What tells whoever runs the server how it is. */
-export function operationRoutes({ store, metrics }: OperationRouteOptions): FastifyPluginAsync {
+export function operationRoutes({ store, metrics, stopping }: OperationRouteOptions): FastifyPluginAsync {
   return async (app) => {
-    await app.register(healthRoutes(store));
+    await app.register(healthRoutes(store, stopping));
     await app.register(metricsRoutes(metrics));
     await app.register(workerRoutes(store));
   };
