@@ -234,15 +234,15 @@ describe("the page", () => {
     await page.keyboard.press("Escape");
     await page.getByLabel("Token").fill("secret-token");
     await page.getByRole("button", { name: "Sign in" }).click();
-    await expect.poll(() => rows(page)).toEqual(["team/app:v1 queued"]);
-    // One request learns that a token is needed: the server counts those that it refuses, and takes no more after some.
+    await expect.poll(() => rows(page)).toEqual(["team/app:v1 queued, next"]);
+    // One request learns that a token is needed, and the others wait for it.
     expect(refused).toEqual([undefined, "Bearer wrong-token"]);
     const kept = "JSON.stringify([{ ...sessionStorage }, { ...localStorage }, document.cookie, location.href])";
     const [session, ...elsewhere] = JSON.parse(await page.evaluate<string>(kept)) as unknown[];
     expect(Object.values(session as object)).toEqual(["secret-token"]);
     expect(JSON.stringify(elsewhere)).not.toContain("secret");
     await page.reload();
-    await expect.poll(() => rows(page)).toEqual(["team/app:v1 queued"]);
+    await expect.poll(() => rows(page)).toEqual(["team/app:v1 queued, next"]);
     const other = await page.context().newPage();
     await other.goto(server.url);
     await other.getByLabel("Token").waitFor();
@@ -359,7 +359,7 @@ describe("the page", () => {
     store.log(id, ["#1 3.000 three"]);
     await server.start();
     await page.locator(".text", { hasText: "three" }).waitFor();
-    await expect.poll(() => rows(page)).toEqual(["team/meanwhile:v1 queued", "team/app:v1 running"]);
+    await expect.poll(() => rows(page)).toEqual(["team/meanwhile:v1 queued, next", "team/app:v1 running"]);
     await page.getByText("live", { exact: true }).waitFor();
     store.change(id, ran("succeeded", 9_000, 8_000));
     await page.getByText("End of the log.").waitFor();
