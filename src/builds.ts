@@ -41,4 +41,5 @@ export { parseAge, parseSize } from "./commands/option-values.ts";
 export { InvalidValue } from "./commands/command-definition.ts";
 export { VERSION } from "./version.ts";
 export { abortable } from "./streams/abortable.ts";
+export { stallTimer } from "./streams/stall-timer.ts";
 export { deadline, type Deadline } from "./streams/deadline.ts";

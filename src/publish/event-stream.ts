@@ -12,6 +12,9 @@ export class InvalidEventStream extends Error {
   override readonly name = "InvalidEventStream";
 }
 
+/** An ID that a header may have: it is sent in one when the stream is opened again. Others are left out, as the standard leaves out those with NUL. */
+const ID = /^[ -~]{0,1000}$/;
+
 /** Characters of one event. */
 const MAX_EVENT = 4_000_000;
 
@@ -36,7 +39,7 @@ export async function* readEvents(stream: AsyncIterable<Buffer>, lastId = ""): A
     if (size > MAX_EVENT) throw new InvalidEventStream(`an event has more than ${MAX_EVENT} characters`);
     if (field === "data") data.push(value);
     else if (field === "event") type = value;
-    else if (field === "id" && !value.includes("\0")) lastId = value;
+    else if (field === "id" && ID.test(value)) lastId = value;
   }
 }
 

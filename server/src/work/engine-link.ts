@@ -2,7 +2,9 @@ import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { setTimeout as wait } from "node:timers/promises";
 import {
+  abortable,
   chooseEndpoint,
+  deadline,
   namedEndpoint,
   openEngine,
   parseHost,
@@ -82,14 +84,15 @@ export class EngineLink implements AsyncDisposable {
 
   /** Resolves when the engine answers. Rejects with a Failure `engine-unreachable` when it does not within some seconds, or the signal's reason. */
   async look(signal: AbortSignal): Promise<void> {
-    const [stopped, stop] = limited(signal);
+    using limit = deadline(ANSWER_LIMIT, signal);
     try {
-      await Promise.race([this.with(async (engine) => void (await engine.info())), stopped]);
+      await abortable(
+        this.with(async (engine) => void (await engine.info())),
+        limit.signal,
+      );
     } catch (error) {
       await this.#closeIdle();
       throw error;
-    } finally {
-      stop();
     }
   }
 
@@ -124,16 +127,4 @@ type SocketEndpoint = EngineEndpoint & { address: { protocol: "unix"; path: stri
 
 function isDefault(endpoint: EngineEndpoint): endpoint is SocketEndpoint {
   return endpoint.source === "context default" && endpoint.address.protocol === "unix";
-}
-
-/** Returns what rejects when the signal is aborted, or an engine has been silent for too long; and what ends both. */
-function limited(signal: AbortSignal): [Promise<never>, () => void] {
-  const done = new AbortController();
-  const stop = AbortSignal.any([signal, done.signal]);
-  const silent = wait(ANSWER_LIMIT, undefined, { signal: stop }).then(
-    () => Promise.reject(new Error(`the engine has not answered for ${ANSWER_LIMIT / 1000} s`)),
-    () => Promise.reject(signal.aborted ? (signal.reason as Error) : new Error("it was not waited for")),
-  );
-  silent.catch(() => {});
-  return [silent, () => done.abort()];
 }

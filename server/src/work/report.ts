@@ -1,5 +1,5 @@
 import { setTimeout as wait } from "node:timers/promises";
-import { messageOf, type DiskUsage } from "docker-over-ssh/builds";
+import { deadline, messageOf, type DiskUsage } from "docker-over-ssh/builds";
 import type { EngineReport, JobStore } from "../store/job-store.ts";
 import type { EngineLink } from "./engine-link.ts";
 
@@ -72,15 +72,11 @@ class DiskLook {
   }
 
   async #find(): Promise<void> {
-    const stop = new AbortController();
-    const timer = setTimeout(() => stop.abort(new Error("the engine adds up for too long")), DISK_LIMIT);
-    const signal = AbortSignal.any([stop.signal, this.#signal]);
+    using limit = deadline(DISK_LIMIT, this.#signal);
     try {
-      this.found = await this.#link.with(async (engine) => await engine.diskUsage(signal));
+      this.found = await this.#link.with(async (engine) => await engine.diskUsage(limit.signal));
     } catch {
       // what was found before stays
-    } finally {
-      clearTimeout(timer);
     }
   }
 }

@@ -1,4 +1,5 @@
 import { setMaxListeners } from "node:events";
+import { stallTimer } from "docker-over-ssh/builds";
 import { TimeIsUp } from "./outcomes.ts";
 
 /** ms that a timer takes; more would end at once. 24 days */
@@ -9,12 +10,9 @@ const MAX_TIMER = 2 ** 31 - 1;
  * lifts the limit.
  */
 export function timeLimit(ms: number, ...signals: readonly AbortSignal[]): { signal: AbortSignal } & Disposable {
-  const over = new AbortController();
-  const timer = setTimeout(() => over.abort(new TimeIsUp(ms)), Math.min(ms, MAX_TIMER));
-  const signal = AbortSignal.any([over.signal, ...signals]);
-  setMaxListeners(0, signal); // requests of one job that run at the same time
-  return {
-    signal,
-    [Symbol.dispose]: () => clearTimeout(timer),
-  };
+  // Not AbortSignal.any: each signal that it makes leaves something in those that live as long as the worker.
+  const timer = stallTimer(() => new TimeIsUp(ms), ...signals);
+  timer.start(Math.min(ms, MAX_TIMER));
+  setMaxListeners(0, timer.signal); // requests of one job that run at the same time
+  return timer;
 }

@@ -69,6 +69,7 @@ data
 data:  b
 
 id: bad\0id
+id: \u4e2d
 retry: 10
 unknown: 1
 event: only-a-name

@@ -25,6 +25,9 @@ export interface OrderContext {
   network: Network | undefined;
 }
 
+/** Characters of all build arguments, and of all labels: they are in the record of the job, which is in memory, and in each list of jobs. */
+const MAX_PAIRS = 32 * 1024;
+
 /** From the one that is shut off most to the freest. */
 const NETWORKS = ["none", "default", "host"];
 
@@ -54,6 +57,10 @@ export function readOrder(
   }
   for (const name of Object.keys(buildArgs)) check(`buildArgs.${name.slice(0, 100)}`, wrongKey(name));
   for (const name of Object.keys(labels)) check(`labels.${name.slice(0, 100)}`, wrongKey(name));
+  for (const field of ["buildArgs", "labels"] as const) {
+    const size = Object.entries(build[field] ?? {}).reduce((sum, [name, value]) => sum + name.length + value.length, 0);
+    check(field, size > MAX_PAIRS ? `must have no more than ${MAX_PAIRS} characters together` : undefined);
+  }
   const webhookUrl = build.webhook?.url;
   if (webhookUrl !== undefined) {
     check("webhook.url", wrongAddress(webhookUrl, network));

@@ -7,6 +7,8 @@ import { replaceFile } from "./disk.ts";
 
 /** Of the layout that is written here. */
 const VERSION = "1";
+/** Jobs, or links to files of this user, may have been put there. */
+const OTHERS_MAY_WRITE = 0o022;
 /** ms between two signs of life for servers on other hosts, and without one after which a server there counts as dead. */
 const BEAT = 2_000;
 const SILENCE = 12_000;
@@ -125,6 +127,12 @@ async function refuseOthers(path: string): Promise<void> {
     throw new Failure("refused", `${path} has other files: ${others.slice(0, 3).join(", ")}`, {
       expected: "an empty folder, or the one of an earlier start",
       hint: "Name another folder: --data",
+    });
+  }
+  if (mode & OTHERS_MAY_WRITE && names.some((name) => name !== "lost+found")) {
+    throw new Failure("refused", `others may write to ${path}, and there is something in it`, {
+      expected: "a folder that only the user of the server could write to, or an empty one",
+      hint: `Look for what is not yours in it, then: chmod go-w ${path}`,
     });
   }
   if (mode & 0o077) await chmod(path, 0o700);

@@ -92,6 +92,12 @@ describe("JSON", () => {
     ["a platform that is none", { ...build, platform: "arm" }, 422, ["platform"]],
     ["an argument with a name that is none", { ...build, buildArgs: { "A=B": "" } }, 422, ["buildArgs.A=B"]],
     [
+      "arguments and labels that fill the memory",
+      { ...build, buildArgs: { A: "x".repeat(20_000), B: "x".repeat(20_000) }, labels: { c: "x".repeat(40_000) } },
+      422,
+      ["buildArgs", "labels"],
+    ],
+    [
       "a webhook without a secret to sign it",
       { ...build, webhook: { url: "https://hooks.example.com/" } },
       422,

@@ -78,6 +78,15 @@ test("all that is kept is for this user alone", async () => {
   expect(statSync(folder).mode & 0o777).toBe(0o700);
 });
 
+test("a folder that others could write to is refused, unless it is empty", async () => {
+  mkdirSync(join(folder, "jobs"), { recursive: true });
+  chmodSync(folder, 0o777);
+  await expect(open()).rejects.toMatchObject({ code: "refused", message: expect.stringContaining("others may write") });
+  rmSync(join(folder, "jobs"), { recursive: true });
+  await using _ = await open();
+  expect(statSync(folder).mode & 0o777).toBe(0o700);
+});
+
 test("a folder with other files is refused, and nothing in it is changed", async () => {
   mkdirSync(folder, { recursive: true, mode: 0o755 });
   chmodSync(folder, 0o755);
