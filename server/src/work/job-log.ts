@@ -10,10 +10,14 @@ export class JobLog {
   readonly #write: (lines: readonly string[]) => void;
   readonly #masks: Masks;
   readonly #build: PlainLog;
+  /** Characters that the log may still take */
+  #left: number;
 
-  constructor(write: (lines: readonly string[]) => void, masks: Masks) {
+  /** @param maxLog bytes of the log in the store */
+  constructor(write: (lines: readonly string[]) => void, masks: Masks, maxLog = Infinity) {
     this.#write = write;
     this.#masks = masks;
+    this.#left = maxLog;
     this.#build = new PlainLog({ write: (text) => this.#lines(text), now: Date.now, keepsColours: true });
   }
 
@@ -23,6 +27,8 @@ export class JobLog {
   }
 
   event(event: BuildEvent): void {
+    // The store has cut the log: a step that prints on and on must not keep the server busy, which answers others meanwhile.
+    if (this.#left < 0 && (event.type === "build-text" || event.type === "step-log")) return;
     this.#build.event(buildOutputEvent(event));
   }
 
@@ -39,6 +45,7 @@ export class JobLog {
   }
 
   #lines(text: string): void {
+    this.#left -= text.length;
     const lines = text.endsWith("\n") ? text.slice(0, -1) : text;
     this.#write(lines.split("\n").map((line) => this.#masks.hide(line)));
   }

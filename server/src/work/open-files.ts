@@ -24,7 +24,7 @@ export type FetchArchive = (
 ) => Promise<void>;
 
 export interface FileTools {
-  settings: Pick<ServeSettings, "fetch" | "build">;
+  settings: Pick<ServeSettings, "fetch" | "build"> & Partial<Pick<ServeSettings, "maxLog">>;
   /** Names the cache folder, where archives are unpacked. */
   env: NodeJS.ProcessEnv;
   fetchArchive: FetchArchive;

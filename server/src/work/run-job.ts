@@ -54,7 +54,7 @@ export async function runJob(claim: Claim, tools: JobTools): Promise<Outcome> {
   const { job } = claim;
   const masks = new Masks();
   if (claim.credentials !== undefined) masks.add(claim.credentials);
-  const log = new JobLog((lines) => claim.log(lines), masks);
+  const log = new JobLog((lines) => claim.log(lines), masks, tools.settings.maxLog);
   const maxTime = Math.min(job.order.limits.time ?? Infinity, tools.settings.build.maxTime);
   using limit = timeLimit(maxTime, claim.signal, tools.stop);
   const { signal } = limit;

@@ -6,7 +6,7 @@ import type { ServeSettings } from "../settings.ts";
 import type { Claim, JobStore, Outcome } from "../store/job-store.ts";
 import { EngineLink } from "./engine-link.ts";
 import { GracefulStop } from "./graceful-stop.ts";
-import type { FetchArchive } from "./open-files.ts";
+import type { FetchArchive, FileTools } from "./open-files.ts";
 import { outcomeOf } from "./outcomes.ts";
 import { Masks } from "./masks.ts";
 import { reportEvery } from "./report.ts";
@@ -17,7 +17,7 @@ const OWN = `${hostname()}:${process.pid}`;
 
 export interface WorkerOptions {
   store: JobStore;
-  settings: Pick<ServeSettings, "engines" | "places" | "fetch" | "build">;
+  settings: Pick<ServeSettings, "engines" | "places"> & FileTools["settings"];
   /** For the docker config, DOCKER_HOST, and the cache folder, where archives are unpacked */
   env: NodeJS.ProcessEnv;
   /** Left out: the server's own, which connects to public addresses alone */

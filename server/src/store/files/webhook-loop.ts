@@ -7,6 +7,8 @@ import type { Jobs } from "./jobs.ts";
 
 /** Webhooks that are delivered at the same time */
 const PLACES = 16;
+/** Of them for one owner: receivers that do not answer keep nobody else waiting. */
+const PLACES_OF_ONE = 4;
 /** ms until a delivery is tried again that was broken off by an error of this program */
 const AFTER_ERROR = 60_000;
 
@@ -16,7 +18,9 @@ export async function deliverWebhooks(
   signal: AbortSignal,
   send: (job: Job) => Promise<DeliveryOutcome>,
 ): Promise<void> {
-  const sending = new Map<string, Promise<void>>();
+  const sending = new Map<Entry, Promise<void>>();
+  const hasPlace = (owner: string): boolean =>
+    sending.size < PLACES && [...sending.keys()].filter(({ job }) => job.owner === owner).length < PLACES_OF_ONE;
   const deliver = async (entry: Entry): Promise<void> => {
     const at = jobs.now();
     const outcome = await send(entry.job).catch((error: unknown) => ({
@@ -28,13 +32,13 @@ export async function deliverWebhooks(
   while (!signal.aborted) {
     let next: number | undefined;
     for (const entry of jobs.due) {
-      if (sending.has(entry.id) || sending.size >= PLACES) continue;
+      if (sending.has(entry) || !hasPlace(entry.job.owner)) continue;
       const wait = (entry.job.webhook?.nextAt ?? jobs.now()) - jobs.now();
       if (wait > 0) next = Math.min(next ?? wait, wait);
       else
         sending.set(
-          entry.id,
-          deliver(entry).finally(() => (sending.delete(entry.id), jobs.webhooks.ring())),
+          entry,
+          deliver(entry).finally(() => (sending.delete(entry), jobs.webhooks.ring())),
         );
     }
     await jobs.webhooks.next(signal, next);

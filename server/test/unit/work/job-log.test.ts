@@ -1,0 +1,14 @@
+import { expect, test } from "vitest";
+import { JobLog } from "../../../src/work/job-log.ts";
+import { Masks } from "../../../src/work/masks.ts";
+
+test("a step that prints on and on costs nothing more once the store has cut the log; how the job ends is said", () => {
+  const lines: string[] = [];
+  const log = new JobLog((more) => void lines.push(...more), new Masks(), 1000);
+  for (let line = 0; line < 1000; line += 1) log.event({ type: "build-text", text: `line ${line}\n` });
+  expect(lines.join("\n").length).toBeGreaterThan(1000);
+  expect(lines.length).toBeLessThan(200);
+  log.endBuild("failed");
+  log.reason({ code: "build-failed", message: "it printed too much" });
+  expect(lines.at(-1)).toBe("error: it printed too much");
+});
