@@ -25,6 +25,12 @@ export async function findJob(store: Pick<JobStore, "get">, client: Client, id: 
   return visibleJob(client, isJobId(id) ? await store.get(id) : undefined);
 }
 
+/** Not the first page in place of the one that was meant: a client that reads all pages would never end. */
+function wrongCursor(): ProblemError {
+  const errors = [{ field: "cursor", message: "must be that of the page before" }];
+  return new ProblemError(400, "invalid", "The query is not valid.", { errors });
+}
+
 /** The routes of jobs that were accepted, but for their logs. */
 export function addBuildRoutes(app: TypedApp, context: AppContext): void {
   const { store } = context;
@@ -43,6 +49,7 @@ export function addBuildRoutes(app: TypedApp, context: AppContext): void {
     handler: async (request) => {
       const { name, status, cursor, limit } = request.query;
       const { name: owner, scopes } = clientOf(request);
+      if (cursor !== undefined && !isJobId(cursor)) throw wrongCursor();
       const page = await store.list({
         ...(status !== undefined && { states: readStates(status) }),
         ...(name !== undefined && { name }),
