@@ -206,6 +206,7 @@ export class JobView {
 
   async #post(what: "cancel" | "retry", asked: HTMLButtonElement, body: unknown, done: string): Promise<void> {
     this.#tell("");
+    const hadFocus = document.activeElement === asked;
     asked.setAttribute("aria-busy", "true");
     asked.disabled = true;
     try {
@@ -218,6 +219,9 @@ export class JobView {
     } finally {
       asked.removeAttribute("aria-busy");
       this.#setDeeds();
+      // A disabled button loses the focus, and Tab would begin at the top of the page.
+      const isLost = document.activeElement === document.body || document.activeElement === asked;
+      if (hadFocus && isLost) (asked.disabled ? this.title : asked).focus();
     }
   }
 

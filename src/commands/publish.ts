@@ -28,7 +28,7 @@ export const publishCommand: CommandDefinition<PublishOptionValues> = {
     return {
       buildProgress: "plain",
       printsOnStdout: request.printsId,
-      stopText: "stopping; press Ctrl-C again to end at once: a build that the server has goes on",
+      stopText: "stopping; press Ctrl-C again to end at once and leave the build running",
       run: async (surroundings) => await (await import("../publish/publish.ts")).publish(request, surroundings),
     };
   },

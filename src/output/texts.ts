@@ -54,7 +54,7 @@ export function noteText(note: Note): string {
     case "engine-not-pruned":
       return `no engine was looked into: ${note.reason}`;
     case "build-waiting":
-      return `waiting for ${plural(note.ahead, "build")} that came before${note.image === undefined ? "" : `, of ${note.image}`}`;
+      return `waiting for ${plural(note.ahead, "earlier build")}${note.image === undefined ? "" : ` of ${note.image}`}`;
     case "build-accepted":
       return `${note.server} has accepted the build: ${note.id}`;
     case "build-left":

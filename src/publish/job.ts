@@ -1,5 +1,5 @@
-import { EXIT_STATUS, type Failure, type FailureCode } from "../output/errors.ts";
-import { remoteFailure } from "../stdio-tunnel/failures.ts";
+import { oneLine } from "../output/describe.ts";
+import { EXIT_STATUS, Failure, type FailureCode } from "../output/errors.ts";
 
 const STATES = ["queued", "running", "pushing", "succeeded", "failed", "cancelled", "timed_out"] as const;
 type State = (typeof STATES)[number];
@@ -56,14 +56,23 @@ const BY_STATE_TEXT: Partial<Record<State, string>> = {
   cancelled: "the build was cancelled",
 };
 
-/** Returns the Failure of a build that has ended without success, in the words of the server. */
+/** Characters of a server's words that are shown */
+const MAX_WORDS = 4000;
+
+/** Returns the Failure of a build that has ended without success, in the words of the server, which are hostile input. */
 export function failureOf({ state, reason = {} }: ServedJob): Failure {
-  const { code, message } = reason;
-  const isKnown = typeof code === "string" && Object.hasOwn(EXIT_STATUS, code);
-  return remoteFailure({
-    type: "error",
-    ...reason,
-    code: isKnown ? code : (BY_STATE[state] ?? "transfer-failed"),
-    message: typeof message === "string" ? message : (BY_STATE_TEXT[state] ?? "the build has failed without a reason"),
-  });
+  const { code } = reason;
+  const known = typeof code === "string" && Object.hasOwn(EXIT_STATUS, code) ? (code as FailureCode) : BY_STATE[state];
+  const [message, expected, hint] = [reason.message, reason.expected, reason.hint].map(wordsOf);
+  return new Failure(
+    known ?? "transfer-failed",
+    message ?? BY_STATE_TEXT[state] ?? "the build has failed, and the server does not say why",
+    { ...(expected !== undefined && { expected }), ...(hint !== undefined && { hint }) },
+  );
+}
+
+/** A hint has the last lines of a step, which stay lines. */
+function wordsOf(words: unknown): string | undefined {
+  if (typeof words !== "string") return undefined;
+  return words.slice(0, MAX_WORDS).split("\n").map(oneLine).join("\n");
 }

@@ -183,5 +183,5 @@ function refuseTwice(values: readonly string[], path: string, what: string): voi
 }
 
 function wrong(message: string, expected: string, cause?: unknown): Failure {
-  return new Failure("usage", message, { expected, hint: `It is about ${OPTION}.`, cause });
+  return new Failure("usage", message, { expected, hint: `Correct the file of ${OPTION}, and try again.`, cause });
 }

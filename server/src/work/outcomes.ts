@@ -78,7 +78,11 @@ function reasonOf(error: unknown): JobReason {
 
 /** The words of the core are for who runs the command on a machine; here they are for who has sent a job. */
 const FOR_SERVICE: readonly (readonly [core: string | RegExp, service: string])[] = [
-  [/Run `docker login[^`]*` on this side/g, "Send credentials for that registry with the job"],
+  [
+    /Run `docker login[^`]*` on this side/g,
+    "Send credentials for that registry with the build, as `docker-over-ssh publish` does after `docker login`",
+  ],
+  ["; this side has none for it", "; neither the build nor the server has any"],
   ["Name it with -f", "Name it with `file`"],
   ["there is no archive on stdin: it is empty", "the archive is empty"],
   ["what arrives on stdin", "what was sent"],

@@ -81,7 +81,7 @@ const NOTES: { [Code in Note["code"]]: [Extract<Note, { code: Code }>, string] }
   ],
   "build-waiting": [
     { code: "build-waiting", ahead: 2, image: "docker.io/library/app:v2" },
-    "waiting for 2 builds that came before, of docker.io/library/app:v2",
+    "waiting for 2 earlier builds of docker.io/library/app:v2",
   ],
   "build-accepted": [
     { code: "build-accepted", id: "b1", server: "https://build.example.com" },

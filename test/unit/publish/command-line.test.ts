@@ -23,13 +23,13 @@ test("the log is on stderr, and the exit status is that of the build", async () 
     build.log.push("#1 [1/2] FROM scratch", "\u001b[31mred\u001b[2J");
     server.end(build, {
       state: "failed",
-      reason: { code: "build-failed", message: "step 2 failed", hint: "Mend it." },
+      reason: { code: "build-failed", message: "step 2 failed", hint: "Mend it.\n  \u001b[2Jlast\n  line" },
     });
   };
   const { exitCode, stderr } = await run(...words());
   expect(exitCode).toBe(15);
   expect(stderr).toMatch(/has accepted the build: build-1\n#1 \[1\/2\] FROM scratch\nred\n/);
-  expect(stderr).toMatch(/step 2 failed\n {2}to do: {4}Mend it\.$/);
+  expect(stderr).toMatch(/^docker-over-ssh: step 2 failed\n {2}to do: {4}Mend it\.\n {2}\| last\n {2}\| line$/m);
 });
 
 test("a build that has succeeded is told in one line", async () => {

@@ -40,7 +40,7 @@ export function requireTokens(app: FastifyInstance, access: Access): void {
     request.sender = await authenticate(request, access, failures);
     request.senderNow = () => access.client(request.headers.authorization);
     if (scope === undefined || !mayUse(request.sender, scope)) {
-      throw new ProblemError(403, "forbidden", `This token may not be used for this: it lacks the scope "${scope}".`);
+      throw new ProblemError(403, "forbidden", `The token lacks the scope "${scope}".`);
     }
   });
 }
@@ -84,7 +84,7 @@ async function authenticate(request: FastifyRequest, access: Access, failures: R
     throw limit;
   }
   // The same words for no token, a wrong one and one of a form that no token has
-  throw new ProblemError(401, "unauthorized", "This server asks for a token that it knows.", {
+  throw new ProblemError(401, "unauthorized", "The request needs a token of this server.", {
     hint: "Send it in the header: Authorization: Bearer TOKEN",
     headers: { "www-authenticate": 'Bearer realm="docker-over-ssh"' },
   });

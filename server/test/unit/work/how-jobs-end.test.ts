@@ -121,7 +121,8 @@ test("what a registry refuses is a failed job, and its hint is not about this ma
     const hint = "Run `docker login registry.example.com` on this side, and check the name.";
     throw new Failure("push-refused", "denied", { expected: "credentials", hint });
   };
-  const hint = "Send credentials for that registry with the job, and check the name.";
+  const hint =
+    "Send credentials for that registry with the build, as `docker-over-ssh publish` does after `docker login`, and check the name.";
   const reason = { code: "push-refused", message: "denied", expected: "credentials", hint };
   expect(await bed.run()).toEqual({ state: "failed", reason });
   expect(bed.engine.images.size).toBe(0);
