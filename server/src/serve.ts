@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { Failure } from "docker-over-ssh/builds";
 import { openAccess, type ReloadableAccess } from "./access/open-access.ts";
 import { createApp } from "./api/app.ts";
 import { jobView } from "./api/shapes/job-view.ts";
@@ -68,7 +69,7 @@ export async function serve(settings: ServeSettings, { env, signal, tell }: Surr
   await parts.ended;
 }
 
-/** What runs until the service stops. One that fails stops the others. Disposing stops all. */
+/** What runs until the service stops. One that fails, or ends before, stops the others. Disposing stops all. */
 class Parts implements Disposable {
   readonly signal: AbortSignal;
   readonly #failed = new AbortController();
@@ -79,7 +80,10 @@ class Parts implements Disposable {
   }
 
   add(part: Promise<unknown>): void {
-    part.catch((error: unknown) => this.#failed.abort(error));
+    part.then(
+      () => this.signal.aborted || this.#failed.abort(storeLost()),
+      (error: unknown) => this.#failed.abort(error),
+    );
     this.#parts.push(part);
   }
 
@@ -95,6 +99,14 @@ class Parts implements Disposable {
   [Symbol.dispose](): void {
     this.#failed.abort();
   }
+}
+
+/** Of a part that has ended although nobody has stopped it. It is no use to answer on: started again, the service may have its jobs back. */
+function storeLost(): Failure {
+  return new Failure("refused", "the jobs are not this server's any more: its lock in the data folder is gone", {
+    expected: "a folder whose server.lock stays while the server runs",
+    hint: "See whether another server uses the folder, or somebody has removed the lock; then start the service again.",
+  });
 }
 
 /** Reads the tokens again on SIGHUP. Disposing ends that. */
