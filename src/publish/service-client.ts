@@ -151,7 +151,7 @@ export function serverUnreachable({ address }: ServiceClient, error: Error): Fai
     expected: "docker-over-ssh serve at that address",
     hint: /certificate/i.test(error.message)
       ? "NODE_EXTRA_CA_CERTS names a file with the certificates of authorities that this machine does not know."
-      : "Check --server or BUILD_HOST and BUILD_PORT, and whether it runs: curl the address with /healthz behind it.",
+      : "Check --server or BUILD_HOST and BUILD_PORT, whether http or https, and whether the service runs: curl ADDRESS/healthz.",
     cause: error,
   });
 }

@@ -77,7 +77,7 @@ function redisOf(env: NodeJS.ProcessEnv): string | undefined {
 /** The address may have a password: no message has it. */
 function checkRedis(address: string): void {
   if (URL.canParse(address) && ["redis:", "rediss:"].includes(new URL(address).protocol)) return;
-  throw new Failure("usage", "the address of Redis is none", {
+  throw new Failure("usage", "the address of Redis is not valid", {
     expected: "redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE], or rediss:// for TLS",
   });
 }

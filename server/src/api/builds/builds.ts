@@ -123,7 +123,7 @@ function readStates(given: string | readonly string[]): readonly JobState[] {
   const names = [given].flat().flatMap((part) => part.split(","));
   const states = JOB_STATES.filter((state) => names.includes(state));
   if (names.every((name) => states.some((state) => state === name))) return states;
-  const errors = [{ field: "status", message: `must be of ${JOB_STATES.join(", ")}` }];
+  const errors = [{ field: "status", message: `must be one or more of ${JOB_STATES.join(", ")}` }];
   throw new ProblemError(400, "invalid", "The query is not valid.", { errors });
 }
 

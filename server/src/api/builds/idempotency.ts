@@ -18,7 +18,7 @@ export function readIdempotencyKey(header: string | string[] | undefined, owner:
     return createHash("sha256")
       .update(JSON.stringify([owner, key]))
       .digest("hex");
-  throw new ProblemError(400, "malformed", "The Idempotency-Key is none.", {
+  throw new ProblemError(400, "malformed", "The Idempotency-Key is not valid.", {
     expected: "up to 255 visible characters of ASCII, best a UUID, once",
   });
 }
