@@ -109,7 +109,13 @@ export async function holdLock(path: string, runId: RunId, silence: number): Pro
   return {
     async beat() {
       const now = new Date();
-      return await succeeds(utimes(join(lock, runId), now, now));
+      try {
+        await utimes(join(lock, runId), now, now);
+        return true;
+      } catch (error) {
+        // Another error, of a disk or of a network file system, does not tell that the lock is another run's.
+        return !["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "");
+      }
     },
     async [Symbol.asyncDispose]() {
       await release(lock, runId);
