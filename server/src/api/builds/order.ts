@@ -131,7 +131,9 @@ export function wrongAddress(address: string, network: Network | undefined): str
     if (network !== undefined) readAddress(address, network);
     return undefined;
   } catch (error) {
-    if (error instanceof Failure) return "is one that this server does not connect to";
+    if (error instanceof Failure) {
+      return "is one that this server does not connect to: it is not public. The server's administrator can allow it with --allow-host";
+    }
     throw error;
   }
 }
