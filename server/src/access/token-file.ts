@@ -70,7 +70,10 @@ function parseToken(value: unknown, where: string): KnownToken {
   }
   const [, digits] = typeof hash === "string" ? (/^sha256:([0-9a-f]{64})$/.exec(hash) ?? []) : [];
   if (digits === undefined) {
-    throw wrong(`${where}: the hash is not valid`, "sha256: and 64 hex digits in lower case, as `serve token` writes it");
+    throw wrong(
+      `${where}: the hash is not valid`,
+      "sha256: and 64 hex digits in lower case, as `serve token` writes it",
+    );
   }
   const client: Client = {
     name,
