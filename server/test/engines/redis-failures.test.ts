@@ -152,7 +152,7 @@ test("Redis is started again in the middle: nothing is lost, and nothing runs tw
   for (const id of ids) expect(await logOf(store, id)).toEqual(linesOf((await jobOf(store, id)).attempts));
 });
 
-test("While Redis is gone, requests are refused at once, runs go on, and their logs are written afterwards", async () => {
+test("While Redis is gone, requests are refused at once, runs go on, and what they tell is written afterwards", async () => {
   await using own = await startRedis();
   const bed = redisBed(own);
   await using store = await bed.open();
@@ -182,6 +182,7 @@ test("While Redis is gone, requests are refused at once, runs go on, and their l
   await own.start();
   await succeeded(store, id);
   expect(await logOf(store, id)).toEqual(["before", "meanwhile"]);
+  expect(await jobOf(store, id)).toMatchObject({ imageId: "sha256:1" }); // told while Redis was gone
   const next = await added(store);
   expect((await worker.run(1)).claim.job.id).toBe(next.id);
 });

@@ -36,6 +36,8 @@ export class RunningJob implements Run {
   /** Aborted when another run owns the job, or the store is closed */
   readonly #lost = new AbortController();
   readonly #log: LogWriter;
+  /** What Redis did not take, because it was gone */
+  #untold: Omit<JobChange, "state"> = {};
   #hasEnded = false;
 
   constructor({ id, run }: Run, options: RunningJobOptions) {
@@ -92,15 +94,26 @@ export class RunningJob implements Run {
 
   async #update({ state, ...change }: JobChange): Promise<void> {
     if (this.#hasEnded) return;
-    const owns = await this.#options.space.run(UPDATE, this.id, this.run, state ?? "", ...fieldsOf(change));
+    const all = { ...this.#untold, ...change };
+    this.#untold = all;
+    const owns = await this.#options.space.run(UPDATE, this.id, this.run, state ?? "", ...fieldsOf(all));
+    if (this.#untold === all) this.#untold = {};
     if (owns === 1) return;
     this.stop("lost");
     throw new Stopped("lost");
   }
 
+  /** Tells what was not told yet. Rejects while Redis is gone. */
+  async #tellRest(): Promise<void> {
+    const fields = fieldsOf(this.#untold);
+    if (fields.length > 0) await this.#options.space.run(UPDATE, this.id, this.run, "", ...fields);
+    this.#untold = {};
+  }
+
   async #end(outcome: Outcome): Promise<End> {
     const { space } = this.#options;
     const reason = "reason" in outcome ? JSON.stringify(outcome.reason) : "";
+    await this.#retried(async () => await this.#tellRest());
     if (outcome.state !== "again") {
       const answer = await this.#retried(() => space.run(FINISH, this.id, this.run, outcome.state, reason));
       const [owns, ...freed] = (answer ?? [0]) as [number, ...string[]];
