@@ -7,7 +7,6 @@ import { listen } from "./api/http/listen.ts";
 import { countEnded } from "./api/metrics/count-ended.ts";
 import { Metrics } from "./api/metrics/metrics.ts";
 import { readTlsFiles } from "./api/http/tls-files.ts";
-import { fetchArchive } from "./net/fetch-archive.ts";
 import { networkOf } from "./net/network.ts";
 import { onHangUp } from "./on-hang-up.ts";
 import { servePage } from "./page/serve-page.ts";
@@ -45,9 +44,7 @@ export async function serve(settings: ServeSettings, { env, signal, tell }: Surr
   }
   using _ = countEnded(store, metrics, (job) => settings.redis === undefined || isOwnWorker(job.worker));
   if (settings.role !== "api") {
-    parts.add(
-      startWorker({ store, settings, env, fetchArchive, signal: parts.signal, grace: settings.grace, warn: tell }),
-    );
+    parts.add(startWorker({ store, settings, env, signal: parts.signal, grace: settings.grace, warn: tell }));
   }
   const app =
     access &&
