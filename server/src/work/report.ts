@@ -21,7 +21,10 @@ export interface Reporting {
   every?: number | undefined;
 }
 
-/** Tells the store of a worker and its engine, again and again, until the signal is aborted. Does not reject: a store that is gone gets the next report. */
+/**
+ * Tells the store of a worker and its engine, again and again, until the signal is aborted; then, that the worker has stopped: a report is kept for 30 s.
+ * Does not reject: a store that is gone gets the next report.
+ */
 export async function reportEvery({
   store,
   link,
@@ -32,12 +35,16 @@ export async function reportEvery({
   every = EVERY,
 }: Reporting): Promise<void> {
   const disk = new DiskLook(link, signal);
+  const tell = async (engine: EngineReport): Promise<void> => {
+    await store.report({ worker, at: Date.now(), engine, places, running: [...running] }).catch(() => {});
+  };
   while (!signal.aborted) {
     const engine = await engineReport(link, disk, signal);
-    if (signal.aborted) return;
-    await store.report({ worker, at: Date.now(), engine, places, running: [...running] }).catch(() => {});
+    if (signal.aborted) break;
+    await tell(engine);
     await wait(every, undefined, { signal }).catch(() => {});
   }
+  await tell({ address: link.address, isReachable: false, error: "the worker has stopped" });
 }
 
 async function engineReport(link: EngineLink, disk: DiskLook, signal: AbortSignal): Promise<EngineReport> {

@@ -119,7 +119,8 @@ test("a report has the engine's version and disk, and the jobs that run; the dis
   const reports = await reportsOf(link, ({ engine }) => engine.disk !== undefined && --more === 0);
   const disk = { images: 1_000, cache: 200, volumes: 30, containers: 5 };
   const engine = { address: fake.endpoint.host, isReachable: true, version: "28.5.2", disk };
-  expect(reports.at(-1)).toMatchObject({ worker: "host:1", places: 2, running: ["job"], engine });
+  expect(reports.at(-2)).toMatchObject({ worker: "host:1", places: 2, running: ["job"], engine });
+  expect(reports.at(-1)).toMatchObject({ engine: { isReachable: false, error: "the worker has stopped" } });
   expect(fake.calls().filter((call) => call === "GET /system/df")).toHaveLength(1);
 });
 
