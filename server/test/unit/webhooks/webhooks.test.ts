@@ -11,6 +11,7 @@ import { parseWebhookSecret, readWebhookSecret } from "../../../src/webhooks/sec
 import { webhookSender, type WebhookOptions } from "../../../src/webhooks/send-webhook.ts";
 import { signedHeaders } from "../../../src/webhooks/sign.ts";
 import { localServer, standInNetwork, type LocalServer } from "../net/local-server.ts";
+import { PLAIN_ORDER } from "../../fixtures/plain-order.ts";
 
 const KEY = Buffer.alloc(32, 7);
 const ID = "01940000-0000-7000-8000-000000000001";
@@ -24,17 +25,7 @@ function job(url: string, attempts = 0): Job {
     owner: "ci",
     state: "succeeded",
     source: { kind: "archive", bytes: 1 },
-    order: {
-      file: "Dockerfile",
-      strip: 0,
-      buildArgs: {},
-      labels: {},
-      noCache: false,
-      pull: false,
-      push: true,
-      purge: true,
-      limits: {},
-    },
+    order: PLAIN_ORDER,
     hasCredentials: false,
     attempts: 1,
     acceptedAt: 0,
