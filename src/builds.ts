@@ -38,7 +38,7 @@ export { holdLock, withLock, type HeldLock } from "./run/lock.ts";
 export { newRunId, type RunId } from "./run/run-id.ts";
 export { removeDeadSpools } from "./run/spool-folder.ts";
 export { parseAge, parseSize } from "./commands/option-values.ts";
-export { InvalidValue } from "./commands/command-definition.ts";
+export { InvalidValue, type OptionDefinition } from "./commands/command-definition.ts";
 export { VERSION } from "./version.ts";
 export { abortable } from "./streams/abortable.ts";
 export { stallTimer } from "./streams/stall-timer.ts";

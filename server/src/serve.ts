@@ -14,7 +14,7 @@ import type { ServeSettings } from "./settings.ts";
 import { openStore } from "./open-store.ts";
 import { readWebhookSecret } from "./webhooks/secret.ts";
 import { webhookSender } from "./webhooks/send-webhook.ts";
-import { isOwnWorker, startWorker } from "./work/worker.ts";
+import { isOwnWorker, startWorker } from "./worker/worker.ts";
 
 /** The surroundings of the service. */
 export interface Surroundings {

@@ -1,16 +1,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { Failure, InvalidValue } from "docker-over-ssh/builds";
+import { Failure, InvalidValue, type OptionDefinition } from "docker-over-ssh/builds";
 
-/** An option, as data: the parser, the help and the table in docs/cli.md are made of it. */
-export interface OptionDefinition {
-  flags: string;
-  description: string;
-  choices?: readonly string[];
-  /** Turns the text behind the option into its value. Throws {@link InvalidValue}. Left out: the text is the value. */
-  parse?: (text: string) => unknown;
-  /** It may be given several times: its value is the list of them. */
-  repeats?: boolean;
-}
+export type { OptionDefinition };
 
 export interface CommandText {
   /** With the words before it, e.g. `docker-over-ssh serve` */

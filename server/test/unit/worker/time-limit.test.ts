@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { TimeIsUp } from "../../../src/work/outcomes.ts";
-import { timeLimit } from "../../../src/work/time-limit.ts";
+import { TimeIsUp } from "../../../src/worker/outcomes.ts";
+import { timeLimit } from "../../../src/worker/time-limit.ts";
 
 test("the first reason counts: of a signal, or that the time is up", async () => {
   const stop = new AbortController();

@@ -10,8 +10,8 @@ import {
   type Route,
 } from "../../../../test/unit/engine/fake-engine.ts";
 import type { WorkerReport } from "../../../src/store/job-store.ts";
-import { EngineLink } from "../../../src/work/engine-link.ts";
-import { reportEvery } from "../../../src/work/report.ts";
+import { EngineLink } from "../../../src/worker/engine-link.ts";
+import { reportEvery } from "../../../src/worker/report.ts";
 
 const json =
   (body: object): Route =>

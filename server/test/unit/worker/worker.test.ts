@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Claim, JobStore, Outcome, WorkerOptions } from "../../../src/store/job-store.ts";
 import { openFileStore } from "../../../src/store/files/file-store.ts";
-import { startWorker } from "../../../src/work/worker.ts";
+import { startWorker } from "../../../src/worker/worker.ts";
 import { fastEngine, type FastEngine } from "../../fixtures/fast-engine.ts";
 import { MemoryStore } from "../../fixtures/memory-store.ts";
 import { newJob } from "../../fixtures/new-job.ts";

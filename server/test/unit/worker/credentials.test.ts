@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Failure, hiddenCredentials } from "docker-over-ssh/builds";
 import { expect, test } from "vitest";
-import { Masks } from "../../../src/work/masks.ts";
+import { Masks } from "../../../src/worker/masks.ts";
 import { RunBed, type Given } from "../../fixtures/run-bed.ts";
 
 const OF_JOB = hiddenCredentials("job-user", "password/of+the job");

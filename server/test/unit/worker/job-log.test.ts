@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { JobLog } from "../../../src/work/job-log.ts";
-import { Masks } from "../../../src/work/masks.ts";
+import { JobLog } from "../../../src/worker/job-log.ts";
+import { Masks } from "../../../src/worker/masks.ts";
 
 test("a step that prints on and on costs nothing more once the store has cut the log; how the job ends is said", () => {
   const lines: string[] = [];
