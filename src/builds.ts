@@ -2,6 +2,7 @@
  * The library of builds, as `docker-over-ssh/builds`: what a program needs that has an engine build images of contexts. docker-over-ssh-server is
  * made of it. It may change with every version of docker-over-ssh, which the server therefore names exactly.
  */
+export { startProgram, type Program } from "./child-process/start-program.ts";
 export { openArchiveContext, type ArchiveContextOptions } from "./build-context/archive/open-archive-context.ts";
 export { ARCHIVE_LIMITS } from "./build-context/archive/limits.ts";
 export type { BuildContext, ContextEntry, ContextFile } from "./build-context/build-context.ts";
@@ -12,7 +13,14 @@ export { hiddenCredentials } from "./credentials/hidden-credentials.ts";
 export { registryCredentials, type RegistryCredentials } from "./credentials/registry-credentials.ts";
 export { registryKey } from "./credentials/registry-host.ts";
 export { chooseEndpoint } from "./engine/connect/choose-endpoint.ts";
-export { namedEndpoint, parseHost, type EngineEndpoint } from "./engine/connect/endpoint.ts";
+export {
+  describeEndpoint,
+  mayReachUs,
+  namedEndpoint,
+  parseHost,
+  type EngineEndpoint,
+} from "./engine/connect/endpoint.ts";
+export { openConnections, type EngineConnections } from "./engine/connect/open-connections.ts";
 export type { Engine } from "./engine/engine.ts";
 export type {
   BuildAnswers,
@@ -24,13 +32,26 @@ export type {
   Credentials,
 } from "./engine/engine-builds.ts";
 export { EngineError } from "./engine/engine-error.ts";
+export { FRAME_HEADER, readFrames, writeFrameHeader } from "./engine/grpc/grpc-frames.ts";
+export { connectHttp2 } from "./engine/grpc/connect-grpc.ts";
+export { grpcOver, type GrpcConnection } from "./engine/grpc/grpc-connection.ts";
+export { overHttp1, switchProtocol } from "./engine/http/http1.ts";
+export type { HttpAnswer } from "./engine/http/requests.ts";
 export type { DiskUsage, EngineImages, ImageInfo } from "./engine/engine-images.ts";
 export { openEngine } from "./engine/open/open-engine.ts";
 export { asFailure } from "./explain-error.ts";
 export { isNoSpace } from "./files/no-space.ts";
 export { findLayout } from "./factory/layout.ts";
 export { parseNamePattern, readName, type NamePattern } from "./factory/forced/name-patterns.ts";
-export { fullName, InvalidReference, parseReference, taggableName, type Reference } from "./image/reference.ts";
+export {
+  familiarName,
+  fullName,
+  InvalidReference,
+  parseReference,
+  taggableName,
+  tryReference,
+  type Reference,
+} from "./image/reference.ts";
 export { formatPlatform, parsePlatform, type Platform } from "./image/platform.ts";
 export { bytes, duration, oneLine } from "./output/describe.ts";
 export { EXIT_STATUS, Failure, messageOf, type FailureCode } from "./output/errors.ts";

@@ -15,12 +15,12 @@ const SOLE_IMPORTERS: Record<string, string[]> = {
 
 const root = join(import.meta.dirname, "../..");
 const core = readSourceTree(join(root, "src"));
-const server = readSourceTree(join(root, "server/src"));
+const server = readSourceTree(join(root, "server/src"), ["guard"]);
 
 /** Reads a table of rooms in docs/architecture.md: | `room/` | holds | `room/`, `file.ts` |. Rooms of the server are `server/room/` in the first column. */
 function tableOfRooms(prefix: "" | "server/"): Map<string, string[]> {
   const page = readFileSync(join(root, "docs/architecture.md"), "utf8");
-  const rows = page.matchAll(new RegExp(`^\\| \`${prefix}([\\w.-]+/?)\` *\\|[^|]*\\|([^|]*)\\|$`, "gm"));
+  const rows = page.matchAll(new RegExp(`^\\| \`${prefix}((?:guard/)?[\\w.-]+/?)\` *\\|[^|]*\\|([^|]*)\\|$`, "gm"));
   return new Map(
     [...rows].map(([, room = "", imports = ""]) => [
       room,

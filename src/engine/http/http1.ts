@@ -31,14 +31,19 @@ export function write(
   body.once("error", (error) => to.destroy(error)).pipe(to);
 }
 
-/** Asks the server to switch a connection to another protocol. Returns the connection, which the caller owns; undefined when it refuses. */
+/**
+ * Asks the server to switch a connection to another protocol. Returns the connection, which the caller owns; undefined when it refuses.
+ *
+ * @param more further headers. A list of values is sent as a header for each
+ */
 export async function switchProtocol(
   agent: Agent,
   path: string,
   protocol: string,
   signal: AbortSignal,
+  more: Readonly<Record<string, string | string[]>> = {},
 ): Promise<Duplex | undefined> {
-  const headers = { connection: "Upgrade", upgrade: protocol };
+  const headers = { ...more, connection: "Upgrade", upgrade: protocol };
   return await new Promise((resolve, reject) => {
     request({ agent, host: HOST, path, method: "POST", headers, signal })
       .once("upgrade", (_, socket, head) => {

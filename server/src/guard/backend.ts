@@ -1,0 +1,123 @@
+import type { Duplex, Readable } from "node:stream";
+import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import type { BuildRequest, Credentials } from "./build-request.ts";
+import type { Caller } from "./caller.ts";
+import type { Tenant } from "./tenant.ts";
+
+/**
+ * What is behind the sockets: an engine that several tenants share (`passthrough`), or buildah with a storage for each tenant. All names are the
+ * tenant's: a backend maps them. Everything rejects with a Refusal, which is the answer, or with another error, which is a bug or an engine that
+ * cannot be reached (502).
+ */
+export interface Backend extends AsyncDisposable {
+  readonly images: BackendImages;
+  readonly builds: BackendBuilds;
+  /** Undefined where there is no BuildKit: `/grpc` and `/session` then get 404, and docker takes its classic builder. */
+  readonly buildkit?: BackendBuildkit | undefined;
+  version(signal: AbortSignal): Promise<BackendVersion>;
+  /** Removes all that a tenant has: images, cache records, files. It can be called again after a crash. */
+  removeTenant(tenant: Tenant["id"]): Promise<void>;
+}
+
+export interface BackendVersion {
+  /** e.g. `28.5.2` */
+  version: string;
+  /** The newest that it speaks, and the oldest, e.g. `1.51` */
+  apiVersion: string;
+  minApiVersion: string;
+  os: string;
+  /** e.g. `amd64` */
+  arch: string;
+  /** Whether images are in the containerd image store */
+  hasContainerdStore: boolean;
+}
+
+/** Objects of the Engine API, with the names mapped and foreign ones left out; only the properties that a guard knows. */
+export type ApiObject = Readonly<Record<string, unknown>>;
+
+export interface BackendImages {
+  list(caller: Caller, filter: ImageFilter): Promise<ApiObject[]>;
+  /** @param name a name, a name with a digest, an ID, or the beginning of one. Here and below */
+  inspect(
+    caller: Caller,
+    name: string,
+    options: { platform?: string | undefined; manifests: boolean },
+  ): Promise<ApiObject>;
+  history(caller: Caller, name: string, options: { platform?: string | undefined }): Promise<ApiObject[]>;
+  tag(caller: Caller, name: string, target: string): Promise<void>;
+  /** @returns `{Untagged}` and `{Deleted}` */
+  remove(caller: Caller, name: string, options: { force: boolean; noPrune: boolean }): Promise<ApiObject[]>;
+  /** As `docker save` writes it, with the tenant's names. The caller reads it to its end, or destroys it. */
+  save(caller: Caller, names: readonly string[], options: { platform?: string | undefined }): Promise<Readable>;
+  /** Pushes one tag. `onLine` gets lines of progress as the engine's; a failed push is an `{error, errorDetail}` line, as from the engine. */
+  push(caller: Caller, reference: string, options: PushOptions): Promise<void>;
+  /** Events of the tenant's images. Ends when the caller's signal is aborted, or at `until`. */
+  events(caller: Caller, filter: EventFilter): AsyncIterable<ApiObject>;
+}
+
+export interface ImageFilter {
+  all: boolean;
+  digests: boolean;
+  /** Reference patterns of `--filter reference=` */
+  references: readonly string[];
+  dangling?: boolean | undefined;
+  labels: readonly string[];
+  before: readonly string[];
+  since: readonly string[];
+  until: readonly string[];
+}
+
+export interface EventFilter {
+  /** Seconds since 1970, or as docker accepts them */
+  since?: string | undefined;
+  until?: string | undefined;
+  /** e.g. `{ event: ["tag"], image: ["app"] }` */
+  filters: Readonly<Record<string, readonly string[]>>;
+}
+
+export interface PushOptions {
+  credentials?: Credentials | undefined;
+  platform?: string | undefined;
+  onLine: (line: ApiObject) => void;
+}
+
+export interface BackendBuilds {
+  /**
+   * Builds with the classic builder, with BuildKit (`version=2`), or with buildah.
+   *
+   * @param context a tar, perhaps compressed; undefined where the request names a session or an address
+   * @param onLine gets lines as the engine's: `{stream}`, `{aux}`, `{error, errorDetail}`
+   */
+  build(
+    caller: Caller,
+    request: BuildRequest,
+    context: Readable | undefined,
+    onLine: (line: ApiObject) => void,
+  ): Promise<void>;
+  /** Removes the tenant's own cache records. */
+  prune(
+    caller: Caller,
+    options: { all: boolean; keepStorage?: number | undefined; filters: Readonly<Record<string, readonly string[]>> },
+  ): Promise<{ caches: string[]; spaceReclaimed: number }>;
+  /** Ends a build by its `buildid`. */
+  cancel(caller: Caller, buildId: string): Promise<void>;
+}
+
+export interface BackendBuildkit {
+  /** Answers gRPC on a connection that `POST /grpc` has switched. Resolves when it is closed. Owns the stream. */
+  serve(caller: Caller, connection: Duplex): Promise<void>;
+  /** Answers one gRPC request of an HTTP/2 connection on the socket itself. */
+  handle(caller: Caller, request: Http2ServerRequest, response: Http2ServerResponse): void;
+  /** Opens a session, on which the engine is the client. The caller answers 101 and joins it with the tenant's connection, which it owns. */
+  openSession(caller: Caller, session: SessionRequest): Promise<Duplex>;
+}
+
+/** The headers `X-Docker-Expose-Session-*` */
+export interface SessionRequest {
+  /** The tenant's ID of it, e.g. `p20j9smw5c61gaidotnchas26` */
+  id: string;
+  name: string;
+  sharedKey: string;
+  /** e.g. `/moby.filesync.v1.FileSync/DiffCopy` */
+  methods: readonly string[];
+}

@@ -1,0 +1,53 @@
+/** `POST /build`, read: what the docker CLI asks for, without what no tenant may ask for. Sizes are bytes. */
+export interface BuildRequest {
+  builder: "classic" | "buildkit";
+  /** `t`: references as they were given */
+  names: readonly string[];
+  /** The path of the Dockerfile in the context */
+  dockerfile: string;
+  target?: string | undefined;
+  /** null: from the builder's environment, which has none */
+  buildArgs: Readonly<Record<string, string | null>>;
+  labels: Readonly<Record<string, string>>;
+  platform?: string | undefined;
+  noCache: boolean;
+  pull: boolean;
+  quiet: boolean;
+  /** Classic: remove intermediate containers, by default after a successful build */
+  remove: boolean;
+  forceRemove: boolean;
+  /** References of the tenant's own images */
+  cacheFrom: readonly string[];
+  network: "default" | "none";
+  /** `HOST:ADDRESS` */
+  extraHosts: readonly string[];
+  shmSize?: number | undefined;
+  /** e.g. `nofile=1024:2048` */
+  ulimits: readonly string[];
+  /** What the tenant asks for within what it may have */
+  memory?: number | undefined;
+  memorySwap?: number | undefined;
+  cpuShares?: number | undefined;
+  cpuQuota?: number | undefined;
+  cpuPeriod?: number | undefined;
+  cpusetCpus?: string | undefined;
+  /** `remote`: an address that the builder fetches; undefined for a context in the body or in a session */
+  remote?: string | undefined;
+  /** BuildKit: the tenant's ID of its session */
+  session?: string | undefined;
+  /** BuildKit: the tenant's ID of this build, by which it is cancelled */
+  buildId?: string | undefined;
+  /** BuildKit: exporters, in the JSON of the API. Empty: an image */
+  outputs: readonly { type: string; attributes: Readonly<Record<string, string>> }[];
+  /** By registry, as in the docker config. Never printed */
+  credentials: Readonly<Record<string, Credentials>>;
+}
+
+/** Credentials of a registry. Never printed */
+export interface Credentials {
+  username: string;
+  password: string;
+  /** In place of both */
+  identityToken?: string | undefined;
+  registryToken?: string | undefined;
+}

@@ -1,0 +1,87 @@
+import { familiarName, InvalidReference, parseReference, type Reference } from "docker-over-ssh/builds";
+import { Refusal } from "../refusal.ts";
+
+/**
+ * The registry host of all names that a guard gives to images on the engine. `internal` is a top-level domain that is never delegated, so an engine
+ * that is asked to pull such a name finds no registry.
+ */
+export const GUARD_HOST = "guard.internal";
+
+/** Characters of domain and path together (distribution/reference) */
+const MAX_NAME = 255;
+/** Stands for the colon before a port. No host has an underscore. */
+const PORT = "__";
+
+/**
+ * Returns the name that a tenant's name has on the engine: `app:v1` of the tenant `a` is `guard.internal/a/docker.io/library/app:v1`. Two names of one
+ * tenant, or of two, never become the same.
+ *
+ * @throws Refusal 400 for a name that cannot be mapped
+ */
+export function engineName(tenant: string, reference: Reference): string {
+  const { domain, path, tag, digest } = reference;
+  if (!/^[a-z0-9.-]+(?::\d+)?$/.test(domain)) {
+    throw new Refusal("name.host", `"${reference.given}": the host ${domain} must be a name in lower case`, {
+      statusCode: 400,
+    });
+  }
+  const component = domain.replace(":", PORT);
+  // A component of a path may have no hyphen at its end, no dot at its beginning, and no two dots.
+  if (!/^[a-z0-9]+(?:(?:[.]|__|-+)[a-z0-9]+)*$/.test(component)) {
+    throw new Refusal("name.host", `"${reference.given}": ${domain} is not the name of a host`, { statusCode: 400 });
+  }
+  const name = `${prefixOf(tenant)}${component}/${path}`;
+  if (name.length > MAX_NAME) {
+    throw new Refusal(
+      "name.length",
+      `"${reference.given}" is too long: with the tenant before it, it has ${name.length} characters of ${MAX_NAME}`,
+      {
+        statusCode: 400,
+      },
+    );
+  }
+  return `${name}${tag === undefined ? "" : `:${tag}`}${digest === undefined ? "" : `@${digest}`}`;
+}
+
+/** Returns what all names of a tenant on the engine begin with. */
+export function prefixOf(tenant: string): string {
+  return `${GUARD_HOST}/${tenant}/`;
+}
+
+/** Returns the tenant's name of a name on the engine, as docker prints it: `app:v1`; undefined for a name that is not this tenant's. */
+export function tenantName(tenant: string, name: string): string | undefined {
+  const prefix = prefixOf(tenant);
+  if (!name.startsWith(prefix)) return undefined;
+  const [host = "", ...rest] = name.slice(prefix.length).split("/");
+  try {
+    const reference = parseReference(`${host.replace(PORT, ":")}/${rest.join("/")}`);
+    const { tag, digest } = reference;
+    return `${familiarName(reference)}${tag === undefined ? "" : `:${tag}`}${digest === undefined ? "" : `@${digest}`}`;
+  } catch (error) {
+    if (error instanceof InvalidReference) return undefined;
+    throw error;
+  }
+}
+
+/** Parses a tenant's name. Throws a Refusal 400 for text that is none, and 403 for one in the guard's own names. */
+export function parseTenantName(given: string): Reference {
+  try {
+    const reference = parseReference(given);
+    if (reference.domain === GUARD_HOST || reference.domain.startsWith(`${GUARD_HOST}:`)) {
+      throw new Refusal("name.reserved", `"${given}": names of ${GUARD_HOST} are the guard's own`);
+    }
+    return reference;
+  } catch (error) {
+    if (error instanceof InvalidReference) throw new Refusal("name.invalid", error.message, { statusCode: 400 });
+    throw error;
+  }
+}
+
+/** Puts the tenant's names in place of those on the engine, in a text of the engine: an error, a line of progress. */
+export function inTenantsWords(tenant: string, text: string): string {
+  return text.replaceAll(new RegExp(`${GUARD_HOST.replace(".", "\\.")}/[a-z0-9-]+/[\\w./:@-]+`, "g"), (name) => {
+    const trailing = /[.:,-]+$/.exec(name)?.[0] ?? "";
+    const bare = trailing === "" ? name : name.slice(0, -trailing.length);
+    return `${tenantName(tenant, bare) ?? "(an image of another tenant)"}${trailing}`;
+  });
+}

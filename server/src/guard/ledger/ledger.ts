@@ -1,0 +1,39 @@
+/** What a tenant has on the engine, written down. The engine's names say the same of images that have names. */
+export interface LedgerImage {
+  /** The engine's ID */
+  id: string;
+  /** ms since 1970 */
+  created: number;
+}
+
+/** What a tenant has used up, by hours: those of the last 24 count. */
+export interface LedgerHour {
+  /** Hours since 1970 */
+  hour: number;
+  /** ms */
+  buildTime: number;
+  pushBytes: number;
+}
+
+export interface LedgerRecord {
+  tenant: string;
+  images: LedgerImage[];
+  /** IDs of BuildKit's cache records */
+  cacheRecords: string[];
+  hours: LedgerHour[];
+}
+
+/**
+ * A small store of what tenants have, which survives the guard: a file for each tenant, which is replaced as a whole. Changes of one tenant are made one
+ * after the other. A change that the disk does not take rejects with a Refusal `ledger.full` (507), and changes nothing: whoever creates something
+ * writes it down first, or removes it again.
+ */
+export interface Ledger extends AsyncDisposable {
+  /** IDs of all tenants that are written down, also of those that are gone. */
+  tenants(): string[];
+  read(tenant: string): LedgerRecord;
+  /** Replaces the record by what `change` makes of a copy. Resolves when it is on the disk. */
+  change(tenant: string, change: (record: LedgerRecord) => void): Promise<void>;
+  /** Forgets a tenant. */
+  remove(tenant: string): Promise<void>;
+}

@@ -1,0 +1,29 @@
+import type { Tenant } from "../tenant.ts";
+
+/** What tenants have used up, and whether there is more. Kept over restarts in the ledger. */
+export interface Limits {
+  /**
+   * Takes a place for a build. Throws a Refusal `quota.builds`, `quota.build-time`, `quota.images` or `quota.bytes`.
+   *
+   * @returns `signal` is aborted with a Refusal when the build minutes are used up while it runs. Disposing ends the build, and counts its time.
+   */
+  startBuild(tenant: Tenant): Promise<BuildPlace>;
+  /** Counts bytes of a push. Throws a Refusal `quota.push-bytes` when there are no more. */
+  countPushed(tenant: Tenant, bytes: number): void;
+  /** Throws a Refusal `quota.images` or `quota.bytes` when a tenant has more than it may. Called after a build with what it has now. */
+  checkImages(tenant: Tenant, images: number, bytes: number): void;
+  /** Uses, for metrics. */
+  usage(tenant: Tenant): Usage;
+}
+
+export interface BuildPlace extends AsyncDisposable {
+  readonly signal: AbortSignal;
+}
+
+export interface Usage {
+  builds: number;
+  /** ms in the last 24 hours */
+  buildTime: number;
+  /** In the last 24 hours */
+  pushBytes: number;
+}

@@ -1,0 +1,50 @@
+import { InvalidValue, tryReference, type Reference } from "docker-over-ssh/builds";
+import type { ImagePattern } from "./policy.ts";
+
+/**
+ * Reads a pattern as people write it: `alpine` is `docker.io/library/alpine` with any tag, `alpine:3.*` some of its tags, `registry.example.com/*`
+ * all of a registry, `*` everything.
+ *
+ * @throws InvalidValue
+ */
+export function parseImagePattern(text: string): ImagePattern {
+  // A star is a character of any part; a letter stands for it while the rest is read.
+  const STAR = "starstar";
+  if (text === "*") return text;
+  if (/[^\w./:@*-]/.test(text) || text.includes(STAR))
+    throw new InvalidValue("expected the name of an image, in which * stands for any characters");
+  const reference = tryReference(text.replaceAll("*", STAR));
+  if (reference === undefined)
+    throw new InvalidValue("expected the name of an image, in which * stands for any characters");
+  const { domain, path, tag, digest } = reference;
+  const hasTag = tag !== undefined && text.replaceAll("*", STAR).includes(`:${tag}`);
+  const name = `${domain}/${path}${hasTag ? `:${tag}` : ""}${digest === undefined ? "" : `@${digest}`}`;
+  return name.replaceAll(STAR, "*");
+}
+
+/**
+ * Whether a pattern allows a reference. What a reference with a digest names is decided by the digest alone: it matches a pattern without a tag, or one
+ * with this digest.
+ */
+export function matchesPattern(pattern: ImagePattern, { domain, path, tag, digest }: Reference): boolean {
+  if (pattern === "*") return true;
+  const name = `${domain}/${path}`;
+  const [beforeDigest = "", wantedDigest] = pattern.split("@");
+  const colon = beforeDigest.lastIndexOf(":");
+  const hasTag = colon > beforeDigest.lastIndexOf("/");
+  const wantedName = hasTag ? beforeDigest.slice(0, colon) : beforeDigest;
+  if (!like(wantedName, name)) return false;
+  if (wantedDigest !== undefined) return wantedDigest === digest;
+  if (!hasTag) return true;
+  return digest === undefined && tag !== undefined && like(beforeDigest.slice(colon + 1), tag);
+}
+
+export function matchesAny(patterns: readonly ImagePattern[], reference: Reference): boolean {
+  return patterns.some((pattern) => matchesPattern(pattern, reference));
+}
+
+/** `*` stands for any characters, all others for themselves. */
+function like(pattern: string, text: string): boolean {
+  const parts = pattern.split("*").map((part) => part.replaceAll(/[.\\+?^${}()|[\]]/g, "\\$&"));
+  return new RegExp(`^${parts.join(".*")}$`, "s").test(text);
+}

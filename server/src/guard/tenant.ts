@@ -1,0 +1,31 @@
+import type { Policy, Quotas, Resources } from "./policy/policy.ts";
+
+/** Who is behind a socket. */
+export interface Tenant {
+  /** Lower-case letters, digits and single hyphens: it is a component of image names on the engine. A pod's UID is one. */
+  readonly id: string;
+  /** Stamped on what the tenant builds */
+  readonly labels: Readonly<Record<string, string>>;
+  readonly policy: Policy;
+  readonly resources: Resources;
+  readonly quotas: Quotas;
+  /** A docker config (`config.json`) with credentials for registries, which the tenant never sees. They come before the tenant's own. */
+  readonly registryConfig?: string | undefined;
+}
+
+/** A tenant and the socket that is its own. */
+export interface SeatedTenant {
+  readonly tenant: Tenant;
+  /** The path of the socket */
+  readonly socket: string;
+  /** Whether its folder can be written by the tenant, e.g. an emptyDir of its pod: nothing in it can be trusted. */
+  readonly isInTenantsFolder: boolean;
+}
+
+/** Longest tenant id. */
+export const MAX_TENANT_ID = 63;
+const TENANT_ID = /^[a-z0-9]+(?:-[a-z0-9]+)*$/;
+
+export function isTenantId(text: string): boolean {
+  return text.length <= MAX_TENANT_ID && TENANT_ID.test(text);
+}
