@@ -19,6 +19,7 @@ import { pullCommand } from "./commands/pull.ts";
 import { pushCommand } from "./commands/push.ts";
 import { refuseUsedStdout } from "./commands/refuse-used-stdout.ts";
 import { relayCommand } from "./commands/relay.ts";
+import { guardCommand } from "./commands/guard.ts";
 import { serveCommand } from "./commands/serve.ts";
 import { setupCommand } from "./commands/setup.ts";
 import type { OutputOptions } from "./output/output.ts";
@@ -55,12 +56,12 @@ export async function parseCommandLine(
 }
 
 /**
- * `build --stdin` and `build --forced` are a command of their own: their options are others than those of a build on a host. The words of `serve` are
- * read by its package, `--help` as well.
+ * `build --stdin` and `build --forced` are a command of their own: their options are others than those of a build on a host. The words of `serve`
+ * and `guard` are read by their package, `--help` as well.
  */
 function withCommand(argv: readonly string[]): readonly string[] {
   const [node = "", script = "", command, ...words] = argv;
-  if (command === serveCommand.name) return [node, script, command, "--", ...words];
+  if (command === serveCommand.name || command === guardCommand.name) return [node, script, command, "--", ...words];
   if (command !== "build" || !words.some((word) => word === "--stdin" || word === "--forced")) return argv;
   return [node, script, buildFromStdinCommand.name, ...words];
 }
@@ -113,6 +114,7 @@ Exit status: 0 on success, 2 for a wrong command line; docs/exit-status.md lists
   addCommand(program, publishCommand, choose, env);
   addCommand(program, setupCommand, choose, env);
   addCommand(program, serveCommand, choose, env);
+  addCommand(program, guardCommand, choose, env);
   addCommand(program, doctorCommand, choose, env);
   addCommand(program, listCommand, choose, env);
   addCommand(program, pruneCommand, choose, env);

@@ -1,6 +1,7 @@
 import { buildCommand } from "./build.ts";
 import type { CommandDefinition } from "./command-definition.ts";
 import { doctorCommand } from "./doctor.ts";
+import { guardCommand } from "./guard.ts";
 import { listCommand } from "./list.ts";
 import { pluginCommand } from "./plugin.ts";
 import { pruneCommand } from "./prune.ts";
@@ -18,6 +19,7 @@ export const COMMANDS: readonly Pick<CommandDefinition<object>, "name" | "argume
   publishCommand,
   setupCommand,
   serveCommand,
+  guardCommand,
   doctorCommand,
   listCommand,
   pruneCommand,

@@ -8,13 +8,13 @@ import { temporaryFolder } from "../engine/fake-engine.ts";
 const root = join(import.meta.dirname, "../../..");
 
 /** Installs this package as npm does, beside a package of the server with this code, or beside none. */
-async function installed(folder: string, server?: string) {
+async function installed(folder: string, { command, server }: { command: string; server?: string }) {
   const modules = join(folder, "node_modules");
   for (const name of ["bin", "dist/start.cjs", "package.json"]) {
     await cp(join(root, name), join(modules, "docker-over-ssh", name), { recursive: true });
   }
-  const command = readdirSync(join(root, "dist")).find((name) => name.startsWith("command-")) ?? "";
-  await symlink(join(root, "dist", command), join(modules, "docker-over-ssh/dist", command));
+  const file = readdirSync(join(root, "dist")).find((name) => name.startsWith("command-")) ?? "";
+  await symlink(join(root, "dist", file), join(modules, "docker-over-ssh/dist", file));
   if (server !== undefined) {
     await mkdir(join(modules, "docker-over-ssh-server"));
     const manifest = { name: "docker-over-ssh-server", type: "module", exports: "./index.js" };
@@ -22,7 +22,7 @@ async function installed(folder: string, server?: string) {
     await writeFile(join(modules, "docker-over-ssh-server/index.js"), server);
   }
   return async (...words: string[]) => {
-    const run = execa(process.execPath, [join(modules, "docker-over-ssh/bin/docker-over-ssh.js"), "serve", ...words], {
+    const run = execa(process.execPath, [join(modules, "docker-over-ssh/bin/docker-over-ssh.js"), command, ...words], {
       env: { HOME: folder, XDG_CACHE_HOME: folder },
       reject: false,
       stdin: "ignore",
@@ -31,36 +31,36 @@ async function installed(folder: string, server?: string) {
   };
 }
 
-describe("serve", () => {
+describe.each(["serve", "guard"])("%s", (command) => {
   test("without the package of the server, says how to install it", async () => {
     await using folder = await temporaryFolder();
-    const run = await installed(folder.path);
+    const run = await installed(folder.path, { command });
     for (const words of [[], ["--help"]]) {
       const { exitCode, stderr } = await run(...words);
       expect(exitCode).toBe(2);
-      expect(stderr).toContain("serve is in the package docker-over-ssh-server, which is not installed");
+      expect(stderr).toContain(`${command} is in the package docker-over-ssh-server, which is not installed`);
       expect(stderr).toContain("npm install --global docker-over-ssh-server");
     }
   });
 
   test("passes its words on, options as well", async () => {
     await using folder = await temporaryFolder();
-    const run = await installed(
-      folder.path,
-      "export const run = async (words, { print }) => print(JSON.stringify(words));",
-    );
+    const run = await installed(folder.path, {
+      command,
+      server: "export const run = async (words, { print }) => print(JSON.stringify(words));",
+    });
     const { exitCode, stdout } = await run("token", "ci", "--quiet", "--scope", "read", "--help");
-    expect(JSON.parse(stdout)).toEqual(["serve", "token", "ci", "--quiet", "--scope", "read", "--help"]);
+    expect(JSON.parse(stdout)).toEqual([command, "token", "ci", "--quiet", "--scope", "read", "--help"]);
     expect(exitCode).toBe(0);
   });
 
   test("a failure of the server, which has classes of its own, has its words and its exit status", async () => {
     await using folder = await temporaryFolder();
-    const run = await installed(
-      folder.path,
-      `class Failure extends Error { name = "Failure"; code = "no-space"; expected = "room"; hint = "Make some."; }
+    const run = await installed(folder.path, {
+      command,
+      server: `class Failure extends Error { name = "Failure"; code = "no-space"; expected = "room"; hint = "Make some."; }
        export const run = async () => { throw new Failure("the disk is full"); };`,
-    );
+    });
     const { exitCode, stderr } = await run();
     expect(exitCode).toBe(11);
     expect(stderr).toBe("docker-over-ssh: the disk is full\n  expected: room\n  to do:    Make some.");
@@ -68,7 +68,7 @@ describe("serve", () => {
 
   test("a package of the server that lacks a library is not taken for a missing one", async () => {
     await using folder = await temporaryFolder();
-    const run = await installed(folder.path, 'import "no-such-library";');
+    const run = await installed(folder.path, { command, server: 'import "no-such-library";' });
     const { exitCode, stderr } = await run();
     expect(exitCode).toBe(70);
     expect(stderr).toContain("no-such-library");
@@ -76,9 +76,9 @@ describe("serve", () => {
 
   test("SIGHUP is the server's, SIGTERM stops it", async () => {
     await using folder = await temporaryFolder();
-    const run = await installed(
-      folder.path,
-      `export const run = async (_, { signal, print }) => {
+    const run = await installed(folder.path, {
+      command,
+      server: `export const run = async (_, { signal, print }) => {
          const timer = setInterval(() => {}, 1000);
          process.once("SIGHUP", () => { print("again\\n"); process.kill(process.pid, "SIGTERM"); });
          process.kill(process.pid, "SIGHUP");
@@ -86,7 +86,7 @@ describe("serve", () => {
          clearInterval(timer);
          print("ended\\n");
        };`,
-    );
+    });
     const { exitCode, stdout } = await run();
     expect(stdout).toBe("again\nended");
     expect(exitCode).toBe(0);
