@@ -60,6 +60,12 @@ export async function buildxFolder(): Promise<string> {
   return join(folder, "usr/libexec/docker/cli-plugins");
 }
 
+/** @returns the folder with the latest buildx and compose of Debian, for the docker CLI's `cliPluginsExtraDirs` */
+export async function latestPlugins(): Promise<string> {
+  const packages = ["docker-buildx", "docker-compose"];
+  return join(await unpackPackages("plugins", { suite: "sid", packages }), "usr/libexec/docker/cli-plugins");
+}
+
 /**
  * Returns why an engine of this kind cannot run here, in one line, for `test.skipIf` and the test's title. If it can, programs that take longer
  * to prepare than a test's hook may are ready afterwards: call it when the file is loaded, not in a hook.
