@@ -17,6 +17,8 @@ export interface LedgerHour {
 
 export interface LedgerRecord {
   tenant: string;
+  /** The tenant does not come back once it has gone: a pod */
+  isForGood: boolean;
   images: LedgerImage[];
   /** IDs of BuildKit's cache records */
   cacheRecords: string[];
