@@ -17,8 +17,8 @@ export interface LedgerHour {
 
 export interface LedgerRecord {
   tenant: string;
-  /** The tenant does not come back once it has gone: a pod */
-  isForGood: boolean;
+  /** Whether the tenant may return once it has gone. A pod does not: what it has is removed. */
+  mayReturn: boolean;
   images: LedgerImage[];
   /** IDs of BuildKit's cache records */
   cacheRecords: string[];

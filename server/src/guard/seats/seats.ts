@@ -107,7 +107,9 @@ export class Seats implements AsyncDisposable {
 
   #change(tenant: string, change: () => Promise<void>): void {
     const before = this.#changes.get(tenant) ?? Promise.resolve();
-    const made = before.then(change).catch((error: unknown) => this.#parts.tell(`tenant ${tenant}: ${messageOf(error)}`));
+    const made = before
+      .then(change)
+      .catch((error: unknown) => this.#parts.tell(`tenant ${tenant}: ${messageOf(error)}`));
     this.#changes.set(tenant, made);
     void made.then(() => {
       if (this.#changes.get(tenant) === made) this.#changes.delete(tenant);

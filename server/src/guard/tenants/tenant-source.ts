@@ -18,8 +18,11 @@ export interface TenantChanges {
 export interface TenantSource {
   /** For messages, e.g. `--config tenants.json` */
   readonly name: string;
-  /** Its tenants do not come back: what they have is removed when they go, also when they have gone while no guard was there. Pods are such tenants. */
-  readonly areForGood: boolean;
+  /**
+   * Whether a tenant that has gone may return, and keeps what it has. False for pods: what they have is removed when they go, also when they have
+   * gone while no guard was there.
+   */
+  readonly tenantsReturn: boolean;
   /**
    * Tells the tenants that there are, then the changes, until `signal` is aborted; then resolves. Resolves `ready` of them when the first are told.
    * Rejects with a Failure where it cannot begin, e.g. with `usage` for a configuration that cannot be read.
