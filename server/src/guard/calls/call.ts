@@ -1,0 +1,83 @@
+import type { Duplex, Readable } from "node:stream";
+import type { ApiObject, Backend } from "../backend.ts";
+import type { Caller } from "../caller.ts";
+import type { QueryShape } from "../request/query.ts";
+import type { Method, StrictRequest } from "../request/strict-request.ts";
+import type { Rule } from "../refusal.ts";
+import type { Static, TSchema } from "typebox";
+
+/** A row of the table of allowed calls. */
+export interface Call {
+  /** Its name in audit lines, e.g. `image.list` */
+  readonly rule: Rule;
+  readonly method: Method;
+  /** Without the version. `{name}` stands for one or more segments, `{id}` for one: `/images/{name}/json` */
+  readonly path: string;
+  /** One sentence for docs/guard.md: what the tenant gets */
+  readonly does: string;
+  readonly query: QueryShape;
+  readonly body: BodyKind;
+  /**
+   * Reads the request, and does nothing yet. `explain` and the dry run call it as well.
+   *
+   * @param json the body of a call with the body `json`, which has its shape
+   * @throws Refusal
+   */
+  read(request: StrictRequest, json: unknown): ReadCall;
+}
+
+export type BodyKind =
+  /** No body; an empty one, `{}` and `null` count as none */
+  | { kind: "none" }
+  /** JSON of at most 1 MB */
+  | { kind: "json"; schema: TSchema }
+  /** A stream of at most the quota `context`, which the call reads to its end, or leaves */
+  | { kind: "stream" }
+  /** None; the connection is switched to HTTP/2 */
+  | { kind: "upgrade" };
+
+/** A request that may be done. */
+export interface ReadCall {
+  /** For the audit line: the images that it is about, by the tenant's names */
+  readonly about?: readonly string[];
+  /** Does it. Resolves when the answer is complete. Rejects with a Refusal, which is then the answer, or the last line of one that has begun. */
+  perform(context: CallContext): Promise<void>;
+}
+
+export interface CallContext {
+  readonly caller: Caller;
+  readonly backend: Backend;
+  /** Of a call with the body `stream`. It fails with a Refusal 413 `body.size` when it is too large. Owned by the front. */
+  readonly body: Readable | undefined;
+  readonly reply: Reply;
+}
+
+/** The answer to a request. The front writes the headers that all answers of an engine have. One of these methods is used. */
+export interface Reply {
+  json(status: number, value: unknown): void;
+  /** 200 with these headers, and no body */
+  empty(status: number, headers?: Readonly<Record<string, string>>): void;
+  text(status: number, text: string, headers?: Readonly<Record<string, string>>): void;
+  /** Writes a line of JSON to an answer that begins with the first. The front ends it after `perform`. */
+  line(line: ApiObject): void;
+  /** Begins an answer of lines without one yet, e.g. for events that are still to come. */
+  beginLines(): void;
+  /** Sends a stream to its end, and destroys it where the client goes. */
+  stream(type: string, body: Readable): Promise<void>;
+  /** Answers 101 on the connection of a call with the body `upgrade`. The caller owns it from then on. */
+  upgrade(protocol: string): Duplex;
+}
+
+/** A call with a body of JSON, whose type is that of its schema. */
+export function jsonCall<Schema extends TSchema>(
+  call: Omit<Call, "body" | "read"> & {
+    schema: Schema;
+    read: (request: StrictRequest, json: Static<Schema>) => ReadCall;
+  },
+): Call {
+  const { schema, read, ...rest } = call;
+  // The front has checked the body against the schema.
+  return { ...rest, body: { kind: "json", schema }, read: (request, json) => read(request, json as Static<Schema>) };
+}
+
+export const NO_BODY = { kind: "none" } as const;

@@ -1,0 +1,73 @@
+import { Refusal } from "../refusal.ts";
+
+/** Headers that have been checked, by names in lower case. What a call does not read has no effect. */
+export interface StrictHeaders {
+  get(name: string): string | undefined;
+  /** In their order, for a header that may come several times */
+  all(name: string): readonly string[];
+}
+
+/** Headers of which two would let two readers see two requests. */
+const ONCE: ReadonlySet<string> = new Set([
+  "host",
+  "content-length",
+  "content-type",
+  "content-encoding",
+  "transfer-encoding",
+  "upgrade",
+  "expect",
+  "authorization",
+  "x-registry-auth",
+  "x-registry-config",
+  "x-docker-expose-session-uuid",
+  "x-docker-expose-session-name",
+  "x-docker-expose-session-sharedkey",
+]);
+/** RFC 9110, a token */
+const NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+/** Neither control characters nor what is not ASCII */
+const VALUE = /^[\t\x20-\x7e]*$/;
+
+/**
+ * Checks the headers as they came.
+ *
+ * @param raw names and values in turn, as Node's `rawHeaders`
+ * @throws Refusal 400 `header.invalid`, `header.duplicate`, `header.framing`, `header.host`
+ */
+export function readHeaders(raw: readonly string[]): StrictHeaders {
+  const found = new Map<string, string[]>();
+  for (let index = 0; index + 1 < raw.length; index += 2) {
+    const name = (raw[index] ?? "").toLowerCase();
+    const value = raw[index + 1] ?? "";
+    if (!NAME.test(name)) throw invalid("header.invalid", "the request has a header whose name is none");
+    if (!VALUE.test(value)) {
+      throw invalid("header.invalid", `the header ${name} has characters that are not allowed there`);
+    }
+    const values = found.get(name) ?? [];
+    if (values.length > 0 && ONCE.has(name)) throw invalid("header.duplicate", `the header ${name} is there twice`);
+    values.push(value);
+    found.set(name, values);
+  }
+  const headers: StrictHeaders = { get: (name) => found.get(name)?.[0], all: (name) => found.get(name) ?? [] };
+  checkFraming(headers);
+  return headers;
+}
+
+/** Two readers that disagree on where a body ends read two requests (request smuggling). */
+function checkFraming(headers: StrictHeaders): void {
+  const length = headers.get("content-length");
+  const encoding = headers.get("transfer-encoding");
+  if (length !== undefined && encoding !== undefined) {
+    throw invalid("header.framing", "the request has both Transfer-Encoding and Content-Length");
+  }
+  if (length !== undefined && !/^\d{1,15}$/.test(length)) {
+    throw invalid("header.framing", "Content-Length must be a number");
+  }
+  if (encoding !== undefined && encoding !== "chunked") {
+    throw invalid("header.framing", "Transfer-Encoding can only be chunked");
+  }
+}
+
+function invalid(rule: string, message: string): Refusal {
+  return new Refusal(rule, message, { statusCode: 400 });
+}

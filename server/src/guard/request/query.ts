@@ -1,0 +1,114 @@
+import type { Static, TSchema } from "typebox";
+import { Refusal } from "../refusal.ts";
+import { strictJson } from "./strict-json.ts";
+
+/** The keys that a call takes, exactly as the API writes them, and whether they may come several times. */
+export type QueryShape = Readonly<Record<string, "once" | "repeated">>;
+
+/** A query whose keys are those of a {@link QueryShape}. Reading a value throws a Refusal 400 `query.value` where it is none of its kind. */
+export interface StrictQuery {
+  /** Undefined: the key is not there. It may be empty. */
+  text(key: string): string | undefined;
+  /** In their order */
+  all(key: string): readonly string[];
+  /** `1`, `true` and `True` (docker-py), `0`, `false`, `False`, and nothing, which is false. */
+  flag(key: string, ifAbsent?: boolean): boolean;
+  /** Undefined: not there, or empty */
+  integer(key: string): number | undefined;
+  /** Undefined: not there, or empty. Throws as `strictJson`. */
+  json<Schema extends TSchema>(key: string, schema: Schema): Static<Schema> | undefined;
+}
+
+const FLAGS: Readonly<Record<string, boolean>> = {
+  "1": true,
+  true: true,
+  True: true,
+  "0": false,
+  false: false,
+  False: false,
+  "": false,
+};
+
+/**
+ * Reads a query as it came, without the question mark.
+ *
+ * @throws Refusal 400 `query.encoding`, `query.semicolon`, `query.unknown`, `query.case`, `query.duplicate`
+ */
+export function parseQuery(raw: string, shape: QueryShape): StrictQuery {
+  const found = new Map<string, string[]>();
+  for (const [key, value] of pairs(raw)) {
+    checkKey(key, shape);
+    const values = found.get(key) ?? [];
+    if (values.length > 0 && shape[key] === "once") {
+      throw invalid("query.duplicate", `the query has ${shown(key)} twice`);
+    }
+    values.push(value);
+    found.set(key, values);
+  }
+  return reading(found);
+}
+
+function reading(found: ReadonlyMap<string, readonly string[]>): StrictQuery {
+  const text = (key: string): string | undefined => found.get(key)?.[0];
+  return {
+    text,
+    all: (key) => found.get(key) ?? [],
+    flag(key, ifAbsent = false) {
+      const value = text(key);
+      if (value === undefined) return ifAbsent;
+      const flag = Object.hasOwn(FLAGS, value) ? FLAGS[value] : undefined;
+      if (flag === undefined) throw invalid("query.value", `${shown(key)} must be 1 or 0`);
+      return flag;
+    },
+    integer(key) {
+      const value = text(key);
+      if (value === undefined || value === "") return undefined;
+      const number = Number(value);
+      if (!/^-?\d{1,16}$/.test(value) || !Number.isSafeInteger(number)) {
+        throw invalid("query.value", `${shown(key)} must be a whole number`);
+      }
+      return number;
+    },
+    json(key, schema) {
+      const value = text(key);
+      return value === undefined || value === "" ? undefined : strictJson(value, schema, key);
+    },
+  };
+}
+
+function checkKey(key: string, shape: QueryShape): void {
+  if (Object.hasOwn(shape, key)) return;
+  const known = Object.keys(shape).find((name) => name.toLowerCase() === key.toLowerCase());
+  if (known !== undefined) throw invalid("query.case", `the query has ${shown(key)}: write it as "${known}"`);
+  throw invalid("query.unknown", `the query has ${shown(key)}, which this guard does not know here`);
+}
+
+function pairs(raw: string): [key: string, value: string][] {
+  if (raw === "") return [];
+  // Older versions of Go take it as a separator, newer ones drop what it is in.
+  if (raw.includes(";")) throw invalid("query.semicolon", "the query has a semicolon: write it as %3B");
+  return raw.split("&").map((pair) => {
+    const equals = pair.indexOf("=");
+    return equals === -1 ? [decode(pair), ""] : [decode(pair.slice(0, equals)), decode(pair.slice(equals + 1))];
+  });
+}
+
+/** Throws for what Go and WHATWG's parser would read in different ways: half an escape, bytes that are no UTF-8, a NUL. */
+function decode(part: string): string {
+  let text: string;
+  try {
+    text = decodeURIComponent(part.replaceAll("+", " "));
+  } catch {
+    throw invalid("query.encoding", "the query has a percent sign that does not begin an escaped character of UTF-8");
+  }
+  if (text.includes("\0")) throw invalid("query.encoding", "the query has a NUL character");
+  return text;
+}
+
+function shown(key: string): string {
+  return JSON.stringify(key.slice(0, 64));
+}
+
+function invalid(rule: string, message: string): Refusal {
+  return new Refusal(rule, message, { statusCode: 400 });
+}

@@ -1,0 +1,67 @@
+import { Type } from "typebox";
+import type { Credentials } from "../build-request.ts";
+import { Refusal } from "../refusal.ts";
+import { strictJson, strictObject } from "./strict-json.ts";
+
+/** AuthConfig of the API. `auth` is the first two in base64; docker clears it, some clients do not. */
+export const AUTH_CONFIG = strictObject({
+  username: Type.Optional(Type.String()),
+  password: Type.Optional(Type.String()),
+  auth: Type.Optional(Type.String()),
+  email: Type.Optional(Type.String()),
+  serveraddress: Type.Optional(Type.String()),
+  identitytoken: Type.Optional(Type.String()),
+  registrytoken: Type.Optional(Type.String()),
+});
+const AUTH_CONFIGS = Type.Record(Type.String(), AUTH_CONFIG);
+
+/** Bytes in base64. Tokens of cloud registries have some thousand. */
+const MAX_AUTH = 64 * 1024;
+
+/** Reads `X-Registry-Auth`. Undefined: no header, or no credentials in it. Throws a Refusal 400 `auth.invalid`, or as `strictJson`. */
+export function registryAuth(header: string | undefined): Credentials | undefined {
+  if (header === undefined || header === "") return undefined;
+  return credentialsOf(strictJson(decode(header, "X-Registry-Auth"), AUTH_CONFIG, "X-Registry-Auth"));
+}
+
+/** Reads `X-Registry-Config`: credentials by registry. Throws as {@link registryAuth}. */
+export function registryConfig(header: string | undefined): Record<string, Credentials> {
+  if (header === undefined || header === "") return {};
+  const configs = strictJson(decode(header, "X-Registry-Config"), AUTH_CONFIGS, "X-Registry-Config");
+  const found = Object.entries(configs).map(([registry, config]) => [registry, credentialsOf(config)] as const);
+  return Object.fromEntries(found.filter((entry): entry is [string, Credentials] => entry[1] !== undefined));
+}
+
+type AuthConfig = ReturnType<typeof strictJson<typeof AUTH_CONFIG>>;
+
+/** Undefined where there are none */
+export function credentialsOf(config: AuthConfig): Credentials | undefined {
+  const fromAuth = userAndPassword(config.auth);
+  const username = config.username ?? fromAuth?.username ?? "";
+  const password = config.password ?? fromAuth?.password ?? "";
+  const { identitytoken: identityToken, registrytoken: registryToken } = config;
+  if (username === "" && password === "" && !identityToken && !registryToken) return undefined;
+  return { username, password, ...(identityToken && { identityToken }), ...(registryToken && { registryToken }) };
+}
+
+function userAndPassword(auth: string | undefined): { username: string; password: string } | undefined {
+  if (auth === undefined || auth === "") return undefined;
+  const text = decode(auth, "auth").toString();
+  const colon = text.indexOf(":");
+  if (colon === -1) throw invalid("auth has no colon between user and password");
+  return { username: text.slice(0, colon), password: text.slice(colon + 1) };
+}
+
+/** Base64 as docker writes it (URL-safe) or as others do. Node's decoder skips what is none. */
+function decode(given: string, what: string): Buffer {
+  if (given.length > MAX_AUTH) throw invalid(`${what} is longer than ${MAX_AUTH} bytes`);
+  const standard = given.replaceAll("-", "+").replaceAll("_", "/");
+  if (!/^[A-Za-z0-9+/]*={0,2}$/.test(standard) || standard.replaceAll("=", "").length % 4 === 1) {
+    throw invalid(`${what} is not base64`);
+  }
+  return Buffer.from(standard, "base64");
+}
+
+function invalid(message: string): Refusal {
+  return new Refusal("auth.invalid", message, { statusCode: 400 });
+}

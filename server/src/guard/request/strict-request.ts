@@ -1,0 +1,17 @@
+import type { StrictHeaders } from "./headers.ts";
+import type { StrictQuery } from "./query.ts";
+
+export type Method = "GET" | "HEAD" | "POST" | "DELETE";
+
+/** A request that has been read: what its call does not know has been refused. */
+export interface StrictRequest {
+  readonly method: Method;
+  /** e.g. `1.51`; undefined: unversioned */
+  readonly apiVersion: string | undefined;
+  /** Without the version, e.g. `/images/app:v1/json` */
+  readonly path: string;
+  /** The parts of the path that the call's shape names, e.g. `{ name: "app:v1" }` */
+  readonly parameters: Readonly<Record<string, string>>;
+  readonly query: StrictQuery;
+  readonly headers: StrictHeaders;
+}
