@@ -1,0 +1,85 @@
+import { dirname, resolve } from "node:path";
+import { readOperatorFile } from "../../access/operator-file.ts";
+import type { ListedTenant } from "../settings.ts";
+import { checkDifferent, checkName, checkSocketOf } from "./check-tenants.ts";
+import type { GuardConfig, TenantConfig } from "./guard-config.ts";
+import { readTerms, TERM_KEYS, wrong } from "./read-terms.ts";
+import { overridesOf, type Terms } from "./terms.ts";
+
+const OPTION = "--config";
+const FILE_KEYS: readonly (keyof GuardConfig)[] = ["$schema", "defaults", "tenants"];
+const TENANT_KEYS: readonly (keyof TenantConfig)[] = ["name", "socket", "labels"];
+
+/** Reads --config. Throws a Failure `usage`, which names the key that is wrong. */
+export async function readGuardConfig(path: string): Promise<ListedTenant[]> {
+  const { text } = await readOperatorFile(path, OPTION);
+  return parseGuardConfig(text, path);
+}
+
+/**
+ * Parses the text of a configuration ({@link GuardConfig}). An unknown key is an error: it would be a limit that
+ * does not hold. `defaults` are in each tenant that says nothing else.
+ *
+ * @param path for messages, and the folder that relative paths begin at
+ */
+export function parseGuardConfig(text: string, path: string): ListedTenant[] {
+  const { defaults = {}, tenants = [] } = objectOf(readJson(text, path), FILE_KEYS, path);
+  const inherited = termsOf(objectOf(defaults, TERM_KEYS, `${path}: defaults`), `${path}: defaults`, path);
+  if (!Array.isArray(tenants)) throw wrong(`${path}: tenants is no list`, "a list of tenants, in brackets");
+  const found = tenants.map((entry: unknown, index) =>
+    tenantOf(entry, inherited, `${path}: tenant ${index + 1}`, path),
+  );
+  checkDifferent(found, path);
+  return found;
+}
+
+function tenantOf(entry: unknown, inherited: Terms, place: string, path: string): ListedTenant {
+  const values = objectOf(entry, [...TENANT_KEYS, ...TERM_KEYS], place);
+  const id = checkName(values["name"], place);
+  const where = `${path}: tenant "${id}"`;
+  return {
+    id,
+    socket: checkSocketOf(values["socket"], where),
+    ...(values["labels"] !== undefined && { labels: labelsOf(values["labels"], where) }),
+    ...overridesOf({ ...inherited, ...termsOf(values, where, path) }),
+  };
+}
+
+function termsOf(values: Readonly<Record<string, unknown>>, where: string, path: string): Terms {
+  const terms = readTerms(values, where);
+  const { registryConfig } = terms;
+  return registryConfig === undefined
+    ? terms
+    : { ...terms, registryConfig: resolve(dirname(resolve(path)), registryConfig) };
+}
+
+function readJson(text: string, path: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    // Not the parser's message, which quotes the file.
+    throw wrong(`${path} is not valid JSON`, 'an object: {"tenants": [{"name": …, "socket": …}]}', error);
+  }
+}
+
+function labelsOf(value: unknown, where: string): Record<string, string> {
+  const labels = objectOf(value, undefined, `${where}: labels`);
+  for (const [key, text] of Object.entries(labels)) {
+    if (key === "" || typeof text !== "string") {
+      throw wrong(`${where}: the label ${JSON.stringify(key)} is no text`, "a text for each key");
+    }
+  }
+  return labels as Record<string, string>;
+}
+
+function objectOf(value: unknown, known: readonly string[] | undefined, where: string): Record<string, unknown> {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw wrong(`${where} is no object`, known === undefined ? "an object" : `an object with ${known.join(", ")}`);
+  }
+  const unknown = Object.keys(value).filter((key) => known !== undefined && !known.includes(key));
+  if (unknown.length === 0) return value as Record<string, unknown>;
+  throw wrong(
+    `${where} has keys that are not known: ${unknown.map((key) => JSON.stringify(key)).join(", ")}`,
+    (known ?? []).join(", "),
+  );
+}

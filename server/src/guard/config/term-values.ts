@@ -1,0 +1,102 @@
+import { isAbsolute } from "node:path";
+import { InvalidValue, parseSize } from "docker-over-ssh/builds";
+
+/** The texts behind options and keys of the configuration, made into values. Each function throws InvalidValue. */
+
+export function countFrom(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const count = Number(text);
+    if (/^\d{1,15}$/.test(text) && count >= least && count <= most) return count;
+    throw new InvalidValue(`Expected a number from ${least} to ${most}.`);
+  };
+}
+
+/** Bytes of at least 1 */
+export function parseBytes(text: string): number {
+  const size = parseSize(text);
+  if (size >= 1 && Number.isSafeInteger(size)) return size;
+  throw new InvalidValue("Expected at least one byte, e.g. 500m.");
+}
+
+/** The least that the classic builder takes (runc and older engines refuse less than 6 MB) */
+const LEAST_MEMORY = 6 * 1024 ** 2;
+
+export function parseMemory(text: string): number {
+  const size = parseBytes(text);
+  if (size >= LEAST_MEMORY) return size;
+  throw new InvalidValue("Expected at least 6m.");
+}
+
+export function parseCpus(text: string): number {
+  const cpus = Number(text);
+  if (/^\d+(?:\.\d+)?$/.test(text) && cpus >= 0.01 && cpus <= 10_000) return cpus;
+  throw new InvalidValue("Expected a number of processors, e.g. 1.5.");
+}
+
+/** Returns ms. */
+export function parseMinutes(text: string): number {
+  return countFrom(1, 24 * 60 * 1000)(text) * 60_000;
+}
+
+/** As runc knows them (docker/go-units) */
+const ULIMITS = new Set(
+  "core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split(" "),
+);
+
+/** `NAME=SOFT[:HARD]`; -1 is without a limit. */
+export function parseUlimit(text: string): string {
+  const [, name = "", soft = "", hard = soft] = /^([a-z]+)=(-1|\d{1,18})(?::(-1|\d{1,18}))?$/.exec(text) ?? [];
+  if (!ULIMITS.has(name)) throw new InvalidValue("Expected NAME=SOFT[:HARD], e.g. nofile=1024:2048.");
+  const isAbove = hard !== "-1" && (soft === "-1" || BigInt(soft) > BigInt(hard));
+  if (isAbove) throw new InvalidValue("Expected a soft limit that is not above the hard one.");
+  return text;
+}
+
+/** A path in the hierarchy of cgroups, or a slice of systemd. */
+export function parseCgroupParent(text: string): string {
+  const parts = text.replace(/^\//, "").split("/");
+  const isSlice = !text.includes("/") && text.endsWith(".slice");
+  const isPath = text.startsWith("/") && parts.every((part) => /^[\w.:@-]+$/.test(part) && !/^\.\.?$/.test(part));
+  if (isPath || (isSlice && /^[\w:.@-]+$/.test(text))) return text;
+  throw new InvalidValue(
+    "Expected the path of a cgroup, e.g. /builds/team-a, or a slice of systemd, e.g. builds.slice.",
+  );
+}
+
+const FETCHED = new Set(["http:", "https:", "git:", "ssh:"]);
+
+/**
+ * The beginning of addresses. It has a slash behind the host: `https://github.com` is the beginning of `https://github.com.example.com/` as well.
+ */
+export function parseSource(text: string): string {
+  const isWhole = URL.canParse(text) && new URL(text).href === text;
+  const { protocol, password, search, hash } = isWhole ? new URL(text) : new URL("none:");
+  if (isWhole && FETCHED.has(protocol) && password === "" && search === "" && hash === "") return text;
+  throw new InvalidValue("Expected the beginning of addresses, with a path, e.g. https://github.com/example/.");
+}
+
+export function parseNetwork(text: string): "default" | "none" {
+  if (text === "default" || text === "none") return text;
+  throw new InvalidValue("Expected default or none.");
+}
+
+/** Bytes of a path in `sockaddr_un`, without the NUL at its end */
+const MAX_SOCKET_PATH = 107;
+
+/** The path of a tenant's socket. */
+export function checkSocket(text: string): string {
+  const isPlain =
+    isAbsolute(text) &&
+    text
+      .split("/")
+      .slice(1)
+      .every((part) => !["", ".", ".."].includes(part));
+  if (!isPlain || text.includes("\0")) {
+    throw new InvalidValue("Expected an absolute path without . and .., e.g. /run/guard/team-a/docker.sock.");
+  }
+  const length = Buffer.byteLength(text);
+  if (length <= MAX_SOCKET_PATH) return text;
+  throw new InvalidValue(
+    `Expected a path of at most ${MAX_SOCKET_PATH} bytes, as the kernel takes for a socket; this has ${length}.`,
+  );
+}

@@ -1,0 +1,190 @@
+import { resolve } from "node:path";
+import type { OptionDefinition } from "docker-over-ssh/builds";
+import { parseImagePattern } from "../policy/patterns.ts";
+import type { Policy, Quotas, Resources } from "../policy/policy.ts";
+import type { ListedTenant, TenantDefaults } from "../settings.ts";
+import {
+  countFrom,
+  parseBytes,
+  parseCgroupParent,
+  parseCpus,
+  parseMemory,
+  parseMinutes,
+  parseNetwork,
+  parseSource,
+  parseUlimit,
+} from "./term-values.ts";
+
+/** What a tenant may do and have, as options, and as keys of the configuration: `--allow-base`, `allowBase`. Sizes are bytes, times ms. */
+export interface Terms {
+  allowBase?: readonly string[] | undefined;
+  allowPull?: readonly string[] | undefined;
+  allowPush?: readonly string[] | undefined;
+  allowFrontend?: readonly string[] | undefined;
+  allowSource?: readonly string[] | undefined;
+  registryConfig?: string | undefined;
+  shareCache?: boolean | undefined;
+  network?: "default" | "none" | undefined;
+  cgroupParent?: string | undefined;
+  memory?: number | undefined;
+  cpus?: number | undefined;
+  pids?: number | undefined;
+  ulimit?: readonly string[] | undefined;
+  maxImages?: number | undefined;
+  maxBytes?: number | undefined;
+  maxBuilds?: number | undefined;
+  maxBuildMinutes?: number | undefined;
+  maxPush?: number | undefined;
+  maxContext?: number | undefined;
+  maxConnections?: number | undefined;
+  maxRequests?: number | undefined;
+}
+
+const BILLION = 1_000_000_000;
+
+/** The options that make up {@link Terms}: those of the command line hold for all tenants that have none of their own. */
+export const TERMS: readonly OptionDefinition[] = [
+  {
+    flags: "--allow-base <pattern>",
+    description:
+      "a base that FROM may name beside the tenant's own images, e.g. 'alpine:3.*'; the host's image, if it has it; may be repeated",
+    parse: parseImagePattern,
+    repeats: true,
+  },
+  {
+    flags: "--allow-pull <pattern>",
+    description: "a base that FROM may name, always from its registry, with the tenant's credentials; may be repeated",
+    parse: parseImagePattern,
+    repeats: true,
+  },
+  {
+    flags: "--allow-push <pattern>",
+    description: "names that may be pushed, e.g. 'registry.example.com/team/*'; may be repeated (default: none)",
+    parse: parseImagePattern,
+    repeats: true,
+  },
+  {
+    flags: "--allow-frontend <pattern>",
+    description: "a frontend that # syntax= may name; others are ignored with a warning; may be repeated",
+    parse: parseImagePattern,
+    repeats: true,
+  },
+  {
+    flags: "--allow-source <prefix>",
+    description:
+      "the beginning of addresses that ADD and git contexts may name, e.g. https://github.com/example/; may be repeated",
+    parse: parseSource,
+    repeats: true,
+  },
+  {
+    flags: "--registry-config <file>",
+    description: "a docker config.json with credentials for registries, which tenants use and do not see",
+  },
+  { flags: "--share-cache", description: "let builds use and leave cache records that other tenants' builds use" },
+  {
+    flags: "--network <mode>",
+    description: "the network of RUN: default or none (default: default)",
+    parse: parseNetwork,
+  },
+  {
+    flags: "--cgroup-parent <cgroup>",
+    description:
+      "the cgroup under which steps run: /PATH, or NAME.slice (default: the pod's, or one that the guard makes)",
+    parse: parseCgroupParent,
+  },
+  { flags: "--memory <size>", description: "memory of a tenant's builds, e.g. 2g", parse: parseMemory },
+  { flags: "--cpus <number>", description: "processors of a tenant's builds, e.g. 1.5", parse: parseCpus },
+  { flags: "--pids <count>", description: "processes of a tenant's builds", parse: countFrom(1, 4_194_304) },
+  {
+    flags: "--ulimit <limit>",
+    description: "a limit of each process, e.g. nofile=1024:2048; may be repeated",
+    parse: parseUlimit,
+    repeats: true,
+  },
+  { flags: "--max-images <count>", description: "images of a tenant", parse: countFrom(0, BILLION) },
+  {
+    flags: "--max-bytes <size>",
+    description: "bytes of a tenant's images, as the engine counts them",
+    parse: parseBytes,
+  },
+  {
+    flags: "--max-builds <count>",
+    description: "builds of a tenant at the same time (default: 4)",
+    parse: countFrom(0, 10_000),
+  },
+  {
+    flags: "--max-build-minutes <minutes>",
+    description: "time of a tenant's builds in 24 hours; one that runs longer is ended",
+    parse: parseMinutes,
+  },
+  { flags: "--max-push <size>", description: "bytes that a tenant pushes in 24 hours", parse: parseBytes },
+  { flags: "--max-context <size>", description: "bytes of one build context (default: 2g)", parse: parseBytes },
+  {
+    flags: "--max-connections <count>",
+    description: "open connections of a tenant (default: 256)",
+    parse: countFrom(1, 100_000),
+  },
+  {
+    flags: "--max-requests <count>",
+    description: "requests and gRPC calls of a tenant a second (default: 50)",
+    parse: countFrom(1, 100_000),
+  },
+];
+
+/** The key of an option: `allowBase` of `--allow-base <pattern>`. */
+export function keyOf({ flags }: OptionDefinition): string {
+  const [, name = ""] = /--([a-z-]+)/.exec(flags) ?? [];
+  return name.replaceAll(/-([a-z])/g, (_whole, letter: string) => letter.toUpperCase());
+}
+
+/** Returns what the terms say, and nothing of what they leave open. */
+export function overridesOf(terms: Terms): Omit<ListedTenant, "id" | "socket" | "labels"> {
+  const { allowBase, allowPull, allowPush, allowFrontend, allowSource, shareCache, network } = terms;
+  const { cgroupParent, memory, cpus, pids, ulimit, registryConfig } = terms;
+  const { maxImages, maxBytes, maxBuilds, maxBuildMinutes, maxPush, maxContext, maxConnections, maxRequests } = terms;
+  return {
+    policy: withoutGaps<Policy>({
+      bases: allowBase,
+      pulls: allowPull,
+      pushes: allowPush,
+      frontends: allowFrontend,
+      sources: allowSource,
+      sharesCache: shareCache,
+      hasNetwork: network && network !== "none",
+    }),
+    resources: withoutGaps<Resources>({ cgroupParent, memory, cpus, pids, ulimits: ulimit }),
+    quotas: withoutGaps<Quotas>({
+      images: maxImages,
+      bytes: maxBytes,
+      builds: maxBuilds,
+      buildTime: maxBuildMinutes,
+      pushBytes: maxPush,
+      context: maxContext,
+      connections: maxConnections,
+      requests: maxRequests,
+    }),
+    ...(registryConfig !== undefined && { registryConfig: resolve(registryConfig) }),
+  };
+}
+
+const BUILT_IN: TenantDefaults = {
+  policy: { bases: [], pulls: [], pushes: [], frontends: [], sources: [], sharesCache: false, hasNetwork: true },
+  resources: { ulimits: [] },
+  quotas: { builds: 4, context: 2 * 1024 ** 3, connections: 256, requests: 50 },
+};
+
+/** Returns what tenants have that say nothing themselves. */
+export function defaultsOf(terms: Terms): TenantDefaults {
+  const { policy, resources, quotas, registryConfig } = overridesOf(terms);
+  return {
+    policy: { ...BUILT_IN.policy, ...policy },
+    resources: { ...BUILT_IN.resources, ...resources },
+    quotas: { ...BUILT_IN.quotas, ...quotas },
+    ...(registryConfig !== undefined && { registryConfig }),
+  };
+}
+
+/** A property that is there and undefined would hide a default. */
+function withoutGaps<T extends object>(values: { [Key in keyof T]?: T[Key] | undefined }): Partial<T> {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Partial<T>;
+}
