@@ -6,13 +6,11 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach } from "vitest";
 import type { Engine } from "../testbed/engine.ts";
-import { baseFiles, programWithLibraries } from "../testbed/program-files.ts";
-import { tar } from "../testbed/tar.ts";
+import { BASE, importBase } from "../testbed/build-base.ts";
 import type { TwoMachines } from "../testbed/testbed.ts";
 import { bed, why, type Run } from "./bed.ts";
 
-/** busybox, and ssh-add, which asks an ssh agent. */
-export const BASE = "build-base:v1";
+export { BASE, importBase };
 
 /** Of one test. */
 export let folder: string;
@@ -41,11 +39,6 @@ beforeEach(() => {
 afterEach(() => {
   if (!why) rmSync(folder, { recursive: true, force: true });
 });
-
-export async function importBase(engine: Engine): Promise<void> {
-  const files = [...(await baseFiles()), ...(await programWithLibraries("ssh-add", "bin/ssh-add"))];
-  await engine.dockerWithInput(tar(files), ["import", "--change", "ENV PATH=/bin", "-", BASE]);
-}
 
 async function removeBuilt(engine: Engine): Promise<void> {
   const ours = (await engine.listing()).references.filter((name) => /(?:^|\/)build-/.test(name));

@@ -1,0 +1,316 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { execa } from "execa";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { bed, why } from "../../../test/engines/bed.ts";
+import { BASE, importBase } from "../../../test/testbed/build-base.ts";
+import { startRegistry, type OwnRegistry } from "../../../test/engines/registry.ts";
+import type { Engine } from "../../../test/testbed/engine.ts";
+import { startTestbed } from "../../../test/testbed/start.ts";
+import type { Testbed } from "../../../test/testbed/testbed.ts";
+import { startGuard, type GuardProcess } from "../fixtures/guard/guard-process.ts";
+import { contextIn, tenantCli, type TenantCli } from "../fixtures/guard/tenant-cli.ts";
+
+const done = { exitCode: 0 };
+
+/** Runs every step in the order of a pipeline. */
+const MULTI_STAGE = `FROM ${BASE} AS build
+ARG GREETING=hello
+RUN echo "$GREETING" > /made
+VOLUME /data
+FROM ${BASE}
+COPY --from=build /made /made
+COPY file /file
+LABEL from=dockerfile
+CMD cat /made /file
+`;
+
+let registry: OwnRegistry;
+const beds: Testbed[] = [];
+
+beforeAll(async () => {
+  if (why) return;
+  registry = await startRegistry(bed.near);
+});
+
+afterAll(async () => {
+  await registry?.[Symbol.asyncDispose]();
+  for (const one of beds) await one[Symbol.asyncDispose]();
+});
+
+/** An engine of its own with a guard for the tenants a and b, and what the host has. */
+interface Guarded extends AsyncDisposable {
+  engine: Engine;
+  guard: GuardProcess;
+  folder: string;
+  a: TenantCli;
+  b: TenantCli;
+  /** The CLI without plugins, of tenant a */
+  bare: TenantCli;
+}
+
+async function guarded(engine: Engine): Promise<Guarded> {
+  const folder = mkdtempSync(join(tmpdir(), "dos-guard-"));
+  await importBase(engine);
+  await engine.dockerWithInput([Buffer.alloc(1024)], ["import", "-", "host-secret:v1"]);
+  const socket = (tenant: string): string => join(folder, `${tenant}.sock`);
+  const tenants = ["a", "b"].flatMap((name) => ["--tenant", `name=${name},socket=${socket(name)}`]);
+  const allowed = ["--allow-base", BASE, "--allow-push", `${registry.host}/*`];
+  const guard = await startGuard(folder, ["-H", engine.host, ...tenants, ...allowed], bed.env);
+  const cli = async (tenant: string, hasPlugins = true) =>
+    await tenantCli(engine, { socket: socket(tenant), folder, hasPlugins });
+  return {
+    engine,
+    guard,
+    folder,
+    a: await cli("a"),
+    b: await cli("b"),
+    bare: await cli("a", false),
+    async [Symbol.asyncDispose]() {
+      await guard[Symbol.asyncDispose]();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Names on the engine that are a guard's. */
+async function guardNames(engine: Engine): Promise<string[]> {
+  return (await engine.listing()).references.filter((name) => name.includes("guard.internal/"));
+}
+
+describe.each([
+  { kind: "20.10", side: "near", hasSourcePolicy: false },
+  { kind: "26.1", side: "far", hasSourcePolicy: true },
+  { kind: "28.5", side: "near", hasSourcePolicy: true },
+  { kind: "28.5-containerd", side: "far", hasSourcePolicy: true },
+] as const)(`the docker CLI through the guard ${why ?? ""}`, ({ kind, side, hasSourcePolicy }) => {
+  describe.skipIf(why)(`of Docker ${kind}`, () => {
+    let it: Guarded;
+    const context = (files: Record<string, string>): string => contextIn(it.folder, files);
+    /** What an image prints when the host runs it */
+    const run = async (name: string): Promise<string> =>
+      (await it.engine.docker("run", "--rm", "--network", "none", `guard.internal/${name}`)).stdout;
+
+    beforeAll(async () => {
+      if (why) return;
+      const other = { near: "far", far: "near" } as const;
+      const pair = { "20.10": "26.1", "26.1": "20.10", "28.5": "28.5-containerd", "28.5-containerd": "28.5" } as const;
+      let own = beds.at(-1);
+      if (side === "near" || own === undefined) {
+        own = await startTestbed({ [side]: { kind }, [other[side]]: { kind: pair[kind] } });
+        beds.push(own);
+      }
+      it = await guarded(own[side]);
+    });
+
+    afterAll(async () => await it?.[Symbol.asyncDispose]());
+
+    test.each(["classic", "buildkit"] as const)(
+      "%s: builds, lists, tags, saves and removes its own images",
+      async (builder) => {
+        const files = context({ Dockerfile: MULTI_STAGE, file: "content\n" });
+        const words = ["build", "--build-arg", "GREETING=hi", "--label", "own=label", "-t", `app:${builder}`, files];
+        expect(await it.a(words, { builder })).toMatchObject(done);
+        expect(await run(`a/docker.io/library/app:${builder}`)).toBe("hi\ncontent");
+        expect(await it.a(["tag", `app:${builder}`, `${registry.host}/app:${builder}`])).toMatchObject(done);
+        const images = await it.a(["images", "--format", "{{.Repository}}:{{.Tag}}"]);
+        expect(images.stdout.split("\n").toSorted()).toEqual(
+          [`${registry.host}/app:${builder}`, `app:${builder}`].toSorted(),
+        );
+        expect((await it.b(["images", "--quiet"])).stdout).toBe("");
+        const inspected = await it.a([
+          "inspect",
+          "--format",
+          "{{json .Config.Labels}} {{json .RepoTags}}",
+          `app:${builder}`,
+        ]);
+        expect(inspected.stdout).toContain('"own":"label"');
+        expect(inspected.stdout).not.toContain("guard.internal/");
+        expect((await it.a(["history", `app:${builder}`])).stdout).toContain("cat /made /file");
+        const saved = join(it.folder, `${builder}.tar`);
+        expect(await it.a(["save", "--output", saved, `app:${builder}`])).toMatchObject(done);
+        expect((await bed.near.docker("load", "--input", saved)).stdout).toContain(`Loaded image: app:${builder}`);
+        await bed.near.docker("rmi", `app:${builder}`);
+        expect(await it.a(["rmi", `app:${builder}`, `${registry.host}/app:${builder}`])).toMatchObject(done);
+        expect(await guardNames(it.engine)).toEqual([]);
+      },
+    );
+
+    test.each(["classic", "buildkit"] as const)(
+      "%s: a base is an own image, or one that is allowed",
+      async (builder) => {
+        const own = context({ Dockerfile: `FROM ${BASE}\nRUN echo own > /own\n` });
+        expect(await it.a(["build", "-t", "base:v1", own], { builder })).toMatchObject(done);
+        const app = context({ Dockerfile: "FROM base:v1\nRUN cat /own\n" });
+        const built = await it.a(["build", "-t", "app:v1", app], { builder });
+        if (builder === "buildkit" && !hasSourcePolicy) {
+          expect(built).toMatchObject({ exitCode: 1, stderr: expect.stringContaining("DOCKER_BUILDKIT=0") as string });
+        } else {
+          expect(built).toMatchObject(done);
+        }
+        for (const from of ["FROM host-secret:v1", `FROM ${BASE}\nCOPY --from=host-secret:v1 / /stolen`]) {
+          const stealing = context({ Dockerfile: `${from}\n` });
+          const { exitCode, stdout, stderr } = await it.a(["build", stealing], { builder });
+          expect(exitCode).not.toBe(0);
+          expect(stdout + stderr).toMatch(/"?host-secret:v1"? is not a base that may be used here/);
+        }
+        const foreign = context({ Dockerfile: "FROM base:v1\n" });
+        expect((await it.b(["build", foreign], { builder })).exitCode).not.toBe(0);
+        await it.a(["rmi", "--force", "app:v1", "base:v1"]);
+      },
+    );
+
+    test("BuildKit: a cache mount, a secret, an ssh agent, files for the client", async () => {
+      const agent = (await execa("ssh-agent", ["-s"])).stdout;
+      const [, sock = "", pid = ""] = /SSH_AUTH_SOCK=([^;]+);[^]*SSH_AGENT_PID=(\d+)/.exec(agent) ?? [];
+      try {
+        writeFileSync(join(it.folder, "secret"), "the secret\n");
+        const files = context({
+          Dockerfile: `FROM ${BASE} AS steps
+RUN --mount=type=cache,target=/cache echo kept >> /cache/file; cat /cache/file > /made
+RUN --mount=type=secret,id=token cat /run/secrets/token >> /made
+RUN --mount=type=ssh ssh-add -l >> /made 2>&1 || true
+FROM scratch
+COPY --from=steps /made /made
+`,
+        });
+        const out = join(it.folder, "out");
+        const secret = `id=token,src=${join(it.folder, "secret")}`;
+        const words = [
+          "buildx",
+          "build",
+          "--secret",
+          secret,
+          "--ssh",
+          "default",
+          "--output",
+          `type=local,dest=${out}`,
+          files,
+        ];
+        expect(await it.a(words, { builder: "buildkit", env: { SSH_AUTH_SOCK: sock } })).toMatchObject(done);
+        expect(readFileSync(join(out, "made"), "utf8")).toBe("kept\nthe secret\nThe agent has no identities.\n");
+        // The cache mount of the other tenant is another one.
+        expect(await it.b(words, { builder: "buildkit", env: { SSH_AUTH_SOCK: sock } })).toMatchObject(done);
+        expect(readFileSync(join(out, "made"), "utf8")).toMatch(/^kept\nthe secret\n/);
+      } finally {
+        process.kill(Number(pid));
+      }
+    });
+
+    test("BuildKit without buildx, by the CLI of this version", async () => {
+      const files = context({ Dockerfile: MULTI_STAGE, file: "content\n" });
+      const { exitCode, stderr } = await it.bare(["build", "-t", "bare:v1", files], { builder: "buildkit" });
+      // Later CLIs want buildx, or take the classic builder.
+      expect(kind === "20.10" ? { exitCode, stderr } : { exitCode: 0 }).toMatchObject(done);
+      if (exitCode === 0) await it.bare(["rmi", "bare:v1"]);
+    });
+
+    test("compose builds", async () => {
+      const files = context({
+        "compose.yaml": "services:\n  web:\n    image: web:v1\n    build: .\n",
+        Dockerfile: MULTI_STAGE,
+        file: "content\n",
+      });
+      expect(await it.a(["compose", "build"], { builder: "buildkit", cwd: files })).toMatchObject(done);
+      expect(await it.a(["rmi", "web:v1"])).toMatchObject(done);
+    });
+
+    test.skipIf(side === "far")("pushes to a registry that is allowed, and to no other", async () => {
+      const files = context({ Dockerfile: MULTI_STAGE, file: "content\n" });
+      const name = `${registry.host}/guard/${kind}:v1`;
+      expect(await it.a(["build", "-t", name, files])).toMatchObject(done);
+      const pushed = await it.a(["push", name]);
+      expect(pushed).toMatchObject(done);
+      expect(pushed.stdout).toContain(`The push refers to repository [${registry.host}/guard/${kind}]`);
+      expect((await fetch(`http://${registry.host}/v2/guard/${kind}/manifests/v1`)).status).toBe(200);
+      await it.a(["tag", name, "registry.example.com/app:v1"]);
+      const refused = await it.a(["push", "registry.example.com/app:v1"]);
+      expect(refused).toMatchObject({ exitCode: 1, stderr: expect.stringContaining(registry.host) as string });
+      await it.a(["rmi", name, "registry.example.com/app:v1"]);
+      expect(
+        (await it.engine.listing()).references.filter((found) => /127\.0\.0\.1|guard\.internal/.test(found)),
+      ).toEqual([]);
+    });
+
+    test("two tenants cannot see, overwrite, run, export or push each other's images, nor the host's", async () => {
+      const files = context({ Dockerfile: `FROM ${BASE}\nRUN echo of a > /who\nCMD cat /who\n` });
+      expect(await it.a(["build", "-t", "app:v1", files])).toMatchObject(done);
+      const id = (await it.a(["images", "--quiet", "--no-trunc", "app:v1"])).stdout;
+      const hostId = (await it.engine.docker("images", "--quiet", "--no-trunc", "host-secret:v1")).stdout;
+      const own = "guard.internal/a/docker.io/library/app:v1";
+      for (const name of ["app:v1", id, id.slice(7, 19), own, hostId, "host-secret:v1", BASE]) {
+        for (const words of [
+          ["inspect", "--type", "image", name],
+          ["history", name],
+          ["tag", name, "mine:v1"],
+          ["rmi", name],
+          ["save", "--output", join(it.folder, "stolen.tar"), name],
+          ["push", name],
+          ["run", "--rm", name],
+          ["create", name],
+        ]) {
+          const { exitCode } = await it.b(words);
+          expect({ words, exitCode }).toEqual({ words, exitCode: exitCode === 0 ? "refused" : exitCode });
+        }
+      }
+      expect((await it.b(["images", "--all", "--quiet"])).stdout).toBe("");
+      const overwriting = context({ Dockerfile: `FROM ${BASE}\nRUN echo of b > /who\nCMD cat /who\n` });
+      expect(await it.b(["build", "-t", "app:v1", "-t", "host-secret:v1", overwriting])).toMatchObject(done);
+      expect(await run("a/docker.io/library/app:v1")).toBe("of a");
+      expect((await it.engine.docker("images", "--quiet", "--no-trunc", "host-secret:v1")).stdout).toBe(hostId);
+      await it.a(["rmi", "app:v1"]);
+      await it.b(["rmi", "app:v1", "host-secret:v1"]);
+      expect(await guardNames(it.engine)).toEqual([]);
+    });
+
+    test.each([
+      ["run", "--rm", "--privileged", BASE],
+      ["run", "-v", "/:/host", BASE],
+      ["exec", "some", "id"],
+      ["cp", "some:/etc/shadow", "."],
+      ["ps"],
+      ["pull", BASE],
+      ["load", "--input", "saved.tar"],
+      ["import", "saved.tar"],
+      ["commit", "some"],
+      ["volume", "ls"],
+      ["network", "ls"],
+      ["swarm", "init"],
+      ["service", "ls"],
+      ["plugin", "ls"],
+      ["secret", "ls"],
+      ["system", "df"],
+      ["container", "prune", "--force"],
+    ])("refuses docker %s %s with a sentence", async (...words) => {
+      writeFileSync(join(it.folder, "saved.tar"), Buffer.alloc(1024));
+      const { exitCode, stderr } = await it.a(words);
+      expect(exitCode).not.toBe(0);
+      expect(stderr).toMatch(/the guard|is not allowed|may not/i);
+    });
+  });
+});
+
+describe.skipIf(why)(`guard --bind-local ${why ?? ""}`, () => {
+  test("docker builds a Dockerfile with volumes at the folder's socket", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "dos-guard-"));
+    mkdirSync(join(folder, "socket"));
+    await importBase(bed.near);
+    const options = ["-H", bed.near.host, "--bind-local", join(folder, "socket"), "--allow-base", BASE];
+    {
+      await using guard = await startGuard(folder, options, bed.env);
+      expect(guard.printed.join("\n")).toContain("docker.sock");
+      const docker = await tenantCli(bed.near, { socket: join(folder, "socket/docker.sock"), folder });
+      const files = contextIn(folder, { Dockerfile: `FROM ${BASE}\nVOLUME /one /two\nRUN touch /three\n` });
+      for (const builder of ["classic", "buildkit"] as const)
+        expect(await docker(["build", "-t", builder, files], { builder })).toMatchObject(done);
+      expect((await docker(["images", "--format", "{{.Repository}}"])).stdout.split("\n").toSorted()).toEqual([
+        "buildkit",
+        "classic",
+      ]);
+      expect(await docker(["rmi", "classic", "buildkit"])).toMatchObject(done);
+      expect(await guard.end("SIGTERM")).toEqual(done);
+    }
+    rmSync(folder, { recursive: true });
+  });
+});
