@@ -1,0 +1,106 @@
+import { basename, dirname } from "node:path";
+import type { Socket } from "node:net";
+import { messageOf } from "docker-over-ssh/builds";
+import type { Quotas } from "../policy/policy.ts";
+import type { SeatedTenant } from "../tenant.ts";
+import { limitConnections } from "./connection-limit.ts";
+import { openFolder } from "./folder.ts";
+import { keepLooking } from "./keep-in-place.ts";
+import { listenIn, refuseOthers, type ListeningSocket } from "./listening-socket.ts";
+
+/** A tenant's socket. Disposing removes it, if it is still ours, and destroys the connections. */
+export interface BoundSocket extends AsyncDisposable {
+  /** Aborted when the folder of the socket has gone, and the tenant with it. The socket and its connections are closed then. */
+  readonly gone: AbortSignal;
+}
+
+export interface BindOptions {
+  /** For the operator. Told once that a tenant removes its socket, and once why it cannot be put back. */
+  onProblem: (problem: string) => void;
+  /** Stops listening, as disposing does */
+  signal: AbortSignal;
+  /** Read for each connection: quotas change with the configuration. Left out: those of `seated` */
+  quotas?: (() => Pick<Quotas, "connections">) | undefined;
+  /** ms between two looks at the socket where changes of its folder are not told */
+  interval?: number;
+}
+
+/** Any user of a pod, whatever its number, may connect: mode 0666. Who else can reach the folder is decided by the folders above it. */
+const FOR_POD = 0o111;
+/** The user and the group of the guard may connect: mode 0660 */
+const FOR_OPERATOR = 0o117;
+const INTERVAL = 10_000;
+
+/**
+ * Listens at a tenant's socket, and puts it back when the tenant removes or replaces it. In a tenant's folder it replaces whatever is there.
+ *
+ * @param onConnection owns the connection, which has a handler of errors
+ * @throws Failure `usage` when the folder is not there, or when an operator's folder has something else at the path; the file system's errors
+ */
+export async function bindSocket(
+  seated: SeatedTenant,
+  onConnection: (connection: Socket) => void,
+  { onProblem, signal, quotas = () => seated.tenant.quotas, interval = INTERVAL }: BindOptions,
+): Promise<BoundSocket> {
+  const { socket: path, isInTenantsFolder, tenant } = seated;
+  const name = basename(path);
+  const gone = new AbortController();
+  const connections = limitConnections(() => quotas().connections, onConnection);
+  const folder = await openFolder(dirname(path), !isInTenantsFolder);
+  const put = async (): Promise<ListeningSocket> =>
+    await listenIn(folder, name, isInTenantsFolder ? FOR_POD : FOR_OPERATOR, connections.take);
+  let listening: ListeningSocket;
+  try {
+    signal.throwIfAborted();
+    if (!isInTenantsFolder) await refuseOthers(folder, name, path);
+    listening = await put();
+  } catch (error) {
+    await folder[Symbol.asyncDispose]();
+    throw error;
+  }
+
+  const tell = once(onProblem);
+  let isOver = false;
+  let looking = Promise.resolve(false);
+  const look = async (): Promise<boolean> => {
+    if (isOver || listening.isInPlace()) return false;
+    if (!folder.isThere()) {
+      gone.abort();
+      void stop();
+      return false;
+    }
+    tell("removed", `${path}: the tenant ${tenant.id} removes or replaces its socket; it is put back each time`);
+    try {
+      const before = listening;
+      listening = await put();
+      before.close();
+    } catch (error) {
+      tell("lost", `${path}: the socket of the tenant ${tenant.id} cannot be put back: ${messageOf(error)}`);
+    }
+    return true;
+  };
+  const kept = keepLooking({ folder: folder.at("."), interval, look: async () => await (looking = look()) });
+  let stopped: Promise<void> | undefined;
+  const stop = (): Promise<void> => (stopped ??= end());
+  const onAbort = (): void => void stop();
+  const end = async (): Promise<void> => {
+    isOver = true;
+    signal.removeEventListener("abort", onAbort);
+    kept[Symbol.dispose]();
+    connections.destroyAll();
+    await looking; // it may put the socket back
+    listening.close();
+    await folder[Symbol.asyncDispose]();
+  };
+  signal.addEventListener("abort", onAbort);
+  return { gone: gone.signal, [Symbol.asyncDispose]: stop };
+}
+
+function once(tell: (problem: string) => void): (key: string, problem: string) => void {
+  const told = new Set<string>();
+  return (key, problem) => {
+    if (told.has(key)) return;
+    told.add(key);
+    tell(problem);
+  };
+}

@@ -1,0 +1,42 @@
+import type { Socket } from "node:net";
+
+/** For a client of HTTP/1; one of HTTP/2 sees the connection closed, which is all that it would understand. */
+const BODY =
+  '{"message":"too many open connections of this tenant: close some, or ask the operator for more (quotas.connections)"}\n';
+const TOO_MANY = [
+  "HTTP/1.1 429 Too Many Requests",
+  "Content-Type: application/json",
+  `Content-Length: ${BODY.length}`,
+  "Retry-After: 1",
+  "Connection: close",
+  "",
+  BODY,
+].join("\r\n");
+
+/**
+ * Passes connections on, no more at a time than a tenant may have. Those beyond get an answer at once, so they hold neither a descriptor nor memory.
+ *
+ * @param most read for each connection
+ */
+export function limitConnections(
+  most: () => number,
+  onConnection: (connection: Socket) => void,
+): { take: (connection: Socket) => void; destroyAll: () => void } {
+  const open = new Set<Socket>();
+  return {
+    take(connection) {
+      connection.on("error", () => connection.destroy());
+      if (open.size >= most()) {
+        connection.end(TOO_MANY);
+        connection.destroySoon();
+        return;
+      }
+      open.add(connection);
+      connection.once("close", () => open.delete(connection));
+      onConnection(connection);
+    },
+    destroyAll() {
+      for (const connection of open) connection.destroy();
+    },
+  };
+}

@@ -1,0 +1,67 @@
+import { watch } from "node:fs";
+
+export interface KeepOptions {
+  /** A path of the folder that changes are told of */
+  folder: string;
+  /** ms between two looks where no change is told */
+  interval: number;
+  /** Looks, and repairs what is wrong. It returns whether there was something to repair. */
+  look: () => Promise<boolean>;
+}
+
+/** ms from a change to the look: a change seldom comes alone */
+const SETTLE = 20;
+/** ms after a repair until the next look, doubled by each until it is the longest; a tenant that removes its socket in a loop costs next to nothing. */
+const FIRST_PAUSE = 100;
+const LONGEST_PAUSE = 30_000;
+
+/** Looks after every change of a folder, and from time to time, one look after the other. Disposing ends it. */
+export function keepLooking({ folder, interval, look }: KeepOptions): Disposable {
+  let timer: NodeJS.Timeout | undefined;
+  let due = Number.POSITIVE_INFINITY;
+  let notBefore = 0;
+  let pause = FIRST_PAUSE;
+  let isOver = false;
+  let isLooking = false;
+
+  const plan = (delay: number): void => {
+    const at = Math.max(Date.now() + delay, notBefore);
+    if (isOver || at >= due) return;
+    clearTimeout(timer);
+    due = at;
+    if (!isLooking) timer = setTimeout(() => void run(), at - Date.now()).unref();
+  };
+  const run = async (): Promise<void> => {
+    due = Number.POSITIVE_INFINITY;
+    isLooking = true;
+    const wasWrong = await look().catch(() => true);
+    isLooking = false;
+    pause = wasWrong ? Math.min(pause * 2, LONGEST_PAUSE) : pause;
+    if (wasWrong) notBefore = Date.now() + pause;
+    else if (Date.now() - notBefore > LONGEST_PAUSE) pause = FIRST_PAUSE;
+    const delay = Math.min(interval, due - Date.now()); // of a change while it looked
+    due = Number.POSITIVE_INFINITY;
+    plan(delay);
+  };
+
+  const watcher = watchFolder(folder, () => plan(SETTLE));
+  plan(interval);
+  return {
+    [Symbol.dispose]() {
+      isOver = true;
+      clearTimeout(timer);
+      watcher?.close();
+    },
+  };
+}
+
+/** Undefined where there is no watching, e.g. because inotify has no more watches: then the looks from time to time have to do. */
+function watchFolder(folder: string, onChange: () => void): { close: () => void } | undefined {
+  try {
+    const watcher = watch(folder, { persistent: false }, onChange);
+    watcher.on("error", () => watcher.close());
+    return watcher;
+  } catch {
+    return undefined;
+  }
+}

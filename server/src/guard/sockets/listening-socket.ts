@@ -1,0 +1,104 @@
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { lstatSync, renameSync, rmdirSync, unlinkSync } from "node:fs";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { Failure } from "docker-over-ssh/builds";
+import type { OpenFolder } from "./folder.ts";
+
+/** A socket that is listened on. */
+export interface ListeningSocket {
+  /** Whether its name still leads to it */
+  isInPlace(): boolean;
+  /** Takes no more connections, and removes its name if that still leads to it. Connections that are open stay. */
+  close(): void;
+}
+
+/** Connections that the kernel holds until they are accepted: an engine's number */
+const BACKLOG = 511;
+
+/**
+ * Listens on a socket of a folder, and replaces what has its name. It is bound with another name first and renamed: so the name is never without a
+ * socket, a link at it is never followed, and libuv, which removes the name that it has bound, never removes what somebody has put there since.
+ *
+ * @param umask what is taken from mode 0777 of the socket
+ */
+export async function listenIn(
+  folder: OpenFolder,
+  name: string,
+  umask: number,
+  onConnection: (connection: Socket) => void,
+): Promise<ListeningSocket> {
+  const server = createServer({ allowHalfOpen: true }, onConnection);
+  const first = folder.at(`.${name}-${randomBytes(6).toString("hex")}`);
+  const listening = once(server, "listening");
+  const before = process.umask(umask);
+  try {
+    server.listen({ path: first, backlog: BACKLOG });
+  } finally {
+    process.umask(before);
+  }
+  await listening; // rejects with an error that comes instead
+  server.on("error", () => {}); // of accepting, where there are no more descriptors: the next one is accepted when there are
+  try {
+    return take(server, folder, first, folder.at(name));
+  } catch (error) {
+    server.close();
+    throw error;
+  }
+}
+
+function take(server: Server, folder: OpenFolder, first: string, place: string): ListeningSocket {
+  const { dev, ino } = lstatSync(first);
+  removeEmptyFolder(place);
+  renameSync(first, place);
+  const isInPlace = (): boolean => {
+    const found = lstatSync(place, { throwIfNoEntry: false });
+    return found?.isSocket() === true && found.dev === dev && found.ino === ino;
+  };
+  if (!isInPlace()) throw new Error("it was replaced while it was put there");
+  return {
+    isInPlace: () => folder.isThere() && isInPlace(),
+    close() {
+      if (isInPlace()) unlinkSync(place);
+      server.close();
+    },
+  };
+}
+
+/** Engines create an empty folder for a bind mount of a socket that is not there yet. */
+function removeEmptyFolder(path: string): void {
+  if (lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true) rmdirSync(path);
+}
+
+/**
+ * Makes sure that an operator's folder has nothing at a name but a socket that a dead server has left.
+ *
+ * @param path for the message
+ * @throws Failure `usage`
+ */
+export async function refuseOthers(folder: OpenFolder, name: string, path: string): Promise<void> {
+  const found = lstatSync(folder.at(name), { throwIfNoEntry: false });
+  if (found === undefined) return;
+  if (!found.isSocket()) {
+    throw new Failure("usage", `cannot listen on ${path}: there is something else, which is no socket`, {
+      hint: "Remove it, or name another path.",
+    });
+  }
+  if (await isAnswered(folder.at(name))) {
+    throw new Failure("usage", `cannot listen on ${path}: another server listens there`, {
+      hint: "Stop it, or name another path.",
+    });
+  }
+}
+
+/** Only a socket that nobody listens on is dead. One that this user may not use is somebody else's. */
+function isAnswered(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", (error: NodeJS.ErrnoException) => resolve(error.code !== "ECONNREFUSED"));
+  });
+}

@@ -1,0 +1,204 @@
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { createServer } from "node:net";
+import { once } from "node:events";
+import { join } from "node:path";
+import { describe, expect, test, vi } from "vitest";
+import { bindSocket, type BoundSocket } from "../../../../src/guard/sockets/bind-socket.ts";
+import type { SeatedTenant } from "../../../../src/guard/tenant.ts";
+import { connected, greet, greeting, seat, temporaryFolder } from "./socket-bed.ts";
+
+const never = new AbortController().signal;
+const ignore = (): void => {};
+
+async function bind(
+  seated: SeatedTenant,
+  options: { onProblem?: (text: string) => void; interval?: number } = {},
+): Promise<BoundSocket> {
+  return await bindSocket(seated, greet, { onProblem: ignore, signal: never, ...options });
+}
+
+const permissions = (path: string): string => (lstatSync(path).mode & 0o777).toString(8);
+
+test.each([
+  ["an operator's folder", false, "660"],
+  ["a tenant's folder", true, "666"],
+])("in %s, it has its mode from the moment that it is there, and is removed at the end", async (_, isTenants, mode) => {
+  await using folder = await temporaryFolder();
+  const { socket } = seat(folder.path);
+  {
+    await using bound = await bind(seat(folder.path, isTenants));
+    expect(permissions(socket)).toBe(mode);
+    expect(await greeting(socket)).toBe("hello");
+    expect(bound.gone.aborted).toBe(false);
+    expect(readdirSync(folder.path)).toEqual(["docker.sock"]);
+  }
+  expect(readdirSync(folder.path)).toEqual([]);
+});
+
+test("a path longer than the address of a socket", async () => {
+  await using folder = await temporaryFolder();
+  const deep = join(
+    folder.path,
+    "pods/0a1b2c3d-0000-4000-8000-000000000000/volumes/kubernetes.io~empty-dir",
+    "v".repeat(63),
+  );
+  mkdirSync(deep, { recursive: true });
+  await using _bound = await bind(seat(deep, true));
+  symlinkSync(deep, join(folder.path, "s"));
+  expect(await greeting(join(folder.path, "s", "docker.sock"))).toBe("hello");
+});
+
+describe("in an operator's folder", () => {
+  test.each([
+    ["a file", (path: string) => writeFileSync(path, "mine"), /there is something else, which is no socket/],
+    ["a link", (path: string) => symlinkSync("/nowhere", path), /there is something else, which is no socket/],
+  ])("%s at the path is refused, and stays", async (_, put, message) => {
+    await using folder = await temporaryFolder();
+    const seated = seat(folder.path);
+    put(seated.socket);
+    await expect(bind(seated)).rejects.toMatchObject({
+      code: "usage",
+      message: expect.stringMatching(message) as string,
+    });
+    expect(lstatSync(seated.socket).isSocket()).toBe(false);
+  });
+
+  test("a server that listens there is refused; a dead socket is replaced", async () => {
+    await using folder = await temporaryFolder();
+    const seated = seat(folder.path);
+    const other = createServer().listen(seated.socket);
+    await once(other, "listening");
+    await expect(bind(seated)).rejects.toMatchObject({
+      code: "usage",
+      message: expect.stringContaining("another server") as string,
+    });
+    renameSync(seated.socket, join(folder.path, "dead")); // closing does not find it
+    other.close();
+    renameSync(join(folder.path, "dead"), seated.socket);
+    await using _bound = await bind(seated);
+    expect(await greeting(seated.socket)).toBe("hello");
+  });
+
+  test("a folder that is not there is refused with words", async () => {
+    await using folder = await temporaryFolder();
+    await expect(bind(seat(join(folder.path, "none")))).rejects.toMatchObject({
+      code: "usage",
+      hint: expect.stringContaining("mkdir -p") as string,
+    });
+  });
+});
+
+describe("in a tenant's folder", () => {
+  test("a link or a file at the path is replaced, and what the link names is not touched", async () => {
+    await using folder = await temporaryFolder();
+    await using outside = await temporaryFolder();
+    const target = join(outside.path, "engine.sock");
+    writeFileSync(target, "the host's");
+    const seated = seat(folder.path, true);
+    symlinkSync(target, seated.socket);
+    {
+      await using _bound = await bind(seated);
+      expect(lstatSync(seated.socket).isSocket()).toBe(true);
+    }
+    expect(readFileSync(target, "utf8")).toBe("the host's");
+    expect(permissions(target)).toBe((0o666 & ~process.umask()).toString(8));
+  });
+
+  test("a link in the place of the folder is not followed", async () => {
+    await using folder = await temporaryFolder();
+    await using outside = await temporaryFolder();
+    const swapped = join(folder.path, "volume");
+    symlinkSync(outside.path, swapped);
+    await expect(bind(seat(swapped, true))).rejects.toMatchObject({
+      code: "usage",
+      message: expect.stringContaining("symbolic link") as string,
+    });
+    expect(readdirSync(outside.path)).toEqual([]);
+  });
+
+  test.each<[string, (path: string, elsewhere: string) => void]>([
+    ["is removed", (path) => unlinkSync(path)],
+    ["is replaced by a file", (path) => (unlinkSync(path), writeFileSync(path, ""))],
+    ["is replaced by a link", (path, elsewhere) => (unlinkSync(path), symlinkSync(elsewhere, path))],
+    ["is replaced by an empty folder", (path) => (unlinkSync(path), mkdirSync(path))],
+    ["is renamed", (path) => renameSync(path, `${path}.mine`)],
+  ])("a socket that %s is put back, which is told once", async (_, replace) => {
+    await using folder = await temporaryFolder();
+    await using outside = await temporaryFolder();
+    const seated = seat(folder.path, true);
+    const problems: string[] = [];
+    await using _bound = await bind(seated, { onProblem: (text) => problems.push(text) });
+    const isBack = (): void => expect(lstatSync(seated.socket, { throwIfNoEntry: false })?.isSocket()).toBe(true);
+    for (let time = 0; time < 2; time++) {
+      replace(seated.socket, outside.path);
+      await vi.waitFor(isBack, { timeout: 20_000 });
+    }
+    expect(await greeting(seated.socket)).toBe("hello");
+    expect(problems).toEqual([expect.stringContaining("the tenant team removes or replaces its socket")]);
+    expect(readdirSync(outside.path)).toEqual([]);
+  });
+
+  test("connections that are open stay when the socket is put back", async () => {
+    await using folder = await temporaryFolder();
+    const seated = seat(folder.path, true);
+    await using _bound = await bind(seated);
+    const open = await connected(seated.socket);
+    unlinkSync(seated.socket);
+    await vi.waitFor(() => expect(existsSync(seated.socket)).toBe(true));
+    open.end();
+    expect(String((await once(open, "data"))[0])).toBe("hello");
+  });
+
+  test.each<[string, (path: string) => void]>([
+    ["removed", (path) => rmSync(path, { recursive: true })],
+    ["renamed", (path) => renameSync(path, `${path}-deleting`)],
+    ["replaced by a link", (path) => (renameSync(path, `${path}-moved`), symlinkSync("/tmp", path))],
+  ])("a folder that is %s takes the tenant with it", async (_, remove) => {
+    await using folder = await temporaryFolder();
+    const volume = join(folder.path, "volume");
+    mkdirSync(volume);
+    await using bound = await bind(seat(volume, true), { interval: 50 });
+    remove(volume);
+    await vi.waitFor(() => expect(bound.gone.aborted).toBe(true));
+    await bound[Symbol.asyncDispose]();
+    expect(
+      readdirSync(folder.path).flatMap((name) =>
+        lstatSync(join(folder.path, name)).isDirectory() ? readdirSync(join(folder.path, name)) : [],
+      ),
+    ).toEqual([]);
+  });
+});
+
+test("the end removes only the socket that it has put there", async () => {
+  await using folder = await temporaryFolder();
+  const seated = seat(folder.path);
+  const bound = await bind(seated, { interval: 1e6 });
+  unlinkSync(seated.socket);
+  const other = createServer().listen(seated.socket);
+  await bound[Symbol.asyncDispose]();
+  expect(lstatSync(seated.socket).isSocket()).toBe(true);
+  other.close();
+});
+
+test("an aborted signal ends the connections and removes the socket", async () => {
+  await using folder = await temporaryFolder();
+  const stop = new AbortController();
+  const seated = seat(folder.path);
+  await using _bound = await bindSocket(seated, greet, { onProblem: ignore, signal: stop.signal });
+  const open = await connected(seated.socket);
+  const closed = once(open.resume(), "close");
+  stop.abort();
+  await closed;
+  await vi.waitFor(() => expect(existsSync(seated.socket)).toBe(false));
+});

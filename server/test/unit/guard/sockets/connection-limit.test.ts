@@ -1,0 +1,65 @@
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { expect, test, vi } from "vitest";
+import { bindSocket } from "../../../../src/guard/sockets/bind-socket.ts";
+import { connected, greet, greeting, seat, temporaryFolder, TENANT } from "./socket-bed.ts";
+
+const options = { onProblem: () => {}, signal: new AbortController().signal };
+
+test("a connection beyond the quota gets 429 at once, and there is a place again when one is closed", async () => {
+  await using folder = await temporaryFolder();
+  const seated = seat(folder.path);
+  await using _bound = await bindSocket(seated, greet, { ...options, quotas: () => ({ connections: 2 }) });
+  const first = await connected(seated.socket);
+  const second = await connected(seated.socket);
+  const refused = await greeting(seated.socket);
+  expect(refused).toMatch(/^HTTP\/1\.1 429 /);
+  const [head = "", body = ""] = refused.split("\r\n\r\n");
+  expect(head).toContain(`Content-Length: ${body.length}`);
+  expect(JSON.parse(body)).toEqual({ message: expect.stringContaining("too many open connections") as string });
+  first.destroy();
+  await vi.waitFor(async () => expect(await greeting(seated.socket)).toBe("hello"));
+  second.destroy();
+});
+
+test("the quota is read for each connection", async () => {
+  await using folder = await temporaryFolder();
+  const seated = seat(folder.path);
+  let connections = 0;
+  await using _bound = await bindSocket(seated, greet, { ...options, quotas: () => ({ connections }) });
+  expect(await greeting(seated.socket)).toContain("429");
+  connections = 1;
+  expect(await greeting(seated.socket)).toBe("hello");
+});
+
+test("10,000 connections of one tenant are closed while another is answered", async () => {
+  await using folder = await temporaryFolder();
+  await using calm = await temporaryFolder();
+  let open = 0;
+  let most = 0;
+  const count = (connection: Socket): void => {
+    most = Math.max(most, ++open);
+    connection.once("close", () => open--);
+    greet(connection);
+  };
+  await using _loud = await bindSocket(seat(folder.path, true), count, options);
+  await using _calm = await bindSocket(seat(calm.path, true, { ...TENANT, id: "calm" }), greet, options);
+  let left = 10_000;
+  const hold: Socket[] = [];
+  const flood = async (): Promise<void> => {
+    while (left-- > 0) {
+      const socket = connect(seat(folder.path).socket);
+      hold.push(socket);
+      socket.on("error", () => {});
+      await Promise.race([once(socket, "close"), once(socket, "data")]);
+    }
+  };
+  let isFlooding = true;
+  const flooding = Promise.all(Array.from({ length: 300 }, flood)).finally(() => (isFlooding = false));
+  let answered = 0;
+  while (isFlooding) if ((await greeting(seat(calm.path).socket)) === "hello") answered++;
+  await flooding;
+  for (const socket of hold) socket.destroy();
+  expect(answered).toBeGreaterThan(10);
+  expect(most).toBe(TENANT.quotas.connections);
+});
