@@ -2,8 +2,10 @@
 export interface LedgerImage {
   /** The engine's ID */
   id: string;
-  /** ms since 1970 */
+  /** ms since 1970: when it was written down */
   created: number;
+  /** A step of the classic builder: it does not count, and is listed only with --all */
+  isIntermediate?: true;
 }
 
 /** What a tenant has used up, by hours: those of the last 24 count. */
@@ -31,9 +33,12 @@ export interface LedgerRecord {
  * writes it down first, or removes it again.
  */
 export interface Ledger extends AsyncDisposable {
+  /** Aborted when another guard has taken the folder over, because this one was stopped for long. No change is made any more. */
+  readonly lost: AbortSignal;
   /** IDs of all tenants that are written down, also of those that are gone. */
   tenants(): string[];
-  read(tenant: string): LedgerRecord;
+  /** Returns what is on the disk; an empty record for a tenant that is not written down. Nobody changes it. */
+  read(tenant: string): Readonly<LedgerRecord>;
   /** Replaces the record by what `change` makes of a copy. Resolves when it is on the disk. */
   change(tenant: string, change: (record: LedgerRecord) => void): Promise<void>;
   /** Forgets a tenant. */

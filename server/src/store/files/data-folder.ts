@@ -1,19 +1,8 @@
 import { randomUUID } from "node:crypto";
-import { chmod, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { mkdir, open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { Failure, holdLock, newRunId, type HeldLock } from "docker-over-ssh/builds";
+import { openOwnFolder, type OwnFolder } from "../../files/own-folder.ts";
 import type { BodyFile } from "../job-store.ts";
-import { replaceFile } from "./disk.ts";
-
-/** Of the layout that is written here. */
-const VERSION = "1";
-/** Jobs, or links to files of this user, may have been put there. */
-const OTHERS_MAY_WRITE = 0o022;
-/** ms between two signs of life for servers on other hosts, and without one after which a server there counts as dead. */
-const BEAT = 2_000;
-const SILENCE = 12_000;
-/** What may be in a folder without a version: what a server has left that was killed at its first start; the root of a file system has the last one. */
-const OWN = new Set(["incoming", "jobs", "version.new", "lost+found"]);
 
 /**
  * The folder of a store, which this process alone uses:
@@ -29,32 +18,24 @@ export class DataFolder implements AsyncDisposable {
   readonly path: string;
   /** Aborted when another server has taken the folder over, because this one was stopped for long. */
   readonly lost: AbortSignal;
-  readonly #lock: HeldLock;
-  readonly #beat: NodeJS.Timeout;
+  readonly #folder: OwnFolder;
 
   /** Opens a folder, and creates it. Rejects with a `refused` Failure when it is in use or not a store's, and with the file system's errors. */
   static async open(path: string): Promise<DataFolder> {
-    await mkdir(path, { recursive: true, mode: 0o700 });
-    await refuseOthers(path);
-    const lock = await holdLock(join(path, "server"), newRunId(), SILENCE);
-    if (lock === undefined) throw inUse(path);
-    try {
-      await prepare(path);
-    } catch (error) {
-      await lock[Symbol.asyncDispose]();
-      throw error;
-    }
-    return new DataFolder(path, lock);
+    const folder = await openOwnFolder(path, {
+      user: "server",
+      version: "1",
+      names: new Set(["incoming", "jobs"]),
+      inUseHint: "Stop the other one, or name another folder: --data. Several servers share their jobs with --redis.",
+      prepare,
+    });
+    return new DataFolder(folder);
   }
 
-  private constructor(path: string, lock: HeldLock) {
-    this.path = path;
-    this.#lock = lock;
-    const lost = new AbortController();
-    this.lost = lost.signal;
-    this.#beat = setInterval(() => {
-      void lock.beat().then((isHeld) => isHeld || lost.abort());
-    }, BEAT).unref();
+  private constructor(folder: OwnFolder) {
+    this.path = folder.path;
+    this.lost = folder.lost;
+    this.#folder = folder;
   }
 
   get jobs(): string {
@@ -89,66 +70,12 @@ export class DataFolder implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    clearInterval(this.#beat);
-    await this.#lock[Symbol.asyncDispose]();
+    await this.#folder[Symbol.asyncDispose]();
   }
 }
 
 /** Makes what is missing, and removes what has not become a job. */
 async function prepare(path: string): Promise<void> {
-  const version = await readVersion(path);
-  if (version !== undefined && version !== VERSION) throw otherVersion(path, version);
   await rm(join(path, "incoming"), { recursive: true, force: true });
   for (const name of ["incoming", "jobs"]) await mkdir(join(path, name), { recursive: true, mode: 0o700 });
-  if (version === undefined) await replaceFile(join(path, "version"), `${VERSION}\n`);
-}
-
-async function readVersion(path: string): Promise<string | undefined> {
-  try {
-    return (await readFile(join(path, "version"), "utf8")).trim();
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
-  }
-}
-
-/** Refuses a folder of another user or another program, before anything in it is changed; then closes it for other users. */
-async function refuseOthers(path: string): Promise<void> {
-  const { uid, mode } = await stat(path);
-  if (process.getuid !== undefined && uid !== process.getuid()) {
-    throw new Failure("refused", `${path} belongs to another user (${uid})`, {
-      expected: "a folder of the user that runs the server",
-      hint: `sudo chown -R ${process.getuid()} ${path}`,
-    });
-  }
-  const names = await readdir(path);
-  const others = names.filter((name) => !OWN.has(name) && !name.startsWith("server.lock"));
-  if (!names.includes("version") && others.length > 0) {
-    throw new Failure("refused", `${path} has other files: ${others.slice(0, 3).join(", ")}`, {
-      expected: "an empty folder, or the one of an earlier start",
-      hint: "Name another folder: --data",
-    });
-  }
-  if (mode & OTHERS_MAY_WRITE && names.some((name) => name !== "lost+found")) {
-    throw new Failure("refused", `others may write to ${path}, and there is something in it`, {
-      expected: "a folder that only the user of the server could write to, or an empty one",
-      hint: `Look for what is not yours in it, then: chmod go-w ${path}`,
-    });
-  }
-  if (mode & 0o077) await chmod(path, 0o700);
-}
-
-function inUse(path: string): Failure {
-  return new Failure("refused", `another server uses ${path}`, {
-    expected: "one server for each folder",
-    hint: "Stop the other one, or name another folder: --data. Several servers share their jobs with --redis.",
-  });
-}
-
-function otherVersion(path: string, version: string): Failure {
-  const known = /^[\w.]{1,20}$/.test(version) ? `version ${version}` : "an unknown version";
-  return new Failure("refused", `${path} is of ${known} of the layout; this server has ${VERSION}`, {
-    expected: "a folder of the same version",
-    hint: "Start the server that has written it, or name another folder: --data",
-  });
 }

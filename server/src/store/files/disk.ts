@@ -1,33 +1,5 @@
-import { open, rename, rm } from "node:fs/promises";
-import { dirname } from "node:path";
 import { Failure, isNoSpace, messageOf } from "docker-over-ssh/builds";
 import { StoreUnavailable } from "../job-store.ts";
-
-/** Creates a file for this user alone; it is on the disk when this resolves. */
-export async function writeFileSynced(path: string, content: string): Promise<void> {
-  await using file = await open(path, "w", 0o600);
-  await file.writeFile(content);
-  await file.sync();
-}
-
-/** Replaces a file: a kill at any moment leaves the old one or the new one. */
-export async function replaceFile(path: string, content: string): Promise<void> {
-  const part = `${path}.new`;
-  try {
-    await writeFileSynced(part, content);
-    await rename(part, path);
-  } catch (error) {
-    await rm(part, { force: true }).catch(() => {});
-    throw error;
-  }
-  await sync(dirname(path));
-}
-
-/** Has the content of a file, or the names in a folder, on the disk when this resolves. */
-export async function sync(path: string): Promise<void> {
-  await using file = await open(path, "r");
-  await file.sync();
-}
 
 /** Returns the error of a store for one of the file system. */
 export function asStoreError(error: unknown, folder: string): unknown {

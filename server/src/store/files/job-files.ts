@@ -1,11 +1,11 @@
 import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf, type Credentials } from "docker-over-ssh/builds";
+import { replaceFile, sync, writeFileSynced } from "../../files/replace-file.ts";
 import { isOver } from "../../jobs/job.ts";
 import type { BodyFile } from "../job-store.ts";
 import type { Seal, SealedFor } from "../seal.ts";
 import type { DataFolder } from "./data-folder.ts";
-import { replaceFile, sync, writeFileSynced } from "./disk.ts";
 import { entryOf, recordOf, type Entry, type JobRecord } from "./entry.ts";
 import { recoverLog } from "./log-file.ts";
 

@@ -1,0 +1,120 @@
+import { chmod, mkdir, readdir, readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { Failure, holdLock, newRunId, type HeldLock } from "docker-over-ssh/builds";
+import { replaceFile } from "./replace-file.ts";
+
+/** Files, or links to files of this user, may have been put there. */
+const OTHERS_MAY_WRITE = 0o022;
+/** ms between two signs of life for processes on other hosts, and without one after which a process there counts as dead. */
+const BEAT = 2_000;
+const SILENCE = 12_000;
+
+/** What a folder is for. */
+export interface FolderUse {
+  /** Who uses it, for messages and for the name of the lock: `server`, `guard` */
+  user: string;
+  /** Of the layout in it */
+  version: string;
+  /** Names of a folder that has no version yet: what was left by a process that was killed at its first start */
+  names: ReadonlySet<string>;
+  /** What to do when another process uses it */
+  inUseHint: string;
+  /** Makes what is missing, and removes leftovers. Called by the one that holds the lock, before the version is written. */
+  prepare: (path: string) => Promise<void>;
+}
+
+/** A folder that this process alone uses. Disposing gives it up. */
+export interface OwnFolder extends AsyncDisposable {
+  readonly path: string;
+  /** Aborted when another process has taken the folder over, because this one was stopped for long. */
+  readonly lost: AbortSignal;
+}
+
+/**
+ * Takes a folder for this process, and creates it. Rejects with a `refused` Failure when it is in use, another user's or another program's, or can be
+ * written by others, and with the file system's errors.
+ */
+export async function openOwnFolder(path: string, use: FolderUse): Promise<OwnFolder> {
+  await mkdir(path, { recursive: true, mode: 0o700 });
+  await refuseOthers(path, use);
+  const lock = await holdLock(join(path, use.user), newRunId(), SILENCE);
+  if (lock === undefined) throw inUse(path, use);
+  try {
+    const version = await readVersion(path);
+    if (version !== undefined && version !== use.version) throw otherVersion(path, version, use);
+    await use.prepare(path);
+    if (version === undefined) await replaceFile(join(path, "version"), `${use.version}\n`);
+  } catch (error) {
+    await lock[Symbol.asyncDispose]();
+    throw error;
+  }
+  return held(path, lock);
+}
+
+function held(path: string, lock: HeldLock): OwnFolder {
+  const lost = new AbortController();
+  const beat = setInterval(() => {
+    void lock.beat().then((isHeld) => isHeld || lost.abort());
+  }, BEAT).unref();
+  return {
+    path,
+    lost: lost.signal,
+    async [Symbol.asyncDispose]() {
+      clearInterval(beat);
+      await lock[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function readVersion(path: string): Promise<string | undefined> {
+  try {
+    return (await readFile(join(path, "version"), "utf8")).trim();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+/** Refuses a folder of another user or another program, before anything in it is changed; then closes it for other users. */
+async function refuseOthers(path: string, { user, names: own }: FolderUse): Promise<void> {
+  const { uid, mode } = await stat(path);
+  if (process.getuid !== undefined && uid !== process.getuid()) {
+    throw new Failure("refused", `${path} belongs to another user (${uid})`, {
+      expected: `a folder of the user that runs the ${user}`,
+      hint: `sudo chown -R ${process.getuid()} ${path}`,
+    });
+  }
+  const names = await readdir(path);
+  // The root of a file system has the last one.
+  const isOwn = (name: string): boolean =>
+    own.has(name) || name === "version.new" || name === "lost+found" || name.startsWith(`${user}.lock`);
+  const others = names.filter((name) => !isOwn(name));
+  if (!names.includes("version") && others.length > 0) {
+    throw new Failure("refused", `${path} has other files: ${others.slice(0, 3).join(", ")}`, {
+      expected: "an empty folder, or the one of an earlier start",
+      hint: "Name another folder: --data",
+    });
+  }
+  if (mode & OTHERS_MAY_WRITE && names.some((name) => name !== "lost+found")) {
+    throw new Failure("refused", `others may write to ${path}, and there is something in it`, {
+      expected: `a folder that only the user of the ${user} could write to, or an empty one`,
+      hint: `Look for what is not yours in it, then: chmod go-w ${path}`,
+    });
+  }
+  if (mode & 0o077) await chmod(path, 0o700);
+}
+
+function inUse(path: string, { user, inUseHint }: FolderUse): Failure {
+  return new Failure("refused", `another ${user} uses ${path}`, {
+    expected: `one ${user} for each folder`,
+    hint: inUseHint,
+  });
+}
+
+function otherVersion(path: string, version: string, use: FolderUse): Failure {
+  const known = /^[\w.]{1,20}$/.test(version) ? `version ${version}` : "an unknown version";
+  return new Failure("refused", `${path} is of ${known} of the layout; this ${use.user} has ${use.version}`, {
+    expected: "a folder of the same version",
+    hint: `Start the ${use.user} that has written it, or name another folder: --data`,
+  });
+}

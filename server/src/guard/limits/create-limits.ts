@@ -1,0 +1,176 @@
+import type { Ledger } from "../ledger/ledger.ts";
+import type { Quotas } from "../policy/policy.ts";
+import type { Tenant } from "../tenant.ts";
+import { UsedHours } from "./hours.ts";
+import type { BuildPlace, HeldImages, Limits, Usage } from "./limits.ts";
+import { noBuildTime, noPushBytes, tooManyBuilds, tooManyBytes, tooManyImages } from "./refusals.ts";
+
+/** ms between two times at which the builds that run are counted: what a kill of the guard forgets of a build, at most. */
+const COUNT_EVERY = 30_000;
+
+/** Creates the limits of all tenants. Disposing writes down what is not yet. */
+export function createLimits(ledger: Ledger): Limits {
+  return new LedgerLimits(ledger);
+}
+
+interface RunningBuild {
+  quota: number | undefined;
+  stop: AbortController;
+}
+
+/** What is known of a tenant since the guard has started. */
+interface Used {
+  hours: UsedHours;
+  builds: Set<RunningBuild>;
+  /** Until when the builds are counted, of performance.now() */
+  countedUntil: number;
+  timer?: NodeJS.Timeout | undefined;
+  held?: HeldImages | undefined;
+  /** Writes hours down; undefined when nothing is to be written. */
+  writing?: Promise<void> | undefined;
+  isChanged: boolean;
+}
+
+class LedgerLimits implements Limits {
+  readonly #ledger: Ledger;
+  readonly #tenants = new Map<string, Used>();
+
+  constructor(ledger: Ledger) {
+    this.#ledger = ledger;
+  }
+
+  async startBuild({ id, quotas }: Tenant): Promise<BuildPlace> {
+    const used = this.#usedBy(id);
+    this.#count(id, used);
+    const left = timeLeft(used, quotas.buildTime);
+    if (quotas.builds !== undefined && used.builds.size >= quotas.builds) throw tooManyBuilds(quotas.builds);
+    if (left <= 0) throw outOfTime(used, quotas.buildTime ?? 0);
+    if (used.held !== undefined) refuseOneMore(quotas, used.held);
+    const build: RunningBuild = { quota: quotas.buildTime, stop: new AbortController() };
+    used.builds.add(build);
+    this.#schedule(id, used);
+    return {
+      signal: build.stop.signal,
+      [Symbol.asyncDispose]: async () => {
+        if (!used.builds.has(build)) return;
+        this.#count(id, used);
+        used.builds.delete(build);
+        this.#schedule(id, used);
+        await used.writing;
+      },
+    };
+  }
+
+  countPushed({ id, quotas }: Tenant, bytes: number): void {
+    const used = this.#usedBy(id);
+    const now = Date.now();
+    used.hours.add(now, { pushBytes: bytes });
+    this.#write(id, used);
+    if (quotas.pushBytes !== undefined && used.hours.sum(now, "pushBytes") > quotas.pushBytes) {
+      throw noPushBytes(quotas.pushBytes, used.hours.nextFree(now, "pushBytes"));
+    }
+  }
+
+  tellImages(id: string, held: HeldImages): void {
+    this.#usedBy(id).held = held;
+  }
+
+  checkImages({ id, quotas }: Tenant, images: number, bytes: number): void {
+    this.tellImages(id, { images, bytes });
+    if (quotas.images !== undefined && images > quotas.images) throw tooManyImages(images, quotas.images);
+    if (quotas.bytes !== undefined && bytes > quotas.bytes) throw tooManyBytes(bytes, quotas.bytes);
+  }
+
+  usage({ id }: Tenant): Usage {
+    const used = this.#usedBy(id);
+    this.#count(id, used);
+    const now = Date.now();
+    return {
+      builds: used.builds.size,
+      buildTime: used.hours.sum(now, "buildTime"),
+      pushBytes: used.hours.sum(now, "pushBytes"),
+    };
+  }
+
+  forget(id: string): void {
+    const used = this.#tenants.get(id);
+    if (used === undefined) return;
+    clearTimeout(used.timer);
+    used.builds.clear();
+    used.isChanged = false;
+    this.#tenants.delete(id);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const [id, used] of this.#tenants) {
+      this.#count(id, used);
+      clearTimeout(used.timer);
+    }
+    await Promise.all([...this.#tenants.values()].map(async ({ writing }) => await writing));
+  }
+
+  #usedBy(id: string): Used {
+    let used = this.#tenants.get(id);
+    if (used === undefined) {
+      const hours = new UsedHours(this.#ledger.read(id).hours);
+      used = { hours, builds: new Set(), countedUntil: performance.now(), isChanged: false };
+      this.#tenants.set(id, used);
+    }
+    return used;
+  }
+
+  /** Counts the time of the builds that run until now: two at the same time use two minutes in one. */
+  #count(id: string, used: Used): void {
+    const now = performance.now();
+    const spent = (now - used.countedUntil) * used.builds.size;
+    used.countedUntil = now;
+    if (spent <= 0) return;
+    used.hours.add(Date.now(), { buildTime: spent });
+    this.#write(id, used);
+  }
+
+  /** Counts again when the first of the builds may have used up the time, and ends those that have. */
+  #schedule(id: string, used: Used): void {
+    clearTimeout(used.timer);
+    if (used.builds.size === 0) return;
+    const lefts = [...used.builds].map(({ quota }) => timeLeft(used, quota) / used.builds.size);
+    const wait = Math.max(1, Math.min(COUNT_EVERY, ...lefts.filter((left) => left > 0)));
+    used.timer = setTimeout(() => {
+      this.#count(id, used);
+      for (const { quota, stop } of used.builds)
+        if (timeLeft(used, quota) <= 0 && !stop.signal.aborted) stop.abort(outOfTime(used, quota ?? 0));
+      this.#schedule(id, used);
+    }, Math.ceil(wait)).unref();
+  }
+
+  /** Has the hours written down; those that change meanwhile, once more. A full disk keeps them in memory until the next change. */
+  #write(id: string, used: Used): void {
+    used.isChanged = true;
+    used.writing ??= (async () => {
+      try {
+        while (used.isChanged) {
+          used.isChanged = false;
+          await this.#ledger.change(id, (record) => void (record.hours = used.hours.counted(Date.now())));
+        }
+      } catch {
+        used.isChanged = true;
+      } finally {
+        used.writing = undefined;
+      }
+    })();
+  }
+}
+
+function timeLeft(used: Used, quota: number | undefined): number {
+  return quota === undefined ? Infinity : quota - used.hours.sum(Date.now(), "buildTime");
+}
+
+function outOfTime(used: Used, quota: number): Error {
+  return noBuildTime(quota, used.hours.nextFree(Date.now(), "buildTime"));
+}
+
+/** Refuses a build of a tenant that could not keep one more image. */
+function refuseOneMore({ images, bytes }: Quotas, held: HeldImages): void {
+  if (images !== undefined && held.images >= images) throw tooManyImages(held.images + 1, images);
+  if (bytes !== undefined && held.bytes >= bytes) throw tooManyBytes(held.bytes, bytes);
+}

@@ -1,0 +1,44 @@
+import type { LedgerHour } from "../ledger/ledger.ts";
+
+/** ms */
+const HOUR = 3_600_000;
+/** The current one is the last of them. */
+const COUNTED = 24;
+
+/** What a tenant uses, by hours. */
+export class UsedHours {
+  #hours: LedgerHour[];
+
+  constructor(hours: readonly LedgerHour[]) {
+    this.#hours = hours.map((hour) => ({ ...hour }));
+  }
+
+  /** Adds what was used at `now`, ms since 1970. */
+  add(now: number, used: { buildTime?: number; pushBytes?: number }): void {
+    const hour = Math.floor(now / HOUR);
+    let entry = this.#hours.find((found) => found.hour === hour);
+    if (entry === undefined) {
+      entry = { hour, buildTime: 0, pushBytes: 0 };
+      this.#hours.push(entry);
+    }
+    entry.buildTime += Math.round(used.buildTime ?? 0);
+    entry.pushBytes += used.pushBytes ?? 0;
+  }
+
+  sum(now: number, what: "buildTime" | "pushBytes"): number {
+    return this.counted(now).reduce((sum, hour) => sum + hour[what], 0);
+  }
+
+  /** Returns those that count, and forgets the others. Hours that are still to come are of a clock that was wrong: they do not count. */
+  counted(now: number): LedgerHour[] {
+    const current = Math.floor(now / HOUR);
+    this.#hours = this.#hours.filter(({ hour }) => hour > current - COUNTED && hour <= current);
+    return this.#hours.map((hour) => ({ ...hour }));
+  }
+
+  /** Returns when the oldest hour with a use does not count any more, ms since 1970. */
+  nextFree(now: number, what: "buildTime" | "pushBytes"): number {
+    const used = this.counted(now).filter((hour) => hour[what] > 0);
+    return (Math.min(...used.map(({ hour }) => hour), Math.floor(now / HOUR)) + COUNTED) * HOUR;
+  }
+}

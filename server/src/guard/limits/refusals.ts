@@ -1,0 +1,41 @@
+import { bytes, duration } from "docker-over-ssh/builds";
+import { Refusal } from "../refusal.ts";
+
+export function tooManyBuilds(allowed: number): Refusal {
+  return new Refusal("quota.builds", `${allowed === 1 ? "one build runs" : `${allowed} builds run`} already: wait for one to end`, {
+    statusCode: 429,
+  });
+}
+
+/** @param more when hours that count now do not any more, ms since 1970 */
+export function noBuildTime(allowed: number, more: number): Refusal {
+  return new Refusal(
+    "quota.build-time",
+    `the build time of 24 hours is used up (${duration(allowed)}): there is more at ${clock(more)}`,
+    { statusCode: 429 },
+  );
+}
+
+/** @param more when hours that count now do not any more, ms since 1970 */
+export function noPushBytes(allowed: number, more: number): Refusal {
+  return new Refusal(
+    "quota.push-bytes",
+    `the bytes that may be pushed in 24 hours are used up (${bytes(allowed)}): there is more at ${clock(more)}`,
+    { statusCode: 429 },
+  );
+}
+
+export function tooManyImages(has: number, allowed: number): Refusal {
+  return new Refusal("quota.images", `there would be ${has} images of ${allowed}: remove some with docker rmi`);
+}
+
+export function tooManyBytes(has: number, allowed: number): Refusal {
+  return new Refusal(
+    "quota.bytes",
+    `images would take ${bytes(has)} of ${bytes(allowed)}: remove some with docker rmi, or build smaller ones`,
+  );
+}
+
+function clock(time: number): string {
+  return `${new Date(time).toISOString().slice(0, 16).replace("T", " ")} UTC`;
+}
