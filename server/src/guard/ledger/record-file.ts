@@ -58,7 +58,7 @@ export function readRecord(path: string, tenant: string, text: string): LedgerRe
   }
   if (found.tenant !== tenant) throw damaged(path, "it is of another tenant");
   const { version: _, ...record } = found;
-  return record as LedgerRecord;
+  return record;
 }
 
 function damaged(path: string, why: string, cause?: unknown): Failure {

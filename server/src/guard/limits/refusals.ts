@@ -2,9 +2,13 @@ import { bytes, duration } from "docker-over-ssh/builds";
 import { Refusal } from "../refusal.ts";
 
 export function tooManyBuilds(allowed: number): Refusal {
-  return new Refusal("quota.builds", `${allowed === 1 ? "one build runs" : `${allowed} builds run`} already: wait for one to end`, {
-    statusCode: 429,
-  });
+  return new Refusal(
+    "quota.builds",
+    `${allowed === 1 ? "one build runs" : `${allowed} builds run`} already: wait for one to end`,
+    {
+      statusCode: 429,
+    },
+  );
 }
 
 /** @param more when hours that count now do not any more, ms since 1970 */
