@@ -9,9 +9,12 @@ export type { BuildContext, ContextEntry, ContextFile } from "./build-context/bu
 export type { ContextLimits } from "./build-context/limits.ts";
 export { buildOutputEvent } from "./build-log/build-output-event.ts";
 export { PlainLog, type LogOptions } from "./build-log/plain-log.ts";
+export { credentialsInFile } from "./credentials/credentials-in-file.ts";
 export { hiddenCredentials } from "./credentials/hidden-credentials.ts";
 export { registryCredentials, type RegistryCredentials } from "./credentials/registry-credentials.ts";
 export { registryKey } from "./credentials/registry-host.ts";
+export { jsonLines } from "./engine/api/json-lines.ts";
+export { isAtLeast } from "./engine/compare-versions.ts";
 export { chooseEndpoint } from "./engine/connect/choose-endpoint.ts";
 export {
   describeEndpoint,
@@ -55,6 +58,8 @@ export {
 export { formatPlatform, parsePlatform, type Platform } from "./image/platform.ts";
 export { bytes, duration, oneLine } from "./output/describe.ts";
 export { EXIT_STATUS, Failure, messageOf, type FailureCode } from "./output/errors.ts";
+export { ConnectionLimiter } from "./registry/connection-limiter.ts";
+export { basicAuth, isAuthorized, newCredentials } from "./registry/password.ts";
 export { holdLock, withLock, type HeldLock } from "./run/lock.ts";
 export { newRunId, type RunId } from "./run/run-id.ts";
 export { removeDeadSpools } from "./run/spool-folder.ts";

@@ -1,0 +1,27 @@
+import type { Reference } from "docker-over-ssh/builds";
+import type { EngineApi } from "../engine/engine-api.ts";
+import { matchesAny, matchesPattern } from "../policy/patterns.ts";
+import type { ImagePattern } from "../policy/policy.ts";
+import { Refusal } from "../refusal.ts";
+import type { Tenant } from "../tenant.ts";
+
+/** Refuses what policy does not have. The sentence says what may be pushed. */
+export function checkPush({ policy }: Tenant, reference: Reference, engine: Pick<EngineApi, "reachesUs">): void {
+  if (reference.tag === undefined || reference.digest !== undefined)
+    throw new Refusal("push.digest", "cannot push a digest reference", { statusCode: 400 });
+  if (!matchesAny(policy.pushes, reference)) {
+    const allowed = policy.pushes.length === 0 ? "nothing may be" : `what may be: ${policy.pushes.join(", ")}`;
+    throw new Refusal("push.refused", `"${reference.given}" may not be pushed from here; ${allowed}`);
+  }
+  if (!engine.reachesUs)
+    throw new Refusal("push.engine-elsewhere", "the guard can push only with an engine on its own machine", {
+      statusCode: 501,
+    });
+}
+
+/** Whether policy names the host of a reference, and does not only allow it among others with a star. */
+export function namesHost(patterns: readonly ImagePattern[], reference: Reference): boolean {
+  return patterns.some(
+    (pattern) => matchesPattern(pattern, reference) && pattern.split("/", 1)[0] === reference.domain,
+  );
+}

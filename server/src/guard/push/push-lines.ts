@@ -1,0 +1,84 @@
+import type { Reference } from "docker-over-ssh/builds";
+import type { ApiObject } from "../backend.ts";
+import type { PushName } from "./push-name.ts";
+
+/** Characters of a text of the engine that are told */
+const MAX_TEXT = 4096;
+
+/** The end of a push, or a failure that the engine reports. */
+export interface ToldFailure {
+  message: string;
+}
+
+/**
+ * Returns a line of the engine's progress with the tenant's names, and only with what docker reads (moby `api/types/jsonstream`, `auxprogress`);
+ * undefined for a line that has nothing of it. Lines with an error are for {@link failureIn}.
+ */
+export function tenantsLine(line: unknown, name: PushName, reference: Reference): ApiObject | undefined {
+  const { status, id, progress, progressDetail, aux } = record(line);
+  const told = {
+    ...(typeof status === "string" && { status: inTenantsWords(status, name, reference) }),
+    ...(typeof id === "string" && { id: inTenantsWords(id, name, reference) }),
+    ...(typeof progress === "string" && { progress: progress.slice(0, MAX_TEXT) }),
+    ...(progressDetail !== undefined && { progressDetail: numbers(progressDetail, ["current", "total"]) }),
+    ...(aux !== undefined && { aux: tenantsAux(aux, reference) }),
+  };
+  return told.status === undefined && told.id === undefined && told.aux === undefined ? undefined : told;
+}
+
+/** Returns the failure that a line reports, with the tenant's names. */
+export function failureIn(line: unknown, name: PushName, reference: Reference): ToldFailure | undefined {
+  const { error, errorDetail } = record(line);
+  const { message } = record(errorDetail);
+  const found = typeof message === "string" ? message : error;
+  return typeof found === "string" ? { message: inTenantsWords(found, name, reference) } : undefined;
+}
+
+export function failureLine(message: string): ApiObject {
+  return { errorDetail: { message }, error: message };
+}
+
+/** Puts the registry's name in place of that at the guard's proxy. */
+function inTenantsWords(text: string, { host, repository, tag }: PushName, reference: Reference): string {
+  const { domain, path, tag: own = "" } = reference;
+  return text
+    .slice(0, MAX_TEXT)
+    .replaceAll(`http://${host}/v2/${repository}`, `https://${domain}/v2/${path}`)
+    .replaceAll(`${host}/${repository}`, `${domain}/${path}`)
+    .replaceAll(repository, path)
+    .replaceAll(host, domain)
+    .replaceAll(tag, own);
+}
+
+function tenantsAux(aux: unknown, { tag }: Reference): ApiObject | undefined {
+  const { Digest, Size, manifestPushedInsteadOfIndex, originalIndex, selectedManifest, contentMissing, desc } =
+    record(aux);
+  if (typeof Digest === "string") return { Tag: tag, Digest, ...(typeof Size === "number" && { Size }) };
+  if (manifestPushedInsteadOfIndex === true)
+    return {
+      manifestPushedInsteadOfIndex,
+      originalIndex: descriptor(originalIndex),
+      selectedManifest: descriptor(selectedManifest),
+    };
+  return contentMissing === true ? { contentMissing, desc: descriptor(desc) } : undefined;
+}
+
+function descriptor(value: unknown): ApiObject {
+  const { mediaType, digest, size, platform } = record(value);
+  const { os, architecture, variant } = record(platform);
+  return {
+    mediaType,
+    digest,
+    size,
+    ...(platform !== undefined && { platform: { os, architecture, ...(variant !== undefined && { variant }) } }),
+  };
+}
+
+function numbers(value: unknown, keys: readonly string[]): ApiObject {
+  const found = record(value);
+  return Object.fromEntries(keys.filter((key) => typeof found[key] === "number").map((key) => [key, found[key]]));
+}
+
+function record(value: unknown): Record<string, unknown> {
+  return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
+}

@@ -1,0 +1,197 @@
+import { randomUUID } from "node:crypto";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { Readable } from "node:stream";
+import { isAuthorized } from "docker-over-ssh/builds";
+import { Refusal } from "../refusal.ts";
+import type { PushName } from "./push-name.ts";
+import { readManifest } from "./pushed-manifest.ts";
+import { parsePushRoute, type PushRoute } from "./push-route.ts";
+import { registryError } from "./registry-error.ts";
+import type { Upstream, UpstreamRequest } from "./upstream.ts";
+
+/** Headers of a registry that the engine reads */
+const PASSED = ["docker-content-digest", "docker-upload-uuid", "oci-chunk-min-length", "range", "retry-after"];
+/** Statuses after which the engine tries again, and may be right */
+const TEMPORARY = new Set([408, 416, 429]);
+/** Uploads that are open at the same time. An image has at most 127 layers. */
+const MAX_UPLOADS = 512;
+
+/** What the engine and the registry say to each other in one push. */
+export interface PushTraffic {
+  readonly name: PushName;
+  /** Of the Authorization header that the engine is told to send */
+  readonly username: string;
+  readonly password: string;
+  /** Why the registry, or the guard, has not taken something. The engine's own words are about the guard's proxy. */
+  readonly problem: Refusal | undefined;
+  isFrom(authorization: string | undefined): boolean;
+  /** Answers a request of the engine. Never rejects. */
+  handle(request: IncomingMessage, response: ServerResponse): Promise<void>;
+}
+
+export interface TrafficOptions {
+  name: PushName;
+  password: string;
+  upstream: Upstream;
+  /** The repository and the tag at the registry */
+  target: { host: string; path: string; tag: string };
+  /** Counts bytes of layers. Throws a Refusal when there are no more. */
+  count: (bytes: number) => void;
+  /** The push cannot succeed any more: end the engine's tries. */
+  onFatal: (refusal: Refusal) => void;
+}
+
+export function pushTraffic({ name, password, upstream, target, count, onFatal }: TrafficOptions): PushTraffic {
+  const username = name.tag;
+  const uploads = new Map<string, URL>();
+  let problem: Refusal | undefined;
+
+  const at = (path: string): URL => new URL(`/v2/${target.path}/${path}`, upstream.registry);
+  const send = async (method: string, url: URL, rest: Partial<UpstreamRequest> = {}): Promise<IncomingMessage> =>
+    await upstream.send({ method, url, headers: { "content-length": "0" }, ...rest });
+
+  /** The engine sees an address of the guard: whatever the registry names is not for it. */
+  const answerUpload = (answer: IncomingMessage, from: URL, response: ServerResponse, id: string): void => {
+    answer.resume();
+    const { location } = answer.headers;
+    const isOpen = answer.statusCode === 202 || answer.statusCode === 204;
+    if (isOpen && location !== undefined) uploads.set(id, upstream.follow(location, from));
+    else if (!isOpen) uploads.delete(id);
+    const own = `http://${name.host}/v2/${name.repository}/blobs/uploads/${id}`;
+    response.writeHead(answer.statusCode ?? 502, { ...passed(answer), location: own, "content-length": 0 }).end();
+  };
+
+  const startUpload = async (response: ServerResponse): Promise<void> => {
+    const url = at("blobs/uploads/");
+    const answer = await send("POST", url);
+    if (answer.statusCode !== 202) throw await registryError(answer, target.host);
+    if (answer.headers.location === undefined || uploads.size >= MAX_UPLOADS) throw noUpload(target.host);
+    answerUpload(answer, url, response, randomUUID());
+  };
+
+  const upload = async (route: PushRoute & { kind: "upload" }, request: IncomingMessage, response: ServerResponse) => {
+    const { id, digest } = route;
+    const known = uploads.get(id);
+    if (known === undefined) return sendError(response, 404, "BLOB_UPLOAD_UNKNOWN", "there is no such upload");
+    const url = new URL(known);
+    if (digest !== undefined) url.searchParams.set("digest", digest);
+    const hasBody = route.method === "PATCH" || route.method === "PUT";
+    const rest = hasBody ? { headers: bodyHeaders(request), body: counted(request, count) } : {};
+    const answer = await send(route.method, url, rest);
+    if ((answer.statusCode ?? 0) >= 300) throw await registryError(answer, target.host);
+    answerUpload(answer, url, response, id);
+  };
+
+  const look = async (path: string, request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const { accept } = request.headers;
+    const answer = await send("HEAD", at(path), { headers: { ...(accept !== undefined && { accept }) } });
+    answer.resume();
+    const status = answer.statusCode ?? 502;
+    // Some registries refuse to say that there is nothing: the engine then sends it.
+    if (status !== 200 && status !== 404) problem ??= await registryError(answer, target.host);
+    const { "content-length": length, "content-type": type } = answer.headers;
+    const described = {
+      ...(length !== undefined && { "content-length": length }),
+      ...(type && { "content-type": type }),
+    };
+    response.writeHead(status === 401 ? 403 : status, status === 200 ? { ...passed(answer), ...described } : {}).end();
+  };
+
+  const putManifest = async (reference: string, request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const { body, type } = await readManifest(request, reference === name.tag ? undefined : reference);
+    const answer = await send("PUT", at(`manifests/${reference === name.tag ? target.tag : reference}`), {
+      headers: { "content-type": type, "content-length": String(body.length) },
+      body,
+    });
+    if ((answer.statusCode ?? 0) >= 300) throw await registryError(answer, target.host);
+    answer.resume();
+    response.writeHead(answer.statusCode ?? 201, { ...passed(answer), "content-length": 0 }).end();
+  };
+
+  const dispatch = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const route = parsePushRoute(request.method ?? "", request.url ?? "", name);
+    switch (route?.kind) {
+      case "base":
+        return void response.writeHead(200, { "content-type": "application/json" }).end("{}");
+      case "look":
+        return await look(
+          route.path === `manifests/${name.tag}` ? `manifests/${target.tag}` : route.path,
+          request,
+          response,
+        );
+      case "start":
+        return await startUpload(response);
+      case "upload":
+        return await upload(route, request, response);
+      case "manifest":
+        return await putManifest(route.reference, request, response);
+      default:
+        return sendError(response, 404, "UNSUPPORTED", "this registry takes one push");
+    }
+  };
+
+  return {
+    name,
+    username,
+    password,
+    get problem() {
+      return problem;
+    },
+    isFrom: (authorization) => isAuthorized(authorization, { username, password }),
+    async handle(request, response) {
+      try {
+        await dispatch(request, response);
+      } catch (error) {
+        const refusal = error instanceof Refusal ? error : undefined;
+        problem ??= refusal;
+        const { statusCode = 502, message = "the registry has not answered" } = refusal ?? {};
+        if (refusal !== undefined && statusCode < 500 && !TEMPORARY.has(statusCode)) onFatal(refusal);
+        // What is left of the body is not read. After DENIED an engine does not try again.
+        if (!request.complete) response.setHeader("connection", "close");
+        if (response.headersSent) response.destroy();
+        else if (statusCode < 500 && !TEMPORARY.has(statusCode)) sendError(response, 403, "DENIED", message);
+        else sendError(response, statusCode, "UNKNOWN", message);
+      }
+    },
+  };
+}
+
+/** Yields a body as it comes, and counts it. Does not destroy it: the connection still takes the answer. */
+function counted(request: IncomingMessage, count: (bytes: number) => void): Readable {
+  async function* chunks(): AsyncGenerator<Buffer> {
+    for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+      count(chunk.length);
+      yield chunk;
+    }
+  }
+  return Readable.from(chunks(), { objectMode: false });
+}
+
+function bodyHeaders({ headers }: IncomingMessage): Record<string, string> {
+  const { "content-length": length, "content-range": range } = headers;
+  return {
+    "content-type": "application/octet-stream",
+    ...(length !== undefined && /^\d+$/.test(length) && { "content-length": length }),
+    ...(range !== undefined && /^\d+-\d+$/.test(range) && { "content-range": range }),
+  };
+}
+
+function passed({ headers }: IncomingMessage): Record<string, string> {
+  const found = PASSED.map((key) => [key, headers[key]] as const);
+  return Object.fromEntries(found.filter((pair): pair is readonly [string, string] => typeof pair[1] === "string"));
+}
+
+function noUpload(host: string): Refusal {
+  return new Refusal("push.registry", `${host} has not said where to send a layer`, { statusCode: 502 });
+}
+
+/** Answers with an error body of the distribution spec. */
+export function sendError(response: ServerResponse, status: number, code: string, message: string): void {
+  const body = Buffer.from(JSON.stringify({ errors: [{ code, message }] }));
+  response.writeHead(status, { "content-type": "application/json", "content-length": body.length }).end(body);
+}
+
+/** The credentials that the engine is told: X-Registry-Auth (moby, `api/types/registry`, AuthConfig). */
+export function engineAuth({ username, password, name }: PushTraffic): string {
+  return Buffer.from(JSON.stringify({ username, password, serveraddress: name.host })).toString("base64url");
+}

@@ -1,0 +1,43 @@
+import { createHash } from "node:crypto";
+import type { IncomingMessage } from "node:http";
+import { Refusal } from "../refusal.ts";
+
+/** Bytes. The OCI spec asks registries to accept manifests of 4 MB; no tool writes larger ones. */
+const MAX_MANIFEST = 4 * 1024 * 1024;
+/** Without Docker's first schema: 20.10 tries that when a registry refuses the second, and its error would be about that. */
+const TYPES = new Set([
+  "application/vnd.docker.distribution.manifest.v2+json",
+  "application/vnd.docker.distribution.manifest.list.v2+json",
+  "application/vnd.oci.image.manifest.v1+json",
+  "application/vnd.oci.image.index.v1+json",
+]);
+
+/**
+ * Reads a manifest, and checks it against the digest under which it is sent.
+ *
+ * @param digest undefined for a tag
+ * @throws Refusal 400, 413
+ */
+export async function readManifest(
+  request: IncomingMessage,
+  digest: string | undefined,
+): Promise<{ body: Buffer; type: string }> {
+  const type = request.headers["content-type"] ?? "";
+  if (!TYPES.has(type)) throw invalid(`manifests of the type ${type.slice(0, 100)} are not pushed`);
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length > MAX_MANIFEST) throw invalid("the image's manifest is larger than 4 MB", 413);
+    chunks.push(chunk);
+  }
+  const body = Buffer.concat(chunks);
+  const [algorithm = "", hex] = digest?.split(":") ?? [];
+  if (digest !== undefined && createHash(algorithm).update(body).digest("hex") !== hex)
+    throw invalid(`the manifest ${digest} has another digest`);
+  return { body, type };
+}
+
+function invalid(message: string, statusCode = 400): Refusal {
+  return new Refusal("push.manifest", message, { statusCode });
+}

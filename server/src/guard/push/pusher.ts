@@ -1,0 +1,172 @@
+import { randomBytes } from "node:crypto";
+import { deadline, isAtLeast, jsonLines, parsePlatform, type Reference } from "docker-over-ssh/builds";
+import type { ApiObject, PushOptions } from "../backend.ts";
+import type { Caller } from "../caller.ts";
+import type { EngineApi } from "../engine/engine-api.ts";
+import { EngineAnswer } from "../engine/engine-api.ts";
+import type { OwnImage } from "../images/own-images.ts";
+import type { Limits } from "../limits/limits.ts";
+import { Refusal } from "../refusal.ts";
+import { checkPush, namesHost } from "./check-push.ts";
+import { guardCredentials } from "./guard-credentials.ts";
+import { createProxyServer, type ProxyServer } from "./proxy-server.ts";
+import { failureIn, failureLine, tenantsLine } from "./push-lines.ts";
+import { newPushName, type PushName } from "./push-name.ts";
+import { engineAuth, pushTraffic, type PushTraffic } from "./push-traffic.ts";
+import { ENGINE_CERTIFICATES, registrySecurity } from "./registry-security.ts";
+import { forgetPush, removeLeftovers } from "./temporary-names.ts";
+import { openUpstream, type Upstream } from "./upstream.ts";
+
+/** ms for the removal of a temporary name */
+const CLEAN_UP_TIMEOUT = 30_000;
+/** The API that has a platform in a push (moby `docs/api/version-history.md`) */
+const PLATFORM_API = "1.46";
+
+/** Pushes tenants' images. Disposing ends its proxy; pushes under way fail. */
+export interface Pusher extends AsyncDisposable {
+  /**
+   * Pushes an image to the registry of `reference`, which has a tag. Lines of progress go to `onLine`; a failure is the last of them, as from the
+   * engine. The credentials of the guard come before those of the tenant.
+   *
+   * @throws Refusal for what policy refuses, before the first line
+   */
+  push(caller: Caller, image: OwnImage, reference: Reference, options: PushOptions): Promise<void>;
+  /** Removes the names that pushes have left on the engine, after a crash. Not while pushes are under way. */
+  removeLeftovers(signal: AbortSignal): Promise<void>;
+}
+
+export interface PusherOptions {
+  engine: EngineApi;
+  limits: Pick<Limits, "countPushed">;
+  /** Of credential helpers */
+  env: NodeJS.ProcessEnv;
+  /** Tells guards apart that share an engine, e.g. the folder of the ledger. */
+  owner: string;
+  /** The engine's certificates of registries */
+  certificates?: string;
+}
+
+/** Opens no port before the first push. */
+export function openPusher(options: PusherOptions): Pusher {
+  const { engine, owner } = options;
+  const proxy = createProxyServer();
+  return {
+    async push(caller, image, reference, pushOptions) {
+      checkPush(caller.tenant, reference, engine);
+      const platform = await platformQuery(engine, pushOptions.platform, caller.signal);
+      const held = await guardCredentials(caller.tenant, reference.domain, options.env);
+      const { onLine } = pushOptions;
+      onLine({ status: `The push refers to repository [${reference.domain}/${reference.path}]` });
+      const stop = new AbortController();
+      const signal = AbortSignal.any([caller.signal, stop.signal]);
+      try {
+        using upstream = await connect(caller, reference, held ?? pushOptions.credentials, { ...options, signal });
+        await pushThrough({ proxy, upstream, caller, image, reference, platform, stop, signal, onLine, options });
+      } catch (error) {
+        caller.signal.throwIfAborted();
+        if (!(error instanceof Refusal)) throw error;
+        caller.note.rule = error.rule;
+        onLine(failureLine(error.message));
+      }
+    },
+    removeLeftovers: async (signal) => await removeLeftovers(engine, owner, signal),
+    [Symbol.asyncDispose]: async () => await proxy[Symbol.asyncDispose](),
+  };
+}
+
+async function connect(
+  { tenant }: Caller,
+  reference: Reference,
+  credentials: PushOptions["credentials"],
+  { engine, certificates = ENGINE_CERTIFICATES, signal }: PusherOptions & { signal: AbortSignal },
+): Promise<Upstream> {
+  const { domain: host, path: repository } = reference;
+  const security = await registrySecurity(engine, host, { certificates, signal });
+  const onlyPublic = !namesHost(tenant.policy.pushes, reference);
+  return await openUpstream({ host, repository, credentials, security, onlyPublic, signal });
+}
+
+interface PushThrough {
+  proxy: ProxyServer;
+  upstream: Upstream;
+  caller: Caller;
+  image: OwnImage;
+  reference: Reference;
+  platform: readonly [string, string][];
+  stop: AbortController;
+  signal: AbortSignal;
+  onLine: PushOptions["onLine"];
+  options: PusherOptions;
+}
+
+/** Has the engine push to the proxy, under a temporary name. */
+async function pushThrough(through: PushThrough): Promise<void> {
+  const { proxy, upstream, caller, image, reference, stop, signal, options } = through;
+  const { engine, owner, limits } = options;
+  const name = newPushName(await proxy.listen(), owner, caller.tenant.id, reference);
+  const traffic = pushTraffic({
+    name,
+    password: randomBytes(24).toString("base64url"),
+    upstream,
+    target: { host: reference.domain, path: reference.path, tag: reference.tag ?? "" },
+    count: (bytes) => limits.countPushed(caller.tenant, bytes),
+    onFatal: (refusal) => stop.abort(refusal),
+  });
+  try {
+    const repo = `${name.host}/${name.repository}`;
+    const query = [
+      ["repo", repo],
+      ["tag", name.tag],
+    ] as const;
+    await engine.json({ method: "POST", path: `/images/${image.id}/tag`, query, signal });
+    using _open = proxy.open(traffic);
+    await follow(through, name, traffic);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof EngineAnswer) throw traffic.problem ?? new Refusal("push.failed", error.message);
+    throw error;
+  } finally {
+    using late = deadline(CLEAN_UP_TIMEOUT);
+    await forgetPush(engine, name, late.signal);
+  }
+}
+
+async function follow(through: PushThrough, name: PushName, traffic: PushTraffic): Promise<void> {
+  const { reference, platform, signal, onLine, options } = through;
+  const { body } = await options.engine.request({
+    method: "POST",
+    path: `/images/${name.host}/${name.repository}/push`,
+    query: [["tag", name.tag], ...platform],
+    headers: { "x-registry-auth": engineAuth(traffic) },
+    signal,
+  });
+  for await (const line of jsonLines(body as AsyncIterable<Uint8Array>)) {
+    const failure = failureIn(line, name, reference);
+    if (failure !== undefined) throw traffic.problem ?? new Refusal("push.failed", failure.message);
+    const told = tenantsLine(line, name, reference);
+    if (told !== undefined && !isFirstLine(told)) onLine(told);
+  }
+}
+
+/** The guard has told it, before it has connected to the registry. */
+function isFirstLine({ status }: ApiObject): boolean {
+  return typeof status === "string" && status.startsWith("The push refers to repository");
+}
+
+/** @param given as docker writes it in `--platform`, e.g. `linux/arm64` */
+async function platformQuery(
+  engine: EngineApi,
+  given: string | undefined,
+  signal: AbortSignal,
+): Promise<[string, string][]> {
+  if (given === undefined) return [];
+  const platform = parsePlatform(given);
+  if (platform === undefined)
+    throw new Refusal("push.platform", `"${given}" is not a platform, e.g. linux/arm64`, { statusCode: 400 });
+  const { apiVersion } = await engine.version(signal);
+  if (!isAtLeast(apiVersion, PLATFORM_API))
+    throw new Refusal("push.platform", `the engine pushes one platform of an image only from API ${PLATFORM_API} on`, {
+      statusCode: 400,
+    });
+  return [["platform", JSON.stringify(platform)]];
+}

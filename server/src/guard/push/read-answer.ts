@@ -1,0 +1,13 @@
+import type { Readable } from "node:stream";
+
+/** Reads at most `max` bytes of a small answer, and destroys the rest of it. Text that is cut off is as good as none. */
+export async function readAnswer(stream: Readable, max: number): Promise<string> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+    length += chunk.length;
+    if (length > max) return "";
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}

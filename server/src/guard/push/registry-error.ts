@@ -1,0 +1,36 @@
+import type { IncomingMessage } from "node:http";
+import { oneLine } from "docker-over-ssh/builds";
+import { Refusal } from "../refusal.ts";
+import { readAnswer } from "./read-answer.ts";
+
+const MAX_ERROR = 64 * 1024;
+/** Characters of a registry's words that are told */
+const MAX_WORDS = 500;
+
+/** Reads the error of a registry (OCI distribution spec 1.1, "Error Codes"), in the words that docker has for it: `denied: …`. */
+export async function registryError(answer: IncomingMessage, host: string): Promise<Refusal> {
+  const status = answer.statusCode ?? 0;
+  const said = wordsOf(await readAnswer(answer, MAX_ERROR).catch(() => ""));
+  const words = said ?? `${host} has answered with status ${status}`;
+  const isDenied = status === 401 || status === 403;
+  const hint = status === 401 && said === undefined ? ": credentials are needed (docker login)" : "";
+  return new Refusal(isDenied ? "push.denied" : "push.registry", `${words}${hint}`, {
+    statusCode: isDenied ? 403 : status >= 400 && status < 500 ? status : 502,
+  });
+}
+
+function wordsOf(text: string): string | undefined {
+  let found: unknown;
+  try {
+    found = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  const { errors } = (found ?? {}) as { errors?: unknown };
+  if (!Array.isArray(errors)) return undefined;
+  const [first] = errors as { code?: unknown; message?: unknown }[];
+  const { code, message } = first ?? {};
+  if (typeof code !== "string") return undefined;
+  const words = code.toLowerCase().replaceAll("_", " ");
+  return oneLine(typeof message === "string" && message !== "" ? `${words}: ${message}` : words).slice(0, MAX_WORDS);
+}

@@ -1,0 +1,130 @@
+import { basicAuth } from "docker-over-ssh/builds";
+import type { Credentials } from "../build-request.ts";
+import { Refusal } from "../refusal.ts";
+
+/** Characters of a WWW-Authenticate header that are read */
+const MAX_CHALLENGE = 4096;
+/** Seconds that a token holds where the service does not say (distribution, docs/spec/auth/token.md) */
+const DEFAULT_LIFE = 60;
+/** ms before its end at which a token is replaced: the request on its way takes time */
+const MARGIN = 15_000;
+const CLIENT_ID = "docker-over-ssh";
+
+/** How a registry asks for credentials (RFC 9110, 11.6.1). */
+export type Challenge = { scheme: "basic" } | { scheme: "bearer"; realm: string; service: string | undefined };
+
+/** A request for a token. */
+export interface TokenRequest {
+  method: "GET" | "POST";
+  url: URL;
+  headers: Record<string, string>;
+  body?: Buffer | undefined;
+}
+
+/** Asks a token service. Resolves with the status, and the JSON of its answer. */
+export type AskTokens = (request: TokenRequest) => Promise<{ status: number; answer: unknown }>;
+
+/** What a registry is sent in Authorization. */
+export interface RegistryAuth {
+  /** Returns the header's value, after it has asked for a token that holds; undefined for none. */
+  authorization(): Promise<string | undefined>;
+  /** The registry has answered 401: forgets the token. Returns whether another try makes sense. */
+  renew(challenge: Challenge | undefined): boolean;
+}
+
+/** Reads WWW-Authenticate; undefined for a scheme that docker does not know either. Bearer counts before Basic. */
+export function parseChallenge(header: string | undefined): Challenge | undefined {
+  const text = (header ?? "").slice(0, MAX_CHALLENGE);
+  const bearer = /(?:^|,)\s*Bearer\s+(.*)$/is.exec(text)?.[1];
+  if (bearer !== undefined) {
+    const fields = new Map<string, string>();
+    for (const [, key = "", quoted, bare] of bearer.matchAll(/(\w+)=(?:"([^"]*)"|([^\s,"]+))/g))
+      fields.set(key.toLowerCase(), quoted ?? bare ?? "");
+    const realm = fields.get("realm");
+    if (realm !== undefined && URL.canParse(realm)) return { scheme: "bearer", realm, service: fields.get("service") };
+  }
+  return /(?:^|,)\s*Basic(?:\s|$)/i.test(text) ? { scheme: "basic" } : undefined;
+}
+
+/**
+ * @param repository that the token is asked for, with pull and push
+ * @param ask throws a Refusal for an address that may not be asked
+ */
+export function registryAuth(
+  first: Challenge | undefined,
+  {
+    credentials,
+    repository,
+    registry,
+    ask,
+  }: { credentials: Credentials | undefined; repository: string; registry: string; ask: AskTokens },
+): RegistryAuth {
+  let challenge = first;
+  let token: Promise<{ value: string; until: number }> | undefined;
+
+  const fetchToken = async (realm: string, service: string | undefined): Promise<{ value: string; until: number }> => {
+    const { status, answer } = await ask(
+      tokenRequest(realm, service, `repository:${repository}:pull,push`, credentials),
+    );
+    const { token: value, access_token: other, expires_in: life } = (answer ?? {}) as Record<string, unknown>;
+    const found = typeof value === "string" && value !== "" ? value : other;
+    if (status === 200 && typeof found === "string" && found !== "" && !/[^\x21-\x7e]/.test(found)) {
+      const seconds = typeof life === "number" && life > DEFAULT_LIFE ? life : DEFAULT_LIFE;
+      return { value: found, until: Date.now() + seconds * 1000 - MARGIN };
+    }
+    throw new Refusal(
+      "push.denied",
+      status === 200
+        ? `the token service of ${registry} has answered without a token`
+        : `unauthorized: the token service of ${registry} has answered with status ${status}: ${
+            credentials === undefined ? "credentials are needed (docker login)" : "the credentials are not accepted"
+          }`,
+    );
+  };
+
+  return {
+    async authorization() {
+      if (credentials?.registryToken) return `Bearer ${credentials.registryToken}`;
+      if (challenge === undefined) return undefined;
+      if (challenge.scheme === "basic") return credentials === undefined ? undefined : basicAuth(credentials);
+      const held = await token?.catch(() => undefined);
+      // Several layers wait for one token.
+      const holds = held !== undefined && held.until > Date.now();
+      const asked = holds && token !== undefined ? token : fetchToken(challenge.realm, challenge.service);
+      token = asked;
+      return `Bearer ${(await asked).value}`;
+    },
+    renew(found) {
+      const isNew = challenge === undefined && found !== undefined;
+      challenge = found ?? challenge;
+      token = undefined;
+      return !credentials?.registryToken && (isNew || challenge?.scheme === "bearer");
+    },
+  };
+}
+
+/** As docker asks: POST for an identity token, else GET, without credentials where there are none. */
+function tokenRequest(
+  realm: string,
+  service: string | undefined,
+  scope: string,
+  credentials: Credentials | undefined,
+): TokenRequest {
+  const url = new URL(realm);
+  if (credentials?.identityToken) {
+    const fields = new URLSearchParams({
+      grant_type: "refresh_token",
+      refresh_token: credentials.identityToken,
+      service: service ?? "",
+      scope,
+      client_id: CLIENT_ID,
+    });
+    const body = Buffer.from(fields.toString());
+    return { method: "POST", url, headers: { "content-type": "application/x-www-form-urlencoded" }, body };
+  }
+  if (service !== undefined) url.searchParams.set("service", service);
+  url.searchParams.set("scope", scope);
+  if (credentials === undefined || credentials.username === "") return { method: "GET", url, headers: {} };
+  url.searchParams.set("account", credentials.username);
+  return { method: "GET", url, headers: { authorization: basicAuth(credentials) } };
+}
