@@ -1,4 +1,104 @@
-import type { Call } from "./call.ts";
+import { Type } from "typebox";
+import { strictJson } from "../request/strict-json.ts";
+import { Refusal } from "../refusal.ts";
+import { NO_BODY, type Call, type ReadCall } from "./call.ts";
+import { BUILD_QUERY, parseBuild } from "./build-read.ts";
+
+/** Filters that `docker builder prune` and `docker buildx prune` offer. */
+const PRUNE_FILTERS: ReadonlySet<string> = new Set(["until", "id", "parent", "type", "description", "inuse", "shared"]);
+/** A filter's values as the API writes them: a list, or a set as an object. */
+const FILTERS = Type.Record(
+  Type.String(),
+  Type.Union([Type.Array(Type.String()), Type.Record(Type.String(), Type.Literal(true))]),
+);
+
+const build: Call = {
+  rule: "build",
+  method: "POST",
+  path: "/build",
+  does: "Builds an image with the classic builder (`version=1`) or BuildKit (`version=2`), under the tenant's names, labels and limits.",
+  query: BUILD_QUERY,
+  body: { kind: "stream" },
+  read(request): ReadCall {
+    const asked = parseBuild(request);
+    return {
+      about: asked.names,
+      async perform({ caller, backend, body, reply }) {
+        const context = asked.remote === undefined && asked.session === undefined ? body : undefined;
+        await backend.builds.build(caller, asked, context, (line) => reply.line(line));
+      },
+    };
+  },
+};
+
+const prune: Call = {
+  rule: "build.prune",
+  method: "POST",
+  path: "/build/prune",
+  does: "Removes cache records of the tenant's own builds, and no others.",
+  query: {
+    all: "once",
+    filters: "once",
+    // API 1.31 to 1.47, and later under the other names
+    "keep-storage": "once",
+    "reserved-space": "once",
+    "max-used-space": "once",
+    "min-free-space": "once",
+  },
+  body: NO_BODY,
+  read(request): ReadCall {
+    const { query } = request;
+    const all = query.flag("all");
+    const filters = pruneFilters(query.text("filters"));
+    const space = ["reserved-space", "keep-storage"].map((key) => query.integer(key)).find((value) => value);
+    // These two are about the whole store, which is not the tenant's.
+    for (const key of ["max-used-space", "min-free-space"]) {
+      if (query.integer(key)) throw refused("build.prune-space", `${key} is about the host's disk: use reserved-space`);
+    }
+    return {
+      async perform({ caller, backend, reply }) {
+        const { caches, spaceReclaimed } = await backend.builds.prune(caller, { all, keepStorage: space, filters });
+        reply.json(200, { CachesDeleted: caches, SpaceReclaimed: spaceReclaimed });
+      },
+    };
+  },
+};
+
+const cancel: Call = {
+  rule: "build.cancel",
+  method: "POST",
+  path: "/build/cancel",
+  does: "Ends a build of the tenant's by its `buildid`.",
+  query: { id: "once" },
+  body: NO_BODY,
+  read(request): ReadCall {
+    const id = request.query.text("id") ?? "";
+    if (id === "") throw new Refusal("query.value", "build ID not provided", { statusCode: 400 });
+    return {
+      async perform({ caller, backend, reply }) {
+        await backend.builds.cancel(caller, id);
+        reply.empty(200);
+      },
+    };
+  },
+};
 
 /** `POST /build`, `/build/prune` and `/build/cancel`. */
-export const BUILD_CALLS: readonly Call[] = [];
+export const BUILD_CALLS: readonly Call[] = [build, prune, cancel];
+
+function pruneFilters(given: string | undefined): Record<string, readonly string[]> {
+  if (given === undefined || given === "") return {};
+  const read = strictJson(given, FILTERS, "filters");
+  return Object.fromEntries(
+    Object.entries(read).map(([key, values]) => {
+      const name = key.endsWith("!") ? key.slice(0, -1) : key;
+      if (!PRUNE_FILTERS.has(name))
+        throw refused("build.prune-filter", `the filter ${JSON.stringify(key)} is not known here`);
+      return [key, Array.isArray(values) ? values : Object.keys(values)];
+    }),
+  );
+}
+
+function refused(rule: string, message: string): Refusal {
+  return new Refusal(rule, message, { statusCode: 400 });
+}
