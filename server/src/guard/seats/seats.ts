@@ -10,16 +10,16 @@ export interface Front {
   close(): Promise<void>;
 }
 
-/** A socket that listens. */
-export interface BoundSocket {
-  /** Stops listening, and removes the socket. */
-  close(): Promise<void>;
+/** A socket that listens. Disposing removes it, and destroys its connections. */
+export interface Socket extends AsyncDisposable {
+  /** Aborted when its folder has gone */
+  readonly gone: AbortSignal;
 }
 
 export interface SeatParts {
   /** Opens what answers a tenant. `tenant` returns what it is by now: its limits may change while it is there. */
   openFront(tenant: () => Tenant): Front;
-  bind(seated: SeatedTenant, onConnection: (connection: Duplex) => void): Promise<BoundSocket>;
+  bind(seated: SeatedTenant, onConnection: (connection: Duplex) => void, tenant: () => Tenant): Promise<Socket>;
   /** Makes what the tenant's builds run in. Returns the tenant with it. */
   prepare(tenant: Tenant): Promise<Tenant>;
   /** Removes all that a tenant has. */
@@ -32,7 +32,7 @@ export interface SeatParts {
 interface Seat {
   seated: SeatedTenant;
   front: Front;
-  socket: BoundSocket;
+  socket: Socket | undefined;
 }
 
 /**
@@ -95,9 +95,17 @@ export class Seats implements AsyncDisposable {
 
   async #open(seated: SeatedTenant): Promise<Seat> {
     const front = this.#parts.openFront(() => seat.seated.tenant);
-    const seat: Seat = { seated, front, socket: { close: async () => {} } };
+    const seat: Seat = { seated, front, socket: undefined };
     try {
-      seat.socket = await this.#parts.bind(seated, (connection) => front.take(connection));
+      const bound = await this.#parts.bind(
+        seated,
+        (connection) => front.take(connection),
+        () => seat.seated.tenant,
+      );
+      seat.socket = bound;
+      bound.gone.addEventListener("abort", () => {
+        if (this.#seats.get(seated.tenant.id) === seat) this.leave(seated.tenant.id, false);
+      });
     } catch (error) {
       await front.close();
       throw error;
@@ -118,6 +126,6 @@ export class Seats implements AsyncDisposable {
 }
 
 async function unseat({ socket, front }: Seat): Promise<void> {
-  await socket.close();
+  await socket?.[Symbol.asyncDispose]();
   await front.close();
 }
