@@ -15,6 +15,13 @@ export interface Backend extends AsyncDisposable {
   /** Undefined where there is no BuildKit: `/grpc` and `/session` then get 404, and docker takes its classic builder. */
   readonly buildkit?: BackendBuildkit | undefined;
   version(signal: AbortSignal): Promise<BackendVersion>;
+  /**
+   * Has the engine check credentials (`docker login`). Undefined where nothing checks them before they are used.
+   *
+   * @param registry its host, perhaps with a port; `docker.io` for Docker Hub. The policy allows it
+   * @returns a token in place of the password, where the registry gives one
+   */
+  login?(caller: Caller, registry: string, credentials: Credentials): Promise<string | undefined>;
   /** Removes all that a tenant has: images, cache records, files. It can be called again after a crash. */
   removeTenant(tenant: Tenant["id"]): Promise<void>;
 }

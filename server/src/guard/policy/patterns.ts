@@ -43,6 +43,11 @@ export function matchesAny(patterns: readonly ImagePattern[], reference: Referen
   return patterns.some((pattern) => matchesPattern(pattern, reference));
 }
 
+/** Whether a pattern allows names at a registry, e.g. at `registry.example.com:5000`. A star before the first slash is not taken for one that goes beyond it. */
+export function matchesHost(pattern: ImagePattern, host: string): boolean {
+  return pattern === "*" || like(pattern.split("/", 1)[0] ?? "", host);
+}
+
 /** `*` stands for any characters, all others for themselves. */
 function like(pattern: string, text: string): boolean {
   const parts = pattern.split("*").map((part) => part.replaceAll(/[.\\+?^${}()|[\]]/g, "\\$&"));

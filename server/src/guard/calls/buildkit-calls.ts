@@ -1,0 +1,92 @@
+import { pipeline } from "node:stream/promises";
+import type { Duplex } from "node:stream";
+import type { Backend, BackendBuildkit, SessionRequest } from "../backend.ts";
+import { Refusal } from "../refusal.ts";
+import type { StrictHeaders } from "../request/headers.ts";
+import type { Call } from "./call.ts";
+
+const UPGRADE = { kind: "upgrade" } as const;
+/** The protocol of `/grpc` and `/session` */
+export const PROTOCOL = "h2c";
+
+const GRPC: Call = {
+  rule: "buildkit.grpc",
+  method: "POST",
+  path: "/grpc",
+  does: "Opens a connection to BuildKit, each of whose gRPC calls is checked.",
+  query: {},
+  body: UPGRADE,
+  read: () => ({
+    async perform({ caller, backend, reply }) {
+      const buildkit = buildkitOf(backend);
+      await buildkit.serve(caller, reply.upgrade(PROTOCOL));
+    },
+  }),
+};
+
+const SESSION: Call = {
+  rule: "buildkit.session",
+  method: "POST",
+  path: "/session",
+  does: "Opens a session, on which a build of this tenant asks its client for files, secrets and credentials.",
+  query: {},
+  body: UPGRADE,
+  read({ headers }) {
+    const session = sessionOf(headers);
+    return {
+      async perform({ caller, backend, reply }) {
+        const engine = await buildkitOf(backend).openSession(caller, session);
+        await join(reply.upgrade(PROTOCOL), engine, caller.signal);
+      },
+    };
+  },
+};
+
+export const BUILDKIT_CALLS: readonly Call[] = [GRPC, SESSION];
+
+function buildkitOf({ buildkit }: Backend): BackendBuildkit {
+  if (buildkit === undefined) {
+    throw new Refusal("buildkit.none", "there is no BuildKit here: set DOCKER_BUILDKIT=0 for the classic builder", {
+      statusCode: 404,
+    });
+  }
+  return buildkit;
+}
+
+/** Letters and digits of an identifier of BuildKit; other clients take UUIDs */
+const ID = /^[A-Za-z0-9._-]{1,128}$/;
+const METHOD = /^\/[A-Za-z0-9._]{1,200}\/[A-Za-z0-9_]{1,100}$/;
+/** buildx exposes about 15 */
+const MAX_METHODS = 64;
+/** Characters of a name or key */
+const MAX_TEXT = 1024;
+
+/** Reads `X-Docker-Expose-Session-*`. Throws a Refusal 400 `session.invalid`. */
+function sessionOf(headers: StrictHeaders): SessionRequest {
+  const id = headers.get("x-docker-expose-session-uuid") ?? "";
+  if (!ID.test(id)) throw invalid("the session must have an ID of letters, digits, dots, hyphens and underscores");
+  const name = headers.get("x-docker-expose-session-name") ?? "";
+  const sharedKey = headers.get("x-docker-expose-session-sharedkey") ?? "";
+  if (name.length > MAX_TEXT || sharedKey.length > MAX_TEXT) throw invalid("the session's name or key is too long");
+  const methods = headers.all("x-docker-expose-session-grpc-method");
+  if (methods.length > MAX_METHODS || !methods.every((method) => METHOD.test(method))) {
+    throw invalid("the session must expose at most 64 methods, each like /package.Service/Method");
+  }
+  return { id, name, sharedKey, methods };
+}
+
+function invalid(message: string): Refusal {
+  return new Refusal("session.invalid", message, { statusCode: 400 });
+}
+
+/** Joins two connections, each of which may be slower than the other, until both have ended, or one is gone. */
+async function join(client: Duplex, engine: Duplex, signal: AbortSignal): Promise<void> {
+  try {
+    await Promise.all([pipeline(client, engine, { signal }), pipeline(engine, client, { signal })]);
+  } catch {
+    // A session ends with its client, with its build, or with the engine: whichever goes first resets the connection.
+  } finally {
+    client.destroy();
+    engine.destroy();
+  }
+}

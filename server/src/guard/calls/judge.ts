@@ -1,0 +1,36 @@
+import { Refusal, type Rule } from "../refusal.ts";
+import { readBody } from "./read-body.ts";
+import { readHead, type ApiVersions, type RawRequest } from "./read-request.ts";
+
+/** What becomes of a request, as far as it tells without the engine and the tenant's images. */
+export interface Decision {
+  decision: "allowed" | "refused";
+  rule: Rule;
+  /** What the call does, or why it is refused */
+  reason: string;
+  statusCode: number;
+  /** The images that it is about */
+  about: readonly string[];
+}
+
+/**
+ * Reads a request, and does nothing: for `explain` and the dry run.
+ *
+ * @param raw `body` undefined: not looked at; a call that needs one is judged without
+ * @param versions undefined: any version of the API
+ */
+export function judge(raw: RawRequest & { body?: Buffer | undefined }, versions?: ApiVersions): Decision {
+  try {
+    const { call, request } = readHead(raw, versions);
+    if (raw.body === undefined && call.body.kind === "json") {
+      return { decision: "allowed", rule: call.rule, reason: call.does, statusCode: 200, about: [] };
+    }
+    const json = readBody(call.body, raw.body ?? Buffer.alloc(0), request.headers.get("content-type"));
+    const { about = [] } = call.read(request, json);
+    return { decision: "allowed", rule: call.rule, reason: call.does, statusCode: 200, about };
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    const { rule, message, statusCode } = error;
+    return { decision: "refused", rule, reason: message, statusCode, about: [] };
+  }
+}

@@ -1,0 +1,53 @@
+import { registryKey } from "docker-over-ssh/builds";
+import { matchesHost } from "../policy/patterns.ts";
+import { Refusal } from "../refusal.ts";
+import { AUTH_CONFIG, credentialsOf } from "../request/registry-auth.ts";
+import { jsonCall } from "./call.ts";
+
+/** Where it says nothing, docker means Docker Hub. */
+const DOCKER_HUB = "docker.io";
+
+/**
+ * `docker login`. The engine asks the registry from the host's network, so only a registry is asked to which the tenant may push, or from which it may
+ * pull; else the call would be a way to find what is in that network.
+ */
+export const LOGIN = jsonCall({
+  rule: "system.login",
+  method: "POST",
+  path: "/auth",
+  does: "Checks credentials at a registry that the tenant may push to or pull from.",
+  query: {},
+  schema: AUTH_CONFIG,
+  read(_request, config) {
+    const credentials = credentialsOf(config);
+    const registry = hostOf(config.serveraddress);
+    return {
+      about: [registry],
+      async perform({ caller, backend, reply }) {
+        const { pushes, pulls } = caller.tenant.policy;
+        if (![...pushes, ...pulls].some((pattern) => matchesHost(pattern, registry))) {
+          throw new Refusal(
+            "login.registry",
+            `${registry} is not a registry to which this tenant may push, or from which it may pull`,
+          );
+        }
+        if (credentials === undefined) {
+          throw new Refusal("auth.invalid", "no username and password were given", { statusCode: 400 });
+        }
+        const token = await backend.login?.(caller, registry, credentials);
+        const Status =
+          backend.login === undefined ? "Not checked: the registry checks them when they are used" : "Login Succeeded";
+        reply.json(200, { Status, IdentityToken: token ?? "" });
+      },
+    };
+  },
+});
+
+function hostOf(address: string | undefined): string {
+  const key = registryKey(address === undefined || address === "" ? DOCKER_HUB : address).toLowerCase();
+  const host = key === registryKey(DOCKER_HUB) ? DOCKER_HUB : key;
+  if (!/^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::\d{1,5})?$/.test(host)) {
+    throw new Refusal("auth.invalid", "serveraddress must be the host of a registry", { statusCode: 400 });
+  }
+  return host;
+}

@@ -1,0 +1,67 @@
+import { Refusal } from "../refusal.ts";
+import { readHeaders, type StrictHeaders } from "../request/headers.ts";
+import { parseQuery } from "../request/query.ts";
+import type { StrictRequest } from "../request/strict-request.ts";
+import { checkApiVersion, parseTarget } from "../request/target.ts";
+import type { Call } from "./call.ts";
+import { refusedCall } from "./refused-calls.ts";
+import { findCall } from "./table.ts";
+
+/** A request as it came. */
+export interface RawRequest {
+  method: string;
+  target: string;
+  /** Names and values in turn */
+  rawHeaders: readonly string[];
+}
+
+/** A request up to its body. */
+export interface RequestHead {
+  call: Call;
+  request: StrictRequest;
+}
+
+/** The versions of the API that are spoken */
+export interface ApiVersions {
+  apiVersion: string;
+  minApiVersion: string;
+}
+
+/**
+ * Reads all of a request but its body.
+ *
+ * @param versions undefined: any version, for an explanation without an engine
+ * @throws Refusal 403 for a call that the table does not have, 400 for what is no request
+ */
+export function readHead(raw: RawRequest, versions: ApiVersions | undefined): RequestHead {
+  const { apiVersion, path, query } = parseTarget(raw.target);
+  const headers = readHeaders(raw.rawHeaders);
+  const found = findCall(raw.method, path);
+  if (found === undefined) throw refusedCall(shownMethod(raw.method), path);
+  if (versions !== undefined) checkApiVersion(apiVersion, versions);
+  const { call, parameters } = found;
+  checkUpgrade(call, headers);
+  const method = call.method;
+  return { call, request: { method, apiVersion, path, parameters, query: parseQuery(query, call.query), headers } };
+}
+
+/** Bytes that follow a request to switch belong to the other protocol; a body before them would be read in two ways. */
+function checkUpgrade({ body, path }: Call, headers: StrictHeaders): void {
+  const upgrade = headers.get("upgrade");
+  if (body.kind !== "upgrade") {
+    if (upgrade === undefined) return;
+    throw new Refusal("upgrade.refused", "this call does not switch to another protocol", { statusCode: 400 });
+  }
+  if (upgrade?.toLowerCase() !== "h2c") {
+    throw new Refusal("upgrade.missing", `${path} needs the headers Connection: Upgrade and Upgrade: h2c`, {
+      statusCode: 400,
+    });
+  }
+  if ((headers.get("content-length") ?? "0") !== "0" || headers.get("transfer-encoding") !== undefined) {
+    throw new Refusal("upgrade.body", "a request that switches to another protocol has no body", { statusCode: 400 });
+  }
+}
+
+function shownMethod(method: string): string {
+  return /^[A-Z]{1,16}$/.test(method) ? method : "this method";
+}

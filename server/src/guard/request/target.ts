@@ -1,0 +1,90 @@
+import { Refusal } from "../refusal.ts";
+
+/** The target of a request, in its parts. */
+export interface Target {
+  /** e.g. `1.51`; undefined: unversioned */
+  apiVersion: string | undefined;
+  /** Without the version: segments of letters, digits and `._:@+-` with one slash before each */
+  path: string;
+  /** Without the question mark */
+  query: string;
+}
+
+/** Bytes. A list of filters of a docker command has some hundred; build arguments come in the query, too. */
+export const MAX_TARGET = 64 * 1024;
+/** Bytes of the path alone */
+const MAX_PATH = 4096;
+
+/**
+ * Reads a target that every reader reads alike: no escapes, no doubled slashes, no `.` and `..` in the path, and neither scheme nor fragment.
+ *
+ * @throws Refusal 400 `target.length`, `target.form`, `target.encoded`, `target.segments`, `api.form`
+ */
+export function parseTarget(target: string): Target {
+  if (target.length > MAX_TARGET) throw invalid("target.length", `the address is longer than ${MAX_TARGET} bytes`, 414);
+  if (!target.startsWith("/")) throw invalid("target.form", "the address must begin with a slash");
+  if (!/^[\x21-\x7e]*$/.test(target) || target.includes("#")) {
+    throw invalid("target.form", "the address has a space, a fragment, or characters that are not ASCII");
+  }
+  const mark = target.indexOf("?");
+  const whole = mark === -1 ? target : target.slice(0, mark);
+  const query = mark === -1 ? "" : target.slice(mark + 1);
+  checkPath(whole);
+  return { ...withoutVersion(whole), query };
+}
+
+function checkPath(path: string): void {
+  if (path.length > MAX_PATH) throw invalid("target.length", `the path is longer than ${MAX_PATH} bytes`, 414);
+  if (path.includes("%")) throw invalid("target.encoded", "the path has escaped characters: write them as they are");
+  if (!/^[A-Za-z0-9._:@+/-]*$/.test(path)) {
+    throw invalid("target.form", "the path has characters that no path of the API has");
+  }
+  const segments = path.slice(1).split("/");
+  if (segments.some((segment) => segment === "" || segment === "." || segment === "..")) {
+    throw invalid("target.segments", "the path has an empty segment, or one of dots");
+  }
+}
+
+function withoutVersion(path: string): { apiVersion: string | undefined; path: string } {
+  const [, version, rest] = /^\/v(\d[^/]*)(\/.*)?$/.exec(path) ?? [];
+  if (version === undefined) return { apiVersion: undefined, path };
+  if (!/^[1-9]\d?\.\d{1,3}$/.test(version) || rest === undefined) {
+    throw invalid("api.form", "the version in the path must be like v1.51, with a call after it");
+  }
+  return { apiVersion: version, path: rest };
+}
+
+/**
+ * Checks a version of the API, in the words of the engine, in which docker commands find the newest that is spoken.
+ *
+ * @throws Refusal 400 `api.version`
+ */
+export function checkApiVersion(
+  version: string | undefined,
+  { apiVersion, minApiVersion }: { apiVersion: string; minApiVersion: string },
+): void {
+  if (version === undefined) return;
+  if (compareVersions(version, minApiVersion) < 0) {
+    throw invalid(
+      "api.version",
+      `client version ${version} is too old. Minimum supported API version is ${minApiVersion}, please upgrade your client to a newer version`,
+    );
+  }
+  if (compareVersions(version, apiVersion) > 0) {
+    throw invalid(
+      "api.version",
+      `client version ${version} is too new. Maximum supported API version is ${apiVersion}`,
+    );
+  }
+}
+
+/** Less than, equal to, or greater than 0, as `one` is older, the same, or newer. */
+export function compareVersions(one: string, other: string): number {
+  const [major = 0, minor = 0] = one.split(".").map(Number);
+  const [otherMajor = 0, otherMinor = 0] = other.split(".").map(Number);
+  return major - otherMajor || minor - otherMinor;
+}
+
+function invalid(rule: string, message: string, statusCode = 400): Refusal {
+  return new Refusal(rule, message, { statusCode });
+}
