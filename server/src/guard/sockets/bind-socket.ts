@@ -8,8 +8,9 @@ import { openFolder } from "./folder.ts";
 import { keepLooking } from "./keep-in-place.ts";
 import { listenIn, refuseOthers, type ListeningSocket } from "./listening-socket.ts";
 
-/** A tenant's socket. Disposing removes it, if it is still ours, and destroys the connections. */
+/** A tenant's socket. Closing, or disposing, removes it, if it is still ours, and destroys the connections. */
 export interface BoundSocket extends AsyncDisposable {
+  close(): Promise<void>;
   /** Aborted when the folder of the socket has gone, and the tenant with it. The socket and its connections are closed then. */
   readonly gone: AbortSignal;
 }
@@ -93,7 +94,7 @@ export async function bindSocket(
     await folder[Symbol.asyncDispose]();
   };
   signal.addEventListener("abort", onAbort);
-  return { gone: gone.signal, [Symbol.asyncDispose]: stop };
+  return { gone: gone.signal, close: stop, [Symbol.asyncDispose]: stop };
 }
 
 function once(tell: (problem: string) => void): (key: string, problem: string) => void {

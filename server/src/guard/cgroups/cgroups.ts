@@ -1,0 +1,114 @@
+import { Failure, messageOf } from "docker-over-ssh/builds";
+import type { Resources } from "../policy/policy.ts";
+import type { Tenant } from "../tenant.ts";
+import type { CgroupDriver } from "./cgroup-driver.ts";
+import { parentFor } from "./cgroup-path.ts";
+import { openHierarchy, type CgroupLimits } from "./hierarchy.ts";
+
+/** The cgroups in which tenants' builds run. */
+export interface Cgroups {
+  /**
+   * Returns the cgroup that is the parent of a tenant's steps, as the engine names it; undefined where neither a parent nor a limit is set. It is the
+   * tenant's own parent, or one that is made here: below that parent, or below `/docker-over-ssh-guard`, with the tenant's limits. Called again, it
+   * changes the limits.
+   *
+   * @throws Failure where a cgroup cannot be made, with what to do
+   */
+  prepare(tenant: Pick<Tenant, "id" | "resources">): Promise<string | undefined>;
+  /** Removes the cgroup that was made for a tenant. Called when its builds have ended; one with processes is left, and removed by the next sweep. */
+  remove(tenant: Tenant["id"]): Promise<void>;
+  /** Removes those of tenants that are not there, which a guard has left that was killed. */
+  sweep(tenants: ReadonlySet<Tenant["id"]>): Promise<void>;
+}
+
+export interface CgroupParts {
+  driver: () => Promise<CgroupDriver>;
+  /** Where cgroups are mounted */
+  root?: string | undefined;
+}
+
+/** Where there is no parent, and the name of what is made below one */
+const OURS = "docker-over-ssh-guard";
+
+export function createCgroups({ driver, root = "/sys/fs/cgroup" }: CgroupParts): Cgroups {
+  const made = new Map<string, string>();
+  const make = async (id: string, cgroup: string, limits: CgroupLimits): Promise<string> => {
+    try {
+      await (await openHierarchy(root)).create(cgroup, limits);
+    } catch (error) {
+      throw notMade(cgroup, root, error);
+    }
+    made.set(id, cgroup);
+    return cgroup;
+  };
+  return {
+    async prepare({ id, resources }) {
+      const { cgroupParent, memory, cpus, pids } = resources;
+      const hasLimits = (memory ?? cpus ?? pids) !== undefined;
+      if (cgroupParent === undefined && !hasLimits) return undefined;
+      const { name } = await driver();
+      if (name === "none") throw noCgroups();
+      const parent = cgroupParent === undefined ? undefined : parentFor(name, cgroupParent);
+      if (!hasLimits) return parent;
+      if (name === "systemd") throw sliceOfSystemd(id, resources);
+      return await make(id, parent === undefined ? `/${OURS}/${id}` : `${parent}/${OURS}`, { memory, cpus, pids });
+    },
+    async remove(id) {
+      const cgroup = made.get(id);
+      if (cgroup === undefined) return;
+      made.delete(id);
+      await (await openHierarchy(root)).remove(cgroup);
+    },
+    async sweep(tenants) {
+      const hierarchy = await openHierarchy(root);
+      const dead = (await hierarchy.children(`/${OURS}`)).filter((name) => !tenants.has(name));
+      await Promise.all(dead.map(async (name) => await hierarchy.remove(`/${OURS}/${name}`)));
+    },
+  };
+}
+
+function noCgroups(): Failure {
+  return new Failure("refused", "the engine has no cgroups, so tenants' builds cannot be limited", {
+    expected: "an engine whose `docker info` says Cgroup Driver: cgroupfs or systemd",
+    hint: "Leave out --memory, --cpus, --pids and --cgroup-parent, or use an engine that runs as root.",
+  });
+}
+
+/** systemd alone makes slices: it would reset limits that somebody else writes. */
+function sliceOfSystemd(id: string, { memory, cpus, pids, cgroupParent }: Resources): Failure {
+  const slice =
+    cgroupParent === undefined ? `tenant_${id.replaceAll("-", "_")}.slice` : parentFor("systemd", cgroupParent);
+  const properties = [
+    memory === undefined ? [] : [`MemoryMax=${memory}`, "MemorySwapMax=0"],
+    cpus === undefined ? [] : [`CPUQuota=${Math.max(1, Math.round(cpus * 100))}%`],
+    pids === undefined ? [] : [`TasksMax=${pids}`],
+  ].flat();
+  return new Failure(
+    "refused",
+    `the engine's cgroups are made by systemd, which has to set the limits of the tenant ${id}`,
+    {
+      expected: "a slice with limits of its own, and a tenant without memory, cpus and pids",
+      hint: `sudo systemctl set-property ${slice} ${properties.join(" ")}, then name it: --cgroup-parent ${slice}`,
+    },
+  );
+}
+
+function notMade(cgroup: string, root: string, error: unknown): Failure {
+  const { code } = error as NodeJS.ErrnoException;
+  const hints: Readonly<Record<string, string>> = {
+    EACCES: `Run the guard as root, or have root create ${cgroup} and give it to this user.`,
+    EPERM: `Run the guard as root, or have root create ${cgroup} and give it to this user.`,
+    EROFS: `In a container, mount the host's ${root} writable: -v ${root}:${root}:rw --cgroupns host`,
+    EBUSY:
+      "A cgroup with processes of its own cannot have children with limits: name one without processes, with --cgroup-parent.",
+    ENOENT:
+      "The kernel has no controller for memory, cpu or pids there: enable it (cgroup_enable=memory on the kernel's command line).",
+  };
+  return new Failure("refused", `the cgroup ${cgroup} cannot be made: ${messageOf(error)}`, {
+    expected: `a writable ${root}, with the controllers memory, cpu and pids`,
+    hint:
+      hints[code ?? ""] ??
+      "Leave out --memory, --cpus and --pids, or name a cgroup that has these limits: --cgroup-parent",
+    cause: error,
+  });
+}
