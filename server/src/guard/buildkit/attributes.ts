@@ -1,0 +1,170 @@
+import { Refusal } from "../refusal.ts";
+import { checkAddress } from "./source-addresses.ts";
+import type { Policy } from "../policy/policy.ts";
+
+/** What the checks of attributes need to know. */
+export interface AttributeContext {
+  policy: Policy;
+  /** The engine's ID of a session of the tenant */
+  sessionOf: (id: string) => string;
+}
+
+/** Returns the value that the builder gets; undefined: the attribute is left out. Throws a Refusal. */
+type Checker = (value: string, key: string, context: AttributeContext) => string | undefined;
+
+const text: Checker = (value) => value;
+const leftOut: Checker = () => undefined;
+
+/** Longest value: build arguments hold certificates. */
+const MAX_VALUE = 256 * 1024;
+/** Attributes of a build */
+const MAX_ATTRIBUTES = 2_000;
+
+function matching(pattern: RegExp, expected: string): Checker {
+  return (value, key) => {
+    if (pattern.test(value)) return value;
+    throw new Refusal(
+      "frontend.value",
+      `"${value}" is no value of the build's attribute "${key}": expected ${expected}`,
+      {
+        statusCode: 400,
+      },
+    );
+  };
+}
+
+function refused(rule: string, sentence: string): Checker {
+  return () => {
+    throw new Refusal(rule, sentence);
+  };
+}
+
+const flag = matching(/^(?:|0|1|t|f|true|false)$/i, "true or false");
+const number = matching(/^\d{0,18}$/, "a number");
+
+/** Attributes of dockerfile.v0 (moby/buildkit, frontend/dockerui and frontend/dockerfile/builder) */
+const EXACT: Readonly<Record<string, Checker>> = {
+  filename: text,
+  target: text,
+  platform: matching(/^[\w./, ()+-]*$/, "a list of platforms, e.g. linux/amd64"),
+  "multi-platform": flag,
+  "no-cache": text,
+  "image-resolve-mode": matching(/^(?:|default|local|pull)$/, "local, pull or default"),
+  "add-hosts": matching(/^[^\s]*$/, "HOST=ADDRESS"),
+  "force-network-mode": (value, key, context) => {
+    if (value === "host")
+      throw new Refusal("network.host", "builds may not use the host's network: leave --network out");
+    return matching(/^(?:|default|sandbox|none)$/, "none or default")(value, key, context);
+  },
+  "shm-size": number,
+  ulimit: matching(/^[\w=:,-]*$/, "NAME=SOFT:HARD"),
+  hostname: matching(/^[\w.-]*$/, "the name of a host"),
+  memory: number,
+  memswap: matching(/^-?\d{0,18}$/, "a number"),
+  cpushares: number,
+  cpuperiod: number,
+  cpuquota: matching(/^-?\d{0,18}$/, "a number"),
+  cpusetcpus: matching(/^[\d,-]*$/, "a list of processors"),
+  cpusetmems: matching(/^[\d,-]*$/, "a list of nodes"),
+  "cgroup-parent": refused("cgroup.refused", "the cgroup of builds is chosen here: leave --cgroup-parent out"),
+  contextkey: text,
+  dockerfilekey: text,
+  contextsubdir: text,
+  // The guard sets it, so that "# syntax=" is ignored.
+  cmdline: leftOut,
+  requestid: matching(/^[\w./-]*$/, "the name of a request"),
+  "frontend.caps": matching(/^[\w.,+/-]*$/, "names of capabilities"),
+  context: (value, _key, { policy }) => {
+    checkAddress(value, policy);
+    return value;
+  },
+};
+
+const BUILD_ARG = "build-arg:";
+
+/** Build arguments that the builder itself reads. All others that begin with BUILDKIT_ are refused. */
+const BUILDKIT_ARGS: Readonly<Record<string, Checker>> = {
+  BUILDKIT_INLINE_CACHE: flag,
+  BUILDKIT_INLINE_BUILDINFO_ATTRS: flag,
+  BUILDKIT_BUILDINFO: flag,
+  BUILDKIT_MULTI_PLATFORM: flag,
+  BUILDKIT_SANDBOX_HOSTNAME: matching(/^[\w.-]*$/, "the name of a host"),
+  BUILDKIT_CONTEXT_KEEP_GIT_DIR: flag,
+  BUILDKIT_DOCKERFILE_CHECK: text,
+  // Both are the guard's: see own-attributes.ts.
+  BUILDKIT_SYNTAX: leftOut,
+  BUILDKIT_CACHE_MOUNT_NS: leftOut,
+};
+
+const PREFIXES: readonly (readonly [prefix: string, check: Checker])[] = [
+  ["label:", text],
+  ["vcs:", text],
+  [
+    "context:",
+    (value, key, { policy }) => {
+      if (/^(?:docker-image:\/\/|local:)/.test(value)) return value;
+      if (/^(?:input|oci-layout):/.test(value)) {
+        throw new Refusal(
+          "context.refused",
+          `"${key}=${value}": a further build context may be a folder, an image or an address here, not the result of another build or an OCI layout`,
+        );
+      }
+      checkAddress(value, policy);
+      return value;
+    },
+  ],
+  ["local-sessionid:", (value, _key, { sessionOf }) => sessionOf(value)],
+  ["attest:provenance", text],
+  [
+    "attest:sbom",
+    (value) => {
+      if (/(?:^|,)disabled=true(?:,|$)/.test(value)) return value;
+      throw new Refusal("attest.sbom", "builds may not run an SBOM scanner here: leave --sbom out");
+    },
+  ],
+];
+
+/**
+ * Returns the attributes of a tenant for the frontend dockerfile.v0, checked one by one.
+ *
+ * @throws Refusal `frontend.attribute`, or the rule of an attribute
+ */
+export function checkAttributes(
+  given: Readonly<Record<string, string>>,
+  context: AttributeContext,
+): Record<string, string> {
+  const entries = Object.entries(given);
+  if (entries.length > MAX_ATTRIBUTES) {
+    throw new Refusal("frontend.attributes", `a build may have ${MAX_ATTRIBUTES} arguments and labels`);
+  }
+  const checked: Record<string, string> = {};
+  for (const [key, value] of entries) {
+    if (value.length > MAX_VALUE) {
+      throw new Refusal("frontend.value", `the build's attribute "${key}" is longer than ${MAX_VALUE} characters`);
+    }
+    const found = checkerOf(key)(value, key, context);
+    if (found !== undefined) checked[key] = found;
+  }
+  return checked;
+}
+
+function checkerOf(key: string): Checker {
+  if (Object.hasOwn(EXACT, key)) return EXACT[key] ?? text;
+  if (key.startsWith(BUILD_ARG)) {
+    const name = key.slice(BUILD_ARG.length);
+    if (Object.hasOwn(BUILDKIT_ARGS, name)) return BUILDKIT_ARGS[name] ?? text;
+    if (!/^BUILDKIT_/i.test(name)) return text;
+    return refused(
+      "frontend.build-arg",
+      `the build argument ${name} is an instruction to the builder that is not known to docker-over-ssh guard`,
+    );
+  }
+  const [, check] = PREFIXES.find(([prefix]) => key.startsWith(prefix)) ?? [];
+  return (
+    check ??
+    refused(
+      "frontend.attribute",
+      `the build's attribute "${key}" is not known to docker-over-ssh guard, which refuses what it cannot check`,
+    )
+  );
+}

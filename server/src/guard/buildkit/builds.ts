@@ -1,0 +1,170 @@
+import { EventEmitter, once } from "node:events";
+import { createClient, type Client } from "@connectrpc/connect";
+import type { GrpcConnection } from "docker-over-ssh/builds";
+import { Refusal } from "../refusal.ts";
+import { makesImage } from "./exporters.ts";
+import { ownBases, type OwnBases } from "./own-bases.ts";
+import { sourcePolicy } from "./source-policy.ts";
+import { supportOf, type EngineSupport } from "./engine-support.ts";
+import { withOwnAttributes } from "./own-attributes.ts";
+import { Control } from "./gen/control_pb.ts";
+import { LLBBridge, type Result } from "./gen/gateway_pb.ts";
+import type { BuildkitParts } from "./create-buildkit.ts";
+import type { Caller } from "../caller.ts";
+import type { SolvePlan } from "./solve-plan.ts";
+
+/** A build that the engine runs for a tenant. */
+export interface RunningBuild {
+  plan: SolvePlan;
+  support: EngineSupport;
+  own: OwnBases;
+  cgroupParent: string | undefined;
+  gateway: Client<typeof LLBBridge>;
+  /** Aborted when the build must end */
+  signal: AbortSignal;
+  /** What the frontend has answered, and was checked */
+  results: Result[];
+}
+
+/** The builds of all tenants, by the tenant's refs. */
+export interface Builds {
+  /** Runs a build to its end. Returns the exporter's answer, with the engine's names. */
+  run(
+    caller: Caller,
+    plan: SolvePlan,
+    connection: GrpcConnection,
+    signal: AbortSignal,
+  ): Promise<Record<string, string>>;
+  /** Says that a build will not run. */
+  refuse(tenant: string, ref: string): void;
+  /** Waits for a build that the tenant starts now: clients ask for its status at the same time. Undefined: it is over, or was refused. */
+  find(tenant: string, ref: string, signal: AbortSignal): Promise<RunningBuild | undefined>;
+}
+
+/** ms that the status of a build may come before the build. BuildKit waits as long. */
+const START_TIMEOUT = 5_000;
+/** Builds that are over and remembered, of all tenants */
+const MAX_OVER = 1_000;
+
+export function createBuilds(parts: BuildkitParts): Builds {
+  const running = new Map<string, RunningBuild>();
+  const over = new Set<string>();
+  const changes = new EventEmitter().setMaxListeners(0);
+  const keyOf = (tenant: string, ref: string): string => `${tenant}\n${ref}`;
+
+  function end(key: string): void {
+    running.delete(key);
+    over.add(key);
+    const [oldest] = over;
+    if (over.size > MAX_OVER && oldest !== undefined) over.delete(oldest);
+    changes.emit(key);
+  }
+
+  async function find(tenant: string, ref: string, signal: AbortSignal): Promise<RunningBuild | undefined> {
+    const key = keyOf(tenant, ref);
+    if (!running.has(key) && !over.has(key)) {
+      const stop = AbortSignal.any([signal, AbortSignal.timeout(START_TIMEOUT)]);
+      try {
+        await once(changes, key, { signal: stop });
+      } catch {
+        signal.throwIfAborted();
+        throw new Refusal("build.unknown", `no such build: ${ref}`, { statusCode: 404 });
+      }
+    }
+    return running.get(key);
+  }
+
+  async function run(
+    caller: Caller,
+    plan: SolvePlan,
+    connection: GrpcConnection,
+    stopped: AbortSignal,
+  ): Promise<Record<string, string>> {
+    const { tenant } = caller;
+    const key = keyOf(tenant.id, plan.ref);
+    if (running.has(key)) {
+      throw new Refusal("build.twice", `a build with the ID ${plan.ref} is running already`, { statusCode: 409 });
+    }
+    await using place = await parts.limits.startBuild(tenant);
+    const signal = AbortSignal.any([stopped, caller.signal, place.signal]);
+    const build = await prepare(parts, caller, plan, connection, signal);
+    running.set(key, build);
+    over.delete(key);
+    changes.emit(key);
+    try {
+      const { exporterResponse } = await createClient(Control, connection.transport).solve(
+        solveRequest(parts, caller, build),
+        {
+          signal,
+        },
+      );
+      await takeImage(parts, caller, plan, exporterResponse);
+      return exporterResponse;
+    } catch (error) {
+      // The reason of a quota, instead of "canceled"
+      throw signal.aborted && signal.reason instanceof Refusal ? signal.reason : error;
+    } finally {
+      end(key);
+    }
+  }
+
+  return { run, find, refuse: (tenant, ref) => end(keyOf(tenant, ref)) };
+}
+
+async function prepare(
+  { engine, own, cgroupParentOf }: BuildkitParts,
+  { tenant }: Caller,
+  plan: SolvePlan,
+  connection: GrpcConnection,
+  signal: AbortSignal,
+): Promise<RunningBuild> {
+  const [{ version }, images, cgroupParent] = await Promise.all([
+    engine.version(signal),
+    own.list(tenant.id, signal),
+    cgroupParentOf(tenant),
+  ]);
+  return {
+    plan,
+    support: supportOf(version),
+    own: ownBases(tenant.id, images),
+    cgroupParent,
+    gateway: createClient(LLBBridge, connection.transport),
+    signal,
+    results: [],
+  };
+}
+
+type SolveInit = Parameters<Client<typeof Control>["solve"]>[0];
+
+/** The request as the engine gets it: nothing but what was read and checked. */
+function solveRequest({ ids }: BuildkitParts, { tenant }: Caller, build: RunningBuild): SolveInit {
+  const { plan, support, own, cgroupParent } = build;
+  const [exporter] = plan.exporters;
+  return {
+    ref: plan.engineRef,
+    session: plan.engineSession ?? "",
+    frontend: "",
+    frontendAttrs: withOwnAttributes(plan.attributes, { tenant, ids, cgroupParent }),
+    exporters: plan.exporters,
+    ...(exporter !== undefined && {
+      exporterDeprecated: exporter.type,
+      exporterAttrsDeprecated: exporter.attrs,
+    }),
+    // Never left out: a nil pointer ends dockerd 27.4 to 28.1.
+    cache: { exports: plan.cacheExports, imports: plan.cacheImports },
+    internal: plan.isInternal,
+    ...(support.hasSourcePolicies && { sourcePolicy: sourcePolicy(tenant.id, tenant.policy, own) }),
+  };
+}
+
+/** Writes down whose the image is. With both kinds of image store, its ID is the digest that the exporter answers. */
+async function takeImage(
+  { own }: BuildkitParts,
+  { tenant, signal }: Caller,
+  { exporters }: SolvePlan,
+  response: Readonly<Record<string, string>>,
+): Promise<void> {
+  if (!exporters.some(makesImage)) return;
+  const id = response["containerimage.digest"] ?? response["containerimage.config.digest"];
+  if (id !== undefined) await own.take(tenant, id, signal);
+}

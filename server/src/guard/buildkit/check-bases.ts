@@ -1,0 +1,79 @@
+import { originOf, type BaseOrigin } from "../policy/bases.ts";
+import { GUARD_HOST, parseTenantName } from "../images/names.ts";
+import { Refusal } from "../refusal.ts";
+import { parseReference, type Reference } from "docker-over-ssh/builds";
+import type { EngineSupport } from "./engine-support.ts";
+import type { OwnBases } from "./own-bases.ts";
+import type { Policy } from "../policy/policy.ts";
+import type { UsedBase } from "./walk.ts";
+
+/** What decides about the bases of a build. */
+export interface BaseRules {
+  policy: Policy;
+  own: OwnBases;
+  support: EngineSupport;
+  /** Asks the builder for the digest that a name stands for. */
+  digestOf: (base: UsedBase, name: string) => Promise<string>;
+}
+
+/** Attribute of a source that is taken from its registry, whatever the host has */
+const PULL = "pull";
+
+/**
+ * Checks the images that the steps of a build use.
+ *
+ * @returns whether the frontend must make the steps again, so that images come from their registry
+ * @throws Refusal `base.*`
+ */
+export async function checkBases(used: readonly UsedBase[], rules: BaseRules): Promise<{ mustPull: boolean }> {
+  const origins = new Set<BaseOrigin>();
+  let mustPull = false;
+  for (const base of used) {
+    const origin = await originOfBase(base, rules);
+    origins.add(origin);
+    if (origin === "registry" && base.resolveMode !== PULL) mustPull = true;
+  }
+  if (mustPull && origins.has("own")) {
+    throw new Refusal(
+      "base.mixed",
+      "one Dockerfile cannot use both an image that was built here and one that comes from its registry in BuildKit: use two Dockerfiles, or the classic builder (DOCKER_BUILDKIT=0)",
+    );
+  }
+  return { mustPull };
+}
+
+async function originOfBase(base: UsedBase, rules: BaseRules): Promise<BaseOrigin> {
+  const { policy, own, support } = rules;
+  const reference = parseReference(base.reference);
+  if (reference.domain === GUARD_HOST) return checkMapped(base, reference, rules);
+  const name = nameOf(reference);
+  // Only the exact text is mapped by the source policy. What is written in another way is what it says.
+  const isOwn = reference.tag !== undefined && own.byName.has(name) && base.reference.startsWith(name);
+  if (isOwn && !support.hasSourcePolicies) {
+    throw new Refusal(
+      "base.own-unsupported",
+      `this engine's BuildKit cannot take "${reference.given}", which was built here, as a base: use the classic builder (DOCKER_BUILDKIT=0)`,
+    );
+  }
+  if (isOwn || reference.digest === undefined || reference.tag === undefined) return originOf(reference, policy, isOwn);
+  try {
+    return originOf(reference, policy, false);
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    // Perhaps the builder has put the digest behind an allowed tag.
+    const origin = originOf(parseTenantName(name), policy, false);
+    if ((await rules.digestOf(base, name)) !== reference.digest) throw error;
+    return origin;
+  }
+}
+
+/** A name that the source policy has mapped: only that of an image of this tenant, and only with the digest of that image. */
+function checkMapped({ reference: given }: UsedBase, reference: Reference, { own }: BaseRules): BaseOrigin {
+  const base = own.byEngineName.get(nameOf(reference));
+  if (base !== undefined && (reference.digest === undefined || reference.digest === base.id)) return "own";
+  throw new Refusal("name.reserved", `"${given}" is not a base that may be used here`);
+}
+
+function nameOf({ domain, path, tag = "latest" }: Reference): string {
+  return `${domain}/${path}:${tag}`;
+}

@@ -1,0 +1,92 @@
+import { once } from "node:events";
+import { Code, ConnectError, createClient, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
+import { answerInTenantsWords, statusInTenantsWords } from "./status.ts";
+import { openSession } from "./sessions.ts";
+import { checkId, planSolve } from "./solve-plan.ts";
+import { solveDirectly } from "./solve-for-tenant.ts";
+import { refuseUnknownFields } from "./unknown-fields.ts";
+import { workerForTenant } from "./workers.ts";
+import { Control, ListWorkersRequestSchema, StatusRequestSchema } from "./gen/control_pb.ts";
+import type { TenantConnection } from "./tenant-connection.ts";
+import type { SessionRequest } from "../backend.ts";
+
+/** `moby.buildkit.v1.Control` for one tenant. */
+export function controlService({ caller, parts, builds, engine }: TenantConnection): ServiceImpl<typeof Control> {
+  const { tenant } = caller;
+  return {
+    async solve(request, { signal }) {
+      const plan = (() => {
+        try {
+          return planSolve(request, tenant, parts.ids);
+        } catch (error) {
+          builds.refuse(tenant.id, request.ref);
+          throw error;
+        }
+      })();
+      caller.note.about = plan.exporters.flatMap(({ attrs }) => attrs["name"] ?? []);
+      const connection = await engine();
+      const exporterResponse = plan.isGatewayClient
+        ? await builds.run(caller, plan, connection, signal)
+        : await solveDirectly(parts, builds, caller, { plan, connection, signal });
+      return { exporterResponse: answerInTenantsWords(tenant.id, exporterResponse) };
+    },
+
+    async *status(request, { signal }) {
+      refuseUnknownFields(StatusRequestSchema, request);
+      const ref = checkId(request.ref, "build");
+      if ((await builds.find(tenant.id, ref, signal)) === undefined) return;
+      const client = createClient(Control, (await engine()).transport);
+      for await (const status of client.status({ ref: parts.ids.build(tenant.id, ref) }, { signal })) {
+        yield statusInTenantsWords(tenant.id, status);
+      }
+    },
+
+    async listWorkers(request, { signal }) {
+      refuseUnknownFields(ListWorkersRequestSchema, request);
+      const { record } = await createClient(Control, (await engine()).transport).listWorkers({}, { signal });
+      return { record: record.map(workerForTenant) };
+    },
+
+    async info(_request, { signal }) {
+      return createClient(Control, (await engine()).transport).info({}, { signal });
+    },
+
+    async *session(messages, context) {
+      const stream = await openSession(parts, caller, sessionOf(context));
+      const pump = async (): Promise<void> => {
+        for await (const { data } of messages) {
+          if (!stream.write(data)) await once(stream, "drain", { signal: context.signal });
+        }
+        stream.end();
+      };
+      pump().catch(() => void stream.destroy());
+      try {
+        for await (const data of stream as AsyncIterable<Buffer>) yield { data };
+      } catch (error) {
+        throw new ConnectError(
+          "the session's connection to the engine has broken",
+          Code.Unavailable,
+          undefined,
+          undefined,
+          error,
+        );
+      } finally {
+        stream.destroy();
+      }
+    },
+  };
+}
+
+/** The headers that describe a session, which are the request's metadata here */
+function sessionOf({ requestHeader }: HandlerContext): SessionRequest {
+  const text = (name: string): string => requestHeader.get(`x-docker-expose-session-${name}`) ?? "";
+  return {
+    id: text("uuid"),
+    name: text("name"),
+    sharedKey: text("sharedkey"),
+    methods: text("grpc-method")
+      .split(",")
+      .map((method) => method.trim())
+      .filter((method) => method !== ""),
+  };
+}

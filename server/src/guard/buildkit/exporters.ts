@@ -1,0 +1,88 @@
+import { engineName, parseTenantName } from "../images/names.ts";
+import { Refusal } from "../refusal.ts";
+import type { Tenant } from "../tenant.ts";
+
+/** Where the result of a build goes. */
+export interface PlannedExporter {
+  type: string;
+  attrs: Record<string, string>;
+}
+
+/** To the engine's images. buildx says `moby`, other clients `image`. */
+const TO_IMAGES = new Set(["moby", "image"]);
+/** To the tenant's own client, through its session */
+const TO_CLIENT = new Set(["local", "tar", "oci", "docker"]);
+
+const SHARED_ATTRIBUTES = [
+  "oci-mediatypes",
+  "compression",
+  "compression-level",
+  "force-compression",
+  "rewrite-timestamp",
+  "source-date-epoch",
+  "prefer-nondist-layers",
+  "buildinfo",
+  "buildinfo-attrs",
+  "attestation-prefix",
+  "artifact",
+  "oci-artifact",
+];
+const IMAGE_ATTRIBUTES = new Set([...SHARED_ATTRIBUTES, "unpack", "store", "name-canonical"]);
+const CLIENT_ATTRIBUTES = new Set([...SHARED_ATTRIBUTES, "name", "tar", "dest", "platform-split", "mode"]);
+const ANNOTATION = /^annotation(?:-[a-z-]+)?(?:\[[\w./*-]+\])?\./;
+
+/** Checks an exporter, and puts the engine's names in place of the tenant's. Throws a Refusal `exporter.*`. */
+export function checkExporter(tenant: Tenant, { type, attrs }: Readonly<PlannedExporter>): PlannedExporter {
+  if (TO_IMAGES.has(type)) return { type, attrs: imageAttributes(tenant, attrs) };
+  if (!TO_CLIENT.has(type)) {
+    throw new Refusal(
+      "exporter.type",
+      `a build may not be written to an output of the type "${type}" here: image, local, tar, oci and docker are allowed`,
+    );
+  }
+  for (const key of Object.keys(attrs)) {
+    if (!CLIENT_ATTRIBUTES.has(key) && !ANNOTATION.test(key)) throw unknownAttribute(type, key);
+  }
+  return { type, attrs: { ...attrs } };
+}
+
+/** Whether an exporter makes an image of the engine. */
+export function makesImage({ type }: PlannedExporter): boolean {
+  return TO_IMAGES.has(type);
+}
+
+function imageAttributes(tenant: Tenant, attrs: Readonly<Record<string, string>>): Record<string, string> {
+  const checked: Record<string, string> = {};
+  for (const [key, value] of Object.entries(attrs)) {
+    if (key === "name") {
+      // Several, with commas in between
+      const names = value.split(",").filter((name) => name !== "");
+      if (names.length > 0)
+        checked["name"] = names.map((name) => engineName(tenant.id, withTag(name.trim()))).join(",");
+    } else if (key === "push" || key === "push-by-digest" || key === "registry.insecure") {
+      if (/^(?:|0|f|false)$/i.test(value)) continue;
+      throw new Refusal(
+        "exporter.push",
+        "a build cannot push by itself here: build without --push, then use docker push",
+      );
+    } else if (IMAGE_ATTRIBUTES.has(key) || ANNOTATION.test(key)) {
+      checked[key] = value;
+    } else throw unknownAttribute("image", key);
+  }
+  return checked;
+}
+
+function withTag(name: string): ReturnType<typeof parseTenantName> {
+  const reference = parseTenantName(name);
+  if (reference.digest !== undefined) {
+    throw new Refusal("name.digest", `"${name}": an image cannot be named by a digest`, { statusCode: 400 });
+  }
+  return reference.tag === undefined ? { ...reference, tag: "latest" } : reference;
+}
+
+function unknownAttribute(type: string, key: string): Refusal {
+  return new Refusal(
+    "exporter.attribute",
+    `the attribute "${key}" of an output of the type "${type}" is not known to docker-over-ssh guard, which refuses what it cannot check`,
+  );
+}

@@ -1,0 +1,144 @@
+import { create } from "@bufbuild/protobuf";
+import { buildHeader } from "./build-header.ts";
+import { checkAttributes } from "./attributes.ts";
+import { checkBases, type BaseRules } from "./check-bases.ts";
+import { checkCacheImport } from "./cache-options.ts";
+import { checkFrontend, checkId, inputs, rawSteps } from "./solve-plan.ts";
+import { definitionsOf } from "./results.ts";
+import { warnOfSyntax } from "./syntax.ts";
+import { Refusal } from "../refusal.ts";
+import { refuseUnknownFields } from "./unknown-fields.ts";
+import { walkSteps, type StepRules, type UsedBase } from "./walk.ts";
+import { withOwnAttributes } from "./own-attributes.ts";
+import { ResultSchema, SolveRequestSchema, type Result, type SolveRequest } from "./gen/gateway_pb.ts";
+import type { CacheEntry } from "./cache-options.ts";
+import type { RunningBuild } from "./builds.ts";
+import type { Definition } from "./gen/ops_pb.ts";
+import type { EngineIds } from "./ids.ts";
+import type { Tenant } from "../tenant.ts";
+
+/** What the frontend is asked for, read and checked. */
+export interface FrontendRequest {
+  attributes: Record<string, string>;
+  cacheImports: CacheEntry[];
+  evaluates: boolean;
+}
+
+/**
+ * Reads and checks `LLBBridge.Solve`.
+ *
+ * @throws Refusal
+ */
+export function planFrontend(request: SolveRequest, tenant: Tenant, ids: EngineIds): FrontendRequest {
+  refuseUnknownFields(SolveRequestSchema, request);
+  const { definition, frontend, frontendOpt, frontendInputs, cacheImports, sourcePolicies, evaluate } = request;
+  if (definition !== undefined && definition.def.length > 0) throw rawSteps();
+  if (Object.keys(frontendInputs).length > 0) throw inputs();
+  if (sourcePolicies.length > 0) {
+    throw new Refusal("source-policy.refused", "the source policy of builds is set here: a build cannot have its own");
+  }
+  if (request.final || request.exporterAttr.length > 0) {
+    throw new Refusal(
+      "grpc.old",
+      "this client of BuildKit is too old: it returns results in a way that cannot be checked",
+    );
+  }
+  checkFrontend(frontend, false);
+  return {
+    attributes: checkAttributes(frontendOpt, {
+      policy: tenant.policy,
+      sessionOf: (id) => ids.session(tenant.id, checkId(id, "session")),
+    }),
+    cacheImports: cacheImports.map((entry) => checkCacheImport(entry, tenant.policy)),
+    evaluates: evaluate,
+  };
+}
+
+/**
+ * Has dockerfile.v0 make the steps of a Dockerfile, checks them, and remembers them for `Return`. Nothing of them has run when it resolves.
+ *
+ * @throws Refusal
+ */
+export async function solveFrontend(
+  build: RunningBuild,
+  request: FrontendRequest,
+  { tenant, ids }: { tenant: Tenant; ids: EngineIds },
+  signal: AbortSignal,
+): Promise<Result> {
+  const rules = stepRules(build, tenant, ids, request);
+  const attributes = withOwnAttributes(request.attributes, { tenant, ids, cgroupParent: build.cgroupParent });
+  const baseRules: BaseRules = {
+    policy: tenant.policy,
+    own: build.own,
+    support: build.support,
+    digestOf: async (base, name) => digestOf(build, base, name, signal),
+  };
+  const checked = async (frontendOpt: Record<string, string>): Promise<CheckedResult> => {
+    const result = await askFrontend(build, frontendOpt, request.cacheImports, signal);
+    const definitions = definitionsOf(result);
+    const used = definitions.flatMap((definition) => walkSteps(definition, rules));
+    return { result, definitions, ...(await checkBases(used, baseRules)) };
+  };
+  let answer = await checked(attributes);
+  if (answer.mustPull) answer = await checked({ ...attributes, "image-resolve-mode": "pull" });
+  if (answer.mustPull) {
+    throw new Refusal("base.registry", "this engine's BuildKit does not take images from their registry as it should");
+  }
+  build.results.push(answer.result);
+  const [first] = answer.definitions;
+  if (first !== undefined) await warnOfSyntax(build, first, signal);
+  return answer.result;
+}
+
+interface CheckedResult {
+  result: Result;
+  definitions: Definition[];
+  mustPull: boolean;
+}
+
+function stepRules(build: RunningBuild, tenant: Tenant, ids: EngineIds, request: FrontendRequest): StepRules {
+  const sessions = Object.entries({ ...build.plan.attributes, ...request.attributes })
+    .filter(([key]) => key.startsWith("local-sessionid:"))
+    .map(([, session]) => session);
+  return {
+    policy: tenant.policy,
+    sessions: new Set([...sessions, ...(build.plan.engineSession === undefined ? [] : [build.plan.engineSession])]),
+    cgroupParent: build.cgroupParent,
+    cacheNamespace: ids.cacheNamespace(tenant.id),
+    cacheHost: tenant.policy.sharesCache ? undefined : ids.cacheHost(tenant.id),
+  };
+}
+
+async function askFrontend(
+  { gateway, plan }: RunningBuild,
+  frontendOpt: Record<string, string>,
+  cacheImports: CacheEntry[],
+  signal: AbortSignal,
+): Promise<Result> {
+  const { result } = await gateway.solve(
+    {
+      frontend: "dockerfile.v0",
+      frontendOpt,
+      cacheImports,
+      allowResultReturn: true,
+      allowResultArrayRef: true,
+      // Never before the steps are checked
+      evaluate: false,
+    },
+    { headers: buildHeader(plan.engineRef), signal },
+  );
+  return result ?? create(ResultSchema);
+}
+
+async function digestOf(
+  { gateway, plan }: RunningBuild,
+  { resolveMode, platform }: UsedBase,
+  ref: string,
+  signal: AbortSignal,
+): Promise<string> {
+  const { digest } = await gateway.resolveImageConfig(
+    { ref, resolveMode: resolveMode === "" ? "default" : resolveMode, ...(platform !== undefined && { platform }) },
+    { headers: buildHeader(plan.engineRef), signal },
+  );
+  return digest;
+}

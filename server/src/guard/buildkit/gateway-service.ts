@@ -1,0 +1,144 @@
+import { create } from "@bufbuild/protobuf";
+import { createClient, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
+import { buildHeader, buildOf } from "./build-header.ts";
+import { isSameResult, refIdsOf } from "./results.ts";
+import { planFrontend, solveFrontend } from "./frontend.ts";
+import { Refusal } from "../refusal.ts";
+import { refuseUnknownFields } from "./unknown-fields.ts";
+import { workerForTenant } from "./workers.ts";
+import {
+  LLBBridge,
+  ReadDirRequestSchema,
+  ReadFileRequestSchema,
+  ResultSchema,
+  ReturnRequestSchema,
+  StatFileRequestSchema,
+  type Result,
+} from "./gen/gateway_pb.ts";
+import type { RunningBuild } from "./builds.ts";
+import type { TenantConnection } from "./tenant-connection.ts";
+
+/** What a builder can do that tenants may not use */
+const HIDDEN_CAPABILITY = /^(?:gateway\.exec(?:\..*)?|frontend\.inputs)$/;
+/** Characters of an error that a client returns */
+const MAX_ERROR = 64 * 1024;
+
+type Bridge = Pick<
+  ServiceImpl<typeof LLBBridge>,
+  "ping" | "solve" | "return" | "readFile" | "readDir" | "statFile" | "evaluate"
+>;
+
+/** `moby.buildkit.v1.frontend.LLBBridge` for one tenant: what buildx calls. */
+export function gatewayService({ caller, parts, builds, engine }: TenantConnection): Bridge {
+  const { tenant } = caller;
+
+  async function running({ requestHeader, signal }: HandlerContext): Promise<RunningBuild> {
+    const ref = buildOf(requestHeader);
+    const build = await builds.find(tenant.id, ref, signal);
+    if (build !== undefined) return build;
+    throw new Refusal("build.unknown", `no such build: ${ref}`, { statusCode: 404 });
+  }
+
+  /** A build, and how to call its gateway about a part of a result that it has answered. */
+  async function about(ref: string, context: HandlerContext): Promise<RunningBuild & { options: CallOptions }> {
+    const build = await running(context);
+    if (!build.results.some((result) => refIdsOf(result).includes(ref))) {
+      throw new Refusal("build.ref", "this is not a result of this build", { statusCode: 404 });
+    }
+    return { ...build, options: optionsOf(build, context) };
+  }
+
+  return {
+    async ping(_request, context) {
+      const build = await running(context);
+      const bridge = createClient(LLBBridge, (await engine()).transport);
+      const { frontendApiCaps, llbCaps, workers } = await bridge.ping({}, optionsOf(build, context));
+      return {
+        frontendApiCaps: frontendApiCaps.filter(({ ID }) => !HIDDEN_CAPABILITY.test(ID)),
+        llbCaps,
+        workers: workers.map(workerForTenant),
+      };
+    },
+
+    async solve(request, context) {
+      const build = await running(context);
+      const plan = planFrontend(request, tenant, parts.ids);
+      caller.note.about = [plan.attributes["target"] ?? "", plan.attributes["filename"] ?? ""].filter(
+        (text) => text !== "",
+      );
+      const { signal } = optionsOf(build, context);
+      const result = await solveFrontend(build, plan, { tenant, ids: parts.ids }, signal);
+      if (plan.evaluates) {
+        for (const ref of refIdsOf(result)) await build.gateway.evaluate({ ref }, optionsOf(build, context));
+      }
+      return { result };
+    },
+
+    async return(request, context) {
+      refuseUnknownFields(ReturnRequestSchema, request);
+      const build = await running(context);
+      const { result, error } = request;
+      if (error !== undefined) {
+        const message = error.message.slice(0, MAX_ERROR);
+        return build.gateway.return({ error: { code: error.code, message } }, optionsOf(build, context));
+      }
+      return build.gateway.return({ result: returned(build, result) }, optionsOf(build, context));
+    },
+
+    async readFile(request, context) {
+      refuseUnknownFields(ReadFileRequestSchema, request);
+      const { ref, filePath, range } = request;
+      const { gateway, options } = await about(ref, context);
+      return gateway.readFile(
+        {
+          ref,
+          filePath,
+          ...(range !== undefined && { range: { offset: range.offset, length: range.length } }),
+        },
+        options,
+      );
+    },
+
+    async readDir(request, context) {
+      refuseUnknownFields(ReadDirRequestSchema, request);
+      const { ref, dirPath, includePattern } = request;
+      const { gateway, options } = await about(ref, context);
+      return gateway.readDir({ ref, dirPath, includePattern }, options);
+    },
+
+    async statFile(request, context) {
+      refuseUnknownFields(StatFileRequestSchema, request);
+      const { ref, path } = request;
+      const { gateway, options } = await about(ref, context);
+      return gateway.statFile({ ref, path }, options);
+    },
+
+    async evaluate({ ref }, context) {
+      const { gateway, options } = await about(ref, context);
+      return gateway.evaluate({ ref }, options);
+    },
+  };
+}
+
+interface CallOptions {
+  headers: Record<string, string>;
+  signal: AbortSignal;
+}
+
+function optionsOf({ plan, signal }: RunningBuild, context: HandlerContext): CallOptions {
+  return { headers: buildHeader(plan.engineRef), signal: AbortSignal.any([signal, context.signal]) };
+}
+
+/**
+ * The result that the engine gets: as its frontend has answered it. A client could forge the rest of it, e.g. the image's config.
+ *
+ * @throws Refusal `result.forged`
+ */
+export function returned({ results }: Pick<RunningBuild, "results">, given: Result | undefined): Result {
+  const result = given ?? create(ResultSchema);
+  const known = results.findLast((one) => isSameResult(result, one));
+  if (known !== undefined) return known;
+  // A client that only asks what the builder can do returns nothing.
+  if (refIdsOf(result).length === 0 && Object.keys(result.metadata).length === 0) return create(ResultSchema);
+  throw new Refusal("result.forged", "a build can only return what its Dockerfile has made");
+}

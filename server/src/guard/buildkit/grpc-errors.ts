@@ -1,0 +1,50 @@
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { Code, ConnectError, decodeBinaryHeader, encodeBinaryHeader } from "@connectrpc/connect";
+import { inTenantsWords } from "../images/names.ts";
+import { Refusal } from "../refusal.ts";
+import { StatusSchema, type Status } from "./gen/gateway_pb.ts";
+
+const DETAILS = "grpc-status-details-bin";
+
+/**
+ * Details of BuildKit's errors that clients print, e.g. the lines of the Dockerfile. Others, such as stack traces of the engine, are left out.
+ * The names are those of containerd's typeurl, whatever stands before them.
+ */
+const DETAIL = /\/errdefs\.(?:Source|Vertex|Subrequest|FrontendCap)(?:\+json)?$/;
+
+const CODES: Readonly<Record<number, Code>> = {
+  400: Code.InvalidArgument,
+  403: Code.PermissionDenied,
+  404: Code.NotFound,
+  409: Code.FailedPrecondition,
+  413: Code.ResourceExhausted,
+  429: Code.ResourceExhausted,
+  502: Code.Unavailable,
+  507: Code.ResourceExhausted,
+};
+
+/** Returns the error that a tenant's client gets: of a Refusal, or of the engine, in the tenant's words. */
+export function grpcError(tenant: string, error: unknown): ConnectError {
+  if (error instanceof Refusal) return new ConnectError(error.message, CODES[error.statusCode] ?? Code.Internal);
+  if (!(error instanceof ConnectError)) return new ConnectError("docker-over-ssh guard has failed", Code.Internal);
+  const metadata = new Headers();
+  const details = error.metadata.get(DETAILS);
+  if (details !== null) {
+    const kept = inWords(tenant, keptDetails(details));
+    if (kept.details.length > 0) metadata.set(DETAILS, encodeBinaryHeader(toBinary(StatusSchema, kept)));
+  }
+  return new ConnectError(inTenantsWords(tenant, error.rawMessage), error.code, metadata);
+}
+
+function keptDetails(header: string): Status {
+  try {
+    const { code, message, details } = fromBinary(StatusSchema, decodeBinaryHeader(header));
+    return create(StatusSchema, { code, message, details: details.filter(({ typeUrl }) => DETAIL.test(typeUrl)) });
+  } catch {
+    return create(StatusSchema);
+  }
+}
+
+function inWords(tenant: string, status: Status): Status {
+  return { ...status, message: inTenantsWords(tenant, status.message) };
+}

@@ -1,0 +1,32 @@
+import { createHmac, randomBytes } from "node:crypto";
+
+/** Characters of an ID on the engine: as many bits as a UUID has, and more. */
+const LENGTH = 40;
+
+/** The engine's IDs of what tenants name. A tenant that guesses one of another tenant's IDs names something else. */
+export interface EngineIds {
+  session(tenant: string, id: string): string;
+  build(tenant: string, ref: string): string;
+  /** Part of the cache key of each step with a command */
+  cacheHost(tenant: string): string;
+  cacheNamespace(tenant: string): string;
+  sharedKey(tenant: string, key: string): string;
+}
+
+/** @param secret of this process: no tenant can compute an ID. Left out: a random one */
+export function engineIds(secret: Buffer = randomBytes(32)): EngineIds {
+  const id = (kind: string, tenant: string, given: string): string =>
+    createHmac("sha256", secret)
+      .update(JSON.stringify([kind, tenant, given]))
+      .digest("hex")
+      .slice(0, LENGTH);
+  return {
+    session: (tenant, given) => id("session", tenant, given),
+    build: (tenant, ref) => id("build", tenant, ref),
+    // These two must be the same after a restart, or caches would be lost. They are no secret: only the guard sets them.
+    cacheHost: (tenant) => `cache-${tenant}.guard.internal`,
+    cacheNamespace: (tenant) => `guard-${tenant}`,
+    // Also after a restart: the builder compares a context with the one of the last session with this key.
+    sharedKey: (tenant, key) => `guard-${tenant}:${key}`,
+  };
+}

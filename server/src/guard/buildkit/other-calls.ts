@@ -1,0 +1,54 @@
+import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import { Code } from "@connectrpc/connect";
+import type { AuditLog } from "../audit/entry.ts";
+import type { Caller } from "../caller.ts";
+
+/** Traces of a client: they are for whoever runs the engine, who has not asked for them. */
+const TRACES = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+/** Whether there is a history of builds. Clients go on without when there is none. */
+const HISTORY = "/moby.buildkit.v1.Control/ListenBuildHistory";
+/** The code of success, which the library has no name for */
+const OK = 0;
+/** An empty message */
+const EMPTY = Buffer.alloc(5);
+
+/** Answers a call that no service here has. */
+export function otherCall(
+  audit: AuditLog,
+  { tenant }: Caller,
+  request: Http2ServerRequest,
+  response: Http2ServerResponse,
+): void {
+  request.resume();
+  const path = request.url;
+  if (path === TRACES) {
+    answer(response, EMPTY, OK, "");
+    return;
+  }
+  const message = `${path.slice(0, 120)} is not allowed here: docker-over-ssh guard lets clients build from Dockerfiles`;
+  audit.write({
+    time: new Date().toISOString(),
+    tenant: tenant.id,
+    call: path.slice(0, 120),
+    decision: "refused",
+    rule: "grpc.method",
+    reason: message,
+    received: 0,
+    sent: 0,
+    ms: 0,
+  });
+  answer(response, undefined, path === HISTORY ? Code.Unimplemented : Code.PermissionDenied, message);
+}
+
+function answer(response: Http2ServerResponse, body: Buffer | undefined, code: number, message: string): void {
+  const status = { "grpc-status": String(code), "grpc-message": encodeURIComponent(message) };
+  if (response.headersSent) return;
+  if (body === undefined) {
+    response.writeHead(200, { "content-type": "application/grpc", ...status });
+    response.end();
+    return;
+  }
+  response.writeHead(200, { "content-type": "application/grpc" });
+  response.addTrailers(status);
+  response.end(body);
+}

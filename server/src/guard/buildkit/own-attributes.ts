@@ -1,0 +1,49 @@
+import type { Tenant } from "../tenant.ts";
+import type { EngineIds } from "./ids.ts";
+
+/** The label that says whose an image is. */
+export const TENANT_LABEL = "docker-over-ssh.guard.tenant";
+
+/** What the guard sets, and the tenant cannot. */
+export interface OwnAttributeParts {
+  tenant: Tenant;
+  ids: EngineIds;
+  cgroupParent: string | undefined;
+}
+
+/** Returns a tenant's checked attributes with those of the guard, which come last. */
+export function withOwnAttributes(
+  given: Readonly<Record<string, string>>,
+  { tenant, ids, cgroupParent }: OwnAttributeParts,
+): Record<string, string> {
+  const attributes: Record<string, string> = {
+    ...given,
+    // Any text: dockerfile.v0 then takes itself for the frontend that "# syntax=" names, and does not start that one.
+    cmdline: "docker-over-ssh-guard",
+    "build-arg:BUILDKIT_CACHE_MOUNT_NS": ids.cacheNamespace(tenant.id),
+  };
+  for (const [key, value] of Object.entries(labelsOf(tenant))) attributes[`label:${key}`] = value;
+  if (cgroupParent !== undefined) attributes["cgroup-parent"] = cgroupParent;
+  if (!tenant.policy.hasNetwork) attributes["force-network-mode"] = "none";
+  if (!tenant.policy.sharesCache) {
+    const salt = `${ids.cacheHost(tenant.id)}=127.0.0.1`;
+    attributes["add-hosts"] = given["add-hosts"] ? `${given["add-hosts"]},${salt}` : salt;
+  }
+  const ulimits = mergedUlimits(given["ulimit"], tenant.resources.ulimits);
+  if (ulimits !== "") attributes["ulimit"] = ulimits;
+  return attributes;
+}
+
+/** All labels that a tenant's images get. */
+export function labelsOf(tenant: Tenant): Record<string, string> {
+  return { ...tenant.labels, [TENANT_LABEL]: tenant.id };
+}
+
+/** The policy's limits come in place of the tenant's of the same name. */
+function mergedUlimits(given: string | undefined, own: readonly string[]): string {
+  const byName = new Map<string, string>();
+  for (const limit of [...(given ?? "").split(","), ...own]) {
+    if (limit !== "") byName.set(limit.split("=")[0] ?? "", limit);
+  }
+  return [...byName.values()].join(",");
+}

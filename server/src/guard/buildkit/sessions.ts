@@ -1,0 +1,73 @@
+import type { Duplex } from "node:stream";
+import { checkId } from "./solve-plan.ts";
+import { Refusal } from "../refusal.ts";
+import type { BuildkitParts } from "./create-buildkit.ts";
+import type { Caller } from "../caller.ts";
+import type { SessionRequest } from "../backend.ts";
+
+/** What a builder may ask the client of a build for */
+const METHODS = new Set([
+  "/grpc.health.v1.Health/Check",
+  "/grpc.health.v1.Health/List",
+  "/grpc.health.v1.Health/Watch",
+  "/moby.filesync.v1.FileSync/DiffCopy",
+  "/moby.filesync.v1.FileSync/TarStream",
+  "/moby.filesync.v1.FileSend/DiffCopy",
+  "/moby.filesync.v1.Auth/Credentials",
+  "/moby.filesync.v1.Auth/FetchToken",
+  "/moby.filesync.v1.Auth/GetTokenAuthority",
+  "/moby.filesync.v1.Auth/VerifyTokenAuthority",
+  "/moby.buildkit.secrets.v1.Secrets/GetSecret",
+  "/moby.sshforward.v1.SSH/CheckAgent",
+  "/moby.sshforward.v1.SSH/ForwardAgent",
+  "/moby.upload.v1.Upload/Pull",
+]);
+
+/** Methods whose answers would change a build after it was checked: the engine does not learn that the client has them. */
+const HIDDEN =
+  /^\/(?:moby\.exporter\.v1\.Exporter|moby\.buildkit\.v1\.sourcepolicy\.[\w.]+|containerd\.services\.content\.v1\.Content)\/\w+$/;
+
+/** Longest name or key of a session */
+const MAX_TEXT = 1024;
+
+/** Opens a session on the engine, by an ID of the guard's. It ends with the tenant's connection. Throws a Refusal `session.*`. */
+export async function openSession(
+  { engine, ids }: BuildkitParts,
+  { tenant, signal }: Caller,
+  session: SessionRequest,
+): Promise<Duplex> {
+  const stream = await engine.switchTo(
+    "h2c",
+    "/session",
+    {
+      "X-Docker-Expose-Session-Uuid": ids.session(tenant.id, checkId(session.id, "session")),
+      "X-Docker-Expose-Session-Name": checkText(session.name, "name"),
+      "X-Docker-Expose-Session-Sharedkey": ids.sharedKey(tenant.id, checkText(session.sharedKey, "shared key")),
+      "X-Docker-Expose-Session-Grpc-Method": checkMethods(session.methods),
+    },
+    signal,
+  );
+  const stop = (): void => void stream.destroy();
+  signal.addEventListener("abort", stop, { once: true });
+  stream.once("close", () => signal.removeEventListener("abort", stop));
+  if (signal.aborted) stop();
+  return stream;
+}
+
+/** Returns the methods that the engine may call. Throws a Refusal for one that is not known. */
+export function checkMethods(methods: readonly string[]): string[] {
+  const shown = methods.filter((method) => !HIDDEN.test(method));
+  const unknown = shown.find((method) => !METHODS.has(method));
+  if (unknown === undefined) return shown;
+  throw new Refusal(
+    "session.method",
+    `the session's method "${unknown.slice(0, 120)}" is not known to docker-over-ssh guard`,
+  );
+}
+
+function checkText(text: string, what: string): string {
+  if (text.length <= MAX_TEXT && /^[\u0020-\u007e]*$/.test(text)) return text;
+  throw new Refusal("session.text", `the session's ${what} is too long, or has characters that are not printable`, {
+    statusCode: 400,
+  });
+}

@@ -1,0 +1,149 @@
+import { create } from "@bufbuild/protobuf";
+import { createClient } from "@connectrpc/connect";
+import { answerInTenantsWords, statusInTenantsWords } from "./status.ts";
+import { buildHeader } from "./build-header.ts";
+import { grpcError } from "./grpc-errors.ts";
+import { planSolve, type SolvePlan } from "./solve-plan.ts";
+import { Refusal } from "../refusal.ts";
+import { solveFrontend } from "./frontend.ts";
+import { Control, SolveRequestSchema, type StatusResponse } from "./gen/control_pb.ts";
+import type { BuildkitParts } from "./create-buildkit.ts";
+import type { Builds, RunningBuild } from "./builds.ts";
+import type { Caller } from "../caller.ts";
+import type { GrpcConnection } from "docker-over-ssh/builds";
+
+/** A build of a Dockerfile by BuildKit, in the tenant's words: nothing of it is checked yet. */
+export interface SolveOrder {
+  /** The tenant's ID of the build */
+  ref: string;
+  /** The tenant's ID of its session, which has the files */
+  session?: string | undefined;
+  /** As buildx sets them: `filename`, `target`, `build-arg:NAME`, `label:NAME`, … (attributes.ts) */
+  attributes: Readonly<Record<string, string>>;
+  /** At most one; empty: the result is not kept. An image has the type `moby`, with `name` */
+  exporters: readonly { type: string; attrs: Readonly<Record<string, string>> }[];
+}
+
+export interface SolveOutcome {
+  /** The engine's ID of the image, where there is one */
+  imageId?: string | undefined;
+  /** The exporter's answer, with the tenant's names */
+  answer: Record<string, string>;
+}
+
+/** Gets the progress, in the tenant's words. It can be written with `toBinary(StatusResponseSchema, status)`. */
+export type OnStatus = (status: StatusResponse) => void;
+
+/**
+ * Builds a Dockerfile for a tenant, as `Control.Solve` with `dockerfile.v0` does, with the same checks as for a client of the gateway. Resolves when
+ * the image is the tenant's.
+ *
+ * @throws Refusal; an error of the engine is a Refusal `build.failed` in the tenant's words
+ */
+export async function solveForTenant(
+  parts: BuildkitParts,
+  builds: Builds,
+  caller: Caller,
+  { ref, session = "", attributes, exporters }: SolveOrder,
+  onStatus: OnStatus,
+): Promise<SolveOutcome> {
+  const { tenant, signal } = caller;
+  const request = create(SolveRequestSchema, {
+    ref,
+    session,
+    frontend: "dockerfile.v0",
+    frontendAttrs: attributes,
+    exporters: exporters.map(({ type, attrs }) => ({ type, attrs })),
+    cache: {},
+  });
+  try {
+    const plan = planSolve(request, tenant, parts.ids);
+    using connection = await parts.engine.grpc(signal);
+    const following = followStatus(parts, builds, caller, { plan, connection, onStatus });
+    try {
+      const answer = await solveDirectly(parts, builds, caller, { plan, connection, signal });
+      return { imageId: answer["containerimage.digest"], answer: answerInTenantsWords(tenant.id, answer) };
+    } finally {
+      await following;
+    }
+  } catch (error) {
+    if (error instanceof Refusal) throw error;
+    signal.throwIfAborted();
+    throw new Refusal("build.failed", grpcError(tenant.id, error).rawMessage, { statusCode: 500, cause: error });
+  }
+}
+
+/** Runs a build whose client asks for dockerfile.v0 at once: the guard is the client of the gateway. */
+export async function solveDirectly(
+  parts: BuildkitParts,
+  builds: Builds,
+  caller: Caller,
+  { plan, connection, signal }: { plan: SolvePlan; connection: GrpcConnection; signal: AbortSignal },
+): Promise<Record<string, string>> {
+  const over = new AbortController();
+  const running = builds.run(caller, plan, connection, signal);
+  const walk = walkGateway(parts, builds, caller, { plan, signal: AbortSignal.any([signal, over.signal]) });
+  let refused: unknown;
+  walk.catch((error: unknown) => (refused = error)); // it has told the engine, which ends the build
+  try {
+    return await running;
+  } catch (error) {
+    throw refused instanceof Refusal && !over.signal.aborted ? refused : error;
+  } finally {
+    over.abort();
+    await walk.catch(() => {});
+  }
+}
+
+async function walkGateway(
+  { ids }: BuildkitParts,
+  builds: Builds,
+  { tenant }: Caller,
+  { plan, signal }: { plan: SolvePlan; signal: AbortSignal },
+): Promise<void> {
+  const build = await builds.find(tenant.id, plan.ref, signal);
+  if (build === undefined) return;
+  const options = { headers: buildHeader(plan.engineRef), signal };
+  // Waits until the engine knows the build.
+  await build.gateway.ping({}, options);
+  try {
+    const { attributes } = plan;
+    const result = await solveFrontend(
+      build,
+      { attributes, cacheImports: [], evaluates: false },
+      { tenant, ids },
+      signal,
+    );
+    await build.gateway.return({ result }, options);
+  } catch (error) {
+    await returnError(build, tenant.id, error, options);
+    throw error;
+  }
+}
+
+async function returnError(
+  { gateway }: RunningBuild,
+  tenant: string,
+  error: unknown,
+  options: { headers: Record<string, string>; signal: AbortSignal },
+): Promise<void> {
+  const { code, rawMessage } = grpcError(tenant, error);
+  await gateway.return({ error: { code, message: rawMessage } }, options).catch(() => {}); // the build is over then
+}
+
+async function followStatus(
+  { ids }: BuildkitParts,
+  builds: Builds,
+  { tenant, signal }: Caller,
+  { plan, connection, onStatus }: { plan: SolvePlan; connection: GrpcConnection; onStatus: OnStatus },
+): Promise<void> {
+  try {
+    if ((await builds.find(tenant.id, plan.ref, signal)) === undefined) return;
+    const client = createClient(Control, connection.transport);
+    for await (const status of client.status({ ref: ids.build(tenant.id, plan.ref) }, { signal })) {
+      onStatus(statusInTenantsWords(tenant.id, status));
+    }
+  } catch {
+    // The build itself says what went wrong.
+  }
+}

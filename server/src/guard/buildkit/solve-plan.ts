@@ -1,0 +1,121 @@
+import { checkAttributes } from "./attributes.ts";
+import { checkCacheExport, checkCacheImport, type CacheEntry } from "./cache-options.ts";
+import { checkExporter, type PlannedExporter } from "./exporters.ts";
+import { Refusal } from "../refusal.ts";
+import { refuseUnknownFields } from "./unknown-fields.ts";
+import { SolveRequestSchema, type CacheOptions, type SolveRequest } from "./gen/control_pb.ts";
+import type { EngineIds } from "./ids.ts";
+import type { Policy } from "../policy/policy.ts";
+import type { Tenant } from "../tenant.ts";
+
+/** `Control.Solve`, read and checked: names and IDs are the engine's. */
+export interface SolvePlan {
+  /** The tenant's */
+  ref: string;
+  engineRef: string;
+  engineSession: string | undefined;
+  /** Whether the client walks the gateway by itself, as buildx does, or asks for the frontend dockerfile.v0 at once. */
+  isGatewayClient: boolean;
+  attributes: Record<string, string>;
+  exporters: PlannedExporter[];
+  cacheExports: CacheEntry[];
+  cacheImports: CacheEntry[];
+  isInternal: boolean;
+}
+
+/** An ID that a client makes: of a session or a build */
+const ID = /^[\w.:-]{1,128}$/;
+
+/**
+ * Reads and checks `Control.Solve`.
+ *
+ * @throws Refusal
+ */
+export function planSolve(request: SolveRequest, tenant: Tenant, ids: EngineIds): SolvePlan {
+  refuseUnknownFields(SolveRequestSchema, request);
+  refuseForbidden(request);
+  const { ref, session, frontend } = request;
+  const { exports, imports } = cacheEntries(request.cache, tenant.policy);
+  return {
+    ref: checkId(ref, "build"),
+    engineRef: ids.build(tenant.id, ref),
+    engineSession: session === "" ? undefined : ids.session(tenant.id, checkId(session, "session")),
+    isGatewayClient: frontend === "",
+    attributes: checkAttributes(request.frontendAttrs, {
+      policy: tenant.policy,
+      sessionOf: (id) => ids.session(tenant.id, checkId(id, "session")),
+    }),
+    exporters: exportersOf(request).map((exporter) => checkExporter(tenant, exporter)),
+    cacheExports: exports,
+    cacheImports: imports,
+    isInternal: request.internal,
+  };
+}
+
+export function checkId(id: string, of: string): string {
+  if (ID.test(id)) return id;
+  throw new Refusal("grpc.id", `"${id.slice(0, 80)}" is no ID of a ${of}`, { statusCode: 400 });
+}
+
+function refuseForbidden(request: SolveRequest): void {
+  const { definition, entitlements, frontendInputs, frontend, sourcePolicy, sourcePolicySession, proxyNetwork } =
+    request;
+  if (definition !== undefined && definition.def.length > 0) throw rawSteps();
+  if (Object.keys(frontendInputs).length > 0) throw inputs();
+  if (entitlements.length > 0) {
+    throw new Refusal(
+      "entitlement.refused",
+      `builds get no entitlement here (${entitlements.join(", ").slice(0, 200)}): leave --allow out`,
+    );
+  }
+  if (sourcePolicy !== undefined || sourcePolicySession !== "") {
+    throw new Refusal("source-policy.refused", "the source policy of builds is set here: a build cannot have its own");
+  }
+  if (proxyNetwork) throw new Refusal("network.proxy", "builds may not use the builder's proxy network");
+  checkFrontend(frontend, true);
+}
+
+/** @param mayBeEmpty where the client is a gateway client */
+export function checkFrontend(frontend: string, mayBeEmpty: boolean): void {
+  if (frontend === "dockerfile.v0" || (mayBeEmpty && frontend === "")) return;
+  throw new Refusal(
+    "frontend.refused",
+    `the frontend "${frontend.slice(0, 80)}" may not be used here: only dockerfile.v0, which reads a Dockerfile`,
+  );
+}
+
+export function rawSteps(): Refusal {
+  return new Refusal("llb.raw", "a build must be a Dockerfile here: steps in BuildKit's own format (LLB) are refused");
+}
+
+export function inputs(): Refusal {
+  return new Refusal(
+    "frontend.inputs",
+    "a build cannot use the result of another build as it runs: build that one first, and use its image",
+  );
+}
+
+/** Old engines know one exporter, in fields of its own; clients set both. */
+function exportersOf({ exporters, exporterDeprecated, exporterAttrsDeprecated }: SolveRequest): PlannedExporter[] {
+  if (exporters.length > 1) {
+    throw new Refusal("exporter.several", "a build may have one output here: leave the other --output out");
+  }
+  const [only] = exporters;
+  if (only === undefined && exporterDeprecated === "") return [];
+  return [only ?? { type: exporterDeprecated, attrs: exporterAttrsDeprecated }];
+}
+
+function cacheEntries(
+  cache: CacheOptions | undefined,
+  policy: Policy,
+): { exports: CacheEntry[]; imports: CacheEntry[] } {
+  if (cache === undefined) return { exports: [], imports: [] };
+  if (cache.exportRefDeprecated !== "" || Object.keys(cache.exportAttrsDeprecated).length > 0) {
+    throw new Refusal("cache.export", "a cache may not be written in this way here");
+  }
+  const oldImports = cache.importRefsDeprecated.map((ref) => ({ type: "registry", attrs: { ref } }));
+  return {
+    exports: cache.exports.map((entry) => checkCacheExport(entry, policy)),
+    imports: [...cache.imports, ...oldImports].map((entry) => checkCacheImport(entry, policy)),
+  };
+}

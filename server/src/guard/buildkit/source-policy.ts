@@ -1,0 +1,58 @@
+import { create } from "@bufbuild/protobuf";
+import { prefixOf } from "../images/names.ts";
+import { PolicySchema, type Policy as SourcePolicy } from "./gen/policy_pb.ts";
+import type { ImagePattern, Policy } from "../policy/policy.ts";
+import type { OwnBases } from "./own-bases.ts";
+
+/** Actions and matches of BuildKit's source policies. Of several rules that match, the last counts; a conversion counts at once. */
+const ALLOW = 0;
+const DENY = 1;
+const CONVERT = 2;
+const REGEX = 2;
+
+const IMAGE = "docker-image://";
+
+/**
+ * Returns the source policy of a tenant's build: what it may use as a base or fetch, and the engine's names of its own images. It speaks of what a
+ * Dockerfile says before anything is fetched; the walk of the steps (walk.ts) decides again.
+ */
+export function sourcePolicy(tenant: string, { bases, pulls, sources }: Policy, own: OwnBases): SourcePolicy {
+  const rules = [
+    rule(DENY, "."),
+    rule(ALLOW, "^local://"),
+    ...[...bases, ...pulls].map((pattern) => rule(ALLOW, `^${escape(IMAGE)}${patternRegex(pattern)}$`)),
+    rule(ALLOW, `^${escape(IMAGE + prefixOf(tenant))}`),
+    ...sources.flatMap((prefix) => [
+      rule(ALLOW, `^${escape(prefix)}`),
+      // A git repository by https is `git://` here.
+      rule(ALLOW, `^git://${escape(prefix.replace(/^\w+:\/\//, ""))}`),
+    ]),
+    ...[...own.byName.values()].map(({ name, engineName }) => ({
+      action: CONVERT,
+      // A digest after the name is the builder's, from the first time that it resolved the name.
+      selector: { identifier: `^${escape(IMAGE + name)}(@sha256:[0-9a-f]{64})?$`, matchType: REGEX },
+      updates: { identifier: `${IMAGE}${engineName}\${1}` },
+    })),
+  ];
+  return create(PolicySchema, { version: 1n, rules });
+}
+
+function rule(
+  action: number,
+  identifier: string,
+): { action: number; selector: { identifier: string; matchType: number } } {
+  return { action, selector: { identifier, matchType: REGEX } };
+}
+
+/** As `matchesPattern`, but with any digest behind a tag: the builder puts it there. The walk finds out whose it is. */
+function patternRegex(pattern: ImagePattern): string {
+  if (pattern === "*") return ".*";
+  const [name = "", digest] = pattern.split("@");
+  const hasTag = name.lastIndexOf(":") > name.lastIndexOf("/");
+  return `${escape(name)}${hasTag ? "" : "(:[^@]*)?"}${digest === undefined ? "(@.*)?" : `@${escape(digest)}`}`;
+}
+
+/** For regular expressions of Go. A star stands for any characters. */
+function escape(text: string): string {
+  return text.replaceAll(/[.\\+?^${}()|[\]]/g, "\\$&").replaceAll("*", ".*");
+}

@@ -1,0 +1,26 @@
+import { inTenantsWords } from "../images/names.ts";
+import type { StatusResponse } from "./gen/control_pb.ts";
+
+/** Puts the tenant's names in place of the engine's, in the progress of a build. Changes the message. */
+export function statusInTenantsWords(tenant: string, status: StatusResponse): StatusResponse {
+  const words = (text: string): string => (text.includes("guard.internal/") ? inTenantsWords(tenant, text) : text);
+  for (const vertex of status.vertexes) {
+    vertex.name = words(vertex.name);
+    vertex.error = words(vertex.error);
+    if (vertex.progressGroup !== undefined) vertex.progressGroup.name = words(vertex.progressGroup.name);
+  }
+  for (const part of status.statuses) {
+    part.ID = words(part.ID);
+    part.name = words(part.name);
+  }
+  for (const warning of status.warnings) {
+    warning.short = Buffer.from(words(Buffer.from(warning.short).toString()));
+    warning.detail = warning.detail.map((line) => Buffer.from(words(Buffer.from(line).toString())));
+  }
+  return status;
+}
+
+/** The exporter's answer, with the tenant's names. What is not known is left out. */
+export function answerInTenantsWords(tenant: string, answer: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(answer).map(([key, value]) => [key, inTenantsWords(tenant, value)]));
+}

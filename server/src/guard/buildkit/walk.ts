@@ -1,0 +1,143 @@
+import { fromBinary, type MessageShape } from "@bufbuild/protobuf";
+import { checkAddress } from "./source-addresses.ts";
+import { Refusal } from "../refusal.ts";
+import { refuseUnknownFields } from "./unknown-fields.ts";
+import { OpSchema, type Definition, type ExecOp, type Mount, type SourceOp } from "./gen/ops_pb.ts";
+import type { Policy } from "../policy/policy.ts";
+
+/** What the steps of a build may be. */
+export interface StepRules {
+  policy: Policy;
+  /** The engine's IDs of sessions that the build may read files of */
+  sessions: ReadonlySet<string>;
+  /** Undefined: builds run where the engine has them by default */
+  cgroupParent: string | undefined;
+  /** What IDs of cache mounts begin with */
+  cacheNamespace: string;
+  /** A host that each command's step must have, so that its cache key is the tenant's; undefined: caches are shared */
+  cacheHost: string | undefined;
+}
+
+/** A base that the steps use. */
+export interface UsedBase {
+  /** e.g. `docker.io/library/alpine:3.20@sha256:…` */
+  reference: string;
+  resolveMode: string;
+  platform: MessageShape<typeof OpSchema>["platform"];
+}
+
+const NETWORK_NONE = 2;
+const NETWORK_SANDBOX = 0;
+const MOUNT_CACHE = 3;
+const LAST_MOUNT_TYPE = 4;
+/** Steps of a build */
+const MAX_STEPS = 20_000;
+
+/**
+ * Walks the steps that a frontend has made of a Dockerfile, before any of them runs. What is not known is refused.
+ *
+ * @returns the images that it is made of, which the caller checks
+ * @throws Refusal
+ */
+export function walkSteps({ def }: Definition, rules: StepRules): UsedBase[] {
+  if (def.length > MAX_STEPS) throw new Refusal("llb.steps", `a build may have ${MAX_STEPS} steps`);
+  return def.flatMap((bytes) => {
+    const step = fromBinary(OpSchema, bytes);
+    refuseUnknownFields(OpSchema, step);
+    switch (step.op.case) {
+      case undefined: // the last one, which says which step is the result
+      case "file":
+      case "merge":
+      case "diff":
+        return [];
+      case "exec":
+        checkExec(step.op.value, rules);
+        return [];
+      case "source": {
+        const base = checkSource(step.op.value, rules);
+        return base === undefined ? [] : [{ ...base, platform: step.platform }];
+      }
+      default:
+        throw new Refusal("llb.step", `a step of the kind "${step.op.case}" may not be part of a build here`);
+    }
+  });
+}
+
+function checkExec({ meta, network, security, cdiDevices, mounts }: ExecOp, rules: StepRules): void {
+  const { policy, cgroupParent, cacheHost } = rules;
+  if (network !== NETWORK_NONE && network !== NETWORK_SANDBOX) {
+    throw new Refusal("network.host", "RUN may not use the host's network: leave --network=host out");
+  }
+  if (!policy.hasNetwork && network !== NETWORK_NONE) {
+    throw new Refusal("network.refused", "RUN has no network here: leave --network out");
+  }
+  if (security !== 0)
+    throw new Refusal("security.insecure", "RUN may not be privileged: leave --security=insecure out");
+  if (cdiDevices.length > 0) throw new Refusal("device.refused", "RUN gets no device here: leave --device out");
+  if (cgroupParent !== undefined && meta?.cgroupParent !== cgroupParent) {
+    throw new Refusal(
+      "cgroup.unsupported",
+      "this engine's BuildKit cannot run steps in the cgroup of their tenant: use the classic builder (DOCKER_BUILDKIT=0)",
+    );
+  }
+  if (cgroupParent === undefined && (meta?.cgroupParent ?? "") !== "") {
+    throw new Refusal("cgroup.refused", "the cgroup of builds is chosen here");
+  }
+  if (cacheHost !== undefined && !meta?.extraHosts.some(({ Host }) => Host === cacheHost)) {
+    throw new Refusal("cache.salt", "this engine's BuildKit does not keep the caches of tenants apart");
+  }
+  for (const mount of mounts) checkMount(mount, rules);
+}
+
+function checkMount({ mountType, cacheOpt }: Mount, { cacheNamespace }: StepRules): void {
+  if (mountType < 0 || mountType > LAST_MOUNT_TYPE) {
+    throw new Refusal("mount.type", "a mount of RUN is of a type that is not known to docker-over-ssh guard");
+  }
+  if (mountType !== MOUNT_CACHE && cacheOpt === undefined) return;
+  if (!cacheOpt?.ID.startsWith(`${cacheNamespace}/`)) {
+    throw new Refusal("mount.cache", "a cache mount of RUN is not the tenant's");
+  }
+}
+
+/** Attributes of sources (moby/buildkit, solver/pb/attr.go) */
+const SOURCE_ATTRIBUTES: Readonly<Record<string, RegExp>> = {
+  "docker-image": /^image\.(?:resolvemode|recordtype|layerlimit|checksum)$/,
+  local:
+    /^local\.(?:session|unique|includepattern|followpaths|excludepatterns|sharedkeyhint|metadatatransfer|metadatatransferexclude|differ)$/,
+  http: /^http\.(?:checksum|filename|perm|uid|gid|authheadersecret)$/,
+  git: /^git\.(?:keepgitdir|fullurl|authheadersecret|authtokensecret|knownsshhosts|mountsshsock|checksum|skipsubmodules|mtime|fetchbycommit)$/,
+};
+
+function checkSource({ identifier, attrs }: SourceOp, rules: StepRules): Omit<UsedBase, "platform"> | undefined {
+  const [, scheme = ""] = /^([a-z-]+):\/\//.exec(identifier) ?? [];
+  const kind = scheme === "https" ? "http" : scheme;
+  const known = Object.hasOwn(SOURCE_ATTRIBUTES, kind) ? SOURCE_ATTRIBUTES[kind] : undefined;
+  if (known === undefined) throw new Refusal("source.kind", `"${identifier}" may not be a source of a build here`);
+  const unknown = Object.keys(attrs).find((key) => !known.test(key));
+  if (unknown !== undefined) {
+    throw new Refusal(
+      "source.attribute",
+      `the attribute "${unknown}" of "${identifier}" is not known to docker-over-ssh guard`,
+    );
+  }
+  switch (kind) {
+    case "docker-image":
+      return {
+        reference: identifier.slice("docker-image://".length),
+        resolveMode: attrs["image.resolvemode"] ?? "",
+      };
+    case "local": {
+      const session = attrs["local.session"];
+      if (session !== undefined && !rules.sessions.has(session)) {
+        throw new Refusal("session.foreign", "a build may only read files of its own session");
+      }
+      return undefined;
+    }
+    case "git":
+      checkAddress(attrs["git.fullurl"] ?? identifier, rules.policy);
+      return undefined;
+    default:
+      checkAddress(identifier, rules.policy);
+      return undefined;
+  }
+}
