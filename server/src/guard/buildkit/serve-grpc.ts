@@ -73,7 +73,10 @@ export async function serveGrpc(
     settings: { enablePush: false, maxConcurrentStreams: MAX_CALLS, maxHeaderListSize: MAX_HEADERS },
   });
   server.on("request", handler.handle);
-  server.on("sessionError", (error) => { console.error("SE", error); connection.destroy(); });
+  server.on("sessionError", (error) => {
+    console.error("SE", error);
+    connection.destroy();
+  });
   server.on("session", (session: ServerHttp2Session) => session.on("error", () => connection.destroy()));
   const stop = (): void => void connection.destroy();
   caller.signal.addEventListener("abort", stop, { once: true });
