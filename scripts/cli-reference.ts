@@ -1,6 +1,7 @@
 /** Writes the table of arguments and options in docs/cli.md: `npm run docs`. A unit test fails if the table is out of date. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { EXPLAIN, GUARD } from "../server/src/commands/guard-options.ts";
 import { SERVE } from "../server/src/commands/serve-options.ts";
 import { TOKEN } from "../server/src/commands/token-options.ts";
 import { buildProgram, commandsForPeople } from "../src/cli.ts";
@@ -38,7 +39,7 @@ function table(): string {
 
 /** A table for each command of the server's package. */
 function serverTables(): string[] {
-  return [SERVE, TOKEN].flatMap(({ name, arguments: words = [], options }) => [
+  return [SERVE, TOKEN, GUARD, EXPLAIN].flatMap(({ name, arguments: words = [], options }) => [
     "",
     `### ${name.replace("docker-over-ssh ", "")}`,
     "",

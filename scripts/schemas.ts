@@ -1,4 +1,4 @@
-/** Writes the schemas in docs/ from the types of what is printed as JSON: `npm run docs`. Unit tests fail if one is out of date. */
+/** Writes the schemas in docs/ from the types of what is printed or read as JSON: `npm run docs`. Unit tests fail if one is out of date. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { createGenerator } from "ts-json-schema-generator";
@@ -15,6 +15,12 @@ const SCHEMAS = [
     title: "What an engine has, as docker-over-ssh list prints it",
     source: "src/have/have-list.ts",
     type: "HaveList",
+  },
+  {
+    file: "docs/guard.schema.json",
+    title: "The tenants of docker-over-ssh guard, as the file of --config",
+    source: "server/src/guard/config/guard-config.ts",
+    type: "GuardConfig",
   },
 ] as const;
 

@@ -102,7 +102,7 @@ export const EXPLAIN: CommandText = {
       parse: parseHeader,
       repeats: true,
     },
-    ...TERMS,
+    ...TERMS.filter(({ flags }) => /^--(?:allow-|share-cache|network|max-context)/.test(flags)),
   ],
   more: "The status is 0 if the request is allowed, and 13 if it is refused.",
 };

@@ -1,7 +1,8 @@
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import { isOver, type Job } from "../../jobs/job.ts";
 import type { JobStore } from "../../store/job-store.ts";
 import { within } from "../http/within.ts";
+import { processMetrics } from "./process-metrics.ts";
 
 const PREFIX = "docker_over_ssh";
 
@@ -107,7 +108,7 @@ export class Metrics {
   /** Returns all of it in Prometheus' text format. While the store cannot be reached, what it knows is left out. */
   async text(): Promise<string> {
     await this.#askStore();
-    return `${await this.#registry.metrics()}\n${await ofProcess().metrics()}`;
+    return `${await this.#registry.metrics()}\n${await processMetrics().metrics()}`;
   }
 
   async #askStore(): Promise<void> {
@@ -124,15 +125,4 @@ export class Metrics {
       this.#storeUp.set(0);
     }
   }
-}
-
-/** Of Node and the process, which has them once. */
-let processRegistry: Registry | undefined;
-
-function ofProcess(): Registry {
-  if (processRegistry === undefined) {
-    processRegistry = new Registry();
-    collectDefaultMetrics({ register: processRegistry });
-  }
-  return processRegistry;
 }

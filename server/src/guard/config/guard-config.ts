@@ -1,4 +1,6 @@
-/** The file of --config, as JSON. docs/guard.schema.json is made of these types. Sizes are bytes, or a text like "500m". */
+// `npm run docs` makes docs/guard.schema.json of these types.
+
+/** Sizes are bytes, or a text like "500m". */
 export interface GuardConfig {
   /** For an editor; not read */
   $schema?: string;

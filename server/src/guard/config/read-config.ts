@@ -1,5 +1,8 @@
 import { dirname, resolve } from "node:path";
+import { Type } from "typebox";
 import { readOperatorFile } from "../../access/operator-file.ts";
+import { Refusal } from "../refusal.ts";
+import { strictJson } from "../request/strict-json.ts";
 import type { ListedTenant } from "../settings.ts";
 import { checkDifferent, checkName, checkSocketOf } from "./check-tenants.ts";
 import type { GuardConfig, TenantConfig } from "./guard-config.ts";
@@ -17,7 +20,7 @@ export async function readGuardConfig(path: string): Promise<ListedTenant[]> {
 }
 
 /**
- * Parses the text of a configuration ({@link GuardConfig}). An unknown key is an error: it would be a limit that
+ * Parses the text of a configuration ({@link GuardConfig}). An unknown key, and one that comes twice, is an error: it would be a limit that
  * does not hold. `defaults` are in each tenant that says nothing else.
  *
  * @param path for messages, and the folder that relative paths begin at
@@ -55,10 +58,10 @@ function termsOf(values: Readonly<Record<string, unknown>>, where: string, path:
 
 function readJson(text: string, path: string): unknown {
   try {
-    return JSON.parse(text);
+    return strictJson(text, Type.Unknown(), path);
   } catch (error) {
-    // Not the parser's message, which quotes the file.
-    throw wrong(`${path} is not valid JSON`, 'an object: {"tenants": [{"name": …, "socket": …}]}', error);
+    if (!(error instanceof Refusal)) throw error;
+    throw wrong(error.message, 'an object: {"tenants": [{"name": …, "socket": …}]}', error);
   }
 }
 

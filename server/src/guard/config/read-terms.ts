@@ -13,7 +13,7 @@ export function readTerms(
   where: string,
   nameOf: (key: string) => string = (key) => key,
 ): Terms {
-  const terms: Record<string, unknown> = {};
+  const terms: { [key: string]: unknown } & Terms = {};
   for (const option of TERMS) {
     const key = keyOf(option);
     const value = values[key];
@@ -23,7 +23,7 @@ export function readTerms(
     else if (option.flags.includes("<")) terms[key] = parsed(value, at, option.parse);
     else terms[key] = flag(value, at);
   }
-  return terms as Terms;
+  return terms;
 }
 
 /** All keys of terms */

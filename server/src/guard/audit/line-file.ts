@@ -1,0 +1,101 @@
+import { constants } from "node:fs";
+import { open, type FileHandle } from "node:fs/promises";
+import { Failure, messageOf } from "docker-over-ssh/builds";
+
+/** Lines that wait for a slow disk. A line has some hundred bytes. */
+const MAX_WAITING = 20_000;
+const MAX_BATCH = 512;
+/** The owner's alone: lines tell what tenants build. */
+const MODE = 0o600;
+
+export interface LineFileOptions {
+  /** For each line that is not in the file */
+  onLost: () => void;
+  /** Told once when lines begin to be lost, and once when they are taken again. */
+  tell: (line: string) => void;
+}
+
+/** Where lines go, in their order. Disposing waits until they are written. */
+export interface LineFile extends AsyncDisposable {
+  /** Never throws, and never waits. */
+  write(line: string): void;
+  /** Opens the path again, after somebody has renamed the file (logrotate). What was written before is in the old one. */
+  reopen(): Promise<void>;
+}
+
+/**
+ * Appends lines to a file.
+ *
+ * @throws Failure `usage` for a file that cannot be opened: a guard does not begin without its audit
+ */
+export async function openLineFile(path: string, { onLost, tell }: LineFileOptions): Promise<LineFile> {
+  let file = await openForAppending(path);
+  let waiting: string[] = [];
+  let isLosing = false;
+  let writing: Promise<void> | undefined;
+  /** A line that was begun when the disk was full: it would run into the next. */
+  let isTorn = false;
+
+  function lose(count: number, why: string): void {
+    for (let index = 0; index < count; index++) onLost();
+    if (!isLosing) tell(`lines of audit are lost: ${path}: ${why}`);
+    isLosing = true;
+  }
+
+  async function writeAll(): Promise<void> {
+    while (waiting.length > 0) {
+      const batch = waiting.slice(0, MAX_BATCH);
+      waiting = waiting.slice(MAX_BATCH);
+      try {
+        await appendAll(file, `${isTorn ? "\n" : ""}${batch.join("")}`);
+        if (isLosing) tell(`lines of audit are written again: ${path}`);
+        [isLosing, isTorn] = [false, false];
+      } catch (error) {
+        isTorn = true;
+        lose(batch.length, messageOf(error));
+      }
+    }
+    writing = undefined;
+  }
+
+  return {
+    write(line) {
+      if (waiting.length >= MAX_WAITING) return lose(1, "the disk is too slow");
+      waiting.push(`${line}\n`);
+      writing ??= writeAll();
+    },
+    async reopen() {
+      const next = await openForAppending(path);
+      await writing;
+      const before = file;
+      file = next;
+      isTorn = false;
+      await before.close();
+    },
+    async [Symbol.asyncDispose]() {
+      await writing;
+      await file.close();
+    },
+  };
+}
+
+async function openForAppending(path: string): Promise<FileHandle> {
+  const { O_APPEND, O_CREAT, O_WRONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  try {
+    // Not through a link that somebody has put there; a pipe without a reader is an error rather than a wait.
+    return await open(path, O_APPEND | O_CREAT | O_WRONLY | O_NOFOLLOW | O_NONBLOCK, MODE);
+  } catch (error) {
+    throw new Failure("usage", `${path} (--audit) cannot be opened: ${messageOf(error)}`, {
+      expected: "a file that the user of the guard may append to, and no link",
+      cause: error,
+    });
+  }
+}
+
+async function appendAll(file: FileHandle, text: string): Promise<void> {
+  let rest = Buffer.from(text);
+  while (rest.length > 0) {
+    const { bytesWritten } = await file.write(rest);
+    rest = rest.subarray(bytesWritten);
+  }
+}

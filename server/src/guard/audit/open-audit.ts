@@ -1,0 +1,88 @@
+import { onHangUp } from "../../on-hang-up.ts";
+import type { AuditEntry, AuditLog } from "./entry.ts";
+import { openLineFile } from "./line-file.ts";
+import type { GuardMetrics } from "./metrics.ts";
+
+/** Characters of a text in a line: a tenant chooses the names that are in it. */
+const MAX_TEXT = 1000;
+const MAX_ABOUT = 20;
+
+export interface AuditOptions {
+  metrics: Pick<GuardMetrics, "entry" | "lineLost">;
+  /** Prints a line for the operator. */
+  tell: (line: string) => void;
+  /** Prints lines of audit where no file is named. */
+  print?: (text: string) => void;
+}
+
+/**
+ * Opens where lines of audit go: the file, which is opened again on SIGHUP, or stderr. Each entry is counted in the metrics. Disposing writes what
+ * waits.
+ *
+ * @throws Failure `usage` for a file that cannot be opened
+ */
+export async function openAudit(
+  { auditFile }: { auditFile?: string | undefined },
+  { metrics, tell, print = (text) => void process.stderr.write(text) }: AuditOptions,
+): Promise<AuditLog & AsyncDisposable> {
+  if (auditFile === undefined) {
+    return {
+      write(entry) {
+        metrics.entry(entry);
+        print(`${lineOf(entry)}\n`);
+      },
+      async [Symbol.asyncDispose]() {},
+    };
+  }
+  const file = await openLineFile(auditFile, { onLost: () => metrics.lineLost(), tell });
+  const hangUp = onHangUp(() => file.reopen(), tell);
+  return {
+    write(entry) {
+      metrics.entry(entry);
+      file.write(lineOf(entry));
+    },
+    async [Symbol.asyncDispose]() {
+      hangUp[Symbol.dispose]();
+      await file[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Returns an entry as a line of JSON that cannot steer a terminal, nor grow without end. */
+export function lineOf({
+  time,
+  tenant,
+  call,
+  decision,
+  rule,
+  reason,
+  about,
+  status,
+  received,
+  sent,
+  ms,
+}: AuditEntry): string {
+  const line = JSON.stringify({
+    time,
+    tenant,
+    call: cut(call),
+    decision,
+    rule,
+    ...(status !== undefined && { status }),
+    ...(reason !== undefined && { reason: cut(reason) }),
+    ...(about !== undefined && about.length > 0 && { about: about.slice(0, MAX_ABOUT).map(cut) }),
+    received,
+    sent,
+    ms: Math.round(ms * 10) / 10,
+  });
+  // JSON escapes those below U+0020 alone. Others begin sequences of terminals, break lines, or turn the direction of text.
+  return line.replaceAll(/[\u007f-\u009f\u200b-\u200f\u2028-\u202f\u2060-\u2069\ufeff]/g, escape);
+}
+
+function escape(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+}
+
+function cut(text: string): string {
+  return text.length <= MAX_TEXT ? text : `${text.slice(0, MAX_TEXT)}…`;
+}

@@ -1,0 +1,179 @@
+import { mkdtemp, readFile, rename, rm, stat, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import type { AuditEntry } from "../../../../src/guard/audit/entry.ts";
+import { GuardMetrics } from "../../../../src/guard/audit/metrics.ts";
+import { lineOf, openAudit } from "../../../../src/guard/audit/open-audit.ts";
+import { serveMetrics } from "../../../../src/guard/audit/serve-metrics.ts";
+
+const ENTRY: AuditEntry = {
+  time: "2026-11-30T12:00:00.000Z",
+  tenant: "a",
+  call: "GET /v1.51/images/json",
+  decision: "allowed",
+  rule: "image.list",
+  received: 10,
+  sent: 20,
+  ms: 1.234,
+};
+
+async function folder(): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), "guard-audit-"));
+  onTestFinished(() => rm(path, { recursive: true }));
+  return path;
+}
+
+function parts() {
+  const told: string[] = [];
+  const printed: string[] = [];
+  return {
+    told,
+    printed,
+    metrics: new GuardMetrics(),
+    tell: (line: string) => void told.push(line),
+    print: (text: string) => void printed.push(text),
+  };
+}
+
+describe("a line", () => {
+  test("is JSON, with what is known", () =>
+    expect(JSON.parse(lineOf({ ...ENTRY, status: 200, about: ["app:v1"], reason: undefined }))).toEqual({
+      ...ENTRY,
+      status: 200,
+      about: ["app:v1"],
+      ms: 1.2,
+    }));
+
+  test("cannot steer a terminal, break into two, or turn its direction", () => {
+    const hostile = "a\u001b[2J\u009b2J\n\u2028\u202eb\u200f\ufeff\ud800";
+    const line = lineOf({ ...ENTRY, call: hostile });
+    expect(line).toMatch(/^[\x20-\x7e]*$/);
+    expect((JSON.parse(line) as AuditEntry).call).toBe(hostile);
+  });
+
+  test("does not grow without end", () => {
+    const line = lineOf({
+      ...ENTRY,
+      call: "x".repeat(1e6),
+      reason: "y".repeat(1e6),
+      about: Array(1e5).fill("z".repeat(1e4)),
+    });
+    expect(line.length).toBeLessThan(30_000);
+  });
+});
+
+test("a file has the lines in their order, for its owner alone; without a file they are printed", async () => {
+  const path = join(await folder(), "audit.jsonl");
+  const { metrics, tell, told, print, printed } = parts();
+  {
+    await using audit = await openAudit({ auditFile: path }, { metrics, tell });
+    for (let index = 0; index < 2000; index++) audit.write({ ...ENTRY, ms: index });
+  }
+  const lines = (await readFile(path, "utf8")).trimEnd().split("\n");
+  expect(lines.map((line) => (JSON.parse(line) as AuditEntry).ms)).toEqual(Array.from({ length: 2000 }, (_, n) => n));
+  expect((await stat(path)).mode & 0o777).toBe(0o600);
+  {
+    await using audit = await openAudit({ auditFile: path }, { metrics, tell });
+    audit.write(ENTRY);
+  }
+  expect((await readFile(path, "utf8")).trimEnd().split("\n")).toHaveLength(2001);
+  expect(told).toEqual([]);
+
+  await using onStderr = await openAudit({}, { metrics, tell, print });
+  onStderr.write(ENTRY);
+  expect(JSON.parse(printed.join(""))).toMatchObject({ rule: "image.list" });
+});
+
+test("SIGHUP opens the file again, after somebody has renamed it", async () => {
+  const path = join(await folder(), "audit.jsonl");
+  const { metrics, tell } = parts();
+  {
+    await using audit = await openAudit({ auditFile: path }, { metrics, tell });
+    audit.write({ ...ENTRY, rule: "before" });
+    await expect.poll(() => readFile(path, "utf8")).toContain("before");
+    await rename(path, `${path}.1`);
+    process.emit("SIGHUP");
+    await expect.poll(() => readFile(path, "utf8").catch(() => "none")).toBe("");
+    audit.write({ ...ENTRY, rule: "after" });
+  }
+  expect(await readFile(`${path}.1`, "utf8")).not.toContain("after");
+  expect(await readFile(path, "utf8")).toContain("after");
+  expect(process.listenerCount("SIGHUP")).toBe(0);
+});
+
+test("a full disk is told once, lines that are lost are counted, and nothing is thrown", async () => {
+  const { metrics, tell, told } = parts();
+  {
+    await using audit = await openAudit({ auditFile: "/dev/full" }, { metrics, tell });
+    for (let index = 0; index < 3000; index++) audit.write(ENTRY);
+  }
+  expect(told).toHaveLength(1);
+  expect(told[0]).toMatch(/lines of audit are lost: \/dev\/full: .*ENOSPC/);
+  expect(await metrics.text()).toMatch(/^docker_over_ssh_guard_audit_lines_lost_total 3000$/m);
+});
+
+test.each(["a folder", "a link"])("%s is no file for lines of audit", async (what) => {
+  const path = await folder();
+  if (what === "a link") await symlink("/dev/null", join(path, "link"));
+  const { metrics, tell } = parts();
+  const opened = openAudit({ auditFile: what === "a link" ? join(path, "link") : path }, { metrics, tell });
+  await expect(opened).rejects.toMatchObject({ code: "usage", message: expect.stringContaining("--audit") as string });
+});
+
+describe("metrics", () => {
+  test("count by tenant, decision and rule, and are served at one address", async () => {
+    const metrics = new GuardMetrics();
+    metrics.tenantCame("a");
+    metrics.entry(ENTRY);
+    metrics.entry({ ...ENTRY, decision: "refused", rule: "call.unknown" });
+    metrics.pushed("a", 7);
+    metrics.connectionRefused("a");
+    let now = 0;
+    const build = metrics.build("a", () => now);
+    now = 2500;
+    build[Symbol.dispose]();
+    await using served = await serveMetrics({ host: "127.0.0.1", port: 0 }, metrics);
+    const text = await (await fetch(served.url)).text();
+    const ours = text.split("\n").filter((line) => line.startsWith("docker_over_ssh_guard"));
+    expect(ours).toEqual([
+      'docker_over_ssh_guard_requests_total{tenant="a",decision="allowed",rule="image.list"} 1',
+      'docker_over_ssh_guard_requests_total{tenant="a",decision="refused",rule="call.unknown"} 1',
+      'docker_over_ssh_guard_received_bytes_total{tenant="a"} 20',
+      'docker_over_ssh_guard_sent_bytes_total{tenant="a"} 40',
+      'docker_over_ssh_guard_connections_refused_total{tenant="a"} 1',
+      'docker_over_ssh_guard_build_seconds_total{tenant="a"} 2.5',
+      'docker_over_ssh_guard_pushed_bytes_total{tenant="a"} 7',
+      'docker_over_ssh_guard_builds{tenant="a"} 0',
+      "docker_over_ssh_guard_tenants 1",
+      "docker_over_ssh_guard_audit_lines_lost_total 0",
+    ]);
+    expect((await fetch(new URL("/", served.url))).status).toBe(404);
+    expect((await fetch(served.url, { method: "POST" })).status).toBe(404);
+  });
+
+  test("forget a tenant that has gone, and what it still does", async () => {
+    const metrics = new GuardMetrics();
+    metrics.tenantCame("gone");
+    metrics.entry({ ...ENTRY, tenant: "gone" });
+    const build = metrics.build("gone");
+    metrics.tenantWent("gone");
+    metrics.entry({ ...ENTRY, tenant: "gone" });
+    metrics.pushed("gone", 1);
+    metrics.connectionRefused("gone");
+    build[Symbol.dispose]();
+    const text = await metrics.text();
+    expect(text).not.toContain("gone");
+    expect(text).toMatch(/^docker_over_ssh_guard_tenants 0$/m);
+  });
+
+  test("have no label that somebody has made up", async () => {
+    const metrics = new GuardMetrics();
+    metrics.tenantCame("a");
+    for (let index = 0; index < 1000; index++) metrics.entry({ ...ENTRY, rule: `rule.${index}` });
+    metrics.entry({ ...ENTRY, rule: 'no"rule\n' });
+    const lines = (await metrics.text()).split("\n").filter((line) => line.includes("requests_total{"));
+    expect(lines).toHaveLength(501);
+    expect(lines).toContain('docker_over_ssh_guard_requests_total{tenant="a",decision="allowed",rule="other"} 501');
+  });
+});

@@ -1,0 +1,102 @@
+import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Ajv } from "ajv";
+import { Failure } from "docker-over-ssh/builds";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { readSchemas } from "../../../../../scripts/schemas.ts";
+import { parseGuardConfig, readGuardConfig } from "../../../../src/guard/config/read-config.ts";
+import { TERM_KEYS } from "../../../../src/guard/config/read-terms.ts";
+
+const EXAMPLE = {
+  $schema: "https://example.com/guard.schema.json",
+  defaults: { memory: "2g", allowBase: ["alpine"], maxBuilds: 2 },
+  tenants: [
+    { name: "a", socket: "/run/a.sock", labels: { team: "web" }, maxBuilds: 1, registryConfig: "a.json" },
+    { name: "b", socket: "/run/b.sock", memory: 1073741824, cpus: 0.5, shareCache: false, network: "none" },
+  ],
+};
+const schema = readSchemas().find(({ file }) => file === "docs/guard.schema.json");
+
+function failureOf(config: unknown): Failure {
+  const text = typeof config === "string" ? config : JSON.stringify(config);
+  try {
+    parseGuardConfig(text, "tenants.json");
+  } catch (error) {
+    if (error instanceof Failure) return error;
+    throw error;
+  }
+  throw new Error("it was accepted");
+}
+
+test("a tenant has its own terms, and those of the file where it says nothing", () => {
+  expect(parseGuardConfig(JSON.stringify(EXAMPLE), "/etc/guard/tenants.json")).toEqual([
+    {
+      id: "a",
+      socket: "/run/a.sock",
+      labels: { team: "web" },
+      policy: { bases: ["docker.io/library/alpine"] },
+      resources: { memory: 2 * 1024 ** 3 },
+      quotas: { builds: 1 },
+      registryConfig: "/etc/guard/a.json",
+    },
+    {
+      id: "b",
+      socket: "/run/b.sock",
+      policy: { bases: ["docker.io/library/alpine"], sharesCache: false, hasNetwork: false },
+      resources: { memory: 1024 ** 3, cpus: 0.5 },
+      quotas: { builds: 2 },
+    },
+  ]);
+});
+
+const tenant = { name: "a", socket: "/run/a.sock" };
+
+test.each([
+  [{ tenant: [] }, 'not known: "tenant"'],
+  [{ tenants: [{ ...tenant, Memory: "1g" }] }, '"Memory"'],
+  [{ tenants: [{ ...tenant, privileged: true }] }, '"privileged"'],
+  [{ defaults: { name: "x" } }, '"name"'],
+  [{ defaults: { allowBase: "alpine" } }, "allowBase is no list"],
+  [{ tenants: [{ ...tenant, memory: "much" }] }, 'tenant "a": memory: "much" cannot be used'],
+  [{ tenants: [{ ...tenant, shareCache: "yes" }] }, "neither true nor false"],
+  [{ tenants: [{ ...tenant, memory: null }] }, "is no text"],
+  [{ tenants: [{ ...tenant, labels: { x: 1 } }] }, 'the label "x" is no text'],
+  [{ tenants: [tenant, { ...tenant, name: "b" }] }, "have one socket"],
+  [{ tenants: [tenant, { ...tenant, socket: "/b" }] }, "two tenants are called a"],
+  [{ tenants: [{ socket: "/run/a.sock" }] }, "tenant 1 has no name"],
+  [{ tenants: {} }, "is no list"],
+  [[], "is no object"],
+  ['{"tenants": [], "tenants": []}', 'has the key "tenants" twice'],
+  ["{", "is not JSON"],
+])("%j is refused", (config, words) => {
+  const { code, message } = failureOf(config);
+  expect(code).toBe("usage");
+  expect(message).toContain(words);
+});
+
+test("a file that others may write to is refused: they would be the administrator", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "guard-config-"));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  const path = join(folder, "tenants.json");
+  await writeFile(path, JSON.stringify(EXAMPLE));
+  await chmod(path, 0o644);
+  expect(await readGuardConfig(path)).toHaveLength(2);
+  await chmod(path, 0o666);
+  await expect(readGuardConfig(path)).rejects.toThrow(/others may write to .*--config/);
+});
+
+describe("docs/guard.schema.json", () => {
+  test("is made of the types; `npm run docs` brings it up to date", () => expect(schema?.is).toBe(schema?.shouldBe));
+
+  test("has each key that is read, and accepts what is accepted", () => {
+    const { definitions, ...whole } = JSON.parse(schema?.shouldBe ?? "") as {
+      definitions: Record<string, { properties: object }>;
+    };
+    const keys = Object.keys(definitions["TermsConfig"]?.properties ?? {});
+    expect(new Set(keys)).toEqual(new Set(TERM_KEYS));
+    const isValid = new Ajv({ allowUnionTypes: true }).compile({ definitions, ...whole });
+    expect(isValid(EXAMPLE)).toBe(true);
+    expect(isValid({ tenants: [{ ...tenant, privileged: true }] })).toBe(false);
+  });
+});
