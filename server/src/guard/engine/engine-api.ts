@@ -168,6 +168,11 @@ export class EngineApi implements AsyncDisposable {
     throw new Refusal("engine.no-grpc", "the engine has no BuildKit", { statusCode: 502 });
   }
 
+  /** Opens a connection of its own, for a dry run: whatever is written reaches the engine as it is. The caller owns it, and handles its errors. */
+  connect(): Duplex {
+    return this.#connections.another();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#connections[Symbol.asyncDispose]();
   }

@@ -1,0 +1,22 @@
+import { Duplex } from "node:stream";
+
+/**
+ * A stream on which a server reads a copy of what a tenant sends. What the server answers goes nowhere: the tenant gets the engine's answers.
+ */
+export class CopiedStream extends Duplex {
+  readonly #onAnswer: (() => void) | undefined;
+
+  /** @param onAnswer called when the server writes */
+  constructor(onAnswer?: () => void) {
+    super({ allowHalfOpen: true });
+    this.#onAnswer = onAnswer;
+    this.on("error", () => {}); // whoever reads tells it
+  }
+
+  override _read(): void {}
+
+  override _write(_chunk: Buffer, _encoding: string, callback: () => void): void {
+    this.#onAnswer?.();
+    callback();
+  }
+}

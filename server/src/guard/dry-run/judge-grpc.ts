@@ -1,0 +1,83 @@
+import { createServer, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
+import type { Duplex } from "node:stream";
+import { messageOf, readFrames } from "docker-over-ssh/builds";
+import { CopiedStream } from "./copied-stream.ts";
+import { requestFrames } from "./http2-frames.ts";
+
+/** What was read of a connection. */
+export interface GrpcReader {
+  /** Each message of a call. Throws where it would be refused. */
+  checkMessage(path: string, message: Buffer): void;
+  /** A call is over, or its connection: `error` is what its first refused message threw, or why it cannot be read. */
+  onCall(call: { path: string; bytes: number; error?: unknown }): void;
+  /** The connection cannot be read any more. */
+  onUnreadable(why: string): void;
+}
+
+/** Bytes of a message. gRPC servers in Go take 4 MB by default, those of BuildKit 16 MB. */
+const MAX_MESSAGE = 16 * 1024 * 1024;
+/** The engine's windows decide how much the client sends, and they are not known here: these are the largest that there are. */
+const WINDOW = 2 ** 31 - 1;
+const MAX_FRAME = 2 ** 24 - 1;
+
+/** Reads a copy of a connection that speaks HTTP/2 from its first byte. It needs nothing of what the engine answers. */
+export function judgeGrpc(copy: Duplex, reader: GrpcReader): void {
+  const server = createServer({
+    maxSessionMemory: 256,
+    settings: { initialWindowSize: WINDOW, maxFrameSize: MAX_FRAME, enablePush: false },
+  });
+  const waiting: Buffer[] = [];
+  let isOpen = false;
+  // The acknowledgement of the server's settings must not come before they are sent.
+  const requests = new CopiedStream(() => {
+    if (isOpen) return;
+    isOpen = true;
+    for (const bytes of waiting.splice(0)) requests.push(bytes);
+  });
+  let isUnreadable = false;
+  const giveUp = (error: unknown): void => {
+    if (!isUnreadable) reader.onUnreadable(messageOf(error));
+    isUnreadable = true;
+    requests.destroy();
+  };
+  server.on("session", (session: ServerHttp2Session) => {
+    session.on("error", giveUp);
+    session.setLocalWindowSize(WINDOW);
+  });
+  server.on("sessionError", giveUp);
+  server.on("stream", (stream, headers) => void judgeCall(stream, headers[":path"] ?? "", reader));
+  server.emit("connection", requests);
+  const take = requestFrames((bytes) => void (isOpen ? requests.push(bytes) : waiting.push(bytes)));
+  copy.on("data", (chunk: Buffer) => {
+    if (!requests.destroyed) take(chunk);
+  });
+  copy.once("close", () => requests.destroy());
+  copy.once("end", () => requests.destroy());
+}
+
+async function judgeCall(stream: ServerHttp2Stream, path: string, reader: GrpcReader): Promise<void> {
+  let bytes = 0;
+  let refused: { error?: unknown } = {};
+  stream.on("error", () => {}); // the loop sees it, too
+  const counted = async function* (): AsyncGenerator<Buffer> {
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      yield chunk;
+    }
+  };
+  try {
+    for await (const message of readFrames(counted(), MAX_MESSAGE)) {
+      if ("error" in refused) continue;
+      try {
+        reader.checkMessage(path, message);
+      } catch (error) {
+        refused = { error };
+      }
+    }
+  } catch (error) {
+    // A call that its client, or the end of the connection, cuts off has still been made.
+    if (!stream.aborted && !stream.destroyed) refused = { error, ...refused };
+  }
+  reader.onCall({ path, bytes, ...refused });
+  if (stream.writable) stream.respond({ ":status": 200 }, { endStream: true });
+}

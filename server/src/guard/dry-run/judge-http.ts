@@ -1,0 +1,80 @@
+import { createServer, type IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import { messageOf } from "docker-over-ssh/builds";
+
+/** A request as it came. */
+export interface CopiedRequest {
+  method: string;
+  target: string;
+  /** Names and values in turn */
+  rawHeaders: readonly string[];
+  /** Its first bytes; one that was longer has {@link MAX_BODY} and one */
+  body: Buffer;
+  /** Bytes of all of it */
+  received: number;
+}
+
+export interface HttpReader {
+  /** The whole of a request has come, or its connection has ended in its middle. */
+  onRequest(request: CopiedRequest): void;
+  /** Another protocol begins. The reader owns the stream, which has all that comes from then on. */
+  onUpgrade(request: CopiedRequest, rest: Duplex): void;
+  /** The connection cannot be read any more. */
+  onUnreadable(why: string): void;
+}
+
+/** Bytes of a body that are looked at: more than any JSON that a guard takes */
+const MAX_BODY = 1024 * 1024;
+const MAX_HEADERS = 256 * 1024;
+
+/** Reads a copy of a connection that speaks HTTP/1. */
+export function judgeHttp(copy: Duplex, reader: HttpReader): void {
+  const server = createServer({
+    maxHeaderSize: MAX_HEADERS,
+    requireHostHeader: false,
+    // The engine decides how long a tenant may wait.
+    headersTimeout: 0,
+    requestTimeout: 0,
+    keepAliveTimeout: 0,
+  });
+  server.on("request", (request, response) => {
+    void copyOf(request).then((copied) => {
+      reader.onRequest(copied);
+      response.end();
+    });
+  });
+  server.on("upgrade", (request, stream, head) => {
+    if (head.length > 0) stream.unshift(head);
+    reader.onUpgrade(whole(request, Buffer.alloc(0), 0), stream);
+  });
+  server.on("connect", (request, stream, head) => {
+    if (head.length > 0) stream.unshift(head);
+    reader.onUpgrade(whole(request, Buffer.alloc(0), 0), stream);
+  });
+  server.on("clientError", (error, stream) => {
+    // What ends in the middle of a request is no request.
+    if ((error as NodeJS.ErrnoException).code !== "ECONNRESET") reader.onUnreadable(messageOf(error));
+    stream.destroy();
+  });
+  server.emit("connection", copy);
+}
+
+async function copyOf(request: IncomingMessage): Promise<CopiedRequest> {
+  const kept: Buffer[] = [];
+  let [received, length] = [0, 0];
+  try {
+    for await (const chunk of request as AsyncIterable<Buffer>) {
+      received += chunk.length;
+      const part = chunk.subarray(0, MAX_BODY + 1 - length);
+      length += part.length;
+      if (part.length > 0) kept.push(part);
+    }
+  } catch {
+    // It was cut off: what has come is judged.
+  }
+  return whole(request, Buffer.concat(kept), received);
+}
+
+function whole({ method = "", url = "", rawHeaders }: IncomingMessage, body: Buffer, received: number): CopiedRequest {
+  return { method, target: url, rawHeaders, body, received };
+}

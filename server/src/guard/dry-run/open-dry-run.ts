@@ -1,0 +1,172 @@
+import type { Duplex } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { messageOf } from "docker-over-ssh/builds";
+import type { AuditEntry, AuditLog } from "../audit/entry.ts";
+import { Refusal } from "../refusal.ts";
+import type { Tenant } from "../tenant.ts";
+import { CopiedStream } from "./copied-stream.ts";
+import { HTTP2_PREFACE } from "./http2-frames.ts";
+import { judgeGrpc } from "./judge-grpc.ts";
+import { judgeHttp, type CopiedRequest } from "./judge-http.ts";
+
+/** What a request says is judged; what depends on the engine's images, and on quotas, is not. */
+export interface DryRunParts {
+  /** Opens a connection, whose bytes are the tenant's. Its errors are events. */
+  engine: { connect(): Duplex };
+  audit: AuditLog;
+  judge(request: { method: string; target: string; rawHeaders: readonly string[]; body?: Buffer | undefined }): Judged;
+  /** Throws a Refusal for a message of gRPC that would be refused. */
+  checkMessage(path: string, message: Buffer, tenant: Tenant): void;
+  /** For the operator */
+  tell(line: string): void;
+  /** ms since 1970 */
+  now?: () => number;
+}
+
+export interface Judged {
+  decision: "allowed" | "refused";
+  rule: string;
+  reason: string;
+  statusCode: number;
+  about: readonly string[];
+}
+
+/** Bytes of a copy that wait to be judged; then it is given up. */
+const MAX_WAITING = 64 * 1024 * 1024;
+
+/**
+ * Passes a tenant's connections on to the engine as they are: **nothing is refused**. A copy of what the tenant sends is read and judged, and lines of
+ * audit say what a guard would have done. A copy that cannot be read is told, and its connection goes on.
+ */
+export function openDryRun(
+  tenant: () => Tenant,
+  parts: DryRunParts,
+): { take(connection: Duplex): void; close(): Promise<void> } {
+  const open = new Set<Duplex>();
+  return {
+    take(connection) {
+      open.add(connection);
+      void passOn(connection, tenant, parts).finally(() => open.delete(connection));
+    },
+    async close() {
+      for (const connection of open) connection.destroy();
+    },
+  };
+}
+
+async function passOn(connection: Duplex, tenant: () => Tenant, parts: DryRunParts): Promise<void> {
+  const engine = parts.engine.connect();
+  const take = judging(tenant, parts);
+  connection.on("data", (chunk: Buffer) => take(chunk));
+  connection.pause(); // until there is somebody to pass it on to
+  // Each direction ends by itself: a client that has sent its request may close its half.
+  const both = await Promise.allSettled([
+    pipeline(connection, engine, { end: true }),
+    pipeline(engine, connection, { end: true }),
+  ]);
+  take(undefined);
+  engine.destroy();
+  connection.destroy();
+  for (const result of both) {
+    const { code = "" } = (result.status === "rejected" ? result.reason : {}) as NodeJS.ErrnoException;
+    if (["ECONNREFUSED", "ENOENT", "EACCES"].includes(code)) {
+      parts.tell(`tenant ${tenant().id}: the engine cannot be reached: ${code}`);
+      return;
+    }
+  }
+}
+
+/** Judges what a connection says. Returns what takes its bytes; undefined: its end. Never throws. */
+function judging(tenant: () => Tenant, parts: DryRunParts): (chunk: Buffer | undefined) => void {
+  const copy = new CopiedStream();
+  let first: Buffer = Buffer.alloc(0);
+  let isBegun = false;
+
+  function begin(): void {
+    isBegun = true;
+    copy.push(first);
+    const isHttp2 =
+      first.length >= HTTP2_PREFACE.length && first.subarray(0, HTTP2_PREFACE.length).equals(HTTP2_PREFACE);
+    if (isHttp2) judgeGrpc(copy, grpcReader(tenant, parts));
+    else judgeRequests(copy, tenant, parts);
+  }
+
+  return (chunk) => {
+    if (copy.destroyed) return;
+    if (isBegun) copy.push(chunk ?? null);
+    else {
+      first = Buffer.concat([first, chunk ?? Buffer.alloc(0)]);
+      const mayBeHttp2 = HTTP2_PREFACE.subarray(0, first.length).equals(first.subarray(0, HTTP2_PREFACE.length));
+      if (chunk !== undefined && mayBeHttp2 && first.length < HTTP2_PREFACE.length) return;
+      if (first.length > 0) begin();
+      if (chunk === undefined) copy.push(null);
+    }
+    if (copy.readableLength > MAX_WAITING) {
+      unreadable(tenant(), parts, "it comes faster than it is judged");
+      copy.destroy();
+    }
+  };
+}
+
+function judgeRequests(copy: Duplex, tenant: () => Tenant, parts: DryRunParts): void {
+  const judged = (request: CopiedRequest): Judged => {
+    const result = parts.judge(request);
+    const call = `${request.method} ${request.target.replace(/\?.*/s, "")}`;
+    write(parts, {
+      tenant: tenant().id,
+      call,
+      decision: result.decision === "allowed" ? "allowed" : "would-refuse",
+      rule: result.rule,
+      ...(result.decision === "refused" && { reason: result.reason, status: result.statusCode }),
+      about: result.about,
+      received: request.received,
+    });
+    return result;
+  };
+  judgeHttp(copy, {
+    onRequest: (request) => void judged(request),
+    onUpgrade(request, rest) {
+      const { decision } = judged(request);
+      const isGrpc = decision === "allowed" && request.target.endsWith("/grpc");
+      if (isGrpc) judgeGrpc(rest, grpcReader(tenant, parts));
+      // On a session the engine asks, and the tenant answers.
+      else rest.resume();
+    },
+    onUnreadable: (why) => unreadable(tenant(), parts, why),
+  });
+}
+
+function grpcReader(tenant: () => Tenant, parts: DryRunParts): Parameters<typeof judgeGrpc>[1] {
+  return {
+    checkMessage: (path, message) => parts.checkMessage(path, message, tenant()),
+    onCall({ path, bytes, ...rest }) {
+      const { error } = rest;
+      const rule = error instanceof Refusal ? error.rule : "dry-run.unreadable";
+      write(parts, {
+        tenant: tenant().id,
+        call: path,
+        ...("error" in rest
+          ? { decision: "would-refuse", rule, reason: messageOf(error) }
+          : { decision: "allowed", rule: `grpc.${(path.split("/").at(-1) ?? "").toLowerCase()}` }),
+        received: bytes,
+      });
+    },
+    onUnreadable: (why) => unreadable(tenant(), parts, why),
+  };
+}
+
+/** A guard would have closed the connection here. */
+function unreadable({ id }: Tenant, parts: DryRunParts, why: string): void {
+  write(parts, {
+    tenant: id,
+    call: "(the rest of a connection)",
+    decision: "would-refuse",
+    rule: "dry-run.unreadable",
+    reason: why,
+    received: 0,
+  });
+}
+
+function write({ audit, now = Date.now }: DryRunParts, entry: Omit<AuditEntry, "time" | "sent" | "ms">): void {
+  audit.write({ time: new Date(now()).toISOString(), ...entry, sent: 0, ms: 0 });
+}
