@@ -20,7 +20,7 @@ export interface RunningBuild {
   own: OwnBases;
   cgroupParent: string | undefined;
   gateway: Client<typeof LLBBridge>;
-  /** Aborted when the build must end */
+  /** Aborted when the tenant has gone. What ends the build otherwise ends `Control.Solve`, and with it the engine's gateway. */
   signal: AbortSignal;
   /** What the frontend has answered, and was checked */
   results: Result[];
@@ -87,7 +87,7 @@ export function createBuilds(parts: BuildkitParts): Builds {
     }
     await using place = await parts.limits.startBuild(tenant);
     const signal = AbortSignal.any([stopped, caller.signal, place.signal]);
-    const build = await prepare(parts, caller, plan, connection, signal);
+    const build = await prepare(parts, caller, plan, connection);
     running.set(key, build);
     over.delete(key);
     changes.emit(key);
@@ -113,10 +113,9 @@ export function createBuilds(parts: BuildkitParts): Builds {
 
 async function prepare(
   { engine, own, cgroupParentOf }: BuildkitParts,
-  { tenant }: Caller,
+  { tenant, signal }: Caller,
   plan: SolvePlan,
   connection: GrpcConnection,
-  signal: AbortSignal,
 ): Promise<RunningBuild> {
   const [{ version }, images, cgroupParent] = await Promise.all([
     engine.version(signal),

@@ -50,10 +50,7 @@ async function originOfBase(base: UsedBase, rules: BaseRules): Promise<BaseOrigi
   // Only the exact text is mapped by the source policy. What is written in another way is what it says.
   const isOwn = reference.tag !== undefined && own.byName.has(name) && base.reference.startsWith(name);
   if (isOwn && !support.hasSourcePolicies) {
-    throw new Refusal(
-      "base.own-unsupported",
-      `this engine's BuildKit cannot take "${reference.given}", which was built here, as a base: use the classic builder (DOCKER_BUILDKIT=0)`,
-    );
+    throw ownUnsupported(reference.given);
   }
   if (isOwn || reference.digest === undefined || reference.tag === undefined) return originOf(reference, policy, isOwn);
   try {
@@ -76,4 +73,11 @@ function checkMapped({ reference: given }: UsedBase, reference: Reference, { own
 
 function nameOf({ domain, path, tag = "latest" }: Reference): string {
   return `${domain}/${path}:${tag}`;
+}
+
+export function ownUnsupported(name: string): Refusal {
+  return new Refusal(
+    "base.own-unsupported",
+    `this engine's BuildKit cannot take "${name}", which was built here, as a base: use the classic builder (DOCKER_BUILDKIT=0)`,
+  );
 }

@@ -14,8 +14,8 @@ import type { Tenant } from "../tenant.ts";
 /** What BuildKit behind a guard is made of. */
 export interface BuildkitOptions {
   engine: EngineApi;
-  own: OwnImages;
-  limits: Limits;
+  own: Pick<OwnImages, "list" | "take">;
+  limits: Pick<Limits, "startBuild">;
   audit: AuditLog;
   /** The cgroup under which a tenant's steps run; undefined: the engine's */
   cgroupParentOf: (tenant: Tenant) => Promise<string | undefined>;

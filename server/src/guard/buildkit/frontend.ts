@@ -6,6 +6,7 @@ import { checkCacheImport } from "./cache-options.ts";
 import { checkFrontend, checkId, inputs, rawSteps } from "./solve-plan.ts";
 import { definitionsOf } from "./results.ts";
 import { warnOfSyntax } from "./syntax.ts";
+import { refusedSource } from "./refused-source.ts";
 import { Refusal } from "../refusal.ts";
 import { refuseUnknownFields } from "./unknown-fields.ts";
 import { walkSteps, type StepRules, type UsedBase } from "./walk.ts";
@@ -74,7 +75,9 @@ export async function solveFrontend(
     digestOf: async (base, name) => digestOf(build, base, name, signal),
   };
   const checked = async (frontendOpt: Record<string, string>): Promise<CheckedResult> => {
-    const result = await askFrontend(build, frontendOpt, request.cacheImports, signal);
+    const result = await askFrontend(build, frontendOpt, request.cacheImports, signal).catch((error: unknown) => {
+      throw refusedSource(error, tenant.policy, build) ?? error;
+    });
     const definitions = definitionsOf(result);
     const used = definitions.flatMap((definition) => walkSteps(definition, rules));
     return { result, definitions, ...(await checkBases(used, baseRules)) };

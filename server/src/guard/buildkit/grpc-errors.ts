@@ -12,9 +12,10 @@ const DETAILS = "grpc-status-details-bin";
  */
 const DETAIL = /\/errdefs\.(?:Source|Vertex|Subrequest|FrontendCap)(?:\+json)?$/;
 
+/** Of refusals. What a rule refuses is `Unknown`, because buildx prints every other code, once for each call that it has passed, before the sentence. */
 const CODES: Readonly<Record<number, Code>> = {
   400: Code.InvalidArgument,
-  403: Code.PermissionDenied,
+  403: Code.Unknown,
   404: Code.NotFound,
   409: Code.FailedPrecondition,
   413: Code.ResourceExhausted,

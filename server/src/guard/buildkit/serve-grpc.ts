@@ -73,10 +73,8 @@ export async function serveGrpc(
     settings: { enablePush: false, maxConcurrentStreams: MAX_CALLS, maxHeaderListSize: MAX_HEADERS },
   });
   server.on("request", handler.handle);
-  server.on("sessionError", (error) => {
-    console.error("SE", error);
-    connection.destroy();
-  });
+  // grpc-go says goodbye in a way that nghttp2 takes for an error: the connection is over in any case.
+  server.on("sessionError", () => void connection.destroy());
   server.on("session", (session: ServerHttp2Session) => session.on("error", () => connection.destroy()));
   const stop = (): void => void connection.destroy();
   caller.signal.addEventListener("abort", stop, { once: true });

@@ -88,12 +88,15 @@ export class EngineApi implements AsyncDisposable {
 
   /** Asks once, and again after a request has not reached the engine, which may have come back as another version. */
   async version(signal: AbortSignal): Promise<EngineVersion> {
+    const isFirst = this.#version === undefined;
     const asked = (this.#version ??= this.#askVersion(signal));
     try {
       return await asked;
     } catch (error) {
       if (this.#version === asked) this.#version = undefined;
-      throw error;
+      signal.throwIfAborted();
+      if (isFirst) throw error;
+      return this.version(signal); // whoever asked first has perhaps gone
     }
   }
 
