@@ -1,7 +1,9 @@
-/** The build service, for `docker-over-ssh serve`, which finds this package where it is installed. */
+/** The build service and the guard, for `docker-over-ssh serve` and `guard`, which find this package where it is installed. */
 import { Failure } from "docker-over-ssh/builds";
 import { addToken } from "./access/new-token.ts";
+import { GUARD, type GuardOptions } from "./commands/guard-options.ts";
 import { parseWords } from "./commands/option.ts";
+import { readGuardSettings } from "./commands/read-guard-settings.ts";
 import { readSettings } from "./commands/read-settings.ts";
 import { SERVE, type ServeOptions } from "./commands/serve-options.ts";
 import { TOKEN, type TokenOptions } from "./commands/token-options.ts";
@@ -19,11 +21,12 @@ export interface CommandSurroundings {
 /**
  * Runs a command of this package.
  *
- * @param words the command line behind `docker-over-ssh`; the first word is `serve`
+ * @param words the command line behind `docker-over-ssh`; the first word is `serve` or `guard`
  * @throws Failure with a code of docs/exit-status.md
  */
 export async function run(words: readonly string[], surroundings: CommandSurroundings): Promise<void> {
   const [command, first, ...rest] = words;
+  if (command === "guard") return await runGuard(words.slice(1), surroundings);
   if (command !== "serve") throw new Failure("usage", `this package has no command ${command ?? ""}`);
   if (first === "token") return await runToken(rest, surroundings);
   return await runServe(words.slice(1), surroundings);
@@ -35,6 +38,18 @@ async function runServe(words: readonly string[], { env, signal, print, tell }: 
   const settings = readSettings(parsed.options, env);
   const { serve } = await import("./serve.ts");
   await serve(settings, { env, signal, tell: (line) => tell(`docker-over-ssh: ${line}\n`) });
+}
+
+async function runGuard(words: readonly string[], { env, signal, print, tell }: CommandSurroundings): Promise<void> {
+  if (words[0] === "explain") {
+    const { explainRequest } = await import("./commands/guard-explain.ts");
+    return await explainRequest(words.slice(1), print);
+  }
+  const parsed = parseWords<GuardOptions>(GUARD, words, print);
+  if (parsed === undefined) return;
+  const settings = readGuardSettings(parsed.options, env);
+  const { guard } = await import("./guard/guard.ts");
+  await guard(settings, { env, signal, tell: (line) => tell(`docker-over-ssh: ${line}\n`) });
 }
 
 async function runToken(words: readonly string[], { print, tell }: CommandSurroundings): Promise<void> {

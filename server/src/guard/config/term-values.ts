@@ -63,15 +63,15 @@ export function parseCgroupParent(text: string): string {
   );
 }
 
-const FETCHED = new Set(["http:", "https:", "git:", "ssh:"]);
+const FETCHED = new Set(["http:", "https:"]);
 
 /**
  * The beginning of addresses. It has a slash behind the host: `https://github.com` is the beginning of `https://github.com.example.com/` as well.
  */
 export function parseSource(text: string): string {
   const isWhole = URL.canParse(text) && new URL(text).href === text;
-  const { protocol, password, search, hash } = isWhole ? new URL(text) : new URL("none:");
-  if (isWhole && FETCHED.has(protocol) && password === "" && search === "" && hash === "") return text;
+  const { protocol, username, search, hash } = isWhole ? new URL(text) : new URL("none:");
+  if (isWhole && FETCHED.has(protocol) && username === "" && search === "" && hash === "") return text;
   throw new InvalidValue("Expected the beginning of addresses, with a path, e.g. https://github.com/example/.");
 }
 

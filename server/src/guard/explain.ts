@@ -1,0 +1,65 @@
+import { fullName } from "docker-over-ssh/builds";
+import { checkMessage } from "./buildkit/check-message.ts";
+import { judge, type Decision } from "./calls/judge.ts";
+import { findCall } from "./calls/table.ts";
+import { parseTenantName } from "./images/names.ts";
+import { checkSource } from "./policy/sources.ts";
+import { checkPush } from "./push/check-push.ts";
+import { Refusal } from "./refusal.ts";
+import type { Tenant } from "./tenant.ts";
+
+/** A request of HTTP, or a message of gRPC. */
+export interface ExplainedRequest {
+  /** Undefined: `target` is the path of a gRPC call */
+  method: string | undefined;
+  /** With the query */
+  target: string;
+  /** Names and values; none: those that docker sends */
+  headers: readonly (readonly [name: string, value: string])[];
+  body: Buffer;
+}
+
+/** Says what a guard decides about a request of this tenant, as far as that can be known without the engine and the tenant's images. */
+export function explain({ method, target, headers, body }: ExplainedRequest, tenant: Tenant): Decision {
+  try {
+    if (method === undefined) {
+      checkMessage(target, body, tenant);
+      const name = target.split("/").at(-1) ?? "";
+      return allowed(`grpc.${name.toLowerCase()}`, `${name} is passed on to BuildKit, made anew of what was checked`);
+    }
+    const given = headers.length > 0 ? headers.flat() : usualHeaders(method, target);
+    const decision = judge({ method, target, rawHeaders: given, body });
+    if (decision.decision === "allowed") checkPolicy(decision, target, tenant);
+    return decision;
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    const { rule, message, statusCode } = error;
+    return { decision: "refused", rule, reason: message, statusCode, about: [] };
+  }
+}
+
+function allowed(rule: string, reason: string): Decision {
+  return { decision: "allowed", rule, reason, statusCode: 200, about: [] };
+}
+
+/** What a call asks of the policy when it is performed */
+function checkPolicy({ rule, about }: Decision, target: string, tenant: Tenant): void {
+  if (rule === "image.push") {
+    for (const name of about) {
+      const reference = parseTenantName(name);
+      checkPush(tenant, { ...reference, given: fullName(reference) }, { reachesUs: true });
+    }
+  }
+  const remote = new URL(target, "http://engine").searchParams.get("remote");
+  if (rule === "build" && remote !== null && /^https?:/.test(remote)) checkSource(remote, tenant.policy);
+}
+
+/** Names and values in turn */
+function usualHeaders(method: string, target: string): string[] {
+  const path = target.replace(/\?.*/s, "").replace(/^\/v\d+\.\d+(?=\/)/, "");
+  const isUpgrade = findCall(method, path)?.call.body.kind === "upgrade";
+  return [
+    ...["Host", "docker"],
+    ...(isUpgrade ? ["Connection", "Upgrade", "Upgrade", "h2c", "X-Docker-Expose-Session-Uuid", "explained"] : []),
+  ];
+}
