@@ -59,7 +59,8 @@ function usualHeaders(method: string, target: string): string[] {
   const path = target.replace(/\?.*/s, "").replace(/^\/v\d+\.\d+(?=\/)/, "");
   const isUpgrade = findCall(method, path)?.call.body.kind === "upgrade";
   return [
-    ...["Host", "docker"],
+    "Host",
+    "docker",
     ...(isUpgrade ? ["Connection", "Upgrade", "Upgrade", "h2c", "X-Docker-Expose-Session-Uuid", "explained"] : []),
   ];
 }
