@@ -2,8 +2,7 @@ import { randomBytes } from "node:crypto";
 import { deadline, isAtLeast, jsonLines, parsePlatform, type Reference } from "docker-over-ssh/builds";
 import type { ApiObject, PushOptions } from "../backend.ts";
 import type { Caller } from "../caller.ts";
-import type { EngineApi } from "../engine/engine-api.ts";
-import { EngineAnswer } from "../engine/engine-api.ts";
+import { EngineAnswer, type EngineApi } from "../engine/engine-api.ts";
 import type { OwnImage } from "../images/own-images.ts";
 import type { Limits } from "../limits/limits.ts";
 import { Refusal } from "../refusal.ts";
@@ -35,8 +34,11 @@ export interface Pusher extends AsyncDisposable {
   removeLeftovers(signal: AbortSignal): Promise<void>;
 }
 
+/** What a push needs of the engine. */
+export type PushingEngine = Pick<EngineApi, "json" | "request" | "version" | "reachesUs">;
+
 export interface PusherOptions {
-  engine: EngineApi;
+  engine: PushingEngine;
   limits: Pick<Limits, "countPushed">;
   /** Of credential helpers */
   env: NodeJS.ProcessEnv;
@@ -133,19 +135,21 @@ async function pushThrough(through: PushThrough): Promise<void> {
 
 async function follow(through: PushThrough, name: PushName, traffic: PushTraffic): Promise<void> {
   const { reference, platform, signal, onLine, options } = through;
-  const { body } = await options.engine.request({
+  const answer = await options.engine.request({
     method: "POST",
     path: `/images/${name.host}/${name.repository}/push`,
     query: [["tag", name.tag], ...platform],
     headers: { "x-registry-auth": engineAuth(traffic) },
     signal,
   });
-  for await (const line of jsonLines(body as AsyncIterable<Uint8Array>)) {
+  for await (const line of jsonLines(answer.body as AsyncIterable<Uint8Array>)) {
     const failure = failureIn(line, name, reference);
     if (failure !== undefined) throw traffic.problem ?? new Refusal("push.failed", failure.message);
     const told = tenantsLine(line, name, reference);
     if (told !== undefined && !isFirstLine(told)) onLine(told);
   }
+  if (!answer.isWhole())
+    throw new Refusal("engine.unreachable", "the engine has gone before the push was over", { statusCode: 502 });
 }
 
 /** The guard has told it, before it has connected to the registry. */
@@ -155,7 +159,7 @@ function isFirstLine({ status }: ApiObject): boolean {
 
 /** @param given as docker writes it in `--platform`, e.g. `linux/arm64` */
 async function platformQuery(
-  engine: EngineApi,
+  engine: PushingEngine,
   given: string | undefined,
   signal: AbortSignal,
 ): Promise<[string, string][]> {

@@ -11,10 +11,13 @@ const MAX_WORDS = 500;
 export async function registryError(answer: IncomingMessage, host: string): Promise<Refusal> {
   const status = answer.statusCode ?? 0;
   const said = wordsOf(await readAnswer(answer, MAX_ERROR).catch(() => ""));
-  const words = said ?? `${host} has answered with status ${status}`;
   const isDenied = status === 401 || status === 403;
-  const hint = status === 401 && said === undefined ? ": credentials are needed (docker login)" : "";
-  return new Refusal(isDenied ? "push.denied" : "push.registry", `${words}${hint}`, {
+  const words =
+    said ??
+    (status === 401
+      ? `unauthorized: ${host} asks for the credentials of somebody who may push (docker login)`
+      : `${host} has answered with status ${status}`);
+  return new Refusal(isDenied ? "push.denied" : "push.registry", words, {
     statusCode: isDenied ? 403 : status >= 400 && status < 500 ? status : 502,
   });
 }

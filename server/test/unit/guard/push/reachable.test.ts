@@ -1,0 +1,65 @@
+import { parseReference } from "docker-over-ssh/builds";
+import { expect, test } from "vitest";
+import { namesHost } from "../../../../src/guard/push/check-push.ts";
+import { checkNamedAddress } from "../../../../src/guard/push/reachable.ts";
+import { parseChallenge } from "../../../../src/guard/push/token-auth.ts";
+import { parsePushRoute } from "../../../../src/guard/push/push-route.ts";
+
+const registry = new URL("https://registry.example.com:5000");
+
+test.for([
+  ["https://auth.example.com/token", false],
+  ["https://auth.example.com/token", true],
+  ["https://registry.example.com:5000/upload", true],
+  ["https://10.0.0.1/upload", false],
+] as const)("follows to %s (only public: %s)", ([url, onlyPublic]) => {
+  expect(() => checkNamedAddress(new URL(url), registry, onlyPublic)).not.toThrow();
+});
+
+test.for([
+  ["http://auth.example.com/token", false, "push.foreign-address"],
+  ["http://169.254.169.254/", false, "push.foreign-address"],
+  ["http://registry.example.com:5000/", false, "push.foreign-address"],
+  ["ftp://registry.example.com:5000/", false, "push.foreign-address"],
+  ["https://user:password@auth.example.com/", false, "push.foreign-address"],
+  ["https://10.0.0.1/upload", true, "push.not-public"],
+  ["https://[::1]/upload", true, "push.not-public"],
+  ["https://0x7f.1/upload", true, "push.not-public"],
+] as const)("does not follow to %s (only public: %s)", ([url, onlyPublic, rule]) => {
+  expect(() => checkNamedAddress(new URL(url), registry, onlyPublic)).toThrow(expect.objectContaining({ rule }));
+});
+
+test.for([
+  ["registry.example.com/team/*", true],
+  ["registry.example.com/*", true],
+  ["*", false],
+  ["*.example.com/*", false],
+  ["registry.example.com/other/*", false],
+] as const)("%s names the host: %s", ([pattern, expected]) => {
+  expect(namesHost([pattern], parseReference("registry.example.com/team/app:v1"))).toBe(expected);
+});
+
+test.for([
+  ['Basic realm="x"', { scheme: "basic" }],
+  ["basic", { scheme: "basic" }],
+  ['Bearer realm="https://a/t",service="s, t",scope="x"', { scheme: "bearer", realm: "https://a/t", service: "s, t" }],
+  ['Basic realm="x", Bearer realm="https://a/t"', { scheme: "bearer", realm: "https://a/t", service: undefined }],
+  ['Bearer realm="not an address"', undefined],
+  ["Negotiate", undefined],
+  [undefined, undefined],
+] as const)("reads the challenge %s", ([header, expected]) => {
+  expect(parseChallenge(header)).toEqual(expected);
+});
+
+test("takes a digest for an upload, and nothing else of its query", () => {
+  const name = { host: "127.0.0.1:1", repository: "r", tag: "t" };
+  const digest = `sha256:${"a".repeat(64)}`;
+  expect(parsePushRoute("PUT", `/v2/r/blobs/uploads/1?digest=${digest}&mount=x`, name)).toEqual({
+    kind: "upload",
+    method: "PUT",
+    id: "1",
+    digest,
+  });
+  expect(parsePushRoute("PUT", "/v2/r/blobs/uploads/1?digest=sha256:1", name)).toBeUndefined();
+  expect(parsePushRoute("PUT", "/v2/r/blobs/uploads/1", name)).toBeUndefined();
+});
