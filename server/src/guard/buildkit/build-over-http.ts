@@ -1,0 +1,112 @@
+import { randomBytes } from "node:crypto";
+import { toBinary } from "@bufbuild/protobuf";
+import type { ApiObject } from "../backend.ts";
+import type { BuildRequest } from "../build-request.ts";
+import type { Caller } from "../caller.ts";
+import { Refusal } from "../refusal.ts";
+import type { GuardedBuildkit } from "./create-buildkit.ts";
+import { StatusResponseSchema } from "./gen/control_pb.ts";
+import type { SolveOrder } from "./solve-for-tenant.ts";
+
+/** Words in `remote` and `buildid` by which a client sends its context in a request of its own (moby `daemon/builder/backend`) */
+const UPLOAD_REQUEST = "upload-request";
+/** An exporter of the API that is none: the result stays in the cache. */
+const CACHE_ONLY = "cacheonly";
+
+/** `POST /build?version=2`: builds of clients that have BuildKit without buildx, as the docker CLI 20.10 with DOCKER_BUILDKIT=1. */
+export interface BuildsOverHttp {
+  /**
+   * Builds what a session has, or what is at an address. `onLine` gets the progress as the engine writes it, then the image's ID; a failure after the
+   * first line is a line as well.
+   *
+   * @throws Refusal
+   */
+  build(caller: Caller, request: BuildRequest, onLine: (line: ApiObject) => void): Promise<void>;
+  /** Ends a tenant's build. Returns whether there is one with this `buildid`. */
+  cancel(tenant: string, buildId: string): boolean;
+}
+
+export function buildsOverHttp(buildkit: Pick<GuardedBuildkit, "solve">): BuildsOverHttp {
+  /** By tenant and build ID */
+  const running = new Map<string, AbortController>();
+  return {
+    async build(caller, request, onLine) {
+      const order = solveOrder(request);
+      const key = request.buildId === undefined ? undefined : keyOf(caller.tenant.id, request.buildId);
+      if (key !== undefined && running.has(key))
+        throw new Refusal("build.id", "a build with this buildid is running", { statusCode: 409 });
+      const cancelled = new AbortController();
+      if (key !== undefined) running.set(key, cancelled);
+      let hasLine = false;
+      const tell = (line: ApiObject): void => {
+        hasLine = true;
+        onLine(line);
+      };
+      try {
+        const signal = AbortSignal.any([caller.signal, cancelled.signal]);
+        const { imageId } = await buildkit.solve({ ...caller, signal }, order, (status) => {
+          const aux = Buffer.from(toBinary(StatusResponseSchema, status)).toString("base64");
+          tell({ id: "moby.buildkit.trace", aux });
+        });
+        if (imageId !== undefined) tell({ id: "moby.image.id", aux: { ID: imageId } });
+      } catch (error) {
+        if (!hasLine || caller.signal.aborted || !(error instanceof Refusal)) throw error;
+        caller.note.rule = error.rule;
+        onLine({ errorDetail: { message: error.message }, error: error.message });
+      } finally {
+        if (key !== undefined) running.delete(key);
+      }
+    },
+    cancel(tenant, buildId) {
+      const found = running.get(keyOf(tenant, buildId));
+      found?.abort(new Refusal("build.cancelled", "the build was cancelled", { statusCode: 499 }));
+      return found !== undefined;
+    },
+  };
+}
+
+/** As the engine makes a solve of such a request (moby `daemon/internal/builder-next/builder.go`). Throws a Refusal for a context in the body. */
+function solveOrder(request: BuildRequest): SolveOrder {
+  const { session, remote, outputs, names } = request;
+  if (remote === UPLOAD_REQUEST || request.buildId?.startsWith(`${UPLOAD_REQUEST}:`) || (!remote && !session)) {
+    throw new Refusal(
+      "build.body",
+      "BuildKit gets a context here from a folder, through a session: unpack the tar first, or use the classic builder (DOCKER_BUILDKIT=0)",
+    );
+  }
+  if (outputs.length > 1)
+    throw new Refusal("exporter.several", "a build may have one output here: leave the other --output out");
+  const [output = { type: "moby", attributes: {} }] = outputs;
+  const isImage = output.type === "moby" || output.type === "image";
+  const name = isImage && names.length > 0 ? { name: names.join(",") } : {};
+  return {
+    ref: randomBytes(16).toString("hex"),
+    session,
+    attributes: attributesOf(request),
+    exporters: output.type === CACHE_ONLY ? [] : [{ type: output.type, attrs: { ...output.attributes, ...name } }],
+  };
+}
+
+function attributesOf(request: BuildRequest): Record<string, string> {
+  const { target, dockerfile, remote, buildArgs, labels, platform, network, extraHosts, shmSize, ulimits } = request;
+  const attributes: Record<string, string> = {
+    filename: dockerfile,
+    "image-resolve-mode": request.pull ? "pull" : "default",
+  };
+  if (target !== undefined) attributes["target"] = target;
+  if (remote !== undefined) attributes["context"] = remote;
+  if (platform !== undefined) attributes["platform"] = platform;
+  if (request.noCache) attributes["no-cache"] = "";
+  if (network !== "default") attributes["force-network-mode"] = network;
+  if (extraHosts.length > 0) attributes["add-hosts"] = extraHosts.map((host) => host.replace(":", "=")).join(",");
+  if (shmSize !== undefined) attributes["shm-size"] = String(shmSize);
+  if (ulimits.length > 0) attributes["ulimit"] = ulimits.join(",");
+  // An argument without a value is one of the builder's environment, which has none.
+  for (const [key, value] of Object.entries(buildArgs)) if (value !== null) attributes[`build-arg:${key}`] = value;
+  for (const [key, value] of Object.entries(labels)) attributes[`label:${key}`] = value;
+  return attributes;
+}
+
+function keyOf(tenant: string, buildId: string): string {
+  return `${tenant} ${buildId}`;
+}
