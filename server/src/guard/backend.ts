@@ -65,6 +65,8 @@ export interface BackendImages {
 export interface ImageFilter {
   all: boolean;
   digests: boolean;
+  /** What multi-platform images are made of, as `docker images` of Docker 29 asks for */
+  manifests?: boolean | undefined;
   /** Reference patterns of `--filter reference=` */
   references: readonly string[];
   dangling?: boolean | undefined;

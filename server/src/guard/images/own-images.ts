@@ -12,19 +12,32 @@ export interface OwnImage {
   size: number;
 }
 
+export interface FoundImage extends OwnImage {
+  /** The name on the engine by which it was found, with a tag or a digest; undefined for an ID */
+  foundAs?: string | undefined;
+}
+
 /** Which images of the engine are a tenant's: those with its names, and those in its ledger that exist. */
 export interface OwnImages {
+  /** Lists them without intermediate ones, and tells the limits how many there are. */
   list(tenant: string, signal: AbortSignal): Promise<OwnImage[]>;
   /**
    * Finds an image by a name, a name with a digest, an ID, or the beginning of one, among the tenant's own.
    *
    * @throws Refusal 404, in the engine's words; 400 for text that is neither
    */
-  find(tenant: string, given: string, signal: AbortSignal): Promise<OwnImage>;
+  find(tenant: string, given: string, signal: AbortSignal): Promise<FoundImage>;
   /**
    * Takes over what a build has made: writes it down, and checks the tenant's quotas. An image that is too much is removed.
    *
-   * @throws Refusal `quota.images`, `quota.bytes`, `ledger.full`
+   * @throws Refusal `quota.images`, `quota.bytes`, `ledger.full`; `image.not-stamped` for one without the tenant's label, which is left alone
    */
   take(tenant: Tenant, id: string, signal: AbortSignal): Promise<void>;
+  /**
+   * Writes down intermediate images, which the classic builder makes of steps: they are listed with --all, do not count, and go with the image that is
+   * made of them.
+   *
+   * @throws Refusal `ledger.full`
+   */
+  takeIntermediate(tenant: Tenant, ids: readonly string[]): Promise<void>;
 }

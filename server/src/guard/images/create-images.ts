@@ -1,0 +1,110 @@
+import type { BackendImages } from "../backend.ts";
+import type { Caller } from "../caller.ts";
+import type { Ledger } from "../ledger/ledger.ts";
+import { noSuchImage, Refusal } from "../refusal.ts";
+import { inLedger, note } from "./create-own-images.ts";
+import { inWordsOf, refusalOf, type ImagesEngine } from "./engine-images.ts";
+import { nameAsListed } from "./given-image.ts";
+import { imageEvents } from "./image-events.ts";
+import { engineName, parseTenantName } from "./names.ts";
+import type { OwnImages } from "./own-images.ts";
+import type { Pusher } from "./pusher.ts";
+import { removeImage } from "./remove-image.ts";
+import { saveImages } from "./save-images.ts";
+import { viewHistory, viewList, viewOne } from "./view-images.ts";
+
+export interface ImagesParts {
+  engine: ImagesEngine;
+  own: OwnImages;
+  ledger: Ledger;
+  push: Pusher;
+}
+
+/** Creates the images of an engine that several tenants share: each has its own, by names of the engine and by the ledger. */
+export function createImages(parts: ImagesParts): BackendImages {
+  const words = inWordsOf;
+  return {
+    list: async (caller, filter) => await words(caller.tenant.id, async () => await viewList(parts, caller, filter)),
+    inspect: async (caller, name, options) =>
+      await words(caller.tenant.id, async () => await viewOne(parts, caller, name, options)),
+    history: async (caller, name, options) =>
+      await words(caller.tenant.id, async () => await viewHistory(parts, caller, name, options)),
+    tag: async (caller, name, target) =>
+      await words(caller.tenant.id, async () => await tag(parts, caller, name, target)),
+    remove: async (caller, name, options) =>
+      await words(caller.tenant.id, async () => await removeImage(parts, caller, name, options)),
+    save: async (caller, names, options) =>
+      await words(caller.tenant.id, async () => await saveImages(parts, caller, names, options)),
+    push: async (caller, reference, options) =>
+      await words(caller.tenant.id, async () => await push(parts, caller, reference, options)),
+    events: (caller, filter) => eventsInWords(parts, caller, filter),
+  };
+}
+
+async function* eventsInWords(
+  parts: ImagesParts,
+  caller: Caller,
+  filter: Parameters<BackendImages["events"]>[1],
+): ReturnType<typeof imageEvents> {
+  try {
+    yield* imageEvents(parts, caller, filter);
+  } catch (error) {
+    throw refusalOf(caller.tenant.id, error);
+  }
+}
+
+/** `POST /images/NAME/tag`. The image that had the name before keeps being the tenant's. */
+async function tag(parts: ImagesParts, { tenant, signal }: Caller, name: string, target: string): Promise<void> {
+  const { engine, own, ledger } = parts;
+  const { id, names } = await own.find(tenant.id, name, signal);
+  const reference = parseTenantName(target);
+  if (reference.tag === undefined || reference.digest !== undefined)
+    throw new Refusal("image.tag", "refusing to create a tag with a digest reference", { statusCode: 400 });
+  const wanted = engineName(tenant.id, reference);
+  if (names.includes(wanted)) return;
+  await refuseOneMore(own, tenant, signal);
+  const before = await own.find(tenant.id, target, signal).catch((error: unknown) => {
+    if (error instanceof Refusal && error.statusCode === 404) return undefined;
+    throw error;
+  });
+  const known = inLedger(ledger, tenant.id);
+  const missing = [id, ...(before === undefined ? [] : [before.id])].filter(
+    (found) => !known.has(found) || known.get(found)?.isIntermediate === true,
+  );
+  if (missing.length > 0)
+    await note(
+      ledger,
+      tenant.id,
+      missing.map((found) => ({ id: found, created: Date.now() })),
+    );
+  const query: [string, string][] = [
+    ["repo", wanted.slice(0, wanted.lastIndexOf(":"))],
+    ["tag", reference.tag],
+  ];
+  const { body } = await engine.request({ method: "POST", path: `/images/${id}/tag`, query, signal });
+  body.resume();
+}
+
+/** A name counts as an image: a tenant could give its image any number of them. */
+async function refuseOneMore(own: OwnImages, { id, quotas }: Caller["tenant"], signal: AbortSignal): Promise<void> {
+  if (quotas.images === undefined) return;
+  const images = await own.list(id, signal);
+  const count = images.reduce((sum, { names }) => sum + Math.max(1, names.length), 0);
+  if (count < quotas.images) return;
+  throw new Refusal(
+    "quota.images",
+    `there would be ${count + 1} images of ${quotas.images}: remove some with docker rmi`,
+  );
+}
+
+async function push(
+  { own, push: pusher }: ImagesParts,
+  caller: Caller,
+  given: string,
+  options: Parameters<BackendImages["push"]>[2],
+): Promise<void> {
+  const reference = parseTenantName(given);
+  const image = await own.find(caller.tenant.id, given, caller.signal);
+  if (reference.tag === undefined || image.foundAs === undefined) throw noSuchImage(nameAsListed(reference));
+  await pusher.push(caller, image, engineName(caller.tenant.id, reference), reference, options);
+}

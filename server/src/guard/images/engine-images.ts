@@ -1,0 +1,91 @@
+import { EngineAnswer, type EngineApi } from "../engine/engine-api.ts";
+import { Refusal } from "../refusal.ts";
+import { prefixOf, inTenantsWords } from "./names.ts";
+import { arrayOf, objectOf, textOf, textsOf, type Json } from "./json.ts";
+
+/** What the guard needs of an engine here. Tests stand in for it. */
+export type ImagesEngine = Pick<EngineApi, "json" | "request">;
+
+/** The label of whose value an image is: stamped on all that a tenant builds. */
+export const TENANT_LABEL = "docker-over-ssh.guard.tenant";
+/** As old versions of the API write an image without names */
+const NONE = /^<none>[:@]<none>$/;
+
+/** The names of an image on the engine. */
+export interface EngineNames {
+  /** Those that are the tenant's, with a tag, and with a digest */
+  tags: string[];
+  digests: string[];
+  /** Whether the host or another tenant has names for it as well */
+  hasForeign: boolean;
+}
+
+/** Returns the names in a listing or an inspection. */
+export function namesOf(tenant: string, raw: Json): EngineNames {
+  const prefix = prefixOf(tenant);
+  const all = (value: unknown): string[] => textsOf(value).filter((name) => !NONE.test(name));
+  const [tags, digests] = [all(raw["RepoTags"]), all(raw["RepoDigests"])];
+  const isOwn = (name: string): boolean => name.startsWith(prefix);
+  return {
+    tags: tags.filter(isOwn),
+    digests: digests.filter(isOwn),
+    hasForeign: [...tags, ...digests].some((name) => !isOwn(name)),
+  };
+}
+
+export function idOf(raw: Json): string {
+  return textOf(raw["Id"]);
+}
+
+/** Lists all images of the engine; with `all`, those that other images are made of as well. */
+export async function listImages(
+  engine: ImagesEngine,
+  options: { all: boolean; manifests?: boolean; apiVersion?: string | undefined; signal: AbortSignal },
+): Promise<Json[]> {
+  const { all, manifests = false, apiVersion, signal } = options;
+  const query: [string, string][] = [];
+  if (all) query.push(["all", "1"]);
+  if (manifests) query.push(["manifests", "1"]);
+  return arrayOf(await engine.json({ method: "GET", path: "/images/json", query, apiVersion, signal })).map(objectOf);
+}
+
+/** Inspects an image by its ID, or by a name on the engine. Resolves with undefined where there is none. */
+export async function inspectImage(
+  engine: ImagesEngine,
+  name: string,
+  options: {
+    query?: readonly (readonly [string, string])[];
+    apiVersion?: string | undefined;
+    signal: AbortSignal;
+  },
+): Promise<Json | undefined> {
+  try {
+    return objectOf(await engine.json({ method: "GET", path: `/images/${name}/json`, ...options }));
+  } catch (error) {
+    if (error instanceof EngineAnswer && error.statusCode === 404) return undefined;
+    throw error;
+  }
+}
+
+/** Removes a name, or an image by its ID, and nothing else: no parents, and nothing that is in use. */
+export async function removeFromEngine(engine: ImagesEngine, name: string, signal: AbortSignal): Promise<Json[]> {
+  const query = [["noprune", "1"]] as const;
+  return arrayOf(await engine.json({ method: "DELETE", path: `/images/${name}`, query, signal })).map(objectOf);
+}
+
+/** Runs a call. An error that the engine answers becomes a Refusal in the tenant's words. */
+export async function inWordsOf<T>(tenant: string, call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    throw refusalOf(tenant, error);
+  }
+}
+
+/** Returns the Refusal for an error of the engine, in the tenant's words; another error unchanged. */
+export function refusalOf(tenant: string, error: unknown): unknown {
+  if (!(error instanceof EngineAnswer)) return error;
+  // Containers are the host's: their IDs say nothing to a tenant.
+  const message = inTenantsWords(tenant, error.message).replaceAll(/\bcontainer [0-9a-f]{12,64}\b/g, "a container");
+  return new Refusal("engine.answer", message, { statusCode: error.statusCode, cause: error });
+}

@@ -1,0 +1,22 @@
+import { familiarName, type Reference } from "docker-over-ssh/builds";
+
+/** What somebody may mean by an ID. */
+export interface IdPrefix {
+  /** 1 to 64 hexadecimal digits */
+  hex: string;
+  /** Whether it cannot be a name: with `sha256:`, or in full */
+  isCertain: boolean;
+}
+
+/** Reads text as an ID or the beginning of one; undefined for other text. A name comes first where it can be both. */
+export function idPrefix(given: string): IdPrefix | undefined {
+  const [, algorithm, hex = ""] = /^(sha256:)?([0-9a-f]{1,64})$/.exec(given) ?? [];
+  if (hex === "") return undefined;
+  return { hex, isCertain: algorithm !== undefined || hex.length === 64 };
+}
+
+/** Returns a reference as docker prints it: `app:latest`. */
+export function nameAsListed(reference: Reference): string {
+  const { tag, digest } = reference;
+  return `${familiarName(reference)}${tag === undefined ? "" : `:${tag}`}${digest === undefined ? "" : `@${digest}`}`;
+}

@@ -1,0 +1,120 @@
+import type { Readable } from "node:stream";
+import { familiarName, tryReference } from "docker-over-ssh/builds";
+import type { ApiObject, EventFilter } from "../backend.ts";
+import type { Caller } from "../caller.ts";
+import { Refusal } from "../refusal.ts";
+import { inLedger } from "./create-own-images.ts";
+import { TENANT_LABEL } from "./engine-images.ts";
+import { labelTest } from "./image-filters.ts";
+import { objectOf, pick, textOf, type Json } from "./json.ts";
+import { tenantName } from "./names.ts";
+import type { ViewParts } from "./view-images.ts";
+
+/** Characters of an event: one has the labels of its image. */
+const MAX_EVENT = 4 * 1024 * 1024;
+/** Timestamps, dates and durations: the engine reads them. */
+const TIME = /^[\w.:+-]{1,64}$/;
+/** Filters of the kinds of things that a tenant has no events of */
+const OTHER_KINDS = new Set([
+  "container",
+  "volume",
+  "network",
+  "plugin",
+  "daemon",
+  "service",
+  "node",
+  "secret",
+  "config",
+]);
+
+/**
+ * `GET /events`: those of the tenant's images. An event is the tenant's by the image's ID, its label, or its name; a name of somebody else's leaves it out.
+ * Ends when the caller's signal is aborted, or at `until`.
+ */
+export async function* imageEvents(parts: ViewParts, caller: Caller, filter: EventFilter): AsyncGenerator<ApiObject> {
+  const { tenant, apiVersion, signal } = caller;
+  const isWanted = eventTest(filter.filters);
+  const query: [string, string][] = [["filters", JSON.stringify({ type: ["image"] })], ...times(filter)];
+  // First, so that no image is missed: the engine tells what happens from here on.
+  const { body } = await parts.engine.request({ method: "GET", path: "/events", query, apiVersion, signal });
+  try {
+    const ids = new Set(inLedger(parts.ledger, tenant.id).keys());
+    for (const { id } of await parts.own.list(tenant.id, signal)) ids.add(id);
+    for await (const line of linesOf(body)) {
+      const event = ownEvent(tenant.id, objectOf(JSON.parse(line)), ids);
+      if (event !== undefined && isWanted(event)) yield event;
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    body.destroy();
+  }
+}
+
+function times({ since, until }: EventFilter): [string, string][] {
+  const given = Object.entries({ since, until }).filter((entry): entry is [string, string] => entry[1] !== undefined);
+  for (const [key, time] of given)
+    if (!TIME.test(time)) throw new Refusal("events.time", `"${key}" is not a time`, { statusCode: 400 });
+  return given;
+}
+
+/** Returns what the tenant is shown of an event; undefined for another's. `ids` are of its images, and get those that the event tells. */
+function ownEvent(tenant: string, raw: Json, ids: Set<string>): ApiObject | undefined {
+  const actor = objectOf(raw["Actor"]);
+  const { name: given, ...labels } = objectOf(actor["Attributes"]);
+  const [id, name] = [textOf(actor["ID"]), textOf(given)];
+  const own = tenantName(tenant, name);
+  const isOwn = ids.has(id) || own !== undefined || labels[TENANT_LABEL] === tenant;
+  if (raw["Type"] !== "image" || !isOwn || (own === undefined && name !== id && name !== "")) return undefined;
+  const shownId = id.startsWith("sha256:") ? id : tenantName(tenant, id);
+  if (shownId === undefined) return undefined;
+  if (shownId === id) ids.add(id);
+  return {
+    ...pick(raw, ["Type", "Action", "scope", "time", "timeNano", "status"]),
+    ...("id" in raw && { id: shownId }),
+    Actor: { ID: shownId, Attributes: { ...labels, name: own ?? shownId } },
+  };
+}
+
+/** Makes the test of `--filter`: one value of each key must match, and all labels. */
+function eventTest(filters: EventFilter["filters"]): (event: ApiObject) => boolean {
+  const { event: actions, image: images, type: types, label: labels = [], scope, ...others } = filters;
+  const unknown = Object.keys(others).find((key) => !OTHER_KINDS.has(key));
+  if (unknown !== undefined)
+    throw new Refusal(
+      "events.filter",
+      `"${unknown}" is no filter of events that may be used here: event, image, label, type`,
+      {
+        statusCode: 400,
+      },
+    );
+  const hasLabels = labelTest(labels);
+  const isNever = Object.keys(others).length > 0 || (scope !== undefined && !scope.includes("local"));
+  const isNeverImage = types !== undefined && !types.includes("image");
+  return ({ Action, Actor }) => {
+    if (isNever || isNeverImage) return false;
+    const { ID, Attributes } = objectOf(Actor);
+    if (actions !== undefined && !actions.includes(textOf(Action))) return false;
+    const names = [textOf(ID), textOf(objectOf(Attributes)["name"])];
+    if (images !== undefined && !names.some((name) => images.includes(name) || images.includes(withoutTag(name))))
+      return false;
+    return hasLabels(objectOf(Attributes));
+  };
+}
+
+function withoutTag(name: string): string {
+  const reference = tryReference(name);
+  return reference === undefined ? name : familiarName(reference);
+}
+
+async function* linesOf(body: Readable): AsyncGenerator<string> {
+  body.setEncoding("utf8");
+  let rest = "";
+  for await (const chunk of body as AsyncIterable<string>) {
+    const lines = `${rest}${chunk}`.split("\n");
+    rest = lines.pop() ?? "";
+    if (rest.length > MAX_EVENT)
+      throw new Refusal("events.size", "the engine has sent too long an event", { statusCode: 502 });
+    for (const line of lines) if (line.trim() !== "") yield line;
+  }
+}

@@ -1,0 +1,47 @@
+import { EngineAnswer } from "../engine/engine-api.ts";
+import type { Ledger } from "../ledger/ledger.ts";
+import { forget, inLedger } from "./create-own-images.ts";
+import { idOf, listImages, namesOf, removeFromEngine, type ImagesEngine } from "./engine-images.ts";
+
+/**
+ * Removes all images of a tenant, those of the ledger included: what others use is only untagged. It may be called again, after a crash or when
+ * something was in use.
+ *
+ * @returns IDs of images that containers use, which stay in the ledger
+ */
+export async function removeTenantImages(
+  { engine, ledger }: { engine: ImagesEngine; ledger: Ledger },
+  tenant: string,
+  signal: AbortSignal,
+): Promise<string[]> {
+  for (const raw of await listImages(engine, { all: true, signal })) {
+    const { tags, digests } = namesOf(tenant, raw);
+    for (const name of tags.length > 0 ? tags : digests) await tryRemove(engine, name, signal);
+  }
+  const known = inLedger(ledger, tenant);
+  // An image can be removed when those that are made of it are gone: once more, as long as something goes.
+  for (let before = Infinity; ;) {
+    const found = await listImages(engine, { all: true, signal });
+    const left = found.filter((raw) => known.has(idOf(raw)) && !namesOf(tenant, raw).hasForeign);
+    if (left.length === 0 || left.length >= before) {
+      const ids = left.map(idOf);
+      await forget(
+        ledger,
+        tenant,
+        [...known.keys()].filter((id) => !ids.includes(id)),
+      );
+      return ids;
+    }
+    before = left.length;
+    for (const raw of left) await tryRemove(engine, idOf(raw), signal);
+  }
+}
+
+/** Removes what is there and not in use. */
+async function tryRemove(engine: ImagesEngine, name: string, signal: AbortSignal): Promise<void> {
+  try {
+    await removeFromEngine(engine, name, signal);
+  } catch (error) {
+    if (!(error instanceof EngineAnswer) || (error.statusCode !== 404 && error.statusCode !== 409)) throw error;
+  }
+}

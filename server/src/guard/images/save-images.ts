@@ -1,0 +1,48 @@
+import type { Readable } from "node:stream";
+import type { Caller } from "../caller.ts";
+import { noSuchImage, Refusal } from "../refusal.ts";
+import { idPrefix, nameAsListed } from "./given-image.ts";
+import { engineName, parseTenantName } from "./names.ts";
+import { inTenantsNames } from "./saved-archive.ts";
+import { platformQuery, type ViewParts } from "./view-images.ts";
+
+/** Names of one archive: each is looked up before anything is sent. */
+const MAX_NAMES = 1000;
+
+/** `GET /images/get`. The caller reads the archive to its end, or destroys it. */
+export async function saveImages(
+  parts: ViewParts,
+  caller: Caller,
+  names: readonly string[],
+  { platform }: { platform?: string | undefined },
+): Promise<Readable> {
+  const { tenant, apiVersion, signal } = caller;
+  if (names.length === 0) throw new Refusal("image.save", "no image is named", { statusCode: 400 });
+  if (names.length > MAX_NAMES)
+    throw new Refusal("image.save", `${names.length} images are named, of ${MAX_NAMES} at most`, { statusCode: 400 });
+  const found: string[] = [];
+  for (const name of names) found.push(...(await onEngine(parts, caller, name)));
+  const query = [...found.map((name): [string, string] => ["names", name]), ...platformQuery(platform)];
+  const { body } = await parts.engine.request({ method: "GET", path: "/images/get", query, apiVersion, signal });
+  return inTenantsNames(tenant.id, body, signal);
+}
+
+/** Returns what an image is called on the engine: its ID, or a name with a tag. A repository without a tag stands for all of its tags. */
+async function onEngine({ own }: ViewParts, { tenant, signal }: Caller, given: string): Promise<string[]> {
+  if (idPrefix(given)?.isCertain !== true) {
+    const reference = parseTenantName(given);
+    if (!given.includes("@") && given.lastIndexOf(":") <= given.lastIndexOf("/")) {
+      const repository = engineName(tenant.id, { ...reference, tag: "" }).slice(0, -1);
+      const images = await own.list(tenant.id, signal);
+      const names = images.flatMap((image) => image.names).filter((name) => repositoryOf(name) === repository);
+      if (names.length > 0) return names;
+      if (idPrefix(given) === undefined) throw noSuchImage(nameAsListed(reference));
+    }
+  }
+  const { id, foundAs } = await own.find(tenant.id, given, signal);
+  return [foundAs === undefined || foundAs.includes("@") ? id : foundAs];
+}
+
+function repositoryOf(name: string): string {
+  return name.slice(0, name.lastIndexOf(":"));
+}

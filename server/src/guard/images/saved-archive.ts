@@ -1,0 +1,125 @@
+import { Readable, type Writable } from "node:stream";
+import { buffer } from "node:stream/consumers";
+import { pipeline } from "node:stream/promises";
+import { fullName, parseReference } from "docker-over-ssh/builds";
+import { extract, pack, type Pack } from "tar-stream";
+import { Refusal } from "../refusal.ts";
+import { arrayOf, objectOf, textsOf, type Json } from "./json.ts";
+import { tenantName } from "./names.ts";
+
+/** Bytes of a file with names: some 10,000 images */
+const MAX_NAMES_FILE = 16 * 1024 * 1024;
+
+/** What is done with the files of an archive that hold names. All others pass as they are. */
+const FILES: Readonly<Record<string, (tenant: string, content: unknown) => unknown>> = {
+  "manifest.json": inManifest,
+  repositories: inRepositories,
+  "index.json": inIndex,
+};
+
+/**
+ * Puts the tenant's names in place of those on the engine, in an archive as `docker save` writes it (Docker's own format, an OCI layout, or both). Names
+ * of others are left out. Layers stream through.
+ *
+ * @param archive owned by the returned stream, which fails when it breaks off
+ */
+export function inTenantsNames(tenant: string, archive: Readable, signal: AbortSignal): Readable {
+  return Readable.from(chunksOf(tenant, archive, signal), { objectMode: false });
+}
+
+async function* chunksOf(tenant: string, archive: Readable, signal: AbortSignal): AsyncGenerator<Buffer> {
+  const written = pack();
+  const done = rewrite(tenant, archive, written, signal);
+  done.catch(() => {}); // awaited below, unless the reader leaves earlier
+  try {
+    yield* written as AsyncIterable<Buffer>;
+    await done;
+  } finally {
+    archive.destroy();
+    written.destroy();
+  }
+}
+
+async function rewrite(tenant: string, archive: Readable, written: Pack, signal: AbortSignal): Promise<void> {
+  const parser = extract();
+  const fed = pipeline(archive, parser, { signal });
+  fed.catch(() => {}); // the loop fails as well
+  try {
+    for await (const entry of parser) {
+      const { header } = entry;
+      const change = FILES[header.name];
+      if (change === undefined || header.type !== "file") {
+        const target = written.entry(header);
+        await pipeline(entry, target as unknown as Writable);
+        continue;
+      }
+      if ((header.size ?? 0) > MAX_NAMES_FILE) throw unreadable(`${header.name} has ${header.size} bytes`);
+      const content = Buffer.from(JSON.stringify(change(tenant, parsed(header.name, await buffer(entry)))));
+      const target = written.entry({ ...header, size: content.length, pax: null }, content);
+      void target;
+    }
+    await fed;
+    written.finalize();
+  } catch (error) {
+    written.destroy(error as Error);
+    throw error;
+  }
+}
+
+function parsed(name: string, content: Buffer): unknown {
+  try {
+    return JSON.parse(content.toString());
+  } catch (error) {
+    throw unreadable(`${name} is not JSON`, error);
+  }
+}
+
+function unreadable(why: string, cause?: unknown): Refusal {
+  return new Refusal("image.save", `the engine's archive cannot be read: ${why}`, { statusCode: 502, cause });
+}
+
+/** `[{ "RepoTags": […] }]` */
+function inManifest(tenant: string, content: unknown): unknown {
+  return arrayOf(content).map((raw) => {
+    const image = objectOf(raw);
+    const names = textsOf(image["RepoTags"]).map((name) => tenantName(tenant, name));
+    const own = names.filter((name) => name !== undefined);
+    return { ...image, RepoTags: own.length === 0 ? null : own };
+  });
+}
+
+/** `{ "NAME": { "TAG": … } }` */
+function inRepositories(tenant: string, content: unknown): unknown {
+  const entries = Object.entries(objectOf(content)).map(([repository, tags]): [string | undefined, unknown] => {
+    const name = tenantName(tenant, repository);
+    return [name?.replace(/:latest$/, ""), tags];
+  });
+  return Object.fromEntries(entries.filter((entry): entry is [string, unknown] => entry[0] !== undefined));
+}
+
+/** `{ "manifests": [{ "annotations": … }] }` (OCI image layout; containerd's name of an image is in full) */
+function inIndex(tenant: string, content: unknown): unknown {
+  const index = objectOf(content);
+  return { ...index, manifests: arrayOf(index["manifests"]).map((raw) => withOwnNames(tenant, objectOf(raw))) };
+}
+
+const IMAGE_NAME = "io.containerd.image.name";
+const REF_NAME = "org.opencontainers.image.ref.name";
+
+function withOwnNames(tenant: string, manifest: Json): Json {
+  const { [IMAGE_NAME]: image, [REF_NAME]: ref, ...others } = objectOf(manifest["annotations"]);
+  const own = typeof image === "string" ? tenantName(tenant, image) : undefined;
+  const annotations = {
+    ...others,
+    ...(own !== undefined && { [IMAGE_NAME]: fullName(parseReference(own)) }),
+    ...(own !== undefined && typeof ref === "string" && { [REF_NAME]: refOf(tenant, ref) }),
+  };
+  const { annotations: _, ...rest } = manifest;
+  return Object.keys(annotations).length === 0 ? rest : { ...rest, annotations };
+}
+
+/** It is a tag; some engines write the name in full. */
+function refOf(tenant: string, ref: string): string {
+  const own = tenantName(tenant, ref);
+  return own === undefined ? ref : fullName(parseReference(own));
+}

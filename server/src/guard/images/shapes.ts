@@ -1,0 +1,116 @@
+import type { ApiObject } from "../backend.ts";
+import { arrayOf, objectOf, pick, textOf, type Json } from "./json.ts";
+
+/**
+ * What a tenant is shown of the engine's objects: properties that are known, without those that say something of the host (its folders, its containers)
+ * and without names of an image, which whoever calls adds. The labels that the guard stamps stay: they are in the image, and in what is pushed of it.
+ */
+
+const CONFIG = [
+  "Hostname",
+  "Domainname",
+  "User",
+  "AttachStdin",
+  "AttachStdout",
+  "AttachStderr",
+  "ExposedPorts",
+  "Tty",
+  "OpenStdin",
+  "StdinOnce",
+  "Env",
+  "Cmd",
+  "Healthcheck",
+  "ArgsEscaped",
+  "Volumes",
+  "WorkingDir",
+  "Entrypoint",
+  "NetworkDisabled",
+  "OnBuild",
+  "Labels",
+  "StopSignal",
+  "StopTimeout",
+  "Shell",
+];
+const SUMMARY = ["Id", "Created", "Size", "VirtualSize", "Labels"];
+const INSPECTED = [
+  "Id",
+  "Comment",
+  "Created",
+  "DockerVersion",
+  "Author",
+  "Architecture",
+  "Variant",
+  "Os",
+  "OsVersion",
+  "Size",
+  "VirtualSize",
+];
+const PLATFORM = ["architecture", "os", "os.version", "os.features", "variant"];
+
+/** An entry of a listing, without its names */
+export function summaryOf(raw: Json): Record<string, unknown> {
+  return { ...pick(raw, SUMMARY), SharedSize: -1, Containers: -1, ...withParts(raw) };
+}
+
+/** An inspection, without its names and its parent. ContainerConfig names a container that was of the host. */
+export function inspectionOf(raw: Json): Record<string, unknown> {
+  return {
+    ...pick(raw, INSPECTED),
+    ...("Container" in raw && { Container: "", ContainerConfig: null }),
+    ...("Config" in raw && { Config: configOf(raw["Config"]) }),
+    ...("GraphDriver" in raw && { GraphDriver: { Data: null, Name: textOf(objectOf(raw["GraphDriver"])["Name"]) } }),
+    ...("RootFS" in raw && { RootFS: pick(raw["RootFS"], ["Type", "Layers"]) }),
+    ...("Metadata" in raw && { Metadata: pick(raw["Metadata"], ["LastTagTime"]) }),
+    ...withParts(raw),
+  };
+}
+
+/** A line of the history, without its ID and its names */
+export function historyOf(raw: Json): Record<string, unknown> {
+  return pick(raw, ["Created", "CreatedBy", "Size", "Comment"]);
+}
+
+function configOf(raw: unknown): ApiObject | null {
+  if (raw === null) return null;
+  // Of classic builds: the ID of the image that the step was made on
+  return { ...pick(raw, CONFIG), ...("Image" in objectOf(raw) && { Image: "" }) };
+}
+
+/** In the containerd image store: what an image is made of */
+function withParts(raw: Json): Record<string, unknown> {
+  return {
+    ...(isObject(raw["Descriptor"]) && { Descriptor: descriptorOf(raw["Descriptor"]) }),
+    ...(Array.isArray(raw["Manifests"]) && { Manifests: arrayOf(raw["Manifests"]).map(manifestOf) }),
+  };
+}
+
+/** Without annotations, which may hold names */
+function descriptorOf(raw: unknown): ApiObject {
+  const { platform } = objectOf(raw);
+  return {
+    ...pick(raw, ["mediaType", "digest", "size", "artifactType"]),
+    ...(isObject(platform) && { platform: pick(platform, PLATFORM) }),
+  };
+}
+
+function manifestOf(raw: unknown): ApiObject {
+  const { Descriptor, Size, ImageData, AttestationData } = objectOf(raw);
+  const image = objectOf(ImageData);
+  return {
+    ...pick(raw, ["ID", "Available", "Kind"]),
+    Descriptor: descriptorOf(Descriptor),
+    Size: pick(Size, ["Content", "Total"]),
+    ...(isObject(ImageData) && {
+      ImageData: {
+        Platform: pick(image["Platform"], PLATFORM),
+        Containers: [],
+        Size: pick(image["Size"], ["Unpacked"]),
+      },
+    }),
+    ...(isObject(AttestationData) && { AttestationData: pick(AttestationData, ["For"]) }),
+  };
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null;
+}
