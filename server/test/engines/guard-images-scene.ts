@@ -54,9 +54,9 @@ export async function openScene(host: string): Promise<Scene> {
   const limits = createLimits(ledger);
   const own = createOwnImages({ engine, ledger, limits });
   const pushed: unknown[] = [];
-  const push = async (...[, image, name]: Parameters<Parameters<typeof createImages>[0]["push"]["push"]>) => {
+  const push = async (...[, image, reference]: Parameters<Parameters<typeof createImages>[0]["push"]["push"]>) => {
     await Promise.resolve();
-    pushed.push([image.id, name]);
+    pushed.push([image.id, reference.given]);
   };
   const images = createImages({ engine, own, ledger, push: { push } });
   const [a, b] = [callerOf(tenantOf("scene-a")), callerOf(tenantOf("scene-b"))];
@@ -117,7 +117,7 @@ export async function tarOf(files: Readonly<Record<string, string>>): Promise<Bu
   const tar = pack();
   for (const [name, content] of Object.entries(files)) tar.entry({ name }, content);
   tar.finalize();
-  return await buffer(tar as unknown as Readable);
+  return await buffer(tar);
 }
 
 /** Returns the small files of a tar, by path, and the sizes of all. */
@@ -126,10 +126,10 @@ export async function filesOf(
 ): Promise<{ texts: Record<string, string>; sizes: Record<string, number> }> {
   const [texts, sizes]: [Record<string, string>, Record<string, number>] = [{}, {}];
   const parser = extract();
-  tar.pipe(parser as unknown as NodeJS.WritableStream);
+  tar.pipe(parser);
   tar.on("error", (error) => parser.destroy(error));
   for await (const entry of parser) {
-    const content = await buffer(entry as unknown as Readable);
+    const content = await buffer(entry);
     sizes[entry.header.name] = content.length;
     if (content.length < 10_000) texts[entry.header.name] = content.toString();
   }

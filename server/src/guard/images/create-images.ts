@@ -106,5 +106,5 @@ async function push(
   const reference = parseTenantName(given);
   const image = await own.find(caller.tenant.id, given, caller.signal);
   if (reference.tag === undefined || image.foundAs === undefined) throw noSuchImage(nameAsListed(reference));
-  await pusher.push(caller, image, engineName(caller.tenant.id, reference), reference, options);
+  await pusher.push(caller, image, reference, options);
 }

@@ -6,10 +6,9 @@ import type { OwnImage } from "./own-images.ts";
 /** Pushes images of tenants to registries. */
 export interface Pusher {
   /**
-   * Pushes an image to where the tenant's `reference` says.
+   * Pushes an image to where the tenant's `reference` says, which has a tag.
    *
-   * @param engineName the name that the image has on the engine, e.g. `guard.internal/a/registry.example.com/app:v1`
    * @throws Refusal for what policy and quotas do not allow
    */
-  push(caller: Caller, image: OwnImage, engineName: string, reference: Reference, options: PushOptions): Promise<void>;
+  push(caller: Caller, image: OwnImage, reference: Reference, options: PushOptions): Promise<void>;
 }
