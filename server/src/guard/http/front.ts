@@ -1,0 +1,63 @@
+import { setMaxListeners } from "node:events";
+import type { Duplex } from "node:stream";
+import { abortable, deadline } from "docker-over-ssh/builds";
+import { Refusal } from "../refusal.ts";
+import type { Tenant } from "../tenant.ts";
+import { handleRequest, type FrontContext, type FrontParts } from "./handle-request.ts";
+import { createHttp1 } from "./http1.ts";
+import { createHttp2 } from "./http2.ts";
+import { sniff } from "./sniff.ts";
+import { grpcTaker } from "./take-grpc.ts";
+import { TIMES } from "./times.ts";
+
+/** Answers the connections of one tenant. */
+export interface Front {
+  /** Owns the connection. */
+  take(connection: Duplex): void;
+  /** Ends all calls, which fail with a Refusal `tenant.gone`, and all connections. Resolves when the calls are over, or do not end. */
+  close(): Promise<void>;
+}
+
+/** @param tenant returns what the tenant is by now: it is asked for each request */
+export function openFront(tenant: () => Tenant, parts: FrontParts): Front {
+  const closing = new AbortController();
+  setMaxListeners(0, closing.signal);
+  const times = { ...TIMES, ...parts.times };
+  const context: FrontContext = {
+    now: () => new Date(),
+    ...parts,
+    times,
+    tenant,
+    closing: closing.signal,
+  };
+  const calls = new Set<Promise<void>>();
+  const handle: Parameters<typeof createHttp1>[0] = (exchange) => {
+    const call = handleRequest(exchange, context).finally(() => calls.delete(call));
+    calls.add(call);
+    return call;
+  };
+  const http1 = createHttp1(handle, times);
+  const http2 = createHttp2(handle, grpcTaker(context), times);
+  const open = new Set<Duplex>();
+  return {
+    take(connection) {
+      open.add(connection);
+      // A reset is an end like any other.
+      connection.on("error", () => connection.destroy());
+      connection.once("close", () => open.delete(connection));
+      const timer = setTimeout(() => connection.destroy(), times.headers).unref();
+      void sniff(connection, closing.signal).then((found) => {
+        clearTimeout(timer);
+        if (found === undefined || closing.signal.aborted) connection.destroy();
+        else if (found === "http1") http1.take(connection);
+        else http2.take(connection);
+      });
+    },
+    async close() {
+      closing.abort(new Refusal("tenant.gone", "this tenant is no longer served", { statusCode: 503 }));
+      using limit = deadline(times.linger);
+      await abortable(Promise.allSettled(calls), limit.signal).catch(() => {}); // what does not end loses its connection
+      for (const connection of open) connection.destroy();
+    },
+  };
+}

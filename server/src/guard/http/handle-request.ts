@@ -1,0 +1,186 @@
+import { setMaxListeners } from "node:events";
+import type { AuditEntry, AuditLog } from "../audit/entry.ts";
+import type { Backend, BackendVersion } from "../backend.ts";
+import { bodyLimit, readBody } from "../calls/read-body.ts";
+import { readHead, type RequestHead } from "../calls/read-request.ts";
+import type { CallNote } from "../caller.ts";
+import { Refusal, type Rule } from "../refusal.ts";
+import { checkApiVersion } from "../request/target.ts";
+import type { Throttle } from "../sockets/throttle.ts";
+import type { Tenant } from "../tenant.ts";
+import { CLIENT_GONE, type Exchange } from "./exchange.ts";
+import { refusalOf } from "./refusal-of.ts";
+import { openReply, type OpenReply } from "./reply.ts";
+import { checkLength, streamBody, wholeBody } from "./request-body.ts";
+import type { Times } from "./times.ts";
+
+/** What stands behind one tenant's socket. */
+export interface FrontParts {
+  backend: Backend;
+  audit: AuditLog;
+  throttle: Pick<Throttle, "take">;
+  /** For the operator: what has failed that should not */
+  onProblem: (problem: string) => void;
+  /** For audit lines */
+  now?: () => Date;
+  times?: Partial<Times>;
+}
+
+/** What the requests of one front share. */
+export interface FrontContext extends Required<Omit<FrontParts, "times">> {
+  times: Times;
+  tenant: () => Tenant;
+  /** Aborted when the front closes */
+  closing: AbortSignal;
+}
+
+/** Characters of a target in an audit line */
+const MAX_SHOWN = 2048;
+
+/** Stands for a row of the table until it is found */
+const UNREAD = "request";
+
+/** A request that is being handled. */
+interface Handling {
+  exchange: Exchange;
+  context: FrontContext;
+  tenant: Tenant;
+  /** Ends the call. Its reason is a Refusal. */
+  controller: AbortController;
+  note: CallNote;
+  reply: OpenReply;
+  version: BackendVersion | undefined;
+  rule: Rule;
+  received: number;
+}
+
+/** Answers one request, and writes its line of audit. Never rejects. */
+export async function handleRequest(exchange: Exchange, context: FrontContext): Promise<void> {
+  const controller = new AbortController();
+  const handling: Handling = {
+    exchange,
+    context,
+    tenant: context.tenant(),
+    controller,
+    note: {},
+    reply: openReply(
+      exchange,
+      () => handling.version,
+      (reason) => controller.abort(reason),
+    ),
+    version: undefined,
+    rule: UNREAD,
+    received: 0,
+  };
+  const unfollow = follow(controller, exchange.gone, context.closing);
+  const started = performance.now();
+  let refusal: Refusal | undefined;
+  try {
+    await perform(handling);
+    handling.reply.end();
+  } catch (error) {
+    refusal = answerError(handling, error);
+  } finally {
+    unfollow();
+    context.audit.write(entryOf(handling, refusal, Math.round(performance.now() - started)));
+  }
+}
+
+async function perform(handling: Handling): Promise<void> {
+  const { exchange, context, tenant, controller, note, reply } = handling;
+  const { signal } = controller;
+  await context.throttle.take(signal);
+  const head = readHead(exchange, undefined);
+  const { call, request } = head;
+  handling.rule = call.rule;
+  handling.version = await context.backend.version(signal);
+  checkApiVersion(request.apiVersion, handling.version);
+  const { json, body } = await takeBody(handling, head);
+  const read = call.read(request, json);
+  if (read.about !== undefined) note.about = [...read.about];
+  if (body !== undefined) exchange.askForBody();
+  const caller = { tenant, apiVersion: request.apiVersion, signal, note };
+  await read.perform({ caller, backend: context.backend, body, reply });
+}
+
+/** Reads a body of JSON, or makes a stream of it. */
+async function takeBody(
+  handling: Handling,
+  { call, request }: RequestHead,
+): Promise<{ json: unknown; body: ReturnType<typeof streamBody> | undefined }> {
+  const { exchange, context, tenant, controller } = handling;
+  if (call.body.kind === "upgrade") return { json: undefined, body: undefined };
+  const whole = bodyLimit(call.body);
+  const limit = whole ?? tenant.quotas.context;
+  const tooLong =
+    call.body.kind === "none"
+      ? new Refusal("body.unexpected", "this call takes no body", { statusCode: 400 })
+      : undefined;
+  checkLength(request.headers.get("content-length"), limit, tooLong);
+  const reading = {
+    body: exchange.body,
+    limit,
+    tooLong,
+    signal: controller.signal,
+    onBytes: (bytes: number) => (handling.received += bytes),
+  };
+  if (whole === undefined) return { json: undefined, body: streamBody({ ...reading, idle: context.times.idle }) };
+  if (request.headers.get("content-length") !== "0") exchange.askForBody();
+  const body = await wholeBody(reading, context.times.json);
+  return { json: readBody(call.body, body, request.headers.get("content-type")), body: undefined };
+}
+
+function answerError({ exchange, context, tenant, controller, reply }: Handling, error: unknown): Refusal {
+  const refusal = refusalOf(error, {
+    tenant: tenant.id,
+    call: shownCall(exchange),
+    signal: controller.signal,
+    onProblem: context.onProblem,
+  });
+  if (!exchange.gone.aborted) reply.fail(refusal.statusCode, refusal.message);
+  return refusal;
+}
+
+function entryOf(handling: Handling, refusal: Refusal | undefined, ms: number): AuditEntry {
+  const { exchange, context, tenant, note, reply, rule } = handling;
+  const switched = exchange.switchedBytes?.() ?? { received: 0, sent: 0 };
+  // How a session, a list of events and many a build end
+  const hasLeft = refusal?.rule === CLIENT_GONE && rule !== UNREAD;
+  return {
+    time: context.now().toISOString(),
+    tenant: tenant.id,
+    call: shownCall(exchange),
+    decision: hasLeft ? "allowed" : decisionOf(refusal),
+    rule: (hasLeft ? undefined : refusal?.rule) ?? note.rule ?? rule,
+    ...(refusal !== undefined && { reason: refusal.message }),
+    ...(note.about !== undefined && { about: note.about }),
+    status: reply.status ?? refusal?.statusCode,
+    received: handling.received + switched.received,
+    sent: reply.sent + switched.sent,
+    ms,
+  };
+}
+
+function decisionOf(refusal: Refusal | undefined): AuditEntry["decision"] {
+  if (refusal === undefined) return "allowed";
+  return refusal.statusCode >= 499 ? "failed" : "refused";
+}
+
+/** The path alone: a query has build arguments, which may be secrets. */
+function shownCall({ method, target }: Exchange): string {
+  const path = target.split("?", 1)[0] ?? "";
+  return `${method} ${path.slice(0, MAX_SHOWN)}`.replaceAll(/[^\x20-\x7e]/g, "?");
+}
+
+/** Aborts with the reason of the first of `signals`. Returns what stops it: signals live longer than a call. */
+function follow(controller: AbortController, ...signals: readonly AbortSignal[]): () => void {
+  const listeners = signals.map((signal) => ({ signal, listener: () => controller.abort(signal.reason) }));
+  for (const { signal, listener } of listeners) {
+    if (signal.aborted) listener();
+    setMaxListeners(0, signal);
+    signal.addEventListener("abort", listener);
+  }
+  return () => {
+    for (const { signal, listener } of listeners) signal.removeEventListener("abort", listener);
+  };
+}

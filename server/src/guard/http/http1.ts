@@ -1,0 +1,142 @@
+import { createServer, ServerResponse, type IncomingMessage, type Server } from "node:http";
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { clientGone, type Exchange } from "./exchange.ts";
+import { refuseBroken } from "./refuse-broken.ts";
+import type { Times } from "./times.ts";
+
+/** Bytes of the request line and all headers. `X-Registry-Config` has all credentials of a docker config. */
+const MAX_HEADERS = 160 * 1024;
+
+/** What is known of a connection */
+interface Connection {
+  /** Closes it, unless what it waits for comes before */
+  timer: NodeJS.Timeout | undefined;
+  /** The request that is being answered */
+  isBusy: boolean;
+}
+
+/**
+ * Reads requests of connections that it is given. It listens nowhere, so Node's own checks of slow headers never begin: timers here close connections
+ * that do not come to a request.
+ */
+export function createHttp1(
+  handle: (exchange: Exchange) => Promise<void>,
+  times: Times,
+): { take(socket: Duplex): void } {
+  const connections = new WeakMap<Duplex, Connection>();
+  const wait = (socket: Duplex, ms: number): void => {
+    const connection = connections.get(socket);
+    if (connection === undefined) return;
+    clearTimeout(connection.timer);
+    connection.timer = setTimeout(() => socket.destroy(), ms).unref();
+  };
+  const begin = (socket: Duplex): boolean => {
+    const connection = connections.get(socket);
+    if (connection === undefined || connection.isBusy) return false;
+    clearTimeout(connection.timer);
+    connection.isBusy = true;
+    return true;
+  };
+  const onRequest = (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void => {
+    const { socket } = request;
+    // No docker client sends a request before it has the last answer; one that does could have hundreds handled at once.
+    if (!begin(socket)) {
+      socket.destroy();
+      return;
+    }
+    response.once("close", () => {
+      const connection = connections.get(socket);
+      if (connection !== undefined) connection.isBusy = false;
+      // A body that nobody has read is thrown away as it comes, but not for ever.
+      wait(socket, request.complete ? times.keepAlive : times.linger);
+    });
+    void handle(exchangeOf(request, response, expectsContinue ? () => response.writeContinue() : () => {}));
+  };
+  const server = createServer({ maxHeaderSize: MAX_HEADERS, requireHostHeader: true, insecureHTTPParser: false });
+  // Node drops headers beyond a number without telling; the size is what is limited.
+  server.maxHeadersCount = 0;
+  server.keepAliveTimeout = 0;
+  server.timeout = times.stall;
+  server.on("request", (request, response) => onRequest(request, response, false));
+  server.on("checkContinue", (request, response) => onRequest(request, response, true));
+  server.on("upgrade", (request: IncomingMessage, socket: Socket, head: Buffer) => {
+    if (begin(socket)) void handle(switchable(request, socket, head));
+    else socket.destroy();
+  });
+  server.on("clientError", refuseBroken);
+  destroyStalled(server, (socket) => connections.get(socket)?.isBusy === true);
+  return {
+    take(socket) {
+      connections.set(socket, { timer: undefined, isBusy: false });
+      wait(socket, times.headers);
+      socket.once("close", () => clearTimeout(connections.get(socket)?.timer));
+      server.emit("connection", socket);
+    },
+  };
+}
+
+/** `timeout`: nothing has moved on a connection. Events may be silent for hours; an answer that waits for its reader may not. */
+function destroyStalled(server: Server, isBusy: (socket: Socket) => boolean): void {
+  server.on("timeout", (socket) => {
+    if (socket.writableLength > 0 || !isBusy(socket)) socket.destroy();
+  });
+}
+
+function exchangeOf(request: IncomingMessage, response: ServerResponse, askForBody: () => void): Exchange {
+  const gone = new AbortController();
+  response.once("close", () => {
+    if (!response.writableFinished) gone.abort(clientGone());
+  });
+  return {
+    method: request.method ?? "",
+    target: request.url ?? "",
+    rawHeaders: request.rawHeaders,
+    body: request,
+    response,
+    gone: gone.signal,
+    askForBody: once(askForBody),
+  };
+}
+
+/** A request whose connection is no longer HTTP's: it is answered by a response of its own, or switched. */
+function switchable(request: IncomingMessage, socket: Socket, head: Buffer): Exchange {
+  const response = new ServerResponse(request);
+  response.shouldKeepAlive = false;
+  response.assignSocket(socket);
+  response.once("finish", () => socket.destroySoon());
+  const gone = new AbortController();
+  socket.once("close", () => gone.abort(clientGone()));
+  socket.on("error", () => socket.destroy());
+  let isSwitched = false;
+  const before = { received: socket.bytesRead - head.length, sent: socket.bytesWritten };
+  return {
+    method: request.method ?? "",
+    target: request.url ?? "",
+    rawHeaders: request.rawHeaders,
+    body: request,
+    response,
+    gone: gone.signal,
+    askForBody: () => {},
+    takeOver(protocol) {
+      isSwitched = true;
+      response.detachSocket(socket);
+      socket.setTimeout(0);
+      socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\n\r\n`);
+      if (head.length > 0) socket.unshift(head);
+      return socket;
+    },
+    switchedBytes: () =>
+      isSwitched
+        ? { received: socket.bytesRead - before.received, sent: socket.bytesWritten - before.sent }
+        : { received: 0, sent: 0 },
+  };
+}
+
+function once(action: () => void): () => void {
+  let isDone = false;
+  return () => {
+    if (!isDone) action();
+    isDone = true;
+  };
+}

@@ -1,0 +1,114 @@
+import { pipeline } from "node:stream/promises";
+import type { BackendVersion } from "../backend.ts";
+import type { Reply } from "../calls/call.ts";
+import { Refusal } from "../refusal.ts";
+import type { Exchange } from "./exchange.ts";
+
+/** An answer that is under way. */
+export interface OpenReply extends Reply {
+  /** Undefined: none yet */
+  readonly status: number | undefined;
+  /** Bytes of bodies */
+  readonly sent: number;
+  /** Completes an answer of lines; one that nobody has begun is 200 without a body. */
+  end(): void;
+  /** Answers an error: with its status, or as the last line of lines, or by breaking off an archive. */
+  fail(status: number, message: string): void;
+}
+
+/** Bytes that wait for a client which does not read. A build tells some MB at the most. */
+const MAX_WAITING = 16 * 1024 * 1024;
+
+/**
+ * @param version of the engine, as far as it is known by now
+ * @param onSlow called when a client lets too much wait
+ */
+export function openReply(
+  exchange: Exchange,
+  version: () => BackendVersion | undefined,
+  onSlow: (reason: Refusal) => void,
+): OpenReply {
+  const { response, takeOver } = exchange;
+  let kind: "whole" | "lines" | "stream" | "switched" | undefined;
+  let status: number | undefined;
+  let sent = 0;
+  const begin = (as: typeof kind, code: number, headers: Readonly<Record<string, string>>): void => {
+    kind = as;
+    status = code;
+    if (as !== "switched" && !response.destroyed) response.writeHead(code, { ...engineHeaders(version()), ...headers });
+  };
+  const whole = (code: number, type: string, body: string, headers: Readonly<Record<string, string>> = {}): void => {
+    begin("whole", code, { ...headers, "Content-Type": type, "Content-Length": String(Buffer.byteLength(body)) });
+    sent += Buffer.byteLength(body);
+    response.end(body);
+  };
+  const line = (value: object): void => {
+    if (kind === undefined) begin("lines", 200, { "Content-Type": "application/json" });
+    if (response.destroyed) return;
+    const text = `${JSON.stringify(value)}\r\n`;
+    sent += Buffer.byteLength(text);
+    response.write(text);
+    if (response.writableLength > MAX_WAITING) {
+      onSlow(new Refusal("client.slow", "the client does not read its answer", { statusCode: 499 }));
+    }
+  };
+  return {
+    get status() {
+      return status;
+    },
+    get sent() {
+      return sent;
+    },
+    json: (code, value) => whole(code, "application/json", `${JSON.stringify(value)}\n`),
+    text: (code, text, headers) => whole(code, "text/plain; charset=utf-8", text, headers),
+    empty(code, headers = {}) {
+      begin("whole", code, { ...headers, "Content-Length": "0" });
+      response.end();
+    },
+    line,
+    beginLines() {
+      begin("lines", 200, { "Content-Type": "application/json" });
+      // The client waits for the headers before it takes the call for begun.
+      if ("flushHeaders" in response && typeof response.flushHeaders === "function") response.flushHeaders();
+    },
+    async stream(type, body) {
+      begin("stream", 200, { "Content-Type": type });
+      body.on("data", (chunk: Buffer) => (sent += chunk.length));
+      await pipeline(body, response);
+    },
+    upgrade(protocol) {
+      if (takeOver === undefined) {
+        throw new Refusal("upgrade.http2", "a connection of HTTP/2 does not switch to another protocol", {
+          statusCode: 400,
+        });
+      }
+      begin("switched", 101, {});
+      return takeOver(protocol);
+    },
+    end() {
+      if (kind === undefined) begin("whole", 200, { "Content-Length": "0" });
+      if ((kind === "lines" || kind === "whole") && !response.writableEnded) response.end();
+    },
+    fail(code, message) {
+      if (kind === undefined) {
+        whole(code, "application/json", `${JSON.stringify({ message })}\n`);
+      } else if (kind === "lines" && !response.writableEnded) {
+        line({ errorDetail: { message }, error: message });
+        response.end();
+      } else if (kind === "stream") {
+        response.destroy();
+      }
+    },
+  };
+}
+
+/** As the engine's, which docker commands read. */
+function engineHeaders(version: BackendVersion | undefined): Record<string, string> {
+  if (version === undefined) return {};
+  return {
+    "Api-Version": version.apiVersion,
+    "Docker-Experimental": "false",
+    Ostype: version.os,
+    Server: `Docker/${version.version} (${version.os})`,
+  };
+}

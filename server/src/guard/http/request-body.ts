@@ -1,0 +1,65 @@
+import { Readable } from "node:stream";
+import { abortable, stallTimer } from "docker-over-ssh/builds";
+import { Refusal } from "../refusal.ts";
+
+/** How a body is read. */
+export interface BodyReading {
+  body: Readable;
+  /** Bytes that are taken */
+  limit: number;
+  /** In place of the Refusal 413 for more */
+  tooLong?: Refusal | undefined;
+  /** ms without a byte, while one is waited for */
+  idle: number;
+  signal: AbortSignal;
+  onBytes: (bytes: number) => void;
+}
+
+/**
+ * A body as a stream that fails with a Refusal 413 `body.size` when it is too large, and 408 `body.idle` when nothing comes. Time in which nobody reads
+ * it does not count. Destroying it leaves the request as it is.
+ */
+export function streamBody(reading: BodyReading): Readable {
+  return Readable.from(chunks(reading), { objectMode: false });
+}
+
+/** A body as a whole. Rejects as {@link streamBody} fails, and after `time` ms with 408. */
+export async function wholeBody(reading: Omit<BodyReading, "idle">, time: number): Promise<Buffer> {
+  using timer = stallTimer(tooSlow, reading.signal);
+  timer.start(time);
+  const parts: Buffer[] = [];
+  for await (const chunk of chunks({ ...reading, idle: Infinity, signal: timer.signal })) parts.push(chunk);
+  return Buffer.concat(parts);
+}
+
+/** Refuses a body by the size that its headers tell, before any of it is asked for. */
+export function checkLength(length: string | undefined, limit: number, tooLong: Refusal = tooLarge(limit)): void {
+  if (length !== undefined && Number(length) > limit) throw tooLong;
+}
+
+async function* chunks({ body, limit, tooLong, idle, signal, onBytes }: BodyReading): AsyncGenerator<Buffer> {
+  using timer = stallTimer(tooSlow, signal);
+  // A loop over the body itself would destroy it at its end, and with it the connection.
+  const iterator = body.iterator({ destroyOnReturn: false });
+  let count = 0;
+  for (;;) {
+    timer.start(idle);
+    const next = (await abortable(iterator.next(), timer.signal)) as IteratorResult<Buffer, undefined>;
+    timer.stop();
+    if (next.done === true) return;
+    count += next.value.length;
+    onBytes(next.value.length);
+    if (count > limit) throw tooLong ?? tooLarge(limit);
+    yield next.value;
+  }
+}
+
+function tooLarge(limit: number): Refusal {
+  return new Refusal("body.size", `the body is larger than ${limit} bytes, which is what may be sent here`, {
+    statusCode: 413,
+  });
+}
+
+function tooSlow(ms: number): Refusal {
+  return new Refusal("body.idle", `the body did not come within ${ms / 1000} s`, { statusCode: 408 });
+}

@@ -1,0 +1,75 @@
+import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import { Refusal } from "../refusal.ts";
+import { readHeaders } from "../request/headers.ts";
+import { clientGone } from "./exchange.ts";
+import type { FrontContext } from "./handle-request.ts";
+import { withoutPseudo, type TakeGrpc } from "./http2.ts";
+import { refusalOf } from "./refusal-of.ts";
+
+/** A method of gRPC */
+const METHOD = /^\/[A-Za-z0-9._]{1,200}\/[A-Za-z0-9_]{1,100}$/;
+
+/** Status codes of gRPC, by those of HTTP */
+const STATUS: Readonly<Record<number, number>> = { 400: 3, 404: 12, 429: 8, 403: 7, 502: 14 };
+const INTERNAL = 13;
+
+/** Hands gRPC calls on a connection of HTTP/2 to BuildKit, which writes their lines of audit; those that do not get there are written here. */
+export function grpcTaker(context: FrontContext): TakeGrpc {
+  return (request, response, gone) => {
+    const type = request.headers["content-type"] ?? "";
+    if (request.method !== "POST" || !/^application\/grpc(?:\+proto)?$/.test(type)) return false;
+    const started = performance.now();
+    void handOver(context, request, response, gone).catch((error: unknown) => {
+      const tenant = context.tenant().id;
+      const call = METHOD.test(request.url) ? request.url : "gRPC";
+      const refusal = refusalOf(error, { tenant, call, signal: gone, onProblem: context.onProblem });
+      refuse(response, refusal);
+      context.audit.write({
+        time: context.now().toISOString(),
+        tenant,
+        call,
+        decision: refusal.statusCode >= 499 ? "failed" : "refused",
+        rule: refusal.rule,
+        reason: refusal.message,
+        status: refusal.statusCode,
+        received: 0,
+        sent: 0,
+        ms: Math.round(performance.now() - started),
+      });
+    });
+    return true;
+  };
+}
+
+async function handOver(
+  context: FrontContext,
+  request: Http2ServerRequest,
+  response: Http2ServerResponse,
+  gone: AbortSignal,
+): Promise<void> {
+  const { buildkit } = context.backend;
+  await context.throttle.take(gone);
+  readHeaders(withoutPseudo(request.rawHeaders));
+  if (!METHOD.test(request.url)) {
+    throw new Refusal("grpc.method", "the path of a gRPC call is /package.Service/Method", { statusCode: 400 });
+  }
+  if (buildkit === undefined) throw new Refusal("buildkit.none", "there is no BuildKit here", { statusCode: 404 });
+  const controller = new AbortController();
+  const end = (): void => controller.abort(gone.aborted ? clientGone() : context.closing.reason);
+  gone.addEventListener("abort", end);
+  context.closing.addEventListener("abort", end);
+  response.once("close", () => context.closing.removeEventListener("abort", end));
+  const caller = { tenant: context.tenant(), apiVersion: undefined, signal: controller.signal, note: {} };
+  buildkit.handle(caller, request, response);
+}
+
+/** An answer of trailers alone */
+function refuse(response: Http2ServerResponse, { statusCode, message }: Refusal): void {
+  if (response.headersSent || response.destroyed) return;
+  response.writeHead(200, {
+    "content-type": "application/grpc",
+    "grpc-status": String(STATUS[statusCode] ?? INTERNAL),
+    "grpc-message": encodeURIComponent(message),
+  });
+  response.end();
+}

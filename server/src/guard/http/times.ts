@@ -1,0 +1,24 @@
+/** How long the front waits for a client, ms. */
+export interface Times {
+  /** For the first headers, from the connection on, whatever comes in small pieces (slow loris) */
+  headers: number;
+  /** For the next request on a connection, and its headers */
+  keepAlive: number;
+  /** For a body of JSON as a whole */
+  json: number;
+  /** For the next bytes of a stream. A build whose context comes slowly goes on as long as something comes. */
+  idle: number;
+  /** For a client that takes nothing of an answer */
+  stall: number;
+  /** For a client that still sends when it has its answer: it may read the answer before it is cut off. */
+  linger: number;
+}
+
+export const TIMES: Times = {
+  headers: 15_000,
+  keepAlive: 60_000,
+  json: 30_000,
+  idle: 120_000,
+  stall: 300_000,
+  linger: 2_000,
+};
