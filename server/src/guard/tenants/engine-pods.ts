@@ -1,0 +1,145 @@
+import { realpath } from "node:fs/promises";
+import type { Readable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
+import { messageOf } from "docker-over-ssh/builds";
+import type { EngineApi } from "../engine/engine-api.ts";
+import type { TenantDefaults } from "../settings.ts";
+import { isTenantId, type SeatedTenant } from "../tenant.ts";
+import { cgroupParentOf, listPodContainers, type PodContainer } from "./engine-containers.ts";
+import { PodChanges } from "./pod-changes.ts";
+import { lookAtPodFolder, volumeOf } from "./pod-folder.ts";
+import { POD_LABELS, seatPod } from "./pod-tenant.ts";
+import { repeated } from "./repeat.ts";
+import type { TenantSource } from "./tenant-source.ts";
+
+export interface EnginePodsOptions {
+  engine: EngineApi;
+  defaults: TenantDefaults;
+  /** The kubelet's folder; left out: `/var/lib/kubelet` */
+  kubelet?: string | undefined;
+  /** ms, doubled by each failure to reach the engine, up to 64 times */
+  firstPause?: number;
+}
+
+const EVENTS = ["create", "start", "die", "destroy"];
+/** ms without an event after which containers are listed all the same: an engine drops events of a reader that is slow. */
+const INTERVAL = 30_000;
+const FIRST_PAUSE = 250;
+const MOST_DOUBLINGS = 6;
+
+/**
+ * Pods whose containers the engine runs: those of which a container mounts a writable emptyDir at `/var/run/docker`. An event is only the reason to list
+ * containers again, so none that is missed matters, and a pod that goes while the engine or its connection is away is found to have gone.
+ */
+export function enginePods(options: EnginePodsOptions): TenantSource {
+  return {
+    name: "--kubernetes",
+    tenantsReturn: false,
+    async follow(changes, { signal, onReady }) {
+      const { firstPause = FIRST_PAUSE, engine } = options;
+      const look = podLook(options, new PodChanges(changes), signal);
+      let failures = 0;
+      const onListed = (): void => {
+        failures = 0;
+        onReady();
+      };
+      while (!signal.aborted) {
+        try {
+          await whileConnected(engine, look, onListed, signal);
+        } catch (error) {
+          if (signal.aborted) return;
+          if (failures === 0)
+            changes.onProblem(`--kubernetes: ${messageOf(error)}. It is tried again until it is back.`);
+        }
+        const pause = firstPause * 2 ** Math.min(failures++, MOST_DOUBLINGS);
+        await sleep(pause, undefined, { signal }).catch(() => {});
+      }
+    },
+  };
+}
+
+/** Follows the events of one connection, and lists after each. Rejects when the connection is lost, or a list fails. */
+async function whileConnected(
+  engine: EngineApi,
+  look: () => Promise<void>,
+  onListed: () => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const filters = { type: ["container"], event: EVENTS, label: [POD_LABELS.uid] };
+  const query = [["filters", JSON.stringify(filters)] as const];
+  // Before the list: what changes meanwhile is told.
+  const { body } = await engine.request({ method: "GET", path: "/events", query, signal });
+  const looks = repeated(look);
+  const ask = (): void => void looks.ask().catch((error: unknown) => body.destroy(error as Error));
+  const timer = setInterval(ask, INTERVAL).unref();
+  try {
+    const ended = endOf(body.on("data", ask));
+    ended.catch(() => {}); // it is awaited below
+    await looks.ask();
+    onListed();
+    await ended;
+  } finally {
+    clearInterval(timer);
+    body.destroy();
+  }
+}
+
+async function endOf(body: Readable): Promise<void> {
+  await new Promise<void>((_, reject) => {
+    body.once("error", reject);
+    body.once("close", () => reject(new Error("the engine has closed its connection")));
+  });
+}
+
+/** Returns a function that lists the pods, and tells what has changed. */
+function podLook(options: EnginePodsOptions, changes: PodChanges, signal: AbortSignal): () => Promise<void> {
+  const { engine, defaults, kubelet = "/var/lib/kubelet" } = options;
+  const parents = new Map<string, string>();
+
+  const parentOf = async (id: string): Promise<string | undefined> => {
+    const parent = parents.get(id) ?? (await cgroupParentOf(engine, id, signal));
+    if (parent !== undefined) parents.set(id, parent);
+    return parent;
+  };
+  const seatOf = async ({
+    id,
+    uid,
+    name,
+    namespace,
+    source = "",
+    isLive,
+  }: PodContainer): Promise<SeatedTenant | undefined> => {
+    const whose = `the pod ${namespace ?? "?"}/${name ?? uid}`;
+    const volume = volumeOf(source, uid, [kubelet, await realpath(kubelet).catch(() => kubelet)]);
+    if (volume === undefined) {
+      changes.problem(uid, `${whose} mounts ${source}, which is not its emptyDir in ${kubelet}: it gets no socket`);
+      return undefined;
+    }
+    const folder = await lookAtPodFolder(kubelet, uid, volume);
+    if (!folder.isUsable) {
+      if (isLive) changes.problem(uid, `${whose} gets no socket: ${folder.reason}`);
+      return undefined;
+    }
+    // The kubelet could not unmount a tmpfs in which a socket is open.
+    if (folder.isInMemory && !isLive) return undefined;
+    const cgroupParent = await parentOf(id);
+    if (cgroupParent === undefined) return undefined;
+    return seatPod({ uid, name, namespace, cgroupParent }, folder.path, defaults);
+  };
+
+  return async () => {
+    const containers = (await listPodContainers(engine, signal)).filter(({ uid }) => isTenantId(uid));
+    const now = new Map<string, SeatedTenant | undefined>();
+    for (const container of containers) {
+      if (container.isOfKubelet || container.source !== undefined) now.set(container.uid, undefined);
+    }
+    const mounting = containers.filter(({ source }) => source !== undefined);
+    // Those that live come first, and the same ones each time.
+    mounting.sort((a, b) => Number(b.isLive) - Number(a.isLive) || (a.id < b.id ? -1 : 1));
+    for (const container of mounting) {
+      if (now.get(container.uid) === undefined) now.set(container.uid, await seatOf(container));
+    }
+    for (const id of parents.keys()) if (!containers.some((container) => container.id === id)) parents.delete(id);
+    changes.update(now);
+  };
+}

@@ -1,0 +1,95 @@
+import { isDeepStrictEqual } from "node:util";
+import { mkdir } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { Failure, messageOf } from "docker-over-ssh/builds";
+import type { ListedTenant, TenantDefaults } from "../settings.ts";
+import type { SeatedTenant } from "../tenant.ts";
+import type { TenantChanges, TenantSource } from "./tenant-source.ts";
+
+/** Seats a tenant of the command line or the configuration: what it does not say is as in the defaults. */
+export function seatListed(listed: ListedTenant, defaults: TenantDefaults): SeatedTenant {
+  const { id, socket, labels = {}, policy, resources, quotas, registryConfig } = listed;
+  return {
+    tenant: {
+      id,
+      labels,
+      policy: { ...defaults.policy, ...policy },
+      resources: { ...defaults.resources, ...resources },
+      quotas: { ...defaults.quotas, ...quotas },
+      registryConfig: registryConfig ?? defaults.registryConfig,
+    },
+    socket,
+    isInTenantsFolder: false,
+  };
+}
+
+/** --bind-local: one tenant, for trying out. Its folder is created. */
+export function localTenant(folder: string, defaults: TenantDefaults): TenantSource {
+  const local: ListedTenant = { id: "local", socket: join(folder, "docker.sock") };
+  const read = async (): Promise<ListedTenant[]> => {
+    await createFolder(dirname(local.socket));
+    return [local];
+  };
+  return listedTenants("--bind-local", read, defaults);
+}
+
+/** --tenant */
+export function commandLineTenants(listed: readonly ListedTenant[], defaults: TenantDefaults): TenantSource {
+  return listedTenants("--tenant", async () => await Promise.resolve(listed), defaults);
+}
+
+/** --config: its tenants, and what has changed when it is read again. */
+export function configuredTenants(
+  file: string,
+  read: (file: string) => Promise<readonly ListedTenant[]>,
+  defaults: TenantDefaults,
+): TenantSource {
+  return listedTenants(`--config ${file}`, async () => await read(file), defaults);
+}
+
+function listedTenants(
+  name: string,
+  read: () => Promise<readonly ListedTenant[]>,
+  defaults: TenantDefaults,
+): TenantSource {
+  let told = new Map<string, SeatedTenant>();
+  let changes: TenantChanges | undefined;
+  let reading: Promise<void> = Promise.resolve();
+  const readAgain = async (): Promise<void> => {
+    const seated = (await read()).map((listed) => seatListed(listed, defaults));
+    const now = new Map(seated.map((one) => [one.tenant.id, one]));
+    const before = told;
+    told = now;
+    for (const id of before.keys()) if (!now.has(id)) changes?.onWent(id, false);
+    for (const [id, one] of now) if (!isDeepStrictEqual(one, before.get(id))) changes?.onCame(one);
+  };
+  return {
+    name,
+    tenantsReturn: true,
+    async follow(to, { signal, onReady }) {
+      changes = to;
+      await this.reload?.();
+      onReady();
+      await new Promise<void>((resolve) => {
+        if (signal.aborted) resolve();
+        else signal.addEventListener("abort", () => resolve(), { once: true });
+      });
+      changes = undefined;
+    },
+    async reload() {
+      reading = reading.catch(() => {}).then(readAgain); // one after the other
+      await reading;
+    },
+  };
+}
+
+async function createFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true });
+  } catch (error) {
+    throw new Failure("usage", `the folder ${path} cannot be created: ${messageOf(error)}`, {
+      hint: "Name another folder: --bind-local",
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,37 @@
+import { isDeepStrictEqual } from "node:util";
+import type { SeatedTenant } from "../tenant.ts";
+import type { TenantChanges } from "./tenant-source.ts";
+
+/** The pods that are there at a moment: with a seat, or without one that may come again. */
+export type PodsNow = ReadonlyMap<string, SeatedTenant | undefined>;
+
+/** Compares what is there with what was told, and tells the difference. A pod that is not there does not come back. */
+export class PodChanges {
+  readonly #changes: TenantChanges;
+  readonly #problems = new Map<string, string>();
+  #told: PodsNow = new Map();
+
+  constructor(changes: TenantChanges) {
+    this.#changes = changes;
+  }
+
+  update(now: PodsNow): void {
+    const before = this.#told;
+    this.#told = now;
+    for (const [uid, seat] of before) {
+      if (!now.has(uid)) this.#changes.onWent(uid, true);
+      else if (seat !== undefined && now.get(uid) === undefined) this.#changes.onWent(uid, false);
+      if (!now.has(uid)) this.#problems.delete(uid);
+    }
+    for (const [uid, seat] of now) {
+      if (seat !== undefined && !isDeepStrictEqual(seat, before.get(uid))) this.#changes.onCame(seat);
+    }
+  }
+
+  /** Tells a problem of a pod, once. */
+  problem(uid: string, problem: string): void {
+    if (this.#problems.get(uid) === problem) return;
+    this.#problems.set(uid, problem);
+    this.#changes.onProblem(problem);
+  }
+}
