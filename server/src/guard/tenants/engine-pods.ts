@@ -39,9 +39,11 @@ export function enginePods(options: EnginePodsOptions): TenantSource {
       const { firstPause = FIRST_PAUSE, engine } = options;
       const look = podLook(options, new PodChanges(changes), signal);
       let failures = 0;
+      let isReady = false;
       const onListed = (): void => {
         failures = 0;
-        onReady();
+        if (!isReady) onReady();
+        isReady = true;
       };
       while (!signal.aborted) {
         try {

@@ -1,0 +1,135 @@
+import { watch } from "node:fs";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { Failure, messageOf } from "docker-over-ssh/builds";
+import { findPodCgroup } from "../cgroups/find-pod-cgroup.ts";
+import type { TenantDefaults } from "../settings.ts";
+import { isTenantId, type SeatedTenant } from "../tenant.ts";
+import { PodChanges } from "./pod-changes.ts";
+import { openPodDirectory, type ApiServer, type PodDirectory } from "./pod-directory.ts";
+import { EMPTY_DIRS, lookAtPodFolder } from "./pod-folder.ts";
+import { seatPod } from "./pod-tenant.ts";
+import { repeated } from "./repeat.ts";
+import type { TenantSource } from "./tenant-source.ts";
+
+export interface KubeletPodsOptions {
+  /** The kubelet's folder */
+  folder: string;
+  /** The name of the emptyDir that gets the socket */
+  volume: string;
+  defaults: TenantDefaults;
+  /** Who knows the pods' names; undefined: their folders say all that is known */
+  server: ApiServer | undefined;
+  cgroupRoot?: string | undefined;
+  /** ms between two looks at the folder. A change is told of new pods alone: their emptyDirs come a little later. */
+  interval?: number;
+}
+
+const INTERVAL = 1_000;
+
+/** Pods of any container runtime: those with an emptyDir of a name, found in the kubelet's folder, `pods/UID/volumes/kubernetes.io~empty-dir/NAME`. */
+export function kubeletPods(options: KubeletPodsOptions): TenantSource {
+  const { folder, server, interval = INTERVAL } = options;
+  return {
+    name: "--kubelet-dir",
+    tenantsReturn: false,
+    async follow(changes, { signal, onReady }) {
+      let problem: string | undefined;
+      const onChange = (): void =>
+        void looks.ask().then(
+          () => (problem = undefined),
+          (error: unknown) => {
+            // Nothing is told to have gone: the folder may not be mounted for a moment.
+            const now = `--kubelet-dir: pods are not found: ${messageOf(error)}`;
+            if (problem === undefined && !signal.aborted) changes.onProblem(now);
+            problem = now;
+          },
+        );
+      let directory: PodDirectory | undefined;
+      const looks = repeated(podLook(options, () => directory, new PodChanges(changes)));
+      const { onProblem } = changes;
+      if (server !== undefined) directory = await openPodDirectory(server, { onChange, onProblem });
+      await using _opened = directory;
+      try {
+        await looks.ask();
+      } catch (error) {
+        throw notFound(folder, error);
+      }
+      onReady();
+      const timer = setInterval(onChange, interval);
+      const watcher = watchFolder(join(folder, "pods"), onChange);
+      await aborted(signal);
+      clearInterval(timer);
+      watcher?.close();
+    },
+  };
+}
+
+function notFound(folder: string, error: unknown): Failure {
+  return new Failure("usage", `pods are not found in --kubelet-dir ${folder}: ${messageOf(error)}`, {
+    expected: "the folder of a kubelet, which has pods/",
+    hint: "It is /var/lib/kubelet unless the kubelet has another --root-dir. In a pod, mount it at the same path.",
+    cause: error,
+  });
+}
+
+function podLook(
+  { folder, volume, defaults, cgroupRoot }: KubeletPodsOptions,
+  directory: () => PodDirectory | undefined,
+  changes: PodChanges,
+): () => Promise<void> {
+  const cgroups = new Map<string, string>();
+  const cgroupOf = async (uid: string): Promise<string | undefined> => {
+    const found = cgroups.get(uid) ?? (await findPodCgroup(uid, cgroupRoot));
+    if (found !== undefined) cgroups.set(uid, found);
+    return found;
+  };
+  const seatOf = async (uid: string): Promise<SeatedTenant | undefined> => {
+    const found = await lookAtPodFolder(folder, uid, volume);
+    const pod = { uid, ...directory()?.find(uid) };
+    const whose = `the pod ${pod.name === undefined ? uid : `${pod.namespace}/${pod.name}`}`;
+    if (!found.isUsable) {
+      changes.problem(uid, `${whose} gets no socket: ${found.reason}`);
+      return undefined;
+    }
+    if (found.isInMemory) {
+      const path = `${found.path} is in memory, and the kubelet could not remove it while a socket is open in it`;
+      changes.problem(uid, `${whose} gets no socket: ${path}. Leave out "medium: Memory" of its emptyDir.`);
+      return undefined;
+    }
+    return seatPod({ ...pod, cgroupParent: await cgroupOf(uid) }, found.path, defaults);
+  };
+  return async () => {
+    const uids = (await readdir(join(folder, "pods"))).filter(isTenantId);
+    const now = new Map<string, SeatedTenant | undefined>();
+    for (const uid of uids) if (await hasVolume(folder, uid, volume)) now.set(uid, await seatOf(uid));
+    for (const uid of cgroups.keys()) if (!now.has(uid)) cgroups.delete(uid);
+    changes.update(now);
+  };
+}
+
+/** A pod without such a volume is no tenant, which is no problem. Rejects with what a pod that is there cannot be read for. */
+async function hasVolume(folder: string, uid: string, volume: string): Promise<boolean> {
+  try {
+    return (await readdir(join(folder, "pods", uid, EMPTY_DIRS))).includes(volume);
+  } catch (error) {
+    const { code = "" } = error as NodeJS.ErrnoException;
+    if (["ENOENT", "ENOTDIR"].includes(code)) return false;
+    throw error;
+  }
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}
+
+function watchFolder(path: string, onChange: () => void): { close: () => void } | undefined {
+  try {
+    const watcher = watch(path, onChange);
+    watcher.on("error", () => watcher.close());
+    return watcher;
+  } catch {
+    return undefined;
+  }
+}

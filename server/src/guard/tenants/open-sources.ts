@@ -1,0 +1,32 @@
+import type { EngineApi } from "../engine/engine-api.ts";
+import type { ListedTenant, TenantDefaults, TenantSources } from "../settings.ts";
+import { withClaims } from "./claims.ts";
+import { enginePods } from "./engine-pods.ts";
+import { kubeletPods } from "./kubelet-pods.ts";
+import { commandLineTenants, configuredTenants, localTenant } from "./listed-tenants.ts";
+import type { ApiServer } from "./pod-directory.ts";
+import type { TenantSource } from "./tenant-source.ts";
+
+export interface SourceParts {
+  defaults: TenantDefaults;
+  /** Reads --config, as `readGuardConfig` */
+  readConfig: (file: string) => Promise<readonly ListedTenant[]>;
+  /** Asked which pods there are; undefined where there is none (buildah) */
+  engine?: EngineApi | undefined;
+  /** As {@link findApiServer} finds it, for --kubelet-dir */
+  server?: ApiServer | undefined;
+}
+
+/** Opens all that tenants come from. A tenant, or a socket, that two of them name is the first one's: in the order of `settings`. */
+export function openSources(
+  { bindLocal, listed, configFile, usesEnginePods, kubelet }: TenantSources,
+  { defaults, readConfig, engine, server }: SourceParts,
+): TenantSource[] {
+  const sources: TenantSource[] = [];
+  if (bindLocal !== undefined) sources.push(localTenant(bindLocal, defaults));
+  if (listed.length > 0) sources.push(commandLineTenants(listed, defaults));
+  if (configFile !== undefined) sources.push(configuredTenants(configFile, readConfig, defaults));
+  if (usesEnginePods && engine !== undefined) sources.push(enginePods({ engine, defaults, kubelet: kubelet?.folder }));
+  if (kubelet !== undefined) sources.push(kubeletPods({ ...kubelet, defaults, server }));
+  return withClaims(sources);
+}

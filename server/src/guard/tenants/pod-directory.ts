@@ -1,0 +1,129 @@
+import { lstat } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { KubeConfig, V1Pod } from "@kubernetes/client-node";
+import { Failure, messageOf } from "docker-over-ssh/builds";
+import type { Pod } from "./pod-tenant.ts";
+
+/** Where the API server of a cluster is, for a pod that has a service account. */
+export interface ApiServer {
+  /** e.g. `https://10.96.0.1:443` */
+  url: string;
+  /** The folder of the service account, with `token` and `ca.crt` */
+  account: string;
+  /** The node of which pods are asked for */
+  node: string;
+}
+
+/** The names of the pods of a node. Disposing ends the connection to the API server. */
+export interface PodDirectory extends AsyncDisposable {
+  /** Undefined for a pod that the API server has not told */
+  find(uid: string): Pick<Pod, "name" | "namespace"> | undefined;
+}
+
+export interface DirectoryOptions {
+  /** Called after each change */
+  onChange: () => void;
+  /** Told once for each time that the API server is away */
+  onProblem: (problem: string) => void;
+  /** ms between two attempts to reach the API server */
+  pause?: number;
+}
+
+const ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
+/** A static pod has another UID on its node than at the API server, which has it as an annotation. */
+const STATIC_UID = "kubernetes.io/config.mirror";
+const PAUSE = 5_000;
+
+/**
+ * Finds the API server by the environment of a pod and its token. Undefined without a token, or without NODE_NAME: all pods of a cluster would be asked
+ * for, and most of them are on other nodes.
+ */
+export async function findApiServer(env: NodeJS.ProcessEnv, account = ACCOUNT): Promise<ApiServer | undefined> {
+  const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port = "443", NODE_NAME: node } = env;
+  if (!host || !node) return undefined;
+  const hasToken = await lstat(join(account, "token")).then(
+    () => true,
+    () => false,
+  );
+  return hasToken ? { url: `https://${host.includes(":") ? `[${host}]` : host}:${port}`, account, node } : undefined;
+}
+
+/** Follows the pods of a node. Resolves when they are known, or when the API server has not answered once: then they come later. */
+export async function openPodDirectory(
+  server: ApiServer,
+  { onChange, onProblem, pause = PAUSE }: DirectoryOptions,
+): Promise<PodDirectory> {
+  const { CoreV1Api, ListWatch, Watch, config } = await configure(server);
+  const api = config.makeApiClient(CoreV1Api);
+  const fieldSelector = `spec.nodeName=${server.node}`;
+  const list = async () => await api.listPodForAllNamespaces({ fieldSelector });
+  const informer = new ListWatch<V1Pod>("/api/v1/pods", new Watch(config), list, false, undefined, fieldSelector);
+  const stop = new AbortController();
+  let isAway = false;
+  const start = async (): Promise<void> => {
+    try {
+      await informer.start();
+      isAway = false;
+      onChange();
+    } catch (error) {
+      lost(error);
+    }
+  };
+  const lost = (error: unknown): void => {
+    if (stop.signal.aborted) return;
+    if (!isAway) onProblem(`the Kubernetes API server ${server.url} does not answer: ${oneLineOf(error)}`);
+    isAway = true;
+    void sleep(pause, undefined, { signal: stop.signal, ref: false }).then(start, () => {});
+  };
+  informer.on("error", lost);
+  informer.on("change", onChange);
+  await start();
+  return {
+    find(uid) {
+      const found = informer.list().find((pod) => uidOnNode(pod) === uid);
+      return found && { name: found.metadata?.name, namespace: found.metadata?.namespace };
+    },
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      await informer.stop();
+    },
+  };
+}
+
+const uidOnNode = ({ metadata }: V1Pod): string | undefined => metadata?.annotations?.[STATIC_UID] ?? metadata?.uid;
+
+/** The client's errors have a line for the status, then the whole answer. */
+const oneLineOf = (error: unknown): string => messageOf(error).split("\n", 1)[0] ?? "";
+
+async function configure({ url, account }: ApiServer): Promise<Client & { config: KubeConfig }> {
+  const client = await loadClient();
+  const config = new client.KubeConfig();
+  config.loadFromOptions({
+    clusters: [{ name: "cluster", server: url, ...(url.startsWith("https:") && { caFile: join(account, "ca.crt") }) }],
+    // Read again by and by: a token is valid for an hour.
+    users: [{ name: "guard", authProvider: { name: "tokenFile", config: { tokenFile: join(account, "token") } } }],
+    contexts: [{ name: "guard", cluster: "cluster", user: "guard" }],
+    currentContext: "guard",
+  });
+  return { ...client, config };
+}
+
+type Client = typeof import("@kubernetes/client-node");
+
+/** It is optional, because it is some 60 MB: all kinds of objects of Kubernetes. */
+async function loadClient(): Promise<Client> {
+  try {
+    return await import("@kubernetes/client-node");
+  } catch (error) {
+    throw new Failure(
+      "usage",
+      "pods are asked for at the Kubernetes API server, and @kubernetes/client-node is not installed",
+      {
+        expected: "@kubernetes/client-node beside docker-over-ssh-server",
+        hint: "npm install --global @kubernetes/client-node@1, or unset NODE_NAME: pods are then known by their folders alone.",
+        cause: error,
+      },
+    );
+  }
+}

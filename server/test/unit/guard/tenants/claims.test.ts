@@ -1,0 +1,59 @@
+import { expect, test } from "vitest";
+import { withClaims } from "../../../../src/guard/tenants/claims.ts";
+import { configuredTenants } from "../../../../src/guard/tenants/listed-tenants.ts";
+import type { ListedTenant } from "../../../../src/guard/settings.ts";
+import { DEFAULTS, follow } from "./changes-bed.ts";
+
+/** Two sources of which the tenants can be set. */
+async function two() {
+  const lists: ListedTenant[][] = [[], []];
+  const [first, second] = withClaims(
+    lists.map((_, index) =>
+      configuredTenants(`${index}.json`, async () => await Promise.resolve(lists[index] ?? []), DEFAULTS),
+    ),
+  );
+  if (first === undefined || second === undefined) throw new Error("two were asked for");
+  const followed = [follow(first), follow(second)] as const;
+  await Promise.all(followed.map(async ({ ready }) => await ready));
+  const set = async (index: 0 | 1, ...pairs: string[]): Promise<string[]> => {
+    lists[index] = pairs.map((pair) => ({ id: pair.split("@")[0] ?? "", socket: pair.split("@")[1] ?? "" }));
+    for (const { told } of followed) told.length = 0;
+    await [first, second][index]?.reload?.();
+    return followed.flatMap(({ told }, of) => told.map((line) => `${of}${line}`));
+  };
+  return set;
+}
+
+test("what a source names stays its own; another gets it when it has gone", async () => {
+  const set = await two();
+  expect(await set(0, "a@/a")).toEqual(["0+a /a"]);
+  expect(await set(1, "a@/other", "b@/a", "c@/c")).toEqual([
+    "1!--config 1.json names the tenant a, which --config 0.json has already: it gets no socket until that has gone",
+    "1!--config 1.json names /a, for the tenant b, which --config 0.json has already: it gets no socket until that has gone",
+    "1+c /c",
+  ]);
+  expect(await set(0)).toEqual(["0-a", "1+a /other", "1+b /a"]);
+  expect(await set(1, "c@/c")).toEqual(["1-a", "1-b"]);
+});
+
+test("one that waits and goes is not told", async () => {
+  const set = await two();
+  await set(0, "a@/a");
+  await set(1, "a@/other");
+  expect(await set(1)).toEqual([]);
+  expect(await set(0)).toEqual(["0-a"]);
+});
+
+test("the same tenant with the same socket is no problem", async () => {
+  const set = await two();
+  await set(0, "a@/a");
+  expect(await set(1, "a@/a")).toEqual([]);
+});
+
+test("a tenant may change its socket, but not to another's", async () => {
+  const set = await two();
+  await set(0, "a@/a");
+  await set(1, "b@/b");
+  expect(await set(0, "a@/new")).toEqual(["0+a /new"]);
+  expect(await set(0, "a@/b")).toEqual([expect.stringContaining("0!--config 0.json names /b"), "0-a"]);
+});
