@@ -1,0 +1,26 @@
+import type { ApiObject } from "../backend.ts";
+
+/** What buildah tells of its own work with images, and docker does not */
+const NOISE =
+  /^(?:Getting image source signatures|Copying (?:blob|config) |Writing manifest to image destination|Storing signatures|COMMIT(?: |$)|Successfully tagged |time="[^"]*" level=|Error: )/;
+
+/** Returns a line of buildah in the words of docker's classic builder; undefined for one that it has none for. */
+export function streamLine(line: string): string | undefined {
+  if (NOISE.test(line) || /^[0-9a-f]{64}$/.test(line)) return undefined;
+  const step = /^(?:\[\d+\/\d+\] )?STEP (\d+\/\d+): (.*)$/s.exec(line);
+  if (step !== null) return `Step ${step[1]} : ${step[2]}\n`;
+  const cached = /^--> Using cache ([0-9a-f]{12})/.exec(line);
+  if (cached !== null) return ` ---> Using cache\n ---> ${cached[1]}\n`;
+  const made = /^(?:\[\d+\/\d+\] )?--> ([0-9a-f]{11,64})$/.exec(line);
+  if (made !== null) return ` ---> ${made[1]?.slice(0, 12)}\n`;
+  return `${line}\n`;
+}
+
+/** The error of a build as docker answers it: that of a command with its exit status. */
+export function errorLine(said: string): ApiObject {
+  const message = said.replace(/error during bulk transfer for copier\.request\{.*\}: copier: /s, "");
+  const [, command, status] = /STEP "RUN (.*)": while running runtime: exit status (\d+)$/s.exec(message) ?? [];
+  if (command === undefined || status === undefined) return { errorDetail: { message }, error: message };
+  const failed = `The command '${command}' returned a non-zero code: ${status}`;
+  return { errorDetail: { code: Number(status), message: failed }, error: failed };
+}

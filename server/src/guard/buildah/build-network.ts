@@ -1,0 +1,56 @@
+import { messageOf } from "docker-over-ssh/builds";
+import type { BuildRequest } from "../build-request.ts";
+import type { Caller } from "../caller.ts";
+import { Refusal } from "../refusal.ts";
+import type { Home } from "./run-buildah.ts";
+import { openStepNetwork, type StepNetwork } from "./network.ts";
+import type { BuildahParts } from "./parts.ts";
+import type { RoomOptions } from "./room.ts";
+
+/** The network of one build. Disposing ends it. */
+export interface BuildNetwork extends AsyncDisposable {
+  /** That of buildah, which fetches what `ADD` names */
+  readonly room: RoomOptions["network"];
+  /** That of the steps: `host` is the room's */
+  readonly steps: "none" | "host";
+}
+
+/**
+ * Opens the network of a build: none, or one from which no service of the host can be reached that listens on 127.0.0.1.
+ *
+ * @param fetches whether `ADD` has an address
+ * @throws Refusal `buildah.network` where it cannot be had
+ */
+export async function openBuildNetwork(
+  { setup, env }: BuildahParts,
+  { tenant: { policy } }: Caller,
+  { userNamespace }: Home,
+  { network }: BuildRequest,
+  fetches: boolean,
+): Promise<BuildNetwork> {
+  const forSteps = policy.hasNetwork && network !== "none";
+  // Without a runtime, steps are in the network of buildah.
+  const nothing = setup.isolation === "chroot" ? "host" : "none";
+  if (!forSteps && !fetches) return { room: "none", steps: nothing, async [Symbol.asyncDispose]() {} };
+  if (!forSteps && nothing === "host") {
+    throw new Refusal("buildah.network", "ADD cannot fetch an address here where steps have no network");
+  }
+  const opened = await openOrRefuse(userNamespace, env);
+  return {
+    room: opened,
+    steps: forSteps ? "host" : "none",
+    [Symbol.asyncDispose]: async () => await opened[Symbol.asyncDispose](),
+  };
+}
+
+async function openOrRefuse(userNamespace: string | undefined, env: NodeJS.ProcessEnv): Promise<StepNetwork> {
+  try {
+    return await openStepNetwork(userNamespace, env);
+  } catch (error) {
+    throw new Refusal(
+      "buildah.network",
+      `builds have no network here (${messageOf(error)}): build with --network none, or ask the operator to install slirp4netns`,
+      { statusCode: 501, cause: error },
+    );
+  }
+}

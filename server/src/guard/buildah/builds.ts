@@ -1,0 +1,158 @@
+import { join } from "node:path";
+import type { Readable } from "node:stream";
+import type { ApiObject, BackendBuilds } from "../backend.ts";
+import type { BuildRequest } from "../build-request.ts";
+import type { Caller } from "../caller.ts";
+import { Refusal } from "../refusal.ts";
+import { buildArguments, checkRequest, namesOf, variablesOf } from "./build-arguments.ts";
+import { errorLine, streamLine } from "./build-line.ts";
+import { unpackContext } from "./context-folder.ts";
+import { readOutside } from "./dockerfile-images.ts";
+import { openCallFolder, type CallFolder, type OpenHome } from "./homes.ts";
+import { dockerName } from "./image-objects.ts";
+import { openBuildNetwork } from "./build-network.ts";
+import { cgroupOf, homeOf, run, type BuildahParts } from "./parts.ts";
+import { pruneCache } from "./prune.ts";
+import { checkAddresses, pullBases } from "./pull-bases.ts";
+import { BuildahError } from "./run-buildah.ts";
+import { writeVariables } from "./variables.ts";
+
+type OnLine = (line: ApiObject) => void;
+
+/** Builds with buildah. */
+export function createBuilds(parts: BuildahParts): BackendBuilds {
+  const byId = new Map<string, AbortController>();
+  const keyOf = ({ tenant }: Caller, buildId: string): string => `${tenant.id} ${buildId}`;
+  return {
+    async build(caller, request, context, onLine) {
+      checkRequest(request, parts.setup);
+      const names = namesOf(request.names);
+      if (context === undefined) throw new Refusal("build.context", "the build has no context", { statusCode: 400 });
+      caller.note.about ??= names.map(dockerName);
+      await using place = await parts.limits.startBuild(caller.tenant);
+      const stop = new AbortController();
+      const signal = AbortSignal.any([caller.signal, place.signal, stop.signal]);
+      const key = request.buildId === undefined ? undefined : keyOf(caller, request.buildId);
+      const home = await homeOf(parts, caller);
+      await clean(parts, home);
+      home.builds.add(stop);
+      if (key !== undefined) byId.set(key, stop);
+      try {
+        await build(parts, { ...caller, signal }, home, { request, names, context, onLine });
+      } catch (error) {
+        home.isClean = false;
+        throw error;
+      } finally {
+        if (key !== undefined) byId.delete(key);
+        home.builds.delete(stop);
+        await clean(parts, home);
+      }
+    },
+    prune: async (caller) => await pruneCache(parts, await homeOf(parts, caller), caller.signal),
+    async cancel(caller, buildId) {
+      byId
+        .get(keyOf(caller, buildId))
+        ?.abort(new Refusal("build.cancelled", "the build was cancelled", { statusCode: 499 }));
+    },
+  };
+}
+
+/** Removes containers that builds have left behind, when no build of the tenant runs. */
+async function clean(parts: BuildahParts, home: OpenHome): Promise<void> {
+  if (!home.isClean && home.builds.size === 0) {
+    home.isClean = true;
+    home.ready = run(parts, home, ["rm", "--all"], { signal: AbortSignal.timeout(60_000) }).then(
+      () => {},
+      () => void (home.isClean = false),
+    );
+  }
+  await home.ready;
+}
+
+interface Work {
+  request: BuildRequest;
+  /** Full names */
+  names: readonly string[];
+  context: Readable;
+  onLine: OnLine;
+}
+
+async function build(parts: BuildahParts, caller: Caller, home: OpenHome, work: Work): Promise<void> {
+  const { request, names, onLine } = work;
+  const { tenant, signal } = caller;
+  await using call = await openCallFolder(home);
+  const outside = await openContext(parts, caller, home, call, work);
+  await using cgroup = await cgroupOf(parts, caller, call);
+  const options = { signal, cgroupFiles: cgroup.files, call: call.name };
+  const say = (text: string): void => {
+    if (!request.quiet) onLine({ stream: text });
+  };
+  try {
+    await pullBases(parts, caller, home, request, outside.images, { ...options, onLine: (line) => say(`${line}\n`) });
+    await using network = await openBuildNetwork(parts, caller, home, request, outside.addresses.length > 0);
+    await writeVariables(join(call.path, "variables"), home.user, variablesOf(request));
+    let last = "";
+    await run(parts, home, buildArguments(request, tenant, parts.setup, network.steps), {
+      ...options,
+      network: network.room,
+      onLine: (line, from) => {
+        if (from === "stdout") last = line;
+        const text = streamLine(line);
+        if (text !== undefined) say(text);
+      },
+    });
+    const id = `sha256:${/^[0-9a-f]{64}$/.exec(last)?.[0] ?? ""}`;
+    if (id === "sha256:") throw new Error("buildah does not tell which image it has built");
+    await takeOver(parts, caller, home, id);
+    tellBuilt(parts, caller, id, names, { onLine, quiet: request.quiet });
+  } catch (error) {
+    if (!(error instanceof BuildahError)) throw error;
+    home.isClean = false;
+    onLine(errorLine(error.message));
+  }
+}
+
+/** Unpacks the context, and refuses what its Dockerfile may not name. */
+async function openContext(
+  { env }: BuildahParts,
+  { tenant, signal }: Caller,
+  { user }: OpenHome,
+  { path }: CallFolder,
+  { request, context }: Work,
+): Promise<ReturnType<typeof readOutside>> {
+  const { dockerfile, buildArgs } = request;
+  const limit = tenant.quotas.context;
+  const text = await unpackContext(context, join(path, "context"), dockerfile, { user, limit, env, signal });
+  if (text === undefined) {
+    throw new Refusal("build.dockerfile", `Cannot locate specified Dockerfile: ${dockerfile}`, { statusCode: 400 });
+  }
+  const outside = readOutside(text, buildArgs);
+  checkAddresses(outside, tenant.policy);
+  return outside;
+}
+
+/** Removes an image that is more than the tenant may have. */
+async function takeOver(parts: BuildahParts, { tenant, signal }: Caller, home: OpenHome, id: string): Promise<void> {
+  const all = await parts.images.all(home, signal);
+  const bytes = all.reduce((sum, { size }) => sum + size, 0);
+  try {
+    parts.limits.checkImages(tenant, all.filter(({ isOwn }) => isOwn).length, bytes);
+  } catch (error) {
+    await run(parts, home, ["rmi", "--force", id], { signal });
+    throw error;
+  }
+}
+
+function tellBuilt(
+  { events }: BuildahParts,
+  { tenant }: Caller,
+  id: string,
+  names: readonly string[],
+  { onLine, quiet }: { onLine: OnLine; quiet: boolean },
+): void {
+  for (const name of names) events.emit(tenant.id, "tag", id, dockerName(name));
+  if (quiet) return onLine({ stream: `${id}\n` });
+  onLine({ aux: { ID: id } });
+  onLine({ stream: `Successfully built ${id.slice("sha256:".length, "sha256:".length + 12)}\n` });
+  for (const name of names) onLine({ stream: `Successfully tagged ${dockerName(name)}\n` });
+}

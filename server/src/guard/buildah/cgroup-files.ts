@@ -1,0 +1,58 @@
+import { existsSync, readFileSync } from "node:fs";
+import { mkdir, readdir, rmdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { messageOf } from "docker-over-ssh/builds";
+import { parentFor } from "../cgroups/cgroup-path.ts";
+import { Refusal } from "../refusal.ts";
+
+/** The files into which a program writes itself to be in a cgroup. Disposing removes what was made for it. */
+export interface CgroupFiles extends AsyncDisposable {
+  readonly files: readonly string[];
+}
+
+/**
+ * Opens a place below a cgroup for the programs of one call. In cgroup v2 it is a child of its own, because a cgroup whose children have controllers, as
+ * that of a pod, takes no processes; in v1, the cgroup itself in every hierarchy that has it.
+ *
+ * @param parent e.g. `/kubepods/burstable/pod1234`, or `tenants.slice` as systemd names it
+ * @throws Refusal `cgroup.unavailable`: a build that should be limited does not run without
+ */
+export async function openCgroupFiles(parent: string, id: string, root = "/sys/fs/cgroup"): Promise<CgroupFiles> {
+  try {
+    const path = parentFor("cgroupfs", parent);
+    if (existsSync(join(root, "cgroup.controllers"))) return await openChild(join(root, path), id);
+    const files = await filesOfHierarchies(root, path);
+    if (files.length === 0) throw new Error("no hierarchy has it");
+    return { files, async [Symbol.asyncDispose]() {} };
+  } catch (error) {
+    throw new Refusal("cgroup.unavailable", `the cgroup ${parent} of this tenant cannot be used: ${messageOf(error)}`, {
+      statusCode: 500,
+      cause: error,
+    });
+  }
+}
+
+async function openChild(parent: string, id: string): Promise<CgroupFiles> {
+  await stat(parent);
+  const child = join(parent, `buildah-${id}`);
+  await mkdir(child);
+  return {
+    files: [join(child, "cgroup.procs")],
+    async [Symbol.asyncDispose]() {
+      await rmdir(child).catch(() => {}); // a process that ends right now: the tenant's cgroup is removed as a whole
+    },
+  };
+}
+
+async function filesOfHierarchies(root: string, path: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const name of await readdir(root)) {
+    const folder = join(root, name, path);
+    if (!existsSync(join(folder, "cgroup.procs"))) continue;
+    // One that was made without its processors takes no processes.
+    const cpus = join(folder, "cpuset.cpus");
+    if (existsSync(cpus) && readFileSync(cpus, "utf8").trim() === "") continue;
+    found.push(join(folder, "cgroup.procs"));
+  }
+  return found;
+}

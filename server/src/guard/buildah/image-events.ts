@@ -1,0 +1,85 @@
+import { on } from "node:events";
+import { EventEmitter } from "node:events";
+import type { ApiObject, EventFilter } from "../backend.ts";
+import { timeOf } from "./image-objects.ts";
+
+/** Events of a tenant that are kept for `--since` */
+const MAX_KEPT = 256;
+
+type Kind = "tag" | "untag" | "delete" | "push" | "save" | "build";
+
+interface ImageEvent {
+  kind: Kind;
+  /** An ID, or what was pushed */
+  id: string;
+  name: string | undefined;
+  /** ms */
+  time: number;
+}
+
+/** Events of images, of what the guard itself does: buildah tells none. */
+export class ImageEvents {
+  readonly #emitter = new EventEmitter().setMaxListeners(0);
+  readonly #kept = new Map<string, ImageEvent[]>();
+
+  emit(tenant: string, kind: Kind, id: string, name?: string): void {
+    const event = { kind, id, name, time: Date.now() };
+    const kept = this.#kept.get(tenant) ?? [];
+    this.#kept.set(tenant, [...kept, event].slice(-MAX_KEPT));
+    this.#emitter.emit(tenant, event);
+  }
+
+  forget(tenant: string): void {
+    this.#kept.delete(tenant);
+  }
+
+  /** Ends at `until`, or with the signal. */
+  async *read(tenant: string, { since, until, filters }: EventFilter, signal: AbortSignal): AsyncGenerator<ApiObject> {
+    const now = Date.now();
+    const from = since === undefined ? Infinity : timeOf(since, now);
+    const end = until === undefined ? Infinity : timeOf(until, now);
+    const stop = new AbortController();
+    const timer =
+      end === Infinity || end <= now ? undefined : setTimeout(() => stop.abort(), Math.min(end - now, 2 ** 31 - 1));
+    const ended = AbortSignal.any([signal, stop.signal]);
+    // Listens before the kept events are given away, so none is lost in between.
+    const coming = on(this.#emitter, tenant, { signal: ended });
+    try {
+      for (const event of this.#kept.get(tenant) ?? []) {
+        if (event.time >= from && event.time <= end && matches(event, filters)) yield objectOf(event);
+      }
+      if (end <= now) return;
+      for await (const [event] of coming as AsyncIterable<[ImageEvent]>) {
+        if (matches(event, filters)) yield objectOf(event);
+      }
+    } catch (error) {
+      if (!ended.aborted) throw error;
+    } finally {
+      clearTimeout(timer);
+      stop.abort();
+    }
+  }
+}
+
+function matches({ kind, id, name }: ImageEvent, filters: EventFilter["filters"]): boolean {
+  return Object.entries(filters).every(([key, values]) => {
+    if (values.length === 0) return true;
+    if (key === "type") return values.includes("image");
+    if (key === "event") return values.includes(kind);
+    if (key === "image") return values.some((value) => value === id || value === name || `${value}:latest` === name);
+    return false;
+  });
+}
+
+function objectOf({ kind, id, name, time }: ImageEvent): ApiObject {
+  return {
+    status: kind,
+    id,
+    Type: "image",
+    Action: kind,
+    Actor: { ID: id, Attributes: name === undefined ? {} : { name } },
+    scope: "local",
+    time: Math.floor(time / 1000),
+    timeNano: time * 1_000_000,
+  };
+}

@@ -1,0 +1,119 @@
+import { createReadStream } from "node:fs";
+import { join } from "node:path";
+import type { ApiObject, BackendImages } from "../backend.ts";
+import type { Caller } from "../caller.ts";
+import { parseTenantName } from "../images/names.ts";
+import { Refusal } from "../refusal.ts";
+import { fullName, tryReference, type Reference } from "docker-over-ssh/builds";
+import { openCallFolder } from "./homes.ts";
+import { dockerName, filterImages, historyOf, inspectionOf, summaryOf } from "./image-objects.ts";
+import { cgroupOf, homeOf, run, type BuildahParts } from "./parts.ts";
+import { pushImage } from "./push-image.ts";
+import { CALL } from "./room.ts";
+import { BuildahError } from "./run-buildah.ts";
+import type { StoredImage } from "./stored-images.ts";
+
+/** The images that tenants have built. What was pulled for their builds is not among them. */
+export function createImages(parts: BuildahParts): BackendImages {
+  const { images, events, setup } = parts;
+  const find = async (caller: Caller, name: string): Promise<StoredImage> =>
+    await images.find(await homeOf(parts, caller), name, caller.signal);
+  return {
+    async list(caller, filter) {
+      const own = await images.own(await homeOf(parts, caller), caller.signal);
+      return filterImages(own, filter, Date.now()).map(summaryOf);
+    },
+    inspect: async (caller, name) => inspectionOf(await find(caller, name), setup.driver),
+    history: async (caller, name) => historyOf(await find(caller, name)),
+    async tag(caller, name, target) {
+      const { id } = await find(caller, name);
+      const reference = taggable(target);
+      await run(parts, await homeOf(parts, caller), ["tag", bare(id), fullName(reference)], { signal: caller.signal });
+      events.emit(caller.tenant.id, "tag", id, dockerName(fullName(reference)));
+    },
+    remove: async (caller, name, options) => await remove(parts, caller, await find(caller, name), name, options),
+    save: async (caller, names) => await save(parts, caller, names),
+    push: async (caller, reference, options) =>
+      await pushImage(parts, caller, await find(caller, reference), taggable(reference), options),
+    events: (caller, filter) => events.read(caller.tenant.id, filter, caller.signal),
+  };
+}
+
+/** Without `sha256:`, as buildah takes it */
+export function bare(id: string): string {
+  return id.slice("sha256:".length);
+}
+
+function taggable(name: string): Reference {
+  const reference = parseTenantName(name);
+  if (reference.digest === undefined) return reference;
+  throw new Refusal("name.digest", `"${name}": expected a name with a tag, and without a digest`, { statusCode: 400 });
+}
+
+/** As docker: of an image with several names, a name is taken away; by its ID, it is removed only with force. */
+async function remove(
+  parts: BuildahParts,
+  caller: Caller,
+  image: StoredImage,
+  given: string,
+  { force }: { force: boolean },
+): Promise<ApiObject[]> {
+  const { id, names } = image;
+  const { tenant, signal } = caller;
+  const home = await homeOf(parts, caller);
+  const reference = tryReference(given);
+  const named = reference && names.find((name) => name === fullName(reference));
+  if (named === undefined && names.length > 1 && !force) {
+    throw new Refusal(
+      "image.conflict",
+      `conflict: unable to delete ${bare(id).slice(0, 12)} (must be forced) - image is referenced in multiple repositories`,
+      { statusCode: 409 },
+    );
+  }
+  const untagged = named === undefined ? names : [named];
+  try {
+    await run(parts, home, ["rmi", ...(force ? ["--force"] : []), named ?? bare(id)], { signal });
+  } catch (error) {
+    if (!(error instanceof BuildahError)) throw error;
+    const used = `conflict: unable to delete ${given}: it is used by a build that runs`;
+    const isUsed = /in use by|image used by/i.test(error.message);
+    throw new Refusal("image.conflict", isUsed ? used : error.message, {
+      statusCode: isUsed ? 409 : 500,
+      cause: error,
+    });
+  }
+  const isGone = untagged.length >= names.length;
+  for (const name of untagged) parts.events.emit(tenant.id, "untag", id, dockerName(name));
+  if (isGone) parts.events.emit(tenant.id, "delete", id);
+  return [...untagged.map((name) => ({ Untagged: dockerName(name) })), ...(isGone ? [{ Deleted: id }] : [])];
+}
+
+/** buildah writes an archive of one image, with one name. */
+async function save(
+  parts: BuildahParts,
+  caller: Caller,
+  names: readonly string[],
+): Promise<ReturnType<typeof createReadStream>> {
+  const [name = "", ...more] = names;
+  if (more.length > 0) {
+    throw new Refusal("buildah.save", "buildah saves one image at a time, by one name", { statusCode: 400 });
+  }
+  const home = await homeOf(parts, caller);
+  const { id, names: stored } = await parts.images.find(home, name, caller.signal);
+  const reference = tryReference(name);
+  const named = reference && stored.find((full) => full === fullName(reference));
+  const call = await openCallFolder(home);
+  try {
+    await using cgroup = await cgroupOf(parts, caller, call);
+    const target = `docker-archive:${CALL}/image.tar${named === undefined ? "" : `:${named}`}`;
+    const options = { signal: caller.signal, cgroupFiles: cgroup.files, call: call.name };
+    await run(parts, home, ["push", "--quiet", bare(id), target], options);
+    const stream = createReadStream(join(call.path, "image.tar"), { signal: caller.signal });
+    stream.once("close", () => void Promise.resolve(call[Symbol.asyncDispose]()).catch(() => {}));
+    parts.events.emit(caller.tenant.id, "save", id, named === undefined ? undefined : dockerName(named));
+    return stream;
+  } catch (error) {
+    await call[Symbol.asyncDispose]();
+    throw error;
+  }
+}

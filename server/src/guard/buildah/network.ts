@@ -1,0 +1,50 @@
+import { startProgram } from "docker-over-ssh/builds";
+import { HOLD, hold } from "./users.ts";
+
+/** slirp4netns answers DNS here, whatever the name server of the host is. */
+const NAME_SERVER = "10.0.2.3";
+
+/** A network from which the Internet can be reached, and no service that listens on 127.0.0.1 of the host. */
+export interface StepNetwork extends AsyncDisposable {
+  readonly file: string;
+  readonly nameServer: string;
+}
+
+/**
+ * Opens a network for one build in a user namespace. Disposing ends it.
+ *
+ * @throws Error where slirp4netns does not work
+ */
+export async function openStepNetwork(userNamespace: string | undefined, env: NodeJS.ProcessEnv): Promise<StepNetwork> {
+  const enter = userNamespace === undefined ? [] : ["nsenter", `--user=${userNamespace}`, "-S", "0", "-G", "0", "--"];
+  const holder = await hold([...enter, "unshare", "--net", "sh", "-c", HOLD], env);
+  const argv = [
+    "slirp4netns",
+    "--configure",
+    "--mtu=65520",
+    "--disable-host-loopback",
+    "--ready-fd=1",
+    "--netns-type=path",
+    `/proc/${holder.pid}/ns/net`,
+    "tap0",
+  ];
+  const [name = "", ...rest] = [...enter, ...argv];
+  const slirp = startProgram(name, rest, { killTimeout: 2000, env: { PATH: env["PATH"] } });
+  slirp.stdin.on("error", () => {});
+  slirp.stderr.resume();
+  const close = async (): Promise<void> => {
+    slirp.kill();
+    holder[Symbol.dispose]();
+    await slirp.exit;
+  };
+  const isReady = await new Promise<boolean>((resolve) => {
+    slirp.stdout.once("data", () => resolve(true));
+    void slirp.exit.then(() => resolve(false));
+  });
+  slirp.stdout.resume();
+  if (!isReady) {
+    await close();
+    throw new Error("slirp4netns does not start");
+  }
+  return { file: `/proc/${holder.pid}/ns/net`, nameServer: NAME_SERVER, [Symbol.asyncDispose]: close };
+}

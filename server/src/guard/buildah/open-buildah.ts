@@ -1,0 +1,79 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { removeDeadSpools } from "docker-over-ssh/builds";
+import type { Backend } from "../backend.ts";
+import type { Ledger } from "../ledger/ledger.ts";
+import type { Limits } from "../limits/limits.ts";
+import { Refusal } from "../refusal.ts";
+import type { GuardSettings } from "../settings.ts";
+import { createBuilds } from "./builds.ts";
+import { findHost } from "./find-setup.ts";
+import { Homes } from "./homes.ts";
+import { ImageEvents } from "./image-events.ts";
+import { createImages } from "./images.ts";
+import type { BuildahParts } from "./parts.ts";
+import { runInRoom } from "./run-buildah.ts";
+import { StoredImages } from "./stored-images.ts";
+
+export interface BuildahOptions extends Pick<BuildahParts, "cgroupParentOf" | "env"> {
+  limits: Limits;
+  ledger: Ledger;
+  /** For the operator: what does not work here, once */
+  tell: (line: string) => void;
+}
+
+/** The version of the API whose calls are answered: that of Docker 20.10, with the classic builder. */
+const API = "1.41";
+const OLDEST_API = "1.24";
+const ARCHITECTURES: Readonly<Record<string, string>> = { x64: "amd64", ia32: "386" };
+/** ms in which what a tenant has is removed */
+const REMOVAL_TIMEOUT = 120_000;
+
+/**
+ * Opens a backend without an engine: buildah, with a storage and users of the host for each tenant below `settings.data`. Disposing ends builds that run,
+ * and removes nothing that tenants have.
+ *
+ * @throws Failure `usage` where buildah is missing, too old, or does not work here
+ */
+export async function openBuildah(
+  { data }: Pick<GuardSettings, "data">,
+  { limits, ledger, env, cgroupParentOf, tell }: BuildahOptions,
+): Promise<Backend> {
+  const folder = join(data, "buildah");
+  const { version, hasUsers, setup } = await findHost(folder, env, tell);
+  // Contexts are unpacked beside the storages, and not in a home folder that may be small.
+  const ownEnv = { ...env, XDG_CACHE_HOME: join(folder, ".cache") };
+  await mkdir(ownEnv.XDG_CACHE_HOME, { recursive: true, mode: 0o700 });
+  await removeDeadSpools(ownEnv);
+  const homes = new Homes(folder, env, hasUsers);
+  const images = new StoredImages(setup, env);
+  const events = new ImageEvents();
+  const parts = { setup, homes, images, events, limits, ledger, env: ownEnv, cgroupParentOf };
+  return {
+    images: createImages(parts),
+    builds: createBuilds(parts),
+    async version() {
+      return {
+        version: `${version} (buildah)`,
+        apiVersion: API,
+        minApiVersion: OLDEST_API,
+        os: "linux",
+        arch: ARCHITECTURES[process.arch] ?? process.arch,
+        hasContainerdStore: false,
+      };
+    },
+    async removeTenant(tenant) {
+      await homes.remove(tenant, async (home) => {
+        for (const build of home.builds)
+          build.abort(new Refusal("tenant.gone", "the tenant has gone", { statusCode: 503 }));
+        const signal = AbortSignal.timeout(REMOVAL_TIMEOUT);
+        await runInRoom(home, ["find", "/tenant/storage", "-mindepth", "1", "-delete"], env, { signal });
+      });
+      events.forget(tenant);
+      images.forget(tenant);
+    },
+    async [Symbol.asyncDispose]() {
+      await homes[Symbol.asyncDispose]();
+    },
+  };
+}

@@ -1,0 +1,38 @@
+import type { OpenHome } from "./homes.ts";
+import { run, type BuildahParts } from "./parts.ts";
+import { BuildahError, runInRoom } from "./run-buildah.ts";
+
+/** Removes images of single steps, which are the cache, and bases that were fetched. Bytes are those of the disk. */
+export async function pruneCache(
+  parts: BuildahParts,
+  home: OpenHome,
+  signal: AbortSignal,
+): Promise<{ caches: string[]; spaceReclaimed: number }> {
+  const before = await bytesOf(parts, home, signal);
+  const stored = await parts.images.all(home, signal);
+  const kept = new Set(stored.filter(({ isOwn }) => isOwn).map(({ id }) => id.replace("sha256:", "")));
+  const text = await run(parts, home, ["images", "--all", "--no-trunc", "--json"], { signal });
+  const listed = (text.trim() === "" ? [] : JSON.parse(text)) as { id: string }[] | null;
+  const ids = new Set((listed ?? []).map(({ id }) => id.replace("sha256:", "")).filter((id) => !kept.has(id)));
+  const caches: string[] = [];
+  for (const id of ids) {
+    if (await removed(parts, home, id, signal)) caches.push(`sha256:${id}`);
+  }
+  return { caches, spaceReclaimed: Math.max(0, before - (await bytesOf(parts, home, signal))) };
+}
+
+/** What a build that runs uses stays. */
+async function removed(parts: BuildahParts, home: OpenHome, id: string, signal: AbortSignal): Promise<boolean> {
+  try {
+    await run(parts, home, ["rmi", id], { signal });
+    return true;
+  } catch (error) {
+    if (error instanceof BuildahError) return false;
+    throw error;
+  }
+}
+
+async function bytesOf({ env }: BuildahParts, home: OpenHome, signal: AbortSignal): Promise<number> {
+  const said = await runInRoom(home, ["du", "-s", "-k", "/tenant/storage"], env, { signal });
+  return (Number.parseInt(said, 10) || 0) * 1024;
+}

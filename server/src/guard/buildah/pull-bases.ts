@@ -1,0 +1,99 @@
+import { fullName, registryKey, type Reference } from "docker-over-ssh/builds";
+import type { BuildRequest } from "../build-request.ts";
+import type { Caller } from "../caller.ts";
+import { originOf } from "../policy/bases.ts";
+import type { Policy } from "../policy/policy.ts";
+import { checkSource } from "../policy/sources.ts";
+import { guardCredentials } from "../push/guard-credentials.ts";
+import { baseOf } from "./build-arguments.ts";
+import type { OutsideOfContext } from "./dockerfile-images.ts";
+import type { OpenHome } from "./homes.ts";
+import { run, type BuildahParts } from "./parts.ts";
+import { authFile, checkHost, isOfThisHost } from "./registry-files.ts";
+import { AUTHFILE } from "./room.ts";
+import type { RunOptions } from "./run-buildah.ts";
+import { findImage, type StoredImage } from "./stored-images.ts";
+
+export interface PullOptions extends Pick<RunOptions, "signal" | "cgroupFiles" | "call"> {
+  onLine: (line: string) => void;
+}
+
+/**
+ * Refuses addresses of `ADD` that policy does not have. Where steps have a network, one of unknown variables is let through: a step could fetch as much,
+ * in the same network.
+ */
+export function checkAddresses({ addresses }: OutsideOfContext, policy: Policy): void {
+  for (const address of addresses) {
+    if (!(policy.hasNetwork && address.includes("$"))) checkSource(address, policy);
+  }
+}
+
+/**
+ * Fetches the images that a build needs, and policy allows, into the tenant's storage. Removes from it what was fetched before and is no longer allowed:
+ * builds take whatever is there.
+ *
+ * @throws Refusal `base.refused`; BuildahError
+ */
+export async function pullBases(
+  parts: BuildahParts,
+  { tenant }: Caller,
+  home: OpenHome,
+  request: BuildRequest,
+  needed: readonly string[],
+  options: PullOptions,
+): Promise<void> {
+  const { signal } = options;
+  const stored = await parts.images.all(home, signal);
+  const own = stored.filter(({ isOwn }) => isOwn);
+  const wanted = needed.filter((name) => findImage(own, name) === undefined).map(baseOf);
+  for (const reference of wanted) originOf(reference, tenant.policy, false);
+  for (const image of stored) {
+    if (isStillAllowed(image, tenant.policy)) continue;
+    await run(parts, home, ["rmi", "--force", image.id], { signal });
+  }
+  for (const reference of wanted) {
+    if (!request.pull && findImage(stored, fullName(reference)) !== undefined) continue;
+    await pull(parts, reference, home, request, tenant, options);
+  }
+}
+
+function isStillAllowed({ isOwn, names }: StoredImage, policy: Policy): boolean {
+  if (isOwn) return true;
+  return names.some((name) => {
+    try {
+      originOf(baseOf(name), policy, false);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+async function pull(
+  parts: BuildahParts,
+  reference: Reference,
+  home: OpenHome,
+  { platform, credentials }: BuildRequest,
+  tenant: Caller["tenant"],
+  { onLine, ...options }: PullOptions,
+): Promise<void> {
+  const { domain } = reference;
+  await checkHost([...tenant.policy.bases, ...tenant.policy.pulls], reference);
+  const given = credentials[registryKey(domain)] ?? credentials[domain];
+  const held = (await guardCredentials(tenant, domain, parts.env)) ?? given;
+  const argv = [
+    "pull",
+    "--quiet",
+    ...(platform === undefined ? [] : ["--platform", platform]),
+    ...(held === undefined ? [] : ["--authfile", AUTHFILE]),
+    ...(isOfThisHost(domain) ? ["--tls-verify=false"] : []),
+    `docker://${fullName(reference)}`,
+  ];
+  onLine(`Pulling ${fullName(reference)}`);
+  await run(parts, home, argv, {
+    ...options,
+    network: "host",
+    reference,
+    authFile: held === undefined ? undefined : authFile(domain, held),
+  });
+}

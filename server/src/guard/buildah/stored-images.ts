@@ -1,0 +1,138 @@
+import { messageOf, tryReference } from "docker-over-ssh/builds";
+import { noSuchImage, Refusal } from "../refusal.ts";
+import { runBuildah, type Setup } from "./run-buildah.ts";
+import type { OpenHome } from "./homes.ts";
+
+/** The label by which what a tenant has built is told from what was pulled for its builds. */
+export const TENANT_LABEL = "docker-over-ssh.guard.tenant";
+
+/** An image in a tenant's storage. */
+export interface StoredImage {
+  /** `sha256:…` */
+  id: string;
+  /** Full names with tags, e.g. `docker.io/library/app:v1` */
+  names: readonly string[];
+  /** ISO 8601 */
+  created: string;
+  /** In the form of Docker's image config */
+  config: DockerConfig;
+  /** Bytes of its layers, unpacked, from the lowest */
+  layers: readonly number[];
+  /** Bytes of all layers */
+  size: number;
+  /** Whether the tenant has built it */
+  isOwn: boolean;
+}
+
+/** The parts of an image config that are read. */
+export interface DockerConfig {
+  author?: string;
+  architecture?: string;
+  os?: string;
+  variant?: string;
+  config?: Record<string, unknown> & { Labels?: Record<string, string> | null };
+  rootfs?: { diff_ids?: string[] };
+  history?: { created?: string; created_by?: string; comment?: string; author?: string; empty_layer?: boolean }[];
+}
+
+interface Listed {
+  id: string;
+  names?: string[] | null;
+  createdatraw?: string;
+}
+
+/** The images in the storages of all tenants, as buildah tells them. */
+export class StoredImages {
+  readonly #setup: Setup;
+  readonly #env: NodeJS.ProcessEnv;
+  /** What never changes of an image, by tenant and ID. */
+  readonly #known = new Map<string, Map<string, Omit<StoredImage, "names" | "created">>>();
+
+  constructor(setup: Setup, env: NodeJS.ProcessEnv) {
+    this.#setup = setup;
+    this.#env = env;
+  }
+
+  /** All images that have a name, or had one; those of single steps are left out. */
+  async all(home: OpenHome, signal: AbortSignal): Promise<StoredImage[]> {
+    const text = await this.#run(home, ["images", "--json", "--no-trunc"], signal);
+    const listed = (text.trim() === "" ? [] : JSON.parse(text)) as Listed[] | null;
+    const found = new Map<string, StoredImage>();
+    const known = this.#known.get(home.tenant) ?? new Map<string, Omit<StoredImage, "names" | "created">>();
+    this.#known.set(home.tenant, known);
+    for (const { id: given, names, createdatraw } of listed ?? []) {
+      const id = given.startsWith("sha256:") ? given : `sha256:${given}`;
+      const before = found.get(id);
+      const all = [...new Set([...(before?.names ?? []), ...(names ?? [])])].filter((name) => !name.includes("<none>"));
+      const constant = known.get(id) ?? (await this.#inspect(home, id, signal));
+      if (constant === undefined) continue;
+      known.set(id, constant);
+      found.set(id, { ...constant, names: all, created: createdatraw ?? new Date(0).toISOString() });
+    }
+    for (const id of known.keys()) if (!found.has(id)) known.delete(id);
+    return [...found.values()];
+  }
+
+  /** What the tenant has built. */
+  async own(home: OpenHome, signal: AbortSignal): Promise<StoredImage[]> {
+    return (await this.all(home, signal)).filter(({ isOwn }) => isOwn);
+  }
+
+  /**
+   * Finds what the tenant has built by a name, an ID, or the beginning of one.
+   *
+   * @throws Refusal 404, 400
+   */
+  async find(home: OpenHome, given: string, signal: AbortSignal): Promise<StoredImage> {
+    const found = findImage(await this.own(home, signal), given);
+    if (found === undefined) throw noSuchImage(given);
+    return found;
+  }
+
+  forget(tenant: string): void {
+    this.#known.delete(tenant);
+  }
+
+  /** Returns undefined for an image that is gone by now. */
+  async #inspect(
+    home: OpenHome,
+    id: string,
+    signal: AbortSignal,
+  ): Promise<Omit<StoredImage, "names" | "created"> | undefined> {
+    try {
+      const text = await this.#run(home, ["inspect", "--type", "image", id.slice("sha256:".length)], signal);
+      const { Docker: config = {}, Manifest = "{}" } = JSON.parse(text) as { Docker?: DockerConfig; Manifest?: string };
+      const { layers = [] } = JSON.parse(Manifest) as { layers?: { size: number }[] };
+      const sizes = layers.map(({ size }) => size);
+      const size = sizes.reduce((sum, bytes) => sum + bytes, 0);
+      return { id, config, layers: sizes, size, isOwn: config.config?.Labels?.[TENANT_LABEL] === home.tenant };
+    } catch (error) {
+      signal.throwIfAborted();
+      if (/image not known|no such|not found/i.test(messageOf(error))) return undefined;
+      throw error;
+    }
+  }
+
+  async #run(home: OpenHome, argv: readonly string[], signal: AbortSignal): Promise<string> {
+    return await runBuildah(home, this.#setup, argv, this.#env, { signal });
+  }
+}
+
+/** Finds an image by a name, an ID, or the beginning of one. Throws a Refusal 400 for a beginning that several have. */
+export function findImage(images: readonly StoredImage[], given: string): StoredImage | undefined {
+  const reference = tryReference(given);
+  const byName = reference && images.find(({ names }) => names.some((name) => isSame(name, reference)));
+  if (byName !== undefined) return byName;
+  const hex = /^(?:sha256:)?([0-9a-f]{1,64})$/.exec(given)?.[1];
+  if (hex === undefined) return undefined;
+  const byId = images.filter(({ id }) => id.startsWith(`sha256:${hex}`));
+  if (byId.length > 1) {
+    throw new Refusal("image.ambiguous", `${given} is the beginning of several images' IDs`, { statusCode: 400 });
+  }
+  return byId[0];
+}
+
+function isSame(name: string, { domain, path, tag }: { domain: string; path: string; tag?: string }): boolean {
+  const stored = tryReference(name);
+  return stored !== undefined && stored.domain === domain && stored.path === path && stored.tag === tag;
+}
