@@ -1,5 +1,5 @@
 import { Refusal } from "../refusal.ts";
-import { checkAddress } from "./source-addresses.ts";
+import { checkSource } from "../policy/sources.ts";
 import type { Policy } from "../policy/policy.ts";
 
 /** What the checks of attributes need to know. */
@@ -75,7 +75,7 @@ const EXACT: Readonly<Record<string, Checker>> = {
   requestid: matching(/^[\w./-]*$/, "the name of a request"),
   "frontend.caps": matching(/^[\w.,+/-]*$/, "names of capabilities"),
   context: (value, _key, { policy }) => {
-    checkAddress(value, policy);
+    checkSource(value, policy);
     return value;
   },
 };
@@ -109,7 +109,7 @@ const PREFIXES: readonly (readonly [prefix: string, check: Checker])[] = [
           `"${key}=${value}": a further build context may be a folder, an image or an address here, not the result of another build or an OCI layout`,
         );
       }
-      checkAddress(value, policy);
+      checkSource(value, policy);
       return value;
     },
   ],

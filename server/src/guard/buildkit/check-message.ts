@@ -1,66 +1,61 @@
-import { fromBinary, type DescMessage } from "@bufbuild/protobuf";
-import { planFrontend } from "./frontend.ts";
-import { Control, ListWorkersRequestSchema, SolveRequestSchema, StatusRequestSchema } from "./gen/control_pb.ts";
-import {
-  LLBBridge,
-  ReadDirRequestSchema,
-  ReadFileRequestSchema,
-  ReturnRequestSchema,
-  SolveRequestSchema as BridgeSolveRequestSchema,
-  StatFileRequestSchema,
-} from "./gen/gateway_pb.ts";
+import { fromBinary, type DescMethod } from "@bufbuild/protobuf";
+import { messageOf } from "docker-over-ssh/builds";
 import { engineIds } from "./ids.ts";
+import { planFrontend } from "./frontend.ts";
 import { planSolve } from "./solve-plan.ts";
-import { refuseUnknownFields } from "./unknown-fields.ts";
 import { Refusal } from "../refusal.ts";
+import { refuseUnknownFields } from "./unknown-fields.ts";
+import { Control, SolveRequestSchema } from "./gen/control_pb.ts";
+import { LLBBridge, SolveRequestSchema as FrontendRequestSchema } from "./gen/gateway_pb.ts";
 import type { Tenant } from "../tenant.ts";
 
-/** What a client's telemetry sends: it is answered, and goes nowhere. */
-const TRACES = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+/** Calls of a gateway that no tenant needs: buildx does not make them. */
+const REFUSED = new Set(["ResolveImageConfig", "Warn"]);
+/** Traces, which are answered and dropped */
+export const TRACES = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
-/** Messages whose fields are all that is checked of them without the build that they belong to */
-const PLAIN: readonly DescMessage[] = [
-  ListWorkersRequestSchema,
-  StatusRequestSchema,
-  ReturnRequestSchema,
-  ReadFileRequestSchema,
-  ReadDirRequestSchema,
-  StatFileRequestSchema,
-];
+const METHODS: ReadonlyMap<string, DescMethod> = new Map(
+  [Control, LLBBridge].flatMap((service) =>
+    service.methods
+      .filter(({ name }) => !REFUSED.has(name))
+      .map((method): [string, DescMethod] => [`/${service.typeName}/${method.name}`, method]),
+  ),
+);
 
 /**
- * Checks one message of a gRPC call as far as it says by itself what it asks for: without the engine, the tenant's images, and the steps that a
- * Dockerfile is made of. For `explain` and the dry run.
+ * Checks the message of a call as far as it can be checked without an engine: not what the steps of a Dockerfile turn out to be.
  *
  * @param path e.g. `/moby.buildkit.v1.Control/Solve`
+ * @param message without the frame of gRPC
  * @throws Refusal
  */
 export function checkMessage(path: string, message: Uint8Array, tenant: Tenant): void {
   if (path === TRACES) return;
-  const method = [Control, LLBBridge]
-    .flatMap((service) => (path.startsWith(`/${service.typeName}/`) ? service.methods : []))
-    .find(({ parent, name }) => path === `/${parent.typeName}/${name}`);
-  if (method === undefined) {
-    throw new Refusal(
-      "grpc.method",
-      `${path.slice(0, 120)} is not allowed here: docker-over-ssh guard lets clients build from Dockerfiles`,
-    );
-  }
-  const ids = engineIds();
-  if (method.input === SolveRequestSchema) planSolve(read(SolveRequestSchema, message), tenant, ids);
-  else if (method.input === BridgeSolveRequestSchema)
-    planFrontend(read(BridgeSolveRequestSchema, message), tenant, ids);
-  else {
-    const schema: DescMessage = method.input;
-    const value = read(schema, message);
-    if (PLAIN.includes(schema)) refuseUnknownFields(schema, value);
+  const method = METHODS.get(path);
+  if (method === undefined) throw unknownCall(path);
+  try {
+    const ids = engineIds();
+    switch (method.input.typeName) {
+      case SolveRequestSchema.typeName:
+        planSolve(fromBinary(SolveRequestSchema, message), tenant, ids);
+        return;
+      case FrontendRequestSchema.typeName:
+        planFrontend(fromBinary(FrontendRequestSchema, message), tenant, ids);
+        return;
+      default:
+        refuseUnknownFields(method.input, fromBinary(method.input, message));
+    }
+  } catch (error) {
+    if (error instanceof Refusal) throw error;
+    throw new Refusal("grpc.message", `the message of ${path} cannot be read: ${messageOf(error)}`, {
+      statusCode: 400,
+    });
   }
 }
 
-function read<Schema extends DescMessage>(schema: Schema, message: Uint8Array) {
-  try {
-    return fromBinary(schema, message);
-  } catch (error) {
-    throw new Refusal("grpc.message", `the message is not a ${schema.typeName}`, { statusCode: 400, cause: error });
-  }
+export function unknownCall(path: string): Refusal {
+  return new Refusal(
+    "grpc.method",
+    `${path.slice(0, 120)} is not allowed here: docker-over-ssh guard lets clients build from Dockerfiles`,
+  );
 }

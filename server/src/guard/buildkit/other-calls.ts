@@ -1,10 +1,9 @@
 import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
 import { Code } from "@connectrpc/connect";
+import { TRACES, unknownCall } from "./check-message.ts";
 import type { AuditLog } from "../audit/entry.ts";
 import type { Caller } from "../caller.ts";
 
-/** Traces of a client: they are for whoever runs the engine, who has not asked for them. */
-const TRACES = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 /** Whether there is a history of builds. Clients go on without when there is none. */
 const HISTORY = "/moby.buildkit.v1.Control/ListenBuildHistory";
 /** The code of success, which the library has no name for */
@@ -21,17 +20,18 @@ export function otherCall(
 ): void {
   request.resume();
   const path = request.url;
+  // They are for whoever runs the engine, who has not asked for them.
   if (path === TRACES) {
     answer(response, EMPTY, OK, "");
     return;
   }
-  const message = `${path.slice(0, 120)} is not allowed here: docker-over-ssh guard lets clients build from Dockerfiles`;
+  const { rule, message } = unknownCall(path);
   audit.write({
     time: new Date().toISOString(),
     tenant: tenant.id,
     call: path.slice(0, 120),
     decision: "refused",
-    rule: "grpc.method",
+    rule,
     reason: message,
     received: 0,
     sent: 0,
@@ -43,12 +43,8 @@ export function otherCall(
 function answer(response: Http2ServerResponse, body: Buffer | undefined, code: number, message: string): void {
   const status = { "grpc-status": String(code), "grpc-message": encodeURIComponent(message) };
   if (response.headersSent) return;
-  if (body === undefined) {
-    response.writeHead(200, { "content-type": "application/grpc", ...status });
-    response.end();
-    return;
-  }
   response.writeHead(200, { "content-type": "application/grpc" });
   response.addTrailers(status);
-  response.end(body);
+  if (body === undefined) response.end();
+  else response.end(body);
 }

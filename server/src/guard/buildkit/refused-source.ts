@@ -1,5 +1,5 @@
 import { messageOf, tryReference } from "docker-over-ssh/builds";
-import { checkAddress } from "./source-addresses.ts";
+import { checkSource } from "../policy/sources.ts";
 import { GUARD_HOST } from "../images/names.ts";
 import { ownUnsupported } from "./check-bases.ts";
 import { originOf } from "../policy/bases.ts";
@@ -25,7 +25,7 @@ export function refusedSource(
   if (scheme === "") return undefined;
   const reference = scheme === "docker-image://" ? tryReference(rest) : undefined;
   try {
-    if (reference === undefined) checkAddress(`${scheme}${rest}`, policy);
+    if (reference === undefined) checkSource(`${scheme.replace("git:", "https:")}${rest}`, policy);
     else if (reference.domain !== GUARD_HOST) originOf({ ...reference, given: rest }, policy, false);
   } catch (refusal) {
     if (refusal instanceof Refusal) return refusal;

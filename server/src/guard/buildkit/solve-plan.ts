@@ -62,6 +62,9 @@ function refuseForbidden(request: SolveRequest): void {
     request;
   if (definition !== undefined && definition.def.length > 0) throw rawSteps();
   if (Object.keys(frontendInputs).length > 0) throw inputs();
+  if (entitlements.includes("network.host")) {
+    throw new Refusal("network.host", "builds may not use the host's network: leave --network=host out");
+  }
   if (entitlements.length > 0) {
     throw new Refusal(
       "entitlement.refused",

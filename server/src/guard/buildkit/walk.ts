@@ -1,5 +1,5 @@
 import { fromBinary, type MessageShape } from "@bufbuild/protobuf";
-import { checkAddress } from "./source-addresses.ts";
+import { checkSource } from "../policy/sources.ts";
 import { Refusal } from "../refusal.ts";
 import { refuseUnknownFields } from "./unknown-fields.ts";
 import { OpSchema, type Definition, type ExecOp, type Mount, type SourceOp } from "./gen/ops_pb.ts";
@@ -54,7 +54,7 @@ export function walkSteps({ def }: Definition, rules: StepRules): UsedBase[] {
         checkExec(step.op.value, rules);
         return [];
       case "source": {
-        const base = checkSource(step.op.value, rules);
+        const base = checkSourceStep(step.op.value, rules);
         return base === undefined ? [] : [{ ...base, platform: step.platform }];
       }
       default:
@@ -108,7 +108,7 @@ const SOURCE_ATTRIBUTES: Readonly<Record<string, RegExp>> = {
   git: /^git\.(?:keepgitdir|fullurl|authheadersecret|authtokensecret|knownsshhosts|mountsshsock|checksum|skipsubmodules|mtime|fetchbycommit)$/,
 };
 
-function checkSource({ identifier, attrs }: SourceOp, rules: StepRules): Omit<UsedBase, "platform"> | undefined {
+function checkSourceStep({ identifier, attrs }: SourceOp, rules: StepRules): Omit<UsedBase, "platform"> | undefined {
   const [, scheme = ""] = /^([a-z-]+):\/\//.exec(identifier) ?? [];
   const kind = scheme === "https" ? "http" : scheme;
   const known = Object.hasOwn(SOURCE_ATTRIBUTES, kind) ? SOURCE_ATTRIBUTES[kind] : undefined;
@@ -134,10 +134,10 @@ function checkSource({ identifier, attrs }: SourceOp, rules: StepRules): Omit<Us
       return undefined;
     }
     case "git":
-      checkAddress(attrs["git.fullurl"] ?? identifier, rules.policy);
+      checkSource(attrs["git.fullurl"] ?? identifier.replace(/^git:/, "https:"), rules.policy);
       return undefined;
     default:
-      checkAddress(identifier, rules.policy);
+      checkSource(identifier, rules.policy);
       return undefined;
   }
 }
