@@ -1,0 +1,169 @@
+import { create, fromBinary, toBinary, type MessageInitShape } from "@bufbuild/protobuf";
+import { describe, expect, test } from "vitest";
+import { checkMessage } from "../../../../src/guard/buildkit/check-message.ts";
+import { engineIds } from "../../../../src/guard/buildkit/ids.ts";
+import { planFrontend } from "../../../../src/guard/buildkit/frontend.ts";
+import { planSolve, type SolvePlan } from "../../../../src/guard/buildkit/solve-plan.ts";
+import { withOwnAttributes } from "../../../../src/guard/buildkit/own-attributes.ts";
+import { SolveRequestSchema } from "../../../../src/guard/buildkit/gen/control_pb.ts";
+import { SolveRequestSchema as FrontendSchema } from "../../../../src/guard/buildkit/gen/gateway_pb.ts";
+import { strictTenant } from "../../../fixtures/guard/buildkit-tenant.ts";
+
+const ids = engineIds(Buffer.alloc(32));
+const SOLVE = "/moby.buildkit.v1.Control/Solve";
+
+function plan(change: MessageInitShape<typeof SolveRequestSchema>, policy = {}): SolvePlan {
+  return planSolve(
+    create(SolveRequestSchema, { ref: "ref1", session: "s1", cache: {}, ...change }),
+    strictTenant(policy),
+    ids,
+  );
+}
+
+const DEFINITION = { def: [new Uint8Array([1])] };
+
+describe("a solve", () => {
+  test("has IDs of the guard's, which another tenant's ID of the same text is not", () => {
+    const { engineRef, engineSession } = plan({});
+    expect(engineRef).not.toContain("ref1");
+    expect(engineSession).toBe(ids.session("ta", "s1"));
+    expect(ids.session("tb", "s1")).not.toBe(engineSession);
+    expect(ids.build("ta", "s1")).not.toBe(engineSession);
+  });
+
+  test.for<[rule: string, change: MessageInitShape<typeof SolveRequestSchema>]>([
+    ["llb.raw", { definition: DEFINITION }],
+    ["frontend.inputs", { frontendInputs: { context: DEFINITION } }],
+    ["entitlement.refused", { entitlements: ["security.insecure"] }],
+    ["network.host", { entitlements: ["network.host"] }],
+    ["source-policy.refused", { sourcePolicy: {} }],
+    ["source-policy.refused", { sourcePolicySession: "s1" }],
+    ["network.proxy", { proxyNetwork: true }],
+    ["frontend.refused", { frontend: "gateway.v0" }],
+    ["grpc.id", { ref: "a\nb" }],
+    ["grpc.id", { ref: "" }],
+    ["exporter.several", { exporters: [{ type: "moby" }, { type: "local" }] }],
+    ["exporter.type", { exporters: [{ type: "evil" }] }],
+    ["exporter.push", { exporters: [{ type: "image", attrs: { name: "a", push: "true" } }] }],
+    ["exporter.attribute", { exporters: [{ type: "image", attrs: { "containerimage.config": "{}" } }] }],
+    ["exporter.attribute", { exporterDeprecated: "image", exporterAttrsDeprecated: { "dangling-name-prefix": "x" } }],
+    ["exporter.attribute", { exporters: [{ type: "local", attrs: { x: "" } }] }],
+    ["name.reserved", { exporters: [{ type: "moby", attrs: { name: "ok,guard.internal/tb/x" } }] }],
+    ["cache.export", { cache: { exports: [{ type: "registry", attrs: { ref: "r.example/a" } }] } }],
+    ["cache.export", { cache: { exportRefDeprecated: "r.example/a" } }],
+    ["cache.import", { cache: { imports: [{ type: "local" }] } }],
+    ["cache.import", { cache: { importRefsDeprecated: ["r.example/a"] } }],
+    ["cgroup.refused", { frontendAttrs: { "cgroup-parent": "/" } }],
+  ])("is refused by %s", ([rule, change]) => {
+    expect(() => plan(change)).toThrow(expect.objectContaining({ rule }));
+    const bytes = toBinary(SolveRequestSchema, create(SolveRequestSchema, { ref: "r", cache: {}, ...change }));
+    expect(() => checkMessage(SOLVE, bytes, strictTenant())).toThrow(expect.objectContaining({ rule }));
+  });
+
+  test("with a field that nobody knows is refused, also deep inside", () => {
+    const unknown = [{ no: 99, wireType: 0, data: new Uint8Array([1]) }];
+    const outer = create(SolveRequestSchema, { ref: "r" });
+    outer.$unknown = unknown;
+    const inner = create(SolveRequestSchema, { ref: "r", exporters: [{ type: "moby" }] });
+    if (inner.exporters[0] !== undefined) inner.exporters[0].$unknown = unknown;
+    for (const request of [outer, inner]) {
+      const read = fromBinary(SolveRequestSchema, toBinary(SolveRequestSchema, request));
+      expect(() => planSolve(read, strictTenant(), ids)).toThrow(
+        expect.objectContaining({ rule: "grpc.unknown-field" }),
+      );
+    }
+  });
+
+  test("gives its image the engine's names, one by one", () => {
+    const { exporters } = plan({
+      exporters: [{ type: "moby", attrs: { name: "app:1,r.example:5000/x", push: "false" } }],
+    });
+    expect(exporters).toEqual([
+      {
+        type: "moby",
+        attrs: { name: "guard.internal/ta/docker.io/library/app:1,guard.internal/ta/r.example__5000/x:latest" },
+      },
+    ]);
+  });
+
+  test("may read a registry's cache where tenants share it, from what may be a base", () => {
+    const cache = { imports: [{ type: "registry", attrs: { ref: "r.example/a" } }] };
+    expect(plan({ cache }, { sharesCache: true, pulls: ["r.example/*"] }).cacheImports).toHaveLength(1);
+    expect(() => plan({ cache }, { sharesCache: true })).toThrow(expect.objectContaining({ rule: "base.refused" }));
+  });
+});
+
+describe("a frontend", () => {
+  test.for<[rule: string, change: MessageInitShape<typeof FrontendSchema>]>([
+    ["frontend.refused", { frontend: "" }],
+    ["frontend.refused", { frontend: "gateway.v0", frontendOpt: { source: "evil/frontend" } }],
+    ["llb.raw", { definition: DEFINITION }],
+    ["frontend.inputs", { frontendInputs: { a: DEFINITION } }],
+    ["source-policy.refused", { sourcePolicies: [{}] }],
+    ["grpc.old", { final: true }],
+    ["grpc.old", { exporterAttr: new Uint8Array([1]) }],
+    ["cache.import", { cacheImports: [{ type: "registry" }] }],
+    ["frontend.attribute", { frontendOpt: { source: "evil/frontend" } }],
+    ["frontend.attribute", { frontendOpt: { device: "x" } }],
+    ["frontend.attribute", { frontendOpt: { toString: "x" } }],
+    ["frontend.attribute", { frontendOpt: { "input:base": "x" } }],
+    ["frontend.build-arg", { frontendOpt: { "build-arg:BUILDKIT_NEW": "x" } }],
+    ["network.host", { frontendOpt: { "force-network-mode": "host" } }],
+    ["context.refused", { frontendOpt: { "context:a": "input:b" } }],
+    ["context.refused", { frontendOpt: { "context:a": "oci-layout://b" } }],
+    ["source.refused", { frontendOpt: { "context:a": "https://example.com/x" } }],
+    ["source.refused", { frontendOpt: { context: "https://example.com/x.git" } }],
+    ["attest.sbom", { frontendOpt: { "attest:sbom": "generator=evil/scanner" } }],
+    ["frontend.value", { frontendOpt: { "shm-size": "x" } }],
+  ])("is refused by %s", ([rule, change]) => {
+    const request = create(FrontendSchema, { frontend: "dockerfile.v0", ...change });
+    expect(() => planFrontend(request, strictTenant(), ids)).toThrow(expect.objectContaining({ rule }));
+  });
+
+  test("gets the attributes of the guard last", () => {
+    const tenant = { ...strictTenant({ hasNetwork: false }), resources: { ulimits: ["nofile=9:9"] } };
+    const { attributes } = planFrontend(
+      create(FrontendSchema, {
+        frontend: "dockerfile.v0",
+        frontendOpt: {
+          "label:team": "b",
+          "label:docker-over-ssh.guard.tenant": "tb",
+          "build-arg:BUILDKIT_CACHE_MOUNT_NS": "guard-tb",
+          "build-arg:BUILDKIT_SYNTAX": "evil/frontend",
+          "build-arg:A": "1",
+          "add-hosts": "x=1.2.3.4",
+          cmdline: "",
+          ulimit: "nofile=1:1,core=0:0",
+        },
+      }),
+      tenant,
+      ids,
+    );
+    expect(withOwnAttributes(attributes, { tenant, ids, cgroupParent: "/pod" })).toEqual({
+      "label:team": "a",
+      "label:docker-over-ssh.guard.tenant": "ta",
+      "build-arg:BUILDKIT_CACHE_MOUNT_NS": "guard-ta",
+      "build-arg:A": "1",
+      "add-hosts": "x=1.2.3.4,cache-ta.guard.internal=127.0.0.1",
+      "force-network-mode": "none",
+      "cgroup-parent": "/pod",
+      cmdline: "docker-over-ssh-guard",
+      ulimit: "nofile=9:9,core=0:0",
+    });
+  });
+});
+
+test.for(["/moby.buildkit.v1.Control/Prune", "/moby.buildkit.v1.frontend.LLBBridge/NewContainer", "/x/y"])(
+  "the call %s is refused",
+  (path) => {
+    expect(() => checkMessage(path, new Uint8Array(), strictTenant())).toThrow(
+      expect.objectContaining({ rule: "grpc.method" }),
+    );
+  },
+);
+
+test("bytes that are no message are refused", () => {
+  expect(() => checkMessage(SOLVE, new Uint8Array([0xff]), strictTenant())).toThrow(
+    expect.objectContaining({ rule: "grpc.message", statusCode: 400 }),
+  );
+});

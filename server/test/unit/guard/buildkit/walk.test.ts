@@ -1,0 +1,235 @@
+import { create, toBinary, type MessageInitShape } from "@bufbuild/protobuf";
+import { describe, expect, test } from "vitest";
+import { checkBases } from "../../../../src/guard/buildkit/check-bases.ts";
+import { definitionsOf } from "../../../../src/guard/buildkit/results.ts";
+import { ownBases } from "../../../../src/guard/buildkit/own-bases.ts";
+import { returned } from "../../../../src/guard/buildkit/gateway-service.ts";
+import { sourcePolicy } from "../../../../src/guard/buildkit/source-policy.ts";
+import { walkSteps, type StepRules, type UsedBase } from "../../../../src/guard/buildkit/walk.ts";
+import {
+  DefinitionSchema,
+  OpSchema,
+  type Definition,
+  type ExecOpSchema,
+} from "../../../../src/guard/buildkit/gen/ops_pb.ts";
+import { ResultSchema } from "../../../../src/guard/buildkit/gen/gateway_pb.ts";
+import { strictTenant } from "../../../fixtures/guard/buildkit-tenant.ts";
+
+type OpInit = MessageInitShape<typeof OpSchema>["op"];
+
+function steps(...ops: OpInit[]): Definition {
+  return create(DefinitionSchema, {
+    def: ops.map((op) => toBinary(OpSchema, create(OpSchema, { ...(op && { op }) }))),
+  });
+}
+
+const RULES: StepRules = {
+  policy: strictTenant().policy,
+  sessions: new Set(["engine-session"]),
+  cgroupParent: "/pod",
+  cacheNamespace: "guard-ta",
+  cacheHost: "cache-ta.guard.internal",
+};
+const META = { cgroupParent: "/pod", extraHosts: [{ Host: "cache-ta.guard.internal", IP: "127.0.0.1" }] };
+
+function exec(change: MessageInitShape<typeof ExecOpSchema> = {}): OpInit {
+  return { case: "exec", value: { meta: META, ...change } };
+}
+
+function source(identifier: string, attrs: Record<string, string> = {}): OpInit {
+  return { case: "source", value: { identifier, attrs } };
+}
+
+describe("steps", () => {
+  test("of a plain Dockerfile pass", () => {
+    const plain = steps(
+      source("docker-image://docker.io/library/a:1", { "image.resolvemode": "pull" }),
+      source("local://context", { "local.session": "engine-session" }),
+      exec({ mounts: [{ mountType: 3, cacheOpt: { ID: "guard-ta//root/.cache" } }, { mountType: 1 }] }),
+      { case: "file", value: {} },
+      { case: undefined },
+    );
+    expect(walkSteps(plain, RULES)).toEqual([
+      { reference: "docker.io/library/a:1", resolveMode: "pull", platform: undefined },
+    ]);
+  });
+
+  test.for<[rule: string, op: OpInit, rules?: Partial<StepRules>]>([
+    ["network.host", exec({ network: 1 })],
+    ["network.host", exec({ network: 7 })],
+    ["network.refused", exec(), { policy: strictTenant({ hasNetwork: false }).policy }],
+    ["security.insecure", exec({ security: 1 })],
+    ["device.refused", exec({ cdiDevices: [{ name: "vendor.example/gpu=0" }] })],
+    ["cgroup.unsupported", exec({ meta: { ...META, cgroupParent: "" } })],
+    ["cgroup.refused", exec(), { cgroupParent: undefined }],
+    ["cache.salt", exec({ meta: { ...META, extraHosts: [] } })],
+    ["cache.salt", exec({ meta: { ...META, extraHosts: [{ Host: "cache-tb.guard.internal" }] } })],
+    ["mount.cache", exec({ mounts: [{ mountType: 3, cacheOpt: { ID: "guard-tb//x" } }] })],
+    ["mount.cache", exec({ mounts: [{ mountType: 3 }] })],
+    ["mount.type", exec({ mounts: [{ mountType: 5 }] })],
+    ["session.foreign", source("local://context", { "local.session": "other" })],
+    ["source.attribute", source("local://context", { "local.new": "x" })],
+    ["source.kind", source("oci-layout://x")],
+    ["source.kind", source("constructor://x")],
+    ["source.refused", source("https://example.com/x")],
+    ["source.refused", source("git://example.com/x.git#main", { "git.fullurl": "https://example.com/x.git" })],
+    ["llb.step", { case: "build", value: {} }],
+    ["llb.step", { case: "passthrough", value: {} }],
+  ])("are refused by %s", ([rule, op, rules]) => {
+    expect(() => walkSteps(steps(op), { ...RULES, ...rules })).toThrow(expect.objectContaining({ rule }));
+  });
+
+  test("of a git repository at an allowed address pass, by the address that is fetched", () => {
+    const policy = strictTenant({ sources: ["https://example.com/"] }).policy;
+    const git = source("git://example.com/x.git#main", { "git.fullurl": "https://evil.example/x.git" });
+    expect(() => walkSteps(steps(git), { ...RULES, policy })).toThrow(
+      expect.objectContaining({ rule: "source.refused" }),
+    );
+    expect(walkSteps(steps(source("git://example.com/x.git#main")), { ...RULES, policy })).toEqual([]);
+  });
+
+  test("with a field that nobody knows are refused", () => {
+    const op = create(OpSchema, { op: { case: "exec", value: { meta: META } } });
+    if (op.op.case === "exec") op.op.value.$unknown = [{ no: 50, wireType: 0, data: new Uint8Array([1]) }];
+    const definition = create(DefinitionSchema, { def: [toBinary(OpSchema, op)] });
+    expect(() => walkSteps(definition, RULES)).toThrow(expect.objectContaining({ rule: "grpc.unknown-field" }));
+  });
+});
+
+const ID = `sha256:${"a".repeat(64)}`;
+const OTHER = `sha256:${"b".repeat(64)}`;
+const OWN = ownBases("ta", [
+  {
+    id: ID,
+    names: ["guard.internal/ta/docker.io/library/app:1", "guard.internal/tb/docker.io/library/x:1"],
+    created: 0,
+    size: 0,
+  },
+]);
+
+async function bases(
+  references: string[],
+  { policy = {}, isNew = true, resolveMode = "", digest = "" } = {},
+): Promise<{ mustPull: boolean }> {
+  const used = references.map((reference): UsedBase => ({ reference, resolveMode, platform: undefined }));
+  return checkBases(used, {
+    policy: strictTenant(policy).policy,
+    own: OWN,
+    support: { hasSourcePolicies: isNew },
+    digestOf: async () => digest,
+  });
+}
+
+describe("bases", () => {
+  test.for<[reference: string, policy?: object]>([
+    ["docker.io/library/app:1"],
+    ["guard.internal/ta/docker.io/library/app:1"],
+    [`guard.internal/ta/docker.io/library/app:1@${ID}`],
+    ["docker.io/library/alpine:3", { bases: ["docker.io/library/alpine"] }],
+    [`docker.io/library/alpine:3@${ID}`, { bases: ["docker.io/library/alpine"] }],
+  ])("%s is allowed", async ([reference, policy]) => {
+    await expect(bases([reference], { policy })).resolves.toEqual({ mustPull: false });
+  });
+
+  test.for<[rule: string, reference: string, policy?: object]>([
+    ["base.refused", "docker.io/library/alpine:3"],
+    ["base.refused", "docker.io/library/app:2"],
+    ["base.refused", `docker.io/library/app@${ID}`],
+    ["name.reserved", "guard.internal/tb/docker.io/library/x:1"],
+    ["name.reserved", "guard.internal/ta/docker.io/library/other:1"],
+    ["name.reserved", `guard.internal/ta/docker.io/library/app:1@${OTHER}`],
+  ])("%s refuses %s", async ([rule, reference, policy]) => {
+    await expect(bases([reference], { policy })).rejects.toMatchObject({ rule });
+  });
+
+  test("a digest behind an allowed tag is the builder's, or refused", async () => {
+    const policy = { bases: ["docker.io/library/alpine:3"] };
+    const reference = `docker.io/library/alpine:3@${ID}`;
+    await expect(bases([reference], { policy, digest: ID })).resolves.toEqual({ mustPull: false });
+    await expect(bases([reference], { policy, digest: OTHER })).rejects.toMatchObject({ rule: "base.refused" });
+  });
+
+  test("an image of a registry is pulled, whatever the host has", async () => {
+    const policy = { pulls: ["r.example/*"] };
+    await expect(bases(["r.example/a:1"], { policy, resolveMode: "local" })).resolves.toEqual({ mustPull: true });
+    await expect(bases(["r.example/a:1"], { policy, resolveMode: "pull" })).resolves.toEqual({ mustPull: false });
+    await expect(bases(["r.example/a:1", "docker.io/library/app:1"], { policy })).rejects.toMatchObject({
+      rule: "base.mixed",
+    });
+  });
+
+  test("an old engine cannot take the tenant's own image", async () => {
+    await expect(bases(["docker.io/library/app:1"], { isNew: false })).rejects.toMatchObject({
+      rule: "base.own-unsupported",
+    });
+  });
+});
+
+test("the source policy denies all but what is allowed, and maps the tenant's names", () => {
+  const { rules } = sourcePolicy("ta", strictTenant({ bases: ["docker.io/library/alpine:3.*"] }).policy, OWN);
+  const decide = (identifier: string): string => {
+    let decision = "allow";
+    for (const { action, selector, updates } of rules) {
+      const regex = new RegExp(selector?.identifier ?? "(?!)");
+      if (!regex.test(identifier)) continue;
+      if (action === 2) return identifier.replace(regex, (updates?.identifier ?? "").replace("${1}", "$1"));
+      decision = action === 0 ? "allow" : "deny";
+    }
+    return decision;
+  };
+  expect(decide("docker-image://docker.io/library/alpine:3.20")).toBe("allow");
+  expect(decide("docker-image://docker.io/library/alpine:4")).toBe("deny");
+  expect(decide("docker-image://evil.example/docker.io/library/alpine:3.20")).toBe("deny");
+  expect(decide("docker-image://docker.io/library/app:1")).toBe(
+    "docker-image://guard.internal/ta/docker.io/library/app:1",
+  );
+  expect(decide("docker-image://guard.internal/ta/docker.io/library/app:1")).toBe("allow");
+  expect(decide("docker-image://guard.internal/tb/docker.io/library/x:1")).toBe("deny");
+  expect(decide("docker-image://docker.io/library/app:12")).toBe("deny");
+  expect(decide("https://example.com/")).toBe("deny");
+  expect(decide("oci-layout://x")).toBe("deny");
+  expect(decide("local://context")).toBe("allow");
+});
+
+describe("a result", () => {
+  const known = create(ResultSchema, {
+    result: { case: "ref", value: { id: "r1", def: steps(exec()) } },
+    metadata: { "containerimage.config": Buffer.from("{}") },
+  });
+
+  test("that a client returns is the one that the frontend has made", () => {
+    const forged = create(ResultSchema, {
+      result: { case: "ref", value: { id: "r1" } },
+      metadata: { "containerimage.config": Buffer.from('{"forged":true}') },
+    });
+    expect(returned({ results: [known] }, forged)).toBe(known);
+    const old = create(ResultSchema, { result: { case: "refDeprecated", value: "r1" } });
+    expect(returned({ results: [known] }, old)).toBe(known);
+  });
+
+  test.for([
+    { result: { case: "ref" as const, value: { id: "r2" } } },
+    { result: { case: "refs" as const, value: { refs: { a: { id: "r1" }, b: { id: "r2" } } } } },
+    { metadata: { "containerimage.config": Buffer.from("{}") } },
+  ])("of something else is refused", (given) => {
+    expect(() => returned({ results: [known] }, create(ResultSchema, given))).toThrow(
+      expect.objectContaining({ rule: "result.forged" }),
+    );
+  });
+
+  test("of a client that only asks what the builder can do is empty", () => {
+    expect(returned({ results: [] }, undefined)).toEqual(create(ResultSchema));
+  });
+
+  test("whose steps are not told is refused", () => {
+    const blind = create(ResultSchema, { result: { case: "ref", value: { id: "r1" } } });
+    const old = create(ResultSchema, { result: { case: "refDeprecated", value: "r1" } });
+    for (const result of [blind, old]) {
+      expect(() => definitionsOf(result)).toThrow(expect.objectContaining({ rule: "llb.missing" }));
+    }
+    const attested = create(ResultSchema, {
+      attestations: { a: { attestation: [{ ref: { id: "r1", def: steps(exec()) } }] } },
+    });
+    expect(definitionsOf(attested)).toHaveLength(1);
+  });
+});

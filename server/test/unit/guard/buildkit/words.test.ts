@@ -1,0 +1,71 @@
+import { create } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { expect, test } from "vitest";
+import { checkMethods } from "../../../../src/guard/buildkit/sessions.ts";
+import { grpcError } from "../../../../src/guard/buildkit/grpc-errors.ts";
+import { refusedSource } from "../../../../src/guard/buildkit/refused-source.ts";
+import { Refusal } from "../../../../src/guard/refusal.ts";
+import { statusInTenantsWords } from "../../../../src/guard/buildkit/status.ts";
+import { supportOf } from "../../../../src/guard/buildkit/engine-support.ts";
+import { syntaxOf } from "../../../../src/guard/buildkit/syntax.ts";
+import { StatusResponseSchema } from "../../../../src/guard/buildkit/gen/control_pb.ts";
+import { strictTenant } from "../../../fixtures/guard/buildkit-tenant.ts";
+
+test("progress is in the tenant's words", () => {
+  const status = create(StatusResponseSchema, {
+    vertexes: [{ name: "[1/2] FROM guard.internal/ta/docker.io/library/app:1", error: "" }],
+    statuses: [{ ID: "naming to guard.internal/tb/docker.io/library/x:1" }],
+  });
+  const { vertexes, statuses } = statusInTenantsWords("ta", status);
+  expect(vertexes[0]?.name).toBe("[1/2] FROM app:1");
+  expect(statuses[0]?.ID).toBe("naming to (an image of another tenant)");
+});
+
+test("an error of the engine is in the tenant's words, without the engine's details", () => {
+  const error = new ConnectError("pull guard.internal/ta/docker.io/library/app:1 failed", Code.Unknown, {
+    "grpc-status-details-bin": "AAAA",
+    "x-other": "1",
+  });
+  const told = grpcError("ta", error);
+  expect(told.rawMessage).toBe("pull app:1 failed");
+  expect([...told.metadata.keys()]).toEqual([]);
+  expect(grpcError("ta", new Error("secret path")).rawMessage).not.toContain("secret");
+  expect(grpcError("ta", new Refusal("x", "no", { statusCode: 404 })).code).toBe(Code.NotFound);
+});
+
+test("what a source policy has denied is told as the rule that denies it", () => {
+  const build = { own: { byName: new Map(), byEngineName: new Map() }, support: { hasSourcePolicies: true } };
+  const { policy } = strictTenant();
+  const tell = (source: string): string | undefined =>
+    refusedSource(new Error(`x: source "${source}" denied by policy: y`), policy, build)?.rule;
+  expect(tell("docker-image://docker.io/library/a:1")).toBe("base.refused");
+  expect(tell("docker-image://guard.internal/tb/docker.io/library/a:1")).toBe("base.refused");
+  expect(tell("https://example.com/x")).toBe("source.refused");
+  expect(refusedSource(new Error("process did not complete"), policy, build)).toBeUndefined();
+});
+
+test("a session has known methods, and none that would change a build after it was checked", () => {
+  expect(checkMethods(["/moby.filesync.v1.FileSync/DiffCopy", "/moby.exporter.v1.Exporter/FindExporters"])).toEqual([
+    "/moby.filesync.v1.FileSync/DiffCopy",
+  ]);
+  expect(() => checkMethods(["/evil.Service/Call"])).toThrow(expect.objectContaining({ rule: "session.method" }));
+});
+
+test.for([
+  ["# syntax=a/b:1\nFROM x", "a/b:1"],
+  ["# escape=`\n#  Syntax = a/b \nFROM x", "a/b"],
+  ["FROM x\n# syntax=a/b", undefined],
+  ["# a comment\n# syntax=a/b", undefined],
+])("the frontend of %j is %s", ([dockerfile, expected]) => {
+  expect(syntaxOf(dockerfile ?? "")).toBe(expected);
+});
+
+test.for<[version: string, has: boolean]>([
+  ["20.10.24+dfsg1", false],
+  ["23.0.1", false],
+  ["24.0.0", true],
+  ["29.0.1", true],
+  ["dev", false],
+])("Docker %s has source policies: %s", ([version, has]) => {
+  expect(supportOf(version).hasSourcePolicies).toBe(has);
+});
