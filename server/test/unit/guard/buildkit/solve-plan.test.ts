@@ -5,14 +5,16 @@ import { engineIds } from "../../../../src/guard/buildkit/ids.ts";
 import { planFrontend } from "../../../../src/guard/buildkit/frontend.ts";
 import { planSolve, type SolvePlan } from "../../../../src/guard/buildkit/solve-plan.ts";
 import { withOwnAttributes } from "../../../../src/guard/buildkit/own-attributes.ts";
-import { SolveRequestSchema } from "../../../../src/guard/buildkit/gen/control_pb.ts";
+import { SolveRequestSchema, type SolveRequest } from "../../../../src/guard/buildkit/gen/control_pb.ts";
 import { SolveRequestSchema as FrontendSchema } from "../../../../src/guard/buildkit/gen/gateway_pb.ts";
 import { strictTenant } from "../../../fixtures/guard/buildkit-tenant.ts";
 
 const ids = engineIds(Buffer.alloc(32));
 const SOLVE = "/moby.buildkit.v1.Control/Solve";
 
-function plan(change: MessageInitShape<typeof SolveRequestSchema>, policy = {}): SolvePlan {
+type Change = Exclude<MessageInitShape<typeof SolveRequestSchema>, SolveRequest>;
+
+function plan(change: Change, policy = {}): SolvePlan {
   return planSolve(
     create(SolveRequestSchema, { ref: "ref1", session: "s1", cache: {}, ...change }),
     strictTenant(policy),
@@ -31,7 +33,7 @@ describe("a solve", () => {
     expect(ids.build("ta", "s1")).not.toBe(engineSession);
   });
 
-  test.for<[rule: string, change: MessageInitShape<typeof SolveRequestSchema>]>([
+  test.for<[rule: string, change: Change]>([
     ["llb.raw", { definition: DEFINITION }],
     ["frontend.inputs", { frontendInputs: { context: DEFINITION } }],
     ["entitlement.refused", { entitlements: ["security.insecure"] }],

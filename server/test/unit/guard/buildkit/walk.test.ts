@@ -10,6 +10,7 @@ import {
   DefinitionSchema,
   OpSchema,
   type Definition,
+  type ExecOp,
   type ExecOpSchema,
 } from "../../../../src/guard/buildkit/gen/ops_pb.ts";
 import { ResultSchema } from "../../../../src/guard/buildkit/gen/gateway_pb.ts";
@@ -32,7 +33,7 @@ const RULES: StepRules = {
 };
 const META = { cgroupParent: "/pod", extraHosts: [{ Host: "cache-ta.guard.internal", IP: "127.0.0.1" }] };
 
-function exec(change: MessageInitShape<typeof ExecOpSchema> = {}): OpInit {
+function exec(change: Exclude<MessageInitShape<typeof ExecOpSchema>, ExecOp> = {}): OpInit {
   return { case: "exec", value: { meta: META, ...change } };
 }
 
