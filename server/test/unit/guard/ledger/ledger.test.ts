@@ -1,0 +1,142 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { build } from "esbuild";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { newRunId } from "docker-over-ssh/builds";
+import { openLedger } from "../../../../src/guard/ledger/open-ledger.ts";
+
+const id = `sha256:${"a".repeat(64)}`;
+const image = { id, created: 1 };
+
+let parent: string;
+let folder: string;
+beforeEach(() => {
+  parent = mkdtempSync(join(tmpdir(), "ledger-"));
+  folder = join(parent, "ledger");
+});
+afterEach(() => rmSync(parent, { recursive: true }));
+
+const fileOf = (tenant: string): string => join(folder, "tenants", `${tenant}.json`);
+
+test("what is changed is there when the ledger is opened again, and a tenant that is removed is not", async () => {
+  {
+    await using ledger = await openLedger(folder);
+    expect(ledger.read("a")).toEqual({ tenant: "a", mayReturn: true, images: [], cacheRecords: [], hours: [] });
+    await ledger.change("a", (record) => void record.images.push(image));
+    await ledger.change("b", (record) => void record.cacheRecords.push("x1"));
+    await ledger.change("c", () => {});
+    await ledger.remove("c");
+  }
+  await using ledger = await openLedger(folder);
+  expect(ledger.tenants()).toEqual(["a", "b"]);
+  expect(ledger.read("a").images).toEqual([image]);
+  expect(ledger.read("b").cacheRecords).toEqual(["x1"]);
+});
+
+test("changes of one tenant are made one after the other, each of what the one before has made", async () => {
+  await using ledger = await openLedger(folder);
+  const changes = Array.from({ length: 20 }, (_, count) =>
+    ledger.change("a", (record) => void record.cacheRecords.push(`r${count}`)),
+  );
+  await Promise.all(changes);
+  expect(ledger.read("a").cacheRecords).toEqual(Array.from({ length: 20 }, (_, count) => `r${count}`));
+});
+
+test("a change that throws changes nothing, and the next one is made", async () => {
+  await using ledger = await openLedger(folder);
+  const failing = ledger.change("a", (record) => {
+    record.images.push(image);
+    throw new Error("no");
+  });
+  await expect(failing).rejects.toThrow("no");
+  expect(ledger.read("a").images).toEqual([]);
+  await ledger.change("a", (record) => void record.images.push(image));
+  expect(ledger.read("a").images).toEqual([image]);
+});
+
+test.skipIf(process.platform !== "linux")("a full disk refuses a change, and what was there stays", async () => {
+  await using ledger = await openLedger(folder);
+  await ledger.change("a", (record) => void record.images.push(image));
+  const before = readFileSync(fileOf("a"), "utf8");
+  symlinkSync("/dev/full", `${fileOf("a")}.new`); // each write to it fails as one to a full disk does (full(4))
+  const refused = ledger.change("a", (record) => void (record.images = []));
+  await expect(refused).rejects.toMatchObject({ rule: "ledger.full", statusCode: 507 });
+  expect(ledger.read("a").images).toEqual([image]);
+  expect(readFileSync(fileOf("a"), "utf8")).toBe(before);
+  await ledger.change("a", (record) => void (record.images = []));
+  expect(ledger.read("a").images).toEqual([]);
+});
+
+test.each([
+  ["text", "{"],
+  ["another shape", "{}"],
+  ["an unknown property", JSON.stringify({ version: 1, tenant: "a", mayReturn: true, images: [], cacheRecords: [], hours: [], x: 1 })],
+  ["another tenant", JSON.stringify({ version: 1, tenant: "b", mayReturn: true, images: [], cacheRecords: [], hours: [] })],
+  ["an ID that is none", JSON.stringify({ version: 1, tenant: "a", mayReturn: true, images: [{ id: "../x", created: 1 }], cacheRecords: [], hours: [] })],
+])("a file with %s is refused by its name, and the folder is free again", async (_, content) => {
+  mkdirSync(join(folder, "tenants"), { recursive: true, mode: 0o700 });
+  writeFileSync(fileOf("a"), content);
+  const refused = { code: "refused", message: expect.stringContaining(fileOf("a")) as string };
+  await expect(openLedger(folder)).rejects.toMatchObject(refused);
+  rmSync(fileOf("a"));
+  await using ledger = await openLedger(folder);
+  expect(ledger.tenants()).toEqual([]);
+});
+
+test("a second guard is refused, until the first one ends; the folder of a killed one is taken over", async () => {
+  {
+    await using _ = await openLedger(folder);
+    const message = `another guard uses ${folder}`;
+    await expect(openLedger(folder)).rejects.toMatchObject({ code: "refused", message });
+  }
+  mkdirSync(join(folder, "guard.lock"));
+  writeFileSync(join(folder, "guard.lock", newRunId(999_999_999)), "");
+  await using ledger = await openLedger(folder);
+  await ledger.change("a", () => {});
+});
+
+test("the name of a file is never that of something else than a tenant", async () => {
+  await using ledger = await openLedger(folder);
+  await expect(ledger.change("../a", () => {})).rejects.toThrow("not the ID of a tenant");
+  expect(readdirSync(parent)).toEqual(["ledger"]);
+});
+
+test("a guard that is killed while it writes leaves a record that is whole, with all that it has told", async () => {
+  const program = join(parent, "dist/program.mjs");
+  writeFileSync(join(parent, "package.json"), readFileSync(join(import.meta.dirname, "../../../../../package.json")));
+  await build({
+    stdin: {
+      contents: `import { openLedger } from ${JSON.stringify(join(import.meta.dirname, "../../../../src/guard/ledger/open-ledger.ts"))};
+        const ledger = await openLedger(${JSON.stringify(folder)});
+        for (let count = ledger.read("a").cacheRecords.length; ; count++) {
+          await ledger.change("a", (record) => void record.cacheRecords.push("r" + count));
+          console.log(count + 1);
+        }`,
+      resolveDir: import.meta.dirname,
+    },
+    outfile: program,
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    target: "node20",
+    banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' },
+    logLevel: "error",
+  });
+  for (const most of [1, 7, 20]) {
+    const child = spawn(process.execPath, [program], { stdio: ["ignore", "pipe", "inherit"] });
+    let told = "";
+    for await (const chunk of child.stdout) {
+      told += String(chunk);
+      if (told.split("\n").length > most) child.kill("SIGKILL");
+    }
+    if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
+    const last = Number(told.split("\n").at(-2));
+    await using ledger = await openLedger(folder);
+    const { length } = ledger.read("a").cacheRecords;
+    expect(length - last).toBeGreaterThanOrEqual(0);
+    expect(length - last).toBeLessThanOrEqual(1);
+  }
+});

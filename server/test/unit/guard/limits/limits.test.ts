@@ -1,0 +1,111 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import type { Ledger } from "../../../../src/guard/ledger/ledger.ts";
+import { openLedger } from "../../../../src/guard/ledger/open-ledger.ts";
+import { createLimits } from "../../../../src/guard/limits/create-limits.ts";
+import { tenantOf } from "../../../fixtures/guard/tenants.ts";
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+
+let folder: string;
+let ledger: Ledger;
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), "limits-"));
+  ledger = await openLedger(folder);
+  vi.useFakeTimers({ now: 1000 * HOUR, toFake: ["setTimeout", "clearTimeout", "Date", "performance"] });
+});
+afterEach(async () => {
+  vi.useRealTimers();
+  await ledger[Symbol.asyncDispose]();
+  rmSync(folder, { recursive: true });
+});
+
+test("as many builds run at the same time as the quota says, of each tenant", async () => {
+  await using limits = createLimits(ledger);
+  const [a, b] = [tenantOf("a", { builds: 2 }), tenantOf("b", { builds: 2 })];
+  await using _ = await limits.startBuild(a);
+  {
+    await using __ = await limits.startBuild(a);
+    await expect(limits.startBuild(a)).rejects.toMatchObject({ rule: "quota.builds", statusCode: 429 });
+    await using ___ = await limits.startBuild(b);
+    expect(limits.usage(a).builds).toBe(2);
+  }
+  await using ____ = await limits.startBuild(a);
+});
+
+test("a build is ended when the minutes are used up: two at the same time use two in one", async () => {
+  await using limits = createLimits(ledger);
+  const a = tenantOf("a", { buildTime: 10 * MINUTE });
+  await using one = await limits.startBuild(a);
+  await using two = await limits.startBuild(a);
+  vi.advanceTimersByTime(5 * MINUTE - 1000);
+  expect(one.signal.aborted).toBe(false);
+  vi.advanceTimersByTime(1001);
+  expect(one.signal.reason).toMatchObject({ rule: "quota.build-time", statusCode: 429 });
+  expect(two.signal.aborted).toBe(true);
+  await expect(limits.startBuild(a)).rejects.toMatchObject({ rule: "quota.build-time" });
+});
+
+test("the minutes count for 24 hours, also when the guard was killed while the build ran", async () => {
+  const a = tenantOf("a", { buildTime: 10 * MINUTE });
+  const killed = createLimits(ledger);
+  await killed.startBuild(a);
+  vi.advanceTimersByTime(6 * MINUTE);
+  await vi.waitFor(() => expect(ledger.read("a").hours).toEqual([{ hour: 1000, buildTime: 6 * MINUTE, pushBytes: 0 }]));
+  killed.forget("a");
+  {
+    await using limits = createLimits(ledger);
+    expect(limits.usage(a).buildTime).toBe(6 * MINUTE);
+    vi.advanceTimersByTime(23 * HOUR);
+    const build = await limits.startBuild(a);
+    vi.advanceTimersByTime(4 * MINUTE + 1000);
+    expect(build.signal.reason).toMatchObject({
+      message: expect.stringContaining("there is more at 1970-02-12 16:00 UTC") as string,
+    });
+    await build[Symbol.asyncDispose]();
+    vi.advanceTimersByTime(HOUR);
+    expect(limits.usage(a).buildTime).toBeLessThan(5 * MINUTE);
+    await using _ = await limits.startBuild(a);
+  }
+});
+
+test("bytes of pushes count until there are no more, and are written down", async () => {
+  const a = tenantOf("a", { pushBytes: 1000 });
+  {
+    await using limits = createLimits(ledger);
+    limits.countPushed(a, 900);
+    expect(() => limits.countPushed(a, 101)).toThrow(expect.objectContaining({ rule: "quota.push-bytes" }));
+    limits.countPushed(tenantOf("b"), 1e12);
+  }
+  expect(ledger.read("a").hours).toEqual([{ hour: 1000, buildTime: 0, pushBytes: 1001 }]);
+  await using limits = createLimits(ledger);
+  expect(() => limits.countPushed(a, 1)).toThrow(expect.objectContaining({ statusCode: 429 }));
+});
+
+test("a ledger that cannot be written keeps the use in memory", async () => {
+  const change = vi.spyOn(ledger, "change").mockRejectedValueOnce(new Error("full"));
+  const a = tenantOf("a");
+  {
+    await using limits = createLimits(ledger);
+    limits.countPushed(a, 5);
+    await vi.waitFor(() => expect(change).toHaveBeenCalledTimes(1));
+    expect(limits.usage(a).pushBytes).toBe(5);
+    limits.countPushed(a, 5);
+  }
+  expect(ledger.read("a").hours).toMatchObject([{ pushBytes: 10 }]);
+});
+
+test("a tenant with as many images as it may have, or bytes, begins no build", async () => {
+  await using limits = createLimits(ledger);
+  const [few, small] = [tenantOf("few", { images: 2 }), tenantOf("small", { bytes: 1000 })];
+  expect(() => limits.checkImages(few, 3, 0)).toThrow(expect.objectContaining({ rule: "quota.images" }));
+  limits.tellImages("few", { images: 2, bytes: 0 });
+  await expect(limits.startBuild(few)).rejects.toMatchObject({ rule: "quota.images" });
+  limits.tellImages("few", { images: 1, bytes: 0 });
+  await using _ = await limits.startBuild(few);
+  expect(() => limits.checkImages(small, 1, 1001)).toThrow(expect.objectContaining({ rule: "quota.bytes" }));
+  await expect(limits.startBuild(small)).rejects.toMatchObject({ rule: "quota.bytes" });
+});
