@@ -79,7 +79,7 @@ async function findByName(
 ): Promise<OwnImage | undefined> {
   const raw = await inspectImage(engine, engineName(tenant, reference), { signal });
   if (raw === undefined) return undefined;
-  // Docker 20.10 takes the digest of a name with a digest for an ID, whatever the name.
+  // An engine that looked up the digest of a name with a digest alone would answer with anybody's image.
   const { tags, digests } = namesOf(tenant, raw);
   if (tags.length + digests.length === 0 && !inLedger(ledger, tenant).has(idOf(raw))) return undefined;
   return asOwn(tenant, raw);

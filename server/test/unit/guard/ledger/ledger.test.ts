@@ -73,9 +73,25 @@ test.skipIf(process.platform !== "linux")("a full disk refuses a change, and wha
 test.each([
   ["text", "{"],
   ["another shape", "{}"],
-  ["an unknown property", JSON.stringify({ version: 1, tenant: "a", mayReturn: true, images: [], cacheRecords: [], hours: [], x: 1 })],
-  ["another tenant", JSON.stringify({ version: 1, tenant: "b", mayReturn: true, images: [], cacheRecords: [], hours: [] })],
-  ["an ID that is none", JSON.stringify({ version: 1, tenant: "a", mayReturn: true, images: [{ id: "../x", created: 1 }], cacheRecords: [], hours: [] })],
+  [
+    "an unknown property",
+    JSON.stringify({ version: 1, tenant: "a", mayReturn: true, images: [], cacheRecords: [], hours: [], x: 1 }),
+  ],
+  [
+    "another tenant",
+    JSON.stringify({ version: 1, tenant: "b", mayReturn: true, images: [], cacheRecords: [], hours: [] }),
+  ],
+  [
+    "an ID that is none",
+    JSON.stringify({
+      version: 1,
+      tenant: "a",
+      mayReturn: true,
+      images: [{ id: "../x", created: 1 }],
+      cacheRecords: [],
+      hours: [],
+    }),
+  ],
 ])("a file with %s is refused by its name, and the folder is free again", async (_, content) => {
   mkdirSync(join(folder, "tenants"), { recursive: true, mode: 0o700 });
   writeFileSync(fileOf("a"), content);
