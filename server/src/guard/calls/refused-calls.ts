@@ -19,7 +19,6 @@ const KNOWN: readonly (readonly [method: string, path: string, does: string])[] 
   ["GET", "/containers/{id}/attach/ws", "it joins a container's input and output (docker attach)"],
   ["GET", "/containers/{id}/logs", "it reads what a container prints (docker logs)"],
   ["GET", "/containers/json", "it lists the host's containers (docker ps)"],
-  ["GET", "/containers/{id}/json", "it tells how a container is made (docker inspect)"],
   ["POST", "/containers/prune", "it removes the host's containers (docker container prune)"],
   ["POST", "/commit", "it makes an image of a container (docker commit)"],
   ["POST", "/images/create", "it pulls or imports an image on the host (docker pull, docker import)"],
@@ -50,8 +49,15 @@ const SHAPES = KNOWN.map(([method, path, does]) => ({ method, shape: pathShape(p
 const ALLOWED =
   "Allowed are docker build, and docker images, history, inspect, tag, rmi, push and save of images that were built here";
 
-/** The answer to a call that the table does not have: 403 `call.refused`. */
+/** `docker inspect NAME` asks for a container first, and for an image only when there is none. */
+const CONTAINER = pathShape("/containers/{id}/json");
+
+/** The answer to a call that the table does not have: 403 `call.refused`, or 404 where a docker command goes on with another call. */
 export function refusedCall(method: string, path: string): Refusal {
+  const container = method === "GET" ? CONTAINER.match(path)?.["id"] : undefined;
+  if (container !== undefined) {
+    return new Refusal("call.refused", `No such container: ${container}`, { statusCode: 404 });
+  }
   const found =
     SHAPES.find((known) => known.method === method && known.shape.match(path) !== undefined)?.does ??
     BELOW.find(([start]) => path === start || path.startsWith(`${start}/`))?.[1];

@@ -1,4 +1,10 @@
-import { createServer, type Http2ServerRequest, type Http2ServerResponse, type ServerHttp2Session } from "node:http2";
+import {
+  constants,
+  createServer,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type ServerHttp2Session,
+} from "node:http2";
 import type { Duplex } from "node:stream";
 import { clientGone, type Exchange } from "./exchange.ts";
 import type { Times } from "./times.ts";
@@ -10,7 +16,7 @@ const MAX_HEADERS = 160 * 1024;
 /** MB of one connection's memory in Node */
 const MAX_MEMORY = 10;
 /** Streams that a client may reset within a minute. A docker command does so with a few at its end; the flood of CVE-2023-44487 with millions. */
-const MAX_RESETS = 1000;
+const MAX_RESETS = 200;
 const MINUTE = 60_000;
 
 /** Takes a gRPC call. Undefined: it is none. */
@@ -96,7 +102,8 @@ function limitResets(session: ServerHttp2Session): void {
   let resets = 0;
   let since = Date.now();
   session.on("stream", (stream) => {
-    stream.once("aborted", () => {
+    stream.once("close", () => {
+      if (stream.rstCode === constants.NGHTTP2_NO_ERROR) return;
       if (Date.now() - since > MINUTE) {
         resets = 0;
         since = Date.now();

@@ -1,0 +1,262 @@
+import { once } from "node:events";
+import { connect as connectHttp2 } from "node:http2";
+import { describe, expect, it } from "vitest";
+import type { Backend } from "../../../../src/guard/backend.ts";
+import { echoingBuildkit, standInBackend } from "../../../fixtures/guard/stand-in-backend.ts";
+import { frontBed } from "../../../fixtures/guard/front-bed.ts";
+import { rawConnection, statusOf } from "../../../fixtures/raw-request.ts";
+
+const HOST = "Host: docker\r\n";
+
+/** A list of images that takes until its call is aborted */
+function slowList(): { backend: Backend; begun: Promise<void>; aborted: Promise<unknown> } {
+  const backend = standInBackend();
+  let begin!: () => void;
+  const begun = new Promise<void>((resolve) => (begin = resolve));
+  const aborted = new Promise((resolve) => {
+    backend.images.list = ({ signal }) =>
+      new Promise((_, reject) => {
+        begin();
+        signal.addEventListener("abort", () => {
+          resolve(signal.reason);
+          reject(signal.reason as Error);
+        });
+      });
+  });
+  return { backend, begun, aborted };
+}
+
+describe("a request that is no plain one", () => {
+  it.each([
+    ["GET /v1.51/images//json HTTP/1.1", HOST, 400, "target.segments"],
+    ["GET /v1.51/images/../containers/json HTTP/1.1", HOST, 400, "target.segments"],
+    ["GET /v1.51/images%2fjson HTTP/1.1", HOST, 400, "target.encoded"],
+    ["GET http://docker/v1.51/images/json HTTP/1.1", HOST, 400, "target.form"],
+    ["GET /v1.99/images/json HTTP/1.1", HOST, 400, "api.version"],
+    ["GET /v1.23/images/json HTTP/1.1", HOST, 400, "api.version"],
+    ["GET /v1.51.2/images/json HTTP/1.1", HOST, 400, "api.form"],
+    ["GET /v1.51/images/json?All=1 HTTP/1.1", HOST, 400, "query.case"],
+    ["GET /v1.51/images/json?all=1&all=0 HTTP/1.1", HOST, 400, "query.duplicate"],
+    ["GET /v1.51/images/json?all=1;x=2 HTTP/1.1", HOST, 400, "query.semicolon"],
+    ["GET /v1.51/images/json?all=%zz HTTP/1.1", HOST, 400, "query.encoding"],
+    ["GET /v1.51/images/json?all=maybe HTTP/1.1", HOST, 400, "query.value"],
+    ["GET /v1.51/images/json?what=1 HTTP/1.1", HOST, 400, "query.unknown"],
+    ["GET /_ping HTTP/1.1", `${HOST}Content-Type: a/b\r\nContent-Type: c/d\r\n`, 400, "header.duplicate"],
+    ["GET /_ping HTTP/1.1", `${HOST}X-Thing: \x80\r\n`, 400, "header.invalid"],
+    ["POST /v1.51/containers/create HTTP/1.1", HOST, 403, "call.refused"],
+    ["GET /v1.51/containers/x/archive?path=/ HTTP/1.1", HOST, 403, "call.refused"],
+    ["GET /_ping HTTP/1.1", `${HOST}Connection: Upgrade\r\nUpgrade: h2c\r\n`, 400, "upgrade.refused"],
+    ["GET /_ping HTTP/1.1", `${HOST}Upgrade: h2c\r\n`, 400, "upgrade.refused"],
+    ["POST /grpc HTTP/1.1", `${HOST}Content-Length: 0\r\n`, 400, "upgrade.missing"],
+    ["POST /grpc HTTP/1.1", `${HOST}Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 2\r\n`, 400, "upgrade.body"],
+    ["POST /images/app:v1/tag?repo=b HTTP/1.1", `${HOST}Content-Length: 100\r\n`, 400, "body.unexpected"],
+    ["POST /build HTTP/1.1", `${HOST}Content-Length: 2000\r\n`, 413, "body.size"],
+  ])("%s %j is refused", async (line, headers, status, rule) => {
+    await using bed = await frontBed();
+    const answer = await bed.send(`${line}\r\n${headers}\r\n`, "}\n");
+    expect(statusOf(answer)).toBe(status);
+    expect(bed.entries).toMatchObject([{ rule, decision: "refused", status }]);
+    expect(bed.problems).toEqual([]);
+  });
+
+  it.each([
+    ["two lengths", "POST /build HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"],
+    [
+      "a length and chunks",
+      "POST /build HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ],
+    ["another encoding", "POST /build HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"],
+    ["a folded header", "GET /_ping HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n\r\n"],
+    ["a bare line feed", "GET /_ping HTTP/1.1\nHost: a\n\n"],
+    ["no host", "GET /_ping HTTP/1.1\r\n\r\n"],
+    ["two hosts", "GET /_ping HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"],
+    ["garbage", "\u0016\u0003\u0001 hello\r\n\r\n"],
+  ])("%s: 400, and nothing is done", async (_, text) => {
+    const backend = standInBackend();
+    await using bed = await frontBed({ backend, times: { keepAlive: 1, linger: 1 } });
+    expect(statusOf(await bed.send(text))).toBe(400);
+    expect(backend.calls).toEqual([]);
+    expect(bed.entries.filter(({ decision }) => decision === "allowed")).toEqual([]);
+  });
+});
+
+describe("an answer", () => {
+  it("has the headers that docker commands read", async () => {
+    await using bed = await frontBed();
+    const answer = await bed.send(`GET /_ping HTTP/1.1\r\n${HOST}\r\n`, "OK");
+    expect(answer).toContain("Api-Version: 1.51\r\n");
+    expect(answer).toContain("Builder-Version: 1\r\n");
+    expect(answer).toContain("Ostype: linux\r\n");
+    expect(bed.entries).toMatchObject([{ call: "GET /_ping", rule: "system.ping", decision: "allowed", sent: 2 }]);
+  });
+
+  it("tells nothing of an error inside, which the operator is told", async () => {
+    const backend = standInBackend({ version: () => Promise.reject(new Error("the key is hunter2")) });
+    await using bed = await frontBed({ backend });
+    const answer = await bed.send(`GET /_ping HTTP/1.1\r\n${HOST}\r\n`, "}\n");
+    expect(statusOf(answer)).toBe(500);
+    expect(answer).not.toContain("hunter2");
+    expect(bed.problems.join()).toContain("hunter2");
+  });
+
+  it("comes before the end of a body that is not taken", async () => {
+    await using bed = await frontBed({ times: { linger: 1 } });
+    using connection = await rawConnection(bed.port);
+    connection.socket.write(
+      `POST /v1.51/images/load HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n`,
+    );
+    expect(statusOf(await connection.closed)).toBe(403); // closed from the other side, though the body goes on
+  });
+
+  it("of a call that fails after its first line ends with a line of error", async () => {
+    const backend = standInBackend();
+    backend.images.push = (_caller, _reference, { onLine }) => {
+      onLine({ status: "begun" });
+      return Promise.reject(new Error("inside"));
+    };
+    await using bed = await frontBed({ backend });
+    const answer = await bed.send(
+      `POST /images/app/push?tag=v1 HTTP/1.1\r\n${HOST}Content-Length: 0\r\n\r\n`,
+      "0\r\n\r\n",
+    );
+    expect(answer).toContain('"errorDetail":{"message":"the guard has failed');
+    expect(bed.entries).toMatchObject([{ decision: "failed", rule: "guard.failed" }]);
+  });
+});
+
+describe("a body", () => {
+  const build = (length: string): string => `POST /build HTTP/1.1\r\n${HOST}${length}\r\n\r\n`;
+
+  it("of a build is passed on as a stream", async () => {
+    await using bed = await frontBed();
+    expect(await bed.send(`${build("Content-Length: 3")}abc`, "}\r\n")).toContain('{"stream":"3 bytes"}');
+    expect(bed.entries).toMatchObject([{ rule: "build", received: 3 }]);
+  });
+
+  it("in chunks that passes the quota is 413", async () => {
+    await using bed = await frontBed({ times: { linger: 1 } });
+    const answer = await bed.send(`${build("Transfer-Encoding: chunked")}800\r\n${"a".repeat(2048)}\r\n`);
+    expect(statusOf(answer)).toBe(413);
+  });
+
+  it("that stops is 408", async () => {
+    await using bed = await frontBed({ times: { idle: 1, linger: 1 } });
+    expect(statusOf(await bed.send(`${build("Content-Length: 3")}a`))).toBe(408);
+  });
+
+  it("is asked for only when its call is allowed", async () => {
+    await using bed = await frontBed();
+    const expecting = `Content-Length: 3\r\nExpect: 100-continue`;
+    expect(await bed.send(build(expecting), "100 Continue")).toContain("100 Continue");
+    const refused = await bed.send(build(expecting).replace("/build", "/images/load"), "}\n");
+    expect(refused).not.toContain("100 Continue");
+  });
+
+  it.each([
+    ['{"Username":"a","serveraddress":"registry.example.com"}', "json.case"],
+    ['{"username":"a","user\\u006eame":"b"}', "json.duplicate"],
+    ['{"username":"a","admin":true}', "json.unknown"],
+    ['{"username":1}', "json.type"],
+    [`{"username":${"[".repeat(20)}${"]".repeat(20)}}`, "json.depth"],
+    ['{"username":"a"} {}', "json.syntax"],
+    ['{"username":"a","password":"b","serveraddress":"internal.example.com"}', "login.registry"],
+  ])("of docker login %s is refused by %s", async (body, rule) => {
+    await using bed = await frontBed();
+    await bed.send(`POST /auth HTTP/1.1\r\n${HOST}Content-Length: ${body.length}\r\n\r\n${body}`, "}\n");
+    expect(bed.entries).toMatchObject([{ rule, decision: "refused" }]);
+  });
+});
+
+describe("a connection", () => {
+  it.each([
+    ["sends nothing", ""],
+    ["sends half a request", "GET /_ping HTTP/1.1\r\nHost:"],
+    ["sends half a preface of HTTP/2", "PRI * HT"],
+  ])("that %s is closed", async (_, text) => {
+    await using bed = await frontBed({ times: { headers: 20 } });
+    expect(await bed.send(text)).not.toContain("200 OK");
+  });
+
+  it("that sends a request before it has the last answer is closed", async () => {
+    const { backend } = slowList();
+    await using bed = await frontBed({ backend });
+    const request = `GET /images/json HTTP/1.1\r\n${HOST}\r\n`;
+    expect(await bed.send(`${request}${request}`)).toBe("");
+    expect(bed.entries).toMatchObject([{ rule: "image.list", status: 499 }]);
+  });
+
+  it("ends the call when the client goes", async () => {
+    const { backend, begun, aborted } = slowList();
+    await using bed = await frontBed({ backend });
+    using connection = await rawConnection(bed.port);
+    connection.socket.write(`GET /images/json HTTP/1.1\r\n${HOST}\r\n`);
+    await begun;
+    connection.socket.destroy();
+    expect(await aborted).toMatchObject({ rule: "client.gone" });
+  });
+
+  it("is switched to gRPC, with what has come along", async () => {
+    await using bed = await frontBed({ backend: standInBackend({ buildkit: echoingBuildkit() }) });
+    const asked = `POST /v1.51/grpc HTTP/1.1\r\nHost:\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\nalong`;
+    expect(await bed.send(asked, "along")).toMatch(/^HTTP\/1\.1 101 .*\r\nUpgrade: h2c\r\n\r\nalong$/s);
+  });
+
+  it("is refused gRPC where there is no BuildKit", async () => {
+    await using bed = await frontBed();
+    const asked = `POST /grpc HTTP/1.1\r\n${HOST}Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n`;
+    expect(statusOf(await bed.send(asked))).toBe(404);
+  });
+});
+
+describe("HTTP/2 with prior knowledge", () => {
+  async function ask(port: number, headers: Record<string, string>): Promise<Record<string, unknown>> {
+    const client = connectHttp2(`http://127.0.0.1:${port}`);
+    const stream = client.request(headers);
+    stream.end();
+    const [answer] = (await once(stream, "response")) as [Record<string, unknown>];
+    client.destroy();
+    return answer;
+  }
+
+  it("is answered like HTTP/1.1", async () => {
+    await using bed = await frontBed();
+    expect(await ask(bed.port, { ":path": "/_ping" })).toMatchObject({ ":status": 200, "api-version": "1.51" });
+    expect(await ask(bed.port, { ":path": "/containers/json" })).toMatchObject({ ":status": 403 });
+    expect(await ask(bed.port, { ":path": "/images//json" })).toMatchObject({ ":status": 400 });
+  });
+
+  it("has gRPC calls go to BuildKit", async () => {
+    const headers = { ":method": "POST", ":path": "/a.B/C", "content-type": "application/grpc", te: "trailers" };
+    await using bed = await frontBed({ backend: standInBackend({ buildkit: echoingBuildkit() }) });
+    expect(await ask(bed.port, headers)).toMatchObject({ ":status": 200, "x-path": "/a.B/C" });
+    expect(await ask(bed.port, { ...headers, ":path": "/a/b/c" })).toMatchObject({ "grpc-status": "3" });
+  });
+
+  it("that resets streams without end is closed", async () => {
+    await using bed = await frontBed();
+    const client = connectHttp2(`http://127.0.0.1:${bed.port}`);
+    client.on("error", () => {});
+    let count = 0;
+    const next = (): void => {
+      if (client.closed || client.destroyed || count++ > 5000) return;
+      const stream = client.request({ ":path": "/events" });
+      stream.on("error", () => {});
+      stream.on("close", next);
+      // At once, and the request would never be sent.
+      setImmediate(() => stream.close(8));
+    };
+    const closed = new Promise((resolve) => client.once("close", resolve));
+    for (let index = 0; index < 50; index++) next();
+    await closed;
+    expect(count).toBeLessThan(5000);
+  });
+});
+
+it("a tenant that goes ends its calls", async () => {
+  const { backend, begun } = slowList();
+  await using bed = await frontBed({ backend });
+  const answer = bed.send(`GET /images/json HTTP/1.1\r\n${HOST}\r\n`);
+  await begun;
+  await bed.front.close();
+  expect(statusOf(await answer)).toBe(503);
+});
