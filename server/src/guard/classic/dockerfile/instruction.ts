@@ -1,0 +1,176 @@
+import { dockerfileError } from "./dockerfile-error.ts";
+import { SPACE, trimSpace, type EscapeToken, type LogicalLine } from "./logical-lines.ts";
+
+/** An instruction, split as the classic builder splits it. */
+export interface Instruction {
+  /** In upper case, e.g. `COPY` */
+  name: string;
+  /** e.g. `--from=0`, without quotes and escapes */
+  flags: readonly string[];
+  /** What is after the flags, as it was */
+  args: string;
+  /** What is after the name: flags and args as they were */
+  rest: string;
+  /** The whole text, as the classic builder prints it */
+  text: string;
+  /** From 1 */
+  line: number;
+}
+
+/** Instructions of the classic builder, from Docker 20.10 to 28. */
+const NAMES: ReadonlySet<string> = new Set([
+  "ADD",
+  "ARG",
+  "CMD",
+  "COPY",
+  "ENTRYPOINT",
+  "ENV",
+  "EXPOSE",
+  "FROM",
+  "HEALTHCHECK",
+  "LABEL",
+  "MAINTAINER",
+  "ONBUILD",
+  "RUN",
+  "SHELL",
+  "STOPSIGNAL",
+  "USER",
+  "VOLUME",
+  "WORKDIR",
+]);
+/** Between words. Other spaces of Unicode are parts of words. */
+export const BETWEEN_WORDS = /[\t\v\f\r ]+/;
+const IS_SPACE = new RegExp(SPACE);
+
+/** Splits an instruction. Throws a Refusal for one that is not known. */
+export function readInstruction({ text, number }: LogicalLine, escape: EscapeToken): Instruction {
+  const trimmed = trimSpace(text);
+  const gap = BETWEEN_WORDS.exec(trimmed);
+  const given = gap === null ? trimmed : trimmed.slice(0, gap.index);
+  const name = given.toUpperCase();
+  // Characters beyond ASCII whose lower case is ASCII: engines differ.
+  if (!/^[A-Za-z]+$/.test(given) || !NAMES.has(name)) {
+    throw dockerfileError(number, `unknown instruction: ${given.slice(0, 64).toUpperCase()}`);
+  }
+  const rest = gap === null ? "" : trimmed.slice(gap.index + gap[0].length);
+  const { flags, args } = splitFlags(rest, escape);
+  return { name, flags, args: trimSpace(args), rest: trimSpace(rest), text: trimmed, line: number };
+}
+
+/** Takes words that begin with `--` from the beginning of a text, up to one that does not, or `--` alone. Quotes and escapes belong to none of them. */
+function splitFlags(rest: string, escape: EscapeToken): { flags: string[]; args: string } {
+  const flags: string[] = [];
+  let at = 0;
+  for (;;) {
+    while (at < rest.length && IS_SPACE.test(rest.charAt(at))) at++;
+    if (!rest.startsWith("--", at)) return { flags, args: rest.slice(at) };
+    const { word, end, isWritten } = readFlag(rest, at, escape);
+    at = end;
+    if (word === "--") return { flags, args: rest.slice(at) };
+    if (isWritten) flags.push(word);
+  }
+}
+
+function readFlag(rest: string, from: number, escape: EscapeToken): { word: string; end: number; isWritten: boolean } {
+  let word = "";
+  let quote: string | undefined;
+  let hasQuotes = false;
+  let at = from;
+  for (; at < rest.length; at++) {
+    let char = rest.charAt(at);
+    if (quote === undefined && IS_SPACE.test(char)) break;
+    if (char === quote) {
+      quote = undefined;
+      continue;
+    }
+    if (quote === undefined && (char === "'" || char === '"')) {
+      quote = char;
+      hasQuotes = true;
+      continue;
+    }
+    if (char === escape) {
+      at++;
+      char = rest.charAt(at);
+    }
+    word += char;
+  }
+  return { word, end: Math.min(at, rest.length), isWritten: hasQuotes || word !== "" };
+}
+
+/** The flags of an instruction by their names, e.g. `from`. Throws a Refusal for one that it does not have, or has twice. */
+export function flagsOf({ flags, line }: Instruction, known: readonly string[]): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const flag of flags) {
+    const [, name = "", value] = /^--([^=]*)(?:=(.*))?$/s.exec(flag) ?? [];
+    if (!known.includes(name)) throw dockerfileError(line, `unknown flag: --${name}`);
+    if (found.has(name) && name !== "exclude") throw dockerfileError(line, `duplicate flag specified: --${name}`);
+    // Engines differ in quotes, escapes and bytes beyond ASCII here; nothing that a flag needs has them.
+    if (!/^[\x21-\x7e]*$/.test(flag) || /['"\\`]/.test(flag)) {
+      throw dockerfileError(line, `the flag --${name} has a character that is not allowed in a flag`);
+    }
+    found.set(name, value ?? "");
+  }
+  return found;
+}
+
+/** The words of ADD, COPY and VOLUME: of a list in JSON, or separated by spaces. */
+export function words({ args, line }: Instruction): string[] {
+  const list = jsonList(args);
+  if (list === "mixed") {
+    throw dockerfileError(line, "when using JSON array syntax, arrays must be comprised of strings only");
+  }
+  return list ?? (args === "" ? [] : args.split(BETWEEN_WORDS));
+}
+
+function jsonList(args: string): string[] | "mixed" | undefined {
+  if (!args.startsWith("[")) return undefined;
+  let list: unknown;
+  try {
+    list = JSON.parse(args);
+  } catch {
+    return undefined;
+  }
+  if (!Array.isArray(list)) return undefined;
+  return list.every((word): word is string => typeof word === "string") ? list : "mixed";
+}
+
+/** Splits `A=1 B="x y"` at spaces outside of quotes, which stay. */
+export function quotedWords(args: string, escape: EscapeToken): string[] {
+  const found: string[] = [];
+  let word = "";
+  let quote: string | undefined;
+  for (let at = 0; at < args.length; at++) {
+    const char = args.charAt(at);
+    if (quote === undefined && IS_SPACE.test(char)) {
+      if (word !== "") found.push(word);
+      word = "";
+    } else if (char === escape && quote !== "'") {
+      // At the end it stands for nothing.
+      if (at + 1 < args.length) word += char + args.charAt(++at);
+    } else {
+      if (char === quote) quote = undefined;
+      else if (quote === undefined && (char === "'" || char === '"')) quote = char;
+      word += char;
+    }
+  }
+  return word === "" ? found : [...found, word];
+}
+
+/** The pairs of ENV and LABEL: `A=1 B=2`, or `A the rest`. */
+export function pairs({ args, name, line }: Instruction, escape: EscapeToken): [key: string, value: string][] {
+  const found = quotedWords(args, escape);
+  if (found.length === 0) throw dockerfileError(line, `${name} requires at least one argument`);
+  if (found[0]?.includes("=") !== true) {
+    const gap = BETWEEN_WORDS.exec(args);
+    if (gap === null) throw dockerfileError(line, `${name} must have two arguments`);
+    return [[args.slice(0, gap.index), args.slice(gap.index + gap[0].length)]];
+  }
+  return found.map((word) => {
+    const equals = word.indexOf("=");
+    if (equals === -1) {
+      throw dockerfileError(line, `Syntax error - can't find = in "${word}". Must be of the form: name=value`);
+    }
+    if (equals === 0) throw dockerfileError(line, `${name} names can not be blank`);
+    return [word.slice(0, equals), word.slice(equals + 1)];
+  });
+}

@@ -1,0 +1,115 @@
+import { Refusal } from "../../refusal.ts";
+import { dockerfileError } from "./dockerfile-error.ts";
+
+/** An instruction's text, its continuation lines joined. */
+export interface LogicalLine {
+  text: string;
+  /** Of its beginning, from 1 */
+  number: number;
+}
+
+/** A character that joins lines and takes the meaning of others away: `\`, or the backtick where the directive says so. */
+export type EscapeToken = "\\" | "`";
+
+/** What Go's unicode.IsSpace takes for space. JavaScript's `\s` has the byte order mark in it, and not U+0085. */
+export const SPACE = "[\\t\\n\\v\\f\\r \\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]";
+const LEADING_SPACE = new RegExp(`^${SPACE}+`);
+const TRAILING_SPACE = new RegExp(`${SPACE}+$`);
+/** Bytes of a line: Go's bufio.Scanner takes no longer one. */
+const MAX_LINE = 64 * 1024 - 1;
+/** Of a whole Dockerfile */
+export const MAX_DOCKERFILE = 1024 * 1024;
+
+const DIRECTIVE = /^#[\t\n\f\r ]*([a-zA-Z][a-zA-Z0-9]*)[\t\n\f\r ]*=[\t\n\f\r ]*([^\n]+?)[\t\n\f\r ]*$/;
+const DIRECTIVES: ReadonlySet<string> = new Set(["escape", "syntax", "check"]);
+
+/** Reads a Dockerfile's bytes as text. Throws a Refusal for bytes that are no UTF-8, and for NUL. */
+export function decodeDockerfile(bytes: Uint8Array): string {
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw new Refusal("dockerfile.encoding", "the Dockerfile is not UTF-8", { statusCode: 400 });
+  }
+  if (!text.includes("\0")) return text;
+  throw new Refusal("dockerfile.encoding", "the Dockerfile has a NUL character", { statusCode: 400 });
+}
+
+/** Splits a Dockerfile into instructions: directives, comments, empty lines and continuation as the classic builder reads them. */
+export function logicalLines(dockerfile: string): { lines: LogicalLine[]; escape: EscapeToken } {
+  const physical = dockerfile.replace(/^\uFEFF/, "").split("\n");
+  const { escape } = readDirectives(physical);
+  const lines: LogicalLine[] = [];
+  for (let at = 0; at < physical.length; at++) {
+    const number = at + 1;
+    const first = trimStart(cleaned(physical, at));
+    const [begun, isWhole] = isComment(first) ? ["", true] : withoutContinuation(first, escape);
+    if (isWhole && begun === "") continue;
+    let text = begun;
+    let isOpen = !isWhole;
+    while (isOpen && at + 1 < physical.length) {
+      at++;
+      const next = cleaned(physical, at);
+      // Comments and empty lines inside an instruction do not end it.
+      if (isComment(trimStart(next)) || trimStart(next) === "") continue;
+      const [more, isLast] = withoutContinuation(next, escape);
+      text += more;
+      isOpen = !isLast;
+    }
+    lines.push({ text, number });
+  }
+  return { lines, escape };
+}
+
+/** Whether the classic builder would join a line with the next one. */
+export function isContinued(line: string, escape: EscapeToken): boolean {
+  return !withoutContinuation(line, escape)[1];
+}
+
+/** Go's strings.TrimSpace */
+export function trimSpace(text: string): string {
+  return trimStart(text).replace(TRAILING_SPACE, "");
+}
+
+function trimStart(text: string): string {
+  return text.replace(LEADING_SPACE, "");
+}
+
+function cleaned(physical: readonly string[], at: number): string {
+  const line = physical[at] ?? "";
+  if (Buffer.byteLength(line) > MAX_LINE) {
+    throw dockerfileError(at + 1, `dockerfile line greater than max allowed size of ${MAX_LINE}`);
+  }
+  return line.replace(/\r+$/, "");
+}
+
+function isComment(line: string): boolean {
+  return line.startsWith("#");
+}
+
+/** @returns the line without the token at its end, and whether the instruction ends with it */
+function withoutContinuation(line: string, escape: EscapeToken): [text: string, isWhole: boolean] {
+  const token = escape === "`" ? "`" : "\\\\";
+  const form = new RegExp(`(?:([^${token}])|^)${token}[ \\t]*$`, "su");
+  const match = form.exec(line);
+  return match === null ? [line, true] : [line.slice(0, match.index) + (match[1] ?? ""), false];
+}
+
+/** Directives are the first lines, up to one that is none. */
+function readDirectives(physical: readonly string[]): { escape: EscapeToken } {
+  let escape: EscapeToken = "\\";
+  const seen = new Set<string>();
+  for (const [at] of physical.entries()) {
+    const [, given = "", value = ""] = DIRECTIVE.exec(trimStart(cleaned(physical, at))) ?? [];
+    const name = given.toLowerCase();
+    if (!DIRECTIVES.has(name)) break;
+    if (seen.has(name)) throw dockerfileError(at + 1, `only one ${name} parser directive can be used`);
+    seen.add(name);
+    if (name !== "escape") continue;
+    if (value !== "\\" && value !== "`") {
+      throw dockerfileError(at + 1, `invalid escape token '${value}' does not match \` or \\`);
+    }
+    escape = value;
+  }
+  return { escape };
+}

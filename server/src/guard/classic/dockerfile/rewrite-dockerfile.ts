@@ -1,0 +1,178 @@
+import { randomBytes } from "node:crypto";
+import { TENANT_LABEL } from "../../images/reserved.ts";
+import type { Policy } from "../../policy/policy.ts";
+import { dockerfileError } from "./dockerfile-error.ts";
+import { ExpansionError } from "./expand.ts";
+import { readInstruction, type Instruction } from "./instruction.ts";
+import type { EscapeToken } from "./logical-lines.ts";
+import { readDockerfile, type Stage } from "./read-dockerfile.ts";
+import { checkLabels, checkTriggers, refuseHeredoc, writeTrigger } from "./triggers.ts";
+import { asEnvironment, metaVariables, type BuildArgs, type Environment, type Variables } from "./variables.ts";
+import { writeFiles } from "./write-files.ts";
+import { writeLine } from "./write-line.ts";
+
+/** An image that a Dockerfile begins with, or takes files from. */
+export interface Base {
+  /** On the engine, e.g. `sha256:…` */
+  id: string;
+  /** `Config.Env` */
+  env: readonly string[];
+  /** `Config.OnBuild` */
+  triggers: readonly string[];
+}
+
+export interface RewriteOptions {
+  target: string | undefined;
+  buildArgs: BuildArgs;
+  policy: Policy;
+  tenant: string;
+  /** Finds an image that a tenant may use, by a name or an ID; pulls it where it must. Throws a Refusal. */
+  resolve: (given: string, platform: string | undefined) => Promise<Base>;
+}
+
+/** A Dockerfile that the engine and the guard read in the same way. */
+export interface RewrittenDockerfile {
+  text: string;
+  /** What the engine prints a `Step` for, in its order: the tenant's text, undefined for what the guard has added */
+  steps: readonly (string | undefined)[];
+}
+
+/** What stages before this one are. */
+interface Build {
+  options: RewriteOptions;
+  escape: EscapeToken;
+  meta: Variables;
+  /** Told apart from all images: a name of the tenant's stages could be that of an image, where an engine did not see the stage. */
+  mark: string;
+  done: { stage: Stage; name: string; environment: Environment; triggers: readonly Instruction[] }[];
+  lines: string[];
+  steps: (string | undefined)[];
+}
+
+const PLATFORM = /^[\w./-]{1,100}$/;
+
+/**
+ * Writes a Dockerfile anew: one line for each instruction, images by their IDs, stages by names of ours. So the engine cannot read another Dockerfile
+ * than the guard has checked, whatever its parser makes of the tenant's text. Each stage gets the label of the tenant, so that all images of a build
+ * are known to be its own.
+ *
+ * @throws Refusal for what cannot be read, and for what the tenant may not do
+ */
+export async function rewriteDockerfile(text: string, options: RewriteOptions): Promise<RewrittenDockerfile> {
+  const { escape, metaArgs, stages } = readDockerfile(text, options.target);
+  const meta = metaVariables(options.buildArgs, escape);
+  const mark = randomBytes(8).toString("hex");
+  const build: Build = { options, escape, meta, mark, done: [], lines: [], steps: [] };
+  if (escape === "`") build.lines.push("# escape=`");
+  for (const instruction of metaArgs) {
+    meta.apply(instruction);
+    write(build, `ARG ${instruction.rest}`, instruction);
+  }
+  for (const stage of stages) await writeStage(build, stage);
+  return { text: `${build.lines.join("\n")}\n`, steps: build.steps };
+}
+
+async function writeStage(build: Build, stage: Stage): Promise<void> {
+  const { from, instructions } = stage;
+  const { options, escape, meta, done } = build;
+  const platform = stage.platform === undefined ? undefined : expanded(meta, stage.platform, from.line);
+  if (platform !== undefined && !PLATFORM.test(platform)) {
+    throw dockerfileError(from.line, `failed to parse platform ${platform}`);
+  }
+  const base = await baseOf(build, stage, platform);
+  const name = `s${done.length}-${build.mark}`;
+  write(build, `FROM ${platform === undefined ? "" : `--platform=${platform} `}${base.written} AS ${name}`, from);
+  const variables = meta.forStage(base.environment);
+  for (const trigger of base.triggers) variables.apply(trigger);
+  build.lines.push(writeLine(`LABEL ${TENANT_LABEL}=${options.tenant}`, escape, from.line));
+  build.steps.push(undefined);
+  const triggers: Instruction[] = [];
+  for (const instruction of instructions) {
+    write(build, await writeInstruction(build, instruction, variables, triggers), instruction);
+    variables.apply(instruction);
+  }
+  done.push({ stage, name, environment: variables.environment, triggers });
+}
+
+/** What FROM names: a stage, nothing, or an image. */
+async function baseOf({ options, meta, done }: Build, { base, from }: Stage, platform: string | undefined) {
+  const given = expanded(meta, base, from.line);
+  if (given === "") throw dockerfileError(from.line, `base name (${base}) should not be blank`);
+  const earlier = done.find(({ stage }) => stage.name === given.toLowerCase());
+  if (earlier !== undefined) {
+    return { written: earlier.name, environment: earlier.environment, triggers: earlier.triggers };
+  }
+  if (given === "scratch") return { written: given, environment: asEnvironment([]), triggers: [] };
+  const image = await options.resolve(given, platform);
+  const triggers = checkTriggers(image.triggers, given, from.line, options.policy);
+  return { written: image.id, environment: asEnvironment(image.env), triggers };
+}
+
+/** What `--from=` names: the number of an earlier stage, or an image. The name of a stage comes before a number, and a number before an image. */
+async function sourceOf({ options, done }: Build, given: string, line: number): Promise<string> {
+  const named = done.findIndex(({ stage }) => stage.name === given.toLowerCase());
+  if (named !== -1) return String(named);
+  if (/^[+-]?\d+$/.test(given)) {
+    const number = Number(given);
+    if (number >= 0 && number < done.length) return String(number);
+    const why = number === done.length ? "refers to current build stage" : "index out of bounds";
+    throw dockerfileError(line, `invalid from flag value ${given}: ${why}`);
+  }
+  return (await options.resolve(given, undefined)).id;
+}
+
+async function writeInstruction(
+  build: Build,
+  instruction: Instruction,
+  variables: Variables,
+  triggers: Instruction[],
+): Promise<string> {
+  const { escape, options } = build;
+  const { name, rest, line } = instruction;
+  switch (name) {
+    case "ADD":
+    case "COPY": {
+      refuseHeredoc(instruction);
+      const given = fromFlag(instruction);
+      // One with a variable is refused when it is written.
+      const source = given === undefined || given.includes("$") ? "" : await sourceOf(build, given, line);
+      return writeFiles(instruction, {
+        policy: options.policy,
+        expand: (word) => variables.expand(word),
+        from: () => source,
+      });
+    }
+    case "LABEL":
+      checkLabels(instruction, escape);
+      return `LABEL ${instruction.args}`;
+    case "ONBUILD": {
+      const trigger = readInstruction({ text: rest, number: line }, escape);
+      triggers.push(trigger);
+      return `ONBUILD ${writeTrigger(trigger, escape, options.policy)}`;
+    }
+    case "RUN":
+      refuseHeredoc(instruction);
+      return `RUN ${rest}`;
+    default:
+      return `${name} ${rest}`;
+  }
+}
+
+function fromFlag({ name, flags }: Instruction): string | undefined {
+  if (name !== "COPY") return undefined;
+  return flags.find((flag) => flag.startsWith("--from="))?.slice("--from=".length) || undefined;
+}
+
+function expanded(variables: Variables, word: string, line: number): string {
+  try {
+    return variables.expand(word);
+  } catch (error) {
+    if (error instanceof ExpansionError) throw dockerfileError(line, `failed to process "${word}": ${error.message}`);
+    throw error;
+  }
+}
+
+function write(build: Build, text: string, { text: shown, line }: Instruction): void {
+  build.lines.push(writeLine(text, build.escape, line));
+  build.steps.push(shown);
+}

@@ -1,0 +1,79 @@
+import { isReservedLabel } from "../../images/reserved.ts";
+import type { Policy } from "../../policy/policy.ts";
+import { dockerfileError, dockerfileRefusal } from "./dockerfile-error.ts";
+import { expand, ExpansionError } from "./expand.ts";
+import { mayHaveHeredoc } from "./heredocs.ts";
+import { flagsOf, pairs, readInstruction, type Instruction } from "./instruction.ts";
+import { isContinued, logicalLines, type EscapeToken } from "./logical-lines.ts";
+import { writeFiles, writeUnchanged } from "./write-files.ts";
+
+/** Instructions that a trigger cannot be */
+const NO_TRIGGERS: ReadonlySet<string> = new Set(["ONBUILD", "FROM", "MAINTAINER"]);
+
+/**
+ * Checks the triggers (`Config.OnBuild`) of a base, which the engine runs after FROM as they are. So one that would have to be written anew is refused.
+ *
+ * @returns them as instructions
+ */
+export function checkTriggers(triggers: readonly string[], base: string, line: number, policy: Policy): Instruction[] {
+  return triggers.map((trigger) => {
+    const refused = (why: string): Error =>
+      dockerfileRefusal("dockerfile.trigger", line, `${base} has a trigger that is not allowed here, ${why}: ONBUILD ${trigger.slice(0, 200)}`);
+    const { lines, escape } = logicalLines(trigger);
+    const [only] = lines;
+    // Directives, comments and joined lines: only triggers that were written by hand have them.
+    if (only === undefined || trigger.includes("\n") || trigger.includes("\0") || isContinued(trigger, escape)) {
+      throw refused("of more than one line");
+    }
+    const instruction = readInstruction({ text: only.text, number: line }, escape);
+    const written = writeTrigger(instruction, escape, policy);
+    const isFiles = instruction.name === "COPY" || instruction.name === "ADD";
+    if (isFiles && written !== writeUnchanged(instruction)) throw refused("as its sources are variables");
+    return instruction;
+  });
+}
+
+/** Writes the instruction of ONBUILD, which the engine stores and runs in builds on top of the image. Throws a Refusal for what they could not do. */
+export function writeTrigger(instruction: Instruction, escape: EscapeToken, policy: Policy): string {
+  const { name, line, rest } = instruction;
+  if (NO_TRIGGERS.has(name)) throw dockerfileError(line, `${name} isn't allowed as an ONBUILD trigger`);
+  refuseHeredoc(instruction);
+  if (name === "LABEL") checkLabels(instruction, escape);
+  if (name !== "ADD" && name !== "COPY") return `${name} ${rest}`.trim();
+  return writeFiles(instruction, {
+    policy,
+    expand: undefined,
+    from: (given) => {
+      throw dockerfileRefusal("dockerfile.trigger", line, `--from=${given} is not allowed in ONBUILD`);
+    },
+  });
+}
+
+/** Refuses what an engine may take for a here-document: the lines after it would be its content, and not instructions. */
+export function refuseHeredoc({ name, rest, line }: Instruction): void {
+  if (!mayHaveHeredoc(`${name} ${rest}`)) return;
+  throw dockerfileRefusal(
+    "dockerfile.heredoc",
+    line,
+    "here-documents (<<) need BuildKit: build with it, or put the text into a file of the context",
+  );
+}
+
+/** Refuses labels of the guard's own, and keys that nobody knows before the build. */
+export function checkLabels(instruction: Instruction, escape: EscapeToken): void {
+  flagsOf(instruction, []);
+  for (const [key] of pairs(instruction, escape)) {
+    let plain: string;
+    try {
+      plain = expand(key, escape, () => {
+        throw new ExpansionError("the key of a label cannot have variables");
+      });
+    } catch (error) {
+      if (error instanceof ExpansionError) throw dockerfileError(instruction.line, error.message);
+      throw error;
+    }
+    if (isReservedLabel(plain)) {
+      throw dockerfileRefusal("label.reserved", instruction.line, `the label ${JSON.stringify(plain)} is the guard's own`);
+    }
+  }
+}

@@ -1,0 +1,97 @@
+import { expand, ExpansionError, type Lookup } from "./expand.ts";
+import { pairs, quotedWords, type Instruction } from "./instruction.ts";
+import type { EscapeToken } from "./logical-lines.ts";
+
+/** The value of --build-arg; null: to be taken from an environment that there is not */
+export type BuildArgs = Readonly<Record<string, string | null>>;
+
+/** Build arguments that need no ARG */
+const PROXIES = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
+const PREDEFINED: ReadonlySet<string> = new Set([...PROXIES, ...PROXIES.map((name) => name.toLowerCase())]);
+/** A value that only a newer engine, or one that fails, can make out */
+const UNKNOWN = Symbol("unknown");
+
+type Value = string | typeof UNKNOWN;
+
+/** The variables of a Dockerfile, or of a stage of it, as they are at one instruction. */
+export interface Variables {
+  /** Takes in ARG and ENV. Other instructions change nothing. */
+  apply(instruction: Instruction): void;
+  /** Expands a word, and takes its quotes away. Throws an ExpansionError. */
+  expand(word: string): string;
+  /** The variables that a stage begins with. @param environment that of its base */
+  forStage(environment: Environment): Variables;
+  /** What ENV has set, as it is now */
+  readonly environment: Environment;
+}
+
+export type Environment = ReadonlyMap<string, Value>;
+
+/** Reads `Config.Env` of an image. */
+export function asEnvironment(entries: readonly string[]): Environment {
+  return new Map(
+    entries.map((entry) => {
+      const equals = entry.indexOf("=");
+      return equals === -1 ? [entry, ""] : [entry.slice(0, equals), entry.slice(equals + 1)];
+    }),
+  );
+}
+
+/** The variables before the first FROM: of ARG. */
+export function metaVariables(buildArgs: BuildArgs, escape: EscapeToken): Variables {
+  return variables({ buildArgs, escape, meta: new Map(), args: new Map(), env: new Map(), isMeta: true });
+}
+
+interface State {
+  buildArgs: BuildArgs;
+  escape: EscapeToken;
+  /** Of ARG before the first FROM: the values, undefined where they have none */
+  meta: Map<string, Value | undefined>;
+  /** Of ARG in this stage */
+  args: Map<string, Value | undefined>;
+  env: Map<string, Value>;
+  isMeta: boolean;
+}
+
+function variables(state: State): Variables {
+  const { buildArgs, escape, meta, args, env, isMeta } = state;
+  const argument = (name: string): Value | undefined => {
+    if (!args.has(name) && !PREDEFINED.has(name)) return undefined;
+    const given = Object.hasOwn(buildArgs, name) ? buildArgs[name] : undefined;
+    return given ?? args.get(name) ?? meta.get(name);
+  };
+  const lookup: Lookup = (name) => {
+    const value = env.get(name) ?? argument(name);
+    if (value === UNKNOWN) throw new ExpansionError(`the value of ${name} cannot be known before the build`);
+    return value;
+  };
+  const tryExpand = (word: string): Value => {
+    try {
+      return expand(word, escape, lookup);
+    } catch (error) {
+      if (error instanceof ExpansionError) return UNKNOWN;
+      throw error;
+    }
+  };
+  return {
+    apply(instruction) {
+      if (instruction.name === "ENV") {
+        // All values of one instruction are expanded before any is set.
+        const set = pairs(instruction, escape).map(([key, value]) => [tryExpand(key), tryExpand(value)] as const);
+        for (const [key, value] of set) if (key !== UNKNOWN) env.set(key, value);
+      } else if (instruction.name === "ARG") {
+        for (const word of quotedWords(instruction.args, escape)) {
+          const equals = word.indexOf("=");
+          const key = tryExpand(equals === -1 ? word : word.slice(0, equals));
+          if (key === UNKNOWN) continue;
+          args.set(key, equals === -1 ? undefined : tryExpand(word.slice(equals + 1)));
+          if (isMeta) meta.set(key, args.get(key));
+        }
+      }
+    },
+    expand: (word) => expand(word, escape, lookup),
+    forStage: (environment) =>
+      variables({ buildArgs, escape, meta, args: new Map(), env: new Map(environment), isMeta: false }),
+    environment: env,
+  };
+}

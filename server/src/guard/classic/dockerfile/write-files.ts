@@ -1,0 +1,98 @@
+import type { Policy } from "../../policy/policy.ts";
+import { checkSource } from "../../policy/sources.ts";
+import { dockerfileError, dockerfileRefusal } from "./dockerfile-error.ts";
+import { ExpansionError } from "./expand.ts";
+import { flagsOf, words, type Instruction } from "./instruction.ts";
+
+/** What an instruction of a stage, or of a trigger, may take from. */
+export interface FileSources {
+  policy: Policy;
+  /** Expands a word as it is here; undefined in a trigger, where variables are not known */
+  expand: ((word: string) => string) | undefined;
+  /** What stands for the value of --from: the number of a stage, or the ID of an image. Throws a Refusal. */
+  from: (name: string) => string;
+}
+
+const COPY_FLAGS = ["from", "chown", "chmod", "link", "exclude"];
+const ADD_FLAGS = ["chown", "chmod", "link", "keep-git-dir", "checksum", "exclude", "unpack"];
+const SCHEMES = ["http://", "https://"];
+/** Stands for itself in every form of an instruction */
+const PLAIN = /^[\w.,:@%+/*?=~$(){}-]+$/;
+/** The beginning of a word that neither variables, nor quotes, nor escapes can change */
+const LITERAL = /^[A-Za-z0-9_.,:@%+/*?=~(){}[\]-]*/;
+
+/** Writes ADD or COPY anew, so that every engine reads what was checked. Throws a Refusal for what it may not take. */
+export function writeFiles(instruction: Instruction, sources: FileSources): string {
+  const { name, line } = instruction;
+  const flags = flagsOf(instruction, name === "ADD" ? ADD_FLAGS : COPY_FLAGS);
+  const given = words(instruction);
+  if (given.length < 2) {
+    throw dockerfileError(
+      line,
+      `${name} requires at least two arguments, but only one was provided. Destination could not be determined`,
+    );
+  }
+  const from = flags.get("from");
+  if (from) {
+    if (from.includes("$")) {
+      throw dockerfileRefusal("dockerfile.from", line, `--from=${from}: write it without variables`);
+    }
+    flags.set("from", sources.from(from));
+  } else {
+    flags.delete("from");
+  }
+  const written = name === "ADD" ? [...given.slice(0, -1).map((word) => addSource(word, line, sources)), ...given.slice(-1)] : given;
+  const options = instruction.flags.flatMap((flag) => writeFlag(flag, flags));
+  return [name, ...options, writeWords(written)].join(" ");
+}
+
+/** Writes ADD or COPY as {@link writeFiles}, and changes nothing. */
+export function writeUnchanged(instruction: Instruction): string {
+  return [instruction.name, ...instruction.flags, writeWords(words(instruction))].join(" ");
+}
+
+function writeFlag(flag: string, checked: ReadonlyMap<string, string>): string[] {
+  const name = /^--([^=]*)/.exec(flag)?.[1] ?? "";
+  if (name !== "from") return [flag];
+  const value = checked.get("from");
+  return value === undefined ? [] : [`--from=${value}`];
+}
+
+/** Separated by spaces where that cannot be read in another way. */
+function writeWords(given: readonly string[]): string {
+  const isPlain = given.every((word) => PLAIN.test(word) && !word.startsWith("-"));
+  return isPlain ? given.join(" ") : JSON.stringify(given);
+}
+
+/**
+ * A source of ADD. The engine downloads one that is an address when its variables are expanded, from the host's network: it is written as the address
+ * that was checked. What is a path stays one, whatever its variables are: `./` is put before it.
+ */
+function addSource(word: string, line: number, { policy, expand }: FileSources): string {
+  const literal = LITERAL.exec(word)?.[0] ?? "";
+  const isWhole = literal === word;
+  const mayBeAddress = SCHEMES.some(
+    (scheme) => literal.startsWith(scheme) || (!isWhole && scheme.startsWith(literal)),
+  );
+  if (!mayBeAddress) return word;
+  let expanded = word;
+  if (!isWhole) {
+    if (expand === undefined) {
+      if (!SCHEMES.some((scheme) => literal.startsWith(scheme))) return `./${word}`;
+      throw dockerfileRefusal("dockerfile.add", line, `an address in ONBUILD ADD cannot have variables`);
+    }
+    try {
+      expanded = expand(word);
+    } catch (error) {
+      if (!(error instanceof ExpansionError)) throw error;
+      if (SCHEMES.some((scheme) => literal.startsWith(scheme))) throw dockerfileError(line, error.message);
+    }
+  }
+  if (!SCHEMES.some((scheme) => expanded.startsWith(scheme))) return `./${word}`;
+  // These would be expanded once more.
+  if (/[$'"\\`]/.test(expanded)) {
+    throw dockerfileRefusal("dockerfile.add", line, "the address has a character that is not allowed: write it as %XX");
+  }
+  checkSource(expanded, policy);
+  return expanded;
+}

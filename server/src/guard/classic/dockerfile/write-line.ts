@@ -1,0 +1,33 @@
+import { dockerfileError } from "./dockerfile-error.ts";
+import { isContinued, type EscapeToken } from "./logical-lines.ts";
+
+/** Bytes of a line that every engine takes */
+const MAX_BYTES = 60_000;
+
+/**
+ * Writes an instruction as one line, or as several where it is too long for one. Throws a Refusal where an engine would join it with the next
+ * instruction, or could not take it.
+ */
+export function writeLine(text: string, escape: EscapeToken, line: number): string {
+  const written = text.trimEnd();
+  if (isContinued(written, escape) || written.includes("\n")) {
+    throw dockerfileError(line, "the instruction ends with a character that joins it with the next one");
+  }
+  const lines: string[] = [];
+  let rest = written;
+  while (Buffer.byteLength(rest) > MAX_BYTES) {
+    const at = cut(rest);
+    if (at === undefined) throw dockerfileError(line, "the instruction is too long to be written in lines");
+    lines.push(`${rest.slice(0, at)}${escape}`);
+    rest = rest.slice(at);
+  }
+  return [...lines, rest].join("\n");
+}
+
+/** Between two letters, so that neither part has space, an escape, or the sign of a comment where the parts meet. */
+function cut(text: string): number | undefined {
+  for (let at = Math.floor(MAX_BYTES / 4); at > 0; at--) {
+    if (/^[a-z0-9]{2}$/i.test(text.slice(at - 1, at + 1))) return at;
+  }
+  return undefined;
+}
