@@ -4,6 +4,7 @@
  */
 export { startProgram, type Program } from "./child-process/start-program.ts";
 export { openArchiveContext, type ArchiveContextOptions } from "./build-context/archive/open-archive-context.ts";
+export { dockerignoreRules } from "./build-context/ignore/dockerignore.ts";
 export { ARCHIVE_LIMITS } from "./build-context/archive/limits.ts";
 export type { BuildContext, ContextEntry, ContextFile } from "./build-context/build-context.ts";
 export type { ContextLimits } from "./build-context/limits.ts";

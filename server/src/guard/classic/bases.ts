@@ -1,0 +1,148 @@
+import { jsonLines, type Reference } from "docker-over-ssh/builds";
+import type { ApiObject } from "../backend.ts";
+import type { BuildRequest, Credentials } from "../build-request.ts";
+import type { Caller } from "../caller.ts";
+import { EngineAnswer, type EngineApi } from "../engine/engine-api.ts";
+import type { OwnImages } from "../images/own-images.ts";
+import { parseTenantName } from "../images/names.ts";
+import { originOf } from "../policy/bases.ts";
+import { Refusal } from "../refusal.ts";
+import type { Base } from "./dockerfile/rewrite-dockerfile.ts";
+
+export interface BaseParts {
+  engine: Pick<EngineApi, "request" | "json">;
+  own: Pick<OwnImages, "find">;
+  /** Credentials for a registry: the guard's, else the request's */
+  credentials: (host: string) => Promise<Credentials | undefined>;
+  onLine: (line: ApiObject) => void;
+  signal: AbortSignal;
+}
+
+/** The fields of an inspected image that a build needs */
+interface Inspected {
+  Id: string;
+  Config?: { Env?: string[] | null; OnBuild?: string[] | null } | null;
+}
+
+/**
+ * Finds bases by what policy says: the tenant's own images, the host's, a registry's. One of a registry is pulled by its digest, so that no tag of the host
+ * comes or changes. Each is looked up once in a build.
+ */
+export function baseResolver(caller: Caller, request: BuildRequest, parts: BaseParts) {
+  const found = new Map<string, Promise<Base>>();
+  return async (given: string, platform = request.platform): Promise<Base> => {
+    const key = `${platform ?? ""} ${given}`;
+    const known = found.get(key) ?? resolve(caller, request, parts, given, platform);
+    found.set(key, known);
+    return await known;
+  };
+}
+
+async function resolve(
+  { tenant, signal }: Caller,
+  { pull }: BuildRequest,
+  parts: BaseParts,
+  given: string,
+  platform: string | undefined,
+): Promise<Base> {
+  const own = await ownId(tenant.id, given, parts, signal);
+  if (own !== undefined) return await inspect(own, parts);
+  const reference = parseTenantName(given);
+  const origin = originOf(reference, tenant.policy, false);
+  const { domain, path, tag, digest } = reference;
+  const name = `${domain}/${path}`;
+  if (origin === "host" && !pull) {
+    const local = await tryInspect(digest === undefined ? `${name}:${tag ?? "latest"}` : `${name}@${digest}`, parts);
+    if (local !== undefined) return local;
+  }
+  const credentials = await parts.credentials(domain);
+  const headers = credentials === undefined ? {} : { "x-registry-auth": registryAuth(credentials, domain) };
+  // Also where the digest is known: the registry says whether the tenant may have it.
+  const wanted = await remoteDigest(reference, headers, parts);
+  const pinned = `${name}@${wanted}`;
+  const isThere = platform === undefined ? await tryInspect(pinned, parts) : undefined;
+  if (isThere !== undefined) return isThere;
+  await pullPinned(name, wanted, platform, headers, parts);
+  return await inspect(pinned, parts);
+}
+
+async function ownId(tenant: string, given: string, { own }: BaseParts, signal: AbortSignal): Promise<string | undefined> {
+  try {
+    return (await own.find(tenant, given, signal)).id;
+  } catch (error) {
+    if (error instanceof Refusal && error.statusCode === 404) return undefined;
+    throw error;
+  }
+}
+
+async function inspect(nameOrId: string, { engine, signal }: BaseParts): Promise<Base> {
+  const image = (await engine.json({ method: "GET", path: `/images/${nameOrId}/json`, signal })) as Inspected;
+  return { id: image.Id, env: image.Config?.Env ?? [], triggers: image.Config?.OnBuild ?? [] };
+}
+
+async function tryInspect(nameOrId: string, parts: BaseParts): Promise<Base | undefined> {
+  try {
+    return await inspect(nameOrId, parts);
+  } catch (error) {
+    if (error instanceof EngineAnswer && error.statusCode === 404) return undefined;
+    throw error;
+  }
+}
+
+async function remoteDigest(reference: Reference, headers: Record<string, string>, parts: BaseParts): Promise<string> {
+  const { domain, path, tag, digest } = reference;
+  const name = `${domain}/${path}${digest === undefined ? `:${tag ?? "latest"}` : `@${digest}`}`;
+  const { engine, signal } = parts;
+  try {
+    const found = (await engine.json({ method: "GET", path: `/distribution/${name}/json`, headers, signal })) as {
+      Descriptor?: { digest?: string };
+    };
+    const pinned = found.Descriptor?.digest ?? "";
+    if (/^sha\d+:[0-9a-f]{32,128}$/.test(pinned)) return pinned;
+  } catch (error) {
+    if (!(error instanceof EngineAnswer)) throw error;
+    throw new Refusal("base.registry", `${reference.given} cannot be pulled: ${error.message}`, { statusCode: 404, cause: error });
+  }
+  throw new Refusal("base.registry", `the registry names no digest for ${reference.given}`, { statusCode: 502 });
+}
+
+/** Pulls an image without giving it a tag. Lines of progress are the tenant's to see. */
+async function pullPinned(
+  name: string,
+  digest: string,
+  platform: string | undefined,
+  headers: Record<string, string>,
+  { engine, signal, onLine }: BaseParts,
+): Promise<void> {
+  const query: [string, string][] = [
+    ["fromImage", name],
+    ["tag", digest],
+    ...(platform === undefined ? [] : [["platform", platform] as [string, string]]),
+  ];
+  const { body } = await engine.request({ method: "POST", path: "/images/create", query, headers, signal });
+  for await (const line of jsonLines(body)) {
+    const { error, status, id, progress, progressDetail } = (line ?? {}) as Record<string, unknown>;
+    if (typeof error === "string") throw new Refusal("base.registry", `${name} cannot be pulled: ${error}`, { statusCode: 404 });
+    onLine({ status, id, progress, progressDetail });
+  }
+}
+
+function registryAuth({ username, password, identityToken, registryToken }: Credentials, domain: string): string {
+  const config = {
+    username,
+    password,
+    ...(identityToken !== undefined && { identitytoken: identityToken }),
+    ...(registryToken !== undefined && { registrytoken: registryToken }),
+    serveraddress: domain === "docker.io" ? "https://index.docker.io/v1/" : domain,
+  };
+  return Buffer.from(JSON.stringify(config)).toString("base64url");
+}
+
+/** Finds the request's credentials for a registry: `X-Registry-Config` names it with a scheme, a path, or neither. */
+export function requestCredentials({ credentials }: BuildRequest, host: string): Credentials | undefined {
+  const key = (name: string): string => {
+    const bare = name.replace(/^https?:\/\//, "").split("/")[0] ?? "";
+    return bare === "index.docker.io" || bare === "registry-1.docker.io" ? "docker.io" : bare;
+  };
+  return Object.entries(credentials).find(([name]) => key(name) === key(host))?.[1];
+}

@@ -1,0 +1,82 @@
+import type { ApiObject } from "../backend.ts";
+import { inTenantsWords } from "../images/names.ts";
+
+/** What the lines of a build say. */
+export interface BuildOutput {
+  /** Takes a line of the engine's. Its known properties are passed on, in the tenant's words. */
+  take(line: unknown): void;
+  /** IDs of stages that are built, the last one's last. Only the engine writes them: what RUN prints comes in `stream`. */
+  readonly built: readonly string[];
+  /** Beginnings of IDs that are printed for steps; RUN may print others */
+  readonly printed: ReadonlySet<string>;
+  /** The engine's error, in the tenant's words */
+  readonly failure: { message: string; code: number | undefined } | undefined;
+}
+
+/** `Step 2/5 : RUN make` */
+const STEP = /^Step (\d+)\/(\d+) : /;
+/** ` ---> 0123456789ab` */
+const STEP_IMAGE = /^ ---> ([0-9a-f]{12})\n?$/;
+/** What the guard does itself, when the image is the tenant's */
+const SUCCESS = /^Successfully (?:built|tagged) /;
+
+/**
+ * @param steps what the engine prints for each step, in the tenant's words, which may be known only when it begins; undefined for a step of the guard's
+ * @param onLine gets all lines but the failure
+ */
+export function buildOutput(
+  tenant: string,
+  steps: () => readonly (string | undefined)[],
+  onLine: (line: ApiObject) => void,
+): BuildOutput {
+  const built: string[] = [];
+  const printed = new Set<string>();
+  let failure: BuildOutput["failure"];
+  let next = 1;
+  /** In a step of the guard's: nothing that it prints is shown. */
+  let isHidden = false;
+
+  const stream = (text: string): void => {
+    const [matched, number, of] = STEP.exec(text) ?? [];
+    const all = steps();
+    if (matched !== undefined && Number(number) === next && Number(of) === all.length) {
+      const shown = all[next - 1];
+      isHidden = shown === undefined;
+      const index = all.slice(0, next).filter((step) => step !== undefined).length;
+      const count = all.filter((step) => step !== undefined).length;
+      next++;
+      if (!isHidden) onLine({ stream: `Step ${index}/${count} : ${shown ?? ""}` });
+      return;
+    }
+    const image = STEP_IMAGE.exec(text)?.[1];
+    if (image !== undefined) printed.add(image);
+    if (!isHidden && !SUCCESS.test(text)) onLine({ stream: inTenantsWords(tenant, text) });
+  };
+
+  return {
+    built,
+    printed,
+    get failure() {
+      return failure;
+    },
+    take(line) {
+      if (typeof line !== "object" || line === null) return;
+      const { stream: text, aux, error, errorDetail, status, id, progress, progressDetail } = line as Record<string, unknown>;
+      if (typeof error === "string") failure ??= { message: inTenantsWords(tenant, error), code: codeOf(errorDetail) };
+      else if (typeof text === "string") stream(text);
+      else if (isImageId(aux)) built.push(aux.ID);
+      // Of ADD from an address
+      else if (typeof status === "string") onLine({ status: inTenantsWords(tenant, status), id, progress, progressDetail });
+    },
+  };
+}
+
+function isImageId(aux: unknown): aux is { ID: string } {
+  return typeof aux === "object" && aux !== null && "ID" in aux && /^sha256:[0-9a-f]{64}$/.test(String(aux.ID));
+}
+
+function codeOf(detail: unknown): number | undefined {
+  return typeof detail === "object" && detail !== null && "code" in detail && Number.isInteger(detail.code)
+    ? Number(detail.code)
+    : undefined;
+}

@@ -1,0 +1,223 @@
+import type { Readable } from "node:stream";
+import { familiarName, jsonLines } from "docker-over-ssh/builds";
+import type { ApiObject } from "../backend.ts";
+import type { BuildRequest, Credentials } from "../build-request.ts";
+import type { Caller } from "../caller.ts";
+import { EngineAnswer, type EngineApi } from "../engine/engine-api.ts";
+import { engineName, inTenantsWords, parseTenantName } from "../images/names.ts";
+import type { OwnImages } from "../images/own-images.ts";
+import type { Limits } from "../limits/limits.ts";
+import { Refusal } from "../refusal.ts";
+import type { Tenant } from "../tenant.ts";
+import { baseResolver, requestCredentials } from "./bases.ts";
+import { buildOutput, type BuildOutput } from "./build-output.ts";
+import { rewriteContext } from "./context/rewrite-context.ts";
+import { decodeDockerfile } from "./dockerfile/logical-lines.ts";
+import { rewriteDockerfile } from "./dockerfile/rewrite-dockerfile.ts";
+import { engineQuery, imageLabels } from "./engine-query.ts";
+import { removeLeftovers } from "./leftovers.ts";
+
+export interface ClassicParts {
+  engine: Pick<EngineApi, "request" | "json">;
+  own: OwnImages;
+  limits: Pick<Limits, "startBuild">;
+  /** The cgroup in which the tenant's steps run, which is there; undefined: the engine's own */
+  cgroupParent: (tenant: Tenant) => Promise<string | undefined>;
+  /** Credentials that the guard holds for a registry. They come before the request's. */
+  guardCredentials: (tenant: Tenant, host: string) => Promise<Credentials | undefined>;
+}
+
+export interface ClassicBuilds {
+  /** As `BackendBuilds.build`. Owns `context`. */
+  build(
+    caller: Caller,
+    request: BuildRequest,
+    context: Readable | undefined,
+    onLine: (line: ApiObject) => void,
+  ): Promise<void>;
+}
+
+/** Images that a build looks for cached steps in: the newest. Their IDs are part of an address. */
+const MAX_CACHE_SOURCES = 50;
+/** Lines of a quiet build that are kept for the case that it fails */
+const MAX_QUIET_LINES = 10_000;
+/** ms that cleaning up after a build may take */
+const CLEANUP_TIMEOUT = 60_000;
+
+/** Builds with the classic builder of an engine that several tenants share. */
+export function createClassicBuilds(parts: ClassicParts): ClassicBuilds {
+  return {
+    async build(caller, request, context, onLine) {
+      if (request.remote !== undefined || context === undefined) throw noRemote();
+      await using place = await parts.limits.startBuild(caller.tenant);
+      const signal = AbortSignal.any([caller.signal, place.signal]);
+      const lines = quietable(request.quiet, onLine);
+      try {
+        const id = await run(parts, { ...caller, signal }, request, context, lines.take);
+        await giveNames(parts, caller.tenant, id, request, lines, signal);
+      } catch (error) {
+        lines.onFailure();
+        if (error instanceof BuildFailed) {
+          caller.note.rule = "build.failed";
+          const { message, code } = error;
+          return onLine({ errorDetail: { ...(code !== undefined && { code }), message }, error: message });
+        }
+        // The engine's error says that a request was aborted; the reason says why.
+        if (signal.aborted && signal.reason instanceof Refusal) throw signal.reason;
+        throw inWords(caller.tenant.id, error);
+      } finally {
+        context.destroy();
+      }
+    },
+  };
+}
+
+/** @returns the ID of the image, which is the tenant's */
+async function run(
+  parts: ClassicParts,
+  caller: Caller,
+  request: BuildRequest,
+  source: Readable,
+  onLine: (line: ApiObject) => void,
+): Promise<string> {
+  const { engine, own } = parts;
+  const { tenant, signal } = caller;
+  const credentials = async (host: string): Promise<Credentials | undefined> =>
+    (await parts.guardCredentials(tenant, host)) ?? requestCredentials(request, host);
+  const resolve = baseResolver(caller, request, { engine, own, credentials, onLine, signal });
+  let steps: readonly (string | undefined)[] = [];
+  const labels = imageLabels(tenant, request).map(([key, value]) =>
+    Object.hasOwn(request.labels, key) ? `LABEL ${key}=${value}` : undefined,
+  );
+  const { dockerfile, tar } = rewriteContext(source, {
+    dockerfile: request.dockerfile,
+    limit: tenant.quotas.context,
+    signal,
+    async rewrite(given) {
+      const { target, buildArgs } = request;
+      const options = { target, buildArgs, policy: tenant.policy, tenant: tenant.id, resolve };
+      const written = await rewriteDockerfile(decodeDockerfile(given), options);
+      steps = [...written.steps, ...labels];
+      return written.text;
+    },
+  });
+  const output = buildOutput(tenant.id, () => steps, onLine);
+  try {
+    const cgroupParent = await parts.cgroupParent(tenant);
+    const cacheFrom = await cacheSources(own, tenant, request, signal);
+    const query = engineQuery(tenant, request, { dockerfile, cgroupParent, cacheFrom });
+    const headers = { "content-type": "application/x-tar" };
+    const { body } = await engine.request({ method: "POST", path: "/build", query, headers, body: tar, signal });
+    for await (const line of jsonLines(body)) output.take(line);
+    return await takeOver(parts, tenant, output, signal);
+  } catch (error) {
+    await cleanUp(parts, tenant, output);
+    throw error;
+  } finally {
+    tar.destroy();
+  }
+}
+
+async function takeOver({ own }: ClassicParts, tenant: Tenant, output: BuildOutput, signal: AbortSignal): Promise<string> {
+  if (output.failure !== undefined) throw new BuildFailed(output.failure);
+  const id = output.built.at(-1);
+  if (id === undefined) throw new Refusal("build.failed", "the engine ended the build without an image", { statusCode: 502 });
+  // Stages that are not the last are the tenant's too: the engine keeps them, and they are its cache.
+  for (const stage of new Set(output.built)) await own.take(tenant, stage, signal);
+  return id;
+}
+
+/** Names come last, so that an image that is too much does not take the name of another. */
+async function giveNames(
+  { engine }: ClassicParts,
+  tenant: Tenant,
+  id: string,
+  { names }: BuildRequest,
+  lines: ReturnType<typeof quietable>,
+  signal: AbortSignal,
+): Promise<void> {
+  lines.take({ aux: { ID: id } });
+  lines.take({ stream: `Successfully built ${id.replace("sha256:", "").slice(0, 12)}\n` });
+  for (const name of names) {
+    const reference = parseTenantName(name);
+    const tag = reference.tag ?? "latest";
+    const { given, domain, path } = reference;
+    const repository = engineName(tenant.id, { given, domain, path });
+    const query = [
+      ["repo", repository],
+      ["tag", tag],
+    ] as const;
+    const { body } = await engine.request({ method: "POST", path: `/images/${id}/tag`, query, signal });
+    body.resume();
+    lines.take({ stream: `Successfully tagged ${familiarName(reference)}:${tag}\n` });
+  }
+  lines.onSuccess(id);
+}
+
+/** The tenant's images in which the engine looks for cached steps: those of --cache-from, else the newest. */
+async function cacheSources(own: OwnImages, tenant: Tenant, { cacheFrom, noCache }: BuildRequest, signal: AbortSignal) {
+  if (noCache) return [];
+  if (cacheFrom.length === 0) {
+    const images = await own.list(tenant.id, signal);
+    return images.toSorted((one, other) => other.created - one.created).slice(0, MAX_CACHE_SOURCES).map(({ id }) => id);
+  }
+  const found: string[] = [];
+  for (const name of cacheFrom.slice(0, MAX_CACHE_SOURCES)) {
+    try {
+      found.push((await own.find(tenant.id, name, signal)).id);
+    } catch (error) {
+      // As the engine: an image that is not there is no cache.
+      if (!(error instanceof Refusal)) throw error;
+    }
+  }
+  return found;
+}
+
+/** Whatever has ended the build: its signal may be aborted. */
+async function cleanUp({ engine, own }: ClassicParts, tenant: Tenant, { printed }: BuildOutput): Promise<void> {
+  try {
+    await removeLeftovers(tenant.id, printed, engine, own, AbortSignal.timeout(CLEANUP_TIMEOUT));
+  } catch {
+    // The build's own error is the one to tell. What is left has the tenant's label, and goes with the tenant.
+  }
+}
+
+/** --quiet: the ID alone, or all lines of a build that has failed. */
+function quietable(isQuiet: boolean, onLine: (line: ApiObject) => void) {
+  const kept: ApiObject[] = [];
+  return {
+    take(line: ApiObject) {
+      if (!isQuiet) onLine(line);
+      else if (kept.length < MAX_QUIET_LINES) kept.push(line);
+    },
+    onFailure() {
+      for (const line of kept) onLine(line);
+    },
+    onSuccess(id: string) {
+      if (isQuiet) onLine({ stream: `${id}\n` });
+    },
+  };
+}
+
+function inWords(tenant: string, error: unknown): unknown {
+  if (!(error instanceof EngineAnswer)) return error;
+  return new Refusal("build.failed", inTenantsWords(tenant, error.message), { statusCode: error.statusCode, cause: error });
+}
+
+/** A build that the engine has failed: the error is a line of its output. */
+class BuildFailed extends Error {
+  /** Of the command of RUN */
+  readonly code: number | undefined;
+
+  constructor({ message, code }: { message: string; code: number | undefined }) {
+    super(message);
+    this.code = code;
+  }
+}
+
+function noRemote(): Refusal {
+  return new Refusal(
+    "build.remote",
+    "the classic builder fetches such a context itself, so its Dockerfile cannot be checked: use BuildKit, or download it and send it",
+  );
+}

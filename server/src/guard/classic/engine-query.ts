@@ -1,0 +1,64 @@
+import type { BuildRequest } from "../build-request.ts";
+import { LABEL_PREFIX, TENANT_LABEL } from "../images/reserved.ts";
+import { stepLimits } from "../policy/build-limits.ts";
+import type { Tenant } from "../tenant.ts";
+
+export interface QueryParts {
+  /** The name of the Dockerfile in the rewritten context */
+  dockerfile: string;
+  cgroupParent: string | undefined;
+  /** IDs of the tenant's own images */
+  cacheFrom: readonly string[];
+}
+
+/**
+ * The query of `POST /build` to the engine. It has no names and no target: names are given when the image is the tenant's, and stages after the target are
+ * left out of the Dockerfile. Throws a Refusal for limits above the tenant's.
+ */
+export function engineQuery(tenant: Tenant, request: BuildRequest, parts: QueryParts): [key: string, value: string][] {
+  const { memory, memorySwap, cpuPeriod, cpuQuota, ulimits } = stepLimits(tenant, request);
+  const sharesCache = tenant.policy.sharesCache && request.cacheFrom.length === 0;
+  // Without a list of images, an engine takes steps of all builds for its cache.
+  const hasNoCache = request.noCache || (parts.cacheFrom.length === 0 && !sharesCache);
+  const optional: Record<string, string | number | undefined> = {
+    cgroupparent: parts.cgroupParent,
+    platform: request.platform,
+    memory,
+    memswap: memorySwap,
+    cpushares: request.cpuShares,
+    cpuperiod: cpuPeriod,
+    cpuquota: cpuQuota,
+    cpusetcpus: request.cpusetCpus,
+    shmsize: request.shmSize,
+    nocache: hasNoCache ? 1 : undefined,
+    cachefrom: hasNoCache || sharesCache ? undefined : JSON.stringify(parts.cacheFrom),
+    ulimits: ulimits.length === 0 ? undefined : JSON.stringify(ulimits.map(engineUlimit)),
+  };
+  return [
+    ["version", "1"],
+    ["dockerfile", parts.dockerfile],
+    ["buildargs", JSON.stringify(request.buildArgs)],
+    ["labels", JSON.stringify(Object.fromEntries(imageLabels(tenant, request)))],
+    ["networkmode", tenant.policy.hasNetwork ? request.network : "none"],
+    // No containers are left behind, whatever becomes of the build.
+    ["rm", "1"],
+    ["forcerm", "1"],
+    ...request.extraHosts.map((host): [string, string] => ["extrahosts", host]),
+    ...Object.entries(optional).flatMap(([key, value]): [string, string][] =>
+      value === undefined ? [] : [[key, String(value)]],
+    ),
+  ];
+}
+
+/** The labels of the image, in the order in which the engine sets them: the request's, and over them the operator's and the guard's own. */
+export function imageLabels(tenant: Tenant, { labels }: BuildRequest): [key: string, value: string][] {
+  const operators = Object.entries(tenant.labels).filter(([key]) => !key.startsWith(LABEL_PREFIX));
+  const all = new Map([...Object.entries(labels), ...operators, [TENANT_LABEL, tenant.id] as const]);
+  return [...all].toSorted(([one], [other]) => Buffer.compare(Buffer.from(one), Buffer.from(other)));
+}
+
+function engineUlimit(ulimit: string): { Name: string; Soft: number; Hard: number } {
+  const [name = "", values = ""] = ulimit.split("=");
+  const [soft = 0, hard = soft] = values.split(":").map(Number);
+  return { Name: name, Soft: soft, Hard: hard };
+}

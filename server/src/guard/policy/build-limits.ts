@@ -1,0 +1,72 @@
+import type { BuildRequest } from "../build-request.ts";
+import { Refusal } from "../refusal.ts";
+import type { Tenant } from "../tenant.ts";
+
+/** µs in which a quota counts, where a request says nothing */
+export const CPU_PERIOD = 100_000;
+/** The range that the kernel takes */
+const CPU_PERIODS = { min: 1000, max: 1_000_000 };
+
+/** Limits of steps: what the tenant asks for within what it may have, and else what it may have. Sizes are bytes. */
+export interface StepLimits {
+  memory: number | undefined;
+  /** With swap; -1: no limit */
+  memorySwap: number | undefined;
+  cpuPeriod: number | undefined;
+  cpuQuota: number | undefined;
+  /** e.g. `nofile=1024:2048` */
+  ulimits: readonly string[];
+}
+
+/** Throws a Refusal `build.memory`, `build.cpus`, `build.ulimits` for more than the tenant may have. */
+export function stepLimits({ resources }: Tenant, request: BuildRequest): StepLimits {
+  return { ...memoryLimits(resources.memory, request), ...cpuLimits(resources.cpus, request), ulimits: ulimits(resources.ulimits, request) };
+}
+
+function memoryLimits(allowed: number | undefined, { memory: asked, memorySwap, shmSize }: BuildRequest) {
+  const memory = asked ?? allowed;
+  if (allowed === undefined) return { memory, memorySwap };
+  if ((asked ?? 0) > allowed || (shmSize ?? 0) > allowed) {
+    throw new Refusal("build.memory", `a build may have ${allowed} bytes of memory at most`);
+  }
+  // Swap would be memory beyond the limit.
+  if (memorySwap !== undefined && (memorySwap === -1 || memorySwap > allowed)) {
+    throw new Refusal("build.memory", `a build may have ${allowed} bytes of memory and swap together at most`);
+  }
+  return { memory, memorySwap: memorySwap ?? memory };
+}
+
+function cpuLimits(allowed: number | undefined, { cpuPeriod, cpuQuota }: BuildRequest) {
+  if (cpuPeriod !== undefined && (cpuPeriod < CPU_PERIODS.min || cpuPeriod > CPU_PERIODS.max)) {
+    throw new Refusal("query.value", `cpuperiod must be from ${CPU_PERIODS.min} to ${CPU_PERIODS.max}`, { statusCode: 400 });
+  }
+  if (allowed === undefined) return { cpuPeriod, cpuQuota };
+  const period = cpuPeriod ?? CPU_PERIOD;
+  const most = Math.max(1000, Math.floor(allowed * period));
+  if ((cpuQuota ?? 0) > most) throw new Refusal("build.cpus", `a build may have ${allowed} processors at most`);
+  return { cpuPeriod: period, cpuQuota: cpuQuota ?? most };
+}
+
+function ulimits(allowed: readonly string[], { ulimits: asked }: BuildRequest): string[] {
+  const most = new Map(allowed.map(parse));
+  for (const [name, { soft, hard }] of asked.map(parse)) {
+    const limit = most.get(name);
+    if (limit !== undefined && (beyond(soft, limit.hard) || beyond(hard, limit.hard))) {
+      throw new Refusal("build.ulimits", `a build may have ${name}=${limit.hard} at most`);
+    }
+    most.set(name, { soft, hard });
+  }
+  return [...most].map(([name, { soft, hard }]) => `${name}=${soft}:${hard}`);
+}
+
+/** -1 is no limit. */
+function beyond(asked: number, limit: number): boolean {
+  return limit !== -1 && (asked === -1 || asked > limit);
+}
+
+/** Reads `nofile=1024:2048`, or `nofile=1024`. */
+function parse(ulimit: string): [name: string, limit: { soft: number; hard: number }] {
+  const [name = "", values = ""] = ulimit.split("=");
+  const [soft = 0, hard = soft] = values.split(":").map(Number);
+  return [name, { soft, hard }];
+}
