@@ -66,7 +66,12 @@ async function resolve(
   return await inspect(pinned, parts);
 }
 
-async function ownId(tenant: string, given: string, { own }: BaseParts, signal: AbortSignal): Promise<string | undefined> {
+async function ownId(
+  tenant: string,
+  given: string,
+  { own }: BaseParts,
+  signal: AbortSignal,
+): Promise<string | undefined> {
   try {
     return (await own.find(tenant, given, signal)).id;
   } catch (error) {
@@ -101,7 +106,10 @@ async function remoteDigest(reference: Reference, headers: Record<string, string
     if (/^sha\d+:[0-9a-f]{32,128}$/.test(pinned)) return pinned;
   } catch (error) {
     if (!(error instanceof EngineAnswer)) throw error;
-    throw new Refusal("base.registry", `${reference.given} cannot be pulled: ${error.message}`, { statusCode: 404, cause: error });
+    throw new Refusal("base.registry", `${reference.given} cannot be pulled: ${error.message}`, {
+      statusCode: 404,
+      cause: error,
+    });
   }
   throw new Refusal("base.registry", `the registry names no digest for ${reference.given}`, { statusCode: 502 });
 }
@@ -122,7 +130,8 @@ async function pullPinned(
   const { body } = await engine.request({ method: "POST", path: "/images/create", query, headers, signal });
   for await (const line of jsonLines(body)) {
     const { error, status, id, progress, progressDetail } = (line ?? {}) as Record<string, unknown>;
-    if (typeof error === "string") throw new Refusal("base.registry", `${name} cannot be pulled: ${error}`, { statusCode: 404 });
+    if (typeof error === "string")
+      throw new Refusal("base.registry", `${name} cannot be pulled: ${error}`, { statusCode: 404 });
     onLine({ status, id, progress, progressDetail });
   }
 }

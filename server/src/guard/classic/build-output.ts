@@ -61,12 +61,22 @@ export function buildOutput(
     },
     take(line) {
       if (typeof line !== "object" || line === null) return;
-      const { stream: text, aux, error, errorDetail, status, id, progress, progressDetail } = line as Record<string, unknown>;
+      const {
+        stream: text,
+        aux,
+        error,
+        errorDetail,
+        status,
+        id,
+        progress,
+        progressDetail,
+      } = line as Record<string, unknown>;
       if (typeof error === "string") failure ??= { message: inTenantsWords(tenant, error), code: codeOf(errorDetail) };
       else if (typeof text === "string") stream(text);
       else if (isImageId(aux)) built.push(aux.ID);
       // Of ADD from an address
-      else if (typeof status === "string") onLine({ status: inTenantsWords(tenant, status), id, progress, progressDetail });
+      else if (typeof status === "string")
+        onLine({ status: inTenantsWords(tenant, status), id, progress, progressDetail });
     },
   };
 }

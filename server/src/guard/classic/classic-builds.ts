@@ -53,7 +53,7 @@ export function createClassicBuilds(parts: ClassicParts): ClassicBuilds {
       const signal = AbortSignal.any([caller.signal, place.signal]);
       const lines = quietable(request.quiet, onLine);
       try {
-        const id = await run(parts, { ...caller, signal }, request, context, lines.take);
+        const id = await run(parts, { ...caller, signal }, request, context, (line) => lines.take(line));
         await giveNames(parts, caller.tenant, id, request, lines, signal);
       } catch (error) {
         lines.onFailure();
@@ -63,7 +63,7 @@ export function createClassicBuilds(parts: ClassicParts): ClassicBuilds {
           return onLine({ errorDetail: { ...(code !== undefined && { code }), message }, error: message });
         }
         // The engine's error says that a request was aborted; the reason says why.
-        if (signal.aborted && signal.reason instanceof Refusal) throw signal.reason;
+        signal.throwIfAborted();
         throw inWords(caller.tenant.id, error);
       } finally {
         context.destroy();
@@ -118,10 +118,16 @@ async function run(
   }
 }
 
-async function takeOver({ own }: ClassicParts, tenant: Tenant, output: BuildOutput, signal: AbortSignal): Promise<string> {
+async function takeOver(
+  { own }: ClassicParts,
+  tenant: Tenant,
+  output: BuildOutput,
+  signal: AbortSignal,
+): Promise<string> {
   if (output.failure !== undefined) throw new BuildFailed(output.failure);
   const id = output.built.at(-1);
-  if (id === undefined) throw new Refusal("build.failed", "the engine ended the build without an image", { statusCode: 502 });
+  if (id === undefined)
+    throw new Refusal("build.failed", "the engine ended the build without an image", { statusCode: 502 });
   // Stages that are not the last are the tenant's too: the engine keeps them, and they are its cache.
   for (const stage of new Set(output.built)) await own.take(tenant, stage, signal);
   return id;
@@ -159,7 +165,10 @@ async function cacheSources(own: OwnImages, tenant: Tenant, { cacheFrom, noCache
   if (noCache) return [];
   if (cacheFrom.length === 0) {
     const images = await own.list(tenant.id, signal);
-    return images.toSorted((one, other) => other.created - one.created).slice(0, MAX_CACHE_SOURCES).map(({ id }) => id);
+    return images
+      .toSorted((one, other) => other.created - one.created)
+      .slice(0, MAX_CACHE_SOURCES)
+      .map(({ id }) => id);
   }
   const found: string[] = [];
   for (const name of cacheFrom.slice(0, MAX_CACHE_SOURCES)) {
@@ -201,7 +210,10 @@ function quietable(isQuiet: boolean, onLine: (line: ApiObject) => void) {
 
 function inWords(tenant: string, error: unknown): unknown {
   if (!(error instanceof EngineAnswer)) return error;
-  return new Refusal("build.failed", inTenantsWords(tenant, error.message), { statusCode: error.statusCode, cause: error });
+  return new Refusal("build.failed", inTenantsWords(tenant, error.message), {
+    statusCode: error.statusCode,
+    cause: error,
+  });
 }
 
 /** A build that the engine has failed: the error is a line of its output. */

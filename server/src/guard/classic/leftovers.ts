@@ -40,7 +40,12 @@ export async function removeLeftovers(
   // Each is on top of the next. A parent goes by its own turn: it may be an image that is kept.
   for (const { id } of leftovers) {
     try {
-      const removed = await engine.request({ method: "DELETE", path: `/images/${id}`, query: [["noprune", "1"]], signal });
+      const removed = await engine.request({
+        method: "DELETE",
+        path: `/images/${id}`,
+        query: [["noprune", "1"]],
+        signal,
+      });
       removed.body.resume();
     } catch (error) {
       // In use by another build of the tenant's, or gone.

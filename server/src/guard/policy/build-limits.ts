@@ -20,7 +20,11 @@ export interface StepLimits {
 
 /** Throws a Refusal `build.memory`, `build.cpus`, `build.ulimits` for more than the tenant may have. */
 export function stepLimits({ resources }: Tenant, request: BuildRequest): StepLimits {
-  return { ...memoryLimits(resources.memory, request), ...cpuLimits(resources.cpus, request), ulimits: ulimits(resources.ulimits, request) };
+  return {
+    ...memoryLimits(resources.memory, request),
+    ...cpuLimits(resources.cpus, request),
+    ulimits: ulimits(resources.ulimits, request),
+  };
 }
 
 function memoryLimits(allowed: number | undefined, { memory: asked, memorySwap, shmSize }: BuildRequest) {
@@ -38,7 +42,9 @@ function memoryLimits(allowed: number | undefined, { memory: asked, memorySwap, 
 
 function cpuLimits(allowed: number | undefined, { cpuPeriod, cpuQuota }: BuildRequest) {
   if (cpuPeriod !== undefined && (cpuPeriod < CPU_PERIODS.min || cpuPeriod > CPU_PERIODS.max)) {
-    throw new Refusal("query.value", `cpuperiod must be from ${CPU_PERIODS.min} to ${CPU_PERIODS.max}`, { statusCode: 400 });
+    throw new Refusal("query.value", `cpuperiod must be from ${CPU_PERIODS.min} to ${CPU_PERIODS.max}`, {
+      statusCode: 400,
+    });
   }
   if (allowed === undefined) return { cpuPeriod, cpuQuota };
   const period = cpuPeriod ?? CPU_PERIOD;

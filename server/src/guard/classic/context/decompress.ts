@@ -33,10 +33,17 @@ export async function* decompress(source: Readable, limit: number): AsyncGenerat
     }
     const plain = isWhole ? [start] : continued(start, chunks);
     if (!start.subarray(0, GZIP.length).equals(GZIP)) return yield* limited(plain, limit);
-    unzip = Readable.from(plain, { objectMode: false }).on("error", (error) => unzip?.destroy(error)).pipe(createGunzip());
+    unzip = Readable.from(plain, { objectMode: false })
+      .on("error", (error) => unzip?.destroy(error))
+      .pipe(createGunzip());
     yield* limited(unzip as AsyncIterable<Buffer>, limit);
   } catch (error) {
-    throw isZlib(error) ? new Refusal("context.invalid", "the context is damaged: it is not gzip to its end", { statusCode: 400, cause: error }) : error;
+    throw isZlib(error)
+      ? new Refusal("context.invalid", "the context is damaged: it is not gzip to its end", {
+          statusCode: 400,
+          cause: error,
+        })
+      : error;
   } finally {
     unzip?.destroy();
     source.destroy();

@@ -46,7 +46,9 @@ export function dockerfilePath(given: string): string {
     if (part === "" || part === ".") continue;
     if (part !== "..") parts.push(part);
     else if (parts.pop() === undefined) {
-      throw new Refusal("dockerfile.path", `forbidden path outside the build context: ${shown(given)}`, { statusCode: 400 });
+      throw new Refusal("dockerfile.path", `forbidden path outside the build context: ${shown(given)}`, {
+        statusCode: 400,
+      });
     }
   }
   if (parts.length > 0 && !/[\0\uFFFD]/.test(given)) return parts.join("/");

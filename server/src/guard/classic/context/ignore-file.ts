@@ -9,7 +9,10 @@ export function isIgnored(ignoreFile: Buffer | undefined, path: string): boolean
   try {
     let rules = dockerignoreRules(ignoreFile.toString(), IGNORE_FILE);
     for (const [index] of [...path.matchAll(/\//g)].entries()) {
-      const folder = path.split("/").slice(0, index + 1).join("/");
+      const folder = path
+        .split("/")
+        .slice(0, index + 1)
+        .join("/");
       const { inside } = rules.enter(folder);
       if (inside === undefined) return true;
       rules = inside;

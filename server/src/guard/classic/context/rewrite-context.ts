@@ -69,6 +69,7 @@ export function rewriteContext(source: Readable, options: ContextOptions): Rewri
 
 async function* written(source: Readable, state: State, candidates: readonly string[], name: string) {
   const { tar, options } = state;
+  tar.on("error", () => {});
   const stop = new AbortController();
   const filling = (async () => {
     await copyEntries(source, state, AbortSignal.any([options.signal, stop.signal]));
@@ -93,6 +94,8 @@ async function* written(source: Readable, state: State, candidates: readonly str
 /** Passes entries on but those that are kept. */
 async function copyEntries(source: Readable, state: State, signal: AbortSignal): Promise<void> {
   const parser = extract();
+  // Errors come out of the loops; an event without a listener would end the process.
+  parser.on("error", () => {});
   let cause: unknown;
   const fed = pipeline(decompress(source, state.options.limit), parser, { signal }).catch((error: unknown) => {
     cause ??= error;
@@ -101,10 +104,15 @@ async function copyEntries(source: Readable, state: State, signal: AbortSignal):
   let count = 0;
   try {
     for await (const entry of parser) {
+      entry.on("error", () => {});
       if (++count > MAX_ENTRIES) throw tooMany();
       const checked = checkEntry(entry.header);
       const keeps = checked.type === "file" && state.watched.includes(checked.path);
-      if (keeps) state.kept.set(checked.path, { content: await readSmall(entry as AsyncIterable<Buffer>, checked.path), header: entry.header });
+      if (keeps)
+        state.kept.set(checked.path, {
+          content: await readSmall(entry as AsyncIterable<Buffer>, checked.path),
+          header: entry.header,
+        });
       if (keeps) state.links.delete(checked.path);
       else await passOn(checked, entry as AsyncIterable<Buffer>, state, signal);
     }
@@ -112,7 +120,10 @@ async function copyEntries(source: Readable, state: State, signal: AbortSignal):
     signal.throwIfAborted();
     if (error instanceof Refusal) throw error;
     if (cause instanceof Refusal) throw cause;
-    throw new Refusal("context.invalid", "the context is not a tar, or a damaged one", { statusCode: 400, cause: error });
+    throw new Refusal("context.invalid", "the context is not a tar, or a damaged one", {
+      statusCode: 400,
+      cause: error,
+    });
   } finally {
     parser.destroy();
     source.destroy();
@@ -120,7 +131,12 @@ async function copyEntries(source: Readable, state: State, signal: AbortSignal):
   }
 }
 
-async function passOn({ path, type, target, header }: Entry, content: AsyncIterable<Buffer>, state: State, signal: AbortSignal) {
+async function passOn(
+  { path, type, target, header }: Entry,
+  content: AsyncIterable<Buffer>,
+  state: State,
+  signal: AbortSignal,
+) {
   const { tar, watched, kept, links } = state;
   if (path === "") return;
   if (watched.includes(path)) {
@@ -132,6 +148,7 @@ async function passOn({ path, type, target, header }: Entry, content: AsyncItera
   if (linked !== undefined) return await writeFile(tar, path, linked.content, linked.header);
   const size = type === "file" ? (header.size ?? 0) : 0;
   const entry = tar.entry({ ...common(header), name: path, type, size, ...(target !== "" && { linkname: target }) });
+  entry.on("error", () => {});
   if (type !== "file") return void entry.end(undefined);
   for await (const chunk of content) {
     if (!entry.write(chunk)) await once(entry as unknown as EventEmitter, "drain", { signal });
@@ -140,12 +157,20 @@ async function passOn({ path, type, target, header }: Entry, content: AsyncItera
 }
 
 /** The Dockerfile and the ignore file of the tenant, and those of ours. */
-async function writeEnd({ tar, kept, links, options }: State, candidates: readonly string[], name: string): Promise<void> {
+async function writeEnd(
+  { tar, kept, links, options }: State,
+  candidates: readonly string[],
+  name: string,
+): Promise<void> {
   const link = [...candidates, IGNORE_FILE].find((path) => links.has(path));
   if (link !== undefined) {
-    throw new Refusal("dockerfile.link", `${link} is a link in the context: send the file itself, or name its target with -f`, {
-      statusCode: 400,
-    });
+    throw new Refusal(
+      "dockerfile.link",
+      `${link} is a link in the context: send the file itself, or name its target with -f`,
+      {
+        statusCode: 400,
+      },
+    );
   }
   const found = candidates.find((path) => kept.has(path));
   const dockerfile = found === undefined ? undefined : kept.get(found);
@@ -187,9 +212,14 @@ async function writeFile(tar: Pack, path: string, content: Buffer, header: Heade
 }
 
 /** No name of a user, no extended attribute, no other header of pax: the engine needs none of them. */
-function common({ mode = FILE_MODE, uid = 0, gid = 0, mtime }: Header) {
+function common({ mode, uid, gid, mtime }: Header) {
   const seconds = Math.min(Math.max(0, Math.floor((mtime?.getTime() ?? 0) / 1000)), 0o77777777777);
-  return { mode: mode & 0o7777, uid: Math.min(uid, 0o7777777), gid: Math.min(gid, 0o7777777), mtime: new Date(seconds * 1000) };
+  return {
+    mode: mode & 0o7777,
+    uid: Math.min(uid, 0o7777777),
+    gid: Math.min(gid, 0o7777777),
+    mtime: new Date(seconds * 1000),
+  };
 }
 
 function tooMany(): Refusal {

@@ -1,3 +1,8 @@
+import { dockerfileRefusal } from "./dockerfile-error.ts";
+import type { Instruction } from "./instruction.ts";
+
+/** Instructions after which an engine looks for one */
+const TAKES_HEREDOCS: ReadonlySet<string> = new Set(["ADD", "COPY", "RUN", "ONBUILD"]);
 const QUOTED = /\\.|'[^']*'|"(?:\\.|[^"\\])*"/gsu;
 
 /**
@@ -6,9 +11,20 @@ const QUOTED = /\\.|'[^']*'|"(?:\\.|[^"\\])*"/gsu;
  *
  * @param line the whole instruction, e.g. `RUN cat <<EOF`
  */
-export function mayHaveHeredoc(line: string): boolean {
+function mayHaveHeredoc(line: string): boolean {
   if (!line.includes("<<")) return false;
   // In braces, quotes have other rules, and what is before them may be dropped.
   if (line.includes("${")) return /\d*<<(?!<)/.test(line.replaceAll(/<<</g, ""));
   return /(?:^|\s)\d*<<(?!<)/.test(line.replaceAll(QUOTED, "Q"));
+}
+
+/** Refuses what an engine may take for a here-document: the lines after it would be its content, and not instructions. */
+export function refuseHeredoc({ name, rest, line }: Instruction): void {
+  if (!TAKES_HEREDOCS.has(name)) return;
+  if (!mayHaveHeredoc(`${name} ${rest}`)) return;
+  throw dockerfileRefusal(
+    "dockerfile.heredoc",
+    line,
+    "here-documents (<<) need BuildKit: build with it, or put the text into a file of the context",
+  );
 }

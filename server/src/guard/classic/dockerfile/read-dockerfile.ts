@@ -1,4 +1,5 @@
 import { dockerfileError } from "./dockerfile-error.ts";
+import { refuseHeredoc } from "./heredocs.ts";
 import { flagsOf, readInstruction, words, type Instruction } from "./instruction.ts";
 import { logicalLines, type EscapeToken } from "./logical-lines.ts";
 
@@ -37,6 +38,7 @@ export function readDockerfile(text: string, target?: string): Dockerfile {
   const stages: (Stage & { instructions: Instruction[] })[] = [];
   for (const line of lines) {
     const instruction = readInstruction(line, escape);
+    refuseHeredoc(instruction);
     const stage = stages.at(-1);
     if (instruction.name === "FROM") stages.push({ ...readFrom(instruction), instructions: [] });
     else if (stage !== undefined) stage.instructions.push(instruction);
@@ -51,7 +53,9 @@ export function readDockerfile(text: string, target?: string): Dockerfile {
 function readFrom(from: Instruction): Omit<Stage, "instructions"> {
   const platform = flagsOf(from, ["platform"]).get("platform") || undefined;
   // FROM has no list in JSON: what looks like one is a name that no image has.
-  const [base = "", as, name, ...more] = words({ ...from, args: from.args.replace(/^\[/, " [") }).filter((word) => word);
+  const [base = "", as, name, ...more] = words({ ...from, args: from.args.replace(/^\[/, " [") }).filter(
+    (word) => word,
+  );
   if (base === "" || more.length > 0 || (as !== undefined && (name === undefined || as.toLowerCase() !== "as"))) {
     throw dockerfileError(from.line, "FROM requires either one or three arguments");
   }

@@ -6,7 +6,7 @@ import { ExpansionError } from "./expand.ts";
 import { readInstruction, type Instruction } from "./instruction.ts";
 import type { EscapeToken } from "./logical-lines.ts";
 import { readDockerfile, type Stage } from "./read-dockerfile.ts";
-import { checkLabels, checkTriggers, refuseHeredoc, writeTrigger } from "./triggers.ts";
+import { checkLabels, checkTriggers, writeTrigger } from "./triggers.ts";
 import { asEnvironment, metaVariables, type BuildArgs, type Environment, type Variables } from "./variables.ts";
 import { writeFiles } from "./write-files.ts";
 import { writeLine } from "./write-line.ts";
@@ -132,7 +132,6 @@ async function writeInstruction(
   switch (name) {
     case "ADD":
     case "COPY": {
-      refuseHeredoc(instruction);
       const given = fromFlag(instruction);
       // One with a variable is refused when it is written.
       const source = given === undefined || given.includes("$") ? "" : await sourceOf(build, given, line);
@@ -150,9 +149,6 @@ async function writeInstruction(
       triggers.push(trigger);
       return `ONBUILD ${writeTrigger(trigger, escape, options.policy)}`;
     }
-    case "RUN":
-      refuseHeredoc(instruction);
-      return `RUN ${rest}`;
     default:
       return `${name} ${rest}`;
   }

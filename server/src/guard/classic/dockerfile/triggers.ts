@@ -2,7 +2,7 @@ import { isReservedLabel } from "../../images/reserved.ts";
 import type { Policy } from "../../policy/policy.ts";
 import { dockerfileError, dockerfileRefusal } from "./dockerfile-error.ts";
 import { expand, ExpansionError } from "./expand.ts";
-import { mayHaveHeredoc } from "./heredocs.ts";
+import { refuseHeredoc } from "./heredocs.ts";
 import { flagsOf, pairs, readInstruction, type Instruction } from "./instruction.ts";
 import { isContinued, logicalLines, type EscapeToken } from "./logical-lines.ts";
 import { writeFiles, writeUnchanged } from "./write-files.ts";
@@ -18,7 +18,11 @@ const NO_TRIGGERS: ReadonlySet<string> = new Set(["ONBUILD", "FROM", "MAINTAINER
 export function checkTriggers(triggers: readonly string[], base: string, line: number, policy: Policy): Instruction[] {
   return triggers.map((trigger) => {
     const refused = (why: string): Error =>
-      dockerfileRefusal("dockerfile.trigger", line, `${base} has a trigger that is not allowed here, ${why}: ONBUILD ${trigger.slice(0, 200)}`);
+      dockerfileRefusal(
+        "dockerfile.trigger",
+        line,
+        `${base} has a trigger that is not allowed here, ${why}: ONBUILD ${trigger.slice(0, 200)}`,
+      );
     const { lines, escape } = logicalLines(trigger);
     const [only] = lines;
     // Directives, comments and joined lines: only triggers that were written by hand have them.
@@ -49,16 +53,6 @@ export function writeTrigger(instruction: Instruction, escape: EscapeToken, poli
   });
 }
 
-/** Refuses what an engine may take for a here-document: the lines after it would be its content, and not instructions. */
-export function refuseHeredoc({ name, rest, line }: Instruction): void {
-  if (!mayHaveHeredoc(`${name} ${rest}`)) return;
-  throw dockerfileRefusal(
-    "dockerfile.heredoc",
-    line,
-    "here-documents (<<) need BuildKit: build with it, or put the text into a file of the context",
-  );
-}
-
 /** Refuses labels of the guard's own, and keys that nobody knows before the build. */
 export function checkLabels(instruction: Instruction, escape: EscapeToken): void {
   flagsOf(instruction, []);
@@ -73,7 +67,11 @@ export function checkLabels(instruction: Instruction, escape: EscapeToken): void
       throw error;
     }
     if (isReservedLabel(plain)) {
-      throw dockerfileRefusal("label.reserved", instruction.line, `the label ${JSON.stringify(plain)} is the guard's own`);
+      throw dockerfileRefusal(
+        "label.reserved",
+        instruction.line,
+        `the label ${JSON.stringify(plain)} is the guard's own`,
+      );
     }
   }
 }

@@ -41,7 +41,8 @@ export function writeFiles(instruction: Instruction, sources: FileSources): stri
   } else {
     flags.delete("from");
   }
-  const written = name === "ADD" ? [...given.slice(0, -1).map((word) => addSource(word, line, sources)), ...given.slice(-1)] : given;
+  const written =
+    name === "ADD" ? [...given.slice(0, -1).map((word) => addSource(word, line, sources)), ...given.slice(-1)] : given;
   const options = instruction.flags.flatMap((flag) => writeFlag(flag, flags));
   return [name, ...options, writeWords(written)].join(" ");
 }
@@ -71,9 +72,7 @@ function writeWords(given: readonly string[]): string {
 function addSource(word: string, line: number, { policy, expand }: FileSources): string {
   const literal = LITERAL.exec(word)?.[0] ?? "";
   const isWhole = literal === word;
-  const mayBeAddress = SCHEMES.some(
-    (scheme) => literal.startsWith(scheme) || (!isWhole && scheme.startsWith(literal)),
-  );
+  const mayBeAddress = SCHEMES.some((scheme) => literal.startsWith(scheme) || (!isWhole && scheme.startsWith(literal)));
   if (!mayBeAddress) return word;
   let expanded = word;
   if (!isWhole) {

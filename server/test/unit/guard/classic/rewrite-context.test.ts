@@ -1,0 +1,190 @@
+import { Readable } from "node:stream";
+import { gzipSync } from "node:zlib";
+import { extract, pack, type Header } from "tar-stream";
+import { describe, expect, test } from "vitest";
+import { rewriteContext } from "../../../../src/guard/classic/context/rewrite-context.ts";
+
+type Given = Header | [header: Header, content: string];
+
+async function tarOf(entries: readonly Given[]): Promise<Buffer> {
+  const tar = pack();
+  for (const given of entries) {
+    if (Array.isArray(given)) tar.entry(given[0], given[1]);
+    else tar.entry(given);
+  }
+  tar.finalize();
+  const chunks: Buffer[] = [];
+  for await (const chunk of tar as AsyncIterable<Buffer>) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+const file = (name: string, content: string): Given => [{ name }, content];
+
+/** What the engine gets: its entries in their order, and the Dockerfile that was read */
+async function rewritten(entries: readonly Given[] | Buffer, more: { dockerfile?: string; limit?: number } = {}) {
+  const { dockerfile = "Dockerfile", limit = 1024 ** 2 } = more;
+  const bytes = Buffer.isBuffer(entries) ? entries : await tarOf(entries);
+  let read = "";
+  const { dockerfile: name, tar } = rewriteContext(Readable.from([bytes]), {
+    dockerfile,
+    limit,
+    signal: new AbortController().signal,
+    async rewrite(given) {
+      read = given.toString();
+      return "OURS\n";
+    },
+  });
+  const parser = extract();
+  tar.on("error", (error) => parser.destroy(error));
+  tar.pipe(parser);
+  const found: string[] = [];
+  for await (const entry of parser) {
+    let content = "";
+    for await (const chunk of entry as AsyncIterable<Buffer>) content += chunk.toString();
+    const { type, linkname } = entry.header;
+    const shown = `${type === "file" ? "" : `${type ?? ""} `}${entry.header.name}${linkname ? ` -> ${linkname}` : ""}`;
+    found.push(`${shown}: ${content}`.replaceAll(name, "RANDOM"));
+  }
+  return { read, found };
+}
+
+const END = [".dockerignore: .dockerignore\nRANDOM\n", "RANDOM: OURS\n"];
+
+describe("what the engine gets", () => {
+  test("the files, and at the end a Dockerfile of the guard's, which it removes again", async () => {
+    const { read, found } = await rewritten([
+      file("Dockerfile", "FROM a"),
+      { name: "dir/", type: "directory" },
+      file("./dir/file", "x"),
+      { name: "link", type: "symlink", linkname: "/etc" },
+      { name: "hard", type: "link", linkname: "dir/file" },
+    ]);
+    expect(read).toBe("FROM a");
+    expect(found).toEqual([
+      "directory dir: ",
+      "dir/file: x",
+      "symlink link -> /etc: ",
+      "link hard -> dir/file: ",
+      "Dockerfile: FROM a",
+      ...END,
+    ]);
+  });
+
+  test("in gzip", async () => {
+    const { read } = await rewritten(gzipSync(await tarOf([file("Dockerfile", "FROM a")])));
+    expect(read).toBe("FROM a");
+  });
+
+  test.each<[string, Given[], string | undefined, string]>([
+    ["the last of two", [file("Dockerfile", "1"), file("Dockerfile", "2")], undefined, "2"],
+    ["the last of two spellings", [file("Dockerfile", "1"), file(".//Dockerfile", "2")], undefined, "2"],
+    ["a path that is spelt in another way", [file("a/D", "1")], "./b/../a//D", "1"],
+    ["an absolute path", [file("a/D", "1")], "/a/D", "1"],
+    ["one in small letters", [file("dockerfile", "1")], undefined, "1"],
+    ["capital letters first", [file("Dockerfile", "1"), file("dockerfile", "2")], undefined, "1"],
+    [
+      "a file after a link of that name",
+      [{ name: "Dockerfile", type: "symlink", linkname: "x" }, file("Dockerfile", "1")],
+      undefined,
+      "1",
+    ],
+    ["one with a path of pax", [[{ name: "x", pax: { path: "Dockerfile" } }, "1"]], undefined, "1"],
+    ["a long name", [file(`${"a/".repeat(80)}D`, "1")], `${"a/".repeat(80)}D`, "1"],
+  ])("the Dockerfile is %s", async (_, entries, dockerfile, expected) => {
+    const { read } = await rewritten(entries, dockerfile === undefined ? {} : { dockerfile });
+    expect(read).toBe(expected);
+  });
+
+  test("a .dockerignore keeps its lines, and a Dockerfile that it names is not passed on", async () => {
+    const { found } = await rewritten([file("Dockerfile", "FROM a"), file(".dockerignore", "*file\n!x")]);
+    expect(found).toEqual([".dockerignore: *file\n!x\nRANDOM\n", "RANDOM: OURS\n"]);
+  });
+
+  test("a hard link to the Dockerfile becomes a file", async () => {
+    const { found } = await rewritten([
+      file("Dockerfile", "1"),
+      { name: "copy", type: "link", linkname: "./Dockerfile" },
+    ]);
+    expect(found).toEqual(["copy: 1", "Dockerfile: 1", ...END]);
+  });
+
+  test("no header of pax", async () => {
+    const header = { name: "x", pax: { "SCHILY.xattr.security.capability": "evil", "GNU.sparse.name": "Dockerfile" } };
+    const bytes = await tarOf([[header, "1"], file("Dockerfile", "FROM a")]);
+    const { tar } = rewriteContext(Readable.from([bytes]), {
+      dockerfile: "Dockerfile",
+      limit: 1024 ** 2,
+      signal: new AbortController().signal,
+      rewrite: async () => "OURS",
+    });
+    const chunks: Buffer[] = [];
+    for await (const chunk of tar as AsyncIterable<Buffer>) chunks.push(chunk);
+    expect(Buffer.concat(chunks).toString()).not.toMatch(/SCHILY|GNU\.sparse/);
+  });
+});
+
+describe("what is refused", () => {
+  test.each<[string, Given[], string]>([
+    ["a device", [{ name: "null", type: "character-device", devmajor: 1, devminor: 3 }], "context.entry"],
+    ["a FIFO", [{ name: "fifo", type: "fifo" }], "context.entry"],
+    ["a path that leads out", [file("../x", "1")], "context.entry"],
+    ["an absolute path", [file("/etc/passwd", "1")], "context.entry"],
+    ["a hard link that leads out", [{ name: "x", type: "link", linkname: "../../etc/passwd" }], "context.entry"],
+    ["a hard link to an absolute path", [{ name: "x", type: "link", linkname: "/etc/passwd" }], "context.entry"],
+    ["a name that is too long", [file("a".repeat(300), "1")], "context.entry"],
+    [
+      "a Dockerfile that is a symbolic link",
+      [{ name: "Dockerfile", type: "symlink", linkname: "x" }],
+      "dockerfile.link",
+    ],
+    [
+      "a Dockerfile that becomes a link",
+      [file("Dockerfile", "1"), { name: "Dockerfile", type: "link", linkname: "x" }],
+      "dockerfile.link",
+    ],
+    [
+      "a Dockerfile that becomes a folder",
+      [file("Dockerfile", "1"), { name: "Dockerfile", type: "directory" }],
+      "dockerfile.missing",
+    ],
+    [
+      "a .dockerignore that is a link",
+      [file("Dockerfile", "1"), { name: ".dockerignore", type: "symlink", linkname: "x" }],
+      "dockerfile.link",
+    ],
+    ["no Dockerfile", [file("x", "1")], "dockerfile.missing"],
+    ["an empty Dockerfile", [file("Dockerfile", "")], "dockerfile.missing"],
+    ["a Dockerfile of megabytes", [file("Dockerfile", "#".repeat(2 * 1024 ** 2))], "dockerfile.size"],
+  ])("%s", async (_, entries, rule) => {
+    await expect(rewritten(entries, { limit: 10 * 1024 ** 2 })).rejects.toMatchObject({ name: "Refusal", rule });
+  });
+
+  test("a context that is larger than allowed, also when it is compressed", async () => {
+    const bytes = gzipSync(await tarOf([file("Dockerfile", "FROM a"), file("zeros", "0".repeat(1024 ** 2))]));
+    expect(bytes.length).toBeLessThan(10_000);
+    await expect(rewritten(bytes, { limit: 100_000 })).rejects.toMatchObject({ rule: "context.size" });
+  });
+
+  test.each([
+    ["bzip2", Buffer.from("BZh91AY&SY"), "context.compression"],
+    ["xz", Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0, 0]), "context.compression"],
+    ["zstd", Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, 0]), "context.compression"],
+    ["half a gzip", gzipSync(Buffer.alloc(100_000, "x")).subarray(0, 60), "context.invalid"],
+    ["what is no tar", Buffer.alloc(2048, "x"), "context.invalid"],
+    ["a Dockerfile alone", Buffer.from("FROM scratch\n"), "context.invalid"],
+    ["nothing", Buffer.alloc(0), "dockerfile.missing"],
+  ])("%s", async (_, bytes, rule) => {
+    await expect(rewritten(bytes)).rejects.toMatchObject({ name: "Refusal", rule });
+  });
+
+  test.each(["../Dockerfile", "a/../../Dockerfile", "", "/"])("the path %j of a Dockerfile", (dockerfile) => {
+    expect(() =>
+      rewriteContext(Readable.from([]), {
+        dockerfile,
+        limit: 1,
+        signal: new AbortController().signal,
+        rewrite: async () => "",
+      }),
+    ).toThrow(expect.objectContaining({ rule: "dockerfile.path" }));
+  });
+});
