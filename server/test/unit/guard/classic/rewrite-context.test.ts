@@ -4,13 +4,14 @@ import { extract, pack, type Header } from "tar-stream";
 import { describe, expect, test } from "vitest";
 import { rewriteContext } from "../../../../src/guard/classic/context/rewrite-context.ts";
 
-type Given = Header | [header: Header, content: string];
+type Head = Partial<Header> & { name: string };
+type Given = Head | [header: Head, content: string];
 
 async function tarOf(entries: readonly Given[]): Promise<Buffer> {
   const tar = pack();
   for (const given of entries) {
-    if (Array.isArray(given)) tar.entry(given[0], given[1]);
-    else tar.entry(given);
+    if (Array.isArray(given)) tar.entry(given[0] as Header, given[1]);
+    else tar.entry(given as Header);
   }
   tar.finalize();
   const chunks: Buffer[] = [];
@@ -109,7 +110,10 @@ describe("what the engine gets", () => {
   });
 
   test("no header of pax", async () => {
-    const header = { name: "x", pax: { "SCHILY.xattr.security.capability": "evil", "GNU.sparse.name": "Dockerfile" } };
+    const header: Head = {
+      name: "x",
+      pax: { "SCHILY.xattr.security.capability": "evil", "GNU.sparse.name": "Dockerfile" },
+    };
     const bytes = await tarOf([[header, "1"], file("Dockerfile", "FROM a")]);
     const { tar } = rewriteContext(Readable.from([bytes]), {
       dockerfile: "Dockerfile",
