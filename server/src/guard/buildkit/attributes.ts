@@ -113,6 +113,13 @@ const PREFIXES: readonly (readonly [prefix: string, check: Checker])[] = [
       return value;
     },
   ],
+  [
+    "input-metadata:",
+    refused(
+      "frontend.inputs",
+      "a build cannot use the result of another build as it runs: build that one first, and use its image",
+    ),
+  ],
   ["local-sessionid:", (value, _key, { sessionOf }) => sessionOf(value)],
   ["attest:provenance", text],
   [

@@ -85,18 +85,17 @@ export function createBuilds(parts: BuildkitParts): Builds {
     if (running.has(key)) {
       throw new Refusal("build.twice", `a build with the ID ${plan.ref} is running already`, { statusCode: 409 });
     }
-    await using place = await parts.limits.startBuild(tenant);
-    const signal = AbortSignal.any([stopped, caller.signal, place.signal]);
-    const build = await prepare(parts, caller, plan, connection);
-    running.set(key, build);
-    over.delete(key);
-    changes.emit(key);
+    let signal = stopped;
     try {
+      await using place = await parts.limits.startBuild(tenant);
+      signal = AbortSignal.any([stopped, caller.signal, place.signal]);
+      const build = await prepare(parts, caller, plan, connection);
+      running.set(key, build);
+      over.delete(key);
+      changes.emit(key);
       const { exporterResponse } = await createClient(Control, connection.transport).solve(
         solveRequest(parts, caller, build),
-        {
-          signal,
-        },
+        { signal },
       );
       await takeImage(parts, caller, plan, exporterResponse);
       return exporterResponse;

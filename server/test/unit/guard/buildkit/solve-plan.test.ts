@@ -109,6 +109,7 @@ describe("a frontend", () => {
     ["frontend.attribute", { frontendOpt: { device: "x" } }],
     ["frontend.attribute", { frontendOpt: { toString: "x" } }],
     ["frontend.attribute", { frontendOpt: { "input:base": "x" } }],
+    ["frontend.inputs", { frontendOpt: { "input-metadata:0-a": "{}" } }],
     ["frontend.build-arg", { frontendOpt: { "build-arg:BUILDKIT_NEW": "x" } }],
     ["network.host", { frontendOpt: { "force-network-mode": "host" } }],
     ["context.refused", { frontendOpt: { "context:a": "input:b" } }],
