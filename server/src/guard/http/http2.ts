@@ -103,7 +103,7 @@ function limitResets(session: ServerHttp2Session): void {
   let since = Date.now();
   session.on("stream", (stream) => {
     stream.once("close", () => {
-      if (stream.rstCode === constants.NGHTTP2_NO_ERROR) return;
+      if (session.destroyed || stream.rstCode === constants.NGHTTP2_NO_ERROR) return;
       if (Date.now() - since > MINUTE) {
         resets = 0;
         since = Date.now();
