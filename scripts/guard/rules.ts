@@ -1,0 +1,61 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+/** Literals of the guard's source that look like rules and are none: names of files, labels, capabilities, frontends. */
+const OTHERS =
+  /^(?:docker-over-ssh|io|moby|org|os|cpu|cpuset|pids|ca|memory|registry\.insecure)(?:\.|$)|\.(?:json|sock|crt|io|v0|procs|controllers|caps|tar|max|internal)$/;
+
+/** What rules mean whose sentence is made elsewhere. */
+const SENTENCES: Readonly<Record<string, string>> = {
+  "auth.invalid": "the credentials in a header or body cannot be read",
+  "build.failed": "the build has failed: the message is the builder's",
+  "build.unknown": "no such build",
+  "context.dockerignore": "a pattern of .dockerignore cannot be read",
+  "context.invalid": "the context cannot be read",
+  "dockerfile.missing": "the context has no such Dockerfile",
+  "dry-run.unreadable": "a dry run could not read the rest of a connection, where a guard would have closed it",
+  "engine.answer": "the engine has answered with an error: the message is the engine's",
+  "client.gone": "the client has gone before the answer",
+  "dockerfile.invalid": "the Dockerfile cannot be read: the message names the line",
+  "filter.value": "a filter has a value that it does not take",
+  "name.invalid": "not the name of an image",
+  "json.type": "a value is not of the type that belongs there",
+  "name.reserved": "names of guard.internal are the guard's own",
+  "push.denied": "the registry does not let these credentials push",
+  "push.manifest": "the engine has pushed a manifest that is not the image's",
+  "query.value": "a value of the query is not of its kind",
+  "push.failed": "the push has failed: the message is the registry's",
+};
+
+/** Returns the rules by which the guard's source refuses, with their first sentences. */
+export function readRules(folder: string): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const file of readdirSync(folder, { recursive: true, encoding: "utf8" }).toSorted()) {
+    if (!file.endsWith(".ts") || file.includes("gen/")) continue;
+    for (const [rule, sentence] of rulesOf(readFileSync(join(folder, file), "utf8"))) {
+      if (!OTHERS.test(rule) && (found.get(rule) ?? "") === "") found.set(rule, sentence);
+    }
+  }
+  for (const rule of found.keys()) found.set(rule, SENTENCES[rule] ?? found.get(rule) ?? "");
+  return new Map([...found].toSorted(([one], [other]) => one.localeCompare(other)));
+}
+
+function rulesOf(source: string): [rule: string, sentence: string][] {
+  const text = source.replaceAll(/^\s*(?:\/\/|\*|\/\*\*).*$/gm, "");
+  const literals = text.matchAll(/"([a-z]+(?:-[a-z0-9]+)*(?:\.[a-z0-9]+(?:-[a-z0-9]+)*)+)"\s*(?:,|\)|:|\?|;|\})/g);
+  return [...literals].map(({ 0: whole, 1: rule = "", index }) => [rule, sentenceOf(text.slice(index + whole.length))]);
+}
+
+/** The literal behind a rule, with `…` for what is filled in; empty where there is none. */
+function sentenceOf(text: string): string {
+  const [, , quoted, template] =
+    /^\s*([\w.]+,\s*)?(?:"((?:[^"\\]|\\.)*)"|`((?:[^`\\$]|\\.|\$(?!\{)|\$\{(?:[^{}`]|`[^`]*`|\{[^{}]*\})*\})*)`)/s.exec(
+      text,
+    ) ?? [];
+  const sentence = quoted ?? template?.replaceAll(/\$\{(?:[^{}`]|`[^`]*`|\{[^{}]*\})*\}/gs, "…") ?? "";
+  return sentence
+    .replaceAll(/\\(.)/g, "$1")
+    .replaceAll(/(?:…\s*){2,}/g, "… ")
+    .replaceAll("|", "\\|")
+    .trim();
+}
