@@ -23,6 +23,7 @@ const SENTENCES: Readonly<Record<string, string>> = {
   "name.reserved": "names of guard.internal are the guard's own",
   "push.denied": "the registry does not let these credentials push",
   "push.manifest": "the engine has pushed a manifest that is not the image's",
+  "session.invalid": "the headers of a session (X-Docker-Expose-Session-…) are not those of a client of BuildKit",
   "query.value": "a value of the query is not of its kind",
   "push.failed": "the push has failed: the message is the registry's",
 };
