@@ -13,7 +13,8 @@ export const AUTH_CONFIG = strictObject({
   identitytoken: Type.Optional(Type.String()),
   registrytoken: Type.Optional(Type.String()),
 });
-const AUTH_CONFIGS = Type.Record(Type.String(), AUTH_CONFIG);
+/** The docker CLI 20.10 sends `null` where it has none and builds with BuildKit. */
+const AUTH_CONFIGS = Type.Union([Type.Record(Type.String(), AUTH_CONFIG), Type.Null()]);
 
 /** Bytes in base64. Tokens of cloud registries have some thousand. */
 const MAX_AUTH = 64 * 1024;
@@ -28,7 +29,7 @@ export function registryAuth(header: string | undefined): Credentials | undefine
 export function registryConfig(header: string | undefined): Record<string, Credentials> {
   if (header === undefined || header === "") return {};
   const configs = strictJson(decode(header, "X-Registry-Config"), AUTH_CONFIGS, "X-Registry-Config");
-  const found = Object.entries(configs).map(([registry, config]) => [registry, credentialsOf(config)] as const);
+  const found = Object.entries(configs ?? {}).map(([registry, config]) => [registry, credentialsOf(config)] as const);
   return Object.fromEntries(found.filter((entry): entry is [string, Credentials] => entry[1] !== undefined));
 }
 
