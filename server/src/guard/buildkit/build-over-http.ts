@@ -16,8 +16,8 @@ const CACHE_ONLY = "cacheonly";
 /** `POST /build?version=2`: builds of clients that have BuildKit without buildx, as the docker CLI 20.10 with DOCKER_BUILDKIT=1. */
 export interface BuildsOverHttp {
   /**
-   * Builds what a session has, or what is at an address. `onLine` gets the progress as the engine writes it, then the image's ID; a failure after the
-   * first line is a line as well.
+   * Builds what a session has, or what is at an address. `onLine` gets the progress as the engine writes it, then the image's ID (of a quiet build
+   * the ID alone); a failure after the first line is a line as well.
    *
    * @throws Refusal
    */
@@ -45,10 +45,13 @@ export function buildsOverHttp(buildkit: Pick<GuardedBuildkit, "solve">): Builds
       try {
         const signal = AbortSignal.any([caller.signal, cancelled.signal]);
         const { imageId } = await buildkit.solve({ ...caller, signal }, order, (status) => {
+          if (request.quiet) return;
           const aux = Buffer.from(toBinary(StatusResponseSchema, status)).toString("base64");
           tell({ id: "moby.buildkit.trace", aux });
         });
-        if (imageId !== undefined) tell({ id: "moby.image.id", aux: { ID: imageId } });
+        // The CLI prints the text of a quiet build, and takes it for the ID.
+        if (imageId !== undefined)
+          tell(request.quiet ? { stream: `${imageId}\n` } : { id: "moby.image.id", aux: { ID: imageId } });
       } catch (error) {
         if (!hasLine || caller.signal.aborted || !(error instanceof Refusal)) throw error;
         caller.note.rule = error.rule;

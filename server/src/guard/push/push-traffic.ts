@@ -24,6 +24,8 @@ export interface PushTraffic {
   readonly password: string;
   /** Why the registry, or the guard, has not taken something. The engine's own words are about the guard's proxy. */
   readonly problem: Refusal | undefined;
+  /** Whether the engine has come this far */
+  readonly hasBeenAsked: boolean;
   isFrom(authorization: string | undefined): boolean;
   /** Answers a request of the engine. Never rejects. */
   handle(request: IncomingMessage, response: ServerResponse): Promise<void>;
@@ -45,6 +47,7 @@ export function pushTraffic({ name, password, upstream, target, count, onFatal }
   const username = name.tag;
   const uploads = new Map<string, URL>();
   let problem: Refusal | undefined;
+  let hasBeenAsked = false;
 
   const at = (path: string): URL => new URL(`/v2/${target.path}/${path}`, upstream.registry);
   const send = async (method: string, url: URL, rest: Partial<UpstreamRequest> = {}): Promise<IncomingMessage> =>
@@ -137,8 +140,12 @@ export function pushTraffic({ name, password, upstream, target, count, onFatal }
     get problem() {
       return problem;
     },
+    get hasBeenAsked() {
+      return hasBeenAsked;
+    },
     isFrom: (authorization) => isAuthorized(authorization, { username, password }),
     async handle(request, response) {
+      hasBeenAsked = true;
       try {
         await dispatch(request, response);
       } catch (error) {

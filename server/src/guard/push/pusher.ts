@@ -144,12 +144,22 @@ async function follow(through: PushThrough, name: PushName, traffic: PushTraffic
   });
   for await (const line of jsonLines(answer.body as AsyncIterable<Uint8Array>)) {
     const failure = failureIn(line, name, reference);
-    if (failure !== undefined) throw traffic.problem ?? new Refusal("push.failed", failure.message);
+    if (failure !== undefined) throw traffic.problem ?? failureOf(failure.message, traffic);
     const told = tenantsLine(line, name, reference);
     if (told !== undefined && !isFirstLine(told)) onLine(told);
   }
   if (!answer.isWhole())
     throw new Refusal("engine.unreachable", "the engine has gone before the push was over", { statusCode: 502 });
+}
+
+/** A rootless engine, or one in a virtual machine, has a 127.0.0.1 of its own. */
+function failureOf(message: string, { hasBeenAsked }: PushTraffic): Refusal {
+  if (hasBeenAsked || !/connection refused|i\/o timeout/i.test(message)) return new Refusal("push.failed", message);
+  return new Refusal(
+    "push.engine-elsewhere",
+    "the engine cannot connect to the guard on 127.0.0.1: the guard can push only with an engine that has the same network",
+    { statusCode: 501 },
+  );
 }
 
 /** The guard has told it, before it has connected to the registry. */

@@ -52,6 +52,15 @@ test("tells progress as the engine writes it, then the image", async () => {
   expect(lines.slice(1)).toEqual([{ id: "moby.image.id", aux: { ID: "sha256:2" } }]);
 });
 
+test("tells the image alone of a quiet build", async () => {
+  const { lines, builds, onLine } = told((_caller, _order, onStatus) => {
+    onStatus(status);
+    return Promise.resolve({ imageId: "sha256:2", answer: {} });
+  });
+  await builds.build(callerOf(), { ...request, quiet: true }, onLine);
+  expect(lines).toEqual([{ stream: "sha256:2\n" }]);
+});
+
 test("asks for what the request says", async () => {
   const { asked, builds, onLine } = told(() => Promise.resolve({ answer: {} }));
   const full: BuildRequest = {

@@ -283,6 +283,14 @@ test("shows nothing of where the registry keeps uploads", async () => {
   expect(lines.at(-1)).toEqual({ status: `0-${LAYER.length - 1}` });
 });
 
+test("says so when the engine does not reach the guard", async () => {
+  const registry = await registryWith();
+  const script: PushScript = async function* () {
+    yield { error: 'Get "http://127.0.0.1:1/v2/": dial tcp 127.0.0.1:1: connect: connection refused' };
+  };
+  expect((await run({ host: registry.host, script })).note.rule).toBe("push.engine-elsewhere");
+});
+
 test("removes the temporary name when the client goes", async () => {
   const registry = await registryWith();
   const client = new AbortController();
