@@ -36,7 +36,7 @@ function callerOf(id = "a"): Caller {
 
 function told(solve: GuardedBuildkit["solve"]) {
   const lines: ApiObject[] = [];
-  const asked = vi.fn(solve);
+  const asked = vi.fn<GuardedBuildkit["solve"]>(solve);
   return { lines, asked, builds: buildsOverHttp({ solve: asked }), onLine: (line: ApiObject) => void lines.push(line) };
 }
 
