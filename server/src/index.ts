@@ -40,7 +40,7 @@ async function runServe(words: readonly string[], { env, signal, print, tell }: 
   await serve(settings, { env, signal, tell: (line) => tell(`docker-over-ssh: ${line}\n`) });
 }
 
-async function runGuard(words: readonly string[], { env, print, tell }: CommandSurroundings): Promise<void> {
+async function runGuard(words: readonly string[], { env, signal, print, tell }: CommandSurroundings): Promise<void> {
   if (words[0] === "explain") {
     const { explainRequest } = await import("./commands/guard-explain.ts");
     return await explainRequest(words.slice(1), print);
@@ -48,7 +48,8 @@ async function runGuard(words: readonly string[], { env, print, tell }: CommandS
   const parsed = parseWords<GuardOptions>(GUARD, words, print);
   if (parsed === undefined) return;
   const settings = readGuardSettings(parsed.options, env);
-  tell(`docker-over-ssh: ${settings.mode} is not there yet\n`);
+  const { guard } = await import("./guard/guard.ts");
+  await guard(settings, { env, signal, tell: (line) => tell(`docker-over-ssh: ${line}\n`) });
 }
 
 async function runToken(words: readonly string[], { print, tell }: CommandSurroundings): Promise<void> {

@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import { Failure, messageOf } from "docker-over-ssh/builds";
+import { Failure } from "docker-over-ssh/builds";
 import type { SeatedTenant, Tenant } from "../tenant.ts";
 
 /** What takes the connections of one tenant. */
@@ -22,10 +22,12 @@ export interface SeatParts {
   bind(seated: SeatedTenant, onConnection: (connection: Duplex) => void, tenant: () => Tenant): Promise<Socket>;
   /** Makes what the tenant's builds run in. Returns the tenant with it. */
   prepare(tenant: Tenant): Promise<Tenant>;
+  /** A tenant has no socket any more. */
+  left(tenant: string): Promise<void>;
   /** Removes all that a tenant has. */
   clear(tenant: string): Promise<void>;
-  /** For the operator */
-  tell(line: string): void;
+  /** A change of a tenant has failed. */
+  onFailure(tenant: string, error: unknown): void;
 }
 
 /** A tenant that is served. */
@@ -53,6 +55,11 @@ export class Seats implements AsyncDisposable {
     return [...this.#seats.keys()];
   }
 
+  /** The paths of all sockets */
+  get sockets(): string[] {
+    return [...this.#seats.values()].map(({ seated: { socket } }) => socket);
+  }
+
   /** Serves a tenant; one that is served gets its new limits, and its new socket where that has changed. */
   seat(seated: SeatedTenant): void {
     this.#change(seated.tenant.id, async () => {
@@ -77,7 +84,10 @@ export class Seats implements AsyncDisposable {
     this.#change(tenant, async () => {
       const seat = this.#seats.get(tenant);
       this.#seats.delete(tenant);
-      if (seat !== undefined) await unseat(seat);
+      if (seat !== undefined) {
+        await unseat(seat);
+        await this.#parts.left(tenant);
+      }
       if (isForGood) await this.#parts.clear(tenant);
     });
   }
@@ -115,9 +125,7 @@ export class Seats implements AsyncDisposable {
 
   #change(tenant: string, change: () => Promise<void>): void {
     const before = this.#changes.get(tenant) ?? Promise.resolve();
-    const made = before
-      .then(change)
-      .catch((error: unknown) => this.#parts.tell(`tenant ${tenant}: ${messageOf(error)}`));
+    const made = before.then(change).catch((error: unknown) => this.#parts.onFailure(tenant, error));
     this.#changes.set(tenant, made);
     void made.then(() => {
       if (this.#changes.get(tenant) === made) this.#changes.delete(tenant);

@@ -1,0 +1,120 @@
+import { messageOf } from "docker-over-ssh/builds";
+import { onHangUp } from "../on-hang-up.ts";
+import { GuardMetrics } from "./audit/metrics.ts";
+import { openAudit } from "./audit/open-audit.ts";
+import { serveMetrics } from "./audit/serve-metrics.ts";
+import { readGuardConfig } from "./config/read-config.ts";
+import { openFront } from "./http/front.ts";
+import type { Ledger } from "./ledger/ledger.ts";
+import { openLedger } from "./ledger/open-ledger.ts";
+import { countedLimits } from "./limits/counted-limits.ts";
+import { createLimits } from "./limits/create-limits.ts";
+import { openMode } from "./open-mode.ts";
+import { Seats } from "./seats/seats.ts";
+import type { GuardSettings } from "./settings.ts";
+import { bindSocket } from "./sockets/bind-socket.ts";
+import { createThrottle } from "./sockets/throttle.ts";
+import { followSources } from "./tenants/follow-sources.ts";
+import { openSources } from "./tenants/open-sources.ts";
+import { findApiServer } from "./tenants/pod-directory.ts";
+import type { TenantSource } from "./tenants/tenant-source.ts";
+
+/** The surroundings of the guard. */
+export interface Surroundings {
+  env: NodeJS.ProcessEnv;
+  /** Stops the guard. */
+  signal: AbortSignal;
+  /** Prints a line for the operator. */
+  tell: (line: string) => void;
+}
+
+/**
+ * Serves the sockets of tenants until `signal` is aborted. Sources say which tenants there are; each gets a seat, with a socket whose requests are read,
+ * checked and made anew for the engine. What tenants have stays when the guard stops; what pods have goes with them. Rejects with a Failure where the
+ * guard cannot start.
+ */
+export async function guard(settings: GuardSettings, { env, signal, tell }: Surroundings): Promise<void> {
+  const metrics = new GuardMetrics();
+  await using audit = await openAudit(settings, { metrics, tell });
+  await using ledger = await openLedger(settings.data);
+  await using limits = countedLimits(createLimits(ledger), metrics);
+  await using mode = await openMode(settings, { env, signal, ledger, limits, audit, tell });
+  await using served = settings.metrics && (await serveMetrics(settings.metrics, metrics));
+  if (served) tell(`metrics are at ${served.url}`);
+
+  const failures: unknown[] = [];
+  await using seats = new Seats({
+    openFront: (tenant) => {
+      const throttle = createThrottle(() => tenant().quotas);
+      return openFront(tenant, { backend: mode.backend, audit, throttle, onProblem: tell });
+    },
+    bind: async (seated, onConnection, tenant) =>
+      await bindSocket(seated, onConnection, { onProblem: tell, signal, quotas: () => tenant().quotas }),
+    async prepare(tenant) {
+      metrics.tenantCame(tenant.id);
+      const cgroupParent = await mode.cgroups.prepare(tenant);
+      return { ...tenant, resources: { ...tenant.resources, cgroupParent } };
+    },
+    async left(tenant) {
+      metrics.tenantWent(tenant);
+      await mode.cgroups.remove(tenant);
+    },
+    async clear(tenant) {
+      await mode.backend.removeTenant(tenant);
+      await ledger.remove(tenant);
+      limits.forget(tenant);
+    },
+    onFailure(tenant, error) {
+      failures.push(error);
+      tell(`tenant ${tenant}: ${messageOf(error)}`);
+    },
+  });
+  const { defaults, sources: wanted } = settings;
+  const sources = openSources(wanted, {
+    defaults,
+    readConfig: readGuardConfig,
+    engine: mode.engine,
+    server: await findApiServer(env),
+  });
+  using following = await followSources(
+    sources,
+    {
+      onCame(seated, mayReturn) {
+        seats.seat(seated);
+        void remember(ledger, seated.tenant.id, mayReturn).catch((error: unknown) => tell(messageOf(error)));
+      },
+      onWent: (tenant, isForGood) => seats.leave(tenant, isForGood),
+      onProblem: tell,
+    },
+    signal,
+  );
+  await seats.settled();
+  // Tenants that the operator names are there from the start, or the guard is not.
+  if (failures.length > 0 && sources.every(({ tenantsReturn }) => tenantsReturn)) throw failures[0];
+  clearGone(seats, ledger);
+  await mode.cgroups.sweep(new Set(seats.tenants));
+  using _ = onHangUp(async () => await reload(sources), tell);
+  tell(
+    `the guard is ready: ${seats.sockets.map((socket) => `unix://${socket}`).join(", ") || "no tenant is there yet"}`,
+  );
+  await following.ended;
+}
+
+/** Writes down whether a tenant may return, for a guard that starts when it has gone. */
+async function remember(ledger: Ledger, tenant: string, mayReturn: boolean): Promise<void> {
+  if (ledger.read(tenant).mayReturn === mayReturn) return;
+  await ledger.change(tenant, (record) => (record.mayReturn = mayReturn));
+}
+
+/** Removes what tenants have left that have gone for good while no guard was there. */
+function clearGone(seats: Seats, ledger: Ledger): void {
+  const there = new Set(seats.tenants);
+  for (const tenant of ledger.tenants()) {
+    if (!there.has(tenant) && !ledger.read(tenant).mayReturn) seats.leave(tenant, true);
+  }
+}
+
+/** Reads the files of tenants again. */
+async function reload(sources: readonly TenantSource[]): Promise<void> {
+  for (const source of sources) await source.reload?.();
+}

@@ -1,0 +1,34 @@
+import type { Limits } from "./limits.ts";
+
+/** What is counted for metrics. */
+export interface UseCounter {
+  /** A build runs until this is disposed of. */
+  build(tenant: string): Disposable;
+  pushed(tenant: string, bytes: number): void;
+}
+
+/** Limits whose uses are counted. */
+export function countedLimits(limits: Limits, counter: UseCounter): Limits {
+  return {
+    async startBuild(tenant) {
+      const place = await limits.startBuild(tenant);
+      const counted = counter.build(tenant.id);
+      return {
+        signal: place.signal,
+        async [Symbol.asyncDispose]() {
+          counted[Symbol.dispose]();
+          await place[Symbol.asyncDispose]();
+        },
+      };
+    },
+    countPushed(tenant, bytes) {
+      counter.pushed(tenant.id, bytes);
+      limits.countPushed(tenant, bytes);
+    },
+    checkImages: (...words) => limits.checkImages(...words),
+    tellImages: (...words) => limits.tellImages(...words),
+    usage: (tenant) => limits.usage(tenant),
+    forget: (tenant) => limits.forget(tenant),
+    [Symbol.asyncDispose]: async () => await limits[Symbol.asyncDispose](),
+  };
+}

@@ -1,0 +1,71 @@
+import { openBuildah } from "./buildah/open-buildah.ts";
+import type { AuditLog } from "./audit/entry.ts";
+import type { Backend } from "./backend.ts";
+import { engineCgroupDriver, type CgroupDriver } from "./cgroups/cgroup-driver.ts";
+import { createCgroups, type Cgroups } from "./cgroups/cgroups.ts";
+import { EngineApi } from "./engine/engine-api.ts";
+import type { Ledger } from "./ledger/ledger.ts";
+import type { Limits } from "./limits/limits.ts";
+import { openPassthrough } from "./passthrough/open-passthrough.ts";
+import type { GuardSettings } from "./settings.ts";
+
+export interface ModeParts {
+  env: NodeJS.ProcessEnv;
+  signal: AbortSignal;
+  ledger: Ledger;
+  limits: Limits;
+  audit: AuditLog;
+  /** For the operator */
+  tell: (line: string) => void;
+}
+
+/** What is behind the sockets, by the mode. Disposing closes it, and removes nothing that tenants have. */
+export interface Mode extends AsyncDisposable {
+  backend: Backend;
+  cgroups: Cgroups;
+  /** Undefined with buildah */
+  engine: EngineApi | undefined;
+}
+
+/** Opens the backend of the settings. */
+export async function openMode(settings: GuardSettings, parts: ModeParts): Promise<Mode> {
+  return settings.mode === "buildah" ? await withBuildah(settings, parts) : await withEngine(settings, parts);
+}
+
+async function withEngine({ engine: host, data }: GuardSettings, parts: ModeParts): Promise<Mode> {
+  const engine = await EngineApi.prepare(host, parts.env);
+  try {
+    const backend = await openPassthrough({ ...parts, engine, data });
+    return {
+      backend,
+      engine,
+      cgroups: createCgroups({ driver: async () => await engineCgroupDriver(engine, parts.signal) }),
+      async [Symbol.asyncDispose]() {
+        await backend[Symbol.asyncDispose]();
+        await engine[Symbol.asyncDispose]();
+      },
+    };
+  } catch (error) {
+    await engine[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Steps are started by the guard itself, in any cgroup that it can write. */
+const BY_PATH: CgroupDriver = { name: "cgroupfs" };
+
+async function withBuildah(settings: GuardSettings, { limits, ledger, env, tell }: ModeParts): Promise<Mode> {
+  const backend = await openBuildah(settings, {
+    limits,
+    ledger,
+    env,
+    tell,
+    cgroupParentOf: async ({ resources }) => resources.cgroupParent,
+  });
+  return {
+    backend,
+    engine: undefined,
+    cgroups: createCgroups({ driver: async () => BY_PATH }),
+    [Symbol.asyncDispose]: async () => await backend[Symbol.asyncDispose](),
+  };
+}

@@ -1,0 +1,83 @@
+import type { AuditLog } from "../audit/entry.ts";
+import type { Backend } from "../backend.ts";
+import { buildsOverHttp } from "../buildkit/build-over-http.ts";
+import { createBuildkit } from "../buildkit/create-buildkit.ts";
+import { createClassicBuilds } from "../classic/classic-builds.ts";
+import type { EngineApi } from "../engine/engine-api.ts";
+import { createImages } from "../images/create-images.ts";
+import { createOwnImages } from "../images/create-own-images.ts";
+import { removeTenantImages } from "../images/remove-tenant-images.ts";
+import type { Ledger } from "../ledger/ledger.ts";
+import type { Limits } from "../limits/limits.ts";
+import { guardCredentials } from "../push/guard-credentials.ts";
+import { openPusher } from "../push/pusher.ts";
+import type { Tenant } from "../tenant.ts";
+
+export interface PassthroughParts {
+  engine: EngineApi;
+  ledger: Ledger;
+  limits: Limits;
+  audit: AuditLog;
+  env: NodeJS.ProcessEnv;
+  /** The folder of the ledger: tells guards apart that share an engine */
+  data: string;
+  signal: AbortSignal;
+}
+
+/**
+ * Opens a backend on an engine that the tenants share, each with names of its own on it. Removes what a guard has left there that was killed. Disposing
+ * ends what runs.
+ */
+export async function openPassthrough(parts: PassthroughParts): Promise<Backend> {
+  const { engine, ledger, limits, audit, env, data, signal } = parts;
+  const cgroupParentOf = async ({ resources }: Tenant): Promise<string | undefined> => resources.cgroupParent;
+  const push = openPusher({ engine, limits, env, owner: data });
+  const own = createOwnImages({ engine, ledger, limits });
+  const images = createImages({ engine, own, ledger, push });
+  const buildkit = createBuildkit({ engine, own, limits, audit, cgroupParentOf });
+  const classic = createClassicBuilds({
+    engine,
+    own,
+    limits,
+    cgroupParent: cgroupParentOf,
+    guardCredentials: async (tenant, host) => await guardCredentials(tenant, host, env),
+  });
+  const overHttp = buildsOverHttp(buildkit);
+  const hasContainerdStore = storeOf(engine);
+  await push.removeLeftovers(signal);
+  return {
+    images,
+    buildkit,
+    builds: {
+      build: async (caller, request, context, onLine) =>
+        request.builder === "buildkit"
+          ? await overHttp.build(caller, request, onLine)
+          : await classic.build(caller, request, context, onLine),
+      prune: async () => ({ caches: [], spaceReclaimed: 0 }),
+      cancel: async ({ tenant }, buildId) => void overHttp.cancel(tenant.id, buildId),
+    },
+    async version(asked) {
+      return { ...(await engine.version(asked)), hasContainerdStore: await hasContainerdStore(asked) };
+    },
+    async removeTenant(tenant) {
+      await removeTenantImages({ engine, ledger }, tenant, signal);
+    },
+    async [Symbol.asyncDispose]() {
+      await push[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Returns what tells whether the engine has the containerd image store. It asks once for each engine that is there: one may come back as another. */
+function storeOf(engine: EngineApi): (signal: AbortSignal) => Promise<boolean> {
+  const known = new WeakMap<object, boolean>();
+  return async (signal) => {
+    const version = await engine.version(signal);
+    const before = known.get(version);
+    if (before !== undefined) return before;
+    const info = (await engine.json({ method: "GET", path: "/info", signal })) as { DriverStatus?: unknown } | undefined;
+    const found = JSON.stringify(info?.DriverStatus ?? []).includes('["driver-type","io.containerd.snapshotter.v1"]');
+    known.set(version, found);
+    return found;
+  };
+}

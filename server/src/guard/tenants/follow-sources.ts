@@ -1,0 +1,42 @@
+import type { SeatedTenant } from "../tenant.ts";
+import type { TenantSource } from "./tenant-source.ts";
+
+/** What is told of the tenants of all sources. */
+export interface FollowedChanges {
+  /** @param mayReturn whether it may come back, once it has gone */
+  onCame: (seated: SeatedTenant, mayReturn: boolean) => void;
+  onWent: (id: string, isForGood: boolean) => void;
+  onProblem: (problem: string) => void;
+}
+
+/** Sources that are followed. Disposing ends that. */
+export interface FollowedSources extends Disposable {
+  /** Resolves when the signal is aborted. Rejects with the failure of a source, which ends the others. */
+  readonly ended: Promise<void>;
+}
+
+/** Follows sources. Resolves when each has told the tenants that there are. Rejects with the Failure of one that cannot begin. */
+export async function followSources(
+  sources: readonly TenantSource[],
+  { onCame, onWent, onProblem }: FollowedChanges,
+  signal: AbortSignal,
+): Promise<FollowedSources> {
+  const stop = new AbortController();
+  const stopped = AbortSignal.any([signal, stop.signal]);
+  const started = sources.map((source) => {
+    let onReady = (): void => {};
+    const ready = new Promise<void>((resolve) => (onReady = resolve));
+    const changes = {
+      onCame: (seated: SeatedTenant) => onCame(seated, source.tenantsReturn),
+      onWent,
+      onProblem,
+    };
+    const following = source.follow(changes, { signal: stopped, onReady });
+    following.catch(() => stop.abort()); // it is reported below
+    return { following, ready: Promise.race([ready, following]) };
+  });
+  const ended = Promise.all(started.map(async ({ following }) => await following)).then(() => {});
+  ended.catch(() => {}); // whoever waits for it hears of it
+  await Promise.all(started.map(async ({ ready }) => await ready));
+  return { ended, [Symbol.dispose]: () => stop.abort() };
+}
