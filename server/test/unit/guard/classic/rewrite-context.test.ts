@@ -10,8 +10,8 @@ type Given = Head | [header: Head, content: string];
 async function tarOf(entries: readonly Given[]): Promise<Buffer> {
   const tar = pack();
   for (const given of entries) {
-    if (Array.isArray(given)) tar.entry(given[0] as Header, given[1]);
-    else tar.entry(given as Header);
+    if (Array.isArray(given)) tar.entry(given[0], given[1]);
+    else tar.entry(given);
   }
   tar.finalize();
   const chunks: Buffer[] = [];
