@@ -2,7 +2,7 @@ import type { ApiObject } from "../backend.ts";
 
 /** What buildah tells of its own work with images, and docker does not */
 const NOISE =
-  /^(?:Getting image source signatures|Copying (?:blob|config) |Writing manifest to image destination|Storing signatures|COMMIT(?: |$)|Successfully tagged |time="[^"]*" level=|Error: )/;
+  /^(?:Getting image source signatures|Copying (?:blob|config) |Writing manifest to image destination|Storing signatures|(?:\[\d+\/\d+\] )?COMMIT(?: |$)|Successfully tagged |time="[^"]*" level=|Error: )/;
 
 /** Returns a line of buildah in the words of docker's classic builder; undefined for one that it has none for. */
 export function streamLine(line: string): string | undefined {

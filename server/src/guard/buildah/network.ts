@@ -18,17 +18,21 @@ export interface StepNetwork extends AsyncDisposable {
 export async function openStepNetwork(userNamespace: string | undefined, env: NodeJS.ProcessEnv): Promise<StepNetwork> {
   const enter = userNamespace === undefined ? [] : ["nsenter", `--user=${userNamespace}`, "-S", "0", "-G", "0", "--"];
   const holder = await hold([...enter, "unshare", "--net", "sh", "-c", HOLD], env);
-  const argv = [
+  // As root, it keeps itself to an empty root without capabilities; another user has it in the tenant's namespace, where /dev/net/tun must be open to all.
+  const isRoot = process.getuid?.() === 0;
+  const confined = isRoot ? ["--enable-sandbox", "--enable-seccomp", `--userns-path=/proc/${holder.pid}/ns/user`] : [];
+  const [name = "", ...rest] = [
+    ...(isRoot ? [] : enter),
     "slirp4netns",
     "--configure",
     "--mtu=65520",
     "--disable-host-loopback",
     "--ready-fd=1",
+    ...(userNamespace === undefined ? [] : confined),
     "--netns-type=path",
     `/proc/${holder.pid}/ns/net`,
     "tap0",
   ];
-  const [name = "", ...rest] = [...enter, ...argv];
   const slirp = startProgram(name, rest, { killTimeout: 2000, env: { PATH: env["PATH"] } });
   slirp.stdin.on("error", () => {});
   slirp.stderr.resume();

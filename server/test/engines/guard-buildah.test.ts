@@ -1,0 +1,132 @@
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { why } from "../../../test/engines/bed.ts";
+import { installProgram } from "../../../test/testbed/packages.ts";
+import { fileEntry, tar, type TarEntry } from "../../../test/testbed/tar.ts";
+import type { ApiObject, Backend } from "../../src/guard/backend.ts";
+import type { BuildRequest } from "../../src/guard/build-request.ts";
+import { openBuildah } from "../../src/guard/buildah/open-buildah.ts";
+import type { Caller } from "../../src/guard/caller.ts";
+import { openLedger } from "../../src/guard/ledger/open-ledger.ts";
+import { createLimits } from "../../src/guard/limits/create-limits.ts";
+
+const REQUEST: BuildRequest = {
+  builder: "classic",
+  names: ["app"],
+  dockerfile: "Dockerfile",
+  buildArgs: {},
+  labels: {},
+  noCache: false,
+  pull: false,
+  quiet: false,
+  remove: true,
+  forceRemove: false,
+  cacheFrom: [],
+  network: "default",
+  extraHosts: [],
+  ulimits: [],
+  outputs: [],
+  credentials: {},
+};
+const ALL = { all: false, digests: false, references: [], labels: [], before: [], since: [], until: [] };
+
+const folder = mkdtempSync(join(tmpdir(), "dos-guard-buildah-"));
+let backend: Backend | undefined;
+let skipped = why;
+/** Shell and tools of every image here */
+let busybox: TarEntry;
+
+beforeAll(async () => {
+  if (skipped) return;
+  try {
+    for (const program of ["buildah", "runc"]) await installProgram(program);
+    busybox = fileEntry("busybox", await readFile("/bin/busybox"), 0o755);
+    const ledger = await openLedger(folder);
+    const tell = (line: string): void => console.info(line);
+    const parts = { limits: createLimits(ledger), ledger, env: process.env, cgroupParentOf: () => undefined, tell };
+    backend = await openBuildah({ data: folder }, parts);
+  } catch (error) {
+    skipped = `buildah cannot run here: ${String(error)}`;
+  }
+});
+
+afterAll(async () => {
+  for (const tenant of ["a", "b"]) await backend?.removeTenant(tenant);
+  await backend?.[Symbol.asyncDispose]();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function callerOf(id: string): Caller {
+  const policy = {
+    bases: [],
+    pulls: [],
+    pushes: [],
+    frontends: [],
+    sources: [],
+    sharesCache: false,
+    hasNetwork: false,
+  };
+  const tenant = {
+    id,
+    labels: {},
+    policy,
+    resources: { ulimits: [] },
+    quotas: { context: 1e8, connections: 10, requests: 10 },
+  };
+  return { tenant, apiVersion: "1.41", signal: AbortSignal.timeout(60_000), note: {} };
+}
+
+/** What a build printed, or why it was refused */
+async function build(tenant: string, dockerfile: string, links: TarEntry[] = []): Promise<string> {
+  const lines: ApiObject[] = [];
+  const context = Readable.from(tar([fileEntry("Dockerfile", dockerfile), busybox, ...links]));
+  try {
+    await backend?.builds.build(callerOf(tenant), REQUEST, context, (line) => lines.push(line));
+  } catch (error) {
+    return String(error);
+  }
+  return lines.map(({ stream, error }) => String(stream ?? error ?? "")).join("");
+}
+
+const link = (path: string, target: string): TarEntry => ({ type: "link", path, target });
+
+test("images and steps of two tenants do not meet, and the host's files are not there", async ({ skip }) => {
+  if (skipped || backend === undefined) return skip(skipped || "no buildah");
+  const first = 'FROM scratch\nCOPY busybox /bin/busybox\nENV PATH=/bin\nRUN ["/bin/busybox", "--install", "/bin"]\n';
+  expect(await build("a", first)).toContain("Successfully tagged app:latest");
+
+  const steps = await build("a", "FROM app\nRUN cat /proc/self/uid_map; ls /sys/class/net; ls /proc\n");
+  expect(steps).toContain("Successfully tagged app:latest");
+  expect(steps).toMatch(/^\s+0\s+2147483648\s+65536$/m);
+  expect(steps).not.toMatch(/eth|docker0|br-/);
+
+  // CVE-2024-1753: buildah 1.28 follows the link out of the context.
+  const escaped = await build("a", "FROM app\nRUN --mount=type=bind,source=out,target=/m ls -a /m /m/root\n", [
+    link("out", "/"),
+  ]);
+  expect(escaped).not.toMatch(/^(?:home|boot|srv|\.ssh|\.bashrc)$/m);
+
+  expect(await build("b", "FROM app\nRUN id\n")).toContain("only images built here are");
+  for (const place of ["dir:/etc", "oci-archive:/x", "docker-archive:/x"]) {
+    expect(await build("b", `FROM ${place}\n`)).toContain("no files of the host");
+    expect(await build("b", `FROM scratch\nCOPY --from=${place} / /\n`)).toContain("no files of the host");
+  }
+  expect(await build("b", "FROM scratch\nCOPY link /x\n", [link("link", "/etc/shadow")])).not.toContain("Successfully");
+
+  const { images } = backend;
+  expect(await images.list(callerOf("b"), ALL)).toEqual([]);
+  await expect(images.save(callerOf("b"), ["app"], {})).rejects.toThrow("No such image: app");
+  expect(await images.list(callerOf("a"), { ...ALL, references: ["app"] })).toMatchObject([
+    { RepoTags: ["app:latest"] },
+  ]);
+  const chunks: Buffer[] = [];
+  for await (const chunk of await images.save(callerOf("a"), ["app"], {})) chunks.push(chunk as Buffer);
+  expect(Buffer.concat(chunks).toString("latin1")).toContain("docker.io/library/app:latest");
+
+  await backend.removeTenant("a");
+  expect(readdirSync(join(folder, "buildah"))).not.toContain("a");
+});

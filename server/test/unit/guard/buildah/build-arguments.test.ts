@@ -1,0 +1,116 @@
+import { expect, test } from "vitest";
+import { baseOf, buildArguments, checkRequest, variablesOf } from "../../../../src/guard/buildah/build-arguments.ts";
+import { errorLine, streamLine } from "../../../../src/guard/buildah/build-line.ts";
+import { imagePolicy } from "../../../../src/guard/buildah/registry-files.ts";
+import { roomArguments } from "../../../../src/guard/buildah/room.ts";
+import type { BuildRequest } from "../../../../src/guard/build-request.ts";
+import type { Tenant } from "../../../../src/guard/tenant.ts";
+
+const setup = { driver: "overlay", driverOptions: [], isolation: "oci", runtime: "runc" } as const;
+
+const tenant: Tenant = {
+  id: "a",
+  labels: { team: "red" },
+  policy: { bases: [], pulls: [], pushes: [], frontends: [], sources: [], sharesCache: false, hasNetwork: true },
+  resources: { ulimits: ["nofile=10:10"] },
+  quotas: { context: 1, connections: 1, requests: 1 },
+};
+
+const plain: BuildRequest = {
+  builder: "classic",
+  names: ["app"],
+  dockerfile: "Dockerfile",
+  buildArgs: {},
+  labels: {},
+  noCache: false,
+  pull: false,
+  quiet: false,
+  remove: true,
+  forceRemove: false,
+  cacheFrom: [],
+  network: "default",
+  extraHosts: [],
+  ulimits: [],
+  outputs: [],
+  credentials: {},
+};
+
+const argumentsOf = (request: Partial<BuildRequest>): string =>
+  buildArguments({ ...plain, ...request }, tenant, setup, "none").join(" ");
+
+test("a build takes images from the storage alone, and its labels and limits are the guard's", () => {
+  const labels = { "docker-over-ssh.guard.tenant": "b", team: "blue", other: "1" };
+  const found = argumentsOf({ labels, ulimits: ["nofile=99:99", "core=0:0"] });
+  expect(found).toContain("--pull=never");
+  expect(found).toContain("--tag docker.io/library/app:latest");
+  expect(found).toContain("--label docker-over-ssh.guard.tenant=a");
+  expect(found).not.toMatch(/tenant=b|team=blue|nofile=99/);
+  expect(found).toContain("--ulimit core=0:0 --ulimit nofile=10:10");
+});
+
+test("values of build arguments are no arguments of a program, unless their names are the program's own", () => {
+  const buildArgs = { TOKEN: "secret", LD_PRELOAD: "/x.so", PATH: "/evil", NONE: null };
+  expect(argumentsOf({ buildArgs })).not.toContain("secret");
+  expect(argumentsOf({ buildArgs })).toContain("--build-arg TOKEN --build-arg LD_PRELOAD=/x.so");
+  expect(variablesOf({ ...plain, buildArgs })).toEqual({ TOKEN: "secret" });
+});
+
+test.each([
+  "dir:/etc",
+  "oci:/x",
+  "oci-archive:/x",
+  "docker-archive:/etc/passwd",
+  "docker-daemon:a:b",
+  "docker://dir:/x",
+])("no base: %s", (text) => {
+  expect(() => baseOf(text)).toThrow(expect.objectContaining({ rule: "base.refused" }) as Error);
+});
+
+test.each<[Partial<BuildRequest>, string]>([
+  [{ builder: "buildkit" }, "DOCKER_BUILDKIT=0"],
+  [{ remote: "https://example.com/a.git" }, "sent to it"],
+  [{ dockerfile: "../Dockerfile" }, "outside"],
+])("refused: %o", (request, words) => {
+  expect(() => checkRequest({ ...plain, ...request }, setup)).toThrow(words);
+});
+
+test("buildah may read its storage, and one image of a registry", () => {
+  const reference = { given: "alpine", domain: "docker.io", path: "library/alpine", tag: "3" };
+  expect(imagePolicy(reference)).toEqual({
+    default: [{ type: "reject" }],
+    transports: {
+      "containers-storage": { "": [{ type: "insecureAcceptAnything" }] },
+      docker: { "docker.io/library/alpine:3": [{ type: "insecureAcceptAnything" }] },
+    },
+  });
+  expect(JSON.stringify(imagePolicy(undefined))).not.toContain("docker.io");
+});
+
+test("a program is in a user namespace, in namespaces that end with it, and in no network", () => {
+  const room = { folder: "/f", cgroupFiles: ["/c/cgroup.procs"], policy: {}, registries: "", hasAuthFile: false };
+  const found = roomArguments(["buildah"], { ...room, userNamespace: "/proc/1/fd/3", network: "none", user: 5 });
+  expect(found.slice(2)).toEqual(expect.arrayContaining(["/f", "/c/cgroup.procs", "--user=/proc/1/fd/3", "--net"]));
+  expect(found).toEqual(expect.arrayContaining(["--pid", "--mount", "--kill-child", "--pdeathsig"]));
+  expect(found.at(-1)).toBe("buildah");
+});
+
+test.each([
+  ["STEP 1/3: FROM scratch", "Step 1/3 : FROM scratch\n"],
+  ["--> 1231d85b143", " ---> 1231d85b143\n"],
+  [
+    "--> Using cache cee78e576743fc1e989d722664fae7d852d4f4aa51815f3ae4b655d7cdfb7ede",
+    " ---> Using cache\n ---> cee78e576743\n",
+  ],
+  ["COMMIT docker.io/library/x:1", undefined],
+  ["COMMIT", undefined],
+  ["text of a step", "text of a step\n"],
+])("line: %s", (line, expected) => {
+  expect(streamLine(line)).toBe(expected);
+});
+
+test("a command that fails has its exit status, as from docker", () => {
+  expect(errorLine('building at STEP "RUN false": while running runtime: exit status 3')).toEqual({
+    errorDetail: { code: 3, message: "The command 'false' returned a non-zero code: 3" },
+    error: "The command 'false' returned a non-zero code: 3",
+  });
+});
