@@ -21,7 +21,7 @@ export async function openStepNetwork(userNamespace: string | undefined, env: No
   // As root, it keeps itself to an empty root without capabilities; another user has it in the tenant's namespace, where /dev/net/tun must be open to all.
   const isRoot = process.getuid?.() === 0;
   const confined = isRoot ? ["--enable-sandbox", "--enable-seccomp", `--userns-path=/proc/${holder.pid}/ns/user`] : [];
-  const [name = "", ...rest] = [
+  const argv = [
     ...(isRoot ? [] : enter),
     "slirp4netns",
     "--configure",
@@ -33,7 +33,7 @@ export async function openStepNetwork(userNamespace: string | undefined, env: No
     `/proc/${holder.pid}/ns/net`,
     "tap0",
   ];
-  const slirp = startProgram(name, rest, { killTimeout: 2000, env: { PATH: env["PATH"] } });
+  const slirp = startProgram(argv[0] ?? "", argv.slice(1), { killTimeout: 2000, env: { PATH: env["PATH"] } });
   slirp.stdin.on("error", () => {});
   slirp.stderr.resume();
   const close = async (): Promise<void> => {
