@@ -1,15 +1,19 @@
-import { messageOf } from "docker-over-ssh/builds";
+import { Failure, messageOf } from "docker-over-ssh/builds";
 import { onHangUp } from "../on-hang-up.ts";
 import { GuardMetrics } from "./audit/metrics.ts";
 import { openAudit } from "./audit/open-audit.ts";
 import { serveMetrics } from "./audit/serve-metrics.ts";
+import { checkMessage } from "./buildkit/check-message.ts";
+import { judge } from "./calls/judge.ts";
 import { readGuardConfig } from "./config/read-config.ts";
+import { openDryRun } from "./dry-run/open-dry-run.ts";
+import type { EngineApi } from "./engine/engine-api.ts";
 import { openFront } from "./http/front.ts";
 import type { Ledger } from "./ledger/ledger.ts";
 import { openLedger } from "./ledger/open-ledger.ts";
 import { countedLimits } from "./limits/counted-limits.ts";
 import { createLimits } from "./limits/create-limits.ts";
-import { openMode } from "./open-mode.ts";
+import { openMode, type Mode } from "./open-mode.ts";
 import { Seats } from "./seats/seats.ts";
 import type { GuardSettings } from "./settings.ts";
 import { bindSocket } from "./sockets/bind-socket.ts";
@@ -41,10 +45,14 @@ export async function guard(settings: GuardSettings, { env, signal, tell }: Surr
   await using mode = await openMode(settings, { env, signal, ledger, limits, audit, tell });
   await using served = settings.metrics && (await serveMetrics(settings.metrics, metrics));
   if (served) tell(`metrics are at ${served.url}`);
+  const dryRunEngine = settings.isDryRun ? engineOf(mode) : undefined;
+  if (dryRunEngine)
+    tell("--dry-run: NOTHING IS REFUSED: tenants reach the engine as root does; audit lines say what would be refused");
 
   const failures: unknown[] = [];
   await using seats = new Seats({
-    openFront: (tenant) => {
+    openFront(tenant) {
+      if (dryRunEngine) return openDryRun(tenant, { engine: dryRunEngine, audit, judge, checkMessage, tell });
       const throttle = createThrottle(() => tenant().quotas);
       return openFront(tenant, { backend: mode.backend, audit, throttle, onProblem: tell });
     },
@@ -98,6 +106,18 @@ export async function guard(settings: GuardSettings, { env, signal, tell }: Surr
     `the guard is ready: ${seats.sockets.map((socket) => `unix://${socket}`).join(", ") || "no tenant is there yet"}`,
   );
   await following.ended;
+}
+
+/** A dry run passes requests on to an engine, where there is one. */
+function engineOf({ engine }: Mode): EngineApi {
+  if (engine !== undefined) return engine;
+  throw new Failure(
+    "usage",
+    "--dry-run is for --mode passthrough: with buildah there is no engine to pass requests on to",
+    {
+      hint: "Leave --dry-run out.",
+    },
+  );
 }
 
 /** Writes down whether a tenant may return, for a guard that starts when it has gone. */
