@@ -6,7 +6,7 @@ import { Refusal } from "../refusal.ts";
 import type { Tenant } from "../tenant.ts";
 import { CALL } from "./room.ts";
 import type { Setup } from "./run-buildah.ts";
-import { TENANT_LABEL } from "./stored-images.ts";
+import { TENANT_LABEL } from "../images/reserved.ts";
 
 /**
  * Variables that are buildah's, the shell's or the linker's. Build arguments of such names are arguments of the program, which everybody on the host can

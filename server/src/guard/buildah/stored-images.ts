@@ -1,10 +1,8 @@
 import { messageOf, tryReference } from "docker-over-ssh/builds";
+import { TENANT_LABEL } from "../images/reserved.ts";
 import { noSuchImage, Refusal } from "../refusal.ts";
 import { runBuildah, type Setup } from "./run-buildah.ts";
 import type { OpenHome } from "./homes.ts";
-
-/** The label by which what a tenant has built is told from what was pulled for its builds. */
-export const TENANT_LABEL = "docker-over-ssh.guard.tenant";
 
 /** An image in a tenant's storage. */
 export interface StoredImage {

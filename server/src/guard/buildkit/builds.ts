@@ -9,7 +9,7 @@ import { supportOf, type EngineSupport } from "./engine-support.ts";
 import { withOwnAttributes } from "./own-attributes.ts";
 import { Control } from "./gen/control_pb.ts";
 import { LLBBridge, type Result } from "./gen/gateway_pb.ts";
-import type { BuildkitParts } from "./create-buildkit.ts";
+import type { BuildkitParts } from "./parts.ts";
 import type { Caller } from "../caller.ts";
 import type { SolvePlan } from "./solve-plan.ts";
 

@@ -1,29 +1,11 @@
 import { createBuilds } from "./builds.ts";
-import { engineIds, type EngineIds } from "./ids.ts";
+import { engineIds } from "./ids.ts";
 import { grpcHandler, serveGrpc, type GrpcHandler } from "./serve-grpc.ts";
 import { openSession } from "./sessions.ts";
 import { solveForTenant, type SolveOrder, type SolveOutcome, type OnStatus } from "./solve-for-tenant.ts";
-import type { AuditLog } from "../audit/entry.ts";
+import type { BuildkitOptions, BuildkitParts } from "./parts.ts";
 import type { BackendBuildkit } from "../backend.ts";
 import type { Caller } from "../caller.ts";
-import type { EngineApi } from "../engine/engine-api.ts";
-import type { Limits } from "../limits/limits.ts";
-import type { OwnImages } from "../images/own-images.ts";
-import type { Tenant } from "../tenant.ts";
-
-/** What BuildKit behind a guard is made of. */
-export interface BuildkitOptions {
-  engine: EngineApi;
-  own: Pick<OwnImages, "list" | "take">;
-  limits: Pick<Limits, "startBuild">;
-  audit: AuditLog;
-  /** The cgroup under which a tenant's steps run; undefined: the engine's */
-  cgroupParentOf: (tenant: Tenant) => Promise<string | undefined>;
-}
-
-export interface BuildkitParts extends BuildkitOptions {
-  ids: EngineIds;
-}
 
 export interface GuardedBuildkit extends BackendBuildkit {
   /** Builds for a client that does not speak gRPC: `POST /build?version=2`. See `solveForTenant`. */

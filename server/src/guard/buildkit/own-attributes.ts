@@ -1,8 +1,6 @@
+import { TENANT_LABEL } from "../images/reserved.ts";
 import type { Tenant } from "../tenant.ts";
 import type { EngineIds } from "./ids.ts";
-
-/** The label that says whose an image is. */
-export const TENANT_LABEL = "docker-over-ssh.guard.tenant";
 
 /** What the guard sets, and the tenant cannot. */
 export interface OwnAttributeParts {

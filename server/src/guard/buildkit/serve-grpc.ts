@@ -8,7 +8,7 @@ import { gatewayService } from "./gateway-service.ts";
 import { otherCall } from "./other-calls.ts";
 import { Control } from "./gen/control_pb.ts";
 import { LLBBridge } from "./gen/gateway_pb.ts";
-import type { BuildkitParts } from "./create-buildkit.ts";
+import type { BuildkitParts } from "./parts.ts";
 import type { Builds } from "./builds.ts";
 import type { Caller } from "../caller.ts";
 

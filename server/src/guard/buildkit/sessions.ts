@@ -1,7 +1,7 @@
 import type { Duplex } from "node:stream";
 import { checkId } from "./solve-plan.ts";
 import { Refusal } from "../refusal.ts";
-import type { BuildkitParts } from "./create-buildkit.ts";
+import type { BuildkitParts } from "./parts.ts";
 import type { Caller } from "../caller.ts";
 import type { SessionRequest } from "../backend.ts";
 

@@ -7,7 +7,7 @@ import { planSolve, type SolvePlan } from "./solve-plan.ts";
 import { Refusal } from "../refusal.ts";
 import { solveFrontend } from "./frontend.ts";
 import { Control, SolveRequestSchema, type StatusResponse } from "./gen/control_pb.ts";
-import type { BuildkitParts } from "./create-buildkit.ts";
+import type { BuildkitParts } from "./parts.ts";
 import type { Builds, RunningBuild } from "./builds.ts";
 import type { Caller } from "../caller.ts";
 import type { GrpcConnection } from "docker-over-ssh/builds";

@@ -1,5 +1,5 @@
 import type { GrpcConnection } from "docker-over-ssh/builds";
-import type { BuildkitParts } from "./create-buildkit.ts";
+import type { BuildkitParts } from "./parts.ts";
 import type { Builds } from "./builds.ts";
 import type { Caller } from "../caller.ts";
 

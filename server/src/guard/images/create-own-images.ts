@@ -10,13 +10,13 @@ import {
   listImages,
   namesOf,
   removeFromEngine,
-  TENANT_LABEL,
   type ImagesEngine,
 } from "./engine-images.ts";
 import { idPrefix, nameAsListed } from "./given-image.ts";
 import { numberOf, objectOf, textOf, type Json } from "./json.ts";
 import { engineName, parseTenantName } from "./names.ts";
 import type { FoundImage, OwnImage, OwnImages } from "./own-images.ts";
+import { TENANT_LABEL } from "./reserved.ts";
 
 export interface OwnImagesParts {
   engine: ImagesEngine;

@@ -6,8 +6,6 @@ import { arrayOf, objectOf, textOf, textsOf, type Json } from "./json.ts";
 /** What the guard needs of an engine here. Tests stand in for it. */
 export type ImagesEngine = Pick<EngineApi, "json" | "request">;
 
-/** The label of whose value an image is: stamped on all that a tenant builds. */
-export const TENANT_LABEL = "docker-over-ssh.guard.tenant";
 /** As old versions of the API write an image without names */
 const NONE = /^<none>[:@]<none>$/;
 

@@ -4,7 +4,7 @@ import type { ApiObject, EventFilter } from "../backend.ts";
 import type { Caller } from "../caller.ts";
 import { Refusal } from "../refusal.ts";
 import { inLedger } from "./create-own-images.ts";
-import { TENANT_LABEL } from "./engine-images.ts";
+import { TENANT_LABEL } from "./reserved.ts";
 import { labelTest } from "./image-filters.ts";
 import { objectOf, pick, textOf, type Json } from "./json.ts";
 import { tenantName } from "./names.ts";

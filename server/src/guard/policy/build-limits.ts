@@ -1,6 +1,6 @@
 import type { BuildRequest } from "../build-request.ts";
 import { Refusal } from "../refusal.ts";
-import type { Tenant } from "../tenant.ts";
+import type { Resources } from "./policy.ts";
 
 /** µs in which a quota counts, where a request says nothing */
 export const CPU_PERIOD = 100_000;
@@ -19,7 +19,7 @@ export interface StepLimits {
 }
 
 /** Throws a Refusal `build.memory`, `build.cpus`, `build.ulimits` for more than the tenant may have. */
-export function stepLimits({ resources }: Tenant, request: BuildRequest): StepLimits {
+export function stepLimits({ resources }: { resources: Resources }, request: BuildRequest): StepLimits {
   return {
     ...memoryLimits(resources.memory, request),
     ...cpuLimits(resources.cpus, request),

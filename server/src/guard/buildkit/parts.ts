@@ -1,0 +1,20 @@
+import type { EngineIds } from "./ids.ts";
+import type { AuditLog } from "../audit/entry.ts";
+import type { EngineApi } from "../engine/engine-api.ts";
+import type { OwnImages } from "../images/own-images.ts";
+import type { Limits } from "../limits/limits.ts";
+import type { Tenant } from "../tenant.ts";
+
+/** What BuildKit behind a guard is made of. */
+export interface BuildkitOptions {
+  engine: EngineApi;
+  own: Pick<OwnImages, "list" | "take">;
+  limits: Pick<Limits, "startBuild">;
+  audit: AuditLog;
+  /** The cgroup under which a tenant's steps run; undefined: the engine's */
+  cgroupParentOf: (tenant: Tenant) => Promise<string | undefined>;
+}
+
+export interface BuildkitParts extends BuildkitOptions {
+  ids: EngineIds;
+}
