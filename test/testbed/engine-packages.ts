@@ -60,6 +60,11 @@ export async function buildxFolder(): Promise<string> {
   return join(folder, "usr/libexec/docker/cli-plugins");
 }
 
+/** @returns the folder with the docker CLI 20.10, which has BuildKit without buildx */
+export async function oldestCli(): Promise<string> {
+  return join(await unpackPackages("cli-20.10", { suite: "bookworm", packages: ["docker.io"] }), "usr/bin");
+}
+
 /** @returns the folder with the latest buildx and compose of Debian, for the docker CLI's `cliPluginsExtraDirs` */
 export async function latestPlugins(): Promise<string> {
   const packages = ["docker-buildx", "docker-compose"];

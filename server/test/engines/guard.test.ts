@@ -46,8 +46,8 @@ interface Guarded extends AsyncDisposable {
   folder: string;
   a: TenantCli;
   b: TenantCli;
-  /** The CLI without plugins, of tenant a */
-  bare: TenantCli;
+  /** The CLI 20.10, of tenant a */
+  oldest: TenantCli;
 }
 
 async function guarded(engine: Engine): Promise<Guarded> {
@@ -58,20 +58,26 @@ async function guarded(engine: Engine): Promise<Guarded> {
   const tenants = ["a", "b"].flatMap((name) => ["--tenant", `name=${name},socket=${socket(name)}`]);
   const allowed = ["--allow-base", BASE, "--allow-push", `${registry.host}/*`];
   const guard = await startGuard(folder, ["-H", engine.host, ...tenants, ...allowed], bed.env);
-  const cli = async (tenant: string, hasPlugins = true) =>
-    await tenantCli(engine, { socket: socket(tenant), folder, hasPlugins });
+  const cli = async (tenant: string, isOldest = false) =>
+    await tenantCli(engine, { socket: socket(tenant), folder, isOldest });
   return {
     engine,
     guard,
     folder,
     a: await cli("a"),
     b: await cli("b"),
-    bare: await cli("a", false),
+    oldest: await cli("a", true),
     async [Symbol.asyncDispose]() {
       await guard[Symbol.asyncDispose]();
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** Removes all images of a tenant: a build with several stages leaves some without a name, as at an engine. */
+async function clear(cli: TenantCli): Promise<void> {
+  const { stdout } = await cli(["images", "--quiet", "--no-trunc"]);
+  expect(await cli(["rmi", "--force", ...new Set(stdout.split("\n"))])).toMatchObject(done);
 }
 
 /** Names on the engine that are a guard's. */
@@ -115,9 +121,8 @@ describe.each([
         expect(await run(`a/docker.io/library/app:${builder}`)).toBe("hi\ncontent");
         expect(await it.a(["tag", `app:${builder}`, `${registry.host}/app:${builder}`])).toMatchObject(done);
         const images = await it.a(["images", "--format", "{{.Repository}}:{{.Tag}}"]);
-        expect(images.stdout.split("\n").toSorted()).toEqual(
-          [`${registry.host}/app:${builder}`, `app:${builder}`].toSorted(),
-        );
+        const named = images.stdout.split("\n").filter((name) => name !== "<none>:<none>");
+        expect(named.toSorted()).toEqual([`${registry.host}/app:${builder}`, `app:${builder}`].toSorted());
         expect((await it.b(["images", "--quiet"])).stdout).toBe("");
         const inspected = await it.a([
           "inspect",
@@ -198,12 +203,11 @@ COPY --from=steps /made /made
       }
     });
 
-    test("BuildKit without buildx, by the CLI of this version", async () => {
+    test.each(["classic", "buildkit"] as const)("the CLI 20.10 builds, with the builder %s", async (builder) => {
       const files = context({ Dockerfile: MULTI_STAGE, file: "content\n" });
-      const { exitCode, stderr } = await it.bare(["build", "-t", "bare:v1", files], { builder: "buildkit" });
-      // Later CLIs want buildx, or take the classic builder.
-      expect(kind === "20.10" ? { exitCode, stderr } : { exitCode: 0 }).toMatchObject(done);
-      if (exitCode === 0) await it.bare(["rmi", "bare:v1"]);
+      expect(await it.oldest(["build", "-t", "oldest:v1", files], { builder })).toMatchObject(done);
+      expect(await run("a/docker.io/library/oldest:v1")).toBe("hello\ncontent");
+      await clear(it.oldest);
     });
 
     test("compose builds", async () => {
@@ -286,7 +290,7 @@ COPY --from=steps /made /made
       writeFileSync(join(it.folder, "saved.tar"), Buffer.alloc(1024));
       const { exitCode, stderr } = await it.a(words);
       expect(exitCode).not.toBe(0);
-      expect(stderr).toMatch(/the guard|is not allowed|may not/i);
+      expect(stderr).toMatch(/is not allowed here|No container can be used here/);
     });
   });
 });

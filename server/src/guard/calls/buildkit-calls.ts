@@ -82,6 +82,8 @@ function invalid(message: string): Refusal {
 /** Joins two connections, each of which may be slower than the other, until both have ended, or one is gone. */
 async function join(client: Duplex, engine: Duplex, signal: AbortSignal): Promise<void> {
   try {
+    // Each pipeline adds listeners of its own to both, besides those of HTTP: Node warns of the eleventh.
+    for (const end of [client, engine]) end.setMaxListeners(20);
     await Promise.all([pipeline(client, engine, { signal }), pipeline(engine, client, { signal })]);
   } catch {
     // A session ends with its client, with its build, or with the engine: whichever goes first resets the connection.

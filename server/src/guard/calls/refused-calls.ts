@@ -56,7 +56,9 @@ const CONTAINER = pathShape("/containers/{id}/json");
 export function refusedCall(method: string, path: string): Refusal {
   const container = method === "GET" ? CONTAINER.match(path)?.["id"] : undefined;
   if (container !== undefined) {
-    return new Refusal("call.refused", `No such container: ${container}`, { statusCode: 404 });
+    return new Refusal("call.refused", `No such container: ${container}. No container can be used here`, {
+      statusCode: 404,
+    });
   }
   const found =
     SHAPES.find((known) => known.method === method && known.shape.match(path) !== undefined)?.does ??
