@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { bed, why } from "../../../test/engines/bed.ts";
 import { BASE, importBase } from "../../../test/testbed/build-base.ts";
 import { startRegistry, type OwnRegistry } from "../../../test/engines/registry.ts";
@@ -77,6 +77,7 @@ async function guarded(engine: Engine): Promise<Guarded> {
 /** Removes all images of a tenant: a build with several stages leaves some without a name, as at an engine. */
 async function clear(cli: TenantCli): Promise<void> {
   const { stdout } = await cli(["images", "--quiet", "--no-trunc"]);
+  if (stdout === "") return;
   expect(await cli(["rmi", "--force", ...new Set(stdout.split("\n"))])).toMatchObject(done);
 }
 
@@ -110,6 +111,11 @@ describe.each([
       it = await guarded(own[side]);
     });
 
+    afterEach(async () => {
+      if (why) return;
+      for (const cli of [it.a, it.b]) await clear(cli);
+    });
+
     afterAll(async () => await it?.[Symbol.asyncDispose]());
 
     test.each(["classic", "buildkit"] as const)(
@@ -132,7 +138,7 @@ describe.each([
         ]);
         expect(inspected.stdout).toContain('"own":"label"');
         expect(inspected.stdout).not.toContain("guard.internal/");
-        expect((await it.a(["history", `app:${builder}`])).stdout).toContain("cat /made /file");
+        expect((await it.a(["history", "--no-trunc", `app:${builder}`])).stdout).toContain("cat /made /file");
         const saved = join(it.folder, `${builder}.tar`);
         expect(await it.a(["save", "--output", saved, `app:${builder}`])).toMatchObject(done);
         expect((await bed.near.docker("load", "--input", saved)).stdout).toContain(`Loaded image: app:${builder}`);
@@ -237,56 +243,63 @@ COPY --from=steps /made /made
       ).toEqual([]);
     });
 
-    test("two tenants cannot see, overwrite, run, export or push each other's images, nor the host's", async () => {
-      const files = context({ Dockerfile: `FROM ${BASE}\nRUN echo of a > /who\nCMD cat /who\n` });
-      expect(await it.a(["build", "-t", "app:v1", files])).toMatchObject(done);
-      const id = (await it.a(["images", "--quiet", "--no-trunc", "app:v1"])).stdout;
-      const hostId = (await it.engine.docker("images", "--quiet", "--no-trunc", "host-secret:v1")).stdout;
-      const own = "guard.internal/a/docker.io/library/app:v1";
-      for (const name of ["app:v1", id, id.slice(7, 19), own, hostId, "host-secret:v1", BASE]) {
-        for (const words of [
-          ["inspect", "--type", "image", name],
-          ["history", name],
-          ["tag", name, "mine:v1"],
-          ["rmi", name],
-          ["save", "--output", join(it.folder, "stolen.tar"), name],
-          ["push", name],
-          ["run", "--rm", name],
-          ["create", name],
-        ]) {
-          const { exitCode } = await it.b(words);
-          expect({ words, exitCode }).toEqual({ words, exitCode: exitCode === 0 ? "refused" : exitCode });
+    // The oldest engine, and the other kind of store.
+    test.skipIf(kind !== "20.10" && kind !== "28.5-containerd")(
+      "two tenants cannot see, overwrite, run, export or push each other's images, nor the host's",
+      async () => {
+        const files = context({ Dockerfile: `FROM ${BASE}\nRUN echo of a > /who\nCMD cat /who\n` });
+        expect(await it.a(["build", "-t", "app:v1", files])).toMatchObject(done);
+        const id = (await it.a(["images", "--quiet", "--no-trunc", "app:v1"])).stdout;
+        const hostId = (await it.engine.docker("images", "--quiet", "--no-trunc", "host-secret:v1")).stdout;
+        const own = "guard.internal/a/docker.io/library/app:v1";
+        for (const name of ["app:v1", id, id.slice(7, 19), own, hostId, "host-secret:v1", BASE]) {
+          for (const words of [
+            ["inspect", "--type", "image", name],
+            ["history", name],
+            ["tag", name, "mine:v1"],
+            ["rmi", name],
+            ["save", "--output", join(it.folder, "stolen.tar"), name],
+            ["push", name],
+            ["run", "--rm", name],
+            ["create", name],
+          ]) {
+            const { exitCode } = await it.b(words);
+            expect({ words, exitCode }).toEqual({ words, exitCode: exitCode === 0 ? "refused" : exitCode });
+          }
         }
-      }
-      expect((await it.b(["images", "--all", "--quiet"])).stdout).toBe("");
-      const overwriting = context({ Dockerfile: `FROM ${BASE}\nRUN echo of b > /who\nCMD cat /who\n` });
-      expect(await it.b(["build", "-t", "app:v1", "-t", "host-secret:v1", overwriting])).toMatchObject(done);
-      expect(await run("a/docker.io/library/app:v1")).toBe("of a");
-      expect((await it.engine.docker("images", "--quiet", "--no-trunc", "host-secret:v1")).stdout).toBe(hostId);
-      await it.a(["rmi", "app:v1"]);
-      await it.b(["rmi", "app:v1", "host-secret:v1"]);
-      expect(await guardNames(it.engine)).toEqual([]);
-    });
+        expect((await it.b(["images", "--all", "--quiet"])).stdout).toBe("");
+        const overwriting = context({ Dockerfile: `FROM ${BASE}\nRUN echo of b > /who\nCMD cat /who\n` });
+        expect(await it.b(["build", "-t", "app:v1", "-t", "host-secret:v1", overwriting])).toMatchObject(done);
+        expect(await run("a/docker.io/library/app:v1")).toBe("of a");
+        expect((await it.engine.docker("images", "--quiet", "--no-trunc", "host-secret:v1")).stdout).toBe(hostId);
+        await it.a(["rmi", "app:v1"]);
+        await it.b(["rmi", "app:v1", "host-secret:v1"]);
+        expect(await guardNames(it.engine)).toEqual([]);
+      },
+    );
 
-    test.each([
-      ["run", "--rm", "--privileged", BASE],
-      ["run", "-v", "/:/host", BASE],
-      ["exec", "some", "id"],
-      ["cp", "some:/etc/shadow", "."],
-      ["ps"],
-      ["pull", BASE],
-      ["load", "--input", "saved.tar"],
-      ["import", "saved.tar"],
-      ["commit", "some"],
-      ["volume", "ls"],
-      ["network", "ls"],
-      ["swarm", "init"],
-      ["service", "ls"],
-      ["plugin", "ls"],
-      ["secret", "ls"],
-      ["system", "df"],
-      ["container", "prune", "--force"],
-    ])("refuses docker %s %s with a sentence", async (...words) => {
+    // The answers are the guard's alone.
+    test
+      .skipIf(kind !== "28.5")
+      .each([
+        ["run", "--rm", "--privileged", BASE],
+        ["run", "-v", "/:/host", BASE],
+        ["exec", "some", "id"],
+        ["cp", "some:/etc/shadow", "."],
+        ["ps"],
+        ["pull", BASE],
+        ["load", "--input", "saved.tar"],
+        ["import", "saved.tar"],
+        ["commit", "some"],
+        ["volume", "ls"],
+        ["network", "ls"],
+        ["swarm", "init"],
+        ["service", "ls"],
+        ["plugin", "ls"],
+        ["secret", "ls"],
+        ["system", "df"],
+        ["container", "prune", "--force"],
+      ])("refuses docker %s %s with a sentence", async (...words) => {
       writeFileSync(join(it.folder, "saved.tar"), Buffer.alloc(1024));
       const { exitCode, stderr } = await it.a(words);
       expect(exitCode).not.toBe(0);
