@@ -44,7 +44,8 @@ const OPTIONS: readonly OptionDefinition[] = [
   },
   {
     flags: "--kubelet-dir <folder>",
-    description: "pods of any container runtime are tenants: the kubelet's folder, e.g. /var/lib/kubelet",
+    description:
+      "pods of any container runtime are tenants: the kubelet's folder, e.g. /var/lib/kubelet; with --kubernetes: where that folder is, and nothing else",
   },
   {
     flags: "--kubelet-volume <name>",

@@ -36,7 +36,7 @@ export interface TenantSources {
   configFile?: string | undefined;
   /** --kubernetes: pods whose containers the engine runs */
   usesEnginePods: boolean;
-  /** --kubelet-dir */
+  /** --kubelet-dir: with `usesEnginePods`, only where the emptyDirs of these pods are */
   kubelet?: { folder: string; volume: string } | undefined;
 }
 

@@ -26,7 +26,9 @@ export function openSources(
   if (bindLocal !== undefined) sources.push(localTenant(bindLocal, defaults));
   if (listed.length > 0) sources.push(commandLineTenants(listed, defaults));
   if (configFile !== undefined) sources.push(configuredTenants(configFile, readConfig, defaults));
-  if (usesEnginePods && engine !== undefined) sources.push(enginePods({ engine, defaults, kubelet: kubelet?.folder }));
-  if (kubelet !== undefined) sources.push(kubeletPods({ ...kubelet, defaults, server }));
+  const hasEnginePods = usesEnginePods && engine !== undefined;
+  if (hasEnginePods) sources.push(enginePods({ engine, defaults, kubelet: kubelet?.folder }));
+  // Not both: a pod whose containers have gone would come back by its folder, which the kubelet removes later.
+  else if (kubelet !== undefined) sources.push(kubeletPods({ ...kubelet, defaults, server }));
   return withClaims(sources);
 }

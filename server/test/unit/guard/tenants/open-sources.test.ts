@@ -1,0 +1,15 @@
+import { expect, test } from "vitest";
+import { EngineApi } from "../../../../src/guard/engine/engine-api.ts";
+import { openSources } from "../../../../src/guard/tenants/open-sources.ts";
+import { DEFAULTS } from "./changes-bed.ts";
+
+const kubelet = { folder: "/var/lib/kubelet", volume: "docker-socket" };
+const parts = { defaults: DEFAULTS, readConfig: async () => await Promise.resolve([]) };
+const names = (sources: ReturnType<typeof openSources>): string[] => sources.map(({ name }) => name);
+
+test("pods come from the engine or from the kubelet's folder, which stays for a while when a pod has gone", async () => {
+  await using engine = await EngineApi.prepare("unix:///run/none.sock", {});
+  const pods = { listed: [], usesEnginePods: true, kubelet };
+  expect(names(openSources(pods, { ...parts, engine }))).toEqual(["--kubernetes"]);
+  expect(names(openSources({ ...pods, usesEnginePods: false }, { ...parts, engine }))).toEqual(["--kubelet-dir"]);
+});
