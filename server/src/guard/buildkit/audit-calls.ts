@@ -1,18 +1,20 @@
-import { type ConnectError, type Interceptor, type StreamResponse } from "@connectrpc/connect";
+import { createContextKey, type ConnectError, type Interceptor, type StreamResponse } from "@connectrpc/connect";
 import { grpcError } from "./grpc-errors.ts";
 import { Refusal } from "../refusal.ts";
 import type { AuditEntry, AuditLog } from "../audit/entry.ts";
 import type { Caller } from "../caller.ts";
 
+/** What a call is about, for its line. Calls of a connection run at the same time, so each has its own. */
+export const ABOUT = createContextKey<readonly string[] | undefined>(undefined);
+
 /** Writes down each call of a tenant when it is over, and puts its errors in the tenant's words. */
-export function auditing(audit: AuditLog, { tenant, note }: Caller): Interceptor {
+export function auditing(audit: AuditLog, { tenant }: Caller): Interceptor {
   return (next) => async (request) => {
     const call = `/${request.service.typeName}/${request.method.name}`;
     const started = Date.now();
     const rule = `grpc.${request.method.name.toLowerCase()}`;
     const write = (end: Pick<AuditEntry, "decision" | "rule" | "reason" | "status">): void => {
-      const { about } = note;
-      delete note.about;
+      const about = request.contextValues.get(ABOUT);
       audit.write({
         time: new Date(started).toISOString(),
         tenant: tenant.id,

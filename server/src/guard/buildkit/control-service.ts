@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { Code, ConnectError, createClient, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
+import { ABOUT } from "./audit-calls.ts";
 import { answerInTenantsWords, statusInTenantsWords } from "./status.ts";
 import { openSession } from "./sessions.ts";
 import { checkId, planSolve } from "./solve-plan.ts";
@@ -8,13 +9,14 @@ import { refuseUnknownFields } from "./unknown-fields.ts";
 import { workerForTenant } from "./workers.ts";
 import { Control, ListWorkersRequestSchema, StatusRequestSchema } from "./gen/control_pb.ts";
 import type { TenantConnection } from "./tenant-connection.ts";
+import { inTenantsWords } from "../images/names.ts";
 import type { SessionRequest } from "../backend.ts";
 
 /** `moby.buildkit.v1.Control` for one tenant. */
 export function controlService({ caller, parts, builds, engine }: TenantConnection): ServiceImpl<typeof Control> {
   const { tenant } = caller;
   return {
-    async solve(request, { signal }) {
+    async solve(request, { signal, values }) {
       const plan = (() => {
         try {
           return planSolve(request, tenant, parts.ids);
@@ -23,7 +25,11 @@ export function controlService({ caller, parts, builds, engine }: TenantConnecti
           throw error;
         }
       })();
-      caller.note.about = plan.exporters.flatMap(({ attrs }) => attrs["name"] ?? []);
+      const names = plan.exporters.flatMap(({ attrs }) => attrs["name"]?.split(",") ?? []);
+      values.set(
+        ABOUT,
+        names.map((name) => inTenantsWords(tenant.id, name)),
+      );
       const connection = await engine();
       const exporterResponse = plan.isGatewayClient
         ? await builds.run(caller, plan, connection, signal)

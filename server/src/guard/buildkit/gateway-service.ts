@@ -1,5 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { createClient, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
+import { ABOUT } from "./audit-calls.ts";
 import { buildHeader, buildOf } from "./build-header.ts";
 import { isSameResult, refIdsOf } from "./results.ts";
 import { planFrontend, solveFrontend } from "./frontend.ts";
@@ -63,8 +64,10 @@ export function gatewayService({ caller, parts, builds, engine }: TenantConnecti
     async solve(request, context) {
       const build = await running(context);
       const plan = planFrontend(request, tenant, parts.ids);
-      caller.note.about = [plan.attributes["target"] ?? "", plan.attributes["filename"] ?? ""].filter(
-        (text) => text !== "",
+      const { target = "", filename = "" } = plan.attributes;
+      context.values.set(
+        ABOUT,
+        [target, filename].filter((text) => text !== ""),
       );
       const { signal } = optionsOf(build, context);
       const result = await solveFrontend(build, plan, { tenant, ids: parts.ids }, signal);
