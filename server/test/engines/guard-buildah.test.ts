@@ -65,7 +65,6 @@ function callerOf(id: string): Caller {
     bases: [],
     pulls: [],
     pushes: [],
-    frontends: [],
     sources: [],
     sharesCache: false,
     hasNetwork: false,

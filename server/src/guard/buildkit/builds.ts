@@ -86,9 +86,11 @@ export function createBuilds(parts: BuildkitParts): Builds {
       throw new Refusal("build.twice", `a build with the ID ${plan.ref} is running already`, { statusCode: 409 });
     }
     let signal = stopped;
+    let ended = (): void => {};
     try {
       await using place = await parts.limits.startBuild(tenant);
       signal = AbortSignal.any([stopped, caller.signal, place.signal]);
+      ended = parts.cacheRecords.building(tenant.id, connection);
       const build = await prepare(parts, caller, plan, connection);
       running.set(key, build);
       over.delete(key);
@@ -103,6 +105,7 @@ export function createBuilds(parts: BuildkitParts): Builds {
       // The reason of a quota, instead of "canceled"
       throw signal.aborted && signal.reason instanceof Refusal ? signal.reason : error;
     } finally {
+      ended();
       end(key);
     }
   }

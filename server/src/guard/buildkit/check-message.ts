@@ -53,7 +53,13 @@ export function checkMessage(path: string, message: Uint8Array, tenant: Tenant):
   }
 }
 
+/** Its records are of all builds of the engine, and name their sources. */
+const HISTORY = /^\/moby\.buildkit\.v1\.Control\/(?:ListenBuildHistory|UpdateBuildHistory)$/;
+
 export function unknownCall(path: string): Refusal {
+  if (HISTORY.test(path)) {
+    return new Refusal("grpc.history", "there is no history of builds here: it is the whole engine's, of all tenants");
+  }
   return new Refusal(
     "grpc.method",
     `${path.slice(0, 120)} is not allowed here: docker-over-ssh guard lets clients build from Dockerfiles`,

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { Code, ConnectError, createClient, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
 import { ABOUT } from "./audit-calls.ts";
 import { answerInTenantsWords, statusInTenantsWords } from "./status.ts";
+import { cacheService } from "./cache-service.ts";
 import { openSession } from "./sessions.ts";
 import { checkId, planSolve } from "./solve-plan.ts";
 import { solveDirectly } from "./solve-for-tenant.ts";
@@ -13,9 +14,12 @@ import { inTenantsWords } from "../images/names.ts";
 import type { SessionRequest } from "../backend.ts";
 
 /** `moby.buildkit.v1.Control` for one tenant. */
-export function controlService({ caller, parts, builds, engine }: TenantConnection): ServiceImpl<typeof Control> {
+export function controlService(connection: TenantConnection): ServiceImpl<typeof Control> {
+  const { caller, parts, builds, engine } = connection;
   const { tenant } = caller;
   return {
+    ...cacheService(connection),
+
     async solve(request, { signal, values }) {
       const plan = (() => {
         try {
@@ -30,10 +34,10 @@ export function controlService({ caller, parts, builds, engine }: TenantConnecti
         ABOUT,
         names.map((name) => inTenantsWords(tenant.id, name)),
       );
-      const connection = await engine();
+      const engineConnection = await engine();
       const exporterResponse = plan.isGatewayClient
-        ? await builds.run(caller, plan, connection, signal)
-        : await solveDirectly(parts, builds, caller, { plan, connection, signal });
+        ? await builds.run(caller, plan, engineConnection, signal)
+        : await solveDirectly(parts, builds, caller, { plan, connection: engineConnection, signal });
       return { exporterResponse: answerInTenantsWords(tenant.id, exporterResponse) };
     },
 

@@ -1,5 +1,6 @@
 import type { EngineIds } from "./ids.ts";
 import type { AuditLog } from "../audit/entry.ts";
+import type { CacheRecords } from "./cache-records.ts";
 import type { EngineApi } from "../engine/engine-api.ts";
 import type { OwnImages } from "../images/own-images.ts";
 import type { Limits } from "../limits/limits.ts";
@@ -11,6 +12,7 @@ export interface BuildkitOptions {
   own: Pick<OwnImages, "list" | "take">;
   limits: Pick<Limits, "startBuild">;
   audit: AuditLog;
+  cacheRecords: CacheRecords;
   /** The cgroup under which a tenant's steps run; undefined: the engine's */
   cgroupParentOf: (tenant: Tenant) => Promise<string | undefined>;
 }

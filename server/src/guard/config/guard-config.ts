@@ -26,8 +26,6 @@ export interface TermsConfig {
   allowPull?: string[];
   /** Names that may be pushed: patterns */
   allowPush?: string[];
-  /** Frontends that `# syntax=` may name: patterns */
-  allowFrontend?: string[];
   /** Beginnings of addresses that ADD and git contexts may name */
   allowSource?: string[];
   /** A docker config.json, relative to this file */

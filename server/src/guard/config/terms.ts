@@ -20,7 +20,6 @@ export interface Terms {
   allowBase?: readonly string[] | undefined;
   allowPull?: readonly string[] | undefined;
   allowPush?: readonly string[] | undefined;
-  allowFrontend?: readonly string[] | undefined;
   allowSource?: readonly string[] | undefined;
   registryConfig?: string | undefined;
   shareCache?: boolean | undefined;
@@ -60,12 +59,6 @@ export const TERMS: readonly OptionDefinition[] = [
   {
     flags: "--allow-push <pattern>",
     description: "names that may be pushed, e.g. 'registry.example.com/team/*'; may be repeated (default: none)",
-    parse: parseImagePattern,
-    repeats: true,
-  },
-  {
-    flags: "--allow-frontend <pattern>",
-    description: "a frontend that # syntax= may name; others are ignored with a warning; may be repeated",
     parse: parseImagePattern,
     repeats: true,
   },
@@ -139,7 +132,7 @@ export function keyOf({ flags }: OptionDefinition): string {
 
 /** Returns what the terms say, and nothing of what they leave open. */
 export function overridesOf(terms: Terms): Omit<ListedTenant, "id" | "socket" | "labels"> {
-  const { allowBase, allowPull, allowPush, allowFrontend, allowSource, shareCache, network } = terms;
+  const { allowBase, allowPull, allowPush, allowSource, shareCache, network } = terms;
   const { cgroupParent, memory, cpus, pids, ulimit, registryConfig } = terms;
   const { maxImages, maxBytes, maxBuilds, maxBuildMinutes, maxPush, maxContext, maxConnections, maxRequests } = terms;
   return {
@@ -147,7 +140,6 @@ export function overridesOf(terms: Terms): Omit<ListedTenant, "id" | "socket" | 
       bases: allowBase,
       pulls: allowPull,
       pushes: allowPush,
-      frontends: allowFrontend,
       sources: allowSource,
       sharesCache: shareCache,
       hasNetwork: network && network !== "none",
@@ -168,7 +160,7 @@ export function overridesOf(terms: Terms): Omit<ListedTenant, "id" | "socket" | 
 }
 
 const BUILT_IN: TenantDefaults = {
-  policy: { bases: [], pulls: [], pushes: [], frontends: [], sources: [], sharesCache: false, hasNetwork: true },
+  policy: { bases: [], pulls: [], pushes: [], sources: [], sharesCache: false, hasNetwork: true },
   resources: { ulimits: [] },
   quotas: { builds: 4, context: 2 * 1024 ** 3, connections: 256, requests: 50 },
 };

@@ -1,6 +1,7 @@
 import type { AuditLog } from "../audit/entry.ts";
 import type { Backend } from "../backend.ts";
 import { buildsOverHttp } from "../buildkit/build-over-http.ts";
+import { createCacheRecords } from "../buildkit/cache-records.ts";
 import { createBuildkit } from "../buildkit/create-buildkit.ts";
 import { createClassicBuilds } from "../classic/classic-builds.ts";
 import type { EngineApi } from "../engine/engine-api.ts";
@@ -34,7 +35,8 @@ export async function openPassthrough(parts: PassthroughParts): Promise<Backend>
   const push = openPusher({ engine, limits, env, owner: data });
   const own = createOwnImages({ engine, ledger, limits });
   const images = createImages({ engine, own, ledger, push });
-  const buildkit = createBuildkit({ engine, own, limits, audit, cgroupParentOf });
+  const cacheRecords = createCacheRecords({ engine, ledger, signal });
+  const buildkit = createBuildkit({ engine, own, limits, audit, cacheRecords, cgroupParentOf });
   const classic = createClassicBuilds({
     engine,
     own,
@@ -53,7 +55,13 @@ export async function openPassthrough(parts: PassthroughParts): Promise<Backend>
         request.builder === "buildkit"
           ? await overHttp.build(caller, request, onLine)
           : await classic.build(caller, request, context, onLine),
-      prune: async () => ({ caches: [], spaceReclaimed: 0 }),
+      async prune({ tenant, signal: asked }, choice) {
+        const pruned = await cacheRecords.prune(tenant.id, choice, asked);
+        return {
+          caches: pruned.map(({ ID }) => ID),
+          spaceReclaimed: pruned.reduce((sum, { size }) => sum + Number(size), 0),
+        };
+      },
       cancel: async ({ tenant }, buildId) => void overHttp.cancel(tenant.id, buildId),
     },
     async version(asked) {
@@ -61,6 +69,7 @@ export async function openPassthrough(parts: PassthroughParts): Promise<Backend>
     },
     async removeTenant(tenant) {
       await removeTenantImages({ engine, ledger }, tenant, signal);
+      await cacheRecords.prune(tenant, { all: true, filters: {} }, signal);
     },
     async [Symbol.asyncDispose]() {
       await push[Symbol.asyncDispose]();
@@ -75,7 +84,9 @@ function storeOf(engine: EngineApi): (signal: AbortSignal) => Promise<boolean> {
     const version = await engine.version(signal);
     const before = known.get(version);
     if (before !== undefined) return before;
-    const info = (await engine.json({ method: "GET", path: "/info", signal })) as { DriverStatus?: unknown } | undefined;
+    const info = (await engine.json({ method: "GET", path: "/info", signal })) as
+      | { DriverStatus?: unknown }
+      | undefined;
     const found = JSON.stringify(info?.DriverStatus ?? []).includes('["driver-type","io.containerd.snapshotter.v1"]');
     known.set(version, found);
     return found;

@@ -6,8 +6,6 @@ export interface Policy {
   pulls: readonly ImagePattern[];
   /** Where images may be pushed to */
   pushes: readonly ImagePattern[];
-  /** Frontends that `# syntax=` may name */
-  frontends: readonly ImagePattern[];
   /** Prefixes of addresses that `ADD`, git contexts and remote contexts may name, e.g. `https://github.com/example/`. The engine fetches them. */
   sources: readonly string[];
   /** Whether builds use and leave cache records that other tenants' builds use */

@@ -11,7 +11,7 @@ const setup = { driver: "overlay", driverOptions: [], isolation: "oci", runtime:
 const tenant: Tenant = {
   id: "a",
   labels: { team: "red" },
-  policy: { bases: [], pulls: [], pushes: [], frontends: [], sources: [], sharesCache: false, hasNetwork: true },
+  policy: { bases: [], pulls: [], pushes: [], sources: [], sharesCache: false, hasNetwork: true },
   resources: { ulimits: ["nofile=10:10"] },
   quotas: { context: 1, connections: 1, requests: 1 },
 };

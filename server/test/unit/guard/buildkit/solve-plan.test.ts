@@ -156,7 +156,7 @@ describe("a frontend", () => {
   });
 });
 
-test.for(["/moby.buildkit.v1.Control/Prune", "/moby.buildkit.v1.frontend.LLBBridge/NewContainer", "/x/y"])(
+test.for(["/moby.buildkit.v1.Control/ListenExternals", "/moby.buildkit.v1.frontend.LLBBridge/NewContainer", "/x/y"])(
   "the call %s is refused",
   (path) => {
     expect(() => checkMessage(path, new Uint8Array(), strictTenant())).toThrow(

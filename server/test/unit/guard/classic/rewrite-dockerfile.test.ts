@@ -8,7 +8,6 @@ const policy: Policy = {
   bases: [],
   pulls: [],
   pushes: [],
-  frontends: [],
   sources: ["https://files.example.com/"],
   sharesCache: false,
   hasNetwork: true,

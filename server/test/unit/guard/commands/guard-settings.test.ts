@@ -27,7 +27,7 @@ test("without options but a tenant, little is allowed, and work is limited", () 
     engine: undefined,
     data: "/home/someone/.local/state/docker-over-ssh-guard",
     defaults: {
-      policy: { bases: [], pulls: [], pushes: [], frontends: [], sources: [], sharesCache: false, hasNetwork: true },
+      policy: { bases: [], pulls: [], pushes: [], sources: [], sharesCache: false, hasNetwork: true },
       resources: { ulimits: [] },
       quotas: { builds: 4, context: 2 * 1024 ** 3, connections: 256, requests: 50 },
     },
@@ -55,7 +55,6 @@ test("options are what all tenants have", () => {
     bases: ["docker.io/library/alpine:3.*", "docker.io/library/debian"],
     pulls: [],
     pushes: ["r.example/*"],
-    frontends: [],
     sources: [],
     sharesCache: true,
     hasNetwork: false,

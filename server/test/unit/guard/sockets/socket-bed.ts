@@ -14,7 +14,7 @@ export async function temporaryFolder(): Promise<{ path: string } & AsyncDisposa
 export const TENANT: Tenant = {
   id: "team",
   labels: {},
-  policy: { bases: [], pulls: [], pushes: [], frontends: [], sources: [], sharesCache: false, hasNetwork: true },
+  policy: { bases: [], pulls: [], pushes: [], sources: [], sharesCache: false, hasNetwork: true },
   resources: { ulimits: [] },
   quotas: { context: 1e9, connections: 100, requests: 1000 },
 };

@@ -1,0 +1,135 @@
+import { createClient } from "@connectrpc/connect";
+import type { GrpcConnection } from "docker-over-ssh/builds";
+import type { EngineApi } from "../engine/engine-api.ts";
+import type { Ledger } from "../ledger/ledger.ts";
+import { selectRecords, type RecordChoice } from "./choose-records.ts";
+import { Control, type UsageRecord } from "./gen/control_pb.ts";
+
+/**
+ * The records of BuildKit's cache that are a tenant's. BuildKit does not say whose build has made one, so the guard looks at what comes: a record that
+ * came while builds of one tenant ran, and of no other, is that tenant's. The others stay until the engine's own limits remove them.
+ */
+export interface CacheRecords {
+  /**
+   * Says that a build of a tenant begins. It waits for nothing.
+   *
+   * @param connection to the engine, which may close later
+   * @returns says that it has ended
+   */
+  building(tenant: string, connection: GrpcConnection): () => void;
+  /** Those of a tenant that are still there. */
+  list(tenant: string, signal: AbortSignal): Promise<UsageRecord[]>;
+  /** Removes those of a tenant that are chosen, and not in use. Returns them. */
+  prune(tenant: string, choice: RecordChoice, signal: AbortSignal): Promise<UsageRecord[]>;
+}
+
+export interface CacheRecordsParts {
+  engine: Pick<EngineApi, "grpc">;
+  ledger: Pick<Ledger, "read" | "change">;
+  /** Ends what runs in the background */
+  signal: AbortSignal;
+}
+
+/** ms that the engine may take to list its records after a build */
+const LIST_TIMEOUT = 30_000;
+
+/** The time in which at least one build runs */
+interface Period {
+  before: Promise<ReadonlySet<string>>;
+  tenants: Set<string>;
+  running: number;
+  /** Builds that have begun */
+  begun: number;
+}
+
+export function createCacheRecords(parts: CacheRecordsParts): CacheRecords {
+  let period: Period | undefined;
+  let closing: Promise<void> = Promise.resolve();
+
+  async function close(ended: Period): Promise<void> {
+    const { begun } = ended;
+    const [before, after] = await Promise.all([ended.before, recordsNow(parts)]);
+    // Another one has begun meanwhile: the period goes on.
+    if (period !== ended || ended.running > 0 || ended.begun !== begun) return;
+    period = undefined;
+    const [tenant] = ended.tenants;
+    if (tenant === undefined || ended.tenants.size > 1) return;
+    const existing = after.map(({ ID }) => ID);
+    const isLeft = new Set(existing);
+    const known = parts.ledger.read(tenant).cacheRecords.filter((id) => isLeft.has(id));
+    const own = [...new Set([...known, ...existing.filter((id) => !before.has(id))])];
+    await parts.ledger.change(tenant, (record) => void (record.cacheRecords = own));
+  }
+
+  return {
+    building(tenant, connection) {
+      period ??= { before: idsOf(connection, parts.signal), tenants: new Set(), running: 0, begun: 0 };
+      const own = period;
+      own.before.catch(() => {});
+      own.tenants.add(tenant);
+      own.running += 1;
+      own.begun += 1;
+      return () => {
+        own.running -= 1;
+        if (own.running > 0) return;
+        const closed = close(own).catch(() => {
+          // An engine that has gone, or a full disk: the records are nobody's.
+          if (period === own && own.running === 0) period = undefined;
+        });
+        closing = Promise.all([closing, closed]).then(() => {});
+      };
+    },
+
+    async list(tenant, signal) {
+      await closing;
+      return await ownRecords(parts, tenant, signal);
+    },
+
+    async prune(tenant, choice, signal) {
+      await closing;
+      const known = parts.ledger.read(tenant).cacheRecords;
+      if (known.length === 0) return [];
+      using connection = await parts.engine.grpc(signal);
+      const client = createClient(Control, connection.transport);
+      const { record } = await client.diskUsage({}, { signal });
+      const ids = new Set(known);
+      const own = record.filter(({ ID }) => ids.has(ID));
+      const chosen = selectRecords(own, choice, Date.now());
+      const pruned: UsageRecord[] = [];
+      if (chosen.length > 0) {
+        const filter = chosen.map(({ ID }) => `id==${JSON.stringify(ID)}`);
+        for await (const one of client.prune({ filter, all: choice.all }, { signal })) pruned.push(one);
+      }
+      const isGone = new Set(pruned.map(({ ID }) => ID));
+      const left = new Set(own.map(({ ID }) => ID).filter((id) => !isGone.has(id)));
+      await parts.ledger.change(
+        tenant,
+        (written) => void (written.cacheRecords = written.cacheRecords.filter((id) => left.has(id) || !ids.has(id))),
+      );
+      return pruned;
+    },
+  };
+}
+
+async function ownRecords(
+  { engine, ledger }: CacheRecordsParts,
+  tenant: string,
+  signal: AbortSignal,
+): Promise<UsageRecord[]> {
+  const own = new Set(ledger.read(tenant).cacheRecords);
+  if (own.size === 0) return [];
+  using connection = await engine.grpc(signal);
+  const { record } = await createClient(Control, connection.transport).diskUsage({}, { signal });
+  return record.filter(({ ID }) => own.has(ID));
+}
+
+async function recordsNow({ engine, signal }: CacheRecordsParts): Promise<UsageRecord[]> {
+  const stop = AbortSignal.any([signal, AbortSignal.timeout(LIST_TIMEOUT)]);
+  using connection = await engine.grpc(stop);
+  return (await createClient(Control, connection.transport).diskUsage({}, { signal: stop })).record;
+}
+
+async function idsOf({ transport }: GrpcConnection, signal: AbortSignal): Promise<ReadonlySet<string>> {
+  const { record } = await createClient(Control, transport).diskUsage({}, { signal });
+  return new Set(record.map(({ ID }) => ID));
+}
