@@ -94,6 +94,8 @@ describe.each([
 ] as const)(`the docker CLI through the guard ${why ?? ""}`, ({ kind, side, hasSourcePolicy }) => {
   describe.skipIf(why)(`of Docker ${kind}`, () => {
     let it: Guarded;
+    /** A test of these engines alone */
+    const only = (kinds: readonly string[]): typeof test | undefined => (kinds.includes(kind) ? test : undefined);
     const context = (files: Record<string, string>): string => contextIn(it.folder, files);
     /** What an image prints when the host runs it */
     const run = async (name: string): Promise<string> =>
@@ -226,7 +228,8 @@ COPY --from=steps /made /made
       expect(await it.a(["rmi", "web:v1"])).toMatchObject(done);
     });
 
-    test.skipIf(side === "far")("pushes to a registry that is allowed, and to no other", async () => {
+    // The guard of the far machine is here: its engine cannot reach it.
+    only(["20.10", "28.5"])?.("pushes to a registry that is allowed, and to no other", async () => {
       const files = context({ Dockerfile: MULTI_STAGE, file: "content\n" });
       const name = `${registry.host}/guard/${kind}:v1`;
       expect(await it.a(["build", "-t", name, files])).toMatchObject(done);
@@ -244,7 +247,7 @@ COPY --from=steps /made /made
     });
 
     // The oldest engine, and the other kind of store.
-    test.skipIf(kind !== "20.10" && kind !== "28.5-containerd")(
+    only(["20.10", "28.5-containerd"])?.(
       "two tenants cannot see, overwrite, run, export or push each other's images, nor the host's",
       async () => {
         const files = context({ Dockerfile: `FROM ${BASE}\nRUN echo of a > /who\nCMD cat /who\n` });
@@ -279,27 +282,25 @@ COPY --from=steps /made /made
     );
 
     // The answers are the guard's alone.
-    test
-      .skipIf(kind !== "28.5")
-      .each([
-        ["run", "--rm", "--privileged", BASE],
-        ["run", "-v", "/:/host", BASE],
-        ["exec", "some", "id"],
-        ["cp", "some:/etc/shadow", "."],
-        ["ps"],
-        ["pull", BASE],
-        ["load", "--input", "saved.tar"],
-        ["import", "saved.tar"],
-        ["commit", "some"],
-        ["volume", "ls"],
-        ["network", "ls"],
-        ["swarm", "init"],
-        ["service", "ls"],
-        ["plugin", "ls"],
-        ["secret", "ls"],
-        ["system", "df"],
-        ["container", "prune", "--force"],
-      ])("refuses docker %s %s with a sentence", async (...words) => {
+    only(["28.5"])?.each([
+      ["run", "--rm", "--privileged", BASE],
+      ["run", "-v", "/:/host", BASE],
+      ["exec", "some", "id"],
+      ["cp", "some:/etc/shadow", "."],
+      ["ps"],
+      ["pull", BASE],
+      ["load", "--input", "saved.tar"],
+      ["import", "saved.tar"],
+      ["commit", "some"],
+      ["volume", "ls"],
+      ["network", "ls"],
+      ["swarm", "init"],
+      ["service", "ls"],
+      ["plugin", "ls"],
+      ["secret", "ls"],
+      ["system", "df"],
+      ["container", "prune", "--force"],
+    ])("refuses docker %s %s with a sentence", async (...words) => {
       writeFileSync(join(it.folder, "saved.tar"), Buffer.alloc(1024));
       const { exitCode, stderr } = await it.a(words);
       expect(exitCode).not.toBe(0);
