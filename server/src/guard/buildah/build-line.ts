@@ -16,11 +16,23 @@ export function streamLine(line: string): string | undefined {
   return `${line}\n`;
 }
 
-/** The error of a build as docker answers it: that of a command with its exit status. */
-export function errorLine(said: string): ApiObject {
+/** The status of a program that was killed, as shells tell it */
+const KILLED = 137;
+
+/**
+ * The error of a build as docker answers it: that of a command with its exit status.
+ *
+ * @param ranOutOfMemory buildah does not know why a step was killed, and tells status 1
+ */
+export function errorLine(said: string, ranOutOfMemory: boolean): ApiObject {
   const message = said.replace(/error during bulk transfer for copier\.request\{.*\}: copier: /s, "");
   const [, command, status] = /STEP "RUN (.*)": while running runtime: exit status (\d+)$/s.exec(message) ?? [];
-  if (command === undefined || status === undefined) return { errorDetail: { message }, error: message };
-  const failed = `The command '${command}' returned a non-zero code: ${status}`;
-  return { errorDetail: { code: Number(status), message: failed }, error: failed };
+  const reason = ranOutOfMemory ? ": the memory that builds of this tenant may have was used up" : "";
+  if (command === undefined || status === undefined) return lineOf(`${message}${reason}`);
+  const code = ranOutOfMemory ? KILLED : Number(status);
+  return lineOf(`The command '${command}' returned a non-zero code: ${code}${reason}`, code);
+}
+
+function lineOf(message: string, code?: number): ApiObject {
+  return { errorDetail: { ...(code !== undefined && { code }), message }, error: message };
 }

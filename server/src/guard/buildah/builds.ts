@@ -108,7 +108,7 @@ async function build(parts: BuildahParts, caller: Caller, home: OpenHome, work: 
   } catch (error) {
     if (!(error instanceof BuildahError)) throw error;
     home.isClean = false;
-    onLine(errorLine(error.message));
+    onLine(errorLine(error.message, cgroup.ranOutOfMemory()));
   }
 }
 

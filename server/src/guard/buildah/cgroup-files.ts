@@ -8,6 +8,8 @@ import { Refusal } from "../refusal.ts";
 /** The files into which a program writes itself to be in a cgroup. Disposing removes what was made for it. */
 export interface CgroupFiles extends AsyncDisposable {
   readonly files: readonly string[];
+  /** Whether the kernel has ended a process there since it was opened, because the cgroup has no more memory */
+  ranOutOfMemory(): boolean;
 }
 
 /**
@@ -23,7 +25,8 @@ export async function openCgroupFiles(parent: string, id: string, root = "/sys/f
     if (existsSync(join(root, "cgroup.controllers"))) return await openChild(join(root, path), id);
     const files = await filesOfHierarchies(root, path);
     if (files.length === 0) throw new Error("no hierarchy has it");
-    return { files, async [Symbol.asyncDispose]() {} };
+    const isFull = killsSince(join(root, "memory", path, "memory.oom_control"));
+    return { files, ranOutOfMemory: isFull, async [Symbol.asyncDispose]() {} };
   } catch (error) {
     throw new Refusal("cgroup.unavailable", `the cgroup ${parent} of this tenant cannot be used: ${messageOf(error)}`, {
       statusCode: 500,
@@ -38,10 +41,22 @@ async function openChild(parent: string, id: string): Promise<CgroupFiles> {
   await mkdir(child);
   return {
     files: [join(child, "cgroup.procs")],
+    ranOutOfMemory: killsSince(join(child, "memory.events")),
     async [Symbol.asyncDispose]() {
       await rmdir(child).catch(() => {}); // a process that ends right now: the tenant's cgroup is removed as a whole
     },
   };
+}
+
+/** Reads the kernel's count of `oom_kill` now, and again when it is asked. */
+function killsSince(file: string): () => boolean {
+  const before = killsIn(file);
+  return () => killsIn(file) > before;
+}
+
+function killsIn(file: string): number {
+  if (!existsSync(file)) return 0;
+  return Number(/^oom_kill (\d+)$/m.exec(readFileSync(file, "utf8"))?.[1] ?? 0);
 }
 
 async function filesOfHierarchies(root: string, path: string): Promise<string[]> {

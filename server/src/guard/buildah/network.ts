@@ -28,6 +28,8 @@ export async function openStepNetwork(userNamespace: string | undefined, env: No
     "--mtu=65520",
     "--disable-host-loopback",
     "--ready-fd=1",
+    // It ends with its input, and so with a guard that is killed.
+    "--exit-fd=0",
     ...(userNamespace === undefined ? [] : confined),
     "--netns-type=path",
     `/proc/${holder.pid}/ns/net`,

@@ -42,6 +42,6 @@ export async function cgroupOf(
   call: { name: string },
 ): Promise<CgroupFiles> {
   const parent = await cgroupParentOf(tenant);
-  if (parent === undefined) return { files: [], async [Symbol.asyncDispose]() {} };
+  if (parent === undefined) return { files: [], ranOutOfMemory: () => false, async [Symbol.asyncDispose]() {} };
   return await openCgroupFiles(parent, call.name);
 }
