@@ -12,7 +12,7 @@ import type { Tenant } from "./tenant.ts";
 export interface Backend extends AsyncDisposable {
   readonly images: BackendImages;
   readonly builds: BackendBuilds;
-  /** Undefined where there is no BuildKit: `/grpc` and `/session` then get 404, and docker takes its classic builder. */
+  /** Undefined where there is no BuildKit: `/session` then gets 404, and gRPC calls a message that names the classic builder. */
   readonly buildkit?: BackendBuildkit | undefined;
   version(signal: AbortSignal): Promise<BackendVersion>;
   /**

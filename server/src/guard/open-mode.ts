@@ -39,7 +39,7 @@ async function withEngine({ engine: host, data }: GuardSettings, parts: ModePart
     return {
       backend,
       engine,
-      cgroups: createCgroups({ driver: async () => await engineCgroupDriver(engine, parts.signal) }),
+      cgroups: createCgroups({ driver: async () => await engineCgroupDriver(engine, parts.signal), data }),
       async [Symbol.asyncDispose]() {
         await backend[Symbol.asyncDispose]();
         await engine[Symbol.asyncDispose]();
@@ -65,7 +65,7 @@ async function withBuildah(settings: GuardSettings, { limits, ledger, env, tell 
   return {
     backend,
     engine: undefined,
-    cgroups: createCgroups({ driver: async () => BY_PATH }),
+    cgroups: createCgroups({ driver: async () => BY_PATH, data: settings.data }),
     [Symbol.asyncDispose]: async () => await backend[Symbol.asyncDispose](),
   };
 }

@@ -11,7 +11,7 @@ import { readOutside } from "./dockerfile-images.ts";
 import { openCallFolder, type CallFolder, type OpenHome } from "./homes.ts";
 import { dockerName } from "./image-objects.ts";
 import { openBuildNetwork } from "./build-network.ts";
-import { cgroupOf, homeOf, run, type BuildahParts } from "./parts.ts";
+import { cgroupOf, countImages, homeOf, run, type BuildahParts } from "./parts.ts";
 import { pruneCache } from "./prune.ts";
 import { checkAddresses, pullBases } from "./pull-bases.ts";
 import { BuildahError } from "./run-buildah.ts";
@@ -29,32 +29,44 @@ export function createBuilds(parts: BuildahParts): BackendBuilds {
       const names = namesOf(request.names);
       if (context === undefined) throw new Refusal("build.context", "the build has no context", { statusCode: 400 });
       caller.note.about ??= names.map(dockerName);
-      await using place = await parts.limits.startBuild(caller.tenant);
-      const stop = new AbortController();
-      const signal = AbortSignal.any([caller.signal, place.signal, stop.signal]);
-      const key = request.buildId === undefined ? undefined : keyOf(caller, request.buildId);
-      const home = await homeOf(parts, caller);
-      await clean(parts, home);
-      home.builds.add(stop);
-      if (key !== undefined) byId.set(key, stop);
-      try {
-        await build(parts, { ...caller, signal }, home, { request, names, context, onLine });
-      } catch (error) {
-        home.isClean = false;
-        throw error;
-      } finally {
-        if (key !== undefined) byId.delete(key);
-        home.builds.delete(stop);
-        await clean(parts, home);
-      }
+      const failure = await buildInPlace(caller, request, names, context, onLine);
+      // docker ends with this line, and its user may build again: the place is free by now.
+      if (failure !== undefined) onLine(failure);
     },
-    prune: async (caller) => await pruneCache(parts, await homeOf(parts, caller), caller.signal),
+    prune: async (caller) => await pruneCache(parts, caller, await homeOf(parts, caller)),
     async cancel(caller, buildId) {
       byId
         .get(keyOf(caller, buildId))
         ?.abort(new Refusal("build.cancelled", "the build was cancelled", { statusCode: 499 }));
     },
   };
+
+  async function buildInPlace(
+    caller: Caller,
+    request: BuildRequest,
+    names: readonly string[],
+    context: Readable,
+    onLine: OnLine,
+  ): Promise<ApiObject | undefined> {
+    await using place = await parts.limits.startBuild(caller.tenant);
+    const stop = new AbortController();
+    const signal = AbortSignal.any([caller.signal, place.signal, stop.signal]);
+    const key = request.buildId === undefined ? undefined : keyOf(caller, request.buildId);
+    const home = await homeOf(parts, caller);
+    await clean(parts, home);
+    home.builds.add(stop);
+    if (key !== undefined) byId.set(key, stop);
+    try {
+      return await build(parts, { ...caller, signal }, home, { request, names, context, onLine });
+    } catch (error) {
+      home.isClean = false;
+      throw error;
+    } finally {
+      if (key !== undefined) byId.delete(key);
+      home.builds.delete(stop);
+      await clean(parts, home);
+    }
+  }
 }
 
 /** Removes containers that builds have left behind, when no build of the tenant runs. */
@@ -77,7 +89,8 @@ interface Work {
   onLine: OnLine;
 }
 
-async function build(parts: BuildahParts, caller: Caller, home: OpenHome, work: Work): Promise<void> {
+/** Returns the line of its failure. */
+async function build(parts: BuildahParts, caller: Caller, home: OpenHome, work: Work): Promise<ApiObject | undefined> {
   const { request, names, onLine } = work;
   const { tenant, signal } = caller;
   await using call = await openCallFolder(home);
@@ -105,10 +118,11 @@ async function build(parts: BuildahParts, caller: Caller, home: OpenHome, work: 
     if (id === "sha256:") throw new Error("buildah does not tell which image it has built");
     await takeOver(parts, caller, home, id);
     tellBuilt(parts, caller, id, names, { onLine, quiet: request.quiet });
+    return undefined;
   } catch (error) {
     if (!(error instanceof BuildahError)) throw error;
     home.isClean = false;
-    onLine(errorLine(error.message, cgroup.ranOutOfMemory()));
+    return errorLine(error.message, cgroup.ranOutOfMemory());
   }
 }
 
@@ -132,13 +146,13 @@ async function openContext(
 }
 
 /** Removes an image that is more than the tenant may have. */
-async function takeOver(parts: BuildahParts, { tenant, signal }: Caller, home: OpenHome, id: string): Promise<void> {
-  const all = await parts.images.all(home, signal);
-  const bytes = all.reduce((sum, { size }) => sum + size, 0);
+async function takeOver(parts: BuildahParts, caller: Caller, home: OpenHome, id: string): Promise<void> {
+  const { images, bytes } = await countImages(parts, caller, home);
   try {
-    parts.limits.checkImages(tenant, all.filter(({ isOwn }) => isOwn).length, bytes);
+    parts.limits.checkImages(caller.tenant, images, bytes);
   } catch (error) {
-    await run(parts, home, ["rmi", "--force", id], { signal });
+    await run(parts, home, ["rmi", "--force", id], { signal: caller.signal });
+    await countImages(parts, caller, home);
     throw error;
   }
 }

@@ -7,7 +7,7 @@ import { Refusal } from "../refusal.ts";
 import { fullName, tryReference, type Reference } from "docker-over-ssh/builds";
 import { openCallFolder } from "./homes.ts";
 import { dockerName, filterImages, historyOf, inspectionOf, summaryOf } from "./image-objects.ts";
-import { cgroupOf, homeOf, run, type BuildahParts } from "./parts.ts";
+import { cgroupOf, countImages, homeOf, run, type BuildahParts } from "./parts.ts";
 import { pushImage } from "./push-image.ts";
 import { CALL } from "./room.ts";
 import { BuildahError } from "./run-buildah.ts";
@@ -82,6 +82,7 @@ async function remove(
       cause: error,
     });
   }
+  await countImages(parts, caller, home);
   const isGone = untagged.length >= names.length;
   for (const name of untagged) parts.events.emit(tenant.id, "untag", id, dockerName(name));
   if (isGone) parts.events.emit(tenant.id, "delete", id);

@@ -1,6 +1,6 @@
 import type { Caller } from "../caller.ts";
 import type { Ledger } from "../ledger/ledger.ts";
-import type { Limits } from "../limits/limits.ts";
+import type { HeldImages, Limits } from "../limits/limits.ts";
 import type { Tenant } from "../tenant.ts";
 import { openCgroupFiles, type CgroupFiles } from "./cgroup-files.ts";
 import type { Homes, OpenHome } from "./homes.ts";
@@ -33,6 +33,19 @@ export async function run(
   options: RunOptions,
 ): Promise<string> {
   return await runBuildah(home, setup, argv, env, options);
+}
+
+/** Counts what a tenant has, whenever that changes: a build does not start when it is too much. Bases that were fetched take bytes, too. */
+export async function countImages(
+  { images, limits }: BuildahParts,
+  { tenant, signal }: Caller,
+  home: OpenHome,
+): Promise<HeldImages> {
+  const all = await images.all(home, signal);
+  const bytes = all.reduce((sum, { size }) => sum + size, 0);
+  const held = { images: all.filter(({ isOwn }) => isOwn).length, bytes };
+  limits.tellImages(tenant.id, held);
+  return held;
 }
 
 /** Opens a place in the tenant's cgroup for programs that work for long. */

@@ -1,13 +1,15 @@
+import type { Caller } from "../caller.ts";
 import type { OpenHome } from "./homes.ts";
-import { run, type BuildahParts } from "./parts.ts";
+import { countImages, run, type BuildahParts } from "./parts.ts";
 import { BuildahError, runInRoom } from "./run-buildah.ts";
 
 /** Removes images of single steps, which are the cache, and bases that were fetched. Bytes are those of the disk. */
 export async function pruneCache(
   parts: BuildahParts,
+  caller: Caller,
   home: OpenHome,
-  signal: AbortSignal,
 ): Promise<{ caches: string[]; spaceReclaimed: number }> {
+  const { signal } = caller;
   const before = await bytesOf(parts, home, signal);
   const stored = await parts.images.all(home, signal);
   const kept = new Set(stored.filter(({ isOwn }) => isOwn).map(({ id }) => id.replace("sha256:", "")));
@@ -18,6 +20,7 @@ export async function pruneCache(
   for (const id of ids) {
     if (await removed(parts, home, id, signal)) caches.push(`sha256:${id}`);
   }
+  await countImages(parts, caller, home);
   return { caches, spaceReclaimed: Math.max(0, before - (await bytesOf(parts, home, signal))) };
 }
 

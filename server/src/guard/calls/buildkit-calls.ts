@@ -4,10 +4,12 @@ import type { Backend, BackendBuildkit, SessionRequest } from "../backend.ts";
 import { Refusal } from "../refusal.ts";
 import type { StrictHeaders } from "../request/headers.ts";
 import type { Call } from "./call.ts";
+import { refuseGrpc } from "./refuse-grpc.ts";
 
 const UPGRADE = { kind: "upgrade" } as const;
 /** The protocol of `/grpc` and `/session` */
 export const PROTOCOL = "h2c";
+export const NO_BUILDKIT = "there is no BuildKit here: set DOCKER_BUILDKIT=0 for the classic builder";
 
 const GRPC: Call = {
   rule: "buildkit.grpc",
@@ -18,8 +20,10 @@ const GRPC: Call = {
   body: UPGRADE,
   read: () => ({
     async perform({ caller, backend, reply }) {
-      const buildkit = buildkitOf(backend);
-      await buildkit.serve(caller, reply.upgrade(PROTOCOL));
+      const connection = reply.upgrade(PROTOCOL);
+      // Where /grpc is refused, buildx tries to start a builder in a container, and its user reads that this is not allowed.
+      if (backend.buildkit === undefined) return await refuseGrpc(connection, caller.signal, NO_BUILDKIT);
+      await backend.buildkit.serve(caller, connection);
     },
   }),
 };
@@ -45,11 +49,7 @@ const SESSION: Call = {
 export const BUILDKIT_CALLS: readonly Call[] = [GRPC, SESSION];
 
 function buildkitOf({ buildkit }: Backend): BackendBuildkit {
-  if (buildkit === undefined) {
-    throw new Refusal("buildkit.none", "there is no BuildKit here: set DOCKER_BUILDKIT=0 for the classic builder", {
-      statusCode: 404,
-    });
-  }
+  if (buildkit === undefined) throw new Refusal("buildkit.none", NO_BUILDKIT, { statusCode: 404 });
   return buildkit;
 }
 

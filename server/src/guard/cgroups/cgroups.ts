@@ -1,3 +1,5 @@
+import { createHash } from "node:crypto";
+import { resolve } from "node:path";
 import { Failure, messageOf } from "docker-over-ssh/builds";
 import type { Resources } from "../policy/policy.ts";
 import type { Tenant } from "../tenant.ts";
@@ -9,8 +11,8 @@ import { openHierarchy, type CgroupLimits } from "./hierarchy.ts";
 export interface Cgroups {
   /**
    * Returns the cgroup that is the parent of a tenant's steps, as the engine names it; undefined where neither a parent nor a limit is set. It is the
-   * tenant's own parent, or one that is made here: below that parent, or below `/docker-over-ssh-guard`, with the tenant's limits. Called again, it
-   * changes the limits.
+   * tenant's own parent, or one that is made here with the tenant's limits, below that parent or `/`: `docker-over-ssh-guard/GUARD/TENANT`, because
+   * tenants may have one parent, and hosts several guards. Called again, it changes the limits.
    *
    * @throws Failure where a cgroup cannot be made, with what to do
    */
@@ -23,14 +25,16 @@ export interface Cgroups {
 
 export interface CgroupParts {
   driver: () => Promise<CgroupDriver>;
+  /** The data folder of the guard: guards of one host do not sweep each other's cgroups. */
+  data: string;
   /** Where cgroups are mounted */
   root?: string | undefined;
 }
 
-/** Where there is no parent, and the name of what is made below one */
 const OURS = "docker-over-ssh-guard";
 
-export function createCgroups({ driver, root = "/sys/fs/cgroup" }: CgroupParts): Cgroups {
+export function createCgroups({ driver, data, root = "/sys/fs/cgroup" }: CgroupParts): Cgroups {
+  const top = `/${OURS}/${createHash("sha256").update(resolve(data)).digest("hex").slice(0, 12)}`;
   const made = new Map<string, string>();
   const make = async (id: string, cgroup: string, limits: CgroupLimits): Promise<string> => {
     try {
@@ -51,7 +55,7 @@ export function createCgroups({ driver, root = "/sys/fs/cgroup" }: CgroupParts):
       const parent = cgroupParent === undefined ? undefined : parentFor(name, cgroupParent);
       if (!hasLimits) return parent;
       if (name === "systemd") throw sliceOfSystemd(id, resources);
-      return await make(id, parent === undefined ? `/${OURS}/${id}` : `${parent}/${OURS}`, { memory, cpus, pids });
+      return await make(id, `${parent ?? ""}${top}/${id}`, { memory, cpus, pids });
     },
     async remove(id) {
       const cgroup = made.get(id);
@@ -61,8 +65,8 @@ export function createCgroups({ driver, root = "/sys/fs/cgroup" }: CgroupParts):
     },
     async sweep(tenants) {
       const hierarchy = await openHierarchy(root);
-      const dead = (await hierarchy.children(`/${OURS}`)).filter((name) => !tenants.has(name));
-      await Promise.all(dead.map(async (name) => await hierarchy.remove(`/${OURS}/${name}`)));
+      const dead = (await hierarchy.children(top)).filter((name) => !tenants.has(name));
+      await Promise.all(dead.map(async (name) => await hierarchy.remove(`${top}/${name}`)));
     },
   };
 }

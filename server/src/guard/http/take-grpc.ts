@@ -1,4 +1,5 @@
 import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import { NO_BUILDKIT } from "../calls/buildkit-calls.ts";
 import { Refusal } from "../refusal.ts";
 import { readHeaders } from "../request/headers.ts";
 import { clientGone } from "./exchange.ts";
@@ -53,7 +54,7 @@ async function handOver(
   if (!METHOD.test(request.url)) {
     throw new Refusal("grpc.method", "the path of a gRPC call is /package.Service/Method", { statusCode: 400 });
   }
-  if (buildkit === undefined) throw new Refusal("buildkit.none", "there is no BuildKit here", { statusCode: 404 });
+  if (buildkit === undefined) throw new Refusal("buildkit.none", NO_BUILDKIT, { statusCode: 404 });
   const controller = new AbortController();
   const end = (): void => controller.abort(gone.aborted ? clientGone() : context.closing.reason);
   gone.addEventListener("abort", end);

@@ -109,8 +109,15 @@ test.each([
 });
 
 test("a command that fails has its exit status, as from docker", () => {
-  expect(errorLine('building at STEP "RUN false": while running runtime: exit status 3')).toEqual({
+  expect(errorLine('building at STEP "RUN false": while running runtime: exit status 3', false)).toEqual({
     errorDetail: { code: 3, message: "The command 'false' returned a non-zero code: 3" },
     error: "The command 'false' returned a non-zero code: 3",
   });
+});
+
+test("a command that was killed for its memory says so", () => {
+  const said = 'building at STEP "RUN hog": while running runtime: exit status 1';
+  const message =
+    "The command 'hog' returned a non-zero code: 137: the memory that builds of this tenant may have was used up";
+  expect(errorLine(said, true)).toEqual({ errorDetail: { code: 137, message }, error: message });
 });

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -33,7 +34,9 @@ const perController = (root: string, cgroup: string): void =>
   );
 
 const cgroups = (root: string, name: CgroupDriver["name"] = "cgroupfs"): Cgroups =>
-  createCgroups({ driver: async () => await Promise.resolve({ name }), root });
+  createCgroups({ driver: async () => await Promise.resolve({ name }), data: "/data", root });
+/** Of a guard with that data folder */
+const top = `docker-over-ssh-guard/${createHash("sha256").update("/data").digest("hex").slice(0, 12)}`;
 const team = (resources: Partial<Resources>) => ({ id: "team", resources: { ulimits: [], ...resources } });
 
 describe("a tenant without limits", () => {
@@ -63,7 +66,7 @@ describe("a tenant without limits", () => {
 
 describe("a tenant with limits", () => {
   const limits = { memory: 64 << 20, cpus: 0.5, pids: 100 };
-  const ours = "docker-over-ssh-guard/team";
+  const ours = `${top}/team`;
 
   test("has a cgroup of its own, version 2, and its parents give it the controllers", async () => {
     await using folder = await temporaryFolder();
@@ -75,7 +78,7 @@ describe("a tenant with limits", () => {
     expect(written(`${ours}/memory.swap.max`)).toBe("0");
     expect(written(`${ours}/cpu.max`)).toBe("50000 100000");
     expect(written(`${ours}/pids.max`)).toBe("100");
-    for (const parent of ["", "docker-over-ssh-guard/"])
+    for (const parent of ["", "docker-over-ssh-guard/", `${top}/`])
       expect(written(`${parent}cgroup.subtree_control`)).toBe("+memory +cpu +pids");
     writeFileSync(join(folder.path, `${ours}/pids.max`), "");
     await made.prepare(team({ memory: 1 }));
@@ -84,12 +87,12 @@ describe("a tenant with limits", () => {
 
   test("has a cgroup below its parent, version 1", async () => {
     await using folder = await temporaryFolder();
-    perController(folder.path, "pods/a/docker-over-ssh-guard");
+    perController(folder.path, `pods/a/${top}/team`);
     await expect(cgroups(folder.path).prepare(team({ ...limits, cgroupParent: "/pods/a" }))).resolves.toBe(
-      "/pods/a/docker-over-ssh-guard",
+      `/pods/a/${top}/team`,
     );
     const written = (controller: string, name: string): string =>
-      readFileSync(join(folder.path, controller, "pods/a/docker-over-ssh-guard", name), "utf8");
+      readFileSync(join(folder.path, controller, `pods/a/${top}/team`, name), "utf8");
     expect(written("memory", "memory.limit_in_bytes")).toBe("67108864");
     expect(written("memory", "memory.memsw.limit_in_bytes")).toMatch(/^67108864$/);
     expect(written("cpu", "cpu.cfs_quota_us")).toBe("50000");
@@ -116,18 +119,20 @@ describe("a tenant with limits", () => {
   });
 });
 
-test("cgroups that a dead guard has left are removed, those of tenants stay", async () => {
+test("cgroups that a dead guard has left are removed, those of tenants and of another guard stay", async () => {
   await using folder = await temporaryFolder();
   files(folder.path, "memory/cgroup.procs", "devices/cgroup.procs");
   for (const controller of ["memory", "devices"]) {
+    mkdirSync(join(folder.path, controller, "docker-over-ssh-guard/another/gone"), { recursive: true });
     for (const tenant of ["team", "gone"]) {
-      mkdirSync(join(folder.path, controller, "docker-over-ssh-guard", tenant, "buildkit/1"), { recursive: true });
+      mkdirSync(join(folder.path, controller, top, tenant, "buildkit/1"), { recursive: true });
     }
   }
   await cgroups(folder.path).sweep(new Set(["team"]));
   for (const controller of ["memory", "devices"]) {
-    expect(existsSync(join(folder.path, controller, "docker-over-ssh-guard/team/buildkit/1"))).toBe(true);
-    expect(existsSync(join(folder.path, controller, "docker-over-ssh-guard/gone"))).toBe(false);
+    expect(existsSync(join(folder.path, controller, top, "team/buildkit/1"))).toBe(true);
+    expect(existsSync(join(folder.path, controller, top, "gone"))).toBe(false);
+    expect(existsSync(join(folder.path, controller, "docker-over-ssh-guard/another/gone"))).toBe(true);
   }
 });
 

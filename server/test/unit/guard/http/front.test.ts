@@ -201,9 +201,9 @@ describe("a connection", () => {
     expect(await bed.send(asked, "along")).toMatch(/^HTTP\/1\.1 101 .*\r\nUpgrade: h2c\r\n\r\nalong$/s);
   });
 
-  it("is refused gRPC where there is no BuildKit", async () => {
+  it("is refused a session where there is no BuildKit", async () => {
     await using bed = await frontBed();
-    const asked = `POST /grpc HTTP/1.1\r\n${HOST}Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n`;
+    const asked = `POST /session HTTP/1.1\r\n${HOST}Connection: Upgrade\r\nUpgrade: h2c\r\nX-Docker-Expose-Session-Uuid: a\r\n\r\n`;
     expect(statusOf(await bed.send(asked))).toBe(404);
   });
 });
