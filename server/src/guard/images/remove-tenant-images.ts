@@ -1,6 +1,8 @@
 import { EngineAnswer } from "../engine/engine-api.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { forget, inLedger } from "./create-own-images.ts";
+import { objectOf, type Json } from "./json.ts";
+import { TENANT_LABEL } from "./reserved.ts";
 import { idOf, listImages, namesOf, removeFromEngine, type ImagesEngine } from "./engine-images.ts";
 
 /**
@@ -19,10 +21,11 @@ export async function removeTenantImages(
     for (const name of tags.length > 0 ? tags : digests) await tryRemove(engine, name, signal);
   }
   const known = inLedger(ledger, tenant);
+  const isTenants = (raw: Json): boolean => known.has(idOf(raw)) || isLeftover(tenant, raw);
   // An image can be removed when those that are made of it are gone: once more, as long as something goes.
   for (let before = Infinity; ;) {
     const found = await listImages(engine, { all: true, signal });
-    const left = found.filter((raw) => known.has(idOf(raw)) && !namesOf(tenant, raw).hasForeign);
+    const left = found.filter((raw) => isTenants(raw) && !namesOf(tenant, raw).hasForeign);
     if (left.length === 0 || left.length >= before) {
       const ids = left.map(idOf);
       await forget(
@@ -35,6 +38,12 @@ export async function removeTenantImages(
     before = left.length;
     for (const raw of left) await tryRemove(engine, idOf(raw), signal);
   }
+}
+
+/** Steps of a build whose guard was killed have the tenant's label, and are not in the ledger. Only the host could have made others without a name. */
+function isLeftover(tenant: string, raw: Json): boolean {
+  const { tags, digests } = namesOf(tenant, raw);
+  return objectOf(raw["Labels"])[TENANT_LABEL] === tenant && tags.length === 0 && digests.length === 0;
 }
 
 /** Removes what is there and not in use. */

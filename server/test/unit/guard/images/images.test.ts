@@ -191,6 +191,18 @@ test("a tenant that goes takes its images along, not those that others have name
   expect(await removeTenantImages({ engine, ledger }, "a", signal)).toEqual([]);
 });
 
+test("steps of a build whose guard was killed go with the tenant: those with its label and without a name", async () => {
+  const ofB = { "docker-over-ssh.guard.tenant": "b" };
+  engine.images.push(
+    { Id: idOf("1"), RepoTags: [], Labels, ParentId: idOf("2") },
+    { Id: idOf("2"), RepoTags: ["<none>:<none>"], Labels },
+    { Id: idOf("3"), RepoTags: ["host:v1"], Labels },
+    { Id: idOf("4"), RepoTags: [], Labels: ofB },
+  );
+  expect(await removeTenantImages({ engine, ledger }, "a", signal)).toEqual([]);
+  expect(engine.images.map(({ Id }) => Id)).toEqual([idOf("3"), idOf("4")]);
+});
+
 test("events of others are left out, also of images with names of others", async () => {
   await ledger.change("a", (record) => void record.images.push({ id: idOf("7"), created: 1 }));
   const event = (Action: string, ID: string, Attributes: object, Type = "image"): string =>
