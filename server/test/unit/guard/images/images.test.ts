@@ -195,7 +195,7 @@ test("steps of a build whose guard was killed go with the tenant: those with its
   const ofB = { "docker-over-ssh.guard.tenant": "b" };
   engine.images.push(
     { Id: idOf("1"), RepoTags: [], Labels, ParentId: idOf("2") },
-    { Id: idOf("2"), RepoTags: ["<none>:<none>"], Labels },
+    { Id: idOf("2"), RepoTags: [], Labels },
     { Id: idOf("3"), RepoTags: ["host:v1"], Labels },
     { Id: idOf("4"), RepoTags: [], Labels: ofB },
   );
