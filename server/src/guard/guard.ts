@@ -16,6 +16,7 @@ import { createLimits } from "./limits/create-limits.ts";
 import { openMode, type Mode } from "./open-mode.ts";
 import { Seats } from "./seats/seats.ts";
 import type { GuardSettings } from "./settings.ts";
+import { refusedConnection } from "./audit/refused-connection.ts";
 import { bindSocket } from "./sockets/bind-socket.ts";
 import { createThrottle } from "./sockets/throttle.ts";
 import { followSources } from "./tenants/follow-sources.ts";
@@ -57,7 +58,15 @@ export async function guard(settings: GuardSettings, { env, signal, tell }: Surr
       return openFront(tenant, { backend: mode.backend, audit, throttle, onProblem: tell });
     },
     bind: async (seated, onConnection, tenant) =>
-      await bindSocket(seated, onConnection, { onProblem: tell, signal, quotas: () => tenant().quotas }),
+      await bindSocket(seated, onConnection, {
+        onProblem: tell,
+        signal,
+        quotas: () => tenant().quotas,
+        onRefused() {
+          metrics.connectionRefused(seated.tenant.id);
+          audit.write(refusedConnection(seated.tenant.id));
+        },
+      }),
     async prepare(tenant) {
       metrics.tenantCame(tenant.id);
       const cgroupParent = await mode.cgroups.prepare(tenant);

@@ -9,11 +9,18 @@ export class Refusal extends Error {
   override readonly name = "Refusal";
   readonly statusCode: number;
   readonly rule: Rule;
+  /** s, after which the same request may be let through (`Retry-After`); undefined: nobody knows */
+  readonly retryAfter: number | undefined;
 
-  constructor(rule: Rule, message: string, { statusCode = 403, cause }: { statusCode?: number; cause?: unknown } = {}) {
+  constructor(
+    rule: Rule,
+    message: string,
+    { statusCode = 403, retryAfter, cause }: { statusCode?: number; retryAfter?: number; cause?: unknown } = {},
+  ) {
     super(message, cause === undefined ? undefined : { cause });
     this.rule = rule;
     this.statusCode = statusCode;
+    this.retryAfter = retryAfter;
   }
 }
 

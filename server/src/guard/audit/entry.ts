@@ -19,6 +19,8 @@ export interface AuditEntry {
   received: number;
   sent: number;
   ms: number;
+  /** Of a flood: how many such entries this line stands for */
+  count?: number | undefined;
 }
 
 /** Takes entries of all tenants. */

@@ -1,5 +1,6 @@
 import { onHangUp } from "../../on-hang-up.ts";
 import type { AuditEntry, AuditLog } from "./entry.ts";
+import { gatherFloods } from "./gather-floods.ts";
 import { openLineFile } from "./line-file.ts";
 import type { GuardMetrics } from "./metrics.ts";
 
@@ -26,22 +27,27 @@ export async function openAudit(
   { metrics, tell, print = (text) => void process.stderr.write(text) }: AuditOptions,
 ): Promise<AuditLog & AsyncDisposable> {
   if (auditFile === undefined) {
+    const gathered = gatherFloods((entry) => print(`${lineOf(entry)}\n`));
     return {
       write(entry) {
         metrics.entry(entry);
-        print(`${lineOf(entry)}\n`);
+        gathered.write(entry);
       },
-      async [Symbol.asyncDispose]() {},
+      async [Symbol.asyncDispose]() {
+        gathered[Symbol.dispose]();
+      },
     };
   }
   const file = await openLineFile(auditFile, { onLost: () => metrics.lineLost(), tell });
   const hangUp = onHangUp(() => file.reopen(), tell);
+  const gathered = gatherFloods((entry) => file.write(lineOf(entry)));
   return {
     write(entry) {
       metrics.entry(entry);
-      file.write(lineOf(entry));
+      gathered.write(entry);
     },
     async [Symbol.asyncDispose]() {
+      gathered[Symbol.dispose]();
       hangUp[Symbol.dispose]();
       await file[Symbol.asyncDispose]();
     },
@@ -61,6 +67,7 @@ export function lineOf({
   received,
   sent,
   ms,
+  count,
 }: AuditEntry): string {
   const line = JSON.stringify({
     time,
@@ -74,6 +81,7 @@ export function lineOf({
     received,
     sent,
     ms: Math.round(ms * 10) / 10,
+    ...(count !== undefined && { count }),
   });
   // JSON escapes those below U+0020 alone. Others begin sequences of terminals, break lines, or turn the direction of text.
   return line.replaceAll(/[\u007f-\u009f\u200b-\u200f\u2028-\u202f\u2060-\u2069\ufeff]/g, escape);

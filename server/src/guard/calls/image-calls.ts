@@ -10,8 +10,9 @@ const LIST: Call = {
   method: "GET",
   path: "/images/json",
   does: "Lists the tenant's own images.",
-  // `manifests`, `shared-size` and `identity` ask for more properties, which the guard leaves out.
+  // `manifests`, `shared-size` and `identity` ask for more properties, which the guard leaves out. docker-py sends `only_ids`, which no engine reads.
   query: {
+    only_ids: "once",
     all: "once",
     digests: "once",
     filters: "once",

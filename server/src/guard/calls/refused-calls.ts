@@ -49,16 +49,26 @@ const SHAPES = KNOWN.map(([method, path, does]) => ({ method, shape: pathShape(p
 const ALLOWED =
   "Allowed are docker build, and docker images, history, inspect, tag, rmi, push and save of images that were built here";
 
-/** `docker inspect NAME` asks for a container first, and for an image only when there is none. */
-const CONTAINER = pathShape("/containers/{id}/json");
+/** `docker inspect NAME` asks for a thing of each kind in turn, and goes on to the next only when there is none of this one. A name may have slashes. */
+const INSPECTED = [
+  "/containers/{name}/json",
+  "/networks/{name}",
+  "/volumes/{name}",
+  "/services/{name}",
+  "/tasks/{name}",
+  "/nodes/{name}",
+  "/plugins/{name}/json",
+  "/secrets/{name}",
+  "/configs/{name}",
+].map((path) => ({ kind: /^\/(\w+)s\//.exec(path)?.[1] ?? "", shape: pathShape(path) }));
 
 /** The answer to a call that the table does not have: 403 `call.refused`, or 404 where a docker command goes on with another call. */
 export function refusedCall(method: string, path: string): Refusal {
-  const container = method === "GET" ? CONTAINER.match(path)?.["id"] : undefined;
-  if (container !== undefined) {
-    return new Refusal("call.refused", `No such container: ${container}. No container can be used here`, {
-      statusCode: 404,
-    });
+  for (const { kind, shape } of method === "GET" ? INSPECTED : []) {
+    const name = shape.match(path)?.["name"];
+    if (name !== undefined) {
+      return new Refusal("call.refused", `No such ${kind}: ${name}. No ${kind} can be used here`, { statusCode: 404 });
+    }
   }
   const found =
     SHAPES.find((known) => known.method === method && known.shape.match(path) !== undefined)?.does ??

@@ -63,7 +63,7 @@ const EVENTS: Call = {
     const filter = {
       since: time(query.text("since"), "since"),
       until: time(query.text("until"), "until"),
-      filters: readFilters(query, ["event", "image", "label", "type", "scope"]),
+      filters: givenOnly(readFilters(query, ["event", "image", "label", "type", "scope"])),
     };
     return {
       async perform({ caller, backend, reply }) {
@@ -73,6 +73,11 @@ const EVENTS: Call = {
     };
   },
 };
+
+/** A filter without a value lets everything through, as if it were not there. */
+function givenOnly(filters: Readonly<Record<string, readonly string[]>>): Record<string, readonly string[]> {
+  return Object.fromEntries(Object.entries(filters).filter(([, values]) => values.length > 0));
+}
 
 export const SYSTEM_CALLS: readonly Call[] = [ping("GET"), ping("HEAD"), VERSION, INFO, EVENTS];
 

@@ -137,7 +137,7 @@ function answerError({ exchange, context, tenant, controller, reply }: Handling,
     signal: controller.signal,
     onProblem: context.onProblem,
   });
-  if (!exchange.gone.aborted) reply.fail(refusal.statusCode, refusal.message);
+  if (!exchange.gone.aborted) reply.fail(refusal);
   return refusal;
 }
 

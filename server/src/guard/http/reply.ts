@@ -13,7 +13,7 @@ export interface OpenReply extends Reply {
   /** Completes an answer of lines; one that nobody has begun is 200 without a body. */
   end(): void;
   /** Answers an error: with its status, or as the last line of lines, or by breaking off an archive. */
-  fail(status: number, message: string): void;
+  fail(refusal: Pick<Refusal, "statusCode" | "message" | "retryAfter">): void;
 }
 
 /** Bytes that wait for a client which does not read. A build tells some MB at the most. */
@@ -89,9 +89,10 @@ export function openReply(
       if (kind === undefined) begin("whole", 200, { "Content-Length": "0" });
       if ((kind === "lines" || kind === "whole") && !response.writableEnded) response.end();
     },
-    fail(code, message) {
+    fail({ statusCode, message, retryAfter }) {
       if (kind === undefined) {
-        whole(code, "application/json", `${JSON.stringify({ message })}\n`);
+        const headers = retryAfter === undefined ? {} : { "Retry-After": String(retryAfter) };
+        whole(statusCode, "application/json", `${JSON.stringify({ message })}\n`, headers);
       } else if (kind === "lines" && !response.writableEnded) {
         line({ errorDetail: { message }, error: message });
         response.end();

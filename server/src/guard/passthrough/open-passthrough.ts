@@ -11,6 +11,7 @@ import { removeTenantImages } from "../images/remove-tenant-images.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { Limits } from "../limits/limits.ts";
 import { guardCredentials } from "../push/guard-credentials.ts";
+import { engineLogin } from "./engine-login.ts";
 import { openPusher } from "../push/pusher.ts";
 import type { Tenant } from "../tenant.ts";
 
@@ -64,6 +65,7 @@ export async function openPassthrough(parts: PassthroughParts): Promise<Backend>
       },
       cancel: async ({ tenant }, buildId) => void overHttp.cancel(tenant.id, buildId),
     },
+    login: engineLogin(engine),
     async version(asked) {
       return { ...(await engine.version(asked)), hasContainerdStore: await hasContainerdStore(asked) };
     },

@@ -16,7 +16,8 @@ export const MAX_TARGET = 64 * 1024;
 const MAX_PATH = 4096;
 
 /**
- * Reads a target that every reader reads alike: no escapes, no doubled slashes, no `.` and `..` in the path, and neither scheme nor fragment.
+ * Reads a target that every reader reads alike: no escapes but of `@` and `:` in names of images, no doubled slashes, no `.` and `..` in the path, and
+ * neither scheme nor fragment.
  *
  * @throws Refusal 400 `target.length`, `target.form`, `target.encoded`, `target.segments`, `api.form`
  */
@@ -29,8 +30,21 @@ export function parseTarget(target: string): Target {
   const mark = target.indexOf("?");
   const whole = mark === -1 ? target : target.slice(0, mark);
   const query = mark === -1 ? "" : target.slice(mark + 1);
-  checkPath(whole);
-  return { ...withoutVersion(whole), query };
+  const path = withPlainNames(whole);
+  checkPath(path);
+  return { ...withoutVersion(path), query };
+}
+
+/** Of the calls about images, in whose names an at sign and a colon mean something */
+const ABOUT_IMAGES = /^(?:\/v[0-9.]+)?\/images\//;
+
+/**
+ * docker-py writes `app@sha256:…` as `app%40sha256:…`. Both characters may be in a path as they are, and neither parts it, so reading them once does not
+ * let another path through; what is escaped twice stays escaped, and is refused.
+ */
+function withPlainNames(path: string): string {
+  if (!ABOUT_IMAGES.test(path)) return path;
+  return path.replaceAll(/%40|%3a/gi, (escaped) => (escaped === "%40" ? "@" : ":"));
 }
 
 function checkPath(path: string): void {

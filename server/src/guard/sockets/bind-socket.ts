@@ -22,6 +22,8 @@ export interface BindOptions {
   signal: AbortSignal;
   /** Read for each connection: quotas change with the configuration. Left out: those of `seated` */
   quotas?: (() => Pick<Quotas, "connections">) | undefined;
+  /** Called for each connection beyond the quota, which is closed */
+  onRefused?: (() => void) | undefined;
   /** ms between two looks at the socket where changes of its folder are not told */
   interval?: number;
 }
@@ -41,12 +43,12 @@ const INTERVAL = 10_000;
 export async function bindSocket(
   seated: SeatedTenant,
   onConnection: (connection: Socket) => void,
-  { onProblem, signal, quotas = () => seated.tenant.quotas, interval = INTERVAL }: BindOptions,
+  { onProblem, signal, quotas = () => seated.tenant.quotas, onRefused, interval = INTERVAL }: BindOptions,
 ): Promise<BoundSocket> {
   const { socket: path, isInTenantsFolder, tenant } = seated;
   const name = basename(path);
   const gone = new AbortController();
-  const connections = limitConnections(() => quotas().connections, onConnection);
+  const connections = limitConnections(() => quotas().connections, onConnection, onRefused);
   const folder = await openFolder(dirname(path), !isInTenantsFolder);
   const put = async (): Promise<ListeningSocket> =>
     await listenIn(folder, name, isInTenantsFolder ? FOR_POD : FOR_OPERATOR, connections.take);

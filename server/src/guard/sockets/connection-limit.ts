@@ -17,16 +17,19 @@ const TOO_MANY = [
  * Passes connections on, no more at a time than a tenant may have. Those beyond get an answer at once, so they hold neither a descriptor nor memory.
  *
  * @param most read for each connection
+ * @param onRefused called for each connection beyond it
  */
 export function limitConnections(
   most: () => number,
   onConnection: (connection: Socket) => void,
+  onRefused: () => void = () => {},
 ): { take: (connection: Socket) => void; destroyAll: () => void } {
   const open = new Set<Socket>();
   return {
     take(connection) {
       connection.on("error", () => connection.destroy());
       if (open.size >= most()) {
+        onRefused();
         connection.end(TOO_MANY);
         connection.destroySoon();
         return;

@@ -37,7 +37,7 @@ export function createThrottle(
         throw new Refusal(
           "quota.requests",
           `too many requests: this tenant may make ${quotas().requests} per second on average`,
-          { statusCode: 429 },
+          { statusCode: 429, retryAfter: Math.ceil((wait - PATIENCE) / 1000) },
         );
       }
       full = next;
