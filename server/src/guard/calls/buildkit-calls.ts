@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { pipeline } from "node:stream/promises";
 import type { Duplex } from "node:stream";
 import type { Backend, BackendBuildkit, SessionRequest } from "../backend.ts";
@@ -81,6 +82,7 @@ function invalid(message: string): Refusal {
 
 /** Joins two connections, each of which may be slower than the other, until both have ended, or one is gone. */
 async function join(client: Duplex, engine: Duplex, signal: AbortSignal): Promise<void> {
+  setMaxListeners(0, client, engine); // each pipeline adds its own
   try {
     // Each pipeline adds listeners of its own to both, besides those of HTTP: Node warns of the eleventh.
     for (const end of [client, engine]) end.setMaxListeners(20);

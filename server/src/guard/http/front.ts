@@ -29,10 +29,15 @@ export function openFront(tenant: () => Tenant, parts: FrontParts): Front {
     times,
     tenant,
     closing: closing.signal,
+    open: { count: 0 },
   };
   const calls = new Set<Promise<void>>();
   const handle: Parameters<typeof createHttp1>[0] = (exchange) => {
-    const call = handleRequest(exchange, context).finally(() => calls.delete(call));
+    context.open.count++;
+    const call = handleRequest(exchange, context).finally(() => {
+      calls.delete(call);
+      context.open.count--;
+    });
     calls.add(call);
     return call;
   };

@@ -10,7 +10,7 @@ import type { Throttle } from "../sockets/throttle.ts";
 import type { Tenant } from "../tenant.ts";
 import { CLIENT_GONE, type Exchange } from "./exchange.ts";
 import { refusalOf } from "./refusal-of.ts";
-import { openReply, type OpenReply } from "./reply.ts";
+import { CLIENT_SLOW, openReply, type OpenReply } from "./reply.ts";
 import { checkLength, streamBody, wholeBody } from "./request-body.ts";
 import type { Times } from "./times.ts";
 
@@ -32,6 +32,23 @@ export interface FrontContext extends Required<Omit<FrontParts, "times">> {
   tenant: () => Tenant;
   /** Aborted when the front closes */
   closing: AbortSignal;
+  /** Requests and gRPC calls that are open, this one included */
+  open: { count: number };
+}
+
+/**
+ * Keeps a tenant to as many requests at a time as it may have connections: with HTTP/2, one connection has many, and each may hold one to the engine.
+ *
+ * @throws Refusal 429 `quota.calls`
+ */
+export function checkOpen({ open, tenant }: FrontContext): void {
+  const most = tenant().quotas.connections;
+  if (open.count > most) {
+    throw new Refusal("quota.calls", `too many requests at a time: this tenant may have ${most} open`, {
+      statusCode: 429,
+      retryAfter: 1,
+    });
+  }
 }
 
 /** Characters of a target in an audit line */
@@ -77,6 +94,8 @@ export async function handleRequest(exchange: Exchange, context: FrontContext): 
   let refusal: Refusal | undefined;
   try {
     await perform(handling);
+    // Events end without an error, whatever has ended them.
+    if (!exchange.response.writableEnded) controller.signal.throwIfAborted();
     handling.reply.end();
   } catch (error) {
     refusal = answerError(handling, error);
@@ -89,6 +108,7 @@ export async function handleRequest(exchange: Exchange, context: FrontContext): 
 async function perform(handling: Handling): Promise<void> {
   const { exchange, context, tenant, controller, note, reply } = handling;
   const { signal } = controller;
+  checkOpen(context);
   await context.throttle.take(signal);
   const head = readHead(exchange, undefined);
   const { call, request } = head;
@@ -137,7 +157,8 @@ function answerError({ exchange, context, tenant, controller, reply }: Handling,
     signal: controller.signal,
     onProblem: context.onProblem,
   });
-  if (!exchange.gone.aborted) reply.fail(refusal);
+  if (refusal.rule === CLIENT_SLOW) exchange.response.destroy();
+  else if (!exchange.gone.aborted) reply.fail(refusal);
   return refusal;
 }
 

@@ -4,6 +4,7 @@ import {
   type Http2ServerRequest,
   type Http2ServerResponse,
   type ServerHttp2Session,
+  type ServerHttp2Stream,
 } from "node:http2";
 import type { Duplex } from "node:stream";
 import { clientGone, type Exchange } from "./exchange.ts";
@@ -17,14 +18,17 @@ const MAX_HEADERS = 160 * 1024;
 const MAX_MEMORY = 10;
 /** Streams that a client may reset within a minute. A docker command does so with a few at its end; the flood of CVE-2023-44487 with millions. */
 const MAX_RESETS = 200;
+/** Within a minute. gRPC's library in Go sends one for each round trip in which data comes, to learn the bandwidth. */
+const MAX_PINGS = 5000;
+/** Frames within a minute. The same library sends a new window with a few of these PINGs. */
+const MAX_SETTINGS = 100;
 const MINUTE = 60_000;
 
 /** Takes a gRPC call. Undefined: it is none. */
 export type TakeGrpc = (request: Http2ServerRequest, response: Http2ServerResponse, gone: AbortSignal) => boolean;
 
 /**
- * Reads requests of connections with prior knowledge. nghttp2 itself ends connections that flood it with SETTINGS, PING or CONTINUATION
- * frames; resets are counted here.
+ * Reads requests of connections with prior knowledge. Floods of CONTINUATION end in nghttp2; others are counted here.
  */
 export function createHttp2(
   handle: (exchange: Exchange) => Promise<void>,
@@ -43,16 +47,20 @@ export function createHttp2(
   });
   server.on("session", (session: ServerHttp2Session) => {
     closeIdle(session, times);
-    limitResets(session);
+    endFloods(session);
     // What is wrong with a connection ends it; there is nobody to tell.
     session.on("error", () => session.destroy());
   });
   server.on("sessionError", () => {});
   const onRequest = (request: Http2ServerRequest, response: Http2ServerResponse, askForBody: () => void): void => {
     const gone = new AbortController();
-    response.once("close", () => {
+    const leave = (): void => {
       if (!response.writableFinished) gone.abort(clientGone());
-    });
+    };
+    request.stream.once("close", leave);
+    // A client may have reset its request before it is told of here, and nothing tells so later.
+    if (request.stream.destroyed) leave();
+    else endStalled(request.stream, times.stall);
     request.on("error", () => {});
     response.on("error", () => {});
     if (takeGrpc(request, response, gone.signal)) return;
@@ -82,6 +90,23 @@ export function withoutPseudo(raw: readonly string[]): string[] {
   return raw.filter((_, index) => raw[index - (index % 2)]?.startsWith(":") !== true);
 }
 
+/**
+ * Ends a request whose answer waits for its reader: it may hold a connection of the engine. Events may be silent for hours. The timeout of Node's own
+ * streams begins anew with each PING that is answered.
+ */
+function endStalled(stream: ServerHttp2Stream, ms: number): void {
+  let before = 0;
+  let hasMoved = true;
+  stream.on("drain", () => (hasMoved = true));
+  const timer = setInterval(() => {
+    const waiting = stream.writableLength;
+    if (waiting > 0 && waiting === before && !hasMoved) stream.close(constants.NGHTTP2_CANCEL);
+    before = waiting;
+    hasMoved = false;
+  }, ms).unref();
+  stream.once("close", () => clearInterval(timer));
+}
+
 /** Closes a connection on which there is no request for some time. */
 function closeIdle(session: ServerHttp2Session, times: Times): void {
   let open = 0;
@@ -98,18 +123,37 @@ function closeIdle(session: ServerHttp2Session, times: Times): void {
   session.once("close", () => clearTimeout(timer));
 }
 
-function limitResets(session: ServerHttp2Session): void {
-  let resets = 0;
-  let since = Date.now();
+/**
+ * Closes a connection that floods the guard. nghttp2 counts answers to PING and SETTINGS that its client does not read, and resets, after which it takes no
+ * new stream but leaves the connection open; a client that reads could go on for ever.
+ */
+function endFloods(session: ServerHttp2Session): void {
+  const counter = (most: number): (() => void) => {
+    const count = countPerMinute();
+    return () => {
+      if (!session.destroyed && count() > most) session.destroy();
+    };
+  };
+  const countReset = counter(MAX_RESETS);
   session.on("stream", (stream) => {
     stream.once("close", () => {
-      if (session.destroyed || stream.rstCode === constants.NGHTTP2_NO_ERROR) return;
-      if (Date.now() - since > MINUTE) {
-        resets = 0;
-        since = Date.now();
-      }
-      resets++;
-      if (resets > MAX_RESETS) session.destroy();
+      // A reset with the code 0 is one, too; so is one that a wrong frame makes the guard send (CVE-2025-8671).
+      if (stream.aborted || stream.rstCode !== constants.NGHTTP2_NO_ERROR) countReset();
     });
   });
+  session.on("ping", counter(MAX_PINGS));
+  session.on("remoteSettings", counter(MAX_SETTINGS));
+}
+
+/** Returns what counts, and returns the count of a minute so far. */
+function countPerMinute(): () => number {
+  let count = 0;
+  let since = performance.now();
+  return () => {
+    if (performance.now() - since > MINUTE) {
+      count = 0;
+      since = performance.now();
+    }
+    return ++count;
+  };
 }

@@ -1,8 +1,10 @@
 import { pipeline } from "node:stream/promises";
 import type { BackendVersion } from "../backend.ts";
 import type { Reply } from "../calls/call.ts";
-import { Refusal } from "../refusal.ts";
+import { Refusal, type Rule } from "../refusal.ts";
 import type { Exchange } from "./exchange.ts";
+
+export const CLIENT_SLOW: Rule = "client.slow";
 
 /** An answer that is under way. */
 export interface OpenReply extends Reply {
@@ -49,7 +51,7 @@ export function openReply(
     sent += Buffer.byteLength(text);
     response.write(text);
     if (response.writableLength > MAX_WAITING) {
-      onSlow(new Refusal("client.slow", "the client does not read its answer", { statusCode: 499 }));
+      onSlow(new Refusal(CLIENT_SLOW, "the client does not read its answer", { statusCode: 499 }));
     }
   };
   return {

@@ -3,7 +3,7 @@ import { NO_BUILDKIT } from "../calls/buildkit-calls.ts";
 import { Refusal } from "../refusal.ts";
 import { readHeaders } from "../request/headers.ts";
 import { clientGone } from "./exchange.ts";
-import type { FrontContext } from "./handle-request.ts";
+import { checkOpen, type FrontContext } from "./handle-request.ts";
 import { withoutPseudo, type TakeGrpc } from "./http2.ts";
 import { refusalOf } from "./refusal-of.ts";
 
@@ -20,6 +20,8 @@ export function grpcTaker(context: FrontContext): TakeGrpc {
     const type = request.headers["content-type"] ?? "";
     if (request.method !== "POST" || !/^application\/grpc(?:\+proto)?$/.test(type)) return false;
     const started = performance.now();
+    context.open.count++;
+    request.stream.once("close", () => context.open.count--);
     void handOver(context, request, response, gone).catch((error: unknown) => {
       const tenant = context.tenant().id;
       const call = METHOD.test(request.url) ? request.url : "gRPC";
@@ -49,6 +51,7 @@ async function handOver(
   gone: AbortSignal,
 ): Promise<void> {
   const { buildkit } = context.backend;
+  checkOpen(context);
   await context.throttle.take(gone);
   readHeaders(withoutPseudo(request.rawHeaders));
   if (!METHOD.test(request.url)) {

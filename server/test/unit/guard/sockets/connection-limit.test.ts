@@ -9,11 +9,14 @@ const options = { onProblem: () => {}, signal: new AbortController().signal };
 test("a connection beyond the quota gets 429 at once, and there is a place again when one is closed", async () => {
   await using folder = await temporaryFolder();
   const seated = seat(folder.path);
-  await using _bound = await bindSocket(seated, greet, { ...options, quotas: () => ({ connections: 2 }) });
+  let counted = 0;
+  const onRefused = (): void => void counted++;
+  await using _bound = await bindSocket(seated, greet, { ...options, quotas: () => ({ connections: 2 }), onRefused });
   const first = await connected(seated.socket);
   const second = await connected(seated.socket);
   const refused = await greeting(seated.socket);
   expect(refused).toMatch(/^HTTP\/1\.1 429 /);
+  expect(counted).toBe(1);
   const [head = "", body = ""] = refused.split("\r\n\r\n");
   expect(head).toContain(`Content-Length: ${body.length}`);
   expect(JSON.parse(body)).toEqual({ message: expect.stringContaining("too many open connections") as string });

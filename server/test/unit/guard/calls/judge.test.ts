@@ -1,0 +1,87 @@
+import { expect, test } from "vitest";
+import { judge } from "../../../../src/guard/calls/judge.ts";
+
+interface Asked {
+  headers?: readonly string[];
+  body?: string;
+}
+
+function ruleOf(line: string, { headers = [], body = "" }: Asked = {}): string {
+  const [method = "", target = ""] = line.split(" ");
+  return judge({ method, target, rawHeaders: ["Host", "docker", ...headers], body: Buffer.from(body) }).rule;
+}
+
+const filters = (value: unknown): string => `filters=${encodeURIComponent(JSON.stringify(value))}`;
+const base64 = (value: string): string => Buffer.from(value).toString("base64");
+const UPGRADE = ["Connection", "Upgrade", "Upgrade", "h2c"];
+const session = (...more: string[]): readonly string[] => [...UPGRADE, "X-Docker-Expose-Session-Uuid", "abc", ...more];
+const DIGEST = `sha256:${"a".repeat(64)}`;
+
+test.each<[rule: string, line: string, asked?: Asked]>([
+  ["target.length", `GET /images/${"a".repeat(5000)}/json`],
+  ["target.length", `GET /images/json?all=${"0".repeat(70_000)}`],
+  ["header.framing", "POST /build", { headers: ["Content-Length", "0", "Transfer-Encoding", "chunked"] }],
+  ["header.framing", "POST /build", { headers: ["Content-Length", "+3"] }],
+  ["header.framing", "POST /build", { headers: ["Content-Length", "0x3"] }],
+  ["header.framing", "POST /build", { headers: ["Transfer-Encoding", "gzip, chunked"] }],
+  ["header.duplicate", "POST /build", { headers: ["Content-Length", "3", "content-length", "3"] }],
+  ["filter.unknown", `GET /images/json?${filters({ container: ["a"] })}`],
+  ["filter.count", `GET /images/json?${filters({ label: Array.from({ length: 101 }, String) })}`],
+  ["filter.value", `GET /images/json?${filters({ dangling: ["perhaps"] })}`],
+  ["filter.value", `GET /images/json?${filters({ dangling: ["true", "false"] })}`],
+  ["platform.invalid", `GET /images/app/json?platform=${encodeURIComponent('{"os":"linux"}')}`],
+  ["json.unknown", `GET /images/app/json?platform=${encodeURIComponent('{"os":"linux","libc":"musl"}')}`],
+  ["auth.invalid", "POST /images/app/push?tag=v1", { headers: ["X-Registry-Auth", "%%%"] }],
+  ["auth.invalid", "POST /images/app/push?tag=v1", { headers: ["X-Registry-Auth", "a".repeat(70_000)] }],
+  [
+    "auth.invalid",
+    "POST /images/app/push?tag=v1",
+    { headers: ["X-Registry-Auth", base64(`{"auth":"${base64("ab")}"}`)] },
+  ],
+  ["auth.invalid", "POST /auth", { body: '{"username":"a","serveraddress":"http://a b/"}' }],
+  ["body.type", "POST /auth", { headers: ["Content-Type", "text/plain"], body: '{"username":"a"}' }],
+  ["body.unexpected", "POST /images/app/tag?repo=b", { body: '{"repo":"c"}' }],
+  ["session.invalid", "POST /session", { headers: UPGRADE }],
+  ["session.invalid", "POST /session", { headers: session("X-Docker-Expose-Session-Name", "a".repeat(2000)) }],
+  ["session.invalid", "POST /session", { headers: session("X-Docker-Expose-Session-Grpc-Method", "FileSync") }],
+  [
+    "session.invalid",
+    "POST /session",
+    { headers: session(...Array.from({ length: 65 }, () => ["X-Docker-Expose-Session-Grpc-Method", "/a.B/C"]).flat()) },
+  ],
+  ["buildkit.session", "POST /session", { headers: session("X-Docker-Expose-Session-Grpc-Method", "/a.B/C") }],
+  ["name.invalid", `POST /images/app/tag?repo=b%40${DIGEST}`],
+  ["query.value", "GET /images/get"],
+  // Escapes of docker-py in names, and no others
+  ["image.inspect", `GET /v1.51/images/app%40${DIGEST}/json`],
+  ["image.inspect", `GET /images/registry.example.com%3a5000/app%3Av1/json`],
+  ["target.encoded", `GET /images/app%2540${DIGEST}/json`],
+  ["target.encoded", `GET /images/app%%4040${DIGEST}/json`],
+  ["target.encoded", "GET /images/a%2fb/json"],
+  ["target.encoded", "GET /images/%2e%2e/json"],
+  ["target.encoded", "GET /containers/a%40b/json"],
+  ["target.encoded", "GET /images%3a/json"],
+  // What docker-py and docker inspect ask
+  ["image.list", "GET /v1.51/images/json?only_ids=0&all=0"],
+])("%s: %s", (rule, line, asked) => expect(ruleOf(line, asked)).toBe(rule));
+
+test("a name with an escape is read as the name without it", () => {
+  const judged = judge({ method: "GET", target: `/images/app%40${DIGEST}/json`, rawHeaders: ["Host", "a"] });
+  expect(judged.about).toEqual([`app@${DIGEST}`]);
+});
+
+test.each(["containers/team/app:v1/json", "networks/a", "volumes/a", "services/a", "plugins/a/json", "configs/a"])(
+  "docker inspect goes on to the next kind of thing after GET /%s",
+  (path) =>
+    expect(judge({ method: "GET", target: `/v1.51/${path}`, rawHeaders: ["Host", "a"] })).toMatchObject({
+      decision: "refused",
+      rule: "call.refused",
+      statusCode: 404,
+    }),
+);
+
+test("a call with a body is judged without it", () =>
+  expect(judge({ method: "POST", target: "/auth", rawHeaders: ["Host", "a"] })).toMatchObject({
+    decision: "allowed",
+    rule: "system.login",
+  }));

@@ -1,0 +1,36 @@
+import { expect, test } from "vitest";
+import type { Caller } from "../../../../src/guard/caller.ts";
+import { EngineAnswer, type EngineRequest } from "../../../../src/guard/engine/engine-api.ts";
+import { engineLogin } from "../../../../src/guard/passthrough/engine-login.ts";
+import { standInTenant } from "../../../fixtures/guard/stand-in-backend.ts";
+
+const caller: Caller = {
+  tenant: standInTenant(),
+  apiVersion: undefined,
+  signal: new AbortController().signal,
+  note: {},
+};
+const ANN = { username: "ann", password: "hunter2" };
+
+test("the engine is asked with its own name of Docker Hub, and its token is passed on", async () => {
+  const asked: EngineRequest[] = [];
+  const login = engineLogin({
+    json: async (request) => {
+      asked.push(request);
+      return { Status: "Login Succeeded", IdentityToken: "token" };
+    },
+  });
+  expect(await login(caller, "docker.io", ANN)).toBe("token");
+  await login(caller, "registry.example.com:5000", ANN);
+  expect(asked.map(({ method, path, body }) => ({ method, path, body }))).toEqual([
+    { method: "POST", path: "/auth", body: { ...ANN, serveraddress: "https://index.docker.io/v1/" } },
+    { method: "POST", path: "/auth", body: { ...ANN, serveraddress: "registry.example.com:5000" } },
+  ]);
+});
+
+test("a registry that writes a password into its error does not get it into a line of audit", async () => {
+  const login = engineLogin({ json: () => Promise.reject(new EngineAnswer(401, "no hunter2 here")) });
+  const error: unknown = await login(caller, "registry.example.com", ANN).catch((reason: unknown) => reason);
+  expect(error).toMatchObject({ statusCode: 401, rule: "login.failed" });
+  expect(String(error)).not.toContain("hunter2");
+});
