@@ -125,7 +125,8 @@ const PREFIXES: readonly (readonly [prefix: string, check: Checker])[] = [
   [
     "attest:sbom",
     (value) => {
-      if (/(?:^|,)disabled=true(?:,|$)/.test(value)) return value;
+      // Nothing else beside it: BuildKit takes the last of several.
+      if (/^(?:type=sbom,)?disabled=true$/.test(value)) return value;
       throw new Refusal("attest.sbom", "builds may not run an SBOM scanner here: leave --sbom out");
     },
   ],

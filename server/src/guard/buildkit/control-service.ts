@@ -1,8 +1,8 @@
 import { once } from "node:events";
 import { Code, ConnectError, createClient, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
 import { ABOUT } from "./audit-calls.ts";
-import { answerInTenantsWords, statusInTenantsWords } from "./status.ts";
 import { cacheService } from "./cache-service.ts";
+import { answerInTenantsWords, statusInTenantsWords, withoutForeignImages } from "./status.ts";
 import { openSession } from "./sessions.ts";
 import { checkId, planSolve } from "./solve-plan.ts";
 import { solveDirectly } from "./solve-for-tenant.ts";
@@ -44,10 +44,12 @@ export function controlService(connection: TenantConnection): ServiceImpl<typeof
     async *status(request, { signal }) {
       refuseUnknownFields(StatusRequestSchema, request);
       const ref = checkId(request.ref, "build");
-      if ((await builds.find(tenant.id, ref, signal)) === undefined) return;
+      const build = await builds.find(tenant.id, ref, signal);
+      if (build === undefined) return;
       const client = createClient(Control, (await engine()).transport);
       for await (const status of client.status({ ref: parts.ids.build(tenant.id, ref) }, { signal })) {
-        yield statusInTenantsWords(tenant.id, status);
+        const told = build.support.hasSourcePolicies ? status : withoutForeignImages(tenant.policy, status);
+        yield statusInTenantsWords(tenant.id, told);
       }
     },
 

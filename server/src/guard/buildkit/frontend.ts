@@ -6,7 +6,7 @@ import { checkCacheImport } from "./cache-options.ts";
 import { checkFrontend, checkId, inputs, rawSteps } from "./solve-plan.ts";
 import { definitionsOf } from "./results.ts";
 import { warnOfSyntax } from "./syntax.ts";
-import { refusedSource } from "./refused-source.ts";
+import { baseUntold, refusedSource } from "./refused-source.ts";
 import { Refusal } from "../refusal.ts";
 import { refuseUnknownFields } from "./unknown-fields.ts";
 import { walkSteps, type StepRules, type UsedBase } from "./walk.ts";
@@ -17,6 +17,9 @@ import type { RunningBuild } from "./builds.ts";
 import type { Definition } from "./gen/ops_pb.ts";
 import type { EngineIds } from "./ids.ts";
 import type { Tenant } from "../tenant.ts";
+
+/** Results that one build keeps. buildx asks once, or twice for a report. */
+const MAX_RESULTS = 100;
 
 /** What the frontend is asked for, read and checked. */
 export interface FrontendRequest {
@@ -80,12 +83,19 @@ export async function solveFrontend(
     });
     const definitions = definitionsOf(result);
     const used = definitions.flatMap((definition) => walkSteps(definition, rules));
-    return { result, definitions, ...(await checkBases(used, baseRules)) };
+    const bases = await checkBases(used, baseRules).catch((error: unknown) => {
+      const tells = error instanceof Refusal && /^(?:base\.refused|name\.reserved)$/.test(error.rule);
+      throw tells && !build.support.hasSourcePolicies ? baseUntold(tenant.policy) : error;
+    });
+    return { result, definitions, ...bases };
   };
   let answer = await checked(attributes);
   if (answer.mustPull) answer = await checked({ ...attributes, "image-resolve-mode": "pull" });
   if (answer.mustPull) {
     throw new Refusal("base.registry", "this engine's BuildKit does not take images from their registry as it should");
+  }
+  if (build.results.length >= MAX_RESULTS) {
+    throw new Refusal("build.results", `a build may ask for the steps of a Dockerfile ${MAX_RESULTS} times`);
   }
   build.results.push(answer.result);
   const [first] = answer.definitions;

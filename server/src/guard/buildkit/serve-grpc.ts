@@ -68,6 +68,8 @@ export async function serveGrpc(
   connection: Duplex,
 ): Promise<void> {
   await using handler = grpcHandler(parts, builds, caller);
+  // HTTP/2 does not close a socket whose peer has gone while the socket could still be written to.
+  connection.allowHalfOpen = false;
   const server = createServer({
     maxSessionMemory: 32,
     settings: { enablePush: false, maxConcurrentStreams: MAX_CALLS, maxHeaderListSize: MAX_HEADERS },

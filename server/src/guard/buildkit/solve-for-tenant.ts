@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { createClient } from "@connectrpc/connect";
-import { answerInTenantsWords, statusInTenantsWords } from "./status.ts";
+import { answerInTenantsWords, statusInTenantsWords, withoutForeignImages } from "./status.ts";
 import { buildHeader } from "./build-header.ts";
 import { grpcError } from "./grpc-errors.ts";
 import { planSolve, type SolvePlan } from "./solve-plan.ts";
@@ -138,10 +138,12 @@ async function followStatus(
   { plan, connection, onStatus }: { plan: SolvePlan; connection: GrpcConnection; onStatus: OnStatus },
 ): Promise<void> {
   try {
-    if ((await builds.find(tenant.id, plan.ref, signal)) === undefined) return;
+    const build = await builds.find(tenant.id, plan.ref, signal);
+    if (build === undefined) return;
     const client = createClient(Control, connection.transport);
     for await (const status of client.status({ ref: ids.build(tenant.id, plan.ref) }, { signal })) {
-      onStatus(statusInTenantsWords(tenant.id, status));
+      const told = build.support.hasSourcePolicies ? status : withoutForeignImages(tenant.policy, status);
+      onStatus(statusInTenantsWords(tenant.id, told));
     }
   } catch {
     // The build itself says what went wrong.

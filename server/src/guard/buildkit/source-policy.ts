@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { prefixOf } from "../images/names.ts";
+import { GUARD_HOST, prefixOf } from "../images/names.ts";
 import { PolicySchema, type Policy as SourcePolicy } from "./gen/policy_pb.ts";
 import type { ImagePattern, Policy } from "../policy/policy.ts";
 import type { OwnBases } from "./own-bases.ts";
@@ -21,6 +21,8 @@ export function sourcePolicy(tenant: string, { bases, pulls, sources }: Policy, 
     rule(DENY, "."),
     rule(ALLOW, "^local://"),
     ...[...bases, ...pulls].map((pattern) => rule(ALLOW, `^${escape(IMAGE)}${patternRegex(pattern)}$`)),
+    // Also where every name is allowed (`*`)
+    rule(DENY, `^${escape(`${IMAGE}${GUARD_HOST}`)}[:/]`),
     rule(ALLOW, `^${escape(IMAGE + prefixOf(tenant))}`),
     ...sources.flatMap((prefix) => [
       rule(ALLOW, `^${escape(prefix)}`),

@@ -1,4 +1,7 @@
 import { inTenantsWords } from "../images/names.ts";
+import { tryReference } from "docker-over-ssh/builds";
+import { matchesAny } from "../policy/patterns.ts";
+import type { Policy } from "../policy/policy.ts";
 import type { StatusResponse } from "./gen/control_pb.ts";
 
 /** Puts the tenant's names in place of the engine's, in the progress of a build. Changes the message. */
@@ -16,6 +19,20 @@ export function statusInTenantsWords(tenant: string, status: StatusResponse): St
   for (const warning of status.warnings) {
     warning.short = Buffer.from(words(Buffer.from(warning.short).toString()));
     warning.detail = warning.detail.map((line) => Buffer.from(words(Buffer.from(line).toString())));
+  }
+  return status;
+}
+
+/** How the frontend says that it asks for the config of an image */
+const METADATA = /^\[internal\] load metadata for (\S+)$/;
+
+/** Takes away what an old engine tells of images that the tenant may not use: whether they are there. Changes the message. */
+export function withoutForeignImages(policy: Policy, status: StatusResponse): StatusResponse {
+  for (const vertex of status.vertexes) {
+    const [, name] = METADATA.exec(vertex.name) ?? [];
+    if (name === undefined) continue;
+    const reference = tryReference(name);
+    if (reference === undefined || !matchesAny([...policy.bases, ...policy.pulls], reference)) vertex.error = "";
   }
   return status;
 }

@@ -82,7 +82,13 @@ export function createHttp2(
   server.on("checkContinue", (request: Http2ServerRequest, response: Http2ServerResponse) => {
     onRequest(request, response, () => response.writeContinue());
   });
-  return { take: (socket) => void server.emit("connection", socket) };
+  return {
+    take(socket) {
+      // A session does not close a socket whose peer has gone while the socket could still be written to.
+      socket.allowHalfOpen = false;
+      server.emit("connection", socket);
+    },
+  };
 }
 
 /** Names that begin with a colon are the request line of HTTP/2. */

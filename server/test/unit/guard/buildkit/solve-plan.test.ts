@@ -117,6 +117,7 @@ describe("a frontend", () => {
     ["source.refused", { frontendOpt: { "context:a": "https://example.com/x" } }],
     ["source.refused", { frontendOpt: { context: "https://example.com/x.git" } }],
     ["attest.sbom", { frontendOpt: { "attest:sbom": "generator=evil/scanner" } }],
+    ["attest.sbom", { frontendOpt: { "attest:sbom": "disabled=true,disabled=false,generator=evil/scanner" } }],
     ["frontend.value", { frontendOpt: { "shm-size": "x" } }],
   ])("is refused by %s", ([rule, change]) => {
     const request = create(FrontendSchema, { frontend: "dockerfile.v0", ...change });

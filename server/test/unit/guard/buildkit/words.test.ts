@@ -5,7 +5,9 @@ import { checkMethods } from "../../../../src/guard/buildkit/sessions.ts";
 import { grpcError } from "../../../../src/guard/buildkit/grpc-errors.ts";
 import { refusedSource } from "../../../../src/guard/buildkit/refused-source.ts";
 import { Refusal } from "../../../../src/guard/refusal.ts";
-import { statusInTenantsWords } from "../../../../src/guard/buildkit/status.ts";
+import { statusInTenantsWords, withoutForeignImages } from "../../../../src/guard/buildkit/status.ts";
+import { ownBases } from "../../../../src/guard/buildkit/own-bases.ts";
+import { sourcePolicy } from "../../../../src/guard/buildkit/source-policy.ts";
 import { supportOf } from "../../../../src/guard/buildkit/engine-support.ts";
 import { syntaxOf } from "../../../../src/guard/buildkit/syntax.ts";
 import { StatusResponseSchema } from "../../../../src/guard/buildkit/gen/control_pb.ts";
@@ -42,6 +44,39 @@ test("what a source policy has denied is told as the rule that denies it", () =>
   expect(tell("docker-image://guard.internal/tb/docker.io/library/a:1")).toBe("base.refused");
   expect(tell("https://example.com/x")).toBe("source.refused");
   expect(refusedSource(new Error("process did not complete"), policy, build)).toBeUndefined();
+});
+
+test("an old engine's error tells nothing of an image that may not be used, or whether it is there", () => {
+  const build = { own: { byName: new Map(), byEngineName: new Map() }, support: { hasSourcePolicies: false } };
+  const { policy } = strictTenant();
+  const tell = (message: string): string | undefined =>
+    refusedSource(new ConnectError(message, Code.Unknown), policy, build)?.rule;
+  const begin = "failed to solve with frontend dockerfile.v0: failed to create LLB definition: ";
+  // What `EXPOSE $PASSWORD` tells of another tenant's image
+  expect(tell(`${begin}Invalid containerPort: topsecret`)).toBe("base.untold");
+  expect(tell(`${begin}Invalid containerPort: dockerfile parse error topsecret`)).toBe("base.untold");
+  expect(tell('failed to do request: Head "http://127.0.0.1:5000/v2/x": connection refused')).toBe("base.untold");
+  expect(tell(`${begin}dockerfile parse error line 1: unknown instruction: FORM`)).toBeUndefined();
+  const status = create(StatusResponseSchema, {
+    vertexes: ["docker.io/library/host:1", "docker.io/library/base:1"].map((name) => ({
+      name: `[internal] load metadata for ${name}`,
+      error: "not found",
+    })),
+  });
+  const { vertexes } = withoutForeignImages({ ...policy, bases: ["docker.io/library/base:1"] }, status);
+  expect(vertexes.map(({ error }) => error)).toEqual(["", "not found"]);
+});
+
+test("a policy that allows every name does not allow those of other tenants", () => {
+  const { policy } = strictTenant();
+  const { rules } = sourcePolicy("ta", { ...policy, bases: ["*"] }, ownBases("ta", []));
+  // Of several rules that match, the last counts.
+  const action = (source: string): number | undefined =>
+    rules.findLast(({ selector }) => new RegExp(selector?.identifier ?? "", "i").test(`docker-image://${source}`))
+      ?.action;
+  expect(action("docker.io/library/any:1")).toBe(0);
+  expect(action("guard.internal/tb/docker.io/library/app:1")).toBe(1);
+  expect(action("guard.internal/ta/docker.io/library/app:1")).toBe(0);
 });
 
 test("a session has known methods, and none that would change a build after it was checked", () => {

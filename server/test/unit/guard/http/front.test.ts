@@ -80,6 +80,16 @@ describe("a request that is no plain one", () => {
   });
 });
 
+describe("a client of HTTP/2 that has left", () => {
+  it("leaves no connection", async () => {
+    await using bed = await frontBed();
+    using connection = await rawConnection(bed.port);
+    const settings = "\0\0\0\u0004\0\0\0\0\0";
+    connection.socket.end(`PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${settings}`);
+    await connection.closed; // long before times.headers
+  });
+});
+
 describe("an answer", () => {
   it("has the headers that docker commands read", async () => {
     await using bed = await frontBed();
