@@ -15,6 +15,7 @@ const SENTENCES: Readonly<Record<string, string>> = {
   "dockerfile.missing": "the context has no such Dockerfile",
   "dry-run.unreadable": "a dry run could not read the rest of a connection, where a guard would have closed it",
   "engine.answer": "the engine has answered with an error: the message is the engine's",
+  "buildkit.none": "there is no BuildKit here: set DOCKER_BUILDKIT=0 for the classic builder",
   "login.failed": "the registry, or the engine, does not take the credentials: the message is the engine's",
   "quota.requests": "too many requests: this tenant may make … per second on average",
   "client.slow": "the client does not read its answer",
