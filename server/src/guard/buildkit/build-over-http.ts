@@ -86,6 +86,7 @@ function solveOrder(request: BuildRequest): SolveOrder {
     ref: randomBytes(16).toString("hex"),
     session,
     attributes: attributesOf(request),
+    cacheFrom: request.cacheFrom,
     exporters: output.type === CACHE_ONLY ? [] : [{ type: output.type, attrs: { ...output.attributes, ...name } }],
   };
 }

@@ -22,6 +22,8 @@ export interface SolveOrder {
   attributes: Readonly<Record<string, string>>;
   /** At most one; empty: the result is not kept. An image has the type `moby`, with `name` */
   exporters: readonly { type: string; attrs: Readonly<Record<string, string>> }[];
+  /** `--cache-from`: references of images in registries */
+  cacheFrom?: readonly string[] | undefined;
 }
 
 export interface SolveOutcome {
@@ -44,7 +46,7 @@ export async function solveForTenant(
   parts: BuildkitParts,
   builds: Builds,
   caller: Caller,
-  { ref, session = "", attributes, exporters }: SolveOrder,
+  { ref, session = "", attributes, exporters, cacheFrom = [] }: SolveOrder,
   onStatus: OnStatus,
 ): Promise<SolveOutcome> {
   const { tenant, signal } = caller;
@@ -54,7 +56,7 @@ export async function solveForTenant(
     frontend: "dockerfile.v0",
     frontendAttrs: attributes,
     exporters: exporters.map(({ type, attrs }) => ({ type, attrs })),
-    cache: {},
+    cache: { imports: cacheFrom.map((image) => ({ type: "registry", attrs: { ref: image } })) },
   });
   try {
     const plan = planSolve(request, tenant, parts.ids);
@@ -107,13 +109,8 @@ async function walkGateway(
   // Waits until the engine knows the build.
   await build.gateway.ping({}, options);
   try {
-    const { attributes } = plan;
-    const result = await solveFrontend(
-      build,
-      { attributes, cacheImports: [], evaluates: false },
-      { tenant, ids },
-      signal,
-    );
+    const { attributes, cacheImports } = plan;
+    const result = await solveFrontend(build, { attributes, cacheImports, evaluates: false }, { tenant, ids }, signal);
     await build.gateway.return({ result }, options);
   } catch (error) {
     await returnError(build, tenant.id, error, options);

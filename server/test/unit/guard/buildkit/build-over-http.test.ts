@@ -65,6 +65,7 @@ test("asks for what the request says", async () => {
   const { asked, builds, onLine } = told(() => Promise.resolve({ answer: {} }));
   const full: BuildRequest = {
     ...request,
+    cacheFrom: ["r.example/app:cache"],
     dockerfile: "sub/Dockerfile",
     target: "last",
     remote: "https://example.com/context.git",
@@ -80,6 +81,7 @@ test("asks for what the request says", async () => {
   };
   await builds.build(callerOf(), full, onLine);
   expect(asked.mock.lastCall?.[1]).toEqual({
+    cacheFrom: ["r.example/app:cache"],
     ref: expect.stringMatching(/^[0-9a-f]{32}$/) as string,
     session: "session1",
     exporters: [{ type: "moby", attrs: { name: "app:v1,other" } }],
