@@ -10,7 +10,10 @@ import { refuseGrpc } from "./refuse-grpc.ts";
 const UPGRADE = { kind: "upgrade" } as const;
 /** The protocol of `/grpc` and `/session` */
 export const PROTOCOL = "h2c";
-export const NO_BUILDKIT = "there is no BuildKit here: set DOCKER_BUILDKIT=0 for the classic builder";
+const NONE = new Refusal("buildkit.none", "there is no BuildKit here: set DOCKER_BUILDKIT=0 for the classic builder", {
+  statusCode: 404,
+});
+export const NO_BUILDKIT = NONE.message;
 
 const GRPC: Call = {
   rule: "buildkit.grpc",
@@ -50,7 +53,7 @@ const SESSION: Call = {
 export const BUILDKIT_CALLS: readonly Call[] = [GRPC, SESSION];
 
 function buildkitOf({ buildkit }: Backend): BackendBuildkit {
-  if (buildkit === undefined) throw new Refusal("buildkit.none", NO_BUILDKIT, { statusCode: 404 });
+  if (buildkit === undefined) throw NONE;
   return buildkit;
 }
 
