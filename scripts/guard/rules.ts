@@ -7,6 +7,8 @@ const OTHERS =
 
 /** What rules mean whose sentence is made elsewhere. */
 const SENTENCES: Readonly<Record<string, string>> = {
+  "base.refused": "… is not a base that may be used here",
+  "call.refused": "the table of calls does not have this call",
   "auth.invalid": "the credentials in a header or body cannot be read",
   "build.failed": "the build has failed: the message is the builder's",
   "build.unknown": "no such build",
