@@ -16,6 +16,7 @@ import { decodeDockerfile } from "./dockerfile/logical-lines.ts";
 import { rewriteDockerfile } from "./dockerfile/rewrite-dockerfile.ts";
 import { engineQuery, imageLabels } from "./engine-query.ts";
 import { removeLeftovers } from "./leftovers.ts";
+import { listSteps, stepsUnder } from "./steps.ts";
 
 export interface ClassicParts {
   engine: Pick<EngineApi, "request" | "json">;
@@ -84,7 +85,13 @@ async function run(
   const { tenant, signal } = caller;
   const credentials = async (host: string): Promise<Credentials | undefined> =>
     (await parts.guardCredentials(tenant, host)) ?? requestCredentials(request, host);
-  const resolve = baseResolver(caller, request, { engine, own, credentials, onLine, signal });
+  const find = baseResolver(caller, request, { engine, own, credentials, onLine, signal });
+  const bases = new Set<string>();
+  const resolve: typeof find = async (...given) => {
+    const base = await find(...given);
+    bases.add(base.id);
+    return base;
+  };
   let steps: readonly (string | undefined)[] = [];
   const labels = imageLabels(tenant, request).map(([key, value]) =>
     Object.hasOwn(request.labels, key) ? `LABEL ${key}=${value}` : undefined,
@@ -109,7 +116,7 @@ async function run(
     const headers = { "content-type": "application/x-tar" };
     const { body } = await engine.request({ method: "POST", path: "/build", query, headers, body: tar, signal });
     for await (const line of jsonLines(body)) output.take(line);
-    return await takeOver(parts, tenant, output, signal);
+    return await takeOver(parts, tenant, output, bases, signal);
   } catch (error) {
     await cleanUp(parts, tenant, output);
     throw error;
@@ -119,9 +126,10 @@ async function run(
 }
 
 async function takeOver(
-  { own }: ClassicParts,
+  { engine, own }: ClassicParts,
   tenant: Tenant,
   output: BuildOutput,
+  bases: ReadonlySet<string>,
   signal: AbortSignal,
 ): Promise<string> {
   if (output.failure !== undefined) throw new BuildFailed(output.failure);
@@ -129,7 +137,9 @@ async function takeOver(
   if (id === undefined)
     throw new Refusal("build.failed", "the engine ended the build without an image", { statusCode: 502 });
   // Stages that are not the last are the tenant's too: the engine keeps them, and they are its cache.
-  for (const stage of new Set(output.built)) await own.take(tenant, stage, signal);
+  const stages = [...new Set(output.built)];
+  for (const stage of stages) await own.take(tenant, stage, signal);
+  await own.takeIntermediate(tenant, stepsUnder(stages, bases, tenant.id, await listSteps(engine, signal)));
   return id;
 }
 
@@ -160,32 +170,30 @@ async function giveNames(
   lines.onSuccess(id);
 }
 
-/** The tenant's images in which the engine looks for cached steps: those of --cache-from, else the newest. */
+/**
+ * The tenant's images in which the engine looks for cached steps: those of --cache-from, and then the newest. With few images, an engine restores steps
+ * from the history of one, which fails on containerd's store for steps without files, and then keeps to this image.
+ */
 async function cacheSources(own: OwnImages, tenant: Tenant, { cacheFrom, noCache }: BuildRequest, signal: AbortSignal) {
   if (noCache) return [];
-  if (cacheFrom.length === 0) {
-    const images = await own.list(tenant.id, signal);
-    return images
-      .toSorted((one, other) => other.created - one.created)
-      .slice(0, MAX_CACHE_SOURCES)
-      .map(({ id }) => id);
-  }
-  const found: string[] = [];
+  const found = new Set<string>();
   for (const name of cacheFrom.slice(0, MAX_CACHE_SOURCES)) {
     try {
-      found.push((await own.find(tenant.id, name, signal)).id);
+      found.add((await own.find(tenant.id, name, signal)).id);
     } catch (error) {
       // As the engine: an image that is not there is no cache.
       if (!(error instanceof Refusal)) throw error;
     }
   }
-  return found;
+  const images = await own.list(tenant.id, signal);
+  for (const { id } of images.toSorted((one, other) => other.created - one.created)) found.add(id);
+  return [...found].slice(0, MAX_CACHE_SOURCES);
 }
 
 /** Whatever has ended the build: its signal may be aborted. */
 async function cleanUp({ engine, own }: ClassicParts, tenant: Tenant, { printed }: BuildOutput): Promise<void> {
   try {
-    await removeLeftovers(tenant.id, printed, engine, own, AbortSignal.timeout(CLEANUP_TIMEOUT));
+    await removeLeftovers(tenant, printed, engine, own, AbortSignal.timeout(CLEANUP_TIMEOUT));
   } catch {
     // The build's own error is the one to tell. What is left has the tenant's label, and goes with the tenant.
   }

@@ -1,55 +1,44 @@
 import { EngineAnswer, type EngineApi } from "../engine/engine-api.ts";
 import type { OwnImages } from "../images/own-images.ts";
 import { TENANT_LABEL } from "../images/reserved.ts";
-
-/** Fields of an image in a list */
-interface Listed {
-  Id: string;
-  RepoTags?: string[] | null;
-  Created?: number;
-}
+import type { Tenant } from "../tenant.ts";
+import { hasNames, listSteps } from "./steps.ts";
 
 /**
  * Removes the images of the steps of a build that has failed: those that it has printed, and that have the tenant's label. RUN may print the ID of any
- * image, so nothing else is touched, nor what is the tenant's to keep.
+ * image, so nothing else is touched, nor what is the tenant's to keep. What is in use is written down, and goes with what is made of it.
  */
 export async function removeLeftovers(
-  tenant: string,
+  tenant: Tenant,
   printed: ReadonlySet<string>,
   engine: Pick<EngineApi, "request" | "json">,
-  own: Pick<OwnImages, "list">,
+  own: Pick<OwnImages, "list" | "takeIntermediate">,
   signal: AbortSignal,
 ): Promise<void> {
   if (printed.size === 0) return;
-  const query = [
-    ["all", "1"],
-    ["filters", JSON.stringify({ label: [`${TENANT_LABEL}=${tenant}`] })],
-  ] as const;
-  const [listed, kept] = await Promise.all([
-    engine.json({ method: "GET", path: "/images/json", query, signal }) as Promise<Listed[]>,
-    own.list(tenant, signal),
-  ]);
+  const [listed, kept] = await Promise.all([listSteps(engine, signal), own.list(tenant.id, signal)]);
   const keptIds = new Set(kept.map(({ id }) => id));
-  const isTagged = ({ RepoTags }: Listed): boolean => (RepoTags ?? []).some((tag) => tag !== "<none>:<none>");
   const order = [...printed].toReversed();
   const leftovers = listed
-    .filter((image) => !isTagged(image) && !keptIds.has(image.Id))
+    .filter((image) => image.Labels?.[TENANT_LABEL] === tenant.id && !hasNames(image) && !keptIds.has(image.Id))
     .map(({ Id: id }) => ({ id, at: order.indexOf(id.replace("sha256:", "").slice(0, 12)) }))
     .filter(({ at }) => at !== -1)
     .toSorted((one, other) => one.at - other.at);
+  const inUse: string[] = [];
   // Each is on top of the next. A parent goes by its own turn: it may be an image that is kept.
-  for (const { id } of leftovers) {
-    try {
-      const removed = await engine.request({
-        method: "DELETE",
-        path: `/images/${id}`,
-        query: [["noprune", "1"]],
-        signal,
-      });
-      removed.body.resume();
-    } catch (error) {
-      // In use by another build of the tenant's, or gone.
-      if (!(error instanceof EngineAnswer)) throw error;
-    }
+  for (const { id } of leftovers) if (!(await tryRemove(engine, id, signal))) inUse.push(id);
+  if (inUse.length > 0) await own.takeIntermediate(tenant, inUse);
+}
+
+/** @returns whether it is gone */
+async function tryRemove(engine: Pick<EngineApi, "request">, id: string, signal: AbortSignal): Promise<boolean> {
+  try {
+    const query = [["noprune", "1"]] as const;
+    const { body } = await engine.request({ method: "DELETE", path: `/images/${id}`, query, signal });
+    body.resume();
+    return true;
+  } catch (error) {
+    if (error instanceof EngineAnswer) return error.statusCode === 404;
+    throw error;
   }
 }

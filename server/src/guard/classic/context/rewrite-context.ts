@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import { once, type EventEmitter } from "node:events";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -30,7 +29,11 @@ export interface RewrittenContext {
 /** Large source trees with their dependencies have half of this. */
 const MAX_ENTRIES = 1_000_000;
 const DEFAULT = "Dockerfile";
+/** The same in each build: it is in .dockerignore, which is part of the cache key of `COPY . /`. */
+const OURS = ".docker-over-ssh-guard.dockerfile";
 const FILE_MODE = 0o644;
+/** Bytes of a block of a tar */
+const BLOCK = 512;
 
 /** A file that is kept until all entries have been read: the last of several with its name counts. */
 interface Kept {
@@ -49,14 +52,13 @@ interface State {
 }
 
 /**
- * Reads a context and writes it anew as it arrives: the same files, with headers of ours, and at the end a Dockerfile under a random name, which the engine
+ * Reads a context and writes it anew as it arrives: the same files, with headers of ours, and at the end a Dockerfile under a name of ours, which the engine
  * takes instead of the tenant's. The engine removes it from the context again, as its last line of .dockerignore says (the way of docker for a Dockerfile
  * from stdin). Owns `source`.
  */
 export function rewriteContext(source: Readable, options: ContextOptions): RewrittenContext {
   const path = dockerfilePath(options.dockerfile);
   const candidates = path === DEFAULT ? [DEFAULT, DEFAULT.toLowerCase()] : [path];
-  const name = `.dockerfile.${randomBytes(16).toString("hex")}`;
   const state: State = {
     options,
     tar: pack(),
@@ -64,16 +66,16 @@ export function rewriteContext(source: Readable, options: ContextOptions): Rewri
     kept: new Map(),
     links: new Set(),
   };
-  return { dockerfile: name, tar: Readable.from(written(source, state, candidates, name), { objectMode: false }) };
+  return { dockerfile: OURS, tar: Readable.from(written(source, state, candidates), { objectMode: false }) };
 }
 
-async function* written(source: Readable, state: State, candidates: readonly string[], name: string) {
+async function* written(source: Readable, state: State, candidates: readonly string[]) {
   const { tar, options } = state;
   tar.on("error", () => {});
   const stop = new AbortController();
   const filling = (async () => {
     await copyEntries(source, state, AbortSignal.any([options.signal, stop.signal]));
-    await writeEnd(state, candidates, name);
+    await writeEnd(state, candidates);
     tar.finalize();
   })();
   // What has failed is told below; the reader ends with the tar.
@@ -97,16 +99,21 @@ async function copyEntries(source: Readable, state: State, signal: AbortSignal):
   // Errors come out of the loops; an event without a listener would end the process.
   parser.on("error", () => {});
   let cause: unknown;
-  const fed = pipeline(decompress(source, state.options.limit), parser, { signal }).catch((error: unknown) => {
+  const read = { bytes: 0 };
+  const blocks = wholeBlocks(decompress(source, state.options.limit), read);
+  const fed = pipeline(blocks, parser, { signal }).catch((error: unknown) => {
     cause ??= error;
     parser.destroy(error as Error);
   });
   let count = 0;
+  let end = 0;
   try {
     for await (const entry of parser) {
       entry.on("error", () => {});
+      end = (entry.header as Header & { byteOffset: number }).byteOffset + (entry.header.size ?? 0);
       if (++count > MAX_ENTRIES) throw tooMany();
       const checked = checkEntry(entry.header);
+      if (checked.path.split("/", 1)[0] === OURS) throw reservedName();
       const keeps = checked.type === "file" && state.watched.includes(checked.path);
       if (keeps)
         state.kept.set(checked.path, {
@@ -116,6 +123,7 @@ async function copyEntries(source: Readable, state: State, signal: AbortSignal):
       if (keeps) state.links.delete(checked.path);
       else await passOn(checked, entry as AsyncIterable<Buffer>, state, signal);
     }
+    if (end > read.bytes) throw new Error("the last entry is cut off");
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof Refusal) throw error;
@@ -129,6 +137,20 @@ async function copyEntries(source: Readable, state: State, signal: AbortSignal):
     source.destroy();
     await fed;
   }
+}
+
+/**
+ * Fills the last block up with zeros: the docker CLI (`-f -`) ends a context with the last byte of its last file, which engines take.
+ *
+ * @param read is told how many bytes there were
+ */
+async function* wholeBlocks(chunks: AsyncIterable<Buffer>, read: { bytes: number }): AsyncGenerator<Buffer> {
+  for await (const chunk of chunks) {
+    read.bytes += chunk.length;
+    yield chunk;
+  }
+  const missing = -read.bytes & (BLOCK - 1);
+  if (missing > 0) yield Buffer.alloc(missing);
 }
 
 async function passOn(
@@ -157,11 +179,7 @@ async function passOn(
 }
 
 /** The Dockerfile and the ignore file of the tenant, and those of ours. */
-async function writeEnd(
-  { tar, kept, links, options }: State,
-  candidates: readonly string[],
-  name: string,
-): Promise<void> {
+async function writeEnd({ tar, kept, links, options }: State, candidates: readonly string[]): Promise<void> {
   const link = [...candidates, IGNORE_FILE].find((path) => links.has(path));
   if (link !== undefined) {
     throw new Refusal(
@@ -185,8 +203,8 @@ async function writeEnd(
     if (path === found && isIgnored(ignore?.content, path)) continue;
     await writeFile(tar, path, content, header);
   }
-  await writeFile(tar, IGNORE_FILE, ignoreFileWith(ignore?.content, name), ignore?.header);
-  await writeFile(tar, name, Buffer.from(text), undefined);
+  await writeFile(tar, IGNORE_FILE, ignoreFileWith(ignore?.content, OURS), ignore?.header);
+  await writeFile(tar, OURS, Buffer.from(text), undefined);
 }
 
 async function readSmall(content: AsyncIterable<Buffer>, path: string): Promise<Buffer> {
@@ -220,6 +238,12 @@ function common({ mode, uid, gid, mtime }: Header) {
     gid: Math.min(gid, 0o7777777),
     mtime: new Date(seconds * 1000),
   };
+}
+
+function reservedName(): Refusal {
+  return new Refusal("context.entry", `the context has an entry that is not allowed: ${OURS} is the guard's own name`, {
+    statusCode: 400,
+  });
 }
 
 function tooMany(): Refusal {

@@ -44,7 +44,7 @@ interface Build {
   meta: Variables;
   /** Told apart from all images: a name of the tenant's stages could be that of an image, where an engine did not see the stage. */
   mark: string;
-  done: { stage: Stage; name: string; environment: Environment; triggers: readonly Instruction[] }[];
+  done: { stage: Stage; name: string; base: string; environment: Environment; triggers: readonly Instruction[] }[];
   lines: string[];
   steps: (string | undefined)[];
 }
@@ -74,7 +74,7 @@ export async function rewriteDockerfile(text: string, options: RewriteOptions): 
 
 async function writeStage(build: Build, stage: Stage): Promise<void> {
   const { from, instructions } = stage;
-  const { options, escape, meta, done } = build;
+  const { escape, meta, done } = build;
   const platform = stage.platform === undefined ? undefined : expanded(meta, stage.platform, from.line);
   if (platform !== undefined && !PLATFORM.test(platform)) {
     throw dockerfileError(from.line, `failed to parse platform ${platform}`);
@@ -84,14 +84,24 @@ async function writeStage(build: Build, stage: Stage): Promise<void> {
   write(build, `FROM ${platform === undefined ? "" : `--platform=${platform} `}${base.written} AS ${name}`, from);
   const variables = meta.forStage(base.environment);
   for (const trigger of base.triggers) variables.apply(trigger);
-  build.lines.push(writeLine(`LABEL ${TENANT_LABEL}=${options.tenant}`, escape, from.line));
+  build.lines.push(writeLine(tenantLabel(build, base.written), escape, from.line));
   build.steps.push(undefined);
   const triggers: Instruction[] = [];
   for (const instruction of instructions) {
     write(build, await writeInstruction(build, instruction, variables, triggers), instruction);
     variables.apply(instruction);
   }
-  done.push({ stage, name, environment: variables.environment, triggers });
+  done.push({ stage, name, base: base.written, environment: variables.environment, triggers });
+}
+
+/**
+ * The tenant's label. The last value counts. Another one before it tells stages on one base apart: in its cache, an engine would find the newest of the
+ * same steps, and take it only where it is under an image of the tenant's that is built, so that the other stage would run again.
+ */
+function tenantLabel({ options, done }: Build, base: string): string {
+  const before = done.filter((stage) => stage.base === base).length;
+  const mark = before === 0 ? "" : ` ${TENANT_LABEL}=${before}`;
+  return `LABEL${mark} ${TENANT_LABEL}=${options.tenant}`;
 }
 
 /** What FROM names: a stage, nothing, or an image. */

@@ -96,6 +96,13 @@ describe("what the engine gets", () => {
     expect(read).toBe(expected);
   });
 
+  test("a tar that ends with its last file, without padding and end, as docker build -f - sends it", async () => {
+    const whole = await tarOf([file("Dockerfile", "FROM a"), file("x", "content")]);
+    const { read, found } = await rewritten(whole.subarray(0, 3 * 512 + "content".length));
+    expect(read).toBe("FROM a");
+    expect(found).toEqual(["x: content", "Dockerfile: FROM a", ...END]);
+  });
+
   test("a .dockerignore keeps its lines, and a Dockerfile that it names is not passed on", async () => {
     const { found } = await rewritten([file("Dockerfile", "FROM a"), file(".dockerignore", "*file\n!x")]);
     expect(found).toEqual([".dockerignore: *file\n!x\nRANDOM\n", "RANDOM: OURS\n"]);
@@ -135,6 +142,8 @@ describe("what is refused", () => {
     ["an absolute path", [file("/etc/passwd", "1")], "context.entry"],
     ["a hard link that leads out", [{ name: "x", type: "link", linkname: "../../etc/passwd" }], "context.entry"],
     ["a hard link to an absolute path", [{ name: "x", type: "link", linkname: "/etc/passwd" }], "context.entry"],
+    ["the name of the guard's Dockerfile", [file("./.docker-over-ssh-guard.dockerfile", "1")], "context.entry"],
+    ["a folder of this name", [file(".docker-over-ssh-guard.dockerfile/x", "1")], "context.entry"],
     ["a name that is too long", [file("a".repeat(300), "1")], "context.entry"],
     [
       "a Dockerfile that is a symbolic link",
@@ -161,6 +170,12 @@ describe("what is refused", () => {
     ["a Dockerfile of megabytes", [file("Dockerfile", "#".repeat(2 * 1024 ** 2))], "dockerfile.size"],
   ])("%s", async (_, entries, rule) => {
     await expect(rewritten(entries, { limit: 10 * 1024 ** 2 })).rejects.toMatchObject({ name: "Refusal", rule });
+  });
+
+  test.each([1, 512 - 6, 512, 1024])("a tar whose last file lacks %i bytes", async (missing) => {
+    const whole = await tarOf([file("Dockerfile", "FROM a"), file("x", "c".repeat(1018))]);
+    const cut = whole.subarray(0, 3 * 512 + 1018 - missing);
+    await expect(rewritten(cut)).rejects.toMatchObject({ rule: "context.invalid" });
   });
 
   test("a context that is larger than allowed, also when it is compressed", async () => {

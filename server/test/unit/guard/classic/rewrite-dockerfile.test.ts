@@ -42,7 +42,7 @@ const written = async (...given: Parameters<typeof rewrite>) => {
   return text
     .trimEnd()
     .split("\n")
-    .filter((line) => line !== "LABEL docker-over-ssh.guard.tenant=a")
+    .filter((line) => !/^LABEL (?:docker-over-ssh\.guard\.tenant=\d+ )?docker-over-ssh\.guard\.tenant=a$/.test(line))
     .map((line) => line.replaceAll(/s(\d+)-[0-9a-f]{16}/g, "s$1"));
 };
 
