@@ -1,8 +1,13 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { EngineAnswer, type EngineApi } from "../engine/engine-api.ts";
 import type { OwnImages } from "../images/own-images.ts";
 import { TENANT_LABEL } from "../images/reserved.ts";
 import type { Tenant } from "../tenant.ts";
 import { hasNames, listSteps } from "./steps.ts";
+
+const ATTEMPTS = 10;
+/** ms */
+const BETWEEN_ATTEMPTS = 1000;
 
 /**
  * Removes the images of the steps of a build that has failed: those that it has printed, and that have the tenant's label. RUN may print the ID of any
@@ -24,21 +29,37 @@ export async function removeLeftovers(
     .map(({ Id: id }) => ({ id, at: order.indexOf(id.replace("sha256:", "").slice(0, 12)) }))
     .filter(({ at }) => at !== -1)
     .toSorted((one, other) => one.at - other.at);
-  const inUse: string[] = [];
-  // Each is on top of the next. A parent goes by its own turn: it may be an image that is kept.
-  for (const { id } of leftovers) if (!(await tryRemove(engine, id, signal))) inUse.push(id);
-  if (inUse.length > 0) await own.takeIntermediate(tenant, inUse);
+  let left = leftovers.map(({ id }) => id);
+  for (let attempt = 1; ; attempt++) {
+    const inUse: string[] = [];
+    let hasContainer = false;
+    // Each is on top of the next. A parent goes by its own turn: it may be an image that is kept.
+    for (const id of left) {
+      const conflict = await tryRemove(engine, id, signal);
+      if (conflict !== undefined) inUse.push(id);
+      hasContainer ||= conflict?.includes("container") === true;
+    }
+    left = inUse;
+    // The engine ends the step of a client that has gone in a moment.
+    if (!hasContainer || attempt === ATTEMPTS) break;
+    await delay(BETWEEN_ATTEMPTS, undefined, { signal });
+  }
+  if (left.length > 0) await own.takeIntermediate(tenant, left);
 }
 
-/** @returns whether it is gone */
-async function tryRemove(engine: Pick<EngineApi, "request">, id: string, signal: AbortSignal): Promise<boolean> {
+/** @returns why the engine keeps it; undefined when it is gone */
+async function tryRemove(
+  engine: Pick<EngineApi, "request">,
+  id: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
   try {
     const query = [["noprune", "1"]] as const;
     const { body } = await engine.request({ method: "DELETE", path: `/images/${id}`, query, signal });
     body.resume();
-    return true;
+    return undefined;
   } catch (error) {
-    if (error instanceof EngineAnswer) return error.statusCode === 404;
+    if (error instanceof EngineAnswer) return error.statusCode === 404 ? undefined : error.message;
     throw error;
   }
 }
