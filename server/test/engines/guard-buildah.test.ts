@@ -88,7 +88,7 @@ async function build(tenant: string, dockerfile: string, links: TarEntry[] = [])
   } catch (error) {
     return String(error);
   }
-  return lines.map(({ stream, error }) => String(stream ?? error ?? "")).join("");
+  return lines.map(({ stream, error }) => (typeof stream === "string" ? stream : JSON.stringify(error ?? ""))).join("");
 }
 
 const link = (path: string, target: string): TarEntry => ({ type: "link", path, target });
