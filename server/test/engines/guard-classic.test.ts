@@ -68,12 +68,13 @@ describe.skipIf(why)(`builds with the classic builder ${why ?? ""}`, () => {
     });
     build = async (caller, entries, more = {}) => {
       const tar = pack();
-      for (const [entry, content] of entries) tar.entry(typeof entry === "string" ? { name: entry } : entry, content ?? "");
+      for (const [entry, content] of entries)
+        tar.entry(typeof entry === "string" ? { name: entry } : entry, content ?? "");
       tar.finalize();
       const lines: ApiObject[] = [];
       const context = Readable.from([await buffer(tar)]);
       await builds.build(caller, { ...REQUEST, ...more }, context, (line) => void lines.push(line));
-      return lines.map((line) => String(line["stream"] ?? line["error"] ?? "")).join("");
+      return lines.map(({ stream, error }) => (stream ?? error ?? "") as string).join("");
     };
   });
   afterAll(async () => await scene?.[Symbol.asyncDispose]());
