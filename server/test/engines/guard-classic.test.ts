@@ -74,7 +74,9 @@ describe.skipIf(why)(`builds with the classic builder ${why ?? ""}`, () => {
       const lines: ApiObject[] = [];
       const context = Readable.from([await buffer(tar)]);
       await builds.build(caller, { ...REQUEST, ...more }, context, (line) => void lines.push(line));
-      return lines.map(({ stream, error }) => (stream ?? error ?? "") as string).join("");
+      return lines
+        .map(({ stream, error }) => (typeof stream === "string" ? stream : JSON.stringify(error ?? "")))
+        .join("");
     };
   });
   afterAll(async () => await scene?.[Symbol.asyncDispose]());

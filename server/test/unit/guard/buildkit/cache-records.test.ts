@@ -31,7 +31,7 @@ async function openScene(): Promise<Scene> {
     service(Control, {
       diskUsage: () => ({ record: [...ids].map((ID) => ({ ID })) }),
       async *prune({ filter }) {
-        for (const ID of [...ids]) {
+        for (const ID of ids) {
           if (!filter.includes(`id=="${ID}"`) || inUse.has(ID)) continue;
           ids.delete(ID);
           yield { ID, size: 5n };
@@ -39,7 +39,7 @@ async function openScene(): Promise<Scene> {
       },
     });
   });
-  const connection: GrpcConnection = { transport, isClosed: false, [Symbol.dispose]: () => {} } as GrpcConnection;
+  const connection: GrpcConnection = { transport, isClosed: false, [Symbol.dispose]: () => {} };
   const ledger = await openLedger(mkdtempSync(join(tmpdir(), "cache-records-")));
   onTestFinished(async () => ledger[Symbol.asyncDispose]());
   const records = createCacheRecords({ engine: { grpc: async () => connection }, ledger, signal });

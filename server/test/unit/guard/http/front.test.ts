@@ -87,6 +87,7 @@ describe("a client of HTTP/2 that has left", () => {
     const settings = "\0\0\0\u0004\0\0\0\0\0";
     connection.socket.end(`PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${settings}`);
     await connection.closed; // long before times.headers
+    expect(connection.socket.destroyed || connection.socket.readableEnded).toBe(true);
   });
 });
 
