@@ -83,13 +83,11 @@ function invalid(message: string): Refusal {
   return new Refusal("session.invalid", message, { statusCode: 400 });
 }
 
-/** Joins two connections, each of which may be slower than the other, until both have ended, or one is gone. */
+/** Joins two connections, each of which may be slower than the other, until one has ended: HTTP/2 knows no half of a connection. */
 async function join(client: Duplex, engine: Duplex, signal: AbortSignal): Promise<void> {
   setMaxListeners(0, client, engine); // each pipeline adds its own
   try {
-    // Each pipeline adds listeners of its own to both, besides those of HTTP: Node warns of the eleventh.
-    for (const end of [client, engine]) end.setMaxListeners(20);
-    await Promise.all([pipeline(client, engine, { signal }), pipeline(engine, client, { signal })]);
+    await Promise.race([pipeline(client, engine, { signal }), pipeline(engine, client, { signal })]);
   } catch {
     // A session ends with its client, with its build, or with the engine: whichever goes first resets the connection.
   } finally {

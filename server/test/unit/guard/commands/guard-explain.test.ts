@@ -79,7 +79,7 @@ describe("a message of gRPC", () => {
   ])("%j is refused by %s", async (fields, rule) => expect(await solve(fields)).toContain(`refused by ${rule}`));
 
   test("of another method is refused, and so is what is none", async () => {
-    expect(await explained("/moby.buildkit.v1.Control/Prune")).toContain("refused by grpc.method");
+    expect(await explained("/moby.buildkit.v1.frontend.LLBBridge/NewContainer")).toContain("refused by grpc.method");
     expect(await explained(SOLVE, "--body", await fileWith("\u0001no message"))).toContain("refused by grpc.message");
   });
 
