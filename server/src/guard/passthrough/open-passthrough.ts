@@ -1,3 +1,4 @@
+import { Failure } from "docker-over-ssh/builds";
 import type { AuditLog } from "../audit/entry.ts";
 import type { Backend } from "../backend.ts";
 import { buildsOverHttp } from "../buildkit/build-over-http.ts";
@@ -70,13 +71,21 @@ export async function openPassthrough(parts: PassthroughParts): Promise<Backend>
       return { ...(await engine.version(asked)), hasContainerdStore: await hasContainerdStore(asked) };
     },
     async removeTenant(tenant) {
-      await removeTenantImages({ engine, ledger }, tenant, signal);
+      const left = await removeTenantImages({ engine, ledger }, tenant, signal);
       await cacheRecords.prune(tenant, { all: true, filters: {} }, signal);
+      if (left.length > 0) throw inUse(left.length);
     },
     async [Symbol.asyncDispose]() {
       await push[Symbol.asyncDispose]();
     },
   };
+}
+
+/** The ledger keeps such a tenant, whose images the next start of the guard removes, or the one after it. */
+function inUse(images: number): Failure {
+  return new Failure("refused", `${images} of its images are used by containers of the host, and stay`, {
+    hint: "Remove the containers; the guard removes the images when it starts again.",
+  });
 }
 
 /** Returns what tells whether the engine has the containerd image store. It asks once for each engine that is there: one may come back as another. */
