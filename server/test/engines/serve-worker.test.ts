@@ -40,7 +40,11 @@ afterAll(async () => {
 /** What an engine has: nothing of a job is to stay. */
 async function contents(engine: Engine, on: TestEngine): Promise<unknown> {
   const { stdout: containers } = await on.docker("ps", "--all", "--quiet");
-  return { images: (await engine.listImageIds()).toSorted(), references: await engine.listReferences(), containers };
+  return {
+    images: (await engine.listImageIds()).toSorted(),
+    references: (await engine.listReferences()).toSorted(),
+    containers,
+  };
 }
 
 interface Work {

@@ -42,12 +42,17 @@ test("a pod of which a container mounts a writable emptyDir is a tenant with its
   );
 
   engine.containers = [container("1"), container("2", path), container("3", path)]; // shares the tenant
+  // Events that come together are looked at together: each is waited for.
+  const lists = () => engine.engine.calls().filter((call) => call === "GET /containers/json").length;
+  const looked = async (more: number) =>
+    await vi.waitFor(() => expect(lists()).toBeGreaterThanOrEqual(more), { timeout: 20_000 });
+  const first = lists();
   engine.tell();
+  await looked(first + 1);
   engine.containers = [container("1"), container("3", path)];
+  const second = lists();
   engine.tell();
-  await vi.waitFor(() =>
-    expect(engine.engine.calls().filter((call) => call === "GET /containers/json").length).toBeGreaterThan(2),
-  );
+  await looked(second + 1);
   expect(found.told).toHaveLength(1);
   engine.containers = [];
   engine.tell();
