@@ -8,30 +8,12 @@ import { why } from "../../../test/engines/bed.ts";
 import { installProgram } from "../../../test/testbed/packages.ts";
 import { fileEntry, tar, type TarEntry } from "../../../test/testbed/tar.ts";
 import type { ApiObject, Backend } from "../../src/guard/backend.ts";
-import type { BuildRequest } from "../../src/guard/build-request.ts";
 import { openBuildah } from "../../src/guard/buildah/open-buildah.ts";
 import type { Caller } from "../../src/guard/caller.ts";
 import { openLedger } from "../../src/guard/ledger/open-ledger.ts";
 import { createLimits } from "../../src/guard/limits/create-limits.ts";
+import { PLAIN_BUILD } from "../fixtures/guard/plain-build.ts";
 
-const REQUEST: BuildRequest = {
-  builder: "classic",
-  names: ["app"],
-  dockerfile: "Dockerfile",
-  buildArgs: {},
-  labels: {},
-  noCache: false,
-  pull: false,
-  quiet: false,
-  remove: true,
-  forceRemove: false,
-  cacheFrom: [],
-  network: "default",
-  extraHosts: [],
-  ulimits: [],
-  outputs: [],
-  credentials: {},
-};
 const ALL = { all: false, digests: false, references: [], labels: [], before: [], since: [], until: [] };
 
 const folder = mkdtempSync(join(tmpdir(), "dos-guard-buildah-"));
@@ -84,7 +66,7 @@ async function build(tenant: string, dockerfile: string, links: TarEntry[] = [])
   const lines: ApiObject[] = [];
   const context = Readable.from(tar([fileEntry("Dockerfile", dockerfile), busybox, ...links]));
   try {
-    await backend?.builds.build(callerOf(tenant), REQUEST, context, (line) => lines.push(line));
+    await backend?.builds.build(callerOf(tenant), PLAIN_BUILD, context, (line) => lines.push(line));
   } catch (error) {
     return String(error);
   }

@@ -5,6 +5,7 @@ import { imagePolicy } from "../../../../src/guard/buildah/registry-files.ts";
 import { roomArguments } from "../../../../src/guard/buildah/room.ts";
 import type { BuildRequest } from "../../../../src/guard/build-request.ts";
 import type { Tenant } from "../../../../src/guard/tenant.ts";
+import { PLAIN_BUILD } from "../../../fixtures/guard/plain-build.ts";
 
 const setup = { driver: "overlay", driverOptions: [], isolation: "oci", runtime: "runc" } as const;
 
@@ -16,27 +17,8 @@ const tenant: Tenant = {
   quotas: { context: 1, connections: 1, requests: 1 },
 };
 
-const plain: BuildRequest = {
-  builder: "classic",
-  names: ["app"],
-  dockerfile: "Dockerfile",
-  buildArgs: {},
-  labels: {},
-  noCache: false,
-  pull: false,
-  quiet: false,
-  remove: true,
-  forceRemove: false,
-  cacheFrom: [],
-  network: "default",
-  extraHosts: [],
-  ulimits: [],
-  outputs: [],
-  credentials: {},
-};
-
 const argumentsOf = (request: Partial<BuildRequest>): string =>
-  buildArguments({ ...plain, ...request }, tenant, setup, "none").join(" ");
+  buildArguments({ ...PLAIN_BUILD, ...request }, tenant, setup, "none").join(" ");
 
 test("a build takes images from the storage alone, and its labels and limits are the guard's", () => {
   const labels = { "docker-over-ssh.guard.tenant": "b", team: "blue", other: "1" };
@@ -52,7 +34,7 @@ test("values of build arguments are no arguments of a program, unless their name
   const buildArgs = { TOKEN: "secret", LD_PRELOAD: "/x.so", PATH: "/evil", NONE: null };
   expect(argumentsOf({ buildArgs })).not.toContain("secret");
   expect(argumentsOf({ buildArgs })).toContain("--build-arg TOKEN --build-arg LD_PRELOAD=/x.so");
-  expect(variablesOf({ ...plain, buildArgs })).toEqual({ TOKEN: "secret" });
+  expect(variablesOf({ ...PLAIN_BUILD, buildArgs })).toEqual({ TOKEN: "secret" });
 });
 
 test.each([
@@ -71,7 +53,7 @@ test.each<[Partial<BuildRequest>, string]>([
   [{ remote: "https://example.com/a.git" }, "sent to it"],
   [{ dockerfile: "../Dockerfile" }, "outside"],
 ])("refused: %o", (request, words) => {
-  expect(() => checkRequest({ ...plain, ...request }, setup)).toThrow(words);
+  expect(() => checkRequest({ ...PLAIN_BUILD, ...request }, setup)).toThrow(words);
 });
 
 test("buildah may read its storage, and one image of a registry", () => {
