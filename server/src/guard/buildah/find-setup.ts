@@ -11,6 +11,8 @@ const OLDEST = [1, 28] as const;
 const TRIAL = ".trial";
 /** ms that a trial may take */
 const TRIAL_TIMEOUT = 60_000;
+/** How runtimes say that a container has no /none. That the runtime itself is not found has the same words, but not behind this path. */
+const NO_PROGRAM = /\/none["'`]?:? (?:not found|no such file or directory)/i;
 
 /** What the host can do for buildah. */
 export interface Host {
@@ -125,9 +127,13 @@ async function tryStep(home: OpenHome, setup: Setup, env: NodeJS.ProcessEnv): Pr
     return undefined;
   } catch (error) {
     if (!(error instanceof BuildahError)) throw error;
-    const isMissing = error.lines.some((line) => /\/none\b.*(?:no such file or directory|not found)/i.test(line));
-    return isMissing ? undefined : error.message;
+    return hasStarted(error.lines) ? undefined : error.message;
   } finally {
     await runBuildah(home, setup, ["rm", "--all"], env, options).catch(() => {});
   }
+}
+
+/** Whether a runtime has come to where it starts /none. */
+export function hasStarted(lines: readonly string[]): boolean {
+  return lines.some((line) => NO_PROGRAM.test(line));
 }

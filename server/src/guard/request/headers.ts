@@ -32,7 +32,7 @@ const VALUE = /^[\t\x20-\x7e]*$/;
  * Checks the headers as they came.
  *
  * @param raw names and values in turn, as Node's `rawHeaders`
- * @throws Refusal 400 `header.invalid`, `header.duplicate`, `header.framing`, `header.host`
+ * @throws Refusal 400 `header.invalid`, `header.duplicate`, `header.framing`
  */
 export function readHeaders(raw: readonly string[]): StrictHeaders {
   const found = new Map<string, string[]>();
