@@ -1,8 +1,8 @@
 import { once } from "node:events";
 import { lstat, rm } from "node:fs/promises";
 import type { Server } from "node:http";
-import { connect } from "node:net";
 import { Failure } from "docker-over-ssh/builds";
+import { isAnswered } from "../../net/is-answered.ts";
 
 /** All but the owner's and the group's rights to connect: mode 0660 */
 const UMASK = 0o117;
@@ -41,16 +41,4 @@ async function removeLeftover(path: string): Promise<void> {
     });
   }
   await rm(path, { force: true });
-}
-
-/** Only a socket that nobody listens on is dead. One that this user may not use is somebody else's. */
-function isAnswered(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    socket.once("connect", () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once("error", (error: NodeJS.ErrnoException) => resolve(error.code !== "ECONNREFUSED"));
-  });
 }

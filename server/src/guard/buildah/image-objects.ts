@@ -1,33 +1,8 @@
 import { familiarName, tryReference } from "docker-over-ssh/builds";
 import type { ApiObject, ImageFilter } from "../backend.ts";
+import { CONFIG } from "../images/shapes.ts";
 import { Refusal } from "../refusal.ts";
 import { findImage, type StoredImage } from "./stored-images.ts";
-
-/** Properties of an image's config in the Engine API */
-const CONFIG = [
-  "Hostname",
-  "Domainname",
-  "User",
-  "AttachStdin",
-  "AttachStdout",
-  "AttachStderr",
-  "ExposedPorts",
-  "Tty",
-  "OpenStdin",
-  "StdinOnce",
-  "Env",
-  "Cmd",
-  "Healthcheck",
-  "ArgsEscaped",
-  "Image",
-  "Volumes",
-  "WorkingDir",
-  "Entrypoint",
-  "OnBuild",
-  "Labels",
-  "StopSignal",
-  "Shell",
-];
 
 /** `app:v1` for `docker.io/library/app:v1` */
 export function dockerName(name: string): string {

@@ -6,7 +6,8 @@ import { arrayOf, objectOf, pick, textOf, type Json } from "./json.ts";
  * and without names of an image, which whoever calls adds. The labels that the guard stamps stay: they are in the image, and in what is pushed of it.
  */
 
-const CONFIG = [
+/** Properties of an image's config in the Engine API */
+export const CONFIG = [
   "Hostname",
   "Domainname",
   "User",

@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { lstatSync, renameSync, rmdirSync, unlinkSync } from "node:fs";
-import { connect, createServer, type Server, type Socket } from "node:net";
+import { createServer, type Server, type Socket } from "node:net";
 import { Failure } from "docker-over-ssh/builds";
+import { isAnswered } from "../../net/is-answered.ts";
 import type { OpenFolder } from "./folder.ts";
 
 /** A socket that is listened on. */
@@ -89,16 +90,4 @@ export async function refuseOthers(folder: OpenFolder, name: string, path: strin
       hint: "Stop it, or name another path.",
     });
   }
-}
-
-/** Only a socket that nobody listens on is dead. One that this user may not use is somebody else's. */
-function isAnswered(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    socket.once("connect", () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once("error", (error: NodeJS.ErrnoException) => resolve(error.code !== "ECONNREFUSED"));
-  });
 }
