@@ -1,7 +1,7 @@
 import { on } from "node:events";
 import { EventEmitter } from "node:events";
 import type { ApiObject, EventFilter } from "../backend.ts";
-import { timeOf } from "./image-objects.ts";
+import { readTime } from "../images/times.ts";
 
 /** Events of a tenant that are kept for `--since` */
 const MAX_KEPT = 256;
@@ -36,8 +36,8 @@ export class ImageEvents {
   /** Ends at `until`, or with the signal. */
   async *read(tenant: string, { since, until, filters }: EventFilter, signal: AbortSignal): AsyncGenerator<ApiObject> {
     const now = Date.now();
-    const from = since === undefined ? Infinity : timeOf(since, now);
-    const end = until === undefined ? Infinity : timeOf(until, now);
+    const from = since === undefined ? Infinity : readTime(since, now);
+    const end = until === undefined ? Infinity : readTime(until, now);
     const stop = new AbortController();
     const timer =
       end === Infinity || end <= now ? undefined : setTimeout(() => stop.abort(), Math.min(end - now, 2 ** 31 - 1));

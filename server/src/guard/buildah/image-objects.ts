@@ -1,7 +1,9 @@
 import { familiarName, tryReference } from "docker-over-ssh/builds";
 import type { ApiObject, ImageFilter } from "../backend.ts";
+import { labelTest, referenceTest } from "../images/image-filters.ts";
 import { CONFIG } from "../images/shapes.ts";
-import { Refusal } from "../refusal.ts";
+import { readTime } from "../images/times.ts";
+import { noSuchImage } from "../refusal.ts";
 import { findImage, type StoredImage } from "./stored-images.ts";
 
 /** `app:v1` for `docker.io/library/app:v1` */
@@ -68,12 +70,14 @@ export function historyOf({ id, names, config, layers }: StoredImage): ApiObject
 export function filterImages(images: readonly StoredImage[], filter: ImageFilter, now: number): StoredImage[] {
   const createdOf = (given: string): number => {
     const image = findImage(images, given);
-    if (image === undefined) throw new Refusal("image.unknown", `No such image: ${given}`, { statusCode: 404 });
+    if (image === undefined) throw noSuchImage(given);
     return Date.parse(image.created);
   };
   const before = filter.before.map(createdOf);
   const since = filter.since.map(createdOf);
-  const until = filter.until.map((text) => timeOf(text, now));
+  const until = filter.until.map((text) => readTime(text, now));
+  const isListed = referenceTest(filter);
+  const hasLabels = labelTest(filter.labels);
   return images
     .filter((image) => {
       const created = Date.parse(image.created);
@@ -82,52 +86,10 @@ export function filterImages(images: readonly StoredImage[], filter: ImageFilter
         since.every((time) => created > time) &&
         until.every((time) => created < time) &&
         (filter.dangling === undefined || filter.dangling === (image.names.length === 0)) &&
-        filter.labels.every((label) => hasLabel(image, label))
+        hasLabels(image.config.config?.Labels ?? {})
       );
     })
-    .map((image) => ({ ...image, names: namesLike(image.names, filter.references) }))
+    .map((image) => ({ ...image, names: image.names.filter((name) => isListed(dockerName(name))) }))
     .filter(({ names }) => filter.references.length === 0 || names.length > 0)
     .toSorted((a, b) => Date.parse(b.created) - Date.parse(a.created));
-}
-
-function hasLabel({ config }: StoredImage, wanted: string): boolean {
-  const labels = config.config?.Labels ?? {};
-  const [key = "", ...value] = wanted.split("=");
-  return Object.hasOwn(labels, key) && (value.length === 0 || labels[key] === value.join("="));
-}
-
-function namesLike(names: readonly string[], patterns: readonly string[]): readonly string[] {
-  if (patterns.length === 0) return names;
-  const all = patterns.map(globOf);
-  return names.filter((name) => {
-    const familiar = dockerName(name);
-    const bare = familiar.slice(0, familiar.lastIndexOf(":"));
-    return all.some((glob) => [familiar, bare, name].some((text) => glob.test(text)));
-  });
-}
-
-/** Go's path.Match, without its classes of characters */
-function globOf(pattern: string): RegExp {
-  const parts = Array.from(pattern, (char) => {
-    if (char === "*") return "[^/]*";
-    if (char === "?") return "[^/]";
-    return char.replaceAll(/[\\^$.|+()[\]{}/-]/g, "\\$&");
-  });
-  return new RegExp(`^${parts.join("")}$`);
-}
-
-const UNITS: Readonly<Record<string, number>> = { h: 3_600_000, m: 60_000, s: 1000 };
-
-/** Reads a time as docker does: seconds since 1970, a date, or a duration before now. Returns ms since 1970. */
-export function timeOf(text: string, now: number): number {
-  if (/^\d+(?:\.\d+)?$/.test(text)) return Number(text) * 1000;
-  if (/^(?:\d+(?:\.\d+)?[hms])+$/.test(text)) {
-    const parts = text.matchAll(/(\d+(?:\.\d+)?)([hms])/g);
-    return (
-      now - Array.from(parts, ([, count, unit = ""]) => Number(count) * (UNITS[unit] ?? 0)).reduce((a, b) => a + b)
-    );
-  }
-  const time = Date.parse(text);
-  if (Number.isNaN(time)) throw new Refusal("filter.time", `"${text}" is not a time`, { statusCode: 400 });
-  return time;
 }
