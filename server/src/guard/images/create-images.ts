@@ -58,7 +58,8 @@ async function tag(parts: ImagesParts, { tenant, signal }: Caller, name: string,
   const { engine, own, ledger } = parts;
   const { id, names } = await own.find(tenant.id, name, signal);
   const reference = parseTenantName(target);
-  if (reference.tag === undefined || reference.digest !== undefined)
+  const { tag: newTag = "latest", digest } = reference;
+  if (digest !== undefined)
     throw new Refusal("image.tag", "refusing to create a tag with a digest reference", { statusCode: 400 });
   const wanted = engineName(tenant.id, reference);
   if (names.includes(wanted)) return;
@@ -79,7 +80,7 @@ async function tag(parts: ImagesParts, { tenant, signal }: Caller, name: string,
     );
   const query: [string, string][] = [
     ["repo", wanted.slice(0, wanted.lastIndexOf(":"))],
-    ["tag", reference.tag],
+    ["tag", newTag],
   ];
   const { body } = await engine.request({ method: "POST", path: `/images/${id}/tag`, query, signal });
   body.resume();
@@ -105,6 +106,6 @@ async function push(
 ): Promise<void> {
   const reference = parseTenantName(given);
   const image = await own.find(caller.tenant.id, given, caller.signal);
-  if (reference.tag === undefined || image.foundAs === undefined) throw noSuchImage(nameAsListed(reference));
+  if (image.foundAs === undefined) throw noSuchImage(nameAsListed(reference));
   await pusher.push(caller, image, reference, options);
 }

@@ -25,12 +25,7 @@ export function engineName(tenant: string, reference: Reference): string {
       statusCode: 400,
     });
   }
-  const component = domain.replace(":", PORT);
-  // A component of a path may have no hyphen at its end, no dot at its beginning, and no two dots.
-  if (!/^[a-z0-9]+(?:(?:[.]|__|-+)[a-z0-9]+)*$/.test(component)) {
-    throw new Refusal("name.host", `"${reference.given}": ${domain} is not the name of a host`, { statusCode: 400 });
-  }
-  const name = `${prefixOf(tenant)}${component}/${path}`;
+  const name = `${prefixOf(tenant)}${domain.replace(":", PORT)}/${path}`;
   if (name.length > MAX_NAME) {
     throw new Refusal(
       "name.length",

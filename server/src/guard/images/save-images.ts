@@ -17,7 +17,6 @@ export async function saveImages(
   { platform }: { platform?: string | undefined },
 ): Promise<Readable> {
   const { tenant, apiVersion, signal } = caller;
-  if (names.length === 0) throw new Refusal("image.save", "no image is named", { statusCode: 400 });
   if (names.length > MAX_NAMES)
     throw new Refusal("image.save", `${names.length} images are named, of ${MAX_NAMES} at most`, { statusCode: 400 });
   const found: string[] = [];

@@ -7,7 +7,7 @@ import type { Tenant } from "../tenant.ts";
 
 /** Refuses what policy does not have. The sentence says what may be pushed. */
 export function checkPush({ policy }: Tenant, reference: Reference, engine: Pick<EngineApi, "reachesUs">): void {
-  if (reference.tag === undefined || reference.digest !== undefined)
+  if (reference.digest !== undefined)
     throw new Refusal("push.digest", "cannot push a digest reference", { statusCode: 400 });
   if (!matchesAny(policy.pushes, reference)) {
     const allowed = policy.pushes.length === 0 ? "nothing may be" : `what may be: ${policy.pushes.join(", ")}`;

@@ -52,8 +52,15 @@ test.each<[Partial<BuildRequest>, string]>([
   [{ builder: "buildkit" }, "DOCKER_BUILDKIT=0"],
   [{ remote: "https://example.com/a.git" }, "sent to it"],
   [{ dockerfile: "../Dockerfile" }, "outside"],
+  [{ dockerfile: "/etc/passwd" }, "outside"],
 ])("refused: %o", (request, words) => {
   expect(() => checkRequest({ ...PLAIN_BUILD, ...request }, setup)).toThrow(words);
+});
+
+test("a size of /dev/shm is refused where steps share the one of buildah", () => {
+  const request = { ...PLAIN_BUILD, shmSize: 1 };
+  expect(() => checkRequest(request, setup)).not.toThrow();
+  expect(() => checkRequest(request, { ...setup, isolation: "chroot" })).toThrow("--shm-size");
 });
 
 test("buildah may read its storage, and one image of a registry", () => {

@@ -53,6 +53,10 @@ describe("a solve", () => {
     ["name.reserved", { exporters: [{ type: "moby", attrs: { name: "ok,guard.internal/tb/x" } }] }],
     ["cache.export", { cache: { exports: [{ type: "registry", attrs: { ref: "r.example/a" } }] } }],
     ["cache.export", { cache: { exportRefDeprecated: "r.example/a" } }],
+    ["cache.export", { cache: { exportAttrsDeprecated: { mode: "max" } } }],
+    ["cache.attribute", { cache: { exports: [{ type: "inline", attrs: { src: "/" } }] } }],
+    ["cache.attribute", { cache: { imports: [{ type: "registry", attrs: { src: "/" } }] } }],
+    ["name.digest", { exporters: [{ type: "moby", attrs: { name: `app@sha256:${"1".repeat(64)}` } }] }],
     ["cache.import", { cache: { imports: [{ type: "local" }] } }],
     ["cache.import", { cache: { importRefsDeprecated: ["r.example/a"] } }],
     ["cgroup.refused", { frontendAttrs: { "cgroup-parent": "/" } }],
@@ -119,6 +123,11 @@ describe("a frontend", () => {
     ["attest.sbom", { frontendOpt: { "attest:sbom": "generator=evil/scanner" } }],
     ["attest.sbom", { frontendOpt: { "attest:sbom": "disabled=true,disabled=false,generator=evil/scanner" } }],
     ["frontend.value", { frontendOpt: { "shm-size": "x" } }],
+    ["frontend.value", { frontendOpt: { "build-arg:A": "x".repeat(300_000) } }],
+    [
+      "frontend.attributes",
+      { frontendOpt: Object.fromEntries(Array.from({ length: 2001 }, (_, index) => [`build-arg:A${index}`, ""])) },
+    ],
   ])("is refused by %s", ([rule, change]) => {
     const request = create(FrontendSchema, { frontend: "dockerfile.v0", ...change });
     expect(() => planFrontend(request, strictTenant(), ids)).toThrow(expect.objectContaining({ rule }));
@@ -165,6 +174,12 @@ test.for(["/moby.buildkit.v1.Control/ListenExternals", "/moby.buildkit.v1.fronte
     );
   },
 );
+
+test("the history of builds is refused", () => {
+  expect(() => checkMessage("/moby.buildkit.v1.Control/ListenBuildHistory", new Uint8Array(), strictTenant())).toThrow(
+    expect.objectContaining({ rule: "grpc.history" }),
+  );
+});
 
 test("bytes that are no message are refused", () => {
   expect(() => checkMessage(SOLVE, new Uint8Array([0xff]), strictTenant())).toThrow(

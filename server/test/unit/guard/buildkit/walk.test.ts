@@ -68,6 +68,7 @@ describe("steps", () => {
     ["mount.cache", exec({ mounts: [{ mountType: 3, cacheOpt: { ID: "guard-tb//x" } }] })],
     ["mount.cache", exec({ mounts: [{ mountType: 3 }] })],
     ["mount.type", exec({ mounts: [{ mountType: 5 }] })],
+    ["mount.type", exec({ mounts: [{ mountType: -1 }] })],
     ["session.foreign", source("local://context", { "local.session": "other" })],
     ["source.attribute", source("local://context", { "local.new": "x" })],
     ["source.kind", source("oci-layout://x")],
@@ -78,6 +79,11 @@ describe("steps", () => {
     ["llb.step", { case: "passthrough", value: {} }],
   ])("are refused by %s", ([rule, op, rules]) => {
     expect(() => walkSteps(steps(op), { ...RULES, ...rules })).toThrow(expect.objectContaining({ rule }));
+  });
+
+  test("are at most 20,000", () => {
+    const many = create(DefinitionSchema, { def: Array.from({ length: 20_001 }, () => new Uint8Array()) });
+    expect(() => walkSteps(many, RULES)).toThrow(expect.objectContaining({ rule: "llb.steps" }));
   });
 
   test("of a git repository at an allowed address pass, by the address that is fetched", () => {

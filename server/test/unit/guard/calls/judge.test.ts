@@ -3,12 +3,12 @@ import { judge } from "../../../../src/guard/calls/judge.ts";
 
 interface Asked {
   headers?: readonly string[];
-  body?: string;
+  body?: string | Buffer;
 }
 
 function ruleOf(line: string, { headers = [], body = "" }: Asked = {}): string {
   const [method = "", target = ""] = line.split(" ");
-  return judge({ method, target, rawHeaders: ["Host", "docker", ...headers], body: Buffer.from(body) }).rule;
+  return judge({ method, target, rawHeaders: ["Host", "docker", ...headers], body: Buffer.from(body as string) }).rule;
 }
 
 const filters = (value: unknown): string => `filters=${encodeURIComponent(JSON.stringify(value))}`;
@@ -20,29 +20,45 @@ const DIGEST = `sha256:${"a".repeat(64)}`;
 test.each<[rule: string, line: string, asked?: Asked]>([
   ["target.length", `GET /images/${"a".repeat(5000)}/json`],
   ["target.length", `GET /images/json?all=${"0".repeat(70_000)}`],
+  ["target.form", "GET /images/json#fragment"],
+  ["target.form", "GET /images/\u00e9/json"],
+  ["target.form", "GET /images/a~b/json"],
+  ["api.form", "GET /v1.51"],
+  ["header.invalid", "POST /build", { headers: ["Content Length", "3"] }],
   ["header.framing", "POST /build", { headers: ["Content-Length", "0", "Transfer-Encoding", "chunked"] }],
   ["header.framing", "POST /build", { headers: ["Content-Length", "+3"] }],
   ["header.framing", "POST /build", { headers: ["Content-Length", "0x3"] }],
   ["header.framing", "POST /build", { headers: ["Transfer-Encoding", "gzip, chunked"] }],
   ["header.duplicate", "POST /build", { headers: ["Content-Length", "3", "content-length", "3"] }],
+  ["query.encoding", "GET /images/json?all=%00"],
+  ["query.value", "POST /build?memory=9999999999999999"],
+  ["query.value", "GET /events?since=yesterday%20noon"],
+  ["query.value", "POST /build/cancel?id="],
+  ["build.args", `POST /build?buildargs=${encodeURIComponent('{"A\\u0000":"1"}')}`],
+  ["build.args", `POST /build?buildargs=${encodeURIComponent('{"A":"\\u0000"}')}`],
   ["filter.unknown", `GET /images/json?${filters({ container: ["a"] })}`],
   ["filter.count", `GET /images/json?${filters({ label: Array.from({ length: 101 }, String) })}`],
   ["filter.value", `GET /images/json?${filters({ dangling: ["perhaps"] })}`],
   ["filter.value", `GET /images/json?${filters({ dangling: ["true", "false"] })}`],
   ["platform.invalid", `GET /images/app/json?platform=${encodeURIComponent('{"os":"linux"}')}`],
+  ["platform.invalid", `GET /images/app/json?platform=${encodeURIComponent('{"architecture":"arm64"}')}`],
   ["json.unknown", `GET /images/app/json?platform=${encodeURIComponent('{"os":"linux","libc":"musl"}')}`],
   ["auth.invalid", "POST /images/app/push?tag=v1", { headers: ["X-Registry-Auth", "%%%"] }],
   ["auth.invalid", "POST /images/app/push?tag=v1", { headers: ["X-Registry-Auth", "a".repeat(70_000)] }],
+  ["auth.invalid", "POST /images/app/push?tag=v1", { headers: ["X-Registry-Auth", "aaaaa"] }],
   [
     "auth.invalid",
     "POST /images/app/push?tag=v1",
     { headers: ["X-Registry-Auth", base64(`{"auth":"${base64("ab")}"}`)] },
   ],
   ["auth.invalid", "POST /auth", { body: '{"username":"a","serveraddress":"http://a b/"}' }],
+  ["json.syntax", "POST /auth", { body: Buffer.from('{"username":"\xff"}', "latin1") }],
   ["body.type", "POST /auth", { headers: ["Content-Type", "text/plain"], body: '{"username":"a"}' }],
   ["body.unexpected", "POST /images/app/tag?repo=b", { body: '{"repo":"c"}' }],
+  ["upgrade.body", "POST /session", { headers: session("Transfer-Encoding", "chunked") }],
   ["session.invalid", "POST /session", { headers: UPGRADE }],
   ["session.invalid", "POST /session", { headers: session("X-Docker-Expose-Session-Name", "a".repeat(2000)) }],
+  ["session.invalid", "POST /session", { headers: session("X-Docker-Expose-Session-Sharedkey", "a".repeat(2000)) }],
   ["session.invalid", "POST /session", { headers: session("X-Docker-Expose-Session-Grpc-Method", "FileSync") }],
   [
     "session.invalid",
@@ -51,6 +67,11 @@ test.each<[rule: string, line: string, asked?: Asked]>([
   ],
   ["buildkit.session", "POST /session", { headers: session("X-Docker-Expose-Session-Grpc-Method", "/a.B/C") }],
   ["name.invalid", `POST /images/app/tag?repo=b%40${DIGEST}`],
+  ["name.invalid", `POST /images/app/tag?repo=b&tag=v1%40${DIGEST}`],
+  ["name.invalid", "POST /images/app/tag?repo=registry&tag=5000/b%3Av1"],
+  ["name.invalid", `POST /images/app%40${DIGEST}/push`],
+  ["name.invalid", `POST /images/app/push?tag=v1%40${DIGEST}`],
+  ["name.invalid", "POST /images/registry/push?tag=5000/b%3Av1"],
   ["query.value", "GET /images/get"],
   // Escapes of docker-py in names, and no others
   ["image.inspect", `GET /v1.51/images/app%40${DIGEST}/json`],

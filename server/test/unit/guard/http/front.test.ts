@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { connect as connectHttp2 } from "node:http2";
 import { describe, expect, it } from "vitest";
 import type { Backend } from "../../../../src/guard/backend.ts";
-import { echoingBuildkit, standInBackend } from "../../../fixtures/guard/stand-in-backend.ts";
+import { echoingBuildkit, standInBackend, standInTenant } from "../../../fixtures/guard/stand-in-backend.ts";
 import { frontBed } from "../../../fixtures/guard/front-bed.ts";
 import { rawConnection, statusOf } from "../../../fixtures/raw-request.ts";
 
@@ -171,6 +171,7 @@ describe("a body", () => {
     [`{"username":${"[".repeat(20)}${"]".repeat(20)}}`, "json.depth"],
     ['{"username":"a"} {}', "json.syntax"],
     ['{"username":"a","password":"b","serveraddress":"internal.example.com"}', "login.registry"],
+    ['{"serveraddress":"registry.example.com"}', "auth.invalid"],
   ])("of docker login %s is refused by %s", async (body, rule) => {
     await using bed = await frontBed();
     await bed.send(`POST /auth HTTP/1.1\r\n${HOST}Content-Length: ${body.length}\r\n\r\n${body}`, "}\n");
@@ -212,6 +213,12 @@ describe("a connection", () => {
     expect(await bed.send(asked, "along")).toMatch(/^HTTP\/1\.1 101 .*\r\nUpgrade: h2c\r\n\r\nalong$/s);
   });
 
+  it("is refused a push of a name without images", async () => {
+    await using bed = await frontBed();
+    expect(statusOf(await bed.send(`POST /images/other/push HTTP/1.1\r\n${HOST}\r\n`, "}\n"))).toBe(404);
+    expect(bed.entries).toMatchObject([{ rule: "image.unknown" }]);
+  });
+
   it("is refused a session where there is no BuildKit", async () => {
     await using bed = await frontBed();
     const asked = `POST /session HTTP/1.1\r\n${HOST}Connection: Upgrade\r\nUpgrade: h2c\r\nX-Docker-Expose-Session-Uuid: a\r\n\r\n`;
@@ -219,28 +226,57 @@ describe("a connection", () => {
   });
 });
 
-describe("HTTP/2 with prior knowledge", () => {
-  async function ask(port: number, headers: Record<string, string>): Promise<Record<string, unknown>> {
-    const client = connectHttp2(`http://127.0.0.1:${port}`);
-    const stream = client.request(headers);
-    stream.end();
-    const [answer] = (await once(stream, "response")) as [Record<string, unknown>];
-    client.destroy();
-    return answer;
-  }
+describe("a tenant that has as many calls open as it may have connections", () => {
+  const tenant = standInTenant({ quotas: { context: 1024, connections: 1, requests: 1000 } });
 
+  it("is refused another", async () => {
+    const { backend, begun } = slowList();
+    await using bed = await frontBed({ backend, tenant });
+    using connection = await rawConnection(bed.port);
+    connection.socket.write(`GET /images/json HTTP/1.1\r\n${HOST}\r\n`);
+    await begun;
+    const answer = await bed.send(`GET /_ping HTTP/1.1\r\n${HOST}\r\n`, "}\n");
+    expect(statusOf(answer)).toBe(429);
+    expect(bed.entries).toMatchObject([{ rule: "quota.calls" }]);
+  });
+
+  it("is refused another of gRPC", async () => {
+    const { backend, begun } = slowList();
+    await using bed = await frontBed({ backend: { ...backend, buildkit: echoingBuildkit() }, tenant });
+    using connection = await rawConnection(bed.port);
+    connection.socket.write(`GET /images/json HTTP/1.1\r\n${HOST}\r\n`);
+    await begun;
+    const headers = { ":method": "POST", ":path": "/a.B/C", "content-type": "application/grpc", te: "trailers" };
+    expect(await askHttp2(bed.port, headers)).toMatchObject({ "grpc-status": "8" });
+    expect(bed.entries).toMatchObject([{ rule: "quota.calls" }]);
+  });
+});
+
+async function askHttp2(port: number, headers: Record<string, string>): Promise<Record<string, unknown>> {
+  const client = connectHttp2(`http://127.0.0.1:${port}`);
+  const stream = client.request(headers);
+  stream.end();
+  const [answer] = (await once(stream, "response")) as [Record<string, unknown>];
+  client.destroy();
+  return answer;
+}
+
+describe("HTTP/2 with prior knowledge", () => {
   it("is answered like HTTP/1.1", async () => {
     await using bed = await frontBed();
-    expect(await ask(bed.port, { ":path": "/_ping" })).toMatchObject({ ":status": 200, "api-version": "1.51" });
-    expect(await ask(bed.port, { ":path": "/containers/json" })).toMatchObject({ ":status": 403 });
-    expect(await ask(bed.port, { ":path": "/images//json" })).toMatchObject({ ":status": 400 });
+    expect(await askHttp2(bed.port, { ":path": "/_ping" })).toMatchObject({ ":status": 200, "api-version": "1.51" });
+    expect(await askHttp2(bed.port, { ":path": "/containers/json" })).toMatchObject({ ":status": 403 });
+    expect(await askHttp2(bed.port, { ":path": "/images//json" })).toMatchObject({ ":status": 400 });
   });
 
   it("has gRPC calls go to BuildKit", async () => {
     const headers = { ":method": "POST", ":path": "/a.B/C", "content-type": "application/grpc", te: "trailers" };
     await using bed = await frontBed({ backend: standInBackend({ buildkit: echoingBuildkit() }) });
-    expect(await ask(bed.port, headers)).toMatchObject({ ":status": 200, "x-path": "/a.B/C" });
-    expect(await ask(bed.port, { ...headers, ":path": "/a/b/c" })).toMatchObject({ "grpc-status": "3" });
+    expect(await askHttp2(bed.port, headers)).toMatchObject({ ":status": 200, "x-path": "/a.B/C" });
+    expect(await askHttp2(bed.port, { ...headers, ":path": "/a/b/c" })).toMatchObject({ "grpc-status": "3" });
+    await using without = await frontBed();
+    expect(await askHttp2(without.port, headers)).toMatchObject({ "grpc-status": "12" });
+    expect(without.entries).toMatchObject([{ rule: "buildkit.none" }]);
   });
 });
 

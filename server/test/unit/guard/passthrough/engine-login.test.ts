@@ -34,3 +34,10 @@ test("a registry that writes a password into its error does not get it into a li
   expect(error).toMatchObject({ statusCode: 401, rule: "login.failed" });
   expect(String(error)).not.toContain("hunter2");
 });
+
+test("a registry token, which the engine would not check, is refused", async () => {
+  const login = engineLogin({ json: () => Promise.resolve({ Status: "Login Succeeded" }) });
+  await expect(login(caller, "registry.example.com", { ...ANN, registryToken: "x" })).rejects.toMatchObject({
+    rule: "login.token",
+  });
+});

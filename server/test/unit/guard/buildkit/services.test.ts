@@ -1,0 +1,174 @@
+import { create, type DescMessage } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { describe, expect, test, vi } from "vitest";
+import {
+  DiskUsageRequestSchema,
+  ListWorkersRequestSchema,
+  PruneRequestSchema,
+  StatusRequestSchema,
+} from "../../../../src/guard/buildkit/gen/control_pb.ts";
+import {
+  ReadDirRequestSchema,
+  ReadFileRequestSchema,
+  ReturnRequestSchema,
+  StatFileRequestSchema,
+} from "../../../../src/guard/buildkit/gen/gateway_pb.ts";
+import { REF, servicesBed, type ServicesBed } from "../../../fixtures/guard/buildkit-services.ts";
+
+async function all(messages: AsyncIterable<unknown>): Promise<void> {
+  for await (const _ of messages);
+}
+
+/** What a call is refused by, as its line of audit says */
+async function ruleOf(bed: ServicesBed, call: Promise<unknown>): Promise<string | undefined> {
+  await expect(call).rejects.toBeInstanceOf(ConnectError);
+  return bed.entries.at(-1)?.rule;
+}
+
+describe("a field that nobody knows is refused in", () => {
+  const unknown = <Schema extends DescMessage>(schema: Schema) =>
+    Object.assign(create(schema), { $unknown: [{ no: 99, wireType: 0, data: new Uint8Array([1]) }] });
+  test.for<[string, (bed: ServicesBed) => Promise<unknown>]>([
+    ["Status", ({ control }) => all(control.status(unknown(StatusRequestSchema)))],
+    ["ListWorkers", ({ control }) => control.listWorkers(unknown(ListWorkersRequestSchema))],
+    ["DiskUsage", ({ control }) => control.diskUsage(unknown(DiskUsageRequestSchema))],
+    ["Prune", ({ control }) => all(control.prune(unknown(PruneRequestSchema)))],
+    ["Return", ({ gateway, headers }) => gateway.return(unknown(ReturnRequestSchema), headers)],
+    ["ReadFile", ({ gateway, headers }) => gateway.readFile(unknown(ReadFileRequestSchema), headers)],
+    ["ReadDir", ({ gateway, headers }) => gateway.readDir(unknown(ReadDirRequestSchema), headers)],
+    ["StatFile", ({ gateway, headers }) => gateway.statFile(unknown(StatFileRequestSchema), headers)],
+  ])("%s", async ([, call]) => {
+    const bed = servicesBed();
+    expect(await ruleOf(bed, call(bed))).toBe("grpc.unknown-field");
+  });
+});
+
+describe("of the cache", () => {
+  test.for<[rule: string, call: (bed: ServicesBed) => Promise<unknown>]>([
+    ["build.prune-filter", ({ control }) => control.diskUsage({ filter: ["id==x"] })],
+    ["build.prune-filter", ({ control }) => control.diskUsage({ ageLimit: 1n })],
+    ["build.prune-filter", ({ control }) => all(control.prune({ filter: ["", "id==x"] }))],
+    ["build.prune-space", ({ control }) => all(control.prune({ maxUsedSpace: 1n }))],
+    ["build.prune-space", ({ control }) => all(control.prune({ minFreeSpace: 1n }))],
+  ])("%s refuses what is not about the tenant's own", async ([rule, call]) => {
+    const bed = servicesBed();
+    expect(await ruleOf(bed, call(bed))).toBe(rule);
+  });
+});
+
+describe("a build", () => {
+  test("that nobody has begun, or that is over, is none", async () => {
+    const bed = servicesBed();
+    vi.spyOn(AbortSignal, "timeout").mockReturnValueOnce(AbortSignal.abort());
+    expect(await ruleOf(bed, bed.gateway.ping({}, bed.headers))).toBe("build.unknown");
+    const building = bed.build();
+    await bed.gateway.ping({}, bed.headers);
+    await bed.gateway.return({}, bed.headers);
+    await building;
+    expect(await ruleOf(bed, bed.gateway.ping({}, bed.headers))).toBe("build.unknown");
+  });
+
+  test("has an ID of its own", async () => {
+    const bed = servicesBed();
+    const building = bed.build();
+    await bed.gateway.ping({}, bed.headers);
+    expect(await ruleOf(bed, bed.build())).toBe("build.twice");
+    await bed.gateway.return({}, bed.headers);
+    await building.catch(() => {});
+  });
+
+  test("has its files read alone", async () => {
+    const bed = servicesBed();
+    const building = bed.build();
+    await bed.gateway.solve({ frontend: "dockerfile.v0" }, bed.headers);
+    for (const ref of ["r2", ""]) {
+      expect(await ruleOf(bed, bed.gateway.readFile({ ref, filePath: "/x" }, bed.headers))).toBe("build.ref");
+      expect(await ruleOf(bed, bed.gateway.readDir({ ref, dirPath: "/" }, bed.headers))).toBe("build.ref");
+      expect(await ruleOf(bed, bed.gateway.statFile({ ref, path: "/" }, bed.headers))).toBe("build.ref");
+      expect(await ruleOf(bed, bed.gateway.evaluate({ ref }, bed.headers))).toBe("build.ref");
+    }
+    const { data } = await bed.gateway.readFile({ ref: "r1", filePath: "/x" }, bed.headers);
+    expect(Buffer.from(data).toString()).toBe("content");
+    await bed.gateway.return({}, bed.headers);
+    await building;
+  });
+
+  test("asks for the steps of a Dockerfile a hundred times", async () => {
+    const bed = servicesBed();
+    const building = bed.build();
+    const ask = async (): Promise<unknown> => bed.gateway.solve({ frontend: "dockerfile.v0" }, bed.headers);
+    for (let asked = 0; asked < 100; asked++) await ask();
+    expect(await ruleOf(bed, ask())).toBe("build.results");
+    await bed.gateway.return({}, bed.headers);
+    await building;
+  });
+
+  test("has images of a registry from there, or is refused", async () => {
+    const bed = servicesBed({ policy: { pulls: ["r.example/*"] }, base: "r.example/a:1" });
+    const building = bed.build();
+    expect(await ruleOf(bed, bed.gateway.solve({ frontend: "dockerfile.v0" }, bed.headers))).toBe("base.registry");
+    await bed.gateway.return({}, bed.headers);
+    await building;
+  });
+});
+
+describe("an error of the engine", () => {
+  const denied = () => {
+    throw new ConnectError('source "docker-image://docker.io/library/host:1" denied by policy', Code.Unknown);
+  };
+
+  test("that the source policy makes is told as the rule of bases", async () => {
+    const bed = servicesBed({ bridge: { solve: denied } });
+    const building = bed.build();
+    expect(await ruleOf(bed, bed.gateway.solve({ frontend: "dockerfile.v0" }, bed.headers))).toBe("base.refused");
+    await bed.gateway.return({}, bed.headers);
+    await building;
+  });
+
+  test("of a build over HTTP is the build's, and what the guard refuses comes before it", async () => {
+    const fails = servicesBed({
+      bridge: {
+        solve: () => {
+          throw new ConnectError("process did not complete", Code.Unknown);
+        },
+      },
+    });
+    await expect(fails.solve()).rejects.toMatchObject({ rule: "build.failed", message: "process did not complete" });
+    const foreign = servicesBed({ base: "docker.io/library/host:1" });
+    await expect(foreign.solve()).rejects.toMatchObject({ rule: "base.refused" });
+  });
+
+  test("of a session is told as the loss of a connection", async () => {
+    const bed = servicesBed();
+    const headers = {
+      "x-docker-expose-session-uuid": "s1",
+      "x-docker-expose-session-grpc-method": "/moby.filesync.v1.FileSync/DiffCopy",
+    };
+    const messages = (async function* () {
+      await new Promise(() => {});
+      yield {};
+    })();
+    const session = all(bed.control.session(messages, { headers }));
+    await vi.waitFor(() => expect(bed.sessions).toHaveLength(1));
+    bed.sessions[0]?.destroy(new Error("the engine has gone"));
+    await expect(session).rejects.toMatchObject({ code: Code.Unavailable });
+  });
+
+  test("of an old engine does not tell which image was refused", async () => {
+    const bed = servicesBed({ version: "20.10.24", base: "docker.io/library/host:1" });
+    const building = bed.build();
+    expect(await ruleOf(bed, bed.gateway.solve({ frontend: "dockerfile.v0" }, bed.headers))).toBe("base.untold");
+    await bed.gateway.return({}, bed.headers);
+    await building;
+  });
+});
+
+test.for([{ "x-docker-expose-session-name": "a".repeat(2000) }, { "x-docker-expose-session-sharedkey": "a\u00e9" }])(
+  "a session's texts are short and printable",
+  async (texts) => {
+    const bed = servicesBed();
+    const headers = { "x-docker-expose-session-uuid": REF, ...texts };
+    const session = all(bed.control.session((async function* () {})(), { headers }));
+    expect(await ruleOf(bed, session)).toBe("session.text");
+  },
+);

@@ -1,0 +1,125 @@
+import { Readable } from "node:stream";
+import { expect, test } from "vitest";
+import type { BuildRequest } from "../../../../src/guard/build-request.ts";
+import { baseResolver, requestCredentials } from "../../../../src/guard/classic/bases.ts";
+import { EngineAnswer, type EngineRequest } from "../../../../src/guard/engine/engine-api.ts";
+import type { Policy } from "../../../../src/guard/policy/policy.ts";
+import { noSuchImage } from "../../../../src/guard/refusal.ts";
+import { PLAIN_BUILD } from "../../../fixtures/guard/plain-build.ts";
+import { callerOf, tenantOf } from "../../../fixtures/guard/tenants.ts";
+
+const DIGEST = `sha256:${"d".repeat(64)}`;
+
+interface Scene {
+  policy?: Partial<Policy>;
+  request?: Partial<BuildRequest>;
+  /** What the engine has, by the name that it is asked for */
+  images?: Readonly<Record<string, string>>;
+  /** What the registry answers for a digest; left out: {@link DIGEST} */
+  digest?: string | EngineAnswer;
+  /** Lines of a pull */
+  lines?: readonly object[];
+}
+
+/** Finds one base. The tenant has `own:v1`. */
+async function find(given: string, { policy, request, images = {}, digest = DIGEST, lines = [] }: Scene = {}) {
+  const asked: string[] = [];
+  const there: Record<string, string> = { "sha256:own": "sha256:own", ...images };
+  const note = ({ method, path, query = [], headers }: EngineRequest): void => {
+    const auth = headers?.["x-registry-auth"];
+    const user =
+      auth === undefined ? "" : ` as ${String(JSON.parse(Buffer.from(auth, "base64url").toString()).username)}`;
+    asked.push(`${method} ${[path, ...query.map((pair) => pair.join("="))].join(" ")}${user}`);
+  };
+  const resolve = baseResolver(
+    callerOf({ ...tenantOf("a"), policy: { ...tenantOf("a").policy, bases: [], ...policy } }),
+    { ...PLAIN_BUILD, ...request },
+    {
+      engine: {
+        async json(asking) {
+          note(asking);
+          if (asking.path.startsWith("/distribution/")) {
+            if (digest instanceof EngineAnswer) throw digest;
+            return { Descriptor: { digest } };
+          }
+          const name = /^\/images\/(.*)\/json$/.exec(asking.path)?.[1] ?? "";
+          const Id = there[name];
+          if (Id === undefined) throw new EngineAnswer(404, "No such image");
+          return { Id };
+        },
+        async request(asking) {
+          note(asking);
+          there[`${asking.query?.[0]?.[1]}@${asking.query?.[1]?.[1]}`] = "sha256:pulled";
+          return { body: Readable.from(lines.map((line) => Buffer.from(`${JSON.stringify(line)}\n`))) } as never;
+        },
+      },
+      own: {
+        async find(_tenant, name) {
+          if (name !== "own:v1") throw noSuchImage(name);
+          return { id: "sha256:own", names: [], created: 0, size: 0 };
+        },
+      },
+      credentials: async (host) => ({ username: `user-of-${host}`, password: "" }),
+      onLine: () => {},
+      signal: new AbortController().signal,
+    },
+  );
+  return { base: await resolve(given), asked };
+}
+
+test("a tenant's own image comes first, and no registry is asked", async () => {
+  const { base, asked } = await find("own:v1", { policy: { pulls: ["*"] } });
+  expect(base.id).toBe("sha256:own");
+  expect(asked).toEqual(["GET /images/sha256:own/json"]);
+});
+
+test("the host's image is one where policy allows it, and with --pull its registry's", async () => {
+  const images = { "docker.io/library/alpine:3": "sha256:host" };
+  const policy = { bases: ["docker.io/library/alpine"] };
+  expect((await find("alpine:3", { policy, images })).base.id).toBe("sha256:host");
+  expect((await find("alpine:3", { policy, images, request: { pull: true } })).base.id).toBe("sha256:pulled");
+});
+
+test("an image of a registry is never the host's of that name, and is pulled by its digest, as the tenant", async () => {
+  const images = { "r.example/a:1": "sha256:host" };
+  const { base, asked } = await find("r.example/a:1", { policy: { pulls: ["r.example/*"] }, images });
+  expect(base.id).toBe("sha256:pulled");
+  expect(asked).toEqual([
+    "GET /distribution/r.example/a:1/json as user-of-r.example",
+    `GET /images/r.example/a@${DIGEST}/json`,
+    `POST /images/create fromImage=r.example/a tag=${DIGEST} as user-of-r.example`,
+    `GET /images/r.example/a@${DIGEST}/json`,
+  ]);
+});
+
+test("one that the host has by its digest is asked for at the registry all the same", async () => {
+  const images = { [`r.example/a@${DIGEST}`]: "sha256:host" };
+  const scene = { policy: { pulls: ["r.example/*"] }, images };
+  await expect(
+    find(`r.example/a@${DIGEST}`, { ...scene, digest: new EngineAnswer(401, "unauthorized") }),
+  ).rejects.toMatchObject({ rule: "base.registry", statusCode: 404 });
+  expect((await find(`r.example/a@${DIGEST}`, scene)).base.id).toBe("sha256:host");
+});
+
+test.each<[rule: string, given: string, scene: Scene]>([
+  ["base.refused", "alpine:3", { images: { "docker.io/library/alpine:3": "sha256:host" } }],
+  ["name.reserved", "guard.internal/b/docker.io/library/app:1", { policy: { bases: ["*"] } }],
+  ["base.registry", "r.example/a:1", { policy: { pulls: ["r.example/*"] }, digest: "sha256:../x" }],
+  [
+    "base.registry",
+    "r.example/a:1",
+    { policy: { pulls: ["r.example/*"] }, lines: [{ status: "Pulling" }, { error: "no space" }] },
+  ],
+])("%s: %s %j", async (rule, given, scene) => {
+  await expect(find(given, scene)).rejects.toMatchObject({ rule });
+});
+
+test("credentials of a request are those of the registry alone", () => {
+  const of = (username: string) => ({ username, password: "" });
+  const credentials = { "https://index.docker.io/v1/": of("hub"), "https://r.example/v2/": of("one") };
+  const request = { ...PLAIN_BUILD, credentials };
+  expect(requestCredentials(request, "docker.io")?.username).toBe("hub");
+  expect(requestCredentials(request, "r.example")?.username).toBe("one");
+  expect(requestCredentials(request, "r.example:5000")).toBeUndefined();
+  expect(requestCredentials(request, "example")).toBeUndefined();
+});

@@ -1,0 +1,46 @@
+import { describe, expect, test } from "vitest";
+import type { BuildRequest } from "../../../../src/guard/build-request.ts";
+import { stepLimits } from "../../../../src/guard/policy/build-limits.ts";
+import type { Resources } from "../../../../src/guard/policy/policy.ts";
+import { PLAIN_BUILD } from "../../../fixtures/guard/plain-build.ts";
+
+const LIMITED: Resources = { memory: 1000, cpus: 0.5, ulimits: ["nofile=10:20", "core=0", "nproc=-1"] };
+
+const limits = (request: Partial<BuildRequest>, resources = LIMITED) =>
+  stepLimits({ resources }, { ...PLAIN_BUILD, ...request });
+
+describe("a step gets", () => {
+  test.each<[string, Partial<BuildRequest>, object]>([
+    ["what the tenant may have", {}, { memory: 1000, memorySwap: 1000, cpuPeriod: 100_000, cpuQuota: 50_000 }],
+    ["less memory, without swap", { memory: 500 }, { memory: 500, memorySwap: 500 }],
+    ["swap within the memory that it may have", { memory: 500, memorySwap: 1000 }, { memory: 500, memorySwap: 1000 }],
+    ["a share of another period", { cpuPeriod: 10_000 }, { cpuPeriod: 10_000, cpuQuota: 5000 }],
+    ["all that it may have of it", { cpuQuota: 50_000 }, { cpuQuota: 50_000 }],
+    ["a lower ulimit", { ulimits: ["nofile=20:20"] }, { ulimits: ["nofile=20:20", "core=0:0", "nproc=-1:-1"] }],
+    ["one without a limit", { ulimits: ["nproc=-1"] }, { ulimits: ["nofile=10:20", "core=0:0", "nproc=-1:-1"] }],
+    ["another ulimit", { ulimits: ["fsize=9"] }, { ulimits: ["nofile=10:20", "core=0:0", "nproc=-1:-1", "fsize=9:9"] }],
+  ])("%s", (_, request, found) => expect(limits(request)).toMatchObject(found));
+
+  test("what it asks for where nothing is limited", () => {
+    const asked = { memory: 5, memorySwap: -1, cpuQuota: 7, ulimits: ["nofile=9:9"] };
+    expect(limits(asked, { ulimits: [] })).toEqual({ ...asked, cpuPeriod: undefined });
+  });
+
+  test.each<[rule: string, request: Partial<BuildRequest>]>([
+    ["build.memory", { memory: 1001 }],
+    ["build.memory", { shmSize: 1001 }],
+    ["build.memory", { memorySwap: -1 }],
+    ["build.memory", { memorySwap: 1001 }],
+    ["query.value", { cpuPeriod: 999 }],
+    ["query.value", { cpuPeriod: 1_000_001 }],
+    ["build.cpus", { cpuQuota: 50_001 }],
+    ["build.cpus", { cpuPeriod: 10_000, cpuQuota: 5001 }],
+    ["build.ulimits", { ulimits: ["nofile=21:20"] }],
+    ["build.ulimits", { ulimits: ["nofile=10:21"] }],
+    ["build.ulimits", { ulimits: ["nofile=10:-1"] }],
+    ["build.ulimits", { ulimits: ["nofile=-1:10"] }],
+    ["build.ulimits", { ulimits: ["core=1"] }],
+  ])("%s refuses %j", (rule, request) => {
+    expect(() => limits(request)).toThrow(expect.objectContaining({ rule }));
+  });
+});

@@ -1,0 +1,98 @@
+import { expect, test } from "vitest";
+import { Seats } from "../../../../src/guard/seats/seats.ts";
+import type { SeatedTenant, Tenant } from "../../../../src/guard/tenant.ts";
+import { tenantOf } from "../../../fixtures/guard/tenants.ts";
+
+interface SeatsBed {
+  seats: Seats;
+  /** What has happened, in its order */
+  told: string[];
+  /** The tenant as its socket sees it, by the socket's path */
+  now: Map<string, () => Tenant>;
+  /** Has the folder of a socket go. */
+  lose: (socket: string) => void;
+}
+
+function seatsBed({ broken = "" } = {}): SeatsBed {
+  const told: string[] = [];
+  const now = new Map<string, () => Tenant>();
+  const gone = new Map<string, AbortController>();
+  const seats = new Seats({
+    openFront: (tenant) => ({ take: () => {}, close: async () => void told.push(`front of ${tenant().id} closed`) }),
+    async bind({ socket }, _onConnection, tenant) {
+      if (socket === broken) throw new Error(`no ${socket}`);
+      told.push(`${socket} bound`);
+      now.set(socket, tenant);
+      const controller = new AbortController();
+      gone.set(socket, controller);
+      return { gone: controller.signal, [Symbol.asyncDispose]: async () => void told.push(`${socket} removed`) };
+    },
+    prepare: async (tenant) => ({ ...tenant, resources: { ...tenant.resources, cgroupParent: `/${tenant.id}` } }),
+    left: async (tenant) => void told.push(`${tenant} left`),
+    clear: async (tenant) => void told.push(`${tenant} cleared`),
+    onFailure: (tenant, error) => void told.push(`${tenant}: ${(error as Error).message}`),
+  });
+  return { seats, told, now, lose: (socket) => gone.get(socket)?.abort() };
+}
+
+const seated = (id: string, socket: string, quotas = {}): SeatedTenant => ({
+  tenant: tenantOf(id, quotas),
+  socket,
+  isInTenantsFolder: false,
+});
+
+test("a tenant has its socket; new limits leave it as it is, and a new path moves it", async () => {
+  const { seats, told, now } = seatsBed();
+  seats.seat(seated("a", "/1", { builds: 1 }));
+  seats.seat(seated("a", "/1", { builds: 2 }));
+  await seats.settled();
+  expect(told).toEqual(["/1 bound"]);
+  expect(now.get("/1")?.()).toMatchObject({ quotas: { builds: 2 }, resources: { cgroupParent: "/a" } });
+  seats.seat(seated("a", "/2"));
+  await seats.settled();
+  expect(told).toEqual(["/1 bound", "/1 removed", "front of a closed", "/2 bound"]);
+  expect([seats.tenants, seats.sockets]).toEqual([["a"], ["/2"]]);
+});
+
+test("a socket is one tenant's: another that wants it is told, and the first keeps it", async () => {
+  const { seats, told } = seatsBed();
+  seats.seat(seated("a", "/1"));
+  await seats.settled();
+  seats.seat(seated("b", "/1"));
+  await seats.settled();
+  expect(told).toEqual(["/1 bound", "b: /1 is the socket of the tenant a"]);
+  expect(seats.tenants).toEqual(["a"]);
+});
+
+test("a socket that cannot be had leaves nothing open, and concerns no other tenant", async () => {
+  const { seats, told } = seatsBed({ broken: "/x" });
+  seats.seat(seated("b", "/x"));
+  seats.seat(seated("a", "/1"));
+  await seats.settled();
+  expect(told.toSorted()).toEqual(["/1 bound", "b: no /x", "front of b closed"]);
+  expect(seats.tenants).toEqual(["a"]);
+});
+
+test("what a tenant has is removed when it goes for good, and then alone", async () => {
+  const { seats, told, lose } = seatsBed();
+  seats.seat(seated("a", "/1"));
+  seats.leave("a", false);
+  await seats.settled();
+  expect(told).toEqual(["/1 bound", "/1 removed", "front of a closed", "a left"]);
+  seats.leave("a", true);
+  await seats.settled();
+  expect(told.at(-1)).toBe("a cleared");
+  seats.seat(seated("b", "/2"));
+  await seats.settled();
+  lose("/2");
+  await seats.settled();
+  expect(seats.tenants).toEqual([]);
+  expect(told.slice(-3)).toEqual(["/2 removed", "front of b closed", "b left"]);
+});
+
+test("disposing closes sockets, and clears nothing", async () => {
+  const { seats, told } = seatsBed();
+  seats.seat(seated("a", "/1"));
+  await seats[Symbol.asyncDispose]();
+  expect(told).toEqual(["/1 bound", "/1 removed", "front of a closed"]);
+});
