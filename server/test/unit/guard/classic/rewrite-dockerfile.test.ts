@@ -1,7 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { decodeDockerfile } from "../../../../src/guard/classic/dockerfile/logical-lines.ts";
 import { rewriteDockerfile, type Base } from "../../../../src/guard/classic/dockerfile/rewrite-dockerfile.ts";
-import { writeLine } from "../../../../src/guard/classic/dockerfile/write-line.ts";
 import type { Policy } from "../../../../src/guard/policy/policy.ts";
 import { Refusal } from "../../../../src/guard/refusal.ts";
 
@@ -152,31 +151,11 @@ describe("what is refused", () => {
     ["files of another image, with an escape", "FROM own\nCOPY --fr\\om=secret / /", "base.refused"],
     ["files of another image, with quotes", 'FROM own\nCOPY "--from=secret" / /', ""],
     ["files of a stage that is to come", "FROM own\nCOPY --from=later / /\nFROM own AS later", "base.refused"],
-    ["files of this stage", "FROM own AS a\nCOPY --from=0 / /", "dockerfile.invalid"],
-    ["a stage's number that is none", "FROM own\nCOPY --from=7 / /", "dockerfile.invalid"],
     ["--from with a variable", "ARG X=own\nFROM own\nCOPY --from=$X / /", "dockerfile.from"],
-    ["--from twice", "FROM own\nCOPY --from=own --from=secret / /", "dockerfile.invalid"],
     ["a stage whose name is in another case", "FROM own AS Secret\nFROM own\nCOPY --from=secret2 / /", "base.refused"],
     ["FROM behind a comment that is none", "FROM own\nRUN a \\\n#\\\nFROM secret\nFROM secret", "base.refused"],
     ["FROM behind an escape that is none", "# escape=`\nFROM own\nRUN a \\\nFROM secret", "base.refused"],
     ["a base in a variable", "ARG X=sec\nFROM ${X}ret", "base.refused"],
-    ["an empty base", "FROM ${X}", "dockerfile.invalid"],
-    ["a base that cannot be known", "ARG A=${B:?x}\nFROM $A", "dockerfile.invalid"],
-    ["a variable without its end", "FROM ${A", "dockerfile.invalid"],
-    ["a variable whose default has no end", "FROM ${A:-x", "dockerfile.invalid"],
-    ["a variable whose modifier is not there", "FROM ${A:", "dockerfile.invalid"],
-    ["a variable with a pattern", "FROM ${A#x}", "dockerfile.invalid"],
-    ["a variable without a name", "FROM ${}own", "dockerfile.invalid"],
-    ["a quote without its end", "FROM 'own", "dockerfile.invalid"],
-    ["a double quote without its end", 'FROM "own', "dockerfile.invalid"],
-    ["variables within variables", `FROM ${"${A:-".repeat(60)}own${"}".repeat(60)}`, "dockerfile.invalid"],
-    ["two bases", "FROM own own", "dockerfile.invalid"],
-    ["a stage with two names", "FROM own AS a b", "dockerfile.invalid"],
-    ["a stage without a name", "FROM own AS", "dockerfile.invalid"],
-    ["a stage that is named otherwise", "FROM own IS a", "dockerfile.invalid"],
-    ["a stage whose name is a number", "FROM own AS 1", "dockerfile.invalid"],
-    ["no base", "FROM", "dockerfile.invalid"],
-    ["a platform that is none", "FROM --platform=linux;x own", "dockerfile.invalid"],
     ["an address", "FROM own\nADD http://169.254.169.254/ /x", "source.refused"],
     ["an address in a variable", "FROM own\nENV U=http://169.254.169.254/\nADD $U /x", "source.refused"],
     ["an address in the base's environment", "FROM own\nADD ${URL} /x", "source.refused"],
@@ -189,7 +168,6 @@ describe("what is refused", () => {
       "FROM own\nENV A='https://files.example.com/$B'\nADD $A /x",
       "dockerfile.add",
     ],
-    ["an address that cannot be known", "FROM own\nADD http://x/${A:?x} /x", "dockerfile.invalid"],
     ["ONBUILD ADD of an address with a variable", "FROM own\nONBUILD ADD http://x/$A /x", "dockerfile.add"],
     ["ONBUILD FROM", "FROM own\nONBUILD FROM secret", "dockerfile.invalid"],
     ["ONBUILD of the guard's label", "FROM own\nONBUILD LABEL docker-over-ssh.guard.tenant=b", "label.reserved"],
@@ -215,32 +193,6 @@ describe("what is refused", () => {
     ["the guard's label in quotes", 'FROM own\nLABEL docker-over-ssh."guard".tenant=b', "label.reserved"],
     ["the guard's label in the old form", "FROM own\nLABEL docker-over-ssh.guard.tenant b", "label.reserved"],
     ["the guard's label behind another", "FROM own\nLABEL a=b docker-over-ssh\\.guard.tenant=b", "label.reserved"],
-    ["a label without a value", "FROM own\nLABEL a", "dockerfile.invalid"],
-    ["a label among others without a value", "FROM own\nLABEL a=b c", "dockerfile.invalid"],
-    ["a label without a key", "FROM own\nLABEL a=b =c", "dockerfile.invalid"],
-    ["no label", "FROM own\nLABEL", "dockerfile.invalid"],
-    ["a label with a flag", "FROM own\nLABEL --x a=b", "dockerfile.invalid"],
-    ["a flag with a letter beyond ASCII", "FROM own\nCOPY --chown=\u00e9 / /", "dockerfile.invalid"],
-    ["a flag with a quote", "FROM own\nCOPY --chown=\\' / /", "dockerfile.invalid"],
-    ["files without a place", "FROM own\nCOPY /x", "dockerfile.invalid"],
-    ["FROM behind an escape that other spaces hide", "FROM own\nRUN a \\\v\nFROM secret", "dockerfile.invalid"],
-    [
-      "a long instruction without letters",
-      `FROM own\nRUN ${`${"-".repeat(40_000)}\\\n`.repeat(2)}`,
-      "dockerfile.invalid",
-    ],
-    ["a line that is too long", `FROM own\nRUN ${"x".repeat(70_000)}`, "dockerfile.invalid"],
-    ["too many instructions", `FROM own\n${"RUN a\n".repeat(2000)}`, "dockerfile.invalid"],
-    ["an escape token that is none", "# escape=x\nFROM own", "dockerfile.invalid"],
-    ["a label with a variable in its key", "FROM own\nLABEL $X=b", "dockerfile.invalid"],
-    ["an unknown instruction", "FROM own\nINCLUDE x", "dockerfile.invalid"],
-    ["an instruction with a letter beyond ASCII", "FROM own\nL\u0130NK x", "dockerfile.invalid"],
-    ["an instruction before FROM", "RUN a\nFROM own", "dockerfile.invalid"],
-    ["nothing", "# nothing\n", "dockerfile.invalid"],
-    ["a flag that FROM does not have", "FROM --network=host own", "dockerfile.invalid"],
-    ["two names of a stage", "FROM own AS a\nFROM own AS A", "dockerfile.invalid"],
-    ["two directives of a kind", "# escape=`\n# escape=\\\nFROM own", "dockerfile.invalid"],
-    ["a list with a number", 'FROM own\nCOPY ["a", 1]', "dockerfile.invalid"],
     [
       "a value that doubles",
       `FROM own\n${Array.from({ length: 30 }, () => "ENV A=${A}${A}x\n").join("")}ADD $A http://x`,
@@ -253,16 +205,6 @@ describe("what is refused", () => {
     );
     if (rule !== "") expect(error).toMatchObject({ name: "Refusal", rule });
     else expect(error).toBeUndefined();
-  });
-
-  test("a target that is not there", async () => {
-    await expect(rewrite("FROM own AS a", { target: "b" })).rejects.toMatchObject({ rule: "dockerfile.invalid" });
-  });
-
-  test("an instruction of several lines is not written", () => {
-    expect(() => writeLine("RUN a\nFROM secret", "\\", 1)).toThrow(
-      expect.objectContaining({ rule: "dockerfile.invalid" }),
-    );
   });
 
   test.each([

@@ -1,30 +1,9 @@
-import { once } from "node:events";
-import { connect as connectHttp2 } from "node:http2";
 import { describe, expect, it } from "vitest";
-import type { Backend } from "../../../../src/guard/backend.ts";
-import { echoingBuildkit, standInBackend, standInTenant } from "../../../fixtures/guard/stand-in-backend.ts";
+import { echoingBuildkit, slowList, standInBackend } from "../../../fixtures/guard/stand-in-backend.ts";
 import { frontBed } from "../../../fixtures/guard/front-bed.ts";
 import { rawConnection, statusOf } from "../../../fixtures/raw-request.ts";
 
 const HOST = "Host: docker\r\n";
-
-/** A list of images that takes until its call is aborted */
-function slowList(): { backend: Backend; begun: Promise<void>; aborted: Promise<unknown> } {
-  const backend = standInBackend();
-  let begin!: () => void;
-  const begun = new Promise<void>((resolve) => (begin = resolve));
-  const aborted = new Promise((resolve) => {
-    backend.images.list = ({ signal }) =>
-      new Promise((_, reject) => {
-        begin();
-        signal.addEventListener("abort", () => {
-          resolve(signal.reason);
-          reject(signal.reason as Error);
-        });
-      });
-  });
-  return { backend, begun, aborted };
-}
 
 describe("a request that is no plain one", () => {
   it.each([
@@ -223,60 +202,6 @@ describe("a connection", () => {
     await using bed = await frontBed();
     const asked = `POST /session HTTP/1.1\r\n${HOST}Connection: Upgrade\r\nUpgrade: h2c\r\nX-Docker-Expose-Session-Uuid: a\r\n\r\n`;
     expect(statusOf(await bed.send(asked))).toBe(404);
-  });
-});
-
-describe("a tenant that has as many calls open as it may have connections", () => {
-  const tenant = standInTenant({ quotas: { context: 1024, connections: 1, requests: 1000 } });
-
-  it("is refused another", async () => {
-    const { backend, begun } = slowList();
-    await using bed = await frontBed({ backend, tenant });
-    using connection = await rawConnection(bed.port);
-    connection.socket.write(`GET /images/json HTTP/1.1\r\n${HOST}\r\n`);
-    await begun;
-    const answer = await bed.send(`GET /_ping HTTP/1.1\r\n${HOST}\r\n`, "}\n");
-    expect(statusOf(answer)).toBe(429);
-    expect(bed.entries).toMatchObject([{ rule: "quota.calls" }]);
-  });
-
-  it("is refused another of gRPC", async () => {
-    const { backend, begun } = slowList();
-    await using bed = await frontBed({ backend: { ...backend, buildkit: echoingBuildkit() }, tenant });
-    using connection = await rawConnection(bed.port);
-    connection.socket.write(`GET /images/json HTTP/1.1\r\n${HOST}\r\n`);
-    await begun;
-    const headers = { ":method": "POST", ":path": "/a.B/C", "content-type": "application/grpc", te: "trailers" };
-    expect(await askHttp2(bed.port, headers)).toMatchObject({ "grpc-status": "8" });
-    expect(bed.entries).toMatchObject([{ rule: "quota.calls" }]);
-  });
-});
-
-async function askHttp2(port: number, headers: Record<string, string>): Promise<Record<string, unknown>> {
-  const client = connectHttp2(`http://127.0.0.1:${port}`);
-  const stream = client.request(headers);
-  stream.end();
-  const [answer] = (await once(stream, "response")) as [Record<string, unknown>];
-  client.destroy();
-  return answer;
-}
-
-describe("HTTP/2 with prior knowledge", () => {
-  it("is answered like HTTP/1.1", async () => {
-    await using bed = await frontBed();
-    expect(await askHttp2(bed.port, { ":path": "/_ping" })).toMatchObject({ ":status": 200, "api-version": "1.51" });
-    expect(await askHttp2(bed.port, { ":path": "/containers/json" })).toMatchObject({ ":status": 403 });
-    expect(await askHttp2(bed.port, { ":path": "/images//json" })).toMatchObject({ ":status": 400 });
-  });
-
-  it("has gRPC calls go to BuildKit", async () => {
-    const headers = { ":method": "POST", ":path": "/a.B/C", "content-type": "application/grpc", te: "trailers" };
-    await using bed = await frontBed({ backend: standInBackend({ buildkit: echoingBuildkit() }) });
-    expect(await askHttp2(bed.port, headers)).toMatchObject({ ":status": 200, "x-path": "/a.B/C" });
-    expect(await askHttp2(bed.port, { ...headers, ":path": "/a/b/c" })).toMatchObject({ "grpc-status": "3" });
-    await using without = await frontBed();
-    expect(await askHttp2(without.port, headers)).toMatchObject({ "grpc-status": "12" });
-    expect(without.entries).toMatchObject([{ rule: "buildkit.none" }]);
   });
 });
 

@@ -1,0 +1,72 @@
+import { expect, test } from "vitest";
+import { rewriteDockerfile } from "../../../../src/guard/classic/dockerfile/rewrite-dockerfile.ts";
+import { writeLine } from "../../../../src/guard/classic/dockerfile/write-line.ts";
+import { tenantOf } from "../../../fixtures/guard/tenants.ts";
+
+const rewrite = async (text: string, target?: string) => {
+  const { policy } = tenantOf("a");
+  const resolve = async () => ({ id: "sha256:own", env: [], triggers: [] });
+  return await rewriteDockerfile(text, { target, buildArgs: {}, policy, tenant: "a", resolve });
+};
+
+test("a plain Dockerfile is read", async () => {
+  expect((await rewrite("FROM own\nLABEL a=b\nRUN a")).steps).toEqual(["FROM own", undefined, "LABEL a=b", "RUN a"]);
+});
+
+test.each<[string, string]>([
+  ["files of this stage", "FROM own AS a\nCOPY --from=0 / /"],
+  ["a stage's number that is none", "FROM own\nCOPY --from=7 / /"],
+  ["--from twice", "FROM own\nCOPY --from=own --from=secret / /"],
+  ["an empty base", "FROM ${X}"],
+  ["a base that cannot be known", "ARG A=${B:?x}\nFROM $A"],
+  ["a variable without its end", "FROM ${A"],
+  ["a variable whose default has no end", "FROM ${A:-x"],
+  ["a variable whose modifier is not there", "FROM ${A:"],
+  ["a variable with a pattern", "FROM ${A#x}"],
+  ["a variable without a name", "FROM ${}own"],
+  ["a quote without its end", "FROM 'own"],
+  ["a double quote without its end", 'FROM "own'],
+  ["variables within variables", `FROM ${"${A:-".repeat(60)}own${"}".repeat(60)}`],
+  ["two bases", "FROM own own"],
+  ["a stage with two names", "FROM own AS a b"],
+  ["a stage without a name", "FROM own AS"],
+  ["a stage that is named otherwise", "FROM own IS a"],
+  ["a stage whose name is a number", "FROM own AS 1"],
+  ["no base", "FROM"],
+  ["a platform that is none", "FROM --platform=linux;x own"],
+  ["an address that cannot be known", "FROM own\nADD http://x/${A:?x} /x"],
+  ["a label without a value", "FROM own\nLABEL a"],
+  ["a label among others without a value", "FROM own\nLABEL a=b c"],
+  ["a label without a key", "FROM own\nLABEL a=b =c"],
+  ["no label", "FROM own\nLABEL"],
+  ["a label with a flag", "FROM own\nLABEL --x a=b"],
+  ["a flag with a letter beyond ASCII", "FROM own\nCOPY --chown=\u00e9 / /"],
+  ["a flag with a quote", "FROM own\nCOPY --chown=\\' / /"],
+  ["files without a place", "FROM own\nCOPY /x"],
+  ["FROM behind an escape that other spaces hide", "FROM own\nRUN a \\\v\nFROM secret"],
+  ["a long instruction without letters", `FROM own\nRUN ${`${"-".repeat(40_000)}\\\n`.repeat(2)}`],
+  ["a line that is too long", `FROM own\nRUN ${"x".repeat(70_000)}`],
+  ["too many instructions", `FROM own\n${"RUN a\n".repeat(2000)}`],
+  ["an escape token that is none", "# escape=x\nFROM own"],
+  ["a label with a variable in its key", "FROM own\nLABEL $X=b"],
+  ["an unknown instruction", "FROM own\nINCLUDE x"],
+  ["an instruction with a letter beyond ASCII", "FROM own\nL\u0130NK x"],
+  ["an instruction before FROM", "RUN a\nFROM own"],
+  ["nothing", "# nothing\n"],
+  ["a flag that FROM does not have", "FROM --network=host own"],
+  ["two names of a stage", "FROM own AS a\nFROM own AS A"],
+  ["two directives of a kind", "# escape=`\n# escape=\\\nFROM own"],
+  ["a list with a number", 'FROM own\nCOPY ["a", 1]'],
+])("%s is no Dockerfile", async (_, text) => {
+  await expect(rewrite(text)).rejects.toMatchObject({ name: "Refusal", rule: "dockerfile.invalid", statusCode: 400 });
+});
+
+test("a target that is not there", async () => {
+  await expect(rewrite("FROM own AS a", "b")).rejects.toMatchObject({ rule: "dockerfile.invalid" });
+});
+
+test("an instruction of several lines is not written", () => {
+  expect(() => writeLine("RUN a\nFROM secret", "\\", 1)).toThrow(
+    expect.objectContaining({ rule: "dockerfile.invalid" }),
+  );
+});
