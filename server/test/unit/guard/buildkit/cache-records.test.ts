@@ -63,6 +63,7 @@ describe("cache records", () => {
     await build(scene, "ta", "a3");
     expect(scene.written("ta")).toEqual(["a1", "a2", "a3"]);
     expect(scene.written("tb")).toEqual(["b1"]);
+    expect((await scene.records.list("ta", signal)).map(({ ID }) => ID)).toEqual(["a1", "a2", "a3"]);
   });
 
   test("that come while two tenants build are nobody's", async () => {

@@ -92,6 +92,12 @@ describe("a solve", () => {
     ]);
   });
 
+  test("may write a registry's cache where tenants share it, to where it may push", () => {
+    const cache = { exports: [{ type: "registry", attrs: { ref: "r.example/a" } }] };
+    expect(plan({ cache }, { sharesCache: true, pushes: ["r.example/*"] }).cacheExports).toHaveLength(1);
+    expect(() => plan({ cache }, { sharesCache: true })).toThrow(expect.objectContaining({ rule: "cache.export" }));
+  });
+
   test("may read a registry's cache where tenants share it, from what may be a base", () => {
     const cache = { imports: [{ type: "registry", attrs: { ref: "r.example/a" } }] };
     expect(plan({ cache }, { sharesCache: true, pulls: ["r.example/*"] }).cacheImports).toHaveLength(1);
@@ -131,6 +137,14 @@ describe("a frontend", () => {
   ])("is refused by %s", ([rule, change]) => {
     const request = create(FrontendSchema, { frontend: "dockerfile.v0", ...change });
     expect(() => planFrontend(request, strictTenant(), ids)).toThrow(expect.objectContaining({ rule }));
+  });
+
+  test("with a field that nobody knows is refused", () => {
+    const request = create(FrontendSchema, { frontend: "dockerfile.v0" });
+    request.$unknown = [{ no: 99, wireType: 0, data: new Uint8Array([1]) }];
+    expect(() => planFrontend(request, strictTenant(), ids)).toThrow(
+      expect.objectContaining({ rule: "grpc.unknown-field" }),
+    );
   });
 
   test("gets the attributes of the guard last", () => {
@@ -178,6 +192,13 @@ test.for(["/moby.buildkit.v1.Control/ListenExternals", "/moby.buildkit.v1.fronte
 test("the history of builds is refused", () => {
   expect(() => checkMessage("/moby.buildkit.v1.Control/ListenBuildHistory", new Uint8Array(), strictTenant())).toThrow(
     expect.objectContaining({ rule: "grpc.history" }),
+  );
+});
+
+test("a field that nobody knows is refused in every message", () => {
+  const bytes = new Uint8Array([0xfa, 0x3f, 0x01, 0x78]); // field 1023
+  expect(() => checkMessage("/moby.buildkit.v1.Control/Status", bytes, strictTenant())).toThrow(
+    expect.objectContaining({ rule: "grpc.unknown-field" }),
   );
 });
 

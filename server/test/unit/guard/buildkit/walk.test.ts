@@ -141,6 +141,7 @@ describe("bases", () => {
   test.for<[rule: string, reference: string, policy?: object]>([
     ["base.refused", "docker.io/library/alpine:3"],
     ["base.refused", "docker.io/library/app:2"],
+    ["base.refused", "index.docker.io/library/app:1"], // a text that no source policy maps is what it says
     ["base.refused", `docker.io/library/app@${ID}`],
     ["name.reserved", "guard.internal/tb/docker.io/library/x:1"],
     ["name.reserved", "guard.internal/ta/docker.io/library/other:1"],

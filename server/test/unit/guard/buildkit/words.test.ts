@@ -1,5 +1,5 @@
-import { create } from "@bufbuild/protobuf";
-import { Code, ConnectError } from "@connectrpc/connect";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { Code, ConnectError, decodeBinaryHeader } from "@connectrpc/connect";
 import { expect, test } from "vitest";
 import { checkMethods } from "../../../../src/guard/buildkit/sessions.ts";
 import { grpcError } from "../../../../src/guard/buildkit/grpc-errors.ts";
@@ -11,6 +11,7 @@ import { sourcePolicy } from "../../../../src/guard/buildkit/source-policy.ts";
 import { supportOf } from "../../../../src/guard/buildkit/engine-support.ts";
 import { syntaxOf } from "../../../../src/guard/buildkit/syntax.ts";
 import { StatusResponseSchema } from "../../../../src/guard/buildkit/gen/control_pb.ts";
+import { StatusSchema } from "../../../../src/guard/buildkit/gen/gateway_pb.ts";
 import { strictTenant } from "../../../fixtures/guard/buildkit-tenant.ts";
 
 test("progress is in the tenant's words", () => {
@@ -33,6 +34,16 @@ test("an error of the engine is in the tenant's words, without the engine's deta
   expect([...told.metadata.keys()]).toEqual([]);
   expect(grpcError("ta", new Error("secret path")).rawMessage).not.toContain("secret");
   expect(grpcError("ta", new Refusal("x", "no", { statusCode: 404 })).code).toBe(Code.NotFound);
+});
+
+test("an error keeps the details that clients print, and no others", () => {
+  const of = (name: string) => ({ typeUrl: `github.com/moby/buildkit/errdefs.${name}+json`, value: Buffer.from("{}") });
+  const details = toBinary(StatusSchema, create(StatusSchema, { details: [of("Source"), of("Stack")] }));
+  const error = new ConnectError("failed", Code.Unknown, {
+    "grpc-status-details-bin": Buffer.from(details).toString("base64"),
+  });
+  const kept = decodeBinaryHeader(grpcError("ta", error).metadata.get("grpc-status-details-bin") ?? "", StatusSchema);
+  expect(kept.details.map(({ typeUrl }) => typeUrl)).toEqual([of("Source").typeUrl]);
 });
 
 test("what a source policy has denied is told as the rule that denies it", () => {
