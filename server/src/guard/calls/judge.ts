@@ -1,6 +1,6 @@
 import { Refusal, type Rule } from "../refusal.ts";
 import { readBody } from "./read-body.ts";
-import { readHead, type ApiVersions, type RawRequest } from "./read-request.ts";
+import { readHead, type RawRequest } from "./read-request.ts";
 
 /** What becomes of a request, as far as it tells without the engine and the tenant's images. */
 export interface Decision {
@@ -17,11 +17,10 @@ export interface Decision {
  * Reads a request, and does nothing: for `explain` and the dry run.
  *
  * @param raw `body` undefined: not looked at; a call that needs one is judged without
- * @param versions undefined: any version of the API
  */
-export function judge(raw: RawRequest & { body?: Buffer | undefined }, versions?: ApiVersions): Decision {
+export function judge(raw: RawRequest & { body?: Buffer | undefined }): Decision {
   try {
-    const { call, request } = readHead(raw, versions);
+    const { call, request } = readHead(raw);
     if (raw.body === undefined && call.body.kind === "json") {
       return { decision: "allowed", rule: call.rule, reason: call.does, statusCode: 200, about: [] };
     }

@@ -2,7 +2,7 @@ import { Refusal } from "../refusal.ts";
 import { readHeaders, type StrictHeaders } from "../request/headers.ts";
 import { parseQuery } from "../request/query.ts";
 import type { StrictRequest } from "../request/strict-request.ts";
-import { checkApiVersion, parseTarget } from "../request/target.ts";
+import { parseTarget } from "../request/target.ts";
 import type { Call } from "./call.ts";
 import { refusedCall } from "./refused-calls.ts";
 import { findCall } from "./table.ts";
@@ -21,24 +21,16 @@ export interface RequestHead {
   request: StrictRequest;
 }
 
-/** The versions of the API that are spoken */
-export interface ApiVersions {
-  apiVersion: string;
-  minApiVersion: string;
-}
-
 /**
- * Reads all of a request but its body.
+ * Reads all of a request but its body. Whether its version of the API is spoken depends on the engine.
  *
- * @param versions undefined: any version, for an explanation without an engine
  * @throws Refusal 403 for a call that the table does not have, 400 for what is no request
  */
-export function readHead(raw: RawRequest, versions: ApiVersions | undefined): RequestHead {
+export function readHead(raw: RawRequest): RequestHead {
   const { apiVersion, path, query } = parseTarget(raw.target);
   const headers = readHeaders(raw.rawHeaders);
   const found = findCall(raw.method, path);
   if (found === undefined) throw refusedCall(shownMethod(raw.method), path);
-  if (versions !== undefined) checkApiVersion(apiVersion, versions);
   const { call, parameters } = found;
   checkUpgrade(call, headers);
   const method = call.method;

@@ -110,7 +110,7 @@ async function perform(handling: Handling): Promise<void> {
   const { signal } = controller;
   checkOpen(context);
   await context.throttle.take(signal);
-  const head = readHead(exchange, undefined);
+  const head = readHead(exchange);
   const { call, request } = head;
   handling.rule = call.rule;
   handling.version = await context.backend.version(signal);

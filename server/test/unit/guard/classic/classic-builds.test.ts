@@ -1,0 +1,216 @@
+import { Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
+import { pack } from "tar-stream";
+import { describe, expect, test } from "vitest";
+import type { ApiObject } from "../../../../src/guard/backend.ts";
+import type { BuildRequest } from "../../../../src/guard/build-request.ts";
+import { createClassicBuilds } from "../../../../src/guard/classic/classic-builds.ts";
+import type { ListedImage } from "../../../../src/guard/classic/steps.ts";
+import { EngineAnswer, type EngineRequest } from "../../../../src/guard/engine/engine-api.ts";
+import { noSuchImage } from "../../../../src/guard/refusal.ts";
+import type { Tenant } from "../../../../src/guard/tenant.ts";
+import { PLAIN_BUILD } from "../../../fixtures/guard/plain-build.ts";
+import { callerOf, tenantOf } from "../../../fixtures/guard/tenants.ts";
+
+const idOf = (digit: string): string => `sha256:${digit.repeat(64)}`;
+const LABEL = { "docker-over-ssh.guard.tenant": "a" };
+const BUILT = { aux: { ID: idOf("1") } };
+
+interface Scene {
+  dockerfile?: string;
+  request?: Partial<BuildRequest>;
+  tenant?: Partial<Tenant>;
+  /** What the engine answers to the build */
+  lines?: readonly object[] | EngineAnswer;
+  /** All images of the engine */
+  listed?: readonly ListedImage[];
+  /** Of the tenant */
+  own?: readonly string[];
+}
+
+async function build({ dockerfile = "FROM scratch\nCOPY x /\n", lines = [BUILT], ...scene }: Scene = {}) {
+  const { request = {}, listed = [], own = [] } = scene;
+  const asked: string[] = [];
+  const auths: string[] = [];
+  let query: Record<string, string> = {};
+  const answer = (given: readonly object[]) =>
+    ({ body: Readable.from(given.map((line) => Buffer.from(`${JSON.stringify(line)}\n`))) }) as never;
+  const note = ({ method, path, query: pairs = [], headers }: EngineRequest): void => {
+    asked.push([method, path, ...(path === "/build" ? [] : pairs.map((pair) => pair.join("=")))].join(" "));
+    const auth = headers?.["x-registry-auth"];
+    if (auth !== undefined) auths.push(Buffer.from(auth, "base64url").toString());
+  };
+  const taken: string[] = [];
+  const steps: string[] = [];
+  const builds = createClassicBuilds({
+    engine: {
+      async json(asking) {
+        note(asking);
+        if (asking.path === "/images/json") return listed;
+        throw new EngineAnswer(404, "no such thing");
+      },
+      async request(asking) {
+        note(asking);
+        if (asking.path !== "/build") return answer([]);
+        query = Object.fromEntries(asking.query ?? []);
+        await buffer(asking.body as Readable);
+        if (lines instanceof EngineAnswer) throw lines;
+        return answer(lines);
+      },
+    },
+    own: {
+      list: async () => own.map((id) => ({ id, names: [], created: 0, size: 0 })),
+      find: async (_tenant, name) => Promise.reject(noSuchImage(name)),
+      take: async (_tenant, id) => void taken.push(id),
+      takeIntermediate: async (_tenant, ids) => void steps.push(...ids),
+    },
+    limits: {
+      startBuild: async () => ({ signal: new AbortController().signal, [Symbol.asyncDispose]: async () => {} }),
+    },
+    cgroupParent: async () => "/pod",
+    guardCredentials: async (_tenant, host) =>
+      host === "held.example" ? { username: "guard", password: "" } : undefined,
+  });
+  const tar = pack();
+  tar.entry({ name: "Dockerfile" }, dockerfile);
+  tar.finalize();
+  const told: ApiObject[] = [];
+  const caller = callerOf({ ...tenantOf("a"), ...scene.tenant });
+  const done = builds.build(caller, { ...PLAIN_BUILD, ...request }, Readable.from(tar), (line) => void told.push(line));
+  const error: unknown = await done.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  return { error, asked, auths, query, taken, steps, told, rule: caller.note.rule };
+}
+
+describe("the engine is asked for", () => {
+  test("an image without a name, in the tenant's cgroup and network, whose names come when it is the tenant's", async () => {
+    const labels = { team: "b", "docker-over-ssh.guard.tenant": "b" };
+    const { policy } = tenantOf("a");
+    const found = await build({
+      request: { labels, network: "default" },
+      tenant: { labels: { team: "a", "docker-over-ssh.guard.x": "y" }, policy: { ...policy, hasNetwork: false } },
+    });
+    expect(found.query).toMatchObject({
+      version: "1",
+      cgroupparent: "/pod",
+      networkmode: "none",
+      rm: "1",
+      forcerm: "1",
+    });
+    expect(JSON.parse(found.query["labels"] ?? "")).toEqual({ team: "a", ...LABEL });
+    expect(found.query["t"]).toBeUndefined();
+    expect(found.taken).toEqual([idOf("1")]);
+    expect(found.asked.at(-1)).toBe(
+      `POST /images/${idOf("1")}/tag repo=guard.internal/a/docker.io/library/app tag=latest`,
+    );
+  });
+
+  test("no cache where the tenant has none: an engine would take steps of all builds", async () => {
+    expect((await build()).query).toMatchObject({ nocache: "1" });
+    const { query } = await build({ own: [idOf("7")] });
+    expect([query["nocache"], query["cachefrom"]]).toEqual([undefined, JSON.stringify([idOf("7")])]);
+  });
+
+  test("a base of a registry, with the guard's credentials before the tenant's", async () => {
+    const { policy } = tenantOf("a");
+    const credentials = {
+      "held.example": { username: "tenant", password: "" },
+      "r.example": { username: "tenant", password: "" },
+    };
+    const as = async (host: string): Promise<string> => {
+      const tenant = { policy: { ...policy, bases: [], pulls: ["*"] } };
+      const { auths, error } = await build({ dockerfile: `FROM ${host}/a:1`, request: { credentials }, tenant });
+      expect(error).toMatchObject({ rule: "base.registry" });
+      return auths.join();
+    };
+    expect(await as("held.example")).toContain('"username":"guard"');
+    expect(await as("r.example")).toContain('"username":"tenant"');
+  });
+});
+
+test.each<[string, Partial<BuildRequest>]>([["an address", { remote: "https://example.com/x.git" }]])(
+  "a context that the engine would fetch is refused: %s",
+  async (_, request) => {
+    const { error, asked } = await build({ request });
+    expect(error).toMatchObject({ rule: "build.remote" });
+    expect(asked).toEqual([]);
+  },
+);
+
+describe("what the engine says", () => {
+  test("is told in the tenant's steps; what RUN prints makes no image, and no step of another number", async () => {
+    const { told, taken } = await build({
+      dockerfile: "FROM scratch\nRUN a\n",
+      lines: [
+        { stream: "Step 1/4 : FROM scratch\n" },
+        { stream: "Step 2/4 : LABEL docker-over-ssh.guard.tenant=a\n" },
+        { stream: " ---> Running in 0123456789ab\n" },
+        { stream: "Step 3/4 : RUN a\n" },
+        { stream: "Step 4/7 : printed\n" },
+        { stream: `{"aux":{"ID":"${idOf("9")}"}}\n` },
+        { stream: "Successfully tagged guard.internal/b/docker.io/library/x:1\n" },
+        BUILT,
+      ],
+    });
+    expect(taken).toEqual([idOf("1")]);
+    expect(told.map(({ stream }) => stream).filter(Boolean)).toEqual([
+      "Step 1/2 : FROM scratch",
+      "Step 2/2 : RUN a",
+      "Step 4/7 : printed\n",
+      `{"aux":{"ID":"${idOf("9")}"}}\n`,
+      "Successfully built 111111111111\n",
+      "Successfully tagged app:latest\n",
+    ]);
+  });
+
+  test("of a failure is a line; an end without an image is an error", async () => {
+    const failed = await build({
+      lines: [{ error: "pull of guard.internal/b/docker.io/library/x:1", errorDetail: {} }],
+    });
+    expect(failed).toMatchObject({ rule: "build.failed", taken: [], error: undefined });
+    expect(failed.told.at(-1)).toMatchObject({ error: "pull of (an image of another tenant)" });
+    expect((await build({ lines: [] })).error).toMatchObject({ rule: "build.failed", statusCode: 502 });
+  });
+
+  test("of an error has no name of another tenant", async () => {
+    const { error } = await build({ lines: new EngineAnswer(500, "guard.internal/b/docker.io/library/x:1 is there") });
+    expect(error).toMatchObject({
+      rule: "build.failed",
+      statusCode: 500,
+      message: "(an image of another tenant) is there",
+    });
+  });
+});
+
+describe("images of steps", () => {
+  const short = (digit: string): object => ({ stream: ` ---> ${digit.repeat(12)}\n` });
+
+  test("of a build that has failed are removed: those that it made, whatever RUN has printed", async () => {
+    const { asked } = await build({
+      lines: [...["2", "3", "4", "5", "6"].map(short), { error: "no" }],
+      listed: [
+        { Id: idOf("2"), Labels: LABEL },
+        { Id: idOf("3"), Labels: { "docker-over-ssh.guard.tenant": "b" } },
+        { Id: idOf("4") },
+        { Id: idOf("5"), Labels: LABEL },
+        { Id: idOf("6"), Labels: LABEL, RepoTags: ["host:1"] },
+      ],
+      own: [idOf("5")],
+    });
+    expect(asked.filter((line) => line.startsWith("DELETE"))).toEqual([`DELETE /images/${idOf("2")} noprune=1`]);
+  });
+
+  test("are the tenant's down to what is not labelled, unless that is on a base of the build", async () => {
+    const { steps } = await build({
+      listed: [
+        { Id: idOf("1"), ParentId: idOf("2"), Labels: LABEL },
+        { Id: idOf("2"), ParentId: idOf("3"), Labels: LABEL },
+        { Id: idOf("3"), ParentId: idOf("4") },
+        { Id: idOf("4"), RepoTags: ["host:1"], Labels: LABEL },
+      ],
+    });
+    expect(steps).toEqual([idOf("2")]);
+  });
+});
