@@ -51,6 +51,7 @@ test.each<[string, string]>([
   ["a label with a variable in its key", "FROM own\nLABEL $X=b"],
   ["an unknown instruction", "FROM own\nINCLUDE x"],
   ["an instruction with a letter beyond ASCII", "FROM own\nL\u0130NK x"],
+  ["an instruction whose upper case is ASCII", "FROM own\n\u017Ftopsignal x"],
   ["an instruction before FROM", "RUN a\nFROM own"],
   ["nothing", "# nothing\n"],
   ["a flag that FROM does not have", "FROM --network=host own"],
