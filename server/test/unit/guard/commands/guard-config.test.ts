@@ -67,6 +67,10 @@ test.each([
   [{ tenants: [{ socket: "/run/a.sock" }] }, "tenant 1 has no name"],
   [{ tenants: {} }, "is no list"],
   [[], "is no object"],
+  ["1", "is no object"],
+  ["null", "is no object"],
+  [{ tenants: [{ ...tenant, labels: { "": "x" } }] }, 'the label "" is no text'],
+  [{ tenants: [{ ...tenant, socket: "/run/a\0.sock" }] }, "cannot have the socket"],
   ['{"tenants": [], "tenants": []}', 'has the key "tenants" twice'],
   ["{", "is not JSON"],
 ])("%j is refused", (config, words) => {

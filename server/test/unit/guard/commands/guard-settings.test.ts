@@ -99,6 +99,11 @@ describe("--tenant that is refused", () => {
     ["name=a,socket=/a,cgroup-parent=/a/../b", "the path of a cgroup"],
     ["name=a,socket=/a,cgroup-parent=a/b", "the path of a cgroup"],
     ["name=a,socket=/a,ulimit=nofile=9:1", "not above the hard one"],
+    ["name=a,socket=/a,ulimit=files=1:9", "NAME=SOFT[:HARD]"],
+    ["name=a,socket=/a,ulimit=nofile=-1:9", "not above the hard one"],
+    ["name=a,socket=/a,cpus=many", "a number of processors"],
+    ["name=a,socket=/a,max-bytes=0", "at least one byte"],
+    ["name=a,socket=/a,share-cache=perhaps", "true or false"],
     ["name=a,socket=/a,label=x", "label=KEY=VALUE"],
     ['name=a,"socket=/a', "fields with commas"],
   ])("%s", (given, words) => {

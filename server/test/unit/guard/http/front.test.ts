@@ -80,6 +80,16 @@ describe("an answer", () => {
     expect(bed.entries).toMatchObject([{ call: "GET /_ping", rule: "system.ping", decision: "allowed", sent: 2 }]);
   });
 
+  it("leaves a line without the query: it has build arguments, which may be secrets", async () => {
+    await using bed = await frontBed();
+    await bed.send(
+      `POST /build?buildargs=%7B%22T%22%3A%22hunter2%22%7D HTTP/1.1\r\n${HOST}Content-Length: 0\r\n\r\n`,
+      "}",
+    );
+    expect(bed.entries).toMatchObject([{ call: "POST /build", decision: "allowed" }]);
+    expect(JSON.stringify(bed.entries)).not.toContain("hunter2");
+  });
+
   it("tells nothing of an error inside, which the operator is told", async () => {
     const backend = standInBackend({ version: () => Promise.reject(new Error("the key is hunter2")) });
     await using bed = await frontBed({ backend });
