@@ -82,6 +82,7 @@ describe("POST /build", () => {
     ["extrahosts=cache-b.GUARD.internal.:127.0.0.1", "build.extra-hosts"],
     ["extrahosts=nonsense", "build.extra-hosts"],
     [`labels=${json({ "docker-over-ssh.guard.tenant": "b" })}`, "label.reserved"],
+    [`labels=${json({ "docker-over-ssh.guard.of-tomorrow": "b" })}`, "label.reserved"],
     ["t=guard.internal/b/docker.io/library/app", "name.reserved"],
     [`t=app@sha256:${"0".repeat(64)}`, "name.digest"],
     ["t=app&T=app", "query.case"],

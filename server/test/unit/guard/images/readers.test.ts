@@ -19,7 +19,7 @@ test.each([
   ["*a*a*a*a*a*a*a*a*a*b", "a".repeat(250), false], // an expression with so many stars would take years
 ])("the pattern %s and the name %s: %s", (pattern, name, isMatch) => expect(pathMatch(pattern)(name)).toBe(isMatch));
 
-test.each(["[a", "[", "\\", "[]", "[a-]", "x".repeat(600)])("the pattern %s is none", (pattern) => {
+test.each(["[a", "[", "\\", "[]", "[a-]", "[-a]", "[]a]", "x".repeat(600)])("the pattern %s is none", (pattern) => {
   expect(() => pathMatch(pattern)).toThrow(expect.objectContaining({ rule: "filter.pattern", statusCode: 400 }));
 });
 
@@ -73,5 +73,7 @@ test("an archive has the tenant's names, none of others, and layers as they were
 test("an archive that breaks off fails, and so does one with an error in place of its end", async () => {
   const error = Buffer.from(`${JSON.stringify({ errorDetail: { message: "no" } })}\n`.padEnd(1024, " "));
   await expect(buffer(inTenantsNames("a", Readable.from([error]), signal))).rejects.toThrow(/tar|header|data/i);
+  const long = { "manifest.json": `[${" ".repeat(17 * 1024 ** 2)}]` };
+  await expect(rewritten(long)).rejects.toMatchObject({ rule: "image.save" });
   await expect(rewritten({ "manifest.json": "{" })).rejects.toMatchObject({ rule: "image.save", statusCode: 502 });
 });

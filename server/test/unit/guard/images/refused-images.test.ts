@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { EngineAnswer } from "../../../../src/guard/engine/engine-api.ts";
 import { createImages } from "../../../../src/guard/images/create-images.ts";
 import { createOwnImages } from "../../../../src/guard/images/create-own-images.ts";
 import type { BackendImages } from "../../../../src/guard/backend.ts";
@@ -74,4 +75,41 @@ test("an event without an end is not gathered", async () => {
   engine.body = Buffer.alloc(5 * 1024 * 1024, "x");
   const events = images.events(a, { filters: {} })[Symbol.asyncIterator]();
   await expect(events.next()).rejects.toMatchObject({ rule: "events.size" });
+});
+
+test("an image that goes between two questions is none", async () => {
+  engine.images.push({ Id: idOf("1"), RepoTags: [nameOf("a", "app:v1")] });
+  const json = engine.json.bind(engine);
+  engine.json = async (request) => {
+    if (request.path === `/images/${idOf("1")}/json`) throw new EngineAnswer(404, "No such image");
+    return await json(request);
+  };
+  await expect(images.inspect(a, "app:v1", { manifests: false })).rejects.toMatchObject({ rule: "image.unknown" });
+  await expect(images.remove(a, "app:v1", plainly)).rejects.toMatchObject({ rule: "image.unknown" });
+  expect(engine.images).toHaveLength(1);
+});
+
+test("what counts as a tenant's are its own images, not those of others, nor of steps", async () => {
+  const Labels = { "docker-over-ssh.guard.tenant": "a" };
+  engine.images.push(
+    { Id: idOf("1"), RepoTags: [nameOf("a", "app:v1")], Size: 5, Labels },
+    { Id: idOf("2"), RepoTags: ["host:v1"], Size: 100 },
+    { Id: idOf("3"), RepoTags: [nameOf("b", "app:v1")], Size: 100 },
+    { Id: idOf("4"), RepoTags: [], Size: 5 },
+  );
+  await own.takeIntermediate(a.tenant, [idOf("4")]);
+  expect((await own.list("a", signal)).map(({ id }) => id)).toEqual([idOf("1")]);
+  await own.take(tenantOf("a", { bytes: 5, images: 1 }), idOf("1"), signal);
+});
+
+test("an image that the host has a name for as well is never asked to go by its ID", async () => {
+  const Labels = { "docker-over-ssh.guard.tenant": "a" };
+  const removals = (): string[] => engine.asked.splice(0).filter((line) => line.startsWith("DELETE"));
+  engine.images.push({ Id: idOf("1"), RepoTags: [nameOf("a", "app:v1"), "host:v1"], Size: 10, Labels });
+  await expect(own.take(tenantOf("a", { bytes: 9 }), idOf("1"), signal)).rejects.toMatchObject({ rule: "quota.bytes" });
+  expect(removals()).toEqual([`DELETE /images/${nameOf("a", "app:v1")} noprune=1`]);
+  engine.images[0]?.RepoTags.push(nameOf("a", "app:v1"));
+  await images.remove(a, idOf("1"), { force: true, noPrune: false });
+  expect(removals()).toEqual([`DELETE /images/${nameOf("a", "app:v1")} noprune=1`]);
+  expect(engine.images).toMatchObject([{ RepoTags: ["host:v1"] }]);
 });
