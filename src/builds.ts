@@ -4,6 +4,15 @@
  */
 export { startProgram, type Program } from "./child-process/start-program.ts";
 export { openArchiveContext, type ArchiveContextOptions } from "./build-context/archive/open-archive-context.ts";
+export { readHeader as readTarHeader } from "./build-context/tar/read-header.ts";
+export {
+  EXTENSIONS as TAR_EXTENSIONS,
+  MAX_EXTENSION as MAX_TAR_EXTENSION,
+  readExtension as readTarExtension,
+  type Extension as TarExtension,
+} from "./build-context/tar/tar-extension.ts";
+export { BLOCK as TAR_BLOCK, padding as tarPadding } from "./build-context/tar/tar-header.ts";
+export { headersOf as tarHeadersOf } from "./build-context/tar/write-context-tar.ts";
 export { dockerignoreRules } from "./build-context/ignore/dockerignore.ts";
 export { ARCHIVE_LIMITS } from "./build-context/archive/limits.ts";
 export type { BuildContext, ContextEntry, ContextFile } from "./build-context/build-context.ts";
@@ -25,6 +34,7 @@ export {
   type EngineEndpoint,
 } from "./engine/connect/endpoint.ts";
 export { openConnections, type EngineConnections } from "./engine/connect/open-connections.ts";
+export { isHeader as isTarHeader, isZeros } from "./delta/tar-block.ts";
 export type { Engine } from "./engine/engine.ts";
 export type {
   BuildAnswers,
@@ -67,6 +77,7 @@ export { removeDeadSpools } from "./run/spool-folder.ts";
 export { parseAge, parseSize } from "./commands/option-values.ts";
 export { InvalidValue, type OptionDefinition } from "./commands/command-definition.ts";
 export { VERSION } from "./version.ts";
+export { coalesce } from "./streams/coalesce.ts";
 export { abortable } from "./streams/abortable.ts";
 export { stallTimer } from "./streams/stall-timer.ts";
 export { deadline, type Deadline } from "./streams/deadline.ts";

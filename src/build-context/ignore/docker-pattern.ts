@@ -26,9 +26,17 @@ export function dockerPattern(line: string): DockerPattern | undefined {
   return { text, isException, matches: compile(text) };
 }
 
-/** Go's strings.TrimSpace. trim() would also take a byte order mark, and would leave U+0085. */
+const IS_SPACE = /\p{White_Space}/u;
+
+/**
+ * Go's strings.TrimSpace. trim() would also take a byte order mark, and would leave U+0085. Not by one regular expression: from each character of a long row
+ * of spaces, it would look for the end of the text.
+ */
 export function trimSpace(text: string): string {
-  return text.replaceAll(/^\p{White_Space}+|\p{White_Space}+$/gu, "");
+  let [start, end] = [0, text.length];
+  while (start < end && IS_SPACE.test(text.charAt(start))) start += 1;
+  while (end > start && IS_SPACE.test(text.charAt(end - 1))) end -= 1;
+  return text.slice(start, end);
 }
 
 /** Go's path.Clean */

@@ -3,14 +3,12 @@ import { isHeader, isZeros } from "../../delta/tar-block.ts";
 import { Failure } from "../../output/errors.ts";
 import { invalidEntry } from "../entry-checks.ts";
 import { MAX_MTIME } from "../limits.ts";
-import { parsePax } from "./parse-pax.ts";
-import { readHeader, untilNul } from "./read-header.ts";
+import { readHeader } from "./read-header.ts";
+import { EXTENSIONS, MAX_EXTENSION, readExtension, type Extension } from "./tar-extension.ts";
 import { BLOCK, TYPE } from "./tar-header.ts";
 
 /** Bytes read at once: the headers of small files lie close together. */
 const WINDOW = 256 * 1024;
-/** Bytes of a pax header or a long name at most. GNU tar and Go allow a megabyte. */
-const MAX_EXTENSION = 1024 * 1024;
 
 /** An entry of a tar as it is written there. Texts have one character for each byte. */
 export interface TarRecord {
@@ -67,40 +65,9 @@ export async function* tarRecords(file: FileHandle): AsyncGenerator<TarRecord> {
   }
 }
 
-/** What the headers before an entry say of it. */
-interface Extension {
-  path?: string;
-  target?: string;
-  size?: number;
-  mtime?: number;
-  isSparse?: boolean;
-}
-
-const EXTENSIONS = new Set<string>([TYPE.pax, TYPE.globalPax, TYPE.longName, TYPE.longTarget]);
-
 /** A time that is no number, or centuries away, does not make a file unusable. */
 function possibleTime(mtime: number): number {
   return Number.isNaN(mtime) ? 0 : Math.max(-MAX_MTIME, Math.min(MAX_MTIME, mtime));
-}
-
-function readExtension(type: string, body: Buffer): Extension {
-  if (type === TYPE.longName) return { path: copied(untilNul(body.toString("latin1"))) };
-  if (type === TYPE.longTarget) return { target: copied(untilNul(body.toString("latin1"))) };
-  if (type === TYPE.globalPax) return {}; // a comment, as `git archive` writes it; Go's archive/tar ignores all of it
-  const records = parsePax(body);
-  const [path, target, size, mtime] = ["path", "linkpath", "size", "mtime"].map((key) => records.get(key));
-  return {
-    ...(path !== undefined && { path: copied(path) }),
-    ...(target !== undefined && { target: copied(target) }),
-    ...(size !== undefined && { size: /^\d+$/.test(size) ? Number(size) : Number.NaN }),
-    ...(mtime !== undefined && Number.isFinite(Number(mtime)) && { mtime: Math.floor(Number(mtime) * 1e6) }),
-    ...([...records.keys()].some((key) => key.startsWith("GNU.sparse.")) && { isSparse: true }),
-  };
-}
-
-/** V8 makes a part of a text as a view of the whole: a name would keep a header of a megabyte in memory. */
-function copied(part: string): string {
-  return Buffer.from(part, "latin1").toString("latin1");
 }
 
 function kindOf(type: string, name: string, isSparse: boolean): TarRecord["kind"] {

@@ -40,7 +40,7 @@ function filesOf(entries: readonly ContextEntry[]): ContextFile[] {
 const TYPES = { file: TYPE.file, folder: TYPE.folder, symlink: TYPE.symlink, "hard-link": TYPE.hardLink };
 
 /** Returns the header of an entry, behind a pax header if it needs one. */
-function headersOf(entry: ContextEntry): Buffer {
+export function headersOf(entry: ContextEntry): Buffer {
   const name = entry.kind === "folder" ? `${entry.path}/` : entry.path;
   const target = "target" in entry ? entry.target : "";
   const size = entry.kind === "file" ? entry.size : 0;

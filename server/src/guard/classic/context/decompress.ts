@@ -69,15 +69,17 @@ async function* limited(chunks: AsyncIterable<Buffer> | Iterable<Buffer>, limit:
   let bytes = 0;
   for await (const chunk of chunks) {
     bytes += chunk.length;
-    if (bytes > limit) {
-      throw new Refusal(
-        "context.size",
-        `the context is larger than the ${limit} bytes that are allowed: name what it does not need in .dockerignore`,
-        { statusCode: 413 },
-      );
-    }
+    if (bytes > limit) throw tooLarge(limit);
     yield chunk;
   }
+}
+
+export function tooLarge(limit: number): Refusal {
+  return new Refusal(
+    "context.size",
+    `the context is larger than the ${limit} bytes that are allowed: name what it does not need in .dockerignore`,
+    { statusCode: 413 },
+  );
 }
 
 function isZlib(error: unknown): boolean {

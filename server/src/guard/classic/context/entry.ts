@@ -1,74 +1,75 @@
-import type { Header } from "tar-stream";
+import type { ContextEntry } from "docker-over-ssh/builds";
 import { Refusal } from "../../refusal.ts";
-
-/** An entry of a context, checked: its names have one meaning. */
-export interface Entry {
-  /** Without a slash at either end; "" is the context itself */
-  path: string;
-  type: "file" | "directory" | "symlink" | "link";
-  /** Of a link: of a hard one, a path as `path` */
-  target: string;
-  header: Header;
-}
+import type { TarEntry } from "./tar-entries.ts";
 
 /** Bytes of a path that Linux takes */
 const MAX_PATH = 4095;
 /** Bytes of a name in it */
 const MAX_NAME = 255;
-const TYPES: Readonly<Record<string, Entry["type"]>> = {
-  file: "file",
-  "contiguous-file": "file",
-  directory: "directory",
-  symlink: "symlink",
-  link: "link",
+const KINDS: Readonly<Record<string, ContextEntry["kind"]>> = {
+  "0": "file",
+  "\0": "file",
+  // Contiguous files
+  "7": "file",
+  "1": "hard-link",
+  "2": "symlink",
+  "5": "folder",
 };
 
-/** Checks an entry. Throws a Refusal 400 `context.entry` for a device, a FIFO, and names that lead out of the context. */
-export function checkEntry(header: Header): Entry {
-  const type = TYPES[header.type ?? "file"];
-  const path = cleanPath(header.name);
-  if (type === undefined) {
-    throw invalid(`${shown(header.name)} is neither a file, a folder nor a link: leave it out with .dockerignore`);
+/** Checks an entry: its names have one meaning. "" is the path of the context itself. Throws a Refusal 400 `context.entry` for a device, a FIFO, and names that lead out of the context. */
+export function checkEntry({ type, name, target, mode, mtime, size }: TarEntry): ContextEntry {
+  const path = cleanPath(name);
+  const kind = KINDS[type];
+  if (kind === undefined) {
+    throw invalid(`${shown(name)} is neither a file, a folder nor a link: leave it out with .dockerignore`);
   }
-  const given = header.linkname ?? "";
-  if (type !== "symlink") return { path, type, target: type === "link" ? cleanPath(given) : "", header };
+  const common = { path, mode, mtime };
+  if (kind === "folder") return { ...common, kind };
+  // Old tars tell folders by the slash at the end.
+  if (kind === "file") return name.endsWith("/") ? { ...common, kind: "folder" } : { ...common, kind, size };
+  if (kind === "hard-link") return { ...common, kind, target: cleanPath(target) };
   // The engine resolves it inside of the context, wherever it leads.
-  if (given === "" || Buffer.byteLength(given) > MAX_PATH || /[\0\uFFFD]/.test(given)) {
-    throw invalid(`${shown(header.name)} is a symbolic link to a name that cannot be used`);
+  if (target === "" || target.length > MAX_PATH || target.includes("\0")) {
+    throw invalid(`${shown(name)} is a symbolic link to a name that cannot be used`);
   }
-  return { path, type, target: given, header };
+  return { ...common, kind, target };
 }
 
-/** The path of the Dockerfile, as the engine looks for it. Throws a Refusal 400 for one that leads out of the context. */
+/** The path of the Dockerfile, as the engine looks for it, one character for each byte. Throws a Refusal 400 for one that leads out of the context. */
 export function dockerfilePath(given: string): string {
   const parts: string[] = [];
   for (const part of given.split("/")) {
     if (part === "" || part === ".") continue;
     if (part !== "..") parts.push(part);
     else if (parts.pop() === undefined) {
-      throw new Refusal("dockerfile.path", `forbidden path outside the build context: ${shown(given)}`, {
+      throw new Refusal("dockerfile.path", `forbidden path outside the build context: ${quoted(given)}`, {
         statusCode: 400,
       });
     }
   }
-  if (parts.length > 0 && !/[\0\uFFFD]/.test(given)) return parts.join("/");
-  throw new Refusal("dockerfile.path", `${shown(given)} is not the path of a Dockerfile`, { statusCode: 400 });
+  const path = Buffer.from(parts.join("/")).toString("latin1");
+  if (path !== "" && path.length <= MAX_PATH && !path.includes("\0")) return path;
+  throw new Refusal("dockerfile.path", `${quoted(given)} is not the path of a Dockerfile`, { statusCode: 400 });
 }
 
 function cleanPath(name: string): string {
   const parts = name.split("/").filter((part) => part !== "" && part !== ".");
   const path = parts.join("/");
   if (name.startsWith("/") || parts.includes("..")) throw invalid(`${shown(name)} leads out of the context`);
-  // tar-stream has put U+FFFD in place of bytes that are no UTF-8.
-  if (/[\0\uFFFD]/.test(name)) throw invalid(`${shown(name)} is not UTF-8`);
-  if (Buffer.byteLength(path) > MAX_PATH || parts.some((part) => Buffer.byteLength(part) > MAX_NAME)) {
+  if (name.includes("\0")) throw invalid(`${shown(name)} is no name`);
+  if (path.length > MAX_PATH || parts.some((part) => part.length > MAX_NAME)) {
     throw invalid(`${shown(name)} is too long`);
   }
   return path;
 }
 
-/** Without control characters, and not too long for a message */
+/** For a name of one character for each byte */
 function shown(name: string): string {
+  return quoted(Buffer.from(name.slice(0, 480), "latin1").toString());
+}
+
+/** Without control characters, and not too long for a message */
+function quoted(name: string): string {
   return JSON.stringify(name.slice(0, 120));
 }
 

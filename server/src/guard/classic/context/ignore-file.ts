@@ -3,9 +3,17 @@ import { Refusal } from "../../refusal.ts";
 
 export const IGNORE_FILE = ".dockerignore";
 
+/** Bytes of an ignore file, and of the path of a Dockerfile beside one: patterns may take long for long paths. */
+const MAX_IGNORE_FILE = 64 * 1024;
+const MAX_PATH = 256;
+
 /** Whether the engine removes the Dockerfile from the context after it has read it. Throws a Refusal 400 for a file that it cannot read. */
 export function isIgnored(ignoreFile: Buffer | undefined, path: string): boolean {
   if (ignoreFile === undefined) return false;
+  if (ignoreFile.length > MAX_IGNORE_FILE || path.length > MAX_PATH) {
+    const message = `it may have ${MAX_IGNORE_FILE} bytes here, and the path of the Dockerfile ${MAX_PATH}`;
+    throw new Refusal("context.dockerignore", `${IGNORE_FILE}: ${message}`, { statusCode: 400 });
+  }
   try {
     let rules = dockerignoreRules(ignoreFile.toString(), IGNORE_FILE);
     for (const [index] of [...path.matchAll(/\//g)].entries()) {

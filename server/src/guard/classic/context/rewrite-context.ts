@@ -1,12 +1,18 @@
-import { once, type EventEmitter } from "node:events";
 import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
-import { extract, pack, type Header, type Pack } from "tar-stream";
+import {
+  coalesce,
+  TAR_BLOCK,
+  tarHeadersOf,
+  tarPadding,
+  type ContextEntry,
+  type ContextFile,
+} from "docker-over-ssh/builds";
 import { Refusal } from "../../refusal.ts";
-import { MAX_DOCKERFILE } from "../dockerfile/logical-lines.ts";
-import { decompress } from "./decompress.ts";
-import { checkEntry, dockerfilePath, type Entry } from "./entry.ts";
+import { decompress, tooLarge } from "./decompress.ts";
+import { checkEntry, dockerfilePath } from "./entry.ts";
 import { IGNORE_FILE, ignoreFileWith, isIgnored } from "./ignore-file.ts";
+import { KeptFiles } from "./kept-files.ts";
+import { tarEntries } from "./tar-entries.ts";
 
 export interface ContextOptions {
   /** As the request names it, e.g. `./Dockerfile` */
@@ -31,25 +37,11 @@ const MAX_ENTRIES = 1_000_000;
 const DEFAULT = "Dockerfile";
 /** The same in each build: it is in .dockerignore, which is part of the cache key of `COPY . /`. */
 const OURS = ".docker-over-ssh-guard.dockerfile";
-const FILE_MODE = 0o644;
-/** Bytes of a block of a tar */
-const BLOCK = 512;
-
-/** A file that is kept until all entries have been read: the last of several with its name counts. */
-interface Kept {
-  content: Buffer;
-  header: Header;
-}
-
-interface State {
-  options: ContextOptions;
-  tar: Pack;
-  /** Paths that may be the Dockerfile, in the order in which the engine looks for it, and the ignore file */
-  watched: readonly string[];
-  kept: Map<string, Kept>;
-  /** Watched paths that are links */
-  links: Set<string>;
-}
+/**
+ * The context itself, which engines pass over. It comes first because they tell by the first bytes whether a tar is compressed, and those would be the
+ * tenant's: a file whose name begins a frame of zstd, or a block of bzip2, hides in its content another tar, with another Dockerfile.
+ */
+const ROOT: ContextEntry = { kind: "folder", path: ".", mode: 0o755, mtime: 0 };
 
 /**
  * Reads a context and writes it anew as it arrives: the same files, with headers of ours, and at the end a Dockerfile under a name of ours, which the engine
@@ -59,128 +51,64 @@ interface State {
 export function rewriteContext(source: Readable, options: ContextOptions): RewrittenContext {
   const path = dockerfilePath(options.dockerfile);
   const candidates = path === DEFAULT ? [DEFAULT, DEFAULT.toLowerCase()] : [path];
-  const state: State = {
-    options,
-    tar: pack(),
-    watched: [...candidates, IGNORE_FILE],
-    kept: new Map(),
-    links: new Set(),
-  };
-  return { dockerfile: OURS, tar: Readable.from(written(source, state, candidates), { objectMode: false }) };
+  const tar = Readable.from(coalesce(written(source, candidates, options)), { objectMode: false });
+  return { dockerfile: OURS, tar };
 }
 
-async function* written(source: Readable, state: State, candidates: readonly string[]) {
-  const { tar, options } = state;
-  tar.on("error", () => {});
-  const stop = new AbortController();
-  const filling = (async () => {
-    await copyEntries(source, state, AbortSignal.any([options.signal, stop.signal]));
-    await writeEnd(state, candidates);
-    tar.finalize();
-  })();
-  // What has failed is told below; the reader ends with the tar.
-  filling.catch((error: unknown) => tar.destroy(error as Error));
+async function* written(source: Readable, candidates: readonly string[], options: ContextOptions) {
+  const kept = new KeptFiles([...candidates, IGNORE_FILE]);
   try {
-    yield* tar as AsyncIterable<Buffer>;
-    await filling;
-  } catch (error) {
-    await filling;
-    throw error;
+    yield tarHeadersOf(ROOT);
+    yield* entries(source, kept, options);
+    yield* ending(kept, candidates, options);
+    yield Buffer.alloc(2 * TAR_BLOCK);
   } finally {
-    stop.abort();
-    tar.destroy();
     source.destroy();
   }
 }
 
-/** Passes entries on but those that are kept. */
-async function copyEntries(source: Readable, state: State, signal: AbortSignal): Promise<void> {
-  const parser = extract();
-  // Errors come out of the loops; an event without a listener would end the process.
-  parser.on("error", () => {});
-  let cause: unknown;
-  const read = { bytes: 0 };
-  const blocks = wholeBlocks(decompress(source, state.options.limit), read);
-  const fed = pipeline(blocks, parser, { signal }).catch((error: unknown) => {
-    cause ??= error;
-    parser.destroy(error as Error);
-  });
+/** Yields all entries but those that are kept. */
+async function* entries(source: Readable, kept: KeptFiles, { limit, signal }: ContextOptions): AsyncGenerator<Buffer> {
   let count = 0;
-  let end = 0;
+  let copied = 0;
   try {
-    for await (const entry of parser) {
-      entry.on("error", () => {});
-      end = (entry.header as Header & { byteOffset: number }).byteOffset + (entry.header.size ?? 0);
+    for await (const given of tarEntries(decompress(source, limit))) {
       if (++count > MAX_ENTRIES) throw tooMany();
-      const checked = checkEntry(entry.header);
-      if (checked.path.split("/", 1)[0] === OURS) throw reservedName();
-      const keeps = checked.type === "file" && state.watched.includes(checked.path);
-      if (keeps)
-        state.kept.set(checked.path, {
-          content: await readSmall(entry as AsyncIterable<Buffer>, checked.path),
-          header: entry.header,
-        });
-      if (keeps) state.links.delete(checked.path);
-      else await passOn(checked, entry as AsyncIterable<Buffer>, state, signal);
+      const entry = checkEntry(given);
+      const { path, kind } = entry;
+      if (path === "") continue;
+      if (path.split("/", 1)[0] === OURS) throw reservedName();
+      if (await kept.take(entry, given.content)) continue;
+      // What it links to comes at the end.
+      const linked = kind === "hard-link" ? kept.get(entry.target) : undefined;
+      if (linked !== undefined) {
+        copied += TAR_BLOCK + linked.content.length;
+        if (copied > limit) throw tooLarge(limit);
+        yield fileOf({ ...linked.entry, path }, linked.content);
+        continue;
+      }
+      yield tarHeadersOf(entry);
+      if (kind !== "file") continue;
+      yield* given.content;
+      yield tarPadding(entry.size);
     }
-    if (end > read.bytes) throw new Error("the last entry is cut off");
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof Refusal) throw error;
-    if (cause instanceof Refusal) throw cause;
     throw new Refusal("context.invalid", "the context is not a tar, or a damaged one", {
       statusCode: 400,
       cause: error,
     });
-  } finally {
-    parser.destroy();
-    source.destroy();
-    await fed;
   }
 }
 
-/**
- * Fills the last block up with zeros: the docker CLI (`-f -`) ends a context with the last byte of its last file, which engines take.
- *
- * @param read is told how many bytes there were
- */
-async function* wholeBlocks(chunks: AsyncIterable<Buffer>, read: { bytes: number }): AsyncGenerator<Buffer> {
-  for await (const chunk of chunks) {
-    read.bytes += chunk.length;
-    yield chunk;
-  }
-  const missing = -read.bytes & (BLOCK - 1);
-  if (missing > 0) yield Buffer.alloc(missing);
-}
-
-async function passOn(
-  { path, type, target, header }: Entry,
-  content: AsyncIterable<Buffer>,
-  state: State,
-  signal: AbortSignal,
-) {
-  const { tar, watched, kept, links } = state;
-  if (path === "") return;
-  if (watched.includes(path)) {
-    kept.delete(path);
-    if (type !== "directory") links.add(path);
-  }
-  // What it links to comes at the end.
-  const linked = type === "link" ? kept.get(target) : undefined;
-  if (linked !== undefined) return await writeFile(tar, path, linked.content, linked.header);
-  const size = type === "file" ? (header.size ?? 0) : 0;
-  const entry = tar.entry({ ...common(header), name: path, type, size, ...(target !== "" && { linkname: target }) });
-  entry.on("error", () => {});
-  if (type !== "file") return void entry.end(undefined);
-  for await (const chunk of content) {
-    if (!entry.write(chunk)) await once(entry as unknown as EventEmitter, "drain", { signal });
-  }
-  entry.end(undefined);
-}
-
-/** The Dockerfile and the ignore file of the tenant, and those of ours. */
-async function writeEnd({ tar, kept, links, options }: State, candidates: readonly string[]): Promise<void> {
-  const link = [...candidates, IGNORE_FILE].find((path) => links.has(path));
+/** Yields the Dockerfile and the ignore file of the tenant, and those of ours. */
+async function* ending(
+  kept: KeptFiles,
+  candidates: readonly string[],
+  { dockerfile, rewrite }: ContextOptions,
+): AsyncGenerator<Buffer> {
+  const link = kept.link();
   if (link !== undefined) {
     throw new Refusal(
       "dockerfile.link",
@@ -190,54 +118,27 @@ async function writeEnd({ tar, kept, links, options }: State, candidates: readon
       },
     );
   }
-  const found = candidates.find((path) => kept.has(path));
-  const dockerfile = found === undefined ? undefined : kept.get(found);
-  if (found === undefined || dockerfile === undefined) {
-    throw invalid(`Cannot locate specified Dockerfile: ${options.dockerfile.slice(0, 200)}`);
-  }
-  if (dockerfile.content.length === 0) throw invalid(`the Dockerfile (${found}) cannot be empty`);
-  const text = await options.rewrite(dockerfile.content);
+  const found = candidates.map((path) => kept.get(path)).find((file) => file !== undefined);
+  if (found === undefined) throw missing(`Cannot locate specified Dockerfile: ${dockerfile.slice(0, 200)}`);
+  if (found.content.length === 0) throw missing(`the Dockerfile (${found.entry.path}) cannot be empty`);
+  const text = await rewrite(found.content);
   const ignore = kept.get(IGNORE_FILE);
-  for (const [path, { content, header }] of kept) {
-    if (path === IGNORE_FILE) continue;
-    if (path === found && isIgnored(ignore?.content, path)) continue;
-    await writeFile(tar, path, content, header);
+  for (const file of kept.all()) {
+    if (file === ignore) continue;
+    if (file === found && isIgnored(ignore?.content, file.entry.path)) continue;
+    yield fileOf(file.entry, file.content);
   }
-  await writeFile(tar, IGNORE_FILE, ignoreFileWith(ignore?.content, OURS), ignore?.header);
-  await writeFile(tar, OURS, Buffer.from(text), undefined);
+  yield fileOf(ignore?.entry ?? ownFile(IGNORE_FILE), ignoreFileWith(ignore?.content, OURS));
+  yield fileOf(ownFile(OURS), Buffer.from(text));
 }
 
-async function readSmall(content: AsyncIterable<Buffer>, path: string): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of content) {
-    size += chunk.length;
-    if (size > MAX_DOCKERFILE) {
-      throw new Refusal("dockerfile.size", `${path} is larger than ${MAX_DOCKERFILE} bytes`, { statusCode: 413 });
-    }
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
+function ownFile(path: string): ContextFile {
+  return { kind: "file", path, mode: 0o644, mtime: 0, size: 0 };
 }
 
-async function writeFile(tar: Pack, path: string, content: Buffer, header: Header | undefined): Promise<void> {
-  const attributes = header === undefined ? { mode: FILE_MODE, mtime: new Date(0) } : common(header);
-  await new Promise<void>((resolve, reject) => {
-    tar.entry({ ...attributes, name: path, type: "file", size: content.length }, content, (error) =>
-      error ? reject(error) : resolve(),
-    );
-  });
-}
-
-/** No name of a user, no extended attribute, no other header of pax: the engine needs none of them. */
-function common({ mode, uid, gid, mtime }: Header) {
-  const seconds = Math.min(Math.max(0, Math.floor((mtime?.getTime() ?? 0) / 1000)), 0o77777777777);
-  return {
-    mode: mode & 0o7777,
-    uid: Math.min(uid, 0o7777777),
-    gid: Math.min(gid, 0o7777777),
-    mtime: new Date(seconds * 1000),
-  };
+function fileOf(entry: ContextFile, content: Buffer): Buffer {
+  const size = content.length;
+  return Buffer.concat([tarHeadersOf({ ...entry, size }), content, tarPadding(size)]);
 }
 
 function reservedName(): Refusal {
@@ -250,6 +151,6 @@ function tooMany(): Refusal {
   return new Refusal("context.entries", `the context has more than ${MAX_ENTRIES} entries`, { statusCode: 413 });
 }
 
-function invalid(message: string): Refusal {
+function missing(message: string): Refusal {
   return new Refusal("dockerfile.missing", message, { statusCode: 400 });
 }

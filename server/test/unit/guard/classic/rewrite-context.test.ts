@@ -21,6 +21,25 @@ async function tarOf(entries: readonly Given[]): Promise<Buffer> {
 
 const file = (name: string, content: string): Given => [{ name }, content];
 
+/** The checksum of a header, as it is written */
+function checksumOf(header: Buffer): string {
+  const sum = header.reduce((all, byte, at) => all + (at >= 148 && at < 156 ? 32 : byte), 0);
+  return `${sum.toString(8).padStart(6, "0")}\0 `;
+}
+
+/** The tar that the engine gets */
+async function bytesOf(given: readonly Given[] | Buffer): Promise<Buffer> {
+  const { tar } = rewriteContext(Readable.from([Buffer.isBuffer(given) ? given : await tarOf(given)]), {
+    dockerfile: "Dockerfile",
+    limit: 1024 ** 2,
+    signal: new AbortController().signal,
+    rewrite: async () => "OURS",
+  });
+  const chunks: Buffer[] = [];
+  for await (const chunk of tar as AsyncIterable<Buffer>) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
 /** What the engine gets: its entries in their order, and the Dockerfile that was read */
 async function rewritten(entries: readonly Given[] | Buffer, more: { dockerfile?: string; limit?: number } = {}) {
   const { dockerfile = "Dockerfile", limit = 1024 ** 2 } = more;
@@ -49,6 +68,7 @@ async function rewritten(entries: readonly Given[] | Buffer, more: { dockerfile?
   return { read, found };
 }
 
+const ROOT = "directory ./: ";
 const END = [".dockerignore: .dockerignore\nRANDOM\n", "RANDOM: OURS\n"];
 
 describe("what the engine gets", () => {
@@ -62,7 +82,8 @@ describe("what the engine gets", () => {
     ]);
     expect(read).toBe("FROM a");
     expect(found).toEqual([
-      "directory dir: ",
+      ROOT,
+      "directory dir/: ",
       "dir/file: x",
       "symlink link -> /etc: ",
       "link hard -> dir/file: ",
@@ -100,12 +121,12 @@ describe("what the engine gets", () => {
     const whole = await tarOf([file("Dockerfile", "FROM a"), file("x", "content")]);
     const { read, found } = await rewritten(whole.subarray(0, 3 * 512 + "content".length));
     expect(read).toBe("FROM a");
-    expect(found).toEqual(["x: content", "Dockerfile: FROM a", ...END]);
+    expect(found).toEqual([ROOT, "x: content", "Dockerfile: FROM a", ...END]);
   });
 
   test("a .dockerignore keeps its lines, and a Dockerfile that it names is not passed on", async () => {
     const { found } = await rewritten([file("Dockerfile", "FROM a"), file(".dockerignore", "*file\n!x")]);
-    expect(found).toEqual([".dockerignore: *file\n!x\nRANDOM\n", "RANDOM: OURS\n"]);
+    expect(found).toEqual([ROOT, ".dockerignore: *file\n!x\nRANDOM\n", "RANDOM: OURS\n"]);
   });
 
   test("a hard link to the Dockerfile becomes a file", async () => {
@@ -113,26 +134,49 @@ describe("what the engine gets", () => {
       file("Dockerfile", "1"),
       { name: "copy", type: "link", linkname: "./Dockerfile" },
     ]);
-    expect(found).toEqual(["copy: 1", "Dockerfile: 1", ...END]);
+    expect(found).toEqual([ROOT, "copy: 1", "Dockerfile: 1", ...END]);
   });
 
   test("no header of pax", async () => {
-    const header: Head = {
-      name: "x",
-      pax: { "SCHILY.xattr.security.capability": "evil", "GNU.sparse.name": "Dockerfile" },
-    };
-    const bytes = await tarOf([[header, "1"], file("Dockerfile", "FROM a")]);
-    const { tar } = rewriteContext(Readable.from([bytes]), {
-      dockerfile: "Dockerfile",
-      limit: 1024 ** 2,
-      signal: new AbortController().signal,
-      rewrite: async () => "OURS",
-    });
-    const chunks: Buffer[] = [];
-    for await (const chunk of tar as AsyncIterable<Buffer>) chunks.push(chunk);
-    expect(Buffer.concat(chunks).toString()).not.toMatch(/SCHILY|GNU\.sparse/);
+    const header: Head = { name: "x", pax: { "SCHILY.xattr.security.capability": "evil" } };
+    const bytes = await bytesOf([[header, "1"], file("Dockerfile", "FROM a")]);
+    expect(bytes.toString()).not.toContain("SCHILY");
+  });
+
+  test.each(["P*M\u0018\u0010\u0002", "BZh91AY&SY"])(
+    "first bytes that are the guard's: an engine would take the name %j for the beginning of a compressed tar",
+    async (name) => {
+      const bytes = await bytesOf([file("Dockerfile", "FROM a"), file(name, "x")]);
+      expect(bytes.subarray(0, 8)).toEqual(Buffer.from("./\0\0\0\0\0\0"));
+    },
+  );
+
+  test("nothing that stands behind the end of the tar, where engines stop", async () => {
+    const two = [await tarOf([file("Dockerfile", "1")]), await tarOf([file("Dockerfile", "2"), file("x", "")])];
+    const { read, found } = await rewritten(Buffer.concat(two));
+    expect(read).toBe("1");
+    expect(found).toEqual([ROOT, "Dockerfile: 1", ...END]);
+  });
+
+  test("a path of a global header of pax counts for no entry, as for engines", async () => {
+    const whole = await tarOf([[{ name: "x", pax: { path: "Dockerfile" } }, "1"], file("Dockerfile", "2")]);
+    whole.write("g", 156);
+    whole.write(checksumOf(whole.subarray(0, 512)), 148);
+    const { read, found } = await rewritten(whole);
+    expect(read).toBe("2");
+    expect(found).toEqual([ROOT, "PaxHeader: 1", "Dockerfile: 2", ...END]);
+  });
+
+  test("names that are no UTF-8, byte by byte", async () => {
+    const whole = await tarOf([file("ab", "1"), file("Dockerfile", "FROM a")]);
+    whole[1] = 0xe9;
+    whole.write(checksumOf(whole.subarray(0, 512)), 148);
+    const bytes = await bytesOf(whole);
+    expect(bytes.subarray(512, 515)).toEqual(Buffer.from([0x61, 0xe9, 0]));
   });
 });
+
+const ignoring = (patterns: string): Given[] => [file("Dockerfile", "FROM a"), file(".dockerignore", patterns)];
 
 describe("what is refused", () => {
   test.each<[string, Given[], string]>([
@@ -159,6 +203,9 @@ describe("what is refused", () => {
       "context.dockerignore",
     ],
     ["a name that is too long", [file("a".repeat(300), "1")], "context.entry"],
+    ["a sparse file", [[{ name: "x", pax: { "GNU.sparse.major": "1" } }, "1"]], "context.entry"],
+    ["a header of megabytes", [[{ name: "x", pax: { comment: "x".repeat(2 * 1024 ** 2) } }, "1"]], "context.invalid"],
+    ["a .dockerignore whose patterns could take hours", ignoring("a\n".repeat(40_000)), "context.dockerignore"],
     [
       "a Dockerfile that is a symbolic link",
       [{ name: "Dockerfile", type: "symlink", linkname: "x" }],
@@ -196,6 +243,16 @@ describe("what is refused", () => {
     const bytes = gzipSync(await tarOf([file("Dockerfile", "FROM a"), file("zeros", "0".repeat(1024 ** 2))]));
     expect(bytes.length).toBeLessThan(10_000);
     await expect(rewritten(bytes, { limit: 100_000 })).rejects.toMatchObject({ rule: "context.size" });
+  });
+
+  test("hard links to the Dockerfile, whose copies are larger than allowed", async () => {
+    const links = Array.from({ length: 20 }, (_, at): Given => ({
+      name: `${at}`,
+      type: "link",
+      linkname: "Dockerfile",
+    }));
+    const entries = [file("Dockerfile", "#".repeat(10_000)), ...links];
+    await expect(rewritten(entries, { limit: 100_000 })).rejects.toMatchObject({ rule: "context.size" });
   });
 
   test.each([

@@ -1,0 +1,99 @@
+import {
+  isTarHeader,
+  isZeros,
+  MAX_TAR_EXTENSION,
+  readTarExtension,
+  readTarHeader,
+  TAR_BLOCK,
+  TAR_EXTENSIONS,
+  tarPadding,
+  type TarExtension,
+} from "docker-over-ssh/builds";
+import { ByteReader } from "./byte-reader.ts";
+
+/** An entry of a tar that streams by, as it is written there. Texts have one character for each byte. */
+export interface TarEntry {
+  /** The type flag of its header; `S` for a sparse file, however it is written */
+  type: string;
+  name: string;
+  /** Of a link */
+  target: string;
+  mode: number;
+  /** µs since 1970 */
+  mtime: number;
+  /** Bytes of content, 0 for anything but a file */
+  size: number;
+  /** What is not read is passed over. */
+  content: AsyncIterable<Buffer>;
+}
+
+/** Types without content, whatever size they state (as for Go's archive/tar) */
+const WITHOUT_CONTENT: ReadonlySet<string> = new Set(["1", "2", "3", "4", "5", "6"]);
+
+/**
+ * Yields the entries of a tar as they arrive, up to its end as engines see it: what follows the first block of zeros is read, and counts for nothing. A tar
+ * may also end with the last byte of its last file, as docker build -f - sends it.
+ *
+ * Memory: a chunk, and a header of at most a megabyte.
+ *
+ * @throws Error for what is no tar, or is cut off
+ */
+export async function* tarEntries(chunks: AsyncIterable<Buffer>): AsyncGenerator<TarEntry> {
+  const bytes = new ByteReader(chunks);
+  try {
+    let more: TarExtension = {};
+    for (;;) {
+      const block = await bytes.take(TAR_BLOCK);
+      if (block.length === 0 && Object.keys(more).length === 0) return;
+      if (block.length < TAR_BLOCK) throw new Error("the tar is cut off");
+      if (isZeros(block, 0, TAR_BLOCK)) break;
+      if (!isTarHeader(block, 0)) throw new Error("a header is damaged");
+      const header = readTarHeader(block);
+      if (TAR_EXTENSIONS.has(header.type)) {
+        Object.assign(more, readTarExtension(header.type, await extensionIn(bytes, header.size)));
+        continue;
+      }
+      const size = WITHOUT_CONTENT.has(header.type) ? 0 : (more.size ?? header.size);
+      if (!Number.isSafeInteger(size) || size < 0) throw new Error("a size is damaged");
+      const content = contentIn(bytes, size);
+      yield {
+        type: more.isSparse === true ? "S" : header.type,
+        name: more.path ?? header.name,
+        target: more.target ?? header.target,
+        mode: header.mode,
+        mtime: more.mtime ?? (Number.isFinite(header.mtime) ? header.mtime * 1e6 : 0),
+        size,
+        content,
+      };
+      for await (const rest of content) void rest;
+      await bytes.take(tarPadding(size).length);
+      more = {};
+    }
+    for (let rest = await bytes.some(Infinity); rest.length > 0;) rest = await bytes.some(Infinity);
+  } finally {
+    await bytes.close();
+  }
+}
+
+async function extensionIn(bytes: ByteReader, size: number): Promise<Buffer> {
+  if (!(size >= 0 && size <= MAX_TAR_EXTENSION)) throw new Error("a header is too large");
+  const body = await bytes.take(size);
+  const rest = tarPadding(size).length;
+  if (body.length < size || (await bytes.take(rest)).length < rest) throw new Error("the tar is cut off");
+  return body;
+}
+
+/** Yields so many bytes. A second loop continues where the first was left. */
+function contentIn(bytes: ByteReader, size: number): AsyncIterable<Buffer> {
+  let left = size;
+  return {
+    async *[Symbol.asyncIterator]() {
+      while (left > 0) {
+        const chunk = await bytes.some(left);
+        if (chunk.length === 0) throw new Error("the last entry is cut off");
+        left -= chunk.length;
+        yield chunk;
+      }
+    },
+  };
+}
