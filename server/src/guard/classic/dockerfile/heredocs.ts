@@ -1,8 +1,11 @@
 import { dockerfileRefusal } from "./dockerfile-error.ts";
 import type { Instruction } from "./instruction.ts";
+import { SPACE } from "./logical-lines.ts";
 
 /** Instructions after which an engine looks for one */
 const TAKES_HEREDOCS: ReadonlySet<string> = new Set(["ADD", "COPY", "RUN", "ONBUILD"]);
+/** At the beginning of a word as engines split it */
+const BEGINS_WORD = new RegExp(`(?:^|${SPACE})\\d*<<(?!<)`);
 const QUOTED = /\\.|'[^']*'|"(?:\\.|[^"\\])*"/gsu;
 
 /**
@@ -14,8 +17,8 @@ const QUOTED = /\\.|'[^']*'|"(?:\\.|[^"\\])*"/gsu;
 function mayHaveHeredoc(line: string): boolean {
   if (!line.includes("<<")) return false;
   // In braces, quotes have other rules, and what is before them may be dropped.
-  if (line.includes("${")) return /\d*<<(?!<)/.test(line.replaceAll(/<<</g, ""));
-  return /(?:^|\s)\d*<<(?!<)/.test(line.replaceAll(QUOTED, "Q"));
+  if (line.includes("${")) return line.replaceAll("<<<", "").includes("<<");
+  return BEGINS_WORD.test(line.replaceAll(QUOTED, "Q"));
 }
 
 /** Refuses what an engine may take for a here-document: the lines after it would be its content, and not instructions. */

@@ -1,5 +1,5 @@
 import { dockerfileError } from "./dockerfile-error.ts";
-import { SPACE, trimSpace, type EscapeToken, type LogicalLine } from "./logical-lines.ts";
+import { isSpace, trimSpace, type EscapeToken, type LogicalLine } from "./logical-lines.ts";
 
 /** An instruction, split as the classic builder splits it. */
 export interface Instruction {
@@ -40,7 +40,6 @@ const NAMES: ReadonlySet<string> = new Set([
 ]);
 /** Between words. Other spaces of Unicode are parts of words. */
 export const BETWEEN_WORDS = /[\t\v\f\r ]+/;
-const IS_SPACE = new RegExp(SPACE);
 
 /** Splits an instruction. Throws a Refusal for one that is not known. */
 export function readInstruction({ text, number }: LogicalLine, escape: EscapeToken): Instruction {
@@ -62,7 +61,7 @@ function splitFlags(rest: string, escape: EscapeToken): { flags: string[]; args:
   const flags: string[] = [];
   let at = 0;
   for (;;) {
-    while (at < rest.length && IS_SPACE.test(rest.charAt(at))) at++;
+    while (at < rest.length && isSpace(rest.charAt(at))) at++;
     if (!rest.startsWith("--", at)) return { flags, args: rest.slice(at) };
     const { word, end, isWritten } = readFlag(rest, at, escape);
     at = end;
@@ -78,7 +77,7 @@ function readFlag(rest: string, from: number, escape: EscapeToken): { word: stri
   let at = from;
   for (; at < rest.length; at++) {
     let char = rest.charAt(at);
-    if (quote === undefined && IS_SPACE.test(char)) break;
+    if (quote === undefined && isSpace(char)) break;
     if (char === quote) {
       quote = undefined;
       continue;
@@ -141,7 +140,7 @@ export function quotedWords(args: string, escape: EscapeToken): string[] {
   let quote: string | undefined;
   for (let at = 0; at < args.length; at++) {
     const char = args.charAt(at);
-    if (quote === undefined && IS_SPACE.test(char)) {
+    if (quote === undefined && isSpace(char)) {
       if (word !== "") found.push(word);
       word = "";
     } else if (char === escape && quote !== "'") {

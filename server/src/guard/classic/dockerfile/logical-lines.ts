@@ -13,14 +13,15 @@ export type EscapeToken = "\\" | "`";
 
 /** What Go's unicode.IsSpace takes for space. JavaScript's `\s` has the byte order mark in it, and not U+0085. */
 export const SPACE = "[\\t\\n\\v\\f\\r \\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]";
-const LEADING_SPACE = new RegExp(`^${SPACE}+`);
-const TRAILING_SPACE = new RegExp(`${SPACE}+$`);
+const IS_SPACE = new RegExp(SPACE);
+/** Of Go's regular expressions (`\s`), in directives */
+const REGEXP_SPACE = "\t\n\f\r ";
 /** Bytes of a line: Go's bufio.Scanner takes no longer one. */
 const MAX_LINE = 64 * 1024 - 1;
 /** Of a whole Dockerfile */
 export const MAX_DOCKERFILE = 1024 * 1024;
 
-const DIRECTIVE = /^#[\t\n\f\r ]*([a-zA-Z][a-zA-Z0-9]*)[\t\n\f\r ]*=[\t\n\f\r ]*([^\n]+?)[\t\n\f\r ]*$/;
+const DIRECTIVE = /^#[\t\n\f\r ]*([a-zA-Z][a-zA-Z0-9]*)[\t\n\f\r ]*=/;
 const DIRECTIVES: ReadonlySet<string> = new Set(["escape", "syntax", "check"]);
 
 /** Reads a Dockerfile's bytes as text. Throws a Refusal for bytes that are no UTF-8, and for NUL. */
@@ -66,13 +67,26 @@ export function isContinued(line: string, escape: EscapeToken): boolean {
   return !withoutContinuation(line, escape)[1];
 }
 
+export function isSpace(char: string): boolean {
+  return IS_SPACE.test(char);
+}
+
 /** Go's strings.TrimSpace */
 export function trimSpace(text: string): string {
-  return trimStart(text).replace(TRAILING_SPACE, "");
+  return trimEnd(trimStart(text), isSpace);
 }
 
 function trimStart(text: string): string {
-  return text.replace(LEADING_SPACE, "");
+  let at = 0;
+  while (at < text.length && isSpace(text.charAt(at))) at++;
+  return text.slice(at);
+}
+
+/** Not by a regular expression: from each character of a long row of spaces, it would look for the end of the text. */
+function trimEnd(text: string, isTrimmed: (char: string) => boolean): string {
+  let end = text.length;
+  while (end > 0 && isTrimmed(text.charAt(end - 1))) end--;
+  return text.slice(0, end);
 }
 
 function cleaned(physical: readonly string[], at: number): string {
@@ -80,7 +94,7 @@ function cleaned(physical: readonly string[], at: number): string {
   if (Buffer.byteLength(line) > MAX_LINE) {
     throw dockerfileError(at + 1, `dockerfile line greater than max allowed size of ${MAX_LINE}`);
   }
-  return line.replace(/\r+$/, "");
+  return trimEnd(line, (char) => char === "\r");
 }
 
 function isComment(line: string): boolean {
@@ -89,10 +103,9 @@ function isComment(line: string): boolean {
 
 /** @returns the line without the token at its end, and whether the instruction ends with it */
 function withoutContinuation(line: string, escape: EscapeToken): [text: string, isWhole: boolean] {
-  const token = escape === "`" ? "`" : "\\\\";
-  const form = new RegExp(`(?:([^${token}])|^)${token}[ \\t]*$`, "su");
-  const match = form.exec(line);
-  return match === null ? [line, true] : [line.slice(0, match.index) + (match[1] ?? ""), false];
+  const text = trimEnd(line, (char) => char === " " || char === "\t");
+  const isOpen = text.endsWith(escape) && text.at(-2) !== escape;
+  return isOpen ? [text.slice(0, -1), false] : [line, true];
 }
 
 /** Directives are the first lines, up to one that is none. */
@@ -100,16 +113,25 @@ function readDirectives(physical: readonly string[]): { escape: EscapeToken } {
   let escape: EscapeToken = "\\";
   const seen = new Set<string>();
   for (const [at] of physical.entries()) {
-    const [, given = "", value = ""] = DIRECTIVE.exec(trimStart(cleaned(physical, at))) ?? [];
-    const name = given.toLowerCase();
-    if (!DIRECTIVES.has(name)) break;
+    const { name, value } = readDirective(trimStart(cleaned(physical, at))) ?? {};
+    if (name === undefined || !DIRECTIVES.has(name)) break;
     if (seen.has(name)) throw dockerfileError(at + 1, `only one ${name} parser directive can be used`);
     seen.add(name);
     if (name !== "escape") continue;
     if (value !== "\\" && value !== "`") {
-      throw dockerfileError(at + 1, `invalid escape token '${value}' does not match \` or \\`);
+      throw dockerfileError(at + 1, `invalid escape token '${value?.slice(0, 64) ?? ""}' does not match \` or \\`);
     }
     escape = value;
   }
   return { escape };
+}
+
+function readDirective(line: string): { name: string; value: string } | undefined {
+  const [head, name = ""] = DIRECTIVE.exec(line) ?? [];
+  // Without any character behind the equals sign, it is a comment.
+  if (head === undefined || head.length === line.length) return undefined;
+  const isTrimmed = (char: string): boolean => REGEXP_SPACE.includes(char);
+  const rest = trimEnd(line.slice(head.length), isTrimmed);
+  const start = Array.from(rest).findIndex((char) => !isTrimmed(char));
+  return { name: name.toLowerCase(), value: start === -1 ? "" : rest.slice(start) };
 }

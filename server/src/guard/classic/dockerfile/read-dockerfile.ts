@@ -22,6 +22,7 @@ export interface Stage {
 
 /** Enough for anybody, and each costs the engine images. */
 const MAX_INSTRUCTIONS = 2000;
+const MAX_STAGES = 256;
 
 /**
  * Reads a Dockerfile as the classic builder does.
@@ -46,6 +47,8 @@ export function readDockerfile(text: string, target?: string): Dockerfile {
     else throw dockerfileError(line.number, "no build stage in current context");
   }
   if (stages.length === 0) throw dockerfileError(1, lines.length === 0 ? "file with no instructions" : "no FROM");
+  const tooMany = stages[MAX_STAGES];
+  if (tooMany !== undefined) throw dockerfileError(tooMany.from.line, `more than ${MAX_STAGES} stages`);
   refuseSameNames(stages);
   return { escape, metaArgs, stages: target === undefined ? stages : upTo(stages, target) };
 }

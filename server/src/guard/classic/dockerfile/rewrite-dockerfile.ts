@@ -7,7 +7,14 @@ import { readInstruction, type Instruction } from "./instruction.ts";
 import type { EscapeToken } from "./logical-lines.ts";
 import { readDockerfile, type Stage } from "./read-dockerfile.ts";
 import { checkLabels, checkTriggers, writeTrigger } from "./triggers.ts";
-import { asEnvironment, metaVariables, type BuildArgs, type Environment, type Variables } from "./variables.ts";
+import {
+  asEnvironment,
+  MAX_VARIABLES,
+  metaVariables,
+  type BuildArgs,
+  type Environment,
+  type Variables,
+} from "./variables.ts";
 import { writeFiles } from "./write-files.ts";
 import { writeLine } from "./write-line.ts";
 
@@ -114,6 +121,7 @@ async function baseOf({ options, meta, done }: Build, { base, from }: Stage, pla
   }
   if (given === "scratch") return { written: given, environment: asEnvironment([]), triggers: [] };
   const image = await options.resolve(given, platform);
+  if (image.env.length > MAX_VARIABLES) throw dockerfileError(from.line, `${given} has too many variables`);
   const triggers = checkTriggers(image.triggers, given, from.line, options.policy);
   return { written: image.id, environment: asEnvironment(image.env), triggers };
 }

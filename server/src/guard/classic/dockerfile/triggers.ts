@@ -9,6 +9,8 @@ import { writeFiles, writeUnchanged } from "./write-files.ts";
 
 /** Instructions that a trigger cannot be */
 const NO_TRIGGERS: ReadonlySet<string> = new Set(["ONBUILD", "FROM", "MAINTAINER"]);
+/** Of a base. Each is a step of each stage on top of it. */
+const MAX_TRIGGERS = 100;
 
 /**
  * Checks the triggers (`Config.OnBuild`) of a base, which the engine runs after FROM as they are. So one that would have to be written anew is refused.
@@ -16,6 +18,7 @@ const NO_TRIGGERS: ReadonlySet<string> = new Set(["ONBUILD", "FROM", "MAINTAINER
  * @returns them as instructions
  */
 export function checkTriggers(triggers: readonly string[], base: string, line: number, policy: Policy): Instruction[] {
+  if (triggers.length > MAX_TRIGGERS) throw dockerfileError(line, `${base} has more than ${MAX_TRIGGERS} triggers`);
   return triggers.map((trigger) => {
     const refused = (why: string): Error =>
       dockerfileRefusal(
@@ -56,6 +59,10 @@ export function writeTrigger(instruction: Instruction, escape: EscapeToken, poli
 /** Refuses labels of the guard's own, and keys that nobody knows before the build. */
 export function checkLabels(instruction: Instruction, escape: EscapeToken): void {
   flagsOf(instruction, []);
+  // Written after LABEL, `--` would be one more end of flags, and what follows it other labels.
+  if (instruction.args.startsWith("--")) {
+    throw dockerfileError(instruction.line, "the key of a label cannot begin with --");
+  }
   for (const [key] of pairs(instruction, escape)) {
     let plain: string;
     try {

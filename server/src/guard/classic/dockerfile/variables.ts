@@ -1,3 +1,4 @@
+import { dockerfileError } from "./dockerfile-error.ts";
 import { expand, ExpansionError, type Lookup } from "./expand.ts";
 import { pairs, quotedWords, type Instruction } from "./instruction.ts";
 import type { EscapeToken } from "./logical-lines.ts";
@@ -8,6 +9,8 @@ export type BuildArgs = Readonly<Record<string, string | null>>;
 /** Build arguments that need no ARG */
 const PROXIES = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
 const PREDEFINED: ReadonlySet<string> = new Set([...PROXIES, ...PROXIES.map((name) => name.toLowerCase())]);
+/** Variables of a stage. Each stage begins with a copy of those of its base. */
+export const MAX_VARIABLES = 1000;
 /** A value that only a newer engine, or one that fails, can make out */
 const UNKNOWN = Symbol("unknown");
 
@@ -15,7 +18,7 @@ type Value = string | typeof UNKNOWN;
 
 /** The variables of a Dockerfile, or of a stage of it, as they are at one instruction. */
 export interface Variables {
-  /** Takes in ARG and ENV. Other instructions change nothing. */
+  /** Takes in ARG and ENV. Other instructions change nothing. Throws a Refusal for too many. */
   apply(instruction: Instruction): void;
   /** Expands a word, and takes its quotes away. Throws an ExpansionError. */
   expand(word: string): string;
@@ -87,6 +90,9 @@ function variables(state: State): Variables {
           args.set(key, equals === -1 ? undefined : tryExpand(word.slice(equals + 1)));
           if (isMeta) meta.set(key, args.get(key));
         }
+      }
+      if (env.size + args.size > MAX_VARIABLES) {
+        throw dockerfileError(instruction.line, `more than ${MAX_VARIABLES} variables`);
       }
     },
     expand: (word) => expand(word, escape, lookup),

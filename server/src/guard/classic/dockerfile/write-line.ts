@@ -1,5 +1,5 @@
 import { dockerfileError } from "./dockerfile-error.ts";
-import { isContinued, type EscapeToken } from "./logical-lines.ts";
+import { isContinued, trimSpace, type EscapeToken } from "./logical-lines.ts";
 
 /** Bytes of a line that every engine takes */
 const MAX_BYTES = 60_000;
@@ -9,7 +9,7 @@ const MAX_BYTES = 60_000;
  * instruction, or could not take it.
  */
 export function writeLine(text: string, escape: EscapeToken, line: number): string {
-  const written = text.trimEnd();
+  const written = trimSpace(text);
   if (isContinued(written, escape) || written.includes("\n")) {
     throw dockerfileError(line, "the instruction ends with a character that joins it with the next one");
   }

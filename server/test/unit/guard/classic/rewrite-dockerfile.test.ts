@@ -28,6 +28,8 @@ const IMAGES: Readonly<Record<string, Partial<Base>>> = {
   "trigger-nul": { triggers: ["RUN a\0"] },
   "trigger-continued": { triggers: ["RUN a \\"] },
   "trigger-from-trigger": { triggers: ["ONBUILD RUN a"] },
+  "trigger-many": { triggers: Array.from({ length: 101 }, () => "RUN make") },
+  "many-variables": { env: Array.from({ length: 1001 }, (_, at) => `V${at}=`) },
   "trigger-label": { triggers: ["LABEL docker-over-ssh.guard.tenant=b"] },
 };
 
@@ -143,6 +145,21 @@ describe("what the engine gets", () => {
   });
 });
 
+const manyVariables = (): string => Array.from({ length: 1001 }, (_, at) => ` V${at}=`).join("");
+
+/** Some instructions, each with a long row of something: they take minutes where the time grows with the square of the length. */
+const each = (row: string): string => `FROM own\n${`RUN ${row}\n`.repeat(18)}`;
+
+describe("long rows of one character are read in no time", () => {
+  test.each([
+    ["spaces", each(`a${" ".repeat(55_000)}b`)],
+    ["carriage returns", each(`a${"\r".repeat(55_000)}b`)],
+    ["digits before a here-string", each(`\${A} ${"1".repeat(55_000)} <<<x`)],
+  ])("%s", async (_, text) => {
+    expect((await rewrite(text)).steps).toHaveLength(20);
+  });
+});
+
 describe("what is refused", () => {
   test.each<[string, string, string]>([
     ["another image", "FROM secret", "base.refused"],
@@ -187,12 +204,22 @@ describe("what is refused", () => {
     ["a trigger with the guard's label", "FROM trigger-label", "label.reserved"],
     ["a here-document", "FROM own\nRUN cat <<EOF\nFROM secret\nEOF", "dockerfile.heredoc"],
     ["a here-document with a number", "FROM own\nRUN cat 3<<EOF\nEOF", "dockerfile.heredoc"],
+    ["a here-document behind a space beyond ASCII", "FROM own\nRUN x\u0085<<EOF\nEOF", "dockerfile.heredoc"],
     ["a here-document after braces", "FROM own\nRUN a${X:-}<<EOF\nEOF", "dockerfile.heredoc"],
     ["COPY of a here-document", "FROM own\nCOPY <<EOF /x\nEOF", "dockerfile.heredoc"],
     ["the guard's label", "FROM own\nLABEL docker-over-ssh.guard.tenant=b", "label.reserved"],
     ["the guard's label in quotes", 'FROM own\nLABEL docker-over-ssh."guard".tenant=b', "label.reserved"],
     ["the guard's label in the old form", "FROM own\nLABEL docker-over-ssh.guard.tenant b", "label.reserved"],
     ["the guard's label behind another", "FROM own\nLABEL a=b docker-over-ssh\\.guard.tenant=b", "label.reserved"],
+    [
+      "the guard's label behind two ends of flags",
+      "FROM own\nLABEL -- -- docker-over-ssh.guard.tenant=b",
+      "dockerfile.invalid",
+    ],
+    ["more stages than anybody has", "FROM own\n".repeat(257), "dockerfile.invalid"],
+    ["more triggers than anybody has", "FROM trigger-many", "dockerfile.invalid"],
+    ["a base with more variables than anybody has", "FROM many-variables", "dockerfile.invalid"],
+    ["more variables than anybody has", `FROM own\nENV${manyVariables()}`, "dockerfile.invalid"],
     [
       "a value that doubles",
       `FROM own\n${Array.from({ length: 30 }, () => "ENV A=${A}${A}x\n").join("")}ADD $A http://x`,
