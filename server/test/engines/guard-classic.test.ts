@@ -61,6 +61,7 @@ describe.skipIf(why)(`builds with the classic builder ${why ?? ""}`, () => {
     for (const { tenant } of [scene.a, scene.b]) Object.assign(tenant.policy, { bases: [`docker.io/library/${BASE}`] });
     const builds = createClassicBuilds({
       engine: scene.engine,
+      hasContainerdStore: async () => await Promise.resolve(false),
       own: scene.own,
       limits: createLimits(scene.ledger),
       cgroupParent: async () => await Promise.resolve(undefined),

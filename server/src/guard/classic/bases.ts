@@ -1,4 +1,4 @@
-import { jsonLines, type Reference } from "docker-over-ssh/builds";
+import { isAtLeast, jsonLines, parsePlatform, type Reference } from "docker-over-ssh/builds";
 import type { ApiObject } from "../backend.ts";
 import type { BuildRequest, Credentials } from "../build-request.ts";
 import type { Caller } from "../caller.ts";
@@ -10,7 +10,8 @@ import { Refusal } from "../refusal.ts";
 import type { Base } from "./dockerfile/rewrite-dockerfile.ts";
 
 export interface BaseParts {
-  engine: Pick<EngineApi, "request" | "json">;
+  engine: Pick<EngineApi, "request" | "json" | "version">;
+  hasContainerdStore: (signal: AbortSignal) => Promise<boolean>;
   own: Pick<OwnImages, "find">;
   /** Credentials for a registry: the guard's, else the request's */
   credentials: (host: string) => Promise<Credentials | undefined>;
@@ -23,6 +24,9 @@ interface Inspected {
   Id: string;
   Config?: { Env?: string[] | null; OnBuild?: string[] | null } | null;
 }
+
+/** Since then, an engine tells the config of an image for a platform */
+const PLATFORM_API = "1.49";
 
 /**
  * Finds bases by what policy says: the tenant's own images, the host's, a registry's. One of a registry is pulled by its digest, so that no tag of the host
@@ -46,13 +50,14 @@ async function resolve(
   platform: string | undefined,
 ): Promise<Base> {
   const own = await ownId(tenant.id, given, parts, signal);
-  if (own !== undefined) return await inspect(own, parts);
+  if (own !== undefined) return await inspect(own, platform, parts);
   const reference = parseTenantName(given);
   const origin = originOf(reference, tenant.policy, false);
   const { domain, path, tag, digest } = reference;
   const name = `${domain}/${path}`;
   if (origin === "host" && !pull) {
-    const local = await tryInspect(digest === undefined ? `${name}:${tag ?? "latest"}` : `${name}@${digest}`, parts);
+    const tagged = digest === undefined ? `${name}:${tag ?? "latest"}` : `${name}@${digest}`;
+    const local = await tryInspect(tagged, platform, parts);
     if (local !== undefined) return local;
   }
   const credentials = await parts.credentials(domain);
@@ -60,10 +65,10 @@ async function resolve(
   // Also where the digest is known: the registry says whether the tenant may have it.
   const wanted = await remoteDigest(reference, headers, parts);
   const pinned = `${name}@${wanted}`;
-  const isThere = platform === undefined ? await tryInspect(pinned, parts) : undefined;
+  const isThere = platform === undefined ? await tryInspect(pinned, platform, parts) : undefined;
   if (isThere !== undefined) return isThere;
   await pullPinned(name, wanted, platform, headers, parts);
-  return await inspect(pinned, parts);
+  return await inspect(pinned, platform, parts);
 }
 
 async function ownId(
@@ -80,14 +85,42 @@ async function ownId(
   }
 }
 
-async function inspect(nameOrId: string, { engine, signal }: BaseParts): Promise<Base> {
+async function inspect(nameOrId: string, platform: string | undefined, parts: BaseParts): Promise<Base> {
+  const { engine, signal } = parts;
   const image = (await engine.json({ method: "GET", path: `/images/${nameOrId}/json`, signal })) as Inspected;
-  return { id: image.Id, env: image.Config?.Env ?? [], triggers: image.Config?.OnBuild ?? [] };
+  const config = (await configFor(image.Id, platform, parts)) ?? image.Config;
+  return { id: image.Id, env: config?.Env ?? [], triggers: config?.OnBuild ?? [] };
 }
 
-async function tryInspect(nameOrId: string, parts: BaseParts): Promise<Base | undefined> {
+/**
+ * Returns the config that FROM takes for a platform; undefined where an image has one alone. In the containerd image store, an ID may be that of an image
+ * for several platforms, each with triggers of its own.
+ */
+async function configFor(
+  id: string,
+  given: string | undefined,
+  { engine, signal, hasContainerdStore }: BaseParts,
+): Promise<Inspected["Config"]> {
+  if (given === undefined || !(await hasContainerdStore(signal))) return undefined;
+  const platform = parsePlatform(given);
+  if (platform === undefined) {
+    throw new Refusal("base.platform", `"${given}" is not a platform: write it as linux/arm64`, { statusCode: 400 });
+  }
+  const { apiVersion } = await engine.version(signal);
+  if (!isAtLeast(apiVersion, PLATFORM_API)) {
+    throw new Refusal(
+      "base.platform",
+      "this engine does not tell what its images are for another platform: leave --platform out",
+    );
+  }
+  const query = [["platform", JSON.stringify(platform)]] as const;
+  const image = (await engine.json({ method: "GET", path: `/images/${id}/json`, query, signal })) as Inspected;
+  return image.Config ?? {};
+}
+
+async function tryInspect(nameOrId: string, platform: string | undefined, parts: BaseParts): Promise<Base | undefined> {
   try {
-    return await inspect(nameOrId, parts);
+    return await inspect(nameOrId, platform, parts);
   } catch (error) {
     if (error instanceof EngineAnswer && error.statusCode === 404) return undefined;
     throw error;

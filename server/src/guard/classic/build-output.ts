@@ -17,6 +17,8 @@ export interface BuildOutput {
 const STEP = /^Step (\d+)\/(\d+) : /;
 /** ` ---> 0123456789ab` */
 const STEP_IMAGE = /^ ---> ([0-9a-f]{12})\n?$/;
+/** RUN may print as many as it likes. */
+const MAX_PRINTED = 100_000;
 /** What the guard does itself, when the image is the tenant's */
 const SUCCESS = /^Successfully (?:built|tagged) /;
 
@@ -49,7 +51,7 @@ export function buildOutput(
       return;
     }
     const image = STEP_IMAGE.exec(text)?.[1];
-    if (image !== undefined) printed.add(image);
+    if (image !== undefined && printed.size < MAX_PRINTED) printed.add(image);
     if (!isHidden && !SUCCESS.test(text)) onLine({ stream: inTenantsWords(tenant, text) });
   };
 

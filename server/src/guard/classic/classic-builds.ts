@@ -16,10 +16,12 @@ import { decodeDockerfile } from "./dockerfile/logical-lines.ts";
 import { rewriteDockerfile } from "./dockerfile/rewrite-dockerfile.ts";
 import { engineQuery, imageLabels } from "./engine-query.ts";
 import { removeLeftovers } from "./leftovers.ts";
+import { quietable, type QuietableLines } from "./quietable-lines.ts";
 import { listSteps, stepsUnder } from "./steps.ts";
 
 export interface ClassicParts {
-  engine: Pick<EngineApi, "request" | "json">;
+  engine: Pick<EngineApi, "request" | "json" | "version">;
+  hasContainerdStore: (signal: AbortSignal) => Promise<boolean>;
   own: OwnImages;
   limits: Pick<Limits, "startBuild">;
   /** The cgroup in which the tenant's steps run, which is there; undefined: the engine's own */
@@ -40,8 +42,6 @@ export interface ClassicBuilds {
 
 /** Images that a build looks for cached steps in: the newest. Their IDs are part of an address. */
 const MAX_CACHE_SOURCES = 50;
-/** Lines of a quiet build that are kept for the case that it fails */
-const MAX_QUIET_LINES = 10_000;
 /** ms that cleaning up after a build may take */
 const CLEANUP_TIMEOUT = 60_000;
 
@@ -81,11 +81,11 @@ async function run(
   source: Readable,
   onLine: (line: ApiObject) => void,
 ): Promise<string> {
-  const { engine, own } = parts;
+  const { engine, hasContainerdStore, own } = parts;
   const { tenant, signal } = caller;
   const credentials = async (host: string): Promise<Credentials | undefined> =>
     (await parts.guardCredentials(tenant, host)) ?? requestCredentials(request, host);
-  const find = baseResolver(caller, request, { engine, own, credentials, onLine, signal });
+  const find = baseResolver(caller, request, { engine, hasContainerdStore, own, credentials, onLine, signal });
   const bases = new Set<string>();
   const resolve: typeof find = async (...given) => {
     const base = await find(...given);
@@ -149,7 +149,7 @@ async function giveNames(
   tenant: Tenant,
   id: string,
   { names }: BuildRequest,
-  lines: ReturnType<typeof quietable>,
+  lines: QuietableLines,
   signal: AbortSignal,
 ): Promise<void> {
   lines.take({ aux: { ID: id } });
@@ -197,23 +197,6 @@ async function cleanUp({ engine, own }: ClassicParts, tenant: Tenant, { printed 
   } catch {
     // The build's own error is the one to tell. What is left has the tenant's label, and goes with the tenant.
   }
-}
-
-/** --quiet: the ID alone, or all lines of a build that has failed. */
-function quietable(isQuiet: boolean, onLine: (line: ApiObject) => void) {
-  const kept: ApiObject[] = [];
-  return {
-    take(line: ApiObject) {
-      if (!isQuiet) onLine(line);
-      else if (kept.length < MAX_QUIET_LINES) kept.push(line);
-    },
-    onFailure() {
-      for (const line of kept) onLine(line);
-    },
-    onSuccess(id: string) {
-      if (isQuiet) onLine({ stream: `${id}\n` });
-    },
-  };
 }
 
 function inWords(tenant: string, error: unknown): unknown {

@@ -23,10 +23,10 @@ export async function removeLeftovers(
   if (printed.size === 0) return;
   const [listed, kept] = await Promise.all([listSteps(engine, signal), own.list(tenant.id, signal)]);
   const keptIds = new Set(kept.map(({ id }) => id));
-  const order = [...printed].toReversed();
+  const order = new Map([...printed].toReversed().map((start, at) => [start, at]));
   const leftovers = listed
     .filter((image) => image.Labels?.[TENANT_LABEL] === tenant.id && !hasNames(image) && !keptIds.has(image.Id))
-    .map(({ Id: id }) => ({ id, at: order.indexOf(id.replace("sha256:", "").slice(0, 12)) }))
+    .map(({ Id: id }) => ({ id, at: order.get(id.replace("sha256:", "").slice(0, 12)) ?? -1 }))
     .filter(({ at }) => at !== -1)
     .toSorted((one, other) => one.at - other.at);
   let left = leftovers.map(({ id }) => id);

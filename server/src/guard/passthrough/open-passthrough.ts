@@ -39,15 +39,16 @@ export async function openPassthrough(parts: PassthroughParts): Promise<Backend>
   const images = createImages({ engine, own, ledger, push });
   const cacheRecords = createCacheRecords({ engine, ledger, signal });
   const buildkit = createBuildkit({ engine, own, limits, audit, cacheRecords, cgroupParentOf });
+  const hasContainerdStore = storeOf(engine);
   const classic = createClassicBuilds({
     engine,
+    hasContainerdStore,
     own,
     limits,
     cgroupParent: cgroupParentOf,
     guardCredentials: async (tenant, host) => await guardCredentials(tenant, host, env),
   });
   const overHttp = buildsOverHttp(buildkit);
-  const hasContainerdStore = storeOf(engine);
   await push.removeLeftovers(signal);
   return {
     images,

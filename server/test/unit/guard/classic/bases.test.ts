@@ -52,7 +52,9 @@ async function find(given: string, { policy, request, images = {}, digest = DIGE
           there[`${asking.query?.[0]?.[1]}@${asking.query?.[1]?.[1]}`] = "sha256:pulled";
           return { body: Readable.from(lines.map((line) => Buffer.from(`${JSON.stringify(line)}\n`))) } as never;
         },
+        version: async () => await Promise.reject(new Error("not asked")),
       },
+      hasContainerdStore: async () => false,
       own: {
         async find(_tenant, name) {
           if (name !== "own:v1") throw noSuchImage(name);

@@ -1,0 +1,29 @@
+import type { ApiObject } from "../backend.ts";
+
+/** Characters of a quiet build's lines that are kept for the case that it fails */
+const MAX_KEPT = 1024 * 1024;
+
+export interface QuietableLines {
+  take(line: ApiObject): void;
+  onFailure(): void;
+  onSuccess(id: string): void;
+}
+
+/** Passes lines of a build on. With --quiet: the ID alone, or the first lines of a build that has failed. */
+export function quietable(isQuiet: boolean, onLine: (line: ApiObject) => void): QuietableLines {
+  const kept: ApiObject[] = [];
+  let size = 0;
+  return {
+    take(line) {
+      if (!isQuiet) return onLine(line);
+      size += JSON.stringify(line).length;
+      if (size <= MAX_KEPT) kept.push(line);
+    },
+    onFailure() {
+      for (const line of kept) onLine(line);
+    },
+    onSuccess(id) {
+      if (isQuiet) onLine({ stream: `${id}\n` });
+    },
+  };
+}
