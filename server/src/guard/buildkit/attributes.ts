@@ -1,4 +1,5 @@
 import { Refusal } from "../refusal.ts";
+import { refusePriority } from "../policy/build-limits.ts";
 import { checkSource } from "../policy/sources.ts";
 import type { Policy } from "../policy/policy.ts";
 
@@ -57,7 +58,10 @@ const EXACT: Readonly<Record<string, Checker>> = {
     return matching(/^(?:|default|sandbox|none)$/, "none or default")(value, key, context);
   },
   "shm-size": number,
-  ulimit: matching(/^[\w=:,-]*$/, "NAME=SOFT:HARD"),
+  ulimit: (value, key, context) => {
+    for (const limit of value.split(",")) refusePriority(limit.split("=")[0] ?? "");
+    return matching(/^[\w=:,-]*$/, "NAME=SOFT:HARD")(value, key, context);
+  },
   hostname: matching(/^[\w.-]*$/, "the name of a host"),
   memory: number,
   memswap: matching(/^-?\d{0,18}$/, "a number"),

@@ -6,6 +6,7 @@ import { registryConfig } from "../request/registry-auth.ts";
 import { strictObject } from "../request/strict-json.ts";
 import type { StrictRequest } from "../request/strict-request.ts";
 import { parseTenantName } from "../images/names.ts";
+import { refusePriority } from "../policy/build-limits.ts";
 import { isReservedHost, isReservedLabel } from "../images/reserved.ts";
 
 /** What docker 20.10 to 29, docker-py and compose send, whether or not it is let through. */
@@ -170,6 +171,7 @@ function checkedHost(given: string): string {
 function ulimit({ Name, Soft, Hard }: { Name: string; Soft?: number; Hard?: number }): string {
   if (!/^[a-z]{1,20}$/.test(Name))
     throw invalid("build.ulimits", `${JSON.stringify(Name)} is not the name of a ulimit`);
+  refusePriority(Name);
   const soft = Soft ?? Hard ?? 0;
   return `${Name}=${soft}:${Hard ?? soft}`;
 }

@@ -6,6 +6,12 @@ import type { Resources } from "./policy.ts";
 export const CPU_PERIOD = 100_000;
 /** The range that the kernel takes */
 const CPU_PERIODS = { min: 1000, max: 1_000_000 };
+/** The shortest quota that the kernel takes, in µs */
+const MIN_QUOTA = 1000;
+/** What a container has that asks for none: more would be taken from others. */
+const CPU_SHARES = 1024;
+/** Ulimits by which a process gets more of the processors than others: for a real-time process, the kernel asks no quota. */
+const PRIORITIES: ReadonlySet<string> = new Set(["nice", "rtprio", "rttime"]);
 
 /** Limits of steps: what the tenant asks for within what it may have, and else what it may have. Sizes are bytes. */
 export interface StepLimits {
@@ -18,8 +24,14 @@ export interface StepLimits {
   ulimits: readonly string[];
 }
 
+/** Refuses the name of a ulimit that only the operator sets. Throws a Refusal `build.ulimits`. */
+export function refusePriority(name: string): void {
+  if (PRIORITIES.has(name)) throw new Refusal("build.ulimits", `builds may not set the ulimit ${name}`);
+}
+
 /** Throws a Refusal `build.memory`, `build.cpus`, `build.ulimits` for more than the tenant may have. */
 export function stepLimits({ resources }: { resources: Resources }, request: BuildRequest): StepLimits {
+  refuseShares(request);
   return {
     ...memoryLimits(resources.memory, request),
     ...cpuLimits(resources.cpus, request),
@@ -48,9 +60,17 @@ function cpuLimits(allowed: number | undefined, { cpuPeriod, cpuQuota }: BuildRe
   }
   if (allowed === undefined) return { cpuPeriod, cpuQuota };
   const period = cpuPeriod ?? CPU_PERIOD;
-  const most = Math.max(1000, Math.floor(allowed * period));
+  const most = Math.max(MIN_QUOTA, Math.floor(allowed * period));
   if ((cpuQuota ?? 0) > most) throw new Refusal("build.cpus", `a build may have ${allowed} processors at most`);
+  if (cpuPeriod !== undefined && allowed * cpuPeriod < MIN_QUOTA) {
+    throw new Refusal("build.cpus", `a build with ${allowed} processors needs a longer cpuperiod`);
+  }
   return { cpuPeriod: period, cpuQuota: cpuQuota ?? most };
+}
+
+function refuseShares({ cpuShares }: BuildRequest): void {
+  if ((cpuShares ?? 0) <= CPU_SHARES) return;
+  throw new Refusal("build.cpus", `a build may have ${CPU_SHARES} as its share of the processors at most`);
 }
 
 function ulimits(allowed: readonly string[], { ulimits: asked }: BuildRequest): string[] {

@@ -92,6 +92,7 @@ describe("POST /build", () => {
     ["memory=-1", "query.value"],
     [`ulimits=${json([{ Name: "nofile", soft: 1 }])}`, "json.case"],
     [`ulimits=${json([{ Name: "no file", Soft: 1 }])}`, "build.ulimits"],
+    [`ulimits=${json([{ Name: "rtprio", Soft: 99, Hard: 99 }])}`, "build.ulimits"],
     [`buildargs=${json({ "": "1" })}`, "build.args"],
     ["unknown=1", "query.unknown"],
   ])("%s is refused", (query, rule) => {

@@ -35,6 +35,9 @@ describe("a step gets", () => {
     ["query.value", { cpuPeriod: 1_000_001 }],
     ["build.cpus", { cpuQuota: 50_001 }],
     ["build.cpus", { cpuPeriod: 10_000, cpuQuota: 5001 }],
+    // The shortest quota of the kernel is all of such a period.
+    ["build.cpus", { cpuPeriod: 1000 }],
+    ["build.cpus", { cpuShares: 1025 }],
     ["build.ulimits", { ulimits: ["nofile=21:20"] }],
     ["build.ulimits", { ulimits: ["nofile=10:21"] }],
     ["build.ulimits", { ulimits: ["nofile=10:-1"] }],
