@@ -32,7 +32,8 @@ export async function openBuildNetwork(
   // Without a runtime, steps are in the network of buildah.
   const nothing = setup.isolation === "chroot" ? "host" : "none";
   if (!forSteps && !fetches) return { room: "none", steps: nothing, async [Symbol.asyncDispose]() {} };
-  if (!forSteps && nothing === "host") {
+  // Where policy gives no network, buildah would fetch what the guard has not seen: of a trigger, of a line that it reads in another way.
+  if (!forSteps && (nothing === "host" || !policy.hasNetwork)) {
     throw new Refusal("buildah.network", "ADD cannot fetch an address here where steps have no network");
   }
   const opened = await openOrRefuse(userNamespace, env);

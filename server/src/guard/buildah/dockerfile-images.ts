@@ -1,3 +1,5 @@
+import { Refusal } from "../refusal.ts";
+
 /** What a Dockerfile takes from outside of its context. */
 export interface OutsideOfContext {
   /** Images of `FROM`, `COPY --from=` and `RUN --mount=from=` that are no stage before it */
@@ -6,8 +8,12 @@ export interface OutsideOfContext {
   addresses: string[];
 }
 
-const HEAD = /^#\s*(\w+)\s*=\s*(.+?)\s*$/;
-const VARIABLE = /\$(?:(\w+)|\{(\w+)(?::([-+])([^}]*))?\})/g;
+const HEAD = /^#\s*(\w+)\s*=(.*)$/;
+const VARIABLE = /\$(?:(\w+)|\{(\w+)(?::([-+])([^}$]*))?\})/g;
+/** Characters of a value, variables, and what is taken from outside: a hostile Dockerfile costs neither memory nor time without end. */
+const MAX_VALUE = 4096;
+const MAX_VALUES = 1000;
+const MAX_OUTSIDE = 1000;
 
 /**
  * Reads which images a Dockerfile needs, to fetch those that the policy allows. It is a help and no guard: buildah finds nothing but what was fetched, so
@@ -54,6 +60,11 @@ export function readOutside(dockerfile: string, buildArgs: Readonly<Record<strin
         }
         break;
     }
+    if (images.size + addresses.size > MAX_OUTSIDE) {
+      throw new Refusal("build.dockerfile", `the Dockerfile names more than ${MAX_OUTSIDE} images and addresses`, {
+        statusCode: 400,
+      });
+    }
   }
   return { images: [...images], addresses: [...addresses] };
 }
@@ -65,7 +76,7 @@ function instructionsOf(dockerfile: string): string[] {
   for (const line of lines) {
     const [, key = "", value = ""] = HEAD.exec(line) ?? [];
     if (key === "") break;
-    if (key.toLowerCase() === "escape" && value === "`") escape = value;
+    if (key.toLowerCase() === "escape" && value.trim() === "`") escape = "`";
   }
   const found: string[] = [];
   let current = "";
@@ -92,18 +103,22 @@ function setValues(
   for (const [, name = "", quoted, plain] of text.matchAll(/(\w+)(?:=(?:["']([^"']*)["']|(\S*)))?/g)) {
     const value =
       (usesGiven || quoted !== undefined || plain !== undefined ? given[name] : undefined) ?? quoted ?? plain;
-    if (value !== undefined && value !== null) values.set(name, expand(value, values));
+    const isKnown = values.has(name) || values.size < MAX_VALUES;
+    if (isKnown && value !== undefined && value !== null) values.set(name, expand(value, values));
   }
 }
 
 function expand(text: string, values: ReadonlyMap<string, string>): string {
   const bare = text.replaceAll(/^["']|["']$/g, "");
-  return bare.replaceAll(VARIABLE, (_, plain?: string, braced?: string, operator?: string, word?: string) => {
+  let added = 0;
+  const expanded = bare.replaceAll(VARIABLE, (_, plain?: string, braced?: string, operator?: string, word = "") => {
     const value = values.get(plain ?? braced ?? "") ?? "";
-    if (operator === "-") return value === "" ? (word ?? "") : value;
-    if (operator === "+") return value === "" ? "" : (word ?? "");
-    return value;
+    const isEmpty = value === "";
+    const chosen = operator === "-" && isEmpty ? word : operator === "+" ? (isEmpty ? "" : word) : value;
+    added += chosen.length;
+    return added > MAX_VALUE ? "" : chosen;
   });
+  return expanded.slice(0, MAX_VALUE);
 }
 
 /** Words of ADD that name an address, or a variable that only its base or buildah knows. */
@@ -113,6 +128,11 @@ function addressesOf(text: string, values: ReadonlyMap<string, string>): string[
     const names = Array.from(word.matchAll(VARIABLE), ([, plain, braced = ""]) => plain ?? braced);
     if (names.some((name) => !values.has(name))) return [word];
     const address = expand(word, values);
+    if (address.length >= MAX_VALUE) {
+      throw new Refusal("build.dockerfile", `ADD has an address of more than ${MAX_VALUE} characters`, {
+        statusCode: 400,
+      });
+    }
     return /:\/\/|^git@|^github\.com\//.test(address) ? [address] : [];
   });
 }

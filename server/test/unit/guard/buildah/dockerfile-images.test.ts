@@ -31,3 +31,22 @@ describe("what a Dockerfile takes from outside", () => {
     expect(readOutside(`FROM scratch\n${lines}`, {}).addresses).toEqual(addresses);
   });
 });
+
+describe("a hostile Dockerfile", () => {
+  test("has values that end", () => {
+    const doubling = Array.from({ length: 40 }, () => "ENV A=$A$A$A\n").join("");
+    expect(readOutside(`ARG A=x\n${doubling}FROM x$A`, {}).images[0]?.length).toBeLessThan(5000);
+  });
+
+  test("has an address that is checked as a whole, or none", () => {
+    const long = `https://files.example.com/${"a/".repeat(3000)}../../secret`;
+    expect(() => readOutside(`FROM scratch\nADD ${long} /a`, {})).toThrow(
+      expect.objectContaining({ rule: "build.dockerfile" }),
+    );
+  });
+
+  test("is read in no time", () => {
+    const rows = [`# a=b${" ".repeat(300_000)}c`, `FROM ${"${a:-".repeat(100_000)}`];
+    for (const row of rows) expect(readOutside(`${row}\nFROM alpine`, {}).images).toContain("alpine");
+  });
+});
