@@ -75,8 +75,8 @@ export function parseTenantName(given: string): Reference {
 /** Puts the tenant's names in place of those on the engine, in a text of the engine: an error, a line of progress. */
 export function inTenantsWords(tenant: string, text: string): string {
   return text.replaceAll(new RegExp(`${GUARD_HOST.replace(".", "\\.")}/[a-z0-9-]+/[\\w./:@-]+`, "g"), (name) => {
-    const trailing = /[.:,-]+$/.exec(name)?.[0] ?? "";
-    const bare = trailing === "" ? name : name.slice(0, -trailing.length);
-    return `${tenantName(tenant, bare) ?? "(an image of another tenant)"}${trailing}`;
+    let end = name.length;
+    while (".:,-".includes(name.charAt(end - 1))) end--;
+    return `${tenantName(tenant, name.slice(0, end)) ?? "(an image of another tenant)"}${name.slice(end)}`;
   });
 }
