@@ -57,7 +57,9 @@ async function build({ dockerfile = "FROM scratch\nCOPY x /\n", lines = [BUILT],
         if (lines instanceof EngineAnswer) throw lines;
         return answer(lines);
       },
+      version: async () => await Promise.reject(new Error("not asked")),
     },
+    hasContainerdStore: async () => false,
     own: {
       list: async () => own.map((id) => ({ id, names: [], created: 0, size: 0 })),
       find: async (_tenant, name) => Promise.reject(noSuchImage(name)),
