@@ -7,7 +7,6 @@ export { openArchiveContext, type ArchiveContextOptions } from "./build-context/
 export { readHeader as readTarHeader } from "./build-context/tar/read-header.ts";
 export {
   EXTENSIONS as TAR_EXTENSIONS,
-  MAX_EXTENSION as MAX_TAR_EXTENSION,
   readExtension as readTarExtension,
   type Extension as TarExtension,
 } from "./build-context/tar/tar-extension.ts";

@@ -1,7 +1,6 @@
 import {
   isTarHeader,
   isZeros,
-  MAX_TAR_EXTENSION,
   readTarExtension,
   readTarHeader,
   TAR_BLOCK,
@@ -27,6 +26,8 @@ export interface TarEntry {
   content: AsyncIterable<Buffer>;
 }
 
+/** Bytes of a pax header or a long name: paths have 4,095 at most, extended attributes some more. Larger ones would hold up other tenants while they are read. */
+const MAX_EXTENSION = 64 * 1024;
 /** Types without content, whatever size they state (as for Go's archive/tar) */
 const WITHOUT_CONTENT: ReadonlySet<string> = new Set(["1", "2", "3", "4", "5", "6"]);
 
@@ -34,7 +35,7 @@ const WITHOUT_CONTENT: ReadonlySet<string> = new Set(["1", "2", "3", "4", "5", "
  * Yields the entries of a tar as they arrive, up to its end as engines see it: what follows the first block of zeros is read, and counts for nothing. A tar
  * may also end with the last byte of its last file, as docker build -f - sends it.
  *
- * Memory: a chunk, and a header of at most a megabyte.
+ * Memory: a chunk, and a header.
  *
  * @throws Error for what is no tar, or is cut off
  */
@@ -76,7 +77,7 @@ export async function* tarEntries(chunks: AsyncIterable<Buffer>): AsyncGenerator
 }
 
 async function extensionIn(bytes: ByteReader, size: number): Promise<Buffer> {
-  if (!(size >= 0 && size <= MAX_TAR_EXTENSION)) throw new Error("a header is too large");
+  if (!(size >= 0 && size <= MAX_EXTENSION)) throw new Error("a header is too large");
   const body = await bytes.take(size);
   const rest = tarPadding(size).length;
   if (body.length < size || (await bytes.take(rest)).length < rest) throw new Error("the tar is cut off");
