@@ -62,7 +62,8 @@ function checkPath(path: string): void {
 function withoutVersion(path: string): { apiVersion: string | undefined; path: string } {
   const [, version, rest] = /^\/v(\d[^/]*)(\/.*)?$/.exec(path) ?? [];
   if (version === undefined) return { apiVersion: undefined, path };
-  if (!/^[1-9]\d?\.\d{1,3}$/.test(version) || rest === undefined) {
+  // Engines read a minor version with zeros before it as one without.
+  if (!/^[1-9]\d?\.(?:0|[1-9]\d{0,2})$/.test(version) || rest === undefined) {
     throw invalid("api.form", "the version in the path must be like v1.51, with a call after it");
   }
   return { apiVersion: version, path: rest };
