@@ -41,7 +41,7 @@ export function openReply(
   };
   const whole = (code: number, type: string, body: string, headers: Readonly<Record<string, string>> = {}): void => {
     begin("whole", code, { ...headers, "Content-Type": type, "Content-Length": String(Buffer.byteLength(body)) });
-    sent += Buffer.byteLength(body);
+    if (exchange.method !== "HEAD") sent += Buffer.byteLength(body);
     response.end(body);
   };
   const line = (value: object): void => {

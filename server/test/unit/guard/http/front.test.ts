@@ -14,6 +14,8 @@ describe("a request that is no plain one", () => {
     ["GET /v1.99/images/json HTTP/1.1", HOST, 400, "api.version"],
     ["GET /v1.23/images/json HTTP/1.1", HOST, 400, "api.version"],
     ["GET /v1.51.2/images/json HTTP/1.1", HOST, 400, "api.form"],
+    ["GET /v1.044/images/json HTTP/1.1", HOST, 400, "api.form"],
+    ["GET /v01.44/images/json HTTP/1.1", HOST, 400, "api.form"],
     ["GET /v1.51/images/json?All=1 HTTP/1.1", HOST, 400, "query.case"],
     ["GET /v1.51/images/json?all=1&all=0 HTTP/1.1", HOST, 400, "query.duplicate"],
     ["GET /v1.51/images/json?all=1;x=2 HTTP/1.1", HOST, 400, "query.semicolon"],
@@ -88,6 +90,13 @@ describe("an answer", () => {
     );
     expect(bed.entries).toMatchObject([{ call: "POST /build", decision: "allowed" }]);
     expect(JSON.stringify(bed.entries)).not.toContain("hunter2");
+  });
+
+  it("of HEAD has no body, also in the line of audit", async () => {
+    await using bed = await frontBed();
+    const answer = await bed.send(`HEAD /_ping HTTP/1.1\r\n${HOST}Connection: close\r\n\r\n`);
+    expect(answer).toMatch(/\r\n\r\n$/);
+    expect(bed.entries).toMatchObject([{ call: "HEAD /_ping", sent: 0 }]);
   });
 
   it("tells nothing of an error inside, which the operator is told", async () => {
