@@ -120,8 +120,18 @@ function infoOf({ version, os, arch, hasContainerdStore }: BackendVersion): obje
     Labels: [],
     SecurityOptions: [],
     ExperimentalBuild: false,
-    // An empty list; where it is missing, old docker commands print warnings of their own.
     Warnings: [],
+    // Of what is false here, docker commands before 23 print a warning where there are none.
+    MemoryLimit: true,
+    SwapLimit: true,
+    OomKillDisable: true,
+    CpuCfsQuota: true,
+    CpuCfsPeriod: true,
+    CPUShares: true,
+    CPUSet: true,
+    IPv4Forwarding: true,
+    BridgeNfIptables: true,
+    BridgeNfIp6tables: true,
   };
 }
 
