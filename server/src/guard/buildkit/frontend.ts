@@ -69,6 +69,9 @@ export async function solveFrontend(
   { tenant, ids }: { tenant: Tenant; ids: EngineIds },
   signal: AbortSignal,
 ): Promise<Result> {
+  if (build.results.length >= MAX_RESULTS) {
+    throw new Refusal("build.results", `a build may ask for the steps of a Dockerfile ${MAX_RESULTS} times`);
+  }
   const rules = stepRules(build, tenant, ids, request);
   const attributes = withOwnAttributes(request.attributes, { tenant, ids, cgroupParent: build.cgroupParent });
   const baseRules: BaseRules = {
@@ -93,9 +96,6 @@ export async function solveFrontend(
   if (answer.mustPull) answer = await checked({ ...attributes, "image-resolve-mode": "pull" });
   if (answer.mustPull) {
     throw new Refusal("base.registry", "this engine's BuildKit does not take images from their registry as it should");
-  }
-  if (build.results.length >= MAX_RESULTS) {
-    throw new Refusal("build.results", `a build may ask for the steps of a Dockerfile ${MAX_RESULTS} times`);
   }
   build.results.push(answer.result);
   const [first] = answer.definitions;
