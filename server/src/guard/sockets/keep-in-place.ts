@@ -31,9 +31,19 @@ export function keepLooking({ folder, interval, look }: KeepOptions): Disposable
     due = at;
     if (!isLooking) timer = setTimeout(() => void run(), at - Date.now()).unref();
   };
+  // A tenant may change its folder all the time: it is told of once, and again after the look.
+  let watcher: { close: () => void } | undefined;
+  const watchOnce = (): void => {
+    watcher ??= watchFolder(folder, () => {
+      watcher?.close();
+      watcher = undefined;
+      plan(SETTLE);
+    });
+  };
   const run = async (): Promise<void> => {
     due = Number.POSITIVE_INFINITY;
     isLooking = true;
+    watchOnce(); // before the look: what changes meanwhile is told
     const wasWrong = await look().catch(() => true);
     isLooking = false;
     pause = wasWrong ? Math.min(pause * 2, LONGEST_PAUSE) : pause;
@@ -44,7 +54,7 @@ export function keepLooking({ folder, interval, look }: KeepOptions): Disposable
     plan(delay);
   };
 
-  const watcher = watchFolder(folder, () => plan(SETTLE));
+  watchOnce();
   plan(interval);
   return {
     [Symbol.dispose]() {
@@ -59,7 +69,7 @@ export function keepLooking({ folder, interval, look }: KeepOptions): Disposable
 function watchFolder(folder: string, onChange: () => void): { close: () => void } | undefined {
   try {
     const watcher = watch(folder, { persistent: false }, onChange);
-    watcher.on("error", () => watcher.close());
+    watcher.on("error", onChange);
     return watcher;
   } catch {
     return undefined;
