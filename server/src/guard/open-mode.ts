@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { messageOf } from "docker-over-ssh/builds";
 import { openBuildah } from "./buildah/open-buildah.ts";
 import type { AuditLog } from "./audit/entry.ts";
 import type { Backend } from "./backend.ts";
@@ -8,6 +10,10 @@ import type { Ledger } from "./ledger/ledger.ts";
 import type { Limits } from "./limits/limits.ts";
 import { openPassthrough } from "./passthrough/open-passthrough.ts";
 import type { GuardSettings } from "./settings.ts";
+
+/** ms between two tries to reach the engine, doubled by each */
+const FIRST_PAUSE = 250;
+const LONGEST_PAUSE = 10_000;
 
 export interface ModeParts {
   env: NodeJS.ProcessEnv;
@@ -35,6 +41,7 @@ export async function openMode(settings: GuardSettings, parts: ModeParts): Promi
 async function withEngine({ engine: host, data }: GuardSettings, parts: ModeParts): Promise<Mode> {
   const engine = await EngineApi.prepare(host, parts.env);
   try {
+    await untilReached(engine, parts);
     const backend = await openPassthrough({ ...parts, engine, data });
     return {
       backend,
@@ -48,6 +55,20 @@ async function withEngine({ engine: host, data }: GuardSettings, parts: ModePart
   } catch (error) {
     await engine[Symbol.asyncDispose]();
     throw error;
+  }
+}
+
+/** Waits for an engine that starts later than its guard, as it may when a machine starts. */
+async function untilReached(engine: EngineApi, { signal, tell }: Pick<ModeParts, "signal" | "tell">): Promise<void> {
+  for (let tries = 0; ; tries++) {
+    try {
+      await engine.version(signal);
+      return;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (tries === 0) tell(`${messageOf(error)}. It is tried again until it is there.`);
+      await sleep(Math.min(FIRST_PAUSE * 2 ** tries, LONGEST_PAUSE), undefined, { signal });
+    }
   }
 }
 

@@ -1,6 +1,6 @@
 import { homedir } from "node:os";
 import { text } from "node:stream/consumers";
-import type { Duplex, Readable } from "node:stream";
+import { PassThrough, type Duplex, type Readable } from "node:stream";
 import {
   chooseEndpoint,
   connectHttp2,
@@ -109,13 +109,14 @@ export class EngineApi implements AsyncDisposable {
         : `?${new URLSearchParams(query.map(([key, value]): [string, string] => [key, value])).toString()}`;
     const isJson = body !== undefined && !Buffer.isBuffer(body) && !("pipe" in body);
     try {
-      return await overHttp1(this.#connections.agent)({
+      const answer = await overHttp1(this.#connections.agent)({
         method,
         path: `${this.#prefix}${await this.#versionPath(apiVersion, signal)}${path}${search}`,
         headers: { ...headers, ...(isJson && { "content-type": "application/json" }) },
         body: isJson ? Buffer.from(JSON.stringify(body)) : body,
         signal,
       });
+      return { ...answer, body: this.#bodyOf(answer.body, signal) };
     } catch (error) {
       throw this.#lost(error, signal);
     }
@@ -204,9 +205,17 @@ export class EngineApi implements AsyncDisposable {
     };
   }
 
+  /** A body that fails with a Refusal 502 where the engine breaks it off. */
+  #bodyOf(body: Readable, signal: AbortSignal): Readable {
+    const told = new PassThrough().on("error", () => {}); // whoever reads it gets it
+    body.once("error", (error) => told.destroy(this.#lost(error, signal) as Error));
+    told.once("close", () => body.destroy());
+    return body.pipe(told);
+  }
+
   /** Of a request that has not reached the engine, or an answer that was cut off. */
   #lost(error: unknown, signal: AbortSignal): unknown {
-    signal.throwIfAborted();
+    if (signal.aborted) return signal.reason;
     if (error instanceof Refusal || error instanceof EngineAnswer) return error;
     this.#version = undefined;
     return new Refusal("engine.unreachable", `the engine cannot be reached: ${messageOf(error)}`, {
