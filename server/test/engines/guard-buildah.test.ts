@@ -1,10 +1,12 @@
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { why } from "../../../test/engines/bed.ts";
+import { bed, why } from "../../../test/engines/bed.ts";
 import { installProgram } from "../../../test/testbed/packages.ts";
 import { fileEntry, tar, type TarEntry } from "../../../test/testbed/tar.ts";
 import type { ApiObject, Backend } from "../../src/guard/backend.ts";
@@ -12,7 +14,10 @@ import { openBuildah } from "../../src/guard/buildah/open-buildah.ts";
 import type { Caller } from "../../src/guard/caller.ts";
 import { openLedger } from "../../src/guard/ledger/open-ledger.ts";
 import { createLimits } from "../../src/guard/limits/create-limits.ts";
+import { startGuard } from "../fixtures/guard/guard-process.ts";
+import { PASSWORD_USER, startPasswordRegistry } from "../fixtures/guard/password-registry.ts";
 import { PLAIN_BUILD } from "../fixtures/guard/plain-build.ts";
+import { contextIn, tenantCli } from "../fixtures/guard/tenant-cli.ts";
 
 const ALL = { all: false, digests: false, references: [], labels: [], before: [], since: [], until: [] };
 
@@ -25,7 +30,7 @@ let busybox: TarEntry;
 beforeAll(async () => {
   if (skipped) return;
   try {
-    for (const program of ["buildah", "runc"]) await installProgram(program);
+    for (const program of ["buildah", "runc", "slirp4netns"]) await installProgram(program);
     busybox = fileEntry("busybox", await readFile("/bin/busybox"), 0o755);
     const ledger = await openLedger(folder);
     const tell = (line: string): void => console.info(line);
@@ -108,6 +113,60 @@ test("images and steps of two tenants do not meet, and the host's files are not 
   for await (const chunk of await images.save(callerOf("a"), ["app"], {})) chunks.push(chunk as Buffer);
   expect(Buffer.concat(chunks).toString("latin1")).toContain("docker.io/library/app:latest");
 
+  // Stages are a cache of the next build, and no images of the tenant.
+  const stages = "FROM app AS one\nRUN echo 1 > /one\nFROM app\nCOPY --from=one /one /two\n";
+  const before = await images.list(callerOf("a"), ALL);
+  expect(await build("a", stages)).not.toContain("Using cache");
+  expect(await images.list(callerOf("a"), ALL)).toHaveLength(before.length + 1);
+  expect(await build("a", `${stages}LABEL more=1\n`)).toMatch(/Using cache/);
+
   await backend.removeTenant("a");
   expect(readdirSync(join(folder, "buildah"))).not.toContain("a");
+});
+
+test("docker builds and pushes through the process; a step reaches the host, but nothing on its 127.0.0.1", async ({
+  skip,
+}) => {
+  if (skipped) return skip(skipped);
+  const socket = mkdtempSync(join(folder, "socket-"));
+  await using registry = await startPasswordRegistry();
+  const allowed = ["--bind-local", socket, "--allow-push", `${registry.host}/team/*`];
+  await using guard = await startGuard(join(folder, "process"), ["--mode", "buildah", ...allowed], process.env);
+  const docker = await tenantCli(bed.near, { socket: join(socket, "docker.sock"), folder });
+  const server = createServer((_, response) => response.end("the host's")).listen(0);
+  const { port } = server.address() as AddressInfo;
+  const addresses = Object.values(networkInterfaces()).flatMap((found = []) => found);
+  const own = addresses.find(({ family, internal }) => family === "IPv4" && !internal)?.address;
+  const get = (address: string): string => `wget -q -T 5 -O - http://${address}:${port}/`;
+
+  const steps = [...(own === undefined ? [] : [get(own)]), ...["127.0.0.1", "10.0.2.2"].map((at) => `! ${get(at)}`)];
+  const context = contextIn(folder, {
+    Dockerfile: `FROM scratch
+COPY busybox /bin/busybox
+ENV PATH=/bin
+RUN ["/bin/busybox", "--install", "/bin"]
+RUN ${steps.join(" && ")}
+`,
+  });
+  copyFileSync("/bin/busybox", join(context, "busybox"));
+  const name = `${registry.host}/team/app:v1`;
+  const built = await docker(["build", "-t", name, context]);
+  expect(built).toMatchObject({ exitCode: 0 });
+  expect(built.stdout.includes("the host's")).toBe(own !== undefined);
+  server.close();
+
+  expect(await docker(["push", name])).toMatchObject({
+    exitCode: 1,
+    stderr: expect.stringMatching(/unauthorized/i) as string,
+  });
+  const { username, password } = PASSWORD_USER;
+  const login = ["login", "--username", username, "--password-stdin", registry.host];
+  expect(await docker(login, { input: password })).toMatchObject({ exitCode: 0 });
+  expect(await docker(["push", name])).toMatchObject({ exitCode: 0 });
+  expect(await registry.status("team/app/manifests/v1", false)).toBe(401);
+  expect(await registry.status("team/app/manifests/v1", true)).toBe(200);
+  await docker(["tag", name, `${registry.host}/other:v1`]);
+  const refused = await docker(["push", `${registry.host}/other:v1`]);
+  expect(refused).toMatchObject({ exitCode: 1, stderr: expect.stringContaining("may not be pushed") as string });
+  expect(guard.printed.join("\n")).not.toContain(password);
 });

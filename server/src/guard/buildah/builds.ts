@@ -3,6 +3,7 @@ import type { Readable } from "node:stream";
 import type { ApiObject, BackendBuilds } from "../backend.ts";
 import type { BuildRequest } from "../build-request.ts";
 import type { Caller } from "../caller.ts";
+import { forget, note } from "../images/create-own-images.ts";
 import { Refusal } from "../refusal.ts";
 import { buildArguments, checkRequest, namesOf, variablesOf } from "./build-arguments.ts";
 import { errorLine, streamLine } from "./build-line.ts";
@@ -145,13 +146,16 @@ async function openContext(
   return outside;
 }
 
-/** Removes an image that is more than the tenant may have. */
+/** Writes down that the tenant has an image. One that is more than it may have is removed. */
 async function takeOver(parts: BuildahParts, caller: Caller, home: OpenHome, id: string): Promise<void> {
-  const { images, bytes } = await countImages(parts, caller, home);
+  const { tenant, signal } = caller;
   try {
-    parts.limits.checkImages(caller.tenant, images, bytes);
+    await note(parts.ledger, tenant.id, [{ id, created: Date.now() }]);
+    const { images, bytes } = await countImages(parts, caller, home);
+    parts.limits.checkImages(tenant, images, bytes);
   } catch (error) {
-    await run(parts, home, ["rmi", "--force", id], { signal: caller.signal });
+    await run(parts, home, ["rmi", "--force", id], { signal });
+    await forget(parts.ledger, tenant.id, [id]);
     await countImages(parts, caller, home);
     throw error;
   }

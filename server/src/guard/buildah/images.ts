@@ -2,6 +2,7 @@ import { createReadStream } from "node:fs";
 import { join } from "node:path";
 import type { ApiObject, BackendImages } from "../backend.ts";
 import type { Caller } from "../caller.ts";
+import { forget } from "../images/create-own-images.ts";
 import { parseTenantName } from "../images/names.ts";
 import { Refusal } from "../refusal.ts";
 import { fullName, tryReference, type Reference } from "docker-over-ssh/builds";
@@ -82,8 +83,9 @@ async function remove(
       cause: error,
     });
   }
-  await countImages(parts, caller, home);
   const isGone = untagged.length >= names.length;
+  if (isGone) await forget(parts.ledger, tenant.id, [id]);
+  await countImages(parts, caller, home);
   for (const name of untagged) parts.events.emit(tenant.id, "untag", id, dockerName(name));
   if (isGone) parts.events.emit(tenant.id, "delete", id);
   return [...untagged.map((name) => ({ Untagged: dockerName(name) })), ...(isGone ? [{ Deleted: id }] : [])];

@@ -46,7 +46,7 @@ export async function openBuildah(
   await mkdir(ownEnv.XDG_CACHE_HOME, { recursive: true, mode: 0o700 });
   await removeDeadSpools(ownEnv);
   const homes = new Homes(folder, env, hasUsers);
-  const images = new StoredImages(setup, env);
+  const images = new StoredImages(setup, env, ledger);
   const events = new ImageEvents();
   const parts = { setup, homes, images, events, limits, ledger, env: ownEnv, cgroupParentOf };
   return {

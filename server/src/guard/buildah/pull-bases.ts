@@ -57,8 +57,8 @@ export async function pullBases(
   }
 }
 
-function isStillAllowed({ isOwn, names }: StoredImage, policy: Policy): boolean {
-  if (isOwn) return true;
+function isStillAllowed({ isStamped, names }: StoredImage, policy: Policy): boolean {
+  if (isStamped) return true;
   return names.some((name) => {
     try {
       originOf(baseOf(name), policy, false);

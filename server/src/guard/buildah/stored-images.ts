@@ -1,5 +1,7 @@
 import { messageOf, tryReference } from "docker-over-ssh/builds";
+import { inLedger } from "../images/create-own-images.ts";
 import { TENANT_LABEL } from "../images/reserved.ts";
+import type { Ledger } from "../ledger/ledger.ts";
 import { noSuchImage, Refusal } from "../refusal.ts";
 import { runBuildah, type Setup } from "./run-buildah.ts";
 import type { OpenHome } from "./homes.ts";
@@ -18,9 +20,14 @@ export interface StoredImage {
   layers: readonly number[];
   /** Bytes of all layers */
   size: number;
-  /** Whether the tenant has built it */
+  /** Whether a build of the tenant has made it: what it was asked for, or one of its stages, which are a cache of the next */
+  isStamped: boolean;
+  /** Whether the tenant has it: a build has ended with it, or it has a name */
   isOwn: boolean;
 }
+
+/** What never changes of an image */
+type Constant = Omit<StoredImage, "names" | "created" | "isOwn">;
 
 /** The parts of an image config that are read. */
 export interface DockerConfig {
@@ -43,12 +50,14 @@ interface Listed {
 export class StoredImages {
   readonly #setup: Setup;
   readonly #env: NodeJS.ProcessEnv;
-  /** What never changes of an image, by tenant and ID. */
-  readonly #known = new Map<string, Map<string, Omit<StoredImage, "names" | "created">>>();
+  readonly #ledger: Ledger;
+  /** By tenant and ID */
+  readonly #known = new Map<string, Map<string, Constant>>();
 
-  constructor(setup: Setup, env: NodeJS.ProcessEnv) {
+  constructor(setup: Setup, env: NodeJS.ProcessEnv, ledger: Ledger) {
     this.#setup = setup;
     this.#env = env;
+    this.#ledger = ledger;
   }
 
   /** All images that have a name, or had one; those of single steps are left out. */
@@ -56,7 +65,8 @@ export class StoredImages {
     const text = await this.#run(home, ["images", "--json", "--no-trunc"], signal);
     const listed = (text.trim() === "" ? [] : JSON.parse(text)) as Listed[] | null;
     const found = new Map<string, StoredImage>();
-    const known = this.#known.get(home.tenant) ?? new Map<string, Omit<StoredImage, "names" | "created">>();
+    const known = this.#known.get(home.tenant) ?? new Map<string, Constant>();
+    const written = inLedger(this.#ledger, home.tenant);
     this.#known.set(home.tenant, known);
     for (const { id: given, names, createdatraw } of listed ?? []) {
       const id = given.startsWith("sha256:") ? given : `sha256:${given}`;
@@ -65,7 +75,8 @@ export class StoredImages {
       const constant = known.get(id) ?? (await this.#inspect(home, id, signal));
       if (constant === undefined) continue;
       known.set(id, constant);
-      found.set(id, { ...constant, names: all, created: createdatraw ?? new Date(0).toISOString() });
+      const isOwn = constant.isStamped && (all.length > 0 || written.has(id));
+      found.set(id, { ...constant, isOwn, names: all, created: createdatraw ?? new Date(0).toISOString() });
     }
     for (const id of known.keys()) if (!found.has(id)) known.delete(id);
     return [...found.values()];
@@ -92,18 +103,15 @@ export class StoredImages {
   }
 
   /** Returns undefined for an image that is gone by now. */
-  async #inspect(
-    home: OpenHome,
-    id: string,
-    signal: AbortSignal,
-  ): Promise<Omit<StoredImage, "names" | "created"> | undefined> {
+  async #inspect(home: OpenHome, id: string, signal: AbortSignal): Promise<Constant | undefined> {
     try {
       const text = await this.#run(home, ["inspect", "--type", "image", id.slice("sha256:".length)], signal);
       const { Docker: config = {}, Manifest = "{}" } = JSON.parse(text) as { Docker?: DockerConfig; Manifest?: string };
       const { layers = [] } = JSON.parse(Manifest) as { layers?: { size: number }[] };
       const sizes = layers.map(({ size }) => size);
       const size = sizes.reduce((sum, bytes) => sum + bytes, 0);
-      return { id, config, layers: sizes, size, isOwn: config.config?.Labels?.[TENANT_LABEL] === home.tenant };
+      const isStamped = config.config?.Labels?.[TENANT_LABEL] === home.tenant;
+      return { id, config, layers: sizes, size, isStamped };
     } catch (error) {
       signal.throwIfAborted();
       if (/image not known|no such|not found/i.test(messageOf(error))) return undefined;
