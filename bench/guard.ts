@@ -1,15 +1,18 @@
 /**
  * Measures what the guard costs: `npm run bench:guard`. The same docker commands at the engine's socket and at a tenant's, in turns: a build of 50 small
- * steps with BuildKit and with the classic builder, and 100 times `docker images`. It prints medians and their ratio.
+ * steps with BuildKit and with the classic builder, and 100 times `docker images`; and, where buildah is installed, the same build by `buildah build` and by
+ * the docker command at a guard of mode buildah. It prints medians and their ratio.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { execa } from "execa";
 import { startGuard } from "../server/test/fixtures/guard/guard-process.ts";
 import { contextIn, tenantCli, type CliOptions, type TenantCli } from "../server/test/fixtures/guard/tenant-cli.ts";
 import { BASE, importBase } from "../test/testbed/build-base.ts";
 import type { EngineKind } from "../test/testbed/engine-packages.ts";
+import { findProgram } from "../test/testbed/programs.ts";
 import { startTestbed } from "../test/testbed/start.ts";
 import { median } from "./statistics.ts";
 
@@ -36,13 +39,16 @@ async function succeed(cli: TenantCli, words: readonly string[], how: CliOptions
   if (exitCode !== 0) throw new Error(`docker ${words.join(" ")} ended with ${exitCode}:\n${stderr}`);
 }
 
+/** The two ways in which something is done, by round */
+type Ways = Record<"without" | "through", (round: number) => Promise<void>>;
+
 /** Runs both in turns, the first one first in every other round, and prints their medians. */
-async function compare(name: string, run: (cli: TenantCli, round: number) => Promise<void>): Promise<void> {
-  const times: Record<"without" | "through", number[]> = { without: [], through: [] };
+async function compare(name: string, ways: Ways): Promise<void> {
+  const times: Record<keyof Ways, number[]> = { without: [], through: [] };
   for (let round = 0; round <= rounds; round += 1) {
     const order = round % 2 === 0 ? (["without", "through"] as const) : (["through", "without"] as const);
     for (const way of order) {
-      const seconds = await timed(async () => await run(ways[way], 2 * round + (way === "through" ? 1 : 0)));
+      const seconds = await timed(async () => await ways[way](2 * round + (way === "through" ? 1 : 0)));
       if (round > 0) times[way].push(seconds); // the first one warms up
     }
   }
@@ -52,6 +58,12 @@ async function compare(name: string, run: (cli: TenantCli, round: number) => Pro
   );
 }
 
+/** A Dockerfile of small steps, which no round has in common with another */
+function steps(base: string, round: number): string {
+  const runs = Array.from({ length: Number(options.steps) }, (_, step) => `RUN echo ${round} ${step} > /step`);
+  return [`FROM ${base}`, ...runs, ""].join("\n");
+}
+
 const folder = mkdtempSync(join(tmpdir(), "dos-bench-guard-"));
 const bed = await startTestbed({ near: { kind: options.engine as EngineKind } });
 const guard = await startGuard(
@@ -59,28 +71,58 @@ const guard = await startGuard(
   ["-H", bed.near.host, "--bind-local", folder, "--allow-base", BASE, "--max-requests", "10000"],
   bed.env,
 );
-const ways = {
-  without: await tenantCli(bed.near, { socket: bed.near.description.socket, folder }),
-  through: await tenantCli(bed.near, { socket: join(folder, "docker.sock"), folder }),
-};
+const [engine, tenant] = await Promise.all(
+  [bed.near.description.socket, join(folder, "docker.sock")].map(
+    async (socket) => await tenantCli(bed.near, { socket, folder }),
+  ),
+);
 try {
+  if (engine === undefined || tenant === undefined) throw new Error("there are two");
   await importBase(bed.near);
-  const steps = (round: number): string =>
-    [
-      `FROM ${BASE}`,
-      ...Array.from({ length: Number(options.steps) }, (_, step) => `RUN echo ${round} ${step} > /step`),
-    ].join("\n");
-  for (const builder of ["buildkit", "classic"] as const) {
-    await compare(`a build of ${options.steps} steps, ${builder}`, async (cli, round) => {
-      const context = contextIn(folder, { Dockerfile: `${steps(round)}\n` });
-      await succeed(cli, ["build", "--quiet", "-t", `bench:${builder}-${round}`, context], { builder });
-    });
-  }
-  await compare(`${options.images} times docker images`, async (cli) => {
-    for (let count = 0; count < Number(options.images); count += 1) await succeed(cli, ["images"]);
+  const atBoth = (run: (cli: TenantCli, round: number) => Promise<void>): Ways => ({
+    without: async (round) => await run(engine, round),
+    through: async (round) => await run(tenant, round),
   });
+  for (const builder of ["buildkit", "classic"] as const) {
+    const build = async (cli: TenantCli, round: number): Promise<void> => {
+      const context = contextIn(folder, { Dockerfile: steps(BASE, round) });
+      await succeed(cli, ["build", "--quiet", "-t", `bench:${builder}-${round}`, context], { builder });
+    };
+    await compare(`a build of ${options.steps} steps, ${builder}`, atBoth(build));
+  }
+  const images = async (cli: TenantCli): Promise<void> => {
+    for (let count = 0; count < Number(options.images); count += 1) await succeed(cli, ["images"]);
+  };
+  await compare(`${options.images} times docker images`, atBoth(images));
+  await compareBuildah();
 } finally {
   await guard[Symbol.asyncDispose]();
   await bed[Symbol.asyncDispose]();
   rmSync(folder, { recursive: true, force: true });
+}
+
+/** `buildah build` as root, in a storage of its own, beside docker at a guard of mode buildah: both without a network. */
+async function compareBuildah(): Promise<void> {
+  if ((await findProgram("buildah")) === undefined) return console.log("buildah is not installed: it is left out");
+  const data = join(folder, "buildah");
+  const wanted = ["--mode", "buildah", "--bind-local", data, "--network", "none", "--max-requests", "10000"];
+  await using _ = await startGuard(data, wanted, bed.env);
+  const docker = await tenantCli(bed.near, { socket: join(data, "docker.sock"), folder });
+  const storage = ["--root", join(data, "plain"), "--runroot", join(data, "run")];
+  const buildah = async (context: string, name: string): Promise<void> => {
+    const how = ["--isolation", "oci", "--layers", "--network", "none", "--quiet"];
+    await execa("buildah", [...storage, "build", ...how, "--tag", name, context], { stdin: "ignore" });
+  };
+  const base = contextIn(folder, {
+    Dockerfile: 'FROM scratch\nCOPY busybox /bin/busybox\nENV PATH=/bin\nRUN ["/bin/busybox", "--install", "/bin"]\n',
+  });
+  copyFileSync("/bin/busybox", join(base, "busybox"));
+  await buildah(base, "base");
+  await succeed(docker, ["build", "-t", "base", base]);
+  const context = (round: number, from: string): string => contextIn(folder, { Dockerfile: steps(from, round) });
+  await compare(`a build of ${options.steps} steps, mode buildah`, {
+    without: async (round) => await buildah(context(round, "localhost/base"), `bench-${round}`),
+    through: async (round) =>
+      await succeed(docker, ["build", "--quiet", "-t", `bench-${round}`, context(round, "base")]),
+  });
 }
