@@ -1,4 +1,4 @@
-import { Failure, messageOf } from "docker-over-ssh/builds";
+import { abortable, Failure, messageOf } from "docker-over-ssh/builds";
 import { onHangUp } from "../on-hang-up.ts";
 import { GuardMetrics } from "./audit/metrics.ts";
 import { openAudit } from "./audit/open-audit.ts";
@@ -32,6 +32,9 @@ export interface Surroundings {
   /** Prints a line for the operator. */
   tell: (line: string) => void;
 }
+
+/** ms in which a build that is ended removes what it has left */
+const END_OF_BUILDS = 60_000;
 
 /**
  * Serves the sockets of tenants until `signal` is aborted. Sources say which tenants there are; each gets a seat, with a socket whose requests are read,
@@ -67,11 +70,13 @@ export async function guard(settings: GuardSettings, { env, signal, tell }: Surr
           audit.write(refusedConnection(seated.tenant.id));
         },
       }),
-    async prepare(tenant) {
+    async prepare(tenant, mayReturn) {
+      await ledger.admit(tenant.id, mayReturn);
       metrics.tenantCame(tenant.id);
       const cgroupParent = await mode.cgroups.prepare(tenant);
       return { ...tenant, resources: { ...tenant.resources, cgroupParent } };
     },
+    idle: async (tenant) => await limits.idle(tenant, END_OF_BUILDS),
     async left(tenant) {
       metrics.tenantWent(tenant);
       await mode.cgroups.remove(tenant);
@@ -96,10 +101,7 @@ export async function guard(settings: GuardSettings, { env, signal, tell }: Surr
   using following = await followSources(
     sources,
     {
-      onCame(seated, mayReturn) {
-        seats.seat(seated);
-        void remember(ledger, seated.tenant.id, mayReturn).catch((error: unknown) => tell(messageOf(error)));
-      },
+      onCame: (seated, mayReturn) => seats.seat(seated, mayReturn),
       onWent: (tenant, isForGood) => seats.leave(tenant, isForGood),
       onProblem: tell,
     },
@@ -114,7 +116,11 @@ export async function guard(settings: GuardSettings, { env, signal, tell }: Surr
   tell(
     `the guard is ready: ${seats.sockets.map((socket) => `unix://${socket}`).join(", ") || "no tenant is there yet"}`,
   );
-  await following.ended;
+  try {
+    await abortable(following.ended, ledger.lost);
+  } catch (error) {
+    throw ledger.lost.aborted ? takenOver(settings.data) : error;
+  }
 }
 
 /** A dry run passes requests on to an engine, where there is one. */
@@ -129,10 +135,12 @@ function engineOf({ engine }: Mode): EngineApi {
   );
 }
 
-/** Writes down whether a tenant may return, for a guard that starts when it has gone. */
-async function remember(ledger: Ledger, tenant: string, mayReturn: boolean): Promise<void> {
-  if (ledger.read(tenant).mayReturn === mayReturn) return;
-  await ledger.change(tenant, (record) => (record.mayReturn = mayReturn));
+/** Two guards would put their sockets in each other's place. */
+function takenOver(data: string): Failure {
+  return new Failure("refused", `another guard has taken ${data} over, because this one was stopped for long`, {
+    expected: "one guard for each folder",
+    hint: "The other one serves the tenants now; this one has ended.",
+  });
 }
 
 /** Removes what tenants have left that have gone for good while no guard was there. */

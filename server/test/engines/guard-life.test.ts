@@ -1,33 +1,17 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { bed, why } from "../../../test/engines/bed.ts";
 import { BASE, importBase } from "../../../test/testbed/build-base.ts";
+import { emptyDirOf, removeFakePods, shortPath, startFakePod } from "../fixtures/guard/fake-pod.ts";
 import { startGuard, type GuardProcess } from "../fixtures/guard/guard-process.ts";
+import { CGROUPS, cgroupsOf, isUnified } from "../fixtures/guard/processes.ts";
 import { contextIn, tenantCli } from "../fixtures/guard/tenant-cli.ts";
 
-const SCRIPT = new URL("../../../examples/guard/fake-pod.sh", import.meta.url).pathname;
 const waiting = { timeout: 60_000 };
 const MEMORY = `${64 * 1024 * 1024}`;
-const CGROUPS = "/sys/fs/cgroup";
-const isUnified = existsSync(join(CGROUPS, "cgroup.controllers"));
 /** Where the limits of memory of a pod's cgroup are */
 const memoryOf = (cgroup: string): string => join(CGROUPS, isUnified ? "" : "memory", cgroup);
-
-/** The cgroups of the processes with this command. */
-function cgroupsOf(command: string): string[] {
-  return readdirSync("/proc").flatMap((pid) => {
-    try {
-      if (!/^\d+$/.test(pid) || readFileSync(`/proc/${pid}/cmdline`, "utf8") !== `${command.replaceAll(" ", "\0")}\0`)
-        return [];
-      const lines = readFileSync(`/proc/${pid}/cgroup`, "utf8");
-      return [(isUnified ? /^0::(.*)$/m : /:memory:(.*)$/m).exec(lines)?.[1] ?? ""];
-    } catch {
-      return []; // it has ended
-    }
-  });
-}
 
 describe.skipIf(why)(`a pod and its guard ${why ?? ""}`, () => {
   let folder: string;
@@ -46,17 +30,13 @@ describe.skipIf(why)(`a pod and its guard ${why ?? ""}`, () => {
     for (const controller of folders) mkdirSync(join(CGROUPS, controller, cgroup), { recursive: true });
     cgroups.push(cgroup);
     writeFileSync(join(memoryOf(cgroup), isUnified ? "memory.max" : "memory.limit_in_bytes"), MEMORY);
-    const own = { KUBELET_DIR: join(folder, "kubelet"), POD_UID: uid, CGROUP_PARENT: cgroup };
-    const env = { ...bed.env, ...own, DOCKER_HOST: bed.far.host };
-    const { stdout: id } = await execa(SCRIPT, ["--stop-timeout", "0", BASE, "sleep", "600"], { env });
-    const socket = join(folder, "kubelet/pods", uid, "volumes/kubernetes.io~empty-dir/docker-socket/docker.sock");
+    const kubelet = join(folder, "kubelet");
+    const id = await startFakePod(bed.far, { kubelet, uid, env: { CGROUP_PARENT: cgroup } });
+    const socket = join(emptyDirOf(kubelet, uid), "docker.sock");
     await vi.waitFor(async () => {
       await bed.far.docker("exec", id, "test", "-S", "/var/run/docker/docker.sock");
     }, waiting);
-    // The path is longer than the address of a socket may be.
-    const short = join(folder, uid);
-    await execa("ln", ["-sfn", join(socket, ".."), short]);
-    return { id, cgroup, socket, docker: await tenantCli(bed.far, { socket: join(short, "docker.sock"), folder }) };
+    return { id, cgroup, socket, docker: await tenantCli(bed.far, { socket: shortPath(kubelet, uid), folder }) };
   };
   const imagesOf = async (uid: string): Promise<string> => {
     const ofPod = ["--filter", `label=docker-over-ssh.guard.tenant=${uid}`];
@@ -73,8 +53,7 @@ describe.skipIf(why)(`a pod and its guard ${why ?? ""}`, () => {
   afterAll(async () => {
     if (why) return;
     await guard?.end("SIGTERM");
-    const pods = await bed.far.docker("ps", "-aq", "--filter", "label=io.kubernetes.pod.uid");
-    if (pods.stdout !== "") await bed.far.docker("rm", "-f", ...pods.stdout.split("\n"));
+    await removeFakePods(bed.far);
     // Engines make a pod's cgroup in all hierarchies, and BuildKit leaves one of its own in it.
     const roots = isUnified ? [""] : readdirSync(CGROUPS);
     for (const cgroup of roots.flatMap((root) => cgroups.map((name) => join(CGROUPS, root, name))))

@@ -21,6 +21,7 @@ const CODES: Readonly<Record<number, Code>> = {
   413: Code.ResourceExhausted,
   429: Code.ResourceExhausted,
   502: Code.Unavailable,
+  503: Code.Unavailable,
   507: Code.ResourceExhausted,
 };
 

@@ -77,8 +77,12 @@ export async function serveGrpc(
   server.on("request", handler.handle);
   // grpc-go says goodbye in a way that nghttp2 takes for an error: the connection is over in any case.
   server.on("sessionError", () => void connection.destroy());
-  server.on("session", (session: ServerHttp2Session) => session.on("error", () => connection.destroy()));
-  const stop = (): void => void connection.destroy();
+  let session: ServerHttp2Session | undefined;
+  server.on("session", (opened: ServerHttp2Session) => {
+    session = opened.on("error", () => connection.destroy());
+  });
+  // Calls that are open end with the reason. One that does not loses its connection to whoever has aborted.
+  const stop = (): void => void (session === undefined ? connection.destroy() : session.close());
   caller.signal.addEventListener("abort", stop, { once: true });
   connection.on("error", () => {}); // it is closed then
   const closed = new Promise<void>((resolve) => void connection.once("close", () => resolve()));

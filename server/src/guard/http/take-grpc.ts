@@ -11,7 +11,7 @@ import { refusalOf } from "./refusal-of.ts";
 const METHOD = /^\/[A-Za-z0-9._]{1,200}\/[A-Za-z0-9_]{1,100}$/;
 
 /** Status codes of gRPC, by those of HTTP */
-const STATUS: Readonly<Record<number, number>> = { 400: 3, 404: 12, 429: 8, 403: 7, 502: 14 };
+const STATUS: Readonly<Record<number, number>> = { 400: 3, 404: 12, 429: 8, 403: 7, 502: 14, 503: 14 };
 const INTERNAL = 13;
 
 /** Hands gRPC calls on a connection of HTTP/2 to BuildKit, which writes their lines of audit; those that do not get there are written here. */

@@ -39,8 +39,13 @@ export interface Ledger extends AsyncDisposable {
   tenants(): string[];
   /** Returns what is on the disk; an empty record for a tenant that is not written down. Nobody changes it. */
   read(tenant: string): Readonly<LedgerRecord>;
+  /**
+   * Says that a tenant is there, and whether it may return once it has gone, for a guard that starts when it has. Where the disk is full, its next change
+   * writes that down.
+   */
+  admit(tenant: string, mayReturn: boolean): Promise<void>;
   /** Replaces the record by what `change` makes of a copy. Resolves when it is on the disk. */
   change(tenant: string, change: (record: LedgerRecord) => void): Promise<void>;
-  /** Forgets a tenant. */
+  /** Forgets a tenant. What still runs for it can change nothing until it is admitted again: a change rejects with a Refusal `tenant.gone`. */
   remove(tenant: string): Promise<void>;
 }

@@ -9,6 +9,8 @@ import type { Ledger, LedgerRecord } from "./ledger.ts";
 import { emptyRecord, MAX_FILE, readRecord, writtenRecord } from "./record-file.ts";
 
 const ENDING = ".json";
+/** Tenants that were removed and are remembered: what runs for one ends within minutes. */
+const MAX_REMOVED = 10_000;
 
 /**
  * Opens the ledger in a folder, and creates it. One guard at a time uses it.
@@ -66,6 +68,9 @@ class FileLedger implements Ledger {
   readonly #records: Map<string, LedgerRecord>;
   /** The last change of each tenant, which the next one waits for. */
   readonly #last = new Map<string, Promise<void>>();
+  /** Of those that were admitted */
+  readonly #mayReturn = new Map<string, boolean>();
+  readonly #removed = new Set<string>();
 
   constructor(folder: OwnFolder, records: Map<string, LedgerRecord>) {
     this.#folder = folder;
@@ -81,9 +86,22 @@ class FileLedger implements Ledger {
     return this.#records.get(tenant) ?? emptyRecord(tenant);
   }
 
+  async admit(tenant: string, mayReturn: boolean): Promise<void> {
+    this.#removed.delete(tenant);
+    this.#mayReturn.set(tenant, mayReturn);
+    if (this.read(tenant).mayReturn === mayReturn) return;
+    try {
+      await this.change(tenant, () => {});
+    } catch (error) {
+      if (!(error instanceof Refusal && error.rule === "ledger.full")) throw error;
+    }
+  }
+
   async change(tenant: string, change: (record: LedgerRecord) => void): Promise<void> {
     await this.#inTurn(tenant, async () => {
+      if (this.#removed.has(tenant)) throw gone();
       const record = structuredClone(this.read(tenant)) as LedgerRecord;
+      record.mayReturn = this.#mayReturn.get(tenant) ?? record.mayReturn;
       change(record);
       await replaceFile(this.#fileOf(tenant), writtenRecord(record));
       this.#records.set(tenant, record);
@@ -94,6 +112,8 @@ class FileLedger implements Ledger {
     await this.#inTurn(tenant, async () => {
       await rm(this.#fileOf(tenant), { force: true });
       this.#records.delete(tenant);
+      this.#mayReturn.delete(tenant);
+      this.#remember(tenant);
       await sync(join(this.#folder.path, "tenants"));
     });
   }
@@ -101,6 +121,12 @@ class FileLedger implements Ledger {
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#last.values());
     await this.#folder[Symbol.asyncDispose]();
+  }
+
+  #remember(removed: string): void {
+    this.#removed.add(removed);
+    const [oldest] = this.#removed;
+    if (this.#removed.size > MAX_REMOVED && oldest !== undefined) this.#removed.delete(oldest);
   }
 
   #fileOf(tenant: string): string {
@@ -127,6 +153,10 @@ class FileLedger implements Ledger {
       if (this.#last.get(tenant) === settled) this.#last.delete(tenant);
     }
   }
+}
+
+function gone(): Refusal {
+  return new Refusal("tenant.gone", "this tenant is no longer served", { statusCode: 503 });
 }
 
 function full(path: string, cause: unknown): Refusal {

@@ -28,6 +28,7 @@ export function countedLimits(limits: Limits, counter: UseCounter): Limits {
     checkImages: (...words) => limits.checkImages(...words),
     tellImages: (...words) => limits.tellImages(...words),
     usage: (tenant) => limits.usage(tenant),
+    idle: (tenant, timeout) => limits.idle(tenant, timeout),
     forget: (tenant) => limits.forget(tenant),
     [Symbol.asyncDispose]: async () => await limits[Symbol.asyncDispose](),
   };

@@ -22,6 +22,8 @@ interface RunningBuild {
 interface Used {
   hours: UsedHours;
   builds: Set<RunningBuild>;
+  /** Told when none of them runs any more */
+  readonly idle: Set<() => void>;
   /** Until when the builds are counted, of performance.now() */
   countedUntil: number;
   timer?: NodeJS.Timeout | undefined;
@@ -55,6 +57,7 @@ class LedgerLimits implements Limits {
         if (!used.builds.has(build)) return;
         this.#count(id, used);
         used.builds.delete(build);
+        if (used.builds.size === 0) for (const tell of used.idle) tell();
         this.#schedule(id, used);
         await used.writing;
       },
@@ -92,6 +95,20 @@ class LedgerLimits implements Limits {
     };
   }
 
+  async idle(id: string, timeout: number): Promise<void> {
+    const used = this.#tenants.get(id);
+    if (used === undefined || used.builds.size === 0) return;
+    await new Promise<void>((resolve) => {
+      const end = (): void => {
+        clearTimeout(timer);
+        used.idle.delete(end);
+        resolve();
+      };
+      const timer = setTimeout(end, timeout);
+      used.idle.add(end);
+    });
+  }
+
   forget(id: string): void {
     const used = this.#tenants.get(id);
     if (used === undefined) return;
@@ -113,7 +130,7 @@ class LedgerLimits implements Limits {
     let used = this.#tenants.get(id);
     if (used === undefined) {
       const hours = new UsedHours(this.#ledger.read(id).hours);
-      used = { hours, builds: new Set(), countedUntil: performance.now(), isChanged: false };
+      used = { hours, builds: new Set(), idle: new Set(), countedUntil: performance.now(), isChanged: false };
       this.#tenants.set(id, used);
     }
     return used;

@@ -16,6 +16,8 @@ export interface Limits extends AsyncDisposable {
   checkImages(tenant: Tenant, images: number, bytes: number): void;
   /** Uses, for metrics. */
   usage(tenant: Tenant): Usage;
+  /** Resolves when no build of a tenant runs, or after `timeout` ms. */
+  idle(tenant: Tenant["id"], timeout: number): Promise<void>;
   /** Forgets a tenant, which has no build any more. */
   forget(tenant: Tenant["id"]): void;
 }

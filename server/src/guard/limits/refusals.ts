@@ -16,7 +16,7 @@ export function noBuildTime(allowed: number, more: number): Refusal {
   return new Refusal(
     "quota.build-time",
     `the build time of 24 hours is used up (${duration(allowed)}): there is more at ${clock(more)}`,
-    { statusCode: 429 },
+    { statusCode: 429, retryAfter: secondsUntil(more) },
   );
 }
 
@@ -25,7 +25,7 @@ export function noPushBytes(allowed: number, more: number): Refusal {
   return new Refusal(
     "quota.push-bytes",
     `the bytes that may be pushed in 24 hours are used up (${bytes(allowed)}): there is more at ${clock(more)}`,
-    { statusCode: 429 },
+    { statusCode: 429, retryAfter: secondsUntil(more) },
   );
 }
 
@@ -38,6 +38,10 @@ export function tooManyBytes(has: number, allowed: number): Refusal {
     "quota.bytes",
     `images would take ${bytes(has)} of ${bytes(allowed)}: remove some with docker rmi, or build smaller ones`,
   );
+}
+
+function secondsUntil(time: number): number {
+  return Math.max(1, Math.ceil((time - Date.now()) / 1000));
 }
 
 function clock(time: number): string {

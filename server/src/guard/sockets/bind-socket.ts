@@ -8,17 +8,18 @@ import { openFolder } from "./folder.ts";
 import { keepLooking } from "./keep-in-place.ts";
 import { listenIn, refuseOthers, type ListeningSocket } from "./listening-socket.ts";
 
-/** A tenant's socket. Closing, or disposing, removes it, if it is still ours, and destroys the connections. */
+/** A tenant's socket. Disposing closes it, and destroys its connections. */
 export interface BoundSocket extends AsyncDisposable {
+  /** Removes it, if it is still ours, and takes no more connections. Those that are open stay. */
   close(): Promise<void>;
-  /** Aborted when the folder of the socket has gone, and the tenant with it. The socket and its connections are closed then. */
+  /** Aborted when the folder of the socket has gone, and the tenant with it. The socket is closed then. */
   readonly gone: AbortSignal;
 }
 
 export interface BindOptions {
   /** For the operator. Told once that a tenant removes its socket, and once why it cannot be put back. */
   onProblem: (problem: string) => void;
-  /** Stops listening, as disposing does */
+  /** Closes the socket */
   signal: AbortSignal;
   /** Read for each connection: quotas change with the configuration. Left out: those of `seated` */
   quotas?: (() => Pick<Quotas, "connections">) | undefined;
@@ -69,7 +70,7 @@ export async function bindSocket(
     if (isOver || listening.isInPlace()) return false;
     if (!folder.isThere()) {
       gone.abort();
-      void stop();
+      void close();
       return false;
     }
     tell("removed", `${path}: the tenant ${tenant.id} removes or replaces its socket; it is put back each time`);
@@ -83,20 +84,26 @@ export async function bindSocket(
     return true;
   };
   const kept = keepLooking({ folder: folder.at("."), interval, look: async () => await (looking = look()) });
-  let stopped: Promise<void> | undefined;
-  const stop = (): Promise<void> => (stopped ??= end());
-  const onAbort = (): void => void stop();
+  let closed: Promise<void> | undefined;
+  const close = (): Promise<void> => (closed ??= end());
+  const onAbort = (): void => void close();
   const end = async (): Promise<void> => {
     isOver = true;
     signal.removeEventListener("abort", onAbort);
     kept[Symbol.dispose]();
-    connections.destroyAll();
     await looking; // it may put the socket back
     listening.close();
     await folder[Symbol.asyncDispose]();
   };
   signal.addEventListener("abort", onAbort);
-  return { gone: gone.signal, close: stop, [Symbol.asyncDispose]: stop };
+  return {
+    gone: gone.signal,
+    close,
+    async [Symbol.asyncDispose]() {
+      await close();
+      connections.destroyAll();
+    },
+  };
 }
 
 function once(tell: (problem: string) => void): (key: string, problem: string) => void {

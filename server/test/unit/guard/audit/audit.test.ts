@@ -5,6 +5,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import type { AuditEntry } from "../../../../src/guard/audit/entry.ts";
 import { GuardMetrics } from "../../../../src/guard/audit/metrics.ts";
 import { lineOf, openAudit } from "../../../../src/guard/audit/open-audit.ts";
+import { refusedConnection } from "../../../../src/guard/audit/refused-connection.ts";
 import { serveMetrics } from "../../../../src/guard/audit/serve-metrics.ts";
 
 const ENTRY: AuditEntry = {
@@ -119,6 +120,18 @@ test.each(["a folder", "a link"])("%s is no file for lines of audit", async (wha
   const { metrics, tell } = parts();
   const opened = openAudit({ auditFile: what === "a link" ? join(path, "link") : path }, { metrics, tell });
   await expect(opened).rejects.toMatchObject({ code: "usage", message: expect.stringContaining("--audit") as string });
+});
+
+test("connections that are too many are a line, and then one with their number", async () => {
+  const { metrics, tell, print, printed } = parts();
+  metrics.tenantCame("a");
+  {
+    await using audit = await openAudit({}, { metrics, tell, print });
+    for (let index = 0; index < 1000; index++) audit.write(refusedConnection("a"));
+  }
+  const line = { tenant: "a", call: "connection", decision: "refused", rule: "quota.connections", status: 429 };
+  expect(printed.map((text) => JSON.parse(text) as AuditEntry)).toMatchObject([line, { ...line, count: 999 }]);
+  expect(await metrics.text()).toContain('{tenant="a",decision="refused",rule="quota.connections"} 1000');
 });
 
 describe("metrics", () => {

@@ -70,6 +70,32 @@ test.skipIf(process.platform !== "linux")("a full disk refuses a change, and wha
   expect(ledger.read("a").images).toEqual([]);
 });
 
+test("what runs on for a tenant that is removed writes nothing down, until it is admitted again", async () => {
+  await using ledger = await openLedger(folder);
+  await ledger.admit("pod", false);
+  expect(ledger.read("pod").mayReturn).toBe(false);
+  const late = ledger.remove("pod");
+  const change = (): Promise<void> => ledger.change("pod", (record) => void record.images.push(image));
+  await expect(change()).rejects.toMatchObject({ rule: "tenant.gone" });
+  await late;
+  expect(readdirSync(join(folder, "tenants"))).toEqual([]);
+  await ledger.admit("pod", false);
+  await change();
+  expect(ledger.read("pod")).toMatchObject({ mayReturn: false, images: [image] });
+});
+
+test.skipIf(process.platform !== "linux")(
+  "a tenant that comes while the disk is full is written down later",
+  async () => {
+    await using ledger = await openLedger(folder);
+    symlinkSync("/dev/full", `${fileOf("pod")}.new`);
+    await ledger.admit("pod", false);
+    expect(ledger.tenants()).toEqual([]);
+    await ledger.change("pod", (record) => void record.images.push(image));
+    expect(JSON.parse(readFileSync(fileOf("pod"), "utf8"))).toMatchObject({ mayReturn: false });
+  },
+);
+
 test.each([
   ["text", "{"],
   ["another shape", "{}"],

@@ -46,7 +46,8 @@ test("a build is ended when the minutes are used up: two at the same time use tw
   vi.advanceTimersByTime(1001);
   expect(one.signal.reason).toMatchObject({ rule: "quota.build-time", statusCode: 429 });
   expect(two.signal.aborted).toBe(true);
-  await expect(limits.startBuild(a)).rejects.toMatchObject({ rule: "quota.build-time" });
+  // The hour of this build counts for 23 more.
+  await expect(limits.startBuild(a)).rejects.toMatchObject({ rule: "quota.build-time", retryAfter: 24 * 3600 - 300 });
 });
 
 test("the minutes count for 24 hours, also when the guard was killed while the build ran", async () => {
@@ -77,7 +78,9 @@ test("bytes of pushes count until there are no more, and are written down", asyn
   {
     await using limits = createLimits(ledger);
     limits.countPushed(a, 900);
-    expect(() => limits.countPushed(a, 101)).toThrow(expect.objectContaining({ rule: "quota.push-bytes" }));
+    expect(() => limits.countPushed(a, 101)).toThrow(
+      expect.objectContaining({ rule: "quota.push-bytes", retryAfter: 24 * 3600 }),
+    );
     limits.countPushed(tenantOf("b"), 1e12);
   }
   expect(ledger.read("a").hours).toEqual([{ hour: 1000, buildTime: 0, pushBytes: 1001 }]);
@@ -108,4 +111,22 @@ test("a tenant with as many images as it may have, or bytes, begins no build", a
   await using _ = await limits.startBuild(few);
   expect(() => limits.checkImages(small, 1, 1001)).toThrow(expect.objectContaining({ rule: "quota.bytes" }));
   await expect(limits.startBuild(small)).rejects.toMatchObject({ rule: "quota.bytes" });
+});
+
+test("a tenant is idle when its last build has ended, or after some time", async () => {
+  await using limits = createLimits(ledger);
+  const [a, b] = [tenantOf("a"), tenantOf("b")];
+  await limits.idle("a", MINUTE);
+  const builds = [await limits.startBuild(a), await limits.startBuild(a)];
+  const state = { isIdle: false };
+  const idle = limits.idle("a", MINUTE).then(() => (state.isIdle = true));
+  await limits.idle("b", MINUTE);
+  await builds[0]?.[Symbol.asyncDispose]();
+  expect(state.isIdle).toBe(false);
+  await builds[1]?.[Symbol.asyncDispose]();
+  await idle;
+  await using _ = await limits.startBuild(b);
+  const late = limits.idle("b", MINUTE);
+  vi.advanceTimersByTime(MINUTE);
+  await late;
 });

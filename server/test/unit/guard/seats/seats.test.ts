@@ -25,9 +25,11 @@ function seatsBed({ broken = "" } = {}): SeatsBed {
       now.set(socket, tenant);
       const controller = new AbortController();
       gone.set(socket, controller);
-      return { gone: controller.signal, [Symbol.asyncDispose]: async () => void told.push(`${socket} removed`) };
+      const close = async (): Promise<void> => void told.push(`${socket} removed`);
+      return { gone: controller.signal, close, [Symbol.asyncDispose]: async () => {} };
     },
     prepare: async (tenant) => ({ ...tenant, resources: { ...tenant.resources, cgroupParent: `/${tenant.id}` } }),
+    idle: async () => {},
     left: async (tenant) => void told.push(`${tenant} left`),
     clear: async (tenant) => void told.push(`${tenant} cleared`),
     onFailure: (tenant, error) => void told.push(`${tenant}: ${(error as Error).message}`),
@@ -43,12 +45,12 @@ const seated = (id: string, socket: string, quotas = {}): SeatedTenant => ({
 
 test("a tenant has its socket; new limits leave it as it is, and a new path moves it", async () => {
   const { seats, told, now } = seatsBed();
-  seats.seat(seated("a", "/1", { builds: 1 }));
-  seats.seat(seated("a", "/1", { builds: 2 }));
+  seats.seat(seated("a", "/1", { builds: 1 }), true);
+  seats.seat(seated("a", "/1", { builds: 2 }), true);
   await seats.settled();
   expect(told).toEqual(["/1 bound"]);
   expect(now.get("/1")?.()).toMatchObject({ quotas: { builds: 2 }, resources: { cgroupParent: "/a" } });
-  seats.seat(seated("a", "/2"));
+  seats.seat(seated("a", "/2"), true);
   await seats.settled();
   expect(told).toEqual(["/1 bound", "/1 removed", "front of a closed", "/2 bound"]);
   expect([seats.tenants, seats.sockets]).toEqual([["a"], ["/2"]]);
@@ -56,33 +58,33 @@ test("a tenant has its socket; new limits leave it as it is, and a new path move
 
 test("a socket is one tenant's: another that wants it is told, and the first keeps it", async () => {
   const { seats, told } = seatsBed();
-  seats.seat(seated("a", "/1"));
+  seats.seat(seated("a", "/1"), true);
   await seats.settled();
-  seats.seat(seated("b", "/1"));
+  seats.seat(seated("b", "/1"), true);
   await seats.settled();
   expect(told).toEqual(["/1 bound", "b: /1 is the socket of the tenant a"]);
-  expect(seats.tenants).toEqual(["a"]);
+  expect(seats.sockets).toEqual(["/1"]);
 });
 
 test("a socket that cannot be had leaves nothing open, and concerns no other tenant", async () => {
   const { seats, told } = seatsBed({ broken: "/x" });
-  seats.seat(seated("b", "/x"));
-  seats.seat(seated("a", "/1"));
+  seats.seat(seated("b", "/x"), true);
+  seats.seat(seated("a", "/1"), true);
   await seats.settled();
   expect(told.toSorted()).toEqual(["/1 bound", "b: no /x", "front of b closed"]);
-  expect(seats.tenants).toEqual(["a"]);
+  expect(seats.sockets).toEqual(["/1"]);
 });
 
 test("what a tenant has is removed when it goes for good, and then alone", async () => {
   const { seats, told, lose } = seatsBed();
-  seats.seat(seated("a", "/1"));
+  seats.seat(seated("a", "/1"), true);
   seats.leave("a", false);
   await seats.settled();
   expect(told).toEqual(["/1 bound", "/1 removed", "front of a closed", "a left"]);
   seats.leave("a", true);
   await seats.settled();
   expect(told.at(-1)).toBe("a cleared");
-  seats.seat(seated("b", "/2"));
+  seats.seat({ ...seated("b", "/2"), isInTenantsFolder: true }, true);
   await seats.settled();
   lose("/2");
   await seats.settled();
@@ -92,7 +94,7 @@ test("what a tenant has is removed when it goes for good, and then alone", async
 
 test("disposing closes sockets, and clears nothing", async () => {
   const { seats, told } = seatsBed();
-  seats.seat(seated("a", "/1"));
+  seats.seat(seated("a", "/1"), true);
   await seats[Symbol.asyncDispose]();
   expect(told).toEqual(["/1 bound", "/1 removed", "front of a closed"]);
 });

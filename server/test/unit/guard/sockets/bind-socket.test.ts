@@ -191,14 +191,16 @@ test("the end removes only the socket that it has put there", async () => {
   other.close();
 });
 
-test("an aborted signal ends the connections and removes the socket", async () => {
+test("an aborted signal removes the socket; connections stay until it is disposed of", async () => {
   await using folder = await temporaryFolder();
   const stop = new AbortController();
   const seated = seat(folder.path);
-  await using _bound = await bindSocket(seated, greet, { onProblem: ignore, signal: stop.signal });
+  const bound = await bindSocket(seated, greet, { onProblem: ignore, signal: stop.signal });
   const open = await connected(seated.socket);
-  const closed = once(open.resume(), "close");
   stop.abort();
-  await closed;
   await vi.waitFor(() => expect(existsSync(seated.socket)).toBe(false));
+  expect(String((await once(open, "data"))[0])).toBe("hello");
+  const closed = once(open.resume(), "close");
+  await bound[Symbol.asyncDispose]();
+  await closed;
 });

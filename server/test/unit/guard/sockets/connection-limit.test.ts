@@ -19,6 +19,7 @@ test("a connection beyond the quota gets 429 at once, and there is a place again
   expect(counted).toBe(1);
   const [head = "", body = ""] = refused.split("\r\n\r\n");
   expect(head).toContain(`Content-Length: ${body.length}`);
+  expect(head).toContain("Retry-After: 1\r\n");
   expect(JSON.parse(body)).toEqual({ message: expect.stringContaining("too many open connections") as string });
   first.destroy();
   await vi.waitFor(async () => expect(await greeting(seated.socket)).toBe("hello"));

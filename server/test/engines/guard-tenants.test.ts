@@ -1,0 +1,191 @@
+import { existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { request } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { bed, why } from "../../../test/engines/bed.ts";
+import { BASE, importBase } from "../../../test/testbed/build-base.ts";
+import type { Engine } from "../../../test/testbed/engine.ts";
+import { startTestbed } from "../../../test/testbed/start.ts";
+import type { Testbed } from "../../../test/testbed/testbed.ts";
+import { removeFakePods, shortPath, startFakePod } from "../fixtures/guard/fake-pod.ts";
+import { startGuard } from "../fixtures/guard/guard-process.ts";
+import { CGROUPS, cgroupsOf } from "../fixtures/guard/processes.ts";
+import { contextIn, tenantCli, type TenantCli } from "../fixtures/guard/tenant-cli.ts";
+
+const done = { exitCode: 0 };
+const BUILDERS = ["classic", "buildkit"] as const;
+const waiting = { timeout: 60_000 };
+
+/** What a socket answers. */
+async function ask(socketPath: string, path: string): Promise<{ status: number | undefined; body: string }> {
+  return await new Promise((resolve, reject) => {
+    request({ socketPath, path }, (response) => {
+      text(response).then((body) => resolve({ status: response.statusCode, body }), reject);
+    })
+      .on("error", reject)
+      .end();
+  });
+}
+
+/** IDs of all images of a tenant on an engine, those of steps included */
+async function imagesOf(engine: Engine, tenant: string): Promise<string[]> {
+  const ofTenant = ["--filter", `label=docker-over-ssh.guard.tenant=${tenant}`];
+  const { stdout } = await engine.docker("images", "--all", "--quiet", "--no-trunc", ...ofTenant);
+  return [...new Set(stdout.split("\n"))].filter(Boolean).toSorted();
+}
+
+describe.skipIf(why)(`tenants that come and go, and engines ${why ?? ""}`, () => {
+  let folder: string;
+  let latest: Testbed;
+
+  beforeAll(async () => {
+    if (why) return;
+    folder = mkdtempSync(join(tmpdir(), "dos-tenants-"));
+    mkdirSync(join(folder, "kubelet/pods"), { recursive: true });
+    latest = await startTestbed({ near: { kind: "28.5" } });
+    for (const engine of [bed.far, latest.near]) await importBase(engine);
+  });
+  afterAll(async () => {
+    if (why) return;
+    await removeFakePods(bed.far);
+    await latest?.[Symbol.asyncDispose]();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const context = (steps: string): string => contextIn(folder, { Dockerfile: `FROM ${BASE}\n${steps}\n` });
+  /** Begins a build with each builder, whose steps run until somebody ends them. */
+  const beginBuilds = async (docker: TenantCli, seconds: Record<(typeof BUILDERS)[number], number>) => {
+    const builds = BUILDERS.map(async (builder) => {
+      const steps = `RUN echo ${seconds[builder]} > /step\nRUN exec sleep ${seconds[builder]}`;
+      return await docker(["build", "-t", `never-${builder}`, context(steps)], { builder });
+    });
+    const commands = BUILDERS.map((builder) => `sleep ${seconds[builder]}`);
+    await vi.waitFor(() => expect(commands.map((command) => cgroupsOf(command).length)).toEqual([1, 1]), waiting);
+    return {
+      cgroups: commands.map((command) => cgroupsOf(command)[0]),
+      async haveEnded(): Promise<string> {
+        const ended = await Promise.all(builds);
+        expect(ended.map(({ exitCode }) => exitCode === 0)).toEqual([false, false]);
+        await vi.waitFor(() => expect(commands.flatMap(cgroupsOf)).toEqual([]), waiting);
+        return ended.map(({ stdout, stderr }) => stdout + stderr).join("\n");
+      },
+    };
+  };
+
+  test("an engine that restarts: calls are told, builds and events end, and all goes on when it is back", async () => {
+    const kubelet = join(folder, "kubelet");
+    const socket = join(folder, "team.sock");
+    const tenant = ["--tenant", `name=team,socket=${socket}`, "--allow-base", BASE];
+    const pods = ["--kubernetes", "--kubelet-dir", kubelet];
+    await using guard = await startGuard(join(folder, "1"), ["-H", bed.far.host, ...tenant, ...pods], bed.env);
+    const docker = await tenantCli(bed.far, { socket, folder });
+    const images = async (cli: TenantCli): Promise<string> =>
+      (await cli(["images", "--format", "{{.Repository}}"])).stdout;
+    expect(await docker(["build", "-t", "app", context("RUN echo app > /app")])).toMatchObject(done);
+    const pod = await startFakePod(bed.far, { kubelet, uid: "before" });
+    const before = shortPath(kubelet, "before");
+    const ofPod = await tenantCli(bed.far, { socket: before, folder });
+    await vi.waitFor(() => expect(existsSync(before)).toBe(true), waiting);
+    const { ino } = lstatSync(socket);
+    const events = docker(["events"]);
+    const building = await beginBuilds(docker, { classic: 6021, buildkit: 6022 });
+
+    await bed.far.stop();
+    await events;
+    await building.haveEnded();
+    for (const path of ["/images/json", "/v1.41/events"]) {
+      const { status, body } = await ask(socket, path);
+      expect(body).toContain("the engine cannot be reached");
+      expect(status).toBe(502);
+    }
+    expect(await docker(["images"])).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining("the engine cannot be reached") as string,
+    });
+
+    const waits = startGuard(join(folder, "waits"), ["-H", bed.far.host, "--bind-local", join(folder, "w")], bed.env);
+    await bed.far.start();
+    await using late = await waits;
+    expect(late.printed[0]).toContain("It is tried again");
+    expect(lstatSync(socket).ino).toBe(ino);
+    expect(await images(docker)).toBe("app");
+    for (const builder of BUILDERS)
+      expect(
+        await docker(["build", "-t", `app-${builder}`, context(`RUN echo ${builder} > /x`)], { builder }),
+      ).toMatchObject(done);
+    expect(await ofPod(["build", "-t", "of-pod", context("RUN echo pod > /x")])).toMatchObject(done);
+    await startFakePod(bed.far, { kubelet, uid: "after" });
+    const after = shortPath(kubelet, "after");
+    await vi.waitFor(() => expect(existsSync(after)).toBe(true), waiting);
+    expect(await images(await tenantCli(bed.far, { socket: after, folder }))).toBe("");
+    await bed.far.docker("rm", "-f", pod);
+    await vi.waitFor(async () => expect(await imagesOf(bed.far, "before")).toEqual([]), waiting);
+    expect(guard.printed.filter((line) => /has failed/.test(line))).toEqual([]);
+    await docker(["rmi", "app", "app-classic", "app-buildkit"]);
+  });
+
+  test("a tenant that SIGHUP takes out of --config loses its socket and its builds, and finds its images when it returns", async () => {
+    const config = join(folder, "tenants.json");
+    const socketOf = (name: string): string => join(folder, `${name}.sock`);
+    const write = (...names: string[]): void =>
+      writeFileSync(config, JSON.stringify({ tenants: names.map((name) => ({ name, socket: socketOf(name) })) }));
+    write("stays", "leaves");
+    const options = ["-H", bed.far.host, "--config", config, "--allow-base", BASE];
+    await using guard = await startGuard(join(folder, "2"), options, bed.env);
+    const [stays, leaves] = [
+      await tenantCli(bed.far, { socket: socketOf("stays"), folder }),
+      await tenantCli(bed.far, { socket: socketOf("leaves"), folder }),
+    ];
+    expect(await leaves(["build", "-t", "app", context("RUN echo app > /app")])).toMatchObject(done);
+    const before = await imagesOf(bed.far, "leaves");
+    const building = await beginBuilds(leaves, { classic: 6031, buildkit: 6032 });
+
+    write("stays");
+    guard.signal("SIGHUP");
+    expect((await building.haveEnded()).match(/this tenant is no longer served/g)?.length).toBeGreaterThanOrEqual(2);
+    expect(existsSync(socketOf("leaves"))).toBe(false);
+    expect(await stays(["images", "--quiet"])).toMatchObject({ exitCode: 0, stdout: "" });
+    await vi.waitFor(async () => expect(await imagesOf(bed.far, "leaves")).toEqual(before), waiting);
+
+    write("stays", "leaves");
+    guard.signal("SIGHUP");
+    await vi.waitFor(() => expect(existsSync(socketOf("leaves"))).toBe(true), waiting);
+    expect((await leaves(["images", "--format", "{{.Repository}}"])).stdout).toBe("app");
+    expect(await leaves(["build", "-t", "more", context("RUN echo app > /app\nRUN echo more")])).toMatchObject({
+      exitCode: 0,
+      stdout: expect.stringContaining("Using cache") as string,
+    });
+    await leaves(["rmi", "more", "app"]);
+  });
+
+  test("--kubelet-dir alone: a pod has its socket, and all of it goes with its folder, builds that run included", async () => {
+    const engine = latest.near;
+    const kubelet = mkdtempSync(join(folder, "kubelet-"));
+    mkdirSync(join(kubelet, "pods"));
+    const options = ["-H", engine.host, "--kubelet-dir", kubelet, "--allow-base", BASE, "--memory", "512m"];
+    await using guard = await startGuard(join(folder, "3"), options, latest.env);
+    const uid = "0a1b2c3d-1111-4222-8333-444455556666";
+    const socket = shortPath(kubelet, uid);
+    await vi.waitFor(() => expect(existsSync(socket)).toBe(true), waiting);
+    const docker = await tenantCli(engine, { socket, folder });
+    for (const builder of BUILDERS)
+      expect(await docker(["build", "-t", builder, context(`RUN echo ${builder} > /app`)], { builder })).toMatchObject(
+        done,
+      );
+    const building = await beginBuilds(docker, { classic: 6041, buildkit: 6042 });
+    const [cgroup = ""] = /^\/docker-over-ssh-guard\/[0-9a-f]+\/[^/]+/.exec(building.cgroups[1] ?? "") ?? [];
+    expect(cgroup).toContain(uid);
+
+    rmSync(join(kubelet, "pods", uid), { recursive: true });
+    await building.haveEnded();
+    await vi.waitFor(() => expect(readdirSync(join(guard.data, "tenants"))).toEqual([]), waiting);
+    expect(await imagesOf(engine, uid)).toEqual([]);
+    expect((await engine.listing()).references.filter((name) => name.includes(uid))).toEqual([]);
+    expect((await engine.docker("ps", "--all", "--quiet")).stdout).toBe("");
+    const trees = [CGROUPS, ...readdirSync(CGROUPS).map((name) => join(CGROUPS, name))];
+    expect(trees.filter((tree) => existsSync(join(tree, cgroup)))).toEqual([]);
+    expect(guard.printed.filter((line) => /has failed|in use/.test(line))).toEqual([]);
+  });
+});
