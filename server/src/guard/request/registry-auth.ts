@@ -8,7 +8,8 @@ export const AUTH_CONFIG = strictObject({
   username: Type.Optional(Type.String()),
   password: Type.Optional(Type.String()),
   auth: Type.Optional(Type.String()),
-  email: Type.Optional(Type.String()),
+  // docker-py sends null after a login without one.
+  email: Type.Optional(Type.Union([Type.String(), Type.Null()])),
   serveraddress: Type.Optional(Type.String()),
   identitytoken: Type.Optional(Type.String()),
   registrytoken: Type.Optional(Type.String()),
