@@ -14,6 +14,7 @@ function stored(digits: string, names: readonly string[], hours: number, Labels 
     config: { config: { Labels } },
     layers: [],
     size: 0,
+    isStamped: true,
     isOwn: true,
   };
 }

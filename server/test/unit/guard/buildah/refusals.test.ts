@@ -26,6 +26,7 @@ const IMAGE: StoredImage = {
   config: {},
   layers: [],
   size: 5,
+  isStamped: true,
   isOwn: true,
 };
 
