@@ -22,14 +22,13 @@ export function checkSource(address: string, { sources }: Policy): void {
 function isPlain(address: string): boolean {
   if (!/^https?:\/\/[\x21-\x7e]+$/.test(address) || /[\\'"`<>{}|^]|%(?:2e|2f|5c|00)/i.test(address)) return false;
   if (!URL.canParse(address)) return false;
-  const { username, password, href } = new URL(address);
-  if (username !== "" || password !== "") return false;
+  const { href } = new URL(address);
   // What the parser changes (`..`, a host in upper case, a port that is the default) others may read in another way.
   return href === address || href === `${address}/`;
 }
 
 function beginsWith(address: string, prefix: string): boolean {
   if (!address.startsWith(prefix)) return false;
-  // `https://example.com` allows no `https://example.com.evil.example/`.
+  // `https://example.com` allows no `https://example.com.evil.example/`, and no `https://example.com@evil.example/`.
   return prefix.endsWith("/") || /^(?:[/?#]|$)/.test(address.slice(prefix.length));
 }

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync,
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "esbuild";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, onTestFinished, test, vi } from "vitest";
 import { newRunId } from "docker-over-ssh/builds";
 import { openLedger } from "../../../../src/guard/ledger/open-ledger.ts";
 
@@ -126,6 +126,38 @@ test.each([
   rmSync(fileOf("a"));
   await using ledger = await openLedger(folder);
   expect(ledger.tenants()).toEqual([]);
+});
+
+test.each([
+  ["a.json", "{", "it is not JSON"],
+  ["a.txt", "{}", "is not a file of the ledger"],
+  ["a.json", " ".repeat(16 * 1024 ** 2 + 1), "is not a file of the ledger"],
+  [
+    "A.json",
+    JSON.stringify({ version: 1, tenant: "A", mayReturn: true, images: [], cacheRecords: [], hours: [] }),
+    "it is not named as a tenant",
+  ],
+])("a file %s that is no tenant's is refused", async (name, content, words) => {
+  mkdirSync(join(folder, "tenants"), { recursive: true, mode: 0o700 });
+  writeFileSync(join(folder, "tenants", name), content);
+  await expect(openLedger(folder)).rejects.toMatchObject({
+    code: "refused",
+    message: expect.stringContaining(words) as string,
+  });
+});
+
+test("a guard whose folder another one has taken over changes nothing in it", async () => {
+  vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+  onTestFinished(() => void vi.useRealTimers());
+  await using ledger = await openLedger(folder);
+  const lost = once(ledger.lost, "abort");
+  const lock = join(folder, "guard.lock");
+  for (const name of readdirSync(lock)) rmSync(join(lock, name));
+  writeFileSync(join(lock, newRunId(process.pid)), "");
+  vi.advanceTimersByTime(600_000);
+  await lost;
+  await expect(ledger.change("a", () => {})).rejects.toMatchObject({ rule: "ledger.lost", statusCode: 503 });
+  expect(readdirSync(join(folder, "tenants"))).toEqual([]);
 });
 
 test("a second guard is refused, until the first one ends; the folder of a killed one is taken over", async () => {
