@@ -90,6 +90,7 @@ describe("POST /build", () => {
     ["version=3", "query.value"],
     ["platform=../x", "query.value"],
     ["memory=-1", "query.value"],
+    ["memory=1e3", "query.value"],
     [`ulimits=${json([{ Name: "nofile", soft: 1 }])}`, "json.case"],
     [`ulimits=${json([{ Name: "no file", Soft: 1 }])}`, "build.ulimits"],
     [`ulimits=${json([{ Name: "rtprio", Soft: 99, Hard: 99 }])}`, "build.ulimits"],

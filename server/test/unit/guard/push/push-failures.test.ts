@@ -90,6 +90,20 @@ test("an engine that begins uploads without an end is stopped", async () => {
   expect(requests).toBeLessThan(520);
 });
 
+test("a registry that leads in a circle is not followed for ever", async () => {
+  let redirects = 0;
+  const { requests } = await ruleOf({
+    registry: {
+      answer({ method, url = "" }, response) {
+        if (method !== "HEAD" || ++redirects > 100) return false;
+        response.writeHead(307, { location: url }).end();
+        return true;
+      },
+    },
+  });
+  expect(requests).toBeLessThan(20);
+});
+
 test("an engine that does not take the temporary name fails the push", async () => {
   const changes = ({ json }: StandInEngine): Partial<StandInEngine> => ({
     json: async (request) => {

@@ -162,11 +162,15 @@ test("the guard's credentials come before the tenant's", async () => {
   });
 });
 
-test("tells wrong credentials", async () => {
-  const registry = await registryWith({ auth: "basic" });
+test.for([
+  ["basic", /^unauthorized: authentication required$/],
+  ["token", /the token service of .* has answered with status 401: the credentials are not accepted/],
+] as const)("tells wrong credentials: %s", async ([auth, words]) => {
+  const registry = await registryWith({ auth });
   const { error, note } = await run({ host: registry.host, credentials: { username: "user", password: "wrong" } });
-  expect(error).toBe("unauthorized: authentication required");
+  expect(error).toMatch(words);
   expect(note.rule).toBe("push.denied");
+  expect(registry.manifests.size).toBe(0);
 });
 
 test("ends a push that has used up its quota", async () => {
@@ -209,12 +213,15 @@ test("does not follow a redirect to elsewhere", async () => {
   expect((await run({ host: registry.host })).note.rule).toBe("push.foreign-address");
 });
 
-test("reaches nothing inside of the network unless policy names the host", async () => {
-  const registry = await registryWith();
-  const { note } = await run({ host: registry.host, pushes: ["*"] });
-  expect(note.rule).toBe("push.not-public");
-  expect(registry.asked).toEqual([]);
-});
+test.for(["127.0.0.1", "localhost"])(
+  "reaches nothing inside of the network unless policy names the host: %s",
+  async (name) => {
+    const registry = await registryWith();
+    const { note } = await run({ host: registry.host.replace("127.0.0.1", name), pushes: ["*"] });
+    expect(note.rule).toBe("push.not-public");
+    expect(registry.asked).toEqual([]);
+  },
+);
 
 test("refuses what policy does not have, and says what it has", async () => {
   const pushes = ["registry.example.com/team/*"];

@@ -1,7 +1,7 @@
 import { parseReference } from "docker-over-ssh/builds";
 import { expect, test } from "vitest";
 import { namesHost } from "../../../../src/guard/push/check-push.ts";
-import { checkNamedAddress } from "../../../../src/guard/push/reachable.ts";
+import { checkNamedAddress, lookupPublic } from "../../../../src/guard/push/reachable.ts";
 import { parseChallenge } from "../../../../src/guard/push/token-auth.ts";
 import { parsePushRoute } from "../../../../src/guard/push/push-route.ts";
 
@@ -21,12 +21,20 @@ test.for([
   ["http://169.254.169.254/", false, "push.foreign-address"],
   ["http://registry.example.com:5000/", false, "push.foreign-address"],
   ["ftp://registry.example.com:5000/", false, "push.foreign-address"],
-  ["https://user:password@auth.example.com/", false, "push.foreign-address"],
+  ["https://user@auth.example.com/", false, "push.foreign-address"],
+  ["https://:password@auth.example.com/", false, "push.foreign-address"],
   ["https://10.0.0.1/upload", true, "push.not-public"],
   ["https://[::1]/upload", true, "push.not-public"],
   ["https://0x7f.1/upload", true, "push.not-public"],
 ] as const)("does not follow to %s (only public: %s)", ([url, onlyPublic, rule]) => {
   expect(() => checkNamedAddress(new URL(url), registry, onlyPublic)).toThrow(expect.objectContaining({ rule }));
+});
+
+test("a name whose address is not public is not looked up to it", async () => {
+  const found = await new Promise<unknown>((resolve) => {
+    lookupPublic("localhost", {}, (error, address) => resolve(error ?? address));
+  });
+  expect(found).toMatchObject({ rule: "push.not-public" });
 });
 
 test.for([
@@ -62,4 +70,6 @@ test("takes a digest for an upload, and nothing else of its query", () => {
   });
   expect(parsePushRoute("PUT", "/v2/r/blobs/uploads/1?digest=sha256:1", name)).toBeUndefined();
   expect(parsePushRoute("PUT", "/v2/r/blobs/uploads/1", name)).toBeUndefined();
+  expect(parsePushRoute("HEAD", `/v2/r/blobs/${digest}`, name)).toBeDefined();
+  expect(parsePushRoute("HEAD", `/v2/x/blobs/${digest}`, name)).toBeUndefined();
 });
