@@ -100,10 +100,18 @@ describe.skipIf(why)(`builds with the classic builder ${why ?? ""}`, () => {
     expect(await unnamed()).toEqual(before);
   });
 
-  test("a build that fails leaves nothing", async () => {
+  test("a build that fails leaves its steps to the next one, and they go with what is made of them", async () => {
     const before = await unnamed();
-    const output = await build(scene.a, [["Dockerfile", `FROM ${BASE}\nRUN echo 1 > /one\nRUN exit 7`]]);
-    expect(output).toContain("returned a non-zero code: 7");
+    const failing = `FROM ${BASE}\nRUN echo 1 > /one\nRUN exit 7`;
+    expect(await build(scene.a, [["Dockerfile", failing]])).toContain("returned a non-zero code: 7");
+    const [left, ...more] = await scene.own.list(scene.a.tenant.id, signal);
+    expect([left?.names, more]).toEqual([[], []]);
+    const mended = failing.replace("exit 7", "true");
+    expect((await build(scene.a, [["Dockerfile", mended]], { names: ["mended"] })).match(/Using cache/g)).toHaveLength(
+      1,
+    );
+    expect((await scene.own.list(scene.a.tenant.id, signal)).map(({ names }) => names.length)).toEqual([1]);
+    await scene.images.remove(scene.a, "mended", { force: true, noPrune: false });
     expect(await unnamed()).toEqual(before);
   });
 

@@ -15,6 +15,7 @@ import { rewriteContext } from "./context/rewrite-context.ts";
 import { decodeDockerfile } from "./dockerfile/logical-lines.ts";
 import { rewriteDockerfile } from "./dockerfile/rewrite-dockerfile.ts";
 import { engineQuery, imageLabels } from "./engine-query.ts";
+import { keepSteps } from "./keep-steps.ts";
 import { removeLeftovers } from "./leftovers.ts";
 import { quietable, type QuietableLines } from "./quietable-lines.ts";
 import { listSteps, stepsUnder } from "./steps.ts";
@@ -118,7 +119,7 @@ async function run(
     for await (const line of jsonLines(body)) output.take(line);
     return await takeOver(parts, tenant, output, bases, signal);
   } catch (error) {
-    await cleanUp(parts, tenant, output);
+    await cleanUp(parts, tenant, output, error instanceof BuildFailed ? bases : undefined);
     throw error;
   } finally {
     tar.destroy();
@@ -138,8 +139,9 @@ async function takeOver(
     throw new Refusal("build.failed", "the engine ended the build without an image", { statusCode: 502 });
   // Stages that are not the last are the tenant's too: the engine keeps them, and they are its cache.
   const stages = [...new Set(output.built)];
-  for (const stage of stages) await own.take(tenant, stage, signal);
+  // First: an image without a name that has become a step no longer counts.
   await own.takeIntermediate(tenant, stepsUnder(stages, bases, tenant.id, await listSteps(engine, signal)));
+  for (const stage of stages) await own.take(tenant, stage, signal);
   return id;
 }
 
@@ -190,10 +192,22 @@ async function cacheSources(own: OwnImages, tenant: Tenant, { cacheFrom, noCache
   return [...found].slice(0, MAX_CACHE_SOURCES);
 }
 
-/** Whatever has ended the build: its signal may be aborted. */
-async function cleanUp({ engine, own }: ClassicParts, tenant: Tenant, { printed }: BuildOutput): Promise<void> {
+/** Whatever has ended the build: its signal may be aborted. @param bases of a build whose steps are kept */
+async function cleanUp(
+  { engine, own }: ClassicParts,
+  tenant: Tenant,
+  output: BuildOutput,
+  bases: ReadonlySet<string> | undefined,
+): Promise<void> {
+  const signal = AbortSignal.timeout(CLEANUP_TIMEOUT);
+  let kept: ReadonlySet<string> = new Set();
   try {
-    await removeLeftovers(tenant, printed, engine, own, AbortSignal.timeout(CLEANUP_TIMEOUT));
+    if (bases !== undefined) kept = await keepSteps(tenant, output, bases, engine, own, signal);
+  } catch {
+    // They are more than the tenant may have: they are removed.
+  }
+  try {
+    await removeLeftovers(tenant, output.printed, kept, engine, own, signal);
   } catch {
     // The build's own error is the one to tell. What is left has the tenant's label, and goes with the tenant.
   }

@@ -3,7 +3,7 @@ import { EngineAnswer, type EngineApi } from "../engine/engine-api.ts";
 import type { OwnImages } from "../images/own-images.ts";
 import { TENANT_LABEL } from "../images/reserved.ts";
 import type { Tenant } from "../tenant.ts";
-import { hasNames, listSteps } from "./steps.ts";
+import { hasNames, listSteps, type ListedImage } from "./steps.ts";
 
 const ATTEMPTS = 10;
 /** ms */
@@ -11,25 +11,28 @@ const BETWEEN_ATTEMPTS = 1000;
 
 /**
  * Removes the images of the steps of a build that has failed: those that it has printed, and that have the tenant's label. RUN may print the ID of any
- * image, so nothing else is touched, nor what is the tenant's to keep. What is in use is written down, and goes with what is made of it.
+ * image, so nothing else is touched, nor what is the tenant's to keep, nor what other images are made of. What is in use is written down, and goes with
+ * what is made of it.
  */
 export async function removeLeftovers(
   tenant: Tenant,
   printed: ReadonlySet<string>,
+  keptSteps: ReadonlySet<string>,
   engine: Pick<EngineApi, "request" | "json">,
   own: Pick<OwnImages, "list" | "takeIntermediate">,
   signal: AbortSignal,
 ): Promise<void> {
   if (printed.size === 0) return;
   const [listed, kept] = await Promise.all([listSteps(engine, signal), own.list(tenant.id, signal)]);
-  const keptIds = new Set(kept.map(({ id }) => id));
+  const keptIds = new Set([...keptSteps, ...kept.map(({ id }) => id)]);
   const order = new Map([...printed].toReversed().map((start, at) => [start, at]));
   const leftovers = listed
     .filter((image) => image.Labels?.[TENANT_LABEL] === tenant.id && !hasNames(image) && !keptIds.has(image.Id))
     .map(({ Id: id }) => ({ id, at: order.get(id.replace("sha256:", "").slice(0, 12)) ?? -1 }))
     .filter(({ at }) => at !== -1)
     .toSorted((one, other) => one.at - other.at);
-  let left = leftovers.map(({ id }) => id);
+  const removable = withoutParents(new Set(leftovers.map(({ id }) => id)), listed);
+  let left = leftovers.map(({ id }) => id).filter((id) => removable.has(id));
   for (let attempt = 1; ; attempt++) {
     const inUse: string[] = [];
     let hasContainer = false;
@@ -45,6 +48,16 @@ export async function removeLeftovers(
     await delay(BETWEEN_ATTEMPTS, undefined, { signal });
   }
   if (left.length > 0) await own.takeIntermediate(tenant, left);
+}
+
+/** Returns those of the images of which no other image is made. The containerd image store would remove the others as well. */
+function withoutParents(ids: ReadonlySet<string>, listed: readonly ListedImage[]): ReadonlySet<string> {
+  const left = new Set(ids);
+  for (let before = -1; before !== left.size;) {
+    before = left.size;
+    for (const { Id: id, ParentId } of listed) if (ParentId && !left.has(id)) left.delete(ParentId);
+  }
+  return left;
 }
 
 /** @returns why the engine keeps it; undefined when it is gone */

@@ -149,7 +149,7 @@ async function giveBack(
 
 async function takeIntermediate(ledger: Ledger, tenant: string, ids: readonly string[]): Promise<void> {
   const known = inLedger(ledger, tenant);
-  const added = ids.filter((id) => !known.has(id));
+  const added = ids.filter((id) => known.get(id)?.isIntermediate !== true);
   if (added.length > 0) {
     await note(
       ledger,

@@ -34,8 +34,8 @@ export interface OwnImages {
    */
   take(tenant: Tenant, id: string, signal: AbortSignal): Promise<void>;
   /**
-   * Writes down intermediate images, which the classic builder makes of steps: they are listed with --all, do not count, and go with the image that is
-   * made of them.
+   * Writes down intermediate images, which the classic builder makes of steps, also those that were none before: they are listed with --all, do not count,
+   * and go with the image that is made of them.
    *
    * @throws Refusal `ledger.full`
    */

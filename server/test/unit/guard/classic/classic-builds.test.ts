@@ -7,7 +7,7 @@ import type { BuildRequest } from "../../../../src/guard/build-request.ts";
 import { createClassicBuilds } from "../../../../src/guard/classic/classic-builds.ts";
 import type { ListedImage } from "../../../../src/guard/classic/steps.ts";
 import { EngineAnswer, type EngineRequest } from "../../../../src/guard/engine/engine-api.ts";
-import { noSuchImage } from "../../../../src/guard/refusal.ts";
+import { noSuchImage, Refusal } from "../../../../src/guard/refusal.ts";
 import type { Tenant } from "../../../../src/guard/tenant.ts";
 import { PLAIN_BUILD } from "../../../fixtures/guard/plain-build.ts";
 import { callerOf, tenantOf } from "../../../fixtures/guard/tenants.ts";
@@ -26,10 +26,12 @@ interface Scene {
   listed?: readonly ListedImage[];
   /** Of the tenant */
   own?: readonly string[];
+  /** Whether the tenant may have one more image */
+  hasRoom?: boolean;
 }
 
 async function build({ dockerfile = "FROM scratch\nCOPY x /\n", lines = [BUILT], ...scene }: Scene = {}) {
-  const { request = {}, listed = [], own = [] } = scene;
+  const { request = {}, listed = [], own = [], hasRoom = true } = scene;
   const asked: string[] = [];
   const auths: string[] = [];
   let query: Record<string, string> = {};
@@ -63,7 +65,10 @@ async function build({ dockerfile = "FROM scratch\nCOPY x /\n", lines = [BUILT],
     own: {
       list: async () => own.map((id) => ({ id, names: [], created: 0, size: 0 })),
       find: async (_tenant, name) => Promise.reject(noSuchImage(name)),
-      take: async (_tenant, id) => void taken.push(id),
+      async take(_tenant, id) {
+        if (!hasRoom) throw new Refusal("quota.images", "no");
+        taken.push(id);
+      },
       takeIntermediate: async (_tenant, ids) => void steps.push(...ids),
     },
     limits: {
@@ -202,6 +207,33 @@ describe("images of steps", () => {
       own: [idOf("5")],
     });
     expect(asked.filter((line) => line.startsWith("DELETE"))).toEqual([`DELETE /images/${idOf("2")} noprune=1`]);
+  });
+
+  const failing: Scene = {
+    lines: [...["2", "3"].map(short), { error: "no" }],
+    listed: [
+      { Id: idOf("3"), ParentId: idOf("2"), Labels: LABEL },
+      { Id: idOf("2"), Labels: LABEL },
+    ],
+  };
+  const removed = (asked: readonly string[]): string[] => asked.filter((line) => line.startsWith("DELETE"));
+
+  test("of a build that has failed are there for the next one, as docker's are", async () => {
+    const { taken, steps, asked } = await build(failing);
+    expect([taken, steps]).toEqual([[idOf("3")], [idOf("2")]]);
+    expect(removed(asked)).toEqual([]);
+  });
+
+  test("or are removed, the last one first, where the tenant may have no more", async () => {
+    const { steps, asked } = await build({ ...failing, hasRoom: false });
+    expect(steps).toEqual([]);
+    expect(removed(asked)).toEqual([3, 2].map((digit) => `DELETE /images/${idOf(String(digit))} noprune=1`));
+  });
+
+  test("or are left as they are, where another image is made of them", async () => {
+    const child = { Id: idOf("7"), ParentId: idOf("3"), Labels: LABEL };
+    const { taken, asked } = await build({ ...failing, listed: [child, ...(failing.listed ?? [])], own: [idOf("7")] });
+    expect([taken, removed(asked)]).toEqual([[], []]);
   });
 
   test("are the tenant's down to what is not labelled, unless that is on a base of the build", async () => {
