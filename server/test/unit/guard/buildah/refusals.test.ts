@@ -69,6 +69,7 @@ describe("of images", () => {
     ["registry.not-public", () => pushAs(["*"], "127.0.0.1:5000/app:v1")],
   ])("%s refuses what is not allowed", async (rule, call) => {
     await expect(call()).rejects.toMatchObject({ rule });
+    await expect(call()).rejects.not.toHaveProperty("statusCode", 500);
   });
 });
 

@@ -1,0 +1,200 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { pack } from "tar-stream";
+import { expect, onTestFinished, test, vi } from "vitest";
+import type { ApiObject } from "../../../../src/guard/backend.ts";
+import type { BuildRequest } from "../../../../src/guard/build-request.ts";
+import { createBuilds } from "../../../../src/guard/buildah/builds.ts";
+import type { OpenHome } from "../../../../src/guard/buildah/homes.ts";
+import { ImageEvents } from "../../../../src/guard/buildah/image-events.ts";
+import { createImages } from "../../../../src/guard/buildah/images.ts";
+import type { BuildahParts } from "../../../../src/guard/buildah/parts.ts";
+import { BuildahError, runBuildah, type Setup } from "../../../../src/guard/buildah/run-buildah.ts";
+import { StoredImages } from "../../../../src/guard/buildah/stored-images.ts";
+import { openLedger } from "../../../../src/guard/ledger/open-ledger.ts";
+import { createLimits } from "../../../../src/guard/limits/create-limits.ts";
+import type { Policy, Quotas } from "../../../../src/guard/policy/policy.ts";
+import { PLAIN_BUILD } from "../../../fixtures/guard/plain-build.ts";
+import { callerOf, tenantOf } from "../../../fixtures/guard/tenants.ts";
+import { temporaryFolder } from "../sockets/socket-bed.ts";
+
+vi.mock("../../../../src/guard/buildah/run-buildah.ts", async (original) => ({
+  ...(await original<object>()),
+  runBuildah: vi.fn<typeof runBuildah>(),
+}));
+
+const idOf = (digit: string): string => digit.repeat(64);
+
+interface StoredOne {
+  id: string;
+  names: string[];
+  tenant?: string;
+  size?: number;
+}
+
+interface Scene {
+  dockerfile?: string;
+  policy?: Partial<Policy>;
+  quotas?: Partial<Quotas>;
+  /** What the storage has; a build adds an image of 10 bytes with the digit 1 */
+  stored?: readonly StoredOne[];
+  /** What `buildah build` prints last, or why it fails */
+  printed?: string | BuildahError;
+}
+
+/** A tenant's storage, in which a stand-in for buildah works */
+async function bedWith({ dockerfile, policy, quotas, stored = [], printed = idOf("1") }: Scene = {}) {
+  const folder = await temporaryFolder();
+  const ledger = await openLedger(join(folder.path, "ledger"));
+  const limits = createLimits(ledger);
+  onTestFinished(async () => {
+    await limits[Symbol.asyncDispose]();
+    await ledger[Symbol.asyncDispose]();
+    await folder[Symbol.asyncDispose]();
+  });
+  mkdirSync(join(folder.path, "calls"));
+  const images = new Map(stored.map((image) => [image.id, image]));
+  const removed: string[] = [];
+  vi.mocked(runBuildah).mockImplementation(async (_home, _setup, [name, ...words], _env, { onLine }) => {
+    if (name === "images") return JSON.stringify([...images.values()].map(({ id, names }) => ({ id, names })));
+    if (name === "inspect") {
+      const { tenant, size = 1 } = images.get(words.at(-1) ?? "") ?? {};
+      const Labels = tenant === undefined ? {} : { "docker-over-ssh.guard.tenant": tenant };
+      return JSON.stringify({ Docker: { config: { Labels } }, Manifest: JSON.stringify({ layers: [{ size }] }) });
+    }
+    if (name === "build") {
+      if (printed instanceof BuildahError) throw printed;
+      images.set(idOf("1"), { id: idOf("1"), names: ["docker.io/library/app:latest"], tenant: "a", size: 10 });
+      onLine?.(printed, "stdout");
+    }
+    if (name === "rmi") {
+      const id = (words.at(-1) ?? "").replace("sha256:", "");
+      removed.push(id);
+      images.delete(id);
+    }
+    return "";
+  });
+  const setup: Setup = { driver: "vfs", driverOptions: [], isolation: "oci" };
+  const user = process.getuid?.() ?? 0;
+  const home: OpenHome = {
+    folder: folder.path,
+    user,
+    tenant: "a",
+    builds: new Set(),
+    isClean: true,
+    ready: Promise.resolve(),
+  };
+  const parts = {
+    setup,
+    homes: { of: async () => home },
+    images: new StoredImages(setup, {}, ledger),
+    events: new ImageEvents(),
+    limits,
+    ledger,
+    env: {},
+    cgroupParentOf: () => undefined,
+  } as unknown as BuildahParts;
+  const plain = tenantOf("a", quotas);
+  const caller = callerOf({ ...plain, policy: { ...plain.policy, bases: [], ...policy } });
+  const lines: ApiObject[] = [];
+  const build = async (request: Partial<BuildRequest> = {}): Promise<void> => {
+    const context = pack();
+    if (dockerfile !== undefined) context.entry({ name: "Dockerfile" }, dockerfile);
+    context.finalize();
+    await createBuilds(parts).build(
+      caller,
+      { ...PLAIN_BUILD, network: "none", ...request },
+      Readable.from(context),
+      (line) => lines.push(line),
+    );
+  };
+  return { build, images: createImages(parts), caller, lines, removed, ledger };
+}
+
+test("an image that is built is the tenant's", async () => {
+  const { build, lines, ledger, images, caller } = await bedWith({ dockerfile: "FROM scratch" });
+  await build();
+  expect(lines).toContainEqual({ stream: "Successfully tagged app:latest\n" });
+  expect(ledger.read("a").images).toMatchObject([{ id: `sha256:${idOf("1")}` }]);
+  expect(await images.inspect(caller, "app", { manifests: false })).toMatchObject({ RepoTags: ["app:latest"] });
+});
+
+test.each<[rule: string, scene: Scene]>([
+  ["build.dockerfile", {}],
+  [
+    "build.dockerfile",
+    { dockerfile: `FROM scratch\n${Array.from({ length: 1001 }, (_, at) => `FROM a${at}\n`).join("")}` },
+  ],
+  ["source.refused", { dockerfile: "FROM scratch\nADD http://169.254.169.254/ /x" }],
+  ["base.refused", { dockerfile: "FROM alpine" }],
+  ["quota.bytes", { dockerfile: "FROM scratch", quotas: { bytes: 9 } }],
+  [
+    "quota.images",
+    {
+      dockerfile: "FROM scratch",
+      quotas: { images: 1 },
+      stored: [{ id: idOf("2"), names: ["docker.io/library/x:1"], tenant: "a" }],
+    },
+  ],
+])("%s: %j", async (rule, scene) => {
+  const { build, ledger, removed } = await bedWith(scene);
+  await expect(build()).rejects.toMatchObject({ rule });
+  expect(ledger.read("a").images).toEqual([]);
+  if (rule.startsWith("quota.bytes")) expect(removed).toEqual([idOf("1")]);
+});
+
+test("a context that is no tar, or too large, is refused", async () => {
+  const { build } = await bedWith({ dockerfile: "FROM scratch", quotas: { context: 1 } });
+  await expect(build()).rejects.toMatchObject({ rule: "context.invalid", statusCode: 400 });
+});
+
+test("what was fetched as a base that policy no longer allows goes before the next build", async () => {
+  const stored = [
+    { id: idOf("2"), names: ["docker.io/library/alpine:3"] },
+    { id: idOf("3"), names: ["docker.io/library/debian:12"] },
+    { id: idOf("4"), names: ["docker.io/library/own:1"], tenant: "a" },
+  ];
+  const policy = { bases: ["docker.io/library/debian"] };
+  const { build, removed } = await bedWith({ dockerfile: "FROM scratch", stored, policy });
+  await build();
+  expect(removed).toEqual([idOf("2")]);
+});
+
+test("a base, or another tenant's image, is none that can be shown or removed", async () => {
+  const stored = [
+    { id: idOf("2"), names: ["docker.io/library/alpine:3"] },
+    { id: idOf("3"), names: ["docker.io/library/x:1"], tenant: "b" },
+  ];
+  const { images, caller, removed } = await bedWith({ stored });
+  for (const name of ["alpine:3", "x:1", idOf("2"), "3333"]) {
+    await expect(images.inspect(caller, name, { manifests: false })).rejects.toMatchObject({ rule: "image.unknown" });
+    await expect(images.remove(caller, name, { force: true, noPrune: false })).rejects.toMatchObject({
+      rule: "image.unknown",
+    });
+  }
+  expect(removed).toEqual([]);
+});
+
+test("a step that fails is a line; a build without an image is a failure", async () => {
+  const failed = await bedWith({ dockerfile: "FROM scratch", printed: new BuildahError("no such step", 1, []) });
+  await failed.build();
+  expect(failed.lines.at(-1)).toMatchObject({ error: "no such step" });
+  const silent = await bedWith({ dockerfile: "FROM scratch", printed: "nothing" });
+  await expect(silent.build()).rejects.toThrow("does not tell which image");
+});
+
+test("an image that a build uses is not removed, and the message does not say by what", async () => {
+  const stored = [{ id: idOf("2"), names: ["docker.io/library/own:1"], tenant: "a" }];
+  const { images, caller } = await bedWith({ stored });
+  const run = vi.mocked(runBuildah).getMockImplementation();
+  vi.mocked(runBuildah).mockImplementation(async (home, setup, words, env, options) => {
+    if (words[0] === "rmi") throw new BuildahError("image used by 0123: image is in use by a container", 1, []);
+    return (await run?.(home, setup, words, env, options)) ?? "";
+  });
+  await expect(images.remove(caller, "own:1", { force: false, noPrune: false })).rejects.toMatchObject({
+    rule: "image.conflict",
+    statusCode: 409,
+    message: "conflict: unable to delete own:1: it is used by a build that runs",
+  });
+});
