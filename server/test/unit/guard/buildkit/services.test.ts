@@ -61,6 +61,8 @@ describe("a build", () => {
     const bed = servicesBed();
     vi.spyOn(AbortSignal, "timeout").mockReturnValueOnce(AbortSignal.abort());
     expect(await ruleOf(bed, bed.gateway.ping({}, bed.headers))).toBe("build.unknown");
+    vi.spyOn(AbortSignal, "timeout").mockReturnValueOnce(AbortSignal.abort());
+    expect(await ruleOf(bed, all(bed.control.status({ ref: REF })))).toBe("build.unknown");
     const building = bed.build();
     await bed.gateway.ping({}, bed.headers);
     await bed.gateway.return({}, bed.headers);
