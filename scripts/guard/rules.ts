@@ -29,7 +29,7 @@ const SENTENCES: Readonly<Record<string, string>> = {
   "json.type": "a value is not of the type that belongs there",
   "name.reserved": "names of guard.internal are the guard's own",
   "push.denied": "the registry does not let these credentials push",
-  "push.manifest": "the engine has pushed a manifest that is not the image's",
+  "push.manifest": "a manifest has not its digest, or is of a kind or size that is not pushed",
   "session.invalid": "the headers of a session (X-Docker-Expose-Session-…) are not those of a client of BuildKit",
   "query.value": "a value of the query is not of its kind",
   "push.failed": "the push has failed: the message is the registry's",

@@ -3,13 +3,14 @@ import type { BuildRequest } from "../build-request.ts";
 import type { Caller } from "../caller.ts";
 import { originOf } from "../policy/bases.ts";
 import type { Policy } from "../policy/policy.ts";
+import { checkHostOf } from "../policy/registry-host.ts";
 import { checkSource } from "../policy/sources.ts";
 import { guardCredentials } from "../push/guard-credentials.ts";
 import { baseOf } from "./build-arguments.ts";
 import type { OutsideOfContext } from "./dockerfile-images.ts";
 import type { OpenHome } from "./homes.ts";
 import { run, type BuildahParts } from "./parts.ts";
-import { authFile, checkHost, isOfThisHost } from "./registry-files.ts";
+import { authFile, isOfThisHost } from "./registry-files.ts";
 import { AUTHFILE } from "./room.ts";
 import type { RunOptions } from "./run-buildah.ts";
 import { findImage, type StoredImage } from "./stored-images.ts";
@@ -78,7 +79,7 @@ async function pull(
   { onLine, ...options }: PullOptions,
 ): Promise<void> {
   const { domain } = reference;
-  await checkHost([...tenant.policy.bases, ...tenant.policy.pulls], reference);
+  await checkHostOf(reference, [...tenant.policy.bases, ...tenant.policy.pulls]);
   const given = credentials[registryKey(domain)] ?? credentials[domain];
   const held = (await guardCredentials(tenant, domain, parts.env)) ?? given;
   const argv = [

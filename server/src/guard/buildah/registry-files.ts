@@ -1,10 +1,5 @@
-import { lookup } from "node:dns/promises";
 import { fullName, type Reference } from "docker-over-ssh/builds";
-import { isPublicAddress } from "../../net/address-rules.ts";
 import type { Credentials } from "../build-request.ts";
-import type { ImagePattern } from "../policy/policy.ts";
-import { namesHost } from "../push/check-push.ts";
-import { Refusal } from "../refusal.ts";
 
 const ACCEPT = [{ type: "insecureAcceptAnything" }];
 const REJECT = [{ type: "reject" }];
@@ -41,21 +36,4 @@ export function authFile(domain: string, { username, password, identityToken }: 
   const pair = identityToken === undefined ? `${username}:${password}` : `${username || "<token>"}:`;
   const auth = Buffer.from(pair).toString("base64");
   return { auths: { [domain]: { auth, ...(identityToken !== undefined && { identitytoken: identityToken }) } } };
-}
-
-/**
- * Refuses a registry inside of the network that policy does not name: a star among its patterns is meant for registries of the world, and not for services
- * beside the guard.
- *
- * @throws Refusal `registry.not-public`
- */
-export async function checkHost(patterns: readonly ImagePattern[], reference: Reference): Promise<void> {
-  if (namesHost(patterns, reference)) return;
-  const host = reference.domain.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
-  const addresses = await lookup(host, { all: true }).catch(() => []);
-  if (addresses.every(({ address }) => isPublicAddress(address))) return;
-  throw new Refusal(
-    "registry.not-public",
-    `${reference.domain} is inside of a network: a registry there can be used where the guard's policy names its host`,
-  );
 }

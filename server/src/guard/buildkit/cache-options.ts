@@ -1,5 +1,6 @@
 import { matchesAny } from "../policy/patterns.ts";
 import { originOf } from "../policy/bases.ts";
+import { refuseAddressOf } from "../policy/registry-host.ts";
 import { parseTenantName } from "../images/names.ts";
 import { Refusal } from "../refusal.ts";
 import type { Policy } from "../policy/policy.ts";
@@ -27,8 +28,14 @@ export function checkCacheExport({ type, attrs }: Readonly<CacheEntry>, policy: 
   if (type === "inline") return { type, attrs: { ...attrs } };
   if (type === "registry" && policy.sharesCache) {
     const reference = parseTenantName(attrs["ref"] ?? "");
-    if (matchesAny(policy.pushes, reference)) return { type, attrs: { ...attrs } };
-    throw new Refusal("cache.export", `a cache may not be written to "${reference.given}": it is no place to push to`);
+    if (!matchesAny(policy.pushes, reference)) {
+      throw new Refusal(
+        "cache.export",
+        `a cache may not be written to "${reference.given}": it is no place to push to`,
+      );
+    }
+    refuseAddressOf(reference, policy.pushes);
+    return { type, attrs: { ...attrs } };
   }
   throw new Refusal("cache.export", `a cache of the type "${type}" may not be written here: only inline may`);
 }
@@ -40,7 +47,9 @@ export function checkCacheExport({ type, attrs }: Readonly<CacheEntry>, policy: 
 export function checkCacheImport({ type, attrs }: Readonly<CacheEntry>, policy: Policy): CacheEntry {
   checkAttributes(attrs);
   if (type === "registry" && policy.sharesCache) {
-    originOf(parseTenantName(attrs["ref"] ?? ""), policy, false);
+    const reference = parseTenantName(attrs["ref"] ?? "");
+    originOf(reference, policy, false);
+    refuseAddressOf(reference, [...policy.bases, ...policy.pulls]);
     return { type, attrs: { ...attrs } };
   }
   throw new Refusal(

@@ -1,4 +1,5 @@
 import { originOf, type BaseOrigin } from "../policy/bases.ts";
+import { checkHostOf } from "../policy/registry-host.ts";
 import { GUARD_HOST, parseTenantName } from "../images/names.ts";
 import { Refusal } from "../refusal.ts";
 import { parseReference, type Reference } from "docker-over-ssh/builds";
@@ -31,7 +32,9 @@ export async function checkBases(used: readonly UsedBase[], rules: BaseRules): P
   for (const base of used) {
     const origin = await originOfBase(base, rules);
     origins.add(origin);
-    if (origin === "registry" && base.resolveMode !== PULL) mustPull = true;
+    if (origin !== "registry") continue;
+    await checkHostOf(withoutBuildersDigest(parseReference(base.reference)), rules.policy.pulls);
+    if (base.resolveMode !== PULL) mustPull = true;
   }
   if (mustPull && origins.has("own")) {
     throw new Refusal(
@@ -69,6 +72,11 @@ function checkMapped({ reference: given }: UsedBase, reference: Reference, { own
   const base = own.byEngineName.get(nameOf(reference));
   if (base !== undefined && (reference.digest === undefined || reference.digest === base.id)) return "own";
   throw new Refusal("name.reserved", `"${given}" is not a base that may be used here`);
+}
+
+/** Behind a tag, a digest may be the builder's, which no pattern has. */
+function withoutBuildersDigest({ given, domain, path, tag, digest }: Reference): Reference {
+  return { given, domain, path, ...(tag !== undefined ? { tag } : digest !== undefined && { digest }) };
 }
 
 function nameOf({ domain, path, tag = "latest" }: Reference): string {

@@ -4,6 +4,7 @@ import { checkSource } from "../policy/sources.ts";
 import { GUARD_HOST } from "../images/names.ts";
 import { ownUnsupported } from "./check-bases.ts";
 import { originOf } from "../policy/bases.ts";
+import { refuseAddressOf } from "../policy/registry-host.ts";
 import { Refusal } from "../refusal.ts";
 import type { OwnBases } from "./own-bases.ts";
 import type { RunningBuild } from "./builds.ts";
@@ -27,7 +28,10 @@ export function refusedSource(
   const reference = scheme === "docker-image://" ? tryReference(rest) : undefined;
   try {
     if (reference === undefined) checkSource(`${scheme.replace("git:", "https:")}${rest}`, policy);
-    else if (reference.domain !== GUARD_HOST) originOf({ ...reference, given: rest }, policy, false);
+    else if (reference.domain !== GUARD_HOST) {
+      originOf({ ...reference, given: rest }, policy, false);
+      refuseAddressOf(reference, []);
+    }
   } catch (refusal) {
     if (refusal instanceof Refusal) return refusal;
     throw refusal;

@@ -1,5 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { GUARD_HOST, prefixOf } from "../images/names.ts";
+import { partsOf } from "../policy/patterns.ts";
+import { ADDRESS } from "../policy/registry-host.ts";
 import { PolicySchema, type Policy as SourcePolicy } from "./gen/policy_pb.ts";
 import type { ImagePattern, Policy } from "../policy/policy.ts";
 import type { OwnBases } from "./own-bases.ts";
@@ -17,17 +19,22 @@ const IMAGE = "docker-image://";
  * Dockerfile says before anything is fetched; the walk of the steps (walk.ts) decides again.
  */
 export function sourcePolicy(tenant: string, { bases, pulls, sources }: Policy, own: OwnBases): SourcePolicy {
+  const allow = (pattern: ImagePattern) => rule(ALLOW, `^${escape(IMAGE)}${patternRegex(pattern)}$`);
+  const patterns = [...bases, ...pulls];
   const rules = [
     rule(DENY, "."),
     rule(ALLOW, "^local://"),
-    ...[...bases, ...pulls].map((pattern) => rule(ALLOW, `^${escape(IMAGE)}${patternRegex(pattern)}$`)),
+    ...patterns.filter(hasStarForHost).map(allow),
+    // The builder asks the registry of a name before the steps can be walked. Where names lead is not known here.
+    rule(DENY, `^${escape(IMAGE)}${ADDRESS}/`),
+    ...patterns.filter((pattern) => !hasStarForHost(pattern)).map(allow),
     // Also where every name is allowed (`*`)
     rule(DENY, `^${escape(`${IMAGE}${GUARD_HOST}`)}[:/]`),
     rule(ALLOW, `^${escape(IMAGE + prefixOf(tenant))}`),
     ...sources.flatMap((prefix) => [
-      rule(ALLOW, `^${escape(prefix)}`),
+      rule(ALLOW, `^${escape(prefix)}${endOf(prefix)}`),
       // A git repository by https is `git://` here.
-      rule(ALLOW, `^git://${escape(prefix.replace(/^\w+:\/\//, ""))}`),
+      rule(ALLOW, `^git://${escape(prefix.replace(/^\w+:\/\//, ""))}${endOf(prefix)}`),
     ]),
     ...[...own.byName.values()].map(({ name, engineName }) => ({
       action: CONVERT,
@@ -46,15 +53,25 @@ function rule(
   return { action, selector: { identifier, matchType: REGEX } };
 }
 
+/** As `checkSource`: `https://example.com` allows no `https://example.com.evil.example/`. */
+function endOf(prefix: string): string {
+  return prefix.endsWith("/") ? "" : "(?:[/?#]|$)";
+}
+
+function hasStarForHost(pattern: ImagePattern): boolean {
+  return partsOf(pattern)?.host.includes("*") ?? true;
+}
+
 /** As `matchesPattern`, but with any digest behind a tag: the builder puts it there. The walk finds out whose it is. */
 function patternRegex(pattern: ImagePattern): string {
-  if (pattern === "*") return ".*";
-  const [name = "", digest] = pattern.split("@");
-  const hasTag = name.lastIndexOf(":") > name.lastIndexOf("/");
-  return `${escape(name)}${hasTag ? "" : "(:[^@]*)?"}${digest === undefined ? "(@.*)?" : `@${escape(digest)}`}`;
+  const parts = partsOf(pattern);
+  if (parts === undefined) return ".*";
+  const { host, path, tag, digest } = parts;
+  const tagRegex = tag === undefined ? "(:[^@]*)?" : `:${escape(tag)}`;
+  return `${escape(host, "[^/]*")}/${escape(path)}${tagRegex}${digest === undefined ? "(@.*)?" : `@${escape(digest)}`}`;
 }
 
 /** For regular expressions of Go. A star stands for any characters. */
-function escape(text: string): string {
-  return text.replaceAll(/[.\\+?^${}()|[\]]/g, "\\$&").replaceAll("*", ".*");
+function escape(text: string, any = ".*"): string {
+  return text.replaceAll(/[.\\+?^${}()|[\]]/g, "\\$&").replaceAll("*", any);
 }

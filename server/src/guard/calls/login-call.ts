@@ -1,5 +1,6 @@
 import { registryKey } from "docker-over-ssh/builds";
-import { matchesHost } from "../policy/patterns.ts";
+import { matchesHost, partsOf } from "../policy/patterns.ts";
+import { checkPublicHost } from "../policy/registry-host.ts";
 import { Refusal } from "../refusal.ts";
 import { AUTH_CONFIG, credentialsOf } from "../request/registry-auth.ts";
 import { jsonCall } from "./call.ts";
@@ -24,8 +25,9 @@ export const LOGIN = jsonCall({
     return {
       about: [registry],
       async perform({ caller, backend, reply }) {
-        const { pushes, pulls } = caller.tenant.policy;
-        if (![...pushes, ...pulls].some((pattern) => matchesHost(pattern, registry))) {
+        const { pushes, pulls, bases } = caller.tenant.policy;
+        const patterns = [...pushes, ...pulls, ...bases].filter((pattern) => matchesHost(pattern, registry));
+        if (patterns.length === 0) {
           throw new Refusal(
             "login.registry",
             `${registry} is not a registry to which this tenant may push, or from which it may pull`,
@@ -34,6 +36,7 @@ export const LOGIN = jsonCall({
         if (credentials === undefined) {
           throw new Refusal("auth.invalid", "no username and password were given", { statusCode: 400 });
         }
+        if (!patterns.some((pattern) => partsOf(pattern)?.host === registry)) await checkPublicHost(registry);
         const token = await backend.login?.(caller, registry, credentials);
         const Status =
           backend.login === undefined ? "Not checked: the registry checks them when they are used" : "Login Succeeded";

@@ -1,4 +1,4 @@
-import { isAtLeast, jsonLines, parsePlatform, type Reference } from "docker-over-ssh/builds";
+import { isAtLeast, jsonLines, parsePlatform, tryReference, type Reference } from "docker-over-ssh/builds";
 import type { ApiObject } from "../backend.ts";
 import type { BuildRequest, Credentials } from "../build-request.ts";
 import type { Caller } from "../caller.ts";
@@ -6,6 +6,7 @@ import { EngineAnswer, type EngineApi } from "../engine/engine-api.ts";
 import type { OwnImages } from "../images/own-images.ts";
 import { parseTenantName } from "../images/names.ts";
 import { originOf } from "../policy/bases.ts";
+import { checkHostOf } from "../policy/registry-host.ts";
 import { Refusal } from "../refusal.ts";
 import type { Base } from "./dockerfile/rewrite-dockerfile.ts";
 
@@ -22,6 +23,8 @@ export interface BaseParts {
 /** The fields of an inspected image that a build needs */
 interface Inspected {
   Id: string;
+  RepoTags?: string[] | null;
+  RepoDigests?: string[] | null;
   Config?: { Env?: string[] | null; OnBuild?: string[] | null } | null;
 }
 
@@ -56,16 +59,17 @@ async function resolve(
   const { domain, path, tag, digest } = reference;
   const name = `${domain}/${path}`;
   if (origin === "host" && !pull) {
-    const tagged = digest === undefined ? `${name}:${tag ?? "latest"}` : `${name}@${digest}`;
-    const local = await tryInspect(tagged, platform, parts);
+    const suffix = digest === undefined ? `:${tag ?? "latest"}` : `@${digest}`;
+    const local = await findLocal(suffix, reference, platform, parts);
     if (local !== undefined) return local;
   }
+  await checkHostOf(reference, [...tenant.policy.bases, ...tenant.policy.pulls]);
   const credentials = await parts.credentials(domain);
   const headers = credentials === undefined ? {} : { "x-registry-auth": registryAuth(credentials, domain) };
   // Also where the digest is known: the registry says whether the tenant may have it.
   const wanted = await remoteDigest(reference, headers, parts);
   const pinned = `${name}@${wanted}`;
-  const isThere = platform === undefined ? await tryInspect(pinned, platform, parts) : undefined;
+  const isThere = platform === undefined ? await findLocal(`@${wanted}`, reference, platform, parts) : undefined;
   if (isThere !== undefined) return isThere;
   await pullPinned(name, wanted, platform, headers, parts);
   return await inspect(pinned, platform, parts);
@@ -86,8 +90,14 @@ async function ownId(
 }
 
 async function inspect(nameOrId: string, platform: string | undefined, parts: BaseParts): Promise<Base> {
-  const { engine, signal } = parts;
-  const image = (await engine.json({ method: "GET", path: `/images/${nameOrId}/json`, signal })) as Inspected;
+  return await toBase(await look(nameOrId, parts), platform, parts);
+}
+
+async function look(nameOrId: string, { engine, signal }: BaseParts): Promise<Inspected> {
+  return (await engine.json({ method: "GET", path: `/images/${nameOrId}/json`, signal })) as Inspected;
+}
+
+async function toBase(image: Inspected, platform: string | undefined, parts: BaseParts): Promise<Base> {
   const config = (await configFor(image.Id, platform, parts)) ?? image.Config;
   return { id: image.Id, env: config?.Env ?? [], triggers: config?.OnBuild ?? [] };
 }
@@ -118,9 +128,21 @@ async function configFor(
   return image.Config ?? {};
 }
 
-async function tryInspect(nameOrId: string, platform: string | undefined, parts: BaseParts): Promise<Base | undefined> {
+/**
+ * Finds the host's image of a repository. Docker 24 and 25 with the containerd store look up the digest of a name with a digest alone, and would answer
+ * with another tenant's image.
+ */
+async function findLocal(
+  tagOrDigest: string,
+  { domain, path }: Reference,
+  platform: string | undefined,
+  parts: BaseParts,
+): Promise<Base | undefined> {
   try {
-    return await inspect(nameOrId, platform, parts);
+    const image = await look(`${domain}/${path}${tagOrDigest}`, parts);
+    const names = [...(image.RepoTags ?? []), ...(image.RepoDigests ?? [])].map(tryReference);
+    const isOfRepository = names.some((name) => name?.domain === domain && name.path === path);
+    return isOfRepository ? await toBase(image, platform, parts) : undefined;
   } catch (error) {
     if (error instanceof EngineAnswer && error.statusCode === 404) return undefined;
     throw error;

@@ -22,7 +22,8 @@ export function engineLogin(engine: Pick<EngineApi, "json">): NonNullable<Backen
       return tokenOf(found);
     } catch (error) {
       if (!(error instanceof EngineAnswer)) throw error;
-      const message = withoutSecrets(error.message, [password, identityToken ?? ""]);
+      const basic = Buffer.from(`${username}:${password}`).toString("base64");
+      const message = withoutSecrets(error.message, [password, identityToken ?? "", basic]);
       throw new Refusal("login.failed", message, { statusCode: error.statusCode });
     }
   };

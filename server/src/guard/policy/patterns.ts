@@ -22,30 +22,44 @@ export function parseImagePattern(text: string): ImagePattern {
   return name.replaceAll(STAR, "*");
 }
 
+/** The parts of a pattern that is not `*` alone. */
+export interface PatternParts {
+  /** With its port */
+  host: string;
+  path: string;
+  /** Undefined: any */
+  tag: string | undefined;
+  digest: string | undefined;
+}
+
+/** Returns the parts of a pattern; undefined for `*`, which allows everything. */
+export function partsOf(pattern: ImagePattern): PatternParts | undefined {
+  if (pattern === "*") return undefined;
+  const [, host = "", path = "", tag, digest] = /^([^/]*)\/([^:@]*)(?::([^@]*))?(?:@(.*))?$/.exec(pattern) ?? [];
+  return { host, path, tag, digest };
+}
+
 /**
  * Whether a pattern allows a reference. What a reference with a digest names is decided by the digest alone: it matches a pattern without a tag, or one
  * with this digest.
  */
 export function matchesPattern(pattern: ImagePattern, { domain, path, tag, digest }: Reference): boolean {
-  if (pattern === "*") return true;
-  const name = `${domain}/${path}`;
-  const [beforeDigest = "", wantedDigest] = pattern.split("@");
-  const colon = beforeDigest.lastIndexOf(":");
-  const hasTag = colon > beforeDigest.lastIndexOf("/");
-  const wantedName = hasTag ? beforeDigest.slice(0, colon) : beforeDigest;
-  if (!like(wantedName, name)) return false;
-  if (wantedDigest !== undefined) return wantedDigest === digest;
-  if (!hasTag) return true;
-  return digest === undefined && tag !== undefined && like(beforeDigest.slice(colon + 1), tag);
+  const parts = partsOf(pattern);
+  if (parts === undefined) return true;
+  if (!like(parts.host, domain) || !like(parts.path, path)) return false;
+  if (parts.digest !== undefined) return parts.digest === digest;
+  if (parts.tag === undefined) return true;
+  return digest === undefined && tag !== undefined && like(parts.tag, tag);
 }
 
 export function matchesAny(patterns: readonly ImagePattern[], reference: Reference): boolean {
   return patterns.some((pattern) => matchesPattern(pattern, reference));
 }
 
-/** Whether a pattern allows names at a registry, e.g. at `registry.example.com:5000`. A star before the first slash is not taken for one that goes beyond it. */
+/** Whether a pattern allows names at a registry, e.g. at `registry.example.com:5000`. */
 export function matchesHost(pattern: ImagePattern, host: string): boolean {
-  return pattern === "*" || like(pattern.split("/", 1)[0] ?? "", host);
+  const parts = partsOf(pattern);
+  return parts === undefined || like(parts.host, host);
 }
 
 /** `*` stands for any characters, all others for themselves. */

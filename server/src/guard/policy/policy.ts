@@ -14,7 +14,10 @@ export interface Policy {
   hasNetwork: boolean;
 }
 
-/** A full name, e.g. `docker.io/library/alpine:3.20`, in which `*` stands for any characters, `/` included. Without a tag: all tags. */
+/**
+ * A full name, e.g. `docker.io/library/alpine:3.20`, in which `*` stands for any characters of the host, the path (`/` included) or the tag. Without a
+ * tag: all tags. `*` alone: every name.
+ */
 export type ImagePattern = string;
 
 /** What a tenant's builds get of the host. */

@@ -1,7 +1,6 @@
 import type { Reference } from "docker-over-ssh/builds";
 import type { EngineApi } from "../engine/engine-api.ts";
-import { matchesAny, matchesPattern } from "../policy/patterns.ts";
-import type { ImagePattern } from "../policy/policy.ts";
+import { matchesAny } from "../policy/patterns.ts";
 import { Refusal } from "../refusal.ts";
 import type { Tenant } from "../tenant.ts";
 
@@ -17,11 +16,4 @@ export function checkPush({ policy }: Tenant, reference: Reference, engine: Pick
     throw new Refusal("push.engine-elsewhere", "the guard can push only with an engine on its own machine", {
       statusCode: 501,
     });
-}
-
-/** Whether policy names the host of a reference, and does not only allow it among others with a star. */
-export function namesHost(patterns: readonly ImagePattern[], reference: Reference): boolean {
-  return patterns.some(
-    (pattern) => matchesPattern(pattern, reference) && pattern.split("/", 1)[0] === reference.domain,
-  );
 }

@@ -102,7 +102,11 @@ async function connect(registry: URL, options: UpstreamOptions): Promise<Upstrea
           return await answered;
         },
       );
-      const [answer] = await Promise.race([answered, failed]);
+      // A switch of protocols (101) that nobody has asked for closes the connection, and is neither an answer nor an error to Node.
+      const closed = once(outgoing, "close").then((): never => {
+        throw new Error("the connection was closed before an answer");
+      });
+      const [answer] = await Promise.race([answered, failed, closed]);
       answer.on("error", () => {});
       return answer;
     } catch (error) {

@@ -42,6 +42,10 @@ export function credentialsOf(config: AuthConfig): Credentials | undefined {
   const username = config.username ?? fromAuth?.username ?? "";
   const password = config.password ?? fromAuth?.password ?? "";
   const { identitytoken: identityToken, registrytoken: registryToken } = config;
+  // They become headers.
+  if (/[^\u0021-\u007e]/.test(`${identityToken ?? ""}${registryToken ?? ""}`)) {
+    throw invalid("a token has characters that no token has");
+  }
   if (username === "" && password === "" && !identityToken && !registryToken) return undefined;
   return { username, password, ...(identityToken && { identityToken }), ...(registryToken && { registryToken }) };
 }

@@ -103,6 +103,16 @@ describe("a solve", () => {
     expect(plan({ cache }, { sharesCache: true, pulls: ["r.example/*"] }).cacheImports).toHaveLength(1);
     expect(() => plan({ cache }, { sharesCache: true })).toThrow(expect.objectContaining({ rule: "base.refused" }));
   });
+
+  test("has no cache at an address that policy does not name", () => {
+    const entries = [{ type: "registry", attrs: { ref: "127.0.0.1:5000/a" } }];
+    const refused = expect.objectContaining({ rule: "registry.not-public" }) as Error;
+    for (const cache of [{ imports: entries }, { exports: entries }]) {
+      expect(() => plan({ cache }, { sharesCache: true, pulls: ["*"], pushes: ["*"] })).toThrow(refused);
+      const named = ["127.0.0.1:5000/*"];
+      expect(() => plan({ cache }, { sharesCache: true, pulls: named, pushes: named })).not.toThrow();
+    }
+  });
 });
 
 describe("a frontend", () => {

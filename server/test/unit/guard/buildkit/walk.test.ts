@@ -166,6 +166,15 @@ describe("bases", () => {
     });
   });
 
+  test("a registry inside of the network is one that policy names", async () => {
+    const reference = `127.0.0.1:5000/a:1@${ID}`;
+    await expect(bases([reference], { policy: { pulls: ["*"] } })).rejects.toMatchObject({
+      rule: "registry.not-public",
+    });
+    const named = { pulls: ["*", "127.0.0.1:5000/a:1"] };
+    await expect(bases([reference], { policy: named })).resolves.toEqual({ mustPull: true });
+  });
+
   test("an old engine cannot take the tenant's own image", async () => {
     await expect(bases(["docker.io/library/app:1"], { isNew: false })).rejects.toMatchObject({
       rule: "base.own-unsupported",
@@ -174,7 +183,14 @@ describe("bases", () => {
 });
 
 test("the source policy denies all but what is allowed, and maps the tenant's names", () => {
-  const { rules } = sourcePolicy("ta", strictTenant({ bases: ["docker.io/library/alpine:3.*"] }).policy, OWN);
+  const { rules } = sourcePolicy(
+    "ta",
+    strictTenant({
+      bases: ["docker.io/library/alpine:3.*", "*.example.com/*"],
+      sources: ["https://files.example"],
+    }).policy,
+    OWN,
+  );
   const decide = (identifier: string): string => {
     let decision = "allow";
     for (const { action, selector, updates } of rules) {
@@ -194,6 +210,11 @@ test("the source policy denies all but what is allowed, and maps the tenant's na
   expect(decide("docker-image://guard.internal/ta/docker.io/library/app:1")).toBe("allow");
   expect(decide("docker-image://guard.internal/tb/docker.io/library/x:1")).toBe("deny");
   expect(decide("docker-image://docker.io/library/app:12")).toBe("deny");
+  expect(decide("docker-image://sub.example.com/app:1")).toBe("allow");
+  expect(decide("docker-image://evil.example/sub.example.com/app:1")).toBe("deny");
+  expect(decide("https://files.example/app")).toBe("allow");
+  expect(decide("git://files.example/app")).toBe("allow");
+  expect(decide("https://files.example.evil.example/app")).toBe("deny");
   expect(decide("https://example.com/")).toBe("deny");
   expect(decide("oci-layout://x")).toBe("deny");
   expect(decide("local://context")).toBe("allow");

@@ -90,6 +90,27 @@ test("a policy that allows every name does not allow those of other tenants", ()
   expect(action("guard.internal/ta/docker.io/library/app:1")).toBe(0);
 });
 
+test("a policy with a star for the host does not allow addresses, which the builder would ask", () => {
+  const { policy } = strictTenant();
+  const { rules } = sourcePolicy("ta", { ...policy, bases: ["*", "127.0.0.1:5000/*"] }, ownBases("ta", []));
+  const action = (source: string): number | undefined =>
+    rules.findLast(({ selector }) => new RegExp(selector?.identifier ?? "").test(`docker-image://${source}`))?.action;
+  for (const host of [
+    "169.254.169.254",
+    "127.0.0.1:5001",
+    "localhost:5000",
+    "a.localhost",
+    "[::1]:5000",
+    "0x7f000001:80",
+  ])
+    expect({ host, action: action(`${host}/x:1`) }).toEqual({ host, action: 1 });
+  for (const host of ["127.0.0.1:5000", "registry.example.com", "docker.io/library"])
+    expect({ host, action: action(`${host}/127.0.0.1/x:1`) }).toEqual({ host, action: 0 });
+  const denied = new Error('source "docker-image://169.254.169.254/x:1" denied by policy: evaluating');
+  const build = { own: ownBases("ta", []), support: { hasSourcePolicies: true } };
+  expect(refusedSource(denied, { ...policy, bases: ["*"] }, build)).toMatchObject({ rule: "registry.not-public" });
+});
+
 test("a session has known methods, and none that would change a build after it was checked", () => {
   expect(checkMethods(["/moby.filesync.v1.FileSync/DiffCopy", "/moby.exporter.v1.Exporter/FindExporters"])).toEqual([
     "/moby.filesync.v1.FileSync/DiffCopy",

@@ -51,6 +51,11 @@ test.each<[rule: string, line: string, asked?: Asked]>([
     "POST /images/app/push?tag=v1",
     { headers: ["X-Registry-Auth", base64(`{"auth":"${base64("ab")}"}`)] },
   ],
+  [
+    "auth.invalid",
+    "POST /images/app/push?tag=v1",
+    { headers: ["X-Registry-Auth", base64('{"registrytoken":"a\\r\\nX-Other: b"}')] },
+  ],
   ["auth.invalid", "POST /auth", { body: '{"username":"a","serveraddress":"http://a b/"}' }],
   ["json.syntax", "POST /auth", { body: Buffer.from('{"username":"\xff"}', "latin1") }],
   ["body.type", "POST /auth", { headers: ["Content-Type", "text/plain"], body: '{"username":"a"}' }],

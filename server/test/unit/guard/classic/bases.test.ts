@@ -13,8 +13,8 @@ const DIGEST = `sha256:${"d".repeat(64)}`;
 interface Scene {
   policy?: Partial<Policy>;
   request?: Partial<BuildRequest>;
-  /** What the engine has, by the name that it is asked for */
-  images?: Readonly<Record<string, string>>;
+  /** What the engine has, by the name that it is asked for: an ID, or an ID and a name that the image has in truth */
+  images?: Readonly<Record<string, string | { id: string; named: string }>>;
   /** What the registry answers for a digest; left out: {@link DIGEST} */
   digest?: string | EngineAnswer;
   /** Lines of a pull */
@@ -24,7 +24,7 @@ interface Scene {
 /** Finds one base. The tenant has `own:v1`. */
 async function find(given: string, { policy, request, images = {}, digest = DIGEST, lines = [] }: Scene = {}) {
   const asked: string[] = [];
-  const there: Record<string, string> = { "sha256:own": "sha256:own", ...images };
+  const there: Record<string, string | { id: string; named: string }> = { "sha256:own": "sha256:own", ...images };
   const note = ({ method, path, query = [], headers }: EngineRequest): void => {
     const auth = headers?.["x-registry-auth"];
     const user =
@@ -43,9 +43,11 @@ async function find(given: string, { policy, request, images = {}, digest = DIGE
             return { Descriptor: { digest } };
           }
           const name = /^\/images\/(.*)\/json$/.exec(asking.path)?.[1] ?? "";
-          const Id = there[name];
-          if (Id === undefined) throw new EngineAnswer(404, "No such image");
-          return { Id };
+          const found = there[name];
+          if (found === undefined) throw new EngineAnswer(404, "No such image");
+          return typeof found === "string"
+            ? { Id: found, RepoTags: [name] }
+            : { Id: found.id, RepoTags: [found.named] };
         },
         async request(asking) {
           note(asking);
@@ -103,7 +105,18 @@ test("one that the host has by its digest is asked for at the registry all the s
   expect((await find(`r.example/a@${DIGEST}`, scene)).base.id).toBe("sha256:host");
 });
 
+test("a name with a digest is not another repository's image of this digest", async () => {
+  const images = {
+    [`docker.io/library/alpine@${DIGEST}`]: { id: "sha256:b", named: "guard.internal/b/r.example/secret:1" },
+  };
+  const policy = { bases: ["docker.io/library/alpine"] };
+  const { asked } = await find(`alpine@${DIGEST}`, { policy, images });
+  expect(asked[1]).toMatch(/^GET \/distribution\//);
+});
+
 test.each<[rule: string, given: string, scene: Scene]>([
+  ["registry.not-public", "169.254.169.254/base:v1", { policy: { pulls: ["*"] } }],
+  ["registry.not-public", "127.0.0.1:5000/base:v1", { policy: { bases: ["*"] } }],
   ["base.refused", "alpine:3", { images: { "docker.io/library/alpine:3": "sha256:host" } }],
   ["name.reserved", "guard.internal/b/docker.io/library/app:1", { policy: { bases: ["*"] } }],
   ["base.registry", "r.example/a:1", { policy: { pulls: ["r.example/*"] }, digest: "sha256:../x" }],

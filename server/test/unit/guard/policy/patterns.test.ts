@@ -12,6 +12,9 @@ test.each<[pattern: string, allowed: string[], refused: string[]]>([
   ["alpine:latest", ["alpine"], ["alpine:3", `alpine@${DIGEST}`]],
   [`alpine@${DIGEST}`, [`alpine@${DIGEST}`, `alpine:3@${DIGEST}`], ["alpine", `alpine@${OTHER}`]],
   ["r.example/*", ["r.example/a", "r.example/a/b:1"], ["r.example:5000/a", "rxexample/a", "x.r.example/a"]],
+  // A path may look like a host.
+  ["*.example/*", ["r.example/a", "a.b.example/a:1"], ["evil.com/r.example/a", "r.example:5000/a", "evil.com/a"]],
+  ["*.example/team/*", ["r.example/team/a"], ["evil.com/r.example/team/a", "r.example/other"]],
   ["r.example:5000/a", ["r.example:5000/a:1"], ["r.example/a", "r.example:5000/ab"]],
 ])("the pattern %s", (text, allowed, refused) => {
   const pattern = parseImagePattern(text);

@@ -354,3 +354,13 @@ test("removes what a crash has left, and nothing else", async () => {
   await openPusher({ engine, limits, env: {}, owner: "/data" }).removeLeftovers(signal);
   expect([...engine.names]).toEqual(others);
 });
+
+test("does not wait for a registry that switches to another protocol", async () => {
+  const registry = await registryWith({
+    answer: ({ socket }) => {
+      socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: other\r\n\r\n");
+      return true;
+    },
+  });
+  expect((await run({ host: registry.host })).error).toContain("the connection was closed before an answer");
+});

@@ -1,6 +1,4 @@
-import { parseReference } from "docker-over-ssh/builds";
 import { expect, test } from "vitest";
-import { namesHost } from "../../../../src/guard/push/check-push.ts";
 import { checkNamedAddress, lookupPublic } from "../../../../src/guard/push/reachable.ts";
 import { parseChallenge } from "../../../../src/guard/push/token-auth.ts";
 import { parsePushRoute } from "../../../../src/guard/push/push-route.ts";
@@ -35,16 +33,6 @@ test("a name whose address is not public is not looked up to it", async () => {
     lookupPublic("localhost", {}, (error, address) => resolve(error ?? address));
   });
   expect(found).toMatchObject({ rule: "push.not-public" });
-});
-
-test.for([
-  ["registry.example.com/team/*", true],
-  ["registry.example.com/*", true],
-  ["*", false],
-  ["*.example.com/*", false],
-  ["registry.example.com/other/*", false],
-] as const)("%s names the host: %s", ([pattern, expected]) => {
-  expect(namesHost([pattern], parseReference("registry.example.com/team/app:v1"))).toBe(expected);
 });
 
 test.for([
