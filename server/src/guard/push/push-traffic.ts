@@ -11,7 +11,7 @@ import type { Upstream, UpstreamRequest } from "./upstream.ts";
 
 /** Headers of a registry that the engine reads */
 const PASSED = ["docker-content-digest", "docker-upload-uuid", "oci-chunk-min-length", "range", "retry-after"];
-/** Statuses after which the engine tries again, and may be right */
+/** Statuses of a registry after which the engine tries again, and may be right */
 const TEMPORARY = new Set([408, 416, 429]);
 /** Uploads that are open at the same time. An image has at most 127 layers. */
 const MAX_UPLOADS = 512;
@@ -152,12 +152,13 @@ export function pushTraffic({ name, password, upstream, target, count, onFatal }
         const refusal = error instanceof Refusal ? error : undefined;
         problem ??= refusal;
         const { statusCode = 502, message = "the registry has not answered" } = refusal ?? {};
-        if (refusal !== undefined && statusCode < 500 && !TEMPORARY.has(statusCode)) onFatal(refusal);
+        const isTemporary = statusCode >= 500 || (refusal?.rule === "push.registry" && TEMPORARY.has(statusCode));
+        if (refusal !== undefined && !isTemporary) onFatal(refusal);
         // What is left of the body is not read. After DENIED an engine does not try again.
         if (!request.complete) response.setHeader("connection", "close");
         if (response.headersSent) response.destroy();
-        else if (statusCode < 500 && !TEMPORARY.has(statusCode)) sendError(response, 403, "DENIED", message);
-        else sendError(response, statusCode, "UNKNOWN", message);
+        else if (isTemporary) sendError(response, statusCode, "UNKNOWN", message);
+        else sendError(response, 403, "DENIED", message);
       }
     },
   };

@@ -7,8 +7,8 @@ import type { ApiObject, PushOptions } from "../../../../src/guard/backend.ts";
 import type { Caller } from "../../../../src/guard/caller.ts";
 import { checkPush } from "../../../../src/guard/push/check-push.ts";
 import { openPusher } from "../../../../src/guard/push/pusher.ts";
-import { Refusal } from "../../../../src/guard/refusal.ts";
 import type { Tenant } from "../../../../src/guard/tenant.ts";
+import { noPushBytes } from "../../../../src/guard/limits/refusals.ts";
 import {
   askAt,
   digestOf,
@@ -64,7 +64,7 @@ async function run({
   const limits = {
     countPushed: (_: unknown, bytes: number) => {
       counted += bytes;
-      if (counted > quota) throw new Refusal("quota.push-bytes", "no more bytes may be pushed");
+      if (counted > quota) throw noPushBytes(quota, 0);
     },
   };
   const pusher = openPusher({ engine, limits, env: {}, owner: "/data", certificates: "/nonexistent" });
@@ -173,10 +173,16 @@ test.for([
   expect(registry.manifests.size).toBe(0);
 });
 
-test("ends a push that has used up its quota", async () => {
+test("ends a push that has used up its quota, without another try of the engine", async () => {
   const registry = await registryWith();
-  const { error, engine, note } = await run({ host: registry.host, quota: 100 });
-  expect(error).toBe("no more bytes may be pushed");
+  const script: PushScript = async function* (ask, at) {
+    for (;;) {
+      const started = await ask("POST", `${at}/blobs/uploads/`);
+      yield { status: (await ask("PATCH", pathOf(started), { body: LAYER })).body };
+    }
+  };
+  const { error, engine, note } = await run({ host: registry.host, script, quota: 100 });
+  expect(error).toContain("the bytes that may be pushed in 24 hours are used up");
   expect(note.rule).toBe("quota.push-bytes");
   expect(registry.blobs.size).toBe(0);
   expect([...engine.names]).toEqual([]);
@@ -363,4 +369,21 @@ test("does not wait for a registry that switches to another protocol", async () 
     },
   });
   expect((await run({ host: registry.host })).error).toContain("the connection was closed before an answer");
+});
+
+test("leaves it to the engine to try again what a registry has had too much of", async () => {
+  const statuses: number[] = [];
+  const registry = await registryWith({
+    answer: ({ method }, response) => {
+      if (method !== "POST" || statuses.length > 0) return false;
+      response.writeHead(429).end();
+      return true;
+    },
+  });
+  const script: PushScript = async function* (ask, at) {
+    for (let round = 0; round < 2; round++) statuses.push((await ask("POST", `${at}/blobs/uploads/`)).status);
+    yield { status: "done" };
+  };
+  expect((await run({ host: registry.host, script })).error).toBeUndefined();
+  expect(statuses).toEqual([429, 202]);
 });
