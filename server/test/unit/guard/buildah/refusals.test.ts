@@ -6,7 +6,7 @@ import { createBuilds } from "../../../../src/guard/buildah/builds.ts";
 import { ImageEvents } from "../../../../src/guard/buildah/image-events.ts";
 import { createImages } from "../../../../src/guard/buildah/images.ts";
 import { checkAddresses, pullBases } from "../../../../src/guard/buildah/pull-bases.ts";
-import { checkHost } from "../../../../src/guard/buildah/registry-files.ts";
+import { checkHostOf } from "../../../../src/guard/policy/registry-host.ts";
 import { userAt } from "../../../../src/guard/buildah/users.ts";
 import type { BuildahParts } from "../../../../src/guard/buildah/parts.ts";
 import type { OpenHome } from "../../../../src/guard/buildah/homes.ts";
@@ -114,8 +114,8 @@ describe("of builds", () => {
     await expect(pull("127.0.0.1:5000/base")).rejects.toMatchObject({ rule: "registry.not-public" });
     await expect(pull("dir:/etc")).rejects.toMatchObject({ rule: "base.refused" });
     const named = parseReference("127.0.0.1:5000/base");
-    await expect(checkHost(["127.0.0.1:5000/*"], named)).resolves.toBeUndefined();
-    await expect(checkHost(["*"], parseReference("localhost/base"))).rejects.toMatchObject({
+    await expect(checkHostOf(named, ["127.0.0.1:5000/*"])).resolves.toBeUndefined();
+    await expect(checkHostOf(parseReference("localhost/base"), ["*"])).rejects.toMatchObject({
       rule: "registry.not-public",
     });
   });
