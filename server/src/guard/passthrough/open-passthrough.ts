@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { Failure } from "docker-over-ssh/builds";
 import type { AuditLog } from "../audit/entry.ts";
 import type { Backend } from "../backend.ts";
@@ -15,6 +16,10 @@ import { guardCredentials } from "../push/guard-credentials.ts";
 import { engineLogin } from "./engine-login.ts";
 import { openPusher } from "../push/pusher.ts";
 import type { Tenant } from "../tenant.ts";
+
+/** How often images are tried to be removed that containers use, and ms in between */
+const REMOVAL_ATTEMPTS = 10;
+const BETWEEN_ATTEMPTS = 500;
 
 export interface PassthroughParts {
   engine: EngineApi;
@@ -72,7 +77,7 @@ export async function openPassthrough(parts: PassthroughParts): Promise<Backend>
       return { ...(await engine.version(asked)), hasContainerdStore: await hasContainerdStore(asked) };
     },
     async removeTenant(tenant) {
-      const left = await removeTenantImages({ engine, ledger }, tenant, signal);
+      const left = await removeAllImages({ engine, ledger, signal }, tenant);
       await cacheRecords.prune(tenant, { all: true, filters: {} }, signal);
       if (left.length > 0) throw inUse(left.length);
     },
@@ -80,6 +85,18 @@ export async function openPassthrough(parts: PassthroughParts): Promise<Backend>
       await push[Symbol.asyncDispose]();
     },
   };
+}
+
+/** Returns IDs of images that containers still use. An engine ends the step of a build that was broken off in a moment: until then, its image stays. */
+async function removeAllImages(
+  { engine, ledger, signal }: Pick<PassthroughParts, "engine" | "ledger" | "signal">,
+  tenant: string,
+): Promise<string[]> {
+  for (let attempt = 1; ; attempt++) {
+    const left = await removeTenantImages({ engine, ledger }, tenant, signal);
+    if (left.length === 0 || attempt === REMOVAL_ATTEMPTS) return left;
+    await sleep(BETWEEN_ATTEMPTS, undefined, { signal });
+  }
 }
 
 /** The ledger keeps such a tenant, whose images the next start of the guard removes, or the one after it. */
