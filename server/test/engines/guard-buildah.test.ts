@@ -114,6 +114,9 @@ test("images and steps of two tenants do not meet, and the host's files are not 
   for await (const chunk of await images.save(callerOf("a"), ["app"], {})) chunks.push(chunk as Buffer);
   expect(Buffer.concat(chunks).toString("latin1")).toContain("docker.io/library/app:latest");
 
+  const { tenant, ...caller } = callerOf("a");
+  const full = { ...caller, tenant: { ...tenant, quotas: { ...tenant.quotas, images: 1 } } };
+  await expect(images.tag(full, "app", "again")).rejects.toMatchObject({ rule: "quota.images" });
   // Stages are a cache of the next build, and no images of the tenant.
   const stages = "FROM app AS one\nRUN echo 1 > /one\nFROM app\nCOPY --from=one /one /two\n";
   const before = await images.list(callerOf("a"), ALL);

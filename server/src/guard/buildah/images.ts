@@ -6,7 +6,8 @@ import { forget } from "../images/create-own-images.ts";
 import { parseTenantName } from "../images/names.ts";
 import { Refusal } from "../refusal.ts";
 import { fullName, tryReference, type Reference } from "docker-over-ssh/builds";
-import { openCallFolder } from "./homes.ts";
+import { tooManyImages } from "../limits/refusals.ts";
+import { openCallFolder, type OpenHome } from "./homes.ts";
 import { dockerName, filterImages, historyOf, inspectionOf, summaryOf } from "./image-objects.ts";
 import { cgroupOf, countImages, homeOf, run, type BuildahParts } from "./parts.ts";
 import { pushImage } from "./push-image.ts";
@@ -27,9 +28,11 @@ export function createImages(parts: BuildahParts): BackendImages {
     inspect: async (caller, name) => inspectionOf(await find(caller, name), setup.driver),
     history: async (caller, name) => historyOf(await find(caller, name)),
     async tag(caller, name, target) {
-      const { id } = await find(caller, name);
+      const { id, names } = await find(caller, name);
       const reference = taggable(target);
-      await run(parts, await homeOf(parts, caller), ["tag", bare(id), fullName(reference)], { signal: caller.signal });
+      const home = await homeOf(parts, caller);
+      if (!names.includes(fullName(reference))) await refuseOneMore(parts, caller, home);
+      await run(parts, home, ["tag", bare(id), fullName(reference)], { signal: caller.signal });
       events.emit(caller.tenant.id, "tag", id, dockerName(fullName(reference)));
     },
     remove: async (caller, name, options) => await remove(parts, caller, await find(caller, name), name, options),
@@ -38,6 +41,13 @@ export function createImages(parts: BuildahParts): BackendImages {
       await pushImage(parts, caller, await find(caller, reference), taggable(reference), options),
     events: (caller, filter) => events.read(caller.tenant.id, filter, caller.signal),
   };
+}
+
+/** A name counts as an image: a tenant could give its image any number of them. */
+async function refuseOneMore(parts: BuildahParts, caller: Caller, home: OpenHome): Promise<void> {
+  const { images: allowed } = caller.tenant.quotas;
+  const { images } = await countImages(parts, caller, home);
+  if (allowed !== undefined && images >= allowed) throw tooManyImages(images + 1, allowed);
 }
 
 /** Without `sha256:`, as buildah takes it */

@@ -35,7 +35,10 @@ export async function run(
   return await runBuildah(home, setup, argv, env, options);
 }
 
-/** Counts what a tenant has, whenever that changes: a build does not start when it is too much. Bases that were fetched take bytes, too. */
+/**
+ * Counts what a tenant has, whenever that changes: a build does not start when it is too much. An image counts once for each of its names. Bases that
+ * were fetched take bytes, too.
+ */
 export async function countImages(
   { images, limits }: BuildahParts,
   { tenant, signal }: Caller,
@@ -43,7 +46,8 @@ export async function countImages(
 ): Promise<HeldImages> {
   const all = await images.all(home, signal);
   const bytes = all.reduce((sum, { size }) => sum + size, 0);
-  const held = { images: all.filter(({ isOwn }) => isOwn).length, bytes };
+  const own = all.filter(({ isOwn }) => isOwn);
+  const held = { images: own.reduce((sum, { names }) => sum + Math.max(1, names.length), 0), bytes };
   limits.tellImages(tenant.id, held);
   return held;
 }

@@ -1,6 +1,7 @@
 import type { BackendImages } from "../backend.ts";
 import type { Caller } from "../caller.ts";
 import type { Ledger } from "../ledger/ledger.ts";
+import { tooManyImages } from "../limits/refusals.ts";
 import { noSuchImage, Refusal } from "../refusal.ts";
 import { inLedger, note } from "./create-own-images.ts";
 import { inWordsOf, refusalOf, type ImagesEngine } from "./engine-images.ts";
@@ -91,11 +92,7 @@ async function refuseOneMore(own: OwnImages, { id, quotas }: Caller["tenant"], s
   if (quotas.images === undefined) return;
   const images = await own.list(id, signal);
   const count = images.reduce((sum, { names }) => sum + Math.max(1, names.length), 0);
-  if (count < quotas.images) return;
-  throw new Refusal(
-    "quota.images",
-    `there would be ${count + 1} images of ${quotas.images}: remove some with docker rmi`,
-  );
+  if (count >= quotas.images) throw tooManyImages(count + 1, quotas.images);
 }
 
 async function push(
