@@ -2,6 +2,7 @@ import { isAtLeast, jsonLines, parsePlatform, tryReference, type Reference } fro
 import type { ApiObject } from "../backend.ts";
 import type { BuildRequest, Credentials } from "../build-request.ts";
 import type { Caller } from "../caller.ts";
+import { authHeader } from "../engine/auth-header.ts";
 import { EngineAnswer, type EngineApi } from "../engine/engine-api.ts";
 import type { OwnImages } from "../images/own-images.ts";
 import { parseTenantName } from "../images/names.ts";
@@ -199,7 +200,7 @@ function registryAuth({ username, password, identityToken, registryToken }: Cred
     ...(registryToken !== undefined && { registrytoken: registryToken }),
     serveraddress: domain === "docker.io" ? "https://index.docker.io/v1/" : domain,
   };
-  return Buffer.from(JSON.stringify(config)).toString("base64url");
+  return authHeader(config);
 }
 
 /** Finds the request's credentials for a registry: `X-Registry-Config` names it with a scheme, a path, or neither. */

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { isAuthorized } from "docker-over-ssh/builds";
+import { authHeader } from "../engine/auth-header.ts";
 import { Refusal } from "../refusal.ts";
 import type { PushName } from "./push-name.ts";
 import { readManifest } from "./pushed-manifest.ts";
@@ -201,5 +202,5 @@ export function sendError(response: ServerResponse, status: number, code: string
 
 /** The credentials that the engine is told: X-Registry-Auth (moby, `api/types/registry`, AuthConfig). */
 export function engineAuth({ username, password, name }: PushTraffic): string {
-  return Buffer.from(JSON.stringify({ username, password, serveraddress: name.host })).toString("base64url");
+  return authHeader({ username, password, serveraddress: name.host });
 }
