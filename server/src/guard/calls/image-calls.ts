@@ -137,7 +137,7 @@ export function checkedName(name: string): string {
 function taggedName(repository: string, tag: string): string {
   const { digest } = parseTenantName(repository);
   const hasTag = /:[^/:]+$/.test(repository);
-  if (digest !== undefined || tag.includes("@") || tag.includes(":")) {
+  if (digest !== undefined || tag.includes(":")) {
     throw new Refusal("name.invalid", "refusing to create a tag with a digest reference", { statusCode: 400 });
   }
   const name = tag === "" ? repository : `${hasTag ? repository.replace(/:[^/:]+$/, "") : repository}:${tag}`;

@@ -73,7 +73,7 @@ function save(names: readonly string[], platform: string | undefined): ReturnTyp
 /** Undefined: all tags (`docker push --all-tags`), for a name without one. */
 function wantedTag(name: Reference, tag: string): string | undefined {
   const hasTag = /:[^/:]+$/.test(name.given);
-  if (name.digest !== undefined || tag.includes(":") || tag.includes("@")) {
+  if (name.digest !== undefined || tag.includes(":")) {
     throw new Refusal("name.invalid", "cannot push a digest reference", { statusCode: 400 });
   }
   if (tag === "") return hasTag ? name.tag : undefined;

@@ -4,7 +4,7 @@ import type { BuildRequest } from "../../../../src/guard/build-request.ts";
 import { baseResolver, requestCredentials } from "../../../../src/guard/classic/bases.ts";
 import { EngineAnswer, type EngineRequest } from "../../../../src/guard/engine/engine-api.ts";
 import type { Policy } from "../../../../src/guard/policy/policy.ts";
-import { noSuchImage } from "../../../../src/guard/refusal.ts";
+import { noSuchImage, Refusal } from "../../../../src/guard/refusal.ts";
 import { PLAIN_BUILD } from "../../../fixtures/guard/plain-build.ts";
 import { callerOf, tenantOf } from "../../../fixtures/guard/tenants.ts";
 
@@ -59,6 +59,7 @@ async function find(given: string, { policy, request, images = {}, digest = DIGE
       hasContainerdStore: async () => false,
       own: {
         async find(_tenant, name) {
+          if (name === "broken:v1") throw new Refusal("engine.unreachable", "it has gone", { statusCode: 502 });
           if (name !== "own:v1") throw noSuchImage(name);
           return { id: "sha256:own", names: [], created: 0, size: 0 };
         },
@@ -118,6 +119,7 @@ test.each<[rule: string, given: string, scene: Scene]>([
   ["registry.not-public", "169.254.169.254/base:v1", { policy: { pulls: ["*"] } }],
   ["registry.not-public", "127.0.0.1:5000/base:v1", { policy: { bases: ["*"] } }],
   ["base.refused", "alpine:3", { images: { "docker.io/library/alpine:3": "sha256:host" } }],
+  ["engine.unreachable", "broken:v1", { policy: { bases: ["*"] } }],
   ["name.reserved", "guard.internal/b/docker.io/library/app:1", { policy: { bases: ["*"] } }],
   ["base.registry", "r.example/a:1", { policy: { pulls: ["r.example/*"] }, digest: "sha256:../x" }],
   [

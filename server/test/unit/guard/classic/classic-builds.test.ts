@@ -24,6 +24,7 @@ interface Scene {
   lines?: readonly object[] | EngineAnswer;
   /** All images of the engine */
   listed?: readonly ListedImage[];
+  hasContext?: boolean;
   /** Of the tenant */
   own?: readonly string[];
   /** Whether the tenant may have one more image */
@@ -31,7 +32,7 @@ interface Scene {
 }
 
 async function build({ dockerfile = "FROM scratch\nCOPY x /\n", lines = [BUILT], ...scene }: Scene = {}) {
-  const { request = {}, listed = [], own = [], hasRoom = true } = scene;
+  const { request = {}, listed = [], own = [], hasRoom = true, hasContext = true } = scene;
   const asked: string[] = [];
   const auths: string[] = [];
   let query: Record<string, string> = {};
@@ -83,7 +84,12 @@ async function build({ dockerfile = "FROM scratch\nCOPY x /\n", lines = [BUILT],
   tar.finalize();
   const told: ApiObject[] = [];
   const caller = callerOf({ ...tenantOf("a"), ...scene.tenant });
-  const done = builds.build(caller, { ...PLAIN_BUILD, ...request }, Readable.from(tar), (line) => void told.push(line));
+  const done = builds.build(
+    caller,
+    { ...PLAIN_BUILD, ...request },
+    hasContext ? Readable.from(tar) : undefined,
+    (line) => void told.push(line),
+  );
   const error: unknown = await done.then(
     () => undefined,
     (reason: unknown) => reason,
@@ -137,14 +143,14 @@ describe("the engine is asked for", () => {
   });
 });
 
-test.each<[string, Partial<BuildRequest>]>([["an address", { remote: "https://example.com/x.git" }]])(
-  "a context that the engine would fetch is refused: %s",
-  async (_, request) => {
-    const { error, asked } = await build({ request });
-    expect(error).toMatchObject({ rule: "build.remote" });
-    expect(asked).toEqual([]);
-  },
-);
+test.each<[string, Scene]>([
+  ["an address", { request: { remote: "https://example.com/x.git" } }],
+  ["in a session", { request: { session: "s1" }, hasContext: false }],
+])("a context that the engine would fetch is refused: %s", async (_, scene) => {
+  const { error, asked } = await build(scene);
+  expect(error).toMatchObject({ rule: "build.remote" });
+  expect(asked).toEqual([]);
+});
 
 describe("what the engine says", () => {
   test("is told in the tenant's steps; what RUN prints makes no image, and no step of another number", async () => {

@@ -181,7 +181,14 @@ const ignoring = (patterns: string): Given[] => [file("Dockerfile", "FROM a"), f
 describe("what is refused", () => {
   test.each<[string, Given[], string]>([
     ["a device", [{ name: "null", type: "character-device", devmajor: 1, devminor: 3 }], "context.entry"],
+    ["a device with a target", [{ name: "x", type: "block-device", devmajor: 8, linkname: "y" }], "context.entry"],
     ["a FIFO", [{ name: "fifo", type: "fifo" }], "context.entry"],
+    ["a name with a NUL", [[{ name: "x", pax: { path: "Dockerfile\0x" } }, "1"]], "context.entry"],
+    [
+      "a symbolic link to a name with a NUL",
+      [{ name: "x", type: "symlink", linkname: "y", pax: { linkpath: "y\0z" } }],
+      "context.entry",
+    ],
     ["a path that leads out", [file("../x", "1")], "context.entry"],
     ["an absolute path", [file("/etc/passwd", "1")], "context.entry"],
     ["a hard link that leads out", [{ name: "x", type: "link", linkname: "../../etc/passwd" }], "context.entry"],
@@ -235,6 +242,12 @@ describe("what is refused", () => {
     const whole = await tarOf([file("Dockerfile", "FROM a"), file("x", "c".repeat(1018))]);
     const cut = whole.subarray(0, 3 * 512 + 1018 - missing);
     await expect(rewritten(cut)).rejects.toMatchObject({ rule: "context.invalid" });
+  });
+
+  test("a header whose sum is not its own", async () => {
+    const bytes = await tarOf([file("x", "1"), file("Dockerfile", "FROM a")]);
+    bytes.write("y", 0);
+    await expect(rewritten(bytes)).rejects.toMatchObject({ rule: "context.invalid" });
   });
 
   test("a context that is larger than allowed, also when it is compressed", async () => {
