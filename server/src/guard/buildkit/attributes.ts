@@ -47,7 +47,8 @@ const number = matching(/^\d{0,18}$/, "a number");
 const EXACT: Readonly<Record<string, Checker>> = {
   filename: text,
   target: text,
-  platform: matching(/^[\w./, ()+-]*$/, "a list of platforms, e.g. linux/amd64"),
+  // The engine makes all of a Dockerfile's steps for each.
+  platform: matching(/^[\w./ ()+-]*(?:,[\w./ ()+-]*){0,19}$/, "a list of at most 20 platforms, e.g. linux/amd64"),
   "multi-platform": flag,
   "no-cache": text,
   "image-resolve-mode": matching(/^(?:|default|local|pull)$/, "local, pull or default"),
@@ -85,6 +86,8 @@ const EXACT: Readonly<Record<string, Checker>> = {
 };
 
 const BUILD_ARG = "build-arg:";
+/** The build argument that names a frontend, as `# syntax=` does */
+export const SYNTAX = "build-arg:BUILDKIT_SYNTAX";
 
 /** Build arguments that the builder itself reads. All others that begin with BUILDKIT_ are refused. */
 const BUILDKIT_ARGS: Readonly<Record<string, Checker>> = {

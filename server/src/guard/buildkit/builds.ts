@@ -24,6 +24,9 @@ export interface RunningBuild {
   signal: AbortSignal;
   /** What the frontend has answered, and was checked */
   results: Result[];
+  resultBytes: number;
+  /** Settles when the frontend is asked for nothing more */
+  lastSolve: Promise<unknown>;
 }
 
 /** The builds of all tenants, by the tenant's refs. */
@@ -132,6 +135,8 @@ async function prepare(
     gateway: createClient(LLBBridge, connection.transport),
     signal,
     results: [],
+    resultBytes: 0,
+    lastSolve: Promise.resolve(),
   };
 }
 

@@ -27,8 +27,11 @@ const SHARED_ATTRIBUTES = [
   "artifact",
   "oci-artifact",
 ];
-const IMAGE_ATTRIBUTES = new Set([...SHARED_ATTRIBUTES, "unpack", "store", "name-canonical"]);
+// Not "name-canonical": its second name is one that no command of docker removes.
+const IMAGE_ATTRIBUTES = new Set([...SHARED_ATTRIBUTES, "unpack", "store"]);
 const CLIENT_ATTRIBUTES = new Set([...SHARED_ATTRIBUTES, "name", "tar", "dest", "platform-split", "mode"]);
+/** Names of one image. Each is a request to the store of the engine. */
+const MAX_NAMES = 100;
 const ANNOTATION = /^annotation(?:-[a-z-]+)?(?:\[[\w./*-]+\])?\./;
 
 /** Checks an exporter, and puts the engine's names in place of the tenant's. Throws a Refusal `exporter.*`. */
@@ -57,6 +60,9 @@ function imageAttributes(tenant: Tenant, attrs: Readonly<Record<string, string>>
     if (key === "name") {
       // Several, with commas in between
       const names = value.split(",").filter((name) => name !== "");
+      if (names.length > MAX_NAMES) {
+        throw new Refusal("exporter.names", `a build may give its image ${MAX_NAMES} names`);
+      }
       if (names.length > 0)
         checked["name"] = names.map((name) => engineName(tenant.id, withTag(name.trim()))).join(",");
     } else if (key === "push" || key === "push-by-digest" || key === "registry.insecure") {

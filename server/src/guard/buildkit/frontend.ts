@@ -1,6 +1,6 @@
-import { create } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { buildHeader } from "./build-header.ts";
-import { checkAttributes } from "./attributes.ts";
+import { checkAttributes, SYNTAX } from "./attributes.ts";
 import { checkBases, type BaseRules } from "./check-bases.ts";
 import { checkCacheImport } from "./cache-options.ts";
 import { checkFrontend, checkId, inputs, rawSteps } from "./solve-plan.ts";
@@ -18,13 +18,16 @@ import type { Definition } from "./gen/ops_pb.ts";
 import type { EngineIds } from "./ids.ts";
 import type { Tenant } from "../tenant.ts";
 
-/** Results that one build keeps. buildx asks once, or twice for a report. */
+/** Results that one build keeps, and their bytes. buildx asks once, or twice for a report; an engine's answer has 16 MB at the most. */
 const MAX_RESULTS = 100;
+const MAX_RESULT_BYTES = 32 * 1024 * 1024;
 
 /** What the frontend is asked for, read and checked. */
 export interface FrontendRequest {
   attributes: Record<string, string>;
   cacheImports: CacheEntry[];
+  /** As in a {@link SolvePlan} */
+  syntax: string | undefined;
   evaluates: boolean;
 }
 
@@ -34,7 +37,6 @@ export interface FrontendRequest {
  * @throws Refusal
  */
 export function planFrontend(request: SolveRequest, tenant: Tenant, ids: EngineIds): FrontendRequest {
-  refuseUnknownFields(SolveRequestSchema, request);
   const { definition, frontend, frontendOpt, frontendInputs, cacheImports, sourcePolicies, evaluate } = request;
   if (definition !== undefined && definition.def.length > 0) throw rawSteps();
   if (Object.keys(frontendInputs).length > 0) throw inputs();
@@ -48,29 +50,55 @@ export function planFrontend(request: SolveRequest, tenant: Tenant, ids: EngineI
     );
   }
   checkFrontend(frontend, false);
+  // What is forbidden may be large, so it is not looked through.
+  refuseUnknownFields(SolveRequestSchema, request);
   return {
     attributes: checkAttributes(frontendOpt, {
       policy: tenant.policy,
       sessionOf: (id) => ids.session(tenant.id, checkId(id, "session")),
     }),
     cacheImports: cacheImports.map((entry) => checkCacheImport(entry, tenant.policy)),
+    syntax: frontendOpt[SYNTAX],
     evaluates: evaluate,
   };
 }
 
 /**
- * Has dockerfile.v0 make the steps of a Dockerfile, checks them, and remembers them for `Return`. Nothing of them has run when it resolves.
+ * Has dockerfile.v0 make the steps of a Dockerfile, checks them, and remembers them for `Return`. Nothing of them has run when it resolves. A build has
+ * one done at a time.
  *
  * @throws Refusal
  */
 export async function solveFrontend(
   build: RunningBuild,
   request: FrontendRequest,
-  { tenant, ids }: { tenant: Tenant; ids: EngineIds },
+  names: FrontendParts,
   signal: AbortSignal,
 ): Promise<Result> {
-  if (build.results.length >= MAX_RESULTS) {
-    throw new Refusal("build.results", `a build may ask for the steps of a Dockerfile ${MAX_RESULTS} times`);
+  const solved = build.lastSolve.then(async () => {
+    signal.throwIfAborted();
+    return await solveAlone(build, request, names, signal);
+  });
+  build.lastSolve = solved.catch(() => {});
+  return await solved;
+}
+
+interface FrontendParts {
+  tenant: Tenant;
+  ids: EngineIds;
+}
+
+async function solveAlone(
+  build: RunningBuild,
+  request: FrontendRequest,
+  { tenant, ids }: FrontendParts,
+  signal: AbortSignal,
+): Promise<Result> {
+  if (build.results.length >= MAX_RESULTS || build.resultBytes > MAX_RESULT_BYTES) {
+    throw new Refusal(
+      "build.results",
+      `a build may ask for the steps of a Dockerfile ${MAX_RESULTS} times, and for ${MAX_RESULT_BYTES} bytes of them`,
+    );
   }
   const rules = stepRules(build, tenant, ids, request);
   const attributes = withOwnAttributes(request.attributes, { tenant, ids, cgroupParent: build.cgroupParent });
@@ -85,7 +113,8 @@ export async function solveFrontend(
       throw refusedSource(error, tenant.policy, build) ?? error;
     });
     const definitions = definitionsOf(result);
-    const used = definitions.flatMap((definition) => walkSteps(definition, rules));
+    const used: UsedBase[] = [];
+    for (const definition of definitions) used.push(...(await walkSteps(definition, rules)));
     const bases = await checkBases(used, baseRules).catch((error: unknown) => {
       const tells = error instanceof Refusal && /^(?:base\.refused|name\.reserved)$/.test(error.rule);
       throw tells && !build.support.hasSourcePolicies ? baseUntold(tenant.policy) : error;
@@ -97,9 +126,10 @@ export async function solveFrontend(
   if (answer.mustPull) {
     throw new Refusal("base.registry", "this engine's BuildKit does not take images from their registry as it should");
   }
+  build.resultBytes += toBinary(ResultSchema, answer.result).length;
   build.results.push(answer.result);
   const [first] = answer.definitions;
-  if (first !== undefined) await warnOfSyntax(build, first, signal);
+  if (first !== undefined) await warnOfSyntax(build, first, request.syntax, signal);
   return answer.result;
 }
 

@@ -1,5 +1,6 @@
+import { fromBinary } from "@bufbuild/protobuf";
 import { Refusal } from "../refusal.ts";
-import type { Definition } from "./gen/ops_pb.ts";
+import { DefinitionSchema, type Definition } from "./gen/ops_pb.ts";
 import type { Ref, Result } from "./gen/gateway_pb.ts";
 
 /**
@@ -9,7 +10,8 @@ import type { Ref, Result } from "./gen/gateway_pb.ts";
  */
 export function definitionsOf(result: Result): Definition[] {
   return refsOf(result).flatMap(({ id, def }) => {
-    if (def !== undefined && def.def.length > 0) return [def];
+    const definition = fromBinary(DefinitionSchema, def);
+    if (definition.def.length > 0) return [definition];
     if (id === "") return [];
     throw new Refusal(
       "llb.missing",

@@ -109,8 +109,9 @@ async function walkGateway(
   // Waits until the engine knows the build.
   await build.gateway.ping({}, options);
   try {
-    const { attributes, cacheImports } = plan;
-    const result = await solveFrontend(build, { attributes, cacheImports, evaluates: false }, { tenant, ids }, signal);
+    const { attributes, cacheImports, syntax } = plan;
+    const request = { attributes, cacheImports, syntax, evaluates: false };
+    const result = await solveFrontend(build, request, { tenant, ids }, signal);
     await build.gateway.return({ result }, options);
   } catch (error) {
     await returnError(build, tenant.id, error, options);

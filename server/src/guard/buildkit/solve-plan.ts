@@ -1,4 +1,4 @@
-import { checkAttributes } from "./attributes.ts";
+import { checkAttributes, SYNTAX } from "./attributes.ts";
 import { checkCacheExport, checkCacheImport, type CacheEntry } from "./cache-options.ts";
 import { checkExporter, type PlannedExporter } from "./exporters.ts";
 import { Refusal } from "../refusal.ts";
@@ -17,6 +17,8 @@ export interface SolvePlan {
   /** Whether the client walks the gateway by itself, as buildx does, or asks for the frontend dockerfile.v0 at once. */
   isGatewayClient: boolean;
   attributes: Record<string, string>;
+  /** The frontend that the client asks for in a build argument, which is ignored */
+  syntax: string | undefined;
   exporters: PlannedExporter[];
   cacheExports: CacheEntry[];
   cacheImports: CacheEntry[];
@@ -32,8 +34,9 @@ const ID = /^[\w.:-]{1,128}$/;
  * @throws Refusal
  */
 export function planSolve(request: SolveRequest, tenant: Tenant, ids: EngineIds): SolvePlan {
-  refuseUnknownFields(SolveRequestSchema, request);
+  // What is forbidden may be large, so it is not looked through.
   refuseForbidden(request);
+  refuseUnknownFields(SolveRequestSchema, request);
   const { ref, session, frontend } = request;
   const { exports, imports } = cacheEntries(request.cache, tenant.policy);
   return {
@@ -45,6 +48,7 @@ export function planSolve(request: SolveRequest, tenant: Tenant, ids: EngineIds)
       policy: tenant.policy,
       sessionOf: (id) => ids.session(tenant.id, checkId(id, "session")),
     }),
+    syntax: request.frontendAttrs[SYNTAX],
     exporters: exportersOf(request).map((exporter) => checkExporter(tenant, exporter)),
     cacheExports: exports,
     cacheImports: imports,
@@ -60,6 +64,9 @@ export function checkId(id: string, of: string): string {
 function refuseForbidden(request: SolveRequest): void {
   const { definition, entitlements, frontendInputs, frontend, sourcePolicy, sourcePolicySession, proxyNetwork } =
     request;
+  if (request.exporters.length > 1) {
+    throw new Refusal("exporter.several", "a build may have one output here: leave the other --output out");
+  }
   if (definition !== undefined && definition.def.length > 0) throw rawSteps();
   if (Object.keys(frontendInputs).length > 0) throw inputs();
   if (entitlements.includes("network.host")) {
@@ -100,9 +107,6 @@ export function inputs(): Refusal {
 
 /** Old engines know one exporter, in fields of its own; clients set both. */
 function exportersOf({ exporters, exporterDeprecated, exporterAttrsDeprecated }: SolveRequest): PlannedExporter[] {
-  if (exporters.length > 1) {
-    throw new Refusal("exporter.several", "a build may have one output here: leave the other --output out");
-  }
   const [only] = exporters;
   if (only === undefined && exporterDeprecated === "") return [];
   return [only ?? { type: exporterDeprecated, attrs: exporterAttrsDeprecated }];

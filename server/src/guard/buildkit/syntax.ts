@@ -4,37 +4,44 @@ import { OpSchema, type Definition } from "./gen/ops_pb.ts";
 import type { RunningBuild } from "./builds.ts";
 
 /** A line at the beginning of a Dockerfile that is a directive */
-const DIRECTIVE = /^#\s*([a-zA-Z][\w-]*)\s*=\s*(.+?)\s*$/;
+const DIRECTIVE = /^#\s*([a-zA-Z][\w-]*)\s*=(.*)$/;
+/** Characters of it in a warning */
+const MAX_SYNTAX = 255;
 
 /** Returns the frontend that a Dockerfile names in `# syntax=`. */
 export function syntaxOf(dockerfile: string): string | undefined {
-  for (const line of dockerfile.replace(/^\uFEFF/, "").split(/\r?\n/)) {
-    const [, name, value] = DIRECTIVE.exec(line) ?? [];
-    if (name === undefined) return undefined;
+  const [first = "", ...others] = dockerfile.replace(/^\uFEFF/, "").split(/\r?\n/);
+  for (const line of first.startsWith("#!") ? others : [first, ...others]) {
+    const [, name = "", text = ""] = DIRECTIVE.exec(line) ?? [];
+    const value = text.trim();
+    if (value === "") return undefined;
     if (name.toLowerCase() === "syntax") return value;
   }
   return undefined;
 }
 
-/** Has the engine warn, in the status of a build, that `# syntax=` is ignored. Engines without such warnings (20.10) say nothing. */
+/**
+ * Has the engine warn, in the status of a build, that `# syntax=` or the build argument BUILDKIT_SYNTAX is ignored. Engines without such warnings (20.10)
+ * say nothing.
+ */
 export async function warnOfSyntax(
   { gateway, plan }: RunningBuild,
   definition: Definition,
+  argument: string | undefined,
   signal: AbortSignal,
 ): Promise<void> {
   const [info] = definition.Source?.infos ?? [];
   const digest = resultOf(definition);
   if (info === undefined || digest === undefined) return;
-  const syntax = syntaxOf(Buffer.from(info.data).toString());
+  const syntax = argument ?? syntaxOf(Buffer.from(info.data).toString());
   if (syntax === undefined || isBuiltIn(syntax)) return;
+  const given = `${argument === undefined ? "# syntax" : "BUILDKIT_SYNTAX"}=${syntax.slice(0, MAX_SYNTAX)}`;
   try {
     await gateway.warn(
       {
         digest,
         level: 1n,
-        short: Buffer.from(
-          `IgnoredSyntax: "# syntax=${syntax}" is ignored: the engine's own frontend reads the Dockerfile`,
-        ),
+        short: Buffer.from(`IgnoredSyntax: "${given}" is ignored: the engine's own frontend reads the Dockerfile`),
         info: { filename: info.filename, data: info.data },
         ranges: [{ start: { line: 1 }, end: { line: 1 } }],
       },

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from "node:timers/promises";
 import { fromBinary, type MessageShape } from "@bufbuild/protobuf";
 import { checkSource } from "../policy/sources.ts";
 import { Refusal } from "../refusal.ts";
@@ -32,6 +33,8 @@ const MOUNT_CACHE = 3;
 const LAST_MOUNT_TYPE = 4;
 /** Steps of a build */
 const MAX_STEPS = 20_000;
+/** Steps, which take some ms, before others are answered */
+const STEPS_AT_ONCE = 100;
 
 /**
  * Walks the steps that a frontend has made of a Dockerfile, before any of them runs. What is not known is refused.
@@ -39,28 +42,35 @@ const MAX_STEPS = 20_000;
  * @returns the images that it is made of, which the caller checks
  * @throws Refusal
  */
-export function walkSteps({ def }: Definition, rules: StepRules): UsedBase[] {
+export async function walkSteps({ def }: Definition, rules: StepRules): Promise<UsedBase[]> {
   if (def.length > MAX_STEPS) throw new Refusal("llb.steps", `a build may have ${MAX_STEPS} steps`);
-  return def.flatMap((bytes) => {
-    const step = fromBinary(OpSchema, bytes);
-    refuseUnknownFields(OpSchema, step);
-    switch (step.op.case) {
-      case undefined: // the last one, which says which step is the result
-      case "file":
-      case "merge":
-      case "diff":
-        return [];
-      case "exec":
-        checkExec(step.op.value, rules);
-        return [];
-      case "source": {
-        const base = checkSourceStep(step.op.value, rules);
-        return base === undefined ? [] : [{ ...base, platform: step.platform }];
-      }
-      default:
-        throw new Refusal("llb.step", `a step of the kind "${step.op.case}" may not be part of a build here`);
+  const used: UsedBase[] = [];
+  for (const [index, bytes] of def.entries()) {
+    if (index % STEPS_AT_ONCE === 0) await turn();
+    const base = checkStep(fromBinary(OpSchema, bytes), rules);
+    if (base !== undefined) used.push(base);
+  }
+  return used;
+}
+
+function checkStep(step: MessageShape<typeof OpSchema>, rules: StepRules): UsedBase | undefined {
+  refuseUnknownFields(OpSchema, step);
+  switch (step.op.case) {
+    case undefined: // the last one, which says which step is the result
+    case "file":
+    case "merge":
+    case "diff":
+      return undefined;
+    case "exec":
+      checkExec(step.op.value, rules);
+      return undefined;
+    case "source": {
+      const base = checkSourceStep(step.op.value, rules);
+      return base === undefined ? undefined : { ...base, platform: step.platform };
     }
-  });
+    default:
+      throw new Refusal("llb.step", `a step of the kind "${step.op.case}" may not be part of a build here`);
+  }
 }
 
 function checkExec({ meta, network, security, cdiDevices, mounts }: ExecOp, rules: StepRules): void {
@@ -127,8 +137,8 @@ function checkSourceStep({ identifier, attrs }: SourceOp, rules: StepRules): Omi
         resolveMode: attrs["image.resolvemode"] ?? "",
       };
     case "local": {
-      const session = attrs["local.session"];
-      if (session !== undefined && !rules.sessions.has(session)) {
+      // Without one, BuildKit would take any session of a build that has the same step.
+      if (!rules.sessions.has(attrs["local.session"] ?? "")) {
         throw new Refusal("session.foreign", "a build may only read files of its own session");
       }
       return undefined;

@@ -50,6 +50,8 @@ describe("a solve", () => {
     ["exporter.attribute", { exporters: [{ type: "image", attrs: { "containerimage.config": "{}" } }] }],
     ["exporter.attribute", { exporterDeprecated: "image", exporterAttrsDeprecated: { "dangling-name-prefix": "x" } }],
     ["exporter.attribute", { exporters: [{ type: "local", attrs: { x: "" } }] }],
+    ["exporter.attribute", { exporters: [{ type: "image", attrs: { "name-canonical": "true" } }] }],
+    ["exporter.names", { exporters: [{ type: "image", attrs: { name: "a,".repeat(101) } }] }],
     ["name.reserved", { exporters: [{ type: "moby", attrs: { name: "ok,guard.internal/tb/x" } }] }],
     ["cache.export", { cache: { exports: [{ type: "registry", attrs: { ref: "r.example/a" } }] } }],
     ["cache.export", { cache: { exportRefDeprecated: "r.example/a" } }],
@@ -145,6 +147,7 @@ describe("a frontend", () => {
       "frontend.attributes",
       { frontendOpt: Object.fromEntries(Array.from({ length: 2001 }, (_, index) => [`build-arg:A${index}`, ""])) },
     ],
+    ["frontend.value", { frontendOpt: { platform: "linux/amd64,".repeat(20) } }],
   ])("is refused by %s", ([rule, change]) => {
     const request = create(FrontendSchema, { frontend: "dockerfile.v0", ...change });
     expect(() => planFrontend(request, strictTenant(), ids)).toThrow(expect.objectContaining({ rule }));
@@ -160,7 +163,7 @@ describe("a frontend", () => {
 
   test("gets the attributes of the guard last", () => {
     const tenant = { ...strictTenant({ hasNetwork: false }), resources: { ulimits: ["nofile=9:9"] } };
-    const { attributes } = planFrontend(
+    const { attributes, syntax } = planFrontend(
       create(FrontendSchema, {
         frontend: "dockerfile.v0",
         frontendOpt: {
@@ -177,6 +180,7 @@ describe("a frontend", () => {
       tenant,
       ids,
     );
+    expect(syntax).toBe("evil/frontend");
     expect(withOwnAttributes(attributes, { tenant, ids, cgroupParent: "/pod" })).toEqual({
       "label:team": "a",
       "label:docker-over-ssh.guard.tenant": "ta",

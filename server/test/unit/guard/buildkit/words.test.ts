@@ -24,6 +24,13 @@ test("progress is in the tenant's words", () => {
   expect(statuses[0]?.ID).toBe("naming to (an image of another tenant)");
 });
 
+test("a long line of a tenant's is put into its words at once", () => {
+  const name = `RUN echo guard.internal/tb/${".".repeat(1_000_000)}x`;
+  const { vertexes } = statusInTenantsWords("ta", create(StatusResponseSchema, { vertexes: [{ name }] }));
+  expect(vertexes[0]?.name).toBe("RUN echo (an image of another tenant)");
+  expect(syntaxOf(`# syntax=a${" ".repeat(1_000_000)}b`)).toHaveLength(1_000_002);
+});
+
 test("an error of the engine is in the tenant's words, without the engine's details", () => {
   const error = new ConnectError("pull guard.internal/ta/docker.io/library/app:1 failed", Code.Unknown, {
     "grpc-status-details-bin": "AAAA",

@@ -1,0 +1,87 @@
+import type { DescField, DescMessage } from "@bufbuild/protobuf";
+import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
+import { Code, ConnectError } from "@connectrpc/connect";
+
+/** Fields of a message of a tenant, and of all messages in it. buildx sends some hundred; a message of 4 MB may have two millions. */
+const MAX_FIELDS = 10_000;
+/** Messages in each other. The library's own limit is another error. */
+const MAX_DEPTH = 50;
+
+/**
+ * Counts the fields of a message before it is read: an object is made of each, and nothing else runs meanwhile.
+ *
+ * @throws ConnectError ResourceExhausted
+ */
+export function checkFields(schema: DescMessage, message: Uint8Array): void {
+  try {
+    count({ reader: new BinaryReader(message), left: MAX_FIELDS }, schema, message.length, MAX_DEPTH);
+  } catch (error) {
+    // One that is no message: the library stops at the same place, and says so.
+    if (error instanceof ConnectError) throw error;
+  }
+}
+
+interface Count {
+  reader: BinaryReader;
+  left: number;
+}
+
+function count(state: Count, schema: DescMessage, end: number, depth: number): void {
+  if (depth === 0) throw tooMany();
+  const { reader } = state;
+  const inner = messagesOf(schema);
+  while (reader.pos < end) {
+    if (--state.left < 0) throw tooMany();
+    const [number, type] = reader.tag();
+    const found = type === WireType.LengthDelimited ? inner.get(number) : undefined;
+    if (found === undefined) {
+      reader.skip(type, number);
+      continue;
+    }
+    const length = reader.uint32();
+    if (found.isMap) countEntry(state, found.message, reader.pos + length, depth - 1);
+    else count(state, found.message, reader.pos + length, depth - 1);
+  }
+}
+
+/** The value of a map's entry has the number 2. */
+function countEntry(state: Count, value: DescMessage, end: number, depth: number): void {
+  const { reader } = state;
+  while (reader.pos < end) {
+    if (--state.left < 0) throw tooMany();
+    const [number, type] = reader.tag();
+    if (number === 2 && type === WireType.LengthDelimited) count(state, value, reader.uint32() + reader.pos, depth);
+    else reader.skip(type, number);
+  }
+}
+
+interface Inner {
+  message: DescMessage;
+  isMap: boolean;
+}
+
+const KNOWN = new WeakMap<DescMessage, ReadonlyMap<number, Inner>>();
+
+/** The fields of a message that are messages, by their number */
+function messagesOf(schema: DescMessage): ReadonlyMap<number, Inner> {
+  const known = KNOWN.get(schema);
+  if (known !== undefined) return known;
+  const found = new Map(
+    schema.fields.flatMap((field): [number, Inner][] => {
+      const message = messageIn(field);
+      return message === undefined ? [] : [[field.number, { message, isMap: field.fieldKind === "map" }]];
+    }),
+  );
+  KNOWN.set(schema, found);
+  return found;
+}
+
+function messageIn(field: DescField): DescMessage | undefined {
+  return field.fieldKind === "message" || field.fieldKind === "list" || field.fieldKind === "map"
+    ? field.message
+    : undefined;
+}
+
+function tooMany(): ConnectError {
+  return new ConnectError(`a message may have ${MAX_FIELDS} fields here`, Code.ResourceExhausted);
+}
