@@ -113,9 +113,7 @@ export interface BackendBuilds {
 }
 
 export interface BackendBuildkit {
-  /** Answers gRPC on a connection that `POST /grpc` has switched. Resolves when it is closed. Owns the stream. */
-  serve(caller: Caller, connection: Duplex): Promise<void>;
-  /** Answers one gRPC request of an HTTP/2 connection on the socket itself. */
+  /** Answers a gRPC call of an HTTP/2 connection. */
   handle(caller: Caller, request: Http2ServerRequest, response: Http2ServerResponse): void;
   /** Opens a session, on which the engine is the client. The caller answers 101 and joins it with the tenant's connection, which it owns. */
   openSession(caller: Caller, session: SessionRequest): Promise<Duplex>;

@@ -1,33 +1,43 @@
-import { createContextKey, type ConnectError, type Interceptor, type StreamResponse } from "@connectrpc/connect";
+import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import { toBinary, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
+import { Code, createContextKey, type ConnectError, type Interceptor } from "@connectrpc/connect";
+import { CLIENT_GONE } from "../http/exchange.ts";
+import { TRACES } from "./check-message.ts";
 import { grpcError } from "./grpc-errors.ts";
 import { Refusal } from "../refusal.ts";
+import { callOf } from "./tenant-call.ts";
 import type { AuditEntry, AuditLog } from "../audit/entry.ts";
 import type { Caller } from "../caller.ts";
 
-/** What a call is about, for its line. Calls of a connection run at the same time, so each has its own. */
+/** What a call is about, for its line. */
 export const ABOUT = createContextKey<readonly string[] | undefined>(undefined);
 
+/** Bytes before a message: whether it is compressed, and its length */
+const PREFIX = 5;
+
 /** Writes down each call of a tenant when it is over, and puts its errors in the tenant's words. */
-export function auditing(audit: AuditLog, { tenant }: Caller): Interceptor {
+export function auditing(audit: AuditLog): Interceptor {
   return (next) => async (request) => {
-    const call = `/${request.service.typeName}/${request.method.name}`;
+    const { caller } = callOf(request.contextValues);
+    const { input, output, name, parent } = request.method;
     const started = Date.now();
-    const rule = `grpc.${request.method.name.toLowerCase()}`;
+    const bytes = { received: 0, sent: 0 };
     const write = (end: Pick<AuditEntry, "decision" | "rule" | "reason" | "status">): void => {
+      caller.note.rule = end.rule;
       const about = request.contextValues.get(ABOUT);
       audit.write({
         time: new Date(started).toISOString(),
-        tenant: tenant.id,
-        call,
+        tenant: caller.tenant.id,
+        call: `/${parent.typeName}/${name}`,
         ...end,
         ...(about !== undefined && { about }),
-        received: 0,
-        sent: 0,
+        ...bytes,
         ms: Date.now() - started,
       });
     };
+    const rule = `grpc.${name.toLowerCase()}`;
     const failed = (error: unknown): ConnectError => {
-      const told = grpcError(tenant.id, error);
+      const told = grpcError(caller.tenant.id, error);
       write({
         decision: error instanceof Refusal && error.statusCode < 500 ? "refused" : "failed",
         rule: error instanceof Refusal ? error.rule : rule,
@@ -37,30 +47,86 @@ export function auditing(audit: AuditLog, { tenant }: Caller): Interceptor {
       return told;
     };
     const succeeded = (): void => write({ decision: "allowed", rule, status: 0 });
+    const receive = (size: number): void => void (bytes.received += size);
+    const send = (size: number): void => void (bytes.sent += size);
     try {
-      const response = await next(request);
-      if (!response.stream) {
-        succeeded();
-        return response;
+      if (!request.stream) receive(sizeOf(input, request.message));
+      const response = await next(
+        request.stream ? { ...request, message: counted(request.message, input, receive) } : request,
+      );
+      if (response.stream) {
+        return { ...response, message: watched(counted(response.message, output, send), succeeded, failed) };
       }
-      return { ...response, message: watched(response.message, succeeded, failed) };
+      send(sizeOf(output, response.message));
+      succeeded();
+      return response;
     } catch (error) {
       throw failed(error);
     }
   };
 }
 
-type Answer = StreamResponse["message"];
+/** Writes down a call whose message could not be read, when it is over. Traces are no calls of a tenant's. */
+export function writeUnread(
+  audit: AuditLog,
+  { tenant, note }: Caller,
+  request: Http2ServerRequest,
+  response: Http2ServerResponse,
+): void {
+  if (request.url === TRACES) return;
+  const started = Date.now();
+  response.stream.once("close", () => {
+    if (note.rule !== undefined) return;
+    const { "grpc-status": status, "grpc-message": message } = response.stream.sentTrailers ?? {};
+    const end: Pick<AuditEntry, "decision" | "rule" | "reason" | "status"> =
+      status === undefined
+        ? { decision: "failed", rule: CLIENT_GONE, status: Code.Canceled }
+        : {
+            decision: "refused",
+            rule: "grpc.message",
+            reason: decodeURIComponent(String(message)),
+            status: Number(status),
+          };
+    audit.write({
+      time: new Date(started).toISOString(),
+      tenant: tenant.id,
+      call: request.url,
+      ...end,
+      received: 0,
+      sent: 0,
+      ms: Date.now() - started,
+    });
+  });
+}
 
-async function* watched(
-  messages: Answer,
+function sizeOf<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): number {
+  return PREFIX + toBinary(schema, message).length;
+}
+
+async function* counted<Desc extends DescMessage>(
+  messages: AsyncIterable<MessageShape<Desc>>,
+  schema: Desc,
+  count: (size: number) => void,
+): AsyncGenerator<MessageShape<Desc>> {
+  for await (const message of messages) {
+    count(sizeOf(schema, message));
+    yield message;
+  }
+}
+
+async function* watched<T>(
+  messages: AsyncIterable<T>,
   succeeded: () => void,
   failed: (error: unknown) => ConnectError,
-): Answer extends AsyncIterable<infer T> ? AsyncGenerator<T> : never {
+): AsyncGenerator<T> {
+  let isFailed = false;
   try {
     yield* messages;
   } catch (error) {
+    isFailed = true;
     throw failed(error);
+  } finally {
+    // Also where the client goes: so a session ends.
+    if (!isFailed) succeeded();
   }
-  succeeded();
 }

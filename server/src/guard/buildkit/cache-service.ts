@@ -1,6 +1,5 @@
 import { create } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
-import { inTenantsWords } from "../images/names.ts";
 import { Refusal } from "../refusal.ts";
 import { refuseUnknownFields } from "./unknown-fields.ts";
 import {
@@ -11,25 +10,27 @@ import {
   type UsageRecord,
 } from "./gen/control_pb.ts";
 import type { RecordChoice } from "./choose-records.ts";
-import type { TenantConnection } from "./tenant-connection.ts";
+import { callOf } from "./tenant-call.ts";
+import type { BuildkitParts } from "./parts.ts";
 
 /** Nanoseconds in a second */
 const SECOND = 1_000_000_000n;
 
 /** What `docker buildx du` and `docker buildx prune` call, for a tenant's own records. */
 export function cacheService({
-  caller: { tenant },
-  parts: { cacheRecords },
-}: TenantConnection): Pick<ServiceImpl<typeof Control>, "diskUsage" | "prune"> {
+  cacheRecords,
+}: BuildkitParts): Pick<ServiceImpl<typeof Control>, "diskUsage" | "prune"> {
   return {
-    async diskUsage(request, { signal }) {
+    async diskUsage(request, { signal, values }) {
+      const { tenant } = callOf(values).caller;
       refuseUnknownFields(DiskUsageRequestSchema, request);
       if (isFiltered(request.filter) || request.ageLimit !== 0n) throw noFilter();
       const records = await cacheRecords.list(tenant.id, signal);
-      return { record: records.map((record) => recordForTenant(tenant.id, record)) };
+      return { record: records.map(recordForTenant) };
     },
 
-    async *prune(request, { signal }) {
+    async *prune(request, { signal, values }) {
+      const { tenant } = callOf(values).caller;
       refuseUnknownFields(PruneRequestSchema, request);
       const { filter, all, keepDuration, reservedSpace, maxUsedSpace, minFreeSpace } = request;
       if (isFiltered(filter)) throw noFilter();
@@ -42,7 +43,7 @@ export function cacheService({
         filters: keepDuration === 0n ? {} : { until: [`${keepDuration / SECOND}s`] },
       };
       for (const record of await cacheRecords.prune(tenant.id, choice, signal)) {
-        yield recordForTenant(tenant.id, record);
+        yield recordForTenant(record);
       }
     },
   };
@@ -60,7 +61,8 @@ function noFilter(): Refusal {
   );
 }
 
-function recordForTenant(tenant: string, record: UsageRecord): UsageRecord {
-  const { $typeName: _, $unknown: __, description, ...known } = record;
-  return create(UsageRecordSchema, { ...known, description: inTenantsWords(tenant, description) });
+/** Without the command that has made it: what the host has built at the same time counts as the tenant's, too. */
+function recordForTenant(record: UsageRecord): UsageRecord {
+  const { $typeName: _, $unknown: __, description: ___, ...known } = record;
+  return create(UsageRecordSchema, known);
 }

@@ -9,23 +9,26 @@ import { solveDirectly } from "./solve-for-tenant.ts";
 import { refuseUnknownFields } from "./unknown-fields.ts";
 import { workerForTenant } from "./workers.ts";
 import { Control, ListWorkersRequestSchema, StatusRequestSchema } from "./gen/control_pb.ts";
-import type { TenantConnection } from "./tenant-connection.ts";
+import { callOf } from "./tenant-call.ts";
+import type { BuildkitParts } from "./parts.ts";
+import type { Builds } from "./builds.ts";
 import { inTenantsWords } from "../images/names.ts";
 import type { SessionRequest } from "../backend.ts";
 
-/** `moby.buildkit.v1.Control` for one tenant. */
-export function controlService(connection: TenantConnection): ServiceImpl<typeof Control> {
-  const { caller, parts, builds, engine } = connection;
-  const { tenant } = caller;
+/** `moby.buildkit.v1.Control` for tenants. */
+export function controlService(parts: BuildkitParts, builds: Builds): ServiceImpl<typeof Control> {
   return {
-    ...cacheService(connection),
+    ...cacheService(parts),
 
     async solve(request, { signal, values }) {
+      const { caller, engine } = callOf(values);
+      const { tenant } = caller;
+      const ref = checkId(request.ref, "build");
       const plan = (() => {
         try {
           return planSolve(request, tenant, parts.ids);
         } catch (error) {
-          builds.refuse(tenant.id, request.ref);
+          builds.refuse(tenant.id, ref);
           throw error;
         }
       })();
@@ -41,7 +44,9 @@ export function controlService(connection: TenantConnection): ServiceImpl<typeof
       return { exporterResponse: answerInTenantsWords(tenant.id, exporterResponse) };
     },
 
-    async *status(request, { signal }) {
+    async *status(request, { signal, values }) {
+      const { caller, engine } = callOf(values);
+      const { tenant } = caller;
       refuseUnknownFields(StatusRequestSchema, request);
       const ref = checkId(request.ref, "build");
       const build = await builds.find(tenant.id, ref, signal);
@@ -53,18 +58,20 @@ export function controlService(connection: TenantConnection): ServiceImpl<typeof
       }
     },
 
-    async listWorkers(request, { signal }) {
+    async listWorkers(request, { signal, values }) {
+      const { engine } = callOf(values);
       refuseUnknownFields(ListWorkersRequestSchema, request);
       const { record } = await createClient(Control, (await engine()).transport).listWorkers({}, { signal });
       return { record: record.map(workerForTenant) };
     },
 
-    async info(_request, { signal }) {
+    async info(_request, { signal, values }) {
+      const { engine } = callOf(values);
       return createClient(Control, (await engine()).transport).info({}, { signal });
     },
 
     async *session(messages, context) {
-      const stream = await openSession(parts, caller, sessionOf(context));
+      const stream = await openSession(parts, callOf(context.values).caller, sessionOf(context));
       const pump = async (): Promise<void> => {
         for await (const { data } of messages) {
           if (!stream.write(data)) await once(stream, "drain", { signal: context.signal });

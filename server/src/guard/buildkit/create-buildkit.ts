@@ -1,6 +1,8 @@
+import type { Http2Session } from "node:http2";
 import { createBuilds } from "./builds.ts";
 import { engineIds } from "./ids.ts";
-import { grpcHandler, serveGrpc, type GrpcHandler } from "./serve-grpc.ts";
+import { engineOnDemand } from "./tenant-call.ts";
+import { grpcHandler } from "./serve-grpc.ts";
 import { openSession } from "./sessions.ts";
 import { solveForTenant, type SolveOrder, type SolveOutcome, type OnStatus } from "./solve-for-tenant.ts";
 import type { BuildkitOptions, BuildkitParts } from "./parts.ts";
@@ -16,23 +18,33 @@ export interface GuardedBuildkit extends BackendBuildkit {
 export function createBuildkit(options: BuildkitOptions): GuardedBuildkit {
   const parts: BuildkitParts = { ...options, ids: engineIds() };
   const builds = createBuilds(parts);
-  /** Handlers of connections that also carry other requests */
-  const handlers = new WeakMap<object, GrpcHandler>();
+  const handle = grpcHandler(parts, builds);
+  const engines = engineConnections(parts);
   return {
-    serve: async (caller, connection) => serveGrpc(parts, builds, caller, connection),
     handle(caller, request, response) {
-      const session = request.stream.session;
-      const known = session === undefined ? undefined : handlers.get(session);
-      if (known !== undefined || session === undefined) {
-        known?.(request, response);
-        return;
-      }
-      const handler = grpcHandler(parts, builds, caller);
-      handlers.set(session, handler.handle);
-      session.once("close", () => void handler[Symbol.asyncDispose]());
-      handler.handle(request, response);
+      const { session } = request.stream;
+      if (session === undefined) return; // it has closed meanwhile
+      const engine = engines(session);
+      handle({ caller, engine: async () => engine.get() }, request, response);
     },
     openSession: async (caller, session) => openSession(parts, caller, session),
     solve: async (caller, order, onStatus) => solveForTenant(parts, builds, caller, order, onStatus),
+  };
+}
+
+/** Returns the connection to the engine that belongs to one of a tenant, and is closed with it. */
+function engineConnections(parts: BuildkitParts): (session: Http2Session) => ReturnType<typeof engineOnDemand> {
+  const known = new WeakMap<object, ReturnType<typeof engineOnDemand>>();
+  return (session) => {
+    const before = known.get(session);
+    if (before !== undefined) return before;
+    const closed = new AbortController();
+    const engine = engineOnDemand(parts, closed.signal);
+    known.set(session, engine);
+    session.once("close", () => {
+      closed.abort();
+      void engine[Symbol.asyncDispose]();
+    });
+    return engine;
   };
 }

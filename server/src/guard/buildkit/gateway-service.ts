@@ -16,8 +16,9 @@ import {
   StatFileRequestSchema,
   type Result,
 } from "./gen/gateway_pb.ts";
-import type { RunningBuild } from "./builds.ts";
-import type { TenantConnection } from "./tenant-connection.ts";
+import type { Builds, RunningBuild } from "./builds.ts";
+import { callOf } from "./tenant-call.ts";
+import type { BuildkitParts } from "./parts.ts";
 
 /** What a builder can do that tenants may not use */
 const HIDDEN_CAPABILITY = /^(?:gateway\.exec(?:\..*)?|frontend\.inputs)$/;
@@ -29,13 +30,11 @@ type Bridge = Pick<
   "ping" | "solve" | "return" | "readFile" | "readDir" | "statFile" | "evaluate"
 >;
 
-/** `moby.buildkit.v1.frontend.LLBBridge` for one tenant: what buildx calls. */
-export function gatewayService({ caller, parts, builds, engine }: TenantConnection): Bridge {
-  const { tenant } = caller;
-
-  async function running({ requestHeader, signal }: HandlerContext): Promise<RunningBuild> {
+/** `moby.buildkit.v1.frontend.LLBBridge` for tenants: what buildx calls. */
+export function gatewayService(parts: BuildkitParts, builds: Builds): Bridge {
+  async function running({ requestHeader, signal, values }: HandlerContext): Promise<RunningBuild> {
     const ref = buildOf(requestHeader);
-    const build = await builds.find(tenant.id, ref, signal);
+    const build = await builds.find(callOf(values).caller.tenant.id, ref, signal);
     if (build !== undefined) return build;
     throw new Refusal("build.unknown", `no such build: ${ref}`, { statusCode: 404 });
   }
@@ -52,7 +51,7 @@ export function gatewayService({ caller, parts, builds, engine }: TenantConnecti
   return {
     async ping(_request, context) {
       const build = await running(context);
-      const bridge = createClient(LLBBridge, (await engine()).transport);
+      const bridge = createClient(LLBBridge, (await callOf(context.values).engine()).transport);
       const { frontendApiCaps, llbCaps, workers } = await bridge.ping({}, optionsOf(build, context));
       return {
         frontendApiCaps: frontendApiCaps.filter(({ ID }) => !HIDDEN_CAPABILITY.test(ID)),
@@ -62,6 +61,7 @@ export function gatewayService({ caller, parts, builds, engine }: TenantConnecti
     },
 
     async solve(request, context) {
+      const { tenant } = callOf(context.values).caller;
       const build = await running(context);
       const plan = planFrontend(request, tenant, parts.ids);
       const { target = "", filename = "" } = plan.attributes;

@@ -1,10 +1,13 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError, decodeBinaryHeader, encodeBinaryHeader } from "@connectrpc/connect";
+import { grpcSentence } from "../http/grpc-message.ts";
 import { inTenantsWords } from "../images/names.ts";
 import { Refusal } from "../refusal.ts";
 import { StatusSchema, type Status } from "./gen/gateway_pb.ts";
 
 const DETAILS = "grpc-status-details-bin";
+/** Bytes. They are in a header, and have all of a Dockerfile. */
+const MAX_DETAILS = 48 * 1024;
 
 /**
  * Details of BuildKit's errors that clients print, e.g. the lines of the Dockerfile. Others, such as stack traces of the engine, are left out.
@@ -27,15 +30,18 @@ const CODES: Readonly<Record<number, Code>> = {
 
 /** Returns the error that a tenant's client gets: of a Refusal, or of the engine, in the tenant's words. */
 export function grpcError(tenant: string, error: unknown): ConnectError {
-  if (error instanceof Refusal) return new ConnectError(error.message, CODES[error.statusCode] ?? Code.Internal);
+  if (error instanceof Refusal) {
+    return new ConnectError(grpcSentence(error.message), CODES[error.statusCode] ?? Code.Internal);
+  }
   if (!(error instanceof ConnectError)) return new ConnectError("docker-over-ssh guard has failed", Code.Internal);
   const metadata = new Headers();
   const details = error.metadata.get(DETAILS);
   if (details !== null) {
     const kept = inWords(tenant, keptDetails(details));
-    if (kept.details.length > 0) metadata.set(DETAILS, encodeBinaryHeader(toBinary(StatusSchema, kept)));
+    const bytes = toBinary(StatusSchema, kept);
+    if (kept.details.length > 0 && bytes.length <= MAX_DETAILS) metadata.set(DETAILS, encodeBinaryHeader(bytes));
   }
-  return new ConnectError(inTenantsWords(tenant, error.rawMessage), error.code, metadata);
+  return new ConnectError(grpcSentence(inTenantsWords(tenant, error.rawMessage)), error.code, metadata);
 }
 
 function keptDetails(header: string): Status {

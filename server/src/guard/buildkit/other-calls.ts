@@ -1,5 +1,6 @@
 import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
 import { Code } from "@connectrpc/connect";
+import { grpcSentence } from "../http/grpc-message.ts";
 import { TRACES, unknownCall } from "./check-message.ts";
 import type { AuditLog } from "../audit/entry.ts";
 import type { Caller } from "../caller.ts";
@@ -14,7 +15,7 @@ const EMPTY = Buffer.alloc(5);
 /** Answers a call that no service here has. */
 export function otherCall(
   audit: AuditLog,
-  { tenant }: Caller,
+  { tenant, note }: Caller,
   request: Http2ServerRequest,
   response: Http2ServerResponse,
 ): void {
@@ -26,6 +27,7 @@ export function otherCall(
     return;
   }
   const { rule, message } = unknownCall(path);
+  note.rule = rule;
   audit.write({
     time: new Date().toISOString(),
     tenant: tenant.id,
@@ -41,7 +43,7 @@ export function otherCall(
 }
 
 function answer(response: Http2ServerResponse, body: Buffer | undefined, code: number, message: string): void {
-  const status = { "grpc-status": String(code), "grpc-message": encodeURIComponent(message) };
+  const status = { "grpc-status": String(code), "grpc-message": encodeURIComponent(grpcSentence(message)) };
   if (response.headersSent) return;
   response.writeHead(200, { "content-type": "application/grpc" });
   response.addTrailers(status);

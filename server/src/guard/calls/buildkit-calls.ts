@@ -5,7 +5,6 @@ import type { Backend, BackendBuildkit, SessionRequest } from "../backend.ts";
 import { Refusal } from "../refusal.ts";
 import type { StrictHeaders } from "../request/headers.ts";
 import type { Call } from "./call.ts";
-import { refuseGrpc } from "./refuse-grpc.ts";
 
 const UPGRADE = { kind: "upgrade" } as const;
 /** The protocol of `/grpc` and `/session` */
@@ -23,11 +22,10 @@ const GRPC: Call = {
   query: {},
   body: UPGRADE,
   read: () => ({
-    async perform({ caller, backend, reply }) {
-      const connection = reply.upgrade(PROTOCOL);
-      // Where /grpc is refused, buildx tries to start a builder in a container, and its user reads that this is not allowed.
-      if (backend.buildkit === undefined) return await refuseGrpc(connection, caller.signal, NO_BUILDKIT);
-      await backend.buildkit.serve(caller, connection);
+    async perform({ reply, serveHttp2 }) {
+      // Also where there is no BuildKit: where /grpc is refused, buildx tries to start a builder in a container, and its user reads that this is not
+      // allowed.
+      await serveHttp2(reply.upgrade(PROTOCOL));
     },
   }),
 };

@@ -50,6 +50,8 @@ export interface CallContext {
   /** Of a call with the body `stream`. It fails with a Refusal 413 `body.size` when it is too large. Owned by the front. */
   readonly body: Readable | undefined;
   readonly reply: Reply;
+  /** Answers requests and gRPC calls on a connection that was switched to HTTP/2, as on the socket itself. Resolves when it is closed. Owns it. */
+  readonly serveHttp2: (connection: Duplex) => Promise<void>;
 }
 
 /** The answer to a request. The front writes the headers that all answers of an engine have. One of these methods is used. */

@@ -30,6 +30,7 @@ export function openFront(tenant: () => Tenant, parts: FrontParts): Front {
     tenant,
     closing: closing.signal,
     open: { count: 0 },
+    serveHttp2: async (connection, signal) => await untilClosed(connection, signal, () => http2.take(connection)),
   };
   const calls = new Set<Promise<void>>();
   const handle: Parameters<typeof createHttp1>[0] = (exchange) => {
@@ -65,4 +66,24 @@ export function openFront(tenant: () => Tenant, parts: FrontParts): Front {
       for (const connection of open) connection.destroy();
     },
   };
+}
+
+/**
+ * Takes a connection, and resolves when it is closed. When `signal` is aborted, calls that are open end with the reason; one that does not loses its
+ * connection to whoever has aborted.
+ */
+async function untilClosed(
+  connection: Duplex,
+  signal: AbortSignal,
+  take: () => { end: () => void },
+): Promise<void> {
+  const closed = new Promise<void>((resolve) => void connection.once("close", () => resolve()));
+  if (signal.aborted || connection.destroyed) {
+    connection.destroy();
+    return;
+  }
+  const { end } = take();
+  signal.addEventListener("abort", end, { once: true });
+  await closed;
+  signal.removeEventListener("abort", end);
 }

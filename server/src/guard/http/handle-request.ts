@@ -1,4 +1,5 @@
 import { setMaxListeners } from "node:events";
+import type { Duplex } from "node:stream";
 import type { AuditEntry, AuditLog } from "../audit/entry.ts";
 import type { Backend, BackendVersion } from "../backend.ts";
 import { bodyLimit, readBody } from "../calls/read-body.ts";
@@ -34,6 +35,8 @@ export interface FrontContext extends Required<Omit<FrontParts, "times">> {
   closing: AbortSignal;
   /** Requests and gRPC calls that are open, this one included */
   open: { count: number };
+  /** Answers what comes on a connection of HTTP/2 that a request has switched to. Resolves when it is closed. Owns it. */
+  serveHttp2: (connection: Duplex, signal: AbortSignal) => Promise<void>;
 }
 
 /**
@@ -69,6 +72,8 @@ interface Handling {
   version: BackendVersion | undefined;
   rule: Rule;
   received: number;
+  /** Whether the connection was switched to HTTP/2, whose requests have lines of their own */
+  isHttp2: boolean;
 }
 
 /** Answers one request, and writes its line of audit. Never rejects. */
@@ -88,6 +93,7 @@ export async function handleRequest(exchange: Exchange, context: FrontContext): 
     version: undefined,
     rule: UNREAD,
     received: 0,
+    isHttp2: false,
   };
   const unfollow = follow(controller, exchange.gone, context.closing);
   const started = performance.now();
@@ -120,7 +126,11 @@ async function perform(handling: Handling): Promise<void> {
   if (read.about !== undefined) note.about = [...read.about];
   if (body !== undefined) exchange.askForBody();
   const caller = { tenant, apiVersion: request.apiVersion, signal, note };
-  await read.perform({ caller, backend: context.backend, body, reply });
+  const serveHttp2 = async (connection: Duplex): Promise<void> => {
+    handling.isHttp2 = true;
+    await context.serveHttp2(connection, signal);
+  };
+  await read.perform({ caller, backend: context.backend, body, reply, serveHttp2 });
 }
 
 /** Reads a body of JSON, or makes a stream of it. */
@@ -164,7 +174,7 @@ function answerError({ exchange, context, tenant, controller, reply }: Handling,
 
 function entryOf(handling: Handling, refusal: Refusal | undefined, ms: number): AuditEntry {
   const { exchange, context, tenant, note, reply, rule } = handling;
-  const switched = exchange.switchedBytes?.() ?? { received: 0, sent: 0 };
+  const switched = (handling.isHttp2 ? undefined : exchange.switchedBytes?.()) ?? { received: 0, sent: 0 };
   // How a session, a list of events and many a build end
   const hasLeft = refusal?.rule === CLIENT_GONE && rule !== UNREAD;
   return {

@@ -27,6 +27,11 @@ const MINUTE = 60_000;
 /** Takes a gRPC call. Undefined: it is none. */
 export type TakeGrpc = (request: Http2ServerRequest, response: Http2ServerResponse, gone: AbortSignal) => boolean;
 
+export interface Http2Front {
+  /** Owns the connection. @returns what closes it when the requests that are open have been answered */
+  take(socket: Duplex): { end: () => void };
+}
+
 /**
  * Reads requests of connections with prior knowledge. Floods of CONTINUATION end in nghttp2; others are counted here.
  */
@@ -34,7 +39,7 @@ export function createHttp2(
   handle: (exchange: Exchange) => Promise<void>,
   takeGrpc: TakeGrpc,
   times: Times,
-): { take(socket: Duplex): void } {
+): Http2Front {
   const server = createServer({
     settings: { maxConcurrentStreams: MAX_STREAMS, maxHeaderListSize: MAX_HEADERS, enablePush: false },
     maxSessionMemory: MAX_MEMORY,
@@ -86,7 +91,10 @@ export function createHttp2(
     take(socket) {
       // A session does not close a socket whose peer has gone while the socket could still be written to.
       socket.allowHalfOpen = false;
+      let opened: ServerHttp2Session | undefined;
+      server.once("session", (session) => (opened = session));
       server.emit("connection", socket);
+      return { end: () => void (opened === undefined ? socket.destroy() : opened.close()) };
     },
   };
 }

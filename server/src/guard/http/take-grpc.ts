@@ -3,6 +3,7 @@ import { NO_BUILDKIT } from "../calls/buildkit-calls.ts";
 import { Refusal } from "../refusal.ts";
 import { readHeaders } from "../request/headers.ts";
 import { clientGone } from "./exchange.ts";
+import { grpcSentence } from "./grpc-message.ts";
 import { checkOpen, type FrontContext } from "./handle-request.ts";
 import { withoutPseudo, type TakeGrpc } from "./http2.ts";
 import { refusalOf } from "./refusal-of.ts";
@@ -10,8 +11,8 @@ import { refusalOf } from "./refusal-of.ts";
 /** A method of gRPC */
 const METHOD = /^\/[A-Za-z0-9._]{1,200}\/[A-Za-z0-9_]{1,100}$/;
 
-/** Status codes of gRPC, by those of HTTP */
-const STATUS: Readonly<Record<number, number>> = { 400: 3, 404: 12, 429: 8, 403: 7, 502: 14, 503: 14 };
+/** Status codes of gRPC, by those of HTTP. That there is no BuildKit is no UNIMPLEMENTED: buildx would try again, or do without the call. */
+const STATUS: Readonly<Record<number, number>> = { 400: 3, 404: 9, 429: 8, 403: 7, 502: 14, 503: 14 };
 const INTERNAL = 13;
 
 /** Hands gRPC calls on a connection of HTTP/2 to BuildKit, which writes their lines of audit; those that do not get there are written here. */
@@ -19,6 +20,7 @@ export function grpcTaker(context: FrontContext): TakeGrpc {
   return (request, response, gone) => {
     const type = request.headers["content-type"] ?? "";
     if (request.method !== "POST" || !/^application\/grpc(?:\+proto)?$/.test(type)) return false;
+    if (request.stream.destroyed) return true; // nobody waits, and nothing tells that it closes
     const started = performance.now();
     context.open.count++;
     request.stream.once("close", () => context.open.count--);
@@ -57,6 +59,10 @@ async function handOver(
   if (!METHOD.test(request.url)) {
     throw new Refusal("grpc.method", "the path of a gRPC call is /package.Service/Method", { statusCode: 400 });
   }
+  // The library makes an address of the two.
+  if (!URL.canParse(request.url, `http://${request.authority}`)) {
+    throw new Refusal("grpc.authority", "the :authority of a gRPC call is the name of a host", { statusCode: 400 });
+  }
   if (buildkit === undefined) throw new Refusal("buildkit.none", NO_BUILDKIT, { statusCode: 404 });
   const controller = new AbortController();
   const end = (): void => controller.abort(gone.aborted ? clientGone() : context.closing.reason);
@@ -73,7 +79,7 @@ function refuse(response: Http2ServerResponse, { statusCode, message }: Refusal)
   response.writeHead(200, {
     "content-type": "application/grpc",
     "grpc-status": String(STATUS[statusCode] ?? INTERNAL),
-    "grpc-message": encodeURIComponent(message),
+    "grpc-message": encodeURIComponent(grpcSentence(message)),
   });
   response.end();
 }

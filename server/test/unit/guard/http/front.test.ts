@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { echoingBuildkit, slowList, standInBackend } from "../../../fixtures/guard/stand-in-backend.ts";
 import { frontBed } from "../../../fixtures/guard/front-bed.ts";
+import { opening } from "../../../fixtures/guard/http2-client.ts";
 import { rawConnection, statusOf } from "../../../fixtures/raw-request.ts";
 
 const HOST = "Host: docker\r\n";
@@ -207,8 +208,13 @@ describe("a connection", () => {
 
   it("is switched to gRPC, with what has come along", async () => {
     await using bed = await frontBed({ backend: standInBackend({ buildkit: echoingBuildkit() }) });
-    const asked = `POST /v1.51/grpc HTTP/1.1\r\nHost:\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\nalong`;
-    expect(await bed.send(asked, "along")).toMatch(/^HTTP\/1\.1 101 .*\r\nUpgrade: h2c\r\n\r\nalong$/s);
+    using connection = await rawConnection(bed.port);
+    connection.socket.write(`POST /v1.51/grpc HTTP/1.1\r\nHost:\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n`);
+    connection.socket.write(opening());
+    // An empty frame of SETTINGS that acknowledges the client's
+    expect(await connection.received("\0\0\0\u0004\u0001\0\0\0\0")).toMatch(
+      /^HTTP\/1\.1 101 .*\r\nUpgrade: h2c\r\n\r\n/s,
+    );
   });
 
   it("is refused a push of a name without images", async () => {

@@ -1,20 +1,32 @@
+import { createContextKey, type ContextValues } from "@connectrpc/connect";
 import type { GrpcConnection } from "docker-over-ssh/builds";
 import type { BuildkitParts } from "./parts.ts";
-import type { Builds } from "./builds.ts";
 import type { Caller } from "../caller.ts";
 
-/** A tenant's connection, and what answers its calls. */
-export interface TenantConnection {
+/** A gRPC call of a tenant. */
+export interface TenantCall {
+  /** As the tenant is now: its policy may have changed since the connection was opened. */
   caller: Caller;
-  parts: BuildkitParts;
-  builds: Builds;
-  /** The connection to the engine that belongs to it: opened by the first call, closed with it. */
+  /** The connection to the engine that belongs to the tenant's: opened by its first call, closed with it. */
   engine: () => Promise<GrpcConnection>;
+}
+
+const CALL = createContextKey<TenantCall | undefined>(undefined);
+
+/** Writes down whose call it is, where its services find it. */
+export function withCall(values: ContextValues, call: TenantCall | undefined): ContextValues {
+  return values.set(CALL, call);
+}
+
+export function callOf(values: ContextValues): TenantCall {
+  const call = values.get(CALL);
+  if (call === undefined) throw new Error("a gRPC call of nobody");
+  return call;
 }
 
 /** Opens the engine's connection when it is asked for, and again when it has closed. Disposing closes it. */
 export function engineOnDemand(
-  { engine }: BuildkitParts,
+  { engine }: Pick<BuildkitParts, "engine">,
   signal: AbortSignal,
 ): { get: () => Promise<GrpcConnection> } & AsyncDisposable {
   let opened: Promise<GrpcConnection> | undefined;
