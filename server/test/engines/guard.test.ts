@@ -9,6 +9,13 @@ import { startRegistry, type OwnRegistry } from "../../../test/engines/registry.
 import type { Engine } from "../../../test/testbed/engine.ts";
 import { startTestbed } from "../../../test/testbed/start.ts";
 import type { Testbed } from "../../../test/testbed/testbed.ts";
+import {
+  foreignIdsAreUnknown,
+  ownFrontendsDoNotRun,
+  returnsAreNotForged,
+  sharedKeysAreApart,
+  type GrpcScene,
+} from "./guard-grpc-scene.ts";
 import { startGuard, type GuardProcess } from "../fixtures/guard/guard-process.ts";
 import { contextIn, tenantCli, type TenantCli } from "../fixtures/guard/tenant-cli.ts";
 
@@ -287,6 +294,18 @@ COPY --from=steps /made /made
         expect(await guardNames(it.engine)).toEqual([]);
       },
     );
+
+    test.for<[what: string, fails: (scene: GrpcScene) => Promise<void>, kinds: readonly string[]]>([
+      ["a context of another tenant by its key", sharedKeysAreApart, ["20.10", "28.5", "28.5-containerd"]],
+      ["a frontend of its own", ownFrontendsDoNotRun, ["20.10", "28.5"]],
+      ["an image of a forged config", returnsAreNotForged, ["28.5", "28.5-containerd"]],
+      // Ten seconds, in which the builder waits for the session
+      ["another tenant's session, build or result by its ID", foreignIdsAreUnknown, ["28.5"]],
+    ])("a client that speaks gRPC by hand does not get %s", async ([, fails, kinds], { skip }) => {
+      skip(!kinds.includes(kind));
+      const [a, b] = ["a", "b"].map((tenant) => join(it.folder, `${tenant}.sock`)) as [string, string];
+      await expect(fails({ engine: it.engine, a, b })).resolves.toBeUndefined();
+    });
 
     // The answers are the guard's alone.
     only(["28.5"])?.each([
