@@ -72,11 +72,7 @@ export function openFront(tenant: () => Tenant, parts: FrontParts): Front {
  * Takes a connection, and resolves when it is closed. When `signal` is aborted, calls that are open end with the reason; one that does not loses its
  * connection to whoever has aborted.
  */
-async function untilClosed(
-  connection: Duplex,
-  signal: AbortSignal,
-  take: () => { end: () => void },
-): Promise<void> {
+async function untilClosed(connection: Duplex, signal: AbortSignal, take: () => { end: () => void }): Promise<void> {
   const closed = new Promise<void>((resolve) => void connection.once("close", () => resolve()));
   if (signal.aborted || connection.destroyed) {
     connection.destroy();

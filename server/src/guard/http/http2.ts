@@ -92,8 +92,10 @@ export function createHttp2(
       // A session does not close a socket whose peer has gone while the socket could still be written to.
       socket.allowHalfOpen = false;
       let opened: ServerHttp2Session | undefined;
-      server.once("session", (session) => (opened = session));
+      const note = (session: ServerHttp2Session): void => void (opened = session);
+      server.once("session", note);
       server.emit("connection", socket);
+      server.off("session", note);
       return { end: () => void (opened === undefined ? socket.destroy() : opened.close()) };
     },
   };
