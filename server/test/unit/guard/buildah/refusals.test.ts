@@ -108,6 +108,14 @@ describe("of builds", () => {
     await expect(open("oci", false)).resolves.toMatchObject({ room: "none", steps: "none" });
   });
 
+  test("a build without the network that it wants does not run with another one", async () => {
+    const parts = { ...partsWith(), env: { PATH: "/nonexistent" } };
+    await expect(openBuildNetwork(parts, caller, home, PLAIN_BUILD, false)).rejects.toMatchObject({
+      rule: "buildah.network",
+      statusCode: 501,
+    });
+  });
+
   test("a base inside of the network is fetched only where policy names its host", async () => {
     const pull = async (needed: string): Promise<void> =>
       pullBases(partsWith(), caller, home, PLAIN_BUILD, [needed], { signal: caller.signal, onLine: ignore });

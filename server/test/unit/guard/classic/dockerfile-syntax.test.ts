@@ -22,7 +22,7 @@ test.each<[string, string]>([
   ["a variable without its end", "FROM ${A"],
   ["a variable whose default has no end", "FROM ${A:-x"],
   ["a variable whose modifier is not there", "FROM ${A:"],
-  ["a variable with a pattern", "FROM ${A#x}"],
+  ["a variable with a pattern", "ARG A=own\nFROM ${A#x}"],
   ["a variable without a name", "FROM ${}own"],
   ["a quote without its end", "FROM 'own"],
   ["a double quote without its end", 'FROM "own'],
@@ -70,4 +70,13 @@ test("an instruction of several lines is not written", () => {
   expect(() => writeLine("RUN a\nFROM secret", "\\", 1)).toThrow(
     expect.objectContaining({ rule: "dockerfile.invalid" }),
   );
+});
+
+test.each([
+  ["FROM own\nLABEL", "line 2: LABEL requires at least one argument"],
+  ["FROM own\nLABEL a", "line 2: LABEL must have two arguments"],
+  ["FROM", "line 1: FROM requires either one or three arguments"],
+  ["FROM ${A:", "missing '}'"],
+])("%j is told as docker tells it", async (text, words) => {
+  await expect(rewrite(text)).rejects.toThrow(words);
 });
