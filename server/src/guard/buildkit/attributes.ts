@@ -75,6 +75,11 @@ const EXACT: Readonly<Record<string, Checker>> = {
   contextkey: text,
   dockerfilekey: text,
   contextsubdir: text,
+  // What buildx makes of BUILDKIT_SYNTAX
+  source: refused(
+    "frontend.syntax",
+    "builds may not choose the frontend that reads the Dockerfile here: leave BUILDKIT_SYNTAX out",
+  ),
   // The guard sets it, so that "# syntax=" is ignored.
   cmdline: leftOut,
   requestid: matching(/^[\w./-]*$/, "the name of a request"),

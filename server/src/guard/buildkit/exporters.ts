@@ -27,8 +27,7 @@ const SHARED_ATTRIBUTES = [
   "artifact",
   "oci-artifact",
 ];
-// Not "name-canonical": its second name is one that no command of docker removes.
-const IMAGE_ATTRIBUTES = new Set([...SHARED_ATTRIBUTES, "unpack", "store"]);
+const IMAGE_ATTRIBUTES = new Set([...SHARED_ATTRIBUTES, "unpack", "store", "name-canonical"]);
 const CLIENT_ATTRIBUTES = new Set([...SHARED_ATTRIBUTES, "name", "tar", "dest", "platform-split", "mode"]);
 /** Names of one image. Each is a request to the store of the engine. */
 const MAX_NAMES = 100;

@@ -6,7 +6,7 @@ import { auditing, writeUnread } from "./audit-calls.ts";
 import { checkFields } from "./check-fields.ts";
 import { controlService } from "./control-service.ts";
 import { gatewayService } from "./gateway-service.ts";
-import { lookAtMessages } from "./look-at-messages.ts";
+import { holdAtMost, lookAtMessages } from "./look-at-messages.ts";
 import { otherCall } from "./other-calls.ts";
 import { withCall, type TenantCall } from "./tenant-call.ts";
 import { Control } from "./gen/control_pb.ts";
@@ -16,6 +16,8 @@ import type { Builds } from "./builds.ts";
 
 /** Bytes of a message of a tenant. gRPC servers in Go take no larger ones by default. */
 const MAX_MESSAGE = 4 * 1024 * 1024;
+/** Bytes of all messages of a tenant that are not complete. A build has one or two at a time. */
+const MAX_HELD = 8 * MAX_MESSAGE;
 
 /** What is asked by each call */
 const INPUTS: ReadonlyMap<string, DescMessage> = new Map(
@@ -29,6 +31,7 @@ export type GrpcHandler = (call: TenantCall, request: Http2ServerRequest, respon
 /** Returns what answers the gRPC calls of all tenants. */
 export function grpcHandler(parts: BuildkitParts, builds: Builds): GrpcHandler {
   const calls = new WeakMap<object, TenantCall>();
+  const hold = holdAtMost(MAX_HELD);
   const answer = connectNodeAdapter({
     grpc: true,
     grpcWeb: false,
@@ -58,7 +61,11 @@ export function grpcHandler(parts: BuildkitParts, builds: Builds): GrpcHandler {
     writeUnread(parts.audit, call.caller, request, response);
     const input = INPUTS.get(request.url);
     if (input !== undefined) {
-      lookAtMessages(request, { maxBytes: MAX_MESSAGE, check: (message) => checkFields(input, message) });
+      lookAtMessages(request, {
+        maxBytes: MAX_MESSAGE,
+        hold: (bytes) => hold(call.caller.tenant.id, bytes),
+        check: (message) => checkFields(input, message),
+      });
     }
     answer(request, response);
   };

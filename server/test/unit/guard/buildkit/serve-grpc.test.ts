@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { constants } from "node:http2";
 import { describe, expect, test } from "vitest";
 import { SolveRequestSchema, StatusRequestSchema } from "../../../../src/guard/buildkit/gen/control_pb.ts";
@@ -95,6 +96,28 @@ test.for<[what: string, body: Buffer, headers: Record<string, string>]>([
   const { code } = await callWith(session, SOLVE, body, headers);
   expect(code).toBeGreaterThan(0);
   await expect.poll(() => bed.entries).toMatchObject([{ call: SOLVE, decision: "refused", rule: "grpc.message" }]);
+});
+
+test("messages that are not complete may have so many bytes, of all calls of a tenant", async () => {
+  await using bed = await grpcBed();
+  const begun = Buffer.concat([Buffer.from([0, 0, 0x3d, 9, 0]), Buffer.alloc(3_900_000)]);
+  const sessions = [];
+  // One connection of HTTP/2 may hold 10 MB.
+  for (let count = 0; count < 9; count++) sessions.push(await http2Of(bed.port, "direct"));
+  const headers = { ":method": "POST", ":path": SOLVE, "content-type": "application/grpc" };
+  const open = sessions.map((session) => session.request(headers).on("error", () => {}));
+  const refused = Promise.race(open.map((stream) => once(stream, "response")));
+  for (const stream of open) stream.write(begun);
+  await refused;
+  for (const session of sessions) session.destroy();
+  await expect.poll(() => bed.entries.length).toBe(9);
+  expect(bed.entries).toContainEqual(
+    expect.objectContaining({ reason: expect.stringContaining("not complete") as string }),
+  );
+  // All is given back.
+  using session = await http2Of(bed.port, "direct");
+  const whole = messageOf(SolveRequestSchema, { ref: "1", frontendAttrs: { "build-arg:A": "x".repeat(3_000_000) } });
+  expect((await callWith(session, SOLVE, whole)).sentence).toContain("is longer than");
 });
 
 test("a refusal that cuts a character in half, or is long, is an answer", async () => {
