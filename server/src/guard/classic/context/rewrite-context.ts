@@ -106,7 +106,7 @@ async function* entries(source: Readable, kept: KeptFiles, { limit, signal }: Co
 async function* ending(
   kept: KeptFiles,
   candidates: readonly string[],
-  { dockerfile, rewrite }: ContextOptions,
+  { dockerfile, rewrite, signal }: ContextOptions,
 ): AsyncGenerator<Buffer> {
   const link = kept.link();
   if (link !== undefined) {
@@ -125,7 +125,7 @@ async function* ending(
   const ignore = kept.get(IGNORE_FILE);
   for (const file of kept.all()) {
     if (file === ignore) continue;
-    if (file === found && isIgnored(ignore?.content, file.entry.path)) continue;
+    if (file === found && (await isIgnored(ignore?.content, file.entry.path, signal))) continue;
     yield fileOf(file.entry, file.content);
   }
   yield fileOf(ignore?.entry ?? ownFile(IGNORE_FILE), ignoreFileWith(ignore?.content, OURS));
