@@ -96,6 +96,16 @@ describe.each(["20.10", "28.5"] as const)(`a registry with a password, through t
       rmSync(folder, { recursive: true, force: true });
     });
 
+    const digestOf = async (name: string): Promise<string> => {
+      const [, repository = "", tag = ""] = /^[^/]+\/(.*):(.*)$/.exec(name) ?? [];
+      const headers = {
+        accept: "application/vnd.docker.distribution.manifest.v2+json",
+        authorization: `Basic ${authOf(USER.password)[registry.host]?.auth}`,
+      };
+      const answer = await fetch(`http://${registry.host}/v2/${repository}/manifests/${tag}`, { headers });
+      return answer.headers.get("docker-content-digest") ?? "";
+    };
+
     const login = async (cli: TenantCli, password: string): Promise<Ended> =>
       await cli(["login", "--username", USER.username, "--password-stdin", registry.host], { input: password });
 
@@ -129,11 +139,19 @@ describe.each(["20.10", "28.5"] as const)(`a registry with a password, through t
         expect(await build(known, base, tag, builder)).toMatchObject(done);
         expect(await whoIs(`guard.internal/team/docker.io/library/${tag}`)).toBe("registry");
         expect(await whoIs(base)).toBe("host");
-        for (const cli of [wrong, nobody]) {
-          const { exitCode, stdout, stderr } = await build(cli, base, "stolen:v1", builder);
-          expect(exitCode).not.toBe(0);
-          expect(stdout + stderr).toMatch(
-            /unauthorized|no basic auth credentials|authorization failed|authentication required/i,
+        const pinned = `${base}@${await digestOf(base)}`;
+        expect(await build(known, pinned, tag, builder)).toMatchObject(done);
+        // Also where the engine has it by now, in BuildKit's cache or as an image
+        const denied = [
+          [wrong, base],
+          [nobody, base],
+          [nobody, pinned],
+          [nobody, pinned.replace(":v1@", "@")],
+        ] as const;
+        for (const ended of await Promise.all(denied.map(([cli, from]) => build(cli, from, "stolen:v1", builder)))) {
+          expect(ended.exitCode).not.toBe(0);
+          expect(ended.stdout + ended.stderr).toMatch(
+            /unauthorized|no basic auth credentials|authorization failed|authentication required|write the tag before/i,
           );
         }
         const refused = await build(known, other, "other:v1", builder);

@@ -33,8 +33,10 @@ export async function checkBases(used: readonly UsedBase[], rules: BaseRules): P
     const origin = await originOfBase(base, rules);
     origins.add(origin);
     if (origin !== "registry") continue;
-    await checkHostOf(withoutBuildersDigest(parseReference(base.reference)), rules.policy.pulls);
-    if (base.resolveMode !== PULL) mustPull = true;
+    const reference = parseReference(base.reference);
+    await checkHostOf(withoutBuildersDigest(reference), rules.policy.pulls);
+    if (base.resolveMode === PULL) await askRegistry(base, reference, rules);
+    else mustPull = true;
   }
   if (mustPull && origins.has("own")) {
     throw new Refusal(
@@ -72,6 +74,21 @@ function checkMapped({ reference: given }: UsedBase, reference: Reference, { own
   const base = own.byEngineName.get(nameOf(reference));
   if (base !== undefined && (reference.digest === undefined || reference.digest === base.id)) return "own";
   throw new Refusal("name.reserved", `"${given}" is not a base that may be used here`);
+}
+
+/**
+ * Has the registry say whether this client may have a repository's images. The builder takes an image by its digest from what any build has fetched, without
+ * a question.
+ */
+async function askRegistry(base: UsedBase, reference: Reference, { digestOf }: BaseRules): Promise<void> {
+  if (reference.digest === undefined) return;
+  if (reference.tag === undefined) {
+    throw new Refusal(
+      "base.digest-alone",
+      `"${reference.given}" comes from its registry, which says only by a tag who may have it: write the tag before the digest, or use the classic builder (DOCKER_BUILDKIT=0)`,
+    );
+  }
+  await digestOf(base, nameOf(reference));
 }
 
 /** Behind a tag, a digest may be the builder's, which no pattern has. */

@@ -182,6 +182,26 @@ describe("bases", () => {
     await expect(bases([reference], { policy: named })).resolves.toEqual({ mustPull: true });
   });
 
+  test("a digest of a registry's image is taken where the registry answers for its tag", async () => {
+    const policy = { pulls: ["r.example/*"] };
+    const asked: string[] = [];
+    const check = async (reference: string): Promise<unknown> =>
+      checkBases([{ reference, resolveMode: "pull", platform: undefined }], {
+        policy: strictTenant(policy).policy,
+        own: OWN,
+        support: { hasSourcePolicies: true },
+        digestOf: async (_, name) => {
+          asked.push(name);
+          if (name.includes("private")) throw new Error("401 Unauthorized");
+          return OTHER;
+        },
+      });
+    await expect(check(`r.example/a:1@${ID}`)).resolves.toEqual({ mustPull: false });
+    await expect(check(`r.example/private:1@${ID}`)).rejects.toThrow("401 Unauthorized");
+    await expect(check(`r.example/a@${ID}`)).rejects.toMatchObject({ rule: "base.digest-alone" });
+    expect(asked).toEqual(["r.example/a:1", "r.example/private:1"]);
+  });
+
   test("an old engine cannot take the tenant's own image", async () => {
     await expect(bases(["docker.io/library/app:1"], { isNew: false })).rejects.toMatchObject({
       rule: "base.own-unsupported",
