@@ -22,6 +22,8 @@ const { values: options } = parseArgs({
     rounds: { type: "string", default: "5" },
     steps: { type: "string", default: "50" },
     images: { type: "string", default: "100" },
+    /** `engine` or `buildah`; left out: both */
+    only: { type: "string" },
   },
 });
 
@@ -66,23 +68,25 @@ function steps(base: string, round: number): string {
 
 const folder = mkdtempSync(join(tmpdir(), "dos-bench-guard-"));
 const bed = await startTestbed({ near: { kind: options.engine as EngineKind } });
-const guard = await startGuard(
-  folder,
-  ["-H", bed.near.host, "--bind-local", folder, "--allow-base", BASE, "--max-requests", "10000"],
-  bed.env,
-);
-const [engine, tenant] = await Promise.all(
-  [bed.near.description.socket, join(folder, "docker.sock")].map(
-    async (socket) => await tenantCli(bed.near, { socket, folder }),
-  ),
-);
 try {
-  if (engine === undefined || tenant === undefined) throw new Error("there are two");
-  await importBase(bed.near);
+  if (options.only !== "buildah") await compareEngine();
+  if (options.only !== "engine") await compareBuildah();
+} finally {
+  await bed[Symbol.asyncDispose]();
+  rmSync(folder, { recursive: true, force: true });
+}
+
+/** The docker command at an engine's socket, and at a tenant's. */
+async function compareEngine(): Promise<void> {
+  const allowed = ["--bind-local", folder, "--allow-base", BASE, "--max-requests", "10000"];
+  await using _ = await startGuard(folder, ["-H", bed.near.host, ...allowed], bed.env);
+  const engine = await tenantCli(bed.near, { socket: bed.near.description.socket, folder });
+  const tenant = await tenantCli(bed.near, { socket: join(folder, "docker.sock"), folder });
   const atBoth = (run: (cli: TenantCli, round: number) => Promise<void>): Ways => ({
     without: async (round) => await run(engine, round),
     through: async (round) => await run(tenant, round),
   });
+  await importBase(bed.near);
   for (const builder of ["buildkit", "classic"] as const) {
     const build = async (cli: TenantCli, round: number): Promise<void> => {
       const context = contextIn(folder, { Dockerfile: steps(BASE, round) });
@@ -94,25 +98,21 @@ try {
     for (let count = 0; count < Number(options.images); count += 1) await succeed(cli, ["images"]);
   };
   await compare(`${options.images} times docker images`, atBoth(images));
-  await compareBuildah();
-} finally {
-  await guard[Symbol.asyncDispose]();
-  await bed[Symbol.asyncDispose]();
-  rmSync(folder, { recursive: true, force: true });
 }
 
-/** `buildah build` as root, in a storage of its own, beside docker at a guard of mode buildah: both without a network. */
+/** `buildah build` as root, in a storage of its own, beside docker at a guard of mode buildah: both on overlay, and without a network. */
 async function compareBuildah(): Promise<void> {
   if ((await findProgram("buildah")) === undefined) return console.log("buildah is not installed: it is left out");
   const data = join(folder, "buildah");
   const wanted = ["--mode", "buildah", "--bind-local", data, "--network", "none", "--max-requests", "10000"];
   await using _ = await startGuard(data, wanted, bed.env);
   const docker = await tenantCli(bed.near, { socket: join(data, "docker.sock"), folder });
-  const storage = ["--root", join(data, "plain"), "--runroot", join(data, "run")];
+  const storage = ["--root", join(data, "plain"), "--runroot", join(data, "run"), "--storage-driver", "overlay"];
   const buildah = async (context: string, name: string): Promise<void> => {
-    const how = ["--isolation", "oci", "--layers", "--network", "none", "--quiet"];
+    const how = ["--isolation", "oci", "--runtime", "runc", "--layers", "--network", "none", "--quiet"];
     await execa("buildah", [...storage, "build", ...how, "--tag", name, context], { stdin: "ignore" });
   };
+  await using __ = { [Symbol.asyncDispose]: async () => void (await execa("buildah", [...storage, "rm", "--all"])) };
   const base = contextIn(folder, {
     Dockerfile: 'FROM scratch\nCOPY busybox /bin/busybox\nENV PATH=/bin\nRUN ["/bin/busybox", "--install", "/bin"]\n',
   });
