@@ -1,7 +1,7 @@
 import type { Readable } from "node:stream";
 import type { Caller } from "../caller.ts";
-import { noSuchImage, Refusal } from "../refusal.ts";
-import { idPrefix, nameAsListed } from "./given-image.ts";
+import { Refusal } from "../refusal.ts";
+import { idPrefix } from "./given-image.ts";
 import { engineName, parseTenantName } from "./names.ts";
 import { inTenantsNames } from "./saved-archive.ts";
 import { platformQuery, type ViewParts } from "./view-images.ts";
@@ -35,7 +35,6 @@ async function onEngine({ own }: ViewParts, { tenant, signal }: Caller, given: s
       const images = await own.list(tenant.id, signal);
       const names = images.flatMap((image) => image.names).filter((name) => repositoryOf(name) === repository);
       if (names.length > 0) return names;
-      if (idPrefix(given) === undefined) throw noSuchImage(nameAsListed(reference));
     }
   }
   const { id, foundAs } = await own.find(tenant.id, given, signal);

@@ -23,7 +23,7 @@ test.each<[pattern: string, allowed: string[], refused: string[]]>([
   expect(refused.filter(isAllowed)).toEqual([]);
 });
 
-test.each(["", "App", "a b", "a//b", "starstar", "a?", "$(x)"])("%j is no pattern", (text) => {
+test.each(["", "App", "a b", "a//b", "starstar", "a?", "[::1]/a", "$(x)"])("%j is no pattern", (text) => {
   expect(() => parseImagePattern(text)).toThrow("expected the name of an image");
 });
 
