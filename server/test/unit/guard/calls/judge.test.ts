@@ -20,8 +20,9 @@ const DIGEST = `sha256:${"a".repeat(64)}`;
 test.each<[rule: string, line: string, asked?: Asked]>([
   ["target.length", `GET /images/${"a".repeat(5000)}/json`],
   ["target.length", `GET /images/json?all=${"0".repeat(70_000)}`],
-  ["target.form", "GET /images/json#fragment"],
+  ["target.form", "GET /images/json?all=1#fragment"],
   ["target.form", "GET /images/\u00e9/json"],
+  ["target.form", "GET /images/json?all=\u00e9"],
   ["target.form", "GET /images/a~b/json"],
   ["api.form", "GET /v1.51"],
   ["header.invalid", "POST /build", { headers: ["Content Length", "3"] }],
