@@ -153,7 +153,9 @@ describe.skipIf(why)(`bypasses that are known of filters, through the guard ${wh
     expect(await solve({ frontendAttrs: { "cgroup-parent": "/" } })).toContain("cgroup");
     expect(await solve({ cache: { imports: [{ type: "registry", attrs: { ref: HOST_IMAGE } }] } })).toContain("cache");
     expect(await solve({ exporters: [{ type: "image", attrs: { name: "x", push: "true" } }] })).toContain("push");
-    expect(await call("/moby.buildkit.v1.Control/Solve", Buffer.from([0x98, 6, 1]))).toContain("field 99");
+    expect(await call("/moby.buildkit.v1.Control/Solve", Buffer.from([0x0a, 1, 0x31, 0x98, 6, 1]))).toContain(
+      "field 99",
+    );
     expect(await call("/moby.buildkit.v1.frontend.LLBBridge/NewContainer", Buffer.alloc(0))).toContain("not allowed");
   });
 

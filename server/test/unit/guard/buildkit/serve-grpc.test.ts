@@ -98,6 +98,12 @@ test.for<[what: string, body: Buffer, headers: Record<string, string>]>([
   await expect.poll(() => bed.entries).toMatchObject([{ call: SOLVE, decision: "refused", rule: "grpc.message" }]);
 });
 
+test("a call that may take centuries prints no warning", async () => {
+  await using bed = await grpcBed();
+  using session = await http2Of(bed.port, "direct");
+  expect(await callWith(session, INFO, EMPTY, { "grpc-timeout": "99999999H" })).toMatchObject({ code: 14 });
+});
+
 test("messages that are not complete may have so many bytes, of all calls of a tenant", async () => {
   await using bed = await grpcBed();
   const begun = Buffer.concat([Buffer.from([0, 0, 0x3d, 9, 0]), Buffer.alloc(3_900_000)]);
