@@ -161,6 +161,13 @@ test("what was fetched as a base that policy no longer allows goes before the ne
   expect(removed).toEqual([idOf("2")]);
 });
 
+test("a name more than the quota allows is refused, but not one that the image has", async () => {
+  const stored = [{ id: idOf("2"), names: ["docker.io/library/own:1", "docker.io/library/own:2"], tenant: "a" }];
+  const { images, caller } = await bedWith({ stored, quotas: { images: 2 } });
+  await expect(images.tag(caller, "own:1", "own:3")).rejects.toMatchObject({ rule: "quota.images" });
+  await images.tag(caller, "own:1", "own:2");
+});
+
 test("a base, or another tenant's image, is none that can be shown or removed", async () => {
   const stored = [
     { id: idOf("2"), names: ["docker.io/library/alpine:3"] },
