@@ -50,3 +50,12 @@ describe("a tenant that has as many calls open as it may have connections", () =
     expect(bed.entries).toMatchObject([{ rule: "quota.calls" }]);
   });
 });
+
+it("a tenant that goes ends its calls", async () => {
+  const { backend, begun } = slowList();
+  await using bed = await frontBed({ backend });
+  const answer = bed.send(`GET /images/json HTTP/1.1\r\n${HOST}\r\n`);
+  await begun;
+  await bed.front.close();
+  expect(statusOf(await answer)).toBe(503);
+});

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { EngineAnswer } from "../../../../src/guard/engine/engine-api.ts";
 import { echoingBuildkit, slowList, standInBackend } from "../../../fixtures/guard/stand-in-backend.ts";
 import { frontBed } from "../../../fixtures/guard/front-bed.ts";
 import { opening } from "../../../fixtures/guard/http2-client.ts";
@@ -98,6 +99,17 @@ describe("an answer", () => {
     const answer = await bed.send(`HEAD /_ping HTTP/1.1\r\n${HOST}Connection: close\r\n\r\n`);
     expect(answer).toMatch(/\r\n\r\n$/);
     expect(bed.entries).toMatchObject([{ call: "HEAD /_ping", sent: 0 }]);
+  });
+
+  it("tells an error of the engine in the tenant's words", async () => {
+    const backend = standInBackend();
+    const message = "guard.internal/a/docker.io/library/app:v1 is used by guard.internal/b/docker.io/library/x:1";
+    backend.images.list = () => Promise.reject(new EngineAnswer(409, message));
+    await using bed = await frontBed({ backend });
+    const answer = await bed.send(`GET /images/json HTTP/1.1\r\n${HOST}\r\n`, "}\n");
+    expect(statusOf(answer)).toBe(409);
+    expect(answer).toContain('{"message":"app:v1 is used by (an image of another tenant)"}');
+    expect(bed.entries).toMatchObject([{ rule: "engine.answer", status: 409 }]);
   });
 
   it("tells nothing of an error inside, which the operator is told", async () => {
@@ -228,13 +240,4 @@ describe("a connection", () => {
     const asked = `POST /session HTTP/1.1\r\n${HOST}Connection: Upgrade\r\nUpgrade: h2c\r\nX-Docker-Expose-Session-Uuid: a\r\n\r\n`;
     expect(statusOf(await bed.send(asked))).toBe(404);
   });
-});
-
-it("a tenant that goes ends its calls", async () => {
-  const { backend, begun } = slowList();
-  await using bed = await frontBed({ backend });
-  const answer = bed.send(`GET /images/json HTTP/1.1\r\n${HOST}\r\n`);
-  await begun;
-  await bed.front.close();
-  expect(statusOf(await answer)).toBe(503);
 });
