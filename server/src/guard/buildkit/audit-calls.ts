@@ -23,7 +23,6 @@ export function auditing(audit: AuditLog): Interceptor {
     const started = Date.now();
     const bytes = { received: 0, sent: 0 };
     const write = (end: Pick<AuditEntry, "decision" | "rule" | "reason" | "status">): void => {
-      caller.note.rule = end.rule;
       const about = request.contextValues.get(ABOUT);
       audit.write({
         time: new Date(started).toISOString(),
@@ -36,6 +35,7 @@ export function auditing(audit: AuditLog): Interceptor {
       });
     };
     const rule = `grpc.${name.toLowerCase()}`;
+    caller.note.rule = rule; // its message has been read
     const failed = (error: unknown): ConnectError => {
       const told = grpcError(caller.tenant.id, error);
       write({

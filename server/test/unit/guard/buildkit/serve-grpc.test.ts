@@ -1,5 +1,7 @@
 import { once } from "node:events";
 import { constants } from "node:http2";
+import { gzipSync } from "node:zlib";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
 import { SolveRequestSchema, StatusRequestSchema } from "../../../../src/guard/buildkit/gen/control_pb.ts";
 import { Refusal } from "../../../../src/guard/refusal.ts";
@@ -8,6 +10,7 @@ import { standInTenant } from "../../../fixtures/guard/stand-in-backend.ts";
 
 const STATUS = "/moby.buildkit.v1.Control/Status";
 const EMPTY = framed(new Uint8Array());
+const SOLVE_ONE = toBinary(SolveRequestSchema, create(SolveRequestSchema, { ref: "1", entitlements: ["x"] }));
 
 describe.for(["direct", "switched"] as const)("a gRPC call of a connection that is %s", (kind) => {
   test.for(["[", "guard:99999"])("to the host %s is refused, and the guard goes on", async (authority) => {
@@ -49,6 +52,8 @@ describe.for(["direct", "switched"] as const)("a gRPC call of a connection that 
     await callWith(session, INFO, EMPTY);
     first.close(constants.NGHTTP2_CANCEL);
     await closed;
+    // The guard has seen it as well: both calls have their lines.
+    await expect.poll(() => bed.entries.length).toBe(2);
     expect(await callWith(session, INFO, EMPTY)).toEqual({ code: 14, sentence: "the engine has no BuildKit" });
   });
 
@@ -81,7 +86,7 @@ test.for<[what: string, body: Buffer, headers: Record<string, string>]>([
   ["that is no message", framed(Buffer.from([0xff])), {}],
   ["of several messages", Buffer.concat([EMPTY, EMPTY]), {}],
   ["that is too large", Buffer.concat([Buffer.from([0, 0x7f, 0, 0, 0])]), {}],
-  ["that is compressed", framed(Buffer.alloc(20), 1), { "grpc-encoding": "gzip" }],
+  ["that is compressed", framed(gzipSync(SOLVE_ONE), 1), { "grpc-encoding": "gzip" }],
   ["nested too deeply", framed(nested(200)), {}],
   // 4 MB of exporters without a byte
   ["of millions of fields", framed(Buffer.alloc(4_000_000, Buffer.from([(13 << 3) | 2, 0]))), {}],
