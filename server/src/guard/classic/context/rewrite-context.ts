@@ -19,6 +19,8 @@ export interface ContextOptions {
   dockerfile: string;
   /** Bytes of the tar */
   limit: number;
+  /** Left out: a million */
+  maxEntries?: number;
   signal: AbortSignal;
   /** Checks the Dockerfile, when all of the context has been read, and returns the one that the engine gets */
   rewrite: (dockerfile: Buffer) => Promise<string>;
@@ -68,12 +70,13 @@ async function* written(source: Readable, candidates: readonly string[], options
 }
 
 /** Yields all entries but those that are kept. */
-async function* entries(source: Readable, kept: KeptFiles, { limit, signal }: ContextOptions): AsyncGenerator<Buffer> {
+async function* entries(source: Readable, kept: KeptFiles, options: ContextOptions): AsyncGenerator<Buffer> {
+  const { limit, signal, maxEntries = MAX_ENTRIES } = options;
   let count = 0;
   let copied = 0;
   try {
     for await (const given of tarEntries(decompress(source, limit))) {
-      if (++count > MAX_ENTRIES) throw tooMany();
+      if (++count > maxEntries) throw tooMany(maxEntries);
       const entry = checkEntry(given);
       const { path, kind } = entry;
       if (path === "") continue;
@@ -147,8 +150,8 @@ function reservedName(): Refusal {
   });
 }
 
-function tooMany(): Refusal {
-  return new Refusal("context.entries", `the context has more than ${MAX_ENTRIES} entries`, { statusCode: 413 });
+function tooMany(most: number): Refusal {
+  return new Refusal("context.entries", `the context has more than ${most} entries`, { statusCode: 413 });
 }
 
 function missing(message: string): Refusal {

@@ -41,11 +41,15 @@ async function bytesOf(given: readonly Given[] | Buffer): Promise<Buffer> {
 }
 
 /** What the engine gets: its entries in their order, and the Dockerfile that was read */
-async function rewritten(entries: readonly Given[] | Buffer, more: { dockerfile?: string; limit?: number } = {}) {
-  const { dockerfile = "Dockerfile", limit = 1024 ** 2 } = more;
+async function rewritten(
+  entries: readonly Given[] | Buffer,
+  more: { dockerfile?: string; limit?: number; maxEntries?: number } = {},
+) {
+  const { dockerfile = "Dockerfile", limit = 1024 ** 2, ...rest } = more;
   const bytes = Buffer.isBuffer(entries) ? entries : await tarOf(entries);
   let read = "";
   const { dockerfile: name, tar } = rewriteContext(Readable.from([bytes]), {
+    ...rest,
     dockerfile,
     limit,
     signal: new AbortController().signal,
@@ -242,6 +246,12 @@ describe("what is refused", () => {
     const whole = await tarOf([file("Dockerfile", "FROM a"), file("x", "c".repeat(1018))]);
     const cut = whole.subarray(0, 3 * 512 + 1018 - missing);
     await expect(rewritten(cut)).rejects.toMatchObject({ rule: "context.invalid" });
+  });
+
+  test("more entries than a context may have", async () => {
+    const entries = [file("Dockerfile", "FROM a"), file("x", ""), file("y", "")];
+    await expect(rewritten(entries, { maxEntries: 3 })).resolves.toBeDefined();
+    await expect(rewritten(entries, { maxEntries: 2 })).rejects.toMatchObject({ rule: "context.entries" });
   });
 
   test("a header whose sum is not its own", async () => {
