@@ -33,7 +33,7 @@ export class GuardMetrics {
   });
   readonly #tenants = new Gauge({
     name: `${PREFIX}_tenants`,
-    help: "Tenants that have a socket",
+    help: "Tenants that are served, or tried again",
     registers: [this.#registry],
   });
   readonly #lost = new Counter({
@@ -44,7 +44,7 @@ export class GuardMetrics {
 
   readonly contentType = this.#registry.contentType;
 
-  /** A tenant has a socket. */
+  /** A tenant is served from now on. */
   tenantCame(tenant: string): void {
     if (this.#labels.has(tenant)) return;
     this.#labels.set(tenant, new Map());

@@ -39,7 +39,7 @@ export function auditing(audit: AuditLog): Interceptor {
     const failed = (error: unknown): ConnectError => {
       const told = grpcError(caller.tenant.id, error);
       write({
-        decision: error instanceof Refusal && error.statusCode < 500 ? "refused" : "failed",
+        decision: error instanceof Refusal && error.statusCode < 499 ? "refused" : "failed",
         rule: error instanceof Refusal ? error.rule : rule,
         reason: told.rawMessage,
         status: told.code,

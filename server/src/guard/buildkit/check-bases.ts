@@ -1,5 +1,5 @@
 import { originOf, type BaseOrigin } from "../policy/bases.ts";
-import { checkHostOf } from "../policy/registry-host.ts";
+import { checkHostOf, namesHost } from "../policy/registry-host.ts";
 import { GUARD_HOST, parseTenantName } from "../images/names.ts";
 import { Refusal } from "../refusal.ts";
 import { parseReference, type Reference } from "docker-over-ssh/builds";
@@ -34,7 +34,8 @@ export async function checkBases(used: readonly UsedBase[], rules: BaseRules): P
     origins.add(origin);
     if (origin !== "registry") continue;
     const reference = parseReference(base.reference);
-    await checkHostOf(withoutBuildersDigest(reference), rules.policy.pulls);
+    const { pulls } = rules.policy;
+    await checkHostOf(namesHost(pulls, reference) ? reference : withoutBuildersDigest(reference), pulls);
     if (base.resolveMode === PULL) await askRegistry(base, reference, rules);
     else mustPull = true;
   }
@@ -85,7 +86,7 @@ async function askRegistry(base: UsedBase, reference: Reference, { digestOf }: B
   if (reference.tag === undefined) {
     throw new Refusal(
       "base.digest-alone",
-      `"${reference.given}" comes from its registry, which says only by a tag who may have it: write the tag before the digest, or use the classic builder (DOCKER_BUILDKIT=0)`,
+      `"${reference.given}" comes from its registry, which is asked by a tag whether this build may have it: write the tag before the digest, or use the classic builder (DOCKER_BUILDKIT=0)`,
     );
   }
   await digestOf(base, nameOf(reference));

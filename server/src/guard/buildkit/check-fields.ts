@@ -2,7 +2,7 @@ import type { DescField, DescMessage } from "@bufbuild/protobuf";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { Code, ConnectError } from "@connectrpc/connect";
 
-/** Fields of a message of a tenant, and of all messages in it. buildx sends some hundred; a message of 4 MB may have two millions. */
+/** Fields of a message of a tenant, and of all messages in it. buildx sends some hundreds; a message of 4 MB may have two million. */
 const MAX_FIELDS = 10_000;
 /** Messages in each other. The library's own limit is another error. */
 const MAX_DEPTH = 50;
@@ -27,7 +27,9 @@ interface Count {
 }
 
 function count(state: Count, schema: DescMessage, end: number, depth: number): void {
-  if (depth === 0) throw tooMany();
+  if (depth === 0) {
+    throw new ConnectError(`messages may be nested ${MAX_DEPTH} deep here`, Code.ResourceExhausted);
+  }
   const { reader } = state;
   const inner = messagesOf(schema);
   while (reader.pos < end) {

@@ -72,16 +72,23 @@ export function controlService(parts: BuildkitParts, builds: Builds): ServiceImp
 
     async *session(messages, context) {
       const stream = await openSession(parts, callOf(context.values).caller, sessionOf(context));
+      let refused: unknown;
       const pump = async (): Promise<void> => {
         for await (const { data } of messages) {
           if (!stream.write(data)) await once(stream, "drain", { signal: context.signal });
         }
         stream.end();
       };
-      pump().catch(() => void stream.destroy());
+      pump().catch((error: unknown) => {
+        refused = error;
+        stream.destroy();
+      });
       try {
         for await (const data of stream as AsyncIterable<Buffer>) yield { data };
+        // A stream that is destroyed without an error ends.
+        if (refused instanceof ConnectError) throw refused;
       } catch (error) {
+        if (refused instanceof ConnectError) throw refused;
         throw new ConnectError(
           "the session's connection to the engine has broken",
           Code.Unavailable,

@@ -16,13 +16,16 @@ import type { Builds } from "./builds.ts";
 
 /** Bytes of a message of a tenant. gRPC servers in Go take no larger ones by default. */
 const MAX_MESSAGE = 4 * 1024 * 1024;
-/** Bytes of all messages of a tenant that are not complete. A build has one or two at a time. */
+/** Bytes of the messages of all calls of a tenant that are open. Those of a build have some hundred kilobytes. */
 const MAX_HELD = 8 * MAX_MESSAGE;
 
-/** What is asked by each call */
-const INPUTS: ReadonlyMap<string, DescMessage> = new Map(
+/** What is asked by each call, and whether it asks by one message or many */
+const ASKED: ReadonlyMap<string, { input: DescMessage; isStream: boolean }> = new Map(
   [Control, LLBBridge].flatMap(({ typeName, methods }) =>
-    methods.map(({ name, input }): [string, DescMessage] => [`/${typeName}/${name}`, input]),
+    methods.map(({ name, input, methodKind }) => {
+      const isStream = methodKind === "bidi_streaming" || methodKind === "client_streaming";
+      return [`/${typeName}/${name}`, { input, isStream }] as const;
+    }),
   ),
 );
 
@@ -59,9 +62,11 @@ export function grpcHandler(parts: BuildkitParts, builds: Builds): GrpcHandler {
     calls.set(request, call);
     response.stream.on("error", () => {}); // the handler sees it, too
     writeUnread(parts.audit, call.caller, request, response);
-    const input = INPUTS.get(request.url);
-    if (input !== undefined) {
+    const asked = ASKED.get(request.url);
+    if (asked !== undefined) {
+      const { input, isStream } = asked;
       lookAtMessages(request, {
+        isStream,
         maxBytes: MAX_MESSAGE,
         hold: (bytes) => hold(call.caller.tenant.id, bytes),
         check: (message) => checkFields(input, message),

@@ -18,13 +18,16 @@ const MAX_HEADERS = 160 * 1024;
 const MAX_MEMORY = 10;
 /** Streams that a client may reset within a minute. A docker command does so with a few at its end; the flood of CVE-2023-44487 with millions. */
 const MAX_RESETS = 200;
-/** Within a minute. gRPC's library in Go sends one for each round trip in which data comes, to learn the bandwidth. */
-const MAX_PINGS = 5000;
+/**
+ * Within a minute. gRPC's library in Go sends one for each round trip in which data comes, to learn the bandwidth: as many as a build prints lines, which
+ * BuildKit limits to a megabyte for each step.
+ */
+const MAX_PINGS = 100_000;
 /** Frames within a minute. The same library sends a new window with a few of these PINGs. */
 const MAX_SETTINGS = 100;
 const MINUTE = 60_000;
 
-/** Takes a gRPC call. Undefined: it is none. */
+/** Takes a gRPC call. False: it is none. */
 export type TakeGrpc = (request: Http2ServerRequest, response: Http2ServerResponse, gone: AbortSignal) => boolean;
 
 export interface Http2Front {

@@ -46,7 +46,7 @@ it.each([
     "SETTINGS that are answered",
     pieces(() => frame(FRAME.settings, { payload: Buffer.from([0, 4, 0, 0, 255, 255]) }), 200),
   ],
-  ["PING that are answered", pieces(() => frame(FRAME.ping, { payload: Buffer.alloc(8) }), 6000)],
+  ["PING that are answered", pieces(() => frame(FRAME.ping, { payload: Buffer.alloc(8) }), 120_000, 500)],
   ["PING whose answers are not awaited", pieces(() => frame(FRAME.ping, { payload: Buffer.alloc(8) }), 4000, 4000)],
   [
     "CONTINUATION without an end (CVE-2024-27983)",
