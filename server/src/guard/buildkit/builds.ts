@@ -3,6 +3,7 @@ import { createClient, type Client } from "@connectrpc/connect";
 import type { GrpcConnection } from "docker-over-ssh/builds";
 import { Refusal } from "../refusal.ts";
 import { makesImage } from "./exporters.ts";
+import { inspectImage } from "../images/engine-images.ts";
 import { ownBases, type OwnBases } from "./own-bases.ts";
 import { sourcePolicy } from "./source-policy.ts";
 import { supportOf, type EngineSupport } from "./engine-support.ts";
@@ -18,6 +19,8 @@ export interface RunningBuild {
   plan: SolvePlan;
   support: EngineSupport;
   own: OwnBases;
+  /** Whether the host has an image of a name */
+  isOnHost: (name: string) => Promise<boolean>;
   cgroupParent: string | undefined;
   gateway: Client<typeof LLBBridge>;
   /** Aborted when the tenant has gone. What ends the build otherwise ends `Control.Solve`, and with it the engine's gateway. */
@@ -131,6 +134,7 @@ async function prepare(
     plan,
     support: supportOf(version),
     own: ownBases(tenant.id, images),
+    isOnHost: async (name) => (await inspectImage(engine, name, { signal })) !== undefined,
     cgroupParent,
     gateway: createClient(LLBBridge, connection.transport),
     signal,

@@ -1,5 +1,5 @@
 import { originOf, type BaseOrigin } from "../policy/bases.ts";
-import { checkHostOf, namesHost } from "../policy/registry-host.ts";
+import { checkPublicHost, namesHost } from "../policy/registry-host.ts";
 import { GUARD_HOST, parseTenantName } from "../images/names.ts";
 import { Refusal } from "../refusal.ts";
 import { parseReference, type Reference } from "docker-over-ssh/builds";
@@ -13,6 +13,8 @@ export interface BaseRules {
   policy: Policy;
   own: OwnBases;
   support: EngineSupport;
+  /** Whether the host has an image of a name */
+  isOnHost: (name: string) => Promise<boolean>;
   /** Asks the builder for the digest that a name stands for. */
   digestOf: (base: UsedBase, name: string) => Promise<string>;
 }
@@ -32,10 +34,10 @@ export async function checkBases(used: readonly UsedBase[], rules: BaseRules): P
   for (const base of used) {
     const origin = await originOfBase(base, rules);
     origins.add(origin);
-    if (origin !== "registry") continue;
+    if (origin === "own") continue;
     const reference = parseReference(base.reference);
-    const { pulls } = rules.policy;
-    await checkHostOf(namesHost(pulls, reference) ? reference : withoutBuildersDigest(reference), pulls);
+    await checkRegistry(reference, origin, rules);
+    if (origin === "host") continue;
     if (base.resolveMode === PULL) await askRegistry(base, reference, rules);
     else mustPull = true;
   }
@@ -67,6 +69,20 @@ async function originOfBase(base: UsedBase, rules: BaseRules): Promise<BaseOrigi
     const origin = originOf(parseTenantName(name), policy, false);
     if ((await rules.digestOf(base, name)) !== reference.digest) throw error;
     return origin;
+  }
+}
+
+/** A star for the host leads to registries of the world; those inside of the network are named, or the host has the image. */
+async function checkRegistry(reference: Reference, origin: BaseOrigin, { policy, isOnHost }: BaseRules): Promise<void> {
+  const patterns = origin === "host" ? [...policy.bases, ...policy.pulls] : policy.pulls;
+  const byTag = withoutBuildersDigest(reference);
+  if (namesHost(patterns, reference) || namesHost(patterns, byTag)) return;
+  try {
+    await checkPublicHost(reference.domain);
+  } catch (error) {
+    const { domain, path, tag, digest } = byTag;
+    const name = `${domain}/${path}${tag === undefined ? `@${digest}` : `:${tag}`}`;
+    if (origin !== "host" || !(await isOnHost(name))) throw error;
   }
 }
 

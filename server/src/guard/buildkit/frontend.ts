@@ -105,6 +105,7 @@ async function solveAlone(
   const baseRules: BaseRules = {
     policy: tenant.policy,
     own: build.own,
+    isOnHost: build.isOnHost,
     support: build.support,
     digestOf: async (base, name) => digestOf(build, base, name, signal),
   };

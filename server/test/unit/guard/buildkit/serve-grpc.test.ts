@@ -109,9 +109,16 @@ test("a call that may take centuries prints no warning", async () => {
   expect(await callWith(session, INFO, EMPTY, { "grpc-timeout": "99999999H" })).toMatchObject({ code: 14 });
 });
 
-test("messages that are not complete may have so many bytes, of all calls of a tenant", async () => {
+const LARGE = 3_900_000;
+
+test.each([
+  ["that are not complete", Buffer.concat([Buffer.from([0, 0, 0x3d, 9, 0]), Buffer.alloc(LARGE)])],
+  [
+    "whose calls are not ended",
+    framed(messageOf(SolveRequestSchema, { frontendAttrs: { "build-arg:A": "x".repeat(LARGE) } })),
+  ],
+])("messages %s may have so many bytes, of all calls of a tenant", async (_, begun) => {
   await using bed = await grpcBed();
-  const begun = Buffer.concat([Buffer.from([0, 0, 0x3d, 9, 0]), Buffer.alloc(3_900_000)]);
   const sessions = [];
   // One connection of HTTP/2 may hold 10 MB.
   for (let count = 0; count < 9; count++) sessions.push(await http2Of(bed.port, "direct"));
@@ -123,7 +130,7 @@ test("messages that are not complete may have so many bytes, of all calls of a t
   for (const session of sessions) session.destroy();
   await expect.poll(() => bed.entries.length).toBe(9);
   expect(bed.entries).toContainEqual(
-    expect.objectContaining({ reason: expect.stringContaining("not complete") as string }),
+    expect.objectContaining({ reason: expect.stringContaining("messages of all calls") as string }),
   );
   // All is given back.
   using session = await http2Of(bed.port, "direct");

@@ -123,13 +123,14 @@ const OWN = ownBases("ta", [
 
 async function bases(
   references: string[],
-  { policy = {}, isNew = true, resolveMode = "", digest = "" } = {},
+  { policy = {}, isNew = true, resolveMode = "", digest = "", onHost = [] as string[] } = {},
 ): Promise<{ mustPull: boolean }> {
   const used = references.map((reference): UsedBase => ({ reference, resolveMode, platform: undefined }));
   return checkBases(used, {
     policy: strictTenant(policy).policy,
     own: OWN,
     support: { hasSourcePolicies: isNew },
+    isOnHost: async (name) => onHost.includes(name),
     digestOf: async () => digest,
   });
 }
@@ -180,6 +181,16 @@ describe("bases", () => {
     });
     const named = { pulls: ["*", "127.0.0.1:5000/a:1"] };
     await expect(bases([reference], { policy: named })).resolves.toEqual({ mustPull: true });
+    const pinned = { pulls: [`127.0.0.1:5000/a@${ID}`] };
+    await expect(bases([reference], { policy: pinned })).resolves.toEqual({ mustPull: true });
+  });
+
+  test("a base inside of the network is one that policy names, or that the host has", async () => {
+    const policy = { bases: ["*"] };
+    const reference = `127.0.0.1:5000/a:1@${ID}`;
+    await expect(bases([reference], { policy })).rejects.toMatchObject({ rule: "registry.not-public" });
+    await expect(bases([reference], { policy, onHost: ["127.0.0.1:5000/a:1"] })).resolves.toEqual({ mustPull: false });
+    await expect(bases([reference], { policy: { bases: ["127.0.0.1:5000/*"] } })).resolves.toEqual({ mustPull: false });
   });
 
   test("a digest of a registry's image is taken where the registry answers for its tag", async () => {
@@ -190,6 +201,7 @@ describe("bases", () => {
         policy: strictTenant(policy).policy,
         own: OWN,
         support: { hasSourcePolicies: true },
+        isOnHost: async () => false,
         digestOf: async (_, name) => {
           asked.push(name);
           if (name.includes("private")) throw new Error("401 Unauthorized");
