@@ -42,6 +42,9 @@ const END_OF_BUILDS = 60_000;
  * guard cannot start.
  */
 export async function guard(settings: GuardSettings, { env, signal, tell }: Surroundings): Promise<void> {
+  using _alive = staysAlive();
+  let sources: readonly TenantSource[] = [];
+  using _reload = onHangUp(async () => await reload(sources), tell);
   const metrics = new GuardMetrics();
   await using audit = await openAudit(settings, { metrics, tell });
   await using ledger = await openLedger(settings.data);
@@ -53,7 +56,7 @@ export async function guard(settings: GuardSettings, { env, signal, tell }: Surr
   if (dryRunEngine)
     tell("--dry-run: NOTHING IS REFUSED: tenants reach the engine as root does; audit lines say what would be refused");
 
-  const failures: unknown[] = [];
+  let failures: unknown[] | undefined = [];
   await using seats = new Seats({
     openFront(tenant) {
       if (dryRunEngine) return openDryRun(tenant, { engine: dryRunEngine, audit, judge, checkMessage, tell });
@@ -87,12 +90,12 @@ export async function guard(settings: GuardSettings, { env, signal, tell }: Surr
       limits.forget(tenant);
     },
     onFailure(tenant, error) {
-      failures.push(error);
+      failures?.push(error);
       tell(`tenant ${tenant}: ${messageOf(error)}`);
     },
   });
   const { defaults, sources: wanted } = settings;
-  const sources = openSources(wanted, {
+  sources = openSources(wanted, {
     defaults,
     readConfig: readGuardConfig,
     engine: mode.engine,
@@ -110,9 +113,9 @@ export async function guard(settings: GuardSettings, { env, signal, tell }: Surr
   await seats.settled();
   // Tenants that the operator names are there from the start, or the guard is not.
   if (failures.length > 0 && sources.every(({ tenantsReturn }) => tenantsReturn)) throw failures[0];
+  failures = undefined;
   clearGone(seats, ledger);
   await mode.cgroups.sweep(new Set(seats.tenants));
-  using _ = onHangUp(async () => await reload(sources), tell);
   tell(
     `the guard is ready: ${seats.sockets.map((socket) => `unix://${socket}`).join(", ") || "no tenant is there yet"}`,
   );
@@ -149,6 +152,12 @@ function clearGone(seats: Seats, ledger: Ledger): void {
   for (const tenant of ledger.tenants()) {
     if (!there.has(tenant) && !ledger.read(tenant).mayReturn) seats.leave(tenant, true);
   }
+}
+
+/** A guard without a socket waits for one: nothing else would keep its process. */
+function staysAlive(): Disposable {
+  const timer = setInterval(() => {}, 2 ** 30);
+  return { [Symbol.dispose]: () => clearInterval(timer) };
 }
 
 /** Reads the files of tenants again. */

@@ -44,17 +44,23 @@ export function controlService(parts: BuildkitParts, builds: Builds): ServiceImp
       return { exporterResponse: answerInTenantsWords(tenant.id, exporterResponse) };
     },
 
-    async *status(request, { signal, values }) {
-      const { caller, engine } = callOf(values);
+    async *status(request, context) {
+      const { caller, engine } = callOf(context.values);
       const { tenant } = caller;
+      const signal = AbortSignal.any([context.signal, caller.signal]);
       refuseUnknownFields(StatusRequestSchema, request);
       const ref = checkId(request.ref, "build");
       const build = await builds.find(tenant.id, ref, signal);
       if (build === undefined) return;
       const client = createClient(Control, (await engine()).transport);
-      for await (const status of client.status({ ref: parts.ids.build(tenant.id, ref) }, { signal })) {
-        const told = build.support.hasSourcePolicies ? status : withoutForeignImages(tenant.policy, status);
-        yield statusInTenantsWords(tenant.id, told);
+      try {
+        for await (const status of client.status({ ref: parts.ids.build(tenant.id, ref) }, { signal })) {
+          const told = build.support.hasSourcePolicies ? status : withoutForeignImages(tenant.policy, status);
+          yield statusInTenantsWords(tenant.id, told);
+        }
+      } catch (error) {
+        caller.signal.throwIfAborted(); // the tenant has gone
+        throw error;
       }
     },
 

@@ -1,4 +1,5 @@
 import { setMaxListeners } from "node:events";
+import type { ServerHttp2Stream } from "node:http2";
 import type { Duplex } from "node:stream";
 import { abortable, deadline } from "docker-over-ssh/builds";
 import { Refusal } from "../refusal.ts";
@@ -43,7 +44,17 @@ export function openFront(tenant: () => Tenant, parts: FrontParts): Front {
     return call;
   };
   const http1 = createHttp1(handle, times);
-  const http2 = createHttp2(handle, grpcTaker(context), times);
+  const takeGrpc = grpcTaker(context);
+  const http2 = createHttp2(
+    handle,
+    (request, response, gone) => {
+      if (!takeGrpc(request, response, gone)) return false;
+      const call = untilOver(request.stream).finally(() => calls.delete(call));
+      calls.add(call);
+      return true;
+    },
+    times,
+  );
   const open = new Set<Duplex>();
   return {
     take(connection) {
@@ -66,6 +77,10 @@ export function openFront(tenant: () => Tenant, parts: FrontParts): Front {
       for (const connection of open) connection.destroy();
     },
   };
+}
+
+async function untilOver(stream: ServerHttp2Stream): Promise<void> {
+  if (!stream.closed) await new Promise<void>((resolve) => void stream.once("close", () => resolve()));
 }
 
 /**

@@ -43,6 +43,15 @@ describe.for(["direct", "switched"] as const)("a gRPC call of a connection that 
     await Promise.all(waiting);
   });
 
+  test("is told that its tenant has gone", async () => {
+    await using bed = await grpcBed();
+    using session = await http2Of(bed.port, kind);
+    const waiting = callWith(session, STATUS, messageOf(StatusRequestSchema, { ref: "nobodys" }));
+    await callWith(session, INFO, EMPTY); // the first has come
+    await bed.front.close();
+    expect((await waiting).sentence).toBe("this tenant is no longer served");
+  });
+
   test("that is cancelled leaves the others of its connection alone", async () => {
     await using bed = await grpcBed();
     using session = await http2Of(bed.port, kind);
