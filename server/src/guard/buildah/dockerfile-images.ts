@@ -1,3 +1,6 @@
+import { expand, ExpansionError } from "../classic/dockerfile/expand.ts";
+import { quotedWords } from "../classic/dockerfile/instruction.ts";
+import type { EscapeToken } from "../classic/dockerfile/logical-lines.ts";
 import { Refusal } from "../refusal.ts";
 
 /** What a Dockerfile takes from outside of its context. */
@@ -9,11 +12,16 @@ export interface OutsideOfContext {
 }
 
 const HEAD = /^#\s*(\w+)\s*=(.*)$/;
-const VARIABLE = /\$(?:(\w+)|\{(\w+)(?::([-+])([^}$]*))?\})/g;
 /** Characters of a value, variables, and what is taken from outside: a hostile Dockerfile costs neither memory nor time without end. */
 const MAX_VALUE = 4096;
 const MAX_VALUES = 1000;
 const MAX_OUTSIDE = 1000;
+
+/** What is known of a Dockerfile's variables at one instruction. */
+interface Scope {
+  readonly values: Map<string, string>;
+  readonly escape: EscapeToken;
+}
 
 /**
  * Reads which images a Dockerfile needs, to fetch those that the policy allows. It is a help and no guard: buildah finds nothing but what was fetched, so
@@ -25,14 +33,16 @@ export function readOutside(dockerfile: string, buildArgs: Readonly<Record<strin
   const images = new Set<string>();
   const addresses = new Set<string>();
   const stages = new Set<string>();
-  const values = new Map<string, string>();
+  const { instructions, escape } = instructionsOf(dockerfile);
+  const scope: Scope = { values: new Map(), escape };
   let isBeforeFrom = true;
   let count = 0;
-  for (const instruction of instructionsOf(dockerfile)) {
+  for (const instruction of instructions) {
     const [, name = "", rest = ""] = /^(\S+)\s*(.*)$/s.exec(instruction) ?? [];
     const addImage = (text: string): void => {
-      const image = expand(text, values);
-      if (image === "" || stages.has(image.toLowerCase()) || image.toLowerCase() === "scratch") return;
+      const image = expandIn(scope, text, "");
+      if (image === undefined || image === "" || stages.has(image.toLowerCase()) || image.toLowerCase() === "scratch")
+        return;
       if (/^\d+$/.test(image) && Number(image) < count) return;
       images.add(image);
     };
@@ -47,12 +57,12 @@ export function readOutside(dockerfile: string, buildArgs: Readonly<Record<strin
       }
       case "ARG":
       case "ENV":
-        setValues(rest, name.toUpperCase() === "ARG" ? buildArgs : {}, values, isBeforeFrom);
+        setValues(rest, name.toUpperCase() === "ARG" ? buildArgs : {}, scope, isBeforeFrom);
         break;
       case "COPY":
       case "ADD":
         for (const [, from = ""] of rest.matchAll(/(?:^|\s)--from=(\S+)/g)) addImage(from);
-        if (name.toUpperCase() === "ADD") for (const address of addressesOf(rest, values)) addresses.add(address);
+        if (name.toUpperCase() === "ADD") for (const address of addressesOf(rest, scope)) addresses.add(address);
         break;
       case "RUN":
         for (const [, options = ""] of rest.matchAll(/(?:^|\s)--mount=(\S+)/g)) {
@@ -70,9 +80,9 @@ export function readOutside(dockerfile: string, buildArgs: Readonly<Record<strin
 }
 
 /** Instructions with their continued lines joined, without comments. */
-function instructionsOf(dockerfile: string): string[] {
+function instructionsOf(dockerfile: string): { instructions: string[]; escape: EscapeToken } {
   const lines = dockerfile.replace(/^\uFEFF/, "").split(/\r?\n/);
-  let escape = "\\";
+  let escape: EscapeToken = "\\";
   for (const line of lines) {
     const [, key = "", value = ""] = HEAD.exec(line) ?? [];
     if (key === "") break;
@@ -91,48 +101,61 @@ function instructionsOf(dockerfile: string): string[] {
     current = "";
   }
   if (current.trim() !== "") found.push(current.trim());
-  return found;
+  return { instructions: found, escape };
 }
 
 function setValues(
   text: string,
   given: Readonly<Record<string, string | null>>,
-  values: Map<string, string>,
+  scope: Scope,
   usesGiven: boolean,
 ): void {
-  for (const [, name = "", quoted, plain] of text.matchAll(/(\w+)(?:=(?:["']([^"']*)["']|(\S*)))?/g)) {
-    const value =
-      (usesGiven || quoted !== undefined || plain !== undefined ? given[name] : undefined) ?? quoted ?? plain;
+  const { values, escape } = scope;
+  for (const word of quotedWords(text, escape)) {
+    const [, name = "", written] = /^(\w+)(?:=(.*))?$/s.exec(word) ?? [];
+    const asked = (usesGiven || written !== undefined) && Object.hasOwn(given, name) ? given[name] : undefined;
+    if (name === "" || (asked ?? written) === undefined) continue;
+    const value = asked ?? expandIn(scope, written ?? "", "");
     const isKnown = values.has(name) || values.size < MAX_VALUES;
-    if (isKnown && value !== undefined && value !== null) values.set(name, expand(value, values));
+    if (value === undefined || value.length > MAX_VALUE) values.delete(name);
+    else if (isKnown) values.set(name, value);
   }
 }
 
-function expand(text: string, values: ReadonlyMap<string, string>): string {
-  const bare = text.replaceAll(/^["']|["']$/g, "");
+/**
+ * Expands variables as the classic builder.
+ *
+ * @param unset what stands for a variable without a value; undefined: the text is then unknown
+ * @returns undefined where only buildah can tell, if anybody
+ */
+function expandIn({ values, escape }: Scope, text: string, unset: string | undefined): string | undefined {
   let added = 0;
-  const expanded = bare.replaceAll(VARIABLE, (_, plain?: string, braced?: string, operator?: string, word = "") => {
-    const value = values.get(plain ?? braced ?? "") ?? "";
-    const isEmpty = value === "";
-    const chosen = operator === "-" && isEmpty ? word : operator === "+" ? (isEmpty ? "" : word) : value;
-    added += chosen.length;
-    return added > MAX_VALUE ? "" : chosen;
-  });
-  return expanded.slice(0, MAX_VALUE);
+  try {
+    const expanded = expand(text, escape, (name) => {
+      const value = values.get(name) ?? unset;
+      if (value === undefined) throw new ExpansionError(`the value of ${name} is not known`);
+      added += value.length;
+      if (added > MAX_VALUE) throw new ExpansionError(`a value has more than ${MAX_VALUE} characters`);
+      return value;
+    });
+    return expanded.length > MAX_VALUE ? undefined : expanded;
+  } catch (error) {
+    if (error instanceof ExpansionError) return undefined;
+    throw error;
+  }
 }
 
 /** Words of ADD that name an address, or a variable that only its base or buildah knows. */
-function addressesOf(text: string, values: ReadonlyMap<string, string>): string[] {
+function addressesOf(text: string, scope: Scope): string[] {
   const words = text.split(/[\s,[\]"]+/).filter((word) => word !== "" && !word.startsWith("--"));
   return words.slice(0, -1).flatMap((word) => {
-    const names = Array.from(word.matchAll(VARIABLE), ([, plain, braced = ""]) => plain ?? braced);
-    if (names.some((name) => !values.has(name))) return [word];
-    const address = expand(word, values);
-    if (address.length >= MAX_VALUE) {
+    if (word.length > MAX_VALUE) {
       throw new Refusal("build.dockerfile", `ADD has an address of more than ${MAX_VALUE} characters`, {
         statusCode: 400,
       });
     }
-    return /:\/\/|^git@|^github\.com\//.test(address) ? [address] : [];
+    const address = expandIn(scope, word, undefined);
+    if (address === undefined && word.includes("$")) return [word];
+    return /:\/\/|^git@|^github\.com\//.test(address ?? word) ? [address ?? word] : [];
   });
 }

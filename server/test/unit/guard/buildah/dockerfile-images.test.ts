@@ -9,6 +9,10 @@ describe("what a Dockerfile takes from outside", () => {
     ["an image of COPY", "FROM scratch\nCOPY --chown=1 --from=busybox:1 / /", ["busybox:1"]],
     ["an image of a mount", "FROM scratch\nRUN --mount=type=bind,from=tools,target=/t x", ["tools"]],
     ["variables", "ARG A=alpine\nARG V\nFROM --platform=linux/amd64 ${A}:${V:-3}", ["alpine:3"]],
+    ["a variable in a variable's place", "ARG B=alpine\nARG A=busybox\nFROM ${A:-$B}", ["busybox"]],
+    ["a variable for one that is not there", "ARG B=alpine\nFROM ${A:-${C:-$B}}", ["alpine"]],
+    ["quoted values", "ARG B=alpine\nARG A=\"$B:3\" C='$B'\nFROM $A\nCOPY --from=$C / /", ["alpine:3", "$B"]],
+    ["no name that cannot be made out", "ARG A=alpine\nFROM ${A%x}\nFROM ${A:-$A", []],
     ["continued lines", "FROM \\\n# a comment\n alpine", ["alpine"]],
     ["another escape", "# escape=`\nFROM `\nalpine", ["alpine"]],
     ["a folder of the host", "FROM dir:/etc", ["dir:/etc"]],
@@ -18,6 +22,7 @@ describe("what a Dockerfile takes from outside", () => {
 
   test("build arguments come before values of ARG", () => {
     expect(readOutside("ARG A=alpine\nFROM $A", { A: "dir:/etc" }).images).toEqual(["dir:/etc"]);
+    expect(readOutside("ARG constructor=alpine\nFROM $constructor", {}).images).toEqual(["alpine"]);
   });
 
   test.each([
@@ -26,6 +31,9 @@ describe("what a Dockerfile takes from outside", () => {
     ['ADD ["https://example.com/a", "/a"]', ["https://example.com/a"]],
     ["ARG U=https://example.com\nADD $U/a /a", ["https://example.com/a"]],
     ["ADD $UNKNOWN /a", ["$UNKNOWN"]],
+    ["ARG U=https://example.com\nADD ${UNKNOWN:-$U/a} /a", ["${UNKNOWN:-$U/a}"]],
+    ["ARG U=a\nARG U=${U%x}\nADD $U /a", ["$U"]],
+    ["ADD it's /a", []],
     ["ADD file /a", []],
   ])("addresses: %s", (lines, addresses) => {
     expect(readOutside(`FROM scratch\n${lines}`, {}).addresses).toEqual(addresses);
