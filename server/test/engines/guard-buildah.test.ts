@@ -117,6 +117,16 @@ test("images and steps of two tenants do not meet, and the host's files are not 
   const { tenant, ...caller } = callerOf("a");
   const full = { ...caller, tenant: { ...tenant, quotas: { ...tenant.quotas, images: 1 } } };
   await expect(images.tag(full, "app", "again")).rejects.toMatchObject({ rule: "quota.images" });
+  // A build that passes a quota leaves the name where it was: the tenant would have too many.
+  const rows = (await images.list(callerOf("a"), ALL)).reduce((sum, { RepoTags }) => sum + (RepoTags as []).length, 0);
+  const nearlyFull = { ...caller, tenant: { ...tenant, quotas: { ...tenant.quotas, images: rows + 2 } } };
+  const { Id: known } = await images.inspect(callerOf("a"), "app", { manifests: false });
+  const context = Readable.from(tar([fileEntry("Dockerfile", "FROM app\nENV MORE=1\n")]));
+  const request = { ...PLAIN_BUILD, names: ["app", "app:2", "app:3", "app:4"] };
+  await expect(backend.builds.build(nearlyFull, request, context, () => {})).rejects.toMatchObject({
+    rule: "quota.images",
+  });
+  expect(await images.inspect(callerOf("a"), "app", { manifests: false })).toMatchObject({ Id: known });
   // Stages are a cache of the next build, and no images of the tenant.
   const stages = "FROM app AS one\nRUN echo 1 > /one\nFROM app\nCOPY --from=one /one /two\n";
   const before = await images.list(callerOf("a"), ALL);

@@ -56,7 +56,10 @@ export function checkRequest(request: BuildRequest, { isolation }: Setup): void 
   }
 }
 
-/** The arguments of `buildah build`. Images come from the storage alone: whatever the policy allows has been fetched before. */
+/**
+ * The arguments of `buildah build`. Images come from the storage alone: whatever the policy allows has been fetched before. The image gets no name:
+ * one that passes a quota would have taken it from the tenant's earlier image.
+ */
 export function buildArguments(
   request: BuildRequest,
   { id, labels, resources }: Tenant,
@@ -90,7 +93,6 @@ export function buildArguments(
       if (value === null) return [];
       return ["--build-arg", isVariable(name) ? name : `${name}=${value}`];
     }),
-    ...namesOf(request.names).flatMap((name) => ["--tag", name]),
     "--file",
     `${CALL}/context/${dockerfile}`,
     `${CALL}/context`,

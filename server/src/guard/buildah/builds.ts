@@ -3,7 +3,7 @@ import type { Readable } from "node:stream";
 import type { ApiObject, BackendBuilds } from "../backend.ts";
 import type { BuildRequest } from "../build-request.ts";
 import type { Caller } from "../caller.ts";
-import { forget, note } from "../images/create-own-images.ts";
+import { forget, inLedger, note } from "../images/create-own-images.ts";
 import { Refusal } from "../refusal.ts";
 import { buildArguments, checkRequest, namesOf, variablesOf } from "./build-arguments.ts";
 import { errorLine, streamLine } from "./build-line.ts";
@@ -12,7 +12,8 @@ import { readOutside } from "./dockerfile-images.ts";
 import { openCallFolder, type CallFolder, type OpenHome } from "./homes.ts";
 import { dockerName } from "./image-objects.ts";
 import { openBuildNetwork } from "./build-network.ts";
-import { cgroupOf, countImages, homeOf, run, type BuildahParts } from "./parts.ts";
+import { bare } from "./images.ts";
+import { cgroupOf, countImages, homeOf, run, type BuildahParts, type Naming } from "./parts.ts";
 import { pruneCache } from "./prune.ts";
 import { checkAddresses, pullBases } from "./pull-bases.ts";
 import { BuildahError } from "./run-buildah.ts";
@@ -117,7 +118,7 @@ async function build(parts: BuildahParts, caller: Caller, home: OpenHome, work: 
     });
     const id = `sha256:${/^[0-9a-f]{64}$/.exec(last)?.[0] ?? ""}`;
     if (id === "sha256:") throw new Error("buildah does not tell which image it has built");
-    await takeOver(parts, caller, home, id);
+    await takeOver(parts, caller, home, { id, names });
     tellBuilt(parts, caller, id, names, { onLine, quiet: request.quiet });
     return undefined;
   } catch (error) {
@@ -146,16 +147,25 @@ async function openContext(
   return outside;
 }
 
-/** Writes down that the tenant has an image. One that is more than it may have is removed. */
-async function takeOver(parts: BuildahParts, caller: Caller, home: OpenHome, id: string): Promise<void> {
+/**
+ * Writes down that the tenant has an image, and names it. One that is more than it may have is removed, unless the tenant had it before: a build may
+ * make it again.
+ */
+async function takeOver(parts: BuildahParts, caller: Caller, home: OpenHome, naming: Naming): Promise<void> {
   const { tenant, signal } = caller;
+  const { id, names } = naming;
+  const own = await parts.images.own(home, signal);
+  const isKnown = inLedger(parts.ledger, tenant.id).has(id) || own.some((image) => image.id === id);
   try {
     await note(parts.ledger, tenant.id, [{ id, created: Date.now() }]);
-    const { images, bytes } = await countImages(parts, caller, home);
+    const { images, bytes } = await countImages(parts, caller, home, naming);
     parts.limits.checkImages(tenant, images, bytes);
+    if (names.length > 0) await run(parts, home, ["tag", bare(id), ...names], { signal });
   } catch (error) {
-    await run(parts, home, ["rmi", "--force", id], { signal });
-    await forget(parts.ledger, tenant.id, [id]);
+    if (!isKnown) {
+      await run(parts, home, ["rmi", "--force", id], { signal });
+      await forget(parts.ledger, tenant.id, [id]);
+    }
     await countImages(parts, caller, home);
     throw error;
   }

@@ -35,19 +35,34 @@ export async function run(
   return await runBuildah(home, setup, argv, env, options);
 }
 
+/** Names that an image is about to get. */
+export interface Naming {
+  id: string;
+  /** Full names */
+  names: readonly string[];
+}
+
 /**
  * Counts what a tenant has, whenever that changes: a build does not start when it is too much. An image counts once for each of its names. Bases that
  * were fetched take bytes, too.
+ *
+ * @param naming counts as if it were done: names move from the images that have them
  */
 export async function countImages(
   { images, limits }: BuildahParts,
   { tenant, signal }: Caller,
   home: OpenHome,
+  naming?: Naming,
 ): Promise<HeldImages> {
   const all = await images.all(home, signal);
   const bytes = all.reduce((sum, { size }) => sum + size, 0);
-  const own = all.filter(({ isOwn }) => isOwn);
-  const held = { images: own.reduce((sum, { names }) => sum + Math.max(1, names.length), 0), bytes };
+  const counted = new Map(all.filter(({ isOwn }) => isOwn).map(({ id, names }) => [id, new Set(names)]));
+  if (naming !== undefined) {
+    for (const names of counted.values()) for (const name of naming.names) names.delete(name);
+    // buildah does not list one without a name from which another was built.
+    counted.set(naming.id, new Set([...(counted.get(naming.id) ?? []), ...naming.names]));
+  }
+  const held = { images: [...counted.values()].reduce((sum, { size }) => sum + Math.max(1, size), 0), bytes };
   limits.tellImages(tenant.id, held);
   return held;
 }

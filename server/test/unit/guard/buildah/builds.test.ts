@@ -56,6 +56,10 @@ async function bedWith({ dockerfile, policy, quotas, stored = [], printed = idOf
   mkdirSync(join(folder.path, "calls"));
   const images = new Map(stored.map((image) => [image.id, image]));
   const removed: string[] = [];
+  const give = (id: string, names: readonly string[]): void => {
+    for (const image of images.values()) image.names = image.names.filter((name) => !names.includes(name));
+    images.get(id)?.names.push(...names);
+  };
   vi.mocked(runBuildah).mockImplementation(async (_home, _setup, [name, ...words], _env, { onLine }) => {
     if (name === "images") return JSON.stringify([...images.values()].map(({ id, names }) => ({ id, names })));
     if (name === "inspect") {
@@ -65,9 +69,14 @@ async function bedWith({ dockerfile, policy, quotas, stored = [], printed = idOf
     }
     if (name === "build") {
       if (printed instanceof BuildahError) throw printed;
-      images.set(idOf("1"), { id: idOf("1"), names: ["docker.io/library/app:latest"], tenant: "a", size: 10 });
+      if (!images.has(idOf("1"))) images.set(idOf("1"), { id: idOf("1"), names: [], tenant: "a", size: 10 });
+      give(
+        idOf("1"),
+        words.filter((_, at) => words[at - 1] === "--tag"),
+      );
       onLine?.(printed, "stdout");
     }
+    if (name === "tag") give(words[0] ?? "", words.slice(1));
     if (name === "rmi") {
       const id = (words.at(-1) ?? "").replace("sha256:", "");
       removed.push(id);
@@ -142,6 +151,34 @@ test.each<[rule: string, scene: Scene]>([
   await expect(build()).rejects.toMatchObject({ rule });
   expect(ledger.read("a").images).toEqual([]);
   if (rule.startsWith("quota.bytes")) expect(removed).toEqual([idOf("1")]);
+});
+
+test.each<[rule: string, quotas: Partial<Quotas>]>([
+  ["quota.bytes", { bytes: 10 }],
+  ["quota.images", { images: 2 }],
+])("%s: the name stays with the tenant's earlier image", async (rule, quotas) => {
+  const stored = [{ id: idOf("2"), names: ["docker.io/library/app:latest"], tenant: "a" }];
+  const { build, images, caller, removed, ledger } = await bedWith({ dockerfile: "FROM scratch", quotas, stored });
+  await expect(build({ names: ["app", "app:2", "app:3"] })).rejects.toMatchObject({ rule });
+  expect(await images.inspect(caller, "app", { manifests: false })).toMatchObject({ Id: `sha256:${idOf("2")}` });
+  expect(removed).toEqual([idOf("1")]);
+  expect(ledger.read("a").images).toEqual([]);
+});
+
+test("a build that has made what the tenant has, and passes a quota, removes nothing", async () => {
+  const stored = [{ id: idOf("1"), names: ["docker.io/library/own:1"], tenant: "a", size: 10 }];
+  const scene = { dockerfile: "FROM scratch", quotas: { images: 2 }, stored };
+  const { build, images, caller, removed } = await bedWith(scene);
+  await expect(build({ names: ["app", "app:2"] })).rejects.toMatchObject({ rule: "quota.images" });
+  expect(await images.inspect(caller, "own:1", { manifests: false })).toMatchObject({ RepoTags: ["own:1"] });
+  expect(removed).toEqual([]);
+});
+
+test("a name moves to what was built last, whose earlier image counts on without it", async () => {
+  const stored = [{ id: idOf("2"), names: ["docker.io/library/app:latest"], tenant: "a" }];
+  const { build, images, caller } = await bedWith({ dockerfile: "FROM scratch", quotas: { images: 2 }, stored });
+  await build({ names: ["app"] });
+  expect(await images.inspect(caller, "app", { manifests: false })).toMatchObject({ Id: `sha256:${idOf("1")}` });
 });
 
 test("a context that is no tar, or too large, is refused", async () => {
