@@ -52,7 +52,8 @@ export const TERMS: readonly OptionDefinition[] = [
   },
   {
     flags: "--allow-pull <pattern>",
-    description: "a base that FROM may name, always from its registry, with the tenant's credentials; may be repeated",
+    description:
+      "a base that FROM may name, always from its registry, with the credentials of --registry-config or the tenant's (BuildKit: the tenant's alone); may be repeated",
     parse: parseImagePattern,
     repeats: true,
   },

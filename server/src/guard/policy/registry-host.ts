@@ -35,7 +35,10 @@ export function refuseAddressOf(reference: Reference, patterns: readonly ImagePa
   if (isAddress && !namesHost(patterns, reference)) throw notPublicHost(reference.domain);
 }
 
-/** As {@link checkHostOf}, for a registry's host. What is not found passes: whoever asks it does not find it either. */
+/**
+ * As {@link checkHostOf}, for a registry's host. What is not found passes: whoever connects to it tells why. That one looks the name up again, and a
+ * hostile DNS server may answer in another way than here (docs/guard.md, "What it cannot check").
+ */
 export async function checkPublicHost(host: string): Promise<void> {
   if (host === DOCKER_HUB) return;
   const name = host.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");

@@ -15,6 +15,8 @@ test.each<[pattern: string, allowed: string[], refused: string[]]>([
   // A path may look like a host.
   ["*.example/*", ["r.example/a", "a.b.example/a:1"], ["evil.com/r.example/a", "r.example:5000/a", "evil.com/a"]],
   ["*.example/team/*", ["r.example/team/a"], ["evil.com/r.example/team/a", "r.example/other"]],
+  // As in docker: the first part is no host without a dot or a port.
+  ["*/app", ["x/app", "x/y/app"], ["r.example/app", "r.example/x/app"]],
   ["r.example:5000/a", ["r.example:5000/a:1"], ["r.example/a", "r.example:5000/ab"]],
 ])("the pattern %s", (text, allowed, refused) => {
   const pattern = parseImagePattern(text);
