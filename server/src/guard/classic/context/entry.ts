@@ -20,8 +20,11 @@ const KINDS: Readonly<Record<string, ContextEntry["kind"]>> = {
 export function checkEntry({ type, name, target, mode, mtime, size }: TarEntry): ContextEntry {
   const path = cleanPath(name);
   const kind = KINDS[type];
+  if (type === "S") {
+    throw invalidEntry(`${shown(name)} is a sparse file: write the tar without --sparse (bsdtar: --no-read-sparse)`);
+  }
   if (kind === undefined) {
-    throw invalid(`${shown(name)} is neither a file, a folder nor a link: leave it out with .dockerignore`);
+    throw invalidEntry(`${shown(name)} is neither a file, a folder nor a link: leave it out with .dockerignore`);
   }
   const common = { path, mode, mtime };
   if (kind === "folder") return { ...common, kind };
@@ -30,7 +33,7 @@ export function checkEntry({ type, name, target, mode, mtime, size }: TarEntry):
   if (kind === "hard-link") return { ...common, kind, target: cleanPath(target) };
   // The engine resolves it inside of the context, wherever it leads.
   if (target === "" || target.length > MAX_PATH || target.includes("\0")) {
-    throw invalid(`${shown(name)} is a symbolic link to a name that cannot be used`);
+    throw invalidEntry(`${shown(name)} is a symbolic link to a name that cannot be used`);
   }
   return { ...common, kind, target };
 }
@@ -55,17 +58,22 @@ export function dockerfilePath(given: string): string {
 function cleanPath(name: string): string {
   const parts = name.split("/").filter((part) => part !== "" && part !== ".");
   const path = parts.join("/");
-  if (name.startsWith("/") || parts.includes("..")) throw invalid(`${shown(name)} leads out of the context`);
-  if (name.includes("\0")) throw invalid(`${shown(name)} is no name`);
+  if (name.startsWith("/") || parts.includes("..")) throw invalidEntry(`${shown(name)} leads out of the context`);
+  if (name.includes("\0")) throw invalidEntry(`${shown(name)} is no name`);
   if (path.length > MAX_PATH || parts.some((part) => part.length > MAX_NAME)) {
-    throw invalid(`${shown(name)} is too long`);
+    throw invalidEntry(`${shown(name)} is too long`);
   }
   return path;
 }
 
+/** The text of a path of one character for each byte */
+export function textOfPath(path: string): string {
+  return Buffer.from(path, "latin1").toString();
+}
+
 /** For a name of one character for each byte */
 function shown(name: string): string {
-  return quoted(Buffer.from(name.slice(0, 480), "latin1").toString());
+  return quoted(textOfPath(name.slice(0, 480)));
 }
 
 /** Without control characters, and not too long for a message */
@@ -73,6 +81,7 @@ function quoted(name: string): string {
   return JSON.stringify(name.slice(0, 120));
 }
 
-function invalid(message: string): Refusal {
+/** A Refusal 400 for an entry */
+export function invalidEntry(message: string): Refusal {
   return new Refusal("context.entry", `the context has an entry that is not allowed: ${message}`, { statusCode: 400 });
 }

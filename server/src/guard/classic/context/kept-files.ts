@@ -1,6 +1,7 @@
 import type { ContextEntry, ContextFile } from "docker-over-ssh/builds";
 import { Refusal } from "../../refusal.ts";
 import { MAX_DOCKERFILE } from "../dockerfile/logical-lines.ts";
+import { textOfPath } from "./entry.ts";
 
 /** A file that is in memory. */
 export interface KeptFile {
@@ -52,7 +53,9 @@ async function readSmall(content: AsyncIterable<Buffer>, path: string): Promise<
   for await (const chunk of content) {
     size += chunk.length;
     if (size > MAX_DOCKERFILE) {
-      throw new Refusal("dockerfile.size", `${path} is larger than ${MAX_DOCKERFILE} bytes`, { statusCode: 413 });
+      throw new Refusal("dockerfile.size", `${textOfPath(path)} is larger than ${MAX_DOCKERFILE} bytes`, {
+        statusCode: 413,
+      });
     }
     // A copy: it may be a small part of a large chunk.
     chunks.push(Buffer.from(chunk));

@@ -9,7 +9,7 @@ import {
 } from "docker-over-ssh/builds";
 import { Refusal } from "../../refusal.ts";
 import { decompress, tooLarge } from "./decompress.ts";
-import { checkEntry, dockerfilePath } from "./entry.ts";
+import { checkEntry, dockerfilePath, textOfPath } from "./entry.ts";
 import { IGNORE_FILE, ignoreFileWith, isIgnored } from "./ignore-file.ts";
 import { KeptFiles } from "./kept-files.ts";
 import { tarEntries } from "./tar-entries.ts";
@@ -113,17 +113,14 @@ async function* ending(
 ): AsyncGenerator<Buffer> {
   const link = kept.link();
   if (link !== undefined) {
-    throw new Refusal(
-      "dockerfile.link",
-      `${link} is a link in the context: send the file itself, or name its target with -f`,
-      {
-        statusCode: 400,
-      },
-    );
+    const hint = link === IGNORE_FILE ? "" : ", or name its target with -f";
+    throw new Refusal("dockerfile.link", `${textOfPath(link)} is a link in the context: send the file itself${hint}`, {
+      statusCode: 400,
+    });
   }
   const found = candidates.map((path) => kept.get(path)).find((file) => file !== undefined);
   if (found === undefined) throw missing(`Cannot locate specified Dockerfile: ${dockerfile.slice(0, 200)}`);
-  if (found.content.length === 0) throw missing(`the Dockerfile (${found.entry.path}) cannot be empty`);
+  if (found.content.length === 0) throw missing(`the Dockerfile (${textOfPath(found.entry.path)}) cannot be empty`);
   const text = await rewrite(found.content);
   const ignore = kept.get(IGNORE_FILE);
   for (const file of kept.all()) {

@@ -9,6 +9,7 @@ import {
   type TarExtension,
 } from "docker-over-ssh/builds";
 import { ByteReader } from "./byte-reader.ts";
+import { invalidEntry } from "./entry.ts";
 
 /** An entry of a tar that streams by, as it is written there. Texts have one character for each byte. */
 export interface TarEntry {
@@ -37,7 +38,7 @@ const WITHOUT_CONTENT: ReadonlySet<string> = new Set(["1", "2", "3", "4", "5", "
  *
  * Memory: a chunk, and a header.
  *
- * @throws Error for what is no tar, or is cut off
+ * @throws Error for what is no tar, or is cut off; a Refusal 400 `context.entry` for a header that is too large
  */
 export async function* tarEntries(chunks: AsyncIterable<Buffer>): AsyncGenerator<TarEntry> {
   const bytes = new ByteReader(chunks);
@@ -77,7 +78,10 @@ export async function* tarEntries(chunks: AsyncIterable<Buffer>): AsyncGenerator
 }
 
 async function extensionIn(bytes: ByteReader, size: number): Promise<Buffer> {
-  if (!(size >= 0 && size <= MAX_EXTENSION)) throw new Error("a header is too large");
+  if (!(size >= 0)) throw new Error("a size is damaged");
+  if (size > MAX_EXTENSION) {
+    throw invalidEntry(`its pax header, or its long name, has more than ${MAX_EXTENSION} bytes`);
+  }
   const body = await bytes.take(size);
   const rest = tarPadding(size).length;
   if (body.length < size || (await bytes.take(rest)).length < rest) throw new Error("the tar is cut off");

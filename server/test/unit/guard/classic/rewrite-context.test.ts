@@ -133,6 +133,11 @@ describe("what the engine gets", () => {
     expect(found).toEqual([ROOT, ".dockerignore: *file\n!x\nRANDOM\n", "RANDOM: OURS\n"]);
   });
 
+  test("a Dockerfile whose name is beyond ASCII is not passed on where .dockerignore names it", async () => {
+    const { found } = await rewritten([file("ü", "FROM a"), file(".dockerignore", "ü")], { dockerfile: "ü" });
+    expect(found).toEqual([ROOT, ".dockerignore: ü\nRANDOM\n", "RANDOM: OURS\n"]);
+  });
+
   test("a hard link to the Dockerfile becomes a file", async () => {
     const { found } = await rewritten([
       file("Dockerfile", "1"),
@@ -213,7 +218,7 @@ describe("what is refused", () => {
     ],
     ["a name that is too long", [file("a".repeat(300), "1")], "context.entry"],
     ["a sparse file", [[{ name: "x", pax: { "GNU.sparse.major": "1" } }, "1"]], "context.entry"],
-    ["a header that is too large", [[{ name: "x", pax: { comment: "x".repeat(64 * 1024) } }, "1"]], "context.invalid"],
+    ["a header that is too large", [[{ name: "x", pax: { comment: "x".repeat(64 * 1024) } }, "1"]], "context.entry"],
     ["a .dockerignore whose patterns could take hours", ignoring("a\n".repeat(40_000)), "context.dockerignore"],
     [
       "a Dockerfile that is a symbolic link",
@@ -240,6 +245,25 @@ describe("what is refused", () => {
     ["a Dockerfile of megabytes", [file("Dockerfile", "#".repeat(2 * 1024 ** 2))], "dockerfile.size"],
   ])("%s", async (_, entries, rule) => {
     await expect(rewritten(entries, { limit: 10 * 1024 ** 2 })).rejects.toMatchObject({ name: "Refusal", rule });
+  });
+
+  test.each<[Given[], string | undefined, string]>([
+    [[{ name: "ü", type: "fifo" }], undefined, '"ü" is neither a file, a folder nor a link'],
+    [[[{ name: "ü", pax: { "GNU.sparse.major": "1" } }, "1"]], undefined, '"ü" is a sparse file: write the tar'],
+    [[[{ name: "x", pax: { comment: "x".repeat(64 * 1024) } }, "1"]], undefined, "has more than 65536 bytes"],
+    [[{ name: "ü", type: "symlink", linkname: "x" }], "ü", "ü is a link in the context: send the file itself, or name"],
+    [[file("ü", "")], "ü", "the Dockerfile (ü) cannot be empty"],
+    [[file("ü", "#".repeat(2 * 1024 ** 2))], "ü", "ü is larger than"],
+    [[file("x", "")], "ü", "Cannot locate specified Dockerfile: ü"],
+    [
+      [file("Dockerfile", "1"), { name: ".dockerignore", type: "symlink", linkname: "x" }],
+      undefined,
+      ".dockerignore is a link in the context: send the file itself$",
+    ],
+  ])("in words for people: %#", async (entries, dockerfile, message) => {
+    const options = { limit: 10 * 1024 ** 2, ...(dockerfile !== undefined && { dockerfile }) };
+    const words = new RegExp(message.replaceAll(/[().]/g, "\\$&"));
+    await expect(rewritten(entries, options)).rejects.toHaveProperty("message", expect.stringMatching(words));
   });
 
   test.each([1, 512 - 6, 512, 1024])("a tar whose last file lacks %i bytes", async (missing) => {
