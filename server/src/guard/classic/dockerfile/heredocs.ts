@@ -4,13 +4,13 @@ import { SPACE } from "./logical-lines.ts";
 
 /** Instructions after which an engine looks for one */
 const TAKES_HEREDOCS: ReadonlySet<string> = new Set(["ADD", "COPY", "RUN", "ONBUILD"]);
-/** At the beginning of a word as engines split it */
-const BEGINS_WORD = new RegExp(`(?:^|${SPACE})\\d*<<(?!<)`);
+/** At the beginning of a word as engines split it. Without a name in the same word, it is none. */
+const BEGINS_WORD = new RegExp(`(?:^|${SPACE})\\d*<<(?!<|-?(?:${SPACE}|$))`);
 const QUOTED = /\\.|'[^']*'|"(?:\\.|[^"\\])*"/gsu;
 
 /**
  * Whether an engine may read a here-document in an instruction: Docker 23 and later take the lines after it for its content, also where a shell would
- * not (`$((1 << 2))`), and then ignore it; Docker 20.10 does not know them. May be wrong to the safe side.
+ * not (`$((1 <<2))`), and then ignore it; Docker 20.10 does not know them. May be wrong to the safe side.
  *
  * @param line the whole instruction, e.g. `RUN cat <<EOF`
  */

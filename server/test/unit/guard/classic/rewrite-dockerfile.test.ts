@@ -109,8 +109,8 @@ describe("what the engine gets", () => {
     ["a trigger", "FROM trigger\nONBUILD ADD $X /y", ["FROM sha256:trigger AS s0", "ONBUILD ADD ./$X /y"]],
     [
       "a here-string, a shift",
-      "FROM scratch\nRUN cat <<<x; echo $((1<<2)) '<< a'",
-      ["FROM scratch AS s0", "RUN cat <<<x; echo $((1<<2)) '<< a'"],
+      "FROM scratch\nRUN cat <<<x; echo $((1<<2)) '<< a'; x=$((1 << 2)); cat <<-",
+      ["FROM scratch AS s0", "RUN cat <<<x; echo $((1<<2)) '<< a'; x=$((1 << 2)); cat <<-"],
     ],
     [
       "labels of the tenant's",
@@ -204,6 +204,9 @@ describe("what is refused", () => {
     ["a trigger with the guard's label", "FROM trigger-label", "label.reserved"],
     ["a here-document", "FROM own\nRUN cat <<EOF\nFROM secret\nEOF", "dockerfile.heredoc"],
     ["a here-document with a number", "FROM own\nRUN cat 3<<EOF\nEOF", "dockerfile.heredoc"],
+    ["a shift that is a here-document for engines", "FROM own\nRUN x=$((1 <<2))\n2))", "dockerfile.heredoc"],
+    ["a here-document without tabs", "FROM own\nRUN cat <<-EOF\nEOF", "dockerfile.heredoc"],
+    ["a here-document whose name is in quotes", "FROM own\nRUN cat <<' '\n ", "dockerfile.heredoc"],
     ["a here-document behind a space beyond ASCII", "FROM own\nRUN x\u0085<<EOF\nEOF", "dockerfile.heredoc"],
     ["a here-document after braces", "FROM own\nRUN a${X:-}<<EOF\nEOF", "dockerfile.heredoc"],
     ["COPY of a here-document", "FROM own\nCOPY <<EOF /x\nEOF", "dockerfile.heredoc"],
