@@ -2,7 +2,7 @@ import { registryKey } from "docker-over-ssh/builds";
 import { matchesHost, partsOf } from "../policy/patterns.ts";
 import { checkPublicHost } from "../policy/registry-host.ts";
 import { Refusal } from "../refusal.ts";
-import { AUTH_CONFIG, credentialsOf } from "../request/registry-auth.ts";
+import { AUTH_CONFIG, credentialsOf, serverAddress } from "../request/registry-auth.ts";
 import { jsonCall } from "./call.ts";
 
 /** Where it says nothing, docker means Docker Hub. */
@@ -21,7 +21,7 @@ export const LOGIN = jsonCall({
   schema: AUTH_CONFIG,
   read(_request, config) {
     const credentials = credentialsOf(config);
-    const registry = hostOf(config.serveraddress);
+    const registry = hostOf(serverAddress(config));
     return {
       about: [registry],
       async perform({ caller, backend, reply }) {

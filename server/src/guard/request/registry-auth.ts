@@ -13,7 +13,18 @@ export const AUTH_CONFIG = strictObject({
   serveraddress: Type.Optional(Type.String()),
   identitytoken: Type.Optional(Type.String()),
   registrytoken: Type.Optional(Type.String()),
+  // docker-py passes on what a credential store has answered, in its own spelling.
+  ServerAddress: Type.Optional(Type.String()),
+  Username: Type.Optional(Type.String()),
+  Password: Type.Optional(Type.String()),
+  IdentityToken: Type.Optional(Type.String()),
 });
+const OTHER_SPELLINGS = {
+  serveraddress: "ServerAddress",
+  username: "Username",
+  password: "Password",
+  identitytoken: "IdentityToken",
+} as const;
 /** The docker CLI 20.10 sends `null` where it has none and builds with BuildKit. */
 const AUTH_CONFIGS = Type.Union([Type.Record(Type.String(), AUTH_CONFIG), Type.Null()]);
 
@@ -39,15 +50,29 @@ type AuthConfig = ReturnType<typeof strictJson<typeof AUTH_CONFIG>>;
 /** Undefined where there are none */
 export function credentialsOf(config: AuthConfig): Credentials | undefined {
   const fromAuth = userAndPassword(config.auth);
-  const username = config.username ?? fromAuth?.username ?? "";
-  const password = config.password ?? fromAuth?.password ?? "";
-  const { identitytoken: identityToken, registrytoken: registryToken } = config;
+  const username = oneOf(config, "username") ?? fromAuth?.username ?? "";
+  const password = oneOf(config, "password") ?? fromAuth?.password ?? "";
+  const identityToken = oneOf(config, "identitytoken");
+  const registryToken = config.registrytoken;
+  serverAddress(config);
   // They become headers.
   if (/[^\u0021-\u007e]/.test(`${identityToken ?? ""}${registryToken ?? ""}`)) {
     throw invalid("a token has characters that no token has");
   }
   if (username === "" && password === "" && !identityToken && !registryToken) return undefined;
   return { username, password, ...(identityToken && { identityToken }), ...(registryToken && { registryToken }) };
+}
+
+/** Undefined where there is none. Throws as {@link registryAuth}. */
+export function serverAddress(config: AuthConfig): string | undefined {
+  return oneOf(config, "serveraddress");
+}
+
+/** The value of a key in either spelling. With both, engines take the last. */
+function oneOf(config: AuthConfig, key: keyof typeof OTHER_SPELLINGS): string | undefined {
+  const other = OTHER_SPELLINGS[key];
+  if (config[key] !== undefined && config[other] !== undefined) throw invalid(`it has both ${key} and ${other}`);
+  return config[key] ?? config[other];
 }
 
 function userAndPassword(auth: string | undefined): { username: string; password: string } | undefined {
