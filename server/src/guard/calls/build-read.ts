@@ -62,6 +62,8 @@ const OUTPUTS = orNull(Type.Array(strictObject({ Type: Type.String(), Attrs: Typ
 /** Content types of a context. Whatever it says, the engine looks at the bytes. */
 const CONTEXT_TYPES = /^(?:application\/(?:x-tar|tar|x-gtar|octet-stream|x-gzip|gzip)|)$/;
 const DOCKERFILE = "Dockerfile";
+/** Names of one image. Each is a request to the store of the engine. */
+const MAX_NAMES = 100;
 /** Where the context, or the Dockerfile, is in the session */
 const IN_SESSION = "client-session";
 const PLATFORM = /^[a-z0-9_]+(?:\/[a-z0-9_]+(?:\/[a-z0-9_.]+)?)?$/i;
@@ -81,10 +83,7 @@ export function parseBuild(request: StrictRequest): BuildRequest {
   const remote = query.text("remote");
   return {
     builder: builderOf(query.text("version")),
-    names: query
-      .all("t")
-      .filter((name) => name !== "")
-      .map(checkedName),
+    names: checkedNames(query.all("t").filter((name) => name !== "")),
     dockerfile: query.text("dockerfile") || DOCKERFILE,
     target: query.text("target") || undefined,
     buildArgs: checkedArgs(query.json("buildargs", ARGS) ?? {}),
@@ -130,6 +129,11 @@ function builderOf(version: string | undefined): BuildRequest["builder"] {
   if (version === undefined || version === "" || version === "1") return "classic";
   if (version === "2") return "buildkit";
   throw invalid("query.value", `version must be 1 (the classic builder) or 2 (BuildKit)`);
+}
+
+function checkedNames(names: readonly string[]): string[] {
+  if (names.length > MAX_NAMES) throw new Refusal("build.names", `a build may give its image ${MAX_NAMES} names`);
+  return names.map(checkedName);
 }
 
 function checkedName(name: string): string {

@@ -1,10 +1,10 @@
 import type { Readable } from "node:stream";
-import { familiarName, jsonLines } from "docker-over-ssh/builds";
+import { jsonLines } from "docker-over-ssh/builds";
 import type { ApiObject } from "../backend.ts";
 import type { BuildRequest, Credentials } from "../build-request.ts";
 import type { Caller } from "../caller.ts";
 import { EngineAnswer, type EngineApi } from "../engine/engine-api.ts";
-import { engineName, inTenantsWords, parseTenantName } from "../images/names.ts";
+import { inTenantsWords } from "../images/names.ts";
 import type { OwnImages } from "../images/own-images.ts";
 import type { Limits } from "../limits/limits.ts";
 import { Refusal } from "../refusal.ts";
@@ -15,9 +15,10 @@ import { rewriteContext } from "./context/rewrite-context.ts";
 import { decodeDockerfile } from "./dockerfile/logical-lines.ts";
 import { rewriteDockerfile } from "./dockerfile/rewrite-dockerfile.ts";
 import { engineQuery, imageLabels } from "./engine-query.ts";
+import { giveNames, namesToGive } from "./give-names.ts";
 import { keepSteps } from "./keep-steps.ts";
 import { removeLeftovers } from "./leftovers.ts";
-import { quietable, type QuietableLines } from "./quietable-lines.ts";
+import { quietable } from "./quietable-lines.ts";
 import { listSteps, stepsUnder } from "./steps.ts";
 
 export interface ClassicParts {
@@ -56,7 +57,7 @@ export function createClassicBuilds(parts: ClassicParts): ClassicBuilds {
       const lines = quietable(request.quiet, onLine);
       try {
         const id = await run(parts, { ...caller, signal }, request, context, (line) => lines.take(line));
-        await giveNames(parts, caller.tenant, id, request, lines, signal);
+        await giveNames(parts.engine, caller.tenant, id, request.names, lines, signal);
       } catch (error) {
         lines.onFailure();
         if (error instanceof BuildFailed) {
@@ -117,7 +118,7 @@ async function run(
     const headers = { "content-type": "application/x-tar" };
     const { body } = await engine.request({ method: "POST", path: "/build", query, headers, body: tar, signal });
     for await (const line of jsonLines(body)) output.take(line);
-    return await takeOver(parts, tenant, output, bases, signal);
+    return await takeOver(parts, tenant, request, output, bases, signal);
   } catch (error) {
     await cleanUp(parts, tenant, output, error instanceof BuildFailed ? bases : undefined);
     throw error;
@@ -129,6 +130,7 @@ async function run(
 async function takeOver(
   { engine, own }: ClassicParts,
   tenant: Tenant,
+  request: BuildRequest,
   output: BuildOutput,
   bases: ReadonlySet<string>,
   signal: AbortSignal,
@@ -141,35 +143,10 @@ async function takeOver(
   const stages = [...new Set(output.built)];
   // First: an image without a name that has become a step no longer counts.
   await own.takeIntermediate(tenant, stepsUnder(stages, bases, tenant.id, await listSteps(engine, signal)));
-  for (const stage of stages) await own.take(tenant, stage, signal);
+  for (const stage of stages) if (stage !== id) await own.take(tenant, stage, signal, []);
+  const names = namesToGive(tenant.id, request.names).map(({ reference }) => reference);
+  await own.take(tenant, id, signal, names);
   return id;
-}
-
-/** Names come last, so that an image that is too much does not take the name of another. */
-async function giveNames(
-  { engine }: ClassicParts,
-  tenant: Tenant,
-  id: string,
-  { names }: BuildRequest,
-  lines: QuietableLines,
-  signal: AbortSignal,
-): Promise<void> {
-  lines.take({ aux: { ID: id } });
-  lines.take({ stream: `Successfully built ${id.replace("sha256:", "").slice(0, 12)}\n` });
-  for (const name of names) {
-    const reference = parseTenantName(name);
-    const tag = reference.tag ?? "latest";
-    const { given, domain, path } = reference;
-    const repository = engineName(tenant.id, { given, domain, path });
-    const query = [
-      ["repo", repository],
-      ["tag", tag],
-    ] as const;
-    const { body } = await engine.request({ method: "POST", path: `/images/${id}/tag`, query, signal });
-    body.resume();
-    lines.take({ stream: `Successfully tagged ${familiarName(reference)}:${tag}\n` });
-  }
-  lines.onSuccess(id);
 }
 
 /**
@@ -204,7 +181,7 @@ async function cleanUp(
   try {
     if (bases !== undefined) kept = await keepSteps(tenant, output, bases, engine, own, signal);
   } catch {
-    // They are more than the tenant may have: they are removed.
+    // They are removed.
   }
   try {
     await removeLeftovers(tenant, output.printed, kept, engine, own, signal);

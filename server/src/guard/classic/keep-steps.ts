@@ -1,32 +1,55 @@
 import type { EngineApi } from "../engine/engine-api.ts";
 import type { OwnImages } from "../images/own-images.ts";
 import { TENANT_LABEL } from "../images/reserved.ts";
+import { Refusal } from "../refusal.ts";
 import type { Tenant } from "../tenant.ts";
 import type { BuildOutput } from "./build-output.ts";
 import { hasNames, listSteps, stepsUnder, type ListedImage } from "./steps.ts";
 
 /**
  * Takes over what a build has made before a step of it failed: as with docker, the next build continues there. The last image of each stage is the
- * tenant's, without a name, and counts.
+ * tenant's, without a name, and counts; so it is kept only where the tenant's quotas leave room for that next build.
  *
  * @returns the IDs of all images that it keeps
- * @throws Refusal as `OwnImages.take`
  */
 export async function keepSteps(
   tenant: Tenant,
   { built, printed }: BuildOutput,
   bases: ReadonlySet<string>,
   engine: Pick<EngineApi, "json">,
-  own: Pick<OwnImages, "take" | "takeIntermediate">,
+  own: Pick<OwnImages, "list" | "take" | "takeIntermediate">,
   signal: AbortSignal,
 ): Promise<ReadonlySet<string>> {
   if (printed.size === 0) return new Set();
   const listed = await listSteps(engine, signal);
   const heads = new Set([...built, ...lastStep(tenant.id, printed, listed)]);
-  const steps = stepsUnder([...heads], bases, tenant.id, listed);
-  for (const head of heads) await own.take(tenant, head, signal);
+  const before = new Set((await own.list(tenant.id, signal)).map(({ id }) => id));
+  // First: an image without a name that has become a step no longer counts.
+  const demoted = stepsUnder([...heads], bases, tenant.id, listed).filter((step) => before.has(step));
+  await own.takeIntermediate(tenant, demoted);
+  const kept: string[] = [];
+  for (const head of heads) if (before.has(head) || (await isTaken(tenant, head, own, signal))) kept.push(head);
+  const steps = stepsUnder(kept, bases, tenant.id, listed);
   await own.takeIntermediate(tenant, steps);
-  return new Set([...heads, ...steps]);
+  for (const image of demoted) if (!steps.includes(image)) await own.take(tenant, image, signal, []);
+  return new Set([...kept, ...steps]);
+}
+
+/** Takes an image over where the tenant can still build then: that needs place for one more image, and for a byte. */
+async function isTaken(tenant: Tenant, id: string, own: Pick<OwnImages, "take">, signal: AbortSignal) {
+  const { images, bytes } = tenant.quotas;
+  const quotas = {
+    ...tenant.quotas,
+    ...(images !== undefined && { images: images - 1 }),
+    ...(bytes !== undefined && { bytes: bytes - 1 }),
+  };
+  try {
+    await own.take({ ...tenant, quotas }, id, signal, []);
+    return true;
+  } catch (error) {
+    if (error instanceof Refusal) return false;
+    throw error;
+  }
 }
 
 /** The last step that was printed. RUN may print others, so it must be the tenant's; one on which another image is made is there for the cache as it is. */

@@ -29,7 +29,8 @@ export function createOwnImages(parts: OwnImagesParts): OwnImages {
     list: async (tenant, signal) => await list(parts, tenant, signal),
     find: async (tenant, given, signal) =>
       await inWordsOf(tenant, async () => await find(parts, tenant, given, signal)),
-    take: async (tenant, id, signal) => await inWordsOf(tenant.id, async () => await take(parts, tenant, id, signal)),
+    take: async (tenant, id, signal, names) =>
+      await inWordsOf(tenant.id, async () => await take(parts, tenant, id, signal, names)),
     takeIntermediate: async (tenant, ids) => await takeIntermediate(parts.ledger, tenant.id, ids),
   };
 }
@@ -59,6 +60,15 @@ function heldOf(images: readonly OwnImage[]): { images: number; bytes: number } 
     images: images.reduce((sum, { names }) => sum + Math.max(1, names.length), 0),
     bytes: images.reduce((sum, { size }) => sum + size, 0),
   };
+}
+
+/** As `images` will be when one of them has been given names: another loses its own. */
+function withNames(images: readonly OwnImage[], given: string, added: readonly string[]): OwnImage[] {
+  const moved = new Set(added);
+  return images.map((image) => {
+    const left = image.names.filter((name) => !moved.has(name));
+    return { ...image, names: image.id === given ? [...left, ...moved] : left };
+  });
 }
 
 async function find(parts: OwnImagesParts, tenant: string, given: string, signal: AbortSignal): Promise<FoundImage> {
@@ -108,17 +118,25 @@ async function findById(
   return asOwn(tenant, raw);
 }
 
-async function take(parts: OwnImagesParts, tenant: Tenant, id: string, signal: AbortSignal): Promise<void> {
+async function take(
+  parts: OwnImagesParts,
+  tenant: Tenant,
+  id: string,
+  signal: AbortSignal,
+  names?: readonly string[],
+): Promise<void> {
   const { engine, ledger, limits } = parts;
   const raw = await inspectImage(engine, id, { signal });
   if (raw === undefined) throw noSuchImage(id);
   refuseOthers(tenant.id, raw);
+  const known = inLedger(ledger, tenant.id).get(idOf(raw));
+  const wasOwn = namesOf(tenant.id, raw).tags.length > 0 || (known !== undefined && known.isIntermediate !== true);
   try {
     await note(ledger, tenant.id, [{ id: idOf(raw), created: Date.now() }]);
-    const held = heldOf(await list(parts, tenant.id, signal));
+    const held = heldOf(withNames(await list(parts, tenant.id, signal), idOf(raw), names ?? []));
     limits.checkImages(tenant, held.images, held.bytes);
   } catch (error) {
-    await giveBack(parts, tenant.id, raw, signal);
+    if (names === undefined || !wasOwn) await giveBack(parts, tenant.id, raw, signal);
     throw error;
   }
 }

@@ -30,9 +30,10 @@ export interface OwnImages {
   /**
    * Takes over what a build has made: writes it down, and checks the tenant's quotas. An image that is too much is removed.
    *
+   * @param names on the engine that it is given next, with tags: they count. Then an image that the tenant had before is left as it was.
    * @throws Refusal `quota.images`, `quota.bytes`, `ledger.full`; `image.not-stamped` for one without the tenant's label, which is left alone
    */
-  take(tenant: Tenant, id: string, signal: AbortSignal): Promise<void>;
+  take(tenant: Tenant, id: string, signal: AbortSignal, names?: readonly string[]): Promise<void>;
   /**
    * Writes down intermediate images, which the classic builder makes of steps, also those that were none before: they are listed with --all, do not count,
    * and go with the image that is made of them.

@@ -21,6 +21,12 @@ const read = (query: string, headers: string[] = []) =>
   });
 
 describe("POST /build", () => {
+  test("gives an image 100 names at most", () => {
+    const names = (count: number): string => Array.from({ length: count }, (_, at) => `t=app:${at}`).join("&");
+    expect(read(names(100)).names).toHaveLength(100);
+    expect(() => read(names(101))).toThrow(expect.objectContaining({ rule: "build.names" }));
+  });
+
   test("as docker sends it", () => {
     expect(read(CLASSIC, ["Content-Type", "application/x-tar"])).toMatchObject({
       builder: "classic",

@@ -45,6 +45,7 @@ async function build({ dockerfile = "FROM scratch\nCOPY x /\n", lines = [BUILT],
   };
   const taken: string[] = [];
   const steps: string[] = [];
+  const counted: string[] = [];
   const builds = createClassicBuilds({
     engine: {
       async json(asking) {
@@ -66,9 +67,10 @@ async function build({ dockerfile = "FROM scratch\nCOPY x /\n", lines = [BUILT],
     own: {
       list: async () => own.map((id) => ({ id, names: [], created: 0, size: 0 })),
       find: async (_tenant, name) => Promise.reject(noSuchImage(name)),
-      async take(_tenant, id) {
+      async take(_tenant, id, _signal, names) {
         if (!hasRoom) throw new Refusal("quota.images", "no");
         taken.push(id);
+        counted.push(...(names ?? []));
       },
       takeIntermediate: async (_tenant, ids) => void steps.push(...ids),
     },
@@ -94,7 +96,7 @@ async function build({ dockerfile = "FROM scratch\nCOPY x /\n", lines = [BUILT],
     () => undefined,
     (reason: unknown) => reason,
   );
-  return { error, asked, auths, query, taken, steps, told, rule: caller.note.rule };
+  return { error, asked, auths, query, taken, counted, steps, told, rule: caller.note.rule };
 }
 
 describe("the engine is asked for", () => {
@@ -118,6 +120,19 @@ describe("the engine is asked for", () => {
     expect(found.asked.at(-1)).toBe(
       `POST /images/${idOf("1")}/tag repo=guard.internal/a/docker.io/library/app tag=latest`,
     );
+  });
+
+  test("names that count before they are given, with the last stage, when those before it count", async () => {
+    const { taken, counted, asked } = await build({
+      request: { names: ["app", "app:v1"] },
+      lines: [BUILT, { aux: { ID: idOf("2") } }, BUILT],
+    });
+    expect(taken).toEqual([idOf("2"), idOf("1")]);
+    expect(counted).toEqual(["latest", "v1"].map((tag) => `guard.internal/a/docker.io/library/app:${tag}`));
+    expect(asked.filter((line) => line.includes("/tag "))).toHaveLength(2);
+    const refused = await build({ hasRoom: false });
+    expect(refused.error).toMatchObject({ rule: "quota.images" });
+    expect(refused.asked.join()).not.toContain("/tag ");
   });
 
   test("no cache where the tenant has none: an engine would take steps of all builds", async () => {

@@ -102,6 +102,26 @@ test("what counts as a tenant's are its own images, not those of others, nor of 
   await own.take(tenantOf("a", { bytes: 5, images: 1 }), idOf("1"), signal);
 });
 
+test("names that an image is given next count; one that is there is left as it was where they are too many", async () => {
+  const Labels = { "docker-over-ssh.guard.tenant": "a" };
+  const [one, two, three] = ["one:v1", "two:v1", "three:v1"].map((name) => nameOf("a", name)) as [
+    string,
+    string,
+    string,
+  ];
+  engine.images.push({ Id: idOf("1"), RepoTags: [one], Labels }, { Id: idOf("2"), RepoTags: [], Labels });
+  const full = tenantOf("a", { images: 2 });
+  await own.take(full, idOf("2"), signal, [two, two]);
+  // It loses the name, and counts without one.
+  await own.take(full, idOf("2"), signal, [one]);
+  await expect(own.take(full, idOf("2"), signal, [two, three])).rejects.toMatchObject({ rule: "quota.images" });
+  await expect(own.take(full, idOf("1"), signal, [two])).rejects.toMatchObject({ rule: "quota.images" });
+  expect(engine.images.map(({ RepoTags }) => RepoTags)).toEqual([[one], []]);
+  engine.images.push({ Id: idOf("3"), RepoTags: [], Labels });
+  await expect(own.take(full, idOf("3"), signal, [three])).rejects.toMatchObject({ rule: "quota.images" });
+  expect(engine.images).toHaveLength(2);
+});
+
 test("an image that the host has a name for as well is never asked to go by its ID", async () => {
   const Labels = { "docker-over-ssh.guard.tenant": "a" };
   const removals = (): string[] => engine.asked.splice(0).filter((line) => line.startsWith("DELETE"));

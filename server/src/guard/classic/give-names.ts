@@ -1,0 +1,48 @@
+import { familiarName } from "docker-over-ssh/builds";
+import type { EngineApi } from "../engine/engine-api.ts";
+import { engineName, parseTenantName } from "../images/names.ts";
+import type { Tenant } from "../tenant.ts";
+import type { QuietableLines } from "./quietable-lines.ts";
+
+interface NameToGive {
+  /** On the engine, without the tag */
+  repository: string;
+  tag: string;
+  /** On the engine, with the tag */
+  reference: string;
+  /** As docker prints it */
+  shown: string;
+}
+
+/** @param names as the tenant writes them */
+export function namesToGive(tenant: string, names: readonly string[]): NameToGive[] {
+  return names.map((name) => {
+    const parsed = parseTenantName(name);
+    const { given, domain, path, tag = "latest" } = parsed;
+    const repository = engineName(tenant, { given, domain, path });
+    return { repository, tag, reference: `${repository}:${tag}`, shown: `${familiarName(parsed)}:${tag}` };
+  });
+}
+
+/** Names an image. That comes last, so that an image that is too much does not take the name of another. */
+export async function giveNames(
+  engine: Pick<EngineApi, "request">,
+  tenant: Tenant,
+  id: string,
+  names: readonly string[],
+  lines: QuietableLines,
+  signal: AbortSignal,
+): Promise<void> {
+  lines.take({ aux: { ID: id } });
+  lines.take({ stream: `Successfully built ${id.replace("sha256:", "").slice(0, 12)}\n` });
+  for (const { repository, tag, shown } of namesToGive(tenant.id, names)) {
+    const query = [
+      ["repo", repository],
+      ["tag", tag],
+    ] as const;
+    const { body } = await engine.request({ method: "POST", path: `/images/${id}/tag`, query, signal });
+    body.resume();
+    lines.take({ stream: `Successfully tagged ${shown}\n` });
+  }
+  lines.onSuccess(id);
+}
