@@ -69,8 +69,9 @@ test("a retry counts as the upload that it repeats", async () => {
         headers: { authorization: "Bearer greedy" },
       })
     ).statusCode;
-  const uploads = await Promise.all(Array.from({ length: MAX_LARGEST }, async () => await upload(port, 900)));
-  await eventually(async () => expect(await retry()).toBe(429));
+  const uploads = await Promise.all(Array.from({ length: MAX_LARGEST + 1 }, async () => await upload(port, 900)));
+  await Promise.race(uploads.map(async (one) => await one.received("too-many-at-once"))); // so the others have arrived
+  expect(await retry()).toBe(429);
   for (const connection of uploads) connection[Symbol.dispose]();
   await eventually(async () => expect(await retry()).toBe(202));
 });
