@@ -127,8 +127,10 @@ listenToKeys({
     return true;
   },
   filter: () => {
-    if (document.body.dataset["pane"] === "main" && filterName.offsetParent === null)
-      go({ job: undefined, view: undefined });
+    const isHidden = document.body.dataset["pane"] === "main" && filterName.offsetParent === null;
+    // At once: what is typed next belongs there.
+    if (!isHidden) return filterName.select();
+    go({ job: undefined, view: undefined });
     requestAnimationFrame(() => filterName.select());
   },
   follow: () => shown?.view instanceof JobView && shown.view.toggleFollow(),
