@@ -1,5 +1,6 @@
 import type { ContextEntry } from "docker-over-ssh/builds";
 import { Refusal } from "../../refusal.ts";
+import { invalidEntry } from "./invalid-entry.ts";
 import type { TarEntry } from "./tar-entries.ts";
 
 /** Bytes of a path that Linux takes */
@@ -79,9 +80,4 @@ function shown(name: string): string {
 /** Without control characters, and not too long for a message */
 function quoted(name: string): string {
   return JSON.stringify(name.slice(0, 120));
-}
-
-/** A Refusal 400 for an entry */
-export function invalidEntry(message: string): Refusal {
-  return new Refusal("context.entry", `the context has an entry that is not allowed: ${message}`, { statusCode: 400 });
 }

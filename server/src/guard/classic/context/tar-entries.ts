@@ -9,7 +9,7 @@ import {
   type TarExtension,
 } from "docker-over-ssh/builds";
 import { ByteReader } from "./byte-reader.ts";
-import { invalidEntry } from "./entry.ts";
+import { invalidEntry } from "./invalid-entry.ts";
 
 /** An entry of a tar that streams by, as it is written there. Texts have one character for each byte. */
 export interface TarEntry {

@@ -44,7 +44,7 @@ test.each([
 ])("%s: %s", async (request, words) => expect(await explained(request)).toContain(words));
 
 test("a body is read as it would be", async () => {
-  const path = await fileWith('{"username":"a","Username":"b"}');
+  const path = await fileWith('{"username":"a","Serveraddress":"b"}');
   expect(await explained("POST /auth", "--body", path)).toContain("refused by json.");
   expect(await explained("POST /auth", "--body", join(path, "none"))).toContain("usage: ");
 });

@@ -175,7 +175,7 @@ describe("a body", () => {
   });
 
   it.each([
-    ['{"Username":"a","serveraddress":"registry.example.com"}', "json.case"],
+    ['{"username":"a","Serveraddress":"registry.example.com"}', "json.case"],
     ['{"username":"a","user\\u006eame":"b"}', "json.duplicate"],
     ['{"username":"a","admin":true}', "json.unknown"],
     ['{"username":1}', "json.type"],
