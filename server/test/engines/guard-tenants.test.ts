@@ -46,11 +46,11 @@ describe.skipIf(why)(`tenants that come and go, and engines ${why ?? ""}`, () =>
     folder = mkdtempSync(join(tmpdir(), "dos-tenants-"));
     mkdirSync(join(folder, "kubelet/pods"), { recursive: true });
     latest = await startTestbed({ near: { kind: "28.5" } });
-    for (const engine of [bed.far, latest.near]) await importBase(engine);
+    for (const engine of [bed.far, latest.near, latest.far]) await importBase(engine);
   });
   afterAll(async () => {
     if (why) return;
-    await removeFakePods(bed.far);
+    if (latest !== undefined) await removeFakePods(latest.far);
     await latest?.[Symbol.asyncDispose]();
     rmSync(folder, { recursive: true, force: true });
   });
@@ -77,25 +77,26 @@ describe.skipIf(why)(`tenants that come and go, and engines ${why ?? ""}`, () =>
     };
   };
 
+  // Not the engine that all files share: it keeps the container of a step in which it was stopped.
   test("an engine that restarts: calls are told, builds and events end, and all goes on when it is back", async () => {
     const kubelet = join(folder, "kubelet");
     const socket = join(folder, "team.sock");
     const tenant = ["--tenant", `name=team,socket=${socket}`, "--allow-base", BASE];
     const pods = ["--kubernetes", "--kubelet-dir", kubelet];
-    await using guard = await startGuard(join(folder, "1"), ["-H", bed.far.host, ...tenant, ...pods], bed.env);
-    const docker = await tenantCli(bed.far, { socket, folder });
+    await using guard = await startGuard(join(folder, "1"), ["-H", latest.far.host, ...tenant, ...pods], latest.env);
+    const docker = await tenantCli(latest.far, { socket, folder });
     const images = async (cli: TenantCli): Promise<string> =>
       (await cli(["images", "--format", "{{.Repository}}"])).stdout;
     expect(await docker(["build", "-t", "app", context("RUN echo app > /app")])).toMatchObject(done);
-    const pod = await startFakePod(bed.far, { kubelet, uid: "before" });
+    const pod = await startFakePod(latest.far, { kubelet, uid: "before" });
     const before = shortPath(kubelet, "before");
-    const ofPod = await tenantCli(bed.far, { socket: before, folder });
+    const ofPod = await tenantCli(latest.far, { socket: before, folder });
     await vi.waitFor(() => expect(existsSync(before)).toBe(true), waiting);
     const { ino } = lstatSync(socket);
     const events = docker(["events"]);
     const building = await beginBuilds(docker, { classic: 6021, buildkit: 6022 });
 
-    await bed.far.stop();
+    await latest.far.stop();
     await events;
     await building.haveEnded(["classic"]); // steps of BuildKit outlive an engine that is stopped
     for (const path of ["/images/json", "/v1.41/events"]) {
@@ -108,10 +109,17 @@ describe.skipIf(why)(`tenants that come and go, and engines ${why ?? ""}`, () =>
       stderr: expect.stringContaining("the engine cannot be reached") as string,
     });
 
-    const options = ["--data", join(folder, "late"), "-H", bed.far.host, "--bind-local", join(folder, "late-socket")];
-    await using late = startServerProcess(["guard", ...options], { HOME: folder, ...bed.env });
+    const options = [
+      "--data",
+      join(folder, "late"),
+      "-H",
+      latest.far.host,
+      "--bind-local",
+      join(folder, "late-socket"),
+    ];
+    await using late = startServerProcess(["guard", ...options], { HOME: folder, ...latest.env });
     await late.line(/It is tried again/);
-    await bed.far.start();
+    await latest.far.start();
     await late.line(/the guard is ready/);
     expect(lstatSync(socket).ino).toBe(ino);
     expect(await images(docker)).toBe("app");
@@ -120,12 +128,12 @@ describe.skipIf(why)(`tenants that come and go, and engines ${why ?? ""}`, () =>
         await docker(["build", "-t", `app-${builder}`, context(`RUN echo ${builder} > /x`)], { builder }),
       ).toMatchObject(done);
     expect(await ofPod(["build", "-t", "of-pod", context("RUN echo pod > /x")])).toMatchObject(done);
-    await startFakePod(bed.far, { kubelet, uid: "after" });
+    await startFakePod(latest.far, { kubelet, uid: "after" });
     const after = shortPath(kubelet, "after");
     await vi.waitFor(() => expect(existsSync(after)).toBe(true), waiting);
-    expect(await images(await tenantCli(bed.far, { socket: after, folder }))).toBe("");
-    await bed.far.docker("rm", "-f", pod);
-    await vi.waitFor(async () => expect(await imagesOf(bed.far, "before")).toEqual([]), waiting);
+    expect(await images(await tenantCli(latest.far, { socket: after, folder }))).toBe("");
+    await latest.far.docker("rm", "-f", pod);
+    await vi.waitFor(async () => expect(await imagesOf(latest.far, "before")).toEqual([]), waiting);
     expect(guard.printed.filter((line) => /has failed/.test(line))).toEqual([]);
     await docker(["rmi", "app", "app-classic", "app-buildkit"]);
   });
