@@ -86,7 +86,7 @@ describe.each([
       },
     );
 
-    test.skipIf(side === "far")("compose builds", async () => {
+    test.skipIf(side === "far")("compose builds, with the default store", async () => {
       const compose = "services:\n  web:\n    image: web:v1\n    build: .\n";
       const cwd = contextIn(folder, { ...FILES, "compose.yaml": compose });
       expect(await a(["compose", "build"], { builder: "buildkit", cwd })).toMatchObject(done);
@@ -94,24 +94,29 @@ describe.each([
     });
 
     // As clients of Docker 29 do, which does without /grpc and /session
-    test.skipIf(side === "far")("gRPC on the socket itself builds, and nothing else", async () => {
-      const builder = ["--builder", "direct"];
-      const direct = async (words: readonly string[]) => await a(["buildx", ...words], { builder: "buildkit" });
-      expect(
-        await direct(["create", "--name", "direct", "--driver", "remote", `unix://${socketOf("a")}`]),
-      ).toMatchObject(done);
-      const context = contextIn(folder, FILES);
-      const out = join(folder, `out-${side}`);
-      expect(await direct(["build", ...builder, "--output", `type=local,dest=${out}`, context])).toMatchObject(done);
-      expect(readFileSync(join(out, "made"), "utf8")).toBe("content\n");
-      expect(await direct(["build", ...builder, "--output", "type=moby,name=direct:v1", context])).toMatchObject(done);
-      expect(await run("direct:v1")).toBe("content");
-      await guard.line(/Control\/Session/);
-      const insecure = ["build", ...builder, "--allow", "security.insecure", context];
-      expect((await direct(insecure)).stderr).toContain("builds get no entitlement here");
-    });
+    test.skipIf(side === "far")(
+      "gRPC on the socket itself builds, and nothing else, with the default store",
+      async () => {
+        const builder = ["--builder", "direct"];
+        const direct = async (words: readonly string[]) => await a(["buildx", ...words], { builder: "buildkit" });
+        expect(
+          await direct(["create", "--name", "direct", "--driver", "remote", `unix://${socketOf("a")}`]),
+        ).toMatchObject(done);
+        const context = contextIn(folder, FILES);
+        const out = join(folder, `out-${side}`);
+        expect(await direct(["build", ...builder, "--output", `type=local,dest=${out}`, context])).toMatchObject(done);
+        expect(readFileSync(join(out, "made"), "utf8")).toBe("content\n");
+        expect(await direct(["build", ...builder, "--output", "type=moby,name=direct:v1", context])).toMatchObject(
+          done,
+        );
+        expect(await run("direct:v1")).toBe("content");
+        await guard.line(/Control\/Session/);
+        const insecure = ["build", ...builder, "--allow", "security.insecure", context];
+        expect((await direct(insecure)).stderr).toContain("builds get no entitlement here");
+      },
+    );
 
-    test.skipIf(side === "far")("pushes to a registry that is allowed", async () => {
+    test.skipIf(side === "far")("pushes to a registry that is allowed, with the default store", async () => {
       const name = `${registry.host}/guard/twenty-nine:v1`;
       expect(await a(["build", "--tag", name, contextIn(folder, FILES)])).toMatchObject(done);
       expect(await a(["push", name])).toMatchObject(done);
