@@ -68,9 +68,9 @@ export async function guard(settings: GuardSettings, { env, signal, tell }: Surr
         onProblem: tell,
         signal,
         quotas: () => tenant().quotas,
-        onRefused() {
+        onRefused(refusal) {
           metrics.connectionRefused(seated.tenant.id);
-          audit.write(refusedConnection(seated.tenant.id));
+          audit.write(refusedConnection(seated.tenant.id, refusal));
         },
       }),
     async prepare(tenant, mayReturn) {

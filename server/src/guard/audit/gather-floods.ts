@@ -1,7 +1,7 @@
 import type { AuditEntry, AuditLog } from "./entry.ts";
 
 /** What a tenant is refused that is too fast. It costs the tenant next to nothing, and would fill the disk with lines. */
-const FLOODS: ReadonlySet<string> = new Set(["quota.requests", "quota.calls", "quota.connections"]);
+const FLOODS: ReadonlySet<string> = new Set(["quota.requests", "quota.calls", "quota.connections", "connection.flood"]);
 /** ms */
 const EVERY = 1000;
 

@@ -1,11 +1,8 @@
-import { Refusal } from "../refusal.ts";
+import type { Refusal } from "../refusal.ts";
 import type { AuditEntry } from "./entry.ts";
 
-/** Returns the entry for a connection that a tenant may not have beside those that are open. No request of it is read. */
-export function refusedConnection(tenant: string): AuditEntry {
-  const { rule, message, statusCode } = new Refusal("quota.connections", "too many open connections of this tenant", {
-    statusCode: 429,
-  });
+/** Returns the entry for a connection that is closed, whatever requests came on it. */
+export function refusedConnection(tenant: string, { rule, message, statusCode }: Refusal): AuditEntry {
   return {
     time: new Date().toISOString(),
     tenant,

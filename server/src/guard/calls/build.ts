@@ -35,7 +35,7 @@ const prune: Call = {
   rule: "build.prune",
   method: "POST",
   path: "/build/prune",
-  does: "Removes cache records of the tenant's own, with buildah; on an engine that tenants share, none.",
+  does: "Removes the tenant's own records of the build cache.",
   query: {
     all: "once",
     filters: "once",

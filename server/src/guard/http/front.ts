@@ -2,6 +2,7 @@ import { setMaxListeners } from "node:events";
 import type { ServerHttp2Stream } from "node:http2";
 import type { Duplex } from "node:stream";
 import { abortable, deadline } from "docker-over-ssh/builds";
+import { refusedConnection } from "../audit/refused-connection.ts";
 import { Refusal } from "../refusal.ts";
 import type { Tenant } from "../tenant.ts";
 import { handleRequest, type FrontContext, type FrontParts } from "./handle-request.ts";
@@ -53,7 +54,7 @@ export function openFront(tenant: () => Tenant, parts: FrontParts): Front {
       calls.add(call);
       return true;
     },
-    times,
+    { times, onFlood: (refusal) => parts.audit.write(refusedConnection(tenant().id, refusal)) },
   );
   const open = new Set<Duplex>();
   return {

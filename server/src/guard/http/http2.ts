@@ -7,6 +7,7 @@ import {
   type ServerHttp2Stream,
 } from "node:http2";
 import type { Duplex } from "node:stream";
+import { Refusal } from "../refusal.ts";
 import { clientGone, type Exchange } from "./exchange.ts";
 import type { Times } from "./times.ts";
 
@@ -41,7 +42,7 @@ export interface Http2Front {
 export function createHttp2(
   handle: (exchange: Exchange) => Promise<void>,
   takeGrpc: TakeGrpc,
-  times: Times,
+  { times, onFlood }: { times: Times; onFlood: (refusal: Refusal) => void },
 ): Http2Front {
   const server = createServer({
     settings: { maxConcurrentStreams: MAX_STREAMS, maxHeaderListSize: MAX_HEADERS, enablePush: false },
@@ -55,7 +56,7 @@ export function createHttp2(
   });
   server.on("session", (session: ServerHttp2Session) => {
     closeIdle(session, times);
-    endFloods(session);
+    endFloods(session, onFlood);
     // What is wrong with a connection ends it; there is nobody to tell.
     session.on("error", () => session.destroy());
   });
@@ -146,22 +147,28 @@ function closeIdle(session: ServerHttp2Session, times: Times): void {
  * Closes a connection that floods the guard. nghttp2 counts answers to PING and SETTINGS that its client does not read, and resets, after which it takes no
  * new stream but leaves the connection open; a client that reads could go on for ever.
  */
-function endFloods(session: ServerHttp2Session): void {
-  const counter = (most: number): (() => void) => {
+function endFloods(session: ServerHttp2Session, onFlood: (refusal: Refusal) => void): void {
+  const counter = (most: number, what: string): (() => void) => {
     const count = countPerMinute();
     return () => {
-      if (!session.destroyed && count() > most) session.destroy();
+      if (session.destroyed || count() <= most) return;
+      session.destroy();
+      onFlood(
+        new Refusal("connection.flood", `more than ${most} ${what} within a minute on a connection of HTTP/2`, {
+          statusCode: 429,
+        }),
+      );
     };
   };
-  const countReset = counter(MAX_RESETS);
+  const countReset = counter(MAX_RESETS, "resets");
   session.on("stream", (stream) => {
     stream.once("close", () => {
       // A reset with the code 0 is one, too; so is one that a wrong frame makes the guard send (CVE-2025-8671).
       if (stream.aborted || stream.rstCode !== constants.NGHTTP2_NO_ERROR) countReset();
     });
   });
-  session.on("ping", counter(MAX_PINGS));
-  session.on("remoteSettings", counter(MAX_SETTINGS));
+  session.on("ping", counter(MAX_PINGS, "PINGs"));
+  session.on("remoteSettings", counter(MAX_SETTINGS, "SETTINGS"));
 }
 
 /** Returns what counts, and returns the count of a minute so far. */

@@ -2,6 +2,7 @@ import { basename, dirname } from "node:path";
 import type { Socket } from "node:net";
 import { messageOf } from "docker-over-ssh/builds";
 import type { Quotas } from "../policy/policy.ts";
+import type { Refusal } from "../refusal.ts";
 import type { SeatedTenant } from "../tenant.ts";
 import { limitConnections } from "./connection-limit.ts";
 import { openFolder } from "./folder.ts";
@@ -24,7 +25,7 @@ export interface BindOptions {
   /** Read for each connection: quotas change with the configuration. Left out: those of `seated` */
   quotas?: (() => Pick<Quotas, "connections">) | undefined;
   /** Called for each connection beyond the quota, which is closed */
-  onRefused?: (() => void) | undefined;
+  onRefused?: ((refusal: Refusal) => void) | undefined;
   /** ms between two looks at the socket where changes of its folder are not told */
   interval?: number;
 }

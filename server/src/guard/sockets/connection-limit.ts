@@ -1,13 +1,18 @@
 import type { Socket } from "node:net";
+import { Refusal } from "../refusal.ts";
 
+const REFUSAL = new Refusal(
+  "quota.connections",
+  "too many open connections of this tenant: close some, or ask the operator for more (quotas.connections)",
+  { statusCode: 429, retryAfter: 1 },
+);
 /** For a client of HTTP/1; one of HTTP/2 sees the connection closed, which is all that it would understand. */
-const BODY =
-  '{"message":"too many open connections of this tenant: close some, or ask the operator for more (quotas.connections)"}\n';
+const BODY = `${JSON.stringify({ message: REFUSAL.message })}\n`;
 const TOO_MANY = [
-  "HTTP/1.1 429 Too Many Requests",
+  `HTTP/1.1 ${REFUSAL.statusCode} Too Many Requests`,
   "Content-Type: application/json",
   `Content-Length: ${BODY.length}`,
-  "Retry-After: 1",
+  `Retry-After: ${REFUSAL.retryAfter}`,
   "Connection: close",
   "",
   BODY,
@@ -22,14 +27,14 @@ const TOO_MANY = [
 export function limitConnections(
   most: () => number,
   onConnection: (connection: Socket) => void,
-  onRefused: () => void = () => {},
+  onRefused: (refusal: Refusal) => void = () => {},
 ): { take: (connection: Socket) => void; destroyAll: () => void } {
   const open = new Set<Socket>();
   return {
     take(connection) {
       connection.on("error", () => connection.destroy());
       if (open.size >= most()) {
-        onRefused();
+        onRefused(REFUSAL);
         connection.end(TOO_MANY);
         connection.destroySoon();
         return;

@@ -6,6 +6,7 @@ import type { AuditEntry } from "../../../../src/guard/audit/entry.ts";
 import { GuardMetrics } from "../../../../src/guard/audit/metrics.ts";
 import { lineOf, openAudit } from "../../../../src/guard/audit/open-audit.ts";
 import { refusedConnection } from "../../../../src/guard/audit/refused-connection.ts";
+import { Refusal } from "../../../../src/guard/refusal.ts";
 import { serveMetrics } from "../../../../src/guard/audit/serve-metrics.ts";
 
 const ENTRY: AuditEntry = {
@@ -125,9 +126,10 @@ test.each(["a folder", "a link"])("%s is no file for lines of audit", async (wha
 test("connections that are too many are a line, and then one with their number", async () => {
   const { metrics, tell, print, printed } = parts();
   metrics.tenantCame("a");
+  const tooMany = new Refusal("quota.connections", "too many open connections", { statusCode: 429 });
   {
     await using audit = await openAudit({}, { metrics, tell, print });
-    for (let index = 0; index < 1000; index++) audit.write(refusedConnection("a"));
+    for (let index = 0; index < 1000; index++) audit.write(refusedConnection("a", tooMany));
   }
   const line = { tenant: "a", call: "connection", decision: "refused", rule: "quota.connections", status: 429 };
   expect(printed.map((text) => JSON.parse(text) as AuditEntry)).toMatchObject([line, { ...line, count: 999 }]);

@@ -63,6 +63,21 @@ it.each([
   expect(loud.problems).toEqual([]);
 });
 
+it.each([
+  ["resets", pieces(reset(CANCEL), 300, 300)],
+  ["SETTINGS", pieces(() => frame(FRAME.settings, { payload: Buffer.from([0, 4, 0, 0, 255, 255]) }), 200)],
+])("a connection that a flood of %s has ended is a line of audit", async (what, parts) => {
+  await using bed = await frontBed();
+  using connection = await rawConnection(bed.port);
+  connection.socket.write(opening());
+  await flood(connection.socket, parts);
+  await vi.waitFor(() =>
+    expect(bed.entries.filter(({ rule }) => rule === "connection.flood")).toMatchObject([
+      { tenant: "a", call: "connection", decision: "refused", reason: expect.stringContaining(what) as string },
+    ]),
+  );
+});
+
 it("requests that are reset at once do not leave calls behind", async () => {
   await using bed = await frontBed();
   using connection = await rawConnection(bed.port);
