@@ -20,6 +20,7 @@ const SENTENCES: Readonly<Record<string, string>> = {
   "buildkit.none": "there is no BuildKit here: set DOCKER_BUILDKIT=0 for the classic builder",
   "login.failed": "the registry, or the engine, does not take the credentials: the message is the engine's",
   "quota.calls": "too many requests at a time: this tenant may have … open",
+  "quota.connections": "too many open connections of this tenant",
   "quota.requests": "too many requests: this tenant may make … per second on average",
   "client.slow": "the client does not read its answer",
   "client.gone": "the client has gone before the answer",
