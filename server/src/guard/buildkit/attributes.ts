@@ -1,5 +1,5 @@
 import { Refusal } from "../refusal.ts";
-import { refusePriority } from "../policy/build-limits.ts";
+import { refusePriority, refuseShares } from "../policy/build-limits.ts";
 import { checkSource } from "../policy/sources.ts";
 import type { Policy } from "../policy/policy.ts";
 
@@ -66,13 +66,21 @@ const EXACT: Readonly<Record<string, Checker>> = {
   hostname: matching(/^[\w.-]*$/, "the name of a host"),
   memory: number,
   memswap: matching(/^-?\d{0,18}$/, "a number"),
-  cpushares: number,
+  cpushares: (value, key, context) => {
+    refuseShares(Number(value));
+    return number(value, key, context);
+  },
   cpuperiod: number,
   cpuquota: matching(/^-?\d{0,18}$/, "a number"),
   cpusetcpus: matching(/^[\d,-]*$/, "a list of processors"),
   cpusetmems: matching(/^[\d,-]*$/, "a list of nodes"),
   "cgroup-parent": refused("cgroup.refused", "the cgroup of builds is chosen here: leave --cgroup-parent out"),
-  contextkey: text,
+  // dockerfile.v0 takes it for the name of the attribute that has the context's address, whichever that is: only that of `context` is checked.
+  contextkey: (value, key, context) => {
+    const expected = "the name of a folder of the client's, which no other attribute has";
+    if (value !== "context" && Object.hasOwn(EXACT, value)) return matching(/^$/, expected)(value, key, context);
+    return matching(/^[\w.-]{1,128}$/, expected)(value, key, context);
+  },
   dockerfilekey: text,
   contextsubdir: text,
   // What buildx makes of BUILDKIT_SYNTAX
@@ -134,14 +142,9 @@ const PREFIXES: readonly (readonly [prefix: string, check: Checker])[] = [
   ],
   ["local-sessionid:", (value, _key, { sessionOf }) => sessionOf(value)],
   ["attest:provenance", text],
-  [
-    "attest:sbom",
-    (value) => {
-      // Nothing else beside it: BuildKit takes the last of several.
-      if (/^(?:type=sbom,)?disabled=true$/.test(value)) return value;
-      throw new Refusal("attest.sbom", "builds may not run an SBOM scanner here: leave --sbom out");
-    },
-  ],
+  // Whatever its value: buildx says nothing where there is no scanner, and BuildKit knows no `disabled`. It runs the scanner in steps of its own, which are
+  // in no cgroup and were not walked, and takes its name for one of the tenant's images.
+  ["attest:sbom", refused("attest.sbom", "builds may not run an SBOM scanner here: leave --sbom out")],
 ];
 
 /**

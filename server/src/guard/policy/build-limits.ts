@@ -31,7 +31,7 @@ export function refusePriority(name: string): void {
 
 /** Throws a Refusal `build.memory`, `build.cpus`, `build.ulimits` for more than the tenant may have. */
 export function stepLimits({ resources }: { resources: Resources }, request: BuildRequest): StepLimits {
-  refuseShares(request);
+  refuseShares(request.cpuShares);
   return {
     ...memoryLimits(resources.memory, request),
     ...cpuLimits(resources.cpus, request),
@@ -68,8 +68,9 @@ function cpuLimits(allowed: number | undefined, { cpuPeriod, cpuQuota }: BuildRe
   return { cpuPeriod: period, cpuQuota: cpuQuota ?? most };
 }
 
-function refuseShares({ cpuShares }: BuildRequest): void {
-  if ((cpuShares ?? 0) <= CPU_SHARES) return;
+/** Throws a Refusal `build.cpus` for a share that would take from others' builds. */
+export function refuseShares(cpuShares = 0): void {
+  if (cpuShares <= CPU_SHARES) return;
   throw new Refusal("build.cpus", `a build may have ${CPU_SHARES} as its share of the processors at most`);
 }
 

@@ -61,6 +61,7 @@ describe("a solve", () => {
     ["cache.import", { cache: { imports: [{ type: "local" }] } }],
     ["cache.import", { cache: { importRefsDeprecated: ["r.example/a"] } }],
     ["cgroup.refused", { frontendAttrs: { "cgroup-parent": "/" } }],
+    ["attest.sbom", { frontendAttrs: { "attest:sbom": "type=sbom,disabled=true" } }],
   ])("is refused by %s", ([rule, change]) => {
     expect(() => plan(change)).toThrow(expect.objectContaining({ rule }));
     const bytes = toBinary(SolveRequestSchema, create(SolveRequestSchema, { ref: "r", cache: {}, ...change }));
@@ -138,7 +139,12 @@ describe("a frontend", () => {
     ["source.refused", { frontendOpt: { "context:a": "https://example.com/x" } }],
     ["source.refused", { frontendOpt: { context: "https://example.com/x.git" } }],
     ["attest.sbom", { frontendOpt: { "attest:sbom": "generator=evil/scanner" } }],
-    ["attest.sbom", { frontendOpt: { "attest:sbom": "disabled=true,disabled=false,generator=evil/scanner" } }],
+    // BuildKit runs its scanner all the same.
+    ["attest.sbom", { frontendOpt: { "attest:sbom": "disabled=true" } }],
+    // The context's address would be what they say.
+    ["frontend.value", { frontendOpt: { contextkey: "vcs:source" } }],
+    ["frontend.value", { frontendOpt: { contextkey: "target", target: "http://127.0.0.1/" } }],
+    ["build.cpus", { frontendOpt: { cpushares: "1025" } }],
     ["build.ulimits", { frontendOpt: { ulimit: "nofile=1:1,rtprio=99:99" } }],
     ["frontend.value", { frontendOpt: { "shm-size": "x" } }],
     ["frontend.value", { frontendOpt: { "build-arg:A": "x".repeat(300_000) } }],
@@ -158,6 +164,13 @@ describe("a frontend", () => {
     expect(() => planFrontend(request, strictTenant(), ids)).toThrow(
       expect.objectContaining({ rule: "grpc.unknown-field" }),
     );
+  });
+
+  test("may name a folder of its client for the context", () => {
+    for (const contextkey of ["context", "my-folder"]) {
+      const request = create(FrontendSchema, { frontend: "dockerfile.v0", frontendOpt: { contextkey } });
+      expect(planFrontend(request, strictTenant(), ids).attributes).toEqual({ contextkey });
+    }
   });
 
   test("gets the attributes of the guard last", () => {
