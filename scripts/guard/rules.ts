@@ -3,7 +3,7 @@ import { join } from "node:path";
 
 /** Literals of the guard's source that look like rules and are none: names of files, labels, capabilities, frontends. */
 const OTHERS =
-  /^(?:docker-over-ssh|io|moby|org|os|cpu|cpuset|pids|ca|memory|registry\.insecure)(?:\.|$)|\.(?:json|sock|crt|io|v0|procs|controllers|caps|tar|max|internal)$/;
+  /^(?:docker-over-ssh|containerimage|io|moby|org|os|cpu|cpuset|pids|ca|memory|registry\.insecure)(?:\.|$)|\.(?:json|sock|crt|io|v0|procs|controllers|caps|tar|max|internal)$/;
 
 /** What rules mean whose sentence is made elsewhere. */
 const SENTENCES: Readonly<Record<string, string>> = {

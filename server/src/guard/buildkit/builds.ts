@@ -30,6 +30,8 @@ export interface RunningBuild {
   resultBytes: number;
   /** Settles when the frontend is asked for nothing more */
   lastSolve: Promise<unknown>;
+  /** Settles when the client has read the files that it has asked for */
+  lastRead: Promise<unknown>;
 }
 
 /** The builds of all tenants, by the tenant's refs. */
@@ -141,6 +143,7 @@ async function prepare(
     results: [],
     resultBytes: 0,
     lastSolve: Promise.resolve(),
+    lastRead: Promise.resolve(),
   };
 }
 

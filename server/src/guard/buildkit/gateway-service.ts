@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { createClient, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
 import { ABOUT } from "./audit-calls.ts";
 import { buildHeader, buildOf } from "./build-header.ts";
-import { isSameResult, refIdsOf } from "./results.ts";
+import { isSameResult, refIdsOf, refuseNoImage } from "./results.ts";
 import { planFrontend, solveFrontend } from "./frontend.ts";
 import { Refusal } from "../refusal.ts";
 import { refuseUnknownFields } from "./unknown-fields.ts";
@@ -40,12 +40,12 @@ export function gatewayService(parts: BuildkitParts, builds: Builds): Bridge {
   }
 
   /** A build, and how to call its gateway about a part of a result that it has answered. */
-  async function about(ref: string, context: HandlerContext): Promise<RunningBuild & { options: CallOptions }> {
+  async function about(ref: string, context: HandlerContext): Promise<{ build: RunningBuild; options: CallOptions }> {
     const build = await running(context);
     if (!build.results.some((result) => refIdsOf(result).includes(ref))) {
       throw new Refusal("build.ref", "this is not a result of this build", { statusCode: 404 });
     }
-    return { ...build, options: optionsOf(build, context) };
+    return { build, options: optionsOf(build, context) };
   }
 
   return {
@@ -85,42 +85,51 @@ export function gatewayService(parts: BuildkitParts, builds: Builds): Bridge {
         const message = error.message.slice(0, MAX_ERROR);
         return build.gateway.return({ error: { code: error.code, message } }, optionsOf(build, context));
       }
-      return build.gateway.return({ result: returned(build, result) }, optionsOf(build, context));
+      const known = returned(build, result);
+      refuseNoImage(build.plan, known);
+      return build.gateway.return({ result: known }, optionsOf(build, context));
     },
 
     async readFile(request, context) {
       refuseUnknownFields(ReadFileRequestSchema, request);
       const { ref, filePath, range } = request;
-      const { gateway, options } = await about(ref, context);
-      return gateway.readFile(
-        {
-          ref,
-          filePath,
-          ...(range !== undefined && { range: { offset: range.offset, length: range.length } }),
-        },
-        options,
-      );
+      const { build, options } = await about(ref, context);
+      const part = range !== undefined && { range: { offset: range.offset, length: range.length } };
+      return await inTurn(build, context, () => build.gateway.readFile({ ref, filePath, ...part }, options));
     },
 
     async readDir(request, context) {
       refuseUnknownFields(ReadDirRequestSchema, request);
       const { ref, dirPath, includePattern } = request;
-      const { gateway, options } = await about(ref, context);
-      return gateway.readDir({ ref, dirPath, includePattern }, options);
+      const { build, options } = await about(ref, context);
+      return await inTurn(build, context, () => build.gateway.readDir({ ref, dirPath, includePattern }, options));
     },
 
     async statFile(request, context) {
       refuseUnknownFields(StatFileRequestSchema, request);
       const { ref, path } = request;
-      const { gateway, options } = await about(ref, context);
-      return gateway.statFile({ ref, path }, options);
+      const { build, options } = await about(ref, context);
+      return build.gateway.statFile({ ref, path }, options);
     },
 
     async evaluate({ ref }, context) {
-      const { gateway, options } = await about(ref, context);
-      return gateway.evaluate({ ref }, options);
+      const { build, options } = await about(ref, context);
+      return build.gateway.evaluate({ ref }, options);
     },
   };
+}
+
+/**
+ * Makes one of a build's calls at a time, each of which is over when its client has read the answer. An answer may have 16 MB; hundreds of calls whose client
+ * does not read would fill the guard's memory.
+ */
+async function inTurn<T>(build: RunningBuild, { signal }: HandlerContext, call: () => Promise<T>): Promise<T> {
+  const before = build.lastRead;
+  const isOver = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+  build.lastRead = Promise.all([before, isOver]);
+  await before;
+  signal.throwIfAborted();
+  return await call();
 }
 
 interface CallOptions {

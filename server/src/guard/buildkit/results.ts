@@ -1,7 +1,12 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { Refusal } from "../refusal.ts";
+import { makesImage } from "./exporters.ts";
 import { DefinitionSchema, type Definition } from "./gen/ops_pb.ts";
+import type { SolvePlan } from "./solve-plan.ts";
 import type { Ref, Result } from "./gen/gateway_pb.ts";
+
+/** Of an image for one platform; of several, a slash and the platform follow (moby/buildkit, exporter/containerimage/exptypes). */
+const IMAGE_CONFIG = "containerimage.config";
 
 /**
  * Returns the steps of all parts of a result. A part without steps has no ID: it is empty, e.g. `FROM scratch` alone.
@@ -47,4 +52,16 @@ function refsOf({ result, attestations }: Result): Ref[] {
 export function isSameResult(given: Result, known: Result): boolean {
   const [a, b] = [new Set(refIdsOf(given)), new Set(refIdsOf(known))];
   return a.size === b.size && [...a].every((id) => b.has(id));
+}
+
+/**
+ * Refuses an image of a result that has no config: only the frontend's has the tenant's label. An exporter makes an image of nothing as well, which would be
+ * nobody's, count for nobody, and stay.
+ *
+ * @throws Refusal `result.empty`
+ */
+export function refuseNoImage({ exporters }: Pick<SolvePlan, "exporters">, { metadata }: Result): void {
+  if (!exporters.some(makesImage)) return;
+  if (Object.keys(metadata).some((key) => key.split("/", 1)[0] === IMAGE_CONFIG)) return;
+  throw new Refusal("result.empty", "an image can only be made of what a Dockerfile has made: leave the output out");
 }

@@ -5,6 +5,7 @@ import { buildHeader } from "./build-header.ts";
 import { grpcError } from "./grpc-errors.ts";
 import { planSolve, type SolvePlan } from "./solve-plan.ts";
 import { Refusal } from "../refusal.ts";
+import { refuseNoImage } from "./results.ts";
 import { solveFrontend } from "./frontend.ts";
 import { Control, SolveRequestSchema, type StatusResponse } from "./gen/control_pb.ts";
 import type { BuildkitParts } from "./parts.ts";
@@ -112,6 +113,7 @@ async function walkGateway(
     const { attributes, cacheImports, syntax } = plan;
     const request = { attributes, cacheImports, syntax, evaluates: false };
     const result = await solveFrontend(build, request, { tenant, ids }, signal);
+    refuseNoImage(plan, result);
     await build.gateway.return({ result }, options);
   } catch (error) {
     await returnError(build, tenant.id, error, options);

@@ -95,6 +95,45 @@ describe("a build", () => {
     await building;
   });
 
+  test("makes an image of what its Dockerfile has made alone: one of nothing would have no tenant", async () => {
+    const bed = servicesBed();
+    const building = bed.build([{ type: "image" }]);
+    await bed.gateway.ping({}, bed.headers);
+    expect(await ruleOf(bed, bed.gateway.return({}, bed.headers))).toBe("result.empty");
+    await bed.gateway.solve({ frontend: "dockerfile.v0" }, bed.headers);
+    await bed.gateway.return({ result: { result: { case: "ref", value: { id: "r1" } } } }, bed.headers);
+    await building;
+    expect(bed.taken).toEqual(["sha256:built"]);
+  });
+
+  test("has one file read at a time, until its client has the answer", async () => {
+    const waiting: (() => void)[] = [];
+    const readFile = async () => {
+      await new Promise<void>((resolve) => void waiting.push(resolve));
+      return { data: Buffer.from("content") };
+    };
+    const bed = servicesBed({ bridge: { readFile, readDir: readFile as never } });
+    const building = bed.build();
+    await bed.gateway.solve({ frontend: "dockerfile.v0" }, bed.headers);
+    const gone = new AbortController();
+    const reads = [
+      bed.gateway.readFile({ ref: "r1", filePath: "/x" }, bed.headers),
+      bed.gateway.readFile({ ref: "r1", filePath: "/x" }, { ...bed.headers, signal: gone.signal }),
+      bed.gateway.readDir({ ref: "r1", dirPath: "/" }, bed.headers),
+    ];
+    await vi.waitFor(() => expect(waiting).toHaveLength(1));
+    gone.abort();
+    await expect(reads[1]).rejects.toBeInstanceOf(ConnectError);
+    await bed.gateway.ping({}, bed.headers);
+    expect(waiting).toHaveLength(1);
+    waiting[0]?.();
+    await vi.waitFor(() => expect(waiting).toHaveLength(2));
+    waiting[1]?.();
+    await Promise.all([reads[0], reads[2]]);
+    await bed.gateway.return({}, bed.headers);
+    await building;
+  });
+
   test("asks for the steps of a Dockerfile a hundred times", async () => {
     const bed = servicesBed();
     const building = bed.build();
