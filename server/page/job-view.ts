@@ -165,12 +165,13 @@ export class JobView {
     this.#hasEnded = true;
     this.#log.end(state !== "succeeded");
     this.#context.follower.mayFollow = false;
-    setText(this.#end, this.#log.isEmpty ? "There is no log." : "End of the log.");
     this.#follow.hidden = true;
     void this.refresh();
   }
 
   #drawn(): void {
+    // Not before: who reads this looks at a log that is all there.
+    if (this.#hasEnded) setText(this.#end, this.#log.isEmpty ? "There is no log." : "End of the log.");
     this.#toError.hidden = this.#log.failed === undefined;
     this.#context.follower.mayFollow = !this.#hasEnded;
     this.#context.follower.toEnd();
