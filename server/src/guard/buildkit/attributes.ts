@@ -1,4 +1,5 @@
 import { Refusal } from "../refusal.ts";
+import { refuseReservedHost } from "../images/reserved.ts";
 import { refusePriority, refuseShares } from "../policy/build-limits.ts";
 import { checkSource } from "../policy/sources.ts";
 import type { Policy } from "../policy/policy.ts";
@@ -52,7 +53,11 @@ const EXACT: Readonly<Record<string, Checker>> = {
   "multi-platform": flag,
   "no-cache": text,
   "image-resolve-mode": matching(/^(?:|default|local|pull)$/, "local, pull or default"),
-  "add-hosts": matching(/^[^\s]*$/, "HOST=ADDRESS"),
+  // A list in CSV. Without quotes it has one reader; no client writes them.
+  "add-hosts": (value, key, context) => {
+    for (const host of value.split(",")) refuseReservedHost(host.split("=")[0] ?? "");
+    return matching(/^[!#-~]*$/, "HOST=ADDRESS")(value, key, context);
+  },
   "force-network-mode": (value, key, context) => {
     if (value === "host")
       throw new Refusal("network.host", "builds may not use the host's network: leave --network out");

@@ -2,6 +2,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import { fromBinary, type MessageShape } from "@bufbuild/protobuf";
 import { checkSource } from "../policy/sources.ts";
 import { Refusal } from "../refusal.ts";
+import { refuseReservedHost } from "../images/reserved.ts";
 import { refuseUnknownFields } from "./unknown-fields.ts";
 import { OpSchema, type Definition, type ExecOp, type Mount, type SourceOp } from "./gen/ops_pb.ts";
 import type { Policy } from "../policy/policy.ts";
@@ -93,9 +94,12 @@ function checkExec({ meta, network, security, cdiDevices, mounts }: ExecOp, rule
   if (cgroupParent === undefined && (meta?.cgroupParent ?? "") !== "") {
     throw new Refusal("cgroup.refused", "the cgroup of builds is chosen here");
   }
-  if (cacheHost !== undefined && !meta?.extraHosts.some(({ Host }) => Host === cacheHost)) {
+  const hosts = meta?.extraHosts.map(({ Host }) => Host) ?? [];
+  if (cacheHost !== undefined && !hosts.includes(cacheHost)) {
     throw new Refusal("cache.salt", "this engine's BuildKit does not keep the caches of tenants apart");
   }
+  // With another tenant's, a step would have the cache key of that tenant's.
+  for (const host of hosts) if (host !== cacheHost) refuseReservedHost(host);
   for (const mount of mounts) checkMount(mount, rules);
 }
 

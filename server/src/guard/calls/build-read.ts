@@ -7,7 +7,7 @@ import { strictObject } from "../request/strict-json.ts";
 import type { StrictRequest } from "../request/strict-request.ts";
 import { parseTenantName } from "../images/names.ts";
 import { refusePriority } from "../policy/build-limits.ts";
-import { isReservedHost, isReservedLabel } from "../images/reserved.ts";
+import { isReservedLabel, refuseReservedHost } from "../images/reserved.ts";
 
 /** What docker 20.10 to 29, docker-py and compose send, whether or not it is let through. */
 export const BUILD_QUERY: QueryShape = {
@@ -168,7 +168,7 @@ function networkOf(mode: string | undefined): BuildRequest["network"] {
 function checkedHost(given: string): string {
   const [, host = "", address = ""] = /^([\w.-]{1,253})[:=]\[?([\w.:%-]{1,64})\]?$/.exec(given) ?? [];
   if (host === "") throw invalid("build.extra-hosts", `${JSON.stringify(given)} is not HOST:ADDRESS`);
-  if (isReservedHost(host)) throw new Refusal("build.extra-hosts", `the host ${host} is the guard's own`);
+  refuseReservedHost(host);
   return `${host}:${address}`;
 }
 

@@ -1,3 +1,4 @@
+import { Refusal } from "../refusal.ts";
 import { GUARD_HOST } from "./names.ts";
 
 /** Labels of the guard's own begin with this. A tenant sets none of them, neither in a request nor in a Dockerfile. */
@@ -9,8 +10,13 @@ export function isReservedLabel(key: string): boolean {
   return key.startsWith(LABEL_PREFIX);
 }
 
-/** Hosts that builds get for the guard's own ends: they keep tenants' caches apart. */
-export function isReservedHost(host: string): boolean {
+/**
+ * Refuses a host that builds get for the guard's own ends: it is part of the cache keys of one tenant, and who may add it would have those keys.
+ *
+ * @throws Refusal `build.extra-hosts`
+ */
+export function refuseReservedHost(host: string): void {
   const name = host.toLowerCase().replace(/\.+$/, "");
-  return name === GUARD_HOST || name.endsWith(`.${GUARD_HOST}`);
+  if (name !== GUARD_HOST && !name.endsWith(`.${GUARD_HOST}`)) return;
+  throw new Refusal("build.extra-hosts", `the host ${host} is the guard's own: leave it out of --add-host`);
 }

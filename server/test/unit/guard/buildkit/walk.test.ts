@@ -37,6 +37,11 @@ function exec(change: Exclude<MessageInitShape<typeof ExecOpSchema>, ExecOp> = {
   return { case: "exec", value: { meta: META, ...change } };
 }
 
+/** The tenant's own host, and another */
+function withHost(Host: string): { meta: NonNullable<MessageInitShape<typeof ExecOpSchema>["meta"]> } {
+  return { meta: { ...META, extraHosts: [...META.extraHosts, { Host, IP: "127.0.0.1" }] } };
+}
+
 function source(identifier: string, attrs: Record<string, string> = {}): OpInit {
   return { case: "source", value: { identifier, attrs } };
 }
@@ -46,6 +51,7 @@ describe("steps", () => {
     const plain = steps(
       source("docker-image://docker.io/library/a:1", { "image.resolvemode": "pull" }),
       source("local://context", { "local.session": "engine-session" }),
+      exec(withHost("db.example")),
       exec({ mounts: [{ mountType: 3, cacheOpt: { ID: "guard-ta//root/.cache" } }, { mountType: 1 }] }),
       { case: "file", value: {} },
       { case: undefined },
@@ -65,6 +71,11 @@ describe("steps", () => {
     ["cgroup.refused", exec(), { cgroupParent: undefined }],
     ["cache.salt", exec({ meta: { ...META, extraHosts: [] } })],
     ["cache.salt", exec({ meta: { ...META, extraHosts: [{ Host: "cache-tb.guard.internal" }] } })],
+    ["build.extra-hosts", exec(withHost("cache-tb.guard.internal"))],
+    ["build.extra-hosts", exec(withHost("Cache-Tb.Guard.Internal."))],
+    ["build.extra-hosts", exec(withHost("guard.internal")), { cacheHost: undefined }],
+    // Its own, too: that of the time when it shares no cache
+    ["build.extra-hosts", exec(), { cacheHost: undefined }],
     ["mount.cache", exec({ mounts: [{ mountType: 3, cacheOpt: { ID: "guard-tb//x" } }] })],
     ["mount.cache", exec({ mounts: [{ mountType: 3 }] })],
     ["mount.type", exec({ mounts: [{ mountType: 5 }] })],
