@@ -37,10 +37,11 @@ function callTable(): string {
 }
 
 function ruleTable(): string {
+  const calls = new Set(CALLS.map(({ rule }) => rule));
   return table(
     ["rule", "what is told, or why"],
-    [...readRules(SOURCE)]
-      .filter(([rule]) => !CALLS.some((call) => call.rule === rule))
+    [...readRules(SOURCE, calls)]
+      .filter(([rule]) => !calls.has(rule))
       .map(([rule, sentence]) => [`\`${rule}\``, sentence]),
   );
 }

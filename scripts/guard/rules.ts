@@ -7,6 +7,8 @@ const OTHERS =
 
 /** What rules mean whose sentence is made elsewhere. */
 const SENTENCES: Readonly<Record<string, string>> = {
+  "build.cpus": "a build asks for more processors, or for a larger share of them, than it may have",
+  "build.extra-hosts": "a host of --add-host is not HOST:ADDRESS, or is the guard's own (guard.internal)",
   "base.refused": "… is not a base that may be used here",
   "call.refused": "the table of calls does not have this call",
   "auth.invalid": "the credentials in a header or body cannot be read",
@@ -36,17 +38,31 @@ const SENTENCES: Readonly<Record<string, string>> = {
   "push.failed": "the push has failed: the message is the registry's",
 };
 
-/** Returns the rules by which the guard's source refuses, with their first sentences. */
-export function readRules(folder: string): Map<string, string> {
+/**
+ * Returns the rules by which the guard's source refuses, with their first sentences.
+ *
+ * @throws Error for a refusal whose rule cannot be read here: one that is put together, or that has the name of a call
+ */
+export function readRules(folder: string, calls: ReadonlySet<string>): Map<string, string> {
   const found = new Map<string, string>();
   for (const file of readdirSync(folder, { recursive: true, encoding: "utf8" }).toSorted()) {
     if (!file.endsWith(".ts") || file.includes("gen/")) continue;
-    for (const [rule, sentence] of rulesOf(readFileSync(join(folder, file), "utf8"))) {
+    const source = readFileSync(join(folder, file), "utf8");
+    checkRefusals(file, source, calls);
+    for (const [rule, sentence] of rulesOf(source)) {
       if (!OTHERS.test(rule) && (found.get(rule) ?? "") === "") found.set(rule, sentence);
     }
   }
   for (const rule of found.keys()) found.set(rule, SENTENCES[rule] ?? found.get(rule) ?? "");
   return new Map([...found].toSorted(([one], [other]) => one.localeCompare(other)));
+}
+
+/** The table has no line for such a refusal, though audit lines and `guard explain` name its rule. */
+function checkRefusals(file: string, source: string, calls: ReadonlySet<string>): void {
+  for (const [, rule = ""] of source.matchAll(/\bnew Refusal\(\s*("[^"]*"|`)/g)) {
+    if (rule === "`") throw new Error(`${file}: the rule of a refusal is a template: write it as a string`);
+    if (calls.has(rule.slice(1, -1))) throw new Error(`${file}: ${rule} is the name of a call, not of a refusal`);
+  }
 }
 
 function rulesOf(source: string): [rule: string, sentence: string][] {

@@ -1,12 +1,13 @@
 import { Refusal } from "../refusal.ts";
 import { refuseReservedHost } from "../images/reserved.ts";
-import { refusePriority, refuseShares } from "../policy/build-limits.ts";
+import { refuseBeyond, refuseNodes, refusePriority, type AskedLimits } from "../policy/build-limits.ts";
 import { checkSource } from "../policy/sources.ts";
-import type { Policy } from "../policy/policy.ts";
+import type { Policy, Resources } from "../policy/policy.ts";
 
 /** What the checks of attributes need to know. */
 export interface AttributeContext {
   policy: Policy;
+  resources: Resources;
   /** The engine's ID of a session of the tenant */
   sessionOf: (id: string) => string;
 }
@@ -71,14 +72,14 @@ const EXACT: Readonly<Record<string, Checker>> = {
   hostname: matching(/^[\w.-]*$/, "the name of a host"),
   memory: number,
   memswap: matching(/^-?\d{0,18}$/, "a number"),
-  cpushares: (value, key, context) => {
-    refuseShares(Number(value));
-    return number(value, key, context);
-  },
+  cpushares: number,
   cpuperiod: number,
   cpuquota: matching(/^-?\d{0,18}$/, "a number"),
   cpusetcpus: matching(/^[\d,-]*$/, "a list of processors"),
-  cpusetmems: matching(/^[\d,-]*$/, "a list of nodes"),
+  cpusetmems: (value) => {
+    refuseNodes(value);
+    return value;
+  },
   "cgroup-parent": refused("cgroup.refused", "the cgroup of builds is chosen here: leave --cgroup-parent out"),
   // dockerfile.v0 takes it for the name of the attribute that has the context's address, whichever that is: only that of `context` is checked.
   contextkey: (value, key, context) => {
@@ -116,6 +117,7 @@ const BUILDKIT_ARGS: Readonly<Record<string, Checker>> = {
   BUILDKIT_SANDBOX_HOSTNAME: matching(/^[\w.-]*$/, "the name of a host"),
   BUILDKIT_CONTEXT_KEEP_GIT_DIR: flag,
   BUILDKIT_DOCKERFILE_CHECK: text,
+  BUILDKIT_GIT_ADVICE: flag,
   // Both are the guard's: see own-attributes.ts.
   BUILDKIT_SYNTAX: leftOut,
   BUILDKIT_CACHE_MOUNT_NS: leftOut,
@@ -173,7 +175,21 @@ export function checkAttributes(
     const found = checkerOf(key)(value, key, context);
     if (found !== undefined) checked[key] = found;
   }
+  refuseBeyond(context.resources, askedLimits(checked));
   return checked;
+}
+
+/** Limits of steps, which BuildKit 0.33 (Docker 29.7) obeys, and the size of /dev/shm */
+function askedLimits(attributes: Readonly<Record<string, string>>): AskedLimits {
+  const read = (key: string): number | undefined => Number(attributes[key]) || undefined;
+  return {
+    memory: read("memory"),
+    memorySwap: read("memswap"),
+    shmSize: read("shm-size"),
+    cpuShares: read("cpushares"),
+    cpuPeriod: read("cpuperiod"),
+    cpuQuota: read("cpuquota"),
+  };
 }
 
 function checkerOf(key: string): Checker {

@@ -55,6 +55,7 @@ export function planFrontend(request: SolveRequest, tenant: Tenant, ids: EngineI
   return {
     attributes: checkAttributes(frontendOpt, {
       policy: tenant.policy,
+      resources: tenant.resources,
       sessionOf: (id) => ids.session(tenant.id, checkId(id, "session")),
     }),
     cacheImports: cacheImports.map((entry) => checkCacheImport(entry, tenant.policy)),
@@ -146,6 +147,7 @@ function stepRules(build: RunningBuild, tenant: Tenant, ids: EngineIds, request:
     .map(([, session]) => session);
   return {
     policy: tenant.policy,
+    resources: tenant.resources,
     sessions: new Set([...sessions, ...(build.plan.engineSession === undefined ? [] : [build.plan.engineSession])]),
     cgroupParent: build.cgroupParent,
     cacheNamespace: ids.cacheNamespace(tenant.id),

@@ -46,6 +46,7 @@ export function planSolve(request: SolveRequest, tenant: Tenant, ids: EngineIds)
     isGatewayClient: frontend === "",
     attributes: checkAttributes(request.frontendAttrs, {
       policy: tenant.policy,
+      resources: tenant.resources,
       sessionOf: (id) => ids.session(tenant.id, checkId(id, "session")),
     }),
     syntax: request.frontendAttrs[SYNTAX],

@@ -4,12 +4,22 @@ import { checkSource } from "../policy/sources.ts";
 import { Refusal } from "../refusal.ts";
 import { refuseReservedHost } from "../images/reserved.ts";
 import { refuseUnknownFields } from "./unknown-fields.ts";
-import { OpSchema, type Definition, type ExecOp, type Mount, type SourceOp } from "./gen/ops_pb.ts";
-import type { Policy } from "../policy/policy.ts";
+import {
+  OpMetadataSchema,
+  OpSchema,
+  type Definition,
+  type ExecOp,
+  type Mount,
+  type OpMetadata,
+  type SourceOp,
+} from "./gen/ops_pb.ts";
+import { refuseBeyond, refuseNodes } from "../policy/build-limits.ts";
+import type { Policy, Resources } from "../policy/policy.ts";
 
 /** What the steps of a build may be. */
 export interface StepRules {
   policy: Policy;
+  resources: Resources;
   /** The engine's IDs of sessions that the build may read files of */
   sessions: ReadonlySet<string>;
   /** Undefined: builds run where the engine has them by default */
@@ -43,7 +53,7 @@ const STEPS_AT_ONCE = 100;
  * @returns the images that it is made of, which the caller checks
  * @throws Refusal
  */
-export async function walkSteps({ def }: Definition, rules: StepRules): Promise<UsedBase[]> {
+export async function walkSteps({ def, metadata }: Definition, rules: StepRules): Promise<UsedBase[]> {
   if (def.length > MAX_STEPS) throw new Refusal("llb.steps", `a build may have ${MAX_STEPS} steps`);
   const used: UsedBase[] = [];
   for (const [index, bytes] of def.entries()) {
@@ -51,7 +61,28 @@ export async function walkSteps({ def }: Definition, rules: StepRules): Promise<
     const base = checkStep(fromBinary(OpSchema, bytes), rules);
     if (base !== undefined) used.push(base);
   }
+  for (const [index, about] of Object.values(metadata).entries()) {
+    if (index % STEPS_AT_ONCE === 0) await turn();
+    checkMetadata(about, rules);
+  }
   return used;
+}
+
+/** What is said of a step outside of it, and is no part of its cache key: BuildKit 0.33 has its limits there. */
+function checkMetadata(metadata: OpMetadata, { resources }: StepRules): void {
+  refuseUnknownFields(OpMetadataSchema, metadata);
+  const { linuxResources } = metadata;
+  if (linuxResources === undefined) return;
+  const { cpusetMems, memory, memorySwap, cpuShares, cpuPeriod, cpuQuota } = linuxResources;
+  refuseNodes(cpusetMems);
+  const asked = (value: bigint): number | undefined => Number(value) || undefined;
+  refuseBeyond(resources, {
+    memory: asked(memory),
+    memorySwap: asked(memorySwap),
+    cpuShares: asked(cpuShares),
+    cpuPeriod: asked(cpuPeriod),
+    cpuQuota: asked(cpuQuota),
+  });
 }
 
 function checkStep(step: MessageShape<typeof OpSchema>, rules: StepRules): UsedBase | undefined {
@@ -119,7 +150,7 @@ const SOURCE_ATTRIBUTES: Readonly<Record<string, RegExp>> = {
   local:
     /^local\.(?:session|unique|includepattern|followpaths|excludepatterns|sharedkeyhint|metadatatransfer|metadatatransferexclude|differ)$/,
   http: /^http\.(?:checksum|filename|perm|uid|gid|authheadersecret)$/,
-  git: /^git\.(?:keepgitdir|fullurl|authheadersecret|authtokensecret|knownsshhosts|mountsshsock|checksum|skipsubmodules|mtime|fetchbycommit)$/,
+  git: /^git\.(?:advice|keepgitdir|fullurl|authheadersecret|authtokensecret|knownsshhosts|mountsshsock|checksum|skipsubmodules|mtime|fetchbycommit)$/,
 };
 
 function checkSourceStep({ identifier, attrs }: SourceOp, rules: StepRules): Omit<UsedBase, "platform"> | undefined {

@@ -6,7 +6,7 @@ import { registryConfig } from "../request/registry-auth.ts";
 import { strictObject } from "../request/strict-json.ts";
 import type { StrictRequest } from "../request/strict-request.ts";
 import { parseTenantName } from "../images/names.ts";
-import { refusePriority } from "../policy/build-limits.ts";
+import { refuseNodes, refusePriority } from "../policy/build-limits.ts";
 import { isReservedLabel, refuseReservedHost } from "../images/reserved.ts";
 
 /** What docker 20.10 to 29, docker-py and compose send, whether or not it is let through. */
@@ -111,16 +111,20 @@ export function parseBuild(request: StrictRequest): BuildRequest {
 }
 
 function refuseForbidden(query: StrictQuery): void {
-  const not = (key: string, allowed: readonly string[], why: string): void => {
-    for (const value of query.all(key)) {
-      if (!allowed.includes(value))
-        throw new Refusal(`build.${key}`, `${key} ${JSON.stringify(value)} is not allowed: ${why}`);
-    }
-  };
-  not("cgroupparent", [""], "the guard sets the cgroup in which steps run");
-  not("securityopt", [""], "steps run with the engine's own security options");
-  not("isolation", ["", "default"], "steps run as the engine runs them");
-  not("cpusetmems", [""], "the guard sets the limits of steps");
+  const given = (key: string): string | undefined => query.all(key).find((value) => value !== "");
+  if (given("cgroupparent") !== undefined) {
+    throw new Refusal("build.cgroupparent", "the guard sets the cgroup in which steps run: leave --cgroup-parent out");
+  }
+  if (given("securityopt") !== undefined) {
+    throw new Refusal(
+      "build.securityopt",
+      "steps run with the engine's own security options: leave --security-opt out",
+    );
+  }
+  if (query.all("isolation").some((value) => !["", "default"].includes(value))) {
+    throw new Refusal("build.isolation", "steps run as the engine runs them: leave --isolation out");
+  }
+  refuseNodes(given("cpusetmems") ?? "");
   if (query.flag("squash")) throw new Refusal("build.squash", "--squash is not allowed: use a build of several stages");
   if (query.flag("stream")) throw new Refusal("build.stream", "--stream is not allowed: engines no longer have it");
 }

@@ -61,7 +61,7 @@ async function tag(parts: ImagesParts, { tenant, signal }: Caller, name: string,
   const reference = parseTenantName(target);
   const { tag: newTag = "latest", digest } = reference;
   if (digest !== undefined)
-    throw new Refusal("image.tag", "refusing to create a tag with a digest reference", { statusCode: 400 });
+    throw new Refusal("name.digest", "refusing to create a tag with a digest reference", { statusCode: 400 });
   const wanted = engineName(tenant.id, reference);
   if (names.includes(wanted)) return;
   await refuseOneMore(own, tenant, signal);

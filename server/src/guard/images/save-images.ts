@@ -18,7 +18,7 @@ export async function saveImages(
 ): Promise<Readable> {
   const { tenant, apiVersion, signal } = caller;
   if (names.length > MAX_NAMES)
-    throw new Refusal("image.save", `${names.length} images are named, of ${MAX_NAMES} at most`, { statusCode: 400 });
+    throw new Refusal("image.names", `${names.length} images are named, of ${MAX_NAMES} at most`, { statusCode: 400 });
   const found: string[] = [];
   for (const name of names) found.push(...(await onEngine(parts, caller, name)));
   const query = [...found.map((name): [string, string] => ["names", name]), ...platformQuery(platform)];

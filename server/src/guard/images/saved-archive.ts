@@ -75,7 +75,7 @@ function parsed(name: string, content: Buffer): unknown {
 }
 
 function unreadable(why: string, cause?: unknown): Refusal {
-  return new Refusal("image.save", `the engine's archive cannot be read: ${why}`, { statusCode: 502, cause });
+  return new Refusal("engine.archive", `the engine's archive cannot be read: ${why}`, { statusCode: 502, cause });
 }
 
 /** `[{ "RepoTags": […] }]` */

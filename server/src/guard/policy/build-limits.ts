@@ -24,14 +24,40 @@ export interface StepLimits {
   ulimits: readonly string[];
 }
 
+/** Refuses a choice of the nodes of memory. Throws a Refusal `build.cpusetmems`. */
+export function refuseNodes(nodes: string): void {
+  if (nodes === "") return;
+  throw new Refusal(
+    "build.cpusetmems",
+    `cpusetmems ${JSON.stringify(nodes)} is not allowed: the guard sets the limits of steps`,
+  );
+}
+
 /** Refuses the name of a ulimit that only the operator sets. Throws a Refusal `build.ulimits`. */
 export function refusePriority(name: string): void {
   if (PRIORITIES.has(name)) throw new Refusal("build.ulimits", `builds may not set the ulimit ${name}`);
 }
 
+/** What a build asks for of memory and processors, whichever builder it asks. */
+export type AskedLimits = Pick<
+  BuildRequest,
+  "memory" | "memorySwap" | "shmSize" | "cpuShares" | "cpuPeriod" | "cpuQuota"
+>;
+
+/**
+ * Checks what a build asks for where the builder gets it as it is: what the tenant may have is then the cgroup's.
+ *
+ * @throws Refusal `build.memory` or `build.cpus` for more than the tenant may have
+ */
+export function refuseBeyond(resources: Resources, asked: AskedLimits): void {
+  refuseShares(asked);
+  memoryLimits(resources.memory, asked);
+  cpuLimits(resources.cpus, asked);
+}
+
 /** Throws a Refusal `build.memory`, `build.cpus`, `build.ulimits` for more than the tenant may have. */
 export function stepLimits({ resources }: { resources: Resources }, request: BuildRequest): StepLimits {
-  refuseShares(request.cpuShares);
+  refuseShares(request);
   return {
     ...memoryLimits(resources.memory, request),
     ...cpuLimits(resources.cpus, request),
@@ -39,7 +65,7 @@ export function stepLimits({ resources }: { resources: Resources }, request: Bui
   };
 }
 
-function memoryLimits(allowed: number | undefined, { memory: asked, memorySwap, shmSize }: BuildRequest) {
+function memoryLimits(allowed: number | undefined, { memory: asked, memorySwap, shmSize }: AskedLimits) {
   const memory = asked ?? allowed;
   if (allowed === undefined) return { memory, memorySwap };
   if ((asked ?? 0) > allowed || (shmSize ?? 0) > allowed) {
@@ -52,9 +78,9 @@ function memoryLimits(allowed: number | undefined, { memory: asked, memorySwap, 
   return { memory, memorySwap: memorySwap ?? memory };
 }
 
-function cpuLimits(allowed: number | undefined, { cpuPeriod, cpuQuota }: BuildRequest) {
+function cpuLimits(allowed: number | undefined, { cpuPeriod, cpuQuota }: AskedLimits) {
   if (cpuPeriod !== undefined && (cpuPeriod < CPU_PERIODS.min || cpuPeriod > CPU_PERIODS.max)) {
-    throw new Refusal("query.value", `cpuperiod must be from ${CPU_PERIODS.min} to ${CPU_PERIODS.max}`, {
+    throw new Refusal("build.cpus", `cpuperiod must be from ${CPU_PERIODS.min} to ${CPU_PERIODS.max}`, {
       statusCode: 400,
     });
   }
@@ -68,9 +94,8 @@ function cpuLimits(allowed: number | undefined, { cpuPeriod, cpuQuota }: BuildRe
   return { cpuPeriod: period, cpuQuota: cpuQuota ?? most };
 }
 
-/** Throws a Refusal `build.cpus` for a share that would take from others' builds. */
-export function refuseShares(cpuShares = 0): void {
-  if (cpuShares <= CPU_SHARES) return;
+function refuseShares({ cpuShares }: AskedLimits): void {
+  if ((cpuShares ?? 0) <= CPU_SHARES) return;
   throw new Refusal("build.cpus", `a build may have ${CPU_SHARES} as its share of the processors at most`);
 }
 

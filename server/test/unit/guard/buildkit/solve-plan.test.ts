@@ -7,6 +7,7 @@ import { planSolve, type SolvePlan } from "../../../../src/guard/buildkit/solve-
 import { withOwnAttributes } from "../../../../src/guard/buildkit/own-attributes.ts";
 import { SolveRequestSchema, type SolveRequest } from "../../../../src/guard/buildkit/gen/control_pb.ts";
 import { SolveRequestSchema as FrontendSchema } from "../../../../src/guard/buildkit/gen/gateway_pb.ts";
+import type { Resources } from "../../../../src/guard/policy/policy.ts";
 import { strictTenant } from "../../../fixtures/guard/buildkit-tenant.ts";
 
 const ids = engineIds(Buffer.alloc(32));
@@ -144,12 +145,20 @@ describe("a frontend", () => {
     // The context's address would be what they say.
     ["frontend.value", { frontendOpt: { contextkey: "vcs:source" } }],
     ["frontend.value", { frontendOpt: { contextkey: "target", target: "http://127.0.0.1/" } }],
-    ["build.cpus", { frontendOpt: { cpushares: "1025" } }],
     ["build.extra-hosts", { frontendOpt: { "add-hosts": "x=1.2.3.4,Cache-tb.Guard.Internal.=1.2.3.4" } }],
-    ["frontend.value", { frontendOpt: { "add-hosts": '"cache-tb.guard.internal=1.2.3.4"' } }],
+    ["frontend.value", { frontendOpt: { "add-hosts": '"x=1.2.3.4"' } }],
     ["frontend.value", { frontendOpt: { "add-hosts": "x=1.2.3.4\ny=1.2.3.4" } }],
     ["build.ulimits", { frontendOpt: { ulimit: "nofile=1:1,rtprio=99:99" } }],
     ["frontend.value", { frontendOpt: { "shm-size": "x" } }],
+    ["frontend.value", { frontendOpt: { cpushares: "1e9" } }],
+    ["build.cpus", { frontendOpt: { cpushares: "1025" } }],
+    ["build.cpus", { frontendOpt: { cpuquota: "50001" } }],
+    ["build.cpus", { frontendOpt: { cpuquota: "5001", cpuperiod: "10000" } }],
+    ["build.cpus", { frontendOpt: { cpuperiod: "1" } }],
+    ["build.cpusetmems", { frontendOpt: { cpusetmems: "0" } }],
+    ["build.memory", { frontendOpt: { memory: "1001" } }],
+    ["build.memory", { frontendOpt: { memswap: "-1" } }],
+    ["build.memory", { frontendOpt: { "shm-size": "1001" } }],
     ["frontend.value", { frontendOpt: { "build-arg:A": "x".repeat(300_000) } }],
     [
       "frontend.attributes",
@@ -158,7 +167,21 @@ describe("a frontend", () => {
     ["frontend.value", { frontendOpt: { platform: "linux/amd64,".repeat(20) } }],
   ])("is refused by %s", ([rule, change]) => {
     const request = create(FrontendSchema, { frontend: "dockerfile.v0", ...change });
-    expect(() => planFrontend(request, strictTenant(), ids)).toThrow(expect.objectContaining({ rule }));
+    const tenant = { ...strictTenant(), resources: { ulimits: [], memory: 1000, cpus: 0.5 } };
+    expect(() => planFrontend(request, tenant, ids)).toThrow(expect.objectContaining({ rule }));
+  });
+
+  test("may ask for limits within those of the tenant, and where it has none, for any but a larger share", () => {
+    const asked = { memory: "1000", memswap: "1000", cpushares: "1024", cpuquota: "50000", cpusetcpus: "0-1" };
+    const plan = (frontendOpt: Record<string, string>, resources: Partial<Resources>) =>
+      planFrontend(
+        create(FrontendSchema, { frontend: "dockerfile.v0", frontendOpt }),
+        { ...strictTenant(), resources: { ulimits: [], ...resources } },
+        ids,
+      ).attributes;
+    expect(plan(asked, { memory: 1000, cpus: 0.5 })).toEqual(asked);
+    expect(plan({ memory: "2000", memswap: "-1", cpuquota: "-1" }, {})).toHaveProperty("memory", "2000");
+    expect(() => plan({ cpushares: "1025" }, {})).toThrow(expect.objectContaining({ rule: "build.cpus" }));
   });
 
   test("with a field that nobody knows is refused", () => {

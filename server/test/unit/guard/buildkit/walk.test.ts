@@ -8,10 +8,13 @@ import { sourcePolicy } from "../../../../src/guard/buildkit/source-policy.ts";
 import { walkSteps, type StepRules, type UsedBase } from "../../../../src/guard/buildkit/walk.ts";
 import {
   DefinitionSchema,
+  OpMetadataSchema,
   OpSchema,
   type Definition,
   type ExecOp,
   type ExecOpSchema,
+  type LinuxResources,
+  type LinuxResourcesSchema,
 } from "../../../../src/guard/buildkit/gen/ops_pb.ts";
 import { ResultSchema } from "../../../../src/guard/buildkit/gen/gateway_pb.ts";
 import { strictTenant } from "../../../fixtures/guard/buildkit-tenant.ts";
@@ -26,6 +29,7 @@ function steps(...ops: OpInit[]): Definition {
 
 const RULES: StepRules = {
   policy: strictTenant().policy,
+  resources: { ulimits: [], memory: 1000, cpus: 0.5 },
   sessions: new Set(["engine-session"]),
   cgroupParent: "/pod",
   cacheNamespace: "guard-ta",
@@ -91,6 +95,42 @@ describe("steps", () => {
     ["llb.step", { case: "passthrough", value: {} }],
   ])("are refused by %s", async ([rule, op, rules]) => {
     await expect(walkSteps(steps(op), { ...RULES, ...rules })).rejects.toMatchObject({ rule });
+  });
+
+  describe("with limits of their own", () => {
+    type Limits = Exclude<MessageInitShape<typeof LinuxResourcesSchema>, LinuxResources>;
+    const limited = (linuxResources: Limits): Definition =>
+      create(DefinitionSchema, {
+        def: steps(exec()).def,
+        metadata: { one: {}, other: { linuxResources } },
+      });
+
+    test("within what the tenant may have pass", async () => {
+      const limits = { memory: 1000n, memorySwap: 1000n, cpuShares: 1024n, cpuQuota: 50_000n, cpusetCpus: "0" };
+      expect(await walkSteps(limited(limits), RULES)).toEqual([]);
+    });
+
+    test.for<[rule: string, limits: Limits]>([
+      ["build.memory", { memory: 1001n }],
+      ["build.memory", { memorySwap: -1n }],
+      ["build.memory", { memorySwap: 1001n }],
+      ["build.cpus", { cpuShares: 1025n }],
+      ["build.cpus", { cpuShares: 2n ** 64n - 1n }],
+      ["build.cpus", { cpuPeriod: 1n }],
+      ["build.cpus", { cpuQuota: 50_001n }],
+      ["build.cpus", { cpuPeriod: 10_000n, cpuQuota: 5001n }],
+      ["build.cpusetmems", { cpusetMems: "0" }],
+    ])("beyond it are refused by %s", async ([rule, limits]) => {
+      await expect(walkSteps(limited(limits), RULES)).rejects.toMatchObject({ rule });
+    });
+
+    test("that nobody knows are refused", async () => {
+      const definition = limited({});
+      const about = create(OpMetadataSchema);
+      about.$unknown = [{ no: 8, wireType: 0, data: new Uint8Array([1]) }];
+      definition.metadata["third"] = about;
+      await expect(walkSteps(definition, RULES)).rejects.toMatchObject({ rule: "grpc.unknown-field" });
+    });
   });
 
   test("are at most 20,000", async () => {

@@ -1,4 +1,8 @@
-import { expect, test } from "vitest";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { readRules } from "../../../../../scripts/guard/rules.ts";
 import { readGuardPage } from "../../../../../scripts/guard-reference.ts";
 
 const { is, shouldBe } = readGuardPage();
@@ -12,4 +16,14 @@ test("docs/guard.md has the calls and the rules of the source; `npm run docs` br
 test("each rule has a sentence: scripts/guard/rules.ts has those that are not beside their rule", () => {
   const without = [...shouldBe.matchAll(/^\| `([a-z0-9.-]+)` \| \|$/gm)].map(([, rule]) => rule);
   expect(without).toEqual([]);
+});
+
+test.for([
+  ["new Refusal(`build.${key}`, why)", "is a template"],
+  ['new Refusal(\n  "image.tag", why)', "is the name of a call"],
+] as const)("%s has no line in the table, and is an error", ([source, error]) => {
+  const folder = mkdtempSync(join(tmpdir(), "rules-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  writeFileSync(join(folder, "refuses.ts"), source);
+  expect(() => readRules(folder, new Set(["image.tag"]))).toThrow(error);
 });

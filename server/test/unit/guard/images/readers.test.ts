@@ -74,6 +74,6 @@ test("an archive that breaks off fails, and so does one with an error in place o
   const error = Buffer.from(`${JSON.stringify({ errorDetail: { message: "no" } })}\n`.padEnd(1024, " "));
   await expect(buffer(inTenantsNames("a", Readable.from([error]), signal))).rejects.toThrow(/tar|header|data/i);
   const long = { "manifest.json": `[${" ".repeat(17 * 1024 ** 2)}]` };
-  await expect(rewritten(long)).rejects.toMatchObject({ rule: "image.save" });
-  await expect(rewritten({ "manifest.json": "{" })).rejects.toMatchObject({ rule: "image.save", statusCode: 502 });
+  await expect(rewritten(long)).rejects.toMatchObject({ rule: "engine.archive" });
+  await expect(rewritten({ "manifest.json": "{" })).rejects.toMatchObject({ rule: "engine.archive", statusCode: 502 });
 });

@@ -39,7 +39,7 @@ afterEach(async () => {
 test("a name that is given has a tag, and no digest", async () => {
   engine.images.push({ Id: idOf("1"), RepoTags: [nameOf("a", "app:v1")] });
   const withDigest = images.tag(a, "app:v1", `other:v1@${idOf("d")}`);
-  await expect(withDigest).rejects.toMatchObject({ rule: "image.tag" });
+  await expect(withDigest).rejects.toMatchObject({ rule: "name.digest" });
   await images.tag(a, "app:v1", "other:v1");
   expect(engine.asked.at(-1)).toBe(
     `POST /images/${idOf("1")}/tag repo=guard.internal/a/docker.io/library/other tag=v1`,
@@ -67,7 +67,7 @@ test("what is not the tenant's is neither pushed nor saved, and neither is what 
     await expect(images.push(a, name, push)).rejects.toMatchObject({ rule: "image.unknown" });
   for (const name of ["host:v1", "host", idOf("1")])
     await expect(images.save(a, [name], {})).rejects.toMatchObject({ rule: "image.unknown" });
-  await expect(images.save(a, Array<string>(1001).fill("app:v1"), {})).rejects.toMatchObject({ rule: "image.save" });
+  await expect(images.save(a, Array<string>(1001).fill("app:v1"), {})).rejects.toMatchObject({ rule: "image.names" });
   await expect(own.take(a.tenant, idOf("9"), signal)).rejects.toMatchObject({ rule: "image.unknown" });
 });
 

@@ -31,8 +31,8 @@ describe("a step gets", () => {
     ["build.memory", { shmSize: 1001 }],
     ["build.memory", { memorySwap: -1 }],
     ["build.memory", { memorySwap: 1001 }],
-    ["query.value", { cpuPeriod: 999 }],
-    ["query.value", { cpuPeriod: 1_000_001 }],
+    ["build.cpus", { cpuPeriod: 999 }],
+    ["build.cpus", { cpuPeriod: 1_000_001 }],
     ["build.cpus", { cpuQuota: 50_001 }],
     ["build.cpus", { cpuPeriod: 10_000, cpuQuota: 5001 }],
     // The shortest quota of the kernel is all of such a period.
