@@ -116,7 +116,18 @@ export interface BackendBuildkit {
   /** Answers a gRPC call of an HTTP/2 connection. */
   handle(caller: Caller, request: Http2ServerRequest, response: Http2ServerResponse): void;
   /** Opens a session, on which the engine is the client. The caller answers 101 and joins it with the tenant's connection, which it owns. */
-  openSession(caller: Caller, session: SessionRequest): Promise<Duplex>;
+  openSession(caller: Caller, session: SessionRequest): Promise<OpenSession>;
+}
+
+export interface OpenSession {
+  /** The connection to the engine. The caller owns it. */
+  stream: Duplex;
+  /**
+   * Counts bytes that come from the tenant, before they are written to `stream`. Where they are too many, it ends the builds that read from the session.
+   *
+   * @throws Refusal `context.size`
+   */
+  count: (bytes: number) => void;
 }
 
 /** The headers `X-Docker-Expose-Session-*` */

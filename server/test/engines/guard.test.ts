@@ -59,13 +59,15 @@ afterAll(async () => {
   for (const one of beds) await one[Symbol.asyncDispose]();
 });
 
-/** An engine of its own with a guard for the tenants a and b, and what the host has. */
+/** An engine of its own with a guard for the tenants a, b and c, and what the host has. */
 interface Guarded extends AsyncDisposable {
   engine: Engine;
   guard: GuardProcess;
   folder: string;
   a: TenantCli;
   b: TenantCli;
+  /** A tenant that shares its cache, and may have little context */
+  c: TenantCli;
   /** The CLI 20.10, of tenant a */
   oldest: TenantCli;
 }
@@ -75,7 +77,11 @@ async function guarded(engine: Engine): Promise<Guarded> {
   await importBase(engine);
   await engine.dockerWithInput([Buffer.alloc(1024)], ["import", "-", "host-secret:v1"]);
   const socket = (tenant: string): string => join(folder, `${tenant}.sock`);
-  const tenants = ["a", "b"].flatMap((name) => ["--tenant", `name=${name},socket=${socket(name)}`]);
+  const more = { a: "", b: "", c: ",share-cache,max-context=1m" };
+  const tenants = Object.entries(more).flatMap(([name, terms]) => [
+    "--tenant",
+    `name=${name},socket=${socket(name)}${terms}`,
+  ]);
   const allowed = ["--allow-base", BASE, "--allow-push", `${registry.host}/*`];
   const guard = await startGuard(folder, ["-H", engine.host, ...tenants, ...allowed], bed.env);
   const cli = async (tenant: string, isOldest = false) =>
@@ -86,6 +92,7 @@ async function guarded(engine: Engine): Promise<Guarded> {
     folder,
     a: await cli("a"),
     b: await cli("b"),
+    c: await cli("c"),
     oldest: await cli("a", true),
     async [Symbol.asyncDispose]() {
       await guard[Symbol.asyncDispose]();
@@ -135,7 +142,7 @@ describe.each([
 
     afterEach(async () => {
       if (why) return;
-      for (const cli of [it.a, it.b]) await clear(cli);
+      for (const cli of [it.a, it.b, it.c]) await clear(cli);
     });
 
     afterAll(async () => await it?.[Symbol.asyncDispose]());
@@ -242,6 +249,31 @@ COPY --from=steps /made /made
         expect(await it.oldest(["build", "-t", "oldest:v1", files], { builder })).toMatchObject(done);
         expect(await run("a/docker.io/library/oldest:v1")).toBe("hello\ncontent");
         await clear(it.oldest);
+      },
+    );
+
+    only(["20.10", "28.5"])?.each(["classic", "buildkit"] as const)(
+      "%s: a context that is larger than the tenant's ends its build with the reason",
+      async (builder) => {
+        const files = context({ Dockerfile: `FROM ${BASE}\nCOPY file /file\n`, file: "x".repeat(5_000_000) });
+        const { exitCode, stdout, stderr } = await it.c(["build", files], { builder });
+        expect(exitCode).not.toBe(0);
+        expect(stdout + stderr).toContain("the context is larger than the 1048576 bytes that are allowed");
+        writeFileSync(join(files, "file"), "x".repeat(900_000));
+        expect(await it.c(["build", files], { builder })).toMatchObject(done);
+      },
+    );
+
+    only(["20.10", "28.5"])?.(
+      "BuildKit: a step of one tenant is not another's, whatever host that one adds",
+      async () => {
+        const random = `FROM ${BASE}\nRUN cat /proc/sys/kernel/random/uuid > /id\nCMD cat /id\n`;
+        const files = context({ Dockerfile: random });
+        const words = ["build", "-t", "random:v1", files];
+        for (const cli of [it.a, it.b]) expect(await cli(words, { builder: "buildkit" })).toMatchObject(done);
+        expect(await run("a/docker.io/library/random:v1")).not.toBe(await run("b/docker.io/library/random:v1"));
+        const asA = await it.c([...words, "--add-host", "cache-a.guard.internal:127.0.0.1"], { builder: "buildkit" });
+        expect(asA).toMatchObject({ exitCode: 1, stderr: expect.stringContaining("is the guard's own") as string });
       },
     );
 

@@ -22,6 +22,10 @@ export interface RunningBuild {
   /** Whether the host has an image of a name */
   isOnHost: (name: string) => Promise<boolean>;
   cgroupParent: string | undefined;
+  /** The engine's IDs of the sessions that it may read files of */
+  sessions: Set<string>;
+  /** Ends it, with a reason that its client is told */
+  end: (reason: Refusal) => void;
   gateway: Client<typeof LLBBridge>;
   /** Aborted when the tenant has gone. What ends the build otherwise ends `Control.Solve`, and with it the engine's gateway. */
   signal: AbortSignal;
@@ -45,6 +49,8 @@ export interface Builds {
   ): Promise<Record<string, string>>;
   /** Says that a build will not run. */
   refuse(tenant: string, ref: string): void;
+  /** Ends the builds that may read files of a session, by the engine's ID of it. */
+  endThoseOf(session: string, reason: Refusal): void;
   /** Waits for a build that the tenant starts now: clients ask for its status at the same time. Undefined: it is over, or was refused. */
   find(tenant: string, ref: string, signal: AbortSignal): Promise<RunningBuild | undefined>;
 }
@@ -93,13 +99,14 @@ export function createBuilds(parts: BuildkitParts): Builds {
     if (running.has(key)) {
       throw new Refusal("build.twice", `a build with the ID ${plan.ref} is running already`, { statusCode: 409 });
     }
+    const ending = new AbortController();
     let signal = stopped;
     let ended = (): void => {};
     try {
       await using place = await parts.limits.startBuild(tenant);
-      signal = AbortSignal.any([stopped, caller.signal, place.signal]);
+      signal = AbortSignal.any([stopped, caller.signal, place.signal, ending.signal]);
       ended = parts.cacheRecords.building(tenant.id, connection);
-      const build = await prepare(parts, caller, plan, connection);
+      const build = await prepare(parts, caller, plan, connection, (reason) => ending.abort(reason));
       running.set(key, build);
       over.delete(key);
       changes.emit(key);
@@ -110,7 +117,7 @@ export function createBuilds(parts: BuildkitParts): Builds {
       await takeImage(parts, caller, plan, exporterResponse);
       return exporterResponse;
     } catch (error) {
-      // The reason of a quota, instead of "canceled"
+      // The reason of a limit, instead of "canceled"
       throw signal.aborted && signal.reason instanceof Refusal ? signal.reason : error;
     } finally {
       ended();
@@ -118,7 +125,14 @@ export function createBuilds(parts: BuildkitParts): Builds {
     }
   }
 
-  return { run, find, refuse: (tenant, ref) => end(keyOf(tenant, ref)) };
+  return {
+    run,
+    find,
+    refuse: (tenant, ref) => end(keyOf(tenant, ref)),
+    endThoseOf(session, reason) {
+      for (const build of running.values()) if (build.sessions.has(session)) build.end(reason);
+    },
+  };
 }
 
 async function prepare(
@@ -126,6 +140,7 @@ async function prepare(
   { tenant, signal }: Caller,
   plan: SolvePlan,
   connection: GrpcConnection,
+  end: RunningBuild["end"],
 ): Promise<RunningBuild> {
   const [{ version }, images, cgroupParent] = await Promise.all([
     engine.version(signal),
@@ -138,6 +153,11 @@ async function prepare(
     own: ownBases(tenant.id, images),
     isOnHost: async (name) => (await inspectImage(engine, name, { signal })) !== undefined,
     cgroupParent,
+    sessions: new Set([
+      ...(plan.engineSession === undefined ? [] : [plan.engineSession]),
+      ...sessionsOf(plan.attributes),
+    ]),
+    end,
     gateway: createClient(LLBBridge, connection.transport),
     signal,
     results: [],
@@ -145,6 +165,11 @@ async function prepare(
     lastSolve: Promise.resolve(),
     lastRead: Promise.resolve(),
   };
+}
+
+/** The sessions that attributes name, besides that of the build */
+export function sessionsOf(attributes: Readonly<Record<string, string>>): string[] {
+  return Object.entries(attributes).flatMap(([key, session]) => (key.startsWith("local-sessionid:") ? [session] : []));
 }
 
 type SolveInit = Parameters<Client<typeof Control>["solve"]>[0];

@@ -5,10 +5,17 @@ import { cacheService } from "./cache-service.ts";
 import { answerInTenantsWords, statusInTenantsWords, withoutForeignImages } from "./status.ts";
 import { openSession } from "./sessions.ts";
 import { checkId, planSolve } from "./solve-plan.ts";
+import { Refusal } from "../refusal.ts";
 import { solveDirectly } from "./solve-for-tenant.ts";
 import { refuseUnknownFields } from "./unknown-fields.ts";
 import { workerForTenant } from "./workers.ts";
-import { Control, ListWorkersRequestSchema, StatusRequestSchema } from "./gen/control_pb.ts";
+import {
+  BytesMessageSchema,
+  Control,
+  InfoRequestSchema,
+  ListWorkersRequestSchema,
+  StatusRequestSchema,
+} from "./gen/control_pb.ts";
 import { callOf } from "./tenant-call.ts";
 import type { BuildkitParts } from "./parts.ts";
 import type { Builds } from "./builds.ts";
@@ -71,16 +78,20 @@ export function controlService(parts: BuildkitParts, builds: Builds): ServiceImp
       return { record: record.map(workerForTenant) };
     },
 
-    async info(_request, { signal, values }) {
+    async info(request, { signal, values }) {
+      refuseUnknownFields(InfoRequestSchema, request);
       const { engine } = callOf(values);
       return createClient(Control, (await engine()).transport).info({}, { signal });
     },
 
     async *session(messages, context) {
-      const stream = await openSession(parts, callOf(context.values).caller, sessionOf(context));
+      const { stream, count } = await openSession(parts, builds, callOf(context.values).caller, sessionOf(context));
       let refused: unknown;
       const pump = async (): Promise<void> => {
-        for await (const { data } of messages) {
+        for await (const message of messages) {
+          refuseUnknownFields(BytesMessageSchema, message);
+          const { data } = message;
+          count(data.length);
           if (!stream.write(data)) await once(stream, "drain", { signal: context.signal });
         }
         stream.end();
@@ -92,9 +103,9 @@ export function controlService(parts: BuildkitParts, builds: Builds): ServiceImp
       try {
         for await (const data of stream as AsyncIterable<Buffer>) yield { data };
         // A stream that is destroyed without an error ends.
-        if (refused instanceof ConnectError) throw refused;
+        if (isTold(refused)) throw refused;
       } catch (error) {
-        if (refused instanceof ConnectError) throw refused;
+        if (isTold(refused)) throw refused;
         throw new ConnectError(
           "the session's connection to the engine has broken",
           Code.Unavailable,
@@ -107,6 +118,11 @@ export function controlService(parts: BuildkitParts, builds: Builds): ServiceImp
       }
     },
   };
+}
+
+/** Whether an error is one of the tenant's messages, and not of a connection */
+function isTold(error: unknown): error is ConnectError | Refusal {
+  return error instanceof ConnectError || error instanceof Refusal;
 }
 
 /** The headers that describe a session, which are the request's metadata here */

@@ -27,7 +27,7 @@ export function createBuildkit(options: BuildkitOptions): GuardedBuildkit {
       const engine = engines(session);
       handle({ caller, engine: async () => engine.get() }, request, response);
     },
-    openSession: async (caller, session) => openSession(parts, caller, session),
+    openSession: async (caller, session) => openSession(parts, builds, caller, session),
     solve: async (caller, order, onStatus) => solveForTenant(parts, builds, caller, order, onStatus),
   };
 }

@@ -13,7 +13,7 @@ import { walkSteps, type StepRules, type UsedBase } from "./walk.ts";
 import { withOwnAttributes } from "./own-attributes.ts";
 import { ResultSchema, SolveRequestSchema, type Result, type SolveRequest } from "./gen/gateway_pb.ts";
 import type { CacheEntry } from "./cache-options.ts";
-import type { RunningBuild } from "./builds.ts";
+import { sessionsOf, type RunningBuild } from "./builds.ts";
 import type { Definition } from "./gen/ops_pb.ts";
 import type { EngineIds } from "./ids.ts";
 import type { Tenant } from "../tenant.ts";
@@ -142,13 +142,11 @@ interface CheckedResult {
 }
 
 function stepRules(build: RunningBuild, tenant: Tenant, ids: EngineIds, request: FrontendRequest): StepRules {
-  const sessions = Object.entries({ ...build.plan.attributes, ...request.attributes })
-    .filter(([key]) => key.startsWith("local-sessionid:"))
-    .map(([, session]) => session);
+  for (const session of sessionsOf(request.attributes)) build.sessions.add(session);
   return {
     policy: tenant.policy,
     resources: tenant.resources,
-    sessions: new Set([...sessions, ...(build.plan.engineSession === undefined ? [] : [build.plan.engineSession])]),
+    sessions: build.sessions,
     cgroupParent: build.cgroupParent,
     cacheNamespace: ids.cacheNamespace(tenant.id),
     cacheHost: tenant.policy.sharesCache ? undefined : ids.cacheHost(tenant.id),

@@ -8,7 +8,9 @@ import { Refusal } from "../refusal.ts";
 import { refuseUnknownFields } from "./unknown-fields.ts";
 import { workerForTenant } from "./workers.ts";
 import {
+  EvaluateRequestSchema,
   LLBBridge,
+  PingRequestSchema,
   ReadDirRequestSchema,
   ReadFileRequestSchema,
   ResultSchema,
@@ -49,7 +51,8 @@ export function gatewayService(parts: BuildkitParts, builds: Builds): Bridge {
   }
 
   return {
-    async ping(_request, context) {
+    async ping(request, context) {
+      refuseUnknownFields(PingRequestSchema, request);
       const build = await running(context);
       const bridge = createClient(LLBBridge, (await callOf(context.values).engine()).transport);
       const { frontendApiCaps, llbCaps, workers } = await bridge.ping({}, optionsOf(build, context));
@@ -112,7 +115,9 @@ export function gatewayService(parts: BuildkitParts, builds: Builds): Bridge {
       return build.gateway.statFile({ ref, path }, options);
     },
 
-    async evaluate({ ref }, context) {
+    async evaluate(request, context) {
+      refuseUnknownFields(EvaluateRequestSchema, request);
+      const { ref } = request;
       const { build, options } = await about(ref, context);
       return build.gateway.evaluate({ ref }, options);
     },

@@ -1,9 +1,10 @@
-import type { Duplex } from "node:stream";
+import { contextTooLarge } from "../limits/refusals.ts";
 import { checkId } from "./solve-plan.ts";
 import { Refusal } from "../refusal.ts";
+import type { Builds } from "./builds.ts";
 import type { BuildkitParts } from "./parts.ts";
 import type { Caller } from "../caller.ts";
-import type { SessionRequest } from "../backend.ts";
+import type { OpenSession, SessionRequest } from "../backend.ts";
 
 /** What a builder may ask the client of a build for */
 const METHODS = new Set([
@@ -30,17 +31,24 @@ const HIDDEN =
 /** Longest name or key of a session */
 const MAX_TEXT = 1024;
 
-/** Opens a session on the engine, by an ID of the guard's. It ends with the tenant's connection. Throws a Refusal `session.*`. */
+/**
+ * Opens a session on the engine, by an ID of the guard's. It ends with the tenant's connection. What comes from the tenant is the files of a context, for the
+ * most part: the limit of contexts is that of the session.
+ *
+ * @throws Refusal `session.*`
+ */
 export async function openSession(
   { engine, ids }: BuildkitParts,
+  builds: Pick<Builds, "endThoseOf">,
   { tenant, signal }: Caller,
   session: SessionRequest,
-): Promise<Duplex> {
+): Promise<OpenSession> {
+  const engineId = ids.session(tenant.id, checkId(session.id, "session"));
   const stream = await engine.switchTo(
     "h2c",
     "/session",
     {
-      "X-Docker-Expose-Session-Uuid": ids.session(tenant.id, checkId(session.id, "session")),
+      "X-Docker-Expose-Session-Uuid": engineId,
       "X-Docker-Expose-Session-Name": checkText(session.name, "name"),
       "X-Docker-Expose-Session-Sharedkey": ids.sharedKey(tenant.id, checkText(session.sharedKey, "shared key")),
       "X-Docker-Expose-Session-Grpc-Method": checkMethods(session.methods),
@@ -51,7 +59,19 @@ export async function openSession(
   signal.addEventListener("abort", stop, { once: true });
   stream.once("close", () => signal.removeEventListener("abort", stop));
   if (signal.aborted) stop();
-  return stream;
+  const limit = tenant.quotas.context;
+  let received = 0;
+  return {
+    stream,
+    count(bytes) {
+      received += bytes;
+      if (received <= limit) return;
+      const refusal = contextTooLarge(limit);
+      // Of a session that has gone, the builder only says that it is not active.
+      builds.endThoseOf(engineId, refusal);
+      throw refusal;
+    },
+  };
 }
 
 /** Returns the methods that the engine may call. Throws a Refusal for one that is not known. */

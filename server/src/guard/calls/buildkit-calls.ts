@@ -1,7 +1,7 @@
 import { setMaxListeners } from "node:events";
 import { pipeline } from "node:stream/promises";
 import type { Duplex } from "node:stream";
-import type { Backend, BackendBuildkit, SessionRequest } from "../backend.ts";
+import type { Backend, BackendBuildkit, OpenSession, SessionRequest } from "../backend.ts";
 import { Refusal } from "../refusal.ts";
 import type { StrictHeaders } from "../request/headers.ts";
 import type { Call } from "./call.ts";
@@ -41,8 +41,8 @@ const SESSION: Call = {
     const session = sessionOf(headers);
     return {
       async perform({ caller, backend, reply }) {
-        const engine = await buildkitOf(backend).openSession(caller, session);
-        await join(reply.upgrade(PROTOCOL), engine, caller.signal);
+        const opened = await buildkitOf(backend).openSession(caller, session);
+        await join(reply.upgrade(PROTOCOL), opened, caller.signal);
       },
     };
   },
@@ -81,15 +81,32 @@ function invalid(message: string): Refusal {
   return new Refusal("session.invalid", message, { statusCode: 400 });
 }
 
-/** Joins two connections, each of which may be slower than the other, until one has ended: HTTP/2 knows no half of a connection. */
-async function join(client: Duplex, engine: Duplex, signal: AbortSignal): Promise<void> {
+/**
+ * Joins two connections, each of which may be slower than the other, until one has ended: HTTP/2 knows no half of a connection.
+ *
+ * @throws Refusal for too many bytes of the client's
+ */
+async function join(client: Duplex, { stream: engine, count }: OpenSession, signal: AbortSignal): Promise<void> {
   setMaxListeners(0, client, engine); // each pipeline adds its own
+  let refused: unknown;
+  async function* counted(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    for await (const chunk of chunks) {
+      try {
+        count(chunk.length);
+      } catch (error) {
+        refused = error;
+        throw error;
+      }
+      yield chunk;
+    }
+  }
   try {
-    await Promise.race([pipeline(client, engine, { signal }), pipeline(engine, client, { signal })]);
+    await Promise.race([pipeline(client, counted, engine, { signal }), pipeline(engine, client, { signal })]);
   } catch {
     // A session ends with its client, with its build, or with the engine: whichever goes first resets the connection.
   } finally {
     client.destroy();
     engine.destroy();
   }
+  if (refused !== undefined) throw refused;
 }

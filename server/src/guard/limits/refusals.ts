@@ -40,6 +40,14 @@ export function tooManyBytes(has: number, allowed: number): Refusal {
   );
 }
 
+export function contextTooLarge(allowed: number): Refusal {
+  return new Refusal(
+    "context.size",
+    `the context is larger than the ${allowed} bytes that are allowed: name what it does not need in .dockerignore`,
+    { statusCode: 413 },
+  );
+}
+
 function secondsUntil(time: number): number {
   return Math.max(1, Math.ceil((time - Date.now()) / 1000));
 }

@@ -1,5 +1,6 @@
 import { Readable, type Transform } from "node:stream";
 import { createGunzip } from "node:zlib";
+import { contextTooLarge } from "../../limits/refusals.ts";
 import { Refusal } from "../../refusal.ts";
 
 /** What begins with these bytes, and cannot be read here */
@@ -69,17 +70,9 @@ async function* limited(chunks: AsyncIterable<Buffer> | Iterable<Buffer>, limit:
   let bytes = 0;
   for await (const chunk of chunks) {
     bytes += chunk.length;
-    if (bytes > limit) throw tooLarge(limit);
+    if (bytes > limit) throw contextTooLarge(limit);
     yield chunk;
   }
-}
-
-export function tooLarge(limit: number): Refusal {
-  return new Refusal(
-    "context.size",
-    `the context is larger than the ${limit} bytes that are allowed: name what it does not need in .dockerignore`,
-    { statusCode: 413 },
-  );
 }
 
 function isZlib(error: unknown): boolean {

@@ -8,7 +8,8 @@ import {
   type ContextFile,
 } from "docker-over-ssh/builds";
 import { Refusal } from "../../refusal.ts";
-import { decompress, tooLarge } from "./decompress.ts";
+import { contextTooLarge } from "../../limits/refusals.ts";
+import { decompress } from "./decompress.ts";
 import { checkEntry, dockerfilePath, textOfPath } from "./entry.ts";
 import { IGNORE_FILE, ignoreFileWith, isIgnored } from "./ignore-file.ts";
 import { KeptFiles } from "./kept-files.ts";
@@ -86,7 +87,7 @@ async function* entries(source: Readable, kept: KeptFiles, options: ContextOptio
       const linked = kind === "hard-link" ? kept.get(entry.target) : undefined;
       if (linked !== undefined) {
         copied += TAR_BLOCK + linked.content.length;
-        if (copied > limit) throw tooLarge(limit);
+        if (copied > limit) throw contextTooLarge(limit);
         yield fileOf({ ...linked.entry, path }, linked.content);
         continue;
       }

@@ -1,13 +1,17 @@
-import { create, type DescMessage } from "@bufbuild/protobuf";
+import { create, type DescMessage, type MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, test, vi } from "vitest";
 import {
+  BytesMessageSchema,
   DiskUsageRequestSchema,
+  InfoRequestSchema,
   ListWorkersRequestSchema,
   PruneRequestSchema,
   StatusRequestSchema,
 } from "../../../../src/guard/buildkit/gen/control_pb.ts";
 import {
+  EvaluateRequestSchema,
+  PingRequestSchema,
   ReadDirRequestSchema,
   ReadFileRequestSchema,
   ReturnRequestSchema,
@@ -17,6 +21,19 @@ import { REF, servicesBed, type ServicesBed } from "../../../fixtures/guard/buil
 
 async function all(messages: AsyncIterable<unknown>): Promise<void> {
   for await (const _ of messages);
+}
+
+/** Sends these messages on the session of {@link ServicesBed.build}, which stays open. */
+async function session(
+  { control }: ServicesBed,
+  messages: MessageInitShape<typeof BytesMessageSchema>[],
+  id = "s1",
+): Promise<void> {
+  const sent = (async function* () {
+    yield* messages;
+    await new Promise(() => {});
+  })();
+  await all(control.session(sent, { headers: { "x-docker-expose-session-uuid": id } }));
 }
 
 /** What a call is refused by, as its line of audit says */
@@ -29,6 +46,10 @@ describe("a field that nobody knows is refused in", () => {
   const unknown = <Schema extends DescMessage>(schema: Schema) =>
     Object.assign(create(schema), { $unknown: [{ no: 99, wireType: 0, data: new Uint8Array([1]) }] });
   test.for<[string, (bed: ServicesBed) => Promise<unknown>]>([
+    ["Info", ({ control }) => control.info(unknown(InfoRequestSchema))],
+    ["Session", (bed) => session(bed, [unknown(BytesMessageSchema)])],
+    ["Ping", ({ gateway, headers }) => gateway.ping(unknown(PingRequestSchema), headers)],
+    ["Evaluate", ({ gateway, headers }) => gateway.evaluate(unknown(EvaluateRequestSchema), headers)],
     ["Status", ({ control }) => all(control.status(unknown(StatusRequestSchema)))],
     ["ListWorkers", ({ control }) => control.listWorkers(unknown(ListWorkersRequestSchema))],
     ["DiskUsage", ({ control }) => control.diskUsage(unknown(DiskUsageRequestSchema))],
@@ -150,6 +171,48 @@ describe("a build", () => {
     expect(await ruleOf(bed, bed.gateway.solve({ frontend: "dockerfile.v0" }, bed.headers))).toBe("base.registry");
     await bed.gateway.return({}, bed.headers);
     await building;
+  });
+});
+
+describe("a session that brings more than a context may have", () => {
+  const parts = [{ data: new Uint8Array(600) }, { data: new Uint8Array(600) }];
+
+  test("is refused, and ends its build with the reason", async () => {
+    const bed = servicesBed();
+    const building = bed.build();
+    building.catch(() => {});
+    await bed.gateway.ping({}, bed.headers);
+    await expect(session(bed, parts)).rejects.toThrow("the context is larger than the 1000 bytes");
+    await expect(building).rejects.toThrow("the context is larger than the 1000 bytes");
+    expect(bed.entries.map(({ rule }) => rule)).toEqual(["grpc.ping", "context.size", "context.size"]);
+  });
+
+  test("ends builds that name it for one of their contexts", async () => {
+    const bed = servicesBed();
+    const building = bed.build();
+    building.catch(() => {});
+    const frontendOpt = { "local-sessionid:more": "s2" };
+    await bed.gateway.solve({ frontend: "dockerfile.v0", frontendOpt }, bed.headers);
+    await expect(session(bed, parts, "s2")).rejects.toThrow("the context is larger");
+    await expect(building).rejects.toThrow("the context is larger");
+  });
+
+  test("ends no build of another session", async () => {
+    const bed = servicesBed();
+    const building = bed.build();
+    await bed.gateway.ping({}, bed.headers);
+    await expect(session(bed, parts, "s2")).rejects.toThrow("the context is larger");
+    await bed.gateway.return({}, bed.headers);
+    await expect(building).resolves.toBeDefined();
+  });
+
+  test("is told over HTTP", async () => {
+    const bed = servicesBed({ bridge: { solve: async () => new Promise(() => {}) } });
+    const building = bed.solve();
+    building.catch(() => {});
+    await vi.waitFor(() => expect(bed.asked.solve).toHaveLength(1));
+    await expect(session(bed, parts)).rejects.toThrow("the context is larger");
+    await expect(building).rejects.toMatchObject({ rule: "context.size" });
   });
 });
 

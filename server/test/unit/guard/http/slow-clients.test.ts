@@ -5,6 +5,7 @@ import { describe, expect, it, vi } from "vitest";
 import type { BackendBuildkit } from "../../../../src/guard/backend.ts";
 import { openReply } from "../../../../src/guard/http/reply.ts";
 import type { Response } from "../../../../src/guard/http/exchange.ts";
+import { Refusal } from "../../../../src/guard/refusal.ts";
 import { createThrottle } from "../../../../src/guard/sockets/throttle.ts";
 import { frontBed } from "../../../fixtures/guard/front-bed.ts";
 import { echoingBuildkit, standInBackend, standInTenant } from "../../../fixtures/guard/stand-in-backend.ts";
@@ -123,7 +124,10 @@ describe("events", () => {
 
 describe("a session", () => {
   const ASKED = `POST /session HTTP/1.1\r\n${HOST}Connection: Upgrade\r\nUpgrade: h2c\r\nX-Docker-Expose-Session-Uuid: abc\r\n\r\n`;
-  const withSession = (engine: Duplex): BackendBuildkit => ({ ...echoingBuildkit(), openSession: async () => engine });
+  const withSession = (stream: Duplex, count = (_bytes: number): void => {}): BackendBuildkit => ({
+    ...echoingBuildkit(),
+    openSession: async () => ({ stream, count }),
+  });
 
   it("is joined in both directions, and ends at the engine when its client goes", async () => {
     const engine = new Duplex({
@@ -156,6 +160,33 @@ describe("a session", () => {
     await connection.received("\r\n\r\n");
     engine.destroy();
     expect(statusOf(await connection.closed)).toBe(101);
+  });
+
+  it("brings what it may bring, and is refused with the rest", async () => {
+    const written: Buffer[] = [];
+    const engine = new Duplex({
+      read() {},
+      write(chunk: Buffer, _encoding, done) {
+        written.push(chunk);
+        this.push(chunk);
+        done();
+      },
+    });
+    let left = 10;
+    const count = (bytes: number): void => {
+      left -= bytes;
+      if (left < 0) throw new Refusal("context.size", "the context is larger", { statusCode: 413 });
+    };
+    await using bed = await frontBed({ backend: standInBackend({ buildkit: withSession(engine, count) }) });
+    using connection = await rawConnection(bed.port);
+    connection.socket.write(ASKED);
+    await connection.received("\r\n\r\n");
+    connection.socket.write("a context");
+    await connection.received("a context");
+    connection.socket.write("that is larger");
+    await connection.closed;
+    expect(Buffer.concat(written).toString()).toBe("a context");
+    await vi.waitFor(() => expect(bed.entries).toMatchObject([{ decision: "refused", rule: "context.size" }]));
   });
 
   it("does not read from the engine what its client does not read", async () => {
