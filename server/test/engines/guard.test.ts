@@ -258,7 +258,11 @@ COPY --from=steps /made /made
         const files = context({ Dockerfile: `FROM ${BASE}\nCOPY file /file\n`, file: "x".repeat(5_000_000) });
         const { exitCode, stdout, stderr } = await it.c(["build", files], { builder });
         expect(exitCode).not.toBe(0);
-        expect(stdout + stderr).toContain("the context is larger than the 1048576 bytes that are allowed");
+        expect(stdout + stderr).toMatch(
+          builder === "classic"
+            ? /the body is larger than 1048576 bytes/
+            : /the context is larger than the 1048576 bytes/,
+        );
         writeFileSync(join(files, "file"), "x".repeat(900_000));
         expect(await it.c(["build", files], { builder })).toMatchObject(done);
       },
