@@ -147,6 +147,8 @@ const PREFIXES: readonly (readonly [prefix: string, check: Checker])[] = [
       "a build cannot use the result of another build as it runs: build that one first, and use its image",
     ),
   ],
+  // Of buildx 0.31 and later, for each folder of --build-context. It comes before the key of the session, which is the tenant's.
+  ["sharedkey:localdir:", text],
   ["local-sessionid:", (value, _key, { sessionOf }) => sessionOf(value)],
   ["attest:provenance", text],
   // Whatever its value: buildx says nothing where there is no scanner, and BuildKit knows no `disabled`. It runs the scanner in steps of its own, which are

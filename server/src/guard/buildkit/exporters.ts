@@ -29,12 +29,15 @@ const SHARED_ATTRIBUTES = [
 ];
 const IMAGE_ATTRIBUTES = new Set([...SHARED_ATTRIBUTES, "unpack", "store", "name-canonical"]);
 const CLIENT_ATTRIBUTES = new Set([...SHARED_ATTRIBUTES, "name", "tar", "dest", "platform-split", "mode"]);
+/** What buildx 0.36 writes down for itself, whatever the output: no BuildKit reads it. */
+const OF_THE_CLIENT = new Set(["prefer-image-digest"]);
 /** Names of one image. Each is a request to the store of the engine. */
 const MAX_NAMES = 100;
 const ANNOTATION = /^annotation(?:-[a-z-]+)?(?:\[[\w./*-]+\])?\./;
 
 /** Checks an exporter, and puts the engine's names in place of the tenant's. Throws a Refusal `exporter.*`. */
-export function checkExporter(tenant: Tenant, { type, attrs }: Readonly<PlannedExporter>): PlannedExporter {
+export function checkExporter(tenant: Tenant, { type, attrs: given }: Readonly<PlannedExporter>): PlannedExporter {
+  const attrs = Object.fromEntries(Object.entries(given).filter(([key]) => !OF_THE_CLIENT.has(key)));
   if (TO_IMAGES.has(type)) return { type, attrs: imageAttributes(tenant, attrs) };
   if (!TO_CLIENT.has(type)) {
     throw new Refusal(
@@ -45,7 +48,7 @@ export function checkExporter(tenant: Tenant, { type, attrs }: Readonly<PlannedE
   for (const key of Object.keys(attrs)) {
     if (!CLIENT_ATTRIBUTES.has(key) && !ANNOTATION.test(key)) throw unknownAttribute(type, key);
   }
-  return { type, attrs: { ...attrs } };
+  return { type, attrs };
 }
 
 /** Whether an exporter makes an image of the engine. */

@@ -95,6 +95,11 @@ describe("a solve", () => {
     ]);
   });
 
+  test.for(["moby", "docker"])("does not pass on what buildx notes for itself on an output %s", (type) => {
+    const { exporters } = plan({ exporters: [{ type, attrs: { "prefer-image-digest": "true" } }] });
+    expect(exporters).toEqual([{ type, attrs: {} }]);
+  });
+
   test("may write a registry's cache where tenants share it, to where it may push", () => {
     const cache = { exports: [{ type: "registry", attrs: { ref: "r.example/a" } }] };
     expect(plan({ cache }, { sharesCache: true, pushes: ["r.example/*"] }).cacheExports).toHaveLength(1);
@@ -197,6 +202,12 @@ describe("a frontend", () => {
       const request = create(FrontendSchema, { frontend: "dockerfile.v0", frontendOpt: { contextkey } });
       expect(planFrontend(request, strictTenant(), ids).attributes).toEqual({ contextkey });
     }
+  });
+
+  test("may give folders of its client a key, as buildx 0.31 and later do", () => {
+    const frontendOpt = { "context:docs": "local:docs", "sharedkey:localdir:docs": "docs:1a2b" };
+    const request = create(FrontendSchema, { frontend: "dockerfile.v0", frontendOpt });
+    expect(planFrontend(request, strictTenant(), ids).attributes).toEqual(frontendOpt);
   });
 
   test("gets the attributes of the guard last", () => {
