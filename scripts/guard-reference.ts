@@ -39,7 +39,7 @@ function callTable(): string {
 function ruleTable(): string {
   const calls = new Set(CALLS.map(({ rule }) => rule));
   return table(
-    ["rule", "what is told, or why"],
+    ["rule", "message or reason"],
     [...readRules(SOURCE, calls)]
       .filter(([rule]) => !calls.has(rule))
       .map(([rule, sentence]) => [`\`${rule}\``, sentence]),

@@ -6,8 +6,7 @@ import type { Tenant } from "./tenant.ts";
 
 /**
  * What is behind the sockets: an engine that several tenants share (`passthrough`), or buildah with a storage for each tenant. All names are the
- * tenant's: a backend maps them. Everything rejects with a Refusal, which is the answer, or with another error, which is a bug or an engine that
- * cannot be reached (502).
+ * tenant's: a backend maps them. All methods reject with a Refusal, which becomes the answer; any other error is a bug (500).
  */
 export interface Backend extends AsyncDisposable {
   readonly images: BackendImages;
@@ -22,14 +21,14 @@ export interface Backend extends AsyncDisposable {
    * @returns a token in place of the password, where the registry gives one
    */
   login?(caller: Caller, registry: string, credentials: Credentials): Promise<string | undefined>;
-  /** Removes all that a tenant has: images, cache records, files. It can be called again after a crash. */
+  /** Removes all that a tenant has: images, cache records, files. May be called again, e.g. after a crash. */
   removeTenant(tenant: Tenant["id"]): Promise<void>;
 }
 
 export interface BackendVersion {
   /** e.g. `28.5.2` */
   version: string;
-  /** The newest that it speaks, and the oldest, e.g. `1.51` */
+  /** The newest version that it supports, and the oldest, e.g. `1.51` */
   apiVersion: string;
   minApiVersion: string;
   os: string;
@@ -39,12 +38,12 @@ export interface BackendVersion {
   hasContainerdStore: boolean;
 }
 
-/** Objects of the Engine API, with the names mapped and foreign ones left out; only the properties that a guard knows. */
+/** An object of the Engine API, with the tenant's names, without names of others, and only with properties that the guard knows. */
 export type ApiObject = Readonly<Record<string, unknown>>;
 
 export interface BackendImages {
   list(caller: Caller, filter: ImageFilter): Promise<ApiObject[]>;
-  /** @param name a name, a name with a digest, an ID, or the beginning of one. Here and below */
+  /** @param name here and below: a name, a name with a digest, an ID, or the beginning of an ID */
   inspect(
     caller: Caller,
     name: string,
@@ -56,7 +55,7 @@ export interface BackendImages {
   remove(caller: Caller, name: string, options: { force: boolean; noPrune: boolean }): Promise<ApiObject[]>;
   /** As `docker save` writes it, with the tenant's names. The caller reads it to its end, or destroys it. */
   save(caller: Caller, names: readonly string[], options: { platform?: string | undefined }): Promise<Readable>;
-  /** Pushes one tag. `onLine` gets lines of progress as the engine's; a failed push is an `{error, errorDetail}` line, as from the engine. */
+  /** Pushes one tag. `onLine` gets lines of progress in the engine's form; a push that fails ends with an `{error, errorDetail}` line. */
   push(caller: Caller, reference: string, options: PushOptions): Promise<void>;
   /** Events of the tenant's images. Ends when the caller's signal is aborted, or at `until`. */
   events(caller: Caller, filter: EventFilter): AsyncIterable<ApiObject>;
@@ -65,7 +64,7 @@ export interface BackendImages {
 export interface ImageFilter {
   all: boolean;
   digests: boolean;
-  /** What multi-platform images are made of, as `docker images` of Docker 29 asks for */
+  /** Also the manifests of multi-platform images, as `docker images` of Docker 29 requests them */
   manifests?: boolean | undefined;
   /** Reference patterns of `--filter reference=` */
   references: readonly string[];
@@ -95,7 +94,7 @@ export interface BackendBuilds {
    * Builds with the classic builder, with BuildKit (`version=2`), or with buildah.
    *
    * @param context a tar, perhaps compressed; undefined where the request names a session or an address
-   * @param onLine gets lines as the engine's: `{stream}`, `{aux}`, `{error, errorDetail}`
+   * @param onLine gets lines in the engine's form: `{stream}`, `{aux}`, `{error, errorDetail}`
    */
   build(
     caller: Caller,
@@ -132,7 +131,7 @@ export interface OpenSession {
 
 /** The headers `X-Docker-Expose-Session-*` */
 export interface SessionRequest {
-  /** The tenant's ID of it, e.g. `p20j9smw5c61gaidotnchas26` */
+  /** The ID that the tenant's client chose, e.g. `p20j9smw5c61gaidotnchas26` */
   id: string;
   name: string;
   sharedKey: string;

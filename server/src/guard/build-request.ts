@@ -1,12 +1,12 @@
-/** `POST /build`, read: what the docker CLI asks for, without what no tenant may ask for. Sizes are bytes. */
+/** `POST /build` after parsing: what the docker CLI may ask for, without what no tenant may have. Sizes are bytes. */
 export interface BuildRequest {
   builder: "classic" | "buildkit";
-  /** `t`: references as they were given */
+  /** `t`: references as the tenant writes them */
   names: readonly string[];
   /** The path of the Dockerfile in the context */
   dockerfile: string;
   target?: string | undefined;
-  /** null: from the builder's environment, which has none */
+  /** null: to be taken from the builder's environment, which is empty */
   buildArgs: Readonly<Record<string, string | null>>;
   labels: Readonly<Record<string, string>>;
   platform?: string | undefined;
@@ -24,7 +24,7 @@ export interface BuildRequest {
   shmSize?: number | undefined;
   /** e.g. `nofile=1024:2048` */
   ulimits: readonly string[];
-  /** What the tenant asks for within what it may have */
+  /** What the tenant asks for, within its limits */
   memory?: number | undefined;
   memorySwap?: number | undefined;
   cpuShares?: number | undefined;
@@ -33,9 +33,9 @@ export interface BuildRequest {
   cpusetCpus?: string | undefined;
   /** `remote`: an address that the builder fetches; undefined for a context in the body or in a session */
   remote?: string | undefined;
-  /** BuildKit: the tenant's ID of its session */
+  /** BuildKit: the ID of the session, as the client chose it */
   session?: string | undefined;
-  /** BuildKit: the tenant's ID of this build, by which it is cancelled */
+  /** BuildKit: the ID of this build, as the client chose it; needed to cancel it */
   buildId?: string | undefined;
   /** BuildKit: exporters, in the JSON of the API. Empty: an image */
   outputs: readonly { type: string; attributes: Readonly<Record<string, string>> }[];
@@ -47,7 +47,7 @@ export interface BuildRequest {
 export interface Credentials {
   username: string;
   password: string;
-  /** In place of both */
+  /** Replaces username and password */
   identityToken?: string | undefined;
   registryToken?: string | undefined;
 }

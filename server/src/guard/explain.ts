@@ -19,7 +19,7 @@ export interface ExplainedRequest {
   body: Buffer;
 }
 
-/** Says what a guard decides about a request of this tenant, as far as that can be known without the engine and the tenant's images. */
+/** Returns what a guard decides about a request of this tenant, as far as that is known without the engine and the tenant's images. */
 export function explain({ method, target, headers, body }: ExplainedRequest, tenant: Tenant): Decision {
   try {
     if (method === undefined) {

@@ -66,7 +66,7 @@ async function untilReached(engine: EngineApi, { signal, tell }: Pick<ModeParts,
       return;
     } catch (error) {
       signal.throwIfAborted();
-      if (tries === 0) tell(`${messageOf(error)}. It is tried again until it is there.`);
+      if (tries === 0) tell(`${messageOf(error)}. The guard retries until it answers.`);
       await sleep(Math.min(FIRST_PAUSE * 2 ** tries, LONGEST_PAUSE), undefined, { signal });
     }
   }

@@ -2,14 +2,14 @@
 export type Rule = string;
 
 /**
- * A request that is not let through, or that fails. The message is for the user of docker: what was refused, and what is allowed or can be done.
- * `statusCode` is 403 for what a rule refuses, 400 for what is no request, 404 for what the tenant does not have, 409, 413, 429, 500.
+ * A request that a rule refuses, or that fails. The message is for the user of docker: what was refused, and what is allowed or can be done.
+ * `statusCode` is 403 for what is not allowed, 400 for a malformed request, 404 for what the tenant does not have, 409, 413, 429, 500.
  */
 export class Refusal extends Error {
   override readonly name = "Refusal";
   readonly statusCode: number;
   readonly rule: Rule;
-  /** s, after which the same request may be let through (`Retry-After`); undefined: nobody knows */
+  /** s after which the same request may succeed (`Retry-After`); undefined: unknown */
   readonly retryAfter: number | undefined;
 
   constructor(
@@ -24,7 +24,7 @@ export class Refusal extends Error {
   }
 }
 
-/** What a tenant does not have is not there, whether or not the host or another tenant has it: the words are the engine's. */
+/** The engine's message for an image that does not exist. A tenant gets it also for images of the host and of other tenants. */
 export function noSuchImage(name: string): Refusal {
   return new Refusal("image.unknown", `No such image: ${name}`, { statusCode: 404 });
 }

@@ -8,7 +8,7 @@ export interface GuardSettings {
   engine?: string | undefined;
   /** The folder of the ledger, and of buildah's storages */
   data: string;
-  /** What tenants have unless the configuration says otherwise */
+  /** Settings of tenants that the configuration does not override */
   defaults: TenantDefaults;
   sources: TenantSources;
   /** Where lines of audit go: a file, or stderr */
@@ -40,7 +40,7 @@ export interface TenantSources {
   kubelet?: { folder: string; volume: string } | undefined;
 }
 
-/** A tenant of the command line, or of the configuration: what it does not say is as in the defaults. */
+/** A tenant of the command line, or of the configuration. What it leaves out comes from the defaults. */
 export interface ListedTenant {
   id: string;
   socket: string;

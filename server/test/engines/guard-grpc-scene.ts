@@ -66,7 +66,7 @@ export async function foreignIdsAreUnknown(scene: GrpcScene): Promise<void> {
     [file(b, result, build.options), /no such build/],
     [b.bridge.ping({}, build.options), /no such build/],
     [b.bridge.return({}, build.options), /no such build/],
-    [b.bridge.ping({}, both), /is no ID of a build/],
+    [b.bridge.ping({}, both), /is not the ID of a build/],
     [statuses(), /no such build/],
   ];
   await Promise.all(tries.map(async ([call, sentence]) => expect(await refusalOf(call)).toMatch(sentence)));

@@ -151,7 +151,7 @@ describe.each(["20.10", "28.5"] as const)(`a registry with a password, through t
         for (const ended of await Promise.all(denied.map(([cli, from]) => build(cli, from, "stolen:v1", builder)))) {
           expect(ended.exitCode).not.toBe(0);
           expect(ended.stdout + ended.stderr).toMatch(
-            /unauthorized|no basic auth credentials|authorization failed|authentication required|write the tag before/i,
+            /unauthorized|no basic auth credentials|authorization failed|authentication required|write a tag before/i,
           );
         }
         const refused = await build(known, other, "other:v1", builder);

@@ -118,7 +118,7 @@ describe.skipIf(why)(`tenants that come and go, and engines ${why ?? ""}`, () =>
       join(folder, "late-socket"),
     ];
     await using late = startServerProcess(["guard", ...options], { HOME: folder, ...latest.env });
-    await late.line(/It is tried again/);
+    await late.line(/The guard retries/);
     await latest.far.start();
     await late.line(/the guard is ready/);
     expect(lstatSync(socket).ino).toBe(ino);

@@ -195,7 +195,7 @@ describe.each([
           expect(exitCode).not.toBe(0);
           expect(stdout + stderr).toMatch(
             builder === "buildkit" && !hasSourcePolicy
-              ? /names what is not a base that may be used here/
+              ? /uses a base that may not be used here/
               : /"?host-secret:v1"? is not a base that may be used here/,
           );
         }

@@ -1,6 +1,6 @@
 import type { Rule } from "../refusal.ts";
 
-/** What is written down of a request, or of a gRPC call: a line of JSON. It holds no secret: no header, no body, no build argument. */
+/** A line of audit, about a request or a gRPC call. It contains no secret: no header, no body, no build argument. */
 export interface AuditEntry {
   /** ISO 8601 */
   time: string;
@@ -12,19 +12,19 @@ export interface AuditEntry {
   rule: Rule;
   /** Why it was refused, or has failed */
   reason?: string | undefined;
-  /** Images, by the tenant's names; build targets; whatever the call is about */
+  /** What the call is about: images, by the tenant's names, or build targets */
   about?: readonly string[] | undefined;
   status?: number | undefined;
   /** Bytes from the tenant, and to it */
   received: number;
   sent: number;
   ms: number;
-  /** Of a flood: how many such entries this line stands for */
+  /** How many repeated entries this line stands for; see collapse-repeats.ts */
   count?: number | undefined;
 }
 
 /** Takes entries of all tenants. */
 export interface AuditLog {
-  /** Never throws, and never waits: lines that the disk does not take are counted in the metrics, and told once. */
+  /** Never throws, and never waits: lines that cannot be written are counted in the metrics, and reported once. */
   write(entry: AuditEntry): void;
 }

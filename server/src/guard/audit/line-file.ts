@@ -5,17 +5,17 @@ import { Failure, messageOf } from "docker-over-ssh/builds";
 /** Lines that wait for a slow disk. A line has some hundred bytes. */
 const MAX_WAITING = 20_000;
 const MAX_BATCH = 512;
-/** The owner's alone: lines tell what tenants build. */
+/** For the owner only: lines disclose what tenants build. */
 const MODE = 0o600;
 
 export interface LineFileOptions {
-  /** For each line that is not in the file */
+  /** Called for each line that is not in the file */
   onLost: () => void;
-  /** Told once when lines begin to be lost, and once when they are taken again. */
+  /** Called once when lines begin to be lost, and once when they are written again. */
   tell: (line: string) => void;
 }
 
-/** Where lines go, in their order. Disposing waits until they are written. */
+/** Appends lines in order. Disposing waits until they are written. */
 export interface LineFile extends AsyncDisposable {
   /** Never throws, and never waits. */
   write(line: string): void;
@@ -26,14 +26,14 @@ export interface LineFile extends AsyncDisposable {
 /**
  * Appends lines to a file.
  *
- * @throws Failure `usage` for a file that cannot be opened: a guard does not begin without its audit
+ * @throws Failure `usage` for a file that cannot be opened: a guard does not start without its audit
  */
 export async function openLineFile(path: string, { onLost, tell }: LineFileOptions): Promise<LineFile> {
   let file = await openForAppending(path);
   let waiting: string[] = [];
   let isLosing = false;
   let writing: Promise<void> | undefined;
-  /** A line that was begun when the disk was full: it would run into the next. */
+  /** Whether the last line is incomplete, because the disk was full: the next one must begin with a line break. */
   let isTorn = false;
 
   function lose(count: number, why: string): void {
@@ -82,7 +82,7 @@ export async function openLineFile(path: string, { onLost, tell }: LineFileOptio
 async function openForAppending(path: string): Promise<FileHandle> {
   const { O_APPEND, O_CREAT, O_WRONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
   try {
-    // Not through a link that somebody has put there; a pipe without a reader is an error rather than a wait.
+    // Links are not followed, and a pipe without a reader is an error instead of a wait.
     return await open(path, O_APPEND | O_CREAT | O_WRONLY | O_NOFOLLOW | O_NONBLOCK, MODE);
   } catch (error) {
     throw new Failure("usage", `${path} (--audit) cannot be opened: ${messageOf(error)}`, {

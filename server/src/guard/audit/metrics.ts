@@ -3,12 +3,12 @@ import { processMetrics } from "../../api/metrics/process-metrics.ts";
 import type { AuditEntry } from "./entry.ts";
 
 const PREFIX = "docker_over_ssh_guard";
-/** As rules are written: one that is not is a bug, and no label of its own. */
+/** The form of rules. Anything else is a bug, and gets no label of its own. */
 const RULE = /^[a-z0-9-]+(?:\.[a-z0-9-]+)*$/;
-/** Rules are some hundred; what is beyond is a bug. */
+/** There are some hundred rules; more would be a bug. */
 const MAX_RULES = 500;
 
-/** What Prometheus is told. Labels of a tenant are removed with it. Times are s. */
+/** Metrics for Prometheus. Labels of a tenant are removed with it. Times are s. */
 export class GuardMetrics {
   readonly #registry = new Registry();
   readonly #rules = new Set<string>();
@@ -52,7 +52,7 @@ export class GuardMetrics {
     this.#tenants.set(this.#labels.size);
   }
 
-  /** Forgets what a tenant has done: there are new ones as long as pods come and go. */
+  /** Removes the labels of a tenant: their number would grow with every pod. */
   tenantWent(tenant: string): void {
     for (const { decision, rule } of this.#labels.get(tenant)?.values() ?? []) {
       this.#requests.remove({ tenant, decision, rule });
@@ -62,7 +62,7 @@ export class GuardMetrics {
     this.#tenants.set(this.#labels.size);
   }
 
-  /** Counts an entry of the audit; of a tenant that has gone, nothing. */
+  /** Counts an entry of the audit. Entries of removed tenants are ignored. */
   entry({ tenant, decision, rule: given, received, sent }: Omit<AuditEntry, "time">): void {
     const labels = this.#labels.get(tenant);
     if (labels === undefined) return;
@@ -77,7 +77,7 @@ export class GuardMetrics {
     if (this.#labels.has(tenant)) this.#refused.inc({ tenant });
   }
 
-  /** Counts a build that runs; disposing tells that it has ended. */
+  /** Counts a running build. Disposing reports its end. */
   build(tenant: string, now: () => number = () => performance.now()): Disposable {
     const began = now();
     if (this.#labels.has(tenant)) this.#building.inc({ tenant });
@@ -98,7 +98,7 @@ export class GuardMetrics {
     this.#lost.inc();
   }
 
-  /** Returns all of it in Prometheus' text format. */
+  /** Returns all metrics in Prometheus' text format. */
   async text(): Promise<string> {
     return `${await this.#registry.metrics()}\n${await processMetrics().metrics()}`;
   }

@@ -17,8 +17,7 @@ export interface AuditOptions {
 }
 
 /**
- * Opens where lines of audit go: the file, which is opened again on SIGHUP, or stderr. Each entry is counted in the metrics. Disposing writes what
- * waits.
+ * Opens the audit log: a file, which is opened again on SIGHUP, or stderr. Each entry is counted in the metrics. Disposing writes pending lines.
  *
  * @throws Failure `usage` for a file that cannot be opened
  */
@@ -83,7 +82,7 @@ export function lineOf({
     ms: Math.round(ms * 10) / 10,
     ...(count !== undefined && { count }),
   });
-  // JSON escapes those below U+0020 alone. Others begin sequences of terminals, break lines, or turn the direction of text.
+  // JSON escapes only characters below U+0020. Others begin terminal sequences, break lines, or change the direction of text.
   return line.replaceAll(/[\u007f-\u009f\u200b-\u200f\u2028-\u202f\u2060-\u2069\ufeff]/g, escape);
 }
 

@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { Failure, messageOf } from "docker-over-ssh/builds";
 import type { GuardMetrics } from "./metrics.ts";
 
-/** ms that a client may take for its headers, and connections at the same time: whoever reaches the port is not known. */
+/** ms for the headers of a client, and connections at the same time: anybody may reach the port */
 const LIMITS = { headersTimeout: 5000, requestTimeout: 5000, maxConnections: 32 };
 
 export interface ServedMetrics extends AsyncDisposable {
@@ -15,7 +15,7 @@ export interface ServedMetrics extends AsyncDisposable {
 /**
  * Answers `GET /metrics` on a port. Disposing closes it.
  *
- * @throws Failure `usage` when the address cannot be had
+ * @throws Failure `usage` if the address is not available
  */
 export async function serveMetrics(
   { host, port }: { host: string; port: number },

@@ -1,10 +1,10 @@
 import type { ApiObject } from "../backend.ts";
 
-/** What buildah tells of its own work with images, and docker does not */
+/** Lines about buildah's own work with images, which docker does not print */
 const NOISE =
   /^(?:Getting image source signatures|Copying (?:blob|config) |Writing manifest to image destination|Storing signatures|(?:\[\d+\/\d+\] )?COMMIT(?: |$)|Successfully tagged |time="[^"]*" level=|Error: )/;
 
-/** Returns a line of buildah in the words of docker's classic builder; undefined for one that it has none for. */
+/** Translates a line of buildah to a line of docker's classic builder; undefined for a line that docker does not have. */
 export function streamLine(line: string): string | undefined {
   if (NOISE.test(line) || /^[0-9a-f]{64}$/.test(line)) return undefined;
   const step = /^(?:\[\d+\/\d+\] )?STEP (\d+\/\d+): (.*)$/s.exec(line);
@@ -16,13 +16,13 @@ export function streamLine(line: string): string | undefined {
   return `${line}\n`;
 }
 
-/** The status of a program that was killed, as shells tell it */
+/** The exit status of a killed program, as shells report it */
 const KILLED = 137;
 
 /**
- * The error of a build as docker answers it: that of a command with its exit status.
+ * Returns the error line of a failed build as docker writes it: for a command, with its exit status.
  *
- * @param ranOutOfMemory buildah does not know why a step was killed, and tells status 1
+ * @param ranOutOfMemory buildah does not know why a step was killed, and reports status 1
  */
 export function errorLine(said: string, ranOutOfMemory: boolean): ApiObject {
   const message = said.replace(/error during bulk transfer for copier\.request\{.*\}: copier: /s, "");

@@ -9,9 +9,9 @@ import type { RoomOptions } from "./room.ts";
 
 /** The network of one build. Disposing ends it. */
 export interface BuildNetwork extends AsyncDisposable {
-  /** That of buildah, which fetches what `ADD` names */
+  /** The network of buildah itself, which fetches what `ADD` names */
   readonly room: RoomOptions["network"];
-  /** That of the steps: `host` is the room's */
+  /** The network of the steps: `host` is that of the room */
   readonly steps: "none" | "host";
 }
 
@@ -19,7 +19,7 @@ export interface BuildNetwork extends AsyncDisposable {
  * Opens the network of a build: none, or one from which no service of the host can be reached that listens on 127.0.0.1.
  *
  * @param fetches whether `ADD` has an address
- * @throws Refusal `buildah.network` where it cannot be had
+ * @throws Refusal `buildah.network` if it is not available
  */
 export async function openBuildNetwork(
   { setup, env }: BuildahParts,
@@ -29,10 +29,10 @@ export async function openBuildNetwork(
   fetches: boolean,
 ): Promise<BuildNetwork> {
   const forSteps = policy.hasNetwork && network !== "none";
-  // Without a runtime, steps are in the network of buildah.
+  // Without a runtime, steps share the network of buildah.
   const nothing = setup.isolation === "chroot" ? "host" : "none";
   if (!forSteps && !fetches) return { room: "none", steps: nothing, async [Symbol.asyncDispose]() {} };
-  // Where policy gives no network, buildah would fetch what the guard has not seen: of a trigger, of a line that it reads in another way.
+  // If the policy gives no network, buildah could still fetch addresses that the guard has not seen: of a trigger, or of a line that it reads differently.
   if (!forSteps && (nothing === "host" || !policy.hasNetwork)) {
     throw new Refusal("buildah.network", "ADD cannot fetch an address here where steps have no network");
   }

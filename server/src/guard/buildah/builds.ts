@@ -32,7 +32,7 @@ export function createBuilds(parts: BuildahParts): BackendBuilds {
       if (context === undefined) throw new Refusal("build.context", "the build has no context", { statusCode: 400 });
       caller.note.about ??= names.map(dockerName);
       const failure = await buildInPlace(caller, request, names, context, onLine);
-      // docker ends with this line, and its user may build again: the place is free by now.
+      // docker exits at this line, and its user may build again: so the slot is free by now.
       if (failure !== undefined) onLine(failure);
     },
     prune: async (caller) => await pruneCache(parts, caller, await homeOf(parts, caller)),
@@ -71,7 +71,7 @@ export function createBuilds(parts: BuildahParts): BackendBuilds {
   }
 }
 
-/** Removes containers that builds have left behind, when no build of the tenant runs. */
+/** Removes containers that builds have left behind, if no build of the tenant is running. */
 async function clean(parts: BuildahParts, home: OpenHome): Promise<void> {
   if (!home.isClean && home.builds.size === 0) {
     home.isClean = true;
@@ -91,7 +91,7 @@ interface Work {
   onLine: OnLine;
 }
 
-/** Returns the line of its failure. */
+/** Runs a build. Returns the error line if it fails. */
 async function build(parts: BuildahParts, caller: Caller, home: OpenHome, work: Work): Promise<ApiObject | undefined> {
   const { request, names, onLine } = work;
   const { tenant, signal } = caller;
@@ -148,8 +148,8 @@ async function openContext(
 }
 
 /**
- * Writes down that the tenant has an image, and names it. One that is more than it may have is removed, unless the tenant had it before: a build may
- * make it again.
+ * Records an image as the tenant's, and names it. An image beyond the quotas is removed, unless the tenant had it before: a build may make the same image
+ * again.
  */
 async function takeOver(parts: BuildahParts, caller: Caller, home: OpenHome, naming: Naming): Promise<void> {
   const { tenant, signal } = caller;

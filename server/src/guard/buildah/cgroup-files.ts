@@ -13,8 +13,8 @@ export interface CgroupFiles extends AsyncDisposable {
 }
 
 /**
- * Opens a place below a cgroup for the programs of one call. In cgroup v2 it is a child of its own, because a cgroup whose children have controllers, as
- * that of a pod, takes no processes; in v1, the cgroup itself in every hierarchy that has it.
+ * Prepares a cgroup for the programs of one call. In cgroup v2 it is a new child, because a cgroup whose children have controllers, like that of a pod,
+ * accepts no processes; in v1 it is the cgroup itself, in every hierarchy that has it.
  *
  * @param parent e.g. `/kubepods/burstable/pod1234`, or `tenants.slice` as systemd names it
  * @throws Refusal `cgroup.unavailable`: a build that should be limited does not run without
@@ -48,7 +48,7 @@ async function openChild(parent: string, id: string): Promise<CgroupFiles> {
   };
 }
 
-/** Reads the kernel's count of `oom_kill` now, and again when it is asked. */
+/** Reads the kernel's count of `oom_kill` now. Returns whether it has grown since. */
 function killsSince(file: string): () => boolean {
   const before = killsIn(file);
   return () => killsIn(file) > before;
@@ -64,7 +64,7 @@ async function filesOfHierarchies(root: string, path: string): Promise<string[]>
   for (const name of await readdir(root)) {
     const folder = join(root, name, path);
     if (!existsSync(join(folder, "cgroup.procs"))) continue;
-    // One that was made without its processors takes no processes.
+    // A cgroup without processors accepts no processes.
     const cpus = join(folder, "cpuset.cpus");
     if (existsSync(cpus) && readFileSync(cpus, "utf8").trim() === "") continue;
     found.push(join(folder, "cgroup.procs"));

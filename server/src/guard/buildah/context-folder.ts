@@ -13,7 +13,7 @@ import {
 } from "docker-over-ssh/builds";
 import { Refusal } from "../refusal.ts";
 
-/** Bytes of a Dockerfile that is read for its images. Longer ones have none, and fail where they need some. */
+/** Bytes of a Dockerfile that is searched for images. No images are fetched for a longer one. */
 const MAX_DOCKERFILE = 1024 * 1024;
 /** Links from a name to the Dockerfile itself */
 const MAX_LINKS = 10;
@@ -28,10 +28,10 @@ export interface ContextOptions {
 }
 
 /**
- * Unpacks a tar into a new folder, and reads the Dockerfile. Links are kept as they are, and made when all files are there: nothing is written through
- * one. Returns the text of the Dockerfile; undefined where there is none.
+ * Unpacks a tar into a new folder, and reads the Dockerfile. Symbolic links are created last, so nothing is written through them. Returns the text of the
+ * Dockerfile; undefined if there is none.
  *
- * @throws Refusal `context.invalid` 400 for what is no tar, leads out of it, or is too large
+ * @throws Refusal `context.invalid` 400 for what is not a tar, leads out of the context, or is too large
  */
 export async function unpackContext(
   source: Readable,
@@ -100,7 +100,7 @@ function pathIn(folder: string, path: string): Buffer {
   return Buffer.concat([Buffer.from(`${folder}/`), Buffer.from(path, "latin1")]);
 }
 
-/** Follows links in the context alone: what is outside of it is not for the guard to read. */
+/** Follows links only inside the context: the guard must not read files outside. */
 async function readDockerfile(context: BuildContext, name: string, signal: AbortSignal): Promise<string | undefined> {
   const byPath = new Map(context.entries.map((entry) => [entry.path, entry]));
   let path = join("/", Buffer.from(name).toString("latin1")).slice(1);

@@ -12,7 +12,7 @@ export interface OutsideOfContext {
 }
 
 const HEAD = /^#\s*(\w+)\s*=(.*)$/;
-/** Characters of a value, variables, and what is taken from outside: a hostile Dockerfile costs neither memory nor time without end. */
+/** Limits of characters of a value, of variables, and of sources: a hostile Dockerfile must not use up memory or time. */
 const MAX_VALUE = 4096;
 const MAX_VALUES = 1000;
 const MAX_OUTSIDE = 1000;
@@ -24,8 +24,8 @@ interface Scope {
 }
 
 /**
- * Reads which images a Dockerfile needs, to fetch those that the policy allows. It is a help and no guard: buildah finds nothing but what was fetched, so
- * an image that is not found here is refused there.
+ * Reads which images a Dockerfile needs, to fetch those that the policy allows. This is a convenience, not a check: buildah has only what was fetched, so an
+ * image that is missed here is missing there.
  *
  * @param buildArgs set `ARG`s before the first `FROM`
  */
@@ -126,7 +126,7 @@ function setValues(
  * Expands variables as the classic builder.
  *
  * @param unset what stands for a variable without a value; undefined: the text is then unknown
- * @returns undefined where only buildah can tell, if anybody
+ * @returns undefined if the value is unknown here
  */
 function expandIn({ values, escape }: Scope, text: string, unset: string | undefined): string | undefined {
   let added = 0;
@@ -145,7 +145,7 @@ function expandIn({ values, escape }: Scope, text: string, unset: string | undef
   }
 }
 
-/** Words of ADD that name an address, or a variable that only its base or buildah knows. */
+/** Returns the words of ADD that are addresses, or that contain a variable whose value is unknown here. */
 function addressesOf(text: string, scope: Scope): string[] {
   const words = text.split(/[\s,[\]"]+/).filter((word) => word !== "" && !word.startsWith("--"));
   return words.slice(0, -1).flatMap((word) => {

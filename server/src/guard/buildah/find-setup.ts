@@ -5,13 +5,13 @@ import { BuildahError, runBuildah, type Setup } from "./run-buildah.ts";
 import { startProgram } from "docker-over-ssh/builds";
 import { text } from "node:stream/consumers";
 
-/** The oldest that is known to work: Debian 12's */
+/** The oldest version that is known to work: Debian 12's */
 const OLDEST = [1, 28] as const;
-/** The tenant of the trial. Nobody else has this id: it is no id. */
+/** The tenant of the trial. No real tenant has this name: it is not a valid ID. */
 const TRIAL = ".trial";
 /** ms that a trial may take */
 const TRIAL_TIMEOUT = 60_000;
-/** How runtimes say that a container has no /none. That the runtime itself is not found has the same words, but not behind this path. */
+/** How runtimes report that a container has no /none. A missing runtime is reported in the same way, but with another path. */
 const NO_PROGRAM = /\/none["'`]?:? (?:not found|no such file or directory)/i;
 
 /** What the host can do for buildah. */
@@ -23,22 +23,22 @@ export interface Host {
 }
 
 /**
- * Finds out what works here, by trying: user namespaces, the storage driver, the runtime.
+ * Tries out what works on this host: user namespaces, the storage driver, the runtime.
  *
- * @throws Failure `usage` where buildah is missing, too old, or would run steps as root of the host without a runtime that confines them
+ * @throws Failure `usage` if buildah is missing or too old, or would run steps as root of the host without a runtime that confines them
  */
 export async function findHost(folder: string, env: NodeJS.ProcessEnv, tell: (line: string) => void): Promise<Host> {
   const version = await askVersion(env);
   await mkdir(folder, { recursive: true, mode: 0o711 });
   const failure = await tryTrial(folder, env, true);
-  if (typeof failure !== "string") return { version, hasUsers: true, setup: told(failure, tell) };
+  if (typeof failure !== "string") return { version, hasUsers: true, setup: reported(failure, tell) };
   const setup = process.getuid?.() === 0 ? await tryTrial(folder, env, false) : failure;
   if (typeof setup === "string" || setup.isolation === "chroot") throw unusable(failure);
   tell(`Builds run as root of the host, confined by ${setup.runtime}: user namespaces do not work here (${failure}).`);
   return { version, hasUsers: false, setup };
 }
 
-function told(setup: Setup, tell: (line: string) => void): Setup {
+function reported(setup: Setup, tell: (line: string) => void): Setup {
   if (setup.isolation === "chroot") {
     tell("Builds have no runtime (chroot isolation): neither crun nor runc works here. Install one of them.");
   }
@@ -58,7 +58,7 @@ async function askVersion(env: NodeJS.ProcessEnv): Promise<string> {
   if (major === undefined || minor === undefined) {
     throw new Failure(
       "usage",
-      `buildah cannot be run: ${error === undefined ? "it tells no version" : messageOf(error)}`,
+      `buildah cannot be run: ${error === undefined ? "it reports no version" : messageOf(error)}`,
       {
         expected: "buildah on the PATH",
         hint: "On Debian and Ubuntu: apt-get install buildah crun slirp4netns fuse-overlayfs uidmap",
@@ -81,7 +81,7 @@ function unusable(why: string): Failure {
   });
 }
 
-/** Returns what works, or why nothing does. */
+/** Returns the setup that works, or why none does. */
 async function tryTrial(folder: string, env: NodeJS.ProcessEnv, hasUsers: boolean): Promise<Setup | string> {
   await using homes = new Homes(folder, env, hasUsers);
   try {
@@ -115,7 +115,7 @@ async function findSetup(home: OpenHome, env: NodeJS.ProcessEnv): Promise<Setup>
   throw new Error(why);
 }
 
-/** Runs a step in an empty image. That its program is not found says that everything before has worked. Returns the error otherwise. */
+/** Runs a step in an empty image. If only its program is not found, everything else has worked. Otherwise returns the error. */
 async function tryStep(home: OpenHome, setup: Setup, env: NodeJS.ProcessEnv): Promise<string | undefined> {
   const options = { signal: AbortSignal.timeout(TRIAL_TIMEOUT) };
   const { isolation, runtime } = setup;
@@ -133,7 +133,7 @@ async function tryStep(home: OpenHome, setup: Setup, env: NodeJS.ProcessEnv): Pr
   }
 }
 
-/** Whether a runtime has come to where it starts /none. */
+/** Whether a runtime got as far as starting /none. */
 export function hasStarted(lines: readonly string[]): boolean {
   return lines.some((line) => NO_PROGRAM.test(line));
 }

@@ -5,17 +5,17 @@ import { isTenantId } from "../tenant.ts";
 import type { Home } from "./run-buildah.ts";
 import { openUserNamespace, userAt, USERS, FIRST_USER, type UserNamespace } from "./users.ts";
 
-/** Folders of a tenant. `room` is where its programs have their root. */
+/** Folders of a tenant. `room` is the mount point of the root of its programs. */
 const FOLDERS = ["storage", "room", "calls"];
 
 /** The home of a tenant while its guard runs. */
 export interface OpenHome extends Home {
   readonly tenant: string;
-  /** What ends the builds that run */
+  /** Aborts the running builds */
   readonly builds: Set<AbortController>;
-  /** Whether no container of a build is left, also of one that was killed */
+  /** Whether no build, finished or killed, has left a container behind */
   isClean: boolean;
-  /** Resolves when it may be used: after it has been cleaned */
+  /** Resolves when the home was cleaned and may be used */
   ready: Promise<void>;
 }
 
@@ -28,14 +28,14 @@ export class Homes implements AsyncDisposable {
   readonly #open = new Map<string, Promise<{ home: OpenHome; namespace?: UserNamespace }>>();
   #adding: Promise<unknown> = Promise.resolve();
 
-  /** @param folder is made if it is not there. Files of builds that a killed guard has left in it are removed. */
+  /** @param folder files of builds that a killed guard has left there are removed */
   constructor(folder: string, env: NodeJS.ProcessEnv, hasUsers: boolean) {
     this.#folder = folder;
     this.#env = env;
     this.#hasUsers = hasUsers;
   }
 
-  /** Ids of the tenants that have a folder. */
+  /** IDs of the tenants that have a folder. */
   async tenants(): Promise<string[]> {
     return (await readdir(this.#folder).catch(() => [])).filter(isTenantId);
   }
@@ -94,7 +94,7 @@ export class Homes implements AsyncDisposable {
     return { home: { ...parts, userNamespace: namespace.file }, namespace };
   }
 
-  /** Two tenants that come at the same time do not get the same users. */
+  /** One at a time, so that two new tenants do not get the same users. */
   async #inOrder<T>(task: () => Promise<T>): Promise<T> {
     const done = this.#adding.then(task);
     this.#adding = done.catch(() => {});
@@ -114,7 +114,7 @@ export class Homes implements AsyncDisposable {
   }
 }
 
-/** Everything in it is the tenant's; the folder's owner says which users those are. */
+/** Everything in the folder belongs to the tenant's users; the owner of the folder is the first of them. */
 async function makeFolders(folder: string, user: number): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   for (const name of FOLDERS) {
@@ -124,12 +124,12 @@ async function makeFolders(folder: string, user: number): Promise<void> {
   await give(folder, user);
 }
 
-/** Gives a file to a user, if this process is one that can. */
+/** Gives a file to a user, if this process is allowed to. */
 export async function give(path: string, user: number): Promise<void> {
   if (process.getuid?.() === 0) await chown(path, user, user);
 }
 
-/** Folders of the calls of a guard that was killed. Its programs have ended with it. */
+/** Removes folders of calls of a killed guard, whose programs have ended with it. */
 async function removeLeftovers(folder: string): Promise<void> {
   for (const name of await readdir(join(folder, "calls"))) {
     await rm(join(folder, "calls", name), { recursive: true, force: true });

@@ -17,7 +17,7 @@ interface ImageEvent {
   time: number;
 }
 
-/** Events of images, of what the guard itself does: buildah tells none. */
+/** Events of images. The guard records what it does itself, because buildah has no events. */
 export class ImageEvents {
   readonly #emitter = new EventEmitter().setMaxListeners(0);
   readonly #kept = new Map<string, ImageEvent[]>();
@@ -42,7 +42,7 @@ export class ImageEvents {
     const timer =
       end === Infinity || end <= now ? undefined : setTimeout(() => stop.abort(), Math.min(end - now, 2 ** 31 - 1));
     const ended = AbortSignal.any([signal, stop.signal]);
-    // Listens before the kept events are given away, so none is lost in between.
+    // Listens before it yields the kept events, so that none is lost in between.
     const coming = on(this.#emitter, tenant, { signal: ended });
     try {
       for (const event of this.#kept.get(tenant) ?? []) {

@@ -50,7 +50,7 @@ export function inspectionOf({ id, names, created, config, size }: StoredImage, 
   };
 }
 
-/** From the newest, as docker prints it. */
+/** The newest step first, as docker prints it. */
 export function historyOf({ id, names, config, layers }: StoredImage): ApiObject[] {
   const sizes = [...layers];
   const lines = (config.history ?? []).map((entry) => ({
@@ -66,7 +66,7 @@ export function historyOf({ id, names, config, layers }: StoredImage): ApiObject
   return lines.toReversed();
 }
 
-/** The images that a filter lets through, the newest first. */
+/** Returns the images that match a filter, the newest first. */
 export function filterImages(images: readonly StoredImage[], filter: ImageFilter, now: number): StoredImage[] {
   const createdOf = (given: string): number => {
     const image = findImage(images, given);

@@ -15,7 +15,7 @@ import { CALL } from "./room.ts";
 import { BuildahError } from "./run-buildah.ts";
 import type { StoredImage } from "./stored-images.ts";
 
-/** The images that tenants have built. What was pulled for their builds is not among them. */
+/** The images that tenants have built, without those that were pulled for their builds. */
 export function createImages(parts: BuildahParts): BackendImages {
   const { images, events, setup } = parts;
   const find = async (caller: Caller, name: string): Promise<StoredImage> =>
@@ -61,7 +61,7 @@ function taggable(name: string): Reference {
   throw new Refusal("name.digest", `"${name}": expected a name with a tag, and without a digest`, { statusCode: 400 });
 }
 
-/** As docker: of an image with several names, a name is taken away; by its ID, it is removed only with force. */
+/** Works like docker: by a name, an image with several names loses this name; by its ID, it is removed only with force. */
 async function remove(
   parts: BuildahParts,
   caller: Caller,

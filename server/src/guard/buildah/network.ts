@@ -13,12 +13,12 @@ export interface StepNetwork extends AsyncDisposable {
 /**
  * Opens a network for one build in a user namespace. Disposing ends it.
  *
- * @throws Error where slirp4netns does not work
+ * @throws Error if slirp4netns does not work
  */
 export async function openStepNetwork(userNamespace: string | undefined, env: NodeJS.ProcessEnv): Promise<StepNetwork> {
   const enter = userNamespace === undefined ? [] : ["nsenter", `--user=${userNamespace}`, "-S", "0", "-G", "0", "--"];
   const holder = await hold([...enter, "unshare", "--net", "sh", "-c", HOLD], env);
-  // As root, it keeps itself to an empty root without capabilities; another user has it in the tenant's namespace, where /dev/net/tun must be open to all.
+  // Run by root, it confines itself to an empty root without capabilities. Run by another user, it is in the tenant's namespace, and needs a /dev/net/tun that is open to all.
   const isRoot = process.getuid?.() === 0;
   const confined = isRoot ? ["--enable-sandbox", "--enable-seccomp", `--userns-path=/proc/${holder.pid}/ns/user`] : [];
   const argv = [
@@ -28,7 +28,7 @@ export async function openStepNetwork(userNamespace: string | undefined, env: No
     "--mtu=65520",
     "--disable-host-loopback",
     "--ready-fd=1",
-    // It ends with its input, and so with a guard that is killed.
+    // It exits when its stdin closes, so also when the guard is killed.
     "--exit-fd=0",
     ...(userNamespace === undefined ? [] : confined),
     "--netns-type=path",

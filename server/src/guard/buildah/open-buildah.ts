@@ -18,22 +18,22 @@ import { StoredImages } from "./stored-images.ts";
 export interface BuildahOptions extends Pick<BuildahParts, "cgroupParentOf" | "env"> {
   limits: Limits;
   ledger: Ledger;
-  /** For the operator: what does not work here, once */
+  /** Reports to the operator what does not work on this host, once */
   tell: (line: string) => void;
 }
 
-/** The version of the API whose calls are answered: that of Docker 20.10, with the classic builder. */
+/** The version of the API: that of Docker 20.10, with the classic builder. */
 const API = "1.41";
 const OLDEST_API = "1.24";
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: "amd64", ia32: "386" };
-/** ms in which what a tenant has is removed */
+/** ms for the removal of what a tenant has */
 const REMOVAL_TIMEOUT = 120_000;
 
 /**
- * Opens a backend without an engine: buildah, with a storage and users of the host for each tenant below `settings.data`. Disposing ends builds that run,
+ * Opens a backend without an engine: buildah, with a storage below `settings.data` and users of the host for each tenant. Disposing ends running builds,
  * and removes nothing that tenants have.
  *
- * @throws Failure `usage` where buildah is missing, too old, or does not work here
+ * @throws Failure `usage` if buildah is missing, too old, or does not work here
  */
 export async function openBuildah(
   { data }: Pick<GuardSettings, "data">,
@@ -65,7 +65,7 @@ export async function openBuildah(
     async removeTenant(tenant) {
       await homes.remove(tenant, async (home) => {
         for (const build of home.builds)
-          build.abort(new Refusal("tenant.gone", "the tenant has gone", { statusCode: 503 }));
+          build.abort(new Refusal("tenant.gone", "this tenant is no longer served", { statusCode: 503 }));
         const signal = AbortSignal.timeout(REMOVAL_TIMEOUT);
         await runInRoom(home, ["find", "/tenant/storage", "-mindepth", "1", "-delete"], env, { signal });
       });

@@ -20,7 +20,7 @@ export interface BuildahParts {
   readonly cgroupParentOf: (tenant: Tenant) => Promise<string | undefined> | string | undefined;
 }
 
-/** The home of a tenant. It is written down first, so that what is in it is found when the tenant is gone. */
+/** Returns the home of a tenant. The tenant is recorded first, so that its files are found when it is gone. */
 export async function homeOf({ homes, ledger }: BuildahParts, { tenant }: Caller): Promise<OpenHome> {
   if (!ledger.tenants().includes(tenant.id)) await ledger.change(tenant.id, () => {});
   return await homes.of(tenant.id);
@@ -35,7 +35,7 @@ export async function run(
   return await runBuildah(home, setup, argv, env, options);
 }
 
-/** Names that an image is about to get. */
+/** The names that an image will get. */
 export interface Naming {
   id: string;
   /** Full names */
@@ -43,10 +43,10 @@ export interface Naming {
 }
 
 /**
- * Counts what a tenant has, whenever that changes: a build does not start when it is too much. An image counts once for each of its names. Bases that
- * were fetched take bytes, too.
+ * Counts the images of a tenant, whenever they change: no build starts beyond the quotas. An image counts once for each of its names. Fetched bases count
+ * as bytes only.
  *
- * @param naming counts as if it were done: names move from the images that have them
+ * @param naming counted as done: names move from the images that have them
  */
 export async function countImages(
   { images, limits }: BuildahParts,
@@ -59,7 +59,7 @@ export async function countImages(
   const counted = new Map(all.filter(({ isOwn }) => isOwn).map(({ id, names }) => [id, new Set(names)]));
   if (naming !== undefined) {
     for (const names of counted.values()) for (const name of naming.names) names.delete(name);
-    // buildah does not list one without a name from which another was built.
+    // buildah does not list an image without a name if another image was built from it.
     counted.set(naming.id, new Set([...(counted.get(naming.id) ?? []), ...naming.names]));
   }
   const held = { images: [...counted.values()].reduce((sum, { size }) => sum + Math.max(1, size), 0), bytes };
@@ -67,7 +67,7 @@ export async function countImages(
   return held;
 }
 
-/** Opens a place in the tenant's cgroup for programs that work for long. */
+/** Prepares the tenant's cgroup for programs that run for long. */
 export async function cgroupOf(
   { cgroupParentOf }: BuildahParts,
   { tenant }: Caller,

@@ -3,7 +3,7 @@ import type { OpenHome } from "./homes.ts";
 import { countImages, run, type BuildahParts } from "./parts.ts";
 import { BuildahError, runInRoom } from "./run-buildah.ts";
 
-/** Removes images of single steps, which are the cache, and bases that were fetched. Bytes are those of the disk. */
+/** Removes the images of single steps, which are the cache, and fetched bases. Measures the space on the disk. */
 export async function pruneCache(
   parts: BuildahParts,
   caller: Caller,
@@ -24,7 +24,7 @@ export async function pruneCache(
   return { caches, spaceReclaimed: Math.max(0, before - (await bytesOf(parts, home, signal))) };
 }
 
-/** What a build that runs uses stays. */
+/** Removes an image. Returns false for an image that a running build uses. */
 async function removed(parts: BuildahParts, home: OpenHome, id: string, signal: AbortSignal): Promise<boolean> {
   try {
     await run(parts, home, ["rmi", id], { signal });

@@ -20,8 +20,8 @@ export interface PullOptions extends Pick<RunOptions, "signal" | "cgroupFiles" |
 }
 
 /**
- * Refuses addresses of `ADD` that policy does not have. Where steps have a network, one of unknown variables is let through: a step could fetch as much,
- * in the same network.
+ * Refuses addresses of `ADD` that the policy does not allow. If steps have a network, an address with unknown variables is allowed: a step could fetch it
+ * from the same network anyway.
  */
 export function checkAddresses({ addresses }: OutsideOfContext, policy: Policy): void {
   for (const address of addresses) {
@@ -30,8 +30,8 @@ export function checkAddresses({ addresses }: OutsideOfContext, policy: Policy):
 }
 
 /**
- * Fetches the images that a build needs, and policy allows, into the tenant's storage. Removes from it what was fetched before and is no longer allowed:
- * builds take whatever is there.
+ * Fetches the images that a build needs and the policy allows into the tenant's storage. Removes images that were fetched before and are no longer allowed,
+ * because builds use any image in the storage.
  *
  * @throws Refusal `base.refused`; BuildahError
  */

@@ -15,7 +15,8 @@ import { BuildahError } from "./run-buildah.ts";
 import type { StoredImage } from "./stored-images.ts";
 
 /**
- * Pushes an image to a registry that policy allows. buildah does not tell how many bytes it has sent: all bytes of the image are counted, before it starts.
+ * Pushes an image to a registry that the policy allows. buildah does not report how many bytes it has sent, so all bytes of the image count, before it
+ * starts.
  *
  * @throws Refusal `push.refused`, `registry.not-public`, `quota.push-bytes`
  */

@@ -4,7 +4,7 @@ import type { Credentials } from "../build-request.ts";
 const ACCEPT = [{ type: "insecureAcceptAnything" }];
 const REJECT = [{ type: "reject" }];
 
-/** What containers-policy.json(5) lets buildah read: images that are in its storage, and one of a registry. Not `dir:`, `oci:`, archives, or an engine. */
+/** A containers-policy.json(5) that allows images of the storage, and one image of a registry; not `dir:`, `oci:`, archives, or an engine. */
 export function imagePolicy(reference: Reference | undefined): object {
   const { digest, tag } = reference ?? {};
   // A name with both is looked up by its digest, and has the digest in its scope.
@@ -22,11 +22,11 @@ function withoutTag({ given, domain, path, digest }: Reference): Reference {
   return { given, domain, path, ...(digest !== undefined && { digest }) };
 }
 
-/** A name without a host is Docker Hub's, and nothing else. */
+/** Names without a host belong to Docker Hub only. */
 export const REGISTRIES = `unqualified-search-registries = ["docker.io"]
 short-name-mode = "disabled"`;
 
-/** Registries of this host may speak http, as with docker. */
+/** Whether a registry is on this host: then it may use HTTP, as with docker. */
 export function isOfThisHost(domain: string): boolean {
   return /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/.test(domain);
 }

@@ -3,7 +3,7 @@ import { messageOf, startProgram, type Reference } from "docker-over-ssh/builds"
 import { imagePolicy, REGISTRIES } from "./registry-files.ts";
 import { roomArguments, roomEnvironment, storageArguments, type RoomOptions } from "./room.ts";
 
-/** What works on this host. */
+/** How buildah runs on this host. */
 export interface Setup {
   driver: "overlay" | "vfs";
   /** Options of the driver, e.g. `overlay.mount_program=/usr/bin/fuse-overlayfs` */
@@ -13,7 +13,7 @@ export interface Setup {
   runtime?: string | undefined;
 }
 
-/** The folder of a tenant, and who its programs are. */
+/** The folder of a tenant, and the user of its programs. */
 export interface Home {
   readonly folder: string;
   /** What root of the room is on the host */
@@ -31,7 +31,7 @@ export interface RunOptions extends Partial<Pick<RoomOptions, "network" | "cgrou
   onLine?: ((line: string, from: "stdout" | "stderr") => void) | undefined;
 }
 
-/** A buildah that has failed. The message is in its words, without `Error: `. */
+/** A failure of buildah, with its own message, without `Error: `. */
 export class BuildahError extends Error {
   override readonly name = "BuildahError";
   readonly status: number | undefined;
@@ -49,7 +49,7 @@ export class BuildahError extends Error {
 const MAX_LINE = 64 * 1024;
 /** Characters of output that is kept: images of a tenant are some hundred */
 const MAX_OUTPUT = 64 * 1024 * 1024;
-/** Lines of errors that are kept: the first says what has failed, the rest how */
+/** Lines of errors that are kept: the first one says what has failed */
 const MAX_ERRORS = 100;
 
 /** Runs buildah on the storage of a tenant, as {@link runInRoom} does. */
@@ -65,7 +65,7 @@ export async function runBuildah(
 }
 
 /**
- * Runs a program in a room of the tenant's. Resolves with what it printed. Whatever it has started ends with it, or with the signal.
+ * Runs a program in a room of the tenant. Resolves with its output. All processes that it has started end with it, or with the signal.
  *
  * @throws BuildahError; the signal's reason
  */
@@ -92,7 +92,7 @@ export async function runInRoom(
     ownSession: true,
     env: roomEnvironment(env, user, network === "host"),
   });
-  // unshare(1) waits for its child, and does not take SIGTERM while it does. Its end kills the child, and all in its namespace.
+  // unshare(1) ignores SIGTERM while it waits for its child. Killing it kills the child, and all processes in its namespace.
   const kill = (): void => program.kill("SIGKILL");
   signal.addEventListener("abort", kill, { once: true });
   let output = "";
@@ -122,7 +122,7 @@ export async function runInRoom(
   }
 }
 
-/** The last `Error: …`, and what follows it; else the last line. Warnings have the form of logrus. */
+/** Returns the last `Error: …` and what follows it, or else the last line. Skips warnings, which have the form of logrus. */
 function errorIn(lines: readonly string[]): string | undefined {
   const said = lines.filter((line) => line !== "" && !/^time="[^"]*" level=/.test(line));
   const at = said.findLastIndex((line) => line.startsWith("Error: "));

@@ -20,13 +20,13 @@ export interface StoredImage {
   layers: readonly number[];
   /** Bytes of all layers */
   size: number;
-  /** Whether a build of the tenant has made it: what it was asked for, or one of its stages, which are a cache of the next */
+  /** Whether a build of the tenant made it: the result, or a stage, which is the cache of the next build */
   isStamped: boolean;
-  /** Whether the tenant has it: a build has ended with it, or it has a name */
+  /** Whether it counts as the tenant's: it is the result of a build, or has a name */
   isOwn: boolean;
 }
 
-/** What never changes of an image */
+/** The properties of an image that never change */
 type Constant = Omit<StoredImage, "names" | "created" | "isOwn">;
 
 /** The parts of an image config that are read. */
@@ -46,7 +46,7 @@ interface Listed {
   createdatraw?: string;
 }
 
-/** The images in the storages of all tenants, as buildah tells them. */
+/** The images in the storages of all tenants, as buildah lists them. */
 export class StoredImages {
   readonly #setup: Setup;
   readonly #env: NodeJS.ProcessEnv;
@@ -60,7 +60,7 @@ export class StoredImages {
     this.#ledger = ledger;
   }
 
-  /** All images that have a name, or had one; those of single steps are left out. */
+  /** Lists all images that have a name, or had one, without those of single steps. */
   async all(home: OpenHome, signal: AbortSignal): Promise<StoredImage[]> {
     const text = await this.#run(home, ["images", "--json", "--no-trunc"], signal);
     const listed = (text.trim() === "" ? [] : JSON.parse(text)) as Listed[] | null;
@@ -82,13 +82,13 @@ export class StoredImages {
     return [...found.values()];
   }
 
-  /** What the tenant has built. */
+  /** Lists the images that are the tenant's. */
   async own(home: OpenHome, signal: AbortSignal): Promise<StoredImage[]> {
     return (await this.all(home, signal)).filter(({ isOwn }) => isOwn);
   }
 
   /**
-   * Finds what the tenant has built by a name, an ID, or the beginning of one.
+   * Finds an image of the tenant by a name, an ID, or the beginning of one.
    *
    * @throws Refusal 404, 400
    */
@@ -102,7 +102,7 @@ export class StoredImages {
     this.#known.delete(tenant);
   }
 
-  /** Returns undefined for an image that is gone by now. */
+  /** Returns undefined for an image that was removed meanwhile. */
   async #inspect(home: OpenHome, id: string, signal: AbortSignal): Promise<Constant | undefined> {
     try {
       const text = await this.#run(home, ["inspect", "--type", "image", id.slice("sha256:".length)], signal);
@@ -124,7 +124,7 @@ export class StoredImages {
   }
 }
 
-/** Finds an image by a name, an ID, or the beginning of one. Throws a Refusal 400 for a beginning that several have. */
+/** Finds an image by a name, an ID, or the beginning of one. Throws a Refusal 400 for an ambiguous beginning. */
 export function findImage(images: readonly StoredImage[], given: string): StoredImage | undefined {
   const reference = tryReference(given);
   const byName = reference && images.find(({ names }) => names.some((name) => isSame(name, reference)));

@@ -2,27 +2,27 @@ import { closeSync, openSync, writeFileSync } from "node:fs";
 import { messageOf, startProgram, type Program } from "docker-over-ssh/builds";
 import { Refusal } from "../refusal.ts";
 
-/** The first user of the host that tenants get: above those of people, of services, and of the ranges that tools give away (/etc/subuid). */
+/** The first user ID of tenants: above those of people, services, and the ranges that tools assign (/etc/subuid). */
 export const FIRST_USER = 2_147_483_648;
-/** Users that each tenant gets: those that an image may name */
+/** User IDs for each tenant: as many as an image may use */
 export const USERS = 65_536;
-/** Prints the process that it is, then waits for the end of its input. */
+/** Prints its process ID, then waits until its stdin closes. */
 export const HOLD = "read -r pid _ </proc/self/stat; echo $pid; read -r _ || :";
 const KILL_TIMEOUT = 2000;
 
-/** A process that keeps namespaces until it is disposed of. */
+/** A process that keeps namespaces alive. Disposing ends it. */
 export interface Holder extends Disposable {
-  /** As the host counts */
+  /** In the host's PID namespace */
   readonly pid: number;
 }
 
-/** A user namespace. It is there while its file is open. */
+/** A user namespace, which exists while its file is open. */
 export interface UserNamespace extends Disposable {
   /** Entered by nsenter(1) */
   readonly file: string;
 }
 
-/** Starts a program that ends in {@link HOLD}. Rejects with an Error that holds what it printed. */
+/** Starts a program that ends in {@link HOLD}. Rejects with an Error that has its output. */
 export async function hold(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<Holder> {
   const [name = "", ...rest] = argv;
   const program = startProgram(name, rest, {
@@ -57,10 +57,10 @@ async function firstLine({ stdout, stderr, stdin }: Program): Promise<string> {
 }
 
 /**
- * Makes a user namespace in which root is `first` on the host. A guard that is root writes the map itself; another one has what /etc/subuid gives to
- * its user, by `buildah unshare`, and `first` is that user.
+ * Opens a user namespace in which root is the user `first` of the host. A guard that is root writes the map itself; another guard gets the range of
+ * /etc/subuid through `buildah unshare`, and `first` is its own user.
  *
- * @throws Error where there are none
+ * @throws Error if user namespaces do not work
  */
 export async function openUserNamespace(first: number, env: NodeJS.ProcessEnv): Promise<UserNamespace> {
   const isRoot = process.getuid?.() === 0;
@@ -78,11 +78,11 @@ export async function openUserNamespace(first: number, env: NodeJS.ProcessEnv): 
   };
 }
 
-/** The user of the host that is root in a tenant's namespace, from the place that its folder has among the folders. */
+/** Returns the user ID that is root in the namespace of the tenant with this index. */
 export function userAt(place: number): number {
   const user = FIRST_USER + place * USERS;
   if (user + USERS > 4_294_000_000) {
-    throw new Refusal("buildah.tenants", "there are no more users for tenants on this host", { statusCode: 503 });
+    throw new Refusal("buildah.tenants", "this host has no user IDs left for another tenant", { statusCode: 503 });
   }
   return user;
 }

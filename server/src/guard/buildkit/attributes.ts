@@ -4,7 +4,7 @@ import { refuseBeyond, refuseNodes, refusePriority, type AskedLimits } from "../
 import { checkSource } from "../policy/sources.ts";
 import type { Policy, Resources } from "../policy/policy.ts";
 
-/** What the checks of attributes need to know. */
+/** What the checks of attributes depend on. */
 export interface AttributeContext {
   policy: Policy;
   resources: Resources;
@@ -28,7 +28,7 @@ function matching(pattern: RegExp, expected: string): Checker {
     if (pattern.test(value)) return value;
     throw new Refusal(
       "frontend.value",
-      `"${value}" is no value of the build's attribute "${key}": expected ${expected}`,
+      `"${value}" is not a value of the build's attribute "${key}": expected ${expected}`,
       {
         statusCode: 400,
       },
@@ -80,7 +80,7 @@ const EXACT: Readonly<Record<string, Checker>> = {
     refuseNodes(value);
     return value;
   },
-  "cgroup-parent": refused("cgroup.refused", "the cgroup of builds is chosen here: leave --cgroup-parent out"),
+  "cgroup-parent": refused("cgroup.refused", "the guard chooses the cgroup of builds: leave --cgroup-parent out"),
   // dockerfile.v0 takes it for the name of the attribute that has the context's address, whichever that is: only that of `context` is checked.
   contextkey: (value, key, context) => {
     const expected = "the name of a folder of the client's, which no other attribute has";
@@ -133,7 +133,7 @@ const PREFIXES: readonly (readonly [prefix: string, check: Checker])[] = [
       if (/^(?:input|oci-layout):/.test(value)) {
         throw new Refusal(
           "context.refused",
-          `"${key}=${value}": a further build context may be a folder, an image or an address here, not the result of another build or an OCI layout`,
+          `"${key}=${value}": an additional build context must be a folder, an image or an address, not the result of another build or an OCI layout`,
         );
       }
       checkSource(value, policy);
@@ -144,7 +144,7 @@ const PREFIXES: readonly (readonly [prefix: string, check: Checker])[] = [
     "input-metadata:",
     refused(
       "frontend.inputs",
-      "a build cannot use the result of another build as it runs: build that one first, and use its image",
+      "a build cannot use the result of another build directly: build that one first, and use its image",
     ),
   ],
   // Of buildx 0.31 and later, for each folder of --build-context. It comes before the key of the session, which is the tenant's.
@@ -167,7 +167,7 @@ export function checkAttributes(
 ): Record<string, string> {
   const entries = Object.entries(given);
   if (entries.length > MAX_ATTRIBUTES) {
-    throw new Refusal("frontend.attributes", `a build may have ${MAX_ATTRIBUTES} arguments and labels`);
+    throw new Refusal("frontend.attributes", `a build may have at most ${MAX_ATTRIBUTES} arguments and labels`);
   }
   const checked: Record<string, string> = {};
   for (const [key, value] of entries) {

@@ -9,13 +9,13 @@ import { callOf } from "./tenant-call.ts";
 import type { AuditEntry, AuditLog } from "../audit/entry.ts";
 import type { Caller } from "../caller.ts";
 
-/** What a call is about, for its line. */
+/** What a call is about, for its line of audit. */
 export const ABOUT = createContextKey<readonly string[] | undefined>(undefined);
 
 /** Bytes before a message: whether it is compressed, and its length */
 const PREFIX = 5;
 
-/** Writes down each call of a tenant when it is over, and puts its errors in the tenant's words. */
+/** Writes a line of audit for each call that has ended, and puts the tenant's names into its errors. */
 export function auditing(audit: AuditLog): Interceptor {
   return (next) => async (request) => {
     const { caller } = callOf(request.contextValues);
@@ -35,7 +35,7 @@ export function auditing(audit: AuditLog): Interceptor {
       });
     };
     const rule = `grpc.${name.toLowerCase()}`;
-    caller.note.rule = rule; // its message has been read
+    caller.note.rule = rule; // its message was read: writeUnread has nothing to do
     const failed = (error: unknown): ConnectError => {
       const told = grpcError(caller.tenant.id, error);
       write({
@@ -66,7 +66,7 @@ export function auditing(audit: AuditLog): Interceptor {
   };
 }
 
-/** Writes down a call whose message could not be read, when it is over. Traces are no calls of a tenant's. */
+/** Writes a line of audit for a call that has ended without a readable message. Traces are not audited. */
 export function writeUnread(
   audit: AuditLog,
   { tenant, note }: Caller,

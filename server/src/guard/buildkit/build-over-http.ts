@@ -8,16 +8,16 @@ import type { GuardedBuildkit } from "./create-buildkit.ts";
 import { StatusResponseSchema } from "./gen/control_pb.ts";
 import type { SolveOrder } from "./solve-for-tenant.ts";
 
-/** Words in `remote` and `buildid` by which a client sends its context in a request of its own (moby `daemon/builder/backend`) */
+/** Marks in `remote` and `buildid` a context that comes in a request of its own (moby `daemon/builder/backend`) */
 const UPLOAD_REQUEST = "upload-request";
-/** An exporter of the API that is none: the result stays in the cache. */
+/** The API's name for no exporter: the result stays in the cache. */
 const CACHE_ONLY = "cacheonly";
 
 /** `POST /build?version=2`: builds of clients that have BuildKit without buildx, as the docker CLI 20.10 with DOCKER_BUILDKIT=1. */
 export interface BuildsOverHttp {
   /**
-   * Builds what a session has, or what is at an address. `onLine` gets the progress as the engine writes it, then the image's ID (of a quiet build
-   * the ID alone); a failure after the first line is a line as well.
+   * Builds the context of a session or of an address. `onLine` gets the progress in the engine's form, then the image's ID (for a quiet build
+   * only the ID); a failure after the first line is a line as well.
    *
    * @throws Refusal
    */
@@ -49,7 +49,7 @@ export function buildsOverHttp(buildkit: Pick<GuardedBuildkit, "solve">): Builds
           const aux = Buffer.from(toBinary(StatusResponseSchema, status)).toString("base64");
           tell({ id: "moby.buildkit.trace", aux });
         });
-        // The CLI prints the text of a quiet build, and takes it for the ID.
+        // The CLI prints the `stream` of a quiet build, and reads the ID from it.
         if (imageId !== undefined)
           tell(request.quiet ? { stream: `${imageId}\n` } : { id: "moby.image.id", aux: { ID: imageId } });
       } catch (error) {
@@ -68,13 +68,13 @@ export function buildsOverHttp(buildkit: Pick<GuardedBuildkit, "solve">): Builds
   };
 }
 
-/** As the engine makes a solve of such a request (moby `daemon/internal/builder-next/builder.go`). Throws a Refusal for a context in the body. */
+/** Translates the request as the engine does (moby `daemon/internal/builder-next/builder.go`). Throws a Refusal for a context in the body. */
 function solveOrder(request: BuildRequest): SolveOrder {
   const { session, remote, outputs, names } = request;
   if (remote === UPLOAD_REQUEST || request.buildId?.startsWith(`${UPLOAD_REQUEST}:`) || (!remote && !session)) {
     throw new Refusal(
       "build.body",
-      "BuildKit gets a context here from a folder, through a session: unpack the tar first, or use the classic builder (DOCKER_BUILDKIT=0)",
+      "with BuildKit, the context must be a folder, which is sent through a session: unpack the tar first, or use the classic builder (DOCKER_BUILDKIT=0)",
     );
   }
   if (outputs.length > 1)

@@ -29,7 +29,7 @@ export interface RunningBuild {
   gateway: Client<typeof LLBBridge>;
   /** Aborted when the tenant has gone. What ends the build otherwise ends `Control.Solve`, and with it the engine's gateway. */
   signal: AbortSignal;
-  /** What the frontend has answered, and was checked */
+  /** Answers of the frontend that were checked */
   results: Result[];
   resultBytes: number;
   /** Settles when the frontend is asked for nothing more */
@@ -47,11 +47,11 @@ export interface Builds {
     connection: GrpcConnection,
     signal: AbortSignal,
   ): Promise<Record<string, string>>;
-  /** Says that a build will not run. */
+  /** Reports that a build will not run. */
   refuse(tenant: string, ref: string): void;
   /** Ends the builds that may read files of a session, by the engine's ID of it. */
   endThoseOf(session: string, reason: Refusal): void;
-  /** Waits for a build that the tenant starts now: clients ask for its status at the same time. Undefined: it is over, or was refused. */
+  /** Finds a build, and waits for one that is about to start: clients ask for its status at the same time. Undefined: it is over, or was refused. */
   find(tenant: string, ref: string, signal: AbortSignal): Promise<RunningBuild | undefined>;
 }
 
@@ -174,7 +174,7 @@ export function sessionsOf(attributes: Readonly<Record<string, string>>): string
 
 type SolveInit = Parameters<Client<typeof Control>["solve"]>[0];
 
-/** The request as the engine gets it: nothing but what was read and checked. */
+/** The request to the engine: only what was read and checked. */
 function solveRequest({ ids }: BuildkitParts, { tenant }: Caller, build: RunningBuild): SolveInit {
   const { plan, support, own, cgroupParent } = build;
   const [exporter] = plan.exporters;
@@ -195,7 +195,7 @@ function solveRequest({ ids }: BuildkitParts, { tenant }: Caller, build: Running
   };
 }
 
-/** Writes down whose the image is. With both kinds of image store, its ID is the digest that the exporter answers. */
+/** Records that the image is the tenant's. In both kinds of image store, its ID is the digest that the exporter returns. */
 async function takeImage(
   { own }: BuildkitParts,
   { tenant, signal }: Caller,

@@ -31,7 +31,7 @@ export function checkCacheExport({ type, attrs }: Readonly<CacheEntry>, policy: 
     if (!matchesAny(policy.pushes, reference)) {
       throw new Refusal(
         "cache.export",
-        `a cache may not be written to "${reference.given}": it is no place to push to`,
+        `a cache may not be written to "${reference.given}": this tenant may not push there`,
       );
     }
     refuseAddressOf(reference, policy.pushes);

@@ -6,27 +6,27 @@ import { selectRecords, type RecordChoice } from "./choose-records.ts";
 import { Control, type UsageRecord } from "./gen/control_pb.ts";
 
 /**
- * The records of BuildKit's cache that are a tenant's. BuildKit does not say whose build has made one, so the guard looks at what comes: a record that
- * came while builds of one tenant ran, and of no other, is that tenant's. The others stay until the engine's own limits remove them.
+ * The records of BuildKit's cache that are a tenant's. BuildKit does not report which build has made a record, so the guard watches them appear: a record
+ * that appears while builds of one tenant run, and of no other, is that tenant's. The others stay until the engine's own limits remove them.
  */
 export interface CacheRecords {
   /**
-   * Says that a build of a tenant begins. It waits for nothing.
+   * Reports that a build of a tenant begins. Does not wait.
    *
    * @param connection to the engine, which may close later
-   * @returns says that it has ended
+   * @returns reports that it has ended
    */
   building(tenant: string, connection: GrpcConnection): () => void;
-  /** Those of a tenant that are still there. */
+  /** Lists the records of a tenant that still exist. */
   list(tenant: string, signal: AbortSignal): Promise<UsageRecord[]>;
-  /** Removes those of a tenant that are chosen, and not in use. Returns them. */
+  /** Removes the chosen records of a tenant that are not in use. Returns them. */
   prune(tenant: string, choice: RecordChoice, signal: AbortSignal): Promise<UsageRecord[]>;
 }
 
 export interface CacheRecordsParts {
   engine: Pick<EngineApi, "grpc">;
   ledger: Pick<Ledger, "read" | "change">;
-  /** Ends what runs in the background */
+  /** Aborts work in the background */
   signal: AbortSignal;
 }
 
@@ -49,7 +49,7 @@ export function createCacheRecords(parts: CacheRecordsParts): CacheRecords {
   async function close(ended: Period): Promise<void> {
     const { begun } = ended;
     const [before, after] = await Promise.all([ended.before, recordsNow(parts)]);
-    // Another one has begun meanwhile: the period goes on.
+    // Another build has begun meanwhile: the period goes on.
     if (period !== ended || ended.running > 0 || ended.begun !== begun) return;
     period = undefined;
     const [tenant] = ended.tenants;
@@ -73,7 +73,7 @@ export function createCacheRecords(parts: CacheRecordsParts): CacheRecords {
         own.running -= 1;
         if (own.running > 0) return;
         const closed = close(own).catch(() => {
-          // An engine that has gone, or a full disk: the records are nobody's.
+          // The engine is gone, or the disk is full: the records belong to nobody.
           if (period === own && own.running === 0) period = undefined;
         });
         closing = Promise.all([closing, closed]).then(() => {});

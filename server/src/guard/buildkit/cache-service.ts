@@ -16,7 +16,7 @@ import type { BuildkitParts } from "./parts.ts";
 /** Nanoseconds in a second */
 const SECOND = 1_000_000_000n;
 
-/** What `docker buildx du` and `docker buildx prune` call, for a tenant's own records. */
+/** The calls of `docker buildx du` and `docker buildx prune`, limited to a tenant's own records. */
 export function cacheService({
   cacheRecords,
 }: BuildkitParts): Pick<ServiceImpl<typeof Control>, "diskUsage" | "prune"> {
@@ -35,7 +35,10 @@ export function cacheService({
       const { filter, all, keepDuration, reservedSpace, maxUsedSpace, minFreeSpace } = request;
       if (isFiltered(filter)) throw noFilter();
       if (maxUsedSpace !== 0n || minFreeSpace !== 0n) {
-        throw new Refusal("build.prune-space", "only --reserved-space says here how much of your own cache is kept");
+        throw new Refusal(
+          "build.prune-space",
+          "only --reserved-space is supported here: how much of your own cache is kept",
+        );
       }
       const choice: RecordChoice = {
         all,
@@ -49,7 +52,7 @@ export function cacheService({
   };
 }
 
-/** buildx sends one that is empty. */
+/** buildx sends an empty filter. */
 function isFiltered(filters: readonly string[]): boolean {
   return filters.some((filter) => filter !== "");
 }
@@ -61,7 +64,7 @@ function noFilter(): Refusal {
   );
 }
 
-/** Without the command that has made it: what the host has built at the same time counts as the tenant's, too. */
+/** Leaves out the command that made a record: what the host has built at the same time counts as the tenant's, too. */
 function recordForTenant(record: UsageRecord): UsageRecord {
   const { $typeName: _, $unknown: __, description: ___, ...known } = record;
   return create(UsageRecordSchema, known);

@@ -19,7 +19,7 @@ export interface BaseRules {
   digestOf: (base: UsedBase, name: string) => Promise<string>;
 }
 
-/** Attribute of a source that is taken from its registry, whatever the host has */
+/** The resolve mode of a source that is always taken from its registry */
 const PULL = "pull";
 
 /**
@@ -44,7 +44,7 @@ export async function checkBases(used: readonly UsedBase[], rules: BaseRules): P
   if (mustPull && origins.has("own")) {
     throw new Refusal(
       "base.mixed",
-      "one Dockerfile cannot use both an image that was built here and one that comes from its registry in BuildKit: use two Dockerfiles, or the classic builder (DOCKER_BUILDKIT=0)",
+      "with BuildKit, one Dockerfile cannot use both an image that was built here and one from a registry: use two Dockerfiles, or the classic builder (DOCKER_BUILDKIT=0)",
     );
   }
   return { mustPull };
@@ -55,7 +55,7 @@ async function originOfBase(base: UsedBase, rules: BaseRules): Promise<BaseOrigi
   const reference = parseReference(base.reference);
   if (reference.domain === GUARD_HOST) return checkMapped(base, reference, rules);
   const name = nameOf(reference);
-  // Only the exact text is mapped by the source policy. What is written in another way is what it says.
+  // The source policy maps only the exact text. Another spelling is not mapped, and means what it says.
   const isOwn = reference.tag !== undefined && own.byName.has(name) && base.reference.startsWith(name);
   if (isOwn && !support.hasSourcePolicies) {
     throw ownUnsupported(reference.given);
@@ -65,14 +65,14 @@ async function originOfBase(base: UsedBase, rules: BaseRules): Promise<BaseOrigi
     return originOf(reference, policy, false);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    // Perhaps the builder has put the digest behind an allowed tag.
+    // The builder may have appended the digest to an allowed tag.
     const origin = originOf(parseTenantName(name), policy, false);
     if ((await rules.digestOf(base, name)) !== reference.digest) throw error;
     return origin;
   }
 }
 
-/** A star for the host leads to registries of the world; those inside of the network are named, or the host has the image. */
+/** A star for the host stands for public registries. One in a private network must be named by a pattern, unless the host already has the image. */
 async function checkRegistry(reference: Reference, origin: BaseOrigin, { policy, isOnHost }: BaseRules): Promise<void> {
   const patterns = origin === "host" ? [...policy.bases, ...policy.pulls] : policy.pulls;
   const byTag = withoutBuildersDigest(reference);
@@ -86,7 +86,7 @@ async function checkRegistry(reference: Reference, origin: BaseOrigin, { policy,
   }
 }
 
-/** A name that the source policy has mapped: only that of an image of this tenant, and only with the digest of that image. */
+/** Checks a name that the source policy has mapped: it must be of an image of this tenant, with no digest or that of the image. */
 function checkMapped({ reference: given }: UsedBase, reference: Reference, { own }: BaseRules): BaseOrigin {
   const base = own.byEngineName.get(nameOf(reference));
   if (base !== undefined && (reference.digest === undefined || reference.digest === base.id)) return "own";
@@ -94,21 +94,21 @@ function checkMapped({ reference: given }: UsedBase, reference: Reference, { own
 }
 
 /**
- * Has the registry say whether this client may have a repository's images. The builder takes an image by its digest from what any build has fetched, without
- * a question.
+ * Has the registry decide whether this client may have the image. By its digest alone, the builder would take an image that any other build has fetched,
+ * without asking.
  */
 async function askRegistry(base: UsedBase, reference: Reference, { digestOf }: BaseRules): Promise<void> {
   if (reference.digest === undefined) return;
   if (reference.tag === undefined) {
     throw new Refusal(
       "base.digest-alone",
-      `"${reference.given}" comes from its registry, which is asked by a tag whether this build may have it: write the tag before the digest, or use the classic builder (DOCKER_BUILDKIT=0)`,
+      `"${reference.given}" has no tag: its registry is asked by tag whether this build may use it. Write a tag before the digest, or use the classic builder (DOCKER_BUILDKIT=0)`,
     );
   }
   await digestOf(base, nameOf(reference));
 }
 
-/** Behind a tag, a digest may be the builder's, which no pattern has. */
+/** Removes the digest after a tag: it may be the builder's, and no pattern contains it. */
 function withoutBuildersDigest({ given, domain, path, tag, digest }: Reference): Reference {
   return { given, domain, path, ...(tag !== undefined ? { tag } : digest !== undefined && { digest }) };
 }

@@ -8,7 +8,7 @@ const MAX_FIELDS = 10_000;
 const MAX_DEPTH = 50;
 
 /**
- * Counts the fields of a message before it is read: an object is made of each, and nothing else runs meanwhile.
+ * Limits the fields of a message before it is parsed: parsing makes an object of each, and blocks all other tenants meanwhile.
  *
  * @throws ConnectError ResourceExhausted
  */
@@ -16,7 +16,7 @@ export function checkFields(schema: DescMessage, message: Uint8Array): void {
   try {
     count({ reader: new BinaryReader(message), left: MAX_FIELDS }, schema, message.length, MAX_DEPTH);
   } catch (error) {
-    // One that is no message: the library stops at the same place, and says so.
+    // Not a message: the library fails at the same place, and reports it.
     if (error instanceof ConnectError) throw error;
   }
 }
@@ -28,7 +28,7 @@ interface Count {
 
 function count(state: Count, schema: DescMessage, end: number, depth: number): void {
   if (depth === 0) {
-    throw new ConnectError(`messages may be nested ${MAX_DEPTH} deep here`, Code.ResourceExhausted);
+    throw new ConnectError(`messages may be nested at most ${MAX_DEPTH} deep here`, Code.ResourceExhausted);
   }
   const { reader } = state;
   const inner = messagesOf(schema);
@@ -85,5 +85,5 @@ function messageIn(field: DescField): DescMessage | undefined {
 }
 
 function tooMany(): ConnectError {
-  return new ConnectError(`a message may have ${MAX_FIELDS} fields here`, Code.ResourceExhausted);
+  return new ConnectError(`a message may have at most ${MAX_FIELDS} fields here`, Code.ResourceExhausted);
 }

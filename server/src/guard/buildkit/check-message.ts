@@ -23,7 +23,7 @@ const METHODS: ReadonlyMap<string, DescMethod> = new Map(
 );
 
 /**
- * Checks the message of a call as far as it can be checked without an engine: not what the steps of a Dockerfile turn out to be.
+ * Checks the message of a call as far as that is possible without an engine: the steps of a Dockerfile are not known here.
  *
  * @param path e.g. `/moby.buildkit.v1.Control/Solve`
  * @param message without the frame of gRPC
@@ -53,12 +53,15 @@ export function checkMessage(path: string, message: Uint8Array, tenant: Tenant):
   }
 }
 
-/** Its records are of all builds of the engine, and name their sources. */
+/** The history covers all builds of the engine, and names their sources. */
 const HISTORY = /^\/moby\.buildkit\.v1\.Control\/(?:ListenBuildHistory|UpdateBuildHistory)$/;
 
 export function unknownCall(path: string): Refusal {
   if (HISTORY.test(path)) {
-    return new Refusal("grpc.history", "there is no history of builds here: it is the whole engine's, of all tenants");
+    return new Refusal(
+      "grpc.history",
+      "the history of builds is not available here: it covers all tenants of the engine",
+    );
   }
   return new Refusal(
     "grpc.method",

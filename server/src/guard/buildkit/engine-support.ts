@@ -1,4 +1,4 @@
-/** What the BuildKit of an engine can do. Found out by the engine's version: an old one ignores what it does not know. */
+/** What the BuildKit of an engine supports. Decided by the engine's version, because an old one silently ignores unknown fields. */
 export interface EngineSupport {
   /** Whether it obeys source policies (BuildKit 0.11), so that bases are mapped, and checked before anything is fetched. */
   hasSourcePolicies: boolean;

@@ -63,7 +63,7 @@ function imageAttributes(tenant: Tenant, attrs: Readonly<Record<string, string>>
       // Several, with commas in between
       const names = value.split(",").filter((name) => name !== "");
       if (names.length > MAX_NAMES) {
-        throw new Refusal("exporter.names", `a build may give its image ${MAX_NAMES} names`);
+        throw new Refusal("exporter.names", `a build may give its image at most ${MAX_NAMES} names`);
       }
       if (names.length > 0)
         checked["name"] = names.map((name) => engineName(tenant.id, withTag(name.trim()))).join(",");

@@ -41,7 +41,10 @@ export function planFrontend(request: SolveRequest, tenant: Tenant, ids: EngineI
   if (definition !== undefined && definition.def.length > 0) throw rawSteps();
   if (Object.keys(frontendInputs).length > 0) throw inputs();
   if (sourcePolicies.length > 0) {
-    throw new Refusal("source-policy.refused", "the source policy of builds is set here: a build cannot have its own");
+    throw new Refusal(
+      "source-policy.refused",
+      "the guard sets the source policy of builds: a build cannot have its own",
+    );
   }
   if (request.final || request.exporterAttr.length > 0) {
     throw new Refusal(
@@ -50,7 +53,7 @@ export function planFrontend(request: SolveRequest, tenant: Tenant, ids: EngineI
     );
   }
   checkFrontend(frontend, false);
-  // What is forbidden may be large, so it is not looked through.
+  // After the checks above: forbidden parts may be large, and need not be searched.
   refuseUnknownFields(SolveRequestSchema, request);
   return {
     attributes: checkAttributes(frontendOpt, {
@@ -65,8 +68,8 @@ export function planFrontend(request: SolveRequest, tenant: Tenant, ids: EngineI
 }
 
 /**
- * Has dockerfile.v0 make the steps of a Dockerfile, checks them, and remembers them for `Return`. Nothing of them has run when it resolves. A build has
- * one done at a time.
+ * Has dockerfile.v0 make the steps of a Dockerfile, checks them, and remembers them for `Return`. No step has run when it resolves. Each build does this
+ * one request at a time.
  *
  * @throws Refusal
  */
@@ -98,7 +101,7 @@ async function solveAlone(
   if (build.results.length >= MAX_RESULTS || build.resultBytes > MAX_RESULT_BYTES) {
     throw new Refusal(
       "build.results",
-      `a build may ask for the steps of a Dockerfile ${MAX_RESULTS} times, and for ${MAX_RESULT_BYTES} bytes of them`,
+      `a build may ask for the steps of a Dockerfile at most ${MAX_RESULTS} times, and for at most ${MAX_RESULT_BYTES} bytes of them`,
     );
   }
   const rules = stepRules(build, tenant, ids, request);
@@ -126,7 +129,10 @@ async function solveAlone(
   let answer = await checked(attributes);
   if (answer.mustPull) answer = await checked({ ...attributes, "image-resolve-mode": "pull" });
   if (answer.mustPull) {
-    throw new Refusal("base.registry", "this engine's BuildKit does not take images from their registry as it should");
+    throw new Refusal(
+      "base.registry",
+      "this engine's BuildKit did not take an image from its registry, although the guard asked for that",
+    );
   }
   build.resultBytes += toBinary(ResultSchema, answer.result).length;
   build.results.push(answer.result);

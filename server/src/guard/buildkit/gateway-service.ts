@@ -22,7 +22,7 @@ import type { Builds, RunningBuild } from "./builds.ts";
 import { callOf } from "./tenant-call.ts";
 import type { BuildkitParts } from "./parts.ts";
 
-/** What a builder can do that tenants may not use */
+/** Capabilities of a builder that tenants may not use */
 const HIDDEN_CAPABILITY = /^(?:gateway\.exec(?:\..*)?|frontend\.inputs)$/;
 /** Characters of an error that a client returns */
 const MAX_ERROR = 64 * 1024;
@@ -41,7 +41,7 @@ export function gatewayService(parts: BuildkitParts, builds: Builds): Bridge {
     throw new Refusal("build.unknown", `no such build: ${ref}`, { statusCode: 404 });
   }
 
-  /** A build, and how to call its gateway about a part of a result that it has answered. */
+  /** Returns a build with the options for calls about a part of one of its results. */
   async function about(ref: string, context: HandlerContext): Promise<{ build: RunningBuild; options: CallOptions }> {
     const build = await running(context);
     if (!build.results.some((result) => refIdsOf(result).includes(ref))) {
@@ -147,7 +147,7 @@ function optionsOf({ plan, signal }: RunningBuild, context: HandlerContext): Cal
 }
 
 /**
- * The result that the engine gets: as its frontend has answered it. A client could forge the rest of it, e.g. the image's config.
+ * Returns the result for the engine: the one that its frontend has made. A client could forge the rest, e.g. the image's config.
  *
  * @throws Refusal `result.forged`
  */
@@ -155,7 +155,7 @@ export function returned({ results }: Pick<RunningBuild, "results">, given: Resu
   const result = given ?? create(ResultSchema);
   const known = results.findLast((one) => isSameResult(result, one));
   if (known !== undefined) return known;
-  // A client that only asks what the builder can do returns nothing.
+  // A client that only queries the builder's capabilities returns an empty result.
   if (refIdsOf(result).length === 0 && Object.keys(result.metadata).length === 0) return create(ResultSchema);
   throw new Refusal("result.forged", "a build can only return what its Dockerfile has made");
 }

@@ -6,16 +6,16 @@ import { Refusal } from "../refusal.ts";
 import { StatusSchema, type Status } from "./gen/gateway_pb.ts";
 
 const DETAILS = "grpc-status-details-bin";
-/** Bytes. They are in a header, and have all of a Dockerfile. */
+/** Bytes. They are in a header, and contain the whole Dockerfile. */
 const MAX_DETAILS = 48 * 1024;
 
 /**
  * Details of BuildKit's errors that clients print, e.g. the lines of the Dockerfile. Others, such as stack traces of the engine, are left out.
- * The names are those of containerd's typeurl, whatever stands before them.
+ * The names are those of containerd's typeurl, with any prefix.
  */
 const DETAIL = /\/errdefs\.(?:Source|Vertex|Subrequest|FrontendCap)(?:\+json)?$/;
 
-/** Of refusals. What a rule refuses is `Unknown`, because buildx prints every other code, once for each call that it has passed, before the sentence. */
+/** gRPC codes of refusals. 403 is `Unknown`, because buildx prefixes the sentence with any other code, once for each call that the error has passed. */
 const CODES: Readonly<Record<number, Code>> = {
   400: Code.InvalidArgument,
   403: Code.Unknown,
@@ -28,7 +28,7 @@ const CODES: Readonly<Record<number, Code>> = {
   507: Code.ResourceExhausted,
 };
 
-/** Returns the error that a tenant's client gets: of a Refusal, or of the engine, in the tenant's words. */
+/** Returns the error for a tenant's client: of a Refusal, or of the engine, with the tenant's names. */
 export function grpcError(tenant: string, error: unknown): ConnectError {
   if (error instanceof Refusal) {
     return new ConnectError(grpcSentence(error.message), CODES[error.statusCode] ?? Code.Internal);

@@ -3,7 +3,7 @@ import { createHmac, randomBytes } from "node:crypto";
 /** Characters of an ID on the engine: as many bits as a UUID has, and more. */
 const LENGTH = 40;
 
-/** The engine's IDs of what tenants name. A tenant that guesses one of another tenant's IDs names something else. */
+/** The engine's IDs for IDs that tenants choose. The same ID of two tenants becomes two, so guessing another tenant's ID is useless. */
 export interface EngineIds {
   session(tenant: string, id: string): string;
   build(tenant: string, ref: string): string;
@@ -23,10 +23,10 @@ export function engineIds(secret: Buffer = randomBytes(32)): EngineIds {
   return {
     session: (tenant, given) => id("session", tenant, given),
     build: (tenant, ref) => id("build", tenant, ref),
-    // These two must be the same after a restart, or caches would be lost. They are no secret: only the guard sets them.
+    // These two must survive a restart, or caches would be lost. They need not be secret: only the guard can set them.
     cacheHost: (tenant) => `cache-${tenant}.guard.internal`,
     cacheNamespace: (tenant) => `guard-${tenant}`,
-    // Also after a restart: the builder compares a context with the one of the last session with this key.
+    // Must survive a restart, too: the builder compares a context with that of the last session with this key.
     sharedKey: (tenant, key) => `guard-${tenant}:${key}`,
   };
 }

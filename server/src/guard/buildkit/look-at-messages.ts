@@ -3,21 +3,21 @@ import { Code, ConnectError } from "@connectrpc/connect";
 
 /** Bytes before a message: whether it is compressed, and its length */
 const PREFIX = 5;
-/** Bytes that a piece of a message takes beside its content: a client may send one byte in each */
+/** Memory overhead of a piece of a message, in bytes: a client may send one byte in each piece */
 const PIECE = 256;
 
 export interface MessageChecks {
   /** Of one message */
   maxBytes: number;
-  /** Called with what comes, in bytes of memory, and with less than 0 when it has been used. May throw, as `check`. */
+  /** Called with the change of the memory that messages take, in bytes: negative when they were used. May throw, like `check`. */
   hold: (bytes: number) => void;
-  /** Whether a request has one message, which the library keeps until the call is over, or many, each of which is used when it is complete */
+  /** Whether a request has many messages, each of which is used when it is complete, or one, which the library keeps until the call is over */
   isStream: boolean;
   /** Throws a ConnectError, which is the answer. */
   check: (message: Uint8Array) => void;
 }
 
-/** Has each message of a request looked at before the library reads it. What the library would refuse goes on to it. */
+/** Inspects each message of a request before the library parses it. Malformed messages are passed on: the library refuses them. */
 export function lookAtMessages(request: Http2ServerRequest, checks: MessageChecks): void {
   const chunks = request[Symbol.asyncIterator].bind(request);
   const { stream } = request;
@@ -39,7 +39,7 @@ export function lookAtMessages(request: Http2ServerRequest, checks: MessageCheck
   Object.defineProperty(request, Symbol.asyncIterator, { value: looked });
 }
 
-/** @param holdNow is told how many bytes of memory are in use */
+/** @param holdNow gets the bytes of memory that are in use */
 async function* wholeMessages(
   chunks: AsyncIterable<Buffer>,
   { maxBytes, check, isStream }: MessageChecks,
@@ -60,7 +60,7 @@ async function* wholeMessages(
     while (bytes.length - at >= PREFIX) {
       const length = bytes.readUInt32BE(at + 1);
       if (length > maxBytes) {
-        throw new ConnectError(`a message may have ${maxBytes} bytes here`, Code.ResourceExhausted);
+        throw new ConnectError(`a message may have at most ${maxBytes} bytes here`, Code.ResourceExhausted);
       }
       wanted = PREFIX + length;
       if (bytes.length - at < wanted) break;
@@ -78,7 +78,7 @@ async function* wholeMessages(
   if (size > 0) yield Buffer.concat(waiting);
 }
 
-/** Returns what keeps the messages of a tenant to so many bytes: it may begin hundreds, and complete none, or not end the calls that they belong to. */
+/** Returns a function that limits the memory of all messages of a tenant, which may begin hundreds of calls and complete none. */
 export function holdAtMost(maxBytes: number): (tenant: string, bytes: number) => void {
   const held = new Map<string, number>();
   return (tenant, bytes) => {
@@ -86,7 +86,10 @@ export function holdAtMost(maxBytes: number): (tenant: string, bytes: number) =>
     if (total === 0) held.delete(tenant);
     else held.set(tenant, total);
     if (bytes > 0 && total > maxBytes) {
-      throw new ConnectError(`the messages of all calls may have ${maxBytes} bytes here`, Code.ResourceExhausted);
+      throw new ConnectError(
+        `the messages of all calls together may have at most ${maxBytes} bytes here`,
+        Code.ResourceExhausted,
+      );
     }
   };
 }

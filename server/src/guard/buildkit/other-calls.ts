@@ -5,14 +5,14 @@ import { TRACES, unknownCall } from "./check-message.ts";
 import type { AuditLog } from "../audit/entry.ts";
 import type { Caller } from "../caller.ts";
 
-/** Whether there is a history of builds. Clients go on without when there is none. */
+/** Clients go on without a history of builds if this call is unimplemented. */
 const HISTORY = "/moby.buildkit.v1.Control/ListenBuildHistory";
 /** The code of success, which the library has no name for */
 const OK = 0;
 /** An empty message */
 const EMPTY = Buffer.alloc(5);
 
-/** Answers a call that no service here has. */
+/** Answers a call that no service here supports. */
 export function otherCall(
   audit: AuditLog,
   { tenant, note }: Caller,
@@ -21,7 +21,7 @@ export function otherCall(
 ): void {
   request.resume();
   const path = request.url;
-  // They are for whoever runs the engine, who has not asked for them.
+  // Traces are for the operator of the engine, who has not asked for a tenant's.
   if (path === TRACES) {
     answer(response, EMPTY, OK, "");
     return;

@@ -2,7 +2,7 @@ import { TENANT_LABEL } from "../images/reserved.ts";
 import type { Tenant } from "../tenant.ts";
 import type { EngineIds } from "./ids.ts";
 
-/** What the guard sets, and the tenant cannot. */
+/** What the guard's own attributes are made of. */
 export interface OwnAttributeParts {
   tenant: Tenant;
   ids: EngineIds;
@@ -16,7 +16,7 @@ export function withOwnAttributes(
 ): Record<string, string> {
   const attributes: Record<string, string> = {
     ...given,
-    // Any text: dockerfile.v0 then takes itself for the frontend that "# syntax=" names, and does not start that one.
+    // Any text: dockerfile.v0 then acts as if it was started by "# syntax=", and does not start another frontend.
     cmdline: "docker-over-ssh-guard",
     "build-arg:BUILDKIT_CACHE_MOUNT_NS": ids.cacheNamespace(tenant.id),
   };
@@ -37,7 +37,7 @@ export function labelsOf(tenant: Tenant): Record<string, string> {
   return { ...tenant.labels, [TENANT_LABEL]: tenant.id };
 }
 
-/** The policy's limits come in place of the tenant's of the same name. */
+/** The operator's ulimits replace the tenant's of the same name. */
 function mergedUlimits(given: string | undefined, own: readonly string[]): string {
   const byName = new Map<string, string>();
   for (const limit of [...(given ?? "").split(","), ...own]) {

@@ -6,7 +6,7 @@ import type { OwnImages } from "../images/own-images.ts";
 import type { Limits } from "../limits/limits.ts";
 import type { Tenant } from "../tenant.ts";
 
-/** What BuildKit behind a guard is made of. */
+/** What the guarded BuildKit depends on. */
 export interface BuildkitOptions {
   engine: EngineApi;
   own: Pick<OwnImages, "list" | "take">;

@@ -14,7 +14,8 @@ import type { Policy } from "../policy/policy.ts";
 const DENIED = /source "([a-z-]+:\/\/)([^"]+)" denied by policy/;
 
 /**
- * Returns the Refusal for an error that the source policy has caused, or the want of one, in the words of the same rule; undefined for other errors.
+ * Returns the Refusal for an error that the source policy has caused, or the lack of one on an old engine, with the message of the same rule; undefined for
+ * other errors.
  */
 export function refusedSource(
   error: unknown,
@@ -39,13 +40,13 @@ export function refusedSource(
   return new Refusal("base.refused", `"${rest}" is not a base that may be used here`);
 }
 
-/** Errors that the frontend has before it looks at an image, at the beginning of the message: what follows later can be words of an image. */
+/** Beginnings of errors that occur before the frontend looks at an image: what follows may quote the config of an image. */
 const BEFORE_IMAGES =
   /^(?:(?:rpc error: code = \w+ desc = |failed to solve with frontend dockerfile\.v0: |failed to create LLB definition: )*)(?:dockerfile parse error|failed to read dockerfile|failed to parse stage name|target stage |the dockerfile cannot be empty|unsupported frontend capability)/i;
 
 /**
- * An old engine reads the config of any image that a Dockerfile names, also of another tenant, before its steps can be checked: an error can tell what is
- * in it (`EXPOSE $SECRET`), or whether it is there.
+ * An old engine reads the config of any image that a Dockerfile names, even another tenant's, before its steps can be checked: an error may disclose its
+ * content (`EXPOSE $SECRET`), or that it exists.
  */
 function untold(error: unknown, policy: Policy): Refusal | undefined {
   const { code, rawMessage } = ConnectError.from(error);
@@ -53,12 +54,12 @@ function untold(error: unknown, policy: Policy): Refusal | undefined {
   return baseUntold(policy);
 }
 
-/** The one answer of an old engine about bases that may not be used: whether they are there or not. */
+/** The one answer about bases that may not be used, with an old engine: it does not disclose whether they exist. */
 export function baseUntold({ bases, pulls }: Policy): Refusal {
   const allowed = ["images built here", ...bases, ...pulls].join(", ");
   return new Refusal(
     "base.untold",
-    `the Dockerfile names what is not a base that may be used here (${allowed}), or cannot be built: this engine's BuildKit would tell of images of others, so see what the classic builder says (DOCKER_BUILDKIT=0)`,
+    `the Dockerfile uses a base that may not be used here (${allowed} may), or it cannot be built. This engine's BuildKit is too old to say which without disclosing images of others: the classic builder gives the reason (DOCKER_BUILDKIT=0)`,
   );
 }
 

@@ -11,7 +11,7 @@ const IMAGE_CONFIG = "containerimage.config";
 /**
  * Returns the steps of all parts of a result. A part without steps has no ID: it is empty, e.g. `FROM scratch` alone.
  *
- * @throws Refusal `llb.missing` for a part whose steps the builder does not tell
+ * @throws Refusal `llb.missing` for a part whose steps the builder does not report
  */
 export function definitionsOf(result: Result): Definition[] {
   return refsOf(result).flatMap(({ id, def }) => {
@@ -20,12 +20,12 @@ export function definitionsOf(result: Result): Definition[] {
     if (id === "") return [];
     throw new Refusal(
       "llb.missing",
-      "this engine's BuildKit does not tell the steps of a build, so they cannot be checked",
+      "this engine's BuildKit does not report the steps of a build, so they cannot be checked",
     );
   });
 }
 
-/** Returns the IDs of all parts that have one, also of results in the form of old clients. */
+/** Returns the IDs of all parts that have one, also of results in the deprecated form. */
 export function refIdsOf(result: Result): string[] {
   if (result.result.case === "refDeprecated") return [result.result.value].filter((id) => id !== "");
   if (result.result.case === "refsDeprecated") return Object.values(result.result.value.refs).filter((id) => id !== "");
@@ -44,11 +44,11 @@ function refsOf({ result, attestations }: Result): Ref[] {
     case "refs":
       return [...Object.values(result.value.refs), ...attested];
     default:
-      throw new Refusal("llb.missing", "this engine's BuildKit is too old: it does not tell the steps of a build");
+      throw new Refusal("llb.missing", "this engine's BuildKit is too old: it does not report the steps of a build");
   }
 }
 
-/** Whether a client returns what the builder has answered: the same parts. What else it says of them does not count. */
+/** Whether a client returns the parts that the builder has made. Anything else in the result is ignored. */
 export function isSameResult(given: Result, known: Result): boolean {
   const [a, b] = [new Set(refIdsOf(given)), new Set(refIdsOf(known))];
   return a.size === b.size && [...a].every((id) => b.has(id));

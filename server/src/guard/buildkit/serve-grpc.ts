@@ -19,7 +19,7 @@ const MAX_MESSAGE = 4 * 1024 * 1024;
 /** Bytes of the messages of all calls of a tenant that are open. Those of a build have some hundred kilobytes. */
 const MAX_HELD = 8 * MAX_MESSAGE;
 
-/** What is asked by each call, and whether it asks by one message or many */
+/** The message type of each call, and whether the client sends one message or many */
 const ASKED: ReadonlyMap<string, { input: DescMessage; isStream: boolean }> = new Map(
   [Control, LLBBridge].flatMap(({ typeName, methods }) =>
     methods.map(({ name, input, methodKind }) => {
@@ -31,7 +31,7 @@ const ASKED: ReadonlyMap<string, { input: DescMessage; isStream: boolean }> = ne
 
 export type GrpcHandler = (call: TenantCall, request: Http2ServerRequest, response: Http2ServerResponse) => void;
 
-/** Returns what answers the gRPC calls of all tenants. */
+/** Returns a function that answers the gRPC calls of all tenants. */
 export function grpcHandler(parts: BuildkitParts, builds: Builds): GrpcHandler {
   const calls = new WeakMap<object, TenantCall>();
   const hold = holdAtMost(MAX_HELD);
@@ -43,7 +43,7 @@ export function grpcHandler(parts: BuildkitParts, builds: Builds): GrpcHandler {
     writeMaxBytes: 4 * MAX_MESSAGE,
     // No client of BuildKit compresses, and nothing is gained on a socket.
     acceptCompression: [],
-    // An answer of the engine has only what is known.
+    // Answers of the engine are reduced to known fields.
     binaryOptions: { writeUnknownFields: false },
     interceptors: [auditing(parts.audit)],
     contextValues: (request) => withCall(createContextValues(), calls.get(request)),
@@ -72,7 +72,7 @@ export function grpcHandler(parts: BuildkitParts, builds: Builds): GrpcHandler {
         check: (message) => checkFields(input, message),
       });
     }
-    // A client resets a call whose time is over. The library would have Node print a warning of a long one.
+    // Clients reset a call whose time is over themselves. A very long timeout would make Node print a warning.
     delete request.headers["grpc-timeout"];
     answer(request, response);
   };

@@ -13,7 +13,7 @@ import type { Builds, RunningBuild } from "./builds.ts";
 import type { Caller } from "../caller.ts";
 import type { GrpcConnection } from "docker-over-ssh/builds";
 
-/** A build of a Dockerfile by BuildKit, in the tenant's words: nothing of it is checked yet. */
+/** A build of a Dockerfile by BuildKit, with the tenant's names. Nothing of it was checked yet. */
 export interface SolveOrder {
   /** The tenant's ID of the build */
   ref: string;
@@ -34,14 +34,14 @@ export interface SolveOutcome {
   answer: Record<string, string>;
 }
 
-/** Gets the progress, in the tenant's words. It can be written with `toBinary(StatusResponseSchema, status)`. */
+/** Gets the progress, with the tenant's names. It can be written with `toBinary(StatusResponseSchema, status)`. */
 export type OnStatus = (status: StatusResponse) => void;
 
 /**
  * Builds a Dockerfile for a tenant, as `Control.Solve` with `dockerfile.v0` does, with the same checks as for a client of the gateway. Resolves when
  * the image is the tenant's.
  *
- * @throws Refusal; an error of the engine is a Refusal `build.failed` in the tenant's words
+ * @throws Refusal; an error of the engine becomes a Refusal `build.failed`, with the tenant's names
  */
 export async function solveForTenant(
   parts: BuildkitParts,
@@ -76,7 +76,7 @@ export async function solveForTenant(
   }
 }
 
-/** Runs a build whose client asks for dockerfile.v0 at once: the guard is the client of the gateway. */
+/** Runs a build whose client requests dockerfile.v0 directly: the guard takes the role of the gateway's client. */
 export async function solveDirectly(
   parts: BuildkitParts,
   builds: Builds,
@@ -87,7 +87,7 @@ export async function solveDirectly(
   const running = builds.run(caller, plan, connection, signal);
   const walk = walkGateway(parts, builds, caller, { plan, signal: AbortSignal.any([signal, over.signal]) });
   let refused: unknown;
-  walk.catch((error: unknown) => (refused = error)); // it has told the engine, which ends the build
+  walk.catch((error: unknown) => (refused = error)); // it was returned to the engine, which ends the build
   try {
     return await running;
   } catch (error) {

@@ -14,7 +14,7 @@ export interface SolvePlan {
   ref: string;
   engineRef: string;
   engineSession: string | undefined;
-  /** Whether the client walks the gateway by itself, as buildx does, or asks for the frontend dockerfile.v0 at once. */
+  /** Whether the client calls the gateway itself, as buildx does, or requests the frontend dockerfile.v0 directly. */
   isGatewayClient: boolean;
   attributes: Record<string, string>;
   /** The frontend that the client asks for in a build argument, which is ignored */
@@ -34,7 +34,7 @@ const ID = /^[\w.:-]{1,128}$/;
  * @throws Refusal
  */
 export function planSolve(request: SolveRequest, tenant: Tenant, ids: EngineIds): SolvePlan {
-  // What is forbidden may be large, so it is not looked through.
+  // First of all: forbidden parts may be large, and need not be searched.
   refuseForbidden(request);
   refuseUnknownFields(SolveRequestSchema, request);
   const { ref, session, frontend } = request;
@@ -59,7 +59,7 @@ export function planSolve(request: SolveRequest, tenant: Tenant, ids: EngineIds)
 
 export function checkId(id: string, of: string): string {
   if (ID.test(id)) return id;
-  throw new Refusal("grpc.id", `"${id.slice(0, 80)}" is no ID of a ${of}`, { statusCode: 400 });
+  throw new Refusal("grpc.id", `"${id.slice(0, 80)}" is not the ID of a ${of}`, { statusCode: 400 });
 }
 
 function refuseForbidden(request: SolveRequest): void {
@@ -80,7 +80,10 @@ function refuseForbidden(request: SolveRequest): void {
     );
   }
   if (sourcePolicy !== undefined || sourcePolicySession !== "") {
-    throw new Refusal("source-policy.refused", "the source policy of builds is set here: a build cannot have its own");
+    throw new Refusal(
+      "source-policy.refused",
+      "the guard sets the source policy of builds: a build cannot have its own",
+    );
   }
   if (proxyNetwork) throw new Refusal("network.proxy", "builds may not use the builder's proxy network");
   checkFrontend(frontend, true);
@@ -102,7 +105,7 @@ export function rawSteps(): Refusal {
 export function inputs(): Refusal {
   return new Refusal(
     "frontend.inputs",
-    "a build cannot use the result of another build as it runs: build that one first, and use its image",
+    "a build cannot use the result of another build directly: build that one first, and use its image",
   );
 }
 

@@ -15,8 +15,8 @@ const REGEX = 2;
 const IMAGE = "docker-image://";
 
 /**
- * Returns the source policy of a tenant's build: what it may use as a base or fetch, and the engine's names of its own images. It speaks of what a
- * Dockerfile says before anything is fetched; the walk of the steps (walk.ts) decides again.
+ * Returns the source policy of a tenant's build: what it may use as a base or fetch, and the engine's names of its own images. BuildKit applies it to the
+ * names in a Dockerfile before it fetches anything; the walk of the steps (walk.ts) decides again.
  */
 export function sourcePolicy(tenant: string, { bases, pulls, sources }: Policy, own: OwnBases): SourcePolicy {
   const allow = (pattern: ImagePattern) => rule(ALLOW, `^${escape(IMAGE)}${patternRegex(pattern)}$`);
@@ -25,10 +25,10 @@ export function sourcePolicy(tenant: string, { bases, pulls, sources }: Policy, 
     rule(DENY, "."),
     rule(ALLOW, "^local://"),
     ...patterns.filter(hasStarForHost).map(allow),
-    // The builder asks the registry of a name before the steps can be walked. Where names lead is not known here.
+    // The builder contacts the registry before the steps can be walked. Addresses of host names are not known here.
     rule(DENY, `^${escape(IMAGE)}${ADDRESS}/`),
     ...patterns.filter((pattern) => !hasStarForHost(pattern)).map(allow),
-    // Also where every name is allowed (`*`)
+    // Even if every name is allowed (`*`)
     rule(DENY, `^${escape(`${IMAGE}${GUARD_HOST}`)}[:/]`),
     rule(ALLOW, `^${escape(IMAGE + prefixOf(tenant))}`),
     ...sources.flatMap((prefix) => [
@@ -38,7 +38,7 @@ export function sourcePolicy(tenant: string, { bases, pulls, sources }: Policy, 
     ]),
     ...[...own.byName.values()].map(({ name, engineName }) => ({
       action: CONVERT,
-      // A digest after the name is the builder's, from the first time that it resolved the name.
+      // The builder appends the digest when it has resolved the name once.
       selector: { identifier: `^${escape(IMAGE + name)}(@sha256:[0-9a-f]{64})?$`, matchType: REGEX },
       updates: { identifier: `${IMAGE}${engineName}\${1}` },
     })),
@@ -62,7 +62,7 @@ function hasStarForHost(pattern: ImagePattern): boolean {
   return partsOf(pattern)?.host.includes("*") ?? true;
 }
 
-/** As `matchesPattern`, but with any digest behind a tag: the builder puts it there. The walk finds out whose it is. */
+/** As `matchesPattern`, but with any digest after a tag: the builder appends one. The walk checks it. */
 function patternRegex(pattern: ImagePattern): string {
   const parts = partsOf(pattern);
   if (parts === undefined) return ".*";

@@ -23,10 +23,10 @@ export function statusInTenantsWords(tenant: string, status: StatusResponse): St
   return status;
 }
 
-/** How the frontend says that it asks for the config of an image */
+/** The step in which the frontend reads the config of an image */
 const METADATA = /^\[internal\] load metadata for (\S+)$/;
 
-/** Takes away what an old engine tells of images that the tenant may not use: whether they are there. Changes the message. */
+/** Removes the errors by which an old engine discloses whether images exist that the tenant may not use. Changes the message. */
 export function withoutForeignImages(policy: Policy, status: StatusResponse): StatusResponse {
   for (const vertex of status.vertexes) {
     const [, name] = METADATA.exec(vertex.name) ?? [];

@@ -52,7 +52,7 @@ export async function warnOfSyntax(
   }
 }
 
-/** What the frontend of every engine is: Dockerfiles that name it lose nothing. */
+/** Whether this is the frontend that every engine has built in: ignoring its name changes nothing. */
 function isBuiltIn(syntax: string): boolean {
   return /^(?:docker\.io\/)?docker\/dockerfile:(?:1|1\.\d|latest)$/.test(syntax);
 }

@@ -7,24 +7,24 @@ import type { Caller } from "../caller.ts";
 export interface TenantCall {
   /** As the tenant is now: its policy may have changed since the connection was opened. */
   caller: Caller;
-  /** The connection to the engine that belongs to the tenant's: opened by its first call, closed with it. */
+  /** Returns the connection to the engine that belongs to the tenant's connection: opened by the first call, closed with it. */
   engine: () => Promise<GrpcConnection>;
 }
 
 const CALL = createContextKey<TenantCall | undefined>(undefined);
 
-/** Writes down whose call it is, where its services find it. */
+/** Stores the call where its service finds it. */
 export function withCall(values: ContextValues, call: TenantCall | undefined): ContextValues {
   return values.set(CALL, call);
 }
 
 export function callOf(values: ContextValues): TenantCall {
   const call = values.get(CALL);
-  if (call === undefined) throw new Error("a gRPC call of nobody");
+  if (call === undefined) throw new Error("a gRPC call without a tenant");
   return call;
 }
 
-/** Opens the engine's connection when it is asked for, and again when it has closed. Disposing closes it. */
+/** Opens the engine's connection when it is needed, and again if it was closed. Disposing closes it. */
 export function engineOnDemand(
   { engine }: Pick<BuildkitParts, "engine">,
   signal: AbortSignal,

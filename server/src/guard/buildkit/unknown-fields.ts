@@ -3,7 +3,7 @@ import type { DescMessage, Message } from "@bufbuild/protobuf";
 import { Refusal } from "../refusal.ts";
 
 /**
- * Refuses a message that has fields which no check has looked at, at any depth. The builder of tomorrow gives them a meaning.
+ * Refuses a message with fields that no check covers, at any depth: a future builder may give them a meaning.
  *
  * @throws Refusal `grpc.unknown-field`
  */

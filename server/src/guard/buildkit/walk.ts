@@ -44,17 +44,17 @@ const MOUNT_CACHE = 3;
 const LAST_MOUNT_TYPE = 4;
 /** Steps of a build */
 const MAX_STEPS = 20_000;
-/** Steps, which take some ms, before others are answered */
+/** Steps that are checked in one go, for some ms, before other calls get their turn */
 const STEPS_AT_ONCE = 100;
 
 /**
- * Walks the steps that a frontend has made of a Dockerfile, before any of them runs. What is not known is refused.
+ * Walks the steps that a frontend has made of a Dockerfile, before any of them runs. Unknown kinds and fields are refused.
  *
  * @returns the images that it is made of, which the caller checks
  * @throws Refusal
  */
 export async function walkSteps({ def, metadata }: Definition, rules: StepRules): Promise<UsedBase[]> {
-  if (def.length > MAX_STEPS) throw new Refusal("llb.steps", `a build may have ${MAX_STEPS} steps`);
+  if (def.length > MAX_STEPS) throw new Refusal("llb.steps", `a build may have at most ${MAX_STEPS} steps`);
   const used: UsedBase[] = [];
   for (const [index, bytes] of def.entries()) {
     if (index % STEPS_AT_ONCE === 0) await turn();
@@ -123,7 +123,7 @@ function checkExec({ meta, network, security, cdiDevices, mounts }: ExecOp, rule
     );
   }
   if (cgroupParent === undefined && (meta?.cgroupParent ?? "") !== "") {
-    throw new Refusal("cgroup.refused", "the cgroup of builds is chosen here");
+    throw new Refusal("cgroup.refused", "the guard chooses the cgroup of builds");
   }
   const hosts = meta?.extraHosts.map(({ Host }) => Host) ?? [];
   if (cacheHost !== undefined && !hosts.includes(cacheHost)) {
@@ -172,7 +172,7 @@ function checkSourceStep({ identifier, attrs }: SourceOp, rules: StepRules): Omi
         resolveMode: attrs["image.resolvemode"] ?? "",
       };
     case "local": {
-      // Without one, BuildKit would take any session of a build that has the same step.
+      // Without a session, BuildKit would use that of any build with the same step.
       if (!rules.sessions.has(attrs["local.session"] ?? "")) {
         throw new Refusal("session.foreign", "a build may only read files of its own session");
       }

@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { WorkerRecordSchema, type WorkerRecord } from "./gen/worker_pb.ts";
 
-/** By the first, buildx knows what `host-gateway` in --add-host stands for; by the second, that the engine has the containerd image store. */
+/** The first tells buildx the address of `host-gateway` in --add-host; the second, that the engine has the containerd image store. */
 const LABELS = new Set([
   "org.mobyproject.buildkit.worker.moby.host-gateway-ip",
   "org.mobyproject.buildkit.worker.snapshotter",

@@ -9,7 +9,7 @@ import { parseTenantName } from "../images/names.ts";
 import { refuseNodes, refusePriority } from "../policy/build-limits.ts";
 import { isReservedLabel, refuseReservedHost } from "../images/reserved.ts";
 
-/** What docker 20.10 to 29, docker-py and compose send, whether or not it is let through. */
+/** Keys that docker 20.10 to 29, docker-py and compose send; some values are refused below. */
 export const BUILD_QUERY: QueryShape = {
   t: "repeated",
   remote: "once",
@@ -59,7 +59,7 @@ const ULIMITS = orNull(
 );
 const OUTPUTS = orNull(Type.Array(strictObject({ Type: Type.String(), Attrs: Type.Optional(STRINGS) })));
 
-/** Content types of a context. Whatever it says, the engine looks at the bytes. */
+/** Content types of a context. The engine ignores them and looks at the bytes. */
 const CONTEXT_TYPES = /^(?:application\/(?:x-tar|tar|x-gtar|octet-stream|x-gzip|gzip)|)$/;
 const DOCKERFILE = "Dockerfile";
 /** Names of one image. Each is a request to the store of the engine. */
@@ -72,13 +72,13 @@ const ID = /^[\w.:-]{1,128}$/;
 /**
  * Reads `POST /build`.
  *
- * @throws Refusal 400 for what is none, 403 for what no tenant may ask for
+ * @throws Refusal 400 for a malformed request, 403 for what no tenant may have
  */
 export function parseBuild(request: StrictRequest): BuildRequest {
   const { query, headers } = request;
   const type = (headers.get("content-type") ?? "").split(";")[0]?.trim() ?? "";
   if (!CONTEXT_TYPES.test(type))
-    throw invalid("build.content-type", `a context is a tar, and not ${JSON.stringify(type)}`);
+    throw invalid("build.content-type", `a context must be a tar, not ${JSON.stringify(type)}`);
   refuseForbidden(query);
   const remote = query.text("remote");
   return {
@@ -136,7 +136,8 @@ function builderOf(version: string | undefined): BuildRequest["builder"] {
 }
 
 function checkedNames(names: readonly string[]): string[] {
-  if (names.length > MAX_NAMES) throw new Refusal("build.names", `a build may give its image ${MAX_NAMES} names`);
+  if (names.length > MAX_NAMES)
+    throw new Refusal("build.names", `a build may give its image at most ${MAX_NAMES} names`);
   return names.map(checkedName);
 }
 
@@ -184,7 +185,7 @@ function ulimit({ Name, Soft, Hard }: { Name: string; Soft?: number; Hard?: numb
   return `${Name}=${soft}:${Hard ?? soft}`;
 }
 
-/** 0 is what clients send for nothing. */
+/** Clients send 0 for a limit that is not set. */
 function limits(query: StrictQuery) {
   const positive = (key: string): number | undefined => {
     const value = query.integer(key);
@@ -194,10 +195,10 @@ function limits(query: StrictQuery) {
   return {
     shmSize: positive("shmsize"),
     memory: positive("memory"),
-    // -1 is as much swap as there is.
+    // -1: unlimited swap
     memorySwap: query.integer("memswap") || undefined,
     cpuShares: positive("cpushares"),
-    // -1 is no limit, as 0.
+    // -1: no limit, like 0
     cpuQuota: query.integer("cpuquota") === -1 ? undefined : positive("cpuquota"),
     cpuPeriod: positive("cpuperiod"),
     cpusetCpus: matching(query, "cpusetcpus", /^\d{1,4}(?:-\d{1,4})?(?:,\d{1,4}(?:-\d{1,4})?)*$/),
@@ -208,7 +209,7 @@ function limits(query: StrictQuery) {
 function matching(query: StrictQuery, key: string, form: RegExp): string | undefined {
   const value = query.text(key);
   if (value === undefined || value === "") return undefined;
-  if (!form.test(value)) throw invalid("query.value", `${key} is not of the form that it must have`);
+  if (!form.test(value)) throw invalid("query.value", `${key} has the wrong form`);
   return value;
 }
 

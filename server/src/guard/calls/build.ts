@@ -51,7 +51,7 @@ const prune: Call = {
     const all = query.flag("all");
     const filters = pruneFilters(query.text("filters"));
     const space = ["reserved-space", "keep-storage"].map((key) => query.integer(key)).find((value) => value);
-    // These two are about the whole store, which is not the tenant's.
+    // These two are about the whole store, not about the tenant's records.
     for (const key of ["max-used-space", "min-free-space"]) {
       if (query.integer(key)) throw refused("build.prune-space", `${key} is about the host's disk: use reserved-space`);
     }
@@ -68,7 +68,7 @@ const cancel: Call = {
   rule: "build.cancel",
   method: "POST",
   path: "/build/cancel",
-  does: "Ends a build of the tenant's by its `buildid`.",
+  does: "Ends one of the tenant's builds by its `buildid`.",
   query: { id: "once" },
   body: NO_BODY,
   read(request): ReadCall {

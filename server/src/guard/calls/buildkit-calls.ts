@@ -23,7 +23,7 @@ const GRPC: Call = {
   body: UPGRADE,
   read: () => ({
     async perform({ reply, serveHttp2 }) {
-      // Also where there is no BuildKit: where /grpc is refused, buildx tries to start a builder in a container, and its user reads that this is not
+      // Even without BuildKit: if /grpc were refused, buildx would try to start a builder in a container, and its user would read that this is not
       // allowed.
       await serveHttp2(reply.upgrade(PROTOCOL));
     },

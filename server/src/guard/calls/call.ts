@@ -8,7 +8,7 @@ import type { Static, TSchema } from "typebox";
 
 /** A row of the table of allowed calls. */
 export interface Call {
-  /** Its name in audit lines, e.g. `image.list` */
+  /** The name of the call in audit lines, e.g. `image.list` */
   readonly rule: Rule;
   readonly method: Method;
   /** Without the version. `{name}` stands for one or more segments, `{id}` for one: `/images/{name}/json` */
@@ -18,9 +18,9 @@ export interface Call {
   readonly query: QueryShape;
   readonly body: BodyKind;
   /**
-   * Reads the request, and does nothing yet. `explain` and the dry run call it as well.
+   * Reads the request, without any effect yet. `explain` and the dry run call it as well.
    *
-   * @param json the body of a call with the body `json`, which has its shape
+   * @param json the body of a call with the body kind `json`, checked against its schema
    * @throws Refusal
    */
   read(request: StrictRequest, json: unknown): ReadCall;
@@ -36,11 +36,11 @@ export type BodyKind =
   /** None; the connection is switched to HTTP/2 */
   | { kind: "upgrade" };
 
-/** A request that may be done. */
+/** A request that was read and is allowed. */
 export interface ReadCall {
   /** For the audit line: the images that it is about, by the tenant's names */
   readonly about?: readonly string[];
-  /** Does it. Resolves when the answer is complete. Rejects with a Refusal, which is then the answer, or the last line of one that has begun. */
+  /** Performs the call. Resolves when the answer is complete. Rejects with a Refusal, which becomes the answer, or the last line of an answer that was begun. */
   perform(context: CallContext): Promise<void>;
 }
 
@@ -54,17 +54,17 @@ export interface CallContext {
   readonly serveHttp2: (connection: Duplex) => Promise<void>;
 }
 
-/** The answer to a request. The front writes the headers that all answers of an engine have. One of these methods is used. */
+/** The answer to a request: a call uses one of these methods. The front adds the headers that all answers of an engine have. */
 export interface Reply {
   json(status: number, value: unknown): void;
-  /** 200 with these headers, and no body */
+  /** An answer without a body */
   empty(status: number, headers?: Readonly<Record<string, string>>): void;
   text(status: number, text: string, headers?: Readonly<Record<string, string>>): void;
-  /** Writes a line of JSON to an answer that begins with the first. The front ends it after `perform`. */
+  /** Writes a line of JSON. The first line begins the answer, and the front ends it after `perform`. */
   line(line: ApiObject): void;
-  /** Begins an answer of lines without one yet, e.g. for events that are still to come. */
+  /** Begins an answer of lines before the first line, e.g. for events that are still to come. */
   beginLines(): void;
-  /** Sends a stream to its end, and destroys it where the client goes. */
+  /** Sends a stream to its end, and destroys it if the client disconnects. */
   stream(type: string, body: Readable): Promise<void>;
   /** Answers 101 on the connection of a call with the body `upgrade`. The caller owns it from then on. */
   upgrade(protocol: string): Duplex;

@@ -12,7 +12,7 @@ const FILTERS = Type.Record(
 const MAX_VALUES = 100;
 
 /**
- * Reads `filters`. An unknown filter is not passed over: whoever names it expects fewer answers, or fewer deletions.
+ * Reads `filters`. An unknown filter is refused rather than ignored: the client expects fewer results, or fewer deletions.
  *
  * @throws Refusal 400 `filter.unknown`, `filter.count`, or as `strictJson`
  */
@@ -23,7 +23,7 @@ export function readFilters<Name extends string>(query: StrictQuery, known: read
     if (!isOneOf(known, name)) {
       throw new Refusal(
         "filter.unknown",
-        `invalid filter ${JSON.stringify(name.slice(0, 64))}: here are ${known.join(", ")}`,
+        `invalid filter ${JSON.stringify(name.slice(0, 64))}: the filters here are ${known.join(", ")}`,
         { statusCode: 400 },
       );
     }

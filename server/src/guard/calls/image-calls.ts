@@ -45,7 +45,7 @@ const INSPECT: Call = {
   rule: "image.inspect",
   method: "GET",
   path: "/images/{name}/json",
-  does: "Tells the properties of one of the tenant's own images.",
+  does: "Returns the properties of one of the tenant's own images.",
   query: { platform: "once", manifests: "once", size: "once" },
   body: NO_BODY,
   read(request) {
@@ -64,7 +64,7 @@ const HISTORY: Call = {
   rule: "image.history",
   method: "GET",
   path: "/images/{name}/history",
-  does: "Tells the steps of one of the tenant's own images.",
+  does: "Returns the history of one of the tenant's own images.",
   query: { platform: "once" },
   body: NO_BODY,
   read(request) {
@@ -126,7 +126,7 @@ export function nameOf({ parameters }: StrictRequest): string {
   return checkedName(parameters["name"] ?? "");
 }
 
-/** A digest is not a name for the parser of references, and neither is the whole of an ID: 64 digits are reserved for it. */
+/** IDs pass without parsing: the parser of references accepts neither a digest alone nor 64 hexadecimal digits, which are reserved for IDs. */
 export function checkedName(name: string): string {
   if (/^(?:sha256:)?[0-9a-f]{1,64}$/.test(name)) return name;
   parseTenantName(name);

@@ -2,7 +2,7 @@ import { Refusal, type Rule } from "../refusal.ts";
 import { readBody } from "./read-body.ts";
 import { readHead, type RawRequest } from "./read-request.ts";
 
-/** What becomes of a request, as far as it tells without the engine and the tenant's images. */
+/** The decision about a request, as far as it is known without the engine and the tenant's images. */
 export interface Decision {
   decision: "allowed" | "refused";
   rule: Rule;
@@ -14,9 +14,9 @@ export interface Decision {
 }
 
 /**
- * Reads a request, and does nothing: for `explain` and the dry run.
+ * Decides about a request without performing it, for `explain` and the dry run.
  *
- * @param raw `body` undefined: not looked at; a call that needs one is judged without
+ * @param raw `body` undefined: unknown; a call with a body of JSON is then judged without it
  */
 export function judge(raw: RawRequest & { body?: Buffer | undefined }): Decision {
   try {

@@ -5,12 +5,12 @@ import { Refusal } from "../refusal.ts";
 import { AUTH_CONFIG, credentialsOf, serverAddress } from "../request/registry-auth.ts";
 import { jsonCall } from "./call.ts";
 
-/** Where it says nothing, docker means Docker Hub. */
+/** docker's default registry */
 const DOCKER_HUB = "docker.io";
 
 /**
- * `docker login`. The engine asks the registry from the host's network, so only a registry is asked to which the tenant may push, or from which it may
- * pull; else the call would be a way to find what is in that network.
+ * `docker login`. The engine asks the registry from the host's network, so the guard allows only registries that the tenant may push to or pull from.
+ * Otherwise the call could be used to scan that network.
  */
 export const LOGIN = jsonCall({
   rule: "system.login",

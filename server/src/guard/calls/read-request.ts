@@ -22,9 +22,9 @@ export interface RequestHead {
 }
 
 /**
- * Reads all of a request but its body. Whether its version of the API is spoken depends on the engine.
+ * Reads all of a request except its body. Whether its version of the API is supported depends on the engine, and is not checked here.
  *
- * @throws Refusal 403 for a call that the table does not have, 400 for what is no request
+ * @throws Refusal 403 for a call that is not in the table, 400 for a malformed request
  */
 export function readHead(raw: RawRequest): RequestHead {
   const { apiVersion, path, query } = parseTarget(raw.target);
@@ -37,7 +37,7 @@ export function readHead(raw: RawRequest): RequestHead {
   return { call, request: { method, apiVersion, path, parameters, query: parseQuery(query, call.query), headers } };
 }
 
-/** Bytes that follow a request to switch belong to the other protocol; a body before them would be read in two ways. */
+/** The bytes after an upgrade request belong to the other protocol, so a body before them would be ambiguous. */
 function checkUpgrade({ body, path }: Call, headers: StrictHeaders): void {
   const upgrade = headers.get("upgrade");
   if (body.kind !== "upgrade") {
@@ -50,7 +50,9 @@ function checkUpgrade({ body, path }: Call, headers: StrictHeaders): void {
     });
   }
   if ((headers.get("content-length") ?? "0") !== "0" || headers.get("transfer-encoding") !== undefined) {
-    throw new Refusal("upgrade.body", "a request that switches to another protocol has no body", { statusCode: 400 });
+    throw new Refusal("upgrade.body", "a request that switches to another protocol must not have a body", {
+      statusCode: 400,
+    });
   }
 }
 

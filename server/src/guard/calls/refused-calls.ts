@@ -1,7 +1,7 @@
 import { Refusal } from "../refusal.ts";
 import { pathShape } from "./shape.ts";
 
-/** What people try, and what it would have done. It ends up in a message: `POST /containers/create is not allowed here: it creates …`. */
+/** Calls that people try, and what they do, for the message: `POST /containers/create is not allowed here: it creates …`. */
 const KNOWN: readonly (readonly [method: string, path: string, does: string])[] = [
   [
     "POST",
@@ -49,7 +49,7 @@ const SHAPES = KNOWN.map(([method, path, does]) => ({ method, shape: pathShape(p
 const ALLOWED =
   "Allowed are docker build, and docker images, history, inspect, tag, rmi, push and save of images that were built here";
 
-/** `docker inspect NAME` asks for a thing of each kind in turn, and goes on to the next only when there is none of this one. A name may have slashes. */
+/** `docker inspect NAME` asks for an object of each kind in turn, and goes on to the next kind only after a 404. A name may contain slashes. */
 const INSPECTED = [
   "/containers/{name}/json",
   "/networks/{name}",
@@ -62,7 +62,7 @@ const INSPECTED = [
   "/configs/{name}",
 ].map((path) => ({ kind: /^\/(\w+)s\//.exec(path)?.[1] ?? "", shape: pathShape(path) }));
 
-/** The answer to a call that the table does not have: 403 `call.refused`, or 404 where a docker command goes on with another call. */
+/** The answer to a call that is not in the table: 403 `call.refused`, or 404 where a docker command then tries another call. */
 export function refusedCall(method: string, path: string): Refusal {
   for (const { kind, shape } of method === "GET" ? INSPECTED : []) {
     const name = shape.match(path)?.["name"];

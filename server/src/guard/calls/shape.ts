@@ -1,6 +1,6 @@
-/** A path of the table, as a test of paths. */
+/** Matches paths against a path of the table. */
 export interface PathShape {
-  /** The parts of a path that the shape names; undefined: another path. */
+  /** Returns the parts of a path that the shape names; undefined for a path that does not match. */
   match(path: string): Record<string, string> | undefined;
 }
 

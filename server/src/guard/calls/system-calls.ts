@@ -8,7 +8,7 @@ const ping = (method: Method): Call => ({
   rule: "system.ping",
   method,
   path: "/_ping",
-  does: "Tells that the guard answers, and the newest version of the API.",
+  does: "Answers OK, with the newest version of the API.",
   query: {},
   body: NO_BODY,
   read: () => ({
@@ -28,7 +28,7 @@ const VERSION: Call = {
   rule: "system.version",
   method: "GET",
   path: "/version",
-  does: "Tells the engine's version and platform, and nothing else of the host.",
+  does: "Returns the engine's version and platform, and nothing else of the host.",
   query: {},
   body: NO_BODY,
   read: () => ({
@@ -42,7 +42,7 @@ const INFO: Call = {
   rule: "system.info",
   method: "GET",
   path: "/info",
-  does: "Tells the engine's version, platform and kind of image store; all other properties are empty.",
+  does: "Returns the engine's version, platform and kind of image store; all other properties are empty.",
   query: {},
   body: NO_BODY,
   read: () => ({
@@ -56,7 +56,7 @@ const EVENTS: Call = {
   rule: "events",
   method: "GET",
   path: "/events",
-  does: "Tells events of the tenant's own images.",
+  does: "Streams the events of the tenant's own images.",
   query: { since: "once", until: "once", filters: "once" },
   body: NO_BODY,
   read({ query }) {
@@ -91,10 +91,10 @@ function versionOf({ version, apiVersion, minApiVersion, os, arch }: BackendVers
   };
 }
 
-/** How the kernel names what Go names otherwise */
+/** The kernel's names of Go's architectures */
 const MACHINES: Readonly<Record<string, string>> = { amd64: "x86_64", arm64: "aarch64" };
 
-/** What docker info of 20.10 and later prints without a warning. By `DriverStatus`, clients tell a containerd store. */
+/** What `docker info` 20.10 and later prints without a warning. Clients recognize a containerd store by `DriverStatus`. */
 function infoOf({ version, os, arch, hasContainerdStore }: BackendVersion): object {
   return {
     ID: "",
@@ -121,7 +121,7 @@ function infoOf({ version, os, arch, hasContainerdStore }: BackendVersion): obje
     SecurityOptions: [],
     ExperimentalBuild: false,
     Warnings: [],
-    // Of what is false here, docker commands before 23 print a warning where there are none.
+    // With empty `Warnings`, docker commands before 23 print a warning for each of these that is false.
     MemoryLimit: true,
     SwapLimit: true,
     OomKillDisable: true,

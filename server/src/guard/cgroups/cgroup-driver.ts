@@ -1,6 +1,6 @@
 import type { EngineApi } from "../engine/engine-api.ts";
 
-/** What makes the cgroups of containers: it decides which names of cgroups it takes. */
+/** What manages the cgroups of containers, and so decides how cgroups are named. */
 export interface CgroupDriver {
   /** With systemd, a parent is a slice, e.g. `tenants.slice`; with cgroupfs a path, e.g. `/tenants/a`. `none`: a rootless engine without cgroups. */
   name: "cgroupfs" | "systemd" | "none";

@@ -19,7 +19,7 @@ export interface Cgroups {
   prepare(tenant: Pick<Tenant, "id" | "resources">): Promise<string | undefined>;
   /** Removes the cgroup that was made for a tenant. Called when its builds have ended; one with processes is left, and removed by the next sweep. */
   remove(tenant: Tenant["id"]): Promise<void>;
-  /** Removes those of tenants that are not there, which a guard has left that was killed. */
+  /** Removes the cgroups of absent tenants, which a killed guard has left. */
   sweep(tenants: ReadonlySet<Tenant["id"]>): Promise<void>;
 }
 
@@ -78,7 +78,7 @@ function noCgroups(): Failure {
   });
 }
 
-/** systemd alone makes slices: it would reset limits that somebody else writes. */
+/** Only systemd can set the limits of slices: it would reset limits that others write. */
 function sliceOfSystemd(id: string, { memory, cpus, pids, cgroupParent }: Resources): Failure {
   const slice =
     cgroupParent === undefined ? `tenant_${id.replaceAll("-", "_")}.slice` : parentFor("systemd", cgroupParent);

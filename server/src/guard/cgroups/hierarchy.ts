@@ -8,7 +8,7 @@ export type CgroupLimits = Pick<Resources, "memory" | "cpus" | "pids">;
 /** Where cgroups are mounted. */
 export interface Hierarchy {
   version: 1 | 2;
-  /** Creates a cgroup below one that is there, or is `/`, with limits; what there is no limit for is unlimited. Rejects with the file system's errors. */
+  /** Creates a cgroup with limits, below an existing one or `/`. Missing limits mean unlimited. Rejects with the file system's errors. */
   create(cgroup: string, limits: CgroupLimits): Promise<void>;
   /** Removes a cgroup with those below it. Resolves with false when processes are still in it after a moment. */
   remove(cgroup: string): Promise<boolean>;
@@ -20,7 +20,7 @@ export interface Hierarchy {
 const CPU_PERIOD = 100_000;
 /** The kernel refuses less, µs */
 const LEAST_CPU_QUOTA = 1_000;
-/** Steps of a build that has been ended go within a moment. */
+/** Processes of an aborted build end within a moment. */
 const REMOVE_TRIES = 20;
 const REMOVE_PAUSE = 100;
 
@@ -69,7 +69,7 @@ function perController(root: string): Hierarchy {
       const inCpu = await inController(root, "cpu", cgroup);
       const inPids = await inController(root, "pids", cgroup);
       for (const folder of [inMemory, inCpu, inPids]) await mkdir(folder, { recursive: true });
-      // Memory with swap is never less than memory alone: it is opened for the change.
+      // The limit with swap must never be lower than that of memory: it is lifted during the change.
       const withSwap = join(inMemory, "memory.memsw.limit_in_bytes");
       await writeIfThere(withSwap, "-1");
       await write(join(inMemory, "memory.limit_in_bytes"), `${memory ?? -1}`);
@@ -104,7 +104,7 @@ async function removeTree(folders: readonly string[]): Promise<boolean> {
   return false;
 }
 
-/** Files of a cgroup go with it: only its folders are removed, the innermost first. */
+/** Removes the folders of a cgroup, the innermost first. Its files disappear with them. */
 async function removeOnce(folder: string): Promise<boolean> {
   const inside = await Promise.all((await foldersIn(folder)).map((name) => removeOnce(join(folder, name))));
   if (!inside.every(Boolean)) return false;
@@ -121,7 +121,7 @@ async function foldersIn(folder: string): Promise<string[]> {
   return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
 }
 
-/** Never creates the file: what has none has not this controller. */
+/** Never creates the file: if it is missing, the controller is missing. */
 async function write(file: string, text: string): Promise<void> {
   await writeFile(file, text, { flag: "r+" });
 }

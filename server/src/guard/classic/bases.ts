@@ -29,12 +29,12 @@ interface Inspected {
   Config?: { Env?: string[] | null; OnBuild?: string[] | null } | null;
 }
 
-/** Since then, an engine tells the config of an image for a platform */
+/** The first API with the config of an image for a platform */
 const PLATFORM_API = "1.49";
 
 /**
- * Finds bases by what policy says: the tenant's own images, the host's, a registry's. One of a registry is pulled by its digest, so that no tag of the host
- * comes or changes. Each is looked up once in a build.
+ * Finds the bases that the policy allows: the tenant's own images, the host's, a registry's. An image of a registry is pulled by its digest, so that no tag
+ * of the host is created or moved. Each base is looked up once in a build.
  */
 export function baseResolver(caller: Caller, request: BuildRequest, parts: BaseParts) {
   const found = new Map<string, Promise<Base>>();
@@ -67,7 +67,7 @@ async function resolve(
   await checkHostOf(reference, [...tenant.policy.bases, ...tenant.policy.pulls]);
   const credentials = await parts.credentials(domain);
   const headers = credentials === undefined ? {} : { "x-registry-auth": registryAuth(credentials, domain) };
-  // Also where the digest is known: the registry says whether the tenant may have it.
+  // Even if the digest is known: the registry decides whether the tenant may have it.
   const wanted = await remoteDigest(reference, headers, parts);
   const pinned = `${name}@${wanted}`;
   const isThere = platform === undefined ? await findLocal(`@${wanted}`, reference, platform, parts) : undefined;
@@ -104,8 +104,8 @@ async function toBase(image: Inspected, platform: string | undefined, parts: Bas
 }
 
 /**
- * Returns the config that FROM takes for a platform; undefined where an image has one alone. In the containerd image store, an ID may be that of an image
- * for several platforms, each with triggers of its own.
+ * Returns the config that FROM uses for a platform; undefined if the image has only one. In the containerd image store, an ID may be that of a
+ * multi-platform image, with triggers of its own for each platform.
  */
 async function configFor(
   id: string,
@@ -121,7 +121,7 @@ async function configFor(
   if (!isAtLeast(apiVersion, PLATFORM_API)) {
     throw new Refusal(
       "base.platform",
-      "this engine does not tell what its images are for another platform: leave --platform out",
+      "this engine does not report its images for another platform: leave --platform out",
     );
   }
   const query = [["platform", JSON.stringify(platform)]] as const;
@@ -130,8 +130,8 @@ async function configFor(
 }
 
 /**
- * Finds the host's image of a repository. Docker 24 and 25 with the containerd store look up the digest of a name with a digest alone, and would answer
- * with another tenant's image.
+ * Finds the host's image of a repository. Docker 24 and 25 with the containerd store look up a name with a digest by the digest only, and would return
+ * another tenant's image.
  */
 async function findLocal(
   tagOrDigest: string,
@@ -170,7 +170,7 @@ async function remoteDigest(reference: Reference, headers: Record<string, string
   throw new Refusal("base.registry", `the registry names no digest for ${reference.given}`, { statusCode: 502 });
 }
 
-/** Pulls an image without giving it a tag. Lines of progress are the tenant's to see. */
+/** Pulls an image without giving it a tag. The tenant sees the lines of progress. */
 async function pullPinned(
   name: string,
   digest: string,

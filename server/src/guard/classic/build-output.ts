@@ -1,15 +1,15 @@
 import type { ApiObject } from "../backend.ts";
 import { inTenantsWords } from "../images/names.ts";
 
-/** What the lines of a build say. */
+/** Reads the lines of a build. */
 export interface BuildOutput {
-  /** Takes a line of the engine's. Its known properties are passed on, in the tenant's words. */
+  /** Takes a line of the engine. Its known properties are passed on, with the tenant's names. */
   take(line: unknown): void;
-  /** IDs of stages that are built, the last one's last. Only the engine writes them: what RUN prints comes in `stream`. */
+  /** IDs of the stages that were built, in their order. Only the engine writes them: output of RUN comes in `stream`. */
   readonly built: readonly string[];
-  /** Beginnings of IDs that are printed for steps; RUN may print others */
+  /** Beginnings of the IDs that were printed for steps; RUN may print others */
   readonly printed: ReadonlySet<string>;
-  /** The engine's error, in the tenant's words */
+  /** The engine's error, with the tenant's names */
   readonly failure: { message: string; code: number | undefined } | undefined;
 }
 
@@ -19,11 +19,11 @@ const STEP = /^Step (\d+)\/(\d+) : /;
 const STEP_IMAGE = /^ ---> ([0-9a-f]{12})\n?$/;
 /** RUN may print as many as it likes. */
 const MAX_PRINTED = 100_000;
-/** What the guard does itself, when the image is the tenant's */
+/** The guard writes these lines itself, when the image is the tenant's */
 const SUCCESS = /^Successfully (?:built|tagged) /;
 
 /**
- * @param steps what the engine prints for each step, in the tenant's words, which may be known only when it begins; undefined for a step of the guard's
+ * @param steps the tenant's text of each step, which may be known only when the build begins; undefined for a step that the guard has added
  * @param onLine gets all lines but the failure
  */
 export function buildOutput(
@@ -35,7 +35,7 @@ export function buildOutput(
   const printed = new Set<string>();
   let failure: BuildOutput["failure"];
   let next = 1;
-  /** In a step of the guard's: nothing that it prints is shown. */
+  /** Whether this step was added by the guard: nothing that it prints is shown. */
   let isHidden = false;
 
   const stream = (text: string): void => {

@@ -26,7 +26,7 @@ export interface ClassicParts {
   hasContainerdStore: (signal: AbortSignal) => Promise<boolean>;
   own: OwnImages;
   limits: Pick<Limits, "startBuild">;
-  /** The cgroup in which the tenant's steps run, which is there; undefined: the engine's own */
+  /** The existing cgroup in which the tenant's steps run; undefined: the engine's default */
   cgroupParent: (tenant: Tenant) => Promise<string | undefined>;
   /** Credentials that the guard holds for a registry. They come before the request's. */
   guardCredentials: (tenant: Tenant, host: string) => Promise<Credentials | undefined>;
@@ -42,7 +42,7 @@ export interface ClassicBuilds {
   ): Promise<void>;
 }
 
-/** Images that a build looks for cached steps in: the newest. Their IDs are part of an address. */
+/** Images that the engine searches for cached steps: the newest. Their IDs are in the query, whose size is limited. */
 const MAX_CACHE_SOURCES = 50;
 /** ms that cleaning up after a build may take */
 const CLEANUP_TIMEOUT = 60_000;
@@ -65,7 +65,7 @@ export function createClassicBuilds(parts: ClassicParts): ClassicBuilds {
           const { message, code } = error;
           return onLine({ errorDetail: { ...(code !== undefined && { code }), message }, error: message });
         }
-        // The engine's error says that a request was aborted; the reason says why.
+        // The engine's error only says that the request was aborted; the reason says why.
         signal.throwIfAborted();
         throw inWords(caller.tenant.id, error);
       } finally {
@@ -139,9 +139,9 @@ async function takeOver(
   const id = output.built.at(-1);
   if (id === undefined)
     throw new Refusal("build.failed", "the engine ended the build without an image", { statusCode: 502 });
-  // Stages that are not the last are the tenant's too: the engine keeps them, and they are its cache.
+  // Earlier stages are the tenant's, too: the engine keeps them, and they are the tenant's cache.
   const stages = [...new Set(output.built)];
-  // First: an image without a name that has become a step no longer counts.
+  // First of all: an image without a name that has become a step no longer counts.
   await own.takeIntermediate(tenant, stepsUnder(stages, bases, tenant.id, await listSteps(engine, signal)));
   for (const stage of stages) if (stage !== id) await own.take(tenant, stage, signal, []);
   const names = namesToGive(tenant.id, request.names).map(({ reference }) => reference);
@@ -150,8 +150,8 @@ async function takeOver(
 }
 
 /**
- * The tenant's images in which the engine looks for cached steps: those of --cache-from, and then the newest. With few images, an engine restores steps
- * from the history of one, which fails on containerd's store for steps without files, and then keeps to this image.
+ * Returns the tenant's images in which the engine looks for cached steps: those of --cache-from, then the newest. With few images, an engine restores steps
+ * from the history of one of them, which fails on containerd's store for steps without files, and then it ignores the others.
  */
 async function cacheSources(own: OwnImages, tenant: Tenant, { cacheFrom, noCache }: BuildRequest, signal: AbortSignal) {
   if (noCache) return [];
@@ -169,7 +169,7 @@ async function cacheSources(own: OwnImages, tenant: Tenant, { cacheFrom, noCache
   return [...found].slice(0, MAX_CACHE_SOURCES);
 }
 
-/** Whatever has ended the build: its signal may be aborted. @param bases of a build whose steps are kept */
+/** Cleans up after a build that has failed or was aborted, so it does not use the build's signal. @param bases of a build whose steps are kept */
 async function cleanUp(
   { engine, own }: ClassicParts,
   tenant: Tenant,
@@ -181,12 +181,12 @@ async function cleanUp(
   try {
     if (bases !== undefined) kept = await keepSteps(tenant, output, bases, engine, own, signal);
   } catch {
-    // They are removed.
+    // Then the steps are removed below.
   }
   try {
     await removeLeftovers(tenant, output.printed, kept, engine, own, signal);
   } catch {
-    // The build's own error is the one to tell. What is left has the tenant's label, and goes with the tenant.
+    // The build's own error counts. What is left has the tenant's label, and is removed with the tenant.
   }
 }
 
@@ -198,7 +198,7 @@ function inWords(tenant: string, error: unknown): unknown {
   });
 }
 
-/** A build that the engine has failed: the error is a line of its output. */
+/** A build that fails in the engine: the error is a line of its output. */
 class BuildFailed extends Error {
   /** Of the command of RUN */
   readonly code: number | undefined;

@@ -18,7 +18,7 @@ export interface QueryParts {
 export function engineQuery(tenant: Tenant, request: BuildRequest, parts: QueryParts): [key: string, value: string][] {
   const { memory, memorySwap, cpuPeriod, cpuQuota, ulimits } = stepLimits(tenant, request);
   const sharesCache = tenant.policy.sharesCache && request.cacheFrom.length === 0;
-  // Without a list of images, an engine takes steps of all builds for its cache.
+  // Without a list of images, an engine uses the steps of all builds as its cache.
   const hasNoCache = request.noCache || (parts.cacheFrom.length === 0 && !sharesCache);
   const optional: Record<string, string | number | undefined> = {
     cgroupparent: parts.cgroupParent,
@@ -40,7 +40,7 @@ export function engineQuery(tenant: Tenant, request: BuildRequest, parts: QueryP
     ["buildargs", JSON.stringify(request.buildArgs)],
     ["labels", JSON.stringify(Object.fromEntries(imageLabels(tenant, request)))],
     ["networkmode", tenant.policy.hasNetwork ? request.network : "none"],
-    // No containers are left behind, whatever becomes of the build.
+    // No containers are left behind, whether the build succeeds or fails.
     ["rm", "1"],
     ["forcerm", "1"],
     ...request.extraHosts.map((host): [string, string] => ["extrahosts", host]),

@@ -24,7 +24,7 @@ export function namesToGive(tenant: string, names: readonly string[]): NameToGiv
   });
 }
 
-/** Names an image. That comes last, so that an image that is too much does not take the name of another. */
+/** Names an image. That comes last, so that an image beyond the quota does not take the name of another. */
 export async function giveNames(
   engine: Pick<EngineApi, "request">,
   tenant: Tenant,

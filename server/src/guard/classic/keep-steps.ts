@@ -7,8 +7,8 @@ import type { BuildOutput } from "./build-output.ts";
 import { hasNames, listSteps, stepsUnder, type ListedImage } from "./steps.ts";
 
 /**
- * Takes over what a build has made before a step of it failed: as with docker, the next build continues there. The last image of each stage is the
- * tenant's, without a name, and counts; so it is kept only where the tenant's quotas leave room for that next build.
+ * Keeps what a build had made when one of its steps failed: as with docker, the next build continues there. The last image of each stage becomes the
+ * tenant's, without a name, and counts; so it is kept only if the tenant's quotas leave room for that next build.
  *
  * @returns the IDs of all images that it keeps
  */
@@ -35,7 +35,7 @@ export async function keepSteps(
   return new Set([...kept, ...steps]);
 }
 
-/** Takes an image over where the tenant can still build then: that needs place for one more image, and for a byte. */
+/** Takes an image over if the tenant can still build afterwards, which needs room for one more image and one more byte. */
 async function isTaken(tenant: Tenant, id: string, own: Pick<OwnImages, "take">, signal: AbortSignal) {
   const { images, bytes } = tenant.quotas;
   const quotas = {
@@ -52,7 +52,7 @@ async function isTaken(tenant: Tenant, id: string, own: Pick<OwnImages, "take">,
   }
 }
 
-/** The last step that was printed. RUN may print others, so it must be the tenant's; one on which another image is made is there for the cache as it is. */
+/** Returns the last step that was printed. RUN may print other IDs, so it must have the tenant's label. A step under another image needs no keeping. */
 function lastStep(tenant: string, printed: ReadonlySet<string>, listed: readonly ListedImage[]): string[] {
   const last = [...printed].at(-1) ?? "";
   const image = listed.find(({ Id: id }) => id.startsWith(`sha256:${last}`));

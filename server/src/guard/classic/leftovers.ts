@@ -10,9 +10,8 @@ const ATTEMPTS = 10;
 const BETWEEN_ATTEMPTS = 1000;
 
 /**
- * Removes the images of the steps of a build that has failed: those that it has printed, and that have the tenant's label. RUN may print the ID of any
- * image, so nothing else is touched, nor what is the tenant's to keep, nor what other images are made of. What is in use is written down, and goes with
- * what is made of it.
+ * Removes the images of the steps of a build that has failed: those that were printed, and have the tenant's label. RUN may print the ID of any image, so
+ * images that the tenant keeps, and images under others, are not touched. Images in use are recorded in the ledger, and removed with the image above them.
  */
 export async function removeLeftovers(
   tenant: Tenant,
@@ -36,21 +35,21 @@ export async function removeLeftovers(
   for (let attempt = 1; ; attempt++) {
     const inUse: string[] = [];
     let hasContainer = false;
-    // Each is on top of the next. A parent goes by its own turn: it may be an image that is kept.
+    // Each is on top of the next. Parents are not removed along: one of them may be kept.
     for (const id of left) {
       const conflict = await tryRemove(engine, id, signal);
       if (conflict !== undefined) inUse.push(id);
       hasContainer ||= conflict?.includes("container") === true;
     }
     left = inUse;
-    // The engine ends the step of a client that has gone in a moment.
+    // The engine needs a moment to end the step of a client that has disconnected.
     if (!hasContainer || attempt === ATTEMPTS) break;
     await delay(BETWEEN_ATTEMPTS, undefined, { signal });
   }
   if (left.length > 0) await own.takeIntermediate(tenant, left);
 }
 
-/** Returns those of the images of which no other image is made. The containerd image store would remove the others as well. */
+/** Returns the images that are not under another image: the containerd image store would remove those as well. */
 function withoutParents(ids: ReadonlySet<string>, listed: readonly ListedImage[]): ReadonlySet<string> {
   const left = new Set(ids);
   for (let before = -1; before !== left.size;) {

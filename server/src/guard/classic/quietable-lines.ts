@@ -1,6 +1,6 @@
 import type { ApiObject } from "../backend.ts";
 
-/** Characters of a quiet build's lines that are kept for the case that it fails */
+/** Characters of a quiet build's lines that are kept in case it fails */
 const MAX_KEPT = 1024 * 1024;
 
 export interface QuietableLines {
@@ -9,7 +9,7 @@ export interface QuietableLines {
   onSuccess(id: string): void;
 }
 
-/** Passes lines of a build on. With --quiet: the ID alone, or the first lines of a build that has failed. */
+/** Passes on the lines of a build. With --quiet: only the ID, or the first lines of a build that fails. */
 export function quietable(isQuiet: boolean, onLine: (line: ApiObject) => void): QuietableLines {
   const kept: ApiObject[] = [];
   let size = 0;

@@ -10,20 +10,20 @@ export interface ListedImage {
   Labels?: Record<string, string> | null;
 }
 
-/** Lists all images of an engine, those of steps included. */
+/** Lists all images of an engine, including those of steps. */
 export async function listSteps(engine: Pick<EngineApi, "json">, signal: AbortSignal): Promise<ListedImage[]> {
   const query = [["all", "1"]] as const;
   return ((await engine.json({ method: "GET", path: "/images/json", query, signal })) ?? []) as ListedImage[];
 }
 
-/** As old versions of the API write an image without names: `<none>:<none>` */
+/** Whether an image has names. Old versions of the API write `<none>:<none>` for none. */
 export function hasNames({ RepoTags, RepoDigests }: ListedImage): boolean {
   return [...(RepoTags ?? []), ...(RepoDigests ?? [])].some((name) => !name.startsWith("<none>"));
 }
 
 /**
- * Returns the IDs of the steps that stages are made of: what is between a stage and its base. The steps of triggers do not have the tenant's label; they
- * are its own where a base of this build is under them.
+ * Returns the IDs of the steps between stages and their bases. The steps of triggers do not have the tenant's label: they are the tenant's only if a base of
+ * this build is under them.
  */
 export function stepsUnder(
   stages: readonly string[],

@@ -4,7 +4,7 @@
 export interface GuardConfig {
   /** For an editor; not read */
   $schema?: string;
-  /** What the tenants of this file have that say nothing themselves. What this leaves open is as in the options of the command line. */
+  /** Settings for the tenants of this file. A setting that is missing here too comes from the command line. */
   defaults?: TermsConfig;
   tenants?: TenantConfig[];
 }

@@ -20,15 +20,15 @@ export async function readGuardConfig(path: string): Promise<ListedTenant[]> {
 }
 
 /**
- * Parses the text of a configuration ({@link GuardConfig}). An unknown key, and one that comes twice, is an error: it would be a limit that
- * does not hold. `defaults` are in each tenant that says nothing else.
+ * Parses the text of a configuration ({@link GuardConfig}). An unknown or repeated key is an error, because it may be a limit that would have no effect.
+ * `defaults` applies to each tenant that does not override it.
  *
  * @param path for messages, and the folder that relative paths begin at
  */
 export function parseGuardConfig(text: string, path: string): ListedTenant[] {
   const { defaults = {}, tenants = [] } = objectOf(readJson(text, path), FILE_KEYS, path);
   const inherited = termsOf(objectOf(defaults, TERM_KEYS, `${path}: defaults`), `${path}: defaults`, path);
-  if (!Array.isArray(tenants)) throw wrong(`${path}: tenants is no list`, "a list of tenants, in brackets");
+  if (!Array.isArray(tenants)) throw wrong(`${path}: tenants is not a list`, "a list of tenants, in brackets");
   const found = tenants.map((entry: unknown, index) =>
     tenantOf(entry, inherited, `${path}: tenant ${index + 1}`, path),
   );
@@ -69,7 +69,7 @@ function labelsOf(value: unknown, where: string): Record<string, string> {
   const labels = objectOf(value, undefined, `${where}: labels`);
   for (const [key, text] of Object.entries(labels)) {
     if (key === "" || typeof text !== "string") {
-      throw wrong(`${where}: the label ${JSON.stringify(key)} is no text`, "a text for each key");
+      throw wrong(`${where}: the label ${JSON.stringify(key)} is not a text`, "a text for each key");
     }
   }
   return labels as Record<string, string>;
@@ -77,7 +77,7 @@ function labelsOf(value: unknown, where: string): Record<string, string> {
 
 function objectOf(value: unknown, known: readonly string[] | undefined, where: string): Record<string, unknown> {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw wrong(`${where} is no object`, known === undefined ? "an object" : `an object with ${known.join(", ")}`);
+    throw wrong(`${where} is not an object`, known === undefined ? "an object" : `an object with ${known.join(", ")}`);
   }
   const unknown = Object.keys(value).filter((key) => known !== undefined && !known.includes(key));
   if (unknown.length === 0) return value as Record<string, unknown>;

@@ -2,7 +2,7 @@ import { Failure, InvalidValue } from "docker-over-ssh/builds";
 import { keyOf, TERMS, type Terms } from "./terms.ts";
 
 /**
- * Reads terms of a configuration, or of --tenant: values that were not parsed yet.
+ * Reads the unparsed terms of a configuration or of --tenant.
  *
  * @param where for messages, e.g. `tenants.json: tenant "ci"`
  * @param nameOf how a key is written there: `allowBase` or `allow-base`
@@ -31,11 +31,12 @@ export const TERM_KEYS: readonly string[] = TERMS.map(keyOf);
 
 function listOf(value: unknown, where: string): readonly unknown[] {
   if (Array.isArray(value)) return value as unknown[];
-  throw wrong(`${where} is no list`, "a list, in brackets");
+  throw wrong(`${where} is not a list`, "a list, in brackets");
 }
 
 function parsed(value: unknown, where: string, parse: (text: string) => unknown = (text) => text): unknown {
-  if (typeof value !== "string" && typeof value !== "number") throw wrong(`${where} is no text`, "a text or a number");
+  if (typeof value !== "string" && typeof value !== "number")
+    throw wrong(`${where} is not a text`, "a text or a number");
   try {
     return parse(String(value));
   } catch (error) {
@@ -49,7 +50,7 @@ function flag(value: unknown, where: string): boolean {
   throw wrong(`${where} is neither true nor false`, "true or false");
 }
 
-/** A failure of the administrator's words. */
+/** A failure for an invalid configuration or option. */
 export function wrong(message: string, expected: string, cause?: unknown): Failure {
   return new Failure("usage", message, { expected: expected.replace(/^Expected /, "").replace(/\.$/, ""), cause });
 }

@@ -7,8 +7,8 @@ import { keyOf, overridesOf, TERMS } from "./terms.ts";
 const OWN = ["name", "socket", "label"];
 
 /**
- * Reads --tenant: fields with commas between them, as docker reads its --mount (CSV: a field with a comma is in quotes). Options that may be repeated
- * may be here as well; one without a value, e.g. `share-cache`, is true.
+ * Reads --tenant: fields with commas between them, as docker reads its --mount (CSV: a field with a comma is in quotes). Options that may be repeated may be
+ * repeated here, too; an option without a value, e.g. `share-cache`, is true.
  *
  * @throws InvalidValue
  */

@@ -1,7 +1,7 @@
 import { isAbsolute } from "node:path";
 import { InvalidValue, parseSize } from "docker-over-ssh/builds";
 
-/** The texts behind options and keys of the configuration, made into values. Each function throws InvalidValue. */
+/** Parsers of the values of options and of keys in the configuration. Each throws InvalidValue. */
 
 export function countFrom(least: number, most: number): (text: string) => number {
   return (text) => {
@@ -18,7 +18,7 @@ export function parseBytes(text: string): number {
   throw new InvalidValue("Expected at least one byte, e.g. 500m.");
 }
 
-/** The least that the classic builder takes (runc and older engines refuse less than 6 MB) */
+/** The least that the classic builder accepts (runc and older engines refuse less than 6 MB) */
 const LEAST_MEMORY = 6 * 1024 ** 2;
 
 export function parseMemory(text: string): number {

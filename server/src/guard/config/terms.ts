@@ -41,7 +41,7 @@ export interface Terms {
 
 const BILLION = 1_000_000_000;
 
-/** The options that make up {@link Terms}: those of the command line hold for all tenants that have none of their own. */
+/** The options that make up {@link Terms}. On the command line, they apply to all tenants that do not override them. */
 export const TERMS: readonly OptionDefinition[] = [
   {
     flags: "--allow-base <pattern>",
@@ -131,7 +131,7 @@ export function keyOf({ flags }: OptionDefinition): string {
   return name.replaceAll(/-([a-z])/g, (_whole, letter: string) => letter.toUpperCase());
 }
 
-/** Returns what the terms say, and nothing of what they leave open. */
+/** Returns the settings that the terms contain, and no others. */
 export function overridesOf(terms: Terms): Omit<ListedTenant, "id" | "socket" | "labels"> {
   const { allowBase, allowPull, allowPush, allowSource, shareCache, network } = terms;
   const { cgroupParent, memory, cpus, pids, ulimit, registryConfig } = terms;
@@ -166,7 +166,7 @@ const BUILT_IN: TenantDefaults = {
   quotas: { builds: 4, context: 2 * 1024 ** 3, connections: 256, requests: 50 },
 };
 
-/** Returns what tenants have that say nothing themselves. */
+/** Returns the settings of tenants that override nothing. */
 export function defaultsOf(terms: Terms): TenantDefaults {
   const { policy, resources, quotas, registryConfig } = overridesOf(terms);
   return {
@@ -177,7 +177,7 @@ export function defaultsOf(terms: Terms): TenantDefaults {
   };
 }
 
-/** A property that is there and undefined would hide a default. */
+/** Removes undefined properties, which would hide a default. */
 function withoutGaps<T extends object>(values: { [Key in keyof T]?: T[Key] | undefined }): Partial<T> {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Partial<T>;
 }

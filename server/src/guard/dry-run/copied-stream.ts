@@ -1,7 +1,7 @@
 import { Duplex } from "node:stream";
 
 /**
- * A stream on which a server reads a copy of what a tenant sends. What the server answers goes nowhere: the tenant gets the engine's answers.
+ * A stream on which a server reads a copy of what a tenant sends. Its answers are discarded: the tenant gets those of the engine.
  */
 export class CopiedStream extends Duplex {
   readonly #onAnswer: (() => void) | undefined;
@@ -10,7 +10,7 @@ export class CopiedStream extends Duplex {
   constructor(onAnswer?: () => void) {
     super({ allowHalfOpen: true });
     this.#onAnswer = onAnswer;
-    this.on("error", () => {}); // whoever reads tells it
+    this.on("error", () => {}); // the reader reports it
   }
 
   override _read(): void {}

@@ -9,8 +9,8 @@ const SETTINGS_ACK = Buffer.from([0, 0, 0, SETTINGS, ACK, 0, 0, 0, 0]);
 export const HTTP2_PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 
 /**
- * Passes on what a client asks for, and nothing of what it says about the connection: acknowledgements, pings and windows answer the engine, and a
- * reader that has not sent what they answer takes them for errors. One acknowledgement, of the reader's own settings, comes first.
+ * Passes on the requests of a client, without its frames about the connection: acknowledgements, pings and windows are answers to the engine, and would be
+ * errors for a reader. The reader gets one acknowledgement, of its own settings.
  *
  * @returns takes the client's bytes, in any pieces
  */

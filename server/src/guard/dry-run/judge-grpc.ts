@@ -4,9 +4,9 @@ import { messageOf, readFrames } from "docker-over-ssh/builds";
 import { CopiedStream } from "./copied-stream.ts";
 import { requestFrames } from "./http2-frames.ts";
 
-/** What was read of a connection. */
+/** Receives what was read from a connection. */
 export interface GrpcReader {
-  /** Each message of a call. Throws where it would be refused. */
+  /** Called for each message of a call. Throws if it would be refused. */
   checkMessage(path: string, message: Buffer): void;
   /** A call is over, or its connection: `error` is what its first refused message threw, or why it cannot be read. */
   onCall(call: { path: string; bytes: number; error?: unknown }): void;
@@ -16,11 +16,11 @@ export interface GrpcReader {
 
 /** Bytes of a message. gRPC servers in Go take 4 MB by default, those of BuildKit 16 MB. */
 const MAX_MESSAGE = 16 * 1024 * 1024;
-/** The engine's windows decide how much the client sends, and they are not known here: these are the largest that there are. */
+/** The largest possible: the client sends as much as the windows of the engine allow, which are not known here. */
 const WINDOW = 2 ** 31 - 1;
 const MAX_FRAME = 2 ** 24 - 1;
 
-/** Reads a copy of a connection that speaks HTTP/2 from its first byte. It needs nothing of what the engine answers. */
+/** Reads a copy of a connection that uses HTTP/2 from its first byte. It does not need the engine's answers. */
 export function judgeGrpc(copy: Duplex, reader: GrpcReader): void {
   const server = createServer({
     maxSessionMemory: 256,
@@ -28,7 +28,7 @@ export function judgeGrpc(copy: Duplex, reader: GrpcReader): void {
   });
   const waiting: Buffer[] = [];
   let isOpen = false;
-  // The acknowledgement of the server's settings must not come before they are sent.
+  // The acknowledgement must not arrive before the server has sent its settings.
   const requests = new CopiedStream(() => {
     if (isOpen) return;
     isOpen = true;

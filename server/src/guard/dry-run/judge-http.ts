@@ -8,7 +8,7 @@ export interface CopiedRequest {
   target: string;
   /** Names and values in turn */
   rawHeaders: readonly string[];
-  /** Its first bytes; one that was longer has {@link MAX_BODY} and one */
+  /** Its first bytes: at most {@link MAX_BODY} and one, which shows that it was longer */
   body: Buffer;
   /** Bytes of all of it */
   received: number;
@@ -17,13 +17,13 @@ export interface CopiedRequest {
 export interface HttpReader {
   /** The whole of a request has come, or its connection has ended in its middle. */
   onRequest(request: CopiedRequest): void;
-  /** Another protocol begins. The reader owns the stream, which has all that comes from then on. */
+  /** Another protocol begins. The callee owns the stream, which has all bytes that follow. */
   onUpgrade(request: CopiedRequest, rest: Duplex): void;
   /** The connection cannot be read any more. */
   onUnreadable(why: string): void;
 }
 
-/** Bytes of a body that are looked at: more than any JSON that a guard takes */
+/** Bytes of a body that are kept: more than any JSON that a guard accepts */
 const MAX_BODY = 1024 * 1024;
 const MAX_HEADERS = 256 * 1024;
 
@@ -52,7 +52,7 @@ export function judgeHttp(copy: Duplex, reader: HttpReader): void {
     reader.onUpgrade(whole(request, Buffer.alloc(0), 0), stream);
   });
   server.on("clientError", (error, stream) => {
-    // What ends in the middle of a request is no request.
+    // A connection that ends in the middle of a request is not an error.
     if ((error as NodeJS.ErrnoException).code !== "ECONNRESET") reader.onUnreadable(messageOf(error));
     stream.destroy();
   });

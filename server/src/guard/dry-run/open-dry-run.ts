@@ -9,9 +9,9 @@ import { HTTP2_PREFACE } from "./http2-frames.ts";
 import { judgeGrpc } from "./judge-grpc.ts";
 import { judgeHttp, type CopiedRequest } from "./judge-http.ts";
 
-/** What a request says is judged; what depends on the engine's images, and on quotas, is not. */
+/** Requests are judged by their content. What depends on the engine's images, or on quotas, is not judged. */
 export interface DryRunParts {
-  /** Opens a connection, whose bytes are the tenant's. Its errors are events. */
+  /** Opens a connection for a tenant's bytes. Its errors are events. */
   engine: { connect(): Duplex };
   audit: AuditLog;
   judge(request: { method: string; target: string; rawHeaders: readonly string[]; body?: Buffer | undefined }): Judged;
@@ -36,7 +36,7 @@ const MAX_WAITING = 64 * 1024 * 1024;
 
 /**
  * Passes a tenant's connections on to the engine as they are: **nothing is refused**. A copy of what the tenant sends is read and judged, and lines of
- * audit say what a guard would have done. A copy that cannot be read is told, and its connection goes on.
+ * audit say what a guard would have done. If a copy cannot be read, a line says so, and the connection goes on.
  */
 export function openDryRun(
   tenant: () => Tenant,
@@ -58,8 +58,8 @@ async function passOn(connection: Duplex, tenant: () => Tenant, parts: DryRunPar
   const engine = parts.engine.connect();
   const take = judging(tenant, parts);
   connection.on("data", (chunk: Buffer) => take(chunk));
-  connection.pause(); // until there is somebody to pass it on to
-  // Each direction ends by itself: a client that has sent its request may close its half.
+  connection.pause(); // until the pipeline below reads it
+  // Each direction ends on its own: a client that has sent its request may close its half.
   const both = await Promise.allSettled([
     pipeline(connection, engine, { end: true }),
     pipeline(engine, connection, { end: true }),
@@ -76,7 +76,7 @@ async function passOn(connection: Duplex, tenant: () => Tenant, parts: DryRunPar
   }
 }
 
-/** Judges what a connection says. Returns what takes its bytes; undefined: its end. Never throws. */
+/** Judges what is sent on a connection. Returns a function that takes its bytes, and undefined at its end. Never throws. */
 function judging(tenant: () => Tenant, parts: DryRunParts): (chunk: Buffer | undefined) => void {
   const copy = new CopiedStream();
   let first: Buffer = Buffer.alloc(0);
@@ -129,7 +129,7 @@ function judgeRequests(copy: Duplex, tenant: () => Tenant, parts: DryRunParts): 
       const { decision } = judged(request);
       const isGrpc = decision === "allowed" && request.target.endsWith("/grpc");
       if (isGrpc) judgeGrpc(rest, grpcReader(tenant, parts));
-      // On a session the engine asks, and the tenant answers.
+      // On a session, the engine is the client, and the tenant answers.
       else rest.resume();
     },
     onUnreadable: (why) => unreadable(tenant(), parts, why),

@@ -19,7 +19,7 @@ import {
 } from "docker-over-ssh/builds";
 import { Refusal } from "../refusal.ts";
 
-/** A request to the engine. Whoever sends it has made each part of it: nothing in it is a tenant's as it came. */
+/** A request to the engine. The guard has made each part of it: nothing is passed on as a tenant wrote it. */
 export interface EngineRequest {
   method: "GET" | "POST" | "DELETE" | "HEAD";
   /** Without the version, e.g. `/images/json`. Names in it are checked references or IDs. */
@@ -33,7 +33,7 @@ export interface EngineRequest {
   signal: AbortSignal;
 }
 
-/** The fields of `GET /version` that a guard reads. */
+/** The fields of `GET /version` that the guard reads. */
 export interface EngineVersion {
   version: string;
   apiVersion: string;
@@ -42,7 +42,7 @@ export interface EngineVersion {
   arch: string;
 }
 
-/** An error that the engine answers. The message is in its words, with its names. */
+/** An error response of the engine, with the engine's message and names. */
 export class EngineAnswer extends Error {
   override readonly name = "EngineAnswer";
   readonly statusCode: number;
@@ -55,10 +55,10 @@ export class EngineAnswer extends Error {
 
 /** Bytes of an error of the engine that are read */
 const MAX_ERROR = 64 * 1024;
-/** Where the API says nothing: that of Docker 20.10 */
+/** Assumed if the engine does not report it: that of Docker 20.10 */
 const OLDEST_API = "1.12";
 
-/** The engine of the host. It connects for each request, so an engine that comes back is found. Disposing closes all connections. */
+/** The engine of the host. Each request connects anew, so a restarted engine is found. Disposing closes all connections. */
 export class EngineApi implements AsyncDisposable {
   /** For messages, e.g. `unix:///var/run/docker.sock (context default)` */
   readonly address: string;
@@ -86,7 +86,7 @@ export class EngineApi implements AsyncDisposable {
     return new EngineApi(endpoint, await openConnections(endpoint.address));
   }
 
-  /** Asks once, and again after a request has not reached the engine, which may have come back as another version. */
+  /** Asks the engine once, and again after a failed request: the engine may have been restarted as another version. */
   async version(signal: AbortSignal): Promise<EngineVersion> {
     const isFirst = this.#version === undefined;
     const asked = (this.#version ??= this.#askVersion(signal));
@@ -96,11 +96,11 @@ export class EngineApi implements AsyncDisposable {
       if (this.#version === asked) this.#version = undefined;
       signal.throwIfAborted();
       if (isFirst) throw error;
-      return this.version(signal); // whoever asked first has perhaps gone
+      return this.version(signal); // the caller that asked first may have been aborted
     }
   }
 
-  /** Sends a request. Resolves with any answer, whose body the caller reads to its end or destroys. Rejects with a Refusal 502 for an engine that is not there. */
+  /** Sends a request. Resolves with any answer, whose body the caller reads to its end or destroys. Rejects with a Refusal 502 if the engine cannot be reached. */
   async send(request: EngineRequest): Promise<HttpAnswer> {
     const { method, path, query = [], headers = {}, body, apiVersion, signal } = request;
     const search =
@@ -122,7 +122,7 @@ export class EngineApi implements AsyncDisposable {
     }
   }
 
-  /** As {@link send}, for a successful answer. Rejects with an {@link EngineAnswer} for another. */
+  /** As {@link send}, but rejects with an {@link EngineAnswer} for an error status. */
   async request(request: EngineRequest): Promise<HttpAnswer> {
     const answer = await this.send(request);
     if (answer.status < 400) return answer;
@@ -205,15 +205,15 @@ export class EngineApi implements AsyncDisposable {
     };
   }
 
-  /** A body that fails with a Refusal 502 where the engine breaks it off. */
+  /** Returns a body that fails with a Refusal 502 if the engine cuts it off. */
   #bodyOf(body: Readable, signal: AbortSignal): Readable {
-    const told = new PassThrough().on("error", () => {}); // whoever reads it gets it
+    const told = new PassThrough().on("error", () => {}); // the reader gets it
     body.once("error", (error) => told.destroy(this.#lost(error, signal) as Error));
     told.once("close", () => body.destroy());
     return body.pipe(told);
   }
 
-  /** Of a request that has not reached the engine, or an answer that was cut off. */
+  /** Returns the error for a request that did not reach the engine, or an answer that was cut off. */
   #lost(error: unknown, signal: AbortSignal): unknown {
     if (signal.aborted) return signal.reason;
     if (error instanceof Refusal || error instanceof EngineAnswer) return error;

@@ -4,14 +4,14 @@ import { Refusal, type Rule } from "../refusal.ts";
 
 export const CLIENT_GONE: Rule = "client.gone";
 
-/** Why a call ends whose client has gone. Nobody reads it but the line of audit; 499 is nginx's number for it. */
+/** Why a call ends whose client has disconnected. Only the line of audit shows it; 499 is nginx's status for it. */
 export function clientGone(): Refusal {
-  return new Refusal(CLIENT_GONE, "the client has gone before the end of the answer", { statusCode: 499 });
+  return new Refusal(CLIENT_GONE, "the client disconnected before the end of the answer", { statusCode: 499 });
 }
 
 /** A request and the way to answer it, of HTTP/1.1 or HTTP/2. */
 export interface Exchange extends RawRequest {
-  /** Not destroyed by whoever reads it: with it, an HTTP/1.1 connection would be gone before the answer. */
+  /** Its reader must not destroy it: that would close an HTTP/1.1 connection before the answer. */
   readonly body: Readable;
   /** Where the answer goes */
   readonly response: Response;
@@ -19,7 +19,7 @@ export interface Exchange extends RawRequest {
   readonly gone: AbortSignal;
   /** Asks for a body that the client holds back until then (`Expect: 100-continue`). */
   askForBody(): void;
-  /** Takes the connection over, for a request that switches to another protocol; undefined: this one cannot. */
+  /** Takes the connection over, for a request that switches to another protocol; undefined: this request cannot switch. */
   readonly takeOver?: ((protocol: string) => Duplex) | undefined;
   /** Bytes of the connection that was taken over, from the tenant and to it */
   readonly switchedBytes?: (() => { received: number; sent: number }) | undefined;

@@ -16,11 +16,11 @@ import { TIMES } from "./times.ts";
 export interface Front {
   /** Owns the connection. */
   take(connection: Duplex): void;
-  /** Ends all calls, which fail with a Refusal `tenant.gone`, and all connections. Resolves when the calls are over, or do not end. */
+  /** Ends all calls, which fail with a Refusal `tenant.gone`, then closes all connections. Resolves when the calls are over, or after a timeout. */
   close(): Promise<void>;
 }
 
-/** @param tenant returns what the tenant is by now: it is asked for each request */
+/** @param tenant returns the tenant's current state; called for each request */
 export function openFront(tenant: () => Tenant, parts: FrontParts): Front {
   const closing = new AbortController();
   setMaxListeners(0, closing.signal);
@@ -74,7 +74,7 @@ export function openFront(tenant: () => Tenant, parts: FrontParts): Front {
     async close() {
       closing.abort(new Refusal("tenant.gone", "this tenant is no longer served", { statusCode: 503 }));
       using limit = deadline(times.linger);
-      await abortable(Promise.allSettled(calls), limit.signal).catch(() => {}); // what does not end loses its connection
+      await abortable(Promise.allSettled(calls), limit.signal).catch(() => {}); // a call that does not end loses its connection below
       for (const connection of open) connection.destroy();
     },
   };
@@ -85,8 +85,7 @@ async function untilOver(stream: ServerHttp2Stream): Promise<void> {
 }
 
 /**
- * Takes a connection, and resolves when it is closed. When `signal` is aborted, calls that are open end with the reason; one that does not loses its
- * connection to whoever has aborted.
+ * Takes a connection, and resolves when it is closed. When `signal` is aborted, the connection closes as soon as its open calls have ended.
  */
 async function untilClosed(connection: Duplex, signal: AbortSignal, take: () => { end: () => void }): Promise<void> {
   const closed = new Promise<void>((resolve) => void connection.once("close", () => resolve()));

@@ -1,7 +1,7 @@
-/** Characters. Each can take nine bytes in the header, of which clients and Node take only so many. */
+/** Characters. Each can take nine bytes in the header, whose size clients and Node limit. */
 const MAX_LENGTH = 8 * 1024;
 
-/** Returns a sentence as it can stand in the header `grpc-message`: not too long, and without halves of characters, which cannot be written there. */
+/** Prepares a sentence for the header `grpc-message`: not too long, and without lone surrogates, which cannot be encoded. */
 export function grpcSentence(text: string): string {
   const cut = text.length > MAX_LENGTH ? `${text.slice(0, MAX_LENGTH)}…` : text;
   return cut.replaceAll(/\p{Surrogate}/gu, "\ufffd");

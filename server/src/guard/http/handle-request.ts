@@ -57,7 +57,7 @@ export function checkOpen({ open, tenant }: FrontContext): void {
 /** Characters of a target in an audit line */
 const MAX_SHOWN = 2048;
 
-/** Stands for a row of the table until it is found */
+/** The rule of a request that does not match a row of the table yet */
 const UNREAD = "request";
 
 /** A request that is being handled. */
@@ -100,7 +100,7 @@ export async function handleRequest(exchange: Exchange, context: FrontContext): 
   let refusal: Refusal | undefined;
   try {
     await perform(handling);
-    // Events end without an error, whatever has ended them.
+    // A stream of events ends without an error, whatever has ended it.
     if (!exchange.response.writableEnded) controller.signal.throwIfAborted();
     handling.reply.end();
   } catch (error) {
@@ -133,7 +133,7 @@ async function perform(handling: Handling): Promise<void> {
   await read.perform({ caller, backend: context.backend, body, reply, serveHttp2 });
 }
 
-/** Reads a body of JSON, or makes a stream of it. */
+/** Reads a small body as a whole, or returns it as a stream. */
 async function takeBody(
   handling: Handling,
   { call, request }: RequestHead,
@@ -175,7 +175,7 @@ function answerError({ exchange, context, tenant, controller, reply }: Handling,
 function entryOf(handling: Handling, refusal: Refusal | undefined, ms: number): AuditEntry {
   const { exchange, context, tenant, note, reply, rule } = handling;
   const switched = (handling.isHttp2 ? undefined : exchange.switchedBytes?.()) ?? { received: 0, sent: 0 };
-  // How a session, a list of events and many a build end
+  // Sessions, event streams and cancelled builds end like this: it is no failure.
   const hasLeft = refusal?.rule === CLIENT_GONE && rule !== UNREAD;
   return {
     time: context.now().toISOString(),
@@ -197,13 +197,13 @@ function decisionOf(refusal: Refusal | undefined): AuditEntry["decision"] {
   return refusal.statusCode >= 499 ? "failed" : "refused";
 }
 
-/** The path alone: a query has build arguments, which may be secrets. */
+/** Without the query: it has build arguments, which may be secrets. */
 function shownCall({ method, target }: Exchange): string {
   const path = target.split("?", 1)[0] ?? "";
   return `${method} ${path.slice(0, MAX_SHOWN)}`.replaceAll(/[^\x20-\x7e]/g, "?");
 }
 
-/** Aborts with the reason of the first of `signals`. Returns what stops it: signals live longer than a call. */
+/** Aborts with the reason of the first of `signals`. Returns a function that stops this, because the signals outlive the call. */
 function follow(controller: AbortController, ...signals: readonly AbortSignal[]): () => void {
   const listeners = signals.map((signal) => ({ signal, listener: () => controller.abort(signal.reason) }));
   for (const { signal, listener } of listeners) {

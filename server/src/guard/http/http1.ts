@@ -10,15 +10,15 @@ const MAX_HEADERS = 160 * 1024;
 
 /** What is known of a connection */
 interface Connection {
-  /** Closes it, unless what it waits for comes before */
+  /** Closes the connection, unless what it waits for comes first */
   timer: NodeJS.Timeout | undefined;
   /** The request that is being answered */
   isBusy: boolean;
 }
 
 /**
- * Reads requests of connections that it is given. It listens nowhere, so Node's own checks of slow headers never begin: timers here close connections
- * that do not come to a request.
+ * Reads the requests of connections that are handed to it. The server does not listen, so Node's own timeouts for slow headers do not run: timers here close
+ * connections that do not complete a request.
  */
 export function createHttp1(
   handle: (exchange: Exchange) => Promise<void>,
@@ -48,13 +48,13 @@ export function createHttp1(
     response.once("close", () => {
       const connection = connections.get(socket);
       if (connection !== undefined) connection.isBusy = false;
-      // A body that nobody has read is thrown away as it comes, but not for ever.
+      // The rest of an unread body is discarded as it arrives, but not for ever.
       wait(socket, request.complete ? times.keepAlive : times.linger);
     });
     void handle(exchangeOf(request, response, expectsContinue ? () => response.writeContinue() : () => {}));
   };
   const server = createServer({ maxHeaderSize: MAX_HEADERS, requireHostHeader: true, insecureHTTPParser: false });
-  // Node drops headers beyond a number without telling; the size is what is limited.
+  // Node would silently drop headers beyond this number; their size is limited instead.
   server.maxHeadersCount = 0;
   server.keepAliveTimeout = 0;
   server.timeout = times.stall;
@@ -76,7 +76,7 @@ export function createHttp1(
   };
 }
 
-/** `timeout`: nothing has moved on a connection. Events may be silent for hours; an answer that waits for its reader may not. */
+/** `timeout`: no byte has moved on a connection. A stream of events may be silent for hours; an answer whose client does not read may not. */
 function destroyStalled(server: Server, isBusy: (socket: Socket) => boolean): void {
   server.on("timeout", (socket) => {
     if (socket.writableLength > 0 || !isBusy(socket)) socket.destroy();

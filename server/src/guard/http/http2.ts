@@ -17,14 +17,14 @@ const MAX_STREAMS = 128;
 const MAX_HEADERS = 160 * 1024;
 /** MB of one connection's memory in Node */
 const MAX_MEMORY = 10;
-/** Streams that a client may reset within a minute. A docker command does so with a few at its end; the flood of CVE-2023-44487 with millions. */
+/** Streams that a client may reset within a minute. A docker command resets a few at its end; the flood of CVE-2023-44487 resets millions. */
 const MAX_RESETS = 200;
 /**
- * Within a minute. gRPC's library in Go sends one for each round trip in which data comes, to learn the bandwidth: as many as a build prints lines, which
- * BuildKit limits to a megabyte for each step.
+ * PINGs within a minute. grpc-go sends one for each round trip in which data arrives, to estimate the bandwidth: up to one for each line that a build
+ * prints. BuildKit limits the output to a megabyte for each step.
  */
 const MAX_PINGS = 100_000;
-/** Frames within a minute. The same library sends a new window with a few of these PINGs. */
+/** SETTINGS frames within a minute. grpc-go sends a new window after a few of these PINGs. */
 const MAX_SETTINGS = 100;
 const MINUTE = 60_000;
 
@@ -37,7 +37,7 @@ export interface Http2Front {
 }
 
 /**
- * Reads requests of connections with prior knowledge. Floods of CONTINUATION end in nghttp2; others are counted here.
+ * Reads the requests of HTTP/2 connections with prior knowledge. nghttp2 ends floods of CONTINUATION frames; other floods are counted here.
  */
 export function createHttp2(
   handle: (exchange: Exchange) => Promise<void>,
@@ -57,7 +57,7 @@ export function createHttp2(
   server.on("session", (session: ServerHttp2Session) => {
     closeIdle(session, times);
     endFloods(session, onFlood);
-    // What is wrong with a connection ends it; there is nobody to tell.
+    // A broken connection is closed; nobody needs to know why.
     session.on("error", () => session.destroy());
   });
   server.on("sessionError", () => {});
@@ -67,7 +67,7 @@ export function createHttp2(
       if (!response.writableFinished) gone.abort(clientGone());
     };
     request.stream.once("close", leave);
-    // A client may have reset its request before it is told of here, and nothing tells so later.
+    // A client may have reset its request already: then no event follows.
     if (request.stream.destroyed) leave();
     else endStalled(request.stream, times.stall);
     request.on("error", () => {});
@@ -111,8 +111,8 @@ export function withoutPseudo(raw: readonly string[]): string[] {
 }
 
 /**
- * Ends a request whose answer waits for its reader: it may hold a connection of the engine. Events may be silent for hours. The timeout of Node's own
- * streams begins anew with each PING that is answered.
+ * Ends a request whose client does not read the answer, because it may hold a connection to the engine. A stream of events may be silent for hours. Node's
+ * own stream timeout does not help: each PING restarts it.
  */
 function endStalled(stream: ServerHttp2Stream, ms: number): void {
   let before = 0;
@@ -127,7 +127,7 @@ function endStalled(stream: ServerHttp2Stream, ms: number): void {
   stream.once("close", () => clearInterval(timer));
 }
 
-/** Closes a connection on which there is no request for some time. */
+/** Closes a connection that has had no request for some time. */
 function closeIdle(session: ServerHttp2Session, times: Times): void {
   let open = 0;
   const wait = (ms: number): NodeJS.Timeout => setTimeout(() => session.destroy(), ms).unref();
@@ -144,8 +144,8 @@ function closeIdle(session: ServerHttp2Session, times: Times): void {
 }
 
 /**
- * Closes a connection that floods the guard. nghttp2 counts answers to PING and SETTINGS that its client does not read, and resets, after which it takes no
- * new stream but leaves the connection open; a client that reads could go on for ever.
+ * Closes a connection that floods the guard. nghttp2 limits only unread answers to PING and SETTINGS, and after too many resets it accepts no new streams but
+ * keeps the connection: a client that reads its answers could go on for ever.
  */
 function endFloods(session: ServerHttp2Session, onFlood: (refusal: Refusal) => void): void {
   const counter = (most: number, what: string): (() => void) => {
@@ -163,7 +163,7 @@ function endFloods(session: ServerHttp2Session, onFlood: (refusal: Refusal) => v
   const countReset = counter(MAX_RESETS, "resets");
   session.on("stream", (stream) => {
     stream.once("close", () => {
-      // A reset with the code 0 is one, too; so is one that a wrong frame makes the guard send (CVE-2025-8671).
+      // A reset with the code 0 counts, too, and so does a reset that a wrong frame provokes from the guard (CVE-2025-8671).
       if (stream.aborted || stream.rstCode !== constants.NGHTTP2_NO_ERROR) countReset();
     });
   });
@@ -171,7 +171,7 @@ function endFloods(session: ServerHttp2Session, onFlood: (refusal: Refusal) => v
   session.on("remoteSettings", counter(MAX_SETTINGS, "SETTINGS"));
 }
 
-/** Returns what counts, and returns the count of a minute so far. */
+/** Returns a function that counts its calls, and returns the number within the current minute. */
 function countPerMinute(): () => number {
   let count = 0;
   let since = performance.now();

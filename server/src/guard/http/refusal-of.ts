@@ -3,10 +3,10 @@ import { inTenantsWords } from "../images/names.ts";
 import { Refusal } from "../refusal.ts";
 
 /**
- * Returns what a tenant is told of an error: a Refusal as it is, an error of the engine with the tenant's names, and nothing of the inside of any other,
- * which goes to `onProblem`.
+ * Returns the Refusal that a tenant gets for an error: a Refusal as it is, an error of the engine with the tenant's names, and for any other error no details,
+ * which go to `onProblem`.
  *
- * @param signal of the call: what it was aborted with is why it failed
+ * @param signal of the call: if it was aborted, its reason is why the call failed
  */
 export function refusalOf(
   error: unknown,
@@ -25,7 +25,7 @@ export function refusalOf(
   onProblem(
     `tenant ${tenant}: ${call} has failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
   );
-  return new Refusal("guard.failed", "the guard has failed at this call; its operator finds the reason in its log", {
+  return new Refusal("guard.failed", "the guard failed to handle this call: its operator finds the reason in its log", {
     statusCode: 500,
   });
 }

@@ -2,16 +2,16 @@ import { STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 
 const BROKEN: Readonly<Record<string, readonly [status: number, message: string]>> = {
-  HPE_HEADER_OVERFLOW: [431, "the headers are larger than this guard takes"],
+  HPE_HEADER_OVERFLOW: [431, "the headers are larger than this guard accepts"],
 };
 
-/** Answers what is no request of HTTP, and closes the connection. What may come after it is not read: nobody knows where it begins. */
+/** Answers what is not an HTTP request, and closes the connection: nobody knows where the next request would begin. */
 export function refuseBroken(error: NodeJS.ErrnoException, socket: Duplex): void {
   if (error.code === "ECONNRESET" || !socket.writable) {
     socket.destroy();
     return;
   }
-  const [status, message] = BROKEN[error.code ?? ""] ?? [400, "this is not a request that this guard takes"];
+  const [status, message] = BROKEN[error.code ?? ""] ?? [400, "this is not a request that this guard accepts"];
   const body = `${JSON.stringify({ message })}\n`;
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}`,

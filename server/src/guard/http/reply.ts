@@ -12,13 +12,13 @@ export interface OpenReply extends Reply {
   readonly status: number | undefined;
   /** Bytes of bodies */
   readonly sent: number;
-  /** Completes an answer of lines; one that nobody has begun is 200 without a body. */
+  /** Completes an answer of lines. An answer that was not begun becomes 200 without a body. */
   end(): void;
   /** Answers an error: with its status, or as the last line of lines, or by breaking off an archive. */
   fail(refusal: Pick<Refusal, "statusCode" | "message" | "retryAfter">): void;
 }
 
-/** Bytes that wait for a client which does not read. A build tells some MB at the most. */
+/** Bytes that may wait for a client that does not read. A build prints some MB at most. */
 const MAX_WAITING = 16 * 1024 * 1024;
 
 /**
@@ -70,7 +70,7 @@ export function openReply(
     line,
     beginLines() {
       begin("lines", 200, { "Content-Type": "application/json" });
-      // The client waits for the headers before it takes the call for begun.
+      // The client treats the call as begun when it has the headers.
       if ("flushHeaders" in response && typeof response.flushHeaders === "function") response.flushHeaders();
     },
     async stream(type, body) {
@@ -80,7 +80,7 @@ export function openReply(
     },
     upgrade(protocol) {
       if (takeOver === undefined) {
-        throw new Refusal("upgrade.http2", "a connection of HTTP/2 does not switch to another protocol", {
+        throw new Refusal("upgrade.http2", "an HTTP/2 connection cannot switch to another protocol", {
           statusCode: 400,
         });
       }
@@ -105,7 +105,7 @@ export function openReply(
   };
 }
 
-/** As the engine's, which docker commands read. */
+/** Headers of an engine's answers that docker commands read */
 function engineHeaders(version: BackendVersion | undefined): Record<string, string> {
   if (version === undefined) return {};
   return {

@@ -5,9 +5,9 @@ import { Refusal } from "../refusal.ts";
 /** How a body is read. */
 export interface BodyReading {
   body: Readable;
-  /** Bytes that are taken */
+  /** Bytes that are accepted */
   limit: number;
-  /** In place of the Refusal 413 for more */
+  /** Thrown instead of the Refusal 413 for a larger body */
   tooLong?: Refusal | undefined;
   /** ms without a byte, while one is waited for */
   idle: number;
@@ -16,14 +16,14 @@ export interface BodyReading {
 }
 
 /**
- * A body as a stream that fails with a Refusal 413 `body.size` when it is too large, and 408 `body.idle` when nothing comes. Time in which nobody reads
- * it does not count. Destroying it leaves the request as it is.
+ * Returns a body as a stream that fails with a Refusal 413 `body.size` if it is too large, and 408 `body.idle` if nothing arrives. Time in which nobody reads
+ * it does not count. Destroying the stream does not destroy the request.
  */
 export function streamBody(reading: BodyReading): Readable {
   return Readable.from(chunks(reading), { objectMode: false });
 }
 
-/** A body as a whole. Rejects as {@link streamBody} fails, and after `time` ms with 408. */
+/** Reads a body as a whole. Rejects as {@link streamBody} fails, and after `time` ms with 408. */
 export async function wholeBody(reading: Omit<BodyReading, "idle">, time: number): Promise<Buffer> {
   using timer = stallTimer(tooSlow, reading.signal);
   timer.start(time);
@@ -32,7 +32,7 @@ export async function wholeBody(reading: Omit<BodyReading, "idle">, time: number
   return Buffer.concat(parts);
 }
 
-/** Refuses a body by the size that its headers tell, before any of it is asked for. */
+/** Refuses a body by the length in its headers, before any of it is requested. */
 export function checkLength(length: string | undefined, limit: number, tooLong: Refusal = tooLarge(limit)): void {
   if (length !== undefined && Number(length) > limit) throw tooLong;
 }
@@ -55,11 +55,11 @@ async function* chunks({ body, limit, tooLong, idle, signal, onBytes }: BodyRead
 }
 
 function tooLarge(limit: number): Refusal {
-  return new Refusal("body.size", `the body is larger than ${limit} bytes, which is what may be sent here`, {
+  return new Refusal("body.size", `the body is larger than the ${limit} bytes that are allowed here`, {
     statusCode: 413,
   });
 }
 
 function tooSlow(ms: number): Refusal {
-  return new Refusal("body.idle", `the body did not come within ${ms / 1000} s`, { statusCode: 408 });
+  return new Refusal("body.idle", `the body did not arrive within ${ms / 1000} s`, { statusCode: 408 });
 }

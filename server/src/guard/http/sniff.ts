@@ -4,8 +4,8 @@ import type { Duplex } from "node:stream";
 const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 
 /**
- * Tells what a client speaks, by the first bytes of a connection, which are given back to it. Resolves with undefined when it ends before, or when
- * `signal` is aborted.
+ * Detects the protocol of a connection by its first bytes, which are put back. Resolves with undefined if the connection ends before, or if `signal` is
+ * aborted.
  */
 export function sniff(connection: Duplex, signal: AbortSignal): Promise<"http1" | "http2" | undefined> {
   return new Promise((resolve) => {

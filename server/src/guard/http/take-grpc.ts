@@ -11,16 +11,16 @@ import { refusalOf } from "./refusal-of.ts";
 /** A method of gRPC */
 const METHOD = /^\/[A-Za-z0-9._]{1,200}\/[A-Za-z0-9_]{1,100}$/;
 
-/** Status codes of gRPC, by those of HTTP. That there is no BuildKit is no UNIMPLEMENTED: buildx would try again, or do without the call. */
+/** Status codes of gRPC, by those of HTTP. A missing BuildKit is not UNIMPLEMENTED: buildx would retry, or do without the call. */
 const STATUS: Readonly<Record<number, number>> = { 400: 3, 404: 9, 429: 8, 403: 7, 502: 14, 503: 14 };
 const INTERNAL = 13;
 
-/** Hands gRPC calls on a connection of HTTP/2 to BuildKit, which writes their lines of audit; those that do not get there are written here. */
+/** Forwards the gRPC calls of an HTTP/2 connection to BuildKit, which writes their lines of audit. Calls that do not get there are written here. */
 export function grpcTaker(context: FrontContext): TakeGrpc {
   return (request, response, gone) => {
     const type = request.headers["content-type"] ?? "";
     if (request.method !== "POST" || !/^application\/grpc(?:\+proto)?$/.test(type)) return false;
-    if (request.stream.destroyed) return true; // nobody waits, and nothing tells that it closes
+    if (request.stream.destroyed) return true; // nobody waits for the answer, and no close event follows
     const started = performance.now();
     context.open.count++;
     request.stream.once("close", () => context.open.count--);

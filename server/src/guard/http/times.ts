@@ -10,7 +10,7 @@ export interface Times {
   idle: number;
   /** For a client that takes nothing of an answer */
   stall: number;
-  /** For a client that still sends when it has its answer: it may read the answer before it is cut off. */
+  /** For a client that still sends when it has its answer: time to read the answer before the connection is closed */
   linger: number;
 }
 

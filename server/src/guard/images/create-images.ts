@@ -21,7 +21,7 @@ export interface ImagesParts {
   push: Pusher;
 }
 
-/** Creates the images of an engine that several tenants share: each has its own, by names of the engine and by the ledger. */
+/** The images of an engine that several tenants share. Names on the engine, and the ledger, decide which are whose. */
 export function createImages(parts: ImagesParts): BackendImages {
   const words = inWordsOf;
   return {

@@ -35,7 +35,7 @@ export function createOwnImages(parts: OwnImagesParts): OwnImages {
   };
 }
 
-/** Tells how the ledger knows the images of a tenant, by ID. */
+/** Returns a tenant's images in the ledger, by their IDs. */
 export function inLedger(ledger: Ledger, tenant: string): ReadonlyMap<string, LedgerImage> {
   return new Map(ledger.read(tenant).images.map((image) => [image.id, image]));
 }
@@ -54,7 +54,7 @@ async function list(
   return images;
 }
 
-/** What counts: an image once for each of its names, as `docker images` has rows; its bytes once. */
+/** Counts an image once for each of its names, like the rows of `docker images`, and its bytes once. */
 function heldOf(images: readonly OwnImage[]): { images: number; bytes: number } {
   return {
     images: images.reduce((sum, { names }) => sum + Math.max(1, names.length), 0),
@@ -62,7 +62,7 @@ function heldOf(images: readonly OwnImage[]): { images: number; bytes: number } 
   };
 }
 
-/** As `images` will be when one of them has been given names: another loses its own. */
+/** Returns `images` as they will be when one of them gets new names, which others lose. */
 function withNames(images: readonly OwnImage[], given: string, added: readonly string[]): OwnImage[] {
   const moved = new Set(added);
   return images.map((image) => {
@@ -89,7 +89,7 @@ async function findByName(
 ): Promise<OwnImage | undefined> {
   const raw = await inspectImage(engine, engineName(tenant, reference), { signal });
   if (raw === undefined) return undefined;
-  // An engine that looked up the digest of a name with a digest alone would answer with anybody's image.
+  // Some engines look up a name with a digest by the digest only, and would return anybody's image.
   const { tags, digests } = namesOf(tenant, raw);
   if (tags.length + digests.length === 0 && !inLedger(ledger, tenant).has(idOf(raw))) return undefined;
   return asOwn(tenant, raw);
@@ -141,7 +141,7 @@ async function take(
   }
 }
 
-/** Refuses what no build of this tenant has made: a base of the host would be the tenant's from then on. */
+/** Refuses an image that no build of this tenant made: otherwise a base of the host would become the tenant's. */
 function refuseOthers(tenant: string, raw: Json): void {
   const config = objectOf(raw["Config"]);
   // An image for another platform has no config here on some engines.
@@ -177,7 +177,7 @@ async function takeIntermediate(ledger: Ledger, tenant: string, ids: readonly st
   }
 }
 
-/** Writes images down. One that was intermediate before is none any more. */
+/** Records images. An entry replaces an earlier one, e.g. of an intermediate image. */
 export async function note(ledger: Ledger, tenant: string, images: readonly LedgerImage[]): Promise<void> {
   await ledger.change(tenant, (record) => {
     const ids = new Set(images.map(({ id }) => id));
@@ -185,7 +185,7 @@ export async function note(ledger: Ledger, tenant: string, images: readonly Ledg
   });
 }
 
-/** Forgets images that are gone. A full disk leaves them in the ledger, where an ID of nothing does no harm. */
+/** Removes images that are gone from the ledger. If the disk is full they stay there, where a stale ID does no harm. */
 export async function forget(ledger: Ledger, tenant: string, ids: readonly string[]): Promise<void> {
   const gone = new Set(ids);
   if (!ledger.read(tenant).images.some(({ id }) => gone.has(id))) return;

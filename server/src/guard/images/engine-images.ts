@@ -3,7 +3,7 @@ import { Refusal } from "../refusal.ts";
 import { prefixOf, inTenantsWords } from "./names.ts";
 import { arrayOf, objectOf, textOf, textsOf, type Json } from "./json.ts";
 
-/** What the guard needs of an engine here. Tests stand in for it. */
+/** The part of the engine that this folder uses. */
 export type ImagesEngine = Pick<EngineApi, "json" | "request">;
 
 /** As old versions of the API write an image without names */
@@ -11,7 +11,7 @@ const NONE = /^<none>[:@]<none>$/;
 
 /** The names of an image on the engine. */
 export interface EngineNames {
-  /** Those that are the tenant's, with a tag, and with a digest */
+  /** Names of the tenant, with a tag, and with a digest */
   tags: string[];
   digests: string[];
   /** Whether the host or another tenant has names for it as well */
@@ -35,7 +35,7 @@ export function idOf(raw: Json): string {
   return textOf(raw["Id"]);
 }
 
-/** Lists all images of the engine; with `all`, those that other images are made of as well. */
+/** Lists the images of the engine; with `all`, also intermediate ones. */
 export async function listImages(
   engine: ImagesEngine,
   options: { all: boolean; manifests?: boolean; apiVersion?: string | undefined; signal: AbortSignal },
@@ -71,7 +71,7 @@ export async function removeFromEngine(engine: ImagesEngine, name: string, signa
   return arrayOf(await engine.json({ method: "DELETE", path: `/images/${name}`, query, signal })).map(objectOf);
 }
 
-/** Runs a call. An error that the engine answers becomes a Refusal in the tenant's words. */
+/** Runs a call. An error of the engine becomes a Refusal with the tenant's names. */
 export async function inWordsOf<T>(tenant: string, call: () => Promise<T>): Promise<T> {
   try {
     return await call();
@@ -80,10 +80,10 @@ export async function inWordsOf<T>(tenant: string, call: () => Promise<T>): Prom
   }
 }
 
-/** Returns the Refusal for an error of the engine, in the tenant's words; another error unchanged. */
+/** Returns the Refusal for an error of the engine, with the tenant's names; any other error unchanged. */
 export function refusalOf(tenant: string, error: unknown): unknown {
   if (!(error instanceof EngineAnswer)) return error;
-  // Containers are the host's: their IDs say nothing to a tenant.
+  // IDs of the host's containers mean nothing to a tenant.
   const message = inTenantsWords(tenant, error.message).replaceAll(/\bcontainer [0-9a-f]{12,64}\b/g, "a container");
   return new Refusal("engine.answer", message, { statusCode: error.statusCode, cause: error });
 }

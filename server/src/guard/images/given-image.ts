@@ -1,6 +1,6 @@
 import { familiarName, type Reference } from "docker-over-ssh/builds";
 
-/** What somebody may mean by an ID. */
+/** Text that may be an ID, or the beginning of one. */
 export interface IdPrefix {
   /** 1 to 64 hexadecimal digits */
   hex: string;

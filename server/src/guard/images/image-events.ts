@@ -12,7 +12,7 @@ import type { ViewParts } from "./view-images.ts";
 
 /** Characters of an event: one has the labels of its image. */
 const MAX_EVENT = 4 * 1024 * 1024;
-/** Filters of the kinds of things that a tenant has no events of */
+/** Filters by objects that a tenant has no events of */
 const OTHER_KINDS = new Set([
   "container",
   "volume",
@@ -26,14 +26,14 @@ const OTHER_KINDS = new Set([
 ]);
 
 /**
- * `GET /events`: those of the tenant's images. An event is the tenant's by the image's ID, its label, or its name; a name of somebody else's leaves it out.
- * Ends when the caller's signal is aborted, or at `until`.
+ * `GET /events`, limited to the tenant's images. The image's ID, label or name decides whose an event is; an event with the name of somebody else is left
+ * out. Ends when the caller's signal is aborted, or at `until`.
  */
 export async function* imageEvents(parts: ViewParts, caller: Caller, filter: EventFilter): AsyncGenerator<ApiObject> {
   const { tenant, apiVersion, signal } = caller;
   const isWanted = eventTest(filter.filters);
   const query: [string, string][] = [["filters", JSON.stringify({ type: ["image"] })], ...times(filter)];
-  // First, so that no image is missed: the engine tells what happens from here on.
+  // Before the list of images, so that no event is missed.
   const { body } = await parts.engine.request({ method: "GET", path: "/events", query, apiVersion, signal });
   try {
     const ids = new Set(inLedger(parts.ledger, tenant.id).keys());
@@ -53,7 +53,7 @@ function times({ since, until }: EventFilter): [string, string][] {
   return Object.entries({ since, until }).filter((entry): entry is [string, string] => entry[1] !== undefined);
 }
 
-/** Returns what the tenant is shown of an event; undefined for another's. `ids` are of its images, and get those that the event tells. */
+/** Returns the part of an event that the tenant may see; undefined for an event of others. Adds the image's ID to `ids`, those of the tenant. */
 function ownEvent(tenant: string, raw: Json, ids: Set<string>): ApiObject | undefined {
   const actor = objectOf(raw["Actor"]);
   const { name: given, ...labels } = objectOf(actor["Attributes"]);
@@ -78,7 +78,7 @@ function eventTest(filters: EventFilter["filters"]): (event: ApiObject) => boole
   if (unknown !== undefined)
     throw new Refusal(
       "events.filter",
-      `"${unknown}" is no filter of events that may be used here: event, image, label, type`,
+      `events cannot be filtered by "${unknown}" here, only by event, image, label and type`,
       {
         statusCode: 400,
       },
@@ -109,7 +109,7 @@ async function* linesOf(body: Readable): AsyncGenerator<string> {
     const lines = `${rest}${chunk}`.split("\n");
     rest = lines.pop() ?? "";
     if (rest.length > MAX_EVENT)
-      throw new Refusal("events.size", "the engine has sent too long an event", { statusCode: 502 });
+      throw new Refusal("events.size", "the engine has sent an event that is too long", { statusCode: 502 });
     for (const line of lines) if (line.trim() !== "") yield line;
   }
 }

@@ -6,7 +6,7 @@ import type { OwnImages } from "./own-images.ts";
 import { pathMatch } from "./path-match.ts";
 import { readTime } from "./times.ts";
 
-/** Makes the test of `--filter reference=`: a pattern matches a name with its tag, or without. No pattern lists all. */
+/** Returns the test of `--filter reference=`: a pattern matches a name with its tag, or without. No pattern matches all. */
 export function referenceTest({ references }: ImageFilter): (name: string) => boolean {
   const patterns = references.map(pathMatch);
   if (patterns.length === 0) return () => true;
@@ -18,7 +18,7 @@ export function referenceTest({ references }: ImageFilter): (name: string) => bo
 }
 
 /**
- * Makes the test of all other filters, as engines read them. Images that `before` and `since` name are looked up among the tenant's own.
+ * Returns the test of all other filters, as engines apply them. Images that `before` and `since` name are looked up among the tenant's own.
  *
  * @returns takes an entry of a listing, and whether the tenant has a name for it
  * @throws Refusal
@@ -43,7 +43,7 @@ export async function imageTest(
   };
 }
 
-/** Makes the test of `--filter label=`: all of `key` and `key=value` must be there. */
+/** Returns the test of `--filter label=`: all of `key` and `key=value` must match. */
 export function labelTest(wanted: readonly string[]): (labels: Json) => boolean {
   const pairs = wanted.map((text): [string, string | undefined] => {
     const at = text.indexOf("=");

@@ -29,7 +29,7 @@ export function engineName(tenant: string, reference: Reference): string {
   if (name.length > MAX_NAME) {
     throw new Refusal(
       "name.length",
-      `"${reference.given}" is too long: with the tenant before it, it has ${name.length} characters of ${MAX_NAME}`,
+      `"${reference.given}" is too long: with the tenant before it, it has ${name.length} characters, and ${MAX_NAME} are allowed`,
       {
         statusCode: 400,
       },
@@ -38,7 +38,7 @@ export function engineName(tenant: string, reference: Reference): string {
   return `${name}${tag === undefined ? "" : `:${tag}`}${digest === undefined ? "" : `@${digest}`}`;
 }
 
-/** Returns what all names of a tenant on the engine begin with. */
+/** Returns the prefix of all names of a tenant on the engine. */
 export function prefixOf(tenant: string): string {
   return `${GUARD_HOST}/${tenant}/`;
 }
@@ -58,7 +58,7 @@ export function tenantName(tenant: string, name: string): string | undefined {
   }
 }
 
-/** Parses a tenant's name. Throws a Refusal 400 for text that is none, and 403 for one in the guard's own names. */
+/** Parses a name that a tenant has written. Throws a Refusal 400 for an invalid name, and 403 for a name of the guard's own. */
 export function parseTenantName(given: string): Reference {
   try {
     const reference = parseReference(given);
@@ -72,7 +72,7 @@ export function parseTenantName(given: string): Reference {
   }
 }
 
-/** Puts the tenant's names in place of those on the engine, in a text of the engine: an error, a line of progress. */
+/** Replaces the engine's names in a text of the engine, e.g. an error or a line of progress, with the tenant's names. */
 export function inTenantsWords(tenant: string, text: string): string {
   return text.replaceAll(new RegExp(`${GUARD_HOST.replace(".", "\\.")}/[a-z0-9-]+/[\\w./:@-]+`, "g"), (name) => {
     let end = name.length;

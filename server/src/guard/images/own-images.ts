@@ -17,9 +17,9 @@ export interface FoundImage extends OwnImage {
   foundAs?: string | undefined;
 }
 
-/** Which images of the engine are a tenant's: those with its names, and those in its ledger that exist. */
+/** The images of the engine that are a tenant's: those with its names, and those in the ledger that exist. */
 export interface OwnImages {
-  /** Lists them without intermediate ones, and tells the limits how many there are. */
+  /** Lists them without intermediate ones, and reports their number to the limits. */
   list(tenant: string, signal: AbortSignal): Promise<OwnImage[]>;
   /**
    * Finds an image by a name, a name with a digest, an ID, or the beginning of one, among the tenant's own.
@@ -28,15 +28,15 @@ export interface OwnImages {
    */
   find(tenant: string, given: string, signal: AbortSignal): Promise<FoundImage>;
   /**
-   * Takes over what a build has made: writes it down, and checks the tenant's quotas. An image that is too much is removed.
+   * Takes over what a build has made: records it, and checks the tenant's quotas. An image beyond the quotas is removed.
    *
-   * @param names on the engine that it is given next, with tags: they count. Then an image that the tenant had before is left as it was.
+   * @param names on the engine that the image gets next, with tags: they count. With them, an image that the tenant had before is not removed.
    * @throws Refusal `quota.images`, `quota.bytes`, `ledger.full`; `image.not-stamped` for one without the tenant's label, which is left alone
    */
   take(tenant: Tenant, id: string, signal: AbortSignal, names?: readonly string[]): Promise<void>;
   /**
-   * Writes down intermediate images, which the classic builder makes of steps, also those that were none before: they are listed with --all, do not count,
-   * and go with the image that is made of them.
+   * Records images as intermediate, as the classic builder makes them of steps. They are listed with --all, do not count, and are removed with the image
+   * above them.
    *
    * @throws Refusal `ledger.full`
    */

@@ -10,8 +10,8 @@ import { tenantName } from "./names.ts";
 import type { ViewParts } from "./view-images.ts";
 
 /**
- * `DELETE /images/NAME`. A name is taken away, and with the last one the image; an ID takes away all names of the tenant. What the host or another
- * tenant has names for, or containers of, stays: the engine is never asked to force anything.
+ * `DELETE /images/NAME`. By a name, removes this name, and with the last name the image. By an ID, removes all names of the tenant. An image that the host or
+ * another tenant has a name for, or a container of, stays: the engine is never asked to force a removal.
  */
 export async function removeImage(
   parts: ViewParts,
@@ -38,7 +38,7 @@ export async function removeImage(
     await forget(ledger, tenant.id, [id]);
   }
   const { images, bytes } = tenant.quotas;
-  if (images !== undefined || bytes !== undefined) await own.list(tenant.id, signal); // tells the limits
+  if (images !== undefined || bytes !== undefined) await own.list(tenant.id, signal); // reports to the limits
   return removed.map((entry) => shownRemoval(tenant.id, entry)).filter((entry) => entry !== undefined);
 }
 
@@ -71,7 +71,7 @@ async function hasNames(engine: ImagesEngine, tenant: string, id: string, signal
   return tags.length + digests.length > 0;
 }
 
-/** Returns the intermediate images under an image, as far as the ledger knows them, the last step first. */
+/** Returns the intermediate images under an image that are in the ledger, the last step first. */
 async function stepsOf(
   { engine, ledger }: { engine: ImagesEngine; ledger: Ledger },
   tenant: string,
@@ -88,7 +88,7 @@ async function stepsOf(
   return steps;
 }
 
-/** Removes them until one is in use, by another image of the tenant. */
+/** Removes steps, up to the first that another image of the tenant uses. */
 async function removeSteps(engine: ImagesEngine, steps: readonly string[], signal: AbortSignal): Promise<Json[]> {
   const removed: Json[] = [];
   for (const id of steps) {
@@ -102,7 +102,7 @@ async function removeSteps(engine: ImagesEngine, steps: readonly string[], signa
   return removed;
 }
 
-/** Names of others are not removed, so none is shown. */
+/** Leaves out names of others. */
 function shownRemoval(tenant: string, entry: Json): ApiObject | undefined {
   const { Untagged, Deleted } = entry;
   if (typeof Deleted === "string") return { Deleted };

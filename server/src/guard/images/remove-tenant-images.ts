@@ -6,8 +6,8 @@ import { TENANT_LABEL } from "./reserved.ts";
 import { idOf, listImages, namesOf, removeFromEngine, type ImagesEngine } from "./engine-images.ts";
 
 /**
- * Removes all images of a tenant, those of the ledger included: what others use is only untagged. It may be called again, after a crash or when
- * something was in use.
+ * Removes all images of a tenant, including those in the ledger. Images that others use are only untagged. May be called again, after a crash or when an
+ * image was in use.
  *
  * @returns IDs of images that containers use, which stay in the ledger
  */
@@ -22,7 +22,7 @@ export async function removeTenantImages(
   }
   const known = inLedger(ledger, tenant);
   const isTenants = (raw: Json): boolean => known.has(idOf(raw)) || isLeftover(tenant, raw);
-  // An image can be removed when those that are made of it are gone: once more, as long as something goes.
+  // An image can be removed when the images above it are gone: repeat as long as that helps.
   for (let before = Infinity; ;) {
     const found = await listImages(engine, { all: true, signal });
     const left = found.filter((raw) => isTenants(raw) && !namesOf(tenant, raw).hasForeign);
@@ -40,13 +40,13 @@ export async function removeTenantImages(
   }
 }
 
-/** Steps of a build whose guard was killed have the tenant's label, and are not in the ledger. Only the host could have made others without a name. */
+/** Whether an image is a step of a build whose guard was killed: it has the tenant's label and no name, and is not in the ledger. */
 function isLeftover(tenant: string, raw: Json): boolean {
   const { tags, digests } = namesOf(tenant, raw);
   return objectOf(raw["Labels"])[TENANT_LABEL] === tenant && tags.length === 0 && digests.length === 0;
 }
 
-/** Removes what is there and not in use. */
+/** Removes an image if it exists and is not in use. */
 async function tryRemove(engine: ImagesEngine, name: string, signal: AbortSignal): Promise<void> {
   try {
     await removeFromEngine(engine, name, signal);

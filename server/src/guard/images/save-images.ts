@@ -6,7 +6,7 @@ import { engineName, parseTenantName } from "./names.ts";
 import { inTenantsNames } from "./saved-archive.ts";
 import { platformQuery, type ViewParts } from "./view-images.ts";
 
-/** Names of one archive: each is looked up before anything is sent. */
+/** Names for one archive. Each is looked up before anything is sent. */
 const MAX_NAMES = 1000;
 
 /** `GET /images/get`. The caller reads the archive to its end, or destroys it. */
@@ -18,7 +18,9 @@ export async function saveImages(
 ): Promise<Readable> {
   const { tenant, apiVersion, signal } = caller;
   if (names.length > MAX_NAMES)
-    throw new Refusal("image.names", `${names.length} images are named, of ${MAX_NAMES} at most`, { statusCode: 400 });
+    throw new Refusal("image.names", `at most ${MAX_NAMES} images can be saved at once, not ${names.length}`, {
+      statusCode: 400,
+    });
   const found: string[] = [];
   for (const name of names) found.push(...(await onEngine(parts, caller, name)));
   const query = [...found.map((name): [string, string] => ["names", name]), ...platformQuery(platform)];

@@ -10,7 +10,7 @@ import { tenantName } from "./names.ts";
 /** Bytes of a file with names: some 10,000 images */
 const MAX_NAMES_FILE = 16 * 1024 * 1024;
 
-/** What is done with the files of an archive that hold names. All others pass as they are. */
+/** How the files with names in an archive are rewritten. All others pass unchanged. */
 const FILES: Readonly<Record<string, (tenant: string, content: unknown) => unknown>> = {
   "manifest.json": inManifest,
   repositories: inRepositories,
@@ -18,8 +18,8 @@ const FILES: Readonly<Record<string, (tenant: string, content: unknown) => unkno
 };
 
 /**
- * Puts the tenant's names in place of those on the engine, in an archive as `docker save` writes it (Docker's own format, an OCI layout, or both). Names
- * of others are left out. Layers stream through.
+ * Replaces the engine's names with the tenant's names in an archive of `docker save` (Docker's own format, an OCI layout, or both). Names of others are left
+ * out. Layers stream through.
  *
  * @param archive owned by the returned stream, which fails when it breaks off
  */

@@ -2,8 +2,8 @@ import type { ApiObject } from "../backend.ts";
 import { arrayOf, objectOf, pick, textOf, type Json } from "./json.ts";
 
 /**
- * What a tenant is shown of the engine's objects: properties that are known, without those that say something of the host (its folders, its containers)
- * and without names of an image, which whoever calls adds. The labels that the guard stamps stay: they are in the image, and in what is pushed of it.
+ * The parts of the engine's objects that a tenant may see: known properties, without those about the host (folders, containers), and without names, which
+ * the caller adds. The labels that the guard stamps stay: they are in the image, and in what is pushed of it.
  */
 
 /** Properties of an image's config in the Engine API */

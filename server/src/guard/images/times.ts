@@ -14,7 +14,7 @@ const DURATION = /^(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+$/;
 const STAMP = /^\d{4}-\d{2}-\d{2}(?:T\d{2}(?::\d{2}(?::\d{2}(?:\.\d+)?)?)?)?(?:Z|[+-]\d{2}:\d{2})?$/;
 
 /**
- * Reads a time as docker takes it in `until`: seconds since 1970, a date, or how long ago (`1h30m`). Dates without a zone are of UTC.
+ * Reads a time as docker accepts it in `until`: seconds since 1970, a date, or how long ago (`1h30m`). Dates without a zone are of UTC.
  *
  * @returns ms since 1970
  * @throws Refusal 400

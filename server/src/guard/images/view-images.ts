@@ -99,12 +99,12 @@ export function platformQuery(platform: string | undefined): [string, string][] 
   return parsed === undefined ? [] : [["platform", JSON.stringify(parsed)]];
 }
 
-/** Returns the tenant's names of names on the engine. */
+/** Maps names on the engine to the tenant's names. */
 function mapped(tenant: string, names: readonly string[]): string[] {
   return names.map((name) => tenantName(tenant, name)).filter((name) => name !== undefined);
 }
 
-/** Before 1.43, an image without names has one that says so. */
+/** Before API 1.43, an image without names has the name `<none>`. */
 function namesAsListed(
   { tags, digests }: { tags: string[]; digests: string[] },
   apiVersion: string | undefined,

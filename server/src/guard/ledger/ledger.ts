@@ -1,4 +1,4 @@
-/** What a tenant has on the engine, written down. The engine's names say the same of images that have names. */
+/** An image that a tenant has. Images with names could also be found by their names on the engine. */
 export interface LedgerImage {
   /** The engine's ID */
   id: string;
@@ -8,7 +8,7 @@ export interface LedgerImage {
   isIntermediate?: true;
 }
 
-/** What a tenant has used up, by hours: those of the last 24 count. */
+/** What a tenant has used within an hour. The last 24 hours count. */
 export interface LedgerHour {
   /** Hours since 1970 */
   hour: number;
@@ -19,7 +19,7 @@ export interface LedgerHour {
 
 export interface LedgerRecord {
   tenant: string;
-  /** Whether the tenant may return once it has gone. A pod does not: what it has is removed. */
+  /** Whether the tenant may return once it was removed. A pod does not: what it has is removed with it. */
   mayReturn: boolean;
   images: LedgerImage[];
   /** IDs of BuildKit's cache records */
@@ -29,19 +29,19 @@ export interface LedgerRecord {
 
 /**
  * A small store of what tenants have, which survives the guard: a file for each tenant, which is replaced as a whole. Changes of one tenant are made one
- * after the other. A change that the disk does not take rejects with a Refusal `ledger.full` (507), and changes nothing: whoever creates something
- * writes it down first, or removes it again.
+ * after the other. If the disk is full, a change rejects with a Refusal `ledger.full` (507), and changes nothing: code that creates something records it
+ * first, or removes it again.
  */
 export interface Ledger extends AsyncDisposable {
-  /** Aborted when another guard has taken the folder over, because this one was stopped for long. No change is made any more. */
+  /** Aborted when another guard has taken the folder over, because this one was stopped for long. From then on, all changes are rejected. */
   readonly lost: AbortSignal;
-  /** IDs of all tenants that are written down, also of those that are gone. */
+  /** IDs of all recorded tenants, including removed ones. */
   tenants(): string[];
-  /** Returns what is on the disk; an empty record for a tenant that is not written down. Nobody changes it. */
+  /** Returns the record on the disk; an empty one for an unknown tenant. It must not be changed. */
   read(tenant: string): Readonly<LedgerRecord>;
   /**
-   * Says that a tenant is there, and whether it may return once it has gone, for a guard that starts when it has. Where the disk is full, its next change
-   * writes that down.
+   * Reports that a tenant is present, and whether it may return once it was removed: a guard that starts later needs to know. If the disk is full, the
+   * tenant's next change records it.
    */
   admit(tenant: string, mayReturn: boolean): Promise<void>;
   /** Replaces the record by what `change` makes of a copy. Resolves when it is on the disk. */

@@ -9,17 +9,17 @@ import type { Ledger, LedgerRecord } from "./ledger.ts";
 import { emptyRecord, MAX_FILE, readRecord, writtenRecord } from "./record-file.ts";
 
 const ENDING = ".json";
-/** Tenants that were removed and are remembered: what runs for one ends within minutes. */
+/** Removed tenants that are remembered: what still runs for one ends within minutes. */
 const MAX_REMOVED = 10_000;
 
 /**
- * Opens the ledger in a folder, and creates it. One guard at a time uses it.
+ * Opens the ledger in a folder, which is created if needed. One guard at a time may use it.
  *
  * - `version`: the number of this layout
  * - `guard.lock/`: names the process that uses the folder
  * - `tenants/ID.json`: the record of a tenant
  *
- * Rejects with a `refused` Failure for a folder in use or of something else, and for a damaged file, which it names.
+ * Rejects with a `refused` Failure if the folder is in use or is not a ledger, or if a file is damaged, which it names.
  */
 export async function openLedger(path: string): Promise<Ledger> {
   const folder = await openOwnFolder(path, {
@@ -40,7 +40,7 @@ export async function openLedger(path: string): Promise<Ledger> {
 async function prepare(path: string): Promise<void> {
   const tenants = join(path, "tenants");
   await mkdir(tenants, { recursive: true, mode: 0o700 });
-  // of a guard that was killed while it replaced a file
+  // left by a guard that was killed while it replaced a file
   for (const name of await readdir(tenants))
     if (name.endsWith(`${ENDING}.new`)) await rm(join(tenants, name), { force: true });
 }
@@ -68,7 +68,7 @@ class FileLedger implements Ledger {
   readonly #records: Map<string, LedgerRecord>;
   /** The last change of each tenant, which the next one waits for. */
   readonly #last = new Map<string, Promise<void>>();
-  /** Of those that were admitted */
+  /** Of the admitted tenants */
   readonly #mayReturn = new Map<string, boolean>();
   readonly #removed = new Set<string>();
 
@@ -160,7 +160,7 @@ function gone(): Refusal {
 }
 
 function full(path: string, cause: unknown): Refusal {
-  return new Refusal("ledger.full", `the disk of the guard is full: what is made now could not be written down`, {
+  return new Refusal("ledger.full", `the guard's disk is full: it cannot record what this call would create`, {
     statusCode: 507,
     cause: new Error(`the disk of ${path} is full`, { cause }),
   });

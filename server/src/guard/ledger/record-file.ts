@@ -30,7 +30,7 @@ const RECORD = Type.Object(
   closed,
 );
 
-/** Of a tenant that is not written down. Nothing of it is removed before a source has said that it does not return. */
+/** The record of an unknown tenant. It may return, so nothing of it is removed before a source says otherwise. */
 export function emptyRecord(tenant: string): LedgerRecord {
   return { tenant, mayReturn: true, images: [], cacheRecords: [], hours: [] };
 }
@@ -40,7 +40,7 @@ export function writtenRecord(record: LedgerRecord): string {
 }
 
 /**
- * Reads the file of a tenant. What it says decides what may be removed, so a file that is not as it was written is not read in part.
+ * Reads the file of a tenant. It decides what may be removed, so a damaged file is not read in part.
  *
  * @throws Failure `refused` that names the file
  */

@@ -1,13 +1,13 @@
 import type { Limits } from "./limits.ts";
 
-/** What is counted for metrics. */
+/** Counts uses, for metrics. */
 export interface UseCounter {
   /** A build runs until this is disposed of. */
   build(tenant: string): Disposable;
   pushed(tenant: string, bytes: number): void;
 }
 
-/** Limits whose uses are counted. */
+/** Wraps limits so that uses are counted. */
 export function countedLimits(limits: Limits, counter: UseCounter): Limits {
   return {
     async startBuild(tenant) {

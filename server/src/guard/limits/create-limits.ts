@@ -5,10 +5,10 @@ import { UsedHours } from "./hours.ts";
 import type { BuildPlace, HeldImages, Limits, Usage } from "./limits.ts";
 import { noBuildTime, noPushBytes, tooManyBuilds, tooManyBytes, tooManyImages } from "./refusals.ts";
 
-/** ms between two times at which the builds that run are counted: what a kill of the guard forgets of a build, at most. */
+/** ms between two updates of the time of running builds: at most this much is lost if the guard is killed */
 const COUNT_EVERY = 30_000;
 
-/** Creates the limits of all tenants. Disposing writes down what is not yet. */
+/** Creates the limits of all tenants. Disposing writes what was not written yet to the ledger. */
 export function createLimits(ledger: Ledger): Limits {
   return new LedgerLimits(ledger);
 }
@@ -18,17 +18,17 @@ interface RunningBuild {
   stop: AbortController;
 }
 
-/** What is known of a tenant since the guard has started. */
+/** The use of a tenant since the guard was started. */
 interface Used {
   hours: UsedHours;
   builds: Set<RunningBuild>;
-  /** Told when none of them runs any more */
+  /** Called when the last build has ended */
   readonly idle: Set<() => void>;
-  /** Until when the builds are counted, of performance.now() */
+  /** Until when the time of builds was counted, in performance.now() */
   countedUntil: number;
   timer?: NodeJS.Timeout | undefined;
   held?: HeldImages | undefined;
-  /** Writes hours down; undefined when nothing is to be written. */
+  /** The current write to the ledger; undefined if nothing is being written */
   writing?: Promise<void> | undefined;
   isChanged: boolean;
 }
@@ -136,7 +136,7 @@ class LedgerLimits implements Limits {
     return used;
   }
 
-  /** Counts the time of the builds that run until now: two at the same time use two minutes in one. */
+  /** Counts the time of running builds until now: two simultaneous builds use two minutes in one. */
   #count(id: string, used: Used): void {
     const now = performance.now();
     const spent = (now - used.countedUntil) * used.builds.size;
@@ -146,7 +146,7 @@ class LedgerLimits implements Limits {
     this.#write(id, used);
   }
 
-  /** Counts again when the first of the builds may have used up the time, and ends those that have. */
+  /** Counts again when a build may have used up its time, and ends builds that have. */
   #schedule(id: string, used: Used): void {
     clearTimeout(used.timer);
     if (used.builds.size === 0) return;
@@ -160,7 +160,7 @@ class LedgerLimits implements Limits {
     }, Math.ceil(wait)).unref();
   }
 
-  /** Has the hours written down; those that change meanwhile, once more. A full disk keeps them in memory until the next change. */
+  /** Writes the hours to the ledger, again if they change meanwhile. If the disk is full, they stay in memory until the next change. */
   #write(id: string, used: Used): void {
     used.isChanged = true;
     used.writing ??= (async () => {
@@ -186,7 +186,7 @@ function outOfTime(used: Used, quota: number): Error {
   return noBuildTime(quota, used.hours.nextFree(Date.now(), "buildTime"));
 }
 
-/** Refuses a build of a tenant that could not keep one more image. */
+/** Refuses a build if the tenant could not keep one more image. */
 function refuseOneMore({ images, bytes }: Quotas, held: HeldImages): void {
   if (images !== undefined && held.images >= images) throw tooManyImages(held.images + 1, images);
   if (bytes !== undefined && held.bytes >= bytes) throw tooManyBytes(held.bytes, bytes);

@@ -2,7 +2,7 @@ import type { LedgerHour } from "../ledger/ledger.ts";
 
 /** ms */
 const HOUR = 3_600_000;
-/** The current one is the last of them. */
+/** Hours that count, including the current one */
 const COUNTED = 24;
 
 /** What a tenant uses, by hours. */
@@ -29,14 +29,14 @@ export class UsedHours {
     return this.counted(now).reduce((sum, hour) => sum + hour[what], 0);
   }
 
-  /** Returns those that count, and forgets the others. Hours that are still to come are of a clock that was wrong: they do not count. */
+  /** Returns the hours that count, and forgets the others. Hours in the future come from a wrong clock, and do not count. */
   counted(now: number): LedgerHour[] {
     const current = Math.floor(now / HOUR);
     this.#hours = this.#hours.filter(({ hour }) => hour > current - COUNTED && hour <= current);
     return this.#hours.map((hour) => ({ ...hour }));
   }
 
-  /** Returns when the oldest hour with a use does not count any more, ms since 1970. */
+  /** Returns when the oldest hour with a use stops counting, ms since 1970. */
   nextFree(now: number, what: "buildTime" | "pushBytes"): number {
     const used = this.counted(now).filter((hour) => hour[what] > 0);
     return (Math.min(...used.map(({ hour }) => hour), Math.floor(now / HOUR)) + COUNTED) * HOUR;

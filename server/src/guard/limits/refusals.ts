@@ -11,32 +11,35 @@ export function tooManyBuilds(allowed: number): Refusal {
   );
 }
 
-/** @param more when hours that count now do not any more, ms since 1970 */
+/** @param more when the oldest hour stops counting, ms since 1970 */
 export function noBuildTime(allowed: number, more: number): Refusal {
   return new Refusal(
     "quota.build-time",
-    `the build time of 24 hours is used up (${duration(allowed)}): there is more at ${clock(more)}`,
+    `the build time of 24 hours is used up (${duration(allowed)}): more is available at ${clock(more)}`,
     { statusCode: 429, retryAfter: secondsUntil(more) },
   );
 }
 
-/** @param more when hours that count now do not any more, ms since 1970 */
+/** @param more when the oldest hour stops counting, ms since 1970 */
 export function noPushBytes(allowed: number, more: number): Refusal {
   return new Refusal(
     "quota.push-bytes",
-    `the bytes that may be pushed in 24 hours are used up (${bytes(allowed)}): there is more at ${clock(more)}`,
+    `the bytes that may be pushed in 24 hours are used up (${bytes(allowed)}): more is available at ${clock(more)}`,
     { statusCode: 429, retryAfter: secondsUntil(more) },
   );
 }
 
 export function tooManyImages(has: number, allowed: number): Refusal {
-  return new Refusal("quota.images", `there would be ${has} images of ${allowed}: remove some with docker rmi`);
+  return new Refusal(
+    "quota.images",
+    `this would make ${has} images, and ${allowed} are allowed: remove some with docker rmi`,
+  );
 }
 
 export function tooManyBytes(has: number, allowed: number): Refusal {
   return new Refusal(
     "quota.bytes",
-    `images would take ${bytes(has)} of ${bytes(allowed)}: remove some with docker rmi, or build smaller ones`,
+    `images would take ${bytes(has)}, and ${bytes(allowed)} are allowed: remove some with docker rmi, or build smaller ones`,
   );
 }
 

@@ -2,10 +2,10 @@ import type { Backend } from "../backend.ts";
 import { EngineAnswer, type EngineApi } from "../engine/engine-api.ts";
 import { Refusal } from "../refusal.ts";
 
-/** By this name engines know Docker Hub. */
+/** The engine's name for Docker Hub */
 const DOCKER_HUB = "https://index.docker.io/v1/";
 
-/** Has the engine check credentials, as for `docker login`: it is asked from where the engine pulls. They are in no error, thus in no line of audit. */
+/** Has the engine check credentials, as `docker login` does: the engine asks the registry from where it pulls. No error, and so no line of audit, contains them. */
 export function engineLogin(engine: Pick<EngineApi, "json">): NonNullable<Backend["login"]> {
   return async ({ signal }, registry, { username, password, identityToken, registryToken }) => {
     if (registryToken !== undefined) {
@@ -35,7 +35,7 @@ function tokenOf(answer: unknown): string | undefined {
   return typeof token === "string" && token !== "" ? token : undefined;
 }
 
-/** A registry writes what it likes into its errors. */
+/** A registry may put the credentials into its error. */
 function withoutSecrets(message: string, secrets: readonly string[]): string {
   return secrets.some((secret) => secret !== "" && message.includes(secret))
     ? "the registry has refused these credentials"

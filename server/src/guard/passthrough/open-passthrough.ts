@@ -17,7 +17,7 @@ import { engineLogin } from "./engine-login.ts";
 import { openPusher } from "../push/pusher.ts";
 import type { Tenant } from "../tenant.ts";
 
-/** How often images are tried to be removed that containers use, and ms in between */
+/** Attempts to remove images that containers still use, and ms in between */
 const REMOVAL_ATTEMPTS = 10;
 const BETWEEN_ATTEMPTS = 500;
 
@@ -33,8 +33,8 @@ export interface PassthroughParts {
 }
 
 /**
- * Opens a backend on an engine that the tenants share, each with names of its own on it. Removes what a guard has left there that was killed. Disposing
- * ends what runs.
+ * Opens a backend on an engine that the tenants share. Each tenant has names of its own there. Removes what a killed guard has left on the engine.
+ * Disposing ends what runs.
  */
 export async function openPassthrough(parts: PassthroughParts): Promise<Backend> {
   const { engine, ledger, limits, audit, env, data, signal } = parts;
@@ -44,7 +44,7 @@ export async function openPassthrough(parts: PassthroughParts): Promise<Backend>
   const images = createImages({ engine, own, ledger, push });
   const cacheRecords = createCacheRecords({ engine, ledger, signal });
   const buildkit = createBuildkit({ engine, own, limits, audit, cacheRecords, cgroupParentOf });
-  const hasContainerdStore = storeOf(engine);
+  const hasContainerdStore = containerdStoreTest(engine);
   const classic = createClassicBuilds({
     engine,
     hasContainerdStore,
@@ -63,8 +63,8 @@ export async function openPassthrough(parts: PassthroughParts): Promise<Backend>
         request.builder === "buildkit"
           ? await overHttp.build(caller, request, onLine)
           : await classic.build(caller, request, context, onLine),
-      async prune({ tenant, signal: asked }, choice) {
-        const pruned = await cacheRecords.prune(tenant.id, choice, asked);
+      async prune({ tenant, signal: callSignal }, choice) {
+        const pruned = await cacheRecords.prune(tenant.id, choice, callSignal);
         return {
           caches: pruned.map(({ ID }) => ID),
           spaceReclaimed: pruned.reduce((sum, { size }) => sum + Number(size), 0),
@@ -73,8 +73,8 @@ export async function openPassthrough(parts: PassthroughParts): Promise<Backend>
       cancel: async ({ tenant }, buildId) => void overHttp.cancel(tenant.id, buildId),
     },
     login: engineLogin(engine),
-    async version(asked) {
-      return { ...(await engine.version(asked)), hasContainerdStore: await hasContainerdStore(asked) };
+    async version(callSignal) {
+      return { ...(await engine.version(callSignal)), hasContainerdStore: await hasContainerdStore(callSignal) };
     },
     async removeTenant(tenant) {
       const left = await removeAllImages({ engine, ledger, signal }, tenant);
@@ -87,7 +87,7 @@ export async function openPassthrough(parts: PassthroughParts): Promise<Backend>
   };
 }
 
-/** Returns IDs of images that containers still use. An engine ends the step of a build that was broken off in a moment: until then, its image stays. */
+/** Returns the IDs of images that containers still use. An engine needs a moment to end the step of an aborted build, whose image stays until then. */
 async function removeAllImages(
   { engine, ledger, signal }: Pick<PassthroughParts, "engine" | "ledger" | "signal">,
   tenant: string,
@@ -99,15 +99,15 @@ async function removeAllImages(
   }
 }
 
-/** The ledger keeps such a tenant, whose images the next start of the guard removes, or the one after it. */
+/** The ledger keeps such a tenant: the guard tries to remove its images at each start. */
 function inUse(images: number): Failure {
   return new Failure("refused", `${images} of its images are used by containers of the host, and stay`, {
     hint: "Remove the containers; the guard removes the images when it starts again.",
   });
 }
 
-/** Returns what tells whether the engine has the containerd image store. It asks once for each engine that is there: one may come back as another. */
-function storeOf(engine: EngineApi): (signal: AbortSignal) => Promise<boolean> {
+/** Returns a function that finds out whether the engine has the containerd image store. It asks again when the engine has restarted, maybe as another version. */
+function containerdStoreTest(engine: EngineApi): (signal: AbortSignal) => Promise<boolean> {
   const known = new WeakMap<object, boolean>();
   return async (signal) => {
     const version = await engine.version(signal);

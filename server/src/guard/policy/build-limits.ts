@@ -2,18 +2,18 @@ import type { BuildRequest } from "../build-request.ts";
 import { Refusal } from "../refusal.ts";
 import type { Resources } from "./policy.ts";
 
-/** µs in which a quota counts, where a request says nothing */
+/** The default period of a CPU quota, in µs */
 export const CPU_PERIOD = 100_000;
-/** The range that the kernel takes */
+/** The range that the kernel accepts, in µs */
 const CPU_PERIODS = { min: 1000, max: 1_000_000 };
-/** The shortest quota that the kernel takes, in µs */
+/** The smallest quota that the kernel accepts, in µs */
 const MIN_QUOTA = 1000;
-/** What a container has that asks for none: more would be taken from others. */
+/** The default of a container. More would be taken from others. */
 const CPU_SHARES = 1024;
-/** Ulimits by which a process gets more of the processors than others: for a real-time process, the kernel asks no quota. */
+/** Ulimits by which a process gets more CPU time than others: CPU quotas do not apply to real-time processes. */
 const PRIORITIES: ReadonlySet<string> = new Set(["nice", "rtprio", "rttime"]);
 
-/** Limits of steps: what the tenant asks for within what it may have, and else what it may have. Sizes are bytes. */
+/** Limits of steps: what the request asks for, within the tenant's limits, or else those limits. Sizes are bytes. */
 export interface StepLimits {
   memory: number | undefined;
   /** With swap; -1: no limit */
@@ -33,7 +33,7 @@ export function refuseNodes(nodes: string): void {
   );
 }
 
-/** Refuses the name of a ulimit that only the operator sets. Throws a Refusal `build.ulimits`. */
+/** Refuses a ulimit that only the operator may set. Throws a Refusal `build.ulimits`. */
 export function refusePriority(name: string): void {
   if (PRIORITIES.has(name)) throw new Refusal("build.ulimits", `builds may not set the ulimit ${name}`);
 }
@@ -69,11 +69,11 @@ function memoryLimits(allowed: number | undefined, { memory: asked, memorySwap, 
   const memory = asked ?? allowed;
   if (allowed === undefined) return { memory, memorySwap };
   if ((asked ?? 0) > allowed || (shmSize ?? 0) > allowed) {
-    throw new Refusal("build.memory", `a build may have ${allowed} bytes of memory at most`);
+    throw new Refusal("build.memory", `a build may have at most ${allowed} bytes of memory`);
   }
   // Swap would be memory beyond the limit.
   if (memorySwap !== undefined && (memorySwap === -1 || memorySwap > allowed)) {
-    throw new Refusal("build.memory", `a build may have ${allowed} bytes of memory and swap together at most`);
+    throw new Refusal("build.memory", `a build may have at most ${allowed} bytes of memory and swap together`);
   }
   return { memory, memorySwap: memorySwap ?? memory };
 }
@@ -87,7 +87,7 @@ function cpuLimits(allowed: number | undefined, { cpuPeriod, cpuQuota }: AskedLi
   if (allowed === undefined) return { cpuPeriod, cpuQuota };
   const period = cpuPeriod ?? CPU_PERIOD;
   const most = Math.max(MIN_QUOTA, Math.floor(allowed * period));
-  if ((cpuQuota ?? 0) > most) throw new Refusal("build.cpus", `a build may have ${allowed} processors at most`);
+  if ((cpuQuota ?? 0) > most) throw new Refusal("build.cpus", `a build may have at most ${allowed} processors`);
   if (cpuPeriod !== undefined && allowed * cpuPeriod < MIN_QUOTA) {
     throw new Refusal("build.cpus", `a build with ${allowed} processors needs a longer cpuperiod`);
   }
@@ -96,7 +96,7 @@ function cpuLimits(allowed: number | undefined, { cpuPeriod, cpuQuota }: AskedLi
 
 function refuseShares({ cpuShares }: AskedLimits): void {
   if ((cpuShares ?? 0) <= CPU_SHARES) return;
-  throw new Refusal("build.cpus", `a build may have ${CPU_SHARES} as its share of the processors at most`);
+  throw new Refusal("build.cpus", `a build may have at most ${CPU_SHARES} CPU shares`);
 }
 
 function ulimits(allowed: readonly string[], { ulimits: asked }: BuildRequest): string[] {
@@ -104,7 +104,7 @@ function ulimits(allowed: readonly string[], { ulimits: asked }: BuildRequest): 
   for (const [name, { soft, hard }] of asked.map(parse)) {
     const limit = most.get(name);
     if (limit !== undefined && (beyond(soft, limit.hard) || beyond(hard, limit.hard))) {
-      throw new Refusal("build.ulimits", `a build may have ${name}=${limit.hard} at most`);
+      throw new Refusal("build.ulimits", `a build may have at most ${name}=${limit.hard}`);
     }
     most.set(name, { soft, hard });
   }

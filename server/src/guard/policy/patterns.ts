@@ -8,7 +8,7 @@ import type { ImagePattern } from "./policy.ts";
  * @throws InvalidValue
  */
 export function parseImagePattern(text: string): ImagePattern {
-  // A star is a character of any part; a letter stands for it while the rest is read.
+  // References have no stars, so a word stands for each star while the pattern is parsed as a reference.
   const STAR = "starstar";
   if (text === "*") return text;
   if (/[^\w./:@*-]/.test(text) || text.includes(STAR))
@@ -40,8 +40,8 @@ export function partsOf(pattern: ImagePattern): PatternParts | undefined {
 }
 
 /**
- * Whether a pattern allows a reference. What a reference with a digest names is decided by the digest alone: it matches a pattern without a tag, or one
- * with this digest.
+ * Whether a pattern allows a reference. Only the digest decides what a reference with a digest means, so it matches a pattern without a tag, or with this
+ * digest.
  */
 export function matchesPattern(pattern: ImagePattern, { domain, path, tag, digest }: Reference): boolean {
   const parts = partsOf(pattern);

@@ -5,23 +5,22 @@ import { Refusal } from "../refusal.ts";
 import { matchesPattern, partsOf } from "./patterns.ts";
 import type { ImagePattern } from "./policy.ts";
 
-/** It is outside, and need not be looked up where there is no internet. */
+/** Known to be public: no lookup is needed, which would fail without internet access. */
 const DOCKER_HUB = "docker.io";
 
 /**
- * A host, with its port, that is an address or this machine's own, in the syntax that Go's regular expressions share. As in URLs, a last label of
- * digits makes an address: some resolvers take `127.1` and `0x7f000001`.
+ * Matches a host, with its port, that is an IP address or `localhost`, in syntax that Go's regular expressions share. As in URLs, a numeric last label makes
+ * an address: some resolvers accept `127.1` and `0x7f000001`.
  */
 export const ADDRESS = String.raw`(?:\[[^/]*\]|(?:[^/]*\.)?(?:localhost|[0-9]+|0[xX][0-9a-fA-F]*))(?::[0-9]+)?`;
 
-/** Whether policy names the host of a reference, and does not only allow it among others with a star. */
+/** Whether a pattern names the host of a reference literally, and not by a star. */
 export function namesHost(patterns: readonly ImagePattern[], reference: Reference): boolean {
   return patterns.some((pattern) => matchesPattern(pattern, reference) && partsOf(pattern)?.host === reference.domain);
 }
 
 /**
- * Refuses a registry inside of the network that policy does not name: a star among its patterns is meant for registries of the world, and not for
- * services beside the guard.
+ * Refuses a registry in a private network that no pattern names: a star in a pattern is meant for public registries, and not for services beside the guard.
  *
  * @throws Refusal `registry.not-public`
  */
@@ -36,8 +35,8 @@ export function refuseAddressOf(reference: Reference, patterns: readonly ImagePa
 }
 
 /**
- * As {@link checkHostOf}, for a registry's host. What is not found passes: whoever connects to it tells why. That one looks the name up again, and a
- * hostile DNS server may answer in another way than here (docs/guard.md, "What it cannot check").
+ * As {@link checkHostOf}, for the host of a registry. A name that is not found passes: the connection will fail with the reason. The connection looks the
+ * name up again, and a hostile DNS server may then answer differently (docs/guard.md, "What it cannot check").
  */
 export async function checkPublicHost(host: string): Promise<void> {
   if (host === DOCKER_HUB) return;
@@ -49,6 +48,6 @@ export async function checkPublicHost(host: string): Promise<void> {
 function notPublicHost(host: string): Refusal {
   return new Refusal(
     "registry.not-public",
-    `${host} is inside of a network: a registry there can be used where the guard's policy names its host`,
+    `${host} is in a private network: a registry there can be used only if the guard's policy names its host`,
   );
 }

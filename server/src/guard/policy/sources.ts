@@ -2,8 +2,8 @@ import { Refusal } from "../refusal.ts";
 import type { Policy } from "./policy.ts";
 
 /**
- * Checks an address that the engine fetches from the host's network: of `ADD`, of a context. It must begin with an allowed prefix, up to the end of a
- * part of its path, and must say the same to every reader: no user, no `..`, no escaped slash or dot. What the server redirects to is not seen here.
+ * Checks an address that the engine fetches from the host's network: of `ADD`, or of a context. It must begin with an allowed prefix that ends with a path
+ * segment, and must be unambiguous: no user, no `..`, no escaped slash or dot. Redirects of the server are not seen here.
  *
  * @throws Refusal `source.refused`
  */
@@ -23,7 +23,7 @@ function isPlain(address: string): boolean {
   if (!/^https?:\/\/[\x21-\x7e]+$/.test(address) || /[\\'"`<>{}|^]|%(?:2e|2f|5c|00)/i.test(address)) return false;
   if (!URL.canParse(address)) return false;
   const { href } = new URL(address);
-  // What the parser changes (`..`, a host in upper case, a port that is the default) others may read in another way.
+  // Other readers may not normalize what this parser does: `..`, a host in upper case, a default port.
   return href === address || href === `${address}/`;
 }
 

@@ -4,7 +4,7 @@ import { matchesAny } from "../policy/patterns.ts";
 import { Refusal } from "../refusal.ts";
 import type { Tenant } from "../tenant.ts";
 
-/** Refuses what policy does not have. The sentence says what may be pushed. */
+/** Refuses a push that the policy does not allow. The message lists what may be pushed. */
 export function checkPush({ policy }: Tenant, reference: Reference, engine: Pick<EngineApi, "reachesUs">): void {
   if (reference.digest !== undefined)
     throw new Refusal("push.digest", "cannot push a digest reference", { statusCode: 400 });

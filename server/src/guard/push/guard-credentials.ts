@@ -3,14 +3,14 @@ import type { Credentials } from "../build-request.ts";
 import { Refusal } from "../refusal.ts";
 import type { Tenant } from "../tenant.ts";
 
-/** Stands in a docker config for the user of an identity token (docker-credential-helpers). */
+/** The user name in a docker config that marks an identity token (docker-credential-helpers) */
 const TOKEN_USER = "<token>";
 
 /**
- * Returns the credentials that the guard holds for a tenant and a registry; undefined for none. The file is read each time. They go to the registry,
- * and neither to the tenant nor to the engine.
+ * Returns the credentials that the guard holds for a tenant and a registry, if any. Reads the file each time. They are sent to the registry, and neither to
+ * the tenant nor to the engine.
  *
- * @throws Refusal 500 `push.credentials`: the tenant's own credentials do not take the place of ones that cannot be read
+ * @throws Refusal 500 `push.credentials` if they cannot be read: the tenant's own credentials do not replace them
  */
 export async function guardCredentials(
   { registryConfig }: Tenant,

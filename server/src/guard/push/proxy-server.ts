@@ -15,7 +15,7 @@ export interface ProxyServer extends AsyncDisposable {
   open(traffic: PushTraffic): Disposable;
 }
 
-/** Every process of the host can connect to the port: nothing is answered without the password of a push. */
+/** Every process of the host can connect to the port, so each request must have the password of a push. */
 export function createProxyServer(): ProxyServer {
   const open = new Map<string, PushTraffic>();
   const connections = new ConnectionLimiter({ authenticated: MAX_CONNECTIONS });

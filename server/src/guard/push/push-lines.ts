@@ -2,17 +2,17 @@ import type { Reference } from "docker-over-ssh/builds";
 import type { ApiObject } from "../backend.ts";
 import type { PushName } from "./push-name.ts";
 
-/** Characters of a text of the engine that are told */
+/** Characters of a text of the engine that are passed on */
 const MAX_TEXT = 4096;
 
-/** The end of a push, or a failure that the engine reports. */
+/** A failure that the engine reports. */
 export interface ToldFailure {
   message: string;
 }
 
 /**
- * Returns a line of the engine's progress with the tenant's names, and only with what docker reads (moby `api/types/jsonstream`, `auxprogress`);
- * undefined for a line that has nothing of it. Lines with an error are for {@link failureIn}.
+ * Returns a line of the engine's progress with the tenant's names, reduced to what docker reads (moby `api/types/jsonstream`, `auxprogress`); undefined for
+ * a line without any of it. {@link failureIn} reads lines with an error.
  */
 export function tenantsLine(line: unknown, name: PushName, reference: Reference): ApiObject | undefined {
   const { status, id, progress, progressDetail, aux } = record(line);
@@ -38,7 +38,7 @@ export function failureLine(message: string): ApiObject {
   return { errorDetail: { message }, error: message };
 }
 
-/** Puts the registry's name in place of that at the guard's proxy. */
+/** Replaces the name at the guard's proxy with the name at the registry. */
 function inTenantsWords(text: string, { host, repository, tag }: PushName, reference: Reference): string {
   const { domain, path, tag: own = "" } = reference;
   return text

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import type { Reference } from "docker-over-ssh/builds";
 
-/** The repositories of pushes under way, at the guard's proxy on 127.0.0.1. Nobody else has a reason for such a name. */
+/** The folder of repositories of running pushes, at the guard's proxy on 127.0.0.1. Nobody else should use such a name. */
 const FOLDER = "docker-over-ssh-guard";
 
 /** A name that an image has on the engine while it is pushed. */
@@ -10,11 +10,11 @@ export interface PushName {
   host: string;
   /** Within the host. The same for each push of a tenant to a repository: the engine remembers by this name which layers are there. */
   repository: string;
-  /** Random: pushes to one repository at the same time do not meet. */
+  /** Random, so that simultaneous pushes to one repository do not collide */
   tag: string;
 }
 
-/** @param owner tells guards apart that share an engine */
+/** @param owner distinguishes guards that share an engine */
 export function newPushName(port: number, owner: string, tenant: string, { domain, path }: Reference): PushName {
   return {
     host: `127.0.0.1:${port}`,
@@ -23,7 +23,7 @@ export function newPushName(port: number, owner: string, tenant: string, { domai
   };
 }
 
-/** For the engine's list of images: all names of pushes of this guard. */
+/** A pattern for the engine's list of images: all names of pushes of this guard */
 export function leftoverPattern(owner: string): string {
   return `127.0.0.1:*/${FOLDER}/${hash(owner)}/*`;
 }

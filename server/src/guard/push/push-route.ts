@@ -1,11 +1,11 @@
 import type { PushName } from "./push-name.ts";
 
-/** What the engine asks of a registry in a push (OCI distribution spec 1.1, "Endpoints"). */
+/** The requests of an engine to a registry in a push (OCI distribution spec 1.1, "Endpoints"). */
 export type PushRoute =
   | { kind: "base" }
-  /** Whether a blob or a manifest is there; `path` within the repository */
+  /** Asks whether a blob or a manifest exists; `path` within the repository */
   | { kind: "look"; path: string }
-  /** Where a blob can be sent */
+  /** Begins the upload of a blob */
   | { kind: "start" }
   /** Sends a blob, asks for the state of an upload, or gives it up. PUT: the blob's digest */
   | { kind: "upload"; method: "PATCH" | "PUT" | "GET" | "DELETE"; id: string; digest: string | undefined }
@@ -15,8 +15,8 @@ export type PushRoute =
 const DIGEST = /^sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128})$/;
 
 /**
- * Reads a request of the engine; undefined for any other. Cross-repository mounts (`mount`, `from`) are left out: the engine names repositories as it
- * knows them, and a registry would look there with the credentials of this push.
+ * Reads a request of the engine; undefined for any other. Cross-repository mounts (`mount`, `from`) are dropped: the engine names repositories as it
+ * knows them, and the registry would look there with the credentials of this push.
  */
 export function parsePushRoute(method: string, target: string, { repository, tag }: PushName): PushRoute | undefined {
   const [path = "", query = ""] = target.split("?", 2);

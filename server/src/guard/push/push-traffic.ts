@@ -12,20 +12,20 @@ import type { Upstream, UpstreamRequest } from "./upstream.ts";
 
 /** Headers of a registry that the engine reads */
 const PASSED = ["docker-content-digest", "docker-upload-uuid", "oci-chunk-min-length", "range", "retry-after"];
-/** Statuses of a registry after which the engine tries again, and may be right */
+/** Statuses of a registry after which a retry of the engine makes sense */
 const TEMPORARY = new Set([408, 416, 429]);
 /** Uploads that are open at the same time. An image has at most 127 layers. */
 const MAX_UPLOADS = 512;
 
-/** What the engine and the registry say to each other in one push. */
+/** The traffic between the engine and the registry in one push. */
 export interface PushTraffic {
   readonly name: PushName;
-  /** Of the Authorization header that the engine is told to send */
+  /** For the Authorization header of the engine */
   readonly username: string;
   readonly password: string;
-  /** Why the registry, or the guard, has not taken something. The engine's own words are about the guard's proxy. */
+  /** Why the registry or the guard has refused something. The engine's own error would be about the guard's proxy. */
   readonly problem: Refusal | undefined;
-  /** Whether the engine has come this far */
+  /** Whether the engine has reached the proxy */
   readonly hasBeenAsked: boolean;
   isFrom(authorization: string | undefined): boolean;
   /** Answers a request of the engine. Never rejects. */
@@ -40,7 +40,7 @@ export interface TrafficOptions {
   target: { host: string; path: string; tag: string };
   /** Counts bytes of layers. Throws a Refusal when there are no more. */
   count: (bytes: number) => void;
-  /** The push cannot succeed any more: end the engine's tries. */
+  /** Called when the push can no longer succeed: ends the engine's retries. */
   onFatal: (refusal: Refusal) => void;
 }
 
@@ -54,7 +54,7 @@ export function pushTraffic({ name, password, upstream, target, count, onFatal }
   const send = async (method: string, url: URL, rest: Partial<UpstreamRequest> = {}): Promise<IncomingMessage> =>
     await upstream.send({ method, url, headers: { "content-length": "0" }, ...rest });
 
-  /** The engine sees an address of the guard: whatever the registry names is not for it. */
+  /** The engine gets an address of the guard, never one that the registry names. */
   const answerUpload = (answer: IncomingMessage, from: URL, response: ServerResponse, id: string): void => {
     answer.resume();
     const { location } = answer.headers;
@@ -91,7 +91,7 @@ export function pushTraffic({ name, password, upstream, target, count, onFatal }
     const answer = await send("HEAD", at(path), { headers: { ...(accept !== undefined && { accept }) } });
     answer.resume();
     const status = answer.statusCode ?? 502;
-    // Some registries refuse to say that there is nothing: the engine then sends it.
+    // Some registries refuse instead of answering 404: the engine then sends the blob.
     if (status !== 200 && status !== 404) problem ??= await registryError(answer, target.host);
     const { "content-length": length, "content-type": type } = answer.headers;
     const described = {
@@ -165,7 +165,7 @@ export function pushTraffic({ name, password, upstream, target, count, onFatal }
   };
 }
 
-/** Yields a body as it comes, and counts it. Does not destroy it: the connection still takes the answer. */
+/** Yields a body as it arrives, and counts it. Does not destroy the request: its connection is needed for the answer. */
 function counted(request: IncomingMessage, count: (bytes: number) => void): Readable {
   async function* chunks(): AsyncGenerator<Buffer> {
     for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
@@ -191,7 +191,7 @@ function passed({ headers }: IncomingMessage): Record<string, string> {
 }
 
 function noUpload(host: string): Refusal {
-  return new Refusal("push.registry", `${host} has not said where to send a layer`, { statusCode: 502 });
+  return new Refusal("push.registry", `${host} did not say where to send a layer`, { statusCode: 502 });
 }
 
 /** Answers with an error body of the distribution spec. */
@@ -200,7 +200,7 @@ export function sendError(response: ServerResponse, status: number, code: string
   response.writeHead(status, { "content-type": "application/json", "content-length": body.length }).end(body);
 }
 
-/** The credentials that the engine is told: X-Registry-Auth (moby, `api/types/registry`, AuthConfig). */
+/** The credentials for the engine: X-Registry-Auth (moby, `api/types/registry`, AuthConfig). */
 export function engineAuth({ username, password, name }: PushTraffic): string {
   return authHeader({ username, password, serveraddress: name.host });
 }

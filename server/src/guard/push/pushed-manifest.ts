@@ -4,7 +4,7 @@ import { Refusal } from "../refusal.ts";
 
 /** Bytes. The OCI spec asks registries to accept manifests of 4 MB; no tool writes larger ones. */
 const MAX_MANIFEST = 4 * 1024 * 1024;
-/** Without Docker's first schema: 20.10 tries that when a registry refuses the second, and its error would be about that. */
+/** Not Docker's schema 1: Docker 20.10 falls back to it when a registry refuses schema 2, and the error would be about schema 1. */
 const TYPES = new Set([
   "application/vnd.docker.distribution.manifest.v2+json",
   "application/vnd.docker.distribution.manifest.list.v2+json",

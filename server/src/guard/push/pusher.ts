@@ -19,7 +19,7 @@ import { openUpstream, type Upstream } from "./upstream.ts";
 
 /** ms for the removal of a temporary name */
 const CLEAN_UP_TIMEOUT = 30_000;
-/** The API that has a platform in a push (moby `docs/api/version-history.md`) */
+/** The first API with a platform in a push (moby `docs/api/version-history.md`) */
 const PLATFORM_API = "1.46";
 
 /** Pushes tenants' images. Disposing ends its proxy; pushes under way fail. */
@@ -31,7 +31,7 @@ export interface Pusher extends AsyncDisposable {
    * @throws Refusal for what policy refuses, before the first line
    */
   push(caller: Caller, image: OwnImage, reference: Reference, options: PushOptions): Promise<void>;
-  /** Removes the names that pushes have left on the engine, after a crash. Not while pushes are under way. */
+  /** Removes the names that pushes have left on the engine after a crash. Not to be called while pushes are running. */
   removeLeftovers(signal: AbortSignal): Promise<void>;
 }
 
@@ -43,7 +43,7 @@ export interface PusherOptions {
   limits: Pick<Limits, "countPushed">;
   /** Of credential helpers */
   env: NodeJS.ProcessEnv;
-  /** Tells guards apart that share an engine, e.g. the folder of the ledger. */
+  /** Distinguishes guards that share an engine, e.g. the folder of the ledger. */
   owner: string;
   /** The engine's certificates of registries */
   certificates?: string;
@@ -163,7 +163,7 @@ function failureOf(message: string, { hasBeenAsked }: PushTraffic): Refusal {
   );
 }
 
-/** The guard has told it, before it has connected to the registry. */
+/** The guard has sent this line already, before it connected to the registry. */
 function isFirstLine({ status }: ApiObject): boolean {
   return typeof status === "string" && status.startsWith("The push refers to repository");
 }

@@ -4,8 +4,8 @@ import { isPublicAddress } from "../../net/address-rules.ts";
 import { Refusal } from "../refusal.ts";
 
 /**
- * Looks up a name, and fails where an address of it is not public. The connection is made to what has been checked: the name may have another
- * address a moment later.
+ * Looks up a name, and fails if one of its addresses is not public. The connection uses the addresses that were checked: a second lookup could have
+ * another result.
  */
 export const lookupPublic: LookupFunction = (hostname, options, callback) => {
   lookup(hostname, { ...options, all: true }, (error, addresses) => {
@@ -18,10 +18,10 @@ export const lookupPublic: LookupFunction = (hostname, options, callback) => {
 };
 
 /**
- * Refuses an address that a registry names, for an upload, a redirect, or its token service, unless it is the registry's own or has HTTPS: the
- * certificate shows that its owner serves strangers. Services that trust their network, like the metadata of a cloud, have none.
+ * Refuses an address that a registry names, for an upload, a redirect, or its token service, unless it is the registry's own or has HTTPS. Services that
+ * trust their network, like the metadata service of a cloud, have no HTTPS.
  *
- * @param onlyPublic whether names in policy do not say this registry: then nothing inside of the network is reached
+ * @param onlyPublic whether no pattern of the policy names this registry: then no private address is reached
  */
 export function checkNamedAddress(url: URL, registry: URL, onlyPublic: boolean): void {
   if (url.username !== "" || url.password !== "" || (url.protocol !== "https:" && url.origin !== registry.origin)) {
@@ -42,6 +42,6 @@ export function checkLiteral({ hostname }: URL, onlyPublic: boolean): void {
 function notPublic(host: string): Refusal {
   return new Refusal(
     "push.not-public",
-    `${host} is inside of a network: a registry there can be pushed to where the guard's policy names its host`,
+    `${host} is in a private network: a registry there can be pushed to only if the guard's policy names its host`,
   );
 }

@@ -4,10 +4,10 @@ import { Refusal } from "../refusal.ts";
 import { readAnswer } from "./read-answer.ts";
 
 const MAX_ERROR = 64 * 1024;
-/** Characters of a registry's words that are told */
+/** Characters of a registry's message that are passed on */
 const MAX_WORDS = 500;
 
-/** Reads the error of a registry (OCI distribution spec 1.1, "Error Codes"), in the words that docker has for it: `denied: …`. */
+/** Reads the error of a registry (OCI distribution spec 1.1, "Error Codes"), and formats it as docker does: `denied: …`. */
 export async function registryError(answer: IncomingMessage, host: string): Promise<Refusal> {
   const status = answer.statusCode ?? 0;
   const said = wordsOf(await readAnswer(answer, MAX_ERROR).catch(() => ""));

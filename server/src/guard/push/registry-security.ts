@@ -5,12 +5,12 @@ import { join } from "node:path";
 import { rootCertificates } from "node:tls";
 import type { EngineApi } from "../engine/engine-api.ts";
 
-/** Where an engine has certificates of registries: `HOST[:PORT]/*.crt`, and client certificates `NAME.cert` with `NAME.key`. */
+/** Where an engine keeps certificates of registries: `HOST[:PORT]/*.crt`, and client certificates `NAME.cert` with `NAME.key`. */
 export const ENGINE_CERTIFICATES = "/etc/docker/certs.d";
 
 /** How a registry is connected to. */
 export interface RegistrySecurity {
-  /** The certificate is not checked, and HTTP will do where there is no HTTPS: the engine's `insecure-registries`. */
+  /** Whether the certificate is not checked, and HTTP is used if there is no HTTPS: the engine's `insecure-registries` */
   isInsecure: boolean;
   /** PEM; undefined: those of Node */
   ca: string[] | undefined;
@@ -41,7 +41,7 @@ export async function registrySecurity(
   return { isInsecure, ...(await readCertificates(join(certificates, host))) };
 }
 
-/** As docker: a listed host counts, else whether an address of it is in a listed network. */
+/** As docker decides: by the entry of the host, or else whether one of its addresses is in a listed network. */
 async function engineTrusts({ InsecureRegistryCIDRs, IndexConfigs }: RegistryConfig, host: string): Promise<boolean> {
   const listed = IndexConfigs?.[host]?.Secure;
   if (listed !== undefined) return !listed;

@@ -7,8 +7,8 @@ interface ListedImage {
 }
 
 /**
- * Removes the name of a push, and the digest references of its repository: a graph driver keeps one of each push beside the tags, and records it even
- * after a push that was broken off. Never rejects: what is left is removed at the next start.
+ * Removes the name of a push, and the digest references of its repository: with a graph driver, the engine records one for each push, even for an aborted
+ * one. Never rejects: what is left is removed at the next start.
  */
 export async function forgetPush(
   engine: Pick<EngineApi, "json">,
@@ -48,7 +48,7 @@ async function listNames(engine: Pick<EngineApi, "json">, pattern: string, signa
   return [...found.flatMap(({ RepoTags }) => RepoTags ?? []), ...found.flatMap(({ RepoDigests }) => RepoDigests ?? [])];
 }
 
-/** Succeeds when the name is not there. Keeps an image in use (409), with its name. */
+/** Removes a name. Succeeds if the name does not exist, or if its image is in use (409) and so stays. */
 async function remove(engine: Pick<EngineApi, "json">, name: string, signal: AbortSignal): Promise<void> {
   await engine.json({ method: "DELETE", path: `/images/${name}`, signal }).catch((error: unknown) => {
     if (!(error instanceof EngineAnswer && (error.statusCode === 404 || error.statusCode === 409))) throw error;

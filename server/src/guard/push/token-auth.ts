@@ -4,9 +4,9 @@ import { Refusal } from "../refusal.ts";
 
 /** Characters of a WWW-Authenticate header that are read */
 const MAX_CHALLENGE = 4096;
-/** Seconds that a token holds where the service does not say (distribution, docs/spec/auth/token.md) */
+/** Seconds that a token is valid if the service does not say so (distribution, docs/spec/auth/token.md) */
 const DEFAULT_LIFE = 60;
-/** ms before its end at which a token is replaced: the request on its way takes time */
+/** ms before its expiry at which a token is replaced, because requests take time */
 const MARGIN = 15_000;
 const CLIENT_ID = "docker-over-ssh";
 
@@ -24,15 +24,15 @@ export interface TokenRequest {
 /** Asks a token service. Resolves with the status, and the JSON of its answer. */
 export type AskTokens = (request: TokenRequest) => Promise<{ status: number; answer: unknown }>;
 
-/** What a registry is sent in Authorization. */
+/** The Authorization header for a registry. */
 export interface RegistryAuth {
-  /** Returns the header's value, after it has asked for a token that holds; undefined for none. */
+  /** Returns the value of the header, with a new token if the last has expired; undefined for no header. */
   authorization(): Promise<string | undefined>;
   /** The registry has answered 401: forgets the token. Returns whether another try makes sense. */
   renew(challenge: Challenge | undefined): boolean;
 }
 
-/** Reads WWW-Authenticate; undefined for a scheme that docker does not know either. Bearer counts before Basic. */
+/** Reads WWW-Authenticate; undefined for a scheme that docker does not support either. Prefers Bearer to Basic. */
 export function parseChallenge(header: string | undefined): Challenge | undefined {
   const text = (header ?? "").slice(0, MAX_CHALLENGE);
   const bearer = /(?:^|,)\s*Bearer\s+(.*)$/is.exec(text)?.[1];
@@ -103,7 +103,7 @@ export function registryAuth(
   };
 }
 
-/** As docker asks: POST for an identity token, else GET, without credentials where there are none. */
+/** Makes the request as docker does: POST with an identity token, otherwise GET, with credentials if there are any. */
 function tokenRequest(
   realm: string,
   service: string | undefined,

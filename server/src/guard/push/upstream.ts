@@ -36,7 +36,7 @@ export interface UpstreamOptions {
   repository: string;
   credentials: Credentials | undefined;
   security: RegistrySecurity;
-  /** Whether nothing inside of networks may be reached */
+  /** Whether only public addresses may be reached */
   onlyPublic: boolean;
   signal: AbortSignal;
 }
@@ -46,7 +46,7 @@ export interface Upstream extends Disposable {
   /** e.g. `https://registry-1.docker.io` */
   readonly registry: URL;
   /**
-   * Sends a request, with credentials where it goes to the registry itself; once more with a new token after 401, where the body is no stream. HEAD
+   * Sends a request, with credentials if it goes to the registry itself. After 401, it retries once with a new token, unless the body is a stream. HEAD
    * follows redirects. Resolves with any answer, whose body the caller reads or destroys. Rejects with a Refusal.
    */
   send(request: UpstreamRequest): Promise<IncomingMessage>;
@@ -80,7 +80,7 @@ async function connect(registry: URL, options: UpstreamOptions): Promise<Upstrea
   const agents = {
     http: new HttpAgent(pool),
     https: new HttpsAgent({ ...pool, ...own, rejectUnauthorized: !security.isInsecure }),
-    /** Other hosts get neither the registry's certificates nor its exceptions. */
+    /** For other hosts: neither the registry's certificates nor its exceptions apply. */
     foreign: new HttpsAgent(pool),
   };
 
@@ -93,7 +93,7 @@ async function connect(registry: URL, options: UpstreamOptions): Promise<Upstrea
     outgoing.on("error", () => {}); // also after the answer
     try {
       const answered = once(outgoing, "response") as Promise<[IncomingMessage]>;
-      // A registry that refuses a layer answers before it has read it, and then closes the connection.
+      // A registry that refuses a layer answers before it has read the whole body, and then closes the connection.
       const sent = body === undefined || Buffer.isBuffer(body) ? void outgoing.end(body) : pipeline(body, outgoing);
       const failed = Promise.resolve(sent).then(
         async () => await answered,
@@ -102,7 +102,7 @@ async function connect(registry: URL, options: UpstreamOptions): Promise<Upstrea
           return await answered;
         },
       );
-      // A switch of protocols (101) that nobody has asked for closes the connection, and is neither an answer nor an error to Node.
+      // An unexpected 101 closes the connection, and Node reports neither an answer nor an error.
       const closed = once(outgoing, "close").then((): never => {
         throw new Error("the connection was closed before an answer");
       });
@@ -155,7 +155,7 @@ async function connect(registry: URL, options: UpstreamOptions): Promise<Upstrea
   function follow(location: string, from: URL): URL {
     if (!URL.canParse(location, from.href)) throw badLocation(host);
     const url = new URL(location, from);
-    // A registry behind a proxy that ends TLS often takes itself for one without.
+    // A registry behind a proxy that terminates TLS often names itself with http.
     if (url.host === registry.host) url.protocol = registry.protocol;
     checkNamedAddress(url, registry, onlyPublic);
     return url;

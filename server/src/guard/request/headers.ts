@@ -1,13 +1,13 @@
 import { Refusal } from "../refusal.ts";
 
-/** Headers that have been checked, by names in lower case. What a call does not read has no effect. */
+/** Headers that were checked, by names in lower case. Headers that a call does not read have no effect. */
 export interface StrictHeaders {
   get(name: string): string | undefined;
   /** In their order, for a header that may come several times */
   all(name: string): readonly string[];
 }
 
-/** Headers of which two would let two readers see two requests. */
+/** Headers that two readers could read differently if they occurred twice */
 const ONCE: ReadonlySet<string> = new Set([
   "host",
   "content-length",
@@ -39,12 +39,12 @@ export function readHeaders(raw: readonly string[]): StrictHeaders {
   for (let index = 0; index + 1 < raw.length; index += 2) {
     const name = (raw[index] ?? "").toLowerCase();
     const value = raw[index + 1] ?? "";
-    if (!NAME.test(name)) throw invalid("header.invalid", "the request has a header whose name is none");
+    if (!NAME.test(name)) throw invalid("header.invalid", "the request has a header with an invalid name");
     if (!VALUE.test(value)) {
       throw invalid("header.invalid", `the header ${name} has characters that are not allowed there`);
     }
     const values = found.get(name) ?? [];
-    if (values.length > 0 && ONCE.has(name)) throw invalid("header.duplicate", `the header ${name} is there twice`);
+    if (values.length > 0 && ONCE.has(name)) throw invalid("header.duplicate", `the header ${name} occurs twice`);
     values.push(value);
     found.set(name, values);
   }
@@ -53,7 +53,7 @@ export function readHeaders(raw: readonly string[]): StrictHeaders {
   return headers;
 }
 
-/** Two readers that disagree on where a body ends read two requests (request smuggling). */
+/** Readers that disagree on where a body ends see different requests (request smuggling). */
 function checkFraming(headers: StrictHeaders): void {
   const length = headers.get("content-length");
   const encoding = headers.get("transfer-encoding");

@@ -2,12 +2,12 @@ import type { Static, TSchema } from "typebox";
 import { Refusal } from "../refusal.ts";
 import { strictJson } from "./strict-json.ts";
 
-/** The keys that a call takes, exactly as the API writes them, and whether they may come several times. */
+/** The keys that a call accepts, exactly as the API spells them, and whether they may be repeated. */
 export type QueryShape = Readonly<Record<string, "once" | "repeated">>;
 
-/** A query whose keys are those of a {@link QueryShape}. Reading a value throws a Refusal 400 `query.value` where it is none of its kind. */
+/** A query whose keys are those of a {@link QueryShape}. Reading a value of the wrong form throws a Refusal 400 `query.value`. */
 export interface StrictQuery {
-  /** Undefined: the key is not there. It may be empty. */
+  /** Undefined: the key is missing. The value may be empty. */
   text(key: string): string | undefined;
   /** In their order */
   all(key: string): readonly string[];
@@ -85,7 +85,7 @@ function checkKey(key: string, shape: QueryShape): void {
 
 function pairs(raw: string): [key: string, value: string][] {
   if (raw === "") return [];
-  // Older versions of Go take it as a separator, newer ones drop what it is in.
+  // Older versions of Go read it as a separator, newer ones drop the pair that contains it.
   if (raw.includes(";")) throw invalid("query.semicolon", "the query has a semicolon: write it as %3B");
   return raw.split("&").map((pair) => {
     const equals = pair.indexOf("=");
@@ -93,7 +93,7 @@ function pairs(raw: string): [key: string, value: string][] {
   });
 }
 
-/** Throws for what Go and WHATWG's parser would read in different ways: half an escape, bytes that are no UTF-8, a NUL. */
+/** Throws for what Go and WHATWG's parser would read differently: an incomplete escape, bytes that are not UTF-8, a NUL. */
 function decode(part: string): string {
   let text: string;
   try {

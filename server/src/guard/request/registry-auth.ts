@@ -55,7 +55,7 @@ export function credentialsOf(config: AuthConfig): Credentials | undefined {
   const identityToken = oneOf(config, "identitytoken");
   const registryToken = config.registrytoken;
   serverAddress(config);
-  // They become headers.
+  // Tokens become headers.
   if (/[^\u0021-\u007e]/.test(`${identityToken ?? ""}${registryToken ?? ""}`)) {
     throw invalid("a token has characters that no token has");
   }
@@ -83,7 +83,7 @@ function userAndPassword(auth: string | undefined): { username: string; password
   return { username: text.slice(0, colon), password: text.slice(colon + 1) };
 }
 
-/** Base64 as docker writes it (URL-safe) or as others do. Node's decoder skips what is none. */
+/** Base64, URL-safe as docker writes it, or standard. Node's decoder would silently skip other characters. */
 function decode(given: string, what: string): Buffer {
   if (given.length > MAX_AUTH) throw invalid(`${what} is longer than ${MAX_AUTH} bytes`);
   const standard = given.replaceAll("-", "+").replaceAll("_", "/");

@@ -32,7 +32,7 @@ export function strictJson<Schema extends TSchema>(
 
 function decode(given: Buffer, what: string): string {
   try {
-    // A byte order mark is kept: JSON has none.
+    // A byte order mark is kept, and then refused: JSON has none.
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(given);
   } catch {
     throw invalid("json.syntax", `${what} is not UTF-8`);
@@ -50,7 +50,7 @@ function parse(text: string, what: string): unknown {
 /** Strings, and what gives JSON its structure. The text is known to be JSON. */
 const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]/gs;
 
-/** JSON.parse takes the last of two equal keys and does not tell. */
+/** JSON.parse silently takes the last of two equal keys. */
 function refuseDuplicates(text: string, what: string): void {
   // A set for each open object, null for each open array
   const open: (Set<string> | null)[] = [];
@@ -79,7 +79,7 @@ function checkShape(schema: TSchema, value: unknown, what: string): void {
       const keys = (error.params as { additionalProperties: readonly string[] }).additionalProperties;
       refuseKey(keys[0] ?? "", schema, `${what}${error.instancePath}`);
     }
-    // Each unknown key is told twice: first as a schema that is false
+    // Each unknown key is reported twice: first as a schema that is false.
     if (error.keyword === "boolean") continue;
     throw invalid("json.type", `${what}${error.instancePath} ${error.message}`);
   }
@@ -93,7 +93,7 @@ function refuseKey(key: string, schema: TSchema, at: string): never {
   throw invalid("json.unknown", `${at} has the key ${quoted(key)}, which this guard does not know`);
 }
 
-/** All names of properties in a schema, whatever object they belong to: it is for a message. */
+/** All names of properties in a schema, whatever object they belong to: good enough for a message. */
 function knownKeys(schema: unknown): string[] {
   if (typeof schema !== "object" || schema === null) return [];
   const { properties, ...rest } = schema as { properties?: object };

@@ -3,7 +3,7 @@ import type { StrictQuery } from "./query.ts";
 
 export type Method = "GET" | "HEAD" | "POST" | "DELETE";
 
-/** A request that has been read: what its call does not know has been refused. */
+/** A request that was read: all that its call does not know was refused. */
 export interface StrictRequest {
   readonly method: Method;
   /** e.g. `1.51`; undefined: unversioned */

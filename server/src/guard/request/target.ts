@@ -10,14 +10,14 @@ export interface Target {
   query: string;
 }
 
-/** Bytes. A list of filters of a docker command has some hundred; build arguments come in the query, too. */
+/** Bytes. The filters of a docker command take some hundred; build arguments are in the query, too. */
 export const MAX_TARGET = 64 * 1024;
 /** Bytes of the path alone */
 const MAX_PATH = 4096;
 
 /**
- * Reads a target that every reader reads alike: no escapes but of `@` and `:` in names of images, no doubled slashes, no `.` and `..` in the path, and
- * neither scheme nor fragment.
+ * Reads a target that every reader reads in the same way: no escapes except of `@` and `:` in names of images, no doubled slashes, no `.` or `..` in the
+ * path, and neither scheme nor fragment.
  *
  * @throws Refusal 400 `target.length`, `target.form`, `target.encoded`, `target.segments`, `api.form`
  */
@@ -35,12 +35,12 @@ export function parseTarget(target: string): Target {
   return { ...withoutVersion(path), query };
 }
 
-/** Of the calls about images, in whose names an at sign and a colon mean something */
+/** Calls about images: in names of images, an at sign and a colon have a meaning */
 const ABOUT_IMAGES = /^(?:\/v[0-9.]+)?\/images\//;
 
 /**
- * docker-py writes `app@sha256:…` as `app%40sha256:…`. Both characters may be in a path as they are, and neither parts it, so reading them once does not
- * let another path through; what is escaped twice stays escaped, and is refused.
+ * docker-py writes `app@sha256:…` as `app%40sha256:…`. Both characters are allowed in a path, and neither separates segments, so decoding them once does
+ * not let another path through. What is escaped twice stays escaped, and is refused.
  */
 function withPlainNames(path: string): string {
   if (!ABOUT_IMAGES.test(path)) return path;
@@ -62,7 +62,7 @@ function checkPath(path: string): void {
 function withoutVersion(path: string): { apiVersion: string | undefined; path: string } {
   const [, version, rest] = /^\/v(\d[^/]*)(\/.*)?$/.exec(path) ?? [];
   if (version === undefined) return { apiVersion: undefined, path };
-  // Engines read a minor version with zeros before it as one without.
+  // Engines ignore leading zeros of a minor version.
   if (!/^[1-9]\d?\.(?:0|[1-9]\d{0,2})$/.test(version) || rest === undefined) {
     throw invalid("api.form", "the version in the path must be like v1.51, with a call after it");
   }
@@ -70,7 +70,7 @@ function withoutVersion(path: string): { apiVersion: string | undefined; path: s
 }
 
 /**
- * Checks a version of the API, in the words of the engine, in which docker commands find the newest that is spoken.
+ * Checks the version of the API. The messages are the engine's: docker commands read the newest supported version from them.
  *
  * @throws Refusal 400 `api.version`
  */

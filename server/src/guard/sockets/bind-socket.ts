@@ -11,14 +11,14 @@ import { listenIn, refuseOthers, type ListeningSocket } from "./listening-socket
 
 /** A tenant's socket. Disposing closes it, and destroys its connections. */
 export interface BoundSocket extends AsyncDisposable {
-  /** Removes it, if it is still ours, and takes no more connections. Those that are open stay. */
+  /** Removes the socket, if it is still the guard's, and accepts no more connections. Open ones stay. */
   close(): Promise<void>;
-  /** Aborted when the folder of the socket has gone, and the tenant with it. The socket is closed then. */
+  /** Aborted when the folder of the socket was removed, and the tenant with it. Then the socket is closed. */
   readonly gone: AbortSignal;
 }
 
 export interface BindOptions {
-  /** For the operator. Told once that a tenant removes its socket, and once why it cannot be put back. */
+  /** For the operator. Called once if a tenant removes its socket, and once if the socket cannot be put back. */
   onProblem: (problem: string) => void;
   /** Closes the socket */
   signal: AbortSignal;
@@ -26,7 +26,7 @@ export interface BindOptions {
   quotas?: (() => Pick<Quotas, "connections">) | undefined;
   /** Called for each connection beyond the quota, which is closed */
   onRefused?: ((refusal: Refusal) => void) | undefined;
-  /** ms between two looks at the socket where changes of its folder are not told */
+  /** ms between two checks of the socket if changes of its folder are not reported */
   interval?: number;
 }
 
@@ -92,7 +92,7 @@ export async function bindSocket(
     isOver = true;
     signal.removeEventListener("abort", onAbort);
     kept[Symbol.dispose]();
-    await looking; // it may put the socket back
+    await looking; // it may be putting the socket back
     listening.close();
     await folder[Symbol.asyncDispose]();
   };

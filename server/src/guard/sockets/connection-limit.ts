@@ -6,7 +6,7 @@ const REFUSAL = new Refusal(
   "too many open connections of this tenant: close some, or ask the operator for more (quotas.connections)",
   { statusCode: 429, retryAfter: 1 },
 );
-/** For a client of HTTP/1; one of HTTP/2 sees the connection closed, which is all that it would understand. */
+/** The answer to a client of HTTP/1. A client of HTTP/2 only sees that the connection is closed. */
 const BODY = `${JSON.stringify({ message: REFUSAL.message })}\n`;
 const TOO_MANY = [
   `HTTP/1.1 ${REFUSAL.statusCode} Too Many Requests`,
@@ -19,7 +19,7 @@ const TOO_MANY = [
 ].join("\r\n");
 
 /**
- * Passes connections on, no more at a time than a tenant may have. Those beyond get an answer at once, so they hold neither a descriptor nor memory.
+ * Passes on as many connections at a time as a tenant may have. Others are answered and closed at once, so that they use neither descriptors nor memory.
  *
  * @param most read for each connection
  * @param onRefused called for each connection beyond it

@@ -3,8 +3,8 @@ import { promisify } from "node:util";
 import { Failure, messageOf } from "docker-over-ssh/builds";
 
 /**
- * An open folder, which stays the same one when somebody renames it or puts a link in its place. Names in it are looked up through its descriptor, so a
- * path never leads elsewhere, nor is it longer than the 108 bytes that an address of a socket may have. Disposing closes it.
+ * An open folder. It stays the same if somebody renames it, or replaces it with a link. Names in it are looked up through its descriptor, so a path never
+ * leads elsewhere, and is never longer than the 108 bytes of a socket address. Disposing closes it.
  */
 export interface OpenFolder extends AsyncDisposable {
   /** The path by which a name in it is used */
@@ -29,7 +29,7 @@ export async function openFolder(path: string, followsLink: boolean): Promise<Op
     throw noFolder(path, error);
   }
   const opened = descriptor;
-  // Only Linux has names in open folders; tenants with folders of their own are pods, and there.
+  // Only Linux can look up names through a descriptor. Tenants with folders of their own are pods, which run on Linux.
   const inside = process.platform === "linux" ? `/proc/self/fd/${opened}` : path;
   return {
     at: (name) => `${inside}/${name}`,

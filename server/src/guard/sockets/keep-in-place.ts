@@ -1,21 +1,21 @@
 import { watch } from "node:fs";
 
 export interface KeepOptions {
-  /** A path of the folder that changes are told of */
+  /** The folder that is watched for changes */
   folder: string;
-  /** ms between two looks where no change is told */
+  /** ms between two checks without a change */
   interval: number;
-  /** Looks, and repairs what is wrong. It returns whether there was something to repair. */
+  /** Checks, and repairs what is wrong. Returns whether there was something to repair. */
   look: () => Promise<boolean>;
 }
 
-/** ms from a change to the look: a change seldom comes alone */
+/** ms from a change to the check: a change seldom comes alone */
 const SETTLE = 20;
-/** ms after a repair until the next look, doubled by each until it is the longest; a tenant that removes its socket in a loop costs next to nothing. */
+/** ms after a repair until the next check, doubled by each repair: a tenant that removes its socket in a loop costs next to nothing */
 const FIRST_PAUSE = 100;
 const LONGEST_PAUSE = 30_000;
 
-/** Looks after every change of a folder, and from time to time, one look after the other. Disposing ends it. */
+/** Checks and repairs after every change of a folder, and from time to time, one check after the other. Disposing ends it. */
 export function keepLooking({ folder, interval, look }: KeepOptions): Disposable {
   let timer: NodeJS.Timeout | undefined;
   let due = Number.POSITIVE_INFINITY;
@@ -31,7 +31,7 @@ export function keepLooking({ folder, interval, look }: KeepOptions): Disposable
     due = at;
     if (!isLooking) timer = setTimeout(() => void run(), at - Date.now()).unref();
   };
-  // A tenant may change its folder all the time: it is told of once, and again after the look.
+  // A tenant may change its folder all the time: one change is reported, and the next only after the check.
   let watcher: { close: () => void } | undefined;
   const watchOnce = (): void => {
     watcher ??= watchFolder(folder, () => {
@@ -43,13 +43,13 @@ export function keepLooking({ folder, interval, look }: KeepOptions): Disposable
   const run = async (): Promise<void> => {
     due = Number.POSITIVE_INFINITY;
     isLooking = true;
-    watchOnce(); // before the look: what changes meanwhile is told
+    watchOnce(); // before the check, so that no change is missed
     const wasWrong = await look().catch(() => true);
     isLooking = false;
     pause = wasWrong ? Math.min(pause * 2, LONGEST_PAUSE) : pause;
     if (wasWrong) notBefore = Date.now() + pause;
     else if (Date.now() - notBefore > LONGEST_PAUSE) pause = FIRST_PAUSE;
-    const delay = Math.min(interval, due - Date.now()); // of a change while it looked
+    const delay = Math.min(interval, due - Date.now()); // `due` is set by a change during the check
     due = Number.POSITIVE_INFINITY;
     plan(delay);
   };
@@ -65,7 +65,7 @@ export function keepLooking({ folder, interval, look }: KeepOptions): Disposable
   };
 }
 
-/** Undefined where there is no watching, e.g. because inotify has no more watches: then the looks from time to time have to do. */
+/** Undefined if watching fails, e.g. because inotify has no more watches: then the regular checks have to do. */
 function watchFolder(folder: string, onChange: () => void): { close: () => void } | undefined {
   try {
     const watcher = watch(folder, { persistent: false }, onChange);

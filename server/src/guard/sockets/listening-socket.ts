@@ -10,7 +10,7 @@ import type { OpenFolder } from "./folder.ts";
 export interface ListeningSocket {
   /** Whether its name still leads to it */
   isInPlace(): boolean;
-  /** Takes no more connections, and removes its name if that still leads to it. Connections that are open stay. */
+  /** Accepts no more connections, and removes its name if that still leads to it. Open connections stay. */
   close(): void;
 }
 
@@ -18,8 +18,8 @@ export interface ListeningSocket {
 const BACKLOG = 511;
 
 /**
- * Listens on a socket of a folder, and replaces what has its name. It is bound with another name first and renamed: so the name is never without a
- * socket, a link at it is never followed, and libuv, which removes the name that it has bound, never removes what somebody has put there since.
+ * Listens on a socket in a folder, and replaces a file of the same name. The socket is bound to a temporary name and renamed. So the name always has a
+ * socket, a link there is never followed, and libuv, which removes the name that it has bound, never removes what somebody else has put there.
  *
  * @param umask what is taken from mode 0777 of the socket
  */
@@ -39,7 +39,7 @@ export async function listenIn(
     process.umask(before);
   }
   await listening; // rejects with an error that comes instead
-  server.on("error", () => {}); // of accepting, where there are no more descriptors: the next one is accepted when there are
+  server.on("error", () => {}); // of accept(2), when descriptors run out: connections wait in the backlog until some are free
   try {
     return take(server, folder, first, folder.at(name));
   } catch (error) {
@@ -66,13 +66,13 @@ function take(server: Server, folder: OpenFolder, first: string, place: string):
   };
 }
 
-/** Engines create an empty folder for a bind mount of a socket that is not there yet. */
+/** Engines create an empty folder if the source of a bind mount does not exist yet. */
 function removeEmptyFolder(path: string): void {
   if (lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true) rmdirSync(path);
 }
 
 /**
- * Makes sure that an operator's folder has nothing at a name but a socket that a dead server has left.
+ * Makes sure that an operator's folder has nothing at a name, except a socket that a dead server has left.
  *
  * @param path for the message
  * @throws Failure `usage`

@@ -5,13 +5,13 @@ import { Refusal } from "../refusal.ts";
 /** Keeps a tenant to the requests per second that it may make. */
 export interface Throttle {
   /**
-   * Called before each request and each gRPC call. A tenant that is a little too fast waits; one that is much too fast gets a Refusal
-   * `quota.requests` (429), which costs nothing. Rejects with the reason of a signal that is aborted while it waits.
+   * Called before each request and each gRPC call. A tenant that is slightly too fast waits; one that is much too fast gets a Refusal
+   * `quota.requests` (429), which does not count as a request. Rejects with the reason of a signal that is aborted while it waits.
    */
   take(signal?: AbortSignal): Promise<void>;
 }
 
-/** Requests at once, in ms of the average: one build of buildx makes some fifty calls within a moment */
+/** The size of a burst, in ms at the average rate: a build of buildx makes some fifty calls within a moment */
 const BURST = 10_000;
 /** The longest that a request waits, ms */
 const PATIENCE = 5_000;

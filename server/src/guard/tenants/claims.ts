@@ -8,8 +8,8 @@ interface Claim {
 }
 
 /**
- * Has several sources agree on who names a tenant: the first that does. Another source that names the same tenant, or the same socket, waits until it has
- * gone, which is told. The same pod, found twice, is no problem.
+ * Settles which source a tenant belongs to: the first that names it. Another source that names the same tenant, or the same socket, waits until that tenant
+ * is removed, which is reported. A pod that two sources find is not reported.
  */
 export function withClaims(sources: readonly TenantSource[]): TenantSource[] {
   const held = new Map<string, Claim>();
@@ -56,7 +56,7 @@ export function withClaims(sources: readonly TenantSource[]): TenantSource[] {
         onCame(seated) {
           const wasHeld = forget(source, seated.tenant.id);
           take({ source, changes, seated });
-          // Its new socket is another tenant's: it loses its own.
+          // Its new socket belongs to another tenant: it loses the old one, too.
           if (wasHeld && !held.has(seated.tenant.id)) changes.onWent(seated.tenant.id, false);
           takeWaiting();
         },
@@ -81,5 +81,5 @@ function conflict({ source, seated }: Claim, holder: Claim): string {
       ? `the tenant ${seated.tenant.id}`
       : `${seated.socket}, for the tenant ${seated.tenant.id}`;
   const of = holder.source === source ? `its tenant ${holder.seated.tenant.id}` : holder.source.name;
-  return `${source.name} names ${what}, which ${of} has already: it gets no socket until that has gone`;
+  return `${source.name} names ${what}, which ${of} has already: it gets no socket until that one is removed`;
 }

@@ -2,7 +2,7 @@ import type { EngineApi } from "../engine/engine-api.ts";
 import { EngineAnswer } from "../engine/engine-api.ts";
 import { POD_LABELS } from "./pod-tenant.ts";
 
-/** A container of a pod, as `GET /containers/json` tells it. */
+/** A container of a pod, from `GET /containers/json`. */
 export interface PodContainer {
   id: string;
   uid: string;
@@ -12,13 +12,13 @@ export interface PodContainer {
   isLive: boolean;
   /** The source of what it mounts, writable, where the socket belongs */
   source: string | undefined;
-  /** Whether the container runtime of a kubelet has made it, and not somebody who runs an image that a pod has built: that has the pod's labels, too. */
+  /** Whether a kubelet made it, and not somebody who runs an image that a pod has built: such an image has the pod's labels, too. */
   isOfKubelet: boolean;
 }
 
-/** Where a pod mounts the emptyDir */
+/** Where a pod may mount the emptyDir */
 const DESTINATIONS = new Set(["/var/run/docker", "/run/docker"]);
-const OVER = new Set(["exited", "dead", "removing"]);
+const ENDED_STATES = new Set(["exited", "dead", "removing"]);
 /** Of each container that the kubelet makes, the pause container included */
 const KUBELETS_LABEL = "io.kubernetes.container.name";
 
@@ -38,7 +38,7 @@ export async function listPodContainers(engine: EngineApi, signal: AbortSignal):
     uid: Labels[POD_LABELS.uid] ?? "",
     name: Labels[POD_LABELS.name],
     namespace: Labels[POD_LABELS.namespace],
-    isLive: !OVER.has(State),
+    isLive: !ENDED_STATES.has(State),
     source: Mounts.find(
       ({ Type, Destination = "", RW }) => Type === "bind" && RW === true && DESTINATIONS.has(Destination),
     )?.Source,
@@ -46,7 +46,7 @@ export async function listPodContainers(engine: EngineApi, signal: AbortSignal):
   }));
 }
 
-/** Returns the cgroup below which a container is, as the engine names it; an empty text where it has none of its own, undefined when it has gone. */
+/** Returns the cgroup parent of a container, as the engine names it; empty if it has none, undefined if the container is gone. */
 export async function cgroupParentOf(engine: EngineApi, id: string, signal: AbortSignal): Promise<string | undefined> {
   try {
     const found = (await engine.json({ method: "GET", path: `/containers/${id}/json`, signal })) as {

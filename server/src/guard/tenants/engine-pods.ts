@@ -22,14 +22,14 @@ export interface EnginePodsOptions {
 }
 
 const EVENTS = ["create", "start", "die", "destroy"];
-/** ms without an event after which containers are listed all the same: an engine drops events of a reader that is slow. */
+/** ms after which containers are listed even without an event: an engine drops events of a slow reader. */
 const INTERVAL = 30_000;
 const FIRST_PAUSE = 250;
 const MOST_DOUBLINGS = 6;
 
 /**
- * Pods whose containers the engine runs: those of which a container mounts a writable emptyDir at `/var/run/docker`. An event is only the reason to list
- * containers again, so none that is missed matters, and a pod that goes while the engine or its connection is away is found to have gone.
+ * Pods that the engine runs, and of which a container mounts a writable emptyDir at `/var/run/docker`. An event is only a reason to list the containers
+ * again: a missed event does no harm, and neither does a pod that is removed while the engine cannot be reached.
  */
 export function enginePods(options: EnginePodsOptions): TenantSource {
   return {
@@ -51,7 +51,7 @@ export function enginePods(options: EnginePodsOptions): TenantSource {
         } catch (error) {
           if (signal.aborted) return;
           if (failures === 0)
-            changes.onProblem(`--kubernetes: ${messageOf(error)}. It is tried again until it is back.`);
+            changes.onProblem(`--kubernetes: ${messageOf(error)}. The guard retries until it answers.`);
         }
         const pause = firstPause * 2 ** Math.min(failures++, MOST_DOUBLINGS);
         await sleep(pause, undefined, { signal }).catch(() => {});
@@ -69,7 +69,7 @@ async function whileConnected(
 ): Promise<void> {
   const filters = { type: ["container"], event: EVENTS, label: [POD_LABELS.uid] };
   const query = [["filters", JSON.stringify(filters)] as const];
-  // Before the list: what changes meanwhile is told.
+  // Before the list, so that no change is missed.
   const { body } = await engine.request({ method: "GET", path: "/events", query, signal });
   const looks = repeated(look);
   const ask = (): void => void looks.ask().catch((error: unknown) => body.destroy(error as Error));
@@ -93,7 +93,7 @@ async function endOf(body: Readable): Promise<void> {
   });
 }
 
-/** Returns a function that lists the pods, and tells what has changed. */
+/** Returns a function that lists the pods, and reports what has changed. */
 function podLook(options: EnginePodsOptions, changes: PodChanges, signal: AbortSignal): () => Promise<void> {
   const { engine, defaults, kubelet = "/var/lib/kubelet" } = options;
   const parents = new Map<string, string>();
@@ -136,7 +136,7 @@ function podLook(options: EnginePodsOptions, changes: PodChanges, signal: AbortS
       if (container.isOfKubelet || container.source !== undefined) now.set(container.uid, undefined);
     }
     const mounting = containers.filter(({ source }) => source !== undefined);
-    // Those that live come first, and the same ones each time.
+    // Live containers first, in the same order each time.
     mounting.sort((a, b) => Number(b.isLive) - Number(a.isLive) || (a.id < b.id ? -1 : 1));
     for (const container of mounting) {
       if (now.get(container.uid) === undefined) now.set(container.uid, await seatOf(container));

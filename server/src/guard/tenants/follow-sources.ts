@@ -1,21 +1,21 @@
 import type { SeatedTenant } from "../tenant.ts";
 import type { TenantSource } from "./tenant-source.ts";
 
-/** What is told of the tenants of all sources. */
+/** Receives the changes of the tenants of all sources. */
 export interface FollowedChanges {
-  /** @param mayReturn whether it may come back, once it has gone */
+  /** @param mayReturn whether it may come back once it was removed */
   onCame: (seated: SeatedTenant, mayReturn: boolean) => void;
   onWent: (id: string, isForGood: boolean) => void;
   onProblem: (problem: string) => void;
 }
 
-/** Sources that are followed. Disposing ends that. */
+/** Sources that are being followed. Disposing ends that. */
 export interface FollowedSources extends Disposable {
   /** Resolves when the signal is aborted. Rejects with the failure of a source, which ends the others. */
   readonly ended: Promise<void>;
 }
 
-/** Follows sources. Resolves when each has told the tenants that there are. Rejects with the Failure of one that cannot begin. */
+/** Follows sources. Resolves when each has reported its present tenants. Rejects with the Failure of a source that cannot begin. */
 export async function followSources(
   sources: readonly TenantSource[],
   { onCame, onWent, onProblem }: FollowedChanges,
@@ -36,7 +36,7 @@ export async function followSources(
     return { following, ready: Promise.race([ready, following]) };
   });
   const ended = Promise.all(started.map(async ({ following }) => await following)).then(() => {});
-  ended.catch(() => {}); // whoever waits for it hears of it
+  ended.catch(() => {}); // whoever awaits `ended` gets the failure
   await Promise.all(started.map(async ({ ready }) => await ready));
   return { ended, [Symbol.dispose]: () => stop.abort() };
 }

@@ -18,16 +18,16 @@ export interface KubeletPodsOptions {
   /** The name of the emptyDir that gets the socket */
   volume: string;
   defaults: TenantDefaults;
-  /** Who knows the pods' names; undefined: their folders say all that is known */
+  /** Asked for the names of pods; undefined: only their UIDs are known */
   server: ApiServer | undefined;
   cgroupRoot?: string | undefined;
-  /** ms between two looks at the folder. A change is told of new pods alone: their emptyDirs come a little later. */
+  /** ms between two scans of the folder. The watcher reports new pods only, and their emptyDirs come a little later. */
   interval?: number;
 }
 
 const INTERVAL = 1_000;
 
-/** Pods of any container runtime: those with an emptyDir of a name, found in the kubelet's folder, `pods/UID/volumes/kubernetes.io~empty-dir/NAME`. */
+/** Pods of any container runtime that have an emptyDir of a given name: `pods/UID/volumes/kubernetes.io~empty-dir/NAME` in the kubelet's folder. */
 export function kubeletPods(options: KubeletPodsOptions): TenantSource {
   const { folder, server, interval = INTERVAL } = options;
   return {
@@ -39,7 +39,7 @@ export function kubeletPods(options: KubeletPodsOptions): TenantSource {
         void looks.ask().then(
           () => (problem = undefined),
           (error: unknown) => {
-            // Nothing is told to have gone: the folder may not be mounted for a moment.
+            // No pod is reported as removed: the folder may be unmounted for a moment.
             const now = `--kubelet-dir: pods are not found: ${messageOf(error)}`;
             if (problem === undefined && !signal.aborted) changes.onProblem(now);
             problem = now;
@@ -108,7 +108,7 @@ function podLook(
   };
 }
 
-/** A pod without such a volume is no tenant, which is no problem. Rejects with what a pod that is there cannot be read for. */
+/** A pod without such a volume is not a tenant, and not a problem. Rejects if the folder of a pod cannot be read. */
 async function hasVolume(folder: string, uid: string, volume: string): Promise<boolean> {
   try {
     return (await readdir(join(folder, "pods", uid, EMPTY_DIRS))).includes(volume);

@@ -23,7 +23,7 @@ export function seatListed(listed: ListedTenant, defaults: TenantDefaults): Seat
   };
 }
 
-/** --bind-local: one tenant, for trying out. Its folder is created. */
+/** --bind-local: one tenant, to try the guard out. Its folder is created. */
 export function localTenant(folder: string, defaults: TenantDefaults): TenantSource {
   const local: ListedTenant = { id: "local", socket: join(folder, "docker.sock") };
   const read = async (): Promise<ListedTenant[]> => {

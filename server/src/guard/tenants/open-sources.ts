@@ -11,13 +11,13 @@ export interface SourceParts {
   defaults: TenantDefaults;
   /** Reads --config, as `readGuardConfig` */
   readConfig: (file: string) => Promise<readonly ListedTenant[]>;
-  /** Asked which pods there are; undefined where there is none (buildah) */
+  /** Asked for its pods; undefined in mode buildah */
   engine?: EngineApi | undefined;
   /** As {@link findApiServer} finds it, for --kubelet-dir */
   server?: ApiServer | undefined;
 }
 
-/** Opens all that tenants come from. A tenant, or a socket, that two of them name is the first one's: in the order of `settings`. */
+/** Opens all sources of tenants. A tenant or a socket that two sources name belongs to the first, in the order of the code below. */
 export function openSources(
   { bindLocal, listed, configFile, usesEnginePods, kubelet }: TenantSources,
   { defaults, readConfig, engine, server }: SourceParts,
@@ -28,7 +28,7 @@ export function openSources(
   if (configFile !== undefined) sources.push(configuredTenants(configFile, readConfig, defaults));
   const hasEnginePods = usesEnginePods && engine !== undefined;
   if (hasEnginePods) sources.push(enginePods({ engine, defaults, kubelet: kubelet?.folder }));
-  // Not both: a pod whose containers have gone would come back by its folder, which the kubelet removes later.
+  // Not both: a pod whose containers are gone would come back through its folder, which the kubelet removes later.
   else if (kubelet !== undefined) sources.push(kubeletPods({ ...kubelet, defaults, server }));
   return withClaims(sources);
 }

@@ -5,7 +5,7 @@ import type { TenantChanges } from "./tenant-source.ts";
 /** The pods that are there at a moment: with a seat, or without one that may come again. */
 export type PodsNow = ReadonlyMap<string, SeatedTenant | undefined>;
 
-/** Compares what is there with what was told, and tells the difference. A pod that is not there does not come back. */
+/** Compares the present pods with those reported before, and reports the difference. A pod that is gone does not come back. */
 export class PodChanges {
   readonly #changes: TenantChanges;
   readonly #problems = new Map<string, string>();
@@ -28,7 +28,7 @@ export class PodChanges {
     }
   }
 
-  /** Tells a problem of a pod, once. */
+  /** Reports a problem of a pod, once. */
   problem(uid: string, problem: string): void {
     if (this.#problems.get(uid) === problem) return;
     this.#problems.set(uid, problem);

@@ -11,20 +11,20 @@ export interface ApiServer {
   url: string;
   /** The folder of the service account, with `token` and `ca.crt` */
   account: string;
-  /** The node of which pods are asked for */
+  /** The node whose pods are listed */
   node: string;
 }
 
 /** The names of the pods of a node. Disposing ends the connection to the API server. */
 export interface PodDirectory extends AsyncDisposable {
-  /** Undefined for a pod that the API server has not told */
+  /** Undefined for a pod that the API server has not listed */
   find(uid: string): Pick<Pod, "name" | "namespace"> | undefined;
 }
 
 export interface DirectoryOptions {
   /** Called after each change */
   onChange: () => void;
-  /** Told once for each time that the API server is away */
+  /** Called once each time that the API server stops answering */
   onProblem: (problem: string) => void;
   /** ms between two attempts to reach the API server */
   pause?: number;
@@ -36,8 +36,8 @@ const STATIC_UID = "kubernetes.io/config.mirror";
 const PAUSE = 5_000;
 
 /**
- * Finds the API server by the environment of a pod and its token. Undefined without a token, or without NODE_NAME: all pods of a cluster would be asked
- * for, and most of them are on other nodes.
+ * Finds the API server by the environment of a pod and its token. Undefined without a token, or without NODE_NAME: the guard would have to list all pods of
+ * the cluster, most of which are on other nodes.
  */
 export async function findApiServer(env: NodeJS.ProcessEnv, account = ACCOUNT): Promise<ApiServer | undefined> {
   const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port = "443", NODE_NAME: node } = env;
@@ -49,7 +49,7 @@ export async function findApiServer(env: NodeJS.ProcessEnv, account = ACCOUNT): 
   return hasToken ? { url: `https://${host.includes(":") ? `[${host}]` : host}:${port}`, account, node } : undefined;
 }
 
-/** Follows the pods of a node. Resolves when they are known, or when the API server has not answered once: then they come later. */
+/** Follows the pods of a node. Resolves when they are known, or when the first request has failed: then they are reported later. */
 export async function openPodDirectory(
   server: ApiServer,
   { onChange, onProblem, pause = PAUSE }: DirectoryOptions,
@@ -64,7 +64,7 @@ export async function openPodDirectory(
   let losses = 0;
   const start = async (): Promise<void> => {
     const before = losses;
-    await informer.start().catch(lost); // most errors are told to `lost` alone
+    await informer.start().catch(lost); // most errors reach only `lost`
     if (losses > before) return;
     isAway = false;
     onChange();
@@ -93,7 +93,7 @@ export async function openPodDirectory(
 
 const uidOnNode = ({ metadata }: V1Pod): string | undefined => metadata?.annotations?.[STATIC_UID] ?? metadata?.uid;
 
-/** The messages of the client's errors have the whole answer. */
+/** The client's error messages contain the whole answer. */
 function reasonOf(error: unknown): string {
   const { code } = error as { code?: unknown };
   return typeof code === "number" ? `status ${code}` : (messageOf(error).split("\n", 1)[0] ?? "");
@@ -104,11 +104,11 @@ async function configure({ url, account }: ApiServer): Promise<Client & { config
   const config = new client.KubeConfig();
   const isSecure = url.startsWith("https:");
   config.loadFromOptions({
-    // Without TLS there is nothing to verify, which the client wants to be told.
+    // Without TLS there is nothing to verify; the client insists on one of the two.
     clusters: [
       { name: "cluster", server: url, ...(isSecure ? { caFile: join(account, "ca.crt") } : { skipTLSVerify: true }) },
     ],
-    // Read again by and by: a token is valid for an hour.
+    // The client reads it again from time to time: a token is valid for an hour.
     users: [{ name: "guard", authProvider: { name: "tokenFile", config: { tokenFile: join(account, "token") } } }],
     contexts: [{ name: "guard", cluster: "cluster", user: "guard" }],
     currentContext: "guard",
@@ -118,7 +118,7 @@ async function configure({ url, account }: ApiServer): Promise<Client & { config
 
 type Client = typeof import("@kubernetes/client-node");
 
-/** It is optional, because it is some 60 MB: all kinds of objects of Kubernetes. */
+/** Optional, because it takes some 60 MB. */
 async function loadClient(): Promise<Client> {
   try {
     return await import("@kubernetes/client-node");

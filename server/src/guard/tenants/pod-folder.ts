@@ -4,14 +4,14 @@ import { dirname, join } from "node:path";
 /** Where the kubelet has the emptyDirs of a pod, below its own folder */
 export const EMPTY_DIRS = "volumes/kubernetes.io~empty-dir";
 
-/** An emptyDir of a pod, looked at. */
+/** What was found at the path of a pod's emptyDir. */
 export type PodFolder =
   | { isUsable: true; path: string; /** Whether it is a tmpfs (`medium: Memory`) */ isInMemory: boolean }
   | { isUsable: false; reason: string };
 
 /**
- * Looks at a pod's emptyDir. Its path is made here of the UID and a name, and must be a folder without a link on the way: what a container says that it
- * mounts never decides where a socket is created.
+ * Inspects a pod's emptyDir. Its path is made here of the UID and a name, and must be a folder without a link on the way: what a container claims to mount
+ * never decides where a socket is created.
  *
  * @param kubelet the kubelet's folder, which may be a link
  */
@@ -19,7 +19,7 @@ export async function lookAtPodFolder(kubelet: string, uid: string, volume: stri
   const path = join(kubelet, "pods", uid, EMPTY_DIRS, volume);
   try {
     const found = await lstat(path);
-    if (!found.isDirectory()) return { isUsable: false, reason: `${path} is no folder` };
+    if (!found.isDirectory()) return { isUsable: false, reason: `${path} is not a folder` };
     const real = join(await realpath(kubelet), "pods", uid, EMPTY_DIRS, volume);
     if ((await realpath(path)) !== real) return { isUsable: false, reason: `there is a symbolic link in ${path}` };
     return { isUsable: true, path, isInMemory: (await lstat(dirname(path))).dev !== found.dev };

@@ -1,6 +1,6 @@
 const NOTHING: Buffer = Buffer.alloc(0);
 
-/** Hands out the bytes of a stream in pieces of the length that is asked for. */
+/** Reads a stream in pieces of a requested length. */
 export class ByteReader {
   readonly #chunks: AsyncIterator<Buffer>;
   #rest: Buffer = NOTHING;
@@ -9,7 +9,7 @@ export class ByteReader {
     this.#chunks = chunks[Symbol.asyncIterator]();
   }
 
-  /** Takes so many bytes; fewer at the end of the stream only. */
+  /** Reads `length` bytes; fewer only at the end of the stream. */
   async take(length: number): Promise<Buffer> {
     if (this.#rest.length < length) {
       const parts = [this.#rest];
@@ -24,7 +24,7 @@ export class ByteReader {
     return this.#cut(length);
   }
 
-  /** Takes what is there, up to so many bytes; none at the end of the stream only. */
+  /** Reads what is available, up to `length` bytes; none only at the end of the stream. */
   async some(length: number): Promise<Buffer> {
     while (this.#rest.length === 0) {
       const part = await this.#next();
@@ -34,7 +34,7 @@ export class ByteReader {
     return this.#cut(length);
   }
 
-  /** Leaves the stream. */
+  /** Stops reading the stream. */
   async close(): Promise<void> {
     await this.#chunks.return?.();
   }

@@ -3,14 +3,14 @@ import { createGunzip } from "node:zlib";
 import { contextTooLarge } from "../../limits/refusals.ts";
 import { Refusal } from "../../refusal.ts";
 
-/** What begins with these bytes, and cannot be read here */
+/** First bytes of compressed data that cannot be read here */
 const UNREADABLE: readonly (readonly [start: Buffer, name: string])[] = [
   [Buffer.from("BZh"), "bzip2"],
   [Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a]), "xz"],
   [Buffer.from([0x28, 0xb5, 0x2f, 0xfd]), "zstd"],
 ];
 const GZIP = Buffer.from([0x1f, 0x8b]);
-/** Bytes that tell what it is */
+/** Bytes that are needed to recognize a compression */
 const LONGEST = 5;
 
 /**
@@ -40,7 +40,7 @@ export async function* decompress(source: Readable, limit: number): AsyncGenerat
     yield* limited(unzip as AsyncIterable<Buffer>, limit);
   } catch (error) {
     throw isZlib(error)
-      ? new Refusal("context.invalid", "the context is damaged: it is not gzip to its end", {
+      ? new Refusal("context.invalid", "the context is damaged: its gzip data ends too early or is corrupt", {
           statusCode: 400,
           cause: error,
         })

@@ -7,7 +7,7 @@ export const IGNORE_FILE = ".dockerignore";
 /** Bytes of an ignore file, and of the path of a Dockerfile beside one: patterns may take long for long paths. */
 const MAX_IGNORE_FILE = 64 * 1024;
 const MAX_PATH = 256;
-/** ms for which patterns are tried in one go: other tenants wait */
+/** ms for which patterns are matched in one go, while other tenants wait */
 const TURN = 10;
 
 /**
@@ -31,7 +31,7 @@ export async function isIgnored(ignoreFile: Buffer | undefined, path: string, si
       signal.throwIfAborted();
       until = performance.now() + TURN;
     }
-    // What the lines before have left of it, and this line
+    // The result of the lines before, and this line
     isExcluded = excludes(`${isExcluded ? "**" : ""}\n${line}`, path);
   }
   return isExcluded;

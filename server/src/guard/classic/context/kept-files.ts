@@ -20,7 +20,7 @@ export class KeptFiles {
     this.#paths = paths;
   }
 
-  /** Takes note of an entry. Resolves with whether it is kept, and then its content has been read. Throws a Refusal 413 `dockerfile.size`. */
+  /** Takes an entry. Resolves with whether it is kept; its content was then read. Throws a Refusal 413 `dockerfile.size`. */
   async take(entry: ContextEntry, content: AsyncIterable<Buffer>): Promise<boolean> {
     const { path, kind } = entry;
     if (!this.#paths.includes(path)) return false;
@@ -41,7 +41,7 @@ export class KeptFiles {
     return this.#files.values();
   }
 
-  /** Returns the first of the paths that is a link in the end. */
+  /** Returns the first of the paths whose last entry is a link. */
   link(): string | undefined {
     return this.#paths.find((path) => this.#links.has(path));
   }

@@ -29,7 +29,7 @@ export interface ContextOptions {
 
 /** A context as the engine gets it. */
 export interface RewrittenContext {
-  /** What the request calls the Dockerfile */
+  /** The name of the Dockerfile for the engine */
   dockerfile: string;
   /** A tar. It fails with a Refusal. The caller reads it to its end, or destroys it. */
   tar: Readable;
@@ -38,11 +38,11 @@ export interface RewrittenContext {
 /** Large source trees with their dependencies have half of this. */
 const MAX_ENTRIES = 1_000_000;
 const DEFAULT = "Dockerfile";
-/** The same in each build: it is in .dockerignore, which is part of the cache key of `COPY . /`. */
+/** The same in each build, because it is in .dockerignore, which is part of the cache key of `COPY . /` */
 const OURS = ".docker-over-ssh-guard.dockerfile";
 /**
- * The context itself, which engines pass over. It comes first because they tell by the first bytes whether a tar is compressed, and those would be the
- * tenant's: a file whose name begins a frame of zstd, or a block of bzip2, hides in its content another tar, with another Dockerfile.
+ * The folder of the context itself, which engines ignore. It comes first because engines detect compression by the first bytes, which would otherwise be
+ * the tenant's: a file whose name begins like a zstd frame or a bzip2 block could hide another tar in its content, with another Dockerfile.
  */
 const ROOT: ContextEntry = { kind: "folder", path: ".", mode: 0o755, mtime: 0 };
 
@@ -83,7 +83,7 @@ async function* entries(source: Readable, kept: KeptFiles, options: ContextOptio
       if (path === "") continue;
       if (path.split("/", 1)[0] === OURS) throw reservedName();
       if (await kept.take(entry, given.content)) continue;
-      // What it links to comes at the end.
+      // The kept file comes at the end, so the link becomes a copy.
       const linked = kind === "hard-link" ? kept.get(entry.target) : undefined;
       if (linked !== undefined) {
         copied += TAR_BLOCK + linked.content.length;
@@ -106,7 +106,7 @@ async function* entries(source: Readable, kept: KeptFiles, options: ContextOptio
   }
 }
 
-/** Yields the Dockerfile and the ignore file of the tenant, and those of ours. */
+/** Yields the tenant's Dockerfile and ignore file, and the guard's. */
 async function* ending(
   kept: KeptFiles,
   candidates: readonly string[],

@@ -23,7 +23,7 @@ export interface TarEntry {
   mtime: number;
   /** Bytes of content, 0 for anything but a file */
   size: number;
-  /** What is not read is passed over. */
+  /** Content that is not read is skipped. */
   content: AsyncIterable<Buffer>;
 }
 
@@ -88,7 +88,7 @@ async function extensionIn(bytes: ByteReader, size: number): Promise<Buffer> {
   return body;
 }
 
-/** Yields so many bytes. A second loop continues where the first was left. */
+/** Yields `size` bytes. A second iteration continues where the first one stopped. */
 function contentIn(bytes: ByteReader, size: number): AsyncIterable<Buffer> {
   let left = size;
   return {

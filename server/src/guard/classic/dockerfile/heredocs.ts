@@ -10,7 +10,7 @@ const QUOTED = /\\.|'[^']*'|"(?:\\.|[^"\\])*"/gsu;
 
 /**
  * Whether an engine may read a here-document in an instruction: Docker 23 and later take the lines after it for its content, also where a shell would
- * not (`$((1 <<2))`), and then ignore it; Docker 20.10 does not know them. May be wrong to the safe side.
+ * not (`$((1 <<2))`), and then ignore it; Docker 20.10 does not know them. Errs on the safe side.
  *
  * @param line the whole instruction, e.g. `RUN cat <<EOF`
  */

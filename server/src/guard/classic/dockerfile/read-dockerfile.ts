@@ -20,7 +20,7 @@ export interface Stage {
   instructions: readonly Instruction[];
 }
 
-/** Enough for anybody, and each costs the engine images. */
+/** More than anybody needs; each one costs the engine an image. */
 const MAX_INSTRUCTIONS = 2000;
 const MAX_STAGES = 256;
 

@@ -44,12 +44,12 @@ export interface RewrittenDockerfile {
   steps: readonly (string | undefined)[];
 }
 
-/** What stages before this one are. */
+/** The state of a rewrite: what is written so far. */
 interface Build {
   options: RewriteOptions;
   escape: EscapeToken;
   meta: Variables;
-  /** Told apart from all images: a name of the tenant's stages could be that of an image, where an engine did not see the stage. */
+  /** Random, so that no stage has the name of an image: an engine that did not see the stage would use the image. */
   mark: string;
   done: { stage: Stage; name: string; base: string; environment: Environment; triggers: readonly Instruction[] }[];
   lines: string[];
@@ -102,8 +102,8 @@ async function writeStage(build: Build, stage: Stage): Promise<void> {
 }
 
 /**
- * The tenant's label. The last value counts. Another one before it tells stages on one base apart: in its cache, an engine would find the newest of the
- * same steps, and take it only where it is under an image of the tenant's that is built, so that the other stage would run again.
+ * Writes the tenant's label. The last value counts; a value before it distinguishes stages on one base. Without it, their first steps would be the same: an
+ * engine looks up only the newest of equal steps, and uses it only under an image of its cache sources, so the steps of the other stage would run again.
  */
 function tenantLabel({ options, done }: Build, base: string): string {
   const before = done.filter((stage) => stage.base === base).length;
@@ -151,7 +151,7 @@ async function writeInstruction(
     case "ADD":
     case "COPY": {
       const given = fromFlag(instruction);
-      // One with a variable is refused when it is written.
+      // writeFiles refuses a name with a variable.
       const source = given === undefined || given.includes("$") ? "" : await sourceOf(build, given, line);
       return writeFiles(instruction, {
         policy: options.policy,

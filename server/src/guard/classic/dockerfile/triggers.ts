@@ -13,7 +13,7 @@ const NO_TRIGGERS: ReadonlySet<string> = new Set(["ONBUILD", "FROM", "MAINTAINER
 const MAX_TRIGGERS = 100;
 
 /**
- * Checks the triggers (`Config.OnBuild`) of a base, which the engine runs after FROM as they are. So one that would have to be written anew is refused.
+ * Checks the triggers (`Config.OnBuild`) of a base. The engine runs them after FROM as they are, so a trigger that would have to be rewritten is refused.
  *
  * @returns them as instructions
  */
@@ -56,7 +56,7 @@ export function writeTrigger(instruction: Instruction, escape: EscapeToken, poli
   });
 }
 
-/** Refuses labels of the guard's own, and keys that nobody knows before the build. */
+/** Refuses the guard's own labels, and keys that are not known before the build. */
 export function checkLabels(instruction: Instruction, escape: EscapeToken): void {
   flagsOf(instruction, []);
   // Written after LABEL, `--` would be one more end of flags, and what follows it other labels.

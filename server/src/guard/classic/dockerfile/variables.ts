@@ -3,7 +3,7 @@ import { expand, ExpansionError, type Lookup } from "./expand.ts";
 import { pairs, quotedWords, type Instruction } from "./instruction.ts";
 import type { EscapeToken } from "./logical-lines.ts";
 
-/** The value of --build-arg; null: to be taken from an environment that there is not */
+/** The value of --build-arg; null: to be taken from the builder's environment, which is empty */
 export type BuildArgs = Readonly<Record<string, string | null>>;
 
 /** Build arguments that need no ARG */
@@ -11,7 +11,7 @@ const PROXIES = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROX
 const PREDEFINED: ReadonlySet<string> = new Set([...PROXIES, ...PROXIES.map((name) => name.toLowerCase())]);
 /** Variables of a stage. Each stage begins with a copy of those of its base. */
 export const MAX_VARIABLES = 1000;
-/** A value that only a newer engine, or one that fails, can make out */
+/** A value that only a newer engine can compute, or none */
 const UNKNOWN = Symbol("unknown");
 
 type Value = string | typeof UNKNOWN;

@@ -4,7 +4,7 @@ import { dockerfileError, dockerfileRefusal } from "./dockerfile-error.ts";
 import { ExpansionError } from "./expand.ts";
 import { flagsOf, words, type Instruction } from "./instruction.ts";
 
-/** What an instruction of a stage, or of a trigger, may take from. */
+/** What an instruction of a stage or of a trigger may copy from. */
 export interface FileSources {
   policy: Policy;
   /** Expands a word as it is here; undefined in a trigger, where variables are not known */
@@ -66,8 +66,8 @@ function writeWords(given: readonly string[]): string {
 }
 
 /**
- * A source of ADD. The engine downloads one that is an address when its variables are expanded, from the host's network: it is written as the address
- * that was checked. What is a path stays one, whatever its variables are: `./` is put before it.
+ * Writes a source of ADD. If it is an address after expansion, the engine downloads it from the host's network, so it is written as the address that was
+ * checked. A path stays a path, whatever its variables are: `./` is put before it.
  */
 function addSource(word: string, line: number, { policy, expand }: FileSources): string {
   const literal = LITERAL.exec(word)?.[0] ?? "";

@@ -153,7 +153,7 @@ test("a refusal that cuts a character in half, or is long, is an answer", async 
   const half = messageOf(SolveRequestSchema, { ref: `${"a".repeat(79)}😀` });
   expect(await callWith(session, SOLVE, half)).toEqual({
     code: 3,
-    sentence: `"${"a".repeat(79)}\ufffd" is no ID of a build`,
+    sentence: `"${"a".repeat(79)}\ufffd" is not the ID of a build`,
   });
   const long = messageOf(SolveRequestSchema, { ref: "1", frontendAttrs: { platform: "€".repeat(200_000) } });
   const { code, sentence } = await callWith(session, SOLVE, long);

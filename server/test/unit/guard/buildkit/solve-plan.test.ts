@@ -103,7 +103,9 @@ describe("a solve", () => {
   test("may write a registry's cache where tenants share it, to where it may push", () => {
     const cache = { exports: [{ type: "registry", attrs: { ref: "r.example/a" } }] };
     expect(plan({ cache }, { sharesCache: true, pushes: ["r.example/*"] }).cacheExports).toHaveLength(1);
-    expect(() => plan({ cache }, { sharesCache: true })).toThrow('written to "r.example/a": it is no place to push to');
+    expect(() => plan({ cache }, { sharesCache: true })).toThrow(
+      'written to "r.example/a": this tenant may not push there',
+    );
   });
 
   test("may read a registry's cache where tenants share it, from what may be a base", () => {

@@ -141,7 +141,7 @@ describe("an answer", () => {
       `POST /images/app/push?tag=v1 HTTP/1.1\r\n${HOST}Content-Length: 0\r\n\r\n`,
       "0\r\n\r\n",
     );
-    expect(answer).toContain('"errorDetail":{"message":"the guard has failed');
+    expect(answer).toContain('"errorDetail":{"message":"the guard failed to handle this call');
     expect(bed.entries).toMatchObject([{ decision: "failed", rule: "guard.failed" }]);
   });
 });

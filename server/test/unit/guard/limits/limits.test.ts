@@ -64,7 +64,7 @@ test("the minutes count for 24 hours, also when the guard was killed while the b
     const build = await limits.startBuild(a);
     vi.advanceTimersByTime(4 * MINUTE + 1000);
     expect(build.signal.reason).toMatchObject({
-      message: expect.stringContaining("there is more at 1970-02-12 16:00 UTC") as string,
+      message: expect.stringContaining("more is available at 1970-02-12 16:00 UTC") as string,
     });
     await build[Symbol.asyncDispose]();
     vi.advanceTimersByTime(HOUR);

@@ -93,7 +93,7 @@ describe("no tenant", () => {
         symlinkSync("/var/run", path);
         return ["1", path];
       },
-      /is no folder/,
+      /is not a folder/,
     ],
     [
       "is a pod with a link on the way",
@@ -149,7 +149,7 @@ test("an engine that is away is told once and tried again; a pod that has gone m
   engine.containers = [container("3", folder.emptyDir(second), { uid: second })];
   engine.fail(false);
   await vi.waitFor(() => expect(found.told).toHaveLength(4));
-  expect(found.told[1]).toMatch(/^!--kubernetes: .*It is tried again/);
+  expect(found.told[1]).toMatch(/^!--kubernetes: .*The guard retries/);
   expect(found.told.slice(2)).toEqual([`--${UID}`, `+${second} ${folder.emptyDir(second)}/docker.sock`]);
 });
 

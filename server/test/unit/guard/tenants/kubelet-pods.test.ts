@@ -40,7 +40,7 @@ test("a link in the place of the volume is no tenant", async () => {
   symlinkSync("/var/run", path);
   await using found = pods(folder);
   await found.ready;
-  expect(found.told).toEqual([expect.stringMatching(/^!the pod \S+ gets no socket: .* is no folder$/)]);
+  expect(found.told).toEqual([expect.stringMatching(/^!the pod \S+ gets no socket: .* is not a folder$/)]);
 });
 
 test("a folder that cannot be read for a while removes nobody, and is told once", async () => {
