@@ -20,6 +20,8 @@ export interface OpenReply extends Reply {
 
 /** Bytes that may wait for a client that does not read. A build prints some MB at most. */
 const MAX_WAITING = 16 * 1024 * 1024;
+/** The same of events: a tenant has few builds at a time, but may have hundreds of lists of events, each of which gets all of them. */
+const MAX_EVENTS_WAITING = 1024 * 1024;
 
 /**
  * @param version of the engine, as far as it is known by now
@@ -34,6 +36,7 @@ export function openReply(
   let kind: "whole" | "lines" | "stream" | "switched" | undefined;
   let status: number | undefined;
   let sent = 0;
+  let mostWaiting = MAX_WAITING;
   const begin = (as: typeof kind, code: number, headers: Readonly<Record<string, string>>): void => {
     kind = as;
     status = code;
@@ -50,7 +53,7 @@ export function openReply(
     const text = `${JSON.stringify(value)}\r\n`;
     sent += Buffer.byteLength(text);
     response.write(text);
-    if (response.writableLength > MAX_WAITING) {
+    if (response.writableLength > mostWaiting) {
       onSlow(new Refusal(CLIENT_SLOW, "the client does not read its answer", { statusCode: 499 }));
     }
   };
@@ -69,6 +72,7 @@ export function openReply(
     },
     line,
     beginLines() {
+      mostWaiting = MAX_EVENTS_WAITING;
       begin("lines", 200, { "Content-Type": "application/json" });
       // The client treats the call as begun when it has the headers.
       if ("flushHeaders" in response && typeof response.flushHeaders === "function") response.flushHeaders();

@@ -1,7 +1,9 @@
+import { abortable } from "docker-over-ssh/builds";
 import { EngineAnswer, type EngineApi } from "../engine/engine-api.ts";
 import { Refusal } from "../refusal.ts";
 import { prefixOf, inTenantsWords } from "./names.ts";
 import { arrayOf, objectOf, textOf, textsOf, type Json } from "./json.ts";
+import { shared } from "./shared-listing.ts";
 
 /** The part of the engine that this folder uses. */
 export type ImagesEngine = Pick<EngineApi, "json" | "request">;
@@ -35,15 +37,37 @@ export function idOf(raw: Json): string {
   return textOf(raw["Id"]);
 }
 
-/** Lists the images of the engine; with `all`, also intermediate ones. */
-export async function listImages(
-  engine: ImagesEngine,
-  options: { all: boolean; manifests?: boolean; apiVersion?: string | undefined; signal: AbortSignal },
-): Promise<Json[]> {
-  const { all, manifests = false, apiVersion, signal } = options;
+interface Listing {
+  all: boolean;
+  manifests?: boolean;
+  apiVersion?: string | undefined;
+}
+
+/** ms for a list, whoever waits for it */
+const LIST_TIMEOUT = 120_000;
+/** What lists the images of an engine, by what it asks for */
+const LISTINGS = new WeakMap<ImagesEngine, Map<string, () => Promise<Json[]>>>();
+
+/**
+ * Lists all images of the engine; with `all`, those that other images are made of as well. A list has the images of all tenants, and takes the engine long
+ * where they have many, so those who ask at the same time get one.
+ */
+export async function listImages(engine: ImagesEngine, options: Listing & { signal: AbortSignal }): Promise<Json[]> {
+  const { signal, ...listing } = options;
+  signal.throwIfAborted();
+  const ofEngine = LISTINGS.get(engine) ?? new Map<string, () => Promise<Json[]>>();
+  LISTINGS.set(engine, ofEngine);
+  const key = JSON.stringify([listing.all, listing.manifests, listing.apiVersion]);
+  const ask = ofEngine.get(key) ?? shared(async () => await askForList(engine, listing));
+  ofEngine.set(key, ask);
+  return await abortable(ask(), signal);
+}
+
+async function askForList(engine: ImagesEngine, { all, manifests = false, apiVersion }: Listing): Promise<Json[]> {
   const query: [string, string][] = [];
   if (all) query.push(["all", "1"]);
   if (manifests) query.push(["manifests", "1"]);
+  const signal = AbortSignal.timeout(LIST_TIMEOUT);
   return arrayOf(await engine.json({ method: "GET", path: "/images/json", query, apiVersion, signal })).map(objectOf);
 }
 

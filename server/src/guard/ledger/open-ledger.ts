@@ -9,6 +9,12 @@ import type { Ledger, LedgerRecord } from "./ledger.ts";
 import { emptyRecord, MAX_FILE, readRecord, writtenRecord } from "./record-file.ts";
 
 const ENDING = ".json";
+/**
+ * Images of a tenant, steps included, and cache records, of which the newest are kept. Each change writes all of them, and a file that is too large would not
+ * be read at the next start.
+ */
+const MAX_IMAGES = 30_000;
+const MAX_CACHE_RECORDS = 100_000;
 /** Removed tenants that are remembered: what still runs for one ends within minutes. */
 const MAX_REMOVED = 10_000;
 
@@ -102,7 +108,10 @@ class FileLedger implements Ledger {
       if (this.#removed.has(tenant)) throw gone();
       const record = structuredClone(this.read(tenant)) as LedgerRecord;
       record.mayReturn = this.#mayReturn.get(tenant) ?? record.mayReturn;
+      const before = record.images.length;
       change(record);
+      if (record.images.length > Math.max(before, MAX_IMAGES)) throw tooMany();
+      record.cacheRecords = record.cacheRecords.slice(-MAX_CACHE_RECORDS);
       await replaceFile(this.#fileOf(tenant), writtenRecord(record));
       this.#records.set(tenant, record);
     });
@@ -157,6 +166,13 @@ class FileLedger implements Ledger {
 
 function gone(): Refusal {
   return new Refusal("tenant.gone", "this tenant is no longer served", { statusCode: 503 });
+}
+
+function tooMany(): Refusal {
+  return new Refusal(
+    "ledger.images",
+    `a tenant may have ${MAX_IMAGES} images here, with the steps of the classic builder: remove some with docker rmi`,
+  );
 }
 
 function full(path: string, cause: unknown): Refusal {

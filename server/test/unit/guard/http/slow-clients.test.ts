@@ -52,11 +52,11 @@ describe("a client that is slow", () => {
     expect(bed.entries).toMatchObject([{ rule: "body.idle" }]);
   });
 
-  it("to read its lines loses them", async () => {
+  it("to read its lines loses them, of events sooner: there may be many lists of them", async () => {
     const backend = standInBackend();
     backend.images.events = async function* ({ signal }) {
-      for (let count = 0; count < 1000 && !signal.aborted; count++) {
-        yield { Type: "image", text: "a".repeat(MB) };
+      for (let count = 0; count < 10_000 && !signal.aborted; count++) {
+        yield { Type: "image", text: "a".repeat(MB / 16) };
         await new Promise((resolve) => setImmediate(resolve));
       }
     };
@@ -65,7 +65,8 @@ describe("a client that is slow", () => {
     connection.socket.pause();
     connection.socket.write(EVENTS);
     await vi.waitFor(() => expect(bed.entries).toMatchObject([{ rule: "client.slow", decision: "failed" }]));
-    expect(bed.entries[0]?.sent).toBeLessThan(64 * MB);
+    // Beside what waits here, the kernel takes some MB.
+    expect(bed.entries[0]?.sent).toBeLessThan(12 * MB);
   });
 
   it("to read an archive loses it", async () => {

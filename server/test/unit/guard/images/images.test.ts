@@ -115,6 +115,31 @@ test("a listing has known properties, the tenant's names, and what the filters l
   expect(old).toMatchObject([{ RepoTags: ["<none>:<none>"], RepoDigests: ["<none>@<none>"] }]);
 });
 
+test("those who list images at the same time get one list of the engine, which has begun after they have asked", async () => {
+  engine.images.push({ Id: idOf("1"), RepoTags: [nameOf("a", "app:v1")], Labels });
+  const first = images.list(a, any);
+  const others = Array.from({ length: 50 }, () => images.list(a, any));
+  engine.images.push({ Id: idOf("2"), RepoTags: [nameOf("a", "new:v1")], Labels });
+  await first;
+  for (const list of await Promise.all(others)) expect(list).toHaveLength(2);
+  expect(engine.asked).toHaveLength(2);
+  const gone = AbortSignal.abort(new Error("gone"));
+  await expect(images.list(callerOf(tenantOf("a"), { signal: gone }), any)).rejects.toThrow("gone");
+});
+
+test("the images that filters name are looked up one after the other", async () => {
+  engine.images.push({ Id: idOf("1"), RepoTags: [nameOf("a", "app:v1")], Created: 1 });
+  let [open, most] = [0, 0];
+  const json = engine.json.bind(engine);
+  engine.json = async (request) => {
+    most = Math.max(most, ++open);
+    return await json(request).finally(() => open--);
+  };
+  const names = Array.from({ length: 100 }, () => "app:v1");
+  await images.list(a, { ...any, before: names, since: names });
+  expect(most).toBe(1);
+});
+
 test("an inspection has nothing of the host: no folders, no container, no parent", async () => {
   engine.images.push({
     Id: idOf("1"),

@@ -45,6 +45,31 @@ test("changes of one tenant are made one after the other, each of what the one b
   expect(ledger.read("a").cacheRecords).toEqual(Array.from({ length: 20 }, (_, count) => `r${count}`));
 });
 
+test("a record does not become larger than what is read at the next start", async () => {
+  const images = (count: number) =>
+    Array.from({ length: count }, (_, index) => ({
+      id: `sha256:${index.toString(16).padStart(64, "0")}`,
+      created: Date.now(),
+      isIntermediate: true as const,
+    }));
+  {
+    await using ledger = await openLedger(folder);
+    await ledger.change("a", (record) => {
+      record.images = images(30_000);
+      record.cacheRecords = Array.from({ length: 150_000 }, (_, index) => `${index}`.padStart(25, "0"));
+    });
+    const another = ledger.change("a", (record) => void record.images.push(image));
+    await expect(another).rejects.toMatchObject({ rule: "ledger.images", statusCode: 403 });
+    expect(ledger.read("a").images).toHaveLength(30_000);
+    await ledger.change("a", (record) => void record.images.pop());
+    await ledger.change("a", (record) => void record.images.push(image));
+  }
+  await using ledger = await openLedger(folder);
+  expect(ledger.read("a").images.at(-1)).toEqual(image);
+  expect(ledger.read("a").cacheRecords).toHaveLength(100_000);
+  expect(ledger.read("a").cacheRecords.at(-1)).toMatch(/149999$/);
+});
+
 test("a change that throws changes nothing, and the next one is made", async () => {
   await using ledger = await openLedger(folder);
   const failing = ledger.change("a", (record) => {
