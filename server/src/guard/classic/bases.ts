@@ -4,6 +4,7 @@ import type { BuildRequest, Credentials } from "../build-request.ts";
 import type { Caller } from "../caller.ts";
 import { authHeader } from "../engine/auth-header.ts";
 import { EngineAnswer, type EngineApi } from "../engine/engine-api.ts";
+import { bytesOfLabels } from "../images/labels.ts";
 import type { OwnImages } from "../images/own-images.ts";
 import { parseTenantName } from "../images/names.ts";
 import { originOf } from "../policy/bases.ts";
@@ -26,7 +27,7 @@ interface Inspected {
   Id: string;
   RepoTags?: string[] | null;
   RepoDigests?: string[] | null;
-  Config?: { Env?: string[] | null; OnBuild?: string[] | null } | null;
+  Config?: { Env?: string[] | null; OnBuild?: string[] | null; Labels?: Record<string, string> | null } | null;
 }
 
 /** The first API with the config of an image for a platform */
@@ -100,7 +101,12 @@ async function look(nameOrId: string, { engine, signal }: BaseParts): Promise<In
 
 async function toBase(image: Inspected, platform: string | undefined, parts: BaseParts): Promise<Base> {
   const config = (await configFor(image.Id, platform, parts)) ?? image.Config;
-  return { id: image.Id, env: config?.Env ?? [], triggers: config?.OnBuild ?? [] };
+  return {
+    id: image.Id,
+    env: config?.Env ?? [],
+    triggers: config?.OnBuild ?? [],
+    labelBytes: bytesOfLabels(config?.Labels),
+  };
 }
 
 /**

@@ -13,6 +13,7 @@ import {
   type ImagesEngine,
 } from "./engine-images.ts";
 import { idPrefix, nameAsListed } from "./given-image.ts";
+import { refuseLabels } from "./labels.ts";
 import { numberOf, objectOf, textOf, type Json } from "./json.ts";
 import { engineName, parseTenantName } from "./names.ts";
 import type { FoundImage, OwnImage, OwnImages } from "./own-images.ts";
@@ -26,7 +27,7 @@ export interface OwnImagesParts {
 
 export function createOwnImages(parts: OwnImagesParts): OwnImages {
   return {
-    list: async (tenant, signal) => await list(parts, tenant, signal),
+    list: async (tenant, signal) => (await list(parts, tenant, signal)).images,
     find: async (tenant, given, signal) =>
       await inWordsOf(tenant, async () => await find(parts, tenant, given, signal)),
     take: async (tenant, id, signal, names) =>
@@ -40,18 +41,21 @@ export function inLedger(ledger: Ledger, tenant: string): ReadonlyMap<string, Le
   return new Map(ledger.read(tenant).images.map((image) => [image.id, image]));
 }
 
+/** @returns beside the images that count, what the engine tells of all: of steps, too */
 async function list(
   { engine, ledger, limits }: OwnImagesParts,
   tenant: string,
   signal: AbortSignal,
-): Promise<OwnImage[]> {
-  const found = await listImages(engine, { all: true, signal });
+): Promise<{ images: OwnImage[]; listed: readonly Json[] }> {
   const known = inLedger(ledger, tenant);
-  const images = found
+  const listed = (await listImages(engine, { all: true, signal })).filter(
+    (raw) => known.has(idOf(raw)) || namesOf(tenant, raw).tags.length > 0,
+  );
+  const images = listed
     .map((raw) => asOwn(tenant, raw))
-    .filter(({ id, names }) => names.length > 0 || (known.has(id) && known.get(id)?.isIntermediate !== true));
+    .filter(({ id, names }) => names.length > 0 || known.get(id)?.isIntermediate !== true);
   limits.tellImages(tenant, heldOf(images));
-  return images;
+  return { images, listed };
 }
 
 /** Counts an image once for each of its names, like the rows of `docker images`, and its bytes once. */
@@ -133,7 +137,12 @@ async function take(
   const wasOwn = namesOf(tenant.id, raw).tags.length > 0 || (known !== undefined && known.isIntermediate !== true);
   try {
     await note(ledger, tenant.id, [{ id: idOf(raw), created: Date.now() }]);
-    const held = heldOf(withNames(await list(parts, tenant.id, signal), idOf(raw), names ?? []));
+    const { images, listed } = await list(parts, tenant.id, signal);
+    refuseLabels(
+      objectOf(raw["Config"])["Labels"],
+      listed.map((one) => one["Labels"]),
+    );
+    const held = heldOf(withNames(images, idOf(raw), names ?? []));
     limits.checkImages(tenant, held.images, held.bytes);
   } catch (error) {
     if (names === undefined || !wasOwn) await giveBack(parts, tenant.id, raw, signal);

@@ -4,6 +4,7 @@ import type { Policy } from "../../policy/policy.ts";
 import { dockerfileError } from "./dockerfile-error.ts";
 import { ExpansionError } from "./expand.ts";
 import { readInstruction, type Instruction } from "./instruction.ts";
+import { labelCount, type LabelCount } from "./label-count.ts";
 import type { EscapeToken } from "./logical-lines.ts";
 import { readDockerfile, type Stage } from "./read-dockerfile.ts";
 import { checkLabels, checkTriggers, writeTrigger } from "./triggers.ts";
@@ -26,6 +27,8 @@ export interface Base {
   env: readonly string[];
   /** `Config.OnBuild` */
   triggers: readonly string[];
+  /** Of `Config.Labels` */
+  labelBytes: number;
 }
 
 export interface RewriteOptions {
@@ -54,6 +57,7 @@ interface Build {
   done: { stage: Stage; name: string; base: string; environment: Environment; triggers: readonly Instruction[] }[];
   lines: string[];
   steps: (string | undefined)[];
+  labels: LabelCount;
 }
 
 const PLATFORM = /^[\w./-]{1,100}$/;
@@ -69,7 +73,7 @@ export async function rewriteDockerfile(text: string, options: RewriteOptions): 
   const { escape, metaArgs, stages } = readDockerfile(text, options.target);
   const meta = metaVariables(options.buildArgs, escape);
   const mark = randomBytes(8).toString("hex");
-  const build: Build = { options, escape, meta, mark, done: [], lines: [], steps: [] };
+  const build: Build = { options, escape, meta, mark, done: [], lines: [], steps: [], labels: labelCount(escape) };
   if (escape === "`") build.lines.push("# escape=`");
   for (const instruction of metaArgs) {
     meta.apply(instruction);
@@ -90,12 +94,17 @@ async function writeStage(build: Build, stage: Stage): Promise<void> {
   const name = `s${done.length}-${build.mark}`;
   write(build, `FROM ${platform === undefined ? "" : `--platform=${platform} `}${base.written} AS ${name}`, from);
   const variables = meta.forStage(base.environment);
-  for (const trigger of base.triggers) variables.apply(trigger);
+  build.labels.inherit(base.labelBytes);
+  for (const trigger of base.triggers) {
+    build.labels.step(trigger, variables);
+    variables.apply(trigger);
+  }
   build.lines.push(writeLine(tenantLabel(build, base.written), escape, from.line));
   build.steps.push(undefined);
   const triggers: Instruction[] = [];
   for (const instruction of instructions) {
     write(build, await writeInstruction(build, instruction, variables, triggers), instruction);
+    build.labels.step(instruction, variables);
     variables.apply(instruction);
   }
   done.push({ stage, name, base: base.written, environment: variables.environment, triggers });
@@ -117,13 +126,13 @@ async function baseOf({ options, meta, done }: Build, { base, from }: Stage, pla
   if (given === "") throw dockerfileError(from.line, `base name (${base}) should not be blank`);
   const earlier = done.find(({ stage }) => stage.name === given.toLowerCase());
   if (earlier !== undefined) {
-    return { written: earlier.name, environment: earlier.environment, triggers: earlier.triggers };
+    return { written: earlier.name, environment: earlier.environment, triggers: earlier.triggers, labelBytes: 0 };
   }
-  if (given === "scratch") return { written: given, environment: asEnvironment([]), triggers: [] };
+  if (given === "scratch") return { written: given, environment: asEnvironment([]), triggers: [], labelBytes: 0 };
   const image = await options.resolve(given, platform);
   if (image.env.length > MAX_VARIABLES) throw dockerfileError(from.line, `${given} has too many variables`);
   const triggers = checkTriggers(image.triggers, given, from.line, options.policy);
-  return { written: image.id, environment: asEnvironment(image.env), triggers };
+  return { written: image.id, environment: asEnvironment(image.env), triggers, labelBytes: image.labelBytes };
 }
 
 /** What `--from=` names: the number of an earlier stage, or an image. The name of a stage comes before a number, and a number before an image. */

@@ -5,7 +5,7 @@ import { tenantOf } from "../../../fixtures/guard/tenants.ts";
 
 const rewrite = async (text: string, target?: string) => {
   const { policy } = tenantOf("a");
-  const resolve = async () => ({ id: "sha256:own", env: [], triggers: [] });
+  const resolve = async () => ({ id: "sha256:own", env: [], triggers: [], labelBytes: 2 });
   return await rewriteDockerfile(text, { target, buildArgs: {}, policy, tenant: "a", resolve });
 };
 

@@ -30,13 +30,15 @@ const IMAGES: Readonly<Record<string, Partial<Base>>> = {
   "trigger-from-trigger": { triggers: ["ONBUILD RUN a"] },
   "trigger-many": { triggers: Array.from({ length: 101 }, () => "RUN make") },
   "many-variables": { env: Array.from({ length: 1001 }, (_, at) => `V${at}=`) },
+  labelled: { labelBytes: 60_000 },
+  "trigger-labels": { triggers: [`LABEL a=${"x".repeat(60_000)}`] },
   "trigger-label": { triggers: ["LABEL docker-over-ssh.guard.tenant=b"] },
 };
 
 const resolve = async (given: string): Promise<Base> => {
   const found = IMAGES[given];
   if (found === undefined) throw new Refusal("base.refused", given);
-  return { id: `sha256:${given}`, env: [], triggers: [], ...found };
+  return { id: `sha256:${given}`, env: [], triggers: [], labelBytes: 2, ...found };
 };
 const rewrite = async (text: string, more: { target?: string; buildArgs?: Record<string, string> } = {}) => {
   const { target, buildArgs = {} } = more;
@@ -69,6 +71,7 @@ describe("what the engine gets", () => {
       "# escape=`\nFROM own\nRUN a\\\nRUN b `\n c",
       ["# escape=`", "FROM sha256:own AS s0", "RUN a\\", "RUN b  c"],
     ],
+    ["labels", "FROM own\nLABEL a=$VERSION", ["FROM sha256:own AS s0", "LABEL a=$VERSION"]],
     ["ARG before FROM", "ARG B=own\nFROM ${B:-x}", ["ARG B=own", "FROM sha256:own AS s0"]],
     ["the ARG of an ARG", "ARG A=ow\nARG B=${A}n\nFROM $B${C}", ["ARG A=ow", "ARG B=${A}n", "FROM sha256:own AS s0"]],
     ["${X:+y}", "ARG A=1\nFROM ${A:+own}${B:+x}", ["ARG A=1", "FROM sha256:own AS s0"]],
@@ -210,6 +213,29 @@ describe("what is refused", () => {
     ["a here-document behind a space beyond ASCII", "FROM own\nRUN x\u0085<<EOF\nEOF", "dockerfile.heredoc"],
     ["a here-document after braces", "FROM own\nRUN a${X:-}<<EOF\nEOF", "dockerfile.heredoc"],
     ["COPY of a here-document", "FROM own\nCOPY <<EOF /x\nEOF", "dockerfile.heredoc"],
+    // Each step is an image with all labels so far, in every list of the engine's images.
+    ["large labels", `FROM own\n${`LABEL a=${"x".repeat(40_000)}\n`.repeat(2)}`, "dockerfile.labels"],
+    [
+      "labels that grow with variables",
+      `FROM own\nENV A=${"x".repeat(2000)}\nLABEL a=${"$A".repeat(40)}`,
+      "dockerfile.labels",
+    ],
+    [
+      "a label of which only the engine knows the value",
+      "FROM own\nENV A=${VERSION#x}\nLABEL a=$A",
+      "dockerfile.labels",
+    ],
+    [
+      "a label in hundreds of steps",
+      `FROM own\nLABEL a=${"x".repeat(60_000)}\n${"ENV A=b\n".repeat(150)}`,
+      "dockerfile.labels",
+    ],
+    ["labels of a base in hundreds of steps", `FROM labelled\n${"ENV A=b\n".repeat(150)}`, "dockerfile.labels"],
+    [
+      "labels of a trigger in hundreds of steps",
+      `FROM trigger-labels\n${"ENV A=b\n".repeat(150)}`,
+      "dockerfile.labels",
+    ],
     ["the guard's label", "FROM own\nLABEL docker-over-ssh.guard.tenant=b", "label.reserved"],
     ["the guard's label in quotes", 'FROM own\nLABEL docker-over-ssh."guard".tenant=b', "label.reserved"],
     ["the guard's label in the old form", "FROM own\nLABEL docker-over-ssh.guard.tenant b", "label.reserved"],

@@ -198,6 +198,24 @@ test("take refuses an image without the tenant's label, and removes one that the
   expect(ledger.read("a").images).toEqual([]);
 });
 
+test("take removes an image whose labels, or those of all of the tenant's images, would make lists too long", async () => {
+  const image = (digit: string, bytes: number): void =>
+    void engine.images.push({ Id: idOf(digit), RepoTags: [], Labels: { ...Labels, x: "x".repeat(bytes) } });
+  const refused = { rule: "image.labels", statusCode: 403 };
+  image("1", 64 * 1024);
+  await expect(own.take(a.tenant, idOf("1"), signal)).rejects.toMatchObject(refused);
+  expect(engine.images).toEqual([]);
+  for (const digit of ["2", "3", "4"]) image(digit, 10 * 1024 * 1024);
+  await own.takeIntermediate(a.tenant, [idOf("2"), idOf("3"), idOf("4")]);
+  image("5", 60 * 1024);
+  await own.take(a.tenant, idOf("5"), signal);
+  image("6", 2 * 1024 * 1024);
+  await own.takeIntermediate(a.tenant, [idOf("6")]);
+  image("7", 1024);
+  await expect(own.take(a.tenant, idOf("7"), signal)).rejects.toMatchObject(refused);
+  expect(engine.images.map(({ Id }) => Id)).not.toContain(idOf("7"));
+});
+
 test("a tenant that goes takes its images along, not those that others have names for or use; and again", async () => {
   engine.images.push(
     { Id: idOf("1"), RepoTags: [nameOf("a", "app:v1"), "host:v1"], Labels },
