@@ -1,6 +1,7 @@
 import { Refusal } from "../refusal.ts";
 import { refuseReservedHost } from "../images/reserved.ts";
 import { refuseBeyond, refuseNodes, refusePriority, type AskedLimits } from "../policy/build-limits.ts";
+import { noCacheImport } from "./cache-options.ts";
 import { checkSource } from "../policy/sources.ts";
 import type { Policy, Resources } from "../policy/policy.ts";
 
@@ -79,6 +80,10 @@ const EXACT: Readonly<Record<string, Checker>> = {
   cpusetmems: (value) => {
     refuseNodes(value);
     return value;
+  },
+  // --cache-from of buildx
+  "cache-imports": () => {
+    throw noCacheImport();
   },
   "cgroup-parent": refused("cgroup.refused", "the guard chooses the cgroup of builds: leave --cgroup-parent out"),
   // dockerfile.v0 takes it for the name of the attribute that has the context's address, whichever that is: only that of `context` is checked.

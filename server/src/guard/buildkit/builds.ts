@@ -189,7 +189,7 @@ function solveRequest({ ids }: BuildkitParts, { tenant }: Caller, build: Running
       exporterAttrsDeprecated: exporter.attrs,
     }),
     // Never left out: a nil pointer ends dockerd 27.4 to 28.1.
-    cache: { exports: plan.cacheExports, imports: plan.cacheImports },
+    cache: { exports: plan.cacheExports },
     internal: plan.isInternal,
     ...(support.hasSourcePolicies && { sourcePolicy: sourcePolicy(tenant.id, tenant.policy, own) }),
   };

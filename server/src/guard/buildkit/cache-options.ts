@@ -1,5 +1,4 @@
 import { matchesAny } from "../policy/patterns.ts";
-import { originOf } from "../policy/bases.ts";
 import { refuseAddressOf } from "../policy/registry-host.ts";
 import { parseTenantName } from "../images/names.ts";
 import { Refusal } from "../refusal.ts";
@@ -41,20 +40,19 @@ export function checkCacheExport({ type, attrs }: Readonly<CacheEntry>, policy: 
 }
 
 /**
- * Checks an entry of `--cache-from`. A cache says what the result of a step is, so it can give false results to other tenants: it is allowed only where
- * tenants share the cache anyway.
+ * Refuses what `--cache-from` asks for. Such a cache says what the result of a step is, and its word would count for all: a base and a step of `COPY` have no
+ * key of a tenant's.
+ *
+ * @throws Refusal `cache.import`
  */
-export function checkCacheImport({ type, attrs }: Readonly<CacheEntry>, policy: Policy): CacheEntry {
-  checkAttributes(attrs);
-  if (type === "registry" && policy.sharesCache) {
-    const reference = parseTenantName(attrs["ref"] ?? "");
-    originOf(reference, policy, false);
-    refuseAddressOf(reference, [...policy.bases, ...policy.pulls]);
-    return { type, attrs: { ...attrs } };
-  }
-  throw new Refusal(
+export function refuseCacheImports(caches: readonly unknown[]): void {
+  if (caches.length > 0) throw noCacheImport();
+}
+
+export function noCacheImport(): Refusal {
+  return new Refusal(
     "cache.import",
-    `a cache of the type "${type}" may not be read here, because it could change what other builds get: leave --cache-from out`,
+    "a build may read no cache from elsewhere here, because it could change what other builds get: leave --cache-from out",
   );
 }
 

@@ -2,7 +2,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { buildHeader } from "./build-header.ts";
 import { checkAttributes, SYNTAX } from "./attributes.ts";
 import { checkBases, type BaseRules } from "./check-bases.ts";
-import { checkCacheImport } from "./cache-options.ts";
+import { refuseCacheImports } from "./cache-options.ts";
 import { checkFrontend, checkId, inputs, rawSteps } from "./solve-plan.ts";
 import { definitionsOf } from "./results.ts";
 import { warnOfSyntax } from "./syntax.ts";
@@ -12,7 +12,6 @@ import { refuseUnknownFields } from "./unknown-fields.ts";
 import { walkSteps, type StepRules, type UsedBase } from "./walk.ts";
 import { withOwnAttributes } from "./own-attributes.ts";
 import { ResultSchema, SolveRequestSchema, type Result, type SolveRequest } from "./gen/gateway_pb.ts";
-import type { CacheEntry } from "./cache-options.ts";
 import { sessionsOf, type RunningBuild } from "./builds.ts";
 import type { Definition } from "./gen/ops_pb.ts";
 import type { EngineIds } from "./ids.ts";
@@ -25,7 +24,6 @@ const MAX_RESULT_BYTES = 32 * 1024 * 1024;
 /** What the frontend is asked for, read and checked. */
 export interface FrontendRequest {
   attributes: Record<string, string>;
-  cacheImports: CacheEntry[];
   /** As in a {@link SolvePlan} */
   syntax: string | undefined;
   evaluates: boolean;
@@ -53,6 +51,7 @@ export function planFrontend(request: SolveRequest, tenant: Tenant, ids: EngineI
     );
   }
   checkFrontend(frontend, false);
+  refuseCacheImports(cacheImports);
   // After the checks above: forbidden parts may be large, and need not be searched.
   refuseUnknownFields(SolveRequestSchema, request);
   return {
@@ -61,7 +60,6 @@ export function planFrontend(request: SolveRequest, tenant: Tenant, ids: EngineI
       resources: tenant.resources,
       sessionOf: (id) => ids.session(tenant.id, checkId(id, "session")),
     }),
-    cacheImports: cacheImports.map((entry) => checkCacheImport(entry, tenant.policy)),
     syntax: frontendOpt[SYNTAX],
     evaluates: evaluate,
   };
@@ -114,7 +112,7 @@ async function solveAlone(
     digestOf: async (base, name) => digestOf(build, base, name, signal),
   };
   const checked = async (frontendOpt: Record<string, string>): Promise<CheckedResult> => {
-    const result = await askFrontend(build, frontendOpt, request.cacheImports, signal).catch((error: unknown) => {
+    const result = await askFrontend(build, frontendOpt, signal).catch((error: unknown) => {
       throw refusedSource(error, tenant.policy, build) ?? error;
     });
     const definitions = definitionsOf(result);
@@ -162,14 +160,12 @@ function stepRules(build: RunningBuild, tenant: Tenant, ids: EngineIds, request:
 async function askFrontend(
   { gateway, plan }: RunningBuild,
   frontendOpt: Record<string, string>,
-  cacheImports: CacheEntry[],
   signal: AbortSignal,
 ): Promise<Result> {
   const { result } = await gateway.solve(
     {
       frontend: "dockerfile.v0",
       frontendOpt,
-      cacheImports,
       allowResultReturn: true,
       allowResultArrayRef: true,
       // Never before the steps are checked

@@ -110,8 +110,8 @@ async function walkGateway(
   // Waits until the engine knows the build.
   await build.gateway.ping({}, options);
   try {
-    const { attributes, cacheImports, syntax } = plan;
-    const request = { attributes, cacheImports, syntax, evaluates: false };
+    const { attributes, syntax } = plan;
+    const request = { attributes, syntax, evaluates: false };
     const result = await solveFrontend(build, request, { tenant, ids }, signal);
     refuseNoImage(plan, result);
     await build.gateway.return({ result }, options);

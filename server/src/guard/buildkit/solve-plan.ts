@@ -1,5 +1,5 @@
 import { checkAttributes, SYNTAX } from "./attributes.ts";
-import { checkCacheExport, checkCacheImport, type CacheEntry } from "./cache-options.ts";
+import { checkCacheExport, refuseCacheImports, type CacheEntry } from "./cache-options.ts";
 import { checkExporter, type PlannedExporter } from "./exporters.ts";
 import { Refusal } from "../refusal.ts";
 import { refuseUnknownFields } from "./unknown-fields.ts";
@@ -21,7 +21,6 @@ export interface SolvePlan {
   syntax: string | undefined;
   exporters: PlannedExporter[];
   cacheExports: CacheEntry[];
-  cacheImports: CacheEntry[];
   isInternal: boolean;
 }
 
@@ -38,7 +37,6 @@ export function planSolve(request: SolveRequest, tenant: Tenant, ids: EngineIds)
   refuseForbidden(request);
   refuseUnknownFields(SolveRequestSchema, request);
   const { ref, session, frontend } = request;
-  const { exports, imports } = cacheEntries(request.cache, tenant.policy);
   return {
     ref: checkId(ref, "build"),
     engineRef: ids.build(tenant.id, ref),
@@ -51,8 +49,7 @@ export function planSolve(request: SolveRequest, tenant: Tenant, ids: EngineIds)
     }),
     syntax: request.frontendAttrs[SYNTAX],
     exporters: exportersOf(request).map((exporter) => checkExporter(tenant, exporter)),
-    cacheExports: exports,
-    cacheImports: imports,
+    cacheExports: cacheExports(request.cache, tenant.policy),
     isInternal: request.internal,
   };
 }
@@ -116,17 +113,11 @@ function exportersOf({ exporters, exporterDeprecated, exporterAttrsDeprecated }:
   return [only ?? { type: exporterDeprecated, attrs: exporterAttrsDeprecated }];
 }
 
-function cacheEntries(
-  cache: CacheOptions | undefined,
-  policy: Policy,
-): { exports: CacheEntry[]; imports: CacheEntry[] } {
-  if (cache === undefined) return { exports: [], imports: [] };
+function cacheExports(cache: CacheOptions | undefined, policy: Policy): CacheEntry[] {
+  if (cache === undefined) return [];
   if (cache.exportRefDeprecated !== "" || Object.keys(cache.exportAttrsDeprecated).length > 0) {
     throw new Refusal("cache.export", "a cache may not be written in this way here");
   }
-  const oldImports = cache.importRefsDeprecated.map((ref) => ({ type: "registry", attrs: { ref } }));
-  return {
-    exports: cache.exports.map((entry) => checkCacheExport(entry, policy)),
-    imports: [...cache.imports, ...oldImports].map((entry) => checkCacheImport(entry, policy)),
-  };
+  refuseCacheImports([...cache.imports, ...cache.importRefsDeprecated]);
+  return cache.exports.map((entry) => checkCacheExport(entry, policy));
 }

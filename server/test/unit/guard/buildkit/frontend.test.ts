@@ -45,7 +45,7 @@ function buildOf(dockerfile: string) {
     lastSolve: Promise.resolve(),
   } as unknown as RunningBuild;
   const solve = async (syntax?: string) =>
-    await solveFrontend(build, { attributes: {}, cacheImports: [], syntax, evaluates: false }, names, signal);
+    await solveFrontend(build, { attributes: {}, syntax, evaluates: false }, names, signal);
   return { seen, solve };
 }
 
