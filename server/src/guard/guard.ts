@@ -1,22 +1,24 @@
 import { abortable, Failure, messageOf } from "docker-over-ssh/builds";
 import { onHangUp } from "../on-hang-up.ts";
+import type { AuditLog } from "./audit/entry.ts";
 import { GuardMetrics } from "./audit/metrics.ts";
 import { openAudit } from "./audit/open-audit.ts";
+import { refusedConnection } from "./audit/refused-connection.ts";
 import { serveMetrics } from "./audit/serve-metrics.ts";
 import { checkMessage } from "./buildkit/check-message.ts";
 import { judge } from "./calls/judge.ts";
 import { readGuardConfig } from "./config/read-config.ts";
 import { openDryRun } from "./dry-run/open-dry-run.ts";
+import { Endpoints, type EndpointParts } from "./endpoints/endpoints.ts";
 import type { EngineApi } from "./engine/engine-api.ts";
 import { openFront } from "./http/front.ts";
 import type { Ledger } from "./ledger/ledger.ts";
 import { openLedger } from "./ledger/open-ledger.ts";
 import { countedLimits } from "./limits/counted-limits.ts";
 import { createLimits } from "./limits/create-limits.ts";
+import type { Limits } from "./limits/limits.ts";
 import { openMode, type Mode } from "./open-mode.ts";
-import { Seats } from "./seats/seats.ts";
 import type { GuardSettings } from "./settings.ts";
-import { refusedConnection } from "./audit/refused-connection.ts";
 import { bindSocket } from "./sockets/bind-socket.ts";
 import { createThrottle } from "./sockets/throttle.ts";
 import { followSources } from "./tenants/follow-sources.ts";
@@ -33,44 +35,95 @@ export interface Surroundings {
   tell: (line: string) => void;
 }
 
-/** ms in which a build that is ended removes what it has left */
+/** ms in which a build that was ended removes what it has left behind */
 const END_OF_BUILDS = 60_000;
 
 /**
- * Serves the sockets of tenants until `signal` is aborted. Sources say which tenants there are; each gets a seat, with a socket whose requests are read,
- * checked and made anew for the engine. What tenants have stays when the guard stops; what pods have goes with them. Rejects with a Failure where the
- * guard cannot start.
+ * Serves the sockets of tenants until `signal` is aborted. Sources name the tenants. Each tenant gets an endpoint, whose requests are read, checked and
+ * made anew for the engine. What tenants have stays when the guard stops; what pods have is removed with them. Rejects with a Failure if the guard cannot
+ * start.
  */
 export async function guard(settings: GuardSettings, { env, signal, tell }: Surroundings): Promise<void> {
-  using _alive = staysAlive();
+  using _alive = keepAlive();
   let sources: readonly TenantSource[] = [];
+  // First of all: without a handler, SIGHUP ends the process.
   using _reload = onHangUp(async () => await reload(sources), tell);
   const metrics = new GuardMetrics();
   await using audit = await openAudit(settings, { metrics, tell });
   await using ledger = await openLedger(settings.data);
   await using limits = countedLimits(createLimits(ledger), metrics);
   await using mode = await openMode(settings, { env, signal, ledger, limits, audit, tell });
-  await using served = settings.metrics && (await serveMetrics(settings.metrics, metrics));
-  if (served) tell(`metrics are at ${served.url}`);
+  await using metricsServer = settings.metrics && (await serveMetrics(settings.metrics, metrics));
+  if (metricsServer) tell(`metrics are at ${metricsServer.url}`);
   const dryRunEngine = settings.isDryRun ? engineOf(mode) : undefined;
   if (dryRunEngine)
     tell("--dry-run: NOTHING IS REFUSED: tenants reach the engine as root does; audit lines say what would be refused");
 
-  let failures: unknown[] | undefined = [];
-  await using seats = new Seats({
+  let firstFailure: unknown;
+  const onFailure = (tenant: string, error: unknown): void => {
+    firstFailure ??= error;
+    tell(`tenant ${tenant}: ${messageOf(error)}`);
+  };
+  await using endpoints = new Endpoints(
+    endpointParts({ mode, dryRunEngine, ledger, limits, metrics, audit, signal, tell, onFailure }),
+  );
+  const { defaults, sources: wanted } = settings;
+  sources = openSources(wanted, {
+    defaults,
+    readConfig: readGuardConfig,
+    engine: mode.engine,
+    server: await findApiServer(env),
+  });
+  using following = await followSources(
+    sources,
+    {
+      onCame: (endpoint, mayReturn) => endpoints.open(endpoint, mayReturn),
+      onWent: (tenant, isForGood) => endpoints.close(tenant, isForGood),
+      onProblem: tell,
+    },
+    signal,
+  );
+  await endpoints.settled();
+  // A guard whose tenants are all named by the operator does not start without one of them.
+  if (firstFailure !== undefined && sources.every(({ tenantsReturn }) => tenantsReturn)) throw firstFailure;
+  removeAbsent(endpoints, ledger);
+  await mode.cgroups.sweep(new Set(endpoints.tenants));
+  tell(
+    `the guard is ready: ${endpoints.sockets.map((socket) => `unix://${socket}`).join(", ") || "no tenant is there yet"}`,
+  );
+  try {
+    await abortable(following.ended, ledger.lost);
+  } catch (error) {
+    throw ledger.lost.aborted ? takenOver(settings.data) : error;
+  }
+}
+
+interface GuardParts extends Pick<Surroundings, "signal" | "tell">, Pick<EndpointParts, "onFailure"> {
+  mode: Mode;
+  dryRunEngine: EngineApi | undefined;
+  ledger: Ledger;
+  limits: Limits;
+  metrics: GuardMetrics;
+  audit: AuditLog;
+}
+
+/** What happens when a tenant comes, connects, and goes. */
+function endpointParts(parts: GuardParts): EndpointParts {
+  const { mode, dryRunEngine, ledger, limits, metrics, audit, signal, tell, onFailure } = parts;
+  return {
     openFront(tenant) {
       if (dryRunEngine) return openDryRun(tenant, { engine: dryRunEngine, audit, judge, checkMessage, tell });
       const throttle = createThrottle(() => tenant().quotas);
       return openFront(tenant, { backend: mode.backend, audit, throttle, onProblem: tell });
     },
-    bind: async (seated, onConnection, tenant) =>
-      await bindSocket(seated, onConnection, {
+    bind: async (endpoint, onConnection, tenant) =>
+      await bindSocket(endpoint, onConnection, {
         onProblem: tell,
         signal,
         quotas: () => tenant().quotas,
         onRefused(refusal) {
-          metrics.connectionRefused(seated.tenant.id);
-          audit.write(refusedConnection(seated.tenant.id, refusal));
+          metrics.connectionRefused(endpoint.tenant.id);
+          audit.write(refusedConnection(endpoint.tenant.id, refusal));
         },
       }),
     async prepare(tenant, mayReturn) {
@@ -89,44 +142,11 @@ export async function guard(settings: GuardSettings, { env, signal, tell }: Surr
       await ledger.remove(tenant);
       limits.forget(tenant);
     },
-    onFailure(tenant, error) {
-      failures?.push(error);
-      tell(`tenant ${tenant}: ${messageOf(error)}`);
-    },
-  });
-  const { defaults, sources: wanted } = settings;
-  sources = openSources(wanted, {
-    defaults,
-    readConfig: readGuardConfig,
-    engine: mode.engine,
-    server: await findApiServer(env),
-  });
-  using following = await followSources(
-    sources,
-    {
-      onCame: (seated, mayReturn) => seats.seat(seated, mayReturn),
-      onWent: (tenant, isForGood) => seats.leave(tenant, isForGood),
-      onProblem: tell,
-    },
-    signal,
-  );
-  await seats.settled();
-  // Tenants that the operator names are there from the start, or the guard is not.
-  if (failures.length > 0 && sources.every(({ tenantsReturn }) => tenantsReturn)) throw failures[0];
-  failures = undefined;
-  clearGone(seats, ledger);
-  await mode.cgroups.sweep(new Set(seats.tenants));
-  tell(
-    `the guard is ready: ${seats.sockets.map((socket) => `unix://${socket}`).join(", ") || "no tenant is there yet"}`,
-  );
-  try {
-    await abortable(following.ended, ledger.lost);
-  } catch (error) {
-    throw ledger.lost.aborted ? takenOver(settings.data) : error;
-  }
+    onFailure,
+  };
 }
 
-/** A dry run passes requests on to an engine, where there is one. */
+/** A dry run passes requests on to an engine, so it needs one. */
 function engineOf({ engine }: Mode): EngineApi {
   if (engine !== undefined) return engine;
   throw new Failure(
@@ -138,7 +158,7 @@ function engineOf({ engine }: Mode): EngineApi {
   );
 }
 
-/** Two guards would put their sockets in each other's place. */
+/** Two guards on one folder would replace each other's sockets. */
 function takenOver(data: string): Failure {
   return new Failure("refused", `another guard has taken ${data} over, because this one was stopped for long`, {
     expected: "one guard for each folder",
@@ -146,16 +166,16 @@ function takenOver(data: string): Failure {
   });
 }
 
-/** Removes what tenants have left that have gone for good while no guard was there. */
-function clearGone(seats: Seats, ledger: Ledger): void {
-  const there = new Set(seats.tenants);
+/** Removes what pods have left that were removed while no guard was running. */
+function removeAbsent(endpoints: Endpoints, ledger: Ledger): void {
+  const present = new Set(endpoints.tenants);
   for (const tenant of ledger.tenants()) {
-    if (!there.has(tenant) && !ledger.read(tenant).mayReturn) seats.leave(tenant, true);
+    if (!present.has(tenant) && !ledger.read(tenant).mayReturn) endpoints.close(tenant, true);
   }
 }
 
-/** A guard without a socket waits for one: nothing else would keep its process. */
-function staysAlive(): Disposable {
+/** Keeps the process running while the guard waits for its first socket. */
+function keepAlive(): Disposable {
   const timer = setInterval(() => {}, 2 ** 30);
   return { [Symbol.dispose]: () => clearInterval(timer) };
 }

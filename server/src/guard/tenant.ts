@@ -13,12 +13,12 @@ export interface Tenant {
   readonly registryConfig?: string | undefined;
 }
 
-/** A tenant and the socket that is its own. */
-export interface SeatedTenant {
+/** A tenant, and the socket on which it is served. */
+export interface TenantEndpoint {
   readonly tenant: Tenant;
   /** The path of the socket */
   readonly socket: string;
-  /** Whether its folder can be written by the tenant, e.g. an emptyDir of its pod: nothing in it can be trusted. */
+  /** Whether the tenant can write to the folder of the socket, e.g. an emptyDir of its pod. Then nothing in it can be trusted. */
   readonly isInTenantsFolder: boolean;
 }
 

@@ -25,19 +25,19 @@ describe.skipIf(why)(`pods of an engine ${why ?? ""}`, () => {
     const first = await start("pod-1", { CGROUP_PARENT: "/guard-pods" });
     await start("pod-read-only", { MOUNT_OPTIONS: "ro" });
     const second = await start("pod-2");
-    await vi.waitFor(() => expect([...pods.seats.keys()].toSorted()).toEqual(["pod-1", "pod-2"]), waiting);
-    const seat = pods.seats.get("pod-1");
-    if (seat === undefined) throw new Error("it has come");
-    expect(seat.tenant.resources.cgroupParent).toBe("/guard-pods");
+    await vi.waitFor(() => expect([...pods.endpoints.keys()].toSorted()).toEqual(["pod-1", "pod-2"]), waiting);
+    const endpoint = pods.endpoints.get("pod-1");
+    if (endpoint === undefined) throw new Error("it has come");
+    expect(endpoint.tenant.resources.cgroupParent).toBe("/guard-pods");
 
     const options = { onProblem: () => {}, signal: new AbortController().signal };
-    await using socket: BoundSocket = await bindSocket(seat, (connection) => connection.end("hello"), options);
+    await using socket: BoundSocket = await bindSocket(endpoint, (connection) => connection.end("hello"), options);
     await bed.far.docker("exec", first, "test", "-S", "/var/run/docker/docker.sock");
     await bed.far.docker("exec", first, "ln", "-sf", "/etc/passwd", "/var/run/docker/docker.sock");
-    await vi.waitFor(() => expect(lstatSync(seat.socket).isSocket()).toBe(true), waiting);
+    await vi.waitFor(() => expect(lstatSync(endpoint.socket).isSocket()).toBe(true), waiting);
     expect(await text(connect(shortPath(kubelet, "pod-1")))).toBe("hello");
     await socket.close();
-    expect(existsSync(seat.socket)).toBe(false);
+    expect(existsSync(endpoint.socket)).toBe(false);
 
     await bed.far.docker("rm", "-f", first);
     await vi.waitFor(() => expect(pods.told).toContain("--pod-1"), waiting);

@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import { messageOf } from "docker-over-ssh/builds";
 import type { Quotas } from "../policy/policy.ts";
 import type { Refusal } from "../refusal.ts";
-import type { SeatedTenant } from "../tenant.ts";
+import type { TenantEndpoint } from "../tenant.ts";
 import { limitConnections } from "./connection-limit.ts";
 import { openFolder } from "./folder.ts";
 import { keepLooking } from "./keep-in-place.ts";
@@ -22,7 +22,7 @@ export interface BindOptions {
   onProblem: (problem: string) => void;
   /** Closes the socket */
   signal: AbortSignal;
-  /** Read for each connection: quotas change with the configuration. Left out: those of `seated` */
+  /** Read for each connection: quotas change with the configuration. Left out: those of `endpoint` */
   quotas?: (() => Pick<Quotas, "connections">) | undefined;
   /** Called for each connection beyond the quota, which is closed */
   onRefused?: ((refusal: Refusal) => void) | undefined;
@@ -43,11 +43,11 @@ const INTERVAL = 10_000;
  * @throws Failure `usage` when the folder is not there, or when an operator's folder has something else at the path; the file system's errors
  */
 export async function bindSocket(
-  seated: SeatedTenant,
+  endpoint: TenantEndpoint,
   onConnection: (connection: Socket) => void,
-  { onProblem, signal, quotas = () => seated.tenant.quotas, onRefused, interval = INTERVAL }: BindOptions,
+  { onProblem, signal, quotas = () => endpoint.tenant.quotas, onRefused, interval = INTERVAL }: BindOptions,
 ): Promise<BoundSocket> {
-  const { socket: path, isInTenantsFolder, tenant } = seated;
+  const { socket: path, isInTenantsFolder, tenant } = endpoint;
   const name = basename(path);
   const gone = new AbortController();
   const connections = limitConnections(() => quotas().connections, onConnection, onRefused);

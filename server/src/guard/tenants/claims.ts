@@ -1,10 +1,10 @@
-import type { SeatedTenant } from "../tenant.ts";
+import type { TenantEndpoint } from "../tenant.ts";
 import type { TenantChanges, TenantSource } from "./tenant-source.ts";
 
 interface Claim {
   source: TenantSource;
   changes: TenantChanges;
-  seated: SeatedTenant;
+  endpoint: TenantEndpoint;
 }
 
 /**
@@ -15,28 +15,28 @@ export function withClaims(sources: readonly TenantSource[]): TenantSource[] {
   const held = new Map<string, Claim>();
   const waiting = new Set<Claim>();
 
-  const holderOf = ({ source, seated }: Claim): Claim | undefined =>
+  const holderOf = ({ source, endpoint }: Claim): Claim | undefined =>
     [...held.values()].find(
       (other) =>
-        (other.seated.tenant.id === seated.tenant.id || other.seated.socket === seated.socket) &&
-        !(other.source === source && other.seated.tenant.id === seated.tenant.id),
+        (other.endpoint.tenant.id === endpoint.tenant.id || other.endpoint.socket === endpoint.socket) &&
+        !(other.source === source && other.endpoint.tenant.id === endpoint.tenant.id),
     );
   const forget = (source: TenantSource, id: string): boolean => {
-    for (const claim of waiting) if (claim.source === source && claim.seated.tenant.id === id) waiting.delete(claim);
+    for (const claim of waiting) if (claim.source === source && claim.endpoint.tenant.id === id) waiting.delete(claim);
     const isHeld = held.get(id)?.source === source;
     if (isHeld) held.delete(id);
     return isHeld;
   };
   const take = (claim: Claim): void => {
-    const { changes, seated } = claim;
+    const { changes, endpoint } = claim;
     const holder = holderOf(claim);
     if (holder === undefined) {
-      held.set(seated.tenant.id, claim);
-      changes.onCame(seated);
+      held.set(endpoint.tenant.id, claim);
+      changes.onCame(endpoint);
       return;
     }
     waiting.add(claim);
-    if (!isSame(holder.seated, seated)) changes.onProblem(conflict(claim, holder));
+    if (!isSame(holder.endpoint, endpoint)) changes.onProblem(conflict(claim, holder));
   };
   const takeWaiting = (): void => {
     for (const claim of waiting) {
@@ -53,11 +53,11 @@ export function withClaims(sources: readonly TenantSource[]): TenantSource[] {
     async follow(changes, options) {
       const mine: TenantChanges = {
         onProblem: changes.onProblem,
-        onCame(seated) {
-          const wasHeld = forget(source, seated.tenant.id);
-          take({ source, changes, seated });
+        onCame(endpoint) {
+          const wasHeld = forget(source, endpoint.tenant.id);
+          take({ source, changes, endpoint });
           // Its new socket belongs to another tenant: it loses the old one, too.
-          if (wasHeld && !held.has(seated.tenant.id)) changes.onWent(seated.tenant.id, false);
+          if (wasHeld && !held.has(endpoint.tenant.id)) changes.onWent(endpoint.tenant.id, false);
           takeWaiting();
         },
         onWent(id, isForGood) {
@@ -72,14 +72,14 @@ export function withClaims(sources: readonly TenantSource[]): TenantSource[] {
   return sources.map(wrap);
 }
 
-const isSame = (one: SeatedTenant, other: SeatedTenant): boolean =>
+const isSame = (one: TenantEndpoint, other: TenantEndpoint): boolean =>
   one.tenant.id === other.tenant.id && one.socket === other.socket;
 
-function conflict({ source, seated }: Claim, holder: Claim): string {
+function conflict({ source, endpoint }: Claim, holder: Claim): string {
   const what =
-    seated.tenant.id === holder.seated.tenant.id
-      ? `the tenant ${seated.tenant.id}`
-      : `${seated.socket}, for the tenant ${seated.tenant.id}`;
-  const of = holder.source === source ? `its tenant ${holder.seated.tenant.id}` : holder.source.name;
+    endpoint.tenant.id === holder.endpoint.tenant.id
+      ? `the tenant ${endpoint.tenant.id}`
+      : `${endpoint.socket}, for the tenant ${endpoint.tenant.id}`;
+  const of = holder.source === source ? `its tenant ${holder.endpoint.tenant.id}` : holder.source.name;
   return `${source.name} names ${what}, which ${of} has already: it gets no socket until that one is removed`;
 }

@@ -4,11 +4,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf } from "docker-over-ssh/builds";
 import type { EngineApi } from "../engine/engine-api.ts";
 import type { TenantDefaults } from "../settings.ts";
-import { isTenantId, type SeatedTenant } from "../tenant.ts";
+import { isTenantId, type TenantEndpoint } from "../tenant.ts";
 import { cgroupParentOf, listPodContainers, type PodContainer } from "./engine-containers.ts";
 import { PodChanges } from "./pod-changes.ts";
 import { lookAtPodFolder, volumeOf } from "./pod-folder.ts";
-import { POD_LABELS, seatPod } from "./pod-tenant.ts";
+import { POD_LABELS, podEndpoint } from "./pod-tenant.ts";
 import { repeated } from "./repeat.ts";
 import type { TenantSource } from "./tenant-source.ts";
 
@@ -103,14 +103,14 @@ function podLook(options: EnginePodsOptions, changes: PodChanges, signal: AbortS
     if (parent !== undefined) parents.set(id, parent);
     return parent;
   };
-  const seatOf = async ({
+  const endpointOf = async ({
     id,
     uid,
     name,
     namespace,
     source = "",
     isLive,
-  }: PodContainer): Promise<SeatedTenant | undefined> => {
+  }: PodContainer): Promise<TenantEndpoint | undefined> => {
     const whose = `the pod ${namespace ?? "?"}/${name ?? uid}`;
     const volume = volumeOf(source, uid, [kubelet, await realpath(kubelet).catch(() => kubelet)]);
     if (volume === undefined) {
@@ -126,12 +126,12 @@ function podLook(options: EnginePodsOptions, changes: PodChanges, signal: AbortS
     if (folder.isInMemory && !isLive) return undefined;
     const cgroupParent = await parentOf(id);
     if (cgroupParent === undefined) return undefined;
-    return seatPod({ uid, name, namespace, cgroupParent }, folder.path, defaults);
+    return podEndpoint({ uid, name, namespace, cgroupParent }, folder.path, defaults);
   };
 
   return async () => {
     const containers = (await listPodContainers(engine, signal)).filter(({ uid }) => isTenantId(uid));
-    const now = new Map<string, SeatedTenant | undefined>();
+    const now = new Map<string, TenantEndpoint | undefined>();
     for (const container of containers) {
       if (container.isOfKubelet || container.source !== undefined) now.set(container.uid, undefined);
     }
@@ -139,7 +139,7 @@ function podLook(options: EnginePodsOptions, changes: PodChanges, signal: AbortS
     // Live containers first, in the same order each time.
     mounting.sort((a, b) => Number(b.isLive) - Number(a.isLive) || (a.id < b.id ? -1 : 1));
     for (const container of mounting) {
-      if (now.get(container.uid) === undefined) now.set(container.uid, await seatOf(container));
+      if (now.get(container.uid) === undefined) now.set(container.uid, await endpointOf(container));
     }
     for (const id of parents.keys()) if (!containers.some((container) => container.id === id)) parents.delete(id);
     changes.update(now);

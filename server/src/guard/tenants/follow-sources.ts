@@ -1,10 +1,10 @@
-import type { SeatedTenant } from "../tenant.ts";
+import type { TenantEndpoint } from "../tenant.ts";
 import type { TenantSource } from "./tenant-source.ts";
 
 /** Receives the changes of the tenants of all sources. */
 export interface FollowedChanges {
   /** @param mayReturn whether it may come back once it was removed */
-  onCame: (seated: SeatedTenant, mayReturn: boolean) => void;
+  onCame: (endpoint: TenantEndpoint, mayReturn: boolean) => void;
   onWent: (id: string, isForGood: boolean) => void;
   onProblem: (problem: string) => void;
 }
@@ -27,7 +27,7 @@ export async function followSources(
     let onReady = (): void => {};
     const ready = new Promise<void>((resolve) => (onReady = resolve));
     const changes = {
-      onCame: (seated: SeatedTenant) => onCame(seated, source.tenantsReturn),
+      onCame: (endpoint: TenantEndpoint) => onCame(endpoint, source.tenantsReturn),
       onWent,
       onProblem,
     };

@@ -4,11 +4,11 @@ import { join } from "node:path";
 import { Failure, messageOf } from "docker-over-ssh/builds";
 import { findPodCgroup } from "../cgroups/find-pod-cgroup.ts";
 import type { TenantDefaults } from "../settings.ts";
-import { isTenantId, type SeatedTenant } from "../tenant.ts";
+import { isTenantId, type TenantEndpoint } from "../tenant.ts";
 import { PodChanges } from "./pod-changes.ts";
 import { openPodDirectory, type ApiServer, type PodDirectory } from "./pod-directory.ts";
 import { EMPTY_DIRS, lookAtPodFolder } from "./pod-folder.ts";
-import { seatPod } from "./pod-tenant.ts";
+import { podEndpoint } from "./pod-tenant.ts";
 import { repeated } from "./repeat.ts";
 import type { TenantSource } from "./tenant-source.ts";
 
@@ -84,7 +84,7 @@ function podLook(
     if (found !== undefined) cgroups.set(uid, found);
     return found;
   };
-  const seatOf = async (uid: string): Promise<SeatedTenant | undefined> => {
+  const endpointOf = async (uid: string): Promise<TenantEndpoint | undefined> => {
     const found = await lookAtPodFolder(folder, uid, volume);
     const pod = { uid, ...directory()?.find(uid) };
     const whose = `the pod ${pod.name === undefined ? uid : `${pod.namespace}/${pod.name}`}`;
@@ -97,12 +97,12 @@ function podLook(
       changes.problem(uid, `${whose} gets no socket: ${path}. Leave out "medium: Memory" of its emptyDir.`);
       return undefined;
     }
-    return seatPod({ ...pod, cgroupParent: await cgroupOf(uid) }, found.path, defaults);
+    return podEndpoint({ ...pod, cgroupParent: await cgroupOf(uid) }, found.path, defaults);
   };
   return async () => {
     const uids = (await readdir(join(folder, "pods"))).filter(isTenantId);
-    const now = new Map<string, SeatedTenant | undefined>();
-    for (const uid of uids) if (await hasVolume(folder, uid, volume)) now.set(uid, await seatOf(uid));
+    const now = new Map<string, TenantEndpoint | undefined>();
+    for (const uid of uids) if (await hasVolume(folder, uid, volume)) now.set(uid, await endpointOf(uid));
     for (const uid of cgroups.keys()) if (!now.has(uid)) cgroups.delete(uid);
     changes.update(now);
   };

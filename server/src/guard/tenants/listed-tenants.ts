@@ -3,11 +3,11 @@ import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Failure, messageOf } from "docker-over-ssh/builds";
 import type { ListedTenant, TenantDefaults } from "../settings.ts";
-import type { SeatedTenant } from "../tenant.ts";
+import type { TenantEndpoint } from "../tenant.ts";
 import type { TenantChanges, TenantSource } from "./tenant-source.ts";
 
-/** Seats a tenant of the command line or the configuration: what it does not say is as in the defaults. */
-export function seatListed(listed: ListedTenant, defaults: TenantDefaults): SeatedTenant {
+/** Adds the defaults to a tenant of the command line or of the configuration. */
+export function withDefaults(listed: ListedTenant, defaults: TenantDefaults): TenantEndpoint {
   const { id, socket, labels = {}, policy, resources, quotas, registryConfig } = listed;
   return {
     tenant: {
@@ -52,12 +52,12 @@ function listedTenants(
   read: () => Promise<readonly ListedTenant[]>,
   defaults: TenantDefaults,
 ): TenantSource {
-  let told = new Map<string, SeatedTenant>();
+  let told = new Map<string, TenantEndpoint>();
   let changes: TenantChanges | undefined;
   let reading: Promise<void> = Promise.resolve();
   const readAgain = async (): Promise<void> => {
-    const seated = (await read()).map((listed) => seatListed(listed, defaults));
-    const now = new Map(seated.map((one) => [one.tenant.id, one]));
+    const endpoints = (await read()).map((listed) => withDefaults(listed, defaults));
+    const now = new Map(endpoints.map((one) => [one.tenant.id, one]));
     const before = told;
     told = now;
     for (const id of before.keys()) if (!now.has(id)) changes?.onWent(id, false);

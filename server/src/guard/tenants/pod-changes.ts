@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from "node:util";
-import type { SeatedTenant } from "../tenant.ts";
+import type { TenantEndpoint } from "../tenant.ts";
 import type { TenantChanges } from "./tenant-source.ts";
 
-/** The pods that are there at a moment: with a seat, or without one that may come again. */
-export type PodsNow = ReadonlyMap<string, SeatedTenant | undefined>;
+/** The present pods: with an endpoint, or undefined for a pod that may get one later. */
+export type PodsNow = ReadonlyMap<string, TenantEndpoint | undefined>;
 
 /** Compares the present pods with those reported before, and reports the difference. A pod that is gone does not come back. */
 export class PodChanges {
@@ -18,13 +18,13 @@ export class PodChanges {
   update(now: PodsNow): void {
     const before = this.#told;
     this.#told = now;
-    for (const [uid, seat] of before) {
+    for (const [uid, endpoint] of before) {
       if (!now.has(uid)) this.#changes.onWent(uid, true);
-      else if (seat !== undefined && now.get(uid) === undefined) this.#changes.onWent(uid, false);
+      else if (endpoint !== undefined && now.get(uid) === undefined) this.#changes.onWent(uid, false);
       if (!now.has(uid)) this.#problems.delete(uid);
     }
-    for (const [uid, seat] of now) {
-      if (seat !== undefined && !isDeepStrictEqual(seat, before.get(uid))) this.#changes.onCame(seat);
+    for (const [uid, endpoint] of now) {
+      if (endpoint !== undefined && !isDeepStrictEqual(endpoint, before.get(uid))) this.#changes.onCame(endpoint);
     }
   }
 

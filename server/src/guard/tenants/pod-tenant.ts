@@ -1,5 +1,5 @@
 import type { TenantDefaults } from "../settings.ts";
-import type { SeatedTenant } from "../tenant.ts";
+import type { TenantEndpoint } from "../tenant.ts";
 
 /** Labels by which container runtimes say which pod a container is of; the kubelet sets them after those of the pod. */
 export const POD_LABELS = {
@@ -20,8 +20,8 @@ export interface Pod {
 /** The name of the socket in the emptyDir: of `unix:///var/run/docker/docker.sock` */
 const SOCKET = "docker.sock";
 
-/** Seats a pod: it has what the defaults say, in its own cgroup. */
-export function seatPod(pod: Pod, folder: string, defaults: TenantDefaults): SeatedTenant {
+/** Returns the endpoint of a pod: it has the default settings, and its own cgroup. */
+export function podEndpoint(pod: Pod, folder: string, defaults: TenantDefaults): TenantEndpoint {
   const { uid, name, namespace, cgroupParent } = pod;
   const { policy, resources, quotas, registryConfig } = defaults;
   return {

@@ -1,9 +1,9 @@
-import type { SeatedTenant } from "../tenant.ts";
+import type { TenantEndpoint } from "../tenant.ts";
 
 /** Receives the changes of a source's tenants. */
 export interface TenantChanges {
   /** A tenant was added, or its labels or limits have changed: then it has the same ID. */
-  onCame: (seated: SeatedTenant) => void;
+  onCame: (endpoint: TenantEndpoint) => void;
   /**
    * A tenant was removed.
    *

@@ -15,17 +15,17 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
 import { bindSocket, type BoundSocket } from "../../../../src/guard/sockets/bind-socket.ts";
-import type { SeatedTenant } from "../../../../src/guard/tenant.ts";
-import { connected, greet, greeting, seat, temporaryFolder } from "./socket-bed.ts";
+import type { TenantEndpoint } from "../../../../src/guard/tenant.ts";
+import { connected, endpointIn, greet, greeting, temporaryFolder } from "./socket-bed.ts";
 
 const never = new AbortController().signal;
 const ignore = (): void => {};
 
 async function bind(
-  seated: SeatedTenant,
+  endpoint: TenantEndpoint,
   options: { onProblem?: (text: string) => void; interval?: number } = {},
 ): Promise<BoundSocket> {
-  return await bindSocket(seated, greet, { onProblem: ignore, signal: never, ...options });
+  return await bindSocket(endpoint, greet, { onProblem: ignore, signal: never, ...options });
 }
 
 const permissions = (path: string): string => (lstatSync(path).mode & 0o777).toString(8);
@@ -35,9 +35,9 @@ test.each([
   ["a tenant's folder", true, "666"],
 ])("in %s, it has its mode from the moment that it is there, and is removed at the end", async (_, isTenants, mode) => {
   await using folder = await temporaryFolder();
-  const { socket } = seat(folder.path);
+  const { socket } = endpointIn(folder.path);
   {
-    await using bound = await bind(seat(folder.path, isTenants));
+    await using bound = await bind(endpointIn(folder.path, isTenants));
     expect(permissions(socket)).toBe(mode);
     expect(await greeting(socket)).toBe("hello");
     expect(bound.gone.aborted).toBe(false);
@@ -54,7 +54,7 @@ test("a path longer than the address of a socket", async () => {
     "v".repeat(63),
   );
   mkdirSync(deep, { recursive: true });
-  await using _bound = await bind(seat(deep, true));
+  await using _bound = await bind(endpointIn(deep, true));
   symlinkSync(deep, join(folder.path, "s"));
   expect(await greeting(join(folder.path, "s", "docker.sock"))).toBe("hello");
 });
@@ -65,34 +65,34 @@ describe("in an operator's folder", () => {
     ["a link", (path: string) => symlinkSync("/nowhere", path), /there is something else, which is no socket/],
   ])("%s at the path is refused, and stays", async (_, put, message) => {
     await using folder = await temporaryFolder();
-    const seated = seat(folder.path);
-    put(seated.socket);
-    await expect(bind(seated)).rejects.toMatchObject({
+    const endpoint = endpointIn(folder.path);
+    put(endpoint.socket);
+    await expect(bind(endpoint)).rejects.toMatchObject({
       code: "usage",
       message: expect.stringMatching(message) as string,
     });
-    expect(lstatSync(seated.socket).isSocket()).toBe(false);
+    expect(lstatSync(endpoint.socket).isSocket()).toBe(false);
   });
 
   test("a server that listens there is refused; a dead socket is replaced", async () => {
     await using folder = await temporaryFolder();
-    const seated = seat(folder.path);
-    const other = createServer().listen(seated.socket);
+    const endpoint = endpointIn(folder.path);
+    const other = createServer().listen(endpoint.socket);
     await once(other, "listening");
-    await expect(bind(seated)).rejects.toMatchObject({
+    await expect(bind(endpoint)).rejects.toMatchObject({
       code: "usage",
       message: expect.stringContaining("another server") as string,
     });
-    renameSync(seated.socket, join(folder.path, "dead")); // closing does not find it
+    renameSync(endpoint.socket, join(folder.path, "dead")); // closing does not find it
     other.close();
-    renameSync(join(folder.path, "dead"), seated.socket);
-    await using _bound = await bind(seated);
-    expect(await greeting(seated.socket)).toBe("hello");
+    renameSync(join(folder.path, "dead"), endpoint.socket);
+    await using _bound = await bind(endpoint);
+    expect(await greeting(endpoint.socket)).toBe("hello");
   });
 
   test("a folder that is not there is refused with words", async () => {
     await using folder = await temporaryFolder();
-    await expect(bind(seat(join(folder.path, "none")))).rejects.toMatchObject({
+    await expect(bind(endpointIn(join(folder.path, "none")))).rejects.toMatchObject({
       code: "usage",
       hint: expect.stringContaining("mkdir -p") as string,
     });
@@ -105,11 +105,11 @@ describe("in a tenant's folder", () => {
     await using outside = await temporaryFolder();
     const target = join(outside.path, "engine.sock");
     writeFileSync(target, "the host's");
-    const seated = seat(folder.path, true);
-    symlinkSync(target, seated.socket);
+    const endpoint = endpointIn(folder.path, true);
+    symlinkSync(target, endpoint.socket);
     {
-      await using _bound = await bind(seated);
-      expect(lstatSync(seated.socket).isSocket()).toBe(true);
+      await using _bound = await bind(endpoint);
+      expect(lstatSync(endpoint.socket).isSocket()).toBe(true);
     }
     expect(readFileSync(target, "utf8")).toBe("the host's");
     expect(permissions(target)).toBe((0o666 & ~process.umask()).toString(8));
@@ -120,7 +120,7 @@ describe("in a tenant's folder", () => {
     await using outside = await temporaryFolder();
     const swapped = join(folder.path, "volume");
     symlinkSync(outside.path, swapped);
-    await expect(bind(seat(swapped, true))).rejects.toMatchObject({
+    await expect(bind(endpointIn(swapped, true))).rejects.toMatchObject({
       code: "usage",
       message: expect.stringContaining("symbolic link") as string,
     });
@@ -136,26 +136,26 @@ describe("in a tenant's folder", () => {
   ])("a socket that %s is put back, which is told once", async (_, replace) => {
     await using folder = await temporaryFolder();
     await using outside = await temporaryFolder();
-    const seated = seat(folder.path, true);
+    const endpoint = endpointIn(folder.path, true);
     const problems: string[] = [];
-    await using _bound = await bind(seated, { onProblem: (text) => problems.push(text) });
-    const isBack = (): void => expect(lstatSync(seated.socket, { throwIfNoEntry: false })?.isSocket()).toBe(true);
+    await using _bound = await bind(endpoint, { onProblem: (text) => problems.push(text) });
+    const isBack = (): void => expect(lstatSync(endpoint.socket, { throwIfNoEntry: false })?.isSocket()).toBe(true);
     for (let time = 0; time < 2; time++) {
-      replace(seated.socket, outside.path);
+      replace(endpoint.socket, outside.path);
       await vi.waitFor(isBack, { timeout: 20_000 });
     }
-    expect(await greeting(seated.socket)).toBe("hello");
+    expect(await greeting(endpoint.socket)).toBe("hello");
     expect(problems).toEqual([expect.stringContaining("the tenant team removes or replaces its socket")]);
     expect(readdirSync(outside.path)).toEqual([]);
   });
 
   test("connections that are open stay when the socket is put back", async () => {
     await using folder = await temporaryFolder();
-    const seated = seat(folder.path, true);
-    await using _bound = await bind(seated);
-    const open = await connected(seated.socket);
-    unlinkSync(seated.socket);
-    await vi.waitFor(() => expect(existsSync(seated.socket)).toBe(true));
+    const endpoint = endpointIn(folder.path, true);
+    await using _bound = await bind(endpoint);
+    const open = await connected(endpoint.socket);
+    unlinkSync(endpoint.socket);
+    await vi.waitFor(() => expect(existsSync(endpoint.socket)).toBe(true));
     open.end();
     expect(String((await once(open, "data"))[0])).toBe("hello");
   });
@@ -168,7 +168,7 @@ describe("in a tenant's folder", () => {
     await using folder = await temporaryFolder();
     const volume = join(folder.path, "volume");
     mkdirSync(volume);
-    await using bound = await bind(seat(volume, true), { interval: 50 });
+    await using bound = await bind(endpointIn(volume, true), { interval: 50 });
     remove(volume);
     await vi.waitFor(() => expect(bound.gone.aborted).toBe(true));
     await bound[Symbol.asyncDispose]();
@@ -182,23 +182,23 @@ describe("in a tenant's folder", () => {
 
 test("the end removes only the socket that it has put there", async () => {
   await using folder = await temporaryFolder();
-  const seated = seat(folder.path);
-  const bound = await bind(seated, { interval: 1e6 });
-  unlinkSync(seated.socket);
-  const other = createServer().listen(seated.socket);
+  const endpoint = endpointIn(folder.path);
+  const bound = await bind(endpoint, { interval: 1e6 });
+  unlinkSync(endpoint.socket);
+  const other = createServer().listen(endpoint.socket);
   await bound[Symbol.asyncDispose]();
-  expect(lstatSync(seated.socket).isSocket()).toBe(true);
+  expect(lstatSync(endpoint.socket).isSocket()).toBe(true);
   other.close();
 });
 
 test("an aborted signal removes the socket; connections stay until it is disposed of", async () => {
   await using folder = await temporaryFolder();
   const stop = new AbortController();
-  const seated = seat(folder.path);
-  const bound = await bindSocket(seated, greet, { onProblem: ignore, signal: stop.signal });
-  const open = await connected(seated.socket);
+  const endpoint = endpointIn(folder.path);
+  const bound = await bindSocket(endpoint, greet, { onProblem: ignore, signal: stop.signal });
+  const open = await connected(endpoint.socket);
   stop.abort();
-  await vi.waitFor(() => expect(existsSync(seated.socket)).toBe(false));
+  await vi.waitFor(() => expect(existsSync(endpoint.socket)).toBe(false));
   expect(String((await once(open, "data"))[0])).toBe("hello");
   const closed = once(open.resume(), "close");
   await bound[Symbol.asyncDispose]();

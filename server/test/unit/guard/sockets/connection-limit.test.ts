@@ -2,19 +2,19 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { expect, test, vi } from "vitest";
 import { bindSocket } from "../../../../src/guard/sockets/bind-socket.ts";
-import { connected, greet, greeting, seat, temporaryFolder, TENANT } from "./socket-bed.ts";
+import { connected, endpointIn, greet, greeting, temporaryFolder, TENANT } from "./socket-bed.ts";
 
 const options = { onProblem: () => {}, signal: new AbortController().signal };
 
 test("a connection beyond the quota gets 429 at once, and there is a place again when one is closed", async () => {
   await using folder = await temporaryFolder();
-  const seated = seat(folder.path);
+  const endpoint = endpointIn(folder.path);
   let counted = 0;
   const onRefused = (): void => void counted++;
-  await using _bound = await bindSocket(seated, greet, { ...options, quotas: () => ({ connections: 2 }), onRefused });
-  const first = await connected(seated.socket);
-  const second = await connected(seated.socket);
-  const refused = await greeting(seated.socket);
+  await using _bound = await bindSocket(endpoint, greet, { ...options, quotas: () => ({ connections: 2 }), onRefused });
+  const first = await connected(endpoint.socket);
+  const second = await connected(endpoint.socket);
+  const refused = await greeting(endpoint.socket);
   expect(refused).toMatch(/^HTTP\/1\.1 429 /);
   expect(counted).toBe(1);
   const [head = "", body = ""] = refused.split("\r\n\r\n");
@@ -22,18 +22,18 @@ test("a connection beyond the quota gets 429 at once, and there is a place again
   expect(head).toContain("Retry-After: 1\r\n");
   expect(JSON.parse(body)).toEqual({ message: expect.stringContaining("too many open connections") as string });
   first.destroy();
-  await vi.waitFor(async () => expect(await greeting(seated.socket)).toBe("hello"));
+  await vi.waitFor(async () => expect(await greeting(endpoint.socket)).toBe("hello"));
   second.destroy();
 });
 
 test("the quota is read for each connection", async () => {
   await using folder = await temporaryFolder();
-  const seated = seat(folder.path);
+  const endpoint = endpointIn(folder.path);
   let connections = 0;
-  await using _bound = await bindSocket(seated, greet, { ...options, quotas: () => ({ connections }) });
-  expect(await greeting(seated.socket)).toContain("429");
+  await using _bound = await bindSocket(endpoint, greet, { ...options, quotas: () => ({ connections }) });
+  expect(await greeting(endpoint.socket)).toContain("429");
   connections = 1;
-  expect(await greeting(seated.socket)).toBe("hello");
+  expect(await greeting(endpoint.socket)).toBe("hello");
 });
 
 test("10,000 connections of one tenant are closed while another is answered", async () => {
@@ -46,13 +46,13 @@ test("10,000 connections of one tenant are closed while another is answered", as
     connection.once("close", () => open--);
     greet(connection);
   };
-  await using _loud = await bindSocket(seat(folder.path, true), count, options);
-  await using _calm = await bindSocket(seat(calm.path, true, { ...TENANT, id: "calm" }), greet, options);
+  await using _loud = await bindSocket(endpointIn(folder.path, true), count, options);
+  await using _calm = await bindSocket(endpointIn(calm.path, true, { ...TENANT, id: "calm" }), greet, options);
   let left = 10_000;
   const hold: Socket[] = [];
   const flood = async (): Promise<void> => {
     while (left-- > 0) {
-      const socket = connect(seat(folder.path).socket);
+      const socket = connect(endpointIn(folder.path).socket);
       hold.push(socket);
       socket.on("error", () => {});
       await Promise.race([once(socket, "close"), once(socket, "data")]);
@@ -61,7 +61,7 @@ test("10,000 connections of one tenant are closed while another is answered", as
   const state = { isOver: false };
   const flooding = Promise.all(Array.from({ length: 300 }, flood)).finally(() => (state.isOver = true));
   let answered = 0;
-  while (!state.isOver) if ((await greeting(seat(calm.path).socket)) === "hello") answered++;
+  while (!state.isOver) if ((await greeting(endpointIn(calm.path).socket)) === "hello") answered++;
   await flooding;
   for (const socket of hold) socket.destroy();
   expect(answered).toBeGreaterThan(10);

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { once } from "node:events";
 import { text } from "node:stream/consumers";
-import type { SeatedTenant, Tenant } from "../../../../src/guard/tenant.ts";
+import type { Tenant, TenantEndpoint } from "../../../../src/guard/tenant.ts";
 
 export async function temporaryFolder(): Promise<{ path: string } & AsyncDisposable> {
   const path = await mkdtemp(join(tmpdir(), "guard-test-"));
@@ -19,7 +19,7 @@ export const TENANT: Tenant = {
   quotas: { context: 1e9, connections: 100, requests: 1000 },
 };
 
-export function seat(folder: string, isInTenantsFolder = false, tenant = TENANT): SeatedTenant {
+export function endpointIn(folder: string, isInTenantsFolder = false, tenant = TENANT): TenantEndpoint {
   return { tenant, socket: join(folder, "docker.sock"), isInTenantsFolder };
 }
 

@@ -1,5 +1,5 @@
 import type { TenantSource } from "../../../../src/guard/tenants/tenant-source.ts";
-import type { SeatedTenant } from "../../../../src/guard/tenant.ts";
+import type { TenantEndpoint } from "../../../../src/guard/tenant.ts";
 import { TENANT } from "../sockets/socket-bed.ts";
 
 export const DEFAULTS = { policy: TENANT.policy, resources: TENANT.resources, quotas: TENANT.quotas };
@@ -7,7 +7,7 @@ export const DEFAULTS = { policy: TENANT.policy, resources: TENANT.resources, qu
 export interface Followed extends AsyncDisposable {
   /** `+ID SOCKET`, `-ID` for a tenant that may come back, `--ID` for one that does not, `!PROBLEM` */
   told: string[];
-  seats: Map<string, SeatedTenant>;
+  endpoints: Map<string, TenantEndpoint>;
   ready: Promise<void>;
 }
 
@@ -15,17 +15,17 @@ export interface Followed extends AsyncDisposable {
 export function follow(source: TenantSource): Followed {
   const stop = new AbortController();
   const told: string[] = [];
-  const seats = new Map<string, SeatedTenant>();
+  const endpoints = new Map<string, TenantEndpoint>();
   let following = Promise.resolve();
   const ready = new Promise<void>((resolve, reject) => {
     const changes = {
-      onCame(seated: SeatedTenant) {
-        told.push(`+${seated.tenant.id} ${seated.socket}`);
-        seats.set(seated.tenant.id, seated);
+      onCame(endpoint: TenantEndpoint) {
+        told.push(`+${endpoint.tenant.id} ${endpoint.socket}`);
+        endpoints.set(endpoint.tenant.id, endpoint);
       },
       onWent(id: string, isForGood: boolean) {
         told.push(`${isForGood ? "--" : "-"}${id}`);
-        seats.delete(id);
+        endpoints.delete(id);
       },
       onProblem: (problem: string) => void told.push(`!${problem}`),
     };
@@ -34,7 +34,7 @@ export function follow(source: TenantSource): Followed {
   });
   return {
     told,
-    seats,
+    endpoints,
     ready,
     async [Symbol.asyncDispose]() {
       stop.abort();

@@ -26,7 +26,7 @@ test("a pod of which a container mounts a writable emptyDir is a tenant with its
   await using found = await pods(engine, folder);
   await found.ready;
   expect(found.told).toEqual([`+${UID} ${path}/docker.sock`]);
-  expect(found.seats.get(UID)).toMatchObject({
+  expect(found.endpoints.get(UID)).toMatchObject({
     isInTenantsFolder: true,
     tenant: {
       labels: {
@@ -162,5 +162,5 @@ test("an engine that is not there at the start is waited for", async () => {
   engine.containers = [container("1", folder.emptyDir(UID))];
   engine.fail(false);
   await found.ready;
-  expect(found.seats.has(UID)).toBe(true);
+  expect(found.endpoints.has(UID)).toBe(true);
 });

@@ -23,7 +23,7 @@ test("a pod with the volume is a tenant in its cgroup, and is removed for good w
   await using found = pods(folder, cgroups.path);
   await found.ready;
   expect(found.told).toEqual([`+${UID} ${folder.emptyDir(UID)}/docker.sock`]);
-  expect(found.seats.get(UID)).toMatchObject({
+  expect(found.endpoints.get(UID)).toMatchObject({
     isInTenantsFolder: true,
     tenant: { labels: { "io.kubernetes.pod.uid": UID }, resources: { cgroupParent } },
   });
@@ -52,7 +52,7 @@ test("a folder that cannot be read for a while removes nobody, and is told once"
   await vi.waitFor(() => expect(found.told).toHaveLength(2));
   renameSync(join(folder.path, "away"), join(folder.path, "pods"));
   folder.emptyDir(OTHER);
-  await vi.waitFor(() => expect(found.seats.has(OTHER)).toBe(true));
+  await vi.waitFor(() => expect(found.endpoints.has(OTHER)).toBe(true));
   expect(found.told.slice(1)).toEqual([
     expect.stringContaining("!--kubelet-dir: pods are not found: "),
     expect.stringContaining(`+${OTHER}`),

@@ -21,7 +21,7 @@ test("a tenant has what it says, and the defaults for the rest", async () => {
   ];
   await using source = follow(commandLineTenants(listed, { ...DEFAULTS, registryConfig: "/creds.json" }));
   await source.ready;
-  expect(source.seats.get("a")).toEqual({
+  expect(source.endpoints.get("a")).toEqual({
     tenant: {
       id: "a",
       labels: { team: "a" },
@@ -59,7 +59,7 @@ test("a configuration that is read again tells what has changed alone, and one t
   ];
   await source.reload?.();
   expect(followed.told).toEqual(["-removed", "+changed /changed.sock", "+new /new.sock"]);
-  expect(followed.seats.get("changed")?.tenant.quotas).toEqual({ ...DEFAULTS.quotas, connections: 3 });
+  expect(followed.endpoints.get("changed")?.tenant.quotas).toEqual({ ...DEFAULTS.quotas, connections: 3 });
 });
 
 test("a configuration that cannot be read at the start is an error", async () => {

@@ -96,11 +96,11 @@ test("a pod of the kubelet's folder has the name that the API server tells, also
   const options = { folder: folder.path, volume: "docker-socket", defaults: DEFAULTS, server: api.server };
   await using found = follow(kubeletPods({ ...options, cgroupRoot: "/nowhere", interval: 1e6 }));
   await found.ready;
-  expect(found.seats.get(UID)?.tenant.labels).toEqual({ "io.kubernetes.pod.uid": UID });
+  expect(found.endpoints.get(UID)?.tenant.labels).toEqual({ "io.kubernetes.pod.uid": UID });
   await vi.waitFor(() => expect(api.requests).toHaveLength(2));
   api.tell("ADDED", pod(UID, "builder"));
   await vi.waitFor(() =>
-    expect(found.seats.get(UID)?.tenant.labels).toEqual({
+    expect(found.endpoints.get(UID)?.tenant.labels).toEqual({
       "io.kubernetes.pod.uid": UID,
       "io.kubernetes.pod.name": "builder",
       "io.kubernetes.pod.namespace": "ci",

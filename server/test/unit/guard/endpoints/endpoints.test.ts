@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
-import { Seats } from "../../../../src/guard/seats/seats.ts";
-import type { SeatedTenant, Tenant } from "../../../../src/guard/tenant.ts";
+import { Endpoints } from "../../../../src/guard/endpoints/endpoints.ts";
+import type { Tenant, TenantEndpoint } from "../../../../src/guard/tenant.ts";
 import { tenantOf } from "../../../fixtures/guard/tenants.ts";
 
-interface SeatsBed {
-  seats: Seats;
+interface EndpointsBed {
+  endpoints: Endpoints;
   /** What has happened, in its order */
   told: string[];
   /** The tenant as its socket sees it, by the socket's path */
@@ -13,11 +13,11 @@ interface SeatsBed {
   lose: (socket: string) => void;
 }
 
-function seatsBed({ broken = "" } = {}): SeatsBed {
+function endpointsBed({ broken = "" } = {}): EndpointsBed {
   const told: string[] = [];
   const now = new Map<string, () => Tenant>();
   const gone = new Map<string, AbortController>();
-  const seats = new Seats({
+  const endpoints = new Endpoints({
     openFront: (tenant) => ({ take: () => {}, close: async () => void told.push(`front of ${tenant().id} closed`) }),
     async bind({ socket }, _onConnection, tenant) {
       if (socket === broken) throw new Error(`no ${socket}`);
@@ -34,67 +34,67 @@ function seatsBed({ broken = "" } = {}): SeatsBed {
     clear: async (tenant) => void told.push(`${tenant} cleared`),
     onFailure: (tenant, error) => void told.push(`${tenant}: ${(error as Error).message}`),
   });
-  return { seats, told, now, lose: (socket) => gone.get(socket)?.abort() };
+  return { endpoints, told, now, lose: (socket) => gone.get(socket)?.abort() };
 }
 
-const seated = (id: string, socket: string, quotas = {}): SeatedTenant => ({
+const endpoint = (id: string, socket: string, quotas = {}): TenantEndpoint => ({
   tenant: tenantOf(id, quotas),
   socket,
   isInTenantsFolder: false,
 });
 
 test("a tenant has its socket; new limits leave it as it is, and a new path moves it", async () => {
-  const { seats, told, now } = seatsBed();
-  seats.seat(seated("a", "/1", { builds: 1 }), true);
-  seats.seat(seated("a", "/1", { builds: 2 }), true);
-  await seats.settled();
+  const { endpoints, told, now } = endpointsBed();
+  endpoints.open(endpoint("a", "/1", { builds: 1 }), true);
+  endpoints.open(endpoint("a", "/1", { builds: 2 }), true);
+  await endpoints.settled();
   expect(told).toEqual(["/1 bound"]);
   expect(now.get("/1")?.()).toMatchObject({ quotas: { builds: 2 }, resources: { cgroupParent: "/a" } });
-  seats.seat(seated("a", "/2"), true);
-  await seats.settled();
+  endpoints.open(endpoint("a", "/2"), true);
+  await endpoints.settled();
   expect(told).toEqual(["/1 bound", "/1 removed", "front of a closed", "/2 bound"]);
-  expect([seats.tenants, seats.sockets]).toEqual([["a"], ["/2"]]);
+  expect([endpoints.tenants, endpoints.sockets]).toEqual([["a"], ["/2"]]);
 });
 
 test("a socket is one tenant's: another that wants it is told, and the first keeps it", async () => {
-  const { seats, told } = seatsBed();
-  seats.seat(seated("a", "/1"), true);
-  await seats.settled();
-  seats.seat(seated("b", "/1"), true);
-  await seats.settled();
+  const { endpoints, told } = endpointsBed();
+  endpoints.open(endpoint("a", "/1"), true);
+  await endpoints.settled();
+  endpoints.open(endpoint("b", "/1"), true);
+  await endpoints.settled();
   expect(told).toEqual(["/1 bound", "b: /1 is the socket of the tenant a"]);
-  expect(seats.sockets).toEqual(["/1"]);
+  expect(endpoints.sockets).toEqual(["/1"]);
 });
 
 test("a socket that cannot be had leaves nothing open, and concerns no other tenant", async () => {
-  const { seats, told } = seatsBed({ broken: "/x" });
-  seats.seat(seated("b", "/x"), true);
-  seats.seat(seated("a", "/1"), true);
-  await seats.settled();
+  const { endpoints, told } = endpointsBed({ broken: "/x" });
+  endpoints.open(endpoint("b", "/x"), true);
+  endpoints.open(endpoint("a", "/1"), true);
+  await endpoints.settled();
   expect(told.toSorted()).toEqual(["/1 bound", "b: no /x", "front of b closed"]);
-  expect(seats.sockets).toEqual(["/1"]);
+  expect(endpoints.sockets).toEqual(["/1"]);
 });
 
 test("what a tenant has is removed when it goes for good, and then alone", async () => {
-  const { seats, told, lose } = seatsBed();
-  seats.seat(seated("a", "/1"), true);
-  seats.leave("a", false);
-  await seats.settled();
+  const { endpoints, told, lose } = endpointsBed();
+  endpoints.open(endpoint("a", "/1"), true);
+  endpoints.close("a", false);
+  await endpoints.settled();
   expect(told).toEqual(["/1 bound", "/1 removed", "front of a closed", "a left"]);
-  seats.leave("a", true);
-  await seats.settled();
+  endpoints.close("a", true);
+  await endpoints.settled();
   expect(told.at(-1)).toBe("a cleared");
-  seats.seat({ ...seated("b", "/2"), isInTenantsFolder: true }, true);
-  await seats.settled();
+  endpoints.open({ ...endpoint("b", "/2"), isInTenantsFolder: true }, true);
+  await endpoints.settled();
   lose("/2");
-  await seats.settled();
-  expect(seats.tenants).toEqual([]);
+  await endpoints.settled();
+  expect(endpoints.tenants).toEqual([]);
   expect(told.slice(-3)).toEqual(["/2 removed", "front of b closed", "b left"]);
 });
 
 test("disposing closes sockets, and clears nothing", async () => {
-  const { seats, told } = seatsBed();
-  seats.seat(seated("a", "/1"), true);
-  await seats[Symbol.asyncDispose]();
+  const { endpoints, told } = endpointsBed();
+  endpoints.open(endpoint("a", "/1"), true);
+  await endpoints[Symbol.asyncDispose]();
   expect(told).toEqual(["/1 bound", "/1 removed", "front of a closed"]);
 });

@@ -1,18 +1,18 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { Seats, type Socket } from "../../../../src/guard/seats/seats.ts";
-import type { SeatedTenant } from "../../../../src/guard/tenant.ts";
+import { Endpoints, type Socket } from "../../../../src/guard/endpoints/endpoints.ts";
+import type { TenantEndpoint } from "../../../../src/guard/tenant.ts";
 import { tenantOf } from "../../../fixtures/guard/tenants.ts";
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }));
 afterEach(() => void vi.useRealTimers());
 
-const seated = (id: string, socket: string, isInTenantsFolder = false): SeatedTenant => ({
+const endpoint = (id: string, socket: string, isInTenantsFolder = false): TenantEndpoint => ({
   tenant: tenantOf(id),
   socket,
   isInTenantsFolder,
 });
 
-/** Seats whose parts write down what they are asked for, and fail while `failing` names it. */
+/** Endpoints whose parts write down what they are asked for, and fail while `failing` names it. */
 function bed() {
   const told: string[] = [];
   const failing = new Set<string>();
@@ -23,7 +23,7 @@ function bed() {
     told.push(what);
     if (failing.has(what)) throw new Error(`${what} fails`);
   };
-  const seats = new Seats({
+  const endpoints = new Endpoints({
     openFront: () => ({ take: () => {}, close: async () => await Promise.resolve() }),
     async bind({ socket }): Promise<Socket> {
       ask(`bind ${socket}`);
@@ -49,65 +49,65 @@ function bed() {
     onFailure: (tenant, error) => void told.push(`!${tenant} ${(error as Error).message}`),
   });
   return {
-    seats,
+    endpoints,
     told,
     failing,
     bound,
     run: (until: Promise<void>) => void (running = until),
     /** What was told since the last time, when all changes are made */
     next: async (): Promise<string[]> => {
-      await seats.settled();
+      await endpoints.settled();
       return told.splice(0);
     },
   };
 }
 
 test("what a tenant has is removed when nothing runs for it any more, and not before", async () => {
-  const { seats, run, told, next } = bed();
-  seats.seat(seated("a", "/a"), false);
+  const { endpoints, run, told, next } = bed();
+  endpoints.open(endpoint("a", "/a"), false);
   await next();
   let end = (): void => {};
   run(new Promise<void>((resolve) => (end = resolve)));
-  seats.leave("a", true);
-  await vi.waitFor(() => expect(seats.tenants).toEqual([]));
+  endpoints.close("a", true);
+  await vi.waitFor(() => expect(endpoints.tenants).toEqual([]));
   expect(told).toEqual([]);
   end();
   expect(await next()).toEqual(["idle a", "left a", "clear a"]);
 });
 
-test("a tenant that goes and comes at once is seated after it was removed", async () => {
-  const { seats, next } = bed();
-  seats.seat(seated("a", "/a"), false);
+test("a tenant that goes and comes at once is served after it was removed", async () => {
+  const { endpoints, next } = bed();
+  endpoints.open(endpoint("a", "/a"), false);
   await next();
-  seats.leave("a", true);
-  seats.seat(seated("a", "/a"), false);
+  endpoints.close("a", true);
+  endpoints.open(endpoint("a", "/a"), false);
   expect(await next()).toEqual(["idle a", "left a", "clear a", "prepare a", "bind /a"]);
 });
 
 test("two tenants exchange their sockets while builds of one end", async () => {
-  const { seats, run, bound, told } = bed();
-  seats.seat(seated("a", "/1"), true);
-  seats.seat(seated("b", "/2"), true);
-  await seats.settled();
+  const { endpoints, run, bound, told } = bed();
+  endpoints.open(endpoint("a", "/1"), true);
+  endpoints.open(endpoint("b", "/2"), true);
+  await endpoints.settled();
   let end = (): void => {};
   run(new Promise<void>((resolve) => (end = resolve)));
-  seats.leave("a", false);
-  seats.seat(seated("b", "/1"), true);
-  seats.seat(seated("a", "/2"), true);
+  endpoints.close("a", false);
+  endpoints.open(endpoint("b", "/1"), true);
+  endpoints.open(endpoint("a", "/2"), true);
   await vi.waitFor(() => expect(bound.size).toBe(0));
   end();
-  await seats.settled();
+  await endpoints.settled();
   expect([...bound.keys()].toSorted()).toEqual(["/1", "/2"]);
   expect(told.filter((line) => line.startsWith("!"))).toEqual([]);
 });
 
 test("a tenant that cannot be served is told once, and tried again with what it was asked with", async () => {
-  const { seats, failing, next, bound } = bed();
+  const { endpoints, failing, next, bound } = bed();
   failing.add("bind /a");
-  seats.seat(seated("a", "/a"), true);
+  endpoints.open(endpoint("a", "/a"), true);
   expect(await next()).toEqual(["prepare a", "bind /a", "!a bind /a fails"]);
-  expect(seats.tenants).toEqual(["a"]);
-  expect(seats.sockets).toEqual([]);
+  expect(endpoints.tenants).toEqual(["a"]);
+  expect(endpoints.sockets).toEqual([]);
   await vi.advanceTimersByTimeAsync(30_000);
   expect(await next()).toEqual(["prepare a", "bind /a"]);
   failing.clear();
@@ -119,22 +119,22 @@ test("a tenant that cannot be served is told once, and tried again with what it 
 });
 
 test("one that has gone is not tried again, and what was prepared for it is removed", async () => {
-  const { seats, failing, next } = bed();
+  const { endpoints, failing, next } = bed();
   failing.add("bind /a");
-  seats.seat(seated("a", "/a"), false);
+  endpoints.open(endpoint("a", "/a"), false);
   await next();
-  seats.leave("a", true);
+  endpoints.close("a", true);
   expect(await next()).toEqual(["left a", "clear a"]);
   await vi.advanceTimersByTimeAsync(60_000);
   expect(await next()).toEqual([]);
 });
 
 test("a tenant whose new limits cannot be set keeps its socket, and they are tried again", async () => {
-  const { seats, failing, next, bound } = bed();
-  seats.seat(seated("a", "/a"), true);
+  const { endpoints, failing, next, bound } = bed();
+  endpoints.open(endpoint("a", "/a"), true);
   await next();
   failing.add("prepare a");
-  seats.seat(seated("a", "/a"), true);
+  endpoints.open(endpoint("a", "/a"), true);
   expect(await next()).toEqual(["prepare a", "!a prepare a fails"]);
   expect(bound.has("/a")).toBe(true);
   failing.clear();
@@ -146,8 +146,8 @@ test.each([
   ["an operator's folder that goes and comes back has its socket again", false, ["prepare a", "bind /a"]],
   ["a pod's folder that goes is not waited for: its source tells more", true, []],
 ])("%s", async (_, isInTenantsFolder, again) => {
-  const { seats, bound, failing, next } = bed();
-  seats.seat(seated("a", "/a", isInTenantsFolder), !isInTenantsFolder);
+  const { endpoints, bound, failing, next } = bed();
+  endpoints.open(endpoint("a", "/a", isInTenantsFolder), !isInTenantsFolder);
   await next();
   failing.add("bind /a");
   bound.get("/a")?.abort();
@@ -158,18 +158,18 @@ test.each([
 });
 
 test("a socket of another tenant is refused", async () => {
-  const { seats, next } = bed();
-  seats.seat(seated("a", "/a"), true);
+  const { endpoints, next } = bed();
+  endpoints.open(endpoint("a", "/a"), true);
   await next();
-  seats.seat(seated("b", "/a"), true);
+  endpoints.open(endpoint("b", "/a"), true);
   expect(await next()).toEqual(["prepare b", "!b /a is the socket of the tenant a"]);
 });
 
 test("the end closes all sockets and removes nothing", async () => {
-  const { seats, bound, next } = bed();
-  seats.seat(seated("a", "/a"), false);
+  const { endpoints, bound, next } = bed();
+  endpoints.open(endpoint("a", "/a"), false);
   await next();
-  await seats[Symbol.asyncDispose]();
+  await endpoints[Symbol.asyncDispose]();
   expect(await next()).toEqual(["idle a"]);
   expect(bound.size).toBe(0);
 });
