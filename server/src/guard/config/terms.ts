@@ -46,14 +46,14 @@ export const TERMS: readonly OptionDefinition[] = [
   {
     flags: "--allow-base <pattern>",
     description:
-      "a base that FROM may name beside the tenant's own images, e.g. 'alpine:3.*'; the host's image, if it has it; may be repeated",
+      "a base that FROM may name beside the tenant's own images, e.g. 'alpine:3.*'; the host's image, if it has it; only repositories to which no tenant can push; may be repeated",
     parse: parseImagePattern,
     repeats: true,
   },
   {
     flags: "--allow-pull <pattern>",
     description:
-      "a base that FROM may name, always from its registry, with the credentials of --registry-config or the tenant's (BuildKit: the tenant's alone); may be repeated",
+      "a base that FROM may name, always from its registry, with the credentials of --registry-config or the tenant's (BuildKit: the tenant's alone); only repositories to which no tenant can push; may be repeated",
     parse: parseImagePattern,
     repeats: true,
   },
