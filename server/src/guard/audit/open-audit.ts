@@ -1,6 +1,6 @@
 import { onHangUp } from "../../on-hang-up.ts";
 import type { AuditEntry, AuditLog } from "./entry.ts";
-import { gatherFloods } from "./gather-floods.ts";
+import { collapseRepeats } from "./collapse-repeats.ts";
 import { openLineFile } from "./line-file.ts";
 import type { GuardMetrics } from "./metrics.ts";
 
@@ -26,7 +26,7 @@ export async function openAudit(
   { metrics, tell, print = (text) => void process.stderr.write(text) }: AuditOptions,
 ): Promise<AuditLog & AsyncDisposable> {
   if (auditFile === undefined) {
-    const gathered = gatherFloods((entry) => print(`${lineOf(entry)}\n`));
+    const gathered = collapseRepeats((entry) => print(`${lineOf(entry)}\n`));
     return {
       write(entry) {
         metrics.entry(entry);
@@ -39,7 +39,7 @@ export async function openAudit(
   }
   const file = await openLineFile(auditFile, { onLost: () => metrics.lineLost(), tell });
   const hangUp = onHangUp(() => file.reopen(), tell);
-  const gathered = gatherFloods((entry) => file.write(lineOf(entry)));
+  const gathered = collapseRepeats((entry) => file.write(lineOf(entry)));
   return {
     write(entry) {
       metrics.entry(entry);

@@ -4,7 +4,7 @@ import type { BuildRequest } from "../build-request.ts";
 import { parseTenantName } from "../images/names.ts";
 import { Refusal } from "../refusal.ts";
 import type { Tenant } from "../tenant.ts";
-import { CALL } from "./room.ts";
+import { CALL } from "./sandbox.ts";
 import type { Setup } from "./run-buildah.ts";
 import { TENANT_LABEL } from "../images/reserved.ts";
 

@@ -3,15 +3,15 @@ import type { BuildRequest } from "../build-request.ts";
 import type { Caller } from "../caller.ts";
 import { Refusal } from "../refusal.ts";
 import type { Home } from "./run-buildah.ts";
-import { openStepNetwork, type StepNetwork } from "./network.ts";
+import { openStepNetwork, type StepNetwork } from "./slirp-network.ts";
 import type { BuildahParts } from "./parts.ts";
-import type { RoomOptions } from "./room.ts";
+import type { SandboxOptions } from "./sandbox.ts";
 
 /** The network of one build. Disposing ends it. */
 export interface BuildNetwork extends AsyncDisposable {
   /** The network of buildah itself, which fetches what `ADD` names */
-  readonly room: RoomOptions["network"];
-  /** The network of the steps: `host` is that of the room */
+  readonly sandbox: SandboxOptions["network"];
+  /** The network of the steps: `host` is that of the sandbox */
   readonly steps: "none" | "host";
 }
 
@@ -31,14 +31,14 @@ export async function openBuildNetwork(
   const forSteps = policy.hasNetwork && network !== "none";
   // Without a runtime, steps share the network of buildah.
   const nothing = setup.isolation === "chroot" ? "host" : "none";
-  if (!forSteps && !fetches) return { room: "none", steps: nothing, async [Symbol.asyncDispose]() {} };
+  if (!forSteps && !fetches) return { sandbox: "none", steps: nothing, async [Symbol.asyncDispose]() {} };
   // If the policy gives no network, buildah could still fetch addresses that the guard has not seen: of a trigger, or of a line that it reads differently.
   if (!forSteps && (nothing === "host" || !policy.hasNetwork)) {
     throw new Refusal("buildah.network", "ADD cannot fetch an address here where steps have no network");
   }
   const opened = await openOrRefuse(userNamespace, env);
   return {
-    room: opened,
+    sandbox: opened,
     steps: forSteps ? "host" : "none",
     [Symbol.asyncDispose]: async () => await opened[Symbol.asyncDispose](),
   };

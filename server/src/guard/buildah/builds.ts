@@ -8,7 +8,7 @@ import { Refusal } from "../refusal.ts";
 import { buildArguments, checkRequest, namesOf, variablesOf } from "./build-arguments.ts";
 import { errorLine, streamLine } from "./build-line.ts";
 import { unpackContext } from "./context-folder.ts";
-import { readOutside } from "./dockerfile-images.ts";
+import { readExternalSources } from "./external-sources.ts";
 import { openCallFolder, type CallFolder, type OpenHome } from "./homes.ts";
 import { dockerName } from "./image-objects.ts";
 import { openBuildNetwork } from "./build-network.ts";
@@ -31,7 +31,7 @@ export function createBuilds(parts: BuildahParts): BackendBuilds {
       const names = namesOf(request.names);
       if (context === undefined) throw new Refusal("build.context", "the build has no context", { statusCode: 400 });
       caller.note.about ??= names.map(dockerName);
-      const failure = await buildInPlace(caller, request, names, context, onLine);
+      const failure = await buildInSlot(caller, request, names, context, onLine);
       // docker exits at this line, and its user may build again: so the slot is free by now.
       if (failure !== undefined) onLine(failure);
     },
@@ -43,16 +43,16 @@ export function createBuilds(parts: BuildahParts): BackendBuilds {
     },
   };
 
-  async function buildInPlace(
+  async function buildInSlot(
     caller: Caller,
     request: BuildRequest,
     names: readonly string[],
     context: Readable,
     onLine: OnLine,
   ): Promise<ApiObject | undefined> {
-    await using place = await parts.limits.startBuild(caller.tenant);
+    await using slot = await parts.limits.startBuild(caller.tenant);
     const stop = new AbortController();
-    const signal = AbortSignal.any([caller.signal, place.signal, stop.signal]);
+    const signal = AbortSignal.any([caller.signal, slot.signal, stop.signal]);
     const key = request.buildId === undefined ? undefined : keyOf(caller, request.buildId);
     const home = await homeOf(parts, caller);
     await clean(parts, home);
@@ -96,20 +96,20 @@ async function build(parts: BuildahParts, caller: Caller, home: OpenHome, work: 
   const { request, names, onLine } = work;
   const { tenant, signal } = caller;
   await using call = await openCallFolder(home);
-  const outside = await openContext(parts, caller, home, call, work);
+  const external = await openContext(parts, caller, home, call, work);
   await using cgroup = await cgroupOf(parts, caller, call);
   const options = { signal, cgroupFiles: cgroup.files, call: call.name };
   const say = (text: string): void => {
     if (!request.quiet) onLine({ stream: text });
   };
   try {
-    await pullBases(parts, caller, home, request, outside.images, { ...options, onLine: (line) => say(`${line}\n`) });
-    await using network = await openBuildNetwork(parts, caller, home, request, outside.addresses.length > 0);
+    await pullBases(parts, caller, home, request, external.images, { ...options, onLine: (line) => say(`${line}\n`) });
+    await using network = await openBuildNetwork(parts, caller, home, request, external.addresses.length > 0);
     await writeVariables(join(call.path, "variables"), home.user, variablesOf(request));
     let last = "";
     await run(parts, home, buildArguments(request, tenant, parts.setup, network.steps), {
       ...options,
-      network: network.room,
+      network: network.sandbox,
       onLine: (line, from) => {
         if (from === "stdout") last = line;
         const text = streamLine(line);
@@ -135,16 +135,16 @@ async function openContext(
   { user }: OpenHome,
   { path }: CallFolder,
   { request, context }: Work,
-): Promise<ReturnType<typeof readOutside>> {
+): Promise<ReturnType<typeof readExternalSources>> {
   const { dockerfile, buildArgs } = request;
   const limit = tenant.quotas.context;
   const text = await unpackContext(context, join(path, "context"), dockerfile, { user, limit, env, signal });
   if (text === undefined) {
     throw new Refusal("build.dockerfile", `Cannot locate specified Dockerfile: ${dockerfile}`, { statusCode: 400 });
   }
-  const outside = readOutside(text, buildArgs);
-  checkAddresses(outside, tenant.policy);
-  return outside;
+  const external = readExternalSources(text, buildArgs);
+  checkAddresses(external, tenant.policy);
+  return external;
 }
 
 /**

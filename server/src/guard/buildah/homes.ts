@@ -5,8 +5,8 @@ import { isTenantId } from "../tenant.ts";
 import type { Home } from "./run-buildah.ts";
 import { openUserNamespace, userAt, USERS, FIRST_USER, type UserNamespace } from "./users.ts";
 
-/** Folders of a tenant. `room` is the mount point of the root of its programs. */
-const FOLDERS = ["storage", "room", "calls"];
+/** Folders of a tenant. `sandbox` is the mount point of the root of its programs. */
+const FOLDERS = ["storage", "sandbox", "calls"];
 
 /** The home of a tenant while its guard runs. */
 export interface OpenHome extends Home {
@@ -138,7 +138,7 @@ async function removeLeftovers(folder: string): Promise<void> {
 
 /** The folder of one call in a tenant's home. Disposing removes it. */
 export interface CallFolder extends AsyncDisposable {
-  /** Of {@link RoomOptions} */
+  /** Of {@link SandboxOptions} */
   readonly name: string;
   readonly path: string;
 }

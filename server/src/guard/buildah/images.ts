@@ -11,7 +11,7 @@ import { openCallFolder, type OpenHome } from "./homes.ts";
 import { dockerName, filterImages, historyOf, inspectionOf, summaryOf } from "./image-objects.ts";
 import { cgroupOf, countImages, homeOf, run, type BuildahParts } from "./parts.ts";
 import { pushImage } from "./push-image.ts";
-import { CALL } from "./room.ts";
+import { CALL } from "./sandbox.ts";
 import { BuildahError } from "./run-buildah.ts";
 import type { StoredImage } from "./stored-images.ts";
 

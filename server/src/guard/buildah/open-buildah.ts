@@ -7,12 +7,12 @@ import type { Limits } from "../limits/limits.ts";
 import { Refusal } from "../refusal.ts";
 import type { GuardSettings } from "../settings.ts";
 import { createBuilds } from "./builds.ts";
-import { findHost } from "./find-setup.ts";
+import { findHost } from "./find-host.ts";
 import { Homes } from "./homes.ts";
 import { ImageEvents } from "./image-events.ts";
 import { createImages } from "./images.ts";
 import type { BuildahParts } from "./parts.ts";
-import { runInRoom } from "./run-buildah.ts";
+import { runInSandbox } from "./run-buildah.ts";
 import { StoredImages } from "./stored-images.ts";
 
 export interface BuildahOptions extends Pick<BuildahParts, "cgroupParentOf" | "env"> {
@@ -67,7 +67,7 @@ export async function openBuildah(
         for (const build of home.builds)
           build.abort(new Refusal("tenant.gone", "this tenant is no longer served", { statusCode: 503 }));
         const signal = AbortSignal.timeout(REMOVAL_TIMEOUT);
-        await runInRoom(home, ["find", "/tenant/storage", "-mindepth", "1", "-delete"], env, { signal });
+        await runInSandbox(home, ["find", "/tenant/storage", "-mindepth", "1", "-delete"], env, { signal });
       });
       events.forget(tenant);
       images.forget(tenant);

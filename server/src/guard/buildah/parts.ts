@@ -63,7 +63,7 @@ export async function countImages(
     counted.set(naming.id, new Set([...(counted.get(naming.id) ?? []), ...naming.names]));
   }
   const held = { images: [...counted.values()].reduce((sum, { size }) => sum + Math.max(1, size), 0), bytes };
-  limits.tellImages(tenant.id, held);
+  limits.reportImages(tenant.id, held);
   return held;
 }
 

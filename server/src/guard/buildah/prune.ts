@@ -1,7 +1,7 @@
 import type { Caller } from "../caller.ts";
 import type { OpenHome } from "./homes.ts";
 import { countImages, run, type BuildahParts } from "./parts.ts";
-import { BuildahError, runInRoom } from "./run-buildah.ts";
+import { BuildahError, runInSandbox } from "./run-buildah.ts";
 
 /** Removes the images of single steps, which are the cache, and fetched bases. Measures the space on the disk. */
 export async function pruneCache(
@@ -36,6 +36,6 @@ async function removed(parts: BuildahParts, home: OpenHome, id: string, signal: 
 }
 
 async function bytesOf({ env }: BuildahParts, home: OpenHome, signal: AbortSignal): Promise<number> {
-  const said = await runInRoom(home, ["du", "-s", "-k", "/tenant/storage"], env, { signal });
+  const said = await runInSandbox(home, ["du", "-s", "-k", "/tenant/storage"], env, { signal });
   return (Number.parseInt(said, 10) || 0) * 1024;
 }

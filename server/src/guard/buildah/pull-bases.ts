@@ -7,11 +7,11 @@ import { checkHostOf } from "../policy/registry-host.ts";
 import { checkSource } from "../policy/sources.ts";
 import { guardCredentials } from "../push/guard-credentials.ts";
 import { baseOf } from "./build-arguments.ts";
-import type { OutsideOfContext } from "./dockerfile-images.ts";
+import type { ExternalSources } from "./external-sources.ts";
 import type { OpenHome } from "./homes.ts";
 import { run, type BuildahParts } from "./parts.ts";
 import { authFile, isOfThisHost } from "./registry-files.ts";
-import { AUTHFILE } from "./room.ts";
+import { AUTHFILE } from "./sandbox.ts";
 import type { RunOptions } from "./run-buildah.ts";
 import { findImage, type StoredImage } from "./stored-images.ts";
 
@@ -23,7 +23,7 @@ export interface PullOptions extends Pick<RunOptions, "signal" | "cgroupFiles" |
  * Refuses addresses of `ADD` that the policy does not allow. If steps have a network, an address with unknown variables is allowed: a step could fetch it
  * from the same network anyway.
  */
-export function checkAddresses({ addresses }: OutsideOfContext, policy: Policy): void {
+export function checkAddresses({ addresses }: ExternalSources, policy: Policy): void {
   for (const address of addresses) {
     if (!(policy.hasNetwork && address.includes("$"))) checkSource(address, policy);
   }

@@ -10,7 +10,7 @@ import { openCallFolder } from "./homes.ts";
 import { dockerName } from "./image-objects.ts";
 import { cgroupOf, homeOf, run, type BuildahParts } from "./parts.ts";
 import { authFile, isOfThisHost } from "./registry-files.ts";
-import { AUTHFILE, CALL } from "./room.ts";
+import { AUTHFILE, CALL } from "./sandbox.ts";
 import { BuildahError } from "./run-buildah.ts";
 import type { StoredImage } from "./stored-images.ts";
 

@@ -1,7 +1,7 @@
 import type { Readable } from "node:stream";
 import { messageOf, startProgram, type Reference } from "docker-over-ssh/builds";
 import { imagePolicy, REGISTRIES } from "./registry-files.ts";
-import { roomArguments, roomEnvironment, storageArguments, type RoomOptions } from "./room.ts";
+import { sandboxArguments, sandboxEnvironment, storageArguments, type SandboxOptions } from "./sandbox.ts";
 
 /** How buildah runs on this host. */
 export interface Setup {
@@ -16,12 +16,12 @@ export interface Setup {
 /** The folder of a tenant, and the user of its programs. */
 export interface Home {
   readonly folder: string;
-  /** What root of the room is on the host */
+  /** What root of the sandbox is on the host */
   readonly user: number;
   readonly userNamespace?: string | undefined;
 }
 
-export interface RunOptions extends Partial<Pick<RoomOptions, "network" | "cgroupFiles" | "call">> {
+export interface RunOptions extends Partial<Pick<SandboxOptions, "network" | "cgroupFiles" | "call">> {
   signal: AbortSignal;
   /** The image that may be fetched */
   reference?: Reference | undefined;
@@ -52,7 +52,7 @@ const MAX_OUTPUT = 64 * 1024 * 1024;
 /** Lines of errors that are kept: the first one says what has failed */
 const MAX_ERRORS = 100;
 
-/** Runs buildah on the storage of a tenant, as {@link runInRoom} does. */
+/** Runs buildah on the storage of a tenant, as {@link runInSandbox} does. */
 export async function runBuildah(
   home: Home,
   { driver, driverOptions }: Setup,
@@ -61,22 +61,22 @@ export async function runBuildah(
   options: RunOptions,
 ): Promise<string> {
   const storage = driverOptions.flatMap((option) => ["--storage-opt", option]);
-  return await runInRoom(home, ["buildah", ...storageArguments(driver), ...storage, ...argv], env, options);
+  return await runInSandbox(home, ["buildah", ...storageArguments(driver), ...storage, ...argv], env, options);
 }
 
 /**
- * Runs a program in a room of the tenant. Resolves with its output. All processes that it has started end with it, or with the signal.
+ * Runs a program in a sandbox of the tenant. Resolves with its output. All processes that it has started end with it, or with the signal.
  *
  * @throws BuildahError; the signal's reason
  */
-export async function runInRoom(
+export async function runInSandbox(
   { folder, user, userNamespace }: Home,
   words: readonly string[],
   env: NodeJS.ProcessEnv,
   { signal, network = "none", cgroupFiles = [], call, reference, authFile, onLine }: RunOptions,
 ): Promise<string> {
   signal.throwIfAborted();
-  const room = {
+  const sandbox = {
     folder,
     user,
     userNamespace,
@@ -87,10 +87,10 @@ export async function runInRoom(
     registries: REGISTRIES,
     hasAuthFile: authFile !== undefined,
   };
-  const program = startProgram("sh", roomArguments(words, room), {
+  const program = startProgram("sh", sandboxArguments(words, sandbox), {
     killTimeout: 1000,
     ownSession: true,
-    env: roomEnvironment(env, user, network === "host"),
+    env: sandboxEnvironment(env, user, network === "host"),
   });
   // unshare(1) ignores SIGTERM while it waits for its child. Killing it kills the child, and all processes in its namespace.
   const kill = (): void => program.kill("SIGKILL");

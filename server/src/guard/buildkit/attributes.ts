@@ -1,6 +1,6 @@
 import { Refusal } from "../refusal.ts";
 import { refuseReservedHost } from "../images/reserved.ts";
-import { refuseBeyond, refuseNodes, refusePriority, type AskedLimits } from "../policy/build-limits.ts";
+import { refuseBeyond, refuseNodes, refusePriorityUlimit, type AskedLimits } from "../policy/build-limits.ts";
 import { noCacheImport } from "./cache-options.ts";
 import { checkSource } from "../policy/sources.ts";
 import type { Policy, Resources } from "../policy/policy.ts";
@@ -67,7 +67,7 @@ const EXACT: Readonly<Record<string, Checker>> = {
   },
   "shm-size": number,
   ulimit: (value, key, context) => {
-    for (const limit of value.split(",")) refusePriority(limit.split("=")[0] ?? "");
+    for (const limit of value.split(",")) refusePriorityUlimit(limit.split("=")[0] ?? "");
     return matching(/^[\w=:,-]*$/, "NAME=SOFT:HARD")(value, key, context);
   },
   hostname: matching(/^[\w.-]*$/, "the name of a host"),

@@ -103,8 +103,8 @@ export function createBuilds(parts: BuildkitParts): Builds {
     let signal = stopped;
     let ended = (): void => {};
     try {
-      await using place = await parts.limits.startBuild(tenant);
-      signal = AbortSignal.any([stopped, caller.signal, place.signal, ending.signal]);
+      await using slot = await parts.limits.startBuild(tenant);
+      signal = AbortSignal.any([stopped, caller.signal, slot.signal, ending.signal]);
       ended = parts.cacheRecords.building(tenant.id, connection);
       const build = await prepare(parts, caller, plan, connection, (reason) => ending.abort(reason));
       running.set(key, build);

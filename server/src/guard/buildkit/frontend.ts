@@ -3,10 +3,10 @@ import { buildHeader } from "./build-header.ts";
 import { checkAttributes, SYNTAX } from "./attributes.ts";
 import { checkBases, type BaseRules } from "./check-bases.ts";
 import { refuseCacheImports } from "./cache-options.ts";
-import { checkFrontend, checkId, inputs, rawSteps } from "./solve-plan.ts";
+import { checkFrontend, checkId, refusedInputs, refusedLlb } from "./solve-plan.ts";
 import { definitionsOf } from "./results.ts";
 import { warnOfSyntax } from "./syntax.ts";
-import { baseUntold, refusedSource } from "./refused-source.ts";
+import { undisclosedBase, refusedSource } from "./refused-source.ts";
 import { Refusal } from "../refusal.ts";
 import { refuseUnknownFields } from "./unknown-fields.ts";
 import { walkSteps, type StepRules, type UsedBase } from "./walk.ts";
@@ -36,8 +36,8 @@ export interface FrontendRequest {
  */
 export function planFrontend(request: SolveRequest, tenant: Tenant, ids: EngineIds): FrontendRequest {
   const { definition, frontend, frontendOpt, frontendInputs, cacheImports, sourcePolicies, evaluate } = request;
-  if (definition !== undefined && definition.def.length > 0) throw rawSteps();
-  if (Object.keys(frontendInputs).length > 0) throw inputs();
+  if (definition !== undefined && definition.def.length > 0) throw refusedLlb();
+  if (Object.keys(frontendInputs).length > 0) throw refusedInputs();
   if (sourcePolicies.length > 0) {
     throw new Refusal(
       "source-policy.refused",
@@ -120,7 +120,7 @@ async function solveAlone(
     for (const definition of definitions) used.push(...(await walkSteps(definition, rules)));
     const bases = await checkBases(used, baseRules).catch((error: unknown) => {
       const tells = error instanceof Refusal && /^(?:base\.refused|name\.reserved)$/.test(error.rule);
-      throw tells && !build.support.hasSourcePolicies ? baseUntold(tenant.policy) : error;
+      throw tells && !build.support.hasSourcePolicies ? undisclosedBase(tenant.policy) : error;
     });
     return { result, definitions, ...bases };
   };

@@ -23,7 +23,7 @@ export function refusedSource(
   { own, support }: Pick<RunningBuild, "own" | "support">,
 ): Refusal | undefined {
   const message = messageOf(error);
-  if (!support.hasSourcePolicies) return missingOwn(message, own) ?? untold(error, policy);
+  if (!support.hasSourcePolicies) return missingOwn(message, own) ?? undisclosed(error, policy);
   const [, scheme = "", rest = ""] = DENIED.exec(message) ?? [];
   if (scheme === "") return undefined;
   const reference = scheme === "docker-image://" ? tryReference(rest) : undefined;
@@ -48,17 +48,17 @@ const BEFORE_IMAGES =
  * An old engine reads the config of any image that a Dockerfile names, even another tenant's, before its steps can be checked: an error may disclose its
  * content (`EXPOSE $SECRET`), or that it exists.
  */
-function untold(error: unknown, policy: Policy): Refusal | undefined {
+function undisclosed(error: unknown, policy: Policy): Refusal | undefined {
   const { code, rawMessage } = ConnectError.from(error);
   if (code === Code.Canceled || BEFORE_IMAGES.test(rawMessage)) return undefined;
-  return baseUntold(policy);
+  return undisclosedBase(policy);
 }
 
 /** The one answer about bases that may not be used, with an old engine: it does not disclose whether they exist. */
-export function baseUntold({ bases, pulls }: Policy): Refusal {
+export function undisclosedBase({ bases, pulls }: Policy): Refusal {
   const allowed = ["images built here", ...bases, ...pulls].join(", ");
   return new Refusal(
-    "base.untold",
+    "base.undisclosed",
     `the Dockerfile uses a base that may not be used here (${allowed} may), or it cannot be built. This engine's BuildKit is too old to say which without disclosing images of others: the classic builder gives the reason (DOCKER_BUILDKIT=0)`,
   );
 }

@@ -6,8 +6,8 @@ import { auditing, writeUnread } from "./audit-calls.ts";
 import { checkFields } from "./check-fields.ts";
 import { controlService } from "./control-service.ts";
 import { gatewayService } from "./gateway-service.ts";
-import { holdAtMost, lookAtMessages } from "./look-at-messages.ts";
-import { otherCall } from "./other-calls.ts";
+import { limitHeldBytes, inspectMessages } from "./inspect-messages.ts";
+import { answerUnsupported } from "./unsupported-calls.ts";
 import { withCall, type TenantCall } from "./tenant-call.ts";
 import { Control } from "./gen/control_pb.ts";
 import { LLBBridge } from "./gen/gateway_pb.ts";
@@ -34,7 +34,7 @@ export type GrpcHandler = (call: TenantCall, request: Http2ServerRequest, respon
 /** Returns a function that answers the gRPC calls of all tenants. */
 export function grpcHandler(parts: BuildkitParts, builds: Builds): GrpcHandler {
   const calls = new WeakMap<object, TenantCall>();
-  const hold = holdAtMost(MAX_HELD);
+  const hold = limitHeldBytes(MAX_HELD);
   const answer = connectNodeAdapter({
     grpc: true,
     grpcWeb: false,
@@ -54,7 +54,7 @@ export function grpcHandler(parts: BuildkitParts, builds: Builds): GrpcHandler {
     fallback: (request, response) => {
       const call = calls.get(request);
       if (call !== undefined) {
-        otherCall(parts.audit, call.caller, request as Http2ServerRequest, response as Http2ServerResponse);
+        answerUnsupported(parts.audit, call.caller, request as Http2ServerRequest, response as Http2ServerResponse);
       }
     },
   });
@@ -65,7 +65,7 @@ export function grpcHandler(parts: BuildkitParts, builds: Builds): GrpcHandler {
     const asked = ASKED.get(request.url);
     if (asked !== undefined) {
       const { input, isStream } = asked;
-      lookAtMessages(request, {
+      inspectMessages(request, {
         isStream,
         maxBytes: MAX_MESSAGE,
         hold: (bytes) => hold(call.caller.tenant.id, bytes),

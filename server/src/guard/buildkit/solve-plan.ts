@@ -65,8 +65,8 @@ function refuseForbidden(request: SolveRequest): void {
   if (request.exporters.length > 1) {
     throw new Refusal("exporter.several", "a build may have one output here: leave the other --output out");
   }
-  if (definition !== undefined && definition.def.length > 0) throw rawSteps();
-  if (Object.keys(frontendInputs).length > 0) throw inputs();
+  if (definition !== undefined && definition.def.length > 0) throw refusedLlb();
+  if (Object.keys(frontendInputs).length > 0) throw refusedInputs();
   if (entitlements.includes("network.host")) {
     throw new Refusal("network.host", "builds may not use the host's network: leave --network=host out");
   }
@@ -95,11 +95,11 @@ export function checkFrontend(frontend: string, mayBeEmpty: boolean): void {
   );
 }
 
-export function rawSteps(): Refusal {
+export function refusedLlb(): Refusal {
   return new Refusal("llb.raw", "a build must be a Dockerfile here: steps in BuildKit's own format (LLB) are refused");
 }
 
-export function inputs(): Refusal {
+export function refusedInputs(): Refusal {
   return new Refusal(
     "frontend.inputs",
     "a build cannot use the result of another build directly: build that one first, and use its image",

@@ -2,8 +2,8 @@ import { Refusal } from "../refusal.ts";
 import { parseTenantName } from "../images/names.ts";
 import type { StrictRequest } from "../request/strict-request.ts";
 import { NO_BODY, type Call } from "./call.ts";
-import { readFilters } from "./filters.ts";
-import { readPlatform } from "./platform.ts";
+import { readFilters } from "./read-filters.ts";
+import { readPlatform } from "./read-platform.ts";
 
 const LIST: Call = {
   rule: "image.list",

@@ -1,5 +1,5 @@
 import { Refusal } from "../refusal.ts";
-import { pathShape } from "./shape.ts";
+import { pathShape } from "./path-shape.ts";
 
 /** Calls that people try, and what they do, for the message: `POST /containers/create is not allowed here: it creates …`. */
 const KNOWN: readonly (readonly [method: string, path: string, does: string])[] = [

@@ -2,7 +2,7 @@ import type { BackendVersion } from "../backend.ts";
 import { Refusal } from "../refusal.ts";
 import type { Method } from "../request/strict-request.ts";
 import { NO_BODY, type Call } from "./call.ts";
-import { readFilters } from "./filters.ts";
+import { readFilters } from "./read-filters.ts";
 
 const ping = (method: Method): Call => ({
   rule: "system.ping",

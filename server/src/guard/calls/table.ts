@@ -1,9 +1,9 @@
-import { BUILD_CALLS } from "./build.ts";
+import { BUILD_CALLS } from "./build-calls.ts";
 import { BUILDKIT_CALLS } from "./buildkit-calls.ts";
 import type { Call } from "./call.ts";
 import { IMAGE_CALLS } from "./image-calls.ts";
 import { LOGIN } from "./login-call.ts";
-import { pathShape } from "./shape.ts";
+import { pathShape } from "./path-shape.ts";
 import { SYSTEM_CALLS } from "./system-calls.ts";
 import { TRANSFER_CALLS } from "./transfer-calls.ts";
 

@@ -3,10 +3,10 @@ import type { Caller } from "../caller.ts";
 import type { BackendImages } from "../backend.ts";
 import { parseTenantName } from "../images/names.ts";
 import { Refusal, noSuchImage } from "../refusal.ts";
-import { registryAuth } from "../request/registry-auth.ts";
+import { readRegistryAuth } from "../request/registry-auth.ts";
 import { NO_BODY, type Call } from "./call.ts";
 import { checkedName, nameOf } from "./image-calls.ts";
-import { readPlatform } from "./platform.ts";
+import { readPlatform } from "./read-platform.ts";
 
 const PUSH: Call = {
   rule: "image.push",
@@ -19,7 +19,7 @@ const PUSH: Call = {
     const wanted = parseTenantName(request.parameters["name"] ?? "");
     const given = wantedTag(wanted, request.query.text("tag") ?? "");
     const repository = familiarName(wanted);
-    const credentials = registryAuth(request.headers.get("x-registry-auth"));
+    const credentials = readRegistryAuth(request.headers.get("x-registry-auth"));
     const platform = readPlatform(request.query);
     return {
       about: [given === undefined ? repository : `${repository}:${given}`],

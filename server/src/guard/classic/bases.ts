@@ -67,7 +67,7 @@ async function resolve(
   }
   await checkHostOf(reference, [...tenant.policy.bases, ...tenant.policy.pulls]);
   const credentials = await parts.credentials(domain);
-  const headers = credentials === undefined ? {} : { "x-registry-auth": registryAuth(credentials, domain) };
+  const headers = credentials === undefined ? {} : { "x-registry-auth": registryAuthHeader(credentials, domain) };
   // Even if the digest is known: the registry decides whether the tenant may have it.
   const wanted = await remoteDigest(reference, headers, parts);
   const pinned = `${name}@${wanted}`;
@@ -198,7 +198,7 @@ async function pullPinned(
   }
 }
 
-function registryAuth({ username, password, identityToken, registryToken }: Credentials, domain: string): string {
+function registryAuthHeader({ username, password, identityToken, registryToken }: Credentials, domain: string): string {
   const config = {
     username,
     password,

@@ -18,7 +18,7 @@ import { engineQuery, imageLabels } from "./engine-query.ts";
 import { giveNames, namesToGive } from "./give-names.ts";
 import { keepSteps } from "./keep-steps.ts";
 import { removeLeftovers } from "./leftovers.ts";
-import { quietable } from "./quietable-lines.ts";
+import { buildLines } from "./build-lines.ts";
 import { listSteps, stepsUnder } from "./steps.ts";
 
 export interface ClassicParts {
@@ -52,9 +52,9 @@ export function createClassicBuilds(parts: ClassicParts): ClassicBuilds {
   return {
     async build(caller, request, context, onLine) {
       if (request.remote !== undefined || context === undefined) throw noRemote();
-      await using place = await parts.limits.startBuild(caller.tenant);
-      const signal = AbortSignal.any([caller.signal, place.signal]);
-      const lines = quietable(request.quiet, onLine);
+      await using slot = await parts.limits.startBuild(caller.tenant);
+      const signal = AbortSignal.any([caller.signal, slot.signal]);
+      const lines = buildLines(request.quiet, onLine);
       try {
         const id = await run(parts, { ...caller, signal }, request, context, (line) => lines.take(line));
         await giveNames(parts.engine, caller.tenant, id, request.names, lines, signal);

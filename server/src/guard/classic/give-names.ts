@@ -2,7 +2,7 @@ import { familiarName } from "docker-over-ssh/builds";
 import type { EngineApi } from "../engine/engine-api.ts";
 import { engineName, parseTenantName } from "../images/names.ts";
 import type { Tenant } from "../tenant.ts";
-import type { QuietableLines } from "./quietable-lines.ts";
+import type { BuildLines } from "./build-lines.ts";
 
 interface NameToGive {
   /** On the engine, without the tag */
@@ -30,7 +30,7 @@ export async function giveNames(
   tenant: Tenant,
   id: string,
   names: readonly string[],
-  lines: QuietableLines,
+  lines: BuildLines,
   signal: AbortSignal,
 ): Promise<void> {
   lines.take({ aux: { ID: id } });

@@ -6,8 +6,8 @@ import { Refusal } from "../refusal.ts";
 import type { Tenant } from "../tenant.ts";
 import { CopiedStream } from "./copied-stream.ts";
 import { HTTP2_PREFACE } from "./http2-frames.ts";
-import { judgeGrpc } from "./judge-grpc.ts";
-import { judgeHttp, type CopiedRequest } from "./judge-http.ts";
+import { readGrpc } from "./read-grpc.ts";
+import { readHttp, type CopiedRequest } from "./read-http.ts";
 
 /** Requests are judged by their content. What depends on the engine's images, or on quotas, is not judged. */
 export interface DryRunParts {
@@ -87,7 +87,7 @@ function judging(tenant: () => Tenant, parts: DryRunParts): (chunk: Buffer | und
     copy.push(first);
     const isHttp2 =
       first.length >= HTTP2_PREFACE.length && first.subarray(0, HTTP2_PREFACE.length).equals(HTTP2_PREFACE);
-    if (isHttp2) judgeGrpc(copy, grpcReader(tenant, parts));
+    if (isHttp2) readGrpc(copy, grpcEvents(tenant, parts));
     else judgeRequests(copy, tenant, parts);
   }
 
@@ -123,12 +123,12 @@ function judgeRequests(copy: Duplex, tenant: () => Tenant, parts: DryRunParts): 
     });
     return result;
   };
-  judgeHttp(copy, {
+  readHttp(copy, {
     onRequest: (request) => void judged(request),
     onUpgrade(request, rest) {
       const { decision } = judged(request);
       const isGrpc = decision === "allowed" && request.target.endsWith("/grpc");
-      if (isGrpc) judgeGrpc(rest, grpcReader(tenant, parts));
+      if (isGrpc) readGrpc(rest, grpcEvents(tenant, parts));
       // On a session, the engine is the client, and the tenant answers.
       else rest.resume();
     },
@@ -136,7 +136,7 @@ function judgeRequests(copy: Duplex, tenant: () => Tenant, parts: DryRunParts): 
   });
 }
 
-function grpcReader(tenant: () => Tenant, parts: DryRunParts): Parameters<typeof judgeGrpc>[1] {
+function grpcEvents(tenant: () => Tenant, parts: DryRunParts): Parameters<typeof readGrpc>[1] {
   return {
     checkMessage: (path, message) => parts.checkMessage(path, message, tenant()),
     onCall({ path, bytes, ...rest }) {

@@ -9,8 +9,8 @@ import { handleRequest, type FrontContext, type FrontParts } from "./handle-requ
 import { createHttp1 } from "./http1.ts";
 import { createHttp2 } from "./http2.ts";
 import { sniff } from "./sniff.ts";
-import { grpcTaker } from "./take-grpc.ts";
-import { TIMES } from "./times.ts";
+import { grpcForwarder } from "./forward-grpc.ts";
+import { TIMEOUTS } from "./timeouts.ts";
 
 /** Answers the connections of one tenant. */
 export interface Front {
@@ -24,11 +24,11 @@ export interface Front {
 export function openFront(tenant: () => Tenant, parts: FrontParts): Front {
   const closing = new AbortController();
   setMaxListeners(0, closing.signal);
-  const times = { ...TIMES, ...parts.times };
+  const timeouts = { ...TIMEOUTS, ...parts.timeouts };
   const context: FrontContext = {
     now: () => new Date(),
     ...parts,
-    times,
+    timeouts,
     tenant,
     closing: closing.signal,
     open: { count: 0 },
@@ -44,17 +44,17 @@ export function openFront(tenant: () => Tenant, parts: FrontParts): Front {
     calls.add(call);
     return call;
   };
-  const http1 = createHttp1(handle, times);
-  const takeGrpc = grpcTaker(context);
+  const http1 = createHttp1(handle, timeouts);
+  const forwardGrpc = grpcForwarder(context);
   const http2 = createHttp2(
     handle,
     (request, response, gone) => {
-      if (!takeGrpc(request, response, gone)) return false;
+      if (!forwardGrpc(request, response, gone)) return false;
       const call = untilOver(request.stream).finally(() => calls.delete(call));
       calls.add(call);
       return true;
     },
-    { times, onFlood: (refusal) => parts.audit.write(refusedConnection(tenant().id, refusal)) },
+    { timeouts, onFlood: (refusal) => parts.audit.write(refusedConnection(tenant().id, refusal)) },
   );
   const open = new Set<Duplex>();
   return {
@@ -63,7 +63,7 @@ export function openFront(tenant: () => Tenant, parts: FrontParts): Front {
       // A reset is an end like any other.
       connection.on("error", () => connection.destroy());
       connection.once("close", () => open.delete(connection));
-      const timer = setTimeout(() => connection.destroy(), times.headers).unref();
+      const timer = setTimeout(() => connection.destroy(), timeouts.headers).unref();
       void sniff(connection, closing.signal).then((found) => {
         clearTimeout(timer);
         if (found === undefined || closing.signal.aborted) connection.destroy();
@@ -73,7 +73,7 @@ export function openFront(tenant: () => Tenant, parts: FrontParts): Front {
     },
     async close() {
       closing.abort(new Refusal("tenant.gone", "this tenant is no longer served", { statusCode: 503 }));
-      using limit = deadline(times.linger);
+      using limit = deadline(timeouts.linger);
       await abortable(Promise.allSettled(calls), limit.signal).catch(() => {}); // a call that does not end loses its connection below
       for (const connection of open) connection.destroy();
     },

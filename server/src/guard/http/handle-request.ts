@@ -13,7 +13,7 @@ import { CLIENT_GONE, type Exchange } from "./exchange.ts";
 import { refusalOf } from "./refusal-of.ts";
 import { CLIENT_SLOW, openReply, type OpenReply } from "./reply.ts";
 import { checkLength, streamBody, wholeBody } from "./request-body.ts";
-import type { Times } from "./times.ts";
+import type { Timeouts } from "./timeouts.ts";
 
 /** What stands behind one tenant's socket. */
 export interface FrontParts {
@@ -24,12 +24,12 @@ export interface FrontParts {
   onProblem: (problem: string) => void;
   /** For audit lines */
   now?: () => Date;
-  times?: Partial<Times>;
+  timeouts?: Partial<Timeouts>;
 }
 
 /** What the requests of one front share. */
-export interface FrontContext extends Required<Omit<FrontParts, "times">> {
-  times: Times;
+export interface FrontContext extends Required<Omit<FrontParts, "timeouts">> {
+  timeouts: Timeouts;
   tenant: () => Tenant;
   /** Aborted when the front closes */
   closing: AbortSignal;
@@ -154,9 +154,9 @@ async function takeBody(
     signal: controller.signal,
     onBytes: (bytes: number) => (handling.received += bytes),
   };
-  if (whole === undefined) return { json: undefined, body: streamBody({ ...reading, idle: context.times.idle }) };
+  if (whole === undefined) return { json: undefined, body: streamBody({ ...reading, idle: context.timeouts.idle }) };
   if (request.headers.get("content-length") !== "0") exchange.askForBody();
-  const body = await wholeBody(reading, context.times.json);
+  const body = await wholeBody(reading, context.timeouts.json);
   return { json: readBody(call.body, body, request.headers.get("content-type")), body: undefined };
 }
 

@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { clientGone, type Exchange } from "./exchange.ts";
 import { refuseBroken } from "./refuse-broken.ts";
-import type { Times } from "./times.ts";
+import type { Timeouts } from "./timeouts.ts";
 
 /** Bytes of the request line and all headers. `X-Registry-Config` has all credentials of a docker config. */
 const MAX_HEADERS = 160 * 1024;
@@ -22,7 +22,7 @@ interface Connection {
  */
 export function createHttp1(
   handle: (exchange: Exchange) => Promise<void>,
-  times: Times,
+  timeouts: Timeouts,
 ): { take(socket: Duplex): void } {
   const connections = new WeakMap<Duplex, Connection>();
   const wait = (socket: Duplex, ms: number): void => {
@@ -49,7 +49,7 @@ export function createHttp1(
       const connection = connections.get(socket);
       if (connection !== undefined) connection.isBusy = false;
       // The rest of an unread body is discarded as it arrives, but not for ever.
-      wait(socket, request.complete ? times.keepAlive : times.linger);
+      wait(socket, request.complete ? timeouts.keepAlive : timeouts.linger);
     });
     void handle(exchangeOf(request, response, expectsContinue ? () => response.writeContinue() : () => {}));
   };
@@ -57,7 +57,7 @@ export function createHttp1(
   // Node would silently drop headers beyond this number; their size is limited instead.
   server.maxHeadersCount = 0;
   server.keepAliveTimeout = 0;
-  server.timeout = times.stall;
+  server.timeout = timeouts.stall;
   server.on("request", (request, response) => onRequest(request, response, false));
   server.on("checkContinue", (request, response) => onRequest(request, response, true));
   server.on("upgrade", (request: IncomingMessage, socket: Socket, head: Buffer) => {
@@ -69,7 +69,7 @@ export function createHttp1(
   return {
     take(socket) {
       connections.set(socket, { timer: undefined, isBusy: false });
-      wait(socket, times.headers);
+      wait(socket, timeouts.headers);
       socket.once("close", () => clearTimeout(connections.get(socket)?.timer));
       server.emit("connection", socket);
     },

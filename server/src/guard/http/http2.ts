@@ -9,7 +9,7 @@ import {
 import type { Duplex } from "node:stream";
 import { Refusal } from "../refusal.ts";
 import { clientGone, type Exchange } from "./exchange.ts";
-import type { Times } from "./times.ts";
+import type { Timeouts } from "./timeouts.ts";
 
 /** A build of buildx has about twenty at a time. */
 const MAX_STREAMS = 128;
@@ -29,7 +29,7 @@ const MAX_SETTINGS = 100;
 const MINUTE = 60_000;
 
 /** Takes a gRPC call. False: it is none. */
-export type TakeGrpc = (request: Http2ServerRequest, response: Http2ServerResponse, gone: AbortSignal) => boolean;
+export type ForwardGrpc = (request: Http2ServerRequest, response: Http2ServerResponse, gone: AbortSignal) => boolean;
 
 export interface Http2Front {
   /** Owns the connection. @returns what closes it when the requests that are open have been answered */
@@ -41,8 +41,8 @@ export interface Http2Front {
  */
 export function createHttp2(
   handle: (exchange: Exchange) => Promise<void>,
-  takeGrpc: TakeGrpc,
-  { times, onFlood }: { times: Times; onFlood: (refusal: Refusal) => void },
+  forwardGrpc: ForwardGrpc,
+  { timeouts, onFlood }: { timeouts: Timeouts; onFlood: (refusal: Refusal) => void },
 ): Http2Front {
   const server = createServer({
     settings: { maxConcurrentStreams: MAX_STREAMS, maxHeaderListSize: MAX_HEADERS, enablePush: false },
@@ -55,7 +55,7 @@ export function createHttp2(
     maxSessionRejectedStreams: 100,
   });
   server.on("session", (session: ServerHttp2Session) => {
-    closeIdle(session, times);
+    closeIdle(session, timeouts);
     endFloods(session, onFlood);
     // A broken connection is closed; nobody needs to know why.
     session.on("error", () => session.destroy());
@@ -69,10 +69,10 @@ export function createHttp2(
     request.stream.once("close", leave);
     // A client may have reset its request already: then no event follows.
     if (request.stream.destroyed) leave();
-    else endStalled(request.stream, times.stall);
+    else endStalled(request.stream, timeouts.stall);
     request.on("error", () => {});
     response.on("error", () => {});
-    if (takeGrpc(request, response, gone.signal)) return;
+    if (forwardGrpc(request, response, gone.signal)) return;
     response.once("finish", () => {
       // The rest of a body that nobody reads is not sent (RFC 9113, 8.1).
       if (!request.complete) request.stream.close();
@@ -128,16 +128,16 @@ function endStalled(stream: ServerHttp2Stream, ms: number): void {
 }
 
 /** Closes a connection that has had no request for some time. */
-function closeIdle(session: ServerHttp2Session, times: Times): void {
+function closeIdle(session: ServerHttp2Session, timeouts: Timeouts): void {
   let open = 0;
   const wait = (ms: number): NodeJS.Timeout => setTimeout(() => session.destroy(), ms).unref();
-  let timer = wait(times.headers);
+  let timer = wait(timeouts.headers);
   session.on("stream", (stream) => {
     open++;
     clearTimeout(timer);
     stream.once("close", () => {
       open--;
-      if (open === 0) timer = wait(times.keepAlive);
+      if (open === 0) timer = wait(timeouts.keepAlive);
     });
   });
   session.once("close", () => clearTimeout(timer));

@@ -54,7 +54,7 @@ async function list(
   const images = listed
     .map((raw) => asOwn(tenant, raw))
     .filter(({ id, names }) => names.length > 0 || known.get(id)?.isIntermediate !== true);
-  limits.tellImages(tenant, heldOf(images));
+  limits.reportImages(tenant, heldOf(images));
   return { images, listed };
 }
 

@@ -11,13 +11,13 @@ export interface UseCounter {
 export function countedLimits(limits: Limits, counter: UseCounter): Limits {
   return {
     async startBuild(tenant) {
-      const place = await limits.startBuild(tenant);
+      const slot = await limits.startBuild(tenant);
       const counted = counter.build(tenant.id);
       return {
-        signal: place.signal,
+        signal: slot.signal,
         async [Symbol.asyncDispose]() {
           counted[Symbol.dispose]();
-          await place[Symbol.asyncDispose]();
+          await slot[Symbol.asyncDispose]();
         },
       };
     },
@@ -26,7 +26,7 @@ export function countedLimits(limits: Limits, counter: UseCounter): Limits {
       limits.countPushed(tenant, bytes);
     },
     checkImages: (...words) => limits.checkImages(...words),
-    tellImages: (...words) => limits.tellImages(...words),
+    reportImages: (...words) => limits.reportImages(...words),
     usage: (tenant) => limits.usage(tenant),
     idle: (tenant, timeout) => limits.idle(tenant, timeout),
     forget: (tenant) => limits.forget(tenant),

@@ -2,7 +2,7 @@ import type { Ledger } from "../ledger/ledger.ts";
 import type { Quotas } from "../policy/policy.ts";
 import type { Tenant } from "../tenant.ts";
 import { UsedHours } from "./hours.ts";
-import type { BuildPlace, HeldImages, Limits, Usage } from "./limits.ts";
+import type { BuildSlot, HeldImages, Limits, Usage } from "./limits.ts";
 import { noBuildTime, noPushBytes, tooManyBuilds, tooManyBytes, tooManyImages } from "./refusals.ts";
 
 /** ms between two updates of the time of running builds: at most this much is lost if the guard is killed */
@@ -41,7 +41,7 @@ class LedgerLimits implements Limits {
     this.#ledger = ledger;
   }
 
-  async startBuild({ id, quotas }: Tenant): Promise<BuildPlace> {
+  async startBuild({ id, quotas }: Tenant): Promise<BuildSlot> {
     const used = this.#usedBy(id);
     this.#count(id, used);
     const left = timeLeft(used, quotas.buildTime);
@@ -74,12 +74,12 @@ class LedgerLimits implements Limits {
     }
   }
 
-  tellImages(id: string, held: HeldImages): void {
+  reportImages(id: string, held: HeldImages): void {
     this.#usedBy(id).held = held;
   }
 
   checkImages({ id, quotas }: Tenant, images: number, bytes: number): void {
-    this.tellImages(id, { images, bytes });
+    this.reportImages(id, { images, bytes });
     if (quotas.images !== undefined && images > quotas.images) throw tooManyImages(images, quotas.images);
     if (quotas.bytes !== undefined && bytes > quotas.bytes) throw tooManyBytes(bytes, quotas.bytes);
   }

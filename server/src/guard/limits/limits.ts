@@ -7,11 +7,11 @@ export interface Limits extends AsyncDisposable {
    *
    * @returns `signal` is aborted with a Refusal if the build minutes are used up while the build runs. Disposing frees the slot, and counts the time.
    */
-  startBuild(tenant: Tenant): Promise<BuildPlace>;
+  startBuild(tenant: Tenant): Promise<BuildSlot>;
   /** Counts bytes of a push. Throws a Refusal `quota.push-bytes` if the quota is exceeded; bytes beyond it count as well. */
   countPushed(tenant: Tenant, bytes: number): void;
   /** Reports what a tenant has now, for {@link startBuild}. */
-  tellImages(tenant: Tenant["id"], held: HeldImages): void;
+  reportImages(tenant: Tenant["id"], held: HeldImages): void;
   /** Throws a Refusal `quota.images` or `quota.bytes` if a tenant has more than it may. Called after a build, with what the tenant has now. */
   checkImages(tenant: Tenant, images: number, bytes: number): void;
   /** Uses, for metrics. */
@@ -27,7 +27,7 @@ export interface HeldImages {
   bytes: number;
 }
 
-export interface BuildPlace extends AsyncDisposable {
+export interface BuildSlot extends AsyncDisposable {
   readonly signal: AbortSignal;
 }
 

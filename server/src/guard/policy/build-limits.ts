@@ -34,7 +34,7 @@ export function refuseNodes(nodes: string): void {
 }
 
 /** Refuses a ulimit that only the operator may set. Throws a Refusal `build.ulimits`. */
-export function refusePriority(name: string): void {
+export function refusePriorityUlimit(name: string): void {
   if (PRIORITIES.has(name)) throw new Refusal("build.ulimits", `builds may not set the ulimit ${name}`);
 }
 

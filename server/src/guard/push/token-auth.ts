@@ -50,7 +50,7 @@ export function parseChallenge(header: string | undefined): Challenge | undefine
  * @param repository that the token is asked for, with pull and push
  * @param ask throws a Refusal for an address that may not be asked
  */
-export function registryAuth(
+export function createRegistryAuth(
   first: Challenge | undefined,
   {
     credentials,

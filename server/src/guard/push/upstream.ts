@@ -9,7 +9,7 @@ import { Refusal } from "../refusal.ts";
 import { checkLiteral, checkNamedAddress, lookupPublic } from "./reachable.ts";
 import { readAnswer } from "./read-answer.ts";
 import type { RegistrySecurity } from "./registry-security.ts";
-import { parseChallenge, registryAuth, type RegistryAuth, type TokenRequest } from "./token-auth.ts";
+import { parseChallenge, createRegistryAuth, type RegistryAuth, type TokenRequest } from "./token-auth.ts";
 
 /** ms without a byte. A registry that copies a layer of many GB into its store answers late. */
 const IDLE_TIMEOUT = 300_000;
@@ -130,7 +130,7 @@ async function connect(registry: URL, options: UpstreamOptions): Promise<Upstrea
         });
       const challenge = status === 401 ? parseChallenge(answer.headers["www-authenticate"]) : undefined;
       const { credentials, repository } = options;
-      return registryAuth(challenge, { credentials, repository, registry: host, ask: askTokens });
+      return createRegistryAuth(challenge, { credentials, repository, registry: host, ask: askTokens });
     } catch (error) {
       close();
       throw error;

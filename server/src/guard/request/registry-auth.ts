@@ -32,13 +32,13 @@ const AUTH_CONFIGS = Type.Union([Type.Record(Type.String(), AUTH_CONFIG), Type.N
 const MAX_AUTH = 64 * 1024;
 
 /** Reads `X-Registry-Auth`. Undefined: no header, or no credentials in it. Throws a Refusal 400 `auth.invalid`, or as `strictJson`. */
-export function registryAuth(header: string | undefined): Credentials | undefined {
+export function readRegistryAuth(header: string | undefined): Credentials | undefined {
   if (header === undefined || header === "") return undefined;
   return credentialsOf(strictJson(decode(header, "X-Registry-Auth"), AUTH_CONFIG, "X-Registry-Auth"));
 }
 
-/** Reads `X-Registry-Config`: credentials by registry. Throws as {@link registryAuth}. */
-export function registryConfig(header: string | undefined): Record<string, Credentials> {
+/** Reads `X-Registry-Config`: credentials by registry. Throws as {@link readRegistryAuth}. */
+export function readRegistryConfig(header: string | undefined): Record<string, Credentials> {
   if (header === undefined || header === "") return {};
   const configs = strictJson(decode(header, "X-Registry-Config"), AUTH_CONFIGS, "X-Registry-Config");
   const found = Object.entries(configs ?? {}).map(([registry, config]) => [registry, credentialsOf(config)] as const);
@@ -63,7 +63,7 @@ export function credentialsOf(config: AuthConfig): Credentials | undefined {
   return { username, password, ...(identityToken && { identityToken }), ...(registryToken && { registryToken }) };
 }
 
-/** Undefined where there is none. Throws as {@link registryAuth}. */
+/** Undefined where there is none. Throws as {@link readRegistryAuth}. */
 export function serverAddress(config: AuthConfig): string | undefined {
   return oneOf(config, "serveraddress");
 }

@@ -6,7 +6,7 @@ import type { Refusal } from "../refusal.ts";
 import type { TenantEndpoint } from "../tenant.ts";
 import { limitConnections } from "./connection-limit.ts";
 import { openFolder } from "./folder.ts";
-import { keepLooking } from "./keep-in-place.ts";
+import { keepInPlace } from "./keep-in-place.ts";
 import { listenIn, refuseOthers, type ListeningSocket } from "./listening-socket.ts";
 
 /** A tenant's socket. Disposing closes it, and destroys its connections. */
@@ -66,8 +66,8 @@ export async function bindSocket(
 
   const tell = once(onProblem);
   let isOver = false;
-  let looking = Promise.resolve(false);
-  const look = async (): Promise<boolean> => {
+  let repairing = Promise.resolve(false);
+  const repair = async (): Promise<boolean> => {
     if (isOver || listening.isInPlace()) return false;
     if (!folder.isThere()) {
       gone.abort();
@@ -84,7 +84,7 @@ export async function bindSocket(
     }
     return true;
   };
-  const kept = keepLooking({ folder: folder.at("."), interval, look: async () => await (looking = look()) });
+  const kept = keepInPlace({ folder: folder.at("."), interval, repair: async () => await (repairing = repair()) });
   let closed: Promise<void> | undefined;
   const close = (): Promise<void> => (closed ??= end());
   const onAbort = (): void => void close();
@@ -92,7 +92,7 @@ export async function bindSocket(
     isOver = true;
     signal.removeEventListener("abort", onAbort);
     kept[Symbol.dispose]();
-    await looking; // it may be putting the socket back
+    await repairing; // it may be putting the socket back
     listening.close();
     await folder[Symbol.asyncDispose]();
   };

@@ -6,7 +6,7 @@ export interface KeepOptions {
   /** ms between two checks without a change */
   interval: number;
   /** Checks, and repairs what is wrong. Returns whether there was something to repair. */
-  look: () => Promise<boolean>;
+  repair: () => Promise<boolean>;
 }
 
 /** ms from a change to the check: a change seldom comes alone */
@@ -16,20 +16,20 @@ const FIRST_PAUSE = 100;
 const LONGEST_PAUSE = 30_000;
 
 /** Checks and repairs after every change of a folder, and from time to time, one check after the other. Disposing ends it. */
-export function keepLooking({ folder, interval, look }: KeepOptions): Disposable {
+export function keepInPlace({ folder, interval, repair }: KeepOptions): Disposable {
   let timer: NodeJS.Timeout | undefined;
   let due = Number.POSITIVE_INFINITY;
   let notBefore = 0;
   let pause = FIRST_PAUSE;
   let isOver = false;
-  let isLooking = false;
+  let isChecking = false;
 
   const plan = (delay: number): void => {
     const at = Math.max(Date.now() + delay, notBefore);
     if (isOver || at >= due) return;
     clearTimeout(timer);
     due = at;
-    if (!isLooking) timer = setTimeout(() => void run(), at - Date.now()).unref();
+    if (!isChecking) timer = setTimeout(() => void run(), at - Date.now()).unref();
   };
   // A tenant may change its folder all the time: one change is reported, and the next only after the check.
   let watcher: { close: () => void } | undefined;
@@ -42,10 +42,10 @@ export function keepLooking({ folder, interval, look }: KeepOptions): Disposable
   };
   const run = async (): Promise<void> => {
     due = Number.POSITIVE_INFINITY;
-    isLooking = true;
+    isChecking = true;
     watchOnce(); // before the check, so that no change is missed
-    const wasWrong = await look().catch(() => true);
-    isLooking = false;
+    const wasWrong = await repair().catch(() => true);
+    isChecking = false;
     pause = wasWrong ? Math.min(pause * 2, LONGEST_PAUSE) : pause;
     if (wasWrong) notBefore = Date.now() + pause;
     else if (Date.now() - notBefore > LONGEST_PAUSE) pause = FIRST_PAUSE;

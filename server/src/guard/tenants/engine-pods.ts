@@ -7,9 +7,9 @@ import type { TenantDefaults } from "../settings.ts";
 import { isTenantId, type TenantEndpoint } from "../tenant.ts";
 import { cgroupParentOf, listPodContainers, type PodContainer } from "./engine-containers.ts";
 import { PodChanges } from "./pod-changes.ts";
-import { lookAtPodFolder, volumeOf } from "./pod-folder.ts";
+import { inspectPodFolder, volumeOf } from "./pod-folder.ts";
 import { POD_LABELS, podEndpoint } from "./pod-tenant.ts";
-import { repeated } from "./repeat.ts";
+import { coalesceRuns } from "./coalesce-runs.ts";
 import type { TenantSource } from "./tenant-source.ts";
 
 export interface EnginePodsOptions {
@@ -37,7 +37,7 @@ export function enginePods(options: EnginePodsOptions): TenantSource {
     tenantsReturn: false,
     async follow(changes, { signal, onReady }) {
       const { firstPause = FIRST_PAUSE, engine } = options;
-      const look = podLook(options, new PodChanges(changes), signal);
+      const scan = podScanner(options, new PodChanges(changes), signal);
       let failures = 0;
       let isReady = false;
       const onListed = (): void => {
@@ -47,7 +47,7 @@ export function enginePods(options: EnginePodsOptions): TenantSource {
       };
       while (!signal.aborted) {
         try {
-          await whileConnected(engine, look, onListed, signal);
+          await whileConnected(engine, scan, onListed, signal);
         } catch (error) {
           if (signal.aborted) return;
           if (failures === 0)
@@ -63,7 +63,7 @@ export function enginePods(options: EnginePodsOptions): TenantSource {
 /** Follows the events of one connection, and lists after each. Rejects when the connection is lost, or a list fails. */
 async function whileConnected(
   engine: EngineApi,
-  look: () => Promise<void>,
+  scan: () => Promise<void>,
   onListed: () => void,
   signal: AbortSignal,
 ): Promise<void> {
@@ -71,13 +71,13 @@ async function whileConnected(
   const query = [["filters", JSON.stringify(filters)] as const];
   // Before the list, so that no change is missed.
   const { body } = await engine.request({ method: "GET", path: "/events", query, signal });
-  const looks = repeated(look);
-  const ask = (): void => void looks.ask().catch((error: unknown) => body.destroy(error as Error));
+  const scans = coalesceRuns(scan);
+  const ask = (): void => void scans.request().catch((error: unknown) => body.destroy(error as Error));
   const timer = setInterval(ask, INTERVAL).unref();
   try {
     const ended = endOf(body.on("data", ask));
     ended.catch(() => {}); // it is awaited below
-    await looks.ask();
+    await scans.request();
     onListed();
     await ended;
   } finally {
@@ -94,7 +94,7 @@ async function endOf(body: Readable): Promise<void> {
 }
 
 /** Returns a function that lists the pods, and reports what has changed. */
-function podLook(options: EnginePodsOptions, changes: PodChanges, signal: AbortSignal): () => Promise<void> {
+function podScanner(options: EnginePodsOptions, changes: PodChanges, signal: AbortSignal): () => Promise<void> {
   const { engine, defaults, kubelet = "/var/lib/kubelet" } = options;
   const parents = new Map<string, string>();
 
@@ -117,7 +117,7 @@ function podLook(options: EnginePodsOptions, changes: PodChanges, signal: AbortS
       changes.problem(uid, `${whose} mounts ${source}, which is not its emptyDir in ${kubelet}: it gets no socket`);
       return undefined;
     }
-    const folder = await lookAtPodFolder(kubelet, uid, volume);
+    const folder = await inspectPodFolder(kubelet, uid, volume);
     if (!folder.isUsable) {
       if (isLive) changes.problem(uid, `${whose} gets no socket: ${folder.reason}`);
       return undefined;

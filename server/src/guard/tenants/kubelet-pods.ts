@@ -7,9 +7,9 @@ import type { TenantDefaults } from "../settings.ts";
 import { isTenantId, type TenantEndpoint } from "../tenant.ts";
 import { PodChanges } from "./pod-changes.ts";
 import { openPodDirectory, type ApiServer, type PodDirectory } from "./pod-directory.ts";
-import { EMPTY_DIRS, lookAtPodFolder } from "./pod-folder.ts";
+import { EMPTY_DIRS, inspectPodFolder } from "./pod-folder.ts";
 import { podEndpoint } from "./pod-tenant.ts";
-import { repeated } from "./repeat.ts";
+import { coalesceRuns } from "./coalesce-runs.ts";
 import type { TenantSource } from "./tenant-source.ts";
 
 export interface KubeletPodsOptions {
@@ -36,7 +36,7 @@ export function kubeletPods(options: KubeletPodsOptions): TenantSource {
     async follow(changes, { signal, onReady }) {
       let problem: string | undefined;
       const onChange = (): void =>
-        void looks.ask().then(
+        void scans.request().then(
           () => (problem = undefined),
           (error: unknown) => {
             // No pod is reported as removed: the folder may be unmounted for a moment.
@@ -46,12 +46,12 @@ export function kubeletPods(options: KubeletPodsOptions): TenantSource {
           },
         );
       let directory: PodDirectory | undefined;
-      const looks = repeated(podLook(options, () => directory, new PodChanges(changes)));
+      const scans = coalesceRuns(podScanner(options, () => directory, new PodChanges(changes)));
       const { onProblem } = changes;
       if (server !== undefined) directory = await openPodDirectory(server, { onChange, onProblem });
       await using _opened = directory;
       try {
-        await looks.ask();
+        await scans.request();
       } catch (error) {
         throw notFound(folder, error);
       }
@@ -73,7 +73,7 @@ function notFound(folder: string, error: unknown): Failure {
   });
 }
 
-function podLook(
+function podScanner(
   { folder, volume, defaults, cgroupRoot }: KubeletPodsOptions,
   directory: () => PodDirectory | undefined,
   changes: PodChanges,
@@ -85,7 +85,7 @@ function podLook(
     return found;
   };
   const endpointOf = async (uid: string): Promise<TenantEndpoint | undefined> => {
-    const found = await lookAtPodFolder(folder, uid, volume);
+    const found = await inspectPodFolder(folder, uid, volume);
     const pod = { uid, ...directory()?.find(uid) };
     const whose = `the pod ${pod.name === undefined ? uid : `${pod.namespace}/${pod.name}`}`;
     if (!found.isUsable) {

@@ -15,7 +15,7 @@ export type PodFolder =
  *
  * @param kubelet the kubelet's folder, which may be a link
  */
-export async function lookAtPodFolder(kubelet: string, uid: string, volume: string): Promise<PodFolder> {
+export async function inspectPodFolder(kubelet: string, uid: string, volume: string): Promise<PodFolder> {
   const path = join(kubelet, "pods", uid, EMPTY_DIRS, volume);
   try {
     const found = await lstat(path);

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { baseOf, buildArguments, checkRequest, variablesOf } from "../../../../src/guard/buildah/build-arguments.ts";
 import { errorLine, streamLine } from "../../../../src/guard/buildah/build-line.ts";
 import { imagePolicy } from "../../../../src/guard/buildah/registry-files.ts";
-import { roomArguments } from "../../../../src/guard/buildah/room.ts";
+import { sandboxArguments } from "../../../../src/guard/buildah/sandbox.ts";
 import type { BuildRequest } from "../../../../src/guard/build-request.ts";
 import type { Tenant } from "../../../../src/guard/tenant.ts";
 import { PLAIN_BUILD } from "../../../fixtures/guard/plain-build.ts";
@@ -76,8 +76,8 @@ test("buildah may read its storage, and one image of a registry", () => {
 });
 
 test("a program is in a user namespace, in namespaces that end with it, and in no network", () => {
-  const room = { folder: "/f", cgroupFiles: ["/c/cgroup.procs"], policy: {}, registries: "", hasAuthFile: false };
-  const found = roomArguments(["buildah"], { ...room, userNamespace: "/proc/1/fd/3", network: "none", user: 5 });
+  const sandbox = { folder: "/f", cgroupFiles: ["/c/cgroup.procs"], policy: {}, registries: "", hasAuthFile: false };
+  const found = sandboxArguments(["buildah"], { ...sandbox, userNamespace: "/proc/1/fd/3", network: "none", user: 5 });
   expect(found.slice(2)).toEqual(expect.arrayContaining(["/f", "/c/cgroup.procs", "--user=/proc/1/fd/3", "--net"]));
   expect(found).toEqual(expect.arrayContaining(["--pid", "--mount", "--kill-child", "--pdeathsig"]));
   expect(found.at(-1)).toBe("buildah");

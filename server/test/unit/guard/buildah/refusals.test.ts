@@ -104,8 +104,8 @@ describe("of builds", () => {
     const open = async (isolation: Setup["isolation"], fetches: boolean): Promise<unknown> =>
       openBuildNetwork(partsWith({ isolation }), caller, home, { ...PLAIN_BUILD, network: "none" }, fetches);
     await expect(open("chroot", true)).rejects.toMatchObject({ rule: "buildah.network" });
-    await expect(open("chroot", false)).resolves.toMatchObject({ room: "none", steps: "host" });
-    await expect(open("oci", false)).resolves.toMatchObject({ room: "none", steps: "none" });
+    await expect(open("chroot", false)).resolves.toMatchObject({ sandbox: "none", steps: "host" });
+    await expect(open("oci", false)).resolves.toMatchObject({ sandbox: "none", steps: "none" });
   });
 
   test("a build without the network that it wants does not run with another one", async () => {

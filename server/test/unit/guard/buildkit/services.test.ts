@@ -261,7 +261,7 @@ describe("an error of the engine", () => {
   test("of an old engine does not tell which image was refused", async () => {
     const bed = servicesBed({ version: "20.10.24", base: "docker.io/library/host:1" });
     const building = bed.build();
-    expect(await ruleOf(bed, bed.gateway.solve({ frontend: "dockerfile.v0" }, bed.headers))).toBe("base.untold");
+    expect(await ruleOf(bed, bed.gateway.solve({ frontend: "dockerfile.v0" }, bed.headers))).toBe("base.undisclosed");
     await bed.gateway.return({}, bed.headers);
     await building;
   });

@@ -71,9 +71,9 @@ test("an old engine's error tells nothing of an image that may not be used, or w
     refusedSource(new ConnectError(message, Code.Unknown), policy, build)?.rule;
   const begin = "failed to solve with frontend dockerfile.v0: failed to create LLB definition: ";
   // What `EXPOSE $PASSWORD` tells of another tenant's image
-  expect(tell(`${begin}Invalid containerPort: topsecret`)).toBe("base.untold");
-  expect(tell(`${begin}Invalid containerPort: dockerfile parse error topsecret`)).toBe("base.untold");
-  expect(tell('failed to do request: Head "http://127.0.0.1:5000/v2/x": connection refused')).toBe("base.untold");
+  expect(tell(`${begin}Invalid containerPort: topsecret`)).toBe("base.undisclosed");
+  expect(tell(`${begin}Invalid containerPort: dockerfile parse error topsecret`)).toBe("base.undisclosed");
+  expect(tell('failed to do request: Head "http://127.0.0.1:5000/v2/x": connection refused')).toBe("base.undisclosed");
   expect(tell(`${begin}dockerfile parse error line 1: unknown instruction: FORM`)).toBeUndefined();
   const status = create(StatusResponseSchema, {
     vertexes: ["docker.io/library/host:1", "docker.io/library/base:1"].map((name) => ({

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { BUILD_CALLS } from "../../../../src/guard/calls/build.ts";
-import { BUILD_QUERY, parseBuild } from "../../../../src/guard/calls/build-read.ts";
+import { BUILD_CALLS } from "../../../../src/guard/calls/build-calls.ts";
+import { BUILD_QUERY, parseBuild } from "../../../../src/guard/calls/parse-build.ts";
 import type { Policy } from "../../../../src/guard/policy/policy.ts";
 import { checkSource } from "../../../../src/guard/policy/sources.ts";
 import { readHeaders } from "../../../../src/guard/request/headers.ts";

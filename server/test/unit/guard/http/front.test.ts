@@ -56,7 +56,7 @@ describe("a request that is no plain one", () => {
     ["garbage", "\u0016\u0003\u0001 hello\r\n\r\n"],
   ])("%s: 400, and nothing is done", async (_, text) => {
     const backend = standInBackend();
-    await using bed = await frontBed({ backend, times: { keepAlive: 1, linger: 1 } });
+    await using bed = await frontBed({ backend, timeouts: { keepAlive: 1, linger: 1 } });
     expect(statusOf(await bed.send(text))).toBe(400);
     expect(backend.calls).toEqual([]);
     expect(bed.entries.filter(({ decision }) => decision === "allowed")).toEqual([]);
@@ -69,7 +69,7 @@ describe("a client of HTTP/2 that has left", () => {
     using connection = await rawConnection(bed.port);
     const settings = "\0\0\0\u0004\0\0\0\0\0";
     connection.socket.end(`PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${settings}`);
-    await connection.closed; // long before times.headers
+    await connection.closed; // long before timeouts.headers
     expect(connection.socket.destroyed || connection.socket.readableEnded).toBe(true);
   });
 });
@@ -122,7 +122,7 @@ describe("an answer", () => {
   });
 
   it("comes before the end of a body that is not taken", async () => {
-    await using bed = await frontBed({ times: { linger: 1 } });
+    await using bed = await frontBed({ timeouts: { linger: 1 } });
     using connection = await rawConnection(bed.port);
     connection.socket.write(
       `POST /v1.51/images/load HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n`,
@@ -156,13 +156,13 @@ describe("a body", () => {
   });
 
   it("in chunks that passes the quota is 413", async () => {
-    await using bed = await frontBed({ times: { linger: 1 } });
+    await using bed = await frontBed({ timeouts: { linger: 1 } });
     const answer = await bed.send(`${build("Transfer-Encoding: chunked")}800\r\n${"a".repeat(2048)}\r\n`);
     expect(statusOf(answer)).toBe(413);
   });
 
   it("that stops is 408", async () => {
-    await using bed = await frontBed({ times: { idle: 1, linger: 1 } });
+    await using bed = await frontBed({ timeouts: { idle: 1, linger: 1 } });
     expect(statusOf(await bed.send(`${build("Content-Length: 3")}a`))).toBe(408);
   });
 
@@ -196,7 +196,7 @@ describe("a connection", () => {
     ["sends half a request", "GET /_ping HTTP/1.1\r\nHost:"],
     ["sends half a preface of HTTP/2", "PRI * HT"],
   ])("that %s is closed", async (_, text) => {
-    await using bed = await frontBed({ times: { headers: 20 } });
+    await using bed = await frontBed({ timeouts: { headers: 20 } });
     expect(await bed.send(text)).not.toContain("200 OK");
   });
 

@@ -38,14 +38,14 @@ async function drip({ socket, closed }: RawConnection, text: Iterable<string>): 
 
 describe("a client that is slow", () => {
   it("with its headers is closed, whatever comes in small pieces", async () => {
-    await using bed = await frontBed({ times: { headers: 50 } });
+    await using bed = await frontBed({ timeouts: { headers: 50 } });
     using connection = await rawConnection(bed.port);
     expect(await drip(connection, `GET /_ping HTTP/1.1\r\n${HOST}X-Thing: `)).toBe("");
     expect(bed.entries).toEqual([]);
   });
 
   it("with a body of JSON gets 408", async () => {
-    await using bed = await frontBed({ times: { json: 50, linger: 1 } });
+    await using bed = await frontBed({ timeouts: { json: 50, linger: 1 } });
     using connection = await rawConnection(bed.port);
     connection.socket.write(`POST /auth HTTP/1.1\r\n${HOST}Content-Length: 100000\r\n\r\n`);
     expect(statusOf(await drip(connection, "{"))).toBe(408);
@@ -72,7 +72,7 @@ describe("a client that is slow", () => {
   it("to read an archive loses it", async () => {
     const backend = standInBackend();
     backend.images.save = async () => endless();
-    await using bed = await frontBed({ backend, times: { stall: 50 } });
+    await using bed = await frontBed({ backend, timeouts: { stall: 50 } });
     using connection = await rawConnection(bed.port);
     connection.socket.pause();
     connection.socket.write(`GET /images/app:v1/get HTTP/1.1\r\n${HOST}\r\n`);
@@ -82,7 +82,7 @@ describe("a client that is slow", () => {
   it("to read an archive over HTTP/2 loses it, though the connection is alive", async () => {
     const backend = standInBackend();
     backend.images.save = async () => endless();
-    await using bed = await frontBed({ backend, times: { stall: 50 } });
+    await using bed = await frontBed({ backend, timeouts: { stall: 50 } });
     const client = connectHttp2(`http://127.0.0.1:${bed.port}`);
     client.on("error", () => {});
     const stream = client.request({ ":path": "/images/app:v1/get" });

@@ -105,9 +105,9 @@ test("a tenant with as many images as it may have, or bytes, begins no build", a
   await using limits = createLimits(ledger);
   const [few, small] = [tenantOf("few", { images: 2 }), tenantOf("small", { bytes: 1000 })];
   expect(() => limits.checkImages(few, 3, 0)).toThrow(expect.objectContaining({ rule: "quota.images" }));
-  limits.tellImages("few", { images: 2, bytes: 0 });
+  limits.reportImages("few", { images: 2, bytes: 0 });
   await expect(limits.startBuild(few)).rejects.toMatchObject({ rule: "quota.images" });
-  limits.tellImages("few", { images: 1, bytes: 0 });
+  limits.reportImages("few", { images: 1, bytes: 0 });
   await using _ = await limits.startBuild(few);
   expect(() => limits.checkImages(small, 1, 1001)).toThrow(expect.objectContaining({ rule: "quota.bytes" }));
   await expect(limits.startBuild(small)).rejects.toMatchObject({ rule: "quota.bytes" });

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { registryAuth } from "../../../../src/guard/request/registry-auth.ts";
+import { readRegistryAuth } from "../../../../src/guard/request/registry-auth.ts";
 
-const read = (config: object) => registryAuth(Buffer.from(JSON.stringify(config)).toString("base64url"));
+const read = (config: object) => readRegistryAuth(Buffer.from(JSON.stringify(config)).toString("base64url"));
 
 test("what docker-py sends from a credential store is read as what docker sends", () => {
   expect(read({ ServerAddress: "r.example", Username: "ann", Password: "p" })).toEqual({

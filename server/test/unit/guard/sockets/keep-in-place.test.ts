@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { keepLooking } from "../../../../src/guard/sockets/keep-in-place.ts";
+import { keepInPlace } from "../../../../src/guard/sockets/keep-in-place.ts";
 
 /** Watchers that are open, by what they tell a change to */
 const open = vi.hoisted(() => new Set<() => void>());
@@ -18,37 +18,37 @@ const change = (): void => {
   for (const tell of open) tell();
 };
 
-test("a folder that changes all the time is told of once before each look", async () => {
-  let looks = 0;
-  const look = async (): Promise<boolean> => await Promise.resolve(++looks < 0);
-  const kept = keepLooking({ folder: "/folder", interval: 10_000, look });
+test("a folder that changes all the time is reported once before each check", async () => {
+  let checks = 0;
+  const repair = async (): Promise<boolean> => await Promise.resolve(++checks < 0);
+  const kept = keepInPlace({ folder: "/folder", interval: 10_000, repair });
   for (let round = 1; round <= 3; round++) {
     expect(open.size).toBe(1);
     change();
     expect(open.size).toBe(0);
     await vi.advanceTimersByTimeAsync(20);
-    expect(looks).toBe(round);
+    expect(checks).toBe(round);
   }
   await vi.advanceTimersByTimeAsync(10_000);
-  expect(looks).toBe(4);
+  expect(checks).toBe(4);
   kept[Symbol.dispose]();
   expect(open.size).toBe(0);
 });
 
-test("a change while it looks is looked at after that", async () => {
-  let looks = 0;
+test("a change during a check is checked after it", async () => {
+  let checks = 0;
   let end = (): void => {};
-  const look = async (): Promise<boolean> => {
-    looks++;
+  const repair = async (): Promise<boolean> => {
+    checks++;
     await new Promise<void>((resolve) => (end = resolve));
     return false;
   };
-  using _ = keepLooking({ folder: "/folder", interval: 10_000, look });
+  using _ = keepInPlace({ folder: "/folder", interval: 10_000, repair });
   change();
   await vi.advanceTimersByTimeAsync(20);
   change();
   end();
   await vi.advanceTimersByTimeAsync(20);
-  expect(looks).toBe(2);
+  expect(checks).toBe(2);
   end();
 });

@@ -1,10 +1,10 @@
 /** Runs work one at a time: a request while it runs has it run once more. */
-export interface Repeated {
+export interface CoalescedRuns {
   /** Resolves when a run that began after this call has ended; rejects as that run does. */
-  ask(): Promise<void>;
+  request(): Promise<void>;
 }
 
-export function repeated(work: () => Promise<void>): Repeated {
+export function coalesceRuns(work: () => Promise<void>): CoalescedRuns {
   let running: Promise<void> | undefined;
   let next: Promise<void> | undefined;
   const start = (): Promise<void> => {
@@ -15,7 +15,7 @@ export function repeated(work: () => Promise<void>): Repeated {
     return run;
   };
   return {
-    async ask() {
+    async request() {
       if (running === undefined) return await start();
       next ??= running
         .catch(() => {})

@@ -13,7 +13,7 @@ const OK = 0;
 const EMPTY = Buffer.alloc(5);
 
 /** Answers a call that no service here supports. */
-export function otherCall(
+export function answerUnsupported(
   audit: AuditLog,
   { tenant, note }: Caller,
   request: Http2ServerRequest,

@@ -4,7 +4,7 @@ import type { EscapeToken } from "../classic/dockerfile/logical-lines.ts";
 import { Refusal } from "../refusal.ts";
 
 /** What a Dockerfile takes from outside of its context. */
-export interface OutsideOfContext {
+export interface ExternalSources {
   /** Images of `FROM`, `COPY --from=` and `RUN --mount=from=` that are no stage before it */
   images: string[];
   /** Addresses of `ADD` */
@@ -29,7 +29,10 @@ interface Scope {
  *
  * @param buildArgs set `ARG`s before the first `FROM`
  */
-export function readOutside(dockerfile: string, buildArgs: Readonly<Record<string, string | null>>): OutsideOfContext {
+export function readExternalSources(
+  dockerfile: string,
+  buildArgs: Readonly<Record<string, string | null>>,
+): ExternalSources {
   const images = new Set<string>();
   const addresses = new Set<string>();
   const stages = new Set<string>();

@@ -14,7 +14,7 @@ export interface CopiedRequest {
   received: number;
 }
 
-export interface HttpReader {
+export interface HttpEvents {
   /** The whole of a request has come, or its connection has ended in its middle. */
   onRequest(request: CopiedRequest): void;
   /** Another protocol begins. The callee owns the stream, which has all bytes that follow. */
@@ -28,7 +28,7 @@ const MAX_BODY = 1024 * 1024;
 const MAX_HEADERS = 256 * 1024;
 
 /** Reads a copy of a connection that speaks HTTP/1. */
-export function judgeHttp(copy: Duplex, reader: HttpReader): void {
+export function readHttp(copy: Duplex, events: HttpEvents): void {
   const server = createServer({
     maxHeaderSize: MAX_HEADERS,
     requireHostHeader: false,
@@ -39,21 +39,21 @@ export function judgeHttp(copy: Duplex, reader: HttpReader): void {
   });
   server.on("request", (request, response) => {
     void copyOf(request).then((copied) => {
-      reader.onRequest(copied);
+      events.onRequest(copied);
       response.end();
     });
   });
   server.on("upgrade", (request, stream, head) => {
     if (head.length > 0) stream.unshift(head);
-    reader.onUpgrade(whole(request, Buffer.alloc(0), 0), stream);
+    events.onUpgrade(whole(request, Buffer.alloc(0), 0), stream);
   });
   server.on("connect", (request, stream, head) => {
     if (head.length > 0) stream.unshift(head);
-    reader.onUpgrade(whole(request, Buffer.alloc(0), 0), stream);
+    events.onUpgrade(whole(request, Buffer.alloc(0), 0), stream);
   });
   server.on("clientError", (error, stream) => {
     // A connection that ends in the middle of a request is not an error.
-    if ((error as NodeJS.ErrnoException).code !== "ECONNRESET") reader.onUnreadable(messageOf(error));
+    if ((error as NodeJS.ErrnoException).code !== "ECONNRESET") events.onUnreadable(messageOf(error));
     stream.destroy();
   });
   server.emit("connection", copy);

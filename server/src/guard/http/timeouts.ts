@@ -1,5 +1,5 @@
 /** How long the front waits for a client, ms. */
-export interface Times {
+export interface Timeouts {
   /** For the first headers, from the connection on, whatever comes in small pieces (slow loris) */
   headers: number;
   /** For the next request on a connection, and its headers */
@@ -14,7 +14,7 @@ export interface Times {
   linger: number;
 }
 
-export const TIMES: Times = {
+export const TIMEOUTS: Timeouts = {
   headers: 15_000,
   keepAlive: 60_000,
   json: 30_000,

@@ -5,7 +5,7 @@ import { CopiedStream } from "./copied-stream.ts";
 import { requestFrames } from "./http2-frames.ts";
 
 /** Receives what was read from a connection. */
-export interface GrpcReader {
+export interface GrpcEvents {
   /** Called for each message of a call. Throws if it would be refused. */
   checkMessage(path: string, message: Buffer): void;
   /** A call is over, or its connection: `error` is what its first refused message threw, or why it cannot be read. */
@@ -21,7 +21,7 @@ const WINDOW = 2 ** 31 - 1;
 const MAX_FRAME = 2 ** 24 - 1;
 
 /** Reads a copy of a connection that uses HTTP/2 from its first byte. It does not need the engine's answers. */
-export function judgeGrpc(copy: Duplex, reader: GrpcReader): void {
+export function readGrpc(copy: Duplex, events: GrpcEvents): void {
   const server = createServer({
     maxSessionMemory: 256,
     settings: { initialWindowSize: WINDOW, maxFrameSize: MAX_FRAME, enablePush: false },
@@ -36,7 +36,7 @@ export function judgeGrpc(copy: Duplex, reader: GrpcReader): void {
   });
   let isUnreadable = false;
   const giveUp = (error: unknown): void => {
-    if (!isUnreadable) reader.onUnreadable(messageOf(error));
+    if (!isUnreadable) events.onUnreadable(messageOf(error));
     isUnreadable = true;
     requests.destroy();
   };
@@ -45,7 +45,7 @@ export function judgeGrpc(copy: Duplex, reader: GrpcReader): void {
     session.setLocalWindowSize(WINDOW);
   });
   server.on("sessionError", giveUp);
-  server.on("stream", (stream, headers) => void judgeCall(stream, headers[":path"] ?? "", reader));
+  server.on("stream", (stream, headers) => void readCall(stream, headers[":path"] ?? "", events));
   server.emit("connection", requests);
   const take = requestFrames((bytes) => void (isOpen ? requests.push(bytes) : waiting.push(bytes)));
   copy.on("data", (chunk: Buffer) => {
@@ -55,7 +55,7 @@ export function judgeGrpc(copy: Duplex, reader: GrpcReader): void {
   copy.once("end", () => requests.destroy());
 }
 
-async function judgeCall(stream: ServerHttp2Stream, path: string, reader: GrpcReader): Promise<void> {
+async function readCall(stream: ServerHttp2Stream, path: string, events: GrpcEvents): Promise<void> {
   let bytes = 0;
   let refused: { error?: unknown } = {};
   stream.on("error", () => {}); // the loop sees it, too
@@ -69,7 +69,7 @@ async function judgeCall(stream: ServerHttp2Stream, path: string, reader: GrpcRe
     for await (const message of readFrames(counted(), MAX_MESSAGE)) {
       if ("error" in refused) continue;
       try {
-        reader.checkMessage(path, message);
+        events.checkMessage(path, message);
       } catch (error) {
         refused = { error };
       }
@@ -78,6 +78,6 @@ async function judgeCall(stream: ServerHttp2Stream, path: string, reader: GrpcRe
     // A call that its client, or the end of the connection, cuts off has still been made.
     if (!stream.aborted && !stream.destroyed) refused = { error, ...refused };
   }
-  reader.onCall({ path, bytes, ...refused });
+  events.onCall({ path, bytes, ...refused });
   if (stream.writable) stream.respond({ ":status": 200 }, { endStream: true });
 }

@@ -2,11 +2,11 @@ import { Type } from "typebox";
 import type { BuildRequest } from "../build-request.ts";
 import { Refusal } from "../refusal.ts";
 import type { QueryShape, StrictQuery } from "../request/query.ts";
-import { registryConfig } from "../request/registry-auth.ts";
+import { readRegistryConfig } from "../request/registry-auth.ts";
 import { strictObject } from "../request/strict-json.ts";
 import type { StrictRequest } from "../request/strict-request.ts";
 import { parseTenantName } from "../images/names.ts";
-import { refuseNodes, refusePriority } from "../policy/build-limits.ts";
+import { refuseNodes, refusePriorityUlimit } from "../policy/build-limits.ts";
 import { isReservedLabel, refuseReservedHost } from "../images/reserved.ts";
 
 /** Keys that docker 20.10 to 29, docker-py and compose send; some values are refused below. */
@@ -106,7 +106,7 @@ export function parseBuild(request: StrictRequest): BuildRequest {
     session: matching(query, "session", ID),
     buildId: matching(query, "buildid", ID),
     outputs: (query.json("outputs", OUTPUTS) ?? []).map(({ Type: type, Attrs }) => ({ type, attributes: Attrs ?? {} })),
-    credentials: registryConfig(headers.get("x-registry-config")),
+    credentials: readRegistryConfig(headers.get("x-registry-config")),
   };
 }
 
@@ -180,7 +180,7 @@ function checkedHost(given: string): string {
 function ulimit({ Name, Soft, Hard }: { Name: string; Soft?: number; Hard?: number }): string {
   if (!/^[a-z]{1,20}$/.test(Name))
     throw invalid("build.ulimits", `${JSON.stringify(Name)} is not the name of a ulimit`);
-  refusePriority(Name);
+  refusePriorityUlimit(Name);
   const soft = Soft ?? Hard ?? 0;
   return `${Name}=${soft}:${Hard ?? soft}`;
 }

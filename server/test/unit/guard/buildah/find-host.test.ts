@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { hasStarted } from "../../../../src/guard/buildah/find-setup.ts";
+import { hasStarted } from "../../../../src/guard/buildah/find-host.ts";
 
 // As Debian 12's buildah, crun 1.8 and runc 1.1 write them
 const LINES: [who: string, line: string, hasStarted: boolean][] = [

@@ -3,14 +3,14 @@ import type { ApiObject } from "../backend.ts";
 /** Characters of a quiet build's lines that are kept in case it fails */
 const MAX_KEPT = 1024 * 1024;
 
-export interface QuietableLines {
+export interface BuildLines {
   take(line: ApiObject): void;
   onFailure(): void;
   onSuccess(id: string): void;
 }
 
 /** Passes on the lines of a build. With --quiet: only the ID, or the first lines of a build that fails. */
-export function quietable(isQuiet: boolean, onLine: (line: ApiObject) => void): QuietableLines {
+export function buildLines(isQuiet: boolean, onLine: (line: ApiObject) => void): BuildLines {
   const kept: ApiObject[] = [];
   let size = 0;
   return {

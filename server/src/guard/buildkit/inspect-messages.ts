@@ -18,7 +18,7 @@ export interface MessageChecks {
 }
 
 /** Inspects each message of a request before the library parses it. Malformed messages are passed on: the library refuses them. */
-export function lookAtMessages(request: Http2ServerRequest, checks: MessageChecks): void {
+export function inspectMessages(request: Http2ServerRequest, checks: MessageChecks): void {
   const chunks = request[Symbol.asyncIterator].bind(request);
   const { stream } = request;
   let held = 0;
@@ -79,7 +79,7 @@ async function* wholeMessages(
 }
 
 /** Returns a function that limits the memory of all messages of a tenant, which may begin hundreds of calls and complete none. */
-export function holdAtMost(maxBytes: number): (tenant: string, bytes: number) => void {
+export function limitHeldBytes(maxBytes: number): (tenant: string, bytes: number) => void {
   const held = new Map<string, number>();
   return (tenant, bytes) => {
     const total = (held.get(tenant) ?? 0) + bytes;

@@ -2,7 +2,7 @@ import { Type } from "typebox";
 import { strictJson } from "../request/strict-json.ts";
 import { Refusal } from "../refusal.ts";
 import { NO_BODY, type Call, type ReadCall } from "./call.ts";
-import { BUILD_QUERY, parseBuild } from "./build-read.ts";
+import { BUILD_QUERY, parseBuild } from "./parse-build.ts";
 
 /** Filters that `docker builder prune` and `docker buildx prune` offer. */
 const PRUNE_FILTERS: ReadonlySet<string> = new Set(["until", "id", "parent", "type", "description", "inuse", "shared"]);

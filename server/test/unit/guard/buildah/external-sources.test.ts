@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { readOutside } from "../../../../src/guard/buildah/dockerfile-images.ts";
+import { readExternalSources } from "../../../../src/guard/buildah/external-sources.ts";
 
 describe("what a Dockerfile takes from outside", () => {
   test.each([
@@ -17,12 +17,12 @@ describe("what a Dockerfile takes from outside", () => {
     ["another escape", "# escape=`\nFROM `\nalpine", ["alpine"]],
     ["a folder of the host", "FROM dir:/etc", ["dir:/etc"]],
   ])("%s", (_, dockerfile, images) => {
-    expect(readOutside(dockerfile, {}).images).toEqual(images);
+    expect(readExternalSources(dockerfile, {}).images).toEqual(images);
   });
 
   test("build arguments come before values of ARG", () => {
-    expect(readOutside("ARG A=alpine\nFROM $A", { A: "dir:/etc" }).images).toEqual(["dir:/etc"]);
-    expect(readOutside("ARG constructor=alpine\nFROM $constructor", {}).images).toEqual(["alpine"]);
+    expect(readExternalSources("ARG A=alpine\nFROM $A", { A: "dir:/etc" }).images).toEqual(["dir:/etc"]);
+    expect(readExternalSources("ARG constructor=alpine\nFROM $constructor", {}).images).toEqual(["alpine"]);
   });
 
   test.each([
@@ -36,25 +36,25 @@ describe("what a Dockerfile takes from outside", () => {
     ["ADD it's /a", []],
     ["ADD file /a", []],
   ])("addresses: %s", (lines, addresses) => {
-    expect(readOutside(`FROM scratch\n${lines}`, {}).addresses).toEqual(addresses);
+    expect(readExternalSources(`FROM scratch\n${lines}`, {}).addresses).toEqual(addresses);
   });
 });
 
 describe("a hostile Dockerfile", () => {
   test("has values that end", () => {
     const doubling = Array.from({ length: 40 }, () => "ENV A=$A$A$A\n").join("");
-    expect(readOutside(`ARG A=x\n${doubling}FROM x$A`, {}).images[0]?.length).toBeLessThan(5000);
+    expect(readExternalSources(`ARG A=x\n${doubling}FROM x$A`, {}).images[0]?.length).toBeLessThan(5000);
   });
 
   test("has an address that is checked as a whole, or none", () => {
     const long = `https://files.example.com/${"a/".repeat(3000)}../../secret`;
-    expect(() => readOutside(`FROM scratch\nADD ${long} /a`, {})).toThrow(
+    expect(() => readExternalSources(`FROM scratch\nADD ${long} /a`, {})).toThrow(
       expect.objectContaining({ rule: "build.dockerfile" }),
     );
   });
 
   test("is read in no time", () => {
     const rows = [`# a=b${" ".repeat(300_000)}c`, `FROM ${"${a:-".repeat(100_000)}`];
-    for (const row of rows) expect(readOutside(`${row}\nFROM alpine`, {}).images).toContain("alpine");
+    for (const row of rows) expect(readExternalSources(`${row}\nFROM alpine`, {}).images).toContain("alpine");
   });
 });

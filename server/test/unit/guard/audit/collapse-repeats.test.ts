@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { AuditEntry } from "../../../../src/guard/audit/entry.ts";
-import { gatherFloods } from "../../../../src/guard/audit/gather-floods.ts";
+import { collapseRepeats } from "../../../../src/guard/audit/collapse-repeats.ts";
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -18,7 +18,7 @@ const entry = (tenant: string, rule: string): AuditEntry => ({
 
 test("a flood of one tenant has a line each second with its number, and hides no other line", () => {
   const written: AuditEntry[] = [];
-  const gathered = gatherFloods((line) => written.push(line));
+  const gathered = collapseRepeats((line) => written.push(line));
   for (let count = 0; count < 1000; count++) gathered.write(entry("a", "quota.requests"));
   gathered.write(entry("a", "image.list"));
   gathered.write(entry("b", "quota.requests"));

@@ -5,7 +5,7 @@ import { readHeaders } from "../request/headers.ts";
 import { clientGone } from "./exchange.ts";
 import { grpcSentence } from "./grpc-message.ts";
 import { checkOpen, type FrontContext } from "./handle-request.ts";
-import { withoutPseudo, type TakeGrpc } from "./http2.ts";
+import { withoutPseudo, type ForwardGrpc } from "./http2.ts";
 import { refusalOf } from "./refusal-of.ts";
 
 /** A method of gRPC */
@@ -16,7 +16,7 @@ const STATUS: Readonly<Record<number, number>> = { 400: 3, 404: 9, 429: 8, 403: 
 const INTERNAL = 13;
 
 /** Forwards the gRPC calls of an HTTP/2 connection to BuildKit, which writes their lines of audit. Calls that do not get there are written here. */
-export function grpcTaker(context: FrontContext): TakeGrpc {
+export function grpcForwarder(context: FrontContext): ForwardGrpc {
   return (request, response, gone) => {
     const type = request.headers["content-type"] ?? "";
     if (request.method !== "POST" || !/^application\/grpc(?:\+proto)?$/.test(type)) return false;

@@ -1,14 +1,14 @@
-/** Where the tenant's storage is in the room */
+/** Where the tenant's storage is in the sandbox */
 const STORAGE = "/tenant/storage";
-/** Where the files of one call are in the room: `context`, `variables`, `tmp` */
+/** Where the files of one call are in the sandbox: `context`, `variables`, `tmp` */
 export const CALL = "/tenant/call";
-/** Where buildah finds credentials in the room */
+/** Where buildah finds credentials in the sandbox */
 export const AUTHFILE = "/run/auth.json";
-/** Where buildah keeps what it knows of mounts. In the room alone: mounts of a program that was killed are gone with it. */
+/** Where buildah keeps what it knows of mounts. In the sandbox alone: mounts of a program that was killed are gone with it. */
 const RUN_ROOT = "/run/storage";
 
 /**
- * Run outside of the room by sh: `FOLDER [CGROUP.PROCS …] -- PROGRAM …`. The shell moves itself into cgroups and becomes the program. The folder is
+ * Run outside of the sandbox by sh: `FOLDER [CGROUP.PROCS …] -- PROGRAM …`. The shell moves itself into cgroups and becomes the program. The folder is
  * entered here, because its parents need not be open to the tenant's user.
  */
 export const ENTER = `set -eu
@@ -31,10 +31,10 @@ exec "$@"`;
  * Each file of its folder `variables` is a variable of the program: values in arguments could be read by everybody on the host, and variables of the
  * programs outside could be misused (LD_PRELOAD). Credentials come on stdin, and are never in a folder that another build of the tenant can see.
  */
-export const ROOM = `set -eu
+export const SANDBOX = `set -eu
 user=$1 policy=$2 registries=$3 server=$4 call=$5 authfile=$6
 shift 6
-r=./room
+r=./sandbox
 mount -c -t tmpfs -o mode=755 tmpfs $r
 mkdir $r/etc $r/dev $r/proc $r/sys $r/run $r/tmp $r/var $r/root $r/old $r/tenant $r${STORAGE}
 mkdir $r/run/user $r/var/tmp $r/dev/pts $r/dev/shm $r/dev/mqueue $r/etc/containers
@@ -96,7 +96,7 @@ done
 exec "$@"`;
 
 /** The namespaces in which a program runs. */
-export interface RoomOptions {
+export interface SandboxOptions {
   /** The tenant's folder on the host */
   folder: string;
   /** A file by which the user namespace is entered; undefined: the program is root of the host */
@@ -112,12 +112,12 @@ export interface RoomOptions {
   registries: string;
   /** Whether stdin is the authfile {@link AUTHFILE} */
   hasAuthFile: boolean;
-  /** What root of the room is on the host */
+  /** What root of the sandbox is on the host */
   user: number;
 }
 
-/** Returns the arguments of sh that run a program in a room. */
-export function roomArguments(program: readonly string[], options: RoomOptions): string[] {
+/** Returns the arguments of sh that run a program in a sandbox. */
+export function sandboxArguments(program: readonly string[], options: SandboxOptions): string[] {
   const { folder, userNamespace, network, cgroupFiles, call, policy, registries, hasAuthFile, user } = options;
   const netFile = typeof network === "object" ? network.file : undefined;
   const enters = userNamespace !== undefined || netFile !== undefined;
@@ -149,7 +149,7 @@ export function roomArguments(program: readonly string[], options: RoomOptions):
     "--",
     "sh",
     "-c",
-    ROOM,
+    SANDBOX,
     "guard",
     String(user),
     JSON.stringify(policy),
@@ -166,8 +166,8 @@ export function storageArguments(driver: string): string[] {
   return ["--root", STORAGE, "--runroot", RUN_ROOT, "--storage-driver", driver];
 }
 
-/** The environment of programs in a room. `user` is what root of the room is on the host. */
-export function roomEnvironment(env: NodeJS.ProcessEnv, user: number, withProxies: boolean): NodeJS.ProcessEnv {
+/** The environment of programs in a sandbox. `user` is what root of the sandbox is on the host. */
+export function sandboxEnvironment(env: NodeJS.ProcessEnv, user: number, withProxies: boolean): NodeJS.ProcessEnv {
   const proxies = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"];
   return {
     PATH: env["PATH"],

@@ -1,0 +1,68 @@
+import type { AuditEntry, AuditLog } from "./entry.ts";
+
+/** Rules that refuse a tenant that is too fast. Such requests cost the tenant next to nothing, and their lines would fill the disk. */
+const COLLAPSED: ReadonlySet<string> = new Set([
+  "quota.requests",
+  "quota.calls",
+  "quota.connections",
+  "connection.flood",
+]);
+/** ms */
+const EVERY = 1000;
+
+/** The refusals of a tenant by one rule: an entry for those that have no line yet, if any */
+interface Repeats {
+  waiting: AuditEntry | undefined;
+  timer: NodeJS.Timeout;
+}
+
+/**
+ * Passes entries on. Of the refusals of a tenant that is too fast, it passes on the first, and then at most one each second, with the number of refusals that
+ * it stands for. Disposing passes on pending entries.
+ */
+export function collapseRepeats(write: (entry: AuditEntry) => void, every = EVERY): AuditLog & Disposable {
+  const repeats = new Map<string, Repeats>();
+  const wait = (key: string): NodeJS.Timeout =>
+    setTimeout(() => {
+      const found = repeats.get(key);
+      if (found?.waiting === undefined) {
+        repeats.delete(key);
+        return;
+      }
+      write(found.waiting);
+      repeats.set(key, { waiting: undefined, timer: wait(key) });
+    }, every).unref();
+  return {
+    write(entry) {
+      if (!COLLAPSED.has(entry.rule)) {
+        write(entry);
+        return;
+      }
+      const key = JSON.stringify([entry.tenant, entry.rule]);
+      const found = repeats.get(key);
+      if (found === undefined) {
+        write(entry);
+        repeats.set(key, { waiting: undefined, timer: wait(key) });
+      } else {
+        found.waiting = added(found.waiting, entry);
+      }
+    },
+    [Symbol.dispose]() {
+      for (const { waiting, timer } of repeats.values()) {
+        clearTimeout(timer);
+        if (waiting !== undefined) write(waiting);
+      }
+      repeats.clear();
+    },
+  };
+}
+
+/** The last of them, with what all have moved */
+function added(before: AuditEntry | undefined, entry: AuditEntry): AuditEntry {
+  return {
+    ...entry,
+    received: (before?.received ?? 0) + entry.received,
+    sent: (before?.sent ?? 0) + entry.sent,
+    count: (before?.count ?? 0) + 1,
+  };
+}
