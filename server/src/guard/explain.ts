@@ -47,7 +47,7 @@ function checkPolicy({ rule, about }: Decision, target: string, tenant: Tenant):
   if (rule === "image.push") {
     for (const name of about) {
       const reference = parseTenantName(name);
-      checkPush(tenant, { ...reference, given: fullName(reference) }, { reachesUs: true });
+      checkPush(tenant, { ...reference, given: fullName(reference) });
     }
   }
   const remote = new URL(target, "http://engine").searchParams.get("remote");

@@ -24,6 +24,11 @@ export class Refusal extends Error {
   }
 }
 
+/** A Refusal 400, for a malformed request */
+export function badRequest(rule: Rule, message: string): Refusal {
+  return new Refusal(rule, message, { statusCode: 400 });
+}
+
 /** The engine's message for an image that does not exist. A tenant gets it also for images of the host and of other tenants. */
 export function noSuchImage(name: string): Refusal {
   return new Refusal("image.unknown", `No such image: ${name}`, { statusCode: 404 });

@@ -3,7 +3,7 @@ import type { Readable } from "node:stream";
 import type { ApiObject, BackendBuilds } from "../backend.ts";
 import type { BuildRequest } from "../build-request.ts";
 import type { Caller } from "../caller.ts";
-import { forget, inLedger, note } from "../images/create-own-images.ts";
+import { forgetImages, imagesInLedger, recordImages } from "../ledger/ledger-images.ts";
 import { Refusal } from "../refusal.ts";
 import { buildArguments, checkRequest, namesOf, variablesOf } from "./build-arguments.ts";
 import { errorLine, streamLine } from "./build-line.ts";
@@ -155,16 +155,16 @@ async function takeOver(parts: BuildahParts, caller: Caller, home: OpenHome, nam
   const { tenant, signal } = caller;
   const { id, names } = naming;
   const own = await parts.images.own(home, signal);
-  const isKnown = inLedger(parts.ledger, tenant.id).has(id) || own.some((image) => image.id === id);
+  const isKnown = imagesInLedger(parts.ledger, tenant.id).has(id) || own.some((image) => image.id === id);
   try {
-    await note(parts.ledger, tenant.id, [{ id, created: Date.now() }]);
+    await recordImages(parts.ledger, tenant.id, [{ id, created: Date.now() }]);
     const { images, bytes } = await countImages(parts, caller, home, naming);
     parts.limits.checkImages(tenant, images, bytes);
     if (names.length > 0) await run(parts, home, ["tag", bare(id), ...names], { signal });
   } catch (error) {
     if (!isKnown) {
       await run(parts, home, ["rmi", "--force", id], { signal });
-      await forget(parts.ledger, tenant.id, [id]);
+      await forgetImages(parts.ledger, tenant.id, [id]);
     }
     await countImages(parts, caller, home);
     throw error;

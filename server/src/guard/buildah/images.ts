@@ -2,7 +2,7 @@ import { createReadStream } from "node:fs";
 import { join } from "node:path";
 import type { ApiObject, BackendImages } from "../backend.ts";
 import type { Caller } from "../caller.ts";
-import { forget } from "../images/create-own-images.ts";
+import { forgetImages } from "../ledger/ledger-images.ts";
 import { parseTenantName } from "../images/names.ts";
 import { Refusal } from "../refusal.ts";
 import { fullName, tryReference, type Reference } from "docker-over-ssh/builds";
@@ -94,7 +94,7 @@ async function remove(
     });
   }
   const isGone = untagged.length >= names.length;
-  if (isGone) await forget(parts.ledger, tenant.id, [id]);
+  if (isGone) await forgetImages(parts.ledger, tenant.id, [id]);
   await countImages(parts, caller, home);
   for (const name of untagged) parts.events.emit(tenant.id, "untag", id, dockerName(name));
   if (isGone) parts.events.emit(tenant.id, "delete", id);

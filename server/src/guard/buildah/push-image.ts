@@ -29,7 +29,7 @@ export async function pushImage(
 ): Promise<void> {
   const { tenant, signal } = caller;
   const { domain, path, tag = "latest" } = reference;
-  checkPush(tenant, reference, { reachesUs: true });
+  checkPush(tenant, reference);
   await checkHostOf(reference, tenant.policy.pushes);
   parts.limits.countPushed(tenant, image.size);
   const held = (await guardCredentials(tenant, domain, parts.env)) ?? credentials;

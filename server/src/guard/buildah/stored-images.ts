@@ -1,5 +1,5 @@
 import { messageOf, tryReference } from "docker-over-ssh/builds";
-import { inLedger } from "../images/create-own-images.ts";
+import { imagesInLedger } from "../ledger/ledger-images.ts";
 import { TENANT_LABEL } from "../images/reserved.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { noSuchImage, Refusal } from "../refusal.ts";
@@ -66,7 +66,7 @@ export class StoredImages {
     const listed = (text.trim() === "" ? [] : JSON.parse(text)) as Listed[] | null;
     const found = new Map<string, StoredImage>();
     const known = this.#known.get(home.tenant) ?? new Map<string, Constant>();
-    const written = inLedger(this.#ledger, home.tenant);
+    const written = imagesInLedger(this.#ledger, home.tenant);
     this.#known.set(home.tenant, known);
     for (const { id: given, names, createdatraw } of listed ?? []) {
       const id = given.startsWith("sha256:") ? given : `sha256:${given}`;

@@ -1,4 +1,4 @@
-import { checkId } from "./solve-plan.ts";
+import { checkId } from "./ids.ts";
 
 /** The header by which the gateway finds the build */
 const BUILD = "buildkit-controlapi-buildid";

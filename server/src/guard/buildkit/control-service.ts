@@ -2,9 +2,10 @@ import { once } from "node:events";
 import { Code, ConnectError, createClient, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
 import { ABOUT } from "./audit-calls.ts";
 import { cacheService } from "./cache-service.ts";
-import { answerInTenantsWords, statusInTenantsWords, withoutForeignImages } from "./status.ts";
+import { answerForTenant, statusForTenant, withoutForeignImages } from "./status.ts";
 import { openSession } from "./sessions.ts";
-import { checkId, planSolve } from "./solve-plan.ts";
+import { checkId } from "./ids.ts";
+import { planSolve } from "./solve-plan.ts";
 import { Refusal } from "../refusal.ts";
 import { solveDirectly } from "./solve-for-tenant.ts";
 import { refuseUnknownFields } from "./unknown-fields.ts";
@@ -19,7 +20,7 @@ import {
 import { callOf } from "./tenant-call.ts";
 import type { BuildkitParts } from "./parts.ts";
 import type { Builds } from "./builds.ts";
-import { inTenantsWords } from "../images/names.ts";
+import { withTenantNames } from "../images/names.ts";
 import type { SessionRequest } from "../backend.ts";
 
 /** `moby.buildkit.v1.Control` for tenants. */
@@ -42,13 +43,13 @@ export function controlService(parts: BuildkitParts, builds: Builds): ServiceImp
       const names = plan.exporters.flatMap(({ attrs }) => attrs["name"]?.split(",") ?? []);
       values.set(
         ABOUT,
-        names.map((name) => inTenantsWords(tenant.id, name)),
+        names.map((name) => withTenantNames(tenant.id, name)),
       );
       const engineConnection = await engine();
       const exporterResponse = plan.isGatewayClient
         ? await builds.run(caller, plan, engineConnection, signal)
         : await solveDirectly(parts, builds, caller, { plan, connection: engineConnection, signal });
-      return { exporterResponse: answerInTenantsWords(tenant.id, exporterResponse) };
+      return { exporterResponse: answerForTenant(tenant.id, exporterResponse) };
     },
 
     async *status(request, context) {
@@ -63,7 +64,7 @@ export function controlService(parts: BuildkitParts, builds: Builds): ServiceImp
       try {
         for await (const status of client.status({ ref: parts.ids.build(tenant.id, ref) }, { signal })) {
           const told = build.support.hasSourcePolicies ? status : withoutForeignImages(tenant.policy, status);
-          yield statusInTenantsWords(tenant.id, told);
+          yield statusForTenant(tenant.id, told);
         }
       } catch (error) {
         caller.signal.throwIfAborted(); // the tenant has gone

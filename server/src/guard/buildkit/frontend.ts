@@ -3,7 +3,7 @@ import { buildHeader } from "./build-header.ts";
 import { checkAttributes, SYNTAX } from "./attributes.ts";
 import { checkBases, type BaseRules } from "./check-bases.ts";
 import { refuseCacheImports } from "./cache-options.ts";
-import { checkFrontend, checkId, refusedInputs, refusedLlb } from "./solve-plan.ts";
+import { checkFrontend, refusedInputs, refusedLlb } from "./solve-plan.ts";
 import { definitionsOf } from "./results.ts";
 import { warnOfSyntax } from "./syntax.ts";
 import { undisclosedBase, refusedSource } from "./refused-source.ts";
@@ -14,7 +14,7 @@ import { withOwnAttributes } from "./own-attributes.ts";
 import { ResultSchema, SolveRequestSchema, type Result, type SolveRequest } from "./gen/gateway_pb.ts";
 import { sessionsOf, type RunningBuild } from "./builds.ts";
 import type { Definition } from "./gen/ops_pb.ts";
-import type { EngineIds } from "./ids.ts";
+import { checkId, type EngineIds } from "./ids.ts";
 import type { Tenant } from "../tenant.ts";
 
 /** Results that one build keeps, and their bytes. buildx asks once, or twice for a report; an engine's answer has 16 MB at the most. */

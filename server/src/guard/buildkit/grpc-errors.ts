@@ -1,7 +1,7 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError, decodeBinaryHeader, encodeBinaryHeader } from "@connectrpc/connect";
 import { grpcSentence } from "../http/grpc-message.ts";
-import { inTenantsWords } from "../images/names.ts";
+import { withTenantNames } from "../images/names.ts";
 import { Refusal } from "../refusal.ts";
 import { StatusSchema, type Status } from "./gen/gateway_pb.ts";
 
@@ -37,11 +37,11 @@ export function grpcError(tenant: string, error: unknown): ConnectError {
   const metadata = new Headers();
   const details = error.metadata.get(DETAILS);
   if (details !== null) {
-    const kept = inWords(tenant, keptDetails(details));
+    const kept = withNames(tenant, keptDetails(details));
     const bytes = toBinary(StatusSchema, kept);
     if (kept.details.length > 0 && bytes.length <= MAX_DETAILS) metadata.set(DETAILS, encodeBinaryHeader(bytes));
   }
-  return new ConnectError(grpcSentence(inTenantsWords(tenant, error.rawMessage)), error.code, metadata);
+  return new ConnectError(grpcSentence(withTenantNames(tenant, error.rawMessage)), error.code, metadata);
 }
 
 function keptDetails(header: string): Status {
@@ -53,6 +53,6 @@ function keptDetails(header: string): Status {
   }
 }
 
-function inWords(tenant: string, status: Status): Status {
-  return { ...status, message: inTenantsWords(tenant, status.message) };
+function withNames(tenant: string, status: Status): Status {
+  return { ...status, message: withTenantNames(tenant, status.message) };
 }

@@ -1,4 +1,5 @@
 import { createHmac, randomBytes } from "node:crypto";
+import { Refusal } from "../refusal.ts";
 
 /** Characters of an ID on the engine: as many bits as a UUID has, and more. */
 const LENGTH = 40;
@@ -29,4 +30,13 @@ export function engineIds(secret: Buffer = randomBytes(32)): EngineIds {
     // Must survive a restart, too: the builder compares a context with that of the last session with this key.
     sharedKey: (tenant, key) => `guard-${tenant}:${key}`,
   };
+}
+
+/** An ID that a client makes: of a session or a build */
+const ID = /^[\w.:-]{1,128}$/;
+
+/** Refuses text that is not an ID. @param of `build` or `session` */
+export function checkId(id: string, of: string): string {
+  if (ID.test(id)) return id;
+  throw new Refusal("grpc.id", `"${id.slice(0, 80)}" is not the ID of a ${of}`, { statusCode: 400 });
 }

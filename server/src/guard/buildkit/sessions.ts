@@ -1,5 +1,5 @@
 import { contextTooLarge } from "../limits/refusals.ts";
-import { checkId } from "./solve-plan.ts";
+import { checkId } from "./ids.ts";
 import { Refusal } from "../refusal.ts";
 import type { Builds } from "./builds.ts";
 import type { BuildkitParts } from "./parts.ts";

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { createClient } from "@connectrpc/connect";
-import { answerInTenantsWords, statusInTenantsWords, withoutForeignImages } from "./status.ts";
+import { answerForTenant, statusForTenant, withoutForeignImages } from "./status.ts";
 import { buildHeader } from "./build-header.ts";
 import { grpcError } from "./grpc-errors.ts";
 import { planSolve, type SolvePlan } from "./solve-plan.ts";
@@ -65,7 +65,7 @@ export async function solveForTenant(
     const following = followStatus(parts, builds, caller, { plan, connection, onStatus });
     try {
       const answer = await solveDirectly(parts, builds, caller, { plan, connection, signal });
-      return { imageId: answer["containerimage.digest"], answer: answerInTenantsWords(tenant.id, answer) };
+      return { imageId: answer["containerimage.digest"], answer: answerForTenant(tenant.id, answer) };
     } finally {
       await following;
     }
@@ -143,7 +143,7 @@ async function followStatus(
     const client = createClient(Control, connection.transport);
     for await (const status of client.status({ ref: ids.build(tenant.id, plan.ref) }, { signal })) {
       const told = build.support.hasSourcePolicies ? status : withoutForeignImages(tenant.policy, status);
-      onStatus(statusInTenantsWords(tenant.id, told));
+      onStatus(statusForTenant(tenant.id, told));
     }
   } catch {
     // The build itself says what went wrong.

@@ -4,7 +4,7 @@ import { checkExporter, type PlannedExporter } from "./exporters.ts";
 import { Refusal } from "../refusal.ts";
 import { refuseUnknownFields } from "./unknown-fields.ts";
 import { SolveRequestSchema, type CacheOptions, type SolveRequest } from "./gen/control_pb.ts";
-import type { EngineIds } from "./ids.ts";
+import { checkId, type EngineIds } from "./ids.ts";
 import type { Policy } from "../policy/policy.ts";
 import type { Tenant } from "../tenant.ts";
 
@@ -23,9 +23,6 @@ export interface SolvePlan {
   cacheExports: CacheEntry[];
   isInternal: boolean;
 }
-
-/** An ID that a client makes: of a session or a build */
-const ID = /^[\w.:-]{1,128}$/;
 
 /**
  * Reads and checks `Control.Solve`.
@@ -52,11 +49,6 @@ export function planSolve(request: SolveRequest, tenant: Tenant, ids: EngineIds)
     cacheExports: cacheExports(request.cache, tenant.policy),
     isInternal: request.internal,
   };
-}
-
-export function checkId(id: string, of: string): string {
-  if (ID.test(id)) return id;
-  throw new Refusal("grpc.id", `"${id.slice(0, 80)}" is not the ID of a ${of}`, { statusCode: 400 });
 }
 
 function refuseForbidden(request: SolveRequest): void {

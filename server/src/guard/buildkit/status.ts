@@ -1,12 +1,12 @@
-import { inTenantsWords } from "../images/names.ts";
+import { withTenantNames } from "../images/names.ts";
 import { tryReference } from "docker-over-ssh/builds";
 import { matchesAny } from "../policy/patterns.ts";
 import type { Policy } from "../policy/policy.ts";
 import type { StatusResponse } from "./gen/control_pb.ts";
 
 /** Puts the tenant's names in place of the engine's, in the progress of a build. Changes the message. */
-export function statusInTenantsWords(tenant: string, status: StatusResponse): StatusResponse {
-  const words = (text: string): string => (text.includes("guard.internal/") ? inTenantsWords(tenant, text) : text);
+export function statusForTenant(tenant: string, status: StatusResponse): StatusResponse {
+  const words = (text: string): string => (text.includes("guard.internal/") ? withTenantNames(tenant, text) : text);
   for (const vertex of status.vertexes) {
     vertex.name = words(vertex.name);
     vertex.error = words(vertex.error);
@@ -38,6 +38,6 @@ export function withoutForeignImages(policy: Policy, status: StatusResponse): St
 }
 
 /** The exporter's answer, with the tenant's names. What is not known is left out. */
-export function answerInTenantsWords(tenant: string, answer: Readonly<Record<string, string>>): Record<string, string> {
-  return Object.fromEntries(Object.entries(answer).map(([key, value]) => [key, inTenantsWords(tenant, value)]));
+export function answerForTenant(tenant: string, answer: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(answer).map(([key, value]) => [key, withTenantNames(tenant, value)]));
 }

@@ -1,6 +1,6 @@
 import { Type } from "typebox";
 import { strictJson } from "../request/strict-json.ts";
-import { Refusal } from "../refusal.ts";
+import { badRequest } from "../refusal.ts";
 import { NO_BODY, type Call, type ReadCall } from "./call.ts";
 import { BUILD_QUERY, parseBuild } from "./parse-build.ts";
 
@@ -53,7 +53,8 @@ const prune: Call = {
     const space = ["reserved-space", "keep-storage"].map((key) => query.integer(key)).find((value) => value);
     // These two are about the whole store, not about the tenant's records.
     for (const key of ["max-used-space", "min-free-space"]) {
-      if (query.integer(key)) throw refused("build.prune-space", `${key} is about the host's disk: use reserved-space`);
+      if (query.integer(key))
+        throw badRequest("build.prune-space", `${key} is about the host's disk: use reserved-space`);
     }
     return {
       async perform({ caller, backend, reply }) {
@@ -73,7 +74,7 @@ const cancel: Call = {
   body: NO_BODY,
   read(request): ReadCall {
     const id = request.query.text("id") ?? "";
-    if (id === "") throw new Refusal("query.value", "build ID not provided", { statusCode: 400 });
+    if (id === "") throw badRequest("query.value", "build ID not provided");
     return {
       async perform({ caller, backend, reply }) {
         await backend.builds.cancel(caller, id);
@@ -93,12 +94,8 @@ function pruneFilters(given: string | undefined): Record<string, readonly string
     Object.entries(read).map(([key, values]) => {
       const name = key.endsWith("!") ? key.slice(0, -1) : key;
       if (!PRUNE_FILTERS.has(name))
-        throw refused("build.prune-filter", `the filter ${JSON.stringify(key)} is not known here`);
+        throw badRequest("build.prune-filter", `the filter ${JSON.stringify(key)} is not known here`);
       return [key, Array.isArray(values) ? values : Object.keys(values)];
     }),
   );
-}
-
-function refused(rule: string, message: string): Refusal {
-  return new Refusal(rule, message, { statusCode: 400 });
 }

@@ -8,11 +8,7 @@ import type { Call } from "./call.ts";
 
 const UPGRADE = { kind: "upgrade" } as const;
 /** The protocol of `/grpc` and `/session` */
-export const PROTOCOL = "h2c";
-const NONE = new Refusal("buildkit.none", "there is no BuildKit here: set DOCKER_BUILDKIT=0 for the classic builder", {
-  statusCode: 404,
-});
-export const NO_BUILDKIT = NONE.message;
+const PROTOCOL = "h2c";
 
 const GRPC: Call = {
   rule: "buildkit.grpc",
@@ -51,8 +47,14 @@ const SESSION: Call = {
 export const BUILDKIT_CALLS: readonly Call[] = [GRPC, SESSION];
 
 function buildkitOf({ buildkit }: Backend): BackendBuildkit {
-  if (buildkit === undefined) throw NONE;
+  if (buildkit === undefined) throw noBuildkit();
   return buildkit;
+}
+
+export function noBuildkit(): Refusal {
+  return new Refusal("buildkit.none", "there is no BuildKit here: set DOCKER_BUILDKIT=0 for the classic builder", {
+    statusCode: 404,
+  });
 }
 
 /** Letters and digits of an identifier of BuildKit; other clients take UUIDs */

@@ -1,6 +1,6 @@
 import { Type } from "typebox";
 import type { BuildRequest } from "../build-request.ts";
-import { Refusal } from "../refusal.ts";
+import { badRequest, Refusal } from "../refusal.ts";
 import type { QueryShape, StrictQuery } from "../request/query.ts";
 import { readRegistryConfig } from "../request/registry-auth.ts";
 import { strictObject } from "../request/strict-json.ts";
@@ -78,7 +78,7 @@ export function parseBuild(request: StrictRequest): BuildRequest {
   const { query, headers } = request;
   const type = (headers.get("content-type") ?? "").split(";")[0]?.trim() ?? "";
   if (!CONTEXT_TYPES.test(type))
-    throw invalid("build.content-type", `a context must be a tar, not ${JSON.stringify(type)}`);
+    throw badRequest("build.content-type", `a context must be a tar, not ${JSON.stringify(type)}`);
   refuseForbidden(query);
   const remote = query.text("remote");
   return {
@@ -132,7 +132,7 @@ function refuseForbidden(query: StrictQuery): void {
 function builderOf(version: string | undefined): BuildRequest["builder"] {
   if (version === undefined || version === "" || version === "1") return "classic";
   if (version === "2") return "buildkit";
-  throw invalid("query.value", `version must be 1 (the classic builder) or 2 (BuildKit)`);
+  throw badRequest("query.value", `version must be 1 (the classic builder) or 2 (BuildKit)`);
 }
 
 function checkedNames(names: readonly string[]): string[] {
@@ -143,7 +143,7 @@ function checkedNames(names: readonly string[]): string[] {
 
 function checkedName(name: string): string {
   if (parseTenantName(name).digest !== undefined) {
-    throw invalid("name.digest", `"${name}": an image cannot be given a name with a digest`);
+    throw badRequest("name.digest", `"${name}": an image cannot be given a name with a digest`);
   }
   return name;
 }
@@ -151,7 +151,7 @@ function checkedName(name: string): string {
 function checkedArgs(args: Record<string, string | null>): Record<string, string | null> {
   for (const [key, value] of Object.entries(args)) {
     if (key === "" || key.includes("\0") || value?.includes("\0") === true) {
-      throw invalid("build.args", "a build argument has no name, or a NUL character");
+      throw badRequest("build.args", "a build argument has no name, or a NUL character");
     }
   }
   return args;
@@ -172,14 +172,14 @@ function networkOf(mode: string | undefined): BuildRequest["network"] {
 /** `HOST:ADDRESS`, or `HOST=ADDRESS` as newer clients write it */
 function checkedHost(given: string): string {
   const [, host = "", address = ""] = /^([\w.-]{1,253})[:=]\[?([\w.:%-]{1,64})\]?$/.exec(given) ?? [];
-  if (host === "") throw invalid("build.extra-hosts", `${JSON.stringify(given)} is not HOST:ADDRESS`);
+  if (host === "") throw badRequest("build.extra-hosts", `${JSON.stringify(given)} is not HOST:ADDRESS`);
   refuseReservedHost(host);
   return `${host}:${address}`;
 }
 
 function ulimit({ Name, Soft, Hard }: { Name: string; Soft?: number; Hard?: number }): string {
   if (!/^[a-z]{1,20}$/.test(Name))
-    throw invalid("build.ulimits", `${JSON.stringify(Name)} is not the name of a ulimit`);
+    throw badRequest("build.ulimits", `${JSON.stringify(Name)} is not the name of a ulimit`);
   refusePriorityUlimit(Name);
   const soft = Soft ?? Hard ?? 0;
   return `${Name}=${soft}:${Hard ?? soft}`;
@@ -189,7 +189,7 @@ function ulimit({ Name, Soft, Hard }: { Name: string; Soft?: number; Hard?: numb
 function limits(query: StrictQuery) {
   const positive = (key: string): number | undefined => {
     const value = query.integer(key);
-    if (value !== undefined && value < 0) throw invalid("query.value", `${key} must not be negative`);
+    if (value !== undefined && value < 0) throw badRequest("query.value", `${key} must not be negative`);
     return value === 0 ? undefined : value;
   };
   return {
@@ -209,10 +209,6 @@ function limits(query: StrictQuery) {
 function matching(query: StrictQuery, key: string, form: RegExp): string | undefined {
   const value = query.text(key);
   if (value === undefined || value === "") return undefined;
-  if (!form.test(value)) throw invalid("query.value", `${key} has the wrong form`);
+  if (!form.test(value)) throw badRequest("query.value", `${key} has the wrong form`);
   return value;
-}
-
-function invalid(rule: string, message: string): Refusal {
-  return new Refusal(rule, message, { statusCode: 400 });
 }

@@ -2,7 +2,6 @@ import { isAtLeast, jsonLines, parsePlatform, tryReference, type Reference } fro
 import type { ApiObject } from "../backend.ts";
 import type { BuildRequest, Credentials } from "../build-request.ts";
 import type { Caller } from "../caller.ts";
-import { authHeader } from "../engine/auth-header.ts";
 import { EngineAnswer, type EngineApi } from "../engine/engine-api.ts";
 import { bytesOfLabels } from "../images/labels.ts";
 import type { OwnImages } from "../images/own-images.ts";
@@ -11,6 +10,7 @@ import { originOf } from "../policy/bases.ts";
 import { checkHostOf } from "../policy/registry-host.ts";
 import { Refusal } from "../refusal.ts";
 import type { Base } from "./dockerfile/rewrite-dockerfile.ts";
+import { registryAuthHeader } from "./registry-credentials.ts";
 
 export interface BaseParts {
   engine: Pick<EngineApi, "request" | "json" | "version">;
@@ -196,24 +196,4 @@ async function pullPinned(
       throw new Refusal("base.registry", `${name} cannot be pulled: ${error}`, { statusCode: 404 });
     onLine({ status, id, progress, progressDetail });
   }
-}
-
-function registryAuthHeader({ username, password, identityToken, registryToken }: Credentials, domain: string): string {
-  const config = {
-    username,
-    password,
-    ...(identityToken !== undefined && { identitytoken: identityToken }),
-    ...(registryToken !== undefined && { registrytoken: registryToken }),
-    serveraddress: domain === "docker.io" ? "https://index.docker.io/v1/" : domain,
-  };
-  return authHeader(config);
-}
-
-/** Finds the request's credentials for a registry: `X-Registry-Config` names it with a scheme, a path, or neither. */
-export function requestCredentials({ credentials }: BuildRequest, host: string): Credentials | undefined {
-  const key = (name: string): string => {
-    const bare = name.replace(/^https?:\/\//, "").split("/")[0] ?? "";
-    return bare === "index.docker.io" || bare === "registry-1.docker.io" ? "docker.io" : bare;
-  };
-  return Object.entries(credentials).find(([name]) => key(name) === key(host))?.[1];
 }

@@ -1,5 +1,5 @@
 import type { ApiObject } from "../backend.ts";
-import { inTenantsWords } from "../images/names.ts";
+import { withTenantNames } from "../images/names.ts";
 
 /** Reads the lines of a build. */
 export interface BuildOutput {
@@ -52,7 +52,7 @@ export function buildOutput(
     }
     const image = STEP_IMAGE.exec(text)?.[1];
     if (image !== undefined && printed.size < MAX_PRINTED) printed.add(image);
-    if (!isHidden && !SUCCESS.test(text)) onLine({ stream: inTenantsWords(tenant, text) });
+    if (!isHidden && !SUCCESS.test(text)) onLine({ stream: withTenantNames(tenant, text) });
   };
 
   return {
@@ -73,12 +73,12 @@ export function buildOutput(
         progress,
         progressDetail,
       } = line as Record<string, unknown>;
-      if (typeof error === "string") failure ??= { message: inTenantsWords(tenant, error), code: codeOf(errorDetail) };
+      if (typeof error === "string") failure ??= { message: withTenantNames(tenant, error), code: codeOf(errorDetail) };
       else if (typeof text === "string") stream(text);
       else if (isImageId(aux)) built.push(aux.ID);
       // Of ADD from an address
       else if (typeof status === "string")
-        onLine({ status: inTenantsWords(tenant, status), id, progress, progressDetail });
+        onLine({ status: withTenantNames(tenant, status), id, progress, progressDetail });
     },
   };
 }

@@ -4,12 +4,12 @@ import type { ApiObject } from "../backend.ts";
 import type { BuildRequest, Credentials } from "../build-request.ts";
 import type { Caller } from "../caller.ts";
 import { EngineAnswer, type EngineApi } from "../engine/engine-api.ts";
-import { inTenantsWords } from "../images/names.ts";
+import { withTenantNames } from "../images/names.ts";
 import type { OwnImages } from "../images/own-images.ts";
 import type { Limits } from "../limits/limits.ts";
 import { Refusal } from "../refusal.ts";
 import type { Tenant } from "../tenant.ts";
-import { baseResolver, requestCredentials } from "./bases.ts";
+import { baseResolver } from "./bases.ts";
 import { buildOutput, type BuildOutput } from "./build-output.ts";
 import { rewriteContext } from "./context/rewrite-context.ts";
 import { decodeDockerfile } from "./dockerfile/logical-lines.ts";
@@ -19,6 +19,7 @@ import { giveNames, namesToGive } from "./give-names.ts";
 import { keepSteps } from "./keep-steps.ts";
 import { removeLeftovers } from "./leftovers.ts";
 import { buildLines } from "./build-lines.ts";
+import { requestCredentials } from "./registry-credentials.ts";
 import { listSteps, stepsUnder } from "./steps.ts";
 
 export interface ClassicParts {
@@ -67,7 +68,7 @@ export function createClassicBuilds(parts: ClassicParts): ClassicBuilds {
         }
         // The engine's error only says that the request was aborted; the reason says why.
         signal.throwIfAborted();
-        throw inWords(caller.tenant.id, error);
+        throw asBuildFailure(caller.tenant.id, error);
       } finally {
         context.destroy();
       }
@@ -190,9 +191,9 @@ async function cleanUp(
   }
 }
 
-function inWords(tenant: string, error: unknown): unknown {
+function asBuildFailure(tenant: string, error: unknown): unknown {
   if (!(error instanceof EngineAnswer)) return error;
-  return new Refusal("build.failed", inTenantsWords(tenant, error.message), {
+  return new Refusal("build.failed", withTenantNames(tenant, error.message), {
     statusCode: error.statusCode,
     cause: error,
   });

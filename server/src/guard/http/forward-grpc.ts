@@ -1,10 +1,10 @@
 import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
-import { NO_BUILDKIT } from "../calls/buildkit-calls.ts";
+import { noBuildkit } from "../calls/buildkit-calls.ts";
 import { Refusal } from "../refusal.ts";
 import { readHeaders } from "../request/headers.ts";
 import { clientGone } from "./exchange.ts";
 import { grpcSentence } from "./grpc-message.ts";
-import { checkOpen, type FrontContext } from "./handle-request.ts";
+import { checkOpen, type FrontContext } from "./front-context.ts";
 import { withoutPseudo, type ForwardGrpc } from "./http2.ts";
 import { refusalOf } from "./refusal-of.ts";
 
@@ -63,7 +63,7 @@ async function handOver(
   if (!URL.canParse(request.url, `http://${request.authority}`)) {
     throw new Refusal("grpc.authority", "the :authority of a gRPC call is the name of a host", { statusCode: 400 });
   }
-  if (buildkit === undefined) throw new Refusal("buildkit.none", NO_BUILDKIT, { statusCode: 404 });
+  if (buildkit === undefined) throw noBuildkit();
   const controller = new AbortController();
   const end = (): void => controller.abort(gone.aborted ? clientGone() : context.closing.reason);
   gone.addEventListener("abort", end);

@@ -1,5 +1,5 @@
 import { EngineAnswer } from "../engine/engine-api.ts";
-import { inTenantsWords } from "../images/names.ts";
+import { withTenantNames } from "../images/names.ts";
 import { Refusal } from "../refusal.ts";
 
 /**
@@ -20,7 +20,7 @@ export function refusalOf(
   if (signal.aborted && signal.reason instanceof Refusal) return signal.reason;
   if (error instanceof Refusal) return error;
   if (error instanceof EngineAnswer) {
-    return new Refusal("engine.answer", inTenantsWords(tenant, error.message), { statusCode: error.statusCode });
+    return new Refusal("engine.answer", withTenantNames(tenant, error.message), { statusCode: error.statusCode });
   }
   onProblem(
     `tenant ${tenant}: ${call} has failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,

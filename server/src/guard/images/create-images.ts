@@ -3,11 +3,10 @@ import type { Caller } from "../caller.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { tooManyImages } from "../limits/refusals.ts";
 import { noSuchImage, Refusal } from "../refusal.ts";
-import { inLedger, note } from "./create-own-images.ts";
-import { inWordsOf, refusalOf, type ImagesEngine } from "./engine-images.ts";
-import { nameAsListed } from "./given-image.ts";
+import { imagesInLedger, recordImages } from "../ledger/ledger-images.ts";
+import { asRefusals, asRefusal, type ImagesEngine } from "./engine-images.ts";
 import { imageEvents } from "./image-events.ts";
-import { engineName, parseTenantName } from "./names.ts";
+import { engineName, nameAsListed, parseTenantName } from "./names.ts";
 import type { OwnImages } from "./own-images.ts";
 import type { Pusher } from "./pusher.ts";
 import { removeImage } from "./remove-image.ts";
@@ -23,26 +22,26 @@ export interface ImagesParts {
 
 /** The images of an engine that several tenants share. Names on the engine, and the ledger, decide which are whose. */
 export function createImages(parts: ImagesParts): BackendImages {
-  const words = inWordsOf;
   return {
-    list: async (caller, filter) => await words(caller.tenant.id, async () => await viewList(parts, caller, filter)),
+    list: async (caller, filter) =>
+      await asRefusals(caller.tenant.id, async () => await viewList(parts, caller, filter)),
     inspect: async (caller, name, options) =>
-      await words(caller.tenant.id, async () => await viewOne(parts, caller, name, options)),
+      await asRefusals(caller.tenant.id, async () => await viewOne(parts, caller, name, options)),
     history: async (caller, name, options) =>
-      await words(caller.tenant.id, async () => await viewHistory(parts, caller, name, options)),
+      await asRefusals(caller.tenant.id, async () => await viewHistory(parts, caller, name, options)),
     tag: async (caller, name, target) =>
-      await words(caller.tenant.id, async () => await tag(parts, caller, name, target)),
+      await asRefusals(caller.tenant.id, async () => await tag(parts, caller, name, target)),
     remove: async (caller, name, options) =>
-      await words(caller.tenant.id, async () => await removeImage(parts, caller, name, options)),
+      await asRefusals(caller.tenant.id, async () => await removeImage(parts, caller, name, options)),
     save: async (caller, names, options) =>
-      await words(caller.tenant.id, async () => await saveImages(parts, caller, names, options)),
+      await asRefusals(caller.tenant.id, async () => await saveImages(parts, caller, names, options)),
     push: async (caller, reference, options) =>
-      await words(caller.tenant.id, async () => await push(parts, caller, reference, options)),
-    events: (caller, filter) => eventsInWords(parts, caller, filter),
+      await asRefusals(caller.tenant.id, async () => await push(parts, caller, reference, options)),
+    events: (caller, filter) => eventsOrRefusal(parts, caller, filter),
   };
 }
 
-async function* eventsInWords(
+async function* eventsOrRefusal(
   parts: ImagesParts,
   caller: Caller,
   filter: Parameters<BackendImages["events"]>[1],
@@ -50,7 +49,7 @@ async function* eventsInWords(
   try {
     yield* imageEvents(parts, caller, filter);
   } catch (error) {
-    throw refusalOf(caller.tenant.id, error);
+    throw asRefusal(caller.tenant.id, error);
   }
 }
 
@@ -69,12 +68,12 @@ async function tag(parts: ImagesParts, { tenant, signal }: Caller, name: string,
     if (error instanceof Refusal && error.statusCode === 404) return undefined;
     throw error;
   });
-  const known = inLedger(ledger, tenant.id);
+  const known = imagesInLedger(ledger, tenant.id);
   const missing = [id, ...(before === undefined ? [] : [before.id])].filter(
     (found) => !known.has(found) || known.get(found)?.isIntermediate === true,
   );
   if (missing.length > 0)
-    await note(
+    await recordImages(
       ledger,
       tenant.id,
       missing.map((found) => ({ id: found, created: Date.now() })),

@@ -1,21 +1,22 @@
 import type { Reference } from "docker-over-ssh/builds";
-import type { Ledger, LedgerImage } from "../ledger/ledger.ts";
+import type { Ledger } from "../ledger/ledger.ts";
+import { forgetImages, imagesInLedger, recordImages } from "../ledger/ledger-images.ts";
 import type { Limits } from "../limits/limits.ts";
 import { noSuchImage, Refusal } from "../refusal.ts";
 import type { Tenant } from "../tenant.ts";
 import {
   idOf,
   inspectImage,
-  inWordsOf,
+  asRefusals,
   listImages,
   namesOf,
   removeFromEngine,
   type ImagesEngine,
 } from "./engine-images.ts";
-import { idPrefix, nameAsListed } from "./given-image.ts";
+import { idPrefix } from "./id-prefix.ts";
 import { refuseLabels } from "./labels.ts";
 import { numberOf, objectOf, textOf, type Json } from "./json.ts";
-import { engineName, parseTenantName } from "./names.ts";
+import { engineName, nameAsListed, parseTenantName } from "./names.ts";
 import type { FoundImage, OwnImage, OwnImages } from "./own-images.ts";
 import { TENANT_LABEL } from "./reserved.ts";
 
@@ -29,16 +30,11 @@ export function createOwnImages(parts: OwnImagesParts): OwnImages {
   return {
     list: async (tenant, signal) => (await list(parts, tenant, signal)).images,
     find: async (tenant, given, signal) =>
-      await inWordsOf(tenant, async () => await find(parts, tenant, given, signal)),
+      await asRefusals(tenant, async () => await find(parts, tenant, given, signal)),
     take: async (tenant, id, signal, names) =>
-      await inWordsOf(tenant.id, async () => await take(parts, tenant, id, signal, names)),
+      await asRefusals(tenant.id, async () => await take(parts, tenant, id, signal, names)),
     takeIntermediate: async (tenant, ids) => await takeIntermediate(parts.ledger, tenant.id, ids),
   };
-}
-
-/** Returns a tenant's images in the ledger, by their IDs. */
-export function inLedger(ledger: Ledger, tenant: string): ReadonlyMap<string, LedgerImage> {
-  return new Map(ledger.read(tenant).images.map((image) => [image.id, image]));
 }
 
 /** @returns beside the images that count, what the engine tells of all: of steps, too */
@@ -47,7 +43,7 @@ async function list(
   tenant: string,
   signal: AbortSignal,
 ): Promise<{ images: OwnImage[]; listed: readonly Json[] }> {
-  const known = inLedger(ledger, tenant);
+  const known = imagesInLedger(ledger, tenant);
   const listed = (await listImages(engine, { all: true, signal })).filter(
     (raw) => known.has(idOf(raw)) || namesOf(tenant, raw).tags.length > 0,
   );
@@ -95,7 +91,7 @@ async function findByName(
   if (raw === undefined) return undefined;
   // Some engines look up a name with a digest by the digest only, and would return anybody's image.
   const { tags, digests } = namesOf(tenant, raw);
-  if (tags.length + digests.length === 0 && !inLedger(ledger, tenant).has(idOf(raw))) return undefined;
+  if (tags.length + digests.length === 0 && !imagesInLedger(ledger, tenant).has(idOf(raw))) return undefined;
   return asOwn(tenant, raw);
 }
 
@@ -106,7 +102,7 @@ async function findById(
   hex: string,
   signal: AbortSignal,
 ): Promise<OwnImage> {
-  const known = inLedger(ledger, tenant);
+  const known = imagesInLedger(ledger, tenant);
   const begins = (id: string): boolean => id.startsWith(`sha256:${hex}`);
   const found = (await listImages(engine, { all: true, signal })).filter((raw) => {
     const { tags, digests } = namesOf(tenant, raw);
@@ -133,10 +129,10 @@ async function take(
   const raw = await inspectImage(engine, id, { signal });
   if (raw === undefined) throw noSuchImage(id);
   refuseOthers(tenant.id, raw);
-  const known = inLedger(ledger, tenant.id).get(idOf(raw));
+  const known = imagesInLedger(ledger, tenant.id).get(idOf(raw));
   const wasOwn = namesOf(tenant.id, raw).tags.length > 0 || (known !== undefined && known.isIntermediate !== true);
   try {
-    await note(ledger, tenant.id, [{ id: idOf(raw), created: Date.now() }]);
+    await recordImages(ledger, tenant.id, [{ id: idOf(raw), created: Date.now() }]);
     const { images, listed } = await list(parts, tenant.id, signal);
     refuseLabels(
       objectOf(raw["Config"])["Labels"],
@@ -171,39 +167,18 @@ async function giveBack(
   const { tags, hasForeign } = namesOf(tenant, raw);
   for (const name of tags) await removeFromEngine(engine, name, signal).catch(() => {});
   if (!hasForeign) await removeFromEngine(engine, idOf(raw), signal).catch(() => {});
-  await forget(ledger, tenant, [idOf(raw)]);
+  await forgetImages(ledger, tenant, [idOf(raw)]);
 }
 
 async function takeIntermediate(ledger: Ledger, tenant: string, ids: readonly string[]): Promise<void> {
-  const known = inLedger(ledger, tenant);
+  const known = imagesInLedger(ledger, tenant);
   const added = ids.filter((id) => known.get(id)?.isIntermediate !== true);
   if (added.length > 0) {
-    await note(
+    await recordImages(
       ledger,
       tenant,
       added.map((id) => ({ id, created: Date.now(), isIntermediate: true })),
     );
-  }
-}
-
-/** Records images. An entry replaces an earlier one, e.g. of an intermediate image. */
-export async function note(ledger: Ledger, tenant: string, images: readonly LedgerImage[]): Promise<void> {
-  await ledger.change(tenant, (record) => {
-    const ids = new Set(images.map(({ id }) => id));
-    record.images = [...record.images.filter(({ id }) => !ids.has(id)), ...images];
-  });
-}
-
-/** Removes images that are gone from the ledger. If the disk is full they stay there, where a stale ID does no harm. */
-export async function forget(ledger: Ledger, tenant: string, ids: readonly string[]): Promise<void> {
-  const gone = new Set(ids);
-  if (!ledger.read(tenant).images.some(({ id }) => gone.has(id))) return;
-  try {
-    await ledger.change(tenant, (record) => {
-      record.images = record.images.filter(({ id }) => !gone.has(id));
-    });
-  } catch (error) {
-    if (!(error instanceof Refusal && error.rule === "ledger.full")) throw error;
   }
 }
 

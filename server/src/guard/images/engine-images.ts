@@ -1,7 +1,7 @@
 import { abortable } from "docker-over-ssh/builds";
 import { EngineAnswer, type EngineApi } from "../engine/engine-api.ts";
 import { Refusal } from "../refusal.ts";
-import { prefixOf, inTenantsWords } from "./names.ts";
+import { prefixOf, withTenantNames } from "./names.ts";
 import { arrayOf, objectOf, textOf, textsOf, type Json } from "./json.ts";
 import { shared } from "./shared-listing.ts";
 
@@ -96,18 +96,18 @@ export async function removeFromEngine(engine: ImagesEngine, name: string, signa
 }
 
 /** Runs a call. An error of the engine becomes a Refusal with the tenant's names. */
-export async function inWordsOf<T>(tenant: string, call: () => Promise<T>): Promise<T> {
+export async function asRefusals<T>(tenant: string, call: () => Promise<T>): Promise<T> {
   try {
     return await call();
   } catch (error) {
-    throw refusalOf(tenant, error);
+    throw asRefusal(tenant, error);
   }
 }
 
 /** Returns the Refusal for an error of the engine, with the tenant's names; any other error unchanged. */
-export function refusalOf(tenant: string, error: unknown): unknown {
+export function asRefusal(tenant: string, error: unknown): unknown {
   if (!(error instanceof EngineAnswer)) return error;
   // IDs of the host's containers mean nothing to a tenant.
-  const message = inTenantsWords(tenant, error.message).replaceAll(/\bcontainer [0-9a-f]{12,64}\b/g, "a container");
+  const message = withTenantNames(tenant, error.message).replaceAll(/\bcontainer [0-9a-f]{12,64}\b/g, "a container");
   return new Refusal("engine.answer", message, { statusCode: error.statusCode, cause: error });
 }

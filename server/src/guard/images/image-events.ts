@@ -3,7 +3,7 @@ import { familiarName, tryReference } from "docker-over-ssh/builds";
 import type { ApiObject, EventFilter } from "../backend.ts";
 import type { Caller } from "../caller.ts";
 import { Refusal } from "../refusal.ts";
-import { inLedger } from "./create-own-images.ts";
+import { imagesInLedger } from "../ledger/ledger-images.ts";
 import { TENANT_LABEL } from "./reserved.ts";
 import { labelTest } from "./image-filters.ts";
 import { objectOf, pick, textOf, type Json } from "./json.ts";
@@ -36,7 +36,7 @@ export async function* imageEvents(parts: ViewParts, caller: Caller, filter: Eve
   // Before the list of images, so that no event is missed.
   const { body } = await parts.engine.request({ method: "GET", path: "/events", query, apiVersion, signal });
   try {
-    const ids = new Set(inLedger(parts.ledger, tenant.id).keys());
+    const ids = new Set(imagesInLedger(parts.ledger, tenant.id).keys());
     for (const { id } of await parts.own.list(tenant.id, signal)) ids.add(id);
     for await (const line of linesOf(body)) {
       const event = ownEvent(tenant.id, objectOf(JSON.parse(line)), ids);

@@ -49,13 +49,17 @@ export function tenantName(tenant: string, name: string): string | undefined {
   if (!name.startsWith(prefix)) return undefined;
   const [host = "", ...rest] = name.slice(prefix.length).split("/");
   try {
-    const reference = parseReference(`${host.replace(PORT, ":")}/${rest.join("/")}`);
-    const { tag, digest } = reference;
-    return `${familiarName(reference)}${tag === undefined ? "" : `:${tag}`}${digest === undefined ? "" : `@${digest}`}`;
+    return nameAsListed(parseReference(`${host.replace(PORT, ":")}/${rest.join("/")}`));
   } catch (error) {
     if (error instanceof InvalidReference) return undefined;
     throw error;
   }
+}
+
+/** Returns a reference as docker prints it: `app:latest`. */
+export function nameAsListed(reference: Reference): string {
+  const { tag, digest } = reference;
+  return `${familiarName(reference)}${tag === undefined ? "" : `:${tag}`}${digest === undefined ? "" : `@${digest}`}`;
 }
 
 /** Parses a name that a tenant has written. Throws a Refusal 400 for an invalid name, and 403 for a name of the guard's own. */
@@ -73,7 +77,7 @@ export function parseTenantName(given: string): Reference {
 }
 
 /** Replaces the engine's names in a text of the engine, e.g. an error or a line of progress, with the tenant's names. */
-export function inTenantsWords(tenant: string, text: string): string {
+export function withTenantNames(tenant: string, text: string): string {
   return text.replaceAll(new RegExp(`${GUARD_HOST.replace(".", "\\.")}/[a-z0-9-]+/[\\w./:@-]+`, "g"), (name) => {
     let end = name.length;
     while (".:,-".includes(name.charAt(end - 1))) end--;

@@ -3,7 +3,7 @@ import type { Caller } from "../caller.ts";
 import { EngineAnswer } from "../engine/engine-api.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { noSuchImage, Refusal } from "../refusal.ts";
-import { forget, inLedger } from "./create-own-images.ts";
+import { forgetImages, imagesInLedger } from "../ledger/ledger-images.ts";
 import { inspectImage, namesOf, removeFromEngine, type EngineNames, type ImagesEngine } from "./engine-images.ts";
 import { objectOf, textOf, type Json } from "./json.ts";
 import { tenantName } from "./names.ts";
@@ -33,9 +33,9 @@ export async function removeImage(
   const isGone = (found: string): boolean => removed.some((entry) => entry["Deleted"] === found);
   if (isGone(id)) {
     removed.push(...(await removeSteps(engine, steps, signal)));
-    await forget(ledger, tenant.id, removed.map(({ Deleted }) => textOf(Deleted)).filter(Boolean));
+    await forgetImages(ledger, tenant.id, removed.map(({ Deleted }) => textOf(Deleted)).filter(Boolean));
   } else if (names.hasForeign && removed.length > 0 && !(await hasNames(engine, tenant.id, id, signal))) {
-    await forget(ledger, tenant.id, [id]);
+    await forgetImages(ledger, tenant.id, [id]);
   }
   const { images, bytes } = tenant.quotas;
   if (images !== undefined || bytes !== undefined) await own.list(tenant.id, signal); // reports to the limits
@@ -78,7 +78,7 @@ async function stepsOf(
   raw: Json,
   signal: AbortSignal,
 ): Promise<string[]> {
-  const known = inLedger(ledger, tenant);
+  const known = imagesInLedger(ledger, tenant);
   const steps: string[] = [];
   for (let parent = textOf(raw["Parent"]); known.get(parent)?.isIntermediate === true;) {
     if (steps.includes(parent)) break;

@@ -1,6 +1,6 @@
 import { EngineAnswer } from "../engine/engine-api.ts";
 import type { Ledger } from "../ledger/ledger.ts";
-import { forget, inLedger } from "./create-own-images.ts";
+import { forgetImages, imagesInLedger } from "../ledger/ledger-images.ts";
 import { objectOf, type Json } from "./json.ts";
 import { TENANT_LABEL } from "./reserved.ts";
 import { idOf, listImages, namesOf, removeFromEngine, type ImagesEngine } from "./engine-images.ts";
@@ -20,7 +20,7 @@ export async function removeTenantImages(
     const { tags, digests } = namesOf(tenant, raw);
     for (const name of tags.length > 0 ? tags : digests) await tryRemove(engine, name, signal);
   }
-  const known = inLedger(ledger, tenant);
+  const known = imagesInLedger(ledger, tenant);
   const isTenants = (raw: Json): boolean => known.has(idOf(raw)) || isLeftover(tenant, raw);
   // An image can be removed when the images above it are gone: repeat as long as that helps.
   for (let before = Infinity; ;) {
@@ -28,7 +28,7 @@ export async function removeTenantImages(
     const left = found.filter((raw) => isTenants(raw) && !namesOf(tenant, raw).hasForeign);
     if (left.length === 0 || left.length >= before) {
       const ids = left.map(idOf);
-      await forget(
+      await forgetImages(
         ledger,
         tenant,
         [...known.keys()].filter((id) => !ids.includes(id)),

@@ -1,9 +1,9 @@
 import type { Readable } from "node:stream";
 import type { Caller } from "../caller.ts";
 import { Refusal } from "../refusal.ts";
-import { idPrefix } from "./given-image.ts";
+import { idPrefix } from "./id-prefix.ts";
 import { engineName, parseTenantName } from "./names.ts";
-import { inTenantsNames } from "./saved-archive.ts";
+import { archiveForTenant } from "./saved-archive.ts";
 import { platformQuery, type ViewParts } from "./view-images.ts";
 
 /** Names for one archive. Each is looked up before anything is sent. */
@@ -25,7 +25,7 @@ export async function saveImages(
   for (const name of names) found.push(...(await onEngine(parts, caller, name)));
   const query = [...found.map((name): [string, string] => ["names", name]), ...platformQuery(platform)];
   const { body } = await parts.engine.request({ method: "GET", path: "/images/get", query, apiVersion, signal });
-  return inTenantsNames(tenant.id, body, signal);
+  return archiveForTenant(tenant.id, body, signal);
 }
 
 /** Returns what an image is called on the engine: its ID, or a name with a tag. A repository without a tag stands for all of its tags. */

@@ -23,7 +23,7 @@ const FILES: Readonly<Record<string, (tenant: string, content: unknown) => unkno
  *
  * @param archive owned by the returned stream, which fails when it breaks off
  */
-export function inTenantsNames(tenant: string, archive: Readable, signal: AbortSignal): Readable {
+export function archiveForTenant(tenant: string, archive: Readable, signal: AbortSignal): Readable {
   return Readable.from(chunksOf(tenant, archive, signal), { objectMode: false });
 }
 

@@ -1,12 +1,11 @@
-import { compareVersions } from "./api-version.ts";
 import type { ApiObject, ImageFilter } from "../backend.ts";
 import type { Caller } from "../caller.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { noSuchImage } from "../refusal.ts";
-import { parsePlatform } from "docker-over-ssh/builds";
+import { isAtLeast, parsePlatform } from "docker-over-ssh/builds";
 import { idOf, inspectImage, listImages, namesOf, type ImagesEngine } from "./engine-images.ts";
 import { imageTest, referenceTest } from "./image-filters.ts";
-import { inLedger } from "./create-own-images.ts";
+import { imagesInLedger } from "../ledger/ledger-images.ts";
 import { arrayOf, objectOf, textOf } from "./json.ts";
 import { tenantName } from "./names.ts";
 import type { OwnImages } from "./own-images.ts";
@@ -21,7 +20,7 @@ export interface ViewParts {
 /** `GET /images/json` */
 export async function viewList(parts: ViewParts, caller: Caller, filter: ImageFilter): Promise<ApiObject[]> {
   const { tenant, apiVersion, signal } = caller;
-  const known = inLedger(parts.ledger, tenant.id);
+  const known = imagesInLedger(parts.ledger, tenant.id);
   const isListed = referenceTest(filter);
   const test = await imageTest(parts.own, caller, filter);
   const { all, manifests = false } = filter;
@@ -65,7 +64,7 @@ export async function viewOne(
     ...inspectionOf(raw),
     RepoTags: mapped(tenant.id, tags),
     RepoDigests: mapped(tenant.id, digests),
-    ...("Parent" in raw && { Parent: inLedger(ledger, tenant.id).has(parent) ? parent : "" }),
+    ...("Parent" in raw && { Parent: imagesInLedger(ledger, tenant.id).has(parent) ? parent : "" }),
   };
 }
 
@@ -79,7 +78,7 @@ export async function viewHistory(
   const { id } = await own.find(tenant.id, given, signal);
   const path = `/images/${id}/history`;
   const found = await engine.json({ method: "GET", path, query: platformQuery(platform), apiVersion, signal });
-  const known = inLedger(ledger, tenant.id);
+  const known = imagesInLedger(ledger, tenant.id);
   return arrayOf(found)
     .map(objectOf)
     .map((raw) => {
@@ -109,7 +108,7 @@ function namesAsListed(
   { tags, digests }: { tags: string[]; digests: string[] },
   apiVersion: string | undefined,
 ): { RepoTags: string[]; RepoDigests: string[] } {
-  const isOld = apiVersion !== undefined && compareVersions(apiVersion, "1.43") < 0;
+  const isOld = apiVersion !== undefined && !isAtLeast(apiVersion, "1.43");
   if (isOld && tags.length + digests.length === 0)
     return { RepoTags: ["<none>:<none>"], RepoDigests: ["<none>@<none>"] };
   return { RepoTags: tags, RepoDigests: digests };

@@ -17,8 +17,8 @@ export interface ToldFailure {
 export function tenantsLine(line: unknown, name: PushName, reference: Reference): ApiObject | undefined {
   const { status, id, progress, progressDetail, aux } = record(line);
   const told = {
-    ...(typeof status === "string" && { status: inTenantsWords(status, name, reference) }),
-    ...(typeof id === "string" && { id: inTenantsWords(id, name, reference) }),
+    ...(typeof status === "string" && { status: withRegistryNames(status, name, reference) }),
+    ...(typeof id === "string" && { id: withRegistryNames(id, name, reference) }),
     ...(typeof progress === "string" && { progress: progress.slice(0, MAX_TEXT) }),
     ...(progressDetail !== undefined && { progressDetail: numbers(progressDetail, ["current", "total"]) }),
     ...(aux !== undefined && { aux: tenantsAux(aux, reference) }),
@@ -31,7 +31,7 @@ export function failureIn(line: unknown, name: PushName, reference: Reference): 
   const { error, errorDetail } = record(line);
   const { message } = record(errorDetail);
   const found = typeof message === "string" ? message : error;
-  return typeof found === "string" ? { message: inTenantsWords(found, name, reference) } : undefined;
+  return typeof found === "string" ? { message: withRegistryNames(found, name, reference) } : undefined;
 }
 
 export function failureLine(message: string): ApiObject {
@@ -39,7 +39,7 @@ export function failureLine(message: string): ApiObject {
 }
 
 /** Replaces the name at the guard's proxy with the name at the registry. */
-function inTenantsWords(text: string, { host, repository, tag }: PushName, reference: Reference): string {
+function withRegistryNames(text: string, { host, repository, tag }: PushName, reference: Reference): string {
   const { domain, path, tag: own = "" } = reference;
   return text
     .slice(0, MAX_TEXT)

@@ -7,7 +7,7 @@ import type { OwnImage } from "../images/own-images.ts";
 import type { Limits } from "../limits/limits.ts";
 import { namesHost } from "../policy/registry-host.ts";
 import { Refusal } from "../refusal.ts";
-import { checkPush } from "./check-push.ts";
+import { checkEngineIsHere, checkPush } from "./check-push.ts";
 import { guardCredentials } from "./guard-credentials.ts";
 import { createProxyServer, type ProxyServer } from "./proxy-server.ts";
 import { failureIn, failureLine, tenantsLine } from "./push-lines.ts";
@@ -55,7 +55,8 @@ export function openPusher(options: PusherOptions): Pusher {
   const proxy = createProxyServer();
   return {
     async push(caller, image, reference, pushOptions) {
-      checkPush(caller.tenant, reference, engine);
+      checkPush(caller.tenant, reference);
+      checkEngineIsHere(engine);
       const platform = await platformQuery(engine, pushOptions.platform, caller.signal);
       const held = await guardCredentials(caller.tenant, reference.domain, options.env);
       const { onLine } = pushOptions;

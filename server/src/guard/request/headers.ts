@@ -1,4 +1,4 @@
-import { Refusal } from "../refusal.ts";
+import { badRequest } from "../refusal.ts";
 
 /** Headers that were checked, by names in lower case. Headers that a call does not read have no effect. */
 export interface StrictHeaders {
@@ -39,12 +39,12 @@ export function readHeaders(raw: readonly string[]): StrictHeaders {
   for (let index = 0; index + 1 < raw.length; index += 2) {
     const name = (raw[index] ?? "").toLowerCase();
     const value = raw[index + 1] ?? "";
-    if (!NAME.test(name)) throw invalid("header.invalid", "the request has a header with an invalid name");
+    if (!NAME.test(name)) throw badRequest("header.invalid", "the request has a header with an invalid name");
     if (!VALUE.test(value)) {
-      throw invalid("header.invalid", `the header ${name} has characters that are not allowed there`);
+      throw badRequest("header.invalid", `the header ${name} has characters that are not allowed there`);
     }
     const values = found.get(name) ?? [];
-    if (values.length > 0 && ONCE.has(name)) throw invalid("header.duplicate", `the header ${name} occurs twice`);
+    if (values.length > 0 && ONCE.has(name)) throw badRequest("header.duplicate", `the header ${name} occurs twice`);
     values.push(value);
     found.set(name, values);
   }
@@ -58,16 +58,12 @@ function checkFraming(headers: StrictHeaders): void {
   const length = headers.get("content-length");
   const encoding = headers.get("transfer-encoding");
   if (length !== undefined && encoding !== undefined) {
-    throw invalid("header.framing", "the request has both Transfer-Encoding and Content-Length");
+    throw badRequest("header.framing", "the request has both Transfer-Encoding and Content-Length");
   }
   if (length !== undefined && !/^\d{1,15}$/.test(length)) {
-    throw invalid("header.framing", "Content-Length must be a number");
+    throw badRequest("header.framing", "Content-Length must be a number");
   }
   if (encoding !== undefined && encoding !== "chunked") {
-    throw invalid("header.framing", "Transfer-Encoding can only be chunked");
+    throw badRequest("header.framing", "Transfer-Encoding can only be chunked");
   }
-}
-
-function invalid(rule: string, message: string): Refusal {
-  return new Refusal(rule, message, { statusCode: 400 });
 }

@@ -1,5 +1,5 @@
 import type { Static, TSchema } from "typebox";
-import { Refusal } from "../refusal.ts";
+import { badRequest } from "../refusal.ts";
 import { strictJson } from "./strict-json.ts";
 
 /** The keys that a call accepts, exactly as the API spells them, and whether they may be repeated. */
@@ -40,7 +40,7 @@ export function parseQuery(raw: string, shape: QueryShape): StrictQuery {
     checkKey(key, shape);
     const values = found.get(key) ?? [];
     if (values.length > 0 && shape[key] === "once") {
-      throw invalid("query.duplicate", `the query has ${shown(key)} twice`);
+      throw badRequest("query.duplicate", `the query has ${shown(key)} twice`);
     }
     values.push(value);
     found.set(key, values);
@@ -57,7 +57,7 @@ function reading(found: ReadonlyMap<string, readonly string[]>): StrictQuery {
       const value = text(key);
       if (value === undefined) return ifAbsent;
       const flag = Object.hasOwn(FLAGS, value) ? FLAGS[value] : undefined;
-      if (flag === undefined) throw invalid("query.value", `${shown(key)} must be 1 or 0`);
+      if (flag === undefined) throw badRequest("query.value", `${shown(key)} must be 1 or 0`);
       return flag;
     },
     integer(key) {
@@ -65,7 +65,7 @@ function reading(found: ReadonlyMap<string, readonly string[]>): StrictQuery {
       if (value === undefined || value === "") return undefined;
       const number = Number(value);
       if (!/^-?\d{1,16}$/.test(value) || !Number.isSafeInteger(number)) {
-        throw invalid("query.value", `${shown(key)} must be a whole number`);
+        throw badRequest("query.value", `${shown(key)} must be a whole number`);
       }
       return number;
     },
@@ -79,14 +79,14 @@ function reading(found: ReadonlyMap<string, readonly string[]>): StrictQuery {
 function checkKey(key: string, shape: QueryShape): void {
   if (Object.hasOwn(shape, key)) return;
   const known = Object.keys(shape).find((name) => name.toLowerCase() === key.toLowerCase());
-  if (known !== undefined) throw invalid("query.case", `the query has ${shown(key)}: write it as "${known}"`);
-  throw invalid("query.unknown", `the query has ${shown(key)}, which this guard does not know here`);
+  if (known !== undefined) throw badRequest("query.case", `the query has ${shown(key)}: write it as "${known}"`);
+  throw badRequest("query.unknown", `the query has ${shown(key)}, which this guard does not know here`);
 }
 
 function pairs(raw: string): [key: string, value: string][] {
   if (raw === "") return [];
   // Older versions of Go read it as a separator, newer ones drop the pair that contains it.
-  if (raw.includes(";")) throw invalid("query.semicolon", "the query has a semicolon: write it as %3B");
+  if (raw.includes(";")) throw badRequest("query.semicolon", "the query has a semicolon: write it as %3B");
   return raw.split("&").map((pair) => {
     const equals = pair.indexOf("=");
     return equals === -1 ? [decode(pair), ""] : [decode(pair.slice(0, equals)), decode(pair.slice(equals + 1))];
@@ -99,16 +99,15 @@ function decode(part: string): string {
   try {
     text = decodeURIComponent(part.replaceAll("+", " "));
   } catch {
-    throw invalid("query.encoding", "the query has a percent sign that does not begin an escaped character of UTF-8");
+    throw badRequest(
+      "query.encoding",
+      "the query has a percent sign that does not begin an escaped character of UTF-8",
+    );
   }
-  if (text.includes("\0")) throw invalid("query.encoding", "the query has a NUL character");
+  if (text.includes("\0")) throw badRequest("query.encoding", "the query has a NUL character");
   return text;
 }
 
 function shown(key: string): string {
   return JSON.stringify(key.slice(0, 64));
-}
-
-function invalid(rule: string, message: string): Refusal {
-  return new Refusal(rule, message, { statusCode: 400 });
 }

@@ -1,6 +1,6 @@
 import { Type, type Static, type TObject, type TProperties, type TSchema } from "typebox";
 import { Errors } from "typebox/value";
-import { Refusal } from "../refusal.ts";
+import { badRequest } from "../refusal.ts";
 
 /** Levels of objects and arrays. What docker sends has five. */
 const MAX_DEPTH = 16;
@@ -35,7 +35,7 @@ function decode(given: Buffer, what: string): string {
     // A byte order mark is kept, and then refused: JSON has none.
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(given);
   } catch {
-    throw invalid("json.syntax", `${what} is not UTF-8`);
+    throw badRequest("json.syntax", `${what} is not UTF-8`);
   }
 }
 
@@ -43,7 +43,7 @@ function parse(text: string, what: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch {
-    throw invalid("json.syntax", `${what} is not JSON`);
+    throw badRequest("json.syntax", `${what} is not JSON`);
   }
 }
 
@@ -58,14 +58,14 @@ function refuseDuplicates(text: string, what: string): void {
   for (const [token] of text.matchAll(TOKEN)) {
     if (token === "{" || token === "[") {
       open.push(token === "{" ? new Set() : null);
-      if (open.length > MAX_DEPTH) throw invalid("json.depth", `${what} is nested deeper than ${MAX_DEPTH} levels`);
+      if (open.length > MAX_DEPTH) throw badRequest("json.depth", `${what} is nested deeper than ${MAX_DEPTH} levels`);
     } else if (token === "}" || token === "]") {
       open.pop();
     } else if (token === ":") {
       const key = JSON.parse(last) as string;
       const keys = open.at(-1);
       if (keys?.has(key) === true) {
-        throw invalid("json.duplicate", `${what} has the key ${quoted(key)} twice`);
+        throw badRequest("json.duplicate", `${what} has the key ${quoted(key)} twice`);
       }
       keys?.add(key);
     }
@@ -81,16 +81,16 @@ function checkShape(schema: TSchema, value: unknown, what: string): void {
     }
     // Each unknown key is reported twice: first as a schema that is false.
     if (error.keyword === "boolean") continue;
-    throw invalid("json.type", `${what}${error.instancePath} ${error.message}`);
+    throw badRequest("json.type", `${what}${error.instancePath} ${error.message}`);
   }
 }
 
 function refuseKey(key: string, schema: TSchema, at: string): never {
   const known = knownKeys(schema).find((name) => name.toLowerCase() === key.toLowerCase());
   if (known !== undefined) {
-    throw invalid("json.case", `${at} has the key ${quoted(key)}: write it as "${known}"`);
+    throw badRequest("json.case", `${at} has the key ${quoted(key)}: write it as "${known}"`);
   }
-  throw invalid("json.unknown", `${at} has the key ${quoted(key)}, which this guard does not know`);
+  throw badRequest("json.unknown", `${at} has the key ${quoted(key)}, which this guard does not know`);
 }
 
 /** All names of properties in a schema, whatever object they belong to: good enough for a message. */
@@ -106,8 +106,4 @@ function knownKeys(schema: unknown): string[] {
 /** Without control characters, and not too long for a message */
 function quoted(key: string): string {
   return JSON.stringify(key.slice(0, 64));
-}
-
-function invalid(rule: string, message: string): Refusal {
-  return new Refusal(rule, message, { statusCode: 400 });
 }

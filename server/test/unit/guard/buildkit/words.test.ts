@@ -5,7 +5,7 @@ import { checkMethods } from "../../../../src/guard/buildkit/sessions.ts";
 import { grpcError } from "../../../../src/guard/buildkit/grpc-errors.ts";
 import { refusedSource } from "../../../../src/guard/buildkit/refused-source.ts";
 import { Refusal } from "../../../../src/guard/refusal.ts";
-import { statusInTenantsWords, withoutForeignImages } from "../../../../src/guard/buildkit/status.ts";
+import { statusForTenant, withoutForeignImages } from "../../../../src/guard/buildkit/status.ts";
 import { ownBases } from "../../../../src/guard/buildkit/own-bases.ts";
 import { sourcePolicy } from "../../../../src/guard/buildkit/source-policy.ts";
 import { supportOf } from "../../../../src/guard/buildkit/engine-support.ts";
@@ -19,14 +19,14 @@ test("progress is in the tenant's words", () => {
     vertexes: [{ name: "[1/2] FROM guard.internal/ta/docker.io/library/app:1", error: "" }],
     statuses: [{ ID: "naming to guard.internal/tb/docker.io/library/x:1" }],
   });
-  const { vertexes, statuses } = statusInTenantsWords("ta", status);
+  const { vertexes, statuses } = statusForTenant("ta", status);
   expect(vertexes[0]?.name).toBe("[1/2] FROM app:1");
   expect(statuses[0]?.ID).toBe("naming to (an image of another tenant)");
 });
 
 test("a long line of a tenant's is put into its words at once", () => {
   const name = `RUN echo guard.internal/tb/${".".repeat(1_000_000)}x`;
-  const { vertexes } = statusInTenantsWords("ta", create(StatusResponseSchema, { vertexes: [{ name }] }));
+  const { vertexes } = statusForTenant("ta", create(StatusResponseSchema, { vertexes: [{ name }] }));
   expect(vertexes[0]?.name).toBe("RUN echo (an image of another tenant)");
   expect(syntaxOf(`# syntax=a${" ".repeat(1_000_000)}b`)).toHaveLength(1_000_002);
 });

@@ -1,7 +1,8 @@
 import { Readable } from "node:stream";
 import { expect, test } from "vitest";
 import type { BuildRequest } from "../../../../src/guard/build-request.ts";
-import { baseResolver, requestCredentials } from "../../../../src/guard/classic/bases.ts";
+import { baseResolver } from "../../../../src/guard/classic/bases.ts";
+import { requestCredentials } from "../../../../src/guard/classic/registry-credentials.ts";
 import { EngineAnswer, type EngineRequest } from "../../../../src/guard/engine/engine-api.ts";
 import type { Policy } from "../../../../src/guard/policy/policy.ts";
 import { noSuchImage, Refusal } from "../../../../src/guard/refusal.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { engineName, inTenantsWords, parseTenantName, tenantName } from "../../../../src/guard/images/names.ts";
+import { engineName, withTenantNames, parseTenantName, tenantName } from "../../../../src/guard/images/names.ts";
 
 const mapped = (given: string, tenant = "a"): string => engineName(tenant, parseTenantName(given));
 
@@ -44,6 +44,6 @@ describe("the engine's name of a tenant's name", () => {
 
 test("a text of the engine has the tenant's names, and none of another tenant", () => {
   const text = "naming to guard.internal/a/docker.io/library/app:v1, guard.internal/b/docker.io/library/x:v1.";
-  expect(inTenantsWords("a", text)).toBe("naming to app:v1, (an image of another tenant).");
-  expect(inTenantsWords("a", "docker.io/library/app:v1")).toBe("docker.io/library/app:v1");
+  expect(withTenantNames("a", text)).toBe("naming to app:v1, (an image of another tenant).");
+  expect(withTenantNames("a", "docker.io/library/app:v1")).toBe("docker.io/library/app:v1");
 });

@@ -3,7 +3,7 @@ import { buffer } from "node:stream/consumers";
 import { extract, pack } from "tar-stream";
 import { expect, test } from "vitest";
 import { pathMatch } from "../../../../src/guard/images/path-match.ts";
-import { inTenantsNames } from "../../../../src/guard/images/saved-archive.ts";
+import { archiveForTenant } from "../../../../src/guard/images/saved-archive.ts";
 import { readTime } from "../../../../src/guard/images/times.ts";
 
 test.each([
@@ -44,7 +44,7 @@ async function rewritten(files: Record<string, string | Buffer>): Promise<Record
   tar.finalize();
   const found: Record<string, string> = {};
   const parser = extract();
-  parser.end(await buffer(inTenantsNames("a", Readable.from(tar, { objectMode: false }), signal)));
+  parser.end(await buffer(archiveForTenant("a", Readable.from(tar, { objectMode: false }), signal)));
   for await (const entry of parser) found[entry.header.name] = (await buffer(entry)).toString("latin1");
   return found;
 }
@@ -72,7 +72,7 @@ test("an archive has the tenant's names, none of others, and layers as they were
 
 test("an archive that breaks off fails, and so does one with an error in place of its end", async () => {
   const error = Buffer.from(`${JSON.stringify({ errorDetail: { message: "no" } })}\n`.padEnd(1024, " "));
-  await expect(buffer(inTenantsNames("a", Readable.from([error]), signal))).rejects.toThrow(/tar|header|data/i);
+  await expect(buffer(archiveForTenant("a", Readable.from([error]), signal))).rejects.toThrow(/tar|header|data/i);
   const long = { "manifest.json": `[${" ".repeat(17 * 1024 ** 2)}]` };
   await expect(rewritten(long)).rejects.toMatchObject({ rule: "engine.archive" });
   await expect(rewritten({ "manifest.json": "{" })).rejects.toMatchObject({ rule: "engine.archive", statusCode: 502 });

@@ -1,5 +1,3 @@
-import { familiarName, type Reference } from "docker-over-ssh/builds";
-
 /** Text that may be an ID, or the beginning of one. */
 export interface IdPrefix {
   /** 1 to 64 hexadecimal digits */
@@ -13,10 +11,4 @@ export function idPrefix(given: string): IdPrefix | undefined {
   const [, algorithm, hex = ""] = /^(sha256:)?([0-9a-f]{1,64})$/.exec(given) ?? [];
   if (hex === "") return undefined;
   return { hex, isCertain: algorithm !== undefined || hex.length === 64 };
-}
-
-/** Returns a reference as docker prints it: `app:latest`. */
-export function nameAsListed(reference: Reference): string {
-  const { tag, digest } = reference;
-  return `${familiarName(reference)}${tag === undefined ? "" : `:${tag}`}${digest === undefined ? "" : `@${digest}`}`;
 }
