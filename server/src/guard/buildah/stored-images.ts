@@ -1,5 +1,6 @@
-import { messageOf, tryReference } from "docker-over-ssh/builds";
+import { abortable, messageOf, tryReference } from "docker-over-ssh/builds";
 import { imagesInLedger } from "../ledger/ledger-images.ts";
+import { shared } from "../images/shared-listing.ts";
 import { TENANT_LABEL } from "../images/reserved.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { noSuchImage, Refusal } from "../refusal.ts";
@@ -46,6 +47,9 @@ interface Listed {
   createdatraw?: string;
 }
 
+/** ms for a list */
+const LIST_TIMEOUT = 120_000;
+
 /** The images in the storages of all tenants, as buildah lists them. */
 export class StoredImages {
   readonly #setup: Setup;
@@ -53,6 +57,8 @@ export class StoredImages {
   readonly #ledger: Ledger;
   /** By tenant and ID */
   readonly #known = new Map<string, Map<string, Constant>>();
+  /** By tenant */
+  readonly #lists = new Map<string, () => Promise<StoredImage[]>>();
 
   constructor(setup: Setup, env: NodeJS.ProcessEnv, ledger: Ledger) {
     this.#setup = setup;
@@ -60,8 +66,19 @@ export class StoredImages {
     this.#ledger = ledger;
   }
 
-  /** Lists all images that have a name, or had one, without those of single steps. */
+  /**
+   * Lists all images that have a name, or had one, without those of single steps. Each list is a program of the host's, in no cgroup of the tenant's: so those
+   * who ask at the same time get one.
+   */
   async all(home: OpenHome, signal: AbortSignal): Promise<StoredImage[]> {
+    const { tenant } = home;
+    const ask =
+      this.#lists.get(tenant) ?? shared(async () => await this.#list(home, AbortSignal.timeout(LIST_TIMEOUT)));
+    this.#lists.set(tenant, ask);
+    return await abortable(ask(), signal);
+  }
+
+  async #list(home: OpenHome, signal: AbortSignal): Promise<StoredImage[]> {
     const text = await this.#run(home, ["images", "--json", "--no-trunc"], signal);
     const listed = (text.trim() === "" ? [] : JSON.parse(text)) as Listed[] | null;
     const found = new Map<string, StoredImage>();
@@ -100,6 +117,7 @@ export class StoredImages {
 
   forget(tenant: string): void {
     this.#known.delete(tenant);
+    this.#lists.delete(tenant);
   }
 
   /** Returns undefined for an image that was removed meanwhile. */

@@ -242,3 +242,15 @@ test("an image that a build uses is not removed, and the message does not say by
     message: "conflict: unable to delete own:1: it is used by a build that runs",
   });
 });
+
+test("those who list images at the same time start one program, not one each", async () => {
+  const { images, caller } = await bedWith({
+    stored: [{ id: idOf("2"), names: ["docker.io/library/own:1"], tenant: "a" }],
+  });
+  const any = { all: false, digests: false, references: [], labels: [], before: [], since: [], until: [] };
+  await images.list(caller, any); // the tenant is in the ledger then
+  vi.mocked(runBuildah).mockClear();
+  const lists = await Promise.all(Array.from({ length: 50 }, () => images.list(caller, any)));
+  for (const list of lists) expect(list).toHaveLength(1);
+  expect(vi.mocked(runBuildah).mock.calls.filter(([, , [name]]) => name === "images")).toHaveLength(2);
+});
