@@ -1,0 +1,79 @@
+import { describe, expect, test } from "vitest";
+import type { BackendVersion } from "../../../../src/guard/backend.ts";
+import { frontBed } from "../../../fixtures/guard/front-bed.ts";
+import { standInBackend } from "../../../fixtures/guard/stand-in-backend.ts";
+
+const ENGINE: BackendVersion = {
+  version: "28.5.2",
+  apiVersion: "1.51",
+  minApiVersion: "1.24",
+  os: "linux",
+  arch: "amd64",
+  hasContainerdStore: false,
+};
+
+/** What a tenant is told at a path by the guard of such an engine. */
+async function told(path: string, changes: Partial<BackendVersion> = {}): Promise<unknown> {
+  const backend = standInBackend({ version: async () => await Promise.resolve({ ...ENGINE, ...changes }) });
+  await using bed = await frontBed({ backend });
+  const answer = await bed.send(`GET ${path} HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n`);
+  expect(answer).toMatch(/^HTTP\/1\.1 200 /);
+  return JSON.parse(answer.slice(answer.indexOf("\r\n\r\n")));
+}
+
+// Each property that is added here tells tenants of the host: the objects are whole.
+describe("of the host, a tenant is told", () => {
+  test.each(["/version", "/v1.41/version"])("by %s the engine's version and platform alone", async (path) => {
+    const details = { ApiVersion: "1.51", MinAPIVersion: "1.24", Os: "linux", Arch: "amd64" };
+    expect(await told(path)).toEqual({
+      Platform: { Name: "docker-over-ssh guard" },
+      Components: [{ Name: "Engine", Version: "28.5.2", Details: { ...details, Experimental: "false" } }],
+      Version: "28.5.2",
+      ...details,
+    });
+  });
+
+  const INFO = {
+    ID: "",
+    Name: "guard",
+    ServerVersion: "28.5.2",
+    OSType: "linux",
+    OperatingSystem: "docker-over-ssh guard",
+    Plugins: { Volume: [], Network: [], Authorization: null, Log: [] },
+    IndexServerAddress: "https://index.docker.io/v1/",
+    RegistryConfig: { IndexConfigs: {}, InsecureRegistryCIDRs: [], Mirrors: [] },
+    Swarm: { NodeID: "", NodeAddr: "", LocalNodeState: "inactive", ControlAvailable: false, Error: "" },
+    Containers: 0,
+    ContainersRunning: 0,
+    ContainersPaused: 0,
+    ContainersStopped: 0,
+    Images: 0,
+    Labels: [],
+    SecurityOptions: [],
+    ExperimentalBuild: false,
+    Warnings: [],
+    MemoryLimit: true,
+    SwapLimit: true,
+    OomKillDisable: true,
+    CpuCfsQuota: true,
+    CpuCfsPeriod: true,
+    CPUShares: true,
+    CPUSet: true,
+    IPv4Forwarding: true,
+    BridgeNfIptables: true,
+    BridgeNfIp6tables: true,
+  };
+
+  test("by /info the same, where images are in a graph driver's store", async () => {
+    expect(await told("/info")).toEqual({ ...INFO, Architecture: "x86_64", Driver: "overlay2" });
+  });
+
+  test("by /info the kind of the store, where it is containerd's", async () => {
+    expect(await told("/v1.51/info", { hasContainerdStore: true, arch: "arm64" })).toEqual({
+      ...INFO,
+      Architecture: "aarch64",
+      Driver: "overlayfs",
+      DriverStatus: [["driver-type", "io.containerd.snapshotter.v1"]],
+    });
+  });
+});
