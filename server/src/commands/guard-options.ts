@@ -29,7 +29,11 @@ const OPTIONS: readonly OptionDefinition[] = [
       "passthrough: the host's engine; buildah, or imagebuilder: no engine, a storage for each tenant (default: passthrough)",
     parse: parseMode,
   },
-  { flags: "--bind-local <folder>", description: "to try it out: docker.sock in this folder is the tenant local" },
+  {
+    flags: "--bind-local <folder>",
+    description:
+      "to try it out: docker.sock in this folder is the tenant local, which may use any image as a base if neither --allow-base nor --allow-pull is given",
+  },
   {
     flags: "--tenant <tenant>",
     description:

@@ -6,9 +6,6 @@ import { defaultsOf } from "../guard/config/terms.ts";
 import type { GuardSettings, ListedTenant, TenantSources } from "../guard/settings.ts";
 import type { GuardOptions } from "./guard-options.ts";
 
-/** The tenant of --bind-local */
-const LOCAL = "local";
-
 /** Makes settings of options and the environment. Throws a Failure `usage` for what contradicts itself. */
 export function readGuardSettings(options: GuardOptions, env: NodeJS.ProcessEnv): GuardSettings {
   const { mode = "passthrough", host, audit, metrics, dryRun = false } = options;
@@ -51,9 +48,10 @@ function sourcesOf(options: GuardOptions): TenantSources {
       expected: "both, or neither",
     });
   }
-  checkDifferent([...listed, ...localOf(bindLocal)], "the command line");
+  const local = bindLocal === undefined ? undefined : localTenant(bindLocal, options);
+  checkDifferent(local === undefined ? listed : [...listed, local], "the command line");
   return {
-    bindLocal: bindLocal === undefined ? undefined : resolve(bindLocal),
+    bindLocal: local,
     listed,
     configFile: config === undefined ? undefined : resolve(config),
     usesEnginePods: kubernetes,
@@ -64,9 +62,14 @@ function sourcesOf(options: GuardOptions): TenantSources {
   };
 }
 
-function localOf(folder: string | undefined): Pick<ListedTenant, "id" | "socket">[] {
-  if (folder === undefined) return [];
-  return [{ id: LOCAL, socket: checkSocketOf(join(resolve(folder), "docker.sock"), "--bind-local") }];
+/**
+ * The tenant of --bind-local. Whoever tries the guard out can use the engine anyway, and wants to see builds succeed: this tenant may use any image as a
+ * base, unless an option says which.
+ */
+function localTenant(folder: string, { allowBase, allowPull }: GuardOptions): ListedTenant {
+  const socket = checkSocketOf(join(resolve(folder), "docker.sock"), "--bind-local");
+  const saysBases = allowBase !== undefined || allowPull !== undefined;
+  return { id: "local", socket, ...(!saysBases && { policy: { bases: ["*"] } }) };
 }
 
 /** As Kubernetes names volumes (RFC 1123): it becomes a part of a path. */

@@ -83,6 +83,10 @@ export async function guard(settings: GuardSettings, { env, signal, tell }: Surr
     },
     signal,
   );
+  if (wanted.bindLocal?.policy?.bases?.includes("*"))
+    tell(
+      "--bind-local is for trying the guard out: the tenant local may use any image as a base, also images of this engine; --allow-base says which images it may use",
+    );
   await endpoints.settled();
   // A guard whose tenants are all named by the operator does not start without one of them.
   if (firstFailure !== undefined && sources.every(({ tenantsReturn }) => tenantsReturn)) throw firstFailure;

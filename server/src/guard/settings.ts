@@ -28,8 +28,8 @@ export interface TenantDefaults {
 
 /** Where tenants come from. Several may be used at the same time. */
 export interface TenantSources {
-  /** --bind-local: a folder that gets `docker.sock` of the tenant `local` */
-  bindLocal?: string | undefined;
+  /** --bind-local: the tenant `local`, whose socket's folder is made */
+  bindLocal?: ListedTenant | undefined;
   /** --tenant */
   listed: readonly ListedTenant[];
   /** --config: read again on SIGHUP */

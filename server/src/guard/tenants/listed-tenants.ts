@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { mkdir } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 import { Failure, messageOf } from "docker-over-ssh/builds";
 import type { ListedTenant, TenantDefaults } from "../settings.ts";
 import type { TenantEndpoint } from "../tenant.ts";
@@ -23,9 +23,8 @@ export function withDefaults(listed: ListedTenant, defaults: TenantDefaults): Te
   };
 }
 
-/** --bind-local: one tenant, to try the guard out. Its folder is created. */
-export function localTenant(folder: string, defaults: TenantDefaults): TenantSource {
-  const local: ListedTenant = { id: "local", socket: join(folder, "docker.sock") };
+/** --bind-local: one tenant, to try the guard out. The folder of its socket is created. */
+export function localTenant(local: ListedTenant, defaults: TenantDefaults): TenantSource {
   const read = async (): Promise<ListedTenant[]> => {
     await createFolder(dirname(local.socket));
     return [local];

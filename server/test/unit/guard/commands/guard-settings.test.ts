@@ -22,7 +22,7 @@ function failureOf(...words: string[]): Failure {
 }
 
 test("without options but a tenant, little is allowed, and work is limited", () => {
-  expect(settings("--bind-local", "/tmp")).toEqual({
+  expect(settings("--tenant", "name=a,socket=/run/a.sock")).toEqual({
     mode: "passthrough",
     engine: undefined,
     data: "/home/someone/.local/state/docker-over-ssh-guard",
@@ -31,11 +31,26 @@ test("without options but a tenant, little is allowed, and work is limited", () 
       resources: { ulimits: [] },
       quotas: { builds: 4, context: 2 * 1024 ** 3, connections: 256, requests: 50 },
     },
-    sources: { bindLocal: "/tmp", listed: [], configFile: undefined, usesEnginePods: false, kubelet: undefined },
+    sources: {
+      bindLocal: undefined,
+      listed: [{ id: "a", socket: "/run/a.sock", policy: {}, resources: {}, quotas: {} }],
+      configFile: undefined,
+      usesEnginePods: false,
+      kubelet: undefined,
+    },
     auditFile: undefined,
     metrics: undefined,
     isDryRun: false,
   });
+});
+
+test("the tenant of --bind-local may use any image as a base, unless an option says which; other tenants may use none", () => {
+  const local = { id: "local", socket: "/tmp/docker.sock" };
+  const any = settings("--bind-local=/tmp", "--tenant", "name=a,socket=/run/a.sock");
+  expect(any.sources.bindLocal).toEqual({ ...local, policy: { bases: ["*"] } });
+  expect([any.defaults.policy.bases, any.sources.listed[0]?.policy]).toEqual([[], {}]);
+  for (const option of ["--allow-base", "--allow-pull"])
+    expect(settings("--bind-local", "/tmp", option, "alpine").sources.bindLocal).toEqual(local);
 });
 
 test("no source of tenants is a failure that tells the shortest way to try it", () => {

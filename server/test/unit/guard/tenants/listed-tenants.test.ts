@@ -9,8 +9,10 @@ import { DEFAULTS, follow } from "./changes-bed.ts";
 test("--bind-local creates its folder, and has one tenant", async () => {
   await using folder = await temporaryFolder();
   const path = join(folder.path, "a/b");
-  await using local = follow(localTenant(path, DEFAULTS));
+  const listed = { id: "local", socket: join(path, "docker.sock"), policy: { bases: ["*"] } };
+  await using local = follow(localTenant(listed, DEFAULTS));
   await local.ready;
+  expect(local.seats.get("local")?.tenant.policy).toEqual({ ...DEFAULTS.policy, bases: ["*"] });
   expect(local.told).toEqual([`+local ${path}/docker.sock`]);
   expect(existsSync(path)).toBe(true);
 });
