@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -41,6 +41,8 @@ describe.each(["20.10", "28.5"] as const)(`a registry with a password, through t
     let known: TenantCli;
     let wrong: TenantCli;
     let nobody: TenantCli;
+    /** Of a tenant whose credentials the guard has: its docker config has none */
+    let held: TenantCli;
     let base: string;
     let other: string;
 
@@ -68,17 +70,16 @@ describe.each(["20.10", "28.5"] as const)(`a registry with a password, through t
         await hostImage(name, "host");
       }
       const socket = join(folder, "team.sock");
-      const terms = [
-        `allow-pull=${registry.host}/base-*`,
-        `allow-push=${registry.host}/team/*`,
-        `max-push=${QUOTA}`,
-        `allow-base=${BASE}`,
-      ];
-      guard = await startGuard(
-        folder,
-        ["-H", engine.host, "--tenant", ["name=team", `socket=${socket}`, ...terms].join(",")],
-        bed.env,
-      );
+      const terms = [`allow-pull=${registry.host}/base-*`, `allow-push=${registry.host}/team/*`, `allow-base=${BASE}`];
+      const config = join(folder, "guard-config.json");
+      writeFileSync(config, JSON.stringify({ auths: authOf(USER.password) }));
+      const heldSocket = join(folder, "held.sock");
+      const tenants = [
+        ["name=team", `socket=${socket}`, ...terms, `max-push=${QUOTA}`],
+        ["name=held", `socket=${heldSocket}`, ...terms, `registry-config=${config}`],
+      ].flatMap((fields) => ["--tenant", fields.join(",")]);
+      guard = await startGuard(folder, ["-H", engine.host, ...tenants], bed.env);
+      held = await tenantCli(engine, { socket: heldSocket, folder });
       known = await tenantCli(engine, { socket, folder });
       wrong = await tenantCli(engine, { socket, folder, auths: authOf(WRONG) });
       nobody = await tenantCli(engine, { socket, folder });
@@ -89,7 +90,9 @@ describe.each(["20.10", "28.5"] as const)(`a registry with a password, through t
       if (why) return;
       await guard?.[Symbol.asyncDispose]();
       if (own === undefined) {
-        const names = (await engine.listing()).references.filter((name) => /^guard\.internal\/team\/|^127/.test(name));
+        const names = (await engine.listing()).references.filter((name) =>
+          /^guard\.internal\/(?:team|held)\/|^127/.test(name),
+        );
         await engine.docker("rmi", "--force", ...names);
       }
       await own?.[Symbol.asyncDispose]();
@@ -156,10 +159,33 @@ describe.each(["20.10", "28.5"] as const)(`a registry with a password, through t
         }
         const refused = await build(known, other, "other:v1", builder);
         expect(refused.exitCode).not.toBe(0);
-        expect(refused.stdout + refused.stderr).toContain("base that may be used here");
+        expect(refused.stdout + refused.stderr).toMatch(/base that may (?:not )?be used here/);
         expect((await known(["images", "--format", "{{.Repository}}"])).stdout).not.toMatch(/stolen|other/);
       },
     );
+
+    test("--registry-config: a tenant without a password pulls a base and pushes, and never sees the guard's", async () => {
+      const name = `${registry.host}/team/held-${kind}:v1`;
+      const ended = [
+        await build(held, base, name, "classic"),
+        await held(["push", name]),
+        await build(held, base, "held:buildkit", "buildkit"),
+        await held(["history", "--no-trunc", name]),
+        await held(["inspect", name]),
+        await held(["info"]),
+      ];
+      // BuildKit asks the client alone, which has no password.
+      expect(ended.map(({ exitCode }) => exitCode)).toEqual([0, 0, 1, 0, 0, 0]);
+      expect(await whoIs(`guard.internal/held/${name.replace(":", "__")}`)).toBe("registry");
+      expect(await digestOf(name)).toMatch(/^sha256:/);
+      const told = [...ended.flatMap(({ stdout, stderr }) => [stdout, stderr]), ...guard.printed].join("\n");
+      expect(told).toContain('"tenant":"held","call":"POST /v1.');
+      const commandLine = readFileSync(`/proc/${guard.pid}/cmdline`, "utf8");
+      for (const secret of [USER.password, authOf(USER.password)[registry.host]?.auth ?? ""]) {
+        expect(told).not.toContain(secret);
+        expect(commandLine).not.toContain(secret);
+      }
+    });
 
     test("pushes with the password, until the quota of bytes is used up", async () => {
       const name = (tag: string): string => `${registry.host}/team/app-${kind}:${tag}`;

@@ -1,34 +1,27 @@
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { request } from "node:http";
+import type { ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { text } from "node:stream/consumers";
+import type { Readable } from "node:stream";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { bed, why } from "../../../test/engines/bed.ts";
 import { BASE, importBase } from "../../../test/testbed/build-base.ts";
 import type { Engine } from "../../../test/testbed/engine.ts";
 import { startTestbed } from "../../../test/testbed/start.ts";
 import type { Testbed } from "../../../test/testbed/testbed.ts";
+import { askSocket } from "../fixtures/guard/ask-socket.ts";
 import { removeFakePods, shortPath, startFakePod } from "../fixtures/guard/fake-pod.ts";
 import { startGuard } from "../fixtures/guard/guard-process.ts";
 import { CGROUPS, cgroupsOf } from "../fixtures/guard/processes.ts";
+import { startStandInRegistry } from "../fixtures/guard/stand-in-registry.ts";
 import { startServerProcess } from "../fixtures/server-process.ts";
 import { contextIn, tenantCli, type TenantCli } from "../fixtures/guard/tenant-cli.ts";
 
 const done = { exitCode: 0 };
 const BUILDERS = ["classic", "buildkit"] as const;
 const waiting = { timeout: 60_000 };
-
-/** What a socket answers. */
-async function ask(socketPath: string, path: string): Promise<{ status: number | undefined; body: string }> {
-  return await new Promise((resolve, reject) => {
-    request({ socketPath, path }, (response) => {
-      text(response).then((body) => resolve({ status: response.statusCode, body }), reject);
-    })
-      .on("error", reject)
-      .end();
-  });
-}
 
 /** IDs of all images of a tenant on an engine, those of steps included */
 async function imagesOf(engine: Engine, tenant: string): Promise<string[]> {
@@ -100,7 +93,7 @@ describe.skipIf(why)(`tenants that come and go, and engines ${why ?? ""}`, () =>
     await events;
     await building.haveEnded(["classic"]); // steps of BuildKit outlive an engine that is stopped
     for (const path of ["/images/json", "/v1.41/events"]) {
-      const { status, body } = await ask(socket, path);
+      const { status, body } = await askSocket(socket, path);
       expect(body).toContain("the engine cannot be reached");
       expect(status).toBe(502);
     }
@@ -170,6 +163,53 @@ describe.skipIf(why)(`tenants that come and go, and engines ${why ?? ""}`, () =>
       stdout: expect.stringContaining("Using cache") as string,
     });
     await leaves(["rmi", "more", "app"]);
+  });
+
+  test("a tenant that leaves while it pushes and saves: docker is told, and nothing is left at the engine and the registry", async () => {
+    const engine = latest.near;
+    const config = join(folder, "leaving.json");
+    const socket = join(folder, "leaving.sock");
+    const write = (...tenants: object[]): void => writeFileSync(config, JSON.stringify({ tenants }));
+    // It takes an upload, and never says so.
+    let onUpload!: (response: ServerResponse) => void;
+    const uploading = new Promise<ServerResponse>((resolve) => (onUpload = resolve));
+    await using registry = await startStandInRegistry({
+      answer(request, response) {
+        if (request.method !== "PATCH") return false;
+        request.resume();
+        onUpload(response);
+        return true;
+      },
+    });
+    write({ name: "leaving", socket, allowPush: [`${registry.host}/*`] });
+    await using guard = await startGuard(join(folder, "4"), ["-H", engine.host, "--config", config], latest.env);
+    const docker = await tenantCli(engine, { socket, folder });
+    const name = `${registry.host}/team/app:v1`;
+    const file = randomBytes(4_000_000).toString("hex"); // more than all pipes between the engine and docker hold
+    const image = contextIn(folder, { Dockerfile: "FROM scratch\nCOPY file /\n", file });
+    expect(await docker(["build", "-t", name, image])).toMatchObject(done);
+    const before = await engine.listing();
+
+    let onArchive!: (stdout: Readable) => void;
+    const archive = new Promise<Readable>((resolve) => (onArchive = resolve));
+    const saving = docker(["save", name], { read: onArchive });
+    const pushing = docker(["push", name]);
+    await once(await archive, "readable"); // and it is read no further
+    const uploadEnds = once(await uploading, "close");
+    write();
+    guard.signal("SIGHUP");
+    expect(await pushing).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining("this tenant is no longer served") as string,
+    });
+    await uploadEnds;
+    (await archive).resume();
+    expect(await saving).toMatchObject({ exitCode: 1, stderr: expect.stringContaining("unexpected EOF") as string });
+    expect(existsSync(socket)).toBe(false);
+    expect([registry.manifests.size, registry.blobs.size]).toEqual([0, 0]);
+    await vi.waitFor(async () => expect(await engine.listing()).toEqual(before), waiting);
+    expect(guard.printed.filter((line) => /has failed/.test(line))).toEqual([]);
+    await engine.docker("rmi", "--force", ...(await imagesOf(engine, "leaving")));
   });
 
   test("--kubelet-dir alone: a pod has its socket, and all of it goes with its folder, builds that run included", async () => {

@@ -1,14 +1,24 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { once } from "node:events";
+import { readFileSync, writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { bed, why } from "../../../test/engines/bed.ts";
-import { BASE, importBase } from "../../../test/testbed/build-base.ts";
+import { BASE } from "../../../test/testbed/build-base.ts";
 import { startRegistry, type OwnRegistry } from "../../../test/engines/registry.ts";
-import type { Engine } from "../../../test/testbed/engine.ts";
 import { startTestbed } from "../../../test/testbed/start.ts";
 import type { Testbed } from "../../../test/testbed/testbed.ts";
+import { imagesAreApart } from "./guard-apart-scene.ts";
+import {
+  dryRunRefusesNothing,
+  hostIsNotTold,
+  requestsAreWritten,
+  sourcesAreAllowedOnes,
+  stepsAreTheTenants,
+  versionsAreTheEngines,
+} from "./guard-docker-scene.ts";
 import {
   foreignIdsAreUnknown,
   ownFrontendsDoNotRun,
@@ -16,8 +26,8 @@ import {
   sharedKeysAreApart,
   type GrpcScene,
 } from "./guard-grpc-scene.ts";
-import { startGuard, type GuardProcess } from "../fixtures/guard/guard-process.ts";
-import { contextIn, tenantCli, type TenantCli } from "../fixtures/guard/tenant-cli.ts";
+import { clear, guarded, guardNames, runOnHost, type Guarded } from "./guarded-engine.ts";
+import { contextIn } from "../fixtures/guard/tenant-cli.ts";
 
 const done = { exitCode: 0 };
 
@@ -47,105 +57,57 @@ const BY_HAND: readonly { what: string; fails: (scene: GrpcScene) => Promise<voi
 ];
 
 let registry: OwnRegistry;
-const beds: Testbed[] = [];
+/** What ADD may fetch is below /open/. */
+const source = { url: "", asked: [] as string[] };
+let server: Server;
 
 beforeAll(async () => {
   if (why) return;
   registry = await startRegistry(bed.near);
+  server = createServer(({ method, url }, response) => {
+    source.asked.push(`${method} ${url}`);
+    response.end(`GET ${url}`);
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  source.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 });
 
 afterAll(async () => {
   await registry?.[Symbol.asyncDispose]();
-  for (const one of beds) await one[Symbol.asyncDispose]();
+  server?.close().closeAllConnections();
 });
 
-/** An engine of its own with a guard for the tenants a, b and c, and what the host has. */
-interface Guarded extends AsyncDisposable {
-  engine: Engine;
-  guard: GuardProcess;
-  folder: string;
-  a: TenantCli;
-  b: TenantCli;
-  /** A tenant that shares its cache, and may have little context */
-  c: TenantCli;
-  /** The CLI 20.10, of tenant a */
-  oldest: TenantCli;
-}
-
-async function guarded(engine: Engine): Promise<Guarded> {
-  const folder = mkdtempSync(join(tmpdir(), "dos-guard-"));
-  await importBase(engine);
-  await engine.dockerWithInput([Buffer.alloc(1024)], ["import", "-", "host-secret:v1"]);
-  const socket = (tenant: string): string => join(folder, `${tenant}.sock`);
-  const more = { a: "", b: "", c: ",share-cache,max-context=1m" };
-  const tenants = Object.entries(more).flatMap(([name, terms]) => [
-    "--tenant",
-    `name=${name},socket=${socket(name)}${terms}`,
-  ]);
-  const allowed = ["--allow-base", BASE, "--allow-push", `${registry.host}/*`];
-  const guard = await startGuard(folder, ["-H", engine.host, ...tenants, ...allowed], bed.env);
-  const cli = async (tenant: string, isOldest = false) =>
-    await tenantCli(engine, { socket: socket(tenant), folder, isOldest });
-  return {
-    engine,
-    guard,
-    folder,
-    a: await cli("a"),
-    b: await cli("b"),
-    c: await cli("c"),
-    oldest: await cli("a", true),
-    async [Symbol.asyncDispose]() {
-      await guard[Symbol.asyncDispose]();
-      rmSync(folder, { recursive: true, force: true });
-    },
-  };
-}
-
-/** Removes all images of a tenant: a build with several stages leaves some without a name, as at an engine. */
-async function clear(cli: TenantCli): Promise<void> {
-  const { stdout } = await cli(["images", "--quiet", "--no-trunc"]);
-  if (stdout === "") return;
-  expect(await cli(["rmi", "--force", ...new Set(stdout.split("\n"))])).toMatchObject(done);
-}
-
-/** Names on the engine that are a guard's. */
-async function guardNames(engine: Engine): Promise<string[]> {
-  return (await engine.listing()).references.filter((name) => name.includes("guard.internal/"));
-}
-
+// Each is the near one of its bed: engines push through a port that the guard opens on their machine.
 describe.each([
-  { kind: "20.10", side: "near", hasSourcePolicy: false },
-  { kind: "26.1", side: "far", hasSourcePolicy: true },
-  { kind: "28.5", side: "near", hasSourcePolicy: true },
-  { kind: "28.5-containerd", side: "far", hasSourcePolicy: true },
-] as const)(`the docker CLI through the guard ${why ?? ""}`, ({ kind, side, hasSourcePolicy }) => {
+  { kind: "20.10", hasSourcePolicy: false },
+  { kind: "26.1", hasSourcePolicy: true },
+  { kind: "28.5", hasSourcePolicy: true },
+  { kind: "28.5-containerd", hasSourcePolicy: true },
+] as const)(`the docker CLI through the guard ${why ?? ""}`, ({ kind, hasSourcePolicy }) => {
   describe.skipIf(why)(`of Docker ${kind}`, () => {
+    let own: Testbed | undefined;
     let it: Guarded;
     /** A test of these engines alone */
     const only = (kinds: readonly string[]): typeof test | undefined => (kinds.includes(kind) ? test : undefined);
     const context = (files: Record<string, string>): string => contextIn(it.folder, files);
-    /** What an image prints when the host runs it */
-    const run = async (name: string): Promise<string> =>
-      (await it.engine.docker("run", "--rm", "--network", "none", `guard.internal/${name}`)).stdout;
+    /** What an image of tenant a prints when the host runs it */
+    const run = async (name: string): Promise<string> => await runOnHost(it, "a", name);
 
     beforeAll(async () => {
       if (why) return;
-      const other = { near: "far", far: "near" } as const;
-      const pair = { "20.10": "26.1", "26.1": "20.10", "28.5": "28.5-containerd", "28.5-containerd": "28.5" } as const;
-      let own = beds.at(-1);
-      if (side === "near" || own === undefined) {
-        own = await startTestbed({ [side]: { kind }, [other[side]]: { kind: pair[kind] } });
-        beds.push(own);
-      }
-      it = await guarded(own[side]);
+      own = kind === "20.10" ? undefined : await startTestbed({ near: { kind } });
+      it = await guarded((own ?? bed).near, { registry: registry.host, source: `${source.url}/open/` });
     });
 
     afterEach(async () => {
       if (why) return;
-      for (const cli of [it.a, it.b, it.c]) await clear(cli);
+      for (const cli of [it.a, it.b, it.c, it.d]) await clear(cli);
     });
 
-    afterAll(async () => await it?.[Symbol.asyncDispose]());
+    afterAll(async () => {
+      await it?.[Symbol.asyncDispose]();
+      await own?.[Symbol.asyncDispose]();
+    });
 
     test.each(["classic", "buildkit"] as const)(
       "%s: builds, lists, tags, saves and removes its own images",
@@ -153,7 +115,7 @@ describe.each([
         const files = context({ Dockerfile: MULTI_STAGE, file: "content\n" });
         const words = ["build", "--build-arg", "GREETING=hi", "--label", "own=label", "-t", `app:${builder}`, files];
         expect(await it.a(words, { builder })).toMatchObject(done);
-        expect(await run(`a/docker.io/library/app:${builder}`)).toBe("hi\ncontent");
+        expect(await run(`app:${builder}`)).toBe("hi\ncontent");
         expect(await it.a(["tag", `app:${builder}`, `${registry.host}/app:${builder}`])).toMatchObject(done);
         const images = await it.a(["images", "--format", "{{.Repository}}:{{.Tag}}"]);
         const named = images.stdout.split("\n").filter((name) => name !== "<none>:<none>");
@@ -242,46 +204,17 @@ COPY --from=steps /made /made
       }
     });
 
-    only(["20.10", "28.5"])?.each(["classic", "buildkit"] as const)(
+    only(["20.10", "26.1", "28.5"])?.each(["classic", "buildkit"] as const)(
       "the CLI 20.10 builds, with the builder %s",
       async (builder) => {
         const files = context({ Dockerfile: MULTI_STAGE, file: "content\n" });
         expect(await it.oldest(["build", "-t", "oldest:v1", files], { builder })).toMatchObject(done);
-        expect(await run("a/docker.io/library/oldest:v1")).toBe("hello\ncontent");
+        expect(await run("oldest:v1")).toBe("hello\ncontent");
         await clear(it.oldest);
       },
     );
 
-    only(["20.10", "28.5"])?.each(["classic", "buildkit"] as const)(
-      "%s: a context that is larger than the tenant's ends its build with the reason",
-      async (builder) => {
-        const files = context({ Dockerfile: `FROM ${BASE}\nCOPY file /file\n`, file: "x".repeat(5_000_000) });
-        const { exitCode, stdout, stderr } = await it.c(["build", files], { builder });
-        expect(exitCode).not.toBe(0);
-        expect(stdout + stderr).toMatch(
-          builder === "classic"
-            ? /the body is larger than 1048576 bytes/
-            : /the context is larger than the 1048576 bytes/,
-        );
-        writeFileSync(join(files, "file"), "x".repeat(900_000));
-        expect(await it.c(["build", files], { builder })).toMatchObject(done);
-      },
-    );
-
-    only(["20.10", "28.5"])?.(
-      "BuildKit: a step of one tenant is not another's, whatever host that one adds",
-      async () => {
-        const random = `FROM ${BASE}\nRUN cat /proc/sys/kernel/random/uuid > /id\nCMD cat /id\n`;
-        const files = context({ Dockerfile: random });
-        const words = ["build", "-t", "random:v1", files];
-        for (const cli of [it.a, it.b]) expect(await cli(words, { builder: "buildkit" })).toMatchObject(done);
-        expect(await run("a/docker.io/library/random:v1")).not.toBe(await run("b/docker.io/library/random:v1"));
-        const asA = await it.c([...words, "--add-host", "cache-a.guard.internal:127.0.0.1"], { builder: "buildkit" });
-        expect(asA).toMatchObject({ exitCode: 1, stderr: expect.stringContaining("is the guard's own") as string });
-      },
-    );
-
-    only(["20.10", "28.5"])?.("compose builds", async () => {
+    test("compose builds", async () => {
       const files = context({
         "compose.yaml": "services:\n  web:\n    image: web:v1\n    build: .\n",
         Dockerfile: MULTI_STAGE,
@@ -291,15 +224,15 @@ COPY --from=steps /made /made
       expect(await it.a(["rmi", "web:v1"])).toMatchObject(done);
     });
 
-    // The guard of the far machine is here: its engine cannot reach it.
-    only(["20.10", "28.5"])?.("pushes to a registry that is allowed, and to no other", async () => {
+    test("pushes to a registry that is allowed, and to no other", async () => {
       const files = context({ Dockerfile: MULTI_STAGE, file: "content\n" });
       const name = `${registry.host}/guard/${kind}:v1`;
       expect(await it.a(["build", "-t", name, files])).toMatchObject(done);
       const pushed = await it.a(["push", name]);
       expect(pushed).toMatchObject(done);
       expect(pushed.stdout).toContain(`The push refers to repository [${registry.host}/guard/${kind}]`);
-      expect((await fetch(`http://${registry.host}/v2/guard/${kind}/manifests/v1`)).status).toBe(200);
+      const tags = await fetch(`http://${registry.host}/v2/guard/${kind}/tags/list`);
+      expect(await tags.json()).toMatchObject({ tags: ["v1"] });
       await it.a(["tag", name, "registry.example.com/app:v1"]);
       const refused = await it.a(["push", "registry.example.com/app:v1"]);
       expect(refused).toMatchObject({ exitCode: 1, stderr: expect.stringContaining(registry.host) as string });
@@ -313,34 +246,56 @@ COPY --from=steps /made /made
     only(["20.10", "28.5-containerd"])?.(
       "two tenants cannot see, overwrite, run, export or push each other's images, nor the host's",
       async () => {
-        const files = context({ Dockerfile: `FROM ${BASE}\nRUN echo of a > /who\nCMD cat /who\n` });
-        expect(await it.a(["build", "-t", "app:v1", files])).toMatchObject(done);
-        const id = (await it.a(["images", "--quiet", "--no-trunc", "app:v1"])).stdout;
-        const hostId = (await it.engine.docker("images", "--quiet", "--no-trunc", "host-secret:v1")).stdout;
-        const own = "guard.internal/a/docker.io/library/app:v1";
-        for (const name of ["app:v1", id, id.slice(7, 19), own, hostId, "host-secret:v1", BASE]) {
-          for (const words of [
-            ["inspect", "--type", "image", name],
-            ["history", name],
-            ["tag", name, "mine:v1"],
-            ["rmi", name],
-            ["save", "--output", join(it.folder, "stolen.tar"), name],
-            ["push", name],
-            ["run", "--rm", name],
-            ["create", name],
-          ]) {
-            const { exitCode } = await it.b(words);
-            expect({ words, exitCode }).toEqual({ words, exitCode: exitCode === 0 ? "refused" : exitCode });
-          }
-        }
-        expect((await it.b(["images", "--all", "--quiet"])).stdout).toBe("");
-        const overwriting = context({ Dockerfile: `FROM ${BASE}\nRUN echo of b > /who\nCMD cat /who\n` });
-        expect(await it.b(["build", "-t", "app:v1", "-t", "host-secret:v1", overwriting])).toMatchObject(done);
-        expect(await run("a/docker.io/library/app:v1")).toBe("of a");
-        expect((await it.engine.docker("images", "--quiet", "--no-trunc", "host-secret:v1")).stdout).toBe(hostId);
-        await it.a(["rmi", "app:v1"]);
-        await it.b(["rmi", "app:v1", "host-secret:v1"]);
-        expect(await guardNames(it.engine)).toEqual([]);
+        await expect(imagesAreApart(it, registry.host)).resolves.toBeUndefined();
+      },
+    );
+
+    only(["20.10", "28.5"])?.each(["classic", "buildkit"] as const)(
+      "%s: a context that is larger than the tenant's ends its build with the reason",
+      async (builder) => {
+        const files = context({ Dockerfile: `FROM ${BASE}\nCOPY file /file\n`, file: "x".repeat(5_000_000) });
+        const { exitCode, stdout, stderr } = await it.c(["build", files], { builder });
+        expect(exitCode).not.toBe(0);
+        expect(stdout + stderr).toMatch(
+          builder === "classic"
+            ? /the body is larger than the 1048576 bytes/
+            : /the context is larger than the 1048576 bytes/,
+        );
+        writeFileSync(join(files, "file"), "x".repeat(900_000));
+        expect(await it.c(["build", files], { builder })).toMatchObject(done);
+      },
+    );
+
+    test("each version of the API that the engine speaks is spoken, and no other", async () => {
+      await expect(versionsAreTheEngines(it)).resolves.toBeUndefined();
+    });
+
+    test("docker info and docker version tell nothing of the host, and warn of nothing", async () => {
+      await expect(hostIsNotTold(it)).resolves.toBeUndefined();
+    });
+
+    only(["20.10", "28.5"])?.(
+      "BuildKit: only tenants that share a cache have one result of a step, whatever host a build adds",
+      async () => {
+        await expect(stepsAreTheTenants(it)).resolves.toBeUndefined();
+      },
+    );
+
+    only(["20.10", "28.5"])?.each(["classic", "buildkit"] as const)(
+      "%s: ADD fetches an address that is allowed, and asks no other for anything",
+      async (builder) => {
+        await expect(sourcesAreAllowedOnes(it, builder, source)).resolves.toBeUndefined();
+      },
+    );
+
+    only(["28.5"])?.("each request has a line of audit, and is counted", async () => {
+      await expect(requestsAreWritten(it)).resolves.toBeUndefined();
+    });
+
+    only(["28.5"])?.(
+      "--dry-run: builds and containers are as at the engine, and audit says what would be refused",
+      async () => {
+        await expect(dryRunRefusesNothing(it)).resolves.toBeUndefined();
       },
     );
 
@@ -377,29 +332,5 @@ COPY --from=steps /made /made
       expect(exitCode).not.toBe(0);
       expect(stderr).toMatch(/is not allowed here|No container can be used here/);
     });
-  });
-});
-
-describe.skipIf(why)(`guard --bind-local ${why ?? ""}`, () => {
-  test("docker builds a Dockerfile with volumes at the folder's socket", async () => {
-    const folder = mkdtempSync(join(tmpdir(), "dos-guard-"));
-    mkdirSync(join(folder, "socket"));
-    await importBase(bed.near);
-    const options = ["-H", bed.near.host, "--bind-local", join(folder, "socket"), "--allow-base", BASE];
-    {
-      await using guard = await startGuard(folder, options, bed.env);
-      expect(guard.printed.join("\n")).toContain("docker.sock");
-      const docker = await tenantCli(bed.near, { socket: join(folder, "socket/docker.sock"), folder });
-      const files = contextIn(folder, { Dockerfile: `FROM ${BASE}\nVOLUME /one /two\nRUN touch /three\n` });
-      for (const builder of ["classic", "buildkit"] as const)
-        expect(await docker(["build", "-t", builder, files], { builder })).toMatchObject(done);
-      expect((await docker(["images", "--format", "{{.Repository}}"])).stdout.split("\n").toSorted()).toEqual([
-        "buildkit",
-        "classic",
-      ]);
-      expect(await docker(["rmi", "classic", "buildkit"])).toMatchObject(done);
-      expect(await guard.end("SIGTERM")).toEqual(done);
-    }
-    rmSync(folder, { recursive: true });
   });
 });

@@ -12,7 +12,7 @@ test("--bind-local creates its folder, and has one tenant", async () => {
   const listed = { id: "local", socket: join(path, "docker.sock"), policy: { bases: ["*"] } };
   await using local = follow(localTenant(listed, DEFAULTS));
   await local.ready;
-  expect(local.seats.get("local")?.tenant.policy).toEqual({ ...DEFAULTS.policy, bases: ["*"] });
+  expect(local.endpoints.get("local")?.tenant.policy).toEqual({ ...DEFAULTS.policy, bases: ["*"] });
   expect(local.told).toEqual([`+local ${path}/docker.sock`]);
   expect(existsSync(path)).toBe(true);
 });
