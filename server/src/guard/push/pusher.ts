@@ -12,6 +12,7 @@ import { guardCredentials } from "./guard-credentials.ts";
 import { createProxyServer, type ProxyServer } from "./proxy-server.ts";
 import { failureIn, failureLine, tenantsLine } from "./push-lines.ts";
 import { newPushName, type PushName } from "./push-name.ts";
+import { PushPlaces } from "./push-places.ts";
 import { engineAuth, pushTraffic, type PushTraffic } from "./push-traffic.ts";
 import { ENGINE_CERTIFICATES, registrySecurity } from "./registry-security.ts";
 import { forgetPush, removeLeftovers } from "./temporary-names.ts";
@@ -53,6 +54,7 @@ export interface PusherOptions {
 export function openPusher(options: PusherOptions): Pusher {
   const { engine, owner } = options;
   const proxy = createProxyServer();
+  const places = new PushPlaces();
   return {
     async push(caller, image, reference, pushOptions) {
       checkPush(caller.tenant, reference);
@@ -64,6 +66,7 @@ export function openPusher(options: PusherOptions): Pusher {
       const stop = new AbortController();
       const signal = AbortSignal.any([caller.signal, stop.signal]);
       try {
+        using _place = await places.take(caller.tenant.id, signal);
         using upstream = await connect(caller, reference, held ?? pushOptions.credentials, { ...options, signal });
         await pushThrough({ proxy, upstream, caller, image, reference, platform, stop, signal, onLine, options });
       } catch (error) {
