@@ -152,6 +152,7 @@ function stepRules(build: RunningBuild, tenant: Tenant, ids: EngineIds, request:
     resources: tenant.resources,
     sessions: build.sessions,
     cgroupParent: build.cgroupParent,
+    ulimits: tenant.resources.ulimits,
     cacheNamespace: ids.cacheNamespace(tenant.id),
     cacheHost: tenant.policy.sharesCache ? undefined : ids.cacheHost(tenant.id),
   };

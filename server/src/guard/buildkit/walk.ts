@@ -1,5 +1,6 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { fromBinary, type MessageShape } from "@bufbuild/protobuf";
+import { readUlimit } from "../policy/build-limits.ts";
 import { checkSource } from "../policy/sources.ts";
 import { Refusal } from "../refusal.ts";
 import { refuseReservedHost } from "../images/reserved.ts";
@@ -24,6 +25,8 @@ export interface StepRules {
   sessions: ReadonlySet<string>;
   /** Undefined: builds run where the engine has them by default */
   cgroupParent: string | undefined;
+  /** The tenant's, e.g. `nofile=1024:2048` */
+  ulimits: readonly string[];
   /** What IDs of cache mounts begin with */
   cacheNamespace: string;
   /** A host that each command's step must have, so that its cache key is the tenant's; undefined: caches are shared */
@@ -125,6 +128,12 @@ function checkExec({ meta, network, security, cdiDevices, mounts }: ExecOp, rule
   if (cgroupParent === undefined && (meta?.cgroupParent ?? "") !== "") {
     throw new Refusal("cgroup.refused", "the guard chooses the cgroup of builds");
   }
+  if (!rules.ulimits.map(readUlimit).every((limit) => isLimited(meta, limit))) {
+    throw new Refusal(
+      "ulimit.unsupported",
+      "this engine's BuildKit does not limit the processes of steps: use the classic builder (DOCKER_BUILDKIT=0)",
+    );
+  }
   const hosts = meta?.extraHosts.map(({ Host }) => Host) ?? [];
   if (cacheHost !== undefined && !hosts.includes(cacheHost)) {
     throw new Refusal("cache.salt", "this engine's BuildKit does not keep the caches of tenants apart");
@@ -132,6 +141,11 @@ function checkExec({ meta, network, security, cdiDevices, mounts }: ExecOp, rule
   // With another tenant's, a step would have the cache key of that tenant's.
   for (const host of hosts) if (host !== cacheHost) refuseReservedHost(host);
   for (const mount of mounts) checkMount(mount, rules);
+}
+
+function isLimited(meta: ExecOp["meta"], [name, { soft, hard }]: ReturnType<typeof readUlimit>): boolean {
+  const set = meta?.ulimit.filter(({ Name }) => Name === name) ?? [];
+  return set.length > 0 && set.every(({ Soft, Hard }) => Number(Soft) === soft && Number(Hard) === hard);
 }
 
 function checkMount({ mountType, cacheOpt }: Mount, { cacheNamespace }: StepRules): void {

@@ -1,6 +1,6 @@
 import type { BuildRequest } from "../build-request.ts";
 import { LABEL_PREFIX, TENANT_LABEL } from "../images/reserved.ts";
-import { stepLimits } from "../policy/build-limits.ts";
+import { readUlimit, stepLimits } from "../policy/build-limits.ts";
 import type { Tenant } from "../tenant.ts";
 
 export interface QueryParts {
@@ -58,7 +58,6 @@ export function imageLabels(tenant: Tenant, { labels }: BuildRequest): [key: str
 }
 
 function engineUlimit(ulimit: string): { Name: string; Soft: number; Hard: number } {
-  const [name = "", values = ""] = ulimit.split("=");
-  const [soft = 0, hard = soft] = values.split(":").map(Number);
+  const [name, { soft, hard }] = readUlimit(ulimit);
   return { Name: name, Soft: soft, Hard: hard };
 }

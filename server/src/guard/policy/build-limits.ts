@@ -100,8 +100,8 @@ function refuseShares({ cpuShares }: AskedLimits): void {
 }
 
 function ulimits(allowed: readonly string[], { ulimits: asked }: BuildRequest): string[] {
-  const most = new Map(allowed.map(parse));
-  for (const [name, { soft, hard }] of asked.map(parse)) {
+  const most = new Map(allowed.map(readUlimit));
+  for (const [name, { soft, hard }] of asked.map(readUlimit)) {
     const limit = most.get(name);
     if (limit !== undefined && (beyond(soft, limit.hard) || beyond(hard, limit.hard))) {
       throw new Refusal("build.ulimits", `a build may have at most ${name}=${limit.hard}`);
@@ -117,7 +117,7 @@ function beyond(asked: number, limit: number): boolean {
 }
 
 /** Reads `nofile=1024:2048`, or `nofile=1024`. */
-function parse(ulimit: string): [name: string, limit: { soft: number; hard: number }] {
+export function readUlimit(ulimit: string): [name: string, limit: { soft: number; hard: number }] {
   const [name = "", values = ""] = ulimit.split("=");
   const [soft = 0, hard = soft] = values.split(":").map(Number);
   return [name, { soft, hard }];

@@ -32,10 +32,16 @@ const RULES: StepRules = {
   resources: { ulimits: [], memory: 1000, cpus: 0.5 },
   sessions: new Set(["engine-session"]),
   cgroupParent: "/pod",
+  ulimits: ["nofile=9"],
   cacheNamespace: "guard-ta",
   cacheHost: "cache-ta.guard.internal",
 };
-const META = { cgroupParent: "/pod", extraHosts: [{ Host: "cache-ta.guard.internal", IP: "127.0.0.1" }] };
+const NOFILE = { Name: "nofile", Soft: 9n, Hard: 9n };
+const META = {
+  cgroupParent: "/pod",
+  extraHosts: [{ Host: "cache-ta.guard.internal", IP: "127.0.0.1" }],
+  ulimit: [NOFILE],
+};
 
 function exec(change: Exclude<MessageInitShape<typeof ExecOpSchema>, ExecOp> = {}): OpInit {
   return { case: "exec", value: { meta: META, ...change } };
@@ -73,6 +79,9 @@ describe("steps", () => {
     ["device.refused", exec({ cdiDevices: [{ name: "vendor.example/gpu=0" }] })],
     ["cgroup.unsupported", exec({ meta: { ...META, cgroupParent: "" } })],
     ["cgroup.refused", exec(), { cgroupParent: undefined }],
+    ["ulimit.unsupported", exec({ meta: { ...META, ulimit: [] } })],
+    ["ulimit.unsupported", exec({ meta: { ...META, ulimit: [{ ...NOFILE, Hard: 10n }] } })],
+    ["ulimit.unsupported", exec({ meta: { ...META, ulimit: [NOFILE, { ...NOFILE, Soft: -1n, Hard: -1n }] } })],
     ["cache.salt", exec({ meta: { ...META, extraHosts: [] } })],
     ["cache.salt", exec({ meta: { ...META, extraHosts: [{ Host: "cache-tb.guard.internal" }] } })],
     ["build.extra-hosts", exec(withHost("cache-tb.guard.internal"))],
