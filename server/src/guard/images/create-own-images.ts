@@ -20,6 +20,9 @@ import { engineName, nameAsListed, parseTenantName } from "./names.ts";
 import type { FoundImage, OwnImage, OwnImages } from "./own-images.ts";
 import { TENANT_LABEL } from "./reserved.ts";
 
+/** ms in which an image that the tenant may not have is removed */
+const CLEANUP_TIMEOUT = 60_000;
+
 export interface OwnImagesParts {
   engine: ImagesEngine;
   ledger: Ledger;
@@ -141,7 +144,10 @@ async function take(
     const held = heldOf(withNames(images, idOf(raw), names ?? []));
     limits.checkImages(tenant, held.images, held.bytes);
   } catch (error) {
-    if (names === undefined || !wasOwn) await giveBack(parts, tenant.id, raw, signal);
+    // Whatever becomes of the caller: what was counted would keep the tenant from the next build.
+    const cleanup = AbortSignal.timeout(CLEANUP_TIMEOUT);
+    if (names === undefined || !wasOwn) await giveBack(parts, tenant.id, raw, cleanup);
+    await list(parts, tenant.id, cleanup).catch(() => {}); // the error of the image is the one to tell
     throw error;
   }
 }

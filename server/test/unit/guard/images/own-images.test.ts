@@ -27,11 +27,12 @@ test("take refuses an image without the tenant's label, and removes one that the
   await expect(bed.own.take(a.tenant, idOf("1"), signal)).rejects.toMatchObject({ rule: "image.not-stamped" });
   expect(bed.engine.images).toHaveLength(1);
   bed.engine.images.push({ Id: idOf("2"), RepoTags: [nameOf("a", "app:v1")], Size: 10, Labels });
-  await expect(bed.own.take(tenantOf("a", { bytes: 9 }), idOf("2"), signal)).rejects.toMatchObject({
-    rule: "quota.bytes",
-  });
+  const full = tenantOf("a", { bytes: 9 });
+  await expect(bed.own.take(full, idOf("2"), signal)).rejects.toMatchObject({ rule: "quota.bytes" });
   expect(bed.engine.images).toHaveLength(1);
   expect(bed.ledger.read("a").images).toEqual([]);
+  // What was removed does not count when the next build starts.
+  await using _ = await bed.limits.startBuild(full);
 });
 
 test("what counts as a tenant's are its own images, not those of others, nor of steps", async () => {
