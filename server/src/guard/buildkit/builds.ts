@@ -101,11 +101,11 @@ export function createBuilds(parts: BuildkitParts): Builds {
     }
     const ending = new AbortController();
     let signal = stopped;
-    let ended = (): void => {};
     try {
       await using slot = await parts.limits.startBuild(tenant);
       signal = AbortSignal.any([stopped, caller.signal, slot.signal, ending.signal]);
-      ended = parts.cacheRecords.building(tenant.id, connection);
+      // It ends before the slot is free: who waits for the slot finds the records.
+      using _records = parts.cacheRecords.building(tenant.id, connection);
       const build = await prepare(parts, caller, plan, connection, (reason) => ending.abort(reason));
       running.set(key, build);
       over.delete(key);
@@ -120,7 +120,6 @@ export function createBuilds(parts: BuildkitParts): Builds {
       // The reason of a limit, instead of "canceled"
       throw signal.aborted && signal.reason instanceof Refusal ? signal.reason : error;
     } finally {
-      ended();
       end(key);
     }
   }

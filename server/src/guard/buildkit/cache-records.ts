@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { createClient } from "@connectrpc/connect";
 import type { GrpcConnection } from "docker-over-ssh/builds";
 import type { EngineApi } from "../engine/engine-api.ts";
@@ -14,9 +15,9 @@ export interface CacheRecords {
    * Reports that a build of a tenant begins. Does not wait.
    *
    * @param connection to the engine, which may close later
-   * @returns reports that it has ended
+   * @returns disposing reports that it has ended
    */
-  building(tenant: string, connection: GrpcConnection): () => void;
+  building(tenant: string, connection: GrpcConnection): Disposable;
   /** Lists the records of a tenant that still exist. */
   list(tenant: string, signal: AbortSignal): Promise<UsageRecord[]>;
   /** Removes the chosen records of a tenant that are not in use. Returns them. */
@@ -33,6 +34,10 @@ export interface CacheRecordsParts {
 /** ms that the engine may take to list its records after a build */
 const LIST_TIMEOUT = 30_000;
 
+/** How often they are listed at the most, and ms in between */
+const LIST_ATTEMPTS = 10;
+const BETWEEN_LISTS = 200;
+
 /** The time in which at least one build runs */
 interface Period {
   before: Promise<ReadonlySet<string>>;
@@ -46,9 +51,20 @@ export function createCacheRecords(parts: CacheRecordsParts): CacheRecords {
   let period: Period | undefined;
   let closing: Promise<void> = Promise.resolve();
 
+  /** A build that was broken off holds its context for a moment, and a record has another ID while it is held. */
+  async function recordsAfter(ended: Period, before: ReadonlySet<string>): Promise<UsageRecord[]> {
+    for (let attempt = 1; ; attempt++) {
+      const found = await recordsNow(parts);
+      const areHeld = found.some(({ ID, inUse }) => inUse && !before.has(ID));
+      if (!areHeld || ended.running > 0 || attempt === LIST_ATTEMPTS) return found;
+      await sleep(BETWEEN_LISTS, undefined, { signal: parts.signal });
+    }
+  }
+
   async function close(ended: Period): Promise<void> {
     const { begun } = ended;
-    const [before, after] = await Promise.all([ended.before, recordsNow(parts)]);
+    const before = await ended.before;
+    const after = await recordsAfter(ended, before);
     // Another build has begun meanwhile: the period goes on.
     if (period !== ended || ended.running > 0 || ended.begun !== begun) return;
     period = undefined;
@@ -69,7 +85,7 @@ export function createCacheRecords(parts: CacheRecordsParts): CacheRecords {
       own.tenants.add(tenant);
       own.running += 1;
       own.begun += 1;
-      return () => {
+      const end = (): void => {
         own.running -= 1;
         if (own.running > 0) return;
         const closed = close(own).catch(() => {
@@ -78,6 +94,7 @@ export function createCacheRecords(parts: CacheRecordsParts): CacheRecords {
         });
         closing = Promise.all([closing, closed]).then(() => {});
       };
+      return { [Symbol.dispose]: end };
     },
 
     async list(tenant, signal) {

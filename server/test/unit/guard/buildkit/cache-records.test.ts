@@ -20,6 +20,8 @@ interface Scene {
   /** IDs that the engine has */
   ids: Set<string>;
   inUse: Set<string>;
+  /** Called before the engine answers with its records */
+  onList: () => void;
   /** IDs that the ledger has */
   written: (tenant: string) => readonly string[];
 }
@@ -29,7 +31,10 @@ async function openScene(): Promise<Scene> {
   const inUse = new Set<string>();
   const transport = createRouterTransport(({ service }) => {
     service(Control, {
-      diskUsage: () => ({ record: [...ids].map((ID) => ({ ID })) }),
+      diskUsage() {
+        scene.onList();
+        return { record: [...ids].map((ID) => ({ ID, inUse: inUse.has(ID) })) };
+      },
       async *prune({ filter }) {
         for (const ID of ids) {
           if (!filter.includes(`id=="${ID}"`) || inUse.has(ID)) continue;
@@ -43,7 +48,9 @@ async function openScene(): Promise<Scene> {
   const ledger = await openLedger(mkdtempSync(join(tmpdir(), "cache-records-")));
   onTestFinished(async () => ledger[Symbol.asyncDispose]());
   const records = createCacheRecords({ engine: { grpc: async () => connection }, ledger, signal });
-  return { records, connection, ids, inUse, written: (tenant) => ledger.read(tenant).cacheRecords };
+  const written: Scene["written"] = (tenant) => ledger.read(tenant).cacheRecords;
+  const scene: Scene = { records, connection, ids, inUse, onList: () => {}, written };
+  return scene;
 }
 
 async function build({ records, connection, ids }: Scene, tenant: string, ...made: string[]): Promise<void> {
@@ -51,7 +58,7 @@ async function build({ records, connection, ids }: Scene, tenant: string, ...mad
   // Answered after the same question of the guard's
   await createClient(Control, connection.transport).diskUsage({});
   for (const id of made) ids.add(id);
-  ended();
+  ended[Symbol.dispose]();
   await records.list(tenant, signal);
 }
 
@@ -70,7 +77,7 @@ describe("cache records", () => {
     const scene = await openScene();
     const ended = scene.records.building("tb", scene.connection);
     await build(scene, "ta", "x");
-    ended();
+    ended[Symbol.dispose]();
     await scene.records.list("ta", signal);
     expect([scene.written("ta"), scene.written("tb")]).toEqual([[], []]);
     await build(scene, "ta", "a1");
@@ -81,7 +88,7 @@ describe("cache records", () => {
     const scene = await openScene();
     const ended = scene.records.building("ta", scene.connection);
     await build(scene, "ta", "a1");
-    ended();
+    ended[Symbol.dispose]();
     await scene.records.list("ta", signal);
     expect(scene.written("ta")).toEqual(["a1"]);
   });
@@ -99,6 +106,23 @@ describe("cache records", () => {
     await scene.records.prune("ta", ALL, signal);
     expect([...scene.ids]).toEqual(["old", "b1"]);
     expect(scene.written("ta")).toEqual([]);
+  });
+
+  test("that a broken-off build holds for a moment are known by the IDs that they have afterwards", async () => {
+    const scene = await openScene();
+    const ended = scene.records.building("ta", scene.connection);
+    await createClient(Control, scene.connection.transport).diskUsage({});
+    scene.ids.add("held");
+    scene.inUse.add("held");
+    let lists = 0;
+    scene.onList = () => {
+      if (++lists < 2) return;
+      scene.ids.delete("held");
+      scene.ids.add("files");
+    };
+    ended[Symbol.dispose]();
+    await scene.records.list("ta", signal);
+    expect(scene.written("ta")).toEqual(["files"]);
   });
 
   test("that the engine has removed are forgotten with the next build", async () => {
