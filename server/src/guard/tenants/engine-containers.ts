@@ -48,11 +48,20 @@ export async function listPodContainers(engine: EngineApi, signal: AbortSignal):
 
 /** Returns the cgroup parent of a container, as the engine names it; empty if it has none, undefined if the container is gone. */
 export async function cgroupParentOf(engine: EngineApi, id: string, signal: AbortSignal): Promise<string | undefined> {
+  const found = (await inspectContainer(engine, id, signal)) as { HostConfig?: { CgroupParent?: string } } | undefined;
+  return found && (found.HostConfig?.CgroupParent ?? "");
+}
+
+/** Whether the processes of a container run, or may start. It is newer than a list, which engines make of a copy that an event may come before. */
+export async function isStillLive(engine: EngineApi, id: string, signal: AbortSignal): Promise<boolean> {
+  const found = (await inspectContainer(engine, id, signal)) as { State?: { Status?: string } } | undefined;
+  return found !== undefined && !OVER.has(found.State?.Status ?? "");
+}
+
+/** Returns undefined where it has gone. */
+async function inspectContainer(engine: EngineApi, id: string, signal: AbortSignal): Promise<unknown> {
   try {
-    const found = (await engine.json({ method: "GET", path: `/containers/${id}/json`, signal })) as {
-      HostConfig?: { CgroupParent?: string };
-    };
-    return found.HostConfig?.CgroupParent ?? "";
+    return await engine.json({ method: "GET", path: `/containers/${id}/json`, signal });
   } catch (error) {
     if (error instanceof EngineAnswer && error.statusCode === 404) return undefined;
     throw error;

@@ -5,7 +5,7 @@ import { messageOf } from "docker-over-ssh/builds";
 import type { EngineApi } from "../engine/engine-api.ts";
 import type { TenantDefaults } from "../settings.ts";
 import { isTenantId, type TenantEndpoint } from "../tenant.ts";
-import { cgroupParentOf, listPodContainers, type PodContainer } from "./engine-containers.ts";
+import { cgroupParentOf, isStillLive, listPodContainers, type PodContainer } from "./engine-containers.ts";
 import { PodChanges } from "./pod-changes.ts";
 import { inspectPodFolder, volumeOf } from "./pod-folder.ts";
 import { POD_LABELS, podEndpoint } from "./pod-tenant.ts";
@@ -123,7 +123,7 @@ function podScanner(options: EnginePodsOptions, changes: PodChanges, signal: Abo
       return undefined;
     }
     // The kubelet could not unmount a tmpfs in which a socket is open.
-    if (folder.isInMemory && !isLive) return undefined;
+    if (folder.isInMemory && !(isLive && (await isStillLive(engine, id, signal)))) return undefined;
     const cgroupParent = await parentOf(id);
     if (cgroupParent === undefined) return undefined;
     return podEndpoint({ uid, name, namespace, cgroupParent }, folder.path, defaults);
