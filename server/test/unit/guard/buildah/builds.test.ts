@@ -14,6 +14,7 @@ import { BuildahError, runBuildah, type Setup } from "../../../../src/guard/buil
 import { StoredImages } from "../../../../src/guard/buildah/stored-images.ts";
 import { openLedger } from "../../../../src/guard/ledger/open-ledger.ts";
 import { createLimits } from "../../../../src/guard/limits/create-limits.ts";
+import { Refusal } from "../../../../src/guard/refusal.ts";
 import type { Policy, Quotas } from "../../../../src/guard/policy/policy.ts";
 import { PLAIN_BUILD } from "../../../fixtures/guard/plain-build.ts";
 import { callerOf, tenantOf } from "../../../fixtures/guard/tenants.ts";
@@ -41,13 +42,18 @@ interface Scene {
   stored?: readonly StoredOne[];
   /** What `buildah build` prints last, or why it fails */
   printed?: string | BuildahError;
+  /** A quota that ends the build while `buildah build` runs */
+  quota?: Refusal;
 }
 
 /** A tenant's storage, in which a stand-in for buildah works */
-async function bedWith({ dockerfile, policy, quotas, stored = [], printed = idOf("1") }: Scene = {}) {
+async function bedWith({ dockerfile, policy, quotas, stored = [], printed = idOf("1"), quota }: Scene = {}) {
   const folder = await temporaryFolder();
   const ledger = await openLedger(join(folder.path, "ledger"));
   const limits = createLimits(ledger);
+  const place = new AbortController();
+  if (quota !== undefined)
+    vi.spyOn(limits, "startBuild").mockResolvedValue({ signal: place.signal, [Symbol.asyncDispose]: async () => {} });
   onTestFinished(async () => {
     await limits[Symbol.asyncDispose]();
     await ledger[Symbol.asyncDispose]();
@@ -60,7 +66,7 @@ async function bedWith({ dockerfile, policy, quotas, stored = [], printed = idOf
     for (const image of images.values()) image.names = image.names.filter((name) => !names.includes(name));
     images.get(id)?.names.push(...names);
   };
-  vi.mocked(runBuildah).mockImplementation(async (_home, _setup, [name, ...words], _env, { onLine }) => {
+  vi.mocked(runBuildah).mockImplementation(async (_home, _setup, [name, ...words], _env, { onLine, signal }) => {
     if (name === "images") return JSON.stringify([...images.values()].map(({ id, names }) => ({ id, names })));
     if (name === "inspect") {
       const { tenant, size = 1 } = images.get(words.at(-1) ?? "") ?? {};
@@ -69,6 +75,8 @@ async function bedWith({ dockerfile, policy, quotas, stored = [], printed = idOf
     }
     if (name === "build") {
       if (printed instanceof BuildahError) throw printed;
+      place.abort(quota);
+      signal.throwIfAborted();
       if (!images.has(idOf("1"))) images.set(idOf("1"), { id: idOf("1"), names: [], tenant: "a", size: 10 });
       give(
         idOf("1"),
@@ -127,6 +135,14 @@ test("an image that is built is the tenant's", async () => {
   expect(lines).toContainEqual({ stream: "Successfully tagged app:latest\n" });
   expect(ledger.read("a").images).toMatchObject([{ id: `sha256:${idOf("1")}` }]);
   expect(await images.inspect(caller, "app", { manifests: false })).toMatchObject({ RepoTags: ["app:latest"] });
+});
+
+test("a build that its quota ends tells the reason, and leaves no image", async () => {
+  const quota = new Refusal("quota.build-time", "the build time is used up");
+  const { build, ledger, lines } = await bedWith({ dockerfile: "FROM scratch", quota });
+  await expect(build()).rejects.toBe(quota);
+  expect(ledger.read("a").images).toEqual([]);
+  expect(JSON.stringify(lines)).not.toContain("Successfully");
 });
 
 test.each<[rule: string, scene: Scene]>([

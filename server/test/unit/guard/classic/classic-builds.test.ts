@@ -29,6 +29,8 @@ interface Scene {
   own?: readonly string[];
   /** Whether the tenant may have one more image */
   hasRoom?: boolean;
+  /** A quota that ends the build before its last line */
+  quota?: Refusal;
 }
 
 async function build({ dockerfile = "FROM scratch\nCOPY x /\n", lines = [BUILT], ...scene }: Scene = {}) {
@@ -46,6 +48,14 @@ async function build({ dockerfile = "FROM scratch\nCOPY x /\n", lines = [BUILT],
   const taken: string[] = [];
   const steps: string[] = [];
   const counted: string[] = [];
+  const place = new AbortController();
+  /** As the engine's answer to a build: it breaks off when the request is aborted. */
+  async function* untilQuota(given: readonly object[], signal: AbortSignal) {
+    for (const line of given.slice(0, -1)) yield Buffer.from(`${JSON.stringify(line)}\n`);
+    place.abort(scene.quota);
+    if (signal.aborted) throw new Error("aborted");
+    yield Buffer.from(`${JSON.stringify(given.at(-1))}\n`);
+  }
   const builds = createClassicBuilds({
     engine: {
       async json(asking) {
@@ -59,6 +69,7 @@ async function build({ dockerfile = "FROM scratch\nCOPY x /\n", lines = [BUILT],
         query = Object.fromEntries(asking.query ?? []);
         await buffer(asking.body as Readable);
         if (lines instanceof EngineAnswer) throw lines;
+        if (scene.quota !== undefined) return { body: Readable.from(untilQuota(lines, asking.signal)) } as never;
         return answer(lines);
       },
       version: async () => await Promise.reject(new Error("not asked")),
@@ -75,7 +86,7 @@ async function build({ dockerfile = "FROM scratch\nCOPY x /\n", lines = [BUILT],
       takeIntermediate: async (_tenant, ids) => void steps.push(...ids),
     },
     limits: {
-      startBuild: async () => ({ signal: new AbortController().signal, [Symbol.asyncDispose]: async () => {} }),
+      startBuild: async () => ({ signal: place.signal, [Symbol.asyncDispose]: async () => {} }),
     },
     cgroupParent: async () => "/pod",
     guardCredentials: async (_tenant, host) =>
@@ -165,6 +176,14 @@ test.each<[string, Scene]>([
   const { error, asked } = await build(scene);
   expect(error).toMatchObject({ rule: "build.remote" });
   expect(asked).toEqual([]);
+});
+
+test("a build that its quota ends tells the reason, and makes no image", async () => {
+  const quota = new Refusal("quota.build-time", "the build time is used up");
+  const { error, taken, told } = await build({ quota, lines: [{ stream: "Step 1/1 : FROM scratch\n" }, BUILT] });
+  expect(error).toBe(quota);
+  expect(taken).toEqual([]);
+  expect(JSON.stringify(told)).not.toContain("Successfully");
 });
 
 describe("what the engine says", () => {
