@@ -1,17 +1,18 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { execa } from "execa";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { bed, why } from "../../../test/engines/bed.ts";
 import { BASE, importBase } from "../../../test/testbed/build-base.ts";
+import { oldestCli } from "../../../test/testbed/engine-packages.ts";
 import { emptyDirOf, removeFakePods, shortPath, startFakePod } from "../fixtures/guard/fake-pod.ts";
 import { startGuard, type GuardProcess } from "../fixtures/guard/guard-process.ts";
-import { CGROUPS, cgroupsOf, isUnified } from "../fixtures/guard/processes.ts";
-import { contextIn, tenantCli } from "../fixtures/guard/tenant-cli.ts";
+import { CGROUPS, cgroupFolder, cgroupsOf, isUnified } from "../fixtures/guard/processes.ts";
+import { contextIn, tenantCli, type TenantCli } from "../fixtures/guard/tenant-cli.ts";
 
 const waiting = { timeout: 60_000 };
-const MEMORY = `${64 * 1024 * 1024}`;
-/** Where the limits of memory of a pod's cgroup are */
-const memoryOf = (cgroup: string): string => join(CGROUPS, isUnified ? "" : "memory", cgroup);
+const MB = 1024 * 1024;
 
 describe.skipIf(why)(`a pod and its guard ${why ?? ""}`, () => {
   let folder: string;
@@ -24,14 +25,18 @@ describe.skipIf(why)(`a pod and its guard ${why ?? ""}`, () => {
   const record = (uid: string): string => join(folder, "guard-data/tenants", `${uid}.json`);
 
   /** A pod with a limit of memory, and the docker command at its socket. */
-  const startPod = async (uid: string) => {
+  const startPod = async (uid: string, memory: number) => {
     const cgroup = `/guard-life-${uid}`;
-    const folders = isUnified ? [""] : ["memory", "cpu", "pids"];
-    for (const controller of folders) mkdirSync(join(CGROUPS, controller, cgroup), { recursive: true });
+    for (const controller of ["memory", "cpu", "pids"] as const)
+      mkdirSync(cgroupFolder(controller, cgroup), { recursive: true });
     cgroups.push(cgroup);
-    writeFileSync(join(memoryOf(cgroup), isUnified ? "memory.max" : "memory.limit_in_bytes"), MEMORY);
+    writeFileSync(
+      join(cgroupFolder("memory", cgroup), isUnified ? "memory.max" : "memory.limit_in_bytes"),
+      `${memory}`,
+    );
     const kubelet = join(folder, "kubelet");
-    const id = await startFakePod(bed.far, { kubelet, uid, env: { CGROUP_PARENT: cgroup } });
+    const options = ["--volume", `${join(await oldestCli(), "docker")}:/bin/docker:ro`];
+    const id = await startFakePod(bed.far, { kubelet, uid, env: { CGROUP_PARENT: cgroup }, options });
     const socket = join(emptyDirOf(kubelet, uid), "docker.sock");
     await vi.waitFor(async () => {
       await bed.far.docker("exec", id, "test", "-S", "/var/run/docker/docker.sock");
@@ -62,7 +67,7 @@ describe.skipIf(why)(`a pod and its guard ${why ?? ""}`, () => {
 
   test("builds run in the pod's cgroup, its limit ends them, and all goes with the pod, or with the next guard", async () => {
     guard = await start();
-    const pod = await startPod("pod-a");
+    const pod = await startPod("pod-a", 64 * MB);
     const run = (step: string): string =>
       contextIn(folder, { Dockerfile: `FROM ${BASE}\nRUN echo kept > /kept\n${step}` });
     const hog = await pod.docker(["build", run("RUN tail /dev/zero\n")]);
@@ -90,13 +95,60 @@ describe.skipIf(why)(`a pod and its guard ${why ?? ""}`, () => {
     expect(existsSync(pod.socket)).toBe(false);
     expect(await imagesOf("pod-a")).toBe("");
 
-    const other = await startPod("pod-b");
-    expect(await other.docker(["build", "-t", "app", run("")])).toMatchObject({ exitCode: 0 });
+    // By a docker in the pod, of any user of it, at the socket that its environment names.
+    const other = await startPod("pod-b", 512 * MB);
+    const inPod = ["exec", "--interactive", "--user", "1234", "--env", "DOCKER_BUILDKIT=0", other.id];
+    const dockerfile = Buffer.from(`FROM ${BASE}\nRUN echo kept > /kept\n`);
+    const built = await bed.far.dockerWithInput([dockerfile], [...inPod, "docker", "build", "-t", "app", "-"]);
+    expect(built.stdout).toContain("Successfully tagged app:latest");
     await guard.end("SIGKILL");
     await bed.far.docker("rm", "-f", other.id);
     expect(await imagesOf("pod-b")).not.toBe("");
     guard = await start();
     await vi.waitFor(() => expect(existsSync(record("pod-b"))).toBe(false), waiting);
     expect(await imagesOf("pod-b")).toBe("");
+  });
+});
+
+describe.skipIf(why)(`a guard whose disk is full ${why ?? ""}`, () => {
+  test("builds fail with the reason and leave nothing, and the rest goes on", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "dos-guard-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const data = join(folder, "guard-data");
+    mkdirSync(data);
+    await execa("mount", ["-t", "tmpfs", "-o", "size=256k,mode=700", "tmpfs", data]);
+    onTestFinished(async () => void (await execa("umount", [data])));
+    await importBase(bed.near);
+    const socket = (tenant: string): string => join(folder, `${tenant}.sock`);
+    const tenants = ["c", "d"].flatMap((name) => ["--tenant", `name=${name},socket=${socket(name)}`]);
+    await using _guard = await startGuard(folder, ["-H", bed.near.host, ...tenants, "--allow-base", BASE], bed.env);
+    const [c, d] = [
+      await tenantCli(bed.near, { socket: socket("c"), folder }),
+      await tenantCli(bed.near, { socket: socket("d"), folder }),
+    ];
+    const build = async (name: string, builder: "classic" | "buildkit") => {
+      const files = contextIn(folder, { Dockerfile: `FROM ${BASE}\nRUN echo ${name} > /name\n` });
+      return await c(["build", "-t", name, files], { builder });
+    };
+    const onEngine = async (): Promise<string[]> => {
+      const ofTenant = ["--filter", "label=docker-over-ssh.guard.tenant=c"];
+      return (await bed.near.docker("images", "--all", "--quiet", ...ofTenant)).stdout.split("\n").toSorted();
+    };
+    const names = async (cli: TenantCli) => await cli(["images", "--format", "{{.Repository}}"]);
+    expect(await build("kept", "classic")).toMatchObject({ exitCode: 0 });
+    const before = await onEngine();
+    const filler = join(data, "filler");
+    expect(() => writeFileSync(filler, Buffer.alloc(1024 * 1024))).toThrow(/ENOSPC/);
+    for (const builder of ["classic", "buildkit"] as const) {
+      const { exitCode, stderr } = await build(`refused-${builder}`, builder);
+      expect(exitCode).not.toBe(0);
+      expect(stderr).toContain("the guard's disk is full: it cannot record what this call would create");
+    }
+    expect(await onEngine()).toEqual(before);
+    expect(await names(c)).toEqual({ exitCode: 0, stdout: "kept", stderr: "" });
+    expect(await names(d)).toEqual({ exitCode: 0, stdout: "", stderr: "" });
+    rmSync(filler);
+    expect(await build("again", "buildkit")).toMatchObject({ exitCode: 0 });
+    expect(await c(["rmi", "kept", "again"])).toMatchObject({ exitCode: 0 });
   });
 });

@@ -11,10 +11,12 @@ import { BASE, importBase } from "../../../test/testbed/build-base.ts";
 import type { Engine } from "../../../test/testbed/engine.ts";
 import { startTestbed } from "../../../test/testbed/start.ts";
 import type { Testbed } from "../../../test/testbed/testbed.ts";
+import { openHierarchy } from "../../src/guard/cgroups/hierarchy.ts";
+import { hostCli, recordsOf, recordsWithParents } from "./guard-cache-scene.ts";
 import { askSocket } from "../fixtures/guard/ask-socket.ts";
 import { removeFakePods, shortPath, startFakePod } from "../fixtures/guard/fake-pod.ts";
 import { startGuard } from "../fixtures/guard/guard-process.ts";
-import { CGROUPS, cgroupsOf } from "../fixtures/guard/processes.ts";
+import { CGROUPS, cgroupsOf, pidsOf } from "../fixtures/guard/processes.ts";
 import { startStandInRegistry } from "../fixtures/guard/stand-in-registry.ts";
 import { startServerProcess } from "../fixtures/server-process.ts";
 import { contextIn, tenantCli, type TenantCli } from "../fixtures/guard/tenant-cli.ts";
@@ -56,7 +58,7 @@ describe.skipIf(why)(`tenants that come and go, and engines ${why ?? ""}`, () =>
       return await docker(["build", "-t", `never-${builder}`, context(steps)], { builder });
     });
     const commands = BUILDERS.map((builder) => `sleep ${seconds[builder]}`);
-    await vi.waitFor(() => expect(commands.map((command) => cgroupsOf(command).length)).toEqual([1, 1]), waiting);
+    await vi.waitFor(() => expect(commands.map((command) => pidsOf(command).length)).toEqual([1, 1]), waiting);
     return {
       cgroups: commands.map((command) => cgroupsOf(command)[0]),
       /** @param steps builders whose steps have ended, too */
@@ -64,7 +66,7 @@ describe.skipIf(why)(`tenants that come and go, and engines ${why ?? ""}`, () =>
         const ended = await Promise.all(builds);
         expect(ended.map(({ exitCode }) => exitCode === 0)).toEqual([false, false]);
         const theirs = commands.filter((_, index) => steps.includes(BUILDERS[index] ?? ""));
-        await vi.waitFor(() => expect(theirs.flatMap(cgroupsOf)).toEqual([]), waiting);
+        await vi.waitFor(() => expect(theirs.flatMap(pidsOf)).toEqual([]), waiting);
         return ended.map(({ stdout, stderr }) => stdout + stderr).join("\n");
       },
     };
@@ -212,32 +214,59 @@ describe.skipIf(why)(`tenants that come and go, and engines ${why ?? ""}`, () =>
     await engine.docker("rmi", "--force", ...(await imagesOf(engine, "leaving")));
   });
 
-  test("--kubelet-dir alone: a pod has its socket, and all of it goes with its folder, builds that run included", async () => {
+  test("--kubelet-dir alone: builds of a pod run in its cgroup, and all goes with its folder, also after a crash", async () => {
     const engine = latest.near;
     const kubelet = mkdtempSync(join(folder, "kubelet-"));
     mkdirSync(join(kubelet, "pods"));
-    const options = ["-H", engine.host, "--kubelet-dir", kubelet, "--allow-base", BASE, "--memory", "512m"];
-    await using guard = await startGuard(join(folder, "3"), options, latest.env);
     const uid = "0a1b2c3d-1111-4222-8333-444455556666";
+    // The name above it is one that a kubelet could have.
+    const pods = "/guard-kubepods";
+    const hierarchy = await openHierarchy(CGROUPS);
+    await hierarchy.create(`${pods}/pod${uid}`, { memory: 64 * 1024 ** 2 });
+    const options = ["-H", engine.host, "--kubelet-dir", kubelet, "--allow-base", BASE, "--memory", "512m"];
+    const start = async () => await startGuard(join(folder, "3"), options, latest.env);
+    const host = await hostCli(engine, folder);
     const socket = shortPath(kubelet, uid);
-    await vi.waitFor(() => expect(existsSync(socket)).toBe(true), waiting);
     const docker = await tenantCli(engine, { socket, folder });
-    for (const builder of BUILDERS)
-      expect(await docker(["build", "-t", builder, context(`RUN echo ${builder} > /app`)], { builder })).toMatchObject(
-        done,
-      );
-    const building = await beginBuilds(docker, { classic: 6041, buildkit: 6042 });
-    const [cgroup = ""] = /^\/docker-over-ssh-guard\/[0-9a-f]+\/[^/]+/.exec(building.cgroups[1] ?? "") ?? [];
-    expect(cgroup).toContain(uid);
-
+    let records: ReadonlySet<string>;
+    {
+      await using killed = await start();
+      await vi.waitFor(() => expect(existsSync(socket)).toBe(true), waiting);
+      for (const builder of BUILDERS) {
+        const step = context(`RUN echo ${builder} > /app`);
+        expect(await docker(["build", "-t", builder, step], { builder })).toMatchObject(done);
+        // The limit of the pod, which is lower than that of the guard.
+        const hog = await docker(["build", context("RUN tail /dev/zero")], { builder });
+        expect(hog.exitCode).not.toBe(0);
+        expect(hog.stderr).toMatch(/code: 137/);
+      }
+      records = new Set(await recordsOf(docker));
+      expect(await recordsOf(host)).toEqual(expect.arrayContaining([...records]));
+      const building = await beginBuilds(docker, { classic: 6041, buildkit: 6042 });
+      const ofPod = new RegExp(`^${pods}/pod${uid}/docker-over-ssh-guard/[0-9a-f]+/${uid}/`);
+      for (const cgroup of building.cgroups) expect(cgroup).toMatch(ofPod);
+      await killed.end("SIGKILL");
+      await building.haveEnded();
+    }
+    await using guard = await start();
+    expect((await docker(["images", "--format", "{{.Repository}}"])).stdout.split("\n").toSorted()).toEqual(
+      BUILDERS.toSorted(),
+    );
+    const others = new Set((await recordsOf(host)).filter((id) => !records.has(id)));
+    const building = await beginBuilds(docker, { classic: 6051, buildkit: 6052 });
     rmSync(join(kubelet, "pods", uid), { recursive: true });
     await building.haveEnded();
     await vi.waitFor(() => expect(readdirSync(join(guard.data, "tenants"))).toEqual([]), waiting);
     expect(await imagesOf(engine, uid)).toEqual([]);
     expect((await engine.listing()).references.filter((name) => name.includes(uid))).toEqual([]);
     expect((await engine.docker("ps", "--all", "--quiet")).stdout).toBe("");
-    const trees = [CGROUPS, ...readdirSync(CGROUPS).map((name) => join(CGROUPS, name))];
-    expect(trees.filter((tree) => existsSync(join(tree, cgroup)))).toEqual([]);
+    // Those of the build that ran when the guard was killed are nobody's, with what they are made of.
+    const left = await recordsWithParents(host);
+    const nobodys = new Set([...others].flatMap((id) => [id, ...(left.get(id) ?? [])]));
+    expect([...left.keys()].filter((id) => !nobodys.has(id))).toEqual([]);
+    const [ofGuard = ""] = /^.*\/docker-over-ssh-guard\/[0-9a-f]+/.exec(building.cgroups[1] ?? "") ?? [];
+    expect(await hierarchy.children(ofGuard)).toEqual([]);
     expect(guard.printed.filter((line) => /has failed|in use/.test(line))).toEqual([]);
+    expect(await hierarchy.remove(pods)).toBe(true);
   });
 });

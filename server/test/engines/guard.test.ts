@@ -26,6 +26,8 @@ import {
   sharedKeysAreApart,
   type GrpcScene,
 } from "./guard-grpc-scene.ts";
+import { recordsAreApart } from "./guard-cache-scene.ts";
+import { minutesEndBuilds, quotasHold, stepsAreLimited, unlimitedStepsDoNotRun } from "./guard-limits-scene.ts";
 import { clear, guarded, guardNames, runOnHost, type Guarded } from "./guarded-engine.ts";
 import { contextIn } from "../fixtures/guard/tenant-cli.ts";
 
@@ -306,6 +308,36 @@ COPY --from=steps /made /made
         await expect(fails({ engine: it.engine, a, b })).resolves.toBeUndefined();
       },
     );
+
+    only(["20.10", "28.5"])?.("classic: steps have the limits of their tenant", async () => {
+      await expect(stepsAreLimited(it, "classic")).resolves.toBeUndefined();
+    });
+
+    only(["28.5"])?.each(["buildkit", "version=2"] as const)(
+      "%s: steps have the limits of their tenant",
+      async (client) => {
+        await expect(stepsAreLimited(it, client)).resolves.toBeUndefined();
+      },
+    );
+
+    only(["20.10"])?.("BuildKit: steps that would not have their limits do not run", async () => {
+      await expect(unlimitedStepsDoNotRun(it)).resolves.toBeUndefined();
+    });
+
+    only(["28.5"])?.each(["classic", "buildkit"] as const)(
+      "%s: a tenant has as many images, bytes and builds as it may",
+      async (builder) => {
+        await expect(quotasHold(it, builder)).resolves.toBeUndefined();
+      },
+    );
+
+    only(["28.5"])?.("a build whose minutes are used up is ended with the reason", async () => {
+      await expect(minutesEndBuilds(it)).resolves.toBeUndefined();
+    });
+
+    only(["28.5"])?.("BuildKit: a tenant sees and removes its own cache records", async () => {
+      await expect(recordsAreApart(it)).resolves.toBeUndefined();
+    });
 
     // The answers are the guard's alone.
     only(["28.5"])?.each([

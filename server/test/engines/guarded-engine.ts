@@ -5,7 +5,9 @@ import { expect } from "vitest";
 import { bed } from "../../../test/engines/bed.ts";
 import { BASE, importBase } from "../../../test/testbed/build-base.ts";
 import type { Engine } from "../../../test/testbed/engine.ts";
+import { LIMITED, useUpMinutes } from "./guard-limits-scene.ts";
 import { startGuard, type GuardProcess } from "../fixtures/guard/guard-process.ts";
+import { removeCgroups } from "../fixtures/guard/processes.ts";
 import { tenantCli, type TenantCli } from "../fixtures/guard/tenant-cli.ts";
 
 /** An engine with a guard for some tenants, and what the host has. */
@@ -22,10 +24,11 @@ export interface Guarded extends AsyncDisposable {
   d: TenantCli;
   /** The CLI 20.10, of tenant a */
   oldest: TenantCli;
+  cli: (tenant: string, isOldest?: boolean) => Promise<TenantCli>;
   socket: (tenant: string) => string;
 }
 
-const TENANTS = { a: "", b: "", c: ",share-cache,max-context=1m", d: ",share-cache" };
+const TENANTS = { a: "", b: "", c: ",share-cache,max-context=1m", d: ",share-cache", ...LIMITED };
 
 /** @param registry where tenants may push to @param source what builds may fetch */
 export async function guarded(
@@ -41,6 +44,7 @@ export async function guarded(
     `name=${name},socket=${socket(name)}${terms}`,
   ]);
   const allowed = ["--allow-base", BASE, "--allow-push", `${registry}/*`, "--allow-source", source];
+  useUpMinutes(join(folder, "guard-data"));
   const auditFile = join(folder, "audit.jsonl");
   const watched = ["--audit", auditFile, "--metrics", "0"];
   const guard = await startGuard(folder, ["-H", engine.host, ...tenants, ...allowed, ...watched], bed.env);
@@ -52,6 +56,7 @@ export async function guarded(
     folder,
     auditFile,
     socket,
+    cli,
     a: await cli("a"),
     b: await cli("b"),
     c: await cli("c"),
@@ -59,6 +64,7 @@ export async function guarded(
     oldest: await cli("a", true),
     async [Symbol.asyncDispose]() {
       await guard[Symbol.asyncDispose]();
+      await removeCgroups(guard.data);
       await engine.docker("rmi", "--force", "host-secret:v1");
       rmSync(folder, { recursive: true, force: true });
     },
