@@ -106,12 +106,12 @@ export async function quotasHold({ cli, engine, folder }: LimitsScene, builder: 
     expect(said(ended)).toMatch(reason);
     expect(ended.exitCode).not.toBe(0);
   };
-  await isRefused(large, /images would take 2 MB of 1 MB: remove some with docker rmi/, "one");
-  await isRefused(small, /there would be 2 images of 1: remove some with docker rmi/, "one", "two");
+  await isRefused(large, /images would take 2 MB, and 1 MB are allowed: remove some with docker rmi/, "one");
+  await isRefused(small, /this would make 2 images, and 1 are allowed: remove some with docker rmi/, "one", "two");
   expect(await names()).toBe("");
   expect(await onEngine()).toBe("");
   expect(await build(small, "one")).toMatchObject({ exitCode: 0 });
-  await isRefused(small, /there would be 2 images of 1: remove some with docker rmi/, "two");
+  await isRefused(small, /this would make 2 images, and 1 are allowed: remove some with docker rmi/, "two");
   expect(await names()).toBe("one");
   expect(await docker(["rmi", "one"])).toMatchObject({ exitCode: 0 });
 
@@ -127,7 +127,7 @@ export async function quotasHold({ cli, engine, folder }: LimitsScene, builder: 
 
 /** A build whose minutes are used up is ended with the reason, and so is the next one. */
 export async function minutesEndBuilds({ cli, engine, folder }: LimitsScene): Promise<void> {
-  const reason = /the build time of 24 hours is used up \(.*\): there is more at \d{4}-\d\d-\d\d \d\d:\d\d UTC/;
+  const reason = /the build time of 24 hours is used up \(.*\): more is available at \d{4}-\d\d-\d\d \d\d:\d\d UTC/;
   await Promise.all(
     (["classic", "buildkit"] as const).map(async (builder) => {
       const docker = await cli(`late-${builder}`);

@@ -52,13 +52,13 @@ export async function cgroupParentOf(engine: EngineApi, id: string, signal: Abor
   return found && (found.HostConfig?.CgroupParent ?? "");
 }
 
-/** Whether the processes of a container run, or may start. It is newer than a list, which engines make of a copy that an event may come before. */
+/** Tells whether the processes of a container run, or may start. An engine's list may be older than the event that was the reason to ask for it; this is not. */
 export async function isStillLive(engine: EngineApi, id: string, signal: AbortSignal): Promise<boolean> {
   const found = (await inspectContainer(engine, id, signal)) as { State?: { Status?: string } } | undefined;
-  return found !== undefined && !OVER.has(found.State?.Status ?? "");
+  return found !== undefined && !ENDED_STATES.has(found.State?.Status ?? "");
 }
 
-/** Returns undefined where it has gone. */
+/** Returns undefined if the container is gone. */
 async function inspectContainer(engine: EngineApi, id: string, signal: AbortSignal): Promise<unknown> {
   try {
     return await engine.json({ method: "GET", path: `/containers/${id}/json`, signal });
