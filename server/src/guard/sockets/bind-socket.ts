@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { basename, dirname } from "node:path";
 import type { Socket } from "node:net";
 import { messageOf } from "docker-over-ssh/builds";
@@ -96,6 +97,7 @@ export async function bindSocket(
     listening.close();
     await folder[Symbol.asyncDispose]();
   };
+  setMaxListeners(0, signal); // of all tenants
   signal.addEventListener("abort", onAbort);
   return {
     gone: gone.signal,

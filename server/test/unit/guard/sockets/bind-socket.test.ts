@@ -204,3 +204,15 @@ test("an aborted signal removes the socket; connections stay until it is dispose
   await bound[Symbol.asyncDispose]();
   await closed;
 });
+
+test("sockets of many tenants, which one signal closes, are no leak of listeners to Node", async () => {
+  await using folder = await temporaryFolder();
+  const guard = new AbortController();
+  const paths = Array.from({ length: 12 }, (_, index) => join(folder.path, `${index}`));
+  for (const path of paths) {
+    mkdirSync(path);
+    await bindSocket(endpointIn(path), greet, { onProblem: ignore, signal: guard.signal });
+  }
+  guard.abort();
+  for (const path of paths) await vi.waitFor(() => expect(existsSync(join(path, "docker.sock"))).toBe(false));
+});
