@@ -78,7 +78,7 @@ try {
 
 /** The docker command at an engine's socket, and at a tenant's. */
 async function compareEngine(): Promise<void> {
-  const allowed = ["--bind-local", folder, "--allow-base", BASE, "--max-requests", "10000"];
+  const allowed = ["--bind-local", folder, "--allow-base", BASE];
   await using _ = await startGuard(folder, ["-H", bed.near.host, ...allowed], bed.env);
   const engine = await tenantCli(bed.near, { socket: bed.near.description.socket, folder });
   const tenant = await tenantCli(bed.near, { socket: join(folder, "docker.sock"), folder });
@@ -104,7 +104,7 @@ async function compareEngine(): Promise<void> {
 async function compareBuildah(): Promise<void> {
   if ((await findProgram("buildah")) === undefined) return console.log("buildah is not installed: it is left out");
   const data = join(folder, "buildah");
-  const wanted = ["--mode", "buildah", "--bind-local", data, "--network", "none", "--max-requests", "10000"];
+  const wanted = ["--mode", "buildah", "--bind-local", data, "--network", "none"];
   await using _ = await startGuard(data, wanted, bed.env);
   const docker = await tenantCli(bed.near, { socket: join(data, "docker.sock"), folder });
   const storage = ["--root", join(data, "plain"), "--runroot", join(data, "run"), "--storage-driver", "overlay"];
