@@ -3,18 +3,10 @@ import type { BackendVersion } from "../../../../src/guard/backend.ts";
 import { frontBed } from "../../../fixtures/guard/front-bed.ts";
 import { standInBackend } from "../../../fixtures/guard/stand-in-backend.ts";
 
-const ENGINE: BackendVersion = {
-  version: "28.5.2",
-  apiVersion: "1.51",
-  minApiVersion: "1.24",
-  os: "linux",
-  arch: "amd64",
-  hasContainerdStore: false,
-};
-
 /** What a tenant is told at a path by the guard of such an engine. */
 async function told(path: string, changes: Partial<BackendVersion> = {}): Promise<unknown> {
-  const backend = standInBackend({ version: async () => await Promise.resolve({ ...ENGINE, ...changes }) });
+  const engine = standInBackend();
+  const backend = standInBackend({ version: async (signal) => ({ ...(await engine.version(signal)), ...changes }) });
   await using bed = await frontBed({ backend });
   const answer = await bed.send(`GET ${path} HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n`);
   expect(answer).toMatch(/^HTTP\/1\.1 200 /);

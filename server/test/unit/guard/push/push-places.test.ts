@@ -33,7 +33,10 @@ test("pushes beyond the places of their tenant wait in their order, and those of
   expect(came).toEqual(["first", "second"]);
 });
 
-test("a push that is broken off while it waits takes no place", async () => {
+test.each([
+  ["while it waits, takes no place", false],
+  ["as it gets its place, gives it to the next", true],
+])("a push that is broken off %s", async (_, getsPlace) => {
   const places = new PushPlaces();
   const taken = await fill(places, "a");
   const client = new AbortController();
@@ -41,22 +44,9 @@ test("a push that is broken off while it waits takes no place", async () => {
   const gone = asks(places, "gone", came, client.signal);
   const next = asks(places, "next", came);
   client.abort(new Error("the client has gone"));
+  if (getsPlace) taken[0]?.[Symbol.dispose]();
   await expect(gone).rejects.toThrow("the client has gone");
-  taken[0]?.[Symbol.dispose]();
-  await next;
-  expect(came).toEqual(["next"]);
-});
-
-test("a push that is broken off as it gets its place gives it to the next", async () => {
-  const places = new PushPlaces();
-  const taken = await fill(places, "a");
-  const client = new AbortController();
-  const came: string[] = [];
-  const gone = asks(places, "gone", came, client.signal);
-  const next = asks(places, "next", came);
-  client.abort(new Error("the client has gone"));
-  taken[0]?.[Symbol.dispose]();
-  await expect(gone).rejects.toThrow("the client has gone");
+  if (!getsPlace) taken[0]?.[Symbol.dispose]();
   await next;
   expect(came).toEqual(["next"]);
 });
