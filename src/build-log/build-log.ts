@@ -5,7 +5,7 @@ import { PlainLog } from "./plain-log.ts";
 import { QuietLog } from "./quiet-log.ts";
 import { TerminalLog } from "./terminal-log.ts";
 
-/** --progress. `auto`: as `tty` on a terminal, else as `plain`. `quiet`: only why a build has failed. */
+/** The values of --progress. `auto` is `tty` on a terminal and `plain` elsewhere. `quiet` prints only why a build has failed. */
 export const PROGRESS_MODES = ["auto", "plain", "tty", "quiet"] as const;
 export type ProgressMode = (typeof PROGRESS_MODES)[number];
 
@@ -13,15 +13,15 @@ export interface BuildLogOptions {
   progress: ProgressMode;
   /** stderr */
   screen: Screen;
-  /** TERM, CI and NO_COLOR are read. */
+  /** The variables TERM, CI and NO_COLOR matter. */
   env: NodeJS.ProcessEnv;
-  /** ms since 1970. Left out: the clock */
+  /** ms since 1970. Default: the clock */
   now?: () => number;
 }
 
 /**
- * Returns what shows the events of a build to people. Whatever steps print is cleaned: nothing of it steers the terminal, only colours stay
- * (without NO_COLOR, no-color.org).
+ * Returns the display that shows the events of a build to people. It removes all control sequences from the output of steps, except
+ * colours, which stay unless NO_COLOR is set (no-color.org).
  *
  * @throws Failure `usage` for `tty` without a terminal
  */
@@ -31,7 +31,7 @@ export function buildLog({ progress, screen, env, now = Date.now }: BuildLogOpti
   if (progress === "tty" && (screen.isTTY !== true || isDumb)) {
     throw new Failure("usage", "--progress tty needs a terminal", {
       expected: "a terminal that can draw lines over (TERM is not dumb)",
-      hint: "Use --progress plain, or leave it out: it is chosen by what stderr is.",
+      hint: "Use --progress plain, or omit it: the default depends on stderr.",
     });
   }
   if (progress === "quiet") return new QuietLog(options);

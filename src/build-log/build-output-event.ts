@@ -1,7 +1,7 @@
 import type { BuildEvent } from "../engine/engine-builds.ts";
 import type { BuildOutputEvent } from "../output/build-events.ts";
 
-/** Returns the event of the output that tells an event of an engine's builder. */
+/** Converts an event of an engine's builder into the event that is shown to people. */
 export function buildOutputEvent(event: BuildEvent): BuildOutputEvent {
   switch (event.type) {
     case "step":

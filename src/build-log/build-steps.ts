@@ -2,38 +2,38 @@ import type { BuildOutputEvent, BuildSource, BuildStep, BuildWarning } from "../
 import { LineJoiner } from "./line-joiner.ts";
 import { Step, type StepLine } from "./step.ts";
 
-/** Steps, and warnings, of a build. A builder may be hostile. */
+/** Limits on the steps and the warnings of a build: a builder may be hostile. */
 const MAX_STEPS = 10_000;
 const MAX_WARNINGS = 100;
-/** Downloads and the like of all steps that have not ended. */
+/** Limit on the progress items, such as downloads, of all steps that have not ended. */
 const MAX_ITEMS = 20_000;
-/** Characters of the lines that are kept of all steps, to show those of the one that fails. */
-const MAX_KEPT = 4_000_000;
+/** Characters of the stored lines of all steps. The lines of a step are shown if it fails. */
+const MAX_STORED = 4_000_000;
 
-/** What is new after an event. */
+/** The changes that an event has caused. */
 export interface News {
   /** The step that has changed */
   step?: Step;
-  /** Complete lines that it has printed */
+  /** Complete lines that the step has printed */
   lines?: readonly StepLine[];
   /** Complete lines of a builder without steps */
   text?: readonly string[];
 }
 
-/** What a build has told so far, with bounded memory. */
+/** Collects the events of a build, with bounded memory. */
 export class BuildSteps {
-  /** In the order in which they began */
+  /** The steps that have begun, in that order */
   readonly started: Step[] = [];
   readonly warnings: BuildWarning[] = [];
   source: BuildSource | undefined;
   readonly #now: () => number;
   readonly #steps = new Map<string, Step>();
   readonly #text = new LineJoiner();
-  /** ms that this clock is ahead of the builder's; unknown until a step has started. */
+  /** How far this clock is ahead of the builder's, in ms. Undefined until a step has started. */
   #ahead: number | undefined;
-  #kept = 0;
+  #stored = 0;
   #items = 0;
-  /** When the first event came */
+  /** The time of the first event */
   #since: number | undefined;
 
   /** @param now ms since 1970 */
@@ -51,7 +51,7 @@ export class BuildSteps {
     return this.#now() - (this.#since ?? this.#now());
   }
 
-  /** All steps that are known, begun or not. */
+  /** The number of known steps, begun or not. */
   get count(): number {
     return this.#steps.size;
   }
@@ -75,7 +75,7 @@ export class BuildSteps {
         const step = this.#steps.get(event.step);
         if (step === undefined) return {};
         const lines = step.print(event, this.now());
-        this.#keep(step, lines);
+        this.#store(step, lines);
         return { step, lines };
       }
       case "build-text":
@@ -92,7 +92,7 @@ export class BuildSteps {
     }
   }
 
-  /** The build is over: ends all lines that have begun. */
+  /** Completes all partial lines. Called when the build is over. */
   end(): News[] {
     const ofSteps = this.started.map((step) => this.#endLines(step)).filter(({ lines }) => lines.length > 0);
     return [...ofSteps, { text: this.#text.end() }];
@@ -114,26 +114,26 @@ export class BuildSteps {
 
   #endLines(step: Step): { step: Step; lines: readonly StepLine[] } {
     const lines = step.endLines(this.now());
-    this.#keep(step, lines);
+    this.#store(step, lines);
     return { step, lines };
   }
 
-  #keep(step: Step, lines: readonly StepLine[]): void {
+  #store(step: Step, lines: readonly StepLine[]): void {
     for (const line of lines) {
       step.lines.push(line);
-      this.#kept += line.text.length + 1;
-      while (this.#kept > MAX_KEPT && step.lines.length > 0) {
-        this.#kept -= (step.lines.shift()?.text.length ?? 0) + 1;
+      this.#stored += line.text.length + 1;
+      while (this.#stored > MAX_STORED && step.lines.length > 0) {
+        this.#stored -= (step.lines.shift()?.text.length ?? 0) + 1;
         step.dropped += 1;
       }
     }
   }
 
-  /** The lines of a step that has succeeded, and its downloads, are of no use any more. */
+  /** Frees the lines and downloads of a step that has succeeded. */
   #forget(step: Step): void {
     this.#items -= step.progress.size;
     step.progress.clear();
-    for (const { text } of step.lines) this.#kept -= text.length + 1;
+    for (const { text } of step.lines) this.#stored -= text.length + 1;
     step.lines.length = 0;
     step.dropped = 0;
   }

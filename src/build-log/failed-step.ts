@@ -6,9 +6,9 @@ import { lineSeconds } from "./step-texts.ts";
 import type { Step } from "./step.ts";
 
 /**
- * Returns the lines that tell why a build has failed: what the steps with an error have printed, and the lines of the Dockerfile.
+ * Returns the lines that show why a build has failed: the output of the failed steps, and the lines of the Dockerfile.
  *
- * @param linesOfStep how many lines of a step at most, the last ones
+ * @param linesOfStep the maximum number of lines of a step; the last ones are returned
  */
 export function failureLines(steps: BuildSteps, keepsColours: boolean, linesOfStep = Infinity): string[] {
   const failed = steps.started.filter(({ hasFailed }) => hasFailed);

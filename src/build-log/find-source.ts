@@ -1,14 +1,14 @@
 import type { BuildSource } from "../output/build-events.ts";
 
-/** Lines that are shown before and behind those that failed. */
-const AROUND = 4;
+/** Lines shown before and after the failing ones. */
+const CONTEXT_LINES = 4;
 
 /**
- * Finds the lines of a Dockerfile at which a build has failed; undefined where nothing tells them. BuildKit's message may have a line's
- * number (`dockerfile parse error on line 3: …`, `Dockerfile:3`), else the name of the step is the text of an instruction.
+ * Finds the lines of a Dockerfile at which a build has failed; returns undefined if they are unknown. BuildKit's message may contain a line
+ * number (`dockerfile parse error on line 3: …`, `Dockerfile:3`). Otherwise the name of the step is the text of an instruction.
  *
  * @param dockerfile its path and its text
- * @param stepName of the step with an error, e.g. `[build 2/4] RUN make`
+ * @param stepName the name of the failed step, e.g. `[build 2/4] RUN make`
  */
 export function findSource(
   dockerfile: { path: string; text: string },
@@ -19,10 +19,10 @@ export function findSource(
   const [, numbered] = /(?:\bon line |\bdockerfile:)(\d+)/i.exec(message) ?? [];
   const [first, last] = rangeOf(numbered, lines) ?? instructionOf(stepName, lines) ?? [];
   if (first === undefined || last === undefined) return undefined;
-  const from = Math.max(0, first - AROUND);
+  const from = Math.max(0, first - CONTEXT_LINES);
   return {
     dockerfile: dockerfile.path,
-    lines: lines.slice(from, last + 1 + AROUND).map((text, index) => {
+    lines: lines.slice(from, last + 1 + CONTEXT_LINES).map((text, index) => {
       const at = from + index;
       return { number: at + 1, text, hasFailed: at >= first && at <= last };
     }),
@@ -36,7 +36,7 @@ function rangeOf(numbered: string | undefined, lines: readonly string[]): Range 
   return index >= 0 && index < lines.length ? [index, index] : undefined;
 }
 
-/** Finds the instruction that a step is named by, where only one has this text. */
+/** Finds the instruction that a step is named after. Returns undefined if several have this text. */
 function instructionOf(stepName: string, lines: readonly string[]): Range | undefined {
   const wanted = squeezed(stepName.replace(/^\[[^\]]*\] /, ""));
   if (wanted === "") return undefined;
@@ -45,7 +45,10 @@ function instructionOf(stepName: string, lines: readonly string[]): Range | unde
   return found.length === 1 && only !== undefined ? only.range : undefined;
 }
 
-/** Joins lines that go on behind a backslash, without the comments between them. A Dockerfile with another escape character is not understood. */
+/**
+ * Joins lines that end with a backslash to the next ones, and drops the comments between them. Dockerfiles with another escape character
+ * are not supported.
+ */
 function instructions(lines: readonly string[]): { text: string; range: Range }[] {
   const found: { text: string; range: Range }[] = [];
   let text: string[] = [];
@@ -61,7 +64,7 @@ function instructions(lines: readonly string[]): { text: string; range: Range }[
   return found;
 }
 
-/** The step's name has an instruction's name in capitals, and one space for several. */
+/** Normalises text as BuildKit does in names of steps: the instruction in capitals, and a single space for several. */
 function squeezed(text: string): string {
   return text
     .replaceAll(/\s+/g, " ")

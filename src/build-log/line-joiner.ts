@@ -1,16 +1,16 @@
-/** Characters of a line; a longer one is broken there. */
+/** Characters of a line. Longer lines are split. */
 const MAX_LINE = 16_384;
 
-/** Joins what one stream of a step prints into lines. */
+/** Joins the output of one stream of a step into lines. */
 export class LineJoiner {
   #rest = "";
 
-  /** The line that is not complete yet. */
+  /** The last line, which is not complete yet. */
   get partial(): string {
     return overwritten(this.#rest);
   }
 
-  /** Takes text, and returns the lines that are complete with it. */
+  /** Adds text, and returns the lines that it completes. */
   add(text: string): string[] {
     const lines = (this.#rest + text).split("\n");
     this.#rest = lines.pop() ?? "";
@@ -23,7 +23,7 @@ export class LineJoiner {
     return [...lines.flatMap((line) => pieces(overwritten(line))), ...broken];
   }
 
-  /** Ends the last line, if it has begun. */
+  /** Completes the last line, and returns it if it is not empty. */
   end(): string[] {
     const last = this.partial;
     this.#rest = "";
@@ -31,7 +31,7 @@ export class LineJoiner {
   }
 }
 
-/** Returns what is seen of a line that a program has written over, as progress bars do. */
+/** Returns the visible part of a line that a program has overwritten, as progress bars do. */
 function overwritten(line: string): string {
   const shown = line.replace(/\r+$/, "");
   return shown.slice(shown.lastIndexOf("\r") + 1);

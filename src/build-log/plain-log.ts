@@ -8,12 +8,12 @@ import type { Step, StepLine } from "./step.ts";
 
 /** ms between two lines of one download. */
 const PROGRESS_EVERY = 5_000;
-/** ms for which a step that prints nothing, or one that prints on and on, keeps the lines of the others waiting. */
+/** A step blocks the lines of the others until it has printed nothing for SILENT ms, or has had the turn for TURN ms. */
 const SILENT = 1_000;
 const TURN = 5_000;
-/** Lines that a step may hold back. */
+/** Lines that a step may buffer. */
 const MAX_HELD = 1_000;
-/** Lines of a failed step that are repeated at the end. */
+/** Lines of a failed step that are printed again at the end. */
 const LAST_LINES = 10;
 const TICK = 500;
 
@@ -21,29 +21,29 @@ export interface LogOptions {
   write: (text: string) => void;
   /** ms since 1970 */
   now: () => number;
-  /** Colours of what steps print stay. */
+  /** Keeps the colours in the output of steps. */
   keepsColours: boolean;
 }
 
-/** A step in the log. */
+/** The state of a step in the log. */
 interface Logged {
-  /** Lines that wait until the step has its turn */
+  /** Lines that wait until it is the step's turn */
   held: string[];
-  /** When the last line of a download was printed, by its ID */
-  toldAt: Map<string, number>;
+  /** The time of the last printed line of each download, by its ID */
+  printedAt: Map<string, number>;
   isOver: boolean;
 }
 
 /**
- * Prints the events of a build as lines, as `docker build --progress plain` does: `#5 [2/4] RUN make`, `#5 0.312 text`, `#5 DONE 0.4s`. The lines of
- * steps that run at the same time are kept together for some seconds.
+ * Prints the events of a build as lines, as `docker build --progress plain` does: `#5 [2/4] RUN make`, `#5 0.312 text`, `#5 DONE 0.4s`.
+ * Lines of one step stay together for some seconds while other steps run.
  */
 export class PlainLog implements BuildDisplay {
   readonly #options: LogOptions;
   readonly #steps: BuildSteps;
   readonly #logged = new Map<Step, Logged>();
   readonly #ticks: NodeJS.Timeout;
-  /** The step whose lines are printed at once */
+  /** The step whose turn it is: its lines are printed at once */
   #current: Step | undefined;
   #currentSince = 0;
   #printedAt = 0;
@@ -80,7 +80,7 @@ export class PlainLog implements BuildDisplay {
     print();
   }
 
-  /** Passes the turn on where the step that has it is silent, or has had it long enough. */
+  /** Passes the turn on if the current step is silent or has had it long enough. */
   tick(): void {
     const now = this.#options.now();
     if (this.#current !== undefined && now - this.#printedAt < SILENT && now - this.#currentSince < TURN) return;
@@ -105,7 +105,7 @@ export class PlainLog implements BuildDisplay {
   }
 
   #logOf(step: Step): Logged {
-    const logged = this.#logged.get(step) ?? { held: [], toldAt: new Map(), isOver: false };
+    const logged = this.#logged.get(step) ?? { held: [], printedAt: new Map(), isOver: false };
     this.#logged.set(step, logged);
     return logged;
   }
@@ -118,14 +118,14 @@ export class PlainLog implements BuildDisplay {
     if (line !== undefined) held.push(line);
   }
 
-  /** Returns a line for a download now and then, and for its end. */
-  #progressLine({ number, progress }: Step, { toldAt }: Logged, event: BuildProgress): string | undefined {
+  /** Returns a line if one is due for a download: every {@link PROGRESS_EVERY} ms, and at its end. */
+  #progressLine({ number, progress }: Step, { printedAt }: Logged, event: BuildProgress): string | undefined {
     if (!progress.has(event.id)) return undefined;
     const now = this.#options.now();
-    const last = toldAt.get(event.id);
+    const last = printedAt.get(event.id);
     const isDue = last === undefined || event.completed !== undefined || now - last >= PROGRESS_EVERY;
     if (!isDue || last === Infinity) return undefined;
-    toldAt.set(event.id, event.completed === undefined ? now : Infinity);
+    printedAt.set(event.id, event.completed === undefined ? now : Infinity);
     const ms = event.started === undefined ? 0 : (event.completed ?? this.#steps.now()) - event.started;
     const parts = [amount(event), ms > 10 ? seconds(ms) : "", event.completed === undefined ? "" : "done"];
     return `#${number} ${[oneLine(event.id), ...parts].filter((part) => part !== "").join(" ")}`;
@@ -137,7 +137,7 @@ export class PlainLog implements BuildDisplay {
     return step.isCached ? "CACHED" : `DONE ${seconds(step.ms(this.#steps.now()))}`;
   }
 
-  /** Prints what the step has held back; its name first, if the lines before were of another. */
+  /** Prints the buffered lines of a step. Prints its name first if the previous lines belong to another step. */
   #turnTo(step: Step): void {
     const now = this.#options.now();
     if (this.#current !== step) {

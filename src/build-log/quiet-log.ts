@@ -3,7 +3,7 @@ import { BuildSteps } from "./build-steps.ts";
 import { failureLines } from "./failed-step.ts";
 import type { LogOptions } from "./plain-log.ts";
 
-/** Prints nothing of a build but why it has failed. */
+/** Prints nothing, except why a build has failed. */
 export class QuietLog implements BuildDisplay {
   readonly #options: LogOptions;
   readonly #steps: BuildSteps;

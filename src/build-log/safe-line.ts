@@ -2,15 +2,15 @@ import { printable } from "../output/describe.ts";
 
 const COLOUR = /(\u001b\[[\d;:]*m)/;
 const RESET = "\u001b[0m";
-/** Hides text or makes it blink: the only attributes that keep a line from being read. */
+/** The attributes that hide text or make it blink: no others make a line unreadable. */
 const UNREADABLE = new Set(["5", "6", "8"]);
 
 /**
- * Makes a line of a build safe for a terminal. A step prints whatever it likes: colours may stay, and nothing else may steer the terminal.
- * Colours end with the line.
+ * Makes a line of a build safe for a terminal. Steps may print any bytes: all control sequences except colours are removed, and colours end
+ * with the line.
  */
 export function safeLine(line: string, keepsColours: boolean): string {
-  // Split first: what is removed on both sides of a colour cannot become a sequence again.
+  // Split first: otherwise, the removal of a colour could join the text on its two sides into a new sequence.
   const parts = line.split(COLOUR).map((part, index) => {
     if (index % 2 === 0) return printable(part).replaceAll("\n", " ");
     return keepsColours && isReadable(part) ? part : "";
@@ -19,7 +19,7 @@ export function safeLine(line: string, keepsColours: boolean): string {
   return safe.includes("\u001b") && !safe.endsWith(RESET) ? safe + RESET : safe;
 }
 
-/** Reads the attributes of an SGR sequence (ECMA-48, 8.3.117). Those behind 38, 48 and 58 name a colour. */
+/** Reads the attributes of an SGR sequence (ECMA-48, 8.3.117). The numbers after 38, 48 and 58 are colours. */
 function isReadable(sequence: string): boolean {
   const attributes = sequence.slice(2, -1).split(";");
   for (let at = 0; at < attributes.length; at += 1) {

@@ -6,10 +6,10 @@ import { safeLine } from "./safe-line.ts";
 import { amount, seconds } from "./step-texts.ts";
 import type { Step } from "./step.ts";
 
-/** Lines of the log, and downloads, that are shown below a running step. */
+/** Limits on the lines of the log and the downloads that are shown below a running step. */
 const LOG_LINES = 6;
 const DOWNLOADS = 6;
-/** Columns that a name needs beside its time. */
+/** The minimum width of a name next to its time, in columns. */
 const MIN_NAME = 12;
 
 /** SGR attributes. */
@@ -20,16 +20,16 @@ const FAINT = "2";
 
 export interface LinesOptions {
   columns: number;
-  /** Lines that may be drawn; undefined: all, for the last time */
+  /** The maximum number of lines. If undefined, all lines: for the last drawing */
   rows?: number | undefined;
   hasColours: boolean;
-  /** The first line: `Building 1.2s (5/9)` */
+  /** Shown in the first line, `Building 1.2s (5/9) FINISHED` */
   outcome?: "built" | "failed" | "stopped" | undefined;
 }
 
 /**
- * Returns the lines of a build on a terminal: a title, and the steps with their times. Steps that run have the last lines of their log and
- * their downloads below them. Where there is no room for all, the steps that ended first are left out, then logs and downloads.
+ * Returns the lines of a build on a terminal: a title, and the steps with their times. Below each running step are the last lines of its
+ * log and its downloads. If they do not all fit, the steps that ended first are omitted, then logs and downloads.
  */
 export function terminalLines(steps: BuildSteps, options: LinesOptions): string[] {
   const { columns, rows = Infinity, outcome } = options;
@@ -40,23 +40,23 @@ export function terminalLines(steps: BuildSteps, options: LinesOptions): string[
     below: step.isCompleted || outcome !== undefined ? [] : linesBelow(step, now, options),
   }));
   const title = cutToColumns(titleOf(steps, outcome), columns);
-  const room = rows - 2; // the title, and the line of the cursor
+  const room = rows - 2; // without the title and the line of the cursor
   const all = blocks.reduce((sum, { below }) => sum + 1 + below.length, 0);
   if (all <= room) return [title, ...blocks.flatMap(({ line, below }) => [line, ...below])];
-  // Those that run stand below those that ended.
+  // Running steps are below completed ones.
   const running = blocks.filter(({ isRunning }) => isRunning);
   const ended = blocks.filter(({ isRunning }) => !isRunning);
-  const kept = [...ended.slice(ended.length - Math.max(0, room - running.length)), ...running].slice(
+  const shownBlocks = [...ended.slice(ended.length - Math.max(0, room - running.length)), ...running].slice(
     -Math.max(0, room),
   );
-  let left = room - kept.length;
-  const below = kept.map((block, index) => {
-    const others = kept.slice(index + 1).filter((later) => later.below.length > 0).length;
+  let left = room - shownBlocks.length;
+  const below = shownBlocks.map((block, index) => {
+    const others = shownBlocks.slice(index + 1).filter((later) => later.below.length > 0).length;
     const share = Math.min(block.below.length, Math.floor(left / (others + 1)));
     left -= share;
     return share === 0 ? [] : block.below.slice(-share);
   });
-  return [title, ...kept.flatMap(({ line }, index) => [line, ...(below[index] ?? [])])];
+  return [title, ...shownBlocks.flatMap(({ line }, index) => [line, ...(below[index] ?? [])])];
 }
 
 function titleOf(steps: BuildSteps, outcome: LinesOptions["outcome"]): string {
@@ -91,7 +91,7 @@ function downloadLine(progress: BuildProgress, now: number, columns: number): st
   return aligned(` => => ${oneLine(progress.id)}`, size === "" ? time : `${size} ${time}`, columns);
 }
 
-/** Puts `right` at the end of the line, and cuts `left` to what is left. */
+/** Puts `right` at the end of the line, and cuts `left` to the remaining columns. */
 function aligned(left: string, right: string, columns: number): string {
   const room = columns - right.length - 1;
   if (room < MIN_NAME) return cutToColumns(left, columns);

@@ -7,7 +7,7 @@ import { safeLine } from "./safe-line.ts";
 import { warningLines } from "./step-texts.ts";
 import { terminalLines } from "./terminal-lines.ts";
 
-/** ms between two drawings, while something happens and while nothing does: the times go on. */
+/** ms between two drawings while events arrive, and while none do: the times of steps change all the time. */
 const REDRAW = 100;
 const TICK = 250;
 

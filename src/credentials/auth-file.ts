@@ -7,21 +7,21 @@ import { registryKey } from "./registry-host.ts";
 /** The username that stands for an identity token (docker-credential-helpers). */
 export const TOKEN_USER = "<token>";
 
-/** The fields of the docker config, and of containers-auth.json(5), that are about credentials. */
+/** The fields about credentials in the docker config and in containers-auth.json(5). */
 export interface AuthFile {
   auths: Readonly<Record<string, unknown>>;
-  /** Registries and the helpers that have their credentials */
+  /** The names of the helpers that have the credentials of a registry, by registry */
   credHelpers: Readonly<Record<string, unknown>>;
   /** The helper for all other registries */
   credsStore: string | undefined;
 }
 
-/** Thrown for a file that cannot be read. The message does not show what is in it. */
+/** Thrown for a file that cannot be read. The message does not show its content. */
 export class UnreadableAuthFile extends Error {
   override readonly name = "UnreadableAuthFile";
 }
 
-/** Reads a file; undefined where there is none. Throws {@link UnreadableAuthFile}. */
+/** Reads a file. Returns undefined if it does not exist. Throws {@link UnreadableAuthFile}. */
 export async function readAuthFile(path: string): Promise<AuthFile | undefined> {
   const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
@@ -41,13 +41,16 @@ export function parseAuthFile(text: string): AuthFile {
   };
 }
 
-/** Whether there may be credentials in a file or behind its helpers. */
+/** Returns whether a file or its helpers may have credentials. */
 export function hasCredentials({ auths, credHelpers, credsStore }: AuthFile): boolean {
   const entries = Object.values(auths).map(credentialsIn);
   return credsStore !== undefined || Object.keys(credHelpers).length > 0 || entries.some((one) => one !== undefined);
 }
 
-/** Returns the helper that a file names for a registry, as `docker-credential-NAME`; undefined for none: the credentials are in the file. */
+/**
+ * Returns the helper that a file names for a registry, as in `docker-credential-NAME`. Returns undefined if the credentials are in the
+ * file.
+ */
 export function helperFor({ credHelpers, credsStore }: AuthFile, key: string): string | undefined {
   const named = entryOf(credHelpers, key);
   return typeof named === "string" ? named || undefined : credsStore;
@@ -58,7 +61,10 @@ export function fileCredentials({ auths }: AuthFile, key: string): Credentials |
   return credentialsIn(entryOf(auths, key));
 }
 
-/** An entry under the registry's name, else under an URL of it. An entry for a part of a registry (Podman's `quay.io/team`) is for nothing else. */
+/**
+ * Returns the entry under the registry's name, else under a URL of it. An entry for a part of a registry (Podman's `quay.io/team`) does not
+ * apply to the whole registry.
+ */
 function entryOf(entries: Readonly<Record<string, unknown>>, key: string): unknown {
   if (Object.hasOwn(entries, key)) return entries[key];
   const ofWhole = (name: string): boolean => name.includes("://") || /^[^/]*(?:\/v[12])?\/?$/.test(name);
@@ -66,7 +72,7 @@ function entryOf(entries: Readonly<Record<string, unknown>>, key: string): unkno
   return found === undefined ? undefined : entries[found];
 }
 
-/** Reads an entry of `auths`: `auth` is `USER:PASSWORD` in base64; `identitytoken` counts before a password. */
+/** Reads an entry of `auths`: `auth` is `USER:PASSWORD` in base64. `identitytoken` takes precedence over a password. */
 function credentialsIn(entry: unknown): Credentials | undefined {
   const { auth, identitytoken: token } = asRecord(entry);
   if (typeof token === "string" && token !== "") return hiddenCredentials(TOKEN_USER, token);
@@ -81,7 +87,7 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw new UnreadableAuthFile("it is not JSON"); // V8's message shows a part of it
+    throw new UnreadableAuthFile("it is not JSON"); // V8's message would show a part of it
   }
 }
 

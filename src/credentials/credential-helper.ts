@@ -5,23 +5,23 @@ import type { Credentials } from "../engine/engine-builds.ts";
 import { oneLine } from "../output/describe.ts";
 import { hiddenCredentials } from "./hidden-credentials.ts";
 
-/** What a helper prints when it has no credentials for a registry (docker-credential-helpers, credentials/error.go). */
+/** The output of a helper that has no credentials for a registry (docker-credential-helpers, credentials/error.go). */
 const NOT_FOUND = "credentials not found in native keychain";
-/** Characters of what a helper prints when it fails that are told. */
+/** Characters of a failed helper's output that a message quotes. */
 const MAX_WORDS = 200;
 /** ms between SIGTERM and SIGKILL */
 const KILL_TIMEOUT = 1_000;
 
-/** Thrown for a helper that fails. The message ends a sentence about it, and has nothing of what it keeps. */
+/** Thrown for a helper that fails. The message completes a sentence that begins with the helper's name, and contains no secret. */
 export class HelperFailure extends Error {
   override readonly name = "HelperFailure";
 }
 
 /**
- * Asks a credential helper for the credentials of a registry: `docker-credential-NAME get`, with the registry's name on stdin and JSON on stdout.
- * Returns undefined where it has none.
+ * Queries a credential helper for the credentials of a registry: `docker-credential-NAME get`, with the registry's name on stdin and JSON
+ * on stdout. Returns undefined if it has none.
  *
- * @param timeout ms that it may take: it may ask for a password in a window
+ * @param timeout ms. A helper may wait for a password that the user types into a window
  * @throws HelperFailure
  */
 export async function askHelper(
@@ -38,7 +38,7 @@ export async function askHelper(
     program.stdout.destroy();
   }, timeout);
   try {
-    program.stdin.on("error", () => {}); // it has ended, which tells more
+    program.stdin.on("error", () => {}); // the helper has ended, and its exit status is the better reason
     program.stdin.end(registry);
     program.stderr.resume();
     const [answer, exit] = await Promise.all([text(program.stdout).catch(() => ""), program.exit]);
@@ -65,7 +65,7 @@ function parseAnswer(answer: string): Credentials | undefined {
   return username === "" && secret === "" ? undefined : hiddenCredentials(username, secret);
 }
 
-/** The reason for which a helper fails is on its stdout. What looks like an answer stays out of messages. */
+/** Returns the reason of a failure, which a helper prints on stdout. Returns "" for text that may contain credentials. */
 function wordsOf(answer: string): string {
   const words = oneLine(answer).slice(0, MAX_WORDS);
   return words === "" || /["{]/.test(words) ? "" : `: ${words}`;

@@ -3,14 +3,14 @@ import { fileCredentials, helperFor, readAuthFile } from "./auth-file.ts";
 import { askHelper } from "./credential-helper.ts";
 import { registryKey } from "./registry-host.ts";
 
-/** ms that a helper may take. */
+/** ms until a helper must have answered. */
 const HELPER_TIMEOUT = 60_000;
 
 /**
- * Returns the credentials that one docker config has for a registry, or that its credential helpers have; undefined for none. The file is read
- * each time. No other place is looked at, unlike {@link registryCredentials}.
+ * Returns the credentials for a registry from one docker config or its credential helpers; undefined if there are none. Reads the file each
+ * time. Reads no other files, unlike {@link registryCredentials}.
  *
- * @param path of the file
+ * @param path the path of the docker config
  * @param host with or without port and scheme
  * @param env the environment of helpers
  * @throws UnreadableAuthFile, HelperFailure. Their messages show no credentials.

@@ -1,4 +1,4 @@
-/** Returns the fields of a line of CSV (RFC 4180), in which docker's options are written; undefined where quotes do not match. */
+/** Returns the fields of a line of CSV (RFC 4180), the syntax of docker's options; undefined if quotes do not match. */
 export function csvFields(line: string): string[] | undefined {
   const fields: string[] = [];
   const field = /(?:"((?:[^"]|"")*)"|([^",]*))(?:,|$)/y;

@@ -4,15 +4,18 @@ import { Duplex } from "node:stream";
 const REQUEST_IDENTITIES = 11;
 const SIGN_REQUEST = 13;
 const EXTENSION = 27;
-/** Bytes of a message that OpenSSH's agent takes. */
+/** Bytes of a message that OpenSSH's agent accepts. */
 const MAX_MESSAGE = 256 * 1024;
 
-/** An extension that no agent has. It answers that the request failed, at its turn among the answers. */
+/**
+ * A request for an extension that no agent has. Sent in place of a forbidden request: the agent then answers with a failure, in the order
+ * of the requests.
+ */
 const UNKNOWN = message(EXTENSION, "none@docker-over-ssh");
 
 /**
- * Limits the connection to an agent to listing keys and signing: the far side may not add, remove or lock keys. Takes over the socket: both
- * end together. A message without bounds ends them, and so does an error of the socket; neither is an error of the stream.
+ * Limits the connection to an agent to listing keys and signing: the remote side cannot add, remove or lock keys. Owns the socket: both end
+ * together. A message that is too long ends both, and so does an error of the socket. The stream emits no error in either case.
  */
 export function readOnlyAgent(socket: Duplex): Duplex {
   return new ReadOnlyAgent(socket);

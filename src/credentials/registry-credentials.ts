@@ -14,39 +14,39 @@ import {
 } from "./auth-file.ts";
 import { registryKey } from "./registry-host.ts";
 
-/** ms that a helper may take. */
+/** ms until a helper must have answered. */
 const HELPER_TIMEOUT = 60_000;
 
 /** The user's credentials for registries. */
 export interface RegistryCredentials {
   /**
-   * Returns the credentials for a registry; undefined for none, also where a file or a helper fails: a build may do without them.
+   * Returns the credentials for a registry; undefined if there are none, or if a file or a helper fails: a build may not need them.
    *
    * @param host with or without port and scheme, e.g. `registry.example.com:5000`, `docker.io`, `https://index.docker.io/v1/`
    */
   for(host: string): Promise<Credentials | undefined>;
-  /** Whether there may be any: no helper is asked. */
+  /** Returns whether there may be credentials. Queries no helper. */
   hasAny(): Promise<boolean>;
 }
 
 export interface CredentialsOptions {
   env: NodeJS.ProcessEnv;
-  /** Takes the warning about a file or a helper, once for each. */
+  /** Receives a warning about a file or a helper, once for each. */
   warn: (warning: Warning) => void;
-  /** ms; left out: 60 s */
+  /** ms. Default: 60 s */
   helperTimeout?: number;
 }
 
-/** A place where credentials may be. */
-interface Place {
-  /** For people */
+/** A source of credentials. */
+interface CredentialSource {
+  /** Shown in warnings */
   name: string;
   read: () => Promise<AuthFile | undefined>;
 }
 
 /**
- * Returns the credentials of the user of this process, as the docker CLI finds them: in DOCKER_AUTH_CONFIG, in the docker config or through
- * its credential helpers; and where these have none, in the files of Podman (containers-auth.json(5)). Each registry is looked up once.
+ * Returns the credentials of the user of this process, as the docker CLI finds them: in DOCKER_AUTH_CONFIG, in the docker config, or
+ * through its credential helpers. If these have none, reads the files of Podman (containers-auth.json(5)). Looks up each registry once.
  */
 export function registryCredentials({
   env,
@@ -60,7 +60,7 @@ export function registryCredentials({
     warned.add(about);
   };
 
-  const read = async ({ name, read: open }: Place): Promise<AuthFile | undefined> => {
+  const read = async ({ name, read: open }: CredentialSource): Promise<AuthFile | undefined> => {
     try {
       return await open();
     } catch (error) {
@@ -82,8 +82,8 @@ export function registryCredentials({
   };
 
   const find = async (key: string): Promise<Credentials | undefined> => {
-    for (const place of placesOf(env)) {
-      const file = await read(place);
+    for (const source of sourcesOf(env)) {
+      const file = await read(source);
       if (file === undefined) continue;
       const helper = helperFor(file, key);
       const found = helper === undefined ? fileCredentials(file, key) : await ask(helper, key);
@@ -100,14 +100,14 @@ export function registryCredentials({
       return found;
     },
     hasAny: async () => {
-      const files = await Promise.all(placesOf(env).map(read));
+      const files = await Promise.all(sourcesOf(env).map(read));
       return files.some((file) => file !== undefined && hasCredentials(file));
     },
   };
 }
 
-/** The places in the order in which they count. */
-function placesOf(env: NodeJS.ProcessEnv): Place[] {
+/** Returns the sources, highest precedence first. */
+function sourcesOf(env: NodeJS.ProcessEnv): CredentialSource[] {
   const home = env["HOME"] || homedir();
   const { DOCKER_AUTH_CONFIG: given, REGISTRY_AUTH_FILE: podmanFile, XDG_RUNTIME_DIR: runtime } = env;
   const files = [

@@ -1,6 +1,6 @@
 import { parseReference } from "../image/reference.ts";
 
-/** The name of Docker Hub in the docker config, and for credential helpers: that of its first version. */
+/** The name of Docker Hub in the docker config and for credential helpers: the URL of its first API. */
 export const DOCKER_HUB = "https://index.docker.io/v1/";
 const HUB_HOSTS = new Set(["docker.io", "index.docker.io", "registry-1.docker.io"]);
 
@@ -19,7 +19,7 @@ export function registryKey(host: string): string {
   return HUB_HOSTS.has(name) ? DOCKER_HUB : name;
 }
 
-/** Returns host and port, as docker/cli's `ConvertToHostname` does: early versions of the config have URLs. */
+/** Returns host and port, as docker/cli's `ConvertToHostname` does: early versions of the config contain URLs. */
 function hostname(host: string): string {
   return host.replace(/^[a-z][a-z0-9+.-]*:\/\//i, "").replace(/\/.*$/s, "");
 }

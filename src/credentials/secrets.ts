@@ -2,20 +2,20 @@ import { createReadStream } from "node:fs";
 import { Failure, messageOf } from "../output/errors.ts";
 import { csvFields } from "./csv-fields.ts";
 
-/** Bytes that BuildKit takes (session/secrets/secretsprovider, MaxSecretSize). */
+/** Bytes that BuildKit accepts (session/secrets/secretsprovider, MaxSecretSize). */
 const MAX_SECRET = 500 * 1024;
 
-/** A secret of --secret: where it is, not what it is. */
+/** A secret of --secret: its source, not its value. */
 export interface SecretSpec {
   id: string;
   source: { kind: "file"; path: string } | { kind: "env"; name: string };
 }
 
 /**
- * Parses `--secret` as `docker build` does: `id=ID[,src=PATH|,env=NAME][,type=file|env]`, where `src` may be quoted as in CSV. Without a source, the
- * variable that is named like the secret counts, then the file.
+ * Parses `--secret` as `docker build` does: `id=ID[,src=PATH|,env=NAME][,type=file|env]`, where `src` may be quoted as in CSV. Without a
+ * source, the secret is read from the variable with the name of the ID, else from the file with that name.
  *
- * @throws Failure `usage`, which names keys but no values: one of them may be the secret itself
+ * @throws Failure `usage`. It names keys but no values, because a value may be the secret itself
  */
 export function parseSecret(text: string, env: NodeJS.ProcessEnv): SecretSpec {
   const fields = new Map<string, string>();
@@ -38,7 +38,7 @@ export function parseSecret(text: string, env: NodeJS.ProcessEnv): SecretSpec {
 }
 
 /**
- * Reads a secret, at most 500 kB. It is read when the build begins, so that a missing one is told before anything is sent.
+ * Reads a secret of at most 500 KiB. Called when the build begins, which reports a missing secret before anything is sent.
  *
  * @throws Failure `usage`
  */
@@ -46,7 +46,7 @@ export async function readSecret({ id, source }: SecretSpec, env: NodeJS.Process
   const secret = source.kind === "env" ? fromVariable(id, source.name, env) : await fromFile(id, source.path);
   if (secret.length <= MAX_SECRET) return secret;
   throw new Failure("usage", `the secret ${id} is too large`, {
-    expected: `at most ${MAX_SECRET / 1024} KiB, as BuildKit takes no more`,
+    expected: `at most ${MAX_SECRET / 1024} KiB, the limit of BuildKit`,
     hint: "Put larger files into the context, or fetch them in the build.",
   });
 }
@@ -63,7 +63,7 @@ function fromVariable(id: string, name: string, env: NodeJS.ProcessEnv): Buffer 
 async function fromFile(id: string, path: string): Promise<Buffer> {
   try {
     const chunks: Buffer[] = [];
-    // One byte more shows that it is too large. A pipe has no size to look at: --secret id=x,src=<(pass show x)
+    // Reads one byte more than the limit, to detect a secret that is too large. A pipe has no size: --secret id=x,src=<(pass show x)
     for await (const chunk of createReadStream(path, { end: MAX_SECRET })) chunks.push(chunk as Buffer);
     return Buffer.concat(chunks);
   } catch (cause) {

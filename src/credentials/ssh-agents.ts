@@ -8,14 +8,14 @@ import { readOnlyAgent } from "./read-only-agent.ts";
 /** An agent of --ssh. */
 export interface AgentSpec {
   id: string;
-  /** Its socket; undefined for the agent of this login (SSH_AUTH_SOCK). */
+  /** The path of its socket; undefined for the agent of this login (SSH_AUTH_SOCK). */
   socket: string | undefined;
 }
 
 /**
  * Parses `--ssh` as `docker build` does: `default`, `ID` or `ID=SOCKET`.
  *
- * @throws Failure `usage`, for several paths: BuildKit makes an agent of key files, which is refused
+ * @throws Failure `usage` for several paths: BuildKit would create an agent from these key files, which is not supported
  */
 export function parseAgent(text: string): AgentSpec {
   const equals = text.indexOf("=");
@@ -25,8 +25,8 @@ export function parseAgent(text: string): AgentSpec {
 }
 
 /**
- * Connects to an agent, which then lists its keys and signs, and does nothing else: BuildKit limits an agent in the same way. The caller owns
- * the connection.
+ * Connects to an agent. The connection can list keys and sign, nothing else: BuildKit limits an agent in the same way. The caller owns the
+ * connection.
  *
  * @throws Failure `usage`
  */
@@ -34,7 +34,7 @@ export async function openAgent({ id, socket: named }: AgentSpec, env: NodeJS.Pr
   const path = named ?? env["SSH_AUTH_SOCK"];
   if (!path) {
     throw new Failure("usage", `there is no ssh agent for --ssh ${id}: SSH_AUTH_SOCK is not set`, {
-      expected: "an agent that runs, or the path of its socket",
+      expected: "a running agent, or the path of its socket",
       hint: 'Start one with eval "$(ssh-agent)", and add a key with ssh-add.',
     });
   }
@@ -46,8 +46,8 @@ export async function openAgent({ id, socket: named }: AgentSpec, env: NodeJS.Pr
   } catch (cause) {
     if (cause instanceof Failure) throw cause;
     throw new Failure("usage", `the ssh agent of --ssh ${id} cannot be reached: ${messageOf(cause)}`, {
-      expected: "the socket of an agent that runs",
-      hint: "Look at SSH_AUTH_SOCK, or name the socket: --ssh ID=SOCKET.",
+      expected: "the socket of a running agent",
+      hint: "Check SSH_AUTH_SOCK, or name the socket: --ssh ID=SOCKET.",
       cause,
     });
   }
