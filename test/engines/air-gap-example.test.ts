@@ -11,10 +11,10 @@ import { containerd } from "./containerd-pair.ts";
 
 const BYTES = 3_000_000;
 const FILES = 200;
-/** Layers of their own: those of other files may still be in the engines. */
+/** Layers of this file alone: the engines may still have the layers of other test files. */
 const system: LayerSpec = { name: "gap-system", bytes: 800_000, files: 20 };
 const packages: LayerSpec = { name: "gap-packages", bytes: BYTES, files: FILES };
-/** The same files with another time, and ten of them changed. */
+/** The same files with another time; ten of them have changed. */
 const rebuilt: LayerSpec = { ...packages, changedFiles: 10, mtime: 1_700_000_000 };
 
 const stick = mkdtempSync(join(tmpdir(), "dos-stick-"));
@@ -30,8 +30,8 @@ describe.skipIf(why).each([
   const name = `gap-${kind.split(" ")[0]}`;
   const have = onStick(`${name}.json`);
   const part = onStick(`${name}-v2.part.tar`);
-  /** Runs a command on the other side, which gets nothing but the stick. */
-  const there = async (...words: string[]) =>
+  /** Runs a command on the far machine, which receives nothing but the stick. */
+  const onFar = async (...words: string[]) =>
     await execa("ssh", ["far", ...words], { env: on().env, reject: false, stdin: "ignore" });
 
   beforeAll(async () => {
@@ -52,9 +52,9 @@ describe.skipIf(why).each([
     await on().far.docker("rmi", "--force", `${name}:v1`, `${name}:v2`);
   });
 
-  test("the list is the same from here and there, and changes nothing", async () => {
+  test("list prints the same list on the host and from the near machine, and changes nothing", async () => {
     const changes = await rememberEngines(on().near, on().far);
-    const { stdout } = await there("docker-over-ssh", "list");
+    const { stdout } = await onFar("docker-over-ssh", "list");
     const { exitCode, stdout: fromHere } = await dos(["list", "ssh://far"], { on: on() });
     expect(exitCode).toBe(0);
     const list = JSON.parse(fromHere) as { layers: object[]; images: { names: string[] }[] };
@@ -68,19 +68,19 @@ describe.skipIf(why).each([
     ]);
   });
 
-  test("an archive of what is missing there completes the image, by delta, and nothing else loads it", async () => {
-    await there(`docker-over-ssh list > ${have}`);
+  test("a partial archive of the missing layers, by delta, completes the image; docker load rejects it", async () => {
+    await onFar(`docker-over-ssh list > ${have}`);
     const changes = await rememberEngines(on().near);
     const { stderr } = await execa(script("save-missing.sh"), [have, stick, `${name}:v2`], { env: on().env });
     expect(stderr).toMatch(/pushed \S+: .* for 2 layers \(.* rebuilt from files there\), 2 layers there already/);
     expect(await changes()).toMatchObject([{ came: [], went: [] }]);
     expect(statSync(part).size).toBeLessThan((10 / FILES) * BYTES + 64_000);
 
-    const loaded = await there("docker", "load", "--input", part);
+    const loaded = await onFar("docker", "load", "--input", part);
     expect(loaded.exitCode).not.toBe(0);
     expect((await on().far.docker("image", "ls", "--quiet", `${name}:v2`)).stdout).toBe("");
 
-    const pulled = await there(script("load-missing.sh"), stick);
+    const pulled = await onFar(script("load-missing.sh"), stick);
     expect(pulled).toMatchObject({ exitCode: 0, stderr: expect.stringMatching(/2 layers .*there already/) as string });
     expect((await on().far.docker("run", "--rm", `${name}:v2`)).stdout).toBe(`${name} v2`);
     const ids = [on().near, on().far].map(
@@ -90,11 +90,11 @@ describe.skipIf(why).each([
     expect(new Set(await Promise.all(ids)).size).toBe(1);
   });
 
-  test("an engine that has lost its layers since: the archive says what is missing, and what to do", async () => {
+  test("if the engine has lost the layers since, the load fails, names the missing layers, and says how to continue", async () => {
     await on().far.docker("rmi", "--force", `${name}:v1`, `${name}:v2`);
     const changes = await rememberEngines(on().far);
-    const { exitCode, stderr } = await there(script("load-missing.sh"), stick);
-    // The layer below, which all images of the tests have, may still be there.
+    const { exitCode, stderr } = await onFar(script("load-missing.sh"), stick);
+    // The engine may still have the base layer, which all test images share.
     expect(stderr).toMatch(/is a partial archive, without [12] layers? that .* \(any more\): sha256:\w{64}[,\n]/);
     expect(stderr).toContain("Make a new list there, docker-over-ssh list > have.json");
     expect(exitCode).toBe(3);

@@ -14,14 +14,14 @@ afterAll(async () => {
   if (!why) await bed.far.docker("rmi", "--force", IMAGE, BASE);
 });
 
-/** All its files have one time, as in any tar that is made to be reproducible. */
+/** All its files have the same time, as in any reproducible tar. */
 const treeWith = (word: string): Buffer =>
   Buffer.concat([
     ...tar([fileEntry("Dockerfile", `FROM ${BASE}\nCOPY word /word\nCMD ["cat", "/word"]\n`), fileEntry("word", word)]),
   ]);
 
 test.skipIf(why)(
-  `build - builds what the archive has, though sizes and times are those of the one before ${why ?? ""}`,
+  `build - builds the files of the archive, even if their sizes and times equal those of the previous archive ${why ?? ""}`,
   async () => {
     for (const word of ["one", "two", "one"]) {
       const words = ["build", "-t", IMAGE, "-", "ssh", "far", "docker-over-ssh build"];

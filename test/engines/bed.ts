@@ -19,13 +19,13 @@ export const done = { exitCode: 0, signal: undefined, stdout: "", stderr: expect
 
 const shared = inject("testbed");
 
-/** Why the engine tests cannot run here; undefined when they can. Vitest prints it beside skipped tests. */
+/** Why the engine tests cannot run here; undefined when they can. Vitest prints it next to skipped tests. */
 export const why = "why" in shared ? shared.why : undefined;
 
 /** The test bed that all files share. */
 export const bed: Testbed = "why" in shared ? (undefined as never) : attachTestbed(shared);
 
-/** Tells whether a command line of the tests, or the test bed, has started this process. False for one that has ended. */
+/** Returns whether a command line of the tests, or the test bed, has started this process. False for a process that has ended. */
 export function isOfBed(pid: string): boolean {
   try {
     return readFileSync(`/proc/${pid}/environ`, "utf8").includes(bed.folder);
@@ -50,7 +50,7 @@ export function startDos(args: readonly string[], { env = {}, on = bed }: StartO
   return execa("docker-over-ssh", args, { reject: false, stdin: "ignore", env: { ...on.env, ...env } });
 }
 
-/** Resolves once the run has printed `text` on stderr. Rejects when it ends without. */
+/** Resolves once the run has printed `text` on stderr. Rejects when the run ends without printing it. */
 export async function untilPrinted(run: { stderr: Readable }, text: string): Promise<void> {
   let seen = "";
   // Listeners, because leaving a loop over the stream closes the pipe.
@@ -64,8 +64,8 @@ export async function untilPrinted(run: { stderr: Readable }, text: string): Pro
 }
 
 /**
- * Whether a path in the cache folder stays from one run to the next: compiled code, contexts of builds and the pieces of their files, the bundle of a
- * host, a Node that was packed, the note of a failed pull.
+ * Returns whether a path in the cache folder stays from one run to the next: compiled code, kept contexts and their packs, the bundle of a host,
+ * a compressed Node, the record of a failed pull.
  */
 export function staysInCache(path: string): boolean {
   const name = path.replace(/^(?:code|contexts|pieces)(?:\/|$)/, "");
@@ -79,7 +79,7 @@ export function staysInCache(path: string): boolean {
   return path.startsWith("code") || name === "" || /^[0-9a-f]{64}(?:\.pack)?$/.test(name);
 }
 
-/** Lists the engines' contents. The returned function returns the names that came and went since. */
+/** Lists the contents of the engines. The returned function returns the names that have been added and removed since. */
 export async function rememberEngines(...engines: Engine[]): Promise<() => Promise<unknown>> {
   const listings = async (): Promise<string[][]> =>
     await Promise.all(
@@ -97,5 +97,5 @@ export async function rememberEngines(...engines: Engine[]): Promise<() => Promi
     }));
 }
 
-/** The result of {@link rememberEngines} when nothing changed on so many engines. */
+/** The result of {@link rememberEngines} if nothing has changed on this number of engines. */
 export const unchanged = (engines: number): unknown => Array.from({ length: engines }, () => ({ came: [], went: [] }));

@@ -27,31 +27,31 @@ afterAll(async () => {
 });
 
 const files = { Dockerfile: `FROM ${BASE}\nCOPY . /app\nRUN cat /app/name >/said\n`, name: "from here" };
-const said = ["cat", "/said"];
+const printName = ["cat", "/said"];
 
-describe.skipIf(why)(`build: other engines, and hosts behind one ${why ?? ""}`, () => {
-  test("--deploy: the image goes from its builder on to another host", async () => {
+describe.skipIf(why)(`build: with other engines, and on a host behind another one ${why ?? ""}`, () => {
+  test("--deploy: the builder's host sends the image on to another host", async () => {
     const words = ["-t", "build-deployed:v1", "-t", "build-deployed:v2", "--deploy", "ssh://b", project(files)];
     const run = await dos(["build", ...HOST_OPTIONS, ...words, FIRST_HOST], { env: hosts.env });
     expect(run).toEqual(done);
     expect(run.stderr).toContain("passes the images on to ssh://b");
     for (const name of ["build-deployed:v1", "build-deployed:v2"])
-      expect((await mixed.near.docker("run", "--rm", name, ...said)).stdout).toBe("from here");
+      expect((await mixed.near.docker("run", "--rm", name, ...printName)).stdout).toBe("from here");
     const lost = await dos(["build", ...HOST_OPTIONS, ...words.with(5, "ssh://none"), FIRST_HOST], { env: hosts.env });
     expect(lost).toMatchObject({ exitCode: 4 });
     expect((await bed.far.listing()).references).toContain("build-deployed:v2");
   });
 
-  test("by a container there, which keeps the context in its volume", async () => {
+  test("in a container on the host, which keeps the context in its volume", async () => {
     await nodeImage(bed.far);
     const context = project({ ...files, large: randomBytes(2_000_000) });
-    const way = ["--far-path", PROGRAMS.docker, "--far", "container", "--far-image", NODE_IMAGE];
-    const words = ["build", "--json", ...way, "-t", "build-by-container:v1", context, FIRST_HOST];
+    const byContainer = ["--far-path", PROGRAMS.docker, "--far", "container", "--far-image", NODE_IMAGE];
+    const words = ["build", "--json", ...byContainer, "-t", "build-by-container:v1", context, FIRST_HOST];
     const first = await dos(words, { env: hosts.env });
     expect(first).toEqual({ ...done, stdout: expect.any(String) as string });
     expect(builtIn(first).contextBytes).toBeGreaterThan(2_000_000);
     expect(builtIn(await dos(words, { env: hosts.env })).contextBytes).toBeLessThan(10_000);
-    expect((await bed.far.docker("run", "--rm", "build-by-container:v1", ...said)).stdout).toBe("from here");
+    expect((await bed.far.docker("run", "--rm", "build-by-container:v1", ...printName)).stdout).toBe("from here");
     const removed = async (): Promise<boolean> =>
       await bed.far.docker("volume", "rm", "docker-over-ssh-cache").then(
         () => true,
@@ -60,29 +60,29 @@ describe.skipIf(why)(`build: other engines, and hosts behind one ${why ?? ""}`, 
     await until("the container has left its volume", removed);
   });
 
-  test("Podman builds, and its image comes back", async () => {
+  test("Podman builds the image and sends it back", async () => {
     const words = ["-t", "build-podman:v1", "--load", project(files), "ssh://far"];
     const run = await dos(["build", "--json", ...words], { on: mixed });
     expect(run).toEqual({ ...done, stdout: expect.any(String) as string });
-    expect((await mixed.far.podman("run", "--rm", "build-podman:v1", ...said)).stdout).toBe("from here");
-    expect((await mixed.near.docker("run", "--rm", "build-podman:v1", ...said)).stdout).toBe("from here");
+    expect((await mixed.far.podman("run", "--rm", "build-podman:v1", ...printName)).stdout).toBe("from here");
+    expect((await mixed.near.docker("run", "--rm", "build-podman:v1", ...printName)).stdout).toBe("from here");
     const secret = ["--secret", "id=x,env=PATH"];
     const refused = await dos(["build", ...secret, ...words], { on: mixed });
     expect(refused).toMatchObject({ exitCode: 2 });
     expect(refused.stderr).toContain("buildah");
   });
 
-  test("over any command: an engine with a containerd store builds, and an older engine gets the image", async () => {
+  test("through any command: an engine with a containerd store builds the image, and an older engine receives it", async () => {
     const command = ["env", `DOCKER_HOST=${mixed.near.host}`, "docker-over-ssh", "build"];
     const words = ["-t", "build-command:v1", "--load", project(files), ...command];
     const run = await dos(["build", "--json", ...words]);
     expect(run).toEqual({ ...done, stdout: expect.any(String) as string });
-    expect((await bed.near.docker("run", "--rm", "build-command:v1", ...said)).stdout).toBe("from here");
+    expect((await bed.near.docker("run", "--rm", "build-command:v1", ...printName)).stdout).toBe("from here");
     const { stdout: id } = await mixed.near.docker("inspect", "--format", "{{.Id}}", "build-command:v1");
     expect(builtIn(run)).toMatchObject({ id, names: ["build-command:v1"] });
   });
 
-  test("--check: warnings on stdout and status 15, or neither; an older engine refuses, whichever program is there", async () => {
+  test("--check: prints warnings on stdout and exits with 15, or prints nothing and exits with 0; rejects an older engine, whatever the remote side is", async () => {
     const command = ["env", `DOCKER_HOST=${mixed.near.host}`, "docker-over-ssh", "build"];
     const context = project({
       warned: `FROM ${BASE} as one\n`,

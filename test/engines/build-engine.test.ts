@@ -57,9 +57,9 @@ interface Built {
   image?: BuiltImage;
   failure?: Failure;
   events: BuildEvent[];
-  /** All that steps and builders have printed */
+  /** The output of all steps and builders */
   log: string;
-  asked: string[];
+  credentialRequests: string[];
 }
 
 async function build(
@@ -69,13 +69,13 @@ async function build(
   options: Partial<BuildOptions> = {},
 ): Promise<Built> {
   await using engine = await openEngine(parseHost(engineOf(kind).host, "test"));
-  const built: Built = { events: [], log: "", asked: [] };
+  const built: Built = { events: [], log: "", credentialRequests: [] };
   const whole: BuildOrder = { ...ORDER, ...order };
   try {
     built.image = await engine.build(whole, "entries" in files ? (files as BuildContext) : memoryContext(files), {
       answers: {
         credentials: async (host) => {
-          built.asked.push(host);
+          built.credentialRequests.push(host);
           return USER;
         },
         secret: async (id) => (id === "token" ? Buffer.from("secret-of-the-user") : undefined),
@@ -162,7 +162,7 @@ RUN exit 9
   });
 
   // Podman 4.3 lets the step run until it ends by itself.
-  test("podman: an abort ends the build here at once, and there after the step that runs", async () => {
+  test("podman: an abort ends the request at once, and the build in Podman after the current step", async () => {
     const engine = engineOf("podman");
     const files = { Dockerfile: `FROM ${BASE}\nRUN echo begin; sleep 70099\nRUN echo never\n` };
     const containers = async (): Promise<string> =>
@@ -181,7 +181,7 @@ RUN exit 9
     expect(log).not.toMatch(/^never$/m);
   });
 
-  test.each(buildKits)("%s: a second build asks for the file that has changed, and a third for none", async (kind) => {
+  test.each(buildKits)("%s: a second build reads only the changed file, and a third one reads none", async (kind) => {
     const files: MemoryFiles = { Dockerfile: `FROM ${BASE}\nCOPY . /app\n` };
     for (let n = 0; n < 200; n += 1) files[`folder-${n % 7}/file-${n}`] = `content ${n}`;
     const asksFor = async (): Promise<string[]> => {
@@ -196,7 +196,7 @@ RUN exit 9
     expect(await asksFor()).toEqual([]);
   });
 
-  test.each(buildKits)("%s: a step gets a secret, which is in no layer and no event", async (kind) => {
+  test.each(buildKits)("%s: a step can read a secret, which no layer and no event contains", async (kind) => {
     const mount = "--mount=type=secret,id=token";
     const sum = createHash("md5").update("secret-of-the-user").digest("hex");
     const files = { Dockerfile: `FROM ${BASE}\nRUN ${mount} md5sum /run/secrets/token; test ! -s /token\n` };
@@ -208,7 +208,7 @@ RUN exit 9
     expect((await build(kind, missing, { noCache: true })).failure?.code).toBe("build-failed");
   });
 
-  test.each(kinds)("%s: without a network, a step has the loopback alone", async (kind) => {
+  test.each(kinds)("%s: without a network, a step has only the loopback device", async (kind) => {
     const interfaces = "sed -n 's/^ *\\([^ :]*\\):.*/interface \\1/p' /proc/net/dev";
     const files = { Dockerfile: `FROM ${BASE}\nRUN ${interfaces}\n` };
     const { log, failure } = await build(kind, files, { network: "none", noCache: true });
@@ -225,7 +225,7 @@ RUN exit 9
     expect(failure?.message).toContain(named);
   });
 
-  test.each(kinds)("%s: a context without the Dockerfile cannot be built", async (kind) => {
+  test.each(kinds)("%s: rejects a context without the Dockerfile", async (kind) => {
     const { failure } = await build(kind, { file: "x" });
     expect(failure?.code).toBe("not-buildable");
   });
@@ -240,19 +240,24 @@ RUN exit 9
     async (kind, builder) => {
       await using registry = await refusingRegistry();
       const base = `${registry.host}/base:v1`;
-      const { failure, asked, events } = await build(kind, { Dockerfile: `FROM ${base}\n` }, {}, { builder });
+      const { failure, credentialRequests, events } = await build(
+        kind,
+        { Dockerfile: `FROM ${base}\n` },
+        {},
+        { builder },
+      );
       expect(failure?.code).toBe("build-failed");
       expect(failure?.message).toContain(`the base ${base} cannot be pulled from ${registry.host}`);
       expect(failure?.hint).toContain(`docker login ${registry.host}`);
-      expect(asked).toContain(registry.host);
+      expect(credentialRequests).toContain(registry.host);
       expect(registry.seen).toContainEqual(USER);
       expect(JSON.stringify([failure?.message, failure?.hint, events])).not.toContain(USER.password);
     },
   );
 });
 
-describe.skipIf(why)(`an image is published ${why ?? ""}`, () => {
-  test("to a registry, which tells its digest, and not to one that refuses it", async () => {
+describe.skipIf(why)(`publishes an image ${why ?? ""}`, () => {
+  test("to a registry, and returns its digest; fails if the registry rejects the image", async () => {
     await using registry = await startRegistry(bed.near);
     await using refusing = await refusingRegistry();
     await using engine = await openEngine(parseHost(bed.near.host, "test"));
@@ -287,7 +292,7 @@ describe.skipIf(why)(`the builder's cache ${why ?? ""}`, () => {
   );
 });
 
-/** A registry that wants Basic credentials and refuses all. */
+/** A registry that requires Basic credentials and rejects all of them. */
 async function refusingRegistry(): Promise<{ host: string; seen: (typeof USER)[] } & AsyncDisposable> {
   const seen: (typeof USER)[] = [];
   const server: Server = createServer((request, response) => {
@@ -323,7 +328,7 @@ async function check(kind: Kind, files: MemoryFiles, order: Partial<BuildOrder> 
 }
 
 describe.skipIf(why)("an engine checks a Dockerfile", () => {
-  test.each(checkers)("%s: and finds what should be mended, or nothing; no step runs", async (kind) => {
+  test.each(checkers)("%s: reports warnings, or none; runs no step", async (kind) => {
     const images = async (): Promise<string[]> =>
       (await engineOf(kind).docker("images", "--all", "--quiet")).stdout.split("\n").toSorted();
     const before = await images();
@@ -339,7 +344,7 @@ describe.skipIf(why)("an engine checks a Dockerfile", () => {
     expect(await images()).toEqual(before);
   });
 
-  test.each(checkers)("%s: with the build arguments, target and platform of the order", async (kind) => {
+  test.each(checkers)("%s: uses the build arguments, target and platform of the order", async (kind) => {
     const files = { Dockerfile: "ARG NAME=localhost:1/one\nFROM $NAME AS one\nFROM localhost:1/two AS two\n" };
     const buildArgs = { NAME: BASE };
     expect(await check(kind, files, { buildArgs, target: "one" })).toEqual({ text: "", count: 0 });
@@ -350,7 +355,7 @@ describe.skipIf(why)("an engine checks a Dockerfile", () => {
     expect((await check(kind, named, { platform })).text).toContain("FromPlatformFlagConstDisallowed");
   });
 
-  test("28.5: an instruction that there is not ends the check with an error; a missing Dockerfile has a code", async () => {
+  test("28.5: an unknown instruction ends the check with an error; a missing Dockerfile has its own error code", async () => {
     const { error } = await check("28.5", { Dockerfile: `FROM ${BASE}\nFOO x\n` });
     expect(error).toContain("line 2: unknown instruction: FOO");
     await expect(check("28.5", { f: "x" })).rejects.toMatchObject({ code: "not-buildable" });

@@ -22,13 +22,13 @@ afterAll(() => {
   if (!why) rmSync(folder, { recursive: true });
 });
 
-/** Fetches from the far machine, on which 127.0.0.1 is another one. */
+/** Sends a request on the far machine, because each machine has its own 127.0.0.1. */
 async function fromFar(url: string): Promise<string> {
   const script = `fetch('${url}').then((answer) => answer.text()).then(console.log)`;
   return (await execa("ssh", ["far", `node -e "${script}"`], { env: bed.env, stdin: "ignore" })).stdout;
 }
 
-/** Starts a registry on the far engine, at a port of the far machine alone. */
+/** Starts a registry on the far engine, at a port that only the far machine reaches. */
 async function registryOnFar(): Promise<{ host: string } & AsyncDisposable> {
   const image = "build-example-registry:2";
   await registryImage(bed.far, image);
@@ -50,7 +50,7 @@ async function registryOnFar(): Promise<{ host: string } & AsyncDisposable> {
 }
 
 describe.skipIf(why)("examples", () => {
-  test("laptop-without-docker/build.sh publishes an image from a server, and none of this side's engine is used", async () => {
+  test("laptop-without-docker/build.sh has a server build and publish an image, without using a local engine", async () => {
     await using registry = await registryOnFar();
     const name = `${registry.host}/team/laptop`;
     const env = { ...bed.env, DOCKER_HOST: "unix:///nowhere/docker.sock", HOST: "far", IMAGE: name, VERSION: "v7" };
@@ -61,7 +61,7 @@ describe.skipIf(why)("examples", () => {
     await bed.far.docker("rmi", `${name}:v7`);
   });
 
-  test("dokku/build-there.sh has the server build it, and dokku deploy it", async () => {
+  test("dokku/build-there.sh has the server build the image, and dokku deploy it", async () => {
     const calls = join(bed.folder, "dokku-build-calls");
     writeFileSync(join(bed.bin, "dokku"), `#!/bin/sh\necho "$@" >>${calls}\n`, { mode: 0o755 });
     const env = { ...bed.env, APP: "built", DOKKU_HOST: "far", VERSION: "v7" };

@@ -8,7 +8,7 @@ import { bed, done, dos, rememberEngines, startDos, unchanged, untilPrinted, why
 import { BASE, builtIn, connections, env, farProcessesWith, folder, inFarNetwork, project } from "./build-projects.ts";
 
 const MB = 1_000_000;
-/** Of a context that has gone before: digests, and what the protocols say. */
+/** The bytes on the wire for a context that has been sent before: digests, and messages of the protocols. */
 const FEW = 20_000;
 
 const build = async (...words: string[]): ReturnType<typeof dos> => await dos(["build", ...words], { env });
@@ -21,7 +21,7 @@ describe.skipIf(why)(`build: a folder ${why ?? ""}`, () => {
     ["far", FEW],
     ["with-node", FEW],
     ["bare", undefined],
-  ])("ssh://%s: its image is there under all names; a changed file alone is sent", async (host, again) => {
+  ])("ssh://%s: builds the image under all names there; then sends only a changed file", async (host, again) => {
     const context = project({
       Dockerfile: `FROM ${BASE} AS wanted\nARG GREETING\nCOPY . /app\nRUN echo "$GREETING" >/said\nFROM wanted\nRUN exit 9\n`,
       ".gitignore": "*.log\n",
@@ -49,7 +49,7 @@ describe.skipIf(why)(`build: a folder ${why ?? ""}`, () => {
     expect(await inFar(`build-${host}:v1`, "cat", "/app/src/main")).toBe("second");
   });
 
-  test("--no-gitignore sends all; -q prints the ID, --iidfile and --metadata-file keep it", async () => {
+  test("--no-gitignore sends all files; -q prints the ID, --iidfile and --metadata-file write it to a file", async () => {
     const context = project({ Dockerfile: `FROM ${BASE}\nCOPY . /app\n`, ".gitignore": "x\n", x: "not ignored" });
     const [iid, metadata] = [join(folder, "iid"), join(folder, "metadata.json")];
     const options = ["-q", "--no-gitignore", "--iidfile", iid, "--metadata-file", metadata];
@@ -64,7 +64,7 @@ describe.skipIf(why)(`build: a folder ${why ?? ""}`, () => {
     expect(await inFar("build-all:v1", "cat", "/app/x")).toBe("not ignored");
   });
 
-  test("two builds of one project at once", async () => {
+  test("builds one project twice at the same time", async () => {
     const files = { Dockerfile: `FROM ${BASE}\nCOPY . /app\n`, large: randomBytes(MB) };
     const contexts = ["one", "two"].map((name) => project({ ...files, name }, name));
     const runs = contexts.map(async (context, index) => await build("-t", `build-both:${index}`, context, "ssh://far"));
@@ -74,7 +74,7 @@ describe.skipIf(why)(`build: a folder ${why ?? ""}`, () => {
   });
 });
 
-describe.skipIf(why)("build: the image comes back over the same login", () => {
+describe.skipIf(why)("build: returns the image over the same login", () => {
   test.each(["far", "bare"])("from ssh://%s with --load", async (host) => {
     const context = project({ Dockerfile: `FROM ${BASE}\nCOPY . /app\n`, host });
     const name = `build-load-${host}:v1`;
@@ -84,7 +84,7 @@ describe.skipIf(why)("build: the image comes back over the same login", () => {
       expect((await bed.near.docker("run", "--rm", one, "cat", "/app/host")).stdout).toBe(host);
   });
 
-  test.each(["far", "bare"])("from ssh://%s with --to, where there is no Docker", async (host) => {
+  test.each(["far", "bare"])("from ssh://%s with --to, without a local Docker", async (host) => {
     const context = project({ Dockerfile: `FROM ${BASE}\nCOPY . /app\n`, host });
     const layout = join(folder, "images");
     const noDocker = { HOME: folder, DOCKER_CONFIG: "", DOCKER_HOST: `unix://${join(folder, "none.sock")}` };
@@ -121,7 +121,7 @@ test.skipIf(why).each(["far", "bare"])(
   },
 );
 
-test.skipIf(why)("build: the engine there clones a git repository, which only its machine reaches", async () => {
+test.skipIf(why)("build: the remote engine clones a git repository that only its machine reaches", async () => {
   const repository = project({ Dockerfile: `FROM ${BASE}\nCOPY f /f\n`, f: "from git" });
   const commit = "git init -q -b main && git add . && git -c user.name=t -c user.email=t@localhost commit -q -m one";
   await execa("sh", ["-c", commit], { cwd: repository, env: { ...bed.env, GIT_CONFIG_NOSYSTEM: "1" } });
@@ -135,8 +135,8 @@ test.skipIf(why)("build: the engine there clones a git repository, which only it
   expect(none.stderr).toContain("access denied or repository not exported: /none");
 });
 
-describe.skipIf(why)("build: what cannot be built", () => {
-  test.each(["far", "bare"])("ssh://%s: a step that fails is shown with its lines", async (host) => {
+describe.skipIf(why)("build: fails", () => {
+  test.each(["far", "bare"])("ssh://%s: prints a failed step with its lines", async (host) => {
     const context = project({ Dockerfile: `FROM ${BASE}\nRUN echo first\nRUN echo last words; exit 3\n` });
     const run = await build("-t", "build-failed:v1", context, `ssh://${host}`);
     expect(run).toMatchObject({ exitCode: 15 });
@@ -176,53 +176,56 @@ describe.skipIf(why)("build: what cannot be built", () => {
   });
 });
 
-describe.skipIf(why)("build: secrets and ssh agents of this side", () => {
-  test.each(["far", "bare"])("ssh://%s: in the step alone; Ctrl-C ends the step, and leaves nothing", async (host) => {
-    const [secret, variable] = [`build-secret-of-${host}`, `build-variable-of-${host}`];
-    const context = project({
-      Dockerfile: `FROM ${BASE} AS checked
+describe.skipIf(why)("build: provides the user's secrets and ssh agents", () => {
+  test.each(["far", "bare"])(
+    "ssh://%s: to the step alone; Ctrl-C ends the step and leaves nothing behind",
+    async (host) => {
+      const [secret, variable] = [`build-secret-of-${host}`, `build-variable-of-${host}`];
+      const context = project({
+        Dockerfile: `FROM ${BASE} AS checked
 RUN --mount=type=secret,id=file --mount=type=secret,id=variable --mount=type=ssh \\
   test "$(cat /run/secrets/file)" = ${secret.replaceAll("-", "''-")} && cat /run/secrets/variable | wc -c && ssh-add -l
 FROM checked
 RUN --mount=type=secret,id=file echo begins; sleep 7351
 `,
-    });
-    const key = join(folder, "key");
-    const agentSocket = join(folder, "agent");
-    await execa`ssh-keygen -q -t ed25519 -N ${""} -C build-key -f ${key}`;
-    await using _ = await startAgent(agentSocket);
-    const own = { ...env, SSH_AUTH_SOCK: agentSocket, BUILD_TOKEN: variable };
-    await execa({ env: own })`ssh-add ${key}`;
-    writeFileSync(join(folder, "token"), secret);
-    const named = ["--secret", `id=file,src=${join(folder, "token")}`, "--secret", "id=variable,env=BUILD_TOKEN"];
-    const words = ["build", ...named, "--ssh", "default", "-t", `build-secret-${host}:v1`, context, `ssh://${host}`];
-    const since = await rememberEngines(bed.far);
-    const run = startDos(words, { env: own });
-    await untilPrinted(run, " begins\n");
-    for (const value of [secret, variable]) {
-      expect(farProcessesWith(value)).toEqual([]);
-      const grep = ["ssh", ["far", `grep -rlF ${value} "$HOME"`]] as const;
-      expect(await execa(...grep, { env: bed.env, reject: false })).toMatchObject({ exitCode: 1, stdout: "" });
-    }
-    run.kill("SIGINT");
-    const { exitCode, stderr } = await run;
-    expect(exitCode).toBe(130);
-    expect(stderr).toContain(` ${variable.length}\n`);
-    expect(stderr).toContain("build-key (ED25519)");
-    expect(stderr).not.toContain(secret);
-    await until("the step has ended", async () => (await farRuns("sleep 7351")) === "");
-    expect(await since()).toEqual(unchanged(1));
+      });
+      const key = join(folder, "key");
+      const agentSocket = join(folder, "agent");
+      await execa`ssh-keygen -q -t ed25519 -N ${""} -C build-key -f ${key}`;
+      await using _ = await startAgent(agentSocket);
+      const own = { ...env, SSH_AUTH_SOCK: agentSocket, BUILD_TOKEN: variable };
+      await execa({ env: own })`ssh-add ${key}`;
+      writeFileSync(join(folder, "token"), secret);
+      const named = ["--secret", `id=file,src=${join(folder, "token")}`, "--secret", "id=variable,env=BUILD_TOKEN"];
+      const words = ["build", ...named, "--ssh", "default", "-t", `build-secret-${host}:v1`, context, `ssh://${host}`];
+      const since = await rememberEngines(bed.far);
+      const run = startDos(words, { env: own });
+      await untilPrinted(run, " begins\n");
+      for (const value of [secret, variable]) {
+        expect(farProcessesWith(value)).toEqual([]);
+        const grep = ["ssh", ["far", `grep -rlF ${value} "$HOME"`]] as const;
+        expect(await execa(...grep, { env: bed.env, reject: false })).toMatchObject({ exitCode: 1, stdout: "" });
+      }
+      run.kill("SIGINT");
+      const { exitCode, stderr } = await run;
+      expect(exitCode).toBe(130);
+      expect(stderr).toContain(` ${variable.length}\n`);
+      expect(stderr).toContain("build-key (ED25519)");
+      expect(stderr).not.toContain(secret);
+      await until("the step has ended", async () => (await farRuns("sleep 7351")) === "");
+      expect(await since()).toEqual(unchanged(1));
 
-    const next = await dos(["build", "--target", "checked", ...words.slice(1)], { env: own });
-    expect(next).toEqual(done);
-    const { stdout: history } = await bed.far.docker("history", "--no-trunc", `build-secret-${host}:v1`);
-    const { stdout: config } = await bed.far.docker("inspect", `build-secret-${host}:v1`);
-    for (const value of [secret, variable]) expect(history + config + next.stderr).not.toContain(value);
-  });
+      const next = await dos(["build", "--target", "checked", ...words.slice(1)], { env: own });
+      expect(next).toEqual(done);
+      const { stdout: history } = await bed.far.docker("history", "--no-trunc", `build-secret-${host}:v1`);
+      const { stdout: config } = await bed.far.docker("inspect", `build-secret-${host}:v1`);
+      for (const value of [secret, variable]) expect(history + config + next.stderr).not.toContain(value);
+    },
+  );
 });
 
 describe.skipIf(why)("build: the link is cut while the context is sent", () => {
-  test("status 9; the next run sends only what is missing", async () => {
+  test("exits with 9; the next run sends only the missing bytes", async () => {
     const files = Array.from({ length: 20 }, (_, index) => [`part-${index}`, randomBytes(MB)] as const);
     const context = project({ Dockerfile: `FROM ${BASE}\nCOPY . /app\n`, ...Object.fromEntries(files) });
     const pid = join(folder, "pid");

@@ -21,7 +21,7 @@ beforeAll(async () => {
 
 afterAll(async () => await bed?.[Symbol.asyncDispose]());
 
-describe.skipIf(whyNot)(`over the stdin and stdout of a program, a build ${whyNot ?? ""}`, () => {
+describe.skipIf(whyNot)(`a build over the stdin and stdout of a program ${whyNot ?? ""}`, () => {
   test.each([
     ["29", () => bed.near, { secrets: [], syncsFiles: undefined, connections: 1 }],
     ["29", () => bed.near, { secrets: ["token"], syncsFiles: undefined, connections: 1 }],

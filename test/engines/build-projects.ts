@@ -12,7 +12,7 @@ import { bed, why, type Run } from "./bed.ts";
 
 export { BASE, importBase };
 
-/** Of one test. */
+/** The state of one test. */
 export let folder: string;
 /** Counts the runs of ssh ({@link connections}). */
 export let env: Record<string, string>;
@@ -61,7 +61,7 @@ export function project(files: Record<string, string | Uint8Array>, name = "proj
   return at;
 }
 
-/** Returns the event `built` of --json, as far as the tests look at it. */
+/** Returns the fields of the event `built` of --json that the tests use. */
 export function builtIn({ stdout }: Run): { names: string[]; id: string; digest?: string; contextBytes: number } {
   const events = stdout.split("\n").flatMap((line) => (line === "" ? [] : [JSON.parse(line) as { type: string }]));
   return events.find(({ type }) => type === "built") as never;
@@ -73,7 +73,7 @@ export function twoMachines(): TwoMachines {
   return machines;
 }
 
-/** Returns the command lines of the far machine's processes whose arguments or environment contain this. */
+/** Returns the command lines of the far machine's processes whose arguments or environment contain this text. */
 export function farProcessesWith(text: string): string[] {
   const machine = readlinkSync(`/proc/${twoMachines().far.init.pid}/ns/pid`);
   return readdirSync("/proc").flatMap((pid) => {
@@ -82,12 +82,12 @@ export function farProcessesWith(text: string): string[] {
       const command = readFileSync(`/proc/${pid}/cmdline`, "utf8");
       return `${command}${readFileSync(`/proc/${pid}/environ`, "utf8")}`.includes(text) ? [command] : [];
     } catch {
-      return []; // no process, or one that has ended
+      return []; // not a process, or it has ended
     }
   });
 }
 
-/** Starts a program in the network of the far machine; it ends with the result. Resolves once it has printed this, and to all it has printed so far. */
+/** Starts a program in the network of the far machine; it ends when the result is disposed of. Resolves once it has printed the text, with its output so far. */
 export async function inFarNetwork(
   [program = "", ...args]: readonly string[],
   untilPrints: string,

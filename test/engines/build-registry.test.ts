@@ -7,14 +7,14 @@ import { bed, done, dos, untilPrinted, startDos, why } from "./bed.ts";
 import { BASE, builtIn, env, farProcessesWith, folder, importBase, project, twoMachines } from "./build-projects.ts";
 import { startPrivateRegistries, type AuthScheme, type PrivateRegistries, type User } from "./private-registry.ts";
 
-/** Random: nothing else on this machine has these characters. */
+/** Random, so that nothing else on this machine contains it. */
 const USER: User = { username: "build-user", password: `build-password-${randomBytes(8).toString("hex")}` };
 const WRONG: User = { ...USER, password: `${USER.password}-wrong` };
 
 const SCHEMES = ["basic", "token"] as const;
 
 let registries: PrivateRegistries;
-/** In the registry alone. */
+/** The base image, which only the registry has. */
 const baseOf = (scheme: AuthScheme): string => `${registries.hosts[scheme]}/build-private:v1`;
 
 beforeAll(async () => {
@@ -29,7 +29,7 @@ beforeAll(async () => {
 
 afterAll(async () => await registries?.[Symbol.asyncDispose]());
 
-/** Writes a docker config with this user's credentials, in itself or in a credential helper. @returns the environment that names it */
+/** Writes a docker config with this user's credentials, in the file or in a credential helper. @returns the environment that names it */
 function loggedIn({ username, password }: User, where: "auths" | "helper" = "auths"): Record<string, string> {
   const config = join(folder, "docker-config");
   mkdirSync(config);
@@ -43,7 +43,7 @@ function loggedIn({ username, password }: User, where: "auths" | "helper" = "aut
   return { ...env, DOCKER_CONFIG: config };
 }
 
-/** Returns where the far machine has a password: files of its user, its engine and its logs, and processes. */
+/** Returns where the far machine has a password: in files of its user, in its engine, in logs, in processes. */
 async function found(user: User): Promise<unknown> {
   const texts = [user.password, Buffer.from(`${user.username}:${user.password}`).toString("base64")];
   const patterns = texts.flatMap((text) => ["-e", text]);
@@ -52,13 +52,13 @@ async function found(user: User): Promise<unknown> {
   return { files: stdout, processes: texts.flatMap(farProcessesWith) };
 }
 
-describe.skipIf(why)(`build: a registry that wants a password ${why ?? ""}`, () => {
+describe.skipIf(why)(`build: with a registry that requires a password, ${why ?? ""}`, () => {
   test.each<[AuthScheme, "auths" | "helper", string]>([
     ["basic", "auths", "far"],
     ["basic", "helper", "bare"],
     ["token", "auths", "bare"],
     ["token", "helper", "far"],
-  ])("%s, from %s: ssh://%s has the base from it, and pushes to it", async (scheme, where, host) => {
+  ])("%s, from %s: ssh://%s pulls the base from it, and pushes to it", async (scheme, where, host) => {
     const own = loggedIn(USER, where);
     const registry = registries.hosts[scheme];
     const name = `build-pushed-${scheme}-${where}`;
@@ -74,10 +74,10 @@ describe.skipIf(why)(`build: a registry that wants a password ${why ?? ""}`, () 
     expect(builtIn(run).digest).toMatch(/^sha256:/);
     expect(run.stdout + run.stderr).not.toContain(USER.password);
     await bed.far.docker("rmi", "--force", `${registry}/${name}:v1`);
-    await bed.far.docker("builder", "prune", "--force"); // else the base is there for the next test
+    await bed.far.docker("builder", "prune", "--force"); // otherwise the next test finds the base
   });
 
-  test("the password is nowhere on the far machine, while a step runs and afterwards", async () => {
+  test("leaves the password nowhere on the far machine, while a step runs and afterwards", async () => {
     const own = loggedIn(USER);
     const registry = registries.hosts.basic;
     const context = project({ Dockerfile: `FROM ${baseOf("basic")}\nRUN echo begins; sleep 7352\n` });
@@ -96,23 +96,26 @@ describe.skipIf(why)(`build: a registry that wants a password ${why ?? ""}`, () 
   test.each<[string, AuthScheme]>([
     ["far", "basic"],
     ["bare", "token"],
-  ])("ssh://%s, %s: with a wrong password, neither base nor push, and the registry is named", async (host, scheme) => {
-    const own = loggedIn(WRONG);
-    const registry = registries.hosts[scheme];
-    const base = baseOf(scheme);
-    const private_ = project({ Dockerfile: `FROM ${base}\nRUN true\n` }, "private");
-    const from = await dos(["build", "--no-cache", "--pull", private_, `ssh://${host}`], { env: own });
-    expect(from).toMatchObject({ exitCode: 15 });
-    expect(from.stderr).toContain(`the base ${base} cannot be pulled from ${registry}`);
-    const context = project({ Dockerfile: `FROM ${BASE}\n` }, "free");
-    const words = ["--push", "-t", `${registry}/build-refused:v1`, context, `ssh://${host}`];
-    const push = await dos(["build", ...words], { env: own });
-    expect(push).toMatchObject({ exitCode: 18 });
-    expect(push.stderr).toContain(`docker login ${registry}`);
-    expect(from.stderr + push.stderr).not.toContain(USER.password);
-  });
+  ])(
+    "ssh://%s, %s: with a wrong password, neither pulls the base nor pushes, and names the registry",
+    async (host, scheme) => {
+      const own = loggedIn(WRONG);
+      const registry = registries.hosts[scheme];
+      const base = baseOf(scheme);
+      const private_ = project({ Dockerfile: `FROM ${base}\nRUN true\n` }, "private");
+      const from = await dos(["build", "--no-cache", "--pull", private_, `ssh://${host}`], { env: own });
+      expect(from).toMatchObject({ exitCode: 15 });
+      expect(from.stderr).toContain(`the base ${base} cannot be pulled from ${registry}`);
+      const context = project({ Dockerfile: `FROM ${BASE}\n` }, "free");
+      const words = ["--push", "-t", `${registry}/build-refused:v1`, context, `ssh://${host}`];
+      const push = await dos(["build", ...words], { env: own });
+      expect(push).toMatchObject({ exitCode: 18 });
+      expect(push.stderr).toContain(`docker login ${registry}`);
+      expect(from.stderr + push.stderr).not.toContain(USER.password);
+    },
+  );
 
-  test("without a password, a base that needs one is named", async () => {
+  test("without a password, names the base that requires one", async () => {
     const context = project({ Dockerfile: `FROM ${baseOf("basic")}\nRUN true\n` });
     const run = await dos(["build", "--no-cache", "--pull", context, "ssh://far"], {
       env: { ...env, DOCKER_CONFIG: folder },

@@ -38,13 +38,13 @@ describe.each([
 ] as const)("built with buildx on a containerd store", ({ version, side, otherSide, whyNot }) => {
   const name = `attested-${version}`;
 
-  describe.skipIf(whyNot)(`of ${version} ${whyNot ?? ""}`, () => {
+  describe.skipIf(whyNot)(`an image built by ${version} ${whyNot ?? ""}`, () => {
     beforeAll(async () => {
       if (whyNot) return;
       for (const tag of ["v1", "v2"]) await buildWithBuildx(stores[side], `${name}:${tag}`, [libraries]);
     });
 
-    /** Sends from the engine's machine to `to`. */
+    /** Sends the image from the engine's machine to the engine `to`. */
     async function send(image: string, to: string[]) {
       const push = ["docker-over-ssh", "push", image];
       return await dos(["pull", ...to, image, ...(side === "far" ? ["ssh", "far"] : []), ...push], { on: stores });
@@ -74,7 +74,7 @@ describe.each([
     test.each([
       ["another containerd store", () => stores[otherSide]],
       ["a graph driver", () => bed.near],
-    ])("sent to %s, it runs and is complete; a second version sends one layer", async (_, engineOf) => {
+    ])("runs and is complete after a transfer to %s; a second version sends one layer", async (_, engineOf) => {
       const engine = engineOf();
       const changes = await rememberEngines(stores[side]);
       const [first, second] = [

@@ -14,9 +14,9 @@ function serviceOf(name: string): object {
   return { image: `shop-${name}:v7`, build: { context: name } };
 }
 
-/** compose is not installed: a docker that stands in front of the real one builds, tells the project, and starts the service `web` of it. */
+/** compose is not installed. A wrapper around docker takes its role: it builds, prints the project, and starts its service `web`. */
 test.skipIf(why)(
-  `examples/compose-deploy/deploy.sh sends what it builds, and starts it there ${why ?? ""}`,
+  `examples/compose-deploy/deploy.sh sends the images that it builds, and starts them on the host ${why ?? ""}`,
   async () => {
     const bin = join(bed.folder, "compose-bin");
     mkdirSync(bin);

@@ -24,14 +24,14 @@ beforeAll(async () => {
   await bed.near.docker("save", "--output", archive, SMALL);
 });
 
-/** Other files of tests count layers that are new to the engines. */
+/** Other test files count layers that are new to the engines. */
 afterAll(async () => {
   if (why) return;
   await bed.near.docker("rmi", "--force", LARGE, SMALL);
   rmSync(folder, { recursive: true });
 });
 
-/** Returns the bytes of a push on the wire. Runs the image there, and removes it. */
+/** Returns the bytes of a push on the wire. Runs the image on the far engine, and removes it. */
 async function push(image: string, options: string[], to: string[], source = image): Promise<number> {
   const wire = await bed.countWire();
   expect(await dos(["push", ...options, source, ...to])).toEqual(done);
@@ -56,7 +56,7 @@ describe.skipIf(why)(`--compress ${why ?? ""}`, () => {
     expect(brotli).toBeLessThan(gzip);
   }, 300_000);
 
-  test("an engine alone accepts gzip or nothing", async () => {
+  test("an engine alone accepts only gzip or no compression", async () => {
     const source = `docker-archive:${archive}:${SMALL}`;
     const plain = await push(SMALL, ["--compress", "none"], ENGINE, source);
     const light = await push(SMALL, ["--compress", "gzip:1"], ENGINE, source);

@@ -1,4 +1,4 @@
-/** For the tests of a file that imports it: a second pair of engines, both with containerd stores, and a folder. */
+/** For the test file that imports it: a second pair of engines, both with containerd stores, and a folder. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -13,7 +13,7 @@ import { bed, done, dos, why, type Run } from "./bed.ts";
 const whyNot = why ?? (await whyNotKind("29-containerd"));
 
 const MB = 1_000_000;
-/** HTTP/2 with prior knowledge, used with Docker 29 only, and the upgrade to it. */
+/** HTTP/2 with prior knowledge, which is used with Docker 29 only, and the upgrade to HTTP/2. */
 const [HTTP2, GRPC, LOAD] = [/^PRI /, /^POST \/grpc$/, /^POST \/images\/load$/];
 const libraries = (seed: string): LayerSpec => ({ name: "libraries", bytes: 6 * MB, files: 6, seed });
 
@@ -89,7 +89,7 @@ describe.skipIf(whyNot)(`a proxy in front of an engine ${whyNot ?? ""}`, () => {
   ];
 
   describe.each(refusals)(
-    "that $what, with Docker $where: the transfer does without the content store",
+    "that $what, with Docker $where: the transfer works without the content store",
     ({ where, http2, grpc, ways }) => {
       const [engine, other] = [() => engines[where](), () => another(where)];
       const otherImage = `of-${where === "29" ? "28.5" : "29"}:v2`;
@@ -149,7 +149,7 @@ describe.skipIf(whyNot).each(["29", "28.5"] as const)(`an image from Docker %s $
     await another(where).docker("rmi", image);
   });
 
-  test("does not arrive when it is removed meanwhile: the error says so, and nothing is left", async () => {
+  test("does not arrive if it is removed during the transfer: the error names the reason, and nothing is left behind", async () => {
     const before = await another(where).listing();
     const first = async (): Promise<unknown> => await source().docker("rmi", "--force", image);
     const rule: ProxyRule = { when: /^(?:PRI |POST \/grpc)/, treatment: { breakOffAfter: 3 * MB, first }, once: true };

@@ -14,13 +14,13 @@ const whyNot = why ?? (await whyNotKind("29-containerd"));
 
 const kB = 1000;
 const MB = 1_000_000;
-/** Bytes that both versions of an image share, and bytes that differ; random, so that compressed sizes are these sizes. */
+/** Bytes that both versions of an image share, and bytes that differ. They are random, so that they do not compress. */
 const [COMMON, CHANGED] = [20 * MB, 100 * kB];
 /** Limit for all bytes of a changed version, including messages. */
 const CHANGE_COSTS = 200 * kB;
 /** The layer during which a pull is killed: its size, the point of the kill, and the bytes that may be sent again. */
 const [LARGE, KILLED_AT, LOSS] = [40 * MB, 20 * MB, 8 * MB];
-/** Megabits a second. */
+/** Megabits per second. */
 const SLOW = 60;
 
 type Side = "near" | "far";
@@ -36,7 +36,7 @@ interface Route {
   from: Side;
   /** Returns the rest of the command line. */
   command: (image: string, far: Engine) => string[];
-  /** How often ssh runs. */
+  /** The number of ssh runs. */
   logins: number;
   /** The kind of the far engine, if the route is only for one. */
   only?: Kind;
@@ -48,7 +48,7 @@ const NOTE = /connecting to .* once more, for the engine's gRPC \(content store,
 const routes: Route[] = (["near", "far"] as const).flatMap((from) => {
   const [verb, other] = from === "near" ? ["pushed to", "pull"] : ["pulled from", "push"];
   return [
-    // The tool on both sides, as in most tests.
+    // docker-over-ssh on both sides, as in most tests.
     {
       from,
       how: `${verb} docker-over-ssh`,
@@ -66,7 +66,7 @@ const routes: Route[] = (["near", "far"] as const).flatMap((from) => {
       only: "29-containerd",
       command: () => ["ssh://bare"],
     },
-    // The engine is in another machine's network, and has another 127.0.0.1.
+    // The engine is in the network of another machine, with another 127.0.0.1.
     {
       from,
       how: `${verb} an engine that does not reach this machine`,
@@ -79,7 +79,7 @@ const routes: Route[] = (["near", "far"] as const).flatMap((from) => {
 describe.skipIf(whyNot).each<Record<Side, Kind>>([
   { near: "29-containerd", far: "28.5-containerd" },
   { near: "28.5-containerd", far: "29-containerd" },
-])(`$near here, $far there ${whyNot ?? ""}`, (kinds) => {
+])(`near $near, far $far ${whyNot ?? ""}`, (kinds) => {
   let bed: Testbed;
   let env: Record<string, string>;
   let log: string;
@@ -99,16 +99,16 @@ describe.skipIf(whyNot).each<Record<Side, Kind>>([
   });
   afterAll(async () => await bed?.[Symbol.asyncDispose]());
 
-  /** Removes all but an engine's own images for the next route. */
+  /** Removes the images that a route has brought to an engine, and leaves the engine's own images for the next route. */
   afterEach(async () => {
     if (whyNot) return;
     await bed.limitRate(undefined);
-    for (const [side, others] of [
+    for (const [side, arrived] of [
       ["near", /far|large/],
       ["far", /near/],
     ] as const) {
       const { references } = await bed[side].listing();
-      const left = references.filter((name) => others.test(name));
+      const left = references.filter((name) => arrived.test(name));
       if (left.length > 0) await bed[side].docker("rmi", "--force", ...left);
     }
   });
@@ -135,16 +135,16 @@ describe.skipIf(whyNot).each<Record<Side, Kind>>([
     const { toFar, toNear } = await wire();
     expect(logins()).toBe(route.logins);
     expect(run.stderr.match(NOTE) ?? []).toHaveLength(route.logins > 1 ? 1 : 0);
-    // Nothing crosses the wire between two engines reached by their sockets, so the bytes come from the summary.
+    // Nothing crosses the wire between two engines reached by their sockets, so the byte count is taken from the summary.
     const [, size, unit = ""] = /: ([\d.]+) (B|kB|MB) (?:sent|received) for/.exec(run.stderr) ?? [];
     const printed = Number(size) * ({ B: 1, kB, MB }[unit] ?? NaN);
     return { stderr: run.stderr, cost: Math.max(printed, route.from === "near" ? toFar : toNear) };
   }
 
-  /** `--preserve-digest` keeps the manifest of an index's variant that is sent. */
+  /** `--preserve-digest` preserves the manifest of the variant that is sent from an index. */
   describe.each(Object.keys(builders))("an image built with %s arrives", (builder) => {
     test.each(routes.filter(({ only = kinds.far }) => only === kinds.far))(
-      "$how: completely, then only the missing layers of a second version; --preserve-digest keeps the variant's manifest",
+      "$how: completely, then with only the missing layers of a second version; --preserve-digest preserves the variant's manifest",
       async (route) => {
         const [source, target] = route.from === "near" ? [bed.near, bed.far] : [bed.far, bed.near];
         const [v1, v2] = [imageOf(builder, route.from, "v1"), imageOf(builder, route.from, "v2")];
@@ -226,7 +226,7 @@ async function runs(engine: Engine, image: string): Promise<void> {
   expect((await engine.docker("run", "--rm", image)).stdout).toBe(image.replace(":", " "));
 }
 
-/** Returns the manifest digest of an image's only variant, which an index names beside an attestation. */
+/** Returns the manifest digest of an image's only variant, which an index names in addition to an attestation. */
 async function manifestOf({ description: { socket } }: Engine, image: string): Promise<string | undefined> {
   const images = JSON.parse(await askEngine(socket, "/images/json?manifests=1")) as {
     RepoTags: string[];

@@ -6,7 +6,7 @@ import { bed, done, dos, rememberEngines, unchanged, why, type Run } from "./bed
 
 const FILES = 400;
 const BYTES = 6_000_000;
-/** Random, so that compressed sizes are these sizes. */
+/** The bytes are random, so that they do not compress. */
 const packages: LayerSpec = { name: "packages", bytes: BYTES, files: FILES };
 const base: LayerSpec = { name: "system", bytes: 800_000, files: 20 };
 const later = { mtime: 1_700_000_000 };
@@ -23,9 +23,9 @@ afterAll(async () => await containerd?.[Symbol.asyncDispose]());
 describe.skipIf(why).each([
   ["classic stores", () => bed],
   ["containerd stores", () => containerd],
-])(`a missing layer sends only pieces that other images' files lack: %s ${why ?? ""}`, (_, beds) => {
+])(`of a missing layer, sends only the pieces that the files of other images lack: %s ${why ?? ""}`, (_, beds) => {
   let changes: () => Promise<unknown>;
-  /** The last run's stderr. */
+  /** The stderr of the last run. */
   let printed: string;
 
   async function push(image: string, ...options: string[]): Promise<{ run: Run; sent: number }> {
@@ -35,7 +35,7 @@ describe.skipIf(why).each([
     return { run, sent: (await wire()).toFar };
   }
 
-  /** Pushes v1, builds v2 from other layers, pushes it, by delta by default, and verifies it, and checks that nothing else is left. */
+  /** Pushes v1, builds v2 from other layers, pushes it (by delta by default), verifies it, and checks that nothing else is left behind. */
   async function pushNext(name: string, v1: LayerSpec[], v2: LayerSpec[], ...options: string[]): Promise<number> {
     const { near, far } = beds();
     await buildImage(near, `${name}:v1`, v1);
@@ -56,12 +56,12 @@ describe.skipIf(why).each([
     return sent;
   }
 
-  test("some files changed", async () => {
+  test("with some changed files", async () => {
     const sent = await pushNext("some-files", [base, packages], [base, { ...packages, changedFiles: 10 }]);
     expect(sent).toBeLessThan((10 / FILES) * BYTES + 64_000);
   });
 
-  test("all files rebuilt, with other times", async () => {
+  test("with all files rebuilt, with other times", async () => {
     const sent = await pushNext(
       "rebuilt",
       [base, packages],
@@ -73,7 +73,7 @@ describe.skipIf(why).each([
     expect(sent).toBeLessThan(0.01 * BYTES + 20_000);
   });
 
-  test("another base below the same files", async () => {
+  test("with another base below the same files", async () => {
     const sent = await pushNext("upgraded", [base, packages], [{ ...base, seed: "next" }, packages]);
     expect(sent).toBeLessThan(1.05 * base.bytes + 64_000);
     // A classic store identifies a layer by the layers below it; a containerd store has its blob.
@@ -86,7 +86,7 @@ describe.skipIf(why).each([
     const sent = await pushNext("fast", version("fast"), next("fast"), "--delta=auto", "--verbose");
     const [, way, byDelta, whole] =
       /is sent (by delta|whole): predicted ([\d.]+) s by delta, ([\d.]+) s whole, at /.exec(printed) ?? [];
-    // The choice depends on this machine's speed at the moment.
+    // The choice depends on the current speed of this machine.
     expect({ printed, way }).toMatchObject({ way: Number(byDelta) < Number(whole) * 0.9 ? "by delta" : "whole" });
     expect(sent > BYTES).toBe(way === "whole");
     await beds().limitRate(20);
@@ -100,10 +100,10 @@ describe.skipIf(why).each([
     }
   });
 
-  /** Bytes on the wire besides layers: the login, messages, manifest and config. */
+  /** Bytes on the wire in addition to layers: the login, messages, manifest and config. */
   const OTHER = 40_000;
 
-  /** Makes a dry run, and returns the bytes that it tells. */
+  /** Makes a dry run, and returns the bytes that it estimates. */
   async function plan(image: string, ...options: string[]): Promise<{ bytes: number; lines: string[] }> {
     const { near, far } = beds();
     const before = await rememberEngines(near, far);
@@ -116,7 +116,7 @@ describe.skipIf(why).each([
     return { bytes: Number(count) * ({ B: 1, kB: 1e3, MB: 1e6 }[unit] ?? NaN), lines };
   }
 
-  test("a dry run changes nothing, and tells within 15 % what a transfer sends", async () => {
+  test("a dry run changes nothing, and estimates the bytes of a transfer within 15 %", async () => {
     const { near } = beds();
     const fresh = { ...packages, seed: "planned" };
     await buildImage(near, "planned:v1", [base, fresh]);

@@ -1,10 +1,10 @@
 import { readFileSync } from "node:fs";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 
-/** Puts the files that need Docker 29 last: it is built meanwhile, in minutes (`npm test`). */
+/** Runs the files that need Docker 29 last, because `npm test` builds it at the same time, which takes minutes. */
 export class Docker29Last extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const sorted = await super.sort(files); // oxlint-disable-line unicorn/no-array-sort -- not an array's
+    const sorted = await super.sort(files); // oxlint-disable-line unicorn/no-array-sort -- this is not the method of an array
     return [...sorted.filter((file) => !needsDocker29(file)), ...sorted.filter(needsDocker29)];
   }
 }

@@ -8,7 +8,7 @@ import { bed, why } from "./bed.ts";
 
 /** dokku is not installed: a stand-in on the far machine records its calls. */
 test.skipIf(why)(
-  `examples/dokku/deploy.sh builds here, and has dokku deploy the image there ${why ?? ""}`,
+  `examples/dokku/deploy.sh builds the image locally, and has dokku deploy it on the server ${why ?? ""}`,
   async () => {
     const folder = mkdtempSync(join(tmpdir(), "dos-dokku-"));
     const calls = join(bed.folder, "dokku-calls");

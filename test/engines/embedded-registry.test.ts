@@ -67,8 +67,8 @@ describe.skipIf(why).each(STORES)(`the embedded registry and %s`, (store, near) 
     const { engine, registry } = all;
     const { credentials } = registry;
     const there = `127.0.0.1:${await registry.listen()}/team/app:v1`;
-    const kept = new AcceptAllPolicy("team/app");
-    registry.openPushSession("team/app", kept);
+    const policy = new AcceptAllPolicy("team/app");
+    registry.openPushSession("team/app", policy);
     await engine.tagImage(image, there);
     const diffIds = (await engine.inspectImage(there))?.diffIds;
 
@@ -110,7 +110,7 @@ describe.skipIf(why).each(STORES)(`the embedded registry and %s`, (store, near) 
       onLayer,
     });
     expect(missing).toEqual(new Set());
-    // Podman asks for a layer by its diff ID, and compresses it when it is wanted: another blob.
+    // Podman requests a layer by its diff ID. It compresses a wanted layer, which gives another blob.
     const digest = store === "Podman" ? expect.any(String) : wanted;
     expect(layers).toMatchObject([{ digest, diffId: diffIds[1], size: sizes[1] }]);
     expect(sizes).toHaveLength(2);
@@ -119,7 +119,7 @@ describe.skipIf(why).each(STORES)(`the embedded registry and %s`, (store, near) 
     expect((await near().docker("run", "--rm", image)).stdout).toBe(`dry-push-${name} v1`);
   });
 
-  test("a dry push by an engine that cannot reach this machine ends soon, with a message", async () => {
+  test("a dry push by an engine that cannot reach this machine ends soon with a message", async () => {
     const image = `unreached-${name}:v1`;
     await buildImage(near(), image);
     await using all = await openBoth(near().host);

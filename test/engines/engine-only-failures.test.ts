@@ -6,7 +6,7 @@ import { buildImage } from "../testbed/build-image.ts";
 import { bed, done, dos, rememberEngines, startDos, staysInCache, unchanged, untilPrinted, why } from "./bed.ts";
 import { DIAL, folder, MB } from "./engine-only-images.ts";
 
-describe.skipIf(why)("a failed transfer to an engine alone leaves nothing", () => {
+describe.skipIf(why)("a failed transfer to an engine alone leaves nothing behind:", () => {
   let changes: () => Promise<unknown>;
 
   beforeAll(async () => {
@@ -39,7 +39,7 @@ describe.skipIf(why)("a failed transfer to an engine alone leaves nothing", () =
     expect(run.stderr).toContain(words);
   });
 
-  test("a missing image", async () => {
+  test("if the image is missing", async () => {
     const run = await dos(["pull", "nowhere:v1", ...DIAL]);
     expect(run).toMatchObject({ exitCode: 3 });
     expect(run.stderr).toContain("there is no image nowhere:v1 in `ssh far docker system dial-stdio`");
@@ -49,11 +49,11 @@ describe.skipIf(why)("a failed transfer to an engine alone leaves nothing", () =
     ["--via pull", ["pull", "--via", "pull", "engine-only-failing:v1", ...DIAL]],
     ["--sudo with a command", ["push", "--sudo", "engine-only-failing:v1", ...DIAL]],
     ["ssh://HOST with a command", ["push", "engine-only-failing:v1", "ssh://far", "docker"]],
-  ])("%s is refused", async (_, line) => {
+  ])("%s is rejected", async (_, line) => {
     expect(await dos(line)).toMatchObject({ exitCode: 2 });
   });
 
-  /** Starts a push, and waits until its load has begun, which takes seconds on a slow wire. */
+  /** Starts a push on a slow wire, and waits until its load has begun. The load takes seconds. */
   async function whileLoading(): Promise<{ run: ReturnType<typeof startDos> }> {
     await bed.limitRate(8);
     const pid = join(folder, "pid");
@@ -63,7 +63,7 @@ describe.skipIf(why)("a failed transfer to an engine alone leaves nothing", () =
     return { run };
   }
 
-  test("the link is lost during a load", async () => {
+  test("if the link is lost during a load", async () => {
     const { run } = await whileLoading();
     await execa`kill -9 ${readFileSync(join(folder, "pid"), "utf8").trim()}`;
     const { exitCode, stderr } = await run;
@@ -80,7 +80,7 @@ describe.skipIf(why)("a failed transfer to an engine alone leaves nothing", () =
     expect((await run).exitCode).toBe(status);
   });
 
-  test("Ctrl-C, which a terminal sends to ssh as well", async () => {
+  test("on Ctrl-C, which a terminal sends to ssh as well", async () => {
     await bed.limitRate(8);
     const line = ["push", "--verbose", "engine-only-failing:v1", ...DIAL];
     const run = execa("docker-over-ssh", line, { env: bed.env, stdin: "ignore", reject: false, detached: true });

@@ -1,4 +1,4 @@
-/** For the tests of a file that imports it: two versions of an image on the near engine, and an `ssh` that counts its runs. */
+/** For the test file that imports it: two versions of an image on the near engine, and an `ssh` that counts its runs. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,7 +7,7 @@ import { buildImage, type LayerSpec } from "../testbed/build-image.ts";
 import { bed, why } from "./bed.ts";
 
 export const MB = 1_000_000;
-/** Random, so that compressed sizes are these sizes. */
+/** The bytes are random, so that they do not compress. */
 export const layers: LayerSpec[] = [{ name: "engine-only", bytes: 4 * MB, files: 40 }];
 /** Connects to the remote engine alone. */
 export const DIAL = ["ssh", "far", "docker", "system", "dial-stdio"];
@@ -21,7 +21,7 @@ beforeAll(async () => {
   for (const tag of ["v1", "v2"]) await buildImage(bed.near, `engine-only:${tag}`, layers);
 });
 
-/** Other files of tests count layers that are new to the engines. */
+/** Other test files count layers that are new to the engines. */
 afterAll(async () => {
   if (why) return;
   for (const engine of [bed.near, bed.far]) {
@@ -45,7 +45,7 @@ afterEach(() => {
   if (!why) rmSync(folder, { recursive: true });
 });
 
-/** Returns how often ssh has been run. */
+/** Returns the number of ssh runs so far. */
 export function connections(): number {
   return readFileSync(join(folder, "log"), "utf8").trim().split("\n").length;
 }

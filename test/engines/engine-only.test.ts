@@ -9,7 +9,7 @@ import { bed, done, dos, rememberEngines, unchanged, why } from "./bed.ts";
 import { connections, DIAL, env, folder, layers, MB } from "./engine-only-images.ts";
 
 describe.skipIf(why)(`an engine alone at the remote side ${why ?? ""}`, () => {
-  /** MB that the dry run has told. */
+  /** MB that the dry run has estimated. */
   let planned: number;
 
   test("push --dry-run: nothing changes", async () => {
@@ -23,7 +23,7 @@ describe.skipIf(why)(`an engine alone at the remote side ${why ?? ""}`, () => {
     expect(await changes()).toEqual(unchanged(2));
   });
 
-  test("push: within 15 % of what the dry run has told is sent, the image runs there, nothing else is left, and ssh runs once", async () => {
+  test("push: sends within 15 % of the bytes that the dry run has estimated; the image runs there, nothing else is left behind, and ssh runs once", async () => {
     const changes = await rememberEngines(bed.near, bed.far);
     const run = await dos(["push", "engine-only:v1", ...DIAL], { env });
     expect(run).toEqual(done);
@@ -44,13 +44,13 @@ describe.skipIf(why)(`an engine alone at the remote side ${why ?? ""}`, () => {
     expect(run).toEqual(done);
     expect(run.stderr).toMatch(/sent for 1 layer, 2 layers there already/);
     expect(run.stderr).toContain("missing layers are sent whole: one side is an engine alone");
-    // In the other direction, the engine describes all its images, and other files of tests leave some there.
+    // In the other direction, the engine describes all its images, and other test files leave some in it.
     expect((await wire()).toFar).toBeLessThan(64_000);
     expect((await bed.far.docker("run", "--rm", "engine-only:v2")).stdout).toBe("engine-only v2");
     expect(connections()).toBe(1);
   });
 
-  test("pull: from the remote engine, with one run of ssh", async () => {
+  test("pull: fetches the image from the remote engine with one run of ssh", async () => {
     await bed.near.docker("tag", "engine-only:v1", "fetched:v1");
     await dos(["push", "fetched:v1", ...DIAL]);
     await bed.near.docker("rmi", "fetched:v1");
@@ -65,13 +65,13 @@ describe.skipIf(why)(`an engine alone at the remote side ${why ?? ""}`, () => {
     ]);
   });
 
-  test("pull: missing layers are sent whole", async () => {
+  test("pull: fetches missing layers whole", async () => {
     await buildImage(bed.far, "only-there:v1", [{ name: "only-there", bytes: MB, files: 3 }]);
     const wire = await bed.countWire();
     const plan = await dos(["pull", "--dry-run", "only-there:v1", ...DIAL], { env });
     expect(plan).toEqual(done);
     expect(plan.stderr).toMatch(/^to send: ~(?:[\d.]+) MB$/m);
-    // What a dry run tells of the layers is in the image's history: they are not read over the link.
+    // A dry run takes the sizes of the layers from the image's history, and reads no layer over the link.
     expect((await wire()).toNear).toBeLessThan(MB / 4);
     rmSync(join(folder, "log"));
     expect(await dos(["pull", "only-there:v1", ...DIAL], { env })).toEqual(done);
@@ -79,7 +79,7 @@ describe.skipIf(why)(`an engine alone at the remote side ${why ?? ""}`, () => {
     expect(connections()).toBe(1);
   });
 
-  test("behind ssh as -H, missing layers are sent whole, with a reason", async () => {
+  test("sends missing layers whole, and prints the reason, if -H is ssh://", async () => {
     const own = (changedFiles: number): LayerSpec[] => [{ name: "fetched-behind", bytes: MB, files: 10, changedFiles }];
     await buildImage(bed.far, "fetched-behind:v1", own(0));
     await buildImage(bed.near, "fetched-behind:v2", own(1));
@@ -90,12 +90,12 @@ describe.skipIf(why)(`an engine alone at the remote side ${why ?? ""}`, () => {
     expect((await bed.far.docker("run", "--rm", "fetched-behind:v2")).stdout).toBe("fetched-behind v2");
   });
 
-  test("through a login shell that prints on stdout", async () => {
+  test("works through a login shell that prints on stdout", async () => {
     const run = await dos(["push", "engine-only:v1", "ssh", "noisy", "docker system dial-stdio"], { env });
     expect(run).toEqual(done);
   });
 
-  test("from an archive", async () => {
+  test("sends an image from an archive", async () => {
     const file = join(folder, "engine-only.tar");
     await bed.near.docker("save", "--output", file, "engine-only:v2");
     const run = await dos(["push", `docker-archive:${file}:engine-only:v2`, ...DIAL], { env });
@@ -104,7 +104,7 @@ describe.skipIf(why)(`an engine alone at the remote side ${why ?? ""}`, () => {
     expect(connections()).toBe(1);
   });
 
-  test("through docker exec -i", async () => {
+  test("works through docker exec -i", async () => {
     await using host = await startExecHost(bed, { on: bed.far });
     await bed.near.docker("tag", "engine-only:v1", "engine-only-exec:v1");
     const far = ["docker", "-H", bed.far.host, "exec", "-i", host.name, "docker", "system", "dial-stdio"];
@@ -113,34 +113,37 @@ describe.skipIf(why)(`an engine alone at the remote side ${why ?? ""}`, () => {
   });
 });
 
-describe.skipIf(why).each(["26.1-containerd", "28.5-containerd"] as const)("a remote engine of the kind %s", (kind) => {
-  let other: Testbed;
-  beforeAll(async () => {
-    other = await startTestbed({ far: { kind } });
-    for (const tag of ["v1", "v2", "v3"]) await buildImage(other.near, `app:${tag}`, layers);
-  });
-  afterAll(async () => await other[Symbol.asyncDispose]());
+describe.skipIf(why).each(["26.1-containerd", "28.5-containerd"] as const)(
+  "with a remote engine of the kind %s",
+  (kind) => {
+    let other: Testbed;
+    beforeAll(async () => {
+      other = await startTestbed({ far: { kind } });
+      for (const tag of ["v1", "v2", "v3"]) await buildImage(other.near, `app:${tag}`, layers);
+    });
+    afterAll(async () => await other[Symbol.asyncDispose]());
 
-  test("a second version sends only the changed layer, although no API lists the blobs of the store", async () => {
-    expect(await dos(["push", "app:v1", ...DIAL], { on: other })).toEqual(done);
-    const changes = await rememberEngines(other.far);
-    const wire = await other.countWire();
-    const run = await dos(["push", "app:v2", ...DIAL], { on: other });
-    expect(run).toEqual(done);
-    expect(run.stderr).toMatch(/sent for 1 layer, 2 layers/);
-    expect((await wire()).toFar).toBeLessThan(64_000);
-    expect((await other.far.docker("run", "--rm", "app:v2")).stdout).toBe("app v2");
-    expect(await changes()).toMatchObject([{ went: [] }]);
-    expect((await other.far.listing()).references.filter((name) => name.includes("docker-over-ssh"))).toEqual([]);
-  });
+    test("a second version sends only the changed layer, although no API lists the store's blobs", async () => {
+      expect(await dos(["push", "app:v1", ...DIAL], { on: other })).toEqual(done);
+      const changes = await rememberEngines(other.far);
+      const wire = await other.countWire();
+      const run = await dos(["push", "app:v2", ...DIAL], { on: other });
+      expect(run).toEqual(done);
+      expect(run.stderr).toMatch(/sent for 1 layer, 2 layers/);
+      expect((await wire()).toFar).toBeLessThan(64_000);
+      expect((await other.far.docker("run", "--rm", "app:v2")).stdout).toBe("app v2");
+      expect(await changes()).toMatchObject([{ went: [] }]);
+      expect((await other.far.listing()).references.filter((name) => name.includes("docker-over-ssh"))).toEqual([]);
+    });
 
-  test("a pull fetches only missing layers", async () => {
-    await other.near.docker("rmi", "app:v2");
-    const changes = await rememberEngines(other.far);
-    const wire = await other.countWire();
-    expect(await dos(["pull", "app:v2", ...DIAL], { on: other })).toEqual(done);
-    expect((await wire()).toNear).toBeLessThan(64_000);
-    expect((await other.near.docker("run", "--rm", "app:v2")).stdout).toBe("app v2");
-    expect(await changes()).toEqual(unchanged(1));
-  });
-});
+    test("a pull fetches only missing layers", async () => {
+      await other.near.docker("rmi", "app:v2");
+      const changes = await rememberEngines(other.far);
+      const wire = await other.countWire();
+      expect(await dos(["pull", "app:v2", ...DIAL], { on: other })).toEqual(done);
+      expect((await wire()).toNear).toBeLessThan(64_000);
+      expect((await other.near.docker("run", "--rm", "app:v2")).stdout).toBe("app v2");
+      expect(await changes()).toEqual(unchanged(1));
+    });
+  },
+);

@@ -68,7 +68,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** Sends an archive to the factory, as anybody with ssh can. */
+/** Sends an archive to the factory, which needs only ssh. */
 async function send(command: string, archive: Iterable<Uint8Array> | Uint8Array) {
   return await execa("ssh", ["-l", "factory", "login", command], {
     env: host.env,
@@ -80,7 +80,7 @@ async function send(command: string, archive: Iterable<Uint8Array> | Uint8Array)
 const treeOf = (files: Record<string, string>, mode = 0o644): Iterable<Uint8Array> =>
   tar(Object.entries(files).map(([path, text]): TarEntry => fileEntry(path, text, mode)));
 
-const runs = async (name: string): Promise<string> => (await bed.far.docker("run", "--rm", name)).stdout;
+const outputOf = async (name: string): Promise<string> => (await bed.far.docker("run", "--rm", name)).stdout;
 
 const dockerfile = { Dockerfile: `FROM ${BASE}\nRUN echo made > /made\nCMD ["cat", "/made"]\n` };
 const scripts = {
@@ -90,7 +90,7 @@ const scripts = {
 };
 
 describe.skipIf(why)(`examples/factory ${why ?? ""}`, () => {
-  test("a tree with a Dockerfile is built and published, and reported on stdout", async () => {
+  test("builds and publishes a tree with a Dockerfile, and reports the image on stdout", async () => {
     const built = await send("factory-team/app:v1", treeOf(dockerfile));
     expect(built.stderr).toContain("RUN echo made > /made");
     expect(built.stdout).toMatch(
@@ -106,16 +106,16 @@ describe.skipIf(why)(`examples/factory ${why ?? ""}`, () => {
       ),
     );
     expect(built.exitCode).toBe(0);
-    expect(await runs("factory-team/app:v1")).toBe("made");
+    expect(await outputOf("factory-team/app:v1")).toBe("made");
     await bed.far.docker("pull", `${REGISTRY}/factory-team/app:v1`);
   });
 
-  test("a zip with build.sh and run.sh is built from the base", async () => {
+  test("builds a zip with build.sh and run.sh from the base", async () => {
     const zip = makeZip(Object.entries(scripts).map(([name, content]) => ({ name, content })));
     const built = await send("docker-over-ssh build --stdin factory-team/scripts:v1", zip);
     expect(built.stderr).toContain("built by a script");
     expect(built).toMatchObject({ exitCode: 0, stdout: expect.stringContaining("digest: ") as string });
-    expect(await runs("factory-team/scripts:v1")).toBe("hello, factory");
+    expect(await outputOf("factory-team/scripts:v1")).toBe("hello, factory");
   });
 
   test.each([
@@ -131,7 +131,7 @@ describe.skipIf(why)(`examples/factory ${why ?? ""}`, () => {
       15,
       "the reason",
     ],
-  ])("refused: %s", async (_, command, archive, status, text) => {
+  ])("rejects %s", async (_, command, archive, status, text) => {
     const refused = await send(command, archive);
     expect(refused.stderr).toContain(text);
     expect(refused).toMatchObject({ exitCode: status, stdout: "" });
@@ -139,7 +139,7 @@ describe.skipIf(why)(`examples/factory ${why ?? ""}`, () => {
   });
 
   test.each([
-    ["a name of others", "other-team/app:v1"],
+    ["a name of another team", "other-team/app:v1"],
     ["a shell", "sh"],
     ["a second command", "factory-team/app:v2; touch /tmp/factory-was-here"],
     ["a substitution", "factory-team/app:$(touch /tmp/factory-was-here)"],
@@ -151,7 +151,7 @@ describe.skipIf(why)(`examples/factory ${why ?? ""}`, () => {
     ["another registry", "factory-team/app:v2 --push other.example.com"],
     ["the tunnel", "docker-over-ssh build"],
     ["another command of the program", "docker-over-ssh list"],
-  ])("an attempt to get out: %s", async (_, command) => {
+  ])("prevents an escape from the account: %s", async (_, command) => {
     const refused = await send(command, treeOf(dockerfile));
     expect(refused).toMatchObject({ exitCode: 13, stdout: "" });
     expect(refused.stderr.split("\n")[0]).toMatch(/^docker-over-ssh: /);
@@ -159,8 +159,8 @@ describe.skipIf(why)(`examples/factory ${why ?? ""}`, () => {
     expect(stdout).not.toContain("factory-was-here");
   });
 
-  // The files of the six trees have the same size and time: an engine that compares no more than that builds the first one six times.
-  test("older images go: six builds leave five", async () => {
+  // The files of the six trees have the same size and time. An engine that compares only these builds the first tree six times.
+  test("removes older images: six builds leave five", async () => {
     for (let version = 1; version <= 6; version += 1) {
       const tree = treeOf({ Dockerfile: `FROM ${BASE}\nLABEL version=${version}\n` });
       const built = await send(`factory-team/kept:v${version}`, tree);
@@ -171,7 +171,7 @@ describe.skipIf(why)(`examples/factory ${why ?? ""}`, () => {
     expect(stdout.split("\n").toSorted()).toEqual(["v2", "v3", "v4", "v5", "v6"]);
   });
 
-  test("a client that goes away ends its build", async () => {
+  test("ends the build of a client that disconnects", async () => {
     const tree = treeOf({ Dockerfile: `FROM ${BASE}\nRUN echo begun; while :; do echo tick; sleep 0.2; done\n` });
     const client = execa("ssh", ["-l", "factory", "login", "factory-team/gone:v1"], {
       env: host.env,
@@ -183,11 +183,11 @@ describe.skipIf(why)(`examples/factory ${why ?? ""}`, () => {
     await until("the step runs", () => seen.includes("tick"), { explain: () => seen });
     client.kill("SIGKILL");
     await client;
-    // Its place is free: the next build of the name does not wait for ever.
+    // The lock of the name is free: its next build does not wait for ever.
     expect(await send("factory-team/gone:v1", treeOf(dockerfile))).toMatchObject({ exitCode: 0 });
   });
 
-  test("the git hook builds what is pushed to the branch", async () => {
+  test("the git hook builds the tree that is pushed to the branch", async () => {
     const git = async (...words: string[]) =>
       await execa("git", ["-c", "user.name=x", "-c", "user.email=x@example.com", ...words], {
         cwd: folder,
@@ -206,6 +206,6 @@ describe.skipIf(why)(`examples/factory ${why ?? ""}`, () => {
     const { stderr } = await git("-C", "work", "push", "--quiet", "../server.git", "main");
     const { stdout: commit } = await git("-C", "work", "rev-parse", "--short=12", "HEAD");
     expect(stderr).toContain(`name: docker.io/factory-team/hook:${commit}`);
-    expect(await runs(`factory-team/hook:${commit}`)).toBe("made");
+    expect(await outputOf(`factory-team/hook:${commit}`)).toBe("made");
   });
 });

@@ -1,4 +1,4 @@
-/** For the tests of a file that imports it: after each, checks that a failed or interrupted transfer has left nothing behind. */
+/** For the test file that imports it: checks after each test that a failed or interrupted transfer has left nothing behind. */
 import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,7 +7,7 @@ import { afterEach, beforeAll, beforeEach, expect } from "vitest";
 import { buildImage } from "../testbed/build-image.ts";
 import { bed, isOfBed, rememberEngines, staysInCache, unchanged, why } from "./bed.ts";
 
-/** A sleep that no other process runs, so that one left behind is found. */
+/** A sleep that no other process runs, so that a leftover one can be identified. */
 export const SLEEP = "exec sleep 1000.753";
 export const OVER_SSH = ["ssh", "far", "docker-over-ssh pull failing:v1"];
 
@@ -37,11 +37,11 @@ afterEach(async () => {
   if (why) return;
   await bed.limitRate(undefined);
   rmSync(folder, { recursive: true });
-  // A remote side that lost its link cleans up on its own, and may take a moment longer than the near one.
+  // A remote side that has lost its link cleans up independently, and may take a moment longer than the near side.
   await expect.poll(runningProcesses, { timeout: 20_000 }).toEqual([]);
   expect(await changes()).toEqual(unchanged(2));
   const left = spooledFiles().filter((path) => !(mayKeep && KEPT.test(path)));
-  // First, so that one failed test does not fail those after it.
+  // Before the expectation, so that a failed test does not fail those after it.
   rmSync(join(bed.folder, "far", CACHE, "kept"), { recursive: true, force: true });
   expect(left).toEqual([]);
 });

@@ -10,7 +10,7 @@ import { allowPartialLayers, folder, OVER_SSH, SLEEP } from "./failure-checks.ts
 
 const hello = (fields: object): string => `#docker-over-ssh#tunnel#\\n${JSON.stringify(fields)}\\n`;
 
-describe.skipIf(why)(`an invalid command line is refused before anything is started ${why ?? ""}`, () => {
+describe.skipIf(why)(`rejects an invalid command line before it starts anything: ${why ?? ""}`, () => {
   test.each<[string, string[], string]>([
     ["an invalid reference", ["push", "App:v1"], "must be in lower case"],
     ["an image ID for a name", ["pull", "ab".repeat(32)], "is an image ID, and the image needs a name"],
@@ -31,7 +31,7 @@ describe.skipIf(why)(
   "reports a missing image or engine, and sends nothing to a remote command that already runs",
   () => {
     const received = (): string => join(folder, "received");
-    /** Waits for the first byte, and runs until it is ended. */
+    /** A remote command that waits for the first byte, and runs until it is ended. */
     const listens = (): string => `head -c 1 >${received()}; ${SLEEP}`;
     const greets = (role: string): string =>
       `printf '${hello({ protocol: 1, tool: "0.1.0", role })}'; echo waiting >&2; ${listens()}`;
@@ -73,7 +73,7 @@ describe.skipIf(why)(
       expect(existsSync(received()) ? readFileSync(received(), "utf8") : "").toBe("");
     });
 
-    test("no permission on the socket", async () => {
+    test("without permission on the socket", async () => {
       // Root may open any socket, unless it drops the capabilities for that.
       const socket = join(folder, "engine.sock");
       const server = createServer().listen(socket);
@@ -129,7 +129,7 @@ describe.skipIf(why)("a remote command that is not docker-over-ssh, or prints be
     expect(run.stderr).toContain(message);
   });
 
-  test("may print a banner first", async () => {
+  test("prints a banner first, and then works", async () => {
     await bed.near.docker("tag", "failing:v1", "banner:v1");
     const command = 'echo Welcome; printf "no line feed"; exec ssh far "docker-over-ssh pull banner:v1"';
     expect(await dos(["push", "banner:v1", "sh", "-c", command])).toEqual(done);
@@ -137,12 +137,12 @@ describe.skipIf(why)("a remote command that is not docker-over-ssh, or prints be
     await bed.far.docker("rmi", "banner:v1");
   });
 
-  test("prints on stderr, shown live with a prefix", async () => {
+  test("prints on stderr: each line is shown at once, with a prefix", async () => {
     const run = await dos(["push", "failing:v1", "sh", "-c", "echo one >&2; printf two >&2; exit 1"]);
     expect(run.stderr).toMatch(/^remote: one\nremote: two\n/);
   });
 
-  test("is missing on a terminal: the error says so", async () => {
+  test("is missing, with a terminal on stdin and stdout: the error reports it", async () => {
     const run = await execa({
       reject: false,
       env: bed.env,
@@ -162,7 +162,7 @@ describe.skipIf(why)("the stdout of a side without a command", () => {
   });
 });
 
-describe.skipIf(why)("a registry that", () => {
+describe.skipIf(why)("with a registry that", () => {
   test("cannot be started: the remote engine has no registry:2 and no network", async () => {
     const line = ["ssh", "far", "docker-over-ssh push --registry container unserved:v1"];
     expect((await dos(["pull", "unserved:v1", ...line])).exitCode).toBe(3);

@@ -6,12 +6,12 @@ import type { TestbedDescription } from "../testbed/testbed.ts";
 
 declare module "vitest" {
   export interface ProvidedContext {
-    /** The test bed that all files share, or the reason, in one line, why there is none. */
+    /** The test bed that all files share, or the reason, in one line, why it cannot run. */
     testbed: TestbedDescription | { why: string };
   }
 }
 
-/** Starts two engines, once for all files. `registry:2` is on the near one alone. */
+/** Starts two engines, once for all files. Only the near engine has `registry:2`. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const check = await checkTestbed();
   if (!check.usable) {

@@ -6,7 +6,7 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { bed, done, dos, startDos, untilPrinted, why } from "./bed.ts";
 import { allowPartialLayers, folder, OVER_SSH, SLEEP } from "./failure-checks.ts";
 
-/** Signals a process of the far machine, whose process IDs are its own. */
+/** Signals a process of the far machine, by its process ID on that machine. */
 async function killRemote(pidFile: string, signal: string): Promise<void> {
   await execa({ env: bed.env })`ssh far ${`kill -s ${signal.slice(3)} $(cat ${pidFile})`}`;
 }
@@ -71,9 +71,9 @@ describe.skipIf(why)("a transfer that is stopped at any stage, on either side", 
   test("SIGTERM to a side whose own engine never answers", async () => {
     const socket = join(folder, "silent.sock");
     const server = createServer().listen(socket);
-    const asked = once(server, "connection");
+    const connected = once(server, "connection");
     const run = startDos(["push", "-H", `unix://${socket}`, "failing:v1", "true"]);
-    await asked;
+    await connected;
     run.kill("SIGTERM");
     expect((await run).exitCode).toBe(143);
     server.close();
@@ -107,7 +107,7 @@ describe.skipIf(why)("a transfer that is stopped at any stage, on either side", 
     await bed.limitRate(undefined);
     expect(exitCode).toBe(9);
     expect(stderr).toMatch(/the connection to the remote side was lost: `ssh far .*` ended with status/);
-    // The next run there removes what it left in its engine.
+    // The next run on the far machine removes the leftovers from its engine.
     const next = await dos(["push", "failing:v1", ...OVER_SSH]);
     expect(next).toEqual(done);
     await bed.far.docker("rmi", "failing:v1");
@@ -120,12 +120,12 @@ describe.skipIf(why)("a transfer that is stopped at any stage, on either side", 
     run.kill("SIGKILL");
     await run;
     await bed.limitRate(undefined);
-    // The next run removes what the sender left in its engine.
+    // The next run removes the sender's leftovers from its engine.
     expect(await dos(["push", "failing:v1", ...OVER_SSH])).toEqual(done);
     await bed.far.docker("rmi", "failing:v1");
   });
 
-  test("a second Ctrl-C ends it at once, even if the engine hangs; the next run cleans up", async () => {
+  test("a second Ctrl-C ends the run at once, even if the engine hangs; the next run cleans up", async () => {
     const run = startDos(["push", "--verbose", "--registry", "container", "failing:v1", ...OVER_SSH]);
     await untilPrinted(run, "preparing");
     await bed.near.signal("STOP");

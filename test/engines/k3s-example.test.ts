@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { buildImage } from "../testbed/build-image.ts";
 import { bed, why } from "./bed.ts";
 
-/** k3s is not installed: its `ctr` leads to the containerd of the far engine, and to the namespace that k3s has for its images. */
+/** k3s is not installed. A stand-in for its `ctr` connects to the containerd of the far engine, with the namespace in which k3s stores its images. */
 describe.skipIf(why)(`examples/k3s ${why ?? ""}`, () => {
   const images = ["pod:v1", "pod:v2"];
   const imported = images.map((image) => `docker.io/library/${image}`);
@@ -27,14 +27,17 @@ describe.skipIf(why)(`examples/k3s ${why ?? ""}`, () => {
     await bed.near.docker("rmi", ...images);
   });
 
-  test.each(["import.sh", "import-missing.sh"])("%s: containerd has the whole images, unpacked", async (script) => {
-    const path = join(import.meta.dirname, "../../examples/k3s", script);
-    for (const image of images) await execa({ env: { ...bed.env, NODE: "far" } })`${path} ${image}`;
-    const { stdout } = await execa`${ctr()} images check`;
-    const lines = stdout.split("\n").slice(1);
-    expect(lines.map((line) => /^(\S+).* complete .* (true|false)\b/.exec(line)?.slice(1))).toEqual(
-      imported.map((name) => [name, "true"]),
-    );
-    await execa`${ctr()} images rm ${imported}`;
-  });
+  test.each(["import.sh", "import-missing.sh"])(
+    "%s: containerd then has the complete, unpacked images",
+    async (script) => {
+      const path = join(import.meta.dirname, "../../examples/k3s", script);
+      for (const image of images) await execa({ env: { ...bed.env, NODE: "far" } })`${path} ${image}`;
+      const { stdout } = await execa`${ctr()} images check`;
+      const lines = stdout.split("\n").slice(1);
+      expect(lines.map((line) => /^(\S+).* complete .* (true|false)\b/.exec(line)?.slice(1))).toEqual(
+        imported.map((name) => [name, "true"]),
+      );
+      await execa`${ctr()} images rm ${imported}`;
+    },
+  );
 });

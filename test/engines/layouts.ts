@@ -10,11 +10,11 @@ export function asTest({ config, layers }: Image): TestImage {
 }
 
 /**
- * Makes a layout of one image for several platforms as buildx does: an index of their manifests and of a provenance attestation for each
- * (moby/buildkit docs/attestations/attestation-storage.md), with the annotation that names the image for `docker load`.
+ * Writes a layout of one image for several platforms as buildx does: an index of their manifests and of a provenance attestation for each
+ * platform (moby/buildkit docs/attestations/attestation-storage.md), with the annotation that names the image for `docker load`.
  *
  * @param images by `os/arch`
- * @param absent platforms that the index names without blobs, as after a `docker pull`
+ * @param absent platforms that the index names but whose blobs are missing, as after a `docker pull`
  */
 export function attestedLayout(
   images: Record<string, TestImage>,
@@ -42,7 +42,7 @@ export function attestedLayout(
   return [...blobEntries([nested, ...all.flatMap(({ blobs }) => blobs)]), index([descriptor]), LAYOUT];
 }
 
-/** Makes the blobs of one variant. The manifest is written differently than by this program. */
+/** Creates the blobs of one variant. The manifest is formatted differently than by docker-over-ssh. */
 export function asBuildx(image: TestImage) {
   const { blobs, manifest } = ociBlobs(image, gzipped);
   const bytes = Buffer.from(JSON.stringify(JSON.parse(manifest.bytes.toString()), null, 2));

@@ -15,7 +15,7 @@ import { bed, done, dos, rememberEngines, unchanged, why } from "./bed.ts";
 import { asTest } from "./layouts.ts";
 
 const IMAGE = "load-ahead:v1";
-/** Bytes: above the limit from which either kind of store loads ahead. All bytes are equal, so that they compress well. */
+/** In bytes: more than the size from which either kind of store loads ahead. All bytes are equal, so that they compress well. */
 const LARGE = 70_000_000;
 const plain: Pack = (layer) => ({ blob: layer, mediaType: MEDIA_TYPE.ociLayer });
 
@@ -34,7 +34,7 @@ beforeAll(async () => {
   id = digestOf(image.config);
   const twice = { ...image, layers: [...image.layers, image.layers[0] ?? Buffer.alloc(0)] };
   await writeTree(join(folder, "right"), layoutOf([{ image, ref: IMAGE }], plain));
-  // The last layer does not match the config.
+  // The last layer does not match its diff ID in the config.
   const wrong = [...image.layers.slice(0, -1), twice.layers.at(-1) ?? Buffer.alloc(0)];
   await writeTree(join(folder, "wrong"), layoutOf([{ image: { ...image, layers: wrong }, ref: IMAGE }], plain));
 });
@@ -60,7 +60,7 @@ async function push(layout: string, to: Engine) {
   return await dos(["push", `oci:${join(folder, layout)}`, "docker-over-ssh", "pull", "-H", to.host, IMAGE]);
 }
 
-/** Returns the engine's events about images' names during `meanwhile`. */
+/** Returns the events of the engine about image names during `meanwhile`. */
 async function eventsOf(engine: Engine, meanwhile: () => Promise<void>): Promise<string[]> {
   const since = String(Date.now() / 1000);
   await meanwhile();
@@ -86,7 +86,7 @@ describe.skipIf(why)(`an image with large layers ${why ?? ""}`, () => {
       expect(await changes()).toEqual(unchanged(1));
     });
 
-    test("leaves nothing when the last layer is invalid", async () => {
+    test("leaves nothing behind when the last layer is invalid", async () => {
       const changes = await rememberEngines(engine());
       const run = await push("wrong", engine());
       expect(run.exitCode).not.toBe(0);

@@ -11,7 +11,7 @@ import { bed, done, dos, why } from "./bed.ts";
 import { containerd } from "./containerd-pair.ts";
 import { asTest } from "./layouts.ts";
 
-/** The near machine has Podman and skopeo. */
+/** A test bed whose near machine has Podman and skopeo. */
 let podman: Testbed;
 let images: CaseImages;
 let folder: string;
@@ -23,7 +23,7 @@ beforeAll(async () => {
   images = await caseImages("placed");
   folder = join(bed.folder, "locations");
   await mkdir(folder);
-  // As written by buildah and kaniko: gzip layers, a tag alone as a name.
+  // As buildah and kaniko write it: gzip layers, and only a tag as the name.
   await writeTree(at("v1"), layoutOf([{ image: asTest(images.v1), ref: "v1" }]));
   await writeTree(at("v2"), layoutOf([{ image: asTest(images.v2), ref: "v2" }]));
   await writeTar(at("v2.tar"), await savePodman(asTest(images.v2)));
@@ -34,7 +34,7 @@ afterAll(async () => {
   if (!why) await rm(folder, { recursive: true });
 });
 
-/** An environment without an engine for the sender: it names a missing one. */
+/** An environment without an engine for the sender: DOCKER_HOST names a missing socket. */
 const none = { DOCKER_HOST: "unix:///nowhere.sock" };
 
 describe.skipIf(why)(`from a file or a folder into an engine ${why ?? ""}`, () => {
@@ -52,7 +52,7 @@ describe.skipIf(why)(`from a file or a folder into an engine ${why ?? ""}`, () =
     },
   );
 
-  test("an engine alone: the location names the image", async () => {
+  test("into an engine alone: the location provides the name of the image", async () => {
     const { v2, prints } = await caseImages("alone");
     await writeTree(at("alone"), layoutOf([{ image: asTest(v2), ref: "v2" }]));
     const push = async (source: string) =>
@@ -62,7 +62,7 @@ describe.skipIf(why)(`from a file or a folder into an engine ${why ?? ""}`, () =
     expect(await push(`oci:${at("alone")}`)).toMatchObject({ exitCode: 2 });
   });
 
-  test("by an engine pull: a layout's manifest keeps its digest, an archive gets a manifest", async () => {
+  test("by an engine pull: the manifest of a layout keeps its digest, and an archive gets a manifest", async () => {
     const push = async (source: string, name: string, on = containerd) =>
       await dos(["push", source, "ssh", "far", `docker-over-ssh pull --via pull ${name}`], { env: none, on });
     const own = await caseImages("pulled");
@@ -73,7 +73,7 @@ describe.skipIf(why)(`from a file or a folder into an engine ${why ?? ""}`, () =
     expect(stdout).toBe(ociBlobs(asTest(own.v1), gzipped).manifest.descriptor.digest);
     expect(await push(`docker-archive:${at("pulled.tar")}`, "pulled:v2", bed)).toEqual(done);
     expect((await bed.far.docker("run", "--rm", "pulled:v2")).stdout).toBe(own.prints);
-    // The containerd store now has some of the layers as other blobs.
+    // The containerd store now has some of the layers as different blobs.
     expect(await push(`docker-archive:${at("pulled.tar")}`, "pulled:v2")).toMatchObject({ exitCode: 12 });
   });
 });
@@ -108,12 +108,12 @@ describe.skipIf(why)("from an engine into a file or a folder, which docker load 
   });
 });
 
-test.skipIf(why)("the lines of the README", async () => {
+test.skipIf(why)("runs the command lines of the README", async () => {
   const readme = await readFile(new URL("../../README.md", import.meta.url), "utf8");
   const [, section = ""] = /^### Without an engine$(.*?)^#/ms.exec(readme) ?? [];
   const all = section.split("\n").filter((line) => /^docker(?:-over-ssh| save) /.test(line));
   expect(all).toHaveLength(7);
-  // An earlier line has sent the image for `docker save`.
+  // An earlier line has sent the image that `docker save` needs.
   const lines = all.toSorted((a, b) => Number(a.startsWith("docker save")) - Number(b.startsWith("docker save")));
   const cwd = at("readme");
   const { v2 } = await caseImages("app");

@@ -6,10 +6,10 @@ import { startTestbed } from "../testbed/start.ts";
 import { PASSWORD, PROGRAMS, startLoginHost, type LoginHost, type LoginUser } from "../testbed/login-host.ts";
 import { bed, done, dos, why, type Run } from "./bed.ts";
 
-/** The image that every test pushes, each under a name of its own. */
+/** The image that every test pushes, under a name of its own. */
 const IMAGE = "login-shells:v1";
 
-/** A start file with a banner, for each login shell. dash and ash have none for commands: sshd runs ~/.ssh/rc. */
+/** The startup file with a banner for each login shell. dash and ash read none for commands, so sshd runs ~/.ssh/rc for them. */
 const GREETING = 'echo "Welcome to far"\n';
 const SHELLS: Record<string, Record<string, string>> = {
   bash: { ".bashrc": `set -u\n${GREETING}` },
@@ -21,10 +21,10 @@ const SHELLS: Record<string, Record<string, string>> = {
   ash: { ".ssh/rc": GREETING },
 };
 
-/** Where people have programs that the PATH of their login lacks. */
+/** Folders in which users often have programs that the PATH of their login lacks. */
 const links = { ".local/bin/docker": `${PROGRAMS.docker}/docker`, ".nvm/versions/node/v24.0.0/bin": PROGRAMS.node };
 
-/** Users without access to the engine's socket, and what sudo allows them. */
+/** Users without access to the engine's socket, and the commands that sudo allows them. */
 const SUDOERS: LoginUser[] = Object.entries({
   all: "ALL = NOPASSWD: ALL",
   docker: `ALL = NOPASSWD: ${PROGRAMS.docker}/docker`,
@@ -34,7 +34,7 @@ const SUDOERS: LoginUser[] = Object.entries({
 
 const DIAL = `${PROGRAMS.docker}/docker system dial-stdio`;
 
-/** Users whose logins always run one command. */
+/** Users whose login always runs the same command. */
 const BOUND: LoginUser[] = [
   { name: "wrapped", forced: 'echo Welcome; exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"', links },
   { name: "pulls", forced: `${PROGRAMS["docker-over-ssh"]} pull login-shells:forced` },
@@ -42,7 +42,7 @@ const BOUND: LoginUser[] = [
   { name: "may-dial", forced: `[ "$SSH_ORIGINAL_COMMAND" = "docker system dial-stdio" ] && exec ${DIAL}; exit 9` },
 ];
 
-/** Users with something unusual. */
+/** Users with an unusual setup. */
 const ODD: LoginUser[] = [
   { name: "bare" },
   { name: "no-node", links: { ".local/bin/docker": `${PROGRAMS.docker}/docker` } },
@@ -82,7 +82,7 @@ async function pathOf(program: string): Promise<string> {
 
 let pushes = 0;
 
-/** Pushes the image under a new name, and returns how it went, and whether the far engine has it. */
+/** Pushes the image under a new name. Returns the outcome, and whether the far engine has the image. */
 async function push(location: string, ...options: string[]): Promise<Run & { arrived: boolean }> {
   const name = `login-shells:run-${++pushes}`;
   const run = await dos(["push", "--verbose", ...options, "--as", name, IMAGE, location], { env: host.env });
@@ -93,29 +93,32 @@ async function hasArrived(name: string): Promise<boolean> {
   return (await bed.far.listing()).references.includes(name);
 }
 
-describe.skipIf(why)(`a login shell that prints, without docker and node in its PATH ${why ?? ""}`, () => {
-  test.each(Object.keys(SHELLS))("%s: by node, in the folder of nvm", async (shell) => {
-    const run = await push(`ssh://${shell}@login`, "--far", "node");
-    expect(run).toEqual({ ...done, arrived: true });
-    expect(run.stderr).toContain("the login shell printed: Welcome to far\n");
-    expect(run.stderr).toContain(`remote side: docker-over-ssh on ssh://${shell}@login, sent to the Node there\n`);
-  });
+describe.skipIf(why)(
+  `through a login shell that prints, and has neither docker nor node in its PATH ${why ?? ""}`,
+  () => {
+    test.each(Object.keys(SHELLS))("%s: by node, in the folder of nvm", async (shell) => {
+      const run = await push(`ssh://${shell}@login`, "--far", "node");
+      expect(run).toEqual({ ...done, arrived: true });
+      expect(run.stderr).toContain("the login shell printed: Welcome to far\n");
+      expect(run.stderr).toContain(`remote side: docker-over-ssh on ssh://${shell}@login, sent to the Node there\n`);
+    });
 
-  test.each(Object.keys(SHELLS))("%s: by the engine alone, with docker in ~/.local/bin", async (shell) => {
-    const run = await push(`ssh://${shell}@login`, "--far", "engine");
-    expect(run).toEqual({ ...done, arrived: true });
-    expect(run.stderr).toContain("the login shell printed: Welcome to far\n");
-    expect(run.stderr).toContain("remote side: docker system dial-stdio");
-  });
+    test.each(Object.keys(SHELLS))("%s: by the engine alone, with docker in ~/.local/bin", async (shell) => {
+      const run = await push(`ssh://${shell}@login`, "--far", "engine");
+      expect(run).toEqual({ ...done, arrived: true });
+      expect(run.stderr).toContain("the login shell printed: Welcome to far\n");
+      expect(run.stderr).toContain("remote side: docker system dial-stdio");
+    });
 
-  test("finds node in the folder of --far-path", async () => {
-    const location = "ssh://bare@login";
-    const without = await push(location, "--far", "node");
-    expect(without).toMatchObject({ exitCode: 5, arrived: false });
-    expect(without.stderr).toContain("no program on ssh://bare@login can run the remote side: node: not found");
-    expect(await push(location, "--far", "node", "--far-path", PROGRAMS.node)).toEqual({ ...done, arrived: true });
-  });
-});
+    test("finds node in the folder of --far-path", async () => {
+      const location = "ssh://bare@login";
+      const without = await push(location, "--far", "node");
+      expect(without).toMatchObject({ exitCode: 5, arrived: false });
+      expect(without.stderr).toContain("no program on ssh://bare@login can run the remote side: node: not found");
+      expect(await push(location, "--far", "node", "--far-path", PROGRAMS.node)).toEqual({ ...done, arrived: true });
+    });
+  },
+);
 
 type Answer = readonly [question: string, answer: string | (() => Promise<string>)];
 
@@ -123,7 +126,10 @@ async function commandLinesWith(text: string): Promise<string> {
   return (await execa({ reject: false })`pgrep -fa ${text}`).stdout;
 }
 
-/** Runs the command on a terminal with a person before it, also where CI runs the tests. Types each answer when its question is on the screen, and adds up what the screen has shown. */
+/**
+ * Runs the command on a terminal, also where CI runs the tests. Types each answer when the screen shows its question. Returns all that the screen
+ * has shown.
+ */
 async function onTerminal(args: readonly string[], answers: readonly Answer[], env = host.env) {
   const command = ["docker-over-ssh", ...args].map((word) => `'${word}'`).join(" ");
   const run = execa({ reject: false, env: { ...env, CI: "" }, stdin: "pipe" })`script -qefc ${command} /dev/null`;
@@ -138,7 +144,7 @@ async function onTerminal(args: readonly string[], answers: readonly Answer[], e
     void Promise.resolve(typeof answer === "function" ? answer() : answer).then((text) => run.stdin.write(`${text}\n`));
   });
   const { exitCode } = await run;
-  return { exitCode, screen, unasked: open.length };
+  return { exitCode, screen, unanswered: open.length };
 }
 
 /** Pushes the image from a terminal. */
@@ -146,9 +152,9 @@ async function pushOnTerminal(location: string, options: string[], answers: read
   const name = `login-shells:run-${++pushes}`;
   const run = await onTerminal(["push", "--verbose", ...options, "--as", name, IMAGE, location], answers);
   const questions = answers.map(([question]) => question);
-  const asked = run.screen.split(questions[0] ?? "").length - 1;
+  const questionsShown = run.screen.split(questions[0] ?? "").length - 1;
   expect(run.screen).not.toContain(PASSWORD);
-  return { exitCode: run.exitCode, arrived: await hasArrived(name), asked, screen: run.screen };
+  return { exitCode: run.exitCode, arrived: await hasArrived(name), questionsShown, screen: run.screen };
 }
 
 describe.skipIf(why)("--sudo", () => {
@@ -176,7 +182,7 @@ describe.skipIf(why)("--sudo", () => {
 
   test("asks for a password on the terminal, once", async () => {
     const run = await pushOnTerminal(location, ["--sudo"], [[question, PASSWORD]]);
-    expect(run).toMatchObject({ exitCode: 0, arrived: true, asked: 1 });
+    expect(run).toMatchObject({ exitCode: 0, arrived: true, questionsShown: 1 });
     expect(run.screen).toContain("sent to the Node there");
   });
 
@@ -191,7 +197,7 @@ describe.skipIf(why)("--sudo", () => {
         [question, async () => ((commandLines = await commandLinesWith(wrong)), PASSWORD)],
       ],
     );
-    expect(run).toMatchObject({ exitCode: 0, arrived: true, asked: 2 });
+    expect(run).toMatchObject({ exitCode: 0, arrived: true, questionsShown: 2 });
     expect(run.screen).toContain("remote: Sorry, try again.");
     expect(run.screen).not.toContain(wrong);
     expect(commandLines).toBe("");
@@ -200,11 +206,11 @@ describe.skipIf(why)("--sudo", () => {
   test("fails after two wrong passwords", async () => {
     const wrong = [question, "wrong"] as const;
     const run = await pushOnTerminal(location, ["--sudo"], [wrong, wrong]);
-    expect(run).toMatchObject({ exitCode: 4, arrived: false, asked: 2 });
+    expect(run).toMatchObject({ exitCode: 4, arrived: false, questionsShown: 2 });
     expect(run.screen).toContain("the password that sudo asks for");
   });
 
-  /** Expects that neither the near ssh nor the session on the host is left, where sudo has waited for a password. */
+  /** Expects that neither the near ssh nor the session on the host, in which sudo has waited for a password, is left. */
   async function expectNoSession(): Promise<void> {
     const sessions = `${bed.folder}/login/config -l sudo-password|sshd.*: sudo-password@`;
     await expect.poll(async () => await commandLinesWith(sessions), { timeout: 20_000 }).toBe("");
@@ -212,14 +218,14 @@ describe.skipIf(why)("--sudo", () => {
 
   test("fails when Ctrl-C is typed instead", async () => {
     const run = await pushOnTerminal(location, ["--sudo"], [[question, "\u0003"]]);
-    expect(run).toMatchObject({ exitCode: 4, arrived: false, asked: 1 });
+    expect(run).toMatchObject({ exitCode: 4, arrived: false, questionsShown: 1 });
     expect(run.screen).toContain("no password was typed");
     await expectNoSession();
   });
 
   test("fails without a terminal", async () => {
     const args = ["push", "--sudo", "--as", "login-shells:none", IMAGE, location];
-    // In a session of its own it has none, whoever runs the tests.
+    // A detached process has no terminal, even if the tests run on one.
     const run = await execa("docker-over-ssh", args, { reject: false, env: host.env, stdin: "ignore", detached: true });
     expect(run.exitCode).toBe(4);
     expect(run.stderr).toContain("the remote side asks for a password, and there is no terminal to type it");
@@ -232,13 +238,13 @@ describe.skipIf(why)("a host without Node, named without ssh://", () => {
   const nowhere = ["--far-image", "127.0.0.1:1/nowhere"];
   const question = "login has no Node: send one, ";
 
-  test("is sent one if the question on the terminal is answered with yes", async () => {
+  test("gets Node if the user answers the question on the terminal with yes", async () => {
     const run = await pushOnTerminal("no-node@login", nowhere, [[question, "y"]]);
-    expect(run).toMatchObject({ exitCode: 0, arrived: true, asked: 1 });
+    expect(run).toMatchObject({ exitCode: 0, arrived: true, questionsShown: 1 });
     expect(run.screen).toContain("docker-over-ssh on no-node@login, sent with Node");
   });
 
-  test("is not asked about without a terminal: the engine there is used alone", async () => {
+  test("without a terminal: no question is printed, and the engine alone is used", async () => {
     const run = await push("no-node@login", ...nowhere);
     expect(run).toEqual({ ...done, arrived: true });
     expect(run.stderr).not.toContain(question);
@@ -246,16 +252,16 @@ describe.skipIf(why)("a host without Node, named without ssh://", () => {
   });
 });
 
-describe.skipIf(why)("an ssh that asks, asks on the terminal, once", () => {
+describe.skipIf(why)("ssh asks on the terminal", () => {
   test.each([
-    ["a password", "login-password", "'s password: "],
-    ["the passphrase of a key", "login-key", "Enter passphrase for key"],
+    ["once for a password", "login-password", "'s password: "],
+    ["once for the passphrase of a key", "login-key", "Enter passphrase for key"],
   ])("%s", async (_, name, question) => {
     const run = await pushOnTerminal(`ssh://plain@${name}`, ["--far", "node"], [[question, PASSWORD]]);
-    expect(run).toMatchObject({ exitCode: 0, arrived: true, asked: 1 });
+    expect(run).toMatchObject({ exitCode: 0, arrived: true, questionsShown: 1 });
   });
 
-  test("and a second time where the engine needs a second connection, which a line announces", async () => {
+  test("a second time if the engine needs a second connection, which a line announces", async () => {
     await using later = await startTestbed({ far: { kind: "28.5-containerd" } });
     await buildImage(later.near, IMAGE, [{ name: "login-shells", bytes: 10_000 }]);
     await using other = await startLoginHost(later, [{ name: "plain", links }]);
@@ -265,15 +271,15 @@ describe.skipIf(why)("an ssh that asks, asks on the terminal, once", () => {
       [question, PASSWORD],
     ] as const;
     const args = ["push", "--far", "engine", IMAGE, "ssh://plain@login-password"];
-    const { exitCode, screen, unasked } = await onTerminal(args, answers, other.env);
-    expect({ exitCode, unasked }).toEqual({ exitCode: 0, unasked: 0 });
+    const { exitCode, screen, unanswered } = await onTerminal(args, answers, other.env);
+    expect({ exitCode, unanswered }).toEqual({ exitCode: 0, unanswered: 0 });
     const [, between = "", after] = screen.split(question);
     expect(between).toContain("connecting to ssh://plain@login-password once more");
     expect(after).toBeDefined();
     expect((await later.far.listing()).references).toContain(IMAGE);
   });
 
-  test("and fails with its words where there is none", async () => {
+  test("and fails with its own message without a terminal", async () => {
     const args = ["push", IMAGE, "ssh://plain@login-password"];
     const run = await execa("docker-over-ssh", args, { reject: false, env: host.env, stdin: "ignore", detached: true });
     expect(run.exitCode).toBe(4);
@@ -282,11 +288,11 @@ describe.skipIf(why)("an ssh that asks, asks on the terminal, once", () => {
 });
 
 describe.skipIf(why)("a login that always runs one command (ForceCommand)", () => {
-  test("which runs the one that is asked for", async () => {
+  test("which runs the requested command", async () => {
     expect(await push("ssh://wrapped@login", "--far", "node")).toEqual({ ...done, arrived: true });
   });
 
-  test("docker-over-ssh pull: it is the remote side", async () => {
+  test("docker-over-ssh pull: it becomes the remote side", async () => {
     const args = ["push", "--verbose", "--as", "login-shells:forced", IMAGE, "ssh://pulls@login"];
     const run = await dos(args, { env: host.env });
     expect(run).toEqual(done);
@@ -294,7 +300,7 @@ describe.skipIf(why)("a login that always runs one command (ForceCommand)", () =
     expect(await hasArrived("login-shells:forced")).toBe(true);
   });
 
-  test("docker system dial-stdio: it is silent, and the command reaches it", async () => {
+  test("docker system dial-stdio: it prints nothing; the command that the error suggests works", async () => {
     const run = await push("ssh://dials@login", "--timeout", "2");
     expect(run).toMatchObject({ exitCode: 6, arrived: false });
     const [, command = ""] = /\(ForceCommand\), write (.*) in place of the host/.exec(run.stderr) ?? [];
@@ -304,7 +310,7 @@ describe.skipIf(why)("a login that always runs one command (ForceCommand)", () =
     expect(await hasArrived("login-shells:dialled")).toBe(true);
   });
 
-  test("a wrapper that allows docker system dial-stdio alone: a second login asks for that", async () => {
+  test("a wrapper that allows only docker system dial-stdio: a second login requests it", async () => {
     const before = host.logins().length;
     const run = await push("ssh://may-dial@login");
     expect(run).toEqual({ ...done, arrived: true });
@@ -316,18 +322,18 @@ describe.skipIf(why)("a login that always runs one command (ForceCommand)", () =
 });
 
 test.skipIf(why).each([
-  ["a program that is missing here", ["--ssh", "/nowhere/ssh"]],
+  ["a missing local program", ["--ssh", "/nowhere/ssh"]],
   ["a program that fails", ["--ssh", "false"]],
   ["ssh to an unknown user", []],
-])("%s is run once", async (_, options) => {
+])("runs %s once", async (_, options) => {
   const run = await push("ssh://nobody-here@login", ...options);
   expect(run).toMatchObject({ stdout: "", arrived: false });
   expect(run.exitCode).toBeOneOf([4, 5]);
   expect(run.stderr.match(/: running /g)).toHaveLength(1);
 });
 
-describe.skipIf(why)("a far user", () => {
-  test("whose home is noexec: a Node there is passed over, and another one runs what is kept there", async () => {
+describe.skipIf(why)("a user of the host", () => {
+  test("whose home is noexec: passes over a Node in it, and another Node runs the cached bundle", async () => {
     const options = ["--far", "node", "--far-path", PROGRAMS.node];
     const [first, second] = [
       await push("ssh://noexec@login", ...options),

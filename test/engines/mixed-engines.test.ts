@@ -8,7 +8,7 @@ import type { Testbed } from "../testbed/testbed.ts";
 import { done, dos, rememberEngines, unchanged, why } from "./bed.ts";
 import { parseArchivedName } from "../../src/image/archived-name.ts";
 
-/** The engines: a containerd image store on one side, a later graph driver on the other. */
+/** The engines: one with a containerd store, the other a later version with a graph driver. */
 let mixed: Testbed;
 
 beforeAll(async () => {
@@ -48,7 +48,7 @@ describe.skipIf(why)(`engines of different versions and stores ${why ?? ""}`, ()
       expect(toNear).toBeLessThan(64_000);
 
       expect((await to.docker("run", "--rm", `${name}:v2`)).stdout).toBe(`${name} v2`);
-      // A containerd store also lists each image by its digest.
+      // A containerd store also lists each image under its digest.
       const own = (listed: string): boolean => listed.startsWith(`${name}:`) || listed.startsWith(`${name}@`);
       const [source, target] = (await changes()) as { came: string[]; went: string[] }[];
       expect(source).toEqual({ came: [], went: [] });
@@ -57,8 +57,8 @@ describe.skipIf(why)(`engines of different versions and stores ${why ?? ""}`, ()
     },
   );
 
-  test("does not send layers that a containerd store has as other blobs, and the image is complete", async () => {
-    // The layers built there have other compressed digests here: an engine pull confuses them.
+  test("does not send layers that a containerd store has as different blobs, and the image is complete", async () => {
+    // The receiver has the layers with other compressed digests than the sender, which confuses an engine pull.
     const image = "built-on-both:v1";
     for (const engine of [mixed.near, mixed.far]) {
       await buildImage(engine, image, [{ name: "both", bytes: 1_000_000 }]);

@@ -24,10 +24,10 @@ async function namesOn(engine: typeof bed.far): Promise<string[]> {
 }
 
 describe.skipIf(why).each([
-  ["docker-over-ssh there", "ssh://far", "kept-there"],
+  ["docker-over-ssh on the host", "ssh://far", "kept-there"],
   ["an engine alone", "ssh://bare", "kept-alone"],
-])(`the far side is %s ${why ?? ""}`, (_, host, repository) => {
-  test("an image that is named by its ID gets all names; --run runs there, and its status is the exit status", async () => {
+])(`to %s ${why ?? ""}`, (_, host, repository) => {
+  test("an image that is named by its ID gets all names; --run runs on the host, and its status becomes the exit status", async () => {
     const { stdout: id } = await bed.near.docker("image", "inspect", "--format", "{{.Id}}", "names:v1");
     const names = ["--as", `${repository}:x1`, "--as", "localhost:5000/names:x1", "--tag-also", "latest"];
     const command = `docker image inspect --format "at {{.Id}}" ${repository}:latest && exit 9`;

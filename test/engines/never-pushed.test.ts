@@ -9,7 +9,7 @@ import { fileEntry, tar } from "../testbed/tar.ts";
 import type { Testbed } from "../testbed/testbed.ts";
 import { bed, done, dos, rememberEngines, unchanged, why } from "./bed.ts";
 
-/** Images built on a classic store: it knows no compressed digest of their layers, and `docker save` first copies the whole image. */
+/** Images built on a classic store, which knows no compressed digests of their layers, and whose `docker save` first copies the whole image. */
 
 let later: Testbed;
 beforeAll(async () => {
@@ -21,11 +21,11 @@ afterAll(async () => await later?.[Symbol.asyncDispose]());
 const MB = 1_000_000;
 const signal = new AbortController().signal;
 
-/** Builds an empty layer and more small ones than an engine uploads at once, on a much larger base. */
-async function build(engine: Engine, image: string, base: string, what: string): Promise<void> {
+/** Builds an empty layer, and more small layers than an engine uploads at once, on a much larger base. */
+async function build(engine: Engine, image: string, base: string, content: string): Promise<void> {
   const steps = Array.from({ length: 7 }, (_, at) => `ADD ${at} /steps/`);
   const dockerfile = [`FROM ${base}`, "WORKDIR /steps", "ENV STEPS=7", ...steps, 'CMD ["cat", "/steps/6"]'].join("\n");
-  const files = steps.map((_, at) => fileEntry(`${at}`, at === 6 ? what : `${what} ${at}`));
+  const files = steps.map((_, at) => fileEntry(`${at}`, at === 6 ? content : `${content} ${at}`));
   const context = tar([fileEntry("Dockerfile", dockerfile), ...files]);
   await engine.dockerWithInput(context, ["build", "--quiet", "--tag", image, "-"], { DOCKER_BUILDKIT: "0" });
 }
@@ -39,7 +39,7 @@ const SENDERS: [string, () => [Testbed, Engine, Engine]][] = [
 describe.skipIf(why).each(SENDERS)(`%s ${why ?? ""}`, (version, engines) => {
   const name = `never-${version.replace(/\W+/g, "-").toLowerCase()}`;
 
-  test("sends the few new layers without docker save, and does not change", async () => {
+  test("sends the few new layers without docker save, and leaves the sender's engine unchanged", async () => {
     const [on, from, to] = engines();
     await buildImage(from, `${name}:base`, [{ name: "libraries", bytes: 30 * MB, seed: name }]);
     await build(from, `${name}:v1`, `${name}:base`, "one");
@@ -62,7 +62,7 @@ describe.skipIf(why).each(SENDERS)(`%s ${why ?? ""}`, (version, engines) => {
     expect((await from.docker("run", "--rm", `${name}:v1`)).stdout).toBe("one");
   });
 
-  test("an image with only a new label is sent without a push", async () => {
+  test("sends an image with only a new label without a push", async () => {
     const [on, from, to] = engines();
     await buildImage(from, `${name}:plain`, [{ name: "plain", bytes: MB, seed: name }]);
     const context = tar([fileEntry("Dockerfile", `FROM ${name}:plain\nLABEL revision=2`)]);
@@ -95,7 +95,7 @@ describe.skipIf(why).each(SENDERS)(`%s ${why ?? ""}`, (version, engines) => {
     expect(
       await engine.readConfig({ name: `${name}:config`, id: digestOf("another") }, running, signal),
     ).toBeUndefined();
-    // The builder looks for missing names in a registry.
+    // The builder looks up missing names in a registry.
     for (const other of [`${name}:none`, id.slice("sha256:".length, 19)])
       expect(await engine.readConfig({ name: other, id }, running, signal)).toBeUndefined();
     expect(await changes()).toEqual(unchanged(1));

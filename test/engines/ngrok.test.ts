@@ -9,7 +9,7 @@ import { buildImage } from "../testbed/build-image.ts";
 import { bed, done, dos, rememberEngines, why } from "./bed.ts";
 import { startRegistry, type OwnRegistry } from "./registry.ts";
 
-/** No test can reach ngrok's cloud: a stand-in replaces its package, everything else is real. */
+/** No test can reach ngrok's cloud, so a stand-in replaces its package. Everything else is real. */
 const standIn = new URL("../fixtures/ngrok/use-stand-in.js", import.meta.url).href;
 
 let registry: OwnRegistry;
@@ -42,7 +42,7 @@ describe.skipIf(why)(`DOCKER_REGISTRY_NGROK ${why ?? ""}`, () => {
   test.each([
     ["an auth token", "2abc_token", { authtoken: "2abc_token" }],
     ["true: an agent without one", "true", {}],
-  ])("%s: the engine pushes through the public address, which is closed afterwards", async (_, value, options) => {
+  ])("%s: the engine pushes through the public address, which is then closed", async (_, value, options) => {
     rmSync(join(folder, "log"), { force: true });
     const changes = await rememberEngines(bed.near);
     const run = await push({ DOCKER_REGISTRY_NGROK: value });
@@ -59,7 +59,7 @@ describe.skipIf(why)(`DOCKER_REGISTRY_NGROK ${why ?? ""}`, () => {
     expect(await changes()).toEqual([{ came: [], went: [] }]);
   });
 
-  test("a refused token: the error contains ngrok's message without the token", async () => {
+  test("a rejected token: the error contains ngrok's message without the token", async () => {
     const run = await push({ DOCKER_REGISTRY_NGROK: "wrong" });
     expect(run.exitCode).toBe(10);
     expect(run.stderr).toContain(
@@ -67,7 +67,7 @@ describe.skipIf(why)(`DOCKER_REGISTRY_NGROK ${why ?? ""}`, () => {
     );
   });
 
-  test("a missing package: the error says what to install", async () => {
+  test("a missing package: the error names the package to install", async () => {
     const run = await push({ DOCKER_REGISTRY_NGROK: "true", NGROK_STAND_IN: "missing" });
     expect(run.exitCode).toBe(10);
     expect(run.stderr).toContain("the optional package @ngrok/ngrok is not installed");
@@ -75,7 +75,7 @@ describe.skipIf(why)(`DOCKER_REGISTRY_NGROK ${why ?? ""}`, () => {
   });
 });
 
-describe.skipIf(why)("the password proxy before a registry", () => {
+describe.skipIf(why)("the password proxy in front of a registry", () => {
   test("lets an engine log in, push and pull with the password only", async () => {
     const credentials = newCredentials();
     await using proxy = passwordProxy({

@@ -18,7 +18,7 @@ beforeAll(async () => {
   for (const engine of [small.near, small.far]) await registryImage(engine);
   await buildImage(small.near, "large:v1", [{ name: "data", bytes: 50 * MB }]);
   await buildImage(small.near, "medium:v1", [{ name: "data", bytes: 20 * MB }]);
-  // Near has space for a copy of the medium image, not of the large one; far for neither.
+  // The near engine has space for a copy of the medium image, but not of the large one. The far engine has space for neither.
   await leaveSpace(small.near, 35);
   await leaveSpace(small.far, 10);
 });
@@ -30,7 +30,7 @@ async function leaveSpace(engine: Engine, left: number): Promise<void> {
   await engine.docker(...container, "sh", "-c", script);
 }
 
-/** Makes an `ssh` that knows the shared bed's hosts, and the small bed's far machine as `small`. Returns the variables for it. */
+/** Creates an `ssh` that knows the hosts of the shared test bed, and the far machine of the small one as `small`. Returns the environment with it. */
 function withBothBeds(folder: string): Record<string, string> {
   const { machines } = small.description;
   if ("why" in machines) throw new Error(machines.why);
@@ -53,7 +53,7 @@ afterAll(async () => await small?.[Symbol.asyncDispose]());
 describe.skipIf(why)(`a full disk ${why ?? ""}`, () => {
   test.each([
     [
-      "where the temporary registry is",
+      "on the side of the temporary registry",
       "large:v1",
       "the temporary registry ran out of disk space",
       "container",
@@ -80,16 +80,16 @@ describe.skipIf(why)(`a full disk ${why ?? ""}`, () => {
     expect(await changes()).toEqual(unchanged(2));
   });
 
-  test("of one of several hosts, while layers arrive: the others get the image, and it keeps nothing", async () => {
+  test("on one of several hosts, while layers arrive: the other hosts get the image, and nothing is left on this host", async () => {
     const folder = mkdtempSync(join(tmpdir(), "dos-no-space-"));
-    const image = "fits-once:v1"; // the engine of `small` has room for the archive, and not for the layer that it unpacks
+    const image = "fits-once:v1"; // the engine of `small` has space for the archive, but not for the unpacked layer
     try {
       await buildImage(bed.near, image, [{ name: "fits-once", bytes: 8 * MB }]);
       const env = withBothBeds(folder);
       const changes = await rememberEngines(small.far);
       const run = await dos(["push", image, "ssh://small", "ssh://far"], { env });
       expect(run).toMatchObject({ exitCode: 11 });
-      expect(run.stderr).not.toContain("Nothing was sent"); // not refused before
+      expect(run.stderr).not.toContain("Nothing was sent"); // it is not rejected before the transfer
       expect(run.stderr).toMatch(/^ssh:\/\/small +failed: no-space$/m);
       expect(run.stderr).toMatch(/^ssh:\/\/far +done /m);
       expect(run.stderr).toContain("1 of 2 hosts have failed");

@@ -7,7 +7,7 @@ const MB = 1_000_000;
 const LONG = `odd/${"a-folder-of-some-length/".repeat(5)}file`;
 const LONGER = `odd/${"another-folder-of-some-length/".repeat(10)}${"x".repeat(200)}`;
 
-/** The changes that a build makes to the files below. Except for times, the result depends on these files alone. */
+/** The changes that a build makes to the files below. Except for times, the result depends only on these files. */
 const CHANGES = `set -e
 cd /odd
 rm gone
@@ -23,9 +23,9 @@ echo latin >"$(printf 'latin-\\374')"
 `;
 
 /**
- * Returns the build context of an image with all features of layers that a builder supports: names of more than 100 and 255 bytes and in other
- * alphabets, links of both kinds, devices, pipes, permissions and owners, extended attributes, holes, empty files, deleted files and
- * folders, many small files, a large one.
+ * Returns the build context of an image with all layer features that a builder supports: names of more than 100 and 255 bytes and in other
+ * alphabets, hard and symbolic links, devices, pipes, permissions and owners, extended attributes, holes, empty files, deleted files and
+ * folders, many small files, and a large file.
  *
  * @param mtime the time of its files, in seconds since the epoch
  */
@@ -48,9 +48,9 @@ export async function oddContext(mtime: number): Promise<Buffer> {
 }
 
 /**
- * Returns a layer for `docker import` with rare tar fields, padding and ends, which no engine writes. A graph driver reproduces it to the byte
- * (tar-split), except for a sparse file: 20.10 and 26.1 accept one and cannot save it, Podman refuses it. All refuse GNU's older sparse
- * format.
+ * Returns a layer for `docker import` with rare tar fields, padding and ends, which no engine writes. A graph driver reproduces it byte for byte
+ * (tar-split), except for a sparse file: 20.10 and 26.1 accept it but cannot save it, and Podman rejects it. All engines reject GNU's older
+ * sparse format.
  */
 export function foreignTar(mtime: number, options: { sparse: boolean }): Buffer {
   const parts = [0, 900_000].map((offset) => ({ offset, bytes: noise(100_000, offset) }));

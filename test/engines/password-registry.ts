@@ -5,7 +5,7 @@ import type { OwnRegistry } from "./registry.ts";
 
 const FILE = "/htpasswd";
 
-/** Starts a registry on the near engine that asks for a user and a password (htpasswd), without TLS. */
+/** Starts a registry on the near engine that requires a user and a password (htpasswd), without TLS. */
 export async function startPasswordRegistry(
   engine: Engine,
   { username, password }: { username: string; password: string },
@@ -22,8 +22,8 @@ export async function startPasswordRegistry(
   const id = (await engine.docker(...words)).stdout;
   const host = (await engine.docker("port", id, "5000")).stdout.split("\n")[0] ?? "";
   await until(`the registry at ${host} asks for a password`, async () => {
-    const asked = fetch(`http://${host}/v2/`, { signal: AbortSignal.timeout(1000) });
-    return await asked.then(({ status }) => status === 401).catch(() => false);
+    const response = fetch(`http://${host}/v2/`, { signal: AbortSignal.timeout(1000) });
+    return await response.then(({ status }) => status === 401).catch(() => false);
   });
   return {
     host,

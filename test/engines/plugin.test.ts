@@ -6,7 +6,7 @@ import { temporaryFolder } from "../unit/engine/fake-engine.ts";
 const hasDocker = (await execa({ reject: false })`docker --version`).exitCode === 0;
 const program = [process.execPath, join(import.meta.dirname, "../../bin/docker-over-ssh.js")];
 
-/** Runs a command with this folder of docker's settings. No engine is needed. */
+/** Runs a command with this folder of docker settings. It needs no engine. */
 async function run(folder: string, [command = "", ...rest]: string[]) {
   const env = { DOCKER_CONFIG: folder, HOME: folder, DOCKER_HOST: "unix:///nowhere.sock" };
   const { exitCode, stderr, stdout } = await execa(command, rest, { env, reject: false, stdin: "ignore" });
@@ -14,9 +14,9 @@ async function run(folder: string, [command = "", ...rest]: string[]) {
 }
 
 describe.skipIf(!hasDocker)(
-  `a real docker command with the plugins${hasDocker ? "" : " (docker is not installed)"}`,
+  `the real docker command with the plugins${hasDocker ? "" : " (docker is not installed)"}`,
   () => {
-    test("lists them, and runs them with its own options", async () => {
+    test("lists the plugins, and runs them with docker's own options", async () => {
       await using folder = await temporaryFolder();
       await run(folder.path, [...program, "plugin", "install"]);
       expect((await run(folder.path, ["docker", "--help"])).stdout).toMatch(/^ {2}pushssh\* +Send an image/m);

@@ -8,7 +8,7 @@ import { startTestbed } from "../testbed/start.ts";
 import type { Testbed } from "../testbed/testbed.ts";
 import { done, dos, rememberEngines, unchanged, why, type Run } from "./bed.ts";
 
-/** Docker 20.10 near, Podman 4.3 far. */
+/** A test bed with Docker 20.10 on the near machine and Podman 4.3 on the far machine. */
 let mixed: Testbed;
 let docker: Engine;
 let podman: Engine;
@@ -23,13 +23,13 @@ beforeAll(async () => {
 afterAll(async () => await mixed?.[Symbol.asyncDispose]());
 
 const run = async (...args: string[]): Promise<Run> => await dos(args, { on: mixed });
-/** Sends from Docker to Podman, and from Podman to Docker. */
+/** `push` sends from Docker to Podman, `pull` from Podman to Docker. */
 const push = async (image: string, via = "load"): Promise<Run> =>
   await run("push", image, "ssh", "far", `docker-over-ssh pull --via ${via} ${image}`);
 const pull = async (image: string): Promise<Run> =>
   await run("pull", "--verbose", image, "ssh", "far", `docker-over-ssh push --verbose ${image}`);
 
-/** Returns config digest and diff IDs, which are equal on both. */
+/** Returns the config digest and the diff IDs, which are equal on both engines. */
 async function identity(engine: Engine, image: string): Promise<unknown> {
   const { stdout } = await engine.docker(
     "inspect",
@@ -46,7 +46,7 @@ async function expectToRun(image: string, greeting: string): Promise<void> {
   expect((await podman.docker("run", "--rm", image)).stdout).toBe(greeting);
 }
 
-/** Returns the new names, without those that Podman derives from the manifest's digest. */
+/** Returns the new image names, without those that Podman derives from the manifest digest. */
 async function cameTo(changes: () => Promise<unknown>): Promise<string[]> {
   const [source, target] = (await changes()) as { came: string[]; went: string[] }[];
   const given = (names: string[] = []): string[] => names.filter((name) => !name.includes("@sha256:"));
@@ -73,7 +73,7 @@ describe.skipIf(why)(`Podman ${why ?? ""}`, () => {
     await expectToRun(v1, `by-${via} v1`);
     expect(await identity(podman, v2)).toEqual(await identity(docker, v2));
 
-    // The second version is complete without the first.
+    // The second version is complete without the first one.
     await podman.podman("rmi", v1);
     await expectToRun(v2, `by-${via} v2`);
     const { layers } = (await identity(podman, v2)) as { layers: string[] };
@@ -89,7 +89,7 @@ describe.skipIf(why)(`Podman ${why ?? ""}`, () => {
     ["name-only", "docker.io/library/name-only:latest"],
     ["registry.example.com/team/app:v1", "registry.example.com/team/app:v1"],
     ["localhost/app:v1", "localhost/app:v1"],
-  ])("%s is listed as %s, and runs by the typed name", async (name, listed) => {
+  ])("lists %s as %s, and runs it by the given name", async (name, listed) => {
     await docker.docker("tag", "app:v1", name);
     const changes = await rememberEngines(docker, podman);
     expect(await push(name)).toEqual(done);
@@ -99,7 +99,7 @@ describe.skipIf(why)(`Podman ${why ?? ""}`, () => {
     expect(await changes()).toEqual(unchanged(2));
   });
 
-  test("an arriving image takes its short name from one that Podman built", async () => {
+  test("an arriving image takes its short name over from an image that Podman has built", async () => {
     await buildImage(podman, "short:v0", [{ name: "short", bytes: 1000 }]);
     await podman.podman("tag", "short:v0", "localhost/short:v1");
     await docker.docker("tag", "app:v1", "short:v1");
@@ -163,7 +163,7 @@ describe.skipIf(why)(`Podman ${why ?? ""}`, () => {
     await podman.podman("rmi", ...left);
   });
 
-  test("alone at the remote side accepts no gzip: --compress gzip is refused, and nothing changes", async () => {
+  test("alone at the remote side accepts no gzip: rejects --compress gzip, and changes nothing", async () => {
     const changes = await rememberEngines(docker, podman);
     const push = ["push", "--compress", "gzip:9", "app:v1", "ssh", "far", "docker", "system", "dial-stdio"];
     const refused = await run(...push);
@@ -172,7 +172,7 @@ describe.skipIf(why)(`Podman ${why ?? ""}`, () => {
     expect(await changes()).toEqual(unchanged(2));
   });
 
-  test("-H selects it on either side; without access to this process it exports with docker save", async () => {
+  test("-H selects Podman on either side; if Podman cannot reach this process, it exports with docker save", async () => {
     const image = "chosen:v1";
     await buildImage(podman, image, [{ name: "chosen", bytes: 1_000_000 }]);
     const changes = await rememberEngines(podman, docker);
@@ -189,7 +189,7 @@ describe.skipIf(why)(`Podman ${why ?? ""}`, () => {
     await expectToRun(image, "chosen v1");
   });
 
-  test("pushes to this process although it requires TLS of all registries, the default", async () => {
+  test("pushes to this process although Podman requires TLS of all registries, which is its default", async () => {
     await podman.stop();
     await writeFile(join(mixed.folder, "far/podman/registries.conf"), "");
     await podman.start();

@@ -36,7 +36,7 @@ async function push(image: string, ...options: string[]): Promise<Run> {
 describe.skipIf(why)(`--preserve-digest from a containerd store ${why ?? ""}`, () => {
   let source: string;
 
-  // Afterwards, the far engine has v2 with one layer as another blob, rebuilt from v1's files.
+  // Afterwards, the far engine has v2 with one layer as a different blob, rebuilt from the files of v1.
   beforeAll(async () => {
     if (why) return;
     const { near } = containerd;
@@ -51,7 +51,7 @@ describe.skipIf(why)(`--preserve-digest from a containerd store ${why ?? ""}`, (
     expect(await idOf(containerd.far, "kept:v2")).not.toBe(source);
   });
 
-  test("refuses an engine pull, which fetches no layer that the store has as another blob, and changes nothing", async () => {
+  test("rejects an engine pull, which fetches no layer that the store has as a different blob, and changes nothing", async () => {
     const changes = await rememberEngines(containerd.near, containerd.far);
     const line = ["push", "kept:v2", "ssh", "far", `docker-over-ssh pull --via pull ${FLAG} kept:v2`];
     const run = await dos(line, { on: containerd });
@@ -60,7 +60,7 @@ describe.skipIf(why)(`--preserve-digest from a containerd store ${why ?? ""}`, (
     expect(await changes()).toEqual(unchanged(2));
   });
 
-  test("to a store with some layers as other blobs: sends only those layers, and keeps the manifest", async () => {
+  test("to a store with some layers as different blobs: sends only those layers, and preserves the manifest", async () => {
     const changes = await rememberEngines(containerd.near);
     const run = await push("kept:v2", FLAG, "--verbose");
     expect(run).toEqual(done);
@@ -73,7 +73,7 @@ describe.skipIf(why)(`--preserve-digest from a containerd store ${why ?? ""}`, (
     expect(again.stderr).toContain("for 0 layers");
   });
 
-  test("to a layout and an OCI archive, and from them to an engine that has the image as other blobs", async () => {
+  test("to a layout and an OCI archive, and from them to an engine that has the image as different blobs", async () => {
     const [layout, archive] = [`oci:${at("layout")}`, `oci-archive:${at("archive.tar")}`];
     for (const to of [layout, archive]) {
       const pull = ["pull", FLAG, "--to", to, "kept:v2", "docker-over-ssh", "push", "kept:v2"];

@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { request, type IncomingMessage, type ServerResponse } from "node:http";
+import { request as sendRequest, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,14 +10,14 @@ import { bed } from "./bed.ts";
 import { inFarNetwork, twoMachines } from "./build-projects.ts";
 import { startRegistry } from "./registry.ts";
 
-/** How a registry asks for credentials: the second way sends clients to a token service (distribution, docs/spec/auth/token.md). */
+/** How a registry requests credentials. `token` sends clients to a token service (distribution, docs/spec/auth/token.md). */
 export type AuthScheme = "basic" | "token";
 
-/** One registry under two addresses, in the network of the far machine: an engine remembers how an address asks. */
+/** One registry in the network of the far machine, under two addresses, because an engine remembers the scheme of an address. */
 export interface PrivateRegistries extends AsyncDisposable {
   /** ADDRESS:PORT of each */
   hosts: Record<AuthScheme, string>;
-  /** The address of the same registry without a password, for the tests alone. */
+  /** The address of the same registry without a password, which only the tests use. */
   open: string;
 }
 
@@ -26,7 +26,7 @@ export interface User {
   password: string;
 }
 
-/** Passes connections on to a socket of this machine. */
+/** Forwards connections to a socket of this machine. */
 const RELAY = `const net = require("net"), [to, address] = process.argv.slice(1);
 const server = net.createServer((one) => {
   const other = net.connect(to);
@@ -37,17 +37,17 @@ const server = net.createServer((one) => {
 server.listen(0, address, () => console.log("port " + server.address().port + " is open"));`;
 
 /**
- * Starts a registry that only this user may use, with TLS, on the far machine's address. The far engine trusts its certificate: it is started again
- * for that, because it reads the names of such registries when it starts.
+ * Starts a registry that only this user may use, with TLS, on the address of the far machine. The far engine trusts its certificate. It reads
+ * the names of such registries when it starts, so it is restarted.
  */
 export async function startPrivateRegistries(user: User): Promise<PrivateRegistries> {
   const { far, wire } = twoMachines();
   const folder = mkdtempSync(join(tmpdir(), "dos-registry-"));
   makeKeys(folder, wire.farAddress);
-  const behind = await startRegistry(bed.near);
+  const backend = await startRegistry(bed.near);
   const fronts = {
-    basic: await startFront("basic", { user, behind: behind.host, folder }),
-    token: await startFront("token", { user, behind: behind.host, folder }),
+    basic: await startFront("basic", { user, backend: backend.host, folder }),
+    token: await startFront("token", { user, backend: backend.host, folder }),
   };
   const trusted = join(folder, "etc-docker");
   for (const { host } of Object.values(fronts)) {
@@ -59,34 +59,34 @@ export async function startPrivateRegistries(user: User): Promise<PrivateRegistr
   await bed.far.start();
   return {
     hosts: { basic: fronts.basic.host, token: fronts.token.host },
-    open: `http://${behind.host}`,
+    open: `http://${backend.host}`,
     async [Symbol.asyncDispose]() {
       await runInside(far, "umount", ["/etc/docker"]);
       for (const front of Object.values(fronts)) await front[Symbol.asyncDispose]();
-      await behind[Symbol.asyncDispose]();
+      await backend[Symbol.asyncDispose]();
       rmSync(folder, { recursive: true });
     },
   };
 }
 
-/** Starts what asks for the password, in front of a registry without one. */
+/** Starts the proxy that requires the password, in front of a registry without one. */
 async function startFront(
   scheme: AuthScheme,
-  { user, behind, folder }: { user: User; behind: string; folder: string },
+  { user, backend, folder }: { user: User; backend: string; folder: string },
 ): Promise<{ host: string } & AsyncDisposable> {
   const keys = { key: readFileSync(join(folder, "key.pem")), cert: readFileSync(join(folder, "cert.pem")) };
   const basic = `Basic ${Buffer.from(`${user.username}:${user.password}`).toString("base64")}`;
   const token = randomUUID();
   const { farAddress } = twoMachines().wire;
   const socket = join(folder, `${scheme}.sock`);
-  const server = createServer(keys, (asked, response) => {
-    const isToken = scheme === "token" && asked.url?.startsWith("/token?") === true;
+  const server = createServer(keys, (request, response) => {
+    const isToken = scheme === "token" && request.url?.startsWith("/token?") === true;
     // Newer clients try POST before: https://distribution.github.io/distribution/spec/auth/oauth/
-    if (isToken && asked.method !== "GET") response.writeHead(404).end();
-    else if (asked.headers.authorization !== (scheme === "basic" || isToken ? basic : `Bearer ${token}`))
+    if (isToken && request.method !== "GET") response.writeHead(404).end();
+    else if (request.headers.authorization !== (scheme === "basic" || isToken ? basic : `Bearer ${token}`))
       refuse(response);
     else if (isToken) response.end(JSON.stringify({ token, access_token: token }));
-    else passOn(behind, asked, response);
+    else passOn(backend, request, response);
   });
   const refuse = (response: ServerResponse): void => {
     const bearer = `Bearer realm="https://${host}/token",service="tests",scope="repository:any:pull,push"`;
@@ -107,17 +107,17 @@ async function startFront(
   };
 }
 
-/** The registry makes its addresses of the headers. */
-function passOn(to: string, asked: IncomingMessage, response: ServerResponse): void {
-  const { authorization: _, ...headers } = asked.headers;
-  const options = { method: asked.method, headers: { ...headers, "x-forwarded-proto": "https" } };
-  const further = request(`http://${to}${asked.url}`, options);
+/** The registry builds its URLs from the headers. */
+function passOn(to: string, request: IncomingMessage, response: ServerResponse): void {
+  const { authorization: _, ...headers } = request.headers;
+  const options = { method: request.method, headers: { ...headers, "x-forwarded-proto": "https" } };
+  const further = sendRequest(`http://${to}${request.url}`, options);
   further.on("response", (answer) => answer.pipe(response.writeHead(answer.statusCode ?? 502, answer.headers)));
   further.on("error", () => response.destroy());
-  asked.pipe(further);
+  request.pipe(further);
 }
 
-/** Makes a key, and a certificate that is its own authority. */
+/** Creates a key and a self-signed certificate. */
 function makeKeys(folder: string, address: string): void {
   const kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
   const name = ["-subj", "/CN=registry", "-addext", `subjectAltName=IP:${address}`];

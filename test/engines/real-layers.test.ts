@@ -32,7 +32,7 @@ type EngineName = keyof typeof engines;
 const names = Object.keys(engines) as EngineName[];
 
 interface Build {
-  /** The builder, for titles. */
+  /** The builder, for test titles. */
   by: string;
   on: EngineName;
   image: string;
@@ -48,7 +48,7 @@ interface Layer {
   diffId: string;
   tar: Buffer;
 }
-/** In the order of {@link builds}. */
+/** The layers of each image, in the order of {@link builds}. */
 const built: Layer[][] = [];
 
 beforeAll(async () => {
@@ -147,14 +147,14 @@ const EVERYWHERE = [
   "an empty file",
 ];
 
-/** Sends a layer by delta to a receiver that has `deltaBases`, and verifies it. @returns bytes of pieces that were sent */
+/** Sends a layer by delta to a receiver that has `deltaBases`, and verifies it. @returns the bytes of the pieces that were sent */
 async function sent({ tar, diffId }: Layer, deltaBases: Buffer[]): Promise<number> {
   const { rebuilt, sent } = await sendTar(folder, tar, deltaBases);
   expect(digestOf(rebuilt)).toBe(diffId);
   return sent;
 }
 
-describe.skipIf(why)(`layers of real engines are rebuilt to the byte ${why ?? ""}`, () => {
+describe.skipIf(why)(`rebuilds layers of real engines byte for byte: ${why ?? ""}`, () => {
   describe.each(builds.map((one, index) => ({ ...one, index })))("built by $by", ({ on, image, index }) => {
     test("have all features of layers", async () => {
       const layers = built[index] ?? [];

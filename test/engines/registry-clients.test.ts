@@ -22,7 +22,7 @@ describe.skipIf(why)(`other clients of the embedded registry ${why ?? ""}`, () =
   beforeAll(async () => void (folder = await mkdtemp(join(tmpdir(), "clients-"))));
   afterAll(async () => await rm(folder, { recursive: true }));
 
-  /** Has an engine push an image to an embedded registry, and returns how a client reaches it. */
+  /** Has an engine push an image to an embedded registry. Returns how a client reaches the registry. */
   async function serving(
     image: string,
   ): Promise<{ name: string; diffIds: string[]; env: Record<string, string> } & AsyncDisposable> {
@@ -48,7 +48,7 @@ describe.skipIf(why)(`other clients of the embedded registry ${why ?? ""}`, () =
     };
   }
 
-  test("skopeo inspects, and copies out, in, and between repositories", async () => {
+  test("skopeo inspects an image, copies it out and in, and between repositories", async () => {
     await using served = await serving("skopeo:v1");
     const skopeo = async (command: string, ...args: string[]): Promise<string> =>
       (await podman.near.skopeo(command, `--authfile=${served.env[CREDENTIALS]}`, ...args)).stdout;

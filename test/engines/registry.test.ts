@@ -14,7 +14,7 @@ const options = () => ({ runId: newRunId(), signal: new AbortController().signal
 const push = (image: string): string[] => [image, "ssh", "far", `docker-over-ssh pull ${image}`];
 
 describe.skipIf(why)("the registry container", () => {
-  test("requires this run's password, which other users cannot read", async () => {
+  test("requires the password of the run, which other users cannot read", async () => {
     await using engine = await connectEngine(parseHost(bed.near.host, "-H"), {});
     await using registry = await openRegistry({ kind: "container" }, engine, options());
     const credentials = registry.pushCredentials ?? expect.fail("no password");
@@ -29,13 +29,13 @@ describe.skipIf(why)("the registry container", () => {
     const inspected = (await bed.near.docker("inspect", container ?? "")).stdout;
     const processes = (await execa("ps", ["-eo", "args"])).stdout;
     for (const text of [inspected, processes]) expect(text).not.toContain(credentials.password);
-    // Published on 127.0.0.1 only.
+    // It is published on 127.0.0.1 only.
     expect(JSON.parse(inspected)[0].NetworkSettings.Ports["5000/tcp"]).toEqual([
       { HostIp: "127.0.0.1", HostPort: expect.any(String) },
     ]);
   });
 
-  test("the next run removes a killed run's container, but no dry run does, and keeps a living run's", async () => {
+  test("is removed by the next run if its run was killed, but not by a dry run, and not if its run still lives", async () => {
     await buildImage(bed.near, "leftover:v1", [{ name: "data", bytes: 4_000_000 }]);
     const changes = await rememberEngines(bed.near, bed.far);
     const line = ["push", "--verbose", "--registry", "container", ...push("leftover:v1")];
@@ -62,7 +62,7 @@ describe.skipIf(why)("the registry container", () => {
   });
 });
 
-describe.skipIf(why)("a registry of the user", () => {
+describe.skipIf(why)("a user's own registry", () => {
   test.each([
     ["option", "--registry HOST:PORT", (host: string) => ({ args: ["--registry", host], env: {} })],
     [
@@ -89,7 +89,7 @@ describe.skipIf(why)("a registry of the user", () => {
     await bed.near.docker("tag", "noted:v1", `${repository}:run`);
     const { stdout } = await bed.near.docker("push", `${repository}:run`);
     await bed.near.docker("rmi", `${repository}:run`);
-    // The engine makes the same record when it has lost the name meanwhile.
+    // The engine also writes this record when it has lost the name in the meantime.
     await bed.near.docker("pull", `${repository}@${/sha256:[0-9a-f]{64}/.exec(stdout)?.[0]}`);
     expect(JSON.stringify(await changes())).toContain(repository);
     await using engine = await connectEngine(parseHost(bed.near.host, "-H"), {});

@@ -11,10 +11,10 @@ import { containerd } from "./containerd-pair.ts";
 import { RemoteUsers } from "./remote-users.ts";
 
 const MB = 1_000_000;
-/** Random, so that compressed sizes are these sizes. */
+/** The bytes are random, so that they do not compress. */
 const SIZE = 6 * MB;
 const layer: LayerSpec = { name: "relay", bytes: SIZE, files: 20 };
-/** Of a run: busybox, the bundle, two logins with the script, handshakes, the acknowledged events of the relay, and headers of the network. */
+/** Other bytes of a run: busybox, the bundle, two logins with the script, handshakes, the acknowledged events of the relay, and network headers. */
 const OVERHEAD = 3_000_000;
 
 const HOSTS = [FIRST_HOST, "ssh://b", "ssh://c"];
@@ -51,7 +51,7 @@ const layersOn = async (engine: Engine, image: string): Promise<string> =>
   (await engine.docker("inspect", "--format", "{{json .RootFS.Layers}}", image)).stdout;
 
 describe.skipIf(why)("push --relay", () => {
-  test("several images cross the wire once, and get to all hosts, by names that the first one knows", async () => {
+  test("several images cross the wire once, and reach all hosts, under names that only the first host knows", async () => {
     const images = ["relay-v1:1", "relay-v2:1"];
     const { run, sent } = await relay("--tag-also", "latest", "--run", 'echo "it is $USER"', ...images, ...HOSTS);
     expect(run).toEqual(done);
@@ -67,7 +67,7 @@ describe.skipIf(why)("push --relay", () => {
         expect(await layersOn(engine, image)).toBe(await layersOn(bed.near, image.replace("latest", "1")));
   });
 
-  test("a host that fails does not hold up the others; --json has the events of all", async () => {
+  test("a host that fails does not stop the others; --json contains the events of all hosts", async () => {
     const { run } = await relay(
       "--json",
       "--as",
@@ -109,7 +109,7 @@ describe.skipIf(why)("push --relay", () => {
     for (const engine of [engines.a, engines.c]) expect((await engine.listing()).references).toContain("relay-v2:2");
   });
 
-  test("an image that does not get to the first host does not hold up the others", async () => {
+  test("an image that does not reach the first host does not stop the others", async () => {
     const { run } = await relay("relay-absent:1", "relay-v1:1", ...HOSTS);
     expect(run).toMatchObject({ exitCode: 3 });
     for (const host of HOSTS) {
@@ -118,7 +118,7 @@ describe.skipIf(why)("push --relay", () => {
     }
   });
 
-  test("a dry run plans the first host, and changes none", async () => {
+  test("a dry run plans the transfer to the first host, and changes no host", async () => {
     const since = await rememberEngines(...Object.values(engines));
     const { run } = await relay("--dry-run", "--as", "relay-dry:1", "relay-v1:1", ...HOSTS);
     expect(run).toEqual(done);
@@ -128,7 +128,7 @@ describe.skipIf(why)("push --relay", () => {
     expect(await since()).toEqual(unchanged(3));
   });
 
-  test("a first host with an engine alone is told before anything is sent", async () => {
+  test("rejects a first host with an engine alone before anything is sent", async () => {
     const wire = await bed.countWire();
     const run = await dos(["push", "--relay", "--as", "relay-bare:1", "relay-v1:1", "ssh://bare", "ssh://b"]);
     expect(run).toMatchObject({ exitCode: 5 });
@@ -151,7 +151,7 @@ describe.skipIf(why)("push --relay", () => {
     expect(await since()).toEqual(unchanged(3));
   });
 
-  // The last one: the first host has no key afterwards.
+  // This is the last test, because it removes the key from the first host.
   test("the first host logs in with the agent that the user forwards, and not without", async () => {
     await hosts.run(
       `sed -i "/^Match all/,\\$d" ~/.ssh/config && printf "Host *\\n  StrictHostKeyChecking no\\n" >>~/.ssh/config`,

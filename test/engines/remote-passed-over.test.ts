@@ -9,7 +9,7 @@ import { until } from "../testbed/wait.ts";
 import { bed, done, rememberEngines, why } from "./bed.ts";
 import { BUNDLE_SENT, ENGINE_ALONE, found, passedOver, RemoteUsers, userWith, VOLUME } from "./remote-users.ts";
 
-/** No registry answers there, so that pulls fail at once. */
+/** No registry listens on this address, so pulls fail at once. */
 const REGISTRY = "127.0.0.1:1";
 const IMAGE = "passed-over:v1";
 const NO_NODE = `${REGISTRY}/passed-over-without-node:v1`;
@@ -41,7 +41,7 @@ process.stdin.once("data", (data) => {
 child.on("exit", (status) => process.exit(status));
 `;
 
-/** A docker-over-ssh that says hello in another protocol, waits for the answer, and ends as one does that does not understand it. */
+/** A docker-over-ssh that sends a hello of another protocol, waits for the answer, and exits with the status for an unknown protocol. */
 const otherProtocol = script(
   `printf "#docker-over-ssh#tunnel#\\n{\\"protocol\\":99,\\"tool\\":\\"9.9.9\\",\\"role\\":\\"receiver\\",\\"features\\":[]}\\n"
 read -r magic; read -r hello
@@ -112,7 +112,7 @@ beforeEach(async () => {
   if (!why) changes = await rememberEngines(bed.far, bed.near);
 });
 
-/** The image has arrived, and there is nothing else. */
+/** The image has arrived, and nothing else has changed. */
 afterEach(async () => {
   if (why) return;
   const [there, here] = (await changes()) as { came: string[] }[];
@@ -121,17 +121,17 @@ afterEach(async () => {
   await bed.far.docker("rmi", IMAGE);
 });
 
-/** Returns what is passed over, and why, as --verbose prints it. */
+/** Returns the programs that are passed over, with the reasons, from the output of --verbose. */
 function reasons(stderr: string): string[] {
   const lines = stderr.matchAll(/remote side: (\S+) is passed over: (.*)$/gm);
   return Array.from(lines, ([, program, reason]) => `${program}: ${reason}`);
 }
 
-describe.skipIf(why)(`a container is passed over, with one line ${why ?? ""}`, () => {
+describe.skipIf(why)(`passes a container over, and prints one line, if ${why ?? ""}`, () => {
   test.each([
     ["the image is for another platform", "docker", OTHER_PLATFORM, "no image"],
     ["the image has no Node", "docker", NO_NODE, "status 127"],
-    ["the image is neither there nor here", "docker", NOWHERE, "no image"],
+    ["neither side has the image", "docker", NOWHERE, "no image"],
     ["the engine mounts no socket", "refused", NODE_IMAGE, "status 125"],
     ["the container may not use the socket", "kept-out", NODE_IMAGE, "EACCES at the engine's socket"],
   ])("%s", async (_, user, image, reason) => {
@@ -141,7 +141,7 @@ describe.skipIf(why)(`a container is passed over, with one line ${why ?? ""}`, (
     expect(run.stderr).toContain(ENGINE_ALONE);
   });
 
-  test("an image that only this side has is sent first", async () => {
+  test("sends the container image first if only this side has it", async () => {
     await bed.far.docker("rmi", NODE_IMAGE);
     const { run, sent } = await on.transfer("push", { user: "docker", options: ["--far-image", NODE_IMAGE] }, IMAGE);
     expect(run).toEqual(done);
@@ -151,8 +151,8 @@ describe.skipIf(why)(`a container is passed over, with one line ${why ?? ""}`, (
   });
 });
 
-describe.skipIf(why)("an image with Node that a registry has", () => {
-  test("is pulled there, once, with a line", async () => {
+describe.skipIf(why)("an image with Node in a registry", () => {
+  test("is pulled by the host once, and a line announces it", async () => {
     const { far } = bed;
     const name = "127.0.0.1:5017/passed-over-node:v1";
     await registryImage(far, "passed-over-registry:v1");
@@ -168,12 +168,12 @@ describe.skipIf(why)("an image with Node that a registry has", () => {
         );
       await until("the registry takes the image", push);
       await far.docker("rmi", name);
-      const way = { user: "docker", options: ["--far-image", name] };
-      const first = await on.transfer("push", way, IMAGE);
+      const choice = { user: "docker", options: ["--far-image", name] };
+      const first = await on.transfer("push", choice, IMAGE);
       expect(first.run).toEqual(done);
       expect(first.run.stderr).toMatch(/pull.*127\.0\.0\.1:5017\/passed-over-node:v1/);
       expect(first.run.stderr).toContain(found("docker", ", sent into a container"));
-      const second = await on.transfer("push", way, IMAGE);
+      const second = await on.transfer("push", choice, IMAGE);
       expect(second.run).toEqual(done);
       expect(second.run.stderr).not.toContain("pull");
     } finally {
@@ -183,10 +183,10 @@ describe.skipIf(why)("an image with Node that a registry has", () => {
   });
 });
 
-describe.skipIf(why)("docker-over-ssh or Node there does not suit", () => {
+describe.skipIf(why)("docker-over-ssh or Node on the host is unsuitable:", () => {
   const image = ["--far-image", NOWHERE];
 
-  test("a bundle that arrives damaged is not run", async () => {
+  test("does not run a bundle that arrives damaged", async () => {
     const { run } = await on.transfer("push", { user: "damaged", options: image }, IMAGE);
     expect(run).toEqual(done);
     expect(run.stderr).toContain(passedOver("node", "the bundle that arrived is damaged"));
@@ -194,13 +194,13 @@ describe.skipIf(why)("docker-over-ssh or Node there does not suit", () => {
     expect(await on.cached("damaged")).toEqual([]);
   });
 
-  test("a Node that cannot start", async () => {
+  test("passes over a Node that cannot start", async () => {
     const { run } = await on.transfer("push", { user: "broken-node", options: image }, IMAGE);
     expect(run).toEqual(done);
     expect(reasons(run.stderr)).toEqual(["installed: not found", "node: status 127", "container: no image"]);
   });
 
-  test("another protocol: the bundle is sent instead", async () => {
+  test("sends the bundle instead of using another protocol", async () => {
     const { run } = await on.transfer("push", { user: "protocol", options: image }, IMAGE);
     expect(run).toEqual(done);
     expect(reasons(run.stderr)).toEqual(["installed: status 8"]);
@@ -209,7 +209,7 @@ describe.skipIf(why)("docker-over-ssh or Node there does not suit", () => {
     expect(run.stderr).not.toMatch(/^remote: /m);
   });
 
-  test("another version that speaks this protocol is used", async () => {
+  test("uses another version that speaks this protocol", async () => {
     const { run } = await on.transfer("push", { user: "version", options: image }, IMAGE);
     expect(run).toEqual(done);
     expect(reasons(run.stderr)).toEqual([]);

@@ -1,4 +1,4 @@
-/** For the tests of a file that imports it: users of the far machine with the programs that a remote side may have, and pushes to them. */
+/** For the test file that imports it: users of the far machine with the programs that a remote side may have, and transfers to and from them. */
 import { execa } from "execa";
 import { expect } from "vitest";
 import { NODE_IMAGE } from "../testbed/node-image.ts";
@@ -6,7 +6,7 @@ import { PROGRAMS, type LoginHost, type LoginUser } from "../testbed/login-host.
 import type { Testbed } from "../testbed/testbed.ts";
 import { dos, startDos, type Run } from "./bed.ts";
 
-/** Returns a user who has these programs in ~/.local/bin. */
+/** Returns a user with these programs in ~/.local/bin. */
 export function userWith(
   name: string,
   programs: readonly (keyof typeof PROGRAMS)[],
@@ -26,22 +26,22 @@ export function userWith(
   };
 }
 
-/** A user there, and the options with which a transfer to them takes one way. */
-export interface Way {
+/** A user of the host, and the options that choose the program for the remote side. */
+export interface RemoteChoice {
   user: string;
   options: string[];
 }
 
-export const byNode = (user: string): Way => ({ user, options: ["--far", "node"] });
-export const byContainer = (user: string): Way => ({
+export const byNode = (user: string): RemoteChoice => ({ user, options: ["--far", "node"] });
+export const byContainer = (user: string): RemoteChoice => ({
   user,
   options: ["--far", "container", "--far-image", NODE_IMAGE],
 });
 
-/** The volume that containers leave on the engine. */
+/** The cache volume, which containers leave on the engine. */
 export const VOLUME = "volume docker-over-ssh-cache";
 
-/** What --verbose prints. */
+/** Lines that --verbose prints. */
 export const BUNDLE_SENT = "sending docker-over-ssh itself, ";
 export const passedOver = (program: string, reason: string): string =>
   `remote side: ${program} is passed over: ${reason}\n`;
@@ -61,7 +61,7 @@ export class RemoteUsers {
   /** Pushes or pulls an image. `sent`: bytes on the wire to the far machine. */
   async transfer(
     verb: "push" | "pull",
-    { user, options }: Way,
+    { user, options }: RemoteChoice,
     ...words: string[]
   ): Promise<{ run: Run; sent: number }> {
     const wire = await this.bed.countWire();
@@ -69,7 +69,7 @@ export class RemoteUsers {
     return { run, sent: (await wire()).toFar };
   }
 
-  start({ user, options }: Way, ...words: string[]): ReturnType<typeof startDos> {
+  start({ user, options }: RemoteChoice, ...words: string[]): ReturnType<typeof startDos> {
     return startDos(["push", "--verbose", ...options, ...words, `ssh://${user}@login`], { env: this.host.env });
   }
 
@@ -97,7 +97,7 @@ export class RemoteUsers {
     await expect.poll(running, { timeout: 25_000 }).toEqual([]);
   }
 
-  /** Removes images whose names begin so, on both engines, and the volume. */
+  /** Removes the images whose names begin with the prefix from both engines, and the volume. */
   async clean(...prefixes: string[]): Promise<void> {
     for (const engine of [this.bed.near, this.bed.far]) {
       const { references, volumes } = await engine.listing();

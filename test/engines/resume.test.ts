@@ -10,27 +10,27 @@ import { bed, done, dos, startDos, staysInCache, why } from "./bed.ts";
 
 const MB = 1_000_000;
 const IMAGE = "resumed:v1";
-/** Layers whole: the file of a layer by delta does not grow with the received bytes. */
+/** Sends layers whole: the file of a layer by delta does not grow with the received bytes. */
 const TO_FAR = ["push", "--no-delta", IMAGE, "ssh", "far", `docker-over-ssh pull ${IMAGE}`];
-/** Kills of each of the two transfers, of either side in turn, spread from the first bytes to the last. */
+/** The number of kills in each of the two transfers, of either side in turn, spread from the first bytes to the last. */
 const KILLS = 20;
 /** Bytes before the layer's end at the last kill. */
 const LAST = 100_000;
 /** Bytes that may be sent again after a kill. */
 const LOSS = 8 * MB;
-/** Other bytes of a run: ssh, handshakes, the small layers, which may come last. */
+/** Other bytes of a run: ssh, handshakes, and the small layers, which may be sent last. */
 const OVERHEAD = 1.5 * MB;
-/** Megabits a second. */
+/** Megabits per second. */
 const SLOW = 40;
 
-/** A test bed, and the size of the image's incompressible layer there. */
+/** A test bed, and the size of the incompressible layer of its image. */
 interface Row {
   on: () => Testbed;
   size: number;
 }
 let containerd: Testbed;
 const rows: [string, Row][] = [
-  // Larger than the limit for an engine push from a graph driver: `docker save` exports it, and the sender packs the stream.
+  // Larger than the limit for an engine push from a graph driver, so `docker save` exports it and the sender packs the stream.
   ["a classic store, packed by the sender", { on: () => bed, size: 96 * MB }],
   ["a containerd store, by an engine push", { on: () => containerd, size: 50 * MB }],
 ];
@@ -74,7 +74,7 @@ function arrived(on: Testbed): number {
   return Math.max(0, ...sizes);
 }
 
-/** Returns the process IDs, as seen here, of receivers on the far machine. */
+/** Returns the process IDs of receivers on the far machine, in this machine's namespace. */
 async function receivers(on: Testbed): Promise<number[]> {
   const { stdout } = await execa({ reject: false })`pgrep -f ${"docker-over-ssh.js pull"}`;
   const isOfBed = (pid: string): boolean => {
@@ -97,7 +97,7 @@ async function untilNoReceivers(on: Testbed): Promise<void> {
   await expect.poll(async () => await receivers(on), { timeout: 25_000, interval: 20 }).toEqual([]);
 }
 
-/** Signals a run when 10 MB have arrived, and returns how it ended. */
+/** Signals a run when 10 MB have arrived. Returns the run's outcome. */
 async function stoppedBy(signal: NodeJS.Signals, on: Testbed): Promise<{ exitCode?: number | undefined }> {
   await on.limitRate(SLOW);
   const run = startDos(TO_FAR, { on });
@@ -119,7 +119,7 @@ describe.skipIf(why).each(rows)(`a layer sent into %s ${why ?? ""}`, (_, { on: o
     const on = of();
     await on.limitRate(SLOW);
     const lost: number[] = [];
-    /** Bytes that still arrive after the decision to kill: while the receiver is looked for, and from ssh's and TCP's buffers. */
+    /** Bytes that arrive after the decision to kill: while the test looks for the receiver, and from the buffers of ssh and TCP. */
     let underway = 0;
     while (lost.length < KILLS && arrived(on) < size - LAST) {
       const before = arrived(on);
@@ -159,7 +159,7 @@ describe.skipIf(why).each(rows)(`a layer sent into %s ${why ?? ""}`, (_, { on: o
     expect(run.stderr).toMatch(/the layer sha256:\w+ is continued: .+ MB of .+ MB are present/);
   });
 
-  test("is sent again when its partial file is damaged", async () => {
+  test("is sent again if its partial file is damaged", async () => {
     const on = of();
     await stoppedBy("SIGKILL", on);
     for (const path of filesOf(on)) {

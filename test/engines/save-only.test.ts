@@ -22,7 +22,7 @@ describe.each([
   ["28.5-containerd", why],
   ["29-containerd", whyNo29],
 ] as const)("an engine behind a proxy that blocks every export but `docker save`", (kind, whyNot) => {
-  describe.skipIf(whyNot)(`of the kind ${kind} ${whyNot ?? ""}`, () => {
+  describe.skipIf(whyNot)(`an engine of the kind ${kind} ${whyNot ?? ""}`, () => {
     let pair: Testbed;
     let proxy: EngineProxy;
 

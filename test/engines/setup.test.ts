@@ -7,7 +7,7 @@ import { bed, done, dos, rememberEngines, unchanged, why } from "./bed.ts";
 
 const IMAGE = "setup:v1";
 const there = "ssh://fresh@login";
-/** The home folder is empty, and no PATH has node or docker. */
+/** A user with an empty home folder, and without node and docker in PATH. */
 const paths = ["--far-path", PROGRAMS.node, "--far-path", PROGRAMS.docker];
 
 let host: LoginHost;
@@ -37,7 +37,7 @@ describe.skipIf(why)(`setup ${why ?? ""}`, () => {
     if (!why) engines = await rememberEngines(bed.far);
   });
 
-  test("installs on an empty home folder; a push then uses what is installed; --uninstall leaves nothing", async () => {
+  test("installs into an empty home folder; a push then uses the installation; --uninstall leaves nothing behind", async () => {
     const before = await filesOf("fresh");
     const set = await dos(["setup", ...paths, there], { env: host.env });
     expect(set).toEqual(done);
@@ -62,7 +62,7 @@ describe.skipIf(why)(`setup ${why ?? ""}`, () => {
     expect(await engines()).toEqual(unchanged(1));
   });
 
-  test("--uninstall removes what was left in the engine, as prune --dry-run tells, and nothing of a transfer that runs", async () => {
+  test("--uninstall removes the leftovers in the engine that prune --dry-run lists, and nothing of a running transfer", async () => {
     await dos(["push", "--far", "engine", ...paths, IMAGE, there], { env: host.env });
     const ended = newRunId(Number((await execa`sh -c ${"echo $$"}`).stdout));
     const [gone, running] = [ended, newRunId()].map((runId) =>
@@ -73,10 +73,10 @@ describe.skipIf(why)(`setup ${why ?? ""}`, () => {
     await bed.far.docker("create", "--label", `docker-over-ssh.run=${ended}`, IMAGE, "true");
     await bed.far.docker("volume", "create", "--label", "docker-over-ssh.remote=true", "docker-over-ssh-cache");
 
-    const told = await dos(["prune", "--dry-run", ...paths, there], { env: host.env });
-    expect(told).toEqual(done);
-    expect(told.stderr).toContain("would remove the volume docker-over-ssh-cache\n");
-    expect(told.stderr).toContain(`would remove the image ${gone}`);
+    const dryRun = await dos(["prune", "--dry-run", ...paths, there], { env: host.env });
+    expect(dryRun).toEqual(done);
+    expect(dryRun.stderr).toContain("would remove the volume docker-over-ssh-cache\n");
+    expect(dryRun.stderr).toContain(`would remove the image ${gone}`);
 
     const removed = await dos(["setup", "--uninstall", ...paths, there], { env: host.env });
     expect(removed).toEqual(done);
@@ -89,7 +89,7 @@ describe.skipIf(why)(`setup ${why ?? ""}`, () => {
     expect(await engines()).toEqual(unchanged(1));
   });
 
-  test("a home folder in which no program runs", async () => {
+  test("fails in a home folder in which no program can be executed", async () => {
     const before = await filesOf("noexec");
     const run = await dos(["setup", ...paths, "ssh://noexec@login"], { env: host.env });
     expect(run).toMatchObject({ exitCode: 5 });
@@ -97,20 +97,20 @@ describe.skipIf(why)(`setup ${why ?? ""}`, () => {
     expect(await filesOf("noexec")).toBe(before);
   });
 
-  test("a home folder that the user may not write to", async () => {
+  test("fails in a home folder that the user may not write to", async () => {
     await ssh("other", "chmod 500 .");
     const run = await dos(["setup", ...paths, "ssh://other@login"], { env: host.env });
     expect(run).toMatchObject({ exitCode: 13 });
     expect(run.stderr).toContain("nothing may be written to /home/other/.local\n");
   });
 
-  test("without Node, nothing is installed", async () => {
+  test("installs nothing without Node", async () => {
     const run = await dos(["setup", there], { env: host.env });
     expect(run).toMatchObject({ exitCode: 5 });
     expect(run.stderr).toContain(`no Node on ${there} can run docker-over-ssh: not found; nothing was installed\n`);
   });
 
-  test("a host that cannot be reached", async () => {
+  test("fails if the host cannot be reached", async () => {
     for (const option of [[], ["--uninstall"]]) {
       const run = await dos(["setup", ...option, "ssh://nowhere.invalid"], { env: host.env });
       expect(run).toMatchObject({ exitCode: 4 });

@@ -7,7 +7,7 @@ import { env, folder, MB } from "./engine-only-images.ts";
 
 const IMAGES = ["several-hosts:v1", "several-hosts:v2"];
 
-/** Images of their own: an engine or a cache there may still have layers of other files of tests. */
+/** Images of this file alone, because an engine or a cache of the far machine may still have layers of other test files. */
 beforeAll(async () => {
   if (why) return;
   for (const image of IMAGES) await buildImage(bed.near, image, [{ name: "several-hosts", bytes: 4 * MB, files: 40 }]);
@@ -21,7 +21,7 @@ afterAll(async () => {
 let reads: string[];
 let server: Server;
 
-/** Stands before the near engine's socket, and notes what is asked of it. */
+/** Starts a proxy in front of the near engine's socket, which records the requests. */
 beforeEach(async () => {
   if (why) return;
   reads = [];
@@ -40,7 +40,7 @@ afterEach(() => {
   if (!why) server.close();
 });
 
-/** Pushes to these hosts. Returns what was asked of the near engine meanwhile. */
+/** Pushes to these hosts. Returns the requests to the near engine that read layers. */
 async function pushTo(images: string[], ...hosts: string[]): Promise<string[]> {
   reads = [];
   await bed.far.docker("rmi", "--force", ...images);
@@ -51,7 +51,7 @@ async function pushTo(images: string[], ...hosts: string[]): Promise<string[]> {
 }
 
 describe.skipIf(why)("several hosts", () => {
-  test("the engine gives the layers once, whatever runs on the hosts", async () => {
+  test("the engine exports the layers once, whatever program runs on the hosts", async () => {
     const forOne = await pushTo(["several-hosts:v1"], "ssh://far");
     expect(forOne).not.toEqual([]);
     const forAll = await pushTo(["several-hosts:v1"], "ssh://far", "ssh://with-node", "ssh://root@bare");
@@ -59,7 +59,7 @@ describe.skipIf(why)("several hosts", () => {
     expect((await bed.far.docker("images", "--quiet", "several-hosts:v1")).stdout).not.toBe("");
   });
 
-  test("several images to several hosts", async () => {
+  test("the engine exports the layers of several images once", async () => {
     const forOne = await pushTo(IMAGES, "ssh://far");
     expect(await pushTo(IMAGES, "ssh://far", "ssh://with-node")).toEqual(forOne);
     for (const image of IMAGES) expect((await bed.far.docker("images", "--quiet", image)).stdout).not.toBe("");

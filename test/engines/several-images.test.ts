@@ -4,11 +4,11 @@ import { bed, done, dos, why } from "./bed.ts";
 import { connections, DIAL, env, layers, MB } from "./engine-only-images.ts";
 
 const names = ["a", "b", "c"].map((name) => `engine-only-${name}:v1`);
-/** Random, so that compressed sizes are these sizes. */
+/** The bytes are random, so that they do not compress. */
 const SHARED = 6 * MB;
 const OWN = 1 * MB;
 
-/** Three images: a layer that the far engine gets in the first test, one that they share, and one of each. */
+/** The layers of three images: one that the far engine gets in the first test, one that they share, and one of each image. */
 beforeAll(async () => {
   if (why) return;
   for (const name of names) {
@@ -20,7 +20,7 @@ beforeAll(async () => {
   }
 });
 
-/** The results in the lines of --json, as far as the tests look at them. */
+/** The fields of the results of --json that the tests use. */
 function resultsIn(stdout: string): { image: string; id: string; layersSent: number; bytesSent: number }[] {
   const events = stdout.split("\n").flatMap((line) => (line === "" ? [] : [JSON.parse(line) as { type: string }]));
   return events.filter(({ type }) => type === "result") as never;
@@ -31,7 +31,7 @@ async function removeAll(): Promise<void> {
 }
 
 describe.skipIf(why)("several images", () => {
-  test("push: one login, and a layer that they share goes once", async () => {
+  test("push: uses one login, and sends a shared layer once", async () => {
     expect(await dos(["push", "--no-delta", "engine-only:v1", "ssh://far"])).toEqual(done); // busybox, and the layer of all
     const run = await dos(["push", "--json", "--no-delta", ...names, "ssh://far"], { env });
     expect(run).toMatchObject({ exitCode: 0 });
@@ -49,7 +49,7 @@ describe.skipIf(why)("several images", () => {
   test.each([
     ["to an engine alone", DIAL],
     ["to a docker-over-ssh that the command names", ["ssh", "far", "docker-over-ssh pull"]],
-  ])("push: %s; one that is missing does not stop the others", async (_, command) => {
+  ])("push: %s; a missing image does not stop the others", async (_, command) => {
     await removeAll();
     const [a = "", b = ""] = names;
     const run = await dos(["push", a, "engine-only-missing:v1", b, "--", ...command], { env });

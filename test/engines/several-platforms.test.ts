@@ -14,7 +14,7 @@ import { asBuildx, asTest, attestedLayout } from "./layouts.ts";
 /** This machine's platform, and a foreign one. */
 const [RUNS, OTHER] = process.arch === "arm64" ? (["arm64", "amd64"] as const) : (["amd64", "arm64"] as const);
 
-/** The variants of an index, by where they run. */
+/** The variants of an index: the one that runs on this machine, and the other one. */
 interface Variants {
   name: string;
   runs: TestImage;
@@ -22,7 +22,7 @@ interface Variants {
   prints: string;
 }
 
-/** Loads an index of variants that share layers. The variant that runs here is not the first. */
+/** Loads an index of variants that share layers. The variant that runs on this machine is not the first one. */
 async function load(engine: Engine, repository: string, absent: string[] = []): Promise<Variants> {
   const { v1, v2, prints } = await caseImages(repository);
   const { layers } = asTest(v1);
@@ -43,7 +43,7 @@ describe.skipIf(why).each([
   ["26.1", "far", "near"],
 ] as const)(`an index with attestations in the containerd store of %s ${why ?? ""}`, (version, side, otherSide) => {
   let image: Variants;
-  /** As after `docker pull`: the index names all variants, and only the one that runs here is present. */
+  /** As after `docker pull`: the index names all variants, and only the one for this machine is present. */
   let pulled: Variants;
 
   beforeAll(async () => {
@@ -52,7 +52,7 @@ describe.skipIf(why).each([
     pulled = await load(containerd[side], `pulled-${version}`, [`linux/${OTHER}`]);
   });
 
-  /** Sends from the engine's machine to `to`. */
+  /** Sends the image from the engine's machine to `to`. */
   async function send(name: string, to: string[], ...options: string[]) {
     const push = ["docker-over-ssh", "push", ...options, name];
     return await dos(["pull", ...to, name, ...(side === "far" ? ["ssh", "far"] : []), ...push], { on: containerd });
@@ -61,7 +61,7 @@ describe.skipIf(why).each([
   test.each([
     ["another containerd store", () => containerd[otherSide]],
     ["a graph driver", () => bed.near],
-  ])("sent to %s: the variant that runs there arrives complete, and runs", async (_, engineOf) => {
+  ])("sent to %s: the variant for that engine arrives complete, and runs", async (_, engineOf) => {
     const [{ name, runs, prints }, engine] = [image, engineOf()];
     expect(await send(name, ["-H", engine.host])).toEqual(done);
     expect((await engine.docker("run", "--rm", name)).stdout).toBe(prints);
@@ -72,7 +72,7 @@ describe.skipIf(why).each([
   test.each([
     ["whole", () => image],
     ["as docker pull leaves it", () => pulled],
-  ])("%s, sent to a folder: the variant that runs on the sender", async (_, which) => {
+  ])("%s, sent to a folder: the variant for the sender's platform arrives", async (_, which) => {
     const { name, runs } = which();
     const path = at(name.replace(":", "-"));
     expect(await send(name, ["--to", `oci:${path}`])).toEqual(done);
@@ -88,7 +88,7 @@ describe.skipIf(why).each([
   });
 
   test.runIf(version === "28.5")(
-    "--platform, on either side, selects the variant, and warns when it does not run there",
+    "--platform, on either side, selects the variant, and warns if the receiver's engine cannot run it",
     async () => {
       const { name, other } = image;
       const platform = ["--platform", `linux/${OTHER}`];
@@ -105,7 +105,7 @@ describe.skipIf(why).each([
   test.each([
     ["that the index does not name", "linux/s390x", () => image],
     ["whose content is missing", `linux/${OTHER}`, () => pulled],
-    // The API lists other variants than the engine's own from 1.49 on.
+    // The API lists variants for other platforms than the engine's own from version 1.49 on.
     ...(version === "26.1" ? [["that the API does not list", `linux/${OTHER}`, () => image] as const] : []),
   ] as const)("--platform %s is an error, and nothing changes", async (_, platform, which) => {
     const { name } = which();
@@ -123,7 +123,7 @@ describe.skipIf(why)(`with its index, between containerd stores of 28.5 and 26.1
   const all = ["--all-platforms"];
   let image: { name: string; prints: string; root: string };
 
-  /** An index of three platforms, of which the second runs here, as an archive and in the engine of 28.5. */
+  /** An index of three platforms, the second of which is this machine's, as an archive and in the 28.5 engine. */
   beforeAll(async () => {
     if (why) return;
     const { v1, v2, prints } = await caseImages("indexed");
@@ -143,7 +143,7 @@ describe.skipIf(why)(`with its index, between containerd stores of 28.5 and 26.1
   const push = async (...words: string[]) => await dos(["push", ...words], { on: containerd });
   const toFar = (name: string): string[] => ["ssh", "far", "docker-over-ssh", "pull", name];
 
-  /** Pulls the image out of the far engine into a layout, and reads what is there with another reader. */
+  /** Pulls the image from the far engine into a layout, and reads the layout with an independent reader. */
   async function readFar(name: string, options: string[]) {
     const path = at(`far-${name.replace(":", "-")}-${options.length}`);
     const pull = ["pull", ...options, "--to", `oci:${path}`, name, "ssh", "far", "docker-over-ssh", "push", name];
@@ -151,7 +151,7 @@ describe.skipIf(why)(`with its index, between containerd stores of 28.5 and 26.1
     return wholeIndex(await readTree(path), name);
   }
 
-  test("several platforms alone: the same digest, the one for the engine runs, and the others are absent", async () => {
+  test("a selection of platforms: the digest is the same, the engine's variant runs, and the other variants are absent", async () => {
     const { name, root, prints } = image;
     const two = ["--platform", `linux/${RUNS}`, "--platform", OTHERS[0]];
     expect(await push(...two, "--as", "some:v1", name, ...toFar("some:v1"))).toEqual(done);
@@ -167,7 +167,7 @@ describe.skipIf(why)(`with its index, between containerd stores of 28.5 and 26.1
     expect(run.stderr).toContain("names linux/s390x without the content");
   });
 
-  test("all platforms: from an archive to an engine, to another one, to a layout, bit by bit; what is there is not sent", async () => {
+  test("all platforms: arrive bit for bit from an archive in an engine, in another engine and in a layout; present layers are not sent", async () => {
     const { name, root, prints } = image;
     const changes = await rememberEngines(containerd.near);
     const from = `oci-archive:${at("indexed.tar")}:${name}`;
@@ -175,7 +175,7 @@ describe.skipIf(why)(`with its index, between containerd stores of 28.5 and 26.1
     expect(await idOf(containerd.near, "again:v1")).toBe(root);
     const first = await push(...all, "again:v1", ...toFar("again:v1"));
     expect(first).toEqual(done);
-    expect(first.stderr).toContain("for 3 layers, 12 layers"); // one platform's config, and its attestation
+    expect(first.stderr).toContain("for 3 layers, 12 layers"); // the config of one platform, and its attestation
     expect(await idOf(containerd.far, "again:v1")).toBe(root);
     const second = await push(...all, "--json", name, ...toFar(name));
     const events = second.stdout.split("\n").map((line) => JSON.parse(line || "{}") as Record<string, unknown>);
@@ -191,7 +191,7 @@ describe.skipIf(why)(`with its index, between containerd stores of 28.5 and 26.1
     expect(await changes()).toEqual(unchanged(1));
   });
 
-  test("into and out of an engine alone, of platforms that do not run there", async () => {
+  test("into and out of an engine alone, for platforms that it cannot run", async () => {
     const dial = ["ssh", "far", "docker", "system", "dial-stdio"];
     const foreign = OTHERS.flatMap((platform) => ["--platform", platform]);
     expect(await push(...foreign, "--as", "foreign:v1", image.name, ...dial)).toEqual(done);
@@ -207,7 +207,7 @@ describe.skipIf(why)(`with its index, between containerd stores of 28.5 and 26.1
     await containerd.far.docker("rmi", "foreign:v1");
   });
 
-  test("a classic store on either side refuses before anything is sent, with what to do", async () => {
+  test("with a classic store on either side, fails before anything is sent, and says what to do", async () => {
     const changes = await rememberEngines(bed.near, containerd.near);
     const to = await push(...all, image.name, "docker-over-ssh", "pull", "-H", bed.near.host, image.name);
     const own = await dos(["pull", ...all, "-H", bed.near.host, image.name, "docker-over-ssh", "push", image.name], {

@@ -24,7 +24,7 @@ describe.skipIf(why)("ssh://HOST", () => {
     },
   );
 
-  test.each(["push", "pull"])("%s: uses the Node there where docker-over-ssh is not installed", async (verb) => {
+  test.each(["push", "pull"])("%s: uses the Node of the host if docker-over-ssh is not installed", async (verb) => {
     const run = await dos([verb, "--verbose", "engine-only:v1", "ssh://with-node"], { env });
     expect(run).toEqual(done);
     expect(run.stderr).toContain("remote side: installed is passed over: not found\n");
@@ -36,7 +36,7 @@ describe.skipIf(why)("ssh://HOST", () => {
     expect(await dos(["push", "engine-only:v1", "ssh://noisy"], { env })).toEqual(done);
   });
 
-  test("doctor finds what a transfer would use", async () => {
+  test("doctor finds the program that a transfer would use", async () => {
     const run = await dos(["doctor", "ssh://with-node"], { env });
     expect(run).toEqual(done);
     expect(run.stderr).toMatch(/^ok +here +engine +Docker .* store, linux\//m);
@@ -46,7 +46,7 @@ describe.skipIf(why)("ssh://HOST", () => {
     expect(unknown).toMatchObject({ exitCode: 4 });
   });
 
-  test("an unknown host", async () => {
+  test("reports an unknown host", async () => {
     const run = await dos(["push", "engine-only:v1", "ssh://nowhere.invalid"], { env });
     expect(run).toMatchObject({ exitCode: 4 });
     expect(run.stderr).toMatch(/^remote: ssh: Could not resolve hostname nowhere\.invalid/m);

@@ -8,7 +8,7 @@ import { bed, done, dos, rememberEngines, unchanged, why } from "./bed.ts";
 import { startRegistry } from "./registry.ts";
 
 const MB = 1_000_000;
-/** Random, so that compressed sizes are these sizes: 8 MB below, a small layer on top. */
+/** 8 MB below, and a small layer on top. The bytes are random, so that they do not compress. */
 const layers: LayerSpec[] = [
   { name: "libraries", bytes: 6 * MB, files: 40 },
   { name: "modules", bytes: 2 * MB, files: 400 },
@@ -19,7 +19,7 @@ describe.skipIf(why)(`one command moves an image from one engine to another ${wh
     for (const tag of ["v1", "v2"]) await buildImage(bed.near, `app:${tag}`, layers);
   });
 
-  test("over ssh: the image runs there, and nothing else is left on either side", async () => {
+  test("over ssh: the image runs on the far engine, and nothing else is left on either side", async () => {
     const changes = await rememberEngines(bed.near, bed.far);
     const run = await dos(["push", "app:v1", "ssh", "far", "docker-over-ssh pull app:v1"]);
     expect(run).toEqual(done);
@@ -58,8 +58,8 @@ describe.skipIf(why)(`one command moves an image from one engine to another ${wh
   });
 
   test.each([
-    ["from this process, loaded", "embedded", "load"],
-    ["from this process, pulled by the engine", "embedded", "pull"],
+    ["from the embedded registry, loaded", "embedded", "load"],
+    ["from the embedded registry, pulled by the engine", "embedded", "pull"],
     ["from a registry:2 container, loaded", "container", "load"],
     ["from a registry:2 container, pulled by the engine", "container", "pull"],
   ])("%s: a second version sends one layer, nothing else is left", async (_, registry, via) => {
@@ -94,7 +94,7 @@ describe.skipIf(why)(`one command moves an image from one engine to another ${wh
     expect((await bed.far.docker("run", "--rm", "twice:v2")).stdout).toBe("twice v2");
   });
 
-  test("an image with the same layer twice", async () => {
+  test("sends an image that contains the same layer twice", async () => {
     const layer = { name: "again", bytes: 1000 };
     await buildImage(bed.near, "again:v1", [layer, { name: "between", bytes: 1000 }, layer]);
     const diffIds = (await bed.near.docker("inspect", "--format", "{{json .RootFS.Layers}}", "again:v1")).stdout;
@@ -103,7 +103,7 @@ describe.skipIf(why)(`one command moves an image from one engine to another ${wh
     expect((await bed.far.docker("run", "--rm", "again:v1")).stdout).toBe("again v1");
   });
 
-  test("a large image that has never been pushed is exported by docker save", async () => {
+  test("exports a large image that has never been pushed with docker save", async () => {
     await buildImage(bed.near, "saved:v1", [
       { name: "large", bytes: 70 * MB, files: 20, content: "text" },
       { name: "small", bytes: MB },
@@ -135,8 +135,8 @@ describe.skipIf(why)(`one command moves an image from one engine to another ${wh
     expect((await bed.far.docker("run", "--rm", "exec:v1")).stdout).toBe("app v1");
   });
 
-  // Of Kubernetes there is only kubectl's place: a stand-in that passes the words on to `docker exec`, as kubectl does to the container's runtime.
-  test("docker://CONTAINER and kubectl://NAMESPACE/POD reach a container, installed or sent there", async () => {
+  // There is no Kubernetes. A stand-in for kubectl passes the arguments on to `docker exec`, as kubectl does to the container runtime.
+  test("docker://CONTAINER and kubectl://NAMESPACE/POD reach a container, in which docker-over-ssh is installed, or to which it is sent", async () => {
     await using host = await startExecHost(bed, { on: bed.near, to: bed.far });
     const bin = mkdtempSync(join(tmpdir(), "dos-kubectl-"));
     const kubectl = `[ "$1 $2 $3 $4 $6" = "exec -i -n team --" ] || exit 1; pod="$5"; shift 6; exec docker exec -i "$pod" "$@"`;
@@ -193,7 +193,7 @@ describe.skipIf(why)("an image arrives under exactly the requested name", () => 
     expect((await bed.far.docker("run", "--rm", name)).stdout).toBe("app v1");
   });
 
-  test("a digest alone is refused before anything is sent, with a hint", async () => {
+  test("rejects a digest alone before anything is sent, with a hint", async () => {
     const changes = await rememberEngines(bed.near, bed.far);
     const name = `app@sha256:${"ab".repeat(32)}`;
     const run = await dos(["pull", name, "ssh", "far", `docker-over-ssh push ${name}`]);

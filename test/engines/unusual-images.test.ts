@@ -1,4 +1,4 @@
-/** Unusual images of engines: without a name, for no platform or a foreign one, with very many layers. */
+/** Unusual images in engines: without a name, for no platform or a foreign one, with very many layers. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { caseImages } from "../matrix/case-image.ts";
 import { buildImage } from "../testbed/build-image.ts";
@@ -13,7 +13,7 @@ import { asTest, attestedLayout } from "./layouts.ts";
 
 const [RUNS, FOREIGN] = process.arch === "arm64" ? (["arm64", "amd64"] as const) : (["amd64", "arm64"] as const);
 
-/** Makes an image that runs, with changes to its config. */
+/** Creates a runnable image with changes to its config. */
 async function imageWith(repository: string, changes: object, moreLayers: Buffer[] = []): Promise<TestImage> {
   const image = asTest((await caseImages(repository)).v2);
   const layers = [...image.layers, ...moreLayers];
@@ -47,69 +47,72 @@ afterAll(async () => {
   }
 });
 
-describe.skipIf(why).each(stores)(`in %s, an image whose name a later build has taken ${why ?? ""}`, (store, on) => {
-  const name = `unusual-${store.split(" ")[1]}`;
-  let id: string;
+describe.skipIf(why).each(stores)(
+  `an image in %s that has lost its name to a later build ${why ?? ""}`,
+  (store, on) => {
+    const name = `unusual-${store.split(" ")[1]}`;
+    let id: string;
 
-  beforeAll(async () => {
-    if (why) return;
-    const build = async (seed: string) =>
-      await buildImage(on().near, `${name}:v1`, [{ name: "data", bytes: 300_000, seed: `${name}-${seed}` }]);
-    id = await build("old");
-    await build("new");
-  });
-  afterAll(async () => {
-    if (!why) await on().near.docker("rmi", "--force", id);
-  });
+    beforeAll(async () => {
+      if (why) return;
+      const build = async (seed: string) =>
+        await buildImage(on().near, `${name}:v1`, [{ name: "data", bytes: 300_000, seed: `${name}-${seed}` }]);
+      id = await build("old");
+      await build("new");
+    });
+    afterAll(async () => {
+      if (!why) await on().near.docker("rmi", "--force", id);
+    });
 
-  const runs = async () => (await on().far.docker("run", "--rm", `${name}:there`)).stdout;
+    const outputOnFar = async () => (await on().far.docker("run", "--rm", `${name}:there`)).stdout;
 
-  test("is sent by its ID, under the requested name", async () => {
-    const line = ["push", id, "ssh", "far", `docker-over-ssh pull ${name}:there`];
-    expect(await dos(line, { on: on() })).toEqual(done);
-    expect(await runs()).toBe(`${name} v1`);
-    await on().far.docker("rmi", `${name}:there`);
-  });
+    test("is sent by its ID, under the requested name", async () => {
+      const line = ["push", id, "ssh", "far", `docker-over-ssh pull ${name}:there`];
+      expect(await dos(line, { on: on() })).toEqual(done);
+      expect(await outputOnFar()).toBe(`${name} v1`);
+      await on().far.docker("rmi", `${name}:there`);
+    });
 
-  test.each(["ssh://far", "ssh://bare"])("by the beginning of its ID, with --as, to %s", async (location) => {
-    const short = id.slice("sha256:".length, "sha256:".length + 12);
-    const run = await dos(["push", "--as", `${name}:there`, short, location], { on: on() });
-    expect(run).toEqual(done);
-    expect(run.stderr).toContain(`pushed ${short} as ${name}:there: `);
-    expect(await runs()).toBe(`${name} v1`);
-    await on().far.docker("rmi", `${name}:there`);
-  });
+    test.each(["ssh://far", "ssh://bare"])("is sent by the beginning of its ID, with --as, to %s", async (location) => {
+      const short = id.slice("sha256:".length, "sha256:".length + 12);
+      const run = await dos(["push", "--as", `${name}:there`, short, location], { on: on() });
+      expect(run).toEqual(done);
+      expect(run.stderr).toContain(`pushed ${short} as ${name}:there: `);
+      expect(await outputOnFar()).toBe(`${name} v1`);
+      await on().far.docker("rmi", `${name}:there`);
+    });
 
-  test.each(["ssh://far", "ssh://bare"])("is fetched by its ID from %s, with --as", async (location) => {
-    await dos(["push", "--as", `${name}:there`, id, "ssh://far"], { on: on() });
-    const format = "{{.Id}} {{json .RootFS.Layers}}";
-    const { stdout } = await on().far.docker("inspect", "--format", format, `${name}:there`);
-    const [there = "", diffIds = ""] = stdout.split(" ");
-    const layout = at(`${name}-${location.slice("ssh://".length)}`);
-    const line = ["pull", "--as", `${name}:back`, "--to", `oci:${layout}`, there, location];
-    expect(await dos(line, { on: on() })).toEqual(done);
-    expect(await look("oci", layout, `${name}:back`)).toMatchObject({ diffIds: JSON.parse(diffIds), faults: [] });
-    await on().far.docker("rmi", `${name}:there`);
-  });
+    test.each(["ssh://far", "ssh://bare"])("is fetched by its ID from %s, with --as", async (location) => {
+      await dos(["push", "--as", `${name}:there`, id, "ssh://far"], { on: on() });
+      const format = "{{.Id}} {{json .RootFS.Layers}}";
+      const { stdout } = await on().far.docker("inspect", "--format", format, `${name}:there`);
+      const [there = "", diffIds = ""] = stdout.split(" ");
+      const layout = at(`${name}-${location.slice("ssh://".length)}`);
+      const line = ["pull", "--as", `${name}:back`, "--to", `oci:${layout}`, there, location];
+      expect(await dos(line, { on: on() })).toEqual(done);
+      expect(await look("oci", layout, `${name}:back`)).toMatchObject({ diffIds: JSON.parse(diffIds), faults: [] });
+      await on().far.docker("rmi", `${name}:there`);
+    });
 
-  test("requires a name at the receiver", async () => {
-    const changes = await rememberEngines(on().near, on().far);
-    const short = id.slice("sha256:".length, "sha256:".length + 12);
-    for (const [given, exitCode] of [
-      [id, 2],
-      [short, 13],
-    ] as const) {
-      const run = await dos(["push", given, "ssh://far"], { on: on() });
-      expect(run).toMatchObject({ exitCode });
-      expect(run.stderr).toContain("--as NAME");
-    }
-    expect(await changes()).toEqual(unchanged(2));
-  });
+    test("requires a name at the receiver", async () => {
+      const changes = await rememberEngines(on().near, on().far);
+      const short = id.slice("sha256:".length, "sha256:".length + 12);
+      for (const [given, exitCode] of [
+        [id, 2],
+        [short, 13],
+      ] as const) {
+        const run = await dos(["push", given, "ssh://far"], { on: on() });
+        expect(run).toMatchObject({ exitCode });
+        expect(run.stderr).toContain("--as NAME");
+      }
+      expect(await changes()).toEqual(unchanged(2));
+    });
 
-  test("is still present afterwards", async () => {
-    expect((await on().near.docker("run", "--rm", id)).stdout).toBe(`${name} v1`);
-  });
-});
+    test("is still present afterwards", async () => {
+      expect((await on().near.docker("run", "--rm", id)).stdout).toBe(`${name} v1`);
+    });
+  },
+);
 
 describe.skipIf(why)("an image for no platform, or a foreign one, is sent with a warning", () => {
   test.each(stores.flatMap(([store, on]) => ["", undefined].map((arch) => [store, arch, on] as const)))(
@@ -138,7 +141,9 @@ describe.skipIf(why)("an image for no platform, or a foreign one, is sent with a
     }
     const run = await dos(["push", name, "ssh", "far", `docker-over-ssh pull ${name}`], { on: on() });
     expect(run).toEqual(done);
-    expect(run.stderr).toContain(`warning: the image is for linux/${FOREIGN}, and this engine runs linux/${RUNS}`);
+    expect(run.stderr).toContain(
+      `warning: the image is for linux/${FOREIGN}, and this engine outputOnFar linux/${RUNS}`,
+    );
     const { stdout } = await on().far.docker("inspect", "--format", "{{.Architecture}} {{.RootFS.Layers}}", name);
     expect(stdout).toBe(`${FOREIGN} [${image.diffIds.join(" ")}]`);
     for (const engine of [on().near, on().far]) await engine.docker("rmi", name);
@@ -157,7 +162,7 @@ describe.skipIf(why)("an image of 126 layers", () => {
   const push = async (on: Testbed) =>
     await dos(["push", `docker-archive:${file}`, "ssh", "far", "docker-over-ssh pull unusual-many:v1"], { on });
 
-  test("is refused by a classic store before any of it is sent", async () => {
+  test("is rejected for a classic store before anything is sent", async () => {
     const changes = await rememberEngines(bed.far);
     const wire = await bed.countWire();
     const run = await push(bed);

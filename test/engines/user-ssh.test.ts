@@ -7,7 +7,7 @@ import { buildImage } from "../testbed/build-image.ts";
 import { until } from "../testbed/wait.ts";
 import { bed, done, dos, isOfBed, startDos, untilPrinted, why } from "./bed.ts";
 
-/** Images on the near and on the far engine; random, so that a transfer takes long enough to interrupt. */
+/** Images on the near and on the far engine. Their bytes are random, so that a transfer takes long enough to be interrupted. */
 const [THERE, BACK] = ["user-ssh:there", "user-ssh:back"];
 
 let folder: string;
@@ -59,7 +59,7 @@ function logins(): string[] {
 async function processesLeft(): Promise<string[]> {
   const ours = `docker-over-ssh.js (push|pull)|system dial-stdio|${folder}`;
   const { stdout } = await execa({ reject: false })`pgrep -fa ${ours}`;
-  // Without those of other test beds. An ssh master in the background overwrites its environment with its title.
+  // Without the processes of other test beds. An ssh master in the background overwrites its environment with its title.
   const isOurs = (line: string): boolean => line.includes(folder) || isOfBed(line.split(" ")[0] ?? "");
   return stdout.split("\n").filter((line) => line !== "" && isOurs(line));
 }
@@ -76,7 +76,7 @@ async function thereAndBack(location: string, env: Record<string, string>): Prom
   }
 }
 
-/** Port 2223 is a host with docker-over-ssh, 2224 one with docker alone (ssh.ts). */
+/** Port 2223 is a host with docker-over-ssh, port 2224 a host with docker alone (ssh.ts). */
 const REMOTE_SIDES = [
   ["docker-over-ssh", 2223],
   ["an engine alone", 2224],

@@ -26,7 +26,7 @@ function watch(...args: string[]) {
       look();
     })
     .on("close", () => look());
-  /** Waits until so many of these events have come. */
+  /** Waits until this number of matching events has arrived. */
   const until = async (count: number, of: Event): Promise<void> => {
     const isOf = (event: Event): boolean => Object.entries(of).every(([key, value]) => event[key as "type"] === value);
     await new Promise<void>((resolve, reject) => {
@@ -46,7 +46,7 @@ function watch(...args: string[]) {
   return { until, stop, results: () => seen.filter(({ type }) => type === "result").length };
 }
 
-/** Moves the tag. */
+/** Moves the watched tag to another image. */
 async function move(to: string): Promise<void> {
   await bed.near.docker("tag", to, IMAGE);
 }
@@ -55,8 +55,8 @@ async function layersOf(engine: typeof bed.near, image: string): Promise<string>
   return (await engine.docker("inspect", "-f", "{{.RootFS.Layers}}", image)).stdout;
 }
 
-/** Whether the far engine has the image under its name. */
-async function isThere(image: string): Promise<boolean> {
+/** Returns whether the far engine has the image under the watched tag. */
+async function hasArrived(image: string): Promise<boolean> {
   return (await layersOf(bed.far, IMAGE)) === (await layersOf(bed.near, image));
 }
 
@@ -87,14 +87,14 @@ describe.skipIf(why)("push --watch", () => {
     await bed.near.docker("rmi", "engine-only-other:dev");
     await move("engine-only:v2");
     await run.until(2, { type: "remote", line: "ran" });
-    expect(await isThere("engine-only:v2")).toBe(true);
+    expect(await hasArrived("engine-only:v2")).toBe(true);
     expect(run.results()).toBe(2);
-    expect(connections()).toBe(1 + 2); // and one for each command
+    expect(connections()).toBe(1 + 2); // one for each command
     expect(await run.stop()).toBe(130);
     expect(await changes()).toMatchObject([{ came: [], went: [] }, { came: [IMAGE] }]);
   });
 
-  test("connects again when the link is lost, and sends what has moved meanwhile", async () => {
+  test("connects again when the link is lost, and sends the image if the tag has moved in the meantime", async () => {
     await move("engine-only:v1");
     const [ssh, pids] = [join(folder, "noted-ssh"), join(folder, "pids")];
     writeFileSync(ssh, `#!/bin/sh\necho $$ >> ${pids}\nexec ssh "$@"\n`, { mode: 0o755 });
@@ -104,12 +104,12 @@ describe.skipIf(why)("push --watch", () => {
     await run.until(1, { type: "note", code: "connecting-in" });
     await move("engine-only:v2");
     await run.until(2, RESULT);
-    expect(await isThere("engine-only:v2")).toBe(true);
+    expect(await hasArrived("engine-only:v2")).toBe(true);
     expect(connections()).toBe(2);
     expect(await run.stop()).toBe(130);
   });
 
-  test("to an engine alone; a transfer that fails is told, and the watch goes on", async () => {
+  test("to an engine alone: reports a transfer that fails, and continues to watch", async () => {
     await bed.near.dockerWithInput([await archiveFor(OTHER, "engine-only-other:v1")], ["load"]);
     await move("engine-only:v1");
     const run = watch("--platform", `linux/${RUNS}`, IMAGE, "ssh://bare");
@@ -118,13 +118,13 @@ describe.skipIf(why)("push --watch", () => {
     await run.until(1, { type: "error", code: "image-not-found" });
     await move("engine-only:v2");
     await run.until(2, RESULT);
-    expect(await isThere("engine-only:v2")).toBe(true);
+    expect(await hasArrived("engine-only:v2")).toBe(true);
     expect(await run.stop()).toBe(130);
   });
 
-  test("an earlier version there gets a connection for each transfer", async () => {
+  test("opens a connection for each transfer to an earlier version", async () => {
     await move("engine-only:v1");
-    // As a version that knows no batches, it says nothing of conversations.
+    // Like a version that does not support batches, it does not list the feature `conversations`.
     const earlier = `#!/bin/sh\nunset DOCKER_OVER_SSH_BY_SCRIPT\nexec ${join(bed.bin, "docker-over-ssh")} "$@"\n`;
     writeFileSync(join(folder, "docker-over-ssh"), earlier, { mode: 0o755 });
     const run = watch("--far", "installed", "--far-path", folder, IMAGE, "ssh://far");
@@ -132,7 +132,7 @@ describe.skipIf(why)("push --watch", () => {
     await run.until(1, WATCHING);
     await move("engine-only:v2");
     await run.until(2, RESULT);
-    expect(await isThere("engine-only:v2")).toBe(true);
+    expect(await hasArrived("engine-only:v2")).toBe(true);
     expect(connections()).toBe(2);
     expect(await run.stop()).toBe(130);
   });

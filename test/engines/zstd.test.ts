@@ -14,7 +14,7 @@ import { layoutOf, writeTree } from "../unit/command-line/images.ts";
 import { bed, done, dos, rememberEngines, unchanged, why } from "./bed.ts";
 import { asTest } from "./layouts.ts";
 
-/** Exists since Node 22.15 and 23.8; the types are those of Node 20. */
+/** Exists since Node 22.15 and 23.8. The types are those of Node 20. */
 const { zstdCompressSync } = zlib as { zstdCompressSync?: (bytes: Buffer) => Buffer };
 const hasZstd = zstdCompressSync !== undefined;
 const noProgram = !hasZstd && spawnSync("zstd", ["--version"]).error !== undefined;
@@ -84,7 +84,7 @@ describe.skipIf(whyNot)(`a layout with zstd layers ${whyNot ?? ""}`, () => {
     const words = `compressed with zstd, which Node ${process.versions.node} cannot decompress; Node 22.15 can`;
 
     test.each(Object.keys(engines))(
-      "is refused before a load into %s: the error names the Node version, and nothing changes",
+      "is rejected before a load into %s: the error names the Node version, and nothing changes",
       async (store) => {
         const changes = await rememberEngines(engine(store));
         const run = await push("-H", engine(store).host);

@@ -10,7 +10,7 @@ export interface BedEngine {
   engine: Engine;
   /** A registry on the engine's machine, to pull from. */
   before: Registry;
-  /** Another one, to push to: the engine does not push blobs that the registry has. */
+  /** A second registry, to push to, because an engine does not push blobs that the registry already has. */
   after: Registry;
 }
 

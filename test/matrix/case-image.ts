@@ -13,21 +13,21 @@ export interface Layer {
 }
 
 export interface Image {
-  /** A reference: `28.5-to-20.10-empty:v2`. */
+  /** A reference, e.g. `28.5-to-20.10-empty:v2`. */
   name: string;
   config: Buffer;
   configDigest: string;
-  /** Bottom first. */
+  /** The bottom layer first. */
   layers: Layer[];
 }
 
 /** The images of one case. They share no layer with other cases, whose layers may be left over in a store. */
 export interface CaseImages {
-  /** The older version: three layers of base, one of its own. */
+  /** The older version: three layers of the base, and one of its own. */
   v1: Image;
   /** The sent image: the same base, two layers of its own. */
   v2: Image;
-  /** The layers of v1 on another lowest layer: the same diff IDs, other chain IDs. */
+  /** The layers of v1 on another bottom layer, so that the diff IDs are the same and the chain IDs differ. */
   restacked: Image;
   /** The layers of v2 above the base. */
   added: Layer[];
@@ -35,7 +35,7 @@ export interface CaseImages {
   prints: string;
 }
 
-/** @param repository also the seed of all layers; at most some 40 bytes, because it is a path in a tar as well */
+/** @param repository also the seed of all layers. At most some 40 bytes, because it is also a path in a tar */
 export async function caseImages(repository: string): Promise<CaseImages> {
   const base = [
     makeLayer([...(await baseFiles()), seed("etc", repository)]),
@@ -111,7 +111,7 @@ function seed(folder: string, repository: string): TarEntry {
   return fileEntry(`${folder}/seed`, repository);
 }
 
-/** Makes files of random bytes and of text, once for all cases. */
+/** Generates files of random bytes and of text, once for all cases. */
 function files(folder: string, count: number, size: number): TarEntry[] {
   return Array.from({ length: count }, (_, index) => {
     const path = `${folder}/${index}`;

@@ -1,7 +1,7 @@
 import type { Beds } from "./beds.ts";
 import type { CaseImages, Image } from "./case-image.ts";
 
-/** The state of a receiver before the transfer. case-image.ts has the images. */
+/** The state of a receiver before the transfer. case-image.ts defines the images. */
 export const STATES = {
   empty: { name: "nothing", what: "no layer of the image" },
   loaded: { name: "base by load", what: "an older version on the same base, by `docker load` of plain layers" },
@@ -25,7 +25,7 @@ export type State = keyof typeof STATES;
 export interface Source {
   /** A description with the version, for people. */
   what: string;
-  /** The source exports the whole image uncompressed, whatever is missing. */
+  /** The source exports the whole image uncompressed, whichever layers are missing. */
   exportsAll?: boolean;
   /**
    * Puts the image into the source.
@@ -43,7 +43,7 @@ export interface Destination {
   takesPlain?: boolean;
   /** The environment of the command. */
   env: Record<string, string>;
-  /** A folder that is removed with the test bed. */
+  /** A folder that the test bed removes when it ends. */
   folder: string;
   /** Brings the destination into the state. @returns the name of the image it then has, if any */
   prepare(state: State, images: CaseImages): Promise<string | undefined>;
@@ -81,9 +81,9 @@ export interface DestinationColumn extends Entry {
   open(beds: Beds): Promise<Destination>;
 }
 
-/** Where the tool runs, with the sources and destinations that it connects. */
+/** The machines on which the tool runs, with the sources and destinations that it connects. */
 export interface Setup {
-  /** Part of titles and of images' names. */
+  /** Part of titles and of image names. */
   name: string;
   sources: readonly SourceRow[];
   destinations: readonly DestinationColumn[];

@@ -30,7 +30,7 @@ const ENGINES: EngineKind[] = [
   "29-containerd",
   "podman",
 ];
-/** The engines on the other side of one that does not reach the tool. */
+/** The engines on the other side, if an engine cannot reach the tool. */
 const ORDINARY: EngineKind[] = ["26.1", "28.5-containerd"];
 const LAYOUT = "OCI layout";
 const EVERY_STATE = Object.keys(STATES) as State[];
@@ -56,15 +56,15 @@ const BOTH_DESTINATIONS: readonly DestinationColumn[] = [
 ];
 
 export const SETUPS = {
-  /** The tool is on both sides. */
+  /** The tool runs on both sides. */
   both: { name: "", sources: BOTH_SOURCES, destinations: BOTH_DESTINATIONS },
-  /** The tool runs beside the source, and connects to the destination through `system dial-stdio`. */
+  /** The tool runs on the machine of the source, and connects to the destination through `system dial-stdio`. */
   push: {
     name: "push to an engine alone",
     sources: ENGINES.map(sourceOf("near", engineSource)),
     destinations: ENGINES.map(destinationOf("far", engineOnlyDestination)),
   },
-  /** The tool runs beside the destination, and connects to the source through `system dial-stdio`. */
+  /** The tool runs on the machine of the destination, and connects to the source through `system dial-stdio`. */
   pull: {
     name: "pull from an engine alone",
     sources: ENGINES.map(sourceOf("far", engineOnlySource)),
@@ -94,7 +94,7 @@ export const ALL: readonly Case[] = Object.values(SETUPS).flatMap((setup: Setup)
 
 /**
  * The cases of every test run: with the tool on both sides, each source, destination and state at least once, and the pairs of state and
- * store that the code distinguishes; in the other setups, each kind of store.
+ * store that the code distinguishes. In the other setups, each kind of store.
  */
 export const SPREAD: readonly Case[] = [
   pick("20.10", "28.5 containerd", "loaded"),
@@ -153,11 +153,11 @@ function nameOf(kind: EngineKind): string {
 
 function pick(source: string, destination: string, state: State, setup: keyof typeof SETUPS = "both"): Case {
   const found = ALL.find(
-    (one) =>
-      one.setup === SETUPS[setup] &&
-      one.source.name === source &&
-      one.destination.name === destination &&
-      one.state === state,
+    (testCase) =>
+      testCase.setup === SETUPS[setup] &&
+      testCase.source.name === source &&
+      testCase.destination.name === destination &&
+      testCase.state === state,
   );
   if (!found) throw new Error(`there is no case ${source}, ${destination}, ${state}, ${setup}`);
   return found;

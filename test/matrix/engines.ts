@@ -20,8 +20,8 @@ export function engineSource({ engine }: BedEngine): Source {
 }
 
 /**
- * A remote engine that the tool reaches through `system dial-stdio`. It exports layers as it stores them: those of a containerd store are gzip,
- * as in an image that was built or pulled.
+ * A remote engine that the tool reaches through `system dial-stdio`. It exports layers as it stores them. A containerd store has gzip layers, as
+ * after a build or a pull.
  */
 export function engineOnlySource(target: BedEngine): Source {
   const { bed, engine } = target;
@@ -163,7 +163,7 @@ function versionAndStore({ version, description: { kind } }: Engine): string {
   return `Docker ${version}, ${kind.endsWith("-containerd") ? "containerd image store" : "graph driver"}`;
 }
 
-/** Returns the command that connects to an engine alone. Podman's CLI looks for its service in another path than docker's. */
+/** Returns the command that connects to an engine alone. Podman's CLI looks for its service at another path than docker's CLI. */
 function dialStdio(ssh: string, { description: { kind } }: Engine): string[] {
   const program = kind === "podman" ? ["podman", "--url", "unix:///run/docker.sock"] : ["docker"];
   return [ssh, "far", ...program, "system", "dial-stdio"];

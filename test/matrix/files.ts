@@ -98,7 +98,7 @@ async function write(path: string, bytes: Buffer): Promise<void> {
   await writeFile(path, bytes);
 }
 
-/** Reads all files of a folder, by their relative paths. */
+/** Reads all files of a folder. Returns them by their relative paths. */
 async function readFolder(folder: string): Promise<Map<string, Buffer>> {
   if (!existsSync(folder)) return new Map();
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });

@@ -16,7 +16,7 @@ const wanted = everything ? ALL : SPREAD;
 const reasons = await missingReasons();
 const whyNot = ({ source, destination }: Case): string | undefined =>
   reasons.get(source.name) ?? reasons.get(destination.name);
-const runnable = wanted.filter((one) => !whyNot(one));
+const runnable = wanted.filter((testCase) => !whyNot(testCase));
 
 const beds = new Beds();
 const sources = new Map<SourceRow, Source>();
@@ -41,28 +41,31 @@ afterAll(async () => {
   await writeFile(join(projectFolder, "docs/engines.md"), describeResults({ cases: ran, sources, destinations }));
 });
 
-test.for(wanted.map((one): [string, Case] => [titleOf(one), one]))("%s", async ([, one], { skip }) => {
-  skip(whyNot(one) !== undefined, whyNot(one));
-  ran.set(one, false);
-  const source = sources.get(one.source);
-  const destination = destinations.get(one.destination);
-  if (!source || !destination) throw new Error("source or destination is not open");
-  const images = await caseImages(repositoryOf(one));
-  onTestFinished(async () => {
-    await Promise.all([source.remove(images.v2), destination.clear(images)]);
-  });
-  const [words, older] = await Promise.all([source.put(images.v2), destination.prepare(one.state, images)]);
+test.for(wanted.map((testCase): [string, Case] => [titleOf(testCase), testCase]))(
+  "%s",
+  async ([, testCase], { skip }) => {
+    skip(whyNot(testCase) !== undefined, whyNot(testCase));
+    ran.set(testCase, false);
+    const source = sources.get(testCase.source);
+    const destination = destinations.get(testCase.destination);
+    if (!source || !destination) throw new Error("source or destination is not open");
+    const images = await caseImages(repositoryOf(testCase));
+    onTestFinished(async () => {
+      await Promise.all([source.remove(images.v2), destination.clear(images)]);
+    });
+    const [words, older] = await Promise.all([source.put(images.v2), destination.prepare(testCase.state, images)]);
 
-  const copy = join(destination.folder, "sent");
-  const { run, bytes } = await send(destination.line(words, images, copy), copy, destination.env);
-  expect(run).toEqual({ exitCode: 0, stdout: "", stderr: expect.any(String) as string });
-  expect(await destination.observe(images, older)).toEqual(destination.expected(images, older));
-  const needed = bytesNeeded(one, images, source, destination);
-  expect(bytes, `bytes sent, ${needed} are needed`).toBeLessThanOrEqual(1.05 * needed + 64_000);
-  ran.set(one, true);
-});
+    const copy = join(destination.folder, "sent");
+    const { run, bytes } = await send(destination.line(words, images, copy), copy, destination.env);
+    expect(run).toEqual({ exitCode: 0, stdout: "", stderr: expect.any(String) as string });
+    expect(await destination.observe(images, older)).toEqual(destination.expected(images, older));
+    const needed = bytesNeeded(testCase, images, source, destination);
+    expect(bytes, `bytes sent, ${needed} are needed`).toBeLessThanOrEqual(1.05 * needed + 64_000);
+    ran.set(testCase, true);
+  },
+);
 
-test("the spread has every source, destination and state, and each kind of store in the other setups", () => {
+test("the selection contains every source, destination and state, and each kind of store in the other setups", () => {
   const storeOf = ({ name }: SourceRow | DestinationColumn): string =>
     name.endsWith(" containerd") ? "containerd" : "other";
   const marks = ({ setup, source, destination, state }: Case): string[] =>
@@ -85,7 +88,7 @@ function repositoryOf({ setup, source, destination, state }: Case): string {
     .toLowerCase();
 }
 
-/** Returns the size of the missing layers, gzipped. A layer counts as missing when the receiver has it only on top of other layers. */
+/** Returns the size of the missing layers, gzipped. A layer that the receiver has only on top of other layers counts as missing. */
 function bytesNeeded(
   { state }: Case,
   { v2, added }: CaseImages,
@@ -98,7 +101,7 @@ function bytesNeeded(
   return sizes.reduce((all, size) => all + size, 0);
 }
 
-/** Returns why a source or destination cannot run here, by its name. */
+/** Returns the reasons why sources and destinations cannot run on this machine, by their names. */
 async function missingReasons(): Promise<Map<string, string | undefined>> {
   const why = await whyNotHere();
   const reasons = new Map<string, string | undefined>();
@@ -108,7 +111,7 @@ async function missingReasons(): Promise<Map<string, string | undefined>> {
   return reasons;
 }
 
-/** Returns why the matrix cannot run here, in one line. */
+/** Returns why the matrix cannot run on this machine, in one line. */
 async function whyNotHere(): Promise<string | undefined> {
   const check = await checkTestbed();
   if (!check.usable) return check.why;

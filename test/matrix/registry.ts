@@ -30,7 +30,7 @@ export async function startRegistry(bed: Testbed, side: "near" | "far", name: st
   const folder = join(bed.folder, `registry-${side}-${name}`);
   mkdirSync(folder);
   const settings = join(folder, "settings.yml");
-  // The near machine shares the network of the tests; the far one is reached through the wire.
+  // The near machine shares the network of the tests. The far machine is reached through the wire.
   const address = side === "near" ? "127.0.0.1" : machines.wire.farAddress;
   const port = await freePort();
   writeFileSync(
@@ -57,7 +57,7 @@ http: { addr: "${side === "near" ? address : "0.0.0.0"}:${port}" }
   };
 }
 
-/** Returns a port that is free on this machine, and so on a new one. */
+/** Returns a port that is free on this machine, and therefore also on a new test machine. */
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");

@@ -4,7 +4,7 @@ import { gunzipSync } from "node:zlib";
 import { extract } from "tar-stream";
 import { sha256 } from "./case-image.ts";
 
-/** An image in an archive or a layout, with its faults. */
+/** The content of an image in an archive or a layout, with its faults. */
 export interface SavedImage {
   configDigest: string | undefined;
   diffIds: string[];
@@ -39,8 +39,8 @@ export async function readTar(archive: Buffer): Promise<Map<string, Buffer>> {
 }
 
 /**
- * Checks the single image in the output of `docker save`, in any form. Independent of the product's reader: a test should not trust the code
- * under test.
+ * Checks the single image in the output of `docker save`, in any form. It does not use the product's reader, because a test should not trust
+ * the code under test.
  */
 export function checkSaved(files: Map<string, Buffer>): SavedImage {
   const faults = files.has("oci-layout") ? layoutFaults(files, manifestsOf(files)) : [];

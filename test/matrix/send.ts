@@ -1,12 +1,12 @@
 import { rm, stat } from "node:fs/promises";
 import { execa } from "execa";
 
-/** Returns the command line `docker-over-ssh push … COMMAND` with a tee(1) in between: `copy` gets the sender's output. */
+/** Returns the command line `docker-over-ssh push … COMMAND` with a tee(1) that writes the sender's output to `copy`. */
 export function pushLine(words: readonly string[], command: readonly string[], copy: string): string[] {
   return ["push", ...words, "sh", "-c", 'tee -a "$0" | "$@"', copy, ...command];
 }
 
-/** Returns the command line `docker-over-ssh pull … COMMAND`; `copy` gets the received bytes, appended when the command is run twice. */
+/** Returns the command line `docker-over-ssh pull … COMMAND`. The received bytes are appended to `copy`, so that it has those of both runs if the command runs twice. */
 export function pullLine(words: readonly string[], command: readonly string[], copy: string): string[] {
   return ["pull", ...words, "sh", "-c", '"$@" | tee -a "$0"', copy, ...command];
 }
@@ -18,7 +18,7 @@ export async function send(
   env: Record<string, string>,
 ): Promise<{ run: { exitCode: number | undefined; stdout: string; stderr: string }; bytes: number }> {
   const { exitCode, stdout, stderr } = await execa("docker-over-ssh", line, { env, reject: false, stdin: "ignore" });
-  // Missing when the image was missing, and nothing was started.
+  // The copy is missing if the image was missing and nothing was started.
   const { size = 0 } = (await stat(copy).catch(() => undefined)) ?? {};
   await rm(copy, { force: true });
   return { run: { exitCode, stdout, stderr }, bytes: size };

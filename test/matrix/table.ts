@@ -16,7 +16,7 @@ export interface Results {
   destinations: ReadonlyMap<DestinationColumn, Destination>;
 }
 
-/** Writes docs/engines.md. Without dates and times: the same results give the same file. */
+/** Writes docs/engines.md without dates and times, so that the same results give the same file. */
 export function describeResults({ cases, sources, destinations }: Results): string {
   const ends = new Map<string, string>();
   for (const end of SETUPS.both.sources) ends.set(end.name, sources.get(end)?.what ?? "");
@@ -89,7 +89,7 @@ function fromTo(cases: Results["cases"], setup: Setup): string {
   return markdownTable(["from ↓ to →", ...setup.destinations.map(({ name }) => name)], rows);
 }
 
-/** Makes a row for each engine, as a source and as a destination. */
+/** Returns a row for each engine, as a source and as a destination. */
 function notReaching(cases: Results["cases"]): string {
   const { from, to } = SETUPS;
   const head = [
