@@ -2,8 +2,8 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 /**
- * Makes a folder in which apt works as on another machine, with nothing installed and these lines of sources.list.
- * @returns apt's options for that; it downloads to cache/archives
+ * Creates a folder in which apt works as on another machine, with nothing installed and these lines of sources.list.
+ * @returns the options with which apt uses the folder; it downloads to cache/archives
  */
 export function aptFolder(folder: string, sources: string, settings: Record<string, string> = {}): string[] {
   for (const sub of ["lists/partial", "cache/archives/partial"]) mkdirSync(join(folder, sub), { recursive: true });
@@ -15,7 +15,7 @@ export function aptFolder(folder: string, sources: string, settings: Record<stri
     "Dir::State::lists": join(folder, "lists"),
     "Dir::State::status": join(folder, "status"),
     "Dir::Cache": join(folder, "cache"),
-    // The lists of a mirror frozen at a date have expired.
+    // The package lists of a mirror that is frozen at a date have expired.
     "Acquire::Check-Valid-Until": "false",
     "APT::Sandbox::User": "root",
     ...settings,

@@ -2,7 +2,7 @@ import type { Engine } from "./engine.ts";
 import { baseFiles, programWithLibraries } from "./program-files.ts";
 import { tar } from "./tar.ts";
 
-/** An image for builds to begin with: busybox, and ssh-add, which asks an ssh agent. */
+/** A base image for builds: busybox, and ssh-add, which queries an ssh agent. */
 export const BASE = "build-base:v1";
 
 export async function importBase(engine: Engine): Promise<void> {

@@ -4,23 +4,23 @@ import { baseFiles, folderEntry } from "./program-files.ts";
 import { fileEntry, tar, tarSize, type TarEntry } from "./tar.ts";
 
 /**
- * A layer of generated files. The same description gives the same files, and the same diff ID on engines that write the same tars: 20.10
- * writes others than later ones.
+ * A layer of generated files. The same description gives the same files, and the same diff ID on engines that write the same tars. The tars of
+ * 20.10 differ from those of later versions.
  */
 export interface LayerSpec {
   /** The folder of its files, below `/`. */
   name: string;
-  /** Bytes of all files together. */
+  /** The total bytes of all files. */
   bytes: number;
   /** The number of files, of equal size. @default 1 */
   files?: number;
   /** @default "random" */
   content?: ContentKind;
-  /** Another seed gives other content throughout. */
+  /** With another seed, all content differs. */
   seed?: string;
-  /** The number of files, evenly spread, that differ from those of the layer without this. */
+  /** The number of files, evenly spread, that differ from those of a layer without this option. */
   changedFiles?: number;
-  /** The time of all files, in seconds since the epoch: a rebuild changes it. */
+  /** The time of all files, in seconds since the epoch. A rebuild changes it. */
   mtime?: number;
 }
 
@@ -32,7 +32,7 @@ export interface LayerSpec {
  */
 export async function buildImage(engine: Engine, reference: string, layers: LayerSpec[] = []): Promise<string> {
   const context = await buildContext(reference, layers);
-  // Some of the versions have no BuildKit installed.
+  // Some of the versions are installed without BuildKit.
   const { stdout } = await engine.dockerWithInput(context, ["build", "--quiet", "--tag", reference, "-"], {
     DOCKER_BUILDKIT: "0",
   });

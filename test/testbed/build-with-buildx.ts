@@ -8,7 +8,7 @@ import type { Engine } from "./engine.ts";
 /**
  * Builds the image of {@link buildImage} with the engine's BuildKit, as `docker build` does where buildx is installed. A containerd store then
  * has an index of the image and of a provenance attestation.
- * @param engine with a containerd store: others store no attestations, and buildx refuses to make them
+ * @param engine an engine with a containerd store: other stores have no attestations, and buildx refuses to create them
  * @returns the image's ID
  */
 export async function buildWithBuildx(engine: Engine, reference: string, layers: LayerSpec[] = []): Promise<string> {

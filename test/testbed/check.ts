@@ -4,7 +4,7 @@ import { run } from "./programs.ts";
 
 export type Usable = { usable: true } | { usable: false; why: string };
 
-/** Tells whether {@link startTestbed} can work here; if not, why, in one line. */
+/** Returns whether {@link startTestbed} can work on this machine, and if not, the reason in one line. */
 export async function checkTestbed(): Promise<Usable> {
   const why = await whyNot();
   return why === undefined ? { usable: true } : { usable: false, why };

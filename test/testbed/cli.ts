@@ -27,7 +27,7 @@ function markOf(folder: string): string {
 }
 
 async function up(near: EngineKind, far: EngineKind): Promise<void> {
-  // No handler during the start, which takes seconds: its reaper ends everything.
+  // There is no handler during the start, which takes seconds, because the reaper of the run ends everything.
   await using bed = await startTestbed({ near: { kind: near }, far: { kind: far } });
   writeFileSync(markOf(bed.folder), "");
   const layers = [{ name: "libraries", bytes: 20e6, files: 50 }];
@@ -45,7 +45,7 @@ async function up(near: EngineKind, far: EngineKind): Promise<void> {
   clearInterval(alive);
 }
 
-/** Builds Docker 29 beforehand, where the test bed can run; the tests that need it say why it cannot be built. */
+/** Builds Docker 29 in advance, if the test bed can run. If it cannot be built, the tests that need it report the reason. */
 async function build29(): Promise<void> {
   if ((await checkTestbed()).usable) await docker29Folder().catch(() => {});
 }

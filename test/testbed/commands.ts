@@ -3,8 +3,8 @@ import { dirname, join } from "node:path";
 import { projectFolder } from "./paths.ts";
 
 /**
- * Makes the folder that comes first in PATH on either machine: its `ssh` knows the test bed's hosts, and its `docker-over-ssh` is this
- * project's.
+ * Creates the folder that is first in PATH on either machine. Its `ssh` knows the hosts of the test bed, and its `docker-over-ssh` is the command
+ * of this project.
  * @param ssh the real ssh
  * @param command the command line of the project's command
  */
@@ -18,7 +18,7 @@ export function writeCommands(
   writeScript(join(folder, "node"), [process.execPath]);
 }
 
-/** The project's command as installed. */
+/** The project's command, as the package installs it. */
 export const builtCommand = [process.execPath, join(projectFolder, "bin/docker-over-ssh.js")];
 
 /** The folder in which node is installed, with its libraries. */

@@ -8,7 +8,7 @@ const maxBlock = 65_536;
 
 /** Yields `bytes` bytes that depend on the seed alone. */
 export function* makeContent(kind: ContentKind, bytes: number, seed: string): Generator<Uint8Array> {
-  // AES in counter mode is the fastest generator that Node has built in.
+  // AES in counter mode is the fastest generator that is built into Node.
   const key = createHash("sha256").update(seed).digest();
   const cipher = createCipheriv("aes-128-ctr", key.subarray(0, 16), key.subarray(16, 32));
   for (let left = bytes; left > 0;) {
@@ -21,7 +21,7 @@ export function* makeContent(kind: ContentKind, bytes: number, seed: string): Ge
 
 const zeros = Buffer.alloc(maxBlock);
 
-/** Returns words and numbers, one for each random byte; longer than its input. */
+/** Returns words and numbers, one for each random byte. The result is longer than the input. */
 function toText(random: Buffer): Buffer {
   let text = "";
   for (let i = 0; i < random.length && text.length < random.length; i += 2) {

@@ -9,12 +9,12 @@ import { until } from "./wait.ts";
 /** The data that another process needs to connect to the engine, and to stop and start it. */
 export interface EngineDescription {
   kind: EngineKind;
-  /** The engine's version, as it reports it: `20.10.24+dfsg1`. */
+  /** The version that the engine reports, e.g. `20.10.24+dfsg1`. */
   version: string;
   socket: string;
-  /** A PATH with the engine's own programs and its docker CLI first. */
+  /** A PATH that begins with the engine's own programs and its docker CLI. */
   path: string;
-  /** The value of `DOCKER_CONFIG`: keeps the user's contexts and passwords out of the tests. */
+  /** The value of `DOCKER_CONFIG`, which keeps the user's contexts and passwords out of the tests. */
   configFolder: string;
   /** Absent for an engine that the test bed has not started. */
   daemon?: DaemonOptions;
@@ -23,7 +23,7 @@ export interface EngineDescription {
 export interface DaemonOptions {
   machine: Machine;
   bridge: Bridge;
-  /** The parent of its containers' control groups. */
+  /** The parent control group of its containers. */
   cgroup: string;
 }
 
@@ -32,7 +32,7 @@ export function pidFile({ folder }: Machine): string {
   return join(folder, "engine.pid");
 }
 
-/** Waits until the engine answers. Fails with the end of its log when it ends instead. */
+/** Waits until the engine answers. If it ends instead, throws an error with the end of its log. */
 export async function untilAnswers(
   { kind, socket }: EngineDescription,
   { log, ended }: { log: string; ended: () => string | undefined },

@@ -4,23 +4,23 @@ import { exclusively, installWithApt } from "./packages.ts";
 import { cacheFolder } from "./paths.ts";
 import { fetching, run, systemPath } from "./programs.ts";
 
-/** No Debian has Docker 29 yet: its daemon is built from its Go module, which has a version number of its own. */
+/** No Debian release has Docker 29 yet, so its daemon is built from its Go module, which has a version number of its own. */
 const VERSION = "29.7.2";
 const DOCKERD = "github.com/moby/moby/v2/cmd/dockerd@v2.0.0-beta.24";
 
-/** Docker 29 gives each container a time namespace, which Debian 12's runc 1.1 does not support. */
+/** Docker 29 gives each container a time namespace, which runc 1.1 of Debian 12 does not support. */
 const RUNC = "github.com/opencontainers/runc@v1.3.4";
 /** runc contains C code that links this library. */
 const RUNC_NEEDS = ["gcc", "libc6-dev", "libseccomp-dev", "pkg-config"];
 
-/** The folder of the built programs, named by their versions. */
+/** The folder of the built programs, which is named after their versions. */
 const folder = join(cacheFolder, `engine-${VERSION}`);
 
 /** A PATH for go, whose own installer puts it outside of PATH. Debian's go does not download the version that a module requires. */
 const env = { PATH: `${systemPath()}:/usr/local/go/bin`, GOTOOLCHAIN: "auto" };
 
 /**
- * Builds Docker 29 if it has not been built before, which takes minutes, longer than a test's hook may.
+ * Builds Docker 29 if it has not been built before. This takes minutes, longer than a test hook may take.
  * @returns the folder with its `dockerd` and `runc`
  * @throws an error with one line that says why it cannot be built
  */
@@ -38,7 +38,7 @@ async function build(): Promise<void> {
   if (failed) throw new Error("Docker 29 is built with Go, and there is no go here");
   process.stderr.write(`Docker ${VERSION} is built from its Go modules, once: this takes minutes\n`);
   const part = `${folder}.part`;
-  // Left by an interrupted build, whose object files are in Go's own cache.
+  // An interrupted build has left it. Its object files are in Go's own cache.
   rmSync(part, { recursive: true, force: true });
   await installLibraries();
   const stamp = `-s -w -X github.com/moby/moby/v2/dockerversion.Version=${VERSION}`;

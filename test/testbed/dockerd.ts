@@ -22,7 +22,7 @@ export async function startDocker(daemon: DaemonOptions, description: EngineDesc
   await startDockerd(daemon, description);
 }
 
-/** Starts a containerd for this engine: dockerd would share the system's containerd with other engines. */
+/** Starts a containerd for this engine, because dockerd would otherwise share the system's containerd with other engines. */
 async function startContainerd({ machine }: DaemonOptions, path: string): Promise<void> {
   const { socket, settings, log } = files(machine).containerd;
   if (existsSync(socket)) return;
@@ -54,18 +54,18 @@ async function startDockerd({ machine, bridge, cgroup }: DaemonOptions, descript
     containerd: containerd.socket,
     bridge: bridge.device,
     // The near engine shares the network of the tests, and must not change it.
-    // docker-proxy publishes ports, and containers need no other network.
+    // docker-proxy publishes the ports. Containers need no other network.
     iptables: false,
     ip6tables: false,
     "ip-forward": false,
     "ip-masq": false,
     "cgroup-parent": cgroup,
-    // Not systemd's, which does not know the processes in the machine's namespaces.
+    // Not the systemd driver: systemd does not know the processes in the machine's namespaces.
     "exec-opt": "native.cgroupdriver=cgroupfs",
     "shutdown-timeout": 2,
   };
   const args = Object.entries(options).map(([name, value]) => `--${name}=${value}`);
-  // The second socket is the default of every docker CLI, within the machine.
+  // Within the machine, the second socket is the default of every docker CLI.
   args.push(`--host=unix://${socket}`, "--host=unix:///run/docker.sock");
   const { ended } = startInside(machine, { command: "dockerd", args, path, log });
   await untilAnswers(description, { log, ended });

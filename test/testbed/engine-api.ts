@@ -1,6 +1,6 @@
 import { request } from "node:http";
 
-/** Sends a request to the engine's HTTP API. Independent of the product's client: a test should not trust the code under test. */
+/** Sends a request to the engine's HTTP API. It does not use the product's client, because a test should not trust the code under test. */
 export async function askEngine(socketPath: string, path: string): Promise<string> {
   return await new Promise<string>((resolve, reject) => {
     const asked = request({ socketPath, path, timeout: 30_000 }, (response) => {
@@ -19,7 +19,7 @@ export async function askEngine(socketPath: string, path: string): Promise<strin
   });
 }
 
-/** Tells whether an engine answers on the socket. */
+/** Returns whether an engine answers on the socket. */
 export async function answers(socketPath: string): Promise<boolean> {
   return await askEngine(socketPath, "/_ping").then(
     () => true,

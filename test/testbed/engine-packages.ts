@@ -9,8 +9,8 @@ import { fetching, run, systemPath } from "./programs.ts";
 
 /**
  * The kind of an engine. `host` is the machine's Docker engine, installed from its Debian or Ubuntu if necessary. The others are unpacked from
- * the Debian release that has them (Debian only); 29, which no release has, is built with Go. Docker stores images with a graph driver, with
- * `-containerd` in the containerd image store. `podman` is Podman 4.3.
+ * the Debian release that has them (Debian only), except for 29, which no release has, and which is built with Go. Docker stores images with a
+ * graph driver, or, with `-containerd`, in the containerd image store. `podman` is Podman 4.3.
  */
 export type EngineKind =
   | "host"
@@ -23,14 +23,14 @@ export type EngineKind =
   | "29-containerd"
   | "podman";
 
-/** Podman, the programs it runs, skopeo, and those of their libraries that are not on every Debian. */
+/** The packages of Podman, of the programs that it runs, of skopeo, and of their libraries that not every Debian has. */
 const podman = "podman conmon crun skopeo".split(" ");
 const podmanLibraries =
   "libassuan0 libdevmapper1.02.1 libglib2.0-0 libgpg-error0 libgpgme11 libseccomp2 libsemanage2 libsepol2 libsubid4 libyajl2".split(
     " ",
   );
 
-/** Debian's releases by their engine. sid changes: see {@link Engine.version}. */
+/** The Debian release that has each engine. sid changes: see {@link Engine.version}. */
 const releases = {
   podman: { suite: "bookworm", packages: [...podman, ...podmanLibraries] },
   "20.10": { suite: "bookworm", packages: ["docker.io", "containerd"] },
@@ -39,12 +39,12 @@ const releases = {
 } as const;
 
 /**
- * @returns a PATH with the engine's programs first; runc is the machine's own with Docker before 29, docker is with Podman
+ * @returns a PATH that begins with the engine's programs. Before Docker 29, runc is the machine's own. With Podman, docker is the machine's own
  */
 export async function enginePath(kind: EngineKind): Promise<string> {
   if (await isOfHost(kind)) return systemPath();
   const version = kind.replace("-containerd", "") as Exclude<EngineKind, "host" | `${string}-containerd`>;
-  // Its other programs and the docker CLI are the latest Debian's.
+  // Its other programs and the docker CLI are those of the latest Debian release.
   if (version === "29") return `${await docker29Folder()}:${await enginePath("28.5")}`;
   const { suite, packages } = releases[version];
   const finish = version === "podman" ? wrapPodman : addLibrary;
@@ -65,15 +65,15 @@ export async function oldestCli(): Promise<string> {
   return join(await unpackPackages("cli-20.10", { suite: "bookworm", packages: ["docker.io"] }), "usr/bin");
 }
 
-/** @returns the folder with the latest buildx and compose of Debian, for the docker CLI's `cliPluginsExtraDirs` */
+/** @returns the folder with Debian's latest buildx and compose, for the docker CLI's `cliPluginsExtraDirs` */
 export async function latestPlugins(): Promise<string> {
   const packages = ["docker-buildx", "docker-compose"];
   return join(await unpackPackages("plugins", { suite: "sid", packages }), "usr/libexec/docker/cli-plugins");
 }
 
 /**
- * Returns why an engine of this kind cannot run here, in one line, for `test.skipIf` and the test's title. If it can, programs that take longer
- * to prepare than a test's hook may are ready afterwards: call it when the file is loaded, not in a hook.
+ * Returns why an engine of this kind cannot run on this machine, in one line, for `test.skipIf` and the title of the test. If the engine can run,
+ * this function also prepares its programs, which may take longer than a test hook may: call it when the file is loaded, not in a hook.
  */
 export async function whyNotKind(kind: EngineKind): Promise<string | undefined> {
   if (!kind.startsWith("29") || (await isOfHost(kind))) return undefined;
@@ -90,13 +90,13 @@ async function prepare29(): Promise<string | undefined> {
     return undefined;
   } catch (error) {
     const [why] = (error as Error).message.split("\n");
-    // Few of vitest's reporters print the titles of skipped tests.
+    // Few vitest reporters print the titles of skipped tests.
     process.stderr.write(`Tests with Docker 29 are skipped: ${why}\n`);
     return why;
   }
 }
 
-/** Tells whether the machine's own engine is of this kind. */
+/** Returns whether the machine's own engine is of this kind. */
 async function isOfHost(kind: EngineKind): Promise<boolean> {
   if (kind === "host") return true;
   const { stdout } = await run({ reject: false })`dockerd --version`;
@@ -111,7 +111,7 @@ interface Unpacked {
 }
 
 /**
- * Unpacks packages of a Debian release into a folder of the cache, once for all runs. Their programs run on Debian 12's libc.
+ * Unpacks packages of a Debian release into a cache folder, once for all runs. Their programs run with the libc of Debian 12.
  * @returns the folder
  */
 async function unpackPackages(name: string, unpacked: Unpacked): Promise<string> {
@@ -138,13 +138,13 @@ async function download(folder: string, { suite, packages, finish }: Unpacked): 
   await run`rm -rf ${work}`;
 }
 
-/** Installs the one library that 20.10 needs and later engines do not. */
+/** Installs the library that 20.10 needs and later engines do not need. */
 async function addLibrary(root: string): Promise<void> {
   const { failed } = await run({ reject: false })`${join(root, "usr/sbin/dockerd")} --version`;
   if (failed) await installWithApt(["libdevmapper1.02.1"]);
 }
 
-/** Wraps the programs in `bin/` so that they find their unpacked libraries. Installing those could replace the machine's own. */
+/** Wraps the programs in `bin/` so that they find their unpacked libraries. Installing these libraries could replace those of the machine. */
 function wrapPodman(root: string): void {
   const script = `#!/bin/sh
 root=\${0%/bin/*}
@@ -154,7 +154,7 @@ LD_LIBRARY_PATH=$(echo "$root"/lib/*-linux-gnu "$root"/usr/lib/*-linux-gnu | tr 
   for (const program of podman) writeFileSync(join(root, "bin", program), script, { mode: 0o755 });
 }
 
-/** Returns this machine's mirror of Debian, and the keys that it trusts for it. */
+/** Returns this machine's Debian mirror, and the keys that the machine trusts for it. */
 export function debianSource(suite: string): { mirror: string; keyring: string } {
   const release = osRelease();
   const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -167,7 +167,7 @@ export function debianSource(suite: string): { mirror: string; keyring: string }
   return { mirror, keyring };
 }
 
-/** Reads apt's sources in both formats of sources.list(5). */
+/** Reads apt sources in both formats of sources.list(5). */
 export function aptSources(): { uri: string; suites: string[] }[] {
   const parts = "/etc/apt/sources.list.d";
   const files = existsSync(parts) ? readdirSync(parts).map((name) => join(parts, name)) : [];

@@ -21,12 +21,12 @@ export class Engine {
     return `unix://${this.description.socket}`;
   }
 
-  /** The engine's version in `docker version`; with `kind` 28.5 it may be a later one by now. */
+  /** The engine's version in `docker version`. With `kind` 28.5, it may be a later version by now. */
   get version(): string {
     return this.description.version;
   }
 
-  /** The environment in which `docker`, or `podman` for a Podman, is this engine's CLI and connects to it. */
+  /** The environment in which `docker` (or `podman` for Podman) is this engine's CLI and connects to it. */
   get env(): { DOCKER_HOST: string; DOCKER_CONFIG: string; PATH: string } {
     const { configFolder, path, daemon } = this.description;
     const env = { DOCKER_HOST: this.host, DOCKER_CONFIG: configFolder, PATH: path };
@@ -38,12 +38,12 @@ export class Engine {
     return await execa("docker", args, { env: this.env, stdin: "ignore" });
   }
 
-  /** Runs the podman CLI on this engine, which is of the kind `podman`. */
+  /** Runs the podman CLI on this engine, which must be of the kind `podman`. */
   async podman(...args: string[]): Promise<{ stdout: string; stderr: string }> {
     return await execa("podman", args, { env: this.env, stdin: "ignore" });
   }
 
-  /** Runs skopeo on the machine of a Podman, whose /var/lib then contains its cache of blobs. */
+  /** Runs skopeo on the machine of a Podman. The machine's /var/lib then contains skopeo's blob cache. */
   async skopeo(...args: string[]): Promise<{ stdout: string; stderr: string }> {
     const { machine } = this.#daemon();
     return await runInside(machine, "env", [`PATH=${this.env.PATH}`, "skopeo", "--insecure-policy", ...args]);
@@ -58,12 +58,12 @@ export class Engine {
     return await execa("docker", args, { env: { ...this.env, ...env }, stdin: input });
   }
 
-  /** Lists the engine's content; equal to an earlier listing when nothing is left behind. */
+  /** Lists the engine's content. The result equals an earlier listing if nothing has been left behind. */
   async listing(): Promise<Listing> {
     return await listEngine(this.description.socket);
   }
 
-  /** Stops the engine as a service manager does. Its containers stop with it; those of Podman do not. */
+  /** Stops the engine as a service manager does. Its containers also stop, except for those of Podman. */
   async stop(): Promise<void> {
     const { machine } = this.#daemon();
     const script = `pid=$(cat "$0"); kill "$pid"; while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done`;
@@ -71,8 +71,8 @@ export class Engine {
   }
 
   /**
-   * Makes the engine hang (`STOP`), as on a machine without memory, or continue (`CONT`). The nsenter outside that waits for the engine
-   * stops as well, and passes `CONT` on to it. Waits until nsenter has stopped: if it stopped after `CONT`, the machine would never end.
+   * Makes the engine hang (`STOP`), as on a machine that is out of memory, or continue (`CONT`). The outer nsenter, which waits for the engine,
+   * also stops, and passes `CONT` on to the engine. Waits until nsenter has stopped: if it stopped after `CONT`, the machine would never end.
    */
   async signal(signal: "STOP" | "CONT"): Promise<void> {
     const { machine } = this.#daemon();

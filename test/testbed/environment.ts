@@ -2,25 +2,25 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, 
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 
-/** The variable in which a clean environment keeps, as JSON, the settings that {@link machineEnvironment} returns. */
+/** The variable in which a clean environment stores, as JSON, the settings that {@link machineEnvironment} returns. */
 const MACHINE = "DOS_MACHINE_ENVIRONMENT";
 
-/** Variables that the tests keep: temporary folders, test runners, and those that Windows needs. */
+/** Variables that stay in the environment of the tests: temporary folders, test runners, and those that Windows needs. */
 const KEPT = /^(?:TMPDIR|CI|GITHUB_\w+|VITEST\w*|DOS_\w+|SYSTEMROOT|SYSTEMDRIVE|COMSPEC|PATHEXT|TEMP|TMP)$/i;
 
 /** Variables for downloading packages and for finding the machine's engine. */
 const NEEDED =
   /^(?:HOME|XDG_CACHE_HOME|DOCKER_\w+|GO\w+|(?:https?|all|no)_proxy|npm_config_(?:userconfig|registry|cache|cafile)|NODE_EXTRA_CA_CERTS|SSL_CERT_\w+)$/i;
 
-/** Programs that are hidden from a test's PATH: a test adds those it needs. */
+/** Programs that are hidden from the PATH of a test. A test adds those that it needs. */
 const HIDDEN = ["docker-over-ssh", "podman"];
 
-/** The folders that `su` leaves out of PATH. */
+/** The folders that `su` omits from PATH. */
 export const FOR_ADMINISTRATORS = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
 /**
  * Removes the machine's settings from this process and its future children: variables, the home with its caches, docker contexts and ssh
- * config, the language, globally installed tools. For the process that starts all others, before it does.
+ * config, the language, globally installed tools. Call it in the process that starts all other processes, before it starts them.
  */
 export function leaveMachine(): void {
   if (isClean()) return;
@@ -31,13 +31,13 @@ export function leaveMachine(): void {
   Object.assign(process.env, env);
 }
 
-/** Tells whether this process, or its parent, has left the machine. */
+/** Returns whether this process, or its parent, has left the machine. */
 export function isClean(): boolean {
   return process.env[MACHINE] !== undefined;
 }
 
 /**
- * Returns the settings for downloads, to be added to an environment: the machine's caches, proxies and registries.
+ * Returns the settings for downloads, which a caller adds to an environment: the machine's caches, proxies and registries.
  */
 export function machineEnvironment(): Record<string, string> {
   const kept = process.env[MACHINE];
@@ -66,14 +66,14 @@ export function unitPath(): string {
   return withoutPrograms(PATH, ["docker", "ssh"], join(HOME, "../unit"));
 }
 
-/** Returns the folders of links that PATH may contain. */
+/** Returns the folders of links that this module may have put into PATH. */
 export function linkFolders(): string[] {
   return isClean() ? [join(process.env["HOME"] ?? "", "..")] : [];
 }
 
-/** Returns a PATH without these programs: a folder that has one of them is replaced by links, in `into`, to its other programs. */
+/** Returns a PATH without these programs. It replaces a folder that contains one of them by a folder below `into` with links to its other programs. */
 function withoutPrograms(path: string, names: readonly string[], into: string): string {
-  if (process.platform === "win32") return path; // only administrators may create links there
+  if (process.platform === "win32") return path; // on Windows, only administrators may create links
   const replaced = new Map<string, string>();
   const folders = path.split(delimiter).map((folder) => {
     if (!names.some((name) => existsSync(join(folder, name)))) return folder;

@@ -17,8 +17,8 @@ const image = "docker-over-ssh-test-bed/exec-host";
 /**
  * Runs a container with `docker-over-ssh` and `docker`, which connect to an engine: `docker exec -i NAME docker-over-ssh pull app:v1`.
  * @param on the engine that runs the container
- * @param to the engine that the commands connect to. The other engine cannot reach a port of 127.0.0.1 in the container: they are on different
- *   networks.
+ * @param to the engine that the commands connect to. The other engine cannot reach a port of 127.0.0.1 in the container, because they are on
+ *   different networks.
  */
 export async function startExecHost(bed: Testbed, { on, to = on }: { on: Engine; to?: Engine }): Promise<ExecHost> {
   await on.dockerWithInput(tar(rootFiles()), ["import", "-", image]);
@@ -29,7 +29,7 @@ export async function startExecHost(bed: Testbed, { on, to = on }: { on: Engine;
   const options = [
     ...volumes.flatMap((volume) => ["--volume", volume]),
     ...env.flatMap((variable) => ["--env", variable]),
-    // Engine and command share 127.0.0.1.
+    // The engine and the command share 127.0.0.1.
     "--network=host",
   ];
   const { stdout: name } = await on.docker("run", "--detach", ...options, image, "sleep", "infinity");
@@ -42,7 +42,7 @@ export async function startExecHost(bed: Testbed, { on, to = on }: { on: Engine;
   };
 }
 
-/** An image for a container with the machine's own /usr, which contains the programs of Debian and Ubuntu. */
+/** An image for a container that mounts the machine's own /usr, which contains the programs of Debian and Ubuntu. */
 function rootFiles(): TarEntry[] {
   const links = ["bin", "lib", "lib64", "sbin"].map((path): TarEntry => ({
     path,

@@ -4,8 +4,8 @@ import { machineEnvironment } from "./environment.ts";
 import { Testbed } from "./testbed.ts";
 
 /**
- * Returns a test bed of the one engine of the docker CLI, e.g. Docker Desktop's, which is both near and far. Starts nothing, and cleans nothing
- * up: the tests remove their images.
+ * Returns a test bed with the only engine of the docker CLI, e.g. Docker Desktop, as both near and far. It starts nothing and cleans nothing up,
+ * because the tests remove their images.
  * @param why the reason why tests of two machines are skipped
  */
 export async function useHostEngine(why: string): Promise<Testbed> {

@@ -1,6 +1,6 @@
 import type { Writable } from "node:stream";
 
-/** Lets this process exit in spite of a pipe to a child. */
+/** Allows this process to exit although it has an open pipe to a child. */
 export function unref(pipe: Writable): void {
   (pipe as Writable & { unref(): void }).unref();
 }

@@ -1,6 +1,6 @@
 import { askEngine } from "./engine-api.ts";
 
-/** The sorted content of an engine: equal before and after when nothing is left behind. */
+/** The sorted content of an engine. The listings before and after a test are equal if nothing has been left behind. */
 export interface Listing {
   containers: { id: string; name: string; image: string; labels: Record<string, string> }[];
   volumes: string[];

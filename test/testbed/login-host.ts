@@ -10,12 +10,12 @@ import { hidePrograms } from "./ssh.ts";
 import type { Testbed } from "./testbed.ts";
 import { until } from "./wait.ts";
 
-/** The password of every user, and of the key of the host `login-key`. */
+/** The password of every user, and the passphrase of the key of the host `login-key`. */
 export const PASSWORD = "correct horse";
 const PASSWORD_HASH =
   "$6$testbed$.MTiYkVH/cBHMcUzt1hICLgCLL3pkuJZxSGnrU1YBlVeZqnZgCEoItLJbNIwMG5/fm5CM86lgJ7qonCbGJuZl1";
 
-/** The folders of docker and of node on the host, which no PATH names, and the command of this project. */
+/** The folders of docker and of node on the host, which no PATH contains, and the command of this project. */
 export const PROGRAMS = {
   docker: "/run/programs/docker",
   node: "/run/programs/node/bin",
@@ -27,25 +27,25 @@ export interface LoginUser {
   name: string;
   /** The login shell: the path of a program. @default /bin/sh */
   shell?: string;
-  /** Files in the home; a script, which names its interpreter, is executable. */
+  /** Files in the home. A script with a shebang is executable. */
   files?: Record<string, string>;
   /** Links in the home, to {@link PROGRAMS}. */
   links?: Record<string, string>;
-  /** May not use the engine's socket. */
+  /** The user may not use the engine's socket. */
   needsSudo?: boolean;
-  /** What sudo allows: the end of a line of sudoers. */
+  /** The commands that sudo allows: the end of a line of sudoers. */
   sudo?: string;
-  /** The command that sshd runs instead of the one that is asked for. */
+  /** The command that sshd runs instead of the requested one. */
   forced?: string;
-  /** Programs cannot be executed in the home. */
+  /** The home is mounted noexec. */
   noexec?: boolean;
 }
 
 /** A server with users of its own, at the far machine's address. */
 export interface LoginHost extends AsyncDisposable {
   /**
-   * The environment of a user on the near machine whose ssh knows `login`, with a key; `login-password`, where ssh asks for a password;
-   * `login-key`, where it asks for the passphrase of the key.
+   * The environment of a user on the near machine whose ssh knows these names of the server: `login` uses a key, `login-password` asks for a
+   * password, and `login-key` asks for the passphrase of the key.
    */
   env: Record<string, string>;
   /** Returns the logins so far. */
@@ -55,8 +55,8 @@ export interface LoginHost extends AsyncDisposable {
 const PORT = 2230;
 
 /**
- * The first process of the host: mounts and processes of its own on the far machine. They end with its stdin. docker, node and the like
- * are hidden in all folders that programs are looked for in, and are in {@link PROGRAMS}.
+ * The first process of the host, which has its own mounts and processes on the far machine. They end with its stdin. docker, node and similar
+ * programs are hidden in all folders in which docker-over-ssh looks for programs, and are in {@link PROGRAMS}.
  */
 const init = `
 set -e
@@ -78,7 +78,7 @@ ${hidePrograms("docker podman node nodejs docker-over-ssh")}
 cat >/dev/null
 `;
 
-/** Starts an sshd with these users on the far machine. They exist there alone, and end with it. */
+/** Starts an sshd with these users on the far machine. They exist only on this host, and end with it. */
 export async function startLoginHost(bed: Testbed, users: LoginUser[]): Promise<LoginHost> {
   const { machines, far } = bed.description;
   if ("why" in machines) throw new Error(`this needs two machines: ${machines.why}`);
@@ -132,7 +132,7 @@ export async function startLoginHost(bed: Testbed, users: LoginUser[]): Promise<
   };
 }
 
-/** Writes the files in which the host's programs look users up. */
+/** Writes the files in which the host's programs look up users. */
 function writeUsers(folder: string, users: LoginUser[], socketGroup: number): void {
   const file = (name: string, lines: string[], mode: number): void =>
     writeFileSync(join(folder, "etc", name), lines.map((line) => `${line}\n`).join(""), { mode });
@@ -197,7 +197,7 @@ async function writeClientConfig(folder: string, sshConfig: string, address: str
 }
 
 function writeServerConfig(folder: string, sshFolder: string, users: LoginUser[]): void {
-  // Read by sshd with the rights of the user who logs in.
+  // sshd reads it with the permissions of the user who logs in.
   const keys = [join(sshFolder, "user-key.pub"), join(folder, "key.pub")];
   writeFileSync(join(folder, "authorized-keys"), keys.map((key) => readFileSync(key, "utf8")).join(""));
   const lines = [

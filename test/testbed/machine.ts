@@ -7,37 +7,37 @@ import { run, systemPath } from "./programs.ts";
 import { unref } from "./lifeline.ts";
 
 /**
- * A machine: a set of namespaces with its own processes, mounts, host name, `/run` and, if wanted, network. Everything in it ends with its first
- * process.
+ * A machine: a set of namespaces with its own processes, mounts, host name, `/run` and, on request, network. Everything in it ends with its
+ * first process.
  */
 export interface Machine {
   hostname: string;
-  /** The folder of logs, sockets and settings. The same path within the machine and outside. */
+  /** The folder of logs, sockets and settings. Its path is the same within the machine and outside. */
   folder: string;
   /** The folder of its engine's images. */
   dataFolder: string;
-  /** The machine's first process, by its process ID outside. */
+  /** The process ID of the machine's first process, outside of the machine. */
   init: ProcessIdentity;
 }
 
 export interface MachineOptions {
   hostname: string;
   folder: string;
-  /** Gives it a network; by default it shares the network of the process that starts it. */
+  /** Gives the machine its own network. By default, it shares the network of the process that starts it. */
   ownNetwork: boolean;
-  /** Gives it a disk of this size (in memory) for the engine's data. */
+  /** Gives the machine a disk of this size (in memory) for the engine's data. */
   diskMB?: number | undefined;
-  /** The list that the machine's lifeline is added to: the machine ends when the lifeline is ended. */
+  /** The list to which the machine's lifeline is added. The machine ends when the lifeline is ended. */
   lifelines: Writable[];
 }
 
 /**
  * The first process of the machine. Its stdin is a lifeline: when the process that started the machine ends in any way, the pipe closes and this
- * script ends; the kernel then kills all other processes of the machine and removes its mounts and network devices.
+ * script ends. The kernel then kills all other processes of the machine and removes its mounts and network devices.
  *
- * - /proc/self/stat has the process ID outside, until /proc is the machine's own
- * - its own /run: other engines would find the sockets that sshd and containerd put there
- * - sshd without PAM refuses root when its password is locked, as on some systems
+ * - /proc/self/stat contains the outer process ID until the machine mounts its own /proc
+ * - the machine has its own /run, because other engines would find the sockets that sshd and containerd create in a shared one
+ * - sshd without PAM rejects root if root's password is locked, as on some systems
  * - `wait` (not `cat` in the foreground) lets the shell reap the orphans that it inherits
  */
 const init = `
@@ -68,7 +68,7 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
     [...namespaces, "--propagation", "slave", "--fork", "--kill-child", "sh", "-c", init],
     {
       stdio: "pipe",
-      // Ctrl-C in a terminal signals the whole process group: the owner handles it.
+      // Ctrl-C in a terminal signals the whole process group. The owner handles it.
       detached: true,
       env: {
         PATH: systemPath(),
@@ -88,7 +88,7 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
     child.once("close", () => reject(new Error(`no machine "${hostname}": ${errors}`)));
     child.stdout.once("data", (data: Buffer) => resolve(Number(data.toString())));
   });
-  // The machine must not keep its owner from exiting; the lifeline then ends it.
+  // The machine must not prevent its owner from exiting. The lifeline then ends the machine.
   child.stdout.destroy();
   child.stderr.destroy();
   child.unref();
@@ -116,7 +116,7 @@ export async function runInside(machine: Machine, command: string, args: string[
 
 /**
  * Starts a command within the machine that continues when this process ends.
- * @returns a function that returns how it ended, undefined while it runs
+ * @returns a function that returns how the command ended, undefined while it runs
  */
 export function startInside(
   machine: Machine,

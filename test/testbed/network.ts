@@ -5,7 +5,7 @@ import type { Run } from "./run.ts";
 /** The bridge of an engine. */
 export interface Bridge {
   device: string;
-  /** With the prefix length: 10.1.2.3/24. */
+  /** The address with the prefix length, e.g. 10.1.2.3/24. */
   address: string;
 }
 
@@ -18,7 +18,7 @@ export interface Wire {
   farAddress: string;
 }
 
-/** Chooses names and addresses for a run that are not in use on this machine. */
+/** Chooses names and addresses for a run that this machine does not use. */
 export async function planNetwork(run: Run): Promise<{ near: Bridge; far: Bridge; wire: Wire }> {
   const prefix = await freePrefix();
   return {
@@ -33,7 +33,7 @@ export async function planNetwork(run: Run): Promise<{ near: Bridge; far: Bridge
   };
 }
 
-/** Returns three bytes of a private network without a route. Random, because two runs may choose at once. */
+/** Returns the first three bytes of a private network without a route. They are random, because two runs may choose at the same time. */
 async function freePrefix(): Promise<string> {
   const { stdout: routes } = await runProgram`ip -4 route show table all`;
   for (;;) {
@@ -44,8 +44,8 @@ async function freePrefix(): Promise<string> {
 }
 
 /**
- * Adds a bridge for one engine. `dockerd --bridge=none` needs none, but deletes the docker0 of the network namespace, which may be another
- * engine's.
+ * Adds a bridge for one engine. `dockerd --bridge=none` needs none, but deletes the docker0 of the network namespace, which may belong to another
+ * engine.
  */
 export async function addBridge(machine: Machine, { device, address }: Bridge): Promise<void> {
   const commands = `ip link add ${device} type bridge
@@ -57,7 +57,7 @@ export async function addBridge(machine: Machine, { device, address }: Bridge): 
 /** Connects the far machine to the near machine's network. */
 export async function addWire(near: Machine, far: Machine, wire: Wire): Promise<void> {
   const peer = `type veth peer name ${wire.farDevice} netns ${far.init.pid}`;
-  // Outside of the machines' namespaces, where the far machine's process ID is known.
+  // Runs outside of the machines' namespaces, where the process ID of the far machine is valid.
   await runProgram("ip", `link add ${wire.device} ${peer}`.split(" "));
   const ends = [
     { machine: near, device: wire.device, address: wire.nearAddress },

@@ -5,7 +5,7 @@ import { tar } from "./tar.ts";
 /** An image with the Node that runs the tests. No registry has it. */
 export const NODE_IMAGE = "127.0.0.1:1/docker-over-ssh-test-bed/node";
 
-/** Makes {@link NODE_IMAGE}, unless the engine has it: it is large, and stays for all tests. */
+/** Creates {@link NODE_IMAGE}, unless the engine has it. It is large, so it stays for all tests. */
 export async function nodeImage(engine: Engine): Promise<void> {
   if ((await engine.listing()).references.some((name) => name.startsWith(NODE_IMAGE))) return;
   const files = [...(await baseFiles()), ...(await programWithLibraries(process.execPath, "bin/node"))];

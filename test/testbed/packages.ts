@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { cacheFolder } from "./paths.ts";
 import { fetching, findProgram, run } from "./programs.ts";
 
-/** The programs of the test bed, with their packages of Debian and Ubuntu. */
+/** The programs that the test bed needs, with their packages in Debian and Ubuntu. */
 const needed: Record<string, string[]> = {
   dockerd: ["docker.io"],
   docker: ["docker.io", "docker-cli"],
@@ -17,8 +17,8 @@ const needed: Record<string, string[]> = {
   ssh: ["openssh-client"],
   "docker-registry": ["docker-registry"],
   busybox: ["busybox-static"],
-  "redis-server": ["redis-server"], // of the tests of server/
-  // Of login-host.ts: login shells, and what asks for passwords.
+  "redis-server": ["redis-server"], // for the tests of server/
+  // For login-host.ts: login shells, and programs that ask for passwords.
   zsh: ["zsh"],
   fish: ["fish"],
   csh: ["csh"],
@@ -43,7 +43,7 @@ export async function installPackages(): Promise<void> {
   });
 }
 
-/** Installs a program that is missing, from the package of its name. Returns its path; undefined where there is no such package. */
+/** Installs a missing program from the package of the same name. Returns its path, or undefined if there is no such package. */
 export async function installProgram(program: string): Promise<string | undefined> {
   await exclusively("packages", async () => {
     if ((await findProgram(program)) !== undefined) return;
@@ -53,7 +53,7 @@ export async function installProgram(program: string): Promise<string | undefine
   return await findProgram(program);
 }
 
-/** Installs packages. Waits for other processes that install some. */
+/** Installs packages. Waits for other processes that install packages. */
 export async function installWithApt(packages: string[]): Promise<void> {
   const options = ["-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"];
   await fetching("apt-get", ["install", ...options, ...packages], { env: { DEBIAN_FRONTEND: "noninteractive" } });
@@ -70,11 +70,11 @@ async function isPackage(name: string): Promise<boolean> {
   return /Candidate: \d/.test(stdout);
 }
 
-/** Runs a task while no other test bed on this machine runs one of that name. */
+/** Runs a task while no other test bed on this machine runs a task of the same name. */
 export async function exclusively(name: string, task: () => Promise<void>): Promise<void> {
   mkdirSync(cacheFolder, { recursive: true });
   const lock = join(cacheFolder, `${name}.lock`);
-  // flock(1) holds the lock as long as its child runs, which is as long as the pipe to it is open.
+  // flock(1) holds the lock while its child runs, and the child runs until the pipe to it is closed.
   const holder = run("flock", [lock, "sh", "-c", "echo locked; cat"], { reject: false });
   await Promise.race([
     new Promise((resolve) => holder.stdout.once("data", resolve)),

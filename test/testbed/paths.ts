@@ -12,7 +12,7 @@ const { HOME = homedir(), XDG_CACHE_HOME } = machineEnvironment();
 export const cacheFolder = join(XDG_CACHE_HOME || join(HOME, ".cache"), "docker-over-ssh-testbed");
 
 /**
- * The parent of the runs' folders, with keys, sockets, logs and the engines' data. Not /tmp, which is in memory on many machines: images are
- * large.
+ * The parent folder of the folders of all runs, with keys, sockets, logs and the engines' data. It is not /tmp, because images are large and /tmp is
+ * in memory on many machines.
  */
 export const runsFolder = process.env["TMPDIR"] || "/var/tmp";

@@ -4,9 +4,9 @@ import { pidFile, untilAnswers, type DaemonOptions, type EngineDescription } fro
 import { startInside, type Machine } from "./machine.ts";
 
 /**
- * Starts Podman on the socket, and waits until it answers. Leaves the machine's own Podman alone:
- * - images, containers and locks are below the machine's folder, and no control group is made
- * - the machine's /run has the files that Podman always puts into /var/lib/containers and /var/cache/containers
+ * Starts Podman on the socket, and waits until it answers. Does not affect the machine's own Podman:
+ * - images, containers and locks are below the machine's folder, and no control group is created
+ * - the machine's /run contains the files that Podman always writes to /var/lib/containers and /var/cache/containers
  * - a second hierarchy of control groups, which crun does not support, is hidden
  */
 export async function startPodman({ machine }: DaemonOptions, description: EngineDescription): Promise<void> {
@@ -15,7 +15,7 @@ export async function startPodman({ machine }: DaemonOptions, description: Engin
   const data = join(machine.dataFolder, "podman");
   const log = join(machine.folder, "podman.log");
   writeSettings(folder, data, path);
-  // Podman's CLI reads docker's settings file, and fails when the folder in DOCKER_CONFIG has none.
+  // Podman's CLI reads docker's settings file, and fails if the folder in DOCKER_CONFIG has none.
   mkdirSync(configFolder, { recursive: true });
   if (!existsSync(join(configFolder, "config.json"))) writeFileSync(join(configFolder, "config.json"), "{}");
   const args = ["-ec", inMachine, "sh", pidFile(machine), socket, data];
@@ -30,7 +30,7 @@ export async function startPodman({ machine }: DaemonOptions, description: Engin
   await untilAnswers(description, { log, ended });
 }
 
-/** Returns the environment of the podman CLI, which takes containers' settings from its own file, not from the service's. */
+/** Returns the environment of the podman CLI, which reads the settings of containers from its own file, not from that of the service. */
 export function podmanEnv(machine: Machine, host: string): Record<string, string> {
   return { CONTAINER_HOST: host, CONTAINERS_CONF: join(settingsFolder(machine), "containers.conf") };
 }
@@ -39,7 +39,7 @@ function settingsFolder({ folder }: Machine): string {
   return join(folder, "podman");
 }
 
-/** /run/docker.sock is the default of every docker CLI, within the machine. */
+/** Within the machine, /run/docker.sock is the default of every docker CLI. */
 const inMachine = `
 pid_file=$1 socket=$2 data=$3
 for folder in /var/lib /var/cache; do
@@ -92,7 +92,7 @@ runroot = "/run/podman/storage"
 `,
   );
   const insecure = ["localhost", "127.0.0.1"].map((host) => `[[registry]]\nlocation = "${host}"\ninsecure = true\n`);
-  // A test may have written its own file for the next start.
+  // A test may have written this file for the next start.
   if (!existsSync(file("registries.conf"))) writeFileSync(file("registries.conf"), insecure.join(""));
   writeFileSync(
     file(".config/containers/policy.json"),

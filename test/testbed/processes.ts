@@ -13,7 +13,7 @@ export function identify(pid: number): ProcessIdentity | undefined {
   return state === "Z" || startTime === undefined ? undefined : { pid, startTime };
 }
 
-/** Tells whether a signal has stopped the process until SIGCONT. */
+/** Returns whether a signal has stopped the process until SIGCONT. */
 export function isStopped(pid: number): boolean {
   return look(pid).state === "T";
 }
@@ -26,12 +26,12 @@ function look(pid: number): { state?: string | undefined; startTime?: string | u
   } catch {
     return {};
   }
-  // proc(5): the name, in parentheses, may contain spaces; state is field 3, starttime field 22.
+  // proc(5): the name, in parentheses, may contain spaces. state is field 3, starttime is field 22.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return { state: fields[0], startTime: fields[19] };
 }
 
-/** Tells whether this very process still runs, not another with its process ID. */
+/** Returns whether this process still runs, and not another process with the same process ID. */
 export function isAlive({ pid, startTime }: ProcessIdentity): boolean {
   return identify(pid)?.startTime === startTime;
 }

@@ -4,7 +4,7 @@ import { findProgram, run } from "./programs.ts";
 import { fileEntry, type TarEntry } from "./tar.ts";
 
 /**
- * Returns the files with which a program of this machine runs in a container: the program and the libraries that it loads.
+ * Returns the files that a program of this machine needs to run in a container: the program and the libraries that it loads.
  * @param path the program's path in the container: `bin/busybox`
  */
 export async function programWithLibraries(name: string, path: string): Promise<TarEntry[]> {
@@ -19,7 +19,7 @@ export async function programWithLibraries(name: string, path: string): Promise<
   ];
 }
 
-/** Returns busybox under all its names, and the folders that programs expect. */
+/** Returns busybox with the names of all its programs, and the folders that programs expect. */
 export async function baseFiles(): Promise<TarEntry[]> {
   const { stdout } = await run`busybox --list`;
   const applets = stdout.split("\n").filter((applet) => applet !== "busybox");

@@ -1,7 +1,7 @@
 import { execa } from "execa";
 import { FOR_ADMINISTRATORS, isClean, machineEnvironment } from "./environment.ts";
 
-/** Returns PATH with the folders of administrators' programs, which `su` leaves out. */
+/** Returns PATH with the folders of administrative programs, which `su` omits. */
 export function systemPath(): string {
   const path = process.env["PATH"] ?? "";
   return isClean() ? path : `${path}:${FOR_ADMINISTRATORS.join(":")}`;
@@ -13,7 +13,7 @@ export const run = execa({ env: { PATH: systemPath() } });
 /** execa for programs that download, with the machine's caches and proxies. */
 export const fetching = execa({ env: { ...machineEnvironment(), PATH: systemPath() } });
 
-/** Returns the path of a program; undefined without one of that name. */
+/** Returns the path of a program; undefined if there is no program of this name. */
 export async function findProgram(name: string): Promise<string | undefined> {
   const { stdout } = await run({ reject: false })`which ${name}`;
   return stdout || undefined;

@@ -9,7 +9,7 @@ http: { addr: ":5000" }
 health: { storagedriver: { enabled: true, interval: 10s, threshold: 3 } }
 `;
 
-/** As in Docker Hub's image, which accepts a settings file or a subcommand. */
+/** The entrypoint, as in Docker Hub's image: it accepts a settings file or a subcommand. */
 const entrypoint = `#!/bin/sh
 set -e
 case "$1" in
@@ -20,7 +20,7 @@ exec "$@"
 `;
 
 /**
- * Makes a `registry:2` from Debian's docker-registry, so that nothing is pulled from Docker Hub. It behaves like the real one: port 5000, a
+ * Creates a `registry:2` from Debian's docker-registry, so that nothing is pulled from Docker Hub. It behaves like the real image: port 5000, a
  * volume, and `REGISTRY_…` variables for its settings.
  */
 export async function registryImage(engine: Engine, reference = "registry:2"): Promise<void> {

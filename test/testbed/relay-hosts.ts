@@ -3,15 +3,15 @@ import type { Engine } from "./engine.ts";
 import { PROGRAMS, startLoginHost, type LoginHost, type LoginUser } from "./login-host.ts";
 import type { Testbed } from "./testbed.ts";
 
-/** The first host of a relay, and the options for all hosts: docker and Node are there, and docker-over-ssh is sent. */
+/** The first host of a relay, and the options for all hosts: they have docker and Node, and docker-over-ssh is sent to them. */
 export const FIRST_HOST = "ssh://root@login";
 export const HOST_OPTIONS = ["--far-path", PROGRAMS.docker, "--far-path", PROGRAMS.node, "--far", "node"];
 
 /**
- * Starts hosts behind the far machine's wire: `login`, with the far engine, and further ones by the names of these users. Only root's ssh on `login`
- * knows these names.
+ * Starts hosts behind the far machine's wire: `login`, with the far engine, and further hosts, each with the name of one of these users. Only root's
+ * ssh on `login` knows these names.
  *
- * @param engines the engine of each further host that has one: it may be another test bed's, because a socket has no network
+ * @param engines the engine of each further host that has one. It may belong to another test bed, because a socket needs no network
  */
 export async function startRelayHosts(
   bed: Testbed,

@@ -3,17 +3,17 @@ import { join } from "node:path";
 import { runsFolder } from "./paths.ts";
 import { identify, isAlive, type ProcessIdentity } from "./processes.ts";
 
-/** One run of a test bed. All its files, devices and groups carry its name, so that they can be found and removed. */
+/** One run of a test bed. The names of all its files, devices and groups contain its name, so that they can be found and removed. */
 export interface Run {
-  /** Unique among living runs, and short enough for a network device's name (15 bytes). */
+  /** Unique among live runs, and short enough for the name of a network device (15 bytes). */
   name: string;
   folder: string;
 }
 
-/** The folder's name identifies its owner, so that a run always has a known owner. */
+/** The name of the folder identifies the owner, so that the owner of a run is always known. */
 const folderName = /^(dos(\d+)-\d+)\.(\d+)$/;
 
-/** Makes the folder of a run that belongs to this process. */
+/** Creates the folder of a run that belongs to this process. */
 export function createRun(): Run {
   const owner = identify(process.pid);
   if (!owner) throw new Error("this process is not in /proc");

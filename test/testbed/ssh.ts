@@ -5,7 +5,7 @@ import { startInside, type Machine } from "./machine.ts";
 import { findProgram, run, systemPath } from "./programs.ts";
 import { until } from "./wait.ts";
 
-/** The hosts in ssh's settings. All are the far machine. */
+/** The hosts in the ssh settings. All are the far machine. */
 const sshHosts = {
   far: { port: 22, what: "a server like any other" },
   noisy: { port: 2222, what: "greets on stdout before it runs the command" },
@@ -19,7 +19,7 @@ export interface SshFiles {
   clientConfig: string;
 }
 
-/** Makes this run's keys and the client's settings. Reads and writes none of the user's. */
+/** Creates the keys of this run and the settings of the client. Neither reads nor writes those of the user. */
 export async function writeSshFiles(folder: string, farAddress: string): Promise<SshFiles> {
   mkdirSync(folder, { mode: 0o700 });
   const file = (name: string) => join(folder, name);
@@ -60,7 +60,7 @@ export async function startSshd(
   const file = (name: string) => join(folder, name);
   const greeting = `echo "Welcome to far"; echo "Last login: yesterday"\n`;
   writeFileSync(file("noisy"), `${greeting}exec sh -c "$SSH_ORIGINAL_COMMAND"\n`);
-  // The first folder in the PATH of `env` has docker-over-ssh. These hosts have a folder of their own programs instead.
+  // The first folder in the PATH of `env` has docker-over-ssh. These hosts have a folder with their own programs instead.
   const without = (programs: string, bin: string, then: string): string => {
     mkdirSync(file(bin));
     return `PATH=${file(bin)}:\${PATH#*:}\nexec unshare --mount sh -c '${hidePrograms(programs)}\n${then}'\n`;
@@ -75,7 +75,7 @@ export async function startSshd(
     AddressFamily: "inet",
     HostKey: file("host-key"),
     AuthorizedKeysFile: file("user-key.pub"),
-    // Otherwise sshd refuses a key file below a folder that others can write to, like /var/tmp.
+    // Otherwise sshd rejects a key file below a folder that others can write to, like /var/tmp.
     StrictModes: "no",
     PermitRootLogin: "prohibit-password",
     PasswordAuthentication: "no",
@@ -106,10 +106,10 @@ export async function startSshd(
   await until("sshd listens", listens, { explain: () => readFileSync(log, "utf8") });
 }
 
-/** Folders in which docker-over-ssh looks for programs, whatever PATH is. */
+/** Folders in which docker-over-ssh looks for programs, regardless of PATH. */
 const FOLDERS = "/usr/local/sbin /usr/local/bin /usr/sbin /usr/bin /bin /snap/bin /opt/homebrew/bin /opt/local/bin";
 
-/** Returns lines of a shell script that hide programs in all folders, in a mount namespace of its own; without a single quote. */
+/** Returns lines of a shell script that hide programs in all folders, in a mount namespace of its own. They contain no single quote. */
 export function hidePrograms(names: string): string {
   return `for program in ${names}; do
   for folder in ${FOLDERS} $(echo "$PATH" | tr : " "); do

@@ -29,14 +29,14 @@ export interface TestbedOptions {
   far?: EngineOptions;
   /** The command line of `docker-over-ssh` on either machine. @default bin/docker-over-ssh.js, with this node */
   command?: string[];
-  /** Uses the engine of the docker CLI, for near and far, where no test bed can be started. */
+  /** Uses the engine of the docker CLI, for near and far, if no test bed can be started. */
   useHostEngine?: boolean;
 }
 
 /**
- * Starts two engines and an sshd, in about two seconds when all packages are installed. Dispose of it at the end; the next start removes what a
- * killed process left behind.
- * @throws when the test bed cannot work here: see {@link checkTestbed}
+ * Starts two engines and an sshd, in about two seconds if all packages are installed. Dispose of the result at the end. The next start removes the
+ * leftovers of killed processes.
+ * @throws if the test bed cannot work on this machine: see {@link checkTestbed}
  */
 export async function startTestbed(options: TestbedOptions = {}): Promise<Testbed> {
   const check = await checkTestbed();
@@ -98,7 +98,7 @@ async function start(run: Run, lifelines: Writable[], options: TestbedOptions): 
   };
 }
 
-/** Starts a machine with a bridge, and describes its future engine. */
+/** Starts a machine with a bridge. Returns the description of the engine that will run on it. */
 async function startHost(
   run: Run,
   lifelines: Writable[],

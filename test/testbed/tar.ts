@@ -9,12 +9,12 @@ export type TarEntry =
       /** Seconds since the epoch. */
       mtime?: number;
       size: number;
-      /** Returns `size` bytes. Called once, when the entry's turn comes. */
+      /** Returns `size` bytes. Called once, when the entry is written. */
       content: () => Iterable<Uint8Array>;
     };
 
 const block = 512;
-/** Fixed, so that the same content gives the same archive and the same layer. */
+/** The time of each entry. It is fixed, so that the same content gives the same archive and the same layer. */
 const defaultMtime = 1_600_000_000;
 
 /** Writes a POSIX ustar archive: pax(1), "ustar Interchange Format". Paths of up to 100 bytes. */
@@ -28,7 +28,7 @@ export function* tar(entries: Iterable<TarEntry>): Generator<Uint8Array> {
   yield Buffer.alloc(2 * block);
 }
 
-/** Returns the size of the archive that {@link tar} writes, to put it into another one. */
+/** Returns the size of the archive that {@link tar} writes, which is needed to nest it in another archive. */
 export function tarSize(entries: Iterable<TarEntry>): number {
   let size = 2 * block;
   for (const entry of entries) {

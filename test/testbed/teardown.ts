@@ -6,8 +6,8 @@ import { findRuns, type Run } from "./run.ts";
 
 /**
  * Cleans up after a run once its stdin has ended. The machines' processes, mounts and wire end with their own lifelines (machine.ts). Removes the
- * near engine's bridge, the control groups (in one hierarchy, or in one for each controller) and the files. It retries for ten seconds, because
- * running processes keep them busy. It removes the folder last: a later run that finds the folder tries again.
+ * near engine's bridge, the control groups (in one hierarchy, or in one for each controller) and the files. Retries for ten seconds, because
+ * running processes keep them busy. Removes the folder last, so that a later run that finds the folder tries again.
  */
 const remove = `
 name=$1 folder=$2
@@ -24,22 +24,22 @@ done
 exit 1
 `;
 
-/** Ends a run and removes its traces. */
+/** Ends a run and removes all that it has created. */
 export interface Reaper {
-  /** The streams that keep the run's machines alive. They end with the run. */
+  /** The lifelines of the run's machines. They end with the run. */
   lifelines: Writable[];
   end(): Promise<void>;
 }
 
 /**
- * Starts the process that cleans up after the run, when {@link Reaper.end} is called or this process ends, even by SIGKILL, because
- * both close the pipe between the two processes. The test bed needs no handlers of signals or exit.
+ * Starts the process that cleans up after the run when {@link Reaper.end} is called or this process ends, even by SIGKILL, because
+ * both close the pipe between the two processes. So the test bed needs no handlers for signals or exit.
  */
 export function startReaper(run: Run): Reaper {
   const child = spawn("sh", ["-c", remove, "sh", run.name, run.folder], {
     stdio: ["pipe", "ignore", "ignore"],
     env: { PATH: systemPath() },
-    // In another process group: Ctrl-C in a terminal ends this one as a whole.
+    // In another process group, because Ctrl-C in a terminal ends the whole group of this process.
     detached: true,
     cwd: "/",
   });
@@ -61,7 +61,7 @@ export function startReaper(run: Run): Reaper {
   };
 }
 
-/** Cleans up after earlier runs whose reaper was killed as well. */
+/** Cleans up after earlier runs whose reaper was also killed. */
 export async function removeLeftovers(): Promise<void> {
   const dead = findRuns().filter(({ alive }) => !alive);
   await Promise.all(dead.map((run) => startReaper(run).end()));

@@ -10,7 +10,7 @@ export interface TestbedDescription {
   far: EngineDescription;
   /** The environment for commands on the near machine. */
   env: Record<string, string>;
-  /** The data of two machines, or the reason why there is only one. */
+  /** The data of two machines, or the reason why there is only one machine. */
   machines: TwoMachines | { why: string };
 }
 
@@ -40,7 +40,7 @@ export class Testbed implements AsyncDisposable {
     this.#dispose = dispose;
   }
 
-  /** The reason why there is only one engine and no ssh, for tests that need two; undefined with two. */
+  /** For tests that need two engines: the reason why there is only one engine and no ssh; undefined if there are two. */
   get onlyOneEngine(): string | undefined {
     const { machines } = this.description;
     return "why" in machines ? machines.why : undefined;
@@ -51,7 +51,7 @@ export class Testbed implements AsyncDisposable {
     return this.#machines().sshConfig;
   }
 
-  /** The folder to be first in PATH, with `docker-over-ssh`, and an `ssh` that knows the hosts above. */
+  /** The folder that must be first in PATH, with `docker-over-ssh`, and an `ssh` that knows the hosts above. */
   get bin(): string {
     return this.#machines().bin;
   }
@@ -62,8 +62,8 @@ export class Testbed implements AsyncDisposable {
   }
 
   /**
-   * The environment of a user on the near machine: `ssh far "docker-over-ssh pull app"` works as typed, and docker connects to the near
-   * engine. HOME is this run's.
+   * The environment of a user on the near machine: `ssh far "docker-over-ssh pull app"` works verbatim, and docker connects to the near
+   * engine. HOME is a folder of this run.
    */
   get env(): Record<string, string> {
     return this.description.env;
@@ -79,7 +79,7 @@ export class Testbed implements AsyncDisposable {
     };
   }
 
-  /** Limits the wire to so many megabits per second in each direction; `undefined`: no limit. */
+  /** Limits the wire to this number of megabits per second in each direction; `undefined` removes the limit. */
   async limitRate(mbit: number | undefined): Promise<void> {
     const { near, far, wire } = this.#machines();
     const ends = [

@@ -2,9 +2,9 @@ import { setTimeout as delay } from "node:timers/promises";
 
 /**
  * Polls until `condition` returns something other than `false` or `undefined`.
- * @param what the condition in the error: "the engine answers"
+ * @param what the condition for the error message, e.g. "the engine answers"
  * @param timeout ms
- * @throws when the time is up, with `explain()` appended, e.g. the end of a log
+ * @throws when the time is up. The message ends with `explain()`, e.g. the end of a log
  */
 export async function until<T>(
   what: string,

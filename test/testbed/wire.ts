@@ -7,14 +7,14 @@ export interface Traffic {
   toNear: number;
 }
 
-/** Returns the bytes on the wire since it was made. */
+/** Returns the bytes on the wire since the wire was created. */
 export async function countBytes(near: Machine, { device }: Wire): Promise<Traffic> {
   const { stdout } = await runInside(near, "ip", ["-json", "-statistics", "link", "show", device]);
   const [link] = JSON.parse(stdout) as [{ stats64: Record<"rx" | "tx", { bytes: number }> }];
   return { toFar: link.stats64.tx.bytes, toNear: link.stats64.rx.bytes };
 }
 
-/** Limits both directions to so many megabits per second; `undefined`: no limit. */
+/** Limits both directions to this number of megabits per second; `undefined` removes the limit. */
 export async function limitRate(ends: { machine: Machine; device: string }[], mbit: number | undefined): Promise<void> {
   await Promise.all(
     ends.map(async ({ machine, device }) => {
