@@ -9,14 +9,14 @@ import type { Setup } from "./run-buildah.ts";
 import { TENANT_LABEL } from "../images/reserved.ts";
 
 /**
- * Variables of buildah, the shell or the linker. Build arguments with such names are passed as arguments of the program, which everybody on the host can
- * read while it runs; all others as variables, which nobody else can read.
+ * Variables that buildah, the shell or the linker read. A build argument with such a name is passed as an argument of the program, which everybody on the
+ * host can read while it runs. All others are passed as variables, which nobody else can read.
  */
 const RESERVED =
   /^(?:PATH|HOME|IFS|ENV|PWD|OLDPWD|SHELL|USER|TMPDIR|TERM|LANG|LANGUAGE|GLIBC_TUNABLES|OPTIND|PS[124]|f|value|LC_.*|LD_.*|XDG_.*|_.*|BUILDAH_.*|CONTAINERS?_.*|REGISTRY_.*|STORAGE_.*|GO[A-Z0-9]*|SSL_.*|GPG.*|NOTIFY_.*|DBUS_.*|(?:https?|no|all)_proxy|(?:HTTPS?|NO|ALL)_PROXY)$/;
 const NAME = /^[A-Za-z]\w*$/;
 
-/** Full names, with tags, that a build gives to its image. */
+/** Returns the full names, with tags, that a build gives to its image. */
 export function namesOf(names: readonly string[]): string[] {
   return names.map((name) => {
     const reference = parseTenantName(name);
@@ -25,7 +25,7 @@ export function namesOf(names: readonly string[]): string[] {
   });
 }
 
-/** Build arguments as files of {@link CALL}: name and content. */
+/** Returns build arguments as files of {@link CALL}: name and content. */
 export function variablesOf({ buildArgs }: BuildRequest): Record<string, string> {
   return Object.fromEntries(
     Object.entries(buildArgs).filter(
@@ -38,7 +38,7 @@ function isVariable(name: string): boolean {
   return NAME.test(name) && !RESERVED.test(name) && name.length < 200;
 }
 
-/** Refuses what buildah cannot do, or may not do. */
+/** Refuses a build that buildah does not support, or that it may not run. */
 export function checkRequest(request: BuildRequest, { isolation }: Setup): void {
   if (request.builder === "buildkit") {
     throw new Refusal("buildah.buildkit", "this guard builds with buildah, and has no BuildKit: set DOCKER_BUILDKIT=0");
@@ -57,8 +57,8 @@ export function checkRequest(request: BuildRequest, { isolation }: Setup): void 
 }
 
 /**
- * The arguments of `buildah build`. Images come from the storage only: what the policy allows was fetched before. The image gets no name yet: an image
- * beyond the quota would take the name from the tenant's earlier image.
+ * Returns the arguments of `buildah build`. Images come from the storage only, into which the guard has fetched those that the policy allows. The image gets
+ * no name yet, because an image beyond the quota would take the name from the tenant's earlier image.
  */
 export function buildArguments(
   request: BuildRequest,
@@ -86,7 +86,7 @@ export function buildArguments(
     ...(platform === undefined ? [] : ["--platform", platform]),
     ...(shmSize === undefined ? [] : ["--shm-size", `${shmSize}b`]),
     ...extraHosts.flatMap((host) => ["--add-host", host]),
-    // The last value of a ulimit counts: the operator's come after the tenant's.
+    // The last value of a ulimit applies, so the operator's come after the tenant's.
     ...mergeUlimits(ulimits, resources.ulimits).flatMap((limit) => ["--ulimit", limit]),
     ...Object.entries(stamped).flatMap(([key, value]) => ["--label", `${key}=${value}`]),
     ...Object.entries(buildArgs).flatMap(([name, value]) => {
@@ -105,10 +105,10 @@ function mergeUlimits(asked: readonly string[], held: readonly string[]): string
   return [...asked.filter((limit) => !names.has(nameOf(limit))), ...held];
 }
 
-/** Reads the name of a base. Throws a Refusal `base.refused` for other transports, e.g. `dir:/etc`, `oci:…` or `docker-archive:…`. */
+/** Parses the name of a base. Throws a Refusal `base.refused` for other transports, e.g. `dir:/etc`, `oci:…` or `docker-archive:…`. */
 export function baseOf(text: string): ReturnType<typeof parseReference> {
   const bare = text.replace(/^docker:\/\//, "");
-  // A tag has no slash, and the name before it is no transport of buildah's.
+  // A tag has no slash, and the name before it is not one of buildah's transports.
   if (
     /^(?:dir|oci|oci-archive|docker-archive|docker-daemon|containers-storage|sif|ostree|tarball|atomic):/.test(bare)
   ) {

@@ -9,14 +9,14 @@ import type { SandboxOptions } from "./sandbox.ts";
 
 /** The network of one build. Disposing ends it. */
 export interface BuildNetwork extends AsyncDisposable {
-  /** The network of buildah itself, which fetches what `ADD` names */
+  /** The network of buildah itself, which fetches the addresses of `ADD` */
   readonly sandbox: SandboxOptions["network"];
-  /** The network of the steps: `host` is that of the sandbox */
+  /** The network of the steps. `host` is the network of the sandbox */
   readonly steps: "none" | "host";
 }
 
 /**
- * Opens the network of a build: none, or one from which no service of the host can be reached that listens on 127.0.0.1.
+ * Opens the network of a build. It is either none, or one that cannot reach a service that listens on 127.0.0.1 of the host.
  *
  * @param fetches whether `ADD` has an address
  * @throws Refusal `buildah.network` if it is not available
@@ -30,10 +30,11 @@ export async function openBuildNetwork(
 ): Promise<BuildNetwork> {
   const forSteps = policy.hasNetwork && network !== "none";
   // Without a runtime, steps share the network of buildah.
-  const nothing = setup.isolation === "chroot" ? "host" : "none";
-  if (!forSteps && !fetches) return { sandbox: "none", steps: nothing, async [Symbol.asyncDispose]() {} };
-  // If the policy gives no network, buildah could still fetch addresses that the guard has not seen: of a trigger, or of a line that it reads differently.
-  if (!forSteps && (nothing === "host" || !policy.hasNetwork)) {
+  const isolated = setup.isolation === "chroot" ? "host" : "none";
+  if (!forSteps && !fetches) return { sandbox: "none", steps: isolated, async [Symbol.asyncDispose]() {} };
+  // If the policy allows no network, buildah could still fetch addresses that the guard has not checked: those of a trigger, or of a line that buildah parses
+  // differently.
+  if (!forSteps && (isolated === "host" || !policy.hasNetwork)) {
     throw new Refusal("buildah.network", "ADD cannot fetch an address here where steps have no network");
   }
   const opened = await openOrRefuse(userNamespace, env);

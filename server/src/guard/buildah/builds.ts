@@ -21,7 +21,7 @@ import { writeVariables } from "./variables.ts";
 
 type OnLine = (line: ApiObject) => void;
 
-/** Builds with buildah. */
+/** Returns the builds of a backend that runs buildah. */
 export function createBuilds(parts: BuildahParts): BackendBuilds {
   const byId = new Map<string, AbortController>();
   const keyOf = ({ tenant }: Caller, buildId: string): string => `${tenant.id} ${buildId}`;
@@ -32,7 +32,7 @@ export function createBuilds(parts: BuildahParts): BackendBuilds {
       if (context === undefined) throw new Refusal("build.context", "the build has no context", { statusCode: 400 });
       caller.note.about ??= names.map(dockerName);
       const failure = await buildInSlot(caller, request, names, context, onLine);
-      // docker exits at this line, and its user may build again: so the slot is free by now.
+      // docker exits at this line, and its user may start the next build at once. Therefore the slot is already free.
       if (failure !== undefined) onLine(failure);
     },
     prune: async (caller) => await pruneCache(parts, caller, await homeOf(parts, caller)),
@@ -71,7 +71,7 @@ export function createBuilds(parts: BuildahParts): BackendBuilds {
   }
 }
 
-/** Removes containers that builds have left behind, if no build of the tenant is running. */
+/** Removes the containers that earlier builds have left, unless a build of the tenant is running. */
 async function clean(parts: BuildahParts, home: OpenHome): Promise<void> {
   if (!home.isClean && home.builds.size === 0) {
     home.isClean = true;
@@ -99,11 +99,14 @@ async function build(parts: BuildahParts, caller: Caller, home: OpenHome, work: 
   const external = await openContext(parts, caller, home, call, work);
   await using cgroup = await cgroupOf(parts, caller, call);
   const options = { signal, cgroupFiles: cgroup.files, call: call.name };
-  const say = (text: string): void => {
+  const print = (text: string): void => {
     if (!request.quiet) onLine({ stream: text });
   };
   try {
-    await pullBases(parts, caller, home, request, external.images, { ...options, onLine: (line) => say(`${line}\n`) });
+    await pullBases(parts, caller, home, request, external.images, {
+      ...options,
+      onLine: (line) => print(`${line}\n`),
+    });
     await using network = await openBuildNetwork(parts, caller, home, request, external.addresses.length > 0);
     await writeVariables(join(call.path, "variables"), home.user, variablesOf(request));
     let last = "";
@@ -113,13 +116,13 @@ async function build(parts: BuildahParts, caller: Caller, home: OpenHome, work: 
       onLine: (line, from) => {
         if (from === "stdout") last = line;
         const text = streamLine(line);
-        if (text !== undefined) say(text);
+        if (text !== undefined) print(text);
       },
     });
     const id = `sha256:${/^[0-9a-f]{64}$/.exec(last)?.[0] ?? ""}`;
-    if (id === "sha256:") throw new Error("buildah does not tell which image it has built");
+    if (id === "sha256:") throw new Error("buildah does not report which image it has built");
     await takeOver(parts, caller, home, { id, names });
-    tellBuilt(parts, caller, id, names, { onLine, quiet: request.quiet });
+    reportBuilt(parts, caller, id, names, { onLine, quiet: request.quiet });
     return undefined;
   } catch (error) {
     if (!(error instanceof BuildahError)) throw error;
@@ -128,7 +131,7 @@ async function build(parts: BuildahParts, caller: Caller, home: OpenHome, work: 
   }
 }
 
-/** Unpacks the context, and refuses what its Dockerfile may not name. */
+/** Unpacks the context, and refuses addresses that its Dockerfile may not fetch. */
 async function openContext(
   { env }: BuildahParts,
   { tenant, signal }: Caller,
@@ -148,8 +151,8 @@ async function openContext(
 }
 
 /**
- * Records an image as the tenant's, and names it. An image beyond the quotas is removed, unless the tenant had it before: a build may make the same image
- * again.
+ * Records an image as the tenant's, and names it. Removes an image beyond the quotas, unless the tenant had it before, because a build may create the same
+ * image again.
  */
 async function takeOver(parts: BuildahParts, caller: Caller, home: OpenHome, naming: Naming): Promise<void> {
   const { tenant, signal } = caller;
@@ -171,7 +174,7 @@ async function takeOver(parts: BuildahParts, caller: Caller, home: OpenHome, nam
   }
 }
 
-function tellBuilt(
+function reportBuilt(
   { events }: BuildahParts,
   { tenant }: Caller,
   id: string,

@@ -5,19 +5,19 @@ import { messageOf } from "docker-over-ssh/builds";
 import { parentFor } from "../cgroups/cgroup-path.ts";
 import { Refusal } from "../refusal.ts";
 
-/** The files into which a program writes itself to be in a cgroup. Disposing removes what was made for it. */
+/** The files into which a program writes its process ID to enter a cgroup. Disposing removes the cgroup that was created for it. */
 export interface CgroupFiles extends AsyncDisposable {
   readonly files: readonly string[];
-  /** Whether the kernel has ended a process there since it was opened, because the cgroup has no more memory */
+  /** Returns whether the kernel has killed a process in the cgroup since it was opened, because the cgroup has no memory left */
   ranOutOfMemory(): boolean;
 }
 
 /**
- * Prepares a cgroup for the programs of one call. In cgroup v2 it is a new child, because a cgroup whose children have controllers, like that of a pod,
- * accepts no processes; in v1 it is the cgroup itself, in every hierarchy that has it.
+ * Prepares a cgroup for the programs of one call. In cgroup v2, it is a new child, because a cgroup whose children have controllers, like that of a pod,
+ * accepts no processes. In v1, it is the cgroup itself, in every hierarchy that has it.
  *
- * @param parent e.g. `/kubepods/burstable/pod1234`, or `tenants.slice` as systemd names it
- * @throws Refusal `cgroup.unavailable`: a build that should be limited does not run without
+ * @param parent e.g. `/kubepods/burstable/pod1234`, or `tenants.slice` in systemd's notation
+ * @throws Refusal `cgroup.unavailable`, because a build must not run without its limits
  */
 export async function openCgroupFiles(parent: string, id: string, root = "/sys/fs/cgroup"): Promise<CgroupFiles> {
   try {
@@ -43,12 +43,12 @@ async function openChild(parent: string, id: string): Promise<CgroupFiles> {
     files: [join(child, "cgroup.procs")],
     ranOutOfMemory: killsSince(join(child, "memory.events")),
     async [Symbol.asyncDispose]() {
-      await rmdir(child).catch(() => {}); // a process that ends right now: the tenant's cgroup is removed as a whole
+      await rmdir(child).catch(() => {}); // fails while a process is ending; the tenant's cgroup is removed as a whole later
     },
   };
 }
 
-/** Reads the kernel's count of `oom_kill` now. Returns whether it has grown since. */
+/** Reads the kernel's count of `oom_kill`. Returns a function that returns whether it has grown since. */
 function killsSince(file: string): () => boolean {
   const before = killsIn(file);
   return () => killsIn(file) > before;

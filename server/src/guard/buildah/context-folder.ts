@@ -13,25 +13,25 @@ import {
 } from "docker-over-ssh/builds";
 import { Refusal } from "../refusal.ts";
 
-/** Bytes of a Dockerfile that is searched for images. No images are fetched for a longer one. */
+/** Maximum bytes of a Dockerfile that is searched for images. No images are fetched for a longer one. */
 const MAX_DOCKERFILE = 1024 * 1024;
-/** Links from a name to the Dockerfile itself */
+/** Maximum links from a name to the Dockerfile itself */
 const MAX_LINKS = 10;
 
 export interface ContextOptions {
-  /** Of the tenant's programs, to which all files are given */
+  /** The user of the tenant's programs, who becomes the owner of all files */
   user: number;
-  /** Bytes, unpacked */
+  /** Maximum bytes, unpacked */
   limit: number;
   env: NodeJS.ProcessEnv;
   signal: AbortSignal;
 }
 
 /**
- * Unpacks a tar into a new folder, and reads the Dockerfile. Symbolic links are created last, so nothing is written through them. Returns the text of the
- * Dockerfile; undefined if there is none.
+ * Unpacks a tar into a new folder, and reads the Dockerfile. Creates symbolic links last, so that nothing is written through them. Returns the text of the
+ * Dockerfile, or undefined if it does not exist.
  *
- * @throws Refusal `context.invalid` 400 for what is not a tar, leads out of the context, or is too large
+ * @throws Refusal `context.invalid` 400 if the source is no tar, contains a path that leads out of the context, or is too large
  */
 export async function unpackContext(
   source: Readable,
@@ -95,12 +95,12 @@ async function writeEntry(
   }
 }
 
-/** Names in a context are bytes, one character for each. */
+/** Returns a path as bytes. A name in a context has one character for each byte. */
 function pathIn(folder: string, path: string): Buffer {
   return Buffer.concat([Buffer.from(`${folder}/`), Buffer.from(path, "latin1")]);
 }
 
-/** Follows links only inside the context: the guard must not read files outside. */
+/** Reads the Dockerfile. Follows links only inside the context, because the guard must not read files outside of it. */
 async function readDockerfile(context: BuildContext, name: string, signal: AbortSignal): Promise<string | undefined> {
   const byPath = new Map(context.entries.map((entry) => [entry.path, entry]));
   let path = join("/", Buffer.from(name).toString("latin1")).slice(1);

@@ -3,31 +3,31 @@ import { quotedWords } from "../classic/dockerfile/instruction.ts";
 import type { EscapeToken } from "../classic/dockerfile/logical-lines.ts";
 import { Refusal } from "../refusal.ts";
 
-/** What a Dockerfile takes from outside of its context. */
+/** The images and addresses outside of its context that a Dockerfile uses. */
 export interface ExternalSources {
-  /** Images of `FROM`, `COPY --from=` and `RUN --mount=from=` that are no stage before it */
+  /** Images in `FROM`, `COPY --from=` and `RUN --mount=from=` that do not name an earlier stage */
   images: string[];
-  /** Addresses of `ADD` */
+  /** Addresses in `ADD` */
   addresses: string[];
 }
 
-const HEAD = /^#\s*(\w+)\s*=(.*)$/;
-/** Limits of characters of a value, of variables, and of sources: a hostile Dockerfile must not use up memory or time. */
+const DIRECTIVE = /^#\s*(\w+)\s*=(.*)$/;
+/** Limits of the characters of a value, of variables, and of sources, because a hostile Dockerfile must not use up memory or time. */
 const MAX_VALUE = 4096;
 const MAX_VALUES = 1000;
 const MAX_OUTSIDE = 1000;
 
-/** What is known of a Dockerfile's variables at one instruction. */
+/** The known variables of a Dockerfile at one instruction. */
 interface Scope {
   readonly values: Map<string, string>;
   readonly escape: EscapeToken;
 }
 
 /**
- * Reads which images a Dockerfile needs, to fetch those that the policy allows. This is a convenience, not a check: buildah has only what was fetched, so an
- * image that is missed here is missing there.
+ * Finds the images that a Dockerfile needs, so that the guard can fetch those that the policy allows. This is a convenience, not a check: buildah has only
+ * the fetched images, so a build fails if this function misses one.
  *
- * @param buildArgs set `ARG`s before the first `FROM`
+ * @param buildArgs the values of `ARG`s before the first `FROM`
  */
 export function readExternalSources(
   dockerfile: string,
@@ -82,12 +82,12 @@ export function readExternalSources(
   return { images: [...images], addresses: [...addresses] };
 }
 
-/** Instructions with their continued lines joined, without comments. */
+/** Returns the instructions without comments, with continued lines joined. */
 function instructionsOf(dockerfile: string): { instructions: string[]; escape: EscapeToken } {
   const lines = dockerfile.replace(/^\uFEFF/, "").split(/\r?\n/);
   let escape: EscapeToken = "\\";
   for (const line of lines) {
-    const [, key = "", value = ""] = HEAD.exec(line) ?? [];
+    const [, key = "", value = ""] = DIRECTIVE.exec(line) ?? [];
     if (key === "") break;
     if (key.toLowerCase() === "escape" && value.trim() === "`") escape = "`";
   }
@@ -116,9 +116,9 @@ function setValues(
   const { values, escape } = scope;
   for (const word of quotedWords(text, escape)) {
     const [, name = "", written] = /^(\w+)(?:=(.*))?$/s.exec(word) ?? [];
-    const asked = (usesGiven || written !== undefined) && Object.hasOwn(given, name) ? given[name] : undefined;
-    if (name === "" || (asked ?? written) === undefined) continue;
-    const value = asked ?? expandIn(scope, written ?? "", "");
+    const argument = (usesGiven || written !== undefined) && Object.hasOwn(given, name) ? given[name] : undefined;
+    if (name === "" || (argument ?? written) === undefined) continue;
+    const value = argument ?? expandIn(scope, written ?? "", "");
     const isKnown = values.has(name) || values.size < MAX_VALUES;
     if (value === undefined || value.length > MAX_VALUE) values.delete(name);
     else if (isKnown) values.set(name, value);
@@ -126,10 +126,10 @@ function setValues(
 }
 
 /**
- * Expands variables as the classic builder.
+ * Expands variables like the classic builder.
  *
- * @param unset what stands for a variable without a value; undefined: the text is then unknown
- * @returns undefined if the value is unknown here
+ * @param unset the value of a variable that is not set. If undefined, such a variable makes the text unknown
+ * @returns undefined if the text is unknown
  */
 function expandIn({ values, escape }: Scope, text: string, unset: string | undefined): string | undefined {
   let added = 0;
@@ -148,7 +148,7 @@ function expandIn({ values, escape }: Scope, text: string, unset: string | undef
   }
 }
 
-/** Returns the words of ADD that are addresses, or that contain a variable whose value is unknown here. */
+/** Returns the words of ADD that are addresses, or that contain a variable whose value is unknown. */
 function addressesOf(text: string, scope: Scope): string[] {
   const words = text.split(/[\s,[\]"]+/).filter((word) => word !== "" && !word.startsWith("--"));
   return words.slice(0, -1).flatMap((word) => {

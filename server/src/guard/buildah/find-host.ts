@@ -5,16 +5,16 @@ import { BuildahError, runBuildah, type Setup } from "./run-buildah.ts";
 import { startProgram } from "docker-over-ssh/builds";
 import { text } from "node:stream/consumers";
 
-/** The oldest version that is known to work: Debian 12's */
+/** The oldest version that is known to work: that of Debian 12 */
 const OLDEST = [1, 28] as const;
-/** The tenant of the trial. No real tenant has this name: it is not a valid ID. */
+/** The tenant of the trial. No real tenant has this name, because it is not a valid ID. */
 const TRIAL = ".trial";
-/** ms that a trial may take */
+/** Maximum ms of a trial */
 const TRIAL_TIMEOUT = 60_000;
-/** How runtimes report that a container has no /none. A missing runtime is reported in the same way, but with another path. */
+/** The error of runtimes for a container without /none. The error for a missing runtime has the same form, but another path. */
 const NO_PROGRAM = /\/none["'`]?:? (?:not found|no such file or directory)/i;
 
-/** What the host can do for buildah. */
+/** The features of the host that buildah can use. */
 export interface Host {
   /** e.g. `1.28.2` */
   version: string;
@@ -23,42 +23,46 @@ export interface Host {
 }
 
 /**
- * Tries out what works on this host: user namespaces, the storage driver, the runtime.
+ * Tests which features work on this host: user namespaces, the storage driver, the runtime.
  *
  * @throws Failure `usage` if buildah is missing or too old, or would run steps as root of the host without a runtime that confines them
  */
-export async function findHost(folder: string, env: NodeJS.ProcessEnv, tell: (line: string) => void): Promise<Host> {
-  const version = await askVersion(env);
+export async function findHost(folder: string, env: NodeJS.ProcessEnv, report: (line: string) => void): Promise<Host> {
+  const version = await versionOf(env);
   await mkdir(folder, { recursive: true, mode: 0o711 });
   const failure = await tryTrial(folder, env, true);
-  if (typeof failure !== "string") return { version, hasUsers: true, setup: reported(failure, tell) };
+  if (typeof failure !== "string") {
+    reportSetup(failure, report);
+    return { version, hasUsers: true, setup: failure };
+  }
   const setup = process.getuid?.() === 0 ? await tryTrial(folder, env, false) : failure;
   if (typeof setup === "string" || setup.isolation === "chroot") throw unusable(failure);
-  tell(`Builds run as root of the host, confined by ${setup.runtime}: user namespaces do not work here (${failure}).`);
+  report(
+    `Builds run as root of the host, confined by ${setup.runtime}, because user namespaces do not work on this host (${failure}).`,
+  );
   return { version, hasUsers: false, setup };
 }
 
-function reported(setup: Setup, tell: (line: string) => void): Setup {
+function reportSetup(setup: Setup, report: (line: string) => void): void {
   if (setup.isolation === "chroot") {
-    tell("Builds have no runtime (chroot isolation): neither crun nor runc works here. Install one of them.");
+    report("Builds have no runtime (chroot isolation): neither crun nor runc works on this host. Install one of them.");
   }
   if (setup.driver === "vfs") {
-    tell("Images are whole copies of files (vfs): overlay does not work here. Install fuse-overlayfs.");
+    report("Images are whole copies of files (vfs): overlay does not work on this host. Install fuse-overlayfs.");
   }
-  return setup;
 }
 
-async function askVersion(env: NodeJS.ProcessEnv): Promise<string> {
+async function versionOf(env: NodeJS.ProcessEnv): Promise<string> {
   const program = startProgram("buildah", ["--version"], { killTimeout: 1000, env: { PATH: env["PATH"] } });
   program.stdin.on("error", () => {});
   program.stderr.resume();
-  const said = await text(program.stdout).catch(() => "");
+  const output = await text(program.stdout).catch(() => "");
   const { error } = await program.exit;
-  const [, major, minor, patch] = /version (\d+)\.(\d+)\.(\d+)/.exec(said) ?? [];
+  const [, major, minor, patch] = /version (\d+)\.(\d+)\.(\d+)/.exec(output) ?? [];
   if (major === undefined || minor === undefined) {
     throw new Failure(
       "usage",
-      `buildah cannot be run: ${error === undefined ? "it reports no version" : messageOf(error)}`,
+      `buildah does not run: ${error === undefined ? "it reports no version" : messageOf(error)}`,
       {
         expected: "buildah on the PATH",
         hint: "On Debian and Ubuntu: apt-get install buildah crun slirp4netns fuse-overlayfs uidmap",
@@ -75,13 +79,13 @@ async function askVersion(env: NodeJS.ProcessEnv): Promise<string> {
 }
 
 function unusable(why: string): Failure {
-  return new Failure("usage", `buildah does not work here: ${why}`, {
+  return new Failure("usage", `buildah does not work on this host: ${why}`, {
     expected: "user namespaces, or root and a runtime (crun or runc)",
     hint: "Allow user namespaces (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone), or install crun.",
   });
 }
 
-/** Returns the setup that works, or why none does. */
+/** Returns the setup that works, or the reason why none does. */
 async function tryTrial(folder: string, env: NodeJS.ProcessEnv, hasUsers: boolean): Promise<Setup | string> {
   await using homes = new Homes(folder, env, hasUsers);
   try {
@@ -115,7 +119,7 @@ async function findSetup(home: OpenHome, env: NodeJS.ProcessEnv): Promise<Setup>
   throw new Error(why);
 }
 
-/** Runs a step in an empty image. If only its program is not found, everything else has worked. Otherwise returns the error. */
+/** Runs a step in an empty image. If the only error is that its program is missing, everything works. Otherwise returns the error. */
 async function tryStep(home: OpenHome, setup: Setup, env: NodeJS.ProcessEnv): Promise<string | undefined> {
   const options = { signal: AbortSignal.timeout(TRIAL_TIMEOUT) };
   const { isolation, runtime } = setup;
@@ -133,7 +137,7 @@ async function tryStep(home: OpenHome, setup: Setup, env: NodeJS.ProcessEnv): Pr
   }
 }
 
-/** Whether a runtime got as far as starting /none. */
+/** Returns whether a runtime has got as far as starting /none. */
 export function hasStarted(lines: readonly string[]): boolean {
   return lines.some((line) => NO_PROGRAM.test(line));
 }

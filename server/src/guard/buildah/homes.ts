@@ -5,21 +5,21 @@ import { isTenantId } from "../tenant.ts";
 import type { Home } from "./run-buildah.ts";
 import { openUserNamespace, userAt, USERS, FIRST_USER, type UserNamespace } from "./users.ts";
 
-/** Folders of a tenant. `sandbox` is the mount point of the root of its programs. */
+/** The folders of a tenant. `sandbox` is the mount point of the root of its programs. */
 const FOLDERS = ["storage", "sandbox", "calls"];
 
 /** The home of a tenant while its guard runs. */
 export interface OpenHome extends Home {
   readonly tenant: string;
-  /** Aborts the running builds */
+  /** Controllers that abort the running builds */
   readonly builds: Set<AbortController>;
   /** Whether no build, finished or killed, has left a container behind */
   isClean: boolean;
-  /** Resolves when the home was cleaned and may be used */
+  /** Resolves when the home is clean and may be used */
   ready: Promise<void>;
 }
 
-/** The folders of all tenants, each with users of its own. */
+/** The folders of all tenants, each with its own users. */
 export class Homes implements AsyncDisposable {
   readonly #folder: string;
   readonly #env: NodeJS.ProcessEnv;
@@ -28,14 +28,14 @@ export class Homes implements AsyncDisposable {
   readonly #open = new Map<string, Promise<{ home: OpenHome; namespace?: UserNamespace }>>();
   #adding: Promise<unknown> = Promise.resolve();
 
-  /** @param folder files of builds that a killed guard has left there are removed */
+  /** @param folder from which the files of builds of a killed guard are removed */
   constructor(folder: string, env: NodeJS.ProcessEnv, hasUsers: boolean) {
     this.#folder = folder;
     this.#env = env;
     this.#hasUsers = hasUsers;
   }
 
-  /** IDs of the tenants that have a folder. */
+  /** Returns the IDs of the tenants that have a folder. */
   async tenants(): Promise<string[]> {
     return (await readdir(this.#folder).catch(() => [])).filter(isTenantId);
   }
@@ -52,7 +52,7 @@ export class Homes implements AsyncDisposable {
     return home;
   }
 
-  /** Removes the folder of a tenant. `empty` removes what its users own, as one of them. */
+  /** Removes the folder of a tenant. `empty` removes the files of the tenant's users, as one of these users. */
   async remove(tenant: string, empty: (home: OpenHome) => Promise<unknown>): Promise<void> {
     const folder = join(this.#folder, tenant);
     if ((await lstat(folder).catch(() => undefined)) === undefined) return;
@@ -94,7 +94,7 @@ export class Homes implements AsyncDisposable {
     return { home: { ...parts, userNamespace: namespace.file }, namespace };
   }
 
-  /** One at a time, so that two new tenants do not get the same users. */
+  /** Runs one task at a time, so that two new tenants do not get the same users. */
   async #inOrder<T>(task: () => Promise<T>): Promise<T> {
     const done = this.#adding.then(task);
     this.#adding = done.catch(() => {});
@@ -108,13 +108,13 @@ export class Homes implements AsyncDisposable {
       (await readdir(this.#folder)).map(async (name) => (await lstat(join(this.#folder, name))).uid),
     );
     const taken = new Set(owners.map((uid) => (uid - FIRST_USER) / USERS));
-    let place = 0;
-    while (taken.has(place)) place++;
-    return userAt(place);
+    let index = 0;
+    while (taken.has(index)) index++;
+    return userAt(index);
   }
 }
 
-/** Everything in the folder belongs to the tenant's users; the owner of the folder is the first of them. */
+/** Creates the folders of a tenant. Their files belong to the tenant's users, the first of whom owns the folder. */
 async function makeFolders(folder: string, user: number): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   for (const name of FOLDERS) {
@@ -124,12 +124,12 @@ async function makeFolders(folder: string, user: number): Promise<void> {
   await give(folder, user);
 }
 
-/** Gives a file to a user, if this process is allowed to. */
+/** Makes a user the owner of a file, if this process may do that. */
 export async function give(path: string, user: number): Promise<void> {
   if (process.getuid?.() === 0) await chown(path, user, user);
 }
 
-/** Removes folders of calls of a killed guard, whose programs have ended with it. */
+/** Removes the folders of calls of a killed guard. The programs of these calls have ended with it. */
 async function removeLeftovers(folder: string): Promise<void> {
   for (const name of await readdir(join(folder, "calls"))) {
     await rm(join(folder, "calls", name), { recursive: true, force: true });
@@ -138,18 +138,18 @@ async function removeLeftovers(folder: string): Promise<void> {
 
 /** The folder of one call in a tenant's home. Disposing removes it. */
 export interface CallFolder extends AsyncDisposable {
-  /** Of {@link SandboxOptions} */
+  /** The `call` of {@link SandboxOptions} */
   readonly name: string;
   readonly path: string;
 }
 
-/** Makes a folder for a call, with `tmp` in it. */
+/** Creates a folder for a call, with `tmp` in it. */
 export async function openCallFolder({ folder, user }: Home): Promise<CallFolder> {
   const name = randomUUID();
   const path = join(folder, "calls", name);
-  for (const made of [path, join(path, "tmp")]) {
-    await mkdir(made, { mode: 0o700 });
-    await give(made, user);
+  for (const created of [path, join(path, "tmp")]) {
+    await mkdir(created, { mode: 0o700 });
+    await give(created, user);
   }
   return {
     name,

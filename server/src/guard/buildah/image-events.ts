@@ -3,37 +3,37 @@ import { EventEmitter } from "node:events";
 import type { ApiObject, EventFilter } from "../backend.ts";
 import { readTime } from "../images/times.ts";
 
-/** Events of a tenant that are kept for `--since` */
-const MAX_KEPT = 256;
+/** Maximum events of a tenant that are stored for `--since` */
+const MAX_STORED = 256;
 
 type Kind = "tag" | "untag" | "delete" | "push" | "save" | "build";
 
 interface ImageEvent {
   kind: Kind;
-  /** An ID, or what was pushed */
+  /** An ID, or the name that was pushed */
   id: string;
   name: string | undefined;
-  /** ms */
+  /** ms since 1970 */
   time: number;
 }
 
-/** Events of images. The guard records what it does itself, because buildah has no events. */
+/** Events of images. The guard records its own actions, because buildah has no events. */
 export class ImageEvents {
   readonly #emitter = new EventEmitter().setMaxListeners(0);
-  readonly #kept = new Map<string, ImageEvent[]>();
+  readonly #stored = new Map<string, ImageEvent[]>();
 
   emit(tenant: string, kind: Kind, id: string, name?: string): void {
     const event = { kind, id, name, time: Date.now() };
-    const kept = this.#kept.get(tenant) ?? [];
-    this.#kept.set(tenant, [...kept, event].slice(-MAX_KEPT));
+    const stored = this.#stored.get(tenant) ?? [];
+    this.#stored.set(tenant, [...stored, event].slice(-MAX_STORED));
     this.#emitter.emit(tenant, event);
   }
 
   forget(tenant: string): void {
-    this.#kept.delete(tenant);
+    this.#stored.delete(tenant);
   }
 
-  /** Ends at `until`, or with the signal. */
+  /** Yields stored and new events. Ends at `until`, or with the signal. */
   async *read(tenant: string, { since, until, filters }: EventFilter, signal: AbortSignal): AsyncGenerator<ApiObject> {
     const now = Date.now();
     const from = since === undefined ? Infinity : readTime(since, now);
@@ -42,14 +42,14 @@ export class ImageEvents {
     const timer =
       end === Infinity || end <= now ? undefined : setTimeout(() => stop.abort(), Math.min(end - now, 2 ** 31 - 1));
     const ended = AbortSignal.any([signal, stop.signal]);
-    // Listens before it yields the kept events, so that none is lost in between.
-    const coming = on(this.#emitter, tenant, { signal: ended });
+    // Listens before it yields the stored events, so that none is lost in between.
+    const newEvents = on(this.#emitter, tenant, { signal: ended });
     try {
-      for (const event of this.#kept.get(tenant) ?? []) {
+      for (const event of this.#stored.get(tenant) ?? []) {
         if (event.time >= from && event.time <= end && matches(event, filters)) yield objectOf(event);
       }
       if (end <= now) return;
-      for await (const [event] of coming as AsyncIterable<[ImageEvent]>) {
+      for await (const [event] of newEvents as AsyncIterable<[ImageEvent]>) {
         if (matches(event, filters)) yield objectOf(event);
       }
     } catch (error) {

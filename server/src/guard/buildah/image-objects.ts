@@ -6,7 +6,7 @@ import { readTime } from "../images/times.ts";
 import { noSuchImage } from "../refusal.ts";
 import { findImage, type StoredImage } from "./stored-images.ts";
 
-/** `app:v1` for `docker.io/library/app:v1` */
+/** Returns docker's short form of a name: `app:v1` for `docker.io/library/app:v1`. */
 export function dockerName(name: string): string {
   const reference = tryReference(name);
   return reference === undefined ? name : `${familiarName(reference)}:${reference.tag ?? "latest"}`;
@@ -50,7 +50,7 @@ export function inspectionOf({ id, names, created, config, size }: StoredImage, 
   };
 }
 
-/** The newest step first, as docker prints it. */
+/** Returns the history of an image in docker's order, the newest step first. */
 export function historyOf({ id, names, config, layers }: StoredImage): ApiObject[] {
   const sizes = [...layers];
   const lines = (config.history ?? []).map((entry) => ({

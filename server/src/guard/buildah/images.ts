@@ -15,7 +15,7 @@ import { CALL } from "./sandbox.ts";
 import { BuildahError } from "./run-buildah.ts";
 import type { StoredImage } from "./stored-images.ts";
 
-/** The images that tenants have built, without those that were pulled for their builds. */
+/** Serves the images that tenants have built, without those that were pulled for their builds. */
 export function createImages(parts: BuildahParts): BackendImages {
   const { images, events, setup } = parts;
   const find = async (caller: Caller, name: string): Promise<StoredImage> =>
@@ -43,14 +43,14 @@ export function createImages(parts: BuildahParts): BackendImages {
   };
 }
 
-/** A name counts as an image: a tenant could give its image any number of them. */
+/** Refuses another name beyond the quota. A name counts as an image, because a tenant could give its image any number of them. */
 async function refuseOneMore(parts: BuildahParts, caller: Caller, home: OpenHome): Promise<void> {
   const { images: allowed } = caller.tenant.quotas;
   const { images } = await countImages(parts, caller, home);
   if (allowed !== undefined && images >= allowed) throw tooManyImages(images + 1, allowed);
 }
 
-/** Without `sha256:`, as buildah takes it */
+/** Returns an ID without `sha256:`, the form that buildah accepts. */
 export function bare(id: string): string {
   return id.slice("sha256:".length);
 }
@@ -61,7 +61,10 @@ function taggable(name: string): Reference {
   throw new Refusal("name.digest", `"${name}": expected a name with a tag, and without a digest`, { statusCode: 400 });
 }
 
-/** Works like docker: by a name, an image with several names loses this name; by its ID, it is removed only with force. */
+/**
+ * Removes an image or one of its names, like docker. If the image has several names, a given name is removed from it, and a given ID removes it only with
+ * `force`.
+ */
 async function remove(
   parts: BuildahParts,
   caller: Caller,
@@ -86,7 +89,7 @@ async function remove(
     await run(parts, home, ["rmi", ...(force ? ["--force"] : []), named ?? bare(id)], { signal });
   } catch (error) {
     if (!(error instanceof BuildahError)) throw error;
-    const used = `conflict: unable to delete ${given}: it is used by a build that runs`;
+    const used = `conflict: unable to delete ${given}: a running build uses it`;
     const isUsed = /in use by|image used by/i.test(error.message);
     throw new Refusal("image.conflict", isUsed ? used : error.message, {
       statusCode: isUsed ? 409 : 500,
@@ -101,7 +104,7 @@ async function remove(
   return [...untagged.map((name) => ({ Untagged: dockerName(name) })), ...(isGone ? [{ Deleted: id }] : [])];
 }
 
-/** buildah writes an archive of one image, with one name. */
+/** Saves an image. buildah writes an archive of one image, with one name. */
 async function save(
   parts: BuildahParts,
   caller: Caller,

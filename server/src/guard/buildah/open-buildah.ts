@@ -18,22 +18,22 @@ import { StoredImages } from "./stored-images.ts";
 export interface BuildahOptions extends Pick<BuildahParts, "cgroupParentOf" | "env"> {
   limits: Limits;
   ledger: Ledger;
-  /** Reports to the operator what does not work on this host, once */
+  /** Reports to the operator, once, which features do not work on this host */
   tell: (line: string) => void;
 }
 
-/** The version of the API: that of Docker 20.10, with the classic builder. */
+/** The API's version: that of Docker 20.10, with the classic builder. */
 const API = "1.41";
 const OLDEST_API = "1.24";
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: "amd64", ia32: "386" };
-/** ms for the removal of what a tenant has */
+/** Maximum ms for the removal of a tenant's files */
 const REMOVAL_TIMEOUT = 120_000;
 
 /**
- * Opens a backend without an engine: buildah, with a storage below `settings.data` and users of the host for each tenant. Disposing ends running builds,
- * and removes nothing that tenants have.
+ * Opens a backend without an engine: buildah, with a storage below `settings.data` and users of the host for each tenant. Disposing ends running builds, but
+ * removes no images of tenants.
  *
- * @throws Failure `usage` if buildah is missing, too old, or does not work here
+ * @throws Failure `usage` if buildah is missing or too old, or does not work on this host
  */
 export async function openBuildah(
   { data }: Pick<GuardSettings, "data">,
@@ -41,7 +41,7 @@ export async function openBuildah(
 ): Promise<Backend> {
   const folder = join(data, "buildah");
   const { version, hasUsers, setup } = await findHost(folder, env, tell);
-  // Contexts are unpacked beside the storages, and not in a home folder that may be small.
+  // Contexts are unpacked next to the storages, not in a home folder, which may be small.
   const ownEnv = { ...env, XDG_CACHE_HOME: join(folder, ".cache") };
   await mkdir(ownEnv.XDG_CACHE_HOME, { recursive: true, mode: 0o700 });
   await removeDeadSpools(ownEnv);

@@ -8,7 +8,7 @@ import type { ImageEvents } from "./image-events.ts";
 import { runBuildah, type RunOptions, type Setup } from "./run-buildah.ts";
 import type { StoredImages } from "./stored-images.ts";
 
-/** What builds and images share. */
+/** The dependencies that builds and images share. */
 export interface BuildahParts {
   readonly setup: Setup;
   readonly homes: Homes;
@@ -20,7 +20,7 @@ export interface BuildahParts {
   readonly cgroupParentOf: (tenant: Tenant) => Promise<string | undefined> | string | undefined;
 }
 
-/** Returns the home of a tenant. The tenant is recorded first, so that its files are found when it is gone. */
+/** Returns the home of a tenant. Records the tenant first, so that its files are found after it is removed. */
 export async function homeOf({ homes, ledger }: BuildahParts, { tenant }: Caller): Promise<OpenHome> {
   if (!ledger.tenants().includes(tenant.id)) await ledger.change(tenant.id, () => {});
   return await homes.of(tenant.id);
@@ -43,10 +43,10 @@ export interface Naming {
 }
 
 /**
- * Counts the images of a tenant, whenever they change: no build starts beyond the quotas. An image counts once for each of its names. Fetched bases count
- * as bytes only.
+ * Counts the images of a tenant. Called whenever they change, so that no build starts beyond the quotas. An image counts once for each of its names. Fetched
+ * bases count only as bytes.
  *
- * @param naming counted as done: names move from the images that have them
+ * @param naming counted as if it were done: its names move from the images that have them
  */
 export async function countImages(
   { images, limits }: BuildahParts,
@@ -67,7 +67,7 @@ export async function countImages(
   return held;
 }
 
-/** Prepares the tenant's cgroup for programs that run for long. */
+/** Prepares the tenant's cgroup for programs that run for a long time. */
 export async function cgroupOf(
   { cgroupParentOf }: BuildahParts,
   { tenant }: Caller,

@@ -3,7 +3,7 @@ import type { OpenHome } from "./homes.ts";
 import { countImages, run, type BuildahParts } from "./parts.ts";
 import { BuildahError, runInSandbox } from "./run-buildah.ts";
 
-/** Removes the images of single steps, which are the cache, and fetched bases. Measures the space on the disk. */
+/** Removes fetched bases and the images of single steps, which are the cache. Measures the reclaimed space on the disk. */
 export async function pruneCache(
   parts: BuildahParts,
   caller: Caller,
@@ -12,10 +12,10 @@ export async function pruneCache(
   const { signal } = caller;
   const before = await bytesOf(parts, home, signal);
   const stored = await parts.images.all(home, signal);
-  const kept = new Set(stored.filter(({ isOwn }) => isOwn).map(({ id }) => id.replace("sha256:", "")));
+  const ownIds = new Set(stored.filter(({ isOwn }) => isOwn).map(({ id }) => id.replace("sha256:", "")));
   const text = await run(parts, home, ["images", "--all", "--no-trunc", "--json"], { signal });
   const listed = (text.trim() === "" ? [] : JSON.parse(text)) as { id: string }[] | null;
-  const ids = new Set((listed ?? []).map(({ id }) => id.replace("sha256:", "")).filter((id) => !kept.has(id)));
+  const ids = new Set((listed ?? []).map(({ id }) => id.replace("sha256:", "")).filter((id) => !ownIds.has(id)));
   const caches: string[] = [];
   for (const id of ids) {
     if (await removed(parts, home, id, signal)) caches.push(`sha256:${id}`);
@@ -36,6 +36,6 @@ async function removed(parts: BuildahParts, home: OpenHome, id: string, signal: 
 }
 
 async function bytesOf({ env }: BuildahParts, home: OpenHome, signal: AbortSignal): Promise<number> {
-  const said = await runInSandbox(home, ["du", "-s", "-k", "/tenant/storage"], env, { signal });
-  return (Number.parseInt(said, 10) || 0) * 1024;
+  const output = await runInSandbox(home, ["du", "-s", "-k", "/tenant/storage"], env, { signal });
+  return (Number.parseInt(output, 10) || 0) * 1024;
 }

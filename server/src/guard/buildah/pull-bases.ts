@@ -20,8 +20,8 @@ export interface PullOptions extends Pick<RunOptions, "signal" | "cgroupFiles" |
 }
 
 /**
- * Refuses addresses of `ADD` that the policy does not allow. If steps have a network, an address with unknown variables is allowed: a step could fetch it
- * from the same network anyway.
+ * Refuses addresses of `ADD` that the policy does not allow. If steps have a network, it allows an address with unknown variables, because a step could fetch
+ * it from the same network anyway.
  */
 export function checkAddresses({ addresses }: ExternalSources, policy: Policy): void {
   for (const address of addresses) {
@@ -30,8 +30,8 @@ export function checkAddresses({ addresses }: ExternalSources, policy: Policy): 
 }
 
 /**
- * Fetches the images that a build needs and the policy allows into the tenant's storage. Removes images that were fetched before and are no longer allowed,
- * because builds use any image in the storage.
+ * Fetches the images that a build needs and the policy allows into the tenant's storage. Removes images that were fetched earlier and are no longer allowed,
+ * because a build can use any image in the storage.
  *
  * @throws Refusal `base.refused`; BuildahError
  */
@@ -81,12 +81,12 @@ async function pull(
   const { domain } = reference;
   await checkHostOf(reference, [...tenant.policy.bases, ...tenant.policy.pulls]);
   const given = credentials[registryKey(domain)] ?? credentials[domain];
-  const held = (await guardCredentials(tenant, domain, parts.env)) ?? given;
+  const used = (await guardCredentials(tenant, domain, parts.env)) ?? given;
   const argv = [
     "pull",
     "--quiet",
     ...(platform === undefined ? [] : ["--platform", platform]),
-    ...(held === undefined ? [] : ["--authfile", AUTHFILE]),
+    ...(used === undefined ? [] : ["--authfile", AUTHFILE]),
     ...(isOfThisHost(domain) ? ["--tls-verify=false"] : []),
     `docker://${fullName(reference)}`,
   ];
@@ -95,6 +95,6 @@ async function pull(
     ...options,
     network: "host",
     reference,
-    authFile: held === undefined ? undefined : authFile(domain, held),
+    authFile: used === undefined ? undefined : authFile(domain, used),
   });
 }

@@ -15,8 +15,8 @@ import { BuildahError } from "./run-buildah.ts";
 import type { StoredImage } from "./stored-images.ts";
 
 /**
- * Pushes an image to a registry that the policy allows. buildah does not report how many bytes it has sent, so all bytes of the image count, before it
- * starts.
+ * Pushes an image to a registry that the policy allows. buildah does not report how many bytes it has sent, so all bytes of the image are counted before the
+ * push starts.
  *
  * @throws Refusal `push.refused`, `registry.not-public`, `quota.push-bytes`
  */
@@ -32,7 +32,7 @@ export async function pushImage(
   checkPush(tenant, reference);
   await checkHostOf(reference, tenant.policy.pushes);
   parts.limits.countPushed(tenant, image.size);
-  const held = (await guardCredentials(tenant, domain, parts.env)) ?? credentials;
+  const used = (await guardCredentials(tenant, domain, parts.env)) ?? credentials;
   const home = await homeOf(parts, caller);
   await using call = await openCallFolder(home);
   await using cgroup = await cgroupOf(parts, caller, call);
@@ -41,7 +41,7 @@ export async function pushImage(
     "push",
     "--digestfile",
     `${CALL}/digest`,
-    ...(held === undefined ? [] : ["--authfile", AUTHFILE]),
+    ...(used === undefined ? [] : ["--authfile", AUTHFILE]),
     ...(isOfThisHost(domain) ? ["--tls-verify=false"] : []),
     image.id.slice("sha256:".length),
     `docker://${fullName(reference)}`,
@@ -52,7 +52,7 @@ export async function pushImage(
       network: "host",
       cgroupFiles: cgroup.files,
       call: call.name,
-      authFile: held === undefined ? undefined : authFile(domain, held),
+      authFile: used === undefined ? undefined : authFile(domain, used),
       onLine: (line) => {
         const layer = /^Copying blob sha256:([0-9a-f]{12})/.exec(line)?.[1];
         if (layer !== undefined)

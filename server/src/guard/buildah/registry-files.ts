@@ -4,10 +4,10 @@ import type { Credentials } from "../build-request.ts";
 const ACCEPT = [{ type: "insecureAcceptAnything" }];
 const REJECT = [{ type: "reject" }];
 
-/** A containers-policy.json(5) that allows images of the storage, and one image of a registry; not `dir:`, `oci:`, archives, or an engine. */
+/** Returns a containers-policy.json(5) that allows images of the storage and one image of a registry, but no `dir:`, `oci:`, archive, or engine. */
 export function imagePolicy(reference: Reference | undefined): object {
   const { digest, tag } = reference ?? {};
-  // A name with both is looked up by its digest, and has the digest in its scope.
+  // buildah resolves a name with both by its digest, and the scope contains the digest.
   const scope = reference && fullName(digest !== undefined && tag !== undefined ? withoutTag(reference) : reference);
   return {
     default: REJECT,
@@ -22,16 +22,16 @@ function withoutTag({ given, domain, path, digest }: Reference): Reference {
   return { given, domain, path, ...(digest !== undefined && { digest }) };
 }
 
-/** Names without a host belong to Docker Hub only. */
+/** A containers-registries.conf(5) in which names without a host belong to Docker Hub only. */
 export const REGISTRIES = `unqualified-search-registries = ["docker.io"]
 short-name-mode = "disabled"`;
 
-/** Whether a registry is on this host: then it may use HTTP, as with docker. */
+/** Returns whether a registry is on this host. Such a registry may use HTTP, as with docker. */
 export function isOfThisHost(domain: string): boolean {
   return /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/.test(domain);
 }
 
-/** An authfile with credentials of one registry. */
+/** Returns an authfile with the credentials of one registry. */
 export function authFile(domain: string, { username, password, identityToken }: Credentials): object {
   const pair = identityToken === undefined ? `${username}:${password}` : `${username || "<token>"}:`;
   const auth = Buffer.from(pair).toString("base64");

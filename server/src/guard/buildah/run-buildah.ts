@@ -3,10 +3,10 @@ import { messageOf, startProgram, type Reference } from "docker-over-ssh/builds"
 import { imagePolicy, REGISTRIES } from "./registry-files.ts";
 import { sandboxArguments, sandboxEnvironment, storageArguments, type SandboxOptions } from "./sandbox.ts";
 
-/** How buildah runs on this host. */
+/** The options with which buildah runs on this host. */
 export interface Setup {
   driver: "overlay" | "vfs";
-  /** Options of the driver, e.g. `overlay.mount_program=/usr/bin/fuse-overlayfs` */
+  /** Options of the storage driver, e.g. `overlay.mount_program=/usr/bin/fuse-overlayfs` */
   driverOptions: readonly string[];
   isolation: "oci" | "chroot";
   /** For `oci`: `crun` or `runc` */
@@ -16,26 +16,26 @@ export interface Setup {
 /** The folder of a tenant, and the user of its programs. */
 export interface Home {
   readonly folder: string;
-  /** What root of the sandbox is on the host */
+  /** The host's user ID of the sandbox's root */
   readonly user: number;
   readonly userNamespace?: string | undefined;
 }
 
 export interface RunOptions extends Partial<Pick<SandboxOptions, "network" | "cgroupFiles" | "call">> {
   signal: AbortSignal;
-  /** The image that may be fetched */
+  /** The image that the program may fetch */
   reference?: Reference | undefined;
-  /** containers-auth.json(5) */
+  /** A containers-auth.json(5) */
   authFile?: object | undefined;
-  /** Gets lines of both outputs as they come. `stdout` is then not kept. */
+  /** Gets the lines of both outputs as they arrive. If set, stdout is not returned. */
   onLine?: ((line: string, from: "stdout" | "stderr") => void) | undefined;
 }
 
-/** A failure of buildah, with its own message, without `Error: `. */
+/** A failure of buildah, with buildah's message without `Error: `. */
 export class BuildahError extends Error {
   override readonly name = "BuildahError";
   readonly status: number | undefined;
-  /** All that it wrote to stderr, up to a limit */
+  /** The lines of stderr, up to a limit */
   readonly lines: readonly string[];
 
   constructor(message: string, status: number | undefined, lines: readonly string[]) {
@@ -45,14 +45,14 @@ export class BuildahError extends Error {
   }
 }
 
-/** Characters of a line. Longer ones are cut into several. */
+/** Maximum characters of a line. Longer lines are split. */
 const MAX_LINE = 64 * 1024;
-/** Characters of output that is kept: images of a tenant are some hundred */
+/** Maximum characters of output that are stored. The longest output lists the images of a tenant, which are some hundred. */
 const MAX_OUTPUT = 64 * 1024 * 1024;
-/** Lines of errors that are kept: the first one says what has failed */
+/** Maximum lines of errors that are stored. The first one names the failure. */
 const MAX_ERRORS = 100;
 
-/** Runs buildah on the storage of a tenant, as {@link runInSandbox} does. */
+/** Runs buildah on the storage of a tenant, with {@link runInSandbox}. */
 export async function runBuildah(
   home: Home,
   { driver, driverOptions }: Setup,
@@ -65,9 +65,9 @@ export async function runBuildah(
 }
 
 /**
- * Runs a program in a sandbox of the tenant. Resolves with its output. All processes that it has started end with it, or with the signal.
+ * Runs a program in a sandbox of the tenant. Resolves with its output. All processes that it has started end with it, or when the signal aborts.
  *
- * @throws BuildahError; the signal's reason
+ * @throws BuildahError, or the signal's reason
  */
 export async function runInSandbox(
   { folder, user, userNamespace }: Home,
@@ -92,7 +92,7 @@ export async function runInSandbox(
     ownSession: true,
     env: sandboxEnvironment(env, user, network === "host"),
   });
-  // unshare(1) ignores SIGTERM while it waits for its child. Killing it kills the child, and all processes in its namespace.
+  // unshare(1) ignores SIGTERM while it waits for its child. SIGKILL also kills the child and all processes in its namespace.
   const kill = (): void => program.kill("SIGKILL");
   signal.addEventListener("abort", kill, { once: true });
   let output = "";
@@ -122,12 +122,12 @@ export async function runInSandbox(
   }
 }
 
-/** Returns the last `Error: …` and what follows it, or else the last line. Skips warnings, which have the form of logrus. */
+/** Returns the last `Error: …` and the lines after it, or else the last line. Skips warnings, which have logrus' format. */
 function errorIn(lines: readonly string[]): string | undefined {
-  const said = lines.filter((line) => line !== "" && !/^time="[^"]*" level=/.test(line));
-  const at = said.findLastIndex((line) => line.startsWith("Error: "));
-  if (at === -1) return said.at(-1);
-  return said.slice(at).join("\n").slice("Error: ".length);
+  const messages = lines.filter((line) => line !== "" && !/^time="[^"]*" level=/.test(line));
+  const at = messages.findLastIndex((line) => line.startsWith("Error: "));
+  if (at === -1) return messages.at(-1);
+  return messages.slice(at).join("\n").slice("Error: ".length);
 }
 
 async function readText(stream: Readable, take: (text: string) => void): Promise<void> {

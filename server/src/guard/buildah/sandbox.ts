@@ -1,15 +1,15 @@
-/** Where the tenant's storage is in the sandbox */
+/** The path of the tenant's storage in the sandbox */
 const STORAGE = "/tenant/storage";
-/** Where the files of one call are in the sandbox: `context`, `variables`, `tmp` */
+/** The path of the files of one call in the sandbox: `context`, `variables`, `tmp` */
 export const CALL = "/tenant/call";
-/** Where buildah finds credentials in the sandbox */
+/** The path of buildah's credentials in the sandbox */
 export const AUTHFILE = "/run/auth.json";
-/** Where buildah keeps what it knows of mounts. In the sandbox alone: mounts of a program that was killed are gone with it. */
+/** The folder in which buildah records its mounts. It exists only in the sandbox, because the mounts of a killed program end with it. */
 const RUN_ROOT = "/run/storage";
 
 /**
- * Run outside of the sandbox by sh: `FOLDER [CGROUP.PROCS …] -- PROGRAM …`. The shell moves itself into cgroups and becomes the program. The folder is
- * entered here, because its parents need not be open to the tenant's user.
+ * A script that sh runs outside of the sandbox: `FOLDER [CGROUP.PROCS …] -- PROGRAM …`. The shell moves itself into cgroups and becomes the program. This
+ * script enters the folder, because the tenant's user may lack access to its parents.
  */
 export const ENTER = `set -eu
 umask 077
@@ -23,13 +23,14 @@ shift
 exec "$@"`;
 
 /**
- * Run by sh in namespaces of its own, in the tenant's folder: `USER POLICY REGISTRIES NAME-SERVER CALL AUTHFILE PROGRAM …`. Makes a root in which
- * there are programs of the host, a few files of /etc, the tenant's storage, and the files of this call; nothing else of the host's files can be
- * reached by path, whatever a mount or a link in a build names (CVE-2024-1753, CVE-2024-9675: buildah mounted folders of the host, and does so in
- * Debian 12). So no step changes files of a call while the guard writes or removes them.
+ * A script that sh runs in its own namespaces, in the tenant's folder: `USER POLICY REGISTRIES NAME-SERVER CALL AUTHFILE PROGRAM …`. It creates a root that
+ * contains programs of the host, a few files of /etc, the tenant's storage, and the files of this call. No other file of the host is reachable by path,
+ * whatever a mount or a link in a build names (CVE-2024-1753, CVE-2024-9675: buildah mounted folders of the host, and does so in Debian 12). Therefore no step
+ * changes files of a call while the guard writes or removes them.
  *
- * Each file of its folder `variables` is a variable of the program: values in arguments could be read by everybody on the host, and variables of the
- * programs outside could be misused (LD_PRELOAD). Credentials come on stdin, and are never in a folder that another build of the tenant can see.
+ * Each file of the call's folder `variables` becomes a variable of the program. As arguments, everybody on the host could read the values; as variables of
+ * the programs outside of the sandbox, they could be misused (LD_PRELOAD). Credentials arrive on stdin, and are never in a folder that another build of the
+ * tenant can read.
  */
 export const SANDBOX = `set -eu
 user=$1 policy=$2 registries=$3 server=$4 call=$5 authfile=$6
@@ -69,7 +70,7 @@ if [ "$server" != - ]; then
   echo "nameserver $server" >$r/run/resolv.conf
   mount -c --bind $r/run/resolv.conf $r/etc/resolv.conf
 fi
-# One of its own names the interfaces of its own network. It can be mounted where the network is the tenant's.
+# A new sysfs lists the interfaces of the sandbox's own network. The mount works only if the network namespace belongs to the tenant.
 if mount -c -t sysfs sysfs $r/sys 2>/dev/null; then
   mount -c --rbind /sys/fs/cgroup $r/sys/fs/cgroup
 else
@@ -82,7 +83,7 @@ if [ "$call" != - ]; then
   mount -c --rbind "./calls/$call" $r${CALL}
   export TMPDIR=${CALL}/tmp
 fi
-cd -P $r # without -P, dash goes by the whole path, whose folders need not be open to the tenant
+cd -P $r # without -P, dash resolves the whole path, to whose folders the tenant may have no access
 pivot_root . old
 umount -c -l /old
 rmdir /old
@@ -99,24 +100,24 @@ exec "$@"`;
 export interface SandboxOptions {
   /** The tenant's folder on the host */
   folder: string;
-  /** A file by which the user namespace is entered; undefined: the program is root of the host */
+  /** A file with which the program enters the user namespace. If undefined, the program is root of the host */
   userNamespace?: string | undefined;
-  /** `none`, `host`, or a file by which the network namespace is entered, with its name server */
+  /** `none`, `host`, or a file with which the program enters the network namespace, with its name server */
   network: "none" | "host" | { file: string; nameServer: string };
-  /** Files into which the program writes itself, to be in cgroups */
+  /** Files into which the program writes its process ID to enter cgroups */
   cgroupFiles: readonly string[];
   /** The name of the call's folder */
   call?: string | undefined;
-  /** containers-policy.json(5), containers-registries.conf(5) */
+  /** A containers-policy.json(5); `registries` is a containers-registries.conf(5) */
   policy: object;
   registries: string;
   /** Whether stdin is the authfile {@link AUTHFILE} */
   hasAuthFile: boolean;
-  /** What root of the sandbox is on the host */
+  /** The host's user ID of the sandbox's root */
   user: number;
 }
 
-/** Returns the arguments of sh that run a program in a sandbox. */
+/** Returns the arguments with which sh runs a program in a sandbox. */
 export function sandboxArguments(program: readonly string[], options: SandboxOptions): string[] {
   const { folder, userNamespace, network, cgroupFiles, call, policy, registries, hasAuthFile, user } = options;
   const netFile = typeof network === "object" ? network.file : undefined;
@@ -132,8 +133,8 @@ export function sandboxArguments(program: readonly string[], options: SandboxOpt
     ...(userNamespace === undefined ? [] : [`--user=${userNamespace}`, "-S", "0", "-G", "0"]),
     ...(netFile === undefined ? [] : [`--net=${netFile}`]),
     ...(enters ? ["--"] : []),
-    // When the program is killed, so is the first process of its PID namespace, and with it all that it has started.
-    // A guard that is killed takes it along: nothing of it is left when it starts again.
+    // If the program is killed, the first process of its PID namespace is killed as well, and with it all processes that it has started.
+    // If the guard is killed, the program is killed, so that none of its processes is left when the guard starts again.
     "setpriv",
     "--pdeathsig",
     "KILL",
@@ -161,12 +162,12 @@ export function sandboxArguments(program: readonly string[], options: SandboxOpt
   ];
 }
 
-/** Options of buildah that stand before its command. */
+/** Returns the options of buildah that precede its command. */
 export function storageArguments(driver: string): string[] {
   return ["--root", STORAGE, "--runroot", RUN_ROOT, "--storage-driver", driver];
 }
 
-/** The environment of programs in a sandbox. `user` is what root of the sandbox is on the host. */
+/** Returns the environment of programs in a sandbox. `user` is the host's user ID of the sandbox's root. */
 export function sandboxEnvironment(env: NodeJS.ProcessEnv, user: number, withProxies: boolean): NodeJS.ProcessEnv {
   const proxies = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"];
   return {
@@ -175,7 +176,7 @@ export function sandboxEnvironment(env: NodeJS.ProcessEnv, user: number, withPro
     XDG_RUNTIME_DIR: "/run/user",
     TMPDIR: "/tmp",
     LC_ALL: "C",
-    // What buildah sets for itself after it has entered a user namespace. Without it, it takes itself for root of the host.
+    // buildah sets these itself after it has entered a user namespace. Without them, it assumes that it is root of the host.
     ...(user !== 0 && {
       _CONTAINERS_USERNS_CONFIGURED: "done",
       _CONTAINERS_ROOTLESS_UID: String(user),

@@ -1,10 +1,10 @@
 import { startProgram } from "docker-over-ssh/builds";
 import { HOLD, hold } from "./users.ts";
 
-/** slirp4netns answers DNS here, whatever the name server of the host is. */
+/** The address at which slirp4netns answers DNS, whatever the name server of the host is */
 const NAME_SERVER = "10.0.2.3";
 
-/** A network from which the Internet can be reached, and no service that listens on 127.0.0.1 of the host. */
+/** A network that reaches the Internet, but no service that listens on 127.0.0.1 of the host. */
 export interface StepNetwork extends AsyncDisposable {
   readonly file: string;
   readonly nameServer: string;
@@ -18,7 +18,8 @@ export interface StepNetwork extends AsyncDisposable {
 export async function openStepNetwork(userNamespace: string | undefined, env: NodeJS.ProcessEnv): Promise<StepNetwork> {
   const enter = userNamespace === undefined ? [] : ["nsenter", `--user=${userNamespace}`, "-S", "0", "-G", "0", "--"];
   const holder = await hold([...enter, "unshare", "--net", "sh", "-c", HOLD], env);
-  // Run by root, it confines itself to an empty root without capabilities. Run by another user, it is in the tenant's namespace, and needs a /dev/net/tun that is open to all.
+  // As root, slirp4netns confines itself to an empty root without capabilities. As another user, it runs in the tenant's namespace, and needs a /dev/net/tun that
+  // all users may open.
   const isRoot = process.getuid?.() === 0;
   const confined = isRoot ? ["--enable-sandbox", "--enable-seccomp", `--userns-path=/proc/${holder.pid}/ns/user`] : [];
   const argv = [
@@ -28,7 +29,7 @@ export async function openStepNetwork(userNamespace: string | undefined, env: No
     "--mtu=65520",
     "--disable-host-loopback",
     "--ready-fd=1",
-    // It exits when its stdin closes, so also when the guard is killed.
+    // It exits when its stdin closes, which also happens when the guard is killed.
     "--exit-fd=0",
     ...(userNamespace === undefined ? [] : confined),
     "--netns-type=path",

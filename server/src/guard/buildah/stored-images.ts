@@ -15,15 +15,15 @@ export interface StoredImage {
   names: readonly string[];
   /** ISO 8601 */
   created: string;
-  /** In the form of Docker's image config */
+  /** In the format of Docker's image config */
   config: DockerConfig;
-  /** Bytes of its layers, unpacked, from the lowest */
+  /** Bytes of its layers, unpacked, from the lowest up */
   layers: readonly number[];
   /** Bytes of all layers */
   size: number;
-  /** Whether a build of the tenant made it: the result, or a stage, which is the cache of the next build */
+  /** Whether a build of the tenant created it: the result, or a stage, which is the cache of the next build */
   isStamped: boolean;
-  /** Whether it counts as the tenant's: it is the result of a build, or has a name */
+  /** Whether it counts as the tenant's, because it is the result of a build or has a name */
   isOwn: boolean;
 }
 
@@ -47,10 +47,10 @@ interface Listed {
   createdatraw?: string;
 }
 
-/** ms for a list */
+/** Maximum ms of a listing */
 const LIST_TIMEOUT = 120_000;
 
-/** The images in the storages of all tenants, as buildah lists them. */
+/** The images in the storages of all tenants, listed by buildah. */
 export class StoredImages {
   readonly #setup: Setup;
   readonly #env: NodeJS.ProcessEnv;
@@ -67,15 +67,15 @@ export class StoredImages {
   }
 
   /**
-   * Lists all images that have a name, or had one, without those of single steps. Each list is a program of the host's, in no cgroup of the tenant's: so those
-   * who ask at the same time get one.
+   * Lists all images that have a name or had one, without those of single steps. Each listing runs a program in no cgroup of the tenant, so simultaneous calls
+   * share one listing.
    */
   async all(home: OpenHome, signal: AbortSignal): Promise<StoredImage[]> {
     const { tenant } = home;
-    const ask =
+    const list =
       this.#lists.get(tenant) ?? shared(async () => await this.#list(home, AbortSignal.timeout(LIST_TIMEOUT)));
-    this.#lists.set(tenant, ask);
-    return await abortable(ask(), signal);
+    this.#lists.set(tenant, list);
+    return await abortable(list(), signal);
   }
 
   async #list(home: OpenHome, signal: AbortSignal): Promise<StoredImage[]> {
@@ -99,13 +99,13 @@ export class StoredImages {
     return [...found.values()];
   }
 
-  /** Lists the images that are the tenant's. */
+  /** Lists the tenant's own images. */
   async own(home: OpenHome, signal: AbortSignal): Promise<StoredImage[]> {
     return (await this.all(home, signal)).filter(({ isOwn }) => isOwn);
   }
 
   /**
-   * Finds an image of the tenant by a name, an ID, or the beginning of one.
+   * Finds an image of the tenant by a name, an ID, or the beginning of an ID.
    *
    * @throws Refusal 404, 400
    */
@@ -120,7 +120,7 @@ export class StoredImages {
     this.#lists.delete(tenant);
   }
 
-  /** Returns undefined for an image that was removed meanwhile. */
+  /** Returns undefined for an image that was removed in the meantime. */
   async #inspect(home: OpenHome, id: string, signal: AbortSignal): Promise<Constant | undefined> {
     try {
       const text = await this.#run(home, ["inspect", "--type", "image", id.slice("sha256:".length)], signal);
@@ -142,7 +142,7 @@ export class StoredImages {
   }
 }
 
-/** Finds an image by a name, an ID, or the beginning of one. Throws a Refusal 400 for an ambiguous beginning. */
+/** Finds an image by a name, an ID, or the beginning of an ID. Throws a Refusal 400 for an ambiguous beginning. */
 export function findImage(images: readonly StoredImage[], given: string): StoredImage | undefined {
   const reference = tryReference(given);
   const byName = reference && images.find(({ names }) => names.some((name) => isSame(name, reference)));

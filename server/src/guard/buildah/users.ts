@@ -2,27 +2,27 @@ import { closeSync, openSync, writeFileSync } from "node:fs";
 import { messageOf, startProgram, type Program } from "docker-over-ssh/builds";
 import { Refusal } from "../refusal.ts";
 
-/** The first user ID of tenants: above those of people, services, and the ranges that tools assign (/etc/subuid). */
+/** The first user ID of tenants, above those of people, services, and the ranges that tools assign (/etc/subuid) */
 export const FIRST_USER = 2_147_483_648;
-/** User IDs for each tenant: as many as an image may use */
+/** User IDs of each tenant: as many as an image may use */
 export const USERS = 65_536;
-/** Prints its process ID, then waits until its stdin closes. */
+/** A script that prints its process ID, then waits until its stdin closes */
 export const HOLD = "read -r pid _ </proc/self/stat; echo $pid; read -r _ || :";
 const KILL_TIMEOUT = 2000;
 
 /** A process that keeps namespaces alive. Disposing ends it. */
 export interface Holder extends Disposable {
-  /** In the host's PID namespace */
+  /** The process ID in the host's PID namespace */
   readonly pid: number;
 }
 
 /** A user namespace, which exists while its file is open. */
 export interface UserNamespace extends Disposable {
-  /** Entered by nsenter(1) */
+  /** The file with which nsenter(1) enters the namespace */
   readonly file: string;
 }
 
-/** Starts a program that ends in {@link HOLD}. Rejects with an Error that has its output. */
+/** Starts a command that ends with {@link HOLD}. Rejects with an Error that contains its output. */
 export async function hold(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<Holder> {
   const [name = "", ...rest] = argv;
   const program = startProgram(name, rest, {
@@ -41,8 +41,8 @@ export async function hold(argv: readonly string[], env: NodeJS.ProcessEnv): Pro
   }
   program.kill();
   const { error } = await program.exit;
-  const said = program.stderr.read() as Buffer | null;
-  throw new Error(messageOf(error ?? (said?.toString().trim() || `${name} has ended`)));
+  const output = program.stderr.read() as Buffer | null;
+  throw new Error(messageOf(error ?? (output?.toString().trim() || `${name} has ended`)));
 }
 
 async function firstLine({ stdout, stderr, stdin }: Program): Promise<string> {
@@ -57,8 +57,8 @@ async function firstLine({ stdout, stderr, stdin }: Program): Promise<string> {
 }
 
 /**
- * Opens a user namespace in which root is the user `first` of the host. A guard that is root writes the map itself; another guard gets the range of
- * /etc/subuid through `buildah unshare`, and `first` is its own user.
+ * Opens a user namespace in which root is the user `first` of the host. A guard that runs as root writes the map itself. Any other guard gets the range of
+ * /etc/subuid from `buildah unshare`, and `first` is its own user.
  *
  * @throws Error if user namespaces do not work
  */
@@ -79,8 +79,8 @@ export async function openUserNamespace(first: number, env: NodeJS.ProcessEnv): 
 }
 
 /** Returns the user ID that is root in the namespace of the tenant with this index. */
-export function userAt(place: number): number {
-  const user = FIRST_USER + place * USERS;
+export function userAt(index: number): number {
+  const user = FIRST_USER + index * USERS;
   if (user + USERS > 4_294_000_000) {
     throw new Refusal("buildah.tenants", "this host has no user IDs left for another tenant", { statusCode: 503 });
   }

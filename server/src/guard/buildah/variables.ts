@@ -2,7 +2,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { give } from "./homes.ts";
 
-/** Writes a file for each variable, which only the tenant's programs can read. */
+/** Writes a file for each variable, readable only by the tenant's programs. */
 export async function writeVariables(
   folder: string,
   user: number,

@@ -5,23 +5,23 @@ import { noCacheImport } from "./cache-options.ts";
 import { checkSource } from "../policy/sources.ts";
 import type { Policy, Resources } from "../policy/policy.ts";
 
-/** What the checks of attributes depend on. */
+/** The values on which the checks of attributes depend. */
 export interface AttributeContext {
   policy: Policy;
   resources: Resources;
-  /** The engine's ID of a session of the tenant */
+  /** Returns the engine's ID of a session of the tenant */
   sessionOf: (id: string) => string;
 }
 
-/** Returns the value that the builder gets; undefined: the attribute is left out. Throws a Refusal. */
+/** Returns the value that the builder gets, or undefined to omit the attribute. Throws a Refusal. */
 type Checker = (value: string, key: string, context: AttributeContext) => string | undefined;
 
 const text: Checker = (value) => value;
-const leftOut: Checker = () => undefined;
+const omitted: Checker = () => undefined;
 
-/** Longest value: build arguments hold certificates. */
+/** Maximum characters of a value. Some build arguments contain certificates. */
 const MAX_VALUE = 256 * 1024;
-/** Attributes of a build */
+/** Maximum attributes of a build */
 const MAX_ATTRIBUTES = 2_000;
 
 function matching(pattern: RegExp, expected: string): Checker {
@@ -50,12 +50,12 @@ const number = matching(/^\d{0,18}$/, "a number");
 const EXACT: Readonly<Record<string, Checker>> = {
   filename: text,
   target: text,
-  // The engine makes all of a Dockerfile's steps for each.
+  // The engine creates all steps of a Dockerfile for each platform.
   platform: matching(/^[\w./ ()+-]*(?:,[\w./ ()+-]*){0,19}$/, "a list of at most 20 platforms, e.g. linux/amd64"),
   "multi-platform": flag,
   "no-cache": text,
   "image-resolve-mode": matching(/^(?:|default|local|pull)$/, "local, pull or default"),
-  // A list in CSV. Without quotes it has one reader; no client writes them.
+  // A list in CSV. Without quotes, which no client writes, all parsers read it alike.
   "add-hosts": (value, key, context) => {
     for (const host of value.split(",")) refuseReservedHost(host.split("=")[0] ?? "");
     return matching(/^[!#-~]*$/, "HOST=ADDRESS")(value, key, context);
@@ -81,12 +81,12 @@ const EXACT: Readonly<Record<string, Checker>> = {
     refuseNodes(value);
     return value;
   },
-  // --cache-from of buildx
+  // buildx sets it for --cache-from.
   "cache-imports": () => {
     throw noCacheImport();
   },
   "cgroup-parent": refused("cgroup.refused", "the guard chooses the cgroup of builds: leave --cgroup-parent out"),
-  // dockerfile.v0 takes it for the name of the attribute that has the context's address, whichever that is: only that of `context` is checked.
+  // dockerfile.v0 reads the context's address from the attribute of this name, whichever that is. Only `context` is checked as an address.
   contextkey: (value, key, context) => {
     const expected = "the name of a folder of the client's, which no other attribute has";
     if (value !== "context" && Object.hasOwn(EXACT, value)) return matching(/^$/, expected)(value, key, context);
@@ -94,13 +94,13 @@ const EXACT: Readonly<Record<string, Checker>> = {
   },
   dockerfilekey: text,
   contextsubdir: text,
-  // What buildx makes of BUILDKIT_SYNTAX
+  // buildx sets it for BUILDKIT_SYNTAX.
   source: refused(
     "frontend.syntax",
     "builds may not choose the frontend that reads the Dockerfile here: leave BUILDKIT_SYNTAX out",
   ),
-  // The guard sets it, so that "# syntax=" is ignored.
-  cmdline: leftOut,
+  // The guard sets its own value, so that "# syntax=" is ignored.
+  cmdline: omitted,
   requestid: matching(/^[\w./-]*$/, "the name of a request"),
   "frontend.caps": matching(/^[\w.,+/-]*$/, "names of capabilities"),
   context: (value, _key, { policy }) => {
@@ -110,7 +110,7 @@ const EXACT: Readonly<Record<string, Checker>> = {
 };
 
 const BUILD_ARG = "build-arg:";
-/** The build argument that names a frontend, as `# syntax=` does */
+/** The build argument that names a frontend, like `# syntax=` */
 export const SYNTAX = "build-arg:BUILDKIT_SYNTAX";
 
 /** Build arguments that the builder itself reads. All others that begin with BUILDKIT_ are refused. */
@@ -123,9 +123,9 @@ const BUILDKIT_ARGS: Readonly<Record<string, Checker>> = {
   BUILDKIT_CONTEXT_KEEP_GIT_DIR: flag,
   BUILDKIT_DOCKERFILE_CHECK: text,
   BUILDKIT_GIT_ADVICE: flag,
-  // Both are the guard's: see own-attributes.ts.
-  BUILDKIT_SYNTAX: leftOut,
-  BUILDKIT_CACHE_MOUNT_NS: leftOut,
+  // The guard decides both: see own-attributes.ts.
+  BUILDKIT_SYNTAX: omitted,
+  BUILDKIT_CACHE_MOUNT_NS: omitted,
 };
 
 const PREFIXES: readonly (readonly [prefix: string, check: Checker])[] = [
@@ -152,12 +152,12 @@ const PREFIXES: readonly (readonly [prefix: string, check: Checker])[] = [
       "a build cannot use the result of another build directly: build that one first, and use its image",
     ),
   ],
-  // Of buildx 0.31 and later, for each folder of --build-context. It comes before the key of the session, which is the tenant's.
+  // buildx 0.31 and later set it for each folder of --build-context. It takes precedence over the key of the session, which contains the tenant.
   ["sharedkey:localdir:", text],
   ["local-sessionid:", (value, _key, { sessionOf }) => sessionOf(value)],
   ["attest:provenance", text],
-  // Whatever its value: buildx says nothing where there is no scanner, and BuildKit knows no `disabled`. It runs the scanner in steps of its own, which are
-  // in no cgroup and were not walked, and takes its name for one of the tenant's images.
+  // Refused with any value: buildx sends nothing if it uses no scanner, and BuildKit does not know `disabled`. BuildKit runs the scanner in steps of its own,
+  // which run in no cgroup and were not checked, and the scanner's name may refer to one of the tenant's images.
   ["attest:sbom", refused("attest.sbom", "builds may not run an SBOM scanner here: leave --sbom out")],
 ];
 
@@ -182,12 +182,12 @@ export function checkAttributes(
     const found = checkerOf(key)(value, key, context);
     if (found !== undefined) checked[key] = found;
   }
-  refuseBeyond(context.resources, askedLimits(checked));
+  refuseBeyond(context.resources, requestedLimits(checked));
   return checked;
 }
 
-/** Limits of steps, which BuildKit 0.33 (Docker 29.7) obeys, and the size of /dev/shm */
-function askedLimits(attributes: Readonly<Record<string, string>>): AskedLimits {
+/** Returns the limits of steps, which BuildKit 0.33 (Docker 29.7) obeys, and the size of /dev/shm. */
+function requestedLimits(attributes: Readonly<Record<string, string>>): AskedLimits {
   const read = (key: string): number | undefined => Number(attributes[key]) || undefined;
   return {
     memory: read("memory"),

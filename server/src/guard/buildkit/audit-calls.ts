@@ -9,13 +9,13 @@ import { callOf } from "./tenant-call.ts";
 import type { AuditEntry, AuditLog } from "../audit/entry.ts";
 import type { Caller } from "../caller.ts";
 
-/** What a call is about, for its line of audit. */
+/** The names that a call is about (`about`), for its line of audit. */
 export const ABOUT = createContextKey<readonly string[] | undefined>(undefined);
 
-/** Bytes before a message: whether it is compressed, and its length */
+/** Bytes before a message: a flag for compression, and the length */
 const PREFIX = 5;
 
-/** Writes a line of audit for each call that has ended, and puts the tenant's names into its errors. */
+/** Writes a line of audit at the end of each call, and puts the tenant's names into its errors. */
 export function auditing(audit: AuditLog): Interceptor {
   return (next) => async (request) => {
     const { caller } = callOf(request.contextValues);
@@ -35,16 +35,16 @@ export function auditing(audit: AuditLog): Interceptor {
       });
     };
     const rule = `grpc.${name.toLowerCase()}`;
-    caller.note.rule = rule; // its message was read: writeUnread has nothing to do
+    caller.note.rule = rule; // its message is readable, so writeUnread does nothing
     const failed = (error: unknown): ConnectError => {
-      const told = grpcError(caller.tenant.id, error);
+      const answer = grpcError(caller.tenant.id, error);
       write({
         decision: error instanceof Refusal && error.statusCode < 499 ? "refused" : "failed",
         rule: error instanceof Refusal ? error.rule : rule,
-        reason: told.rawMessage,
-        status: told.code,
+        reason: answer.rawMessage,
+        status: answer.code,
       });
-      return told;
+      return answer;
     };
     const succeeded = (): void => write({ decision: "allowed", rule, status: 0 });
     const receive = (size: number): void => void (bytes.received += size);
@@ -66,7 +66,7 @@ export function auditing(audit: AuditLog): Interceptor {
   };
 }
 
-/** Writes a line of audit for a call that has ended without a readable message. Traces are not audited. */
+/** Writes a line of audit for a call that ends without a readable message. Traces are not audited. */
 export function writeUnread(
   audit: AuditLog,
   { tenant, note }: Caller,
@@ -126,7 +126,7 @@ async function* watched<T>(
     isFailed = true;
     throw failed(error);
   } finally {
-    // Also where the client goes: so a session ends.
+    // Runs also if the client disconnects, which is how a session ends.
     if (!isFailed) succeeded();
   }
 }

@@ -8,21 +8,21 @@ import type { GuardedBuildkit } from "./create-buildkit.ts";
 import { StatusResponseSchema } from "./gen/control_pb.ts";
 import type { SolveOrder } from "./solve-for-tenant.ts";
 
-/** Marks in `remote` and `buildid` a context that comes in a request of its own (moby `daemon/builder/backend`) */
+/** Marks, in `remote` and `buildid`, a context that a separate request sends (moby `daemon/builder/backend`) */
 const UPLOAD_REQUEST = "upload-request";
-/** The API's name for no exporter: the result stays in the cache. */
+/** The API's name for a build without an exporter, whose result stays in the cache */
 const CACHE_ONLY = "cacheonly";
 
-/** `POST /build?version=2`: builds of clients that have BuildKit without buildx, as the docker CLI 20.10 with DOCKER_BUILDKIT=1. */
+/** `POST /build?version=2`: builds of clients that use BuildKit without buildx, e.g. the docker CLI 20.10 with DOCKER_BUILDKIT=1. */
 export interface BuildsOverHttp {
   /**
-   * Builds the context of a session or of an address. `onLine` gets the progress in the engine's form, then the image's ID (for a quiet build
-   * only the ID); a failure after the first line is a line as well.
+   * Builds the context that a session or an address provides. `onLine` gets the progress in the engine's format, then the image's ID. For a quiet
+   * build, it gets only the ID. A failure after the first line is also reported as a line.
    *
    * @throws Refusal
    */
   build(caller: Caller, request: BuildRequest, onLine: (line: ApiObject) => void): Promise<void>;
-  /** Ends a tenant's build. Returns whether there is one with this `buildid`. */
+  /** Ends the tenant's build with this `buildid`. Returns false if no such build is running. */
   cancel(tenant: string, buildId: string): boolean;
 }
 
@@ -105,7 +105,7 @@ function attributesOf(request: BuildRequest): Record<string, string> {
   if (extraHosts.length > 0) attributes["add-hosts"] = extraHosts.map((host) => host.replace(":", "=")).join(",");
   if (shmSize !== undefined) attributes["shm-size"] = String(shmSize);
   if (ulimits.length > 0) attributes["ulimit"] = ulimits.join(",");
-  // An argument without a value is one of the builder's environment, which has none.
+  // An argument without a value refers to the builder's environment, which is empty.
   for (const [key, value] of Object.entries(buildArgs)) if (value !== null) attributes[`build-arg:${key}`] = value;
   for (const [key, value] of Object.entries(labels)) attributes[`label:${key}`] = value;
   return attributes;

@@ -24,17 +24,17 @@ export interface RunningBuild {
   cgroupParent: string | undefined;
   /** The engine's IDs of the sessions that it may read files of */
   sessions: Set<string>;
-  /** Ends it, with a reason that its client is told */
+  /** Ends the build with a reason, which its client gets */
   end: (reason: Refusal) => void;
   gateway: Client<typeof LLBBridge>;
-  /** Aborted when the tenant has gone. What ends the build otherwise ends `Control.Solve`, and with it the engine's gateway. */
+  /** Aborted when the tenant is removed. Any other end of the build ends `Control.Solve`, and with it the engine's gateway. */
   signal: AbortSignal;
-  /** Answers of the frontend that were checked */
+  /** The frontend's answers that have passed the checks */
   results: Result[];
   resultBytes: number;
-  /** Settles when the frontend is asked for nothing more */
+  /** Settles when the last request to the frontend has ended */
   lastSolve: Promise<unknown>;
-  /** Settles when the client has read the files that it has asked for */
+  /** Settles when the client has read all files that it has requested */
   lastRead: Promise<unknown>;
 }
 
@@ -49,15 +49,18 @@ export interface Builds {
   ): Promise<Record<string, string>>;
   /** Reports that a build will not run. */
   refuse(tenant: string, ref: string): void;
-  /** Ends the builds that may read files of a session, by the engine's ID of it. */
+  /** Ends the builds that may read files of a session, given by the engine's ID. */
   endThoseOf(session: string, reason: Refusal): void;
-  /** Finds a build, and waits for one that is about to start: clients ask for its status at the same time. Undefined: it is over, or was refused. */
+  /**
+   * Finds a build. Waits for one that is about to start, because clients request its status at the same time. Returns undefined if the build is over or was
+   * refused.
+   */
   find(tenant: string, ref: string, signal: AbortSignal): Promise<RunningBuild | undefined>;
 }
 
-/** ms that the status of a build may come before the build. BuildKit waits as long. */
+/** ms by which a request for the status of a build may precede the build. BuildKit waits as long. */
 const START_TIMEOUT = 5_000;
-/** Builds that are over and remembered, of all tenants */
+/** Finished builds that are remembered, of all tenants together */
 const MAX_OVER = 1_000;
 
 export function createBuilds(parts: BuildkitParts): Builds {
@@ -104,7 +107,7 @@ export function createBuilds(parts: BuildkitParts): Builds {
     try {
       await using slot = await parts.limits.startBuild(tenant);
       signal = AbortSignal.any([stopped, caller.signal, slot.signal, ending.signal]);
-      // It ends before the slot is free: who waits for the slot finds the records.
+      // It ends before the slot becomes free, so the next build in the slot finds the records.
       using _records = parts.cacheRecords.building(tenant.id, connection);
       const build = await prepare(parts, caller, plan, connection, (reason) => ending.abort(reason));
       running.set(key, build);
@@ -117,7 +120,7 @@ export function createBuilds(parts: BuildkitParts): Builds {
       await takeImage(parts, caller, plan, exporterResponse);
       return exporterResponse;
     } catch (error) {
-      // The reason of a limit, instead of "canceled"
+      // Reports the limit that ended the build, instead of "canceled".
       throw signal.aborted && signal.reason instanceof Refusal ? signal.reason : error;
     } finally {
       end(key);
@@ -166,14 +169,14 @@ async function prepare(
   };
 }
 
-/** The sessions that attributes name, besides that of the build */
+/** Returns the sessions that attributes name, in addition to that of the build. */
 export function sessionsOf(attributes: Readonly<Record<string, string>>): string[] {
   return Object.entries(attributes).flatMap(([key, session]) => (key.startsWith("local-sessionid:") ? [session] : []));
 }
 
 type SolveInit = Parameters<Client<typeof Control>["solve"]>[0];
 
-/** The request to the engine: only what was read and checked. */
+/** Returns the request to the engine. It contains only values that were parsed and checked. */
 function solveRequest({ ids }: BuildkitParts, { tenant }: Caller, build: RunningBuild): SolveInit {
   const { plan, support, own, cgroupParent } = build;
   const [exporter] = plan.exporters;
@@ -187,7 +190,7 @@ function solveRequest({ ids }: BuildkitParts, { tenant }: Caller, build: Running
       exporterDeprecated: exporter.type,
       exporterAttrsDeprecated: exporter.attrs,
     }),
-    // Never left out: a nil pointer ends dockerd 27.4 to 28.1.
+    // Always set: without it, dockerd 27.4 to 28.1 crashes with a nil dereference.
     cache: { exports: plan.cacheExports },
     internal: plan.isInternal,
     ...(support.hasSourcePolicies && { sourcePolicy: sourcePolicy(tenant.id, tenant.policy, own) }),

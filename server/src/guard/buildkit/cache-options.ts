@@ -4,7 +4,7 @@ import { parseTenantName } from "../images/names.ts";
 import { Refusal } from "../refusal.ts";
 import type { Policy } from "../policy/policy.ts";
 
-/** A cache that a build reads or writes: `type` and the attributes of `--cache-from` and `--cache-to`. */
+/** A cache that a build reads or writes: the `type` and the attributes of `--cache-from` or `--cache-to`. */
 export interface CacheEntry {
   type: string;
   attrs: Record<string, string>;
@@ -21,7 +21,7 @@ const ATTRIBUTES = new Set([
   "ignore-error",
 ]);
 
-/** Checks an entry of `--cache-to`: a cache in the image itself, or in a registry where the tenant may push. */
+/** Checks an entry of `--cache-to`. A cache may be written to the image itself, or to a registry to which the tenant may push. */
 export function checkCacheExport({ type, attrs }: Readonly<CacheEntry>, policy: Policy): CacheEntry {
   checkAttributes(attrs);
   if (type === "inline") return { type, attrs: { ...attrs } };
@@ -40,8 +40,8 @@ export function checkCacheExport({ type, attrs }: Readonly<CacheEntry>, policy: 
 }
 
 /**
- * Refuses what `--cache-from` asks for. Such a cache says what the result of a step is, and its word would count for all: a base and a step of `COPY` have no
- * key of a tenant's.
+ * Refuses `--cache-from`. Such a cache states the result of a step, and all tenants would get that result: the cache keys of bases and of `COPY` steps do not
+ * contain the tenant.
  *
  * @throws Refusal `cache.import`
  */

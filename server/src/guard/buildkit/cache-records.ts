@@ -7,15 +7,16 @@ import { selectRecords, type RecordChoice } from "./choose-records.ts";
 import { Control, type UsageRecord } from "./gen/control_pb.ts";
 
 /**
- * The records of BuildKit's cache that are a tenant's. BuildKit does not report which build has made a record, so the guard watches them appear: a record
- * that appears while builds of one tenant run, and of no other, is that tenant's. The others stay until the engine's own limits remove them.
+ * The records of BuildKit's cache that belong to a tenant. BuildKit does not report which build has created a record, so the guard watches them appear: a
+ * record belongs to a tenant if it appears while builds of that tenant, and of no other tenant, are running. All others stay until the engine's own limits
+ * remove them.
  */
 export interface CacheRecords {
   /**
    * Reports that a build of a tenant begins. Does not wait.
    *
-   * @param connection to the engine, which may close later
-   * @returns disposing reports that it has ended
+   * @param connection to the engine; the caller may close it later
+   * @returns an object whose disposal reports that the build has ended
    */
   building(tenant: string, connection: GrpcConnection): Disposable;
   /** Lists the records of a tenant that still exist. */
@@ -27,23 +28,23 @@ export interface CacheRecords {
 export interface CacheRecordsParts {
   engine: Pick<EngineApi, "grpc">;
   ledger: Pick<Ledger, "read" | "change">;
-  /** Aborts work in the background */
+  /** Aborts the work in the background */
   signal: AbortSignal;
 }
 
 /** ms that the engine may take to list its records after a build */
 const LIST_TIMEOUT = 30_000;
 
-/** How often they are listed at the most, and ms in between */
+/** The maximum number of listings after a build, and the ms between them */
 const LIST_ATTEMPTS = 10;
 const BETWEEN_LISTS = 200;
 
-/** The time in which at least one build runs */
+/** A time in which at least one build is running */
 interface Period {
   before: Promise<ReadonlySet<string>>;
   tenants: Set<string>;
   running: number;
-  /** Builds that have begun */
+  /** The number of builds that have begun */
   begun: number;
 }
 
@@ -51,7 +52,7 @@ export function createCacheRecords(parts: CacheRecordsParts): CacheRecords {
   let period: Period | undefined;
   let closing: Promise<void> = Promise.resolve();
 
-  /** A build that was broken off holds its context for a moment, and a record has another ID while it is held. */
+  /** Lists the records after a period. A build that was aborted holds its context for a moment, and a record has a different ID while it is held. */
   async function recordsAfter(ended: Period, before: ReadonlySet<string>): Promise<UsageRecord[]> {
     for (let attempt = 1; ; attempt++) {
       const found = await recordsNow(parts);
@@ -65,7 +66,7 @@ export function createCacheRecords(parts: CacheRecordsParts): CacheRecords {
     const { begun } = ended;
     const before = await ended.before;
     const after = await recordsAfter(ended, before);
-    // Another build has begun meanwhile: the period goes on.
+    // Another build has begun in the meantime, so the period continues.
     if (period !== ended || ended.running > 0 || ended.begun !== begun) return;
     period = undefined;
     const [tenant] = ended.tenants;
@@ -89,7 +90,7 @@ export function createCacheRecords(parts: CacheRecordsParts): CacheRecords {
         own.running -= 1;
         if (own.running > 0) return;
         const closed = close(own).catch(() => {
-          // The engine is gone, or the disk is full: the records belong to nobody.
+          // The engine is down, or the disk is full: the records belong to no tenant.
           if (period === own && own.running === 0) period = undefined;
         });
         closing = Promise.all([closing, closed]).then(() => {});

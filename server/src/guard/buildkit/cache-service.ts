@@ -16,7 +16,7 @@ import type { BuildkitParts } from "./parts.ts";
 /** Nanoseconds in a second */
 const SECOND = 1_000_000_000n;
 
-/** The calls of `docker buildx du` and `docker buildx prune`, limited to a tenant's own records. */
+/** Serves the calls of `docker buildx du` and `docker buildx prune`, limited to a tenant's own records. */
 export function cacheService({
   cacheRecords,
 }: BuildkitParts): Pick<ServiceImpl<typeof Control>, "diskUsage" | "prune"> {
@@ -64,7 +64,7 @@ function noFilter(): Refusal {
   );
 }
 
-/** Leaves out the command that made a record: what the host has built at the same time counts as the tenant's, too. */
+/** Omits the command that created a record: a record that the host has built at the same time also counts as the tenant's. */
 function recordForTenant(record: UsageRecord): UsageRecord {
   const { $typeName: _, $unknown: __, description: ___, ...known } = record;
   return create(UsageRecordSchema, known);

@@ -8,24 +8,24 @@ import type { OwnBases } from "./own-bases.ts";
 import type { Policy } from "../policy/policy.ts";
 import type { UsedBase } from "./walk.ts";
 
-/** What decides about the bases of a build. */
+/** The rules and look-ups that decide which bases a build may use. */
 export interface BaseRules {
   policy: Policy;
   own: OwnBases;
   support: EngineSupport;
   /** Whether the host has an image of a name */
   isOnHost: (name: string) => Promise<boolean>;
-  /** Asks the builder for the digest that a name stands for. */
+  /** Returns the digest to which the builder resolves a name. */
   digestOf: (base: UsedBase, name: string) => Promise<string>;
 }
 
-/** The resolve mode of a source that is always taken from its registry */
+/** The resolve mode of a source that always comes from its registry */
 const PULL = "pull";
 
 /**
  * Checks the images that the steps of a build use.
  *
- * @returns whether the frontend must make the steps again, so that images come from their registry
+ * @returns `mustPull`: whether the frontend must create the steps again, so that images come from their registry
  * @throws Refusal `base.*`
  */
 export async function checkBases(used: readonly UsedBase[], rules: BaseRules): Promise<{ mustPull: boolean }> {
@@ -55,7 +55,7 @@ async function originOfBase(base: UsedBase, rules: BaseRules): Promise<BaseOrigi
   const reference = parseReference(base.reference);
   if (reference.domain === GUARD_HOST) return checkMapped(base, reference, rules);
   const name = nameOf(reference);
-  // The source policy maps only the exact text. Another spelling is not mapped, and means what it says.
+  // The source policy maps only the exact text. It does not map another spelling, which therefore names the registry's image.
   const isOwn = reference.tag !== undefined && own.byName.has(name) && base.reference.startsWith(name);
   if (isOwn && !support.hasSourcePolicies) {
     throw ownUnsupported(reference.given);
@@ -72,7 +72,10 @@ async function originOfBase(base: UsedBase, rules: BaseRules): Promise<BaseOrigi
   }
 }
 
-/** A star for the host stands for public registries. One in a private network must be named by a pattern, unless the host already has the image. */
+/**
+ * Checks the host of a registry. A star in place of the host matches public registries only. A pattern must name a registry in a private network, unless the
+ * host already has the image.
+ */
 async function checkRegistry(reference: Reference, origin: BaseOrigin, { policy, isOnHost }: BaseRules): Promise<void> {
   const patterns = origin === "host" ? [...policy.bases, ...policy.pulls] : policy.pulls;
   const byTag = withoutBuildersDigest(reference);
@@ -86,7 +89,7 @@ async function checkRegistry(reference: Reference, origin: BaseOrigin, { policy,
   }
 }
 
-/** Checks a name that the source policy has mapped: it must be of an image of this tenant, with no digest or that of the image. */
+/** Checks a name that the source policy has mapped. It must be an image of this tenant, without a digest or with that of the image. */
 function checkMapped({ reference: given }: UsedBase, reference: Reference, { own }: BaseRules): BaseOrigin {
   const base = own.byEngineName.get(nameOf(reference));
   if (base !== undefined && (reference.digest === undefined || reference.digest === base.id)) return "own";
@@ -94,8 +97,8 @@ function checkMapped({ reference: given }: UsedBase, reference: Reference, { own
 }
 
 /**
- * Has the registry decide whether this client may have the image. By its digest alone, the builder would take an image that any other build has fetched,
- * without asking.
+ * Lets the registry decide whether this client may have the image. By digest alone, the builder would use an image that any other build has fetched, without
+ * a request to the registry.
  */
 async function askRegistry(base: UsedBase, reference: Reference, { digestOf }: BaseRules): Promise<void> {
   if (reference.digest === undefined) return;
@@ -108,7 +111,7 @@ async function askRegistry(base: UsedBase, reference: Reference, { digestOf }: B
   await digestOf(base, nameOf(reference));
 }
 
-/** Removes the digest after a tag: it may be the builder's, and no pattern contains it. */
+/** Removes the digest after a tag: the builder may have appended it, and no pattern contains it. */
 function withoutBuildersDigest({ given, domain, path, tag, digest }: Reference): Reference {
   return { given, domain, path, ...(tag !== undefined ? { tag } : digest !== undefined && { digest }) };
 }

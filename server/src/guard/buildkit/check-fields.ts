@@ -2,13 +2,13 @@ import type { DescField, DescMessage } from "@bufbuild/protobuf";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { Code, ConnectError } from "@connectrpc/connect";
 
-/** Fields of a message of a tenant, and of all messages in it. buildx sends some hundreds; a message of 4 MB may have two million. */
+/** Fields of a tenant's message, including those of nested messages. buildx sends some hundreds; a message of 4 MB may have two million. */
 const MAX_FIELDS = 10_000;
-/** Messages in each other. The library's own limit is another error. */
+/** Depth of nested messages. The library's own limit reports a different error. */
 const MAX_DEPTH = 50;
 
 /**
- * Limits the fields of a message before it is parsed: parsing makes an object of each, and blocks all other tenants meanwhile.
+ * Limits the fields of a message before it is parsed, because parsing creates an object for each and blocks all other tenants in the meantime.
  *
  * @throws ConnectError ResourceExhausted
  */
@@ -16,7 +16,7 @@ export function checkFields(schema: DescMessage, message: Uint8Array): void {
   try {
     count({ reader: new BinaryReader(message), left: MAX_FIELDS }, schema, message.length, MAX_DEPTH);
   } catch (error) {
-    // Not a message: the library fails at the same place, and reports it.
+    // The bytes are no message. The library fails at the same place and reports it.
     if (error instanceof ConnectError) throw error;
   }
 }
@@ -46,7 +46,7 @@ function count(state: Count, schema: DescMessage, end: number, depth: number): v
   }
 }
 
-/** The value of a map's entry has the number 2. */
+/** Counts the fields of a map's entry, whose value has the number 2. */
 function countEntry(state: Count, value: DescMessage, end: number, depth: number): void {
   const { reader } = state;
   while (reader.pos < end) {
@@ -64,7 +64,7 @@ interface Inner {
 
 const KNOWN = new WeakMap<DescMessage, ReadonlyMap<number, Inner>>();
 
-/** The fields of a message that are messages, by their number */
+/** Returns the fields of a message that are messages themselves, by their number. */
 function messagesOf(schema: DescMessage): ReadonlyMap<number, Inner> {
   const known = KNOWN.get(schema);
   if (known !== undefined) return known;

@@ -9,9 +9,9 @@ import { Control, SolveRequestSchema } from "./gen/control_pb.ts";
 import { LLBBridge, SolveRequestSchema as FrontendRequestSchema } from "./gen/gateway_pb.ts";
 import type { Tenant } from "../tenant.ts";
 
-/** Calls of a gateway that no tenant needs: buildx does not make them. */
+/** Gateway calls that no tenant needs, because buildx does not make them */
 const REFUSED = new Set(["ResolveImageConfig", "Warn"]);
-/** Traces, which are answered and dropped */
+/** The call that sends traces. The guard answers it and discards them. */
 export const TRACES = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
 const METHODS: ReadonlyMap<string, DescMethod> = new Map(
@@ -23,10 +23,10 @@ const METHODS: ReadonlyMap<string, DescMethod> = new Map(
 );
 
 /**
- * Checks the message of a call as far as that is possible without an engine: the steps of a Dockerfile are not known here.
+ * Checks the message of a call as far as that is possible without an engine. The steps of a Dockerfile, for instance, are unknown.
  *
  * @param path e.g. `/moby.buildkit.v1.Control/Solve`
- * @param message without the frame of gRPC
+ * @param message without gRPC's frame
  * @throws Refusal
  */
 export function checkMessage(path: string, message: Uint8Array, tenant: Tenant): void {
@@ -53,7 +53,7 @@ export function checkMessage(path: string, message: Uint8Array, tenant: Tenant):
   }
 }
 
-/** The history covers all builds of the engine, and names their sources. */
+/** Calls about the history, which covers all builds of the engine and names their sources */
 const HISTORY = /^\/moby\.buildkit\.v1\.Control\/(?:ListenBuildHistory|UpdateBuildHistory)$/;
 
 export function unknownCall(path: string): Refusal {

@@ -3,13 +3,13 @@ import { readTime } from "../images/times.ts";
 import { Refusal } from "../refusal.ts";
 import type { UsageRecord } from "./gen/control_pb.ts";
 
-/** Which cache records are removed. */
+/** Selects the cache records to remove. */
 export interface RecordChoice {
-  /** Also those that images have, and the builder's own */
+  /** Whether to include records that images use, and the builder's own */
   all: boolean;
-  /** Bytes that the tenant may keep, of what it has used last */
+  /** Bytes that the tenant may keep. The records used last are kept. */
   keepStorage?: number | undefined;
-  /** As `docker builder prune --filter`, e.g. `{ until: ["24h"] }` */
+  /** The filters of `docker builder prune --filter`, e.g. `{ until: ["24h"] }` */
   filters: Readonly<Record<string, readonly string[]>>;
 }
 
@@ -26,10 +26,10 @@ const FILTERS: Readonly<Record<string, Matcher>> = {
 };
 
 /**
- * Returns those of a tenant's records that are to be removed. All filters must match, each in one of its values.
+ * Returns the records of a tenant that are to be removed. All filters must match, each with one of its values.
  *
  * @param now ms since 1970
- * @throws Refusal 400 for a filter that is not known
+ * @throws Refusal 400 for an unknown filter
  */
 export function selectRecords(
   own: readonly UsageRecord[],
@@ -57,7 +57,7 @@ export function selectRecords(
   return chosen;
 }
 
-/** ms since 1970 */
+/** Returns the time of the last use, in ms since 1970. */
 function usedAt({ lastUsedAt, createdAt }: UsageRecord): number {
   const time = lastUsedAt ?? createdAt;
   return time === undefined ? 0 : timestampMs(time);

@@ -63,11 +63,11 @@ export function controlService(parts: BuildkitParts, builds: Builds): ServiceImp
       const client = createClient(Control, (await engine()).transport);
       try {
         for await (const status of client.status({ ref: parts.ids.build(tenant.id, ref) }, { signal })) {
-          const told = build.support.hasSourcePolicies ? status : withoutForeignImages(tenant.policy, status);
-          yield statusForTenant(tenant.id, told);
+          const visible = build.support.hasSourcePolicies ? status : withoutForeignImages(tenant.policy, status);
+          yield statusForTenant(tenant.id, visible);
         }
       } catch (error) {
-        caller.signal.throwIfAborted(); // the tenant has gone
+        caller.signal.throwIfAborted(); // the tenant was removed
         throw error;
       }
     },
@@ -103,10 +103,10 @@ export function controlService(parts: BuildkitParts, builds: Builds): ServiceImp
       });
       try {
         for await (const data of stream as AsyncIterable<Buffer>) yield { data };
-        // A stream that is destroyed without an error ends.
-        if (isTold(refused)) throw refused;
+        // If the stream is destroyed without an error, the call ends without one.
+        if (isForTenant(refused)) throw refused;
       } catch (error) {
-        if (isTold(refused)) throw refused;
+        if (isForTenant(refused)) throw refused;
         throw new ConnectError(
           "the session's connection to the engine has broken",
           Code.Unavailable,
@@ -121,12 +121,12 @@ export function controlService(parts: BuildkitParts, builds: Builds): ServiceImp
   };
 }
 
-/** Whether an error is one of the tenant's messages, and not of a connection */
-function isTold(error: unknown): error is ConnectError | Refusal {
+/** Returns whether an error is a message for the tenant, not one of a connection. */
+function isForTenant(error: unknown): error is ConnectError | Refusal {
   return error instanceof ConnectError || error instanceof Refusal;
 }
 
-/** The headers that describe a session, which are the request's metadata here */
+/** Reads the headers that describe a session. In gRPC, they are the request's metadata. */
 function sessionOf({ requestHeader }: HandlerContext): SessionRequest {
   const text = (name: string): string => requestHeader.get(`x-docker-expose-session-${name}`) ?? "";
   return {

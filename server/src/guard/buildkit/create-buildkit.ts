@@ -14,7 +14,7 @@ export interface GuardedBuildkit extends BackendBuildkit {
   solve(caller: Caller, order: SolveOrder, onStatus: OnStatus): Promise<SolveOutcome>;
 }
 
-/** Puts checks before the engine's BuildKit: gRPC of tenants ends here, and the guard makes its own calls to the engine. */
+/** Puts checks in front of the engine's BuildKit. Tenants' gRPC connections end at the guard, which makes its own calls to the engine. */
 export function createBuildkit(options: BuildkitOptions): GuardedBuildkit {
   const parts: BuildkitParts = { ...options, ids: engineIds() };
   const builds = createBuilds(parts);
@@ -23,7 +23,7 @@ export function createBuildkit(options: BuildkitOptions): GuardedBuildkit {
   return {
     handle(caller, request, response) {
       const { session } = request.stream;
-      if (session === undefined) return; // the connection was closed meanwhile
+      if (session === undefined) return; // the connection was closed in the meantime
       const engine = engines(session);
       handle({ caller, engine: async () => engine.get() }, request, response);
     },
@@ -32,7 +32,7 @@ export function createBuildkit(options: BuildkitOptions): GuardedBuildkit {
   };
 }
 
-/** Returns a function that finds the engine's connection for a tenant's connection. Both are closed together. */
+/** Returns a function that finds the connection to the engine that belongs to a tenant's connection. Both are closed together. */
 function engineConnections(parts: BuildkitParts): (session: Http2Session) => ReturnType<typeof engineOnDemand> {
   const known = new WeakMap<object, ReturnType<typeof engineOnDemand>>();
   return (session) => {

@@ -2,15 +2,15 @@ import { engineName, parseTenantName } from "../images/names.ts";
 import { Refusal } from "../refusal.ts";
 import type { Tenant } from "../tenant.ts";
 
-/** Where the result of a build goes. */
+/** The destination of a build's result. */
 export interface PlannedExporter {
   type: string;
   attrs: Record<string, string>;
 }
 
-/** To the engine's images. buildx says `moby`, other clients `image`. */
+/** Exporters to the engine's images. buildx names it `moby`, other clients `image`. */
 const TO_IMAGES = new Set(["moby", "image"]);
-/** To the tenant's own client, through its session */
+/** Exporters to the tenant's own client, through its session */
 const TO_CLIENT = new Set(["local", "tar", "oci", "docker"]);
 
 const SHARED_ATTRIBUTES = [
@@ -29,13 +29,13 @@ const SHARED_ATTRIBUTES = [
 ];
 const IMAGE_ATTRIBUTES = new Set([...SHARED_ATTRIBUTES, "unpack", "store", "name-canonical"]);
 const CLIENT_ATTRIBUTES = new Set([...SHARED_ATTRIBUTES, "name", "tar", "dest", "platform-split", "mode"]);
-/** What buildx 0.36 writes down for itself, whatever the output: no BuildKit reads it. */
+/** Attributes that buildx 0.36 sets for its own use, with any output. No BuildKit reads them. */
 const OF_THE_CLIENT = new Set(["prefer-image-digest"]);
-/** Names of one image. Each is a request to the store of the engine. */
+/** Names of one image. The engine makes a request to its store for each. */
 const MAX_NAMES = 100;
 const ANNOTATION = /^annotation(?:-[a-z-]+)?(?:\[[\w./*-]+\])?\./;
 
-/** Checks an exporter, and puts the engine's names in place of the tenant's. Throws a Refusal `exporter.*`. */
+/** Checks an exporter, and replaces the tenant's names with the engine's. Throws a Refusal `exporter.*`. */
 export function checkExporter(tenant: Tenant, { type, attrs: given }: Readonly<PlannedExporter>): PlannedExporter {
   const attrs = Object.fromEntries(Object.entries(given).filter(([key]) => !OF_THE_CLIENT.has(key)));
   if (TO_IMAGES.has(type)) return { type, attrs: imageAttributes(tenant, attrs) };
@@ -51,7 +51,7 @@ export function checkExporter(tenant: Tenant, { type, attrs: given }: Readonly<P
   return { type, attrs };
 }
 
-/** Whether an exporter makes an image of the engine. */
+/** Returns whether an exporter creates an image on the engine. */
 export function makesImage({ type }: PlannedExporter): boolean {
   return TO_IMAGES.has(type);
 }
@@ -60,7 +60,7 @@ function imageAttributes(tenant: Tenant, attrs: Readonly<Record<string, string>>
   const checked: Record<string, string> = {};
   for (const [key, value] of Object.entries(attrs)) {
     if (key === "name") {
-      // Several, with commas in between
+      // Commas separate several names.
       const names = value.split(",").filter((name) => name !== "");
       if (names.length > MAX_NAMES) {
         throw new Refusal("exporter.names", `a build may give its image at most ${MAX_NAMES} names`);

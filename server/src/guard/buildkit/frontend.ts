@@ -17,11 +17,11 @@ import type { Definition } from "./gen/ops_pb.ts";
 import { checkId, type EngineIds } from "./ids.ts";
 import type { Tenant } from "../tenant.ts";
 
-/** Results that one build keeps, and their bytes. buildx asks once, or twice for a report; an engine's answer has 16 MB at the most. */
+/** Results that are stored for one build, and their bytes. buildx requests one, or two for a report; an engine's answer has at most 16 MB. */
 const MAX_RESULTS = 100;
 const MAX_RESULT_BYTES = 32 * 1024 * 1024;
 
-/** What the frontend is asked for, read and checked. */
+/** A request to the frontend, parsed and checked. */
 export interface FrontendRequest {
   attributes: Record<string, string>;
   /** As in a {@link SolvePlan} */
@@ -30,7 +30,7 @@ export interface FrontendRequest {
 }
 
 /**
- * Reads and checks `LLBBridge.Solve`.
+ * Parses and checks the request of `LLBBridge.Solve`.
  *
  * @throws Refusal
  */
@@ -52,7 +52,7 @@ export function planFrontend(request: SolveRequest, tenant: Tenant, ids: EngineI
   }
   checkFrontend(frontend, false);
   refuseCacheImports(cacheImports);
-  // After the checks above: forbidden parts may be large, and need not be searched.
+  // After the checks above: forbidden parts may be large, and need not be searched for unknown fields.
   refuseUnknownFields(SolveRequestSchema, request);
   return {
     attributes: checkAttributes(frontendOpt, {
@@ -66,8 +66,8 @@ export function planFrontend(request: SolveRequest, tenant: Tenant, ids: EngineI
 }
 
 /**
- * Has dockerfile.v0 make the steps of a Dockerfile, checks them, and remembers them for `Return`. No step has run when it resolves. Each build does this
- * one request at a time.
+ * Has dockerfile.v0 create the steps of a Dockerfile, checks them, and stores them for `Return`. No step has run when it resolves. The requests of a build
+ * run one at a time.
  *
  * @throws Refusal
  */
@@ -119,8 +119,8 @@ async function solveAlone(
     const used: UsedBase[] = [];
     for (const definition of definitions) used.push(...(await walkSteps(definition, rules)));
     const bases = await checkBases(used, baseRules).catch((error: unknown) => {
-      const tells = error instanceof Refusal && /^(?:base\.refused|name\.reserved)$/.test(error.rule);
-      throw tells && !build.support.hasSourcePolicies ? undisclosedBase(tenant.policy) : error;
+      const disclosesBase = error instanceof Refusal && /^(?:base\.refused|name\.reserved)$/.test(error.rule);
+      throw disclosesBase && !build.support.hasSourcePolicies ? undisclosedBase(tenant.policy) : error;
     });
     return { result, definitions, ...bases };
   };
@@ -169,7 +169,7 @@ async function askFrontend(
       frontendOpt,
       allowResultReturn: true,
       allowResultArrayRef: true,
-      // Never before the steps are checked
+      // Steps must not run before they are checked.
       evaluate: false,
     },
     { headers: buildHeader(plan.engineRef), signal },

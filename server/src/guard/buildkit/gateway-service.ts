@@ -24,7 +24,7 @@ import type { BuildkitParts } from "./parts.ts";
 
 /** Capabilities of a builder that tenants may not use */
 const HIDDEN_CAPABILITY = /^(?:gateway\.exec(?:\..*)?|frontend\.inputs)$/;
-/** Characters of an error that a client returns */
+/** Maximum characters of an error that a client returns */
 const MAX_ERROR = 64 * 1024;
 
 type Bridge = Pick<
@@ -32,18 +32,21 @@ type Bridge = Pick<
   "ping" | "solve" | "return" | "readFile" | "readDir" | "statFile" | "evaluate"
 >;
 
-/** `moby.buildkit.v1.frontend.LLBBridge` for tenants: what buildx calls. */
+/** Serves `moby.buildkit.v1.frontend.LLBBridge` to tenants: the methods that buildx calls. */
 export function gatewayService(parts: BuildkitParts, builds: Builds): Bridge {
-  async function running({ requestHeader, signal, values }: HandlerContext): Promise<RunningBuild> {
+  async function findBuild({ requestHeader, signal, values }: HandlerContext): Promise<RunningBuild> {
     const ref = buildOf(requestHeader);
     const build = await builds.find(callOf(values).caller.tenant.id, ref, signal);
     if (build !== undefined) return build;
     throw new Refusal("build.unknown", `no such build: ${ref}`, { statusCode: 404 });
   }
 
-  /** Returns a build with the options for calls about a part of one of its results. */
-  async function about(ref: string, context: HandlerContext): Promise<{ build: RunningBuild; options: CallOptions }> {
-    const build = await running(context);
+  /** Returns the build whose results contain a part, with the options for calls about that part. */
+  async function findByRef(
+    ref: string,
+    context: HandlerContext,
+  ): Promise<{ build: RunningBuild; options: CallOptions }> {
+    const build = await findBuild(context);
     if (!build.results.some((result) => refIdsOf(result).includes(ref))) {
       throw new Refusal("build.ref", "this is not a result of this build", { statusCode: 404 });
     }
@@ -53,7 +56,7 @@ export function gatewayService(parts: BuildkitParts, builds: Builds): Bridge {
   return {
     async ping(request, context) {
       refuseUnknownFields(PingRequestSchema, request);
-      const build = await running(context);
+      const build = await findBuild(context);
       const bridge = createClient(LLBBridge, (await callOf(context.values).engine()).transport);
       const { frontendApiCaps, llbCaps, workers } = await bridge.ping({}, optionsOf(build, context));
       return {
@@ -65,7 +68,7 @@ export function gatewayService(parts: BuildkitParts, builds: Builds): Bridge {
 
     async solve(request, context) {
       const { tenant } = callOf(context.values).caller;
-      const build = await running(context);
+      const build = await findBuild(context);
       const plan = planFrontend(request, tenant, parts.ids);
       const { target = "", filename = "" } = plan.attributes;
       context.values.set(
@@ -82,13 +85,13 @@ export function gatewayService(parts: BuildkitParts, builds: Builds): Bridge {
 
     async return(request, context) {
       refuseUnknownFields(ReturnRequestSchema, request);
-      const build = await running(context);
+      const build = await findBuild(context);
       const { result, error } = request;
       if (error !== undefined) {
         const message = error.message.slice(0, MAX_ERROR);
         return build.gateway.return({ error: { code: error.code, message } }, optionsOf(build, context));
       }
-      const known = returned(build, result);
+      const known = knownResult(build, result);
       refuseNoImage(build.plan, known);
       return build.gateway.return({ result: known }, optionsOf(build, context));
     },
@@ -96,7 +99,7 @@ export function gatewayService(parts: BuildkitParts, builds: Builds): Bridge {
     async readFile(request, context) {
       refuseUnknownFields(ReadFileRequestSchema, request);
       const { ref, filePath, range } = request;
-      const { build, options } = await about(ref, context);
+      const { build, options } = await findByRef(ref, context);
       const part = range !== undefined && { range: { offset: range.offset, length: range.length } };
       return await inTurn(build, context, () => build.gateway.readFile({ ref, filePath, ...part }, options));
     },
@@ -104,28 +107,28 @@ export function gatewayService(parts: BuildkitParts, builds: Builds): Bridge {
     async readDir(request, context) {
       refuseUnknownFields(ReadDirRequestSchema, request);
       const { ref, dirPath, includePattern } = request;
-      const { build, options } = await about(ref, context);
+      const { build, options } = await findByRef(ref, context);
       return await inTurn(build, context, () => build.gateway.readDir({ ref, dirPath, includePattern }, options));
     },
 
     async statFile(request, context) {
       refuseUnknownFields(StatFileRequestSchema, request);
       const { ref, path } = request;
-      const { build, options } = await about(ref, context);
+      const { build, options } = await findByRef(ref, context);
       return build.gateway.statFile({ ref, path }, options);
     },
 
     async evaluate(request, context) {
       refuseUnknownFields(EvaluateRequestSchema, request);
       const { ref } = request;
-      const { build, options } = await about(ref, context);
+      const { build, options } = await findByRef(ref, context);
       return build.gateway.evaluate({ ref }, options);
     },
   };
 }
 
 /**
- * Makes one of a build's calls at a time, each of which is over when its client has read the answer. An answer may have 16 MB; hundreds of calls whose client
+ * Runs the calls of a build one at a time. A call is over when its client has read the answer. An answer may have 16 MB, so hundreds of calls whose client
  * does not read would fill the guard's memory.
  */
 async function inTurn<T>(build: RunningBuild, { signal }: HandlerContext, call: () => Promise<T>): Promise<T> {
@@ -147,13 +150,13 @@ function optionsOf({ plan, signal }: RunningBuild, context: HandlerContext): Cal
 }
 
 /**
- * Returns the result for the engine: the one that its frontend has made. A client could forge the rest, e.g. the image's config.
+ * Returns the result to send to the engine, as its frontend has created it. A client could forge the other properties, e.g. the image's config.
  *
  * @throws Refusal `result.forged`
  */
-export function returned({ results }: Pick<RunningBuild, "results">, given: Result | undefined): Result {
+export function knownResult({ results }: Pick<RunningBuild, "results">, given: Result | undefined): Result {
   const result = given ?? create(ResultSchema);
-  const known = results.findLast((one) => isSameResult(result, one));
+  const known = results.findLast((candidate) => isSameResult(result, candidate));
   if (known !== undefined) return known;
   // A client that only queries the builder's capabilities returns an empty result.
   if (refIdsOf(result).length === 0 && Object.keys(result.metadata).length === 0) return create(ResultSchema);

@@ -6,16 +6,16 @@ import { Refusal } from "../refusal.ts";
 import { StatusSchema, type Status } from "./gen/gateway_pb.ts";
 
 const DETAILS = "grpc-status-details-bin";
-/** Bytes. They are in a header, and contain the whole Dockerfile. */
+/** Maximum bytes of the details, which are sent in a header and contain the whole Dockerfile */
 const MAX_DETAILS = 48 * 1024;
 
 /**
- * Details of BuildKit's errors that clients print, e.g. the lines of the Dockerfile. Others, such as stack traces of the engine, are left out.
- * The names are those of containerd's typeurl, with any prefix.
+ * Details of BuildKit's errors that clients print, e.g. the lines of the Dockerfile. Others, such as stack traces of the engine, are omitted.
+ * The names are containerd's type URLs, with any prefix.
  */
 const DETAIL = /\/errdefs\.(?:Source|Vertex|Subrequest|FrontendCap)(?:\+json)?$/;
 
-/** gRPC codes of refusals. 403 is `Unknown`, because buildx prefixes the sentence with any other code, once for each call that the error has passed. */
+/** gRPC codes of refusals. 403 becomes `Unknown`, because buildx prefixes the message with any other code, once for each call that the error passes. */
 const CODES: Readonly<Record<number, Code>> = {
   400: Code.InvalidArgument,
   403: Code.Unknown,
@@ -28,7 +28,7 @@ const CODES: Readonly<Record<number, Code>> = {
   507: Code.ResourceExhausted,
 };
 
-/** Returns the error for a tenant's client: of a Refusal, or of the engine, with the tenant's names. */
+/** Returns the error for a tenant's client, with the tenant's names. `error` is a Refusal or an error of the engine. */
 export function grpcError(tenant: string, error: unknown): ConnectError {
   if (error instanceof Refusal) {
     return new ConnectError(grpcSentence(error.message), CODES[error.statusCode] ?? Code.Internal);
@@ -37,14 +37,14 @@ export function grpcError(tenant: string, error: unknown): ConnectError {
   const metadata = new Headers();
   const details = error.metadata.get(DETAILS);
   if (details !== null) {
-    const kept = withNames(tenant, keptDetails(details));
-    const bytes = toBinary(StatusSchema, kept);
-    if (kept.details.length > 0 && bytes.length <= MAX_DETAILS) metadata.set(DETAILS, encodeBinaryHeader(bytes));
+    const status = withNames(tenant, printedDetails(details));
+    const bytes = toBinary(StatusSchema, status);
+    if (status.details.length > 0 && bytes.length <= MAX_DETAILS) metadata.set(DETAILS, encodeBinaryHeader(bytes));
   }
   return new ConnectError(grpcSentence(withTenantNames(tenant, error.rawMessage)), error.code, metadata);
 }
 
-function keptDetails(header: string): Status {
+function printedDetails(header: string): Status {
   try {
     const { code, message, details } = fromBinary(StatusSchema, decodeBinaryHeader(header));
     return create(StatusSchema, { code, message, details: details.filter(({ typeUrl }) => DETAIL.test(typeUrl)) });

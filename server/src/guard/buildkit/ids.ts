@@ -1,10 +1,10 @@
 import { createHmac, randomBytes } from "node:crypto";
 import { Refusal } from "../refusal.ts";
 
-/** Characters of an ID on the engine: as many bits as a UUID has, and more. */
+/** Characters of an ID on the engine. It has more bits than a UUID. */
 const LENGTH = 40;
 
-/** The engine's IDs for IDs that tenants choose. The same ID of two tenants becomes two, so guessing another tenant's ID is useless. */
+/** The engine's IDs for the IDs that tenants choose. Two tenants that choose the same ID get different ones, so guessing another tenant's ID is useless. */
 export interface EngineIds {
   session(tenant: string, id: string): string;
   build(tenant: string, ref: string): string;
@@ -14,7 +14,7 @@ export interface EngineIds {
   sharedKey(tenant: string, key: string): string;
 }
 
-/** @param secret of this process: no tenant can compute an ID. Left out: a random one */
+/** @param secret of this process, without which no tenant can compute an ID. Default: random */
 export function engineIds(secret: Buffer = randomBytes(32)): EngineIds {
   const id = (kind: string, tenant: string, given: string): string =>
     createHmac("sha256", secret)
@@ -24,15 +24,15 @@ export function engineIds(secret: Buffer = randomBytes(32)): EngineIds {
   return {
     session: (tenant, given) => id("session", tenant, given),
     build: (tenant, ref) => id("build", tenant, ref),
-    // These two must survive a restart, or caches would be lost. They need not be secret: only the guard can set them.
+    // These two must not change with a restart, or caches would be lost. They need not be secret, because only the guard can set them.
     cacheHost: (tenant) => `cache-${tenant}.guard.internal`,
     cacheNamespace: (tenant) => `guard-${tenant}`,
-    // Must survive a restart, too: the builder compares a context with that of the last session with this key.
+    // This also must not change with a restart: the builder compares a context with that of the last session with this key.
     sharedKey: (tenant, key) => `guard-${tenant}:${key}`,
   };
 }
 
-/** An ID that a client makes: of a session or a build */
+/** The ID of a session or a build, which a client chooses */
 const ID = /^[\w.:-]{1,128}$/;
 
 /** Refuses text that is not an ID. @param of `build` or `session` */

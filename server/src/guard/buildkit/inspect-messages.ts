@@ -1,23 +1,23 @@
 import type { Http2ServerRequest } from "node:http2";
 import { Code, ConnectError } from "@connectrpc/connect";
 
-/** Bytes before a message: whether it is compressed, and its length */
+/** Bytes before a message: a flag for compression, and the length */
 const PREFIX = 5;
-/** Memory overhead of a piece of a message, in bytes: a client may send one byte in each piece */
-const PIECE = 256;
+/** Memory overhead of a chunk of a message, in bytes. A client may send each byte as a chunk. */
+const CHUNK_OVERHEAD = 256;
 
 export interface MessageChecks {
-  /** Of one message */
+  /** The limit of one message */
   maxBytes: number;
-  /** Called with the change of the memory that messages take, in bytes: negative when they were used. May throw, like `check`. */
+  /** Gets each change of the memory that messages occupy, in bytes. It is negative after messages were used. May throw, like `check`. */
   hold: (bytes: number) => void;
-  /** Whether a request has many messages, each of which is used when it is complete, or one, which the library keeps until the call is over */
+  /** Whether a request has many messages, each of which is used when it is complete, or one, which the library holds until the call is over */
   isStream: boolean;
-  /** Throws a ConnectError, which is the answer. */
+  /** Throws a ConnectError, which becomes the answer. */
   check: (message: Uint8Array) => void;
 }
 
-/** Inspects each message of a request before the library parses it. Malformed messages are passed on: the library refuses them. */
+/** Inspects each message of a request before the library parses it. Malformed messages are passed on, because the library rejects them. */
 export function inspectMessages(request: Http2ServerRequest, checks: MessageChecks): void {
   const chunks = request[Symbol.asyncIterator].bind(request);
   const { stream } = request;
@@ -27,7 +27,7 @@ export function inspectMessages(request: Http2ServerRequest, checks: MessageChec
     held = bytes;
     checks.hold(more);
   };
-  async function* looked(): AsyncGenerator<Buffer> {
+  async function* inspected(): AsyncGenerator<Buffer> {
     try {
       yield* wholeMessages({ [Symbol.asyncIterator]: chunks }, checks, holdNow);
     } finally {
@@ -36,10 +36,10 @@ export function inspectMessages(request: Http2ServerRequest, checks: MessageChec
     }
   }
   // The library iterates over the request.
-  Object.defineProperty(request, Symbol.asyncIterator, { value: looked });
+  Object.defineProperty(request, Symbol.asyncIterator, { value: inspected });
 }
 
-/** @param holdNow gets the bytes of memory that are in use */
+/** @param holdNow gets the bytes of memory in use */
 async function* wholeMessages(
   chunks: AsyncIterable<Buffer>,
   { maxBytes, check, isStream }: MessageChecks,
@@ -48,11 +48,11 @@ async function* wholeMessages(
   let waiting: Buffer[] = [];
   let size = 0;
   let wanted = PREFIX;
-  let kept = 0;
+  let passedOn = 0;
   for await (const chunk of chunks) {
     waiting.push(chunk);
     size += chunk.length;
-    holdNow(kept + size + waiting.length * PIECE);
+    holdNow(passedOn + size + waiting.length * CHUNK_OVERHEAD);
     if (size < wanted) continue;
     const bytes = Buffer.concat(waiting);
     let at = 0;
@@ -69,16 +69,16 @@ async function* wholeMessages(
       wanted = PREFIX;
     }
     if (at > 0) yield bytes.subarray(0, at);
-    // A copy: a part of the buffer would keep all of it.
+    // Copied, because a slice would keep the whole buffer in memory.
     waiting = at < bytes.length ? [Buffer.from(bytes.subarray(at))] : [];
     size -= at;
-    if (!isStream) kept += at;
-    holdNow(kept + size + waiting.length * PIECE);
+    if (!isStream) passedOn += at;
+    holdNow(passedOn + size + waiting.length * CHUNK_OVERHEAD);
   }
   if (size > 0) yield Buffer.concat(waiting);
 }
 
-/** Returns a function that limits the memory of all messages of a tenant, which may begin hundreds of calls and complete none. */
+/** Returns a function that limits the memory of all messages of a tenant, because a tenant may begin hundreds of calls and complete none. */
 export function limitHeldBytes(maxBytes: number): (tenant: string, bytes: number) => void {
   const held = new Map<string, number>();
   return (tenant, bytes) => {

@@ -2,21 +2,21 @@ import { TENANT_LABEL } from "../images/reserved.ts";
 import type { Tenant } from "../tenant.ts";
 import type { EngineIds } from "./ids.ts";
 
-/** What the guard's own attributes are made of. */
+/** The values from which the guard's own attributes are created. */
 export interface OwnAttributeParts {
   tenant: Tenant;
   ids: EngineIds;
   cgroupParent: string | undefined;
 }
 
-/** Returns a tenant's checked attributes with those of the guard, which come last. */
+/** Returns a tenant's checked attributes, followed by those of the guard. */
 export function withOwnAttributes(
   given: Readonly<Record<string, string>>,
   { tenant, ids, cgroupParent }: OwnAttributeParts,
 ): Record<string, string> {
   const attributes: Record<string, string> = {
     ...given,
-    // Any text: dockerfile.v0 then acts as if it was started by "# syntax=", and does not start another frontend.
+    // Any text has the effect: dockerfile.v0 acts as if "# syntax=" had started it, and does not start another frontend.
     cmdline: "docker-over-ssh-guard",
     "build-arg:BUILDKIT_CACHE_MOUNT_NS": ids.cacheNamespace(tenant.id),
   };
@@ -32,12 +32,12 @@ export function withOwnAttributes(
   return attributes;
 }
 
-/** All labels that a tenant's images get. */
+/** Returns all labels that a tenant's images get. */
 export function labelsOf(tenant: Tenant): Record<string, string> {
   return { ...tenant.labels, [TENANT_LABEL]: tenant.id };
 }
 
-/** The operator's ulimits replace the tenant's of the same name. */
+/** Merges ulimits. The operator's replace the tenant's of the same name. */
 function mergedUlimits(given: string | undefined, own: readonly string[]): string {
   const byName = new Map<string, string>();
   for (const limit of [...(given ?? "").split(","), ...own]) {

@@ -1,7 +1,7 @@
 import { parseTenantName, tenantName } from "../images/names.ts";
 import type { OwnImage } from "../images/own-images.ts";
 
-/** A tenant's own images that have names, as bases of its builds. */
+/** A tenant's own images that have names and can be bases of its builds. */
 export interface OwnBases {
   /** By the full name, e.g. `docker.io/library/app:v1` */
   byName: ReadonlyMap<string, OwnBase>;

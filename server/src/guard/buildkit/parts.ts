@@ -6,14 +6,14 @@ import type { OwnImages } from "../images/own-images.ts";
 import type { Limits } from "../limits/limits.ts";
 import type { Tenant } from "../tenant.ts";
 
-/** What the guarded BuildKit depends on. */
+/** The dependencies of the guarded BuildKit. */
 export interface BuildkitOptions {
   engine: EngineApi;
   own: Pick<OwnImages, "list" | "take">;
   limits: Pick<Limits, "startBuild">;
   audit: AuditLog;
   cacheRecords: CacheRecords;
-  /** The cgroup under which a tenant's steps run; undefined: the engine's */
+  /** Returns the cgroup under which a tenant's steps run, or undefined for the engine's. */
   cgroupParentOf: (tenant: Tenant) => Promise<string | undefined>;
 }
 

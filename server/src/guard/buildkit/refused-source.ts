@@ -10,12 +10,12 @@ import type { OwnBases } from "./own-bases.ts";
 import type { RunningBuild } from "./builds.ts";
 import type { Policy } from "../policy/policy.ts";
 
-/** Of BuildKit's sourcepolicy */
+/** The error of BuildKit's `sourcepolicy` */
 const DENIED = /source "([a-z-]+:\/\/)([^"]+)" denied by policy/;
 
 /**
- * Returns the Refusal for an error that the source policy has caused, or the lack of one on an old engine, with the message of the same rule; undefined for
- * other errors.
+ * Returns the Refusal for an error that the source policy has caused, with the message of the rule that denies the source. On an old engine, it does so for
+ * an error that the lack of a source policy has caused. Returns undefined for other errors.
  */
 export function refusedSource(
   error: unknown,
@@ -40,13 +40,13 @@ export function refusedSource(
   return new Refusal("base.refused", `"${rest}" is not a base that may be used here`);
 }
 
-/** Beginnings of errors that occur before the frontend looks at an image: what follows may quote the config of an image. */
+/** Beginnings of errors that occur before the frontend reads an image. Later errors may quote the config of an image. */
 const BEFORE_IMAGES =
   /^(?:(?:rpc error: code = \w+ desc = |failed to solve with frontend dockerfile\.v0: |failed to create LLB definition: )*)(?:dockerfile parse error|failed to read dockerfile|failed to parse stage name|target stage |the dockerfile cannot be empty|unsupported frontend capability)/i;
 
 /**
- * An old engine reads the config of any image that a Dockerfile names, even another tenant's, before its steps can be checked: an error may disclose its
- * content (`EXPOSE $SECRET`), or that it exists.
+ * Replaces an error of an old engine. Such an engine reads the config of any image that a Dockerfile names, even another tenant's, before its steps can be
+ * checked. Its error may disclose the content of the config (`EXPOSE $SECRET`), or that the image exists.
  */
 function undisclosed(error: unknown, policy: Policy): Refusal | undefined {
   const { code, rawMessage } = ConnectError.from(error);
@@ -54,7 +54,7 @@ function undisclosed(error: unknown, policy: Policy): Refusal | undefined {
   return undisclosedBase(policy);
 }
 
-/** The one answer about bases that may not be used, with an old engine: it does not disclose whether they exist. */
+/** Returns the only answer that an old engine's tenant gets about bases that may not be used. It does not disclose whether they exist. */
 export function undisclosedBase({ bases, pulls }: Policy): Refusal {
   const allowed = ["images built here", ...bases, ...pulls].join(", ");
   return new Refusal(
@@ -63,11 +63,11 @@ export function undisclosedBase({ bases, pulls }: Policy): Refusal {
   );
 }
 
-/** An old engine looks for the tenant's own image in the registry of its name. */
+/** Returns the Refusal for an own image that an old engine did not find, because it looks for it in the registry that the name contains. */
 function missingOwn(message: string, { byName }: OwnBases): Refusal | undefined {
-  const asked = [...byName.keys()].find((name) => {
+  const missing = [...byName.keys()].find((name) => {
     const [, path = "", tag = ""] = /^[^/]+\/(.+):([^:]+)$/.exec(name) ?? [];
     return message.includes(`/${path}/manifests/${tag}`) || message.includes(name);
   });
-  return asked === undefined ? undefined : ownUnsupported(asked);
+  return missing === undefined ? undefined : ownUnsupported(missing);
 }

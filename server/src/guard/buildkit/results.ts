@@ -5,11 +5,11 @@ import { DefinitionSchema, type Definition } from "./gen/ops_pb.ts";
 import type { SolvePlan } from "./solve-plan.ts";
 import type { Ref, Result } from "./gen/gateway_pb.ts";
 
-/** Of an image for one platform; of several, a slash and the platform follow (moby/buildkit, exporter/containerimage/exptypes). */
+/** The key of an image's config. For several platforms, a slash and the platform follow (moby/buildkit, exporter/containerimage/exptypes). */
 const IMAGE_CONFIG = "containerimage.config";
 
 /**
- * Returns the steps of all parts of a result. A part without steps has no ID: it is empty, e.g. `FROM scratch` alone.
+ * Returns the steps of all parts of a result. A part without steps and without an ID is empty, e.g. `FROM scratch` alone.
  *
  * @throws Refusal `llb.missing` for a part whose steps the builder does not report
  */
@@ -25,7 +25,7 @@ export function definitionsOf(result: Result): Definition[] {
   });
 }
 
-/** Returns the IDs of all parts that have one, also of results in the deprecated form. */
+/** Returns the IDs of all parts that have one. Also reads results in the deprecated format. */
 export function refIdsOf(result: Result): string[] {
   if (result.result.case === "refDeprecated") return [result.result.value].filter((id) => id !== "");
   if (result.result.case === "refsDeprecated") return Object.values(result.result.value.refs).filter((id) => id !== "");
@@ -48,15 +48,15 @@ function refsOf({ result, attestations }: Result): Ref[] {
   }
 }
 
-/** Whether a client returns the parts that the builder has made. Anything else in the result is ignored. */
+/** Returns whether a client returns the parts that the builder has created. Ignores everything else in the result. */
 export function isSameResult(given: Result, known: Result): boolean {
   const [a, b] = [new Set(refIdsOf(given)), new Set(refIdsOf(known))];
   return a.size === b.size && [...a].every((id) => b.has(id));
 }
 
 /**
- * Refuses an image of a result that has no config: only the frontend's has the tenant's label. An exporter makes an image of nothing as well, which would be
- * nobody's, count for nobody, and stay.
+ * Refuses to create an image from a result without a config, because only the frontend's config has the tenant's label. An exporter also creates an image
+ * from an empty result: it would belong to no tenant, count for none, and never be removed.
  *
  * @throws Refusal `result.empty`
  */

@@ -14,13 +14,13 @@ import { LLBBridge } from "./gen/gateway_pb.ts";
 import type { BuildkitParts } from "./parts.ts";
 import type { Builds } from "./builds.ts";
 
-/** Bytes of a message of a tenant. gRPC servers in Go take no larger ones by default. */
+/** Bytes of a tenant's message. By default, gRPC servers in Go accept no larger ones. */
 const MAX_MESSAGE = 4 * 1024 * 1024;
-/** Bytes of the messages of all calls of a tenant that are open. Those of a build have some hundred kilobytes. */
+/** Bytes of the messages of all open calls of a tenant. Those of a build have some hundred kilobytes. */
 const MAX_HELD = 8 * MAX_MESSAGE;
 
 /** The message type of each call, and whether the client sends one message or many */
-const ASKED: ReadonlyMap<string, { input: DescMessage; isStream: boolean }> = new Map(
+const CALLS: ReadonlyMap<string, { input: DescMessage; isStream: boolean }> = new Map(
   [Control, LLBBridge].flatMap(({ typeName, methods }) =>
     methods.map(({ name, input, methodKind }) => {
       const isStream = methodKind === "bidi_streaming" || methodKind === "client_streaming";
@@ -41,9 +41,9 @@ export function grpcHandler(parts: BuildkitParts, builds: Builds): GrpcHandler {
     connect: false,
     readMaxBytes: MAX_MESSAGE,
     writeMaxBytes: 4 * MAX_MESSAGE,
-    // No client of BuildKit compresses, and nothing is gained on a socket.
+    // No client of BuildKit compresses, and compression gains nothing on a socket.
     acceptCompression: [],
-    // Answers of the engine are reduced to known fields.
+    // Reduces answers of the engine to known fields.
     binaryOptions: { writeUnknownFields: false },
     interceptors: [auditing(parts.audit)],
     contextValues: (request) => withCall(createContextValues(), calls.get(request)),
@@ -60,11 +60,11 @@ export function grpcHandler(parts: BuildkitParts, builds: Builds): GrpcHandler {
   });
   return (call, request, response) => {
     calls.set(request, call);
-    response.stream.on("error", () => {}); // the handler sees it, too
+    response.stream.on("error", () => {}); // the handler also gets the error
     writeUnread(parts.audit, call.caller, request, response);
-    const asked = ASKED.get(request.url);
-    if (asked !== undefined) {
-      const { input, isStream } = asked;
+    const calledMethod = CALLS.get(request.url);
+    if (calledMethod !== undefined) {
+      const { input, isStream } = calledMethod;
       inspectMessages(request, {
         isStream,
         maxBytes: MAX_MESSAGE,
@@ -72,7 +72,7 @@ export function grpcHandler(parts: BuildkitParts, builds: Builds): GrpcHandler {
         check: (message) => checkFields(input, message),
       });
     }
-    // Clients reset a call whose time is over themselves. A very long timeout would make Node print a warning.
+    // Clients themselves reset a call that has timed out. A very long timeout would make Node print a warning.
     delete request.headers["grpc-timeout"];
     answer(request, response);
   };

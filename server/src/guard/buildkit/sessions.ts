@@ -6,7 +6,7 @@ import type { BuildkitParts } from "./parts.ts";
 import type { Caller } from "../caller.ts";
 import type { OpenSession, SessionRequest } from "../backend.ts";
 
-/** What a builder may ask the client of a build for */
+/** The methods of a client that the builder may call during a build */
 const METHODS = new Set([
   "/grpc.health.v1.Health/Check",
   "/grpc.health.v1.Health/List",
@@ -24,16 +24,16 @@ const METHODS = new Set([
   "/moby.upload.v1.Upload/Pull",
 ]);
 
-/** Methods whose answers would change a build after it was checked: the engine does not learn that the client has them. */
+/** Methods whose answers would change a build after its check. The guard hides from the engine that the client has them. */
 const HIDDEN =
   /^\/(?:moby\.exporter\.v1\.Exporter|moby\.buildkit\.v1\.sourcepolicy\.[\w.]+|containerd\.services\.content\.v1\.Content)\/\w+$/;
 
-/** Longest name or key of a session */
+/** Maximum characters of the name or the key of a session */
 const MAX_TEXT = 1024;
 
 /**
- * Opens a session on the engine, by an ID of the guard's. It ends with the tenant's connection. What comes from the tenant is the files of a context, for the
- * most part: the limit of contexts is that of the session.
+ * Opens a session on the engine, under an ID of the guard. It ends with the tenant's connection. The tenant sends mostly the files of a context, so the limit
+ * of contexts applies to the session.
  *
  * @throws Refusal `session.*`
  */
@@ -67,14 +67,14 @@ export async function openSession(
       received += bytes;
       if (received <= limit) return;
       const refusal = contextTooLarge(limit);
-      // Of a session that has gone, the builder only says that it is not active.
+      // The builder itself would only report that the session is not active.
       builds.endThoseOf(engineId, refusal);
       throw refusal;
     },
   };
 }
 
-/** Returns the methods that the engine may call. Throws a Refusal for one that is not known. */
+/** Returns the methods that the engine may call. Throws a Refusal for an unknown one. */
 export function checkMethods(methods: readonly string[]): string[] {
   const shown = methods.filter((method) => !HIDDEN.test(method));
   const unknown = shown.find((method) => !METHODS.has(method));

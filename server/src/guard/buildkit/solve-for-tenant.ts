@@ -13,33 +13,33 @@ import type { Builds, RunningBuild } from "./builds.ts";
 import type { Caller } from "../caller.ts";
 import type { GrpcConnection } from "docker-over-ssh/builds";
 
-/** A build of a Dockerfile by BuildKit, with the tenant's names. Nothing of it was checked yet. */
+/** A request to build a Dockerfile with BuildKit. It contains the tenant's names and is not checked yet. */
 export interface SolveOrder {
   /** The tenant's ID of the build */
   ref: string;
   /** The tenant's ID of its session, which has the files */
   session?: string | undefined;
-  /** As buildx sets them: `filename`, `target`, `build-arg:NAME`, `label:NAME`, … (attributes.ts) */
+  /** The attributes that buildx sets: `filename`, `target`, `build-arg:NAME`, `label:NAME`, … (attributes.ts) */
   attributes: Readonly<Record<string, string>>;
-  /** At most one; empty: the result is not kept. An image has the type `moby`, with `name` */
+  /** At most one. If empty, the result is discarded. An image has the type `moby`, with `name` */
   exporters: readonly { type: string; attrs: Readonly<Record<string, string>> }[];
-  /** `--cache-from`: references of images in registries */
+  /** The references of `--cache-from`: images in registries */
   cacheFrom?: readonly string[] | undefined;
 }
 
 export interface SolveOutcome {
-  /** The engine's ID of the image, where there is one */
+  /** The engine's ID of the image, if the build creates one */
   imageId?: string | undefined;
   /** The exporter's answer, with the tenant's names */
   answer: Record<string, string>;
 }
 
-/** Gets the progress, with the tenant's names. It can be written with `toBinary(StatusResponseSchema, status)`. */
+/** Gets the progress, with the tenant's names. `toBinary(StatusResponseSchema, status)` serializes it. */
 export type OnStatus = (status: StatusResponse) => void;
 
 /**
- * Builds a Dockerfile for a tenant, as `Control.Solve` with `dockerfile.v0` does, with the same checks as for a client of the gateway. Resolves when
- * the image is the tenant's.
+ * Builds a Dockerfile for a tenant, like `Control.Solve` with `dockerfile.v0`, and with the same checks as for a client of the gateway. Resolves when the
+ * image is recorded as the tenant's.
  *
  * @throws Refusal; an error of the engine becomes a Refusal `build.failed`, with the tenant's names
  */
@@ -76,7 +76,7 @@ export async function solveForTenant(
   }
 }
 
-/** Runs a build whose client requests dockerfile.v0 directly: the guard takes the role of the gateway's client. */
+/** Runs a build whose client requests dockerfile.v0 directly. The guard acts as the gateway's client. */
 export async function solveDirectly(
   parts: BuildkitParts,
   builds: Builds,
@@ -87,7 +87,7 @@ export async function solveDirectly(
   const running = builds.run(caller, plan, connection, signal);
   const walk = walkGateway(parts, builds, caller, { plan, signal: AbortSignal.any([signal, over.signal]) });
   let refused: unknown;
-  walk.catch((error: unknown) => (refused = error)); // it was returned to the engine, which ends the build
+  walk.catch((error: unknown) => (refused = error)); // the error was returned to the engine, which ends the build
   try {
     return await running;
   } catch (error) {
@@ -128,7 +128,7 @@ async function returnError(
   options: { headers: Record<string, string>; signal: AbortSignal },
 ): Promise<void> {
   const { code, rawMessage } = grpcError(tenant, error);
-  await gateway.return({ error: { code, message: rawMessage } }, options).catch(() => {}); // the build is over then
+  await gateway.return({ error: { code, message: rawMessage } }, options).catch(() => {}); // otherwise, the build is over
 }
 
 async function followStatus(
@@ -142,10 +142,10 @@ async function followStatus(
     if (build === undefined) return;
     const client = createClient(Control, connection.transport);
     for await (const status of client.status({ ref: ids.build(tenant.id, plan.ref) }, { signal })) {
-      const told = build.support.hasSourcePolicies ? status : withoutForeignImages(tenant.policy, status);
-      onStatus(statusForTenant(tenant.id, told));
+      const visible = build.support.hasSourcePolicies ? status : withoutForeignImages(tenant.policy, status);
+      onStatus(statusForTenant(tenant.id, visible));
     }
   } catch {
-    // The build itself says what went wrong.
+    // The build itself reports the error.
   }
 }

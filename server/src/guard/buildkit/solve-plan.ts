@@ -8,16 +8,16 @@ import { checkId, type EngineIds } from "./ids.ts";
 import type { Policy } from "../policy/policy.ts";
 import type { Tenant } from "../tenant.ts";
 
-/** `Control.Solve`, read and checked: names and IDs are the engine's. */
+/** The request of `Control.Solve`, parsed and checked. Names and IDs are the engine's. */
 export interface SolvePlan {
-  /** The tenant's */
+  /** The tenant's ref of the build */
   ref: string;
   engineRef: string;
   engineSession: string | undefined;
   /** Whether the client calls the gateway itself, as buildx does, or requests the frontend dockerfile.v0 directly. */
   isGatewayClient: boolean;
   attributes: Record<string, string>;
-  /** The frontend that the client asks for in a build argument, which is ignored */
+  /** The frontend that the client requests in a build argument, which the guard ignores */
   syntax: string | undefined;
   exporters: PlannedExporter[];
   cacheExports: CacheEntry[];
@@ -25,12 +25,12 @@ export interface SolvePlan {
 }
 
 /**
- * Reads and checks `Control.Solve`.
+ * Parses and checks the request of `Control.Solve`.
  *
  * @throws Refusal
  */
 export function planSolve(request: SolveRequest, tenant: Tenant, ids: EngineIds): SolvePlan {
-  // First of all: forbidden parts may be large, and need not be searched.
+  // First, because forbidden parts may be large and need not be searched for unknown fields.
   refuseForbidden(request);
   refuseUnknownFields(SolveRequestSchema, request);
   const { ref, session, frontend } = request;
@@ -78,7 +78,7 @@ function refuseForbidden(request: SolveRequest): void {
   checkFrontend(frontend, true);
 }
 
-/** @param mayBeEmpty where the client is a gateway client */
+/** @param mayBeEmpty true if the client calls the gateway itself */
 export function checkFrontend(frontend: string, mayBeEmpty: boolean): void {
   if (frontend === "dockerfile.v0" || (mayBeEmpty && frontend === "")) return;
   throw new Refusal(
@@ -98,7 +98,7 @@ export function refusedInputs(): Refusal {
   );
 }
 
-/** Old engines know one exporter, in fields of its own; clients set both. */
+/** Returns the exporters. Old engines know one exporter, in separate fields; clients set both forms. */
 function exportersOf({ exporters, exporterDeprecated, exporterAttrsDeprecated }: SolveRequest): PlannedExporter[] {
   const [only] = exporters;
   if (only === undefined && exporterDeprecated === "") return [];

@@ -6,7 +6,7 @@ import { PolicySchema, type Policy as SourcePolicy } from "./gen/policy_pb.ts";
 import type { ImagePattern, Policy } from "../policy/policy.ts";
 import type { OwnBases } from "./own-bases.ts";
 
-/** Actions and matches of BuildKit's source policies. Of several rules that match, the last counts; a conversion counts at once. */
+/** Actions and match types of BuildKit's source policies. If several rules match, the last one decides; a conversion applies at once. */
 const ALLOW = 0;
 const DENY = 1;
 const CONVERT = 2;
@@ -15,8 +15,8 @@ const REGEX = 2;
 const IMAGE = "docker-image://";
 
 /**
- * Returns the source policy of a tenant's build: what it may use as a base or fetch, and the engine's names of its own images. BuildKit applies it to the
- * names in a Dockerfile before it fetches anything; the walk of the steps (walk.ts) decides again.
+ * Returns the source policy of a tenant's build. It lists the bases and addresses that the build may use, and maps the tenant's own images to their names on
+ * the engine. BuildKit applies it to the names in a Dockerfile before it fetches anything. The walk over the steps (walk.ts) checks them again.
  */
 export function sourcePolicy(tenant: string, { bases, pulls, sources }: Policy, own: OwnBases): SourcePolicy {
   const allow = (pattern: ImagePattern) => rule(ALLOW, `^${escape(IMAGE)}${patternRegex(pattern)}$`);
@@ -25,20 +25,20 @@ export function sourcePolicy(tenant: string, { bases, pulls, sources }: Policy, 
     rule(DENY, "."),
     rule(ALLOW, "^local://"),
     ...patterns.filter(hasStarForHost).map(allow),
-    // The builder contacts the registry before the steps can be walked. Addresses of host names are not known here.
+    // The builder contacts the registry before the guard can check the steps. This rule cannot know the addresses of host names.
     rule(DENY, `^${escape(IMAGE)}${ADDRESS}/`),
     ...patterns.filter((pattern) => !hasStarForHost(pattern)).map(allow),
-    // Even if every name is allowed (`*`)
+    // Applies even if every name is allowed (`*`).
     rule(DENY, `^${escape(`${IMAGE}${GUARD_HOST}`)}[:/]`),
     rule(ALLOW, `^${escape(IMAGE + prefixOf(tenant))}`),
     ...sources.flatMap((prefix) => [
       rule(ALLOW, `^${escape(prefix)}${endOf(prefix)}`),
-      // A git repository by https is `git://` here.
+      // BuildKit names a git repository with an https address `git://`.
       rule(ALLOW, `^git://${escape(prefix.replace(/^\w+:\/\//, ""))}${endOf(prefix)}`),
     ]),
     ...[...own.byName.values()].map(({ name, engineName }) => ({
       action: CONVERT,
-      // The builder appends the digest when it has resolved the name once.
+      // The builder appends the digest after it has resolved the name.
       selector: { identifier: `^${escape(IMAGE + name)}(@sha256:[0-9a-f]{64})?$`, matchType: REGEX },
       updates: { identifier: `${IMAGE}${engineName}\${1}` },
     })),
@@ -53,7 +53,7 @@ function rule(
   return { action, selector: { identifier, matchType: REGEX } };
 }
 
-/** As `checkSource`: `https://example.com` allows no `https://example.com.evil.example/`. */
+/** Ends a prefix as `checkSource` does: `https://example.com` does not allow `https://example.com.evil.example/`. */
 function endOf(prefix: string): string {
   return prefix.endsWith("/") ? "" : "(?:[/?#]|$)";
 }
@@ -62,7 +62,7 @@ function hasStarForHost(pattern: ImagePattern): boolean {
   return partsOf(pattern)?.host.includes("*") ?? true;
 }
 
-/** As `matchesPattern`, but with any digest after a tag: the builder appends one. The walk checks it. */
+/** Matches like `matchesPattern`, but with any digest after a tag, because the builder appends one. The walk over the steps checks it. */
 function patternRegex(pattern: ImagePattern): string {
   const parts = partsOf(pattern);
   if (parts === undefined) return ".*";
@@ -71,7 +71,7 @@ function patternRegex(pattern: ImagePattern): string {
   return `${escape(host, "[^/]*")}/${escape(path)}${tagRegex}${digest === undefined ? "(@.*)?" : `@${escape(digest)}`}`;
 }
 
-/** For regular expressions of Go. A star stands for any characters. */
+/** Escapes a text for Go's regular expressions. A star matches any characters. */
 function escape(text: string, any = ".*"): string {
   return text.replaceAll(/[.\\+?^${}()|[\]]/g, "\\$&").replaceAll("*", any);
 }

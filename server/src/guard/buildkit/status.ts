@@ -4,7 +4,7 @@ import { matchesAny } from "../policy/patterns.ts";
 import type { Policy } from "../policy/policy.ts";
 import type { StatusResponse } from "./gen/control_pb.ts";
 
-/** Puts the tenant's names in place of the engine's, in the progress of a build. Changes the message. */
+/** Replaces the engine's names with the tenant's in the progress of a build. Modifies the message. */
 export function statusForTenant(tenant: string, status: StatusResponse): StatusResponse {
   const words = (text: string): string => (text.includes("guard.internal/") ? withTenantNames(tenant, text) : text);
   for (const vertex of status.vertexes) {
@@ -26,7 +26,7 @@ export function statusForTenant(tenant: string, status: StatusResponse): StatusR
 /** The step in which the frontend reads the config of an image */
 const METADATA = /^\[internal\] load metadata for (\S+)$/;
 
-/** Removes the errors by which an old engine discloses whether images exist that the tenant may not use. Changes the message. */
+/** Removes the errors with which an old engine discloses whether images exist that the tenant may not use. Modifies the message. */
 export function withoutForeignImages(policy: Policy, status: StatusResponse): StatusResponse {
   for (const vertex of status.vertexes) {
     const [, name] = METADATA.exec(vertex.name) ?? [];
@@ -37,7 +37,7 @@ export function withoutForeignImages(policy: Policy, status: StatusResponse): St
   return status;
 }
 
-/** The exporter's answer, with the tenant's names. What is not known is left out. */
+/** Returns the exporter's answer, with the tenant's names and without unknown keys. */
 export function answerForTenant(tenant: string, answer: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(Object.entries(answer).map(([key, value]) => [key, withTenantNames(tenant, value)]));
 }

@@ -3,9 +3,9 @@ import { buildHeader } from "./build-header.ts";
 import { OpSchema, type Definition } from "./gen/ops_pb.ts";
 import type { RunningBuild } from "./builds.ts";
 
-/** A line at the beginning of a Dockerfile that is a directive */
+/** A directive at the beginning of a Dockerfile */
 const DIRECTIVE = /^#\s*([a-zA-Z][\w-]*)\s*=(.*)$/;
-/** Characters of it in a warning */
+/** Maximum characters of the frontend's name in a warning */
 const MAX_SYNTAX = 255;
 
 /** Returns the frontend that a Dockerfile names in `# syntax=`. */
@@ -21,8 +21,8 @@ export function syntaxOf(dockerfile: string): string | undefined {
 }
 
 /**
- * Has the engine warn, in the status of a build, that `# syntax=` or the build argument BUILDKIT_SYNTAX is ignored. Engines without such warnings (20.10)
- * say nothing.
+ * Makes the engine warn, in the status of a build, that `# syntax=` or the build argument BUILDKIT_SYNTAX is ignored. Engines that lack such warnings (20.10)
+ * print nothing.
  */
 export async function warnOfSyntax(
   { gateway, plan }: RunningBuild,
@@ -52,12 +52,12 @@ export async function warnOfSyntax(
   }
 }
 
-/** Whether this is the frontend that every engine has built in: ignoring its name changes nothing. */
+/** Returns whether this is the frontend that every engine contains, so that ignoring its name changes nothing. */
 function isBuiltIn(syntax: string): boolean {
   return /^(?:docker\.io\/)?docker\/dockerfile:(?:1|1\.\d|latest)$/.test(syntax);
 }
 
-/** The digest of the step that is the result: the last entry says which one. */
+/** Returns the digest of the step that is the result. The last entry names it. */
 function resultOf({ def }: Definition): string | undefined {
   const last = def.at(-1);
   return last === undefined ? undefined : fromBinary(OpSchema, last).inputs[0]?.digest;

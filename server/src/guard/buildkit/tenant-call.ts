@@ -5,15 +5,15 @@ import type { Caller } from "../caller.ts";
 
 /** A gRPC call of a tenant. */
 export interface TenantCall {
-  /** As the tenant is now: its policy may have changed since the connection was opened. */
+  /** The caller with the tenant's current policy, which may have changed since the connection was opened */
   caller: Caller;
-  /** Returns the connection to the engine that belongs to the tenant's connection: opened by the first call, closed with it. */
+  /** Returns the connection to the engine that belongs to the tenant's connection. The first call opens it; it is closed with the tenant's. */
   engine: () => Promise<GrpcConnection>;
 }
 
 const CALL = createContextKey<TenantCall | undefined>(undefined);
 
-/** Stores the call where its service finds it. */
+/** Stores the call in the values from which its service reads it. */
 export function withCall(values: ContextValues, call: TenantCall | undefined): ContextValues {
   return values.set(CALL, call);
 }
@@ -44,7 +44,7 @@ export function engineOnDemand(
       try {
         (await opened)?.[Symbol.dispose]();
       } catch {
-        // it was never open
+        // it was never opened
       }
     },
   };

@@ -3,7 +3,7 @@ import type { DescMessage, Message } from "@bufbuild/protobuf";
 import { Refusal } from "../refusal.ts";
 
 /**
- * Refuses a message with fields that no check covers, at any depth: a future builder may give them a meaning.
+ * Refuses a message with fields that no check covers, at any depth, because a future builder may give them a meaning.
  *
  * @throws Refusal `grpc.unknown-field`
  */

@@ -5,14 +5,14 @@ import { TRACES, unknownCall } from "./check-message.ts";
 import type { AuditLog } from "../audit/entry.ts";
 import type { Caller } from "../caller.ts";
 
-/** Clients go on without a history of builds if this call is unimplemented. */
+/** If this call is unimplemented, clients continue without a history of builds. */
 const HISTORY = "/moby.buildkit.v1.Control/ListenBuildHistory";
-/** The code of success, which the library has no name for */
+/** The code of success, for which the library has no name */
 const OK = 0;
 /** An empty message */
 const EMPTY = Buffer.alloc(5);
 
-/** Answers a call that no service here supports. */
+/** Answers a call that no service of the guard supports. */
 export function answerUnsupported(
   audit: AuditLog,
   { tenant, note }: Caller,
@@ -21,7 +21,7 @@ export function answerUnsupported(
 ): void {
   request.resume();
   const path = request.url;
-  // Traces are for the operator of the engine, who has not asked for a tenant's.
+  // Traces are for the operator of the engine, who has not requested those of a tenant.
   if (path === TRACES) {
     answer(response, EMPTY, OK, "");
     return;

@@ -17,19 +17,19 @@ import {
 import { refuseBeyond, refuseNodes } from "../policy/build-limits.ts";
 import type { Policy, Resources } from "../policy/policy.ts";
 
-/** What the steps of a build may be. */
+/** The rules that the steps of a build must obey. */
 export interface StepRules {
   policy: Policy;
   resources: Resources;
-  /** The engine's IDs of sessions that the build may read files of */
+  /** The engine's IDs of the sessions whose files the build may read */
   sessions: ReadonlySet<string>;
-  /** Undefined: builds run where the engine has them by default */
+  /** If undefined, builds run in the engine's default cgroup */
   cgroupParent: string | undefined;
-  /** The tenant's, e.g. `nofile=1024:2048` */
+  /** The tenant's ulimits, e.g. `nofile=1024:2048` */
   ulimits: readonly string[];
-  /** What IDs of cache mounts begin with */
+  /** The prefix of the IDs of cache mounts */
   cacheNamespace: string;
-  /** A host that each command's step must have, so that its cache key is the tenant's; undefined: caches are shared */
+  /** A host that each step with a command must have, so that its cache key is the tenant's. If undefined, caches are shared */
   cacheHost: string | undefined;
 }
 
@@ -45,15 +45,15 @@ const NETWORK_NONE = 2;
 const NETWORK_SANDBOX = 0;
 const MOUNT_CACHE = 3;
 const LAST_MOUNT_TYPE = 4;
-/** Steps of a build */
+/** Maximum steps of a build */
 const MAX_STEPS = 20_000;
-/** Steps that are checked in one go, for some ms, before other calls get their turn */
+/** Steps that are checked in one turn, in some ms, before other calls get theirs */
 const STEPS_AT_ONCE = 100;
 
 /**
- * Walks the steps that a frontend has made of a Dockerfile, before any of them runs. Unknown kinds and fields are refused.
+ * Checks the steps that a frontend has created from a Dockerfile, before any of them runs. Refuses unknown kinds and fields.
  *
- * @returns the images that it is made of, which the caller checks
+ * @returns the images that the steps use, which the caller checks
  * @throws Refusal
  */
 export async function walkSteps({ def, metadata }: Definition, rules: StepRules): Promise<UsedBase[]> {
@@ -71,27 +71,27 @@ export async function walkSteps({ def, metadata }: Definition, rules: StepRules)
   return used;
 }
 
-/** What is said of a step outside of it, and is no part of its cache key: BuildKit 0.33 has its limits there. */
+/** Checks the metadata of a step, which is outside of the step and not part of its cache key. BuildKit 0.33 has the limits of steps in it. */
 function checkMetadata(metadata: OpMetadata, { resources }: StepRules): void {
   refuseUnknownFields(OpMetadataSchema, metadata);
   const { linuxResources } = metadata;
   if (linuxResources === undefined) return;
   const { cpusetMems, memory, memorySwap, cpuShares, cpuPeriod, cpuQuota } = linuxResources;
   refuseNodes(cpusetMems);
-  const asked = (value: bigint): number | undefined => Number(value) || undefined;
+  const limit = (value: bigint): number | undefined => Number(value) || undefined;
   refuseBeyond(resources, {
-    memory: asked(memory),
-    memorySwap: asked(memorySwap),
-    cpuShares: asked(cpuShares),
-    cpuPeriod: asked(cpuPeriod),
-    cpuQuota: asked(cpuQuota),
+    memory: limit(memory),
+    memorySwap: limit(memorySwap),
+    cpuShares: limit(cpuShares),
+    cpuPeriod: limit(cpuPeriod),
+    cpuQuota: limit(cpuQuota),
   });
 }
 
 function checkStep(step: MessageShape<typeof OpSchema>, rules: StepRules): UsedBase | undefined {
   refuseUnknownFields(OpSchema, step);
   switch (step.op.case) {
-    case undefined: // the last one, which says which step is the result
+    case undefined: // the last one, which names the step that is the result
     case "file":
     case "merge":
     case "diff":
@@ -138,7 +138,7 @@ function checkExec({ meta, network, security, cdiDevices, mounts }: ExecOp, rule
   if (cacheHost !== undefined && !hosts.includes(cacheHost)) {
     throw new Refusal("cache.salt", "this engine's BuildKit does not keep the caches of tenants apart");
   }
-  // With another tenant's, a step would have the cache key of that tenant's.
+  // With another tenant's host, a step would have a cache key of that tenant.
   for (const host of hosts) if (host !== cacheHost) refuseReservedHost(host);
   for (const mount of mounts) checkMount(mount, rules);
 }
@@ -186,7 +186,7 @@ function checkSourceStep({ identifier, attrs }: SourceOp, rules: StepRules): Omi
         resolveMode: attrs["image.resolvemode"] ?? "",
       };
     case "local": {
-      // Without a session, BuildKit would use that of any build with the same step.
+      // Without a session, BuildKit would use the session of any build with the same step.
       if (!rules.sessions.has(attrs["local.session"] ?? "")) {
         throw new Refusal("session.foreign", "a build may only read files of its own session");
       }

@@ -241,7 +241,7 @@ test("a step that fails is a line; a build without an image is a failure", async
   await failed.build();
   expect(failed.lines.at(-1)).toMatchObject({ error: "no such step" });
   const silent = await bedWith({ dockerfile: "FROM scratch", printed: "nothing" });
-  await expect(silent.build()).rejects.toThrow("does not tell which image");
+  await expect(silent.build()).rejects.toThrow("does not report which image");
 });
 
 test("an image that a build uses is not removed, and the message does not say by what", async () => {
@@ -255,7 +255,7 @@ test("an image that a build uses is not removed, and the message does not say by
   await expect(images.remove(caller, "own:1", { force: false, noPrune: false })).rejects.toMatchObject({
     rule: "image.conflict",
     statusCode: 409,
-    message: "conflict: unable to delete own:1: it is used by a build that runs",
+    message: "conflict: unable to delete own:1: a running build uses it",
   });
 });
 

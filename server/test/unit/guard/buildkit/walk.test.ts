@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { checkBases } from "../../../../src/guard/buildkit/check-bases.ts";
 import { definitionsOf } from "../../../../src/guard/buildkit/results.ts";
 import { ownBases } from "../../../../src/guard/buildkit/own-bases.ts";
-import { returned } from "../../../../src/guard/buildkit/gateway-service.ts";
+import { knownResult } from "../../../../src/guard/buildkit/gateway-service.ts";
 import { sourcePolicy } from "../../../../src/guard/buildkit/source-policy.ts";
 import { walkSteps, type StepRules, type UsedBase } from "../../../../src/guard/buildkit/walk.ts";
 import {
@@ -330,9 +330,9 @@ describe("a result", () => {
       result: { case: "ref", value: { id: "r1" } },
       metadata: { "containerimage.config": Buffer.from('{"forged":true}') },
     });
-    expect(returned({ results: [known] }, forged)).toBe(known);
+    expect(knownResult({ results: [known] }, forged)).toBe(known);
     const old = create(ResultSchema, { result: { case: "refDeprecated", value: "r1" } });
-    expect(returned({ results: [known] }, old)).toBe(known);
+    expect(knownResult({ results: [known] }, old)).toBe(known);
   });
 
   test.for([
@@ -340,13 +340,13 @@ describe("a result", () => {
     { result: { case: "refs" as const, value: { refs: { a: { id: "r1" }, b: { id: "r2" } } } } },
     { metadata: { "containerimage.config": Buffer.from("{}") } },
   ])("of something else is refused", (given) => {
-    expect(() => returned({ results: [known] }, create(ResultSchema, given))).toThrow(
+    expect(() => knownResult({ results: [known] }, create(ResultSchema, given))).toThrow(
       expect.objectContaining({ rule: "result.forged" }),
     );
   });
 
   test("of a client that only asks what the builder can do is empty", () => {
-    expect(returned({ results: [] }, undefined)).toEqual(create(ResultSchema));
+    expect(knownResult({ results: [] }, undefined)).toEqual(create(ResultSchema));
   });
 
   test("whose steps are not told is refused", () => {
