@@ -1,15 +1,15 @@
 /**
- * The files that a build may use. It comes from a folder, from a tarball or from the contexts that the remote side keeps, and it is read by
- * what sends it and by the engine's builder.
+ * The files that a build may use. It is opened from a folder, from a tarball, or from the kept contexts on the side that builds. The sender
+ * of contexts and the engine's builder read it.
  */
 export interface BuildContext extends AsyncDisposable {
   /**
-   * All entries, without the root. A folder stands before what is in it, and names are in the order of their bytes, folder by folder:
-   * the path is compared name by name, as BuildKit expects it (tonistiigi/fsutil, `ComparePath`). A hard link stands after its target.
+   * All entries, without the root. A folder precedes its content, and the names in a folder are in the order of their bytes: paths are
+   * compared name by name, as BuildKit expects (tonistiigi/fsutil, `ComparePath`). A hard link follows its target.
    */
   readonly entries: readonly ContextEntry[];
   /**
-   * Reads a file of {@link entries}: exactly `size` bytes. Throws a Failure `context-invalid` for a file that is gone, is shorter, or
+   * Reads a file of {@link entries}: exactly `size` bytes. Throws a Failure `context-invalid` for a file that is missing, is shorter, or
    * has changed since it was listed.
    */
   read(file: ContextFile, signal?: AbortSignal): AsyncIterable<Uint8Array>;
@@ -19,8 +19,8 @@ export type ContextEntry = ContextFile | ContextFolder | ContextSymlink | Contex
 
 interface EntryBase {
   /**
-   * Relative to the root, with `/` between names, without one at either end, and without `.` or `..`. One character for each byte
-   * (latin1), because names need not be UTF-8; see paths.ts.
+   * Relative to the root, with `/` between names but not at either end, and without `.` or `..`. One character for each byte (latin1),
+   * because names need not be UTF-8 (paths.ts).
    */
   path: string;
   /** Permission bits, up to 0o7777 */
@@ -33,7 +33,7 @@ export interface ContextFile extends EntryBase {
   kind: "file";
   /** Bytes */
   size: number;
-  /** Changes whenever the content may have changed: inode, size, mtime and ctime. Left out: nothing is known of earlier contents. */
+  /** Changes whenever the content may have changed: inode, size, mtime and ctime. Undefined if a change cannot be detected. */
   fingerprint?: string | undefined;
 }
 
@@ -43,12 +43,12 @@ export interface ContextFolder extends EntryBase {
 
 export interface ContextSymlink extends EntryBase {
   kind: "symlink";
-  /** As it is stored, one character for each byte */
+  /** Verbatim, one character for each byte */
   target: string;
 }
 
 export interface ContextHardLink extends EntryBase {
   kind: "hard-link";
-  /** The path of the file, which stands before */
+  /** The path of the file, an earlier entry */
   target: string;
 }

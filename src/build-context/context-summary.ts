@@ -3,21 +3,21 @@ import type { BuildContext, ContextFile } from "./build-context.ts";
 import { shownPath } from "./paths.ts";
 
 export interface ContextSummary {
-  /** Of all kinds that are no folder */
+  /** The number of entries, without folders */
   files: number;
-  /** Of their contents; a hard link has none of its own. */
+  /** The size of all files. A hard link adds nothing. */
   bytes: number;
-  /** The largest folders and files, of which none is in another. Paths in UTF-8 */
+  /** The largest folders and files. None of them contains another. Paths in UTF-8 */
   largest: { path: string; bytes: number }[];
 }
 
-/** How many of the largest are named */
+/** The maximum length of `largest` */
 const NAMED = 5;
-/** What a folder or file must have of the whole to be named: what has less is not what makes a context large. */
+/** The minimum share of all bytes for a folder or file in `largest`: smaller ones do not make a context large. */
 const SHARE = 0.02;
-/** A folder that has most of the bytes of the one above it is named in its place. */
+/** A folder with this share of the bytes of its parent is listed instead of the parent. */
 const MOST = 0.9;
-/** Folders that programs make: they are left out as a whole, or not at all. Names with a dot at the start are taken for such, too. */
+/** Folders that programs create, which users ignore as a whole or not at all. Names that begin with a dot count as such folders. */
 const MADE_BY_PROGRAMS = new Set([
   "node_modules",
   "target",
@@ -36,7 +36,7 @@ interface Tally {
   children: Map<string, Tally>;
 }
 
-/** Adds up a context, so that one that is too large by accident can be told before it is sent. */
+/** Summarises a context. A user who sees the summary before the transfer notices a context that is too large by accident. */
 export function contextSummary({ entries }: Pick<BuildContext, "entries">): ContextSummary {
   const files = entries.filter((entry): entry is ContextFile => entry.kind === "file");
   const root: Tally = { path: "", bytes: 0, children: new Map() };
@@ -74,9 +74,9 @@ function mostOf(folder: Tally): Tally {
   return folder;
 }
 
-/** Returns the line of a .dockerignore, or of a .gitignore at the top of the context, that leaves out a path. @param path in UTF-8 */
+/** Returns the line that excludes a path, for a .dockerignore or for a .gitignore at the top of the context. @param path in UTF-8 */
 export function ignoreLine(path: string): string {
   const escaped = path.replaceAll(/[*?[\]\\!#]/g, String.raw`\$&`);
-  // White space at the end of a line is no part of a pattern; ? stands for any character. A backslash would work in .gitignore alone.
+  // White space at the end of a line is not part of a pattern, so ? replaces it. A backslash works only in .gitignore.
   return `/${escaped.replaceAll(/^\s|\s$/g, "?")}`;
 }

@@ -4,21 +4,24 @@ import type { ContextEntry } from "./build-context.ts";
 import { MAX_PATH, type ContextLimits } from "./limits.ts";
 import { shownPath } from "./paths.ts";
 
-/** Characters of a path in a message. */
+/** Characters of a path that a message shows. */
 const SHOWN = 200;
 
-/** Returns the failure of an entry that a context may not have. `path` is that of an entry. */
+/** Returns the failure for an entry that a context must not have. `path` as in ContextEntry. */
 export function invalidEntry(path: string, why: string, text: { expected?: string; hint?: string } = {}): Failure {
   return new Failure("context-invalid", `the context has an entry ${quotedPath(path)}, ${why}`, text);
 }
 
-/** Quotes the path of an entry for a message: shortened, and without control characters. */
+/** Quotes the path of an entry for a message, shortened and without control characters. */
 export function quotedPath(path: string): string {
   const shown = shownPath(path);
   return JSON.stringify(shown.length > SHOWN ? `${shown.slice(0, SHOWN)}…` : shown);
 }
 
-/** What most paths do not have: an empty name, one of dots alone, a NUL. Splitting each path takes five times as long. */
+/**
+ * Matches the few paths that may be invalid: those with an empty name, a name of dots alone, or a NUL. Splitting every path takes five
+ * times as long.
+ */
 const SUSPECT = /(?:^|\/)\.{0,2}(?:\/|$)|\0/;
 
 /** Checks the form of a path, which is hostile input. Throws a `context-invalid` Failure. */
@@ -33,17 +36,20 @@ export function checkPath(path: string, { depth }: Pick<ContextLimits, "depth">)
   if (names.length > depth) throw invalidEntry(path, `which lies more than ${depth} folders deep`);
 }
 
-/** Checks the target of a symbolic link. It may lead anywhere: it is followed in the container alone. Throws a `context-invalid` Failure. */
+/**
+ * Checks the target of a symbolic link. It may lead anywhere, because it is only followed in the container. Throws a `context-invalid`
+ * Failure.
+ */
 export function checkTarget(path: string, target: string): void {
   if (target === "" || target.includes("\0") || target.length > MAX_PATH) {
     throw invalidEntry(path, "a link without a possible target");
   }
 }
 
-/** Bytes of path and target for each entry that is allowed: all paths are in memory. Those of real trees have 80 on average. */
+/** Limits the bytes of all paths and targets, which are in memory: this many for each allowed entry. In real trees, the average is 80. */
 const PATH_BYTES = 256;
 
-/** Counts the entries of a context, the bytes of its files, and of its paths. Throws a `context-invalid` Failure for more than the limits. */
+/** Counts the entries of a context and the bytes of its files and paths. Throws a `context-invalid` Failure if they exceed the limits. */
 export class ContextTotals {
   readonly #limits: ContextLimits;
   #entries = 0;
@@ -68,6 +74,6 @@ export class ContextTotals {
 function tooLarge(what: string): Failure {
   return new Failure("context-invalid", `the context has ${what}`, {
     expected: "a context within the limits",
-    hint: "Leave out what the build does not need (.dockerignore).",
+    hint: "Leave out files that the build does not need (.dockerignore).",
   });
 }

@@ -85,7 +85,7 @@ const FOR_SERVICE: readonly (readonly [core: string | RegExp, service: string])[
   ["; this side has none for it", "; neither the build nor the server has any"],
   ["Name it with -f", "Name it with `file`"],
   ["there is no archive on stdin: it is empty", "the archive is empty"],
-  ["what arrives on stdin", "what was sent"],
+  ["the input on stdin", "the body"],
   [
     "git archive HEAD | ssh HOST …, or tar -cz . | ssh HOST …",
     "git archive --format=tar.gz HEAD, or tar -cz . in the folder that has the Dockerfile.",

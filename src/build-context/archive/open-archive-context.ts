@@ -14,23 +14,24 @@ export interface ArchiveContextOptions {
   env: NodeJS.ProcessEnv;
   runId: RunId;
   signal: AbortSignal;
-  /** --strip: folders at the beginning of each path that are left out */
+  /** --strip: the number of folders to remove from the beginning of each path */
   strip?: number | undefined;
   limits?: Partial<ContextLimits> | undefined;
-  /** Refuses links that lead out of the tree, also those to places in the image: of an archive of a stranger */
+  /** Refuses links that lead out of the tree, including links to files of the image: for archives from strangers */
   refuseLinksOut?: boolean | undefined;
-  /** --timeout, ms: of silence */
+  /** --timeout: ms without data */
   timeout?: number | undefined;
-  /** Bytes that have arrived */
+  /** Called with the number of bytes that have arrived */
   onBytes?: ((count: number) => void) | undefined;
 }
 
 /**
- * Opens an archive that arrives on a stream as a context: a tar, plain or compressed, or a zip, told by its first bytes. It is unpacked into the
- * spool, which disposing removes. Reads `source` to its end, or leaves it to its owner when something fails.
+ * Opens an archive that arrives on a stream as a context: a tar, plain or compressed, or a zip. The first bytes identify the format.
+ * Unpacks the archive into the spool, which the context removes when it is disposed of. Reads `source` to its end, or leaves it to its
+ * owner when something fails.
  *
- * @throws Failure `usage` for a terminal; `context-invalid` for what is no archive, is cut off, exceeds a limit, or has an entry that leads out of
- *   it, is a device or is there twice; `no-space`
+ * @throws Failure `usage` for a terminal; `context-invalid` for input that is not an archive, is truncated or exceeds a limit, and for an
+ *   entry that leads out of it, is a device or exists twice; `no-space`
  */
 export async function openArchiveContext(
   source: AsyncIterable<Buffer>,

@@ -21,11 +21,11 @@ import { zipToTar } from "./zip-to-tar.ts";
 const BLOCK = 512;
 
 /**
- * Writes the archive that `source` streams to a file of the spool as an uncompressed tar, and returns the path. The format is told by the first
- * bytes. Memory stays flat. Leaves `source` to its owner.
+ * Writes the archive that `source` streams to a file of the spool as an uncompressed tar, and returns the path. The first bytes identify
+ * the format. Memory does not grow with the archive. Leaves `source` to its owner.
  *
- * @param onBytes is called with the bytes that have arrived, as they do
- * @throws Failure `context-invalid` for what is no archive, is damaged, or exceeds the limits; `no-space`
+ * @param onBytes called with the number of bytes that have arrived, whenever more do
+ * @throws Failure `context-invalid` for input that is not an archive, is damaged, or exceeds the limits; `no-space`
  */
 export async function unpackArchive(
   source: AsyncIterable<Buffer>,
@@ -41,7 +41,7 @@ export async function unpackArchive(
   const path = spool.pathFor("context.tar");
   if (format !== "zip") {
     const tar = limited(tarOf(format, all), limits, () => packed);
-    await write(explained(format, tar), path, signal);
+    await write(withDamageReport(format, tar), path, signal);
     return path;
   }
   const zip = spool.pathFor("context.zip");
@@ -55,7 +55,7 @@ export async function unpackArchive(
   return path;
 }
 
-/** Unpacks the tar, and refuses what is none by its first block. */
+/** Unpacks the tar. Refuses input that is not a tar by its first block. */
 async function* tarOf(format: Exclude<ArchiveFormat, "zip">, all: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   const byProgram = format === "xz" || format === "bzip2" || (format === "zstd" && !hasZstd);
   const unpacked = byProgram
@@ -64,17 +64,17 @@ async function* tarOf(format: Exclude<ArchiveFormat, "zip">, all: AsyncIterable<
   const { start, all: tar } = await peek(unpacked, BLOCK);
   const isEmptyTar = start.length >= BLOCK && start.subarray(0, BLOCK).every((byte) => byte === 0);
   if (!startsTar(start) && !isEmptyTar) {
-    // The rest may fail: with a shorter message than that of a damaged archive.
+    // Thrown before the rest is read, whose error would be less clear.
     throw invalidArchive(
       format === "none"
-        ? "what arrives on stdin is no archive"
-        : `what arrives on stdin is compressed with ${format}, and contains no tar`,
+        ? "the input on stdin is not an archive"
+        : `the input on stdin is compressed with ${format}, and contains no tar`,
     );
   }
   yield* tar;
 }
 
-/** Passes on what stays within the limits. `packed`: the bytes of the archive so far. */
+/** Passes bytes on as long as they are within the limits. `packed` returns the bytes of the archive that have been read. */
 async function* limited(
   bytes: AsyncIterable<Buffer>,
   limits: ContextLimits,
@@ -89,7 +89,7 @@ async function* limited(
   }
 }
 
-async function* explained(format: ArchiveFormat, tar: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+async function* withDamageReport(format: ArchiveFormat, tar: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   try {
     yield* tar;
   } catch (error) {
@@ -110,7 +110,7 @@ async function write(chunks: AsyncIterable<Buffer>, path: string, signal: AbortS
 function noRoom(cause: unknown): Failure {
   return new Failure("no-space", "the cache folder's disk has no room for the unpacked archive", {
     expected: `room for it in ${CACHE_FOLDER}`,
-    hint: "Free some there, or name a folder on a larger disk with XDG_CACHE_HOME.",
+    hint: "Free some space there, or name a folder on a larger disk with XDG_CACHE_HOME.",
     cause,
   });
 }

@@ -5,14 +5,14 @@ import { Failure } from "../../output/errors.ts";
 import { oneLine } from "../../output/describe.ts";
 import { invalidArchive } from "./invalid-archive.ts";
 
-/** ms between SIGTERM and SIGKILL: these programs have nothing to clean up. */
+/** ms between SIGTERM and SIGKILL. These programs have nothing to clean up. */
 const KILL_TIMEOUT = 1000;
 /** Characters of a program's stderr that a message shows. */
 const SHOWN = 200;
 
 /**
- * The programs that unpack what Node cannot: one that unpacks xz in JavaScript or WebAssembly would be a tenth of this package. Both of the
- * first may need as much memory as the archive asks for: xz -9 takes 65 MB, zstd --ultra 128 MB.
+ * The programs that unpack the formats that Node cannot: an unpacker of xz in JavaScript or WebAssembly would add a tenth to the size of
+ * this package. xz and zstd allocate as much memory as the archive requests, so it is limited: xz -9 needs 65 MB, zstd --ultra 128 MB.
  */
 const PROGRAMS = {
   xz: ["xz", "--decompress", "--stdout", "--memlimit-decompress=128MiB"],
@@ -22,12 +22,12 @@ const PROGRAMS = {
 
 export type UnpackingProgram = keyof typeof PROGRAMS;
 
-/** Unpacks with a program of this machine. Leaves `packed` to its owner. Throws a Failure `context-invalid`. */
+/** Unpacks an archive with a program of this machine. Leaves `packed` to its owner. Throws a Failure `context-invalid`. */
 export async function* unpackByProgram(name: UnpackingProgram, packed: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   const [program, ...argv] = PROGRAMS[name];
   const child = startProgram(program, argv, { killTimeout: KILL_TIMEOUT });
   let failure: { error: unknown } | undefined;
-  // The program may end before it has read all: then its status tells, not EPIPE.
+  // The program may end before it has read all input. Its exit status is the reason in that case, not EPIPE.
   async function* watched(): AsyncGenerator<Buffer> {
     try {
       yield* packed;
@@ -69,8 +69,8 @@ function noProgram(name: UnpackingProgram): Failure {
     "context-invalid",
     `the archive is compressed with ${name}, and this machine has no program ${name}`,
     {
-      expected: "an archive that can be unpacked here",
-      hint: `Install ${name} there, or send the archive compressed with gzip.`,
+      expected: "an archive in a format that this machine can unpack",
+      hint: `Install ${name} on that machine, or send the archive compressed with gzip.`,
     },
   );
 }

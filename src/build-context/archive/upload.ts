@@ -3,12 +3,12 @@ import { Failure } from "../../output/errors.ts";
 import { stallTimer } from "../../streams/stall-timer.ts";
 import { abortable } from "../../streams/abortable.ts";
 
-/** A whole upload may take as many times the limit for silence: an hour with the default of 60 s. */
-const WHOLE = 60;
+/** The time limit of a whole upload, as a multiple of the limit for silence: an hour with the default of 60 s. */
+const SILENCES_PER_UPLOAD = 60;
 
 /**
- * Passes on what arrives. Fails with `context-invalid` when nothing has arrived for `silence` ms, or not all within 60 times that: a
- * client that sends a byte a minute would hold the process for ever.
+ * Passes the arriving bytes on. Fails with `context-invalid` when nothing has arrived for `silence` ms, or when the upload takes more than
+ * 60 times that: a client that sends a byte a minute would block the process for ever.
  */
 export async function* upload(
   source: AsyncIterable<Buffer>,
@@ -17,7 +17,7 @@ export async function* upload(
 ): AsyncGenerator<Buffer> {
   using silent = stallTimer((ms) => tooSlow(`nothing of the archive has arrived for ${duration(ms)}`), signal);
   using whole = stallTimer((ms) => tooSlow(`the archive has not arrived within ${duration(ms)}`), silent.signal);
-  whole.start(silence * WHOLE);
+  whole.start(silence * SILENCES_PER_UPLOAD);
   const chunks = source[Symbol.asyncIterator]();
   try {
     for (;;) {
@@ -28,7 +28,7 @@ export async function* upload(
       yield value;
     }
   } finally {
-    // Not awaited: a pending read of a pipe ends when its writer writes.
+    // Not awaited: a pending read of a pipe ends only when its writer writes.
     void chunks.return?.().catch(() => {});
   }
 }

@@ -9,18 +9,18 @@ import type { ContextLimits } from "../limits.ts";
 import { invalidArchive, tooLarge } from "./invalid-archive.ts";
 import { MAX_LINK } from "./limits.ts";
 
-/** Systems in "version made by" whose external attributes hold a mode (APPNOTE.TXT 4.4.2): Unix and macOS. */
+/** The systems in "version made by" whose external attributes contain a mode (APPNOTE.TXT 4.4.2): Unix and macOS. */
 const HAS_MODE = new Set([3, 19]);
 /** The kind of file in a mode (stat(2), S_IFMT). */
 const KIND = 0o170_000;
 const KINDS = { file: 0o100_000, folder: 0o040_000, symlink: 0o120_000 };
-/** Errors of the file system; zlib's begin with Z, and yauzl's have no code. */
+/** Matches error codes of the file system. Those of zlib begin with Z, and errors of yauzl have no code. */
 const FILE_SYSTEM_ERROR = /^E[A-Z]+$/;
 
 /**
- * Yields a zip as a tar: the same files with their modes, times and symbolic links. It is a file, because a zip's directory is at its end. What
- * the tar's reader checks is left to it: paths that are there twice, links that lead out. Throws a Failure `context-invalid`, and
- * the file system's errors.
+ * Yields a zip as a tar: the same files with their modes, times and symbolic links. The zip is a file, because its directory is at its end.
+ * The reader of the tar checks for duplicate paths and for links that lead out. Throws a Failure `context-invalid`, and the file system's
+ * errors.
  */
 export async function* zipToTar(path: string, limits: ContextLimits): AsyncGenerator<Buffer> {
   const tar = pack();
@@ -85,7 +85,7 @@ function kindOf(name: string, mode: number): keyof typeof KINDS {
   throw invalidArchive(`the archive's entry ${quoted(name)} is neither a file, a folder nor a link`);
 }
 
-/** Opens a file, whose bytes are compared with its checksum while they pass: yauzl (3.4) compares the size alone. */
+/** Opens a file as a stream that verifies the checksum: yauzl (3.4) verifies only the size. */
 async function contentOf(zip: ZipFile, entry: Entry): Promise<Readable> {
   const content = await zip.openReadStreamPromise(entry);
   let sum = 0;
@@ -100,7 +100,7 @@ function tooMany({ entries }: ContextLimits): Failure {
   return invalidArchive(`the archive has more than ${entries} entries`);
 }
 
-/** All other errors are of bytes that are no zip, or a damaged one. */
+/** Converts an error of yauzl or zlib into a failure: these errors mean that the input is not a zip, or a damaged one. */
 function explain(error: unknown): unknown {
   if (error instanceof Failure || FILE_SYSTEM_ERROR.test((error as NodeJS.ErrnoException).code ?? "")) return error;
   return invalidArchive(`the archive is a zip that is cut off or damaged: ${messageOf(error)}`, error);

@@ -1,6 +1,6 @@
 import { MAX_CONTENTS, MAX_COUNT } from "./exchange-messages.ts";
 
-/** Joins the contents of pieces for `pieces` messages. */
+/** Groups the contents of pieces into batches for `pieces` messages. */
 export async function* batchPieces(
   contents: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array[]> {

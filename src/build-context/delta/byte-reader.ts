@@ -1,9 +1,9 @@
-/** Thrown for bytes that are not what {@link ByteReader} is to read. */
+/** Thrown for bytes that {@link ByteReader} cannot decode. */
 export class InvalidBytes extends Error {
   override readonly name = "InvalidBytes";
 }
 
-/** Reads what `ByteWriter` has written. The bytes are hostile input: throws {@link InvalidBytes} at their end, and for malformed numbers. */
+/** Reads the output of `ByteWriter`. The bytes are hostile input: throws {@link InvalidBytes} at their end and for malformed numbers. */
 export class ByteReader {
   readonly #bytes: Buffer;
   #at = 0;

@@ -3,7 +3,7 @@ export class ByteWriter {
   length = 0;
   #bytes: Buffer;
 
-  /** @param expected bytes that it will have, so that it need not grow */
+  /** @param expected the expected size in bytes; up to it, the buffer need not grow */
   constructor(expected = 1024) {
     this.#bytes = Buffer.allocUnsafe(expected);
   }
@@ -16,7 +16,7 @@ export class ByteWriter {
     this.#bytes[this.length++] = rest;
   }
 
-  /** Appends characters of one byte each (latin1), without their count. */
+  /** Appends characters of one byte each (latin1), without their number. */
   text(text: string): void {
     this.#grow(text.length);
     this.length += this.#bytes.write(text, this.length, "latin1");
@@ -28,7 +28,7 @@ export class ByteWriter {
     this.length += bytes.length;
   }
 
-  /** Returns the bytes so far, as a view. */
+  /** Returns a view of the bytes written so far. */
   take(): Buffer {
     return this.#bytes.subarray(0, this.length);
   }

@@ -4,7 +4,7 @@ import { changedFile } from "../read-ahead.ts";
 import type { ListedFile } from "./listing.ts";
 import { pieceDigest, type FilledPiece, type Piece } from "./piece.ts";
 
-/** Cuts the content of a file, or a listing, into pieces. Up to `MAX_PIECE` bytes are one piece. */
+/** Cuts the content of a file into pieces. A file of up to `MAX_PIECE` bytes is one piece. */
 export async function* cutContent(size: number, chunks: AsyncIterable<Buffer>): AsyncGenerator<FilledPiece> {
   if (size <= MAX_PIECE) {
     for await (const content of coalesce(chunks, size)) yield { digest: pieceDigest(content), content };
@@ -20,7 +20,7 @@ export async function* cutContent(size: number, chunks: AsyncIterable<Buffer>): 
   for (let at = 0; at < pending.length; at += pieceLength(pending, at, pending.length)) yield pieceAt(pending, at);
 }
 
-/** Cuts a listing, which is in memory. */
+/** Cuts a listing, which is in memory, into pieces. */
 export function cutListing(listing: Buffer): FilledPiece[] {
   const pieces: FilledPiece[] = [];
   for (let at = 0; at < listing.length; at += pieceLength(listing, at, listing.length))
@@ -33,7 +33,7 @@ export function withoutContent({ digest, content }: FilledPiece): Piece {
   return { digest, size: content.length };
 }
 
-/** Yields the pieces of a listed file that are wanted. Throws a `context-invalid` Failure if one is no longer as it was listed. */
+/** Yields the wanted pieces of a listed file. Throws a `context-invalid` Failure if one of them has changed since it was listed. */
 export async function* wantedPieces(
   file: ListedFile,
   chunks: AsyncIterable<Buffer>,

@@ -7,13 +7,13 @@ import { ByteReader, InvalidBytes } from "./byte-reader.ts";
 import { KINDS, VERSION, type ListedEntry } from "./listing.ts";
 import { DIGEST_BYTES, type Piece } from "./piece.ts";
 
-/** Bytes of the shortest entry: a folder. An entry count that has no room is refused before anything is made of it. */
+/** Bytes of the shortest entry, a folder. A count of more entries than the bytes have room for is refused before anything is allocated. */
 const SHORTEST = 5;
 const MAX_MODE = 0o7777;
 
 /**
- * Decodes a listing, which is hostile input. Afterwards, entries stand in the order of `comparePaths`, below folders that stand before them,
- * and hard links lead to files that stand before them. Throws a `context-invalid` Failure.
+ * Decodes a listing, which is hostile input. The returned entries are in the order of `comparePaths`, each after the folder that contains
+ * it, and hard links lead to earlier files. Throws a `context-invalid` Failure.
  */
 export function decodeListing(bytes: Buffer, limits: ContextLimits): ListedEntry[] {
   try {
@@ -28,7 +28,7 @@ class ListingDecoder {
   readonly #from: ByteReader;
   readonly #limits: ContextLimits;
   readonly #totals: ContextTotals;
-  /** The folders that the entry before lies in, or is, from the top. */
+  /** The folders that contain the previous entry, from the top, and the entry itself if it is a folder. */
   readonly #folders: string[] = [];
   readonly #entries: ListedEntry[] = [];
 
@@ -46,7 +46,7 @@ class ListingDecoder {
     for (let left = count; left > 0; left -= 1) {
       const entry = this.#entry(before);
       this.#totals.add(entry);
-      this.#place(entry, before);
+      this.#checkPosition(entry, before);
       this.#entries.push(entry);
       before = entry.path;
     }
@@ -99,7 +99,7 @@ class ListingDecoder {
     return this.#from.text(this.#from.number());
   }
 
-  /** Finds an entry among those before, which stand in their order: hard links are rare, and a set of all paths is not free. */
+  /** Finds an earlier entry with a binary search: hard links are rare, and a set of all paths costs memory. */
   #find(path: string): ListedEntry | undefined {
     let [from, to] = [0, this.#entries.length];
     while (from < to) {
@@ -113,8 +113,8 @@ class ListingDecoder {
     return undefined;
   }
 
-  /** Checks an entry's place among the others. */
-  #place({ path, ...entry }: ListedEntry, before: string): void {
+  /** Checks an entry's position among the others. */
+  #checkPosition({ path, ...entry }: ListedEntry, before: string): void {
     if (before !== "" && comparePaths(before, path) >= 0) throw invalidEntry(path, "which is not in its place");
     const parent = path.slice(0, Math.max(0, path.lastIndexOf("/")));
     while (this.#folders.length > 0 && this.#folders.at(-1) !== parent) this.#folders.pop();

@@ -7,42 +7,42 @@ import { ByteWriter } from "./byte-writer.ts";
 import { DIGEST_BYTES, type Piece } from "./piece.ts";
 
 /**
- * The messages of an exchange. Each is a block of a packed stream (packing/): its type in one byte, and its content. The side that has the
- * context is called near, the one that builds far.
+ * The messages of an exchange. Each is a block of a packed stream (packing/): its type in one byte, and its content. The sender has the
+ * context, the receiver builds.
  *
- *     far   hello     before anything else: whether it has nothing of the project, and the codecs that it unpacks
- *     near  pieces    contents of files and of the listing, at any time, without their digests: the far side computes these
- *     near  listing   the pieces that the listing consists of
- *     far   want      numbers of pieces that it lacks, of those in `listing`
- *     near  pieces    these
- *     far   want      numbers of pieces that it lacks, of the distinct pieces of the files in the listing
- *     near  pieces    these
- *     far   done      it has the whole context
+ *     receiver  hello    first of all: whether it has nothing of the project, and the codecs that it unpacks
+ *     sender    pieces   contents of files and of the listing, at any time, without their digests: the receiver computes them
+ *     sender    listing  the pieces that the listing consists of
+ *     receiver  want     the numbers of the pieces in `listing` that it lacks
+ *     sender    pieces   these
+ *     receiver  want     the numbers of the distinct pieces of the listed files that it lacks
+ *     sender    pieces   these
+ *     receiver  done     it has the whole context
  *
- * Either side may send `failure` in place of any of its messages, as its last.
+ * Either side may send `failure` instead of any of its messages. It is the last message of that side.
  */
-export type NearMessage =
+export type ContextSenderMessage =
   | { type: "pieces"; contents: readonly Uint8Array[] }
   | { type: "listing"; pieces: readonly Piece[] }
   | { type: "failure"; failure: Failure };
 
-export type FarMessage =
+export type ContextReceiverMessage =
   | { type: "hello"; isEmpty: boolean; codecs: readonly string[] }
-  /** `numbers` is in ascending order. More follow unless it `isLast`. */
+  /** `numbers` is in ascending order. Further `want` messages follow unless `isLast`. */
   | { type: "want"; numbers: readonly number[]; isLast: boolean }
   | { type: "done" }
   | { type: "failure"; failure: Failure };
 
 const TYPES = ["hello", "want", "done", "failure", "pieces", "listing"] as const;
 
-/** Bytes of contents in a `pieces` message: with their sizes, they must fit into a block. */
+/** Bytes of contents in a `pieces` message. Contents and their sizes must fit into a block. */
 export const MAX_CONTENTS = BLOCK - 64 * 1024;
-/** Pieces of a `pieces` message: each has up to three bytes for its size. */
+/** Pieces in a `pieces` message. The size of each takes up to three bytes. */
 export const MAX_COUNT = 16 * 1024;
-/** Numbers of a `want` message: each has up to eight bytes. */
+/** Numbers in a `want` message. Each takes up to eight bytes. */
 const MAX_NUMBERS = 64 * 1024;
 
-export function encodeMessage(message: NearMessage | FarMessage): Buffer {
+export function encodeMessage(message: ContextSenderMessage | ContextReceiverMessage): Buffer {
   const to = new ByteWriter(message.type === "pieces" ? BLOCK : undefined);
   to.number(TYPES.indexOf(message.type));
   if (message.type === "hello") {
@@ -73,7 +73,7 @@ export function encodeMessage(message: NearMessage | FarMessage): Buffer {
 }
 
 /** Decodes a message, which is hostile input. Throws {@link InvalidBytes}. Contents are views of `bytes`. */
-export function decodeMessage(bytes: Buffer): NearMessage | FarMessage {
+export function decodeMessage(bytes: Buffer): ContextSenderMessage | ContextReceiverMessage {
   const from = new ByteReader(bytes);
   const type = TYPES[from.number()];
   const message = type && decodeContent(type, from);
@@ -82,7 +82,7 @@ export function decodeMessage(bytes: Buffer): NearMessage | FarMessage {
   return message;
 }
 
-function decodeContent(type: (typeof TYPES)[number], from: ByteReader): NearMessage | FarMessage {
+function decodeContent(type: (typeof TYPES)[number], from: ByteReader): ContextSenderMessage | ContextReceiverMessage {
   switch (type) {
     case "hello": {
       const { isEmpty, codecs } = json(from);
@@ -108,7 +108,7 @@ function decodeContent(type: (typeof TYPES)[number], from: ByteReader): NearMess
   }
 }
 
-function decodeWant(from: ByteReader): FarMessage {
+function decodeWant(from: ByteReader): ContextReceiverMessage {
   const isLast = from.number() === 1;
   let next = 0;
   const numbers = Array.from({ length: count(from, 1) }, () => {
@@ -120,7 +120,7 @@ function decodeWant(from: ByteReader): FarMessage {
 }
 
 /** Splits numbers into `want` messages. */
-export function* wantMessages(numbers: readonly number[]): Generator<FarMessage> {
+export function* wantMessages(numbers: readonly number[]): Generator<ContextReceiverMessage> {
   for (let at = 0; at === 0 || at < numbers.length; at += MAX_NUMBERS) {
     const isLast = at + MAX_NUMBERS >= numbers.length;
     yield { type: "want", numbers: numbers.slice(at, at + MAX_NUMBERS), isLast };
@@ -130,7 +130,7 @@ export function* wantMessages(numbers: readonly number[]): Generator<FarMessage>
 /** Reads a count of items of at least `size` bytes each. */
 function count(from: ByteReader, size: number): number {
   const found = from.number();
-  if (found * size > from.left) throw new InvalidBytes("a message has fewer items than it says");
+  if (found * size > from.left) throw new InvalidBytes("a message has fewer items than it declares");
   return found;
 }
 
@@ -145,7 +145,7 @@ function json(from: ByteReader): Record<string, unknown> {
     const value: unknown = JSON.parse(from.bytes(from.left).toString("utf8"));
     if (typeof value === "object" && value !== null) return value as Record<string, unknown>;
   } catch {
-    // told below
+    // reported below
   }
-  throw new InvalidBytes("a message is no JSON object");
+  throw new InvalidBytes("a message is not a JSON object");
 }

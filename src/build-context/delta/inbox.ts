@@ -3,13 +3,13 @@ import { Failure, messageOf } from "../../output/errors.ts";
 import { InvalidPackedStream, unpack } from "../../packing/unpack.ts";
 import { linkLost } from "../../stdio-tunnel/failures.ts";
 import { InvalidBytes } from "./byte-reader.ts";
-import { decodeMessage, type FarMessage, type NearMessage } from "./exchange-messages.ts";
+import { decodeMessage, type ContextReceiverMessage, type ContextSenderMessage } from "./exchange-messages.ts";
 
 /**
  * Yields the messages of the other side. The stream stays open when the loop is left, because this side may still send. Throws the other
- * side's failure (`RemoteFailure`), `transfer-failed` for what is no message, and `link-lost` for a stream that ends before its end.
+ * side's failure (`RemoteFailure`), `transfer-failed` for bytes that are not a message, and `link-lost` for a stream that ends early.
  */
-export async function* incomingMessages(stream: Duplex): AsyncGenerator<NearMessage | FarMessage> {
+export async function* incomingMessages(stream: Duplex): AsyncGenerator<ContextSenderMessage | ContextReceiverMessage> {
   try {
     const bytes = stream.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
     for await (const block of unpack(bytes)) {
@@ -22,10 +22,10 @@ export async function* incomingMessages(stream: Duplex): AsyncGenerator<NearMess
   }
 }
 
-/** Returns the failure for a message that does not come at this point. */
+/** Returns the failure for a message that is not allowed at this point, or for a missing one. */
 export function unexpected(message: { type: string } | undefined): Failure {
   return brokenProtocol(
-    message === undefined ? "it sends no more" : `a message ${JSON.stringify(message.type)} is out of place`,
+    message === undefined ? "its messages end too early" : `a message ${JSON.stringify(message.type)} is out of place`,
   );
 }
 
@@ -44,7 +44,7 @@ function failureOf(error: unknown, stream: Duplex): unknown {
   return linkLost(error instanceof Error ? error : undefined);
 }
 
-/** Returns what to tell the other side of an error of this side. */
-export function toldFailure(error: unknown): Failure {
+/** Returns the failure that reports an error of this side to the other side. */
+export function failureToSend(error: unknown): Failure {
   return error instanceof Failure ? error : new Failure("transfer-failed", messageOf(error), { cause: error });
 }

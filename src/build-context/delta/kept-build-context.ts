@@ -3,7 +3,7 @@ import { damagedContext } from "./damaged-context.ts";
 import type { ListedEntry } from "./listing.ts";
 import type { PackFile } from "./pack-file.ts";
 
-/** A context whose contents lie in a pack. Owns the pack. Stays readable while other runs replace or remove the file. */
+/** A context whose contents are in a pack. Owns the pack. Remains readable while other runs replace or remove the file. */
 export class KeptBuildContext implements BuildContext {
   readonly entries: readonly ListedEntry[];
   readonly #pack: PackFile;
@@ -13,7 +13,7 @@ export class KeptBuildContext implements BuildContext {
     this.#pack = pack;
   }
 
-  /** Yields the pieces of a file, each after it was verified. Throws a `not-verified` Failure for a damaged pack, which is removed. */
+  /** Yields the pieces of a file, and verifies each first. Throws a `not-verified` Failure for a damaged pack, and removes the pack. */
   async *read(file: ContextFile, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
     if (!("pieces" in file)) throw new TypeError(`${file.path} is not an entry of this context`);
     const { pieces } = file as Extract<ListedEntry, { kind: "file" }>;

@@ -16,7 +16,7 @@ import type { Piece } from "./piece.ts";
 /** The folder of kept contexts in the cache folder. */
 export const CONTEXTS_FOLDER = "contexts";
 const NAME = /^([0-9a-f]{64})\.pack$/;
-/** Bytes of the blocks of `stat`, whatever the file system's are. */
+/** The unit of `stat`'s `blocks` in bytes, on any file system. */
 const STAT_BLOCK = 512;
 
 export interface KeptContextLimits {
@@ -31,7 +31,7 @@ const LIMITS: KeptContextLimits = { bytes: 10e9, age: 30 * 24 * 3600_000 };
 export interface KeptContextOptions {
   env: NodeJS.ProcessEnv;
   runId: RunId;
-  /** The key of the project, a digest: each project has a context of its own. */
+  /** The key of the project, a digest. Each project has a kept context of its own. */
   project: string;
   /** Called with the reason if the cache folder cannot be used: nothing is kept for the next run. */
   onNotKept?: (reason: string) => void;
@@ -39,13 +39,13 @@ export interface KeptContextOptions {
 }
 
 /**
- * What the side that builds keeps of a project's last context for the next one: a pack of its pieces. The packs lie in the cache folder, for
- * this user alone. The oldest go when there are too many.
+ * The kept context of a project on the side that builds: a pack with the pieces of its last context. Packs are in the cache folder, and
+ * only this user can read them. If there are too many, the oldest are removed.
  */
 export class KeptContext {
   readonly #options: KeptContextOptions;
 
-  /** Throws a `transfer-failed` Failure for a project that is no digest. */
+  /** Throws a `transfer-failed` Failure if the project is not a digest. */
   constructor(options: KeptContextOptions) {
     if (!isDigest(options.project)) {
       throw new Failure("transfer-failed", "the project of the build has no valid key", {
@@ -56,9 +56,10 @@ export class KeptContext {
   }
 
   /**
-   * Calls `use` with the pack, alone among all runs; it returns the pieces that the next run may need. Then removes the others, if they are
-   * the most, and packs that exceed the limits. Returns the open pack, which the caller disposes of. Throws a `no-space` Failure for a full
-   * disk, a `not-verified` one for a damaged pack, which is removed, and the signal's reason.
+   * Calls `use` with the pack, which is locked against all other runs. `use` returns the pieces that the next run may need. Afterwards
+   * removes the other pieces if they are the majority, and the packs that exceed the limits. Returns the open pack, which the caller
+   * disposes of. Throws a `no-space` Failure for a full disk, a `not-verified` one for a damaged pack, which it removes, and the signal's
+   * reason.
    */
   async update(lock: LockOptions, use: (pack: PackFile) => Promise<readonly Piece[]>): Promise<PackFile> {
     const { runId, project, limits = LIMITS, onNotKept } = this.#options;
@@ -70,7 +71,7 @@ export class KeptContext {
       return await usePack(await packWithoutName(), use);
     }
     await removePartialFiles(folder);
-    await trim(folder, limits); // also this project's: runs that were cut off may have left more than is worth keeping
+    await trim(folder, limits); // including this project's pack: interrupted runs may have left more than is worth keeping
     const path = join(folder, hexOf(project));
     const update = async (): Promise<PackFile> => {
       const pack = await PackFile.open(`${path}.pack`);
@@ -81,7 +82,7 @@ export class KeptContext {
         return live;
       });
     };
-    // A holder receives a context, for as long as that takes; a run that was killed holds no lock.
+    // No timeout: the lock's holder receives a context, however long that takes, and a killed run holds no lock.
     const pack = await withLock(path, runId, update, { timeout: Infinity, ...lock });
     await trim(folder, limits);
     return pack;
@@ -91,13 +92,16 @@ export class KeptContext {
 /** A pack of the cache folder. */
 export interface KeptPack {
   path: string;
-  /** Bytes on the disk */
+  /** The disk space that it occupies, in bytes */
   bytes: number;
   /** ms since the epoch */
   usedAt: number;
 }
 
-/** Lists the packs in a folder of kept contexts that no run is updating, the last used first. They may be removed even while they are read. */
+/**
+ * Lists the packs in a folder of kept contexts that no run is updating, the last used first. They may be removed even while a run reads
+ * them.
+ */
 export async function freePacks(folder: string): Promise<KeptPack[]> {
   const packs: KeptPack[] = [];
   for (const name of await readdir(folder).catch(() => [])) {
@@ -121,7 +125,7 @@ async function trim(folder: string, { bytes, age }: KeptContextLimits): Promise<
   }
 }
 
-/** Opens the folder of kept contexts. Throws when it is not this user's alone, or cannot be written to. */
+/** Opens the folder of kept contexts. Throws if other users have access to it, or if this user cannot write to it. */
 async function openFolder(env: NodeJS.ProcessEnv): Promise<string> {
   const cache = cacheFolder(env);
   if (cache === undefined)
@@ -136,7 +140,7 @@ async function openFolder(env: NodeJS.ProcessEnv): Promise<string> {
   return folder;
 }
 
-/** Makes a pack in the folder for temporary files that has no name from the beginning: it is gone when it is closed, also by a kill. */
+/** Creates a pack without a name in the folder for temporary files. It disappears when it is closed, even if the process is killed. */
 async function packWithoutName(): Promise<PackFile> {
   const folder = await mkdtemp(join(tmpdir(), "docker-over-ssh-")); // mode 0700
   const path = join(folder, "pack");
@@ -159,7 +163,10 @@ async function usePack(pack: PackFile, use: (pack: PackFile) => Promise<unknown>
   }
 }
 
-/** Keeps a disk from filling with pieces of earlier contexts. A small rest is left alone, and so is a pack that finds no room. */
+/**
+ * Removes the pieces of earlier contexts, which would fill the disk. Leaves the pack unchanged if they are few, or if the disk has no room
+ * for the new pack.
+ */
 async function rewriteIfMostIsDead(pack: PackFile, live: readonly Piece[], partPath: string): Promise<void> {
   const bytes = live.reduce((sum, { size }) => sum + size, 0);
   if (pack.size - bytes <= Math.max(bytes, 16 * 1024 * 1024)) return;

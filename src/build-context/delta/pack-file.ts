@@ -5,30 +5,33 @@ import { Failure } from "../../output/errors.ts";
 import { beginsWithMagic, encodeBatchHead, MAGIC, readBatch } from "./pack-format.ts";
 import { pieceDigest, type FilledPiece, type Piece } from "./piece.ts";
 
-/** Bytes of contents in a batch of a rewritten pack. */
+/** Bytes of contents in each batch of a rewritten pack. */
 const BATCH = 1024 * 1024;
 
-/** Thrown for a piece that is not in the pack as it was written: the disk or another program has changed it. */
+/** Thrown for a piece that is missing from the pack or has changed since it was written, because of the disk or another program. */
 export class DamagedPack extends Error {
   override readonly name = "DamagedPack";
 }
 
 /**
- * A file of pieces that is only appended to. Only one run may append to a pack at a time. What has been written can be read as long as the
- * pack is open here, even after another run has replaced or removed the file.
+ * An append-only file of pieces. Only one run may append to a pack at a time. Pieces remain readable as long as this process has the pack
+ * open, even after another run has replaced or removed the file.
  */
 export class PackFile implements AsyncDisposable {
   readonly path: string;
   #file: FileHandle;
   #end = MAGIC.length;
-  readonly #places = new Map<string, { at: number; size: number }>();
+  readonly #pieces = new Map<string, { at: number; size: number }>();
 
   private constructor(path: string, file: FileHandle) {
     this.path = path;
     this.#file = file;
   }
 
-  /** Opens a pack for reading and appending, and cuts off what a killed run has left at its end. Makes an empty one if there is none. */
+  /**
+   * Opens a pack for reading and appending, and truncates an incomplete batch of a killed run at its end. Creates an empty pack if there is
+   * none.
+   */
   static async open(path: string): Promise<PackFile> {
     const { O_RDWR, O_CREAT, O_NOFOLLOW } = constants;
     const file = await open(path, O_RDWR | O_CREAT | (O_NOFOLLOW ?? 0), 0o600);
@@ -43,7 +46,7 @@ export class PackFile implements AsyncDisposable {
   }
 
   get isEmpty(): boolean {
-    return this.#places.size === 0;
+    return this.#pieces.size === 0;
   }
 
   /** Bytes */
@@ -51,12 +54,12 @@ export class PackFile implements AsyncDisposable {
     return this.#end;
   }
 
-  /** Returns the size of a piece in bytes; undefined for one that is not there. */
+  /** Returns the size of a piece in bytes; undefined for a missing piece. */
   sizeOf(digest: string): number | undefined {
-    return this.#places.get(digest)?.size;
+    return this.#pieces.get(digest)?.size;
   }
 
-  /** Appends pieces that are not there. One call at a time. Throws a `no-space` Failure. */
+  /** Appends pieces that the pack does not have yet. Calls must not overlap. Throws a `no-space` Failure. */
   async append(pieces: readonly FilledPiece[]): Promise<void> {
     if (pieces.length === 0) return;
     const head = encodeBatchHead(pieces);
@@ -71,7 +74,7 @@ export class PackFile implements AsyncDisposable {
     }
     let at = this.#end + head.length;
     for (const { digest, content } of pieces) {
-      this.#places.set(digest, { at, size: content.length });
+      this.#pieces.set(digest, { at, size: content.length });
       at += content.length;
     }
     this.#end = at;
@@ -79,17 +82,17 @@ export class PackFile implements AsyncDisposable {
 
   /** Reads a piece, and verifies it. Throws {@link DamagedPack}. */
   async read({ digest, size }: Piece): Promise<Buffer> {
-    const place = this.#places.get(digest);
-    if (place?.size !== size) throw new DamagedPack(`${this.path} has lost a piece`);
-    const { buffer, bytesRead } = await this.#file.read(Buffer.allocUnsafe(size), 0, size, place.at);
+    const found = this.#pieces.get(digest);
+    if (found?.size !== size) throw new DamagedPack(`${this.path} has lost a piece`);
+    const { buffer, bytesRead } = await this.#file.read(Buffer.allocUnsafe(size), 0, size, found.at);
     if (bytesRead < size || pieceDigest(buffer) !== digest)
       throw new DamagedPack(`a piece of ${this.path} has changed`);
     return buffer;
   }
 
   /**
-   * Replaces the pack by one with these pieces alone, in their order. The pack is then the new one. The old file stays as it is for those who
-   * have it open.
+   * Replaces the file by one that contains only these pieces, in this order, and continues with the new file. Runs that have the old file
+   * open can still read it.
    */
   async rewrite(pieces: Iterable<Piece>, partPath: string): Promise<void> {
     await rm(partPath, { force: true });
@@ -115,27 +118,27 @@ export class PackFile implements AsyncDisposable {
     await this.#file.close();
     this.#file = fresh.#file;
     this.#end = fresh.#end;
-    this.#places.clear();
-    for (const [digest, place] of fresh.#places) this.#places.set(digest, place);
+    this.#pieces.clear();
+    for (const [digest, found] of fresh.#pieces) this.#pieces.set(digest, found);
   }
 
-  /** Removes the file, unless another one has taken its place. */
+  /** Removes the file, unless another file has replaced it. */
   async remove(): Promise<void> {
-    const [own, there] = [await this.#file.stat(), await stat(this.path).catch(() => undefined)];
-    if (there?.ino === own.ino) await rm(this.path, { force: true });
+    const [own, current] = [await this.#file.stat(), await stat(this.path).catch(() => undefined)];
+    if (current?.ino === own.ino) await rm(this.path, { force: true });
   }
 
   /** Marks the pack as used now. */
   async touch(): Promise<void> {
     const now = new Date();
-    await this.#file.utimes(now, now).catch(() => {}); // at worst, it is removed earlier
+    await this.#file.utimes(now, now).catch(() => {}); // at worst, the pack is removed earlier
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#file.close();
   }
 
-  /** Reads the tables of all batches, and cuts off what follows the last whole one. */
+  /** Reads the tables of all batches, and truncates the file after the last complete batch. */
   async #readTables(): Promise<void> {
     const { size } = await this.#file.stat();
     if (!(await beginsWithMagic(this.#file))) {
@@ -146,7 +149,7 @@ export class PackFile implements AsyncDisposable {
     for (;;) {
       const batch = await readBatch(this.#file, this.#end, size);
       if (batch === undefined) break;
-      for (const { digest, ...place } of batch.pieces) this.#places.set(digest, place);
+      for (const { digest, ...found } of batch.pieces) this.#pieces.set(digest, found);
       this.#end = batch.end;
     }
     if (this.#end < size) await this.#file.truncate(this.#end);
@@ -157,7 +160,7 @@ function outOfSpace(error: unknown): unknown {
   if (!isNoSpace(error)) return error;
   return new Failure("no-space", "the disk of the cache folder is full: the context of the build does not fit", {
     expected: "room for the context in the cache folder of the side that builds",
-    hint: "Free some (`docker-over-ssh prune` there), or name a folder on a larger disk with XDG_CACHE_HOME.",
+    hint: "Free some space (`docker-over-ssh prune` on that side), or name a folder on a larger disk with XDG_CACHE_HOME.",
     cause: error,
   });
 }

@@ -8,22 +8,22 @@ import { DIGEST_BYTES, type FilledPiece } from "./piece.ts";
  * The format of a pack:
  *
  *     pack  = MAGIC, batches
- *     batch = bytes of the table (4), check of the table (8), table, contents of its pieces one after the other
+ *     batch = bytes of the table (4), check of the table (8), table, concatenated contents of its pieces
  *     table = for each piece: size (4), digest (32)
  *
- * Numbers are big-endian; the check is the beginning of the table's SHA-256. A batch is written at once, behind the last one: whatever a
- * killed run has left of one is cut off.
+ * Numbers are big-endian; the check is the beginning of the table's SHA-256. A batch is written in one go after the last one. An incomplete
+ * batch of a killed run is truncated.
  */
 export const MAGIC = Buffer.from("dosctx 1");
 const HEAD = 12;
 const CHECK = 8;
 const ROW = 4 + DIGEST_BYTES;
-/** Bytes of a table at most: a batch has at most a megabyte of pieces, which are rarely smaller than 100 bytes. */
+/** The maximum size of a table in bytes: a batch has at most a megabyte of pieces, which are rarely smaller than 100 bytes. */
 const MAX_TABLE = 16 * 1024 * 1024;
-/** Bytes read for a head with its table: enough for most, whose files have 4 kB and more. */
+/** Bytes read for a head and its table. Enough for most batches, whose files have 4 kB or more. */
 const FIRST_READ = 16 * 1024;
 
-/** A batch of a pack: its pieces, and where it ends. */
+/** A batch of a pack: its pieces, and the offset of its end. */
 export interface Batch {
   pieces: { digest: string; at: number; size: number }[];
   end: number;
@@ -34,7 +34,7 @@ export async function beginsWithMagic(file: FileHandle): Promise<boolean> {
   return bytesRead === MAGIC.length && buffer.equals(MAGIC);
 }
 
-/** Returns what stands before the contents of a batch. */
+/** Returns the bytes that precede the contents of a batch: length, check and table. */
 export function encodeBatchHead(pieces: readonly FilledPiece[]): Buffer {
   const rows = new ByteWriter();
   const size = Buffer.alloc(4);
@@ -49,7 +49,7 @@ export function encodeBatchHead(pieces: readonly FilledPiece[]): Buffer {
   return Buffer.concat([length, checkOf(table), table]);
 }
 
-/** Reads the table of the batch at `start`; returns undefined for one that is not whole. `size`: bytes of the file. */
+/** Reads the table of the batch at `start`; returns undefined if the batch is incomplete. `size`: bytes of the file. */
 export async function readBatch(file: FileHandle, start: number, size: number): Promise<Batch | undefined> {
   const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(FIRST_READ), 0, FIRST_READ, start);
   const length = bytesRead < HEAD ? 0 : buffer.readUInt32BE(0);

@@ -17,15 +17,15 @@ import { DIGEST_BYTES, type Piece } from "./piece.ts";
 /** The folder of memories in the cache folder. */
 export const MEMORIES_FOLDER = "pieces";
 const MAGIC = Buffer.from("dosmem 1");
-/** Bytes of a memory at most: of a million files, it has 60 MB. */
+/** The maximum size of a memory in bytes. For a million files, it has 60 MB. */
 const MAX_BYTES = 256 * 1024 * 1024;
-/** ms since a memory was last used, after which it is removed. */
+/** A memory is removed this many ms after its last use. */
 const MAX_AGE = 30 * 24 * 3600_000;
-/** Bytes of a key: enough that no two files of a user have the same by chance. */
+/** Bytes of a key: enough to make equal keys of two files of a user improbable. */
 const KEY_BYTES = 16;
 /**
- * ms in which a file may change twice with the same times: FAT counts in steps of two seconds. A file that was changed so shortly before is
- * read again by the next run, as git does ("racy git").
+ * ms in which a file may change twice with the same timestamps: those of FAT have steps of two seconds. The next run reads a file again if
+ * it changed less than this before the listing, as git does ("racy git").
  */
 const RACY = 2000;
 
@@ -35,18 +35,19 @@ export interface PieceMemoryOptions {
   /** The key of the project */
   project: Digest;
   /**
-   * ms since the epoch, before the first file was listed: what was changed shortly before, or since, is not trusted. Default: the start of
-   * this process
+   * A time before the first file was listed, in ms since the epoch. The fingerprints of files that changed shortly before it, or later, are
+   * not trusted. Default: the start of this process
    */
   listedAt?: number;
 }
 
 /**
- * The pieces of a project's files in the last run, by path and fingerprint: a file that has not changed since need not be read again. One file
- * for each project, in the cache folder. It only helps: without it, or with a damaged one, everything is read.
+ * Remembers the pieces of a project's files in the last run, by path and fingerprint: files that have not changed since need not be read
+ * again. The cache folder has one memory file for each project. It is only an optimisation: if it is missing or damaged, all files are
+ * read.
  */
 export class PieceMemory {
-  /** The pieces of the last listing: the far side probably has them. */
+  /** The pieces of the last listing, which the receiver probably has. */
   readonly listing = new Set<string>();
   readonly #path: string | undefined;
   readonly #runId: RunId;
@@ -71,7 +72,7 @@ export class PieceMemory {
     const folder = await openFolder(env).catch(() => undefined);
     const memory = new PieceMemory(folder && join(folder, hexOf(project)), runId, listedAt);
     if (folder !== undefined) await removeOld(folder);
-    await memory.#load().catch(() => memory.#clear()); // a damaged memory is none
+    await memory.#load().catch(() => memory.#clear()); // a damaged memory counts as empty
     return memory;
   }
 
@@ -79,13 +80,13 @@ export class PieceMemory {
     return this.#pieces.size === 0;
   }
 
-  /** Returns the pieces of a file that has not changed; undefined for another. */
+  /** Returns the pieces of a file that has not changed since the last run; undefined for any other file. */
   piecesOf(file: ContextFile): readonly Piece[] | undefined {
     return file.fingerprint === undefined ? undefined : this.#pieces.get(this.#keyOf(file));
   }
 
   /** Replaces the memory for the next run. Never rejects. */
-  async keep(entries: readonly ListedEntry[], listing: readonly Piece[]): Promise<void> {
+  async save(entries: readonly ListedEntry[], listing: readonly Piece[]): Promise<void> {
     if (this.#path === undefined) return;
     try {
       if (this.#isSame(entries, listing)) {
@@ -102,7 +103,7 @@ export class PieceMemory {
     }
   }
 
-  /** Removes the memory: it was wrong. Never rejects. */
+  /** Removes the memory, because it was wrong. Never rejects. */
   async forget(): Promise<void> {
     if (this.#path !== undefined) await rm(this.#path, { force: true }).catch(() => {});
   }
@@ -121,7 +122,7 @@ export class PieceMemory {
     while (from.left > 0) this.#pieces.set(from.text(KEY_BYTES), readPieces(from));
   }
 
-  /** Whether all of it is of use again, and nothing is new. A file that was too young last time is new. */
+  /** Returns whether the memory on disk already equals the new one. A file that had changed too recently to be stored counts as new. */
   #isSame(entries: readonly ListedEntry[], listing: readonly Piece[]): boolean {
     if (listing.length !== this.listing.size || listing.some(({ digest }) => !this.listing.has(digest))) return false;
     let known = 0;

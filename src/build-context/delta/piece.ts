@@ -5,7 +5,7 @@ export const DIGEST_BYTES = 32;
 
 /** A range of a file's content, or of a listing. Files up to `MAX_PIECE` (delta/chunker.ts) are one piece. */
 export interface Piece {
-  /** The SHA-256, one character for each byte (latin1). In full: nothing else tells whether a piece is the right one. */
+  /** The SHA-256, one character for each byte (latin1). Not shortened: it is the only check of a piece's content. */
   digest: string;
   /** Bytes, 1 to `MAX_PIECE` */
   size: number;

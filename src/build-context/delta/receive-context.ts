@@ -7,31 +7,31 @@ import { queue } from "../../streams/queue.ts";
 import { resolveWithin } from "../../streams/resolve-within.ts";
 import type { BuildContext } from "../build-context.ts";
 import { CONTEXT_LIMITS, type ContextLimits } from "../limits.ts";
-import { encodeMessage, type FarMessage } from "./exchange-messages.ts";
-import { incomingMessages, toldFailure } from "./inbox.ts";
+import { encodeMessage, type ContextReceiverMessage } from "./exchange-messages.ts";
+import { incomingMessages, failureToSend } from "./inbox.ts";
 import { KeptBuildContext } from "./kept-build-context.ts";
 import type { KeptContext } from "./kept-contexts.ts";
 import type { PackFile } from "./pack-file.ts";
 import { Reception } from "./reception.ts";
 import { RemoteFailure } from "../../stdio-tunnel/failures.ts";
 
-/** ms in which a failure must reach the other side. */
+/** ms to wait until the other side has received a failure. */
 const FAREWELL = 5000;
 
 export interface ReceiveContextOptions {
   limits?: ContextLimits | undefined;
   signal: AbortSignal;
-  /** Receives the bytes of content that have arrived. */
+  /** Receives the number of bytes of content that have arrived. */
   onProgress?: ((received: number) => void) | undefined;
-  /** Called once if another run receives a context of the same project, which is waited for. */
+  /** Called once if this run waits for another run that receives a context of the same project. */
   onWait?: (() => void) | undefined;
-  /** The codecs that may be used. Empty between two sides in one process: nothing is packed. */
+  /** The codecs that may be used. Empty if both sides are in one process: no compression. */
   codecs?: readonly string[] | undefined;
 }
 
 /**
- * Receives a context from `sendContext`: what is not kept from earlier ones. Resolves when all of it is there; the caller disposes of it. What
- * has arrived before a failure is kept for the next run. Ends the stream.
+ * Receives a context from `sendContext`, which sends only the pieces that the kept context lacks. Resolves when the context is complete.
+ * The caller disposes of it. Pieces that arrived before a failure remain in the kept context for the next run. Ends the stream.
  *
  * Throws `context-invalid` for a listing that is not valid or exceeds the limits, `no-space`, `not-verified` for a damaged pack, the other
  * side's failure, `link-lost` for a stream that ends early, and the signal's reason.
@@ -43,7 +43,7 @@ export async function receiveContext(
 ): Promise<BuildContext> {
   const { limits = CONTEXT_LIMITS, signal, onProgress, onWait, codecs = CODECS.map(({ name }) => name) } = options;
   stream.on("error", () => {}); // reading and writing report it
-  const outbox = queue<FarMessage>();
+  const outbox = queue<ContextReceiverMessage>();
   const sending = pipeline(packed(outbox), stream, { end: true });
   sending.catch(() => {}); // the stream reports it
   const onAbort = (): void => void stream.destroy();
@@ -52,16 +52,16 @@ export async function receiveContext(
     signal.throwIfAborted();
     let reception: Reception | undefined;
     const file = await kept.update({ signal, ...(onWait && { onWait }) }, async (packFile: PackFile) => {
-      reception = new Reception(packFile, { limits, onProgress, tell: (message) => outbox.push(message) });
+      reception = new Reception(packFile, { limits, onProgress, send: (message) => outbox.push(message) });
       outbox.push({ type: "hello", isEmpty: packFile.isEmpty, codecs });
       return await reception.receive(incomingMessages(stream));
     });
     outbox.end();
-    stream.resume(); // to the other side's end
+    stream.resume(); // until the other side ends it
     return new KeptBuildContext(reception?.entries ?? [], file);
   } catch (error) {
     if (!signal.aborted && !(error instanceof RemoteFailure) && !stream.destroyed) {
-      outbox.push({ type: "failure", failure: toldFailure(error) });
+      outbox.push({ type: "failure", failure: failureToSend(error) });
     }
     outbox.end();
     stream.resume();
@@ -78,10 +78,10 @@ export async function receiveContext(
   }
 }
 
-async function* packed(outbox: AsyncIterable<FarMessage>): AsyncGenerator<Buffer> {
+async function* packed(outbox: AsyncIterable<ContextReceiverMessage>): AsyncGenerator<Buffer> {
   async function* encoded(): AsyncGenerator<Buffer> {
     for await (const message of outbox) yield encodeMessage(message);
   }
-  const codec = CODECS.find(({ name }) => name === "brotli"); // which each Node has
+  const codec = CODECS.find(({ name }) => name === "brotli"); // which every version of Node has
   yield* pack(encoded(), { codec, level: () => codec?.levels.medium, blockPerChunk: true });
 }

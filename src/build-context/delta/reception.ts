@@ -1,7 +1,7 @@
 import { Failure } from "../../output/errors.ts";
 import type { ContextLimits } from "../limits.ts";
 import { decodeListing } from "./decode-listing.ts";
-import { wantMessages, type FarMessage, type NearMessage } from "./exchange-messages.ts";
+import { wantMessages, type ContextReceiverMessage, type ContextSenderMessage } from "./exchange-messages.ts";
 import { brokenProtocol, unexpected } from "./inbox.ts";
 import { distinctPieces, MAX_LISTING, type ListedEntry } from "./listing.ts";
 import type { PackFile } from "./pack-file.ts";
@@ -11,10 +11,10 @@ export interface ReceptionOptions {
   limits: ContextLimits;
   onProgress?: ((received: number) => void) | undefined;
   /** Sends a message to the other side. */
-  tell: (message: FarMessage) => void;
+  send: (message: ContextReceiverMessage) => void;
 }
 
-/** The receiving half of an exchange: which pieces are there, and which are still to come. */
+/** The receiving half of an exchange. Tracks which pieces are present, and which have been requested. */
 export class Reception {
   /** The entries of the context, once it is complete. */
   entries: readonly ListedEntry[] | undefined;
@@ -23,7 +23,7 @@ export class Reception {
   /** The pieces of the listing, once they are known. */
   #listing: readonly Piece[] | undefined;
   #files: readonly Piece[] = [];
-  /** Digests of the pieces that the other side was asked for, and that have not arrived. */
+  /** Digests of the requested pieces that have not arrived. */
   #missing = new Set<string>();
   #received = 0;
 
@@ -33,7 +33,7 @@ export class Reception {
   }
 
   /** Reads messages until the context is complete. Returns the pieces of files and listing. */
-  async receive(messages: AsyncIterable<NearMessage | FarMessage>): Promise<readonly Piece[]> {
+  async receive(messages: AsyncIterable<ContextSenderMessage | ContextReceiverMessage>): Promise<readonly Piece[]> {
     for await (const message of messages) {
       if (message.type === "pieces") await this.#store(message.contents);
       else if (message.type === "listing" && this.#listing === undefined) this.#begin(message.pieces);
@@ -42,13 +42,13 @@ export class Reception {
       if (this.entries === undefined) await this.#readListing(this.#listing);
       if (this.#missing.size > 0) continue;
       for (const entry of this.entries ?? []) if (entry.kind === "file") this.#refuseOtherSizes(entry.pieces);
-      this.#options.tell({ type: "done" });
+      this.#options.send({ type: "done" });
       return [...this.#listing, ...this.#files];
     }
     throw unexpected(undefined);
   }
 
-  /** Adds pieces to the pack, under the digests that they have: whatever else was announced has not arrived. */
+  /** Adds pieces to the pack under their actual digests. A piece with another digest than the announced one counts as not arrived. */
   async #store(contents: readonly Uint8Array[]): Promise<void> {
     const fresh = new Map<string, FilledPiece>();
     for (const content of contents) {
@@ -71,7 +71,7 @@ export class Reception {
       });
     }
     this.#listing = pieces;
-    this.#ask(pieces);
+    this.#request(pieces);
   }
 
   async #readListing(pieces: readonly Piece[]): Promise<void> {
@@ -80,22 +80,25 @@ export class Reception {
     for (const piece of pieces) parts.push(await this.#pack.read(piece));
     this.entries = decodeListing(Buffer.concat(parts), this.#options.limits);
     this.#files = distinctPieces(this.entries);
-    this.#ask(this.#files);
+    this.#request(this.#files);
   }
 
-  #ask(pieces: readonly Piece[]): void {
+  #request(pieces: readonly Piece[]): void {
     const numbers: number[] = [];
     for (const [number, { digest }] of pieces.entries()) {
       if (this.#pack.sizeOf(digest) !== undefined || this.#missing.has(digest)) continue;
       numbers.push(number);
       this.#missing.add(digest);
     }
-    for (const message of wantMessages(numbers)) this.#options.tell(message);
+    for (const message of wantMessages(numbers)) this.#options.send(message);
   }
 
-  /** The listing tells sizes, the digests decide: a listing in which they differ was never made from files. */
+  /**
+   * Refuses a listing with a wrong size for a piece. Pieces are identified by their digests, and a listing of real files never contradicts
+   * them.
+   */
   #refuseOtherSizes(pieces: readonly Piece[]): void {
     const isOther = ({ digest, size }: Piece): boolean => this.#pack.sizeOf(digest) !== size;
-    if (pieces.some(isOther)) throw brokenProtocol("a piece has another size than its listing says");
+    if (pieces.some(isOther)) throw brokenProtocol("a piece has another size than its listing declares");
   }
 }

@@ -9,40 +9,40 @@ import { readAhead } from "../read-ahead.ts";
 import { batchPieces } from "./batch-pieces.ts";
 import { cutListing, wantedPieces, withoutContent } from "./cut-content.ts";
 import { encodeListing } from "./encode-listing.ts";
-import { encodeMessage, type FarMessage, type NearMessage } from "./exchange-messages.ts";
-import { incomingMessages, toldFailure, unexpected } from "./inbox.ts";
+import { encodeMessage, type ContextReceiverMessage, type ContextSenderMessage } from "./exchange-messages.ts";
+import { incomingMessages, failureToSend, unexpected } from "./inbox.ts";
 import { listContext } from "./list-context.ts";
 import { distinctPieces, MAX_LISTING, type ListedEntry, type ListedFile } from "./listing.ts";
 import type { PieceMemory } from "./piece-memory.ts";
 import type { FilledPiece } from "./piece.ts";
 
-/** Bytes of new pieces that are sent before they are asked for, which saves two round trips. */
-const UNASKED = 1024 * 1024;
+/** Bytes of new pieces that are sent before they are requested, which saves two round trips. */
+const MAX_UNREQUESTED = 1024 * 1024;
 
-/** ms in which a failure must reach the other side. */
+/** ms to wait until the other side has received a failure. */
 const FAREWELL = 5000;
 
-/** How far the sending of a context is. All are bytes of content, before packing. */
+/** The progress of sending a context. All numbers are bytes of content, before packing. */
 export interface SendProgress {
-  /** Of files whose pieces are known */
+  /** Bytes of files whose pieces are known */
   listed: number;
-  /** Of pieces that were sent, with those of the listing */
+  /** Bytes of pieces that were sent, including the pieces of the listing */
   sent: number;
-  /** Of pieces of files that the other side lacks; undefined until it has told */
+  /** Bytes of pieces of files that the other side requests; undefined until it has done so */
   wanted: number | undefined;
 }
 
 export interface SendContextOptions {
-  /** Left out: all files are read. */
+  /** If undefined, all files are read. */
   memory?: PieceMemory | undefined;
   signal: AbortSignal;
   onProgress?: ((progress: SendProgress) => void) | undefined;
 }
 
 /**
- * Sends a context over a stream to `receiveContext`, which gets what it lacks. Resolves when the other side has all of it. Ends the stream;
- * the context stays open. Throws `context-invalid` for a file that changes meanwhile, the other side's failure, `link-lost` for a stream
- * that ends early, and the signal's reason.
+ * Sends a context over a stream to `receiveContext`, which requests the pieces that it lacks. Resolves when the other side has the whole
+ * context. Ends the stream. The context stays open. Throws `context-invalid` for a file that changes during the transfer, the other side's
+ * failure, `link-lost` for a stream that ends early, and the signal's reason.
  */
 export async function sendContext(
   stream: Duplex,
@@ -65,17 +65,17 @@ class ContextSender {
   readonly #stream: Duplex;
   readonly #context: BuildContext;
   readonly #options: SendContextOptions;
-  readonly #incoming: AsyncGenerator<NearMessage | FarMessage>;
-  /** Aborted when the other side has failed, or the stream has. */
+  readonly #incoming: AsyncGenerator<ContextSenderMessage | ContextReceiverMessage>;
+  /** Aborted when the other side or the stream has failed. */
   readonly #broken = new AbortController();
   readonly #signal: AbortSignal;
   readonly #entries: ListedEntry[] = [];
-  /** The next message, which is awaited even while pieces are sent: it may be a failure. */
-  #next: Promise<IteratorResult<NearMessage | FarMessage, unknown>>;
+  /** The next message. It is awaited even while pieces are sent, because it may be a failure. */
+  #next: Promise<IteratorResult<ContextSenderMessage | ContextReceiverMessage, unknown>>;
   #failure: { error: unknown } | undefined;
-  /** The other side has all. */
+  /** The other side has the whole context. */
   #isDone = false;
-  #keeping: Promise<void> | undefined;
+  #savingMemory: Promise<void> | undefined;
 
   constructor(stream: Duplex, context: BuildContext, options: SendContextOptions) {
     this.#stream = stream;
@@ -90,7 +90,7 @@ class ContextSender {
     try {
       await pipeline(this.#packed(), this.#stream, { signal: this.#signal });
     } catch (error) {
-      if (this.#isDone) return await this.#keeping; // HTTP/2 may close a stream before it emits "finish"
+      if (this.#isDone) return await this.#savingMemory; // HTTP/2 may close a stream before it emits "finish"
       this.#signal.throwIfAborted(); // the true reason
       throw this.#failure?.error ?? error;
     }
@@ -104,7 +104,8 @@ class ContextSender {
 
   async *#packed(): AsyncGenerator<Buffer> {
     const { memory } = this.#options;
-    // Only a side that has kept nothing gets pieces at once; otherwise, they are found out while its first message is on its way.
+    // If the other side probably has a kept context, list the files while its first message is on its way. Otherwise, it gets the pieces as
+    // they are read.
     const early = memory === undefined || memory.isEmpty ? undefined : this.#list();
     early?.catch(() => {}); // awaited below
     const hello = await this.#receive("hello");
@@ -112,24 +113,24 @@ class ContextSender {
     yield* packer.pack(this.#messages(hello.isEmpty, early), { blockPerChunk: true });
   }
 
-  /** Tells the other side of a failure of this one. */
+  /** Yields the messages of this side. Sends a failure of this side to the other one. */
   async *#messages(isEmpty: boolean, early?: Promise<FilledPiece[]>): AsyncGenerator<Buffer> {
     try {
-      yield* this.#story(isEmpty, early);
+      yield* this.#exchange(isEmpty, early);
     } catch (error) {
       this.#failure = { error };
       if (this.#signal.aborted) throw error;
       if (error instanceof Failure && error.code === "context-invalid") await this.#options.memory?.forget();
-      yield encodeMessage({ type: "failure", failure: toldFailure(error) });
+      yield encodeMessage({ type: "failure", failure: failureToSend(error) });
     }
   }
 
-  async *#story(isEmpty: boolean, early?: Promise<FilledPiece[]>): AsyncGenerator<Buffer> {
+  async *#exchange(isEmpty: boolean, early?: Promise<FilledPiece[]>): AsyncGenerator<Buffer> {
     const { memory } = this.#options;
     if (early === undefined && isEmpty) yield* this.#send(contentsOf(this.#listed()));
     else yield* this.#send(contentsOf(await (early ?? this.#list())));
     const listing = this.#cutListing();
-    this.#keeping = memory?.keep(this.#entries, listing.map(withoutContent));
+    this.#savingMemory = memory?.save(this.#entries, listing.map(withoutContent));
     yield* this.#send(contentsOf(isEmpty ? listing : this.#likelyMissing(listing)));
 
     yield encodeMessage({ type: "listing", pieces: listing.map(withoutContent) });
@@ -140,7 +141,7 @@ class ContextSender {
     yield* this.#send(this.#contents(new Set(wanted.map(({ digest }) => digest))));
     await this.#receive("done");
     this.#isDone = true;
-    await this.#keeping;
+    await this.#savingMemory;
   }
 
   async *#listed(): AsyncGenerator<FilledPiece> {
@@ -159,13 +160,13 @@ class ContextSender {
     let bytes = 0;
     for await (const piece of this.#listed()) {
       bytes += piece.content.length;
-      if (bytes <= UNASKED) found.push(piece);
+      if (bytes <= MAX_UNREQUESTED) found.push(piece);
     }
     const { memory } = this.#options;
-    return memory === undefined || memory.isEmpty || bytes > UNASKED ? [] : found;
+    return memory === undefined || memory.isEmpty || bytes > MAX_UNREQUESTED ? [] : found;
   }
 
-  /** The pieces of the listing that the other side did not get in the last run: sent unasked, they save a round trip. */
+  /** Returns the pieces of the listing that were not sent in the last run. Sending them before they are requested saves a round trip. */
   #likelyMissing(listing: readonly FilledPiece[]): FilledPiece[] {
     const { memory } = this.#options;
     return memory === undefined || memory.isEmpty ? [] : listing.filter(({ digest }) => !memory.listing.has(digest));
@@ -176,7 +177,7 @@ class ContextSender {
     if (bytes.length <= MAX_LISTING) return cutListing(bytes);
     throw new Failure("context-invalid", `the context has too many files: ${this.#entries.length} entries`, {
       expected: "a million at most",
-      hint: "Leave out what the build does not need (.dockerignore).",
+      hint: "Leave out files that the build does not need (.dockerignore).",
     });
   }
 
@@ -206,7 +207,7 @@ class ContextSender {
     }
   }
 
-  /** Returns those of the pieces that the other side asks for. */
+  /** Returns the pieces that the other side requests. */
   async #wanted<T>(all: () => readonly T[]): Promise<T[]> {
     const wanted: T[] = [];
     let pieces: readonly T[] | undefined;
@@ -222,15 +223,15 @@ class ContextSender {
     }
   }
 
-  async #receive<T extends FarMessage["type"]>(type: T): Promise<FarMessage & { type: T }> {
+  async #receive<T extends ContextReceiverMessage["type"]>(type: T): Promise<ContextReceiverMessage & { type: T }> {
     const { done, value } = await this.#next;
     this.#next = this.#listen();
     const message = done === true ? undefined : value;
     if (message?.type !== type) throw unexpected(message);
-    return message as FarMessage & { type: T };
+    return message as ContextReceiverMessage & { type: T };
   }
 
-  #listen(): Promise<IteratorResult<NearMessage | FarMessage, unknown>> {
+  #listen(): Promise<IteratorResult<ContextSenderMessage | ContextReceiverMessage, unknown>> {
     const next = this.#incoming.next();
     next.catch((error: unknown) => this.#broken.abort(error));
     return next;

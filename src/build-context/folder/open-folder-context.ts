@@ -19,12 +19,12 @@ export interface FolderContextOptions {
 
 export interface FolderContext extends BuildContext, Pick<WalkedFolder, "skipped" | "onlyForBuilder"> {
   applied: AppliedRules;
-  /** The path that was given, or `dockerfile` where that is the only spelling in the folder, as Docker reads it. In UTF-8 */
+  /** The given path, or the spelling `dockerfile` if the folder has only that, as for Docker. In UTF-8 */
   dockerfile: string;
 }
 
 /**
- * Opens a folder as a build context: what .dockerignore, or else git, does not leave out. Files are read when they are asked for; nothing
+ * Opens a folder as a build context, without the files that .dockerignore, or else git, excludes. Files are read on request, and no file
  * stays open. Throws a Failure `context-invalid` for a folder, a file or an ignore file that cannot be used.
  */
 export async function openFolderContext(folder: string, options: FolderContextOptions = {}): Promise<FolderContext> {
@@ -46,7 +46,7 @@ export async function openFolderContext(folder: string, options: FolderContextOp
   };
 }
 
-/** Returns the absolute path of the folder, without links. */
+/** Returns the absolute path of the folder, with all links resolved. */
 async function openRoot(folder: string): Promise<string> {
   try {
     const root = await realpath(folder);
@@ -69,7 +69,7 @@ function badRoot(message: string): Failure {
   });
 }
 
-/** On a file system that tells upper from lower case, `Dockerfile` may be spelled `dockerfile` (moby #10858). */
+/** On a case-sensitive file system, `Dockerfile` may be spelled `dockerfile` (moby #10858). */
 async function spelledDockerfile(root: string, path: string): Promise<string> {
   const { dir, base } = posix.parse(path);
   if (base !== "Dockerfile") return path;

@@ -5,16 +5,16 @@ import { cannotRead, hasChanged } from "./context-failures.ts";
 import { nativePath } from "../native-path.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 
-/** Bytes read at a time. A smaller file is read at once, synchronously: 15 µs instead of 200 µs. */
+/** Bytes read at a time. Smaller files are read synchronously, in 15 µs instead of 200 µs. */
 const BLOCK = 256 * 1024;
 
-/** No link is followed, and a fifo that has taken the place of a file is opened without waiting. Windows has neither flag. */
+/** Does not follow links, and does not block on a fifo that has replaced a file. Windows has neither flag. */
 const FLAGS = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
 
 /**
- * Reads a file of a folder: exactly `size` bytes, in blocks that belong to the caller. It must be the file that was listed, before and after
- * it is read: the fingerprint has its inode, so neither another file under its name nor a link in place of a folder above it leads to
- * anything else. Throws a Failure `context-invalid` otherwise.
+ * Reads a file of a folder: exactly `size` bytes, in blocks that belong to the caller. Checks the fingerprint, which contains the inode,
+ * before and after reading: another file of the same name is detected, and so is a link that has replaced a folder above. Throws a Failure
+ * `context-invalid` in these cases.
  */
 export async function* readFile(root: string, file: ContextFile, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
   signal?.throwIfAborted();

@@ -1,16 +1,16 @@
 import { setImmediate } from "node:timers/promises";
 
-/** Milliseconds of work before other work of this process has its turn */
+/** ms of work before other work of this process gets its turn */
 const SLICE = 20;
 
 /**
- * Divides work by synchronous calls, which are five times as fast as others for small files, into slices, so that signals, progress and
- * streams are not kept waiting.
+ * Divides work with synchronous calls into slices, so signals, progress and streams do not have to wait. For small files, synchronous calls
+ * are five times as fast as asynchronous ones.
  */
 export class TimeSlices {
   #end = performance.now() + SLICE;
 
-  /** Returns what to await between two calls, if it is time. */
+  /** Returns a promise to await before the next call if the slice is over. */
   pause(): Promise<void> | undefined {
     if (performance.now() < this.#end) return undefined;
     return setImmediate().then(() => {

@@ -8,9 +8,9 @@ import { TimeSlices } from "./time-slices.ts";
 
 export interface WalkedFolder {
   entries: ContextEntry[];
-  /** What no image can hold */
+  /** The entries that no image can contain */
   skipped: SkippedEntry[];
-  /** The entries that are there for the builder alone: the rules leave them out. */
+  /** The entries that the rules exclude, but the builder needs. */
   onlyForBuilder: string[];
 }
 
@@ -22,15 +22,15 @@ export interface SkippedEntry {
 
 export interface WalkOptions {
   rules: FolderRules;
-  /** Paths of entries that are kept whatever the rules say */
+  /** Paths of entries that are included even if the rules exclude them */
   builderFiles: readonly string[];
   signal?: AbortSignal | undefined;
 }
 
 /**
- * Lists what is in a folder and belongs to a context, in the order of `comparePaths`. Links are not followed. Of a folder that is left out,
- * nothing is read unless something in it may be kept after all. Throws a Failure `context-invalid` for what this user may not read.
- * @param root an absolute path without links
+ * Lists the entries of a folder that belong to a context, in the order of `comparePaths`. Does not follow links. Does not read an excluded
+ * folder unless the rules may include something in it. Throws a Failure `context-invalid` for entries that this user may not read.
+ * @param root an absolute path without symbolic links
  */
 export async function walkFolder(root: string, { rules, builderFiles, signal }: WalkOptions): Promise<WalkedFolder> {
   const walk = new Walk(root, builderFiles, signal);
@@ -47,9 +47,9 @@ class Walk {
   readonly #builderFolders: ReadonlySet<string>;
   readonly #signal: AbortSignal | undefined;
   readonly #slices = new TimeSlices();
-  /** By device and inode, the path of each file that has several names */
+  /** The first path of each file that has several names, by device and inode */
   readonly #linked = new Map<string, string>();
-  /** Folders that are left out, above the current path: part of the context once something in them is. */
+  /** The excluded folders above the current path. They become part of the context as soon as an entry in them does. */
   #pending: ContextFolder[] = [];
 
   constructor(root: string, builderFiles: readonly string[], signal: AbortSignal | undefined) {
@@ -59,7 +59,7 @@ class Walk {
     this.#signal = signal;
   }
 
-  /** @param path of the folder; "": the root */
+  /** @param path the path of the folder, "" for the root */
   async folder(path: string, rules: FolderRules): Promise<void> {
     for (const name of this.#names(path)) {
       const pause = this.#slices.pause();
@@ -82,7 +82,7 @@ class Walk {
     }
   }
 
-  /** Undefined: it has gone since its folder was read. */
+  /** Returns undefined for an entry that was removed after its folder was read. */
   #stat(path: string, native: string | Buffer): Stats | undefined {
     try {
       return lstatSync(native, { throwIfNoEntry: false });
@@ -104,7 +104,7 @@ class Walk {
       throw hasChanged(path, "was replaced");
   }
 
-  /** A folder that is left out and cannot be read has nothing to keep, as for BuildKit. */
+  /** Reads a folder. An excluded folder that cannot be read counts as empty, as for BuildKit. */
   async #readFolder(path: string, rules: FolderRules, isKept: boolean): Promise<void> {
     if (!isKept && !this.#builderFolders.has(path)) {
       try {
@@ -134,7 +134,10 @@ class Walk {
     }
   }
 
-  /** Returns the first path of a file in the context, if this is another. Inodes of some file systems need more than a number's 53 bits. */
+  /**
+   * Returns the first path of a file with several names; undefined for that path itself. Inodes of some file systems need more than the 53
+   * bits of a number.
+   */
   #linkTarget(path: string, native: string | Buffer): string | undefined {
     const stat = lstatSync(native, { bigint: true, throwIfNoEntry: false });
     const key = `${stat?.dev}-${stat?.ino}`;
@@ -160,12 +163,15 @@ class Walk {
   }
 }
 
-/** Windows has no such bits: everything may be executed, as with Docker (fsutil, `mkstat`). */
+/** Returns the permission bits. Windows has none: every file is executable, as for Docker (fsutil, `mkstat`). */
 function modeOf({ mode }: Stats): number {
   return process.platform === "win32" ? 0o755 : mode & 0o7777;
 }
 
-/** Tells at once instead of after minutes of transfer. The owner's files are most, and need no system call. */
+/**
+ * Reports a file without read permission at once instead of after minutes of transfer. Most files belong to this user and need no system
+ * call.
+ */
 function checkReadable(path: string, native: string | Buffer, { uid, mode }: Stats): void {
   if (USER === undefined || USER === 0 || (USER === uid && mode & 0o400)) return;
   try {

@@ -76,7 +76,7 @@ test.each<[string, Iterable<Uint8Array>, RegExp]>([
   ["a bomb", [gzipSync(Buffer.concat([...tar([fileEntry("Dockerfile", Buffer.alloc(8_000_000))])]))], /1 ?MB|1,?000/],
   ["a link out of the tree", tar([{ path: "x", type: "link", target: "/etc/passwd" }]), /x/],
   ["a file that is there twice", tar([fileEntry("Dockerfile", "1"), fileEntry("Dockerfile", "2")]), /Dockerfile/],
-  ["no archive", [Buffer.from("this is no archive")], /^what was sent is no archive$/],
+  ["no archive", [Buffer.from("this is no archive")], /^the body is not an archive$/],
 ])("%s is refused, and nothing of it stays", async (_, archive, message) => {
   using bed = new RunBed();
   const outcome = await bed.run({ archive });

@@ -172,12 +172,12 @@ async function renewed(): Promise<AsyncDisposable> {
 describe("what is no archive, or too much of one", () => {
   test.each([
     ["nothing", Buffer.alloc(0), /^there is no archive on stdin: it is empty$/],
-    ["a text", Buffer.from("FROM scratch\n".repeat(100)), /^what arrives on stdin is no archive$/],
-    ["a short text", Buffer.from("x"), /^what arrives on stdin is no archive$/],
+    ["a text", Buffer.from("FROM scratch\n".repeat(100)), /^the input on stdin is not an archive$/],
+    ["a short text", Buffer.from("x"), /^the input on stdin is not an archive$/],
     [
       "a compressed text",
       gzipSync("FROM scratch\n".repeat(100)),
-      /^what arrives on stdin is compressed with gzip, and contains no tar$/,
+      /^the input on stdin is compressed with gzip, and contains no tar$/,
     ],
     [
       "a damaged gzip",

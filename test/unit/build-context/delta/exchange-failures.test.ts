@@ -7,8 +7,8 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { encodeListing } from "../../../../src/build-context/delta/encode-listing.ts";
 import {
   encodeMessage,
-  type FarMessage,
-  type NearMessage,
+  type ContextReceiverMessage,
+  type ContextSenderMessage,
 } from "../../../../src/build-context/delta/exchange-messages.ts";
 import { KeptContext } from "../../../../src/build-context/delta/kept-contexts.ts";
 import type { ListedEntry } from "../../../../src/build-context/delta/listing.ts";
@@ -169,7 +169,10 @@ test("a project that is no digest is refused", () => {
 });
 
 /** Plays one side with these messages, and reads what the other sends. */
-async function play(side: Link["near"], messages: readonly (NearMessage | FarMessage | Buffer)[]): Promise<void> {
+async function play(
+  side: Link["near"],
+  messages: readonly (ContextSenderMessage | ContextReceiverMessage | Buffer)[],
+): Promise<void> {
   async function* blocks(): AsyncGenerator<Buffer> {
     for (const message of messages) yield Buffer.isBuffer(message) ? message : encodeMessage(message);
   }
@@ -184,7 +187,7 @@ const file = (path: string, content: string): ListedEntry => {
 };
 
 /** The messages that send a listing, whatever it says. */
-function listingOf(entries: readonly ListedEntry[]): NearMessage[] {
+function listingOf(entries: readonly ListedEntry[]): ContextSenderMessage[] {
   const content = encodeListing(entries);
   return [
     { type: "pieces", contents: [content] },
@@ -193,7 +196,9 @@ function listingOf(entries: readonly ListedEntry[]): NearMessage[] {
 }
 
 describe("a hostile near side", () => {
-  async function received(messages: readonly (NearMessage | FarMessage | Buffer)[]): Promise<unknown> {
+  async function received(
+    messages: readonly (ContextSenderMessage | ContextReceiverMessage | Buffer)[],
+  ): Promise<unknown> {
     const used = link();
     const kept = new KeptContext({ env: { XDG_CACHE_HOME: homes.far }, runId: newRunId(), project: PROJECT });
     const { signal } = new AbortController();
@@ -212,9 +217,19 @@ describe("a hostile near side", () => {
     expect(await received(messages)).toEqual(["a"]);
   });
 
-  test.each<[string, () => readonly (NearMessage | FarMessage | Buffer)[], { code: string; message?: string }]>([
-    ["says nothing", () => [], { code: "transfer-failed", message: "it sends no more" }],
-    ["sends no pieces", () => listingOf([file("a", "x")]), { code: "transfer-failed", message: "it sends no more" }],
+  test.each<
+    [
+      string,
+      () => readonly (ContextSenderMessage | ContextReceiverMessage | Buffer)[],
+      { code: string; message?: string },
+    ]
+  >([
+    ["says nothing", () => [], { code: "transfer-failed", message: "its messages end too early" }],
+    [
+      "sends no pieces",
+      () => listingOf([file("a", "x")]),
+      { code: "transfer-failed", message: "its messages end too early" },
+    ],
     [
       "sends other pieces",
       () => [...listingOf([file("a", "x")]), { type: "pieces", contents: [Buffer.from("y")] }],
@@ -290,9 +305,9 @@ describe("a hostile near side", () => {
 });
 
 describe("a hostile far side", () => {
-  const hello: FarMessage = { type: "hello", isEmpty: true, codecs: ["brotli", "unknown"] };
+  const hello: ContextReceiverMessage = { type: "hello", isEmpty: true, codecs: ["brotli", "unknown"] };
 
-  async function sent(messages: readonly (NearMessage | FarMessage | Buffer)[]): Promise<unknown> {
+  async function sent(messages: readonly (ContextSenderMessage | ContextReceiverMessage | Buffer)[]): Promise<unknown> {
     const used = link();
     const { signal } = new AbortController();
     const [sending] = await Promise.allSettled([
@@ -302,14 +317,14 @@ describe("a hostile far side", () => {
     return sending.status === "rejected" ? sending.reason : undefined;
   }
 
-  const nothing: FarMessage = { type: "want", numbers: [], isLast: true };
+  const nothing: ContextReceiverMessage = { type: "want", numbers: [], isLast: true };
 
   test("the messages of an honest one are taken", async () => {
     expect(await sent([hello, nothing, nothing, { type: "done" }])).toBeUndefined();
   });
 
-  test.each<[string, readonly (NearMessage | FarMessage | Buffer)[], string]>([
-    ["says nothing", [], "it sends no more"],
+  test.each<[string, readonly (ContextSenderMessage | ContextReceiverMessage | Buffer)[], string]>([
+    ["says nothing", [], "its messages end too early"],
     ["begins with a request", [nothing], "out of place"],
     ["wants a piece that is not there", [hello, { type: "want", numbers: [7], isLast: true }], "out of place"],
     [
@@ -319,7 +334,7 @@ describe("a hostile far side", () => {
     ],
     ["is done before it has asked", [hello, { type: "done" }], "out of place"],
     ["sends pieces", [hello, { type: "pieces", contents: [Buffer.from("x")] }], "out of place"],
-    ["sends no JSON", [Buffer.from([0, 1, 2, 3])], "no JSON object"],
+    ["sends no JSON", [Buffer.from([0, 1, 2, 3])], "not a JSON object"],
   ])("that %s is refused", async (_, messages, message) => {
     expect(await sent(messages)).toMatchObject({
       code: "transfer-failed",

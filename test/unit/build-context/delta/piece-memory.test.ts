@@ -35,7 +35,7 @@ const memoryPath = async (): Promise<string> => {
 test("files that have not changed are remembered, by path and fingerprint", async () => {
   const memory = await open();
   expect(memory.isEmpty).toBe(true);
-  await memory.keep([file("a"), file("b")], [{ digest: "\x02".repeat(32), size: 5 }]);
+  await memory.save([file("a"), file("b")], [{ digest: "\x02".repeat(32), size: 5 }]);
   const next = await open();
   expect(next.piecesOf(file("a"))).toEqual(PIECES);
   expect(next.piecesOf(file("b", "another"))).toBeUndefined();
@@ -49,14 +49,14 @@ test("a file that was changed shortly before it was listed, or since, is not rem
   const now = Date.now();
   const ages = { old: 60_000, young: 1500, newer: -1000 };
   const files = Object.entries(ages).map(([path, ms]) => file(path, path, (now - ms) * 1000));
-  await (await open(now)).keep(files, []);
+  await (await open(now)).save(files, []);
   const next = await open();
   expect(files.map((one) => next.piecesOf(one) !== undefined)).toEqual([true, false, false]);
 });
 
 test("what is gone is forgotten", async () => {
-  await (await open()).keep([file("a"), file("b")], []);
-  await (await open()).keep([file("b")], []);
+  await (await open()).save([file("a"), file("b")], []);
+  await (await open()).save([file("b")], []);
   const next = await open();
   expect([next.piecesOf(file("a")), next.piecesOf(file("b"))]).toEqual([undefined, PIECES]);
   await next.forget();
@@ -64,16 +64,16 @@ test("what is gone is forgotten", async () => {
 });
 
 test("an unchanged memory is not written again", async () => {
-  await (await open()).keep([file("a")], []);
+  await (await open()).save([file("a")], []);
   const before = await stat(await memoryPath());
-  await (await open()).keep([file("a")], []);
+  await (await open()).save([file("a")], []);
   expect((await stat(await memoryPath())).ino).toBe(before.ino);
-  await (await open()).keep([file("a"), file("b")], []);
+  await (await open()).save([file("a"), file("b")], []);
   expect((await stat(await memoryPath())).ino).not.toBe(before.ino);
 });
 
 test("a damaged memory is none", async () => {
-  await (await open()).keep([file("a"), file("b")], []);
+  await (await open()).save([file("a"), file("b")], []);
   const path = await memoryPath();
   const good = await readFile(path);
   const random = pseudoRandom(2);
@@ -91,7 +91,7 @@ test("a damaged memory is none", async () => {
 test("without a usable cache folder, nothing is remembered", async () => {
   await writeFile(join(home, "docker-over-ssh"), "a file in its place");
   const memory = await open();
-  await memory.keep([file("a")], []);
+  await memory.save([file("a")], []);
   await memory.forget();
   expect((await open()).isEmpty).toBe(true);
 });
