@@ -1,4 +1,4 @@
-/** Limits of a context that comes from elsewhere. */
+/** Limits of a context from an untrusted source. */
 export interface ContextLimits {
   /** Entries, without the root. */
   entries: number;
@@ -8,10 +8,10 @@ export interface ContextLimits {
   depth: number;
 }
 
-/** Far above what people build from, and low enough that a hostile context costs neither memory nor time without end. */
+/** Far above the contexts that people build from, and low enough to bound the memory and time that a hostile context costs. */
 export const CONTEXT_LIMITS: ContextLimits = { entries: 1_000_000, bytes: 100e9, depth: 256 };
 
-/** The largest amount of an mtime in µs: with its sign as a bit, it is still an exact number. The year 2112 */
+/** The largest absolute value of an mtime in µs, in the year 2112: with the sign as an extra bit, it is still a safe integer. */
 export const MAX_MTIME = 2 ** 52 - 1;
 
 /** Bytes of a path, and of a link's target (PATH_MAX of Linux, without its NUL). */

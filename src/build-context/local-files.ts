@@ -2,12 +2,12 @@ import type { BuildContext } from "./build-context.ts";
 
 /** The files of a build on this side. */
 export type LocalFiles =
-  /** `gitignore`: whether .gitignore counts where there is no .dockerignore */
+  /** `gitignore`: whether .gitignore applies if there is no .dockerignore */
   | { kind: "folder"; path: string; gitignore: boolean }
-  /** An archive on stdin. `strip`: folders that are left out at the beginning of each path */
+  /** An archive on stdin. `strip`: the number of folders to remove from the beginning of each path */
   | { kind: "stdin"; strip?: number | undefined };
 
 export interface OpenedContext extends BuildContext {
-  /** The path of the Dockerfile, which is there. In UTF-8 */
+  /** The path of the Dockerfile, which exists. In UTF-8 */
   dockerfile: string;
 }

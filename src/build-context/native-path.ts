@@ -1,4 +1,7 @@
-/** Returns the path of an entry for the file system. Names need not be UTF-8, so it may be bytes. @param path as in ContextEntry */
+/**
+ * Returns the path of an entry for the file system. Returns bytes for a path that is not ASCII, because names need not be UTF-8. @param
+ * path as in ContextEntry
+ */
 export function nativePath(root: string, path: string): string | Buffer {
   const native = `${root}/${path}`;
   if (!/[\x80-\xff]/.test(path)) return native;

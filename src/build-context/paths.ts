@@ -1,19 +1,19 @@
-/** Returns a path of an entry as people read it. Bytes that are no UTF-8 become the replacement character. */
+/** Converts the path of an entry to UTF-8 for people. Invalid bytes become the replacement character. */
 export function shownPath(path: string): string {
   return Buffer.from(path, "latin1").toString("utf8");
 }
 
-/** Returns the path of an entry for a path in UTF-8. */
+/** Converts a path in UTF-8 to the path of an entry. */
 export function entryPath(path: string): string {
   return Buffer.from(path, "utf8").toString("latin1");
 }
 
-/** Whether a path of an entry is UTF-8. BuildKit's protocol for folders carries no other. */
+/** Returns whether the path of an entry is UTF-8. BuildKit's protocol for folders supports no other paths. */
 export function isUtf8Path(path: string): boolean {
   return entryPath(shownPath(path)) === path;
 }
 
-/** Compares two paths name by name, by their bytes: all that is in a folder comes right after it. */
+/** Compares two paths name by name, by their bytes. In this order, the content of a folder directly follows it. */
 export function comparePaths(a: string, b: string): number {
   const length = Math.min(a.length, b.length);
   for (let at = 0; at < length; at += 1) {

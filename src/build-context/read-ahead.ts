@@ -3,7 +3,7 @@ import type { BuildContext, ContextFile } from "./build-context.ts";
 import { quotedPath } from "./entry-checks.ts";
 import { Failure } from "../output/errors.ts";
 
-/** Bytes up to which files are read before their turn, several at a time: opening them takes longer than reading them. */
+/** Files up to this size in bytes are read ahead, several at a time: opening them takes longer than reading them. */
 const SMALL = 128 * 1024;
 
 export interface FileBeingRead<T extends ContextFile> {
@@ -12,7 +12,9 @@ export interface FileBeingRead<T extends ContextFile> {
   chunks: AsyncIterable<Buffer>;
 }
 
-/** Reads files of a context in this order, the next small ones ahead. Each must be read before the next is asked for. */
+/**
+ * Reads files of a context in the given order, and the next small files ahead. The caller must read each file before it requests the next.
+ */
 export async function* readAhead<T extends ContextFile>(
   context: BuildContext,
   files: Iterable<T>,
@@ -28,11 +30,11 @@ export async function* readAhead<T extends ContextFile>(
   yield* mapConcurrently(files, begin);
 }
 
-/** Returns the failure of a file that is no longer as it was listed. */
+/** Returns the failure for a file that has changed since it was listed. */
 export function changedFile(path: string): Failure {
   return new Failure("context-invalid", `the file ${quotedPath(path)} has changed while the context was read`, {
-    expected: "the files of the context to stay as they are until they are sent",
-    hint: "Run the same command again when nothing writes there.",
+    expected: "files that do not change until they have been sent",
+    hint: "Run the same command again when no program writes to it.",
   });
 }
 

@@ -1,19 +1,22 @@
 import { ANY, javaScriptSource, readGoRegexp, type RegexpPart } from "./go-regexp.ts";
 import { linearMatcher } from "./linear-matcher.ts";
 
-/** A line of a .dockerignore, as moby/patternmatcher reads it. */
+/** A pattern: a line of a .dockerignore, as moby/patternmatcher reads it. */
 export interface DockerPattern {
   /** Cleaned, and without `!` */
   text: string;
-  /** `!`: what it matches belongs to the context after all. */
+  /** Whether the line begins with `!`: paths that it matches belong to the context after all. */
   isException: boolean;
-  /** Whether it matches exactly this path. Folders above it are not looked at. @param path relative to the context, Unicode */
+  /**
+   * Returns whether the pattern matches exactly this path. Does not check the folders above it. @param path relative to the context,
+   * Unicode
+   */
   matches: (path: string) => boolean;
 }
 
 /**
- * Reads a pattern: without spaces at its ends, cleaned as a path, `!` before it. Undefined: it is empty. Throws a SyntaxError where BuildKit
- * fails.
+ * Parses a line: trims spaces, cleans the path, and splits off a leading `!`. Returns undefined for an empty line. Throws a SyntaxError for
+ * a pattern that BuildKit rejects.
  */
 export function dockerPattern(line: string): DockerPattern | undefined {
   const trimmed = trimSpace(line);
@@ -29,8 +32,8 @@ export function dockerPattern(line: string): DockerPattern | undefined {
 const IS_SPACE = /\p{White_Space}/u;
 
 /**
- * Go's strings.TrimSpace. trim() would also take a byte order mark, and would leave U+0085. Not by one regular expression: from each character of a long row
- * of spaces, it would look for the end of the text.
+ * Go's strings.TrimSpace. trim() would also remove a byte order mark, and would not remove U+0085. A single regular expression would be
+ * quadratic: in a long run of spaces, it would search for the end of the text from each space.
  */
 export function trimSpace(text: string): string {
   let [start, end] = [0, text.length];
@@ -49,11 +52,11 @@ export function cleanPath(path: string): string {
   return (path.startsWith("/") ? "/" : "") + names.join("/") || ".";
 }
 
-/** Whether Go's filepath.Match accepts a pattern: stricter for classes than regular expressions are. */
+/** Returns whether Go's filepath.Match accepts a pattern. It is stricter about classes than regular expressions are. */
 function isWellFormed(pattern: string): boolean {
   const chars = Array.from(pattern);
   let at = 0;
-  /** Reads a character of a class: not `-` or `]` unless it is escaped, and not the last of the pattern. */
+  /** Skips a character of a class. Returns false for an unescaped `-` or `]`, and at the end of the pattern. */
   const readClassChar = (): boolean => {
     if (chars[at] === undefined || chars[at] === "-" || chars[at] === "]") return false;
     if (chars[at] === "\\") at += 1;
@@ -82,9 +85,9 @@ function isWellFormed(pattern: string): boolean {
 }
 
 /**
- * Most patterns are compared as strings, the others by the regular expression that moby makes of them, so that what they mean by accident
- * is the same: `[*]` is a class of `[`, `^` and `/`, repeated, before a `]`. In a pattern with wildcards, moby does not escape `{`, `|`
- * and `}` (the table of characters to escape has no room for them), so `a|*.b` is two alternatives.
+ * Compiles a pattern. Most are compared as strings. The others become the same regular expression as in moby, with the same accidental
+ * meanings: `[*]` is a class of `[`, `^` and `/`, repeated, before a `]`. In a pattern with wildcards, moby does not escape `{`, `|` and
+ * `}` (its table of characters to escape has no room for them), so `a|*.b` means two alternatives.
  */
 function compile(pattern: string): (path: string) => boolean {
   let kind: "exact" | "prefix" | "suffix" | "regexp" = "exact";
@@ -125,10 +128,16 @@ function compile(pattern: string): (path: string) => boolean {
   return costOf(alternatives) > MAX_COST ? linearMatcher(alternatives) : (path) => regexp.test(path);
 }
 
-/** Above it, JavaScript's regular expressions, which are faster for most paths, may take more than 20 ms for one that is made for that. */
+/**
+ * Up to this cost, JavaScript's regular expressions are used, because they are faster for most paths. Above it, they may take more than 20
+ * ms for a crafted path.
+ */
 const MAX_COST = 7;
 
-/** Parts of any length multiply the time. A `*` ends at a slash, so it has 255 bytes at most, a `**` has a whole path. */
+/**
+ * Estimates the time of a regular expression: parts of any length multiply it. A `*` ends at a slash, so it matches at most 255 bytes. A
+ * `**` matches up to a whole path.
+ */
 function costOf(alternatives: readonly (readonly RegexpPart[])[]): number {
   const cost = (part: RegexpPart): number => (part.group || part === ANY ? 3 : part.max === Infinity ? 2 : 0);
   return alternatives.flat().reduce((sum, part) => sum + cost(part), 0);

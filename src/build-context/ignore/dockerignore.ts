@@ -5,15 +5,15 @@ import { type FolderRules, type FolderVerdict, KEEP_ALL } from "./ignore-rules.t
 import { type Matched, PatternMatcher } from "./pattern-matcher.ts";
 
 /**
- * Returns the rules of a .dockerignore. Throws a Failure `context-invalid` that names the line where BuildKit would fail.
- * @param file its name for people
+ * Returns the rules of a .dockerignore. Throws a Failure `context-invalid` that names the line that BuildKit would reject.
+ * @param file its name for messages
  */
 export function dockerignoreRules(text: string, file: string): FolderRules {
   const patterns = readDockerignore(text, file);
   return patterns.length === 0 ? KEEP_ALL : new DockerignoreRules(new PatternMatcher(patterns));
 }
 
-/** Reads the lines as moby/patternmatcher/ignorefile does: without a byte order mark, comments, and a leading slash. */
+/** Reads the lines as moby/patternmatcher/ignorefile does: ignores a byte order mark, comments and leading slashes. */
 function readDockerignore(text: string, file: string): DockerPattern[] {
   return text
     .replace(/^\uFEFF/, "")
@@ -28,8 +28,8 @@ function readDockerignore(text: string, file: string): DockerPattern[] {
           "context-invalid",
           `${file}, line ${index + 1}: "${trimSpace(line)}" is not a valid pattern`,
           {
-            expected: "a path, with *, **, ? and [a-z] as wildcards, and \\ before a character that stands for itself",
-            hint: "Mend the line; a class needs its ], and ! needs a pattern.",
+            expected: "a path, with *, **, ? and [a-z] as wildcards, and \\ before a literal character",
+            hint: "Fix the line: a class needs its ], and ! needs a pattern.",
             cause: error,
           },
         );
@@ -37,7 +37,7 @@ function readDockerignore(text: string, file: string): DockerPattern[] {
     });
 }
 
-/** `/path` is the same as `path`. */
+/** Removes a leading slash: `/path` means the same as `path`. */
 function withoutRoot(line: string): string {
   const trimmed = trimSpace(process.platform === "win32" ? line.replaceAll("\\", "/") : line);
   const sign = trimmed.startsWith("!") ? "!" : "";
@@ -46,7 +46,7 @@ function withoutRoot(line: string): string {
   return sign + (cleaned.length > 1 ? cleaned.replace(/^\//, "") : cleaned);
 }
 
-/** For one folder: what has matched it and the folders above it. */
+/** The rules for one folder, with the patterns that have matched it or a folder above it. */
 class DockerignoreRules implements FolderRules {
   readonly #matcher: PatternMatcher;
   readonly #matched: Matched | undefined;

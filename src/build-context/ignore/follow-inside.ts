@@ -2,19 +2,19 @@ import { readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { statOrNone } from "./read-regular-file.ts";
 
-/** Links in one path. Linux allows 40. */
+/** The maximum number of links in one path, as on Linux. */
 const MAX_LINKS = 40;
 
 export interface Followed {
-  /** Where the path leads to, relative to the root and without links. Undefined: there is nothing. */
+  /** The path with all links followed, relative to the root. Undefined if nothing exists there. */
   target: string | undefined;
-  /** All links on the way, relative to the root */
+  /** All links that were followed, relative to the root */
   links: string[];
 }
 
 /**
- * Follows a path as BuildKit does in a context: the root of the context is the root of all links, so `/x` is in it, and `..` does not lead
- * out of it (fsutil, `FollowLinks`).
+ * Follows a path as BuildKit does in a context: links are resolved as if the context were the root of the file system, so `/x` is in it,
+ * and `..` does not lead out of it (fsutil, `FollowLinks`).
  * @param path relative to the root, in UTF-8
  */
 export function followInside(root: string, path: string): Followed {
@@ -28,17 +28,17 @@ export function followInside(root: string, path: string): Followed {
       walked.pop();
       continue;
     }
-    const here = [...walked, name].join("/");
-    const stat = statOrNone(join(root, here));
+    const current = [...walked, name].join("/");
+    const stat = statOrNone(join(root, current));
     if (!stat || (names.length > 0 && !stat.isDirectory() && !stat.isSymbolicLink()))
       return { target: undefined, links };
     if (!stat.isSymbolicLink()) {
       walked.push(name);
       continue;
     }
-    links.push(here);
+    links.push(current);
     if (links.length > MAX_LINKS) return { target: undefined, links };
-    const link = readlinkSync(join(root, here));
+    const link = readlinkSync(join(root, current));
     if (link.startsWith("/")) walked.length = 0;
     names.unshift(...link.split("/"));
   }

@@ -13,7 +13,7 @@ export function isGitRepository(folder: string): boolean {
   return statOrNone(join(folder, ".git")) !== undefined;
 }
 
-/** A git repository, read without git: its programs and its configuration, which may name programs to run, are of no account. */
+/** A git repository, read without git: neither git itself nor its configuration is used, which may name programs to run. */
 export class GitRepository {
   readonly folder: string;
   #tracked: ReadonlySet<string> | undefined;
@@ -27,7 +27,10 @@ export class GitRepository {
     return readRegularFile(join(this.#commonFolder(), "info", "exclude"))?.toString("latin1") ?? "";
   }
 
-  /** Whether git tracks this path, or something in it: ignore rules do not apply to that. @param path one character for each byte */
+  /**
+   * Returns whether git tracks this path or something in it. Ignore rules do not apply to tracked files. @param path one character for each
+   * byte
+   */
   tracks(path: string): boolean {
     this.#tracked ??= this.#readTracked();
     return this.#tracked.has(path);
@@ -46,14 +49,14 @@ export class GitRepository {
     return tracked;
   }
 
-  /** In a submodule or a second work tree, `.git` is a file that names the folder. */
+  /** Returns the path of the git folder. In a submodule or a second work tree, `.git` is a file that contains this path. */
   #gitFolder(): string {
     const link = readRegularFile(join(this.folder, ".git"))?.toString();
     const [, target] = /^gitdir: (.+)/.exec(link ?? "") ?? [];
     return target === undefined ? join(this.folder, ".git") : resolve(this.folder, target.trimEnd());
   }
 
-  /** What all work trees share */
+  /** Returns the path of the folder that all work trees share. */
   #commonFolder(): string {
     const folder = this.#gitFolder();
     const common = readRegularFile(join(folder, "commondir"))?.toString().trimEnd();

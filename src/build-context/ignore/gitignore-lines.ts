@@ -1,7 +1,7 @@
 /**
- * Returns the patterns of a .gitignore, anchored at the top of the repository instead of in their own folder, so that those of several files
- * form one list, of which the last match decides. All text has one character for each byte.
- * @param folder of the file, relative to the top of the repository; "": the top itself
+ * Returns the patterns of a .gitignore, anchored at the top of the repository instead of in their own folder. This way, the patterns of
+ * several files form one list, in which the last match decides. All text has one character for each byte.
+ * @param folder the folder of the file, relative to the top of the repository; "" for the top itself
  */
 export function linesForFolder(text: string, folder: string): string[] {
   const anchor = folder === "" ? "/" : `/${escapeForGitignore(folder)}/`;
@@ -19,12 +19,12 @@ export function linesForFolder(text: string, folder: string): string[] {
     });
 }
 
-/** Escapes what has a meaning in a pattern. */
+/** Escapes the characters that have a meaning in a pattern. */
 export function escapeForGitignore(path: string): string {
   return path.replaceAll(/[*?[\]\\!# ]/g, String.raw`\$&`);
 }
 
-/** Spaces at the end have no meaning, unless a backslash is before them. */
+/** Removes trailing spaces, which have no meaning unless a backslash precedes them. */
 function withoutTrailingSpaces(line: string): string {
   let end = line.length;
   while (line[end - 1] === " " && !isEscaped(line, end - 1)) end -= 1;

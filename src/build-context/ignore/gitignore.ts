@@ -9,8 +9,8 @@ import { readRegularFile } from "./read-regular-file.ts";
 
 /**
  * The rules of git for a context (gitignore(5)): the `.gitignore` files in it and above it up to the top of the repository, and
- * `.git/info/exclude`. What git tracks is kept whatever they say; `.git` itself is left out. A repository in the repository has rules of
- * its own, as in git. The user's own `core.excludesFile` is not read: what a build gets must not depend on who starts it.
+ * `.git/info/exclude`. Tracked files are included even if a rule matches them. `.git` itself is excluded. A nested repository has its own
+ * rules, as in git. The user's `core.excludesFile` is not read: the files of a build must not depend on who starts it.
  */
 export class GitRules {
   readonly root: FolderRules;
@@ -32,7 +32,10 @@ export class GitRules {
   }
 }
 
-/** Returns the rules of a repository for a folder in it. Undefined: it ignores that folder, so it has no rules for what is in it. */
+/**
+ * Returns the rules of a repository for a folder in it. Returns undefined if the repository ignores that folder: its rules do not apply to
+ * the content.
+ */
 function rulesFromAbove(top: string, context: string, found: Scope["found"]): GitFolder | undefined {
   const names = relative(top, context).split(sep).filter(Boolean).map(entryPath);
   const above = names.map((name) => `${name}/`).join("");
@@ -45,19 +48,19 @@ function rulesFromAbove(top: string, context: string, found: Scope["found"]): Gi
   return rules;
 }
 
-/** A repository, or a context that is in none. */
+/** A repository, or a context outside of any repository. */
 interface Scope {
   /** Its absolute path */
   top: string;
   repository?: GitRepository;
-  /** Returns the path in the repository for one in the context. */
+  /** Converts a path in the context to a path in the repository. */
   toRepository: (path: string) => string;
   found: (file: string) => void;
 }
 
 /**
- * The rules for what is in one folder. Paths and patterns have one character for each byte, since `?` is a byte for git; those of rules are
- * relative to the top of the repository.
+ * The rules for the content of one folder. Paths and patterns have one character for each byte, because `?` matches a byte in git. The
+ * paths of rules are relative to the top of the repository.
  */
 class GitFolder implements FolderRules {
   readonly #scope: Scope;
@@ -80,7 +83,10 @@ class GitFolder implements FolderRules {
     return this.#scope.repository !== undefined;
   }
 
-  /** Returns the rules for a folder in this one, which adds its `.gitignore`. @param folder path in the repository; "": its top */
+  /**
+   * Returns the rules for a folder in this one, including those of its `.gitignore`. @param folder the path in the repository, "" for its
+   * top
+   */
   below(folder: string): GitFolder {
     const file = folder === "" ? ".gitignore" : `${folder}/.gitignore`;
     const text = readRegularFile(nativePath(this.#scope.top, file))?.toString("latin1");
@@ -102,7 +108,7 @@ class GitFolder implements FolderRules {
   enter(path: string): FolderVerdict {
     if (isGitFolder(path)) return { isKept: false };
     const folder = this.#scope.toRepository(path);
-    // Of an ignored folder, only what is tracked is kept. Its own .gitignore has no effect, as in git.
+    // In an ignored folder, only tracked files are included. Its own .gitignore has no effect, as in git.
     if (this.ignores(`${folder}/`)) return { isKept: false, inside: this.#tracks(folder) ? this : undefined };
     const native = join(this.#scope.top, shownPath(folder));
     if (!isGitRepository(native)) return { isKept: true, inside: this.below(folder) };
@@ -116,10 +122,10 @@ class GitFolder implements FolderRules {
   }
 }
 
-/** As git's default for `core.ignorecase` */
+/** The default of git's `core.ignorecase` */
 const IGNORES_CASE = process.platform === "win32" || process.platform === "darwin";
 
-/** `.git` at any depth: in a submodule and a second work tree it is a file. */
+/** Returns whether a path is a `.git` at any depth. In a submodule and a second work tree, it is a file. */
 function isGitFolder(path: string): boolean {
   return path === ".git" || path.endsWith("/.git");
 }

@@ -1,4 +1,4 @@
-/** Escapes and classes of Go's regular expressions (RE2), in the words of JavaScript's with the flag `u`. */
+/** Converts escapes and classes of Go's regular expressions (RE2) to JavaScript's syntax with the flag `u`. */
 
 export const literal = (char: string): string => `\\u{${char.codePointAt(0)?.toString(16)}}`;
 
@@ -18,7 +18,7 @@ export function escaped(char: string | undefined): string {
   return ESCAPES[char] ?? refuse(`\\${char} has no meaning`);
 }
 
-/** The named classes of POSIX */
+/** The named POSIX classes */
 const NAMED: Record<string, string> = {
   alnum: "0-9A-Za-z",
   alpha: "A-Za-z",
@@ -37,7 +37,7 @@ const NAMED: Record<string, string> = {
 };
 const IN_CLASS: Record<string, string> = { ...ESCAPES, s: SPACES, S: String.raw`\x00-\x08\x0b\x0e-\x1f!-\u{10ffff}` };
 
-/** Reads a class from behind its `[`, and returns the position behind its `]`. */
+/** Reads a class. `start` is the position after its `[`, `next` the position after its `]`. */
 export function readClass(chars: readonly string[], start: number): { text: string; next: number } {
   let at = start;
   let items = "";
@@ -67,7 +67,7 @@ export function readClass(chars: readonly string[], start: number): { text: stri
 
 interface ClassChar {
   text: string;
-  /** Undefined: a set, such as `\d` */
+  /** Undefined for a set such as `\d` */
   code: number | undefined;
   next: number;
 }

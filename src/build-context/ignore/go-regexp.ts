@@ -1,8 +1,8 @@
 import { escaped, literal, readClass, refuse } from "./go-class.ts";
 
-/** A part of a regular expression: a character or a position, or a group of such, and how often. */
+/** A part of a regular expression: a character, a position or a group of parts, and the number of its repetitions. */
 export interface RegexpPart {
-  /** JavaScript's words for one character, e.g. `[^\u{2f}]`, or for a position, e.g. `^` */
+  /** JavaScript's syntax for one character, e.g. `[^\u{2f}]`, or for a position, e.g. `^` */
   text: string;
   isPosition?: boolean;
   group?: readonly RegexpPart[];
@@ -10,13 +10,14 @@ export interface RegexpPart {
   max: number;
 }
 
-/** `.*` and `(.*\/)?`, as moby writes them. Go's `.` stands for all but one kind of line end. */
+/** `.*` and `(.*\/)?`, as moby writes them. Go's `.` matches everything except `\n`. */
 export const ANY: RegexpPart = { text: String.raw`[^\n]`, min: 0, max: Infinity };
 const FOLDERS: RegexpPart = { text: "", group: [ANY, { text: literal("/"), min: 1, max: 1 }], min: 0, max: 1 };
 
 /**
- * Reads a regular expression of Go (RE2, as `regexp.Compile` reads it), as far as moby/patternmatcher makes such of patterns: literals,
- * classes, escapes, `.*`, `(.*\/)?`, `{2}`, `|`, `^` and `$`. Returns its alternatives. Throws a SyntaxError for what Go refuses as well.
+ * Reads a regular expression of Go (RE2, as `regexp.Compile` reads it), limited to the syntax that moby/patternmatcher generates from
+ * patterns: literals, classes, escapes, `.*`, `(.*\/)?`, `{2}`, `|`, `^` and `$`. Returns its alternatives. Throws a SyntaxError for
+ * expressions that Go also rejects.
  */
 export function readGoRegexp(source: string): RegexpPart[][] {
   const chars = Array.from(source);
@@ -58,7 +59,7 @@ export function readGoRegexp(source: string): RegexpPart[][] {
 /** Go's limit for a number in `{2,5}` */
 const MAX_REPEAT = 1000;
 
-/** Reads `*` or `{2,5}`. Braces with something else in them are characters. */
+/** Reads `*` or `{2,5}`. Braces with any other content are literal. */
 function readRepeat(chars: readonly string[], at: number): { min: number; max: number; next: number } | undefined {
   if (chars[at] === "*") return { min: 0, max: Infinity, next: at + 1 };
   const [all = "", low = "", comma, high = ""] = /^\{(\d+)(,)?(\d*)\}/.exec(chars.slice(at, at + 16).join("")) ?? [];

@@ -1,24 +1,27 @@
-/** What belongs to a context, asked folder by folder from the top, because the answer for a path depends on those for the folders above it. */
+/**
+ * Decides which entries of a folder belong to a context. Used folder by folder from the top, because the decision for a path depends on the
+ * decisions for the folders above it.
+ */
 export interface FolderRules {
-  /** Whether something in this folder that is no folder belongs to the context. @param path as in ContextEntry */
+  /** Returns whether an entry of this folder belongs to the context. Not for folders. @param path as in ContextEntry */
   keeps(path: string): boolean;
-  /** Judges a folder in this folder. @param path as in ContextEntry */
+  /** Decides about a folder in this folder. @param path as in ContextEntry */
   enter(path: string): FolderVerdict;
 }
 
 export interface FolderVerdict {
-  /** A folder that is not kept is still part of the context if something in it is. */
+  /** A folder that is not included itself is still part of the context if something in it is. */
   isKept: boolean;
-  /** The rules for what is in it. Left out: none of that is kept. */
+  /** The rules for the content of the folder. If undefined, nothing in it belongs to the context. */
   inside?: FolderRules | undefined;
 }
 
-/** Which ignore rules a context has been read with. */
+/** The ignore rules that a context was read with. */
 export interface AppliedRules {
   rules: "dockerignore" | "gitignore" | "none";
   /**
-   * The path of the ignore file in UTF-8, relative to the context; for gitignore the first that was found, which may be above the context.
-   * Undefined: no rules, or a git repository without an ignore file, of which only `.git` is left out.
+   * The path of the ignore file in UTF-8, relative to the context; for gitignore the first one found, which may be above the context.
+   * Undefined if there are no rules, or for a git repository without an ignore file, of which only `.git` is excluded.
    */
   file?: string | undefined;
 }

@@ -1,7 +1,7 @@
 import { refuse } from "./go-class.ts";
 import type { RegexpPart } from "./go-regexp.ts";
 
-/** Steps of one program. Go has such a limit as well. */
+/** The maximum number of steps of one program. Go also has such a limit. */
 const MAX_STEPS = 10_000;
 
 type Step =
@@ -11,9 +11,9 @@ type Step =
   | { kind: "match" };
 
 /**
- * Returns a matcher whose time grows with the length of the path times that of the pattern, as Go's does: it follows all ways at once
- * (Thompson's construction). JavaScript's regular expressions try them one after the other: `*a*a*a*a*b` takes 40 s for a name of 200
- * letters, and a .dockerignore may be hostile.
+ * Returns a matcher whose time grows with the length of the path times that of the pattern, as in Go: it follows all alternatives at once
+ * (Thompson's construction). JavaScript's regular expressions backtrack: `*a*a*a*a*b` takes 40 s for a name of 200 letters, and a
+ * .dockerignore may be hostile.
  */
 export function linearMatcher(alternatives: readonly (readonly RegexpPart[])[]): (path: string) => boolean {
   const steps: Step[] = [{ kind: "match" }];
@@ -21,7 +21,7 @@ export function linearMatcher(alternatives: readonly (readonly RegexpPart[])[]):
   return (path) => matches(steps, starts, path);
 }
 
-/** Adds steps from the last to the first, each before what follows it. Returns where they begin. */
+/** Adds steps from the last to the first, because each needs the index of the next one. Returns the index of the first. */
 function addParts(steps: Step[], parts: readonly RegexpPart[], end: number): number {
   return parts.reduceRight((next, part) => addRepeated(steps, part, next), end);
 }
@@ -93,7 +93,7 @@ function matches(steps: readonly Step[], starts: readonly number[], path: string
       const step = steps[index] as Step;
       if (step.kind === "character" && step.matches(char)) reach(current, step.next);
     }
-    // All but the first alternative may begin anywhere, as in any search.
+    // All alternatives except the first may begin anywhere, as in any search.
     for (const start of starts) reach(current, start);
     if (current.length === 0 && starts.length === 1) break;
   }

@@ -10,18 +10,18 @@ import { readRegularFile } from "./read-regular-file.ts";
 export interface IgnoreOptions {
   /** The Dockerfile's path in the context, in UTF-8 */
   dockerfile: string;
-  /** Whether .gitignore counts where there is no .dockerignore */
+  /** Whether .gitignore applies if there is no .dockerignore */
   gitignore: boolean;
 }
 
 export interface IgnoreRules {
   root: FolderRules;
   /**
-   * What the builder reads itself: the Dockerfile, the ignore file, and the links that lead to them. Paths of entries. They are sent even
-   * if the rules leave them out.
+   * The files that the builder itself reads: the Dockerfile, the ignore file, and the links that lead to them. Paths of entries. They are
+   * sent even if the rules exclude them.
    */
   builderFiles: readonly string[];
-  /** Call it after the walk, which may find further files. */
+  /** Must be called after the walk, which may find further files. */
   applied: () => AppliedRules;
 }
 
@@ -54,8 +54,8 @@ export function openIgnoreRules(root: string, { dockerfile, gitignore }: IgnoreO
 }
 
 /**
- * Reads an ignore file. A link that BuildKit cannot follow in the context is followed outside, as Docker's classic client does: BuildKit
- * would go on without rules, and send what the user has left out.
+ * Reads an ignore file. If BuildKit cannot follow a link inside the context, follows it outside, as Docker's classic client does: BuildKit
+ * would continue without rules, and send files that the user has excluded.
  */
 function readIgnoreFile(root: string, file: string, { target, links }: Followed): string | undefined {
   if (target !== undefined) return readRegularFile(join(root, target))?.toString();
@@ -63,8 +63,8 @@ function readIgnoreFile(root: string, file: string, { target, links }: Followed)
   const text = readRegularFile(join(root, file), { follow: true })?.toString();
   if (text !== undefined || !links.includes(file)) return text;
   throw new Failure("context-invalid", `${file} is a link that leads nowhere`, {
-    expected: "a file that tells what does not belong to the build context",
-    hint: "Mend the link, or remove it.",
+    expected: "a file that lists what does not belong to the build context",
+    hint: "Fix the link, or remove it.",
   });
 }
 

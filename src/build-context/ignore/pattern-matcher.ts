@@ -1,9 +1,9 @@
 import type { DockerPattern } from "./docker-pattern.ts";
 
-/** For each pattern, whether it has matched a path or a folder above it */
+/** For each pattern, 1 if it has matched a path or a folder above it */
 export type Matched = Uint8Array;
 
-/** The patterns of an ignore file together: `MatchesUsingParentResults` of moby/patternmatcher, for a walk from the top. */
+/** Applies all patterns of an ignore file, like `MatchesUsingParentResults` of moby/patternmatcher. For a walk from the top. */
 export class PatternMatcher {
   readonly #patterns: readonly DockerPattern[];
   readonly #exceptions: readonly DockerPattern[];
@@ -14,11 +14,11 @@ export class PatternMatcher {
   }
 
   /**
-   * Whether the patterns leave a path out. A pattern that has matched a folder matches all that is in it; one that could change nothing for
-   * the folder has not been tried on it, as in moby.
+   * Returns whether the patterns exclude a path. A pattern that has matched a folder matches everything in it. A pattern that could not
+   * change the decision for a folder is not tried on it, as in moby.
    * @param path relative to the context, Unicode
-   * @param above what has matched the folder that it is in; undefined: the context itself
-   * @param matched gets what has matched this path, for what is in it
+   * @param above the result for the folder that contains it; undefined at the top of the context
+   * @param matched receives the result for this path, for use as `above`
    */
   excludes(path: string, above: Matched | undefined, matched?: Matched): boolean {
     let isExcluded = false;
@@ -35,7 +35,9 @@ export class PatternMatcher {
     return new Uint8Array(this.#patterns.length);
   }
 
-  /** Whether an exception may match something in an excluded folder. Otherwise the folder need not be read (fsutil, `filterFS.Walk`). */
+  /**
+   * Returns whether an exception may match something in an excluded folder. If not, the folder need not be read (fsutil, `filterFS.Walk`).
+   */
   mayKeepInside(folder: string): boolean {
     return this.#exceptions.some(({ text }) => {
       const start = text.replace(/\/\*\*$/, "").replace(/\/\*$/, "");

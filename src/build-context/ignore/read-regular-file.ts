@@ -2,8 +2,8 @@ import { lstatSync, readFileSync, type Stats, statSync } from "node:fs";
 import { Failure, messageOf } from "../../output/errors.ts";
 
 /**
- * Reads a file that may not be there. Anything but a regular file counts as none: a fifo would never end. Throws a Failure
- * `context-invalid` for a file that this user may not read, because what it leaves out would be sent.
+ * Reads a file. Returns undefined if it does not exist or is not a regular file: a fifo would never end. Throws a Failure `context-invalid`
+ * for a file that this user may not read: without its rules, excluded files would be sent.
  */
 export function readRegularFile(
   path: string | Buffer,
@@ -15,14 +15,17 @@ export function readRegularFile(
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
     throw new Failure("context-invalid", `${String(path)} cannot be read: ${messageOf(error)}`, {
-      expected: "the right to read what tells which files belong to the build context",
-      hint: "Give this user the right to read it.",
+      expected: "permission to read the file that selects the files of the build context",
+      hint: "Give this user the permission to read it.",
       cause: error,
     });
   }
 }
 
-/** Undefined: nothing is there, or it is in a folder that this user may not search, which is told when the context is read. */
+/**
+ * Returns undefined if the path does not exist, or if it is in a folder that this user may not search. Reading the context reports the
+ * latter.
+ */
 export function statOrNone(path: string | Buffer, follow = false): Stats | undefined {
   try {
     return (follow ? statSync : lstatSync)(path, { throwIfNoEntry: false });

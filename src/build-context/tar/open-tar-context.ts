@@ -9,22 +9,22 @@ import { TarTree } from "./tar-tree.ts";
 const CHUNK = 256 * 1024;
 
 export interface OpenTarOptions {
-  /** Names to take off the beginning of each path, as tar's --strip-components. Default: 0 */
+  /** The number of names to remove from the beginning of each path, like tar's --strip-components. Default: 0 */
   strip?: number | undefined;
   limits?: ContextLimits | undefined;
-  /** Refuses absolute paths, and symbolic links that lead out of the context. Default: they may, because the container alone follows them. */
+  /** Refuses absolute paths, and symbolic links that lead out of the context. Default: false, because only the container follows them. */
   refuseLinksOut?: boolean | undefined;
-  /** Refuses a second file of the same path. Default: the last one counts, as for tar and Docker. */
+  /** Refuses a second file of the same path. Default: false: the last one counts, as for tar and Docker. */
   refuseDuplicates?: boolean | undefined;
   signal?: AbortSignal | undefined;
 }
 
 /**
- * Opens an uncompressed tar as a build context. The file must stay as it is until the context is disposed of; it may be unlinked. Reads the
- * headers, and contents when they are asked for.
+ * Opens an uncompressed tar as a build context. The file must not change until the context is disposed of. It may be unlinked. Reads the
+ * headers at once, and contents on request.
  *
- * Throws a `context-invalid` Failure that names the entry: for one that leads out or is neither file, folder nor link, for more than the
- * limits, and for a tar that is cut off or damaged. Throws the signal's reason, and the file system's errors.
+ * Throws a `context-invalid` Failure for an entry that leads out or is neither file, folder nor link, for a tar that exceeds the limits,
+ * and for a truncated or damaged one. The failure names the entry. Throws the signal's reason, and the file system's errors.
  */
 export async function openTarContext(path: string, options: OpenTarOptions = {}): Promise<BuildContext> {
   const { strip = 0, limits = CONTEXT_LIMITS, refuseLinksOut, refuseDuplicates = false, signal } = options;

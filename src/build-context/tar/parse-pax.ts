@@ -1,8 +1,8 @@
 import { Failure } from "../../output/errors.ts";
 
 /**
- * Parses the records of a pax header, `LENGTH KEY=VALUE\n` (pax(1), "pax Extended Header"). LENGTH counts the bytes of the record. Values have
- * one character for each byte. Throws a `context-invalid` Failure for malformed ones: they may hide the size of what follows.
+ * Parses the records of a pax header, `LENGTH KEY=VALUE\n` (pax(1), "pax Extended Header"). LENGTH counts the bytes of the record. Values
+ * have one character for each byte. Throws a `context-invalid` Failure for malformed records, which may hide the size of the next entry.
  */
 export function parsePax(body: Buffer): Map<string, string> {
   const records = new Map<string, string>();

@@ -36,7 +36,7 @@ export function untilNul(text: string): string {
   return end < 0 ? text : text.slice(0, end);
 }
 
-/** Reads a number: octal digits, or GNU's base 256, in which it may be negative. NaN if it is malformed. */
+/** Reads a number: octal digits, or GNU's base-256 encoding, which also has negative numbers. Returns NaN if it is malformed. */
 function number(block: Buffer, [at, length]: readonly [number, number]): number {
   const first = block[at] as number;
   if (first < 0x80) {
@@ -46,7 +46,7 @@ function number(block: Buffer, [at, length]: readonly [number, number]): number 
       .trimStart();
     return digits === "" ? 0 : /^[0-7]+$/.test(digits) ? Number.parseInt(digits, 8) : Number.NaN;
   }
-  // The first bit marks the encoding, all others are a number in two's complement.
+  // The first bit marks the encoding. The others are a number in two's complement.
   const bits = BigInt(`0x${block.toString("hex", at, at + length)}`);
   return Number(BigInt.asIntN(8 * length - 1, bits));
 }

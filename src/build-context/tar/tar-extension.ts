@@ -2,10 +2,10 @@ import { parsePax } from "./parse-pax.ts";
 import { untilNul } from "./read-header.ts";
 import { TYPE } from "./tar-header.ts";
 
-/** Bytes of a pax header or a long name at most. GNU tar and Go allow a megabyte. */
+/** The maximum size of a pax header or a long name in bytes, as in GNU tar and Go. */
 export const MAX_EXTENSION = 1024 * 1024;
 
-/** What the headers before an entry say of it. */
+/** The properties of an entry that extension headers before it define. */
 export interface Extension {
   path?: string;
   target?: string;
@@ -14,14 +14,14 @@ export interface Extension {
   isSparse?: boolean;
 }
 
-/** Types of headers that say something of the entry behind them */
+/** The types of headers that define properties of the next entry */
 export const EXTENSIONS: ReadonlySet<string> = new Set([TYPE.pax, TYPE.globalPax, TYPE.longName, TYPE.longTarget]);
 
-/** Reads the content of such a header. Throws a `context-invalid` Failure. */
+/** Parses the content of an extension header. Throws a `context-invalid` Failure. */
 export function readExtension(type: string, body: Buffer): Extension {
   if (type === TYPE.longName) return { path: copied(untilNul(body.toString("latin1"))) };
   if (type === TYPE.longTarget) return { target: copied(untilNul(body.toString("latin1"))) };
-  if (type === TYPE.globalPax) return {}; // a comment, as `git archive` writes it; Go's archive/tar ignores all of it
+  if (type === TYPE.globalPax) return {}; // a comment, in archives of `git archive`; Go's archive/tar ignores all of it
   const records = parsePax(body);
   const [path, target, size, mtime] = ["path", "linkpath", "size", "mtime"].map((key) => records.get(key));
   return {
@@ -33,7 +33,7 @@ export function readExtension(type: string, body: Buffer): Extension {
   };
 }
 
-/** V8 makes a part of a text as a view of the whole: a name would keep a header of a megabyte in memory. */
+/** Copies a substring. V8 implements substrings as views: a name would hold a header of a megabyte in memory. */
 function copied(part: string): string {
   return Buffer.from(part, "latin1").toString("latin1");
 }

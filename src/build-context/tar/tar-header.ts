@@ -16,14 +16,14 @@ export const TYPE = {
   longTarget: "K",
 } as const;
 
-/** The numbers that the octal digits of the fields for size and time can tell. */
+/** The largest number that fits into the octal digits of the fields for size and time. */
 export const MAX_OCTAL = 8 ** 11 - 1;
 
 export interface HeaderFields {
   type: string;
-  /** At most 100 bytes, one character for each */
+  /** At most 100 bytes, one character for each byte */
   name: string;
-  /** Of a link, likewise */
+  /** The target of a link, in the same form */
   target?: string;
   mode: number;
   /** Bytes, up to {@link MAX_OCTAL} */
@@ -62,7 +62,7 @@ export function encodePaxRecords(records: Record<string, string>): Buffer {
   return Buffer.from(lines.join(""), "latin1");
 }
 
-/** Returns the bytes that fill the last block of a content. */
+/** Returns the zeros that fill the last block of a file's content. */
 export function padding(size: number): Buffer {
   return Buffer.alloc(-size & (BLOCK - 1));
 }

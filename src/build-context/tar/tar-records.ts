@@ -10,24 +10,25 @@ import { BLOCK, TYPE } from "./tar-header.ts";
 /** Bytes read at once: the headers of small files lie close together. */
 const WINDOW = 256 * 1024;
 
-/** An entry of a tar as it is written there. Texts have one character for each byte. */
+/** An entry of a tar, verbatim. Texts have one character for each byte. */
 export interface TarRecord {
   kind: "file" | "folder" | "symlink" | "hard-link";
   name: string;
-  /** Of a link */
+  /** The target of a link */
   target: string;
   mode: number;
   /** µs since 1970 */
   mtime: number;
-  /** Bytes of content, 0 for anything but a file */
+  /** Bytes of content. 0 unless the entry is a file */
   size: number;
-  /** Where the content begins in the tar */
+  /** The offset of the content in the tar */
   offset: number;
 }
 
 /**
- * Reads the entries of a tar in a file (pax(1), "ustar Interchange Format", with the extensions of pax and GNU), without their contents. The
- * file stays open. Throws a `context-invalid` Failure for what is no tar, is cut off, and for entries that a context cannot have.
+ * Reads the entries of a tar in a file (pax(1), "ustar Interchange Format", with the extensions of pax and GNU), without their contents.
+ * The file stays open. Throws a `context-invalid` Failure for a file that is not a tar or is truncated, and for entries that a context
+ * cannot have.
  */
 export async function* tarRecords(file: FileHandle): AsyncGenerator<TarRecord> {
   const blocks = new Blocks(file, (await file.stat()).size);
@@ -59,13 +60,13 @@ export async function* tarRecords(file: FileHandle): AsyncGenerator<TarRecord> {
       size: kind === "file" ? size : 0,
       offset: content,
     };
-    // Links of some programs state the size of their file, but have no content (as for Go's archive/tar).
+    // Some programs write the size of the linked file into links, which have no content. Go's archive/tar also ignores that size.
     if (kind !== "file") at = content;
     more = {};
   }
 }
 
-/** A time that is no number, or centuries away, does not make a file unusable. */
+/** Replaces a time that is not a number or is centuries away: it does not make a file unusable. */
 function possibleTime(mtime: number): number {
   return Number.isNaN(mtime) ? 0 : Math.max(-MAX_MTIME, Math.min(MAX_MTIME, mtime));
 }
@@ -84,7 +85,7 @@ function kindOf(type: string, name: string, isSparse: boolean): TarRecord["kind"
   });
 }
 
-/** A file that is read block by block. */
+/** Reads a file through a window of {@link WINDOW} bytes. */
 class Blocks {
   readonly size: number;
   readonly #file: FileHandle;

@@ -4,7 +4,7 @@ import type { ContextLimits } from "../limits.ts";
 import { comparePaths } from "../paths.ts";
 import type { TarRecord } from "./tar-records.ts";
 
-/** What a path of the tree names. Hard links name the same file. */
+/** The file, folder or link at a path of the tree. Hard links share one node. */
 type Node = { mode: number; mtime: number } & (
   | { kind: "folder"; isImplied?: boolean }
   | { kind: "symlink"; target: string }
@@ -13,21 +13,21 @@ type Node = { mode: number; mtime: number } & (
 
 export interface TarTreeOptions {
   limits: ContextLimits;
-  /** Names that are taken off the beginning of each path */
+  /** The number of names to remove from the beginning of each path */
   strip: number;
-  /** Whether a leading slash means the root of the tree, as for Docker. Otherwise such paths are refused. */
+  /** Whether a leading slash means the root of the tree, as for Docker. If false, such paths are refused. */
   takesAbsolute: boolean;
-  /** Whether of two files with one path, the last one counts, as for tar and Docker. Otherwise they are refused. */
+  /** Whether the last of several files with the same path counts, as for tar and Docker. If false, such files are refused. */
   lastWins: boolean;
 }
 
 /** The mode of a folder that has no entry of its own. */
 const FOLDER_MODE = 0o755;
-/** Links followed to find out where one leads (MAXSYMLINKS of Linux). */
+/** The maximum number of links to follow for one link (MAXSYMLINKS of Linux). */
 const MAX_LINKS = 40;
 /**
- * What following all links of a tree may cost: characters of paths that are looked up, and for each name as much as so many. That is about a
- * second: 200,000 links of ten names need 130 million. Links of 2,000 names that lead through each other would take days.
+ * The maximum cost of following all links of a tree, which is about a second. Looking up a path costs its length in characters, and each
+ * name costs NAME_WORK. 200,000 links of ten names cost 130 million. Links of 2,000 names that lead through each other would take days.
  */
 const MAX_WORK = 500_000_000;
 const NAME_WORK = 16;
@@ -37,7 +37,7 @@ export class TarTree {
   readonly #nodes = new Map<string, Node>();
   readonly #totals: ContextTotals;
   readonly #options: TarTreeOptions;
-  /** What following links has cost */
+  /** The cost of following links so far */
   #work = 0;
 
   constructor(options: TarTreeOptions) {
@@ -57,7 +57,7 @@ export class TarTree {
     this.#nodes.set(path, node);
   }
 
-  /** Refuses symbolic links that lead out of the tree, by themselves or over others. */
+  /** Refuses symbolic links that lead out of the tree, directly or through other links. */
   refuseLinksOut(): void {
     for (const [path, node] of this.#nodes) {
       if (node.kind === "symlink" && this.#leadsOut(path, node.target)) {
@@ -66,7 +66,10 @@ export class TarTree {
     }
   }
 
-  /** Returns the entries in their order, and where the contents of the files begin. Of the names of a file, the first one has it. */
+  /**
+   * Returns the entries in the order of a context, and the offsets of the files' contents in the tar. The first name of a file becomes the
+   * file, the others become hard links.
+   */
   entries(): { entries: ContextEntry[]; offsets: Map<string, number> } {
     const offsets = new Map<string, number>();
     const first = new Map<Node, string>();
@@ -85,8 +88,8 @@ export class TarTree {
   }
 
   /**
-   * Returns a path without `./`, without a leading slash, which means the root as for Docker, and stripped; undefined for the root, and for
-   * what is stripped away.
+   * Normalises a path: removes `./`, a leading slash, which means the root as for Docker, and the names to strip. Returns undefined for the
+   * root and for a path of which nothing is left.
    */
   #pathOf(name: string): string | undefined {
     const names = name.split("/").filter((part) => part !== "" && part !== ".");
@@ -135,7 +138,7 @@ export class TarTree {
   #leadsOut(path: string, target: string): boolean {
     if (target.startsWith("/")) return true;
     const at = path.split("/").slice(0, -1);
-    /** The names that are still to be followed, the next one at the end */
+    /** The names that are still to be followed, in reverse order */
     const rest = target.split("/").toReversed();
     let links = 0;
     for (let name = rest.pop(); name !== undefined; name = rest.pop()) {

@@ -4,13 +4,13 @@ import type { BuildContext, ContextEntry, ContextFile } from "../build-context.t
 import { readAhead } from "../read-ahead.ts";
 import { BLOCK, encodeHeader, encodePaxRecords, MAX_OCTAL, padding, TYPE } from "./tar-header.ts";
 
-/** Bytes of a name or a link's target that a header has room for. */
+/** The maximum length of a name or a link's target in a header, in bytes. */
 const SHORT = 100;
 
 /**
- * Writes a context as a tar (POSIX ustar, with pax headers for what does not fit). Names are written byte by byte, whether they are UTF-8 or
- * not. Times are whole seconds, as `docker build` sends them; no builder counts them for its cache. Equal contexts give equal bytes. The
- * stream reads nothing before it is read, and fails as `BuildContext.read` does. The context stays open.
+ * Writes a context as a tar (POSIX ustar, with pax headers for longer values). Names are written byte by byte, whether they are UTF-8 or
+ * not. Times are whole seconds, as `docker build` sends them. No builder includes them in its cache keys. Equal contexts give equal bytes.
+ * The stream reads no file before it is read itself, and fails as `BuildContext.read` does. The context stays open.
  */
 export function writeContextTar(context: BuildContext, signal?: AbortSignal): Readable {
   return Readable.from(coalesce(chunksOf(context, signal)), { objectMode: false });
@@ -39,7 +39,7 @@ function filesOf(entries: readonly ContextEntry[]): ContextFile[] {
 
 const TYPES = { file: TYPE.file, folder: TYPE.folder, symlink: TYPE.symlink, "hard-link": TYPE.hardLink };
 
-/** Returns the header of an entry, behind a pax header if it needs one. */
+/** Returns the header of an entry, after a pax header if it needs one. */
 export function headersOf(entry: ContextEntry): Buffer {
   const name = entry.kind === "folder" ? `${entry.path}/` : entry.path;
   const target = "target" in entry ? entry.target : "";
