@@ -38,7 +38,7 @@ export function readPublishRequest(
     credentials: options.registryCredentials ?? "auto",
     isDetached,
     printsId: isDetached && !json,
-    mayAsk: options.mayAsk ?? false,
+    mayRequestSecrets: options.mayRequestSecrets ?? false,
     timeout: options.timeout,
   };
 }

@@ -56,7 +56,7 @@ const OWN = [
   "bwlimit",
   "delta",
   "dryRun",
-  "mayAsk",
+  "mayRequestSecrets",
   "quiet",
   "verbose",
   "progress",

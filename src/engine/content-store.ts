@@ -7,25 +7,25 @@ export interface ContentBlob {
   size: number;
   /** Set for a layer that the engine has decompressed or compressed. */
   diffId?: Digest;
-  /** The blobs that it names, when it is a manifest. */
+  /** The blobs that it refers to, if it is a manifest. */
   names: readonly Digest[];
 }
 
-/** A query for the blobs that match one of these. */
+/** A query for the blobs that match one of these properties. */
 export interface BlobQuery {
   digests?: readonly Digest[];
-  /** Of layers, under any blob digest. */
+  /** Diff IDs of layers, whose blobs may have any digest. */
   diffIds?: readonly Digest[];
-  /** The config of manifests. */
+  /** The config that manifests refer to. */
   config?: Digest | undefined;
 }
 
 export interface ReadOptions {
-  /** The blob's bytes. */
+  /** The size of the blob in bytes. */
   size: number;
   /** Offset of the first byte to read. */
   from?: number;
-  /** Bytes to read. Left out: all. */
+  /** Bytes to read. Default: up to the end of the blob */
   length?: number;
   signal?: AbortSignal | undefined;
 }
@@ -34,18 +34,17 @@ export interface ReadOptions {
  * The blobs of an engine with a containerd store. BuildKit, which is in every such engine, serves the read-only part of containerd's
  * content service (`api/services/content/v1`). Tested with Docker 26.1, 28.5 and 29.7.
  *
- * Blobs are not verified: the caller verifies them. Rejects with `EngineError` for an invalid answer, and as every call of the engine
- * does.
+ * The caller must verify the blobs. Methods reject with `EngineError` for an invalid answer, and with the errors of every engine call.
  */
 export interface ContentStore {
-  /** Takes one request, about 10 ms. */
+  /** Costs one request, about 10 ms. */
   find(query: BlobQuery, signal?: AbortSignal): Promise<ContentBlob[]>;
   /**
-   * Streams the given range of a blob, unverified. It resumes after a broken connection. Rejects with {@link BlobGone} when the engine
-   * does not have the blob, and with `InvalidImage` when the blob has another size.
+   * Streams the given range of a blob, unverified. Resumes after a broken connection. Rejects with {@link BlobGone} if the engine does not
+   * have the blob, and with `InvalidImage` if the blob has another size.
    */
   read(digest: Digest, options: ReadOptions): AsyncGenerator<Buffer>;
-  /** Returns a blob of at most `max` bytes, verified; undefined when the engine does not have it, or its digest differs. */
+  /** Returns a blob of at most `max` bytes, verified; undefined if the engine does not have it, or if its digest differs. */
   readSmall(digest: Digest, max: number, signal?: AbortSignal): Promise<Buffer | undefined>;
 }
 

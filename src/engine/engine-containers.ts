@@ -1,17 +1,17 @@
 /** The containers of an engine, and their volumes. */
 export interface EngineContainers {
   runContainer(spec: ContainerSpec): Promise<RunningContainer>;
-  /** Opens an image's files without running anything of it. `labels` identify what a killed process leaves behind. */
+  /** Opens an image's files without running the image. `labels` identify the container that a killed process leaves behind. */
   openFiles(image: string, labels: Record<string, string>, signal?: AbortSignal): Promise<ImageFiles>;
-  /** Lists the containers with a label, stopped ones included. */
+  /** Lists the containers with a label, including stopped ones. */
   findContainers(label: string): Promise<FoundContainer[]>;
-  /** Returns the images of all containers, stopped ones included: their IDs, and in full the names that the containers were created by. */
+  /** Returns the images of all containers, including stopped ones: the IDs, and the full names that the containers were created from. */
   usedImages(): Promise<Set<string>>;
-  /** Stops and removes a container with its anonymous volumes. Succeeds when it is gone already. */
+  /** Stops and removes a container with its anonymous volumes. Succeeds if it no longer exists. */
   removeContainer(id: string): Promise<void>;
   /** Lists the names of the volumes with a label. */
   findVolumes(label: string): Promise<string[]>;
-  /** Removes a volume, and returns true. Returns false when a container uses it, running or not. */
+  /** Removes a volume, and returns true. Returns false if a container uses it, running or not. */
   removeVolume(name: string): Promise<boolean>;
 }
 
@@ -21,7 +21,7 @@ export interface ContainerSpec {
   env: Record<string, string>;
   /** A TCP port of the container, published on 127.0.0.1, on a port that the engine picks. */
   port: number;
-  /** Files that the container finds at its start: absolute path -> content. They appear in no argv, environment or label. */
+  /** Files to create before the container starts: absolute path -> content. They appear in no argv, environment or label. */
   files: Record<string, string>;
   signal?: AbortSignal;
 }
@@ -30,11 +30,14 @@ export interface RunningContainer {
   id: string;
   /** The published port on 127.0.0.1 of the engine's host. */
   port: number;
-  /** Settles when the container stops; never rejects. The status is -1 when it is unknown: the container was removed, or the engine is gone. */
+  /**
+   * Resolves when the container stops; never rejects. The status is -1 if it is unknown, because the container was removed or the engine is
+   * lost.
+   */
   exited: Promise<{ status: number }>;
   /** Returns the end of its output, stdout and stderr together, at most `maxBytes`. */
   logs(maxBytes?: number): Promise<string>;
-  /** Stops and removes it with its anonymous volumes. Succeeds when it is gone already. */
+  /** Stops and removes the container with its anonymous volumes. Succeeds if it no longer exists. */
   remove(): Promise<void>;
 }
 
@@ -46,6 +49,6 @@ export interface FoundContainer {
 
 /** The files of an image. Disposing closes them. */
 export interface ImageFiles extends AsyncDisposable {
-  /** Returns a tar of a folder (an absolute path), for one `for await`; undefined when there is no such folder. */
+  /** Returns a tar of a folder (an absolute path), for one `for await`; undefined if the folder does not exist. */
   read(folder: string): Promise<AsyncIterable<Buffer> | undefined>;
 }

@@ -3,38 +3,38 @@ import type { Platform } from "../image/platform.ts";
 
 /** The images of an engine. */
 export interface EngineImages {
-  /** Whether `loadImage` with a platform fails for an image that lacks a blob: API 1.48 and later; tested with Docker 28.5 and 29.7. */
+  /** Whether `loadImage` with a platform fails for an image that lacks a blob. True from API 1.48 on; tested with Docker 28.5 and 29.7. */
   readonly checksLoads: boolean;
-  /** By name or ID. Returns undefined when there is no such image (or not for that platform). */
+  /** Inspects an image by name or ID. Returns undefined if it does not exist, or not for that platform. */
   inspectImage(reference: string, platform?: Platform): Promise<ImageInfo | undefined>;
   /**
-   * Lists every reference (`repository:tag`) in the store. `patterns` (Go's path.Match, of the name without its tag) make Docker list
-   * only the references that match one of them, which keeps the answer short; Podman ignores them.
+   * Lists every reference (`repository:tag`) in the store. `patterns` (Go's path.Match, of the name without its tag) limit Docker's answer
+   * to the references that match one of them. Podman ignores them.
    */
   listReferences(patterns?: readonly string[]): Promise<string[]>;
-  /** Returns the ID of the newest image with a name in a repository (given without a tag); undefined when there is none. */
+  /** Returns the ID of the newest image with a name in a repository (given without a tag); undefined if there is none. */
   newestOf(repository: string): Promise<string | undefined>;
-  /** Lists the names in a repository (given without a tag), each with its image. Podman also lists those of other repositories. */
+  /** Lists the names in a repository (given without a tag), each with its image. Podman also lists the names of other repositories. */
   listTagged(repository: string): Promise<TaggedImage[]>;
   /**
-   * Follows the events of images. Resolves when the engine answers; yields for each event from then on, without saying what has changed, and
-   * ends when the engine does. Takes a connection for itself.
+   * Follows the events of images. Resolves when the engine answers. From then on, yields for each event, without its content, and ends when
+   * the engine does. Needs a connection of its own.
    */
   imageEvents(signal: AbortSignal): Promise<AsyncIterable<void>>;
-  /** Returns the bytes of all layers in the store; undefined where the engine does not tell. */
+  /** Returns the bytes of all layers in the store; undefined if the engine does not report them. */
   layersSize(): Promise<number | undefined>;
-  /** Returns what the engine keeps on its disk. It adds up files for that, which may take minutes: aborting `signal` ends the wait. */
+  /** Returns the engine's disk usage. The engine adds up files, which may take minutes. Aborting `signal` ends the wait. */
   diskUsage(signal?: AbortSignal): Promise<DiskUsage>;
   /** Lists the IDs of all images, including those without a name and the intermediate images of builds. */
   listImageIds(): Promise<string[]>;
-  /** Returns the uncompressed bytes that each build step of an image added, bottom first, including steps that made no layer. */
+  /** Returns the uncompressed bytes that each build step of an image added, bottom first, including steps without a layer. */
   stepSizes(reference: string): Promise<number[]>;
   /** Returns the size in the list of images, which differs from inspect: a containerd store lists only complete images. */
   listedSize(reference: string): Promise<number | undefined>;
   /**
-   * Loads an archive, which it reads to its end. It reads the whole answer, because a containerd store reports a layer that it cannot
-   * unpack in a line after status 200. `platform` makes engines from API 1.48 on check that the image is complete. Aborting does not
-   * end a load that has begun; over an engine's only connection, the rest of the archive is left out, and the engine rejects it.
+   * Loads an archive. Reads it to its end, and also reads the whole answer, because a containerd store reports a layer that it cannot
+   * unpack in a line after status 200. With `platform`, engines from API 1.48 on check that the image is complete. Aborting does not end a
+   * load that has begun. Over an engine's only connection, it truncates the archive, which the engine then rejects.
    */
   loadImage(archive: Readable, platform?: Platform, onProgress?: (progress: EngineProgress) => void): Promise<void>;
   /** Returns an image as `docker save` writes it. The caller reads the stream to its end, or destroys it. */
@@ -46,35 +46,38 @@ export interface EngineImages {
   pullImage(reference: string, options?: ImageTransferOptions): Promise<void>;
   pushImage(reference: string, options?: ImageTransferOptions): Promise<void>;
   tagImage(source: string, target: string): Promise<void>;
-  /** Removes a name, and the image with its last name. Succeeds when the name is not there. */
+  /** Removes a name, and the image with its last name. Succeeds if the name does not exist. */
   removeReference(reference: string): Promise<void>;
-  /** Removes every `repository@digest` of a repository (named with its host): a graph driver keeps these beside the tags. */
+  /** Removes every `repository@digest` of a repository (named with its host), which a graph driver stores in addition to the tags. */
   removeDigestReferences(repository: string): Promise<void>;
 }
 
 export interface ImageInfo {
   /** Config digest on graphdriver and Podman; manifest or index digest on a containerd store. */
   id: string;
-  /** Its names, each with a tag, as the engine lists them; left out where they are not known. */
+  /** Its names, each with a tag, as the engine lists them. Undefined if they are not known. */
   names?: string[];
   /** `RootFS.Layers`: the diff IDs, bottom layer first. The same on every engine. */
   diffIds: string[];
   /** e.g. `linux/arm64/v8`. */
   platform: Platform;
-  /** When the image got its last name, ms since the epoch. Podman does not tell. */
+  /** The time when the image got its last name, in ms since the epoch. Podman does not report it. */
   lastTagged?: number;
-  /** Bytes, as the engine counts them: unpacked on graphdriver; on a containerd store the size of the blobs, often compressed. */
+  /**
+   * Bytes, as the engine counts them: the unpacked size with a graph driver, the size of the blobs, often compressed, in a containerd
+   * store.
+   */
   size: number;
 }
 
 /** Bytes on an engine's disk. */
 export interface DiskUsage {
-  /** Layers, each once */
+  /** All layers, each counted once */
   images: number;
-  /** The builder's cache, without what images have as well */
+  /** The builder's cache, without layers that images share */
   cache: number;
   volumes: number;
-  /** What containers have written */
+  /** Files that containers have written */
   containers: number;
 }
 
@@ -82,7 +85,7 @@ export interface DiskUsage {
 export interface TaggedImage {
   name: string;
   id: string;
-  /** ms since the epoch: when the image was built */
+  /** The time of the image's build, in ms since the epoch */
   created: number;
 }
 
@@ -101,11 +104,11 @@ export interface ImageTransferOptions {
 
 /** A progress line that the engine reports during a push, pull or load. */
 export interface EngineProgress {
-  /** Layer, as the engine names it: the first 12 hex digits of a digest. Absent for lines about the whole image. */
+  /** The engine's name of the layer: the first 12 hex digits of a digest. Undefined for lines about the whole image. */
   id?: string;
-  /** In the engine's words: `Downloading`, `Already exists`, `Pushed`, … */
+  /** The status of the engine, verbatim: `Downloading`, `Already exists`, `Pushed`, … */
   status: string;
-  /** Bytes, where the engine counts them. */
+  /** Bytes, if the engine counts them. */
   current?: number;
   total?: number;
 }

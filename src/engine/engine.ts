@@ -5,24 +5,24 @@ import type { EngineImages } from "./engine-images.ts";
 import type { Platform } from "../image/platform.ts";
 
 /**
- * A Docker-compatible engine. Code that needs only some of its parts takes these: {@link EngineImages}, {@link EngineContainers},
+ * A Docker-compatible engine. Code that needs only some of its parts uses these interfaces: {@link EngineImages}, {@link EngineContainers},
  * {@link EngineBuilder}, {@link EngineBuilds}, {@link EngineConnection}. open/open-engine.ts implements them all.
  *
- * Every method rejects with a `Failure` `engine-unreachable` when the connection fails, with `no-space` when the engine's disk is full,
- * and with an `EngineError` when the engine answers with an error. After the signal given to `openEngine` is aborted, it rejects with
- * the signal's reason; only the removing methods still work, for a limited time.
+ * Every method rejects with a `Failure` `engine-unreachable` when the connection fails, with `no-space` when the engine's disk is full, and
+ * with an `EngineError` when the engine answers with an error. After the signal given to `openEngine` is aborted, it rejects with the
+ * signal's reason; only the removing methods still work, for a limited time.
  */
 export interface Engine extends EngineConnection, EngineImages, EngineContainers, EngineBuilder, EngineBuilds {}
 
 /** The connection to an engine. Disposing closes it. */
 export interface EngineConnection extends AsyncDisposable {
-  /** For messages: the endpoint and what chose it, e.g. `unix:///var/run/docker.sock (context default)`. */
+  /** For messages: the endpoint and the setting that selected it, e.g. `unix:///var/run/docker.sock (context default)`. */
   readonly address: string;
-  /** Bytes sent to and received from the engine so far by requests that take long; while it grows, the engine makes progress. */
+  /** Bytes that long requests have sent to and received from the engine so far. While the number grows, the engine makes progress. */
   readonly moved: number;
-  /** Whether the engine may run on this machine, so that it can reach a port of 127.0.0.1 here. */
+  /** Whether the engine may run on this machine. If so, it can reach a port of this machine's 127.0.0.1. */
   readonly reachesUs: boolean;
-  /** False where all requests share one connection, and wait for each other. */
+  /** False if all requests share one connection and wait for each other. */
   readonly takesManyAtOnce: boolean;
   info(): Promise<EngineInfo>;
 }
@@ -35,9 +35,9 @@ export interface EngineInfo {
   store: StoreKind;
   /** The platform that containers run on, e.g. `linux/amd64` (Docker's own spelling of architectures). */
   platform: Platform;
-  /** The folder with the images, where it surely is a folder of this machine. */
+  /** The folder with the images, if it surely is a folder of this machine. */
   dataFolder?: string | undefined;
 }
 
-/** Where images are kept: the classic graph driver, the containerd image store, or Podman's. */
+/** The kind of image store: the classic graph driver, the containerd image store, or Podman's store. */
 type StoreKind = "graphdriver" | "containerd" | "podman";

@@ -3,16 +3,19 @@ import type { EngineImages } from "./engine-images.ts";
 import type { Leftover } from "../output/details.ts";
 import { isLeftover, isRunId, RUN_LABEL, runIdsInName, TEMPORARY_PATH } from "../run/run-id.ts";
 
-/** Path components to look for after {@link TEMPORARY_PATH}: names in registries have two to four, and temporary names add one or two. */
+/**
+ * The maximum number of path components after {@link TEMPORARY_PATH}: names in registries have two to four, and temporary names add one or
+ * two.
+ */
 const MAX_PARTS = 12;
 const TEMPORARY_NAMES = Array.from({ length: MAX_PARTS }, (_, more) => `*/${TEMPORARY_PATH}/*${"/*".repeat(more)}`);
 
-/** What a killed run has left in an engine. */
+/** A leftover of a killed run in an engine. */
 type EngineLeftover = Exclude<Leftover, { kind: "file" }>;
 
 /**
- * Removes the leftovers of killed runs from an engine: registry containers, and temporary names of images. Those of living runs stay.
- * Returns the removed ones. Never rejects: after an error of the engine it stops.
+ * Removes the leftovers of killed runs from an engine: registry containers, and temporary names of images. Skips runs that are still
+ * active. Returns the removed leftovers. Never rejects: stops after an error of the engine.
  */
 export async function removeLeftovers(engine: EngineImages & EngineContainers, now = Date.now()): Promise<Leftover[]> {
   const removed: Leftover[] = [];
@@ -41,7 +44,7 @@ export async function* findLeftovers(
   }
 }
 
-/** Removes a leftover. Rejects where the engine refuses that. */
+/** Removes a leftover. Rejects if the engine refuses the removal. */
 export async function removeLeftover(engine: EngineImages & EngineContainers, leftover: EngineLeftover): Promise<void> {
   if (leftover.kind === "container") await engine.removeContainer(leftover.id);
   else await engine.removeReference(leftover.reference);

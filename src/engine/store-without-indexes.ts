@@ -1,7 +1,7 @@
 import { Failure } from "../output/errors.ts";
 import type { EngineInfo } from "./engine.ts";
 
-/** The Failure for an engine from or into which no image goes with its index. */
+/** Returns the Failure for an engine that cannot export or load an image with its index. */
 export function storeWithoutIndexes({ store }: Pick<EngineInfo, "store">, address: string): Failure {
   return new Failure("refused", WHY[store](address), {
     expected:
@@ -11,9 +11,9 @@ export function storeWithoutIndexes({ store }: Pick<EngineInfo, "store">, addres
 }
 
 const WHY: Record<EngineInfo["store"], (address: string) => string> = {
-  graphdriver: (address) => `the classic store of ${address} keeps one platform of an image, and no index`,
+  graphdriver: (address) => `the classic store of ${address} stores one platform of an image, and no index`,
   containerd: (address) => `${address} gives no access to its content store (gRPC of BuildKit), where the index is`,
-  podman: (address) => `the API of Podman at ${address} gives and takes one platform of an image, and no index`,
+  podman: (address) => `the API of Podman at ${address} supports one platform of an image, and no index`,
 };
 
 const HINT: Record<EngineInfo["store"], string> = {

@@ -17,7 +17,7 @@ export interface PublishRequest {
   /** The ID is printed as text, not in an event. */
   printsId: boolean;
   /** Somebody is there who can be asked whether to cancel. */
-  mayAsk: boolean;
+  mayRequestSecrets: boolean;
   /** ms for an answer of the server, left out: 60 s */
   timeout: number | undefined;
 }

@@ -64,7 +64,8 @@ export async function publish(
       onJob: noteOfPlace(output),
     });
   } catch (error) {
-    if (signal.aborted) await stopBuild(client, id, { output, reason: signal.reason, mayAsk: request.mayAsk, ask });
+    if (signal.aborted)
+      await stopBuild(client, id, { output, reason: signal.reason, mayRequestSecrets: request.mayRequestSecrets, ask });
     throw error;
   }
   if (job.state !== "succeeded") throw failureOf(job);

@@ -9,7 +9,7 @@ export interface StopOptions {
   output: Output;
   /** Why this process ends: main.ts aborts with the signal's name. */
   reason: unknown;
-  mayAsk: boolean;
+  mayRequestSecrets: boolean;
   /** Asks on the terminal, and returns what is typed. Left out: on that of this process */
   ask?: ((question: string) => Promise<string | undefined>) | undefined;
 }
@@ -38,10 +38,10 @@ export async function stopBuild(client: ServiceClient, id: string, options: Stop
   }
 }
 
-async function isToBeCancelled({ reason, mayAsk, ask = askHere }: StopOptions): Promise<boolean> {
+async function isToBeCancelled({ reason, mayRequestSecrets, ask = askHere }: StopOptions): Promise<boolean> {
   const { signal } = (reason ?? {}) as { signal?: unknown };
   if (signal === "SIGHUP") return false;
-  if (signal !== "SIGINT" || !mayAsk) return true;
+  if (signal !== "SIGINT" || !mayRequestSecrets) return true;
   const answer = await ask("Cancel the build on the server? [y]es, or [n]o: leave it running: ");
   return /^\s*y/i.test(answer ?? "");
 }

@@ -11,11 +11,11 @@ import { memoize } from "../streams/memoize.ts";
  */
 export class LoginQueue {
   #last = Promise.resolve();
-  readonly #mayAsk: () => Promise<boolean>;
+  readonly #mayRequestSecrets: () => Promise<boolean>;
 
-  /** @param mayAsk whether a login can ask; left out: whether this process has a terminal */
-  constructor(mayAsk: () => boolean = hasTerminal) {
-    this.#mayAsk = memoize(async () => mayAsk());
+  /** @param mayRequestSecrets whether a login can ask; left out: whether this process has a terminal */
+  constructor(mayRequestSecrets: () => boolean = hasTerminal) {
+    this.#mayRequestSecrets = memoize(async () => mayRequestSecrets());
   }
 
   /**
@@ -30,7 +30,7 @@ export class LoginQueue {
       turn = undefined;
     };
     const login = async (): Promise<() => void> => {
-      if (turn === undefined && (await this.#mayAsk())) {
+      if (turn === undefined && (await this.#mayRequestSecrets())) {
         const [before, own] = [this.#last, deferred<void>()];
         this.#last = own.promise;
         turn = own;

@@ -107,7 +107,7 @@ class EngineSource implements Source {
       diffIds: info.diffIds,
       platform: info.platform,
       ...(isDigest(configDigest) && { configDigest }),
-      sizes: async (mayAsk) => await this.#sizesOf(info, stored, mayAsk),
+      sizes: async (mayRequestSecrets) => await this.#sizesOf(info, stored, mayRequestSecrets),
       isRemote: !engine.takesManyAtOnce,
       ...(isContainerd && {
         async manifest(runIds) {
@@ -130,9 +130,13 @@ class EngineSource implements Source {
   }
 
   /** Returns the bytes of the blobs in a content store; in other stores, of the files that the build steps have added. */
-  async #sizesOf({ diffIds }: ImageInfo, stored: StoredImage | undefined, mayAsk: boolean): Promise<readonly number[]> {
+  async #sizesOf(
+    { diffIds }: ImageInfo,
+    stored: StoredImage | undefined,
+    mayRequestSecrets: boolean,
+  ): Promise<readonly number[]> {
     const blobs = stored?.manifest.layers.map(({ size }) => size);
-    const steps = mayAsk ? this.#stepSizes : async () => [];
+    const steps = mayRequestSecrets ? this.#stepSizes : async () => [];
     const sizes = blobs ?? (await steps().catch(() => [])).filter((size) => size > 0);
     return sizes.length === diffIds.length ? sizes : [];
   }

@@ -2,16 +2,16 @@ import { isAtLeast } from "../compare-versions.ts";
 import { notAnEngine } from "./errors.ts";
 import type { DockerApi } from "./docker-api.ts";
 
-/** Docker 28.5's. 29.7 speaks 1.40 to 1.56. */
+/** The newest version of Docker 28.5. 29.7 supports 1.40 to 1.56. */
 const NEWEST = "1.51";
-/** Docker 20.10's, and the one that Podman reports. */
+/** The newest version of Docker 20.10, which Podman also reports. */
 const OLDEST = "1.41";
 
 /**
- * Agrees on the API version, as the docker CLI does: the engine sends its newest version in the `Api-Version` header of `GET /_ping`,
- * with any status, and the lower of both sides' newest versions is used.
+ * Agrees on the API version, as the docker CLI does: the engine sends its newest version in the `Api-Version` header of `GET /_ping`, with
+ * any status, and the lower of both sides' newest versions is used.
  *
- * @throws Failure `engine-unreachable`, also when the engine is too old or the server is not an engine
+ * @throws Failure `engine-unreachable`, also if the engine is too old or the server is not an engine
  */
 export async function agreeOnVersion(api: DockerApi): Promise<string> {
   const { status, headers, body } = await api.raw("GET", "/_ping");
@@ -21,7 +21,7 @@ export async function agreeOnVersion(api: DockerApi): Promise<string> {
   if (typeof offered !== "string" || !/^\d+\.\d+$/.test(offered)) {
     throw notAnEngine(
       api.endpoint,
-      `GET /_ping gives HTTP status ${status} and no API version${status === 200 ? "" : `: ${words.trim()}`}`,
+      `GET /_ping returns HTTP status ${status} and no API version${status === 200 ? "" : `: ${words.trim()}`}`,
     );
   }
   if (!isAtLeast(offered, OLDEST)) throw notAnEngine(api.endpoint, `it speaks API version ${offered}`);

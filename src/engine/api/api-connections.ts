@@ -14,13 +14,13 @@ export interface ConnectionOptions {
   /** Aborting it ends an attempt to connect. */
   signal?: AbortSignal | undefined;
   timeouts: Timeouts;
-  /** Called before ssh logs in once more, when it may ask for a password again. */
+  /** Called before ssh logs in again, which may require the password again. */
   onAnotherLogin?: (() => void) | undefined;
 }
 
 /**
- * The connections to one engine: those of HTTP/1.1, one of HTTP/2 that all requests share where the engine speaks it, and one for gRPC,
- * which may be the shared one.
+ * The connections to one engine: several with HTTP/1.1, one with HTTP/2 that all requests share if the engine supports it, and one for
+ * gRPC, which may be the shared one.
  */
 export class ApiConnections implements AsyncDisposable {
   /** The API's path prefix. */
@@ -42,7 +42,7 @@ export class ApiConnections implements AsyncDisposable {
     this.#overHttp1 = overHttp1(connections.agent);
   }
 
-  /** Only where the engine is known to speak HTTP/2 does it connect; otherwise the first request does. */
+  /** Connects only if the engine is known to support HTTP/2. Otherwise, the first request connects. */
   static async open(endpoint: EngineEndpoint, options: ConnectionOptions): Promise<ApiConnections> {
     const { signal, onAnotherLogin } = options;
     const connections = await openConnections(endpoint.address, onAnotherLogin);
@@ -56,10 +56,10 @@ export class ApiConnections implements AsyncDisposable {
   }
 
   /**
-   * Returns the connection for gRPC; undefined when the engine offers none. Connects again when the connection has broken; concurrent
-   * callers share the attempt.
+   * Returns the connection for gRPC; undefined if the engine offers none. Reconnects if the connection has broken. Concurrent callers share
+   * the attempt.
    *
-   * @param offered the newest API version that the engine speaks
+   * @param offered the newest API version that the engine supports
    */
   async grpc(offered: string): Promise<GrpcConnection | undefined> {
     const before = this.#grpc;
@@ -82,14 +82,14 @@ export class ApiConnections implements AsyncDisposable {
     const found = await connectHttp2({ address, connections, offered, prefix: this.prefix, signal });
     if (found === undefined) return undefined;
     const { connection, takesRequests } = found;
-    // The second run of a program can carry all requests.
+    // The connection over the second run of a program can carry all requests.
     const isShared = takesRequests && isOneStream(address);
     if (isShared) this.#shared = connection;
     return grpcOver(connection, { isShared });
   }
 }
 
-/** Opens the connection that requests share; undefined where the engine is not known to speak HTTP/2, or does not. */
+/** Opens the connection that requests share; undefined if the engine is not known to support HTTP/2, or does not. */
 async function openShared(
   endpoint: EngineEndpoint,
   { signal, timeouts }: ConnectionOptions,

@@ -3,21 +3,21 @@ import type { DockerApi } from "./docker-api.ts";
 import { isOneStream } from "../connect/endpoint.ts";
 import { EngineError } from "../engine-error.ts";
 
-/** The exit of a container whose status is lost. */
+/** The exit of a container with an unknown status. */
 const UNKNOWN = { status: -1 };
 
-/** ms between two inspections of a container that cannot be waited for. */
+/** ms between two inspections of a container. */
 const PACE = 1_000;
 
-/** Failed inspections in a row after which the engine, and so its container, counts as gone. */
+/** Consecutive failed inspections after which the engine and its container count as lost. */
 const ATTEMPTS = 10;
 
 /**
- * Waits for a container to stop. The `wait` request is open while the container runs, and a proxy that closes idle connections, or an
- * ssh, may end it. The container may still run after that, so it is inspected. Over a single connection, where `wait`
- * would block all other requests, the container is only inspected. Never rejects.
+ * Waits for a container to stop. The `wait` request is open while the container runs, but a proxy that closes idle connections, or an ssh,
+ * may end it while the container still runs. For that reason, the container is also inspected. Over a single connection, where `wait` would
+ * block all other requests, it is only inspected. Never rejects.
  *
- * @param removed aborted when this process has removed the container, so that its status is lost
+ * @param removed aborted when this process has removed the container, after which its status is unknown
  */
 export async function exitOf(
   api: DockerApi,

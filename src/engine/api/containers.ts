@@ -5,11 +5,11 @@ import { EngineError } from "../engine-error.ts";
 import { fullName, tryReference } from "../../image/reference.ts";
 import { endOfLog } from "./log-frames.ts";
 
-/** Attempts to publish a port: the engine picks one and then binds it, and another program may be faster. */
+/** Attempts to publish a port: the engine first picks a port and then binds it, and another program may bind it in between. */
 const PORT_ATTEMPTS = 3;
 
-/** Bytes of the output of a failed container in messages. */
-const LOG_KEPT = 4096;
+/** Bytes of a failed container's output that a message contains. */
+const LOG_BYTES = 4096;
 
 /**
  * Creates a container, adds its files, starts it, and reads the port that the engine has published. If a step after its creation fails,
@@ -35,8 +35,8 @@ export async function runContainer(api: DockerApi, spec: ContainerSpec): Promise
 async function runOnce(api: DockerApi, spec: ContainerSpec): Promise<RunningContainer> {
   const { signal } = spec;
   signal?.throwIfAborted();
-  // The signal is checked between these short requests and does not abort them: an unread answer may name a container that nothing
-  // would remove.
+  // The signal is checked between these short requests and does not abort them: an unread answer may contain the ID of a container, which
+  // nothing would remove.
   const makes = { effect: "makes", timeout: "work", signal } as const;
   const { Id: id } = (await api.json("POST", "/containers/create", { ...makes, body: createBody(spec) })) as {
     Id: string;
@@ -80,7 +80,7 @@ async function publishedPort(api: DockerApi, id: string, { image, port, signal }
   const { State, NetworkSettings } = (await api.json("GET", `/containers/${id}/json`, { signal })) as ContainerInspect;
   const published = Number(NetworkSettings.Ports?.[`${port}/tcp`]?.[0]?.HostPort);
   if (State.Running && published > 0) return published;
-  const words = (await readLog(api, id, LOG_KEPT, signal)).trim();
+  const words = (await readLog(api, id, LOG_BYTES, signal)).trim();
   const happened = State.Running
     ? `has no published port ${port}`
     : `stopped as soon as it was started, with status ${State.ExitCode}`;
@@ -93,7 +93,7 @@ function watch(api: DockerApi, id: string, port: number): RunningContainer {
     id,
     port,
     exited: exitOf(api, id, removed.signal),
-    logs: (maxBytes = LOG_KEPT) => readLog(api, id, maxBytes),
+    logs: (maxBytes = LOG_BYTES) => readLog(api, id, maxBytes),
     async remove() {
       await removeContainer(api, id);
       removed.abort(); // the engine no longer knows its status
@@ -133,15 +133,15 @@ export async function usedImages(api: DockerApi): Promise<Set<string>> {
   );
 }
 
-/** Removes a container. Resolves also when it is gone (404), or another request is removing it (409). */
+/** Removes a container. Also resolves if it does not exist (404), or if another request is removing it (409). */
 export async function removeContainer(api: DockerApi, id: string): Promise<void> {
   try {
     await api.json("DELETE", `/containers/${id}`, { effect: "removes", query: { force: true, v: true } });
   } catch (error) {
-    const isGone =
+    const isRemoved =
       error instanceof EngineError &&
       (error.status === 404 || (error.status === 409 && /already in progress/i.test(error.message)));
-    if (!isGone) throw error;
+    if (!isRemoved) throw error;
   }
 }
 

@@ -2,26 +2,26 @@ import { existsSync, readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { isAbsolute, join } from "node:path";
 
-/** The parts of `GET /info` that tell where an engine keeps its images. */
+/** The parts of `GET /info` that show where an engine stores its images. */
 export interface DataFolderInfo {
-  /** The engine's own, also in a file of its folder since version 24. */
+  /** The engine's ID, which is also in a file of its folder since version 24. */
   ID?: string;
   /** The hostname of the engine's machine. */
   Name?: string;
-  /** Podman fills it in as well, with its graph root. */
+  /** For Podman, its graph root. */
   DockerRootDir?: string;
   Containerd?: { Address?: string } | null;
 }
 
-/** Files by which Docker and Podman mark a container. */
+/** Files that Docker and Podman create in containers. */
 const CONTAINER_MARKS = ["/.dockerenv", "/run/.containerenv"];
-/** The socket of a containerd that dockerd has started, with its data in dockerd's folder. */
+/** Matches the socket of a containerd that dockerd has started, and whose data is in dockerd's folder. */
 const OWN_CONTAINERD = /\/docker\/containerd\//;
 
 /**
- * Returns the folder in which an engine keeps its images, if it is one of this machine. Undefined where that is not sure: in a container, on a
- * machine with another name (Docker Desktop's engine runs in a virtual machine), and for the store of a containerd of its own, whose folder
- * the engine does not tell. Root can read the engine's ID in the folder, which settles it.
+ * Returns the folder in which an engine stores its images, if it is surely a folder of this machine. Returns undefined in a container, on a
+ * machine with another name (Docker Desktop's engine runs in a virtual machine), and for the store of a separate containerd, whose folder
+ * the engine does not report. Root can read the engine's ID in the folder, which proves that it is the right one.
  */
 export function dataFolder(info: DataFolderInfo, isContainerd: boolean): string | undefined {
   const { DockerRootDir: folder = "", Containerd } = info;

@@ -1,7 +1,7 @@
 import type { DiskUsage } from "../engine-images.ts";
 import type { DockerApi } from "./docker-api.ts";
 
-/** The answer of `GET /system/df` (moby `api/docs/v1.41.yaml`, SystemDataUsage). Podman leaves parts out. */
+/** The answer of `GET /system/df` (moby `api/docs/v1.41.yaml`, SystemDataUsage). Podman omits some parts. */
 interface UsageAnswer {
   LayersSize?: number;
   Images?: { Size?: number; SharedSize?: number }[] | null;

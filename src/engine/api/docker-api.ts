@@ -11,7 +11,7 @@ import { httpRequest, type ApiRequest, type Method } from "./request.ts";
 import { parseBody, wordsOf } from "./response-body.ts";
 import { stopSignal } from "./stop-signal.ts";
 
-/** Bytes of a JSON body. They are small; the limit bounds memory. */
+/** Bytes of a JSON body, to bound memory. Real ones are small. */
 const MAX_BODY = 64 * 1024 * 1024;
 
 interface ApiAnswer {
@@ -25,11 +25,11 @@ export interface ApiOptions {
   signal?: AbortSignal | undefined;
   /** --timeout, ms */
   timeout?: number | undefined;
-  /** Called before ssh logs in once more, when it may ask for a password again. */
+  /** Called before ssh logs in again, which may require the password again. */
   onAnotherLogin?: (() => void) | undefined;
 }
 
-/** Prepares the API at an endpoint. Only where the engine is known to speak HTTP/2 does it connect; otherwise the first request does. */
+/** Prepares the API at an endpoint. Connects only if the engine is known to support HTTP/2. Otherwise, the first request connects. */
 export async function openApi(endpoint: EngineEndpoint, options: ApiOptions = {}): Promise<DockerApi> {
   const { signal, timeout, onAnotherLogin } = options;
   const timeouts = timeoutsFor(timeout);
@@ -41,7 +41,7 @@ export async function openApi(endpoint: EngineEndpoint, options: ApiOptions = {}
  * The Docker Engine API at one endpoint. Requests reject with `Failure` `engine-unreachable` when the connection fails, with
  * `answerError`'s error for an error status, and with the signal's reason after an abort, which ends the HTTP request.
  *
- * HTTP is Node's own, without a client library (docs/decisions/engine-requests-by-node.md).
+ * Uses Node's HTTP client instead of a library (docs/decisions/engine-requests-by-node.md).
  */
 export class DockerApi implements AsyncDisposable {
   readonly endpoint: EngineEndpoint;
@@ -53,7 +53,7 @@ export class DockerApi implements AsyncDisposable {
   moved = 0;
   /** The API version of requests, e.g. `1.51`; undefined before the two sides have agreed on it. */
   version: string | undefined;
-  /** The newest version that the engine speaks. */
+  /** The newest version that the engine supports. */
   offered: string | undefined;
   readonly #connections: ApiConnections;
   readonly #isOnlyConnection: boolean;
@@ -69,7 +69,7 @@ export class DockerApi implements AsyncDisposable {
     this.#isOnlyConnection = isOneStream(endpoint.address);
   }
 
-  /** Returns the answer's JSON; undefined when the body is empty. */
+  /** Returns the answer's JSON; undefined for an empty body. */
   async json(method: Method, path: string, request?: ApiRequest): Promise<unknown> {
     const chunks: Buffer[] = [];
     let size = 0;
@@ -88,7 +88,7 @@ export class DockerApi implements AsyncDisposable {
     throw answerError(await wordsOf(body), status);
   }
 
-  /** As `stream`, but resolves with any status. */
+  /** Like `stream`, but resolves with any status. */
   async raw(method: Method, path: string, request: ApiRequest = {}): Promise<ApiAnswer> {
     const ended = this.#stopSignal(request);
     this.#underWay += 1;
@@ -118,8 +118,8 @@ export class DockerApi implements AsyncDisposable {
   }
 
   /**
-   * Returns a connection to the engine's gRPC services (BuildKit, the content store); undefined when the engine offers none. All callers
-   * share one, which is closed with the engine. Aborting `signal` ends only the wait.
+   * Returns a connection to the engine's gRPC services (BuildKit, the content store); undefined if the engine offers none. All callers
+   * share one connection, which is closed with the engine. Aborting `signal` ends only the wait.
    */
   async grpc(signal?: AbortSignal): Promise<GrpcConnection | undefined> {
     const stop = this.#stopSignal({ signal });
@@ -131,7 +131,7 @@ export class DockerApi implements AsyncDisposable {
     await this.#connections[Symbol.asyncDispose]();
   }
 
-  /** Returns the signal that ends a request. Throws when it need not begin. */
+  /** Returns the signal that ends a request. Throws if the signal is already aborted or the engine has been disposed. */
   #stopSignal(request: ApiRequest): AbortSignal {
     const stop = stopSignal(request, this.signal, this.endpoint);
     stop.throwIfAborted();
@@ -142,7 +142,7 @@ export class DockerApi implements AsyncDisposable {
   #limitOf({ timeout: kind, effect }: ApiRequest): SilenceLimit {
     if (kind === "none" || effect === "removes") return () => Infinity;
     if (kind === "work") return (given) => this.timeouts.workFor(given);
-    // On the only connection, an answer may wait for the data of another request.
+    // If there is only one connection, an answer may have to wait for the data of another request.
     return () => (this.#isOnlyConnection && this.#underWay > 1 ? this.timeouts.work : this.timeouts.answer);
   }
 

@@ -7,12 +7,12 @@ import { sshHint } from "../connect/ssh-command.ts";
 
 const CHOOSE = "Start the engine, or choose another with -H, DOCKER_HOST or a docker context.";
 
-/** Makes an error of the engine's message. `status`: the HTTP status, undefined for an error in a progress stream. */
+/** Creates an error from the engine's message. `status`: the HTTP status, undefined for an error in a progress stream. */
 export function answerError(words: string, status?: number): EngineError | Failure {
   if (/no space left on device/i.test(words)) {
     return new Failure("no-space", `the engine's disk is full: ${words.trim()}`, {
-      expected: "room for the image on the disk that the engine keeps its images on",
-      hint: "Free some there, for instance with `docker image prune` or `docker builder prune`, and run this again.",
+      expected: "room for the image on the disk on which the engine stores its images",
+      hint: "Free some space there, for instance with `docker image prune` or `docker builder prune`, and run this again.",
       cause: new EngineError(words.trim(), status),
     });
   }
@@ -20,8 +20,8 @@ export function answerError(words: string, status?: number): EngineError | Failu
 }
 
 /**
- * Makes a `Failure` of a failed connection, which names the engine and what chose it. A `Failure` is returned unchanged: a stream that the
- * caller opened has its own.
+ * Creates a `Failure` for a failed connection, which names the engine and the setting that selected it. Returns a `Failure` unchanged,
+ * which is the error of a stream that the caller opened.
  */
 export function connectionFailure(error: unknown, endpoint: EngineEndpoint): Failure {
   if (error instanceof Failure) return error;
@@ -82,7 +82,7 @@ function describe(error: unknown, { host, address }: EngineEndpoint): FailureWor
   );
 }
 
-/** Describes an error of opening a connection; undefined for another. */
+/** Describes an error of opening a connection. Returns undefined for any other error. */
 function describeUnopened(code: string, expected: string): FailureWords | undefined {
   switch (code) {
     case "ENOENT":
@@ -109,7 +109,7 @@ function describeUnopened(code: string, expected: string): FailureWords | undefi
   }
 }
 
-/** Describes an error of an open connection: it breaks, or carries something else; undefined for another. */
+/** Describes an error of an open connection: it has broken, or the data is not HTTP. Returns undefined for any other error. */
 function describeBroken(code: string, message: string, isNotHttp: boolean): FailureWords | undefined {
   if (code === "ECONNRESET" || code === "EPIPE") {
     return {
@@ -133,12 +133,12 @@ function describeBroken(code: string, message: string, isNotHttp: boolean): Fail
   };
 }
 
-/** Matches OpenSSL's and Node's codes. Those of verification have no common prefix (`tls`, "X509 certificate error codes"). */
+/** Matches the error codes of OpenSSL and Node. The codes of verification have no common prefix (`tls`, "X509 certificate error codes"). */
 function isTls(code: string): boolean {
   return /^ERR_(SSL|TLS|OSSL)|CERT|SIGNATURE|ISSUER|^CRL_|^EPROTO$|^HOSTNAME_MISMATCH$/.test(code);
 }
 
-/** Node tries every address of a name and reports all failures in one error without a message of its own. Returns the first. */
+/** Returns the first of several errors: Node tries every address of a name, and reports all failures in one error without a message. */
 function firstOf(error: unknown): { code: string; message: string } {
   const first = error instanceof AggregateError && error.errors.length > 0 ? (error.errors[0] as unknown) : error;
   return { code: (first as NodeJS.ErrnoException | undefined)?.code ?? "", message: messageOf(first) };

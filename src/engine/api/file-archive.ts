@@ -2,7 +2,7 @@ import { buffer } from "node:stream/consumers";
 import { pack } from "tar-stream";
 
 /**
- * Returns a tar of regular files, readable by everyone and owned by root, for `PUT /containers/ID/archive`. It is made in memory, for a
+ * Returns a tar of regular files, readable by everyone and owned by root, for `PUT /containers/ID/archive`. It is created in memory, for a
  * few small files.
  *
  * @param files absolute path -> content

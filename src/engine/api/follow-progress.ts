@@ -3,7 +3,7 @@ import type { EngineProgress } from "../engine-images.ts";
 import { answerError } from "./errors.ts";
 import { jsonLines } from "./json-lines.ts";
 
-/** The end of a push, in words: a containerd store (28.5) has no field for it. */
+/** Matches the last line of a push. A containerd store (28.5) has no field for the digest. */
 const PUSHED = /(?:^|: )digest: (\S+) size: \d+$/;
 
 /** A progress line of a push, pull or load (moby `api/types/jsonstream`). */
@@ -15,13 +15,13 @@ interface ProgressLine {
   progressDetail?: { current?: number; total?: number } | null;
   error?: string;
   errorDetail?: { message?: string } | null;
-  /** The end of a push. */
+  /** Set at the end of a push. */
   aux?: { Digest?: unknown } | null;
 }
 
 /**
- * Reads a progress stream to its end. The stream follows status 200, so the engine reports a failure in a line with `error`. Returns the digest
- * of the manifest that a push has sent, where the engine tells it.
+ * Reads a progress stream to its end. The stream follows status 200, so the engine reports a failure in a line with `error`. Returns the
+ * digest of the manifest that a push has sent, if the engine reports it.
  *
  * @throws EngineError, or Failure `no-space`
  */
@@ -32,15 +32,15 @@ export async function followProgress(
   let digest: string | undefined;
   for await (const line of progressLines(body)) {
     if (line.status !== undefined) onProgress?.(progressOf(line, line.status));
-    const told = line.aux?.Digest ?? PUSHED.exec(line.status ?? "")?.[1];
-    if (isDigest(told)) digest = told;
+    const reported = line.aux?.Digest ?? PUSHED.exec(line.status ?? "")?.[1];
+    if (isDigest(reported)) digest = reported;
   }
   return digest;
 }
 
 /**
- * Reads the progress of a load. A containerd store (28.5) keeps an image that it cannot unpack, and reports "Loaded image: …" and then
- * "Error unpacking image …: …", without a field `error`.
+ * Reads the progress of a load. If a containerd store (28.5) cannot unpack an image, it still stores it, and reports "Loaded image: …" and
+ * then "Error unpacking image …: …", without a field `error`.
  *
  * @throws EngineError, or Failure `no-space`
  */

@@ -2,9 +2,9 @@ import type { DockerApi } from "./docker-api.ts";
 import { jsonLines } from "./json-lines.ts";
 
 /**
- * Follows the events of images: a name that is given or taken, an image that is loaded or removed. Resolves when the engine answers; yields
- * for each event from then on, and ends only with the connection, which is no success. What has changed is for the caller to look up: engines
- * name images in their events in different ways.
+ * Follows the events of images: names are added or removed, images are loaded or removed. Resolves when the engine answers, and yields for
+ * each event from then on. Ends only when the connection does, which is an error. The caller must query the changes, because engines
+ * identify images in events in different ways.
  */
 export async function imageEvents(api: DockerApi, signal: AbortSignal): Promise<AsyncIterable<void>> {
   const query = { filters: { type: ["image"] } };

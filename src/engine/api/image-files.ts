@@ -4,8 +4,8 @@ import type { ImageFiles } from "../engine-containers.ts";
 import { EngineError } from "../engine-error.ts";
 
 /**
- * Opens the files of an image by a container that is created from it and never started: the container's root holds the files of all
- * layers. By the labels, the next run finds the container of a killed run.
+ * Opens the files of an image: creates a container from it, which is never started and whose root contains the files of all layers. The
+ * labels let the next run find the container of a killed run.
  */
 export async function openImageFiles(
   api: DockerApi,
@@ -26,7 +26,7 @@ export async function openImageFiles(
   };
   return {
     async read(folder) {
-      // The dot follows a link to a folder.
+      // The dot makes the engine follow a link to a folder.
       const path = `${folder.replace(/\/+$/, "")}/.`;
       try {
         return await api.stream("GET", `/containers/${id}/archive`, { query: { path }, signal, timeout: "work" });
@@ -36,6 +36,6 @@ export async function openImageFiles(
         throw error;
       }
     },
-    [Symbol.asyncDispose]: async () => await removeContainer(api, id).catch(() => {}), // the next run does it
+    [Symbol.asyncDispose]: async () => await removeContainer(api, id).catch(() => {}), // the next run removes it
   };
 }

@@ -7,7 +7,7 @@ import { platformQuery, PUSH_PLATFORM, SAVE_PLATFORM } from "./platform-query.ts
 import { inPath, splitName } from "./split-name.ts";
 import { formatPlatform, type Platform } from "../../image/platform.ts";
 
-/** A registry's host on the engine's machine. */
+/** Matches the host of a registry on the engine's machine. */
 const OWN_MACHINE = /^(?:localhost|127(?:\.\d+){3})(?::\d+)?$/;
 
 export async function saveImage(
@@ -26,7 +26,7 @@ export async function pullImage(
   { credentials, platform, signal, onProgress }: ImageTransferOptions,
 ): Promise<void> {
   const { repository, tag, digest, registry } = splitName(reference);
-  // Without either the API pulls every tag of the repository: the default `latest` is the CLI's.
+  // Without both, the API pulls every tag of the repository: only the CLI has the default `latest`.
   if (tag === undefined && digest === undefined) throw new TypeError(`a pull needs a tag or a digest: ${reference}`);
   const body = await api.stream("POST", "/images/create", {
     query: { fromImage: repository, tag: digest ?? tag, platform: platform && formatPlatform(platform) },
@@ -38,8 +38,8 @@ export async function pullImage(
 }
 
 /**
- * Engines before 28 (API 1.46) ignore a platform: they hold one platform of an image and push that. Returns the digest of the manifest, where
- * the engine tells it.
+ * Pushes an image. Returns the digest of the manifest, if the engine reports it. Engines before 28 (API 1.46) ignore the platform: they
+ * store one platform of an image, and push that.
  */
 export async function pushImage(
   api: DockerApi,
@@ -48,7 +48,7 @@ export async function pushImage(
 ): Promise<string | undefined> {
   const { repository, tag, registry } = splitName(reference);
   if (tag === undefined) throw new TypeError(`a push needs a tag: ${reference}`);
-  // Docker accepts a registry on its own machine without TLS by default; Podman needs this.
+  // By default, Docker accepts a registry on its own machine without TLS. Podman needs this parameter.
   const tlsVerify = OWN_MACHINE.test(registry) ? false : undefined;
   const body = await api.stream("POST", `/images/${repository}/push`, {
     query: { tag, platform: platformQuery(api, platform, PUSH_PLATFORM), tlsVerify },
@@ -59,7 +59,10 @@ export async function pushImage(
   return await followProgress(body, onProgress);
 }
 
-/** Without credentials the header is still sent: without it, Docker 20.10 reads credentials from the request's body. */
+/**
+ * Returns the value of the header, which is sent even without credentials: without the header, Docker 20.10 reads credentials from the
+ * request's body.
+ */
 function authOf(registry: string, credentials: Credentials | undefined): object {
   return credentials === undefined ? {} : registryAuth(registry, credentials);
 }

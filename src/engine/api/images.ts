@@ -12,13 +12,13 @@ interface ImageInspect {
   Architecture: string;
   Variant?: string;
   Size?: number;
-  /** An engine that does not know it names the year 1. */
+  /** In the year 1 if the engine does not know the time. */
   Metadata?: { LastTagTime?: string };
   RepoTags?: string[] | null;
   RootFS?: { Layers?: string[] | null };
 }
 
-/** An image in a list of them. */
+/** An image in a list of images. */
 interface ImageSummary {
   Id: string;
   /** Seconds since the epoch. */
@@ -28,12 +28,12 @@ interface ImageSummary {
   RepoDigests?: string[] | null;
 }
 
-/** Limits a list to the images of a name, with a tag or without. */
+/** Limits a list to the images with a name, which may have a tag. */
 function named(reference: string) {
   return { query: { filters: { reference: [reference] } } };
 }
 
-/** Returns undefined when there is no such image, or not for that platform. */
+/** Returns undefined if the image does not exist, or not for that platform. */
 export async function inspectImage(
   api: DockerApi,
   reference: string,
@@ -87,19 +87,19 @@ export async function listTagged(api: DockerApi, repository: string | undefined)
   );
 }
 
-/** Returns the bytes of all layers in the store. Docker 23 and later leave out what it need not add up for that (API 1.42, `type`). */
+/** Returns the bytes of all layers in the store. `type` (API 1.42, Docker 23) avoids the computation of other sizes. */
 export async function layersSize(api: DockerApi): Promise<number | undefined> {
   const { LayersSize } = (await api.json("GET", "/system/df", { query: { type: "image" } })) as { LayersSize?: number };
   return LayersSize;
 }
 
-/** Returns the bytes of each build step, oldest first; the image's history lists the newest first. */
+/** Returns the bytes of each build step, oldest first. The image's history has the reverse order. */
 export async function stepSizes(api: DockerApi, reference: string): Promise<number[]> {
   const steps = (await api.json("GET", `/images/${inPath(reference)}/history`)) as { Size: number }[];
   return steps.map(({ Size }) => Size).toReversed();
 }
 
-/** Returns the bytes in the list of images; undefined when the image is not listed. */
+/** Returns the bytes in the list of images; undefined if the image is not listed. */
 export async function listedSize(api: DockerApi, reference: string): Promise<number | undefined> {
   const images = (await api.json("GET", "/images/json", named(reference))) as ImageSummary[];
   return images[0]?.Size;
@@ -111,8 +111,8 @@ export async function tagImage(api: DockerApi, source: string, target: string): 
 }
 
 /**
- * Removes a name. `noprune` keeps the image's parents: without it, removing the last name also removes untagged parents, which are the
- * build cache of the classic builder.
+ * Removes a name. `noprune` preserves the image's parents: without it, the removal of the last name also removes untagged parents, which
+ * are the build cache of the classic builder.
  */
 export async function removeReference(api: DockerApi, reference: string): Promise<void> {
   await unlessMissing(
@@ -120,7 +120,7 @@ export async function removeReference(api: DockerApi, reference: string): Promis
   );
 }
 
-/** Removes every `repository@digest` of a repository, named with its host, that a graph driver has recorded. */
+/** Removes every `repository@digest` of a repository that a graph driver has recorded. The repository includes its host. */
 export async function removeDigestReferences(api: DockerApi, repository: string): Promise<void> {
   const listed = await api.json("GET", "/images/json", { effect: "removes", ...named(repository) });
   const digests = (listed as ImageSummary[]).flatMap(({ RepoDigests }) => RepoDigests ?? []);
@@ -129,7 +129,7 @@ export async function removeDigestReferences(api: DockerApi, repository: string)
   }
 }
 
-/** Resolves to undefined when the engine answers 404. */
+/** Resolves to undefined if the engine answers 404. */
 async function unlessMissing(answer: Promise<unknown>): Promise<unknown> {
   try {
     return await answer;

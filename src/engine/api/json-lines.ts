@@ -1,14 +1,14 @@
 import { StringDecoder } from "node:string_decoder";
 import { EngineError } from "../engine-error.ts";
 
-/** Characters of a line. An engine's lines have some hundred; the limit bounds memory. */
+/** Characters of a line, to bound memory. An engine's lines have some hundred. */
 const MAX_LINE = 1024 * 1024;
 
 /**
  * Parses a stream with one JSON text on each line, as engines report progress (`application/x-ndjson`). Skips empty lines and carriage
- * returns; the last line may lack its end. Memory: one chunk and one line.
+ * returns; the last line may lack its line feed. Needs memory for one chunk and one line.
  *
- * @throws EngineError when a line is not JSON, or longer than `maxLine`.
+ * @throws EngineError for a line that is not JSON, or is longer than `maxLine`.
  */
 export async function* jsonLines(
   chunks: AsyncIterable<Uint8Array>,

@@ -9,12 +9,12 @@ interface Layer {
   total: number;
 }
 
-/** Statuses of a layer that was there already, of a push and of a pull. */
+/** Statuses of a layer that the receiver of a push or pull already has. */
 const PRESENT = /^(?:Already exists|Layer already exists|Mounted from )/;
 const DONE = /^(?:Pushed|Pull complete|Download complete)/;
 /** Statuses that count transferred bytes; `Extracting` counts other bytes. */
 const MOVING = /^(?:Pushing|Downloading)/;
-/** The first 12 hex digits of a digest. Other ids, such as a tag, are not layers. */
+/** The first 12 hex digits of a digest. Other IDs, such as a tag, are not layers. */
 const LAYER_ID = /^[0-9a-f]{12}$/;
 
 /** The first statuses of a missing layer. A containerd store reports no other layers. */
@@ -24,7 +24,7 @@ const ANNOUNCED = /^(?:Pulling fs layer|Waiting|Preparing)/;
 export class LayerProgress {
   readonly #layers = new Map<string, Layer>();
   readonly #stage: Stage;
-  /** Known sizes in bytes, by layer id. */
+  /** Known sizes in bytes, by layer ID. */
   readonly #sizes: ReadonlyMap<string, number>;
 
   constructor(stage: Stage, sizes: ReadonlyMap<string, number> = new Map()) {
@@ -32,7 +32,7 @@ export class LayerProgress {
     this.#sizes = sizes;
   }
 
-  /** Adds one line. Returns true for progress of a layer, false for the announcement of one and for other lines. */
+  /** Adds one line. Returns true for progress of a layer, false for the announcement of a layer and for other lines. */
   add({ id, status, current, total }: EngineProgress): boolean {
     if (id === undefined || !LAYER_ID.test(id)) return false;
     const layer = this.#layers.get(id) ?? { present: false, done: false, current: 0, total: this.#sizes.get(id) ?? 0 };
@@ -46,7 +46,7 @@ export class LayerProgress {
     return !ANNOUNCED.test(status);
   }
 
-  /** Ids of the transferred layers; all others were there already. */
+  /** The IDs of the transferred layers. The receiver already has all others. */
   get moved(): string[] {
     return [...this.#layers].filter(([, layer]) => !layer.present).map(([id]) => id);
   }

@@ -1,10 +1,10 @@
-/** Bytes of a frame's header: stream (1 byte), three zeros, length (4 bytes, big endian). Engine API, `ContainerAttach`. */
+/** Bytes of a frame's header: stream (1 byte), three zeros, length (4 bytes, big-endian). See the Engine API, `ContainerAttach`. */
 const HEADER = 8;
 
 /**
  * Returns the end of the output of a container without a terminal, stdout and stderr in the order of their arrival.
  *
- * @param maxBytes of the result; memory is that and one chunk
+ * @param maxBytes the maximum size of the result. Needs memory for that and one chunk
  */
 export async function endOfLog(chunks: AsyncIterable<Buffer>, maxBytes: number): Promise<string> {
   let end = Buffer.alloc(0);

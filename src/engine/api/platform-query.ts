@@ -8,7 +8,7 @@ export const PUSH_PLATFORM = "1.46";
 export const LOAD_PLATFORM = "1.48";
 export const SAVE_PLATFORM = "1.48";
 
-/** Returns the platform for a call's query; undefined for an unknown platform, and where the engine's API is older than `since`. */
+/** Returns the platform for a call's query; undefined for an unknown platform, and if the engine's API is older than `since`. */
 export function platformQuery(api: DockerApi, platform: Platform | undefined, since: string): Platform | undefined {
   if (platform === undefined || !isKnownPlatform(platform) || !isAtLeast(api.version ?? "", since)) return undefined;
   return platform;

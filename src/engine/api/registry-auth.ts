@@ -1,9 +1,9 @@
 import type { Credentials } from "../engine-images.ts";
 
-/** Stands in a docker config for the user of an identity token (docker/docker-credential-helpers). */
+/** The user name of an identity token in a docker config (docker/docker-credential-helpers). */
 const TOKEN = "<token>";
 
-/** Returns credentials as the engine takes them for a registry (moby, `api/types/registry`, AuthConfig). */
+/** Converts credentials for a registry to the form that the engine accepts (moby, `api/types/registry`, AuthConfig). */
 export function registryAuth(registry: string, { username, password }: Credentials): object {
   return username === TOKEN
     ? { identitytoken: password, serveraddress: registry }

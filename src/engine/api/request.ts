@@ -6,7 +6,7 @@ export type Method = "GET" | "POST" | "PUT" | "DELETE";
 
 /** The parts of a request to the Engine API. */
 export interface ApiRequest {
-  /** Objects become JSON; undefined values are left out. */
+  /** Objects become JSON. Undefined values are omitted. */
   query?: Record<string, string | number | boolean | object | undefined>;
   /** Parameters that may be given several times. */
   repeated?: Readonly<Record<string, readonly string[]>>;
@@ -18,7 +18,7 @@ export interface ApiRequest {
   registryAuth?: object;
   /** Credentials by registry. Sent as `X-Registry-Config` and nowhere else. */
   registryConfig?: object | undefined;
-  /** Aborting it ends the request, as the engine's own signal does. */
+  /** Aborting it ends the request. The signal of the engine does the same. */
   signal?: AbortSignal | undefined;
   /**
    * How long the engine may be silent (streams/timeouts.ts). By default, the limit for an answer. `work`: the limit for long work.
@@ -26,10 +26,10 @@ export interface ApiRequest {
    */
   timeout?: "work" | "none";
   /**
-   * The request's effect in the engine decides when an abort ends it. By default there is none, and it ends at once.
-   * - `makes`: its answer names something new, or the order of requests matters. It may take GRACE (stop-signal.ts) longer.
-   * - `completes`: it runs to its end.
-   * - `removes`: it is used after an abort, so it ignores the signals. It may take GRACE (stop-signal.ts).
+   * The request's effect in the engine, which decides when an abort ends the request. Without an effect, the request ends at once.
+   * - `makes`: the answer identifies a new object, or the order of requests matters. The request may take GRACE (stop-signal.ts) longer.
+   * - `completes`: the request runs to its end.
+   * - `removes`: the request is used after an abort, so it ignores the signals. It may take GRACE (stop-signal.ts).
    */
   effect?: "makes" | "removes" | "completes";
 }
@@ -57,7 +57,7 @@ export function httpRequest(
   return { method, path: queryString === "" ? path : `${path}?${queryString}`, headers, body: sent, signal };
 }
 
-/** Returns the value of a header with a password: an object whose text Node reads when it joins the headers. */
+/** Returns the value of a header with a password: an object that Node converts to text when it writes the headers. */
 function secret(value: object): string {
   // The URL alphabet with padding: Go's URLEncoding rejects anything else, and the engine would ignore the password.
   const text = Buffer.from(JSON.stringify(value)).toString("base64").replaceAll("+", "-").replaceAll("/", "_");

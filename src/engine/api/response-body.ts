@@ -3,7 +3,7 @@ import { EngineError } from "../engine-error.ts";
 /** Characters of an error message. */
 const MAX_WORDS = 4096;
 
-/** Parses a whole answer; undefined when it is empty. `what`: the request, for messages. */
+/** Parses a whole answer. Returns undefined if it is empty. `what`: the request, for messages. */
 export function parseBody(text: string, what: string): unknown {
   if (text.trim() === "") return undefined;
   try {

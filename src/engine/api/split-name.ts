@@ -1,11 +1,11 @@
 import { isImageId } from "../../image/image-name.ts";
 import { parseReference } from "../../image/reference.ts";
 
-/** An image's name in the parts that the engine's API takes. */
+/** The parts of an image's name, as the engine's API expects them. */
 export interface NameParts {
-  /** As given, e.g. `localhost:5000/app`: an engine may have its own rules for short names. */
+  /** Verbatim, e.g. `localhost:5000/app`, because an engine may have its own rules for short names. */
   repository: string;
-  /** Left out when the name has none. */
+  /** Undefined if the name has none. */
   tag?: string;
   digest?: string;
   /** The name's registry, as engines spell it in credentials. */
@@ -29,7 +29,7 @@ export function splitName(reference: string): NameParts {
   };
 }
 
-/** Returns an image's name or ID for the path of a request, and throws for anything else. */
+/** Returns an image's name or ID for use in the path of a request. Throws for anything else. */
 export function inPath(image: string): string {
   if (!isImageId(image)) parseReference(image);
   return image;

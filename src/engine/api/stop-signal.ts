@@ -3,13 +3,13 @@ import type { EngineEndpoint } from "../connect/endpoint.ts";
 import { connectionFailure } from "./errors.ts";
 import type { ApiRequest } from "./request.ts";
 
-/** ms that a change may take after its signal was aborted, and ms for a removal. */
+/** The time in ms that a change may take after its signal was aborted, and the time limit of a removal. */
 const GRACE = 15_000;
 
 /**
- * Returns the signal that ends a request. The request's effect decides when an abort does ({@link ApiRequest.effect}).
+ * Returns the signal that ends a request. The request's effect decides when an abort ends it ({@link ApiRequest.effect}).
  *
- * @param signal the engine's own
+ * @param signal the signal of the engine
  */
 export function stopSignal(
   { effect, signal: own }: ApiRequest,
@@ -20,7 +20,7 @@ export function stopSignal(
     const late = connectionFailure(new Error(`no answer within ${GRACE / 1000} s`), endpoint);
     return delayAbort(AbortSignal.abort(late), GRACE);
   }
-  // Interrupted, a load can hang the next one until the engine restarts (moby #51623).
+  // An interrupted load can block the next one until the engine restarts (moby #51623).
   if (effect === "completes") return new AbortController().signal;
   const stop = AbortSignal.any([signal, own].filter((one) => one !== undefined));
   return effect === "makes" && !stop.aborted ? delayAbort(stop, GRACE) : stop;

@@ -9,7 +9,7 @@ export async function findVolumes(api: DockerApi, label: string): Promise<string
   return (found.Volumes ?? []).map(({ Name }) => Name);
 }
 
-/** Removes a volume. Returns false when a container uses it (409). */
+/** Removes a volume. Returns false if a container uses it (409). */
 export async function removeVolume(api: DockerApi, name: string): Promise<boolean> {
   try {
     await api.json("DELETE", `/volumes/${encodeURIComponent(name)}`, { effect: "removes" });

@@ -1,11 +1,11 @@
 import { splitName } from "../api/split-name.ts";
 
-/** Registries that credentials are looked up for. A Dockerfile names a few. */
+/** The maximum number of registries to look up credentials for. A Dockerfile names a few. */
 const MAX_REGISTRIES = 20;
 
 /**
- * Returns the registries of the images that a Dockerfile names, as the docker config spells them. Read with little effort, and only to look up
- * credentials: a builder that cannot ask gets those that it may need with the request.
+ * Returns the registries of the images in a Dockerfile, as the docker config spells them. Used only to look up credentials, so the parsing
+ * is approximate: a builder without a session gets all credentials that it may need with the request.
  */
 export function baseRegistries(dockerfile: string, buildArgs: Readonly<Record<string, string>>): string[] {
   const values = new Map<string, string>();
@@ -31,7 +31,10 @@ function expanded(text: string, values: ReadonlyMap<string, string>): string {
   );
 }
 
-/** Undefined for `scratch`, and for what is no reference. An earlier stage counts as an image of Docker Hub, which does no harm. */
+/**
+ * Returns undefined for `scratch` and for text that is not a reference. An earlier stage counts as an image of Docker Hub, which does no
+ * harm.
+ */
 function registryOf(reference: string): string | undefined {
   if (reference === "scratch") return undefined;
   try {

@@ -3,26 +3,26 @@ import { oneLine } from "../../output/describe.ts";
 import { splitName } from "../api/split-name.ts";
 import type { FailedStep } from "./build-record.ts";
 
-/** BuildKit's words before those of the cause. */
+/** Matches the text that BuildKit prepends to the cause. */
 const PREFIX =
   /^failed to solve(?: with frontend [\w.]+)?: (?:rpc error: code = \w+ desc = )?(?:failed to create LLB definition: )?/;
-/** BuildKit's words that say nothing to a user */
+/** Matches internal details in BuildKit's messages, which do not help users */
 const INNER = /failed to (?:compute cache key|calculate checksum of ref \S+): /g;
 const EXIT = /(?:exit code|non-zero code|exit status):? (\d+)/;
-/** A step that looks a base up, or pulls it */
+/** Matches the name of a step that resolves or pulls a base */
 const BASE = /^\[internal\] load metadata for (\S+)$|^\[[^\]]*\] FROM (?:--\S+ )*(\S+)/;
-/** Before the path of the Dockerfile: BuildKit, the classic builder, buildah */
+/** Matches the errors of BuildKit, the classic builder and buildah before the path of a missing Dockerfile */
 const NO_DOCKERFILE = /failed to read dockerfile: open |cannot locate (?:specified )?Dockerfile|(?:open|stat|lstat) /i;
 const REFUSED = /unauthorized|authentication required|access denied|authorization failed|\b401\b|\b403\b|denied/i;
 const DOCKER_HUB = "Docker Hub";
 
-/** Returns the Failure of a build that the engine has ended with an error. `words`: the engine's. */
+/** Returns the Failure for a build that ended with an error. `words`: the engine's message. */
 export function buildFailure(words: string, failed: FailedStep | undefined, dockerfile: string): Failure {
   const reason = oneLine(words.replace(PREFIX, "").replaceAll(INNER, ""));
   if (lacksDockerfile(reason, dockerfile)) {
-    return new Failure("not-buildable", `the context has no file ${oneLine(dockerfile)} that says how to build it`, {
+    return new Failure("not-buildable", `the context has no Dockerfile at ${oneLine(dockerfile)}`, {
       expected: "a Dockerfile in the context",
-      hint: "Name it with -f, and see that no ignore rule leaves it out.",
+      hint: "Name it with -f, and check that no ignore rule excludes it.",
     });
   }
   const [, looked, pulled] = BASE.exec(failed?.name ?? "") ?? [];
@@ -37,7 +37,7 @@ export function buildFailure(words: string, failed: FailedStep | undefined, dock
     hint:
       lines.length === 0
         ? "Read the build's log."
-        : `Mend that step. Its last lines:\n${lines.map((line) => `  ${line}`).join("\n")}`,
+        : `Fix that step. Its last lines:\n${lines.map((line) => `  ${line}`).join("\n")}`,
   });
 }
 
@@ -56,7 +56,7 @@ function baseFailure(base: string, reason: string): Failure {
       : "a base that the engine can pull",
     hint: isRefused
       ? `Run \`${login}\` on this side, or correct the name.`
-      : "Check the name, and whether the engine's machine reaches the registry.",
+      : "Check the name, and whether the engine's machine can reach the registry.",
   });
 }
 

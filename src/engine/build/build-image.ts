@@ -12,7 +12,7 @@ import type { BuilderKind, BuildOptions, BuildOrder, BuiltImage } from "../engin
 import { buildFailure } from "./build-failure.ts";
 import { buildParameters } from "./build-request.ts";
 import { followBuild } from "./follow-build.ts";
-import { mayAsk, readDockerfile } from "./read-dockerfile.ts";
+import { mayRequestSecrets, readDockerfile } from "./read-dockerfile.ts";
 import { registryConfig } from "./registry-config.ts";
 import type { BuildSession, SessionOptions } from "./session/open-session.ts";
 
@@ -33,13 +33,19 @@ export async function buildImage(
     context !== undefined &&
     (options.syncsFiles ?? (!isRemote && order.isArchive !== true)) &&
     isAllUtf8(context);
-  // A builder without a session gets credentials with the request, and one behind a single connection a session only for these.
+  // A builder without a session gets credentials with the request. Over a single connection, a session is opened only if the build needs
+  // one.
   const dockerfile = kind === "buildkit" && !isRemote ? undefined : await readDockerfile(order.dockerfile, context);
   const registries = dockerfile === undefined ? undefined : await registryConfig(order, dockerfile, options.answers);
   const isNeeded = order.secrets.length + order.agents.length > 0 || registries !== undefined;
-  const isUseful = isNeeded || wantsSync || !isRemote || mayAsk(dockerfile ?? ""); // a remote one costs a login
-  const asked = { order, answers: options.answers, context: wantsSync ? context : undefined, signal: options.signal };
-  using session = kind === "buildkit" && isUseful ? await sessionOn(api, asked, isNeeded) : undefined;
+  const isUseful = isNeeded || wantsSync || !isRemote || mayRequestSecrets(dockerfile ?? ""); // a session on a remote engine costs a login
+  const sessionOptions = {
+    order,
+    answers: options.answers,
+    context: wantsSync ? context : undefined,
+    signal: options.signal,
+  };
+  using session = kind === "buildkit" && isUseful ? await sessionOn(api, sessionOptions, isNeeded) : undefined;
   const syncsFiles = wantsSync && session !== undefined;
   const archive = context === undefined || syncsFiles ? undefined : archiveOf(context, api, options.signal);
   try {
@@ -48,7 +54,7 @@ export async function buildImage(
       ...(archive !== undefined && { archive }),
       registryConfig: kind === "buildkit" ? undefined : registries,
       signal: options.signal,
-      timeout: "none", // a step may be silent for as long as it likes
+      timeout: "none", // a step may run without output for any time
     });
     const id = await followBuild(body, order.dockerfile, options.onEvent);
     return { id, ...(syncsFiles && { served: session.served }) };
@@ -64,10 +70,10 @@ export async function buildImage(
   }
 }
 
-/** Which part of a build failed: what could not be read here says more than what the engine made of it. */
+/** Chooses the error to report: a file that this side could not read is a better reason than the error that it caused in the engine. */
 function explain(error: unknown, order: BuildOrder, cause: Error | undefined): unknown {
   if (cause instanceof Failure) return cause;
-  // An error before the first line of the answer has a status.
+  // An EngineError with a status came before the first line of the answer.
   if (error instanceof EngineError && error.status !== undefined)
     return buildFailure(error.message, undefined, order.dockerfile);
   return error;
@@ -78,36 +84,40 @@ function refuseImpossible(kind: BuilderKind, { secrets, agents, memory, cpus }: 
   if (kind === "buildkit" || secrets.length + agents.length === 0) return;
   const name = kind === "classic" ? "the classic builder" : "Podman's builder, buildah,";
   const option = secrets.length > 0 ? "--secret" : "--ssh";
-  throw new Failure("usage", `${name} of the engine there does not take ${option} over its API`, {
+  throw new Failure("usage", `${name} does not accept ${option} over the API of the engine`, {
     expected: "an engine that builds with BuildKit (Docker 20.10 or later)",
     hint: `Choose such an engine with -H, or build without ${option}.`,
   });
 }
 
-/** `POST /build` with `version=2` accepts the parameters and ignores them (20.10 to 28.5): a limit that does not hold is refused. */
+/** `POST /build` with `version=2` accepts the parameters and ignores them (20.10 to 28.5), so limits are refused. */
 function noLimits(): Failure {
-  return new Failure("usage", "BuildKit does not take limits of memory and cpus over the API of the engine", {
-    expected: "an engine that builds such an order with the classic builder (Docker), or with buildah (Podman)",
-    hint: "Leave the builder to the engine, or build without these limits.",
+  return new Failure("usage", "BuildKit does not accept limits of memory and cpus over the API of the engine", {
+    expected: "an engine that uses the classic builder (Docker) or buildah (Podman) for such a build",
+    hint: "Let the engine choose the builder, or build without these limits.",
   });
 }
 
-/** Opens a session. Undefined: the engine passes none, and none is needed. */
-async function sessionOn(api: Api, asked: SessionOptions, isNeeded: boolean): Promise<BuildSession | undefined> {
-  const connection = await api.grpc(asked.signal);
+/** Opens a session. Returns undefined if the engine supports none and the build needs none. */
+async function sessionOn(
+  api: Api,
+  sessionOptions: SessionOptions,
+  isNeeded: boolean,
+): Promise<BuildSession | undefined> {
+  const connection = await api.grpc(sessionOptions.signal);
   if (connection === undefined) {
     if (!isNeeded) return undefined;
     throw new Failure(
       "usage",
-      "the engine there does not pass BuildKit's sessions, which secrets, ssh agents and credentials need",
+      "the engine does not support BuildKit's sessions, which secrets, ssh agents and credentials need",
       {
-        expected: "an engine whose API offers gRPC, without a proxy in front of it that hides it",
+        expected: "an engine whose API offers gRPC, without a proxy that blocks it",
         hint: "Use the engine's own socket.",
       },
     );
   }
   const { openSession } = await import("./session/open-session.ts"); // loads the gRPC library
-  return openSession(connection, asked);
+  return openSession(connection, sessionOptions);
 }
 
 function archiveOf(context: BuildContext, { endpoint: { address } }: Api, signal: AbortSignal): Readable {
@@ -116,7 +126,7 @@ function archiveOf(context: BuildContext, { endpoint: { address } }: Api, signal
   return isOneStream(address) && level !== 0 ? Readable.from(gzip(tar, level), { objectMode: false }) : tar;
 }
 
-/** BuildKit's protocol for folders carries no other names. */
+/** BuildKit's protocol for folders supports no other names. */
 function isAllUtf8({ entries }: BuildContext): boolean {
   return entries.every((entry) => isUtf8Path(entry.path) && (!("target" in entry) || isUtf8Path(entry.target)));
 }

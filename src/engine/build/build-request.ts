@@ -2,17 +2,17 @@ import { formatPlatform } from "../../image/platform.ts";
 import type { ApiRequest } from "../api/request.ts";
 import type { BuilderKind, BuildOrder } from "../engine-builds.ts";
 
-/** µs of a period in which the processor is shared out; the default of the kernel's scheduler (CFS) */
+/** The period of the CPU quota in µs, the default of the kernel's scheduler (CFS) */
 const CPU_PERIOD = 100_000;
-/** µs of a period, at least (kernel, Documentation/scheduler/sched-bwc.rst) */
+/** The minimum quota in µs (kernel, Documentation/scheduler/sched-bwc.rst) */
 const MIN_QUOTA = 1_000;
 
-/** What comes with an order. */
+/** How an order is built, and where its files come from. */
 export interface BuildSource {
   kind: BuilderKind;
-  /** The ID of a session, if there is one */
+  /** The ID of the session, if there is one */
   session?: string | undefined;
-  /** Whether the files come through it */
+  /** Whether the builder gets the files through the session */
   syncsFiles: boolean;
 }
 
@@ -39,15 +39,15 @@ export function buildParameters(order: BuildOrder, source: BuildSource): Pick<Ap
 }
 
 /**
- * Podman's `networkmode` has words of its own, and takes others for its default, which over the API is the network of the host (containers/podman,
- * `pkg/api/handlers/compat/images_build.go`).
+ * Podman's `networkmode` has its own values. It treats unknown values as the default, which over the API is the network of the host
+ * (containers/podman, `pkg/api/handlers/compat/images_build.go`).
  */
 function network({ network: mode }: BuildOrder, kind: BuilderKind): NonNullable<ApiRequest["query"]> {
   if (kind !== "buildah" || mode !== "none") return { networkmode: mode };
   return { networkmode: "NetworkDisabled", nsoptions: [{ Name: "network", Host: false, Path: "" }] };
 }
 
-/** As much swap as memory means none beside it. */
+/** Returns the parameters of the limits. `memswap` includes the memory, so equal values mean no swap. */
 function limits({ memory, cpus }: BuildOrder): Record<string, number> {
   return {
     ...(memory !== undefined && { memory, memswap: memory }),

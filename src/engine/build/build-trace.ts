@@ -5,16 +5,16 @@ import { StatusResponseSchema } from "../buildkit/gen/control_pb.ts";
 import type { BuildEvent } from "../engine-builds.ts";
 
 const STDERR = 2n;
-/** Steps whose output may be cut in the middle of a character. */
+/** The maximum number of streams whose output may be cut in the middle of a character. */
 const MAX_DECODERS = 1_000;
 
-/** Reads what BuildKit tells of a build. */
+/** Decodes BuildKit's reports about a build. */
 export class BuildTrace {
   readonly #decoders = new Map<string, StringDecoder>();
 
   /**
    * @param trace a message of the kind `moby.buildkit.trace`: BuildKit's `StatusResponse` in base64
-   * @throws Error when it is none
+   * @throws Error for any other message
    */
   events(trace: string): BuildEvent[] {
     const { vertexes, statuses, logs, warnings } = fromBinary(StatusResponseSchema, Buffer.from(trace, "base64"));

@@ -13,20 +13,20 @@ import type { GrpcConnection } from "../grpc/grpc-connection.ts";
 import { buildFailure } from "./build-failure.ts";
 import { openSession } from "./session/open-session.ts";
 
-/** Characters of findings that are kept. They cross the tunnel in a message, of at most 1 MB. */
+/** Characters of findings. They cross the tunnel in a message of at most 1 MB. */
 const MAX_TEXT = 64 * 1024;
-/** What a frontend without the check answers: BuildKit 0.8 (Docker 20.10) to 0.13 (Docker 26.1). */
+/** Matches the answer of a frontend without the check: BuildKit 0.8 (Docker 20.10) to 0.13 (Docker 26.1). */
 const UNSUPPORTED = /unsupported (?:request|frontend capability)/;
 
-/** The builder of an engine. `version`: the engine's */
+/** The builder of an engine. `version`: the version of the engine */
 interface Checker {
   kind: BuilderKind;
   version: string;
 }
 
 /**
- * Has BuildKit's Dockerfile frontend check a Dockerfile (moby/buildkit, `frontend/subrequests/lint`), which it does since Docker 27. The
- * context goes through a session, of which the frontend reads the Dockerfile and its ignore file alone.
+ * Lets BuildKit's Dockerfile frontend check a Dockerfile (moby/buildkit, `frontend/subrequests/lint`), which needs Docker 27. The context
+ * is available in a session. The frontend reads only the Dockerfile and its ignore file from it.
  */
 export async function checkBuild(
   api: Pick<DockerApi, "grpc">,
@@ -48,8 +48,8 @@ export async function checkBuild(
 }
 
 /**
- * Starts a build as buildx does, has the frontend answer a request in it, and cancels the build: `POST /build` has no parameter for that. As in
- * read-config.ts, an empty `cache` is always sent, and `Return` is never called.
+ * Starts a build as buildx does, sends the frontend a request in it, and cancels the build: `POST /build` has no parameter for such
+ * requests. As in read-config.ts, always sends an empty `cache`, and never calls `Return`.
  */
 async function askFrontend(
   { transport }: GrpcConnection,
@@ -61,7 +61,7 @@ async function askFrontend(
   const stop = AbortSignal.any([signal, finished.signal]);
   const ref = randomUUID();
   try {
-    // It runs until it is cancelled. If it ends earlier, nobody answers the request in it.
+    // The build runs until it is cancelled. If it ends earlier, nobody answers the request.
     const build = createClient(Control, transport)
       .solve({ ref, session, cache: {}, internal: true }, { signal: stop })
       .then(() => Promise.reject(new EngineError("the builder has ended before it answered")));
@@ -81,11 +81,12 @@ async function askFrontend(
   }
 }
 
-/** Returns what an order says of its Dockerfile, as options of the frontend (moby/buildkit, `frontend/dockerui/config.go`). */
+/** Converts an order into options of the frontend (moby/buildkit, `frontend/dockerui/config.go`). */
 function lintOptions({ dockerfile, git, target, platform, buildArgs, pull }: BuildOrder): Record<string, string> {
   return {
     requestid: "frontend.lint",
-    // A frontend that knows no requests fails instead of building. `+forward`: the one that `# syntax=` names is asked in any case.
+    // A frontend that does not support requests fails instead of building. `+forward` passes the request to the frontend that `# syntax=`
+    // names.
     "frontend.caps": "moby.buildkit.frontend.subrequests+forward",
     filename: dockerfile,
     ...(git !== undefined && { context: git }),
@@ -113,13 +114,13 @@ function readFindings({ "result.json": json, "result.txt": text }: Record<string
 }
 
 function explain(error: unknown, checker: Checker, dockerfile: string): Failure {
-  const reason = messageOf(error).replace(/^\[\w+\] /, ""); // connect's name of the gRPC status
+  const reason = messageOf(error).replace(/^\[\w+\] /, ""); // the name of the gRPC status, added by connect
   if (UNSUPPORTED.test(reason)) return cannotCheck(checker);
   const failure = buildFailure(reason, undefined, dockerfile);
   if (failure.code === "not-buildable") return failure;
   return new Failure("build-failed", `the Dockerfile cannot be checked: ${oneLine(reason)}`, {
     expected: "findings of the builder",
-    hint: "Build without --check: the log says more.",
+    hint: "Build without --check: the log has more details.",
     cause: error,
   });
 }
@@ -127,21 +128,17 @@ function explain(error: unknown, checker: Checker, dockerfile: string): Failure 
 function cannotCheck({ kind, version }: Checker): Failure {
   const isDocker = kind === "buildkit";
   const engine = kind === "buildah" ? `Podman ${version}` : `Docker ${version}`;
-  return new Failure("usage", `the builder of the engine there, ${engine}, does not check Dockerfiles`, {
+  return new Failure("usage", `the builder of the engine, ${engine}, does not check Dockerfiles`, {
     expected: "Docker 27 or later, which builds with BuildKit",
     hint: isDocker
-      ? "Where the Dockerfile has a line `# syntax=`, that version of its frontend counts: docker/dockerfile:1.8 or later checks."
+      ? "If the Dockerfile has a line `# syntax=`, that frontend must support checks: docker/dockerfile:1.8 or later."
       : "Choose such an engine with -H, or build without --check.",
   });
 }
 
 function noGrpc({ version }: Checker): Failure {
-  return new Failure(
-    "usage",
-    `the engine there, Docker ${version}, does not pass gRPC to its builder, which a check needs`,
-    {
-      expected: "Docker 27 or later whose API offers gRPC, without a proxy in front of it that hides it",
-      hint: "Use the engine's own socket, or build without --check.",
-    },
-  );
+  return new Failure("usage", `the engine, Docker ${version}, does not pass gRPC to its builder, which a check needs`, {
+    expected: "Docker 27 or later whose API offers gRPC, without a proxy that blocks it",
+    hint: "Use the engine's own socket, or build without --check.",
+  });
 }

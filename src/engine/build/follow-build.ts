@@ -7,9 +7,9 @@ import { buildFailure } from "./build-failure.ts";
 import { BuildRecord } from "./build-record.ts";
 import { BuildTrace } from "./build-trace.ts";
 
-/** Characters of a line: BuildKit sends up to a megabyte of output at once, in base64 and with what else there is to tell. */
+/** Characters of a line: BuildKit sends up to a megabyte of output at once, in base64 and with other properties. */
 const MAX_LINE = 8 * 1024 * 1024;
-/** Podman before 5 names the image only so. */
+/** The line with the image's ID. Podman before 5 has no other. */
 const BUILT = /^Successfully built ([0-9a-f]{12,64})\s*$/;
 
 /** A line of the answer (moby `api/types/jsonstream`). */
@@ -23,9 +23,9 @@ interface BuildLine {
 }
 
 /**
- * Reads the answer to `POST /build` to its end. Returns the image's ID, or the first digits of it.
+ * Reads the answer to `POST /build` to its end. Returns the image's ID, or its first digits.
  *
- * @throws Failure `build-failed`, `not-buildable` or `no-space`; EngineError for an answer that is none
+ * @throws Failure `build-failed`, `not-buildable` or `no-space`; EngineError for an invalid answer
  */
 export async function followBuild(
   body: AsyncIterable<Uint8Array>,
@@ -57,13 +57,13 @@ function eventsOf({ id, aux, stream, status }: BuildLine, trace: BuildTrace): Bu
     try {
       return trace.events(aux);
     } catch (error) {
-      throw new EngineError(`the engine sent a message that is none of BuildKit's: ${messageOf(error)}`, undefined, {
+      throw new EngineError(`the engine sent an invalid message of BuildKit: ${messageOf(error)}`, undefined, {
         cause: error,
       });
     }
   }
-  const said = text(stream) ?? (typeof status === "string" && typeof id !== "string" ? `${status}\n` : undefined);
-  return said === undefined ? [] : [{ type: "build-text", text: said }];
+  const printed = text(stream) ?? (typeof status === "string" && typeof id !== "string" ? `${status}\n` : undefined);
+  return printed === undefined ? [] : [{ type: "build-text", text: printed }];
 }
 
 function idOf({ id, aux, stream }: BuildLine): string | undefined {
@@ -72,7 +72,7 @@ function idOf({ id, aux, stream }: BuildLine): string | undefined {
   return typeof stream === "string" ? BUILT.exec(stream)?.[1] : undefined;
 }
 
-/** The classic builder gives the whole ID, and then its first digits. */
+/** Returns the longer ID: the classic builder sends the whole ID, and then its first digits. */
 function longer(one: string | undefined, other: string | undefined): string | undefined {
   return (other?.length ?? 0) > (one?.length ?? 0) ? other : one;
 }

@@ -1,12 +1,12 @@
 import { isAtLeast } from "../compare-versions.ts";
 import type { DockerApi } from "../api/docker-api.ts";
 
-/** The API version that limits the cache by `max-used-space`. */
+/** The first API version with `max-used-space`, which limits the cache. */
 const MAX_USED = "1.48";
 
 /**
- * Removes what was used least recently of the builder's cache, down to `keep` bytes. Older engines keep at least that (`keep-storage`) of what
- * no build uses, which comes to the same.
+ * Reduces the builder's cache to `keep` bytes; removes the least recently used records first. Older engines keep at least that many bytes
+ * of unused records (`keep-storage`), with the same effect.
  */
 export async function pruneBuildCache(api: DockerApi, keep: number): Promise<number> {
   const limit = isAtLeast(api.version ?? "", MAX_USED)

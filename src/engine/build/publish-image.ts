@@ -9,7 +9,7 @@ import type { Credentials, PublishedImage, PublishOptions } from "../engine-buil
 
 const REFUSED = /unauthorized|authentication required|no basic auth|denied|forbidden|\b40[13]\b/i;
 
-/** Pushes an image that was built, with the credentials of the user's side. */
+/** Pushes a built image, with credentials from the user's side. */
 export async function publishImage(
   api: DockerApi,
   reference: string,
@@ -32,10 +32,10 @@ export async function publishImage(
 }
 
 /**
- * Has the engine log in (`POST /auth`, which keeps nothing), because a graph driver (20.10 to 28.5) tries a push that the registry refuses with 401
- * for 50 s. Other errors are left to the push, which has better words.
+ * Lets the engine log in (`POST /auth`, which stores nothing), because an engine with a graph driver (20.10 to 28.5) retries a push for 50
+ * s if the registry refuses it with 401. Ignores other errors: those of the push are clearer.
  *
- * @throws EngineError when the registry refuses them
+ * @throws EngineError when the registry refuses the credentials
  */
 async function checkCredentials(
   api: DockerApi,
@@ -55,11 +55,11 @@ function pushRefused(reference: string, registry: string, error: EngineError, ha
   const login = registry.includes("index.docker.io") ? "docker login" : `docker login ${registry}`;
   return new Failure("push-refused", `the push of ${reference} failed: ${oneLine(error.message)}`, {
     expected: isRefused
-      ? `credentials with which ${registry} takes the image${hasCredentials ? "" : "; this side has none for it"}`
-      : `a registry ${registry} that the engine's machine reaches`,
+      ? `credentials with which ${registry} accepts the image${hasCredentials ? "" : "; this side has none for it"}`
+      : `a registry ${registry} that the engine's machine can reach`,
     hint: isRefused
       ? `Run \`${login}\` on this side, and check the name.`
-      : "Check the name, and the network and the proxy settings of the engine there.",
+      : "Check the name, and the network and the proxy settings of the engine.",
     cause: error,
   });
 }

@@ -1,10 +1,10 @@
 import type { BuildContext, ContextFile } from "../../build-context/build-context.ts";
 import { entryPath } from "../../build-context/paths.ts";
 
-/** Bytes of a Dockerfile that are read. */
+/** The maximum size of a Dockerfile in bytes. */
 const MAX_DOCKERFILE = 1024 * 1024;
 
-/** Returns the text of a context's Dockerfile; an empty one where there is none, or it is too large. */
+/** Returns the text of a context's Dockerfile; "" if it does not exist or is too large. */
 export async function readDockerfile(path: string, context: BuildContext | undefined): Promise<string> {
   const wanted = entryPath(path);
   const file = context?.entries.find((entry): entry is ContextFile => entry.kind === "file" && entry.path === wanted);
@@ -15,9 +15,9 @@ export async function readDockerfile(path: string, context: BuildContext | undef
 }
 
 /**
- * Whether a step may ask for a secret or an agent. BuildKit passes over one that is not given, unless it is required, and only where there is a
- * session to ask: without one it ends the build with "no active sessions".
+ * Returns whether a step may request a secret or an agent. Such a build needs a session: without one, BuildKit ends it with "no active
+ * sessions". With one, BuildKit ignores a missing secret or agent unless it is required.
  */
-export function mayAsk(dockerfile: string): boolean {
+export function mayRequestSecrets(dockerfile: string): boolean {
   return /--mount=\S*\btype=(?:secret|ssh)\b/i.test(dockerfile);
 }

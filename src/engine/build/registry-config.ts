@@ -2,7 +2,10 @@ import { registryAuth } from "../api/registry-auth.ts";
 import type { BuildAnswers, BuildOrder } from "../engine-builds.ts";
 import { baseRegistries } from "./base-registries.ts";
 
-/** Returns the user's credentials for the registries of an order's bases, by registry (`X-Registry-Config`); undefined when there are none. @param dockerfile its text */
+/**
+ * Returns the user's credentials for the registries of an order's bases, by registry (`X-Registry-Config`); undefined if there are none.
+ * @param dockerfile the text of the Dockerfile
+ */
 export async function registryConfig(
   order: BuildOrder,
   dockerfile: string,

@@ -11,11 +11,11 @@ import { engineSilent } from "../api/errors.ts";
 import type { Info } from "./gen/content_pb.ts";
 import { Content } from "./gen/content_pb.ts";
 
-/** ms for a list: an engine with 10,000 blobs takes a tenth of a second. */
+/** ms for a list. An engine with 10,000 blobs takes a tenth of a second. */
 const ANSWER_TIMEOUT = 10_000;
 /** ms for the first answer, which shows whether the engine has this service. */
 const FIRST_TIMEOUT = 1_000;
-/** Blobs in a list. A query is about one image, which has about ten; the limit bounds memory. */
+/** Blobs in a list, to bound memory. A query is about one image, which has about ten blobs. */
 const MAX_FOUND = 10_000;
 /** Connections that break in a row, without a byte in between, before reading a blob fails. */
 const ATTEMPTS = 3;
@@ -27,9 +27,9 @@ const NAMED = "containerd.io/gc.ref.content";
 /** The part of the API that the content store needs. */
 type GrpcApi = Pick<DockerApi, "endpoint" | "signal" | "timeouts" | "moved" | "grpc">;
 
-/** Opens the content store. Returns undefined when the engine, or a proxy in front of it, does not answer an empty query in time. */
+/** Opens the content store. Returns undefined if the engine, or a proxy in front of it, does not answer an empty query in time. */
 export async function openContentStore(api: GrpcApi, signal?: AbortSignal): Promise<ContentStore | undefined> {
-  if ((await api.grpc(signal)) === undefined) return undefined; // may include a login, so the limit below starts after it
+  if ((await api.grpc(signal)) === undefined) return undefined; // may include a login, so the time limit below starts afterwards
   const store = new Store(api);
   const isRemote = isOneStream(api.endpoint.address); // perhaps over a slow link
   using limit = deadline(isRemote ? ANSWER_TIMEOUT : FIRST_TIMEOUT, signal);
@@ -81,7 +81,7 @@ class Store implements ContentStore {
     const end = from + length;
     let at = from;
     if (at >= end) return;
-    for await (const chunk of this.#readOn(digest, at, end, signal)) {
+    for await (const chunk of this.#readResuming(digest, at, end, signal)) {
       at += chunk.length;
       if (at > end) throw new InvalidImage(`the blob ${digest} is larger than the ${size} bytes it should have`);
       yield chunk;
@@ -93,7 +93,7 @@ class Store implements ContentStore {
     const chunks: Buffer[] = [];
     let size = 0;
     try {
-      for await (const chunk of this.#readOn(digest, 0, undefined, signal)) {
+      for await (const chunk of this.#readResuming(digest, 0, undefined, signal)) {
         size += chunk.length;
         if (size > max) return undefined;
         chunks.push(chunk);
@@ -106,8 +106,13 @@ class Store implements ContentStore {
     return digestOf(bytes) === digest ? bytes : undefined;
   }
 
-  /** Reads a blob from `from` on, and continues on a new connection when one breaks. `end` undefined: to the end of the blob. */
-  async *#readOn(digest: Digest, from: number, end: number | undefined, signal?: AbortSignal): AsyncGenerator<Buffer> {
+  /** Reads a blob from `from` on, and continues on a new connection if one breaks. If `end` is undefined, reads to the end of the blob. */
+  async *#readResuming(
+    digest: Digest,
+    from: number,
+    end: number | undefined,
+    signal?: AbortSignal,
+  ): AsyncGenerator<Buffer> {
     let at = from;
     for (let failures = 0; at !== end;) {
       const before = at;
@@ -124,12 +129,12 @@ class Store implements ContentStore {
     }
   }
 
-  /** `size` in bytes; 0: to the end of the blob. */
+  /** @param size bytes; 0 for all bytes to the end of the blob */
   async *#readOnce(digest: Digest, offset: number, size: number, signal?: AbortSignal): AsyncGenerator<Buffer> {
     const request = { digest, offset: BigInt(offset), size: BigInt(size) };
     try {
       const { timeouts, endpoint } = this.#api;
-      // On the only connection, a message may wait for the data of another request.
+      // If there is only one connection, a message may have to wait for the data of another request.
       const limit = isOneStream(endpoint.address) ? timeouts.work : timeouts.answer;
       const what = `the blob ${digest}`;
       for await (const { data } of this.#answers(what, (client, stop) => client.read(request, stop), signal, limit)) {
@@ -142,7 +147,7 @@ class Store implements ContentStore {
     }
   }
 
-  /** Yields the messages of an answer, each of which must come within `limit` ms. A reader that stops early cancels the call. */
+  /** Yields the messages of an answer. Each must arrive within `limit` ms. A reader that stops early cancels the call. */
   async *#answers<Message>(
     what: string,
     ask: (client: Client<typeof Content>, stop: { signal: AbortSignal }) => AsyncIterable<Message>,

@@ -7,26 +7,29 @@ import type { DockerApi } from "../api/docker-api.ts";
 import { isOneStream } from "../connect/endpoint.ts";
 import { listedSize } from "../api/images.ts";
 
-/** ms. It takes about 15; it takes long when the image is removed at that moment, and the builder looks for it in a registry. */
+/**
+ * ms. The call takes about 15 ms. It takes long if the image is removed at that moment, because the builder then looks for it in a
+ * registry.
+ */
 const TIMEOUT = 5_000;
 /**
- * The Docker versions whose source was read for how the builder handles these messages, because it trusts its clients. Tested with
- * 20.10, 26.1, 28.5 and 29.7.
+ * The oldest and newest Docker version whose source code was checked for the handling of these messages, because the builder trusts its
+ * clients. Tested with 20.10, 26.1, 28.5 and 29.7.
  */
 const [OLDEST, NEWEST] = ["20.10", "29.7"];
 
 /**
  * Returns the config of a classic store's image, byte for byte. The engine's own API has no call for it: `docker save` copies the whole
- * image first. BuildKit, a part of every Docker, gives it to a build `FROM` the image. So this starts a build as buildx does
- * (moby/buildkit, `api/services/control` and `frontend/gateway/pb`), requests the config, and cancels the build, which dockerd logs in
- * a line.
+ * image first. BuildKit, a part of every Docker, returns it to a build `FROM` the image. This function starts a build as buildx does
+ * (moby/buildkit, `api/services/control` and `frontend/gateway/pb`), requests the config, and cancels the build. dockerd logs the cancelled
+ * build in one line.
  *
- * A malformed request can crash dockerd with a nil dereference: always send an empty `cache` (Docker 27.4 to 28.1 need it), and never
- * call `Return`.
+ * A malformed request can crash dockerd with a nil dereference: always send an empty `cache` (Docker 27.4 to 28.1 need it), and never call
+ * `Return`.
  *
  * @param image its name as engines list it, with a tag, and its ID
- * @param version Docker's
- * @returns undefined for an unknown Docker version, over a single connection, and when the name is gone or has another ID
+ * @param version the version of Docker
+ * @returns undefined for an unknown Docker version, over a single connection, and if the name no longer exists or has another ID
  */
 export async function readConfig(
   api: DockerApi,
@@ -51,7 +54,7 @@ export async function readConfig(
     const stop = AbortSignal.any([limit.signal, finished.signal]);
     createClient(Control, connection.transport)
       .solve({ ref, cache: {}, internal: true }, { signal: stop })
-      .catch(() => {}); // runs until it is cancelled
+      .catch(() => {}); // the build runs until it is cancelled
     const { config } = await createClient(LLBBridge, connection.transport).resolveImageConfig(
       { ref: name, resolveMode: "local" },
       { signal: stop, headers: { "buildkit-controlapi-buildid": ref } },

@@ -4,7 +4,7 @@ import { defaultHost, type EngineEndpoint, parseHost, type TlsMaterial, wantsTls
 import { readTlsFiles } from "./tls-files.ts";
 
 export interface EngineChoice {
-  /** The engine that `-H` or `DOCKER_HOST` names, from {@link namedEndpoint}. Left out: the docker context decides. */
+  /** The engine that `-H` or `DOCKER_HOST` names, from {@link namedEndpoint}. If undefined, the docker context decides. */
   named?: EngineEndpoint | undefined;
   env: NodeJS.ProcessEnv;
   homedir: string;

@@ -5,13 +5,13 @@ import { Failure, messageOf } from "../../output/errors.ts";
 import { type EngineEndpoint, parseHost, PLAIN_PORT, TLS_PORT } from "./endpoint.ts";
 import { readTlsFiles } from "./tls-files.ts";
 
-/** The name for no context: DOCKER_HOST or the default socket applies. It has no files. */
+/** The name that stands for no context: DOCKER_HOST or the default socket applies. It has no files. */
 export const DEFAULT_CONTEXT = "default";
 
 /**
- * Returns `currentContext` of the CLI's `config.json`; undefined when there is no such file or field.
+ * Returns `currentContext` of the CLI's `config.json`; undefined if the file or the field does not exist.
  *
- * The docker CLI warns about a file that it cannot read and uses the default engine. Here that is an error: an image must not go to an
+ * The docker CLI warns about a file that it cannot read and uses the default engine. This program fails: it must not send an image to an
  * engine that the user has not chosen.
  *
  * @throws Failure `engine-unreachable`
@@ -24,10 +24,10 @@ export async function readCurrentContext(configDir: string): Promise<string | un
 }
 
 /**
- * Reads the endpoint of a docker context from the CLI's context store (docker/cli `cli/context/store`):
- * `contexts/meta/<SHA-256 of the name>/meta.json` and `contexts/tls/<SHA-256 of the name>/docker/*.pem`.
+ * Reads the endpoint of a docker context from the CLI's context store (docker/cli `cli/context/store`): `contexts/meta/<SHA-256 of the
+ * name>/meta.json` and `contexts/tls/<SHA-256 of the name>/docker/*.pem`.
  *
- * @param chosenBy where the name was given, e.g. `DOCKER_CONTEXT`
+ * @param chosenBy the setting that contains the name, e.g. `DOCKER_CONTEXT`
  * @throws Failure `usage` when there is no such context; `engine-unreachable` when its files are unusable
  */
 export async function readContext(configDir: string, name: string, chosenBy: string): Promise<EngineEndpoint> {
@@ -56,7 +56,10 @@ export async function readContext(configDir: string, name: string, chosenBy: str
   return parseHost(withPort(host, tls === undefined ? PLAIN_PORT : TLS_PORT), source, tls);
 }
 
-/** The CLI completes the host of -H and DOCKER_HOST, but not that of a context, which it cannot dial without a port. */
+/**
+ * Adds the port to a host of a context. The CLI completes the host of -H and DOCKER_HOST, but not of a context, and cannot dial it without
+ * a port.
+ */
 function withPort(host: string, port: number): string {
   return /^tcp:\/\/([^/:[]+|\[[^\]]*\])$/.test(host) ? `${host}:${port}` : host;
 }

@@ -1,11 +1,11 @@
 import type { Exit } from "../../child-process/exit.ts";
 
-/** Thrown when the program behind a connection cannot be started, or does not end with success. */
+/** Thrown when the program behind a connection cannot be started or fails. */
 export class DialError extends Error {
   override readonly name = "DialError";
-  /** Its exit status; undefined when a signal ended it or it could not be started. */
+  /** Its exit status; undefined if a signal ended it or it could not be started. */
   readonly status: number | undefined;
-  /** It is not installed. */
+  /** Whether the program is not installed. */
   readonly missing: boolean;
 
   constructor(message: string, exit: Exit) {

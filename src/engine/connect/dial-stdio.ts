@@ -4,32 +4,32 @@ import { messageOf } from "../../output/errors.ts";
 import { DialError } from "./dial-error.ts";
 import { ProgramConnection, type ProgramOutput } from "./program-connection.ts";
 
-/** Bytes kept of the program's stderr. Its end tells why the program failed. */
-const STDERR_KEPT = 4096;
+/** Bytes of the program's stderr to store. Its end contains the reason of a failure. */
+const STDERR_BYTES = 4096;
 
-/** ms between SIGTERM and SIGKILL. docker/cli allows 3 s. */
+/** ms between SIGTERM and SIGKILL, as in docker/cli. */
 const KILL_TIMEOUT = 3_000;
 
-/** ms for the program to end after it has closed its stdout. docker/cli's figure. */
+/** ms for the program to end after it has closed its stdout, as in docker/cli. */
 const LEAVE_TIMEOUT = 10_000;
 
-/** The connection over a program that was started for it. */
+/** A connection over a program that was started for it. */
 export interface StdioConnection extends ProgramConnection {
   /** Resolves when the program has ended; never rejects. */
   readonly ended: Promise<Exit>;
-  /** Ends the program at once, for when this process exits. */
+  /** Kills the program at once. Called when this process exits. */
   killNow(): void;
 }
 
 /**
  * Starts a program and connects to the engine behind its stdin and stdout. Destroying the connection ends the program: SIGTERM, then
- * SIGKILL. A program that fails destroys it with a `DialError` that holds the end of its stderr.
+ * SIGKILL. If the program fails, the connection is destroyed with a `DialError` that contains the end of its stderr.
  */
 export function dialStdio(file: string, argv: readonly string[]): StdioConnection {
   const program = startProgram(file, argv, { killTimeout: KILL_TIMEOUT, ownSession: true });
   const { stdin, stdout } = program;
   let stderr = Buffer.alloc(0);
-  program.stderr.on("data", (chunk: Buffer) => (stderr = Buffer.concat([stderr, chunk]).subarray(-STDERR_KEPT)));
+  program.stderr.on("data", (chunk: Buffer) => (stderr = Buffer.concat([stderr, chunk]).subarray(-STDERR_BYTES)));
   const connection = new ProgramConnection({
     stdin,
     stdout,

@@ -11,7 +11,7 @@ export interface TlsMaterial {
   verify: boolean;
 }
 
-/** How an engine is reached. */
+/** The address of an engine. */
 export type EngineAddress =
   | { protocol: "unix" | "npipe"; path: string }
   | { protocol: "tcp"; hostname: string; port: number; pathPrefix: string; tls?: TlsMaterial }
@@ -22,11 +22,13 @@ export type EngineAddress =
 export interface StreamAddress {
   protocol: "stream";
   open: () => Duplex;
-  /** Opens a second stream, for an optional request; its failure is harmless. Left out: `open` is used. */
+  /** Opens a second stream for an optional request. Its failure does no harm. Default: `open` */
   another?: () => Duplex;
   /** The engine speaks HTTP/2 from the first byte, so one stream carries all requests. */
   speaksHttp2?: boolean | undefined;
-  /** gzip level for archives that are loaded, 1 to 9; 0: none. Engines that do not accept gzip get plain archives anyhow. */
+  /**
+   * The gzip level for archives that the engine loads, 1 to 9, or 0 for none. Engines that do not accept gzip always get plain archives.
+   */
   gzipLevel?: number | undefined;
 }
 
@@ -39,27 +41,27 @@ export interface SshAddress {
 }
 
 export interface EngineEndpoint {
-  /** As the user wrote it, with defaults filled in, e.g. `tcp://build:2375`. Never holds a password. */
+  /** The address that the user has given, with defaults filled in, e.g. `tcp://build:2375`. Never contains a password. */
   host: string;
-  /** Where the address comes from, e.g. `DOCKER_HOST` or `context prod`. */
+  /** The source of the address, e.g. `DOCKER_HOST` or `context prod`. */
   source: string;
   address: EngineAddress;
 }
 
-/** Returns the endpoint for messages: `unix:///var/run/docker.sock (context default)`. */
+/** Formats the endpoint for messages: `unix:///var/run/docker.sock (context default)`. */
 export function describeEndpoint({ host, source }: EngineEndpoint): string {
   return `${host} (${source})`;
 }
 
-/** Whether the engine may run on this machine: only then can it push to a port of 127.0.0.1 here. */
+/** Returns whether the engine may run on this machine. Only such an engine can push to a port of this machine's 127.0.0.1. */
 export function mayReachUs(address: EngineAddress): boolean {
   if (address.protocol === "tcp") return /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/.test(address.hostname);
   return address.protocol === "unix" || address.protocol === "npipe";
 }
 
 /**
- * Whether all requests share one connection, over a program's stdin and stdout. They wait for each other, so none may be without a time
- * limit. The connection leads over a network, so data on it is worth compressing.
+ * Returns whether all requests share one connection, over a program's stdin and stdout. They wait for each other, so each needs a time
+ * limit. The connection uses a network, so it is worth compressing data on it.
  */
 export function isOneStream({ protocol }: EngineAddress): boolean {
   return protocol === "ssh" || protocol === "stream";
@@ -74,13 +76,13 @@ function defaultSocket(platform: NodeJS.Platform): string {
 export const PLAIN_PORT = 2375;
 export const TLS_PORT = 2376;
 
-/** Whether the environment asks for TLS to TCP addresses. As for the docker CLI, any value except the empty one does, even `0`. */
+/** Returns whether the environment requests TLS for TCP addresses. As for the docker CLI, any value except the empty one does, even `0`. */
 export function wantsTls(env: NodeJS.ProcessEnv): boolean {
   return Boolean(env["DOCKER_TLS_VERIFY"] || env["DOCKER_TLS"]);
 }
 
 /**
- * Returns the engine that `-H` or `DOCKER_HOST` names, without TLS material, which is in files; undefined when neither is given, so the
+ * Returns the engine that `-H` or `DOCKER_HOST` names, without TLS material, which is in files. Returns undefined if neither is set: the
  * docker context decides. An empty `-H` means the default: the socket, or `localhost:2376` when TLS is on.
  *
  * @throws Failure `usage`
@@ -95,29 +97,29 @@ export function namedEndpoint(
   return parseHost(given.trim() || defaultHost(env, platform), host === undefined ? "DOCKER_HOST" : "-H");
 }
 
-/** Returns the address of the engine that is used when none is named. */
+/** Returns the address of the default engine. */
 export function defaultHost(env: NodeJS.ProcessEnv, platform: NodeJS.Platform): string {
   return wantsTls(env) ? `tcp://localhost:${TLS_PORT}` : defaultSocket(platform);
 }
 
 /**
  * Parses the address of an engine as the docker CLI does (docker/cli `opts/hosts.go`, and `cli/connhelper/ssh` for ssh). The default
- * socket, `localhost` and port 2375 replace missing parts; a word without a scheme is a TCP address.
+ * socket, `localhost` and port 2375 replace missing parts; an address without a scheme is a TCP address.
  *
  * @param host `unix://`, `npipe://`, `tcp://`, `http://`, `https://` or `ssh://`
- * @param source where `host` was given, for the message
+ * @param source the setting that contains `host`, for messages
  * @param tls for a TCP address; undefined for plain HTTP
  * @throws Failure `usage`
  */
 export function parseHost(host: string, source: string, tls?: TlsMaterial): EngineEndpoint {
   const text = host.trim();
   const [scheme, rest] = text.includes("://") ? split(text, "://") : ["tcp", text];
-  // No cause: an ERR_INVALID_URL carries its input, which may hold a password.
+  // No cause: an ERR_INVALID_URL contains its input, which may contain a password.
   const refuse = (reason: string): never => {
     throw new Failure("usage", `${withoutPassword(text)} (${source}) is not the address of an engine: ${reason}`, {
       expected:
         "unix://PATH, npipe://PATH, tcp://HOST[:PORT], http(s)://HOST[:PORT] or ssh://[USER@]HOST[:PORT][/PATH/TO/SOCKET]",
-      hint: "Correct it, or leave it out to use the current docker context.",
+      hint: "Correct it, or omit it to use the current docker context.",
     });
   };
   switch (scheme) {
@@ -150,8 +152,8 @@ function parseTcp(
 ): EngineEndpoint {
   if (rest.includes("://")) refuse("it has two schemes");
   const url = parseUrl(`tcp://${/^(:|\/|$)/.test(rest) ? "localhost" : ""}${rest}`, refuse);
-  if (url.username !== "" || url.password !== "") refuse("a user and a password have no meaning there");
-  if (url.search !== "" || url.hash !== "") refuse("a query or a fragment has no meaning there");
+  if (url.username !== "" || url.password !== "") refuse("a TCP address has no user and no password");
+  if (url.search !== "" || url.hash !== "") refuse("an engine address has no query and no fragment");
   const port = url.port === "" ? { tcp: PLAIN_PORT, http: 80, https: 443 }[scheme] : Number(url.port);
   const pathPrefix = url.pathname.replace(/\/+$/, "");
   const secured = tls ?? (scheme === "https" ? { verify: true } : undefined);
@@ -172,12 +174,12 @@ function parseSsh(text: string, source: string, refuse: Refuse): EngineEndpoint 
   const url = parseUrl(text, refuse);
   if (url.password !== "") refuse("it must not contain a password; ssh uses an agent or a key");
   if (url.hostname === "") refuse("it names no host");
-  if (url.search !== "" || url.hash !== "") refuse("a query or a fragment has no meaning there");
+  if (url.search !== "" || url.hash !== "") refuse("an engine address has no query and no fragment");
   const user = decode(url.username, refuse);
   const hostname = bare(decode(url.hostname, refuse));
   const socketPath = decode(url.pathname, refuse);
   if (!isSafeForSsh(user) || !isSafeForSsh(hostname))
-    refuse("its user or host contains characters that ssh may take for an option or a command");
+    refuse("its user or host contains characters that ssh may treat as an option or a command");
   return {
     host: text,
     source,
@@ -192,7 +194,7 @@ function parseSsh(text: string, source: string, refuse: Refuse): EngineEndpoint 
 }
 
 /**
- * Rejects a leading `-`, which ssh takes for an option, and characters that reach a shell through `ProxyCommand` with `%h` and `%r`.
+ * Rejects a leading `-`, which ssh treats as an option, and characters that reach a shell through `ProxyCommand` with `%h` and `%r`.
  * OpenSSH rejects the same ones since 9.6 (CVE-2023-51385).
  */
 function isSafeForSsh(word: string): boolean {

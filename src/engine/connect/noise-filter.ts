@@ -1,7 +1,7 @@
-/** Bytes of noise that end the connection attempt: a message of the day is shorter. */
+/** Bytes of noise after which the connection fails. A message of the day is shorter. */
 const MAX_NOISE = 64 * 1024;
-/** Bytes of noise kept for messages. */
-const KEPT_NOISE = 4096;
+/** Bytes of noise to store for messages. */
+const STORED_NOISE = 4096;
 
 /**
  * The start of an answer: a status line (RFC 9112, 4), or in HTTP/2 a SETTINGS frame of up to 15 settings on stream 0 (RFC 9113, 3.4
@@ -10,7 +10,7 @@ const KEPT_NOISE = 4096;
 // oxlint-disable-next-line no-control-regex
 const ANSWER = /HTTP\/1\.[01] [1-5]\d\d[ \r]|\0\0[\0\x06\x0c\x12\x18\x1e$*06<BHNTZ]\x04\0\0\0\0\0/;
 
-/** Thrown when a program prints too much text in place of an engine's answer. */
+/** Thrown when a program prints too much text instead of an engine's answer. */
 export class NotHttp extends Error {
   override readonly name = "NotHttp";
 
@@ -21,16 +21,16 @@ export class NotHttp extends Error {
 
 /**
  * Skips the text that a login shell, a profile or a wrapper prints on stdout before the engine's first answer. An engine sends nothing
- * before it gets a request, and every answer starts as {@link ANSWER}.
+ * before it gets a request, and every answer begins with {@link ANSWER}.
  */
 export class NoiseFilter {
   #pending: Buffer = Buffer.alloc(0);
   #noise = "";
   #done = false;
 
-  /** The skipped text, or the text that has come so far without an answer; its first 4 kB. */
+  /** The first 4 kB of the skipped text, or of the text so far if no answer has begun. */
   get noise(): string {
-    return this.#done ? this.#noise : this.#pending.toString("utf8", 0, KEPT_NOISE);
+    return this.#done ? this.#noise : this.#pending.toString("utf8", 0, STORED_NOISE);
   }
 
   /** Whether an answer has begun. */
@@ -39,7 +39,7 @@ export class NoiseFilter {
   }
 
   /**
-   * Takes the next chunk. Returns the part of the input that is an answer; undefined while none has begun.
+   * Processes the next chunk. Returns the part of the input that belongs to an answer; undefined until one has begun.
    *
    * @throws NotHttp
    */
@@ -50,7 +50,7 @@ export class NoiseFilter {
     if ((at === -1 ? this.#pending.length : at) > MAX_NOISE) throw new NotHttp(this.noise.slice(0, 80));
     if (at === -1) return undefined;
     const answer = this.#pending.subarray(at);
-    this.#noise = this.#pending.toString("utf8", 0, Math.min(at, KEPT_NOISE));
+    this.#noise = this.#pending.toString("utf8", 0, Math.min(at, STORED_NOISE));
     this.#pending = Buffer.alloc(0);
     this.#done = true;
     return answer;

@@ -5,21 +5,24 @@ import { connect as connectTls } from "node:tls";
 import type { EngineAddress } from "./endpoint.ts";
 import { StreamAgent } from "./stream-agent.ts";
 
-/** ms for a TCP connection. docker/cli's figure. */
+/** ms for a TCP connection, as in docker/cli. */
 const CONNECT_TIMEOUT = 30_000;
 
-/** ms of silence until TCP asks the engine for a sign of life: a NAT on the way forgets connections in minutes. */
-const ALIVE = 30_000;
+/** ms of silence until TCP sends a keep-alive probe: a NAT drops idle connections after some minutes. */
+const KEEP_ALIVE_DELAY = 30_000;
 
 /** Opens connections to an engine over a socket, TCP, TLS, ssh or a stream. */
 export interface EngineConnections extends AsyncDisposable {
-  /** For requests in HTTP/1.1. */
+  /** For HTTP/1.1 requests. */
   readonly agent: Agent;
   /** Opens one more connection, for another protocol. The caller owns it. Over a program's stdin and stdout, it runs the program again. */
   another(): Duplex;
 }
 
-/** The first request connects. Disposing closes every connection, in use or not, and waits for the programs behind them to end. */
+/**
+ * Prepares connections; the first request connects. Disposing closes every connection, in use or not, and waits until their programs have
+ * ended.
+ */
 export async function openConnections(
   address: EngineAddress,
   onAnotherLogin: () => void = () => {},
@@ -50,10 +53,7 @@ export async function openConnections(
   };
 }
 
-/**
- * No keep-alive: a connection is cheap compared with a request, and one that a proxy has closed while it was idle would fail the next
- * request.
- */
+/** No keep-alive: a connection is cheap compared with a request, and if a proxy closed an idle connection, the next request would fail. */
 class SocketAgent extends Agent {
   readonly #dial: () => Socket;
 
@@ -75,7 +75,7 @@ function dial(address: Exclude<EngineAddress, { protocol: "ssh" | "stream" }>): 
   return limited(connectTls({ ...keys, host, port, rejectUnauthorized: verify, ...serverName(host) }), "secureConnect");
 }
 
-/** A server name is never an address (RFC 6066, 3). */
+/** Returns the TLS server name, which must not be an address (RFC 6066, 3). */
 function serverName(host: string): { servername?: string } {
   return /^[\d.]+$|:/.test(host) ? {} : { servername: host };
 }
@@ -85,6 +85,6 @@ function limited<S extends Socket>(socket: S, ready: string): S {
     socket.destroy(Object.assign(new Error(`no answer within ${CONNECT_TIMEOUT / 1000} s`), { code: "ETIMEDOUT" }));
   socket.setTimeout(CONNECT_TIMEOUT, giveUp);
   socket.once(ready, () => socket.setTimeout(0).off("timeout", giveUp));
-  socket.setKeepAlive(true, ALIVE); // events that are watched may be hours apart
+  socket.setKeepAlive(true, KEEP_ALIVE_DELAY); // watched events may be hours apart
   return socket;
 }

@@ -6,11 +6,11 @@ import { NoiseFilter } from "./noise-filter.ts";
 export interface ConnectedProgram {
   readonly stdin: Writable;
   readonly stdout: Readable;
-  /** Called once stdout has ended. Resolves to the exit, or to undefined when the program still runs; never rejects. */
+  /** Called once stdout has ended. Resolves to the exit, or to undefined if the program is still running. Never rejects. */
   exit(): Promise<Exit | undefined>;
-  /** Called when the program reads its stdin no more. */
+  /** Called when the program no longer reads its stdin. */
   onStdinClosed?(): void;
-  /** Returns the error for an exit; undefined when the program ended in order, which is as if the engine had hung up. */
+  /** Returns the error for an exit; undefined if the program succeeded, which counts as if the engine had closed the connection. */
   failureOf(exit: Exit | undefined, output: ProgramOutput): Error | undefined;
   /** Called with each part of the engine's answers. */
   onAnswer?(): void;
@@ -22,16 +22,16 @@ export interface ConnectedProgram {
 
 /** The stdout of a program so far. */
 export interface ProgramOutput {
-  /** An engine's answer has begun. */
+  /** Whether an engine's answer has begun. */
   answered: boolean;
   /** The text before it. */
   noise: string;
 }
 
 /**
- * A program's stdin and stdout as the connection to an engine, which `node:http` takes for a socket. Text before the first answer is
- * skipped. When the program ends in order, the connection ends; any other exit destroys it with the program's failure. Destroying it
- * closes stdin and stdout.
+ * A connection to an engine over a program's stdin and stdout, which `node:http` uses like a socket. Skips text before the first answer.
+ * The connection ends when the program succeeds. Any other exit destroys it with the program's failure. Destroying it closes stdin and
+ * stdout.
  */
 export class ProgramConnection extends Duplex {
   bytesRead = 0;
@@ -44,10 +44,10 @@ export class ProgramConnection extends Duplex {
     this.#program = program;
     const { stdout } = program;
     stdout.on("data", (chunk: Buffer) => this.#receive(chunk));
-    // Node reads the stdout of a program that has ended to its end, whether or not anyone listens.
+    // After a program has ended, Node reads its stdout to the end, whether or not anyone listens.
     if (stdout.destroyed) void this.#end();
     for (const end of ["end", "error", "close"]) stdout.once(end, () => void this.#end());
-    program.stdin.on("error", () => {}); // EPIPE when the program has ended; the callback of the write gets it
+    program.stdin.on("error", () => {}); // EPIPE after the program has ended; the callback of the write receives it
   }
 
   override _read(): void {
@@ -58,7 +58,7 @@ export class ProgramConnection extends Duplex {
     this.bytesWritten += chunk.length;
     this.#program.stdin.write(chunk, (error) => {
       if (!error) return done();
-      // How it ends, and the rest of its output, say more than EPIPE.
+      // The program's exit and the rest of its output are better reasons than EPIPE.
       this.#program.onStdinClosed?.();
       this.#program.stdout.resume();
     });
@@ -104,7 +104,7 @@ export class ProgramConnection extends Duplex {
     if (this.destroyed) return;
     const failure = this.#program.failureOf(exit, { answered: this.#noise.passed, noise: this.#noise.noise });
     if (failure !== undefined) return void this.destroy(failure);
-    this.once("end", () => this.destroy()); // the next request would wait for ever on a half-open connection
+    this.once("end", () => this.destroy()); // otherwise, the next request would wait for ever on a half-open connection
     this.push(null);
   }
 }

@@ -4,8 +4,8 @@ import { sshArguments } from "./ssh-command.ts";
 import { StreamAgent } from "./stream-agent.ts";
 
 /**
- * Reaches a remote engine through one ssh, one request after the other: sshd drops logins when many come at once (MaxStartups).
- * `destroy` ends it; `closed` resolves when no ssh is left.
+ * Connects to a remote engine through one ssh process, one request after the other: sshd drops logins if there are too many at once
+ * (MaxStartups). `destroy` ends the process; `closed` resolves when all of them have ended.
  */
 export class SshAgent extends StreamAgent {
   readonly #connections = new Set<StdioConnection>();
@@ -19,7 +19,7 @@ export class SshAgent extends StreamAgent {
     process.once("exit", this.#onExit);
   }
 
-  /** Starts one more ssh, which ends when the connection is destroyed. */
+  /** Starts another ssh, which ends when the connection is destroyed. */
   another(): StdioConnection {
     const connection = dialStdio("ssh", sshArguments(this.#address));
     this.#connections.add(connection);

@@ -1,12 +1,12 @@
 import type { DialError } from "./dial-error.ts";
 import type { SshAddress } from "./endpoint.ts";
 
-/** s for ssh to connect. docker/cli's figure. */
+/** s for ssh to connect, as in docker/cli. */
 const CONNECT_TIMEOUT = 30;
 
 /**
- * Returns ssh's arguments up to and including the host, as in docker/cli (`cli/connhelper`). Everything else, from keys to jump hosts,
- * is in the user's `~/.ssh/config`.
+ * Returns ssh's arguments up to and including the host, as in docker/cli (`cli/connhelper`). All other settings, from keys to jump hosts,
+ * are in the user's `~/.ssh/config`.
  */
 export function sshLogin({ user, hostname, port }: SshAddress, options: readonly string[] = []): string[] {
   return [
@@ -37,10 +37,10 @@ export function sshHint(error: DialError, address: SshAddress): string {
   if (error.missing) return "Install ssh (OpenSSH's client), or put it into PATH.";
   if (error.status === 127 || error.status === 126)
     return `Install the docker CLI on ${address.hostname}, in the PATH of a shell that is not a login shell.`;
-  return `Try \`${tryByHand(address)}\`; it has to work without asking for a password.`;
+  return `Try \`${tryByHand(address)}\`; it must work without a password prompt.`;
 }
 
-/** Returns a command with which a person can check that the engine is reachable. */
+/** Returns a command that shows a person whether the engine is reachable. */
 export function tryByHand({ user, hostname, port }: SshAddress): string {
   const login = user === undefined ? hostname : `${user}@${hostname}`;
   return ["ssh", ...(port === undefined ? [] : ["-p", port]), login, "docker version"].join(" ");

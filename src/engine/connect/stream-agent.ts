@@ -2,8 +2,8 @@ import { Agent } from "node:http";
 import type { Duplex } from "node:stream";
 
 /**
- * HTTP over one connection, which can be any stream, such as a program's stdin and stdout. Requests wait for each other, so an answer
- * must be read to its end before the next request. A request that ends before its answer is complete closes the connection, as
+ * An HTTP agent with a single connection, which can be any stream, such as a program's stdin and stdout. Requests wait for each other, so
+ * an answer must be read to its end before the next request. A request that ends before its answer is complete closes the connection, as
  * HTTP/1.1 requires, and the next request opens another one.
  */
 export class StreamAgent extends Agent {
@@ -24,7 +24,7 @@ export class StreamAgent extends Agent {
 
   override destroy(): void {
     super.destroy();
-    // Includes a stream that no request uses yet, which the base class does not know.
+    // Includes a stream that no request uses yet: the base class does not know it.
     for (const stream of this.#streams) stream.destroy();
   }
 }

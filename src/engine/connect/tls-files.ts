@@ -6,17 +6,17 @@ import { Failure, messageOf } from "../../output/errors.ts";
 import type { TlsMaterial } from "./endpoint.ts";
 
 export interface TlsFileRules {
-  /** Fail when there is no `ca.pem`. */
+  /** Whether a missing `ca.pem` is an error. */
   requireCa: boolean;
-  /** Check the engine's certificate. */
+  /** Whether to verify the engine's certificate. */
   verify: boolean;
-  /** The setting that asks for TLS, for messages, e.g. `DOCKER_TLS_VERIFY` or `context prod`. */
+  /** The setting that requests TLS, for messages, e.g. `DOCKER_TLS_VERIFY` or `context prod`. */
   source: string;
 }
 
 /**
  * Reads `ca.pem`, `cert.pem` and `key.pem` of a folder. Like the docker CLI, it ignores a certificate without its key, and a key without
- * its certificate. Returns undefined when there is none of the three.
+ * its certificate. Returns undefined if none of the three files exists.
  *
  * @throws Failure `engine-unreachable` when a required file is missing, or a file is unreadable or invalid
  */
@@ -41,7 +41,7 @@ export async function readTlsFiles(
   if (ca === undefined && cert === undefined && key === undefined) return undefined;
   const pair = cert !== undefined && key !== undefined ? { cert, key } : {};
   try {
-    if (ca !== undefined) new X509Certificate(ca); // OpenSSL ignores a bundle that it cannot read, and then trusts no certificate
+    if (ca !== undefined) new X509Certificate(ca); // OpenSSL would ignore an unreadable bundle, and trust no certificate
   } catch (error) {
     throw unusable("ca.pem", error);
   }
@@ -61,7 +61,7 @@ function unusableFile(path: string, error: unknown, source: string): Failure {
       expected: "ca.pem, cert.pem and key.pem in PEM, the key not encrypted, readable by this user",
       hint: source.startsWith("context")
         ? "Create the context again."
-        : "Set DOCKER_CERT_PATH to the folder that holds them, or unset DOCKER_TLS_VERIFY and DOCKER_TLS.",
+        : "Set DOCKER_CERT_PATH to the folder that contains them, or unset DOCKER_TLS_VERIFY and DOCKER_TLS.",
       cause: error,
     },
   );

@@ -8,19 +8,19 @@ import { overHttp1, switchProtocol } from "../http/http1.ts";
 import { Http2Connection } from "../http/http2.ts";
 import { likeSocket } from "../connect/stream-agent.ts";
 
-/** The API version since which an engine speaks HTTP/2 on its socket: Docker 29, tested with 29.7. It deprecates `/grpc`. */
+/** The first API version with HTTP/2 on the engine's socket: Docker 29, tested with 29.7. It deprecates `/grpc`. */
 const HTTP2 = "1.53";
-/** ms for an engine to switch a connection to gRPC, which takes 20: a proxy in between may never do it. */
+/** ms for an engine to switch a connection to gRPC. It takes 20 ms, but a proxy in between may never do it. */
 const SWITCH_TIMEOUT = 1_000;
-/** The same with two round trips over a slow link. */
+/** The same, including two round trips over a slow link. */
 const REMOTE_SWITCH_TIMEOUT = 3_000;
-/** ms with a login, in which ssh may ask for a password. */
+/** The same, including a login, during which ssh may ask for a password. */
 const LOGIN_TIMEOUT = 60_000;
 
 export interface ConnectOptions {
   address: EngineAddress;
   connections: EngineConnections;
-  /** The newest API version that the engine speaks. */
+  /** The newest API version that the engine supports. */
   offered: string;
   /** The API's path prefix. */
   prefix: string;
@@ -30,14 +30,14 @@ export interface ConnectOptions {
 /** A connection to an engine that speaks HTTP/2. */
 export interface EngineHttp2 {
   connection: Http2Connection;
-  /** Whether it carries other requests as well. A connection that was switched to gRPC (`/grpc`) does not. */
+  /** Whether it can also carry other requests. A connection that was switched to gRPC (`/grpc`) cannot. */
   takesRequests: boolean;
 }
 
 /**
- * Opens a connection for gRPC: HTTP/2 from the start where the engine speaks it (Docker 29), else `POST /grpc`, which switches the
- * connection (Docker 20.10 to 29). A program whose stdin and stdout lead to the engine is run once more. Returns undefined when the
- * engine, or a proxy, supports neither.
+ * Opens a connection for gRPC: HTTP/2 from the start if the engine supports it (Docker 29), else `POST /grpc`, which switches the
+ * connection (Docker 20.10 to 29). If a program leads to the engine, runs it again. Returns undefined if the engine, or a proxy, supports
+ * neither.
  */
 export async function connectHttp2(options: ConnectOptions): Promise<EngineHttp2 | undefined> {
   const { address, offered, signal } = options;
@@ -53,7 +53,7 @@ export async function connectHttp2(options: ConnectOptions): Promise<EngineHttp2
       const found = await attempt(options, limit.signal);
       if (found !== undefined) return found;
     } catch {
-      signal.throwIfAborted(); // otherwise the next attempt follows
+      signal.throwIfAborted(); // otherwise, the next attempt follows
     }
   }
   return undefined;
@@ -63,7 +63,7 @@ function isOnThisMachine({ protocol }: EngineAddress): boolean {
   return protocol === "unix" || protocol === "npipe";
 }
 
-/** @param apiVersion the newest that the engine speaks */
+/** @param apiVersion the newest version that the engine supports */
 export function engineSpeaksHttp2(apiVersion: string): boolean {
   return /^\d+\.\d+$/.test(apiVersion) && isAtLeast(apiVersion, HTTP2);
 }
@@ -80,7 +80,7 @@ async function bySwitching(
   const stream = likeSocket(connections.another());
   const agent = Object.assign(new Agent({ keepAlive: true, maxSockets: 1 }), { createConnection: () => stream });
   try {
-    // An answer shows that the login is over. The engine's own time limit starts there.
+    // An answer shows that the login is complete. The time limit of the engine starts at this point.
     const isRemote = isOneStream(address);
     if (isRemote) await ping(agent, prefix, signal);
     using limit = deadline(isRemote ? REMOTE_SWITCH_TIMEOUT : SWITCH_TIMEOUT, signal);

@@ -15,7 +15,7 @@ export function writeFrameHeader(into: Buffer, at: number, length: number): void
 /**
  * Yields the messages of a gRPC stream.
  *
- * @throws InvalidFrame for one that is compressed, longer than `max` bytes, or cut off
+ * @throws InvalidFrame for a message that is compressed, longer than `max` bytes, or truncated
  */
 export async function* readFrames(chunks: AsyncIterable<Buffer>, max: number): AsyncGenerator<Buffer> {
   let rest: Buffer = Buffer.alloc(0);

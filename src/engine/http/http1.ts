@@ -2,7 +2,7 @@ import { request, type Agent } from "node:http";
 import { Readable, type Duplex } from "node:stream";
 import { HOST, type HttpRequest, type Send } from "./requests.ts";
 
-/** Sends requests in HTTP/1.1, on the agent's connections. */
+/** Returns a function that sends HTTP/1.1 requests on the agent's connections. */
 export function overHttp1(agent: Agent): Send {
   return async ({ method, path, headers, body, signal, onConnected }) => {
     const outgoing = request({ agent, host: HOST, method, path, headers, signal });
@@ -20,7 +20,7 @@ export function overHttp1(agent: Agent): Send {
   };
 }
 
-/** Writes a body and ends the request. A body that fails destroys the request with its error. */
+/** Writes a body and ends the request. If the body fails, destroys the request with its error. */
 export function write(
   body: HttpRequest["body"],
   to: NodeJS.WritableStream & { destroy(error?: Error): unknown },
@@ -32,9 +32,10 @@ export function write(
 }
 
 /**
- * Asks the server to switch a connection to another protocol. Returns the connection, which the caller owns; undefined when it refuses.
+ * Requests that the server switch a connection to another protocol. Returns the connection, which the caller owns; undefined if the server
+ * refuses.
  *
- * @param more further headers. A list of values is sent as a header for each
+ * @param more further headers. For a list of values, a header is sent for each value
  */
 export async function switchProtocol(
   agent: Agent,

@@ -12,16 +12,19 @@ import type { Duplex } from "node:stream";
 import { write } from "./http1.ts";
 import { HOST, type HttpAnswer, type HttpRequest } from "./requests.ts";
 
-/** Flow control windows in bytes, for a stream and for all: with Node's 64 kB, blobs came at 30 MB/s, with 8 MB at 330. */
+/** Flow control windows in bytes, for a stream and for all: with Node's 64 kB, blobs arrived at 30 MB/s, with 8 MB at 330 MB/s. */
 const WINDOWS = { stream: 4 * 1024 * 1024, session: 16 * 1024 * 1024 };
-/** To an engine on the same machine, larger windows only take memory: with 1 MB, a delta transfer of 546 MB peaked at 175 MB instead of 210. */
+/**
+ * For an engine on the same machine, larger windows only cost memory: with 1 MB, a delta transfer of 546 MB peaked at 175 MB instead of 210
+ * MB.
+ */
 const LOCAL_WINDOWS = { stream: 1024 * 1024, session: 4 * 1024 * 1024 };
-/** MB that Node may buffer for a session; with its default of 10 it refuses new streams while blobs are read. */
+/** MB that Node may buffer for a session. With its default of 10 MB, it refuses new streams while blobs are read. */
 const SESSION_MEMORY = 64;
 
 /**
- * A connection that speaks HTTP/2 from its first byte ("with prior knowledge", RFC 9113, 3.3). Many requests share it. It owns the
- * stream. Disposing closes it and ends every open request.
+ * A connection that speaks HTTP/2 from its first byte ("with prior knowledge", RFC 9113, 3.3). Many requests share it. Owns the stream.
+ * Disposing closes the connection and ends every open request.
  */
 export class Http2Connection implements Disposable {
   readonly authority = `http://${HOST}`;
@@ -41,10 +44,10 @@ export class Http2Connection implements Disposable {
   }
 
   /**
-   * Opens a connection on `stream`. Resolves when the server's SETTINGS have come. Rejects, and destroys the stream, when the server sends
-   * anything else or hangs up, or the signal is aborted.
+   * Opens a connection on `stream`. Resolves when the server's SETTINGS have arrived. Rejects and destroys the stream if the server sends
+   * anything else or closes the connection, or if the signal is aborted.
    *
-   * @param isLocal the engine is on this machine
+   * @param isLocal whether the engine is on this machine
    */
   static async open(
     stream: Duplex,
@@ -56,7 +59,7 @@ export class Http2Connection implements Disposable {
       const closed = once(connection.#session, "close").then(() => {
         throw connection.#error ?? stream.errored ?? new Error("it hung up");
       });
-      closed.catch(() => {}); // every connection closes at last
+      closed.catch(() => {}); // every connection closes in the end
       await Promise.race([once(connection.#session, "remoteSettings", { signal }), closed]);
       return connection;
     } catch (error) {
@@ -66,7 +69,7 @@ export class Http2Connection implements Disposable {
     }
   }
 
-  /** The error that broke it, if known. */
+  /** The error that broke the connection, if known. */
   get error(): Error | undefined {
     return this.#error ?? this.#stream.errored ?? undefined;
   }
@@ -87,7 +90,7 @@ export class Http2Connection implements Disposable {
     let isAnswered = false;
     stream.once("response", () => (isAnswered = true));
     stream.once("close", () => {
-      // When the connection ends in good order, Node closes its streams without an error.
+      // When the connection ends normally, Node closes its streams without an error.
       if (!isAnswered && stream.errored === null) stream.emit("error", this.error ?? new Error("it hung up"));
     });
     return stream;

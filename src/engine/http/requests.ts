@@ -1,34 +1,34 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { Readable } from "node:stream";
 
-/** An HTTP request in either version of HTTP. */
+/** An HTTP request, for HTTP/1.1 or HTTP/2. */
 export interface HttpRequest {
   method: string;
-  /** With the query. */
+  /** The path, including the query. */
   path: string;
-  /** A secret value is an object whose `toString` returns it, so that it is not printed. */
+  /** A secret value is an object whose `toString` returns it: logging the request does not print it. */
   headers: Record<string, string | number>;
   /** Sent unchanged; a stream is read to its end. */
   body?: Buffer | Readable | undefined;
   /** Aborting it ends the request and the answer. */
   signal: AbortSignal;
-  /** Called when the request gets a connection, which may first serve others. */
+  /** Called when the request gets a connection, which may serve other requests first. */
   onConnected?: () => void;
 }
 
 export interface HttpAnswer {
   status: number;
   headers: IncomingHttpHeaders;
-  /** The caller reads it to its end, or destroys it. */
+  /** The caller must read it to its end, or destroy it. */
   body: Readable;
-  /** Whether a body that has ended is complete. A truncated one may end without an error. */
+  /** Returns whether a body that has ended is complete. A truncated body may end without an error. */
   isWhole: () => boolean;
-  /** Returns the connection's error, if known; the body's own error only says that it was truncated. */
+  /** Returns the connection's error, if known; the body's own error only means that it was truncated. */
   brokenBy: () => Error | undefined;
 }
 
 /** Sends a request. Rejects with the connection's error. */
 export type Send = (request: HttpRequest) => Promise<HttpAnswer>;
 
-/** The Host header. The address of a connection comes from elsewhere. */
+/** The value of the Host header. The connection does not depend on it. */
 export const HOST = "docker";

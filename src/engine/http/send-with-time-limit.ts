@@ -3,26 +3,28 @@ import { stallTimer, type StallTimer } from "../../streams/stall-timer.ts";
 import { cleanUpUnread } from "../../streams/clean-up-unread.ts";
 import type { HttpAnswer, HttpRequest, Send } from "./requests.ts";
 
-/** ms that an engine may leave a request without a byte; Infinity: no limit. `sent`: bytes of the body that it has read. */
+/**
+ * Returns how long an engine may be silent during a request, in ms; Infinity for no limit. `sent`: the bytes of the body that it has read.
+ */
 export type SilenceLimit = (sent: number) => number;
 
 export interface TimeLimitOptions {
   limit: SilenceLimit;
   /** Returns the error for an engine that has been silent for `ms`. */
   reasonOf: (ms: number) => Error;
-  /** Called with the number of bytes each time some have been sent or received. */
+  /** Called with the number of bytes each time bytes have been sent or received. */
   onMoved: (bytes: number) => void;
 }
 
 export interface TimedAnswer extends Omit<HttpAnswer, "body"> {
-  /** For one `for await`. A caller that does not read it calls `return`. */
+  /** For one `for await`. A caller that does not read it must call `return`. */
   body: AsyncIterableIterator<Buffer>;
 }
 
 /**
- * Sends a request, and gives it up when the engine does not read the body's next bytes, does not answer, or does not continue its answer.
- * The time does not run while the body has no data or the answer is not read. `stop` in the result is aborted when the request is
- * given up, or its own signal is.
+ * Sends a request, and aborts it if the engine does not read the body's next bytes, does not answer, or does not continue its answer in
+ * time. The timer does not run while the body has no data or nobody reads the answer. `stop` in the result is aborted with the request or
+ * its signal.
  */
 export async function sendWithTimeLimit(
   send: Send,
@@ -51,12 +53,12 @@ export async function sendWithTimeLimit(
   }
 }
 
-/** The waits of one request. Disposing ends them. */
+/** The timer of one request. Disposing stops it. */
 class TimedRequest implements Disposable {
   readonly #watch: StallTimer;
   readonly #options: TimeLimitOptions;
   #sent = 0;
-  /** Before that, the request waits for others, which have limits of their own. */
+  /** Until then, the request waits for other requests, which have their own limits. */
   #isConnected = false;
   #isWaiting = true;
 

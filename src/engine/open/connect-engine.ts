@@ -8,7 +8,7 @@ import type { Engine } from "../engine.ts";
 /**
  * Connects to the engine that the docker command would use.
  *
- * @param named the engine that `-H` or `DOCKER_HOST` names; undefined: the docker context decides
+ * @param named the engine that `-H` or `DOCKER_HOST` names; if undefined, the docker context decides
  * @param signal as for {@link openEngine}
  */
 export async function connectEngine(

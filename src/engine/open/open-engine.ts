@@ -13,7 +13,7 @@ import type { EngineImages } from "../engine-images.ts";
 import { dataFolder, type DataFolderInfo } from "../api/data-folder.ts";
 import { diskUsage } from "../api/disk-usage.ts";
 import type { BuilderKind, BuildOrder, EngineBuilds } from "../engine-builds.ts";
-import { refuseUnheld } from "../build/held-limits.ts";
+import { refuseUnenforcedLimits } from "../build/unenforced-limits.ts";
 import { pruneBuildCache, removeDangling } from "../build/prune-builds.ts";
 import { publishImage } from "../build/publish-image.ts";
 import { imageEvents } from "../api/image-events.ts";
@@ -36,11 +36,11 @@ import { loadImage } from "../api/load-image.ts";
 import { LOAD_PLATFORM } from "../api/platform-query.ts";
 
 /**
- * Connects to an engine and agrees on the API version. The caller owns the engine; disposing it closes every connection, ends open
- * requests, and waits for ssh to end. Only an open request keeps the process alive.
+ * Connects to an engine and agrees on the API version. The caller owns the engine; disposing closes every connection, ends open requests,
+ * and waits until ssh has ended. Only an open request keeps the process alive.
  *
- * @param signal Aborting it ends every request, this call included, that leaves nothing behind in the engine. Requests that remove
- *   something work after that.
+ * @param signal Aborting it ends all requests that leave nothing behind in the engine, including this call. Requests that remove objects
+ *   still work afterwards.
  * @throws Failure `engine-unreachable`, or the signal's reason
  */
 export async function openEngine(
@@ -84,7 +84,7 @@ function imagesOf(api: DockerApi, apiVersion: string, isPodman: () => Promise<bo
     inspectImage: (reference, platform) => inspectImage(api, reference, platform),
     // Podman interprets such patterns differently.
     listReferences: async (patterns) => listReferences(api, patterns && (await isPodman()) ? undefined : patterns),
-    // Podman finds a name there only as it stores it, with its host.
+    // Podman's filter only finds names in the stored form, with the host.
     listTagged: async (repository) => await listTagged(api, (await isPodman()) ? undefined : repository),
     imageEvents: (signal) => imageEvents(api, signal),
     layersSize: () => layersSize(api),
@@ -131,14 +131,14 @@ function buildsOf(api: DockerApi, version: () => Promise<VersionAnswer>): Engine
   const builder = async (): Promise<BuilderKind> => {
     const found = await version();
     if (namesPodman(found)) return "buildah";
-    return found.Os === "linux" ? "buildkit" : "classic"; // every Docker since 18.09 has BuildKit beside the classic builder
+    return found.Os === "linux" ? "buildkit" : "classic"; // every Docker since 18.09 has BuildKit in addition to the classic builder
   };
   return {
     builder,
     build: async (order, context, options) => {
       const { buildImage } = await import("../build/build-image.ts"); // loads the tar library
       const kind = options.builder ?? builderFor(order, await builder());
-      if (order.memory !== undefined || order.cpus !== undefined) await refuseUnheld(api, order);
+      if (order.memory !== undefined || order.cpus !== undefined) await refuseUnenforcedLimits(api, order);
       return await buildImage(api, kind, order, context, options);
     },
     check: async (order, context, options) => {
@@ -152,7 +152,10 @@ function buildsOf(api: DockerApi, version: () => Promise<VersionAnswer>): Engine
   };
 }
 
-/** BuildKit ignores the limits of `POST /build`; the classic builder makes them those of the steps' containers (moby `builder/dockerfile/internals.go`). */
+/**
+ * Returns the classic builder for an order with limits: BuildKit ignores the limits of `POST /build`, the classic builder applies them to
+ * the steps' containers (moby `builder/dockerfile/internals.go`).
+ */
 function builderFor({ memory, cpus }: BuildOrder, usual: BuilderKind): BuilderKind {
   return usual === "buildkit" && (memory !== undefined || cpus !== undefined) ? "classic" : usual;
 }
@@ -171,9 +174,9 @@ function namesPodman({ Components }: VersionAnswer): boolean {
 async function readInfo(
   api: DockerApi,
   apiVersion: string,
-  askVersion: () => Promise<VersionAnswer>,
+  readVersion: () => Promise<VersionAnswer>,
 ): Promise<EngineInfo> {
-  const [version, info] = await Promise.all([askVersion(), api.json("GET", "/info")]);
+  const [version, info] = await Promise.all([readVersion(), api.json("GET", "/info")]);
   const { Version, Os, Arch } = version;
   const { DriverStatus, ...data } = info as { DriverStatus?: [string, string][] | null } & DataFolderInfo;
   const isContainerd =

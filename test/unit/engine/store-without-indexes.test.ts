@@ -7,8 +7,8 @@ const info = { version: "5.8.0", apiVersion: "1.41", platform: { os: "linux", ar
 const engine = { address: "unix:///x", contentStore: async () => undefined } as unknown as Engine;
 
 test.each([
-  ["podman", "the API of Podman at unix:///x gives and takes one platform", "skopeo copy --all"],
-  ["graphdriver", "the classic store of unix:///x keeps one platform", "containerd-snapshotter"],
+  ["podman", "the API of Podman at unix:///x supports one platform", "skopeo copy --all"],
+  ["graphdriver", "the classic store of unix:///x stores one platform", "containerd-snapshotter"],
 ] as const)("an engine with the store of %s takes no index, and the error says what to do", (store, message, hint) => {
   expect(() => indexesInEngine(engine, { ...info, store }, false)).toThrow(message);
   expect(storeWithoutIndexes({ store }, "unix:///x")).toMatchObject({

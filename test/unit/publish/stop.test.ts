@@ -51,7 +51,10 @@ describe("while the build runs", () => {
     ["", "build-left", 0],
     [undefined, "build-left", 0],
   ])("Ctrl-C on a terminal asks; %j: %s", async (answer, code, cancelled) => {
-    const { codes, questions, published } = await stopBy("SIGINT", { mayAsk: true, ask: async () => answer });
+    const { codes, questions, published } = await stopBy("SIGINT", {
+      mayRequestSecrets: true,
+      ask: async () => answer,
+    });
     expect(questions).toHaveLength(1);
     expect(codes.at(-1)).toBe(code);
     expect(server.builds[0]?.cancelled).toBe(cancelled);
@@ -64,9 +67,9 @@ describe("while the build runs", () => {
     ["SIGTERM", false, 1],
     ["SIGHUP", true, 0],
     ["SIGHUP", false, 0],
-  ])("%s, may ask: %s: nobody is asked, and %d build is cancelled", async (signal, mayAsk, cancelled) => {
+  ])("%s, may ask: %s: nobody is asked, and %d build is cancelled", async (signal, mayRequestSecrets, cancelled) => {
     const ask = async (): Promise<string> => await Promise.reject(new Error("asked"));
-    await stopBy(signal, { mayAsk, ask });
+    await stopBy(signal, { mayRequestSecrets, ask });
     expect(server.builds[0]?.cancelled).toBe(cancelled);
   });
 

@@ -121,7 +121,7 @@ test("lines of steps are those of docker's plain progress, with colours, and the
     onEvent({ ...step, started: 1_000, completed: 2_000, error: "exit code: 2" });
     throw new Failure("build-failed", "the build failed at [2/2] RUN make: exit code 2", {
       expected: "a step that succeeds",
-      hint: "Mend that step. Its last lines:\n  red",
+      hint: "Fix that step. Its last lines:\n  red",
     });
   };
   expect(await bed.run()).toMatchObject({ state: "failed", reason: { code: "build-failed" } });
@@ -130,7 +130,7 @@ test("lines of steps are those of docker's plain progress, with colours, and the
   expect(bed.lines.slice(-3)).toEqual([
     "error: the build failed at [2/2] RUN make: exit code 2",
     "expected: a step that succeeds",
-    "hint: Mend that step.",
+    "hint: Fix that step.",
   ]);
 });
 

@@ -11,16 +11,16 @@ const SERVING = 1;
 const HUB = ["registry-1.docker.io", "docker.io", "https://index.docker.io/v1/"] as const;
 /** Bytes of a secret. BuildKit's own client accepts no larger one. */
 const MAX_SECRET = 500 * 1024;
-/** A docker config's user name for an identity token. BuildKit takes a secret without a user name as one. */
+/** A docker config's user name for an identity token. BuildKit treats a secret without a user name as such a token. */
 const TOKEN = "<token>";
 
-/** Services of a session that ask the user's side: credentials, secrets, ssh agents. */
+/** Adds the services of a session that need the user's side: credentials, secrets, ssh agents. */
 export function questions(
   order: Pick<BuildOrder, "secrets" | "agents">,
   answers: BuildAnswers,
 ): (router: ConnectRouter) => void {
   return (router) => {
-    // Without it, BuildKit ends a session after ten seconds.
+    // Without this service, BuildKit ends a session after ten seconds.
     router.service(Health, { check: () => ({ status: SERVING }) });
     router.service(Auth, {
       async credentials({ host }) {

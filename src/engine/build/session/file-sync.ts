@@ -14,8 +14,8 @@ export interface FileSyncOptions {
 }
 
 /**
- * Answers the calls by which BuildKit reads a context (moby/buildkit, `session/filesync`). It names the folder: `context`, or `dockerfile`,
- * which is the same one here.
+ * Answers the calls with which BuildKit reads a context (moby/buildkit, `session/filesync`). Each call names a folder, `context` or
+ * `dockerfile`. Both lead to the same context.
  */
 export function fileSync(context: BuildContext, { onServed, onFailed }: FileSyncOptions): RawCall {
   return async ({ stream, headers }) => {
@@ -38,13 +38,13 @@ export function fileSync(context: BuildContext, { onServed, onFailed }: FileSync
   };
 }
 
-/** Returns a function that returns the values of a header. Since 0.12, BuildKit escapes what is not ASCII. */
+/** Returns a function that returns the values of a header. Since 0.12, BuildKit escapes non-ASCII characters. */
 function decoded(headers: readonly (readonly [string, string])[]): (name: string) => string[] {
   const valuesOf = (name: string): string[] => headers.flatMap(([key, value]) => (key === name ? [value] : []));
   return (name) => {
     const values = valuesOf(name);
     const bytes = valuesOf(`${name}-encoded`)[0] === "1" ? values.map(unescaped) : values;
-    return bytes.map(shownPath); // Node gives the bytes of a header as characters
+    return bytes.map(shownPath); // Node decodes headers as latin1
   };
 }
 

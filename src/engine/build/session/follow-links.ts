@@ -2,12 +2,12 @@ import type { ContextEntry } from "../../../build-context/build-context.ts";
 import { dockerPattern } from "../../../build-context/ignore/docker-pattern.ts";
 import { shownPath } from "../../../build-context/paths.ts";
 
-/** Links that are followed for all paths together; two that lead to each other would never end. */
+/** The maximum number of steps for all paths together: two links that lead to each other would never end. */
 const MAX_STEPS = 10_000;
 
 /**
- * Returns the paths, and those that the symbolic links in them lead to (tonistiigi/fsutil, `followlinks.go`). A name with wildcards is
- * compared with the names in its folder. "": all entries.
+ * Returns the paths and the targets of the symbolic links in them (tonistiigi/fsutil, `followlinks.go`). A name with wildcards is compared
+ * with the names in its folder. "" means all entries.
  */
 export function followLinks(entries: readonly ContextEntry[], paths: readonly string[]): string[] {
   const links = new Map(
@@ -30,7 +30,7 @@ export function followLinks(entries: readonly ContextEntry[], paths: readonly st
   return [...resolved];
 }
 
-/** Returns where the links that fit a path lead to; nothing when there are none. */
+/** Returns the targets of the links that match a path. */
 function targetsOf(path: string, links: ReadonlyMap<string, string>): string[] {
   const [folder, name] = [path.slice(0, path.lastIndexOf("/") + 1), path.slice(path.lastIndexOf("/") + 1)];
   if (!hasWildcards(name)) {
@@ -44,12 +44,12 @@ function targetsOf(path: string, links: ReadonlyMap<string, string>): string[] {
   });
 }
 
-/** Whether a name is a pattern. `\` takes the next character literally. */
+/** Returns whether a name is a pattern. A backslash makes the next character literal. */
 function hasWildcards(name: string): boolean {
   return /[*?[]/.test(name.replaceAll(/\\./gs, ""));
 }
 
-/** Returns a path without `.`, `..` and doubled slashes, relative to the root, which `..` does not leave. "": the root. */
+/** Returns a path without `.`, `..` and doubled slashes, relative to the root, which `..` does not leave. Returns "" for the root. */
 function cleanPath(path: string): string {
   const names: string[] = [];
   for (const name of path.split("/")) {

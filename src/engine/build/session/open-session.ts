@@ -13,24 +13,24 @@ const DIFF_COPY = "/moby.filesync.v1.FileSync/DiffCopy";
 export interface SessionOptions {
   order: Pick<BuildOrder, "secrets" | "agents" | "contextKey" | "contextPlace">;
   answers: BuildAnswers;
-  /** Served as the context and as the folder of the Dockerfile; undefined: they come another way. */
+  /** Served as the context and as the folder of the Dockerfile. Undefined if the builder gets them in another way. */
   context: BuildContext | undefined;
   signal: AbortSignal;
 }
 
-/** A session of BuildKit's, in which it asks for files and secrets while it builds. Disposing ends it. */
+/** A BuildKit session, in which BuildKit requests files and secrets during a build. Disposing ends it. */
 export interface BuildSession extends Disposable {
-  /** For the request that starts the build */
+  /** Sent with the request that starts the build */
   readonly id: string;
-  /** Why a context could not be sent: the cause of what BuildKit then reports. */
+  /** The reason why a context could not be sent: the cause of the error that BuildKit reports. */
   readonly error: Error | undefined;
-  /** Why the session ended before it was disposed */
+  /** The reason why the session ended before it was disposed */
   readonly broken: Error | undefined;
-  /** Bytes of files that BuildKit lacked */
+  /** Bytes of the files that BuildKit requested */
   readonly served: number;
 }
 
-/** Opens a session (moby/buildkit, `session/`). Of this connection BuildKit is the client; it waits for a session that is not open yet. */
+/** Opens a session (moby/buildkit, `session/`). BuildKit is the client of this connection. It waits for sessions that are not open yet. */
 export function openSession(
   connection: GrpcConnection,
   { order, answers, context, signal }: SessionOptions,
@@ -40,13 +40,13 @@ export function openSession(
     "x-docker-expose-session-uuid": id,
     "x-docker-expose-session-name": "docker-over-ssh",
     "x-docker-expose-session-sharedkey": order.contextPlace ?? order.contextKey,
-    // BuildKit calls the other methods without having them announced.
+    // BuildKit calls the other methods even if they are not announced.
     "x-docker-expose-session-grpc-method": DIFF_COPY,
   });
   const stream = new SessionStream(createClient(Control, connection.transport), headers, signal);
   let [served, isOver] = [0, false];
   let [error, broken]: [Error | undefined, Error | undefined] = [undefined, undefined];
-  stream.on("error", () => {}); // it closes as well
+  stream.on("error", () => {}); // "close" follows
   stream.once("close", () => {
     if (!isOver) broken = stream.errored ?? new Error("BuildKit has ended its session");
   });

@@ -3,12 +3,12 @@ import { FRAME_HEADER, writeFrameHeader } from "../../grpc/grpc-frames.ts";
 import type { SentEntry } from "./select-entries.ts";
 
 /**
- * The messages with which BuildKit copies a folder (tonistiigi/fsutil, `types/wire.proto` and `types/stat.proto`), each in a frame of
- * gRPC. They are written without generated code: a context has tens of thousands of them.
+ * The messages with which BuildKit copies a folder (tonistiigi/fsutil, `types/wire.proto` and `types/stat.proto`), each in a frame of gRPC.
+ * Not encoded with generated code, for speed: a context has tens of thousands of messages.
  */
 export const PACKET = { stat: 0, request: 1, data: 2, finish: 3, error: 4 } as const;
 
-/** A message of BuildKit's. */
+/** A message from BuildKit. */
 export interface Packet {
   type: number;
   id: number;
@@ -19,7 +19,7 @@ export interface Packet {
 /** Bits of Go's `fs.FileMode` */
 const MODE = { folder: 2 ** 31, symlink: 2 ** 27, setuid: 2 ** 23, setgid: 2 ** 22, sticky: 2 ** 20 };
 
-/** @throws Error for bytes that are no such message */
+/** @throws Error for bytes that are not such a message */
 export function readPacket(bytes: Uint8Array): Packet {
   const reader = new BinaryReader(bytes);
   const packet: Packet = { type: 0, id: 0, text: "" };
@@ -34,14 +34,14 @@ export function readPacket(bytes: Uint8Array): Packet {
   return packet;
 }
 
-/** One entry; undefined ends the list. */
+/** Encodes one entry. Undefined ends the list. */
 export function statPacket(entry: SentEntry | undefined): Buffer {
   const writer = new BinaryWriter();
   if (entry === undefined) return framed(writer);
   return framed(writer.tag(2, WireType.LengthDelimited).bytes(stat(entry)));
 }
 
-/** A part of a file. No bytes: its end. */
+/** Encodes a part of a file. No bytes mean the end of the file. */
 export function dataPacket(id: number, bytes: Uint8Array): Buffer {
   const writer = new BinaryWriter().tag(1, WireType.Varint).int32(PACKET.data);
   if (id !== 0) writer.tag(3, WireType.Varint).uint32(id);
@@ -73,7 +73,7 @@ function stat({ entry, linkTo }: SentEntry): Uint8Array {
 }
 
 function goMode({ kind, mode }: SentEntry["entry"]): number {
-  if (kind === "symlink") return MODE.symlink + 0o777; // Linux has no other, and BuildKit compares it with what it has
+  if (kind === "symlink") return MODE.symlink + 0o777; // the only mode on Linux; BuildKit compares it with the mode that it has stored
   let bits = (mode & 0o777) + (kind === "folder" ? MODE.folder : 0);
   if (mode & 0o4000) bits += MODE.setuid;
   if (mode & 0o2000) bits += MODE.setgid;

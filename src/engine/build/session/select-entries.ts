@@ -4,31 +4,31 @@ import { PatternMatcher, type Matched } from "../../../build-context/ignore/patt
 import { shownPath } from "../../../build-context/paths.ts";
 import { followLinks } from "./follow-links.ts";
 
-/** Which entries BuildKit asks for, in Unicode. */
+/** The entries that BuildKit requests. Paths in Unicode. */
 export interface EntryRequest {
-  /** Those that the steps name; a link in one of them brings what it leads to */
+  /** The paths that the steps name. The targets of links in them are included */
   followPaths: readonly string[];
-  /** In the form of .dockerignore, as well as {@link excludes} */
+  /** Patterns in the syntax of .dockerignore, like {@link excludes} */
   includes: readonly string[];
   excludes: readonly string[];
 }
 
 export interface SentEntry {
-  /** A hard link whose target is not sent is sent as the file. */
+  /** A hard link whose target is not sent is sent as a file. */
   entry: Exclude<ContextEntry, { kind: "hard-link" }> | HardLink;
-  /** The path that a hard link is sent with */
+  /** The target that is sent for a hard link */
   linkTo?: string;
-  /** The file whose bytes may be asked for */
+  /** The file whose content BuildKit may request */
   content?: ContextFile;
 }
 
 type HardLink = Extract<ContextEntry, { kind: "hard-link" }>;
 
 /**
- * Returns what is sent of a context, in its order (tonistiigi/fsutil, `filter.go`): all that an include pattern matches, or a folder above, with
- * the folders that it is in. No names are sent that are not UTF-8.
+ * Returns the entries of a context to send, in its order (tonistiigi/fsutil, `filter.go`): entries that an include pattern matches, the
+ * content of matching folders, and the folders above. All names must be UTF-8.
  *
- * @throws SyntaxError for a pattern that is none
+ * @throws SyntaxError for an invalid pattern
  */
 export function selectEntries(entries: readonly ContextEntry[], request: EntryRequest): SentEntry[] {
   const followed = request.followPaths.length === 0 ? [] : followLinks(entries, request.followPaths);
@@ -43,7 +43,7 @@ function matcherOf(patterns: readonly string[]): PatternMatcher | undefined {
   return new PatternMatcher(patterns.flatMap((pattern) => dockerPattern(pattern) ?? []));
 }
 
-/** A folder that the walk is in. */
+/** A folder that contains the current entry. */
 interface OpenFolder {
   entry: ContextEntry;
   prefix: string;
@@ -66,7 +66,7 @@ function pick(
     const isFolder = entry.kind === "folder";
     const included = isFolder ? includes?.emptyMatched() : undefined;
     const excluded = isFolder ? excludes?.emptyMatched() : undefined;
-    // A matcher tells what its patterns match, whichever way they are used.
+    // `excludes` returns whether the patterns match. Here, a match of `includes` means that the entry is included.
     const isIncluded = includes?.excludes(path, parent?.included, included) ?? true;
     const isExcluded = excludes?.excludes(path, parent?.excluded, excluded) ?? false;
     const isPicked = isIncluded && !isExcluded;
@@ -86,7 +86,7 @@ function resolveLinks(picked: readonly ContextEntry[], all: readonly ContextEntr
   const isLink = ({ kind }: ContextEntry): boolean => kind === "hard-link";
   if (!picked.some(isLink)) return picked.map((entry) => sent(entry as Exclude<ContextEntry, HardLink>));
   const files = new Map(all.flatMap((entry) => (entry.kind === "file" ? [[entry.path, entry]] : [])));
-  /** Where the content of a file is sent, by the file's own path */
+  /** The path under which the content of a file is sent, by the file's own path */
   const sentAs = new Map<string, string>();
   return picked.map((entry) => {
     if (entry.kind !== "hard-link") {

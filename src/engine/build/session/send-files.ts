@@ -9,23 +9,24 @@ import { readFrames } from "../../grpc/grpc-frames.ts";
 import { dataPacket, errorPacket, finishPacket, PACKET, readPacket, statPacket } from "./packets.ts";
 import type { SentEntry } from "./select-entries.ts";
 
-/** Bytes of a packet with a part of a file. */
+/** The maximum number of bytes of a file in a packet. */
 const MAX_DATA = 256 * 1024;
-/** Bytes that are written at once: a call for each of 40,000 entries would take a second. */
+/** Bytes of packets that are joined into one write: 40,000 writes, one for each entry, would take a second. */
 const BATCH = 64 * 1024;
-/** Bytes of a message of BuildKit's: an ID, or the text of an error. */
+/** Bytes of a message from BuildKit, which contains an ID or the text of an error. */
 const MAX_MESSAGE = 64 * 1024;
 /** Files that are read at a time. */
 const READERS = 4;
 
-/** Thrown when BuildKit does not keep to the protocol. */
+/** Thrown when BuildKit violates the protocol. */
 class InvalidRequest extends Error {}
 
 /**
- * Sends a folder to BuildKit (tonistiigi/fsutil, `send.go`): a packet for each entry, in order, and meanwhile the files that it asks for by
- * their number in that order, which are those that it lacks. Resolves when it has all; when this fails, BuildKit gets a packet that says why. The caller ends the stream.
+ * Sends a folder to BuildKit (tonistiigi/fsutil, `send.go`): a packet for each entry, in order. At the same time, sends the files that
+ * BuildKit lacks and requests by their number in that order. Resolves when BuildKit has all of them. On an error, sends BuildKit a packet
+ * with the reason. The caller ends the stream.
  *
- * @param onServed called with the bytes of files that are sent
+ * @param onServed called with the number of bytes of files that were sent
  */
 export async function sendFiles(
   stream: ServerHttp2Stream,
@@ -71,21 +72,22 @@ export async function sendFiles(
   }
 }
 
-/** Reads BuildKit's packets. Resolves when it needs no more. */
+/** Reads BuildKit's packets. Resolves when BuildKit needs no more files. */
 async function receive(
   stream: ServerHttp2Stream,
   entries: readonly SentEntry[],
   requests: { push: (id: number) => void },
 ): Promise<void> {
-  const asked = new Set<number>();
+  const requested = new Set<number>();
   for await (const message of readFrames(stream.iterator({ destroyOnReturn: false }), MAX_MESSAGE)) {
     const { type, id, text } = readPacket(message);
     if (type === PACKET.finish) return;
     if (type === PACKET.error) throw new InvalidRequest(`BuildKit cannot take the context: ${text}`);
     if (type !== PACKET.request) throw new InvalidRequest(`BuildKit sent a packet of an unknown type, ${type}`);
-    // Twice, or of a folder: more work than the context has.
-    if (entries[id]?.content === undefined || asked.has(id)) throw new InvalidRequest(`BuildKit asked for file ${id}`);
-    asked.add(id);
+    // Refuses a second request for a file, which would be unbounded work, and a request for a folder.
+    if (entries[id]?.content === undefined || requested.has(id))
+      throw new InvalidRequest(`BuildKit asked for file ${id}`);
+    requested.add(id);
     requests.push(id);
   }
   throw new InvalidRequest("BuildKit ended the call before it had the context");
@@ -96,7 +98,7 @@ async function allOrFirstError(all: readonly Promise<void>[]): Promise<void> {
   await Promise.all(all);
 }
 
-/** Joins packets to larger writes, at most one at a time: the stream tells that it is ready again once it has passed on all that it got. */
+/** Joins packets into larger writes, one at a time: the stream emits "drain" only when it has passed on all data. */
 class Batches {
   readonly #stream: ServerHttp2Stream;
   readonly #closed: Promise<never>;
@@ -110,10 +112,10 @@ class Batches {
     this.#closed = once(stream, "close").then(() => {
       throw new Error("BuildKit has closed the call");
     });
-    this.#closed.catch(() => {}); // every call closes at last
+    this.#closed.catch(() => {}); // every call closes in the end
   }
 
-  /** Resolves when there is room for more. */
+  /** Resolves when there is room for more packets. */
   async write(packet: Buffer): Promise<void> {
     this.#waiting.push(packet);
     this.#size += packet.length;
@@ -122,14 +124,14 @@ class Batches {
     if (this.#size >= BATCH) await Promise.race([this.#taken.promise, this.#closed]);
   }
 
-  /** Resolves when all has been passed on. */
+  /** Resolves when all packets have been passed on. */
   async flush(): Promise<void> {
     await this.#writing;
   }
 
   async #writeAll(): Promise<void> {
     while (this.#waiting.length > 0) {
-      await setImmediate(); // what else is ready goes with it
+      await setImmediate(); // lets other packets join this write
       if (this.#stream.destroyed) await this.#closed;
       const isReady = this.#stream.write(Buffer.concat(this.#waiting));
       [this.#waiting, this.#size] = [[], 0];

@@ -6,8 +6,8 @@ type Answer = { data: Uint8Array };
 type Write = { data: Buffer; done: (error?: Error | null) => void };
 
 /**
- * The connection on which BuildKit is the client: the bytes in the messages of its call `Session`. Over `/grpc`, it needs no connection of
- * its own and no upgrade, so it works where `POST /session` does not: over HTTP/2 with Docker 29, which deprecates that.
+ * The connection on which BuildKit is the client. Its bytes are in the messages of the call `Session`. Over `/grpc`, it needs no connection
+ * of its own and no upgrade, so it also works over HTTP/2 with Docker 29. `POST /session` does not, and Docker 29 deprecates it.
  */
 export class SessionStream extends Duplex {
   readonly #left = new AbortController();
@@ -22,15 +22,15 @@ export class SessionStream extends Duplex {
     super();
     const stop = AbortSignal.any([this.#left.signal, signal]);
     this.#answers = client.session(this.#outgoing(), { headers, signal: stop })[Symbol.asyncIterator]();
-    // Asked for at once: the library leaves the failure of a call unhandled that nobody reads.
-    this.#next = this.#ask();
+    // Requested at once: otherwise, the library would leave the error of an unread call unhandled.
+    this.#next = this.#requestNext();
   }
 
   override _read(): void {
     this.#next.then(
       ({ done, value }) => {
         if (done === true) return void this.push(null);
-        this.#next = this.#ask();
+        this.#next = this.#requestNext();
         if (value.data.length === 0) return this._read();
         this.push(Buffer.from(value.data.buffer, value.data.byteOffset, value.data.byteLength));
       },
@@ -61,7 +61,7 @@ export class SessionStream extends Duplex {
     done(error);
   }
 
-  #ask(): Promise<IteratorResult<Answer>> {
+  #requestNext(): Promise<IteratorResult<Answer>> {
     const answer = this.#answers.next();
     answer.catch(() => {}); // until it is read
     return answer;

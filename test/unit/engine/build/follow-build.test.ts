@@ -73,7 +73,7 @@ test("the step that failed is named, not those that were stopped with it", async
   );
   expect(failure.code).toBe("build-failed");
   expect(failure.message).toBe("the build failed at [b 2/2] RUN two: exit code 7");
-  expect(failure.hint).toBe("Mend that step. Its last lines:\n  a\n  b\n  c");
+  expect(failure.hint).toBe("Fix that step. Its last lines:\n  a\n  b\n  c");
 });
 
 test("ten lines are shown, whatever the step has printed", async () => {
@@ -92,7 +92,7 @@ test.each([
   [
     "not-buildable",
     "failed to solve: failed to read dockerfile: open Dockerfile: no such file or directory",
-    "the context has no file Dockerfile",
+    "the context has no Dockerfile at Dockerfile",
   ],
   ["build-failed", "dockerfile parse error on line 2: unknown instruction: FOO", "unknown instruction: FOO"],
 ])("an error of the kind %s", async (code, error, message) => {
@@ -116,7 +116,7 @@ test.each([
   [
     "a trace that is no message",
     { id: "moby.buildkit.trace", aux: Buffer.from([0x0a, 0xff, 0xff]).toString("base64") },
-    "none of BuildKit's",
+    "an invalid message of BuildKit",
   ],
   ["a line that is not JSON", "<html>", "not JSON"],
   ["an endless line", `"${"x".repeat(9_000_000)}"`, "more than 8388608 characters"],

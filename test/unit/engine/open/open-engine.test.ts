@@ -563,7 +563,7 @@ describe("limits of a build", () => {
     await using fake = await engineWith(info);
     await using engine = await openEngine(fake.endpoint);
     const error = await rejection(engine.build({ ...order, ...limits }, memoryContext({}), options));
-    expect(error).toMatchObject({ code: "usage", message: `the engine there cannot limit the ${what} of a build` });
+    expect(error).toMatchObject({ code: "usage", message: `the engine cannot limit the ${what} of a build` });
     expect(fake.calls()).not.toContain("POST /build");
   });
 });
