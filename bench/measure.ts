@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
-import { CACHE_VOLUME } from "../src/remote/container-script.ts";
+import { CACHE_VOLUME } from "../src/remote/script/container-script.ts";
 import { run } from "../test/testbed/programs.ts";
 import { layersOf } from "./images.ts";
 import type { Peer } from "./peers/peer.ts";

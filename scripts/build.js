@@ -90,7 +90,7 @@ const file = `command-${sha256(command).slice(0, 16)}.cjs`;
 writeFileSync(`${root}dist/${file}`, command);
 writeFileSync(`${root}dist/LICENCES.txt`, licencesOf(inputs, root));
 
-// What is sent to a remote side that has only Node (src/remote/bundle.ts). It is made of the same files as the command, so LICENCES.txt in
+// What is sent to a remote side that has only Node (src/remote/script/bundle.ts). It is made of the same files as the command, so LICENCES.txt in
 // the package has its licences, which the minified text leaves out. The bootstrap contains code of this project only. The commands that a transfer
 // does not need (doctor, prune, plugin, completion, setup) stay in it: they are 11 kB of 267, and `setup` installs this file as the command there.
 const sent = Buffer.from(

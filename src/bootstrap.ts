@@ -13,9 +13,9 @@ import {
 import { connect } from "node:net";
 import { join } from "node:path";
 import { cacheFolder } from "./files/cache-folder.ts";
-import { isPrivate, openOwnFolder } from "./files/own-folder.ts";
+import { isPrivate, openPrivateFolder } from "./files/private-folder.ts";
 import { runCommand, tuneGarbageCollection } from "./load-command.ts";
-import { digestOf, isTooOld, pass, receive, tell, unpack } from "./remote/receive-bundle.ts";
+import { digestOf, isTooOld, pass, receive, tell, unpack } from "./remote/script/receive-bundle.ts";
 
 /**
  * The first code that runs in the remote side's Node (`node -e`): it gets docker-over-ssh itself, the bundle, from the cache folder or
@@ -53,7 +53,7 @@ function boot(): void {
 function ownCacheFolder(): string | undefined {
   const folder = cacheFolder(process.env);
   try {
-    return folder && openOwnFolder(folder, { make: true });
+    return folder && openPrivateFolder(folder, { make: true });
   } catch {
     return undefined;
   }

@@ -73,8 +73,8 @@ export { basicAuth, isAuthorized, newCredentials } from "./registry/password.ts"
 export { holdLock, withLock, type HeldLock } from "./run/lock.ts";
 export { newRunId, type RunId } from "./run/run-id.ts";
 export { removeDeadSpools } from "./run/spool-folder.ts";
-export { parseAge, parseSize } from "./commands/option-values.ts";
-export { InvalidValue, type OptionDefinition } from "./commands/command-definition.ts";
+export { parseAge, parseSize } from "./commands/options/option-values.ts";
+export { InvalidValue, type OptionDefinition } from "./commands/options/command-definition.ts";
 export { VERSION } from "./version.ts";
 export { coalesce } from "./streams/coalesce.ts";
 export { abortable } from "./streams/abortable.ts";

@@ -5,13 +5,13 @@ import {
   type CommandDefinition,
   type OptionDefinition,
   type CommandJob,
-} from "./commands/command-definition.ts";
+} from "./commands/options/command-definition.ts";
 import { buildCommand } from "./commands/build.ts";
 import { buildFromStdinCommand } from "./commands/build-from-stdin.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { listCommand } from "./commands/list.ts";
-import { OUTPUT_OPTIONS } from "./commands/output-options.ts";
+import { OUTPUT_OPTIONS } from "./commands/options/output-options.ts";
 import { pluginCommand } from "./commands/plugin.ts";
 import { pruneCommand } from "./commands/prune.ts";
 import { publishCommand } from "./commands/publish.ts";

@@ -14,7 +14,7 @@ import {
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { cacheFolder } from "./files/cache-folder.ts";
-import { isPrivate, openOwnFolder } from "./files/own-folder.ts";
+import { isPrivate, openPrivateFolder } from "./files/private-folder.ts";
 
 /** Files that stay in the cache, 1 MB each: for two sides, and a few versions of this tool and of Node. */
 const KEPT_FILES = 8;
@@ -44,7 +44,7 @@ export function codeCache(name: string, env: NodeJS.ProcessEnv): CodeCache | und
   return {
     read() {
       try {
-        const folder = join(openOwnFolder(cache, { make: false }), "code");
+        const folder = join(openPrivateFolder(cache, { make: false }), "code");
         return isOurs(folder) ? readChecked(join(folder, name)) : undefined;
       } catch {
         return undefined;
@@ -52,7 +52,7 @@ export function codeCache(name: string, env: NodeJS.ProcessEnv): CodeCache | und
     },
     write(make) {
       try {
-        const folder = join(openOwnFolder(cache, { make: true }), "code");
+        const folder = join(openPrivateFolder(cache, { make: true }), "code");
         mkdirSync(folder, { recursive: true, mode: 0o700 });
         if (isOurs(folder)) replace(folder, join(folder, name), make);
       } catch {

@@ -1,8 +1,8 @@
 import { delimiter, join } from "node:path";
 import { homeFolder } from "./files/cache-folder.ts";
 import type { SetupStep } from "./output/setup-steps.ts";
-import { isTooOld, receive, tell } from "./remote/receive-bundle.ts";
-import { installHere, NotInstalled } from "./remote/setup/install-here.ts";
+import { isTooOld, receive, tell } from "./remote/script/receive-bundle.ts";
+import { installOnHost, NotInstalled } from "./remote/setup/install-on-host.ts";
 import { BIN_FOLDER } from "./remote/setup/launcher.ts";
 
 /**
@@ -18,7 +18,7 @@ const [factsDigest = "", factsSize = ""] = facts.split(":");
 function run(): void {
   if (isTooOld(program)) return;
   try {
-    const isDone = installHere({ version, digest, factsDigest, receive: receiveBoth, onStep }, process.env);
+    const isDone = installOnHost({ version, digest, factsDigest, receive: receiveBoth, onStep }, process.env);
     if (isDone) tell(`done ${isInPath() ? "in-path" : ""}`);
   } catch (error) {
     if (!(error instanceof NotInstalled)) throw error;

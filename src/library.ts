@@ -1,10 +1,16 @@
-import { InvalidValue, type TransferJob } from "./commands/command-definition.ts";
-import { checkRate, parseCompress, parseKeep, parsePlatformOption, parseTag } from "./commands/option-values.ts";
-import { parseFolder, parseImage } from "./commands/host-options.ts";
+import { InvalidValue, type TransferJob } from "./commands/options/command-definition.ts";
+import {
+  checkRate,
+  parseCompress,
+  parseKeep,
+  parsePlatformOption,
+  parseTag,
+} from "./commands/options/option-values.ts";
+import { parseFolder, parseImage } from "./commands/options/host-options.ts";
 import { pullJob } from "./commands/pull.ts";
 import { pushJob } from "./commands/push.ts";
-import { isAddress } from "./commands/read-words.ts";
-import type { SharedOptions } from "./commands/shared-options.ts";
+import { isAddress } from "./commands/options/read-words.ts";
+import type { SharedOptions } from "./commands/options/shared-options.ts";
 import { Failure } from "./output/errors.ts";
 import type { TransferEvent, TransferResult } from "./output/events.ts";
 import { outputTo } from "./output/output.ts";

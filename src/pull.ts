@@ -17,7 +17,7 @@ import { CODECS } from "./packing/codecs.ts";
 import { askFor } from "./receive/ask-for.ts";
 import { giveNames } from "./receive/give-names.ts";
 import { keepNewest, planKeep } from "./receive/keep-newest.ts";
-import { namesHere, offersNoName, ownNames, type NamesHere } from "./receive/names-here.ts";
+import { imageNames, offersNoName, ownNames, type NamesToGive } from "./receive/names-to-give.ts";
 import { planIndex, receiveIndex, refuseIndex, verifyIndex } from "./receive/receive-index.ts";
 import { checkPlatforms } from "./receive/check-platform.ts";
 import type { ReceiveOptions } from "./receive/receive-options.ts";
@@ -128,7 +128,7 @@ export async function receive(
   const onProgress = shareProgress(tunnel, isInitiator(request.connection), output, () => target.moved);
   const receiver = { tunnel, target, request, runId, isPlanned, onProgress, context };
   const about = await agree(receiver);
-  const names = namesHere(request, about);
+  const names = imageNames(request, about);
   target.namesFor(names); // fails before anything is sent
   const terms = { ...choose(receiver, about), names };
   if (isPlanned) return await plan(receiver, about, terms);
@@ -194,7 +194,7 @@ interface Terms extends Pick<ReceiveOptions, "noDeltaReason" | "delta" | "allows
   packing: Pick<Want, "codecs" | "compress">;
 }
 
-type NamedTerms = Terms & { names: NamesHere };
+type NamedTerms = Terms & { names: NamesToGive };
 
 /** Chooses how missing layers may be sent: whole or by delta, in which codecs. The target finds out which are missing. */
 function choose({ tunnel, request }: Receiver, { manifest, index, delta }: About): Terms {

@@ -31,7 +31,7 @@ import { removeDeadSpools } from "./run/spool-folder.ts";
 import { NOTHING_OFFERED, type FoundImage } from "./send/found-image.ts";
 import { manifestToPreserve } from "./send/manifest-to-preserve.ts";
 import { agreeOnPlatforms } from "./send/agree-on-platforms.ts";
-import { askedImage, isNameGiven, keepToGive, namesToGive } from "./send/names-there.ts";
+import { askedImage, isNameGiven, keepToGive, namesToGive } from "./send/names-for-receiver.ts";
 import type { Source } from "./send/source.ts";
 import type { Conversation } from "./stdio-tunnel/conversation.ts";
 import { abortable } from "./streams/abortable.ts";

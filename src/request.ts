@@ -9,7 +9,7 @@ import type { ImageName } from "./image/image-name.ts";
 import type { FileLocation } from "./image/location.ts";
 import type { Reference } from "./image/reference.ts";
 import type { CompressOption } from "./packing/compress-option.ts";
-import type { Via } from "./receive/engine-target.ts";
+import type { Via } from "./receive/into-engine/engine-target.ts";
 import type { RegistryChoice } from "./registry/temporary-registry.ts";
 import type { PlatformChoice } from "./image/index-content.ts";
 import type { Platform } from "./image/platform.ts";

@@ -12,7 +12,7 @@ import type { Conversation } from "../stdio-tunnel/conversation.ts";
 import { abortable } from "../streams/abortable.ts";
 import { DividedTraffic } from "../traffic.ts";
 import { connectEarly, failureForPeer, imageOf, type Connect, type Context, type Use } from "../transfer.ts";
-import { oneByOne } from "./one-by-one.ts";
+import { oneConnectionPerImage } from "./one-connection-per-image.ts";
 import { Outcomes } from "./outcomes.ts";
 import { receiveImages } from "./receive-images.ts";
 
@@ -68,7 +68,7 @@ export async function pullImages(
     const isOne = outcomes.failCurrent(error) && takesOneImage;
     if (!isOne) return outcomes.finish(error);
   }
-  await oneByOne(outcomes, batch, context, async (request, own) => await pull(request, own, await connectTo(request)));
+  await oneConnectionPerImage(outcomes, batch, context, async (request, own) => await pull(request, own, await connectTo(request)));
   return outcomes.finish();
 }
 

@@ -7,7 +7,7 @@ import { CONVERSATIONS } from "../stdio-tunnel/constants.ts";
 import type { Tunnel } from "../stdio-tunnel/session.ts";
 import { DividedTraffic } from "../traffic.ts";
 import { connectEarly, failureForPeer, type Connect, type Context, type Use } from "../transfer.ts";
-import { oneByOne } from "./one-by-one.ts";
+import { oneConnectionPerImage } from "./one-connection-per-image.ts";
 import { PushedImages } from "./pushed-images.ts";
 import { sendImages } from "./send-images.ts";
 
@@ -44,7 +44,7 @@ export async function pushImages(
     const isOne = outcomes.failCurrent(error) && takesOneImage;
     if (!isOne) return outcomes.finish(error);
   }
-  await oneByOne(
+  await oneConnectionPerImage(
     outcomes,
     batch,
     context,

@@ -1,5 +1,5 @@
 import { buildCommand } from "./build.ts";
-import type { CommandDefinition } from "./command-definition.ts";
+import type { CommandDefinition } from "./options/command-definition.ts";
 import { doctorCommand } from "./doctor.ts";
 import { guardCommand } from "./guard.ts";
 import { listCommand } from "./list.ts";

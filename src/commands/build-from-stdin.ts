@@ -5,11 +5,11 @@ import type { FactoryRequest } from "../factory/factory-request.ts";
 import { publishedName } from "../factory/published-name.ts";
 import type { Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
-import { clientOptions, valuesOf } from "./client-options.ts";
-import type { CommandDefinition, CommandJob } from "./command-definition.ts";
-import { CLIENT_OPTIONS, DEFAULT_BASE, FACTORY_OPTIONS, type FactoryOptionValues } from "./factory-options.ts";
-import { OUTPUT_OPTIONS } from "./output-options.ts";
-import { readReference } from "./read-names.ts";
+import { clientOptions, valuesOf } from "./options/client-options.ts";
+import type { CommandDefinition, CommandJob } from "./options/command-definition.ts";
+import { CLIENT_OPTIONS, DEFAULT_BASE, FACTORY_OPTIONS, type FactoryOptionValues } from "./options/factory-options.ts";
+import { OUTPUT_OPTIONS } from "./options/output-options.ts";
+import { readReference } from "./options/read-names.ts";
 
 /** A build of an archive that has not run yet. */
 export interface FactoryJob extends CommandJob {

@@ -1,12 +1,12 @@
 import { Failure } from "../output/errors.ts";
 import type { BuildRequest } from "../request.ts";
-import { BUILD_OPTIONS, type BuildOptionValues } from "./build-options.ts";
-import type { CommandDefinition, CommandJob } from "./command-definition.ts";
+import { BUILD_OPTIONS, type BuildOptionValues } from "./options/build-options.ts";
+import type { CommandDefinition, CommandJob } from "./options/command-definition.ts";
 import { servedBuildJob } from "./served-build.ts";
-import { isAddress, readCommand } from "./read-words.ts";
+import { isAddress, readCommand } from "./options/read-words.ts";
 import { readDeploy } from "./deploy.ts";
-import type { HostOptions } from "./host-options.ts";
-import { readConnections } from "./read-connection.ts";
+import type { HostOptions } from "./options/host-options.ts";
+import { readConnections } from "./options/read-connection.ts";
 
 export const buildCommand: CommandDefinition<BuildOptionValues> = {
   name: "build",
@@ -34,7 +34,7 @@ export const buildCommand: CommandDefinition<BuildOptionValues> = {
     const [connection, ...others] = readConnections(command, hostOptions(options), env);
     if (others.length > 0) throw severalHosts(others.length + 1);
     // Not for every command: it loads node:crypto.
-    const { readBuildRequest } = await import("./read-build.ts");
+    const { readBuildRequest } = await import("./options/read-build.ts");
     const request = readBuildRequest(given, connection, options, env);
     return jobOf(request, options, env);
   },

@@ -1,8 +1,8 @@
 import { SHELLS } from "../completion/scripts.ts";
 import { Failure } from "../output/errors.ts";
 import { COMMANDS } from "./all-commands.ts";
-import type { CommandDefinition } from "./command-definition.ts";
-import { OUTPUT_OPTIONS } from "./output-options.ts";
+import type { CommandDefinition } from "./options/command-definition.ts";
+import { OUTPUT_OPTIONS } from "./options/output-options.ts";
 
 export const completionCommand: CommandDefinition<object> = {
   name: "completion",

@@ -2,10 +2,10 @@ import type { NonEmpty } from "../request.ts";
 import type { TransferResult } from "../output/events.ts";
 import { Failure } from "../output/errors.ts";
 import type { Context } from "../transfer.ts";
-import type { BuildOptionValues } from "./build-options.ts";
+import type { BuildOptionValues } from "./options/build-options.ts";
 import { pushJob } from "./push.ts";
-import { isAddress } from "./read-words.ts";
-import { relayOrder } from "./relay-order.ts";
+import { isAddress } from "./options/read-words.ts";
+import { relayOrder } from "./options/relay-order.ts";
 import type { Batch, Connection, PushRequest } from "../request.ts";
 
 /** Sends the built image from the host that has built it on to others, by the ssh of that host. */
@@ -34,7 +34,7 @@ export function readDeploy(
   const batch = pushJob(words, { ...ofHosts, ssh: rsh }, env).batch as Batch<PushRequest>;
   const order = relayOrder(batch, ofHosts);
   return async (context) => {
-    const { relayFromFirst } = await import("../remote/relay/push-by-relay.ts");
+    const { relayFromFirst } = await import("../run-batch/relay/push-by-relay.ts");
     return await relayFromFirst(batch, order, context);
   };
 }

@@ -1,7 +1,7 @@
 import { namedEndpoint } from "../engine/connect/endpoint.ts";
-import type { CommandDefinition } from "./command-definition.ts";
-import { HOST_OPTIONS, type HostOptions } from "./host-options.ts";
-import { readHost } from "./read-host.ts";
+import type { CommandDefinition } from "./options/command-definition.ts";
+import { HOST_OPTIONS, type HostOptions } from "./options/host-options.ts";
+import { readHost } from "./options/read-host.ts";
 
 export interface DoctorOptions extends HostOptions {
   host?: string | undefined;

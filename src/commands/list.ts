@@ -1,8 +1,8 @@
 import { namedEndpoint } from "../engine/connect/endpoint.ts";
 import { Failure } from "../output/errors.ts";
-import type { CommandDefinition } from "./command-definition.ts";
-import { LOGIN_OPTIONS, type HostOptions } from "./host-options.ts";
-import { readHost } from "./read-host.ts";
+import type { CommandDefinition } from "./options/command-definition.ts";
+import { LOGIN_OPTIONS, type HostOptions } from "./options/host-options.ts";
+import { readHost } from "./options/read-host.ts";
 
 export interface ListOptionValues extends Pick<HostOptions, "ssh" | "sudo" | "farPath"> {
   host?: string | undefined;

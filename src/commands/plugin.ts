@@ -1,5 +1,5 @@
 import { Failure } from "../output/errors.ts";
-import type { CommandDefinition } from "./command-definition.ts";
+import type { CommandDefinition } from "./options/command-definition.ts";
 
 export const pluginCommand: CommandDefinition<object> = {
   name: "plugin",

@@ -1,9 +1,9 @@
 import { namedEndpoint } from "../engine/connect/endpoint.ts";
 import { Failure } from "../output/errors.ts";
-import type { CommandDefinition } from "./command-definition.ts";
-import { LOGIN_OPTIONS, type HostOptions } from "./host-options.ts";
-import { parseAge } from "./option-values.ts";
-import { readHost } from "./read-host.ts";
+import type { CommandDefinition } from "./options/command-definition.ts";
+import { LOGIN_OPTIONS, type HostOptions } from "./options/host-options.ts";
+import { parseAge } from "./options/option-values.ts";
+import { readHost } from "./options/read-host.ts";
 
 export interface PruneOptionValues extends Pick<HostOptions, "ssh" | "sudo" | "farPath"> {
   dryRun?: boolean | undefined;
@@ -41,7 +41,7 @@ export const pruneCommand: CommandDefinition<PruneOptionValues> = {
     if (given === undefined) {
       const request = { endpoint: namedEndpoint(engine, env), isDryRun, olderThan: olderThan ?? 0 };
       return {
-        run: async (context) => await (await import("../prune/prune-here.ts")).pruneHere(request, context),
+        run: async (context) => await (await import("../prune/prune-this-side.ts")).pruneThisSide(request, context),
       };
     }
     if (olderThan !== undefined || engine !== undefined)
@@ -49,7 +49,7 @@ export const pruneCommand: CommandDefinition<PruneOptionValues> = {
     const connection = readHost(given, options, env, "prune");
     return {
       run: async (context) =>
-        await (await import("../remote/setup/uninstall.ts")).pruneThere(connection, isDryRun, context),
+        await (await import("../remote/setup/uninstall.ts")).pruneHost(connection, isDryRun, context),
     };
   },
 };

@@ -1,6 +1,6 @@
 import { Failure } from "../output/errors.ts";
-import type { CommandDefinition } from "./command-definition.ts";
-import { PUBLISH_OPTIONS, type PublishOptionValues } from "./publish-options.ts";
+import type { CommandDefinition } from "./options/command-definition.ts";
+import { PUBLISH_OPTIONS, type PublishOptionValues } from "./options/publish-options.ts";
 
 export const publishCommand: CommandDefinition<PublishOptionValues> = {
   name: "publish",
@@ -23,7 +23,7 @@ export const publishCommand: CommandDefinition<PublishOptionValues> = {
       });
     }
     // Not for every command: it loads node:crypto.
-    const { readPublishRequest } = await import("./read-publish.ts");
+    const { readPublishRequest } = await import("./options/read-publish.ts");
     const request = readPublishRequest(name, context, options, env);
     return {
       buildProgress: "plain",

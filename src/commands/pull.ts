@@ -2,7 +2,7 @@ import { namedEndpoint } from "../engine/connect/endpoint.ts";
 import { type ImageName } from "../image/image-name.ts";
 import type { FileLocation, ImageLocation } from "../image/location.ts";
 import { Failure } from "../output/errors.ts";
-import type { Via } from "../receive/engine-target.ts";
+import type { Via } from "../receive/into-engine/engine-target.ts";
 import {
   isForOneImage,
   type Batch,
@@ -11,13 +11,13 @@ import {
   type PullRequest,
   type TargetEngine,
 } from "../request.ts";
-import type { CommandDefinition, TransferJob, Words } from "./command-definition.ts";
-import { parseSize } from "./option-values.ts";
-import { FROM_OPTION, readOtherSide, takesOneImage, wordsWithLocation } from "./read-location.ts";
-import { nameless, readImageName, readLocation, readReference, refuseEngineOptions } from "./read-names.ts";
-import { readConnection } from "./read-connection.ts";
-import { LISTED_IMAGES_OPTIONS, readListedImages, type ListedImagesOptions } from "./listed-images.ts";
-import { readCommand, readWords } from "./read-words.ts";
+import type { CommandDefinition, TransferJob, Words } from "./options/command-definition.ts";
+import { parseSize } from "./options/option-values.ts";
+import { FROM_OPTION, readOtherSide, takesOneImage, wordsWithLocation } from "./options/read-location.ts";
+import { nameless, readImageName, readLocation, readReference, refuseEngineOptions } from "./options/read-names.ts";
+import { readConnection } from "./options/read-connection.ts";
+import { LISTED_IMAGES_OPTIONS, readListedImages, type ListedImagesOptions } from "./options/listed-images.ts";
+import { readCommand, readWords } from "./options/read-words.ts";
 import {
   isStartedByScript,
   readBatch,
@@ -26,7 +26,7 @@ import {
   type SharedOptions,
   TRANSFER_ARGUMENTS,
   TRANSFER_USAGE,
-} from "./shared-options.ts";
+} from "./options/shared-options.ts";
 
 export interface PullOptionValues extends SharedOptions, ListedImagesOptions {
   via?: Via | undefined;
@@ -127,7 +127,7 @@ function offeredJob(options: PullOptionValues, env: NodeJS.ProcessEnv, otherSide
 function jobOf(batch: Batch<PullRequest>): TransferJob {
   return {
     batch,
-    run: async (context) => await (await import("../remote/transfers.ts")).pullFromRemotes(batch, context),
+    run: async (context) => await (await import("../run-batch/transfers.ts")).pullFromRemotes(batch, context),
   };
 }
 

@@ -15,8 +15,8 @@ import {
   type SourceEngine,
 } from "../request.ts";
 import type { Context } from "../transfer.ts";
-import type { CommandDefinition, TransferJob, Words } from "./command-definition.ts";
-import { checkRegistry } from "./option-values.ts";
+import type { CommandDefinition, TransferJob, Words } from "./options/command-definition.ts";
+import { checkRegistry } from "./options/option-values.ts";
 import {
   readOtherSide,
   refuseHave,
@@ -24,13 +24,13 @@ import {
   TO_OPTIONS,
   wordsWithLocation,
   type ToOptions,
-} from "./read-location.ts";
-import { nameless, readImageName, readLocation, readReference, refuseEngineOptions } from "./read-names.ts";
-import { LISTED_IMAGES_OPTIONS, readListedImages, type ListedImagesOptions } from "./listed-images.ts";
-import { readCommand, readWords } from "./read-words.ts";
-import { relayOrder } from "./relay-order.ts";
-import { WATCH_OPTION, withWatch, type WatchOptions } from "./watch-option.ts";
-import { SEVERAL_HOSTS_OPTIONS, wordsWithHosts, type SeveralHostsOptions } from "./several-hosts.ts";
+} from "./options/read-location.ts";
+import { nameless, readImageName, readLocation, readReference, refuseEngineOptions } from "./options/read-names.ts";
+import { LISTED_IMAGES_OPTIONS, readListedImages, type ListedImagesOptions } from "./options/listed-images.ts";
+import { readCommand, readWords } from "./options/read-words.ts";
+import { relayOrder } from "./options/relay-order.ts";
+import { WATCH_OPTION, withWatch, type WatchOptions } from "./options/watch-option.ts";
+import { SEVERAL_HOSTS_OPTIONS, wordsWithHosts, type SeveralHostsOptions } from "./options/several-hosts.ts";
 import {
   readBatch,
   readTransferOptions,
@@ -38,7 +38,7 @@ import {
   type SharedOptions,
   TRANSFER_ARGUMENTS,
   TRANSFER_USAGE,
-} from "./shared-options.ts";
+} from "./options/shared-options.ts";
 
 export interface PushOptionValues
   extends SharedOptions, SeveralHostsOptions, ListedImagesOptions, WatchOptions, ToOptions {
@@ -100,7 +100,7 @@ async function pushToLocationJob(
   const read = wordsWithLocation(words, `--to ${to}`, listed);
   const { location } = side;
   if (read.images.length > 1 && isForOneImage({ target: location, isRenamed: false })) throw takesOneImage(to);
-  const list = have === undefined ? undefined : await (await import("./read-have.ts")).readHave(have);
+  const list = have === undefined ? undefined : await (await import("./options/read-have.ts")).readHave(have);
   const engine = { endpoint: namedEndpoint(options.host, env) };
   return pushJob(read, options, env, { ...side, ...(list && { partial: { list, engine } }) });
 }
@@ -126,8 +126,8 @@ export function pushJob(
 
 async function pushBatch(batch: Batch<PushRequest>, context: Context): Promise<NonEmpty<TransferResult>> {
   const { relay } = batch;
-  if (relay === undefined) return await (await import("../remote/transfers.ts")).pushToRemotes(batch, context);
-  return await (await import("../remote/relay/push-by-relay.ts")).pushByRelay(batch, relay, context);
+  if (relay === undefined) return await (await import("../run-batch/transfers.ts")).pushToRemotes(batch, context);
+  return await (await import("../run-batch/relay/push-by-relay.ts")).pushByRelay(batch, relay, context);
 }
 
 /** Throws a `usage` Failure for one of several images without a name: the receiver asks for each by its name. */

@@ -1,9 +1,9 @@
 import { Failure } from "../output/errors.ts";
-import { loginCommand } from "../remote/login.ts";
+import { loginCommand } from "../remote/login/login.ts";
 import type { Batch, PushRequest, RelayOrder } from "../request.ts";
-import type { CommandDefinition } from "./command-definition.ts";
+import type { CommandDefinition } from "./options/command-definition.ts";
 import { pushJob } from "./push.ts";
-import { findProgram } from "./read-words.ts";
+import { findProgram } from "./options/read-words.ts";
 
 /** The remote side of `push --relay`. People do not type it. */
 export const relayCommand: CommandDefinition<object> = {
@@ -16,7 +16,7 @@ export const relayCommand: CommandDefinition<object> = {
   toJob(_words, _options, env) {
     const toBatch = (order: RelayOrder): Batch<PushRequest> => batchOf(order, env);
     return {
-      run: async (context) => await (await import("../remote/relay/relay-here.ts")).relayHere(toBatch, context),
+      run: async (context) => await (await import("../run-batch/relay/run-relay.ts")).runRelay(toBatch, context),
     };
   },
 };

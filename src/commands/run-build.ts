@@ -5,7 +5,7 @@ import { findEntry } from "../build-context/find-entry.ts";
 import type { OpenedContext } from "../build-context/local-files.ts";
 import type { FinishedBuild } from "../build.ts";
 import { messageOf, Failure } from "../output/errors.ts";
-import { buildOnRemote } from "../remote/build-on-remote.ts";
+import { buildOnRemote } from "../run-batch/build-on-remote.ts";
 import type { BuildRequest } from "../request.ts";
 import type { Context } from "../transfer.ts";
 import type { Deploy } from "./deploy.ts";

@@ -1,6 +1,6 @@
 import { plural, printable } from "../output/describe.ts";
 import { Failure } from "../output/errors.ts";
-import { checkOnRemote } from "../remote/build-on-remote.ts";
+import { checkOnRemote } from "../run-batch/build-on-remote.ts";
 import type { BuildRequest } from "../request.ts";
 import type { Context } from "../transfer.ts";
 

@@ -1,8 +1,8 @@
 import { namedEndpoint } from "../engine/connect/endpoint.ts";
 import { Failure } from "../output/errors.ts";
 import type { PushRequest } from "../request.ts";
-import type { BuildOptionValues } from "./build-options.ts";
-import type { CommandJob } from "./command-definition.ts";
+import type { BuildOptionValues } from "./options/build-options.ts";
+import type { CommandJob } from "./options/command-definition.ts";
 
 /** Options that make sense on the remote side. */
 const SERVED = new Set(["host", "timeout", "bwlimit", "delta", "compress"]);
@@ -31,7 +31,7 @@ export function servedBuildJob(options: BuildOptionValues, env: NodeJS.ProcessEn
     async run(context) {
       // A person who has typed it wants to build something.
       if (process.stdin.isTTY || process.stdout.isTTY) throw noContext();
-      await (await import("../build-there.ts")).serveBuild(request, context);
+      await (await import("../build-with-engine.ts")).serveBuild(request, context);
     },
   };
 }

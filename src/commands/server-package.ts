@@ -1,5 +1,5 @@
 import { Failure, messageOf, type FailureCode } from "../output/errors.ts";
-import type { CommandDefinition } from "./command-definition.ts";
+import type { CommandDefinition } from "./options/command-definition.ts";
 
 /** The package of what runs as a service. Whoever moves images does not install it. */
 export const SERVER_PACKAGE = "docker-over-ssh-server";

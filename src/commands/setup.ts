@@ -1,6 +1,6 @@
-import type { CommandDefinition } from "./command-definition.ts";
-import { LOGIN_OPTIONS, type HostOptions } from "./host-options.ts";
-import { readHost } from "./read-host.ts";
+import type { CommandDefinition } from "./options/command-definition.ts";
+import { LOGIN_OPTIONS, type HostOptions } from "./options/host-options.ts";
+import { readHost } from "./options/read-host.ts";
 
 export interface SetupOptions extends Pick<HostOptions, "ssh" | "sudo" | "farPath"> {
   uninstall?: boolean | undefined;

@@ -1,9 +1,9 @@
 import { brotliCompressSync } from "node:zlib";
-import { NODE_PATHS } from "../remote/program-folders.ts";
-import { OLDEST_NODE } from "../remote/receive-bundle.ts";
-import { MARKER, PASSED_OVER } from "../remote/remote-lines.ts";
-import { furtherBlocks } from "../remote/remote-script.ts";
-import { blocksOf } from "../remote/shell-words.ts";
+import { NODE_PATHS } from "../remote/script/program-folders.ts";
+import { OLDEST_NODE } from "../remote/script/receive-bundle.ts";
+import { MARKER, PASSED_OVER } from "../remote/script/remote-lines.ts";
+import { furtherBlocks } from "../remote/script/remote-script.ts";
+import { blocksOf } from "../remote/script/shell-words.ts";
 
 /**
  * What doctor answers where the remote script asks for further blocks, under the rules of its other blocks (remote-script.ts). They only look:

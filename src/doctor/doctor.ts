@@ -4,8 +4,8 @@ import { Failure } from "../output/errors.ts";
 import type { Finding } from "../output/findings.ts";
 import type { HostConnection } from "../request.ts";
 import type { Context } from "../transfer.ts";
-import { checkHere } from "./here.ts";
-import { checkThere } from "./there.ts";
+import { checkThisSide } from "./check-this-side.ts";
+import { checkHost } from "./check-host.ts";
 
 export interface DoctorRequest {
   /** The address in -H or DOCKER_HOST; undefined: the docker context decides. */
@@ -35,6 +35,6 @@ async function* checks(
   host: HostConnection | undefined,
   context: Context,
 ): AsyncGenerator<Finding> {
-  yield* checkHere(endpoint, context);
-  if (host !== undefined) yield* checkThere(host, context);
+  yield* checkThisSide(endpoint, context);
+  if (host !== undefined) yield* checkHost(host, context);
 }

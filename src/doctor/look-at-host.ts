@@ -1,9 +1,9 @@
 import type { Exit } from "../child-process/exit.ts";
-import { loginByHand, loginCommand } from "../remote/login.ts";
-import { engineUnreachable } from "../remote/remote-errors.ts";
-import { findMarker, MAX_NOISE, parseRemoteLine, type RemoteLine } from "../remote/remote-lines.ts";
-import { runRemoteCommand, withinAnswerTimeout, type RemoteCommand } from "../remote/remote-command.ts";
-import { scriptWords } from "../remote/remote-script.ts";
+import { loginByHand, loginCommand } from "../remote/login/login.ts";
+import { engineUnreachable } from "../remote/login/remote-errors.ts";
+import { findMarker, MAX_NOISE, parseRemoteLine, type RemoteLine } from "../remote/script/remote-lines.ts";
+import { runRemoteCommand, withinAnswerTimeout, type RemoteCommand } from "../remote/login/remote-command.ts";
+import { scriptWords } from "../remote/script/remote-script.ts";
 import { shownCommand } from "../output/secrets.ts";
 import type { HostConnection, RemoteProgram } from "../request.ts";
 import { readUntil } from "../streams/read-until.ts";

@@ -1,9 +1,9 @@
 import type { Digest } from "../image/digest.ts";
 import { isIndex } from "../image/manifest.ts";
-import type { RegistryContent, StoredBlob, StoredManifest } from "../registry/embedded/registry-content.ts";
-import { DistributionError } from "../registry/embedded/distribution-error.ts";
-import type { PushedManifest, PushPolicy } from "../registry/embedded/push-policy.ts";
-import type { SpooledBlob } from "../registry/embedded/upload-spool.ts";
+import type { RegistryContent, StoredBlob, StoredManifest } from "../registry/embedded/pull/registry-content.ts";
+import { DistributionError } from "../registry/embedded/http/distribution-error.ts";
+import type { PushedManifest, PushPolicy } from "../registry/embedded/push/push-policy.ts";
+import type { SpooledBlob } from "../registry/embedded/push/upload-spool.ts";
 
 /** An image for every platform, with attestations, has some fifty manifests; 4 MB each at most. */
 const MAX_MANIFESTS = 100;

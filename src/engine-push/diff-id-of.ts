@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import type { Digest } from "../image/digest.ts";
-import type { SpooledBlob } from "../registry/embedded/upload-spool.ts";
+import type { SpooledBlob } from "../registry/embedded/push/upload-spool.ts";
 
 /** Computes the diff ID of a gzipped layer; returns undefined when the blob is no gzip, or the signal is aborted. */
 export async function diffIdOf(blob: SpooledBlob, signal: AbortSignal): Promise<Digest | undefined> {

@@ -10,8 +10,8 @@ import type { Reference } from "../image/reference.ts";
 import { pushFailureText, type PushFailure } from "../output/reasons.ts";
 import { SelectivePushHandler } from "./selective-push-handler.ts";
 import { enginePush, type EnginePushOptions } from "./engine-push.ts";
-import { UNKNOWN_SIZE, type PushedManifest } from "../registry/embedded/push-policy.ts";
-import type { SpooledBlob } from "../registry/embedded/upload-spool.ts";
+import { UNKNOWN_SIZE, type PushedManifest } from "../registry/embedded/push/push-policy.ts";
+import type { SpooledBlob } from "../registry/embedded/push/upload-spool.ts";
 
 /** A layer as the engine would push it. */
 export interface DryPushLayer {

@@ -7,7 +7,7 @@ import { parseReference, type Reference } from "../image/reference.ts";
 import type { Detail } from "../output/details.ts";
 import { messageOf } from "../output/errors.ts";
 import type { PushFailure } from "../output/reasons.ts";
-import type { PushObserver, PushPolicy } from "../registry/embedded/push-policy.ts";
+import type { PushObserver, PushPolicy } from "../registry/embedded/push/push-policy.ts";
 import type { EmbeddedRegistry } from "../registry/embedded/server.ts";
 import { IdleTimer } from "./idle-timer.ts";
 import type { Platform } from "../image/platform.ts";

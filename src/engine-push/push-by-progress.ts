@@ -5,11 +5,11 @@ import type { Reference } from "../image/reference.ts";
 import type { PushFailure } from "../output/reasons.ts";
 import { deferred, type Deferred } from "../streams/deferred.ts";
 import { diffIdOf } from "./diff-id-of.ts";
-import { DistributionError } from "../registry/embedded/distribution-error.ts";
+import { DistributionError } from "../registry/embedded/http/distribution-error.ts";
 import { enginePush, type EnginePushOptions, type PushHandler } from "./engine-push.ts";
 import type { SpooledLayer } from "./dry-push.ts";
-import type { PushPolicy, BeforeChunk } from "../registry/embedded/push-policy.ts";
-import type { SpooledBlob } from "../registry/embedded/upload-spool.ts";
+import type { PushPolicy, BeforeChunk } from "../registry/embedded/push/push-policy.ts";
+import type { SpooledBlob } from "../registry/embedded/push/upload-spool.ts";
 
 /** ms. Uploads that are held back are silent; one that is not has many lines of progress a second. */
 const IDLE_TIMEOUT = 10_000;

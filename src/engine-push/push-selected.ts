@@ -9,8 +9,8 @@ import type { EngineConnection } from "../engine/engine.ts";
 import type { EngineImages } from "../engine/engine-images.ts";
 import { enginePush, type EnginePushOptions } from "./engine-push.ts";
 import type { DryPushResult, SpooledLayer } from "./dry-push.ts";
-import type { StoredBlob } from "../registry/embedded/registry-content.ts";
-import type { SpooledBlob } from "../registry/embedded/upload-spool.ts";
+import type { StoredBlob } from "../registry/embedded/pull/registry-content.ts";
+import type { SpooledBlob } from "../registry/embedded/push/upload-spool.ts";
 
 export interface PushSelectedOptions extends EnginePushOptions {
   /**

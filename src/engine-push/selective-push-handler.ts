@@ -1,11 +1,11 @@
 import type { EngineProgress } from "../engine/engine-images.ts";
 import { shortOf, type Digest } from "../image/digest.ts";
 import { pushFailureText, type PushFailure } from "../output/reasons.ts";
-import type { StoredBlob } from "../registry/embedded/registry-content.ts";
-import { DistributionError } from "../registry/embedded/distribution-error.ts";
+import type { StoredBlob } from "../registry/embedded/pull/registry-content.ts";
+import { DistributionError } from "../registry/embedded/http/distribution-error.ts";
 import type { PushHandler } from "./engine-push.ts";
-import { UNKNOWN_SIZE, type PushedManifest, type PushPolicy } from "../registry/embedded/push-policy.ts";
-import type { SpooledBlob } from "../registry/embedded/upload-spool.ts";
+import { UNKNOWN_SIZE, type PushedManifest, type PushPolicy } from "../registry/embedded/push/push-policy.ts";
+import type { SpooledBlob } from "../registry/embedded/push/upload-spool.ts";
 
 /** An image for every platform, with attestations, has some fifty manifests; 4 MB each at most. */
 const MAX_MANIFESTS = 100;

@@ -12,13 +12,13 @@ import { stallTimer } from "../streams/stall-timer.ts";
 import { duration } from "../output/describe.ts";
 import type { Context } from "../transfer.ts";
 import { appContext } from "./app-context.ts";
-import { watchClient, type ClientWatch } from "./client-gone.ts";
+import { watchClient, type ClientWatch } from "./watch-client.ts";
 import type { FactoryRequest } from "./factory-request.ts";
 import { findLayout } from "./layout.ts";
 import { reportText } from "./report.ts";
 import { withSignsOfLife } from "./signs-of-life.ts";
 import { takeRoom, takeTurn } from "./take-turn.ts";
-import { imagesOf, tidyUp } from "./tidy-up.ts";
+import { imagesOf, tidyUp } from "./remove-built-images.ts";
 
 /** What {@link buildFromStdin} works with. */
 export interface Workshop {

@@ -1,5 +1,5 @@
 import { outputTo, type Output } from "../output/output.ts";
-import { SIGN_OF_LIFE } from "./client-gone.ts";
+import { SIGN_OF_LIFE } from "./watch-client.ts";
 
 /** An output that is never silent for long. */
 export interface LivelyOutput extends Disposable {

@@ -1,11 +1,11 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { cacheFolder } from "../files/cache-folder.ts";
-import { openOwnFolder } from "../files/own-folder.ts";
+import { openPrivateFolder } from "../files/private-folder.ts";
 import { fullName, type Reference } from "../image/reference.ts";
 import type { Output } from "../output/output.ts";
 import type { RunId } from "../run/run-id.ts";
-import { SIGN_OF_LIFE } from "./client-gone.ts";
+import { SIGN_OF_LIFE } from "./watch-client.ts";
 import { takePlace, type Place } from "./queue.ts";
 
 /** The folder in the cache folder with a queue for each name, and one for all builds of this user. */
@@ -29,7 +29,7 @@ export interface TurnOptions {
 export async function takeTurn(options: TurnOptions): Promise<Place> {
   const { name, jobs, isLatest, runId, env, output, signal } = options;
   // The archive is in the cache folder already: there is one.
-  const folder = openOwnFolder(join(cacheFolder(env) ?? "", FOLDER), { make: true });
+  const folder = openPrivateFolder(join(cacheFolder(env) ?? "", FOLDER), { make: true });
   const wait = async (queue: string, places: number, ends: boolean, stop: AbortSignal): Promise<Place> => {
     using teller = repeat((ahead) =>
       output.note({ code: "build-waiting", ahead, ...(queue !== ALL && { image: fullName(name) }) }),
@@ -66,7 +66,7 @@ export async function takeRoom(options: Omit<TurnOptions, "name" | "jobs" | "isL
   const { runId, env, output, signal } = options;
   let folder: string;
   try {
-    folder = openOwnFolder(join(cacheFolder(env) ?? "", FOLDER), { make: true });
+    folder = openPrivateFolder(join(cacheFolder(env) ?? "", FOLDER), { make: true });
   } catch {
     return undefined; // opening the spool tells why this folder does not do
   }

@@ -1,9 +1,9 @@
 import { lstat, readdir, rmdir, unlink } from "node:fs/promises";
 import { join } from "node:path";
-import { isOwn } from "./own-folder.ts";
+import { isOwn } from "./private-folder.ts";
 
 /**
- * Removes a folder of this user that contains only files and lies in a folder that no other user may write to (`openOwnFolder`). Follows no link:
+ * Removes a folder of this user that contains only files and lies in a folder that no other user may write to (`openPrivateFolder`). Follows no link:
  * unlinks names, and leaves subfolders. Never fails: a folder that cannot be removed stays.
  */
 export async function removeFolder(path: string): Promise<void> {

@@ -21,7 +21,7 @@ export interface ListRequest {
 
 /** Prints on stdout what an engine has: a table on a terminal, else the list itself. */
 export async function list({ endpoint, host, json }: ListRequest, context: Context): Promise<void> {
-  const found = await (host === undefined ? listHere(endpoint, context) : listThere(host, context));
+  const found = await (host === undefined ? listThisSide(endpoint, context) : listHost(host, context));
   const text = json || !process.stdout.isTTY ? listJson(found) : listTable(found);
   await stdoutSink(context.signal)
     .write(chunksOf(text))
@@ -30,12 +30,12 @@ export async function list({ endpoint, host, json }: ListRequest, context: Conte
     });
 }
 
-async function listHere(endpoint: EngineEndpoint | undefined, context: Context): Promise<HaveList> {
+async function listThisSide(endpoint: EngineEndpoint | undefined, context: Context): Promise<HaveList> {
   await using engine = await connectEngine(endpoint, context.env, context.signal);
   return await listEngine(engine, context);
 }
 
-async function listThere(host: HostConnection, context: Context): Promise<HaveList> {
+async function listHost(host: HostConnection, context: Context): Promise<HaveList> {
   await using remote = await openHostEngine(host, context);
   const signal = AbortSignal.any([context.signal, remote.signal]);
   return await listEngine(remote.engine, { ...context, signal });

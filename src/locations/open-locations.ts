@@ -2,14 +2,14 @@
 import { connectEngine } from "../engine/open/connect-engine.ts";
 import type { EngineEndpoint } from "../engine/connect/endpoint.ts";
 import type { Engine } from "../engine/engine.ts";
-import { engineTarget, type Via } from "../receive/engine-target.ts";
+import { engineTarget, type Via } from "../receive/into-engine/engine-target.ts";
 import type { Target } from "../receive/target.ts";
 import type { Context } from "../transfer.ts";
 
-export { archiveTarget } from "../receive/file-target.ts";
-export { layoutTarget } from "../receive/layout-target.ts";
-export { archiveSource } from "../send/archive-source.ts";
-export { engineSource } from "../send/engine-source.ts";
+export { archiveTarget } from "../receive/into-file/file-target.ts";
+export { layoutTarget } from "../receive/into-file/layout-target.ts";
+export { archiveSource } from "../send/from-archive/archive-source.ts";
+export { engineSource } from "../send/from-engine/engine-source.ts";
 
 /** Connects to the engine of this side. `timeout`: ms. */
 export async function connect(

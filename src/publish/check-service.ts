@@ -1,5 +1,5 @@
 import { Failure } from "../output/errors.ts";
-import type { Patience } from "./patience.ts";
+import type { Patience } from "./retry-while-away.ts";
 import { noService, refusal } from "./problem.ts";
 import { NotReached, serverUnreachable, type ServiceClient } from "./service-client.ts";
 

@@ -1,7 +1,7 @@
 import { Failure } from "../output/errors.ts";
 import { readEvents, InvalidEventStream } from "./event-stream.ts";
 import { isOver, readJob, type ServedJob } from "./job.ts";
-import type { Patience } from "./patience.ts";
+import type { Patience } from "./retry-while-away.ts";
 import { noService, refusal } from "./problem.ts";
 import { NotReached, readJson, type ServiceClient } from "./service-client.ts";
 

@@ -12,7 +12,7 @@ import type { Context } from "../transfer.ts";
 import { checkService } from "./check-service.ts";
 import { follow } from "./follow.ts";
 import { failureOf, type ServedJob } from "./job.ts";
-import { CLOCK, Patience, type Clock } from "./patience.ts";
+import { CLOCK, Patience, type Clock } from "./retry-while-away.ts";
 import type { PublishRequest } from "./publish-request.ts";
 import { readServerAddress, type ServerAddress } from "./server-address.ts";
 import { ServiceClient } from "./service-client.ts";

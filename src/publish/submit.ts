@@ -4,7 +4,7 @@ import type { Reference } from "../image/reference.ts";
 import { formatPlatform } from "../image/platform.ts";
 import { tooBusy } from "./check-service.ts";
 import { multipart, type FormPart } from "./multipart.ts";
-import type { Patience } from "./patience.ts";
+import type { Patience } from "./retry-while-away.ts";
 import { noService, refusal } from "./problem.ts";
 import type { PublishOrder } from "./publish-request.ts";
 import { NotReached, serverUnreachable, type ServiceClient } from "./service-client.ts";

@@ -1,6 +1,6 @@
 import { addAbortSignal, type Readable } from "node:stream";
 import type { Digest } from "../image/digest.ts";
-import type { LayerDelta, StoredBlob } from "../registry/embedded/registry-content.ts";
+import type { LayerDelta, StoredBlob } from "../registry/embedded/pull/registry-content.ts";
 import { deferred } from "../streams/deferred.ts";
 import type { CutFiles, LayerCutter } from "./layer-cutter.ts";
 

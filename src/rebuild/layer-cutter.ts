@@ -9,8 +9,8 @@ import { isNoSpace } from "../files/no-space.ts";
 import { hexOf, type Digest } from "../image/digest.ts";
 import { messageOf } from "../output/errors.ts";
 import type { PacedPacker, PacedPackOptions } from "../packing/paced-packer.ts";
-import type { LayerDelta, StoredBlob } from "../registry/embedded/registry-content.ts";
-import { NoRoom } from "../run/no-room.ts";
+import type { LayerDelta, StoredBlob } from "../registry/embedded/pull/registry-content.ts";
+import { NoRoom } from "../run/no-space-failure.ts";
 import type { LazySpool } from "../run/spool.ts";
 import { GrowingFile } from "../streams/growing-file.ts";
 

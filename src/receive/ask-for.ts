@@ -3,7 +3,7 @@ import type { PlatformChoice } from "../image/index-content.ts";
 import type { ImageName } from "../image/image-name.ts";
 import type { Platform } from "../image/platform.ts";
 import type { RunId } from "../run/run-id.ts";
-import { ownNames, type NamesRequested } from "./names-here.ts";
+import { ownNames, type NamesRequested } from "./names-to-give.ts";
 import type { Target } from "./target.ts";
 
 /** The parts of a request that the sender learns. */

@@ -1,6 +1,6 @@
 import type { About } from "../conversation/messages.ts";
 import type { Digest } from "../image/digest.ts";
-import type { NamesHere } from "./names-here.ts";
+import type { NamesToGive } from "./names-to-give.ts";
 import type { ReceivedImage } from "./received-image.ts";
 import type { Target } from "./target.ts";
 import { verifyIndex } from "./receive-index.ts";
@@ -9,7 +9,7 @@ import { verifyStored } from "./verify-stored.ts";
 /** Gives the image its names, and verifies the image under each of them once more. Returns the image's ID. */
 export async function giveNames(
   target: Target,
-  names: NamesHere,
+  names: NamesToGive,
   received: ReceivedImage,
   { diffIds, index }: About,
 ): Promise<Digest> {

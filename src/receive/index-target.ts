@@ -5,7 +5,7 @@ import type { BlobFile } from "../image/oci/oci-layout.ts";
 import type { StoreName } from "../output/events.ts";
 import type { PlannedImages } from "./planned-images.ts";
 import type { ReceiveOptions } from "./receive-options.ts";
-import type { Room } from "./room.ts";
+import type { Room } from "./free-space.ts";
 
 /** How a target stores an image with its index, byte for byte. receive-index.ts receives it. */
 export interface IndexTarget {

@@ -2,7 +2,7 @@ import type { About } from "../conversation/messages.ts";
 import { digestOf } from "../image/digest.ts";
 import { messageOf } from "../output/errors.ts";
 import type { Output } from "../output/output.ts";
-import type { NamesHere } from "./names-here.ts";
+import type { NamesToGive } from "./names-to-give.ts";
 import type { Target } from "./target.ts";
 
 /** How many images of a repository stay: this side's --keep, or the sender's where this side accepts that. */
@@ -22,7 +22,7 @@ export async function keepNewest(
   target: Target,
   request: KeepRequested,
   about: About,
-  names: NamesHere,
+  names: NamesToGive,
   arrived: string,
   output: Output,
 ): Promise<Removed> {
@@ -47,7 +47,7 @@ export async function planKeep(
   target: Target,
   request: KeepRequested,
   about: About,
-  names: NamesHere,
+  names: NamesToGive,
   found: string | undefined,
 ): Promise<Removed> {
   const keep = keepOf(request, about);

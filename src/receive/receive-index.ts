@@ -10,7 +10,7 @@ import { planLayers } from "./plan-layers.ts";
 import type { ReceiveOptions } from "./receive-options.ts";
 import { countLayers, type ReceivedImage } from "./received-image.ts";
 import { requestLayers } from "./request-layers.ts";
-import { refuseWithoutRoom } from "./room.ts";
+import { refuseWithoutRoom } from "./free-space.ts";
 import type { Target, TargetPlan } from "./target.ts";
 
 /**

@@ -1,6 +1,6 @@
 import type { Result } from "../conversation/messages.ts";
 import type { Digest } from "../image/digest.ts";
-import type { NamesHere } from "./names-here.ts";
+import type { NamesToGive } from "./names-to-give.ts";
 
 /** An image in the target under a temporary name, which disposal removes; or under its ID, if it was present before. */
 export interface ReceivedImage extends AsyncDisposable {
@@ -47,7 +47,7 @@ export function resultOf(
     names,
     manifestDigest,
     bytesReceived,
-  }: { id: Digest; names: NamesHere; manifestDigest: Digest | undefined; bytesReceived: number },
+  }: { id: Digest; names: NamesToGive; manifestDigest: Digest | undefined; bytesReceived: number },
 ): Result {
   const counts = { layersSent, layersPresent, bytesPresent, bytesFound, bytesReceived };
   return {

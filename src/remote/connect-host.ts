@@ -7,15 +7,15 @@ import { isBuild, type HostConnection, type PushRequest, type TransferRequest } 
 import { overTunnel } from "../stdio-tunnel/open.ts";
 import { trafficBy } from "../traffic.ts";
 import { tunnelOptions, type Context, type Connect } from "../transfer.ts";
-import { readBundle } from "./bundle.ts";
-import { connectToEngineOnly } from "./engine-only-transfer.ts";
+import { readBundle } from "./script/bundle.ts";
+import { connectToEngineOnly } from "./engine-only/engine-only-transfer.ts";
 import { engineOn, withoutScript } from "./host-engine.ts";
-import { hostName, loginByHand, loginCommand } from "./login.ts";
-import { askedOf, remoteNameOf } from "./remote-names.ts";
-import { runRemoteCommand, type RemoteCommandOptions, type RemoteCommand } from "./remote-command.ts";
-import { explainTunnelFailure } from "./remote-errors.ts";
-import { scriptWords } from "./remote-script.ts";
-import { SentNode } from "./sent-node.ts";
+import { hostName, loginByHand, loginCommand } from "./login/login.ts";
+import { askedOf, remoteNameOf } from "./engine-only/remote-names.ts";
+import { runRemoteCommand, type RemoteCommandOptions, type RemoteCommand } from "./login/remote-command.ts";
+import { explainTunnelFailure } from "./login/remote-errors.ts";
+import { scriptWords } from "./script/remote-script.ts";
+import { SentNode } from "./node/sent-node.ts";
 import { startRemoteProgram } from "./start-remote-program.ts";
 
 /** Connects by one login to the best program that can run the remote side there: docker-over-ssh, which may be sent there, or the engine. */

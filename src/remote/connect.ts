@@ -24,8 +24,8 @@ async function connectToEngine(
   context: Context,
 ): Promise<Connect> {
   const [{ connectToEngineOnly }, { runRemoteCommand }] = await Promise.all([
-    import("./engine-only-transfer.ts"),
-    import("./remote-command.ts"),
+    import("./engine-only/engine-only-transfer.ts"),
+    import("./login/remote-command.ts"),
   ]);
   const words = shownCommand(command);
   const start = () => runRemoteCommand(command, { words, byHand: words }, request, context);

@@ -2,22 +2,22 @@ import { engineSpeaksHttp2 } from "../engine/grpc/connect-grpc.ts";
 import { shownCommand } from "../output/secrets.ts";
 import type { HostConnection, SharedRequest } from "../request.ts";
 import type { Context } from "../transfer.ts";
-import { readBundle } from "./bundle.ts";
-import { hostName, loginByHand, loginCommand } from "./login.ts";
-import { runRemoteCommand, type RemoteCommand } from "./remote-command.ts";
-import { openRemoteEngine, type RemoteEngine, type RemoteEngineOptions } from "./remote-engine.ts";
-import { scriptWords } from "./remote-script.ts";
-import { SentNode } from "./sent-node.ts";
+import { readBundle } from "./script/bundle.ts";
+import { hostName, loginByHand, loginCommand } from "./login/login.ts";
+import { runRemoteCommand, type RemoteCommand } from "./login/remote-command.ts";
+import { openRemoteEngine, type RemoteEngine, type RemoteEngineOptions } from "./engine-only/remote-engine.ts";
+import { scriptWords } from "./script/remote-script.ts";
+import { SentNode } from "./node/sent-node.ts";
 import { startRemoteProgram, type StartedProgram } from "./start-remote-program.ts";
 
 /** How the engine of a host is reached, once a login leads to it. */
-type EngineThere = Pick<RemoteEngineOptions, "address" | "link" | "again" | "speaksHttp2">;
+type HostEngineOptions = Pick<RemoteEngineOptions, "address" | "link" | "again" | "speaksHttp2">;
 
 /** Returns the engine that the remote script has started. When the command runs once more, the script's lines are skipped as noise. */
 export function engineOn(
   { given }: HostConnection,
   { program, apiVersion }: Extract<StartedProgram, { kind: "engine" }>,
-): Pick<EngineThere, "address" | "speaksHttp2"> {
+): Pick<HostEngineOptions, "address" | "speaksHttp2"> {
   const address = { host: given, source: `${program} system dial-stdio` };
   return { address, speaksHttp2: apiVersion !== undefined && engineSpeaksHttp2(apiVersion) };
 }
@@ -28,7 +28,7 @@ export function withoutScript(
   request: Pick<SharedRequest, "bwlimit">,
   context: Context,
   status: number,
-): EngineThere {
+): HostEngineOptions {
   const command = [...loginCommand(connection, []), "docker", "system", "dial-stdio"];
   const named = { words: connection.given, byHand: loginByHand(connection) };
   const again = (): RemoteCommand => runRemoteCommand(command, named, request, context);

@@ -2,8 +2,8 @@ import type { TransferRequest } from "../request.ts";
 import { MAGIC_LINE, PROTOCOL_VERSION } from "../stdio-tunnel/constants.ts";
 import { readUntil } from "../streams/read-until.ts";
 import { VERSION } from "../version.ts";
-import { withinAnswerTimeout, type RemoteCommand } from "./remote-command.ts";
-import { findMarker, MAX_NOISE } from "./remote-lines.ts";
+import { withinAnswerTimeout, type RemoteCommand } from "./login/remote-command.ts";
+import { findMarker, MAX_NOISE } from "./script/remote-lines.ts";
 
 /**
  * Reads what an installed docker-over-ssh says first, without taking it from the stream: a hello of this protocol, one of another, or none.

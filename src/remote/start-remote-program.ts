@@ -5,15 +5,15 @@ import type { Output } from "../output/output.ts";
 import type { HostConnection, TransferRequest } from "../request.ts";
 import { MAGIC_LINE } from "../stdio-tunnel/constants.ts";
 import { readUntil } from "../streams/read-until.ts";
-import { readPackedBundle } from "./bundle.ts";
+import { readPackedBundle } from "./script/bundle.ts";
 import { answerOtherProtocol, readHello } from "./installed-hello.ts";
-import { LineOrder } from "./line-order.ts";
-import { hasReachedShell } from "./login.ts";
-import { withinAnswerTimeout, type RemoteCommand } from "./remote-command.ts";
-import { engineUnreachable, noUsableProgram, silentLoginHint } from "./remote-errors.ts";
-import { findMarker, MAX_NOISE, parseRemoteLine, type RemoteLine, type TunnelProgram } from "./remote-lines.ts";
-import { furtherBlocks } from "./remote-script.ts";
-import type { SentNode } from "./sent-node.ts";
+import { LineOrder } from "./script/line-order.ts";
+import { hasReachedShell } from "./login/login.ts";
+import { withinAnswerTimeout, type RemoteCommand } from "./login/remote-command.ts";
+import { engineUnreachable, noUsableProgram, silentLoginHint } from "./login/remote-errors.ts";
+import { findMarker, MAX_NOISE, parseRemoteLine, type RemoteLine, type TunnelProgram } from "./script/remote-lines.ts";
+import { furtherBlocks } from "./script/remote-script.ts";
+import type { SentNode } from "./node/sent-node.ts";
 
 /** Characters of an unexpected line that are shown. */
 const MAX_SHOWN = 200;
@@ -64,7 +64,7 @@ export async function startRemoteProgram(
     const next = await nextLine(link, talk.timeout, options.signal, options.output, lines === 0);
     if (next.kind === "no-script") {
       const mayHelp = !connection.sudo && connection.programs.includes("engine");
-      if (!mayHelp || isMissingHere(link) || !hasReachedShell(connection, next.status)) throw next.failure;
+      if (!mayHelp || isCommandMissing(link) || !hasReachedShell(connection, next.status)) throw next.failure;
       return next;
     }
     link.answered();
@@ -204,7 +204,7 @@ async function nextLine(
 }
 
 /** Tells whether this side lacks the program that logs in: the words are remote-command.ts's own. */
-function isMissingHere(link: RemoteCommand): boolean {
+function isCommandMissing(link: RemoteCommand): boolean {
   return /^exec: .*: not found$/m.test(link.lastLines());
 }
 

@@ -2,10 +2,10 @@ import { mkdtempSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { cacheFolder } from "../files/cache-folder.ts";
-import { openOwnFolder, UnsafeFolder } from "../files/own-folder.ts";
+import { openPrivateFolder, UnsafeFolder } from "../files/private-folder.ts";
 import { removeFolder } from "../files/remove-folder.ts";
 import { messageOf } from "../output/errors.ts";
-import { NoRoom } from "./no-room.ts";
+import { NoRoom } from "./no-space-failure.ts";
 import { runState, type RunId } from "./run-id.ts";
 
 /** Begins the name of a spool folder; the run ID and a random part follow. */
@@ -20,7 +20,7 @@ export const SPOOL_PREFIX = "spool-";
 export function makeSpoolFolder(runId: RunId, parent: string | undefined): string {
   if (parent === undefined) throw unknownFolder();
   try {
-    const folder = openOwnFolder(parent, { make: true });
+    const folder = openPrivateFolder(parent, { make: true });
     return mkdtempSync(join(folder, `${SPOOL_PREFIX}${runId}-`)); // mode 0700
   } catch (error) {
     throw error instanceof UnsafeFolder ? unsafe(error) : noFolder(parent, error);
@@ -32,7 +32,7 @@ export async function removeDeadSpools(env: NodeJS.ProcessEnv): Promise<void> {
   const parent = cacheFolder(env);
   if (parent === undefined) return;
   try {
-    await removeDead(openOwnFolder(parent, { make: false }));
+    await removeDead(openPrivateFolder(parent, { make: false }));
   } catch {
     // no cache folder, or an unsafe one: a run that needs it tells
   }

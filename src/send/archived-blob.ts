@@ -3,7 +3,7 @@ import { verifyLayer } from "../image/layer/verify-layer.ts";
 import type { ArchivedLayer } from "../image/archive/image-archive.ts";
 import { hasZstd } from "../image/layer/zstd-frames.ts";
 import type { PacedPacker } from "../packing/paced-packer.ts";
-import type { StoredBlob } from "../registry/embedded/registry-content.ts";
+import type { StoredBlob } from "../registry/embedded/pull/registry-content.ts";
 import { byteRange } from "../streams/byte-range.ts";
 
 export interface ArchivedBlobOptions {

@@ -12,7 +12,7 @@ import type {
   RegistryContent,
   StoredBlob,
   StoredManifest,
-} from "../registry/embedded/registry-content.ts";
+} from "../registry/embedded/pull/registry-content.ts";
 import { deferred } from "../streams/deferred.ts";
 import { byteRange } from "../streams/byte-range.ts";
 import type { LazySpool } from "../run/spool.ts";

@@ -9,8 +9,8 @@ import type { NoRoomReason } from "../output/reasons.ts";
 import type { PacedPacker } from "../packing/paced-packer.ts";
 import { CutOnDemand } from "../rebuild/cut-on-demand.ts";
 import { LayerCutter } from "../rebuild/layer-cutter.ts";
-import type { LayerDelta, StoredBlob } from "../registry/embedded/registry-content.ts";
-import { NoRoom } from "../run/no-room.ts";
+import type { LayerDelta, StoredBlob } from "../registry/embedded/pull/registry-content.ts";
+import { NoRoom } from "../run/no-space-failure.ts";
 import type { LazySpool } from "../run/spool.ts";
 import { layerFailure } from "../store/layer-failure.ts";
 

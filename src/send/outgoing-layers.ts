@@ -1,6 +1,6 @@
 import type { Digest } from "../image/digest.ts";
 import type { Descriptor, EncodedManifest } from "../image/manifest.ts";
-import type { StoredBlob } from "../registry/embedded/registry-content.ts";
+import type { StoredBlob } from "../registry/embedded/pull/registry-content.ts";
 
 /** Takes the layers of an export: for one receiver ({@link OutgoingBlobs}), or for several that share them (`shared/`). */
 export interface OutgoingLayers {

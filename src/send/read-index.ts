@@ -14,7 +14,7 @@ import {
 import { InvalidImage } from "../image/invalid-image.ts";
 import { entryMatchesPlatform, formatPlatform } from "../image/platform.ts";
 import { Failure } from "../output/errors.ts";
-import type { ByteRange } from "../registry/embedded/registry-content.ts";
+import type { ByteRange } from "../registry/embedded/pull/registry-content.ts";
 
 /** The blobs of a source that keeps images byte for byte: a content store, or an OCI layout. */
 export interface StoredBlobs {

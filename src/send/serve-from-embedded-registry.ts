@@ -3,7 +3,7 @@ import { temporaryName } from "../run/run-id.ts";
 import { cacheFolder } from "../files/cache-folder.ts";
 import { withDescriptor } from "../image/manifest.ts";
 import { parseReference } from "../image/reference.ts";
-import { NO_CONTENT, type RegistryContent } from "../registry/embedded/registry-content.ts";
+import { NO_CONTENT, type RegistryContent } from "../registry/embedded/pull/registry-content.ts";
 import { openEmbeddedRegistry, type EmbeddedRegistry } from "../registry/embedded/server.ts";
 import { lazySpool, type LazySpool } from "../run/spool.ts";
 import { layerFailure } from "../store/layer-failure.ts";

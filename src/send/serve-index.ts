@@ -6,7 +6,7 @@ import type { Platform } from "../image/platform.ts";
 import type { Reference } from "../image/reference.ts";
 import { Failure } from "../output/errors.ts";
 import { PacedPacker } from "../packing/paced-packer.ts";
-import type { StoredBlob } from "../registry/embedded/registry-content.ts";
+import type { StoredBlob } from "../registry/embedded/pull/registry-content.ts";
 import { unlessReaderLeft } from "./archived-blob.ts";
 import type { FoundImage, OfferOptions } from "./found-image.ts";
 import type { StoredBlobs } from "./read-index.ts";

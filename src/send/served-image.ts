@@ -1,7 +1,7 @@
 import type { Offer } from "../conversation/messages.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Reference } from "../image/reference.ts";
-import type { RegistryContent } from "../registry/embedded/registry-content.ts";
+import type { RegistryContent } from "../registry/embedded/pull/registry-content.ts";
 import type { EmbeddedRegistry } from "../registry/embedded/server.ts";
 import type { LazySpool } from "../run/spool.ts";
 import type { OutgoingDeltas } from "./outgoing-deltas.ts";

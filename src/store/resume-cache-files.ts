@@ -1,7 +1,7 @@
 import type { Stats } from "node:fs";
 import { lstat, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { isOwn } from "../files/own-folder.ts";
+import { isOwn } from "../files/private-folder.ts";
 import type { Digest } from "../image/digest.ts";
 import { isLeftover, isRunId } from "../run/run-id.ts";
 

@@ -2,7 +2,7 @@ import { constants } from "node:fs";
 import { copyFile, lstat, mkdir, rename, rm, rmdir, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { cacheFolder } from "../files/cache-folder.ts";
-import { isPrivate, openOwnFolder } from "../files/own-folder.ts";
+import { isPrivate, openPrivateFolder } from "../files/private-folder.ts";
 import { digestOf, hexOf, type Digest } from "../image/digest.ts";
 import type { Descriptor } from "../image/manifest.ts";
 import type { RunId } from "../run/run-id.ts";
@@ -231,7 +231,7 @@ export class ResumeCache implements AsyncDisposable {
     const cache = cacheFolder(this.#options.env);
     if (cache === undefined) return false;
     try {
-      const folder = join(openOwnFolder(cache, { make }), "kept");
+      const folder = join(openPrivateFolder(cache, { make }), "kept");
       if (make) await mkdir(folder, { recursive: true, mode: 0o700 });
       const found = await lstat(folder);
       if (!found.isDirectory() || !isPrivate(found)) return false;

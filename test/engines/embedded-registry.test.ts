@@ -5,7 +5,7 @@ import { digestOf } from "../../src/image/digest.ts";
 import { parseReference } from "../../src/image/reference.ts";
 import { AcceptAllPolicy } from "../../src/engine-push/accept-all-policy.ts";
 import { dryPush, type DryPushResult, type DryPushOptions, type SpooledLayer } from "../../src/engine-push/dry-push.ts";
-import type { PushPolicy } from "../../src/registry/embedded/push-policy.ts";
+import type { PushPolicy } from "../../src/registry/embedded/push/push-policy.ts";
 import { pushSelected } from "../../src/engine-push/push-selected.ts";
 import { cacheFolder } from "../../src/files/cache-folder.ts";
 import { openEmbeddedRegistry, type EmbeddedRegistry } from "../../src/registry/embedded/server.ts";

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { brotliCompressSync } from "node:zlib";
 import { execa } from "execa";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { readBundle } from "../../src/remote/bundle.ts";
+import { readBundle } from "../../src/remote/script/bundle.ts";
 
 /** A command in place of docker-over-ssh: it prints its arguments and what is left of stdin. */
 const COMMAND = Buffer.from(

@@ -17,25 +17,32 @@ const root = join(import.meta.dirname, "../..");
 const core = readSourceTree(join(root, "src"));
 const server = readSourceTree(join(root, "server/src"), ["guard"]);
 
-/** Reads a table of rooms in docs/architecture.md: | `room/` | holds | `room/`, `file.ts` |. Rooms of the server are `server/room/` in the first column. */
-function tableOfRooms(prefix: "" | "server/"): Map<string, string[]> {
-  const page = readFileSync(join(root, "docs/architecture.md"), "utf8");
-  const rows = page.matchAll(new RegExp(`^\\| \`${prefix}((?:guard/)?[\\w.-]+/?)\` *\\|[^|]*\\|([^|]*)\\|$`, "gm"));
-  return new Map(
-    [...rows].map(([, room = "", imports = ""]) => [
-      room,
-      [...imports.matchAll(/`([^`]+)`/g)].map(([, name = ""]) => name).toSorted(),
-    ]),
-  );
+/** Reads the tables of a page: | `room/` | what it holds | in its section Rooms, | `room/` | `other/`, `file.ts` | in Imports. */
+function readTables(page: string): { rooms: string[]; imports: Record<string, string[]> } {
+  const [tour = "", imports = ""] = readFileSync(join(root, page), "utf8").split("\n## Imports\n");
+  const rowsOf = (text: string) => [...text.matchAll(/^\| `([\w./-]+)` \| (.*) \|$/gm)];
+  const namesIn = (cell: string) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name = ""]) => name);
+  return {
+    rooms: rowsOf(tour.split("\n## Rooms\n")[1] ?? "").map(([, room = ""]) => room),
+    imports: Object.fromEntries(
+      rowsOf(imports).map(([, room = "", cell = ""]) => [room, namesIn(cell).toSorted()] as const),
+    ),
+  };
 }
 
 describe.each([
-  ["src/", core, ""],
-  ["server/src/", server, "server/"],
-] as const)("%s", (_, tree, prefix) => {
-  test("the table of rooms in docs/architecture.md lists what the rooms import", () => {
+  ["src/", core, "docs/architecture.md"],
+  ["server/src/", server, "docs/architecture-server.md"],
+] as const)("%s", (_, tree, page) => {
+  const { rooms, imports } = readTables(page);
+
+  test(`${page} describes each room once`, () => {
+    expect(rooms.toSorted()).toEqual(tree.rooms.toSorted());
+  });
+
+  test(`${page} lists what the rooms import`, () => {
     const actual = tree.rooms.map((room) => [room, tree.importedRooms(room).toSorted()] as const);
-    expect(Object.fromEntries(actual)).toEqual(Object.fromEntries(tableOfRooms(prefix)));
+    expect(Object.fromEntries(actual)).toEqual(imports);
   });
 
   test("no rooms import each other in a circle", () => {
@@ -60,7 +67,7 @@ test("one file exits, and one starts programs", () => {
   expect(core.having("process.exit(")).toEqual(["main.ts"]);
   expect(core.having('from "execa"')).toEqual(["child-process/start-program.ts"]);
   // The installer is a process of its own, sent as an argument: execa would be larger than all of it.
-  expect(core.having("node:child_process")).toEqual(["remote/setup/install-here.ts"]);
+  expect(core.having("node:child_process")).toEqual(["remote/setup/install-on-host.ts"]);
 });
 
 test("the server imports one entry of the core, exits nowhere, and starts no programs", () => {

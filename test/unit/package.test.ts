@@ -7,7 +7,7 @@ import { brotliDecompressSync } from "node:zlib";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { machineEnvironment } from "../testbed/environment.ts";
-import type { Bundle } from "../../src/remote/bundle.ts";
+import type { Bundle } from "../../src/remote/script/bundle.ts";
 import { makeImage } from "./image/make-image.ts";
 import { layoutOf, look, whole, writeTree } from "./command-line/images.ts";
 

@@ -3,7 +3,7 @@ import { access, lstat, mkdir, mkdtemp, readdir, rm, rmdir, unlink } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { cacheFolder } from "../../files/cache-folder.ts";
-import { isOwn, isPrivate, openOwnFolder } from "../../files/own-folder.ts";
+import { isOwn, isPrivate, openPrivateFolder } from "../../files/private-folder.ts";
 import { hexOf, isDigest } from "../../image/digest.ts";
 import { Failure, messageOf } from "../../output/errors.ts";
 import { isLocked, withLock, type LockOptions } from "../../run/lock.ts";
@@ -130,7 +130,7 @@ async function openFolder(env: NodeJS.ProcessEnv): Promise<string> {
   const cache = cacheFolder(env);
   if (cache === undefined)
     throw new Error("there is no cache folder: neither HOME nor XDG_CACHE_HOME is an absolute path");
-  const folder = join(openOwnFolder(cache, { make: true }), CONTEXTS_FOLDER);
+  const folder = join(openPrivateFolder(cache, { make: true }), CONTEXTS_FOLDER);
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const found = await lstat(folder);
   if (!found.isDirectory() || (process.platform !== "win32" && !isPrivate(found))) {

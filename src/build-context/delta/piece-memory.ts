@@ -3,7 +3,7 @@ import { constants } from "node:fs";
 import { lstat, mkdir, open, readdir, rename, rm, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { cacheFolder } from "../../files/cache-folder.ts";
-import { isOwn, isPrivate, openOwnFolder } from "../../files/own-folder.ts";
+import { isOwn, isPrivate, openPrivateFolder } from "../../files/private-folder.ts";
 import { hexOf, type Digest } from "../../image/digest.ts";
 import { partialFile, removePartialFiles } from "../../run/partial-file.ts";
 import type { RunId } from "../../run/run-id.ts";
@@ -176,7 +176,7 @@ export class PieceMemory {
 async function openFolder(env: NodeJS.ProcessEnv): Promise<string> {
   const cache = cacheFolder(env);
   if (cache === undefined) throw new Error("there is no cache folder");
-  const folder = join(openOwnFolder(cache, { make: true }), MEMORIES_FOLDER);
+  const folder = join(openPrivateFolder(cache, { make: true }), MEMORIES_FOLDER);
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const found = await lstat(folder);
   if (!found.isDirectory() || (process.platform !== "win32" && !isPrivate(found))) throw new Error("it is not private");

@@ -4,12 +4,12 @@ import type { Detail } from "../../output/details.ts";
 import type { RunId } from "../../run/run-id.ts";
 import { ConnectionLimiter } from "../connection-limiter.ts";
 import { newCredentials } from "../password.ts";
-import { createHttpServer } from "./http-server.ts";
-import type { PushPolicy, PushObserver } from "./push-policy.ts";
-import { PushSession } from "./push-session.ts";
-import { NO_CONTENT, type RegistryContent } from "./registry-content.ts";
+import { createHttpServer } from "./http/http-server.ts";
+import type { PushPolicy, PushObserver } from "./push/push-policy.ts";
+import { PushSession } from "./push/push-session.ts";
+import { NO_CONTENT, type RegistryContent } from "./pull/registry-content.ts";
 import { requestListener } from "./request-listener.ts";
-import { uploadSpool } from "./upload-spool.ts";
+import { uploadSpool } from "./push/upload-spool.ts";
 
 /** ms in which a stream of the tunnel must show the password: its link can be slow. */
 const TUNNEL_TIMEOUT = 30_000;

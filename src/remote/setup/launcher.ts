@@ -1,4 +1,4 @@
-import { FOLDERS, HOME_FOLDERS, NODE_PATHS, NVM_NODE } from "../program-folders.ts";
+import { FOLDERS, HOME_FOLDERS, NODE_PATHS, NVM_NODE } from "../script/program-folders.ts";
 
 /** Where setup puts the launcher and the bundle, below the home folder. */
 export const BIN_FOLDER = ".local/bin";

@@ -1,7 +1,7 @@
 import { describeExit, type Exit } from "../../child-process/exit.ts";
 import { Failure, type FailureCode } from "../../output/errors.ts";
 import type { HostConnection } from "../../request.ts";
-import type { RemoteCommand } from "../remote-command.ts";
+import type { RemoteCommand } from "../login/remote-command.ts";
 import type { InstallProblem } from "./setup-lines.ts";
 
 /** For a host without a Node that suits. A launcher without one would be of no use, so nothing is installed. */

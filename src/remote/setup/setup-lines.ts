@@ -1,5 +1,5 @@
 import { parseSetupStep, type SetupStep } from "../../output/setup-steps.ts";
-import { parseRemoteLine, type RemoteLine } from "../remote-lines.ts";
+import { parseRemoteLine, type RemoteLine } from "../script/remote-lines.ts";
 
 /** Why nothing can be installed; `about` tells the file or folder, or what the system says. */
 export const INSTALL_PROBLEMS = [

@@ -2,9 +2,9 @@ import { shownCommand } from "../../output/secrets.ts";
 import type { HostConnection } from "../../request.ts";
 import { readUntil } from "../../streams/read-until.ts";
 import type { Context } from "../../transfer.ts";
-import { loginByHand, loginCommand } from "../login.ts";
-import { findMarker } from "../remote-lines.ts";
-import { runRemoteCommand, withinAnswerTimeout, type RemoteCommand } from "../remote-command.ts";
+import { loginByHand, loginCommand } from "../login/login.ts";
+import { findMarker } from "../script/remote-lines.ts";
+import { runRemoteCommand, withinAnswerTimeout, type RemoteCommand } from "../login/remote-command.ts";
 import { setupEnded, unknownLine } from "./setup-errors.ts";
 import { parseSetupLine, type SetupLine } from "./setup-lines.ts";
 

@@ -1,8 +1,8 @@
 import type { HostConnection } from "../../request.ts";
 import { REMOTE_LABEL, RUN_LABEL, TEMPORARY_PATH } from "../../run/run-id.ts";
-import { FOLDERS, HOME_FOLDERS } from "../program-folders.ts";
-import { MARKER } from "../remote-lines.ts";
-import { blocksOf, evaluatingWords } from "../shell-words.ts";
+import { FOLDERS, HOME_FOLDERS } from "../script/program-folders.ts";
+import { MARKER } from "../script/remote-lines.ts";
+import { blocksOf, evaluatingWords } from "../script/shell-words.ts";
 import { BIN_FOLDER, LAUNCHER_MARK, NAME, SHARE_FOLDER } from "./launcher.ts";
 
 /**

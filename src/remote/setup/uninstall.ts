@@ -10,17 +10,17 @@ import { uninstallWords, type Removal } from "./uninstall-script.ts";
  * transfer uses stays. Throws a Failure where something else stays.
  */
 export async function uninstall(connection: HostConnection, context: Context): Promise<void> {
-  const { isClean } = await removeThere(connection, "uninstall", context);
+  const { isClean } = await removeOnHost(connection, "uninstall", context);
   if (isClean) context.output.note({ code: "uninstalled", host: connection.given });
 }
 
 /** Removes only what transfers have left, or tells what that is. Throws a Failure where something cannot be removed. */
-export async function pruneThere(connection: HostConnection, isDryRun: boolean, context: Context): Promise<void> {
-  const { freed } = await removeThere(connection, isDryRun ? "dry-run" : "prune", context);
+export async function pruneHost(connection: HostConnection, isDryRun: boolean, context: Context): Promise<void> {
+  const { freed } = await removeOnHost(connection, isDryRun ? "dry-run" : "prune", context);
   context.output.note({ code: "pruned", bytes: freed, isDryRun });
 }
 
-async function removeThere(
+async function removeOnHost(
   connection: HostConnection,
   removal: Removal,
   context: Context,

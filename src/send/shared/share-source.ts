@@ -2,7 +2,7 @@ import { digestOf } from "../../image/digest.ts";
 import { formatPlatform } from "../../image/platform.ts";
 import { Failure } from "../../output/errors.ts";
 import type { NoRoomReason } from "../../output/reasons.ts";
-import { NoRoom } from "../../run/no-room.ts";
+import { NoRoom } from "../../run/no-space-failure.ts";
 import { layerFailure } from "../../store/layer-failure.ts";
 import { deferred } from "../../streams/deferred.ts";
 import { resolveWithin } from "../../streams/resolve-within.ts";

@@ -4,7 +4,7 @@ import { hexOf, type Digest } from "../../image/digest.ts";
 import { compressionInMediaType } from "../../image/layer/compression.ts";
 import { PacedPacker, type Packing } from "../../packing/paced-packer.ts";
 import type { PackedSize } from "../../packing/packed-sizes.ts";
-import type { PackedPart, StoredBlob } from "../../registry/embedded/registry-content.ts";
+import type { PackedPart, StoredBlob } from "../../registry/embedded/pull/registry-content.ts";
 import type { LazySpool } from "../../run/spool.ts";
 import { FollowedFile } from "../../streams/followed-file.ts";
 import { GrowingFile } from "../../streams/growing-file.ts";

@@ -2,7 +2,7 @@ import { open } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { hexOf, type Digest } from "../../image/digest.ts";
 import { MEDIA_TYPE, type Descriptor, type EncodedManifest } from "../../image/manifest.ts";
-import type { ByteRange, StoredBlob } from "../../registry/embedded/registry-content.ts";
+import type { ByteRange, StoredBlob } from "../../registry/embedded/pull/registry-content.ts";
 import { refuseWithoutSpace, type LazySpool } from "../../run/spool.ts";
 import { deferred, type Deferred } from "../../streams/deferred.ts";
 import { GrowingFile } from "../../streams/growing-file.ts";

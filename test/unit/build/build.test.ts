@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { build, check, type FinishedBuild } from "../../../src/build.ts";
-import { buildThere } from "../../../src/build-there.ts";
+import { buildWithEngine } from "../../../src/build-with-engine.ts";
 import type { BuildContext } from "../../../src/build-context/build-context.ts";
 import { openContext } from "../../../src/build/open-context.ts";
 import { BUILDS } from "../../../src/conversation/features.ts";
@@ -149,7 +149,7 @@ async function runInitiator<T>(initiator: Initiator<T>, options: InitiatorOption
         async sender(tunnel, stop) {
           const handedOver = program === "engine" ? await opened : undefined;
           const far = { ...context, signal: stop };
-          await buildThere(tunnel, fakeEngine(told, work), { connection: { kind: "spawned" } }, far, handedOver);
+          await buildWithEngine(tunnel, fakeEngine(told, work), { connection: { kind: "spawned" } }, far, handedOver);
         },
       },
       { tool: "1.2.3", features: [BUILDS], signal },

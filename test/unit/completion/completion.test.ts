@@ -4,7 +4,7 @@ import { execa } from "execa";
 import { describe, expect, test } from "vitest";
 import { buildProgram, commandsForPeople } from "../../../src/cli.ts";
 import { COMMANDS } from "../../../src/commands/all-commands.ts";
-import { OUTPUT_OPTIONS } from "../../../src/commands/output-options.ts";
+import { OUTPUT_OPTIONS } from "../../../src/commands/options/output-options.ts";
 import { nextWords } from "../../../src/completion/next-words.ts";
 import { sshHosts } from "../../../src/completion/ssh-hosts.ts";
 import { program } from "../command-line/cli.ts";

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { storeWithoutIndexes } from "../../../src/engine/store-without-indexes.ts";
-import { indexesInEngine } from "../../../src/receive/index-in-engine.ts";
+import { indexesInEngine } from "../../../src/receive/into-engine/index-in-engine.ts";
 import type { Engine } from "../../../src/engine/engine.ts";
 
 const info = { version: "5.8.0", apiVersion: "1.41", platform: { os: "linux", architecture: "amd64" } };

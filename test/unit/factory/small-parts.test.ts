@@ -1,6 +1,6 @@
 import { PassThrough } from "node:stream";
 import { expect, test, vi } from "vitest";
-import { watchClient } from "../../../src/factory/client-gone.ts";
+import { watchClient } from "../../../src/factory/watch-client.ts";
 import { reportText } from "../../../src/factory/report.ts";
 import { withSignsOfLife } from "../../../src/factory/signs-of-life.ts";
 import type { TransferEvent } from "../../../src/output/events.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { layersMissingThere, similarImagesThere } from "../../../src/have/layers-there.ts";
+import { layersMissingInList, similarImagesInList } from "../../../src/have/layers-in-list.ts";
 import { makeHaveList } from "../../../src/have/make-have-list.ts";
 import { InvalidHaveList, MAX_HAVE_LIST, parseHaveList } from "../../../src/have/parse-have-list.ts";
 import { listTable } from "../../../src/list/print-list.ts";
@@ -62,17 +62,17 @@ describe("what is missing there", () => {
     ["another base: the layers above it are others", [app2, libs, app1], [app2, libs, app1]],
     ["a layer alone that some image has as its lowest", [libs, app1], [app1]],
     ["a layer twice", [base, libs, app2, libs, app2], [app2, libs]],
-  ])("a classic store: %s", (_, diffIds, missing) => expect(layersMissingThere(list, diffIds)).toEqual(missing));
+  ])("a classic store: %s", (_, diffIds, missing) => expect(layersMissingInList(list, diffIds)).toEqual(missing));
 
   test("a containerd store: each layer whose blob is there", () => {
-    expect(layersMissingThere(containerd(), [app2, libs, app1])).toEqual([app2]);
-    expect(layersMissingThere(containerd([libs]), [app2, libs, app1])).toEqual([app2, libs]);
+    expect(layersMissingInList(containerd(), [app2, libs, app1])).toEqual([app2]);
+    expect(layersMissingInList(containerd([libs]), [app2, libs, app1])).toEqual([app2, libs]);
   });
 });
 
 test("the images of the repository are the most similar ones, then those that share most layers", () => {
   const names = (image: string, diffIds: string[]): string[] =>
-    similarImagesThere(list, parseReference(image), diffIds).map(({ name }) => name);
+    similarImagesInList(list, parseReference(image), diffIds).map(({ name }) => name);
   expect(names("other:v2", [base, libs, app1])).toEqual(["other:v1", "app:v1"]);
   expect(names("new:v1", [base, libs, app1])).toEqual(["app:v1", "other:v1"]);
   expect(names("new:v1", [app2])).toEqual([]);

@@ -1,12 +1,12 @@
 /** A host that writes lines of the remote script which the script would not write, and asks for passwords. */
 import { execPath } from "node:process";
 import { beforeEach, expect, test, vi } from "vitest";
-import { readConnection } from "../../../src/commands/read-connection.ts";
+import { readConnection } from "../../../src/commands/options/read-connection.ts";
 import { askPassword } from "../../../src/output/ask-password.ts";
 import { outputTo } from "../../../src/output/output.ts";
-import { runRemoteCommand } from "../../../src/remote/remote-command.ts";
-import { MARKER } from "../../../src/remote/remote-lines.ts";
-import { SUDO_PROMPT } from "../../../src/remote/shell-words.ts";
+import { runRemoteCommand } from "../../../src/remote/login/remote-command.ts";
+import { MARKER } from "../../../src/remote/script/remote-lines.ts";
+import { SUDO_PROMPT } from "../../../src/remote/script/shell-words.ts";
 import { startRemoteProgram } from "../../../src/remote/start-remote-program.ts";
 import type { HostConnection, RemoteProgram, TransferRequest } from "../../../src/request.ts";
 

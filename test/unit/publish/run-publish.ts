@@ -2,11 +2,11 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "vitest";
-import { readPublishRequest } from "../../../src/commands/read-publish.ts";
-import type { PublishOptionValues } from "../../../src/commands/publish-options.ts";
+import { readPublishRequest } from "../../../src/commands/options/read-publish.ts";
+import type { PublishOptionValues } from "../../../src/commands/options/publish-options.ts";
 import type { TransferEvent } from "../../../src/output/events.ts";
 import { outputTo } from "../../../src/output/output.ts";
-import type { Clock } from "../../../src/publish/patience.ts";
+import type { Clock } from "../../../src/publish/retry-while-away.ts";
 import { publish, type PublishTools } from "../../../src/publish/publish.ts";
 
 /** A temporary folder of the test file that imports this */

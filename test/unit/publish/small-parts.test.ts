@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { readPublishRequest } from "../../../src/commands/read-publish.ts";
+import { readPublishRequest } from "../../../src/commands/options/read-publish.ts";
 import { InvalidEventStream, readEvents, type ServerEvent } from "../../../src/publish/event-stream.ts";
 import { readServerAddress } from "../../../src/publish/server-address.ts";
 

@@ -1,4 +1,4 @@
-import type { LayerDelta } from "../../../src/registry/embedded/registry-content.ts";
+import type { LayerDelta } from "../../../src/registry/embedded/pull/registry-content.ts";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { Readable } from "node:stream";

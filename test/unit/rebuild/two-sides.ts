@@ -17,7 +17,7 @@ import { CODECS } from "../../../src/packing/codecs.ts";
 import { PacedPacker } from "../../../src/packing/paced-packer.ts";
 import { unpack } from "../../../src/packing/unpack.ts";
 import { NoRecipe } from "../../../src/registry/registry-client-errors.ts";
-import type { LayerDelta, StoredBlob } from "../../../src/registry/embedded/registry-content.ts";
+import type { LayerDelta, StoredBlob } from "../../../src/registry/embedded/pull/registry-content.ts";
 import type { ResumeCache } from "../../../src/store/resume-cache.ts";
 import { lazySpool, type LazySpool } from "../../../src/run/spool.ts";
 import { detailText } from "../../../src/output/detail-texts.ts";

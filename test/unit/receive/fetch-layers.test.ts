@@ -17,7 +17,7 @@ import { digestOf, hexOf } from "../../../src/image/digest.ts";
 import { MEDIA_TYPE } from "../../../src/image/manifest.ts";
 import { commonCodec } from "../../../src/packing/codecs.ts";
 import { RegistryClient } from "../../../src/registry/registry-client.ts";
-import type { StoredBlob } from "../../../src/registry/embedded/registry-content.ts";
+import type { StoredBlob } from "../../../src/registry/embedded/pull/registry-content.ts";
 import { openEmbeddedRegistry } from "../../../src/registry/embedded/server.ts";
 import { ResumeCache } from "../../../src/store/resume-cache.ts";
 import { openSpool } from "../../../src/run/spool.ts";

@@ -9,7 +9,7 @@ import { outputTo } from "../../../src/output/output.ts";
 import { parseCompressOption } from "../../../src/packing/compress-option.ts";
 import { receive } from "../../../src/pull.ts";
 import { send } from "../../../src/push.ts";
-import { layoutTarget } from "../../../src/receive/layout-target.ts";
+import { layoutTarget } from "../../../src/receive/into-file/layout-target.ts";
 import { serveFromEmbeddedRegistry } from "../../../src/send/serve-from-embedded-registry.ts";
 import type { OfferOptions } from "../../../src/send/found-image.ts";
 import type { ServedImage } from "../../../src/send/served-image.ts";

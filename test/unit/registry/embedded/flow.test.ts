@@ -13,7 +13,7 @@ import {
   NO_CONTENT,
   type RegistryContent,
   type StoredBlob,
-} from "../../../../src/registry/embedded/registry-content.ts";
+} from "../../../../src/registry/embedded/pull/registry-content.ts";
 import { AcceptAllPolicy } from "../../../../src/engine-push/accept-all-policy.ts";
 import type { EmbeddedRegistry } from "../../../../src/registry/embedded/server.ts";
 import type { Detail } from "../../../../src/output/details.ts";

@@ -2,7 +2,7 @@ import { chmod, chown, mkdir, readdir, readFile, symlink, utimes, writeFile } fr
 import { join } from "node:path";
 import { execa } from "execa";
 import { describe, expect, test } from "vitest";
-import { readBundle } from "../../../../src/remote/bundle.ts";
+import { readBundle } from "../../../../src/remote/script/bundle.ts";
 import { launcherText } from "../../../../src/remote/setup/launcher.ts";
 import { VERSION } from "../../../../src/version.ts";
 import { temporaryFolder } from "../../engine/fake-engine.ts";

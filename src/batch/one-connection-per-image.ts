@@ -1,0 +1,51 @@
+import { asFailure } from "../explain-error.ts";
+import { imageOf, type Context } from "../transfer.ts";
+import { Failure, type FailureCode } from "../output/errors.ts";
+import type { TransferResult } from "../output/events.ts";
+import type { RemoteBatch, TransferRequest } from "../request.ts";
+import type { Outcomes } from "./outcomes.ts";
+
+/** Failures of a connection: the next would fail as well, perhaps only after a minute. */
+const DEAD_LINK = new Set<FailureCode>([
+  "link-lost",
+  "remote-command-not-found",
+  "remote-no-answer",
+  "remote-not-a-tunnel",
+  "remote-other-protocol",
+]);
+
+/**
+ * Transfers the rest of a batch, each image over a connection of its own, because the remote side takes one image a connection: an installed
+ * version 0.1. A typed command names its image itself, so the rest fails there.
+ */
+export async function oneConnectionPerImage<Request extends TransferRequest>(
+  outcomes: Outcomes<Request>,
+  { connection }: Pick<RemoteBatch, "connection">,
+  { output, signal }: Context,
+  transferOne: (request: Request, context: Context) => Promise<TransferResult>,
+): Promise<void> {
+  const rest = outcomes.open;
+  if (connection.kind === "host" && rest.length > 0) output.note({ code: "one-by-one", host: connection.given });
+  for (const request of rest) {
+    if (connection.kind !== "host" && connection.kind !== "location") {
+      outcomes.fail(request, onlyOneImage(request));
+      continue;
+    }
+    try {
+      outcomes.succeed(request, await transferOne(request, outcomes.begin(request)));
+    } catch (error) {
+      signal.throwIfAborted();
+      outcomes.fail(request, error);
+      if (DEAD_LINK.has(asFailure(error).code)) return;
+    }
+  }
+}
+
+function onlyOneImage(request: TransferRequest): Failure {
+  const image = imageOf(request);
+  const other = request.role === "sender" ? "pull" : "push";
+  return new Failure("refused", `${image} was not transferred: the remote side takes one image a connection`, {
+    expected: `a docker-over-ssh there that was given several images, each as here: \`docker-over-ssh ${other} IMAGE IMAGE --\``,
+    hint: "Name all images in the remote command, with -- behind them; a version before 0.2 takes one.",
+  });
+}

@@ -1,0 +1,38 @@
+import type { ClientOption, ForcedOrder } from "../../factory/forced/forced-command.ts";
+import { Failure } from "../../output/errors.ts";
+import { InvalidValue, type OptionDefinition } from "./command-definition.ts";
+
+/** Returns what the grammar of a forced command has to know of options. */
+export function clientOptions(definitions: readonly OptionDefinition[]): ClientOption[] {
+  return definitions.map(({ flags }) => {
+    const [, short, name = "", value] = /^(?:-(\w), )?--([\w-]+)(?: <([^>]+)>)?$/.exec(flags) ?? [];
+    return { name, short, takesValue: value !== undefined };
+  });
+}
+
+/** Returns the values of a client's options, by the names that the parser of the command line gives to them. Throws a Failure `refused`. */
+export function valuesOf(
+  order: Pick<ForcedOrder, "options">,
+  definitions: readonly OptionDefinition[],
+): Record<string, unknown> {
+  const values: Record<string, unknown> = {};
+  for (const { name, value } of order.options) {
+    const definition = definitions.find(({ flags }) => new RegExp(`--${name}(?: |$)`).test(flags));
+    const isNegated = name.startsWith("no-");
+    const key = name.replace(/^no-/, "").replaceAll(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
+    const parsed = value === undefined ? !isNegated : parse(name, value, definition);
+    values[key] = definition?.repeats ? [...((values[key] as unknown[] | undefined) ?? []), parsed] : parsed;
+  }
+  return values;
+}
+
+function parse(name: string, value: string, definition: OptionDefinition | undefined): unknown {
+  try {
+    return definition?.parse === undefined ? value : definition.parse(value);
+  } catch (error) {
+    if (!(error instanceof InvalidValue)) throw error;
+    throw new Failure("refused", `--${name} has a value that this key does not take`, {
+      expected: error.message.replace(/^Expected /, "").replace(/\.$/, ""),
+    });
+  }
+}

@@ -1,0 +1,139 @@
+import { InvalidReference, parseReference, type Reference } from "../../image/reference.ts";
+import { Failure } from "../../output/errors.ts";
+import type { HostAddress, HostConnection, RemoteProgram } from "../../request.ts";
+import { InvalidValue, type OptionDefinition } from "./command-definition.ts";
+
+/** An official image of Node, which is small, and packs with zstd (Node 22.15 and later). */
+const DEFAULT_IMAGE = "node:24.11.1-alpine";
+
+/** --far auto: the best one first. Node is sent only on request, or when a question on the terminal is answered with yes. */
+const AUTO: readonly RemoteProgram[] = ["installed", "node", "container", "engine"];
+const AUTO_ON_TERMINAL: readonly RemoteProgram[] = ["installed", "node", "container", "node-sent", "engine"];
+const CHOICES = ["auto", "installed", "node", "container", "node-sent", "engine"] as const;
+
+/** Values of the options for a remote side that this side starts by a login. */
+export interface HostOptions {
+  sudo?: boolean | undefined;
+  ssh?: readonly string[] | undefined;
+  far?: (typeof CHOICES)[number] | undefined;
+  farImage?: Reference | undefined;
+  farPath?: readonly string[] | undefined;
+  /** This process has a terminal, on which it may ask whether to send Node. */
+  mayRequestSecrets?: boolean | undefined;
+}
+
+export const HOST_OPTIONS: readonly OptionDefinition[] = [
+  {
+    flags: "--far <program>",
+    description:
+      "with ssh://HOST: the program that runs the remote side. auto (the default) takes the first of these that works there: installed, a docker-over-ssh that is installed; node, to which this docker-over-ssh is sent; container, the same in a container of --far-image; engine, the engine alone, to which layers are sent whole. node-sent sends Node as well, about 40 MB, once; on a terminal, auto asks whether to do so before it uses the engine alone, but not with --quiet or --no-progress, nor where CI is set",
+    choices: CHOICES,
+  },
+  {
+    flags: "--far-image <image>",
+    description: `with ssh://HOST: an image with Node for a remote side in a container (default: ${DEFAULT_IMAGE}); this side sends it if the remote engine cannot pull it`,
+    parse: parseImage,
+  },
+  {
+    flags: "--far-path <folder>",
+    description:
+      "with ssh://HOST: a folder there, as an absolute path, that is searched for programs first; may be repeated",
+    parse: parseFolder,
+    repeats: true,
+  },
+  {
+    flags: "--ssh <command>",
+    description: 'the program that logs in, with its options, instead of ssh: "ssh -i key -p 2222"',
+    parse: splitWords,
+  },
+  {
+    flags: "--sudo",
+    description: "with ssh://HOST: run the remote side through sudo, which may ask for a password on the terminal",
+  },
+];
+
+/** Those that say how to get there. */
+export const LOGIN_OPTIONS = HOST_OPTIONS.filter(({ flags }) => /^--(?:ssh|sudo|far-path)\b/.test(flags));
+
+/** Makes a connection of an address and the options for it. Throws a `usage` Failure. */
+export function hostConnection(
+  given: string,
+  address: HostAddress,
+  options: HostOptions,
+  env: NodeJS.ProcessEnv,
+): HostConnection {
+  const { sudo = false, farImage, farPath = [], mayRequestSecrets = false } = options;
+  const ssh = options.ssh ?? fromEnvironment("DOCKER_OVER_SSH_SSH", splitWords, env) ?? ["ssh"];
+  const far = options.far ?? fromEnvironment("DOCKER_OVER_SSH_FAR", chosen, env) ?? "auto";
+  const auto = mayRequestSecrets ? AUTO_ON_TERMINAL : AUTO;
+  const programs = far === "auto" ? auto : [far];
+  // The image has some 50 MB: it is not sent over a link of unknown speed unless an option asks for it.
+  const isImageAsked = farImage !== undefined || far === "container";
+  return {
+    kind: "host",
+    given,
+    address,
+    sudo,
+    ssh,
+    programs,
+    image: farImage ?? parseReference(DEFAULT_IMAGE),
+    isImageAsked,
+    asksForNode: far === "auto",
+    paths: farPath,
+  };
+}
+
+/** Returns the names of those options that are given, for messages. */
+export function givenHostOptions({ sudo, far, farImage, farPath, ssh }: HostOptions): string[] {
+  const given = { "--sudo": sudo, "--far": far, "--far-image": farImage, "--far-path": farPath, "--ssh": ssh };
+  return Object.entries(given).flatMap(([name, value]) => (value === undefined || value === false ? [] : [name]));
+}
+
+function fromEnvironment<T>(name: string, parse: (text: string) => T, env: NodeJS.ProcessEnv): T | undefined {
+  const text = env[name];
+  if (text === undefined || text === "") return undefined;
+  try {
+    return parse(text);
+  } catch (error) {
+    if (!(error instanceof InvalidValue)) throw error;
+    throw new Failure("usage", `${name} is ${JSON.stringify(text)}`, {
+      expected: error.message,
+      hint: "Correct the variable, or unset it.",
+    });
+  }
+}
+
+function chosen(text: string): (typeof CHOICES)[number] {
+  const choice = CHOICES.find((one) => one === text);
+  if (choice !== undefined) return choice;
+  throw new InvalidValue(`Expected one of ${CHOICES.join(", ")}.`);
+}
+
+/** --far-image */
+export function parseImage(text: string): Reference {
+  try {
+    return parseReference(text);
+  } catch (error) {
+    throw error instanceof InvalidReference
+      ? new InvalidValue(`Expected the name of an image: ${error.message}.`)
+      : error;
+  }
+}
+
+/** --far-path: it is passed to the shell there, in quotes. */
+export function parseFolder(text: string): string {
+  if (/^\/[^'\\\n!:]*$/.test(text)) return text;
+  throw new InvalidValue(
+    "Expected an absolute path (no shell expands ~ there), without quotes, backslash, colon or exclamation mark.",
+  );
+}
+
+/** --ssh. Splits a command into words as rsync does for -e: at spaces, outside of single and double quotes. */
+export function splitWords(text: string): string[] {
+  const words = Array.from(text.matchAll(/(?:[^\s"']|"[^"]*"|'[^']*')+/g), ([word]) =>
+    word.replaceAll(/"([^"]*)"|'([^']*)'/g, (_, double?: string, single?: string) => double ?? single ?? ""),
+  );
+  const left = text.replaceAll(/"[^"]*"|'[^']*'/g, "");
+  if (words.length > 0 && !/["']/.test(left)) return words;
+  throw new InvalidValue("Expected a program and its options, with quotes in pairs.");
+}

@@ -1,0 +1,53 @@
+import type { LocalFiles } from "../../build-context/local-files.ts";
+import { taggableName } from "../../image/reference.ts";
+import { Failure } from "../../output/errors.ts";
+import type { PublishRequest } from "../../publish/publish-request.ts";
+import type { PublishOptionValues } from "./publish-options.ts";
+import { dockerfileIn, GIT_ADDRESS, readBuildArgs } from "./read-build.ts";
+import { readReference } from "./read-names.ts";
+
+/** Makes a request of a build by a service as it was typed. Throws a `usage` or `not-buildable` Failure. */
+export function readPublishRequest(
+  givenName: string,
+  givenContext: string,
+  options: PublishOptionValues,
+  env: NodeJS.ProcessEnv,
+): PublishRequest {
+  const name = readReference(givenName);
+  if (taggableName(name) === undefined) {
+    throw new Failure("usage", `${givenName} has a digest, which the build decides`, { expected: "NAME[:TAG]" });
+  }
+  const files = readFiles(givenContext, options);
+  const { detach: isDetached = false, json = false, push: isPushed = true } = options;
+  return {
+    name,
+    files,
+    order: {
+      dockerfile: dockerfileIn(files, options.file),
+      target: options.target,
+      buildArgs: readBuildArgs(options.buildArg ?? [], env),
+      labels: Object.fromEntries((options.label ?? []).map(([label, value = ""]) => [label, value])),
+      platform: options.platform,
+      noCache: options.cache === false,
+      pull: options.pull ?? false,
+      push: isPushed,
+      purge: isPushed && options.keepImage !== true, // an image that is not pushed is for the engine there
+    },
+    server: options.server,
+    tokenFile: options.tokenFile,
+    credentials: options.registryCredentials ?? "auto",
+    isDetached,
+    printsId: isDetached && !json,
+    mayRequestSecrets: options.mayRequestSecrets ?? false,
+    timeout: options.timeout,
+  };
+}
+
+function readFiles(given: string, { gitignore = true, strip }: PublishOptionValues): LocalFiles {
+  if (given === "-") return { kind: "stdin", strip };
+  if (!GIT_ADDRESS.test(given)) return { kind: "folder", path: given, gitignore };
+  throw new Failure("usage", `${given} is an address, and the files of this side are sent`, {
+    expected: "a folder, or - for an archive on stdin",
+    hint: "git archive HEAD | docker-over-ssh publish NAME -",
+  });
+}

@@ -1,0 +1,87 @@
+import { closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync, realpathSync, type Stats } from "node:fs";
+import { dirname } from "node:path";
+
+const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = constants;
+/** Mode bits that let others write. */
+const OTHERS_WRITE = 0o022;
+/** In a sticky folder, such as /tmp, only the owners of the folder and of a file may rename or remove the file. */
+const STICKY = 0o1000;
+
+/** Thrown for a folder that another user may have made, or may change while it is used. The message says why. */
+export class UnsafeFolder extends Error {
+  override readonly name = "UnsafeFolder";
+}
+
+/** The opened folders. They stay open until the process ends, so that a returned path never leads elsewhere. */
+const opened = new Map<string, { descriptor: number; found: Stats }>();
+
+/**
+ * Opens a folder that belongs to this user, that no other user may write to, and that is no link; creates it with `make`. Returns a path that leads
+ * to this very folder from then on, even after it is renamed or replaced (Linux, /proc). Elsewhere, requires that no other user
+ * can do that. On Windows, which has other permissions, checks nothing.
+ *
+ * Throws {@link UnsafeFolder}, and the file system's errors.
+ */
+export function openPrivateFolder(path: string, { make }: { make: boolean }): string {
+  if (make) mkdirSync(path, { recursive: true, mode: 0o700 });
+  if (process.platform === "win32") return path;
+  const known = opened.get(path);
+  const now = lstatSync(path);
+  if (known !== undefined && isSame(now, known.found)) {
+    refuseUnsafe(path, now);
+    return stablePath(path, known.descriptor);
+  }
+  if (now.isSymbolicLink()) throw new UnsafeFolder(`${path} is a link`);
+  const descriptor = openSync(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  try {
+    const found = fstatSync(descriptor);
+    refuseUnsafe(path, found);
+    const stable = stablePath(path, descriptor);
+    opened.set(path, { descriptor, found });
+    return stable;
+  } catch (error) {
+    closeSync(descriptor);
+    throw error;
+  }
+}
+
+/** Tells whether a file belongs to this user, and no other user may read or write it. */
+export function isPrivate(found: Stats): boolean {
+  return isOwn(found) && (found.mode & 0o077) === 0;
+}
+
+/** Tells whether a file belongs to this user. */
+export function isOwn({ uid }: Pick<Stats, "uid">): boolean {
+  return uid === process.getuid?.();
+}
+
+function refuseUnsafe(path: string, found: Stats): void {
+  if (!isOwn(found)) throw new UnsafeFolder(`${path} belongs to another user (${found.uid})`);
+  if (found.mode & OTHERS_WRITE) {
+    throw new UnsafeFolder(`others may write to ${path} (mode ${(found.mode & 0o7777).toString(8)})`);
+  }
+}
+
+/** Returns a path to an open folder that depends on no other names (proc_pid_fd(5)). */
+function stablePath(path: string, descriptor: number): string {
+  const stable = `/proc/self/fd/${descriptor}`;
+  try {
+    if (isSame(lstatSync(`${stable}/.`), fstatSync(descriptor))) return stable;
+  } catch {
+    // no /proc on this system
+  }
+  refuseRenamable(dirname(realpathSync(path)));
+  return path;
+}
+
+/** Throws {@link UnsafeFolder} if another user may rename a folder on the path. Root always may. */
+function refuseRenamable(above: string): void {
+  const { uid, mode } = lstatSync(above);
+  if (uid !== 0 && !isOwn({ uid })) throw new UnsafeFolder(`${above} belongs to another user (${uid})`);
+  if (mode & OTHERS_WRITE && !(mode & STICKY)) throw new UnsafeFolder(`others may write to ${above}`);
+  if (dirname(above) !== above) refuseRenamable(dirname(above));
+}
+
+function isSame(one: Stats, other: Stats): boolean {
+  return one.dev === other.dev && one.ino === other.ino;
+}

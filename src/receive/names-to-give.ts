@@ -1,0 +1,40 @@
+import { malformed } from "../conversation/fields.ts";
+import type { About } from "../conversation/messages.ts";
+import { withFurtherNames, type FurtherNames } from "../image/further-names.ts";
+import type { Reference } from "../image/reference.ts";
+import { Failure } from "../output/errors.ts";
+
+/** The names in a request to receive an image. */
+export interface NamesRequested {
+  name?: Reference | undefined;
+  further?: FurtherNames | undefined;
+  acceptsNames?: boolean | undefined;
+}
+
+/** Returns the names of the image that this side knows by itself; undefined where it takes those that are offered. */
+export function ownNames({ name, further }: NamesRequested): NamesToGive | undefined {
+  return name && withFurtherNames(name, further);
+}
+
+export type NamesToGive = readonly [Reference, ...Reference[]];
+
+/** Returns all names that the image gets: this side's, and the sender's where this side accepts them. */
+export function imageNames({ name, further, acceptsNames }: NamesRequested, { names: offered = [] }: About): NamesToGive {
+  const { names = [], tags = [] } = further ?? {};
+  if (name !== undefined) return withFurtherNames(name, { names: [...(acceptsNames ? offered : []), ...names], tags });
+  const [first, ...others] = offered;
+  if (first === undefined) throw malformed("about");
+  return withFurtherNames(first, { names: [...others, ...names], tags });
+}
+
+/** The failure for a sender of version 0.1, which must be asked for an image by its name. */
+export function offersNoName(tool: string): Failure {
+  return new Failure(
+    "refused",
+    `the remote side is docker-over-ssh ${tool}, which does not tell the name of its image`,
+    {
+      expected: "the name of an image, or a docker-over-ssh there that offers one",
+      hint: "Name the image: docker-over-ssh pull IMAGE. Or install the same version on both sides.",
+    },
+  );
+}

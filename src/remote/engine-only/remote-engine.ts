@@ -1,0 +1,143 @@
+import { Duplex } from "node:stream";
+import type { StreamAddress } from "../../engine/connect/endpoint.ts";
+import type { ProgramConnection } from "../../engine/connect/program-connection.ts";
+import { openEngine } from "../../engine/open/open-engine.ts";
+import type { Engine } from "../../engine/engine.ts";
+import type { Failure } from "../../output/errors.ts";
+import type { SharedRequest } from "../../request.ts";
+import type { Traffic } from "../../traffic.ts";
+import type { Context } from "../../transfer.ts";
+import { connectToEngine } from "./engine-connection.ts";
+import { withinAnswerTimeout, type RemoteCommand } from "../login/remote-command.ts";
+
+/** An engine behind the stdin and stdout of a remote command. */
+export interface RemoteEngine extends AsyncDisposable {
+  readonly engine: Engine;
+  readonly traffic: Traffic;
+  /** Aborted, with a Failure, when the connection is lost. */
+  readonly signal: AbortSignal;
+}
+
+export interface RemoteEngineOptions {
+  /** For messages: where the engine is, and how it is reached. */
+  address: { host: string; source: string };
+  /** The command, which runs already. It is ended when the engine is disposed of. */
+  link: RemoteCommand;
+  /** Runs the command once more. */
+  again: () => RemoteCommand;
+  /** The engine speaks HTTP/2. */
+  speaksHttp2?: boolean;
+  request: Pick<SharedRequest, "timeout" | "compress">;
+  context: Context;
+}
+
+/**
+ * Opens the engine behind a remote command's stdin and stdout. All requests share one connection. A second one is opened, by running the
+ * command once more, after an answer was broken off on purpose, and for gRPC where a connection that is switched to it carries nothing else.
+ */
+export async function openRemoteEngine(options: RemoteEngineOptions): Promise<RemoteEngine> {
+  const links = new Links(options);
+  try {
+    const engine = await openWithin(options, links);
+    return {
+      engine,
+      traffic: links.traffic,
+      signal: links.lost,
+      async [Symbol.asyncDispose]() {
+        await engine[Symbol.asyncDispose]();
+        await links[Symbol.asyncDispose]();
+      },
+    };
+  } catch (error) {
+    await links[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Opens the engine. It ends with the transfer, or when the remote side has not answered in time. */
+async function openWithin(options: RemoteEngineOptions, links: Links): Promise<Engine> {
+  const { address, link, speaksHttp2, request, context } = options;
+  const { compress, timeout } = request;
+  const stream: StreamAddress = {
+    protocol: "stream",
+    open: () => links.open(),
+    another: () => links.another(),
+    speaksHttp2,
+    gzipLevel: compress?.how === "none" ? 0 : compress?.level,
+  };
+  const life = new AbortController();
+  const stop = AbortSignal.any([context.signal, life.signal]);
+  return await withinAnswerTimeout(link, request, context.signal, async (signal) => {
+    const onAbort = (): void => life.abort(signal.reason);
+    signal.addEventListener("abort", onAbort);
+    return await openEngine({ ...address, address: stream }, stop, { timeout }).finally(() =>
+      signal.removeEventListener("abort", onAbort),
+    );
+  });
+}
+
+/** The remote command, run once or more, and the connections over its stdin and stdout. Disposing ends every run. */
+class Links implements AsyncDisposable {
+  readonly #options: RemoteEngineOptions;
+  readonly #links: RemoteCommand[];
+  readonly #connections: ProgramConnection[] = [];
+  readonly #lost = new AbortController();
+
+  constructor(options: RemoteEngineOptions) {
+    this.#options = options;
+    this.#links = [options.link];
+  }
+
+  /** Aborted, with a Failure, when a connection is lost that requests share. */
+  get lost(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  get traffic(): Traffic {
+    const sum = (count: "bytesRead" | "bytesWritten"): number =>
+      this.#connections.reduce((all, connection) => all + connection[count], 0);
+    return {
+      get bytesSent() {
+        return sum("bytesWritten");
+      },
+      get bytesReceived() {
+        return sum("bytesRead");
+      },
+    };
+  }
+
+  /** Connects for all requests: over the command that runs already, or once more after that connection has ended. */
+  open(): Duplex {
+    if (this.lost.aborted) return broken(this.lost.reason as Failure);
+    const link = this.#connections.length === 0 ? this.#options.link : this.#runAgain();
+    return this.#connect(link, (failure) => this.#lost.abort(failure));
+  }
+
+  /** Connects for gRPC. The loss of this connection fails only the request that needs it, which can do without. */
+  another(): Duplex {
+    const { address, context } = this.#options;
+    context.output.note({ code: "connecting-again", host: address.host });
+    return this.#connect(this.#runAgain(), () => {});
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#links.map(async (link) => await link[Symbol.asyncDispose]()));
+  }
+
+  #runAgain(): RemoteCommand {
+    const link = this.#options.again();
+    this.#links.push(link);
+    return link;
+  }
+
+  #connect(link: RemoteCommand, onLost: (failure: Failure) => void): Duplex {
+    const connection = connectToEngine(link, onLost);
+    this.#connections.push(connection);
+    return connection;
+  }
+}
+
+/** Returns a connection whose every write fails. */
+function broken(failure: Failure): Duplex {
+  return new Duplex({ read() {}, write: (_chunk, _encoding, done) => done(failure) });
+}

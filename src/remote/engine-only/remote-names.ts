@@ -1,0 +1,19 @@
+import type { ImageName } from "../../image/image-name.ts";
+import type { Reference } from "../../image/reference.ts";
+import { Failure } from "../../output/errors.ts";
+import type { PushRequest } from "../../request.ts";
+
+/** Returns the image that the remote side is asked for, which starts with its name. */
+export function askedOf({ image }: { image?: ImageName | undefined }): ImageName {
+  if (image !== undefined) return image;
+  throw new Failure("usage", "no IMAGE is named", { expected: "the name of an image there" });
+}
+
+/** Returns the name that the image gets on the remote side. Throws a `usage` Failure where neither the request nor the archive has one. */
+export function remoteNameOf({ remoteName, source }: PushRequest): Reference {
+  if (remoteName !== undefined) return remoteName;
+  throw new Failure("usage", `${source.given} does not name the image, and the remote side needs a name for it`, {
+    expected: "a name behind the path, or --as NAME",
+    hint: `For instance ${source.given}:app:v2.`,
+  });
+}

@@ -1,0 +1,124 @@
+import { Failure } from "../../output/errors.ts";
+import { shownCommand } from "../../output/secrets.ts";
+import type { SharedRequest } from "../../request.ts";
+import { spawnRemote, type RemoteProcess } from "../../stdio-tunnel/remote-process.ts";
+import type { Context } from "../../transfer.ts";
+import { StderrLines } from "./stderr-lines.ts";
+import { SudoQuestion } from "./sudo-question.ts";
+
+/** A remote command that runs. */
+export interface RemoteCommand extends AsyncDisposable {
+  readonly child: RemoteProcess;
+  /** As it was typed, without its passwords, for messages. */
+  readonly words: string;
+  /** A command that a person can try when this one fails. */
+  readonly byHand: string;
+  /** Returns the last lines of its stderr. The user has seen them, or sees them when the command ends. */
+  lastLines(): string;
+  /** Called when something has answered: the login is over, and asks for nothing more. */
+  answered(): void;
+  /** Keeps the next lines of its stderr back: they matter only if the program that is tried next is not passed over. */
+  holdLines(): void;
+  /** Ends this: the lines are for the user, or belong to a program that was passed over. */
+  releaseLines(as: "remote" | "passed-over"): void;
+  /** Tells at once, and with each change, whether a person is asked for a password. */
+  watchQuestions(watcher: (isOpen: boolean) => void): Disposable;
+  /** Aborted, with a Failure, when a question of the remote side cannot be answered. */
+  readonly signal: AbortSignal;
+}
+
+/** How a remote command is named in messages, and what it may ask. */
+export interface RemoteCommandOptions extends Pick<RemoteCommand, "words" | "byHand"> {
+  /** The command for --verbose. */
+  shown?: string;
+  /**
+   * It may ask for sudo's password, which is typed once for all commands with this object. The question of any other command is a line like
+   * others: a hostile one could get a password by it.
+   */
+  sudo?: { password?: string } | undefined;
+}
+
+/**
+ * Runs the words behind it, and ignores the signals of the terminal. It names a program that is not there itself: a shell's words depend on the
+ * locale, which stays that of the program.
+ */
+const IGNORING_SIGNALS = `trap "" INT QUIT HUP
+command -v "$1" >/dev/null || { echo "exec: $1: not found" >&2; exit 127; }
+exec "$@"`;
+
+/**
+ * Runs a remote command that may lead to an engine. Ctrl-C in a terminal reaches every program of the foreground: this one ignores it,
+ * because the transfer still has to end requests and remove leftovers through it. It keeps the terminal, where ssh may ask for a password.
+ */
+export function runRemoteCommand(
+  command: readonly string[],
+  { words, byHand, shown = shownCommand(command), sudo }: RemoteCommandOptions,
+  { bwlimit }: Pick<SharedRequest, "bwlimit">,
+  { output, signal }: Context,
+): RemoteCommand {
+  output.detail({ code: "command-started", command: shown });
+  const unanswered = new AbortController();
+  const lines = new StderrLines(output);
+  const ended = new AbortController();
+  const question = new SudoQuestion(words, sudo, AbortSignal.any([signal, ended.signal]));
+  let hasAnswered = false;
+  const onLine = (line: string): void => {
+    if (hasAnswered || !question.isIn(line)) return lines.add(line);
+    lines.remember(line);
+    question
+      .answer((password) => child.stdin.write(`${password}\n`))
+      .catch((error: unknown) => unanswered.abort(error));
+  };
+  const ignoringSignals = process.platform === "win32" ? [] : ["sh", "-c", IGNORING_SIGNALS, "sh"];
+  const child = spawnRemote([...ignoringSignals, ...command], onLine, { name: words, rate: bwlimit });
+  return {
+    child,
+    words,
+    byHand,
+    lastLines: () => lines.last(),
+    answered: () => {
+      if (!hasAnswered) output.detail({ code: "command-answered" });
+      hasAnswered = true;
+    },
+    holdLines: () => lines.hold(),
+    releaseLines: (as) => lines.release(as),
+    watchQuestions: (watcher) => question.watch(watcher),
+    signal: unanswered.signal,
+    [Symbol.asyncDispose]: async () => {
+      ended.abort();
+      await child[Symbol.asyncDispose]();
+      lines.release("remote");
+    },
+  };
+}
+
+/** ms for the remote side to answer. A person may have to type a password or a second factor into ssh first. */
+const ANSWER_TIMEOUT = 60_000;
+
+/**
+ * Runs `listen`. Its signal is aborted when the transfer is stopped, or when the remote side has not answered in time: the time in which a
+ * person is asked for a password does not count, and after the answer all of it is left.
+ */
+export async function withinAnswerTimeout<T>(
+  link: Pick<RemoteCommand, "words" | "watchQuestions">,
+  { timeout = ANSWER_TIMEOUT, hint }: Pick<SharedRequest, "timeout"> & { hint?: string },
+  stop: AbortSignal,
+  listen: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const late = new AbortController();
+  const failure = (): Failure =>
+    new Failure("remote-no-answer", `\`${link.words}\` has not answered for ${timeout / 1000} s`, {
+      expected: "a login, and a Docker engine or docker-over-ssh behind it",
+      hint: hint ?? "Run the command by itself to see what it waits for, or give it more time with --timeout SECONDS.",
+    });
+  let timer: NodeJS.Timeout | undefined;
+  using _watch = link.watchQuestions((isOpen) => {
+    clearTimeout(timer);
+    timer = isOpen ? undefined : setTimeout(() => late.abort(failure()), timeout);
+  });
+  try {
+    return await listen(AbortSignal.any([stop, late.signal]));
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,103 @@
+import { describeExit, type Exit } from "../../child-process/exit.ts";
+import { Failure } from "../../output/errors.ts";
+import type { HostConnection } from "../../request.ts";
+import type { RemoteCommand } from "./remote-command.ts";
+
+/** Returns, for a message, what came on stdout in place of an answer. */
+function printed(noise: string): string {
+  const text = noise.trim();
+  return text === "" ? "" : `. It printed:\n${text}`;
+}
+
+/** For a connection that ends or breaks after an engine has answered. */
+export function engineLost({ words }: RemoteCommand, exit: Exit | undefined): Failure {
+  return new Failure("link-lost", `the connection to the remote engine was lost: \`${words}\` ${describeExit(exit)}`, {
+    expected: "a connection that stays open until the transfer is done",
+    hint: "Check the link and the remote side, then run the same command again: there is nothing to undo.",
+  });
+}
+
+/** For a remote command that ends before an engine, or anything else, has answered. */
+export function engineUnreachable(link: RemoteCommand, exit: Exit | undefined, noise: string): Failure {
+  const { words } = link;
+  const hint = hintFrom(link.lastLines());
+  if (hint === undefined && (exit?.status === 127 || exit?.status === 126)) {
+    return new Failure(
+      "remote-command-not-found",
+      `\`${words}\` ${describeExit(exit)}: command not found${printed(noise)}`,
+      {
+        expected: "docker (18.09 or later) or podman on the remote side, in the PATH of a non-login shell",
+        hint: "Install it there, or name its full path in the command.",
+      },
+    );
+  }
+  return new Failure(
+    "engine-unreachable",
+    `\`${words}\` ${describeExit(exit)} before an engine answered${printed(noise)}`,
+    {
+      expected: "a login without questions, and a running engine that this user may use",
+      hint: hint ?? `Try \`${link.byHand}\`: it must log in without questions.`,
+    },
+  );
+}
+
+/** A login that is silent may run `docker system dial-stdio`, which waits for a request, whatever command is asked for. */
+export function silentLoginHint({ byHand }: RemoteCommand): string {
+  const dial = byHand.replace(/docker version$/, "docker system dial-stdio");
+  return `Run \`${byHand}\` to see what the login waits for, or give it more time with --timeout SECONDS. For a login that always runs \`docker system dial-stdio\` (ForceCommand), write ${dial} in place of the host.`;
+}
+
+/** Adds a hint to the failure of a docker-over-ssh that ended before its tunnel opened, if its stderr says why. */
+export function explainTunnelFailure(link: RemoteCommand, failure: unknown): unknown {
+  const hint = hintFrom(link.lastLines());
+  if (!(failure instanceof Failure) || failure.code !== "remote-not-a-tunnel" || hint === undefined) return failure;
+  return new Failure(failure.code, failure.message, { expected: failure.expected ?? "", hint, cause: failure });
+}
+
+/** Returns a hint for known errors in the last lines of stderr, which the user has seen. */
+function hintFrom(lines: string): string | undefined {
+  if (/permission denied.*(?:docker|podman).*sock|connect: permission denied/i.test(lines)) {
+    return "Add the user to the group docker there, or run it with sudo (--sudo with ssh://HOST).";
+  }
+  if (/Cannot connect to the Docker daemon|unable to connect to Podman|raw stream connection/i.test(lines)) {
+    return "Start the engine there.";
+  }
+  if (/^sudo: .*incorrect password/m.test(lines)) {
+    return "Run the same command again, with the password that sudo asks for there.";
+  }
+  if (/sudo: (?:command )?not found/.test(lines)) {
+    return "Install sudo there, or leave --sudo out.";
+  }
+  if (/^sudo: /m.test(lines)) {
+    return "Let sudo run it without a password there (NOPASSWD in sudoers), or use a user who needs no sudo.";
+  }
+  return undefined;
+}
+
+/** For a host where no program can run the remote side. `passedOver`: each with the reason. */
+export function noUsableProgram(
+  { given, programs }: HostConnection,
+  passedOver: readonly string[],
+  path: string,
+): Failure {
+  if (programs.includes("engine")) {
+    return new Failure(
+      "remote-command-not-found",
+      `neither ${programs.includes("installed") ? "docker-over-ssh nor " : ""}docker nor podman is installed on ${given}`,
+      {
+        expected: `one of them in the PATH of a non-login shell there, which is ${path}`,
+        hint: "Install docker there, or name its folder with --far-path.",
+      },
+    );
+  }
+  return new Failure(
+    "remote-command-not-found",
+    `no program on ${given} can run the remote side: ${passedOver.join("; ")}`,
+    {
+      expected: `one of the programs of --far: ${programs.join(", ")}`,
+      hint: passedOver.some((reason) => reason.includes("this user may not use"))
+        ? "Add the user to the group docker there, or use --sudo."
+        : "Leave --far out to use any program that works there, or name a folder with --far-path.",
+    },
+  );
+}

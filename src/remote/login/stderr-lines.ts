@@ -1,0 +1,47 @@
+import type { Output } from "../../output/output.ts";
+
+/** Lines that are remembered: they may say why the command failed. */
+const REMEMBERED = 5;
+/** Lines that are held back for one program. */
+const MAX_HELD = 100;
+
+/** The lines that a remote command writes to its stderr. Those of a program that may be passed over are held back. */
+export class StderrLines {
+  readonly #output: Output;
+  readonly #last: string[] = [];
+  #held: string[] | undefined;
+
+  constructor(output: Output) {
+    this.#output = output;
+  }
+
+  add(line: string): void {
+    this.remember(line);
+    if (this.#held === undefined) this.#output.event({ type: "remote", line });
+    else if (this.#held.length < MAX_HELD) this.#held.push(line);
+  }
+
+  /** Remembers a line without showing it. */
+  remember(line: string): void {
+    this.#last.push(line);
+    if (this.#last.length > REMEMBERED) this.#last.shift();
+  }
+
+  /** Returns the last lines, also those that are held back. */
+  last(): string {
+    return this.#last.join("\n");
+  }
+
+  hold(): void {
+    this.#held ??= [];
+  }
+
+  /** Shows the held lines as the remote command's, or as those of a program that was passed over. */
+  release(as: "remote" | "passed-over"): void {
+    for (const line of this.#held ?? [])
+      this.#output.event(
+        as === "remote" ? { type: "remote", line } : { type: "detail", code: "passed-over-line", line },
+      );
+    this.#held = undefined;
+  }
+}

@@ -1,0 +1,102 @@
+import { createHash } from "node:crypto";
+import { createReadStream, createWriteStream, lstatSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { cacheFolder } from "../../files/cache-folder.ts";
+import { isPrivate, openPrivateFolder } from "../../files/private-folder.ts";
+import { Failure } from "../../output/errors.ts";
+import { gzip } from "../../streams/gzip.ts";
+
+/** A Node that is ready to be sent: compressed by gzip, which each system has, in the cache folder of this side. */
+export interface PackedNode {
+  path: string;
+  packedSize: number;
+  /** SHA-256 of the binary, hexadecimal */
+  digest: string;
+  /** Bytes of the binary */
+  size: number;
+}
+
+/** Files are named by their source, and by their content: `sent-node-KEY-SIZE-DIGEST.gz`. */
+const PREFIX = "sent-node-";
+const NAME = /^sent-node-([0-9a-f]{16})-(\d+)-([0-9a-f]{64})\.gz$/;
+/** Files that are kept, of 40 MB each: of a few systems. */
+const KEPT = 3;
+/** ms after which a half-written file is a leftover. */
+const ABANDONED = 3600_000;
+
+/** Opens the cache folder. Throws a Failure, and the system's error, where there is none that this user alone can write to. */
+export function openNodeFolder(env: NodeJS.ProcessEnv): string {
+  const folder = cacheFolder(env);
+  if (folder === undefined) throw new Failure("transfer-failed", "there is no cache folder to pack Node in");
+  return openPrivateFolder(folder, { make: true });
+}
+
+/** Returns the key of the binary that a packed Node is made of. */
+export function keyOf(source: string): string {
+  return createHash("sha256").update(source).digest("hex").slice(0, 16);
+}
+
+/** Finds the Node that an earlier run has packed. */
+export function findPackedNode(folder: string, key: string): PackedNode | undefined {
+  for (const name of readdirSync(folder)) {
+    const [, found, size, digest = ""] = NAME.exec(name) ?? [];
+    if (found !== key) continue;
+    const path = join(folder, name);
+    const stats = lstatSync(path, { throwIfNoEntry: false });
+    if (stats?.isFile() && isPrivate(stats)) return { path, packedSize: stats.size, digest, size: Number(size) };
+  }
+  return undefined;
+}
+
+/** Packs a Node, and keeps the file for later runs: it has its name only when it is whole. */
+export async function packNode(
+  folder: string,
+  key: string,
+  binary: AsyncIterable<Buffer>,
+  signal: AbortSignal,
+): Promise<PackedNode> {
+  const part = join(folder, `${PREFIX}${key}.${process.pid}`);
+  const hash = createHash("sha256");
+  let size = 0;
+  async function* hashed(): AsyncGenerator<Buffer> {
+    for await (const chunk of binary) {
+      hash.update(chunk);
+      size += chunk.length;
+      yield chunk;
+    }
+  }
+  try {
+    rmSync(part, { force: true });
+    await pipeline(Readable.from(gzip(hashed())), createWriteStream(part, { flags: "wx", mode: 0o600 }), { signal });
+    const digest = hash.digest("hex");
+    const path = join(folder, `${PREFIX}${key}-${size}-${digest}.gz`);
+    renameSync(part, path);
+    removeOld(folder);
+    return { path, packedSize: lstatSync(path).size, digest, size };
+  } catch (error) {
+    rmSync(part, { force: true });
+    throw error;
+  }
+}
+
+/** Reads a packed Node as it is sent. */
+export function readPackedNode({ path, packedSize }: PackedNode): Readable {
+  return createReadStream(path, { end: packedSize - 1 });
+}
+
+/** Removes a packed Node: it has arrived damaged. */
+export function removePackedNode({ path }: PackedNode): void {
+  rmSync(path, { force: true });
+}
+
+function removeOld(folder: string): void {
+  const files = readdirSync(folder)
+    .filter((name) => name.startsWith(PREFIX))
+    .map((name) => ({ path: join(folder, name), isWhole: NAME.test(name) }))
+    .map((file) => ({ ...file, at: lstatSync(file.path, { throwIfNoEntry: false })?.mtimeMs ?? 0 }));
+  const byAge = files.filter(({ isWhole }) => isWhole).toSorted((one, other) => other.at - one.at);
+  const abandoned = files.filter(({ isWhole, at }) => !isWhole && Date.now() - at > ABANDONED);
+  for (const { path } of [...byAge.slice(KEPT), ...abandoned]) rmSync(path, { force: true, recursive: true });
+}

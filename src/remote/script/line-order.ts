@@ -1,0 +1,50 @@
+import type { RemoteProgram } from "../../request.ts";
+import type { RemoteLine } from "./remote-lines.ts";
+
+/**
+ * Tells which lines the remote script may write next. A hostile remote side writes others: a line makes this side send something, or wait
+ * for longer, only for a program that is to be tried, and only once.
+ */
+export class LineOrder {
+  readonly #programs: readonly RemoteProgram[];
+  /** Kinds of line that have come for the program that is tried. */
+  readonly #come = new Set<string>();
+  #program: RemoteProgram | undefined;
+
+  constructor(programs: readonly RemoteProgram[]) {
+    this.#programs = programs;
+  }
+
+  /** Notes a line. Returns whether the script may write it now. */
+  accepts(line: RemoteLine): boolean {
+    switch (line.kind) {
+      case "pass":
+      case "nothing":
+        return true;
+      case "try":
+        this.#program = line.program;
+        this.#come.delete("send");
+        return this.#programs.includes(line.program);
+      case "send":
+      case "run":
+        return this.#program !== undefined && this.#program !== "installed" && this.#isFirst(line);
+      case "pull":
+      case "image":
+        return this.#programs.includes("container") && this.#isFirst(line);
+      case "more":
+        return this.#programs.includes(line.program) && this.#isFirst(line, line.program);
+      case "system":
+      case "send-node":
+        return this.#programs.includes("node-sent") && this.#isFirst(line);
+      case "engine":
+        return this.#programs.includes("engine");
+    }
+  }
+
+  #isFirst({ kind }: RemoteLine, program = ""): boolean {
+    const key = kind + program;
+    const isFirst = !this.#come.has(key);
+    this.#come.add(key);
+    return isFirst;
+  }
+}

@@ -1,0 +1,115 @@
+import { parseReference } from "../image/reference.ts";
+import type { openSource } from "../locations/locations.ts";
+import { Failure } from "../output/errors.ts";
+import type { TransferResult } from "../output/events.ts";
+import { outputFor } from "../output/output.ts";
+import { pull } from "../pull.ts";
+import { push } from "../push.ts";
+import type { Batch, NonEmpty, PullRequest, PushRequest, RemoteBatch, TransferRequest } from "../request.ts";
+import { contextOf, type Context } from "../transfer.ts";
+import { chooseConnection } from "../remote/connect.ts";
+
+/** Hosts that are pushed to at a time, without --parallel. */
+const PARALLEL = 4;
+
+/** Pushes the images of a batch. Rejects when any of them has failed, after all have been tried. */
+export async function pushToRemotes(batch: Batch<PushRequest>, context: Context): Promise<NonEmpty<TransferResult>> {
+  const { remotes } = batch;
+  const [first] = remotes;
+  if (remotes.length > 1) return await pushToEach(batch, context);
+  return await (first.watch ? watchAll : pushAll)(first, context);
+}
+
+/** Pushes as to several hosts, also where there is one: an event tells of each that fails. */
+export async function pushToEach(batch: Batch<PushRequest>, context: Context): Promise<NonEmpty<TransferResult>> {
+  const { remotes, parallel = PARALLEL } = batch;
+  const { pushToHosts } = await import("./push-to-hosts.ts");
+  if (!remotes[0].watch) return await pushToHosts(remotes, parallel, context, pushAll);
+  return await pushToHosts(remotes, remotes.length, context, watchAll); // a watch does not end for another one
+}
+
+/** Keeps the images of a batch on one remote side as they are here. */
+async function watchAll(remote: RemoteBatch<PushRequest>, context: Context): Promise<never> {
+  const { watchImages } = await import("../watch/watch-images.ts");
+  return await watchImages(remote, context, {
+    connectTo: async (image, own) => await chooseConnection(image, own),
+    afterwards: async (own) => await runAfterwards(remote, own),
+  });
+}
+
+/** Pushes the images of a batch to one remote side. `open`: opens sources that several remote sides share. */
+async function pushAll(
+  remote: RemoteBatch<PushRequest>,
+  context: Context,
+  open?: typeof openSource,
+): Promise<NonEmpty<TransferResult>> {
+  const results = await pushImagesOf(remote, context, open);
+  await runAfterwards(remote, context);
+  return results;
+}
+
+/** Pushes the images of a batch to one remote side, and runs nothing there afterwards. */
+export async function pushImagesOf(
+  remote: RemoteBatch<PushRequest>,
+  context: Context,
+  open?: typeof openSource,
+): Promise<NonEmpty<TransferResult>> {
+  const [request, ...others] = remote.transfers;
+  if (others.length === 0 && !remote.acceptsOthers) {
+    return [await pushToRemote(request, contextOf(request, context), open)];
+  }
+  const { pushImages } = await import("../batch/push-images.ts");
+  return await pushImages(remote, context, async (image) => await chooseConnection(image, context), open);
+}
+
+/** Pulls the images of a batch. Rejects when any of them has failed, after all have been tried. */
+export async function pullFromRemotes(batch: Batch<PullRequest>, context: Context): Promise<NonEmpty<TransferResult>> {
+  const remote = onlyRemote(batch);
+  const [request, ...others] = remote.transfers;
+  if (others.length === 0 && !remote.acceptsOthers) return [await pullFromRemote(request, contextOf(request, context))];
+  const { pullImages } = await import("../batch/pull-images.ts");
+  return await pullImages(remote, context, async (image) => await chooseConnection(image, context));
+}
+
+function onlyRemote<Request extends TransferRequest>({
+  remotes: [remote, ...others],
+}: Batch<Request>): RemoteBatch<Request> {
+  if (others.length === 0) return remote;
+  throw new Failure("usage", `${others.length + 1} hosts are named`, {
+    expected: "one host",
+    hint: "Run the command once for each host.",
+  });
+}
+
+/** Runs the command of --run, if there is one, but not after a dry run. Called when the remote side has all images. */
+export async function runAfterwards(
+  { run, connection, transfers: [request] }: RemoteBatch,
+  context: Context,
+): Promise<void> {
+  if (run === undefined || connection.kind !== "host" || request.dryRun) return;
+  const { runOnHost } = await import("../remote/login/run-on-host.ts");
+  const output = outputFor(context.output, { host: connection.given });
+  await runOnHost(run, connection, request, { ...context, output });
+}
+
+/** Pushes to whatever is on the remote side: docker-over-ssh, or an engine alone. */
+export async function pushToRemote(
+  request: PushRequest,
+  context: Context,
+  open?: Parameters<typeof push>[3],
+): Promise<TransferResult> {
+  const { connection, remoteName } = request;
+  if (remoteName !== undefined || (connection.kind !== "host" && connection.kind !== "engine")) {
+    return await push(request, context, await chooseConnection(request, context), open);
+  }
+  const byName = async (name: string | undefined) => {
+    const named = name === undefined ? request : { ...request, remoteName: parseReference(name) };
+    return await chooseConnection(named, context);
+  };
+  return await push(request, context, { byName }, open);
+}
+
+/** Pulls from whatever is on the remote side. */
+export async function pullFromRemote(request: PullRequest, context: Context): Promise<TransferResult> {
+  return await pull(request, context, await chooseConnection(request, context));
+}

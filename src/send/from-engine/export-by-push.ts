@@ -1,0 +1,118 @@
+import type { Digest } from "../../image/digest.ts";
+import { MEDIA_TYPE } from "../../image/manifest.ts";
+import { familiarName } from "../../image/reference.ts";
+import { pushByProgress } from "../../engine-push/push-by-progress.ts";
+import type { EmbeddedRegistry } from "../../registry/embedded/server.ts";
+import type { EngineOfferOptions } from "./engine-offer-options.ts";
+import { pushWithDigests } from "./push-with-digests.ts";
+import { addLayerFile } from "./add-layer-file.ts";
+import type { OutgoingLayers } from "../outgoing-layers.ts";
+import { historyStepsWithLayer } from "../../image/config.ts";
+
+/**
+ * The largest part of an image, in plain bytes, that a graph driver pushes. It gzips with one thread, 12 to 40 MB/s; `docker save`
+ * first copies the whole image, 120 to 180 MB/s, and this process compresses it.
+ */
+const MAX_PUSHED_PART = 1 / 6;
+/** Plain bytes that take no time either way. */
+const NEGLIGIBLE = 16_000_000;
+/** Plain bytes for which other uploads are held back: an engine has five uploads at once for all its pushes, and this holds up to four. */
+const MAX_WHILE_HOLDING = 500_000_000;
+
+/**
+ * Exports the wanted layers by letting the engine push them to the embedded registry: from a containerd store any number, from other
+ * stores a small part of the image. Returns false when some of them are still missing.
+ */
+export async function exportByPush(
+  registry: EmbeddedRegistry,
+  outgoing: OutgoingLayers,
+  options: EngineOfferOptions,
+): Promise<boolean> {
+  const { engineInfo, info, want } = options;
+  if (engineInfo.store === "containerd") {
+    return (await hasSpool(registry, outgoing)) && (await pushWithDigests(registry, outgoing, options, Infinity));
+  }
+  const config = await readConfig(options);
+  if (config !== undefined && want.diffIds.length === 0) {
+    outgoing.finish(config); // only the config differs, for instance in a label
+    return true;
+  }
+  const { wanted, all } = await plainSizes(options, config);
+  const maxBytes = Math.max(all * MAX_PUSHED_PART, NEGLIGIBLE);
+  if (wanted > maxBytes || !(await hasSpool(registry, outgoing))) return false;
+  const mayHoldOthers = wanted <= MAX_WHILE_HOLDING && areTopmost(want.diffIds, info.diffIds);
+  if (config !== undefined && mayHoldOthers) return await pushLayersByProgress(registry, outgoing, options, config);
+  return await pushWithDigests(registry, outgoing, options, maxBytes);
+}
+
+/** Makes sure that pushed layers can be written to files. */
+async function hasSpool(registry: EmbeddedRegistry, outgoing: OutgoingLayers): Promise<boolean> {
+  try {
+    await registry.openSpool();
+    return true;
+  } catch (error) {
+    return outgoing.continueWithoutSpool(error);
+  }
+}
+
+/** Reads a graph driver's config through the engine's builder; in a push the config comes after all layers. */
+async function readConfig({
+  engine,
+  engineInfo,
+  image,
+  info,
+  signal,
+}: EngineOfferOptions): Promise<Buffer | undefined> {
+  if (engineInfo.store !== "graphdriver" || image.tag === undefined) return undefined;
+  const named = { name: `${familiarName(image)}:${image.tag}`, id: info.id };
+  return await engine.readConfig(named, engineInfo.version, signal);
+}
+
+/**
+ * Whether the wanted layers are the topmost: a receiver on a graph driver lacks no others. The same layer can also occur further down,
+ * because each `WORKDIR` makes the same empty layer.
+ */
+function areTopmost(wanted: readonly Digest[], all: readonly Digest[]): boolean {
+  return all.slice(-wanted.length).join() === wanted.join();
+}
+
+/** Exports from a graph driver that knows no digests, as of an image that was built and never pushed. */
+async function pushLayersByProgress(
+  registry: EmbeddedRegistry,
+  outgoing: OutgoingLayers,
+  { engine, image, want, runIds, signal, output }: EngineOfferOptions,
+  config: Buffer,
+): Promise<boolean> {
+  let added = Promise.resolve();
+  const missing = await pushByProgress(engine, image, new Set(want.diffIds), {
+    registry,
+    runIds,
+    signal,
+    onDetail: (detail) => output.detail(detail),
+    onLayer(layer) {
+      added = added.then(async () => await addLayerFile(outgoing, layer, MEDIA_TYPE.dockerLayerGzip));
+      added.catch(() => {}); // awaited below
+    },
+  });
+  await added;
+  if (missing.size > 0) return false;
+  outgoing.finish(config);
+  return true;
+}
+
+/**
+ * Returns the plain bytes of the wanted layers, and of all, from the image's history. The config tells which steps of the history made a
+ * layer; without it, a step that made an empty layer looks like one that made none. `wanted` is Infinity when the numbers differ.
+ */
+async function plainSizes(
+  { engine, image, info, want }: EngineOfferOptions,
+  config: Buffer | undefined,
+): Promise<{ wanted: number; all: number }> {
+  const makesLayer = config && historyStepsWithLayer(config);
+  const steps = await engine.stepSizes(image.given);
+  const sizes = steps.filter((size, at) => (makesLayer === undefined ? size > 0 : makesLayer[at]));
+  if (sizes.length !== info.diffIds.length) return { wanted: Number.POSITIVE_INFINITY, all: 0 };
+  const sum = (diffIds: readonly Digest[]): number =>
+    diffIds.reduce((all, diffId) => all + (sizes[info.diffIds.indexOf(diffId)] ?? 0), 0);
+  return { wanted: sum(want.diffIds), all: sum(info.diffIds) };
+}

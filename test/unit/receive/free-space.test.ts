@@ -1,0 +1,85 @@
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import type { About } from "../../../src/conversation/messages.ts";
+import { freeBytes } from "../../../src/files/free-bytes.ts";
+import { digestOf } from "../../../src/image/digest.ts";
+import {
+  refuseWithoutRoom,
+  roomForFiles,
+  roomInCache,
+  roomInEngine,
+  type Room,
+} from "../../../src/receive/free-space.ts";
+
+const folder = await mkdtemp(join(tmpdir(), "room-"));
+afterAll(async () => await rm(folder, { recursive: true }));
+
+const [low, top] = ["low", "top"].map((name) => digestOf(Buffer.from(name)));
+const diffIds = [low ?? "", top ?? "", low ?? ""];
+const sized: About = { diffIds, platform: { os: "linux", architecture: "amd64" }, sizes: [1000, 2000, 1000] };
+const unsized: About = { diffIds, platform: sized.platform };
+const info = { version: "28.5.2", apiVersion: "1.51", store: "graphdriver", platform: sized.platform } as const;
+const free =
+  (bytes: number, isLimit = true) =>
+  async () => ({ bytes, isLimit });
+
+/** Whether the rooms are refused. */
+function isRefused(...rooms: Room[]): boolean {
+  try {
+    refuseWithoutRoom(rooms);
+    return false;
+  } catch (error) {
+    expect(error).toMatchObject({ code: "no-space" });
+    return true;
+  }
+}
+
+test("a layer that occurs twice needs its bytes once", async () => {
+  expect(await roomInEngine({ about: sized, info: { ...info, dataFolder: "/data" } }, diffIds, free(5000))).toEqual({
+    disk: "engine",
+    needed: 3000,
+    free: 5000,
+    isLimit: true,
+  });
+});
+
+test("an engine's disk that this side cannot see, and sizes that nobody knows early, are not guessed", async () => {
+  expect(await roomInEngine({ about: sized, info }, diffIds, free(1))).toEqual({ disk: "engine", needed: 3000 });
+  const unknown = await roomInEngine({ about: unsized, info: { ...info, dataFolder: "/data" } }, diffIds, free(1));
+  expect(unknown).toEqual({ disk: "engine", free: 1, isLimit: true });
+  expect(isRefused({ disk: "engine", needed: 3000 }, unknown)).toBe(false);
+});
+
+test("only what surely does not fit is refused", () => {
+  expect(isRefused({ disk: "engine", needed: 3000, free: 2600, isLimit: true })).toBe(true);
+  // Headers and padding of a tar take no room in some stores.
+  expect(isRefused({ disk: "engine", needed: 3000, free: 2800, isLimit: true })).toBe(false);
+  // btrfs and zfs may compress what is written.
+  expect(isRefused({ disk: "engine", needed: 3000, free: 10, isLimit: false })).toBe(false);
+});
+
+test("files kept for the next run give way to layers in the cache folder", async () => {
+  const kept = join(folder, "docker-over-ssh/kept");
+  await mkdir(kept, { recursive: true });
+  await writeFile(join(kept, "a".repeat(64)), Buffer.alloc(1_000_000, 1));
+  const room = await roomInCache({ about: sized, env: { XDG_CACHE_HOME: folder } }, diffIds, free(1000));
+  expect(room.free).toBeGreaterThanOrEqual(1_000_000);
+  expect(isRefused(room)).toBe(false);
+});
+
+test("a layout needs room on its own disk, also before its folder exists, and in the cache folder", async () => {
+  const options = { about: sized, env: { XDG_CACHE_HOME: folder } };
+  const rooms = await roomForFiles(join(folder, "new/layout"), options, diffIds);
+  expect(rooms.map(({ disk, needed }) => [disk, needed])).toEqual([
+    ["target", 3000],
+    ["cache", 3000],
+  ]);
+  expect(rooms.every((room) => (room.free ?? 0) > 3000)).toBe(true);
+});
+
+test("a folder that does not exist has no free bytes", async () => {
+  expect(await freeBytes(join(folder, "none"))).toBeUndefined();
+  expect((await freeBytes(folder))?.bytes).toBeGreaterThan(0);
+});

@@ -1,0 +1,32 @@
+import { expect, test } from "vitest";
+import { hostConnection } from "../../../../src/commands/options/host-options.ts";
+import { RelayTalk } from "../../../../src/run-batch/relay/relay-talk.ts";
+import { spawnRemote } from "../../../../src/stdio-tunnel/remote-process.ts";
+
+const connection = hostConnection("ssh://a", { protocol: "docker", container: "a" }, {}, {});
+
+/** Blocks this process, as Ctrl-Z does. */
+const block = (ms: number): void => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+
+/** Passes images on by a relay that is this program. `meanwhile`: called once it runs. */
+async function pass(program: string, timeout: number, meanwhile = (): void => {}): Promise<string[]> {
+  await using child = spawnRemote(["sh", "-c", program], () => {}, { leaveTimeout: 200 });
+  const lines: string[] = [];
+  const talk = new RelayTalk({ child } as never, connection);
+  const passed = talk.pass([], (line) => lines.push(line), { signal: new AbortController().signal, timeout });
+  meanwhile();
+  await passed;
+  return lines;
+}
+
+test("a relay that has sent signs of life while this process was stopped is none that is silent", async () => {
+  const program = "for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.2; echo; done; echo end";
+  expect(await pass(program, 1_000, () => block(1_500))).toEqual(["end"]);
+});
+
+test("a relay that closes its output and runs on has not ended well", async () => {
+  await expect(pass("exec >&-; exec sleep 10", 10_000)).rejects.toMatchObject({
+    code: "link-lost",
+    message: "the relay on ssh://a has closed its output, and has not ended",
+  });
+});

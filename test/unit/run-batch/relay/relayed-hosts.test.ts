@@ -1,0 +1,131 @@
+/** What a hostile first host can make of the events of others. */
+import { expect, test } from "vitest";
+import { pushJob } from "../../../../src/commands/push.ts";
+import { Failure } from "../../../../src/output/errors.ts";
+import type { TransferEvent, TransferResult } from "../../../../src/output/events.ts";
+import { outputTo } from "../../../../src/output/output.ts";
+import { RelayedHosts } from "../../../../src/run-batch/relay/relayed-hosts.ts";
+
+const RESULT: TransferResult = {
+  role: "sender",
+  image: "app:v2",
+  id: "sha256:12",
+  layersSent: 1,
+  layersPresent: 2,
+  bytesPresent: 0,
+  bytesRebuilt: 0,
+  bytesSent: 10,
+  bytesReceived: 1,
+  ms: 5,
+};
+
+/** The hosts b and c get app:v1 under the name app:v2, and the relay writes these events. */
+const relayed = (...events: object[]) => relayedBy({}, ["app:v1"], ...events);
+
+function relayedBy(options: { as?: undefined; run?: string }, images: [string, ...string[]], ...events: object[]) {
+  const { batch } = pushJob(
+    { images, command: ["ssh://a", "ssh://b", "ssh://c"] },
+    { as: ["app:v2"], relay: true, ...options },
+    {},
+  );
+  const [first, ...others] = batch.remotes;
+  const told: TransferEvent[] = [];
+  const hosts = new RelayedHosts(
+    first as never,
+    others as never,
+    batch.relay as never,
+    outputTo((event) => told.push(event)),
+  );
+  for (const event of events) hosts.take(JSON.stringify(event));
+  return { hosts, told };
+}
+
+const on = (host: string, event: object, image: string | undefined = "app:v2") => ({
+  ...event,
+  transfer: { image, host },
+});
+
+test("a result names the image as it was typed here, and what it is called there", () => {
+  const { hosts, told } = relayed(on("ssh://b", { type: "result", ...RESULT }));
+  const result = { ...RESULT, image: "app:v1", name: "app:v2" };
+  expect(told).toEqual([{ type: "result", ...result, transfer: { image: "app:v1", host: "ssh://b" } }]);
+  const [b, c] = hosts.outcomes();
+  expect(b).toEqual({ results: [result] });
+  expect(c).toMatchObject({ failure: { code: "transfer-failed" } });
+});
+
+test("what is about no host or image of the order is not told", () => {
+  const line = { type: "remote", line: "x" };
+  const { told } = relayed(line, on("ssh://a", line), on("ssh://d", line), on("ssh://b", line, "other:v1"), {
+    transfer: 1,
+  });
+  expect(told).toEqual([]);
+});
+
+test("what would hold the terminal, or look like a line of this program, is not told", () => {
+  const { told } = relayed(
+    on("ssh://b", { type: "detail", code: "command-started", command: "x" }),
+    on("ssh://b", {
+      type: "note",
+      code: "checked",
+      finding: { side: "here", check: "engine", state: "ok", text: "x" },
+    }),
+  );
+  expect(told).toEqual([]);
+});
+
+test("of several outcomes of a transfer, the first counts", () => {
+  const error = { type: "error", code: "no-space", exitStatus: 0, side: "here", message: "full" };
+  const { hosts, told } = relayed(
+    on("ssh://b", error),
+    on("ssh://b", { type: "result", ...RESULT }),
+    on("ssh://b", { ...error, message: "once more" }),
+    on("ssh://c", { type: "result", ...RESULT }),
+    on("ssh://c", { type: "result", ...RESULT }),
+  );
+  expect(told.map(({ type }) => type)).toEqual(["error", "result"]);
+  expect(told[0]).toMatchObject({ exitStatus: 11, side: "remote" });
+  expect(hosts.outcomes()).toMatchObject([{ failure: { code: "no-space" } }, { results: [{}] }]);
+});
+
+test("a login that fails there says what else to do", () => {
+  const { told } = relayed(
+    on("ssh://b", {
+      type: "error",
+      code: "engine-unreachable",
+      exitStatus: 4,
+      side: "here",
+      message: "no",
+      hint: "Try it.",
+    }),
+  );
+  expect(told[0]).toMatchObject({
+    hint: expect.stringMatching(/^Try it\. ssh:\/\/a logs in to ssh:\/\/b .*ssh -A/) as string,
+  });
+});
+
+test("a relay that has not ended well has failed for the hosts without an outcome, and one that refuses, in its words", () => {
+  expect(relayed(on("ssh://b", { type: "result", ...RESULT })).hosts.outcomes(new Error("gone"))).toMatchObject([
+    { results: [{}] },
+    { failure: { code: "internal" } },
+  ]);
+  const { hosts } = relayed({ type: "error", code: "usage", exitStatus: 2, side: "here", message: "not an order" });
+  expect(hosts.outcomes()).toMatchObject([{ failure: { message: "not an order" } }, { failure: { code: "usage" } }]);
+});
+
+test("with --run, a result is no outcome before the relay has ended well", () => {
+  const result = on("ssh://b", { type: "result", ...RESULT });
+  const withRun = (...events: object[]) => relayedBy({ run: "true" }, ["app:v1"], ...events).hosts;
+  expect(withRun(result).outcomes(new Error("gone"))[0]).toMatchObject({ failure: { code: "internal" } });
+  expect(withRun(result).outcomes()[0]).toMatchObject({ results: [{}] });
+});
+
+test("the end of the relay is told where only some images have an outcome", () => {
+  const { hosts, told } = relayedBy({ as: undefined }, ["app:v1", "app:v2"]);
+  hosts.notArrived(["app:v1"], undefined);
+  hosts.outcomes(new Failure("link-lost", "the relay has ended"));
+  expect(told.slice(2)).toMatchObject([
+    { code: "link-lost", transfer: { host: "ssh://b" } },
+    { code: "link-lost", transfer: { host: "ssh://c" } },
+  ]);
+});
