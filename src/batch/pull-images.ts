@@ -68,7 +68,12 @@ export async function pullImages(
     const isOne = outcomes.failCurrent(error) && takesOneImage;
     if (!isOne) return outcomes.finish(error);
   }
-  await oneConnectionPerImage(outcomes, batch, context, async (request, own) => await pull(request, own, await connectTo(request)));
+  await oneConnectionPerImage(
+    outcomes,
+    batch,
+    context,
+    async (request, own) => await pull(request, own, await connectTo(request)),
+  );
   return outcomes.finish();
 }
 

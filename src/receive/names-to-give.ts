@@ -19,7 +19,10 @@ export function ownNames({ name, further }: NamesRequested): NamesToGive | undef
 export type NamesToGive = readonly [Reference, ...Reference[]];
 
 /** Returns all names that the image gets: this side's, and the sender's where this side accepts them. */
-export function imageNames({ name, further, acceptsNames }: NamesRequested, { names: offered = [] }: About): NamesToGive {
+export function imageNames(
+  { name, further, acceptsNames }: NamesRequested,
+  { names: offered = [] }: About,
+): NamesToGive {
   const { names = [], tags = [] } = further ?? {};
   if (name !== undefined) return withFurtherNames(name, { names: [...(acceptsNames ? offered : []), ...names], tags });
   const [first, ...others] = offered;
