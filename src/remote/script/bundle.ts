@@ -54,8 +54,8 @@ export function readFacts(): Buffer {
   return readFileSync(built("bundle.json"));
 }
 
-/** Returns the path of a file that the build has made. This code is in dist/ itself, bundled in one file, or in dist/remote/. */
+/** Returns the path of a file that the build has made. This code is in dist/ itself, bundled in one file, or in dist/remote/script/. */
 function built(name: string): string {
   const here = new URL(".", import.meta.url).href;
-  return fileURLToPath(`${here.replace(/(?:\/dist|\/src)?(?:\/remote)?\/$/, "/dist")}/${name}`);
+  return fileURLToPath(`${here.replace(/(?:\/dist|\/src)?(?:\/remote\/script)?\/$/, "/dist")}/${name}`);
 }
