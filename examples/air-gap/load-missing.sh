@@ -1,5 +1,5 @@
 #!/bin/sh
-# Completes the images of save-missing.sh in this engine: with its own layers, and those of the archives.
+# Completes the images of save-missing.sh in this engine, from its own layers and those of the archives.
 #
 #   ./load-missing.sh /media/stick
 set -eu

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Loads images from the layout of save.sh into this engine. Only layers that the engine lacks are read.
+# Loads images from the layout of save.sh into this engine. It reads only layers that the engine lacks.
 #
 #   ./load.sh /media/stick/images app:v2 [IMAGE…]
 set -eu

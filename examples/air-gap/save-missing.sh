@@ -1,9 +1,10 @@
 #!/bin/sh
-# Writes images of this engine to a folder, for instance on a USB stick, without what the engine on the other side has: an archive for each.
+# Writes images of this engine to a folder, for instance on a USB stick: an archive for each, without the layers that the receiving engine has.
 #
 #   ./save-missing.sh /media/stick/have.json /media/stick app:v2 [IMAGE…]
 #
-# have.json says what is there: docker-over-ssh list > /media/stick/have.json, on the other side; or from here, docker-over-ssh list ssh://HOST.
+# have.json lists those layers. Write it on the receiver with docker-over-ssh list > /media/stick/have.json, or on this side with
+# docker-over-ssh list ssh://HOST.
 set -eu
 
 have=${1:?file that docker-over-ssh list has written}

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes images of this engine to a layout, for instance on a USB stick. Only layers that the layout lacks are written.
+# Writes images of this engine to a layout, for instance on a USB stick. It writes only layers that the layout lacks.
 #
 #   ./save.sh /media/stick/images app:v2 [IMAGE…]
 set -eu

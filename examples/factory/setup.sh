@@ -1,10 +1,10 @@
 #!/bin/sh
-# Makes the account that builds, on a machine with an engine and docker-over-ssh. As root:
+# Creates the account that builds, on a machine with an engine and docker-over-ssh. Run it as root:
 #
 #   ALLOW='team/*' REGISTRY=registry.example.com ./setup.sh KEY.pub
 #
-# Whoever has the key can do one thing: build images whose names match ALLOW, and have them pushed to REGISTRY. A second key, with other
-# names, is a second run. Afterwards, log in to the registry as the account: su factory -c 'docker login registry.example.com'
+# Whoever has the key can do one thing: build images whose names match ALLOW, and have them pushed to REGISTRY. For a second key with other
+# names, run it again. Afterwards, log in to the registry as the account: su factory -c 'docker login registry.example.com'
 set -eu
 
 key=${1:?KEY.pub: the public key of whoever may send archives}

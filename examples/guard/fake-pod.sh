@@ -1,10 +1,10 @@
 #!/bin/sh
-# Starts a container that looks to the guard like one of a pod, on an engine without Kubernetes: to try `guard --kubernetes` out.
+# Starts a container that looks to the guard like a pod's container, on an engine without Kubernetes, to try `guard --kubernetes` out.
 #
-#   fake-pod.sh IMAGE [COMMAND...]     prints the container's ID; IMAGE has what the command needs, e.g. docker:cli
+#   fake-pod.sh IMAGE [COMMAND...]     prints the container's ID; IMAGE contains the programs of the command, e.g. docker:cli
 #
-# Beside it runs, as root on the engine's machine: docker-over-ssh guard --kubernetes
-# `docker rm -f ID` removes the pod: then the guard removes its socket and all that it has built.
+# Run also, as root on the engine's machine: docker-over-ssh guard --kubernetes
+# `docker rm -f ID` removes the pod. The guard then removes the pod's socket and images.
 set -eu
 kubelet=${KUBELET_DIR:-/var/lib/kubelet}
 uid=${POD_UID:-$(cat /proc/sys/kernel/random/uuid)}

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Sends an image of this engine into the containerd of k3s on a node, and only the layers that earlier images have not brought there. They are
-# kept on the node, in the OCI layout `images` in the home folder of the user, from which containerd then imports the image.
+# Sends an image of this engine to the containerd of k3s on a node, with only the layers that earlier images have not brought. The node stores
+# them in the OCI layout `images` in the home folder of the user, and containerd imports the image from it.
 #
 #   NODE=deploy@node.example.com ./import-missing.sh app:v2
 #
-# The node needs docker-over-ssh: `docker-over-ssh setup ssh://deploy@node.example.com` installs it where there is Node.
+# The node needs docker-over-ssh: `docker-over-ssh setup ssh://deploy@node.example.com` installs it if the node has Node.
 set -eu
 
 node=${NODE:?user@node}

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds a folder, the current one by default, on a server that has Docker, and publishes the image from there.
+# Builds a folder, the current one by default, on a server that has Docker, and pushes the image from the server to its registry.
 set -eu
 
 : "${HOST:?the server, as ssh knows it: deploy@server}"

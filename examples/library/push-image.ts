@@ -1,4 +1,4 @@
-/** Sends an image, and prints what is going on: `node push-image.js IMAGE ssh://HOST`, or `IMAGE COMMAND…` as for docker-over-ssh push. */
+/** Sends an image, and prints its progress: `node push-image.js IMAGE ssh://HOST`, or `IMAGE COMMAND…` as for docker-over-ssh push. */
 import { Failure, push, type RemoteSide, type TransferEvent } from "docker-over-ssh";
 
 const [image = "", ...words] = process.argv.slice(2);
