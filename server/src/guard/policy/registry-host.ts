@@ -36,7 +36,7 @@ export function refuseAddressOf(reference: Reference, patterns: readonly ImagePa
 
 /**
  * As {@link checkHostOf}, for the host of a registry. A name that is not found passes: the connection will fail with the reason. The connection looks the
- * name up again, and a hostile DNS server may then answer differently (docs/guard.md, "What it cannot check").
+ * name up again, and a hostile DNS server may then answer differently (docs/guard.md, "Remaining risks").
  */
 export async function checkPublicHost(host: string): Promise<void> {
   if (host === DOCKER_HUB) return;
