@@ -9,9 +9,9 @@ export interface Exit {
   error?: NodeJS.ErrnoException | undefined;
 }
 
-/** Returns the end of a sentence about the program, e.g. `ended with status 255`. `undefined`: it has not ended yet. */
+/** Returns the predicate of a sentence about the program, e.g. `ended with status 255`. `undefined` means that it has not ended yet. */
 export function describeExit(exit: Exit | undefined): string {
-  if (exit === undefined) return "still runs";
+  if (exit === undefined) return "is still running";
   if (exit.error !== undefined) return `could not be started (${messageOf(exit.error)})`;
   return exit.signal ? `was ended by ${exit.signal}` : `ended with status ${exit.status}`;
 }

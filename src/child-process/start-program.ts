@@ -19,7 +19,7 @@ export interface Program {
   readonly exit: Promise<Exit>;
   /** Sends a signal. SIGTERM, the default, is followed by SIGKILL. */
   kill(signal?: "SIGTERM" | "SIGKILL"): void;
-  /** Makes the program keep this process alive, as it does at first. */
+  /** Makes the program keep this process alive, which is the default. */
   ref(): void;
   /** Lets this process end while the program runs. */
   unref(): void;
@@ -29,18 +29,18 @@ export interface StartOptions {
   /** ms between SIGTERM and SIGKILL. */
   killTimeout: number;
   /**
-   * Starts it in a session of its own, as docker/cli does for ssh: Ctrl-C reaches every process of the terminal's foreground group, and
-   * this one is still needed to remove what the run has created. Without effect on Windows, where it would open a console.
+   * Starts the program in a session of its own, as docker/cli does for ssh. Ctrl-C reaches every process of the terminal's foreground group,
+   * and this program is still needed to clean up after the run. Has no effect on Windows, where it would open a console.
    */
   ownSession?: boolean;
-  /** All of its environment, of which PATH finds it. Left out: that of this process. */
+  /** The complete environment of the program, whose PATH finds it. Default: the environment of this process. */
   env?: NodeJS.ProcessEnv;
 }
 
 /**
- * Starts a program; no shell interprets the arguments. `exit` holds the error of a program that cannot be started.
+ * Starts a program; no shell interprets the arguments. If it cannot be started, `exit` contains the error.
  *
- * @throws Failure where this process may not open the files for it
+ * @throws the file system's error if this process may not open enough files
  */
 export function startProgram(
   program: string,

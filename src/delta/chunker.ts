@@ -1,23 +1,23 @@
 /**
  * Content-defined chunking of long files: FastCDC (Xia et al., USENIX ATC 2016) with a 32-bit gear hash. A boundary depends only on
- * the bytes since the previous one, so an insertion or deletion moves only the boundaries beside it.
+ * the bytes since the previous one, so an insertion or deletion moves only the boundaries next to it.
  *
- * Sender and receiver cut independently and find the pieces they have in common. Other constants, or another gear table, would still
- * give the right image, with next to nothing in common.
+ * Sender and receiver cut independently and find the pieces that they have in common. With other constants, or another gear table, the
+ * image would still be correct, but the two sides would have almost no piece in common.
  */
 
-/** Bytes of a piece. Up to `NORMAL`, boundaries are four times as rare as one in 32 kB, beyond it four times as frequent. */
+/** Bytes of a piece. Up to `NORMAL`, boundaries are four times rarer than one in 32 kB; beyond it, four times more frequent. */
 const MIN = 8 * 1024;
 const NORMAL = 32 * 1024;
 export const MAX_PIECE = 128 * 1024;
 
-/** Masks of 17 and 13 bits. They take the highest bits, which depend on the last 32 bytes; the lowest depend on the last byte alone. */
+/** Masks of 17 and 13 bits. They select the highest bits, which depend on the last 32 bytes; the lowest bits depend only on the last byte. */
 const RARE = ~0 << (32 - 17);
 const FREQUENT = ~0 << (32 - 13);
 
 /**
  * Returns the length of the first piece of `bytes` between `start` and `end` (exclusive), at most {@link MAX_PIECE}. It reads no
- * bytes beyond that piece. One core hashes 560 MB/s; 400 MB/s with reading the tar and hashing the pieces.
+ * bytes beyond that piece. One core processes 560 MB/s, or 400 MB/s if it also reads the tar and hashes the pieces.
  */
 export function pieceLength(bytes: Uint8Array, start: number, end: number): number {
   const limit = Math.min(end, start + MAX_PIECE);

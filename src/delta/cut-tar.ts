@@ -6,25 +6,25 @@ import { BLOCK, FIELD, isZeros, isHeader, readPath, readSize } from "./tar-block
 export type Segment =
   /** A header, padding, or other bytes between the files. */
   | { kind: "literal"; bytes: Buffer }
-  /** A piece: a file or a part of it, at most {@link MAX_PIECE} bytes. `path` is as in the tar; undefined for data that is no tar. */
+  /** A piece: a file or a part of it, at most {@link MAX_PIECE} bytes. `path` is the path in the tar; undefined for data that is not a tar. */
   | { kind: "content"; bytes: Buffer; path: string | undefined };
 
-/** Bytes up to which a file is one piece: boundaries within it cost more in keys than they save. */
+/** A file of up to this many bytes is one piece: boundaries within it would cost more in keys than they save. */
 const WHOLE = 64 * 1024;
-/** Bytes up to which a file is a literal: a key costs 8 incompressible bytes, such a file hardly more. */
+/** A file of up to this many bytes is a literal: a key costs 8 incompressible bytes, such a file hardly more. */
 const TINY = 32;
-/** Bytes that are cut at a time, and room for a piece that is still incomplete. */
+/** Bytes that are cut at a time, plus space for a piece that is still incomplete. */
 const WINDOW = 1024 * 1024 + MAX_PIECE;
-/** Bytes of a literal at most, so that segments do not depend on the chunks of the input. */
+/** The maximum length of a literal in bytes. It makes the segments independent of the chunks of the input. */
 const MAX_LITERAL = 64 * 1024;
-/** Bytes of an extension header at most; a longer one is not parsed. */
+/** The maximum length of an extension header in bytes. A longer one is not parsed. */
 const MAX_EXTENSION = 1024 * 1024;
 
 /**
  * Cuts a tar into pieces at the boundaries of its files, and large files by their content ({@link pieceLength}). The concatenated
- * segments are exactly the input, and do not depend on how the input is chunked. Data that is no tar, or stops being one, is content from
- * there on. Yields batches that are never empty. Takes some megabytes of memory, whatever sizes the headers claim. Closes `tar`'s
- * iterator when it is closed itself.
+ * segments are exactly the input, and do not depend on how the input is chunked. From the first byte that is not part of a tar on, all data
+ * is content. Yields batches, which are never empty. Uses some megabytes of memory, whatever sizes the headers claim. Closes `tar`'s
+ * iterator when it is itself closed.
  */
 export async function* cutTar(tar: AsyncIterable<Uint8Array>): AsyncGenerator<Segment[]> {
   const cutter = new TarCutter();
@@ -49,12 +49,12 @@ export async function* cutTar(tar: AsyncIterable<Uint8Array>): AsyncGenerator<Se
   if (segments.length > 0) yield segments;
 }
 
-/** The part of the tar that comes next. Sizes are as the headers claim, in bytes. */
+/** The next part of the tar. Sizes are those that the headers claim, in bytes. */
 type Expecting =
   | { part: "header" }
   /** The content of an extension header; `body` is undefined when it is too long to be parsed. */
   | { part: "extension"; type: string; left: number; padding: number; body: Buffer[] | undefined }
-  /** A block of the map of a sparse file in GNU's old format, which the content follows. */
+  /** A block of the map of a sparse file in GNU's old format. The content follows the map. */
   | { part: "sparse map"; size: number; path: string }
   | { part: "content"; left: number; padding: number; whole: boolean; path: string }
   | { part: "padding"; left: number }
@@ -66,8 +66,8 @@ class TarCutter {
   #segments: Segment[] = [];
 
   /**
-   * Cuts `window` until less than {@link MAX_PIECE} bytes are left, so that no segment depends on where the window ends; the last
-   * window to its end. Returns the segments, and the offset of the first byte that is not in one.
+   * Cuts `window` until less than {@link MAX_PIECE} bytes are left, so that no segment depends on where the window ends. Cuts the last
+   * window to its end. Returns the segments, and the offset of the first byte after them.
    */
   cut(window: Buffer, isLast: boolean): { segments: Segment[]; end: number } {
     this.#segments = [];
@@ -77,7 +77,7 @@ class TarCutter {
     return { segments: this.#segments, end: at };
   }
 
-  /** Adds the segment that begins at `at`, if there is one, and returns its length. */
+  /** Adds the segment that begins at `at`, if any, and returns its length. */
   #step(window: Buffer, at: number): number {
     const now = this.#expecting;
     if (now.part === "header") return this.#header(window, at);
@@ -159,7 +159,7 @@ class TarCutter {
 /** Links, devices, folders and pipes. They have no content, whatever their size field: engines read tars with Go, which ignores it. */
 const WITHOUT_CONTENT = new Set(["1", "2", "3", "4", "5", "6"]);
 
-/** Offset of the byte that says that a further block of the sparse map follows: in a header, and in a block of the map. */
+/** Offset of the byte that announces a further block of the sparse map: in a header, and in a block of the map. */
 const IS_EXTENDED = { header: 482, map: 504 };
 
 function paddingOf(size: number): number {

@@ -7,7 +7,7 @@ import { MAX_ZERO_BLOCKS, MAX_PIECES, OP, OP_CODES, type Instruction } from "./r
 import { isFolderPath, MAX_FOLDERS } from "./layer-folders.ts";
 import { BLOCK } from "./tar-block.ts";
 
-/** Bytes of the tar, or instructions, after which a batch is yielded: a small frame can encode many zero blocks. */
+/** A batch is yielded after this many bytes of the tar, or instructions: a small frame can encode many zero blocks. */
 const BATCH = { bytes: 1024 * 1024, instructions: 4096 };
 
 export interface RecipeLimits {
@@ -18,8 +18,8 @@ export interface RecipeLimits {
 
 /**
  * Decodes a recipe, which is hostile input. Throws {@link InvalidRecipe} when it is malformed, exceeds `limits`, or has data after its
- * end, and {@link TruncatedRecipe} when it ends early. The last instruction, and no other, is `end`. Batches are never empty. Memory
- * does not grow with the recipe. Closes `chunks`' iterator when it is closed itself.
+ * end, and {@link TruncatedRecipe} when it ends early. Only the last instruction is `end`. Batches are never empty. Memory
+ * does not grow with the recipe. Closes `chunks`' iterator when it is itself closed.
  */
 export async function* decodeRecipe(
   chunks: AsyncIterable<Uint8Array>,
@@ -55,7 +55,7 @@ async function* framesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Fram
   if (lengths !== undefined || filled > 0) throw new TruncatedRecipe("the recipe is truncated");
 }
 
-/** The bytes of `zeros` ops, which literals are views of. */
+/** The bytes of `zeros` ops. Their literals are views into this buffer. */
 const ZEROS = Buffer.alloc((1 + MAX_ZERO_BLOCKS) * BLOCK);
 
 class RecipeDecoder {
@@ -64,7 +64,7 @@ class RecipeDecoder {
   readonly #maxPieces: number;
   readonly #headers = new HeaderDiff();
   #pieces = 0;
-  /** Bytes of the tar that the instructions so far describe. */
+  /** Bytes of the tar that the instructions have described so far. */
   #offset = 0;
 
   constructor({ maxSize, maxPieces = MAX_PIECES }: RecipeLimits) {
@@ -133,7 +133,7 @@ class RecipeDecoder {
     const count = frame.number("numbers");
     this.#refuseUnless(count <= MAX_FOLDERS, "there are too many folders");
     const folders = Array.from({ length: count }, () => frame.bytes("raw", frame.number("numbers")).toString());
-    this.#refuseUnless(folders.every(isFolderPath), "a folder is no absolute path");
+    this.#refuseUnless(folders.every(isFolderPath), "a folder is not an absolute path");
     return { kind: "end", size: this.#offset, folders };
   }
 

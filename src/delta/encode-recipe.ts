@@ -8,23 +8,23 @@ import { BLOCK, isHeader, isZeros } from "./tar-block.ts";
 
 /** Receives each piece of a recipe, in order. */
 export interface PieceObserver {
-  /** Both in bytes; `offset` from the start of the tar. */
+  /** Both arguments are in bytes. `offset` counts from the start of the tar. */
   add(offset: number, length: number): void;
 }
 
-/** Bytes of the tar that a frame describes at most, or little more: the receiver rebuilds them as soon as the frame arrives. */
+/** A frame describes about this many bytes of the tar at most: the receiver rebuilds them as soon as the frame arrives. */
 const FRAME_SPAN = 16 * 1024 * 1024;
 
 export interface RecipeOptions {
   pieces?: PieceObserver;
-  /** Default: as many as a decoder accepts. Content after the last piece is encoded as raw bytes. */
+  /** Default: the maximum that a decoder accepts. Content after the last piece is encoded as raw bytes. */
   maxPieces?: number;
 }
 
 /**
- * Encodes the recipe of a tar while it is cut, and yields its frames. Compress them as one stream: for a tar of node_modules, brotli's
- * level 5 leaves 8 bytes for each piece and 7 for each header (12 where each has a pax header as well), 170 kB for 235 MB. Memory does
- * not grow with the tar.
+ * Encodes the recipe of a tar while the tar is cut, and yields its frames. Compress them as one stream: for a tar of node_modules, brotli
+ * level 5 leaves 8 bytes for each piece and 7 for each header (12 if each has a pax header as well), in total 170 kB for 235 MB. Memory
+ * does not grow with the tar.
  */
 export async function* encodeRecipe(
   segments: AsyncIterable<readonly Segment[]>,
@@ -52,7 +52,7 @@ class RecipeEncoder {
   readonly #maxPieces: number;
   #count = 0;
   #offset = 0;
-  /** The end of a literal that does not reach the end of its block yet. */
+  /** The end of a literal that does not yet reach the end of its block. */
   #pending: Buffer = Buffer.alloc(0);
 
   constructor({ pieces, maxPieces = MAX_PIECES }: RecipeOptions) {
@@ -66,7 +66,7 @@ class RecipeEncoder {
     else this.#piece(segment.bytes);
   }
 
-  /** Bytes of the tar that are encoded. */
+  /** Bytes of the tar that have been encoded. */
   get offset(): number {
     return this.#offset;
   }
@@ -98,7 +98,7 @@ class RecipeEncoder {
     this.#pending = rest;
   }
 
-  /** Encodes the next block or a part of it, and returns how many bytes that was. */
+  /** Encodes the next block or a part of it, and returns the number of bytes encoded. */
   #block(bytes: Buffer): number {
     const room = this.#toBlockEnd;
     if (isZeros(bytes, 0, room)) return this.#zeros(bytes, room);

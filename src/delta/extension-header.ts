@@ -14,8 +14,8 @@ export function isExtension(type: string): boolean {
 }
 
 /**
- * Parses the content of an extension header. Ignores malformed records: if one hides a size, the next header is not in its place, and the
- * cutter treats the rest as no tar.
+ * Parses the content of an extension header. Ignores malformed records. If one hides a size, the next header is not at the expected
+ * offset, and the cutter no longer treats the rest as a tar.
  */
 export function readExtension(type: string, body: Buffer): HeaderOverride {
   if (type === TYPES.longName) return { path: untilNul(body) };

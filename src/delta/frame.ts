@@ -1,17 +1,17 @@
 import { InvalidRecipe } from "./recipe-errors.ts";
 
 /**
- * A recipe is a sequence of frames. A frame stores values of one kind together, in columns, because they compress better beside
- * their like. It is encoded as the length of each column (4 bytes, little-endian), then the columns.
+ * A recipe is a sequence of frames. A frame stores values of one kind together, in a column, because similar values compress better next
+ * to each other. It is encoded as the length of each column (4 bytes, little-endian), followed by the columns.
  */
 export const COLUMNS = ["ops", "lengths", "names", "numbers", "raw", "keys"] as const;
 export type Column = (typeof COLUMNS)[number];
 
-/** Bytes at which a frame is sent: about one frame for each 10,000 files. */
+/** A frame is sent when it has this many bytes: about one frame for each 10,000 files. */
 const FRAME = 256 * 1024;
-/** Bytes of a frame at most. A frame is sent when it is full, and a segment is never split between frames. */
+/** The maximum size of a frame in bytes. A frame is sent when it is full, and a segment is never split between frames. */
 const MAX_FRAME = 1024 * 1024;
-/** Bytes of a frame's header, the lengths of its columns. */
+/** Bytes of a frame's header, which contains the lengths of the columns. */
 export const FRAME_HEADER = 4 * COLUMNS.length;
 
 /** A growing buffer. */
@@ -77,7 +77,7 @@ export class FrameWriter {
     return COLUMNS.reduce((sum, name) => sum + this.#columns[name].length, 0) >= FRAME;
   }
 
-  /** Returns the encoded frame, and begins an empty one. */
+  /** Returns the encoded frame, and starts an empty one. */
   frame(): Buffer {
     const columns = COLUMNS.map((name) => this.#columns[name].take());
     const header = Buffer.alloc(FRAME_HEADER);
@@ -98,7 +98,7 @@ export function readFrameHeader(header: Buffer): number[] {
   return lengths;
 }
 
-/** Reads the columns of a frame in the order they were written. Throws {@link InvalidRecipe} for a short column or a malformed number. */
+/** Reads the columns of a frame in the order in which they were written. Throws {@link InvalidRecipe} for a short column or a malformed number. */
 export class FrameReader {
   readonly #frame: Buffer;
   readonly #at = new Map<Column, { at: number; end: number }>();

@@ -4,13 +4,13 @@ import { BLOCK, checksum, FIELD, readSize } from "./tar-block.ts";
 
 type Field = keyof typeof FIELD;
 
-/** Bits of the operand, one for each field that differs. Fields that differ often come first: four bits fit into an op of one byte. */
+/** Bits of the operand, one for each field that differs. Fields that often differ have the lowest bits: four bits fit into an op of one byte. */
 const SIZE = 1;
 const MTIME = 2;
 const NAME = 4;
 const TYPE = 8;
 
-/** Fields that are encoded as the bytes that differ from the last header of the same type: name, column, bit. */
+/** Fields that are encoded as their bytes that differ from the last header of the same type: name, column, bit. */
 const BYTE_FIELDS = [
   ["name", "names", NAME],
   ["mode", "raw", 1 << 4],
@@ -19,7 +19,7 @@ const BYTE_FIELDS = [
   ["owner", "raw", 1 << 7],
   ["prefix", "names", 1 << 8],
   ["rest", "raw", 1 << 9],
-  // Only where the digits differ from those that the number gives.
+  // Only if the digits differ from the usual notation of the number.
   ["size", "raw", 1 << 10],
   ["mtime", "raw", 1 << 11],
   ["checksum", "raw", 1 << 12],
@@ -34,7 +34,7 @@ const [CHECKSUM_AT, CHECKSUM_LENGTH] = FIELD.checksum;
 
 /**
  * Encodes and decodes headers as differences from the last header of the same type. Writer and reader each have an instance, which
- * remembers one header of each type, 256 at most.
+ * stores one header of each type, at most 256.
  */
 export class HeaderDiff {
   readonly #last = new Map<number, Buffer>();
@@ -47,12 +47,12 @@ export class HeaderDiff {
     return last === undefined ? undefined : readSize(last, 0);
   }
 
-  /** Writes the fields of a block that differ, and returns their bits. Any block can be encoded; headers take few bytes. */
+  /** Writes the fields of a block that differ, and returns their bits. Any block can be encoded, but only headers take few bytes. */
   write(header: Buffer, columns: FrameWriter): number {
     const type = header[TYPE_AT] as number;
     let mask = type === this.#type ? 0 : TYPE;
     if (mask === TYPE) columns.number("raw", type);
-    // The header as the reader computes it from the numbers and the checksum. Fields that equal it need no bytes.
+    // The header that the reader computes from the numbers and the checksum. Fields that are equal to it need no bytes.
     const expected = this.#lastOf(type);
     const size = newNumber(header, expected, SIZE_AT);
     if (size !== undefined) {
@@ -77,7 +77,7 @@ export class HeaderDiff {
     return mask;
   }
 
-  /** Returns the block in which the fields of `mask` differ, in a new buffer. Throws {@link InvalidRecipe}. */
+  /** Returns the block in which the fields of `mask` differ, as a new buffer. Throws {@link InvalidRecipe}. */
   read(mask: number, columns: FrameReader): Buffer {
     if (mask > ALL) throw new InvalidRecipe("a header of the recipe has unknown fields");
     const type = mask & TYPE ? columns.number("raw") : this.#type;
@@ -113,13 +113,13 @@ function fieldOf(header: Buffer, name: Field): Buffer {
   return header.subarray(offset, offset + length);
 }
 
-/** Returns the number in `header` if it differs from the one in `before`; undefined if it is equal, or not in octal digits. */
+/** Returns the number in `header` if it differs from the one in `before`; undefined if it is equal, or not written in octal digits. */
 function newNumber(header: Buffer, before: Buffer, start: number): number | undefined {
   const number = readDigits(header, start);
   return number === readDigits(before, start) ? undefined : number;
 }
 
-/** Reads eleven octal digits, as most tars have them; undefined for other notations. */
+/** Reads eleven octal digits, the notation of most tars. Returns undefined for other notations. */
 function readDigits(header: Buffer, start: number): number | undefined {
   let value = 0;
   for (let at = start; at < start + DIGITS; at += 1) {
@@ -131,11 +131,11 @@ function readDigits(header: Buffer, start: number): number | undefined {
 }
 
 function writeDigits(header: Buffer, start: number, value: number): void {
-  if (value < 0 || value >= 8 ** DIGITS) throw new InvalidRecipe("a number in a header of the recipe does not fit");
+  if (value < 0 || value >= 8 ** DIGITS) throw new InvalidRecipe("a number in a header of the recipe is out of range");
   header.write(value.toString(8).padStart(DIGITS, "0"), start, "latin1");
 }
 
-/** Writes the checksum as nearly all tars have it: six octal digits, NUL, space. */
+/** Writes the checksum in the notation of nearly all tars: six octal digits, NUL, space. */
 function writeChecksum(header: Buffer, sum: number): void {
   header.write(`${sum.toString(8).padStart(CHECKSUM_LENGTH - 2, "0")}\0 `, CHECKSUM_AT, "latin1");
 }

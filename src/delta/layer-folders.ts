@@ -1,31 +1,31 @@
-/** Bytes of a folder's path in UTF-8: PATH_MAX of Linux. */
+/** The maximum length of a folder's path, in bytes of UTF-8: PATH_MAX of Linux. */
 const MAX_PATH = 4096;
 export const MAX_FOLDERS = 32;
-/** Top-level folders at most; with files in more, the result is `/`. */
+/** The maximum number of top-level folders. If more have files, the result is `/`. */
 const MAX_TOP = 8;
 
-/** The names on the path, from the root, that all files of a second-level folder have in common. */
+/** The names on the path, from the root, that are common to all files of a second-level folder. */
 type CommonPath = readonly string[];
 
 interface TopFolder {
-  /** Set when it contains files itself, or too many folders with files. */
+  /** Set when it directly contains files, or too many folders with files. */
   isWhole: boolean;
-  /** By the name of a folder in it. */
+  /** By the name of the folder in it. */
   folders: Map<string, CommonPath>;
 }
 
 /**
  * Finds the folders of an image that contain a layer's files: at most {@link MAX_FOLDERS} absolute paths, none within another. The
  * receiver looks for pieces in the same folders of an older image. A folder on the second level (/app/node_modules, /usr/lib) is not
- * divided further, because a new version's files may lie beside the old one's; if all its files lie deeper, their common folder counts.
- * Memory does not grow with the files.
+ * divided further, because the files of a new version may be next to those of the old one. If all its files are deeper, the result is
+ * their common folder. Memory does not grow with the number of files.
  */
 export class LayerFolders {
   #isEverywhere = false;
   readonly #tops = new Map<string, TopFolder>();
   #last: string | undefined;
 
-  /** Adds a file by its path in the tar; undefined for data that could be anywhere. */
+  /** Adds a file by its path in the tar. Undefined stands for data that could be anywhere. */
   add(path: string | undefined): void {
     if (this.#isEverywhere || (path !== undefined && path === this.#last)) return;
     this.#last = path;
@@ -64,13 +64,13 @@ export class LayerFolders {
   }
 }
 
-/** Whether a file, by its path in a tar, lies in a folder of {@link LayerFolders}. */
+/** Returns whether a file, by its path in a tar, is in a folder of {@link LayerFolders}. */
 export function isWithin(path: string | undefined, folder: string | undefined): boolean {
   if (path === undefined || folder === undefined) return false;
   return `/${path.replace(/^[./]*\//, "")}`.startsWith(`${folder}/`);
 }
 
-/** Whether a path from the peer is a valid result of {@link LayerFolders}. */
+/** Returns whether a path from the peer is a valid result of {@link LayerFolders}. */
 export function isFolderPath(path: string): boolean {
   if (Buffer.byteLength(path) > MAX_PATH || path.includes("\0")) return false;
   return path === "/" || (path.startsWith("/") && path.slice(1).split("/").every(isName));
@@ -85,7 +85,7 @@ function folderOf(path: string): string[] {
   const parts = path.split("/").filter((part) => part !== "" && part !== ".");
   if (parts.includes("..")) return [];
   const folder = parts.slice(0, -1);
-  // Decoding has changed a name that is not UTF-8.
+  // Decoding has altered a name that is not UTF-8.
   const unknown = folder.findIndex((part) => part.includes("\uFFFD") || part.includes("\0"));
   if (unknown >= 0) folder.length = unknown;
   while (Buffer.byteLength(folder.join("/")) >= MAX_PATH) folder.pop();

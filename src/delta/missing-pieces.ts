@@ -1,10 +1,10 @@
 import { InvalidRecipe } from "./recipe-errors.ts";
 
 /**
- * Encodes the list of missing pieces that the receiver sends: alternately the count of present and of missing pieces, each as a
- * varint of 7 bits a byte, the lowest first. An empty list has no bytes.
+ * Encodes the list of missing pieces that the receiver sends: alternately the count of present pieces and of missing pieces, each as a
+ * varint of 7 bits a byte, lowest bits first. An empty list has no bytes.
  *
- * @param missing ordinals of pieces in the recipe, from 0, ascending
+ * @param missing ordinals of pieces in the recipe, counted from 0, ascending
  */
 export function encodeMissingPieces(missing: Uint32Array): Buffer {
   const bytes = Buffer.allocUnsafe(maxMissingPiecesBytes((missing.at(-1) ?? -1) + 1));
@@ -31,7 +31,7 @@ export function maxMissingPiecesBytes(pieces: number): number {
 /** Decodes a list of missing pieces of a recipe with `pieces` pieces. Throws {@link InvalidRecipe}: the list is hostile input. */
 export function decodeMissingPieces(bytes: Uint8Array, pieces: number): Uint32Array {
   if (bytes.length > maxMissingPiecesBytes(pieces)) throw new InvalidRecipe("the list of missing pieces is too long");
-  // Decoded twice: runs of one piece each, held as objects, would take more memory than the pieces.
+  // The list is decoded twice: runs of one piece each, stored as objects, would take more memory than the pieces.
   let count = 0;
   for (const { length } of runsOf(bytes, pieces)) count += length;
   const missing = new Uint32Array(count);

@@ -2,7 +2,7 @@ import type { FileHandle } from "node:fs/promises";
 import { MAX_PIECE } from "./chunker.ts";
 import type { PieceObserver } from "./encode-recipe.ts";
 
-/** Bytes of one read at most, and between two pieces of the same read: a header and padding. */
+/** The maximum bytes of one read, and the maximum bytes between two pieces of the same read (a header and padding). */
 const READ = { bytes: 1024 * 1024, gap: 4096 };
 
 /** The offsets and lengths of a recipe's pieces in the tar on the sending side, by ordinal. Takes 12 bytes for each piece. */
@@ -15,7 +15,7 @@ export class PieceIndex implements PieceObserver {
     return this.#count;
   }
 
-  /** `encodeRecipe` calls it. */
+  /** Called by `encodeRecipe`. */
   add(offset: number, length: number): void {
     if (this.#count === this.#offsets.length) {
       this.#offsets = doubled(this.#offsets, new Float64Array(2 * this.#count));
@@ -29,7 +29,7 @@ export class PieceIndex implements PieceObserver {
   /**
    * Reads missing pieces, one after the other, from the file of the tar that was cut. Throws when the file has become shorter.
    *
-   * @param tar remains the caller's
+   * @param tar stays open: the caller owns it
    * @param missing ordinals from `decodeMissingPieces`
    */
   async *read(tar: FileHandle, missing: Uint32Array): AsyncGenerator<Buffer> {

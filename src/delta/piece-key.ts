@@ -5,7 +5,7 @@ export const PIECE_KEY_BYTES = 8;
 
 /**
  * Identifies a piece by its content: the first 8 bytes of its SHA-256, one character for each byte. A malicious sender can construct
- * two pieces with one key, so a rebuilt layer counts only after its own digest has been verified.
+ * two pieces with the same key, so a rebuilt layer is used only after its digest has been verified.
  */
 export type PieceKey = string;
 

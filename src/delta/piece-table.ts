@@ -4,32 +4,32 @@ import { GrowingArray } from "./growing-array.ts";
 import type { PieceKey } from "./piece-key.ts";
 import { InvalidRecipe } from "./recipe-errors.ts";
 
-/** Stands for no ordinal. */
+/** The value for "no ordinal". */
 const NONE = -1;
 /** Initial slots of the hash table; a power of two. */
 const SLOTS = 2 ** 15;
 
-/** States of a piece. A piece is `MISSING` or `FOUND` if it is the first of its key; all others of the key are in its list. */
-const DUPLICATE = 0; // not the first of its key; or the first of an earlier, found list of its key
+/** States of a piece. A piece is `MISSING` or `FOUND` if it is the first with its key; all others with the key are in its list. */
+const DUPLICATE = 0; // not the first with its key, or the first in an earlier list of its key that was found
 const MISSING = 1;
 const FOUND = 2;
 
 /**
- * The pieces that a recipe names, by ordinal and by key, with their offsets in the tar. Pieces with the same key form a list, whose first
- * stands for all. Takes some 33 bytes for each piece, the hash table included: a Map of strings took 100 to 200, and twice the time for two
- * million pieces; for 60,000 it was as fast.
+ * The pieces that a recipe names, by ordinal and by key, with their offsets in the tar. Pieces with the same key form a list, and the first
+ * one represents the list. The table takes about 33 bytes for each piece, including the hash table. A Map of strings took 100 to 200 bytes,
+ * and twice the time for two million pieces; for 60,000 pieces it was equally fast.
  */
 export class PieceTable {
-  // By ordinal. A key is stored as two numbers.
+  // All by ordinal. A key is stored as two numbers.
   readonly #low = new GrowingArray((length) => new Uint32Array(length));
   readonly #high = new GrowingArray((length) => new Uint32Array(length));
   readonly #offsets = new GrowingArray((length) => new Float64Array(length));
   readonly #lengths = new GrowingArray((length) => new Uint32Array(length));
-  /** The next ordinal in the list of the same key. */
+  /** The next ordinal in the list with the same key. */
   readonly #next = new GrowingArray((length) => new Int32Array(length));
   readonly #state = new GrowingArray((length) => new Uint8Array(length));
   #count = 0;
-  /** The hash table, with linear probing: the ordinal of a key's first piece, plus 1; 0 is a free slot. */
+  /** The hash table, with linear probing. A slot contains the ordinal of a key's first piece, plus 1; 0 is a free slot. */
   readonly #slots = new GrowingArray((length) => new Int32Array(length));
   #slotCount = SLOTS;
   #usedSlots = 0;
@@ -41,7 +41,7 @@ export class PieceTable {
   #missingPieces = 0;
   #missingBytes = 0;
   #distinctBytes = 0;
-  /** Lengths of pieces that were ever missing. A piece of any other length need not be hashed, which spares most of the work. */
+  /** The lengths of all pieces that were ever missing. A piece of any other length is not hashed, which saves most of the work. */
   readonly #hasLength = new Uint8Array(MAX_PIECE + 1);
 
   constructor() {
@@ -58,13 +58,13 @@ export class PieceTable {
     return { pieces: this.#missingPieces, bytes: this.#missingBytes };
   }
 
-  /** The lowest offset of a missing piece; Infinity when none is missing. */
+  /** The lowest offset of a missing piece; Infinity if none is missing. */
   get firstMissingOffset(): number {
     const lowest = this.#lowestMissing();
     return lowest === undefined ? Infinity : this.#offsets.get(lowest);
   }
 
-  /** The length of the missing piece with the lowest offset; undefined when none is missing. */
+  /** The length of the missing piece with the lowest offset; undefined if none is missing. */
   get firstMissingLength(): number | undefined {
     const lowest = this.#lowestMissing();
     return lowest === undefined ? undefined : this.#lengths.get(lowest);
@@ -88,7 +88,7 @@ export class PieceTable {
     for (let at = lowest; at < this.#count; at += 1) if (this.#state.get(at) === MISSING) yield at;
   }
 
-  /** Returns the bytes of the missing pieces whose keys fulfil `predicate`. */
+  /** Returns the bytes of the missing pieces whose keys satisfy `predicate`. */
   missingBytesWhere(predicate: (key: PieceKey) => boolean): number {
     let bytes = 0;
     for (const ordinal of this.#allMissing()) if (predicate(this.#keyOf(ordinal))) bytes += this.#lengths.get(ordinal);
@@ -117,18 +117,18 @@ export class PieceTable {
     this.#hasLength[length] = 1;
     this.#missingBytes += length;
     this.#distinctBytes += length;
-    // An earlier list of the key was found already; a new list begins.
+    // The pieces of an earlier list with this key have been found, so a new list begins.
     if (first !== NONE) return this.#state.set(first, DUPLICATE);
     this.#usedSlots += 1;
     if (this.#usedSlots > (this.#slotCount * 3) / 4) this.#growTable();
   }
 
-  /** Whether a piece of `length` bytes may be missing. */
+  /** Returns whether a piece of `length` bytes may be missing. */
   mayNeed(length: number): boolean {
     return this.#missingPieces > 0 && this.#hasLength[length] === 1;
   }
 
-  /** Marks a piece as found and returns its offsets; none when it is not missing. */
+  /** Marks a piece as found, and returns its offsets; none if it is not missing. */
   take(key: PieceKey, length: number): number[] {
     const first = this.#slots.get(this.#slotOf(lowOf(key), highOf(key))) - 1;
     if (first === NONE || this.#state.get(first) !== MISSING || this.#lengths.get(first) !== length) return [];
@@ -144,7 +144,7 @@ export class PieceTable {
     return offsets;
   }
 
-  /** Returns the ordinals of the missing pieces, ascending: of each key, the first. */
+  /** Returns the ordinals of the missing pieces, ascending. Each key has only its first ordinal. */
   missingOrdinals(): Uint32Array {
     const missing = new Uint32Array(this.#missingPieces);
     let at = 0;
@@ -166,7 +166,7 @@ export class PieceTable {
     );
   }
 
-  /** Returns the slot of a key, or the free slot where it belongs. */
+  /** Returns the slot of a key, or the free slot for it. */
   #slotOf(low: number, high: number): number {
     const mask = this.#slotCount - 1;
     for (let slot = this.#hashOf(low, high) & mask; ; slot = (slot + 1) & mask) {
@@ -175,7 +175,7 @@ export class PieceTable {
     }
   }
 
-  /** MurmurHash3's finalizer, seeded. */
+  /** The finalizer of MurmurHash3, with a seed. */
   #hashOf(low: number, high: number): number {
     const [one, other] = this.#hashSeeds;
     let hash = Math.imul(low ^ one, 0x85ebca6b);
@@ -184,7 +184,7 @@ export class PieceTable {
     return hash ^ (hash >>> 15);
   }
 
-  /** Doubles the table in place: a second one beside it would need memory until the next garbage collection. */
+  /** Doubles the table in place: a second table would need memory until the next garbage collection. */
   #growTable(): void {
     this.#slotCount *= 2;
     this.#slots.clear(this.#slotCount);

@@ -3,7 +3,7 @@ export class InvalidRecipe extends Error {
   override readonly name: string = "InvalidRecipe";
 }
 
-/** Thrown when a recipe ends early, as it does when the sender's disk is full (rebuild/layer-cutter.ts). */
+/** Thrown when a recipe ends early, for example because the sender's disk is full (rebuild/layer-cutter.ts). */
 export class TruncatedRecipe extends InvalidRecipe {
   override readonly name = "TruncatedRecipe";
 }

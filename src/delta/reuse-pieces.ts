@@ -3,14 +3,14 @@ import { PieceKeyFilter } from "./piece-key-filter.ts";
 import { pieceKeyOf } from "./piece-key.ts";
 import type { TarRebuild } from "./tar-rebuild.ts";
 
-/** Bytes that the recipe is ahead of the older tar: files and their offsets differ between versions. */
+/** The recipe is read this many bytes ahead of the older tar: files and their offsets differ between versions. */
 const AHEAD = 16 * 1024 * 1024;
 
 /**
- * Reuses the pieces of an older tar while the recipe still arrives. Reads the tar {@link AHEAD} behind the recipe, because versions
- * mostly have the same files in the same order. Stops early when nothing is missing, when the recipe fails, and in a tar that is much
- * longer than the layer, which is another layer's. Returns the keys of the pieces that passed before the recipe named them: a second
- * read of the tar finds those.
+ * Reuses the pieces of an older tar while the recipe is still arriving. Reads the tar {@link AHEAD} bytes behind the recipe, because
+ * versions mostly have the same files in the same order. Stops early if nothing is missing, if the recipe fails, or if the tar is much
+ * longer than the layer, so that it must belong to another layer. Returns the keys of the pieces that were read before the recipe named
+ * them: a second read of the tar finds those.
  *
  * @param onRead receives the bytes of the tar read so far; it may throw to stop
  */
@@ -38,8 +38,8 @@ export async function reusePiecesAlongRecipe(
 }
 
 /**
- * Cuts a tar, of a layer or of part of an image, and offers its pieces to a rebuild whose recipe has been read. Returns at the end of
- * the tar, or when nothing is missing; then it closes the tar's iterator.
+ * Cuts the tar of a layer, or of part of an image, and offers its pieces to a rebuild whose recipe has been read. Returns at the end of
+ * the tar, or when nothing is missing; in that case it closes the tar's iterator.
  */
 export async function reusePieces(tar: AsyncIterable<Uint8Array>, rebuild: TarRebuild): Promise<void> {
   if (rebuild.missing.pieces === 0) return;

@@ -2,9 +2,9 @@ import { writeSync } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { setImmediate } from "node:timers/promises";
 
-/** Bytes up to which a write is synchronous: 5 µs, against 30 µs through the thread pool. */
+/** A write of up to this many bytes is synchronous, which takes 5 µs instead of 30 µs through the thread pool. */
 const SMALL = 64 * 1024;
-/** Bytes of small writes after which the event loop runs: about a millisecond, if the disk keeps up. */
+/** The event loop gets a turn after this many bytes of small writes: about every millisecond, if the disk keeps up. */
 const TURN = 1024 * 1024;
 
 interface Write {
@@ -13,17 +13,17 @@ interface Write {
   length: number;
 }
 
-/** Buffers many small writes at scattered offsets of a file, and joins adjacent ones. Does not own the file. */
+/** Buffers many small writes at scattered offsets of a file, and joins adjacent ones. The caller owns the file. */
 export class ScatteredWrites {
   readonly #file: FileHandle | undefined;
   #pending: Write[] = [];
 
-  /** @param file undefined: the bytes are dropped */
+  /** @param file if undefined, the bytes are dropped */
   constructor(file: FileHandle | undefined) {
     this.#file = file;
   }
 
-  /** Holds `bytes` until {@link flush}. */
+  /** Buffers `bytes` until {@link flush}. */
   add(bytes: Uint8Array, offset: number): void {
     if (this.#file === undefined) return;
     const last = this.#pending.at(-1);

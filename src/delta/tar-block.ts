@@ -24,7 +24,7 @@ export const FIELD = {
 const SPACE = 0x20;
 const ZERO = 0x30;
 
-/** The magic and version of a header that has a prefix field: GNU's own magic has other fields in its place. */
+/** The magic and version of a header that has a prefix field. A header with GNU's own magic has other fields at that offset. */
 const USTAR = "ustar\x0000";
 
 export function isZeros(bytes: Uint8Array, start: number, end: number): boolean {
@@ -32,7 +32,7 @@ export function isZeros(bytes: Uint8Array, start: number, end: number): boolean 
   return true;
 }
 
-/** Whether the block at `start` has the checksum of its own bytes. Accepts signed sums, which some old tars have. */
+/** Returns whether the block at `start` contains the checksum of its own bytes. Accepts signed sums, which some old tars have. */
 export function isHeader(bytes: Buffer, start: number): boolean {
   const [offset, length] = FIELD.checksum;
   const written = readOctal(bytes, start + offset, length);
@@ -41,7 +41,7 @@ export function isHeader(bytes: Buffer, start: number): boolean {
   return written === sum || written === sum - 256 * highBytes(bytes, start);
 }
 
-/** Returns the sum of a header's bytes, with those of the checksum field counted as spaces. */
+/** Returns the sum of a header's bytes. The bytes of the checksum field count as spaces. */
 export function checksum(bytes: Uint8Array, start: number): number {
   const [offset, length] = FIELD.checksum;
   let sum = length * SPACE;
@@ -50,7 +50,7 @@ export function checksum(bytes: Uint8Array, start: number): number {
   return sum;
 }
 
-/** Counts the bytes above 127, which a signed sum counts 256 less. */
+/** Counts the bytes above 127. In a signed sum, each of them counts as its value minus 256. */
 function highBytes(bytes: Uint8Array, start: number): number {
   const [offset, length] = FIELD.checksum;
   let count = 0;
@@ -60,7 +60,7 @@ function highBytes(bytes: Uint8Array, start: number): number {
   return count;
 }
 
-/** Returns the size field of a header, octal or in GNU's base 256; undefined when malformed. Above 2^53 it is rounded. */
+/** Returns the size field of a header, in octal or in GNU's base 256; undefined if it is malformed. A size above 2^53 is rounded. */
 export function readSize(bytes: Buffer, start: number): number | undefined {
   const [offset, length] = FIELD.size;
   const at = start + offset;
@@ -70,7 +70,7 @@ export function readSize(bytes: Buffer, start: number): number | undefined {
   return size;
 }
 
-/** Reads digits after optional spaces, up to a space, a NUL or the end of the field. No digits are 0, as in a v7 header. */
+/** Reads digits after optional spaces, up to a space, a NUL or the end of the field. A field without digits is 0, as in a v7 header. */
 function readOctal(bytes: Uint8Array, start: number, length: number): number | undefined {
   let at = start;
   const end = start + length;
@@ -84,7 +84,7 @@ function readOctal(bytes: Uint8Array, start: number, length: number): number | u
   return value;
 }
 
-/** Returns the path in a header, without regard to extension headers. */
+/** Returns the path in a header, and ignores extension headers. */
 export function readPath(bytes: Buffer, start: number): string {
   const name = readText(bytes, start, FIELD.name);
   if (bytes.toString("latin1", start + FIELD.owner[0], start + FIELD.owner[0] + USTAR.length) !== USTAR) return name;

@@ -8,7 +8,7 @@ import type { Instruction } from "./recipe.ts";
 import { ScatteredWrites } from "./scattered-writes.ts";
 import { BLOCK, isHeader, readPath } from "./tar-block.ts";
 
-/** Bytes of the tar whose files decide on the first folder. */
+/** The files in this many bytes of the tar determine the first folder. */
 const FIRST = 8 * 1024 * 1024;
 
 /**
@@ -17,7 +17,7 @@ const FIRST = 8 * 1024 * 1024;
  * and the sender may be hostile.
  */
 export class TarRebuild {
-  /** Resolves when the recipe has been read. Rejects with the recipe's error, and the file is then incomplete. */
+  /** Resolves when the recipe has been read. Rejects with the recipe's error; the file is incomplete in that case. */
   readonly recipeRead: Promise<void>;
   readonly #pieces = new PieceTable();
   readonly #writes: ScatteredWrites;
@@ -47,10 +47,10 @@ export class TarRebuild {
   }
 
   /**
-   * Starts to read a recipe, and writes all of the tar but its pieces. Older tars can be read meanwhile (`reusePiecesAlongRecipe`).
+   * Starts to read a recipe, and writes all of the tar except its pieces. Older tars can be read at the same time (`reusePiecesAlongRecipe`).
    *
-   * @param file open for writing; its content is overwritten, and may be longer than the tar. The caller closes it after {@link stop}. Undefined:
-   * nothing is written, because only the missing pieces are to be known.
+   * @param file open for writing; its content is overwritten, and may be longer than the tar. The caller closes it after {@link stop}. If
+   * undefined, nothing is written, because only the list of missing pieces is needed.
    * @param recipe from `decodeRecipe`
    */
   static start(file: FileHandle | undefined, recipe: AsyncIterable<readonly Instruction[]>): TarRebuild {
@@ -93,7 +93,7 @@ export class TarRebuild {
     return this.#end?.size ?? 0;
   }
 
-  /** Absolute paths of the folders that the layer's files lie in: an older image has their pieces in the same folders. */
+  /** Absolute paths of the folders that contain the layer's files: an older image has their pieces in the same folders. */
   get folders(): readonly string[] {
     return this.#end?.folders ?? [];
   }
@@ -108,7 +108,7 @@ export class TarRebuild {
     return this.#end !== undefined;
   }
 
-  /** Returns the one folder that contains the tar's first files; undefined when they lie in several, or the recipe fails. */
+  /** Returns the folder that contains all of the tar's first files; undefined if they are in several folders, or if the recipe fails. */
   async firstFolder(): Promise<string | undefined> {
     await this.recipeReaches(FIRST);
     return this.#firstFolder.folder;
@@ -134,27 +134,27 @@ export class TarRebuild {
     return this.#pieces.missing;
   }
 
-  /** Returns the bytes of the missing pieces whose keys fulfil `predicate`. */
+  /** Returns the bytes of the missing pieces whose keys satisfy `predicate`. */
   missingBytesWhere(predicate: (key: PieceKey) => boolean): number {
     return this.#pieces.missingBytesWhere(predicate);
   }
 
-  /** Whether a piece of `length` bytes may be missing. */
+  /** Returns whether a piece of `length` bytes may be missing. */
   mayNeed(length: number): boolean {
     return this.#pieces.mayNeed(length);
   }
 
-  /** Takes a piece if it is missing, and returns whether it was. Holds its bytes until {@link flush}. */
+  /** Accepts a piece if it is missing, and returns whether it was. Buffers its bytes until {@link flush}. */
   offer(key: PieceKey, bytes: Uint8Array): boolean {
     const offsets = this.#pieces.take(key, bytes.length);
     for (const offset of offsets) this.#writes.add(bytes, offset);
     return offsets.length > 0;
   }
 
-  /** Writes the pieces taken; call it about once a megabyte. */
+  /** Writes the accepted pieces; call it about once a megabyte. */
   async flush(): Promise<void> {
     await (this.#flushed = this.#flushed.then(async () => {
-      // Earlier writes and those pending now cover everything up to the first missing piece.
+      // The earlier writes and the pending ones cover everything up to the first missing piece.
       const complete = Math.min(this.#pieces.firstMissingOffset, this.#described);
       await this.#writes.flush();
       if (complete === this.#complete && !this.isRecipeRead) return;
@@ -170,7 +170,7 @@ export class TarRebuild {
 
   /**
    * Waits until the file's complete prefix is longer than `bytes`, or the tar is complete, and returns the prefix's length. Rejects with
-   * the recipe's error, and after {@link stop}. Waits as long as no piece is taken.
+   * the recipe's error, and after {@link stop}. Waits until a piece is accepted, however long that takes.
    */
   async completePrefix(bytes: number): Promise<number> {
     for (;;) {
@@ -180,12 +180,12 @@ export class TarRebuild {
     }
   }
 
-  /** Returns the ordinals of the missing pieces in the recipe, ascending: of equal pieces, the first. */
+  /** Returns the ordinals of the missing pieces in the recipe, ascending. Equal pieces have only their first ordinal. */
   missingOrdinals(): Uint32Array {
     return this.#pieces.missingOrdinals();
   }
 
-  /** Stops the rebuild. Resolves after the last write: the file can be closed. */
+  /** Stops the rebuild. Resolves after the last write; the file can then be closed. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#wake();
@@ -199,7 +199,7 @@ export class TarRebuild {
    * @throws InvalidRecipe when there are too few bytes or too many
    */
   async fill(pieces: AsyncIterable<Uint8Array>): Promise<void> {
-    /** The beginning of a piece that is split between chunks. A piece is written as a whole, because it may go to very many offsets. */
+    /** The beginning of a piece that is split between chunks. A piece is written as a whole, because it may be written at very many offsets. */
     let partial: Buffer | undefined;
     let filled = 0;
     for await (const chunk of pieces) {

@@ -4,10 +4,10 @@ import { devNull } from "node:os";
 /** EMFILE: this process has reached its limit of open files, pipes and connections (`ulimit -n`); ENFILE: the machine has. */
 const CODES = new Set<unknown>(["EMFILE", "ENFILE"]);
 
-/** File descriptors that starting a program takes: two for each of its pipes, and some that Node opens. */
+/** File descriptors that are needed to start a program: two for each of its pipes, and some that Node opens. */
 const FOR_A_PROGRAM = 10;
 
-/** Returns the error, out of `error` and its causes, that reports the limit of open files; undefined without one. */
+/** Returns the error that reports the limit of open files, among `error` and its causes; undefined if there is none. */
 export function openFileLimitError(error: unknown): Error | undefined {
   if (!(error instanceof Error)) return undefined;
   return CODES.has((error as NodeJS.ErrnoException).code) ? error : openFileLimitError(error.cause);

@@ -2,23 +2,23 @@ import { closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync, realpa
 import { dirname } from "node:path";
 
 const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = constants;
-/** Mode bits that let others write. */
+/** The mode bits that let other users write. */
 const OTHERS_WRITE = 0o022;
 /** In a sticky folder, such as /tmp, only the owners of the folder and of a file may rename or remove the file. */
 const STICKY = 0o1000;
 
-/** Thrown for a folder that another user may have made, or may change while it is used. The message says why. */
+/** Thrown for a folder that another user may have created, or may change while it is in use. The message contains the reason. */
 export class UnsafeFolder extends Error {
   override readonly name = "UnsafeFolder";
 }
 
-/** The opened folders. They stay open until the process ends, so that a returned path never leads elsewhere. */
+/** The opened folders. They stay open until the process ends, so that a returned path always leads to the same folder. */
 const opened = new Map<string, { descriptor: number; found: Stats }>();
 
 /**
- * Opens a folder that belongs to this user, that no other user may write to, and that is no link; creates it with `make`. Returns a path that leads
- * to this very folder from then on, even after it is renamed or replaced (Linux, /proc). Elsewhere, requires that no other user
- * can do that. On Windows, which has other permissions, checks nothing.
+ * Opens a folder that belongs to this user, that no other user may write to, and that is not a link. Creates it if `make` is set. On Linux,
+ * returns a path in /proc that always leads to this very folder, even after it is renamed or replaced. On other systems, requires that no
+ * other user can rename or replace it. Checks nothing on Windows, which has other permissions.
  *
  * Throws {@link UnsafeFolder}, and the file system's errors.
  */
@@ -45,12 +45,12 @@ export function openPrivateFolder(path: string, { make }: { make: boolean }): st
   }
 }
 
-/** Tells whether a file belongs to this user, and no other user may read or write it. */
+/** Returns whether a file belongs to this user, and no other user may read or write it. */
 export function isPrivate(found: Stats): boolean {
   return isOwn(found) && (found.mode & 0o077) === 0;
 }
 
-/** Tells whether a file belongs to this user. */
+/** Returns whether a file belongs to this user. */
 export function isOwn({ uid }: Pick<Stats, "uid">): boolean {
   return uid === process.getuid?.();
 }
@@ -62,19 +62,19 @@ function refuseUnsafe(path: string, found: Stats): void {
   }
 }
 
-/** Returns a path to an open folder that depends on no other names (proc_pid_fd(5)). */
+/** Returns a path to an open folder that does not depend on its name (proc_pid_fd(5)). */
 function stablePath(path: string, descriptor: number): string {
   const stable = `/proc/self/fd/${descriptor}`;
   try {
     if (isSame(lstatSync(`${stable}/.`), fstatSync(descriptor))) return stable;
   } catch {
-    // no /proc on this system
+    // this system has no /proc
   }
   refuseRenamable(dirname(realpathSync(path)));
   return path;
 }
 
-/** Throws {@link UnsafeFolder} if another user may rename a folder on the path. Root always may. */
+/** Throws {@link UnsafeFolder} if another user may rename a folder on the path. Root is allowed to. */
 function refuseRenamable(above: string): void {
   const { uid, mode } = lstatSync(above);
   if (uid !== 0 && !isOwn({ uid })) throw new UnsafeFolder(`${above} belongs to another user (${uid})`);

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { isOwn } from "./private-folder.ts";
 
 /**
- * Removes a folder of this user that contains only files and lies in a folder that no other user may write to (`openPrivateFolder`). Follows no link:
- * unlinks names, and leaves subfolders. Never fails: a folder that cannot be removed stays.
+ * Removes a folder of this user that contains only files and is in a folder that no other user may write to (`openPrivateFolder`). Follows no
+ * links: unlinks names, and leaves subfolders. Never fails: a folder that cannot be removed stays.
  */
 export async function removeFolder(path: string): Promise<void> {
   try {
@@ -13,6 +13,6 @@ export async function removeFolder(path: string): Promise<void> {
     for (const name of await readdir(path)) await unlink(join(path, name)).catch(() => {});
     await rmdir(path);
   } catch {
-    // The folder is gone, or something in it belongs to another program.
+    // The folder no longer exists, or another program has put something into it.
   }
 }

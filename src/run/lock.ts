@@ -8,31 +8,31 @@ import { partialFile, partialFilePrefix, removePartialFile, removePartialFiles }
 
 /** ms between two attempts to take a lock that another run holds. */
 const RETRY_EVERY = 20;
-/** ms to wait for a lock, unless its holder may take longer. */
+/** ms to wait for a lock, unless its holder may need longer. */
 const TIMEOUT = 30_000;
-/** ms between two looks at whether another host's run lives. */
-const LOOK_EVERY = 200;
-/** Attempts to take a lock at once. Each but the last has removed what a killed run has left behind. */
+/** ms between two checks whether a run on another host is alive. */
+const CHECK_EVERY = 200;
+/** Attempts to take a lock without waiting. Each attempt except the last removes leftovers of a killed run. */
 const MAX_TRIES = 10;
-/** Bytes read of a lock file: more than a run ID has. */
+/** Bytes that are read of a lock file: more than the length of a run ID. */
 const MAX_ID = 100;
 
 export interface LockOptions {
-  /** ms to wait for the lock. Default: 30 s, for a lock that is held for milliseconds. */
+  /** ms to wait for the lock. Default: 30 s, which suits a lock that is held for milliseconds. */
   timeout?: number;
   /** Ends the wait. */
   signal?: AbortSignal;
-  /** Called once, if another run holds the lock. */
+  /** Called once if another run holds the lock. */
   onWait?: () => void;
 }
 
 /**
- * Runs `use` while no other run does the same for `path`. Takes over the lock of a killed run. Rejects with a `transfer-failed` Failure after
- * the timeout, and with the signal's reason.
+ * Calls `use` while it holds the lock of `path`, which only one run can hold at a time. Takes over the lock of a killed run. Rejects with a
+ * `transfer-failed` Failure after the timeout, and with the signal's reason.
  *
- * The lock is the folder `PATH.lock`, with a file in it that is named by the run ID of its holder. A run takes it by renaming its own folder
- * to that name, which succeeds only if there is no such folder, or an empty one (rename(2)): so two runs never hold it, and its holder is
- * always known. Run IDs are unique: removing a dead run's file, however often, never takes the lock from a living run.
+ * The lock is the folder `PATH.lock`. It contains a file whose name is the run ID of the holder. A run takes the lock by renaming its own
+ * folder to that name, which succeeds only if no such folder exists, or if it is empty (rename(2)). So two runs never hold the lock, and its
+ * holder is always known. Run IDs are unique, so the removal of a dead run's file, however often, never takes the lock from a living run.
  */
 export async function withLock<T>(
   path: string,
@@ -51,7 +51,7 @@ export async function withLock<T>(
 
 async function release(lock: string, runId: RunId): Promise<void> {
   await unlink(join(lock, runId)).catch(() => {});
-  await rmdir(lock).catch(() => {}); // another run holds it by now
+  await rmdir(lock).catch(() => {}); // another run may hold it by now
 }
 
 async function take(lock: string, runId: RunId, { timeout = TIMEOUT, signal, onWait }: LockOptions): Promise<void> {
@@ -70,7 +70,7 @@ async function take(lock: string, runId: RunId, { timeout = TIMEOUT, signal, onW
   });
 }
 
-/** Makes the folder that `rename` renames to the lock; removes it unless that returns true. */
+/** Creates the folder that `rename` renames to the lock, and removes it unless `rename` returns true. */
 async function withPart(lock: string, runId: RunId, rename: (part: string) => Promise<boolean>): Promise<boolean> {
   const part = partialFile(lock, runId);
   let isTaken = false;
@@ -86,14 +86,14 @@ async function withPart(lock: string, runId: RunId, rename: (part: string) => Pr
 
 /** A lock that is held. Disposing releases it. */
 export interface HeldLock extends AsyncDisposable {
-  /** Tells runs on other hosts that this one lives. Returns whether it still holds the lock: a run that was stopped for long may have lost it. */
+  /** Shows runs on other hosts that this run is alive. Returns whether it still holds the lock: a run that was suspended for long may have lost it. */
   beat(): Promise<boolean>;
 }
 
 /**
- * Takes the lock of `path`, as {@link withLock} does, and holds it. Returns undefined when another run holds it. That of a killed run is taken over: at
- * once if it ran on this host; if on another, or in another container, which cannot be checked from here, after `silence` ms without its
- * {@link HeldLock.beat}.
+ * Takes the lock of `path`, as {@link withLock} does, and holds it. Returns undefined if another run holds it. Takes over the lock of a killed
+ * run: immediately if the run was on this host. A run on another host, or in another container, cannot be checked, so its lock is taken over
+ * after `silence` ms without a {@link HeldLock.beat}.
  */
 export async function holdLock(path: string, runId: RunId, silence: number): Promise<HeldLock | undefined> {
   const lock = `${path}.lock`;
@@ -113,7 +113,7 @@ export async function holdLock(path: string, runId: RunId, silence: number): Pro
         await utimes(join(lock, runId), now, now);
         return true;
       } catch (error) {
-        // Another error, of a disk or of a network file system, does not tell that the lock is another run's.
+        // Any other error, of a disk or of a network file system, does not mean that another run holds the lock.
         return !["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "");
       }
     },
@@ -123,7 +123,7 @@ export async function holdLock(path: string, runId: RunId, silence: number): Pro
   };
 }
 
-/** Removes the lock of a run on another host that does not beat for `silence` ms. Returns whether to retry. */
+/** Removes the lock of a run on another host that has not beaten for `silence` ms. Returns whether to retry. */
 async function removeSilent(lock: string, silence: number): Promise<boolean> {
   const beatsOf = async (): Promise<string[]> => {
     const names = await readdir(lock).catch(() => []);
@@ -135,7 +135,7 @@ async function removeSilent(lock: string, silence: number): Promise<boolean> {
   if (names.some((name) => !isRunId(name) || runState(name) === "alive")) return false;
   const before = (await beatsOf()).join();
   for (const deadline = performance.now() + silence; performance.now() < deadline;) {
-    await wait(Math.min(silence, LOOK_EVERY));
+    await wait(Math.min(silence, CHECK_EVERY));
     const now = await beatsOf();
     if (now.length === 0) return true; // released
     if (now.join() !== before) return false;
@@ -143,21 +143,21 @@ async function removeSilent(lock: string, silence: number): Promise<boolean> {
   return (await Promise.all(names.map(async (name) => await succeeds(unlink(join(lock, name)))))).includes(true);
 }
 
-/** Lets those who may write to the folder remove a leftover. Uses a handle, because another user may put a link in its place. */
+/** Lets all users who may write to the folder remove a leftover. Uses a handle, because another user may put a link in its place. */
 async function setMode(folder: string, mode: number): Promise<void> {
-  if (process.platform === "win32") return; // has no such modes, and cannot open folders
+  if (process.platform === "win32") return; // Windows has no such modes, and cannot open folders
   await using handle = await open(folder, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
   await handle.chmod(mode & 0o777);
 }
 
-/** Renames the folder to the lock; returns false when the lock is taken. */
+/** Renames the folder to the lock. Returns false if the lock is taken. */
 async function isRenamed(part: string, lock: string): Promise<boolean> {
   try {
     await rename(part, lock);
     return true;
   } catch (error) {
     const { code = "" } = error as NodeJS.ErrnoException;
-    // A folder that is not empty (on Windows, any folder), or another kind of file.
+    // The lock is a folder that is not empty (on Windows, any folder), or another kind of file.
     if (["ENOTEMPTY", "EEXIST", "EPERM", "ENOTDIR"].includes(code)) return false;
     throw error;
   }
@@ -182,8 +182,8 @@ async function succeeds(work: Promise<void>): Promise<boolean> {
 }
 
 /**
- * Whether a file in place of the lock is a leftover: version 0.1 used a file that contains the run ID; any other file is no lock. Does not
- * block on a pipe.
+ * Returns whether a file in place of the lock is a leftover. Version 0.1 used a file that contains the run ID; any other file is not a lock.
+ * Does not block on a pipe.
  */
 async function isLeftoverFile(lock: string, found: Stats): Promise<boolean> {
   if (!found.isFile()) return true;
@@ -193,11 +193,11 @@ async function isLeftoverFile(lock: string, found: Stats): Promise<boolean> {
     const runId = buffer.toString("utf8", 0, bytesRead);
     return !isRunId(runId) || isLeftover([runId]);
   } catch {
-    return false; // it was replaced meanwhile
+    return false; // it has been replaced in the meantime
   }
 }
 
-/** Whether a living run holds the lock of `path`. */
+/** Returns whether a living run holds the lock of `path`. */
 export async function isLocked(path: string): Promise<boolean> {
   const lock = `${path}.lock`;
   const names = await readdir(lock).catch(() => []);
@@ -206,7 +206,7 @@ export async function isLocked(path: string): Promise<boolean> {
 
 function heldTooLong(lock: string, timeout: number): Failure {
   return new Failure("transfer-failed", `another run has held ${lock} for ${timeout / 1000} s`, {
-    expected: "the lock to be released after some milliseconds",
-    hint: "If nothing writes there any more, remove the lock and run the same command again.",
+    expected: "the lock to be released after a few milliseconds",
+    hint: "If no program writes there any more, remove the lock and run the same command again.",
   });
 }

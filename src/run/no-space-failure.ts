@@ -1,7 +1,7 @@
 import { Failure, type FailureText } from "../output/errors.ts";
 import { noRoomText, type NoRoomReason } from "../output/reasons.ts";
 
-/** A `no-space` failure of the cache folder, with a reason that a program can read. */
+/** A `no-space` failure of the cache folder, with a machine-readable reason. */
 export class NoRoom extends Failure {
   readonly reason: NoRoomReason;
 

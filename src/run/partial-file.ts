@@ -4,15 +4,15 @@ import { isLeftover, isRunId } from "./run-id.ts";
 import { digestOf, shortOf } from "../image/digest.ts";
 import type { Leftover } from "../output/details.ts";
 
-/** Bytes of a file's name from which it is shortened, because the name of the partial file has at most 255. */
+/** A file name of more than this many bytes is shortened, because the name of the partial file has at most 255 bytes. */
 const LONG_NAME = 200;
 
-/** Returns the path of the partial file that becomes the file at `path`. Its name contains the run ID. */
+/** Returns the path of the partial file that is later renamed to `path`. Its name contains the run ID. */
 export function partialFile(path: string, runId: string): string {
   return `${dirname(path)}${sep}${partialFilePrefix(path)}${runId}.part`;
 }
 
-/** Returns the beginning of the names of a file's partial files. */
+/** Returns the prefix of the names of a file's partial files. */
 export function partialFilePrefix(path: string): string {
   const name = basename(path);
   return `${Buffer.byteLength(name) > LONG_NAME ? shortOf(digestOf(name)) : name}.`;
@@ -30,7 +30,7 @@ export async function removePartialFiles(folder: string, beginning = ""): Promis
   return removed;
 }
 
-/** Removes a file, or a folder that contains at most a file named by the run ID. Follows no link. Returns whether it was removed. */
+/** Removes a file, or a folder that contains at most a file whose name is the run ID. Follows no links. Returns whether it was removed. */
 export async function removePartialFile(path: string, runId: string): Promise<boolean> {
   try {
     await unlink(path);

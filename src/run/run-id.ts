@@ -3,31 +3,31 @@ import { readFileSync, readlinkSync } from "node:fs";
 import { hostname } from "node:os";
 
 /**
- * The ID of one run, `HOST-PID-START-BIRTHCOUNT`, in characters that a tag, a label and a file name may have. START is in seconds since
- * the epoch, in base 36. BIRTH distinguishes the process from a later one with its number, COUNT the run from others of the process;
- * each has four hexadecimal digits. Everything that a run creates carries its ID, so that the next run can recognise and remove the
- * leftovers of a killed one.
+ * The ID of one run, `HOST-PID-START-BIRTHCOUNT`, in characters that are valid in a tag, a label and a file name. START is in seconds since
+ * the epoch, in base 36. BIRTH distinguishes the process from a later process with the same ID, and COUNT distinguishes the run from other
+ * runs of the process; each has four hexadecimal digits. The name or label of everything that a run creates contains its ID, so that the
+ * next run can recognise and remove the leftovers of a killed run.
  */
 export type RunId = string;
 
 const FORM = /^([0-9a-f]{8})-([0-9]{1,10})-([0-9a-z]{1,8})-([0-9a-f]{4})[0-9a-f]{4}$/;
-/** The label with the run ID of a container. */
+/** The label of a container that contains its run ID. */
 export const RUN_LABEL = "docker-over-ssh.run";
-/** The label of what serves remote sides in containers: these, and the volume with their cache folder. */
+/** The label of containers in which a remote side runs, and of the volume with their cache folder. */
 export const REMOTE_LABEL = "docker-over-ssh.remote";
 /** The first path component of every temporary name. */
 export const TEMPORARY_PATH = "docker-over-ssh";
-/** Characters of registry host and path together (distribution/reference, `NameTotalLengthMax`). */
+/** The maximum length of registry host and path together, in characters (distribution/reference, `NameTotalLengthMax`). */
 const MAX_NAME = 255;
-/** Length of the longest host by which one of the two engines knows the registry, unless the user names one. */
+/** Length of the longest host under which either engine knows the registry, unless the user names one. */
 const LONGEST_HOST = "127.0.0.1:65535".length;
 
 /**
- * ms after which a run of another host counts as dead, because its process cannot be checked from here. No transfer takes a month.
- * Leftovers until then are a name, a container or a file, while removing those of a living run would break it off.
+ * ms after which a run on another host counts as dead, because its process cannot be checked from this host. No transfer takes a month.
+ * Until then, leftovers (a name, a container or a file) do little harm, while removing those of a living run would make it fail.
  */
 const FOREIGN_AGE = 30 * 24 * 3600 * 1000;
-/** ms since the epoch. An earlier time comes from a clock that was not set, as on machines without a battery, and gives no age. */
+/** ms since the epoch. An earlier start time means that the clock was not set, as on machines without a battery. Then the age is unknown. */
 const FIRST_START = Date.UTC(2024, 0, 1);
 
 export function newRunId(pid = process.pid, now = Date.now()): RunId {
@@ -43,20 +43,20 @@ function nextCount(): string {
 }
 
 /**
- * Returns the temporary name of an image in a registry at `host` (with port). The tag holds the run IDs of both sides, because both
- * engines get the name, and each side can check only its own run. The path is the image's own, shortened if needed: the same each time,
- * so that a permanent registry finds its layers again.
+ * Returns the temporary name of an image in a registry at `host` (with port). The tag contains the run IDs of both sides, because both
+ * engines get the name, and each side can check only its own run. The path is that of the image, shortened if needed. It is the same for
+ * each run, so that a permanent registry finds the image's layers again.
  */
 export function temporaryName(host: string, path: string, runIds: readonly RunId[]): string {
   const room = MAX_NAME - Math.max(host.length, LONGEST_HOST) - `/${TEMPORARY_PATH}/`.length;
   return `${host}/${TEMPORARY_PATH}/${shortened(path, room)}:${runIds.join(".")}`;
 }
 
-/** Replaces the end of a path that is too long by a hash of the whole path. */
+/** Replaces the end of a path that is too long with a hash of the whole path. */
 function shortened(path: string, room: number): string {
   if (path.length <= room) return path;
   const hash = shortHash(path, 16);
-  const start = path.slice(0, Math.max(0, room - hash.length - 1)).replace(/[^a-z0-9]+$/, ""); // no two separators in a row
+  const start = path.slice(0, Math.max(0, room - hash.length - 1)).replace(/[^a-z0-9]+$/, ""); // avoids two separators in a row
   return start === "" ? hash : `${start}-${hash}`;
 }
 
@@ -74,8 +74,8 @@ export function isRunId(text: string): text is RunId {
 export type RunState = "alive" | "dead" | "elsewhere";
 
 /**
- * Returns whether a run's process still exists; `elsewhere` for another host's, which cannot be checked from here. It reads no clock,
- * which may have been set since.
+ * Returns whether a run's process still exists. Returns `elsewhere` for a run on another host, which cannot be checked from this host. Does
+ * not use the clock, which may have been set in the meantime.
  */
 export function runState(runId: RunId, isRunning: (pid: number) => boolean = processIsRunning): RunState {
   const [, host, pid, , birth] = FORM.exec(runId) ?? [];
@@ -86,8 +86,8 @@ export function runState(runId: RunId, isRunning: (pid: number) => boolean = pro
 }
 
 /**
- * Whether something with these run IDs is a leftover: one of the runs is dead, or all are other hosts' and one of these started more
- * than a month ago.
+ * Returns whether something with these run IDs is a leftover: one of the runs is dead, or all are on other hosts and one of them started
+ * more than a month ago.
  */
 export function isLeftover(runIds: readonly RunId[], now = Date.now()): boolean {
   const states = new Set(runIds.map((runId) => runState(runId)));
@@ -103,9 +103,9 @@ function startOf(runId: RunId): number {
 }
 
 /**
- * Identifies the space in which process numbers are unique: the host name, and on Linux the machine (machine-id(5)), because many are
- * called `localhost`, and the PID namespace, so that a run in a container that shares the engine's socket and the host's name does not
- * count as dead. The number at the start changes with the meaning of an ID.
+ * Identifies the scope in which process IDs are unique: the host name; on Linux also the machine (machine-id(5)), because many hosts are
+ * named `localhost`, and the PID namespace, so that a run in a container that shares the engine's socket and the host's name does not
+ * count as dead. The number at the start changes whenever the meaning of an ID changes.
  */
 function thisHost(): string {
   return (host ??= shortHash(`2 ${hostname()} ${machineId()} ${pidNamespace()}`, 8));
@@ -129,16 +129,16 @@ function pidNamespace(): string {
   }
 }
 
-/** The birth of a process whose start is unknown. */
+/** The BIRTH of a process whose start is unknown. */
 const NO_BIRTH = "0000";
 
-/** Hashes the start of a process in ticks since the boot; undefined where it is unknown. On Linux only (proc_pid_stat(5)). */
+/** Returns a hash of the start of a process in ticks since boot; undefined if it is unknown. Linux only (proc_pid_stat(5)). */
 function birthOf(pid: number): string | undefined {
   const ticks = statOf(pid)?.[19];
   return ticks && shortHash(ticks, 4).replace(NO_BIRTH, "0001");
 }
 
-/** Returns the fields after the program's name: the first is the state, the 20th the start of the process. */
+/** Returns the fields after the program's name: the first is the state, the 20th is the start of the process. */
 function statOf(pid: number): string[] | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, "utf8");
@@ -161,7 +161,7 @@ function processIsRunning(pid: number): boolean {
   }
 }
 
-/** Whether the process has ended but its parent has not read its exit: a signal would still reach it. On Linux (proc(5)) only. */
+/** Returns whether the process has ended but its parent has not read its exit status: a signal would still reach it. Linux only (proc(5)). */
 function isZombie(pid: number): boolean {
   return ["Z", "X"].includes(statOf(pid)?.[0] ?? "");
 }

@@ -8,14 +8,14 @@ import { messageOf } from "../output/errors.ts";
 import { NoRoom } from "./no-space-failure.ts";
 import { runState, type RunId } from "./run-id.ts";
 
-/** Begins the name of a spool folder; the run ID and a random part follow. */
+/** The prefix of the name of a spool folder. The run ID and a random part follow. */
 export const SPOOL_PREFIX = "spool-";
 
 /**
  * Creates a folder in `parent`, the user's cache folder. Only this user can read the folder, its name contains the run ID, and no other user
  * can redirect its path. The caller removes it with `removeFolder`.
  *
- * @throws Failure `no-space` for every error: there is no room for files
+ * @throws Failure `no-space` for every error: the run has no place for files
  */
 export function makeSpoolFolder(runId: RunId, parent: string | undefined): string {
   if (parent === undefined) throw unknownFolder();
@@ -27,14 +27,14 @@ export function makeSpoolFolder(runId: RunId, parent: string | undefined): strin
   }
 }
 
-/** Removes the spool folders of killed runs from the user's cache folder. Never rejects: one that is not safe to use is left alone. */
+/** Removes the spool folders of killed runs from the user's cache folder. Never rejects: ignores a cache folder that is not safe to use. */
 export async function removeDeadSpools(env: NodeJS.ProcessEnv): Promise<void> {
   const parent = cacheFolder(env);
   if (parent === undefined) return;
   try {
     await removeDead(openPrivateFolder(parent, { make: false }));
   } catch {
-    // no cache folder, or an unsafe one: a run that needs it tells
+    // The cache folder is missing or unsafe. A run that needs it reports that.
   }
 }
 

@@ -7,25 +7,25 @@ import { Failure } from "../output/errors.ts";
 import type { RunId } from "./run-id.ts";
 import { makeSpoolFolder } from "./spool-folder.ts";
 
-/** A folder for files of this run, which only this user can read. Disposing removes it with its files, and does not fail. */
+/** A folder for files of this run, which only this user can read. Disposing removes it with its files, and never fails. */
 export interface Spool extends AsyncDisposable {
   readonly folder: string;
   /** Returns the path of a file in the folder. */
   pathFor(name: string): string;
 }
 
-/** A spool that is opened by the first call of `open`. */
+/** A spool that the first call of `open` creates. */
 export interface LazySpool extends AsyncDisposable {
-  /** Rejects with a `no-space` Failure when there is no usable cache folder. */
+  /** Rejects with a `no-space` Failure if there is no usable cache folder. */
   open(): Promise<Spool>;
 }
 
-/** A spool in the user's cache folder. */
+/** Returns a spool in the user's cache folder. */
 export function lazySpool(env: NodeJS.ProcessEnv, runId: RunId): LazySpool {
   return lazySpoolIn(cacheFolder(env), runId);
 }
 
-/** A spool in `parent`, the user's cache folder; undefined where the user has none. */
+/** Returns a spool in `parent`, the user's cache folder; undefined if the user has none. */
 export function lazySpoolIn(parent: string | undefined, runId: RunId): LazySpool {
   let opened: Promise<Spool> | undefined;
   return {
@@ -37,7 +37,7 @@ export function lazySpoolIn(parent: string | undefined, runId: RunId): LazySpool
   };
 }
 
-/** Opens a spool in the user's cache folder. Rejects as {@link LazySpool.open}. */
+/** Opens a spool in the user's cache folder. Rejects with the same Failure as {@link LazySpool.open}. */
 export async function openSpool(env: NodeJS.ProcessEnv, runId: RunId): Promise<Spool> {
   return await openSpoolIn(cacheFolder(env), runId);
 }
@@ -47,12 +47,12 @@ async function openSpoolIn(parent: string | undefined, runId: RunId): Promise<Sp
   return {
     folder,
     pathFor: (name) => join(folder, name),
-    // The next run removes what cannot be removed now: an error here would hide the one before.
+    // The next run removes the files that cannot be removed now. An error at this point would hide an earlier error.
     [Symbol.asyncDispose]: async () => await removeFolder(folder),
   };
 }
 
-/** Throws a `no-space` Failure when the spool's disk has no room for `size` bytes. */
+/** Throws a `no-space` Failure if the spool's disk has no room for `size` bytes. */
 export async function refuseWithoutSpace(spool: Spool, size: number): Promise<void> {
   const { bavail, bsize } = await statfs(spool.pathFor("."));
   if (size <= bavail * bsize) return;

@@ -1,4 +1,4 @@
-/** Seconds between two attempts at most. */
+/** The maximum number of seconds between two attempts. */
 const LONGEST = 30;
 
 /** The pauses between attempts to connect: 1, 2, 4 … 30 seconds. */
@@ -12,7 +12,7 @@ export class BackOff {
     return seconds;
   }
 
-  /** An attempt has succeeded. */
+  /** Starts again with the shortest pause. Call it after an attempt that succeeded. */
   reset(): void {
     this.#seconds = 1;
   }

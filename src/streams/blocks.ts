@@ -1,4 +1,4 @@
-/** Splits a stream into blocks of `size` bytes, each in one buffer. The last one may be shorter; an empty stream has none. */
+/** Splits a stream into blocks of `size` bytes, each in one buffer. The last block may be shorter; an empty stream has no blocks. */
 export async function* splitIntoBlocks(chunks: AsyncIterable<Buffer>, size: number): AsyncGenerator<Buffer> {
   let pending: Buffer[] = [];
   let have = 0;
@@ -17,10 +17,10 @@ export async function* splitIntoBlocks(chunks: AsyncIterable<Buffer>, size: numb
   if (have > 0) yield Buffer.concat(pending);
 }
 
-/** The bytes that tell whether a block is compressible: `bytes` from each of `count` points spread over it. */
+/** The sample that shows whether a block is compressible: `bytes` bytes from each of `count` points spread over it. */
 const SAMPLE = { bytes: 8 * 1024, count: 8 };
 
-/** Returns a sample taken from all over a block; undefined for a block so small that compressing it costs less than a sample. */
+/** Returns a sample from all over a block; undefined if the block is so small that compressing it costs less than a sample. */
 export function sampleOf(block: Buffer): Buffer | undefined {
   const { bytes, count } = SAMPLE;
   const step = Math.floor(block.length / count);

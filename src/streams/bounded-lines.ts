@@ -1,13 +1,13 @@
 import type { Readable } from "node:stream";
 
-/** Thrown for a line without an end. */
+/** Thrown for a line that is too long. */
 export class LineTooLong extends Error {
   override readonly name = "LineTooLong";
 }
 
 /**
- * Yields the lines of a text stream, without their ends, and destroys the stream when it is not read to its end. What follows the last line end
- * is no line. Throws {@link LineTooLong} after more than `max` bytes without one.
+ * Yields the lines of a text stream, without line ends. Destroys the stream if it is not read to its end. Drops the text after the last line
+ * end. Throws {@link LineTooLong} if a line has more than `max` bytes.
  */
 export async function* boundedLines(stream: Readable, max: number): AsyncGenerator<string> {
   let pending: Buffer[] = [];

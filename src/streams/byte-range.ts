@@ -1,4 +1,4 @@
-/** Yields the bytes `first` to `last` of a stream, both inclusive, counted from 0. Reads the bytes before them, and none behind them. */
+/** Yields the bytes `first` to `last` of a stream, both inclusive, counted from 0. Reads the bytes before them, and none after them. */
 export async function* byteRange(
   whole: AsyncIterable<Buffer>,
   { first, last = Infinity }: { first: number; last?: number },

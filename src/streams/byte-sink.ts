@@ -25,8 +25,8 @@ export class NoReader extends Error {
 }
 
 /**
- * Opens a named pipe, or another pipe with a path (`/dev/fd/63`). Polls for a reader, because a blocking `open` holds a thread that no signal
- * ends. `timeout`: ms to wait for a reader. `onWait` is called once if there is none at first. The pipe is closed after `write`.
+ * Opens a named pipe, or another pipe with a path (`/dev/fd/63`). Polls for a reader, because a blocking `open` occupies a thread that no
+ * signal can interrupt. `timeout`: ms to wait for a reader. `onWait` is called once if there is no reader at first. `write` closes the pipe.
  * Rejects with {@link NoReader}, the signal's reason, and the file system's errors.
  */
 export async function openPipe(
@@ -54,11 +54,11 @@ async function openForReader(path: string): Promise<number | undefined> {
   }
 }
 
-/** Writes with polling: a reader that stalls holds no thread either. */
+/** Writes with polling, so that a reader that stalls does not occupy a thread. */
 async function pipeSink(fd: number, signal: AbortSignal): Promise<ByteSink> {
   let pipe: Socket;
   try {
-    pipe = new Socket({ fd, readable: false, writable: true }); // owns it from here on
+    pipe = new Socket({ fd, readable: false, writable: true }); // the socket owns the descriptor from now on
   } catch (error) {
     await promisify(close)(fd);
     throw error;

@@ -1,9 +1,9 @@
-/** Bytes that are worth passing to another thread: with chunks of 16 kB, which are usual, the passing takes half of the time. */
+/** Bytes that are worth passing to another thread. With the usual chunks of 16 kB, passing them takes half of the time. */
 export const CHUNK = 256 * 1024;
 
 /**
- * Joins small chunks to chunks of `size` bytes or more; passes large ones unchanged. When the stream fails, yields the bytes that arrived
- * before, so that they can be kept.
+ * Joins small chunks into chunks of `size` bytes or more, and passes large chunks unchanged. When the stream fails, yields the bytes that
+ * arrived before the failure, so that they can be stored.
  */
 export async function* coalesce(chunks: AsyncIterable<Buffer>, size = CHUNK): AsyncGenerator<Buffer> {
   const waiting: Buffer[] = [];
@@ -26,7 +26,7 @@ export async function* coalesce(chunks: AsyncIterable<Buffer>, size = CHUNK): As
   if (failure !== undefined) throw failure.error;
 }
 
-/** Concatenates chunks. Does not copy a single one. */
+/** Concatenates chunks. Returns a single chunk without copying it. */
 export function concatChunks(chunks: readonly Buffer[]): Buffer {
   const [first = Buffer.alloc(0), ...others] = chunks;
   return others.length === 0 ? first : Buffer.concat(chunks);

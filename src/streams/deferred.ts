@@ -1,4 +1,4 @@
-/** A promise with the functions that settle it. Promise.withResolvers came with Node 22; this program runs on 20. */
+/** A promise with the functions that settle it. Promise.withResolvers needs Node 22, and this program supports Node 20. */
 export interface Deferred<T> {
   promise: Promise<T>;
   resolve: (value: T) => void;

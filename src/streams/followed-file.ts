@@ -3,14 +3,14 @@ import { deferred } from "./deferred.ts";
 import type { GrowingFile } from "./growing-file.ts";
 import { resolveWithin } from "./resolve-within.ts";
 
-/** Bytes that the writer may be ahead of the fastest reader. */
+/** The maximum number of bytes that the writer is ahead of the fastest reader. */
 const AHEAD = 4 * 1024 * 1024;
-/** ms without any reader's progress after which the writer goes on by itself: a reader that stands still holds up nobody else. */
+/** ms without progress of any reader after which the writer continues, so that a stalled reader does not delay others. */
 const STALLED = 5_000;
 
 /**
- * A growing file with several readers, each at its own pace. The writer keeps the pace of the fastest, so that packing knows how much time
- * the link leaves; the others find in the file what they have not read.
+ * A growing file with several readers, each at its own pace. The writer keeps pace with the fastest reader, so that packing knows how much
+ * time the link leaves. The other readers read the rest from the file.
  */
 export class FollowedFile {
   readonly #file: GrowingFile;
@@ -22,7 +22,7 @@ export class FollowedFile {
     this.#file = file;
   }
 
-  /** Appends the chunks as fast as the fastest reader reads them. Rejects with the errors of both, which readers get as well. */
+  /** Appends the chunks as fast as the fastest reader reads them. Rejects with the errors of the chunks and of the file, which readers get as well. */
   async writeAll(chunks: AsyncIterable<Buffer>, signal: AbortSignal): Promise<void> {
     try {
       for await (const chunk of chunks) {
@@ -60,7 +60,7 @@ export class FollowedFile {
       const fastest = Math.max(...[...this.#readers].map(({ at }) => at));
       if (this.#written - fastest <= AHEAD) return;
       const moved = abortable(promise, signal).then(() => true);
-      // Without a reader nobody waits for the file.
+      // Without a reader, nothing waits for the file.
       if (this.#readers.size === 0) await moved;
       else if ((await resolveWithin(STALLED, moved)) === undefined) return;
     }

@@ -4,7 +4,7 @@ import { deferred } from "./deferred.ts";
 /** Bytes read at a time. */
 const CHUNK = 256 * 1024;
 
-/** A file that is read while it is written: readers wait for more. Owns the handle until it ends. */
+/** A file that is read while it is written: readers wait for more data. Owns the handle until the file is complete. */
 export class GrowingFile {
   readonly path: string;
   readonly #handle: FileHandle;
@@ -18,7 +18,7 @@ export class GrowingFile {
     this.#handle = handle;
   }
 
-  /** Appends a chunk. One call at a time. Rejects with the file system's errors. */
+  /** Appends a chunk. Allows one call at a time. Rejects with the file system's errors. */
   async write(chunk: Buffer): Promise<void> {
     for (let done = 0; done < chunk.length;) done += (await this.#handle.write(chunk, done)).bytesWritten;
     this.#written += chunk.length;
@@ -52,7 +52,7 @@ export class GrowingFile {
   /** Ends the file with an error, which its readers get. Leaves the file on disk. */
   async giveUp(error: Error): Promise<void> {
     this.#wake({ error });
-    await this.#handle.close().catch(() => {}); // closed already
+    await this.#handle.close().catch(() => {}); // already closed
   }
 
   #refuseGivenUp(): void {

@@ -6,19 +6,19 @@ import { mapInOrder } from "./map-in-order.ts";
 const gzipBuffer = promisify(gzipCallback);
 
 /**
- * Bytes compressed as one gzip member. A match reaches back 32 kB at most: with blocks of this size, the output grows by less than 1 %
- * against a single member.
+ * Bytes that are compressed as one gzip member. A match reaches back 32 kB at most, so with blocks of this size the output is less than 1 %
+ * larger than a single member.
  */
 const BLOCK = 512 * 1024;
-/** Blocks compressed at once: libuv's pool has four threads. Memory: twice this many blocks. */
+/** Blocks that are compressed at the same time: libuv's pool has four threads. The memory is that of twice as many blocks. */
 const CONCURRENCY = 4;
 const LEVEL = 6;
-/** A block whose sample keeps more than this part of its size is compressed already: gzip does 25 MB/s on it and gains nothing. */
+/** If the compressed sample of a block is larger than this share, the block is already compressed: gzip does 25 MB/s on it and gains nothing. */
 const TOO_DENSE = 0.97;
 
 /**
- * Compresses to gzip (RFC 1952) on several cores: in blocks that become consecutive members of one file, which every gunzip reads as one.
- * Stores blocks of compressed data as they are.
+ * Compresses to gzip (RFC 1952) on several cores, in blocks that become consecutive members of one file. Every gunzip reads them as one file.
+ * Stores blocks of already compressed data uncompressed.
  *
  * @param level 1 to 9
  */

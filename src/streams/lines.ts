@@ -1,15 +1,15 @@
 import type { Readable } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
 
-/** Characters after which an unfinished line is passed on. */
+/** An unfinished line is passed on after this many characters. */
 const MAX_LINE = 16_384;
-/** ms after which an unfinished line is passed on: a prompt waits for an answer and never ends its line. */
+/** An unfinished line is passed on after this many ms: a prompt waits for an answer and never ends its line. */
 const PROMPT_PAUSE = 300;
 
-/** A carriage return at the end of the received text may be half of a CR LF. */
+/** A line end. A carriage return at the end of the received text does not count, because it may be half of a CR LF. */
 const LINE_END = /\r?\n|\r(?!$)/;
 
-/** Calls `onLine` for each line of a text stream as it arrives, without its line end. Memory is bounded, whatever the stream sends. */
+/** Calls `onLine` for each line of a text stream when it arrives, without the line end. Memory is bounded, whatever the stream sends. */
 export function onLines(stream: Readable, onLine: (line: string) => void): void {
   const decoder = new StringDecoder("utf8");
   let pending = "";

@@ -1,9 +1,9 @@
-/** Calls at a time: Node reads files with four threads, and each should have its next one. */
+/** Calls at a time: Node reads files with four threads, and each thread should have its next call queued. */
 const CONCURRENCY = 8;
 
 /**
- * Calls `use` for each item, {@link CONCURRENCY} at a time, and yields the results in the order of the items. Calls that are running when the
- * loop is left end on their own. Throws the first error in that order.
+ * Calls `use` for each item, {@link CONCURRENCY} at a time, and yields the results in the order of the items. Does not cancel the pending
+ * calls when the caller leaves the loop. Throws the first error in the order of the items.
  */
 export async function* mapConcurrently<From, To>(
   all: Iterable<From>,
@@ -12,7 +12,7 @@ export async function* mapConcurrently<From, To>(
   const begun: Promise<To>[] = [];
   for (const one of all) {
     const doing = use(one);
-    doing.catch(() => {}); // awaited when its turn comes
+    doing.catch(() => {}); // it is awaited in its turn
     begun.push(doing);
     if (begun.length === CONCURRENCY) yield (await begun.shift()) as To;
   }

@@ -1,7 +1,7 @@
 /**
- * Calls `work` for each item, up to `concurrency` at once, and yields the results in the order of the items. Takes no more items than that.
- * Yields each result as soon as it is ready, even while the next item has not arrived, so that data from a link that breaks
- * is kept. When the items fail, the results of the items before are yielded first.
+ * Calls `work` for up to `concurrency` items at a time, and yields the results in the order of the items. Does not read further items ahead.
+ * Yields each result as soon as it is ready, even if the next item has not arrived, so that no data is lost when a link breaks. When the
+ * items fail, yields the results of the earlier items first.
  */
 export async function* mapInOrder<T, R>(
   items: AsyncIterable<T>,
@@ -35,7 +35,7 @@ export async function* mapInOrder<T, R>(
     }
     if (failure !== undefined) throw failure.error;
   } finally {
-    // Does not wait for an item that is still to come: the items' owner ends that.
+    // Does not wait for a pending item: the owner of the items ends it.
     const left = isOver ? undefined : source.return?.();
     if (next === undefined) await left;
     else left?.catch(() => {});

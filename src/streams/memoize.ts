@@ -1,4 +1,4 @@
-/** Returns a function that calls `start` once, on its first call, and returns that result from then on. */
+/** Returns a function that calls `start` once, on its first call, and returns the same result for all calls. */
 export function memoize<T>(start: () => Promise<T>): () => Promise<T> {
   let started: Promise<T> | undefined;
   return async () => await (started ??= start());

@@ -1,6 +1,6 @@
 /**
- * Reads the first bytes of a stream, at least `length` unless it ends earlier, and returns them together with a stream of all its bytes. Leaves
- * `source` to its owner.
+ * Reads the first bytes of a stream, at least `length` unless it ends earlier. Returns them together with a stream of all its bytes. The
+ * caller still owns `source`.
  */
 export async function peek(
   source: AsyncIterable<Buffer>,

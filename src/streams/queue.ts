@@ -1,16 +1,16 @@
 import { deferred } from "./deferred.ts";
 
-/** A queue with one producer and several consumers; each item goes to one of them. */
+/** A queue with one producer and several consumers. Each item is delivered to one consumer. */
 export interface Queue<T> extends AsyncIterable<T> {
   push(item: T): void;
-  /** Ends all iterations once the queue is empty. */
+  /** Ends all iterations when the queue is empty. */
   end(): void;
 }
 
 /**
- * Creates an unbounded queue: the producer limits the number of items. Leaving an iteration leaves the queue unchanged.
+ * Creates an unbounded queue: the producer limits the number of items. A consumer that leaves its iteration does not change the queue.
  *
- * @param rank the item with the lowest rank comes first; by default, the one that was pushed first
+ * @param rank the item with the lowest rank is delivered first. Default: the order in which items were pushed
  */
 export function queue<T>(rank?: (item: T) => number): Queue<T> {
   const items: T[] = [];

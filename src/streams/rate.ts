@@ -2,16 +2,16 @@ import { Readable, Writable } from "node:stream";
 import { TokenBucket } from "./token-bucket.ts";
 
 /**
- * Returns a stream of `source` at no more than `rate` bytes a second; `source` itself without a rate, or with 0. Ends and fails with `source`,
- * also when that closes without an end; destroying it destroys `source`. Buffers one chunk.
+ * Returns a stream that reads `source` at no more than `rate` bytes a second. Returns `source` itself if the rate is 0 or undefined. The
+ * stream ends and fails with `source`, also if `source` closes without an end. Destroying it destroys `source`. Buffers one chunk.
  */
 export function readAtRate(source: Readable, rate: number | undefined): Readable {
   return rate ? new RatedReadable(source, rate) : source;
 }
 
 /**
- * Returns a stream that writes to `sink` no more than `rate` bytes a second; `sink` itself without a rate, or with 0. A write is done when `sink`
- * has accepted it. End, errors and destruction pass in both directions.
+ * Returns a stream that writes to `sink` at no more than `rate` bytes a second. Returns `sink` itself if the rate is 0 or undefined. A write
+ * is complete when `sink` has accepted it. End, errors and destruction are passed on in both directions.
  */
 export function writeAtRate(sink: Writable, rate: number | undefined): Writable {
   return rate ? new RatedWritable(sink, rate) : sink;
@@ -31,7 +31,7 @@ class RatedReadable extends Readable {
     this.#bucket = new TokenBucket(rate);
     source.on("data", (chunk: Buffer) => {
       source.pause();
-      // Node resumes a child's stdout when the child has ended, even if this code has paused it.
+      // Node resumes a child's stdout when the child has ended, even if this code paused it.
       this.#pending = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
       this.#give();
     });

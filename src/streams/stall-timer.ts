@@ -1,12 +1,12 @@
 import { setMaxListeners } from "node:events";
 
-/** Limits waits for movement. Disposing ends it for good. */
+/** Limits the time that this process waits for movement. Disposing stops the timer permanently. */
 export interface StallTimer extends Disposable {
   /** Aborted with the reason of the first of the given signals, or when a wait takes too long. */
   readonly signal: AbortSignal;
-  /** Starts a wait of at most `ms`, in place of the running one. Infinity: without a limit. */
+  /** Starts a wait of at most `ms`, and ends the current one. Infinity means no limit. */
   start(ms: number): void;
-  /** Ends the running wait: something has moved, or this process waits for something else. */
+  /** Ends the current wait: something has moved, or this process waits for something else. */
   stop(): void;
 }
 
@@ -31,7 +31,7 @@ export function stallTimer(
   };
   controller.signal.addEventListener("abort", end, { once: true });
   for (const signal of sources) {
-    // One request for each layer of an image may wait on one signal; Node 20 takes the eleventh listener for a leak.
+    // One request for each layer of an image may wait on one signal; Node 20 reports the eleventh listener as a leak.
     setMaxListeners(0, signal);
     signal.addEventListener("abort", onAbort);
   }

@@ -1,6 +1,6 @@
 /**
- * How long this process waits while nothing moves, in ms. Bytes and messages count as movement, keep-alives do not. All timeouts are multiples
- * of --timeout.
+ * The time that this process waits while nothing moves, in ms. Bytes and messages count as movement; keep-alives do not. All timeouts are
+ * multiples of --timeout.
  */
 export interface Timeouts {
   /** For an answer to a request. Also for the remote side's first byte: a person may have to type a password into ssh first. */
@@ -15,7 +15,7 @@ export interface Timeouts {
 }
 
 const ANSWER = 60_000;
-/** Multiple of the timeout for an answer. */
+/** The timeout for work, as a multiple of the timeout for an answer. */
 const WORK = 10;
 /** Bytes per ms that the slowest healthy engine processes: 5 MB/s, a tenth of a hard disk's rate. */
 const SLOWEST = 5_000;

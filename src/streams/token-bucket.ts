@@ -1,14 +1,14 @@
-/** The burst that may pass after a pause: the bytes of `ms`, and at least `bytes`. */
+/** The burst that may pass after a pause: the bytes that the rate allows in `ms`, but at least `bytes`. */
 const BURST = { ms: 100, bytes: 16 * 1024 };
-/** Bytes pass in portions of this many ms: shorter ones make many small chunks, longer ones make the stream jerky. */
+/** Bytes pass in portions of this many ms: shorter portions make many small chunks, longer portions make the stream jerky. */
 const PORTION = 50;
 
-/** A token bucket: in any period, lets no more pass than its rate allows, plus one burst. */
+/** A token bucket. In any period, it lets no more bytes pass than its rate allows, plus one burst. */
 export class TokenBucket {
   /** Bytes per ms. */
   readonly #rate: number;
   readonly #burst: number;
-  /** Bytes that may pass, and the time of that count. */
+  /** The bytes that may pass, and the time of that count. */
   #level: number;
   #at = performance.now();
 
@@ -19,7 +19,7 @@ export class TokenBucket {
     this.#level = this.#burst;
   }
 
-  /** Returns how many of `wanted` bytes may pass now, 0 when the caller should {@link wait}. */
+  /** Returns how many of `wanted` bytes may pass now; 0 if the caller should {@link wait}. */
   take(wanted: number): number {
     const now = performance.now();
     this.#level = Math.min(this.#burst, this.#level + (now - this.#at) * this.#rate);

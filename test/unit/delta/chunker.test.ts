@@ -12,7 +12,7 @@ function piecesOf(bytes: Buffer): Buffer[] {
   return pieces;
 }
 
-/** Bytes of `now` that are in no piece of `before`. */
+/** Returns the bytes of `now` that are in no piece of `before`. */
 function newBytes(now: Buffer, before: Buffer): number {
   const known = new Set(piecesOf(before).map((piece) => piece.toString("latin1")));
   return piecesOf(now)
@@ -22,7 +22,7 @@ function newBytes(now: Buffer, before: Buffer): number {
 
 const big = noise(8_000_000, 1);
 
-test("pieces have 8 to 128 kB, some 37 on average", () => {
+test("cuts pieces of 8 to 128 kB, about 37 kB on average", () => {
   const lengths = piecesOf(big).map(({ length }) => length);
   expect(Math.min(...lengths.slice(0, -1))).toBeGreaterThan(8 * 1024);
   expect(Math.max(...lengths)).toBeLessThanOrEqual(MAX_PIECE);
@@ -31,7 +31,7 @@ test("pieces have 8 to 128 kB, some 37 on average", () => {
   expect(average).toBeLessThan(45_000);
 });
 
-test("uniform content is cut at the maximum length", () => {
+test("cuts uniform content at the maximum length", () => {
   expect(piecesOf(Buffer.alloc(300_000)).map(({ length }) => length)).toEqual([
     MAX_PIECE,
     MAX_PIECE,
@@ -39,7 +39,7 @@ test("uniform content is cut at the maximum length", () => {
   ]);
 });
 
-test("an insertion, deletion or change makes a few pieces new", () => {
+test("changes only a few pieces after an insertion, a deletion or a change", () => {
   const [before, behind] = [big.subarray(0, 3_000_000), big.subarray(3_000_000)];
   expect(newBytes(Buffer.concat([before, Buffer.from("something"), behind]), big)).toBeLessThan(3 * MAX_PIECE);
   expect(newBytes(Buffer.concat([before, behind.subarray(5)]), big)).toBeLessThan(3 * MAX_PIECE);
@@ -49,12 +49,12 @@ test("an insertion, deletion or change makes a few pieces new", () => {
   expect(newBytes(changed, big)).toBeLessThan(3 * MAX_PIECE);
 });
 
-test("a piece depends on nothing before it, and on nothing beyond the maximum length", () => {
+test("cuts a piece independently of the bytes before it and beyond the maximum length", () => {
   const alone = pieceLength(big, 1_000_000, big.length);
   expect(pieceLength(Buffer.from(big.subarray(1_000_000, 1_000_000 + MAX_PIECE)), 0, MAX_PIECE)).toBe(alone);
 });
 
-test("the boundaries are part of the protocol: both sides cut in the same way", () => {
+test("cuts at the boundaries of the protocol, which are the same on both sides", () => {
   expect(piecesOf(noise(300_000, 2)).map(({ length }) => length)).toMatchInlineSnapshot(`
     [
       45954,

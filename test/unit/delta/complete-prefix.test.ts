@@ -1,4 +1,4 @@
-/** While a tar is rebuilt, the length of its complete prefix is known. */
+/** The length of the complete prefix of a tar while the tar is rebuilt. */
 import { mkdtemp, open, readFile, rm, type FileHandle } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -53,7 +53,7 @@ async function rebuildWatched(tar: Buffer, deltaBases: Buffer[]): Promise<number
   return lengths;
 }
 
-test("the prefix is complete, and grows to the whole tar", async () => {
+test("reports only complete prefixes, up to the whole tar", async () => {
   for (let seed = 0; seed < 30; seed += 1) {
     const tar = generatedTar(seed, { parts: 12, version: 2 });
     const deltaBases = [generatedTar(seed, { parts: 12, version: 1 }), generatedTar(seed + 1, { parts: 12 })];
@@ -62,7 +62,7 @@ test("the prefix is complete, and grows to the whole tar", async () => {
   }
 });
 
-test("the prefix grows during the rebuild, up to the first missing piece", async () => {
+test("extends the prefix during the rebuild, up to the first missing piece", async () => {
   const file = (at: number, version: number): Buffer =>
     entry({ name: `app/${at}`, content: noise(250_000, 2000 + at + 1000 * version) });
   const files = Array.from({ length: 160 }, (_, at) => at);
@@ -74,7 +74,7 @@ test("the prefix grows during the rebuild, up to the first missing piece", async
   expect(Math.max(...before)).toBeLessThan(101 * file(0, 0).length);
 });
 
-test("the prefix excludes data that is still being written", async () => {
+test("excludes data that is still being written from the prefix", async () => {
   const tar = Buffer.concat([
     entry({ name: "app/large", content: noise(1_000_000, 7) }),
     entry({ name: "app/small", content: noise(1000, 8) }),
@@ -109,14 +109,14 @@ test("the prefix excludes data that is still being written", async () => {
   expect(await rebuild.completePrefix(tar.length)).toBe(tar.length);
 });
 
-test("a frame describes 16 MB of the tar, so that a layer is rebuilt while it is cut", async () => {
+test("describes 16 MB of the tar in a frame, so that a layer is rebuilt while it is cut", async () => {
   const files = Array.from({ length: 10 }, (_, at) => entry({ name: `app/${at}`, content: noise(5_000_000, at) }));
   let frames = 0;
   for await (const _ of encodeRecipe(cutTar(streamOf([...files, END])))) frames += 1;
   expect(frames).toBe(3);
 });
 
-test("waiting for the prefix ends when the rebuild is stopped, and with the error of the recipe", async () => {
+test("stops waiting for the prefix when the rebuild is stopped, and when the recipe fails", async () => {
   await using file = await open(join(folder, "stopped"), "w+");
   const tar = Buffer.concat([entry({ name: "app/1", content: noise(250_000, 1) }), END]);
   const rebuild = TarRebuild.start(file, decodeRecipe(encodeRecipe(cutTar(streamOf([tar]))), { maxSize: tar.length }));

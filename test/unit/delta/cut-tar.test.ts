@@ -18,7 +18,7 @@ function joined(segments: Segment[]): Buffer {
   return Buffer.concat(segments.map(({ bytes }) => bytes));
 }
 
-/** Paths and lengths of the content segments. */
+/** Returns the paths and lengths of the content segments. */
 async function contentsOf(tar: Buffer): Promise<[string | undefined, number][]> {
   const segments = await segmentsOf([tar]);
   return segments.flatMap((segment) => (segment.kind === "content" ? [[segment.path, segment.bytes.length]] : []));
@@ -35,7 +35,7 @@ function same(a: Segment[], b: Segment[]): boolean {
 describe.each(Object.entries(ODD))("%s", (_name, make) => {
   const tar = make();
 
-  test("the segments are its bytes, however it is chunked", async () => {
+  test("is cut into segments with exactly its bytes, however it is chunked", async () => {
     const whole = await segmentsOf([tar]);
     expect(joined(whole).equals(tar)).toBe(true);
     expect(whole.every(({ bytes }) => bytes.length > 0 && bytes.length <= MAX_PIECE)).toBe(true);
@@ -45,7 +45,7 @@ describe.each(Object.entries(ODD))("%s", (_name, make) => {
     }
   });
 
-  test("also when it ends early", async () => {
+  test("is cut into segments with exactly its bytes when it is truncated", async () => {
     const random = pseudoRandom(tar.length);
     for (let times = 0; times < 8; times += 1) {
       const part = tar.subarray(0, Math.floor(random() * tar.length));
@@ -54,7 +54,7 @@ describe.each(Object.entries(ODD))("%s", (_name, make) => {
   });
 });
 
-test("the segments of made-up tars, whole and damaged, are their bytes", async () => {
+test("cuts generated tars, complete and damaged, into segments with exactly their bytes", async () => {
   const random = pseudoRandom(1);
   for (let seed = 0; seed < 20; seed += 1) {
     const tar = madeUp(seed);
@@ -66,7 +66,7 @@ test("the segments of made-up tars, whole and damaged, are their bytes", async (
   }
 });
 
-test("files, and nothing else, are content, with their paths", async () => {
+test("yields only files as content, with their paths", async () => {
   const long = "app/".padEnd(150, "long/");
   const content = noise(100, 1);
   const tar = Buffer.concat([
@@ -95,7 +95,7 @@ test("files, and nothing else, are content, with their paths", async () => {
   );
 });
 
-test("a tar of another library is read to its end", async () => {
+test("reads a tar of another library to its end", async () => {
   const names = Array.from({ length: 30 }, (_, at) => `app/${"folder/".repeat(at)}${at}`);
   const tar = await makeTar(names.map((name, at) => ({ name, content: noise(100 * at + 40, at) })));
   expect(await contentsOf(tar)).toEqual(names.map((name, at) => [name, 100 * at + 40]));
@@ -107,7 +107,7 @@ test.each<[string, (string | undefined)[]]>([
   ["a global extension header, whose size applies to no entry", ["app/a", "app/b"]],
   ["sparse files", ["app/sparse", "app/real", "app/real-0.1", "app/real-0.0"]],
   ["checksums in other notations", ["app/a", "app/b", "app/ü", "app/d", "app/e", "app/f"]],
-  ["a size that is no number", [undefined]],
+  ["a size that is not a number", [undefined]],
   ["a size of 2^53", [undefined]],
   ["a negative size", [undefined]],
   ["a malformed extension header", ["app/a"]],
@@ -115,12 +115,12 @@ test.each<[string, (string | undefined)[]]>([
   ["numbers in other notations", ["app/a", "app/b", "app/c", "app/d"]],
   ["two tars, one after the other", ["app/a", "app/b"]],
   ["files of all sizes", "33 511 512 513 65535 65536 65537 300000 1500000".split(" ").map((name) => `app/${name}`)],
-])("%s: the paths of the content", async (name, paths) => {
+])("finds the paths of the content: %s", async (name, paths) => {
   const contents = await contentsOf(ODD[name]?.() ?? END);
   expect([...new Set(contents.map(([path]) => path))]).toEqual(paths);
 });
 
-test("an extension header of more than a megabyte is ignored", async () => {
+test("ignores an extension header of more than a megabyte", async () => {
   const file = entry({ name: "app/a", content: noise(50, 1) });
   const names = async (comment: number): Promise<unknown> =>
     await contentsOf(Buffer.concat([pax({ path: "app/b", comment: "x".repeat(comment) }), file, END]));
@@ -128,7 +128,7 @@ test("an extension header of more than a megabyte is ignored", async () => {
   expect(await names(1_100_000)).toEqual([["app/a", 50]]);
 });
 
-test("a file of up to 64 kB is one piece, a larger one several, one of up to 32 bytes none", async () => {
+test("cuts a file of up to 32 bytes into no piece, of up to 64 kB into one, and a larger file into several", async () => {
   const file = (size: number): Buffer => Buffer.concat([entry({ name: "a", content: noise(size, 1) }), END]);
   expect(await contentsOf(file(32))).toEqual([]);
   expect(await contentsOf(file(33))).toEqual([["a", 33]]);
@@ -136,7 +136,7 @@ test("a file of up to 64 kB is one piece, a larger one several, one of up to 32 
   expect((await contentsOf(file(65_537))).length).toBeGreaterThan(1);
 });
 
-test("a file is cut by its content, wherever it is in the tar", async () => {
+test("cuts a file by its content, wherever it is in the tar", async () => {
   const content = noise(700_000, 1);
   const alone = await contentsOf(entry({ name: "a", content }));
   const before = entry({ name: "b", content: noise(900_001, 2) });
@@ -144,7 +144,7 @@ test("a file is cut by its content, wherever it is in the tar", async () => {
   expect(behind.filter(([path]) => path === "a")).toEqual(alone);
 });
 
-test("data after the end of a tar is content without a path, as is data that is no tar", async () => {
+test("yields data after the end of a tar, and data that is not a tar, as content without a path", async () => {
   const garbage = noise(5000, 1);
   const file = entry({ name: "a", content: noise(50, 2) });
   expect(await contentsOf(Buffer.concat([file, END, garbage]))).toEqual([
@@ -157,7 +157,7 @@ test("data after the end of a tar is content without a path, as is data that is 
   ]);
 });
 
-test("the tar is read on demand, and closed when the consumer stops", async () => {
+test("reads the tar on demand, and closes it when the consumer stops", async () => {
   let given = 0;
   let left = false;
   async function* endless(): AsyncGenerator<Buffer> {

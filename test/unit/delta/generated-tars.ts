@@ -7,9 +7,9 @@ const below = (random: Random, limit: number): number => Math.floor(random() * l
 /** Picks from an array, or from the characters of a string. */
 const oneOf = <T>(random: Random, all: ArrayLike<T>): T => all[below(random, all.length)] as T;
 
-/** Entries of a tar. The same seed gives the same entry, but for its mtime. */
+/** Entries of a tar. The same seed gives the same entry, except for the mtime. */
 const KINDS: ((random: Random, common: Entry) => Buffer)[] = [
-  // Files, three times: they are the most frequent.
+  // Files are listed three times, because they are the most frequent.
   (_random, common) => entry(common),
   (_random, common) => entry(common),
   (random, common) => entry({ ...common, padding: below(random, 256) }),
@@ -72,7 +72,7 @@ const KINDS: ((random: Random, common: Entry) => Buffer)[] = [
   (random) => Buffer.alloc(512 * (1 + below(random, 300))),
 ];
 
-/** Data that is no tar. Rare, because all that follows is not read as a tar. */
+/** Data that is not a tar. It is rare, because nothing after it is read as a tar. */
 const BROKEN: ((random: Random, common: Entry) => Buffer)[] = [
   (_random, common) => entry({ ...common, sum: () => "777777\0 " }),
   (random, common) => entry({ ...common, size: oneOf(random, ["what size?\0\0", Buffer.alloc(12, 255)]) }),

@@ -10,7 +10,7 @@ function foldersOf(...paths: (string | undefined)[]): string[] {
 const many = (count: number, path: (at: number) => string): string[] =>
   Array.from({ length: count }, (_, at) => path(at));
 
-test("the deepest folder that contains all files", () => {
+test("returns the deepest folder that contains all files", () => {
   expect(foldersOf()).toEqual([]);
   expect(foldersOf("app/node_modules/a/index.js")).toEqual(["/app/node_modules/a"]);
   expect(foldersOf("app/node_modules/a/index.js", "app/node_modules/b/lib/b.js")).toEqual(["/app/node_modules"]);
@@ -19,7 +19,7 @@ test("the deepest folder that contains all files", () => {
   expect(foldersOf("srv/x/y/z/a", "srv/x/y/z/w/b", "srv/x/y/z/w/c")).toEqual(["/srv/x/y/z"]);
 });
 
-test("several folders with little in common", () => {
+test("returns several folders that have little in common", () => {
   expect(foldersOf("usr/lib/a/b", "etc/passwd", "usr/bin/node", "usr/lib/c/d")).toEqual([
     "/usr/lib",
     "/usr/bin",
@@ -27,7 +27,7 @@ test("several folders with little in common", () => {
   ]);
 });
 
-test("the root, for files at the top, in many folders, or at an unknown path", () => {
+test("returns the root for files at the top level, in many folders, or at an unknown path", () => {
   expect(foldersOf("app/a", "file")).toEqual(["/"]);
   expect(foldersOf("file", "app/a")).toEqual(["/"]);
   expect(foldersOf(...many(9, (at) => `${at}/a/b`))).toEqual(["/"]);
@@ -36,7 +36,7 @@ test("the root, for files at the top, in many folders, or at an unknown path", (
   expect(foldersOf("app/../../etc/passwd")).toEqual(["/"]);
 });
 
-test("at most 32 folders", () => {
+test("returns at most 32 folders", () => {
   expect(foldersOf(...many(32, (at) => `usr/${at}/file`))).toHaveLength(32);
   expect(foldersOf(...many(33, (at) => `usr/${at}/file`))).toEqual(["/usr"]);
   const two = [...many(20, (at) => `usr/${at}/file`), ...many(20, (at) => `var/${at}/file`)];
@@ -46,13 +46,13 @@ test("at most 32 folders", () => {
   ).toBeLessThanOrEqual(32);
 });
 
-test("a name that is not UTF-8, has a NUL, or is too long ends the path before it", () => {
+test("ends a path before a name that is not UTF-8, contains a NUL, or is too long", () => {
   expect(foldersOf("app/lib/b\uFFFD/file")).toEqual(["/app/lib"]);
   expect(foldersOf("app/lib/b\0/file")).toEqual(["/app/lib"]);
   expect(foldersOf(`app/lib/${"x".repeat(5000)}/file`)).toEqual(["/app/lib"]);
 });
 
-test("whatever the paths, the folders are valid, and each file lies in one", () => {
+test("returns valid folders, which contain each file, for any paths", () => {
   const names = ["", ".", "..", "a", "b", "ü", "x".repeat(300), "\uFFFD"];
   for (let seed = 1; seed < 3000; seed += 1) {
     const paths = many(1 + (seed % 7), (at) =>
@@ -72,7 +72,7 @@ test("whatever the paths, the folders are valid, and each file lies in one", () 
   }
 });
 
-test("a folder from the peer is an absolute, normalised path", () => {
+test("accepts only absolute, normalised paths from the peer", () => {
   expect(["/", "/app", "/app/node_modules", "/ü"].every(isFolderPath)).toBe(true);
   expect(
     ["", "app", "/app/", "//", "/app//b", "/app/../b", "/..", "/.", "/a\0", `/${"x".repeat(4096)}`].some(isFolderPath),

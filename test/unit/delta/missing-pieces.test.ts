@@ -11,19 +11,19 @@ test.each([
   ["the first", ordinals(0), 2],
   ["one", ordinals(1_000_000), 4],
   ["some", ordinals(0, 1, 2, 5, 6, 9), 6],
-])("%s", (_name, missing, bytes) => {
+])("encodes a list: %s", (_name, missing, bytes) => {
   const encoded = encodeMissingPieces(missing);
   expect(encoded).toHaveLength(bytes);
   expect(decodeMissingPieces(encoded, 1_000_001)).toEqual(missing);
 });
 
-test("a list of all of very many pieces takes a few bytes", () => {
+test("encodes a list of all of very many pieces in a few bytes", () => {
   const missing = Uint32Array.from({ length: 100_000 }, (_, at) => at);
   expect(encodeMissingPieces(missing)).toHaveLength(4);
   expect(decodeMissingPieces(encodeMissingPieces(missing), 100_000)).toEqual(missing);
 });
 
-test("any list is decoded as it was encoded, in no more bytes than the maximum", () => {
+test("decodes any encoded list, which has no more bytes than the maximum", () => {
   const random = pseudoRandom(1);
   for (let times = 0; times < 300; times += 1) {
     const pieces = Math.floor(random() * 3000);
@@ -43,11 +43,11 @@ test.each([
   ["half a number", [0x80], 10],
   ["a number that is too long", [0x80, 0x80, 0x80, 0x80, 0x80, 0], 2 ** 21],
   ["more bytes than it can have", [0x80, 0x80, 0, 1], 1],
-])("%s is refused", (_name, bytes, pieces) => {
+])("rejects %s", (_name, bytes, pieces) => {
   expect(() => decodeMissingPieces(Buffer.from(bytes), pieces)).toThrow(InvalidRecipe);
 });
 
-test("noise is refused, or decodes to ascending ordinals", () => {
+test("rejects noise, or decodes it to ascending ordinals", () => {
   for (let seed = 0; seed < 2000; seed += 1) {
     try {
       const missing = decodeMissingPieces(noise(seed % 40, seed), 5000);

@@ -1,7 +1,7 @@
 import { createCipheriv } from "node:crypto";
 import { pseudoRandom } from "../pseudo-random.ts";
 
-/** Returns pseudo-random bytes, the same for the same seed; a gigabyte a second. */
+/** Returns pseudo-random bytes, at a gigabyte a second. The same seed gives the same bytes. */
 export function noise(size: number, seed: number): Buffer {
   return createCipheriv("aes-128-ctr", Buffer.alloc(16, `${seed}`), Buffer.alloc(16)).update(Buffer.alloc(size));
 }
@@ -105,7 +105,7 @@ const sparse = (): Buffer => {
   return entry({ name: "app/sparse", type: "S", magic: "ustar  \0", content: noise(5000, 9), map });
 };
 
-/** Tars of all kinds, and data that is no tar or stops being one. */
+/** Tars of all kinds, and data that is not a tar, or only at its beginning. */
 export const ODD: Record<string, () => Buffer> = {
   nothing: () => Buffer.alloc(0),
   "one byte": () => Buffer.from("x"),
@@ -203,7 +203,8 @@ export const ODD: Record<string, () => Buffer> = {
   "a size below 2^53": () =>
     Buffer.concat([entry({ name: "app/big", size: base256(2n ** 53n - 1000n) }), noise(400_000, 5)]),
   "a negative size": () => Buffer.concat([entry({ name: "app/a", size: Buffer.alloc(12, 255) }), noise(3000, 6)]),
-  "a size that is no number": () => Buffer.concat([entry({ name: "app/a", size: "what size?\0\0" }), noise(3000, 7)]),
+  "a size that is not a number": () =>
+    Buffer.concat([entry({ name: "app/a", size: "what size?\0\0" }), noise(3000, 7)]),
   "a size that is too large": () => Buffer.concat([entry({ name: "app/a", size: "00000001000\0" }), END]),
   "a huge extension header": () =>
     Buffer.concat([entry({ name: "x", type: "x", size: "77777777777\0" }), noise(2_500_000, 8)]),

@@ -9,14 +9,14 @@ import { pseudoRandom } from "../pseudo-random.ts";
 setFlagsFromString("--expose-gc");
 const collect = runInNewContext("gc") as () => void;
 
-/** A key for a number. The keys of a `family` differ in their first half only, or in their second. */
+/** Returns a key for a number. The keys of a `family` differ only in their first half, or only in their second half. */
 function keyFor(number: number, family: "first" | "second" = "first"): string {
   const bytes = Buffer.alloc(8);
   bytes.writeUInt32LE(number, family === "first" ? 0 : 4);
   return bytes.toString("latin1");
 }
 
-test("knows the missing pieces and their offsets, like a list of all pieces", () => {
+test("returns the missing pieces and their offsets, like a list of all pieces", () => {
   const random = pseudoRandom(7);
   const below = (limit: number): number => Math.floor(random() * limit);
   const table = new PieceTable();
@@ -51,7 +51,7 @@ test("knows the missing pieces and their offsets, like a list of all pieces", ()
   expect(table.missing).toEqual({ pieces: 0, bytes: 0 });
 });
 
-test("a key has one length, as long as it is missing", () => {
+test("rejects a second length for a key whose piece is missing", () => {
   const table = new PieceTable();
   table.add(keyFor(1), 10, 0);
   expect(() => table.add(keyFor(1), 11, 10)).toThrow(InvalidRecipe);
@@ -61,7 +61,7 @@ test("a key has one length, as long as it is missing", () => {
   expect(table.take(keyFor(1), 11)).toEqual([20]);
 });
 
-test("a table of as many pieces as a recipe may have takes little memory", () => {
+test("takes little memory for the maximum number of pieces", () => {
   const memory = (): number => {
     collect();
     const { heapUsed, arrayBuffers } = process.memoryUsage();

@@ -9,7 +9,7 @@ import { generatedTar } from "./generated-tars.ts";
 import { damaged, noise, streamOf } from "./odd-tars.ts";
 import { sendTar, type Harm } from "./send-tar.ts";
 
-/** Properties for any tar, any delta bases, and any damage to the messages. */
+/** Properties that hold for any tar, any delta bases, and any damage to the messages. */
 
 let folder: string;
 beforeAll(async () => {
@@ -17,7 +17,7 @@ beforeAll(async () => {
 });
 afterAll(async () => await rm(folder, { recursive: true }));
 
-/** Up to three delta bases: versions of the tar, a part of it, a damaged one, others, and noise. */
+/** Returns up to three delta bases: versions of the tar, a part of it, a damaged version, other tars, and noise. */
 function basesFor(tar: Buffer, seed: number, random: () => number): Buffer[] {
   const kinds = [
     () => generatedTar(seed, { version: 1 }),
@@ -31,7 +31,7 @@ function basesFor(tar: Buffer, seed: number, random: () => number): Buffer[] {
   return Array.from({ length: Math.floor(random() * 4) }, () => kinds[Math.floor(random() * kinds.length)]?.() ?? tar);
 }
 
-test("whatever the delta bases, a tar is rebuilt to the byte; nothing is sent to a receiver that has it", async () => {
+test("rebuilds a tar exactly from any delta bases, and sends nothing to a receiver that has it", async () => {
   const random = pseudoRandom(1);
   for (let seed = 0; seed < 80; seed += 1) {
     const whole = generatedTar(seed);
@@ -43,7 +43,7 @@ test("whatever the delta bases, a tar is rebuilt to the byte; nothing is sent to
   }
 });
 
-test("a newer version costs less than its size", async () => {
+test("sends fewer bytes for a newer version than its size", async () => {
   let [sent, all] = [0, 0];
   for (let seed = 0; seed < 50; seed += 1) {
     const [old, now] = [generatedTar(seed), generatedTar(seed, { version: 1 })];
@@ -53,7 +53,7 @@ test("a newer version costs less than its size", async () => {
   expect(sent).toBeLessThan(0.4 * all);
 });
 
-test("the segments are the bytes of the tar, however it is chunked", async () => {
+test("cuts a tar into segments with exactly its bytes, however it is chunked", async () => {
   const segmentsOf = async (chunks: Iterable<Buffer>): Promise<[Buffer, unknown[]]> => {
     const segments: Segment[] = [];
     for await (const batch of cutTar(streamOf(chunks))) segments.push(...batch);
@@ -71,7 +71,7 @@ test("the segments are the bytes of the tar, however it is chunked", async () =>
   }
 });
 
-test("a damaged recipe, list or piece is refused, or makes another tar", async () => {
+test("rejects a damaged recipe, list or piece, or rebuilds another tar", async () => {
   const random = pseudoRandom(2);
   const outcomes = { refused: 0, wrong: 0, right: 0 };
   for (let seed = 0; seed < 90; seed += 1) {

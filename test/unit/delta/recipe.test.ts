@@ -26,7 +26,7 @@ async function read(recipe: Iterable<Buffer>, limit: RecipeLimits = LIMIT): Prom
   return instructions;
 }
 
-/** Carries out instructions, with the pieces taken from the tar itself. */
+/** Executes instructions. The pieces are from the tar itself. */
 function follow(instructions: Instruction[], tar: Buffer): Buffer {
   const parts: Buffer[] = [];
   let at = 0;
@@ -45,7 +45,7 @@ function follow(instructions: Instruction[], tar: Buffer): Buffer {
 }
 
 describe.each(Object.entries(ODD))("%s", (_name, make) => {
-  test("its recipe describes it, however the recipe is chunked", async () => {
+  test("is described by its recipe, however the recipe is chunked", async () => {
     const tar = make();
     const recipe = await recipeOf(tar);
     const whole = await read([recipe]);
@@ -56,7 +56,7 @@ describe.each(Object.entries(ODD))("%s", (_name, make) => {
   });
 });
 
-test("the recipes of made-up tars, whole and damaged, describe them", async () => {
+test("describes generated tars, complete and damaged", async () => {
   const random = pseudoRandom(2);
   for (let seed = 0; seed < 20; seed += 1) {
     for (const tar of [madeUp(seed), damaged(madeUp(seed), random), damaged(madeUp(seed), random)]) {
@@ -65,7 +65,7 @@ test("the recipes of made-up tars, whole and damaged, describe them", async () =
   }
 });
 
-test("a header takes few bytes, a piece 8", async () => {
+test("encodes a header in a few bytes, and a piece in 8", async () => {
   const random = pseudoRandom(3);
   const count = 3000;
   const files = Array.from({ length: count }, (_, at) =>
@@ -80,7 +80,7 @@ test("a header takes few bytes, a piece 8", async () => {
   expect(packed / count).toBeLessThan(8 + 8);
 });
 
-test("its end has the size and the folders of the files", async () => {
+test("ends with the size of the tar and the folders of the files", async () => {
   const tar = Buffer.concat([entry({ name: "app/node_modules/a/b.js", content: noise(500, 1) }), END]);
   expect((await read([await recipeOf(tar)])).at(-1)).toEqual({
     kind: "end",
@@ -91,7 +91,7 @@ test("its end has the size and the folders of the files", async () => {
   expect((await read([await recipeOf(noise(500, 1))])).at(-1)).toEqual({ kind: "end", size: 500, folders: ["/"] });
 });
 
-test("an observer receives all pieces, in order", async () => {
+test("passes all pieces to an observer, in order", async () => {
   const tar = madeUp(4);
   const observed: [number, number][] = [];
   const observer = { add: (offset: number, length: number) => observed.push([offset, length]) };
@@ -106,7 +106,7 @@ test("an observer receives all pieces, in order", async () => {
   expect(observed.length).toBeGreaterThan(10);
 });
 
-test("the recipe of a tar of very many headers has several frames", async () => {
+test("encodes a tar of very many headers in several frames", async () => {
   const folders = Array.from({ length: 30_000 }, (_, at) =>
     entry({ name: `${noise(40, at).toString("hex")}/`, type: "5" }),
   );
@@ -116,14 +116,14 @@ test("the recipe of a tar of very many headers has several frames", async () => 
   expect(Math.max(...frames)).toBeLessThan(600_000);
 });
 
-test("a recipe that describes more than is allowed is refused", async () => {
+test("rejects a recipe that describes more than the limit", async () => {
   const tar = madeUp(5);
   const recipe = await recipeOf(tar);
   await expect(read([recipe], { maxSize: tar.length })).resolves.toBeDefined();
   await expect(read([recipe], { maxSize: tar.length - 1 })).rejects.toThrow(InvalidRecipe);
 });
 
-test("content after the last allowed piece is encoded as raw bytes; a further piece is refused", async () => {
+test("encodes content after the last allowed piece as raw bytes, and rejects a further piece", async () => {
   const tar = madeUp(5);
   const all = await read([await recipeOf(tar)]);
   const count = all.filter(({ kind }) => kind === "piece").length;
@@ -133,7 +133,7 @@ test("content after the last allowed piece is encoded as raw bytes; a further pi
   await expect(read([await recipeOf(tar)], { ...LIMIT, maxPieces: count - 1 })).rejects.toThrow(InvalidRecipe);
 });
 
-test("a truncated recipe is refused, and one with data after its end", async () => {
+test("rejects a truncated recipe, and a recipe with data after its end", async () => {
   const recipe = await recipeOf(madeUp(6));
   for (const length of [0, 1, 23, 24, 25, recipe.length - 1]) {
     await expect(read([recipe.subarray(0, length)])).rejects.toThrow(InvalidRecipe);
@@ -173,13 +173,13 @@ const twoEnds = (columns: FrameWriter): void => {
 const halfBlock = forged(OP.raw, 300, (columns) => columns.bytes("raw", Buffer.alloc(300)));
 
 test.each<[string, string, Buffer]>([
-  ["an op that is not known", "unknown op", forged(7, 0)],
+  ["an unknown op", "unknown op", forged(7, 0)],
   ["an empty frame", "is empty", new FrameWriter().frame()],
   ["a frame of gigabytes", "too large", Buffer.alloc(24, 0x7f)],
   ["a header with unknown fields", "unknown fields", forged(OP.header, 2 ** 13)],
   ["a header of an invalid type", "invalid type", forged(OP.header, 8, (columns) => columns.number("raw", 256))],
-  ["a size that does not fit", "does not fit", forged(OP.header, 1, numbers(8 ** 11))],
-  ["a time that does not fit", "does not fit", forged(OP.header, 2, numbers(1))],
+  ["a size that is out of range", "out of range", forged(OP.header, 1, numbers(8 ** 11))],
+  ["a time that is out of range", "out of range", forged(OP.header, 2, numbers(1))],
   ["a name that is too long", "field of a header in the recipe is too long", forged(OP.header, 4, name)],
   ["a missing name", "too short", forged(OP.header, 4)],
   ["a header in the middle of a block", "does not begin on a block", Buffer.concat([halfBlock, forged(OP.header, 0)])],
@@ -201,16 +201,16 @@ test.each<[string, string, Buffer]>([
   ["another size", "size at its end differs", forged(OP.end, 0, numbers(1, 0))],
   ["too many folders", "too many folders", forged(OP.end, 0, numbers(0, 33))],
   ["folders without end", "too many folders", forged(OP.end, 0, numbers(0, 2 ** 50))],
-  ["a folder with ..", "no absolute path", forged(OP.end, 0, folder)],
+  ["a folder with ..", "not an absolute path", forged(OP.end, 0, folder)],
   ["a malformed end", "malformed", forged(OP.end, 1, numbers(0, 0))],
   ["two ends", "after its end", forged(OP.end, 0, twoEnds)],
-])("%s is refused", async (_name, why, frame) => {
+])("rejects %s", async (_name, why, frame) => {
   const refused = read([frame, forged(OP.end, 0, numbers(0, 0))]);
   await expect(refused).rejects.toThrow(InvalidRecipe);
   await expect(refused).rejects.toThrow(why);
 });
 
-test("segments that no tar has are encoded as well", async () => {
+test("encodes segments that no tar has", async () => {
   const literal = (bytes: Buffer): Segment => ({ kind: "literal", bytes });
   const content = (bytes: Buffer): Segment => ({ kind: "content", bytes, path: "app/a" });
   const header = entry({ name: "app/a" });
@@ -232,7 +232,7 @@ test("segments that no tar has are encoded as well", async () => {
   expect(follow(await read([await bytesOf(encodeRecipe(batches()))]), whole).equals(whole)).toBe(true);
 });
 
-test("a damaged recipe is refused, or describes the size at its end", async () => {
+test("rejects a damaged recipe, or decodes it to the size at its end", async () => {
   const random = pseudoRandom(7);
   const recipes = await Promise.all(
     [madeUp(7), madeUp(8), ODD["pax, long names, prefixes, GNU's names"]?.() ?? END].map(recipeOf),

@@ -1,4 +1,4 @@
-/** An older version is read while the recipe of the new one arrives. */
+/** An older version is read while the recipe of the new version arrives. */
 import { mkdtemp, open, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -31,7 +31,7 @@ const v2 = Buffer.concat([
   END,
 ]);
 
-/** The recipe of a tar: two thirds of it, and the rest after `goOn`. */
+/** The recipe of a tar: two thirds of it, then the rest after `goOn`. */
 async function halting(tar: Buffer): Promise<{ recipe: AsyncGenerator<Instruction[]>; goOn: () => void }> {
   const batches: Instruction[][] = [];
   const recipe = decodeRecipe(encodeRecipe(cutTar(streamOf([tar]))), { maxSize: tar.length });
@@ -69,7 +69,7 @@ function counting(tar: Buffer): {
   return { stream: stream(), read: () => read, reached };
 }
 
-test("the older tar is read behind the recipe; its files are in place when the recipe ends", async () => {
+test("reads the older tar behind the recipe, and has written its files when the recipe ends", async () => {
   const path = join(folder, "v2");
   await using target = await open(path, "w");
   const { recipe, goOn } = await halting(v2);
@@ -92,7 +92,7 @@ test("the older tar is read behind the recipe; its files are in place when the r
   expect(rebuilt.subarray(0, 3 * file(0).length).equals(v1.subarray(0, 3 * file(0).length))).toBe(true);
 });
 
-test("the older tar waits for a recipe that stalls", async () => {
+test("stops reading the older tar while the recipe stalls", async () => {
   await using target = await open(join(folder, "waits"), "w");
   const { recipe, goOn } = await halting(v2);
   const rebuild = TarRebuild.start(target, recipe);
@@ -101,14 +101,14 @@ test("the older tar waits for a recipe that stalls", async () => {
   await rebuild.recipeReaches((v2.length * 3) / 5);
   await older.reached(8_000_000);
   for (let turn = 0; turn < 200; turn += 1) await new Promise((resolve) => setImmediate(resolve));
-  // Two thirds of the tar are described; reading stays 16 MB behind.
+  // Two thirds of the tar are described, and reading stays 16 MB behind.
   expect(older.read()).toBeLessThan((v2.length * 2) / 3 - 14_000_000);
   goOn();
   await reading;
   expect(older.read()).toBe(v1.length);
 });
 
-test("pieces in another order are remembered, for a second read", async () => {
+test("returns the keys of pieces in another order, for a second read", async () => {
   const turned = Buffer.concat([...all.toReversed().map((at) => file(at)), END]);
   await using target = await open(join(folder, "turned"), "w");
   const { recipe, goOn } = await halting(v2);
@@ -122,7 +122,7 @@ test("pieces in another order are remembered, for a second read", async () => {
   expect(rebuild.missingBytesWhere((key) => unused.mayHave(key))).toBeGreaterThan(rebuild.missing.bytes - 6 * FILE);
 });
 
-test("there is no first folder when files lie in several, or the recipe of a short layer fails", async () => {
+test("returns no first folder if files are in several folders, or if the recipe of a short layer fails", async () => {
   await using target = await open(join(folder, "several"), "w");
   const several = Buffer.concat([
     ...all.map((at) => entry({ name: `${at % 2 ? "usr" : "etc"}/x/${at}`, content: noise(FILE, 2000 + at) })),

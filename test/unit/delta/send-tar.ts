@@ -24,7 +24,7 @@ export interface SentTar {
   rebuilt: Buffer;
   /** Bytes of the pieces that no delta base had. */
   sent: number;
-  /** The encoded list of these pieces. */
+  /** The encoded list of those pieces. */
   missing: Buffer;
 }
 

@@ -25,7 +25,7 @@ const send = async (tar: Buffer, deltaBases: Buffer[], harm: Harm = {}): Promise
   await sendTar(folder, tar, deltaBases, harm);
 
 test.each(Object.entries(ODD))(
-  "%s: all pieces are sent to a receiver without it, none to one that has it",
+  "sends all pieces to a receiver without the tar, and none to a receiver that has it: %s",
   async (_name, make) => {
     const tar = make();
     const whole = await send(tar, []);
@@ -37,7 +37,7 @@ test.each(Object.entries(ODD))(
   },
 );
 
-test("a newer version is rebuilt from older ones and the new pieces", async () => {
+test("rebuilds a newer version from older versions and the new pieces", async () => {
   for (let seed = 0; seed < 8; seed += 1) {
     const [old, older, now] = [madeUp(seed), madeUp(seed, 1), madeUp(seed, 2)];
     const { rebuilt, sent } = await send(now, [old, older]);
@@ -47,7 +47,7 @@ test("a newer version is rebuilt from older ones and the new pieces", async () =
   }
 });
 
-test("a changed mtime of every file costs no pieces", async () => {
+test("sends no pieces when only the mtime of every file has changed", async () => {
   const files = (mtime: number): Buffer =>
     Buffer.concat([
       ...Array.from({ length: 50 }, (_, at) => entry({ name: `app/${at}`, content: noise(at * 999, at), mtime })),
@@ -56,7 +56,7 @@ test("a changed mtime of every file costs no pieces", async () => {
   expect((await send(files(2_000_000_000), [files(1_000_000_000)])).sent).toBe(0);
 });
 
-test("a small edit of a large file costs a few pieces", async () => {
+test("sends a few pieces after a small edit of a large file", async () => {
   const content = noise(3_000_000, 1);
   const edited = Buffer.concat([content.subarray(0, 1_234_567), Buffer.from("an edit"), content.subarray(1_234_567)]);
   const tar = (content: Buffer): Buffer => Buffer.concat([entry({ name: "lib/large.so", content }), END]);
@@ -65,7 +65,7 @@ test("a small edit of a large file costs a few pieces", async () => {
   expect(sent).toBeLessThan(300_000);
 });
 
-test("content that is in a tar several times is sent once", async () => {
+test("sends content that is in a tar several times only once", async () => {
   const content = noise(40_000, 1);
   const tar = Buffer.concat(Array.from({ length: 8 }, (_, at) => entry({ name: `${at}`, content })));
   const { rebuilt, sent, missing } = await send(tar, []);
@@ -74,7 +74,7 @@ test("content that is in a tar several times is sent once", async () => {
   expect(missing).toEqual(Buffer.from([0, 1]));
 });
 
-test("a tar is read no further once nothing is missing", async () => {
+test("stops reading a tar when nothing is missing", async () => {
   const tar = madeUp(1);
   const path = join(folder, "layer");
   const recipe = decodeRecipe(encodeRecipe(cutTar(streamOf([tar]))), { maxSize: tar.length });
@@ -98,7 +98,7 @@ test("a tar is read no further once nothing is missing", async () => {
   expect(digestOf(await readFile(path))).toBe(digestOf(tar));
 });
 
-test("too few or too many pieces are refused", async () => {
+test("rejects too few or too many pieces", async () => {
   const tar = madeUp(3);
   await expect(send(tar, [], { pieces: (bytes) => bytes.subarray(0, -1) })).rejects.toThrow(InvalidRecipe);
   await expect(send(tar, [], { pieces: (bytes) => Buffer.concat([bytes, Buffer.from("x")]) })).rejects.toThrow(
@@ -107,7 +107,7 @@ test("too few or too many pieces are refused", async () => {
   await expect(send(tar, [tar], { pieces: () => Buffer.from("x") })).rejects.toThrow(InvalidRecipe);
 });
 
-test("a recipe with two lengths for one piece is refused", async () => {
+test("rejects a recipe with two lengths for one piece", async () => {
   const piece = (length: number): Instruction => ({ kind: "piece", key: "12345678", length });
   async function* recipe(): AsyncGenerator<Instruction[]> {
     yield [piece(100), piece(101), { kind: "end", size: 201, folders: [] }];
@@ -116,7 +116,7 @@ test("a recipe with two lengths for one piece is refused", async () => {
   await expect(rebuildWithRecipe(file, recipe())).rejects.toThrow(InvalidRecipe);
 });
 
-test("a recipe without an end is refused", async () => {
+test("rejects a recipe without an end", async () => {
   async function* recipe(): AsyncGenerator<Instruction[]> {
     yield [{ kind: "literal", bytes: END }];
   }
@@ -124,7 +124,7 @@ test("a recipe without an end is refused", async () => {
   await expect(rebuildWithRecipe(file, recipe())).rejects.toThrow(InvalidRecipe);
 });
 
-test("a piece of another length is not taken, whatever its key", async () => {
+test("does not accept a piece of another length, whatever its key", async () => {
   async function* recipe(): AsyncGenerator<Instruction[]> {
     yield [
       { kind: "piece", key: "12345678", length: 100 },
@@ -141,7 +141,7 @@ test("a piece of another length is not taken, whatever its key", async () => {
   expect(rebuild.missing).toEqual({ pieces: 1, bytes: 99 });
 });
 
-test("thousands of pieces, some of them duplicates, are read and written in batches", async () => {
+test("reads and writes thousands of pieces, some of them duplicates, in batches", async () => {
   const files = Array.from({ length: 5000 }, (_, at) =>
     entry({ name: `app/${at}`, content: noise(40 + (at % 2000), at % 1900) }),
   );
@@ -160,7 +160,7 @@ test("thousands of pieces, some of them duplicates, are read and written in batc
   }
 });
 
-test("a file that became shorter is an error", async () => {
+test("rejects a file that became shorter", async () => {
   const index = new PieceIndex();
   index.add(0, 100);
   const path = join(folder, "short");
@@ -169,7 +169,7 @@ test("a file that became shorter is an error", async () => {
   await expect(bytesOf(index.read(file, Uint32Array.of(0)))).rejects.toThrow("shorter");
 });
 
-test("with damaged messages, the file is right, or its digest shows that it is not", async () => {
+test("rebuilds the file from damaged messages, or its digest shows that it is wrong", async () => {
   const random = pseudoRandom(9);
   const outcomes = { refused: 0, wrong: 0, right: 0 };
   const tars = [3, 4, 5].map((seed) => [madeUp(seed, 1), madeUp(seed)] as const);

@@ -37,12 +37,12 @@ const blob = { mediaType: "x", digest: digestOf("layer"), size: 10 };
 const isRoot = process.getuid?.() === 0;
 if (!isRoot) console.log("skipped: only root can give a folder to another user");
 
-describe("a cache folder that another user may change is not used", () => {
+describe("does not use a cache folder that another user may change:", () => {
   test.each<[string, string, () => Promise<unknown>]>([
     ...(isRoot
       ? ([
           [
-            "made by another user",
+            "created by another user",
             "belongs to another user (12345)",
             async () => {
               await mkdir(at("docker-over-ssh"));
@@ -72,7 +72,7 @@ describe("a cache folder that another user may change is not used", () => {
     await make();
     const spool = openSpool(env(), newRunId());
     await expect(spool).rejects.toMatchObject({ code: "no-space", message: expect.stringContaining(why) as string });
-    // The resume cache only helps the next run: the transfer goes on without it.
+    // The resume cache only helps the next run: the transfer continues without it.
     await using layers = resumeCache();
     expect(await layers.take(blob)).toBeUndefined();
     expect(await readdir(shared, { recursive: true })).not.toContainEqual(expect.stringMatching(/spool|kept/));
@@ -93,7 +93,7 @@ test.skipIf(process.platform !== "linux")("a folder that replaces the opened one
   expect(await readdir(at("moved", "kept"))).toEqual([]);
 });
 
-test("a replacement that belongs to this user is opened and checked", async () => {
+test("opens and checks a replacement that belongs to this user", async () => {
   const first = openPrivateFolder(at("mine"), { make: true });
   await writeFile(join(first, "one"), "");
   await rename(at("mine"), at("old"));
@@ -103,7 +103,7 @@ test("a replacement that belongs to this user is opened and checked", async () =
   expect(() => openPrivateFolder(at("mine"), { make: true })).toThrow("others may write to");
 });
 
-test("removing a dead run's folder follows no links", async () => {
+test("follows no links when it removes a dead run's folder", async () => {
   await mkdir(at("private"));
   await writeFile(at("private", "file"), "mine");
   const dead = `spool-${newRunId(999_999_999)}-AAAAAA`; // no process has that number: Linux ends at 4 million
@@ -115,7 +115,7 @@ test("removing a dead run's folder follows no links", async () => {
   await expect(lstat(at("docker-over-ssh", dead))).rejects.toThrow("ENOENT");
 });
 
-test("removes a folder with files only, not one with subfolders", async () => {
+test("removes a folder that contains only files, and keeps a folder with subfolders", async () => {
   await mkdir(at("flat"));
   await writeFile(at("flat", "file"), "");
   await removeFolder(at("flat"));

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { newRunId } from "../../../src/run/run-id.ts";
 import { holdLock } from "../../../src/run/lock.ts";
 
-/** ms of a test's silence, and a silence that a test never waits for. */
+/** ms of silence that a test waits for, and ms of silence that no test waits for. */
 const SHORT = 100;
 const NEVER = 1e9;
 
@@ -18,10 +18,10 @@ beforeEach(async () => {
 });
 afterEach(async () => await rm(folder, { recursive: true }));
 
-/** A run of another host, which cannot be checked from here. */
+/** A run on another host, which cannot be checked from this host. */
 const elsewhere = (): string => newRunId().replace(/^[0-9a-f]{8}/, "00000000");
 
-test("a lock is held until it is disposed of, and another run is refused at once", async () => {
+test("holds a lock until it is disposed of, and rejects another run immediately", async () => {
   {
     await using held = await holdLock(path, newRunId(), NEVER);
     expect(await held?.beat()).toBe(true);
@@ -32,7 +32,7 @@ test("a lock is held until it is disposed of, and another run is refused at once
   expect(again).toBeDefined();
 });
 
-test("the lock of a killed run is taken over at once, and what it had prepared goes", async () => {
+test("takes over the lock of a killed run immediately, and removes its partial files", async () => {
   const dead = newRunId(999_999_999);
   await mkdir(`${path}.lock`);
   await writeFile(join(`${path}.lock`, dead), "");
@@ -42,7 +42,7 @@ test("the lock of a killed run is taken over at once, and what it had prepared g
   expect(await readdir(folder)).toEqual(["server.lock"]);
 });
 
-test("the lock of another host's run is taken over after its silence, which then finds out", async () => {
+test("takes over the lock of a run on another host after its silence; that run then notices the loss", async () => {
   const silent = await holdLock(path, elsewhere(), NEVER);
   await using held = await holdLock(path, newRunId(), SHORT);
   expect(await held?.beat()).toBe(true);
@@ -51,16 +51,16 @@ test("the lock of another host's run is taken over after its silence, which then
   expect(await held?.beat()).toBe(true);
 });
 
-test("the lock of another host's run that beats is not taken over", async () => {
+test("does not take over the lock of a run on another host that beats", async () => {
   await using living = await holdLock(path, elsewhere(), NEVER);
   const second = holdLock(path, newRunId(), NEVER);
-  await wait(50); // so that the second has looked
+  await wait(50); // so that the second run has checked the lock
   while ((await Promise.race([second, wait(20, "waits")])) === "waits") await living?.beat();
   expect(await second).toBeUndefined();
   expect(await readdir(folder)).toEqual(["server.lock"]);
 });
 
-test("of several runs that come at the same time, one gets the lock", async () => {
+test("gives the lock to one of several runs that try at the same time", async () => {
   const held = await Promise.all(Array.from({ length: 20 }, async () => await holdLock(path, newRunId(), NEVER)));
   expect(held.filter((lock) => lock !== undefined)).toHaveLength(1);
   await Promise.all(held.map(async (lock) => await lock?.[Symbol.asyncDispose]()));

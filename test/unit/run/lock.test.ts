@@ -15,7 +15,7 @@ beforeAll(async () => {
 });
 afterAll(async () => await rm(folder, { recursive: true }));
 
-/** The run of a process ID that does not exist: Linux ends at 4 million. */
+/** Returns the run of a process ID that does not exist: the maximum on Linux is 4 million. */
 const deadRun = (): string => newRunId(999_999_999);
 
 /** Leaves the lock of a run that was killed while it held it. */
@@ -23,7 +23,7 @@ async function leaveLock(path: string, run = deadRun()): Promise<void> {
   await new Promise<void>((taken) => void withLock(path, run, async () => await new Promise(() => taken())));
 }
 
-test("runs hold the lock one after the other, also when one fails", async () => {
+test("gives the lock to one run at a time, also when a run fails", async () => {
   const path = join(folder, "index.json");
   let inside = 0;
   const work = async (fails: boolean): Promise<number> =>
@@ -62,9 +62,9 @@ const CONTENDER = `
   process.send("ready");`;
 
 test.each([
-  ["of this version", leaveLock],
-  ["of version 0.1", async (path: string) => await writeFile(`${path}.lock`, deadRun())],
-])("several processes that find the lock of a dead run, %s, hold it one at a time", async (_, leave) => {
+  ["a lock of this version", leaveLock],
+  ["a lock of version 0.1", async (path: string) => await writeFile(`${path}.lock`, deadRun())],
+])("gives the lock of a dead run to one of several processes at a time: %s", async (_, leave) => {
   const raced = await mkdtemp(join(folder, "raced-"));
   const words = ["--input-type=module", "--eval", CONTENDER, join(import.meta.dirname, "../../../dist")];
   const contenders = Array.from({ length: 4 }, () =>
@@ -88,7 +88,7 @@ test.each([
   }
 });
 
-test("a wait for the lock is told once, and ends with the signal or the timeout", async () => {
+test("reports once that it waits for the lock, and stops waiting at the signal or the timeout", async () => {
   const path = join(folder, "waited");
   let release: () => void = () => {};
   const holder = withLock(path, newRunId(), async () => await new Promise<void>((resolve) => (release = resolve)));
@@ -110,14 +110,14 @@ test("a wait for the lock is told once, and ends with the signal or the timeout"
   expect(await readdir(folder)).toEqual([]);
 });
 
-test("a lock of a dead run is none", async () => {
+test("does not count a lock of a dead run as locked", async () => {
   const path = join(folder, "left");
   await leaveLock(path);
   expect(await isLocked(path)).toBe(false);
   await withLock(path, newRunId(), async () => {});
 });
 
-test("the lock of a living run is not taken over", async () => {
+test("does not take over the lock of a living run", async () => {
   const path = join(folder, "living");
   const order: string[] = [];
   let release: () => void = () => {};
@@ -133,7 +133,7 @@ test("the lock of a living run is not taken over", async () => {
   expect(order).toEqual(["first", "second"]);
 });
 
-describe("a path that is no lock of a run is replaced:", () => {
+describe("replaces a path that is not the lock of a run:", () => {
   test.each<[string, (lock: string) => Promise<unknown> | void]>([
     ["a link that leads nowhere", async (lock) => await symlink(`${lock}-of-nobody`, lock)],
     ["a link to a folder", async (lock) => await symlink("/proc", lock)],
@@ -148,7 +148,7 @@ describe("a path that is no lock of a run is replaced:", () => {
   });
 });
 
-test("the lock that a killed run had prepared is removed with its partial files", async () => {
+test("removes the lock that a killed run has prepared with its partial files", async () => {
   const [dead, alive] = [deadRun(), newRunId()];
   for (const run of [dead, alive]) {
     await mkdir(join(folder, `index.json.lock.${run}.part`));

@@ -6,7 +6,7 @@ import { parseReference } from "../../../src/image/reference.ts";
 
 const DAY = 24 * 3600 * 1000;
 
-test("a run ID shows whether its process still exists", () => {
+test("returns whether the process of a run ID still exists", () => {
   expect(runState(newRunId())).toBe("alive");
   expect(runState(newRunId(4242), (pid) => pid !== 4242)).toBe("dead");
 });
@@ -38,14 +38,14 @@ test.skipIf(process.platform !== "linux")("a later process with a run's number i
   expect(runState(runId.replace(/.{4}(?=.{4}$)/, before))).toBe("dead");
 });
 
-test("the clock has no influence on this host's runs", () => {
+test("ignores the clock for runs on this host", () => {
   for (const at of [0, Date.now() - 400 * DAY, Date.now() + 400 * DAY]) {
     expect(isLeftover([newRunId(process.pid, at)])).toBe(false);
     expect(isLeftover([newRunId(999_999_999, at)])).toBe(true);
   }
 });
 
-test("another host's run counts as dead after a month, if its clock was set", () => {
+test("treats a run on another host as dead after a month, if its clock was set", () => {
   const foreign = (at: number): string => newRunId(1, at).replace(/^.{8}/, "00000000");
   expect(isLeftover([foreign(Date.now() - 29 * DAY)])).toBe(false);
   expect(isLeftover([foreign(Date.now() - 31 * DAY)])).toBe(true);
@@ -53,18 +53,18 @@ test("another host's run counts as dead after a month, if its clock was set", ()
   expect(isLeftover([foreign(Date.now() + 400 * DAY)])).toBe(false);
 });
 
-test("runs of one process at one moment have different IDs", () => {
+test("gives different IDs to runs that one process starts at the same moment", () => {
   const now = Date.now();
   expect(new Set(Array.from({ length: 20 }, () => newRunId(process.pid, now))).size).toBe(20);
 });
 
-test("another host's run cannot be checked from here", () => {
+test("reports a run on another host as elsewhere", () => {
   const foreign = newRunId().replace(/^.{8}/, "00000000");
   expect(isRunId(foreign)).toBe(true);
   expect(runState(foreign)).toBe("elsewhere");
 });
 
-test("a temporary name contains the run IDs of both sides, and fits a tag", () => {
+test("puts the run IDs of both sides into a temporary name, as a valid tag", () => {
   const runIds = [newRunId(), newRunId(4_194_304)];
   const name = temporaryName("127.0.0.1:5000", "team/app", runIds);
   expect(runIdsInName(name)).toEqual(runIds);
@@ -76,7 +76,7 @@ test.each([
   ["registry.example.com:5000", `${"team/".repeat(40)}${"b".repeat(40)}`],
   ["127.0.0.1:65535", `${"a__".repeat(80)}b`],
   [`${"h".repeat(210)}:5000`, "app/with/a/path"],
-])("a long name is shortened to the engines' limit, always in the same way and uniquely: %s %s", (host, path) => {
+])("shortens a long name to the engines' limit, consistently and uniquely: %s %s", (host, path) => {
   const runIds = [newRunId(), newRunId()];
   const name = temporaryName(host, path, runIds);
   const { domain, path: shortened } = parseReference(name);
@@ -92,6 +92,6 @@ test.each([
   "127.0.0.1:5000/docker-over-ssh/app:v1",
   "docker-over-ssh/app:latest",
   `localhost/app:${newRunId()}`,
-])("%s is no temporary name", (name) => {
+])("does not treat %s as a temporary name", (name) => {
   expect(runIdsInName(name)).toEqual([]);
 });

@@ -11,7 +11,7 @@ beforeEach(async () => void (folder = await mkdtemp(join(tmpdir(), "spool-test-"
 afterEach(async () => await rm(folder, { recursive: true }));
 const at = (...names: string[]): string => join(folder, "docker-over-ssh", ...names);
 
-test("a spool is one folder in XDG_CACHE_HOME, opened when a file is needed, and removed with its files", async () => {
+test("creates one folder in XDG_CACHE_HOME when a file is needed, and removes it with its files", async () => {
   const spool = lazySpool({ XDG_CACHE_HOME: folder, TMPDIR: "/nowhere" }, newRunId());
   expect(await readdir(folder)).toEqual([]);
   const [first, second] = await Promise.all([spool.open(), spool.open()]);
@@ -22,7 +22,7 @@ test("a spool is one folder in XDG_CACHE_HOME, opened when a file is needed, and
   expect(await readdir(at())).toEqual([]);
 });
 
-test("without room, or without a folder, the hint names the variable that the folder follows", async () => {
+test("names the variable that determines the folder if there is no room, or no folder", async () => {
   await using spool = await openSpool({ XDG_CACHE_HOME: folder }, newRunId());
   const full = layerFailure(Object.assign(new Error("write ENOSPC"), { code: "ENOSPC" }), "sent");
   const failures = [

@@ -72,7 +72,7 @@ describe.each<[Role, Role]>([
     const waiting = tunnel.next("anything").catch((error: unknown) => child.explain(error));
     expect(await waiting).toMatchObject({
       ...lost,
-      message: expect.stringMatching(/has sent nothing for 1 s.*still runs$/),
+      message: expect.stringMatching(/has sent nothing for 1 s.*is still running$/),
     });
     await child[Symbol.asyncDispose]();
     expect(isRunning(pid)).toBe(false);

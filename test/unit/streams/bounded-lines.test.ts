@@ -8,12 +8,12 @@ async function linesOf(...chunks: string[]): Promise<string[]> {
   return lines;
 }
 
-test("lines come whole, however the stream is cut", async () => {
+test("yields complete lines, however the stream is chunked", async () => {
   expect(await linesOf("a\nb", "c", "d\n", "\n€", "\nunfinished".slice(0, 6))).toEqual(["a", "bcd", "", "€"]);
 });
 
 test.each([[["123456789\n"]], [["1234", "56789"]]])(
-  "a line that is longer than allowed ends it: %j",
+  "throws for a line that is longer than the limit: %j",
   async (chunks) => {
     await expect(linesOf(...chunks)).rejects.toThrow(LineTooLong);
   },

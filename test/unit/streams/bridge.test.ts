@@ -24,7 +24,7 @@ function line(): [Duplex, Duplex] {
 }
 
 describe("a bridge", () => {
-  test("copies in both directions, and ends each by itself", async () => {
+  test("copies in both directions, and ends each direction separately", async () => {
     const [client, a] = line();
     const [b, server] = line();
     bridge(a, b);
@@ -46,7 +46,7 @@ describe("a bridge", () => {
     expect(b.readableEnded).toBe(false);
   });
 
-  test("a stream destroyed before it has read everything breaks the other", async () => {
+  test("breaks the other stream when one is destroyed before it has read everything", async () => {
     const [client, a] = line();
     const [b, server] = line();
     bridge(a, b);
@@ -57,7 +57,7 @@ describe("a bridge", () => {
     expect(b.errored).not.toBeNull();
   });
 
-  test("a stream destroyed before its writes are done breaks the other", async () => {
+  test("breaks the other stream when one is destroyed before its writes are complete", async () => {
     const stuck = new Duplex({ read() {}, write() {} });
     const b = new PassThrough();
     bridge(stuck, b);
@@ -80,7 +80,7 @@ describe("a stream bridged to a TCP connection", () => {
     return { port: (listener.address() as AddressInfo).port, close: () => listener.close() };
   }
 
-  test("a stream becomes a connection", async () => {
+  test("reaches the server", async () => {
     const { port, close } = await server((socket) => socket.pipe(socket));
     const [client, stream] = line();
     const onUnreachable = vi.fn<(error: Error) => void>();
@@ -91,7 +91,7 @@ describe("a stream bridged to a TCP connection", () => {
     close();
   });
 
-  test("a refused connection is reported, and breaks the stream", async () => {
+  test("reports a refused connection, and breaks", async () => {
     const { port, close } = await server(() => {});
     close();
     const [, stream] = line();
@@ -103,7 +103,7 @@ describe("a stream bridged to a TCP connection", () => {
     expect(stream.errored).not.toBeNull();
   });
 
-  test("a connection that breaks later is not reported as unreachable", async () => {
+  test("does not report a connection that breaks later as unreachable", async () => {
     const { port, close } = await server((socket) => socket.once("data", () => socket.resetAndDestroy()));
     const [client, stream] = line();
     const onUnreachable = vi.fn<(error: Error) => void>();
@@ -116,7 +116,7 @@ describe("a stream bridged to a TCP connection", () => {
     close();
   });
 
-  test("a stream that breaks resets the connection", async () => {
+  test("resets the connection when it breaks", async () => {
     const outcome = new Promise<unknown>((resolve) => {
       void server((socket) =>
         socket
@@ -136,7 +136,7 @@ describe("a stream bridged to a TCP connection", () => {
     expect(await outcome).toMatchObject({ code: "ECONNRESET" });
   });
 
-  test("a stream destroyed before the connection is made leaves none", async () => {
+  test("leaves no connection when it is destroyed before the connection is open", async () => {
     const sockets: Socket[] = [];
     const { port, close } = await server((socket) => sockets.push(socket.on("error", () => {})));
     const [, stream] = line();

@@ -7,7 +7,7 @@ test.each([
   [{ first: 3 }, "defgh"],
   [{ first: 2, last: 4 }, "cde"],
   [{ first: 8 }, ""],
-])("the range %j", async (range, expected) => {
+])("yields the range %j", async (range, expected) => {
   const chunks = queue<Buffer>();
   for (const text of ["abc", "de", "fgh"]) chunks.push(Buffer.from(text));
   chunks.end();

@@ -31,12 +31,12 @@ test("waits for a pipe's reader, writes everything, then ends the pipe", async (
   expect((await read)?.equals(Buffer.concat([large, Buffer.from("end")]))).toBe(true);
 });
 
-test("fails when no reader comes in time", async () => {
+test("fails when no reader opens the pipe in time", async () => {
   const opened = openPipe(await makePipe("unread"), { ...options, timeout: 0 });
   await expect(opened).rejects.toBeInstanceOf(NoReader);
 });
 
-test("fails at once when the reader leaves, or when the signal is aborted while it stalls", async () => {
+test("fails immediately when the reader closes the pipe, or when the signal is aborted while the reader stalls", async () => {
   const path = await makePipe("left");
   const reader = createReadStream(path);
   const sink = await openPipe(path, options);

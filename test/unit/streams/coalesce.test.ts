@@ -16,21 +16,21 @@ async function chunksOf(chunks: AsyncIterable<Buffer>): Promise<{ sizes: number[
   }
 }
 
-test.each([1, 2, 3])("small chunks are joined without loss (%i)", async (seed) => {
+test.each([1, 2, 3])("joins small chunks without loss (%i)", async (seed) => {
   const { sizes } = await chunksOf(coalesce(Readable.from(chopped(bytes, seed, 700)), 4000));
   expect(Math.min(...sizes.slice(0, -1))).toBeGreaterThanOrEqual(4000);
   expect(Math.max(...sizes)).toBeLessThan(4700);
   expect((await buffer(coalesce(Readable.from(chopped(bytes, seed, 700)), 4000))).equals(bytes)).toBe(true);
 });
 
-test("large chunks pass unchanged", async () => {
+test("passes large chunks unchanged", async () => {
   const chunks: Buffer[] = [];
   for await (const chunk of coalesce(Readable.from([bytes, bytes]), 4000)) chunks.push(chunk);
   expect(chunks).toEqual([bytes, bytes]);
   expect(chunks[0]).toBe(bytes);
 });
 
-test("an empty stream stays empty", async () => {
+test("yields nothing for an empty stream", async () => {
   expect(await chunksOf(coalesce(Readable.from([]), 4000))).toEqual({ sizes: [] });
 });
 

@@ -7,7 +7,7 @@ describe("a deadline", () => {
   beforeEach(() => vi.useFakeTimers());
   afterEach(() => vi.useRealTimers());
 
-  test("is aborted when the time is up, not before", () => {
+  test("is aborted when the time limit has passed, and not earlier", () => {
     using limit = deadline(1500);
     vi.advanceTimersByTime(1499);
     expect([limit.signal.aborted, limit.isOver]).toEqual([false, false]);
@@ -16,7 +16,7 @@ describe("a deadline", () => {
     expect(limit.signal.reason).toEqual(new Error("no answer within 1.5 s"));
   });
 
-  test("is aborted by the first of its signals, with that one's reason", () => {
+  test("is aborted by the first of its signals, with the reason of that signal", () => {
     const [one, another] = [new AbortController(), new AbortController()];
     using limit = deadline(1000, undefined, one.signal, another.signal);
     another.abort("the other");
@@ -25,13 +25,13 @@ describe("a deadline", () => {
     expect([limit.signal.reason, limit.isOver]).toEqual(["the other", false]);
   });
 
-  test("is aborted from the start when one of its signals is", () => {
+  test("is already aborted if one of its signals is aborted", () => {
     using limit = deadline(1000, new AbortController().signal, AbortSignal.abort("before"));
     expect(limit.signal.reason).toBe("before");
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  test("is not aborted after its disposal, and leaves no timer or listener", () => {
+  test("is not aborted after it is disposed of, and leaves no timer or listener", () => {
     const stop = new AbortController();
     const removed = vi.spyOn(stop.signal, "removeEventListener");
     const limit = deadline(1000, stop.signal);
@@ -45,7 +45,7 @@ describe("a deadline", () => {
 });
 
 /** Node 20 garbage-collects an unreferenced AbortSignal.timeout, which then never fires. */
-test("a deadline referenced only by a listener survives garbage collection", async () => {
+test("survives garbage collection if only a listener references it", async () => {
   setFlagsFromString("--expose-gc");
   const collect = runInNewContext("gc") as () => void;
   const aborted = new Promise<Event>((resolve) => {

@@ -20,12 +20,12 @@ async function newFile(): Promise<FollowedFile> {
   return new FollowedFile(new GrowingFile(path, await open(path, "wx")));
 }
 
-/** Yields megabytes, and counts what was asked for. */
+/** Yields megabytes, and counts the requested ones. */
 async function* megabytes(count: number): AsyncGenerator<Buffer> {
   for (; given < count; given += 1) yield Buffer.alloc(MB, given);
 }
 
-/** Resolves when nothing has moved for some turns of the event loop, with room for the file system's threads. */
+/** Resolves when nothing has moved for some turns of the event loop, which gives the file system's threads time to work. */
 async function untilQuiet(): Promise<void> {
   for (let before = -1, turns = 0; before !== given || turns < 5; turns = before === given ? turns + 1 : 0) {
     before = given;
@@ -33,7 +33,7 @@ async function untilQuiet(): Promise<void> {
   }
 }
 
-test("the writer keeps the pace of the fastest reader, and a slow one gets all bytes from the file", async () => {
+test("writes at the pace of the fastest reader, and gives a slow reader all bytes from the file", async () => {
   const file = await newFile();
   const { signal } = new AbortController();
   const writing = file.writeAll(megabytes(20), signal);
@@ -42,7 +42,7 @@ test("the writer keeps the pace of the fastest reader, and a slow one gets all b
   const slow = file.read();
   const first = await slow.next();
   await untilQuiet();
-  expect(given).toBeLessThan(7); // it stands still
+  expect(given).toBeLessThan(7); // the reader stalls
   let fast = 0;
   for await (const chunk of file.read()) fast += chunk.length;
   expect(fast).toBe(20 * MB);
@@ -52,7 +52,7 @@ test("the writer keeps the pace of the fastest reader, and a slow one gets all b
   expect(rest).toBe(20 * MB);
 });
 
-test("the writer's error reaches its readers, and an abort ends it", async () => {
+test("passes the writer's error to its readers, and stops after an abort", async () => {
   const file = await newFile();
   const stop = new AbortController();
   const writing = file.writeAll(megabytes(20), stop.signal);

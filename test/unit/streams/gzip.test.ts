@@ -7,7 +7,7 @@ import { gzip } from "../../../src/streams/gzip.ts";
 
 const KB = 1024;
 
-/** Text that gzip compresses some 4 to 1, like source code. */
+/** Returns text that gzip compresses by about 4 to 1, like source code. */
 function text(bytes: number): Buffer {
   const words: string[] = [];
   for (let length = 0, line = 0; length < bytes; line++) {
@@ -25,15 +25,15 @@ function compressed(...chunks: Buffer[]): Promise<Buffer> {
 test.each([
   ["nothing", 0],
   ["one byte", 1],
-  ["a block less a byte", 512 * KB - 1],
+  ["a block minus one byte", 512 * KB - 1],
   ["a block", 512 * KB],
-  ["several blocks and a bit", 5 * 512 * KB + 17],
+  ["several blocks and some bytes", 5 * 512 * KB + 17],
 ])("%s decompresses to the same bytes", async (_, size) => {
   const content = text(size);
   expect(gunzipSync(await compressed(content)).equals(content)).toBe(true);
 });
 
-test("the sizes of the source's chunks make no difference", async () => {
+test("yields the same bytes for any chunk sizes of the source", async () => {
   const content = text(1200 * KB);
   const portions: Buffer[] = [];
   for (let at = 0, step = 1; at < content.length; at += step, step = (step * 7) % 300_007) {
@@ -47,14 +47,14 @@ test("compresses nearly as well as a single gzip member", async () => {
   expect((await compressed(content)).length).toBeLessThan(gzipSync(content).length * 1.02);
 });
 
-test("compressed data is stored as it is", async () => {
+test("stores compressed data uncompressed", async () => {
   const content = randomBytes(2000 * KB);
   const result = await compressed(content, text(600 * KB));
   expect(result.length).toBeLessThan(content.length + 300 * KB);
   expect(result.indexOf(content.subarray(0, 1000))).toBeGreaterThan(0);
 });
 
-test("a block of text with noise in its middle is compressed", async () => {
+test("compresses a block of text with noise in its middle", async () => {
   const content = Buffer.concat([text(240 * KB), randomBytes(32 * KB), text(240 * KB)]);
   expect((await compressed(content)).length).toBeLessThan(content.length / 2);
 });
@@ -76,7 +76,7 @@ test("reads no more than a few blocks ahead of its reader", async () => {
   stream.destroy();
 });
 
-test("an error of the source is passed on", async () => {
+test("passes on an error of the source", async () => {
   const source = Readable.from(
     (function* () {
       yield text(600 * KB);

@@ -18,7 +18,7 @@ async function linesOf(chunks: (string | Buffer)[]): Promise<string[]> {
 
 test.each<[string, (string | Buffer)[], string[]]>([
   ["line feeds", ["one\ntwo\n"], ["one", "two"]],
-  ["a last line without one", ["one\ntwo"], ["one", "two"]],
+  ["a last line without a line feed", ["one\ntwo"], ["one", "two"]],
   ["empty lines", ["\n\none\n"], ["", "", "one"]],
   ["CR LF", ["one\r\ntwo\r\n"], ["one", "two"]],
   ["CR LF in two chunks", ["one\r", "\ntwo\r", "\n"], ["one", "two"]],
@@ -31,7 +31,7 @@ test.each<[string, (string | Buffer)[], string[]]>([
   expect(await linesOf(chunks)).toEqual(lines);
 });
 
-test("a prompt is passed on while it waits for an answer; its rest is a line of its own", async () => {
+test("passes on a prompt while it waits for an answer, and its rest as a separate line", async () => {
   const stream = new PassThrough();
   const lines: string[] = [];
   onLines(stream, (line) => lines.push(line));
@@ -46,14 +46,14 @@ test("a prompt is passed on while it waits for an answer; its rest is a line of 
   stream.destroy();
 });
 
-test("an endless line is passed on in pieces", async () => {
+test("passes on an endless line in parts", async () => {
   const lines = await linesOf(Array.from({ length: 40 }, () => "x".repeat(1000)));
   expect(lines.join("")).toBe("x".repeat(40_000));
   expect(lines.length).toBeGreaterThan(1);
   expect(Math.max(...lines.map((line) => line.length))).toBeLessThan(18_000);
 });
 
-test("a stream that breaks passes on its pending text, and nothing later", async () => {
+test("passes on the pending text of a stream that breaks, and nothing later", async () => {
   const stream = new PassThrough();
   const lines: string[] = [];
   onLines(stream, (line) => lines.push(line));

@@ -29,7 +29,7 @@ function collect(results: AsyncIterable<string>) {
   return { got, ended };
 }
 
-test("works on at most `concurrency` items at once, and yields in order", async () => {
+test("processes at most `concurrency` items at a time, and yields the results in order", async () => {
   const { work, begun, end } = slowWork();
   const items = queue<number>();
   for (const item of [1, 2, 3, 4]) items.push(item);
@@ -60,7 +60,7 @@ test("yields a ready result before the next item arrives", async () => {
   expect(got).toEqual(["1"]);
 });
 
-test("when the items fail, yields the results before them first", async () => {
+test("yields the earlier results first when the items fail", async () => {
   const { work, end } = slowWork();
   async function* broken(): AsyncGenerator<number> {
     yield 1;
@@ -75,7 +75,7 @@ test("when the items fail, yields the results before them first", async () => {
   expect(got).toEqual(["1", "2"]);
 });
 
-test("failing work and a reader that leaves both end the items", async () => {
+test("ends the items when the work fails, and when the reader leaves", async () => {
   const closed: string[] = [];
   async function* items(name: string): AsyncGenerator<number> {
     try {

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { memoize, memoizeByKey } from "../../../src/streams/memoize.ts";
 
-test("runs on the first call, and every call gets the same outcome", async () => {
+test("runs on the first call, and returns the same outcome to every call", async () => {
   const begun: string[] = [];
   const ask = memoize(async () => begun.push("it"));
   expect(begun).toEqual([]);

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { queue } from "../../../src/streams/queue.ts";
 
-test("each item goes to one of several consumers, until the end", async () => {
+test("delivers each item to one of several consumers, until the end", async () => {
   const items = queue<number>();
   items.push(1);
   const taken: number[] = [];
@@ -17,7 +17,7 @@ test("each item goes to one of several consumers, until the end", async () => {
   expect(taken.toSorted()).toEqual([1, 2, 3]);
 });
 
-test("leaving an iteration leaves the other items in the queue", async () => {
+test("keeps the other items when a consumer leaves its iteration", async () => {
   const items = queue<number>();
   for (const item of [1, 2, 3]) items.push(item);
   items.end();
@@ -30,7 +30,7 @@ test("leaving an iteration leaves the other items in the queue", async () => {
   expect(rest).toEqual([2, 3]);
 });
 
-test("the item of the lowest rank comes first; of equal ranks, the first pushed", async () => {
+test("delivers the item of the lowest rank first, and items of equal rank in the order in which they were pushed", async () => {
   const items = queue<string>((item) => item.length);
   for (const item of ["ccc", "b", "dd", "a"]) items.push(item);
   const taken: string[] = [];
@@ -42,7 +42,7 @@ test("the item of the lowest rank comes first; of equal ranks, the first pushed"
   expect(taken).toEqual(["b", "a", "dd", "e", "ccc"]);
 });
 
-test("a waiting consumer gets the next item, whatever its rank", async () => {
+test("delivers the next item to a waiting consumer, whatever its rank", async () => {
   const items = queue<number>((item) => item);
   const first = items[Symbol.asyncIterator]().next();
   items.push(7);

@@ -7,8 +7,8 @@ import { BURST, collect, kB, numbered } from "./rated-bytes.ts";
 beforeEach(() => vi.useFakeTimers());
 afterEach(() => vi.useRealTimers());
 
-describe("errors and ends", () => {
-  test("a source's error reaches its reader at once", async () => {
+describe("a rated stream", () => {
+  test("passes a source's error to its reader immediately", async () => {
     const source = new PassThrough();
     const rated = readAtRate(source, kB);
     source.write(numbered(100 * kB));
@@ -21,7 +21,7 @@ describe("errors and ends", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  test("a source that closes without an end ends after its last byte", async () => {
+  test("ends after the last byte of a source that closes without an end", async () => {
     const source = new PassThrough();
     const rated = readAtRate(source, 10 * kB);
     const { bytes } = collect(rated);
@@ -35,7 +35,7 @@ describe("errors and ends", () => {
     expect(bytes()).toHaveLength(BURST + 10 * kB);
   });
 
-  test("a source resumed by others, as Node does with an ended child's, loses nothing", async () => {
+  test("loses nothing when other code resumes the source, as Node does with the stdout of an ended child", async () => {
     const source = new PassThrough();
     const { bytes } = collect(readAtRate(source, 10 * kB));
     const all = numbered(BURST + 20 * kB);
@@ -49,7 +49,7 @@ describe("errors and ends", () => {
     expect(bytes().equals(all)).toBe(true);
   });
 
-  test("a sink's error reaches its writer", async () => {
+  test("passes a sink's error to its writer", async () => {
     const sink = new PassThrough();
     const rated = writeAtRate(sink, kB);
     const failed = vi.fn<(error: Error) => void>();
@@ -61,7 +61,7 @@ describe("errors and ends", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  test("a destroyed sink accepts no more", async () => {
+  test("accepts nothing more when the sink is destroyed", async () => {
     const sink = new PassThrough();
     const rated = writeAtRate(sink, kB).on("error", () => {});
     sink.destroy();
@@ -73,7 +73,7 @@ describe("errors and ends", () => {
     expect(refused).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ code: "ERR_STREAM_DESTROYED" }));
   });
 
-  test("the end comes after the last byte", async () => {
+  test("ends the sink after the last byte", async () => {
     const sink = new PassThrough();
     const said = text(sink);
     const rated = writeAtRate(sink, kB);
@@ -83,7 +83,7 @@ describe("errors and ends", () => {
     expect(await said).toBe("good-bye");
   });
 
-  test("destroying a rated stream destroys the stream behind it, and leaves no timer", async () => {
+  test("destroys the underlying stream when it is destroyed, and leaves no timer", async () => {
     const [source, sink] = [new PassThrough(), new PassThrough().resume()];
     const [reading, writing] = [readAtRate(source, kB), writeAtRate(sink, kB)];
     source.write(numbered(100 * kB));

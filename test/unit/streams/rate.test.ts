@@ -35,22 +35,25 @@ function* pieces(all: Buffer): Generator<Buffer> {
 }
 
 describe.each(["read", "write"] as const)("to %s", (direction) => {
-  test.each([512, 3 * kB, 100 * kB, 50_000 * kB])("at %i bytes a second: never faster, hardly slower", async (rate) => {
-    const seconds = 20;
-    const all = numbered(Math.min(rate * seconds * 2, 8_000_000));
-    const { stream, bytes } = directions[direction](rate, all);
-    const burst = Math.max(BURST, rate / 10);
-    for (let ms = 0; ms < seconds * 1000 && bytes().length < all.length; ms += 50) {
-      await vi.advanceTimersByTimeAsync(ms === 0 ? 0 : 50);
-      const { length } = bytes();
-      expect(length).toBeLessThanOrEqual(burst + (rate * ms) / 1000);
-      expect(length).toBeGreaterThanOrEqual(Math.min(all.length, burst / 2 + (rate * ms) / 1000) * 0.95);
-    }
-    stream.destroy();
-    expect(bytes().equals(all.subarray(0, bytes().length))).toBe(true);
-  });
+  test.each([512, 3 * kB, 100 * kB, 50_000 * kB])(
+    "passes %i bytes a second, never faster and hardly slower",
+    async (rate) => {
+      const seconds = 20;
+      const all = numbered(Math.min(rate * seconds * 2, 8_000_000));
+      const { stream, bytes } = directions[direction](rate, all);
+      const burst = Math.max(BURST, rate / 10);
+      for (let ms = 0; ms < seconds * 1000 && bytes().length < all.length; ms += 50) {
+        await vi.advanceTimersByTimeAsync(ms === 0 ? 0 : 50);
+        const { length } = bytes();
+        expect(length).toBeLessThanOrEqual(burst + (rate * ms) / 1000);
+        expect(length).toBeGreaterThanOrEqual(Math.min(all.length, burst / 2 + (rate * ms) / 1000) * 0.95);
+      }
+      stream.destroy();
+      expect(bytes().equals(all.subarray(0, bytes().length))).toBe(true);
+    },
+  );
 
-  test("everything passes, in order, with its end", async () => {
+  test("passes everything, in order, with its end", async () => {
     const all = numbered(300 * kB);
     const { stream, bytes } = directions[direction](100 * kB, all);
     await vi.advanceTimersByTimeAsync(2000);
@@ -61,7 +64,7 @@ describe.each(["read", "write"] as const)("to %s", (direction) => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  test("after a pause, one burst passes", async () => {
+  test("passes one burst after a pause", async () => {
     const through = new PassThrough();
     const sink = new PassThrough();
     const rated = direction === "read" ? readAtRate(through, 10 * kB) : writeAtRate(sink, 10 * kB);
@@ -78,7 +81,7 @@ describe.each(["read", "write"] as const)("to %s", (direction) => {
   });
 });
 
-test("chunks are neither tiny nor huge", async () => {
+test("makes chunks that are neither tiny nor huge", async () => {
   const sizes: number[] = [];
   readAtRate(Readable.from([numbered(500 * kB)], { objectMode: false }), 100 * kB).on("data", (chunk: Buffer) =>
     sizes.push(chunk.length),
@@ -90,7 +93,7 @@ test("chunks are neither tiny nor huge", async () => {
   expect(Math.max(...others)).toBeLessThanOrEqual(6 * kB);
 });
 
-test("a late timer loses nothing, a very late one lets only a burst pass", () => {
+test("loses nothing after a late timer, and passes only a burst after a very late timer", () => {
   const bucket = new TokenBucket(1000 * kB);
   expect(bucket.take(1_000_000)).toBe(100 * kB);
   expect(bucket.take(1_000_000)).toBe(0);
@@ -102,7 +105,7 @@ test("a late timer loses nothing, a very late one lets only a burst pass", () =>
   expect(bucket.take(1_000_000)).toBe(100 * kB);
 });
 
-test("without a rate, or with 0, returns the stream itself", () => {
+test("returns the stream itself if the rate is 0 or undefined", () => {
   const stream = new PassThrough();
   for (const rate of [undefined, 0]) {
     expect(readAtRate(stream, rate)).toBe(stream);
@@ -111,7 +114,7 @@ test("without a rate, or with 0, returns the stream itself", () => {
 });
 
 describe("back-pressure", () => {
-  test("a slow reader: little of an endless source is buffered", async () => {
+  test("buffers little of an endless source for a slow reader", async () => {
     let given = 0;
     const source = new Readable({
       read() {
@@ -126,7 +129,7 @@ describe("back-pressure", () => {
     rated.destroy();
   });
 
-  test("a slow sink: a write is done when the sink has accepted all of it", async () => {
+  test("completes a write when a slow sink has accepted all of it", async () => {
     const sink = new SlowSink({ highWaterMark: 1 });
     const rated = writeAtRate(sink, 1000 * kB);
     const done = vi.fn<() => void>();
@@ -142,7 +145,7 @@ describe("back-pressure", () => {
     expect(done).toHaveBeenCalledOnce();
   });
 
-  test("the rate: pending writes drain in time", async () => {
+  test("drains pending writes at the rate", async () => {
     const rated = writeAtRate(new PassThrough().resume(), 100 * kB);
     expect(rated.write(numbered(BURST + 50 * kB))).toBe(false);
     expect(rated.writableLength).toBe(BURST + 50 * kB);

@@ -4,7 +4,7 @@ export const kB = 1024;
 /** Bytes that may pass at once, at rates of up to 160 kB/s. */
 export const BURST = 16 * kB;
 
-/** Returns bytes that each give their own offset. */
+/** Returns bytes that contain their own offsets. */
 export const numbered = (length: number): Buffer => Buffer.from(Array.from({ length }, (_, at) => at % 251));
 
 /** Collects what a stream yields. */

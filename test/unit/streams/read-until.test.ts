@@ -18,13 +18,13 @@ test("returns the text before the match, and leaves the rest in the stream", asy
   expect(await text(stream)).toBe("rest");
 });
 
-test("a stream that ends without a match", async () => {
+test("returns the text of a stream that ends without a match", async () => {
   const stream = new PassThrough();
   stream.end("only this");
   expect(await readUntil(stream, find, { max: 100, signal: never })).toEqual({ found: undefined, before: "only this" });
 });
 
-test("more bytes than `max`", async () => {
+test("returns no match after more than `max` bytes", async () => {
   const stream = new PassThrough();
   stream.write("x".repeat(101));
   const { found, before } = await readUntil(stream, find, { max: 100, signal: never });

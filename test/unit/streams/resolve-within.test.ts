@@ -1,12 +1,12 @@
 import { expect, test, vi } from "vitest";
 import { resolveWithin } from "../../../src/streams/resolve-within.ts";
 
-test("settles as the promise does, in time", async () => {
+test("settles as the promise does if the promise settles in time", async () => {
   expect(await resolveWithin(60_000, Promise.resolve("here"))).toBe("here");
   await expect(resolveWithin(60_000, Promise.reject(new Error("no")))).rejects.toThrow("no");
 });
 
-test("resolves to undefined after the time", async () => {
+test("resolves to undefined after the time limit", async () => {
   expect(await resolveWithin(1, new Promise(() => {}))).toBeUndefined();
 });
 
