@@ -5,7 +5,7 @@ import type { TransferResult } from "../output/events.ts";
 import type { RemoteBatch, TransferRequest } from "../request.ts";
 import type { Outcomes } from "./outcomes.ts";
 
-/** Failures of a connection: the next would fail as well, perhaps only after a minute. */
+/** Failures of a connection. The next connection would also fail, perhaps only after a minute. */
 const DEAD_LINK = new Set<FailureCode>([
   "link-lost",
   "remote-command-not-found",
@@ -15,8 +15,8 @@ const DEAD_LINK = new Set<FailureCode>([
 ]);
 
 /**
- * Transfers the rest of a batch, each image over a connection of its own, because the remote side takes one image a connection: an installed
- * version 0.1. A typed command names its image itself, so the rest fails there.
+ * Transfers the rest of a batch, each image over a connection of its own, because the remote side accepts one image per connection: it is an
+ * installed version 0.1. The user's remote command names its own image, so there the rest fails.
  */
 export async function oneConnectionPerImage<Request extends TransferRequest>(
   outcomes: Outcomes<Request>,
@@ -44,8 +44,8 @@ export async function oneConnectionPerImage<Request extends TransferRequest>(
 function onlyOneImage(request: TransferRequest): Failure {
   const image = imageOf(request);
   const other = request.role === "sender" ? "pull" : "push";
-  return new Failure("refused", `${image} was not transferred: the remote side takes one image a connection`, {
-    expected: `a docker-over-ssh there that was given several images, each as here: \`docker-over-ssh ${other} IMAGE IMAGE --\``,
-    hint: "Name all images in the remote command, with -- behind them; a version before 0.2 takes one.",
+  return new Failure("refused", `${image} was not transferred: the remote side accepts one image per connection`, {
+    expected: `a remote command with the same images as this command: \`docker-over-ssh ${other} IMAGE IMAGE --\``,
+    hint: "Name all images in the remote command, with -- after them; a version before 0.2 accepts one.",
   });
 }

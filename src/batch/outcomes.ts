@@ -4,14 +4,14 @@ import { isInitiator, type NonEmpty, type RemoteBatch, type TransferRequest } fr
 import { asFailure, reportOf } from "../explain-error.ts";
 import { contextOf, imageOf, type Context } from "../transfer.ts";
 
-/** What became of a transfer. */
+/** The outcome of a transfer. */
 type Outcome = { result: TransferResult } | { error: unknown };
 
-/** What became of the transfers with one remote side. */
+/** The outcomes of the transfers with one remote side. */
 export class Outcomes<Request extends TransferRequest> {
   readonly #batch: RemoteBatch<Request>;
   readonly #context: Context;
-  /** In the order of the command line; of a side that accepts other images, in the order in which they are asked for. */
+  /** In the order of the command line; on a side that accepts other images, in the order of the requests. */
   readonly #requests: Set<Request>;
   readonly #outcomes = new Map<Request, Outcome>();
   #current: Request | undefined;
@@ -35,7 +35,7 @@ export class Outcomes<Request extends TransferRequest> {
     return [...this.#outcomes.values()].some((outcome) => "error" in outcome);
   }
 
-  /** Returns the surroundings of a transfer, which is the current one from now on. Its events name it. */
+  /** Makes a transfer the current one, and returns its context. Its events contain its name. */
   begin(request: Request): Context {
     this.#requests.add(request);
     this.#current = request;
@@ -48,19 +48,19 @@ export class Outcomes<Request extends TransferRequest> {
 
   fail(request: Request, error: unknown): void {
     this.#set(request, { error });
-    // The initiator prints what a spawned side tells it.
+    // The initiator prints the failures that a spawned side reports.
     if (isInitiator(request.connection))
       contextOf(request, this.#context).output.event({ type: "error", ...reportOf(error) });
   }
 
-  /** Notes that the current transfer has failed, if there is one. Returns whether there was. */
+  /** Records that the current transfer has failed. Returns false if there is no current transfer. */
   failCurrent(error: unknown): boolean {
     if (this.#current === undefined) return false;
     this.fail(this.#current, error);
     return true;
   }
 
-  /** Notes that the current transfer has failed, or before the receiver has asked for one, the next in the order of the command line. */
+  /** Records that the current transfer has failed, or, if the receiver has not requested one, the next in the order of the command line. */
   failNext(error: unknown): void {
     const [next] = this.open;
     if (!this.failCurrent(error) && next !== undefined) this.fail(next, error);
@@ -72,8 +72,8 @@ export class Outcomes<Request extends TransferRequest> {
   }
 
   /**
-   * Returns the results if all transfers have succeeded; otherwise throws a failure, with the code of the first that failed, or of what ended
-   * the connection before.
+   * Returns the results if all transfers have succeeded. Otherwise throws a Failure with the code of the first failed transfer, or of the error that
+   * ended the connection before any.
    */
   finish(ended?: unknown): NonEmpty<TransferResult> {
     const outcomes = [...this.#requests].map((request) => this.#outcomes.get(request));
@@ -92,18 +92,18 @@ export class Outcomes<Request extends TransferRequest> {
     const notBegun = this.open.map(imageOf);
     const count = failed + notBegun.length;
     const words = `${count} of ${this.#requests.size} images ${count === 1 ? "was" : "were"} not transferred`;
-    const rest = notBegun.length === 0 ? "" : `; not begun: ${notBegun.join(", ")}`;
+    const rest = notBegun.length === 0 ? "" : `; not started: ${notBegun.join(", ")}`;
     const { code, message } = asFailure(reason);
     const why = failed === 0 ? `: ${message}` : ""; // otherwise it has been printed
     return new Failure(code, words + rest + why, {
-      hint: "Run the same command again: what has arrived is not sent once more.",
+      hint: "Run the same command again: it does not send images that have arrived.",
       cause: reason,
     });
   }
 }
 
 function nothingAskedFor(): Failure {
-  return new Failure("refused", "the other side has ended the transfer, and named no image", {
+  return new Failure("refused", "the other side has ended the transfer without naming an image", {
     expected: "at least one image",
   });
 }

@@ -17,10 +17,10 @@ import { Outcomes } from "./outcomes.ts";
 import { receiveImages } from "./receive-images.ts";
 
 /**
- * Receives several images over one connection, one after the other, so layers that they share are sent once. One that fails does not stop
- * the others. Rejects when any has failed, after all have been tried.
+ * Receives several images over one connection, one after the other, so that shared layers are sent once. A failed image does not stop the others.
+ * After all have been tried, rejects if any has failed.
  *
- * @param connectTo returns the connection for an image, over which the others may come as well
+ * @param connectTo returns the connection for an image, which may also carry the others
  */
 export async function pullImages(
   batch: RemoteBatch<PullRequest>,
@@ -33,7 +33,7 @@ export async function pullImages(
   await using location = openTarget(first, context);
   let takesOneImage = false;
   const requests = new Map<string, PullRequest>();
-  /** Returns the same request for an image that comes again: the outcomes are those of the last time. */
+  /** Returns the existing request for an image that is sent again, so that its last outcome counts. */
   const known = (request: PullRequest): PullRequest => {
     const name = imageOf(request);
     const found = requests.get(name) ?? request;
@@ -60,7 +60,7 @@ export async function pullImages(
   };
   try {
     const ready = isInitiator(batch.connection) ? location.opened : Promise.resolve();
-    // A side with images of its own cannot take others later.
+    // A side with its own list of images cannot accept others later.
     const features = [CONVERSATIONS, ...(batch.acceptsOthers ? [MORE_IMAGES] : [])];
     await connectEarly(await connectTo(first), ready, context.signal, use, { features });
   } catch (error) {
@@ -95,15 +95,15 @@ async function receiveInto(
   context.output.event({ type: "result", ...result });
 }
 
-/** Returns the requests for the images that the sender has named. Throws a Failure for several, where this side has a place for one. */
+/** Returns the requests for the images that the sender has named. Throws a Failure for several if this side can store only one. */
 function requestsFor(named: readonly ImageName[], template: PullRequest): PullRequest[] {
   if (named.length > 1 && isForOneImage(template)) {
-    throw new Failure("refused", `the receiving side takes one image, and the sending side has ${named.length}`, {
-      expected: "one image; or a receiving side without --as, and with an engine or --to oci:FOLDER",
-      hint: "Name one image on the sending side, or leave --as and --to out on the receiving side.",
+    throw new Failure("refused", `the receiving side accepts one image, but the sending side has ${named.length}`, {
+      expected: "one image, or a receiving side without --as that stores images in an engine or with --to oci:FOLDER",
+      hint: "Name one image on the sending side, or omit --as and --to on the receiving side.",
     });
   }
-  // --as: the name here is not for the sender to choose.
+  // --as: the sender must not choose the name on this side.
   return named.map((image) => (template.isRenamed ? { ...template, image } : requestFor(image, template)));
 }
 
@@ -111,8 +111,8 @@ function requestsFor(named: readonly ImageName[], template: PullRequest): PullRe
 function requestFor(image: ImageName, template: PullRequest): PullRequest {
   const { reference } = image;
   if (reference !== undefined) return { ...template, image, name: reference, isRenamed: false };
-  throw new Failure("refused", `the sending side names the image ${image.given}, and it needs a name here`, {
+  throw new Failure("refused", `the sending side names the image ${image.given}, but this side needs a name for it`, {
     expected: "names, not IDs",
-    hint: "Tag the image there first.",
+    hint: "Tag the image on the sending side first.",
   });
 }

@@ -12,11 +12,11 @@ import { PushedImages } from "./pushed-images.ts";
 import { sendImages } from "./send-images.ts";
 
 /**
- * Sends several images over one connection, one after the other, so layers that they share are sent once. One that fails does not stop the
- * others. Rejects when any has failed, after all have been tried.
+ * Sends several images over one connection, one after the other, so that shared layers are sent once. A failed image does not stop the others. After
+ * all have been tried, rejects if any has failed.
  *
- * @param connectTo returns the connection for an image, over which the others may go as well
- * @param open opens the sources; left out: this push's own
+ * @param connectTo returns the connection for an image, which may also carry the others
+ * @param open opens the sources. Default: opens sources for this push only
  */
 export async function pushImages(
   batch: RemoteBatch<PushRequest>,
@@ -53,15 +53,15 @@ export async function pushImages(
   return outcomes.finish();
 }
 
-/** Whether the peer takes one image a connection. */
+/** Returns whether the peer accepts one image per connection. */
 export function isForOneImage({ peer }: Tunnel): boolean {
   return !peer.features.includes(CONVERSATIONS);
 }
 
 /**
- * Sends all images over a tunnel, or one of them, where the peer takes one image a connection; only in that case does its failure reject this.
+ * Sends all images over a tunnel, or only one if the peer accepts one image per connection. Only in the second case, a failed image rejects the promise.
  *
- * @param first any of the requests, for what they share
+ * @param first any of the requests, used for the options that they share
  */
 export async function sendOverTunnel(
   tunnel: Tunnel,

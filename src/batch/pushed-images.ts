@@ -16,11 +16,11 @@ import { Outcomes } from "./outcomes.ts";
 interface PushedImage {
   request: PushRequest;
   ready: Promise<Source>;
-  /** Whether the source has to be read to the end before anything is known of it. */
+  /** Whether the source must be read to the end before anything is known about it. */
   takesTime: () => Promise<boolean>;
 }
 
-/** The images of a push, with their sources, which are closed with this. */
+/** The images of a push, and their sources. Disposing closes the sources. */
 export class PushedImages implements AsyncDisposable {
   readonly outcomes: Outcomes<PushRequest>;
   readonly #batch: RemoteBatch<PushRequest>;
@@ -30,7 +30,7 @@ export class PushedImages implements AsyncDisposable {
   readonly #opened: AsyncDisposable[] = [];
   readonly #images: PushedImage[];
 
-  /** @param open opens the sources; left out: this push's own */
+  /** @param open opens the sources. Default: opens sources for this push only */
   constructor(batch: RemoteBatch<PushRequest>, context: Context, open?: typeof openSource) {
     this.outcomes = new Outcomes(batch, context);
     this.#batch = batch;
@@ -47,21 +47,21 @@ export class PushedImages implements AsyncDisposable {
       await source.check(request);
       return source;
     });
-    ready.catch(() => {}); // a receiver that asks for the image is told
+    ready.catch(() => {}); // reported to a receiver that requests the image
     return { request, ready, takesTime: async () => (await location.takesTime?.()) ?? false };
   }
 
-  /** For a receiver that was given no names. */
+  /** The names of the images, for a receiver without names of its own. */
   get names(): readonly string[] {
     return this.#batch.transfers.map((request) => nameOf(request)?.given ?? imageOf(request));
   }
 
-  /** Waits for archives that are read to the end before anything is known of them: a remote side would not wait for them. */
+  /** Waits for archives that must be read to the end before anything is known about them. A remote side would not wait that long. */
   async readSlowOnes(): Promise<void> {
     for (const { ready, takesTime } of this.#images) if (await takesTime()) await ready.catch(() => {});
   }
 
-  /** Resolves when an image can be sent. When none can, rejects with the error of the first, and the others have failed. */
+  /** Resolves when an image can be sent. If none can, rejects with the error of the first, and marks the others as failed. */
   async oneIsReady(): Promise<void> {
     try {
       await Promise.any(this.#images.map(async ({ ready }) => await ready));
@@ -72,7 +72,7 @@ export class PushedImages implements AsyncDisposable {
     }
   }
 
-  /** Sends the image that the receiver asks for. */
+  /** Sends the image that the receiver requests. */
   async send(conversation: Conversation, ask: Ask, stop: AbortSignal, traffic: DividedTraffic): Promise<void> {
     const started = performance.now();
     const { request, ready } = this.#find(ask.image);
@@ -88,25 +88,25 @@ export class PushedImages implements AsyncDisposable {
   }
 
   /** Throws a `refused` Failure for an image that is not of this batch. */
-  #find(asked: ImageName | undefined): PushedImage {
-    const isAsked = (request: PushRequest): boolean => asked === undefined || isNamed(request, asked);
-    const found = this.#images.find(({ request }) => !this.outcomes.has(request) && isAsked(request));
+  #find(requested: ImageName | undefined): PushedImage {
+    const isRequested = (request: PushRequest): boolean => requested === undefined || isNamed(request, requested);
+    const found = this.#images.find(({ request }) => !this.outcomes.has(request) && isRequested(request));
     if (found !== undefined) return found;
     const [{ source, ...template }] = this.#batch.transfers;
-    if (asked !== undefined && this.#batch.acceptsOthers && source.kind === "docker-daemon") {
-      return this.#open({ ...template, source: { ...source, given: asked.given, image: asked } });
+    if (requested !== undefined && this.#batch.acceptsOthers && source.kind === "docker-daemon") {
+      return this.#open({ ...template, source: { ...source, given: requested.given, image: requested } });
     }
     throw new Failure(
       "refused",
-      `the receiving side asks for ${asked?.given ?? "one more image"}, which is not among the images to send`,
+      `the receiving side requests ${requested?.given ?? "one more image"}, which is not among the images to send`,
       {
-        expected: `one of ${this.names.slice(0, 10).join(", ")}, once`,
+        expected: `a request for one of ${this.names.slice(0, 10).join(", ")}, once`,
         hint: "Name the same images on both sides.",
       },
     );
   }
 
-  /** Notes that the images which the receiver has not asked for have failed. */
+  /** Marks the images that the receiver has not requested as failed. */
   failRest(): void {
     for (const request of this.outcomes.open) this.outcomes.fail(request, notAskedFor(request));
   }
@@ -117,7 +117,7 @@ export class PushedImages implements AsyncDisposable {
   }
 }
 
-/** The name of the image at the receiver, as far as this side knows it. */
+/** Returns the name of the image at the receiver, if this side knows it. */
 function nameOf({ as, remoteName, source }: PushRequest): Reference | undefined {
   const own = source.kind === "docker-daemon" ? source.image.reference : tryReference(source.name?.given ?? "");
   return as ?? remoteName ?? own;
@@ -131,8 +131,8 @@ function isNamed(request: PushRequest, { given, reference }: ImageName): boolean
 
 function notAskedFor(request: PushRequest): Failure {
   const image = imageOf(request);
-  return new Failure("refused", `${image} was not sent: the receiving side has not asked for it`, {
+  return new Failure("refused", `${image} was not sent: the receiving side has not requested it`, {
     expected: "the same images on both sides",
-    hint: `Name ${image} in the remote command as well.`,
+    hint: `Also name ${image} in the remote command.`,
   });
 }

@@ -11,19 +11,19 @@ import { explainError } from "../explain-error.ts";
 
 export interface ReceiveImagesOptions<Image>
   extends Pick<TunnelOptions, "signal" | "failureForPeer">, Pick<SharedRequest, "timeout"> {
-  /** Returns the images to ask for, of those that the sender has named. */
+  /** Chooses the images to request from those that the sender has named. */
   imagesFor: (named: readonly ImageName[]) => readonly Image[];
   /** The sender may name further images, as often as it likes (feature MORE_IMAGES). */
   acceptsMore: boolean;
-  /** Receives an image. Its failures are told to the sender. */
+  /** Receives an image. The sender gets its failures. */
   receiveOne: (conversation: Conversation, image: Image, stop: AbortSignal) => Promise<void>;
   /** Called for an image that was not received. */
   onFailed?: (error: unknown, image: Image) => void;
 }
 
 /**
- * Receives images that the sender names, each in a conversation of its own, one after the other, and tells the sender that these were all. A
- * failure ends only its conversation; rejects when the tunnel ends, or `signal` is aborted. Returns whether the sender has confirmed the end.
+ * Receives images that the sender names, each in a conversation of its own, one after the other, and sends the end of the batch to the sender. A
+ * failure ends only its conversation. Rejects when the tunnel ends or `signal` is aborted. Returns whether the sender has confirmed the end.
  */
 export async function receiveImages<Image>(tunnel: Tunnel, options: ReceiveImagesOptions<Image>): Promise<boolean> {
   const { timeout = LOOK_UP_TIMEOUT, imagesFor, acceptsMore, receiveOne, onFailed, signal } = options;

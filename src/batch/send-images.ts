@@ -11,27 +11,27 @@ import { explainError } from "../explain-error.ts";
 
 export interface SendImageOptions
   extends Pick<TunnelOptions, "signal" | "failureForPeer">, Pick<SharedRequest, "timeout"> {
-  /** Sends an image. Its failures are told to the receiver. */
+  /** Sends an image. The receiver gets its failures. */
   sendOne: (conversation: Conversation, ask: Ask, stop: AbortSignal) => Promise<void>;
-  /** Called for an image that was not sent. `ask`: undefined where the receiver has not asked for one. */
+  /** Called for an image that was not sent. `ask`: undefined if the receiver has not requested one. */
   onFailed?: (error: unknown, ask: Ask | undefined) => void;
 }
 
 export interface SendImagesOptions extends SendImageOptions {
-  /** Names of the images, for a receiver that was given none. */
+  /** Names of the images, for a receiver without names of its own. */
   names: readonly string[];
 }
 
 /**
- * Names images to the receiver, and then sends those that it asks for, each in a conversation of its own, until it has finished. A failure
- * ends only its conversation; rejects when the tunnel ends, or `signal` is aborted.
+ * Names images to the receiver, and sends those that it requests, each in a conversation of its own, until the receiver has finished. A failure ends
+ * only its conversation. Rejects when the tunnel ends or `signal` is aborted.
  */
 export async function sendImages(tunnel: Tunnel, options: SendImagesOptions): Promise<void> {
   await tunnel.send(imagesMessage(options.names));
   for await (const conversation of acceptConversations(tunnel)) await sendImage(tunnel, conversation, options);
 }
 
-/** Sends the image that the receiver asks for in a conversation; rejects only when the tunnel ends, or `signal` is aborted. */
+/** Sends the image that the receiver requests in a conversation. Rejects only when the tunnel ends or `signal` is aborted. */
 export async function sendImage(
   tunnel: Tunnel,
   conversation: NumberedConversation,

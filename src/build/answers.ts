@@ -11,8 +11,8 @@ export interface NamedAnswers {
 }
 
 /**
- * Returns what this side answers to a builder: the credentials of its docker config, and the secrets and agents that were named. Secrets are read, and
- * agents tried, at once: rejects with a `usage` Failure for one that is not there, before anything is sent.
+ * Returns this side's answers to a builder: the credentials of its docker config, and the named secrets and agents. Reads secrets and tries agents
+ * at once, to reject with a `usage` Failure before anything is sent if one is missing.
  */
 export async function answersFor(
   { secrets, agents }: NamedAnswers,

@@ -3,8 +3,8 @@ import type { OpenedContext } from "../build-context/local-files.ts";
 import { digestOf, type Digest } from "../image/digest.ts";
 
 /**
- * Returns the part of a context that the check of its Dockerfile reads: the Dockerfile and the ignore files. Where one of them is a link, which
- * may lead anywhere, all files.
+ * Returns the part of a context that the check of its Dockerfile reads: the Dockerfile and the ignore files. If one of them is a link, which may
+ * point anywhere, returns all files.
  */
 export function filesOfCheck(files: OpenedContext): OpenedContext {
   const { dockerfile } = files;
@@ -15,7 +15,7 @@ export function filesOfCheck(files: OpenedContext): OpenedContext {
   return { ...files, entries: files.entries.filter((entry) => read.includes(entry) || isAbove(entry.path)) };
 }
 
-/** Returns the key under which the remote side keeps these few files: they do not take the place of the project's context. */
+/** Returns the key under which the remote side keeps these few files. It differs from the project's key, so they do not replace the project's context. */
 export function keyOfCheck(contextKey: string): Digest {
   return digestOf(JSON.stringify(["check", contextKey]));
 }

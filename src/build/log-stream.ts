@@ -7,16 +7,16 @@ import type { Conversation } from "../stdio-tunnel/conversation.ts";
 import { boundedLines, LineTooLong } from "../streams/bounded-lines.ts";
 import { resolveWithin } from "../streams/resolve-within.ts";
 
-/** Bytes of an event. BuildKit sends a step's output in pieces of 32 kB at most. */
+/** Maximum bytes of an event. BuildKit sends a step's output in chunks of 32 kB at most. */
 const MAX_LINE = 1024 * 1024;
-/** Characters of texts of an event that are kept until the build ends. A step is named by its whole instruction, which may be longer. */
+/** Maximum characters of an event's texts that are stored until the build ends. The name of a step is its whole instruction, which may be longer. */
 const MAX_ID = 1024;
 const MAX_NAME = 4096;
 const MAX_ERROR = 16_384;
-/** Bytes that wait for a slow link. Beyond it, what the builder prints is left out: a build does not wait for its reader. */
+/** Maximum bytes that wait for a slow link. Further output of the builder is dropped, because a build does not wait for its reader. */
 const MAX_WAITING = 8 * 1024 * 1024;
 
-/** ms that the initiator has for the last of them. A slow link carries {@link MAX_WAITING} in less. */
+/** ms within which the initiator must read the last events. A slow link transfers {@link MAX_WAITING} in less time. */
 const READ_TIMEOUT = 60_000;
 
 /** Sends the events of a build to the initiator. */
@@ -24,8 +24,8 @@ export class LogSender {
   readonly #early: BuildEvent[] = [];
   #stream: Duplex | undefined;
   #isOver = false;
-  /** The last of the outputs that were left out since the last that was sent, and the characters of all of them */
-  #left: { output: Output; length: number } | undefined;
+  /** The last output that was dropped since the last one sent, and the total characters of all dropped ones */
+  #dropped: { output: Output; length: number } | undefined;
 
   constructor(tunnel: Conversation) {
     tunnel.listen(LOG_SERVICE, (stream) => {
@@ -44,28 +44,28 @@ export class LogSender {
     if (isFull && event.type === "step-progress") return;
     if (event.type === "step-log" || event.type === "build-text") {
       if (isFull) {
-        this.#left = { output: event, length: (this.#left?.length ?? 0) + event.text.length };
+        this.#dropped = { output: event, length: (this.#dropped?.length ?? 0) + event.text.length };
         return;
       }
-      this.#tellLeft(stream);
+      this.#reportDropped(stream);
     }
     stream.write(`${JSON.stringify(shortened(event))}\n`);
   }
 
-  #tellLeft(stream: Duplex): void {
-    if (this.#left === undefined) return;
-    const { output, length } = this.#left;
-    this.#left = undefined;
-    const text = `[${length} characters are left out: the link is slower than the log]\n`;
+  #reportDropped(stream: Duplex): void {
+    if (this.#dropped === undefined) return;
+    const { output, length } = this.#dropped;
+    this.#dropped = undefined;
+    const text = `[${length} characters are omitted: the link is slower than the log]\n`;
     stream.write(`${JSON.stringify({ ...output, text })}\n`);
   }
 
   #endStream(stream: Duplex): void {
-    this.#tellLeft(stream);
+    this.#reportDropped(stream);
     stream.end();
   }
 
-  /** Resolves when the initiator has read all events, or the stream is gone: a failure that follows would overtake them. */
+  /** Resolves when the initiator has read all events, or the stream is closed. Without this, a failure that is sent next would overtake the events. */
   async end(): Promise<void> {
     this.#isOver = true;
     const stream = this.#stream;
@@ -87,8 +87,8 @@ function shortened(event: BuildEvent): BuildEvent {
 }
 
 /**
- * Receives the events of a build until the other side ends the stream; its own end tells that all have been read. Throws a Failure for a line that
- * is no event.
+ * Receives the events of a build until the other side ends the stream; ends its own direction to confirm that it has read all events. Throws a
+ * Failure for a line that is not an event.
  */
 export async function receiveLog(tunnel: Conversation, onEvent: (event: BuildEvent) => void): Promise<void> {
   const stream = tunnel.connect(LOG_SERVICE);

@@ -8,14 +8,14 @@ import { Failure } from "../output/errors.ts";
 import { newRunId } from "../run/run-id.ts";
 import type { Context } from "../transfer.ts";
 
-/** Bytes of a context above which its largest folders are named: most of such contexts are so large by accident. */
+/** Bytes of a context above which a warning names its largest folders: most such contexts are large by accident. */
 const LARGE = 1e9;
-/** Names that one note has at most. */
+/** Maximum number of names in a note. */
 const NAMED = 5;
 
 /**
- * Opens the files of a build, and tells what people should know of them: the rules that leave files out, files that cannot be sent, and folders that
- * make it large. Throws a Failure `context-invalid` for files that cannot be used, and `not-buildable` where there is no Dockerfile.
+ * Opens the files of a build. Emits notes and warnings about rules that exclude files, files that cannot be sent, and folders that make the context
+ * large. Throws a Failure `context-invalid` for files that cannot be used, and `not-buildable` if there is no Dockerfile.
  */
 export async function openContext(
   files: LocalFiles,
@@ -25,7 +25,7 @@ export async function openContext(
   if (files.kind === "stdin") {
     const { openArchiveContext } = await import("../build-context/archive/open-archive-context.ts");
     const opened = await openArchiveContext(process.stdin, { env, runId: newRunId(), signal, strip: files.strip });
-    return await checked({ ...opened, dockerfile }, "the archive", "leave it out with --strip 1");
+    return await checked({ ...opened, dockerfile }, "the archive", "remove it with --strip 1");
   }
   const opened = await openFolderContext(files.path, { dockerfile, gitignore: files.gitignore, signal });
   const { applied, skipped } = opened;
@@ -38,7 +38,7 @@ export async function openContext(
   const summary = contextSummary(opened);
   if (summary.bytes > LARGE) {
     const largest = summary.largest.map(({ path, bytes }) => ({ path, bytes, ignoreLine: ignoreLine(path) }));
-    // A .dockerignore would turn git's rules off.
+    // A .dockerignore would disable git's rules.
     const ignoreFile =
       applied.rules === "dockerignore"
         ? (applied.file ?? ".dockerignore")
@@ -47,26 +47,26 @@ export async function openContext(
           : ".dockerignore";
     output.warn({ code: "context-large", bytes: summary.bytes, files: summary.files, ignoreFile, largest });
   }
-  return await checked(opened, files.path, "name that one");
+  return await checked(opened, files.path, "name that folder");
 }
 
-/** Returns a context that can be built; disposes of one that cannot. */
+/** Returns the context if it can be built; otherwise disposes of it and throws. */
 async function checked(context: OpenedContext, given: string, insteadOfFolder: string): Promise<OpenedContext> {
   const entry = findEntry(context, context.dockerfile);
   if (entry !== undefined && entry.kind !== "folder") return context;
   await context[Symbol.asyncDispose]();
   if (context.entries.length === 0) {
     throw new Failure("context-invalid", `${given} is empty: there is nothing to build`, {
-      expected: "a folder with a Dockerfile; files that .dockerignore or .gitignore leave out do not count",
+      expected: "a folder with a Dockerfile; files that .dockerignore or .gitignore exclude do not count",
     });
   }
   throw new Failure("not-buildable", `there is no ${context.dockerfile} in ${given}`, {
-    expected: "a Dockerfile at the root of the context, or where -f names it",
+    expected: "a Dockerfile at the root of the context, or at the path of -f",
     hint: onlyFolder(context.entries, insteadOfFolder) ?? "Name it with -f PATH.",
   });
 }
 
-/** Returns what to do where all files are in one folder. */
+/** Returns a hint if all files are in one folder. */
 function onlyFolder(entries: readonly ContextEntry[], instead: string): string | undefined {
   const [first, ...others] = entries;
   if (first?.kind !== "folder" || !others.every(({ path }) => path.startsWith(`${first.path}/`))) return undefined;

@@ -1,13 +1,13 @@
 import type { BuildEvent, EngineBuilds, PublishOptions } from "../engine/engine-builds.ts";
 import { messageOf } from "../output/errors.ts";
 
-/** A name that a registry has taken, and the digest of the manifest there, where the engine tells. */
+/** A published name, and the digest of its manifest in the registry, if the engine reports it. */
 export interface PublishedName {
   name: string;
   digest?: string | undefined;
 }
 
-/** Publishes an image under each of its names; each is a step of the log. Rejects as `publish` of the engine. */
+/** Publishes an image under each of its names. Each name is a step of the log. Rejects like `publish` of the engine. */
 export async function publishBuilt(
   engine: Pick<EngineBuilds, "publish">,
   names: readonly string[],

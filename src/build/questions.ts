@@ -17,8 +17,8 @@ import { bridge } from "../streams/bridge.ts";
 import { deferred, type Deferred } from "../streams/deferred.ts";
 
 /**
- * What a builder may ask the initiator, over the tunnel. Each method rejects when the conversation ends, and with an Error in the words of the
- * initiator where it cannot answer.
+ * Returns the questions of a builder to the initiator, over the tunnel. Each method rejects when the conversation ends, and with an Error in the words
+ * of the initiator if it cannot answer.
  */
 export function questionsOver(tunnel: Conversation): BuildAnswers {
   const waiting = new Map<number, Deferred<Answer>>();
@@ -50,17 +50,17 @@ export function questionsOver(tunnel: Conversation): BuildAnswers {
   };
 }
 
-/** Questions that are answered at a time: a build asks for few. More wait in the tunnel, and are refused. */
+/** Maximum number of concurrent questions; a build asks few. Further ones are refused. */
 const MAX_QUESTIONS = 64;
-/** Questions of a build in all. Each may start a credential helper. */
+/** Maximum number of questions of a build. Each may start a credential helper. */
 const MAX_IN_ALL = 10_000;
 
-/** Agents that are open at a time: a build step has one connection for each program that signs. */
+/** Maximum number of open connections to agents: a build step has one for each program that signs. */
 const MAX_AGENTS = 16;
 
 /**
- * Answers the questions of the builder's side until the conversation ends. Secrets and agents are those that the user has named; `onCredentials`
- * is called once for each registry whose credentials are sent.
+ * Answers the questions of the builder's side until the conversation ends. Only the secrets and agents that the user has named are available.
+ * `onCredentials` is called once for each registry whose credentials are sent.
  */
 export function answerQuestions(
   tunnel: Conversation,
@@ -89,7 +89,7 @@ export function answerQuestions(
   tunnel.on("question", (message) => {
     const question = parseQuestion(message);
     if (open === MAX_QUESTIONS || count === MAX_IN_ALL)
-      throw new Error("the remote side asks more questions than a build has");
+      throw new Error("the remote side asks more questions than a build needs");
     open += 1;
     count += 1;
     void answerTo(question, tunnel, limited, tellOnce)

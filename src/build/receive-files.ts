@@ -6,7 +6,7 @@ import type { Digest } from "../image/digest.ts";
 import { newRunId } from "../run/run-id.ts";
 import type { Context } from "../transfer.ts";
 
-/** Receives the files of a build, of which those of the project's last context are here already. The caller disposes of them. */
+/** Receives the files of a build. Reuses the pieces of the project's kept context on this side. The caller disposes of the files. */
 export async function receiveFiles(
   stream: Duplex,
   project: Digest,

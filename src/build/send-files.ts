@@ -6,7 +6,7 @@ import type { Digest } from "../image/digest.ts";
 import { newRunId } from "../run/run-id.ts";
 import type { Context } from "../transfer.ts";
 
-/** Sends what the builder's side lacks of a context over a stream, and remembers the pieces of its files for the next build. */
+/** Sends the parts of a context that the builder's side lacks over a stream, and remembers the pieces of its files for the next build. */
 export async function sendFiles(
   stream: Duplex,
   files: BuildContext,

@@ -1,4 +1,4 @@
-/** What completion needs to know of a command. */
+/** The parts of a command that completion uses. */
 export interface CompletedCommand {
   name: string;
   arguments: readonly { term: string }[];

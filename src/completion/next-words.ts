@@ -1,15 +1,15 @@
 import type { CompletedCommand, CompletedOption } from "./completed-command.ts";
 
-/** Where words come from that are not in the definitions. */
+/** Sources of words that are not in the command definitions. */
 export interface WordSources {
   images: () => Promise<string[]>;
   hosts: () => string[];
 }
 
-/** The words behind ACTION and SHELL. */
+/** The values of ACTION and SHELL. */
 const FIXED: Record<string, readonly string[]> = { ACTION: ["install", "uninstall"], SHELL: ["bash", "zsh", "fish"] };
 
-/** Returns the words that may come in place of the last one, which has been typed so far. */
+/** Returns the possible completions of the last word in `typed`. */
 export async function nextWords(
   typed: readonly string[],
   commands: readonly CompletedCommand[],
@@ -19,7 +19,7 @@ export async function nextWords(
   const [name, ...before] = typed.slice(0, -1);
   const all = async (): Promise<readonly string[]> => {
     if (name === undefined) return [...commands.map((command) => command.name), "--help", "--version"];
-    const command = commands.find((one) => one.name === name);
+    const command = commands.find((candidate) => candidate.name === name);
     return command === undefined ? [] : await wordsOf(command, before, current, sources);
   };
   return [...new Set(await all())].filter((word) => word.startsWith(current));
@@ -34,10 +34,10 @@ async function wordsOf(
   const last = optionOf(options, before.at(-1) ?? "");
   if (last !== undefined && takesValue(last)) return last.choices ?? [];
   if (current.startsWith("-")) return [...options.flatMap(({ flags }) => flags.match(/--[\w-]+/g) ?? []), "--help"];
-  const place = before.filter(
+  const position = before.filter(
     (word, index) => !word.startsWith("-") && !takesValue(optionOf(options, before[index - 1] ?? "")),
   ).length;
-  const term = (terms[Math.min(place, terms.length - 1)]?.term ?? "").replaceAll(/[^A-Z]/g, "");
+  const term = (terms[Math.min(position, terms.length - 1)]?.term ?? "").replaceAll(/[^A-Z]/g, "");
   if (FIXED[term] !== undefined) return FIXED[term];
   if (term === "IMAGE") return await sources.images();
   if (term !== "HOST" && term !== "COMMAND") return [];

@@ -7,10 +7,10 @@ import type { CompletedCommand } from "./completed-command.ts";
 import { nextWords } from "./next-words.ts";
 import { sshHosts } from "./ssh-hosts.ts";
 
-/** ms in which the engine has to list its images: a person waits for it with a finger on the key. */
+/** ms within which the engine must list its images, because a person is waiting for the completion. */
 const ENGINE_TIMEOUT = 700;
 
-/** Prints the words that may come next, one a line. Never fails: then there are none. */
+/** Prints the possible next words, one per line. Prints nothing on an error, and never fails. */
 export async function printWords(
   typed: readonly string[],
   commands: readonly CompletedCommand[],

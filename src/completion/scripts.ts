@@ -2,8 +2,8 @@ export const SHELLS = ["bash", "zsh", "fish"] as const;
 export type Shell = (typeof SHELLS)[number];
 
 /**
- * Scripts that ask `docker-over-ssh completion words …` for the words that may come next. bash splits words at colons, which images and
- * addresses contain: there the words are taken from the line, and what is before the last colon is left out of the answer.
+ * Scripts that get the possible next words from `docker-over-ssh completion words …`. bash splits words at colons, which images and addresses
+ * contain: its script therefore takes the words from the line, and removes the part before the last colon from the answer.
  */
 export const SCRIPTS: Record<Shell, string> = {
   bash: `# eval "$(docker-over-ssh completion bash)"

@@ -1,10 +1,10 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 
-/** Include lines may lead in circles (ssh_config(5) allows 16 levels). */
+/** Include lines may form a cycle (ssh_config(5) allows 16 levels). */
 const MAX_DEPTH = 16;
 
-/** Returns the hosts that the settings of ssh name: Host without wildcards, also in included files, and known hosts that are not hashed. */
+/** Returns the hosts in the settings of ssh: those of Host lines without wildcards, also in included files, and known hosts that are not hashed. */
 export function sshHosts(home: string): string[] {
   const folder = join(home, ".ssh");
   const known = linesOf(join(folder, "known_hosts")).flatMap((line) => {
@@ -28,7 +28,7 @@ function hostsIn(file: string, folder: string, depth = 0): string[] {
   });
 }
 
-/** Wildcards in the last part of a path, as they are usual: config.d/*. */
+/** Expands wildcards in the last part of a path, e.g. the common config.d/*. */
 function filesOf(path: string): string[] {
   if (!/[*?]/.test(path)) return [path];
   const source = basename(path)

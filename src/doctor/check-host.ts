@@ -18,7 +18,7 @@ export async function* checkHost(connection: HostConnection, context: Context): 
   } catch (error) {
     context.signal.throwIfAborted();
     if (!(error instanceof Failure)) throw error;
-    yield missing("login", error.message, error.hint ?? "Log in by hand to see what it says.", error.code);
+    yield missing("login", error.message, error.hint ?? "Log in by hand to see what it prints.", error.code);
     return;
   }
   yield checkLogin(host);
@@ -32,7 +32,7 @@ export async function* checkHost(connection: HostConnection, context: Context): 
 
 const factOf = ({ facts }: HostFacts, kind: string): string | undefined => facts.get(kind)?.[0];
 
-/** Splits a version from the path behind it. */
+/** Splits a version from the path after it. */
 function versionAndPath(fact: string): { version: string; path: string } {
   const start = fact.indexOf("/");
   return { version: fact.slice(0, start).trim(), path: fact.slice(start) };
@@ -45,19 +45,19 @@ function checkLogin(host: HostFacts): Finding {
   return warning(
     "login",
     `${text}; it prints before any command runs: ${oneLine(host.noise).slice(0, 80)}`,
-    "Let the shell's start-up files (~/.bashrc) print only where `[ -t 1 ]` is true: a command of your own may take it for data.",
+    "Let the shell's start-up files (~/.bashrc) print only where `[ -t 1 ]` is true: a command of your own may treat it as data.",
   );
 }
 
 function checkInstalled(host: HostFacts, { given }: HostConnection): Finding {
   const fact = factOf(host, "installed");
   if (fact === undefined)
-    return ok("docker-over-ssh", "not installed there; it need not be (`docker-over-ssh setup` installs it)");
+    return ok("docker-over-ssh", "not installed there; this is optional (`docker-over-ssh setup` installs it)");
   const { version, path } = versionAndPath(fact);
   if (version === VERSION) return ok("docker-over-ssh", `${version}, ${path}`);
   return warning(
     "docker-over-ssh",
-    version === "" ? `${path} does not tell its version` : `${version}, ${path}; here it is ${VERSION}`,
+    version === "" ? `${path} does not report its version` : `${version}, ${path}; this side has ${VERSION}`,
     `Run \`docker-over-ssh setup ${given}\`, or update it there.`,
   );
 }
@@ -79,15 +79,15 @@ function checkEngine(host: HostFacts, connection: HostConnection): Finding {
   if (reason === undefined) {
     return missing(
       "engine",
-      "neither docker nor podman is found there",
+      "neither docker nor podman was found there",
       `Install Docker there (https://docs.docker.com/engine/install/), or name its folder with --far-path.`,
       "remote-command-not-found",
     );
   }
-  return missing("engine", reason, mendEngine(host, reason), "engine-unreachable");
+  return missing("engine", reason, engineFix(host, reason), "engine-unreachable");
 }
 
-function mendEngine(host: HostFacts, reason: string): string {
+function engineFix(host: HostFacts, reason: string): string {
   const withSudo = host.facts.has("sudo") ? "Add --sudo, which works without a password there. Or: " : "";
   if (/permission denied/i.test(reason))
     return `${withSudo}\`sudo usermod -aG docker ${factOf(host, "user")}\` there, then log in again; or use a rootless engine, or --sudo.`;
@@ -100,7 +100,7 @@ function checkCache(host: HostFacts): Finding {
   if (unsafe === undefined) return ok("cache", `${path}${size === undefined ? "" : `; ${bytes(size)} free`}`);
   return warning(
     "cache",
-    `${unsafe}: nothing is kept there, and layers come whole`,
+    `${unsafe}: nothing is cached there, and layers are sent whole`,
     `Remove ${path} there, or correct its owner and mode.`,
   );
 }
@@ -109,7 +109,7 @@ function* checkDisk(host: HostFacts): Generator<Finding> {
   const { size, path } = diskOf(factOf(host, "data"));
   if (size === undefined) return;
   const text = `${bytes(size)} free in ${path}`;
-  yield size < LITTLE ? warning("disk", text, "Make room there: `docker system prune`.") : ok("disk", text);
+  yield size < LITTLE ? warning("disk", text, "Free some space there: `docker system prune`.") : ok("disk", text);
 }
 
 function diskOf(fact = ""): { size: number | undefined; path: string } {
@@ -125,7 +125,7 @@ const NAMES: Record<RemoteProgram, string> = {
   engine: "the engine alone, to which layers are sent whole",
 };
 
-/** What a transfer would use, and why nothing better. */
+/** Reports the program that a transfer would use, and why it would not use a better one. */
 function checkProgram(host: HostFacts, { image, given }: HostConnection): Finding {
   const { chosen, ended, passedOver } = host;
   const wanted = factOf(host, "image");
@@ -137,7 +137,7 @@ function checkProgram(host: HostFacts, { image, given }: HostConnection): Findin
     return missing(
       "program",
       `${ended.program} ${describeExit(ended.exit)}: ${oneLine(ended.lastLines) || ended.what}`,
-      `Run \`docker-over-ssh setup ${given}\`, or pass it over with --far node.`,
+      `Run \`docker-over-ssh setup ${given}\`, or skip it with --far node.`,
       "remote-not-a-tunnel",
     );
   }
@@ -152,7 +152,7 @@ function checkProgram(host: HostFacts, { image, given }: HostConnection): Findin
   if (chosen === undefined) {
     return missing(
       "program",
-      `none works there${because}`,
+      `no program can be used there${because}`,
       "Install Docker there, or leave --far out.",
       "remote-command-not-found",
     );

@@ -6,8 +6,9 @@ import { furtherBlocks } from "../remote/script/remote-script.ts";
 import { blocksOf } from "../remote/script/shell-words.ts";
 
 /**
- * What doctor answers where the remote script asks for further blocks, under the rules of its other blocks (remote-script.ts). They only look:
- * nothing is created, pulled or started there. The first ones are asked for in place of those that receive Node, before any program is tried.
+ * The blocks that doctor sends when the remote script requests further blocks, under the rules of its other blocks (remote-script.ts). They only
+ * inspect: they create, pull and start nothing. The script requests the first of them before it tries any program, where it would otherwise
+ * request the blocks that receive Node.
  */
 const LOOK = `
 fact() {
@@ -18,7 +19,7 @@ version() {
   $s "$1" --version </dev/null 2>/dev/null | head -n 1
 }
 
-# Free bytes of the disk with a folder, in KiB, and the folder; of one above it, where it does not exist.
+# Prints the free KiB of the disk with a folder, and the folder. If the folder does not exist, uses the nearest parent that does.
 disk() {
   x="$2"
   until [ -z "$x" ] || [ -d "$x" ]; do
@@ -32,7 +33,7 @@ look_cache() {
   c="\${XDG_CACHE_HOME:-$HOME/.cache}/docker-over-ssh"
   if [ -L "$c" ]; then fact unsafe "$c is a link"
   elif [ -e "$c" ]; then
-    [ -d "$c" ] && [ -O "$c" ] || fact unsafe "$c belongs to another user, or is no folder"
+    [ -d "$c" ] && [ -O "$c" ] || fact unsafe "$c belongs to another user, or is not a folder"
     [ -w "$c" ] || fact unsafe "$c is not writable"
     case "$(ls -ld "$c" 2>/dev/null | cut -c6,9)" in *w*) fact unsafe "others may write to $c" ;; esac
   fi
@@ -66,7 +67,7 @@ t_sent() {
 }
 `;
 
-/** Replaces, in the blocks of a container, what would pull the image and start a container. */
+/** Replaces, in the blocks of a container, the function that would pull the image and start a container. */
 const LOOK_FOR_IMAGE = `
 get_image() {
   has_image && echo "$m fact image there" || echo "$m fact image to-pull"
@@ -74,13 +75,13 @@ get_image() {
 }
 `;
 
-/** Returns the answer to `more`, each block a line, and an empty line. */
+/** Returns the answer to `more`: each block on a line, and an empty line. */
 export function lookingBlocks(program: "container" | "node-sent"): string {
   if (program === "node-sent") return `${blocksOf(LOOK).join("\n")}\n\n`;
   return `${furtherBlocks("container").trimEnd()}\n${blocksOf(LOOK_FOR_IMAGE).join("\n")}\n\n`;
 }
 
-/** Code for the Node there in place of the bootstrap: it tells whether this Node suits. For any Node from 10 on. */
+/** Returns code for the remote Node, in place of the bootstrap. It reports whether this Node can be used, and runs on Node 10 or later. */
 export function lookingBootstrap(): string {
   const [major, minor] = OLDEST_NODE;
   const code = `var v=process.versions.node,p=v.split(".");

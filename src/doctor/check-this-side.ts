@@ -32,7 +32,7 @@ function checkCodecs(): Finding {
   if (names.includes("zstd")) return ok("codecs", names.join(", "));
   return warning(
     "codecs",
-    `${names.join(", ")}; this Node has no zstd, which packs more in the same time`,
+    `${names.join(", ")}; this Node has no zstd, which compresses better in the same time`,
     "Run docker-over-ssh with Node 22.15 or later.",
   );
 }
@@ -46,7 +46,7 @@ async function checkEngine(named: EngineEndpoint | undefined, { env, signal }: C
     const text = `${store === "podman" ? "Podman" : "Docker"} ${version} (API ${apiVersion}, ${store === "graphdriver" ? "classic" : store} store, ${formatPlatform(platform)}) at ${describeEndpoint(endpoint)}`;
     const room = free === undefined ? "" : `; ${bytes(free.bytes)} free in ${dataFolder}`;
     if (free !== undefined && free.bytes < LITTLE)
-      return warning("engine", text + room, "Make room, for instance with `docker system prune`.");
+      return warning("engine", text + room, "Free some space, for instance with `docker system prune`.");
     return ok("engine", text + room);
   } catch (error) {
     signal.throwIfAborted();
@@ -54,17 +54,22 @@ async function checkEngine(named: EngineEndpoint | undefined, { env, signal }: C
     return missing(
       "engine",
       error.message,
-      error.hint ?? "Start Docker or Podman; images in files and folders need none.",
+      error.hint ?? "Start Docker or Podman; images in files and folders need no engine.",
       error.code,
     );
   }
 }
 
-/** The cache folder may not exist yet: then the folder above it decides. */
+/** Checks the cache folder; if it does not exist yet, the nearest parent that does. */
 async function checkCache({ env }: Context): Promise<Finding> {
   const path = cacheFolder(env);
   if (path === undefined) {
-    return missing("cache", `no place for ${CACHE_FOLDER}`, "Set HOME or XDG_CACHE_HOME to a folder.", "no-space");
+    return missing(
+      "cache",
+      `there is no folder for ${CACHE_FOLDER}`,
+      "Set HOME or XDG_CACHE_HOME to a folder.",
+      "no-space",
+    );
   }
   try {
     const exists = (await lstat(path).catch(() => undefined)) !== undefined;
@@ -83,14 +88,14 @@ async function checkCache({ env }: Context): Promise<Finding> {
   }
 }
 
-/** Returns the first folder on the way up that exists. */
+/** Returns the path, or its nearest parent that exists. */
 async function existing(path: string): Promise<string> {
   const found = await lstat(path).catch(() => undefined);
   return found !== undefined || dirname(path) === path ? path : await existing(dirname(path));
 }
 
 function checkTerminal({ env }: Context): Finding {
-  if (!isatty(2)) return ok("terminal", "stderr is no terminal: progress is a line every few seconds");
+  if (!isatty(2)) return ok("terminal", "stderr is not a terminal: progress is a line every few seconds");
   if (env["TERM"] === "dumb" || (env["CI"] ?? "") !== "")
     return ok(
       "terminal",

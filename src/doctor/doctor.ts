@@ -10,11 +10,11 @@ import { checkHost } from "./check-host.ts";
 export interface DoctorRequest {
   /** The address in -H or DOCKER_HOST; undefined: the docker context decides. */
   endpoint: EngineEndpoint | undefined;
-  /** Left out: only this side is checked. */
+  /** If undefined, only this side is checked. */
   host?: HostConnection | undefined;
 }
 
-/** Checks both sides, and tells each finding. Throws a Failure, with the status that a transfer would have, where none would work. */
+/** Checks both sides, and emits each finding. If no transfer would work, throws a Failure with the exit status that a transfer would have. */
 export async function doctor({ endpoint, host }: DoctorRequest, context: Context): Promise<void> {
   const missing: Finding[] = [];
   for await (const finding of checks(endpoint, host, context)) {
@@ -26,7 +26,10 @@ export async function doctor({ endpoint, host }: DoctorRequest, context: Context
   throw new Failure(
     first.code ?? "transfer-failed",
     `${plural(missing.length, "check")} failed: ${missing.map(({ side, check }) => `${check} ${side}`).join(", ")}`,
-    { expected: "all that a transfer needs", hint: "Follow the lines `to do` above, then run the same command again." },
+    {
+      expected: "everything that a transfer needs",
+      hint: "Follow the lines `to do` above, then run the same command again.",
+    },
   );
 }
 

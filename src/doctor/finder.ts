@@ -10,7 +10,7 @@ interface Finder {
   missing: (check: CheckName, text: string, toDo: string, code: FailureCode) => Finding;
 }
 
-/** Makes findings of a side. */
+/** Creates functions that create findings of one side. */
 export function finder(side: Finding["side"]): Finder {
   return {
     ok: (check, text) => ({ side, check, state: "ok", text }),

@@ -10,32 +10,32 @@ import { readUntil } from "../streams/read-until.ts";
 import type { Context } from "../transfer.ts";
 import { lookingBlocks, lookingBootstrap } from "./check-script.ts";
 
-/** Lines of the script, and facts of one kind: Node is looked for in some ten places. */
+/** Maximum number of lines of the script. A kind of fact can occur several times: the script looks for Node in about ten folders. */
 const MAX_LINES = 200;
 
-/** What the remote script tells of a host. */
+/** The facts that the remote script reports about a host. */
 export interface HostFacts {
-  /** The facts by their kind, in the order in which they came. */
+  /** The facts by their kind, in the order of arrival. */
   facts: ReadonlyMap<string, readonly string[]>;
-  /** What the login has printed before the script. */
+  /** Output of the login before the script. */
   noise: string;
-  /** The programs that do not suit, with the reasons. */
+  /** The programs that cannot be used, with the reasons. */
   passedOver: { program: string; reason: string }[];
   /** The program that a transfer would use. */
   chosen?: { program: RemoteProgram; what: string; apiVersion?: string | undefined };
-  /** A program was tried, and has ended the script: a transfer would fail. */
+  /** The program that was tried and ended the script: a transfer would fail. */
   ended?: { program: RemoteProgram; what: string; exit: Exit | undefined; lastLines: string };
 }
 
 /**
- * Logs in as a transfer does, lets the remote script look for a program in the same order, and ends it as soon as one would start. Throws the
- * Failure of a login that does not reach the script.
+ * Logs in as a transfer does, lets the remote script look for a program in the same order, and ends it as soon as a program would start. Throws
+ * the Failure of a login that does not reach the script.
  */
 export async function lookAtHost(connection: HostConnection, context: Context): Promise<HostFacts> {
   const programs = connection.programs.filter((program) => program !== "node-sent");
   const words = scriptWords({
     ...connection,
-    programs: ["node-sent", ...programs], // its blocks come first: they are those that look
+    programs: ["node-sent", ...programs], // the script requests its blocks first: these are the ones that inspect
     bundle: { digest: "0", size: 0, bootstrap: lookingBootstrap() },
     words: ["--version"],
   });
@@ -76,7 +76,7 @@ async function nextLine(
   return { words: found?.words, before };
 }
 
-/** What has come so far. */
+/** The facts that have arrived so far. */
 class Look implements HostFacts {
   readonly facts = new Map<string, string[]>();
   noise = "";
@@ -109,13 +109,13 @@ class Look implements HostFacts {
       case "engine":
         this.chosen = { program: "engine", what: `${line.program} system dial-stdio`, apiVersion: line.apiVersion };
         return true;
-      default: // run: a Node suits; nothing: no program does; another line is none of the script's here
+      default: // run: a Node can be used; nothing: no program can; the script sends no other line at this point
         if (line?.kind === "run" && this.#tried !== undefined) this.chosen = this.#tried;
         return true;
     }
   }
 
-  /** The script has ended: `--version` of an installed docker-over-ssh has told its version, or the program has failed. */
+  /** Handles the end of the script: an installed docker-over-ssh has printed its version for `--version`, or the program has failed. */
   atEnd(link: RemoteCommand, exit: Exit | undefined, before: string): HostFacts {
     if (!this.#hasBegun) throw engineUnreachable(link, exit, before);
     if (this.#tried === undefined) return this;

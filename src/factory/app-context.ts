@@ -1,9 +1,9 @@
 import type { BuildContext, ContextEntry, ContextFile } from "../build-context/build-context.ts";
 import type { Layout, Script } from "./layout.ts";
 
-/** The folder of the context that the tree is in, and of the image, below the root. */
+/** The folder that contains the tree, in the context and below the root of the image. */
 const FOLDER = "app";
-/** Stands before the folder, as the order of entries wants it. */
+/** The Dockerfile's name, which precedes the folder in the order of entries. */
 const DOCKERFILE = "Dockerfile";
 
 /** A tree of two scripts, as a context with a Dockerfile. */
@@ -12,11 +12,11 @@ export interface AppContext extends BuildContext {
 }
 
 /**
- * Makes a context with a Dockerfile of a tree that has none, of `build.sh` and `run.sh`. The tree becomes a folder of the new context and the
- * Dockerfile stands beside it: so no name of the tree can clash with it, it does not come into the image, and a `.dockerignore` in
- * the tree does not take effect: the image has all that was sent. Disposing closes the tree.
+ * Creates a context with a Dockerfile from a tree without one, which has `build.sh` and `run.sh`. The tree becomes a folder of the new context,
+ * next to the Dockerfile. As a result, no name in the tree can collide with the Dockerfile, the Dockerfile is not part of the image, and a
+ * `.dockerignore` in the tree has no effect: the image contains all files that were sent. Disposing closes the tree.
  *
- * @param base the image that it is made from
+ * @param base the base image
  */
 export function appContext(
   tree: BuildContext,

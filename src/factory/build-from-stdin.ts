@@ -20,12 +20,12 @@ import { withSignsOfLife } from "./signs-of-life.ts";
 import { takeRoom, takeTurn } from "./take-turn.ts";
 import { imagesOf, tidyUp } from "./remove-built-images.ts";
 
-/** What {@link buildFromStdin} works with. */
+/** The dependencies of {@link buildFromStdin}. */
 export interface Workshop {
-  /** Disposed of by its owner */
+  /** The caller owns it and disposes of it */
   engine: Engine;
   archive: AsyncIterable<Buffer>;
-  /** What the builder may ask for: credentials of this machine */
+  /** Answers to the builder's requests: credentials of this machine */
   answers: BuildAnswers;
   client?: ClientWatch;
   /** Prints on stdout. */
@@ -33,8 +33,8 @@ export interface Workshop {
 }
 
 /**
- * Builds an image of an archive: reads and checks it, waits for its turn, has the engine build, publishes the image, and removes what has become
- * old. Rejects with a Failure, or with the signal's reason; the engine's build ends with that, and also when the client goes away.
+ * Builds an image from an archive: reads and checks it, waits for its turn, lets the engine build, publishes the image, and removes old images.
+ * Rejects with a Failure, or with the signal's reason. This stops the engine's build, as does a client that disconnects.
  */
 export async function buildFromStdin(request: FactoryRequest, workshop: Workshop, context: Context): Promise<Built> {
   const { engine, answers, archive, print } = workshop;
@@ -94,7 +94,7 @@ export async function buildFromStdin(request: FactoryRequest, workshop: Workshop
   return built;
 }
 
-/** Returns what the engine builds: the tree with its Dockerfile, or with one that runs its scripts. */
+/** Returns the context for the engine: the tree with its Dockerfile, or with one that runs its scripts. */
 async function buildable(
   tree: BuildContext,
   { dockerfile: named, base }: FactoryRequest,
@@ -106,7 +106,7 @@ async function buildable(
   return { files, dockerfile: files.dockerfile };
 }
 
-/** Returns the names of the image: NAME, and the one in the registry if that is another. */
+/** Returns the names of the image: NAME, and the name in the registry if it differs. */
 function namesOf({ name, published }: FactoryRequest): readonly [Reference, ...Reference[]] {
   return published === undefined || fullName(published) === fullName(name) ? [name] : [name, published];
 }

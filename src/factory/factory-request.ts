@@ -8,32 +8,32 @@ import type { NamePattern } from "./forced/name-patterns.ts";
 export interface FactoryRequest {
   /** NAME, with a tag */
   name: Reference;
-  /** --push: the image's name in the registry that it is published in */
+  /** --push: the image's name in the registry to which it is published */
   published?: Reference | undefined;
-  /** -f; left out: what the archive has at its root decides */
+  /** -f. Default: the files at the root of the archive decide */
   dockerfile?: string | undefined;
   order: Pick<BuildOrder, "target" | "buildArgs" | "labels" | "platform" | "noCache" | "pull">;
-  /** The image that a tree of scripts is built from */
+  /** The base image of a tree of scripts */
   base: string;
   /** --strip */
   strip: number;
   limits: Partial<ContextLimits>;
-  /** --keep: images that stay, for each repository */
+  /** --keep: number of images to keep per repository */
   keep?: number | undefined;
-  /** --allow: of a key that may build these names alone. No other is removed by --keep. */
+  /** --allow: the names that the client's key may build. --keep removes no other names. */
   allow?: readonly NamePattern[] | undefined;
   /** --cache-limit, bytes */
   cacheLimit?: number | undefined;
-  /** --jobs: builds at the same time, of all names */
+  /** --jobs: number of concurrent builds, of all names */
   jobs?: number | undefined;
-  /** --latest: ends builds of this name that came before */
+  /** --latest: cancel earlier builds of this name */
   isLatest: boolean;
-  /** --max-time, ms: of the build, without the waiting */
+  /** --max-time, ms: limit of the build, without the time in the queue */
   maxTime: number;
   /** --timeout, ms */
   timeout?: number | undefined;
   /** The address in -H or DOCKER_HOST; undefined: the docker context decides. */
   endpoint: EngineEndpoint | undefined;
-  /** The report for people goes to stdout, a line for each fact. Not with --json: there it is an event. */
+  /** Print the report on stdout, a line for each fact. False with --json, where the report is an event. */
   printsReport: boolean;
 }

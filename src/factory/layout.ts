@@ -2,30 +2,30 @@ import type { BuildContext, ContextEntry, ContextFile } from "../build-context/b
 import { entryPath, shownPath } from "../build-context/paths.ts";
 import { Failure } from "../output/errors.ts";
 
-/** How a source tree says what its image is made of. */
+/** How a source tree defines its image. */
 export type Layout =
   | { kind: "dockerfile"; dockerfile: string }
-  /** `build.sh` and `run.sh` at the root, each with the way to start it. */
+  /** `build.sh` and `run.sh` at the root, and how to start each of them. */
   | { kind: "scripts"; build: Script; run: Script };
 
 export interface Script {
   isExecutable: boolean;
-  /** The kernel can start it: it begins with `#!`, or is a program. Otherwise a shell reads it. */
+  /** The kernel can start it, because it begins with `#!` or is a program. Otherwise a shell runs it. */
   hasInterpreter: boolean;
 }
 
 const DOCKERFILE = "Dockerfile";
 const BUILD = "build.sh";
 const RUN = "run.sh";
-/** The beginnings of files that the kernel starts (execve(2)): a script with its interpreter, an ELF program. */
+/** The first bytes of files that the kernel can start (execve(2)): a script with its interpreter, an ELF program. */
 const STARTS = ["#!", "\u007fELF"];
-/** Symbolic links followed to a file, as in Linux (path_resolution(7)) */
+/** Maximum number of symbolic links that are followed to a file, as in Linux (path_resolution(7)) */
 const MAX_LINKS = 40;
 
 /**
- * Finds out what to build. Throws a Failure `not-buildable`, which names what is missing.
+ * Finds out what to build. Throws a Failure `not-buildable`, which names the missing files.
  *
- * @param dockerfile -f, in UTF-8: there must be a file of that path. Left out: a Dockerfile at the root, or the two scripts
+ * @param dockerfile -f, in UTF-8: the path of a file that must exist. Default: a Dockerfile at the root, or the two scripts
  */
 export async function findLayout(
   context: BuildContext,
@@ -64,17 +64,13 @@ async function readScript(
   const start = await startOf(context, file, signal);
   const hasInterpreter = STARTS.some((begin) => start.startsWith(begin));
   if (isExecutable || hasInterpreter) return { isExecutable, hasInterpreter };
-  throw new Failure(
-    "not-buildable",
-    `${name} can be run by nothing: it is not executable, and does not begin with #!`,
-    {
-      expected: `an executable ${name}, or one whose first line is for instance #!/bin/sh`,
-      hint: `chmod +x ${name}, or git update-index --chmod=+x ${name}`,
-    },
-  );
+  throw new Failure("not-buildable", `${name} cannot be started: it is not executable, and does not begin with #!`, {
+    expected: `an executable ${name}, or one with a first line such as #!/bin/sh`,
+    hint: `chmod +x ${name}, or git update-index --chmod=+x ${name}`,
+  });
 }
 
-/** Returns the first four bytes, or as many as there are. */
+/** Returns the first four bytes, or all bytes of a shorter file. */
 async function startOf(context: BuildContext, file: ContextFile, signal: AbortSignal): Promise<string> {
   let start = Buffer.alloc(0);
   for await (const chunk of context.read(file, signal)) {
@@ -84,7 +80,7 @@ async function startOf(context: BuildContext, file: ContextFile, signal: AbortSi
   return start.toString("latin1", 0, 4);
 }
 
-/** Returns the file at a path, through links inside the tree; undefined without one. Folders on the way that are links are not followed. */
+/** Returns the file at a path, following links inside the tree; undefined if there is none. Does not follow links to folders. */
 function fileAt(byPath: ReadonlyMap<string, ContextEntry>, path: string): ContextFile | undefined {
   let entry = byPath.get(path);
   for (let links = 0; links < MAX_LINKS; links += 1) {
@@ -96,7 +92,7 @@ function fileAt(byPath: ReadonlyMap<string, ContextEntry>, path: string): Contex
   return undefined;
 }
 
-/** Returns where a symbolic link leads to; undefined for one that leads out of the tree. */
+/** Returns the path that a symbolic link points to; undefined for a path outside the tree. */
 function resolveLink(path: string, target: string): string | undefined {
   if (target.startsWith("/")) return undefined;
   const names = path.split("/").slice(0, -1);
@@ -108,19 +104,19 @@ function resolveLink(path: string, target: string): string | undefined {
   return names.join("/");
 }
 
-/** The usual mistake is an archive whose files are all in one folder: `git archive --prefix`, GitHub's tarballs. */
+/** Creates a Failure. The usual mistake is an archive whose files are all in one folder: `git archive --prefix`, GitHub's tarballs. */
 function notBuildable(entries: readonly ContextEntry[], message: string): Failure {
   const top = onlyFolder(entries);
   return new Failure("not-buildable", message + (top === undefined ? "" : `, only the folder ${JSON.stringify(top)}`), {
     expected: "a Dockerfile (-f names another), or the files build.sh and run.sh",
     hint:
       top === undefined
-        ? "Add a Dockerfile, or both scripts, at the top of the tree that is sent."
-        : "With --strip 1 the root is that folder.",
+        ? "Add a Dockerfile, or both scripts, at the root of the tree."
+        : "Use --strip 1, which makes that folder the root.",
   });
 }
 
-/** Returns the name of the folder that everything is in. */
+/** Returns the name of the folder that contains all entries. */
 function onlyFolder(entries: readonly ContextEntry[]): string | undefined {
   const roots = new Set(entries.map(({ path }) => path.split("/", 1)[0] ?? ""));
   const [name] = roots;

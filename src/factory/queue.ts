@@ -6,26 +6,26 @@ import { Failure, messageOf } from "../output/errors.ts";
 import { withLock } from "../run/lock.ts";
 import { isLeftover, isRunId, type RunId } from "../run/run-id.ts";
 
-/** ms between two looks at the queue. A build takes seconds at least. */
+/** ms between two checks of the queue. A build takes seconds at least. */
 const LOOK_EVERY = 250;
-/** Runs that may wait in a queue: each holds an unpacked archive. */
+/** Maximum number of waiting runs in a queue: each holds an unpacked archive. */
 const MAX_WAITING = 20;
-/** `NUMBER-RUNID`, and `.latest` of a run that ends those before it */
+/** `NUMBER-RUNID`, with the suffix `.latest` for a run that cancels earlier runs */
 const TICKET = /^(\d{1,15})-([^.]+)(\.latest)?$/;
 
 export interface QueueOptions {
-  /** Runs that may be at work at the same time */
+  /** Maximum number of runs that may work at the same time */
   places: number;
-  /** This run ends those that came before it, whether they wait or work. */
+  /** This run cancels all earlier runs, whether they wait or work. */
   isLatest: boolean;
   signal: AbortSignal;
-  /** Called while this run waits, each time the number of runs before it has changed. */
+  /** Called while this run waits, when the number of runs before it has changed. */
   onWait: (ahead: number) => void;
 }
 
-/** A place in a queue. Disposing gives it to the next run; it does not fail. */
+/** A place in a queue. Disposing passes it to the next run, and never fails. */
 export interface Place extends AsyncDisposable {
-  /** Aborted with a Failure `refused` when a later run with `isLatest` has come. */
+  /** Aborted with a Failure `refused` when a later run with `isLatest` enters the queue. */
   readonly signal: AbortSignal;
 }
 
@@ -36,20 +36,20 @@ interface Ticket {
 }
 
 /**
- * Waits until fewer than `places` runs that came earlier are left in the queue, in the order in which they came.
+ * Waits until fewer than `places` earlier runs are left in the queue. Runs work in their order of arrival.
  *
- * A queue is a folder. Each run has a ticket there, a file whose name has the run ID, and a number that is higher than those of all before it:
- * numbers are given out under a lock that is held for milliseconds. A run that was killed leaves its ticket, which the others remove. The last run removes the folder. So
- * whoever has one of the lowest tickets may work, and nothing else has to be locked.
+ * A queue is a folder. Each run has a ticket in it: a file whose name contains the run ID and a number, which is higher than those of all earlier
+ * runs. A run gets its number under a lock that is held for milliseconds. A killed run leaves its ticket behind, and the other runs remove it. The
+ * last run removes the folder. The runs with the lowest tickets may work, so no other lock is needed.
  *
- * Rejects with the signal's reason, and with a Failure `refused` when too many runs wait, or a later run with `isLatest` has come.
+ * Rejects with the signal's reason, or with a Failure `refused` when too many runs wait or a later run with `isLatest` enters the queue.
  */
 export async function takePlace(folder: string, runId: RunId, options: QueueOptions): Promise<Place> {
   const { places, signal, onWait } = options;
   const own = await takeTicket(folder, runId, options);
   const leave = async (): Promise<void> => {
     await unlink(join(folder, own.file)).catch(() => {});
-    await rmdir(folder).catch(() => {}); // others are in the queue
+    await rmdir(folder).catch(() => {}); // other runs are in the queue
   };
   try {
     for (let before: number | undefined; ;) {
@@ -69,14 +69,14 @@ export async function takePlace(folder: string, runId: RunId, options: QueueOpti
   return placeOf(own, folder, leave);
 }
 
-/** Looks for later runs while this one works. */
+/** Returns the place of a run, and checks for later runs while it works. */
 function placeOf(own: Ticket, folder: string, leave: () => Promise<void>): Place {
   const stop = new AbortController();
   const look = async (): Promise<void> => {
     try {
       if (isSuperseded(own, await livingTickets(folder))) stop.abort(superseded());
     } catch {
-      // the next look tells
+      // the next check finds out
     }
   };
   const timer = setInterval(() => void look(), LOOK_EVERY).unref();
@@ -89,7 +89,7 @@ function placeOf(own: Ticket, folder: string, leave: () => Promise<void>): Place
   };
 }
 
-/** Attempts to enter a queue: each may fail because the last run before has just removed the folder. */
+/** Maximum attempts to enter a queue: each may fail because the previous run has just removed the folder. */
 const ATTEMPTS = 20;
 
 async function takeTicket(folder: string, runId: RunId, options: QueueOptions): Promise<Ticket> {
@@ -116,13 +116,13 @@ async function enter(folder: string, runId: RunId, { isLatest, places }: QueueOp
   } catch (error) {
     if (!isNoSpace(error)) throw error;
     throw new Failure("no-space", `a build cannot be queued: ${messageOf(error)}`, {
-      expected: "room for an empty file in the cache folder",
+      expected: "space for an empty file in the cache folder",
       cause: error,
     });
   }
 }
 
-/** Returns the tickets of runs that live, and removes those of others. */
+/** Returns the tickets of running processes, and removes those of dead ones. */
 async function livingTickets(folder: string): Promise<Ticket[]> {
   const tickets: Ticket[] = [];
   for (const file of await readdir(folder)) {
@@ -139,15 +139,15 @@ function isSuperseded(own: Ticket, tickets: readonly Ticket[]): boolean {
 }
 
 function superseded(): Failure {
-  return new Failure("refused", "a later build of this name has come, which takes the place of this one (--latest)", {
+  return new Failure("refused", "a later build of this name has replaced this one (--latest)", {
     expected: "no later build",
-    hint: "Nothing is to be done: the later one has all that matters.",
+    hint: "No action is needed: the later build replaces this one.",
   });
 }
 
 function tooMany(waiting: number): Failure {
-  return new Failure("refused", `${waiting} builds are waiting already`, {
+  return new Failure("refused", `${waiting} builds are already waiting`, {
     expected: `at most ${MAX_WAITING}`,
-    hint: "Try again later; with --latest, a build ends those before it.",
+    hint: "Try again later. With --latest, a build cancels the earlier ones.",
   });
 }

@@ -12,10 +12,10 @@ export interface TidyOptions {
   names: readonly [Reference, ...Reference[]];
   /** The image that was built */
   id: string;
-  /** The images that had the names before, see {@link imagesOf} */
+  /** The images that had the names before the build, see {@link imagesOf} */
   before: ReadonlySet<string>;
   keep?: number | undefined;
-  /** The image's own name, and the names that may be built; left out: any */
+  /** The image's own name, and the names that may be built. Default: any name */
   name: Reference;
   allow?: readonly NamePattern[] | undefined;
   cacheLimit?: number | undefined;
@@ -30,12 +30,12 @@ export async function imagesOf(engine: Images, names: readonly Reference[]): Pro
 }
 
 /**
- * Removes what builds leave on the engine's disk: images that have lost their last name to this one, older ones of the repositories (--keep), and
- * the build cache above its limit. The image is there, whatever happens: an error is a warning. Returns the names that were removed.
+ * Removes the remains of builds from the engine's disk: images that have lost their last name to this one, older images of the repositories (--keep),
+ * and the build cache above its limit. An error becomes a warning, because the image is already built. Returns the names that were removed.
  */
 export async function tidyUp(engine: Engine, options: TidyOptions, output: Output): Promise<readonly string[]> {
   const { names, id, before, keep, name, allow, cacheLimit } = options;
-  // A name in a registry counts as the one without it does: the same tag.
+  // The name in a registry and the name without it count as the same image: they have the same tag.
   const isOurs = ({ tag }: Reference): boolean =>
     allow?.some((one) => one.matches({ ...name, ...(tag && { tag }) })) ?? true;
   const removed: string[] = [];
@@ -58,7 +58,7 @@ export async function tidyUp(engine: Engine, options: TidyOptions, output: Outpu
   return removed;
 }
 
-/** Removes an image that has no name any more. The engine refuses (409) where a container uses it. */
+/** Removes an image that no longer has a name. The engine refuses (409) if a container uses it. */
 async function removeNameless(engine: Images, id: string): Promise<void> {
   const image = await engine.inspectImage(id);
   if (image === undefined || (image.names ?? []).length > 0) return;

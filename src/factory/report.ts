@@ -1,7 +1,7 @@
 import { bytes, oneLine } from "../output/describe.ts";
 import type { Built } from "../output/build-events.ts";
 
-/** What a build has made, a line for each fact: `name: VALUE`. Scripts read it; new lines may come, and none goes. */
+/** Returns the report of a build, a line for each fact: `name: VALUE`. Scripts read it, so lines may be added but never removed. */
 export function reportText({ names, id, digest, size, ms }: Built, removed: readonly string[]): string {
   const facts: [string, string | undefined][] = [
     ...names.map((name): [string, string] => ["name", name]),

@@ -1,12 +1,12 @@
 import { outputTo, type Output } from "../output/output.ts";
 import { SIGN_OF_LIFE } from "./watch-client.ts";
 
-/** An output that is never silent for long. */
+/** An output that prints at regular intervals. */
 export interface LivelyOutput extends Disposable {
   output: Output;
 }
 
-/** Passes events on. While there are none, tells every 15 s that the build goes on: so a client that has gone is noticed. */
+/** Passes events on. While there are none, reports every 15 s that the build continues, so that a disconnected client is noticed. */
 export function withSignsOfLife(inner: Output, every: number = SIGN_OF_LIFE): LivelyOutput {
   const started = performance.now();
   const tell = (): void =>

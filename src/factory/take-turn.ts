@@ -8,7 +8,7 @@ import type { RunId } from "../run/run-id.ts";
 import { SIGN_OF_LIFE } from "./watch-client.ts";
 import { takePlace, type Place } from "./queue.ts";
 
-/** The folder in the cache folder with a queue for each name, and one for all builds of this user. */
+/** The folder in the cache folder that contains a queue for each name, and one for all builds of this user. */
 const FOLDER = "builds";
 
 export interface TurnOptions {
@@ -22,19 +22,24 @@ export interface TurnOptions {
 }
 
 /**
- * Waits until no other build of this name runs, and then until fewer than `jobs` builds of this user do. Who has a place among all has one for
- * its name, and waits for nothing else: so runs cannot wait for each other. Tells every 15 s that it waits.
- * Rejects as {@link takePlace}.
+ * Waits until no other build of this name runs, and after that until fewer than `jobs` builds of this user run. A build takes the place for its name
+ * first, and a build with both places waits for nothing else, so a deadlock is impossible. Reports every 15 s that it waits. Rejects like
+ * {@link takePlace}.
  */
 export async function takeTurn(options: TurnOptions): Promise<Place> {
   const { name, jobs, isLatest, runId, env, output, signal } = options;
-  // The archive is in the cache folder already: there is one.
+  // A cache folder exists, because the archive is in it.
   const folder = openPrivateFolder(join(cacheFolder(env) ?? "", FOLDER), { make: true });
   const wait = async (queue: string, places: number, ends: boolean, stop: AbortSignal): Promise<Place> => {
-    using teller = repeat((ahead) =>
+    using reminder = repeat((ahead) =>
       output.note({ code: "build-waiting", ahead, ...(queue !== ALL && { image: fullName(name) }) }),
     );
-    return await takePlace(join(folder, queue), runId, { places, isLatest: ends, signal: stop, onWait: teller.tell });
+    return await takePlace(join(folder, queue), runId, {
+      places,
+      isLatest: ends,
+      signal: stop,
+      onWait: reminder.report,
+    });
   };
   const own = await wait(queueOf(name), 1, isLatest, signal);
   if (jobs === undefined) return own;
@@ -55,12 +60,12 @@ export async function takeTurn(options: TurnOptions): Promise<Place> {
 
 const ALL = "all";
 const ARRIVING = "arriving";
-/** Archives of this user that are unpacked at the same time: each may take --max-size of the disk. */
+/** Maximum number of this user's archives that are unpacked at the same time: each may use --max-size of the disk. */
 const MAX_ARCHIVES = 8;
 
 /**
- * Waits until few enough archives of this user are unpacked, before one is read. It is held until the build is over. Who has this place may wait
- * for a turn, and nobody with a turn waits for this one. Rejects as {@link takePlace}.
+ * Waits, before an archive is read, until fewer than {@link MAX_ARCHIVES} archives of this user are unpacked. The place is held until the build is
+ * over. A run with this place may wait for a turn, but no run with a turn waits for this place. Rejects like {@link takePlace}.
  */
 export async function takeRoom(options: Omit<TurnOptions, "name" | "jobs" | "isLatest">): Promise<Place | undefined> {
   const { runId, env, output, signal } = options;
@@ -68,10 +73,10 @@ export async function takeRoom(options: Omit<TurnOptions, "name" | "jobs" | "isL
   try {
     folder = openPrivateFolder(join(cacheFolder(env) ?? "", FOLDER), { make: true });
   } catch {
-    return undefined; // opening the spool tells why this folder does not do
+    return undefined; // opening the spool reports why this folder cannot be used
   }
-  using teller = repeat((ahead) => output.note({ code: "build-waiting", ahead }));
-  const place = { places: MAX_ARCHIVES, isLatest: false, signal, onWait: teller.tell };
+  using reminder = repeat((ahead) => output.note({ code: "build-waiting", ahead }));
+  const place = { places: MAX_ARCHIVES, isLatest: false, signal, onWait: reminder.report };
   return await takePlace(join(folder, ARRIVING), runId, place);
 }
 
@@ -79,15 +84,15 @@ function queueOf(name: Reference): string {
   return `name-${createHash("sha256").update(fullName(name)).digest("hex").slice(0, 32)}`;
 }
 
-interface Teller extends Disposable {
-  tell(this: void, ahead: number): void;
+interface Reminder extends Disposable {
+  report(this: void, ahead: number): void;
 }
 
-/** Tells at once, and again until it is disposed of. */
-function repeat(print: (ahead: number) => void): Teller {
+/** Prints each report at once, and repeats the last one until it is disposed of. */
+function repeat(print: (ahead: number) => void): Reminder {
   let timer: NodeJS.Timeout | undefined;
   return {
-    tell(ahead) {
+    report(ahead) {
       clearInterval(timer);
       print(ahead);
       timer = setInterval(() => print(ahead), SIGN_OF_LIFE);

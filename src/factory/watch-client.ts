@@ -1,18 +1,18 @@
 import { Failure } from "../output/errors.ts";
 
-/** ms between two signs of life to a client while nothing else is printed. */
+/** ms of silence after which a line is printed for the client. */
 export const SIGN_OF_LIFE = 15_000;
 
-/** A signal, with what is needed to end the watch for it. */
+/** Watches a client. Disposing ends the watch. */
 export interface ClientWatch extends Disposable {
-  /** Aborted with a Failure `link-lost` when nobody reads what this process prints. */
+  /** Aborted with a Failure `link-lost` when nobody reads the output of this process. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Watches whether the client of an ssh connection is still there. sshd ends no program when a connection ends that has no terminal, and stdin
- * tells nothing: the archive on it has ended long ago. But sshd closes the pipes: writing to one fails with EPIPE then. So this process
- * must print something now and then, see {@link SIGN_OF_LIFE}. With a terminal there is a SIGHUP as well, as for any command.
+ * Watches whether the client of an ssh connection is still connected. When a connection without a terminal ends, sshd does not end the program, and
+ * stdin shows nothing, because the archive on it ended long before. But sshd closes the pipes, so writing to one fails with EPIPE. Therefore this
+ * process must print something regularly, see {@link SIGN_OF_LIFE}. With a terminal, the process also gets a SIGHUP, like any command.
  */
 export function watchClient(streams: readonly NodeJS.WritableStream[] = [process.stdout, process.stderr]): ClientWatch {
   const gone = new AbortController();
@@ -28,7 +28,7 @@ export function watchClient(streams: readonly NodeJS.WritableStream[] = [process
   return {
     signal: gone.signal,
     [Symbol.dispose]() {
-      // A stream without any listener would turn a later error into an uncaught one.
+      // Without a listener, a later error of the stream would be an uncaught exception.
       for (const stream of streams) stream.on("error", () => {}).off("error", onError);
     },
   };

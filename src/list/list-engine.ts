@@ -14,12 +14,12 @@ import { inspectAll } from "../store/related-images.ts";
 import { oneLine } from "../output/describe.ts";
 import type { Context } from "../transfer.ts";
 
-/** Characters of a version that is listed. */
+/** Maximum characters of a version in the list. */
 const MAX_VERSION = 100;
-/** Layers in one question to a content store: the first bytes of each blob are read, all at once. */
+/** Layers in one query to a content store, which reads the first bytes of all their blobs at once. */
 const AT_ONCE = 64;
 
-/** Lists what an engine has, as a transfer would find it there. Changes nothing. Rejects with the errors of the engine. */
+/** Lists the images and layers of an engine, as a transfer would find them. Changes nothing. Rejects with the errors of the engine. */
 export async function listEngine(engine: Engine, context: Pick<Context, "output" | "signal">): Promise<HaveList> {
   const { version, store, platform, dataFolder } = await engine.info();
   const found = (await inspectAll(engine)).filter(isListable);
@@ -42,7 +42,7 @@ export async function listEngine(engine: Engine, context: Pick<Context, "output"
   );
 }
 
-/** Whether a reader of the list takes the image: one odd image must not spoil the list of all others. */
+/** Returns whether a reader of the list accepts the image: one odd image must not make the whole list invalid. */
 function isListable({ diffIds }: ImageInfo): boolean {
   return diffIds.length <= MAX_LAYERS && diffIds.every(isDigest);
 }
@@ -51,13 +51,13 @@ function isListed(name: string): boolean {
   return tryReference(name) !== undefined && runIdsInName(name).length === 0;
 }
 
-/** Returns a platform as a reader of the list takes it. */
+/** Returns a platform in a form that a reader of the list accepts. */
 function platformText(platform: Platform): string {
   const text = formatPlatform(platform);
   return parsePlatform(text) === undefined ? formatPlatform(platformOf({})) : text;
 }
 
-/** Returns the layers of these images whose blobs a containerd store has: only these may be left out of an archive. */
+/** Returns the layers of these images whose blobs a containerd store has: only these can be omitted from an archive. */
 async function presentBlobs(
   engine: Engine,
   images: readonly ImageInfo[],

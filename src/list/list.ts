@@ -13,13 +13,13 @@ import { listJson, listTable } from "./print-list.ts";
 export interface ListRequest {
   /** The address in -H or DOCKER_HOST; undefined: the docker context decides. */
   endpoint: EngineEndpoint | undefined;
-  /** Left out: the engine of this side. */
+  /** If undefined, the engine of this side is listed. */
   host?: HostConnection | undefined;
-  /** For a program, also on a terminal. */
+  /** Print JSON, also on a terminal. */
   json: boolean;
 }
 
-/** Prints on stdout what an engine has: a table on a terminal, else the list itself. */
+/** Prints the images and layers of an engine on stdout: as a table on a terminal, otherwise as JSON. */
 export async function list({ endpoint, host, json }: ListRequest, context: Context): Promise<void> {
   const found = await (host === undefined ? listThisSide(endpoint, context) : listHost(host, context));
   const text = json || !process.stdout.isTTY ? listJson(found) : listTable(found);
@@ -45,7 +45,7 @@ async function* chunksOf(text: string): AsyncGenerator<Buffer> {
   yield Buffer.from(text);
 }
 
-/** The Failure for a list that stdout does not take; other errors as they are. */
+/** Returns the Failure for a list that stdout does not accept; returns other errors unchanged. */
 function writeFailure(error: unknown): unknown {
   const { code, syscall } = error as NodeJS.ErrnoException;
   if (code === undefined || syscall === undefined) return error;
@@ -53,8 +53,8 @@ function writeFailure(error: unknown): unknown {
     isNoSpace(error) ? "no-space" : "transfer-failed",
     `the list cannot be written: ${messageOf(error)}`,
     {
-      expected: "a file with room for all of it, or a program that reads it to its end",
-      hint: "What was written is no whole list: remove it, free some space, and run the same command again.",
+      expected: "a file with enough room, or a program that reads the list to its end",
+      hint: "The written list is incomplete: remove it, free some space, and run the same command again.",
       cause: error,
     },
   );

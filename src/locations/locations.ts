@@ -8,17 +8,17 @@ import type { Connection, PullRequest, PushRequest, SourceEngine, TargetEngine }
 import type { Source } from "../send/source.ts";
 import type { Context } from "../transfer.ts";
 
-/** A location that is being opened. Disposing of it ends that, and disposes of what was opened. */
+/** A location that is being opened. Disposing cancels the opening, or disposes of the opened location. */
 export interface OpeningLocation<T> extends AsyncDisposable {
   opened: Promise<T>;
-  /** Whether opening may take longer than a remote side waits for the first message: the remote command starts afterwards. Left out: no. */
+  /** Returns whether opening may take longer than a remote side waits for the first message; if so, the remote command starts afterwards. Default: false. */
   takesTime?(): Promise<boolean>;
 }
 
 /**
- * Begins to open the location that an image is sent from. Throws a `usage` Failure for a stdin that is the tunnel.
+ * Begins to open the location that an image is sent from. Throws a `usage` Failure for a source on stdin if stdin is the tunnel.
  *
- * @param engine of this side, which has delta bases of a partial archive
+ * @param engine the engine of this side, which has the delta bases of a partial archive
  */
 export function openSource(
   { source, connection, timeout, dryRun }: PushRequest,
@@ -48,7 +48,7 @@ export function openEngine({ source, connection, timeout }: PushRequest, context
   return opening(connection, context, async ({ connect }, stop) => await connect(endpoint, timeout, context, stop));
 }
 
-/** Opens the sources of several images of a command line. Those in an engine share the connection to it, which this owns. */
+/** Opens the sources of several images of a command line. Images in an engine share the connection to it, which this object owns. */
 export class Sources implements AsyncDisposable {
   readonly #context: Context;
   #engine: OpeningLocation<Engine> | undefined;
@@ -57,7 +57,7 @@ export class Sources implements AsyncDisposable {
     this.#context = context;
   }
 
-  /** As {@link openSource}. */
+  /** Like {@link openSource}. */
   open(request: PushRequest): OpeningLocation<Source> {
     const { source } = request;
     if (source.kind !== "docker-daemon") return openSource(request, this.#context);
@@ -66,7 +66,7 @@ export class Sources implements AsyncDisposable {
     return { opened, [Symbol.asyncDispose]: async () => {} };
   }
 
-  /** Returns the engine in which the image of a request is. This owns it. */
+  /** Returns the engine that contains the image of a request. This object owns the engine. */
   async engineOf(request: PushRequest): Promise<Engine> {
     this.#engine ??= openEngine(request, this.#context);
     return await this.#engine.opened;
@@ -85,13 +85,13 @@ export class Sources implements AsyncDisposable {
 
 function refuseTunnelAsArchive({ given, path }: FileLocation, connection: Connection): void {
   if (connection.kind !== "spawned" || !isStdin(path)) return;
-  throw new Failure("usage", `${given} is stdin, and without a command stdin is the tunnel`, {
-    expected: "a remote command, or an archive that is a file",
+  throw new Failure("usage", `${given} is stdin, but without a command stdin is the tunnel`, {
+    expected: "a remote command, or an archive in a file",
     hint: `docker save IMAGE | docker-over-ssh push ${given} ssh HOST "docker-over-ssh pull IMAGE"`,
   });
 }
 
-/** Whether an archive must be read to its end before anything is known of it. */
+/** Returns whether an archive must be read to its end before anything is known about it. */
 async function takesTime({ path }: FileLocation): Promise<boolean> {
   const input = await inputKind(path).catch(() => undefined); // opening it fails for the same reason, with a better message
   return input === "compressed" || input === "stream";
@@ -119,8 +119,8 @@ export function openTarget(
 type Openers = typeof import("./open-locations.ts");
 
 /**
- * Begins to open a location; an abort, and disposing, end that, also when the engine behind it does not answer. The code for that takes
- * 25 ms to load. A remote command is started before, in the rest of this turn.
+ * Begins to open a location. An abort or disposing cancels this, even if the location's engine does not answer. Loading the code takes 25 ms, so a
+ * remote command is started first, in the rest of this turn of the event loop.
  */
 function opening<T extends AsyncDisposable>(
   connection: Connection,

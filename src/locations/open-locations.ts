@@ -1,4 +1,4 @@
-/** Opens locations, with all the code behind them: imported when one is opened, see locations.ts. */
+/** Opens locations. This module loads all their code, so it is imported when the first location is opened, see locations.ts. */
 import { connectEngine } from "../engine/open/connect-engine.ts";
 import type { EngineEndpoint } from "../engine/connect/endpoint.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -22,7 +22,7 @@ export async function connect(
   return await connectEngine(endpoint, env, signal, { timeout, onAnotherLogin });
 }
 
-/** As {@link engineTarget}; disposes of the engine when that fails. */
+/** Like {@link engineTarget}, but disposes of the engine on failure. */
 export async function ownEngineTarget(engine: Engine, via: Via): Promise<Target> {
   try {
     return await engineTarget(engine, via);

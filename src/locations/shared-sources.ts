@@ -9,18 +9,18 @@ export class SharedSources implements AsyncDisposable {
   readonly #context: Context;
   readonly #opened = new Map<string, OpeningLocation<SharedSource>>();
 
-  /** @param context of the transfers together */
+  /** @param context the context of all transfers */
   constructor(context: Context) {
     this.#context = context;
   }
 
-  /** As `openSource`. Disposing of the result leaves the source open for the other hosts. */
+  /** Like `openSource`. Disposing of the result leaves the source open for the other hosts. */
   readonly open = (request: PushRequest): OpeningLocation<Source> => ({
     ...this.#opening(request),
     [Symbol.asyncDispose]: async () => {},
   });
 
-  /** Whether there is no room any more for the files that hosts share. A transfer that this has ended can be made again by itself. */
+  /** Returns whether the space for the shared files has run out. A transfer that failed for this reason can be repeated on its own. */
   async isOutOfRoom(request: PushRequest): Promise<boolean> {
     const source = await this.#opening(request).opened.catch(() => undefined);
     return source?.noRoom !== undefined;

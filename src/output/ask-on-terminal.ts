@@ -2,7 +2,7 @@ import { openSync } from "node:fs";
 import { ReadStream, WriteStream } from "node:tty";
 
 export interface AskOptions {
-  /** Show what is typed. */
+  /** Echo the typed characters. */
   isShown: boolean;
   /** Ends the question. */
   signal?: AbortSignal;
@@ -10,8 +10,8 @@ export interface AskOptions {
 
 /**
  * Asks a question on the terminal of this process and returns the line that is typed; undefined after Ctrl-D, and after Ctrl-C where what is
- * typed is not shown. Nothing else may be written there meanwhile. Throws the signal's reason, and the system's error where there is no
- * terminal.
+ * typed is not shown. The caller must not write to the terminal until the promise settles. Throws the signal's reason, and the system's error
+ * if there is no terminal.
  */
 export async function askOnTerminal(question: string, { isShown, signal }: AskOptions): Promise<string | undefined> {
   const input = new ReadStream(openSync("/dev/tty", "r"));

@@ -2,19 +2,19 @@ import { askOnTerminal } from "./ask-on-terminal.ts";
 import { Failure } from "./errors.ts";
 
 /**
- * Asks for a password on the terminal of this process, and does not show what is typed. Nothing else may be written there meanwhile.
+ * Asks for a password on the terminal of this process, without echo. The caller must not write to the terminal until the promise settles.
  *
- * @param signal withdraws the question: the terminal is as before, and the signal's reason is thrown
- * @throws Failure where there is no terminal, or when Ctrl-C or Ctrl-D is typed
+ * @param signal withdraws the question: restores the terminal and throws the signal's reason
+ * @throws Failure if there is no terminal, or when Ctrl-C or Ctrl-D is typed
  */
 export async function askPassword(question: string, signal: AbortSignal): Promise<string> {
   const password = await askOnTerminal(question, { isShown: false, signal }).catch((cause: unknown) => {
     signal.throwIfAborted();
     throw new Failure(
       "engine-unreachable",
-      "the remote side asks for a password, and there is no terminal to type it",
+      "the remote side asks for a password, and there is no terminal to type it on",
       {
-        expected: "a terminal, or a sudo that asks for no password",
+        expected: "a terminal, or a sudo that needs no password",
         hint: "Let sudo run it without a password there (NOPASSWD in sudoers), or use a user who needs no sudo.",
         cause,
       },

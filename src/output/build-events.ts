@@ -1,20 +1,20 @@
 /** The events of `build`. Times are ms since 1970 on the builder's clock; `step` identifies a step in its build. */
 export type BuildOutputEvent =
-  /** Something of a step has changed. It comes with all that is known. */
+  /** A step has changed. The event contains all known fields of the step. */
   | ({ type: "build-step" } & BuildStep)
   /** Progress inside a step, e.g. of a layer that is downloaded. */
   | ({ type: "build-progress" } & BuildProgress)
-  /** What a step prints, as it prints it: lines may be cut anywhere. */
+  /** Verbatim output of a step. A line may be split anywhere. */
   | ({ type: "build-log" } & BuildLogText)
-  /** A builder without steps prints this: the classic one, or Podman's. */
+  /** Output of a builder without steps: the classic one, or Podman's. */
   | { type: "build-text"; text: string }
   /** The builder advises against something in the Dockerfile. */
   | ({ type: "build-warning" } & BuildWarning)
-  /** The builder has made the image. What follows is its push, or its way back. */
+  /** The builder has created the image. Next, the image is pushed or brought back. */
   | { type: "build-done"; id: string }
-  /** Where in the Dockerfile a build has failed. */
+  /** The place in the Dockerfile where a build failed. */
   | ({ type: "build-source" } & BuildSource)
-  /** The image is built, and it is wherever it was to go. The last event of a build that has succeeded. */
+  /** The image is built, and has reached its destination. The last event of a successful build. */
   | ({ type: "built" } & Built);
 
 export interface BuildStep {
@@ -30,7 +30,7 @@ export interface BuildStep {
 export interface BuildProgress {
   step: string;
   id: string;
-  /** Bytes; 0 where the builder does not count */
+  /** Bytes; 0 if the builder does not count them */
   current: number;
   total: number;
   started?: number | undefined;
@@ -52,39 +52,39 @@ export interface BuildWarning {
 }
 
 export interface BuildSource {
-  /** The path of the Dockerfile, as it was given */
+  /** The path of the Dockerfile, verbatim from the command line */
   dockerfile: string;
-  /** The lines that failed and some around them */
+  /** The lines that failed, and some lines of context */
   lines: readonly BuildSourceLine[];
 }
 
 export interface BuildSourceLine {
-  /** From 1 on */
+  /** Counted from 1 */
   number: number;
   text: string;
   hasFailed: boolean;
 }
 
-/** What `build --check` has found. */
+/** The findings of `build --check`. */
 export interface CheckedDockerfile {
-  /** The warnings in the builder's words; empty without any */
+  /** The warnings in the builder's words; empty if there are none */
   text: string;
   /** Number of warnings */
   count: number;
-  /** The error at which the check has ended */
+  /** The error that ended the check */
   error?: string;
 }
 
 export interface Built {
-  /** As they were given to -t; empty for an image without a name */
+  /** The arguments of -t, verbatim; empty for an image without a name */
   names: readonly string[];
   /** The image's ID in the engine that built it */
   id: string;
-  /** Digest of its manifest, where it was pushed or the engine knows it */
+  /** Digest of its manifest, if it was pushed or the engine knows it */
   digest?: string;
-  /** Bytes of its layers, uncompressed, where the engine tells */
+  /** Bytes of its layers, uncompressed, if the engine reports them */
   size?: number;
-  /** Bytes that went through the connection for the context */
+  /** Bytes sent through the connection for the context */
   contextBytes: number;
   /** Durations, ms */
   ms: BuiltMs;
@@ -104,8 +104,8 @@ export interface BuiltMs {
 /** Shows the events of a build to people. */
 export interface BuildDisplay {
   event(event: BuildOutputEvent): void;
-  /** Runs `print`, which writes lines that stay, above what is drawn. */
+  /** Runs `print`, which writes permanent lines, above the drawn area. */
   above(print: () => void): void;
-  /** The build is over. Prints what stays: of a failed build the log of its step. Has no effect the second time. */
+  /** Ends the display. Prints the permanent lines: of a failed build, the log of the failed step. A second call has no effect. */
   finish(outcome: "built" | "failed" | "stopped"): void;
 }

@@ -5,7 +5,7 @@ export function columnsOf(line: string): number {
   return truncated(line).width;
 }
 
-/** Cuts a line that takes more columns than there are; an ellipsis says so. */
+/** Cuts a line that needs more columns than `columns`, and marks the cut with an ellipsis. */
 export function cutToColumns(line: string, columns: number): string {
   const { index, ellipsed } = truncated(line, { limit: columns, ellipsis: "…" });
   return ellipsed ? `${line.slice(0, index)}…` : line.slice(0, index);

@@ -24,7 +24,7 @@ export function shortDigest(digest: string): string {
 }
 
 /**
- * Makes text of the remote side safe for a terminal, where it could move the cursor, retitle the window, hide what it printed, or change the
+ * Makes text of the remote side safe for a terminal, where it could move the cursor, retitle the window, hide earlier output, or change the
  * order in which characters are read. Removes escape sequences, control characters, and format characters (Unicode's Cf: writing directions,
  * zero width). Line feeds and tabs stay.
  */

@@ -24,7 +24,7 @@ export function detailText(detail: Detail): string {
     case "program-tried":
       return `remote side: trying ${detail.program} (${detail.what})`;
     case "program-passed-over":
-      return `remote side: ${detail.program} is passed over: ${detail.reason}`;
+      return `remote side: ${detail.program} cannot be used: ${detail.reason}`;
     case "passed-over-line":
       return `remote side: it printed: ${detail.line}`;
     case "bundle-sent":
@@ -36,7 +36,7 @@ export function detailText(detail: Detail): string {
     case "node-sent":
       return `sending Node, ${bytes(detail.bytes)}`;
     case "image-not-sent":
-      return `${detail.image} is not sent from here: ${detail.error}`;
+      return `${detail.image} cannot be sent from this machine: ${detail.error}`;
     case "noise":
       return `${PRINTED_BY[detail.printedBy]} printed: ${detail.text}`;
     case "tunnel-opened":
@@ -44,7 +44,7 @@ export function detailText(detail: Detail): string {
     case "leftover-removed":
       return `removed ${leftoverText(detail.leftover)}, left by a run that was killed`;
     case "archive-spooled":
-      return `reading ${detail.path} into the cache folder, where there is room for ${bytes(detail.bytesFree)}`;
+      return `reading ${detail.path} into the cache folder, which has ${bytes(detail.bytesFree)} free`;
     case "export-by-save":
       return "reading `docker save` for the wanted layers";
     case "content-store-inaccessible":
@@ -76,9 +76,9 @@ export function detailText(detail: Detail): string {
     case "rebuild-failed":
       return `layer ${shortDigest(detail.diffId)} is sent whole: ${NOT_REBUILT[detail.reason]} (${detail.error})`;
     case "layer-continued":
-      return `the layer ${detail.digest} is continued: ${bytes(detail.bytesPresent)} of ${bytes(detail.bytes)} are present`;
+      return `continuing the layer ${detail.digest}: ${bytes(detail.bytesPresent)} of ${bytes(detail.bytes)} are present`;
     case "layers-gone":
-      return "layers of the image were removed from the engine meanwhile: they are requested now";
+      return "layers of the image were removed from the engine during the transfer: requesting them";
   }
 }
 
@@ -101,8 +101,8 @@ const WHOLE: Record<WholeReason, string> = {
   "other-version": "the remote side has another version of docker-over-ssh",
   "engine-alone": "one side is an engine alone",
   "one-machine": "both sides are on this machine",
-  "one-connection": "the engine's files are behind one connection",
-  "engine-pull": "the engine pulls by itself",
+  "one-connection": "all requests to the engine share one connection",
+  "engine-pull": "the engine pulls the image",
   "no-similar-image": "there is no similar image",
   "served-from-registry": "the sending side has them in a registry",
   "receiver-wants-whole": "the receiver wants whole layers",
@@ -136,7 +136,7 @@ function leftoverText(leftover: Leftover): string {
 function queryText(query: ContentQuery): string {
   switch (query.about) {
     case "image":
-      return "tell whether it has the image";
+      return "report whether it has the image";
     case "layers":
       return "list the blobs of the layers";
     case "layer":

@@ -5,35 +5,35 @@ import type { PushFailure } from "./reasons.ts";
  * Node.
  */
 export type Detail =
-  /** A program runs that leads to the remote side; without the passwords in its arguments. */
+  /** A command that leads to the remote side was started. The passwords in its arguments are hidden. */
   | { code: "command-started"; command: string }
-  /** The login is over: something there has answered. */
+  /** The login is over: the remote side has answered. */
   | { code: "command-answered" }
-  /** A program there is tried. `what`: its path, or the image of a container. */
+  /** A program on the remote side is tried. `what`: its path, or the image of a container. */
   | { code: "program-tried"; program: RemoteProgramName; what: string }
-  /** A program cannot be the remote side. `reason`: in the words of the remote side. */
+  /** A program cannot serve as the remote side. `reason`: in the words of the remote side. */
   | { code: "program-passed-over"; program: string; reason: string }
-  /** A program that was passed over has written this line to its stderr. */
+  /** A line that an unusable program wrote to its stderr. */
   | { code: "passed-over-line"; line: string }
-  /** docker-over-ssh itself is sent to the remote side. `bytes`: as they are sent. */
+  /** docker-over-ssh itself is sent to the remote side. `bytes`: as sent, compressed. */
   | { code: "bundle-sent"; bytes: number }
   /** npm fetches a package with a Node for the remote side. */
   | { code: "node-fetched"; name: string; version: string }
-  /** A Node for the remote side is in the cache folder. `bytes`: as it is sent. */
+  /** A Node for the remote side is in the cache folder. `bytes`: as sent, compressed. */
   | { code: "node-packed"; bytes: number }
   /** Node is sent to the remote side. */
   | { code: "node-sent"; bytes: number }
-  /** The image for a container is not sent from here. */
+  /** The image for a container cannot be sent from this machine. */
   | { code: "image-not-sent"; image: string; error: string }
-  /** docker-over-ssh runs there, by this program. */
+  /** docker-over-ssh runs on the remote side, started by this program. */
   | { code: "remote-found"; host: string; program: RemoteProgramName }
-  /** Text came before the first byte of the program that was started. */
+  /** Text arrived before the first byte of the started program. */
   | { code: "noise"; printedBy: "remote-side" | "login-shell"; text: string }
   | { code: "tunnel-opened"; peerVersion: string }
-  /** The engine that builds. `version`: of the engine */
+  /** The engine that builds. `version`: the engine's version */
   | { code: "builder-found"; builder: "buildkit" | "classic" | "buildah"; version: string }
   | { code: "leftover-removed"; leftover: Leftover }
-  /** An archive that cannot be read in place goes into the cache folder. */
+  /** An archive that cannot be read in place is copied into the cache folder. */
   | { code: "archive-spooled"; path: string; bytesFree: number }
   /** `docker save` of the whole image is read. */
   | { code: "export-by-save" }
@@ -42,15 +42,15 @@ export type Detail =
   | { code: "content-query-failed"; query: ContentQuery; error: string }
   /** Layers that the engine has unpacked count as missing: it shows no blobs of them, or none that the manifest to preserve names. */
   | { code: "blobs-not-found"; namedByManifest: boolean }
-  /** There is no dry push of an image, because there is no room for files. */
+  /** No dry push of an image is possible, because there is no room for files. */
   | { code: "dry-push-skipped"; image: string; error: string }
   | { code: "dry-push-failed"; image: string; reason: PushFailure }
-  /** The engine did not push all wanted layers. Without a reason: it gave none. */
+  /** The engine did not push all wanted layers. `reason`: undefined if the engine gave none. */
   | { code: "push-incomplete"; image: string; reason: PushFailure | undefined }
   | { code: "embedded-registry-failed"; error: string }
   /** None of the missing layers is sent by delta. */
   | { code: "all-whole"; reason: WholeReason }
-  /** The sender does not cut a layer of `size` bytes, as it is stored. */
+  /** The sender does not cut this layer. `size`: its stored size in bytes. */
   | { code: "layer-not-cut"; diffId: string; size: number; reason: NotCutReason }
   /** The receiver has predicted how long a layer takes whole and by delta. */
   | {
@@ -64,14 +64,14 @@ export type Detail =
   /** The bytes of a layer, uncompressed, that were found in delta bases. */
   | { code: "pieces-found"; diffId: string; bytesFound: number; bytes: number }
   | { code: "delta-base-unreadable"; error: string }
-  /** A layer is sent whole after all. */
+  /** A rebuild failed, so the layer is sent whole. */
   | { code: "rebuild-failed"; diffId: string; reason: RebuildFailure; error: string }
   /** An earlier run has left a part of a layer. */
   | { code: "layer-continued"; digest: string; bytesPresent: number; bytes: number }
-  /** Layers that were present have been removed from the engine, and are requested. */
+  /** Layers that were present were removed from the engine. They are requested again. */
   | { code: "layers-gone" };
 
-/** The programs of --far that can be docker-over-ssh on the remote side. */
+/** The values of --far that run docker-over-ssh on the remote side. */
 export type RemoteProgramName = "installed" | "node" | "container" | "node-sent";
 
 /** A container, an image name or a file that a killed run left behind. */
@@ -103,7 +103,7 @@ export type WholeReason =
   | "engine-alone"
   /** Both sides are on this machine. */
   | "one-machine"
-  /** The receiving engine is behind one connection, which its files would share with all other requests. */
+  /** All requests to the receiving engine share one connection, which the files of a delta base would also use. */
   | "one-connection"
   /** --via pull */
   | "engine-pull"

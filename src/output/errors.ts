@@ -34,7 +34,7 @@ export interface FailureText {
 
 /**
  * An error in words for people: what failed (the message, which names the image, command or host), what was expected, and what to do. Any
- * other error that reaches the top is a bug in this program.
+ * other error that reaches the top level is a bug in this program.
  */
 export class Failure extends Error {
   override readonly name = "Failure";
@@ -57,16 +57,16 @@ export class Failure extends Error {
 /** A failure: what failed, what was expected, and what to do. */
 export interface ErrorReport {
   code: FailureCode;
-  /** Of a command that does nothing but this transfer */
+  /** Exit status of a command that runs only this transfer */
   exitStatus: number;
-  /** Where it failed. The words are those of that side. */
+  /** The side that failed. That side chose the words. */
   side: "here" | "remote";
   message: string;
   expected?: string;
   hint?: string;
 }
 
-/** Returns the event of a failure of this side, or of one in the words of the remote side. */
+/** Returns the event for a failure of this side, or for one that the remote side reported. */
 export function errorReport(
   { code, exitStatus, message, expected, hint }: Failure,
   side: ErrorReport["side"],
@@ -74,7 +74,7 @@ export function errorReport(
   return { code, exitStatus, side, message, ...(expected && { expected }), ...(hint && { hint }) };
 }
 
-/** Returns the message of anything thrown, on one line. */
+/** Returns the message of any thrown value, on one line. */
 export function messageOf(error: unknown): string {
   return (error instanceof Error ? error.message || error.name : String(error)).replaceAll(/\s*\n\s*/g, " ").trim();
 }

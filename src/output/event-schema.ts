@@ -13,10 +13,10 @@ export interface Schema {
   definitions?: Readonly<Record<string, Schema>>;
 }
 
-/** Set by the build in the command, which may run where docs/ is not. */
+/** Set by the build of the command, which may be installed without docs/. */
 declare const EVENT_SCHEMA: Schema;
 
-/** Returns the schema of the events, as docs/events.schema.json has it. */
+/** Returns the schema of the events, the content of docs/events.schema.json. */
 export function readEventSchema(): Schema {
   if (typeof EVENT_SCHEMA === "object") return EVENT_SCHEMA;
   return JSON.parse(readFileSync(new URL("../../docs/events.schema.json", import.meta.url), "utf8")) as Schema;

@@ -1,7 +1,7 @@
 import { oneLine } from "./describe.ts";
 import type { FailureCode } from "./errors.ts";
 
-/** What `doctor` looks at. */
+/** The subject of a check of `doctor`. */
 export type CheckName =
   | "node"
   | "codecs"
@@ -13,16 +13,16 @@ export type CheckName =
   | "disk"
   | "program";
 
-/** What `doctor` has found, in words, as a failure has. */
+/** A finding of `doctor`, in words for people, like a failure. */
 export interface Finding {
   side: "here" | "there";
   check: CheckName;
-  /** `warning`: a transfer works, but not as well as it could. `missing`: none works. */
+  /** `warning`: a transfer works, but not as well as it could. `missing`: no transfer works. */
   state: "ok" | "warning" | "missing";
   text: string;
-  /** What mends or improves it. */
+  /** The step that fixes or improves it. */
   toDo?: string;
-  /** The failure that a transfer would end with, for what is missing. */
+  /** For a missing part: the failure that a transfer would end with. */
   code?: FailureCode;
 }
 

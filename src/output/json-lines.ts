@@ -5,20 +5,20 @@ import type { Progress, TransferEvent, TransferName } from "./events.ts";
 /** ms between two progress events of a transfer. */
 const PROGRESS_EVERY = 200;
 
-/** Items of steps whose last event is remembered: a builder that never completes any must not fill the memory. */
+/** Number of step items whose last event is remembered: a builder that never completes an item must not fill the memory. */
 const MAX_ITEMS = 10_000;
 
-/** Characters that JSON leaves as they are and that would steer a terminal, as in `printable`. */
+/** Characters that JSON does not escape and that would control a terminal, as in `printable`. */
 const UNSAFE = /[\u007f-\u009f\u2028\u2029]|\p{Cf}/gu;
 
-/** Prints events for programs, one a line (docs/events.md). The options leave out what they leave out for people. */
+/** Prints events for programs, one per line (docs/events.md). The options hide the same events as in the output for people. */
 export class JsonLines {
   readonly #options: OutputOptions;
   readonly #write: (text: string) => void;
   readonly #now: () => number;
   /** The last progress event of each transfer. */
   readonly #last = new Map<string, { stages: Set<string>; at: number }>();
-  /** When an item of a step of a build was told last. */
+  /** Time of the last event of each item of a build step. */
   readonly #items = new Map<string, number>();
 
   constructor(options: OutputOptions, write: (text: string) => void, now: () => number = () => performance.now()) {
@@ -40,7 +40,7 @@ export class JsonLines {
     return event.type !== "progress" || (!quiet && progress && this.#isDue(event, event.transfer));
   }
 
-  /** At once for the begin and the end of an item. */
+  /** The begin and the end of an item are always due. */
   #isItemDue({ step, id, completed }: BuildProgress): boolean {
     const key = JSON.stringify([step, id]);
     const [last, now] = [this.#items.get(key) ?? -Infinity, this.#now()];
@@ -51,7 +51,7 @@ export class JsonLines {
     return true;
   }
 
-  /** At once for a new stage. A peer that alternates between stages does not make events more frequent. */
+  /** A new stage is always due. A peer that alternates between stages does not make events more frequent. */
   #isDue({ stage }: Progress, transfer: TransferName = {}): boolean {
     const key = JSON.stringify([transfer.host, transfer.image]);
     const last = this.#last.get(key) ?? { stages: new Set(), at: -Infinity };

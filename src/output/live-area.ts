@@ -1,16 +1,16 @@
 import { columnsOf } from "./columns.ts";
 
-/** stderr, because stdout belongs to the tunnel. */
+/** The terminal on stderr, because stdout belongs to the tunnel. */
 export interface Screen {
   write(text: string): unknown;
   isTTY?: boolean;
-  /** Of the terminal; 0 for a pty without a size */
+  /** Columns of the terminal; 0 for a pty without a size */
   columns?: number;
   rows?: number;
   on?(event: "resize", listener: () => void): unknown;
 }
 
-/** Lines at the end of a terminal's output that are drawn over. Lines that stay are printed above them: `clear`, print, `draw`. */
+/** Lines at the end of a terminal's output that are redrawn in place. Permanent lines are printed above them: `clear`, print, `draw`. */
 export class LiveArea {
   readonly #screen: Screen;
   #drawn: readonly string[] = [];
@@ -23,7 +23,7 @@ export class LiveArea {
     return this.#drawn.length > 0;
   }
 
-  /** One column less than there are: a terminal may wrap after a character in the last one. */
+  /** One column less than the terminal has, because a terminal may wrap after a character in the last column. */
   get columns(): number {
     return (this.#screen.columns || 80) - 1;
   }
@@ -32,7 +32,7 @@ export class LiveArea {
     return this.#screen.rows || 24;
   }
 
-  /** Draws the lines over those before, in one write, so that nothing flickers. */
+  /** Replaces the drawn lines, in one write to avoid flicker. */
   draw(lines: readonly string[]): void {
     this.#screen.write(this.#clearing() + lines.join("\n"));
     this.#drawn = lines;
@@ -44,8 +44,8 @@ export class LiveArea {
   }
 
   /**
-   * Moves to the first row and clears from there. A terminal that has become narrower has wrapped the lines. Not from the first column: tmux keeps
-   * what is cleared from the screen's first cell in its history (`scroll-on-clear`), at each drawing.
+   * Moves to the first row and clears from there. A terminal that has become narrower has wrapped the lines. Clears from the second
+   * column on: if a clear begins at the screen's first cell, tmux saves the cleared text in its history each time (`scroll-on-clear`).
    */
   #clearing(): string {
     const width = this.columns + 1;

@@ -1,13 +1,13 @@
 import { bytes, duration } from "./describe.ts";
 import type { TransferEvent, TransferName } from "./events.ts";
 
-/** The cells of a row, and the transfer that it is about. */
+/** The cells of a row, and its transfer. */
 interface Row {
   transfer: TransferName;
   cells: readonly [result: string, moved: string, time: string];
 }
 
-/** Collects how the transfers of a command ended, for a table at its end. */
+/** Collects how the transfers of a command ended, for a table at the command's end. */
 export class OutcomeTable {
   readonly #rows: Row[] = [];
 
@@ -26,7 +26,7 @@ export class OutcomeTable {
     this.#rows.push({ transfer, cells: [result, moved, duration(ms)] });
   }
 
-  /** Returns the table, in the order in which the transfers ended; nothing for a single one. Images and hosts are named where there are several. */
+  /** Returns the table, in the order in which the transfers ended; nothing for a single transfer. Names images and hosts if there are several. */
   lines(): string[] {
     if (this.#rows.length < 2) return [];
     const names = (["image", "host"] as const).filter(

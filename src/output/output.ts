@@ -10,11 +10,11 @@ export interface OutputOptions {
   /** Details as well */
   verbose: boolean;
   progress: boolean;
-  /** For programs: one event a line on stdout, and only errors on stderr. */
+  /** For programs: one event per line on stdout, and only errors on stderr. */
   json: boolean;
 }
 
-/** Takes the events of a transfer. */
+/** Receives the events of a transfer. */
 export interface Output {
   event(event: TransferEvent): void;
   progress(progress: Progress): void;
@@ -24,7 +24,7 @@ export interface Output {
   detail(detail: Detail): void;
 }
 
-/** Makes an output that passes each event to `onEvent`. */
+/** Creates an output that passes each event to `onEvent`. */
 export function outputTo(onEvent: (event: TransferEvent) => void): Output {
   return {
     event: onEvent,
@@ -35,7 +35,7 @@ export function outputTo(onEvent: (event: TransferEvent) => void): Output {
   };
 }
 
-/** Makes an output that names the transfer in each event. What an inner output has named stays: outputs for an image can be made of one for a host. */
+/** Creates an output that adds the transfer's name to each event. Names that an inner output has set stay, so an output for a host can be wrapped for each image. */
 export function outputFor(output: Output, transfer: TransferName): Output {
   return outputTo((event) => output.event({ ...event, transfer: { ...transfer, ...event.transfer } }));
 }

@@ -5,7 +5,7 @@ import type { DryRun, Plan, PlannedBytes, PlannedLayer, PlannedRoom } from "./ev
 export function dryRunLines(plan: Plan, dryRun: DryRun): string[] {
   const { image, platform, platforms = [platform], layers, missing = layers, perLayer = [] } = plan;
   return [
-    `${image} for ${platforms.join(", ")}: ${layers - missing} of ${plural(layers, "layer")} there already`,
+    `${image} for ${platforms.join(", ")}: ${layers - missing} of ${plural(layers, "layer")} already present`,
     ...perLayer.filter(({ way }) => way !== "present").map(layerText),
     ...(dryRun.bytesProbed === undefined ? [] : [`  to measure the link: ~${bytes(dryRun.bytesProbed)}`]),
     `to send: ${amount(plan.bytes)}${timeText(dryRun)}`,

@@ -5,23 +5,23 @@ import { TrackedProgress } from "./tracked-progress.ts";
 
 /** ms between two drawings on a terminal. */
 const REDRAW = 100;
-/** ms between two lines of a transfer in a log; while nothing is reported of it, as by an engine that loads. */
+/** ms between two lines of a transfer in a log; the second one while no progress is reported, e.g. by an engine that loads. */
 const LOG_EVERY = 3_000;
 const LOG_SILENT_EVERY = 15_000;
-/** ms between two drawings while nothing is reported: rate and time go on. */
+/** ms between two drawings while no progress is reported: rate and time still change. */
 const TICK = 1_000;
 
 interface Shown {
   name: TransferName;
   tracked: TrackedProgress;
-  /** When it was drawn, or written to the log. */
+  /** Time of its last drawing, or of its last line in the log. */
   at: number;
   readonly stages: Set<string>;
 }
 
 /**
- * Shows the progress of transfers: on a terminal lines that are drawn over, and elsewhere, as in the log of a CI job or with TERM=dumb, a
- * line every few seconds for each.
+ * Shows the progress of transfers. On a terminal it redraws lines in place. Elsewhere, e.g. in the log of a CI job or with TERM=dumb, it prints
+ * a line every few seconds for each transfer.
  */
 export class ProgressDisplay {
   readonly #screen: Screen;
@@ -29,10 +29,10 @@ export class ProgressDisplay {
   #ticks: NodeJS.Timeout | undefined;
   readonly #area: LiveArea | undefined;
   readonly #shown = new Map<string, Shown>();
-  /** Hosts with a login that is going on: it may ask for a password on the terminal. */
+  /** Hosts with a login in progress, which may ask for a password on the terminal. */
   readonly #logins = new Set<string>();
   #drawnAt = -Infinity;
-  /** Of all transfers that were shown: where there are several, lines name theirs. */
+  /** Images and hosts of all transfers that were shown: if there are several, each line names its own. */
   readonly #images = new Set<string | undefined>();
   readonly #hosts = new Set<string | undefined>();
   readonly #namesHosts: boolean;
@@ -59,7 +59,7 @@ export class ProgressDisplay {
     } else if (isNew || now - shown.at >= LOG_EVERY) this.#log(shown, now);
   }
 
-  /** Called when nothing may have been reported for a while. */
+  /** Updates rate and time although no progress may have been reported for a while. */
   tick(): void {
     const now = this.#now();
     if (this.#area !== undefined && now - this.#drawnAt >= TICK) this.#draw();
@@ -81,7 +81,7 @@ export class ProgressDisplay {
     return shown;
   }
 
-  /** Runs `print`, which writes lines that stay, above those of the progress. */
+  /** Runs `print`, which writes permanent lines, above those of the progress. */
   above(print: () => void): void {
     const isDrawn = this.#area?.isDrawn === true;
     this.#area?.clear();
@@ -89,7 +89,7 @@ export class ProgressDisplay {
     if (isDrawn) this.#draw();
   }
 
-  /** Draws nothing until the login is over: it would be written over a question. */
+  /** Stops drawing until the login is over, because the lines would overwrite its question. */
   login(transfer: TransferName | undefined): void {
     this.#logins.add(transfer?.host ?? "");
     this.#area?.clear();
@@ -99,20 +99,20 @@ export class ProgressDisplay {
     this.#logins.delete(transfer?.host ?? "");
   }
 
-  /** The transfer is over. */
+  /** Removes a transfer that is over. */
   remove(transfer: TransferName | undefined): void {
     this.#shown.delete(keyOf(transfer));
     this.loggedIn(transfer);
     if (this.#shown.size === 0) this.close();
   }
 
-  /** The link to a host was lost, and all transfers with it. */
+  /** Removes all transfers of a host whose link was lost. */
   linkLost(transfer: TransferName | undefined): void {
     for (const { name } of this.#shown.values()) if (name.host === transfer?.host) this.remove(name);
     this.loggedIn(transfer);
   }
 
-  /** Removes all. */
+  /** Removes all transfers. */
   close(): void {
     clearInterval(this.#ticks);
     this.#ticks = undefined;
@@ -129,7 +129,7 @@ export class ProgressDisplay {
   }
 
   #lineOf({ name: { image, host }, tracked }: Shown, now: number): ShownProgress {
-    // What is the same in all is left out. A log of one transfer has its name in other lines.
+    // Omit a name that all lines share. The log of a single transfer has its name in other lines.
     const namesHost = this.#namesHosts || this.#hosts.size > 1;
     const several = [this.#images.size > 1 ? image : undefined, namesHost ? host : undefined];
     const isOne = this.#images.size <= 1 && !namesHost;

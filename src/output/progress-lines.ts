@@ -2,9 +2,9 @@ import { bytes, duration, plural, printable } from "./describe.ts";
 import type { Progress, ProgressOfLayer } from "./events.ts";
 import { STAGE_TEXT } from "./texts.ts";
 
-/** A transfer that is going on. */
+/** A transfer in progress. */
 export interface ShownProgress {
-  /** Image and host; empty where there is one transfer without a name */
+  /** Image and host; empty for a single transfer without a name */
   name: string;
   progress: Progress;
   /** Bytes a second */
@@ -13,17 +13,17 @@ export interface ShownProgress {
   elapsed: number;
 }
 
-/** Columns of a bar with its brackets: from, to. */
+/** Minimum and maximum columns of a bar, brackets included. */
 const BAR = { min: 12, max: 42 };
 const GAP = "  ";
-/** ms after which a stage without a rate says how long it takes. */
+/** ms after which a stage without a rate shows its elapsed time. */
 const ELAPSED_AFTER = 2_000;
-/** Layers below one transfer; more of them are not in work at a time. */
+/** Layers shown below one transfer; no more are transferred at a time. */
 const MAX_LAYERS = 8;
 
 /**
- * Returns a line for each transfer, with the same parts below each other, and one for each layer in work below it as far as `rows` has room. No line
- * is wider than `columns`.
+ * Returns a line for each transfer, in aligned columns, and below it one for each of its layers being transferred if `rows` has room for all. No
+ * line is wider than `columns`.
  */
 export function progressLines(shown: readonly ShownProgress[], columns: number, rows: number): string[] {
   const room = Math.max(1, rows - 1);
@@ -48,19 +48,19 @@ export function logLine({ name, ...shown }: ShownProgress): string {
   return name === "" ? line : `${name}: ${line}`;
 }
 
-/** Positions of the parts of a line that are left out where there is no room, the first first. */
+/** Positions of the parts of a line that are omitted if there is no room, in this order. */
 const DISPENSABLE = {
   /** layers, name, savings, bar, rate, time to go */
   only: [8, 0, 7, 2, 5, 6],
-  /** layers, savings, bar, rate, time to go, bytes: the name tells one line from the others */
+  /** layers, savings, bar, rate, time to go, bytes; not the name, which distinguishes the lines */
   several: [8, 7, 2, 5, 6, 4],
 };
 
-/** Positions of the bar, and of numbers, whose ends are below each other. */
+/** Positions of the bar, and of the right-aligned numbers. */
 const BAR_PART = 2;
 const NUMBERS = new Set([3, 4, 5]);
 
-/** All lines have the same parts: what one of them has no room for is left out of all. */
+/** All lines have the same parts: a part that does not fit into one line is omitted from all. */
 function transferLines(shown: readonly ShownProgress[], columns: number, isOnly: boolean): string[] {
   const table = shown.map(({ name, ...transfer }) => {
     const { stage, percent, size, speed, eta, saved, layers } = partsOf(transfer);
@@ -70,7 +70,7 @@ function transferLines(shown: readonly ShownProgress[], columns: number, isOnly:
   const widths = (table[0] ?? []).map((_, part) => Math.max(...table.map((parts) => parts[part]?.length ?? 0)));
   const dispensable = [...DISPENSABLE[isOnly ? "only" : "several"]];
   const width = (): number =>
-    widths.reduce((sum, one) => sum + one, 0) + GAP.length * (widths.filter((one) => one > 0).length - 1);
+    widths.reduce((sum, cell) => sum + cell, 0) + GAP.length * (widths.filter((cell) => cell > 0).length - 1);
   while (width() > columns && dispensable.length > 0) widths[dispensable.shift() ?? 0] = 0;
   if (widths[BAR_PART]) widths[BAR_PART] = Math.min(BAR.max, BAR.min + columns - width());
   return table.map((parts, index) => {
@@ -85,7 +85,7 @@ function transferLines(shown: readonly ShownProgress[], columns: number, isOnly:
   });
 }
 
-/** Leaves out the bar, then what is behind the bytes. */
+/** If there is no room, omits the bar first and the part after the bytes next. */
 function layerLine(layer: ProgressOfLayer, columns: number): string {
   const bar = layer.total ? drawBar(layer, BAR.min * 2) : "";
   const [id, size, how] = [`  ${layer.id}`, sizeOf(layer), layer.isByDelta ? "by delta" : ""];
@@ -120,7 +120,7 @@ function sizeOf({ current, total, isEstimated }: Pick<Progress, "current" | "tot
   return `${unit === unitOfAll ? done : `${done} ${unit}`} of ${isEstimated ? "~" : ""}${all} ${unitOfAll}`;
 }
 
-/** Rounded down: 100 is said when all bytes are there. */
+/** Rounds down: 100 appears only when all bytes have arrived. */
 function percentOf(current: number, total: number): number {
   return Math.min(100, Math.floor((100 * current) / total));
 }
@@ -132,7 +132,7 @@ function drawBar({ current, total = 0 }: Pick<Progress, "current" | "total">, wi
   return `[${"=".repeat(done - head.length)}${head}${" ".repeat(inner - done)}]`;
 }
 
-/** The end of a name tells more than its beginning. */
+/** Keeps the end of a name, which is more specific than its beginning. */
 function shorten(name: string, length: number): string {
   const short = name.length <= length ? name : name.replaceAll("ssh://", "");
   return short.length <= length ? short : `…${short.slice(short.length - length + 1)}`;

@@ -7,8 +7,8 @@ export class EventReader {
   readonly #schema = readEventSchema();
 
   /**
-   * Returns the event in a line; undefined for a line that is none of this version. It has the fields of its type and no others, numbers are not
-   * negative, and no text steers a terminal or begins a new line.
+   * Returns the event in a line; undefined for a line that is not an event of this version. The event has only the fields of its type, its numbers
+   * are not negative, and its texts neither control a terminal nor begin a new line.
    */
   read(line: string): TransferEvent | undefined {
     try {
@@ -18,12 +18,12 @@ export class EventReader {
     }
   }
 
-  /** Copies what a schema describes; undefined, which JSON does not have, for a value that does not fit. */
+  /** Copies the part of a value that a schema describes; returns undefined, which JSON does not have, for a value that does not match. */
   #copy(schema: Schema, value: unknown): unknown {
     if (schema.$ref !== undefined) return this.#copy(this.#definition(schema.$ref), value);
     if (schema.anyOf !== undefined) {
-      for (const one of schema.anyOf) {
-        const copied = this.#copy(one, value);
+      for (const alternative of schema.anyOf) {
+        const copied = this.#copy(alternative, value);
         if (copied !== undefined) return copied;
       }
       return undefined;

@@ -1,16 +1,16 @@
-/** Reasons that details and warnings give as codes, and failures in words. */
+/** Reasons that details and warnings contain as codes, and failures in words. */
 
-/** Why an engine's push to the embedded registry yields nothing, or not all that is wanted. */
+/** Why an engine's push to the embedded registry yields nothing, or not all wanted layers. */
 export type PushFailure =
   /** The engine is on another machine. */
   | { code: "other-machine" }
-  /** The engine is here, and makes no request. */
+  /** The engine is on this machine, but makes no request. */
   | { code: "not-reached" }
   | { code: "stalled" }
   /** The engine's first attempt has failed, and it would wait before the next. */
   | { code: "retried" }
   | { code: "engine-error"; error: string }
-  /** The image has no name besides the temporary one. */
+  /** The image has no name other than the temporary one. */
   | { code: "no-name" }
   /** The first 12 digits of the layer's digest or diff ID */
   | { code: "unwanted-layer"; layer: string }
@@ -20,16 +20,16 @@ export type PushFailure =
   | { code: "too-many-bytes" }
   | { code: "too-many-manifests" }
   | { code: "no-manifest" }
-  /** Without `platform`: the engine does not tell its own. */
+  /** If `platform` is undefined, the engine does not report its own platform. */
   | { code: "no-manifest-for-platform"; platform: string | undefined }
   | { code: "no-config" }
   | { code: "invalid-image"; error: string }
-  /** This process needs no more of it. */
+  /** This process does not need the rest of the push. */
   | { code: "not-needed" };
 
 /** Why there is no room for files. */
 export type NoRoomReason =
-  /** Or the user's quota is used up. */
+  /** The disk is full, or the user's quota is used up. */
   | { code: "disk-full" }
   /** The user's home folder is unknown. */
   | { code: "no-cache-folder" }
@@ -37,7 +37,7 @@ export type NoRoomReason =
   | { code: "unsafe-cache-folder"; error: string }
   /** No folder can be created in the cache folder. */
   | { code: "no-folder"; path: string; error: string }
-  /** No file can be created in it. */
+  /** No file can be created in the cache folder. */
   | { code: "no-files"; error: string };
 
 export function pushFailureText(reason: PushFailure): string {
@@ -49,11 +49,11 @@ export function pushFailureText(reason: PushFailure): string {
     case "stalled":
       return "the engine makes no progress";
     case "retried":
-      return "the engine wants to try again";
+      return "the engine's first attempt failed";
     case "engine-error":
       return `the engine's error: ${reason.error}`;
     case "no-name":
-      return "the image has no name besides the temporary one";
+      return "the image has no name other than the temporary one";
     case "unwanted-layer":
       return `the engine uploads the layer ${reason.layer}, which is not wanted`;
     case "unwanted-blob":
@@ -67,13 +67,13 @@ export function pushFailureText(reason: PushFailure): string {
     case "no-manifest":
       return "the engine pushed no manifest";
     case "no-manifest-for-platform":
-      return `the engine pushed no manifest for ${reason.platform ?? "its own platform, which it does not tell"}`;
+      return `the engine pushed no manifest for ${reason.platform ?? "its own platform, which it does not report"}`;
     case "no-config":
       return "the engine did not upload its config";
     case "invalid-image":
       return reason.error;
     case "not-needed":
-      return "this process needs no more of it";
+      return "this process does not need the rest of the push";
   }
 }
 

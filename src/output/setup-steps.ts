@@ -15,7 +15,7 @@ const THINGS = {
 
 const DONE = {
   written: "wrote",
-  present: "there already:",
+  present: "already present:",
   removed: "removed",
   "would-remove": "would remove",
 } as const;
@@ -23,21 +23,21 @@ const DONE = {
 const REASONS = {
   foreign: "setup has not written it",
   link: "it is a link, which docker-over-ssh does not use",
-  "in-use": "a transfer that runs uses it",
-  elsewhere: "it may belong to a transfer that another machine runs",
+  "in-use": "a running transfer uses it",
+  elsewhere: "it may belong to a transfer that runs on another machine",
   yours: "others may use it; `docker rmi` removes it",
   "not-removable": "it cannot be removed",
 } as const;
 
-/** What setup is about: a path, an ID or a name goes with it. */
+/** The kind of thing that a step is about. A step also contains its path, ID or name. */
 export type SetupThing = keyof typeof THINGS;
 export type SetupStep =
   | { did: keyof typeof DONE; what: SetupThing; name: string }
-  /** Something stays there, for a reason. */
+  /** Something is not removed, for a reason. */
   | { did: "left"; reason: LeftReason; what: SetupThing; name: string };
 export type LeftReason = keyof typeof REASONS;
 
-/** Makes a step of its words, which the remote side has written; undefined for others. */
+/** Parses the words of a step, which the remote side has written; returns undefined if they are invalid. */
 export function parseSetupStep(words: string): SetupStep | undefined {
   const [did = "", ...all] = words.split(" ");
   const reason = did === "left" ? (all.shift() ?? "") : "";

@@ -12,16 +12,16 @@ import { builtText, noteText, planText, resultText, warningText } from "./texts.
 import { dryRunLines } from "./plan-text.ts";
 
 interface TerminalOptions extends Omit<OutputOptions, "json"> {
-  /** Lines name the host that they are about: there are several. */
+  /** Each line names its host, because there are several. */
   namesHosts?: boolean;
-  /** The command ends only when it is stopped (--watch): nothing is collected for its end, and a failure that comes again is told again. */
+  /** The command ends only when it is stopped (--watch): it collects no table for its end, and prints a repeated failure again. */
   isEndless?: boolean;
-  /** Shows the events of a build. Left out by commands that build nothing. */
+  /** Shows the events of a build. Undefined for commands that build nothing. */
   buildDisplay?: BuildDisplay | undefined;
 }
 
-/** Begins the further lines of a text, so that none of them looks like a line of this program. */
-const GOES_ON = "  | ";
+/** Prefix of the second and later lines of a text, so that none of them looks like a line of this program. */
+const CONTINUATION = "  | ";
 
 /** Prints events and failures for people. */
 export class Terminal {
@@ -30,7 +30,7 @@ export class Terminal {
   readonly #now: () => number;
   readonly #progress: ProgressDisplay;
   readonly #outcomes = new OutcomeTable();
-  /** Several transfers can fail for the same reason. It is told once. */
+  /** Failures that were printed. If several transfers fail for the same reason, the reason is printed once. */
   readonly #failures = new Set<string>();
   #building: "not-begun" | "running" | "over" = "not-begun";
 
@@ -62,7 +62,7 @@ export class Terminal {
       case "progress":
         return this.progress(event, transfer);
       case "note":
-        // A table, of which a program may be the reader: without the prefix.
+        // A table, which a program may read: print it without the prefix.
         if (event.code === "checked") return findingLines(event.finding).forEach((line) => this.summary(line));
         if (event.code === "connecting-in") this.#progress.linkLost(transfer);
         return this.note(of + noteText(event));
@@ -97,7 +97,7 @@ export class Terminal {
     }
   }
 
-  /** Shows the builder's events in place of the progress of transfers: two areas cannot be drawn at the end of one screen. */
+  /** Shows the builder's events instead of the progress of transfers, because only one area can be drawn at the end of a screen. */
   #build(event: BuildOutputEvent): void {
     if (this.#building === "over") return;
     if (this.#building === "not-begun") this.#progress.close();
@@ -119,11 +119,11 @@ export class Terminal {
       this.#progress.update(progress, transfer);
   }
 
-  /** Prints text that stays. */
+  /** Prints permanent text. */
   #print(text: string): void {
     // Any text may contain words of the remote side.
     const [first = "", ...others] = printable(text).split("\n");
-    const lines = [first, ...others.map((line) => GOES_ON + line)].join("\n");
+    const lines = [first, ...others.map((line) => CONTINUATION + line)].join("\n");
     const print = (): void => this.#progress.above(() => this.#screen.write(`${lines}\n`));
     const { buildDisplay } = this.#options;
     if (buildDisplay === undefined) print();
@@ -152,7 +152,7 @@ export class Terminal {
     if (!this.#options.quiet) this.#print(text);
   }
 
-  /** Prints a failure of this side, or one in the words of the remote side. */
+  /** Prints a failure of this side, or one that the remote side reported. */
   failure(report: ErrorReport, transfer?: TransferName): void {
     this.#progress.remove(transfer);
     const host = this.#hostOf(transfer);
@@ -172,7 +172,7 @@ export class Terminal {
     if (!this.#options.quiet) for (const line of this.#outcomes.lines()) this.#print(line);
   }
 
-  /** Removes what is drawn of the progress. @param outcome how a build has ended that has not told it */
+  /** Removes the drawn progress. @param outcome how a build ended, if no event of the build has reported it */
   close(outcome: "built" | "failed" | "stopped" = "stopped"): void {
     this.#progress.close();
     this.#endBuild(outcome);

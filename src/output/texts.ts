@@ -5,26 +5,26 @@ import { findingLines } from "./findings.ts";
 import { noRoomText } from "./reasons.ts";
 import { setupStepText } from "./setup-steps.ts";
 
-/** Puts the events of a transfer into words for people; detail-texts.ts those of --verbose. */
+/** Puts the events of a transfer into words for people. detail-texts.ts does the same for --verbose. */
 
 export function noteText(note: Note): string {
   switch (note.code) {
     case "engine-only":
       return `remote side: ${note.command} (the engine of ${note.host} alone: layers are sent whole)`;
     case "gitignore-applied":
-      return `there is no .dockerignore: what ${note.file ?? "git"} ignores is not sent (--no-gitignore sends all)`;
+      return `there is no .dockerignore: files that ${note.file ?? "git"} ignores are not sent (--no-gitignore sends them)`;
     case "waiting-for-context":
-      return "another build of this project sends its files to that machine: waiting for it";
+      return "waiting for another build of this project, which is sending its files to that machine";
     case "credentials-sent":
-      return `your credentials for ${note.registry} go to the builder, for this build`;
+      return `sent your credentials for ${note.registry} to the builder, for this build`;
     case "one-by-one":
-      return `${note.host} has an earlier version of docker-over-ssh, which takes one image a connection: the others follow over connections of their own`;
+      return `${note.host} has an earlier version of docker-over-ssh, which accepts one image per connection: each other image is sent over a connection of its own`;
     case "watching":
-      return `watching ${note.images.join(", ")}: sent again when the tag moves here; Ctrl-C ends it`;
+      return `watching ${note.images.join(", ")}: an image is sent again when its tag moves; Ctrl-C stops`;
     case "connecting-in":
       return `connecting again in ${note.seconds} s: ${note.error}`;
     case "link-not-kept":
-      return `the remote side is docker-over-ssh ${note.peerVersion}, which does not keep the link: each transfer takes a connection of its own`;
+      return `the remote side is docker-over-ssh ${note.peerVersion}, which closes the link after a transfer: each transfer needs a connection of its own`;
     case "image-pulled":
       return `the remote engine pulls ${note.image} once, for a container that runs docker-over-ssh there`;
     case "connecting-again":
@@ -34,35 +34,35 @@ export function noteText(note: Note): string {
     case "relaying":
       return `${note.host} passes the images on to ${note.hosts.join(", ")}`;
     case "relay-not-planned":
-      return `what is missing here is not known: ${note.host} asks when it has the images itself`;
+      return `the missing layers are not known yet: ${note.host} finds them when it has the images`;
     case "no-remote-shell":
       return `${note.host} runs no commands of a POSIX shell (status ${note.status}): connecting once more, to the engine alone`;
     case "manifest-not-kept":
-      return `no manifest digest can be preserved: ${note.address ?? "the source of the image"} keeps no manifests; config and layers will be the same`;
+      return `no manifest digest can be preserved: ${note.address ?? "the source of the image"} stores no manifests; config and layers will be the same`;
     case "layers-kept":
-      return `${bytes(note.bytes)} of received layers are kept: the next run continues there`;
+      return `kept ${bytes(note.bytes)} of received layers: the next run continues from there`;
     case "waiting-for-reader":
       return `waiting for a program that reads ${note.path}`;
     case "setup-step":
       return setupStepText(note.step);
     case "installed":
-      return `${note.host} uses it from now on${note.isInPath ? "" : ", although ~/.local/bin is not in the PATH of a shell there that is not a login shell"}`;
+      return `transfers to ${note.host} now use this installation${note.isInPath ? "" : ", although ~/.local/bin is not in the PATH of a non-login shell there"}`;
     case "uninstalled":
-      return `nothing of docker-over-ssh is left on ${note.host}`;
+      return `removed docker-over-ssh and all its files from ${note.host}`;
     case "pruned":
       return `${bytes(note.bytes)} of files ${note.isDryRun ? "would be removed" : "were removed"}`;
     case "engine-not-pruned":
-      return `no engine was looked into: ${note.reason}`;
+      return `no engine was pruned: ${note.reason}`;
     case "build-waiting":
       return `waiting for ${plural(note.ahead, "earlier build")}${note.image === undefined ? "" : ` of ${note.image}`}`;
     case "build-accepted":
       return `${note.server} has accepted the build: ${note.id}`;
     case "build-left":
-      return `the build goes on: ${note.id} on ${note.server}`;
+      return `the build continues: ${note.id} on ${note.server}`;
     case "build-cancelled":
-      return `the build is cancelled: ${note.id}`;
+      return `cancelled the build: ${note.id}`;
     case "build-goes-on":
-      return `the build goes on (${duration(1000 * note.seconds)})`;
+      return `still building (${duration(1000 * note.seconds)})`;
     case "checked":
       return findingLines(note.finding).join("\n");
   }
@@ -74,11 +74,11 @@ export function warningText(warning: Warning): string {
       return `not sent, because they are sockets, pipes or devices: ${warning.paths.join(", ")}${more(warning.count - warning.paths.length)}`;
     case "context-large":
       return [
-        `the context has ${bytes(warning.bytes)} in ${plural(warning.files, "file")}; what is not needed can be named in ${warning.ignoreFile}:`,
-        ...warning.largest.map((one) => `${bytes(one.bytes).padStart(9)}  ${one.ignoreLine}`),
+        `the context has ${bytes(warning.bytes)} in ${plural(warning.files, "file")}; to exclude files that the build does not need, add lines to ${warning.ignoreFile}:`,
+        ...warning.largest.map((folder) => `${bytes(folder.bytes).padStart(9)}  ${folder.ignoreLine}`),
       ].join("\n");
     case "context-not-kept":
-      return `the files are not kept there for the next build: ${warning.error}`;
+      return `the remote side cannot keep the files for the next build: ${warning.error}`;
     case "platform-unknown":
       return `the image's config does not name its platform (${warning.platform}): it may not run here`;
     case "platform-differs":
@@ -88,15 +88,15 @@ export function warningText(warning: Warning): string {
     case "not-shared":
       return `the image is read and packed for each host again, because there is no room for files: ${noRoomText(warning.reason)}`;
     case "old-images-not-removed":
-      return `the image is there, but no older ones were removed: ${warning.error}`;
+      return `the image has arrived, but no older images were removed: ${warning.error}`;
     case "sender-not-notified":
       return "the image is stored under its name, but the sender could not be notified";
     case "credentials-unreadable":
       return `the credentials in ${warning.file} are not used: ${warning.error}`;
     case "credentials-not-sent":
-      return `your credentials for ${warning.registry} are not sent: anybody on the way to ${warning.server} could read them (--registry-credentials always sends them)`;
+      return `your credentials for ${warning.registry} are not sent: the connection to ${warning.server} is not encrypted (--registry-credentials always sends them)`;
     case "build-not-cancelled":
-      return `the build ${warning.id} could not be cancelled, and goes on: ${warning.error}`;
+      return `the build ${warning.id} could not be cancelled and continues: ${warning.error}`;
     case "credential-helper-failed":
       return `${warning.helper} ${warning.error}: ${warning.registry} is used without credentials`;
   }
@@ -121,11 +121,11 @@ export const STAGE_TEXT: Record<Stage, string> = {
   working: "working",
 };
 
-/** Undefined where nothing is known yet. */
+/** Returns undefined if the missing layers are not known yet. */
 export function planText({ role, image, platform, platforms = [platform], layers, missing }: Plan): string | undefined {
   if (missing === undefined) return undefined;
   if (role === "sender") return `offering ${missing} of ${layers} layers of ${image} for ${platforms.join(", ")}`;
-  return `${layers - missing} of ${layers} layers are there already`;
+  return `${layers - missing} of ${layers} layers are already present`;
 }
 
 /** The last line of a transfer. */
@@ -143,7 +143,7 @@ export function resultText(result: TransferResult): string {
   const size = bytesPresent > 0 ? ` (${bytes(bytesPresent)})` : "";
   const verb = role === "sender" ? "pushed" : "pulled";
   const as = names?.join(", ") ?? name;
-  return `${verb} ${image}${as === undefined ? "" : ` as ${as}`}: ${moved} for ${plural(layersSent, "layer")}${rebuilt}, ${plural(layersPresent, "layer")}${size} there already, in ${duration(result.ms)}${without}`;
+  return `${verb} ${image}${as === undefined ? "" : ` as ${as}`}: ${moved} for ${plural(layersSent, "layer")}${rebuilt}, ${plural(layersPresent, "layer")}${size} already present, in ${duration(result.ms)}${without}`;
 }
 
 /** The last line of a build. */

@@ -1,12 +1,12 @@
 import type { Progress } from "./events.ts";
 
-/** ms that the rate is measured over, and between two measurements. */
+/** ms over which the rate is measured, and ms between two samples. */
 const WINDOW = 5_000;
 const SAMPLE_EVERY = 250;
-/** ms from which a rate means something. */
+/** ms after which a rate is meaningful. */
 const RATE_AFTER = 500;
 
-/** What is known of one transfer: its last progress, and how fast it goes. */
+/** The last progress of one transfer, and its rate. */
 export class TrackedProgress {
   #progress: Progress;
   #samples: { at: number; bytes: number }[];
@@ -26,7 +26,7 @@ export class TrackedProgress {
     const sample = { at: now, bytes: sentBytes(progress) };
     if (progress.stage !== this.#progress.stage) this.#stageBegan = now;
     const newest = this.#samples.at(-1);
-    // A layer that is sent again from its beginning counts less than before.
+    // The count falls when a layer is sent again from its beginning.
     if (progress.stage !== this.#progress.stage || newest === undefined || sample.bytes < newest.bytes) {
       this.#samples = [sample];
     } else if (now - newest.at >= SAMPLE_EVERY) {
@@ -40,7 +40,7 @@ export class TrackedProgress {
     return now - this.#stageBegan;
   }
 
-  /** Bytes a second, without those that a delta saves; undefined before it means anything. */
+  /** Bytes a second, without those that a delta saves; undefined until it is meaningful. */
   rate(now: number): number | undefined {
     const [oldest] = this.#samples;
     const ms = now - (oldest?.at ?? now);

@@ -1,8 +1,8 @@
 import { basename, resolve } from "node:path";
 
 /**
- * Returns a function that removes folders of this machine from a text: each of `paths` becomes its last name, and `home` becomes `~`. A longer
- * name that contains such a path stays as it is (for `/app`: `docker.io/app`, `/apple`), and so does the root.
+ * Returns a function that removes folders of this machine from a text: it replaces each of `paths` by its last name, and `home` by `~`. A longer
+ * name that contains such a path stays unchanged (for `/app`: `docker.io/app`, `/apple`), and so does the root.
  */
 export function withoutFolders(paths: readonly string[], home: string): (text: string) => string {
   const shown = new Map<string, string>();
@@ -11,11 +11,11 @@ export function withoutFolders(paths: readonly string[], home: string): (text: s
   }
   shown.set(withoutSlash(home), "~");
   shown.delete("");
-  // The longest first, because a path may begin with the home folder.
+  // Longest first, because a path may begin with the home folder.
   const known = [...shown.keys()].toSorted((a, b) => b.length - a.length);
   if (known.length === 0) return (text) => text;
   const alternatives = known.map((path) => path.replaceAll(/[\\^$.*+?()[\]{}|/]/g, "\\$&")).join("|");
-  // Behind a slash only at the end of a scheme, as in unix:///home/me/docker.sock.
+  // After a slash only at the end of a scheme, as in unix:///home/me/docker.sock.
   const pattern = new RegExp(`(?<![\\p{L}\\p{N}_.~\\\\-]|(?<!:/)/)(?:${alternatives})(?![\\p{L}\\p{N}])`, "gu");
   return (text) => text.replaceAll(pattern, (path) => shown.get(path) ?? path);
 }

@@ -48,14 +48,14 @@ function pluginFolder(env: NodeJS.ProcessEnv): string {
   return join(config, "cli-plugins");
 }
 
-/** Returns the content of a file; undefined where there is none. A link or a folder is another program's. */
+/** Returns the content of a file; undefined if it does not exist. For a link or a folder, which another program created, returns an empty text. */
 async function contentOf(path: string): Promise<string | undefined> {
   const found = await lstat(path).catch(() => undefined);
   if (found === undefined) return undefined;
   return found.isFile() ? await readFile(path, "utf8") : "";
 }
 
-/** The file is whole at any moment: docker may run it. */
+/** Writes a file atomically, because docker may run it at any moment. */
 async function write(path: string, folder: string, text: string): Promise<void> {
   await mkdir(folder, { recursive: true });
   const part = `${path}.${process.pid}`;
@@ -73,7 +73,8 @@ async function orFailure(path: string, use: () => Promise<void>): Promise<void> 
     await use();
   } catch (error) {
     throw new Failure("refused", `${path} cannot be changed: ${messageOf(error)}`, {
-      expected: "a file of `docker-over-ssh plugin install`, or none, in a folder that this user may write to",
+      expected:
+        "a file that `docker-over-ssh plugin install` wrote, or no file, in a folder that this user may write to",
       hint: "Move it away, or name another folder with DOCKER_CONFIG.",
       cause: error,
     });

@@ -1,10 +1,10 @@
-/** The plugins of the docker command: their names, which have no hyphen (docker/cli, cli-plugins/manager), and what they run. */
+/** The plugins of the docker command: their names, which must not contain a hyphen (docker/cli, cli-plugins/manager), and the commands that they run. */
 export const PLUGINS = [
   { name: "pushssh", command: "push", description: "Send an image to a host over ssh, only the missing bytes" },
   { name: "pullssh", command: "pull", description: "Fetch an image from a host over ssh, only the missing bytes" },
 ] as const;
 
-/** Begins the second line of each launcher that is ours. Others are not touched. */
+/** Begins the second line of each launcher that `plugin install` wrote. Other files are not touched. */
 const MARK = "# Written by docker-over-ssh plugin install";
 
 export function isPluginLauncher(text: string): boolean {
@@ -12,8 +12,9 @@ export function isPluginLauncher(text: string): boolean {
 }
 
 /**
- * Returns a shell script that the docker command runs as a plugin, with all of its own words: `docker -H X pushssh app prod` gives it
- * `-H X pushssh app prod`. It answers for itself what docker asks each plugin at each `docker --help`, because Node would take 50 ms.
+ * Returns a shell script that the docker command runs as a plugin, with all of docker's own words: `docker -H X pushssh app prod` passes
+ * `-H X pushssh app prod`. The script itself answers the metadata request that docker sends to each plugin at each `docker --help`, because
+ * Node would take 50 ms.
  *
  * @param program Node, and the file that it runs
  */
@@ -63,7 +64,7 @@ exit 2
 `;
 }
 
-/** Returns a word for a POSIX shell. */
+/** Quotes a word for a POSIX shell. */
 function inQuotes(word: string): string {
   return `'${word.replaceAll("'", `'\\''`)}'`;
 }

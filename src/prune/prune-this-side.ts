@@ -21,24 +21,24 @@ export interface PruneOptions {
   /** The address in -H or DOCKER_HOST; undefined: the docker context decides. */
   endpoint: EngineEndpoint | undefined;
   isDryRun: boolean;
-  /** ms: what was changed later stays. */
+  /** ms: files that were changed later stay. */
   olderThan: number;
 }
 
-/** Something that no run uses. */
+/** A file or folder that no run uses. */
 interface Garbage {
   what: SetupThing;
-  /** Below the cache folder */
+  /** Its path, relative to the cache folder */
   name: string;
   bytes: number;
   modifiedAt: number;
   remove(): Promise<void>;
 }
 
-/** ms for which a half-written file may still be written. */
+/** ms for which a half-written file may still belong to a running process. */
 const ABANDONED = 3600_000;
 
-/** Removes from this machine what earlier runs have kept or left, except what a living run uses. Throws a Failure for an unsafe folder. */
+/** Removes from this machine the files that earlier runs have cached or left behind, except those in use. Throws a Failure for an unsafe folder. */
 export async function pruneThisSide(options: PruneOptions, context: Context): Promise<void> {
   const { isDryRun, olderThan } = options;
   const did = isDryRun ? "would-remove" : "removed";
@@ -97,7 +97,7 @@ async function partialLayers(folder: string): Promise<Garbage[]> {
   }));
 }
 
-/** Contexts of builds, and what is remembered of the files that were sent. A build that reads a context keeps it open. */
+/** Returns the kept contexts of builds, and the memories of sent files. A build that reads a context holds it open, so it is not free. */
 async function keptContexts(folder: string): Promise<Garbage[]> {
   const packs = (await freePacks(join(folder, CONTEXTS_FOLDER))).map(({ path, bytes, usedAt }): Garbage => ({
     what: "context",
@@ -125,7 +125,7 @@ async function deadSpool(folder: string, name: string): Promise<Garbage | undefi
   return { what: "spool", name, bytes, modifiedAt: found.mtimeMs, remove: async () => await removeFolder(path) };
 }
 
-/** Bundles, Nodes, compiled code: whatever lies there as a file of this user. */
+/** Returns any other file of this user: bundles, Nodes, compiled code. */
 async function ownFileIn(folder: string, name: string): Promise<Garbage | undefined> {
   const path = join(folder, name);
   const found = await lstat(path).catch(() => undefined);
@@ -136,14 +136,14 @@ async function ownFileIn(folder: string, name: string): Promise<Garbage | undefi
   return { what: "file", name, bytes: found.blocks * 512, modifiedAt: found.mtimeMs, remove };
 }
 
-/** The programs that run: a Node in the cache folder may be one of them (Linux, proc_pid_exe(5)). */
+/** Returns the files of all running programs: a Node in the cache folder may be one of them (Linux, proc_pid_exe(5)). */
 async function runningFiles(): Promise<Set<string>> {
   const pids = (await readdir("/proc").catch(() => [])).filter((name) => /^\d+$/.test(name));
   const files = await Promise.all(pids.map(async (pid) => await readlink(`/proc/${pid}/exe`).catch(() => "")));
   return new Set(files);
 }
 
-/** An engine that is not there has no leftovers. */
+/** Removes leftovers from the engine of this side. If there is no engine, there are none. */
 async function pruneEngine(options: PruneOptions, { env, signal, output }: Context): Promise<void> {
   let engine: Engine;
   try {
@@ -154,23 +154,23 @@ async function pruneEngine(options: PruneOptions, { env, signal, output }: Conte
     return output.note({ code: "engine-not-pruned", reason: error.message });
   }
   await using _ = engine;
-  const tell = (step: SetupStep): void => output.note({ code: "setup-step", step });
+  const report = (step: SetupStep): void => output.note({ code: "setup-step", step });
   const did = options.isDryRun ? "would-remove" : "removed";
   for await (const leftover of findLeftovers(engine)) {
     if (!options.isDryRun) await removeLeftover(engine, leftover);
-    tell({ did, what: leftover.kind, name: leftover.kind === "container" ? leftover.id : leftover.reference });
+    report({ did, what: leftover.kind, name: leftover.kind === "container" ? leftover.id : leftover.reference });
   }
-  await pruneContainers(engine, options, tell);
+  await pruneContainers(engine, options, report);
 }
 
 /**
- * Removes what remote sides in containers have left here, as on a host (remote/setup/uninstall-script.ts): containers that do not run, and the volume
- * with their cache folder. The age of what is in a volume is not known, so it stays with --older-than.
+ * Removes the leftovers of remote sides that ran in containers of this engine, as on a host (remote/setup/uninstall-script.ts): stopped containers,
+ * and the volume with their cache folder. With --older-than the volume stays, because the age of its files is not known.
  */
 async function pruneContainers(
   engine: EngineContainers,
   { isDryRun, olderThan }: PruneOptions,
-  tell: (step: SetupStep) => void,
+  report: (step: SetupStep) => void,
 ): Promise<void> {
   const did = isDryRun ? "would-remove" : "removed";
   const inUse = { did: "left", reason: "in-use" } as const;
@@ -178,11 +178,11 @@ async function pruneContainers(
   for (const { id, isRunning } of await engine.findContainers(REMOTE_LABEL)) {
     isUsed ||= isRunning;
     if (!isRunning && !isDryRun) await engine.removeContainer(id);
-    tell({ ...(isRunning ? inUse : { did }), what: "container", name: id });
+    report({ ...(isRunning ? inUse : { did }), what: "container", name: id });
   }
   if (olderThan > 0) return;
   for (const name of await engine.findVolumes(REMOTE_LABEL)) {
     const isRemoved = isDryRun ? !isUsed : await engine.removeVolume(name);
-    tell({ ...(isRemoved ? { did } : inUse), what: "volume", name });
+    report({ ...(isRemoved ? { did } : inUse), what: "volume", name });
   }
 }

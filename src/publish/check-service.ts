@@ -6,11 +6,11 @@ import { NotReached, serverUnreachable, type ServiceClient } from "./service-cli
 export interface CheckOptions {
   patience: Patience;
   signal: AbortSignal;
-  /** The log is read as well, for which a token needs another scope than for the build. */
+  /** The log is also read, which needs another scope of the token than the build. */
   isFollowed: boolean;
 }
 
-/** Finds out, before files are read and sent, whether a build service is there and takes the token. Throws a Failure. */
+/** Checks, before files are read and sent, that the build service exists and accepts the token. Throws a Failure. */
 export async function checkService(
   client: ServiceClient,
   { patience, signal, isFollowed }: CheckOptions,
@@ -24,17 +24,17 @@ export async function checkService(
       if (status < 400) throw noService(address.shown, `it answers ${status} without JSON`);
       throw refusal({ status, headers, value }, address);
     } catch (error) {
-      // An address that is wrong now is most likely wrong for ever.
+      // An address that is unreachable on the first request is most likely wrong.
       if (error instanceof NotReached && !signal.aborted) throw serverUnreachable(client, error);
       await patience.wait(error, signal, (last) => tooBusy(address.shown, last));
     }
   }
 }
 
-/** Returns the Failure for a server that takes no builds for too long. */
+/** Returns the Failure for a server that has accepted no builds for too long. */
 export function tooBusy(shown: string, error: Error): Failure {
   return new Failure("refused", error.message, {
-    expected: `${shown} to take the build within some minutes`,
+    expected: `${shown} to accept the build within some minutes`,
     hint: "Run the same command again later.",
     cause: error,
   });

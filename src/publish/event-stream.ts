@@ -1,25 +1,25 @@
 /** An event of a server (HTML Living Standard, 9.2: server-sent events). */
 export interface ServerEvent {
-  /** `message` where none is named */
+  /** `message` if the server names no type */
   type: string;
   data: string;
-  /** The last ID that was sent, with this event or before it; empty for none */
+  /** The last ID that was sent, with this event or an earlier one; empty for none */
   lastId: string;
 }
 
-/** Thrown for a stream that is no stream of events, or has an event that is too large. */
+/** Thrown for a stream that is not a stream of events, or contains an event that is too large. */
 export class InvalidEventStream extends Error {
   override readonly name = "InvalidEventStream";
 }
 
-/** An ID that a header may have: it is sent in one when the stream is opened again. Others are left out, as the standard leaves out those with NUL. */
+/** An ID that a header may contain, because the client sends it in one when it opens the stream again. Other IDs are ignored, as the standard ignores those with NUL. */
 const ID = /^[ -~]{0,1000}$/;
 
 /** Characters of one event. */
 const MAX_EVENT = 4_000_000;
 
 /**
- * Reads the events of a stream. An event that is cut off at the end of the stream is none. Throws {@link InvalidEventStream}.
+ * Reads the events of a stream. Ignores an event that is truncated by the end of the stream. Throws {@link InvalidEventStream}.
  *
  * @param lastId the last ID of an earlier stream
  */
@@ -45,7 +45,7 @@ export async function* readEvents(stream: AsyncIterable<Buffer>, lastId = ""): A
 
 /** Yields lines that end with LF, CR LF or CR. */
 async function* linesOf(stream: AsyncIterable<Buffer>): AsyncGenerator<string> {
-  const decoder = new TextDecoder(); // leaves out a byte order mark
+  const decoder = new TextDecoder(); // removes a byte order mark
   let pending = "";
   let afterReturn = false;
   for await (const chunk of stream) {

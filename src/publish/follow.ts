@@ -8,17 +8,17 @@ import { NotReached, readJson, type ServiceClient } from "./service-client.ts";
 export interface FollowOptions {
   patience: Patience;
   signal: AbortSignal;
-  /** Takes a line of the log, without an end. Each line comes once. */
+  /** Called once for each line of the log. The line has no line end. */
   onLine: (line: string) => void;
-  /** Takes what is known of the build when that changes. */
+  /** Called with the state of the build when it changes. */
   onJob: (job: ServedJob) => void;
 }
 
-/** Follows the log of a build to its end, and returns how the build has ended. Connects again when the connection is lost. */
+/** Follows the log of a build to its end, and returns the outcome of the build. Reconnects when the connection is lost. */
 export async function follow(client: ServiceClient, id: string, options: FollowOptions): Promise<ServedJob> {
   const { patience, signal } = options;
   const log = { lastId: "", isComplete: false };
-  // Tells the place in the queue, which no event has. Whatever is wrong, the log meets as well.
+  // Gets the position in the queue, which no event contains. Errors are ignored, because reading the log meets them too and reports them.
   await readState(client, id, signal).then(options.onJob, () => {});
   for (;;) {
     try {
@@ -32,7 +32,7 @@ export async function follow(client: ServiceClient, id: string, options: FollowO
   }
 }
 
-/** Reads the log from where it is known. Rejects with {@link NotReached} unless it is complete then. */
+/** Reads the log from the last known line on. Rejects with {@link NotReached} if the log is not complete at the end of the stream. */
 async function readLog(
   client: ServiceClient,
   id: string,
@@ -54,7 +54,7 @@ async function readLog(
     throw refusal({ status, headers, value: await readJson({ headers, body }, signal) }, client.address);
   if (!headers["content-type"]?.startsWith("text/event-stream")) {
     body.destroy();
-    throw noService(client.address.shown, "its log is no stream of events");
+    throw noService(client.address.shown, "its log is not a stream of events");
   }
   try {
     for await (const { type, data, lastId } of readEvents(body as AsyncIterable<Buffer>, log.lastId)) {
@@ -77,12 +77,12 @@ async function readLog(
   throw new NotReached("the server has ended the connection");
 }
 
-/** Asks for the state of a build. */
+/** Requests the state of a build. */
 export async function readState(client: ServiceClient, id: string, signal: AbortSignal): Promise<ServedJob> {
   const { status, headers, value } = await client.json({ method: "GET", path: `api/v2/builds/${id}`, signal });
   if (status !== 200) throw refusal({ status, headers, value }, client.address);
   const job = readJob(value);
-  if (job === undefined) throw noService(client.address.shown, `it tells no state of the build ${id}`);
+  if (job === undefined) throw noService(client.address.shown, `it reports no state of the build ${id}`);
   return job;
 }
 
@@ -97,7 +97,7 @@ function parsed(text: string): unknown {
 function lost({ address }: ServiceClient, id: string, error: Error): Failure {
   return new Failure("link-lost", `the connection to ${address.shown} was lost: ${error.message}`, {
     expected: `the log of the build ${id}, to its end`,
-    hint: `The build goes on there. Its state is at ${new URL(`api/v2/builds/${id}`, address.base).href}.`,
+    hint: `The build continues there. Its state is at ${new URL(`api/v2/builds/${id}`, address.base).href}.`,
     cause: error,
   });
 }

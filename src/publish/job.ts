@@ -4,11 +4,11 @@ import { EXIT_STATUS, Failure, type FailureCode } from "../output/errors.ts";
 const STATES = ["queued", "running", "pushing", "succeeded", "failed", "cancelled", "timed_out"] as const;
 type State = (typeof STATES)[number];
 
-/** What a server tells of a build. Sizes are bytes. */
+/** The state of a build, as the server reports it. Sizes are bytes. */
 export interface ServedJob {
   state: State;
   reason?: { code?: unknown; message?: unknown; expected?: unknown; hint?: unknown };
-  /** Jobs that run before it */
+  /** Number of jobs that run before this one */
   position?: number;
   imageId?: string;
   digest?: string;
@@ -17,7 +17,7 @@ export interface ServedJob {
   phases: Record<string, number>;
 }
 
-/** Reads what a server tells of a build, which may be anything; undefined for what is no job. */
+/** Reads the state of a build from a server's answer, which is hostile input; returns undefined for a value that is not a job. */
 export function readJob(value: unknown): ServedJob | undefined {
   const job = (value ?? {}) as Record<string, unknown>;
   const state = STATES.find((one) => one === job["state"]);
@@ -48,7 +48,7 @@ export function isOver({ state }: ServedJob): boolean {
   return state !== "queued" && state !== "running" && state !== "pushing";
 }
 
-/** The code where the server's reason has one of its own. */
+/** The code of a failure whose reason has no known code. */
 const BY_STATE: Partial<Record<State, FailureCode>> = { timed_out: "build-failed", cancelled: "refused" };
 
 const BY_STATE_TEXT: Partial<Record<State, string>> = {
@@ -56,22 +56,22 @@ const BY_STATE_TEXT: Partial<Record<State, string>> = {
   cancelled: "the build was cancelled",
 };
 
-/** Characters of a server's words that are shown */
+/** Maximum characters of a server's words that are shown */
 const MAX_WORDS = 4000;
 
-/** Returns the Failure of a build that has ended without success, in the words of the server, which are hostile input. */
+/** Returns the Failure of an unsuccessful build, in the words of the server, which are hostile input. */
 export function failureOf({ state, reason = {} }: ServedJob): Failure {
   const { code } = reason;
   const known = typeof code === "string" && Object.hasOwn(EXIT_STATUS, code) ? (code as FailureCode) : BY_STATE[state];
   const [message, expected, hint] = [reason.message, reason.expected, reason.hint].map(wordsOf);
   return new Failure(
     known ?? "transfer-failed",
-    message ?? BY_STATE_TEXT[state] ?? "the build has failed, and the server does not say why",
+    message ?? BY_STATE_TEXT[state] ?? "the build has failed, and the server gives no reason",
     { ...(expected !== undefined && { expected }), ...(hint !== undefined && { hint }) },
   );
 }
 
-/** A hint has the last lines of a step, which stay lines. */
+/** Makes words of the server safe. Keeps line ends, because a hint contains the last lines of a step. */
 function wordsOf(words: unknown): string | undefined {
   if (typeof words !== "string") return undefined;
   return words.slice(0, MAX_WORDS).split("\n").map(oneLine).join("\n");

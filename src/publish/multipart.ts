@@ -8,9 +8,9 @@ export interface FormPart {
 }
 
 /**
- * Writes a form (RFC 7578) whose files are read while it is sent. Names are written as they are: they have no quotes.
+ * Writes a form (RFC 7578) whose files are read while it is sent. Names are written verbatim, so they must not contain quotes.
  *
- * @param boundary does not occur in what is sent
+ * @param boundary must not occur in the parts
  */
 export async function* multipart(parts: readonly FormPart[], boundary: string): AsyncGenerator<Buffer> {
   for (const { name, type, filename, body } of parts) {

@@ -2,27 +2,27 @@ import type { LocalFiles } from "../build-context/local-files.ts";
 import type { Platform } from "../image/platform.ts";
 import type { Reference } from "../image/reference.ts";
 
-/** A build by a build service, as it was typed. */
+/** A build by a build service, parsed from the command line. */
 export interface PublishRequest {
   name: Reference;
   files: LocalFiles;
   order: PublishOrder;
-  /** --server; left out: BUILD_HOST and BUILD_PORT */
+  /** --server. Default: BUILD_HOST and BUILD_PORT */
   server: string | undefined;
-  /** --token-file; left out: BUILD_AUTH */
+  /** --token-file. Default: BUILD_AUTH */
   tokenFile: string | undefined;
   credentials: CredentialsChoice;
-  /** Print the ID of the accepted build on stdout, and do not wait for its end. */
+  /** Print the ID of the accepted build on stdout, and do not wait for the build's end. */
   isDetached: boolean;
   /** The ID is printed as text, not in an event. */
   printsId: boolean;
-  /** Somebody is there who can be asked whether to cancel. */
+  /** A person can be asked whether to cancel. */
   mayRequestSecrets: boolean;
-  /** ms for an answer of the server, left out: 60 s */
+  /** ms for an answer of the server. Default: 60 s */
   timeout: number | undefined;
 }
 
-/** What the builder is asked for. */
+/** The build that the service is to run. */
 export interface PublishOrder {
   /** The path of the Dockerfile in the context */
   dockerfile: string;
@@ -38,6 +38,6 @@ export interface PublishOrder {
   purge: boolean;
 }
 
-/** Whether the user's credentials for the registry are sent. auto: where nobody else can read them */
+/** Whether the user's credentials for the registry are sent. auto: if nobody else can read them */
 export const CREDENTIALS_CHOICES = ["auto", "always", "never"] as const;
 export type CredentialsChoice = (typeof CREDENTIALS_CHOICES)[number];

@@ -20,7 +20,7 @@ import { stopBuild, type StopOptions } from "./stop.ts";
 import { submit } from "./submit.ts";
 import { readToken } from "./token.ts";
 
-/** What a test replaces. */
+/** Dependencies that a test replaces. */
 export interface PublishTools {
   clock?: Clock;
   ask?: StopOptions["ask"];
@@ -29,8 +29,8 @@ export interface PublishTools {
 }
 
 /**
- * Has a build service build the files of this side: sends them, shows the log, and ends as the build does. Rejects with the Failure of the build, in the
- * words of the server.
+ * Lets a build service build the files of this side: sends them, shows the log, and ends when the build ends. Rejects with the Failure of the build,
+ * in the words of the server.
  */
 export async function publish(
   request: PublishRequest,
@@ -86,7 +86,7 @@ export async function publish(
   });
 }
 
-/** Sends the build with its files. Returns its ID, and the bytes of the archive as they were sent. */
+/** Sends the build with its files. Returns its ID, and the number of bytes of the compressed archive. */
 async function send(
   request: PublishRequest,
   context: Context,
@@ -106,7 +106,7 @@ async function send(
   return { id, bytes };
 }
 
-/** Returns the tar of the files, which tells how much of it was read. */
+/** Returns the tar of the files, and emits progress while it is read. */
 function readFiles(files: OpenedContext, { output, signal }: Context): AsyncIterable<Buffer> {
   const total = contextSummary(files).bytes;
   let current = 0;
@@ -116,7 +116,7 @@ function readFiles(files: OpenedContext, { output, signal }: Context): AsyncIter
   });
 }
 
-/** Returns the credentials of this user for the registry in the name, where they are to be sent. */
+/** Returns the credentials of this user for the registry in the name; undefined if they must not be sent. */
 async function credentialsFor(
   { name, order, credentials: choice }: PublishRequest,
   address: ServerAddress,
@@ -133,7 +133,7 @@ async function credentialsFor(
   return found;
 }
 
-/** Tells the place in the queue when it has changed. */
+/** Returns a function that emits the position in the queue when it has changed. */
 function noteOfPlace(output: Output): (job: ServedJob) => void {
   let told = 0;
   return ({ state, position = 0 }) => {

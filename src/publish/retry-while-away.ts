@@ -5,10 +5,10 @@ import { BackOff } from "../streams/back-off.ts";
 import { Busy } from "./problem.ts";
 import { NotReached } from "./service-client.ts";
 
-/** ms of attempts that fail, after which a server is given up: it may be restarted meanwhile. */
+/** ms of failing attempts after which the client gives up. Until then the server may be restarting. */
 const PATIENCE = 10 * 60_000;
 
-/** Time, which a test makes pass. */
+/** The current time and pauses. A test replaces them. */
 export interface Clock {
   /** ms */
   now(): number;
@@ -28,12 +28,12 @@ export const CLOCK: Clock = {
   },
 };
 
-/** Waits between attempts, until the server has been given up. */
+/** Waits between attempts, and gives up after too long. */
 export class Patience {
   readonly #clock: Clock;
   readonly #output: Output;
   readonly #backOff = new BackOff();
-  /** When the first attempt of those that fail now has failed */
+  /** Time of the first failure since the last success */
   #failingSince: number | undefined;
 
   constructor(clock: Clock, output: Output) {
@@ -41,15 +41,15 @@ export class Patience {
     this.#output = output;
   }
 
-  /** The server has told what it was asked for. */
+  /** Records a success. */
   reset(): void {
     this.#failingSince = undefined;
     this.#backOff.reset();
   }
 
   /**
-   * Waits after an attempt that has failed, as long as the server asks for, or longer with each attempt. Throws the error itself if another attempt
-   * is no use, and `giveUp` of it if there is no time for one.
+   * Waits after a failed attempt: as long as the server requests, or longer with each attempt. Throws the error itself if another attempt cannot
+   * help, and the result of `giveUp` if there is no time for one.
    */
   async wait(error: unknown, signal: AbortSignal, giveUp: (error: Error) => Failure): Promise<void> {
     signal.throwIfAborted();

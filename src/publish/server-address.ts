@@ -3,13 +3,13 @@ import { Failure } from "../output/errors.ts";
 
 /** The address of a build service. */
 export interface ServerAddress {
-  /** Of its API; the path ends with `/` */
+  /** The address of its API; the path ends with `/` */
   base: URL;
-  /** A Unix socket that leads there */
+  /** A Unix socket that leads to the service */
   socketPath?: string;
-  /** For people */
+  /** The address for messages */
   shown: string;
-  /** Nobody on the way can read what is sent: https, this machine, or a socket */
+  /** Nobody on the path can read the requests: https, this machine, or a socket */
   isPrivate: boolean;
 }
 
@@ -25,7 +25,7 @@ export function readServerAddress(given: string | undefined, env: NodeJS.Process
   if (given !== undefined) return parseAddress(given, "--server");
   const { BUILD_HOST: host = "", BUILD_PORT: port = "" } = env;
   if (host === "") {
-    throw new Failure("usage", "nothing says where the build service is", {
+    throw new Failure("usage", "no address of a build service is given", {
       expected: "--server URL, or BUILD_HOST and BUILD_PORT in the environment",
       hint: "For instance --server https://build.example.com",
     });
@@ -51,8 +51,8 @@ function parseAddress(given: string, from: string): ServerAddress {
   if (base === undefined || !/^https?:$/.test(base.protocol)) throw notAnAddress(`${from} ${given}`);
   if (base.username !== "" || base.password !== "") {
     throw new Failure("usage", `${from} has a user or a password`, {
-      expected: "an address alone",
-      hint: "Put the token into a file, and name it with --token-file, or into BUILD_AUTH.",
+      expected: "an address without credentials",
+      hint: "Put the token into a file named by --token-file, or into BUILD_AUTH.",
     });
   }
   if (base.search !== "" || base.hash !== "") throw notAnAddress(`${from} ${given}`);
@@ -64,14 +64,14 @@ function shownUrl(base: URL): string {
   return base.href.replace(/\/$/, "");
 }
 
-/** @param hostname as a URL has it: an IPv4 address in its usual form, an IPv6 address in brackets */
+/** @param hostname the host of a URL: an IPv4 address in its usual form, or an IPv6 address in brackets */
 function isThisMachine(hostname: string): boolean {
   if (isIP(hostname) === 4) return hostname.startsWith("127.");
   return hostname === "localhost" || hostname === "[::1]";
 }
 
 function notAnAddress(given: string): Failure {
-  return new Failure("usage", `${given} is no address of a build service`, {
+  return new Failure("usage", `${given} is not an address of a build service`, {
     expected: "http://HOST:PORT, https://HOST or unix:PATH",
     hint: "For instance --server https://build.example.com",
   });

@@ -12,30 +12,30 @@ export class NotReached extends Error {
 
 export interface ServiceRequest {
   method: "GET" | "POST";
-  /** Below the address of the server, without a `/` at its start */
+  /** Relative to the address of the server, without a leading `/` */
   path: string;
   headers?: OutgoingHttpHeaders;
-  /** A stream is read when the server wants it, as fast as it takes it, and not to its end when it has answered. The client ends it. */
+  /** A stream is read when the server requests it, as fast as the server accepts it, and only until the server has answered. The client destroys it. */
   body?: AsyncIterable<Buffer> | string;
   signal: AbortSignal;
   /** The whole body was sent. */
   onSent?: () => void;
 }
 
-/** An answer whose body is read by its receiver, or destroyed. */
+/** An answer. The caller must read its body or destroy it. */
 export interface ServiceAnswer {
   status: number;
   headers: IncomingMessage["headers"];
   body: IncomingMessage;
 }
 
-/** ms after which a body is sent that the server has not asked for: it need not know how to (RFC 9110, 10.1.1). */
+/** ms after which the body is sent although the server has not requested it: a server need not support such requests (RFC 9110, 10.1.1). */
 const CONTINUE_AFTER = 1_000;
 
-/** Bytes of an answer that is read whole. */
+/** Maximum bytes of an answer that is read whole. */
 const MAX_ANSWER = 4_000_000;
 
-/** Makes requests of a build service. A redirect is not followed: it would lead the token elsewhere. */
+/** Sends requests to a build service. Follows no redirect, which would send the token to another server. */
 export class ServiceClient {
   readonly address: ServerAddress;
   readonly #token: string | undefined;
@@ -48,7 +48,7 @@ export class ServiceClient {
     this.#timeout = timeout;
   }
 
-  /** Returns the answer when its headers are there. Rejects with {@link NotReached}, with the signal's reason, or with what the body throws. */
+  /** Resolves when the headers of the answer have arrived. Rejects with {@link NotReached}, with the signal's reason, or with an error of the body. */
   async request({ method, path, headers, body, signal, onSent }: ServiceRequest): Promise<ServiceAnswer> {
     signal.throwIfAborted();
     const { base, socketPath } = this.address;
@@ -70,8 +70,8 @@ export class ServiceClient {
     try {
       return await new Promise((resolve, reject) => {
         request.once("response", (answer) => {
-          answer.on("error", () => {}); // its reader gets it as well
-          // It waits for no body that is not sent any more.
+          answer.on("error", () => {}); // its reader also gets the error
+          // Do not wait for the rest of a body that is no longer sent.
           answer.once("end", () => request.writableFinished || request.destroy());
           resolve({ status: answer.statusCode ?? 0, headers: answer.headers, body: answer });
         });
@@ -98,7 +98,7 @@ export class ServiceClient {
     }
   }
 
-  /** Makes a request and returns status, headers and the body, which is JSON; undefined where it is none. */
+  /** Sends a request and returns status, headers and the parsed body; undefined for a body that is not JSON. */
   async json(request: ServiceRequest): Promise<{ status: number; headers: ServiceAnswer["headers"]; value: unknown }> {
     const { status, headers, body } = await this.request(request);
     return { status, headers, value: await readJson({ headers, body }, request.signal) };
@@ -106,8 +106,8 @@ export class ServiceClient {
 }
 
 /**
- * Passes each chunk on after the socket was looked at. A server that refuses a body closes the connection with bytes of it unread, which resets it: a
- * write would then fail, and the answer, which is here, would be lost.
+ * Passes each chunk on after Node has read from the socket. A server that refuses a body closes the connection with bytes of it unread, which resets the
+ * connection: a write would fail, and the answer, which has already arrived, would be lost.
  */
 async function* lookingForAnswers(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   for await (const chunk of chunks) {
@@ -116,7 +116,7 @@ async function* lookingForAnswers(chunks: AsyncIterable<Buffer>): AsyncGenerator
   }
 }
 
-/** Reads the body of an answer; undefined for what is no JSON. */
+/** Reads the body of an answer; returns undefined if it is not JSON. */
 export async function readJson(
   { headers, body }: Pick<ServiceAnswer, "headers" | "body">,
   signal: AbortSignal,
@@ -150,8 +150,8 @@ export function serverUnreachable({ address }: ServiceClient, error: Error): Fai
   return new Failure("server-unreachable", `cannot reach the build service ${address.shown}: ${messageOf(error)}`, {
     expected: "docker-over-ssh serve at that address",
     hint: /certificate/i.test(error.message)
-      ? "NODE_EXTRA_CA_CERTS names a file with the certificates of authorities that this machine does not know."
-      : "Check --server or BUILD_HOST and BUILD_PORT, whether http or https, and whether the service runs: curl ADDRESS/healthz.",
+      ? "Name a file with the certificates of your certificate authorities in NODE_EXTRA_CA_CERTS."
+      : "Check --server or BUILD_HOST and BUILD_PORT, the scheme (http or https), and that the service runs: curl ADDRESS/healthz.",
     cause: error,
   });
 }

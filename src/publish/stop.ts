@@ -7,10 +7,10 @@ import type { ServiceClient } from "./service-client.ts";
 
 export interface StopOptions {
   output: Output;
-  /** Why this process ends: main.ts aborts with the signal's name. */
+  /** Why this process ends: the name of the signal with which main.ts aborts. */
   reason: unknown;
   mayRequestSecrets: boolean;
-  /** Asks on the terminal, and returns what is typed. Left out: on that of this process */
+  /** Asks a question and returns the typed answer. Default: on the terminal of this process */
   ask?: ((question: string) => Promise<string | undefined>) | undefined;
 }
 
@@ -18,8 +18,8 @@ export interface StopOptions {
 const CANCEL_TIMEOUT = 15_000;
 
 /**
- * Decides what becomes of the build when this process is to end. Ctrl-C on a terminal asks; a terminal that was closed (SIGHUP) leaves the build running,
- * because nobody can be asked; everything else cancels it, as for a CI job that is cancelled.
+ * Decides the fate of the build when this process must end. Ctrl-C on a terminal asks. A closed terminal (SIGHUP) leaves the build running, because
+ * nobody can be asked. Any other signal cancels the build, as for a CI job that is cancelled.
  */
 export async function stopBuild(client: ServiceClient, id: string, options: StopOptions): Promise<void> {
   const { output } = options;

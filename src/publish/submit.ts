@@ -9,25 +9,25 @@ import { noService, refusal } from "./problem.ts";
 import type { PublishOrder } from "./publish-request.ts";
 import { NotReached, serverUnreachable, type ServiceClient } from "./service-client.ts";
 
-/** What is sent. */
+/** The build and its files. */
 export interface Submission {
   name: Reference;
   order: PublishOrder;
   credentials: Credentials | undefined;
-  /** Opens the compressed archive of the files, again for each attempt. The bytes are the same each time. */
+  /** Opens the compressed archive of the files, once per attempt. The bytes are the same each time. */
   archive: () => AsyncIterable<Buffer>;
 }
 
 export interface SubmitOptions {
   patience: Patience;
-  /** When this is aborted, and the whole body was sent, the answer is still waited for: it tells the ID of a build that can be cancelled. */
+  /** If it aborts after the whole body was sent, `submit` still waits for the answer, which contains the ID of a build that can be cancelled. */
   signal: AbortSignal;
 }
 
-/** ms that an answer is waited for after an abort. */
+/** ms to wait for an answer after an abort. */
 const LAST_WAIT = 5_000;
 
-/** An ID in an address */
+/** An ID that is safe in a URL */
 const ID = /^[\w-]{1,100}$/;
 
 /** Sends a build, and returns its ID. An attempt whose answer was lost is repeated under the same key: the server accepts the build once. */
@@ -75,7 +75,7 @@ async function attempt(
   throw refusal({ status, headers, value }, client.address);
 }
 
-/** Returns the fields of a build as the API names them. */
+/** Returns the fields of a build under their names in the API. */
 function orderFields(name: Reference, order: PublishOrder): Record<string, unknown> {
   const { dockerfile, target, buildArgs, labels, platform, noCache, pull, push, purge } = order;
   return {

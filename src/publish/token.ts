@@ -1,10 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { Failure, messageOf } from "../output/errors.ts";
 
-/** Characters that a header may have. */
+/** Characters that a header may contain. */
 const TOKEN = /^[\x21-\x7e]{1,4096}$/;
 
-/** Reads the token for the build service: of `file` (--token-file), or BUILD_AUTH; undefined for none. Throws a Failure `usage`, without the token. */
+/** Reads the token for the build service: from `file` (--token-file) or BUILD_AUTH; returns undefined if neither is given. Throws a Failure `usage`, which does not contain the token. */
 export async function readToken(file: string | undefined, env: NodeJS.ProcessEnv): Promise<string | undefined> {
   if (file === undefined) {
     const { BUILD_AUTH: given = "" } = env;
@@ -21,7 +21,7 @@ export async function readToken(file: string | undefined, env: NodeJS.ProcessEnv
   }
 }
 
-/** `docker-over-ssh serve token` writes one line. A token may be given as the header has it. */
+/** Parses a token. `docker-over-ssh serve token` writes one line. The token may also be given in the form of the header. */
 function tokenIn(text: string, from: string): string {
   const token = text.trim().replace(/^Bearer\s+/i, "");
   if (TOKEN.test(token)) return token;

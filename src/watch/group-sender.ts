@@ -9,7 +9,7 @@ import type { DividedTraffic } from "../traffic.ts";
 import { failureForPeer } from "../transfer.ts";
 import { isOfTheLink } from "./link-failures.ts";
 
-/** Sends groups of images over one tunnel, one after the other, to a peer that accepts further ones. */
+/** Sends groups of images over one tunnel, one after the other, to a peer that accepts further groups. */
 export class GroupSender {
   readonly #tunnel: Tunnel;
   readonly #request: PushRequest;
@@ -17,26 +17,26 @@ export class GroupSender {
   readonly #traffic: DividedTraffic;
   readonly #conversations: ReturnType<typeof acceptConversations>;
 
-  /** @param request any of those, for what they share */
+  /** @param request any of the requests, used for the options that they share */
   constructor(tunnel: Tunnel, request: PushRequest, stop: AbortSignal, traffic: DividedTraffic) {
     this.#tunnel = tunnel;
     this.#request = request;
     this.#stop = stop;
     this.#traffic = traffic;
-    // Each is for an image that this side has named, so their number needs no limit.
+    // Each conversation is for an image that this side has named, so their number needs no limit.
     this.#conversations = acceptConversations(tunnel, Infinity);
   }
 
   /**
-   * Names the images of a group, and sends each in a conversation. One that fails does not stop the others, unless the link or an engine has
-   * failed: then this rejects. Without a group, the peer learns that images come later.
+   * Names the images of a group, and sends each in a conversation. A failed image does not stop the others, but a failure of the link or of an engine
+   * rejects the promise. Without a group, tells the peer to expect images later.
    */
   async send(images?: PushedImages): Promise<void> {
     await this.#tunnel.send(imagesMessage(images?.names ?? [], true));
     if (images === undefined) return;
     for (const _ of images.names) {
       const { value: conversation } = await this.#conversations.next();
-      if (conversation === undefined) throw linkLost(); // it has ended all, although further images may come
+      if (conversation === undefined) throw linkLost(); // the peer has ended the batch, although this side can send further images
       await sendImage(this.#tunnel, conversation, {
         timeout: this.#request.timeout,
         signal: this.#stop,

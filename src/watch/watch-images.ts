@@ -7,11 +7,11 @@ import { transferName, type Context } from "../transfer.ts";
 import { Watch, type WatchSteps } from "./watch.ts";
 
 /**
- * Sends images, and sends each again when its tag in the engine of this side moves, over one link that stays, until the signal is aborted. When
- * the link or the engine is lost, connects again, and sends what has moved meanwhile. A transfer that fails otherwise is told, and the watch
- * goes on.
+ * Sends images, and sends each again when its tag in the engine of this side moves, over one lasting link, until the signal is aborted. When the link
+ * or the engine is lost, reconnects, and sends the images whose tags have moved in the meantime. Reports any other failed transfer, and continues
+ * the watch.
  *
- * @throws Failure where the first connection fails, or no other can mend it
+ * @throws Failure if the first connection fails, or if no other connection can help
  */
 export async function watchImages(
   batch: RemoteBatch<PushRequest>,

@@ -13,21 +13,21 @@ import { GroupSender } from "./group-sender.ts";
 import { WatchedEngine } from "./watched-engine.ts";
 import { WatchedImages, type MovedImage } from "./watched-images.ts";
 
-/** ms after which a link was a good one: the pauses begin with the shortest again. */
+/** ms after which a link counts as good, so that the next pause is the shortest again. */
 const GOOD_LINK = 60_000;
 
 export interface WatchSteps {
   /** Returns the connection to the remote side, which is started with the name of this image. */
   connectTo: (request: PushRequest, context: Context) => Promise<Connect>;
-  /** Called when images have arrived, all of them without a failure. */
+  /** Called when all images of a group have arrived without a failure. */
   afterwards: (context: Context) => Promise<void>;
 }
 
-/** What an attempt has opened. */
+/** The state of an attempt. */
 interface Attempt {
   engine: WatchedEngine;
   context: Context;
-  /** It was told that the images are watched. */
+  /** The note `watching` was emitted. */
   isWatching: boolean;
 }
 
@@ -38,7 +38,7 @@ interface Link {
   traffic: DividedTraffic;
 }
 
-/** The watch of the images for one remote side: what is known from one attempt to the next. */
+/** The watch of the images for one remote side. Holds the state that lasts across attempts. */
 export class Watch {
   /** The pauses between attempts. */
   readonly backOff = new BackOff();
@@ -47,9 +47,9 @@ export class Watch {
   readonly #steps: WatchSteps;
   readonly #images: WatchedImages;
   #hasConnected = false;
-  /** The first images are over. */
+  /** The transfer of the first images is over. */
   #hasBegun = false;
-  /** The peer can keep the link for further images; each of this version can. */
+  /** The peer can hold the link open for further images, as each peer of this version can. */
   #keepsLink = true;
 
   constructor(batch: RemoteBatch<PushRequest>, context: Context, steps: WatchSteps) {
@@ -59,7 +59,7 @@ export class Watch {
     this.#images = new WatchedImages(batch.transfers);
   }
 
-  /** Whether another attempt may succeed. Before the first images are over, a person is there to read why not. */
+  /** Returns whether another attempt may succeed. Before the first images are transferred, a person can read the error. */
   mayMend(error: unknown): boolean {
     return this.#hasBegun ? !isForGood(error) : this.#hasConnected && asFailure(error).code === "link-lost";
   }
@@ -76,25 +76,25 @@ export class Watch {
         group = await this.#next(attempt, signal);
       }
     } catch (error) {
-      signal.throwIfAborted(); // the reason for any error
+      signal.throwIfAborted(); // an abort is the cause of any error
       throw error;
     }
   }
 
-  /** Returns all images. Throws a Failure if none of them is there. */
+  /** Returns all images. Throws a Failure if none of them exists. */
   async #first(engine: WatchedEngine): Promise<MovedImage[]> {
     const images = await this.#images.all(engine);
     if (images.some(({ id }) => id !== undefined)) return images;
     const [{ request } = { request: this.#batch.transfers[0] }] = images;
     await (await engine.open(request).opened).check(request);
-    return images; // it has just come
+    return images; // an image has just appeared
   }
 
   /** Waits until tags have moved, and returns their images. */
   async #next(attempt: Attempt, stop: AbortSignal): Promise<MovedImage[]> {
     for (;;) {
       const moved = await this.#images.moved(attempt.engine);
-      stop.throwIfAborted(); // while --run ran
+      stop.throwIfAborted(); // perhaps aborted while --run ran
       if (moved.length > 0) return moved;
       if (!attempt.isWatching)
         this.#context.output.note({ code: "watching", images: this.#batch.transfers.map(imageOf) });
@@ -141,12 +141,12 @@ export class Watch {
     }
   }
 
-  /** Sends images over a link that ends with them. A peer that takes one image a connection gets the first. `onTold`: it has failed, and that was told. */
+  /** Sends images over a link that ends after them. A peer that accepts one image per connection gets the first. `onReported`: the transfer has failed, and the failure was reported. */
   async #sendOnce(
     attempt: Attempt,
     { tunnel, stop, traffic }: Link,
     group: readonly MovedImage[],
-    onTold: () => void,
+    onReported: () => void,
   ): Promise<void> {
     let failure: { error: unknown } | undefined;
     await this.#send(attempt, tunnel, group, async (images) => {
@@ -155,17 +155,17 @@ export class Watch {
         await sendOverTunnel(tunnel, images, this.#batch.transfers[0], stop, traffic);
       } catch (thrown) {
         attempt.context.signal.throwIfAborted();
-        const error: unknown = stop.aborted ? stop.reason : thrown; // the peer's failure ends the tunnel
+        const error: unknown = stop.aborted ? stop.reason : thrown; // the failure that the peer reported ends the tunnel
         if (isOfTheLink(error)) throw error;
         images.outcomes.failNext(error);
         failure = { error };
-        onTold();
+        onReported();
       }
     });
-    if (failure !== undefined) throw failure.error; // the peer is told as well
+    if (failure !== undefined) throw failure.error; // the peer also gets the failure
   }
 
-  /** Sends images by `send`, and does what follows. */
+  /** Sends images with `send`, and runs the step that follows. */
   async #send(
     { engine, context }: Attempt,
     tunnel: Tunnel,
@@ -173,7 +173,7 @@ export class Watch {
     send: (images?: PushedImages) => Promise<void>,
   ): Promise<void> {
     const [first, ...others] = group.map(({ request }) => request);
-    if (first === undefined) return await send(); // after a link was lost, perhaps nothing has moved
+    if (first === undefined) return await send(); // after a lost link, perhaps no tag has moved
     const batch = { ...this.#batch, transfers: [first, ...others] as const };
     await using images = new PushedImages(batch, context, (request) => engine.open(request));
     const { outcomes } = images;
@@ -183,9 +183,9 @@ export class Watch {
     this.#hasBegun = true;
     if (outcomes.haveFailures) return;
     this.backOff.reset();
-    using _ = tunnel.rest(); // the command of --run takes its time
+    using _ = tunnel.rest(); // the command of --run may take long
     try {
-      await this.#steps.afterwards(this.#context); // goes on when the engine here is lost: nothing would run it again
+      await this.#steps.afterwards(this.#context); // continues when this side's engine is lost, because nothing would run the command again
     } catch (error) {
       this.#context.signal.throwIfAborted();
       context.output.event({ type: "error", ...reportOf(error) });

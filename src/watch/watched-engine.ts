@@ -14,29 +14,29 @@ const SETTLE = 50;
 /** The engine of this side, in which images are watched. Disposing closes its connections. */
 export class WatchedEngine implements AsyncDisposable {
   readonly #sources: Sources;
-  /** Over ssh, an engine may have one connection for all requests: the events, which never end, have another one. */
+  /** Over ssh, an engine may have one connection for all requests, so the endless stream of events has a connection of its own. */
   readonly #events: OpeningLocation<Engine>;
   readonly #lost = new AbortController();
   #changed = deferred<void>();
 
-  /** @param request of any of the images: all are in one engine */
+  /** @param request the request of any image: all are in one engine */
   constructor(request: PushRequest, context: Context) {
     this.#sources = new Sources(context);
     this.#events = openEngine(request, context);
     this.#follow(context.signal).catch((error: unknown) => this.#lost.abort(error));
   }
 
-  /** Aborted, with a Failure, when the engine tells no events any more. */
+  /** Aborted, with a Failure, when the engine's stream of events ends. */
   get signal(): AbortSignal {
     return this.#lost.signal;
   }
 
-  /** Opens the image of a request as it is now. Disposing of the result leaves the engine open. */
+  /** Opens the current image of a request. Disposing of the result leaves the engine open. */
   open(request: PushRequest): OpeningLocation<Source> {
     return this.#sources.open(request);
   }
 
-  /** Returns the ID of the image of a request; undefined when it is not there. */
+  /** Returns the ID of the image of a request; undefined if it does not exist. */
   async idOf(request: PushRequest): Promise<string | undefined> {
     const engine = await this.#sources.engineOf(request);
     const { source } = request;
@@ -44,7 +44,7 @@ export class WatchedEngine implements AsyncDisposable {
     return (await engine.inspectImage(name))?.id;
   }
 
-  /** Resolves soon after any image of the engine has changed, also if that was before this call and after the last. */
+  /** Resolves soon after any image of the engine has changed, or at once if one has changed since the last call. */
   async changed(signal: AbortSignal): Promise<void> {
     await abortable(this.#changed.promise, signal);
     await abortable(delay(SETTLE), signal);
@@ -54,11 +54,11 @@ export class WatchedEngine implements AsyncDisposable {
   async #follow(signal: AbortSignal): Promise<never> {
     const engine = await this.#events.opened;
     const events = await engine.imageEvents(signal);
-    this.#changed.resolve(); // perhaps before this, after the images were looked up
+    this.#changed.resolve(); // images may have changed after they were looked up and before this event stream began
     for await (const _ of events) this.#changed.resolve();
-    throw new Failure("engine-unreachable", `${engine.address} tells no events any more`, {
+    throw new Failure("engine-unreachable", `${engine.address} has stopped sending events`, {
       expected: "a list of events that does not end",
-      hint: "Check whether the engine still runs: docker info",
+      hint: "Check whether the engine is running: docker info",
     });
   }
 

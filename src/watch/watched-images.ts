@@ -4,14 +4,14 @@ import type { WatchedEngine } from "./watched-engine.ts";
 /** An image whose tag has moved. */
 export interface MovedImage {
   request: PushRequest;
-  /** That it has now; undefined where there is none, which can only be so at the beginning. */
+  /** Its current ID; undefined if the image does not exist, which is possible only at the start. */
   id: string | undefined;
 }
 
 /** The images that are watched, and the ID of each that was sent last. */
 export class WatchedImages {
   readonly #requests: readonly PushRequest[];
-  /** Also of an image whose transfer has failed, unless the link did: it is not tried again before its tag moves. */
+  /** Contains also an image whose transfer has failed, unless the link failed: it is not tried again before its tag moves. */
   readonly #last = new Map<PushRequest, string>();
 
   constructor(requests: readonly PushRequest[]) {
@@ -23,12 +23,12 @@ export class WatchedImages {
     return await Promise.all(this.#requests.map(async (request) => ({ request, id: await engine.idOf(request) })));
   }
 
-  /** Returns the images whose tags have moved since they were sent last. A tag that was removed has moved when it is there again. */
+  /** Returns the images whose tags have moved since they were sent last. A removed tag counts as moved when it exists again. */
   async moved(engine: Pick<WatchedEngine, "idOf">): Promise<MovedImage[]> {
     return (await this.all(engine)).filter(({ request, id }) => id !== undefined && id !== this.#last.get(request));
   }
 
-  /** Notes that the transfer of an image is over. */
+  /** Records that the transfer of an image is over. */
   settle({ request, id }: MovedImage): void {
     if (id !== undefined) this.#last.set(request, id);
   }

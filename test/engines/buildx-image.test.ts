@@ -82,7 +82,7 @@ describe.each([
         await send(`${name}:v2`, ["-H", engine.host]),
       ];
       expect([first, second]).toEqual([done, done]);
-      expect(second.stderr).toMatch(/for 1 layer, 2 layers.* there already/);
+      expect(second.stderr).toMatch(/for 1 layer, 2 layers.* already present/);
       expect((await engine.docker("run", "--rm", `${name}:v2`)).stdout).toBe(`${name} v2`);
       expect(checkSaved(await saved(engine, `${name}:v2`)).faults).toEqual([]);
       expect(await changes()).toEqual(unchanged(1));

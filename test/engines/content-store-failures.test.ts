@@ -102,7 +102,7 @@ describe.skipIf(whyNot)(`a proxy in front of an engine ${whyNot ?? ""}`, () => {
         await using proxy = await proxyTo(engine(), rules);
         const run = await send(`of-${where}:v2`, proxy, other());
         expect(run).toEqual(done);
-        expect(run.stderr).toMatch(/for 1 layer, 2 layers.* there already/);
+        expect(run.stderr).toMatch(/for 1 layer, 2 layers.* already present/);
         expect(proxy.requests).toContainEqual(expect.stringMatching(/^POST .*\/push$/));
         await runs(other(), `of-${where}:v2`);
       });
@@ -173,7 +173,7 @@ describe.skipIf(whyNot)(`a layer that the receiver loses between check and load 
     await using proxy = await proxyTo(target, [{ when: LOAD, treatment: { passOnAfter }, once: true }]);
     const run = await send(image, source, proxy);
     expect(run).toEqual(done);
-    expect(run.stderr).toContain("were removed from the engine meanwhile: they are requested now");
+    expect(run.stderr).toContain("were removed from the engine during the transfer: requesting them");
     await runs(target, image);
     expect(await faults(target, image)).toEqual([]);
     const left = (await target.listing()).references.filter((name) => !name.includes("@"));

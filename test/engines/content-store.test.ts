@@ -156,7 +156,7 @@ describe.skipIf(whyNot).each<Record<Side, Kind>>([
         await runs(target, v1);
 
         const changed = await send(v2, route);
-        expect(changed.stderr).toMatch(/for 2 layers, 2 layers.* there already/);
+        expect(changed.stderr).toMatch(/for 2 layers, 2 layers.* already present/);
         expect(changed.cost).toBeGreaterThan(CHANGED);
         expect(changed.cost).toBeLessThan(CHANGE_COSTS);
         await runs(target, v2);

@@ -77,7 +77,7 @@ describe.skipIf(why).each([
     const sent = await pushNext("upgraded", [base, packages], [{ ...base, seed: "next" }, packages]);
     expect(sent).toBeLessThan(1.05 * base.bytes + 64_000);
     // A classic store identifies a layer by the layers below it; a containerd store has its blob.
-    if (beds() === containerd) expect(printed).toMatch(/sent for 2 layers.*, 2 layers .*there already/);
+    if (beds() === containerd) expect(printed).toMatch(/sent for 2 layers.*, 2 layers .*already present/);
   });
 
   test("chooses the faster way for the link, and gives the reason", async () => {

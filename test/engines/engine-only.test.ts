@@ -28,7 +28,7 @@ describe.skipIf(why)(`an engine alone at the remote side ${why ?? ""}`, () => {
     const run = await dos(["push", "engine-only:v1", ...DIAL], { env });
     expect(run).toEqual(done);
     const [, sent] =
-      /^pushed engine-only:v1: ([\d.]+) MB sent for \d layers?, .* there already, in /m.exec(run.stderr) ?? [];
+      /^pushed engine-only:v1: ([\d.]+) MB sent for \d layers?, .* already present, in /m.exec(run.stderr) ?? [];
     expect(Math.abs(Number(sent) - planned) / Number(sent)).toBeLessThan(0.15);
     expect((await bed.far.docker("run", "--rm", "engine-only:v1")).stdout).toBe("engine-only v1");
     expect(connections()).toBe(1);
@@ -42,7 +42,7 @@ describe.skipIf(why)(`an engine alone at the remote side ${why ?? ""}`, () => {
     const wire = await bed.countWire();
     const run = await dos(["push", "--verbose", "engine-only:v2", ...DIAL], { env });
     expect(run).toEqual(done);
-    expect(run.stderr).toMatch(/sent for 1 layer, 2 layers there already/);
+    expect(run.stderr).toMatch(/sent for 1 layer, 2 layers already present/);
     expect(run.stderr).toContain("missing layers are sent whole: one side is an engine alone");
     // In the other direction, the engine describes all its images, and other test files leave some in it.
     expect((await wire()).toFar).toBeLessThan(64_000);
@@ -57,7 +57,7 @@ describe.skipIf(why)(`an engine alone at the remote side ${why ?? ""}`, () => {
     const changes = await rememberEngines(bed.near, bed.far);
     const run = await dos(["pull", "fetched:v1", ...DIAL], { env });
     expect(run).toEqual(done);
-    expect(run.stderr).toMatch(/^pulled fetched:v1: .* received for 0 layers, 3 layers.* there already/m);
+    expect(run.stderr).toMatch(/^pulled fetched:v1: .* received for 0 layers, 3 layers.* already present/m);
     expect(connections()).toBe(1);
     expect(await changes()).toEqual([
       { came: ["fetched:v1"], went: [] },
@@ -86,7 +86,7 @@ describe.skipIf(why)(`an engine alone at the remote side ${why ?? ""}`, () => {
     const pull = ["docker-over-ssh", "pull", "--verbose", "-H", "ssh://far", "fetched-behind:v2"];
     const run = await dos(["push", "fetched-behind:v2", ...pull], { env });
     expect(run).toEqual(done);
-    expect(run.stderr).toContain("missing layers are sent whole: the engine's files are behind one connection");
+    expect(run.stderr).toContain("missing layers are sent whole: all requests to the engine share one connection");
     expect((await bed.far.docker("run", "--rm", "fetched-behind:v2")).stdout).toBe("fetched-behind v2");
   });
 
@@ -100,7 +100,7 @@ describe.skipIf(why)(`an engine alone at the remote side ${why ?? ""}`, () => {
     await bed.near.docker("save", "--output", file, "engine-only:v2");
     const run = await dos(["push", `docker-archive:${file}:engine-only:v2`, ...DIAL], { env });
     expect(run).toEqual(done);
-    expect(run.stderr).toContain("3 layers there already");
+    expect(run.stderr).toContain("3 layers already present");
     expect(connections()).toBe(1);
   });
 

@@ -172,7 +172,7 @@ describe.skipIf(why)("--sudo", () => {
     async (user) => {
       const run = await push(`ssh://sudo-${user}@login`, "--sudo");
       expect(run).toEqual({ ...done, arrived: true });
-      expect(run.stderr).toMatch(/node is passed over: sudo wants a password for .*\/bin\/node\n/);
+      expect(run.stderr).toMatch(/node cannot be used: sudo wants a password for .*\/bin\/node\n/);
       expect(run.stderr).toContain("remote side: docker system dial-stdio");
     },
   );
@@ -228,7 +228,7 @@ describe.skipIf(why)("--sudo", () => {
     // A detached process has no terminal, even if the tests run on one.
     const run = await execa("docker-over-ssh", args, { reject: false, env: host.env, stdin: "ignore", detached: true });
     expect(run.exitCode).toBe(4);
-    expect(run.stderr).toContain("the remote side asks for a password, and there is no terminal to type it");
+    expect(run.stderr).toContain("the remote side asks for a password, and there is no terminal to type it on");
     expect(await hasArrived("login-shells:none")).toBe(false);
     await expectNoSession();
   });

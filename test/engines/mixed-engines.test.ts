@@ -43,7 +43,7 @@ describe.skipIf(why)(`engines of different versions and stores ${why ?? ""}`, ()
       const second = await dos(line("v2"), { on: mixed });
       const { toFar, toNear } = await wire();
       expect(second).toEqual(done);
-      expect(second.stderr).toMatch(/for 1 layer, 2 layers.* there already/);
+      expect(second.stderr).toMatch(/for 1 layer, 2 layers.* already present/);
       expect(toFar).toBeLessThan(64_000);
       expect(toNear).toBeLessThan(64_000);
 

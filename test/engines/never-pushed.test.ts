@@ -54,7 +54,7 @@ describe.skipIf(why).each(SENDERS)(`%s ${why ?? ""}`, (version, engines) => {
     expect(first.stderr).toContain("reading `docker save`");
     const second = await dos(line("v2"), { on });
     expect(second).toEqual(done);
-    expect(second.stderr).toContain("for 7 layers, 4 layers there already");
+    expect(second.stderr).toContain("for 7 layers, 4 layers already present");
     expect(second.stderr).not.toContain("reading `docker save`");
     expect(second.stderr).not.toContain("did not push all");
     expect(await changes()).toEqual(unchanged(1));

@@ -66,7 +66,7 @@ describe.skipIf(why)(`Podman ${why ?? ""}`, () => {
     const wire = await mixed.countWire();
     const second = await push(v2, via);
     expect(second).toEqual(done);
-    expect(second.stderr).toMatch(/for 1 layer, 2 layers.* there already/);
+    expect(second.stderr).toMatch(/for 1 layer, 2 layers.* already present/);
     const { toFar, toNear } = await wire();
     expect(Math.max(toFar, toNear)).toBeLessThan(64_000);
     expect(await cameTo(changes)).toEqual([`docker.io/library/${v1}`, `docker.io/library/${v2}`]);

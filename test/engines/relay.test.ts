@@ -123,7 +123,7 @@ describe.skipIf(why)("push --relay", () => {
     const { run } = await relay("--dry-run", "--as", "relay-dry:1", "relay-v1:1", ...HOSTS);
     expect(run).toEqual(done);
     expect(run.stderr).toContain(
-      "ssh://b: what is missing here is not known: login asks when it has the images itself",
+      "ssh://b: the missing layers are not known yet: login finds them when it has the images",
     );
     expect(await since()).toEqual(unchanged(3));
   });

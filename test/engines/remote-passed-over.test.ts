@@ -123,7 +123,7 @@ afterEach(async () => {
 
 /** Returns the programs that are passed over, with the reasons, from the output of --verbose. */
 function reasons(stderr: string): string[] {
-  const lines = stderr.matchAll(/remote side: (\S+) is passed over: (.*)$/gm);
+  const lines = stderr.matchAll(/remote side: (\S+) cannot be used: (.*)$/gm);
   return Array.from(lines, ([, program, reason]) => `${program}: ${reason}`);
 }
 

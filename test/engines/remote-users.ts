@@ -44,7 +44,7 @@ export const VOLUME = "volume docker-over-ssh-cache";
 /** Lines that --verbose prints. */
 export const BUNDLE_SENT = "sending docker-over-ssh itself, ";
 export const passedOver = (program: string, reason: string): string =>
-  `remote side: ${program} is passed over: ${reason}\n`;
+  `remote side: ${program} cannot be used: ${reason}\n`;
 export const found = (user: string, how: string): string =>
   `remote side: docker-over-ssh on ssh://${user}@login${how}\n`;
 export const ENGINE_ALONE = "remote side: docker system dial-stdio (the engine of login alone: ";

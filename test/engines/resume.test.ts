@@ -156,7 +156,7 @@ describe.skipIf(why).each(rows)(`a layer sent into %s ${why ?? ""}`, (_, { on: o
       on,
     });
     expect(run).toEqual(done);
-    expect(run.stderr).toMatch(/the layer sha256:\w+ is continued: .+ MB of .+ MB are present/);
+    expect(run.stderr).toMatch(/continuing the layer sha256:\w+: .+ MB of .+ MB are present/);
   });
 
   test("is sent again if its partial file is damaged", async () => {

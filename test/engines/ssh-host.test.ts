@@ -27,7 +27,7 @@ describe.skipIf(why)("ssh://HOST", () => {
   test.each(["push", "pull"])("%s: uses the Node of the host if docker-over-ssh is not installed", async (verb) => {
     const run = await dos([verb, "--verbose", "engine-only:v1", "ssh://with-node"], { env });
     expect(run).toEqual(done);
-    expect(run.stderr).toContain("remote side: installed is passed over: not found\n");
+    expect(run.stderr).toContain("remote side: installed cannot be used: not found\n");
     expect(run.stderr).toContain("remote side: docker-over-ssh on ssh://with-node, sent to the Node there\n");
     expect(connections()).toBe(1);
   });

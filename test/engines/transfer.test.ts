@@ -23,7 +23,7 @@ describe.skipIf(why)(`one command moves an image from one engine to another ${wh
     const changes = await rememberEngines(bed.near, bed.far);
     const run = await dos(["push", "app:v1", "ssh", "far", "docker-over-ssh pull app:v1"]);
     expect(run).toEqual(done);
-    expect(run.stderr).toMatch(/^pushed app:v1: .* sent for 4 layers, 0 layers there already, in /m);
+    expect(run.stderr).toMatch(/^pushed app:v1: .* sent for 4 layers, 0 layers already present, in /m);
     expect((await bed.far.docker("run", "--rm", "app:v1")).stdout).toBe("app v1");
     expect(await changes()).toEqual([
       { came: [], went: [] },
@@ -35,7 +35,7 @@ describe.skipIf(why)(`one command moves an image from one engine to another ${wh
     const wire = await bed.countWire();
     const run = await dos(["push", "app:v2", "ssh", "far", "docker-over-ssh pull app:v2"]);
     expect(run).toEqual(done);
-    expect(run.stderr).toMatch(/sent for 1 layer, 3 layers.* there already/);
+    expect(run.stderr).toMatch(/sent for 1 layer, 3 layers.* already present/);
     const { toFar, toNear } = await wire();
     expect(toFar).toBeGreaterThan(500);
     expect(toFar).toBeLessThan(64_000);
@@ -50,7 +50,7 @@ describe.skipIf(why)(`one command moves an image from one engine to another ${wh
     const changes = await rememberEngines(bed.near, bed.far);
     const run = await dos(["pull", "back:v1", "ssh", "far", "docker-over-ssh push back:v1"]);
     expect(run).toEqual(done);
-    expect(run.stderr).toMatch(/^pulled back:v1: .* 4 layers.* there already/m);
+    expect(run.stderr).toMatch(/^pulled back:v1: .* 4 layers.* already present/m);
     expect(await changes()).toEqual([
       { came: ["back:v1"], went: [] },
       { came: [], went: [] },

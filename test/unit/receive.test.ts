@@ -154,7 +154,7 @@ describe("--preserve-digest", () => {
   });
 
   const none = (whose: string) => [
-    `no manifest digest can be preserved: ${whose} keeps no manifests; config and layers will be the same`,
+    `no manifest digest can be preserved: ${whose} stores no manifests; config and layers will be the same`,
   ];
 
   test("a note names the side that keeps no manifests, whichever side has the option", async () => {

@@ -9,36 +9,36 @@ export interface ClientOption {
   takesValue: boolean;
 }
 
-/** What a client asks for: words that no shell has seen, and that none will see. */
+/** The words of a client's command. No shell has expanded them, and none ever will. */
 export interface ForcedOrder {
   name: string;
-  /** In the order in which they were given; `value` is left out of an option that takes none. */
+  /** In the client's order; `value` is undefined for an option without a value. */
   options: { name: string; value?: string }[];
 }
 
-/** Characters of a command, and words in it. Long enough for some build arguments. */
+/** Maximum characters and words of a command. Long enough for some build arguments. */
 const MAX_LENGTH = 4096;
 const MAX_WORDS = 64;
 /**
- * All that a command may consist of. Quotes and what else has a meaning to a shell are refused instead of being taken as they are: whoever writes
- * them expects something of them. Letters are ASCII, as in the names of images: so nothing looks like something else.
+ * The characters that a command may consist of. Quotes and other characters with a meaning for a shell are refused instead of being used verbatim,
+ * because a person who writes them expects that meaning. Letters are ASCII, as in image names, so no letter can look like another one.
  */
 const ALLOWED = /^[A-Za-z0-9 ._:/@=+,%^-]*$/;
-/** How a command may begin. Without these words it is NAME and its options. */
+/** The optional first words of a command. Without them, the command is NAME and its options. */
 const BEGINNING = ["docker-over-ssh", "build"];
 
 /**
- * Reads the command that a client of ssh has asked for, which sshd passes in SSH_ORIGINAL_COMMAND:
+ * Reads the command that an ssh client has requested, which sshd passes in SSH_ORIGINAL_COMMAND:
  *
  *     [docker-over-ssh build --stdin] [options] NAME
  *
- * Words are separated by spaces, and options are `--option value` or `--option=value`, of those that `allowed` has. Throws a Failure `refused`
- * with one sentence for anything else.
+ * Words are separated by spaces. Options are those in `allowed`, as `--option value` or `--option=value`. For any other command, throws a Failure
+ * `refused` with one sentence.
  */
 export function readForcedCommand(command: string | undefined, allowed: readonly ClientOption[]): ForcedOrder {
   if (command === undefined || command.trim() === "") throw refused("this key builds images, and has no shell");
   if (command.length > MAX_LENGTH) throw refused(`the command has more than ${MAX_LENGTH} characters`);
-  if (!ALLOWED.test(command)) throw refused("the command has a character that this key does not take");
+  if (!ALLOWED.test(command)) throw refused("the command has a character that this key does not accept");
   const words = command.split(" ").filter((word) => word !== "");
   if (words.length > MAX_WORDS) throw refused(`the command has more than ${MAX_WORDS} words`);
   return readWords(withoutBeginning(words), allowed);
@@ -49,9 +49,9 @@ function withoutBeginning(words: readonly string[]): readonly string[] {
   if (words[0] !== BEGINNING[0]) return words.filter(isNot);
   if (words[1] !== BEGINNING[1]) throw refused("this key runs docker-over-ssh build, and no other command");
   const rest = words.slice(BEGINNING.length);
-  // What docker-over-ssh on the other side starts here to send a folder: its orders are not checked.
+  // Without --stdin, the command serves a tunnel to docker-over-ssh on the other side, whose orders are not checked.
   if (!rest.includes("--stdin"))
-    throw refused("this key takes an archive on stdin (--stdin), and no connection of docker-over-ssh");
+    throw refused("this key accepts an archive on stdin (--stdin), but no connection of docker-over-ssh");
   return rest.filter(isNot);
 }
 
@@ -68,10 +68,10 @@ function readWords(words: readonly string[], allowed: readonly ClientOption[]): 
     const option = allowed.find(
       ({ name, short }) => flag === `--${name}` || (short !== undefined && flag === `-${short}`),
     );
-    if (option === undefined) throw refused(`this key does not take the option ${flag}`);
+    if (option === undefined) throw refused(`this key does not accept the option ${flag}`);
     const { name } = option;
     if (!option.takesValue) {
-      if (behind.length > 0) throw refused(`--${name} takes no value`);
+      if (behind.length > 0) throw refused(`--${name} accepts no value`);
       options.push({ name });
       continue;
     }

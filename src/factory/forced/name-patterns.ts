@@ -3,17 +3,18 @@ import { Failure } from "../../output/errors.ts";
 
 /** A pattern of names that may be built (--allow). */
 export interface NamePattern {
-  /** As it was typed */
+  /** Verbatim from the command line */
   given: string;
   matches(name: Reference): boolean;
 }
 
-/** Registry host and path of a pattern, and its tag: letters as in references, with `*` and `**` for any. */
+/** Registry host, path and tag of a pattern: the characters of references, and `*`. */
 const FORM = /^[A-Za-z0-9.:/_*-]{1,300}$/;
 
 /**
- * Parses a pattern: a name in which `*` stands for any characters but `/` and `:`, and `**` for any. Without a tag it matches all tags. It is
- * completed as names are: `team/*` is `docker.io/team/*`, `*` is `docker.io/library/*`; `**` alone is any name. Throws {@link InvalidReference}.
+ * Parses a pattern: a name in which `*` matches any characters except `/` and `:`, and `**` matches any characters. A pattern without a tag matches
+ * all tags. Patterns are completed like names: `team/*` is `docker.io/team/*`, and `*` is `docker.io/library/*`. `**` alone matches any name. Throws
+ * {@link InvalidReference}.
  */
 export function parseNamePattern(given: string): NamePattern {
   if (!FORM.test(given)) throw new InvalidReference(`"${given}" is not a pattern of names`);
@@ -26,7 +27,7 @@ export function parseNamePattern(given: string): NamePattern {
   const host = hasHost ? first : "docker.io";
   const path = hasHost ? others.join("/") || "**" : others.length === 0 ? `library/${first}` : name;
   const expression = new RegExp(`^${asExpression(`${host}/${path}`)}:${asExpression(tag)}$`);
-  // Not the text as it was typed: a name has several spellings, and all of them mean the same image.
+  // Match the full name instead of the given text, because a name has several spellings for the same image.
   return { given, matches: (reference) => reference.digest === undefined && expression.test(fullName(reference)) };
 }
 
@@ -37,7 +38,7 @@ function asExpression(pattern: string): string {
     .join("");
 }
 
-/** Parses NAME, which becomes the name of an image. Throws a Failure `usage` for anything else, and for one with a digest. */
+/** Parses NAME, which becomes the name of an image. Throws a Failure `usage` for an invalid name, or for one with a digest. */
 export function readName(given: string): Reference {
   let name: Reference;
   try {
@@ -57,11 +58,11 @@ export function readName(given: string): Reference {
   });
 }
 
-/** Throws a Failure `refused` for a name that no pattern matches. Does not tell the patterns: they may name what others build. */
+/** Throws a Failure `refused` for a name that no pattern matches. The message does not contain the patterns, which may name images of other people. */
 export function refuseName(name: Reference, patterns: readonly NamePattern[]): void {
   if (patterns.some((pattern) => pattern.matches(name))) return;
   throw new Failure("refused", `this key may not build ${fullName(name)}`, {
     expected: "a name that --allow in authorized_keys matches",
-    hint: "Ask whoever has set up the key.",
+    hint: "Ask the person who set up the key.",
   });
 }

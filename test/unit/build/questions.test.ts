@@ -77,7 +77,7 @@ test("questions without end, one after the other, end the build", async () => {
   const asked = ask({}, async (builder) => {
     for (let count = 0; count < 10_100; count += 1) await builder.secret("npm");
   });
-  await expect(asked).rejects.toThrow("asks more questions than a build has");
+  await expect(asked).rejects.toThrow("asks more questions than a build needs");
 });
 
 test("what the initiator cannot answer is an error in its words", async () => {
@@ -164,7 +164,7 @@ test.each<BuildEvent>([
   const written = await slowReader((sender) => {
     for (let count = 0; count < 1000; count += 1) sender.send(event);
   });
-  expect(written).toMatch(/\[\d+ characters are left out: the link is slower than the log\]\\n"\}\n$/);
+  expect(written).toMatch(/\[\d+ characters are omitted: the link is slower than the log\]\\n"\}\n$/);
 });
 
 test("the text of an instruction is cut to what the initiator keeps", async () => {

@@ -84,7 +84,7 @@ describe("--dry-run tells what a transfer does, and changes nothing", { timeout:
     const layers = [...(await readTree(at("v2")))].map(([, bytes]) => bytes.length).toSorted((a, b) => b - a);
     expect(lineWith(lines, "to send")).toMatch(/^to send: \d/);
     expect(bytesIn(lineWith(lines, "to send"))).toBeCloseTo(Number(layers[0]) + Number(layers[1]), -3);
-    expect(lineWith(lines, "app:v2")).toBe("docker.io/library/app:v2 for linux/amd64: 0 of 2 layers there already");
+    expect(lineWith(lines, "app:v2")).toBe("docker.io/library/app:v2 for linux/amd64: 0 of 2 layers already present");
     expect(lineWith(lines, "receiver:")).toBe(
       "receiver: an OCI layout; remote side: docker-over-ssh, started by the command",
     );
@@ -111,7 +111,7 @@ describe("--dry-run tells what a transfer does, and changes nothing", { timeout:
   test("the same image is there: nothing is sent", async () => {
     await pull("v2", "same");
     const { lines, sent } = await pull("v2", "same", "--dry-run");
-    expect(lineWith(lines, "app:v2")).toMatch(/: 2 of 2 layers there already$/);
+    expect(lineWith(lines, "app:v2")).toMatch(/: 2 of 2 layers already present$/);
     expect(lineWith(lines, "to send")).toBe("to send: 0 B");
     expect(sent).toBeLessThan(OTHER);
   });
@@ -129,7 +129,7 @@ describe("--dry-run tells what a transfer does, and changes nothing", { timeout:
     const { exitCode, stderr } = await run("push", "--dry-run", "oci:v1:app:v1", "oci:v2:app:v2", "--", ...line);
     expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
     expect(
-      stderr.match(/^docker\.io\/library\/app:v[12] for linux\/amd64: 0 of 2 layers there already$/gm),
+      stderr.match(/^docker\.io\/library\/app:v[12] for linux\/amd64: 0 of 2 layers already present$/gm),
     ).toHaveLength(2);
     expect(stderr.match(/a dry run {2}nothing sent/g)).toHaveLength(2);
     expect(await readdir(folder)).not.toContain("several-to");
@@ -139,8 +139,8 @@ describe("--dry-run tells what a transfer does, and changes nothing", { timeout:
     const line = [...own("shared-receiver"), ...program, "pull", "--to", "oci:shared-to", "app:v2", "app:v3", "--"];
     const { exitCode, stderr } = await run("push", "--dry-run", "oci:v2:app:v2", "oci:v3:app:v3", "--", ...line);
     expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
-    expect(stderr).toMatch(/^docker\.io\/library\/app:v2 for linux\/amd64: 0 of 2 layers there already$/m);
-    expect(stderr).toMatch(/^docker\.io\/library\/app:v3 for linux\/amd64: 1 of 2 layers there already$/m);
+    expect(stderr).toMatch(/^docker\.io\/library\/app:v2 for linux\/amd64: 0 of 2 layers already present$/m);
+    expect(stderr).toMatch(/^docker\.io\/library\/app:v3 for linux\/amd64: 1 of 2 layers already present$/m);
   });
 
   test("the status of a refusal", async () => {

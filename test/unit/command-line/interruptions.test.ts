@@ -25,7 +25,7 @@ async function untilPrinted(process: ReturnType<typeof start>, text: string): Pr
   });
 }
 
-test.each(["the tunnel is open", "of 2 layers are there already", "sending", "storing"])(
+test.each(["the tunnel is open", "of 2 layers are already present", "sending", "storing"])(
   "killed after %j: the layout's old image is intact, and the next run completes the new one",
   async (moment) => {
     const name = `killed-${moment.replace(/\W/g, "")}`;

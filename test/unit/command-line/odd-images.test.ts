@@ -201,7 +201,7 @@ describe("without its lowest layer", () => {
     const line = ["push", source, ...program, "pull", "--to", `oci:${to}`, "app:v1"];
     expect(await run(...line)).toMatchObject({
       exitCode: 0,
-      stderr: expect.stringMatching(/1 layer \(.*\) there already/) as string,
+      stderr: expect.stringMatching(/1 layer \(.*\) already present/) as string,
     });
     expect(await look("oci", at(to), "app:v1")).toEqual(whole(image));
   });

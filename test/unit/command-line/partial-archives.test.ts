@@ -101,7 +101,7 @@ describe("an archive of what is missing there", () => {
 
   test("a dry run tells the missing layers, and writes nothing", async () => {
     const { exitCode, stderr } = await push("oci-archive:dry.tar", "--dry-run");
-    expect(stderr).toContain("2 of 3 layers there already");
+    expect(stderr).toContain("2 of 3 layers already present");
     expect(stderr).toContain("remote side: a file or a folder");
     expect(exitCode).toBe(0);
     await expect(readFile(at("dry.tar"))).rejects.toThrow("ENOENT");

@@ -81,7 +81,7 @@ describe.concurrent("several images over one connection", () => {
     ["a file for one image", ["--to", "oci-archive:to-one.tar"], "to-one.tar"],
   ])("a receiver with %s takes none of several: the sender cannot choose other names", async (_, options, to) => {
     const { exitCode, stderr } = await run("push", ...sources, "--", ...program, "pull", ...options);
-    expect(stderr).toContain("the receiving side takes one image, and the sending side has 3");
+    expect(stderr).toContain("the receiving side accepts one image, but the sending side has 3");
     expect(exitCode).toBe(13);
     expect(existsSync(at(to))).toBe(false);
   });
@@ -100,7 +100,7 @@ describe.concurrent("several images over one connection", () => {
       ["pull", "a:v1", "x:v1", "c:v1", "--"],
       ["push", "oci:all:a:v1", "oci:all:c:v1", "--"],
       13,
-      "the receiving side asks for x:v1, which is not among the images to send",
+      "the receiving side requests x:v1, which is not among the images to send",
       ["a:v1", "c:v1"],
     ],
     [
@@ -108,7 +108,7 @@ describe.concurrent("several images over one connection", () => {
       ["push", ...sources, "--"],
       ["pull", "c:v1", "b:v1", "--"],
       13,
-      "oci:all:a:v1 was not sent: the receiving side has not asked for it",
+      "oci:all:a:v1 was not sent: the receiving side has not requested it",
       ["b:v1", "c:v1"],
     ],
     [
@@ -116,7 +116,7 @@ describe.concurrent("several images over one connection", () => {
       ["push", ...sources, "--"],
       ["pull", "b:v1"],
       13,
-      "the remote side takes one image a connection",
+      "the remote side accepts one image per connection",
       ["b:v1"],
     ],
   ])("%s does not stop the others", async (name, near, far, status, message, arrived) => {
@@ -134,11 +134,11 @@ describe.concurrent("several images over one connection", () => {
 
   test.each([
     ["one login", "there-new", false, 1],
-    ["a login for each where the version there takes one image a connection, told by a note", "there-old", true, 3],
+    ["a login for each and a note where the remote version accepts one image per connection", "there-old", true, 3],
   ] as const)("to a host: %s", async (_, to, takesOneImage, logins) => {
     const host = await makeHost(to, { takesOneImage });
     const { exitCode, stderr } = await run("push", ...host, ...sources, "ssh://prod");
-    expect(stderr.includes("takes one image a connection: the others follow")).toBe(takesOneImage);
+    expect(stderr.includes("accepts one image per connection: each other image")).toBe(takesOneImage);
     expect(Object.values(layersSent(stderr))).toEqual([3, 1, 1]);
     expect(tableIn(stderr)).toHaveLength(3);
     expect(exitCode).toBe(0);

@@ -126,7 +126,7 @@ describe("on stdin", () => {
   test("is refused where stdin is the tunnel", async () => {
     for (const source of ["docker-archive:-", "oci-archive:/dev/stdin:app:v1"]) {
       const { exitCode, stderr } = await start("push", source);
-      expect(stderr).toContain(`${source} is stdin, and without a command stdin is the tunnel`);
+      expect(stderr).toContain(`${source} is stdin, but without a command stdin is the tunnel`);
       expect(exitCode).toBe(2);
     }
   });

@@ -55,7 +55,7 @@ describe.concurrent("without an engine on either side", () => {
       const line = number % 2 === 0 ? [...push, ...program, ...pull] : [...pull, ...program, ...push];
       expect(await run(...line)).toEqual({
         exitCode: 0,
-        stderr: expect.stringContaining("4 layers, 0 layers there already") as string,
+        stderr: expect.stringContaining("4 layers, 0 layers already present") as string,
       });
       expect(await look(kind, at(`to-${number}`), "app:v2")).toEqual(whole(image));
       if (kind !== "docker-archive") return;

@@ -78,7 +78,7 @@ describe("a tree that cannot be built", () => {
       "a script that nothing can run",
       { "build.sh": "make\n", "run.sh": "#!/bin/sh\n" },
       undefined,
-      "build.sh can be run by nothing: it is not executable, and does not begin with #!",
+      "build.sh cannot be started: it is not executable, and does not begin with #!",
     ],
     [
       "a single folder",
@@ -92,7 +92,7 @@ describe("a tree that cannot be built", () => {
 
   test("--strip 1 is named for a single folder alone", async () => {
     await expect(layoutOf({ a: null, "a/Dockerfile": "" })).rejects.toMatchObject({
-      hint: "With --strip 1 the root is that folder.",
+      hint: "Use --strip 1, which makes that folder the root.",
     });
     await expect(layoutOf({ a: null, "a/Dockerfile": "", b: "" })).rejects.toMatchObject({
       hint: expect.not.stringContaining("--strip") as string,

@@ -114,7 +114,7 @@ test("no more than 20 runs wait; the latest always may", async () => {
   mkdirSync(folder);
   const own = newRunId();
   for (let number = 1; number <= 21; number += 1) writeFileSync(join(folder, `${number}-${own}`), "");
-  await expect(take()).rejects.toMatchObject({ code: "refused", message: "20 builds are waiting already" });
+  await expect(take()).rejects.toMatchObject({ code: "refused", message: "20 builds are already waiting" });
   const latest = takeLater({ isLatest: true });
   expect(await latest.waiting).toBe(21);
   for (let number = 1; number <= 21; number += 1) rmSync(join(folder, `${number}-${own}`));

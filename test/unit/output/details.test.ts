@@ -21,7 +21,7 @@ const DETAILS: { [Code in Detail["code"]]: [Extract<Detail, { code: Code }>, str
   ],
   "program-passed-over": [
     { code: "program-passed-over", program: "installed", reason: "not found" },
-    "remote side: installed is passed over: not found",
+    "remote side: installed cannot be used: not found",
   ],
   "passed-over-line": [{ code: "passed-over-line", line: "oops" }, "remote side: it printed: oops"],
   "bundle-sent": [{ code: "bundle-sent", bytes: 225_400 }, "sending docker-over-ssh itself, 225.4 kB"],
@@ -33,7 +33,7 @@ const DETAILS: { [Code in Detail["code"]]: [Extract<Detail, { code: Code }>, str
   "node-sent": [{ code: "node-sent", bytes: 35_900_000 }, "sending Node, 35.9 MB"],
   "image-not-sent": [
     { code: "image-not-sent", image: "node:24", error: "no such image" },
-    "node:24 is not sent from here: no such image",
+    "node:24 cannot be sent from this machine: no such image",
   ],
   "remote-found": [
     { code: "remote-found", host: "ssh://prod", program: "node" },
@@ -53,7 +53,7 @@ const DETAILS: { [Code in Detail["code"]]: [Extract<Detail, { code: Code }>, str
   ],
   "archive-spooled": [
     { code: "archive-spooled", path: "app.tar.gz", bytesFree: 5_000_000_000 },
-    "reading app.tar.gz into the cache folder, where there is room for 5 GB",
+    "reading app.tar.gz into the cache folder, which has 5 GB free",
   ],
   "export-by-save": [{ code: "export-by-save" }, "reading `docker save` for the wanted layers"],
   "content-store-inaccessible": [
@@ -62,7 +62,7 @@ const DETAILS: { [Code in Detail["code"]]: [Extract<Detail, { code: Code }>, str
   ],
   "content-query-failed": [
     { code: "content-query-failed", query: { about: "image" }, error: "EOF" },
-    "the engine does not tell whether it has the image: EOF",
+    "the engine does not report whether it has the image: EOF",
   ],
   "blobs-not-found": [
     { code: "blobs-not-found", namedByManifest: false },
@@ -111,11 +111,11 @@ const DETAILS: { [Code in Detail["code"]]: [Extract<Detail, { code: Code }>, str
   ],
   "layer-continued": [
     { code: "layer-continued", digest: DIGEST, bytesPresent: 500, bytes: 2000 },
-    `the layer ${DIGEST} is continued: 500 B of 2 kB are present`,
+    `continuing the layer ${DIGEST}: 500 B of 2 kB are present`,
   ],
   "layers-gone": [
     { code: "layers-gone" },
-    "layers of the image were removed from the engine meanwhile: they are requested now",
+    "layers of the image were removed from the engine during the transfer: requesting them",
   ],
 };
 
@@ -143,8 +143,8 @@ const WHOLE: Record<WholeReason, string> = {
   "other-version": "the remote side has another version of docker-over-ssh",
   "engine-alone": "one side is an engine alone",
   "one-machine": "both sides are on this machine",
-  "one-connection": "the engine's files are behind one connection",
-  "engine-pull": "the engine pulls by itself",
+  "one-connection": "all requests to the engine share one connection",
+  "engine-pull": "the engine pulls the image",
   "no-similar-image": "there is no similar image",
   "served-from-registry": "the sending side has them in a registry",
   "receiver-wants-whole": "the receiver wants whole layers",
@@ -176,7 +176,7 @@ test.each(Object.entries(NOT_REBUILT) as [RebuildFailure, string][])("a layer is
 );
 
 const QUERIES: { [About in ContentQuery["about"]]: [Extract<ContentQuery, { about: About }>, string] } = {
-  image: [{ about: "image" }, "tell whether it has the image"],
+  image: [{ about: "image" }, "report whether it has the image"],
   layers: [{ about: "layers" }, "list the blobs of the layers"],
   layer: [{ about: "layer", diffId: DIGEST }, `list the blob of ${DIGEST}`],
   manifest: [{ about: "manifest" }, "return the manifest of a related image"],
@@ -191,9 +191,9 @@ const PUSH_FAILURES: { [Code in PushFailure["code"]]: [Extract<PushFailure, { co
   "other-machine": [{ code: "other-machine" }, "the engine is on another machine, and cannot reach this process"],
   "not-reached": [{ code: "not-reached" }, "the engine does not reach this process"],
   stalled: [{ code: "stalled" }, "the engine makes no progress"],
-  retried: [{ code: "retried" }, "the engine wants to try again"],
+  retried: [{ code: "retried" }, "the engine's first attempt failed"],
   "engine-error": [{ code: "engine-error", error: "denied" }, "the engine's error: denied"],
-  "no-name": [{ code: "no-name" }, "the image has no name besides the temporary one"],
+  "no-name": [{ code: "no-name" }, "the image has no name other than the temporary one"],
   "unwanted-layer": [
     { code: "unwanted-layer", layer: "0123456789ab" },
     "the engine uploads the layer 0123456789ab, which is not wanted",
@@ -209,14 +209,14 @@ const PUSH_FAILURES: { [Code in PushFailure["code"]]: [Extract<PushFailure, { co
   ],
   "no-config": [{ code: "no-config" }, "the engine did not upload its config"],
   "invalid-image": [{ code: "invalid-image", error: "its config is empty" }, "its config is empty"],
-  "not-needed": [{ code: "not-needed" }, "this process needs no more of it"],
+  "not-needed": [{ code: "not-needed" }, "this process does not need the rest of the push"],
 };
 
 test.each([
   ...(Object.values(PUSH_FAILURES) as [PushFailure, string][]),
   [
     { code: "no-manifest-for-platform", platform: undefined },
-    "the engine pushed no manifest for its own platform, which it does not tell",
+    "the engine pushed no manifest for its own platform, which it does not report",
   ] satisfies [PushFailure, string],
 ])("a push fails: %j", (reason, text) =>
   expect(detailText({ code: "push-incomplete", image, reason })).toBe(

@@ -12,19 +12,19 @@ const NOTES: { [Code in Note["code"]]: [Extract<Note, { code: Code }>, string] }
   ],
   "gitignore-applied": [
     { code: "gitignore-applied", file: ".gitignore" },
-    "there is no .dockerignore: what .gitignore ignores is not sent (--no-gitignore sends all)",
+    "there is no .dockerignore: files that .gitignore ignores are not sent (--no-gitignore sends them)",
   ],
   "waiting-for-context": [
     { code: "waiting-for-context" },
-    "another build of this project sends its files to that machine: waiting for it",
+    "waiting for another build of this project, which is sending its files to that machine",
   ],
   "credentials-sent": [
     { code: "credentials-sent", registry: "registry.example.com" },
-    "your credentials for registry.example.com go to the builder, for this build",
+    "sent your credentials for registry.example.com to the builder, for this build",
   ],
   watching: [
     { code: "watching", images: ["app:v1", "db:v1"] },
-    "watching app:v1, db:v1: sent again when the tag moves here; Ctrl-C ends it",
+    "watching app:v1, db:v1: an image is sent again when its tag moves; Ctrl-C stops",
   ],
   "connecting-in": [
     { code: "connecting-in", seconds: 4, error: "the connection to the remote side was lost" },
@@ -32,7 +32,7 @@ const NOTES: { [Code in Note["code"]]: [Extract<Note, { code: Code }>, string] }
   ],
   "link-not-kept": [
     { code: "link-not-kept", peerVersion: "0.1.0" },
-    "the remote side is docker-over-ssh 0.1.0, which does not keep the link: each transfer takes a connection of its own",
+    "the remote side is docker-over-ssh 0.1.0, which closes the link after a transfer: each transfer needs a connection of its own",
   ],
   "connecting-again": [
     { code: "connecting-again", host: "ssh://prod" },
@@ -48,7 +48,7 @@ const NOTES: { [Code in Note["code"]]: [Extract<Note, { code: Code }>, string] }
   ],
   "relay-not-planned": [
     { code: "relay-not-planned", host: "prod" },
-    "what is missing here is not known: prod asks when it has the images itself",
+    "the missing layers are not known yet: prod finds them when it has the images",
   ],
   "no-remote-shell": [
     { code: "no-remote-shell", host: "prod", status: 127 },
@@ -56,15 +56,15 @@ const NOTES: { [Code in Note["code"]]: [Extract<Note, { code: Code }>, string] }
   ],
   "manifest-not-kept": [
     { code: "manifest-not-kept", address: "oci:layout" },
-    "no manifest digest can be preserved: oci:layout keeps no manifests; config and layers will be the same",
+    "no manifest digest can be preserved: oci:layout stores no manifests; config and layers will be the same",
   ],
   "layers-kept": [
     { code: "layers-kept", bytes: 1_500_000 },
-    "1.5 MB of received layers are kept: the next run continues there",
+    "kept 1.5 MB of received layers: the next run continues from there",
   ],
   "one-by-one": [
     { code: "one-by-one", host: "ssh://prod" },
-    "ssh://prod has an earlier version of docker-over-ssh, which takes one image a connection: the others follow over connections of their own",
+    "ssh://prod has an earlier version of docker-over-ssh, which accepts one image per connection: each other image is sent over a connection of its own",
   ],
   "image-pulled": [
     { code: "image-pulled", image: "node:24" },
@@ -77,7 +77,7 @@ const NOTES: { [Code in Note["code"]]: [Extract<Note, { code: Code }>, string] }
   ],
   installed: [
     { code: "installed", host: "ssh://prod", isInPath: false },
-    "ssh://prod uses it from now on, although ~/.local/bin is not in the PATH of a shell there that is not a login shell",
+    "transfers to ssh://prod now use this installation, although ~/.local/bin is not in the PATH of a non-login shell there",
   ],
   "build-waiting": [
     { code: "build-waiting", ahead: 2, image: "docker.io/library/app:v2" },
@@ -89,14 +89,14 @@ const NOTES: { [Code in Note["code"]]: [Extract<Note, { code: Code }>, string] }
   ],
   "build-left": [
     { code: "build-left", id: "b1", server: "https://build.example.com" },
-    "the build goes on: b1 on https://build.example.com",
+    "the build continues: b1 on https://build.example.com",
   ],
-  "build-cancelled": [{ code: "build-cancelled", id: "b1" }, "the build is cancelled: b1"],
-  "build-goes-on": [{ code: "build-goes-on", seconds: 75 }, "the build goes on (1 min 15 s)"],
+  "build-cancelled": [{ code: "build-cancelled", id: "b1" }, "cancelled the build: b1"],
+  "build-goes-on": [{ code: "build-goes-on", seconds: 75 }, "still building (1 min 15 s)"],
   pruned: [{ code: "pruned", bytes: 1_500_000, isDryRun: true }, "1.5 MB of files would be removed"],
   "engine-not-pruned": [
     { code: "engine-not-pruned", reason: "there is no such socket" },
-    "no engine was looked into: there is no such socket",
+    "no engine was pruned: there is no such socket",
   ],
   checked: [
     {
@@ -105,20 +105,20 @@ const NOTES: { [Code in Note["code"]]: [Extract<Note, { code: Code }>, string] }
     },
     `missing  there  engine           no docker\n${" ".repeat(33)}to do: Install it.`,
   ],
-  uninstalled: [{ code: "uninstalled", host: "ssh://prod" }, "nothing of docker-over-ssh is left on ssh://prod"],
+  uninstalled: [{ code: "uninstalled", host: "ssh://prod" }, "removed docker-over-ssh and all its files from ssh://prod"],
 };
 
 test.each<[Note, string]>([
   ...(Object.values(NOTES) as [Note, string][]),
-  [{ code: "installed", host: "ssh://prod", isInPath: true }, "ssh://prod uses it from now on"],
+  [{ code: "installed", host: "ssh://prod", isInPath: true }, "transfers to ssh://prod now use this installation"],
   [
     { code: "setup-step", step: { did: "left", reason: "in-use", what: "volume", name: "cache" } },
-    "left the volume cache: a transfer that runs uses it",
+    "left the volume cache: a running transfer uses it",
   ],
   [{ code: "connecting-again" }, "connecting to the engine once more, for its gRPC (content store, BuildKit)"],
   [
     { code: "manifest-not-kept" },
-    "no manifest digest can be preserved: the source of the image keeps no manifests; config and layers will be the same",
+    "no manifest digest can be preserved: the source of the image stores no manifests; config and layers will be the same",
   ],
 ])("%j", (note, text) => {
   expect(noteText(note)).toBe(text);
@@ -139,11 +139,11 @@ const WARNINGS: { [Code in Warning["code"]]: [Extract<Warning, { code: Code }>, 
       ignoreFile: ".dockerignore",
       largest: [{ path: "data", bytes: 2_000_000_000, ignoreLine: "/data" }],
     },
-    "the context has 2.5 GB in 40000 files; what is not needed can be named in .dockerignore:\n     2 GB  /data",
+    "the context has 2.5 GB in 40000 files; to exclude files that the build does not need, add lines to .dockerignore:\n     2 GB  /data",
   ],
   "context-not-kept": [
     { code: "context-not-kept", error: "the folder is read-only" },
-    "the files are not kept there for the next build: the folder is read-only",
+    "the remote side cannot keep the files for the next build: the folder is read-only",
   ],
   "platform-unknown": [
     { code: "platform-unknown", platform: "linux/unknown" },
@@ -163,7 +163,7 @@ const WARNINGS: { [Code in Warning["code"]]: [Extract<Warning, { code: Code }>, 
   ],
   "old-images-not-removed": [
     { code: "old-images-not-removed", error: "conflict" },
-    "the image is there, but no older ones were removed: conflict",
+    "the image has arrived, but no older images were removed: conflict",
   ],
   "credentials-unreadable": [
     { code: "credentials-unreadable", file: "/home/me/.docker/config.json", error: "it is not JSON" },
@@ -171,11 +171,11 @@ const WARNINGS: { [Code in Warning["code"]]: [Extract<Warning, { code: Code }>, 
   ],
   "credentials-not-sent": [
     { code: "credentials-not-sent", registry: "docker.io", server: "http://build.example.com:8080" },
-    "your credentials for docker.io are not sent: anybody on the way to http://build.example.com:8080 could read them (--registry-credentials always sends them)",
+    "your credentials for docker.io are not sent: the connection to http://build.example.com:8080 is not encrypted (--registry-credentials always sends them)",
   ],
   "build-not-cancelled": [
     { code: "build-not-cancelled", id: "b1", error: "it answers 500" },
-    "the build b1 could not be cancelled, and goes on: it answers 500",
+    "the build b1 could not be cancelled and continues: it answers 500",
   ],
   "credential-helper-failed": [
     {
@@ -240,7 +240,7 @@ test("each stage has a text", () => expect(STAGE_TEXT).toEqual(STAGE_TEXTS));
 test("a plan shows how many layers are missing, if known", () => {
   const plan: Plan = { type: "plan", role: "sender", image: "app:v1", platform: "linux/amd64", layers: 4, missing: 1 };
   expect(planText(plan)).toBe("offering 1 of 4 layers of app:v1 for linux/amd64");
-  expect(planText({ ...plan, role: "receiver" })).toBe("3 of 4 layers are there already");
+  expect(planText({ ...plan, role: "receiver" })).toBe("3 of 4 layers are already present");
   expect(planText({ ...plan, missing: undefined })).toBeUndefined();
 });
 
@@ -257,9 +257,9 @@ test("a result counts the layers that moved and those that were present", () => 
     bytesReceived: 50,
     ms: 1234,
   };
-  expect(resultText(result)).toBe("pushed app:v1: 2 kB sent for 1 layer, 3 layers there already, in 1.2 s");
+  expect(resultText(result)).toBe("pushed app:v1: 2 kB sent for 1 layer, 3 layers already present, in 1.2 s");
   const sizes = { bytesPresent: 5_000_000, bytesRebuilt: 3000 };
   expect(resultText({ ...result, ...sizes, role: "receiver", name: "app:v2" })).toBe(
-    "pulled app:v1 as app:v2: 50 B received for 1 layer (3 kB rebuilt from files there), 3 layers (5 MB) there already, in 1.2 s",
+    "pulled app:v1 as app:v2: 50 B received for 1 layer (3 kB rebuilt from files there), 3 layers (5 MB) already present, in 1.2 s",
   );
 });

@@ -22,7 +22,7 @@ describe("plugin", () => {
     expect(first.stderr).toBe(
       `docker-over-ssh: wrote the launcher ${push}\ndocker-over-ssh: wrote the launcher ${pull}\n`.trim(),
     );
-    expect((await dos(folder.path, "plugin", "install")).stderr).toContain(`there already: the launcher ${push}`);
+    expect((await dos(folder.path, "plugin", "install")).stderr).toContain(`already present: the launcher ${push}`);
     expect((await dos(folder.path, "plugin", "uninstall")).exitCode).toBe(0);
     expect(await readdir(join(folder.path, "cli-plugins"))).toEqual([]);
   });

@@ -47,7 +47,7 @@ async function fill(home: string): Promise<string> {
   return cache;
 }
 
-const LEFT = ["container c1", "volume cache"].map((what) => `left the ${what}: a transfer that runs uses it`);
+const LEFT = ["container c1", "volume cache"].map((what) => `left the ${what}: a running transfer uses it`);
 
 describe("prune", () => {
   test("removes the contexts of builds that no run receives, and what is remembered of files", async () => {

@@ -92,9 +92,9 @@ describe("Ctrl-C on a terminal", { skip: !hasTerminals }, () => {
   }
 
   test.each([
-    ["y\r", 1, "the build is cancelled: build-1"],
-    ["n\r", 0, "the build goes on: build-1"],
-    ["\u0004", 0, "the build goes on: build-1"],
+    ["y\r", 1, "cancelled the build: build-1"],
+    ["n\r", 0, "the build continues: build-1"],
+    ["\u0004", 0, "the build continues: build-1"],
   ])("asks; %j", async (keys, cancelled, words) => {
     const { exitCode, shown } = await stopped(keys);
     expect(shown).toContain(words);
@@ -104,7 +104,7 @@ describe("Ctrl-C on a terminal", { skip: !hasTerminals }, () => {
   test("a second one ends at once, and the build goes on", async () => {
     const { exitCode, shown } = await stopped("\u0003");
     expect([exitCode, server.builds[0]?.cancelled]).toEqual([130, 0]);
-    expect(shown).not.toContain("the build goes on:");
+    expect(shown).not.toContain("the build continues:");
   });
 });
 

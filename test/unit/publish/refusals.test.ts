@@ -27,9 +27,9 @@ const answer = (status: number, value: object, headers: Record<string, string> =
 
 test.each([
   [401, "refused", "does not know the token: no"],
-  [403, "refused", "does not allow it: no"],
+  [403, "refused", "does not allow the request: no"],
   [404, "refused", "has no such build: no"],
-  [400, "refused", "does not take the build: no"],
+  [400, "refused", "does not accept the build: no"],
   [431, "transfer-failed", "answers 431: no"],
 ])("status %d is a Failure %s", async (status, code, message) => {
   answer(status, { title: "t", detail: "no" }, {}, "GET");
@@ -45,7 +45,7 @@ test("a server that refuses before the upload gets none of it", async () => {
     sendJson(response, 403, { detail: "no" });
     return true;
   };
-  expect((await run()).error).toMatchObject({ code: "refused", message: `${server.url} does not allow it: no` });
+  expect((await run()).error).toMatchObject({ code: "refused", message: `${server.url} does not allow the request: no` });
   expect(received).toBe(0);
 });
 
@@ -91,7 +91,7 @@ test("words of the server steer no terminal", async () => {
   answer(422, { detail: "a\u001b[2Jb\nc", errors: [{ field: "\u001b]0;x\u0007y" }] });
   const { error } = await run();
   expect(error).toMatchObject({
-    message: `${server.url} does not take the build: ab c`,
+    message: `${server.url} does not accept the build: ab c`,
     expected: "other values of y",
   });
 });

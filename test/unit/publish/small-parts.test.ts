@@ -33,13 +33,13 @@ describe("the address of the service", () => {
   });
 
   test.each([
-    [undefined, {}, "nothing says where the build service is"],
-    ["ftp://build.example.com", {}, "is no address"],
-    ["build.example.com", {}, "is no address"],
-    ["https://build.example.com/?a", {}, "is no address"],
+    [undefined, {}, "no address of a build service is given"],
+    ["ftp://build.example.com", {}, "is not an address"],
+    ["build.example.com", {}, "is not an address"],
+    ["https://build.example.com/?a", {}, "is not an address"],
     ["https://:dos_token@build.example.com", {}, "has a user or a password"],
-    [undefined, { BUILD_HOST: "build.example.com", BUILD_PORT: "80x" }, "is no address"],
-    [undefined, { BUILD_HOST: "a b" }, "is no address"],
+    [undefined, { BUILD_HOST: "build.example.com", BUILD_PORT: "80x" }, "is not an address"],
+    [undefined, { BUILD_HOST: "a b" }, "is not an address"],
   ])("%s %j is refused", (given, env, message) => {
     const read = (): unknown => readServerAddress(given, env);
     expect(read).toThrow(

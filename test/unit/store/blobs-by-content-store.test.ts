@@ -224,7 +224,7 @@ describe("a layer is missing", () => {
     expect(await store.blobs.present(diffIds)).toEqual({ lowest: [], others: [] });
     expect(await store.blobs.known(one, diffIds)).toEqual({});
     expect(await store.blobs.layerOf({ id: "app", diffIds }, 0)).toBeUndefined();
-    const actions = ["list the blobs of the layers", "tell whether it has the image", `list the blob of ${one}`];
+    const actions = ["list the blobs of the layers", "report whether it has the image", `list the blob of ${one}`];
     expect(store.details).toEqual(actions.map((action) => expect.stringMatching(`does not ${action}: .*${why}`)));
   });
 

@@ -12,7 +12,7 @@ const launcher = ".local/bin/docker-over-ssh";
 const wrote = [
   expect.stringMatching(/^wrote docker-over-ssh itself in ~\/\.local\/share\/docker-over-ssh\/[0-9a-f]{16}$/),
   "wrote the launcher ~/.local/bin/docker-over-ssh",
-  "ssh://prod uses it from now on, although ~/.local/bin is not in the PATH of a shell there that is not a login shell",
+  "transfers to ssh://prod now use this installation, although ~/.local/bin is not in the PATH of a non-login shell there",
 ];
 
 /** A group that this user may give a file to, besides its own; root may use any. */
@@ -47,11 +47,11 @@ describe.each(shells.filter((_, index) => installed[index]))("the login shell %s
     expect((await far.setup({ uninstall: true })).notes).toEqual([
       "removed the launcher ~/.local/bin/docker-over-ssh",
       "removed docker-over-ssh itself in ~/.local/share/docker-over-ssh",
-      "nothing of docker-over-ssh is left on ssh://prod",
+      "removed docker-over-ssh and all its files from ssh://prod",
     ]);
     expect(await far.files()).toEqual(before);
     expect(await far.setup({ uninstall: true })).toEqual({
-      notes: ["nothing of docker-over-ssh is left on ssh://prod"],
+      notes: ["removed docker-over-ssh and all its files from ssh://prod"],
     });
   });
 });
@@ -63,14 +63,14 @@ describe("setup", () => {
     const files = await far.files();
     const again = await far.setup();
     expect(again.notes).toEqual([
-      expect.stringMatching(/^there already: docker-over-ssh itself in ~/),
-      "there already: the launcher ~/.local/bin/docker-over-ssh",
+      expect.stringMatching(/^already present: docker-over-ssh itself in ~/),
+      "already present: the launcher ~/.local/bin/docker-over-ssh",
       wrote[2],
     ]);
     const command = files.find((name) => /dist\/bundle-\w+\.cjs$/.test(name)) ?? "";
     await writeFile(join(far.home, command), "damaged");
     expect(await far.setup()).toEqual({
-      notes: [wrote[0], "there already: the launcher ~/.local/bin/docker-over-ssh", wrote[2]],
+      notes: [wrote[0], "already present: the launcher ~/.local/bin/docker-over-ssh", wrote[2]],
     });
     expect(await far.files()).toEqual(files);
     expect((await run(far, ["--version"])).stdout).toBe(VERSION);
@@ -139,7 +139,7 @@ describe("setup", () => {
   test("says nothing of PATH where it has the folder", async () => {
     await using far = await makeFarHome();
     await execa`sed -i s,PATH=,PATH=${join(far.home, ".local/bin")}:, ${join(far.home, "../ssh")}`;
-    expect((await far.setup()).notes.at(-1)).toBe("ssh://prod uses it from now on");
+    expect((await far.setup()).notes.at(-1)).toBe("transfers to ssh://prod now use this installation");
   });
 
   test("installs in a home folder that is reached by a link", async () => {

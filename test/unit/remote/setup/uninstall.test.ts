@@ -87,7 +87,7 @@ describe("--uninstall", () => {
       "removed docker-over-ssh itself in ~/.local/share/docker-over-ssh",
       "removed the cache folder ~/.cache/docker-over-ssh",
       `removed the cache folder ${root}/.cache/docker-over-ssh`,
-      "nothing of docker-over-ssh is left on ssh://prod",
+      "removed docker-over-ssh and all its files from ssh://prod",
     ]);
     expect(await far.files()).toEqual([]);
   });
@@ -113,7 +113,7 @@ describe("--uninstall", () => {
     const spool = join(far.home, ".cache/docker-over-ssh/spool-");
     await mkdir(`${spool}${alive}-aBcDeF`, { recursive: true });
     expect((await far.setup({ uninstall: true })).notes).toEqual([
-      "left the cache folder ~/.cache/docker-over-ssh: a transfer that runs uses it",
+      "left the cache folder ~/.cache/docker-over-ssh: a running transfer uses it",
     ]);
     await execa`mv ${spool}${alive}-aBcDeF ${spool}${dead}-aBcDeF`;
     await far.setup({ uninstall: true });
@@ -125,7 +125,7 @@ describe("--uninstall", () => {
     const spool = join(far.home, ".cache/docker-over-ssh/spool-");
     await mkdir(`${spool}${elsewhere}-aBcDeF`, { recursive: true });
     expect((await far.setup({ uninstall: true })).notes).toEqual([
-      "left the cache folder ~/.cache/docker-over-ssh: it may belong to a transfer that another machine runs",
+      "left the cache folder ~/.cache/docker-over-ssh: it may belong to a transfer that runs on another machine",
     ]);
     await execa`mv ${spool}${elsewhere}-aBcDeF ${spool}${old}-aBcDeF`;
     await far.setup({ uninstall: true });
@@ -141,7 +141,7 @@ describe("--uninstall", () => {
     await using _other = await open(`${cache}-other`);
     const opened = await open(cache);
     expect((await far.setup({ uninstall: true })).notes).toEqual([
-      "left the cache folder ~/.cache/docker-over-ssh: a transfer that runs uses it",
+      "left the cache folder ~/.cache/docker-over-ssh: a running transfer uses it",
     ]);
     await opened.close();
     await far.setup({ uninstall: true });
@@ -161,7 +161,7 @@ describe("--uninstall", () => {
     await execa`sed -i s,HOME=,${`XDG_RUNTIME_DIR=${run}`}\ HOME=, ${join(far.home, "../ssh")}`;
     const { notes } = await far.setup({ uninstall: true });
     expect(notes.filter((note) => note.includes(run)).toSorted()).toEqual([
-      `left the folder with Node ${folder(process.pid)}: a transfer that runs uses it`,
+      `left the folder with Node ${folder(process.pid)}: a running transfer uses it`,
       `removed the folder with Node ${folder(gone)}`,
     ]);
     expect((await readdir(run)).toSorted()).toEqual(
@@ -193,7 +193,7 @@ describe("--uninstall", () => {
     await symlink(join(bin, "docker-over-ssh.old"), join(bin, `docker-over-ssh.${gone + 2}`));
     const before = await far.files();
     expect((await far.setup({ uninstall: true })).notes).toEqual([
-      `left the launcher ~/.local/bin/docker-over-ssh.${process.pid}: a transfer that runs uses it`,
+      `left the launcher ~/.local/bin/docker-over-ssh.${process.pid}: a running transfer uses it`,
     ]);
     expect(await far.files()).toEqual(before);
   });
@@ -208,9 +208,9 @@ describe("--uninstall", () => {
     });
     expect((await far.setup({ uninstall: true })).notes).toEqual([
       "removed the container c1",
-      "left the container c2: a transfer that runs uses it",
+      "left the container c2: a running transfer uses it",
       "removed the volume v1",
-      "left the volume v2: a transfer that runs uses it",
+      "left the volume v2: a running transfer uses it",
     ]);
     expect(await removed()).toEqual(["rm -f c1", "volume rm v1"]);
   });
@@ -224,11 +224,11 @@ describe("--uninstall", () => {
     expect(await far.setup({ uninstall: true })).toEqual({
       notes: [
         "removed the container killed",
-        "left the container living: a transfer that runs uses it",
-        "left the container other: it may belong to a transfer that another machine runs",
+        "left the container living: a running transfer uses it",
+        "left the container other: it may belong to a transfer that runs on another machine",
         "removed the container oldest",
         `removed the image ${temporary(dead, elsewhere)}`,
-        `left the image ${temporary(alive)}: a transfer that runs uses it`,
+        `left the image ${temporary(alive)}: a running transfer uses it`,
       ],
     });
     expect(await removed()).toEqual(["rm -f -v killed", "rm -f -v oldest", `rmi ${temporary(dead, elsewhere)}`]);
