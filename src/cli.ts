@@ -158,8 +158,8 @@ function addCommand<Options extends object>(
     const withDelta = { ...given, ...(given.delta === false && { delta: "never" }) }; // --no-delta
     // Not process.stdin: it may be the tunnel. A terminal of a CI run has nobody before it.
     const isUnattended = quiet || !progress || json || (env["CI"] ?? "") !== "";
-    const mayRequestSecrets = !isUnattended && isatty(0) && isatty(2);
-    const job = await definition.toJob(command.args, { ...withDelta, mayRequestSecrets }, env);
+    const mayPrompt = !isUnattended && isatty(0) && isatty(2);
+    const job = await definition.toJob(command.args, { ...withDelta, mayPrompt }, env);
     if (json) job.batch?.remotes.forEach(refuseUsedStdout);
     choose({ output: { quiet, verbose, progress, json: json && job.printsOnStdout !== true }, ...job });
   });

@@ -51,7 +51,7 @@ function noContext(): Failure {
 }
 
 /** Output options, and those that have a value by default. */
-const OF_OUTPUT = new Set(["quiet", "verbose", "progress", "json", "mayRequestSecrets", "cache", "gitignore"]);
+const OF_OUTPUT = new Set(["quiet", "verbose", "progress", "json", "mayPrompt", "cache", "gitignore"]);
 
 function isGiven(value: unknown): boolean {
   return value !== undefined && value !== false;

@@ -17,7 +17,7 @@ export interface PublishRequest {
   /** The ID is printed as text, not in an event. */
   printsId: boolean;
   /** A person can be asked whether to cancel. */
-  mayRequestSecrets: boolean;
+  mayPrompt: boolean;
   /** ms for an answer of the server. Default: 60 s */
   timeout: number | undefined;
 }

@@ -65,7 +65,7 @@ export async function publish(
     });
   } catch (error) {
     if (signal.aborted)
-      await stopBuild(client, id, { output, reason: signal.reason, mayRequestSecrets: request.mayRequestSecrets, ask });
+      await stopBuild(client, id, { output, reason: signal.reason, mayPrompt: request.mayPrompt, ask });
     throw error;
   }
   if (job.state !== "succeeded") throw failureOf(job);

@@ -9,7 +9,7 @@ export interface StopOptions {
   output: Output;
   /** Why this process ends: the name of the signal with which main.ts aborts. */
   reason: unknown;
-  mayRequestSecrets: boolean;
+  mayPrompt: boolean;
   /** Asks a question and returns the typed answer. Default: on the terminal of this process */
   ask?: ((question: string) => Promise<string | undefined>) | undefined;
 }
@@ -38,10 +38,10 @@ export async function stopBuild(client: ServiceClient, id: string, options: Stop
   }
 }
 
-async function isToBeCancelled({ reason, mayRequestSecrets, ask = askHere }: StopOptions): Promise<boolean> {
+async function isToBeCancelled({ reason, mayPrompt, ask = askHere }: StopOptions): Promise<boolean> {
   const { signal } = (reason ?? {}) as { signal?: unknown };
   if (signal === "SIGHUP") return false;
-  if (signal !== "SIGINT" || !mayRequestSecrets) return true;
+  if (signal !== "SIGINT" || !mayPrompt) return true;
   const answer = await ask("Cancel the build on the server? [y]es, or [n]o: leave it running: ");
   return /^\s*y/i.test(answer ?? "");
 }

@@ -11,11 +11,11 @@ import { memoize } from "../streams/memoize.ts";
  */
 export class LoginQueue {
   #last = Promise.resolve();
-  readonly #mayRequestSecrets: () => Promise<boolean>;
+  readonly #mayPrompt: () => Promise<boolean>;
 
-  /** @param mayRequestSecrets whether a login can ask; left out: whether this process has a terminal */
-  constructor(mayRequestSecrets: () => boolean = hasTerminal) {
-    this.#mayRequestSecrets = memoize(async () => mayRequestSecrets());
+  /** @param mayPrompt whether a login can ask; left out: whether this process has a terminal */
+  constructor(mayPrompt: () => boolean = hasTerminal) {
+    this.#mayPrompt = memoize(async () => mayPrompt());
   }
 
   /**
@@ -30,7 +30,7 @@ export class LoginQueue {
       turn = undefined;
     };
     const login = async (): Promise<() => void> => {
-      if (turn === undefined && (await this.#mayRequestSecrets())) {
+      if (turn === undefined && (await this.#mayPrompt())) {
         const [before, own] = [this.#last, deferred<void>()];
         this.#last = own.promise;
         turn = own;

@@ -21,9 +21,9 @@ export interface FoundImage {
   /**
    * Returns the bytes of each layer as the source stores it, bottom first; empty where they are not known without reading layers.
    *
-   * @param mayRequestSecrets allows a request of its own to a remote engine
+   * @param mayQueryEngine allows a request of its own to a remote engine
    */
-  sizes?(mayRequestSecrets: boolean): Promise<readonly number[]>;
+  sizes?(mayQueryEngine: boolean): Promise<readonly number[]>;
   /** The layers can only be read over the link to a remote engine. */
   isRemote?: boolean;
   /** Reads the manifest that the source stores for the image; undefined when it cannot be read. Left out where the source stores none. */

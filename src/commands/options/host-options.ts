@@ -19,7 +19,7 @@ export interface HostOptions {
   farImage?: Reference | undefined;
   farPath?: readonly string[] | undefined;
   /** This process has a terminal, on which it may ask whether to send Node. */
-  mayRequestSecrets?: boolean | undefined;
+  mayPrompt?: boolean | undefined;
 }
 
 export const HOST_OPTIONS: readonly OptionDefinition[] = [
@@ -62,10 +62,10 @@ export function hostConnection(
   options: HostOptions,
   env: NodeJS.ProcessEnv,
 ): HostConnection {
-  const { sudo = false, farImage, farPath = [], mayRequestSecrets = false } = options;
+  const { sudo = false, farImage, farPath = [], mayPrompt = false } = options;
   const ssh = options.ssh ?? fromEnvironment("DOCKER_OVER_SSH_SSH", splitWords, env) ?? ["ssh"];
   const far = options.far ?? fromEnvironment("DOCKER_OVER_SSH_FAR", chosen, env) ?? "auto";
-  const auto = mayRequestSecrets ? AUTO_ON_TERMINAL : AUTO;
+  const auto = mayPrompt ? AUTO_ON_TERMINAL : AUTO;
   const programs = far === "auto" ? auto : [far];
   // The image has some 50 MB: it is not sent over a link of unknown speed unless an option asks for it.
   const isImageAsked = farImage !== undefined || far === "container";

@@ -27,7 +27,7 @@ export interface PublishOptionValues {
   /** ms */
   timeout?: number | undefined;
   json?: boolean | undefined;
-  mayRequestSecrets?: boolean | undefined;
+  mayPrompt?: boolean | undefined;
 }
 
 /** What a build by a service takes as one on a host does. */

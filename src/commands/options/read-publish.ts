@@ -38,7 +38,7 @@ export function readPublishRequest(
     credentials: options.registryCredentials ?? "auto",
     isDetached,
     printsId: isDetached && !json,
-    mayRequestSecrets: options.mayRequestSecrets ?? false,
+    mayPrompt: options.mayPrompt ?? false,
     timeout: options.timeout,
   };
 }

@@ -56,7 +56,7 @@ const OWN = [
   "bwlimit",
   "delta",
   "dryRun",
-  "mayRequestSecrets",
+  "mayPrompt",
   "quiet",
   "verbose",
   "progress",

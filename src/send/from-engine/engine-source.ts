@@ -107,7 +107,7 @@ class EngineSource implements Source {
       diffIds: info.diffIds,
       platform: info.platform,
       ...(isDigest(configDigest) && { configDigest }),
-      sizes: async (mayRequestSecrets) => await this.#sizesOf(info, stored, mayRequestSecrets),
+      sizes: async (mayQueryEngine) => await this.#sizesOf(info, stored, mayQueryEngine),
       isRemote: !engine.takesManyAtOnce,
       ...(isContainerd && {
         async manifest(runIds) {
@@ -133,10 +133,10 @@ class EngineSource implements Source {
   async #sizesOf(
     { diffIds }: ImageInfo,
     stored: StoredImage | undefined,
-    mayRequestSecrets: boolean,
+    mayQueryEngine: boolean,
   ): Promise<readonly number[]> {
     const blobs = stored?.manifest.layers.map(({ size }) => size);
-    const steps = mayRequestSecrets ? this.#stepSizes : async () => [];
+    const steps = mayQueryEngine ? this.#stepSizes : async () => [];
     const sizes = blobs ?? (await steps().catch(() => [])).filter((size) => size > 0);
     return sizes.length === diffIds.length ? sizes : [];
   }

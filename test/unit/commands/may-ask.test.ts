@@ -10,7 +10,7 @@ vi.mock("node:tty", async (original) => ({
 beforeEach(() => [0, 2].forEach((descriptor) => terminals.add(descriptor)));
 
 /** Whether the transfer of a command line may come to the question if Node is to be sent. */
-async function mayRequestSecrets(words: string, env: NodeJS.ProcessEnv = {}): Promise<boolean> {
+async function mayPrompt(words: string, env: NodeJS.ProcessEnv = {}): Promise<boolean> {
   const argv = ["node", "docker-over-ssh", "push", ...words.split(" ").filter(Boolean), "app", "ssh://prod"];
   const parsed = await parseCommandLine(argv, env, { out: () => {}, err: () => {} });
   if (!("job" in parsed)) expect.fail(`status ${parsed.exitStatus}`);
@@ -19,8 +19,8 @@ async function mayRequestSecrets(words: string, env: NodeJS.ProcessEnv = {}): Pr
 }
 
 test("a person at a terminal is asked whether to send Node", async () => {
-  expect(await mayRequestSecrets("")).toBe(true);
-  expect(await mayRequestSecrets("", { CI: "" })).toBe(true);
+  expect(await mayPrompt("")).toBe(true);
+  expect(await mayPrompt("", { CI: "" })).toBe(true);
 });
 
 test.each<[string, NodeJS.ProcessEnv]>([
@@ -29,10 +29,10 @@ test.each<[string, NodeJS.ProcessEnv]>([
   ["", { CI: "true" }],
   ["--far engine", {}],
 ])("nobody is asked with %j in the environment %j", async (words, env) => {
-  expect(await mayRequestSecrets(words, env)).toBe(false);
+  expect(await mayPrompt(words, env)).toBe(false);
 });
 
 test.each([0, 2])("nobody is asked where descriptor %d is no terminal", async (descriptor) => {
   terminals.delete(descriptor);
-  expect(await mayRequestSecrets("")).toBe(false);
+  expect(await mayPrompt("")).toBe(false);
 });

@@ -78,7 +78,7 @@ test("the latest ends those before it, whether they work or wait, and not those 
   const latest = takeLater({ isLatest: true });
   const superseded = {
     code: "refused",
-    message: expect.stringMatching(/^a later build of this name has come/) as string,
+    message: expect.stringMatching(/^a later build of this name has replaced/) as string,
   };
   await expect(waiting.place).rejects.toMatchObject(superseded);
   expect(await ended).toMatchObject(superseded);

@@ -52,7 +52,7 @@ describe("while the build runs", () => {
     [undefined, "build-left", 0],
   ])("Ctrl-C on a terminal asks; %j: %s", async (answer, code, cancelled) => {
     const { codes, questions, published } = await stopBy("SIGINT", {
-      mayRequestSecrets: true,
+      mayPrompt: true,
       ask: async () => answer,
     });
     expect(questions).toHaveLength(1);
@@ -67,9 +67,9 @@ describe("while the build runs", () => {
     ["SIGTERM", false, 1],
     ["SIGHUP", true, 0],
     ["SIGHUP", false, 0],
-  ])("%s, may ask: %s: nobody is asked, and %d build is cancelled", async (signal, mayRequestSecrets, cancelled) => {
+  ])("%s, may ask: %s: nobody is asked, and %d build is cancelled", async (signal, mayPrompt, cancelled) => {
     const ask = async (): Promise<string> => await Promise.reject(new Error("asked"));
-    await stopBy(signal, { mayRequestSecrets, ask });
+    await stopBy(signal, { mayPrompt, ask });
     expect(server.builds[0]?.cancelled).toBe(cancelled);
   });
 

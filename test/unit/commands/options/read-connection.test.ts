@@ -55,7 +55,7 @@ test("the options of a host", () => {
     asksForNode: true,
     paths: [],
   });
-  expect(readConnection(["prod"], { mayRequestSecrets: true }, {})).toMatchObject({
+  expect(readConnection(["prod"], { mayPrompt: true }, {})).toMatchObject({
     programs: ["installed", "node", "container", "node-sent", "engine"],
     asksForNode: true,
   });

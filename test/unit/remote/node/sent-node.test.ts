@@ -148,7 +148,7 @@ test("a question that nobody answers for 60 s is answered with no", async () => 
     signal: new AbortController().signal,
     env: { XDG_CACHE_HOME: folder.path },
   };
-  const connection = hostConnection("prod", { protocol: "ssh", hostname: "prod" }, { mayRequestSecrets: true }, {});
+  const connection = hostConnection("prod", { protocol: "ssh", hostname: "prod" }, { mayPrompt: true }, {});
   const asked = deferred<AbortSignal>();
   const sentNode = new SentNode(connection, context, async (_, signal) => {
     asked.resolve(signal);
