@@ -81,7 +81,10 @@ describe.skipIf(why).each([
     expect((await on().far.docker("image", "ls", "--quiet", `${name}:v2`)).stdout).toBe("");
 
     const pulled = await onFar(script("load-missing.sh"), stick);
-    expect(pulled).toMatchObject({ exitCode: 0, stderr: expect.stringMatching(/2 layers .*already present/) as string });
+    expect(pulled).toMatchObject({
+      exitCode: 0,
+      stderr: expect.stringMatching(/2 layers .*already present/) as string,
+    });
     expect((await on().far.docker("run", "--rm", `${name}:v2`)).stdout).toBe(`${name} v2`);
     const ids = [on().near, on().far].map(
       async (engine) =>

@@ -105,7 +105,10 @@ const NOTES: { [Code in Note["code"]]: [Extract<Note, { code: Code }>, string] }
     },
     `missing  there  engine           no docker\n${" ".repeat(33)}to do: Install it.`,
   ],
-  uninstalled: [{ code: "uninstalled", host: "ssh://prod" }, "removed docker-over-ssh and all its files from ssh://prod"],
+  uninstalled: [
+    { code: "uninstalled", host: "ssh://prod" },
+    "removed docker-over-ssh and all its files from ssh://prod",
+  ],
 };
 
 test.each<[Note, string]>([

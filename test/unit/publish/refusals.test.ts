@@ -45,7 +45,10 @@ test("a server that refuses before the upload gets none of it", async () => {
     sendJson(response, 403, { detail: "no" });
     return true;
   };
-  expect((await run()).error).toMatchObject({ code: "refused", message: `${server.url} does not allow the request: no` });
+  expect((await run()).error).toMatchObject({
+    code: "refused",
+    message: `${server.url} does not allow the request: no`,
+  });
   expect(received).toBe(0);
 });
 
