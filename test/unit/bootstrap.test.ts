@@ -9,7 +9,7 @@ import { execa } from "execa";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { readBundle } from "../../src/remote/script/bundle.ts";
 
-/** A command in place of docker-over-ssh: it prints its arguments and what is left of stdin. */
+/** A command in place of docker-over-ssh, which prints its arguments and the rest of stdin. */
 const COMMAND = Buffer.from(
   `(function (exports, require) { exports.main = async (argv) => { console.log(...argv.slice(2)); console.log(require("fs").readFileSync(0, "utf8")); return true; } })`,
 );
@@ -28,7 +28,7 @@ const cache = (): string => join(home, ".cache/docker-over-ssh");
 const kept = (): string => join(cache(), `bundle-${DIGEST}.cjs`);
 
 interface BootOptions {
-  /** What the initiator sends; by default the bundle, if it is asked for. */
+  /** The bytes that the initiator sends. Default: the bundle, if the bootstrap requests it. */
   input?: Buffer;
   digest?: string;
   size?: number;
@@ -37,7 +37,7 @@ interface BootOptions {
   nodeOptions?: string[];
 }
 
-/** Runs the bootstrap as the remote script does. Returns the marker lines and what the command has printed. */
+/** Runs the bootstrap as the remote script does. Returns the marker lines and the output of the command. */
 async function boot({
   input,
   digest = DIGEST,
@@ -65,7 +65,7 @@ async function boot({
   return { lines, exitCode: run.exitCode };
 }
 
-/** The second run gets no bundle. */
+/** Boots a second time, without sending the bundle. */
 const bootAgain = async (options: BootOptions = {}) => await boot({ input: Buffer.from("tunnel"), ...options });
 
 const RAN = ["pull --timeout 5", "tunnel"];
@@ -73,7 +73,7 @@ const SENT = { lines: ["# send", "# run sent", ...RAN], exitCode: 0 };
 const KEPT = { lines: ["# run kept", ...RAN], exitCode: 0 };
 
 describe("the bundle", () => {
-  test("is sent once, is kept for this user alone, and leaves the rest of stdin to the command", async () => {
+  test("is sent once, is cached for this user alone, and leaves the rest of stdin to the command", async () => {
     expect(await boot()).toEqual(SENT);
     expect((await lstat(cache())).mode & 0o777).toBe(0o700);
     expect((await lstat(kept())).mode & 0o777).toBe(0o600);
@@ -84,10 +84,10 @@ describe("the bundle", () => {
   test.each<[string, Buffer]>([
     ["with other bytes", Buffer.from(PACKED.map((byte, index) => (index === 20 ? byte ^ 1 : byte)))],
     [
-      "that is another",
+      "with another content",
       brotliCompressSync(Buffer.from("(function (exports) { exports.main = () => console.log('bad') })")),
     ],
-  ])("%s is not run and not kept", async (_, packed) => {
+  ])("%s is neither run nor cached", async (_, packed) => {
     expect(await boot({ input: packed, size: packed.length })).toEqual({
       lines: ["# send", "# pass node the bundle that arrived is damaged"],
       exitCode: 96,
@@ -95,7 +95,7 @@ describe("the bundle", () => {
     expect(await readdir(cache())).toEqual([]);
   });
 
-  test("that ends in the middle ends the bootstrap, and no other program is tried", async () => {
+  test("that is truncated ends the bootstrap, and no other program is tried", async () => {
     expect(await boot({ input: PACKED.subarray(0, -1) })).toEqual({ lines: ["# send"], exitCode: 1 });
   });
 
@@ -110,7 +110,7 @@ describe("the bundle", () => {
         await symlink(join(home, "elsewhere"), kept());
       },
     ],
-  ])("that is kept and %s is sent again, and replaced", async (_, spoil) => {
+  ])("in the cache that is %s is sent again and replaced", async (_, spoil) => {
     await boot();
     await spoil();
     expect(await boot()).toEqual(SENT);
@@ -121,14 +121,14 @@ describe("the bundle", () => {
   test.each<[string, () => Promise<unknown>]>([
     ["others may write to", async () => (await mkdir(cache(), { recursive: true }), await chmod(cache(), 0o777))],
     ["is a link", async () => (await mkdir(join(home, ".cache")), await symlink(tmpdir(), cache()))],
-    ["cannot be made", async () => await writeFile(join(home, ".cache"), "")],
-  ])("is run from memory where the cache folder %s", async (_, spoil) => {
+    ["cannot be created", async () => await writeFile(join(home, ".cache"), "")],
+  ])("is run from memory if the cache folder %s", async (_, spoil) => {
     await spoil();
     expect(await boot()).toEqual(SENT);
     expect(await boot()).toEqual(SENT);
   });
 
-  test("of older versions: three are kept, and half-written ones for an hour", async () => {
+  test("of older versions: three stay in the cache, and partial files stay for an hour", async () => {
     await mkdir(cache(), { recursive: true, mode: 0o700 });
     const at = async (name: string, minutesAgo: number) => {
       await writeFile(join(cache(), name), "x", { mode: 0o600 });
@@ -151,7 +151,7 @@ describe("the bundle", () => {
   });
 });
 
-// The real ones (10, 12, 18) are not at hand: this Node takes their number. The code is compiled for Node 10.
+// The real versions (10, 12, 18) are not available, so this Node pretends to have their numbers. The code is compiled for Node 10.
 test.each(["10.24.1", "18.20.4", "20.18.3"])("Node %s reports that it is too old", async (version) => {
   const file = join(home, "version.cjs");
   await writeFile(file, `Object.defineProperty(process.versions, "node", { value: "${version}" });`);
@@ -167,14 +167,14 @@ describe("in a container", () => {
     env: { DOCKER_HOST: `unix://${join(home, "engine.sock")}` },
   });
 
-  test("it runs where the engine's socket can be used", async () => {
+  test("the command runs if it can use the engine's socket", async () => {
     const server = createServer().listen(join(home, "engine.sock"));
     await once(server, "listening");
     expect(await boot(engine())).toEqual(SENT);
     server.close();
   });
 
-  test("it passes, and asks for nothing, where the socket cannot be used", async () => {
+  test("the bootstrap reports a reason to pass, and requests no bundle, if the socket cannot be used", async () => {
     await writeFile(join(home, "engine.sock"), "");
     expect(await boot(engine())).toEqual({
       lines: ["# pass container ECONNREFUSED at the engine's socket"],

@@ -27,7 +27,7 @@ function requestIn(job: Job | undefined): TransferRequest | undefined {
   return job?.batch?.remotes[0].transfers[0];
 }
 
-describe("everything after IMAGE is the command, dashes included", () => {
+describe("everything after IMAGE is the command, including options", () => {
   test.each<[string[], string, string[]]>([
     [["push", "app"], "app", []],
     [["push", "app", "ssh", "prod", "docker-over-ssh pull app"], "app", ["ssh", "prod", "docker-over-ssh pull app"]],
@@ -56,7 +56,7 @@ describe("options", () => {
     expect(job?.output).toEqual({ quiet: false, verbose: false, progress: true, json: false });
   });
 
-  test("are taken before IMAGE", async () => {
+  test("are accepted before IMAGE", async () => {
     const { job } = await read(
       "push",
       "-q",
@@ -87,7 +87,7 @@ describe("options", () => {
     });
   });
 
-  test("--delta and --no-delta are for either side", async () => {
+  test("--delta and --no-delta apply on either side", async () => {
     for (const command of ["push", "pull"]) {
       const delta = async (...options: string[]) =>
         requestIn((await read(command, ...options, "app", "cat")).job)?.delta;
@@ -99,12 +99,12 @@ describe("options", () => {
     }
   });
 
-  test("--preserve-digest is for either side", async () => {
+  test("--preserve-digest applies on either side", async () => {
     expect(requestIn((await read("push", "--preserve-digest", "app")).job)).toMatchObject({ preserveDigest: true });
     expect(requestIn((await read("pull", "--preserve-digest", "app")).job)).toMatchObject({ preserveDigest: true });
   });
 
-  test("--sudo is for the engine at the remote side", async () => {
+  test("--sudo applies to the engine at the remote side", async () => {
     expect(requestIn((await read("push", "--sudo", "app", "ssh://prod")).job)).toMatchObject({
       connection: { kind: "host", given: "ssh://prod", sudo: true },
     });
@@ -129,7 +129,7 @@ describe("--compress", () => {
   });
 });
 
-describe("--bwlimit, in bytes a second, has rsync's units", () => {
+describe("--bwlimit, in bytes per second, accepts rsync's units", () => {
   test.each([
     ["0", 0],
     ["1", 1024],
@@ -153,13 +153,13 @@ describe("--bwlimit, in bytes a second, has rsync's units", () => {
   });
 });
 
-test("--to names where a pull puts the image", async () => {
+test("--to names the location to which a pull writes the image", async () => {
   expect(requestIn((await read("pull", "--to", "oci:layout:v2", "app")).job)).toMatchObject({
     target: { kind: "oci", path: "layout", name: { given: "v2" } },
   });
 });
 
-test("setup takes options on either side of HOST, and no further word", async () => {
+test("setup accepts options before and after HOST, and no further argument", async () => {
   for (const words of [["--uninstall", "--sudo", "ssh://prod"], ["ssh://prod", "--sudo", "--uninstall"], ["prod"]])
     expect((await read("setup", ...words)).job).toBeDefined();
   const excess = await read("setup", "prod", "docker");

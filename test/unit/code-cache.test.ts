@@ -20,7 +20,7 @@ const tool = (): string => join(home, ".cache/docker-over-ssh");
 const folder = (): string => join(tool(), "code");
 const file = (): string => join(folder(), "command-push");
 
-/** Writes the code in one run. Returns what the next run reads. */
+/** Writes the code in one run. Returns the code that the next run reads. */
 function cached(): string | undefined {
   open()?.write(() => code);
   return open()?.read()?.toString();
@@ -35,7 +35,7 @@ describe("compiled code is stored for the next run", () => {
     expect(await readdir(folder())).toEqual(["command-push"]);
   });
 
-  test("replacing an older version; of many files the oldest are removed", () => {
+  test("replacing an older version; the oldest of many files are removed", () => {
     for (let version = 0; version < 20; version++) codeCache(`command-${version}`, { HOME: home })?.write(() => code);
     open()?.write(() => Buffer.from("older"));
     expect(cached()).toBe(code.toString());
@@ -107,7 +107,7 @@ describe("without a usable folder, a run continues without a code cache", () => 
   });
 
   test.each<[string, () => Promise<void>]>([
-    ["a file has its name", async () => await writeFile(join(home, ".cache"), "")],
+    ["a file has the name of the folder", async () => await writeFile(join(home, ".cache"), "")],
     ["it cannot be created", async () => await symlink("/proc/nowhere", join(home, ".cache"))],
     [
       "others may write to it",
@@ -122,7 +122,7 @@ describe("without a usable folder, a run continues without a code cache", () => 
     expect(open()?.read()).toBeUndefined();
   });
 
-  test("a write that fails leaves no file", async () => {
+  test("a failed write leaves no file behind", async () => {
     open()?.write(() => {
       throw new Error("no memory");
     });

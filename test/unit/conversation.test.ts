@@ -84,14 +84,14 @@ test.each([
   }
 });
 
-test("the list of images", () => {
+test("encodes and parses the list of images", () => {
   const { images } = parseImages(imagesMessage(["app:v1", "registry.example.com/team/db:2"]));
   expect(images.map(({ given }) => given)).toEqual(["app:v1", "registry.example.com/team/db:2"]);
-  expect(imagesMessage(["app:v1"])).toEqual({ type: "images", images: ["app:v1"] }); // as an earlier version knows it
+  expect(imagesMessage(["app:v1"])).toEqual({ type: "images", images: ["app:v1"] }); // in the form that earlier versions support
   for (const more of [true, false]) expect(parseImages(imagesMessage([], more))).toEqual({ images: [], more });
 });
 
-describe("malformed messages end the transfer", () => {
+describe("malformed messages end the transfer:", () => {
   test.each([undefined, "app", ["App"], [7], ["a b"], Array.from({ length: 1001 }, (_, number) => `app:${number}`)])(
     "a list of images: %#",
     (images) => {

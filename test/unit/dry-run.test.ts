@@ -21,7 +21,7 @@ const plan = {
   bytesPerSecond: 3000,
 };
 
-test("either side's option counts for both", () => {
+test("the option on one side applies to both sides", () => {
   expect(isDryRun({}, peer(PLANS))).toBe(false);
   expect(isDryRun({ dryRun: true }, peer(PLANS))).toBe(true);
   expect(isDryRun({}, peer(PLANS, DRY_RUN))).toBe(true);
@@ -36,7 +36,7 @@ test("a peer that would transfer the image ends a dry run with status 2", () => 
   );
 });
 
-test("the event of a dry run counts a layer that occurs twice once, and is exact only if all is", () => {
+test("the event of a dry run counts a layer that occurs twice once, and is exact only if all sizes are", () => {
   const event = dryRunEvent("sender", { image: "app:v2", plan: parsePlan(plan) }, { program: "node" });
   expect(event).toMatchObject({
     image: "docker.io/library/app:v2",
@@ -47,7 +47,7 @@ test("the event of a dry run counts a layer that occurs twice once, and is exact
   });
 });
 
-test("bytes that would measure the link count, and are an estimate", () => {
+test("the bytes that would measure the link are included, and are an estimate", () => {
   const layers = [{ diffId: low, way: "whole", bytes: { count: 1000, isExact: true } }];
   const event = dryRunEvent("sender", { image: "app:v2", plan: parsePlan({ ...plan, layers, bytesProbed: 500 }) }, {});
   expect(event).toMatchObject({ bytes: { count: 1500, isExact: false }, dryRun: { bytesProbed: 500 } });

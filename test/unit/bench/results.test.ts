@@ -20,7 +20,7 @@ test.each([
   expect(median(values)).toBe(expected);
 });
 
-test("each program is compared with the best of the other programs, in time and bytes", () => {
+test("compares each program with the best of the other programs, in time and bytes", () => {
   const ours = row("ours", { ours: true, seconds: 2, toFar: 10, toNear: 0 });
   const rows = [
     ours,
@@ -38,7 +38,7 @@ test("each program is compared with the best of the other programs, in time and 
   expect(ratios(ours, [ours])).toEqual({ seconds: undefined, bytes: undefined });
 });
 
-test("a new measurement replaces the older one, in the scenarios' order", () => {
+test("a new measurement replaces the older one, in the order of the scenarios", () => {
   const before = [row("ours", { seconds: 2 }), row("ours", { scenario: "cold", seconds: 50 })];
   const now = [row("ours", { seconds: 1 }), row("zstd", { seconds: 30 })];
   expect(sorted(merge(before, now))).toEqual([before[1], ...now]);
@@ -58,7 +58,7 @@ test("the picture lists the peers of each group in the same order", () => {
   ]);
 });
 
-test("a slow link is left out if the bytes measured on a faster one would take too long", () => {
+test("skips a slow link if the bytes measured on a faster link would take too long", () => {
   const link = { name: "10mbit", title: "10 Mbit/s", mbit: 10, patience: 240 };
   expect(tooSlow(link, 400e6)).toBe("left out: 400 MB take 320 s at 10 Mbit/s");
   expect(tooSlow(link, 200e6)).toBeUndefined();

@@ -27,11 +27,11 @@ test.each([
   [12.34, "12.3"],
   [1234.5, "1235"],
   [undefined, ""],
-])("%s is written %s", (value, expected) => {
+])("formats %s as %s", (value, expected) => {
   expect(figure(value)).toBe(expected);
 });
 
-test("the table is Markdown, with straight columns; a bar in a name does not end its cell", () => {
+test("the table is Markdown with aligned columns; a bar in a name does not end its cell", () => {
   const lines = table(ROWS).split("\n");
   expect(new Set(lines.map((line) => line.length)).size).toBe(1);
   expect(lines[2]).toMatch(
@@ -41,7 +41,7 @@ test("the table is Markdown, with straight columns; a bar in a name does not end
   expect(lines[4]).toMatch(/not run +\|$/);
 });
 
-test("the picture has a bar for each program, scaled to the longest of its group; text is escaped", () => {
+test("the picture has a bar for each program, scaled to the longest bar of its group; text is escaped", () => {
   const picture = svg("a < b", [{ title: "app & more", rows: ROWS.slice(0, 2) }]);
   expect(picture).toContain('aria-label="a &lt; b"');
   expect(picture).toContain("app &amp; more");

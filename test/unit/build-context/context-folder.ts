@@ -4,10 +4,10 @@ import { dirname, join } from "node:path";
 import { openFolderContext, type FolderContextOptions } from "../../../src/build-context/folder/open-folder-context.ts";
 import { shownPath } from "../../../src/build-context/paths.ts";
 
-/** What is at a path: a file with this text, a link (`-> target`), or an empty folder (a path that ends with a slash). */
+/** The entry at each path: a file with this text, a link (`-> target`), or an empty folder (a path that ends with a slash). */
 export type Tree = Record<string, string>;
 
-/** Makes a folder with these files, which is removed at the end of the scope. */
+/** Creates a folder with these files, which is removed at the end of the scope. */
 export function contextFolder(tree: Tree): { path: string; at: (name: string) => string } & Disposable {
   const path = mkdtempSync(join(tmpdir(), "build-context-"));
   const at = (name: string): string => join(path, name);
@@ -19,7 +19,7 @@ export function contextFolder(tree: Tree): { path: string; at: (name: string) =>
   return { path, at, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
 }
 
-/** Returns the paths in a context, those of folders with a slash. */
+/** Returns the paths in a context. Those of folders end with a slash. */
 export async function pathsOf(folder: string, options?: FolderContextOptions): Promise<string[]> {
   await using context = await openFolderContext(folder, options);
   return context.entries.map(({ kind, path }) => shownPath(path) + (kind === "folder" ? "/" : ""));

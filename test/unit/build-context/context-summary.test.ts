@@ -91,13 +91,13 @@ describe("the summary of a context", () => {
       [["a", 1000]],
     ],
     ["with their names in Unicode", [["é/☺", 10]], [["é/☺", 10]]],
-  ])("names the largest: %s", (_, sizes, largest) => {
+  ])("names the largest entries: %s", (_, sizes, largest) => {
     const { largest: actual } = contextSummary(context(...sizes.map(([path, size]) => file(path, size))));
     expect(actual.map(({ path, bytes }) => [path, bytes])).toEqual(largest);
   });
 
   test.each([".dockerignore", ".gitignore"])(
-    "a line for %s leaves out what it names, and nothing else",
+    "a line for %s excludes the path that it names, and no other path",
     async (ignoreFile) => {
       const names = ["a", "sub/a", "*", "a*", "[a]", "!b", "#c", " d", "e ", "f\\", "é", "(g)", "{h,i}", "x?", "-"];
       for (const name of names) {
@@ -112,16 +112,16 @@ describe("the summary of a context", () => {
   );
 });
 
-describe("an entry is found by its path", () => {
+describe("findEntry", () => {
   const entries = context(file("a"), file("a.b"), file("a-b"), file("é/☺"), file("a/b/c"), file("zz"), {
     kind: "folder",
     path: "x",
     ...base,
   });
-  test.each(["a", "a.b", "a-b", "é/☺", "a/b/c", "zz", "x"])("%s", (path) => {
+  test.each(["a", "a.b", "a-b", "é/☺", "a/b/c", "zz", "x"])("finds %s", (path) => {
     expect(findEntry(entries, path)?.path).toBe(entryPath(path));
   });
-  test.each(["", "b", "a/b", "zzz", "A", "./a", "é"])("%s is not there", (path) => {
+  test.each(["", "b", "a/b", "zzz", "A", "./a", "é"])("does not find %j", (path) => {
     expect(findEntry(entries, path)).toBeUndefined();
   });
 });

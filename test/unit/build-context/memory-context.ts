@@ -7,17 +7,17 @@ export type MemoryEntry =
   | { hardLink: string }
   | { folder: true; mode?: number };
 
-/** µs: long ago, so that no fingerprint is too young. */
+/** In µs. Long ago, so that no fingerprint is too recent. */
 export const MTIME = 1_600_000_000_123_456;
 
 export interface MemoryContext extends BuildContext {
-  /** The paths that were read. */
+  /** The paths that have been read. */
   reads: string[];
-  /** Replaces a content, without a new fingerprint. */
+  /** Replaces the content of a file without changing its fingerprint. */
   contents: Map<string, Buffer>;
 }
 
-/** Makes a context of entries in memory, with the folders that they lie in. */
+/** Creates a context from entries in memory, with their parent folders. */
 export function memoryContext(files: Record<string, MemoryEntry>): MemoryContext {
   const entries = new Map<string, ContextEntry>();
   const contents = new Map<string, Buffer>();

@@ -9,7 +9,7 @@ import { scriptedBuild, START } from "./scripted-build.ts";
 const displays: BuildDisplay[] = [];
 afterEach(() => displays.splice(0).forEach((display) => display.finish("stopped")));
 
-/** A log in a file, and a clock that is turned by hand. */
+/** A log in a file, and a clock that the test sets. */
 function logged(options: Partial<BuildLogOptions> = {}) {
   const seen = { text: "", write: (text: string) => (seen.text += text) };
   const clock = { ms: 5 * START };
@@ -23,7 +23,7 @@ function drawn(columns: number, rows = 24, env: NodeJS.ProcessEnv = {}) {
   return { terminal, ...logged({ screen: terminal, env }) };
 }
 
-/** Plays the events of a build until a time. */
+/** Plays the events of a build up to a time. */
 function play({ log, at }: Pick<ReturnType<typeof logged>, "log" | "at">, succeeds: boolean, until = Infinity): void {
   for (const [ms, event] of scriptedBuild(succeeds)) {
     if (ms > until) break;
@@ -87,7 +87,7 @@ test("a failed build repeats the last lines of its step, and shows the lines of 
   expect(seen.text).toContain("\n   7 | >>> RUN a\n");
 });
 
-test("lines are joined for each step and stream, and what is written over is not printed", () => {
+test("joins lines for each step and stream, and does not print overwritten text", () => {
   const { log, seen } = logged();
   log.event(step("a"));
   log.event(print("a", "one "));
@@ -106,7 +106,7 @@ test("lines are joined for each step and stream, and what is written over is not
   ]);
 });
 
-test("steps that run at the same time keep their lines together; none waits longer than a second for a silent one, or five for another", () => {
+test("the lines of parallel steps stay together; a step waits at most one second for a silent step, and five for another one", () => {
   const { log, seen, at } = logged();
   at(0);
   for (const id of ["a", "b"]) log.event(step(id));
@@ -127,7 +127,7 @@ test("steps that run at the same time keep their lines together; none waits long
   expect(seen.text).toMatch(/more\n\n#1 RUN a\n#1 1.500 a 2\n$/);
 });
 
-test("a step that has ended is printed at once and whole", () => {
+test("prints a step that has ended at once and completely", () => {
   const { log, seen } = logged();
   log.event(step("a"));
   log.event(step("b"));
@@ -137,7 +137,7 @@ test("a step that has ended is printed at once and whole", () => {
   expect(seen.text).toBe("#1 RUN a\n\n#2 RUN b\n#2 0.000 all of it\n#2 DONE 0.1s\n\n#1 RUN a\n#1 0.000 goes on\n");
 });
 
-test("a download takes a line every five seconds, and one when it is complete", () => {
+test("prints a line for a download every five seconds, and one when it is complete", () => {
   const { log, seen, at } = logged();
   log.event(step("a"));
   for (let ms = 0; ms <= 11_000; ms += 100) {
@@ -150,16 +150,16 @@ test("a download takes a line every five seconds, and one when it is complete", 
 });
 
 test.each([
-  ["a title of the window", "\u001b]0;mine\u0007text", "text"],
+  ["a window title", "\u001b]0;mine\u0007text", "text"],
   ["a cursor that moves", "\u001b[2J\u001b[1;1Htext\u001b[3A", "text"],
   ["a sequence that is made when a colour is removed", "\u001b\u001b[31m[2Jtext", "\u001b[31m[2Jtext\u001b[0m"],
   ["an end of the string that never comes", "text\u001bPq#0;2;0;0;0", "textq#0;2;0;0;0"],
   ["hidden text", "\u001b[8mtext\u001b[38;5;8m grey", "text\u001b[38;5;8m grey\u001b[0m"],
   ["control characters", "te\u0007\u0008\u009bxt", "text"],
   ["characters that change the order of others", "te\u202ext", "text"],
-])("a step does not steer the terminal by %s", (_, text, shown) => {
+])("a step cannot control the terminal with %s", (_, text, shown) => {
   const file = logged();
-  // The terminal throws at a control sequence that it does not know.
+  // The test terminal throws an error at an unknown control sequence.
   for (const { log } of [file, logged({ progress: "plain", screen: new FakeTerminal(80) }), drawn(80)]) {
     log.event(step(text));
     log.event(print(text, `${text}\n${text}`));
@@ -175,14 +175,14 @@ test.each([
   );
 });
 
-test("NO_COLOR leaves no colours", () => {
+test("NO_COLOR disables colours", () => {
   const { log, seen } = logged({ env: { NO_COLOR: "1" } });
   log.event(step("a"));
   log.event(print("a", "\u001b[32mgreen\u001b[0m\n"));
   expect(seen.text).toContain("#1 0.000 green\n");
 });
 
-test("memory stays bounded: of a step that prints on and on, the last lines are kept", () => {
+test("memory stays bounded: of a step that prints without end, only the last lines are stored", () => {
   const { log, seen } = logged({ progress: "quiet" });
   log.event(step("a"));
   for (let line = 0; line < 5_000; line += 1) log.event(print("a", `${line} ${"x".repeat(2_000)}\n`));
@@ -194,7 +194,7 @@ test("memory stays bounded: of a step that prints on and on, the last lines are 
   expect(seen.text).toContain("4999 x");
 });
 
-test("the lines of steps that have succeeded take no room from those of the one that fails", () => {
+test("the lines of successful steps do not displace those of the step that fails", () => {
   const { log, seen } = logged({ progress: "quiet" });
   for (const id of ["a", "b", "c"]) {
     log.event(step(id));
@@ -205,7 +205,7 @@ test("the lines of steps that have succeeded take no room from those of the one 
   expect(seen.text).toContain("------\n > RUN c:\n0.000 0 x");
 });
 
-test("a line without an end is broken", () => {
+test("breaks a line without an end", () => {
   const { log, seen } = logged();
   log.event(step("a"));
   log.event(print("a", "y".repeat(20_000)));
@@ -214,7 +214,7 @@ test("a line without an end is broken", () => {
   expect(seen.text.split("\n").map((line) => line.length)).toEqual([8, 16_393, 3_626, 16_393, 3_625, 0]);
 });
 
-test("on a terminal, a line that is not complete is the last of six", () => {
+test("on a terminal, an incomplete line is the last of six", () => {
   const { log, terminal, at } = drawn(80);
   log.event(step("a"));
   log.event(print("a", "1\n2\n3\n4\n5\n6\n"));
@@ -223,13 +223,13 @@ test("on a terminal, a line that is not complete is the last of six", () => {
   expect(terminal.lines.slice(2)).toEqual(["2", "3", "4", "5", "6", " 70%"].map((text) => ` => => # ${text}`));
 });
 
-test("a terminal that has no room for a time shows the names", () => {
+test("a terminal that is too narrow for times shows the names", () => {
   const { log, terminal } = drawn(14);
   log.event(step("a"));
   expect(terminal.lines).toEqual(["[+] Building…", " => RUN a"]);
 });
 
-test("on a terminal, running steps have the last six lines of their log, and ended ones a line", () => {
+test("on a terminal, shows the last six lines of the log of a running step, and one line for an ended step", () => {
   const build = drawn(80);
   play(build, true, 2300);
   const lines = build.terminal.lines.map((line) => line.replaceAll(/\s+/g, " "));
@@ -249,7 +249,7 @@ test("on a terminal, running steps have the last six lines of their log, and end
   ]);
 });
 
-test("a download is shown below its step while it runs", () => {
+test("shows a download below its step while it runs", () => {
   const build = drawn(80);
   play(build, true, 600);
   expect(build.terminal.lines.at(-1)).toMatch(/^ => => sha256:c6a83f.*17 MB \/ 28.2 MB 0\.\ds$/);
@@ -267,7 +267,7 @@ test.each([5, 20, 40, 80, 200])("no line is wider than a terminal of %i columns"
   }
 });
 
-test.each([3, 6, 10])("no more is drawn than %i rows have room for, and all is there at the end", (rows) => {
+test.each([3, 6, 10])("draws no more than fits in %i rows, and everything at the end", (rows) => {
   const build = drawn(80, rows);
   play(build, true, 2300);
   expect(build.terminal.lines.length).toBeLessThan(rows);
@@ -278,7 +278,7 @@ test.each([3, 6, 10])("no more is drawn than %i rows have room for, and all is t
   expect(build.terminal.lines[0]).toMatch(/FINISHED$/);
 });
 
-test("the whole log of a failed step stays on the terminal, with the line of an unfinished end", () => {
+test("the whole log of a failed step stays on the terminal, with its unfinished last line", () => {
   const build = drawn(200);
   play(build, false);
   build.log.finish("failed");
@@ -289,7 +289,7 @@ test("the whole log of a failed step stays on the terminal, with the line of an 
   expect(text).not.toContain("npm http fetch");
 });
 
-test("the lines of others are printed above what is drawn", () => {
+test("prints other output above the drawing", () => {
   const build = drawn(80);
   play(build, true, 1500);
   build.log.above(() => build.terminal.write("remote: hello\n"));
@@ -297,7 +297,7 @@ test("the lines of others are printed above what is drawn", () => {
   expect(build.terminal.lines[1]).toMatch(/Building/);
 });
 
-test("a terminal that becomes narrower is drawn anew", () => {
+test("redraws when the terminal becomes narrower", () => {
   const build = drawn(80, 50);
   play(build, true, 2300);
   build.terminal.resize(45);
@@ -305,7 +305,7 @@ test("a terminal that becomes narrower is drawn anew", () => {
   expect(build.terminal.lines.every((line) => line.length < 45)).toBe(true);
 });
 
-test.each([{ TERM: "dumb" }, { CI: "true" }])("with %j a terminal gets plain lines", (env) => {
+test.each([{ TERM: "dumb" }, { CI: "true" }])("with %j, prints plain lines on a terminal", (env) => {
   const build = drawn(80, 24, env);
   play(build, true, 50);
   expect(build.terminal.lines[0]).toBe("#1 [internal] load build definition from Dockerfile");
@@ -315,7 +315,7 @@ test("--progress tty needs a terminal", () => {
   expect(() => logged({ progress: "tty" })).toThrow(expect.objectContaining({ code: "usage" }));
 });
 
-test("--progress quiet prints nothing of a build that succeeds, and of one that fails why", () => {
+test("--progress quiet prints nothing if a build succeeds, and the reason if it fails", () => {
   const build = logged({ progress: "quiet" });
   play(build, true);
   build.log.finish("built");
@@ -326,7 +326,7 @@ test("--progress quiet prints nothing of a build that succeeds, and of one that 
   expect(failed.seen.text).toMatch(/^------\n > \[build 4\/4\] RUN npm run build:\n/);
 });
 
-test("a builder without steps is printed line by line", () => {
+test("prints the output of a builder without steps line by line", () => {
   const [file, screen] = [logged(), drawn(80)];
   for (const { log } of [file, screen]) {
     for (const text of ["Step 1/2 : FROM ", "scratch\n", " ---> abc"]) log.event({ type: "build-text", text });
@@ -336,7 +336,7 @@ test("a builder without steps is printed line by line", () => {
   expect(screen.terminal.lines).toEqual(["Step 1/2 : FROM scratch", " ---> abc"]);
 });
 
-test("a step that the builder stopped because another failed is no failure", () => {
+test("a step that the builder stopped because another one failed is not a failure", () => {
   const { log, seen } = logged();
   log.event(step("a"));
   log.event(print("a", "text\n"));
@@ -361,7 +361,7 @@ test.each([
   ["failed to solve: Dockerfile:8", "", [8]],
   ["exit code: 100", "[build 2/5] RUN apt-get update   && apt-get install -y make", [3, 4, 5]],
   ["exit code: 2", "[build 4/5] COPY . .", [8]],
-])("the lines of the Dockerfile are found by %s %s", (message, name, expected) => {
+])("finds the lines of the Dockerfile from %j %j", (message, name, expected) => {
   const source = findSource({ path: "Dockerfile", text: DOCKERFILE }, message, name);
   expect(source?.lines.filter(({ hasFailed }) => hasFailed).map(({ number }) => number)).toEqual(expected);
 });
@@ -370,6 +370,6 @@ test.each([
   ["exit code: 2", "[build 3/5] RUN make"],
   ["on line 60", ""],
   ["exit code: 2", "[internal] load metadata"],
-])("no lines are shown where they are not certain: %s %s", (message, name) => {
+])("shows no lines if they are uncertain: %j %j", (message, name) => {
   expect(findSource({ path: "Dockerfile", text: DOCKERFILE }, message, name)).toBeUndefined();
 });

@@ -1,9 +1,9 @@
 import type { BuildOutputEvent } from "../../../src/output/build-events.ts";
 
-/** An event, and when it comes: ms since the build began. */
+/** An event, and its time in ms since the build began. */
 export type Scripted = [at: number, event: BuildOutputEvent];
 
-/** When the builder's clock begins: it need not be that of this machine. */
+/** The start of the build on the builder's clock, which may differ from the clock of this machine. */
 export const START = 1_700_000_000_000;
 
 const step = (at: number, id: string, name: string, more: object = {}): Scripted => [
@@ -23,7 +23,7 @@ const ASSETS = "[assets 1/1] RUN make assets";
 const BUILD = "[build 4/4] RUN npm run build";
 const LAYER = "sha256:c6a83fedfae6ed8a4f5f7cbb6a7b6f1c1ec3d86fea8cb9e5ba2e5e6673fde9f6";
 
-/** A build with a cached step, a download, two steps at a time, hostile output and, unless it succeeds, a step that fails. */
+/** A build with a cached step, a download, two parallel steps, hostile output and, unless it succeeds, a step that fails. */
 export function scriptedBuild(succeeds: boolean): Scripted[] {
   const end = { started: START + 2600, completed: START + 4000 };
   const failure = { error: 'process "/bin/sh -c npm run build" did not complete successfully: exit code: 2' };

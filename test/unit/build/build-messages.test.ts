@@ -30,21 +30,21 @@ const order: BuildOrder = {
   contextPlace: `sha256:${"b".repeat(64)}`,
 };
 
-/** As a message is after its way through JSON. */
+/** Returns the message after encoding and decoding as JSON. */
 const sent = <T>(message: T): T => JSON.parse(JSON.stringify(message)) as T;
 
-test("an order arrives as it was given", () => {
+test("an order arrives unchanged", () => {
   const message = sent(buildMessage({ order, sendsContext: true, push: false, check: false }));
   expect(parseBuildMessage(message)).toEqual({ order, sendsContext: true, push: false, check: false });
 });
 
-test("an order without a name, or of a repository that the engine clones", () => {
+test("an order without a name, or for a repository that the engine clones, arrives unchanged", () => {
   const cloned = { ...order, names: [], git: "https://example.com/app.git#main", platform: undefined };
   const message = sent(buildMessage({ order: cloned, sendsContext: false, push: false, check: false }));
   expect(parseBuildMessage(message).order).toMatchObject({ names: [], git: "https://example.com/app.git#main" });
 });
 
-describe("an order is refused", () => {
+describe("rejects an order", () => {
   test.each<[string, object]>([
     ["whose Dockerfile leads out", { dockerfile: "../Dockerfile" }],
     ["whose Dockerfile is an absolute path", { dockerfile: "/etc/passwd" }],
@@ -64,7 +64,7 @@ describe("an order is refused", () => {
   });
 });
 
-test("an answer has the credentials, the bytes of the secret, or the reason", () => {
+test("an answer contains the credentials, the bytes of the secret, or the reason", () => {
   const credentials = { username: "me", password: "p" };
   expect(parseAnswer(sent(answerMessage({ id: 1, credentials })))).toMatchObject({ id: 1, credentials });
   const secret = Buffer.from([0, 255, 10]);
@@ -73,7 +73,7 @@ test("an answer has the credentials, the bytes of the secret, or the reason", ()
   expect(parseAnswer(sent(answerMessage({ id: 4, error: "no" }))).error).toBe("no");
 });
 
-test("the outcome of a build arrives as it was given", () => {
+test("the outcome of a build arrives unchanged", () => {
   const built = {
     id: `sha256:${"1".repeat(64)}`,
     pushed: [{ name: "app:v2", digest: `sha256:${"2".repeat(64)}` }, { name: "app:latest" }],
@@ -84,7 +84,7 @@ test("the outcome of a build arrives as it was given", () => {
   expect(() => parseBuilt({ ...sent(builtMessage(built)), id: "app:v2" })).toThrow("broke the protocol");
 });
 
-test("the order of a check, and what it has found, arrive as they were given", () => {
+test("the order of a check and its findings arrive unchanged", () => {
   const message = sent(buildMessage({ order, sendsContext: true, push: false, check: true }));
   expect(parseBuildMessage(message)).toEqual({ order, sendsContext: true, push: false, check: true });
   expect(() => parseBuildMessage({ ...message, check: 1 })).toThrow("broke the protocol");
@@ -99,12 +99,12 @@ test.each<[string, object]>([
   ["a text of a megabyte", { text: "x".repeat(1e6) }],
   ["a count that is none", { count: -1 }],
   ["an error that is no text", { error: {} }],
-])("the outcome of a check is refused with %s", (_, changed) => {
+])("rejects the outcome of a check with %s", (_, changed) => {
   const message = sent(checkedMessage({ text: "", count: 0 }));
   expect(() => parseChecked({ ...message, ...changed })).toThrow("broke the protocol");
 });
 
-test("unknown questions and builders are refused", () => {
+test("rejects unknown questions and builders", () => {
   expect(() => parseQuestion({ type: "question", id: 1, kind: "file", name: "/etc/shadow" })).toThrow(
     "broke the protocol",
   );

@@ -33,17 +33,17 @@ const ID = `sha256:${"1".repeat(64)}`;
 
 const order: BuildOrder = { ...PLAIN_ORDER, names: ["app:v1"] };
 
-/** What a fake engine was told. */
-interface Told {
+/** The build that a fake engine has received. */
+interface ReceivedBuild {
   order: BuildOrder;
   files: Record<string, string>;
 }
 
-/** The images that the fake engine was asked for */
+/** The images that were requested from the fake engine */
 const inspected: string[] = [];
 
 /** An engine whose builds run `work`, and whose image has no content. */
-function fakeEngine(told: Told[], work: (options: BuildOptions) => Promise<void>): Engine {
+function fakeEngine(builds: ReceivedBuild[], work: (options: BuildOptions) => Promise<void>): Engine {
   const engine: Partial<Engine> = {
     builder: async () => await Promise.resolve("buildkit"),
     info: async () =>
@@ -54,12 +54,12 @@ function fakeEngine(told: Told[], work: (options: BuildOptions) => Promise<void>
         platform: { os: "linux", architecture: "amd64" },
       }),
     async build(given, context, options) {
-      told.push({ order: given, files: await contentsOf(context) });
+      builds.push({ order: given, files: await contentsOf(context) });
       await work(options);
       return { id: ID };
     },
     async check(given, context) {
-      told.push({ order: given, files: await contentsOf(context) });
+      builds.push({ order: given, files: await contentsOf(context) });
       return { text: "WARNING: x", count: 1 };
     },
     publish: async (name) =>
@@ -87,7 +87,7 @@ async function contentsOf(context: BuildContext | undefined): Promise<Record<str
 
 interface Run<T> {
   finished: T;
-  told: Told[];
+  builds: ReceivedBuild[];
   events: BuildEvent[];
   output: TransferEvent[];
 }
@@ -100,7 +100,7 @@ type Initiator<T> = (
   observer: { onEvent: (event: BuildEvent) => void; onBuilt: () => void },
 ) => Promise<T>;
 
-/** Builds the folder with both sides in this process; over a tunnel unless the remote side is an engine alone. */
+/** Builds the folder with both sides in this process, over a tunnel unless the remote side is an engine alone. */
 async function run(
   task: Partial<BuildRequest["build"]> = {},
   work: (options: BuildOptions) => Promise<void> = async () => {},
@@ -120,7 +120,7 @@ interface InitiatorOptions {
 
 async function runInitiator<T>(initiator: Initiator<T>, options: InitiatorOptions): Promise<Run<T>> {
   const { task = {}, work = async () => {}, program = "installed", events = [], dockerfile = "Dockerfile" } = options;
-  const [told, output]: [Told[], TransferEvent[]] = [[], []];
+  const [builds, output]: [ReceivedBuild[], TransferEvent[]] = [[], []];
   const signal = new AbortController().signal;
   const context: Context = {
     output: outputTo((event) => output.push(event)),
@@ -149,7 +149,7 @@ async function runInitiator<T>(initiator: Initiator<T>, options: InitiatorOption
         async sender(tunnel, stop) {
           const handedOver = program === "engine" ? await opened : undefined;
           const far = { ...context, signal: stop };
-          await buildWithEngine(tunnel, fakeEngine(told, work), { connection: { kind: "spawned" } }, far, handedOver);
+          await buildWithEngine(tunnel, fakeEngine(builds, work), { connection: { kind: "spawned" } }, far, handedOver);
         },
       },
       { tool: "1.2.3", features: [BUILDS], signal },
@@ -162,33 +162,33 @@ async function runInitiator<T>(initiator: Initiator<T>, options: InitiatorOption
     onBuilt: () => {},
   });
   await (await opened)[Symbol.asyncDispose]();
-  return { finished, told, events, output };
+  return { finished, builds, events, output };
 }
 
 test("the engine gets the order and the files, and the initiator the outcome", async () => {
-  const { finished, told } = await run();
-  expect(told[0]?.order).toEqual(order);
-  expect(told[0]?.files).toMatchObject({ version: "1\n", large: "x".repeat(100_000) });
+  const { finished, builds } = await run();
+  expect(builds[0]?.order).toEqual(order);
+  expect(builds[0]?.files).toMatchObject({ version: "1\n", large: "x".repeat(100_000) });
   expect(finished.built).toMatchObject({ id: ID, size: 42, pushed: [] });
   expect(finished.builder).toEqual({ kind: "buildkit", version: "28.5.2", platform: "linux/amd64" });
 });
 
-test("of the next context, only what has changed crosses the tunnel", async () => {
+test("only the changes of the next context cross the tunnel", async () => {
   writeFileSync(
     join(folder, "random"),
     Buffer.from(Array.from({ length: 50_000 }, (_, index) => (index * 7919) % 251)),
   );
   const first = await run();
   writeFileSync(join(folder, "version"), "2\n");
-  const { finished, told } = await run();
-  expect(told[0]?.files).toMatchObject({ version: "2\n", large: "x".repeat(100_000) });
+  const { finished, builds } = await run();
+  expect(builds[0]?.files).toMatchObject({ version: "2\n", large: "x".repeat(100_000) });
   expect(finished.contextBytes).toBeLessThan(1500);
   expect(finished.contextBytes).toBeLessThan(first.finished.contextBytes);
 });
 
-test("with an engine alone, the files are handed over in this process", async () => {
-  const { told } = await run({}, async () => {}, "engine");
-  expect(told[0]?.files).toMatchObject({ version: "1\n" });
+test("with an engine alone, passes the files on in this process", async () => {
+  const { builds } = await run({}, async () => {}, "engine");
+  expect(builds[0]?.files).toMatchObject({ version: "1\n" });
 });
 
 test("the events of the build arrive before its outcome", async () => {
@@ -199,7 +199,7 @@ test("the events of the build arrive before its outcome", async () => {
   expect(events).toEqual([{ type: "step-log", step: "1", stream: "stdout", text: "hello\n" }]);
 });
 
-test("a secret of this side reaches the builder", async () => {
+test("a secret of the initiator reaches the builder", async () => {
   writeFileSync(join(folder, "token"), "t0ken");
   let secret: string | undefined;
   await run(
@@ -209,13 +209,13 @@ test("a secret of this side reaches the builder", async () => {
   expect(secret).toBe("t0ken");
 });
 
-test("--push publishes each name, and tells its digest", async () => {
+test("--push publishes each name, and reports its digest", async () => {
   const { finished, events } = await run({ push: true });
   expect(finished.built.pushed).toEqual([{ name: "app:v1", digest: `sha256:${"2".repeat(64)}` }]);
   expect(events).toContainEqual(expect.objectContaining({ type: "step", name: "pushing app:v1" }));
 });
 
-test("the image that comes back is asked for by its ID: another build may have taken its name", async () => {
+test("requests the image by its ID, because another build may have taken its name", async () => {
   inspected.length = 0;
   await expect(run({ isBroughtBack: true })).rejects.toThrow("engine."); // the fake engine has no layers
   expect(inspected.length).toBeGreaterThan(1);
@@ -223,39 +223,39 @@ test("the image that comes back is asked for by its ID: another build may have t
 });
 
 describe("a check", () => {
-  test.each(["installed", "engine"] as const)("has its findings told, and builds nothing (%s)", async (program) => {
-    const { finished, told } = await runInitiator(check, { program });
+  test.each(["installed", "engine"] as const)("reports its findings, and builds nothing (%s)", async (program) => {
+    const { finished, builds } = await runInitiator(check, { program });
     expect(finished).toEqual({ text: "WARNING: x", count: 1 });
-    expect(told).toHaveLength(1);
-    expect(told[0]?.files["Dockerfile"]).toBe("FROM scratch\nCOPY . /\n");
+    expect(builds).toHaveLength(1);
+    expect(builds[0]?.files["Dockerfile"]).toBe("FROM scratch\nCOPY . /\n");
   });
 
-  test("gets no files but those that it reads, and they do not take the place of the kept context", async () => {
+  test("receives only the files that it reads, and they do not replace the kept context", async () => {
     writeFileSync(join(folder, "random"), randomBytes(50_000));
     const first = await run();
-    const { told } = await runInitiator(check, {});
-    expect(told[0]?.order.contextKey).not.toBe(order.contextKey);
-    expect(told[0]?.files).toEqual({ Dockerfile: "FROM scratch\nCOPY . /\n", ".dockerignore": "cache\n" });
+    const { builds } = await runInitiator(check, {});
+    expect(builds[0]?.order.contextKey).not.toBe(order.contextKey);
+    expect(builds[0]?.files).toEqual({ Dockerfile: "FROM scratch\nCOPY . /\n", ".dockerignore": "cache\n" });
     const { finished } = await run();
     expect(finished.contextBytes).toBeLessThan(first.finished.contextBytes);
     expect(finished.contextBytes).toBeLessThan(1500);
   });
 
-  test("gets all files where the Dockerfile is a link, and the folders of a Dockerfile in one", async () => {
+  test("receives all files if the Dockerfile is a link, and the parent folders of the Dockerfile", async () => {
     mkdirSync(join(folder, "deploy"));
     writeFileSync(join(folder, "deploy/Dockerfile"), "FROM scratch\n");
     writeFileSync(join(folder, "deploy/other"), "");
     const inFolder = await runInitiator(check, { dockerfile: "deploy/Dockerfile" });
-    expect(inFolder.told[0]?.files).toEqual({ "deploy/Dockerfile": "FROM scratch\n", ".dockerignore": "cache\n" });
+    expect(inFolder.builds[0]?.files).toEqual({ "deploy/Dockerfile": "FROM scratch\n", ".dockerignore": "cache\n" });
     rmSync(join(folder, "Dockerfile"));
     symlinkSync("deploy/Dockerfile", join(folder, "Dockerfile"));
-    const { told } = await runInitiator(check, {});
-    expect(told[0]?.files).toMatchObject({ "deploy/Dockerfile": "FROM scratch\n", version: "1\n" });
+    const { builds } = await runInitiator(check, {});
+    expect(builds[0]?.files).toMatchObject({ "deploy/Dockerfile": "FROM scratch\n", version: "1\n" });
   });
 });
 
-describe("a failure", () => {
-  test("of a step has its code, and comes after what the step has printed", async () => {
+describe("reports the failure", () => {
+  test("of a step with its code, after the output of the step", async () => {
     const events: BuildEvent[] = [];
     const printed: BuildEvent = { type: "step-log", step: "1", stream: "stderr", text: "no such file\n" };
     const failed = run(
@@ -274,7 +274,7 @@ describe("a failure", () => {
     expect(events).toEqual([printed]);
   });
 
-  test("of a push is told by its step as well", async () => {
+  test("of a push, also in the event of its step", async () => {
     const events: BuildEvent[] = [];
     const names = ["app:v1", "refused:v1"];
     const failed = run({ push: true, order: { ...order, names } }, async () => {}, "installed", events);
@@ -283,22 +283,22 @@ describe("a failure", () => {
     expect(events).toContainEqual(expect.objectContaining({ step: "push refused:v1", error }));
   });
 
-  test("of a folder without a Dockerfile is told before anything is sent", async () => {
+  test("of a folder without a Dockerfile before anything is sent", async () => {
     rmSync(join(folder, "Dockerfile"));
     const failed = run();
     await expect(failed).rejects.toMatchObject({ code: "not-buildable" });
   });
 
-  test("of a secret that is not there is told before anything is sent", async () => {
-    const told: string[] = [];
+  test("of a missing secret before anything is sent", async () => {
+    const builds: string[] = [];
     const failed = run(
       { secrets: [{ id: "npm", source: { kind: "file", path: join(folder, "missing") } }] },
       async () => {
-        told.push("built");
+        builds.push("built");
         await Promise.resolve();
       },
     );
     await expect(failed).rejects.toMatchObject({ code: "usage" });
-    expect(told).toEqual([]);
+    expect(builds).toEqual([]);
   });
 });

@@ -11,7 +11,7 @@ const options = { tool: "1.2.3", signal: new AbortController().signal };
 
 /** Runs the builder's side against an initiator that answers. Returns the registries whose credentials were sent. */
 async function ask(answers: Partial<BuildAnswers>, builder: (ask: BuildAnswers) => Promise<void>): Promise<string[]> {
-  const told: string[] = [];
+  const usedRegistries: string[] = [];
   const none: BuildAnswers = {
     credentials: async () => await Promise.resolve(undefined),
     secret: async () => await Promise.resolve(undefined),
@@ -25,19 +25,19 @@ async function ask(answers: Partial<BuildAnswers>, builder: (ask: BuildAnswers) 
         await tunnel.result();
       },
       async receiver(tunnel) {
-        answerQuestions(tunnel, { ...none, ...answers }, (registry) => told.push(registry));
+        answerQuestions(tunnel, { ...none, ...answers }, (registry) => usedRegistries.push(registry));
         await tunnel.next("built");
         await tunnel.finish({});
       },
     },
     options,
   );
-  return told;
+  return usedRegistries;
 }
 
-test("credentials reach the builder, and it is told for which registry", async () => {
+test("credentials reach the builder, and their use is reported for each registry", async () => {
   const credentials = { username: "me", password: "secret" };
-  const told = await ask(
+  const usedRegistries = await ask(
     {
       credentials: async (host) =>
         await Promise.resolve(host.includes("registry.example.com") ? credentials : undefined),
@@ -48,10 +48,10 @@ test("credentials reach the builder, and it is told for which registry", async (
       expect(await builder.credentials("other.example.com")).toBeUndefined();
     },
   );
-  expect(told).toEqual(["registry.example.com"]);
+  expect(usedRegistries).toEqual(["registry.example.com"]);
 });
 
-test("a secret arrives byte for byte, one of half a megabyte as well", async () => {
+test("a secret arrives byte for byte, even with half a megabyte", async () => {
   const secret = Buffer.alloc(500 * 1024, 255);
   await ask({ secret: async (id) => await Promise.resolve(id === "npm" ? secret : undefined) }, async (builder) => {
     expect((await builder.secret("npm"))?.equals(secret)).toBe(true);
@@ -59,7 +59,7 @@ test("a secret arrives byte for byte, one of half a megabyte as well", async () 
   });
 });
 
-test("an agent is reached through the tunnel, in both directions", async () => {
+test("an ssh agent is reachable through the tunnel, in both directions", async () => {
   const agent = async (): Promise<Duplex> => {
     const [here, there] = duplexPair();
     there.once("data", (question: Buffer) => there.end(`answer to ${question.toString()}`));
@@ -80,7 +80,7 @@ test("questions without end, one after the other, end the build", async () => {
   await expect(asked).rejects.toThrow("asks more questions than a build needs");
 });
 
-test("what the initiator cannot answer is an error in its words", async () => {
+test("a question that the initiator cannot answer fails with the initiator's message", async () => {
   const secret = async (): Promise<Buffer> => await Promise.reject(new Error("there is no file .npmrc"));
   await ask({ secret }, async (builder) => {
     await expect(builder.secret("npm")).rejects.toThrow("there is no file .npmrc");
@@ -88,7 +88,7 @@ test("what the initiator cannot answer is an error in its words", async () => {
   });
 });
 
-/** Sends events by the builder's side; returns those that arrive. */
+/** Sends events from the builder's side. Returns those that arrive. */
 async function log(send: (tunnel: Tunnel) => Promise<void>): Promise<BuildEvent[]> {
   const events: BuildEvent[] = [];
   await runBothSides(
@@ -108,7 +108,7 @@ async function log(send: (tunnel: Tunnel) => Promise<void>): Promise<BuildEvent[
   return events;
 }
 
-test("events of a build arrive in order, also those from before the stream was open", async () => {
+test("events of a build arrive in order, including those from before the stream opened", async () => {
   const sent: BuildEvent[] = [
     {
       type: "step",
@@ -131,7 +131,7 @@ test("events of a build arrive in order, also those from before the stream was o
   expect(events).toEqual(sent);
 });
 
-/** Returns what an initiator gets that does not read before all has been sent. */
+/** Returns the events that an initiator receives if it does not read before all have been sent. */
 async function slowReader(send: (sender: LogSender) => void): Promise<string> {
   let written = "";
   let goOn = (): void => {};
@@ -160,14 +160,17 @@ async function slowReader(send: (sender: LogSender) => void): Promise<string> {
 test.each<BuildEvent>([
   { type: "step-log", step: "a", stream: "stdout", text: "y\n".repeat(10_000) },
   { type: "build-text", text: "y\n".repeat(10_000) },
-])("a link that is slower than the log loses lines, not memory, and that is told: $type", async (event) => {
-  const written = await slowReader((sender) => {
-    for (let count = 0; count < 1000; count += 1) sender.send(event);
-  });
-  expect(written).toMatch(/\[\d+ characters are omitted: the link is slower than the log\]\\n"\}\n$/);
-});
+])(
+  "drops log lines if the link is slower than the log, instead of using more memory, and reports it: $type",
+  async (event) => {
+    const written = await slowReader((sender) => {
+      for (let count = 0; count < 1000; count += 1) sender.send(event);
+    });
+    expect(written).toMatch(/\[\d+ characters are omitted: the link is slower than the log\]\\n"\}\n$/);
+  },
+);
 
-test("the text of an instruction is cut to what the initiator keeps", async () => {
+test("truncates the text of an instruction to the limit of the initiator", async () => {
   const name = `[1/2] RUN ${"x".repeat(100_000)}`;
   const [event] = await log(async (tunnel) => {
     const sender = new LogSender(tunnel);
@@ -182,7 +185,7 @@ test.each([
   { type: "step", step: "x".repeat(2000), name: "a" },
   { type: "step", step: "a", name: "x".repeat(5000) },
   { type: "step-progress", step: "a", id: "x".repeat(2000), current: 0, total: 0 },
-])("a text that would be kept is bounded", async (event) => {
+])("limits a text that would be stored", async (event) => {
   const events = log(async (tunnel) => {
     tunnel.listen("build-log", (stream) => void stream.end(`${JSON.stringify(event)}\n`));
     await tunnel.send({ type: "builder" });

@@ -63,13 +63,13 @@ describe("an archive is streamed", () => {
     expect((await lstat(at("pipe"))).isFIFO()).toBe(true);
   });
 
-  test("to a program, by the shell's >(…)", async () => {
+  test("to a program, with >(…) of the shell", async () => {
     const line = 'exec 9> >(cat > substituted.tar); "$@" && exec 9>&- && wait $!';
     expect((await shell(line, "oci-archive:/dev/fd/9")).exitCode).toBe(0);
     expect(await look("oci-archive", at("substituted.tar"), "app:v1")).toEqual(whole(image));
   });
 
-  test("to a program that stops reading: an error, and the received layers are kept", async () => {
+  test("to a program that stops reading: an error, and the received layers stay in the cache", async () => {
     const { exitCode, stderr } = await shell(
       '"$@" | head -c 100 >/dev/null; exit ${PIPESTATUS[0]}',
       "docker-archive:-",
@@ -92,7 +92,7 @@ describe("an archive is streamed", () => {
     expect(exitCode).toBe(11);
   });
 
-  test.each(["-", "/dev/stdout"])("not to %s of the spawned side, which is the tunnel", async (path) => {
+  test.each(["-", "/dev/stdout"])("but not to %s of the spawned side, which is the tunnel", async (path) => {
     const far = ["pull", "--to", `docker-archive:${path}`, "app:v1"];
     const { exitCode, stderr } = await run("push", "oci:layout", ...program, ...far);
     expect(stderr).toContain("the stdout of this side is the tunnel");
@@ -100,7 +100,7 @@ describe("an archive is streamed", () => {
   });
 });
 
-describe("a target that is not a regular file is refused, and stays", () => {
+describe("rejects a target that is not a regular file, and leaves it unchanged", () => {
   test("a socket", async () => {
     const server = createServer().listen(at("socket"));
     await once(server, "listening");
@@ -111,7 +111,7 @@ describe("a target that is not a regular file is refused, and stays", () => {
     server.close();
   });
 
-  test.skipIf(process.getuid?.() !== 0)("a device (only root can make one)", async () => {
+  test.skipIf(process.getuid?.() !== 0)("a device (only root can create one)", async () => {
     await promisify(execFile)("mknod", [at("device"), "c", "1", "3"]);
     await symlink("device", at("to-device"));
     for (const name of ["device", "to-device"]) {
@@ -178,7 +178,7 @@ describe("long file names", () => {
   );
 });
 
-test("a layout whose blobs folder is a file is an error before a layer is sent", async () => {
+test("a layout whose blobs folder is a file causes an error before a layer is sent", async () => {
   await writeTree(at("odd"), [{ name: "blobs", content: "x" }]);
   const { exitCode, stderr } = await run(...pull("oci:odd"));
   expect(stderr).toContain("there is no folder odd/blobs");

@@ -8,7 +8,7 @@ const at = (name: string): string => join(folder, name);
 const image = await makeImage([3000]);
 await writeTar(at("podman.tar"), await savePodman(image));
 
-describe("an archive's image can be given another name", () => {
+describe("renames the image of an archive", () => {
   test.each([
     ["by the sending side", ["push", "--as", "app:v7"], ["app:v7"]],
     ["by the receiving side", ["push"], ["--as", "app:v7", "app:v1"]],

@@ -1,4 +1,4 @@
-/** The options --compress and --bwlimit: how plain layers are packed for the transfer, and how fast they pass. */
+/** The options --compress and --bwlimit: the packing of plain layers for the transfer, and the limit of the rate. */
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as zlib from "node:zlib";
@@ -20,7 +20,7 @@ const [layer = Buffer.alloc(0)] = layers;
 await writeTree(at("plain"), layoutOf([{ image, ref: "app:v1" }], plain));
 await writeTree(at("gzip"), layoutOf([{ image, ref: "app:v1" }]));
 
-/** Bytes that the tunnel adds, at most. */
+/** The maximum number of bytes that the tunnel adds. */
 const TALK = 4000;
 const gzipOf = (level: number): number => zlib.gzipSync(layer, { level }).length;
 const brotliOf = (quality: number): number =>
@@ -31,7 +31,7 @@ let count = 0;
 async function push(source: string, own: string[], theirs: string[] = []): Promise<number> {
   count += 1;
   const [wire, to] = [at(`sent-${count}`), `to-${count}`];
-  // Own cache folders: concurrent runs would share received layers.
+  // Separate cache folders, because concurrent runs would share received layers.
   const cache = `XDG_CACHE_HOME=${at(`cache-${count}`)}`;
   const line = ["env", cache, ...program, "pull", ...theirs, "--to", `oci:${to}`, "app:v1"];
   const { exitCode, stderr } = await run("push", ...own, source, "sh", "-c", `tee "$0" | "$@"`, wire, ...line);
@@ -42,7 +42,7 @@ async function push(source: string, own: string[], theirs: string[] = []): Promi
 
 const compress = (how?: string): string[] => (how === undefined ? [] : ["--compress", how]);
 
-describe.concurrent("a plain layer is packed as either side's --compress names; the sender's option has priority", () => {
+describe.concurrent("packs a plain layer with the codec that --compress selects on either side; the sender's option has priority", () => {
   test.each<[string | undefined, string | undefined, number]>([
     ["none", undefined, layer.length],
     ["gzip:1", undefined, gzipOf(1)],
@@ -58,12 +58,12 @@ describe.concurrent("a plain layer is packed as either side's --compress names; 
     expect(sent).toBeLessThan(size * 1.02 + TALK);
   });
 
-  test("without --compress, with the best codec that both sides have", async () => {
+  test("without --compress, uses the best codec that both sides have", async () => {
     for (const how of [undefined, "auto"])
       expect(await push("oci:plain", compress(how))).toBeLessThan(layer.length / 2);
   });
 
-  test("a compressed layer is sent as it is stored", async () => {
+  test("sends a compressed layer as it is stored", async () => {
     for (const how of ["none", "gzip:9"]) {
       const sent = await push("oci:gzip", compress(how));
       expect(sent).toBeGreaterThan(zlib.gzipSync(layer).length);
@@ -72,7 +72,7 @@ describe.concurrent("a plain layer is packed as either side's --compress names; 
   });
 });
 
-test("the option of a receiver that is the initiator counts", async () => {
+test("applies the option of a receiver that is the initiator", async () => {
   const line = ["sh", "-c", `"$@" | tee "$0"`, at("received"), ...program, "push", "oci:plain"];
   const { exitCode } = await run("pull", "--compress", "none", "--to", "oci:wished", "app:v1", ...line);
   expect(exitCode).toBe(0);
@@ -100,7 +100,7 @@ describe("--bwlimit on the sender, on the receiver, and on both", () => {
   });
 });
 
-describe.runIf(!("zstdCompressSync" in zlib))("zstd where Node has none: an error before the command starts", () => {
+describe.runIf(!("zstdCompressSync" in zlib))("zstd in a Node without zstd: an error before the command starts", () => {
   test.each(["push", "pull"])("%s", async (verb) => {
     const line = verb === "push" ? ["oci:plain"] : ["--to", "oci:zstd", "app:v1"];
     const { exitCode, stderr } = await run(verb, "--compress", "zstd", ...line, "sh", "-c", "touch started");
@@ -122,7 +122,7 @@ describe.runIf(!("zstdCompressSync" in zlib))("zstd where Node has none: an erro
   });
 });
 
-describe.concurrent("--compress is refused where it has no effect, before the command starts", () => {
+describe.concurrent("rejects --compress where it has no effect, before the command starts", () => {
   const dial = ["sh", "-c", "touch started", "system", "dial-stdio"];
   test.each<[string[], RegExp]>([
     [

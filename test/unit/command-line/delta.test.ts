@@ -11,7 +11,7 @@ import { layoutOf, look, readTree, whole, writeTar, writeTree } from "./images.t
 const at = (name: string): string => join(folder, name);
 const FILE = 30_000;
 const FILES = 40;
-/** Bytes of a file in the large layer, whose size exceeds all else that is sent. */
+/** The bytes of a file in the large layer. The layer is larger than everything else that is sent. */
 const LARGE = 220_000;
 
 /** Builds an image of a base layer and a layer of incompressible files; `changed` files differ, `chown` adds a layer with another owner. */
@@ -43,8 +43,8 @@ beforeAll(async () => {
 });
 
 /**
- * Pushes, and returns the number of bytes sent. With --delta=always, unless --no-delta is given: on a local pipe, whole
- * layers are predicted to be faster.
+ * Pushes, and returns the number of bytes sent. Uses --delta=always, unless --no-delta is given, because the prediction for a local pipe is
+ * that whole layers are faster.
  */
 async function push(
   from: string,
@@ -61,10 +61,10 @@ async function push(
   return { sent: (await stat(wire)).size, stderr };
 }
 
-/** Bytes of two changed files, and of the headers and keys of the others, at most. */
+/** The maximum bytes of two changed files, and of the headers and keys of the other files. */
 const FEW = 3 * FILE;
 
-describe.concurrent("of a new version, only the changed files are sent", () => {
+describe.concurrent("sends only the changed files of a new version", () => {
   test.each(["oci", "oci-archive", "docker-archive"] as const)("into an %s that has the old version", async (kind) => {
     const to = `${kind}:kept-${kind}`;
     await push("oci:v1", to, "v1");
@@ -86,7 +86,7 @@ describe.concurrent("of a new version, only the changed files are sent", () => {
 
   test("on a slow link, without --delta", async () => {
     await push("oci:v1", "oci:slow", "v1");
-    // Own cache folder: with a partial layer of another test, the run would resume it and predict nothing.
+    // A separate cache folder, because the run would resume a partial layer of another test, and predict nothing.
     const own = ["env", `XDG_CACHE_HOME=${at("slow-cache")}`];
     const pull = ["pull", "--verbose", "--bwlimit=1m", "--to", "oci:slow", "app:v2"];
     const { exitCode, stderr } = await run("push", "oci:v2", ...own, ...program, ...pull);
@@ -95,13 +95,13 @@ describe.concurrent("of a new version, only the changed files are sent", () => {
     expect(stderr).toMatch(/rebuilt from files there/);
   });
 
-  test("not with --no-delta: the whole layer is sent", async () => {
+  test("but with --no-delta, the whole layer", async () => {
     await push("oci:v1", "oci:told", "v1");
     const { sent } = await push("oci:v2", "oci:told", "v2", "--no-delta");
     expect(sent).toBeGreaterThan(FILES * FILE);
   });
 
-  test("and no content of a second layer with the same files of another owner, in the same transfer", async () => {
+  test("and no content of a second layer in the same transfer that has the same files with another owner", async () => {
     await push("oci:v1", "oci:owned-to", "v1");
     const { sent } = await push("oci:owned", "oci:owned-to", "v3");
     expect(sent).toBeGreaterThan(FILES * LARGE);
@@ -123,7 +123,7 @@ describe.concurrent("--verbose prints why a layer is sent whole", () => {
   };
   const asked = "docker-over-ssh: missing layers are sent whole: the receiver wants whole layers";
 
-  test("it is small, while a larger one is sent by delta", async () => {
+  test("it is small, and a larger layer is sent by delta", async () => {
     expect(await details("oci:v2", "v2", "v1")).toEqual([
       expect.stringMatching(/^docker-over-ssh: layer [0-9a-f]{12} is sent whole: it is small \(5\d.* kB\)$/),
     ]);
@@ -164,13 +164,13 @@ describe.concurrent("a target without a usable delta base", () => {
     expect(await look("oci", at("damaged"), "app:v2")).toEqual({ configDigest, diffIds, faults });
   });
 
-  test("a file that is no archive: replaced", async () => {
+  test("a file that is not an archive: it is replaced", async () => {
     await writeFile(at("no.tar"), "no archive");
     await push("oci:v2", "docker-archive:no.tar", "v2");
     expect(await look("docker-archive", at("no.tar"), "app:v2")).toEqual(whole(v2));
   });
 
-  test("a truncated archive: replaced", async () => {
+  test("a truncated archive: it is replaced", async () => {
     await rename(at("v1.tar"), at("short.tar"));
     await truncate(at("short.tar"), 600_000);
     await push("oci:v2", "oci-archive:short.tar", "v2");

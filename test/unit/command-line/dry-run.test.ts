@@ -1,4 +1,4 @@
-/** --dry-run between layouts and archives: what it tells, and that it changes nothing. */
+/** --dry-run between layouts and archives: its output, and that it changes nothing. */
 import { mkdir, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -35,7 +35,7 @@ beforeAll(async () => {
 
 const own = (cache: string): string[] => ["env", `XDG_CACHE_HOME=${at(cache)}`];
 
-/** Pulls `app:v1` or `app:v2` out of a layout into another one. Returns what was printed, and the bytes that came through the pipe. */
+/** Pulls `app:v1` or `app:v2` out of a layout into another one. Returns the printed lines, and the number of bytes that passed through the pipe. */
 async function pull(from: string, to: string, ...options: string[]): Promise<{ lines: string[]; sent: number }> {
   const wire = at(`wire-${from}-${to}${options.join("")}`);
   const push = [...own(`${to}-sender`), ...program, "push", `oci:${from}`];
@@ -53,7 +53,7 @@ async function pull(from: string, to: string, ...options: string[]): Promise<{ l
   return { lines: stderr.split("\n"), sent: (await stat(wire)).size };
 }
 
-/** The bytes in a line, `~1.2 MB`. */
+/** Returns the bytes in a line, e.g. in `~1.2 MB`. */
 function bytesIn(line: string): number {
   const [, count, unit = ""] = /([\d.]+) (B|kB|MB)\b/.exec(line) ?? [];
   return Number(count) * ({ B: 1, kB: 1e3, MB: 1e6 }[unit] ?? NaN);
@@ -74,9 +74,9 @@ function expectAsPlanned(lines: string[], sent: number): void {
   expect(sent).toBeLessThan(planned * 1.15 + OTHER);
 }
 
-// Each pull starts two programs, and some tests have three.
-describe("--dry-run tells what a transfer does, and changes nothing", { timeout: 60_000 }, () => {
-  test("layers that are stored compressed are sent whole: their bytes are exact", async () => {
+// Each pull starts two programs, and some tests run three pulls.
+describe("--dry-run predicts a transfer, and changes nothing", { timeout: 60_000 }, () => {
+  test("compressed layers are sent whole: their bytes are exact", async () => {
     await mkdir(at("empty"));
     const { lines } = await pull("v2", "empty", "--dry-run");
     expect(await readdir(at("empty"))).toEqual([]);
@@ -92,14 +92,14 @@ describe("--dry-run tells what a transfer does, and changes nothing", { timeout:
     expect(lines.at(-1)).toMatch(/^a dry run: nothing was sent/);
   });
 
-  test("layers that are packed for the transfer: an estimate", async () => {
+  test("layers that are packed for the transfer: their bytes are an estimate", async () => {
     const { lines, sent } = await pull("v2-plain", "packed", "--dry-run");
     expect(sent).toBeLessThan(1_000_000); // probes
     expect(waysIn(lines)).toEqual(["~whole", "~whole"]);
     expectAsPlanned(lines, (await pull("v2-plain", "packed")).sent);
   });
 
-  test("an older version is there: present layers, and one by delta", async () => {
+  test("the target has an older version: predicts a layer by delta", async () => {
     await pull("v1", "older");
     const before = await readTree(at("older"));
     const plan = await pull("v2", "older", "--delta=always", "--dry-run");
@@ -108,7 +108,7 @@ describe("--dry-run tells what a transfer does, and changes nothing", { timeout:
     expectAsPlanned(plan.lines, (await pull("v2", "older", "--delta=always")).sent);
   });
 
-  test("the same image is there: nothing is sent", async () => {
+  test("the target has the same image: nothing is sent", async () => {
     await pull("v2", "same");
     const { lines, sent } = await pull("v2", "same", "--dry-run");
     expect(lineWith(lines, "app:v2")).toMatch(/: 2 of 2 layers already present$/);
@@ -124,7 +124,7 @@ describe("--dry-run tells what a transfer does, and changes nothing", { timeout:
     expect(await readdir(folder)).not.toContain("none.tar");
   });
 
-  test("several images: a plan of each, and nothing is there", async () => {
+  test("several images: prints a plan of each, and creates nothing", async () => {
     const line = [...own("several-receiver"), ...program, "pull", "--to", "oci:several-to", "app:v1", "app:v2", "--"];
     const { exitCode, stderr } = await run("push", "--dry-run", "oci:v1:app:v1", "oci:v2:app:v2", "--", ...line);
     expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
@@ -135,7 +135,7 @@ describe("--dry-run tells what a transfer does, and changes nothing", { timeout:
     expect(await readdir(folder)).not.toContain("several-to");
   });
 
-  test("several images: a layer that they share counts once, as it is sent once", async () => {
+  test("several images: counts a shared layer once, because it is sent once", async () => {
     const line = [...own("shared-receiver"), ...program, "pull", "--to", "oci:shared-to", "app:v2", "app:v3", "--"];
     const { exitCode, stderr } = await run("push", "--dry-run", "oci:v2:app:v2", "oci:v3:app:v3", "--", ...line);
     expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
@@ -143,7 +143,7 @@ describe("--dry-run tells what a transfer does, and changes nothing", { timeout:
     expect(stderr).toMatch(/^docker\.io\/library\/app:v3 for linux\/amd64: 1 of 2 layers already present$/m);
   });
 
-  test("the status of a refusal", async () => {
+  test("exits with the status of a refusal", async () => {
     const line = [...own("small"), ...program, "push", "oci:v2"];
     const pulling = ["pull", "--dry-run", "--max-size", "1k", "--to", "oci:small-to", "app:v2"];
     expect(await run(...pulling, ...line)).toMatchObject({ exitCode: 13 });
@@ -151,9 +151,9 @@ describe("--dry-run tells what a transfer does, and changes nothing", { timeout:
     expect(await run("pull", "--dry-run", "--to", "oci:absent-to", "app:v4", ...absent)).toMatchObject({ exitCode: 3 });
   });
 
-  test("it leaves no files in the cache folder", async () => {
+  test("leaves no files in the cache folder", async () => {
     await pull("v2", "no-cache", "--dry-run", "--delta=always");
-    // `code` is V8's compiled code of this program, which any run keeps.
+    // `code` is V8's compiled code of this program, which each run stores.
     const names = await readdir(at("no-cache-sender/docker-over-ssh"));
     expect(names.filter((name) => name !== "code")).toEqual([]);
   });

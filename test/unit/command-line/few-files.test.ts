@@ -1,4 +1,4 @@
-/** A side whose process may open no more files, pipes and connections (`ulimit -n`). */
+/** A side whose process cannot open more files, pipes and connections (`ulimit -n`). */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
@@ -10,7 +10,7 @@ import { folder, program, settings } from "./cli.ts";
 import { layoutOf, writeTree } from "./images.ts";
 
 await writeTree(join(folder, "layout"), layoutOf([{ image: await makeImage([3000, 700]), ref: "app:v1" }]));
-/** Opens all files that the limit allows but two, before the command is loaded: loading needs one at a time. */
+/** Opens all but two of the files that the limit allows, before the command is loaded. Loading needs one file at a time. */
 await writeFile(
   join(folder, "hook.cjs"),
   `const { openSync, closeSync } = require("node:fs");

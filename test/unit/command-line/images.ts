@@ -18,7 +18,7 @@ export async function writeTar(path: string, entries: TestEntry[]): Promise<void
   await writeFile(path, await makeTar(entries));
 }
 
-/** Returns a layout as buildah, kaniko and ko write it: gzip layers, and a name or none per image. */
+/** Returns a layout as buildah, kaniko and ko write it: gzip layers, and at most one name per image. */
 export function layoutOf(
   images: { image: TestImage; ref?: string; platform?: object }[],
   pack: Pack = gzipped,
@@ -59,7 +59,7 @@ export async function look(
   return kind === "oci-archive" ? checkLayout(files, name) : checkSaved(files);
 }
 
-/** Reads all files of a folder, by their relative paths. */
+/** Reads all files of a folder. Returns them by their relative paths. */
 export async function readTree(folder: string): Promise<Map<string, Buffer>> {
   const found = await readdir(folder, { recursive: true, withFileTypes: true });
   const paths = found.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));

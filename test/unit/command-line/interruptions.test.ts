@@ -45,7 +45,7 @@ test.each(["the tunnel is open", "of 2 layers are already present", "sending", "
 );
 
 test.each(["docker-archive", "oci-archive"] as const)(
-  "a %s is replaced only when the new one is complete, and the next run removes a killed run's leftovers",
+  "replaces a %s only when the new one is complete; the next run removes the leftovers of a killed run",
   async (kind) => {
     const pull = ["pull", "--to", `${kind}:${kind}.tar`, "app:v1", ...program, "push"];
     expect((await run(...pull, "oci:first")).exitCode).toBe(0);
@@ -60,9 +60,9 @@ test.each(["docker-archive", "oci-archive"] as const)(
   },
 );
 
-test("leftovers of killed runs are removed, but not by a dry run; temporary files of live runs stay", async () => {
+test("removes leftovers of killed runs, except in a dry run, and leaves temporary files of live runs", async () => {
   await writeTree(at("left"), layoutOf([{ image, ref: "app:v1" }]));
-  // No process has that number: Linux ends at 4 million.
+  // No process has this ID, because the maximum of Linux is 4 million.
   const [dead, alive] = [newRunId(999_999_999), newRunId()];
   for (const run of [dead, alive])
     for (const path of [`left/blobs/sha256/x.${run}.part`, `left/index.json.${run}.part`, `left.tar.${run}.part`])
@@ -88,7 +88,7 @@ test("leftovers of killed runs are removed, but not by a dry run; temporary file
   ]);
 });
 
-test("concurrent runs write into one new layout: it has all their images", async () => {
+test("concurrent runs write into the same new layout: it then has all their images", async () => {
   const names = ["a:v1", "b:v1", "c:v1", "d:v1"];
   const source = (index: number): string => (index % 2 === 0 ? "oci:first" : "oci:second");
   const runs = await Promise.all(

@@ -1,4 +1,4 @@
-/** --json: what a program reads from stdout, and what is left for people on stderr. */
+/** --json: the events for programs on stdout, and the messages for people on stderr. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -12,10 +12,10 @@ const at = (name: string): string => join(folder, name);
 const image = await makeImage([3000, 700_000]);
 await writeTree(at("source"), layoutOf([{ image, ref: "v1" }]));
 const source = `oci:${at("source")}:v1`;
-/** Runs the words behind it, and writes a line to stderr first. */
+/** The first words of a command that writes a line to stderr, and then runs the words after these. */
 const say = ["sh", "-c", 'echo "hello there" >&2; exec "$@"', "sh"];
 
-/** Runs `docker-over-ssh …`, and returns its events; each is in the schema. */
+/** Runs `docker-over-ssh …`, and returns its events. Expects each to match the schema. */
 async function events(...words: string[]) {
   const { exitCode, stdout, stderr } = await start(...words);
   const all = stdout
@@ -29,7 +29,7 @@ async function events(...words: string[]) {
 const types = (all: readonly TransferEvent[]): string[] => [...new Set(all.map(({ type }) => type))];
 
 describe("events on stdout", () => {
-  test("of a push tell what is planned, what is going on, and the result; stderr is empty", async () => {
+  test("of a push contain the plan, the progress and the result; stderr is empty", async () => {
     const pushed = await events(
       "push",
       "--json",
@@ -62,7 +62,7 @@ describe("events on stdout", () => {
     });
   });
 
-  test("of a pull have details with --verbose, and no progress with --quiet", async () => {
+  test("of a pull include details with --verbose, and no progress with --quiet", async () => {
     const words = ["app:v1", ...program, "push", source];
     const verbose = await events("pull", "--json", "--verbose", "--to", `oci:${at("pulled")}`, ...words);
     expect(verbose).toMatchObject({ exitCode: 0, stderr: "" });
@@ -72,7 +72,7 @@ describe("events on stdout", () => {
     expect(types(quiet.events)).toEqual(["started", "plan", "result"]);
   });
 
-  test("end with the error, in three parts with code and exit status; stderr has it in words", async () => {
+  test("end with the error, in three parts with code and exit status; stderr has it as text", async () => {
     const failed = await events("push", "--json", `oci:${at("nowhere")}`, ...program, "pull", "app:v1");
     expect(failed.exitCode).toBe(3);
     expect(failed.events.at(-1)).toEqual({
@@ -88,7 +88,7 @@ describe("events on stdout", () => {
     expect(failed.stderr).toMatch(/^docker-over-ssh: .*nowhere.*\n {2}expected: .*\n {2}to do: /);
   });
 
-  test("tell that the remote side has failed", async () => {
+  test("report that the remote side has failed", async () => {
     const far = [...program, "pull", "--max-size", "10", "--to", `oci:${at("refused")}`, "app:v1"];
     const failed = await events("push", "--json", source, ...far);
     expect(failed.exitCode).toBe(13);
@@ -96,14 +96,14 @@ describe("events on stdout", () => {
   });
 });
 
-describe("where stdout is taken, --json is refused", () => {
+describe("rejects --json where stdout is in use", () => {
   test("on the spawned side", async () => {
     const { exitCode, stdout, stderr } = await start("push", "--json", source);
     expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" });
     expect(stderr).toContain("--json has no place to print to: stdout is the connection to the other side");
   });
 
-  test("by an archive", async () => {
+  test("for an archive", async () => {
     const { exitCode, stdout, stderr } = await start(
       "pull",
       "--json",

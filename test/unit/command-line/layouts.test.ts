@@ -26,7 +26,7 @@ const named = (ref: string): object => ({
 });
 
 describe("a layout with thousands of images", () => {
-  test("takes one more, and can be read", async () => {
+  test("accepts one more image, and can be read", async () => {
     const before = Array.from({ length: 16_000 }, (_, build) => named(`app:v${build}`));
     await writeTree(at("years"), [...blobEntries(blobs), index(before), LAYOUT]);
     expect((await readFile(at("years/index.json"))).length).toBeGreaterThan(4 * 1024 * 1024);
@@ -40,7 +40,7 @@ describe("a layout with thousands of images", () => {
     }
   });
 
-  test("and no room for another is an error before a file is written", async () => {
+  test("and no space for another one causes an error before a file is written", async () => {
     const before = Array.from({ length: 50_000 }, (_, build) => ({
       ...manifest.descriptor,
       annotations: { "org.opencontainers.image.ref.name": `v${build}` },
@@ -55,7 +55,7 @@ describe("a layout with thousands of images", () => {
     expect(await digests()).toEqual(there);
   });
 
-  test("an index.json nested too deep is an error before a file is written", async () => {
+  test("an index.json that is nested too deeply causes an error before a file is written", async () => {
     const deep = `${"[".repeat(100_000)}${"]".repeat(100_000)}`;
     await writeTree(at("deep"), [{ name: "index.json", content: `{"x":${deep},"manifests":[]}` }, LAYOUT]);
     const { exitCode, stderr } = await put("oci:other", "deep");
@@ -65,7 +65,7 @@ describe("a layout with thousands of images", () => {
   });
 });
 
-/** Entries of other tools beside an image: descriptor, and the blobs. */
+/** Entries of other tools next to an image: the descriptor and the blobs. */
 const signature = Buffer.from("{}");
 const signed = Buffer.from(
   JSON.stringify({
@@ -88,7 +88,7 @@ const siblings: Record<string, [object, Buffer[]]> = {
   "no descriptor at all": [{ mediaType: 7, "x.y": { z: [1, null] } }, []],
   "the same entry twice": [{ ...manifest.descriptor, annotations: { "org.opencontainers.image.ref.name": "v1" } }, []],
 };
-test.each(Object.keys(siblings))("%s beside an image does not disturb, and stays", async (what) => {
+test.each(Object.keys(siblings))("%s next to an image does no harm, and stays", async (what) => {
   const [sibling, more] = siblings[what] ?? [{}, []];
   const name = `beside-${what.replaceAll(/\W/g, "")}`;
   const first = { ...manifest.descriptor, annotations: { "org.opencontainers.image.ref.name": "v1" } };
@@ -101,8 +101,8 @@ test.each(Object.keys(siblings))("%s beside an image does not disturb, and stays
   expect((await look("oci", at(name), "app:new")).diffIds).toEqual(other.diffIds);
 });
 
-describe("a name in a layout stays until another image gets it", () => {
-  test("the name for engines moves; the names in the layout differ, and both stay", async () => {
+describe("a name in a layout stays until another image gets this name", () => {
+  test("two images whose names in the layout differ both stay; the name for engines moves to the new image", async () => {
     expect((await put("oci:image", "names:staging", "app")).exitCode).toBe(0);
     expect((await put("oci:other", "names:prod", "app")).exitCode).toBe(0);
     expect(await look("oci", at("names"), "staging")).toEqual(whole(image));
@@ -168,7 +168,7 @@ test("a symlink in place of a blob is replaced, and its target stays", async () 
   expect(await readFile(at("elsewhere"), "utf8")).toBe("mine");
 });
 
-describe("a layer whose media type names the wrong packing gets the right one", () => {
+describe("corrects the media type of a layer that names the wrong compression", () => {
   const wronglyPlain: Pack = (layer) => ({ ...plain(layer), mediaType: MEDIA_TYPE.ociLayerGzip });
   const wronglyGzip: Pack = (layer) => ({ ...gzipped(layer), mediaType: MEDIA_TYPE.ociLayer });
   const layerTypes = async (name: string): Promise<string[]> => {
@@ -191,7 +191,7 @@ describe("a layer whose media type names the wrong packing gets the right one", 
     expect(await look("oci", at(`typed-${what}`))).toEqual(whole(image));
   });
 
-  test("also if the target has the layer", async () => {
+  test("even if the target has the layer", async () => {
     await writeTree(at("mistyped"), layoutOf([{ image, ref: "app:new" }], wronglyPlain));
     expect((await put("oci:mistyped-plain", "mistyped")).exitCode).toBe(0);
     expect(await layerTypes("mistyped")).toEqual([MEDIA_TYPE.ociLayer, MEDIA_TYPE.ociLayer]);

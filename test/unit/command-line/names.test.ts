@@ -14,7 +14,7 @@ await writeTree(at("nameless"), layoutOf([{ image }]));
 const THREE = ["app:v7", "registry.example.com/team/tool:v8", "app:latest"];
 const NAMES = ["--as", "app:v7", "--as", "registry.example.com/team/tool:v8", "--tag-also", "latest"];
 
-describe("an image gets several names", () => {
+describe("gives an image several names", () => {
   test.each([
     ["oci", "layout"],
     ["oci-archive", "several.tar"],
@@ -36,7 +36,7 @@ describe("an image gets several names", () => {
     for (const name of ["v9", "app:latest"]) expect(await look("oci", at("named"), name)).toEqual(whole(image));
   });
 
-  test("a name that the receiving side does not give is an error, and the image gets no name", async () => {
+  test("a name that the receiving side does not give causes an error, and the image gets no name", async () => {
     const line = ["push", "--tag-also", "latest", "docker-archive:podman.tar", ...program];
     const { exitCode, stderr } = await run(...line, "pull", "--to", "docker-archive:refused.tar", "app:v1");
     expect(stderr).toContain("the sending side names the image app:latest as well, and the receiving side does not");
@@ -45,7 +45,7 @@ describe("an image gets several names", () => {
   });
 });
 
-describe("pull without IMAGE takes what the sender offers", () => {
+describe("pull without IMAGE receives all that the sender offers", () => {
   const offered = async (push: string[], pull: string[]) => await run("push", ...push, ...program, "pull", ...pull);
 
   test.each([
@@ -73,7 +73,7 @@ describe("pull without IMAGE takes what the sender offers", () => {
     }
   });
 
-  test("an archive without a name is refused", async () => {
+  test("rejects an archive without a name", async () => {
     const { exitCode, stderr } = await offered(["oci:nameless"], ["--to", "oci:none"]);
     expect(stderr).toContain("the sending side has no name for the image");
     expect(stderr).toContain("--as app:v2");

@@ -1,4 +1,4 @@
-/** A side whose cache folder is unusable or full continues without it where it can; otherwise the error gives the reason. */
+/** A side whose cache folder is unusable or full continues without it if possible. Otherwise, the error gives the reason. */
 import { chmod, chown, mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -28,7 +28,7 @@ const withCache = (cache: string, ...words: string[]): string[] => [
   ...program,
   ...words,
 ];
-const without = "v1/index.json"; // no folder can be created in a file
+const without = "v1/index.json"; // a folder cannot be created in a file
 
 describe("the sending side", () => {
   test("needs no cache folder to send whole layers", async () => {
@@ -50,7 +50,7 @@ describe("the sending side", () => {
 
   test.skipIf(process.platform === "win32")("sends a layer whole if the disk fills up while it is cut", async () => {
     expect((await run("pull", "--to", "oci:full", "app:v1", ...program, "push", "oci:v1")).exitCode).toBe(0);
-    // Like a quota, but without root: no file of this process can exceed 512 kB.
+    // This is like a quota, but needs no root: no file of this process can exceed 512 kB.
     const push = ["sh", "-c", 'ulimit -f 1000; exec "$@"', "sh", ...withCache("small", "push", "oci:v2")];
     const { exitCode, stderr } = await run("pull", "--delta=always", "--to", "oci:full", "app:v2", ...push);
     expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
@@ -60,16 +60,11 @@ describe("the sending side", () => {
   });
 });
 
-describe("a receiver with a layout as target needs a cache folder, and ends with status 11", () => {
+describe("a receiver with a layout as target exits with status 11 if the cache folder", () => {
   test.each<[string, string, string, () => Promise<unknown>]>([
+    ["cannot be created", "cannot create a folder for layers", "file", async () => await writeFile(at("file"), "")],
     [
-      "where it cannot be created",
-      "cannot create a folder for layers",
-      "file",
-      async () => await writeFile(at("file"), ""),
-    ],
-    [
-      "where others may write to it",
+      "is writable by other users",
       "others may write to",
       "open",
       async () => {
@@ -80,7 +75,7 @@ describe("a receiver with a layout as target needs a cache folder, and ends with
     ...(process.getuid?.() === 0
       ? ([
           [
-            "where it is another user's",
+            "belongs to another user",
             "belongs to another user",
             "theirs",
             async () => {
@@ -100,7 +95,7 @@ describe("a receiver with a layout as target needs a cache folder, and ends with
   });
 });
 
-test("a relative XDG_CACHE_HOME is ignored", async () => {
+test("ignores a relative XDG_CACHE_HOME", async () => {
   const env = ["env", "XDG_CACHE_HOME=relative", `HOME=${at("home")}`];
   const { exitCode } = await run("push", "oci:v1", ...env, ...program, "pull", "--to", "oci:relatively", "app:v1");
   expect(exitCode).toBe(0);

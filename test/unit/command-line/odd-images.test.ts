@@ -22,7 +22,7 @@ import type { SavedImage } from "../../matrix/saved-image.ts";
 import { folder, program, run } from "./cli.ts";
 import { layoutOf, look, readTree, whole, writeTar, writeTree } from "./images.ts";
 
-/** Unusual images that users have reported to other tools. Images that one of these tools accepts are sent. */
+/** Unusual images that users have reported to other tools. An image that one of these tools accepts is sent. */
 
 const at = (name: string): string => join(folder, name);
 const image = await makeImage([3000, 70_000]);
@@ -88,7 +88,7 @@ describe.concurrent("is sent", () => {
     expect(there).toEqual(whole(odd));
   });
 
-  test("a layout that has the image's signature beside it", async () => {
+  test("a layout that also contains the image's signature", async () => {
     const { blobs, manifest } = ociBlobs(image, gzipped);
     const payload = Buffer.from('{"critical":{}}');
     const layer = { mediaType: "application/vnd.dev.cosign.simplesigning.v1+json", ...measured(payload) };
@@ -132,7 +132,7 @@ describe.concurrent("is sent", () => {
     expect(await sent(`oci:${path}`)).toMatchObject({ there: whole(image) });
   });
 
-  test("an archive that has the same file twice, or a layer twice", async () => {
+  test("an archive that contains the same file twice, or a layer twice", async () => {
     const twice = await makeImage([3000, 70_000, 3000]);
     await writeTar(at("twice.tar"), [...archiveOf(twice), ...archiveOf(twice).slice(0, 1)]);
     expect(await sent("docker-archive:twice.tar")).toMatchObject({ there: whole(twice) });
@@ -155,7 +155,7 @@ describe.concurrent("is sent", () => {
       expect(await sent(source)).toMatchObject({ there: whole(image) });
   });
 
-  test("a layout whose media types say gzip for plain layers; the target has the right types", async () => {
+  test("a layout whose media types are gzip for plain layers; the target has the correct types", async () => {
     const says: Pack = (layer) => ({ blob: layer, mediaType: MEDIA_TYPE.ociLayerGzip });
     await writeTree(at("says-gzip"), layoutOf([{ image }], says));
     const { status, to } = await send("oci:says-gzip");
@@ -207,7 +207,7 @@ describe("without its lowest layer", () => {
   });
 });
 
-test("an archive with two different files of one name is refused", async () => {
+test("rejects an archive with two different files of the same name", async () => {
   const other = { name: "config.json", content: Buffer.alloc(image.config.length, " ") };
   await writeTar(at("differ.tar"), [...archiveOf(image), other]);
   const { status, stderr } = await send("docker-archive:differ.tar");

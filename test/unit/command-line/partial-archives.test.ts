@@ -28,19 +28,19 @@ beforeAll(async () => expect(await push("oci-archive:part.tar")).toMatchObject({
 const pull = async (from: string, to: string, ...images: string[]) =>
   await run("pull", "--from", from, "--to", `oci:${to}`, ...images);
 
-describe("an archive of what is missing there", () => {
-  test("holds the config and one layer, and is neither a layout nor a docker archive", async () => {
+describe("a partial archive", () => {
+  test("contains the config and one layer, and is neither a layout nor a docker archive", async () => {
     const files = await readTar(await readFile(at("part.tar")));
     expect([...files.keys()]).toEqual([
       PARTIAL_FILE,
       ...[2, 3].map(() => expect.stringMatching(/^blobs\/sha256\//) as string),
     ]);
-    // Each reader begins with one of these.
+    // Each reader begins with one of these files.
     for (const name of ["index.json", "oci-layout", "manifest.json", "repositories"])
       expect(files.has(name)).toBe(false);
   });
 
-  test("completes the image there, from a file and from a pipe", async () => {
+  test("completes the image at the target, from a file and from a pipe", async () => {
     const { exitCode, stderr } = await pull("oci-archive:part.tar", "there");
     expect(stderr).toMatch(/pulled app:v2: .* for 1 layer, 2 layers/);
     expect(exitCode).toBe(0);
@@ -54,7 +54,7 @@ describe("an archive of what is missing there", () => {
     expect(await look("oci", at("there"), "other:v2")).toEqual(whole(v2));
   });
 
-  test("can be sent, and written to stdout", async () => {
+  test("can be sent to a receiver, and written to stdout", async () => {
     const { exitCode } = await run("push", "oci-archive:part.tar", ...program, "pull", "--to", "oci:there", "sent:v2");
     expect(exitCode).toBe(0);
     expect(await look("oci", at("there"), "sent:v2")).toEqual(whole(v2));
@@ -65,7 +65,7 @@ describe("an archive of what is missing there", () => {
     expect([...files.keys()]).toContain(PARTIAL_FILE);
   });
 
-  test("has one platform, which it says where several are asked for", async () => {
+  test("has one platform; if several are requested, the error says so", async () => {
     const { exitCode, stderr } = await run(
       "pull",
       "--from",
@@ -78,7 +78,7 @@ describe("an archive of what is missing there", () => {
     expect(exitCode).toBe(13);
   });
 
-  test("tells which layers it lacks, where they are not there any more", async () => {
+  test("names the layers that it lacks if the target no longer has them", async () => {
     const { exitCode, stderr } = await pull("oci-archive:part.tar", "empty");
     expect(stderr).toContain(
       `without 2 layers that the receiving side does not have (any more): ${v2.diffIds.slice(0, 2).join(", ")}`,
@@ -87,7 +87,7 @@ describe("an archive of what is missing there", () => {
     expect(exitCode).toBe(3);
   });
 
-  test("has no layer of an image that is there, and is refused where the disk there is too small", async () => {
+  test("has no layers if the target has the image, and is rejected if the disk of the target is too small", async () => {
     const all = makeHaveList(engine, [{ names: [], platform, diffIds: v2.diffIds }]);
     await writeFile(at("all.json"), JSON.stringify(all));
     const small = await run("push", "--to", "oci-archive:small.tar", "--have", "all.json", "oci:near:app:v2");
@@ -99,7 +99,7 @@ describe("an archive of what is missing there", () => {
     expect(full.exitCode).toBe(11);
   });
 
-  test("a dry run tells the missing layers, and writes nothing", async () => {
+  test("in a dry run, the missing layers are printed, and nothing is written", async () => {
     const { exitCode, stderr } = await push("oci-archive:dry.tar", "--dry-run");
     expect(stderr).toContain("2 of 3 layers already present");
     expect(stderr).toContain("remote side: a file or a folder");
@@ -108,7 +108,7 @@ describe("an archive of what is missing there", () => {
   });
 });
 
-describe("a damaged or hostile archive is refused, and no image gets a name", async () => {
+describe("rejects a damaged or hostile archive, and gives no image a name:", async () => {
   const good = async (): Promise<Map<string, Buffer>> => await readTar(await readFile(at("part.tar")));
   const description = (files: Map<string, Buffer>) =>
     JSON.parse(files.get(PARTIAL_FILE)?.toString() ?? "") as {
@@ -189,7 +189,7 @@ describe("a damaged or hostile archive is refused, and no image gets a name", as
 });
 
 describe("push --to and pull --from without a list", () => {
-  test("several images by a layout, each with its layers once", async () => {
+  test("several images in a layout, which contains each layer once", async () => {
     await writeTree(
       at("both"),
       layoutOf([
@@ -210,7 +210,7 @@ describe("push --to and pull --from without a list", () => {
     expect(nameless.exitCode).toBe(2);
   });
 
-  test("an image of another name is not taken for the one that is asked for", async () => {
+  test("an image with another name does not match the requested image", async () => {
     for (const from of ["oci:near", "oci-archive:part.tar"]) {
       const { exitCode, stderr } = await pull(from, "wrong", "db:v3");
       expect(stderr).toContain("it holds no image db:v3");
@@ -229,7 +229,7 @@ describe("push --to and pull --from without a list", () => {
     });
   });
 
-  test("one image by an archive, which any program reads", async () => {
+  test("one image in an archive, which any program can read", async () => {
     expect(await run("push", "--to", "oci-archive:whole.tar", "oci:near:app:v2")).toMatchObject({ exitCode: 0 });
     expect(await look("oci-archive", at("whole.tar"), "app:v2")).toEqual(whole(v2));
   });
@@ -257,7 +257,7 @@ test.each([
   [["pull", "--from", "docker-daemon:app"], "names no file or folder"],
   [["pull", "--from", "oci:x", "app", "ssh://h"], "and ssh://h is for another one"],
   [["pull", "--from", "oci:x", "--via", "pull", "app"], "--via pull has no meaning with --from oci:x"],
-])("%j is a wrong command line", async (words, text) => {
+])("rejects the command line %j", async (words, text) => {
   const { exitCode, stderr } = await run(...words);
   expect(stderr).toContain(text);
   expect(exitCode).toBe(2);

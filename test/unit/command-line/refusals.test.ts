@@ -30,7 +30,7 @@ await writeFile(at("half.tar"), tar.subarray(0, tar.length / 2));
 await writeFile(at("notes.txt"), "no archive\n".repeat(100));
 await mkdir(at("other/folder"), { recursive: true });
 
-/** A remote command that greets, and writes what it receives to a file. */
+/** A remote command that sends a hello, and writes its input to a file. */
 const listener = (role: string): string[] => {
   const hello = JSON.stringify({ protocol: 1, tool: "0.1.0", role });
   return ["sh", "-c", 'printf "#docker-over-ssh#tunnel#\\n%s\\n" "$1"; exec cat >"$0"', at(`heard-${count++}`), hello];
@@ -38,7 +38,7 @@ const listener = (role: string): string[] => {
 const received = async (far: string[]): Promise<string> => await readFile(far[3] ?? "", "utf8").catch(() => "");
 let count = 0;
 
-describe.concurrent("an invalid source is an error before the peer receives a byte", () => {
+describe.concurrent("an invalid source causes an error before the peer receives a byte:", () => {
   test.each<[string[], number, RegExp]>([
     [["docker-archive:nowhere.tar"], 3, /there is no file nowhere.tar\n/],
     [["oci:v2"], 3, /there is no folder v2\n.*\n.*docker-daemon:oci:v2/],
@@ -67,12 +67,12 @@ describe.concurrent("an invalid source is an error before the peer receives a by
     expect(stderr).toMatch(message);
     expect(exitCode).toBe(status);
     expect(await received(far)).toBe("");
-    // If it were started, `true` would cause another error: it is no docker-over-ssh.
+    // If `true` were started, it would cause another error, because it is not docker-over-ssh.
     expect(await run("push", ...words, "true")).toEqual({ exitCode, stderr });
   });
 });
 
-describe.concurrent("an invalid target is an error before the peer receives a byte", () => {
+describe.concurrent("an invalid target causes an error before the peer receives a byte:", () => {
   test.each<[string[], RegExp]>([
     [["--to", "layout", "app"], /--to layout names no location\n.*\n.*--to oci:layout/],
     [["--to", "oci:other", "app"], /other is a folder with other files, and no OCI layout/],
@@ -95,16 +95,16 @@ describe.concurrent("an invalid target is an error before the peer receives a by
   });
 });
 
-describe("the image chosen of several", () => {
+describe("the image that is chosen from several", () => {
   const transfer = async (source: string, name: string, ...options: string[]) =>
     await run("push", source, ...program, "pull", ...options, "--to", `oci:from-${source.replace(/\W/g, "")}`, name);
 
-  test("is the one that the receiver names, if the source location names none", async () => {
+  test("is the one with the receiver's name, if the source location contains no name", async () => {
     expect((await transfer("oci:two", "app:v2")).exitCode).toBe(0);
     expect(await look("oci", at("from-ocitwo"), "app:v2")).toEqual(whole(other));
   });
 
-  test("none has the receiver's name: the error lists the names", async () => {
+  test("does not exist if none has the receiver's name: the error lists the names", async () => {
     const { exitCode, stderr } = await transfer("oci:two", "app:v3");
     expect(stderr).toMatch(/two: it holds no image .*app:v3, but "app:v1", "app:v2"\n.*\n.*oci:two:NAME/);
     expect(exitCode).toBe(3);
@@ -121,7 +121,7 @@ describe("the image chosen of several", () => {
   });
 });
 
-describe("content that differs from its digest is not sent, and the target does not change", () => {
+describe("does not send content that differs from its digest, and does not change the target", () => {
   const one = ociBlobs(image, gzipped);
   const [, top = Buffer.alloc(0)] = image.layers;
   const layer = one.descriptors[1]?.digest ?? "";
@@ -138,7 +138,7 @@ describe("content that differs from its digest is not sent, and the target does 
         await writeTree(at("lies-1"), entries);
       },
       "oci:lies-1",
-      // The message of the side that reaches the end of the blob first.
+      // The message comes from the side that reaches the end of the blob first.
       /(?:in lies-1 is damaged|a layer failed verification): .*(?:has the digest|cannot be decompressed)/,
     ],
     [
@@ -193,7 +193,7 @@ describe("content that differs from its digest is not sent, and the target does 
     expect((await readdir(folder)).filter((name) => name.endsWith(".part"))).toEqual([]);
   });
 
-  test("an invalid index.json is an error, and stays as it is", async () => {
+  test("an invalid index.json causes an error, and stays unchanged", async () => {
     await writeTree(at("broken"), layoutOf([{ image }]));
     await writeFile(at("broken/index.json"), "[]");
     const { exitCode, stderr } = await run("push", "oci:layout", ...program, "pull", "--to", "oci:broken", "app:v1");
@@ -202,7 +202,7 @@ describe("content that differs from its digest is not sent, and the target does 
     expect(await readFile(at("broken/index.json"), "utf8")).toBe("[]");
   });
 
-  test("a tar without an image is replaced, as docker save -o does", async () => {
+  test("a tar without an image is replaced, as with docker save -o", async () => {
     await writeFile(at("replaced.tar"), await makeTar([{ name: "x", content: "y" }]));
     const line = ["push", "oci:layout", ...program, "pull", "--to", "docker-archive:replaced.tar", "app:v1"];
     expect((await run(...line)).exitCode).toBe(0);

@@ -11,7 +11,7 @@ const at = (name: string): string => join(folder, name);
 const image = await makeImage([3000, 40_000]);
 await writeTree(at("layout"), layoutOf([{ image, ref: "app:v1" }]));
 
-/** Stands in for the relay on the first host: what it does depends on the host's name. */
+/** A stand-in for the relay on the first host. Its behaviour depends on the name of the host. */
 await writeFile(
   at("relay.mjs"),
   `import { createInterface } from "node:readline";
@@ -42,7 +42,7 @@ process.exit(0);
 `,
 );
 
-/** Stands in for ssh: each host has an installed docker-over-ssh, and keeps its images in a layout of its name. */
+/** A stand-in for ssh. Each host has docker-over-ssh installed, and stores its images in a layout with the name of the host. */
 const ssh = at("ssh");
 const ours = program.map((word) => `'${word}'`).join(" ");
 await writeFile(
@@ -65,7 +65,7 @@ await chmod(ssh, 0o755);
 const relay = (...words: string[]) => ["push", "--relay", "--ssh", ssh, ...words];
 
 describe("push --relay", () => {
-  test("sends to the first host, and tells what that one tells of the others", async () => {
+  test("sends to the first host, and prints its reports about the other hosts", async () => {
     const { exitCode, stderr } = await run(
       ...relay("--parallel", "2", "oci:layout:app:v1", "ssh://well", "ssh://b", "ssh://c"),
     );
@@ -82,7 +82,7 @@ describe("push --relay", () => {
     ["has no program for it", "none", 5, "ssh://none cannot pass the images on: "],
     ["has no ssh", "refuses", 5, "ssh://refuses cannot pass the images on: it has no ssh"],
     ["has another version", "old", 8, "the docker-over-ssh on ssh://old cannot pass images on"],
-  ])("a first host that %s is told before anything is sent", async (_, host, status, message) => {
+  ])("rejects a first host that %s before anything is sent", async (_, host, status, message) => {
     const { exitCode, stderr } = await run(...relay("oci:layout:app:v1", `ssh://${host}`, "ssh://b"));
     expect({ exitCode, stderr }).toEqual({ exitCode: status, stderr: expect.stringContaining(message) as string });
     expect(existsSync(at(host))).toBe(false);
@@ -92,9 +92,9 @@ describe("push --relay", () => {
     ["ends early", "dies", [], 9, "the relay on ssh://dies ended with status 3"],
     ["writes a line without an end", "endless", [], 9, "the relay on ssh://endless wrote a line that none writes"],
     ["falls silent", "silent", ["--timeout", "8"], 9, "the relay on ssh://silent has sent nothing for 8 s"],
-    ["leaves a host out", "forgets", [], 1, "ssh://forgets has not told whether the images have arrived"],
+    ["omits a host", "forgets", [], 1, "ssh://forgets has not told whether the images have arrived"],
   ])(
-    "a relay that %s has failed for the hosts of which it has told nothing",
+    "a relay that %s has failed for the hosts about which it has reported nothing",
     async (_, host, options, status, message) => {
       const { exitCode, stderr } = await run(
         ...relay(...options, "oci:layout:app:v1", `ssh://${host}`, "ssh://b", "ssh://c"),
@@ -119,7 +119,7 @@ describe("the relay", () => {
   const order = { images: ["oci:layout:app:v1", "oci:nowhere:app:v1"], hosts: ["ssh://d", "ssh://e"], options: {} };
   const env = { ...settings.env, DOCKER_OVER_SSH_SSH: ssh };
 
-  /** Runs it with these lines on its stdin, which then stays open until `until` is in its stdout. */
+  /** Runs the relay with these lines on its stdin, which stays open until its stdout contains `until`. */
   async function relayed(lines: readonly unknown[], until: string, more: Record<string, string> = {}): Promise<string> {
     const words = [...program.slice(1), "relay"];
     const running = execa(process.execPath, words, { ...settings, env: { ...env, ...more }, stdin: "pipe" });
@@ -134,28 +134,28 @@ describe("the relay", () => {
     return stdout;
   }
 
-  test("pushes the images that have arrived to the other hosts, and prints events alone", async () => {
+  test("pushes the images that have arrived to the other hosts, and prints only events", async () => {
     const stdout = await relayed([order, ["oci:layout:app:v1"]], "no such text");
     expect(stdout).toMatch(/^#docker-over-ssh#tunnel#\n.*"features":\["relay"\]\}\n\{"type":"ready"\}\n/);
     expect(stdout.match(/"type":"result"/g)).toHaveLength(2);
     for (const host of ["d", "e"]) expect(await look("oci", at(host), "app:v1")).toEqual(whole(image));
   });
 
-  test("runs the command of --run where all images have arrived, and not after some of them", async () => {
+  test("runs the command of --run on hosts where all images have arrived, and not if only some have", async () => {
     const images = ["oci:layout:app:v1"];
     const options = { run: "true" };
     expect(await relayed([{ ...order, images, options }, images], "no such text")).toContain('"running-there"');
     expect(await relayed([{ ...order, options }, images], "no such text")).not.toContain('"running-there"');
   });
 
-  test("says which program it lacks before it gets the images", async () => {
+  test("names the program that it lacks before it receives the images", async () => {
     const stdout = await relayed([order], "no such text", { DOCKER_OVER_SSH_SSH: "no-such-ssh" });
     expect(stdout).toContain('"code":"remote-command-not-found"');
     expect(stdout).toContain("it has no no-such-ssh, and ssh://d is reached by it");
     expect(stdout).not.toContain('"ready"');
   });
 
-  test("stops when its stdin ends, and is no relay for what is no order", async () => {
+  test("stops when its stdin ends, and exits if the first line is not an order", async () => {
     const waiting = at("waiting");
     await writeFile(waiting, "#!/bin/sh\nexec cat\n", { mode: 0o755 });
     const stdout = await relayed([order, ["oci:layout:app:v1"]], '"command-started"', { DOCKER_OVER_SSH_SSH: waiting });

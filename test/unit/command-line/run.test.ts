@@ -10,7 +10,7 @@ const at = (name: string): string => join(folder, name);
 const image = await makeImage([3000]);
 await writeTar(at("podman.tar"), await savePodman(image)); // it names the image app:v1
 
-/** A host that is this machine. Its docker-over-ssh receives into the layout `there`. */
+/** Creates a host that is this machine. Its docker-over-ssh receives into the layout `there`. */
 await mkdir(at("bin"));
 const programs: Record<string, string> = {
   "fake-ssh": 'while [ "$1" != -- ]; do shift; done; shift 2; exec /bin/sh -c "$*"',
@@ -27,7 +27,7 @@ const push = (command: string, source = "docker-archive:podman.tar"): string[] =
 };
 
 describe("--run", () => {
-  test("runs there when the image has arrived, without input, and shows stdout and stderr", async () => {
+  test("runs the command on the host when the image has arrived, without input, and prints its stdout and stderr", async () => {
     const command = `grep -q app:v1 there/index.json && echo "it's $((6 * 7))"; cat; echo to stderr >&2`;
     const { exitCode, stderr } = await run(...push(command));
     expect(stderr).toMatch(/pushed docker-archive:podman.tar[^]*remote: it's 42\n/);
@@ -35,33 +35,33 @@ describe("--run", () => {
     expect(exitCode).toBe(0);
   });
 
-  test("its login is over when the command begins: the progress of other hosts goes on", async () => {
+  test("ends its login when the command begins, so that the progress of other hosts continues", async () => {
     const [verb = "", ...words] = push("echo begun; false");
     const { stderr } = await run(verb, "--verbose", ...words);
     expect(stderr).toMatch(/running on prod[^]*the remote side answers[^]*remote: begun/);
   });
 
-  test("its exit status is that of the program, and the image stays", async () => {
+  test("exits with the status of the program, and the image stays", async () => {
     const { exitCode, stderr } = await run(...push("exit 7"));
     expect(stderr).toContain("`exit 7` on prod ended with status 7");
     expect(exitCode).toBe(7);
     expect(await look("oci", at("there"), "app:v1")).toEqual(whole(image));
   });
 
-  test("is not run when the transfer fails, nor in a dry run", async () => {
+  test("does not run the command if the transfer fails, nor in a dry run", async () => {
     expect((await run(...push("touch ran", "docker-archive:absent.tar"))).exitCode).toBe(3);
     const [verb = "", ...words] = push("touch ran");
     expect((await run(verb, "--dry-run", ...words)).exitCode).toBe(0);
     expect(existsSync(at("ran"))).toBe(false);
   });
 
-  test("further names get there without words for them", async () => {
+  test("gives the image the further names", async () => {
     const [verb = "", ...words] = push("true");
     expect(await run(verb, "--tag-also", "latest", ...words)).toMatchObject({ exitCode: 0 });
     expect(await look("oci", at("there"), "app:latest")).toEqual(whole(image));
   });
 
-  test("Ctrl-C ends it, and the programs that it has started", async () => {
+  test("Ctrl-C ends the command, and the programs that it has started", async () => {
     const waiting = start(...push("echo at $$; sleep 300; true"));
     let pid = 0;
     for await (const line of waiting.iterable({ from: "stderr" })) {
@@ -71,13 +71,13 @@ describe("--run", () => {
       waiting.kill("SIGINT");
     }
     expect((await waiting).exitCode).toBe(130);
-    await expect.poll(() => isAlive(-pid), { timeout: 20_000 }).toBe(false); // also those that init has not reaped
+    await expect.poll(() => isAlive(-pid), { timeout: 20_000 }).toBe(false); // including processes that init has not reaped
   });
 
   test.each([
-    ["behind a command", ["cat"]],
+    ["for a command as the remote side", ["cat"]],
     ["without a remote side", []],
-  ])("is refused %s", async (_, remote) => {
+  ])("is rejected %s", async (_, remote) => {
     const { exitCode, stderr } = await run(
       "push",
       "--run",
@@ -90,7 +90,7 @@ describe("--run", () => {
   });
 });
 
-/** Whether a process of a group is there. */
+/** Returns whether a process (or, with a negative ID, a process group) exists. */
 function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);

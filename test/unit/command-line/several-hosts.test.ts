@@ -7,7 +7,7 @@ import { layoutOf, look, whole, writeTar, writeTree } from "./images.ts";
 
 const at = (name: string): string => join(folder, name);
 
-/** Stands in for ssh: each host keeps its images in a layout of its name. A host named down cannot be reached. */
+/** A stand-in for ssh. Each host stores its images in a layout with the name of the host. The host `down` cannot be reached. */
 const ssh = at("ssh");
 await writeFile(
   ssh,
@@ -27,7 +27,7 @@ const image = await makeImage([3000, 2_000_000, 700, 40_000]);
 await writeTree(at("gzip"), layoutOf([{ image, ref: "app:v1" }]));
 await writeTar(at("plain.tar"), layoutOf([{ image, ref: "app:v1" }], plain));
 
-test.each(["oci:gzip", "oci-archive:plain.tar"])("several hosts get an image from %s", async (source) => {
+test.each(["oci:gzip", "oci-archive:plain.tar"])("pushes an image from %s to several hosts", async (source) => {
   const names = ["a", "odd", "c"].map((name) => `${name}-${source.replace(/\W/g, "-")}`);
   const { exitCode, stderr } = await run("push", "--ssh", ssh, source, ...names.map((name) => `ssh://${name}`));
   expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
@@ -35,10 +35,10 @@ test.each(["oci:gzip", "oci-archive:plain.tar"])("several hosts get an image fro
   expect(await readdir(at("cache/docker-over-ssh"))).not.toContainEqual(expect.stringMatching(/^spool-/));
 });
 
-test("a host that fails does not hold up the others, and the exit status is its own", async () => {
+test("a host that fails does not stop the others, and sets the exit status", async () => {
   const { exitCode, stderr } = await run("push", "--ssh", ssh, "oci:gzip", "ssh://one", "ssh://down", "ssh://two");
   expect(exitCode).toBe(4);
-  // Each line says which host it is about.
+  // Each line names its host.
   expect(stderr).toMatch(/^remote ssh:\/\/down: ssh: connect to host down: Connection refused$/m);
   expect(stderr).toMatch(/^docker-over-ssh: ssh:\/\/down: .+$/m);
   expect(stderr).toMatch(/^ssh:\/\/two: pushed oci:gzip/m);
@@ -50,7 +50,7 @@ test("a host that fails does not hold up the others, and the exit status is its 
   for (const name of ["one", "two"]) expect(await look("oci", at(name), "app:v1")).toEqual(whole(image));
 });
 
-test("the hosts of a file, one after the other", async () => {
+test("--hosts-file reads the hosts, and --parallel 1 pushes to one after the other", async () => {
   await writeFile(at("hosts"), "# production\nssh://first # the old one\n\nsecond\nssh://first\n");
   const hosts = ["--hosts-file", "hosts", "--parallel", "1"];
   const { exitCode, stderr } = await run("push", "--ssh", ssh, ...hosts, "oci:gzip", "ssh://third");
@@ -59,7 +59,7 @@ test("the hosts of a file, one after the other", async () => {
   expect(stderr.match(/pushed oci:gzip/g)).toHaveLength(3);
 });
 
-test("a file without hosts, and a command beside one, are refused", async () => {
+test("rejects a file without hosts, and a command together with such a file", async () => {
   await writeFile(at("none"), "# nothing yet\n");
   expect(await run("push", "--hosts-file", "none", "oci:gzip")).toMatchObject({ exitCode: 2 });
   await writeFile(at("some"), "one\n");
@@ -67,13 +67,13 @@ test("a file without hosts, and a command beside one, are refused", async () => 
   expect({ exitCode, stderr }).toEqual({ exitCode: 2, stderr: expect.stringContaining("`true`") as string });
 });
 
-test("an image that is not here is told once", async () => {
+test("reports a missing image once", async () => {
   const { exitCode, stderr } = await run("push", "--ssh", ssh, "oci:nowhere", "ssh://one", "ssh://two");
   expect(exitCode).toBe(3);
   expect(stderr.match(/there is no folder/g)).toHaveLength(1);
 });
 
-test("a dry run tells the same for each of several hosts as for one", async () => {
+test("a dry run reports the same for each of several hosts as for one host", async () => {
   const plansOf = async (...hosts: string[]): Promise<unknown[]> => {
     const addresses = hosts.map((name) => `ssh://plan-${name}`);
     const { stdout } = await start("push", "--dry-run", "--json", "--ssh", ssh, "oci-archive:plain.tar", ...addresses);

@@ -23,13 +23,13 @@ const sources = ["oci:all:a:v1", "oci:all:b:v1", "oci:all:c:v1"];
 const names = ["a:v1", "b:v1", "c:v1"];
 
 /**
- * Makes a host of this machine, and returns the options for it. Its docker-over-ssh receives into the layout `to`, and each login is a line
- * in the file `TO.log`.
+ * Creates a host that is this machine, and returns the options for it. Its docker-over-ssh receives into the layout `to`, and writes a line to the
+ * file `TO.log` for each login.
  */
 async function makeHost(to: string, { takesOneImage }: { takesOneImage: boolean }): Promise<string[]> {
   const bin = at(`bin-${to}`);
   await mkdir(bin);
-  // As a version that knows no batches, it says nothing of conversations.
+  // Like a version that does not support batches, it does not list the feature `conversations`.
   const version = takesOneImage ? "unset DOCKER_OVER_SSH_BY_SCRIPT" : ":";
   const programs = {
     ssh: `echo login >> ${at(`${to}.log`)}; while [ "$1" != -- ]; do shift; done; shift 2; exec /bin/sh -c "$*"`,
@@ -42,19 +42,19 @@ async function makeHost(to: string, { takesOneImage }: { takesOneImage: boolean 
   return ["--far", "installed", "--far-path", bin, "--ssh", join(bin, "ssh")];
 }
 
-/** The images that have been transferred, and how many layers of each were sent. */
+/** Returns the images that have been transferred, with the number of layers that were sent for each. */
 function layersSent(stderr: string): Record<string, number> {
   const lines = stderr.matchAll(/^(?:pushed|pulled) (\S+): .* for (\d+) layers?,/gm);
   return Object.fromEntries([...lines].map(([, image = "", count]) => [image, Number(count)]));
 }
 
-/** The last rows, one for each image. */
+/** Returns the rows of the final table, one for each image. */
 function tableIn(stderr: string): string[] {
   return stderr.split("\n").filter((line) => / {2}(?:done|failed)/.test(line));
 }
 
 describe.concurrent("several images over one connection", () => {
-  test.each(["push", "pull"])("%s: layers that they share are sent once", async (verb) => {
+  test.each(["push", "pull"])("%s: sends shared layers once", async (verb) => {
     const [push, pull] = [
       ["push", ...sources, "--"],
       ["pull", "--to", `oci:to-${verb}`, ...names, "--"],
@@ -68,7 +68,7 @@ describe.concurrent("several images over one connection", () => {
     for (const { image, ref } of images) expect(await look("oci", at(`to-${verb}`), ref)).toEqual(whole(image));
   });
 
-  test("a receiver that was given no image takes all that are offered; the images come from a list on stdin", async () => {
+  test("a receiver without an image receives all that are offered; the sender reads the images from a list on stdin", async () => {
     const words = [...program.slice(1), "push", "--images-from", "-", ...program, "pull", "--to", "oci:to-list"];
     const { exitCode, stderr } = await execa(process.execPath, words, { ...settings, input: sources.join("\n") });
     expect(Object.keys(layersSent(stderr))).toEqual(sources);
@@ -79,16 +79,19 @@ describe.concurrent("several images over one connection", () => {
   test.each([
     ["--as", ["--as", "mine:v1", "--to", "oci:to-as"], "to-as"],
     ["a file for one image", ["--to", "oci-archive:to-one.tar"], "to-one.tar"],
-  ])("a receiver with %s takes none of several: the sender cannot choose other names", async (_, options, to) => {
-    const { exitCode, stderr } = await run("push", ...sources, "--", ...program, "pull", ...options);
-    expect(stderr).toContain("the receiving side accepts one image, but the sending side has 3");
-    expect(exitCode).toBe(13);
-    expect(existsSync(at(to))).toBe(false);
-  });
+  ])(
+    "a receiver with %s rejects several images, because the sender cannot choose other names",
+    async (_, options, to) => {
+      const { exitCode, stderr } = await run("push", ...sources, "--", ...program, "pull", ...options);
+      expect(stderr).toContain("the receiving side accepts one image, but the sending side has 3");
+      expect(exitCode).toBe(13);
+      expect(existsSync(at(to))).toBe(false);
+    },
+  );
 
   test.each<[string, string[], string[], number, string, string[]]>([
     [
-      "one that is missing at the sender",
+      "an image that is missing at the sender",
       ["push", "oci:all:a:v1", "oci:all:x:v1", "oci:all:c:v1", "--"],
       ["pull", "a:v1", "x:v1", "c:v1", "--"],
       3,
@@ -96,7 +99,7 @@ describe.concurrent("several images over one connection", () => {
       ["a:v1", "c:v1"],
     ],
     [
-      "one that the sender was not given",
+      "an image that is not in the sender's batch",
       ["pull", "a:v1", "x:v1", "c:v1", "--"],
       ["push", "oci:all:a:v1", "oci:all:c:v1", "--"],
       13,
@@ -104,7 +107,7 @@ describe.concurrent("several images over one connection", () => {
       ["a:v1", "c:v1"],
     ],
     [
-      "one that the receiver does not ask for",
+      "an image that the receiver does not request",
       ["push", ...sources, "--"],
       ["pull", "c:v1", "b:v1", "--"],
       13,
@@ -133,7 +136,7 @@ describe.concurrent("several images over one connection", () => {
   });
 
   test.each([
-    ["one login", "there-new", false, 1],
+    ["with one login", "there-new", false, 1],
     ["a login for each and a note where the remote version accepts one image per connection", "there-old", true, 3],
   ] as const)("to a host: %s", async (_, to, takesOneImage, logins) => {
     const host = await makeHost(to, { takesOneImage });

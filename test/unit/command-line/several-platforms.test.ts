@@ -15,7 +15,7 @@ const at = (name: string): string => join(folder, name);
 const [AMD, ARM, S390] = ["linux/amd64", "linux/arm64", "linux/s390x"] as const;
 const ATTESTED = "unknown/unknown";
 
-/** Three platforms that share a layer of 200 kB; the sizes of the others tell them apart. */
+/** Three platforms that share a layer of 200 kB. The sizes of their other layers distinguish them. */
 const variants = {
   [AMD]: await makeImage([200_000, 300], { architecture: "amd64" }),
   [ARM]: await makeImage([200_000, 400], { architecture: "arm64" }),
@@ -23,7 +23,7 @@ const variants = {
 };
 await writeTree(at("source"), attestedLayout(variants, "app:v1"));
 await writeTar(at("source.tar"), attestedLayout(variants, "app:v1"));
-/** As `docker pull` leaves it: only one platform is there. */
+/** As after `docker pull`: only one platform is present. */
 await writeTree(at("pulled"), attestedLayout(variants, "app:v1", [ARM, S390]));
 await writeTree(at("single"), layoutOf([{ image: variants[AMD], ref: "app:v1" }]));
 
@@ -69,7 +69,7 @@ describe("--all-platforms", () => {
     expect(await inTar("piped.tar")).toEqual(whole);
   });
 
-  test("layers that platforms share are sent once, and what is there is not sent again", async () => {
+  test("layers that platforms share are sent once, and present content is not sent again", async () => {
     const first = await pull("oci:source", "oci:again", all);
     // 4 different layers, 3 configs; config and statement of 3 attestations
     expect(first.stderr).toContain("for 13 layers, 0 layers");
@@ -89,20 +89,20 @@ describe("--all-platforms", () => {
     expect(await inLayout("damaged")).toEqual(whole);
   });
 
-  test("of an image without an index: its manifest, byte for byte", async () => {
+  test("of an image without an index: its manifest arrives byte for byte", async () => {
     expect(await pull("oci:single", "oci:one", all)).toMatchObject({ exitCode: 0 });
     const { root: found, faults } = await inLayout("one");
     expect({ root: found, faults }).toEqual({ root: (await inLayout("single", "app:v1")).root, faults: [] });
   });
 
-  test("a dry run tells the platforms, and sends nothing", async () => {
+  test("a dry run prints the platforms, and sends nothing", async () => {
     const { exitCode, stderr } = await pull("oci:source", "oci:dry", [...all, "--dry-run"]);
     expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
     expect(stderr).toContain(`${AMD}, ${ARM}, ${S390}`);
     expect(await stat(at("dry")).catch(() => undefined)).toBeUndefined();
   });
 
-  test("of an index without all content is an error that names what is missing and what to do", async () => {
+  test("of an index with missing content causes an error that names the missing platforms and says what to do", async () => {
     const { exitCode, stderr } = await pull("oci:pulled", "oci:incomplete", all);
     expect(exitCode).toBe(3);
     expect(stderr).toContain(`names ${ARM}, ${S390} without the content`);
@@ -114,7 +114,7 @@ describe("--all-platforms", () => {
 describe("several --platform", () => {
   const two = ["--platform", AMD, "--platform", S390];
 
-  test("are moved with the same index, and the others are absent from the target", async () => {
+  test("are sent with the same index, and the other platforms are absent from the target", async () => {
     expect(await pull("oci:source", "oci:two", [], { there: two })).toMatchObject({ exitCode: 0 });
     expect(await inLayout("two")).toEqual({ ...whole, platforms: [AMD, S390, ATTESTED, ATTESTED] });
     const rest = await pull("oci:source", "oci:two", all);
@@ -122,7 +122,7 @@ describe("several --platform", () => {
     expect(await inLayout("two")).toEqual(whole);
   });
 
-  test("one alone is sent without the index, as before", async () => {
+  test("(a single one is sent without the index)", async () => {
     expect(await pull("oci:source", "oci:alone", ["--platform", S390])).toMatchObject({ exitCode: 0 });
     expect((await inLayout("alone")).root).not.toBe(root);
   });
@@ -130,8 +130,8 @@ describe("several --platform", () => {
   test.each([
     ["is not in the index", "oci:source", "linux/riscv64", `does not name linux/riscv64`],
     ["has no content", "oci:pulled", ARM, `names ${ARM} without the content`],
-    ["is named of an image without an index", "oci:single", ARM, "has one platform, and no index"],
-  ])("one that %s is an error", async (what, from, platform, words) => {
+    ["is requested from an image without an index", "oci:single", ARM, "has one platform, and no index"],
+  ])("one that %s causes an error", async (what, from, platform, words) => {
     const { exitCode, stderr } = await pull(from, `oci:${what.replaceAll(" ", "-")}`, [
       "--platform",
       AMD,
@@ -144,22 +144,22 @@ describe("several --platform", () => {
 
   test.each([
     [
-      "different ones on both sides",
+      "different platforms on both sides",
       ["--platform", AMD, "--platform", ARM],
       two,
       "the receiving side --platform linux/amd64",
     ],
-    ["all on one side", all, two, "the receiving side --all-platforms"],
-    ["one on one side", ["--platform", AMD], two, "the receiving side --platform linux/amd64"],
-  ])("%s is an error", async (what, here, there, words) => {
+    ["all platforms on one side", all, two, "the receiving side --all-platforms"],
+    ["a single platform on one side", ["--platform", AMD], two, "the receiving side --platform linux/amd64"],
+  ])("%s cause an error", async (what, here, there, words) => {
     const { exitCode, stderr } = await pull("oci:source", `oci:${what.replaceAll(" ", "-")}`, here, { there });
     expect(stderr).toContain(words);
     expect(exitCode).toBe(2);
   });
 });
 
-describe("is refused before anything is sent", () => {
-  test("a docker archive at the receiver, with what to do", async () => {
+describe("rejects before anything is sent", () => {
+  test("a docker archive at the receiver, and says what to do", async () => {
     const { exitCode, stderr } = await pull("oci:source", "docker-archive:x.tar", [], { there: all });
     expect(stderr).toContain("keeps one platform of an image");
     expect(stderr).toContain("oci-archive:FILE");
@@ -185,7 +185,7 @@ describe("is refused before anything is sent", () => {
   });
 });
 
-test("killed before the last blob has arrived: nothing has the name, and the next run continues and completes it", async () => {
+test("a run that is killed before the last blob has arrived gives nothing the name; the next run continues and completes the image", async () => {
   const words = ["pull", ...all, "--bwlimit", "50kb", "--to", "oci:killed", "app:v1", ...program, "push", "oci:source"];
   const killed = start(...words);
   killed.stderr.on("data", (chunk: Buffer) => chunk.includes("sending") && killed.kill("SIGKILL"));
@@ -196,7 +196,7 @@ test("killed before the last blob has arrived: nothing has the name, and the nex
   expect((await readdir(at("killed"), { recursive: true })).filter((file) => /part|lock/.test(file))).toEqual([]);
 });
 
-test("several images to several hosts, each with its index", async () => {
+test("sends several images to several hosts, each with its index", async () => {
   await writeTree(at("source2"), attestedLayout({ [AMD]: variants[AMD], [ARM]: variants[ARM] }, "app:v2"));
   const [ssh, sources] = [at("ssh"), ["oci:source:app:v1", "oci:source2:app:v2"]];
   const words = program.map((word) => `'${word}'`).join(" ");
@@ -222,7 +222,7 @@ exec ${words} pull --to "oci:${folder}/$2" app:v1 app:v2 --
   }
 });
 
-test("an index that is too large is not called damaged", async () => {
+test("does not report an index that is too large as damaged", async () => {
   const files = attestedLayout(variants, "app:v1");
   await writeTree(at("large"), files);
   const tree = await readTree(at("large"));
@@ -241,7 +241,7 @@ test("an index that is too large is not called damaged", async () => {
   expect(exitCode).toBe(12);
 });
 
-test("a blob that is another one at the sender is not taken", async () => {
+test("does not accept a blob that differs at the sender", async () => {
   const files = attestedLayout(variants, "app:v1");
   await writeTree(at("wrong"), files);
   const layer = [...(await readTree(at("wrong")))].find(([, bytes]) => bytes.length > 100_000);

@@ -13,7 +13,7 @@ import { makeImage, savePodman } from "../image/make-image.ts";
 import { folder, program, settings, start } from "./cli.ts";
 import { layoutOf, look, whole, writeTar } from "./images.ts";
 
-/** Archives without random access: from a pipe, or compressed as a whole file. */
+/** Archives without random access: from a pipe, or compressed as a whole. */
 
 const at = (name: string): string => join(folder, name);
 const image = await makeImage([3000, 70_000]);
@@ -29,13 +29,13 @@ function pushing(source: string): { words: string[]; to: string } {
   return { words: ["push", source, ...program, "pull", "--to", `oci:${to}`, "app:v1"], to: at(to) };
 }
 
-/** Returns the spool folders that are left in the cache folder. */
+/** Returns the spool folders that remain in the cache folder. */
 async function left(): Promise<string[]> {
   const names = await readdir(at("cache/docker-over-ssh")).catch(() => []);
   return names.filter((name) => name.startsWith("spool-"));
 }
 
-describe("a file compressed as a whole is recognised by its first bytes", () => {
+describe("recognises a file that is compressed as a whole by its first bytes:", () => {
   test.each([
     ["docker-archive", "gzip", zlib.gzipSync(docker)],
     [
@@ -61,7 +61,7 @@ describe("a file compressed as a whole is recognised by its first bytes", () => 
   });
 
   test.skipIf(hasZstd)(
-    `zstd where Node has none${hasZstd ? ` (Node ${process.versions.node} has it)` : ""}`,
+    `zstd in a Node without zstd${hasZstd ? ` (Node ${process.versions.node} has it)` : ""}`,
     async () => {
       await writeFile(at("app.tar.zst"), Buffer.concat([Buffer.from("28b52ffd", "hex"), docker]));
       const { exitCode, stderr } = await start(...pushing("docker-archive:app.tar.zst").words);
@@ -104,7 +104,7 @@ describe("on stdin", () => {
     ["that is truncated", docker.subarray(0, docker.length / 2), /stdin is not .*: the archive ends in the middle of/],
     ["without a tar", Buffer.alloc(100_000, "log\n"), /stdin is not .*: it is not a tar archive/],
     ["of no bytes", Buffer.alloc(0), /stdin is not .*: it is not a tar archive/],
-  ])("an archive %s is an error before the remote command starts", async (what, input, message) => {
+  ])("an archive %s causes an error before the remote command starts", async (what, input, message) => {
     const mark = `started-${what.length}`;
     const line = [...program.slice(1), "push", "docker-archive:-", "sh", "-c", `touch ${mark}`];
     const { exitCode, stderr } = await execa(process.execPath, line, { ...settings, input });
@@ -114,16 +114,19 @@ describe("on stdin", () => {
     expect(await left()).toEqual([]);
   });
 
-  test.skipIf(process.platform === "win32")("a cache folder without room for the archive is an error", async () => {
-    // As on a full disk, but without root: no file of this process may become larger than 10 kB.
-    const line = ["-c", 'ulimit -f 20; exec "$@"', "sh", ...program, ...pushing("docker-archive:-").words];
-    const { exitCode, stderr } = await execa("sh", line, { ...settings, input: docker });
-    expect(stderr).toContain("there is no space left");
-    expect(exitCode).toBe(11);
-    expect(await left()).toEqual([]);
-  });
+  test.skipIf(process.platform === "win32")(
+    "a cache folder without space for the archive causes an error",
+    async () => {
+      // This is like a full disk, but needs no root: no file of this process can exceed 10 kB.
+      const line = ["-c", 'ulimit -f 20; exec "$@"', "sh", ...program, ...pushing("docker-archive:-").words];
+      const { exitCode, stderr } = await execa("sh", line, { ...settings, input: docker });
+      expect(stderr).toContain("there is no space left");
+      expect(exitCode).toBe(11);
+      expect(await left()).toEqual([]);
+    },
+  );
 
-  test("is refused where stdin is the tunnel", async () => {
+  test("is rejected if stdin is the tunnel", async () => {
     for (const source of ["docker-archive:-", "oci-archive:/dev/stdin:app:v1"]) {
       const { exitCode, stderr } = await start("push", source);
       expect(stderr).toContain(`${source} is stdin, but without a command stdin is the tunnel`);

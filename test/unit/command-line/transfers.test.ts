@@ -20,7 +20,7 @@ import { layoutOf, look, readTree, whole, writeTar, writeTree } from "./images.t
 
 const at = (name: string): string => join(folder, name);
 const image = await makeImage([3000, 200_000, 700, 40_000]);
-/** The same two lowest layers, with two others above. */
+/** The same two bottom layers, with two other layers above them. */
 const next = await makeImage([3000, 200_000, 900, 50_000]);
 
 await writeTree(at("gzip"), layoutOf([{ image, ref: "v1" }]));
@@ -74,7 +74,7 @@ describe.concurrent("without an engine on either side", () => {
 test.each([
   ["oci:next", "grown"],
   ["docker-archive:next.tar", "grown-plain"],
-])("a second version, from %s: only its new layers are sent, and both versions are intact", async (source, to) => {
+])("sends only the new layers of a second version from %s, and both versions are intact", async (source, to) => {
   const push = async (from: string, name: string, sent: string) =>
     await run("push", from, "sh", "-c", `tee "$0" | "$@"`, at(sent), ...program, "pull", "--to", `oci:${to}`, name);
   expect((await push("docker-archive:podman.tar", "app:v1", "sent-1")).exitCode).toBe(0);
@@ -110,7 +110,7 @@ test("from layout to layout the manifest keeps its digest, also with unknown fie
     expect((JSON.parse(files.get("index.json")?.toString() ?? "") as { manifests: object[] }).manifests).toEqual([
       entry,
     ]);
-    // For `docker load` into a classic store, which ignores index.json.
+    // manifest.json is for `docker load` into a classic store, which ignores index.json.
     const [item] = JSON.parse(files.get("manifest.json")?.toString() ?? "") as { RepoTags: string[] }[];
     expect(item?.RepoTags).toEqual(["docker.io/library/app:v1"]);
   }

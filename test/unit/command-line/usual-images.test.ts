@@ -33,7 +33,7 @@ async function push(source: string, to: string): Promise<void> {
   expect(exitCode).toBe(0);
 }
 
-describe("a layer is identical bit for bit, sent whole or by delta", () => {
+describe("a layer arrives bit for bit, sent whole or by delta", () => {
   const file = (name: string, content = Buffer.from(name)): Buffer => entry({ name: name.slice(0, 100), content });
   const [deep, long] = [`${"folder/".repeat(30)}file`, "n".repeat(255)];
   const layer = (version: number): Buffer =>

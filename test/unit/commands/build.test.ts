@@ -32,7 +32,7 @@ async function jobOf(words: string, env: NodeJS.ProcessEnv = {}) {
   throw new Error(`status ${parsed.exitStatus}: ${printed}`);
 }
 
-/** The request that a command line makes. */
+/** Returns the request that a command line creates. */
 async function request(words: string, env: NodeJS.ProcessEnv = {}): Promise<BuildRequest> {
   const transfer = (await jobOf(words, env)).batch?.remotes[0].transfers[0];
   if (transfer === undefined || !isBuild(transfer)) expect.fail("no build");
@@ -90,7 +90,7 @@ describe("build", () => {
     ["-f ./any//path -", "any/path"],
     ["-f ./any/path https://example.com/app.git", "any/path"],
   ])("%s: the Dockerfile is %s in the context", async (words, dockerfile) => {
-    // Of two files, as with docker, that of the current folder counts, unless it is outside.
+    // As with docker, the file in the current folder is used if two exist, unless it is outside of the context.
     const build = request(`${words} ssh://prod`);
     if (words === "-f Dockerfile app") await expect(build).rejects.toMatchObject({ code: "not-buildable" });
     else expect((await build).build.order.dockerfile).toBe(dockerfile);
@@ -102,17 +102,17 @@ describe("build", () => {
     "git://example.com/app.git",
     "git@example.com:team/app.git",
     "github.com/team/app",
-  ])("%s is cloned there", async (address) => {
+  ])("the remote side clones %s", async (address) => {
     const { build } = await request(`${address} ssh://prod`);
     expect(build).toMatchObject({ order: { git: address }, files: undefined });
   });
 
-  test("build arguments have their value, or that of the environment, or the Dockerfile's", async () => {
+  test("build arguments have the given value, that of the environment, or the default of the Dockerfile", async () => {
     const words = "--build-arg A=1 --build-arg B --build-arg C --build-arg D= app ssh://prod";
     expect((await request(words, { B: "2" })).build.order.buildArgs).toEqual({ A: "1", B: "2", D: "" });
   });
 
-  test("a context is known by the repository of the first name, else by its folder", async () => {
+  test("the key of a context is the repository of the first name, or else its folder", async () => {
     const key = async (words: string): Promise<string> => (await request(`${words} ssh://prod`)).build.order.contextKey;
     const named = await key("-t app:v1 app");
     expect(await key("-t docker.io/library/app:v2 -t other link")).toBe(named);
@@ -122,7 +122,7 @@ describe("build", () => {
     expect(await key(".")).not.toBe(await key("app"));
   });
 
-  test("a context has a place: two checkouts of one project are two to BuildKit, which compares sizes and times alone", async () => {
+  test("a context has a place, because BuildKit, which compares only sizes and times, must not confuse two checkouts of one project", async () => {
     const place = async (words: string): Promise<string | undefined> =>
       (await request(`${words} ssh://prod`)).build.order.contextPlace;
     const named = await place("-t app:v1 app");
@@ -131,7 +131,7 @@ describe("build", () => {
     expect(await place("-t other app")).not.toBe(named);
   });
 
-  test("the image comes back under all names, into an engine or a file", async () => {
+  test("returns the image under all names, into an engine or a file", async () => {
     const { name, further, target, isRenamed } = await request("--load -t a:1 -t b:2 -H tcp://x:1 app ssh://prod");
     expect({ name, further, target, isRenamed }).toMatchObject({
       name: { given: "a:1" },
@@ -170,7 +170,7 @@ describe("build", () => {
     });
   });
 
-  test("for a person at a terminal, a build without words is no remote side", async () => {
+  test("at a terminal, a build without words is not a remote side", async () => {
     const job = await jobOf("");
     const { isTTY } = process.stdout;
     process.stdout.isTTY = true;
@@ -191,7 +191,7 @@ describe("build", () => {
     expect(printsId({ quiet: true, to: "oci-archive:-:app:v1" })).toBe(false);
   });
 
-  test("the ID of an image that has come back is that of the engine here", () => {
+  test("the ID of a returned image is that in the local engine", () => {
     const built = { id: "there", pushed: [], size: 0, times: { context: 0, build: 0, push: 0 } };
     expect(idOf({ built })).toBe("there");
     expect(idOf({ built, received: { id: "here" } as TransferResult })).toBe("here");

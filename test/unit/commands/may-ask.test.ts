@@ -9,7 +9,7 @@ vi.mock("node:tty", async (original) => ({
 }));
 beforeEach(() => [0, 2].forEach((descriptor) => terminals.add(descriptor)));
 
-/** Whether the transfer of a command line may come to the question if Node is to be sent. */
+/** Returns whether the transfer of a command line may ask whether to send Node. */
 async function mayPrompt(words: string, env: NodeJS.ProcessEnv = {}): Promise<boolean> {
   const argv = ["node", "docker-over-ssh", "push", ...words.split(" ").filter(Boolean), "app", "ssh://prod"];
   const parsed = await parseCommandLine(argv, env, { out: () => {}, err: () => {} });
@@ -18,7 +18,7 @@ async function mayPrompt(words: string, env: NodeJS.ProcessEnv = {}): Promise<bo
   return (connection as HostConnection).programs.includes("node-sent");
 }
 
-test("a person at a terminal is asked whether to send Node", async () => {
+test("asks at a terminal whether to send Node", async () => {
   expect(await mayPrompt("")).toBe(true);
   expect(await mayPrompt("", { CI: "" })).toBe(true);
 });
@@ -28,11 +28,11 @@ test.each<[string, NodeJS.ProcessEnv]>([
   ["--no-progress", {}],
   ["", { CI: "true" }],
   ["--far engine", {}],
-])("nobody is asked with %j in the environment %j", async (words, env) => {
+])("does not ask with %j in the environment %j", async (words, env) => {
   expect(await mayPrompt(words, env)).toBe(false);
 });
 
-test.each([0, 2])("nobody is asked where descriptor %d is no terminal", async (descriptor) => {
+test.each([0, 2])("does not ask if descriptor %d is not a terminal", async (descriptor) => {
   terminals.delete(descriptor);
   expect(await mayPrompt("")).toBe(false);
 });

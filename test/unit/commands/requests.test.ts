@@ -7,7 +7,7 @@ import { parseArchivedName } from "../../../src/image/archived-name.ts";
 
 const ID = `sha256:${"0a".repeat(32)}`;
 
-/** The request that a command line makes. */
+/** Returns the request that a command line creates. */
 async function request(words: string, env: NodeJS.ProcessEnv = {}): Promise<PushRequest | PullRequest> {
   const ignore = { out: () => {}, err: () => {} };
   const parsed = await parseCommandLine(
@@ -19,7 +19,7 @@ async function request(words: string, env: NodeJS.ProcessEnv = {}): Promise<Push
   return parsed.job.batch?.remotes[0].transfers[0] ?? expect.fail("no transfer");
 }
 
-/** Of a request for app:v1 without options. */
+/** The fields of a request for app:v1 without options. */
 const app = { given: "app:v1", reference: parseReference("app:v1") };
 const common = { delta: "auto" };
 const engine = { kind: "docker-daemon", endpoint: undefined };
@@ -158,7 +158,7 @@ describe("push", () => {
     ["push -H tcp://build oci:layout cat", "--host is for an engine"],
     ["push -H gopher://build app:v1 cat", "is not the address of an engine"],
     ["push --sudo app:v1 cat", "--sudo is for ssh://HOST"],
-  ])("%s: no", async (words, message) => {
+  ])("rejects %s", async (words, message) => {
     await expect(request(words)).rejects.toMatchObject({
       code: "usage",
       message: expect.stringContaining(message) as string,
@@ -217,7 +217,7 @@ describe("pull", () => {
     ["pull --as app:v2 app:v1", ["app:v2", "app:v1"]],
     [`pull --to docker-daemon:app:v2 ${ID}`, ["app:v2", ID]],
     [`pull --as app:v1 --to oci:layout:v1 docker-daemon:${ID}`, ["app:v1", ID]],
-  ])("%s: the names here and at the sender", async (words, names) => {
+  ])("%s: the names at the receiver and at the sender", async (words, names) => {
     const { name, image } = (await request(words)) as PullRequest;
     expect([name?.given, image?.given]).toEqual(names);
   });
@@ -233,7 +233,7 @@ describe("pull", () => {
     ["pull --to oci:layout --via load app:v1", "--via is for an engine"],
     ["pull --via pull --max-size 1g app:v1", "--max-size cannot be enforced"],
     ["pull --via pull --compress gzip app:v1", "--compress has no meaning"],
-  ])("%s: no", async (words, message) => {
+  ])("rejects %s", async (words, message) => {
     await expect(request(words)).rejects.toMatchObject({
       code: "usage",
       message: expect.stringContaining(message) as string,

@@ -7,7 +7,7 @@ import { temporaryFolder } from "../engine/fake-engine.ts";
 
 const root = join(import.meta.dirname, "../../..");
 
-/** Installs this package as npm does, beside a package of the server with this code, or beside none. */
+/** Installs this package as npm does, next to a server package with this code, or without one. */
 async function installed(folder: string, { command, server }: { command: string; server?: string }) {
   const modules = join(folder, "node_modules");
   for (const name of ["bin", "dist/start.cjs", "package.json"]) {
@@ -32,7 +32,7 @@ async function installed(folder: string, { command, server }: { command: string;
 }
 
 describe.each(["serve", "guard"])("%s", (command) => {
-  test("without the package of the server, says how to install it", async () => {
+  test("without the server package, prints how to install it", async () => {
     await using folder = await temporaryFolder();
     const run = await installed(folder.path, { command });
     for (const words of [[], ["--help"]]) {
@@ -43,7 +43,7 @@ describe.each(["serve", "guard"])("%s", (command) => {
     }
   });
 
-  test("passes its words on, options as well", async () => {
+  test("passes its words on, including options", async () => {
     await using folder = await temporaryFolder();
     const run = await installed(folder.path, {
       command,
@@ -54,7 +54,7 @@ describe.each(["serve", "guard"])("%s", (command) => {
     expect(exitCode).toBe(0);
   });
 
-  test("a failure of the server, which has classes of its own, has its words and its exit status", async () => {
+  test("prints the message of a server failure, which has its own class, and exits with its status", async () => {
     await using folder = await temporaryFolder();
     const run = await installed(folder.path, {
       command,
@@ -66,7 +66,7 @@ describe.each(["serve", "guard"])("%s", (command) => {
     expect(stderr).toBe("docker-over-ssh: the disk is full\n  expected: room\n  to do:    Make some.");
   });
 
-  test("a package of the server that lacks a library is not taken for a missing one", async () => {
+  test("does not treat a server package that lacks a library as a missing package", async () => {
     await using folder = await temporaryFolder();
     const run = await installed(folder.path, { command, server: 'import "no-such-library";' });
     const { exitCode, stderr } = await run();
@@ -74,7 +74,7 @@ describe.each(["serve", "guard"])("%s", (command) => {
     expect(stderr).toContain("no-such-library");
   });
 
-  test("SIGHUP is the server's, SIGTERM stops it", async () => {
+  test("leaves SIGHUP to the server, and stops it on SIGTERM", async () => {
     await using folder = await temporaryFolder();
     const run = await installed(folder.path, {
       command,

@@ -38,17 +38,17 @@ describe("the words that may come next", () => {
       ["install", "uninstall"],
     ],
     [["unknown", ""], []],
-  ])("behind %j are %j", async (typed, words) => {
+  ])("after %j are %j", async (typed, words) => {
     expect(await next(...typed)).toEqual(words);
   });
 
-  test("know each command", () => {
+  test("include each command", () => {
     const names = commandsForPeople(buildProgram(() => {}, {})).map((command) => command.name());
     expect([...COMMANDS.map(({ name }) => name), "completion"].toSorted()).toEqual(names.toSorted());
   });
 });
 
-/** A home folder with settings of ssh. */
+/** A home folder with ssh settings. */
 async function writeHosts(home: string): Promise<void> {
   await mkdir(join(home, ".ssh/more"), { recursive: true });
   await writeFile(join(home, ".ssh/config"), "Include more/*.conf\nHost prod *.example\n  User x\nInclude config\n");
@@ -56,14 +56,14 @@ async function writeHosts(home: string): Promise<void> {
   await writeFile(join(home, ".ssh/known_hosts"), "|1|hash= ssh-rsa A\nold,[new]:2222 ssh-rsa A\n");
 }
 
-test("hosts come from the settings of ssh, included files and known hosts", async () => {
+test("completes hosts from the ssh settings, included files and known hosts", async () => {
   await using folder = await temporaryFolder();
   await writeHosts(folder.path);
   expect(sshHosts(folder.path)).toEqual(["ci", "prod", "old", "new:2222"]);
   expect(sshHosts("/nowhere")).toEqual([]);
 });
 
-/** The shell is not started: fish writes to the home folder, which belongs to all tests. */
+/** Looks for the shell without starting it, because fish writes to the home folder, which all tests share. */
 const has = async (shell: string) => (await execa({ reject: false })`sh -c ${`command -v ${shell}`}`).exitCode === 0;
 const [bash, zsh, fish] = [await has("bash"), await has("zsh"), await has("fish")];
 const why = (isHere: boolean, shell: string) => (isHere ? "" : ` (${shell} is not installed)`);
@@ -85,7 +85,7 @@ describe("in a shell", () => {
     return (await execa(shell, ["-c", script], { env })).stdout.split("\n");
   }
 
-  test.skipIf(!bash)(`bash completes, also behind a colon${why(bash, "bash")}`, async () => {
+  test.skipIf(!bash)(`bash completes, also after a colon${why(bash, "bash")}`, async () => {
     const script = `eval "$(docker-over-ssh completion bash)"
       COMP_WORDBREAKS=$' \\t\\n:='
       COMP_LINE="docker-over-ssh push --de"; COMP_POINT=\${#COMP_LINE}; _docker_over_ssh; echo "\${COMPREPLY[*]}"

@@ -25,7 +25,7 @@ async function write(path: string, content: object | string): Promise<void> {
   await writeFile(file, typeof content === "string" ? content : JSON.stringify(content));
 }
 
-/** Writes a program that is found in PATH. */
+/** Writes a program into a folder of PATH. */
 async function helper(name: string, script: string): Promise<void> {
   await write(`bin/docker-credential-${name}`, `#!/bin/sh\n${script}\n`);
   await chmod(join(home, `bin/docker-credential-${name}`), 0o755);
@@ -52,7 +52,7 @@ test.each([
   ["https://registry.example.com", "registry.example.com"],
   ["registry.example.com:5000", "http://registry.example.com:5000"],
   ["[::1]:5000", "[::1]:5000"],
-])("the credentials for %s are found under %s", async (host, key) => {
+])("finds the credentials for %s under %s", async (host, key) => {
   await write(".docker/config.json", { auths: { [key]: auth("me:pass:word"), "other.example.com": auth("no:no") } });
   const { credentials } = opened();
   expect(await credentials.for(host)).toEqual({ username: "me", password: "pass:word" });
@@ -63,18 +63,18 @@ test.each([
   ["registry.example.com:5000", "registry.example.com"],
   ["example.com", "registry.example.com"],
   ["quay.io", "quay.io/team"],
-])("there are none for %s under %s", async (host, key) => {
+])("finds no credentials for %s under %s", async (host, key) => {
   await write(".docker/config.json", { auths: { [key]: auth("me:password") } });
   expect(await opened().credentials.for(host)).toBeUndefined();
 });
 
-test("an identity token counts before a password", async () => {
+test("an identity token has priority over a password", async () => {
   const entry = { ...auth("me:password"), identitytoken: "token" };
   await write(".docker/config.json", { auths: { "example.com": entry } });
   expect(await opened().credentials.for("example.com")).toEqual({ username: "<token>", password: "token" });
 });
 
-test("DOCKER_CONFIG names another folder, and DOCKER_AUTH_CONFIG counts before it", async () => {
+test("DOCKER_CONFIG names another folder, and DOCKER_AUTH_CONFIG has priority over it", async () => {
   await write("elsewhere/config.json", { auths: { "a.example.com": auth("a:1"), "b.example.com": auth("b:1") } });
   env["DOCKER_CONFIG"] = join(home, "elsewhere");
   env["DOCKER_AUTH_CONFIG"] = JSON.stringify({ auths: { "a.example.com": auth("a:2") } });
@@ -87,7 +87,7 @@ test.each([
   ["run/containers/auth.json", { XDG_RUNTIME_DIR: "run" }],
   [".config/containers/auth.json", {}],
   ["auth.json", { REGISTRY_AUTH_FILE: "auth.json" }],
-])("Podman's file %s counts where docker has none", async (path, variables) => {
+])("uses Podman's file %s if docker has none", async (path, variables) => {
   await write(".docker/config.json", { auths: { "a.example.com": auth("docker:1") } });
   await write(path, { auths: { "a.example.com": auth("podman:2"), "docker.io": auth("podman:3") } });
   for (const [name, value] of Object.entries(variables)) env[name] = join(home, value);
@@ -96,7 +96,7 @@ test.each([
   expect(await credentials.for("docker.io")).toEqual({ username: "podman", password: "3" });
 });
 
-test("a helper gets the registry on stdin and no secret is in any argument; its answer is asked for once", async () => {
+test("a helper receives the registry on stdin and no secret in an argument; it runs once", async () => {
   await helper(
     "store",
     `echo "$@ $(cat)" >> ${home}/asked; echo '{"ServerURL":"x","Username":"me","Secret":"from store"}'`,
@@ -112,7 +112,7 @@ test("a helper gets the registry on stdin and no secret is in any argument; its 
   expect(warnings).toEqual([]);
 });
 
-test("a helper without credentials is no failure", async () => {
+test("a helper without credentials is not a failure", async () => {
   await helper("store", "cat >/dev/null; echo credentials not found in native keychain; exit 1");
   await write(".docker/config.json", { credsStore: "store" });
   const { credentials, warnings } = opened();
@@ -127,7 +127,7 @@ test.each([
   ["does not read and prints no JSON", "echo hunter2", "has not answered in JSON"],
   ["prints something else", "echo []", "has answered without a username and a secret"],
   ["hangs", "exec sleep 600", "has not answered within 0.2 s"],
-])("a helper that %s is a warning, once, and no failure", async (_, script, error) => {
+])("a helper that %s causes a single warning, and no failure", async (_, script, error) => {
   if (script !== undefined) await helper("store", script);
   await write(".docker/config.json", { credsStore: "store" });
   const { credentials, warnings } = opened(script?.includes("sleep") === true ? 200 : undefined);
@@ -137,7 +137,7 @@ test.each([
   expect(warnings).toEqual([{ ...warning, error }]);
 });
 
-test("a helper's name leads to no other folder", async () => {
+test("the name of a helper cannot lead to another folder", async () => {
   await write(".docker/config.json", { credsStore: "/../../bin/sh" });
   const { credentials, warnings } = opened();
   expect(await credentials.for("example.com")).toBeUndefined();
@@ -165,19 +165,19 @@ test.each([
   [{ auths: { "example.com": auth("me:password") } }, true],
   [{ credsStore: "missing" }, true],
   [{ credHelpers: { "gcr.io": "gcr" } }, true],
-])("with %j there may be credentials: %s", async (content, expected) => {
+])("with %j, credentials may exist: %s", async (content, expected) => {
   await write(".docker/config.json", content);
   expect(await opened().credentials.hasAny()).toBe(expected);
 });
 
-test("without any file there are none", async () => {
+test("without any file, there are no credentials", async () => {
   const { credentials, warnings } = opened();
   expect(await credentials.for("example.com")).toBeUndefined();
   expect(await credentials.hasAny()).toBe(false);
   expect(warnings).toEqual([]);
 });
 
-test("a password is not shown by util.inspect", async () => {
+test("util.inspect does not show a password", async () => {
   await write(".docker/config.json", { auths: { "example.com": auth("me:hunter2") } });
   const found = await opened().credentials.for("example.com");
   expect(inspect({ found }, { depth: 9, showHidden: true })).not.toContain("hunter2");

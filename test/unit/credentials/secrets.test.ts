@@ -32,7 +32,7 @@ test.each([
   'id=a,"src=hunter2',
   "id=a,type=hunter2",
   "id=a,src=b,env=c",
-])("--secret %s is refused, without the words of it", (text) => {
+])("rejects --secret %j, without repeating its text", (text) => {
   let thrown: unknown;
   try {
     parseSecret(text, {});
@@ -43,7 +43,7 @@ test.each([
   expect(JSON.stringify([String(thrown), thrown])).not.toContain("hunter2");
 });
 
-test("a secret is read from a file or a variable, byte for byte", async () => {
+test("reads a secret from a file or a variable, byte for byte", async () => {
   const path = join(folder, "key");
   await writeFile(path, Buffer.from([0, 255, 10]));
   expect(await readSecret(file("key", path), {})).toEqual(Buffer.from([0, 255, 10]));
@@ -51,7 +51,7 @@ test("a secret is read from a file or a variable, byte for byte", async () => {
   expect(await readSecret(variable("key", "KEY"), { KEY: "" })).toHaveLength(0);
 });
 
-test("a secret may have 500 KiB, and no byte more", async () => {
+test("a secret may have at most 500 KiB", async () => {
   const path = join(folder, "key");
   await writeFile(path, Buffer.alloc(500 * 1024));
   expect(await readSecret(file("key", path), {})).toHaveLength(500 * 1024);
@@ -59,7 +59,7 @@ test("a secret may have 500 KiB, and no byte more", async () => {
   await expect(readSecret(file("key", path), {})).rejects.toMatchObject({ code: "usage", message: /too large/ });
 });
 
-test("a secret that is not there is told before a build", async () => {
+test("reports a missing secret before a build", async () => {
   await expect(readSecret(file("key", join(folder, "none")), {})).rejects.toMatchObject({ code: "usage" });
   await expect(readSecret(file("key", folder), {})).rejects.toMatchObject({ code: "usage" });
   await expect(readSecret(variable("key", "KEY"), {})).rejects.toMatchObject({ code: "usage", message: /KEY/ });

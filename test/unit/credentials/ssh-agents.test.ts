@@ -9,7 +9,7 @@ import { openAgent, parseAgent } from "../../../src/credentials/ssh-agents.ts";
 
 let folder: string;
 let server: Server;
-/** Types of the messages that the agent has got */
+/** Types of the messages that the agent has received */
 let asked: number[];
 let sockets: Socket[];
 
@@ -64,10 +64,10 @@ test.each([
   ["git=", { id: "git", socket: undefined }],
 ])("--ssh %s", (text, expected) => expect(parseAgent(text)).toEqual(expected));
 
-test("several keys are refused", () =>
+test("rejects several keys", () =>
   expect(() => parseAgent("git=a,b")).toThrow(expect.objectContaining({ code: "usage" })));
 
-test("an agent lists keys and signs, and is asked for nothing else; answers keep their order", async () => {
+test("passes only the listing of keys and signing on to an agent; answers keep their order", async () => {
   const agent = await openAgent(parseAgent("default"), { SSH_AUTH_SOCK: join(folder, "socket") });
   const all = Buffer.concat([
     message(11),
@@ -78,7 +78,7 @@ test("an agent lists keys and signs, and is asked for nothing else; answers keep
     message(27, Buffer.from("an extension")),
     message(11),
   ]);
-  // Cut anywhere
+  // Split anywhere
   for (const byte of all) agent.write(Buffer.from([byte]));
   expect(await answersOf(agent, 7)).toEqual([12, 5, 14, 5, 5, 5, 12]);
   expect(asked).toEqual([11, 27, 13, 27, 27, 27, 11]);
@@ -104,13 +104,13 @@ test("an agent that ends ends the connection", async () => {
   agent.destroy();
 });
 
-test("without an agent, the hint names what to do", async () => {
+test("without an agent, the hint says what to do", async () => {
   await expect(openAgent(parseAgent("default"), {})).rejects.toMatchObject({ code: "usage", hint: /ssh-agent/ });
   const gone = { SSH_AUTH_SOCK: join(folder, "gone") };
   await expect(openAgent(parseAgent("default"), gone)).rejects.toMatchObject({ code: "usage", message: /ENOENT/ });
 });
 
-test("a key file is refused", async () => {
+test("rejects a key file", async () => {
   const key = join(folder, "id_ed25519");
   await writeFile(key, "");
   await expect(openAgent(parseAgent(`default=${key}`), {})).rejects.toMatchObject({ code: "usage", hint: /ssh-add/ });

@@ -4,7 +4,7 @@ import { base256, END, entry, longName, noise, pax, paxSparse, type Entry } from
 type Random = () => number;
 
 const below = (random: Random, limit: number): number => Math.floor(random() * limit);
-/** Picks from an array, or from the characters of a string. */
+/** Picks an element of an array, or a character of a string. */
 const oneOf = <T>(random: Random, all: ArrayLike<T>): T => all[below(random, all.length)] as T;
 
 /** Entries of a tar. The same seed gives the same entry, except for the mtime. */
@@ -13,7 +13,7 @@ const KINDS: ((random: Random, common: Entry) => Buffer)[] = [
   (_random, common) => entry(common),
   (_random, common) => entry(common),
   (random, common) => entry({ ...common, padding: below(random, 256) }),
-  // Known and unknown types; types without content, also with a size.
+  // Known and unknown types, and types without content, some of which have a size.
   (random, common) =>
     entry({ ...common, type: oneOf(random, "\x007ADMNVZ\xFF"), magic: oneOf(random, ["", "ustar  \0"]) }),
   (random, { content: _none, ...common }) =>
@@ -30,7 +30,7 @@ const KINDS: ((random: Random, common: Entry) => Buffer)[] = [
     return Buffer.concat([extension, entry({ ...common, type: oneOf(random, ["1", "2"]), link: "deep" })]);
   },
   (_random, common) => entry({ ...common, prefix: "app/prefix/ümläut" }),
-  // Extension headers: global, several for one entry, none in effect, malformed.
+  // Extension headers: global, several for one entry, without effect, malformed.
   (random, common) => Buffer.concat([pax({ path: "all", size: `${below(random, 9999)}` }, "g"), entry(common)]),
   (random, common) =>
     Buffer.concat([
@@ -47,11 +47,11 @@ const KINDS: ((random: Random, common: Entry) => Buffer)[] = [
       }),
       entry(common),
     ]),
-  // Sizes in an extension header, and in other notations.
+  // Sizes in an extension header and in other notations.
   (_random, common) => Buffer.concat([pax({ size: `${sizeOf(common)}` }), entry({ ...common, size: octal(0) })]),
   (_random, common) => entry({ ...common, size: base256(BigInt(sizeOf(common))) }),
   (_random, common) => entry({ ...common, size: `${sizeOf(common).toString(8).padStart(10)} \0` }),
-  // Sparse files, in GNU's old format and the three of pax.
+  // Sparse files, in GNU's old format and the three pax formats.
   (random, common) =>
     entry({ ...common, type: "S", magic: "ustar  \0", map: sparseMap(1 + below(random, 3)), content: noise(3000, 1) }),
   (random, common) =>
@@ -84,13 +84,13 @@ const BROKEN: ((random: Random, common: Entry) => Buffer)[] = [
 ];
 
 interface GeneratedOptions {
-  /** The count of entries. */
+  /** The number of entries. */
   parts?: number;
-  /** Another version has other times, and some entries are new, gone, moved, or duplicated. */
+  /** Another version has other times, and some entries are new, removed, moved, or duplicated. */
   version?: number;
 }
 
-/** Generates a tar from a seed. A newer version has most of its content. */
+/** Generates a tar from a seed. A newer version shares most of its content. */
 export function generatedTar(seed: number, { parts, version = 0 }: GeneratedOptions = {}): Buffer {
   const random = pseudoRandom(seed);
   const change = pseudoRandom(seed * 1000 + version);

@@ -10,7 +10,7 @@ export interface Entry {
   name: string;
   type?: string;
   content?: Buffer;
-  /** The size field; default: eleven octal digits. */
+  /** The size field. Default: eleven octal digits. */
   size?: Buffer | string;
   mtime?: number;
   mode?: string;
@@ -20,7 +20,7 @@ export interface Entry {
   magic?: string;
   /** Formats the checksum. */
   sum?: (sum: number) => string;
-  /** The byte that fills the last block of the content. */
+  /** The byte that pads the last block of the content. */
   padding?: number;
   /** Blocks between the header and the content: the rest of a sparse map. */
   map?: Buffer;
@@ -73,7 +73,7 @@ export function base256(size: bigint): Buffer {
   return bytes;
 }
 
-/** A sparse file in pax format 1.0 (GNU tar's manual, "Storing Sparse Files"): its content begins with the map. */
+/** A sparse file in pax format 1.0 (GNU tar manual, "Storing Sparse Files"). Its content begins with the map. */
 export function paxSparse(name: string, parts: { offset: number; bytes: Buffer }[], size: number): Buffer {
   const map = [parts.length, ...parts.flatMap(({ offset, bytes }) => [offset, bytes.length])];
   const padded = Buffer.alloc(Math.ceil((map.join("\n").length + 1) / 512) * 512);
@@ -191,7 +191,7 @@ export const ODD: Record<string, () => Buffer> = {
         ],
         600_000,
       ),
-      // The two earlier formats, with the map in the extension header.
+      // The two earlier formats have the map in the extension header.
       pax({ "GNU.sparse.name": "app/real-0.1", "GNU.sparse.map": "0,1000,9000,1000" }),
       entry({ name: "app/GNUSparseFile.1/real", content: noise(2000, 5) }),
       pax({ "GNU.sparse.numblocks": "1", "GNU.sparse.offset": "9000", "GNU.sparse.numbytes": "1000" }),
@@ -260,7 +260,7 @@ export const ODD: Record<string, () => Buffer> = {
   noise: () => noise(1_000_000, 15),
 };
 
-/** Generates a tar of files in some folders from a seed. A newer `version` has most of its content. */
+/** Generates a tar of files in some folders from a seed. A newer `version` shares most of its content. */
 export function madeUp(seed: number, version = 0): Buffer {
   const random = pseudoRandom(seed);
   const change = pseudoRandom(seed * 1000 + version);

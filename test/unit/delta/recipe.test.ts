@@ -142,7 +142,7 @@ test("rejects a truncated recipe, and a recipe with data after its end", async (
   await expect(read([recipe, recipe])).rejects.toThrow(InvalidRecipe);
 });
 
-/** A frame of one op. */
+/** Returns a frame with one op. */
 function forged(op: number, value: number, fill: (columns: FrameWriter) => void = () => {}): Buffer {
   const columns = new FrameWriter();
   columns.number("ops", value * OP_CODES + op);

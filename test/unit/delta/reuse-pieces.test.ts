@@ -45,7 +45,7 @@ async function halting(tar: Buffer): Promise<{ recipe: AsyncGenerator<Instructio
   return { recipe: slow(), goOn: () => resumed.resolve() };
 }
 
-/** A stream of the tar in chunks, and the bytes that were read of it. */
+/** Returns a stream of the tar in chunks, which counts the bytes that are read. */
 function counting(tar: Buffer): {
   stream: AsyncGenerator<Buffer>;
   read: () => number;
@@ -82,7 +82,7 @@ test("reads the older tar behind the recipe, and has written its files when the 
   goOn();
   const unused = await reading;
   await rebuild.recipeRead;
-  // Files 3, 53, 103, 153 and the new one.
+  // Files 3, 53, 103, 153 and the new file.
   expect(rebuild.missing.bytes).toBe(5 * FILE);
   expect(rebuild.distinctBytes).toBe((COUNT + 1) * FILE);
   expect(rebuild.bytesOutsideFirstFolder).toBe(FILE);

@@ -22,7 +22,7 @@ export interface Harm {
 
 export interface SentTar {
   rebuilt: Buffer;
-  /** Bytes of the pieces that no delta base had. */
+  /** The bytes of the pieces that no delta base has. */
   sent: number;
   /** The encoded list of those pieces. */
   missing: Buffer;

@@ -9,7 +9,7 @@ import { outputTo } from "../../../src/output/output.ts";
 import { VERSION } from "../../../src/version.ts";
 import { addProgram, makeFarHome, type FarHome } from "../remote/setup/far-home.ts";
 
-/** Runs `docker-over-ssh doctor ssh://prod` where no engine is on this side. Returns the findings, and the failure. */
+/** Runs `docker-over-ssh doctor ssh://prod` without a local engine. Returns the findings and the failure. */
 async function examine(far: FarHome, options: DoctorOptions = {}) {
   const findings: Finding[] = [];
   const output = outputTo((event) => {
@@ -27,7 +27,7 @@ async function examine(far: FarHome, options: DoctorOptions = {}) {
   return { here: findings.filter(({ side }) => side === "here"), there: Object.fromEntries(there), failure };
 }
 
-/** A docker whose engine answers, with the image for a container if `image` says so, and that keeps a log. */
+/** Creates a docker that writes a log, and whose engine answers. `image`: the engine has the image for a container. */
 const docker = (log: string, image = false) => `echo "$*" >> ${log}
 case "$*" in
   *Server.Version*) echo 28.5.2 ;;
@@ -40,16 +40,16 @@ case "$*" in
 esac`;
 
 describe("doctor", () => {
-  test("a host that tells an impossible number of free bytes is no bug here", async () => {
+  test("a host that reports an impossible number of free bytes causes no internal error", async () => {
     await using far = await makeFarHome();
     await addProgram(far.bin, "docker", docker("/dev/null"));
     await addProgram(far.bin, "df", `echo; echo none 1 1 ${"9".repeat(400)} 1% /`);
     const { there, failure } = await examine(far);
-    expect(failure.code).toBe("engine-unreachable"); // the one of this side
+    expect(failure.code).toBe("engine-unreachable"); // the failure of this side
     expect(there).toMatchObject({ cache: { state: "ok" } });
   });
 
-  test("tells what a host has, which program a transfer would use, and changes nothing there", async () => {
+  test("reports the programs of a host and the one that a transfer would use, and changes nothing on the host", async () => {
     await using far = await makeFarHome();
     const log = join(far.home, "../log");
     await addProgram(far.bin, "docker", docker(log));
@@ -68,7 +68,7 @@ describe("doctor", () => {
     expect(await readFile(log, "utf8")).not.toMatch(/^(?:pull|run|rm)/m);
   });
 
-  test("names who may use the engine, and the command for it", async () => {
+  test("suggests --sudo or the group to a user who may not use the engine", async () => {
     await using far = await makeFarHome();
     await addProgram(
       far.bin,
@@ -86,7 +86,7 @@ describe("doctor", () => {
     [true, "ok", /^a container there, .* of node:\S+/],
     [false, "warning", /can pull node:/],
   ])(
-    "looks for the image of a container (there: %s), and neither pulls it nor starts one",
+    "looks for the image of a container (present: %s), without pulling it or starting a container",
     async (image, state, text) => {
       await using far = await makeFarHome();
       const log = join(far.home, "../log");
@@ -105,7 +105,7 @@ describe("doctor", () => {
   test.each([
     [VERSION, "ok"],
     ["0.0.1", "warning"],
-  ])("compares the version of what is installed there: %s is %s", async (version, state) => {
+  ])("compares the version of the installed docker-over-ssh: %s is %s", async (version, state) => {
     await using far = await makeFarHome();
     await addProgram(far.bin, "docker-over-ssh", `echo ${version}`);
     const { there } = await examine(far);
@@ -113,7 +113,7 @@ describe("doctor", () => {
     expect(there["program"]?.text).toBe(`the docker-over-ssh that is installed there: ${far.bin}/docker-over-ssh`);
   });
 
-  test("an installed docker-over-ssh that does not run is missing", async () => {
+  test("reports an installed docker-over-ssh that does not run as missing", async () => {
     await using far = await makeFarHome();
     await addProgram(far.bin, "docker-over-ssh", "echo no such Node >&2; exit 3");
     const { there } = await examine(far);
@@ -128,13 +128,13 @@ describe("doctor", () => {
     expect(there["login"]).toMatchObject({ state: "warning", text: expect.stringContaining("welcome") });
   });
 
-  test("a login that fails is all that it tells of the host", async () => {
+  test("reports only the login if it fails", async () => {
     await using far = await makeFarHome();
     const { there } = await examine(far, { ssh: ["false"] });
     expect(Object.entries(there)).toMatchObject([["login", { state: "missing", code: "engine-unreachable" }]]);
   });
 
-  test("on this side, tells of the engine, the codecs and the cache folder", async () => {
+  test("reports the local engine, codecs and cache folder", async () => {
     await using far = await makeFarHome();
     const { here } = await examine(far, { ssh: ["false"] });
     expect(here.map(({ check, state }) => [check, state])).toEqual([
@@ -147,7 +147,7 @@ describe("doctor", () => {
   });
 });
 
-test("the blocks that look keep the rules of the script's other blocks", () => {
+test("the blocks that inspect the host follow the rules of the other blocks of the script", () => {
   const blocks = lookingBlocks("node-sent").trim().split("\n");
   for (const block of blocks) expect(block).not.toMatch(/['\\!]/);
 });

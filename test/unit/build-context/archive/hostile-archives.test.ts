@@ -39,7 +39,7 @@ async function* inChunks(bytes: Buffer): AsyncGenerator<Buffer> {
   yield* chopped(bytes, 3, 3000);
 }
 
-/** Returns the paths of an archive, or the failure. Whatever comes, nothing is left in the cache folder. */
+/** Returns the paths of an archive, or the failure. Expects in either case that nothing is left in the cache folder. */
 async function outcome(
   archive: Buffer | AsyncIterable<Buffer>,
   options?: Partial<ArchiveContextOptions>,
@@ -71,15 +71,15 @@ const ENTRIES: TestEntry[] = [
 ];
 const tree = await makeTar(ENTRIES);
 const PATHS = "Dockerfile latest src src/again src/main.c";
-/** Behind the last entry come blocks of zeros: the first of them ends the tar. */
+/** Blocks of zeros follow the last entry. The first of them ends the tar. */
 const end = tree.length - 1024;
 
-test("the whole archive is opened", async () => {
+test("opens the complete archive", async () => {
   expect(await outcome(tree)).toBe(PATHS);
   expect(await outcome(gzipSync(tree))).toBe(PATHS);
 });
 
-test("a tar that is cut off at any place is refused", async () => {
+test("rejects a tar that is truncated at any place", async () => {
   for (let length = 1; length < end + 512; length += length % 512 === 0 ? 1 : 37) {
     expect(await outcome(tree.subarray(0, length)), `${length} bytes`).toMatch(/^context-invalid: /);
   }
@@ -89,14 +89,14 @@ test("a tar that is cut off at any place is refused", async () => {
   expect(await outcome(tree.subarray(0, end + 512))).toBe(PATHS);
 });
 
-test("a tar.gz that is cut off at any place is refused", async () => {
+test("rejects a tar.gz that is truncated at any place", async () => {
   const packed = gzipSync(tree);
   for (let length = 1; length < packed.length; length += 1) {
     expect(await outcome(packed.subarray(0, length)), `${length} bytes`).toMatch(/^context-invalid: /);
   }
 });
 
-test("a changed byte does no harm: the archive is refused, or has other contents", async () => {
+test("a changed byte does no harm: the archive is rejected, or has different contents", async () => {
   const random = pseudoRandom(11);
   for (let round = 0; round < 400; round += 1) {
     const changed = Buffer.from(tree);
@@ -145,11 +145,11 @@ test.each<[string, TestEntry[]]>([
   ],
   ["a path 200 folders deep", [{ name: `${"a/".repeat(200)}b`, content: "x" }]],
   ["a path of 5,000 bytes", [{ name: "a/".repeat(30) + "b".repeat(5000), content: "x" }]],
-])("%s is refused", async (_, entries) => {
+])("rejects %s", async (_, entries) => {
   expect(await outcome(await makeTar(entries))).toMatch(/^context-invalid: /);
 });
 
-test("a zip with a Dockerfile twice is refused", async () => {
+test("rejects a zip with two Dockerfiles", async () => {
   const zip = makeZip([
     { name: "Dockerfile", content: "FROM a\n" },
     { name: "Dockerfile", content: "FROM b\n" },
@@ -157,10 +157,10 @@ test("a zip with a Dockerfile twice is refused", async () => {
   expect(await outcome(zip)).toMatch(/^context-invalid: .*Dockerfile/);
 });
 
-test("a tar of ten million entries ends at the limit, in flat memory", async () => {
+test("stops reading a tar of ten million entries at the limit, in constant memory", async () => {
   const limits = { ...ARCHIVE_LIMITS, entries: 20_000 };
   const header = (await makeTar([{ name: "0000000", content: "" }])).subarray(0, 512);
-  /** Names of seven digits: the checksum of each is that of the first, and the sum of the digits. */
+  /** Names of seven digits, so that the checksum of each header is that of the first one plus the sum of the digits. */
   async function* many(): AsyncGenerator<Buffer> {
     for (let block = 0; block < 10_000; block += 1) {
       const entries = Buffer.alloc(512 * 1000);
@@ -187,7 +187,7 @@ test("a tar of ten million entries ends at the limit, in flat memory", async () 
   expect(await outcome(firstOf(many(), 30), { limits })).toMatch(/^context-invalid: .*20000 entries/);
 });
 
-/** Passes on the first chunks, and what ends a tar. */
+/** Passes on the first chunks, and the end of a tar. */
 async function* firstOf(chunks: AsyncIterable<Buffer>, count: number): AsyncGenerator<Buffer> {
   let left = count;
   for await (const chunk of chunks) {
@@ -202,7 +202,7 @@ test("an empty archive has no entries", async () => {
   expect(await outcome(await makeTar([]))).toMatch(/^context-invalid: .*empty|^$/);
 });
 
-test("--strip leaves folders out", async () => {
+test("--strip removes leading folders", async () => {
   const stripped = await makeTar(
     ENTRIES.map((entry) => ({
       ...entry,

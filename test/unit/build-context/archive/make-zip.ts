@@ -1,19 +1,19 @@
 import { crc32, deflateRawSync } from "node:zlib";
 
-/** An entry of a test's zip. */
+/** An entry of a test zip. */
 export interface ZipEntry {
   name: string;
   content?: string | Buffer;
-  /** With the kind of file, as stat(2) has it; left out: made on a system without modes */
+  /** Includes the file type, as in stat(2). If undefined, the zip is from a system without modes */
   mode?: number;
   isStored?: boolean;
-  /** Bytes that the headers claim, instead of the real ones */
+  /** The size in bytes that the headers claim, instead of the real one */
   claimedSize?: number;
   claimedCrc?: number;
   isEncrypted?: boolean;
 }
 
-/** Makes a zip (APPNOTE.TXT 4.3.6): local headers with their contents, the central directory, and its end. */
+/** Creates a zip (APPNOTE.TXT 4.3.6): local headers with their contents, the central directory, and its end. */
 export function makeZip(entries: readonly ZipEntry[]): Buffer {
   const locals: Buffer[] = [];
   const central: Buffer[] = [];
@@ -35,7 +35,7 @@ export function makeZip(entries: readonly ZipEntry[]): Buffer {
     const local = Buffer.concat([Buffer.from("PK\u0003\u0004", "latin1"), common, name, packed]);
     const header = Buffer.alloc(46);
     header.write("PK\u0001\u0002", "latin1");
-    header.writeUInt16LE(((entry.mode === undefined ? 0 : 3) << 8) | 20, 4); // made by Unix, or DOS
+    header.writeUInt16LE(((entry.mode === undefined ? 0 : 3) << 8) | 20, 4); // created on Unix, or on DOS
     common.copy(header, 6);
     header.writeUInt32LE(((entry.mode ?? 0) << 16) >>> 0, 38);
     header.writeUInt32LE(offset, 42);

@@ -35,7 +35,7 @@ async function unpack(archive: Buffer, limits = ARCHIVE_LIMITS): Promise<Buffer>
   return readFileSync(await unpackArchive(inChunks(archive), spool, limits, { signal }));
 }
 
-/** Returns the code and the words of the failure. */
+/** Returns the code and the message of the failure. */
 async function failure(archive: Buffer, limits = ARCHIVE_LIMITS): Promise<{ code?: string; message: string }> {
   try {
     await unpack(archive, limits);
@@ -76,7 +76,7 @@ const has = (program: string): boolean => {
   }
 };
 
-describe("the format is told by the first bytes", () => {
+describe("detects the format by the first bytes:", () => {
   test("tar", async () => expect(await unpack(tree)).toEqual(tree));
   test("tar.gz", async () => expect(await unpack(gzipSync(tree))).toEqual(tree));
   test("tar.gz of several members", async () =>
@@ -95,7 +95,7 @@ describe("the format is told by the first bytes", () => {
     });
   }
 
-  test("a program that is not there is named", async () => {
+  test("names a missing program", async () => {
     const path = process.env["PATH"];
     process.env["PATH"] = folder;
     try {
@@ -109,7 +109,7 @@ describe("the format is told by the first bytes", () => {
   });
 });
 
-describe("a zip becomes a tar", () => {
+describe("converts a zip to a tar", () => {
   test("with modes, links, folders and names in UTF-8", async () => {
     const zip = makeZip([
       { name: "src/", mode: 0o040_755 },
@@ -129,7 +129,7 @@ describe("a zip becomes a tar", () => {
     ]);
   });
 
-  test("an empty zip is an empty tar", async () => expect(await unpack(makeZip([]))).toEqual(await makeTar([])));
+  test("an empty zip becomes an empty tar", async () => expect(await unpack(makeZip([]))).toEqual(await makeTar([])));
 
   const hostile: [string, ZipEntry[], RegExp][] = [
     ["a path that leads out", [{ name: "../etc/passwd", content: "x" }], /cut off or damaged: .*\.\.\/etc\/passwd/],
@@ -149,12 +149,12 @@ describe("a zip becomes a tar", () => {
       /^the archive's link "a" has a target of/,
     ],
   ];
-  test.each(hostile)("%s is refused", async (_, entries, message) => {
+  test.each(hostile)("rejects %s", async (_, entries, message) => {
     const found = await failure(makeZip(entries));
     expect(found).toEqual({ code: "context-invalid", message: expect.stringMatching(message) as string });
   });
 
-  test("cut off at any place, it is refused", async () => {
+  test("rejects a zip that is truncated at any place", async () => {
     const zip = makeZip([{ name: "Dockerfile", content: "FROM scratch\n" }]);
     for (let length = 4; length < zip.length; length += 1) {
       await using _ = await renewed();
@@ -163,13 +163,13 @@ describe("a zip becomes a tar", () => {
   });
 });
 
-/** A new spool for the next attempt. */
+/** Creates a new spool for the next attempt. */
 async function renewed(): Promise<AsyncDisposable> {
   spool = await openSpool({ XDG_CACHE_HOME: folder }, newRunId());
   return spool;
 }
 
-describe("what is no archive, or too much of one", () => {
+describe("rejects", () => {
   test.each([
     ["nothing", Buffer.alloc(0), /^there is no archive on stdin: it is empty$/],
     ["a text", Buffer.from("FROM scratch\n".repeat(100)), /^the input on stdin is not an archive$/],
@@ -192,7 +192,7 @@ describe("what is no archive, or too much of one", () => {
     });
   });
 
-  test("more bytes than the limit end early", async () => {
+  test("more bytes than the limit, early", async () => {
     const limits = { ...ARCHIVE_LIMITS, bytes: 50_000 };
     const tooLarge = { code: "context-invalid", message: "the archive unpacks to more than 50 kB" };
     expect(await failure(tree, limits)).toEqual(tooLarge);
@@ -202,7 +202,7 @@ describe("what is no archive, or too much of one", () => {
     expect(await failure(makeZip([{ name: "a", content: Buffer.alloc(60_000) }]), limits)).toEqual(tooLarge);
   });
 
-  test("a bomb of gzip ends when its ratio is known", async () => {
+  test("a gzip bomb as soon as its ratio is known", async () => {
     const zeros = await makeTar([{ name: "zeros", content: Buffer.alloc(200 * 1024 ** 2) }]);
     expect(await failure(gzipSync(zeros))).toEqual({
       code: "context-invalid",
@@ -220,7 +220,7 @@ describe("what is no archive, or too much of one", () => {
   });
 });
 
-test("what was written stays in the spool, which only this user can read", async () => {
+test("the unpacked archive stays in the spool, which only this user can read", async () => {
   await unpack(gzipSync(tree));
   expect(readdirSync(spool.folder)).toEqual(["context.tar"]);
 });

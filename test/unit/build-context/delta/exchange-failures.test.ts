@@ -41,7 +41,7 @@ const packPath = async (): Promise<string> => {
   return join(contexts, name);
 };
 
-test("after a cut in the middle, the next run sends only what is missing", async () => {
+test("after the link breaks in the middle, the next run sends only the missing pieces", async () => {
   const context = largeContext();
   const [sent, received] = await exchangeSettled(context, { homes, link: link({ cutAfter: 1_200_000 }) });
   expect(sent).toMatchObject({ status: "rejected", reason: { code: "link-lost" } });
@@ -56,7 +56,7 @@ test("after a cut in the middle, the next run sends only what is missing", async
   expect(await contentsOf(arrived)).toEqual(await contentsOf(context));
 });
 
-test("a file that changes before it is sent is named on both sides, and the next run reads all files", async () => {
+test("both sides name a file that changes before it is sent, and the next run reads all files", async () => {
   const context = largeContext();
   await using _ = (await exchange(context, { homes })).context;
   await rm(await packPath());
@@ -72,14 +72,14 @@ test("a file that changes before it is sent is named on both sides, and the next
   expect(await contentsOf(again)).toEqual(await contentsOf(context));
 });
 
-test("a file that has another size than it was listed with is told on both sides", async () => {
+test("both sides report a file whose size differs from the listing", async () => {
   const context = largeContext();
   context.contents.set("dir/file-7", Buffer.alloc(3));
   const settled = await exchangeSettled(context, { homes });
   for (const side of settled) expect(side).toMatchObject({ status: "rejected", reason: { code: "context-invalid" } });
 });
 
-test("a damaged pack is told and removed; the next run sends everything", async () => {
+test("a damaged pack is reported and removed; the next run sends everything", async () => {
   const context = largeContext();
   const { context: first } = await exchange(context, { homes });
   await first[Symbol.asyncDispose]();
@@ -96,7 +96,7 @@ test("a damaged pack is told and removed; the next run sends everything", async 
   expect(await contentsOf(whole)).toEqual(await contentsOf(context));
 });
 
-test("two runs of one project at once take turns, and each gets its own context", async () => {
+test("two simultaneous runs of one project take turns, and each gets its own context", async () => {
   const [one, other] = [largeContext(), largeContext()];
   other.contents.set("dir/file-1", Buffer.alloc(50_000, "other"));
   const contexts = await Promise.all([
@@ -110,7 +110,7 @@ test("two runs of one project at once take turns, and each gets its own context"
   }
 });
 
-test("what is open stays readable while later runs replace the pack", async () => {
+test("an open context stays readable while later runs replace the pack", async () => {
   const first = memoryContext({ a: { content: pseudoRandomBytes(20_000_000, 1) } });
   await using open = (await exchange(first, { homes })).context;
   const before = (await stat(await packPath())).size;
@@ -120,7 +120,7 @@ test("what is open stays readable while later runs replace the pack", async () =
   expect(await contentsOf(open)).toEqual(await contentsOf(first));
 });
 
-test("without a usable cache folder, the context is not kept, and the run is told why", async () => {
+test("without a usable cache folder, the context is not kept, and the run gets the reason", async () => {
   await mkdir(join(homes.far), { recursive: true });
   await writeFile(join(homes.far, "docker-over-ssh"), "a file in its place");
   const reasons: string[] = [];
@@ -144,7 +144,7 @@ test("the signal ends both sides with its reason", async () => {
   for (const side of settled) expect(side).toMatchObject({ status: "rejected", reason });
 });
 
-test("one at a time is not waited for beyond the signal", async () => {
+test("the signal ends the wait for another run of the project", async () => {
   const kept = new KeptContext({ env: { XDG_CACHE_HOME: homes.far }, runId: newRunId(), project: PROJECT });
   let release: () => void = () => {};
   const first = kept.update({}, async () => {
@@ -163,12 +163,12 @@ test("one at a time is not waited for beyond the signal", async () => {
   await (await first)[Symbol.asyncDispose]();
 });
 
-test("a project that is no digest is refused", () => {
+test("rejects a project that is not a digest", () => {
   const options = { env: { XDG_CACHE_HOME: homes.far }, runId: newRunId(), project: "../../../etc" };
   expect(() => new KeptContext(options)).toThrow("no valid key");
 });
 
-/** Plays one side with these messages, and reads what the other sends. */
+/** Plays one side with these messages, and reads the messages of the other side. */
 async function play(
   side: Link["near"],
   messages: readonly (ContextSenderMessage | ContextReceiverMessage | Buffer)[],
@@ -186,7 +186,7 @@ const file = (path: string, content: string): ListedEntry => {
   return { kind: "file", path, mode: 0o644, mtime: MTIME, size: content.length, pieces };
 };
 
-/** The messages that send a listing, whatever it says. */
+/** Returns the messages that send a listing, whether valid or not. */
 function listingOf(entries: readonly ListedEntry[]): ContextSenderMessage[] {
   const content = encodeListing(entries);
   return [
@@ -212,7 +212,7 @@ describe("a hostile near side", () => {
     return context.value.entries.map(({ path }) => path);
   }
 
-  test("the messages of an honest one are taken", async () => {
+  test("(control: an honest side is accepted)", async () => {
     const messages = [...listingOf([file("a", "x")]), { type: "pieces", contents: [Buffer.from("x")] } as const];
     expect(await received(messages)).toEqual(["a"]);
   });
@@ -224,7 +224,7 @@ describe("a hostile near side", () => {
       { code: string; message?: string },
     ]
   >([
-    ["says nothing", () => [], { code: "transfer-failed", message: "its messages end too early" }],
+    ["sends nothing", () => [], { code: "transfer-failed", message: "its messages end too early" }],
     [
       "sends no pieces",
       () => listingOf([file("a", "x")]),
@@ -273,7 +273,7 @@ describe("a hostile near side", () => {
       },
       { code: "transfer-failed", message: "another size" },
     ],
-  ])("that %s is refused", async (_, messages, { code, message = "" }) => {
+  ])("that %s is rejected", async (_, messages, { code, message = "" }) => {
     expect(await received(messages())).toMatchObject({ code, message: expect.stringContaining(message) as string });
     await using pack = await new KeptContext({
       env: { XDG_CACHE_HOME: homes.far },
@@ -283,14 +283,14 @@ describe("a hostile near side", () => {
     expect(pack.size).toBeLessThan(10_000);
   });
 
-  test("pieces that come again and again are stored once", async () => {
+  test("that sends a piece repeatedly: it is stored once", async () => {
     const content = pseudoRandomBytes(100, 1);
     const again = Array.from({ length: 5 }, () => ({ type: "pieces", contents: [content] }) as const);
     expect(await received([...again, ...listingOf([])])).toEqual([]);
     expect((await stat(await packPath())).size).toBeLessThan(300);
   });
 
-  test("random bytes end in a failure, not in an error of this program", async () => {
+  test("that sends random bytes causes a failure, not an error of this program", async () => {
     const random = pseudoRandom(5);
     for (let round = 0; round < 40; round += 1) {
       const used = link();
@@ -319,30 +319,30 @@ describe("a hostile far side", () => {
 
   const nothing: ContextReceiverMessage = { type: "want", numbers: [], isLast: true };
 
-  test("the messages of an honest one are taken", async () => {
+  test("(control: an honest side is accepted)", async () => {
     expect(await sent([hello, nothing, nothing, { type: "done" }])).toBeUndefined();
   });
 
   test.each<[string, readonly (ContextSenderMessage | ContextReceiverMessage | Buffer)[], string]>([
-    ["says nothing", [], "its messages end too early"],
+    ["sends nothing", [], "its messages end too early"],
     ["begins with a request", [nothing], "out of place"],
-    ["wants a piece that is not there", [hello, { type: "want", numbers: [7], isLast: true }], "out of place"],
+    ["wants a piece that does not exist", [hello, { type: "want", numbers: [7], isLast: true }], "out of place"],
     [
-      "wants the same over and over",
+      "wants the same piece repeatedly",
       [hello, ...Array.from({ length: 3 }, () => ({ type: "want", numbers: [0], isLast: false }) as const)],
       "out of place",
     ],
-    ["is done before it has asked", [hello, { type: "done" }], "out of place"],
+    ["is done before it has sent its wants", [hello, { type: "done" }], "out of place"],
     ["sends pieces", [hello, { type: "pieces", contents: [Buffer.from("x")] }], "out of place"],
     ["sends no JSON", [Buffer.from([0, 1, 2, 3])], "not a JSON object"],
-  ])("that %s is refused", async (_, messages, message) => {
+  ])("that %s is rejected", async (_, messages, message) => {
     expect(await sent(messages)).toMatchObject({
       code: "transfer-failed",
       message: expect.stringContaining(message) as string,
     });
   });
 
-  test("its failure is told in its words", async () => {
+  test("that reports a failure: its message is printed verbatim", async () => {
     const failure = { code: "no-space", message: "the disk is full", expected: "room", hint: "Free some." };
     const bytes = Buffer.concat([Buffer.from([3]), Buffer.from(JSON.stringify(failure))]);
     expect(await sent([hello, bytes])).toMatchObject(failure);

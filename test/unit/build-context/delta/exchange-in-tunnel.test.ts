@@ -12,7 +12,7 @@ import { pseudoRandomBytes } from "../../pseudo-random.ts";
 import { contentsOf, memoryContext } from "../memory-context.ts";
 import { PROJECT } from "./exchange.ts";
 
-test("a context goes through a stream of the tunnel, and so does the failure of either side", async () => {
+test("a stream of the tunnel carries a context, and the failure of either side", async () => {
   const home = await mkdtemp(join(tmpdir(), "tunnel-"));
   const { signal } = new AbortController();
   const context = memoryContext({ "a/large": { content: pseudoRandomBytes(3_000_000, 1) }, b: { content: "b" } });
@@ -22,7 +22,7 @@ test("a context goes through a stream of the tunnel, and so does the failure of 
   try {
     await runBothSides(
       {
-        // The side that has the engine sends the image, and gets the context.
+        // The side with the engine sends the image and receives the context.
         sender: async (tunnel) => {
           const accepted: Duplex[] = [];
           let wake: () => void = () => {};

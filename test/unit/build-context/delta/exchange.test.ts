@@ -14,7 +14,7 @@ beforeEach(async () => {
 });
 afterEach(async () => await rm(join(homes.near, ".."), { recursive: true }));
 
-test("a context arrives as it is", async () => {
+test("a context arrives unchanged", async () => {
   const context = memoryContext({
     Dockerfile: { content: "FROM scratch\n" },
     empty: { content: "" },
@@ -32,7 +32,7 @@ test("a context arrives as it is", async () => {
   expect(await contentsOf(arrived)).toEqual(await contentsOf(context));
 });
 
-test("three changed files of some thousands cost few bytes, and no other file is read", async () => {
+test("three changed files among thousands cost few bytes, and no other file is read", async () => {
   const files: Record<string, MemoryEntry> = {};
   for (let n = 0; n < 4000; n += 1) {
     files[`src/part-${n % 50}/file-${n}.ts`] = {
@@ -59,7 +59,7 @@ test("three changed files of some thousands cost few bytes, and no other file is
   expect(await contentsOf(arrived)).toEqual(await contentsOf(context));
 });
 
-test("a stream may close while it writes its end, as HTTP/2 does where the other side has ended", async () => {
+test("a stream may close while it writes its end, as in HTTP/2 when the other side has ended", async () => {
   const used = link();
   const { near, far } = used;
   const write = near._write.bind(near);

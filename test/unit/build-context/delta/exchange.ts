@@ -9,14 +9,14 @@ import { newRunId } from "../../../../src/run/run-id.ts";
 
 export const PROJECT = digestOf("a project");
 
-/** Two ends of a connection, and the bytes that have gone from the near to the far one, and back. */
+/** Two ends of a connection, and the number of bytes sent in each direction. */
 export interface Link {
   near: Duplex;
   far: Duplex;
   readonly bytes: { there: number; back: number };
 }
 
-/** One end of a connection in memory. What is written here is read at the other one, no faster. */
+/** One end of a connection in memory. A write completes when the other end has read the bytes. */
 class End extends Duplex {
   other!: End;
   written = 0;
@@ -46,7 +46,7 @@ class End extends Duplex {
     done();
   }
 
-  /** As a connection does: the other end is told. */
+  /** Destroys the other end as well, as a connection does. */
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     if (!this.writableFinished) this.other.destroy();
     done(error);
@@ -67,7 +67,7 @@ export function link({ cutAfter = Infinity } = {}): Link {
 }
 
 export interface ExchangeOptions {
-  /** The home of each side: the folder of its cache. */
+  /** The home of each side, with its cache folder. */
   homes: { near: string; far: string };
   link?: Link;
   near?: { memory?: boolean; listedAt?: number };
@@ -81,7 +81,7 @@ export interface Exchanged {
   bytes: Link["bytes"];
 }
 
-/** Sends a context from one side to the other, in this process. Rejects with the error of the near side, then of the far side. */
+/** Sends a context from one side to the other, in this process. Rejects with the error of the near side, or else with that of the far side. */
 export async function exchange(context: BuildContext, options: ExchangeOptions): Promise<Exchanged> {
   const [sent, received] = await exchangeSettled(context, options);
   if (sent.status === "rejected") throw sent.reason;

@@ -43,14 +43,14 @@ async function setAge(project: string, ms: number): Promise<void> {
   await utimes(join(contexts, nameOf(project)), then, then);
 }
 
-test("packs are in a folder of this user alone, one for each project", async () => {
+test("stores one pack for each project, in a folder of this user alone", async () => {
   await use("a", 1000);
   await use("b", 1000);
   expect((await readdir(contexts)).toSorted()).toEqual([nameOf("a"), nameOf("b")].toSorted());
   expect((await stat(contexts)).mode & 0o777).toBe(0o700);
 });
 
-test("the packs that were used longest ago go when there are too many bytes, or after 30 days", async () => {
+test("removes the least recently used packs when they exceed the limit of bytes, and each pack after 30 days", async () => {
   for (const [at, project] of ["a", "b", "c"].entries()) {
     await use(project, 50_000);
     await setAge(project, (10 - at) * day);
@@ -62,7 +62,7 @@ test("the packs that were used longest ago go when there are too many bytes, or 
   expect((await readdir(contexts)).toSorted()).toEqual(["c", "d"].map(nameOf).toSorted());
 });
 
-test("what runs that failed have left does not grow without end", async () => {
+test("the leftovers of failed runs do not grow without limit", async () => {
   const fail = async (size: number): Promise<void> => {
     const content = pseudoRandomBytes(size, size);
     const failed = kept("a", { bytes: 100_000, age: day }).update({}, async (pack) => {
@@ -79,7 +79,7 @@ test("what runs that failed have left does not grow without end", async () => {
   expect(sizes.map((size) => Math.floor(size / 60_000))).toEqual([1, 2, 1, 2]);
 });
 
-test("a pack that another run updates is neither removed nor listed", async () => {
+test("neither removes nor lists a pack that another run updates", async () => {
   await use("busy", 50_000);
   await setAge("busy", 40 * day);
   const pack = await kept("busy").update({}, async () => {
@@ -91,7 +91,7 @@ test("a pack that another run updates is neither removed nor listed", async () =
   expect(await readdir(contexts)).toContain(nameOf("busy"));
 });
 
-test("a context that is larger than all that may be kept is still read in this run", async () => {
+test("a context that exceeds the limit of kept bytes can still be read in this run", async () => {
   const content = Buffer.from("some content");
   const piece = { digest: pieceDigest(content), size: content.length };
   await using pack = await kept("a", { bytes: 5, age: day }).update({}, async (file) => {
@@ -102,7 +102,7 @@ test("a context that is larger than all that may be kept is still read in this r
   expect(await pack.read(piece)).toEqual(content);
 });
 
-test("a folder that cannot be made is told, and a pack without a name is used", async () => {
+test("reports a folder that cannot be created, and uses an unnamed pack", async () => {
   await mkdir(join(home, "docker-over-ssh"), { mode: 0o700 });
   await writeFile(contexts, "a file in its place");
   const reasons: string[] = [];
@@ -116,7 +116,7 @@ test("a folder that cannot be made is told, and a pack without a name is used", 
   await expect(stat(pack.path)).rejects.toThrow("ENOENT");
 });
 
-test("a folder that others may read is not used", async () => {
+test("does not use a folder that other users may read", async () => {
   await mkdir(contexts, { recursive: true, mode: 0o700 });
   await chmod(contexts, 0o755);
   const reasons: string[] = [];

@@ -24,7 +24,7 @@ const hardLink = (path: string, target: string): ListedEntry => ({ kind: "hard-l
 const decoded = (entries: readonly ListedEntry[], limits = CONTEXT_LIMITS): ListedEntry[] =>
   decodeListing(encodeListing(entries), limits);
 
-test("a listing is decoded as it was", () => {
+test("decodes a listing to the encoded entries", () => {
   const entries = [
     file("a", 0),
     folder("b"),
@@ -45,7 +45,7 @@ test("a listing is decoded as it was", () => {
   expect(decoded([])).toEqual([]);
 });
 
-describe("hostile listings", () => {
+describe("a hostile listing:", () => {
   const cases: [string, ListedEntry[], string][] = [
     ["a path that leads out", [file("../x")], 'an entry "../x", which leads out of it'],
     ["an absolute path", [file("/etc/passwd")], "which is no path"],
@@ -74,7 +74,7 @@ describe("hostile listings", () => {
     ["a piece that is too large", [{ ...file("a", 9e6), pieces: [{ size: 9e6, digest: DIGEST }] }], "impossible size"],
     ["no pieces", [{ ...file("a", 9e6), pieces: [] }], "another size"],
   ];
-  test.each(cases)("%s is refused", (_, entries, message) => {
+  test.each(cases)("rejects %s", (_, entries, message) => {
     let failure: unknown;
     try {
       decoded(entries);
@@ -84,20 +84,20 @@ describe("hostile listings", () => {
     expect(failure).toMatchObject({ code: "context-invalid", message: expect.stringContaining(message) as string });
   });
 
-  test("more than the limits is refused", () => {
+  test("rejects more than the limits", () => {
     const limits = { ...CONTEXT_LIMITS, entries: 2, bytes: 10 };
     expect(decoded([file("a"), file("b")], limits)).toHaveLength(2);
     expect(() => decoded([file("a", 0), file("b", 0), file("c", 0)], limits)).toThrow("more than 2 entries");
     expect(() => decoded([file("a", 11)], limits)).toThrow("more than 10 B");
   });
 
-  test("a count of entries without entries is refused before memory is taken", () => {
+  test("rejects a count of entries without entries before it allocates memory", () => {
     const bytes = new ByteWriter();
     for (const number of [1, 2 ** 40]) bytes.number(number);
     expect(() => decodeListing(bytes.take(), CONTEXT_LIMITS)).toThrow("fewer entries than it says");
   });
 
-  test("random damage gives entries of a context, or a context-invalid failure", () => {
+  test("random damage yields valid entries, or a context-invalid failure", () => {
     const good = encodeListing([folder("a"), file("a/b"), file("a/c", 200), hardLink("d", "a/b"), symlink("e", "x")]);
     const random = pseudoRandom(3);
     for (let round = 0; round < 3000; round += 1) {

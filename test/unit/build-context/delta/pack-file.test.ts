@@ -29,7 +29,7 @@ async function packed(...batches: string[][]): Promise<void> {
   for (const batch of batches) await pack.append(batch.map(filled));
 }
 
-test("pieces are found again, for this user alone", async () => {
+test("finds the stored pieces again; only this user can read the file", async () => {
   await packed(["one", "two"], ["three"]);
   await using pack = await PackFile.open(path);
   expect(pack.isEmpty).toBe(false);
@@ -38,7 +38,7 @@ test("pieces are found again, for this user alone", async () => {
   expect((await stat(path)).mode & 0o777).toBe(0o600);
 });
 
-test("the pieces before a cut are kept, and new ones follow them", async () => {
+test("keeps the pieces before a truncation, and appends new pieces to them", async () => {
   await packed(["one", "two"], ["three", "four"]);
   await truncate(path, (await stat(path)).size - 1);
   {
@@ -52,7 +52,7 @@ test("the pieces before a cut are kept, and new ones follow them", async () => {
   expect((await pack.read(piece("five"))).toString()).toBe("five");
 });
 
-test("what is no pack, and what is behind the last piece, is cut off", async () => {
+test("truncates a file that is not a pack, and the bytes after the last piece", async () => {
   await writeFile(path, "something else that is longer than the beginning of a pack");
   await using other = await PackFile.open(path);
   expect(other.isEmpty).toBe(true);
@@ -64,7 +64,7 @@ test("what is no pack, and what is behind the last piece, is cut off", async () 
   expect((await pack.read(piece("one"))).toString()).toBe("one");
 });
 
-test("a changed piece is told, not read", async () => {
+test("reports a changed piece instead of returning it", async () => {
   await packed(["content of a piece"]);
   const bytes = await readFile(path);
   bytes[bytes.length - 1] = 0;
@@ -74,7 +74,7 @@ test("a changed piece is told, not read", async () => {
   await expect(pack.read(piece("never there"))).rejects.toThrow(DamagedPack);
 });
 
-test("a rewritten pack has the wanted pieces alone; who has the old one open reads all of it", async () => {
+test("a rewritten pack contains only the wanted pieces; a reader of the old file can still read all of it", async () => {
   await packed(["one", "two"], ["three"]);
   await using reader = await PackFile.open(path);
   await using pack = await PackFile.open(path);
@@ -85,12 +85,12 @@ test("a rewritten pack has the wanted pieces alone; who has the old one open rea
   expect(again.sizeOf(piece("two").digest)).toBeUndefined();
   for (const text of ["one", "three", "four"]) expect((await again.read(piece(text))).toString()).toBe(text);
   await reader.remove();
-  await expect(stat(path)).resolves.toBeDefined(); // it is another file by now
+  await expect(stat(path)).resolves.toBeDefined(); // this is the new file
   await again.remove();
   await expect(stat(path)).rejects.toThrow("ENOENT");
 });
 
-test("random damage never gives a wrong piece", async () => {
+test("never returns a wrong piece after random damage", async () => {
   const texts = Array.from({ length: 40 }, (_, n) => `piece ${n} `.repeat(n + 1));
   await packed(texts.slice(0, 15), texts.slice(15, 30), texts.slice(30));
   const good = await readFile(path);
@@ -111,7 +111,7 @@ test("random damage never gives a wrong piece", async () => {
   }
 });
 
-/** Appends pieces of 5 kB to a pack until that fails; prints why, and how many are in the pack afterwards. */
+/** Appends pieces of 5 kB to a pack until an append fails. Prints the reason, and the number of pieces in the pack afterwards. */
 const FILL = `
   const { PackFile } = await import(process.argv[1] + "/build-context/delta/pack-file.js");
   const { createHash } = await import("node:crypto");
@@ -127,7 +127,7 @@ const FILL = `
     console.log(code, count);
   }`;
 
-test("a full disk is told, and what is in the pack stays usable", async () => {
+test("reports a full disk, and the pieces in the pack stay usable", async () => {
   const dist = join(import.meta.dirname, "../../../../dist");
   const limited = ["-c", 'ulimit -f 100; exec "$@"', "sh", process.execPath, "--input-type=module", "--eval", FILL];
   const output = execFileSync("sh", [...limited, dist, path], { encoding: "utf8" });

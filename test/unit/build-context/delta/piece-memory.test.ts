@@ -32,7 +32,7 @@ const memoryPath = async (): Promise<string> => {
   return join(folder, name);
 };
 
-test("files that have not changed are remembered, by path and fingerprint", async () => {
+test("remembers unchanged files by path and fingerprint", async () => {
   const memory = await open();
   expect(memory.isEmpty).toBe(true);
   await memory.save([file("a"), file("b")], [{ digest: "\x02".repeat(32), size: 5 }]);
@@ -45,7 +45,7 @@ test("files that have not changed are remembered, by path and fingerprint", asyn
   expect((await stat(await memoryPath())).mode & 0o777).toBe(0o600);
 });
 
-test("a file that was changed shortly before it was listed, or since, is not remembered", async () => {
+test("does not remember a file that was changed shortly before it was listed, or since", async () => {
   const now = Date.now();
   const ages = { old: 60_000, young: 1500, newer: -1000 };
   const files = Object.entries(ages).map(([path, ms]) => file(path, path, (now - ms) * 1000));
@@ -54,7 +54,7 @@ test("a file that was changed shortly before it was listed, or since, is not rem
   expect(files.map((one) => next.piecesOf(one) !== undefined)).toEqual([true, false, false]);
 });
 
-test("what is gone is forgotten", async () => {
+test("forgets removed files", async () => {
   await (await open()).save([file("a"), file("b")], []);
   await (await open()).save([file("b")], []);
   const next = await open();
@@ -63,7 +63,7 @@ test("what is gone is forgotten", async () => {
   expect((await open()).isEmpty).toBe(true);
 });
 
-test("an unchanged memory is not written again", async () => {
+test("does not write an unchanged memory again", async () => {
   await (await open()).save([file("a")], []);
   const before = await stat(await memoryPath());
   await (await open()).save([file("a")], []);
@@ -72,7 +72,7 @@ test("an unchanged memory is not written again", async () => {
   expect((await stat(await memoryPath())).ino).not.toBe(before.ino);
 });
 
-test("a damaged memory is none", async () => {
+test("ignores a damaged memory", async () => {
   await (await open()).save([file("a"), file("b")], []);
   const path = await memoryPath();
   const good = await readFile(path);
@@ -88,7 +88,7 @@ test("a damaged memory is none", async () => {
   }
 });
 
-test("without a usable cache folder, nothing is remembered", async () => {
+test("remembers nothing without a usable cache folder", async () => {
   await writeFile(join(home, "docker-over-ssh"), "a file in its place");
   const memory = await open();
   await memory.save([file("a")], []);

@@ -29,7 +29,7 @@ async function entriesOf(folder: string): Promise<readonly ContextEntry[]> {
 }
 
 describe("the entries of a folder", () => {
-  test("come in BuildKit's order: a folder, what is in it, and then names that go on where its name ends", async () => {
+  test("are in BuildKit's order: a folder, its entries, and then names that begin with the name of the folder", async () => {
     using folder = contextFolder({ "a/z": "", "a.txt": "", "a-b/c": "", b: "", é: "", Z: "", "a/b/c": "" });
     expect(await pathsOf(folder.path)).toEqual(["Z", "a/", "a/b/", "a/b/c", "a/z", "a-b/", "a-b/c", "a.txt", "b", "é"]);
   });
@@ -45,7 +45,7 @@ describe("the entries of a folder", () => {
     ]);
   });
 
-  test("are links as they are stored, and what they lead to is not followed", async () => {
+  test("contain links verbatim, and links are not followed", async () => {
     using folder = contextFolder({ up: "-> ..", self: "-> self", root: "-> /", file: "-> a/b", "a/b": "" });
     const links = (await entriesOf(folder.path)).filter(({ kind }) => kind === "symlink");
     expect(links.map((entry) => [entry.path, "target" in entry && entry.target])).toEqual([
@@ -56,12 +56,12 @@ describe("the entries of a folder", () => {
     ]);
   });
 
-  test("have empty folders", async () => {
+  test("include empty folders", async () => {
     using folder = contextFolder({ "a/b/": "" });
     expect(await pathsOf(folder.path)).toEqual(["a/", "a/b/"]);
   });
 
-  test("of an empty folder are none", async () => {
+  test("of an empty folder: none", async () => {
     using folder = contextFolder({});
     expect(await pathsOf(folder.path)).toEqual([]);
   });
@@ -83,7 +83,7 @@ describe("the entries of a folder", () => {
     expect((await buffer(context.read(file as never))).toString()).toBe("content");
   });
 
-  test("name a file once; its other names are links to the first", async () => {
+  test("contain a file once; its other names are links to the first name", async () => {
     using folder = contextFolder({ "b/first": "x", "out/side": "", ".dockerignore": "out" });
     linkSync(folder.at("b/first"), folder.at("c"));
     linkSync(folder.at("b/first"), folder.at("out/z"));
@@ -97,7 +97,7 @@ describe("the entries of a folder", () => {
     ]);
   });
 
-  test("have no sockets and fifos, which are told", async () => {
+  test("exclude sockets and fifos, which are reported", async () => {
     using folder = contextFolder({ a: "", "x/": "" });
     const server = createServer().listen(folder.at("x/socket"));
     await once(server, "listening");
@@ -111,13 +111,13 @@ describe("the entries of a folder", () => {
     ]);
   });
 
-  test("of a device as well", async () => {
+  test("exclude a device, which is reported", async () => {
     await using context = await openFolderContext("/dev", { gitignore: false }).catch(() => undefined);
     if (!context) return console.log("skipped: /dev may not be read here");
     expect(context.skipped).toContainEqual({ path: "null", kind: "device" });
   });
 
-  test("have a fingerprint that changes with the content, and with nothing else of the folder", async () => {
+  test("have a fingerprint that changes with the content of the file, and with nothing else in the folder", async () => {
     using folder = contextFolder({ a: "one", b: "" });
     const before = await entriesOf(folder.path);
     writeFileSync(folder.at("c"), "");
@@ -150,7 +150,7 @@ describe("the entries of a folder", () => {
             writeFileSync(folder.at(path), "", { flag: "wx" });
             files.push(path);
           }
-        } catch {} // the name is taken
+        } catch {} // the name already exists
       }
       const entries = await entriesOf(folder.path);
       const seen = new Map<string, ContextEntry>();
@@ -165,8 +165,8 @@ describe("the entries of a folder", () => {
   });
 });
 
-describe("a folder that is left out", () => {
-  test("is part of the context if something in it is, and empty folders in it are not", async () => {
+describe("an excluded folder", () => {
+  test("is part of the context if an entry in it is; empty folders in it are not", async () => {
     using folder = contextFolder({
       ".dockerignore": "a\n!a/b/c/keep",
       "a/b/c/keep": "",
@@ -177,7 +177,7 @@ describe("a folder that is left out", () => {
     expect(await pathsOf(folder.path)).toEqual([".dockerignore", "a/", "a/b/", "a/b/c/", "a/b/c/keep"]);
   });
 
-  test("is no part of it if an exception finds nothing there", async () => {
+  test("is not part of the context if an exception matches nothing in it", async () => {
     using folder = contextFolder({ ".dockerignore": "a\n!**/keep", "a/b/x": "", "a/c/keep": "", "a/d/x": "", z: "" });
     expect(await pathsOf(folder.path)).toEqual([".dockerignore", "a/", "a/c/", "a/c/keep", "z"]);
   });
@@ -204,7 +204,7 @@ describe("a folder that cannot be a context", () => {
     });
   });
 
-  test("a link to a folder is one", async () => {
+  test("(a link to a folder can be a context)", async () => {
     using folder = contextFolder({ "real/a": "", link: "-> real" });
     expect(await pathsOf(folder.at("link"))).toEqual(["a"]);
   });
@@ -213,7 +213,7 @@ describe("a folder that cannot be a context", () => {
     ["x", /^the folder .* cannot be read: EACCES/],
     ["x/y", /^y cannot be read: EACCES/],
     ["x/y/z", /^y\/z cannot be read: EACCES/],
-  ])("because %s may not be read", async (name, message) => {
+  ])("because %s cannot be read", async (name, message) => {
     using folder = contextFolder({ "x/y/z": "" });
     chmodSync(folder.at(name), 0);
     await expect(openFolderContext(folder.at("x"))).rejects.toMatchObject({
@@ -231,7 +231,7 @@ describe("a folder that cannot be a context", () => {
   });
 });
 
-describe("a file is read as it was listed", () => {
+describe("reads a file that is unchanged since the listing", () => {
   const open = async (folder: string, path: string) => {
     const context = await openFolderContext(folder);
     const file = context.entries.find((entry) => entry.path === path);
@@ -252,7 +252,7 @@ describe("a file is read as it was listed", () => {
     test.each<[string, (at: (name: string) => string) => void, string]>([
       ["longer", (at) => writeFileSync(at("x/a"), "more", { flag: "a" }), "was changed"],
       ["shorter", (at) => truncateSync(at("x/a"), 5), "was changed"],
-      ["another of the same size", (at) => writeFileSync(at("x/a"), "y".repeat(size)), "was changed"],
+      ["different, with the same size", (at) => writeFileSync(at("x/a"), "y".repeat(size)), "was changed"],
       ["gone", (at) => rmSync(at("x/a")), "was removed"],
       [
         "a link to another file",
@@ -271,14 +271,14 @@ describe("a file is read as it was listed", () => {
         "was changed",
       ],
       [
-        "behind a link that has taken the place of its folder",
+        "behind a link that has replaced its folder",
         (at) => {
           rmSync(at("x"), { recursive: true });
           symlinkSync("outside", at("x"));
         },
         "was changed",
       ],
-    ])(`not if it is ${size} bytes and %s by now`, async (_, change, how) => {
+    ])(`rejects a file of ${size} bytes that is now %s`, async (_, change, how) => {
       const content = "x".repeat(size);
       using folder = contextFolder({ "x/a": content, "x/b": content, "outside/a": content });
       utimesSync(folder.at("x/a"), 1, 1);
@@ -292,7 +292,7 @@ describe("a file is read as it was listed", () => {
     });
   }
 
-  test("not if it changes while it is read", async () => {
+  test("rejects a file that changes while it is read", async () => {
     using folder = contextFolder({ a: "x".repeat(1_000_000) });
     await using context = await openFolderContext(folder.path);
     const read = context.read(context.entries[0] as never)[Symbol.asyncIterator]();
@@ -304,7 +304,7 @@ describe("a file is read as it was listed", () => {
     await expect(rest()).rejects.toMatchObject({ code: "context-invalid" });
   });
 
-  test("until an abort", async () => {
+  test("stops on an abort", async () => {
     using folder = contextFolder({ a: "" });
     const read = await open(folder.path, "a");
     await expect(read(AbortSignal.abort(new Error("stop")))).rejects.toThrow("stop");

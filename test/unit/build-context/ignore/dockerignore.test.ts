@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { entryPath } from "../../../../src/build-context/paths.ts";
 import { dockerignoreRules } from "../../../../src/build-context/ignore/dockerignore.ts";
 
-/** Walks down to a path, as a context is read. */
+/** Walks down to a path, like a reader of the context. */
 function isExcluded(text: string, path: string): boolean {
   const names = entryPath(path).split("/");
   let rules = dockerignoreRules(text, ".dockerignore");
@@ -21,7 +21,7 @@ interface Row {
   kept?: string[];
 }
 
-// The cases are those of moby/patternmatcher, its ignorefile, fsutil's walker and BuildKit's .dockerignore tests.
+// The cases are from moby/patternmatcher, its ignorefile, fsutil's walker and BuildKit's .dockerignore tests.
 const ROWS: Row[] = [
   { of: "a name", lines: "docs", excluded: ["docs", "docs/a/b"], kept: ["x/docs", "docs2", "Docs"] },
   { of: "a folder with a slash", lines: "docs/", excluded: ["docs", "docs/a"] },
@@ -163,14 +163,14 @@ const ROWS: Row[] = [
   },
 ];
 
-describe("a .dockerignore means what it means for BuildKit", () => {
+describe("a .dockerignore has the same meaning as in BuildKit", () => {
   test.each(ROWS)("$of: $lines", ({ lines, excluded = [], kept = [] }) => {
     const text = [lines].flat().join("\n");
     expect(excluded.filter((path) => !isExcluded(text, path))).toEqual([]);
     expect(kept.filter((path) => isExcluded(text, path))).toEqual([]);
   });
 
-  test("a name that is not UTF-8 is matched by what it shows", () => {
+  test("matches a name that is not UTF-8 in its decoded form", () => {
     const rules = dockerignoreRules("*.txt", ".dockerignore");
     expect(rules.keeps("\xff.txt")).toBe(false);
     expect(rules.keeps("\xff.log")).toBe(true);
@@ -190,7 +190,7 @@ test.each<[string, string]>([
   ["[Local-Only]/", "a range from a higher to a lower letter"],
   ["\\", "a backslash at the end"],
   ["src\\obj", "an escape that Go's regular expressions do not have"],
-])("%s is refused by its line: %s", (line) => {
+])("rejects %j, naming the line: %s", (line) => {
   expect(() => dockerignoreRules(`ok\n${line}`, "app.dockerignore")).toThrow(
     expect.objectContaining({
       code: "context-invalid",
@@ -199,7 +199,7 @@ test.each<[string, string]>([
   );
 });
 
-describe("a folder that is left out", () => {
+describe("an excluded folder", () => {
   test.each<[string[], string, boolean]>([
     [["a"], "a", false],
     [["a", "!b/c"], "a", false],
@@ -209,7 +209,7 @@ describe("a folder that is left out", () => {
     [["a", "!a/b/*"], "a/c", false],
     [["a", "!a/b/**"], "a/c", false],
     [["a", "!**/x"], "a/c", true],
-  ])("%s: whether %s is read is %s", (lines, folder, isRead) => {
+  ])("with %s: %s is read: %s", (lines, folder, isRead) => {
     const names = folder.split("/");
     let verdict = dockerignoreRules(lines.join("\n"), ".dockerignore").enter(names[0] as string);
     if (names.length > 1) verdict = verdict.inside?.enter(folder) ?? verdict;

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { pathsInGitIndex } from "../../../../src/build-context/ignore/git-index.ts";
 import { pseudoRandom } from "../../pseudo-random.ts";
 
-/** As git 2.39 has written them for a.txt, dir/b and a third file. Version 3: that one is added with --intent-to-add. */
+/** Index files that git 2.39 has written for a.txt, dir/b and a third file. In version 3, the third file is added with --intent-to-add. */
 const INDEXES = {
   2: "RElSQwAAAAIAAAADawyehBIYenZrDJ6EEhh6dgAA/gAAmFqyAACBpAAAAAAAAAAAAAAAAniYGSJhOyr7YCUEL/a9h4rBmU6FAAVhLnR4dAAAAAAAawyehBIYenZrDJ6EEhh6dgAA/gAAmFqwAACBpAAAAAAAAAAAAAAAAmF4B5gijRevLTT85M+981VWgyRyAAVkaXIvYgAAAAAAawyehBKSjHZrDJ6EEpKMdgAA/gAAmFqpAACBpAAAAAAAAAAAAAAAAvKtbHbwEVprpbAEVqhJgQ5+wK8gAApkaXIvc3ViL/9jAAAAAAAAAAA9NHBH1mVKLZ0CKf7pJ09XvujX9w==",
   3: "RElSQwAAAAMAAAADawyehBIYenZrDJ6EEhh6dgAA/gAAmFqyAACBpAAAAAAAAAAAAAAAAniYGSJhOyr7YCUEL/a9h4rBmU6FAAVhLnR4dAAAAAAAawyehBIYenZrDJ6EEhh6dgAA/gAAmFqwAACBpAAAAAAAAAAAAAAAAmF4B5gijRevLTT85M+981VWgyRyAAVkaXIvYgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAACBpAAAAAAAAAAAAAAAAOad4puy0dZDS4sprnda2MLkjFORQAUgAGRpci9kAAAAQxcAICdMAEbDpPM29KYqKjD6wEs=",
@@ -29,11 +29,11 @@ describe("the paths in a git index", () => {
     ["empty", Buffer.alloc(0)],
     ["no index", Buffer.from("not an index, but long enough for a header")],
     ["of another version", Buffer.concat([Buffer.from("DIRC"), Buffer.from([0, 0, 0, 9]), index(2).subarray(8)])],
-  ])("a file that is %s has none", (_, content) => {
+  ])("a file that is %s contains none", (_, content) => {
     expect(pathsInGitIndex(content, 20)).toEqual([]);
   });
 
-  test("damage ends it, and a count that is too high as well", () => {
+  test("reading stops at damage, and at the end if the count is too high", () => {
     for (const version of [2, 4] as const) {
       const whole = index(version);
       for (let length = 0; length < whole.length; length += 1) pathsInGitIndex(whole.subarray(0, length), 20);

@@ -6,13 +6,13 @@ import { shownPath } from "../../../../src/build-context/paths.ts";
 import { pseudoRandom } from "../../pseudo-random.ts";
 import { contextFolder, pathsOf, type Tree } from "../context-folder.ts";
 
-/** An index of git with these paths: of each entry, only its path counts. */
+/** Returns a git index with these paths. Only the path of each entry matters. */
 function gitIndex(...paths: string[]): string {
   const entries = paths.map((path) => "\0".repeat(62) + path + "\0".repeat(8 - ((62 + path.length) % 8)));
   return `DIRC\0\0\0\x02\0\0\0${String.fromCharCode(paths.length)}${entries.join("")}`;
 }
 
-describe("where there is no .dockerignore, a context is what git would track", () => {
+describe("without a .dockerignore, a context contains the files that git would track:", () => {
   test.each<[string, Tree, string[]]>([
     [
       "a name counts at any depth",
@@ -66,7 +66,7 @@ describe("where there is no .dockerignore, a context is what git would track", (
     expect(await pathsOf(folder.path)).toEqual(paths);
   });
 
-  test(".git/info/exclude counts, and .git is left out", async () => {
+  test(".git/info/exclude applies, and .git is excluded", async () => {
     using folder = contextFolder({
       ".git/info/exclude": "# local\nsecret",
       ".git/HEAD": "",
@@ -77,7 +77,7 @@ describe("where there is no .dockerignore, a context is what git would track", (
     expect(await pathsOf(folder.path)).toEqual(["a", "sub/"]);
   });
 
-  test("what git tracks is kept, also in a folder that is ignored", async () => {
+  test("files that git tracks are included, also in an ignored folder", async () => {
     using folder = contextFolder({
       ".git/index": gitIndex("lib/kept", "x.log"),
       ".gitignore": "lib/\n*.log\n",
@@ -90,7 +90,7 @@ describe("where there is no .dockerignore, a context is what git would track", (
     expect(await pathsOf(folder.path)).toEqual([".gitignore", "lib/", "lib/kept", "x.log"]);
   });
 
-  test("a context in a repository has its rules from above, too", async () => {
+  test("the rules in parent folders of the repository also apply to a context in it", async () => {
     using folder = contextFolder({
       ".git/index": gitIndex("app/kept.log"),
       ".git/info/exclude": "local",
@@ -108,7 +108,7 @@ describe("where there is no .dockerignore, a context is what git would track", (
     expect(context.applied).toEqual({ rules: "gitignore", file: "../.git/info/exclude" });
   });
 
-  test("a repository that ignores the context has no rules for it", async () => {
+  test("the rules of a repository that ignores the context do not apply", async () => {
     using folder = contextFolder({
       ".git/HEAD": "",
       ".gitignore": "*",
@@ -119,7 +119,7 @@ describe("where there is no .dockerignore, a context is what git would track", (
     expect(await pathsOf(folder.at("app"))).toEqual([".gitignore", "a"]);
   });
 
-  test("a repository in it has rules of its own", async () => {
+  test("a nested repository has its own rules", async () => {
     using folder = contextFolder({
       ".git/HEAD": "",
       ".gitignore": "*.log",
@@ -135,7 +135,7 @@ describe("where there is no .dockerignore, a context is what git would track", (
     expect(await pathsOf(folder.path)).toEqual([".gitignore", "sub/", "sub/.gitignore", "sub/a.log", "sub/kept"]);
   });
 
-  test("a second work tree shares info/exclude", async () => {
+  test("a second work tree uses the same info/exclude", async () => {
     using folder = contextFolder({
       "main/.git/info/exclude": "local",
       "main/.git/worktrees/two/commondir": "../..\n",
@@ -147,7 +147,7 @@ describe("where there is no .dockerignore, a context is what git would track", (
   });
 });
 
-describe("the same files as git", () => {
+describe("selects the same files as git", () => {
   const git = (folder: string, ...args: string[]): string =>
     spawnSync("git", ["-c", "core.excludesFile=/dev/null", "-C", folder, ...args], { encoding: "utf8" }).stdout;
   const hasGit = spawnSync("git", ["--version"]).status === 0;

@@ -10,7 +10,7 @@ import { contextFolder, pathsOf, type Tree } from "../context-folder.ts";
 const isRoot = process.getuid?.() === 0;
 if (isRoot) console.log("skipped: an ignore file that may not be read, because root may read all");
 
-describe("the rules that a context is read with", () => {
+describe("the ignore rules of a context", () => {
   const files = { a: "", b: "", Dockerfile: "" };
   test.each<[string, Tree, FolderContextOptions, AppliedRules, string]>([
     ["nothing", {}, {}, { rules: "none" }, "ab"],
@@ -67,7 +67,7 @@ describe("the rules that a context is read with", () => {
     ).toBe(kept);
   });
 
-  test("without rules, .git is sent, as docker does", async () => {
+  test("without rules, .git is sent, as with docker", async () => {
     using folder = contextFolder({ ".git/HEAD": "" });
     expect(await pathsOf(folder.path, { gitignore: false })).toEqual([".git/", ".git/HEAD"]);
   });
@@ -80,14 +80,14 @@ describe("an ignore file that is a link", () => {
     ["through a folder that is a link", { ".dockerignore": "-> x/rules", x: "-> y", "y/rules": "a" }],
     ["to an absolute path, which begins at the context", { ".dockerignore": "-> /x/rules", "x/rules": "a" }],
     ["with too many ..", { ".dockerignore": "-> ../../x/rules", "x/rules": "a" }],
-  ])("%s is followed as BuildKit does", async (_, tree) => {
+  ])("%s is followed, as in BuildKit", async (_, tree) => {
     using folder = contextFolder({ ...tree, a: "", b: "" });
     const paths = await pathsOf(folder.path);
     expect(paths).toContain("b");
     expect(paths).not.toContain("a");
   });
 
-  test("out of the context is followed as well", async () => {
+  test("to a file outside of the context is followed", async () => {
     using folder = contextFolder({
       "shared-rules": "a",
       "app/.dockerignore": "-> ../shared-rules",
@@ -100,7 +100,7 @@ describe("an ignore file that is a link", () => {
   test.each([
     ["that leads nowhere", "-> nowhere"],
     ["to itself", "-> .dockerignore"],
-  ])("%s is refused: what it would leave out would be sent", async (_, link) => {
+  ])("%s is rejected, because the files that it should exclude would be sent", async (_, link) => {
     using folder = contextFolder({ ".dockerignore": link, a: "" });
     await expect(openFolderContext(folder.path)).rejects.toMatchObject({
       code: "context-invalid",
@@ -109,14 +109,14 @@ describe("an ignore file that is a link", () => {
   });
 });
 
-test.skipIf(isRoot)("an ignore file that may not be read is refused", async () => {
+test.skipIf(isRoot)("rejects an ignore file that cannot be read", async () => {
   using folder = contextFolder({ a: "" });
   writeFileSync(folder.at(".dockerignore"), "a");
   chmodSync(folder.at(".dockerignore"), 0);
   await expect(openFolderContext(folder.path)).rejects.toMatchObject({ code: "context-invalid" });
 });
 
-describe("what the builder reads is sent even if the rules leave it out", () => {
+describe("sends the files that the builder reads even if the rules exclude them:", () => {
   test.each<[string, Tree, FolderContextOptions, string[], string[]]>([
     [
       "the Dockerfile and the ignore file",
@@ -126,35 +126,35 @@ describe("what the builder reads is sent even if the rules leave it out", () => 
       [".dockerignore", "Dockerfile"],
     ],
     [
-      "in a folder that is left out, with nothing else of it",
+      "in an excluded folder, with nothing else of it",
       { ".dockerignore": "x", "x/y/Dockerfile": "", "x/y/a": "", "x/b": "" },
       { dockerfile: "x/y/Dockerfile" },
       [".dockerignore", "x/", "x/y/", "x/y/Dockerfile"],
       ["x/y/Dockerfile"],
     ],
     [
-      "with the file that a link leads to",
+      "with the target of a link",
       { ".dockerignore": "*", Dockerfile: "-> x/real", "x/real": "", "x/a": "" },
       {},
       [".dockerignore", "Dockerfile", "x/", "x/real"],
       [".dockerignore", "Dockerfile", "x/real"],
     ],
     [
-      "what git ignores",
+      "a Dockerfile that git ignores",
       { ".gitignore": "Dockerfile", Dockerfile: "", a: "" },
       {},
       [".gitignore", "Dockerfile", "a"],
       ["Dockerfile"],
     ],
     [
-      "the other ignore file is a file as any other",
+      "an ignore file that does not apply is like any other file",
       { ".dockerignore": "", "Dockerfile.dockerignore": "*", Dockerfile: "" },
       {},
       ["Dockerfile", "Dockerfile.dockerignore"],
       ["Dockerfile", "Dockerfile.dockerignore"],
     ],
     [
-      "nothing is only for the builder that the rules keep",
+      "a file that the rules include is not only for the builder",
       { ".dockerignore": "a", Dockerfile: "", a: "" },
       {},
       [".dockerignore", "Dockerfile"],

@@ -22,7 +22,7 @@ async function opened(tar: readonly TarEntry[] | Buffer, options?: OpenTarOption
   return await openTarContext(await writeTarFile(join(folder, "context.tar"), tar), options);
 }
 
-/** Opens a tar; returns its entries in short, and closes it. */
+/** Opens a tar, returns a short form of its entries, and closes it. */
 async function entriesOf(tar: readonly TarEntry[] | Buffer, options?: OpenTarOptions): Promise<string[]> {
   await using context = await opened(tar, options);
   return context.entries.map((entry) => {
@@ -35,7 +35,7 @@ const folderEntry = (name: string): TarEntry => ({ name, type: TYPE.folder });
 const symlinkEntry = (name: string, target: string): TarEntry => ({ name, type: TYPE.symlink, target });
 const hardLinkEntry = (name: string, target: string): TarEntry => ({ name, type: TYPE.hardLink, target });
 
-test("entries come in their order, with the folders that have no entry; contents are read by offset", async () => {
+test("returns the entries in context order, adds folders without an entry, and reads contents by offset", async () => {
   const tar = [
     { name: "./", type: TYPE.folder },
     { name: "./z/deep/file", content: "z", mode: 0o755, mtime: 5 },
@@ -56,7 +56,7 @@ test("entries come in their order, with the folders that have no entry; contents
   expect([...(await contentsOf(context)).values()]).toEqual(["a".repeat(2000), "z"]);
 });
 
-test("folders are taken off paths and targets of hard links, and what lies above is left out", async () => {
+test("strips leading folders from paths and from targets of hard links, and drops entries above them", async () => {
   const tar = [
     { name: "pax_global_header", type: TYPE.globalPax, content: "19 comment=abcdefg\n" },
     folderEntry("app-1/"),
@@ -67,7 +67,7 @@ test("folders are taken off paths and targets of hard links, and what lies above
   expect(await entriesOf(tar, { strip: 1 })).toEqual(["file a 1", "hard-link b -> a"]);
 });
 
-test("names that are long, or not UTF-8, are kept byte by byte: pax, GNU, and the ustar prefix", async () => {
+test("preserves long names and names that are not UTF-8 byte by byte: pax, GNU, and the ustar prefix", async () => {
   const long = `${"d".repeat(150)}/${"é".repeat(60)}`;
   const raw = Buffer.from("\xff\xfe", "latin1");
   const tar = Buffer.concat([
@@ -81,7 +81,7 @@ test("names that are long, or not UTF-8, are kept byte by byte: pax, GNU, and th
   expect(second).toMatchObject({ path: "\xff\xfelong", size: 1 });
 });
 
-test("numbers in GNU's base 256, and times that are none", async () => {
+test("reads numbers in GNU's base 256, and ignores invalid times", async () => {
   const tar = tarOf([
     { name: "negative", content: "x" },
     { name: "large", content: "y" },
@@ -107,7 +107,7 @@ test("numbers in GNU's base 256, and times that are none", async () => {
   expect([...(await contentsOf(context)).values()]).toEqual(["y", "x", "z"]);
 });
 
-test.each(["gnu", "pax", "ustar"])("reads what tar writes: %s", async (format) => {
+test.each(["gnu", "pax", "ustar"])("reads the output of tar: %s", async (format) => {
   const tree = await mkdtemp(join(folder, "tree-"));
   await mkdir(join(tree, "sub/empty"), { recursive: true });
   await writeFile(join(tree, "sub", "n".repeat(99)), "long", { mode: 0o755 });
@@ -124,7 +124,7 @@ test.each(["gnu", "pax", "ustar"])("reads what tar writes: %s", async (format) =
   );
 });
 
-test("of two files with one path the last one counts, or they are refused", async () => {
+test("of two files with the same path, uses the last one, or rejects both", async () => {
   const tar = [
     { name: "Dockerfile", content: "one" },
     hardLinkEntry("kept", "Dockerfile"),
@@ -138,9 +138,9 @@ test("of two files with one path the last one counts, or they are refused", asyn
 describe("links that lead out", () => {
   test.each<[string, TarEntry[]]>([
     ["an absolute one", [symlinkEntry("out", "/etc/passwd")]],
-    ["over the top", [folderEntry("a/"), symlinkEntry("a/out", "../../etc")]],
+    ["above the root", [folderEntry("a/"), symlinkEntry("a/out", "../../etc")]],
     [
-      "over another link, which stays in",
+      "through another link, which stays inside",
       [
         folderEntry("a/b/"),
         symlinkEntry("a/b/up", "../../top"),
@@ -148,12 +148,12 @@ describe("links that lead out", () => {
         symlinkEntry("out", "a/b/up/../../x"),
       ],
     ],
-  ])("are refused where that is wanted: %s", async (_, tar) => {
+  ])("are rejected on request: %s", async (_, tar) => {
     await expect(opened(tar, { refuseLinksOut: true })).rejects.toThrow(/out", a link that leads out/);
     await expect(entriesOf(tar)).resolves.not.toHaveLength(0);
   });
 
-  test("links that stay in, lead nowhere or in a circle are not refused", async () => {
+  test("(links that stay inside, lead nowhere or form a cycle are accepted)", async () => {
     const tar = [
       folderEntry("a/b/"),
       symlinkEntry("a/b/in", "../../a/./b"),
@@ -208,12 +208,12 @@ test.each<[string, readonly TarEntry[] | Buffer, string | RegExp]>([
   ],
   ["an impossible size", [{ name: "x", pax: { size: "-1" } }], "damaged at byte"],
   ["a pax header without end", [{ name: "x", type: TYPE.pax, size: 8 ** 10, content: "x" }], "cut off"],
-])("refuses %s", async (_, tar, message) => {
+])("rejects %s", async (_, tar, message) => {
   const failure: unknown = await opened(tar).catch((error: unknown) => error);
   expect(failure).toMatchObject({ code: "context-invalid", message: expect.stringMatching(message) as string });
 });
 
-test("limits of entries, bytes and depth", async () => {
+test("limits entries, bytes and depth", async () => {
   const limits = { entries: 3, bytes: 10, depth: 2 };
   const names = (...all: string[]): TarEntry[] => all.map((name) => ({ name, content: "12345" }));
   await expect(entriesOf(names("a", "b"), { limits })).resolves.toHaveLength(2);
@@ -230,7 +230,7 @@ test("limits of entries, bytes and depth", async () => {
   await expect(opened(names("a", "a", "a"), { limits })).rejects.toThrow("more than 10 B");
 });
 
-test("random damage gives a context or a context-invalid failure", async () => {
+test("random damage yields a context or a context-invalid failure", async () => {
   const good = tarOf([
     { name: "a/b", content: "x".repeat(700) },
     { name: "y", pax: { path: "long/".repeat(40), mtime: "1.5" } },
@@ -252,7 +252,7 @@ test("random damage gives a context or a context-invalid failure", async () => {
   }
 });
 
-test("links of many names that lead through each other are refused, before following them all has taken long", async () => {
+test("rejects many nested links, before resolving them all takes long", async () => {
   const many = "./".repeat(2000);
   const tar = Array.from({ length: 1000 }, (_, at) => ({
     ...symlinkEntry(`l${at}`, ""),
@@ -261,7 +261,7 @@ test("links of many names that lead through each other are refused, before follo
   await expect(opened(tar, { refuseLinksOut: true })).rejects.toThrow(/a link that leads through too many others/);
 });
 
-test("paths and targets have a limit in all, because they are in memory", async () => {
+test("limits the total size of paths and targets, because they are in memory", async () => {
   const limits = { bytes: 1e6, entries: 10, depth: 100 };
   const long = (at: number): TarEntry => ({ name: "", pax: { path: `${at}${"x".repeat(800)}` } });
   const link: TarEntry = { ...symlinkEntry("l", ""), pax: { linkpath: "x".repeat(900) } };
@@ -271,7 +271,7 @@ test("paths and targets have a limit in all, because they are in memory", async 
   await expect(opened([long(1), long(2), long(3), link], { limits })).rejects.toThrow(/paths of more than 2\.5 kB/);
 });
 
-test("a name does not keep the pax header in memory that it stands in", async () => {
+test("a name does not keep its pax header in memory", async () => {
   setFlagsFromString("--expose-gc");
   const collect = runInNewContext("gc") as () => void;
   const comment = "x".repeat(1_000_000);

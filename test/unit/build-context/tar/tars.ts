@@ -9,11 +9,11 @@ export interface TarEntry {
   mode?: number;
   mtime?: number;
   pax?: Record<string, string>;
-  /** The size in the header, if it is not that of the content */
+  /** The size in the header, if it differs from that of the content */
   size?: number;
 }
 
-/** The bytes of a tar with any entries, also those that no program writes. */
+/** Returns the bytes of a tar with any entries, including those that no program writes. */
 export function tarOf(entries: readonly TarEntry[], { end = true } = {}): Buffer {
   const parts = entries.flatMap(
     ({ name, type = TYPE.file, content = "", target = "", mode = 0o644, mtime = 1e9, pax, size }) => {

@@ -28,7 +28,7 @@ const context = (): ReturnType<typeof memoryContext> =>
     empty: { folder: true, mode: 0o1777 },
   });
 
-test("what is written is read again, whole seconds of the times", async () => {
+test("a written tar is read back unchanged, except that times are in whole seconds", async () => {
   const from = context();
   const path = join(folder, "context.tar");
   await writeFile(path, await buffer(writeContextTar(from)));
@@ -66,7 +66,7 @@ test("names that are not UTF-8 keep their bytes", async () => {
   expect(execFileSync("tar", ["-tf", path, "--quoting-style=literal"], { encoding: "latin1" }).trim()).toBe(name);
 });
 
-test("a file of another size than its entry breaks the tar off", async () => {
+test("a file whose size differs from its entry ends the tar with an error", async () => {
   const from = context();
   from.contents.set("Dockerfile", Buffer.from("FROM"));
   await expect(buffer(writeContextTar(from))).rejects.toThrow('"Dockerfile" has changed');

@@ -7,13 +7,13 @@ import { parseCommandLine } from "../../../../src/cli.ts";
 const folder = mkdtempSync(join(tmpdir(), "docker-over-ssh-lists-"));
 const at = (name: string): string => join(folder, name);
 
-/** Writes a program `docker` that stands for compose. */
+/** Writes a program `docker` as a stand-in for compose. */
 function writeDocker(script: string): void {
   writeFileSync(at("docker"), `#!/bin/sh\necho "$@" > ${at("args")}\n${script}\n`);
   chmodSync(at("docker"), 0o755);
 }
 
-/** The images of a command line, and the words of its remote sides. */
+/** Returns the images of a command line, and the words of its remote sides. */
 async function read(line: string): Promise<[string[], string[]]> {
   const ignore = { out: () => {}, err: () => {} };
   const parsed = await parseCommandLine(["node", "docker-over-ssh", ...line.split(" ")], { PATH: folder }, ignore);
@@ -30,7 +30,7 @@ writeFileSync(at("many"), Array.from({ length: 1001 }, (_, number) => `app:${num
 writeFileSync(at("hosts"), "prod\n");
 
 describe.each(["push", "pull"])("%s --images-from", (verb) => {
-  test("one image a line, each once; all words are the remote side", async () => {
+  test("reads one image per line, each once; all words are the remote side", async () => {
     expect(await read(`${verb} --images-from ${at("list")} ssh://prod`)).toEqual([["app:v1", "db:1"], ["ssh://prod"]]);
     expect(await read(`${verb} --images-from ${at("list")} -- prod`)).toEqual([["app:v1", "db:1"], ["prod"]]);
     expect(await read(`${verb} --images-from ${at("list")}`)).toEqual([["app:v1", "db:1"], ["spawned"]]);
@@ -41,7 +41,7 @@ describe.each(["push", "pull"])("%s --images-from", (verb) => {
     ["long", "longer than 1 MB"],
     ["many", "names 1001 images"],
     ["nowhere", "cannot be read"],
-  ])("%s: no", async (file, message) => {
+  ])("rejects %s", async (file, message) => {
     await expect(read(`${verb} --images-from ${at(file)} ssh://prod`)).rejects.toMatchObject({
       code: "usage",
       message: expect.stringContaining(message) as string,
@@ -53,7 +53,7 @@ describe.each(["push", "pull"])("%s --images-from", (verb) => {
     [`--images-from ${at("list")} --compose x ssh://prod`, "both name the images"],
     ["--built app ssh://prod", "--built is for --compose"],
     [`--as x --images-from ${at("list")} ssh://prod`, "2 images are named"],
-  ])("%s: no", async (words, message) => {
+  ])("rejects %s", async (words, message) => {
     await expect(read(`${verb} ${words}`)).rejects.toMatchObject({
       code: "usage",
       message: expect.stringContaining(message) as string,
@@ -82,7 +82,7 @@ describe("--compose", () => {
   beforeEach(() => void vi.stubEnv("PATH", `${folder}:/usr/bin:/bin`));
   afterEach(() => vi.unstubAllEnvs());
 
-  test("the images of all services, or of those that are built here", async () => {
+  test("returns the images of all services, or of those that are built locally", async () => {
     writeDocker(`cat <<'X'\n${JSON.stringify(project)}\nX`);
     expect(await read("push --compose c.yaml ssh://prod")).toEqual([
       ["web:v1", "shop-worker", "postgres:16"],
@@ -98,7 +98,7 @@ describe("--compose", () => {
     ["echo 'unknown flag: --file' >&2; exit 125", "--compose needs `docker compose`"],
     ["echo oops", "has printed no JSON"],
     ["echo '{}'", "names no image"],
-  ])("docker that does %s: no", async (script, message) => {
+  ])("rejects a docker that runs %s", async (script, message) => {
     writeDocker(script);
     await expect(read("push --compose c.yaml ssh://prod")).rejects.toMatchObject({
       code: "usage",
@@ -106,7 +106,7 @@ describe("--compose", () => {
     });
   });
 
-  test("no docker at all", async () => {
+  test("fails without docker", async () => {
     vi.stubEnv("PATH", "/nowhere");
     await expect(read("push --compose c.yaml ssh://prod")).rejects.toMatchObject({
       message: "--compose needs `docker compose`, which is not here",

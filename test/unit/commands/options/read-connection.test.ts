@@ -42,7 +42,7 @@ test.each([
   ["docker://box_1", { protocol: "docker", container: "box_1" }],
   ["kubectl://team/pod-1", { protocol: "kubectl", namespace: "team", pod: "pod-1" }],
   ["kubectl://team/pod-1/dind", { protocol: "kubectl", namespace: "team", pod: "pod-1", container: "dind" }],
-])("%s is an address", (given, address) => {
+])("%s is a valid address", (given, address) => {
   expect(readConnection([given])).toMatchObject({ given, address });
 });
 
@@ -80,14 +80,14 @@ test("the options of a host", () => {
     expect(() => readConnection(["prod"], {}, variable)).toThrow(expect.objectContaining({ code: "usage" }));
 });
 
-describe("a word that is a program here and a host in the settings of ssh", () => {
+describe("a word that is a local program and a host in the ssh settings", () => {
   const home = mkdtempSync(join(tmpdir(), "dos-home-"));
   afterEach(() => {
     vi.unstubAllEnvs();
     rmSync(home, { recursive: true, force: true });
   });
 
-  test("is refused, with both ways to write it", () => {
+  test("is rejected; the hint names an unambiguous form for each", () => {
     mkdirSync(join(home, ".ssh"));
     writeFileSync(join(home, ".ssh/config"), "Host other build *.example.com\n");
     writeFileSync(join(home, "build"), "#!/bin/sh\n");
@@ -107,18 +107,18 @@ describe("a word that is a program here and a host in the settings of ssh", () =
 describe("in place of a command", () => {
   test.each<[string, string[]]>([
     ["an option", ["ssh://-oProxyCommand=x"]],
-    ["a command in the user's place", ["ssh://$(x)@prod"]],
+    ["a command instead of a user", ["ssh://$(x)@prod"]],
     ["a password", ["ssh://me:secret@prod"]],
     ["no host", ["ssh://"]],
     ["a socket", ["ssh://prod/run/docker.sock"]],
-    ["a container that cannot be", ["docker://-v"]],
+    ["an invalid container name", ["docker://-v"]],
     ["a pod without a namespace", ["kubectl://pod"]],
-    ["words behind it", ["ssh://prod", "docker", "system", "dial-stdio"]],
-  ])("%s is refused", (_, command) => {
+    ["an address with further words", ["ssh://prod", "docker", "system", "dial-stdio"]],
+  ])("%s is rejected", (_, command) => {
     expect(() => readConnection(command)).toThrow(expect.objectContaining({ code: "usage" }));
   });
 
-  test("options of a host are for ssh://HOST alone", () => {
+  test("options of a host are valid only for ssh://HOST", () => {
     for (const command of [[], ["ssh", "prod", "docker system dial-stdio"]])
       for (const [options, name] of [
         [{ sudo: true }, "--sudo"],

@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import { parseCommandLine } from "../../../../src/cli.ts";
 import type { Batch } from "../../../../src/request.ts";
 
-/** A folder with programs of these names, as PATH. */
+/** Creates a folder with programs of these names, for PATH. */
 const path = mkdtempSync(join(tmpdir(), "docker-over-ssh-words-"));
 for (const name of ["ssh", "docker", "node"]) {
   writeFileSync(join(path, name), "");
@@ -14,7 +14,7 @@ for (const name of ["ssh", "docker", "node"]) {
 }
 mkdirSync(join(path, "db"));
 
-/** The batch that a command line makes. */
+/** Returns the batch that a command line creates. */
 async function batchOf(words: readonly string[]): Promise<Batch> {
   const ignore = { out: () => {}, err: () => {} };
   const parsed = await parseCommandLine(["node", "docker-over-ssh", ...words], { PATH: path }, ignore);
@@ -22,7 +22,7 @@ async function batchOf(words: readonly string[]): Promise<Batch> {
   return parsed.job.batch ?? expect.fail("no transfer");
 }
 
-/** The images that a command line names, and the remote sides: addresses, or commands. */
+/** Returns the images that a command line names, and its remote sides: addresses or commands. */
 async function read(line: string): Promise<[images: string[], remotes: string[]]> {
   const { remotes } = await batchOf(line.split(" "));
   const images = remotes.map(({ transfers }) =>
@@ -53,7 +53,7 @@ describe.each(["push", "pull"])("%s", (verb) => {
     ["a b a ssh://prod", ["a", "b"], ["ssh://prod"]],
     ["a db -- x", ["a", "db"], ["x"]],
     ["a node:24 ssh://prod", ["a", "node:24"], ["ssh://prod"]],
-    // An image may have the name of a program here.
+    // An image may have the name of a local program.
     ["a node ssh://prod", ["a", "node"], ["ssh://prod"]],
     ["a node docker ssh://x ssh://y", ["a", "node", "docker"], ["ssh://x", "ssh://y"]],
     ["a -- ssh ssh://prod", ["a"], ["ssh ssh://prod"]],
@@ -77,7 +77,7 @@ describe.each(["push", "pull"])("%s", (verb) => {
   test.each([
     ["a ssh://prod x", "ssh://prod stands for the whole command"],
     ["--as x a b ssh://prod", "--as x is one name, and 2 images are named"],
-  ])("%s: no", async (words, message) => {
+  ])("rejects %s", async (words, message) => {
     await expect(read(`${verb} ${words}`.trim())).rejects.toMatchObject({
       code: "usage",
       message: expect.stringContaining(message) as string,
@@ -85,14 +85,14 @@ describe.each(["push", "pull"])("%s", (verb) => {
   });
 });
 
-test("push takes locations among several images", async () => {
+test("push accepts locations among several images", async () => {
   expect(await read("push a oci:./layout:v2 docker-archive:x.tar:b ssh://prod")).toEqual([
     ["a", "oci:./layout:v2", "docker-archive:x.tar:b"],
     ["ssh://prod"],
   ]);
 });
 
-test("push names an image; pull may leave that to the sender, which has started it", async () => {
+test("push names an image; pull need not, if the sender has started it", async () => {
   await expect(read("push")).rejects.toMatchObject({ code: "usage", message: "no IMAGE is named" });
   expect(await read("pull")).toEqual([[""], ["spawned"]]);
 });
@@ -103,14 +103,14 @@ test.each([
   ["pull --to docker-archive:x.tar a b ssh://prod", "--to docker-archive:x.tar takes one image"],
   ["pull --to oci:x:c a b ssh://prod", "--to oci:x:c takes one image"],
   ["pull --to docker-daemon:c a b ssh://prod", "takes one image"],
-])("%s: no", async (words, message) => {
+])("rejects %s", async (words, message) => {
   await expect(read(words)).rejects.toMatchObject({
     code: "usage",
     message: expect.stringContaining(message) as string,
   });
 });
 
-test("a host that is named twice is one", () => {
+test("a host that is named twice counts once", () => {
   const words = { images: ["oci:folder:app:v1"], command: ["ssh://a", "ssh://b", "ssh://a"] } as const;
   const { remotes } = pushJob(words, {}, {}).batch;
   expect(remotes.map(({ connection }) => connection)).toMatchObject([{ given: "ssh://a" }, { given: "ssh://b" }]);

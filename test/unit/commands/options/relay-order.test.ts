@@ -24,7 +24,7 @@ describe("the order of a push --relay", () => {
     expect(await orderOf(words)).toMatchObject(order);
   });
 
-  test("has the options that are about the images and the hosts, as JSON carries them", async () => {
+  test("contains the options for the images and the hosts, in their JSON form", async () => {
     const about =
       "--as a --tag-also b --keep 3 --platform linux/arm64 --preserve-digest --run true --parallel 2 --timeout 5";
     const there = "--far node --far-path /opt --sudo";
@@ -45,12 +45,12 @@ describe("the order of a push --relay", () => {
     });
   });
 
-  test("has the program of DOCKER_OVER_SSH_FAR", async () => {
+  test("contains the program of DOCKER_OVER_SSH_FAR", async () => {
     const order = await orderOf("app:v1 ssh://a ssh://b", { DOCKER_OVER_SSH_FAR: "node" });
     expect(order?.options).toMatchObject({ far: "node" });
   });
 
-  test("makes there the requests that a push from here would make", () => {
+  test("creates the same requests on the first host as a push from the initiator would", () => {
     const options = {
       as: ["app:v2", "app:v3"],
       tagAlso: ["latest"],
@@ -74,8 +74,8 @@ describe("the order of a push --relay", () => {
     });
   });
 
-  // A new option of push must be looked at: whether it is for the hosts of a relay as well.
-  test("each option of push is passed on, or is this side's own", () => {
+  // Decide for each new option of push whether it also applies to the hosts of a relay.
+  test("passes each option of push on, or applies it on the initiator", () => {
     const names = [...pushCommand.options, ...OUTPUT_OPTIONS].map(({ flags }) => /--([\w-]+)/.exec(flags)?.[1]);
     const passedOn =
       "run parallel platform all-platforms as tag-also keep preserve-digest far far-image far-path sudo timeout";
@@ -90,7 +90,7 @@ describe("the order of a push --relay", () => {
     ["--far container", "--far container app:v1 ssh://a ssh://b", "--far container cannot pass"],
     ["--far engine", "--far engine app:v1 ssh://a ssh://b", "--far engine cannot pass"],
     ["an archive that names no image", "docker-archive:x.tar ssh://a ssh://b", "does not name its image"],
-  ])("is refused with %s", async (_, words, message) => {
+  ])("is rejected with %s", async (_, words, message) => {
     await expect(orderOf(words)).rejects.toThrow(message);
   });
 });

@@ -3,7 +3,7 @@ import { pushJob, type PushOptionValues } from "../../../../src/commands/push.ts
 
 const ID = `sha256:${"0a".repeat(32)}`;
 
-/** Which remote sides of a push are watches. */
+/** Returns which remote sides of a push are watches. */
 function watches(image: string, command: string, options: PushOptionValues = {}): unknown[] {
   const words = { images: [image] as const, command: command.split(" ").filter((word) => word !== "") };
   return pushJob(words, { watch: true, ...options }, process.env).batch.remotes.map(({ watch }) => watch);
@@ -32,7 +32,7 @@ test.each<[string, string, PushOptionValues, string]>([
   [`app@${ID}`, "ssh://prod", {}, "names no tag in an engine"],
   ["docker-archive:app.tar", "ssh://prod", {}, "names no tag in an engine"],
   ["docker-archive:-", "ssh://prod", {}, "names no tag in an engine"],
-])("%s on %j %j: no", (image, command, options, message) => {
+])("rejects %s on %j %j", (image, command, options, message) => {
   expect(() => watches(image, command, options)).toThrow(
     expect.objectContaining({ code: "usage", message: expect.stringContaining(message) as string }),
   );
