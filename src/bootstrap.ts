@@ -18,15 +18,15 @@ import { runCommand, tuneGarbageCollection } from "./load-command.ts";
 import { digestOf, isTooOld, pass, receive, tell, unpack } from "./remote/script/receive-bundle.ts";
 
 /**
- * The first code that runs in the remote side's Node (`node -e`): it gets docker-over-ssh itself, the bundle, from the cache folder or
- * from stdin, checks its digest, and becomes it. Compiled for Node 10, so that an older Node can report its version.
+ * The first code that runs in the remote side's Node (`node -e`). It gets docker-over-ssh itself, the bundle, from the cache folder or from stdin,
+ * checks its digest, and runs it. Compiled for Node 10, so that an older Node can report its version.
  *
- * process.argv: this code (brotli, in base64), `DIGEST:SIZE` (hexadecimal SHA-256 of the bundle; its size in bytes as it is sent), the kind of program, and the
+ * process.argv: this code (brotli, in base64), `DIGEST:SIZE` (hexadecimal SHA-256 of the bundle; its compressed size in bytes), the kind of program, and the
  * arguments of docker-over-ssh.
  */
 
-/** Bundles that stay in the cache: those of a few versions. */
-const KEPT_BUNDLES = 3;
+/** Number of bundles that stay in the cache: one for each of a few versions. */
+const CACHED_BUNDLES = 3;
 const PREFIX = "bundle-";
 /** ms after which a half-written file counts as abandoned. */
 const ABANDONED = 3600_000;
@@ -39,17 +39,17 @@ function boot(): void {
   tuneGarbageCollection();
   const folder = ownCacheFolder();
   const path = folder && join(folder, `${PREFIX}${digest}.cjs`);
-  const kept = path && readKept(path);
-  const content = kept || receiveBundle();
+  const cached = path && readCached(path);
+  const content = cached || receiveBundle();
   if (content === undefined) return;
-  if (folder && path && !kept) keep(folder, path, content);
-  tell(kept ? "run kept" : "run sent");
+  if (folder && path && !cached) cacheBundle(folder, path, content);
+  tell(cached ? "run kept" : "run sent");
   const name = `${PREFIX}${digest}.cjs`;
   const file = { text: content.toString("latin1"), path: path || join("/", name), name, sent: { digest, bootstrap } };
   void runCommand(file, [process.execPath, name, ...words]);
 }
 
-/** The cache folder, if it belongs to this user alone. Without one, nothing is kept. */
+/** Returns the cache folder, if only this user can access it. Otherwise nothing is cached. */
 function ownCacheFolder(): string | undefined {
   const folder = cacheFolder(process.env);
   try {
@@ -59,8 +59,8 @@ function ownCacheFolder(): string | undefined {
   }
 }
 
-/** Reads the bundle of an earlier run; undefined unless it is this one, and only this user could write it. */
-function readKept(path: string): Buffer | undefined {
+/** Reads the bundle of an earlier run; returns undefined unless its digest matches and only this user could have written it. */
+function readCached(path: string): Buffer | undefined {
   try {
     const descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     try {
@@ -76,7 +76,7 @@ function readKept(path: string): Buffer | undefined {
   }
 }
 
-/** Receives the bundle, and checks it. */
+/** Receives the bundle and checks it. */
 function receiveBundle(): Buffer | undefined {
   const packed = receive(Number(size));
   if (packed === undefined) return undefined;
@@ -85,8 +85,8 @@ function receiveBundle(): Buffer | undefined {
   return content;
 }
 
-/** Keeps the bundle for the next run. The file is whole at any moment. Never throws: without room, the next run gets it again. */
-function keep(folder: string, path: string, content: Buffer): void {
+/** Caches the bundle for the next run, and replaces the file atomically. Never throws: if there is no space, the next run receives the bundle again. */
+function cacheBundle(folder: string, path: string, content: Buffer): void {
   const part = `${path}.${process.pid}`;
   try {
     const descriptor = openSync(part, "wx", 0o600);
@@ -108,7 +108,7 @@ function removeOld(folder: string): void {
     .map((name) => ({ path: join(folder, name), whole: name.endsWith(".cjs"), at: changedAt(join(folder, name)) }));
   for (const { path, whole, at } of files) if (!whole && Date.now() - at > ABANDONED) remove(path);
   const byAge = files.filter(({ whole }) => whole).toSorted((one, other) => other.at - one.at);
-  for (const { path } of byAge.slice(KEPT_BUNDLES)) remove(path);
+  for (const { path } of byAge.slice(CACHED_BUNDLES)) remove(path);
 }
 
 function changedAt(path: string): number {
@@ -127,7 +127,7 @@ function remove(path: string): void {
   }
 }
 
-/** Boots if the engine's socket can be used: it is mounted, and yet user namespaces or SELinux may keep a container from it. */
+/** Boots if the engine's socket can be used. It is mounted, but user namespaces or SELinux may deny a container access to it. */
 function bootInContainer(): void {
   const socket = connect((process.env["DOCKER_HOST"] || "").replace("unix://", ""));
   socket.once("connect", () => {

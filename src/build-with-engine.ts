@@ -42,10 +42,10 @@ export async function serveBuild(request: PushRequest, context: Context): Promis
 }
 
 /**
- * Plays the builder's side: receives the files, has the engine build them, or check their Dockerfile, tells what it prints, and sends the image to
- * an initiator that wants it. Rejects with a Failure, or with the signal's reason; the engine's build ends with that.
+ * Runs the builder's side: receives the files, lets the engine build them or check their Dockerfile, sends the engine's output, and sends the image
+ * to an initiator that wants it. Rejects with a Failure, or with the signal's reason, and stops the engine's build.
  *
- * @param handedOver the files, where the initiator is in the same process, which owns them
+ * @param handedOver the files, if the initiator is in the same process. The initiator owns them
  */
 export async function buildWithEngine(
   tunnel: Tunnel,
@@ -67,8 +67,7 @@ export async function buildWithEngine(
       timeout: request.timeout,
       signal,
       async sendOne(one, ask, stop) {
-        if (ask.image === undefined)
-          throw new Failure("usage", "no image is named", { expected: "the image that was built" });
+        if (ask.image === undefined) throw new Failure("usage", "no image is named", { expected: "the built image" });
         await send(
           one,
           engineSource(engine, { kind: "embedded" }, ask.image),
@@ -89,7 +88,7 @@ interface Work {
   handedOver: BuildContext | undefined;
 }
 
-/** Returns the message that tells the outcome. */
+/** Returns the message with the outcome. */
 async function carryOut(work: Work): Promise<Message> {
   const { tunnel, engine, task, context } = work;
   const log = new LogSender(tunnel);
@@ -115,17 +114,17 @@ async function carryOut(work: Work): Promise<Message> {
     const times = { context: contextTime, build: buildTime, push: clock.lap() };
     return builtMessage({ id: image.id, pushed, size, times });
   } finally {
-    await log.end(); // what the failed step has printed comes before the failure
+    await log.end(); // the output of the failed step must precede the failure
   }
 }
 
 function noFiles(): Failure {
-  return new Failure("context-invalid", "neither files nor the address of a repository have come to the builder", {
+  return new Failure("context-invalid", "the builder has received neither files nor the address of a repository", {
     expected: "a context",
   });
 }
 
-/** Measures phases, ms. */
+/** Measures the durations of phases, ms. */
 class Clock {
   #last = performance.now();
 

@@ -34,29 +34,29 @@ import { connectEarly, failureForPeer, type Connect, type Context } from "./tran
 
 export interface BuildObserver {
   onEvent: (event: BuildEvent) => void;
-  /** Called before the image comes back, with its ID there. */
+  /** Called before the image is brought back, with its ID on the remote side. */
   onBuilt: (id: string) => void;
-  /** Called when a build fails, with its files if they are open. */
+  /** Called when a build fails; `files` if they are open. */
   onFailed: (error: unknown, files: OpenedContext | undefined) => Promise<void>;
 }
 
-/** What a build has made, and what it took. */
+/** The result of a build. */
 export interface FinishedBuild {
   builder: BuilderMessage;
   built: BuiltMessage;
   /** With `isBroughtBack`: the transfer of the image */
   received?: TransferResult | undefined;
-  /** Bytes that went through the connection to the remote side, for the context */
+  /** Bytes sent through the connection to the remote side for the context */
   contextBytes: number;
-  /** Of the whole build, ms */
+  /** Duration of the whole build, ms */
   ms: number;
 }
 
 /**
- * Builds an image on the remote side: sends the files, shows the log, answers what the builder asks, and, if wanted, receives the image. Rejects
- * with a Failure, or with the signal's reason: the build there is ended. The caller opens the files, and disposes of them.
+ * Builds an image on the remote side: sends the files, shows the log, answers the builder's questions, and receives the image if requested. Rejects
+ * with a Failure, or with the signal's reason, and stops the remote build. The caller opens the files and disposes of them.
  *
- * @param observer receives the events of the build, and learns when the image is there
+ * @param observer receives the events of the build, and is called when the image is built
  */
 export async function build(
   request: BuildRequest,
@@ -67,15 +67,15 @@ export async function build(
   const started = performance.now();
   const { build: task } = request;
   await using location = task.isBroughtBack ? openTarget(request, context) : undefined;
-  // The folder is walked during the login. Nothing is sent before it is known, and the engine of this side has answered.
+  // The folder is scanned during the login. Nothing is sent before the scan is over and the engine of this side has answered.
   const ready = Promise.all([task.opened, answersFor(task, context), location?.opened]);
   ready.catch(() => {});
   const use = async (tunnel: Tunnel, stop: AbortSignal, traffic: Traffic): Promise<FinishedBuild> => {
     const [opened, answers, target] = await abortable(ready, stop);
     const own = { ...context, signal: stop };
     const outcome = order(tunnel, opened, request, own, { answers, traffic, onEvent, type: "built" });
-    const { builder, contextBytes, ...told } = await outcome;
-    const built = parseBuilt(told.message);
+    const { builder, contextBytes, ...reply } = await outcome;
+    const built = parseBuilt(reply.message);
     onBuilt(built.id);
     const received = target && (await bringBack(tunnel, target, built, request, own, traffic));
     if (!(await tunnel.finish({}))) context.output.warn({ code: "sender-not-notified" });
@@ -85,8 +85,8 @@ export async function build(
 }
 
 /**
- * Has the remote side check a Dockerfile, and build nothing: of the files, only those that a check reads are sent. Rejects as {@link build}, and
- * with `usage` where the builder there does not check.
+ * Lets the remote side check a Dockerfile without building it. Sends only the files that a check reads. Rejects like {@link build}, and with `usage`
+ * if the remote builder does not support checks.
  */
 export async function check(request: BuildRequest, context: Context, connect: Connect): Promise<CheckedBuild> {
   const { build: task } = request;
@@ -108,11 +108,11 @@ interface OrderOptions {
   answers: BuildAnswers;
   traffic: Traffic;
   onEvent: (event: BuildEvent) => void;
-  /** Of the message that tells the outcome */
+  /** Type of the message with the outcome */
   type: "built" | "checked";
 }
 
-/** Has the order carried out: sends it and the context, and passes the events of the build on until it is done. */
+/** Sends the order and the context, and passes on the events of the build until it is done. */
 async function order(
   tunnel: Tunnel,
   files: OpenedContext | undefined,
@@ -138,13 +138,13 @@ async function order(
     await sendFiles(tunnel.connect(CONTEXT_SERVICE), files, contextKey, { output, signal, env });
   }
   const sent = sendsContext ? traffic.bytesSent : undefined;
-  // Together: a log that cannot be read ends the build at once.
+  // Await both: a log that cannot be read ends the build at once.
   const [message] = await abortable(Promise.all([tunnel.next(type), logged]), signal);
   const contextBytes = (sent ?? traffic.bytesSent) - before;
   return { builder, message, contextBytes };
 }
 
-/** Receives the image as a pull does, in a conversation of its own. */
+/** Receives the image like a pull, in a conversation of its own. */
 async function bringBack(
   tunnel: Tunnel,
   target: Target,
@@ -153,7 +153,7 @@ async function bringBack(
   context: Context,
   traffic: Traffic,
 ): Promise<TransferResult> {
-  const image = parseImageName(id); // its name may be that of a later build by now
+  const image = parseImageName(id); // a later build may have taken its name
   const options = { signal: context.signal, failureForPeer: failureForPeer(request), explain: explainError };
   const conversation = new ConversationOpener(tunnel).open();
   return await useTunnel(conversation, options, async (_, signal) => {
@@ -169,8 +169,8 @@ async function bringBack(
 }
 
 function cannotBuild(tool: string): Failure {
-  return new Failure("usage", `the remote side is docker-over-ssh ${tool}, and does not build`, {
-    expected: "`docker-over-ssh build`, of a version that has it, at the end of the remote command",
-    hint: "Name ssh://HOST: it finds the best program there, or sends this one.",
+  return new Failure("usage", `the remote side is docker-over-ssh ${tool}, which cannot build`, {
+    expected: "`docker-over-ssh build`, of a version that supports it, at the end of the remote command",
+    hint: "Use ssh://HOST instead, which finds the best program there or sends this one.",
   });
 }

@@ -1,6 +1,6 @@
 /**
- * The library of builds, as `docker-over-ssh/builds`: what a program needs that has an engine build images of contexts. docker-over-ssh-server is
- * made of it. It may change with every version of docker-over-ssh, which the server therefore names exactly.
+ * The library `docker-over-ssh/builds`, for programs that let an engine build images from contexts. docker-over-ssh-server is based on it. It may change
+ * with every version of docker-over-ssh, so the server depends on one exact version.
  */
 export { startProgram, type Program } from "./child-process/start-program.ts";
 export { openArchiveContext, type ArchiveContextOptions } from "./build-context/archive/open-archive-context.ts";

@@ -33,7 +33,7 @@ export interface Job extends CommandJob {
 export type Parsed = { job: Job } | { exitStatus: number };
 
 /**
- * Parses a command line (`argv` as in process.argv). Help, the version, and errors of the line's form go to `write`. Throws a `usage`
+ * Parses a command line (`argv` as in process.argv). Passes help, the version, and syntax errors to `write`. Throws a `usage`
  * Failure for arguments that contradict each other. The command itself is imported when it runs.
  */
 export async function parseCommandLine(
@@ -56,8 +56,8 @@ export async function parseCommandLine(
 }
 
 /**
- * `build --stdin` and `build --forced` are a command of their own: their options are others than those of a build on a host. The words of `serve`
- * and `guard` are read by their package, `--help` as well.
+ * Makes `build --stdin` and `build --forced` a command of their own, because their options differ from those of a build on a host. The package of
+ * `serve` and `guard` parses their words itself, including `--help`.
  */
 function withCommand(argv: readonly string[]): readonly string[] {
   const [node = "", script = "", command, ...words] = argv;
@@ -66,14 +66,14 @@ function withCommand(argv: readonly string[]): readonly string[] {
   return [node, script, buildFromStdinCommand.name, ...words];
 }
 
-/** Returns a help as whoever has typed {@link withCommand}'s words expects it. */
+/** Returns a help text with the command names that users type, see {@link withCommand}. */
 function asTyped(text: string): string {
   return text.replaceAll(buildFromStdinCommand.name, "build");
 }
 
 /**
- * Returns a function that writes to stdout or stderr. The stream is not touched before: it may be the tunnel. A reader that has
- * closed it (`--help | head -1`) is no failure, and would otherwise be an uncaught error.
+ * Returns a function that writes to stdout or stderr. It does not touch the stream before the first write, because the stream may be the tunnel. A
+ * reader that has closed it (`--help | head -1`) is not a failure; without the listener, it would be an uncaught error.
  */
 export function writerTo(name: "stdout" | "stderr"): (text: string) => void {
   return (text) => {
@@ -83,7 +83,7 @@ export function writerTo(name: "stdout" | "stderr"): (text: string) => void {
   };
 }
 
-/** The commands with their arguments and options; `choose` gets the job that a parsed command line asks for. */
+/** Defines the commands with their arguments and options. `choose` gets the job of a parsed command line. */
 export function buildProgram(choose: (job: Job) => void, env: NodeJS.ProcessEnv): Command {
   const program = new Command("docker-over-ssh")
     .description("Moves Docker images between engines over any stream, and sends only the missing bytes.")
@@ -154,9 +154,9 @@ function addCommand<Options extends object>(
   command.action(async () => {
     const given: Options & Partial<OutputOptions> & { delta?: unknown } = command.opts();
     const { quiet = false, verbose = false, json = false } = given;
-    const progress = given.progress !== false; // of build, it may be a word
+    const progress = given.progress !== false; // for build, it may be a string
     const withDelta = { ...given, ...(given.delta === false && { delta: "never" }) }; // --no-delta
-    // Not process.stdin: it may be the tunnel. A terminal of a CI run has nobody before it.
+    // Do not touch process.stdin, which may be the tunnel. Nobody watches the terminal of a CI run.
     const isUnattended = quiet || !progress || json || (env["CI"] ?? "") !== "";
     const mayPrompt = !isUnattended && isatty(0) && isatty(2);
     const job = await definition.toJob(command.args, { ...withDelta, mayPrompt }, env);

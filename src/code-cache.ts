@@ -16,13 +16,13 @@ import { crc32 } from "node:zlib";
 import { cacheFolder } from "./files/cache-folder.ts";
 import { isPrivate, openPrivateFolder } from "./files/private-folder.ts";
 
-/** Files that stay in the cache, 1 MB each: for two sides, and a few versions of this tool and of Node. */
+/** Number of files that stay in the cache, 1 MB each: for two sides, and a few versions of this tool and of Node. */
 const KEPT_FILES = 8;
 
 /** Bytes of the checksum at a file's end. V8 itself compares only lengths and versions. */
 const SUM_BYTES = 4;
 
-/** Keeps V8's compiled code of a file for later runs. */
+/** Caches V8's compiled code of a file for later runs. */
 export interface CodeCache {
   /** Returns the code of an earlier run; undefined if there is none that can be trusted. */
   read(): Buffer | undefined;
@@ -31,11 +31,11 @@ export interface CodeCache {
 }
 
 /**
- * Returns the cache below the user's cache folder. Its content is executed, so only folders that this user alone can access are used.
- * Without such a folder (the home folder is unknown, read-only or another user's; Windows, where owners cannot be checked) there is no
- * cache and no message. Node's own switch, NODE_DISABLE_COMPILE_CACHE=1, disables this cache as well.
+ * Returns the cache below the user's cache folder. Its content is executed, so it uses only folders that this user alone can access. Without such a
+ * folder (the home folder is unknown, read-only or belongs to another user; or on Windows, where owners cannot be checked) there is no cache and no
+ * message. Node's own switch, NODE_DISABLE_COMPILE_CACHE=1, also disables this cache.
  *
- * @param name changes with all that decides what V8 compiles
+ * @param name must change with everything that affects the code that V8 compiles
  */
 export function codeCache(name: string, env: NodeJS.ProcessEnv): CodeCache | undefined {
   const cache = cacheFolder(env);
@@ -56,13 +56,13 @@ export function codeCache(name: string, env: NodeJS.ProcessEnv): CodeCache | und
         mkdirSync(folder, { recursive: true, mode: 0o700 });
         if (isOurs(folder)) replace(folder, join(folder, name), make);
       } catch {
-        // The next run compiles, as this one did.
+        // The next run compiles the code again.
       }
     },
   };
 }
 
-/** A real folder of this user that no other user can read. */
+/** Returns whether a path is a real folder of this user that no other user can read. */
 function isOurs(folder: string): boolean {
   const found = lstatSync(folder);
   return found.isDirectory() && isPrivate(found);
@@ -81,7 +81,7 @@ function readChecked(file: string): Buffer | undefined {
   }
 }
 
-/** The file is whole at any moment, also when several runs write it. */
+/** Replaces a file atomically, even if several runs write it. */
 function replace(folder: string, file: string, make: () => Buffer): void {
   const part = `${file}.${process.pid}-${process.hrtime.bigint().toString(36)}`;
   const descriptor = openSync(part, "wx", 0o600);

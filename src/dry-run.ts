@@ -11,17 +11,17 @@ import type { SharedRequest } from "./request.ts";
 import type { Hello } from "./stdio-tunnel/handshake.ts";
 import type { Traffic } from "./traffic.ts";
 
-/** `--dry-run`: what push and pull share. One side's option counts for both: its hello tells. */
+/** `--dry-run`: the code that push and pull share. One side's option counts for both, because its hello contains it. */
 
 type Peer = { peer: Pick<Hello, "features" | "tool"> };
 
-/** Returns whether nothing is to be sent. Throws a `usage` Failure when this side asks for that and the other cannot do it. */
+/** Returns whether this is a dry run. Throws a `usage` Failure if this side requests a dry run and the other side does not support it. */
 export function isDryRun({ dryRun = false }: Pick<SharedRequest, "dryRun">, { peer }: Peer): boolean {
   if (!dryRun) return peer.features.includes(DRY_RUN);
   if (peer.features.includes(PLANS)) return true;
   throw new Failure("usage", `the remote side is docker-over-ssh ${peer.tool}, which cannot make a dry run`, {
     expected: "a version with --dry-run on both sides",
-    hint: "Nothing was sent. Install the same version there, or let a host run this one: --far node,container,engine.",
+    hint: "Nothing was sent. Install the same version there, or run this version there with --far node,container,engine.",
   });
 }
 
@@ -58,7 +58,7 @@ export function dryRunEvent(
   };
 }
 
-/** Undefined where the size of a layer is not known. A layer that occurs twice is sent once. `probed`: bytes that measure the link. */
+/** Returns undefined if the size of a layer is not known. A layer that occurs twice is sent once. `probed`: bytes that measure the link. */
 function sumOf(layers: readonly PlannedLayer[], probed: number): PlannedBytes | undefined {
   const distinct = [...new Map(layers.map((layer) => [layer.diffId, layer])).values()];
   const sizes = distinct.flatMap(({ bytes }) => bytes ?? []);
@@ -67,7 +67,7 @@ function sumOf(layers: readonly PlannedLayer[], probed: number): PlannedBytes | 
   return { count, isExact: probed === 0 && sizes.every(({ isExact }) => isExact) };
 }
 
-/** Returns the `result` of a dry run for the sender: what the target has found, and that nothing was received. */
+/** Returns the `result` of a dry run for the sender: the target's findings, and no received layers. */
 export function plannedResult(
   { layers: missing, store, room, bytesPerSecond, bytesProbed = 0 }: TargetPlan,
   { about, names }: Pick<ReceiveOptions, "about" | "names">,
@@ -99,7 +99,7 @@ export function plannedResult(
   };
 }
 
-/** Returns the layers of an image, bottom first, of which the planned ones are missing. */
+/** Returns all layers of an image, bottom first. The planned ones are missing, the others present. */
 function allLayers(diffIds: readonly string[], planned: readonly PlannedLayer[]): PlannedLayer[] {
   const missing = new Map(planned.map((layer) => [layer.diffId, layer]));
   return diffIds.map((diffId) => missing.get(diffId) ?? { diffId, way: "present" });

@@ -10,7 +10,7 @@ export function explainError(error: unknown): unknown {
   if (outOf !== undefined) return tooManyFiles(outOf);
   if (error instanceof EngineError) {
     return new Failure("transfer-failed", `the engine reported an error: ${messageOf(error)}`, {
-      expected: "a successful answer; the words of the error are the engine's",
+      expected: "a successful answer; the engine chose the words of the error",
       hint: "Read the engine's log, then run the same command again.",
       cause: error,
     });
@@ -18,29 +18,29 @@ export function explainError(error: unknown): unknown {
   if (!(error instanceof InvalidImage)) return error;
   return new Failure("not-verified", `the image is not valid: ${error.message}`, {
     expected: "content that matches its digests",
-    hint: "The image was not tagged. Run the same command again; if that fails as well, please report it.",
+    hint: "The image was not tagged. Run the same command again; if that also fails, please report it.",
     cause: error,
   });
 }
 
-/** An invalid image, or one without room here, is not worth resuming. */
+/** Returns whether the next run may resume the transfer: not for an invalid image, or one that does not fit on this side. */
 export function mayBeContinued(error: unknown): boolean {
   const failure = explainError(error);
   return !(failure instanceof Failure && ["not-verified", "refused", "no-space"].includes(failure.code));
 }
 
-/** Turns any error into a failure. An error that nothing else explains is a bug in this program. */
+/** Turns any error into a Failure. An error without another explanation is a bug in this program. */
 export function asFailure(error: unknown): Failure {
   const explained = explainError(error);
   if (explained instanceof Failure) return explained;
   return new Failure("internal", `a bug in docker-over-ssh: ${messageOf(error)}`, {
     expected: "no error of this kind",
-    hint: "Run the command again with --verbose, and report what it prints.",
+    hint: "Run the command again with --verbose, and report its output.",
     cause: error,
   });
 }
 
-/** Returns what is told of an error, and which side it is of. */
+/** Returns the report of an error, with the side where it occurred. */
 export function reportOf(error: unknown): ErrorReport {
   const failure = asFailure(error);
   return errorReport(failure, failure instanceof RemoteFailure ? "remote" : "here");

@@ -1,4 +1,4 @@
-/** The library: moves images as the command does. See examples/library. */
+/** The library: moves images like the command. See examples/library. */
 export {
   pull,
   push,

@@ -7,7 +7,7 @@ import { BIN_FOLDER } from "./remote/setup/launcher.ts";
 
 /**
  * The code that runs in the remote side's Node (`node -e`) for `docker-over-ssh setup`: it receives the bundle, checks its digest, and installs
- * it for good. Compiled for Node 10, as bootstrap.ts is.
+ * it permanently. Compiled for Node 10, like bootstrap.ts.
  *
  * process.argv: this code, `DIGEST:SIZE` of the bundle as in bootstrap.ts, the kind of program, `DIGEST:SIZE` of bundle.json, and the version.
  */
@@ -37,10 +37,10 @@ function onStep({ did, what, name }: SetupStep): void {
   tell(`step ${did} ${what} ${name}`);
 }
 
-/** The remote script has added the folder at the end of PATH. */
+/** Returns whether the folder was in PATH before the remote script added it at the end. */
 function isInPath(): boolean {
   const folder = join(homeFolder(process.env) ?? "", BIN_FOLDER);
-  return (process.env["PATH"] ?? "").split(delimiter).filter((one) => one === folder).length > 1;
+  return (process.env["PATH"] ?? "").split(delimiter).filter((entry) => entry === folder).length > 1;
 }
 
 run();

@@ -16,29 +16,29 @@ import type { TransferEvent, TransferResult } from "./output/events.ts";
 import { outputTo } from "./output/output.ts";
 import { asFailure } from "./explain-error.ts";
 
-/** The options of a transfer, as for the command; docs/cli.md describes each. */
+/** The options of a transfer, as on the command line; docs/cli.md describes each. */
 export interface TransferOptions {
   /** Name or ID of the image. To push also `docker-archive:FILE`, `oci:FOLDER` or `oci-archive:FILE`, each with an optional `:NAME`. */
   image: string;
   /**
    * The remote side: `ssh://[USER@]HOST[:PORT]`, `docker://CONTAINER` or `kubectl://NAMESPACE/POD[/CONTAINER]`; or a program and its
-   * arguments that start docker-over-ssh or end in `docker system dial-stdio`. `stdio`: this process is the remote side of a
+   * arguments, which start docker-over-ssh or end in `docker system dial-stdio`. `stdio`: this process is the remote side of a
    * docker-over-ssh that has started it, and its stdin and stdout are the tunnel.
    */
   remote: RemoteSide;
   /** Name of the image at the receiver, or several names for it */
   as?: string | readonly string[] | undefined;
-  /** Further tags of it there, in the repository of its first name */
+  /** Further tags of the image at the receiver, in the repository of its first name */
   tagAlso?: readonly string[] | undefined;
-  /** Older images of the repository are removed at the receiver: this many stay, with the one that arrives, at least 2 */
+  /** Number of images of the repository to keep at the receiver, including the one that arrives, at least 2; older ones are removed */
   keep?: number | undefined;
-  /** `OS/ARCH[/VARIANT]`; several are moved with the image's index */
+  /** `OS/ARCH[/VARIANT]`; several platforms are moved with the image's index */
   platform?: string | readonly string[] | undefined;
-  /** The image is moved with its index: all platforms, and attestations */
+  /** Move the image with its index: all platforms, and attestations */
   allPlatforms?: boolean | undefined;
   delta?: "auto" | "always" | "never" | undefined;
   preserveDigest?: boolean | undefined;
-  /** --dry-run: the event `plan` tells what a transfer would do, and nothing is sent. */
+  /** --dry-run: send nothing; the event `plan` reports what a transfer would do. */
   dryRun?: boolean | undefined;
   /** `auto`, `none`, `gzip`, `brotli` or `zstd`, the last three with an optional level: `gzip:9` */
   compress?: string | undefined;
@@ -48,13 +48,13 @@ export interface TransferOptions {
   far?: "auto" | "installed" | "node" | "container" | "node-sent" | "engine" | undefined;
   /** With an address: an image with Node for a remote side in a container */
   farImage?: string | undefined;
-  /** With an address: folders there that are searched for programs first */
+  /** With an address: folders on the remote side that are searched for programs first */
   farPath?: readonly string[] | undefined;
-  /** With `ssh://`: the program that logs in, and its options; left out: `ssh` */
+  /** With `ssh://`: the program that logs in, and its options. Default: `ssh` */
   ssh?: readonly string[] | undefined;
   /** With an address: run the remote side through sudo */
   sudo?: boolean | undefined;
-  /** Address of the engine of this side; left out: as for the docker command, `DOCKER_HOST` or the docker context */
+  /** Address of the engine of this side. Default: as for the docker command, `DOCKER_HOST` or the docker context */
   host?: string | undefined;
   /** ms */
   timeout?: number | undefined;
@@ -65,7 +65,7 @@ export type RemoteSide = `ssh://${string}` | `docker://${string}` | `kubectl://$
 export interface PushOptions extends TransferOptions {
   /** `embedded`, `container` or `HOST:PORT` */
   registry?: string | undefined;
-  /** With an address: a command that is run there, by the login shell, when the image has arrived */
+  /** With an address: a command that the remote login shell runs when the image has arrived */
   run?: string | undefined;
 }
 
@@ -73,7 +73,7 @@ export interface PullOptions extends TransferOptions {
   via?: "load" | "pull" | undefined;
   /** `docker-daemon:[NAME]`, `docker-archive:FILE`, `oci:FOLDER` or `oci-archive:FILE` */
   to?: string | undefined;
-  /** Bytes that the missing layers may have, uncompressed */
+  /** Maximum bytes of the missing layers, uncompressed */
   maxSize?: number | undefined;
 }
 
@@ -81,12 +81,12 @@ export interface PullOptions extends TransferOptions {
 export interface TransferControls {
   /** Stops the transfer, which removes what it has created and then rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
-  /** Called for each event, in order. An error that it throws stops the transfer, which rejects with it. */
+  /** Called for each event, in order. If it throws, the transfer stops and rejects with that error. */
   onEvent?: ((event: TransferEvent) => void) | undefined;
 }
 
 /**
- * Sends an image, as `docker-over-ssh push` does. Resolves when the receiver has the image under its name. Prints nothing, and does not
+ * Sends an image, like `docker-over-ssh push`. Resolves when the receiver has the image under its name. Prints nothing, and does not
  * exit; a remote command, or sudo on the remote side, may ask for a password on the terminal.
  *
  * @throws Failure with a code; a `RemoteFailure` has the words of the remote side.
@@ -105,8 +105,8 @@ export async function push(options: PushOptions, controls: TransferControls = {}
 }
 
 /**
- * Receives an image, as `docker-over-ssh pull` does. Resolves when the image is here under its name, and the sender knows. Prints nothing,
- * and does not exit; a remote command, or sudo on the remote side, may ask for a password on the terminal.
+ * Receives an image, like `docker-over-ssh pull`. Resolves when this side has the image under its name, and the sender is notified. Prints
+ * nothing, and does not exit; a remote command, or sudo on the remote side, may ask for a password on the terminal.
  *
  * @throws Failure with a code; a `RemoteFailure` has the words of the remote side.
  */
@@ -139,7 +139,7 @@ async function run(
     listener.signal.throwIfAborted();
     return result;
   } catch (error) {
-    // Any error that the abort caused.
+    // The abort caused any other error.
     if (stop.aborted) throw stop.reason;
     throw error instanceof InvalidValue ? new Failure("usage", error.message) : asFailure(error);
   }
@@ -149,14 +149,14 @@ function wordsOf(remote: RemoteSide): readonly string[] {
   if (remote === "stdio") return [];
   if (typeof remote !== "string" && remote.length > 0) return remote;
   if (typeof remote === "string" && isAddress(remote)) return [remote];
-  throw new Failure("usage", `${JSON.stringify(remote)} is no remote side`, {
+  throw new Failure("usage", `${JSON.stringify(remote)} is not a remote side`, {
     expected:
       'ssh://[USER@]HOST[:PORT], docker://CONTAINER, kubectl://NAMESPACE/POD, a list of a program and its arguments, or "stdio"',
     hint: 'For instance ["ssh", "prod", "docker-over-ssh pull app:v2"].',
   });
 }
 
-/** Checks what the command line's parser checks there. */
+/** Makes the checks that the parser of the command line makes for the command. */
 function valuesOf({
   keep,
   as,

@@ -7,11 +7,11 @@ import { codeCache } from "./code-cache.ts";
 /** The whole command as the build writes it: an expression that is a function with the parameters of {@link Load}. */
 export interface CommandFile {
   text: string;
-  /** Its path, also where the text is not read from there. */
+  /** Its path, even if the text is not read from it. */
   path: string;
   /** Changes with its content. */
   name: string;
-  /** It was sent to this machine, where none of the package's files are: it can be sent on with this. */
+  /** Set if the command was sent to this machine, which has none of the package's files. Used to send it on. */
   sent?: { digest: string; bootstrap: string };
 }
 
@@ -28,8 +28,8 @@ type Load = (
 
 /**
  * Makes V8 collect garbage without incremental marking. Short-lived buffers make V8 mark the small heap again and again in the background: for
- * an image of 920 MB, a third of the sender's CPU time and 40 % of the receiver's (Node 20). Without it, V8 collects 11 times instead of 182.
- * To be called first, because V8 accepts compiled code only under the flags that it was compiled with.
+ * an image of 920 MB, this takes a third of the sender's CPU time and 40 % of the receiver's (Node 20). Without it, V8 collects 11 times instead of 182.
+ * Must be called first, because V8 accepts compiled code only under the flags that it was compiled with.
  */
 export function tuneGarbageCollection(): void {
   setFlagsFromString("--no-incremental-marking");
@@ -37,7 +37,7 @@ export function tuneGarbageCollection(): void {
 
 /**
  * Loads the command and runs it. With code that V8 compiled in an earlier run, loading takes 15 ms instead of 35, on each side of a transfer,
- * one after the other (Node 20 and 24). Node's own compile cache saves 10 ms, nothing for modules, and is not in Node 20.
+ * one after the other (Node 20 and 24). Node's own compile cache saves 10 ms, nothing for modules, and does not exist in Node 20.
  *
  * @param argv as in process.argv
  */
@@ -55,6 +55,6 @@ export async function runCommand({ text, path, name, sent }: CommandFile, argv: 
   load(module.exports, createRequire(path), module, path, dirname(path), importModule, sent && { text, ...sent });
   const { main } = module.exports as typeof import("./main.ts");
   const isDone = await main(argv);
-  // After the run: the cache then holds the functions that have run.
+  // Write the cache after the run, so that it contains the functions that ran.
   if (isDone && script.cachedDataRejected !== false) cache?.write(() => script.createCachedData());
 }

@@ -10,10 +10,10 @@ import type { Batch } from "./request.ts";
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 type Signal = (typeof SIGNALS)[number];
 
-/** ms after a finished command until the process exits, whatever keeps it alive. */
+/** ms after the end of the command until the process exits, whatever keeps it alive. */
 const LEAVE_TIMEOUT = 100;
 
-/** The reason for which a signal stops the command. */
+/** The abort reason when a signal stops the command. */
 class Stopped extends Error {
   readonly signal: Signal;
 
@@ -30,8 +30,8 @@ class Stopped extends Error {
 export async function main(argv: readonly string[]): Promise<boolean> {
   const parsed = await parse(argv);
   process.exitCode = "job" in parsed ? await runJob(parsed.job, parsed.buildDisplay) : parsed.exitStatus;
-  // A keep-alive socket or a timer of a library must not delay a finished command. Not at once: process.exit() waits for V8's threads,
-  // and one that is still compiling may wait for this one (Node 24.21, once in 250 runs).
+  // A keep-alive socket or a timer of a library must not delay a finished command. Do not exit at once: process.exit() waits for V8's threads,
+  // and a thread that is still compiling may wait for this one (Node 24.21, once in 250 runs).
   if ("job" in parsed) setTimeout(leave, LEAVE_TIMEOUT).unref();
   return "job" in parsed && process.exitCode === 0;
 }
@@ -59,14 +59,14 @@ async function runJob(job: Job, buildDisplay: BuildDisplay | undefined): Promise
   const stop = new AbortController();
   const signals = SIGNALS.filter((signal) => signal !== "SIGHUP" || job.handlesHangup !== true);
   for (const signal of signals) process.on(signal, () => onSignal(signal, stop, terminal, job.stopText));
-  // A closed stderr is no reason to stop without cleaning up.
+  // A closed stderr must not stop the command without cleanup.
   process.stderr.on("error", () => {});
   try {
     await job.run({ output, signal: stop.signal, env: process.env });
     closeTerminal(job.output, terminal, "built");
     return 0;
   } catch (error) {
-    // Ctrl-C reaches the whole foreground process group: when ssh dies of it first, the reason is still Ctrl-C.
+    // Ctrl-C reaches the whole foreground process group. Even if ssh dies of it first, the reason is Ctrl-C.
     const cause: unknown = stop.signal.aborted ? stop.signal.reason : error;
     if (cause instanceof Stopped) {
       terminal.close();
@@ -78,7 +78,7 @@ async function runJob(job: Job, buildDisplay: BuildDisplay | undefined): Promise
   }
 }
 
-/** Returns what shows the build of a command that builds. */
+/** Returns the display for a command that builds. */
 async function buildDisplayOf({ buildProgress, output }: Job): Promise<BuildDisplay | undefined> {
   if (buildProgress === undefined) return undefined;
   const { buildLog } = await import("./build-log/build-log.ts");
@@ -86,19 +86,19 @@ async function buildDisplayOf({ buildProgress, output }: Job): Promise<BuildDisp
   return buildLog({ progress, screen: process.stderr, env: process.env });
 }
 
-/** Ends with the table of the outcomes, which a program reads in the events. */
+/** Closes the terminal, and prints the table of outcomes for people. A program gets the outcomes from the events. */
 function closeTerminal({ json }: OutputOptions, terminal: Terminal, outcome: "built" | "failed"): void {
   terminal.close(outcome);
   if (!json) terminal.outcomes();
 }
 
-/** Returns what prints events: the terminal; or lines for programs, and the terminal errors alone. */
+/** Returns the function that prints events: on the terminal; or as lines for programs, and only errors on the terminal. */
 function printer(options: OutputOptions, terminal: Terminal): (event: TransferEvent) => void {
   if (!options.json) return (event) => terminal.show(event);
   const lines = new JsonLines(options, writerTo("stdout"));
   return (event) => {
     lines.show(event);
-    // Of a build, its display tells why it has failed, and nothing else.
+    // The build display prints only why a build has failed.
     if (event.type === "error" || event.type.startsWith("build-")) terminal.show(event);
   };
 }
@@ -113,14 +113,14 @@ function onSignal(signal: Signal, stop: AbortController, terminal: Terminal, tex
   stop.abort(new Stopped(signal));
 }
 
-/** Ends the process at once, by the signal: process.exit() waits for Node's threads, and one that opens a FIFO waits for ever. */
+/** Ends the process at once, by the signal: process.exit() waits for Node's threads, and a thread that opens a FIFO waits forever. */
 function endBy(signal: Signal): void {
   restoreSignals();
   process.kill(process.pid, signal);
   process.exit(128 + constants.signals[signal]); // the first process of a container ignores the signal
 }
 
-/** Exits. Should that wait for a thread, any signal ends the process. */
+/** Exits. If the exit waits for a thread, any signal still ends the process. */
 function leave(): void {
   restoreSignals();
   process.exit();
@@ -144,7 +144,7 @@ async function report(
   const failure = asFailure(error);
   const requests = batch?.remotes.flatMap(({ transfers }) => transfers) ?? [];
   const [only] = requests.length === 1 ? requests : [];
-  // Its initiator prints the failure: the one it was sent through the tunnel, or its own.
+  // The initiator prints the failure: the one that it received through the tunnel, or its own.
   const isPrintedThere =
     requests[0]?.connection.kind === "spawned" && (wasReported(error) || failure instanceof RemoteFailure);
   if (!isPrintedThere) print({ type: "error", ...reportOf(error), ...(only && { transfer: transferName(only) }) });

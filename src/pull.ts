@@ -45,9 +45,9 @@ import {
 
 /**
  * Receives an image: fetches the layers that the target lacks through the tunnel, verifies them, and only then gives the image its name.
- * Rejects with a Failure, or with the signal's reason; either way nothing that it created for the transfer is left.
+ * Rejects with a Failure, or with the signal's reason; in either case it removes everything that it created for the transfer.
  *
- * @param connect to the sender
+ * @param connect connects to the sender
  */
 export async function pull(
   request: PullRequest,
@@ -59,11 +59,11 @@ export async function pull(
   const initiates = isInitiator(request.connection);
   if (initiates) refuseUnsupported(request.compress, "receiving"); // the sender reports what a spawned receiver lacks
   await using location = openTarget(request, context);
-  // Before anything is sent: the engine must answer, and be able to hold the name.
+  // Before anything is sent, the engine must answer and accept the name.
   const ready = location.opened.then((target) => {
     const names = ownNames(request);
     if (names !== undefined) target.namesFor(names);
-    if (request.platforms !== undefined) target.indexes(); // throws where it takes none
+    if (request.platforms !== undefined) target.indexes(); // throws if the target accepts no index
     return target;
   });
   ready.catch(() => {}); // a spawned side reports it through the tunnel
@@ -111,8 +111,8 @@ interface Receiver {
 }
 
 /**
- * Plays the receiver's side of the conversation: agree, choose, transfer, verify, tag. Resolves when the image is in the target under its
- * name, and the sender knows.
+ * Runs the receiver's side of the conversation: agree, choose, transfer, verify, tag. Resolves when the target has the image under its name, and
+ * the sender is notified.
  */
 export async function receive(
   tunnel: Conversation,
@@ -144,15 +144,15 @@ export async function receive(
     signal.throwIfAborted();
     const id = await giveNames(target, names, received, about);
     await resumeCache?.forget();
-    const kept = await keepNewest(target, request, about, names, id, output);
-    result = { ...resultOf(received, { id, names, manifestDigest, bytesReceived: tunnel.bytesReceived }), ...kept };
+    const cleanup = await keepNewest(target, request, about, names, id, output);
+    result = { ...resultOf(received, { id, names, manifestDigest, bytesReceived: tunnel.bytesReceived }), ...cleanup };
   }
   const confirmed = await tunnel.finish({ ...result });
   if (!confirmed) output.warn({ code: "sender-not-notified" });
   return result;
 }
 
-/** Asks for the image, and receives the `about`. Fails when the image is for another platform than the requested one. */
+/** Requests the image, and receives the `about`. Fails if the image is for another platform than the requested one. */
 async function agree({ tunnel, target, request, runId, isPlanned, context }: Receiver): Promise<About> {
   const { output, signal, env } = context;
   const { image, preserveDigest: preserve, timeout = LOOK_UP_TIMEOUT } = request;
@@ -174,17 +174,17 @@ async function agree({ tunnel, target, request, runId, isPlanned, context }: Rec
   return about;
 }
 
-/** Finds out what a transfer would do, tells the sender, and changes nothing. */
+/** Finds out what a transfer would do, reports it to the sender, and changes nothing. */
 async function plan(receiver: Receiver, about: About, terms: NamedTerms): Promise<Result> {
   const { tunnel, target, request, runId, context } = receiver;
   const codecs = request.connection.kind === "in-process" && target.compressesLoads ? ["gzip"] : terms.packing.codecs;
   const packing = { ...terms.packing, codecs };
-  await using resumeCache = new ResumeCache({ env: context.env, runId, limits: { size: Infinity, age: Infinity } }); // keeps all
+  await using resumeCache = new ResumeCache({ env: context.env, runId, limits: { size: Infinity, age: Infinity } }); // removes nothing
   const options = receiveOptions(receiver, about, { ...terms, packing }, resumeCache);
   const { index } = about;
   const found = index === undefined ? await target.plan(options) : await planIndex(target.indexes(), index, options);
-  const kept = await planKeep(target, request, about, terms.names, found.id);
-  const result = { ...plannedResult(found, options, tunnel.bytesReceived), ...kept };
+  const cleanup = await planKeep(target, request, about, terms.names, found.id);
+  const result = { ...plannedResult(found, options, tunnel.bytesReceived), ...cleanup };
   await tunnel.finish({ ...result });
   return result;
 }
@@ -196,7 +196,7 @@ interface Terms extends Pick<ReceiveOptions, "noDeltaReason" | "delta" | "allows
 
 type NamedTerms = Terms & { names: NamesToGive };
 
-/** Chooses how missing layers may be sent: whole or by delta, in which codecs. The target finds out which are missing. */
+/** Chooses how missing layers may be sent: whole or by delta, in which codecs. The target finds the missing ones. */
 function choose({ tunnel, request }: Receiver, { manifest, index, delta }: About): Terms {
   const { compress, connection } = request;
   const codecs = isOneProcess(connection) ? [] : CODECS.map(({ name }) => name);
@@ -209,8 +209,8 @@ function choose({ tunnel, request }: Receiver, { manifest, index, delta }: About
 }
 
 /**
- * Lets the target find the missing layers, fetch them, and store the image under a temporary name. Layers that have arrived stay in the
- * resume cache when that fails for a reason that may go away.
+ * Lets the target find the missing layers, fetch them, and store the image under a temporary name. If this fails for a temporary reason, the layers that have arrived stay in
+ * the resume cache.
  */
 async function transfer(
   receiver: Receiver,
@@ -229,7 +229,7 @@ async function transfer(
   }
 }
 
-/** Returns what the target needs to find the missing layers, and to request them. */
+/** Returns the options with which the target finds and requests the missing layers. */
 function receiveOptions(
   { tunnel, request, runId, isPlanned, onProgress, context: { output, signal, env } }: Receiver,
   about: About,
@@ -240,7 +240,7 @@ function receiveOptions(
   const [image] = terms.names;
   const platform = formatPlatform(about.platform);
   const onWant = (missing: number | undefined): void => {
-    if (isPlanned) return; // a plan with more in it comes at the end
+    if (isPlanned) return; // a more detailed plan follows at the end
     const layers = about.diffIds.length;
     const platforms = platformTexts(about.index);
     output.event({
@@ -264,7 +264,7 @@ function receiveOptions(
   };
 }
 
-/** Compares the image under its temporary name with the sender's. Returns the digest of its manifest, where that is known. */
+/** Compares the image under its temporary name with the sender's. Returns the digest of its manifest, if it is known. */
 async function verify({ target, runId }: Receiver, about: About, received: ReceivedImage): Promise<Digest | undefined> {
   const { name, id, isVerified } = received;
   if (about.index !== undefined) return await verifyIndex(target, name, about.index);

@@ -45,21 +45,21 @@ import {
   type Connect,
 } from "./transfer.ts";
 
-/** ms for the receiver to get ready, once the tunnel is open. */
+/** ms within which the receiver must be ready after the tunnel is open. */
 const ASK_TIMEOUT = 60_000;
 
 /** A connection that needs the image's name, which only the archive knows. */
 export interface ConnectByName {
-  /** @param name of the image in the archive, `name:tag`, if it has one */
+  /** @param name the name of the image in the archive, `name:tag`, if it has one */
   byName(name: string | undefined): Promise<Connect>;
 }
 
 /**
- * Sends an image: makes it available in a temporary registry, and answers for it through the tunnel until the receiver has the image in its
- * store under its name. Rejects with a Failure, or with the signal's reason; either way nothing that it created for the transfer is left.
+ * Sends an image: makes it available in a temporary registry, and serves it through the tunnel until the receiver's store has the image under its
+ * name. Rejects with a Failure, or with the signal's reason; in either case it removes everything that it created for the transfer.
  *
- * @param connect to the receiver
- * @param open opens the source; left out: this transfer's own
+ * @param connect connects to the receiver
+ * @param open opens the source. Default: opens a source for this transfer only
  */
 export async function push(
   request: PushRequest,
@@ -121,12 +121,12 @@ interface Sender {
 
 /** The result of the phase "agree": both sides know it before a layer is sent. */
 interface Agreement {
-  /** The image as the receiver names it, for messages. */
+  /** The receiver's name for the image, for messages. */
   name: string;
   found: FoundImage;
-  /** Of this side, then the receiver's. */
+  /** The run ID of this side, and that of the receiver. */
   runIds: readonly [RunId, RunId];
-  /** The manifest that the receiver is to keep; left out where any with the same layers is sufficient. */
+  /** The manifest that the receiver must preserve; undefined if any manifest with the same layers is sufficient. */
   manifest: ImageManifest | undefined;
 }
 
@@ -140,24 +140,24 @@ export async function receiveAsk(
 }
 
 /**
- * Plays the sender's side of the conversation: agree, choose, transfer. Verifying and tagging are the receiver's. Resolves when the image is
- * in the receiver's store under its name.
+ * Runs the sender's side of the conversation: agree, choose, transfer. The receiver verifies and tags the image. Resolves when the receiver's store
+ * has the image under its name.
  *
- * @param asked the receiver's `ask`, where it has decided which image this is
+ * @param receivedAsk the receiver's `ask`, if it has already arrived and decided which image this is
  */
 export async function send(
   tunnel: Conversation,
   source: Source,
   request: SendRequest,
   context: Context,
-  asked?: Ask,
+  receivedAsk?: Ask,
 ): Promise<Result> {
-  const isPlanned = isDryRun(request, tunnel); // throws where the receiver cannot
+  const isPlanned = isDryRun(request, tunnel); // throws if the receiver does not support it
   refuseOldPeer(request, tunnel);
   const onProgress = shareProgress(tunnel, isInitiator(request.connection), context.output, () => source.moved);
   const sender = { tunnel, request, isPlanned, onProgress, context };
   if (!isPlanned) await removeDeadSpools(context.env);
-  const ask = asked ?? (await receiveAsk(tunnel, request, context.signal));
+  const ask = receivedAsk ?? (await receiveAsk(tunnel, request, context.signal));
   const agreement = await agree(sender, source, ask);
   const waiting = {
     timeout: request.timeout ?? LOOK_UP_TIMEOUT,
@@ -169,7 +169,7 @@ export async function send(
   return answer;
 }
 
-/** Finds the image that the receiver asks for, and answers with `about`. */
+/** Finds the image that the receiver requests, and answers with `about`. */
 async function agree({ tunnel, request, isPlanned }: Sender, source: Source, ask: Ask): Promise<Agreement> {
   const { receiverPlatform, isRenamed } = ask;
   const image = await askedImage(ask, request, source);
@@ -201,7 +201,7 @@ async function agree({ tunnel, request, isPlanned }: Sender, source: Source, ask
   return { name: image.reference === undefined ? image.given : fullName(image.reference), found, runIds, manifest };
 }
 
-/** Chooses how the wanted layers are sent: whole or by delta, and how they are packed. Throws a Failure for a want that cannot be met. */
+/** Chooses how the wanted layers are sent: whole or by delta, and how they are packed. Throws a Failure for a want that cannot be fulfilled. */
 function choose(
   { tunnel, request, context: { output } }: Sender,
   { name, found, manifest }: Agreement,
@@ -255,7 +255,7 @@ async function transfer(
   await tunnel.send({ type: "offer", ...offered.offer, unread: isPlanned && found.isRemote });
   const untilGone = AbortSignal.any([signal, offered.signal]);
   const result = abortable(tunnel.result(), untilGone).then(parseResult);
-  const again = tunnel.next("want").then(parseWant, async () => await result); // when the tunnel ends, the result says why
+  const again = tunnel.next("want").then(parseWant, async () => await result); // when the tunnel ends, the result contains the reason
   return await Promise.race([result, again]);
 }
 

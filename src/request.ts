@@ -18,26 +18,26 @@ import type { Platform } from "./image/platform.ts";
 export type TransferRequest = PushRequest | PullRequest;
 
 /**
- * What a command line asks for: a transfer of each image with each remote side. Mostly there is one of both.
+ * The request of a command line: a transfer of each image with each remote side. Usually there is one of each.
  *
- * A request is what one transfer of one image needs to know; the batch is above it.
+ * A request contains everything that the transfer of one image needs. A batch consists of requests.
  */
 export interface Batch<Request extends TransferRequest = TransferRequest> {
   /** The remote sides; the images are the same for all of them. */
   remotes: NonEmpty<RemoteBatch<Request>>;
   /** --parallel: hosts at a time */
   parallel?: number | undefined;
-  /** --relay: the first remote side gets the images from here, and the others from it. */
+  /** --relay: this side sends the images to the first remote side, which sends them to the others. */
   relay?: RelayOrder | undefined;
 }
 
-/** What the first host of --relay is told before it gets the images: a push of its own to the others, as JSON carries it. */
+/** The order that the first host of --relay gets before the images: a push to the other hosts, serialized as JSON. */
 export interface RelayOrder {
   /** The names that the images have on the first host, in the order of the transfers. */
   images: NonEmpty<string>;
-  /** The addresses of the others, as they were typed. Their names are resolved on the first host. */
+  /** The addresses of the other hosts, verbatim from the command line. The first host resolves their names. */
   hosts: NonEmpty<string>;
-  /** Values of the options of push: those that are about the images and the hosts, and not about this side or its link. */
+  /** Values of the options of push that concern the images and the hosts, but not this side or its link. */
   options: Readonly<Record<string, unknown>> & { timeout?: number };
 }
 
@@ -46,11 +46,11 @@ export interface RemoteBatch<Request extends TransferRequest = TransferRequest> 
   connection: Connection;
   /** One for each image, in the order of the command line. */
   transfers: NonEmpty<Request>;
-  /** --watch: each image is sent again when its tag moves, until the command is ended. */
+  /** --watch: send each image again when its tag moves, until the command is stopped. */
   watch?: boolean | undefined;
-  /** --run: a command for the login shell of the host, when it has all images. */
+  /** --run: a command that the host's login shell runs when the host has all images. */
   run?: string | undefined;
-  /** This side takes the images that the peer names: the remote script or `pull` without IMAGE has started it. */
+  /** This side accepts the images that the peer names: the remote script or `pull` without IMAGE has started it. */
   acceptsOthers?: boolean;
 }
 
@@ -60,11 +60,11 @@ export type NonEmpty<T> = readonly [T, ...T[]];
 export interface PushRequest extends SharedRequest {
   role: "sender";
   source: SourceEngine | FileLocation;
-  /** --as: the name of the image at the receiver. Left out: the receiver asks for one. */
+  /** --as: the name of the image at the receiver. If undefined, the receiver chooses it. */
   as?: Reference | undefined;
   /**
-   * The name that this side gives to a remote side that it starts itself, or to an engine: --as, or the name in IMAGE. Left out where
-   * the remote command names the image, and where only the archive names the image.
+   * The name that this side gives to a remote side that it starts itself, or to an engine: --as, or the name in IMAGE. Undefined if the remote command
+   * names the image, or if only the archive names it.
    */
   remoteName?: Reference | undefined;
 }
@@ -72,49 +72,49 @@ export interface PushRequest extends SharedRequest {
 /** Receives an image. */
 export interface PullRequest extends SharedRequest {
   role: "receiver";
-  /** The image's name at the sender. Left out: whatever the sender offers. */
+  /** The image's name at the sender. Default: any image that the sender offers. */
   image?: ImageName | undefined;
-  /** The first name that the image gets here. Left out: the names that the sender gives to it. */
+  /** The first name of the image on this side. Default: the names that the sender gives to it. */
   name?: Reference | undefined;
   /** The sender may give the image further names. */
   acceptsNames?: boolean | undefined;
-  /** The sender may say how many older images to keep. */
+  /** The sender may choose how many older images to keep. */
   acceptsKeep?: boolean | undefined;
-  /** --as, or --to docker-daemon:NAME: the name here is not the one that the sender knows. */
+  /** --as, or --to docker-daemon:NAME: the name on this side differs from the name that the sender knows. */
   isRenamed: boolean;
   target: TargetEngine | FileLocation;
   /** The target is a partial archive. */
   partial?: PartialRequest | undefined;
-  /** --max-size: bytes that the missing layers may have, uncompressed */
+  /** --max-size: maximum bytes of the missing layers, uncompressed */
   maxSize?: number | undefined;
 }
 
 /** The options of both sides. */
 export interface SharedRequest {
   connection: Connection;
-  /** --as, except for the first one, and --tag-also. */
+  /** The names of --as except the first one, and those of --tag-also. */
   further?: FurtherNames | undefined;
-  /** --keep: images of the repository that stay at the receiver, with the one that arrives */
+  /** --keep: number of images of the repository to keep at the receiver, including the one that arrives */
   keep?: number | undefined;
   /** `os/arch[/variant]` */
   platform?: Platform | undefined;
-  /** --all-platforms, or several --platform: the image is moved with its index */
+  /** --all-platforms, or several --platform: move the image with its index */
   platforms?: PlatformChoice | undefined;
   /** ms */
   timeout?: number | undefined;
-  /** --compress; of both sides, the sending one decides */
+  /** --compress; the sending side's option decides */
   compress?: CompressOption | undefined;
   /** --bwlimit, bytes a second in each direction; 0 is no limit */
   bwlimit?: number | undefined;
-  /** --delta; either side's `never` counts for both, then either side's `always` */
+  /** --delta; `never` on either side counts for both, otherwise `always` on either side */
   delta?: Delta | undefined;
-  /** --preserve-digest; it is enough on one side */
+  /** --preserve-digest; one side is sufficient */
   preserveDigest?: boolean | undefined;
   /** --dry-run: find out what a transfer would do, and send nothing */
   dryRun?: boolean | undefined;
 }
 
-/** When missing layers are sent by delta: where that is faster (`auto`), where it is possible, or not at all. */
+/** When missing layers are sent by delta: if that is faster (`auto`), if it is possible, or not at all. */
 export type Delta = "auto" | "always" | "never";
 
 /** How this side reaches the other one. */
@@ -127,27 +127,27 @@ export type Connection =
   | { kind: "engine"; words: readonly string[] }
   | HostConnection
   | LocationConnection
-  /** Both sides are in this process: no link is between them, and nothing is packed. `with`: what the other side is. */
+  /** Both sides are in this process: no link is between them, and nothing is packed. `with`: the kind of the other side. */
   | { kind: "in-process"; with: "engine" | "location" };
 
-/** --to of push, --from of pull: the other side is a file or a folder, which this process opens as well. */
+/** --to of push, --from of pull: the other side is a file or a folder, which this process also opens. */
 export interface LocationConnection {
   kind: "location";
   location: FileLocation;
   partial?: PartialRequest | undefined;
 }
 
-/** --have: write an archive without the layers that an engine elsewhere has. */
+/** --have: write an archive without the layers that another engine has. */
 export interface PartialRequest {
   list: HaveList;
-  /** The engine of this side, which may have images of there, for layers by delta; left out: no layer is by delta. */
+  /** The engine of this side, which may have images of the other engine as delta bases. If undefined, no layer is sent by delta. */
   engine?: Pick<SourceEngine, "endpoint"> | undefined;
 }
 
-/** A host or a container that a login reaches: the best program that can run the remote side there is found, or sent there. */
+/** A host or a container that a login reaches. The best program that can run the remote side is found on the host, or sent to it. */
 export interface HostConnection {
   kind: "host";
-  /** As it was typed. */
+  /** Verbatim from the command line. */
   given: string;
   address: HostAddress;
   /** --sudo: run the remote side as root, through sudo */
@@ -158,11 +158,11 @@ export interface HostConnection {
   programs: readonly RemoteProgram[];
   /** --far-image: the image with Node for a remote side in a container */
   image: Reference;
-  /** An option asks for a container or for that image: it is pulled at each attempt, and sent from here if that fails. */
-  isImageAsked: boolean;
-  /** Ask on the terminal before Node is sent there: no option asks for it. */
+  /** An option requests a container or that image: each attempt pulls the image, and sends it from this side if the pull fails. */
+  isImageRequested: boolean;
+  /** Ask on the terminal before Node is sent, because no option requests it. */
   asksForNode: boolean;
-  /** --far-path: folders there to look into first */
+  /** --far-path: remote folders that are searched first */
   paths: readonly string[];
 }
 
@@ -174,13 +174,13 @@ export type HostAddress =
 
 /** A program that can run the remote side. */
 export type RemoteProgram =
-  /** docker-over-ssh, as it is installed there */
+  /** The installed docker-over-ssh of the host */
   | "installed"
-  /** Node there, to which this docker-over-ssh is sent */
+  /** The host's Node, to which this docker-over-ssh is sent */
   | "node"
-  /** the same in a container */
+  /** The same in a container */
   | "container"
-  /** the same, and Node is sent as well */
+  /** The same, and Node is also sent */
   | "node-sent"
   /** The engine alone: both sides run in this process */
   | "engine";
@@ -193,60 +193,60 @@ export interface TargetEngine {
   via: Via;
 }
 
-/** An engine, and which of its images to send. */
+/** An engine, and the image to send. */
 export interface SourceEngine {
   kind: "docker-daemon";
-  /** As it was typed. */
+  /** Verbatim from the command line. */
   given: string;
   image: ImageName;
   /** The address in -H or DOCKER_HOST; undefined: the docker context decides. */
   endpoint: EngineEndpoint | undefined;
-  /** Where the image is served from. */
+  /** The registry that serves the image. */
   registry: RegistryChoice | { kind: "embedded" };
 }
 
-/** Whether a person started this side, and reads its progress. */
+/** Returns whether a person started this side, and reads its progress. */
 export function isInitiator({ kind }: Connection): boolean {
   return kind !== "spawned" && kind !== "in-process";
 }
 
-/** Whether both sides are in this process: then no link is between them. */
+/** Returns whether both sides are in this process, without a link between them. */
 export function isOneProcess({ kind }: Connection): boolean {
   return kind === "in-process" || kind === "location";
 }
 
-/** Whether a receiver takes one image alone: it has a name of its own for it, or a file that holds one. */
+/** Returns whether a receiver accepts only one image, because it has a name of its own for it, or a file for one image. */
 export function isForOneImage({ target, isRenamed }: Pick<PullRequest, "target" | "isRenamed">): boolean {
   return isRenamed || (target.kind !== "docker-daemon" && (target.kind !== "oci" || target.name !== undefined));
 }
 
 /**
- * Builds an image on the remote side: like a pull of an image that is made there first. Only with `build.isBroughtBack` is the target opened, and
- * the image received.
+ * Builds an image on the remote side: like a pull of an image that is built first. The target is opened and the image received only with
+ * `build.isBroughtBack`.
  */
 export interface BuildRequest extends PullRequest {
   build: BuildTask;
 }
 
-/** What a build needs of this side. */
+/** This side's part of a build. */
 export interface BuildTask {
   order: BuildOrder;
-  /** Left out where `order.git` names the files. */
+  /** Undefined if `order.git` names the files. */
   files?: LocalFiles | undefined;
-  /** The files, opened when the build has begun. Both sides use them where they are in one process. */
+  /** The files, opened when the build has begun. If both sides are in one process, both use them. */
   opened?: Promise<OpenedContext> | undefined;
-  /** What the builder may ask for, beside credentials */
+  /** Secrets that the builder may request, in addition to credentials */
   secrets: readonly SecretSpec[];
   agents: readonly AgentSpec[];
-  /** --push: publish the image from there */
+  /** --push: publish the image from the remote side */
   push: boolean;
   /** --check: check the Dockerfile, and build nothing */
   check: boolean;
-  /** --load or --to: the image comes back */
+  /** --load or --to: bring the image back */
   isBroughtBack: boolean;
 }
 
-/** Whether a request is that of a build. */
+/** Returns whether a request is that of a build. */
 export function isBuild(request: TransferRequest): request is BuildRequest {
   return "build" in request;
 }

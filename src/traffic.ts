@@ -1,10 +1,10 @@
 import type { RemoteProgram } from "./request.ts";
 
-/** Bytes that went through the connection to the remote side so far. */
+/** Bytes that the connection to the remote side has transferred so far. */
 export interface Traffic {
   readonly bytesSent: number;
   readonly bytesReceived: number;
-  /** The program that runs the remote side; `none` where this process plays it; undefined where the command that was given started it. */
+  /** The program that runs the remote side; `none` if it is this process; undefined if the user's remote command started it. */
   readonly program?: RemoteProgram | "none";
 }
 
@@ -24,9 +24,9 @@ export function trafficBy(program: RemoteProgram, traffic: Traffic): Traffic {
 type Bytes = Pick<Traffic, "bytesSent" | "bytesReceived">;
 
 /**
- * Divides the traffic of a connection between its transfers, which follow each other. A transfer has what came after the result of the one before,
- * and the first one has the opening of the connection: the results add up to the traffic at the last one. What a failed transfer has moved counts
- * for none.
+ * Divides the traffic of a connection between its transfers, which run one after the other. A transfer's share begins after the result of the previous
+ * one; the first share includes the opening of the connection. The results therefore add up to the traffic at the last one. The traffic of a failed
+ * transfer counts for no transfer.
  */
 export class DividedTraffic {
   readonly #traffic: Traffic;
@@ -36,7 +36,7 @@ export class DividedTraffic {
     this.#traffic = traffic;
   }
 
-  /** Lets `transfer` read its own traffic, of which its result has the bytes at its end. */
+  /** Runs `transfer` with its own share of the traffic. Its result contains the bytes at its end. */
   async use<T extends Bytes>(transfer: (own: Traffic) => Promise<T>): Promise<T> {
     const [traffic, start] = [this.#traffic, this.#start];
     try {

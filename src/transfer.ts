@@ -15,15 +15,15 @@ import { abortable } from "./streams/abortable.ts";
 import type { Traffic } from "./traffic.ts";
 import { VERSION } from "./version.ts";
 
-/** The surroundings of a transfer. */
+/** The context of a transfer. */
 export interface Context {
   output: Output;
-  /** Aborted when the transfer is to stop. */
+  /** Aborted when the transfer must stop. */
   signal: AbortSignal;
   env: NodeJS.ProcessEnv;
   /**
-   * Resolves when a login may ask on the terminal, where several hosts take turns. The result ends the turn, which an answer of the remote side does
-   * as well. Left out: at once.
+   * Resolves when a login may ask on the terminal, on which several hosts take turns. Calling the result ends the turn; an answer of the remote side
+   * also ends it. If undefined, a login may ask at once.
    */
   login?: () => Promise<() => void>;
 }
@@ -34,17 +34,17 @@ export function transferName(request: TransferRequest): TransferName {
   return { image: imageOf(request), ...(connection.kind === "host" && { host: connection.given }) };
 }
 
-/** Returns the surroundings of a transfer: its events name it. */
+/** Returns the context of a transfer, which adds the transfer's name to its events. */
 export function contextOf(request: TransferRequest, context: Context): Context {
   return { ...context, output: outputFor(context.output, transferName(request)) };
 }
 
-/** Returns the image of a request as it was typed; "" for whatever the sender offers. */
+/** Returns the image of a request, verbatim from the command line; "" for any image that the sender offers. */
 export function imageOf(request: TransferRequest): string {
   return request.role === "sender" ? request.source.given : (request.image?.given ?? "");
 }
 
-/** Returns why layers must be sent whole; undefined when they may be sent by delta. `manifest`, `index`: to be kept. */
+/** Returns why layers must be sent whole; undefined if they may be sent by delta. `manifest`, `index`: those to preserve. */
 export function reasonAgainstDelta(
   { delta, connection }: SharedRequest,
   { manifest, index }: { manifest?: unknown; index?: unknown },
@@ -60,7 +60,7 @@ export function reasonAgainstDelta(
   return undefined;
 }
 
-/** Makes the result of a transfer of the receiver's `result` message. `ms`: since the transfer began. */
+/** Creates the result of a transfer from the receiver's `result` message. `ms`: time since the transfer began. */
 export function transferResult(
   request: TransferRequest,
   {
@@ -129,7 +129,7 @@ export function tunnelOptions(
   };
 }
 
-/** Returns the image as it was typed, and the reference in it: the peer must not learn paths of this machine. */
+/** Returns the image from the command line without paths, which the peer must not learn, and the reference in it. */
 function imageFor(request: TransferRequest): Pick<TunnelOptions, "image" | "reference"> {
   if (request.role === "receiver") return { image: imageOf(request), reference: request.image?.given };
   const { source } = request;
@@ -137,12 +137,12 @@ function imageFor(request: TransferRequest): Pick<TunnelOptions, "image" | "refe
   return { image: source.given, reference };
 }
 
-/** How failures of this side are told to the peer: a spawned side's in full, because a person reads them only there. */
+/** Returns how failures of this side are sent to the peer: those of a spawned side in full, because people read them only on the peer's side. */
 export function failureForPeer(request: TransferRequest): TunnelOptions["failureForPeer"] {
   return isInitiator(request.connection) ? withoutOwnFolders(request) : undefined;
 }
 
-/** Removes folders of this machine from failures that are sent to the peer. The person here reads them in full. */
+/** Removes folders of this machine from failures that are sent to the peer. People on this side read them in full. */
 function withoutOwnFolders(request: TransferRequest): (failure: Failure) => Failure {
   const location = request.role === "sender" ? request.source : request.target;
   const hide = withoutFolders(location.kind === "docker-daemon" ? [] : [location.path], homedir());
@@ -154,13 +154,13 @@ function withoutOwnFolders(request: TransferRequest): (failure: Failure) => Fail
 export type Use<T> = (tunnel: Tunnel, signal: AbortSignal, traffic: Traffic) => Promise<T>;
 
 interface ConnectOptions {
-  /** Resolves when this side is ready. Nothing is sent to the remote side before. */
+  /** Resolves when this side is ready. Nothing is sent to the remote side before that. */
   ready: Promise<unknown>;
-  /** Aborts the attempt, also when `ready` rejects. */
+  /** Aborts the attempt, even if `ready` rejects. */
   signal: AbortSignal;
   /**
-   * Further features of this side. CONVERSATIONS: several images are to be transferred, each in a conversation of its own if the peer can have
-   * several.
+   * Further features of this side. CONVERSATIONS: this side transfers several images, each in a conversation of its own if the peer supports several
+   * conversations.
    */
   features?: readonly string[] | undefined;
 }
@@ -168,7 +168,7 @@ interface ConnectOptions {
 /** Reaches the remote side: starts the remote command if there is one, opens a tunnel, lets `use` work with it, and closes it. */
 export type Connect = <T>(use: Use<T>, options: ConnectOptions) => Promise<T>;
 
-/** Connects to docker-over-ssh at the end of the remote command; a spawned side, to the side that started it. */
+/** Connects to docker-over-ssh at the end of the remote command; on a spawned side, to the side that started it. */
 export function connectByCommand(request: TransferRequest, context: Context): Connect {
   const { connection } = request;
   const over: TunnelConnection =
@@ -181,8 +181,8 @@ export function connectByCommand(request: TransferRequest, context: Context): Co
 }
 
 /**
- * Connects while this side is getting ready, because a login takes longer. When this side cannot get ready, nothing has been sent, and this
- * rejects with that error, even if the connection fails as well.
+ * Connects while this side is getting ready, because a login takes longer. If this side cannot get ready, nothing has been sent, and the function
+ * rejects with that error, even if the connection also fails.
  */
 export async function connectEarly<T>(
   connect: Connect,

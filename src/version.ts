@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 
-/** Set by the build in the command, which then reads no file for it. */
+/** Set by the build of the command, so that the command need not read a file for it. */
 declare const PACKAGE_VERSION: string;
 
 /** The version in package.json. */

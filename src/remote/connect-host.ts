@@ -78,10 +78,10 @@ async function sendImage(
   context: Context,
   sudo: RemoteCommandOptions["sudo"],
 ): Promise<boolean> {
-  if (!connection.isImageAsked) return false;
+  if (!connection.isImageRequested) return false;
   const engine = request.role === "sender" ? request.source : request.target;
   const { image } = connection;
-  const toEngine: HostConnection = { ...connection, programs: ["engine"], isImageAsked: false };
+  const toEngine: HostConnection = { ...connection, programs: ["engine"], isImageRequested: false };
   const imageRequest: PushRequest = {
     ...request,
     role: "sender",

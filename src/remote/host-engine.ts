@@ -38,7 +38,7 @@ export function withoutScript(
 
 /** Opens the engine of a host by a login, without a transfer. The caller owns it. Rejects with a Failure where there is none. */
 export async function openHostEngine(host: HostConnection, context: Context): Promise<RemoteEngine> {
-  const connection: HostConnection = { ...host, programs: ["engine"], isImageAsked: false, asksForNode: false };
+  const connection: HostConnection = { ...host, programs: ["engine"], isImageRequested: false, asksForNode: false };
   const shown = shownCommand([...loginCommand(connection, []), "(the remote script)"]);
   const sudo = connection.sudo ? {} : undefined;
   const named = { words: connection.given, byHand: loginByHand(connection), shown, sudo };

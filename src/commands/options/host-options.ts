@@ -68,7 +68,7 @@ export function hostConnection(
   const auto = mayPrompt ? AUTO_ON_TERMINAL : AUTO;
   const programs = far === "auto" ? auto : [far];
   // The image has some 50 MB: it is not sent over a link of unknown speed unless an option asks for it.
-  const isImageAsked = farImage !== undefined || far === "container";
+  const isImageRequested = farImage !== undefined || far === "container";
   return {
     kind: "host",
     given,
@@ -77,7 +77,7 @@ export function hostConnection(
     ssh,
     programs,
     image: farImage ?? parseReference(DEFAULT_IMAGE),
-    isImageAsked,
+    isImageRequested,
     asksForNode: far === "auto",
     paths: farPath,
   };

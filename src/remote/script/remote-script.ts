@@ -160,7 +160,7 @@ export interface ScriptOptions {
   /** The image for a remote side in a container. */
   image: Pick<Reference, "given">;
   /** An option asks for a container, or for this image. */
-  isImageAsked: boolean;
+  isImageRequested: boolean;
   /** The bootstrap installs docker-over-ssh there, and needs no engine. */
   isInstalling?: boolean;
   /** docker-over-ssh there passes images on to other hosts. */
@@ -193,10 +193,10 @@ export function scriptWords(options: ScriptOptions): string[] {
   return evaluatingWords(all, given, { sudo });
 }
 
-function purposeOf({ isInstalling, isRelay, isImageAsked }: ScriptOptions): string {
+function purposeOf({ isInstalling, isRelay, isImageRequested }: ScriptOptions): string {
   if (isInstalling) return "install";
   if (isRelay) return "relay";
-  return isImageAsked ? "asked" : "";
+  return isImageRequested ? "asked" : "";
 }
 
 /** The further blocks of the script, for programs that are seldom reached. */

@@ -35,7 +35,7 @@ const ssh = {
   ssh: ["ssh"],
   programs: ["installed", "node", "container", "engine"],
   image: parseReference("node:24.11.1-alpine"),
-  isImageAsked: false,
+  isImageRequested: false,
   asksForNode: true,
   paths: [],
 };

@@ -51,7 +51,7 @@ test("the options of a host", () => {
     ssh: ["ssh"],
     programs: ["installed", "node", "container", "engine"],
     image: { given: expect.stringMatching(/^node:/) as string, domain: "docker.io", path: "library/node" },
-    isImageAsked: false,
+    isImageRequested: false,
     asksForNode: true,
     paths: [],
   });
@@ -73,7 +73,7 @@ test("the options of a host", () => {
   ).toMatchObject({
     programs: ["container"],
     image: { given: "mine:1", tag: "1" },
-    isImageAsked: true,
+    isImageRequested: true,
     paths: ["/opt"],
   });
   for (const variable of [{ DOCKER_OVER_SSH_FAR: "moon" }, { DOCKER_OVER_SSH_SSH: 'ssh "' }])

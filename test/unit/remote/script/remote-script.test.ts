@@ -84,7 +84,7 @@ function script(options: Partial<ScriptOptions> = {}): string[] {
     programs: ["installed", "node", "container", "engine"],
     bundle: { digest: "d19e57", size: 1234, bootstrap },
     image: { given: "node:24" },
-    isImageAsked: false,
+    isImageRequested: false,
     paths: [],
     folders: [],
     words: ["pull", "--timeout", "5", "app:v2"],
@@ -336,7 +336,7 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     expect(await pulls({})).toBe(true);
     expect(await pulls({ home, stamp: "node:24" })).toBe(false);
     expect(await pulls({ home, stamp: "node:20" })).toBe(true);
-    expect(await pulls({ home, stamp: "node:24", isImageAsked: true })).toBe(true);
+    expect(await pulls({ home, stamp: "node:24", isImageRequested: true })).toBe(true);
   });
 
   test.each([

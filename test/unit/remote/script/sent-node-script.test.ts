@@ -69,7 +69,7 @@ async function machine(
         programs,
         bundle: { digest: "d19e57", size: 1234, bootstrap: "b00" },
         image: { given: "node:24" },
-        isImageAsked: false,
+        isImageRequested: false,
         paths: [],
         folders: [],
         words: ["pull", "app:v2"],
