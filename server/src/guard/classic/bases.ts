@@ -16,7 +16,7 @@ export interface BaseParts {
   engine: Pick<EngineApi, "request" | "json" | "version">;
   hasContainerdStore: (signal: AbortSignal) => Promise<boolean>;
   own: Pick<OwnImages, "find">;
-  /** Credentials for a registry: the guard's, else the request's */
+  /** Returns the credentials for a registry: the guard's, or else the request's */
   credentials: (host: string) => Promise<Credentials | undefined>;
   onLine: (line: ApiObject) => void;
   signal: AbortSignal;
@@ -30,12 +30,12 @@ interface Inspected {
   Config?: { Env?: string[] | null; OnBuild?: string[] | null; Labels?: Record<string, string> | null } | null;
 }
 
-/** The first API with the config of an image for a platform */
+/** The first version of the API that returns the config of an image for a platform */
 const PLATFORM_API = "1.49";
 
 /**
- * Finds the bases that the policy allows: the tenant's own images, the host's, a registry's. An image of a registry is pulled by its digest, so that no tag
- * of the host is created or moved. Each base is looked up once in a build.
+ * Returns a function that finds the bases that the policy allows: the tenant's own images, the host's, or a registry's. It pulls an image by its digest, so
+ * that no tag of the host is created or moved. It looks up each base once for a build.
  */
 export function baseResolver(caller: Caller, request: BuildRequest, parts: BaseParts) {
   const found = new Map<string, Promise<Base>>();
@@ -68,12 +68,12 @@ async function resolve(
   await checkHostOf(reference, [...tenant.policy.bases, ...tenant.policy.pulls]);
   const credentials = await parts.credentials(domain);
   const headers = credentials === undefined ? {} : { "x-registry-auth": registryAuthHeader(credentials, domain) };
-  // Even if the digest is known: the registry decides whether the tenant may have it.
-  const wanted = await remoteDigest(reference, headers, parts);
-  const pinned = `${name}@${wanted}`;
-  const isThere = platform === undefined ? await findLocal(`@${wanted}`, reference, platform, parts) : undefined;
-  if (isThere !== undefined) return isThere;
-  await pullPinned(name, wanted, platform, headers, parts);
+  // Requested even if the digest is known, because the registry decides whether the tenant may have the image.
+  const pinnedDigest = await remoteDigest(reference, headers, parts);
+  const pinned = `${name}@${pinnedDigest}`;
+  const present = platform === undefined ? await findLocal(`@${pinnedDigest}`, reference, platform, parts) : undefined;
+  if (present !== undefined) return present;
+  await pullPinned(name, pinnedDigest, platform, headers, parts);
   return await inspect(pinned, platform, parts);
 }
 
@@ -92,10 +92,10 @@ async function ownId(
 }
 
 async function inspect(nameOrId: string, platform: string | undefined, parts: BaseParts): Promise<Base> {
-  return await toBase(await look(nameOrId, parts), platform, parts);
+  return await toBase(await inspectImage(nameOrId, parts), platform, parts);
 }
 
-async function look(nameOrId: string, { engine, signal }: BaseParts): Promise<Inspected> {
+async function inspectImage(nameOrId: string, { engine, signal }: BaseParts): Promise<Inspected> {
   return (await engine.json({ method: "GET", path: `/images/${nameOrId}/json`, signal })) as Inspected;
 }
 
@@ -110,8 +110,8 @@ async function toBase(image: Inspected, platform: string | undefined, parts: Bas
 }
 
 /**
- * Returns the config that FROM uses for a platform; undefined if the image has only one. In the containerd image store, an ID may be that of a
- * multi-platform image, with triggers of its own for each platform.
+ * Returns the config that FROM uses for a platform, or undefined if the image has only one config. In the containerd image store, an ID may name a
+ * multi-platform image, which has different triggers for each platform.
  */
 async function configFor(
   id: string,
@@ -136,7 +136,7 @@ async function configFor(
 }
 
 /**
- * Finds the host's image of a repository. Docker 24 and 25 with the containerd store look up a name with a digest by the digest only, and would return
+ * Finds the host's image of a repository. Docker 24 and 25 with the containerd store look up a name with a digest only by the digest, so they could return
  * another tenant's image.
  */
 async function findLocal(
@@ -146,7 +146,7 @@ async function findLocal(
   parts: BaseParts,
 ): Promise<Base | undefined> {
   try {
-    const image = await look(`${domain}/${path}${tagOrDigest}`, parts);
+    const image = await inspectImage(`${domain}/${path}${tagOrDigest}`, parts);
     const names = [...(image.RepoTags ?? []), ...(image.RepoDigests ?? [])].map(tryReference);
     const isOfRepository = names.some((name) => name?.domain === domain && name.path === path);
     return isOfRepository ? await toBase(image, platform, parts) : undefined;
@@ -176,7 +176,7 @@ async function remoteDigest(reference: Reference, headers: Record<string, string
   throw new Refusal("base.registry", `the registry names no digest for ${reference.given}`, { statusCode: 502 });
 }
 
-/** Pulls an image without giving it a tag. The tenant sees the lines of progress. */
+/** Pulls an image without giving it a tag. The tenant gets the lines of progress. */
 async function pullPinned(
   name: string,
   digest: string,

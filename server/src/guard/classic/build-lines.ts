@@ -1,7 +1,7 @@
 import type { ApiObject } from "../backend.ts";
 
-/** Characters of a quiet build's lines that are kept in case it fails */
-const MAX_KEPT = 1024 * 1024;
+/** Maximum characters of a quiet build's lines that are stored in case it fails */
+const MAX_STORED = 1024 * 1024;
 
 export interface BuildLines {
   take(line: ApiObject): void;
@@ -9,18 +9,18 @@ export interface BuildLines {
   onSuccess(id: string): void;
 }
 
-/** Passes on the lines of a build. With --quiet: only the ID, or the first lines of a build that fails. */
+/** Passes on the lines of a build. With --quiet, passes on only the ID, or the first lines of a build that fails. */
 export function buildLines(isQuiet: boolean, onLine: (line: ApiObject) => void): BuildLines {
-  const kept: ApiObject[] = [];
+  const storedLines: ApiObject[] = [];
   let size = 0;
   return {
     take(line) {
       if (!isQuiet) return onLine(line);
       size += JSON.stringify(line).length;
-      if (size <= MAX_KEPT) kept.push(line);
+      if (size <= MAX_STORED) storedLines.push(line);
     },
     onFailure() {
-      for (const line of kept) onLine(line);
+      for (const line of storedLines) onLine(line);
     },
     onSuccess(id) {
       if (isQuiet) onLine({ stream: `${id}\n` });

@@ -1,13 +1,13 @@
 import type { ApiObject } from "../backend.ts";
 import { withTenantNames } from "../images/names.ts";
 
-/** Reads the lines of a build. */
+/** Parses the lines of a build. */
 export interface BuildOutput {
-  /** Takes a line of the engine. Its known properties are passed on, with the tenant's names. */
+  /** Accepts a line of the engine. Passes on its known properties, with the tenant's names. */
   take(line: unknown): void;
-  /** IDs of the stages that were built, in their order. Only the engine writes them: output of RUN comes in `stream`. */
+  /** IDs of the built stages, in their order. Only the engine sends them; the output of RUN is in `stream`. */
   readonly built: readonly string[];
-  /** Beginnings of the IDs that were printed for steps; RUN may print others */
+  /** Beginnings of the IDs that the engine has printed for steps. RUN may print others */
   readonly printed: ReadonlySet<string>;
   /** The engine's error, with the tenant's names */
   readonly failure: { message: string; code: number | undefined } | undefined;
@@ -17,14 +17,14 @@ export interface BuildOutput {
 const STEP = /^Step (\d+)\/(\d+) : /;
 /** ` ---> 0123456789ab` */
 const STEP_IMAGE = /^ ---> ([0-9a-f]{12})\n?$/;
-/** RUN may print as many as it likes. */
+/** Maximum IDs that are stored, because RUN may print any number of them */
 const MAX_PRINTED = 100_000;
-/** The guard writes these lines itself, when the image is the tenant's */
+/** The guard writes these lines itself, after it has recorded the image as the tenant's */
 const SUCCESS = /^Successfully (?:built|tagged) /;
 
 /**
- * @param steps the tenant's text of each step, which may be known only when the build begins; undefined for a step that the guard has added
- * @param onLine gets all lines but the failure
+ * @param steps returns the tenant's text of each step, or undefined for a step that the guard has added. The texts may be unknown until the build begins
+ * @param onLine gets all lines except the failure
  */
 export function buildOutput(
   tenant: string,
@@ -35,7 +35,7 @@ export function buildOutput(
   const printed = new Set<string>();
   let failure: BuildOutput["failure"];
   let next = 1;
-  /** Whether this step was added by the guard: nothing that it prints is shown. */
+  /** Whether the guard has added this step, whose output is not shown */
   let isHidden = false;
 
   const stream = (text: string): void => {
@@ -76,7 +76,7 @@ export function buildOutput(
       if (typeof error === "string") failure ??= { message: withTenantNames(tenant, error), code: codeOf(errorDetail) };
       else if (typeof text === "string") stream(text);
       else if (isImageId(aux)) built.push(aux.ID);
-      // Of ADD from an address
+      // The progress of ADD from an address
       else if (typeof status === "string")
         onLine({ status: withTenantNames(tenant, status), id, progress, progressDetail });
     },

@@ -27,14 +27,14 @@ export interface ClassicParts {
   hasContainerdStore: (signal: AbortSignal) => Promise<boolean>;
   own: OwnImages;
   limits: Pick<Limits, "startBuild">;
-  /** The existing cgroup in which the tenant's steps run; undefined: the engine's default */
+  /** Returns the existing cgroup in which the tenant's steps run, or undefined for the engine's default */
   cgroupParent: (tenant: Tenant) => Promise<string | undefined>;
-  /** Credentials that the guard holds for a registry. They come before the request's. */
+  /** Returns the guard's credentials for a registry, which take precedence over the request's */
   guardCredentials: (tenant: Tenant, host: string) => Promise<Credentials | undefined>;
 }
 
 export interface ClassicBuilds {
-  /** As `BackendBuilds.build`. Owns `context`. */
+  /** Implements `BackendBuilds.build`. Owns `context`. */
   build(
     caller: Caller,
     request: BuildRequest,
@@ -43,12 +43,12 @@ export interface ClassicBuilds {
   ): Promise<void>;
 }
 
-/** Images that the engine searches for cached steps: the newest. Their IDs are in the query, whose size is limited. */
+/** Maximum images that the engine searches for cached steps. Their IDs are in the query, whose size is limited. */
 const MAX_CACHE_SOURCES = 50;
-/** ms that cleaning up after a build may take */
+/** Maximum ms of the clean-up after a build */
 const CLEANUP_TIMEOUT = 60_000;
 
-/** Builds with the classic builder of an engine that several tenants share. */
+/** Returns the builds of tenants that share the classic builder of an engine. */
 export function createClassicBuilds(parts: ClassicParts): ClassicBuilds {
   return {
     async build(caller, request, context, onLine) {
@@ -66,7 +66,7 @@ export function createClassicBuilds(parts: ClassicParts): ClassicBuilds {
           const { message, code } = error;
           return onLine({ errorDetail: { ...(code !== undefined && { code }), message }, error: message });
         }
-        // The engine's error only says that the request was aborted; the reason says why.
+        // Throws the signal's reason, because the engine's error only states that the request was aborted.
         signal.throwIfAborted();
         throw asBuildFailure(caller.tenant.id, error);
       } finally {
@@ -76,7 +76,7 @@ export function createClassicBuilds(parts: ClassicParts): ClassicBuilds {
   };
 }
 
-/** @returns the ID of the image, which is the tenant's */
+/** @returns the ID of the image, which is recorded as the tenant's */
 async function run(
   parts: ClassicParts,
   caller: Caller,
@@ -140,9 +140,9 @@ async function takeOver(
   const id = output.built.at(-1);
   if (id === undefined)
     throw new Refusal("build.failed", "the engine ended the build without an image", { statusCode: 502 });
-  // Earlier stages are the tenant's, too: the engine keeps them, and they are the tenant's cache.
+  // Earlier stages also belong to the tenant: the engine stores them, and they are the tenant's cache.
   const stages = [...new Set(output.built)];
-  // First of all: an image without a name that has become a step no longer counts.
+  // First, because an image without a name that has become a step no longer counts.
   await own.takeIntermediate(tenant, stepsUnder(stages, bases, tenant.id, await listSteps(engine, signal)));
   for (const stage of stages) if (stage !== id) await own.take(tenant, stage, signal, []);
   const names = namesToGive(tenant.id, request.names).map(({ reference }) => reference);
@@ -151,8 +151,8 @@ async function takeOver(
 }
 
 /**
- * Returns the tenant's images in which the engine looks for cached steps: those of --cache-from, then the newest. With few images, an engine restores steps
- * from the history of one of them, which fails on containerd's store for steps without files, and then it ignores the others.
+ * Returns the tenant's images in which the engine looks for cached steps: those of --cache-from, then the newest. If the list is short, an engine restores
+ * steps from the history of one of its images. In containerd's store, that fails for steps without files, and the engine ignores the other images.
  */
 async function cacheSources(own: OwnImages, tenant: Tenant, { cacheFrom, noCache }: BuildRequest, signal: AbortSignal) {
   if (noCache) return [];
@@ -161,7 +161,7 @@ async function cacheSources(own: OwnImages, tenant: Tenant, { cacheFrom, noCache
     try {
       found.add((await own.find(tenant.id, name, signal)).id);
     } catch (error) {
-      // As the engine: an image that is not there is no cache.
+      // Like the engine, ignores an image that does not exist.
       if (!(error instanceof Refusal)) throw error;
     }
   }
@@ -170,7 +170,11 @@ async function cacheSources(own: OwnImages, tenant: Tenant, { cacheFrom, noCache
   return [...found].slice(0, MAX_CACHE_SOURCES);
 }
 
-/** Cleans up after a build that has failed or was aborted, so it does not use the build's signal. @param bases of a build whose steps are kept */
+/**
+ * Cleans up after a build that has failed or was aborted, so it does not use the build's signal.
+ *
+ * @param bases the bases of a build whose steps are to be kept, or undefined to remove all steps
+ */
 async function cleanUp(
   { engine, own }: ClassicParts,
   tenant: Tenant,
@@ -182,12 +186,12 @@ async function cleanUp(
   try {
     if (bases !== undefined) kept = await keepSteps(tenant, output, bases, engine, own, signal);
   } catch {
-    // Then the steps are removed below.
+    // The steps are removed below.
   }
   try {
     await removeLeftovers(tenant, output.printed, kept, engine, own, signal);
   } catch {
-    // The build's own error counts. What is left has the tenant's label, and is removed with the tenant.
+    // The build's own error is reported. The images that are left have the tenant's label, and are removed with the tenant.
   }
 }
 
@@ -199,9 +203,9 @@ function asBuildFailure(tenant: string, error: unknown): unknown {
   });
 }
 
-/** A build that fails in the engine: the error is a line of its output. */
+/** A build that fails in the engine. The error becomes a line of its output. */
 class BuildFailed extends Error {
-  /** Of the command of RUN */
+  /** The exit status of RUN's command */
   readonly code: number | undefined;
 
   constructor({ message, code }: { message: string; code: number | undefined }) {

@@ -12,8 +12,8 @@ export interface QueryParts {
 }
 
 /**
- * The query of `POST /build` to the engine. It has no names and no target: names are given when the image is the tenant's, and stages after the target are
- * left out of the Dockerfile. Throws a Refusal for limits above the tenant's.
+ * Returns the query of `POST /build` to the engine. It has no names and no target: the guard names the image after it has recorded it as the tenant's, and the
+ * rewritten Dockerfile lacks the stages after the target. Throws a Refusal for limits above the tenant's.
  */
 export function engineQuery(tenant: Tenant, request: BuildRequest, parts: QueryParts): [key: string, value: string][] {
   const { memory, memorySwap, cpuPeriod, cpuQuota, ulimits } = stepLimits(tenant, request);
@@ -40,7 +40,7 @@ export function engineQuery(tenant: Tenant, request: BuildRequest, parts: QueryP
     ["buildargs", JSON.stringify(request.buildArgs)],
     ["labels", JSON.stringify(Object.fromEntries(imageLabels(tenant, request)))],
     ["networkmode", tenant.policy.hasNetwork ? request.network : "none"],
-    // No containers are left behind, whether the build succeeds or fails.
+    // Removes the containers, whether the build succeeds or fails.
     ["rm", "1"],
     ["forcerm", "1"],
     ...request.extraHosts.map((host): [string, string] => ["extrahosts", host]),
@@ -50,7 +50,7 @@ export function engineQuery(tenant: Tenant, request: BuildRequest, parts: QueryP
   ];
 }
 
-/** The labels of the image, in the order in which the engine sets them: the request's, and over them the operator's and the guard's own. */
+/** Returns the labels of the image in the order in which the engine sets them. The operator's and the guard's own replace those of the request. */
 export function imageLabels(tenant: Tenant, { labels }: BuildRequest): [key: string, value: string][] {
   const operators = Object.entries(tenant.labels).filter(([key]) => !key.startsWith(LABEL_PREFIX));
   const all = new Map([...Object.entries(labels), ...operators, [TENANT_LABEL, tenant.id] as const]);

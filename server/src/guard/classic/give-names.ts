@@ -5,16 +5,16 @@ import type { Tenant } from "../tenant.ts";
 import type { BuildLines } from "./build-lines.ts";
 
 interface NameToGive {
-  /** On the engine, without the tag */
+  /** The name on the engine, without the tag */
   repository: string;
   tag: string;
-  /** On the engine, with the tag */
+  /** The name on the engine, with the tag */
   reference: string;
-  /** As docker prints it */
+  /** The name that docker prints */
   shown: string;
 }
 
-/** @param names as the tenant writes them */
+/** @param names in the tenant's notation */
 export function namesToGive(tenant: string, names: readonly string[]): NameToGive[] {
   return names.map((name) => {
     const parsed = parseTenantName(name);
@@ -24,7 +24,7 @@ export function namesToGive(tenant: string, names: readonly string[]): NameToGiv
   });
 }
 
-/** Names an image. That comes last, so that an image beyond the quota does not take the name of another. */
+/** Names an image. This is the last step of a build, so that an image beyond the quota does not take the name of another. */
 export async function giveNames(
   engine: Pick<EngineApi, "request">,
   tenant: Tenant,

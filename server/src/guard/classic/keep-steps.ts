@@ -7,10 +7,10 @@ import type { BuildOutput } from "./build-output.ts";
 import { hasNames, listSteps, stepsUnder, type ListedImage } from "./steps.ts";
 
 /**
- * Keeps what a build had made when one of its steps failed: as with docker, the next build continues there. The last image of each stage becomes the
- * tenant's, without a name, and counts; so it is kept only if the tenant's quotas leave room for that next build.
+ * Keeps the images that a build had created when one of its steps failed, so that the next build continues at that step, as with docker. The last image of
+ * each stage becomes an image of the tenant without a name. Because it counts, it is kept only if the tenant's quotas leave room for the next build.
  *
- * @returns the IDs of all images that it keeps
+ * @returns the IDs of all kept images
  */
 export async function keepSteps(
   tenant: Tenant,
@@ -24,7 +24,7 @@ export async function keepSteps(
   const listed = await listSteps(engine, signal);
   const heads = new Set([...built, ...lastStep(tenant.id, printed, listed)]);
   const before = new Set((await own.list(tenant.id, signal)).map(({ id }) => id));
-  // First: an image without a name that has become a step no longer counts.
+  // First, because an image without a name that has become a step no longer counts.
   const demoted = stepsUnder([...heads], bases, tenant.id, listed).filter((step) => before.has(step));
   await own.takeIntermediate(tenant, demoted);
   const kept: string[] = [];
@@ -35,7 +35,7 @@ export async function keepSteps(
   return new Set([...kept, ...steps]);
 }
 
-/** Takes an image over if the tenant can still build afterwards, which needs room for one more image and one more byte. */
+/** Records an image as the tenant's if the tenant can still build afterwards, which needs room for one more image and one more byte. */
 async function isTaken(tenant: Tenant, id: string, own: Pick<OwnImages, "take">, signal: AbortSignal) {
   const { images, bytes } = tenant.quotas;
   const quotas = {
@@ -52,7 +52,10 @@ async function isTaken(tenant: Tenant, id: string, own: Pick<OwnImages, "take">,
   }
 }
 
-/** Returns the last step that was printed. RUN may print other IDs, so it must have the tenant's label. A step under another image needs no keeping. */
+/**
+ * Returns the last step that the engine has printed. RUN may print other IDs, so the image must have the tenant's label. A step that is the parent of another
+ * image is omitted, because it stays anyway.
+ */
 function lastStep(tenant: string, printed: ReadonlySet<string>, listed: readonly ListedImage[]): string[] {
   const last = [...printed].at(-1) ?? "";
   const image = listed.find(({ Id: id }) => id.startsWith(`sha256:${last}`));

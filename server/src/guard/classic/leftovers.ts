@@ -6,12 +6,12 @@ import type { Tenant } from "../tenant.ts";
 import { hasNames, listSteps, type ListedImage } from "./steps.ts";
 
 const ATTEMPTS = 10;
-/** ms */
+/** ms between two attempts to remove an image */
 const BETWEEN_ATTEMPTS = 1000;
 
 /**
- * Removes the images of the steps of a build that has failed: those that were printed, and have the tenant's label. RUN may print the ID of any image, so
- * images that the tenant keeps, and images under others, are not touched. Images in use are recorded in the ledger, and removed with the image above them.
+ * Removes the images of the steps of a failed build: those whose IDs were printed and that have the tenant's label. RUN may print the ID of any image, so the
+ * tenant's other images and the parents of other images stay. Images in use are recorded in the ledger, and removed with the image above them.
  */
 export async function removeLeftovers(
   tenant: Tenant,
@@ -22,8 +22,8 @@ export async function removeLeftovers(
   signal: AbortSignal,
 ): Promise<void> {
   if (printed.size === 0) return;
-  const [listed, kept] = await Promise.all([listSteps(engine, signal), own.list(tenant.id, signal)]);
-  const keptIds = new Set([...keptSteps, ...kept.map(({ id }) => id)]);
+  const [listed, ownImages] = await Promise.all([listSteps(engine, signal), own.list(tenant.id, signal)]);
+  const keptIds = new Set([...keptSteps, ...ownImages.map(({ id }) => id)]);
   const order = new Map([...printed].toReversed().map((start, at) => [start, at]));
   const leftovers = listed
     .filter((image) => image.Labels?.[TENANT_LABEL] === tenant.id && !hasNames(image) && !keptIds.has(image.Id))
@@ -35,21 +35,21 @@ export async function removeLeftovers(
   for (let attempt = 1; ; attempt++) {
     const inUse: string[] = [];
     let hasContainer = false;
-    // Each is on top of the next. Parents are not removed along: one of them may be kept.
+    // Each image is on top of the next one. `noprune` keeps its parents, one of which may be a kept step.
     for (const id of left) {
       const conflict = await tryRemove(engine, id, signal);
       if (conflict !== undefined) inUse.push(id);
       hasContainer ||= conflict?.includes("container") === true;
     }
     left = inUse;
-    // The engine needs a moment to end the step of a client that has disconnected.
+    // The engine needs some time to end the step of a client that has disconnected.
     if (!hasContainer || attempt === ATTEMPTS) break;
     await delay(BETWEEN_ATTEMPTS, undefined, { signal });
   }
   if (left.length > 0) await own.takeIntermediate(tenant, left);
 }
 
-/** Returns the images that are not under another image: the containerd image store would remove those as well. */
+/** Returns the images that are not the parent of another image, because the containerd image store would remove that image as well. */
 function withoutParents(ids: ReadonlySet<string>, listed: readonly ListedImage[]): ReadonlySet<string> {
   const left = new Set(ids);
   for (let before = -1; before !== left.size;) {
@@ -59,7 +59,7 @@ function withoutParents(ids: ReadonlySet<string>, listed: readonly ListedImage[]
   return left;
 }
 
-/** @returns why the engine keeps it; undefined when it is gone */
+/** @returns the reason why the engine keeps the image, or undefined if it is removed */
 async function tryRemove(
   engine: Pick<EngineApi, "request">,
   id: string,

@@ -16,7 +16,7 @@ export function registryAuthHeader(
   return authHeader(config);
 }
 
-/** Finds the request's credentials for a registry: `X-Registry-Config` names it with a scheme, a path, or neither. */
+/** Finds the request's credentials for a registry, which `X-Registry-Config` names with a scheme, with a path, or with neither. */
 export function requestCredentials({ credentials }: BuildRequest, host: string): Credentials | undefined {
   const key = (name: string): string => {
     const bare = name.replace(/^https?:\/\//, "").split("/")[0] ?? "";

@@ -16,14 +16,14 @@ export async function listSteps(engine: Pick<EngineApi, "json">, signal: AbortSi
   return ((await engine.json({ method: "GET", path: "/images/json", query, signal })) ?? []) as ListedImage[];
 }
 
-/** Whether an image has names. Old versions of the API write `<none>:<none>` for none. */
+/** Returns whether an image has names. Old versions of the API send `<none>:<none>` if it has none. */
 export function hasNames({ RepoTags, RepoDigests }: ListedImage): boolean {
   return [...(RepoTags ?? []), ...(RepoDigests ?? [])].some((name) => !name.startsWith("<none>"));
 }
 
 /**
- * Returns the IDs of the steps between stages and their bases. The steps of triggers do not have the tenant's label: they are the tenant's only if a base of
- * this build is under them.
+ * Returns the IDs of the steps between stages and their bases. The steps of triggers lack the tenant's label. They count as the tenant's only if they are on
+ * top of a base of this build.
  */
 export function stepsUnder(
   stages: readonly string[],

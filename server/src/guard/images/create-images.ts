@@ -20,7 +20,7 @@ export interface ImagesParts {
   push: Pusher;
 }
 
-/** The images of an engine that several tenants share. Names on the engine, and the ledger, decide which are whose. */
+/** Serves the images of an engine that several tenants share. Names on the engine and the ledger decide to whom an image belongs. */
 export function createImages(parts: ImagesParts): BackendImages {
   return {
     list: async (caller, filter) =>
@@ -53,7 +53,7 @@ async function* eventsOrRefusal(
   }
 }
 
-/** `POST /images/NAME/tag`. The image that had the name before keeps being the tenant's. */
+/** Serves `POST /images/NAME/tag`. The image that had the name before still belongs to the tenant. */
 async function tag(parts: ImagesParts, { tenant, signal }: Caller, name: string, target: string): Promise<void> {
   const { engine, own, ledger } = parts;
   const { id, names } = await own.find(tenant.id, name, signal);
@@ -61,8 +61,8 @@ async function tag(parts: ImagesParts, { tenant, signal }: Caller, name: string,
   const { tag: newTag = "latest", digest } = reference;
   if (digest !== undefined)
     throw new Refusal("name.digest", "refusing to create a tag with a digest reference", { statusCode: 400 });
-  const wanted = engineName(tenant.id, reference);
-  if (names.includes(wanted)) return;
+  const newName = engineName(tenant.id, reference);
+  if (names.includes(newName)) return;
   await refuseOneMore(own, tenant, signal);
   const before = await own.find(tenant.id, target, signal).catch((error: unknown) => {
     if (error instanceof Refusal && error.statusCode === 404) return undefined;
@@ -79,14 +79,14 @@ async function tag(parts: ImagesParts, { tenant, signal }: Caller, name: string,
       missing.map((found) => ({ id: found, created: Date.now() })),
     );
   const query: [string, string][] = [
-    ["repo", wanted.slice(0, wanted.lastIndexOf(":"))],
+    ["repo", newName.slice(0, newName.lastIndexOf(":"))],
     ["tag", newTag],
   ];
   const { body } = await engine.request({ method: "POST", path: `/images/${id}/tag`, query, signal });
   body.resume();
 }
 
-/** A name counts as an image: a tenant could give its image any number of them. */
+/** Refuses another name beyond the quota. A name counts as an image, because a tenant could give its image any number of them. */
 async function refuseOneMore(own: OwnImages, { id, quotas }: Caller["tenant"], signal: AbortSignal): Promise<void> {
   if (quotas.images === undefined) return;
   const images = await own.list(id, signal);

@@ -20,7 +20,7 @@ import { engineName, nameAsListed, parseTenantName } from "./names.ts";
 import type { FoundImage, OwnImage, OwnImages } from "./own-images.ts";
 import { TENANT_LABEL } from "./reserved.ts";
 
-/** ms in which an image that the tenant may not have is removed */
+/** Maximum ms of the removal of an image that the tenant may not have */
 const CLEANUP_TIMEOUT = 60_000;
 
 export interface OwnImagesParts {
@@ -40,7 +40,7 @@ export function createOwnImages(parts: OwnImagesParts): OwnImages {
   };
 }
 
-/** @returns beside the images that count, what the engine tells of all: of steps, too */
+/** @returns the images that count, and the engine's entries of all images of the tenant, including those of steps */
 async function list(
   { engine, ledger, limits }: OwnImagesParts,
   tenant: string,
@@ -65,7 +65,7 @@ function heldOf(images: readonly OwnImage[]): { images: number; bytes: number } 
   };
 }
 
-/** Returns `images` as they will be when one of them gets new names, which others lose. */
+/** Returns `images` with the names that they have after one of them gets new names, which the others lose. */
 function withNames(images: readonly OwnImage[], given: string, added: readonly string[]): OwnImage[] {
   const moved = new Set(added);
   return images.map((image) => {
@@ -92,7 +92,7 @@ async function findByName(
 ): Promise<OwnImage | undefined> {
   const raw = await inspectImage(engine, engineName(tenant, reference), { signal });
   if (raw === undefined) return undefined;
-  // Some engines look up a name with a digest by the digest only, and would return anybody's image.
+  // Some engines look up a name with a digest only by the digest, and would return anybody's image.
   const { tags, digests } = namesOf(tenant, raw);
   if (tags.length + digests.length === 0 && !imagesInLedger(ledger, tenant).has(idOf(raw))) return undefined;
   return asOwn(tenant, raw);
@@ -139,23 +139,23 @@ async function take(
     const { images, listed } = await list(parts, tenant.id, signal);
     refuseLabels(
       objectOf(raw["Config"])["Labels"],
-      listed.map((one) => one["Labels"]),
+      listed.map((image) => image["Labels"]),
     );
     const held = heldOf(withNames(images, idOf(raw), names ?? []));
     limits.checkImages(tenant, held.images, held.bytes);
   } catch (error) {
-    // Whatever becomes of the caller: what was counted would keep the tenant from the next build.
+    // Does not use the caller's signal: an image that stays in the count would block the tenant's next build.
     const cleanup = AbortSignal.timeout(CLEANUP_TIMEOUT);
     if (names === undefined || !wasOwn) await giveBack(parts, tenant.id, raw, cleanup);
-    await list(parts, tenant.id, cleanup).catch(() => {}); // the error of the image is the one to tell
+    await list(parts, tenant.id, cleanup).catch(() => {}); // reports the error of the image instead
     throw error;
   }
 }
 
-/** Refuses an image that no build of this tenant made: otherwise a base of the host would become the tenant's. */
+/** Refuses an image that no build of this tenant has created. Otherwise a base of the host would become the tenant's. */
 function refuseOthers(tenant: string, raw: Json): void {
   const config = objectOf(raw["Config"]);
-  // An image for another platform has no config here on some engines.
+  // Some engines report no config for an image of another platform.
   if (Object.keys(config).length === 0) return;
   if (objectOf(config["Labels"])[TENANT_LABEL] === tenant) return;
   throw new Refusal("image.not-stamped", "the build made no image of its own: add a step to the Dockerfile", {

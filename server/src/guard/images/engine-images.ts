@@ -5,22 +5,22 @@ import { prefixOf, withTenantNames } from "./names.ts";
 import { arrayOf, objectOf, textOf, textsOf, type Json } from "./json.ts";
 import { shared } from "./shared-listing.ts";
 
-/** The part of the engine that this folder uses. */
+/** The engine operations that this folder uses. */
 export type ImagesEngine = Pick<EngineApi, "json" | "request">;
 
-/** As old versions of the API write an image without names */
+/** The name that old versions of the API send for an image without names */
 const NONE = /^<none>[:@]<none>$/;
 
 /** The names of an image on the engine. */
 export interface EngineNames {
-  /** Names of the tenant, with a tag, and with a digest */
+  /** The tenant's names with a tag; `digests` are those with a digest */
   tags: string[];
   digests: string[];
   /** Whether the host or another tenant has names for it as well */
   hasForeign: boolean;
 }
 
-/** Returns the names in a listing or an inspection. */
+/** Returns the names in an entry of a listing or in an inspection. */
 export function namesOf(tenant: string, raw: Json): EngineNames {
   const prefix = prefixOf(tenant);
   const all = (value: unknown): string[] => textsOf(value).filter((name) => !NONE.test(name));
@@ -43,14 +43,14 @@ interface Listing {
   apiVersion?: string | undefined;
 }
 
-/** ms for a list, whoever waits for it */
+/** Maximum ms of a listing, which is independent of the calls that wait for it */
 const LIST_TIMEOUT = 120_000;
-/** What lists the images of an engine, by what it asks for */
+/** The functions that list the images of an engine, by the options of the listing */
 const LISTINGS = new WeakMap<ImagesEngine, Map<string, () => Promise<Json[]>>>();
 
 /**
- * Lists all images of the engine; with `all`, those that other images are made of as well. A list has the images of all tenants, and takes the engine long
- * where they have many, so those who ask at the same time get one.
+ * Lists all images of the engine; with `all`, also those from which other images were built. A list has the images of all tenants and takes the engine long if
+ * there are many, so simultaneous calls share one listing.
  */
 export async function listImages(engine: ImagesEngine, options: Listing & { signal: AbortSignal }): Promise<Json[]> {
   const { signal, ...listing } = options;
@@ -58,12 +58,12 @@ export async function listImages(engine: ImagesEngine, options: Listing & { sign
   const ofEngine = LISTINGS.get(engine) ?? new Map<string, () => Promise<Json[]>>();
   LISTINGS.set(engine, ofEngine);
   const key = JSON.stringify([listing.all, listing.manifests, listing.apiVersion]);
-  const ask = ofEngine.get(key) ?? shared(async () => await askForList(engine, listing));
-  ofEngine.set(key, ask);
-  return await abortable(ask(), signal);
+  const list = ofEngine.get(key) ?? shared(async () => await requestList(engine, listing));
+  ofEngine.set(key, list);
+  return await abortable(list(), signal);
 }
 
-async function askForList(engine: ImagesEngine, { all, manifests = false, apiVersion }: Listing): Promise<Json[]> {
+async function requestList(engine: ImagesEngine, { all, manifests = false, apiVersion }: Listing): Promise<Json[]> {
   const query: [string, string][] = [];
   if (all) query.push(["all", "1"]);
   if (manifests) query.push(["manifests", "1"]);
@@ -71,7 +71,7 @@ async function askForList(engine: ImagesEngine, { all, manifests = false, apiVer
   return arrayOf(await engine.json({ method: "GET", path: "/images/json", query, apiVersion, signal })).map(objectOf);
 }
 
-/** Inspects an image by its ID, or by a name on the engine. Resolves with undefined where there is none. */
+/** Inspects an image by its ID, or by a name on the engine. Resolves with undefined if it does not exist. */
 export async function inspectImage(
   engine: ImagesEngine,
   name: string,
@@ -89,7 +89,7 @@ export async function inspectImage(
   }
 }
 
-/** Removes a name, or an image by its ID, and nothing else: no parents, and nothing that is in use. */
+/** Removes only a name, or an image by its ID. Keeps its parents, and fails if the image is in use. */
 export async function removeFromEngine(engine: ImagesEngine, name: string, signal: AbortSignal): Promise<Json[]> {
   const query = [["noprune", "1"]] as const;
   return arrayOf(await engine.json({ method: "DELETE", path: `/images/${name}`, query, signal })).map(objectOf);
@@ -104,10 +104,10 @@ export async function asRefusals<T>(tenant: string, call: () => Promise<T>): Pro
   }
 }
 
-/** Returns the Refusal for an error of the engine, with the tenant's names; any other error unchanged. */
+/** Returns the Refusal for an error of the engine, with the tenant's names. Returns any other error unchanged. */
 export function asRefusal(tenant: string, error: unknown): unknown {
   if (!(error instanceof EngineAnswer)) return error;
-  // IDs of the host's containers mean nothing to a tenant.
+  // IDs of the host's containers are meaningless to a tenant.
   const message = withTenantNames(tenant, error.message).replaceAll(/\bcontainer [0-9a-f]{12,64}\b/g, "a container");
   return new Refusal("engine.answer", message, { statusCode: error.statusCode, cause: error });
 }

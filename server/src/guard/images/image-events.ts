@@ -10,9 +10,9 @@ import { objectOf, pick, textOf, type Json } from "./json.ts";
 import { tenantName } from "./names.ts";
 import type { ViewParts } from "./view-images.ts";
 
-/** Characters of an event: one has the labels of its image. */
+/** Maximum characters of an event, which contains the labels of its image */
 const MAX_EVENT = 4 * 1024 * 1024;
-/** Filters by objects that a tenant has no events of */
+/** Filters by kinds of objects for which a tenant gets no events */
 const OTHER_KINDS = new Set([
   "container",
   "volume",
@@ -26,14 +26,14 @@ const OTHER_KINDS = new Set([
 ]);
 
 /**
- * `GET /events`, limited to the tenant's images. The image's ID, label or name decides whose an event is; an event with the name of somebody else is left
- * out. Ends when the caller's signal is aborted, or at `until`.
+ * Serves `GET /events`, limited to the tenant's images. The image's ID, label or name decides to whom an event belongs. An event with somebody else's name is
+ * omitted. Ends when the caller's signal aborts, or at `until`.
  */
 export async function* imageEvents(parts: ViewParts, caller: Caller, filter: EventFilter): AsyncGenerator<ApiObject> {
   const { tenant, apiVersion, signal } = caller;
   const isWanted = eventTest(filter.filters);
   const query: [string, string][] = [["filters", JSON.stringify({ type: ["image"] })], ...times(filter)];
-  // Before the list of images, so that no event is missed.
+  // Requested before the list of images, so that no event is missed.
   const { body } = await parts.engine.request({ method: "GET", path: "/events", query, apiVersion, signal });
   try {
     const ids = new Set(imagesInLedger(parts.ledger, tenant.id).keys());
@@ -53,7 +53,7 @@ function times({ since, until }: EventFilter): [string, string][] {
   return Object.entries({ since, until }).filter((entry): entry is [string, string] => entry[1] !== undefined);
 }
 
-/** Returns the part of an event that the tenant may see; undefined for an event of others. Adds the image's ID to `ids`, those of the tenant. */
+/** Returns the part of an event that the tenant may see, or undefined for an event of others. Adds the image's ID to `ids`, the tenant's IDs. */
 function ownEvent(tenant: string, raw: Json, ids: Set<string>): ApiObject | undefined {
   const actor = objectOf(raw["Actor"]);
   const { name: given, ...labels } = objectOf(actor["Attributes"]);
@@ -71,7 +71,7 @@ function ownEvent(tenant: string, raw: Json, ids: Set<string>): ApiObject | unde
   };
 }
 
-/** Makes the test of `--filter`: one value of each key must match, and all labels. */
+/** Returns the test of `--filter`. One value of each key must match, and all labels. */
 function eventTest(filters: EventFilter["filters"]): (event: ApiObject) => boolean {
   const { event: actions, image: images, type: types, label: labels = [], scope, ...others } = filters;
   const unknown = Object.keys(others).find((key) => !OTHER_KINDS.has(key));

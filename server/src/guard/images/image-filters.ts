@@ -6,7 +6,7 @@ import type { OwnImages } from "./own-images.ts";
 import { pathMatch } from "./path-match.ts";
 import { readTime } from "./times.ts";
 
-/** Returns the test of `--filter reference=`: a pattern matches a name with its tag, or without. No pattern matches all. */
+/** Returns the test of `--filter reference=`. A pattern matches a name with or without its tag. Without patterns, all names match. */
 export function referenceTest({ references }: ImageFilter): (name: string) => boolean {
   const patterns = references.map(pathMatch);
   if (patterns.length === 0) return () => true;
@@ -18,9 +18,9 @@ export function referenceTest({ references }: ImageFilter): (name: string) => bo
 }
 
 /**
- * Returns the test of all other filters, as engines apply them. Images that `before` and `since` name are looked up among the tenant's own.
+ * Returns the test of all other filters, which works like that of engines. It looks up the images of `before` and `since` among the tenant's own.
  *
- * @returns takes an entry of a listing, and whether the tenant has a name for it
+ * @returns a function of an entry of a listing, and of whether the tenant has a name for it
  * @throws Refusal
  */
 export async function imageTest(
@@ -28,13 +28,13 @@ export async function imageTest(
   { tenant, signal }: Caller,
   filter: ImageFilter,
 ): Promise<(raw: Json, isNamed: boolean) => boolean> {
-  // One after the other: each asks the engine, and a request may name two hundred.
+  // Sequential, because each look-up sends a request to the engine, and a request may contain two hundred names.
   const timesOf = async (names: readonly string[]): Promise<number[]> => {
     const times: number[] = [];
     for (const name of names) times.push((await own.find(tenant.id, name, signal)).created);
     return times;
   };
-  // The listing has whole seconds.
+  // Times in a listing are whole seconds.
   const seconds = (times: readonly number[]): number[] => times.map((time) => Math.floor(time / 1000));
   const before = Math.min(Infinity, ...seconds(await timesOf(filter.before)));
   const since = Math.max(-Infinity, ...seconds(await timesOf(filter.since)));
@@ -47,7 +47,7 @@ export async function imageTest(
   };
 }
 
-/** Returns the test of `--filter label=`: all of `key` and `key=value` must match. */
+/** Returns the test of `--filter label=`. All filters of the form `key` or `key=value` must match. */
 export function labelTest(wanted: readonly string[]): (labels: Json) => boolean {
   const pairs = wanted.map((text): [string, string | undefined] => {
     const at = text.indexOf("=");

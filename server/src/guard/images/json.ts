@@ -1,4 +1,4 @@
-/** Readers of the engine's JSON: what is not of the expected type is as if it were not there. */
+/** Readers of the engine's JSON treat a value of an unexpected type as missing. */
 export type Json = Readonly<Record<string, unknown>>;
 
 export function objectOf(value: unknown): Json {
@@ -21,7 +21,7 @@ export function numberOf(value: unknown): number {
   return typeof value === "number" && Number.isFinite(value) ? value : 0;
 }
 
-/** Returns an object of those keys that it has. */
+/** Returns an object with those of the keys that the value has. */
 export function pick(value: unknown, keys: readonly string[]): Record<string, unknown> {
   const from = objectOf(value);
   return Object.fromEntries(keys.filter((key) => Object.hasOwn(from, key)).map((key) => [key, from[key]]));

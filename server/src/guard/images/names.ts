@@ -2,19 +2,19 @@ import { familiarName, InvalidReference, parseReference, type Reference } from "
 import { Refusal } from "../refusal.ts";
 
 /**
- * The registry host of all names that a guard gives to images on the engine. `internal` is a top-level domain that is never delegated, so an engine
- * that is asked to pull such a name finds no registry.
+ * The registry host of all names that a guard gives to images on the engine. The top-level domain `internal` is never delegated, so an engine that gets a
+ * request to pull such a name finds no registry.
  */
 export const GUARD_HOST = "guard.internal";
 
-/** Characters of domain and path together (distribution/reference) */
+/** Maximum characters of domain and path together (distribution/reference) */
 const MAX_NAME = 255;
-/** Stands for the colon before a port. No host has an underscore. */
+/** Replaces the colon before a port. No host has an underscore. */
 const PORT = "__";
 
 /**
- * Returns the name that a tenant's name has on the engine: `app:v1` of the tenant `a` is `guard.internal/a/docker.io/library/app:v1`. Two names of one
- * tenant, or of two, never become the same.
+ * Returns the engine's name for a tenant's name: `app:v1` of the tenant `a` is `guard.internal/a/docker.io/library/app:v1`. Two different names never get the
+ * same name on the engine, whether they belong to one tenant or to two.
  *
  * @throws Refusal 400 for a name that cannot be mapped
  */
@@ -43,7 +43,7 @@ export function prefixOf(tenant: string): string {
   return `${GUARD_HOST}/${tenant}/`;
 }
 
-/** Returns the tenant's name of a name on the engine, as docker prints it: `app:v1`; undefined for a name that is not this tenant's. */
+/** Returns the tenant's name for a name on the engine, in docker's short form: `app:v1`. Returns undefined for a name that is not this tenant's. */
 export function tenantName(tenant: string, name: string): string | undefined {
   const prefix = prefixOf(tenant);
   if (!name.startsWith(prefix)) return undefined;
@@ -56,13 +56,13 @@ export function tenantName(tenant: string, name: string): string | undefined {
   }
 }
 
-/** Returns a reference as docker prints it: `app:latest`. */
+/** Returns a reference in docker's short form: `app:latest`. */
 export function nameAsListed(reference: Reference): string {
   const { tag, digest } = reference;
   return `${familiarName(reference)}${tag === undefined ? "" : `:${tag}`}${digest === undefined ? "" : `@${digest}`}`;
 }
 
-/** Parses a name that a tenant has written. Throws a Refusal 400 for an invalid name, and 403 for a name of the guard's own. */
+/** Parses a name that a tenant has sent. Throws a Refusal 400 for an invalid name, and 403 for one of the guard's own names. */
 export function parseTenantName(given: string): Reference {
   try {
     const reference = parseReference(given);
@@ -76,7 +76,7 @@ export function parseTenantName(given: string): Reference {
   }
 }
 
-/** Replaces the engine's names in a text of the engine, e.g. an error or a line of progress, with the tenant's names. */
+/** Replaces the engine's names with the tenant's names in a text of the engine, e.g. an error or a line of progress. */
 export function withTenantNames(tenant: string, text: string): string {
   return text.replaceAll(new RegExp(`${GUARD_HOST.replace(".", "\\.")}/[a-z0-9-]+/[\\w./:@-]+`, "g"), (name) => {
     let end = name.length;

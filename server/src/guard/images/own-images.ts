@@ -4,39 +4,39 @@ import type { Tenant } from "../tenant.ts";
 export interface OwnImage {
   /** The engine's ID, e.g. `sha256:…` */
   id: string;
-  /** Its names on the engine that are this tenant's, with tags, e.g. `guard.internal/a/docker.io/library/app:v1` */
+  /** Those of its names on the engine that belong to this tenant, with tags, e.g. `guard.internal/a/docker.io/library/app:v1` */
   names: readonly string[];
   /** ms since 1970 */
   created: number;
-  /** Bytes, as the engine counts them */
+  /** Bytes, in the engine's count */
   size: number;
 }
 
 export interface FoundImage extends OwnImage {
-  /** The name on the engine by which it was found, with a tag or a digest; undefined for an ID */
+  /** The name on the engine by which it was found, with a tag or a digest; undefined if it was found by ID */
   foundAs?: string | undefined;
 }
 
-/** The images of the engine that are a tenant's: those with its names, and those in the ledger that exist. */
+/** The images of the engine that belong to a tenant: those with its names, and those in the ledger that exist. */
 export interface OwnImages {
-  /** Lists them without intermediate ones, and reports their number to the limits. */
+  /** Lists them, except intermediate ones, and reports their number to the limits. */
   list(tenant: string, signal: AbortSignal): Promise<OwnImage[]>;
   /**
-   * Finds an image by a name, a name with a digest, an ID, or the beginning of one, among the tenant's own.
+   * Finds one of the tenant's own images by a name, a name with a digest, an ID, or the beginning of an ID.
    *
-   * @throws Refusal 404, in the engine's words; 400 for text that is neither
+   * @throws Refusal 404, with the engine's message; 400 for a text that is neither a name nor an ID
    */
   find(tenant: string, given: string, signal: AbortSignal): Promise<FoundImage>;
   /**
-   * Takes over what a build has made: records it, and checks the tenant's quotas. An image beyond the quotas is removed.
+   * Records the image of a build as the tenant's, and checks the tenant's quotas. Removes an image beyond the quotas.
    *
-   * @param names on the engine that the image gets next, with tags: they count. With them, an image that the tenant had before is not removed.
-   * @throws Refusal `quota.images`, `quota.bytes`, `ledger.full`; `image.not-stamped` for one without the tenant's label, which is left alone
+   * @param names that the image gets next on the engine, with tags. They count. If they are given, an image that the tenant had before is not removed.
+   * @throws Refusal `quota.images`, `quota.bytes`, `ledger.full`; `image.not-stamped` for an image without the tenant's label, which stays unchanged
    */
   take(tenant: Tenant, id: string, signal: AbortSignal, names?: readonly string[]): Promise<void>;
   /**
-   * Records images as intermediate, as the classic builder makes them of steps. They are listed with --all, do not count, and are removed with the image
-   * above them.
+   * Records images as intermediate. The classic builder creates one for each step. They are listed only with --all, do not count, and are removed with the
+   * image above them.
    *
    * @throws Refusal `ledger.full`
    */

@@ -1,14 +1,14 @@
 import { Refusal } from "../refusal.ts";
 
-/** Characters of a pattern: more than a name has */
+/** Maximum characters of a pattern, which are more than a name has */
 const MAX_PATTERN = 512;
 
-/** A part of a pattern: any characters, or one that passes a test. */
+/** A part of a pattern: any characters, or one character that passes a test. */
 type Part = "any" | ((character: string) => boolean);
 
 /**
- * Makes a test of a pattern as engines read it (Go's `path.Match`): `*` and `?` stand for characters of one component, `[a-z]` and `[^a-z]` for one of a
- * set, `\` takes the next character for itself. Its time is at most the product of both lengths, whatever the pattern.
+ * Returns the test of a pattern with the syntax of engines (Go's `path.Match`). `*` and `?` match characters of one component, and `[a-z]` and `[^a-z]` match one
+ * character of a set. `\` escapes the next character. The time of the test is at most the product of both lengths, whatever the pattern.
  *
  * @throws Refusal 400
  */
@@ -23,7 +23,7 @@ export function pathMatch(pattern: string): (name: string) => boolean {
   };
 }
 
-/** Returns the parts of each component. */
+/** Parses a pattern. Returns the parts of each component. */
 function readPattern(pattern: string): Part[][] {
   const characters = Array.from(pattern);
   const components: Part[][] = [[]];
@@ -46,7 +46,7 @@ function readPattern(pattern: string): Part[][] {
   return components;
 }
 
-/** Reads a set behind its bracket. Returns its test, and how many characters it has with the closing bracket. */
+/** Parses a set after its opening bracket. Returns its test, and its length in characters, including the closing bracket. */
 function readSet(pattern: string, characters: readonly string[]): [part: Part, length: number] {
   const isNegated = characters[0] === "^";
   const ranges: [from: string, to: string][] = [];
@@ -71,7 +71,7 @@ function readSet(pattern: string, characters: readonly string[]): [part: Part, l
   return [(found) => isIn(found) !== isNegated, at + 1];
 }
 
-/** Goes back to the last `*` only: those before it have taken the least that they can. */
+/** Matches a component. Backtracks only to the last `*`, because earlier ones already match as few characters as possible. */
 function matches(parts: readonly Part[], characters: readonly string[]): boolean {
   let part = 0;
   let at = 0;

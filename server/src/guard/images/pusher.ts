@@ -6,9 +6,9 @@ import type { OwnImage } from "./own-images.ts";
 /** Pushes images of tenants to registries. */
 export interface Pusher {
   /**
-   * Pushes an image to where the tenant's `reference` says, which has a tag.
+   * Pushes an image to the registry of the tenant's `reference`, which has a tag.
    *
-   * @throws Refusal for what policy and quotas do not allow
+   * @throws Refusal for a push that the policy or the quotas do not allow
    */
   push(caller: Caller, image: OwnImage, reference: Reference, options: PushOptions): Promise<void>;
 }

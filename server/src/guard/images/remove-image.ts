@@ -10,8 +10,8 @@ import { tenantName } from "./names.ts";
 import type { ViewParts } from "./view-images.ts";
 
 /**
- * `DELETE /images/NAME`. By a name, removes this name, and with the last name the image. By an ID, removes all names of the tenant. An image that the host or
- * another tenant has a name for, or a container of, stays: the engine is never asked to force a removal.
+ * Serves `DELETE /images/NAME`. A name removes this name, and with the last name the image. An ID removes all names of the tenant. An image stays if the host or
+ * another tenant has a name for it or a container of it, because the guard never requests a forced removal.
  */
 export async function removeImage(
   parts: ViewParts,
@@ -57,7 +57,7 @@ async function removeById(
     });
   }
   const removed: Json[] = [];
-  // Digests go with the last tag of their repository.
+  // The engine removes digests with the last tag of their repository.
   for (const name of tags.length > 0 ? tags : digests) removed.push(...(await removeFromEngine(engine, name, signal)));
   if (hasForeign || removed.some((entry) => entry["Deleted"] === id)) return removed;
   if (tags.length + digests.length > 0 && (await inspectImage(engine, id, { signal })) === undefined) return removed;
@@ -102,7 +102,7 @@ async function removeSteps(engine: ImagesEngine, steps: readonly string[], signa
   return removed;
 }
 
-/** Leaves out names of others. */
+/** Returns an entry with the tenant's name, or undefined for a name of others. */
 function shownRemoval(tenant: string, entry: Json): ApiObject | undefined {
   const { Untagged, Deleted } = entry;
   if (typeof Deleted === "string") return { Deleted };

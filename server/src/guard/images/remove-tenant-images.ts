@@ -6,10 +6,10 @@ import { TENANT_LABEL } from "./reserved.ts";
 import { idOf, listImages, namesOf, removeFromEngine, type ImagesEngine } from "./engine-images.ts";
 
 /**
- * Removes all images of a tenant, including those in the ledger. Images that others use are only untagged. May be called again, after a crash or when an
- * image was in use.
+ * Removes all images of a tenant, including those in the ledger. Removes only the tenant's names from images that others use. May be called again, after a crash
+ * or if an image was in use.
  *
- * @returns IDs of images that containers use, which stay in the ledger
+ * @returns the IDs of images that containers use, which stay in the ledger
  */
 export async function removeTenantImages(
   { engine, ledger }: { engine: ImagesEngine; ledger: Ledger },
@@ -22,7 +22,7 @@ export async function removeTenantImages(
   }
   const known = imagesInLedger(ledger, tenant);
   const isTenants = (raw: Json): boolean => known.has(idOf(raw)) || isLeftover(tenant, raw);
-  // An image can be removed when the images above it are gone: repeat as long as that helps.
+  // An image can be removed after the images above it, so this repeats as long as it removes any.
   for (let before = Infinity; ;) {
     const found = await listImages(engine, { all: true, signal });
     const left = found.filter((raw) => isTenants(raw) && !namesOf(tenant, raw).hasForeign);
@@ -40,7 +40,7 @@ export async function removeTenantImages(
   }
 }
 
-/** Whether an image is a step of a build whose guard was killed: it has the tenant's label and no name, and is not in the ledger. */
+/** Returns whether an image is a step of a build whose guard was killed: it has the tenant's label and no name, and is not in the ledger. */
 function isLeftover(tenant: string, raw: Json): boolean {
   const { tags, digests } = namesOf(tenant, raw);
   return objectOf(raw["Labels"])[TENANT_LABEL] === tenant && tags.length === 0 && digests.length === 0;

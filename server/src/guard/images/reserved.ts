@@ -1,9 +1,9 @@
 import { Refusal } from "../refusal.ts";
 import { GUARD_HOST } from "./names.ts";
 
-/** Labels of the guard's own begin with this. A tenant sets none of them, neither in a request nor in a Dockerfile. */
+/** The prefix of the guard's own labels. A tenant may not set them, neither in a request nor in a Dockerfile. */
 export const LABEL_PREFIX = "docker-over-ssh.guard.";
-/** Whose an image is. Its value is the tenant's ID. */
+/** The label that states to whom an image belongs. Its value is the tenant's ID. */
 export const TENANT_LABEL = `${LABEL_PREFIX}tenant`;
 
 export function isReservedLabel(key: string): boolean {
@@ -11,7 +11,7 @@ export function isReservedLabel(key: string): boolean {
 }
 
 /**
- * Refuses a host that builds get for the guard's own ends: it is part of the cache keys of one tenant, and who may add it would have those keys.
+ * Refuses a host that the guard itself adds to builds. The host is part of the cache keys of one tenant, so a build that adds it would have those keys.
  *
  * @throws Refusal `build.extra-hosts`
  */

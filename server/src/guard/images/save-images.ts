@@ -6,10 +6,10 @@ import { engineName, parseTenantName } from "./names.ts";
 import { archiveForTenant } from "./saved-archive.ts";
 import { platformQuery, type ViewParts } from "./view-images.ts";
 
-/** Names for one archive. Each is looked up before anything is sent. */
+/** Maximum names in one request. Each is looked up before the archive is sent. */
 const MAX_NAMES = 1000;
 
-/** `GET /images/get`. The caller reads the archive to its end, or destroys it. */
+/** Serves `GET /images/get`. The caller must read the archive to its end or destroy it. */
 export async function saveImages(
   parts: ViewParts,
   caller: Caller,
@@ -22,14 +22,14 @@ export async function saveImages(
       statusCode: 400,
     });
   const found: string[] = [];
-  for (const name of names) found.push(...(await onEngine(parts, caller, name)));
+  for (const name of names) found.push(...(await engineNamesOf(parts, caller, name)));
   const query = [...found.map((name): [string, string] => ["names", name]), ...platformQuery(platform)];
   const { body } = await parts.engine.request({ method: "GET", path: "/images/get", query, apiVersion, signal });
   return archiveForTenant(tenant.id, body, signal);
 }
 
-/** Returns what an image is called on the engine: its ID, or a name with a tag. A repository without a tag stands for all of its tags. */
-async function onEngine({ own }: ViewParts, { tenant, signal }: Caller, given: string): Promise<string[]> {
+/** Returns the engine's names for the requested image: its ID, or names with tags. A repository without a tag selects all of its tags. */
+async function engineNamesOf({ own }: ViewParts, { tenant, signal }: Caller, given: string): Promise<string[]> {
   if (idPrefix(given)?.isCertain !== true) {
     const reference = parseTenantName(given);
     if (!given.includes("@") && given.lastIndexOf(":") <= given.lastIndexOf("/")) {

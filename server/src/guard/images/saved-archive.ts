@@ -7,10 +7,10 @@ import { Refusal } from "../refusal.ts";
 import { arrayOf, objectOf, textsOf, type Json } from "./json.ts";
 import { tenantName } from "./names.ts";
 
-/** Bytes of a file with names: some 10,000 images */
+/** Maximum bytes of a file with names, which is enough for some 10,000 images */
 const MAX_NAMES_FILE = 16 * 1024 * 1024;
 
-/** How the files with names in an archive are rewritten. All others pass unchanged. */
+/** The functions that rewrite the files with names in an archive. All other files pass unchanged. */
 const FILES: Readonly<Record<string, (tenant: string, content: unknown) => unknown>> = {
   "manifest.json": inManifest,
   repositories: inRepositories,
@@ -18,10 +18,10 @@ const FILES: Readonly<Record<string, (tenant: string, content: unknown) => unkno
 };
 
 /**
- * Replaces the engine's names with the tenant's names in an archive of `docker save` (Docker's own format, an OCI layout, or both). Names of others are left
- * out. Layers stream through.
+ * Replaces the engine's names with the tenant's names in an archive of `docker save` (Docker's own format, an OCI layout, or both). Omits names of others.
+ * Layers are streamed.
  *
- * @param archive owned by the returned stream, which fails when it breaks off
+ * @param archive owned by the returned stream, which fails if the archive breaks off
  */
 export function archiveForTenant(tenant: string, archive: Readable, signal: AbortSignal): Readable {
   return Readable.from(chunksOf(tenant, archive, signal), { objectMode: false });
@@ -30,7 +30,7 @@ export function archiveForTenant(tenant: string, archive: Readable, signal: Abor
 async function* chunksOf(tenant: string, archive: Readable, signal: AbortSignal): AsyncGenerator<Buffer> {
   const written = pack();
   const done = rewrite(tenant, archive, written, signal);
-  done.catch(() => {}); // awaited below, unless the reader leaves earlier
+  done.catch(() => {}); // awaited below, unless the reader stops earlier
   try {
     yield* written as AsyncIterable<Buffer>;
     await done;
@@ -43,7 +43,7 @@ async function* chunksOf(tenant: string, archive: Readable, signal: AbortSignal)
 async function rewrite(tenant: string, archive: Readable, written: Pack, signal: AbortSignal): Promise<void> {
   const parser = extract();
   const fed = pipeline(archive, parser, { signal });
-  fed.catch(() => {}); // the loop fails as well
+  fed.catch(() => {}); // the loop also fails
   try {
     for await (const entry of parser) {
       const { header } = entry;
@@ -78,7 +78,7 @@ function unreadable(why: string, cause?: unknown): Refusal {
   return new Refusal("engine.archive", `the engine's archive cannot be read: ${why}`, { statusCode: 502, cause });
 }
 
-/** `[{ "RepoTags": […] }]` */
+/** Rewrites `[{ "RepoTags": […] }]`. */
 function inManifest(tenant: string, content: unknown): unknown {
   return arrayOf(content).map((raw) => {
     const image = objectOf(raw);
@@ -88,7 +88,7 @@ function inManifest(tenant: string, content: unknown): unknown {
   });
 }
 
-/** `{ "NAME": { "TAG": … } }` */
+/** Rewrites `{ "NAME": { "TAG": … } }`. */
 function inRepositories(tenant: string, content: unknown): unknown {
   const entries = Object.entries(objectOf(content)).map(([repository, tags]): [string | undefined, unknown] => {
     const name = tenantName(tenant, repository);
@@ -97,7 +97,7 @@ function inRepositories(tenant: string, content: unknown): unknown {
   return Object.fromEntries(entries.filter((entry): entry is [string, unknown] => entry[0] !== undefined));
 }
 
-/** `{ "manifests": [{ "annotations": … }] }` (OCI image layout; containerd's name of an image is in full) */
+/** Rewrites `{ "manifests": [{ "annotations": … }] }` (OCI image layout). containerd's name of an image is a full name. */
 function inIndex(tenant: string, content: unknown): unknown {
   const index = objectOf(content);
   return { ...index, manifests: arrayOf(index["manifests"]).map((raw) => withOwnNames(tenant, objectOf(raw))) };
@@ -118,7 +118,7 @@ function withOwnNames(tenant: string, manifest: Json): Json {
   return Object.keys(annotations).length === 0 ? rest : { ...rest, annotations };
 }
 
-/** It is a tag; some engines write the name in full. */
+/** Rewrites a `ref.name`, which is a tag. Some engines write the full name. */
 function refOf(tenant: string, ref: string): string {
   const own = tenantName(tenant, ref);
   return own === undefined ? ref : fullName(parseReference(own));

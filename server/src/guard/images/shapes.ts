@@ -2,8 +2,8 @@ import type { ApiObject } from "../backend.ts";
 import { arrayOf, objectOf, pick, textOf, type Json } from "./json.ts";
 
 /**
- * The parts of the engine's objects that a tenant may see: known properties, without those about the host (folders, containers), and without names, which
- * the caller adds. The labels that the guard stamps stay: they are in the image, and in what is pushed of it.
+ * The parts of the engine's objects that a tenant may see: known properties, except those about the host (folders, containers) and the names, which the caller
+ * adds. The labels that the guard sets stay, because they are in the image and in pushed copies of it.
  */
 
 /** Properties of an image's config in the Engine API */
@@ -48,12 +48,12 @@ const INSPECTED = [
 ];
 const PLATFORM = ["architecture", "os", "os.version", "os.features", "variant"];
 
-/** An entry of a listing, without its names */
+/** Returns an entry of a listing, without its names. */
 export function summaryOf(raw: Json): Record<string, unknown> {
   return { ...pick(raw, SUMMARY), SharedSize: -1, Containers: -1, ...withParts(raw) };
 }
 
-/** An inspection, without its names and its parent. ContainerConfig names a container that was of the host. */
+/** Returns an inspection, without its names and its parent, and without ContainerConfig, which names a container of the host. */
 export function inspectionOf(raw: Json): Record<string, unknown> {
   return {
     ...pick(raw, INSPECTED),
@@ -66,18 +66,18 @@ export function inspectionOf(raw: Json): Record<string, unknown> {
   };
 }
 
-/** A line of the history, without its ID and its names */
+/** Returns a line of the history, without its ID and its names. */
 export function historyOf(raw: Json): Record<string, unknown> {
   return pick(raw, ["Created", "CreatedBy", "Size", "Comment"]);
 }
 
 function configOf(raw: unknown): ApiObject | null {
   if (raw === null) return null;
-  // Of classic builds: the ID of the image that the step was made on
+  // In classic builds, this is the ID of the image on which the step ran.
   return { ...pick(raw, CONFIG), ...("Image" in objectOf(raw) && { Image: "" }) };
 }
 
-/** In the containerd image store: what an image is made of */
+/** Returns the parts of an image that the containerd image store reports. */
 function withParts(raw: Json): Record<string, unknown> {
   return {
     ...(isObject(raw["Descriptor"]) && { Descriptor: descriptorOf(raw["Descriptor"]) }),
@@ -85,7 +85,7 @@ function withParts(raw: Json): Record<string, unknown> {
   };
 }
 
-/** Without annotations, which may hold names */
+/** Returns a descriptor without annotations, which may contain names. */
 function descriptorOf(raw: unknown): ApiObject {
   const { platform } = objectOf(raw);
   return {

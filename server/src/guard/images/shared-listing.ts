@@ -1,6 +1,6 @@
 /**
- * Has calls share the work that they wait for: there is one run at a time, and one that waits for its end, which all that call meanwhile join. None joins a
- * run that has begun: what it was called for may be newer.
+ * Returns a function whose calls share runs of `work`. One run is active at a time. All calls during a run share the next run, which begins at its end. No call
+ * shares a run that has already begun, because its result may lack a change that precedes the call.
  */
 export function shared<T>(work: () => Promise<T>): () => Promise<T> {
   let running: Promise<unknown> | undefined;

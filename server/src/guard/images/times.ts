@@ -1,6 +1,6 @@
 import { Refusal } from "../refusal.ts";
 
-/** ms */
+/** ms of each unit */
 const UNITS: Readonly<Record<string, number>> = {
   ns: 1e-6,
   us: 1e-3,
@@ -14,7 +14,7 @@ const DURATION = /^(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+$/;
 const STAMP = /^\d{4}-\d{2}-\d{2}(?:T\d{2}(?::\d{2}(?::\d{2}(?:\.\d+)?)?)?)?(?:Z|[+-]\d{2}:\d{2})?$/;
 
 /**
- * Reads a time as docker accepts it in `until`: seconds since 1970, a date, or how long ago (`1h30m`). Dates without a zone are of UTC.
+ * Parses a time that docker accepts in `until`: seconds since 1970, a date, or a duration before `now` (`1h30m`). Dates without a zone are in UTC.
  *
  * @returns ms since 1970
  * @throws Refusal 400

@@ -17,7 +17,7 @@ export interface ViewParts {
   ledger: Ledger;
 }
 
-/** `GET /images/json` */
+/** Serves `GET /images/json`. */
 export async function viewList(parts: ViewParts, caller: Caller, filter: ImageFilter): Promise<ApiObject[]> {
   const { tenant, apiVersion, signal } = caller;
   const known = imagesInLedger(parts.ledger, tenant.id);
@@ -46,7 +46,7 @@ export async function viewList(parts: ViewParts, caller: Caller, filter: ImageFi
   return shown;
 }
 
-/** `GET /images/NAME/json` */
+/** Serves `GET /images/NAME/json`. */
 export async function viewOne(
   { engine, own, ledger }: ViewParts,
   { tenant, apiVersion, signal }: Caller,
@@ -68,7 +68,7 @@ export async function viewOne(
   };
 }
 
-/** `GET /images/NAME/history` */
+/** Serves `GET /images/NAME/history`. */
 export async function viewHistory(
   { engine, own, ledger }: ViewParts,
   { tenant, apiVersion, signal }: Caller,
@@ -89,7 +89,7 @@ export async function viewHistory(
 }
 
 /**
- * Returns the query for a platform, which the API takes as JSON.
+ * Returns the query for a platform, which the API accepts as JSON.
  *
  * @param platform e.g. `linux/arm64/v8`
  */
@@ -103,7 +103,7 @@ function mapped(tenant: string, names: readonly string[]): string[] {
   return names.map((name) => tenantName(tenant, name)).filter((name) => name !== undefined);
 }
 
-/** Before API 1.43, an image without names has the name `<none>`. */
+/** Returns names for a listing. Before API 1.43, an image without names has the name `<none>`. */
 function namesAsListed(
   { tags, digests }: { tags: string[]; digests: string[] },
   apiVersion: string | undefined,

@@ -4,7 +4,7 @@ import { matchesAny } from "../policy/patterns.ts";
 import { Refusal } from "../refusal.ts";
 import type { Tenant } from "../tenant.ts";
 
-/** Refuses a push that the policy does not allow. The message lists what may be pushed. */
+/** Refuses a push that the policy does not allow. The message lists the allowed patterns. */
 export function checkPush({ policy }: Tenant, reference: Reference): void {
   if (reference.digest !== undefined)
     throw new Refusal("push.digest", "cannot push a digest reference", { statusCode: 400 });
@@ -14,8 +14,8 @@ export function checkPush({ policy }: Tenant, reference: Reference): void {
   }
 }
 
-/** Refuses a push with an engine on another machine: it pushes through a port of 127.0.0.1. */
-export function checkEngineIsHere({ reachesUs }: Pick<EngineApi, "reachesUs">): void {
+/** Refuses a push with an engine on another machine, because the engine pushes through a port of 127.0.0.1. */
+export function checkEngineIsLocal({ reachesUs }: Pick<EngineApi, "reachesUs">): void {
   if (!reachesUs)
     throw new Refusal("push.engine-elsewhere", "the guard can push only with an engine on its own machine", {
       statusCode: 501,

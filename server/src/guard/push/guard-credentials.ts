@@ -7,10 +7,10 @@ import type { Tenant } from "../tenant.ts";
 const TOKEN_USER = "<token>";
 
 /**
- * Returns the credentials that the guard holds for a tenant and a registry, if any. Reads the file each time. They are sent to the registry, and neither to
- * the tenant nor to the engine.
+ * Returns the guard's credentials for a tenant and a registry, if any. Reads the file each time. The guard sends them only to the registry, never to the tenant
+ * or the engine.
  *
- * @throws Refusal 500 `push.credentials` if they cannot be read: the tenant's own credentials do not replace them
+ * @throws Refusal 500 `push.credentials` if they cannot be read. The tenant's own credentials do not replace them
  */
 export async function guardCredentials(
   { registryConfig }: Tenant,
@@ -24,7 +24,7 @@ export async function guardCredentials(
     const { username, password } = found;
     return username === TOKEN_USER ? { username: "", password: "", identityToken: password } : { username, password };
   } catch (error) {
-    // The reason names files of the host: it is for the operator.
+    // The reason is only for the operator, because it names files of the host.
     throw new Refusal("push.credentials", `the guard cannot read its credentials for ${host}: ask its operator`, {
       statusCode: 500,
       cause: error,

@@ -4,18 +4,18 @@ import type { AddressInfo } from "node:net";
 import { ConnectionLimiter } from "docker-over-ssh/builds";
 import { sendError, type PushTraffic } from "./push-traffic.ts";
 
-/** Connections that have shown a password. An engine sends five layers of each push at once. */
+/** Maximum connections with a valid password. An engine sends five layers of each push at once. */
 const MAX_CONNECTIONS = 512;
 
-/** A registry on a port of 127.0.0.1, in which the engine finds the pushes under way. Disposing closes it. */
+/** A registry on a port of 127.0.0.1, to which the engine sends the running pushes. Disposing closes it. */
 export interface ProxyServer extends AsyncDisposable {
-  /** Listens, the first time, and returns the port; always the same. */
+  /** Starts to listen at the first call. Returns the port, which is always the same. */
   listen(): Promise<number>;
-  /** Answers requests of a push, until the result is disposed of. */
+  /** Answers the requests of a push until the result is disposed. */
   open(traffic: PushTraffic): Disposable;
 }
 
-/** Every process of the host can connect to the port, so each request must have the password of a push. */
+/** Creates a proxy that requires the password of a push in each request, because every process of the host can connect to the port. */
 export function createProxyServer(): ProxyServer {
   const open = new Map<string, PushTraffic>();
   const connections = new ConnectionLimiter({ authenticated: MAX_CONNECTIONS });
@@ -27,7 +27,7 @@ export function createProxyServer(): ProxyServer {
     connections.refuse(request, response);
     response.setHeader("www-authenticate", 'Basic realm="docker-over-ssh guard"');
     response.setHeader("docker-distribution-api-version", "registry/2.0");
-    sendError(response, 401, "UNAUTHORIZED", "this registry asks for the password of a push");
+    sendError(response, 401, "UNAUTHORIZED", "this registry requires the password of a push");
   });
   connections.watch(server);
   // A layer of many GB on a slow link takes longer than Node's default limit of five minutes.

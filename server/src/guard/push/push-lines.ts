@@ -2,32 +2,32 @@ import type { Reference } from "docker-over-ssh/builds";
 import type { ApiObject } from "../backend.ts";
 import type { PushName } from "./push-name.ts";
 
-/** Characters of a text of the engine that are passed on */
+/** Maximum characters of an engine's text that are passed on */
 const MAX_TEXT = 4096;
 
 /** A failure that the engine reports. */
-export interface ToldFailure {
+export interface EngineFailure {
   message: string;
 }
 
 /**
- * Returns a line of the engine's progress with the tenant's names, reduced to what docker reads (moby `api/types/jsonstream`, `auxprogress`); undefined for
- * a line without any of it. {@link failureIn} reads lines with an error.
+ * Returns a line of the engine's progress with the tenant's names, reduced to the properties that docker reads (moby `api/types/jsonstream`, `auxprogress`).
+ * Returns undefined for a line without any of them. {@link failureIn} reads lines with an error.
  */
 export function tenantsLine(line: unknown, name: PushName, reference: Reference): ApiObject | undefined {
   const { status, id, progress, progressDetail, aux } = record(line);
-  const told = {
+  const shown = {
     ...(typeof status === "string" && { status: withRegistryNames(status, name, reference) }),
     ...(typeof id === "string" && { id: withRegistryNames(id, name, reference) }),
     ...(typeof progress === "string" && { progress: progress.slice(0, MAX_TEXT) }),
     ...(progressDetail !== undefined && { progressDetail: numbers(progressDetail, ["current", "total"]) }),
     ...(aux !== undefined && { aux: tenantsAux(aux, reference) }),
   };
-  return told.status === undefined && told.id === undefined && told.aux === undefined ? undefined : told;
+  return shown.status === undefined && shown.id === undefined && shown.aux === undefined ? undefined : shown;
 }
 
 /** Returns the failure that a line reports, with the tenant's names. */
-export function failureIn(line: unknown, name: PushName, reference: Reference): ToldFailure | undefined {
+export function failureIn(line: unknown, name: PushName, reference: Reference): EngineFailure | undefined {
   const { error, errorDetail } = record(line);
   const { message } = record(errorDetail);
   const found = typeof message === "string" ? message : error;

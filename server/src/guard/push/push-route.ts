@@ -1,22 +1,22 @@
 import type { PushName } from "./push-name.ts";
 
-/** The requests of an engine to a registry in a push (OCI distribution spec 1.1, "Endpoints"). */
+/** The requests of an engine to a registry during a push (OCI distribution spec 1.1, "Endpoints"). */
 export type PushRoute =
   | { kind: "base" }
-  /** Asks whether a blob or a manifest exists; `path` within the repository */
-  | { kind: "look"; path: string }
+  /** Checks whether a blob or a manifest exists; `path` is relative to the repository */
+  | { kind: "check"; path: string }
   /** Begins the upload of a blob */
   | { kind: "start" }
-  /** Sends a blob, asks for the state of an upload, or gives it up. PUT: the blob's digest */
+  /** Sends a blob, queries the state of an upload, or cancels it. PUT has the blob's digest */
   | { kind: "upload"; method: "PATCH" | "PUT" | "GET" | "DELETE"; id: string; digest: string | undefined }
-  /** A manifest under its digest or under the pushed tag */
+  /** Sends a manifest under its digest or under the pushed tag */
   | { kind: "manifest"; reference: string };
 
 const DIGEST = /^sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128})$/;
 
 /**
- * Reads a request of the engine; undefined for any other. Cross-repository mounts (`mount`, `from`) are dropped: the engine names repositories as it
- * knows them, and the registry would look there with the credentials of this push.
+ * Parses a request of the engine. Returns undefined for any other request. Cross-repository mounts (`mount`, `from`) are dropped: the engine sends its own names
+ * of repositories, and the registry would look them up with the credentials of this push.
  */
 export function parsePushRoute(method: string, target: string, { repository, tag }: PushName): PushRoute | undefined {
   const [path = "", query = ""] = target.split("?", 2);
@@ -28,7 +28,7 @@ export function parsePushRoute(method: string, target: string, { repository, tag
   if (kind === "blobs" && second === "uploads") return uploadRoute(method, third, query);
   const isKnown = third === undefined && (DIGEST.test(second) || (kind === "manifests" && second === tag));
   if (!isKnown || (kind !== "blobs" && kind !== "manifests")) return undefined;
-  if (method === "HEAD") return { kind: "look", path: rest };
+  if (method === "HEAD") return { kind: "check", path: rest };
   return method === "PUT" && kind === "manifests" ? { kind: "manifest", reference: second } : undefined;
 }
 

@@ -12,21 +12,21 @@ import type { Upstream, UpstreamRequest } from "./upstream.ts";
 
 /** Headers of a registry that the engine reads */
 const PASSED = ["docker-content-digest", "docker-upload-uuid", "oci-chunk-min-length", "range", "retry-after"];
-/** Statuses of a registry after which a retry of the engine makes sense */
+/** Statuses of a registry after which a retry of the engine may succeed */
 const TEMPORARY = new Set([408, 416, 429]);
-/** Uploads that are open at the same time. An image has at most 127 layers. */
+/** Maximum open uploads. An image has at most 127 layers. */
 const MAX_UPLOADS = 512;
 
 /** The traffic between the engine and the registry in one push. */
 export interface PushTraffic {
   readonly name: PushName;
-  /** For the Authorization header of the engine */
+  /** The user name in the engine's Authorization header */
   readonly username: string;
   readonly password: string;
-  /** Why the registry or the guard has refused something. The engine's own error would be about the guard's proxy. */
+  /** The reason why the registry or the guard has refused a request. The engine's own error would be about the guard's proxy. */
   readonly problem: Refusal | undefined;
   /** Whether the engine has reached the proxy */
-  readonly hasBeenAsked: boolean;
+  readonly hasRequests: boolean;
   isFrom(authorization: string | undefined): boolean;
   /** Answers a request of the engine. Never rejects. */
   handle(request: IncomingMessage, response: ServerResponse): Promise<void>;
@@ -38,9 +38,9 @@ export interface TrafficOptions {
   upstream: Upstream;
   /** The repository and the tag at the registry */
   target: { host: string; path: string; tag: string };
-  /** Counts bytes of layers. Throws a Refusal when there are no more. */
+  /** Counts bytes of layers. Throws a Refusal when the quota is used up. */
   count: (bytes: number) => void;
-  /** Called when the push can no longer succeed: ends the engine's retries. */
+  /** Called when the push can no longer succeed, to end the engine's retries. */
   onFatal: (refusal: Refusal) => void;
 }
 
@@ -48,13 +48,13 @@ export function pushTraffic({ name, password, upstream, target, count, onFatal }
   const username = name.tag;
   const uploads = new Map<string, URL>();
   let problem: Refusal | undefined;
-  let hasBeenAsked = false;
+  let hasRequests = false;
 
   const at = (path: string): URL => new URL(`/v2/${target.path}/${path}`, upstream.registry);
   const send = async (method: string, url: URL, rest: Partial<UpstreamRequest> = {}): Promise<IncomingMessage> =>
     await upstream.send({ method, url, headers: { "content-length": "0" }, ...rest });
 
-  /** The engine gets an address of the guard, never one that the registry names. */
+  /** Answers with an address of the guard. The engine never gets an address that the registry names. */
   const answerUpload = (answer: IncomingMessage, from: URL, response: ServerResponse, id: string): void => {
     answer.resume();
     const { location } = answer.headers;
@@ -86,12 +86,12 @@ export function pushTraffic({ name, password, upstream, target, count, onFatal }
     answerUpload(answer, url, response, id);
   };
 
-  const look = async (path: string, request: IncomingMessage, response: ServerResponse): Promise<void> => {
+  const check = async (path: string, request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const { accept } = request.headers;
     const answer = await send("HEAD", at(path), { headers: { ...(accept !== undefined && { accept }) } });
     answer.resume();
     const status = answer.statusCode ?? 502;
-    // Some registries refuse instead of answering 404: the engine then sends the blob.
+    // Some registries refuse the request instead of answering 404. In that case, the engine sends the blob.
     if (status !== 200 && status !== 404) problem ??= await registryError(answer, target.host);
     const { "content-length": length, "content-type": type } = answer.headers;
     const described = {
@@ -117,8 +117,8 @@ export function pushTraffic({ name, password, upstream, target, count, onFatal }
     switch (route?.kind) {
       case "base":
         return void response.writeHead(200, { "content-type": "application/json" }).end("{}");
-      case "look":
-        return await look(
+      case "check":
+        return await check(
           route.path === `manifests/${name.tag}` ? `manifests/${target.tag}` : route.path,
           request,
           response,
@@ -130,7 +130,7 @@ export function pushTraffic({ name, password, upstream, target, count, onFatal }
       case "manifest":
         return await putManifest(route.reference, request, response);
       default:
-        return sendError(response, 404, "UNSUPPORTED", "this registry takes one push");
+        return sendError(response, 404, "UNSUPPORTED", "this registry accepts only the requests of one push");
     }
   };
 
@@ -141,12 +141,12 @@ export function pushTraffic({ name, password, upstream, target, count, onFatal }
     get problem() {
       return problem;
     },
-    get hasBeenAsked() {
-      return hasBeenAsked;
+    get hasRequests() {
+      return hasRequests;
     },
     isFrom: (authorization) => isAuthorized(authorization, { username, password }),
     async handle(request, response) {
-      hasBeenAsked = true;
+      hasRequests = true;
       try {
         await dispatch(request, response);
       } catch (error) {
@@ -155,7 +155,7 @@ export function pushTraffic({ name, password, upstream, target, count, onFatal }
         const { statusCode = 502, message = "the registry has not answered" } = refusal ?? {};
         const isTemporary = statusCode >= 500 || (refusal?.rule === "push.registry" && TEMPORARY.has(statusCode));
         if (refusal !== undefined && !isTemporary) onFatal(refusal);
-        // What is left of the body is not read. After DENIED an engine does not try again.
+        // The rest of the body is not read. After DENIED, an engine does not retry.
         if (!request.complete) response.setHeader("connection", "close");
         if (response.headersSent) response.destroy();
         else if (isTemporary) sendError(response, statusCode, "UNKNOWN", message);
@@ -165,7 +165,7 @@ export function pushTraffic({ name, password, upstream, target, count, onFatal }
   };
 }
 
-/** Yields a body as it arrives, and counts it. Does not destroy the request: its connection is needed for the answer. */
+/** Yields a body as it arrives, and counts its bytes. Does not destroy the request, because the answer needs its connection. */
 function counted(request: IncomingMessage, count: (bytes: number) => void): Readable {
   async function* chunks(): AsyncGenerator<Buffer> {
     for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
@@ -194,13 +194,13 @@ function noUpload(host: string): Refusal {
   return new Refusal("push.registry", `${host} did not say where to send a layer`, { statusCode: 502 });
 }
 
-/** Answers with an error body of the distribution spec. */
+/** Answers with an error body in the format of the distribution spec. */
 export function sendError(response: ServerResponse, status: number, code: string, message: string): void {
   const body = Buffer.from(JSON.stringify({ errors: [{ code, message }] }));
   response.writeHead(status, { "content-type": "application/json", "content-length": body.length }).end(body);
 }
 
-/** The credentials for the engine: X-Registry-Auth (moby, `api/types/registry`, AuthConfig). */
+/** Returns the engine's credentials for the proxy, for X-Registry-Auth (moby, `api/types/registry`, AuthConfig). */
 export function engineAuth({ username, password, name }: PushTraffic): string {
   return authHeader({ username, password, serveraddress: name.host });
 }

@@ -2,9 +2,12 @@ import { createHash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { Refusal } from "../refusal.ts";
 
-/** Bytes. The OCI spec asks registries to accept manifests of 4 MB; no tool writes larger ones. */
+/** Maximum bytes. The OCI spec requires registries to accept manifests of 4 MB; no tool writes larger ones. */
 const MAX_MANIFEST = 4 * 1024 * 1024;
-/** Not Docker's schema 1: Docker 20.10 falls back to it when a registry refuses schema 2, and the error would be about schema 1. */
+/**
+ * The accepted types, without Docker's schema 1. Docker 20.10 falls back to schema 1 when a registry refuses schema 2, and the final error would be about
+ * schema 1.
+ */
 const TYPES = new Set([
   "application/vnd.docker.distribution.manifest.v2+json",
   "application/vnd.docker.distribution.manifest.list.v2+json",
@@ -13,7 +16,7 @@ const TYPES = new Set([
 ]);
 
 /**
- * Reads a manifest, and checks it against the digest under which it is sent.
+ * Reads a manifest, and compares it with the digest under which the engine sends it.
  *
  * @param digest undefined for a tag
  * @throws Refusal 400, 413

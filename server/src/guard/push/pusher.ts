@@ -7,67 +7,68 @@ import type { OwnImage } from "../images/own-images.ts";
 import type { Limits } from "../limits/limits.ts";
 import { namesHost } from "../policy/registry-host.ts";
 import { Refusal } from "../refusal.ts";
-import { checkEngineIsHere, checkPush } from "./check-push.ts";
+import { checkEngineIsLocal, checkPush } from "./check-push.ts";
 import { guardCredentials } from "./guard-credentials.ts";
 import { createProxyServer, type ProxyServer } from "./proxy-server.ts";
 import { failureIn, failureLine, tenantsLine } from "./push-lines.ts";
 import { newPushName, type PushName } from "./push-name.ts";
-import { PushPlaces } from "./push-places.ts";
+import { PushSlots } from "./push-slots.ts";
 import { engineAuth, pushTraffic, type PushTraffic } from "./push-traffic.ts";
 import { ENGINE_CERTIFICATES, registrySecurity } from "./registry-security.ts";
 import { forgetPush, removeLeftovers } from "./temporary-names.ts";
 import { openUpstream, type Upstream } from "./upstream.ts";
 
-/** ms for the removal of a temporary name */
+/** Maximum ms for the removal of a temporary name */
 const CLEAN_UP_TIMEOUT = 30_000;
-/** The first API with a platform in a push (moby `docs/api/version-history.md`) */
+/** The first version of the API that accepts a platform in a push (moby `docs/api/version-history.md`) */
 const PLATFORM_API = "1.46";
 
-/** Pushes tenants' images. Disposing ends its proxy; pushes under way fail. */
+/** Pushes tenants' images. Disposing closes its proxy; running pushes fail. */
 export interface Pusher extends AsyncDisposable {
   /**
-   * Pushes an image to the registry of `reference`, which has a tag. Lines of progress go to `onLine`; a failure is the last of them, as from the
-   * engine. The credentials of the guard come before those of the tenant.
+   * Pushes an image to the registry of `reference`, which has a tag. `onLine` gets the lines of progress. A failure is the last line, in the engine's format.
+   * The guard's credentials take precedence over the tenant's.
    *
-   * @throws Refusal for what policy refuses, before the first line
+   * @throws Refusal for a push that the policy does not allow, before the first line
    */
   push(caller: Caller, image: OwnImage, reference: Reference, options: PushOptions): Promise<void>;
-  /** Removes the names that pushes have left on the engine after a crash. Not to be called while pushes are running. */
+  /** Removes the names that pushes have left on the engine after a crash. Must not be called while a push is running. */
   removeLeftovers(signal: AbortSignal): Promise<void>;
 }
 
-/** What a push needs of the engine. */
+/** The engine operations that a push uses. */
 export type PushingEngine = Pick<EngineApi, "json" | "request" | "version" | "reachesUs">;
 
 export interface PusherOptions {
   engine: PushingEngine;
   limits: Pick<Limits, "countPushed">;
-  /** Of credential helpers */
+  /** The environment of credential helpers */
   env: NodeJS.ProcessEnv;
-  /** Distinguishes guards that share an engine, e.g. the folder of the ledger. */
+  /** A text that distinguishes guards that share an engine, e.g. the folder of the ledger */
   owner: string;
-  /** The engine's certificates of registries */
+  /** The folder of the engine's certificates of registries */
   certificates?: string;
 }
 
-/** Opens no port before the first push. */
+/** Creates a pusher. It opens its port at the first push. */
 export function openPusher(options: PusherOptions): Pusher {
   const { engine, owner } = options;
   const proxy = createProxyServer();
-  const places = new PushPlaces();
+  const slots = new PushSlots();
   return {
     async push(caller, image, reference, pushOptions) {
       checkPush(caller.tenant, reference);
-      checkEngineIsHere(engine);
+      checkEngineIsLocal(engine);
       const platform = await platformQuery(engine, pushOptions.platform, caller.signal);
-      const held = await guardCredentials(caller.tenant, reference.domain, options.env);
+      const ownCredentials = await guardCredentials(caller.tenant, reference.domain, options.env);
       const { onLine } = pushOptions;
       onLine({ status: `The push refers to repository [${reference.domain}/${reference.path}]` });
       const stop = new AbortController();
       const signal = AbortSignal.any([caller.signal, stop.signal]);
       try {
-        using _place = await places.take(caller.tenant.id, signal);
-        using upstream = await connect(caller, reference, held ?? pushOptions.credentials, { ...options, signal });
+        using _slot = await slots.take(caller.tenant.id, signal);
+        const credentials = ownCredentials ?? pushOptions.credentials;
+        using upstream = await connect(caller, reference, credentials, { ...options, signal });
         await pushThrough({ proxy, upstream, caller, image, reference, platform, stop, signal, onLine, options });
       } catch (error) {
         caller.signal.throwIfAborted();
@@ -106,7 +107,7 @@ interface PushThrough {
   options: PusherOptions;
 }
 
-/** Has the engine push to the proxy, under a temporary name. */
+/** Makes the engine push to the proxy, under a temporary name. */
 async function pushThrough(through: PushThrough): Promise<void> {
   const { proxy, upstream, caller, image, reference, stop, signal, options } = through;
   const { engine, owner, limits } = options;
@@ -150,16 +151,16 @@ async function follow(through: PushThrough, name: PushName, traffic: PushTraffic
   for await (const line of jsonLines(answer.body as AsyncIterable<Uint8Array>)) {
     const failure = failureIn(line, name, reference);
     if (failure !== undefined) throw traffic.problem ?? failureOf(failure.message, traffic);
-    const told = tenantsLine(line, name, reference);
-    if (told !== undefined && !isFirstLine(told)) onLine(told);
+    const shown = tenantsLine(line, name, reference);
+    if (shown !== undefined && !isFirstLine(shown)) onLine(shown);
   }
   if (!answer.isWhole())
     throw new Refusal("engine.unreachable", "the engine has gone before the push was over", { statusCode: 502 });
 }
 
-/** A rootless engine, or one in a virtual machine, has a 127.0.0.1 of its own. */
-function failureOf(message: string, { hasBeenAsked }: PushTraffic): Refusal {
-  if (hasBeenAsked || !/connection refused|i\/o timeout/i.test(message)) return new Refusal("push.failed", message);
+/** Returns the Refusal for a failed push. A rootless engine, or one in a virtual machine, has its own 127.0.0.1, so it cannot reach the proxy. */
+function failureOf(message: string, { hasRequests }: PushTraffic): Refusal {
+  if (hasRequests || !/connection refused|i\/o timeout/i.test(message)) return new Refusal("push.failed", message);
   return new Refusal(
     "push.engine-elsewhere",
     "the engine cannot connect to the guard on 127.0.0.1: the guard can push only with an engine that has the same network",
@@ -167,12 +168,12 @@ function failureOf(message: string, { hasBeenAsked }: PushTraffic): Refusal {
   );
 }
 
-/** The guard has sent this line already, before it connected to the registry. */
+/** Returns whether a line is the one that the guard has already sent, before it connected to the registry. */
 function isFirstLine({ status }: ApiObject): boolean {
   return typeof status === "string" && status.startsWith("The push refers to repository");
 }
 
-/** @param given as docker writes it in `--platform`, e.g. `linux/arm64` */
+/** @param given in the notation of `--platform`, e.g. `linux/arm64` */
 async function platformQuery(
   engine: PushingEngine,
   given: string | undefined,

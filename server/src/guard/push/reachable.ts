@@ -4,8 +4,7 @@ import { isPublicAddress } from "../../net/address-rules.ts";
 import { Refusal } from "../refusal.ts";
 
 /**
- * Looks up a name, and fails if one of its addresses is not public. The connection uses the addresses that were checked: a second lookup could have
- * another result.
+ * Looks up a name, and fails if one of its addresses is not public. The connection uses the checked addresses, because a second lookup could return others.
  */
 export const lookupPublic: LookupFunction = (hostname, options, callback) => {
   lookup(hostname, { ...options, all: true }, (error, addresses) => {
@@ -18,10 +17,10 @@ export const lookupPublic: LookupFunction = (hostname, options, callback) => {
 };
 
 /**
- * Refuses an address that a registry names, for an upload, a redirect, or its token service, unless it is the registry's own or has HTTPS. Services that
- * trust their network, like the metadata service of a cloud, have no HTTPS.
+ * Refuses an address that a registry names for an upload, a redirect, or its token service, unless it is the registry's own or uses HTTPS. Services that trust
+ * their network, like the metadata service of a cloud, have no HTTPS.
  *
- * @param onlyPublic whether no pattern of the policy names this registry: then no private address is reached
+ * @param onlyPublic true if no pattern of the policy names this registry, so that private addresses are refused
  */
 export function checkNamedAddress(url: URL, registry: URL, onlyPublic: boolean): void {
   if (url.username !== "" || url.password !== "" || (url.protocol !== "https:" && url.origin !== registry.origin)) {
@@ -33,7 +32,7 @@ export function checkNamedAddress(url: URL, registry: URL, onlyPublic: boolean):
   checkLiteral(url, onlyPublic);
 }
 
-/** Refuses an IP address that is not public. A name is checked when it is looked up ({@link lookupPublic}). */
+/** Refuses an IP address that is not public. {@link lookupPublic} checks names. */
 export function checkLiteral({ hostname }: URL, onlyPublic: boolean): void {
   const literal = hostname.replace(/^\[(.*)\]$/, "$1");
   if (onlyPublic && isIP(literal) !== 0 && !isPublicAddress(literal)) throw notPublic(literal);

@@ -1,6 +1,6 @@
 import type { Readable } from "node:stream";
 
-/** Reads at most `max` bytes of a small answer, and destroys the rest of it. Returns an empty text for a longer answer. */
+/** Reads at most `max` bytes of a small answer, and destroys the rest. Returns an empty text for a longer answer. */
 export async function readAnswer(stream: Readable, max: number): Promise<string> {
   const chunks: Buffer[] = [];
   let length = 0;

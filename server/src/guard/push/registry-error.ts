@@ -4,25 +4,25 @@ import { Refusal } from "../refusal.ts";
 import { readAnswer } from "./read-answer.ts";
 
 const MAX_ERROR = 64 * 1024;
-/** Characters of a registry's message that are passed on */
+/** Maximum characters of a registry's message that are passed on */
 const MAX_WORDS = 500;
 
-/** Reads the error of a registry (OCI distribution spec 1.1, "Error Codes"), and formats it as docker does: `denied: …`. */
+/** Reads the error of a registry (OCI distribution spec 1.1, "Error Codes"), and formats it like docker: `denied: …`. */
 export async function registryError(answer: IncomingMessage, host: string): Promise<Refusal> {
   const status = answer.statusCode ?? 0;
-  const said = wordsOf(await readAnswer(answer, MAX_ERROR).catch(() => ""));
+  const message = messageIn(await readAnswer(answer, MAX_ERROR).catch(() => ""));
   const isDenied = status === 401 || status === 403;
-  const words =
-    said ??
+  const text =
+    message ??
     (status === 401
       ? `unauthorized: ${host} asks for the credentials of somebody who may push (docker login)`
       : `${host} has answered with status ${status}`);
-  return new Refusal(isDenied ? "push.denied" : "push.registry", words, {
+  return new Refusal(isDenied ? "push.denied" : "push.registry", text, {
     statusCode: isDenied ? 403 : status >= 400 && status < 500 ? status : 502,
   });
 }
 
-function wordsOf(text: string): string | undefined {
+function messageIn(text: string): string | undefined {
   let found: unknown;
   try {
     found = JSON.parse(text);

@@ -5,16 +5,16 @@ import { join } from "node:path";
 import { rootCertificates } from "node:tls";
 import type { EngineApi } from "../engine/engine-api.ts";
 
-/** Where an engine keeps certificates of registries: `HOST[:PORT]/*.crt`, and client certificates `NAME.cert` with `NAME.key`. */
+/** The folder of an engine's certificates of registries: `HOST[:PORT]/*.crt`, and client certificates `NAME.cert` with `NAME.key` */
 export const ENGINE_CERTIFICATES = "/etc/docker/certs.d";
 
-/** How a registry is connected to. */
+/** The security settings of a connection to a registry. */
 export interface RegistrySecurity {
-  /** Whether the certificate is not checked, and HTTP is used if there is no HTTPS: the engine's `insecure-registries` */
+  /** Whether to skip the check of the certificate, and to fall back to HTTP: the engine's `insecure-registries` */
   isInsecure: boolean;
-  /** PEM; undefined: those of Node */
+  /** CA certificates in PEM. If undefined, those of Node */
   ca: string[] | undefined;
-  /** Client certificates, PEM */
+  /** Client certificates in PEM */
   cert: string[];
   key: string[];
 }
@@ -25,9 +25,9 @@ interface RegistryConfig {
 }
 
 /**
- * Returns how the engine would connect to a registry. Addresses of 127.0.0.0/8 are insecure without being listed.
+ * Returns the settings with which the engine would connect to a registry. Addresses of 127.0.0.0/8 are insecure even if the engine does not list them.
  *
- * @param host with its port
+ * @param host with the port, if any
  */
 export async function registrySecurity(
   engine: Pick<EngineApi, "json">,
@@ -41,7 +41,7 @@ export async function registrySecurity(
   return { isInsecure, ...(await readCertificates(join(certificates, host))) };
 }
 
-/** As docker decides: by the entry of the host, or else whether one of its addresses is in a listed network. */
+/** Decides like docker: by the entry of the host, or else by whether one of its addresses is in a listed network. */
 async function engineTrusts({ InsecureRegistryCIDRs, IndexConfigs }: RegistryConfig, host: string): Promise<boolean> {
   const listed = IndexConfigs?.[host]?.Secure;
   if (listed !== undefined) return !listed;

@@ -7,8 +7,8 @@ interface ListedImage {
 }
 
 /**
- * Removes the name of a push, and the digest references of its repository: with a graph driver, the engine records one for each push, even for an aborted
- * one. Never rejects: what is left is removed at the next start.
+ * Removes the name of a push and the digest references of its repository. With a graph driver, the engine records such a reference for each push, even for an
+ * aborted one. Never rejects, because the next start removes the names that are left.
  */
 export async function forgetPush(
   engine: Pick<EngineApi, "json">,
@@ -19,11 +19,11 @@ export async function forgetPush(
     const name = `${host}/${repository}`;
     await remove(engine, `${name}:${tag}`, signal);
     const names = await listNames(engine, name, signal);
-    // Another push to the repository is under way: the last one removes the digests.
-    if (names.some((one) => one.startsWith(`${name}:`))) return;
-    for (const one of names) if (one.startsWith(`${name}@`)) await remove(engine, one, signal);
+    // Another push to the repository is running. The last one removes the digests.
+    if (names.some((found) => found.startsWith(`${name}:`))) return;
+    for (const found of names) if (found.startsWith(`${name}@`)) await remove(engine, found, signal);
   } catch {
-    // The engine has gone, or an image is in use.
+    // The engine is down, or an image is in use.
   }
 }
 
@@ -34,10 +34,10 @@ export async function removeLeftovers(
   signal: AbortSignal,
 ): Promise<void> {
   const names = await listNames(engine, leftoverPattern(owner), signal);
-  for (const name of names.filter((one) => isLeftover(owner, one))) await remove(engine, name, signal);
+  for (const name of names.filter((found) => isLeftover(owner, found))) await remove(engine, name, signal);
 }
 
-/** Returns names with tags and with digests, the tags first: with its last tag, an engine removes a repository's digests as well. */
+/** Returns names with tags, then names with digests. With the last tag of a repository, an engine also removes its digests. */
 async function listNames(engine: Pick<EngineApi, "json">, pattern: string, signal: AbortSignal): Promise<string[]> {
   const filters = JSON.stringify({ reference: { [pattern]: true } });
   const query = [
@@ -48,7 +48,7 @@ async function listNames(engine: Pick<EngineApi, "json">, pattern: string, signa
   return [...found.flatMap(({ RepoTags }) => RepoTags ?? []), ...found.flatMap(({ RepoDigests }) => RepoDigests ?? [])];
 }
 
-/** Removes a name. Succeeds if the name does not exist, or if its image is in use (409) and so stays. */
+/** Removes a name. Succeeds if the name does not exist, or if it stays because its image is in use (409). */
 async function remove(engine: Pick<EngineApi, "json">, name: string, signal: AbortSignal): Promise<void> {
   await engine.json({ method: "DELETE", path: `/images/${name}`, signal }).catch((error: unknown) => {
     if (!(error instanceof EngineAnswer && (error.statusCode === 404 || error.statusCode === 409))) throw error;

@@ -2,15 +2,15 @@ import { basicAuth } from "docker-over-ssh/builds";
 import type { Credentials } from "../build-request.ts";
 import { Refusal } from "../refusal.ts";
 
-/** Characters of a WWW-Authenticate header that are read */
+/** Maximum characters of a WWW-Authenticate header that are parsed */
 const MAX_CHALLENGE = 4096;
-/** Seconds that a token is valid if the service does not say so (distribution, docs/spec/auth/token.md) */
+/** Seconds for which a token is valid if the service does not state them (distribution, docs/spec/auth/token.md) */
 const DEFAULT_LIFE = 60;
-/** ms before its expiry at which a token is replaced, because requests take time */
+/** ms before its expiry after which a token is replaced, because requests take time */
 const MARGIN = 15_000;
 const CLIENT_ID = "docker-over-ssh";
 
-/** How a registry asks for credentials (RFC 9110, 11.6.1). */
+/** The authentication scheme that a registry requires (RFC 9110, 11.6.1). */
 export type Challenge = { scheme: "basic" } | { scheme: "bearer"; realm: string; service: string | undefined };
 
 /** A request for a token. */
@@ -21,18 +21,18 @@ export interface TokenRequest {
   body?: Buffer | undefined;
 }
 
-/** Asks a token service. Resolves with the status, and the JSON of its answer. */
-export type AskTokens = (request: TokenRequest) => Promise<{ status: number; answer: unknown }>;
+/** Sends a request to a token service. Resolves with the status and the JSON of its answer. */
+export type SendTokenRequest = (request: TokenRequest) => Promise<{ status: number; answer: unknown }>;
 
 /** The Authorization header for a registry. */
 export interface RegistryAuth {
-  /** Returns the value of the header, with a new token if the last has expired; undefined for no header. */
+  /** Returns the value of the header, with a new token if the last one has expired, or undefined for no header. */
   authorization(): Promise<string | undefined>;
-  /** The registry has answered 401: forgets the token. Returns whether another try makes sense. */
+  /** Discards the token after the registry has answered 401. Returns whether a retry may succeed. */
   renew(challenge: Challenge | undefined): boolean;
 }
 
-/** Reads WWW-Authenticate; undefined for a scheme that docker does not support either. Prefers Bearer to Basic. */
+/** Parses WWW-Authenticate. Returns undefined for a scheme that docker also does not support. Prefers Bearer to Basic. */
 export function parseChallenge(header: string | undefined): Challenge | undefined {
   const text = (header ?? "").slice(0, MAX_CHALLENGE);
   const bearer = /(?:^|,)\s*Bearer\s+(.*)$/is.exec(text)?.[1];
@@ -47,8 +47,8 @@ export function parseChallenge(header: string | undefined): Challenge | undefine
 }
 
 /**
- * @param repository that the token is asked for, with pull and push
- * @param ask throws a Refusal for an address that may not be asked
+ * @param repository for which a token is requested, with pull and push
+ * @param sendRequest throws a Refusal for an address that may not be reached
  */
 export function createRegistryAuth(
   first: Challenge | undefined,
@@ -56,14 +56,19 @@ export function createRegistryAuth(
     credentials,
     repository,
     registry,
-    ask,
-  }: { credentials: Credentials | undefined; repository: string; registry: string; ask: AskTokens },
+    sendRequest,
+  }: {
+    credentials: Credentials | undefined;
+    repository: string;
+    registry: string;
+    sendRequest: SendTokenRequest;
+  },
 ): RegistryAuth {
   let challenge = first;
   let token: Promise<{ value: string; until: number }> | undefined;
 
   const fetchToken = async (realm: string, service: string | undefined): Promise<{ value: string; until: number }> => {
-    const { status, answer } = await ask(
+    const { status, answer } = await sendRequest(
       tokenRequest(realm, service, `repository:${repository}:pull,push`, credentials),
     );
     const { token: value, access_token: other, expires_in: life } = (answer ?? {}) as Record<string, unknown>;
@@ -87,12 +92,12 @@ export function createRegistryAuth(
       if (credentials?.registryToken) return `Bearer ${credentials.registryToken}`;
       if (challenge === undefined) return undefined;
       if (challenge.scheme === "basic") return credentials === undefined ? undefined : basicAuth(credentials);
-      const held = await token?.catch(() => undefined);
-      // Several layers wait for one token.
-      const holds = held !== undefined && held.until > Date.now();
-      const asked = holds && token !== undefined ? token : fetchToken(challenge.realm, challenge.service);
-      token = asked;
-      return `Bearer ${(await asked).value}`;
+      const current = await token?.catch(() => undefined);
+      // Several layers wait for the same token.
+      const isValid = current !== undefined && current.until > Date.now();
+      const pending = isValid && token !== undefined ? token : fetchToken(challenge.realm, challenge.service);
+      token = pending;
+      return `Bearer ${(await pending).value}`;
     },
     renew(found) {
       const isNew = challenge === undefined && found !== undefined;
@@ -103,7 +108,7 @@ export function createRegistryAuth(
   };
 }
 
-/** Makes the request as docker does: POST with an identity token, otherwise GET, with credentials if there are any. */
+/** Creates the same request as docker: POST with an identity token, otherwise GET, with the credentials if any. */
 function tokenRequest(
   realm: string,
   service: string | undefined,

@@ -11,27 +11,27 @@ import { readAnswer } from "./read-answer.ts";
 import type { RegistrySecurity } from "./registry-security.ts";
 import { parseChallenge, createRegistryAuth, type RegistryAuth, type TokenRequest } from "./token-auth.ts";
 
-/** ms without a byte. A registry that copies a layer of many GB into its store answers late. */
+/** Maximum ms without a byte. A registry that copies a layer of many GB into its store answers late. */
 const IDLE_TIMEOUT = 300_000;
-/** ms for the first answer */
+/** Maximum ms until the first answer */
 const FIRST_TIMEOUT = 30_000;
 const MAX_REDIRECTS = 5;
 const MAX_TOKEN_ANSWER = 256 * 1024;
-/** Connections at a time: an engine sends five layers at once. */
+/** Maximum simultaneous connections. An engine sends five layers at once. */
 const MAX_SOCKETS = 16;
 const HUB = "registry-1.docker.io";
 
-/** A request to the registry, or to where it leads. */
+/** A request to the registry, or to an address that the registry names. */
 export interface UpstreamRequest {
   method: string;
   url: URL;
   headers: OutgoingHttpHeaders;
-  /** A stream is read once: its request is sent once. */
+  /** A stream can be read only once, so its request is not retried */
   body?: Buffer | Readable | undefined;
 }
 
 export interface UpstreamOptions {
-  /** The registry in the tenant's name, e.g. `docker.io` */
+  /** The registry's host in the tenant's name, e.g. `docker.io` */
   host: string;
   repository: string;
   credentials: Credentials | undefined;
@@ -46,15 +46,15 @@ export interface Upstream extends Disposable {
   /** e.g. `https://registry-1.docker.io` */
   readonly registry: URL;
   /**
-   * Sends a request, with credentials if it goes to the registry itself. After 401, it retries once with a new token, unless the body is a stream. HEAD
-   * follows redirects. Resolves with any answer, whose body the caller reads or destroys. Rejects with a Refusal.
+   * Sends a request, with credentials only to the registry itself. After 401, it retries once with a new token, unless the body is a stream. HEAD follows
+   * redirects. Resolves with any answer, whose body the caller must read or destroy. Rejects with a Refusal.
    */
   send(request: UpstreamRequest): Promise<IncomingMessage>;
-  /** Returns the address that the registry names in Location. Throws a Refusal for one that may not be reached. */
+  /** Returns the address that the registry names in Location. Throws a Refusal for an address that may not be reached. */
   follow(location: string, from: URL): URL;
 }
 
-/** Finds out how the registry is reached, and how it asks for credentials. Rejects with a Refusal 502 `push.registry`, or as {@link RegistryAuth}. */
+/** Detects the protocol and the authentication scheme of the registry. Rejects with a Refusal 502 `push.registry`, or like {@link RegistryAuth}. */
 export async function openUpstream(options: UpstreamOptions): Promise<Upstream> {
   const { host, security } = options;
   const at = host === "docker.io" ? HUB : host;
@@ -80,7 +80,7 @@ async function connect(registry: URL, options: UpstreamOptions): Promise<Upstrea
   const agents = {
     http: new HttpAgent(pool),
     https: new HttpsAgent({ ...pool, ...own, rejectUnauthorized: !security.isInsecure }),
-    /** For other hosts: neither the registry's certificates nor its exceptions apply. */
+    /** For other hosts, to which neither the registry's certificates nor its exceptions apply */
     foreign: new HttpsAgent(pool),
   };
 
@@ -90,7 +90,7 @@ async function connect(registry: URL, options: UpstreamOptions): Promise<Upstrea
     const agent = isHttp ? agents.http : url.origin === registry.origin ? agents.https : agents.foreign;
     const outgoing = (isHttp ? httpRequest : httpsRequest)(url, { method, headers, agent, signal });
     outgoing.setTimeout(timeout, () => outgoing.destroy(new Error(`no answer within ${timeout / 1000} s`)));
-    outgoing.on("error", () => {}); // also after the answer
+    outgoing.on("error", () => {}); // ignores errors after the answer
     try {
       const answered = once(outgoing, "response") as Promise<[IncomingMessage]>;
       // A registry that refuses a layer answers before it has read the whole body, and then closes the connection.
@@ -116,9 +116,9 @@ async function connect(registry: URL, options: UpstreamOptions): Promise<Upstrea
     }
   };
 
-  const auth: RegistryAuth = await askForScheme();
+  const auth: RegistryAuth = await detectAuth();
 
-  async function askForScheme(): Promise<RegistryAuth> {
+  async function detectAuth(): Promise<RegistryAuth> {
     try {
       const url = new URL("/v2/", registry);
       const answer = await sendOnce({ method: "GET", url, headers: { accept: "*/*" } }, FIRST_TIMEOUT);
@@ -130,14 +130,19 @@ async function connect(registry: URL, options: UpstreamOptions): Promise<Upstrea
         });
       const challenge = status === 401 ? parseChallenge(answer.headers["www-authenticate"]) : undefined;
       const { credentials, repository } = options;
-      return createRegistryAuth(challenge, { credentials, repository, registry: host, ask: askTokens });
+      return createRegistryAuth(challenge, { credentials, repository, registry: host, sendRequest: sendTokenRequest });
     } catch (error) {
       close();
       throw error;
     }
   }
 
-  async function askTokens({ method, url, headers, body }: TokenRequest): Promise<{ status: number; answer: unknown }> {
+  async function sendTokenRequest({
+    method,
+    url,
+    headers,
+    body,
+  }: TokenRequest): Promise<{ status: number; answer: unknown }> {
     checkNamedAddress(url, registry, onlyPublic);
     const sized = body === undefined ? headers : { ...headers, "content-length": String(body.length) };
     const answer = await sendOnce(
@@ -155,7 +160,7 @@ async function connect(registry: URL, options: UpstreamOptions): Promise<Upstrea
   function follow(location: string, from: URL): URL {
     if (!URL.canParse(location, from.href)) throw badLocation(host);
     const url = new URL(location, from);
-    // A registry behind a proxy that terminates TLS often names itself with http.
+    // A registry behind a proxy that terminates TLS often sends its own address with http.
     if (url.host === registry.host) url.protocol = registry.protocol;
     checkNamedAddress(url, registry, onlyPublic);
     return url;

@@ -1,6 +1,6 @@
 const NOTHING: Buffer = Buffer.alloc(0);
 
-/** Reads a stream in pieces of a requested length. */
+/** Reads a stream in chunks of a requested length. */
 export class ByteReader {
   readonly #chunks: AsyncIterator<Buffer>;
   #rest: Buffer = NOTHING;
@@ -9,7 +9,7 @@ export class ByteReader {
     this.#chunks = chunks[Symbol.asyncIterator]();
   }
 
-  /** Reads `length` bytes; fewer only at the end of the stream. */
+  /** Reads `length` bytes. Returns fewer only at the end of the stream. */
   async take(length: number): Promise<Buffer> {
     if (this.#rest.length < length) {
       const parts = [this.#rest];
@@ -24,7 +24,7 @@ export class ByteReader {
     return this.#cut(length);
   }
 
-  /** Reads what is available, up to `length` bytes; none only at the end of the stream. */
+  /** Reads the available bytes, up to `length`. Returns none only at the end of the stream. */
   async some(length: number): Promise<Buffer> {
     while (this.#rest.length === 0) {
       const part = await this.#next();

@@ -3,18 +3,18 @@ import { createGunzip } from "node:zlib";
 import { contextTooLarge } from "../../limits/refusals.ts";
 import { Refusal } from "../../refusal.ts";
 
-/** First bytes of compressed data that cannot be read here */
+/** First bytes of compressed data that the guard cannot decompress */
 const UNREADABLE: readonly (readonly [start: Buffer, name: string])[] = [
   [Buffer.from("BZh"), "bzip2"],
   [Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a]), "xz"],
   [Buffer.from([0x28, 0xb5, 0x2f, 0xfd]), "zstd"],
 ];
 const GZIP = Buffer.from([0x1f, 0x8b]);
-/** Bytes that are needed to recognize a compression */
+/** Bytes that identify a compression */
 const LONGEST = 5;
 
 /**
- * Yields the tar in a context, which may be in gzip. Owns `source`.
+ * Yields the tar of a context, which may be compressed with gzip. Owns `source`.
  *
  * @param limit bytes of the tar
  * @throws Refusal 400 `context.compression`, `context.invalid`; 413 `context.size`

@@ -3,9 +3,9 @@ import { Refusal } from "../../refusal.ts";
 import { invalidEntry } from "./invalid-entry.ts";
 import type { TarEntry } from "./tar-entries.ts";
 
-/** Bytes of a path that Linux takes */
+/** Maximum bytes of a path in Linux */
 const MAX_PATH = 4095;
-/** Bytes of a name in it */
+/** Maximum bytes of a name in a path */
 const MAX_NAME = 255;
 const KINDS: Readonly<Record<string, ContextEntry["kind"]>> = {
   "0": "file",
@@ -17,7 +17,10 @@ const KINDS: Readonly<Record<string, ContextEntry["kind"]>> = {
   "5": "folder",
 };
 
-/** Checks an entry: its names have one meaning. "" is the path of the context itself. Throws a Refusal 400 `context.entry` for a device, a FIFO, and names that lead out of the context. */
+/**
+ * Checks an entry, so that its names have one meaning. "" is the path of the context itself. Throws a Refusal 400 `context.entry` for a device, a FIFO, and
+ * names that lead out of the context.
+ */
 export function checkEntry({ type, name, target, mode, mtime, size }: TarEntry): ContextEntry {
   const path = cleanPath(name);
   const kind = KINDS[type];
@@ -29,17 +32,20 @@ export function checkEntry({ type, name, target, mode, mtime, size }: TarEntry):
   }
   const common = { path, mode, mtime };
   if (kind === "folder") return { ...common, kind };
-  // Old tars tell folders by the slash at the end.
+  // Old tars mark a folder with a slash at the end of its name.
   if (kind === "file") return name.endsWith("/") ? { ...common, kind: "folder" } : { ...common, kind, size };
   if (kind === "hard-link") return { ...common, kind, target: cleanPath(target) };
-  // The engine resolves it inside of the context, wherever it leads.
+  // The engine resolves the target inside of the context, wherever it leads.
   if (target === "" || target.length > MAX_PATH || target.includes("\0")) {
     throw invalidEntry(`${shown(name)} is a symbolic link to a name that cannot be used`);
   }
   return { ...common, kind, target };
 }
 
-/** The path of the Dockerfile, as the engine looks for it, one character for each byte. Throws a Refusal 400 for one that leads out of the context. */
+/**
+ * Returns the path at which the engine looks for the Dockerfile, with one character for each byte. Throws a Refusal 400 for a path that leads out of the
+ * context.
+ */
 export function dockerfilePath(given: string): string {
   const parts: string[] = [];
   for (const part of given.split("/")) {
@@ -67,17 +73,17 @@ function cleanPath(name: string): string {
   return path;
 }
 
-/** The text of a path of one character for each byte */
+/** Decodes a path that has one character for each byte. */
 export function textOfPath(path: string): string {
   return Buffer.from(path, "latin1").toString();
 }
 
-/** For a name of one character for each byte */
+/** Quotes a name that has one character for each byte. */
 function shown(name: string): string {
   return quoted(textOfPath(name.slice(0, 480)));
 }
 
-/** Without control characters, and not too long for a message */
+/** Quotes a name for a message: without control characters, and shortened. */
 function quoted(name: string): string {
   return JSON.stringify(name.slice(0, 120));
 }

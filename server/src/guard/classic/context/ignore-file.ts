@@ -4,15 +4,15 @@ import { Refusal } from "../../refusal.ts";
 
 export const IGNORE_FILE = ".dockerignore";
 
-/** Bytes of an ignore file, and of the path of a Dockerfile beside one: patterns may take long for long paths. */
+/** Maximum bytes of an ignore file, and of the path of a Dockerfile in a context that has one. Matching patterns may take long for long paths. */
 const MAX_IGNORE_FILE = 64 * 1024;
 const MAX_PATH = 256;
-/** ms for which patterns are matched in one go, while other tenants wait */
+/** ms for which patterns are matched in one turn, during which other tenants wait */
 const TURN = 10;
 
 /**
- * Whether the engine removes the Dockerfile from the context after it has read it: the last line that matches it, or a folder above it, decides. Rejects
- * with a Refusal 400 for a file that it cannot read.
+ * Returns whether the engine removes the Dockerfile from the context after it has read it. The last line that matches it or a folder above it decides. Rejects
+ * with a Refusal 400 for an unreadable ignore file.
  */
 export async function isIgnored(ignoreFile: Buffer | undefined, path: string, signal: AbortSignal): Promise<boolean> {
   if (ignoreFile === undefined) return false;
@@ -31,7 +31,7 @@ export async function isIgnored(ignoreFile: Buffer | undefined, path: string, si
       signal.throwIfAborted();
       until = performance.now() + TURN;
     }
-    // The result of the lines before, and this line
+    // Applies this line to the result of the lines before it.
     isExcluded = excludes(`${isExcluded ? "**" : ""}\n${line}`, path);
   }
   return isExcluded;
@@ -59,7 +59,10 @@ function invalid(message: string, cause?: unknown): Refusal {
   return new Refusal("context.dockerignore", message, { statusCode: 400, cause });
 }
 
-/** The tenant's lines, and one that has the engine remove `name`; without a file of the tenant's, one that has it remove the ignore file as well. */
+/**
+ * Returns the tenant's ignore file with a line that makes the engine remove `name`. If the tenant has none, another line makes the engine remove the ignore
+ * file as well.
+ */
 export function ignoreFileWith(ignoreFile: Buffer | undefined, name: string): Buffer {
   return Buffer.concat([ignoreFile ?? Buffer.from(IGNORE_FILE), Buffer.from(`\n${name}\n`)]);
 }

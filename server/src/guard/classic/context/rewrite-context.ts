@@ -12,66 +12,66 @@ import { contextTooLarge } from "../../limits/refusals.ts";
 import { decompress } from "./decompress.ts";
 import { checkEntry, dockerfilePath, textOfPath } from "./entry.ts";
 import { IGNORE_FILE, ignoreFileWith, isIgnored } from "./ignore-file.ts";
-import { KeptFiles } from "./kept-files.ts";
+import { DeferredFiles } from "./deferred-files.ts";
 import { tarEntries } from "./tar-entries.ts";
 
 export interface ContextOptions {
-  /** As the request names it, e.g. `./Dockerfile` */
+  /** The path in the request, e.g. `./Dockerfile` */
   dockerfile: string;
-  /** Bytes of the tar */
+  /** Maximum bytes of the tar */
   limit: number;
-  /** Left out: a million */
+  /** Default: a million */
   maxEntries?: number;
   signal: AbortSignal;
-  /** Checks the Dockerfile, when all of the context has been read, and returns the one that the engine gets */
+  /** Checks the Dockerfile after the whole context was read, and returns the one that the engine gets */
   rewrite: (dockerfile: Buffer) => Promise<string>;
 }
 
-/** A context as the engine gets it. */
+/** The context that the engine gets. */
 export interface RewrittenContext {
-  /** The name of the Dockerfile for the engine */
+  /** The name of the Dockerfile in the rewritten context */
   dockerfile: string;
-  /** A tar. It fails with a Refusal. The caller reads it to its end, or destroys it. */
+  /** A tar, which can fail with a Refusal. The caller must read it to its end or destroy it. */
   tar: Readable;
 }
 
-/** Large source trees with their dependencies have half of this. */
+/** Large source trees with their dependencies have half as many. */
 const MAX_ENTRIES = 1_000_000;
 const DEFAULT = "Dockerfile";
-/** The same in each build, because it is in .dockerignore, which is part of the cache key of `COPY . /` */
-const OURS = ".docker-over-ssh-guard.dockerfile";
+/** The guard's name for the Dockerfile. It is the same in each build, because it is in .dockerignore, which is part of the cache key of `COPY . /`. */
+const GUARD_DOCKERFILE = ".docker-over-ssh-guard.dockerfile";
 /**
- * The folder of the context itself, which engines ignore. It comes first because engines detect compression by the first bytes, which would otherwise be
- * the tenant's: a file whose name begins like a zstd frame or a bzip2 block could hide another tar in its content, with another Dockerfile.
+ * The folder of the context itself, which engines ignore. It is the first entry, because engines detect compression by the first bytes, which would otherwise
+ * be the tenant's. A file whose name begins like a zstd frame or a bzip2 block could hide another tar in its content, with another Dockerfile.
  */
 const ROOT: ContextEntry = { kind: "folder", path: ".", mode: 0o755, mtime: 0 };
 
 /**
- * Reads a context and writes it anew as it arrives: the same files, with headers of ours, and at the end a Dockerfile under a name of ours, which the engine
- * takes instead of the tenant's. The engine removes it from the context again, as its last line of .dockerignore says (the way of docker for a Dockerfile
- * from stdin). Owns `source`.
+ * Parses a context and rewrites it as it arrives. The result has the same files, with headers that the guard writes. At its end is a Dockerfile under a name of
+ * the guard, which the engine reads instead of the tenant's. The last line of .dockerignore makes the engine remove this Dockerfile from the context, which is
+ * docker's method for a Dockerfile from stdin. Owns `source`.
  */
 export function rewriteContext(source: Readable, options: ContextOptions): RewrittenContext {
   const path = dockerfilePath(options.dockerfile);
   const candidates = path === DEFAULT ? [DEFAULT, DEFAULT.toLowerCase()] : [path];
-  const tar = Readable.from(coalesce(written(source, candidates, options)), { objectMode: false });
-  return { dockerfile: OURS, tar };
+  const tar = Readable.from(coalesce(rewritten(source, candidates, options)), { objectMode: false });
+  return { dockerfile: GUARD_DOCKERFILE, tar };
 }
 
-async function* written(source: Readable, candidates: readonly string[], options: ContextOptions) {
-  const kept = new KeptFiles([...candidates, IGNORE_FILE]);
+async function* rewritten(source: Readable, candidates: readonly string[], options: ContextOptions) {
+  const deferred = new DeferredFiles([...candidates, IGNORE_FILE]);
   try {
     yield tarHeadersOf(ROOT);
-    yield* entries(source, kept, options);
-    yield* ending(kept, candidates, options);
+    yield* entries(source, deferred, options);
+    yield* ending(deferred, candidates, options);
     yield Buffer.alloc(2 * TAR_BLOCK);
   } finally {
     source.destroy();
   }
 }
 
-/** Yields all entries but those that are kept. */
-async function* entries(source: Readable, kept: KeptFiles, options: ContextOptions): AsyncGenerator<Buffer> {
+/** Yields all entries except the deferred files. */
+async function* entries(source: Readable, deferred: DeferredFiles, options: ContextOptions): AsyncGenerator<Buffer> {
   const { limit, signal, maxEntries = MAX_ENTRIES } = options;
   let count = 0;
   let copied = 0;
@@ -81,10 +81,10 @@ async function* entries(source: Readable, kept: KeptFiles, options: ContextOptio
       const entry = checkEntry(given);
       const { path, kind } = entry;
       if (path === "") continue;
-      if (path.split("/", 1)[0] === OURS) throw reservedName();
-      if (await kept.take(entry, given.content)) continue;
-      // The kept file comes at the end, so the link becomes a copy.
-      const linked = kind === "hard-link" ? kept.get(entry.target) : undefined;
+      if (path.split("/", 1)[0] === GUARD_DOCKERFILE) throw reservedName();
+      if (await deferred.take(entry, given.content)) continue;
+      // The deferred file is written at the end, so the link becomes a copy.
+      const linked = kind === "hard-link" ? deferred.get(entry.target) : undefined;
       if (linked !== undefined) {
         copied += TAR_BLOCK + linked.content.length;
         if (copied > limit) throw contextTooLarge(limit);
@@ -108,29 +108,29 @@ async function* entries(source: Readable, kept: KeptFiles, options: ContextOptio
 
 /** Yields the tenant's Dockerfile and ignore file, and the guard's. */
 async function* ending(
-  kept: KeptFiles,
+  deferred: DeferredFiles,
   candidates: readonly string[],
   { dockerfile, rewrite, signal }: ContextOptions,
 ): AsyncGenerator<Buffer> {
-  const link = kept.link();
+  const link = deferred.link();
   if (link !== undefined) {
     const hint = link === IGNORE_FILE ? "" : ", or name its target with -f";
     throw new Refusal("dockerfile.link", `${textOfPath(link)} is a link in the context: send the file itself${hint}`, {
       statusCode: 400,
     });
   }
-  const found = candidates.map((path) => kept.get(path)).find((file) => file !== undefined);
+  const found = candidates.map((path) => deferred.get(path)).find((file) => file !== undefined);
   if (found === undefined) throw missing(`Cannot locate specified Dockerfile: ${dockerfile.slice(0, 200)}`);
   if (found.content.length === 0) throw missing(`the Dockerfile (${textOfPath(found.entry.path)}) cannot be empty`);
   const text = await rewrite(found.content);
-  const ignore = kept.get(IGNORE_FILE);
-  for (const file of kept.all()) {
+  const ignore = deferred.get(IGNORE_FILE);
+  for (const file of deferred.all()) {
     if (file === ignore) continue;
     if (file === found && (await isIgnored(ignore?.content, file.entry.path, signal))) continue;
     yield fileOf(file.entry, file.content);
   }
-  yield fileOf(ignore?.entry ?? ownFile(IGNORE_FILE), ignoreFileWith(ignore?.content, OURS));
-  yield fileOf(ownFile(OURS), Buffer.from(text));
+  yield fileOf(ignore?.entry ?? ownFile(IGNORE_FILE), ignoreFileWith(ignore?.content, GUARD_DOCKERFILE));
+  yield fileOf(ownFile(GUARD_DOCKERFILE), Buffer.from(text));
 }
 
 function ownFile(path: string): ContextFile {
@@ -143,9 +143,13 @@ function fileOf(entry: ContextFile, content: Buffer): Buffer {
 }
 
 function reservedName(): Refusal {
-  return new Refusal("context.entry", `the context has an entry that is not allowed: ${OURS} is the guard's own name`, {
-    statusCode: 400,
-  });
+  return new Refusal(
+    "context.entry",
+    `the context has an entry that is not allowed: ${GUARD_DOCKERFILE} is the guard's own name`,
+    {
+      statusCode: 400,
+    },
+  );
 }
 
 function tooMany(most: number): Refusal {

@@ -11,34 +11,37 @@ import {
 import { ByteReader } from "./byte-reader.ts";
 import { invalidEntry } from "./invalid-entry.ts";
 
-/** An entry of a tar that streams by, as it is written there. Texts have one character for each byte. */
+/** An unchanged entry of a streamed tar. Texts have one character for each byte. */
 export interface TarEntry {
-  /** The type flag of its header; `S` for a sparse file, however it is written */
+  /** The type flag of its header, or `S` for a sparse file in any format */
   type: string;
   name: string;
-  /** Of a link */
+  /** The target of a link */
   target: string;
   mode: number;
   /** µs since 1970 */
   mtime: number;
-  /** Bytes of content, 0 for anything but a file */
+  /** Bytes of content; 0 for all entries except files */
   size: number;
-  /** Content that is not read is skipped. */
+  /** Content that the caller does not read is skipped */
   content: AsyncIterable<Buffer>;
 }
 
-/** Bytes of a pax header or a long name: paths have 4,095 at most, extended attributes some more. Larger ones would hold up other tenants while they are read. */
+/**
+ * Maximum bytes of a pax header or a long name. A path has at most 4,095 bytes, and extended attributes need some more. Parsing larger headers would delay
+ * other tenants.
+ */
 const MAX_EXTENSION = 64 * 1024;
-/** Types without content, whatever size they state (as for Go's archive/tar) */
+/** Types without content, whatever size their headers state (as in Go's archive/tar) */
 const WITHOUT_CONTENT: ReadonlySet<string> = new Set(["1", "2", "3", "4", "5", "6"]);
 
 /**
- * Yields the entries of a tar as they arrive, up to its end as engines see it: what follows the first block of zeros is read, and counts for nothing. A tar
- * may also end with the last byte of its last file, as docker build -f - sends it.
+ * Yields the entries of a tar as they arrive, up to the end that engines detect: bytes after the first block of zeros are read and ignored. A tar may also end
+ * with the last byte of its last file, like the one that `docker build -f -` sends.
  *
- * Memory: a chunk, and a header.
+ * Memory: one chunk and one header.
  *
- * @throws Error for what is no tar, or is cut off; a Refusal 400 `context.entry` for a header that is too large
+ * @throws Error if the stream is no tar or is cut off; Refusal 400 `context.entry` if a header is too large
  */
 export async function* tarEntries(chunks: AsyncIterable<Buffer>): AsyncGenerator<TarEntry> {
   const bytes = new ByteReader(chunks);

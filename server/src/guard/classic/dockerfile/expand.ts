@@ -1,17 +1,17 @@
 import type { EscapeToken } from "./logical-lines.ts";
 
-/** Looks a variable up. Undefined: it is not set. It may throw where its value cannot be known. */
+/** Returns the value of a variable, or undefined if it is not set. May throw if the value is unknown. */
 export type Lookup = (name: string) => string | undefined;
 
-/** The text cannot be expanded, as in the classic builder, or only by a newer one. */
+/** Reports a text that the classic builder cannot expand, or that only a newer one can. */
 export class ExpansionError extends Error {
   override readonly name = "ExpansionError";
 }
 
 const SPECIAL_PARAMETERS = "@*#?-$!0";
-/** Variables within variables: each level is a call. */
+/** Maximum depth of variables in variables. Each level is a function call. */
 const MAX_DEPTH = 50;
-/** Characters of a value. A few lines of ENV could make one of any size. */
+/** Maximum characters of a value. Without a limit, a few lines of ENV could create one of any size. */
 const MAX_VALUE = 64 * 1024;
 
 interface Scan {
@@ -23,8 +23,8 @@ interface Scan {
 }
 
 /**
- * Expands variables in a word, and takes quotes and escapes out of it, as the classic builder: `$X`, `${X}`, and `${X-word}`, `${X+word}`, `${X?word}`
- * with a colon or without.
+ * Expands variables in a word, and removes its quotes and escapes, like the classic builder: `$X`, `${X}`, and `${X-word}`, `${X+word}`, `${X?word}` with or
+ * without a colon.
  *
  * @throws ExpansionError
  */
@@ -43,7 +43,7 @@ function untilStop(scan: Scan, stop: string | undefined): string {
     if (char === "'") result += singleQuoted(scan);
     else if (char === '"') result += doubleQuoted(scan);
     else if (char === "$") result = append(result, dollar(scan));
-    // An escape at the end stands for nothing.
+    // An escape at the end is ignored.
     else if (char === scan.escape) result += next(scan) ?? "";
     else result += char;
   }
@@ -67,7 +67,7 @@ function doubleQuoted(scan: Scan): string {
     if (char === "$") {
       result = append(result, dollar(scan));
     } else if (char === scan.escape) {
-      // It escapes these alone, and stands for itself before others.
+      // It escapes only these characters, and is literal before all others.
       const escaped = scan.chars[scan.at];
       const isEscape = escaped === '"' || escaped === "$" || escaped === scan.escape;
       if (isEscape) scan.at++;
@@ -97,7 +97,7 @@ function dollar(scan: Scan): string {
   const isEmptyUnset = sign === ":";
   const modifier = isEmptyUnset ? next(scan) : sign;
   if (modifier === undefined) throw new ExpansionError("syntax error: missing '}'");
-  // Patterns (`#`, `%`, `/`) are known to the newest engines only.
+  // Only the newest engines support patterns (`#`, `%`, `/`).
   if (!"-+?".includes(modifier)) throw new ExpansionError(`unsupported modifier (${modifier}) in substitution`);
   const word = untilStop(scan, "}");
   const value = scan.lookup(name);

@@ -1,19 +1,19 @@
 import { dockerfileError } from "./dockerfile-error.ts";
 import { isSpace, trimSpace, type EscapeToken, type LogicalLine } from "./logical-lines.ts";
 
-/** An instruction, split as the classic builder splits it. */
+/** An instruction, split like in the classic builder. */
 export interface Instruction {
   /** In upper case, e.g. `COPY` */
   name: string;
   /** e.g. `--from=0`, without quotes and escapes */
   flags: readonly string[];
-  /** What is after the flags, as it was */
+  /** The text after the flags, verbatim */
   args: string;
-  /** What is after the name: flags and args as they were */
+  /** The text after the name, verbatim: the flags and `args` */
   rest: string;
-  /** The whole text, as the classic builder prints it */
+  /** The whole text that the classic builder prints */
   text: string;
-  /** From 1 */
+  /** The number of its first line, from 1 */
   line: number;
 }
 
@@ -38,16 +38,16 @@ const NAMES: ReadonlySet<string> = new Set([
   "VOLUME",
   "WORKDIR",
 ]);
-/** Between words. Other spaces of Unicode are parts of words. */
+/** The spaces between words. Other Unicode spaces are parts of words. */
 export const BETWEEN_WORDS = /[\t\v\f\r ]+/;
 
-/** Splits an instruction. Throws a Refusal for one that is not known. */
+/** Splits an instruction. Throws a Refusal for an unknown one. */
 export function readInstruction({ text, number }: LogicalLine, escape: EscapeToken): Instruction {
   const trimmed = trimSpace(text);
   const gap = BETWEEN_WORDS.exec(trimmed);
   const given = gap === null ? trimmed : trimmed.slice(0, gap.index);
   const name = given.toUpperCase();
-  // Characters beyond ASCII whose lower case is ASCII: engines differ.
+  // Engines treat non-ASCII characters whose lower case is ASCII differently.
   if (!/^[A-Za-z]+$/.test(given) || !NAMES.has(name)) {
     throw dockerfileError(number, `unknown instruction: ${given.slice(0, 64).toUpperCase()}`);
   }
@@ -56,7 +56,7 @@ export function readInstruction({ text, number }: LogicalLine, escape: EscapeTok
   return { name, flags, args: trimSpace(args), rest: trimSpace(rest), text: trimmed, line: number };
 }
 
-/** Takes words that begin with `--` from the beginning of a text, up to one that does not, or `--` alone. Quotes and escapes belong to none of them. */
+/** Splits the flags from a text: the words at its beginning that begin with `--`, up to one that does not, or up to `--` alone. Removes quotes and escapes. */
 function splitFlags(rest: string, escape: EscapeToken): { flags: string[]; args: string } {
   const flags: string[] = [];
   let at = 0;
@@ -96,14 +96,14 @@ function readFlag(rest: string, from: number, escape: EscapeToken): { word: stri
   return { word, end: Math.min(at, rest.length), isWritten: hasQuotes || word !== "" };
 }
 
-/** The flags of an instruction by their names, e.g. `from`. Throws a Refusal for one that it does not have, or has twice. */
+/** Returns the flags of an instruction by their names, e.g. `from`. Throws a Refusal for an unknown or a duplicate flag. */
 export function flagsOf({ flags, line }: Instruction, known: readonly string[]): Map<string, string> {
   const found = new Map<string, string>();
   for (const flag of flags) {
     const [, name = "", value] = /^--([^=]*)(?:=(.*))?$/s.exec(flag) ?? [];
     if (!known.includes(name)) throw dockerfileError(line, `unknown flag: --${name}`);
     if (found.has(name) && name !== "exclude") throw dockerfileError(line, `duplicate flag specified: --${name}`);
-    // Engines differ in quotes, escapes and bytes beyond ASCII here; nothing that a flag needs has them.
+    // Engines treat quotes, escapes and non-ASCII bytes in flags differently. No flag needs them.
     if (!/^[\x21-\x7e]*$/.test(flag) || /['"\\`]/.test(flag)) {
       throw dockerfileError(line, `the flag --${name} has a character that is not allowed in a flag`);
     }
@@ -112,7 +112,7 @@ export function flagsOf({ flags, line }: Instruction, known: readonly string[]):
   return found;
 }
 
-/** The words of ADD, COPY and VOLUME: of a list in JSON, or separated by spaces. */
+/** Returns the words of ADD, COPY and VOLUME, which are a JSON list or separated by spaces. */
 export function words({ args, line }: Instruction): string[] {
   const list = jsonList(args);
   if (list === "mixed") {
@@ -133,7 +133,7 @@ function jsonList(args: string): string[] | "mixed" | undefined {
   return list.every((word): word is string => typeof word === "string") ? list : "mixed";
 }
 
-/** Splits `A=1 B="x y"` at spaces outside of quotes, which stay. */
+/** Splits `A=1 B="x y"` at spaces outside of quotes. The words keep their quotes. */
 export function quotedWords(args: string, escape: EscapeToken): string[] {
   const found: string[] = [];
   let word = "";
@@ -144,7 +144,7 @@ export function quotedWords(args: string, escape: EscapeToken): string[] {
       if (word !== "") found.push(word);
       word = "";
     } else if (char === escape && quote !== "'") {
-      // At the end it stands for nothing.
+      // At the end, an escape is ignored.
       if (at + 1 < args.length) word += char + args.charAt(++at);
     } else {
       if (char === quote) quote = undefined;
@@ -155,7 +155,7 @@ export function quotedWords(args: string, escape: EscapeToken): string[] {
   return word === "" ? found : [...found, word];
 }
 
-/** The pairs of ENV and LABEL: `A=1 B=2`, or `A the rest`. */
+/** Returns the pairs of ENV and LABEL, written as `A=1 B=2` or as `A the rest`. */
 export function pairs({ args, name, line }: Instruction, escape: EscapeToken): [key: string, value: string][] {
   const found = quotedWords(args, escape);
   if (found.length === 0) throw dockerfileError(line, `${name} requires at least one argument`);

@@ -5,18 +5,18 @@ import { pairs, type Instruction } from "./instruction.ts";
 import type { EscapeToken } from "./logical-lines.ts";
 import type { Variables } from "./variables.ts";
 
-/** Bytes of the labels of all steps of a build: each is an image, with all labels so far. */
+/** Maximum bytes of the labels of all steps of a build. Each step is an image with all labels so far. */
 const MAX_IN_STEPS = 8 * 1024 * 1024;
 
-/** Counts the labels of a Dockerfile, and of its steps. Its methods throw a Refusal `dockerfile.labels`. */
+/** Counts the labels of a Dockerfile and of its steps. Its methods throw a Refusal `dockerfile.labels`. */
 export interface LabelCount {
-  /** A stage begins with these. */
+  /** Adds the labels with which a stage begins. */
   inherit(bytes: number): void;
-  /** @param variables as they are at this instruction */
+  /** @param variables their values at this instruction */
   step(instruction: Instruction, variables: Variables): void;
 }
 
-/** Stages are not told apart: what one has counts in those after it, too. */
+/** Creates a count that does not distinguish stages: the labels of a stage also count in all later stages. */
 export function labelCount(escape: EscapeToken): LabelCount {
   let labels = 0;
   let inherited = 0;

@@ -1,30 +1,30 @@
 import { Refusal } from "../../refusal.ts";
 import { dockerfileError } from "./dockerfile-error.ts";
 
-/** An instruction's text, its continuation lines joined. */
+/** The text of an instruction, with its continuation lines joined. */
 export interface LogicalLine {
   text: string;
-  /** Of its beginning, from 1 */
+  /** The number of its first line, from 1 */
   number: number;
 }
 
-/** A character that joins lines and takes the meaning of others away: `\`, or the backtick where the directive says so. */
+/** The character that joins lines and escapes other characters: `\`, or a backtick if a directive sets it. */
 export type EscapeToken = "\\" | "`";
 
-/** What Go's unicode.IsSpace takes for space. JavaScript's `\s` has the byte order mark in it, and not U+0085. */
+/** The characters that Go's unicode.IsSpace treats as space. JavaScript's `\s` contains the byte order mark, and lacks U+0085. */
 export const SPACE = "[\\t\\n\\v\\f\\r \\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]";
 const IS_SPACE = new RegExp(SPACE);
-/** Of Go's regular expressions (`\s`), in directives */
+/** The spaces of Go's regular expressions (`\s`), in directives */
 const REGEXP_SPACE = "\t\n\f\r ";
-/** Bytes of a line: Go's bufio.Scanner takes no longer one. */
+/** Maximum bytes of a line in Go's bufio.Scanner */
 const MAX_LINE = 64 * 1024 - 1;
-/** Of a whole Dockerfile */
+/** Maximum bytes of a Dockerfile */
 export const MAX_DOCKERFILE = 1024 * 1024;
 
 const DIRECTIVE = /^#[\t\n\f\r ]*([a-zA-Z][a-zA-Z0-9]*)[\t\n\f\r ]*=/;
 const DIRECTIVES: ReadonlySet<string> = new Set(["escape", "syntax", "check"]);
 
-/** Reads a Dockerfile's bytes as text. Throws a Refusal for bytes that are no UTF-8, and for NUL. */
+/** Decodes a Dockerfile. Throws a Refusal for bytes that are not UTF-8, and for NUL. */
 export function decodeDockerfile(bytes: Uint8Array): string {
   let text: string;
   try {
@@ -36,7 +36,7 @@ export function decodeDockerfile(bytes: Uint8Array): string {
   throw new Refusal("dockerfile.encoding", "the Dockerfile has a NUL character", { statusCode: 400 });
 }
 
-/** Splits a Dockerfile into instructions: directives, comments, empty lines and continuation as the classic builder reads them. */
+/** Splits a Dockerfile into instructions. Handles directives, comments, empty lines and continuation like the classic builder. */
 export function logicalLines(dockerfile: string): { lines: LogicalLine[]; escape: EscapeToken } {
   const physical = dockerfile.replace(/^\uFEFF/, "").split("\n");
   const { escape } = readDirectives(physical);
@@ -62,7 +62,7 @@ export function logicalLines(dockerfile: string): { lines: LogicalLine[]; escape
   return { lines, escape };
 }
 
-/** Whether the classic builder would join a line with the next one. */
+/** Returns whether the classic builder would join a line with the next one. */
 export function isContinued(line: string, escape: EscapeToken): boolean {
   return !withoutContinuation(line, escape)[1];
 }
@@ -71,7 +71,7 @@ export function isSpace(char: string): boolean {
   return IS_SPACE.test(char);
 }
 
-/** Go's strings.TrimSpace */
+/** Trims a text like Go's strings.TrimSpace. */
 export function trimSpace(text: string): string {
   return trimEnd(trimStart(text), isSpace);
 }
@@ -82,7 +82,7 @@ function trimStart(text: string): string {
   return text.slice(at);
 }
 
-/** Not by a regular expression: from each character of a long row of spaces, it would look for the end of the text. */
+/** Trims the end of a text. A regular expression would search for the end of the text from each character of a long run of spaces. */
 function trimEnd(text: string, isTrimmed: (char: string) => boolean): string {
   let end = text.length;
   while (end > 0 && isTrimmed(text.charAt(end - 1))) end--;
@@ -101,14 +101,14 @@ function isComment(line: string): boolean {
   return line.startsWith("#");
 }
 
-/** @returns the line without the token at its end, and whether the instruction ends with it */
+/** @returns the line without the escape token at its end, and whether the instruction ends with this line */
 function withoutContinuation(line: string, escape: EscapeToken): [text: string, isWhole: boolean] {
   const text = trimEnd(line, (char) => char === " " || char === "\t");
   const isOpen = text.endsWith(escape) && text.at(-2) !== escape;
   return isOpen ? [text.slice(0, -1), false] : [line, true];
 }
 
-/** Directives are the first lines, up to one that is none. */
+/** Reads the directives: the first lines, up to one that is not a directive. */
 function readDirectives(physical: readonly string[]): { escape: EscapeToken } {
   let escape: EscapeToken = "\\";
   const seen = new Set<string>();
@@ -128,7 +128,7 @@ function readDirectives(physical: readonly string[]): { escape: EscapeToken } {
 
 function readDirective(line: string): { name: string; value: string } | undefined {
   const [head, name = ""] = DIRECTIVE.exec(line) ?? [];
-  // Without any character behind the equals sign, it is a comment.
+  // Without a character after the equals sign, the line is a comment.
   if (head === undefined || head.length === line.length) return undefined;
   const isTrimmed = (char: string): boolean => REGEXP_SPACE.includes(char);
   const rest = trimEnd(line.slice(head.length), isTrimmed);

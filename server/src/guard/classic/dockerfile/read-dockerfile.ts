@@ -5,14 +5,14 @@ import { logicalLines, type EscapeToken } from "./logical-lines.ts";
 
 export interface Dockerfile {
   escape: EscapeToken;
-  /** ARG before the first FROM */
+  /** The ARG instructions before the first FROM */
   metaArgs: readonly Instruction[];
   stages: readonly Stage[];
 }
 
 export interface Stage {
   from: Instruction;
-  /** As it was written, e.g. `alpine:${VERSION}` */
+  /** The base verbatim, e.g. `alpine:${VERSION}` */
   base: string;
   /** In lower case */
   name: string | undefined;
@@ -20,14 +20,14 @@ export interface Stage {
   instructions: readonly Instruction[];
 }
 
-/** More than anybody needs; each one costs the engine an image. */
+/** More than any Dockerfile needs. The engine creates an image for each instruction. */
 const MAX_INSTRUCTIONS = 2000;
 const MAX_STAGES = 256;
 
 /**
- * Reads a Dockerfile as the classic builder does.
+ * Parses a Dockerfile like the classic builder.
  *
- * @param target of --target: stages after it are left out
+ * @param target the stage of --target; later stages are omitted
  * @throws Refusal `dockerfile.invalid`, `dockerfile.encoding`
  */
 export function readDockerfile(text: string, target?: string): Dockerfile {
@@ -55,7 +55,7 @@ export function readDockerfile(text: string, target?: string): Dockerfile {
 
 function readFrom(from: Instruction): Omit<Stage, "instructions"> {
   const platform = flagsOf(from, ["platform"]).get("platform") || undefined;
-  // FROM has no list in JSON: what looks like one is a name that no image has.
+  // FROM accepts no JSON list, so a text that looks like one is a name that no image has.
   const [base = "", as, name, ...more] = words({ ...from, args: from.args.replace(/^\[/, " [") }).filter(
     (word) => word,
   );

@@ -19,15 +19,15 @@ import {
 import { writeFiles } from "./write-files.ts";
 import { writeLine } from "./write-line.ts";
 
-/** An image that a Dockerfile begins with, or takes files from. */
+/** An image with which a stage begins, or from which it copies files. */
 export interface Base {
-  /** On the engine, e.g. `sha256:…` */
+  /** The ID on the engine, e.g. `sha256:…` */
   id: string;
   /** `Config.Env` */
   env: readonly string[];
   /** `Config.OnBuild` */
   triggers: readonly string[];
-  /** Of `Config.Labels` */
+  /** Bytes of `Config.Labels` */
   labelBytes: number;
 }
 
@@ -36,23 +36,23 @@ export interface RewriteOptions {
   buildArgs: BuildArgs;
   policy: Policy;
   tenant: string;
-  /** Finds an image that a tenant may use, by a name or an ID; pulls it where it must. Throws a Refusal. */
+  /** Finds an image that a tenant may use, by a name or an ID, and pulls it if necessary. Throws a Refusal. */
   resolve: (given: string, platform: string | undefined) => Promise<Base>;
 }
 
-/** A Dockerfile that the engine and the guard read in the same way. */
+/** A Dockerfile that the engine and the guard parse in the same way. */
 export interface RewrittenDockerfile {
   text: string;
-  /** What the engine prints a `Step` for, in its order: the tenant's text, undefined for what the guard has added */
+  /** The instructions for which the engine prints a `Step`, in its order: the tenant's text, or undefined for an instruction that the guard has added */
   steps: readonly (string | undefined)[];
 }
 
-/** The state of a rewrite: what is written so far. */
+/** The state of a rewrite, with the lines written so far. */
 interface Build {
   options: RewriteOptions;
   escape: EscapeToken;
   meta: Variables;
-  /** Random, so that no stage has the name of an image: an engine that did not see the stage would use the image. */
+  /** Random, so that no stage has the name of an image. An engine that did not recognize the stage would use that image */
   mark: string;
   done: { stage: Stage; name: string; base: string; environment: Environment; triggers: readonly Instruction[] }[];
   lines: string[];
@@ -63,11 +63,11 @@ interface Build {
 const PLATFORM = /^[\w./-]{1,100}$/;
 
 /**
- * Writes a Dockerfile anew: one line for each instruction, images by their IDs, stages by names of ours. So the engine cannot read another Dockerfile
- * than the guard has checked, whatever its parser makes of the tenant's text. Each stage gets the label of the tenant, so that all images of a build
- * are known to be its own.
+ * Rewrites a Dockerfile with one line for each instruction, the IDs of images, and the guard's names of stages. The engine therefore reads the Dockerfile that
+ * the guard has checked, however its parser would interpret the tenant's text. Each stage gets the label of the tenant, which identifies all images of a build
+ * as the tenant's.
  *
- * @throws Refusal for what cannot be read, and for what the tenant may not do
+ * @throws Refusal for an unreadable Dockerfile, and for an instruction that the tenant may not use
  */
 export async function rewriteDockerfile(text: string, options: RewriteOptions): Promise<RewrittenDockerfile> {
   const { escape, metaArgs, stages } = readDockerfile(text, options.target);
@@ -111,8 +111,9 @@ async function writeStage(build: Build, stage: Stage): Promise<void> {
 }
 
 /**
- * Writes the tenant's label. The last value counts; a value before it distinguishes stages on one base. Without it, their first steps would be the same: an
- * engine looks up only the newest of equal steps, and uses it only under an image of its cache sources, so the steps of the other stage would run again.
+ * Returns the instruction that sets the tenant's label. The last value applies; a value before it distinguishes stages on the same base. Without it, their
+ * first steps would be equal. An engine looks up only the newest of equal steps, and uses it only if it is under an image of its cache sources, so the steps of
+ * the other stage would run again.
  */
 function tenantLabel({ options, done }: Build, base: string): string {
   const before = done.filter((stage) => stage.base === base).length;
@@ -120,7 +121,7 @@ function tenantLabel({ options, done }: Build, base: string): string {
   return `LABEL${mark} ${TENANT_LABEL}=${options.tenant}`;
 }
 
-/** What FROM names: a stage, nothing, or an image. */
+/** Resolves the base of FROM, which is a stage, `scratch`, or an image. */
 async function baseOf({ options, meta, done }: Build, { base, from }: Stage, platform: string | undefined) {
   const given = expanded(meta, base, from.line);
   if (given === "") throw dockerfileError(from.line, `base name (${base}) should not be blank`);
@@ -135,7 +136,7 @@ async function baseOf({ options, meta, done }: Build, { base, from }: Stage, pla
   return { written: image.id, environment: asEnvironment(image.env), triggers, labelBytes: image.labelBytes };
 }
 
-/** What `--from=` names: the number of an earlier stage, or an image. The name of a stage comes before a number, and a number before an image. */
+/** Resolves `--from=` to the number of an earlier stage or the ID of an image. The name of a stage precedes a number, which precedes an image. */
 async function sourceOf({ options, done }: Build, given: string, line: number): Promise<string> {
   const named = done.findIndex(({ stage }) => stage.name === given.toLowerCase());
   if (named !== -1) return String(named);

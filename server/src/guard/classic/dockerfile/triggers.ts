@@ -7,15 +7,15 @@ import { flagsOf, pairs, readInstruction, type Instruction } from "./instruction
 import { isContinued, logicalLines, type EscapeToken } from "./logical-lines.ts";
 import { writeFiles, writeUnchanged } from "./write-files.ts";
 
-/** Instructions that a trigger cannot be */
+/** Instructions that cannot be triggers */
 const NO_TRIGGERS: ReadonlySet<string> = new Set(["ONBUILD", "FROM", "MAINTAINER"]);
-/** Of a base. Each is a step of each stage on top of it. */
+/** Maximum triggers of a base. Each becomes a step of each stage on top of the base. */
 const MAX_TRIGGERS = 100;
 
 /**
- * Checks the triggers (`Config.OnBuild`) of a base. The engine runs them after FROM as they are, so a trigger that would have to be rewritten is refused.
+ * Checks the triggers (`Config.OnBuild`) of a base. The engine runs them after FROM, unchanged, so a trigger that the guard would have to rewrite is refused.
  *
- * @returns them as instructions
+ * @returns the triggers as instructions
  */
 export function checkTriggers(triggers: readonly string[], base: string, line: number, policy: Policy): Instruction[] {
   if (triggers.length > MAX_TRIGGERS) throw dockerfileError(line, `${base} has more than ${MAX_TRIGGERS} triggers`);
@@ -28,7 +28,7 @@ export function checkTriggers(triggers: readonly string[], base: string, line: n
       );
     const { lines, escape } = logicalLines(trigger);
     const [only] = lines;
-    // Directives, comments and joined lines: only triggers that were written by hand have them.
+    // Only triggers that were written by hand have directives, comments and joined lines.
     if (only === undefined || trigger.includes("\n") || trigger.includes("\0") || isContinued(trigger, escape)) {
       throw refused("of more than one line");
     }
@@ -40,7 +40,10 @@ export function checkTriggers(triggers: readonly string[], base: string, line: n
   });
 }
 
-/** Writes the instruction of ONBUILD, which the engine stores and runs in builds on top of the image. Throws a Refusal for what they could not do. */
+/**
+ * Returns the rewritten instruction of ONBUILD, which the engine stores and runs in builds on top of the image. Throws a Refusal for an instruction that these
+ * builds could not run.
+ */
 export function writeTrigger(instruction: Instruction, escape: EscapeToken, policy: Policy): string {
   const { name, line, rest } = instruction;
   if (NO_TRIGGERS.has(name)) throw dockerfileError(line, `${name} isn't allowed as an ONBUILD trigger`);
@@ -56,10 +59,10 @@ export function writeTrigger(instruction: Instruction, escape: EscapeToken, poli
   });
 }
 
-/** Refuses the guard's own labels, and keys that are not known before the build. */
+/** Refuses the guard's own labels, and keys that are unknown before the build. */
 export function checkLabels(instruction: Instruction, escape: EscapeToken): void {
   flagsOf(instruction, []);
-  // Written after LABEL, `--` would be one more end of flags, and what follows it other labels.
+  // After LABEL, `--` would again end the flags, and the text after it would be other labels.
   if (instruction.args.startsWith("--")) {
     throw dockerfileError(instruction.line, "the key of a label cannot begin with --");
   }

@@ -3,34 +3,34 @@ import { expand, ExpansionError, type Lookup } from "./expand.ts";
 import { pairs, quotedWords, type Instruction } from "./instruction.ts";
 import type { EscapeToken } from "./logical-lines.ts";
 
-/** The value of --build-arg; null: to be taken from the builder's environment, which is empty */
+/** The values of --build-arg. Null refers to the builder's environment, which is empty. */
 export type BuildArgs = Readonly<Record<string, string | null>>;
 
-/** Build arguments that need no ARG */
+/** Build arguments that do not need an ARG */
 const PROXIES = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
 const PREDEFINED: ReadonlySet<string> = new Set([...PROXIES, ...PROXIES.map((name) => name.toLowerCase())]);
-/** Variables of a stage. Each stage begins with a copy of those of its base. */
+/** Maximum variables of a stage. Each stage begins with a copy of its base's variables. */
 export const MAX_VARIABLES = 1000;
-/** A value that only a newer engine can compute, or none */
+/** A value that only a newer engine, or no engine, can compute */
 const UNKNOWN = Symbol("unknown");
 
 type Value = string | typeof UNKNOWN;
 
-/** The variables of a Dockerfile, or of a stage of it, as they are at one instruction. */
+/** The variables of a Dockerfile, or of one of its stages, at one instruction. */
 export interface Variables {
-  /** Takes in ARG and ENV. Other instructions change nothing. Throws a Refusal for too many. */
+  /** Applies ARG and ENV. Other instructions have no effect. Throws a Refusal for too many variables. */
   apply(instruction: Instruction): void;
-  /** Expands a word, and takes its quotes away. Throws an ExpansionError. */
+  /** Expands a word, and removes its quotes. Throws an ExpansionError. */
   expand(word: string): string;
-  /** The variables that a stage begins with. @param environment that of its base */
+  /** Returns the variables with which a stage begins. @param environment of its base */
   forStage(environment: Environment): Variables;
-  /** What ENV has set, as it is now */
+  /** The current values that ENV has set */
   readonly environment: Environment;
 }
 
 export type Environment = ReadonlyMap<string, Value>;
 
-/** Reads `Config.Env` of an image. */
+/** Parses `Config.Env` of an image. */
 export function asEnvironment(entries: readonly string[]): Environment {
   return new Map(
     entries.map((entry) => {
@@ -40,7 +40,7 @@ export function asEnvironment(entries: readonly string[]): Environment {
   );
 }
 
-/** The variables before the first FROM: of ARG. */
+/** Returns the variables before the first FROM, which only ARG sets. */
 export function metaVariables(buildArgs: BuildArgs, escape: EscapeToken): Variables {
   return variables({ buildArgs, escape, meta: new Map(), args: new Map(), env: new Map(), isMeta: true });
 }
@@ -48,9 +48,9 @@ export function metaVariables(buildArgs: BuildArgs, escape: EscapeToken): Variab
 interface State {
   buildArgs: BuildArgs;
   escape: EscapeToken;
-  /** Of ARG before the first FROM: the values, undefined where they have none */
+  /** The values of ARG before the first FROM; undefined for one without a value */
   meta: Map<string, Value | undefined>;
-  /** Of ARG in this stage */
+  /** The values of ARG in this stage */
   args: Map<string, Value | undefined>;
   env: Map<string, Value>;
   isMeta: boolean;

@@ -4,24 +4,24 @@ import { dockerfileError, dockerfileRefusal } from "./dockerfile-error.ts";
 import { ExpansionError } from "./expand.ts";
 import { flagsOf, words, type Instruction } from "./instruction.ts";
 
-/** What an instruction of a stage or of a trigger may copy from. */
+/** The sources from which an instruction of a stage or of a trigger may copy. */
 export interface FileSources {
   policy: Policy;
-  /** Expands a word as it is here; undefined in a trigger, where variables are not known */
+  /** Expands a word with the variables at this instruction; undefined in a trigger, where variables are unknown */
   expand: ((word: string) => string) | undefined;
-  /** What stands for the value of --from: the number of a stage, or the ID of an image. Throws a Refusal. */
+  /** Resolves the value of --from to the number of a stage or the ID of an image. Throws a Refusal. */
   from: (name: string) => string;
 }
 
 const COPY_FLAGS = ["from", "chown", "chmod", "link", "exclude"];
 const ADD_FLAGS = ["chown", "chmod", "link", "keep-git-dir", "checksum", "exclude", "unpack"];
 const SCHEMES = ["http://", "https://"];
-/** Stands for itself in every form of an instruction */
+/** A word that is literal in every form of an instruction */
 const PLAIN = /^[\w.,:@%+/*?=~$(){}-]+$/;
 /** The beginning of a word that neither variables, nor quotes, nor escapes can change */
 const LITERAL = /^[A-Za-z0-9_.,:@%+/*?=~(){}[\]-]*/;
 
-/** Writes ADD or COPY anew, so that every engine reads what was checked. Throws a Refusal for what it may not take. */
+/** Rewrites ADD or COPY, so that every engine reads the checked words. Throws a Refusal for sources that are not allowed. */
 export function writeFiles(instruction: Instruction, sources: FileSources): string {
   const { name, line } = instruction;
   const flags = flagsOf(instruction, name === "ADD" ? ADD_FLAGS : COPY_FLAGS);
@@ -47,7 +47,7 @@ export function writeFiles(instruction: Instruction, sources: FileSources): stri
   return [name, ...options, writeWords(written)].join(" ");
 }
 
-/** Writes ADD or COPY as {@link writeFiles}, and changes nothing. */
+/** Writes ADD or COPY like {@link writeFiles}, but with unchanged words. */
 export function writeUnchanged(instruction: Instruction): string {
   return [instruction.name, ...instruction.flags, writeWords(words(instruction))].join(" ");
 }
@@ -59,15 +59,15 @@ function writeFlag(flag: string, checked: ReadonlyMap<string, string>): string[]
   return value === undefined ? [] : [`--from=${value}`];
 }
 
-/** Separated by spaces where that cannot be read in another way. */
+/** Separates words with spaces if every engine parses the result alike, and otherwise writes a JSON list. */
 function writeWords(given: readonly string[]): string {
   const isPlain = given.every((word) => PLAIN.test(word) && !word.startsWith("-"));
   return isPlain ? given.join(" ") : JSON.stringify(given);
 }
 
 /**
- * Writes a source of ADD. If it is an address after expansion, the engine downloads it from the host's network, so it is written as the address that was
- * checked. A path stays a path, whatever its variables are: `./` is put before it.
+ * Writes a source of ADD. If it is an address after expansion, the engine downloads it from the host's network, so the guard writes the expanded address that
+ * it has checked. The prefix `./` makes sure that a path stays a path, whatever its variables are.
  */
 function addSource(word: string, line: number, { policy, expand }: FileSources): string {
   const literal = LITERAL.exec(word)?.[0] ?? "";
@@ -88,7 +88,7 @@ function addSource(word: string, line: number, { policy, expand }: FileSources):
     }
   }
   if (!SCHEMES.some((scheme) => expanded.startsWith(scheme))) return `./${word}`;
-  // These would be expanded once more.
+  // The engine would expand these once more.
   if (/[$'"\\`]/.test(expanded)) {
     throw dockerfileRefusal("dockerfile.add", line, "the address has a character that is not allowed: write it as %XX");
   }

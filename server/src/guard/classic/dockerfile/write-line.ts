@@ -1,12 +1,12 @@
 import { dockerfileError } from "./dockerfile-error.ts";
 import { isContinued, trimSpace, type EscapeToken } from "./logical-lines.ts";
 
-/** Bytes of a line that every engine takes */
+/** Maximum bytes of a line that every engine accepts */
 const MAX_BYTES = 60_000;
 
 /**
- * Writes an instruction as one line, or as several where it is too long for one. Throws a Refusal where an engine would join it with the next
- * instruction, or could not take it.
+ * Writes an instruction as one line, or as several lines if it is too long for one. Throws a Refusal if an engine would join it with the next instruction or
+ * could not read it.
  */
 export function writeLine(text: string, escape: EscapeToken, line: number): string {
   const written = trimSpace(text);
@@ -24,7 +24,7 @@ export function writeLine(text: string, escape: EscapeToken, line: number): stri
   return [...lines, rest].join("\n");
 }
 
-/** Between two letters, so that neither part has space, an escape, or the sign of a comment where the parts meet. */
+/** Finds a position between two letters or digits, so that neither part has a space, an escape, or a comment sign where the parts meet. */
 function cut(text: string): number | undefined {
   for (let at = Math.floor(MAX_BYTES / 4); at > 0; at--) {
     if (/^[a-z0-9]{2}$/i.test(text.slice(at - 1, at + 1))) return at;

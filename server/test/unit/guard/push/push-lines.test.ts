@@ -36,7 +36,7 @@ test("a failure has the tenant's names, and an end", () => {
 
 test("nothing is looked at below a blob or a manifest", () => {
   const at = `/v2/${name.repository}`;
-  expect(parsePushRoute("HEAD", `${at}/blobs/${DIGEST}`, name)).toEqual({ kind: "look", path: `blobs/${DIGEST}` });
+  expect(parsePushRoute("HEAD", `${at}/blobs/${DIGEST}`, name)).toEqual({ kind: "check", path: `blobs/${DIGEST}` });
   expect(parsePushRoute("HEAD", `${at}/blobs/${DIGEST}/more`, name)).toBeUndefined();
 });
 

@@ -1,7 +1,7 @@
 import { parseReference } from "docker-over-ssh/builds";
 import { expect, test } from "vitest";
 import { checkPush } from "../../../../src/guard/push/check-push.ts";
-import { checkEngineIsHere } from "../../../../src/guard/push/check-push.ts";
+import { checkEngineIsLocal } from "../../../../src/guard/push/check-push.ts";
 import type { Tenant } from "../../../../src/guard/tenant.ts";
 import {
   askAt,
@@ -108,8 +108,8 @@ test("pushes no digest, and nothing with an engine elsewhere", () => {
   expect(check("team/app:v1")).not.toThrow();
   for (const name of ["team/app", "team/app:v1"])
     expect(check(`${name}@sha256:${"1".repeat(64)}`)).toThrow(expect.objectContaining({ rule: "push.digest" }));
-  expect(() => checkEngineIsHere({ reachesUs: true })).not.toThrow();
-  expect(() => checkEngineIsHere({ reachesUs: false })).toThrow(
+  expect(() => checkEngineIsLocal({ reachesUs: true })).not.toThrow();
+  expect(() => checkEngineIsLocal({ reachesUs: false })).toThrow(
     expect.objectContaining({ rule: "push.engine-elsewhere" }),
   );
 });

@@ -3,24 +3,24 @@ import { Refusal } from "../../refusal.ts";
 import { MAX_DOCKERFILE } from "../dockerfile/logical-lines.ts";
 import { textOfPath } from "./entry.ts";
 
-/** A file that is in memory. */
-export interface KeptFile {
+/** A file in memory. */
+export interface DeferredFile {
   content: Buffer;
   entry: ContextFile;
 }
 
-/** The files of a context that are kept until all entries have been read: of several with one name, the last counts. */
-export class KeptFiles {
+/** The files of a context that stay in memory until all entries were read, because the last of several files with one name counts. */
+export class DeferredFiles {
   readonly #paths: readonly string[];
-  readonly #files = new Map<string, KeptFile>();
+  readonly #files = new Map<string, DeferredFile>();
   readonly #links = new Set<string>();
 
-  /** @param paths of the files, in the order in which they are looked for */
+  /** @param paths of the files, in the order of the search */
   constructor(paths: readonly string[]) {
     this.#paths = paths;
   }
 
-  /** Takes an entry. Resolves with whether it is kept; its content was then read. Throws a Refusal 413 `dockerfile.size`. */
+  /** Stores an entry if it is one of the files. Returns whether it is stored, in which case its content was read. Throws a Refusal 413 `dockerfile.size`. */
   async take(entry: ContextEntry, content: AsyncIterable<Buffer>): Promise<boolean> {
     const { path, kind } = entry;
     if (!this.#paths.includes(path)) return false;
@@ -32,12 +32,12 @@ export class KeptFiles {
     return true;
   }
 
-  get(path: string): KeptFile | undefined {
+  get(path: string): DeferredFile | undefined {
     return this.#files.get(path);
   }
 
-  /** All, in the order in which they came */
-  all(): Iterable<KeptFile> {
+  /** Returns all files, in the order of their arrival. */
+  all(): Iterable<DeferredFile> {
     return this.#files.values();
   }
 
@@ -57,7 +57,7 @@ async function readSmall(content: AsyncIterable<Buffer>, path: string): Promise<
         statusCode: 413,
       });
     }
-    // A copy: it may be a small part of a large chunk.
+    // Copied, because it may be a small part of a large buffer.
     chunks.push(Buffer.from(chunk));
   }
   return Buffer.concat(chunks);
