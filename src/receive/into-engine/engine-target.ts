@@ -1,9 +1,10 @@
-import type { Engine, EngineInfo } from "../../engine/engine.ts";
+import type { Engine } from "../../engine/engine.ts";
 import { removeLeftovers } from "../../engine/leftovers.ts";
 import { temporaryName } from "../../run/run-id.ts";
 import { digestOf } from "../../image/digest.ts";
 import { taggableName, type Reference } from "../../image/reference.ts";
 import { Failure } from "../../output/errors.ts";
+import { refuseTooManyLayers } from "../../store/layer-limit.ts";
 import { readManifest } from "../../store/read-manifest.ts";
 import { loadIntoEngine } from "./load-into-engine.ts";
 import { indexesInEngine } from "./index-in-engine.ts";
@@ -15,12 +16,6 @@ import type { Target } from "../target.ts";
 
 /** `load`: load missing layers through the API. `pull`: let the engine pull from the sender's registry. */
 export type Via = "load" | "pull";
-
-/**
- * Layers that a classic store takes at most, whatever its graph driver: moby's layer store counts them (`layer_store.go`, maxLayerDepth),
- * and 26.1 refused the 126th after all had been sent. Containerd and Podman stores take more: 510 were tested.
- */
-const MAX_CLASSIC_STORE_LAYERS = 125;
 
 /** Returns an engine as a target. The target owns the engine. */
 export async function engineTarget(engine: Engine, via: Via = "load"): Promise<Target> {
@@ -45,11 +40,11 @@ export async function engineTarget(engine: Engine, via: Via = "load"): Promise<T
       return await removeLeftovers(engine);
     },
     async receive(options) {
-      refuseTooMany(options.about.diffIds.length, info, engine.address);
+      refuseTooManyLayers(options.about.diffIds.length, info, engine.address);
       return await receive({ ...options, engine, info });
     },
     async plan(options) {
-      refuseTooMany(options.about.diffIds.length, info, engine.address);
+      refuseTooManyLayers(options.about.diffIds.length, info, engine.address);
       const found = await plan({ ...options, engine, info }, planned);
       planned.add(options.about.diffIds);
       return found;
@@ -80,19 +75,6 @@ function nameInEngine(image: Reference): string {
     {
       expected: "a name with a tag, with or without a digest",
       hint: `Add a tag: ${image.given.replace("@", ":TAG@")}`,
-    },
-  );
-}
-
-/** Throws before anything is sent: the engine would refuse the image only after its last layer. Present layers count as well. */
-function refuseTooMany(layers: number, { store }: EngineInfo, address: string): void {
-  if (store !== "graphdriver" || layers <= MAX_CLASSIC_STORE_LAYERS) return;
-  throw new Failure(
-    "refused",
-    `the image has ${layers} layers, and the classic store of ${address} takes at most ${MAX_CLASSIC_STORE_LAYERS}`,
-    {
-      expected: `an image of at most ${MAX_CLASSIC_STORE_LAYERS} layers, or an engine with a containerd store, or Podman`,
-      hint: "Build it with fewer steps, or copy its files into one layer: FROM scratch, then COPY --from=IMAGE / /.",
     },
   );
 }
