@@ -1,5 +1,7 @@
+import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { LINKS, type Link } from "./links.ts";
+import { oursIn } from "./peers/ours.ts";
 import { PEERS } from "./peers/peers.ts";
 import type { Peer } from "./peers/peer.ts";
 import { SCENARIOS, type Scenario } from "./scenarios.ts";
@@ -29,6 +31,7 @@ export const USAGE = `npm run bench -- [options]; separate several values with c
 --scenario  ${SCENARIOS.map(({ name }) => name).join(", ")}
 --link      ${LINKS.map(({ name }) => name).join(", ")}
 --peer      ${Object.keys(PEERS).join(", ")}
+--before FOLDER  also measure the build in another clone of this project, such as an earlier commit
 --repeat N  transfers of each case, whose median is reported (3 by default, 1 if a transfer takes more than 20 s)
 --quick     containerd, 100mbit, nothing and app, ours and zstd, one transfer each; other options override these
 --json FILE --svg FILE   where to write the results (bench/results.json, docs/bench.svg)
@@ -50,6 +53,7 @@ export function readOptions(args: string[]): Options {
       scenario: word,
       link: word,
       peer: word,
+      before: word,
       repeat: word,
       json: word,
       svg: word,
@@ -67,7 +71,10 @@ export function readOptions(args: string[]): Options {
     stores: choose("store", chosen.store, byName(STORES)),
     scenarios: choose("scenario", chosen.scenario, byName(SCENARIOS)),
     links: choose("link", chosen.link, byName(LINKS)),
-    peers: choose("peer", chosen.peer, PEERS),
+    peers: [
+      ...choose("peer", chosen.peer, PEERS),
+      ...(values.before === undefined ? [] : [oursIn(resolve(values.before))]),
+    ],
     repeat,
     json: values.json ?? "bench/results.json",
     svg: values.svg ?? "docs/bench.svg",

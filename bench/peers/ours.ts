@@ -1,3 +1,5 @@
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { NODE_IMAGE } from "../../test/testbed/node-image.ts";
 import type { Peer } from "./peer.ts";
 
@@ -53,3 +55,14 @@ export const oursOf2019: Peer = {
   line: (image) =>
     `docker-over-ssh push --registry container ${image} ssh far "docker-over-ssh pull --via pull ${image}"`,
 };
+
+/** The build in another clone of this project, to compare with: an earlier commit. */
+export function oursIn(folder: string): Peer {
+  const peak = fileURLToPath(new URL("../peak.mjs", import.meta.url));
+  const command = `'${process.execPath}' --import '${peak}' '${join(folder, "bin/docker-over-ssh.js")}'`;
+  return {
+    name: "docker-over-ssh, before",
+    ours: true,
+    line: (image) => `${command} push ${image} ssh far "${command} pull ${image}"`,
+  };
+}
