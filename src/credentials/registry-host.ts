@@ -1,17 +1,6 @@
-import { parseReference } from "../image/reference.ts";
-
 /** The name of Docker Hub in the docker config and for credential helpers: the URL of its first API. */
 export const DOCKER_HUB = "https://index.docker.io/v1/";
 const HUB_HOSTS = new Set(["docker.io", "index.docker.io", "registry-1.docker.io"]);
-
-/**
- * Returns the registry of an image as the docker config names it: `registry.example.com:5000`, or `https://index.docker.io/v1/` for Docker Hub.
- *
- * @throws InvalidReference
- */
-export function registryHostOf(reference: string): string {
-  return registryKey(parseReference(reference).domain);
-}
 
 /** Returns the name of a registry in the docker config; `host` may have a scheme and a path. */
 export function registryKey(host: string): string {

@@ -4,7 +4,8 @@ import { dirname, join } from "node:path";
 import { inspect } from "node:util";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { registryCredentials } from "../../../src/credentials/registry-credentials.ts";
-import { registryHostOf } from "../../../src/credentials/registry-host.ts";
+import { registryKey } from "../../../src/credentials/registry-host.ts";
+import { parseReference } from "../../../src/image/reference.ts";
 import type { Warning } from "../../../src/output/events.ts";
 
 let home: string;
@@ -189,4 +190,4 @@ test.each([
   ["docker.io/library/app:v2", "https://index.docker.io/v1/"],
   ["registry.example.com:5000/team/app@sha256:" + "0".repeat(64), "registry.example.com:5000"],
   ["localhost/app", "localhost"],
-])("the registry of %s is %s", (reference, host) => expect(registryHostOf(reference)).toBe(host));
+])("the registry of %s is %s", (reference, host) => expect(registryKey(parseReference(reference).domain)).toBe(host));
