@@ -13,7 +13,7 @@ import {
 } from "./conversation/build-messages.ts";
 import { BUILDS } from "./conversation/features.ts";
 import { LOOK_UP_TIMEOUT, nextMessage } from "./conversation/next-message.ts";
-import { sendImage } from "./batch/send-images.ts";
+import { sendImage } from "./several-images/send-images.ts";
 import type { BuildEvent } from "./engine/engine-builds.ts";
 import type { Engine } from "./engine/engine.ts";
 import { formatPlatform } from "./image/platform.ts";

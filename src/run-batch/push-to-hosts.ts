@@ -17,13 +17,16 @@ type PushToHost = (
   open: SharedSources["open"] | undefined,
 ) => Promise<NonEmpty<TransferResult>>;
 
+/** Hosts that are pushed to at a time, without --parallel */
+const PARALLEL = 4;
+
 /**
  * Pushes to several hosts, `parallel` at a time. Each image is read, packed and cut once for all of them. A host that fails does not hold up
  * the others. Rejects with the code of the first host, in the order of the command line, that has failed.
  */
 export async function pushToHosts(
   remotes: NonEmpty<RemoteBatch<PushRequest>>,
-  parallel: number,
+  parallel: number | undefined,
   context: Context,
   pushToHost: PushToHost,
 ): Promise<NonEmpty<TransferResult>> {
@@ -60,7 +63,7 @@ export async function pushToHosts(
     }
   };
   // After Ctrl-C all must have cleaned up, not only the first: the process ends then.
-  await Promise.allSettled(Array.from({ length: parallel }, work));
+  await Promise.allSettled(Array.from({ length: parallel ?? PARALLEL }, work));
   context.signal.throwIfAborted();
   return resultsOf(remotes.map((remote) => outcomes.get(remote)));
 }

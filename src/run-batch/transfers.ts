@@ -9,9 +9,6 @@ import type { Batch, NonEmpty, PullRequest, PushRequest, RemoteBatch, TransferRe
 import { contextOf, type Context } from "../transfer.ts";
 import { chooseConnection } from "../remote/connect.ts";
 
-/** Hosts that are pushed to at a time, without --parallel. */
-const PARALLEL = 4;
-
 /** Pushes the images of a batch. Rejects when any of them has failed, after all have been tried. */
 export async function pushToRemotes(batch: Batch<PushRequest>, context: Context): Promise<NonEmpty<TransferResult>> {
   const { remotes } = batch;
@@ -22,7 +19,7 @@ export async function pushToRemotes(batch: Batch<PushRequest>, context: Context)
 
 /** Pushes as to several hosts, also where there is one: an event tells of each that fails. */
 export async function pushToEach(batch: Batch<PushRequest>, context: Context): Promise<NonEmpty<TransferResult>> {
-  const { remotes, parallel = PARALLEL } = batch;
+  const { remotes, parallel } = batch;
   const { pushToHosts } = await import("./push-to-hosts.ts");
   if (!remotes[0].watch) return await pushToHosts(remotes, parallel, context, pushAll);
   return await pushToHosts(remotes, remotes.length, context, watchAll); // a watch does not end for another one
@@ -58,7 +55,7 @@ export async function pushImagesOf(
   if (others.length === 0 && !remote.acceptsOthers) {
     return [await pushToRemote(request, contextOf(request, context), open)];
   }
-  const { pushImages } = await import("../batch/push-images.ts");
+  const { pushImages } = await import("../several-images/push-images.ts");
   return await pushImages(remote, context, async (image) => await chooseConnection(image, context), open);
 }
 
@@ -67,7 +64,7 @@ export async function pullFromRemotes(batch: Batch<PullRequest>, context: Contex
   const remote = onlyRemote(batch);
   const [request, ...others] = remote.transfers;
   if (others.length === 0 && !remote.acceptsOthers) return [await pullFromRemote(request, contextOf(request, context))];
-  const { pullImages } = await import("../batch/pull-images.ts");
+  const { pullImages } = await import("../several-images/pull-images.ts");
   return await pullImages(remote, context, async (image) => await chooseConnection(image, context));
 }
 

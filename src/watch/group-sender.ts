@@ -1,5 +1,5 @@
-import type { PushedImages } from "../batch/pushed-images.ts";
-import { sendImage } from "../batch/send-images.ts";
+import type { PushedImages } from "../several-images/pushed-images.ts";
+import { sendImage } from "../several-images/send-images.ts";
 import { imagesMessage } from "../conversation/images.ts";
 import type { PushRequest } from "../request.ts";
 import { acceptConversations } from "../stdio-tunnel/conversations.ts";

@@ -1,5 +1,5 @@
-import { sendOverTunnel } from "../batch/push-images.ts";
-import { PushedImages } from "../batch/pushed-images.ts";
+import { sendOverTunnel } from "../several-images/push-images.ts";
+import { PushedImages } from "../several-images/pushed-images.ts";
 import { MORE_IMAGES } from "../conversation/features.ts";
 import { asFailure, reportOf } from "../explain-error.ts";
 import type { PushRequest, RemoteBatch } from "../request.ts";

@@ -1,5 +1,5 @@
-import { receiveImages } from "../../batch/receive-images.ts";
-import { sendImages } from "../../batch/send-images.ts";
+import { receiveImages } from "../../several-images/receive-images.ts";
+import { sendImages } from "../../several-images/send-images.ts";
 import type { Engine } from "../../engine/engine.ts";
 import type { Reference } from "../../image/reference.ts";
 import { Failure } from "../../output/errors.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { receiveImages } from "../../../src/batch/receive-images.ts";
+import { receiveImages } from "../../../src/several-images/receive-images.ts";
 import { imagesMessage } from "../../../src/conversation/images.ts";
 import { acceptConversations } from "../../../src/stdio-tunnel/conversations.ts";
 import { tunnelPair } from "../stdio-tunnel/carriers.ts";

@@ -1,6 +1,6 @@
 import type { ServerResponse } from "node:http";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { receiveImages } from "../../../src/batch/receive-images.ts";
+import { receiveImages } from "../../../src/several-images/receive-images.ts";
 import { readPushRequest } from "../../../src/commands/push.ts";
 import { CONVERSATIONS } from "../../../src/stdio-tunnel/constants.ts";
 import { MORE_IMAGES } from "../../../src/conversation/features.ts";
