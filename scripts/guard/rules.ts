@@ -19,7 +19,7 @@ const SENTENCES: Readonly<Record<string, string>> = {
   "dockerfile.missing": "the context has no such Dockerfile",
   "dry-run.unreadable": "a dry run could not read the rest of a connection, where a guard would have closed it",
   "engine.answer": "the engine has answered with an error: the message is the engine's",
-  "buildkit.none": "there is no BuildKit here: set DOCKER_BUILDKIT=0 for the classic builder",
+  "buildkit.none": "this guard has no BuildKit: set DOCKER_BUILDKIT=0 for the classic builder",
   "login.failed": "the registry, or the engine, does not take the credentials: the message is the engine's",
   "quota.calls": "too many requests at a time: this tenant may have … open",
   "quota.connections": "too many open connections of this tenant",

@@ -1,10 +1,10 @@
 import { byId } from "./dom.ts";
 import { type ApiJob, nameParts, STATE_TEXT } from "./job.ts";
 
-/** ms in which changes become one announcement */
+/** ms within which changes are combined into one announcement */
 const TOGETHER = 1_500;
 
-/** Says changes of states to screen readers, politely: a few by name, many by their number. */
+/** Announces changes of states to screen readers, politely: a few by name, many by their number. */
 export class Announcer {
   readonly #live = byId("live", HTMLElement);
   readonly #changes = new Map<string, string>();
@@ -24,6 +24,6 @@ export class Announcer {
     const texts = [...this.#changes.values()];
     this.#changes.clear();
     this.#isWaiting = false;
-    this.say(texts.length > 3 ? `${texts.length} builds have changed` : texts.join(", "));
+    this.say(texts.length > 3 ? `${texts.length} builds changed` : texts.join(", "));
   }
 }

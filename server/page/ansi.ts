@@ -1,6 +1,7 @@
 /**
- * Reads colours and other attributes of text (SGR, ECMA-48 8.3.117) in a line of a log. Any other control sequence or character is left out.
- * Colours of 256 and of 16 million become the nearest of the terminal's 16: these have enough contrast on the page, in light and dark.
+ * Parses colours and other attributes of text (SGR, ECMA-48 8.3.117) in a line of a log. Removes any other control
+ * sequence or character. Maps colours of 256 and of 16 million to the nearest of the terminal's 16, which have enough
+ * contrast on the page, in light and dark.
  */
 export interface Span {
   text: string;
@@ -16,7 +17,10 @@ interface Style {
 
 const PLAIN: Style = { flags: new Set() };
 
-/** CSI sequences; OSC, DCS and others up to their terminator; two characters; and any other control character but the tabulator. */
+/**
+ * CSI sequences; OSC, DCS and others up to their terminator; two-character sequences; and any other control character
+ * except the tab.
+ */
 const CONTROL =
   /\u001b\[([0-?]*)[ -/]*([@-~]?)|\u001b[\]PX^_][^\u0007\u001b\u009c]*(?:\u0007|\u001b\\|\u009c|$)|\u001b[ -/]*[0-~]|[\u0000-\u0008\u000a-\u001f\u007f-\u009f]/g;
 
@@ -75,7 +79,7 @@ function styled(before: Style, parameters: string): Style {
   return { flags, fg, bg };
 }
 
-/** Reads `5;N` or `2;R;G;B`; in the form with colons, a colour space may come before the red: `2::R:G:B`. */
+/** Parses `5;N` or `2;R;G;B`; the form with colons may contain a colour space before the red: `2::R:G:B`. */
 function extended(codes: readonly string[]): { colour: number | undefined; taken: number } {
   const numbers = codes.map(Number);
   if (numbers[0] === 5) return { colour: nearestOf256(numbers[1] ?? 0), taken: 2 };
@@ -94,7 +98,7 @@ function nearestOf256(index: number): number {
   return nearest(CUBE[Math.floor(at / 36)] ?? 0, CUBE[Math.floor(at / 6) % 6] ?? 0, CUBE[at % 6] ?? 0);
 }
 
-/** Finds the nearest of 16 by hue: which of red, green and blue are bright. Grey goes by how bright it is. */
+/** Finds the nearest of 16 by hue: the bright ones of red, green and blue. Grey is mapped by its brightness. */
 function nearest(red: number, green: number, blue: number): number {
   const [most, least] = [Math.max(red, green, blue), Math.min(red, green, blue)];
   if (most - least < 40) return most < 64 ? 0 : most < 150 ? 8 : most < 220 ? 7 : 15;
@@ -103,7 +107,7 @@ function nearest(red: number, green: number, blue: number): number {
   return most > 200 ? hue + 8 : hue;
 }
 
-/** A background has a colour for the text on it: see style.css. */
+/** A background sets the colour of its text: see style.css. */
 function classesOf({ flags, fg, bg }: Style): string {
   const classes = [...flags];
   if (fg !== undefined) classes.push(`fg-${fg}`);

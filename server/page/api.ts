@@ -1,10 +1,10 @@
 import type { Session } from "./session.ts";
 
-/** An answer of the server that is an error: problem details (RFC 9457), or what is left without them. */
+/** An error response of the server: problem details (RFC 9457), or its status if they are missing. */
 export class ApiError extends Error {
   override readonly name = "ApiError";
   readonly status: number;
-  /** The same request would get the same answer. */
+  /** Whether a retry would get the same response. */
   readonly isFinal: boolean;
 
   constructor(status: number, message: string) {
@@ -17,7 +17,7 @@ export class ApiError extends Error {
 export interface RequestOptions {
   method?: "GET" | "POST";
   accept?: string;
-  /** For a stream: the last event that is known */
+  /** For a stream: the ID of the last known event */
   lastId?: string;
   /** Sent as JSON */
   body?: unknown;
@@ -27,14 +27,14 @@ export interface RequestOptions {
 export class Api {
   readonly #session: Session;
   #isAccepted = false;
-  /** A request from whose answer others learn whether a token is needed */
+  /** A request whose response shows whether the server needs a token; other requests wait for it */
   #probe: Promise<void> | undefined;
 
   constructor(session: Session) {
     this.#session = session;
   }
 
-  /** Returns the JSON of an answer. */
+  /** Returns the JSON of a response. */
   async json<Answer>(path: string, options: RequestOptions = {}): Promise<Answer> {
     const response = await this.request(path, { accept: "application/json", ...options });
     return (await response.json()) as Answer;
@@ -49,8 +49,9 @@ export class Api {
   }
 
   /**
-   * Sends a request, again with a token if the server wants one. Rejects with an {@link ApiError} for any other answer that is an error. Until the server has
-   * accepted a token, or wants none, requests go one after the other: it counts those that it refuses.
+   * Sends a request, and repeats it with a token if the server requires one. Rejects with an {@link ApiError} for any
+   * other error response. Until the server has accepted a token, or requires none, requests are sent one after the
+   * other, because the server counts the rejected ones.
    */
   async request(path: string, options: RequestOptions): Promise<Response> {
     while (!this.#isAccepted && this.#probe !== undefined) await this.#probe;
@@ -98,7 +99,7 @@ async function problemOf(response: Response): Promise<Record<"title" | "detail" 
   try {
     body = await response.json();
   } catch {
-    // An answer of a proxy, or one that was cut off
+    // The response of a proxy, or one that was cut off
   }
   const text = (name: string): string | undefined => {
     const value = typeof body === "object" && body !== null ? (body as Record<string, unknown>)[name] : undefined;
@@ -107,7 +108,7 @@ async function problemOf(response: Response): Promise<Record<"title" | "detail" 
   return { title: text("title"), detail: text("detail"), hint: text("hint") };
 }
 
-/** Words for an error of a request. */
+/** Returns the text for an error of a request. */
 export function errorText(error: unknown): string {
   if (error instanceof ApiError) return error.message;
   return "The server cannot be reached.";

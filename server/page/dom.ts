@@ -1,7 +1,10 @@
-/** Builds elements. Text is set as text: nothing in this folder parses a string as HTML, and the page's policy of trusted types forbids it. */
+/**
+ * Creates elements. Text is set as text: nothing in this folder parses a string as HTML, and the page's policy of
+ * trusted types forbids it.
+ */
 export type Child = Node | string | undefined | false;
 
-/** `class`, and attributes by their names; `undefined` and `false` leave one out, `true` sets it to nothing. */
+/** `class`, and attributes by their names; `undefined` and `false` omit one, `true` sets it to an empty value. */
 export type Attributes = Record<string, string | number | boolean | undefined>;
 
 export function element<Tag extends keyof HTMLElementTagNameMap>(
@@ -22,7 +25,7 @@ export function setAttributes(target: Element, attributes: Attributes): void {
   }
 }
 
-/** Returns an icon of the page's symbols. It says nothing to a screen reader: text is beside it. */
+/** Returns an icon of the page's symbols. Screen readers skip it, because text follows it. */
 export function icon(name: string): SVGElement {
   const svg = "http://www.w3.org/2000/svg";
   const made = document.createElementNS(svg, "svg");
@@ -46,12 +49,15 @@ export function byId<Kind extends HTMLElement>(id: string, kind: new () => Kind)
   return found;
 }
 
-/** Sets the text of an element, if it is another: what a person has selected stays selected. */
+/** Sets the text of an element if it differs, so that a person's selection survives. */
 export function setText(target: Element, text: string): void {
   if (target.textContent !== text) target.textContent = text;
 }
 
-/** Returns a function that calls `run` in the next frame, once, however often it is called before. In a hidden page there are no frames: a timer. */
+/**
+ * Returns a function that calls `run` once in the next frame, regardless of the number of calls before it. A hidden
+ * page has no frames, so it uses a timer.
+ */
 export function oncePerFrame(run: () => void): () => void {
   let isDue = false;
   const now = (): void => {

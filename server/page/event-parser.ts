@@ -1,23 +1,26 @@
-/** Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html), parsed as they arrive. */
+/**
+ * An event of a stream of server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html), parsed
+ * as it arrives.
+ */
 export interface ServerEvent {
   type: string;
   data: string;
-  /** Of this event, or the last before it that had one */
+  /** ID of this event, or of the last one that had an ID */
   id: string;
 }
 
 export class EventParser {
   lastId = "";
-  /** ms that the server asks to wait before the next connection */
+  /** ms that the server requests as the pause before the next connection */
   retry: number | undefined;
   #rest = "";
   #data: string[] = [];
   #type = "";
 
-  /** Takes a piece of the stream. Returns the events that it completes. */
+  /** Adds a chunk of the stream. Returns the events that it completes. */
   push(piece: string): ServerEvent[] {
     const text = this.#rest + piece;
-    // A CR at the end may be half an end of line.
+    // A CR at the end may be the first half of a line ending.
     const until = text.endsWith("\r") ? text.length - 1 : text.length;
     const lines = text.slice(0, until).split(/\r\n|\n|\r/);
     this.#rest = (lines.pop() ?? "") + text.slice(until);

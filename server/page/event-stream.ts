@@ -2,20 +2,20 @@ import { EventParser, type ServerEvent } from "./event-parser.ts";
 
 /** Server-sent events over fetch: EventSource cannot send a header with a token. */
 export interface ReadOptions {
-  /** Opens the stream behind an event. A rejection with an error that has `isFinal` ends the reading. */
+  /** Opens the stream after an event. An error with `isFinal` ends the reading. */
   open: (lastId: string, signal: AbortSignal) => Promise<Response>;
-  /** Called for the events of each piece that arrives; returns whether the stream is over. */
+  /** Called with the events of each chunk; returns whether the stream is over. */
   onEvents: (events: readonly ServerEvent[]) => boolean;
-  /** Called when the stream is there, and when it is lost. */
-  onLink?: ((isThere: boolean) => void) | undefined;
+  /** Called when the stream is connected, and when the connection is lost. */
+  onLink?: ((isConnected: boolean) => void) | undefined;
   signal: AbortSignal;
 }
 
-/** ms of silence after which the connection counts as lost: the server sends a comment more often. */
+/** ms of silence after which the connection counts as lost; the server sends comments more often. */
 const SILENCE = 60_000;
 const WAITS = [300, 1_000, 2_000, 5_000, 10_000];
 
-/** Reads events until one says that they are over, and connects again whenever the connection is lost. */
+/** Reads events until `onEvents` returns true, and reconnects whenever the connection is lost. */
 export async function readEvents({ open, onEvents, onLink, signal }: ReadOptions): Promise<void> {
   const parser = { last: "", retry: 0 };
   for (let failures = 0; ;) {
@@ -25,7 +25,7 @@ export async function readEvents({ open, onEvents, onLink, signal }: ReadOptions
     try {
       const response = await open(parser.last, either);
       onLink?.(true);
-      if (response.status === 204) return; // there is no more
+      if (response.status === 204) return; // the stream is complete
       for await (const { events, fresh } of pieces(response, parser.last, connection)) {
         failures = 0;
         [parser.last, parser.retry] = [fresh.lastId, fresh.retry ?? 0];
@@ -34,7 +34,7 @@ export async function readEvents({ open, onEvents, onLink, signal }: ReadOptions
         isTaking = false;
       }
     } catch (error) {
-      // What goes wrong here would go wrong again.
+      // An error of `onEvents` would occur again after a reconnection.
       if (isTaking) reportError(error);
       if (signal.aborted || isTaking || isFinal(error)) throw error;
     } finally {
@@ -67,7 +67,7 @@ function isFinal(error: unknown): boolean {
   return error instanceof Error && "isFinal" in error && error.isFinal === true;
 }
 
-/** Waits some ms, and less when the network comes back. */
+/** Waits some ms, or until the network comes back. */
 async function waitToRetry(ms: number, signal: AbortSignal): Promise<void> {
   await new Promise<void>((resolve) => {
     const timer = setTimeout(end, ms * (1 + Math.random() / 4));

@@ -1,9 +1,12 @@
-/** Keeps the end of a scrolled element in sight while it grows, until a person scrolls up; again when they scroll to the end. */
+/**
+ * Keeps the end of a scrolled element in view while it grows, until a person scrolls up, and again when they scroll to
+ * the end.
+ */
 export class Follower {
   readonly #scroller: HTMLElement;
   readonly #onChange: () => void;
   #isOn = false;
-  /** A person has switched it off: the end of the log does not switch it on. */
+  /** A person has switched it off: reaching the end of the log does not switch it on. */
   #isOff = false;
   #lastTop = 0;
 
@@ -17,7 +20,7 @@ export class Follower {
     return this.#isOn;
   }
 
-  /** @param isWish a person has asked for it */
+  /** @param isWish whether a person has requested it */
   set(isOn: boolean, isWish = false): void {
     if (isWish) this.#isOff = !isOn;
     const hasChanged = this.#isOn !== isOn;
@@ -27,7 +30,7 @@ export class Follower {
     if (hasChanged) this.#onChange();
   }
 
-  /** For another log */
+  /** Resets the state for another log */
   reset(): void {
     [this.#isOn, this.#isOff, this.#lastTop] = [false, false, 0];
     this.#scroller.classList.remove("followed");
@@ -49,6 +52,6 @@ export class Follower {
     else if (!this.#isOn && !this.#isOff && !isUp && isAtEnd && this.mayFollow) this.set(true);
   }
 
-  /** Whether the log grows. */
+  /** Whether the log is growing. */
   mayFollow = false;
 }

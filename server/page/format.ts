@@ -1,4 +1,4 @@
-/** Words for numbers. */
+/** Formats numbers for people. */
 
 /** `4.2 s`, `42 s`, `3 min 05 s`, `1 h 02 min` */
 export function duration(seconds: number): string {
@@ -21,7 +21,7 @@ export function bytes(count: number): string {
   return `${unit === 0 || value >= 99.5 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit] ?? ""}`;
 }
 
-/** `just now`, `12 s ago`, `3 min ago`, `5 h ago`, and the date of what is older than a day */
+/** `just now`, `12 s ago`, `3 min ago`, `5 h ago`, and the date for times more than a day ago */
 export function ago(time: string | number, now: number): string {
   const seconds = Math.round((now - new Date(time).getTime()) / 1000);
   if (seconds < 5) return "just now";
@@ -31,7 +31,7 @@ export function ago(time: string | number, now: number): string {
   return new Date(time).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" });
 }
 
-/** For a tooltip: the time in full, where the reader is */
+/** Returns the full time for a tooltip, in the reader's time zone */
 export function fullTime(time: string): string {
   return new Date(time).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "long" });
 }

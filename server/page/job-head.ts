@@ -5,7 +5,7 @@ import { type ApiJob, nameElements, positionText, runSeconds, STATE_TEXT } from 
 import { separator, stateIcon } from "./list-view.ts";
 import { type Filter, writeRoute } from "./route.ts";
 
-/** What is known of a job, for people. Each function returns new elements. */
+/** The facts of a job, for people. Each function returns new elements. */
 
 export function titleOf(job: ApiJob): (Node | string)[] {
   return [stateIcon(job), element("span", {}, ...nameElements(job.name))];
@@ -28,9 +28,9 @@ export function summaryOf(job: ApiJob, now: number): Node[] {
   return parts.flatMap((part, index) => (index === 0 ? [part] : [separator(), part]));
 }
 
-/** Why a job has ended, or waits again; undefined without a reason. */
+/** Returns why a job has ended, or is queued again; undefined without a reason. */
 export function reasonOf({ reason, state }: ApiJob): HTMLElement | undefined {
-  // That a cancelled build was cancelled is said above.
+  // The state already shows that a cancelled build was cancelled.
   if (reason === undefined || reason.code === state) return undefined;
   return element(
     "div",
@@ -44,7 +44,7 @@ export function reasonOf({ reason, state }: ApiJob): HTMLElement | undefined {
 
 const PHASES: readonly JobPhase[] = ["queue", "fetch", "context", "build", "push", "purge"];
 
-/** A bar of the phases, as long as they took. */
+/** Returns a bar of the phases, proportional to their durations. */
 export function phasesOf({ seconds }: ApiJob): HTMLElement | undefined {
   const known = PHASES.filter((phase) => seconds[phase] !== undefined);
   if (known.length === 0) return undefined;

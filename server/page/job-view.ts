@@ -14,12 +14,12 @@ export interface JobViewContext {
   api: Api;
   follower: Follower;
   route: () => Route;
-  /** Told of a job that an answer has brought */
+  /** Called with a job from a response */
   take: (job: ApiJob) => void;
   say: (text: string) => void;
 }
 
-/** One job: what is known of it, what can be done, and its log as it comes. Aborting `signal` ends it. */
+/** One job: its facts, the available actions, and its growing log. Aborting `signal` ends it. */
 export class JobView {
   readonly element: HTMLElement;
   readonly title = element("h2", { tabindex: "-1", class: "job-title" });
@@ -29,7 +29,7 @@ export class JobView {
   readonly #summary = element("p", { class: "about" });
   readonly #more = element("div", { class: "job-more" });
   readonly #problem = element("p", { class: "problem", role: "alert", hidden: true });
-  readonly #end = element("p", { class: "notice log-end" }, "The log is being fetched.");
+  readonly #end = element("p", { class: "notice log-end" }, "Fetching the log.");
   readonly #log: LogView;
   readonly #follow = button("Follow", () => this.toggleFollow(), { "aria-pressed": "false" });
   readonly #toError = button("Go to error", () => this.goToError(), { hidden: true });
@@ -70,30 +70,30 @@ export class JobView {
     await Promise.all([this.refresh(), this.#readLog()]);
   }
 
-  /** Fetches the job anew: the list does not tell everything, e.g. how the place in the queue changes. */
+  /** Fetches the job anew: the list lacks some facts, e.g. changes of the position in the queue. */
   async refresh(): Promise<void> {
     try {
       this.#context.take(await this.#context.api.json<ApiJob>(this.#path(), { signal: this.#signal }));
     } catch (error) {
-      if (!this.#signal.aborted) this.#tell(errorText(error));
+      if (!this.#signal.aborted) this.#showProblem(errorText(error));
     }
   }
 
-  /** Shows the job as it is now. */
+  /** Shows the current state of the job. */
   update(changed: ApiJob): void {
     const isNew = this.#job === undefined;
-    // An event does not tell the place in the queue.
+    // Events omit the position in the queue.
     const job =
       changed.state === "queued" ? { ...changed, position: changed.position ?? this.#job?.position } : changed;
     this.#job = job;
     this.title.replaceChildren(...titleOf(job));
-    // What has no success is about its log.
+    // For a build without success, the log is more important.
     const isWanted = job.state === "succeeded" && matchMedia("(min-width: 60rem)").matches;
     const open = this.#more.querySelector("details")?.open ?? isWanted;
     const facts = element("details", {}, element("summary", {}, "Details"), factsOf(job, this.#context.route().filter));
     facts.open = open;
     const parts = [reasonOf(job), phasesOf(job), facts].filter((part) => part !== undefined);
-    // What is the same stays: a person may be in it.
+    // Unchanged elements stay, because the focus may be in one of them.
     const isSame =
       parts.length === this.#more.children.length &&
       parts.every((part, at) => part.isEqualNode(this.#more.children[at] ?? null));
@@ -103,7 +103,7 @@ export class JobView {
     if (isNew && !isOver(job)) this.#context.follower.set(true);
   }
 
-  /** Times go on. */
+  /** Updates the running times. */
   tick(): void {
     if (this.#job === undefined) return;
     const summary = summaryOf(this.#job, Date.now());
@@ -139,8 +139,8 @@ export class JobView {
       await readEvents({
         open: async (lastId, signal) => await this.#context.api.events(`${this.#path()}/logs`, lastId, signal),
         onEvents: (events) => this.#take(events),
-        onLink: (isThere) =>
-          setText(this.#end, isThere ? "" : "The connection is lost. The log goes on when it is back."),
+        onLink: (isConnected) =>
+          setText(this.#end, isConnected ? "" : "The connection is lost. The log continues when it is back."),
         signal: this.#signal,
       });
     } catch (error) {
@@ -170,8 +170,8 @@ export class JobView {
   }
 
   #drawn(): void {
-    // Not before: who reads this looks at a log that is all there.
-    if (this.#hasEnded) setText(this.#end, this.#log.isEmpty ? "There is no log." : "End of the log.");
+    // Not earlier: this text means that the log is complete.
+    if (this.#hasEnded) setText(this.#end, this.#log.isEmpty ? "The log is empty." : "End of the log.");
     this.#toError.hidden = this.#log.failed === undefined;
     this.#context.follower.mayFollow = !this.#hasEnded;
     this.#context.follower.toEnd();
@@ -192,7 +192,7 @@ export class JobView {
       element("a", { href, download: `${this.#id}.log` }).click();
       setTimeout(() => URL.revokeObjectURL(href), 10_000);
     } catch (error) {
-      this.#tell(errorText(error));
+      this.#showProblem(errorText(error));
     }
   }
 
@@ -205,35 +205,35 @@ export class JobView {
     if (login !== undefined) await this.#post("retry", this.#retry, login, "The build is queued again.");
   }
 
-  async #post(what: "cancel" | "retry", asked: HTMLButtonElement, body: unknown, done: string): Promise<void> {
-    this.#tell("");
-    const hadFocus = document.activeElement === asked;
-    asked.setAttribute("aria-busy", "true");
-    asked.disabled = true;
+  async #post(what: "cancel" | "retry", button: HTMLButtonElement, body: unknown, done: string): Promise<void> {
+    this.#showProblem("");
+    const hadFocus = document.activeElement === button;
+    button.setAttribute("aria-busy", "true");
+    button.disabled = true;
     try {
       const job = await this.#context.api.json<ApiJob>(`${this.#path()}/${what}`, { method: "POST", body });
       this.#context.take(job);
       this.#context.say(done);
       if (job.id !== this.#id) location.hash = writeRoute({ ...this.#context.route(), job: job.id });
     } catch (error) {
-      this.#tell(errorText(error));
+      this.#showProblem(errorText(error));
     } finally {
-      asked.removeAttribute("aria-busy");
+      button.removeAttribute("aria-busy");
       this.#setDeeds();
       // A disabled button loses the focus, and Tab would begin at the top of the page.
-      const isLost = document.activeElement === document.body || document.activeElement === asked;
-      if (hadFocus && isLost) (asked.disabled ? this.title : asked).focus();
+      const isLost = document.activeElement === document.body || document.activeElement === button;
+      if (hadFocus && isLost) (button.disabled ? this.title : button).focus();
     }
   }
 
   #setDeeds(): void {
     const state = this.#job === undefined ? "unknown" : isOver(this.#job) ? "over" : "goes on";
-    // Each stays in its place: a second click on one must not hit the other.
+    // Each button stays in its place: a second click on one must not hit the other.
     this.#cancel.disabled = state !== "goes on" || this.#job?.cancelledAt !== undefined;
     this.#retry.disabled = state !== "over";
   }
 
-  #tell(problem: string): void {
+  #showProblem(problem: string): void {
     setText(this.#problem, problem);
     this.#problem.hidden = problem === "";
   }

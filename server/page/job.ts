@@ -1,14 +1,14 @@
 import { element } from "./dom.ts";
 import type { BuildLimits, JobPhase, JobReason, JobState } from "../src/jobs/job.ts";
 
-/** A job as the API has it: times are RFC 3339, phases take seconds, sizes are bytes. */
+/** A job in the form of the API: times are RFC 3339, phases take seconds, sizes are bytes. */
 export interface ApiJob {
   id: string;
   name: string;
   owner: string;
   state: JobState;
   reason?: JobReason;
-  /** Of a queued job: how many are to run before it. Events leave it out. */
+  /** For a queued job: how many run before it. Events omit it. */
   position?: number | undefined;
   attempts: number;
   source: { kind: "dockerfile" | "archive" | "address"; bytes?: number; url?: string };
@@ -45,7 +45,7 @@ export interface ApiJobs {
   cursor?: string;
 }
 
-/** Text and icon of a state. Its colour is in style.css, by `data-state`. */
+/** Text and icon of a state. style.css sets its colour, by `data-state`. */
 export const STATE_TEXT: Record<JobState, string> = {
   queued: "queued",
   running: "running",
@@ -56,19 +56,19 @@ export const STATE_TEXT: Record<JobState, string> = {
   timed_out: "timed out",
 };
 
-/** Seconds that a job has run, or ran; undefined for one that waits, or never ran. */
+/** Returns the seconds that a job has run, or ran; undefined for one that waits, or never ran. */
 export function runSeconds({ startedAt, finishedAt }: ApiJob, now: number): number | undefined {
   if (startedAt === undefined) return undefined;
   return Math.max(0, (finishedAt === undefined ? now : Date.parse(finishedAt)) - Date.parse(startedAt)) / 1000;
 }
 
-/** Splits a name for people: what comes before its last part is less important. */
+/** Splits a name for people: its last part is the most important one. */
 export function nameParts(name: string): { before: string; last: string } {
   const at = name.lastIndexOf("/") + 1;
   return { before: name.slice(0, at), last: name.slice(at) };
 }
 
-/** Returns a name that breaks behind its slashes and in front of its tag. */
+/** Returns a name with line breaks allowed after its slashes and before its tag. */
 export function nameElements(name: string): HTMLElement[] {
   const { before, last } = nameParts(name);
   const breaking = (text: string, between: RegExp): Node[] =>

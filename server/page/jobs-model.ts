@@ -6,19 +6,19 @@ import type { ApiJob, ApiJobs } from "./job.ts";
 import type { Filter } from "./route.ts";
 
 const PAGE = 50;
-/** Jobs that may come into the list before it begins anew with the newest page. */
+/** Number of new jobs in the list after which it restarts with the newest page. */
 const MOST_NEW = 500;
 
 export interface ModelListener {
-  /** The list has changed. */
+  /** Called when the list has changed. */
   onList: () => void;
-  /** A job has changed, in the list or not. */
+  /** Called when a job has changed, whether or not it is in the list. */
   onJob: (job: ApiJob, before: ApiJob | undefined) => void;
-  onLink: (isThere: boolean) => void;
+  onLink: (isConnected: boolean) => void;
   onError: (text: string) => void;
 }
 
-/** The jobs of the list, newest first, as the filter wants them; kept up to date by the server's events. */
+/** The jobs of the list that match the filter, newest first. The server's events keep it up to date. */
 export class JobsModel {
   readonly #api: Api;
   readonly #listener: ModelListener;
@@ -26,8 +26,8 @@ export class JobsModel {
   #filter: Filter = { states: [], name: "" };
   #cursor: string | undefined;
   #loading: AbortController | undefined;
-  /** Jobs that events have told of while a page was fetched */
-  readonly #meanwhile = new Map<string, ApiJob>();
+  /** Jobs from events that arrived while a page was fetched */
+  readonly #changedDuringFetch = new Map<string, ApiJob>();
   #most = MOST_NEW;
   hasLoaded = false;
 
@@ -53,7 +53,7 @@ export class JobsModel {
     await this.load();
   }
 
-  /** Fetches the newest jobs, in place of those that are there. */
+  /** Fetches the newest jobs, which replace the current ones. */
   async load(): Promise<void> {
     const page = await this.#fetch(undefined);
     if (page === undefined) return;
@@ -61,14 +61,16 @@ export class JobsModel {
     this.#add(page);
   }
 
-  /** Fetches older ones. */
+  /** Fetches older jobs. */
   async more(): Promise<void> {
     if (this.#cursor === undefined) return;
     const page = await this.#fetch(this.#cursor);
     if (page !== undefined) this.#add(page);
   }
 
-  /** Follows changes until the signal is aborted. What has changed while there was no connection is fetched with the list. */
+  /**
+   * Follows changes until the signal is aborted. Changes that occurred without a connection are fetched with the list.
+   */
   async follow(signal: AbortSignal): Promise<void> {
     await readEvents({
       open: async (lastId, signal) => await this.#api.events("api/v2/events", lastId, signal),
@@ -76,9 +78,9 @@ export class JobsModel {
         this.#take(events);
         return false;
       },
-      onLink: (isThere) => {
-        this.#listener.onLink(isThere);
-        if (isThere) void this.load();
+      onLink: (isConnected) => {
+        this.#listener.onLink(isConnected);
+        if (isConnected) void this.load();
       },
       signal,
     });
@@ -89,8 +91,8 @@ export class JobsModel {
     this.#cursor = cursor;
     this.hasLoaded = true;
     this.#most = this.#jobs.size + MOST_NEW;
-    for (const job of this.#meanwhile.values()) {
-      // The page may be older than the event, and the event older than the page: what is over stays over.
+    for (const job of this.#changedDuringFetch.values()) {
+      // The page may be older than the event, and the event older than the page: a job that is over stays over.
       const fetched = this.#jobs.get(job.id);
       if (fetched === undefined || !isOver(fetched)) this.#put(job);
     }
@@ -100,7 +102,7 @@ export class JobsModel {
   async #fetch(cursor: string | undefined): Promise<ApiJobs | undefined> {
     this.#loading?.abort();
     const loading = (this.#loading = new AbortController());
-    this.#meanwhile.clear();
+    this.#changedDuringFetch.clear();
     const { states, name } = this.#filter;
     const query = new URLSearchParams({ limit: String(PAGE) });
     if (states.length > 0) query.set("status", states.join(","));
@@ -120,10 +122,10 @@ export class JobsModel {
     for (const { type, data } of events) if (type === "job") this.take(JSON.parse(data) as ApiJob);
   }
 
-  /** Takes a job as it is now. */
+  /** Stores the current state of a job. */
   take(job: ApiJob): void {
     const before = this.#jobs.get(job.id);
-    if (this.#loading !== undefined) this.#meanwhile.set(job.id, job);
+    if (this.#loading !== undefined) this.#changedDuringFetch.set(job.id, job);
     this.#put(job);
     if (this.#jobs.size > this.#most && this.#loading === undefined) void this.load();
     this.#listener.onJob(job, before);
@@ -142,7 +144,7 @@ export class JobsModel {
     return name.includes(part) && (this.#jobs.has(id) || !this.hasMore || this.#isNewer(id));
   }
 
-  /** One that is older than the list comes with the next page. */
+  /** A job that is older than the list is fetched with the next page. */
   #isNewer(id: string): boolean {
     for (const other of this.#jobs.keys()) if (other < id) return true;
     return this.#jobs.size === 0;

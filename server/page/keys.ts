@@ -1,7 +1,10 @@
 import { byId } from "./dom.ts";
 
 export interface KeyActions {
-  /** To the next build in the list, or the previous one; `isArrow`: only from within the list. Returns whether it went. */
+  /**
+   * Moves to the next build in the list, or to the previous one; `isArrow`: only from within the list. Returns whether
+   * it moved.
+   */
   move: (by: 1 | -1, isArrow: boolean) => boolean;
   filter: () => void;
   follow: () => void;
@@ -11,7 +14,10 @@ export interface KeyActions {
 
 const KEY = "docker-over-ssh-keys-off";
 
-/** Keys that work anywhere but in fields. Those of one letter can be switched off: people who speak to their machine type letters unwillingly. */
+/**
+ * Handles keys anywhere except in fields. Keys of one letter can be switched off, because people who use speech input
+ * type letters unintentionally.
+ */
 export function listenToKeys(actions: KeyActions): void {
   const dialog = byId("keys-dialog", HTMLDialogElement);
   const areOn = byId("keys-on", HTMLInputElement);

@@ -7,13 +7,13 @@ import { type Route, writeRoute } from "./route.ts";
 interface Row {
   item: HTMLLIElement;
   link: HTMLAnchorElement;
-  /** What it shows */
+  /** The job that it shows */
   job: ApiJob | undefined;
 }
 
 /** The list of jobs. */
 export class ListView {
-  /** Draws the list soon. */
+  /** Draws the list in the next frame. */
   readonly draw = oncePerFrame(() => this.#draw());
   readonly #list = byId("jobs", HTMLUListElement);
   readonly #notice = byId("list-notice", HTMLElement);
@@ -41,8 +41,8 @@ export class ListView {
     return id === undefined ? undefined : this.#rows.get(id)?.link;
   }
 
-  /** Says why the list may be incomplete; nothing: it is not. */
-  tell(problem: string): void {
+  /** Shows why the list may be incomplete; an empty text: it is complete. */
+  showProblem(problem: string): void {
     this.#problem = problem;
     this.draw();
   }
@@ -53,7 +53,7 @@ export class ListView {
     const wanted = new Set(jobs.map(({ id }) => id));
     for (const [id, { item }] of this.#rows) {
       if (wanted.has(id)) continue;
-      // Who is on a row that goes stays in the list.
+      // If the focus is on a removed row, it stays in the list.
       if (item.contains(document.activeElement))
         (item.nextElementSibling ?? item.previousElementSibling)?.querySelector("a")?.focus();
       item.remove();
@@ -71,7 +71,7 @@ export class ListView {
       });
     }
     const isFiltered = filter.name !== "" || filter.states.length > 0;
-    const nothing = isFiltered ? "No build is like that." : "Nothing has been built yet.";
+    const nothing = isFiltered ? "No build matches the filter." : "Nothing has been built yet.";
     const text = this.#problem || (hasLoaded && jobs.length === 0 ? nothing : "");
     setText(this.#notice, text);
     this.#notice.hidden = text === "";
@@ -125,7 +125,7 @@ export function stateIcon({ state }: Pick<ApiJob, "state">): HTMLElement {
   return element("span", { class: "state", "data-state": state }, icon(state));
 }
 
-/** Between words that CSS sets apart; a screen reader gets a comma. */
+/** CSS replaces it by a gap between words; a screen reader reads a comma. */
 export function separator(): HTMLElement {
   return element("span", { class: "separator" }, ", ");
 }

@@ -1,31 +1,31 @@
 /**
- * Groups the lines of a log by the steps of the build, as docker's plain progress numbers them: `#5 [2/4] RUN make`, `#5 0.312 text`, `#5 DONE 0.4s`. Lines
- * of steps that run at the same time are mixed there, and together here.
+ * Groups the lines of a log by the steps of the build, in the numbering of docker's plain progress: `#5 [2/4] RUN
+ * make`, `#5 0.312 text`, `#5 DONE 0.4s`. The log mixes lines of simultaneous steps; a group collects the lines of one.
  */
 export interface LogEntry {
-  /** Seconds since the step began, as the log has them */
+  /** Seconds since the step began, as the log prints them */
   time?: string | undefined;
   text: string;
-  /** It says why the step has failed. */
+  /** Whether the line reports why the step has failed. */
   isError?: boolean;
 }
 
 export type StepState = "running" | "done" | "cached" | "failed" | "cancelled";
 
-/** A step, or lines between steps: these have no number. */
+/** A step, or lines between steps, which have no number. */
 export interface LogGroup {
   number?: number | undefined;
   name: string;
   state: StepState;
-  /** How long it took, as the log has it: `0.4s` */
+  /** Duration as the log prints it: `0.4s` */
   took?: string | undefined;
   entries: LogEntry[];
 }
 
-/** Steps and texts between them that a log may have. What comes after them is one text: a log is what others have printed. */
+/** Maximum number of groups of a log. Later lines form one text, because a log may contain arbitrary output. */
 const MOST_GROUPS = 2_000;
 
-/** What a line was added to, and whether the head of it has changed. */
+/** The group to which a line was added, and whether its head has changed. */
 export interface Added {
   group: LogGroup;
   isNew: boolean;
@@ -34,10 +34,10 @@ export interface Added {
 export class LogSteps {
   readonly groups: LogGroup[] = [];
   readonly #byNumber = new Map<number, LogGroup>();
-  /** An empty line that is shown only if text follows it: in front of a step it is a separator. */
+  /** An empty line, which is shown only if text follows it: before a step it is a separator. */
   #hasBlank = false;
 
-  /** Adds a line. Returns what it belongs to; undefined where it says nothing, e.g. a step's name once more. */
+  /** Adds a line. Returns its group; undefined for a line without new information, e.g. a repeated name of a step. */
   add(line: string): Added | undefined {
     const [, digits, rest] = /^#(\d{1,9}) (.*)$/su.exec(line) ?? [];
     if (digits === undefined || rest === undefined) return this.#addText(line);
@@ -49,7 +49,7 @@ export class LogSteps {
     return addToStep(known, rest) ? { group: known, isNew: false } : undefined;
   }
 
-  /** Ends the steps that the log says nothing more of. */
+  /** Ends the steps whose end the log does not report. */
   end(hasFailed: boolean): void {
     for (const group of this.groups) {
       if (group.state === "running") group.state = hasFailed ? "cancelled" : "done";
@@ -79,7 +79,7 @@ export class LogSteps {
   }
 }
 
-/** Returns whether it tells anything. */
+/** Returns whether the line contains new information. */
 function addToStep(group: LogGroup, rest: string): boolean {
   if (rest === group.name) return false;
   const [, took] = /^DONE (\d+\.\d+s)$/.exec(rest) ?? [];
@@ -92,7 +92,7 @@ function addToStep(group: LogGroup, rest: string): boolean {
   } else {
     const [, time, text] = /^(\d+\.\d+) (.*)$/su.exec(rest) ?? [];
     group.entries.push(text === undefined ? { text: rest } : { time, text });
-    // A step may go on, e.g. a push of several layers.
+    // A step may continue, e.g. a push of several layers.
     if (group.state !== "failed") group.state = "running";
   }
   return true;

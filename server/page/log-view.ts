@@ -27,7 +27,7 @@ export class LogView {
     this.#draw();
   }
 
-  /** No more lines come. */
+  /** Ends the log: no more lines follow. */
   end(hasFailed: boolean): void {
     this.#steps.end(hasFailed);
     for (const group of this.#steps.groups) this.#changed.add(group);

@@ -1,4 +1,4 @@
-/** The page: what it shows follows its address (route.ts), the list follows the server's events. */
+/** The page. Its address (route.ts) determines the shown view, and the server's events update the list. */
 import { Announcer } from "./announcer.ts";
 import { Api, errorText } from "./api.ts";
 import { byId, setAttributes, setText } from "./dom.ts";
@@ -19,7 +19,7 @@ const link = byId("link", HTMLElement);
 const linkText = byId("link-text", HTMLElement);
 
 let route = readRoute(location.hash);
-/** What `main` shows */
+/** The view in `main` */
 let shown: { view: JobView | WorkersView; abort: AbortController; isDue: boolean } | undefined;
 
 const announcer = new Announcer();
@@ -35,13 +35,13 @@ const model = new JobsModel(api, {
     }
     if (before?.state !== job.state && shown !== undefined) shown.isDue = true;
   },
-  onLink: (isThere) => {
-    link.dataset["link"] = isThere ? "there" : "lost";
-    setText(linkText, isThere ? "live" : "reconnecting");
-    if (isThere) list.tell("");
+  onLink: (isConnected) => {
+    link.dataset["link"] = isConnected ? "there" : "lost";
+    setText(linkText, isConnected ? "live" : "reconnecting");
+    if (isConnected) list.showProblem("");
     if (shown !== undefined) shown.isDue = true;
   },
-  onError: (text) => list.tell(text),
+  onError: (text) => list.showProblem(text),
 });
 const list = new ListView(model, () => route);
 
@@ -49,7 +49,7 @@ function go(to: Partial<Route>): void {
   location.hash = writeRoute({ ...route, ...to });
 }
 
-/** Shows what the address says. */
+/** Shows the view of the address. */
 function show(): void {
   const before = route;
   route = readRoute(location.hash);
@@ -95,7 +95,7 @@ function setTitle(): void {
   document.title = job === undefined ? "Builds" : `${STATE_TEXT[job.state]}: ${nameParts(job.name).last}`;
 }
 
-/** Puts the filter into the address, in place of the one before. */
+/** Puts the filter into the address, and replaces the previous one. */
 function filter(): void {
   const states = readRoute(`#${new URLSearchParams({ status: filterState.value })}`).filter.states;
   history.replaceState(undefined, "", writeRoute({ ...route, filter: { states, name: filterName.value.trim() } }));
@@ -128,7 +128,7 @@ listenToKeys({
   },
   filter: () => {
     const isHidden = document.body.dataset["pane"] === "main" && filterName.offsetParent === null;
-    // At once: what is typed next belongs there.
+    // At once, because the next typed letters belong there.
     if (!isHidden) return filterName.select();
     go({ job: undefined, view: undefined });
     requestAnimationFrame(() => filterName.select());
@@ -153,7 +153,7 @@ document.querySelector(".skip")?.addEventListener("click", (event) => {
   shown?.view.title.focus();
 });
 
-/** Times go on, and what events do not tell is fetched: the queue after a change, workers now and then. */
+/** Updates running times, and fetches facts that events omit: the queue after a change, workers at intervals. */
 let ticks = 0;
 setInterval(() => {
   if (document.visibilityState === "hidden" || shown === undefined) return;
@@ -171,4 +171,4 @@ setInterval(() => {
 
 if (route.filter.states.length > 0 || route.filter.name !== "") void model.setFilter(route.filter);
 show();
-model.follow(new AbortController().signal).catch((error: unknown) => list.tell(errorText(error)));
+model.follow(new AbortController().signal).catch((error: unknown) => list.showProblem(errorText(error)));

@@ -4,14 +4,17 @@ export interface RegistryLogin {
   credentials?: { username: string; password: string };
 }
 
-/** Asks for credentials, which go into one request and are kept nowhere. Without a user there are none. Undefined: the person has changed their mind. */
+/**
+ * Requests credentials from the person, which are sent with one request and stored nowhere. Without a user there are no
+ * credentials. Undefined: the person has cancelled the dialog.
+ */
 export async function askRegistryLogin(): Promise<RegistryLogin | undefined> {
   const dialog = byId("login-dialog", HTMLDialogElement);
   const [user, password] = [byId("login-user", HTMLInputElement), byId("login-password", HTMLInputElement)];
   return await new Promise((resolve) => {
     let login: RegistryLogin | undefined;
-    const asked = new AbortController();
-    const { signal } = asked;
+    const dialogEnd = new AbortController();
+    const { signal } = dialogEnd;
     byId("login-form", HTMLFormElement).addEventListener(
       "submit",
       (event) => {
@@ -25,7 +28,7 @@ export async function askRegistryLogin(): Promise<RegistryLogin | undefined> {
     dialog.addEventListener(
       "close",
       () => {
-        asked.abort();
+        dialogEnd.abort();
         [user.value, password.value] = ["", ""];
         resolve(login);
       },

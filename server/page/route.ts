@@ -1,10 +1,10 @@
 import { JOB_STATES, type JobState } from "../src/jobs/job.ts";
 
-/** What the page shows, as its address says behind `#`: it can be kept, sent and gone back to. */
+/** The view of the page, as encoded in its address after `#`: a person can bookmark it, share it and return to it. */
 export interface Route {
   /** The ID of a job */
   job?: string | undefined;
-  /** The queue and the workers; on a wide screen they are also there while no job is shown. */
+  /** The queue and the workers; a wide screen also shows them while no job is selected. */
   view?: "workers" | undefined;
   filter: Filter;
 }

@@ -3,11 +3,11 @@ import { element, icon, setText } from "./dom.ts";
 import { plural } from "./format.ts";
 import type { LogEntry, LogGroup, StepState } from "./log-steps.ts";
 
-/** Lines of a chunk: a browser does not lay out chunks that are out of sight (content-visibility). */
+/** Lines of a chunk: a browser skips the layout of chunks outside the view (content-visibility). */
 const CHUNK = 200;
-/** Lines of a step that are in the page at first, and that each wish for earlier ones adds */
+/** Lines of a step that the page contains at first, and that each request for earlier ones adds */
 const WINDOW = 4_000;
-/** Characters of a line that are shown */
+/** Maximum shown characters of a line */
 const LONGEST = 8_000;
 
 const STEP_TEXT: Record<StepState, string> = {
@@ -25,18 +25,21 @@ const STEP_ICON: Record<StepState, string> = {
   cancelled: "cancelled",
 };
 
-/** A step of a log: a head, and lines that are in the page only while it is open. Lines between steps have no head, and are always open. */
+/**
+ * A step of a log: a head, and lines that are in the page only while the step is open. Lines between steps have no
+ * head, and are always open.
+ */
 export class StepView {
   readonly element: HTMLElement;
   readonly head: HTMLButtonElement | undefined;
   readonly #group: LogGroup;
   readonly #body = element("div", { class: "lines" });
   readonly #earlier = element("button", { type: "button", class: "earlier", hidden: true });
-  /** Lines from `first` to before `next` are in the page. */
+  /** The page contains the lines from `first` to before `next`. */
   #first = 0;
   #next = 0;
   #isOpen: boolean;
-  /** A person has chosen whether it is open. */
+  /** Whether a person has chosen the open state. */
   #isChosen = false;
 
   constructor(group: LogGroup) {
@@ -60,9 +63,10 @@ export class StepView {
   }
 
   /**
-   * Shows the group as it is now.
+   * Shows the current state of the group.
    *
-   * @param isFollowed the newest lines are in sight: earlier ones may leave the page, and a step that is done is folded
+   * @param isFollowed whether the newest lines are in view: if so, earlier lines may leave the page, and a completed
+   * step is folded
    */
   update(isFollowed: boolean): void {
     const { number, state } = this.#group;
@@ -75,7 +79,7 @@ export class StepView {
     if (this.#isOpen) this.#append(isFollowed);
   }
 
-  /** Opens or folds it, as a person wishes. */
+  /** Opens or folds the step on a person's request. */
   open(isOpen: boolean): void {
     if (this.head === undefined) return;
     this.#isChosen = true;
@@ -126,10 +130,10 @@ export class StepView {
       chunk.append(lineElement(entries[this.#next]));
     }
     if (isFollowed) this.#forgetFirst();
-    this.#tellEarlier();
+    this.#updateEarlier();
   }
 
-  /** Takes the first chunks out of the page, as long as enough lines stay. */
+  /** Removes the first chunks from the page, as long as enough lines stay. */
   #forgetFirst(): void {
     while (this.#next - this.#first > WINDOW + CHUNK && this.#body.firstElementChild !== null) {
       this.#first += this.#body.firstElementChild.childElementCount;
@@ -147,10 +151,10 @@ export class StepView {
     }
     this.#body.prepend(...chunks);
     this.#first = from;
-    this.#tellEarlier();
+    this.#updateEarlier();
   }
 
-  #tellEarlier(): void {
+  #updateEarlier(): void {
     this.#earlier.hidden = this.#first === 0;
     const next = Math.min(WINDOW, this.#first);
     setText(this.#earlier, `Show ${plural(next, "earlier line")} of ${this.#first.toLocaleString("en-GB")}`);

@@ -5,13 +5,13 @@ import { type ApiJob, type ApiJobs, nameElements, positionText } from "./job.ts"
 import { separator, stateIcon } from "./list-view.ts";
 import { type Route, writeRoute } from "./route.ts";
 
-/** A worker as the API has it */
+/** A worker in the form of the API */
 export interface ApiWorker {
   worker: string;
   /** ms since 1970 */
   at: number;
   places: number;
-  /** How many builds it runs */
+  /** Number of running builds */
   running: number;
   engine: {
     address: string;
@@ -25,11 +25,11 @@ export interface ApiWorker {
 const KINDS = ["images", "cache", "volumes", "containers"] as const;
 type Kind = (typeof KINDS)[number];
 
-/** Jobs that are asked for, and those of the queue that are shown with their place */
+/** Maximum number of fetched jobs, and of queued jobs that are shown with their position */
 const LISTED = 200;
 const PLACED = 20;
 
-/** What waits, what runs, and the engines. */
+/** The queue, the running builds, and the engines. */
 export class WorkersView {
   readonly title = element("h2", { tabindex: "-1" }, "Queue and workers");
   readonly element: HTMLElement;
@@ -82,20 +82,23 @@ export class WorkersView {
     );
   }
 
-  /** The list does not tell places in the queue: they are asked for, one by one, of those that have waited longest. */
+  /** The list omits positions in the queue, so they are fetched one by one for the jobs that have waited longest. */
   async #refreshQueue(signal: AbortSignal): Promise<void> {
     const page = await this.#fetch<ApiJobs>(`api/v2/builds?status=queued&limit=${LISTED}`, this.#notes.queue, signal);
     if (page === undefined) return;
     const oldest = page.builds.slice(-PLACED).toReversed();
-    const asked = oldest.map((job) => this.#fetch<ApiJob>(`api/v2/builds/${job.id}`, this.#notes.queue, signal));
-    const found = (await Promise.all(asked)).filter((job) => job?.state === "queued");
+    const requests = oldest.map((job) => this.#fetch<ApiJob>(`api/v2/builds/${job.id}`, this.#notes.queue, signal));
+    const found = (await Promise.all(requests)).filter((job) => job?.state === "queued");
     const placed = found.filter((job) => job !== undefined).toSorted((one, other) => place(one) - place(other));
     const all =
       page.cursor === undefined ? plural(page.builds.length, "build") : `More than ${plural(LISTED, "build")}`;
     const verb = page.builds.length === 1 ? "waits" : "wait";
     const isPart = page.builds.length > PLACED;
     const some = page.cursor === undefined ? "These are next." : `These are the oldest of the newest ${LISTED}.`;
-    setText(this.#notes.queue, page.builds.length === 0 ? "Nothing waits." : isPart ? `${all} ${verb}. ${some}` : "");
+    setText(
+      this.#notes.queue,
+      page.builds.length === 0 ? "The queue is empty." : isPart ? `${all} ${verb}. ${some}` : "",
+    );
     this.#replace(
       this.#queue,
       placed.map((job) => this.#item(job)),
@@ -106,10 +109,7 @@ export class WorkersView {
     const answer = await this.#fetch<{ workers: ApiWorker[] }>("api/v2/workers", this.#notes.workers, signal);
     if (answer === undefined) return;
     const { workers } = answer;
-    setText(
-      this.#notes.workers,
-      workers.length === 0 ? "No worker has told of itself: nothing is built until one does." : "",
-    );
+    setText(this.#notes.workers, workers.length === 0 ? "No worker has reported. Builds wait until one does." : "");
     this.#replace(
       this.#workers,
       workers.map((worker) => this.#worker(worker)),
@@ -126,7 +126,7 @@ export class WorkersView {
     return undefined;
   }
 
-  /** Leaves what is there alone if nothing has changed: a person may be in it. */
+  /** Keeps the current elements if nothing has changed, because the focus may be in one of them. */
   #replace(list: HTMLElement, items: readonly HTMLElement[]): void {
     const made = list.cloneNode(false) as HTMLElement;
     made.append(...items);
@@ -179,7 +179,7 @@ export class WorkersView {
   }
 }
 
-/** What an engine has on its disk, as a bar and in words. */
+/** Shows the disk usage of an engine, as a bar and in words. */
 function diskOf(disk: Record<Kind, number>): HTMLElement {
   const total = KINDS.reduce((sum, kind) => sum + disk[kind], 0);
   const bar = element("div", { class: "disk-bar", "aria-hidden": "true" });

@@ -1,4 +1,6 @@
-/** The build service and the guard, for `docker-over-ssh serve` and `guard`, which find this package where it is installed. */
+/**
+ * The build service and the guard, for `docker-over-ssh serve` and `guard`, which load this package if it is installed.
+ */
 import { Failure } from "docker-over-ssh/builds";
 import { addToken } from "./access/new-token.ts";
 import { GUARD, type GuardOptions } from "./commands/guard-options.ts";
@@ -21,7 +23,7 @@ export interface CommandSurroundings {
 /**
  * Runs a command of this package.
  *
- * @param words the command line behind `docker-over-ssh`; the first word is `serve` or `guard`
+ * @param words the command line after `docker-over-ssh`; the first word is `serve` or `guard`
  * @throws Failure with a code of docs/exit-status.md
  */
 export async function run(words: readonly string[], surroundings: CommandSurroundings): Promise<void> {
@@ -37,7 +39,7 @@ async function runServe(words: readonly string[], { env, signal, print, tell }: 
   if (parsed === undefined) return;
   const settings = readSettings(parsed.options, env);
   const { serve } = await import("./serve.ts");
-  await serve(settings, { env, signal, tell: (line) => tell(`docker-over-ssh: ${line}\n`) });
+  await serve(settings, { env, signal, printLine: (line) => tell(`docker-over-ssh: ${line}\n`) });
 }
 
 async function runGuard(words: readonly string[], { env, signal, print, tell }: CommandSurroundings): Promise<void> {
@@ -49,7 +51,7 @@ async function runGuard(words: readonly string[], { env, signal, print, tell }: 
   if (parsed === undefined) return;
   const settings = readGuardSettings(parsed.options, env);
   const { guard } = await import("./guard/guard.ts");
-  await guard(settings, { env, signal, tell: (line) => tell(`docker-over-ssh: ${line}\n`) });
+  await guard(settings, { env, signal, printLine: (line) => tell(`docker-over-ssh: ${line}\n`) });
 }
 
 async function runToken(words: readonly string[], { print, tell }: CommandSurroundings): Promise<void> {
@@ -59,5 +61,5 @@ async function runToken(words: readonly string[], { print, tell }: CommandSurrou
   const [name = ""] = parsed.words;
   const token = await addToken(tokenFile, { name, scopes: scope, images: image });
   print(`${token}\n`);
-  tell(`docker-over-ssh: wrote its hash to ${tokenFile}; the token is shown this once\n`);
+  tell(`docker-over-ssh: wrote its hash to ${tokenFile}; the token is shown only this once\n`);
 }

@@ -7,7 +7,7 @@ export type StoreSettings = Pick<
   "data" | "redis" | "keyFile" | "maxQueued" | "maxLog" | "retention" | "keepLogs"
 >;
 
-/** Opens the store of the settings. Its owner disposes of it. Rejects with a Failure. */
+/** Opens the store that the settings select. The caller disposes of it. Rejects with a Failure. */
 export async function openStore(
   settings: StoreSettings,
   { env, warn }: { env: NodeJS.ProcessEnv; warn: (message: string) => void },

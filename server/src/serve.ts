@@ -16,24 +16,25 @@ import { readWebhookSecret } from "./webhooks/secret.ts";
 import { webhookSender } from "./webhooks/send-webhook.ts";
 import { isOwnWorker, startWorker } from "./worker/worker.ts";
 
-/** The surroundings of the service. */
+/** The environment of the service. */
 export interface Surroundings {
   env: NodeJS.ProcessEnv;
   /** Stops the service. */
   signal: AbortSignal;
   /** Prints a line for the operator. */
-  tell: (line: string) => void;
+  printLine: (line: string) => void;
 }
 
 /**
- * Runs the service until `signal` is aborted: the API takes jobs into the store, and workers take them out of it. When it is to stop, workers take no
- * more jobs, and the API answers until those that run have ended. Rejects with a Failure where the service cannot start.
+ * Runs the service until `signal` is aborted: the API adds jobs to the store, and workers run them. When the service
+ * stops, workers accept no more jobs, and the API answers until the running jobs have ended. Rejects with a Failure if
+ * the service cannot start.
  */
-export async function serve(settings: ServeSettings, { env, signal, tell }: Surroundings): Promise<void> {
+export async function serve(settings: ServeSettings, { env, signal, printLine }: Surroundings): Promise<void> {
   const access = settings.role === "worker" ? undefined : await openAccess(settings);
   const webhookKey = settings.webhookSecretFile && (await readWebhookSecret(settings.webhookSecretFile));
   const tls = settings.tls && (await readTlsFiles(settings.tls));
-  await using store = await openStore(settings, { env, warn: tell });
+  await using store = await openStore(settings, { env, warn: printLine });
   const metrics = new Metrics(store);
   using parts = new Parts(signal);
 
@@ -44,7 +45,7 @@ export async function serve(settings: ServeSettings, { env, signal, tell }: Surr
   }
   using _ = countEnded(store, metrics, (job) => settings.redis === undefined || isOwnWorker(job.worker));
   if (settings.role !== "api") {
-    parts.add(startWorker({ store, settings, env, signal: parts.signal, grace: settings.grace, warn: tell }));
+    parts.add(startWorker({ store, settings, env, signal: parts.signal, grace: settings.grace, warn: printLine }));
   }
   const app =
     access &&
@@ -58,15 +59,18 @@ export async function serve(settings: ServeSettings, { env, signal, tell }: Surr
       network,
       stopping: parts.signal,
       plugins: [servePage],
-      onError: (error) => tell(`a bug in docker-over-ssh: ${error instanceof Error ? error.stack : String(error)}`),
+      onError: (error) =>
+        printLine(`a bug in docker-over-ssh: ${error instanceof Error ? error.stack : String(error)}`),
     });
-  await using listening = app && (await listen(app, settings, { onProblem: ({ message }) => tell(message) }));
-  using __ = access && reloadTokens(access, tell);
-  tell(listening === undefined ? "waiting for jobs" : `listening on ${listening.url}`);
+  await using listening = app && (await listen(app, settings, { onProblem: ({ message }) => printLine(message) }));
+  using __ = access && reloadTokens(access, printLine);
+  printLine(listening === undefined ? "waiting for jobs" : `listening on ${listening.url}`);
   await parts.ended;
 }
 
-/** What runs until the service stops. One that fails, or ends before, stops the others. Disposing stops all. */
+/**
+ * The parts that run until the service stops. If one fails or ends early, the others are stopped. Disposing stops all.
+ */
 class Parts implements Disposable {
   readonly signal: AbortSignal;
   readonly #failed = new AbortController();
@@ -84,7 +88,7 @@ class Parts implements Disposable {
     this.#parts.push(part);
   }
 
-  /** Resolves when the service is to stop and all parts have ended. Rejects with the failure of one. */
+  /** Resolves when the service stops and all parts have ended. Rejects with the failure of a part. */
   get ended(): Promise<void> {
     return (async () => {
       if (!this.signal.aborted) await once(this.signal, "abort");
@@ -98,21 +102,24 @@ class Parts implements Disposable {
   }
 }
 
-/** Of a part that has ended although nobody has stopped it. It is no use to answer on: started again, the service may have its jobs back. */
+/**
+ * Returns the failure of a part that ends although nobody stops it. The server cannot continue without its folder;
+ * after a restart it may have its jobs back.
+ */
 function storeLost(): Failure {
-  return new Failure("refused", "the jobs are not this server's any more: its lock in the data folder is gone", {
+  return new Failure("refused", "the server has lost its lock in the data folder, and no longer owns the jobs", {
     expected: "a folder whose server.lock stays while the server runs",
-    hint: "See whether another server uses the folder, or somebody has removed the lock; then start the service again.",
+    hint: "Check whether another server uses the folder, or somebody has removed the lock; then start the service again.",
   });
 }
 
-/** Reads the tokens again on SIGHUP. Disposing ends that. */
-function reloadTokens({ reload }: ReloadableAccess, tell: (line: string) => void): Disposable | undefined {
+/** Reads the tokens again on SIGHUP, until it is disposed of. */
+function reloadTokens({ reload }: ReloadableAccess, printLine: (line: string) => void): Disposable | undefined {
   return (
     reload &&
     onHangUp(async () => {
       const count = await reload();
-      tell(`tokens were read again: there are ${count}`);
-    }, tell)
+      printLine(`read the tokens again: ${count} tokens`);
+    }, printLine)
   );
 }

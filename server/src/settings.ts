@@ -1,59 +1,64 @@
-/** How the server works: the options of `serve`, read and checked. Sizes are bytes, times ms. */
+/** The settings of the server: the options of `serve`, parsed and validated. Sizes are bytes, times ms. */
 export interface ServeSettings {
   listen: ListenAddress;
   tls?: { certFile: string; keyFile: string } | undefined;
   role: "api" | "worker" | "both";
-  /** The folder of jobs, bodies and logs. With Redis: of bodies alone; all servers and workers share it. */
+  /**
+   * The folder of jobs, bodies and logs. With Redis, the folder of bodies only, which all servers and workers share.
+   */
   data: string;
   /** redis:// or rediss:// */
   redis?: string | undefined;
-  /** A file with a secret, from which keys that seal credentials are derived. All servers and workers share it. */
+  /** A file with a secret, from which keys that encrypt credentials are derived. All servers and workers share it. */
   keyFile?: string | undefined;
   tokenFile?: string | undefined;
   webhookSecretFile?: string | undefined;
-  /** As for -H; empty: the engine that the docker command would use */
+  /** Engines in the format of -H; empty: the engine that the docker command would use */
   engines: readonly string[];
-  /** Jobs that run at the same time on one engine */
+  /** Number of jobs that run at the same time on one engine */
   places: number;
-  /** Jobs that may be queued, of all owners */
+  /** Maximum number of queued jobs, of all owners */
   maxQueued: number;
   upload: UploadLimits;
   fetch: FetchLimits;
   build: {
-    /** Bytes that an archive may unpack to */
+    /** Maximum bytes of an unpacked archive */
     maxUnpacked: number;
-    /** From the start of a job to its end */
+    /** Maximum time from the start of a job to its end */
     maxTime: number;
   };
-  /** Bytes of one log */
+  /** Maximum bytes of one log */
   maxLog: number;
   retention: Retention;
-  /** Where logs of jobs that are over are kept as well, from Redis: a folder, or `s3://BUCKET/PREFIX` */
+  /** Additional storage for logs of jobs that are over, in case of Redis: a folder, or `s3://BUCKET/PREFIX` */
   keepLogs?: string | undefined;
-  /** ms that running jobs may take when the server is stopped, before they are interrupted and put back */
+  /** ms that running jobs may take when the server is stopped, before they are interrupted and queued again */
   grace: number;
 }
 
 export type ListenAddress = { kind: "tcp"; host: string; port: number } | { kind: "unix"; path: string };
 
 export interface UploadLimits {
-  /** Bytes of a body */
+  /** Maximum bytes of a body */
   maxBody: number;
-  /** ms of silence in a body */
+  /** Maximum ms of silence in a body */
   idle: number;
 }
 
 export interface FetchLimits {
-  /** Bytes of an archive */
+  /** Maximum bytes of an archive */
   maxBytes: number;
-  /** ms for all of it */
+  /** Maximum ms of the whole download */
   maxTime: number;
   redirects: number;
   /** --allow-host: hosts, `HOST` or `HOST:PORT`, that may have a private address */
   allowedHosts: readonly string[];
 }
 
-/** Jobs that are over are removed when they are older than `age`, and the oldest while they have more than `bytes`; some stay in any case. */
+/**
+ * Jobs that are over are removed when they are older than `age`; the oldest are removed while all together have more
+ * than `bytes`. A minimum number of jobs is always kept.
+ */
 export interface Retention {
   age: number;
   bytes: number;

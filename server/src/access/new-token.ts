@@ -10,16 +10,16 @@ export interface TokenOrder {
   name: string;
   /** Default: build and read */
   scopes?: readonly Scope[] | undefined;
-  /** Patterns of names; left out: any */
+  /** Patterns of image names. Default: any name */
   images?: readonly string[] | undefined;
 }
 
 /**
- * Makes a token, adds it to a token file, which is created where there is none (mode 0600), and returns it. It is nowhere else: the file has its
- * hash. A file that is there keeps its mode and owner, and what is in it; it is replaced as a whole, so that a server that reads it at the same time
- * gets the one or the other.
+ * Creates a token, adds its hash to a token file, and returns the token, which is stored nowhere. Creates a missing
+ * file with mode 0600. An existing file keeps its mode, its owner and its other tokens. The file is replaced as a
+ * whole, because a server may read it at the same time.
  *
- * Rejects with a Failure `usage` for a file that is not valid, and for a name that is taken or that cannot be one.
+ * Rejects with a Failure `usage` for an invalid file, and for a name that is invalid or already used.
  */
 export async function addToken(
   path: string,
@@ -59,7 +59,7 @@ async function exists(path: string): Promise<boolean> {
   );
 }
 
-/** Writes `text` to `part`, which then takes the place of the file at `path`. */
+/** Writes `text` to `part`, and renames that to `path`. */
 async function replace(path: string, part: string, text: string, before: Stats | undefined): Promise<void> {
   try {
     await using file = await open(part, "wx", 0o600);

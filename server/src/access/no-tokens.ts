@@ -6,7 +6,7 @@ import { ANONYMOUS } from "./token-file.ts";
 
 const ANYBODY: Client = { name: ANONYMOUS, scopes: new Set(SCOPES), limits: {} };
 
-/** Lets anybody do everything who can reach the server: only where {@link mayGoWithoutTokens} allows it. */
+/** Lets everybody who can reach the server do everything. Used only where {@link mayGoWithoutTokens} allows it. */
 export class NoTokens implements Access {
   readonly needsToken = false;
 
@@ -15,9 +15,9 @@ export class NoTokens implements Access {
   }
 }
 
-/** Whether only users of this machine reach an address: a Unix socket, whose mode decides, or loopback. */
+/** Returns whether only users of this machine can reach an address: a Unix socket, whose mode decides, or loopback. */
 export function mayGoWithoutTokens(listen: ListenAddress): boolean {
   if (listen.kind === "unix" || listen.host === "localhost") return true;
-  // isIP: a name that looks like an address is none. process: a mapped IPv4 address is that address.
+  // isIP excludes a name that looks like an address. process converts a mapped IPv4 address to that address.
   return isIP(listen.host) !== 0 && ipaddr.process(listen.host).range() === "loopback";
 }

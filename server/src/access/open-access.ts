@@ -5,11 +5,14 @@ import { mayGoWithoutTokens, NoTokens } from "./no-tokens.ts";
 import { TokenAccess } from "./token-access.ts";
 
 export interface ReloadableAccess extends Access {
-  /** On SIGHUP. Rejects with a Failure, and keeps what it had, for a token file that is not valid. Returns how many tokens there are. */
+  /**
+   * Runs on SIGHUP, and returns the number of tokens. For an invalid token file, rejects with a Failure and keeps the
+   * tokens it had.
+   */
   reload?: () => Promise<number>;
 }
 
-/** Returns how the server finds out who its clients are. Rejects with a Failure `usage`: then the server does not start. */
+/** Returns how the server identifies its clients. Rejects with a Failure `usage` if the server must not start. */
 export async function openAccess({
   tokenFile,
   listen,
@@ -19,10 +22,10 @@ export async function openAccess({
   const host = listen.kind === "tcp" ? listen.host : listen.path;
   throw new Failure(
     "usage",
-    `the service refuses to start: ${host} can be reached from other machines, and there are no tokens`,
+    `the service refuses to start: ${host} can be reached from other machines, and no tokens are configured`,
     {
       expected: "--token-file, or --listen with an address of loopback or unix:PATH",
-      hint: "Make a token: docker-over-ssh serve token NAME --token-file tokens.json",
+      hint: "Create a token: docker-over-ssh serve token NAME --token-file tokens.json",
     },
   );
 }

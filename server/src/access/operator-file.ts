@@ -2,19 +2,19 @@ import { constants, type Stats } from "node:fs";
 import { open } from "node:fs/promises";
 import { Failure } from "docker-over-ssh/builds";
 
-/** Bytes. Thousands of tokens fit. */
+/** Bytes. Enough for thousands of tokens */
 const MAX_SIZE = 1024 ** 2;
 const OTHERS_MAY_WRITE = 0o022;
 
 /**
- * Reads a file by which the administrator decides who may do what. Throws a Failure `usage` for one that cannot be read, and for one that somebody
- * else may write to: whoever could write it would be the administrator.
+ * Reads a file in which the administrator defines who may do what. Throws a Failure `usage` for an unreadable file, and
+ * for a file that another user may write to, because that user could grant any permission.
  *
- * @param option the option that names it, for messages, e.g. `--token-file`
+ * @param option the option that names the file, for messages, e.g. `--token-file`
  */
 export async function readOperatorFile(path: string, option: string): Promise<{ text: string; stats: Stats }> {
   try {
-    // Does not wait for the writer of a pipe.
+    // O_NONBLOCK: opening a pipe does not wait for its writer.
     await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const stats = await file.stat();
     if (!stats.isFile()) throw refused(path, option, "is no file", "a file");

@@ -4,7 +4,7 @@ import type { Access, Client } from "./client.ts";
 import { hashOf } from "./token.ts";
 import { readTokenFile, type KnownToken } from "./token-file.ts";
 
-/** Knows clients by the tokens of --token-file. */
+/** Identifies clients by the tokens of --token-file. */
 export class TokenAccess implements Access {
   readonly needsToken = true;
   readonly #path: string;
@@ -15,14 +15,14 @@ export class TokenAccess implements Access {
     this.#tokens = tokens;
   }
 
-  /** Rejects with a Failure `usage` for a file that is not valid. */
+  /** Rejects with a Failure `usage` for an invalid file. */
   static async open(path: string): Promise<TokenAccess> {
     return new TokenAccess(path, await readTokenFile(path));
   }
 
   /**
-   * Reads the file again, as {@link ReloadableAccess.reload}. One that is not valid changes nothing: rejects with a Failure that says so. Bound: it may
-   * be passed on alone.
+   * Reads the file again, see {@link ReloadableAccess.reload}. Rejects with a Failure for an invalid file, and keeps
+   * the tokens. An arrow function, because callers pass it on alone.
    */
   readonly reload = async (): Promise<number> => {
     try {
@@ -30,7 +30,7 @@ export class TokenAccess implements Access {
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
       const { code, message, expected, hint } = error;
-      throw new Failure(code, `the tokens stay as they were, also those that were taken back: ${message}`, {
+      throw new Failure(code, `the tokens stay as they were, including those that the file no longer has: ${message}`, {
         ...(expected !== undefined && { expected }),
         ...(hint !== undefined && { hint }),
         cause: error,
@@ -44,7 +44,8 @@ export class TokenAccess implements Access {
     if (token === undefined) return undefined;
     const hash = hashOf(token);
     let found: Client | undefined;
-    // To the end, also after one has matched, and hashes of one length: the time tells neither how much of a token is right, nor which one it is.
+    // Compares with every token, even after a match, and compares hashes of one length: the time reveals neither a
+    // correct prefix nor which token matches.
     for (const known of this.#tokens) {
       if (timingSafeEqual(known.hash, hash)) found = known.client;
     }
@@ -52,7 +53,7 @@ export class TokenAccess implements Access {
   }
 }
 
-/** Returns the token in a header: `Bearer TOKEN` (RFC 6750), or, as the first client sends it, the token alone. */
+/** Returns the token of a header: `Bearer TOKEN` (RFC 6750), or the token alone, as the first client sends it. */
 function tokenOf(authorization: string | undefined): string | undefined {
   const token = authorization?.replace(/^bearer +/i, "").trim();
   return token === "" ? undefined : token;

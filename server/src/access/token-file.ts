@@ -3,7 +3,7 @@ import type { NamePattern } from "docker-over-ssh/builds";
 import { SCOPES, type Client, type ClientLimits, type Scope } from "./client.ts";
 import { readOperatorFile } from "./operator-file.ts";
 
-/** A token of the file: who holds it, and by what it is known. */
+/** A token of the file: its holder, and its hash. */
 export interface KnownToken {
   /** SHA-256 of the token, 32 bytes */
   hash: Buffer;
@@ -12,19 +12,19 @@ export interface KnownToken {
 
 export const OPTION = "--token-file";
 export const TOKEN_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
-/** The owner of jobs of a server without tokens */
+/** The owner of all jobs on a server without tokens */
 export const ANONYMOUS = "anonymous";
 
-/** Reads --token-file. Throws a Failure `usage`, which names the entry that is wrong. */
+/** Reads --token-file. Throws a Failure `usage`, which names the invalid entry. */
 export async function readTokenFile(path: string): Promise<readonly KnownToken[]> {
   const { text } = await readOperatorFile(path, OPTION);
   return parseTokens(text, path);
 }
 
 /**
- * Parses the text of a token file: a JSON list, whose entries have a `name`, the `hash` of the token, `scopes`, and, where they are to be limited,
- * `images` (patterns) and `limits`. An unknown key is an error: it would be a limit that does not hold. A list of none is valid: nobody may do
- * anything.
+ * Parses the text of a token file: a JSON list of entries with `name`, the `hash` of the token, `scopes`, and
+ * optionally `images` (patterns) and `limits`. Rejects unknown keys: a misspelt limit would not limit anything. An
+ * empty list is valid: it gives nobody access.
  *
  * @param path for messages
  */
@@ -50,7 +50,7 @@ function readJson(text: string, path: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    // Not the parser's message, which quotes the file.
+    // The parser's message would quote the file.
     throw wrong(
       `${path} is not valid JSON`,
       'a list of tokens: [{"name": …, "hash": "sha256:…", "scopes": […]}]',
@@ -87,7 +87,7 @@ function parseToken(value: unknown, where: string): KnownToken {
 function parseScope(value: unknown, where: string): Scope {
   const scope = SCOPES.find((known) => known === value);
   if (scope !== undefined) return scope;
-  throw wrong(`${where}: ${JSON.stringify(value)} is no scope`, SCOPES.join(", "));
+  throw wrong(`${where}: ${JSON.stringify(value)} is not a scope`, SCOPES.join(", "));
 }
 
 function parsePattern(value: unknown, where: string): NamePattern {
@@ -115,25 +115,25 @@ function parseLimits(value: unknown, where: string): ClientLimits {
 
 function countOf(value: unknown, where: string): number {
   if (typeof value === "number" && Number.isSafeInteger(value) && value >= 1) return value;
-  throw wrong(`${where} is no number of jobs`, "a whole number of at least 1");
+  throw wrong(`${where} is not a number of jobs`, "a whole number of at least 1");
 }
 
 function cpusOf(value: unknown, where: string): number {
   if (typeof value === "number" && value >= 0.01 && value <= 10_000) return value;
-  throw wrong(`${where} is no number of processors`, "a number, e.g. 1.5");
+  throw wrong(`${where} is not a number of processors`, "a number, e.g. 1.5");
 }
 
-/** As for --max-size: powers of 1024, with or without a B at the end. */
+/** As for --max-size: powers of 1024, optionally with a B at the end. */
 function sizeOf(value: unknown, where: string): number {
   const size = parsed(value, where, parseSize);
   if (Number.isSafeInteger(size) && size >= 1) return size;
-  throw wrong(`${where} is no size`, 'bytes, or a number with k, m, g or t, e.g. "500MB"');
+  throw wrong(`${where} is not a size`, 'bytes, or a number with k, m, g or t, e.g. "500MB"');
 }
 
 function timeOf(value: unknown, where: string): number {
   const time = parsed(value, where, parseAge);
   if (time >= 1) return time;
-  throw wrong(`${where} is no time`, 'a number with s, m, h or d, e.g. "30m"');
+  throw wrong(`${where} is not a time`, 'a number with s, m, h or d, e.g. "30m"');
 }
 
 function parsed(value: unknown, where: string, parse: (text: string) => number): number {
@@ -147,7 +147,7 @@ function parsed(value: unknown, where: string, parse: (text: string) => number):
 
 function networkOf(value: unknown, where: string): string {
   if (value === "default" || value === "none" || value === "host") return value;
-  throw wrong(`${where} is no network of builds`, "default, none or host");
+  throw wrong(`${where} is not a network of builds`, "default, none or host");
 }
 
 function objectOf<Key extends string>(
@@ -156,21 +156,18 @@ function objectOf<Key extends string>(
   where: string,
 ): Partial<Record<Key, unknown>> {
   if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw wrong(`${where} is no object`, `an object with ${known.join(", ")}`);
+    throw wrong(`${where} is not an object`, `an object with ${known.join(", ")}`);
   const unknown = Object.keys(value).filter((key) => !known.some((name) => name === key));
   if (unknown.length === 0) return value;
-  throw wrong(
-    `${where} has keys that are not known: ${unknown.map((key) => JSON.stringify(key)).join(", ")}`,
-    known.join(", "),
-  );
+  throw wrong(`${where} has unknown keys: ${unknown.map((key) => JSON.stringify(key)).join(", ")}`, known.join(", "));
 }
 
 function listOf(value: unknown, where: string, what: string): readonly unknown[] {
   if (Array.isArray(value)) return value as unknown[];
-  throw wrong(`${where}: ${what} is no list`, "a list, in brackets");
+  throw wrong(`${where}: ${what} is not a list`, "a list, in brackets");
 }
 
-/** An empty list could be meant as none or as all. */
+/** Rejects an empty list, which could mean none or all. */
 function someOf(value: unknown, where: string, what: string): readonly unknown[] {
   const list = listOf(value, where, what);
   if (list.length > 0) return list;

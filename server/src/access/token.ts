@@ -1,12 +1,12 @@
 import { createHash, randomBytes } from "node:crypto";
 
-/** Says to people, and to programs that look for secrets in files, what it is. */
+/** Identifies a token of this service to people, and to programs that search files for secrets. */
 const PREFIX = "dos_";
 
 /**
- * Makes a token: 256 bits that nobody can guess. Therefore a plain SHA-256 of it is enough to keep: salts, and functions that are slow on purpose
- * (bcrypt, argon2), protect what people choose from being found by trying what people choose. Here there is nothing to try; and each request is
- * checked, where a slow function would be a way to keep the server busy.
+ * Creates a token of 256 random bits. Storing its plain SHA-256 is safe: salts and slow functions (bcrypt, argon2)
+ * protect passwords that people choose from guessing, and 256 random bits cannot be guessed. A slow function would also
+ * let clients keep the server busy, because each request is verified.
  */
 export function newToken(): string {
   return `${PREFIX}${randomBytes(32).toString("base64url")}`;
@@ -16,7 +16,7 @@ export function hashOf(token: string): Buffer {
   return createHash("sha256").update(token, "utf8").digest();
 }
 
-/** Writes a hash as the token file has it. */
+/** Formats a hash for the token file. */
 export function formatHash(hash: Buffer): string {
   return `sha256:${hash.toString("hex")}`;
 }

@@ -25,15 +25,16 @@ export type { AppContext };
 export interface AppOptions extends AppContext {
   tls?: TlsFiles | undefined;
   streams?: Partial<StreamSettings> | undefined;
-  /** Further routes: each in a scope of its own, with problem details and tokens as all others. */
+  /** Additional routes. Each plugin is encapsulated; problem details and tokens apply to all. */
   plugins?: readonly FastifyPluginAsync[] | undefined;
-  /** Told of unexpected errors, which clients are not told */
+  /** Called with unexpected errors, whose details clients do not see */
   onError?: ((error: unknown) => void) | undefined;
 }
 
 /**
- * Creates the HTTP API. It does not listen: call `listen` or `inject`; `close` ends it. Each route names the scope that it needs in its `config`
- * (auth.ts), and its schemas, from which the OpenAPI document is made. Nothing of requests is logged.
+ * Creates the HTTP API. It does not listen: call `listen` or `inject`, and `close` at the end. Each route names the
+ * scope that it needs in its `config` (auth.ts), and its schemas, from which the OpenAPI document is generated.
+ * Requests are not logged.
  */
 export function createApp(options: AppOptions): FastifyInstance {
   const app = fastify({
@@ -41,11 +42,11 @@ export function createApp(options: AppOptions): FastifyInstance {
     bodyLimit: MAX_JSON,
     exposeHeadRoutes: true,
     return503OnClosing: true,
-    // Requests that end with the server, streams of events among them, must not hold it.
+    // Requests that last until the server stops, such as event streams, must not delay the stop.
     forceCloseConnections: true,
     routerOptions: { maxParamLength: 200 },
     trustProxy: fromThisMachine,
-    // Nothing is made to fit: what has the wrong type is refused, and unknown fields are not dropped silently.
+    // Ajv converts nothing: a wrong type is an error, and so is an unknown field.
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: true } },
     serverFactory: (handler) => createHttpServer(handler, options.tls),
     clientErrorHandler: refuseBrokenRequest,
@@ -68,14 +69,14 @@ export function createApp(options: AppOptions): FastifyInstance {
     const allowed = methodsOf(request.url);
     if (allowed.length === 0) return sendProblem(reply, notFound());
     const headers = { allow: allowed.join(", ") };
-    const detail = `This address does not take ${request.method}.`;
+    const detail = `This address does not accept ${request.method}.`;
     return sendProblem(reply, new ProblemError(405, "method-not-allowed", detail, { headers }));
   });
   registerRoutes(app, options);
   return app;
 }
 
-/** The OpenAPI document is registered first: it collects the routes that are registered after it. */
+/** Registers the OpenAPI document first: it collects the routes registered after it. */
 function registerRoutes(app: FastifyInstance, options: AppOptions): void {
   addOpenApi(app);
   addStreams(app, options);
@@ -83,7 +84,7 @@ function registerRoutes(app: FastifyInstance, options: AppOptions): void {
   for (const plugin of options.plugins ?? []) app.register(plugin);
   app.register(async (v2) => {
     acceptMultipart(v2);
-    // Read by the route, which watches it.
+    // The route reads and limits the body itself.
     v2.addContentTypeParser(ARCHIVE_TYPES, (_request, _payload, done) => done(null));
     const typed = v2.withTypeProvider<TypeBoxTypeProvider>();
     addSubmitRoute(typed, options);
@@ -93,7 +94,10 @@ function registerRoutes(app: FastifyInstance, options: AppOptions): void {
   app.register(v1Routes(options), { prefix: "/api/v1" });
 }
 
-/** For answers that are data. The page sets a policy of its own. There is no CORS: pages of other sites read nothing. */
+/**
+ * For responses that are data. The page sets its own policy. There is no CORS: pages of other sites cannot read
+ * responses.
+ */
 function addSecurityHeaders(app: FastifyInstance): void {
   app.addHook("onRequest", async (_request, reply) => {
     reply.headers({

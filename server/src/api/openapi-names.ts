@@ -1,10 +1,10 @@
-/** The parts of an OpenAPI document that have schemas in them */
+/** The parts of an OpenAPI document that contain schemas */
 interface WithSchemas {
   paths?: unknown;
   components?: object | undefined;
 }
 
-/** Moves each schema with a `title` to the document's components, where it is once, and puts references in its places. */
+/** Moves each schema with a `title` to the document's components, and replaces it by references. */
 export function hoistNamedSchemas<Document extends WithSchemas>(document: Document): Document {
   const schemas: Record<string, unknown> = {};
   const hoist = (value: unknown): unknown => {

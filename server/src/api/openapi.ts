@@ -6,11 +6,11 @@ export const OPENAPI_PATH = "/api/v2/openapi.json";
 
 const TAGS = [
   { name: "builds", description: "Builds" },
-  { name: "operation", description: "For whoever runs the server" },
+  { name: "operation", description: "For the operator of the server" },
   { name: "v1", description: "Version 1: tutum-builder's" },
 ];
 
-/** Collects the routes that are registered after it, and serves the document that is made of their schemas: OpenAPI 3.1. */
+/** Collects the routes registered after it, and serves the OpenAPI 3.1 document generated from their schemas. */
 export function addOpenApi(app: FastifyInstance): void {
   app.register(swagger, {
     openapi: {
@@ -18,7 +18,7 @@ export function addOpenApi(app: FastifyInstance): void {
       info: {
         title: "docker-over-ssh serve",
         version: "2",
-        description: "A build service: builds images of Dockerfiles and archives on an engine, and pushes them.",
+        description: "A build service: builds images from Dockerfiles and archives on an engine, and pushes them.",
         license: { name: "MIT", identifier: "MIT" },
       },
       servers: [{ url: "/" }],
@@ -36,7 +36,7 @@ export function addOpenApi(app: FastifyInstance): void {
     convertConstToEnum: false,
     transform: ({ schema, url, route }) => ({ schema: withScope(schema, route.config?.scope), url }),
     transformObject: (document) => {
-      if (!("openapiObject" in document)) throw new Error("the document is to be OpenAPI");
+      if (!("openapiObject" in document)) throw new Error("the document is not OpenAPI");
       return hoistNamedSchemas(document.openapiObject);
     },
   });
@@ -45,7 +45,10 @@ export function addOpenApi(app: FastifyInstance): void {
   });
 }
 
-/** Tells which scope a route needs. What has no tag is not of the API: the page, and this document. */
+/**
+ * Adds the scope that a route needs to its description. Routes without a tag are not part of the API: the page, and
+ * this document.
+ */
 function withScope(schema: FastifySchema | undefined, scope: string | undefined): FastifySchema {
   if (schema?.tags === undefined || scope === undefined) return { ...schema, hide: true };
   const needs = scope === "open" ? "Needs no token." : `Needs a token with the scope \`${scope}\`, or \`admin\`.`;

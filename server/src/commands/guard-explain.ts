@@ -5,7 +5,7 @@ import { explain, type ExplainedRequest } from "../guard/explain.ts";
 import { EXPLAIN, type ExplainOptions } from "./guard-options.ts";
 import { parseWords } from "./option.ts";
 
-/** `guard explain`. Rejects with a Failure `refused` for a request that is refused. */
+/** Runs `guard explain`. Rejects with a Failure `refused` if the request is refused. */
 export async function explainRequest(words: readonly string[], print: (text: string) => void): Promise<void> {
   const parsed = parseWords<ExplainOptions>(EXPLAIN, words, print);
   if (parsed === undefined) return;
@@ -19,7 +19,9 @@ export async function explainRequest(words: readonly string[], print: (text: str
   const { decision, rule, reason, statusCode } = explain(request, tenant);
   if (decision === "allowed") {
     print(`allowed by ${rule}: ${reason}\n`);
-    print("What depends on the engine is checked when it is asked: bases, the tenant's images, quotas.\n");
+    print(
+      "Bases, the tenant's images and quotas depend on the engine; the guard checks them when it handles the request.\n",
+    );
     print('docs/guard.md, "The calls"\n');
     return;
   }
@@ -33,7 +35,7 @@ function requestOf(text: string): Pick<ExplainedRequest, "method" | "target"> {
   if (target !== undefined && (method !== undefined || /^\/[\w.]+\.[\w.]+\/\w+$/.test(target))) {
     return { method: method?.toUpperCase(), target };
   }
-  throw new Failure("usage", `${JSON.stringify(text)} is no request`, {
+  throw new Failure("usage", `${JSON.stringify(text)} is not a request`, {
     expected:
       "'METHOD /PATH', e.g. 'POST /v1.51/build?t=app', or the path of a gRPC call, /moby.buildkit.v1.Control/Solve",
   });

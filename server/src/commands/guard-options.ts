@@ -26,30 +26,30 @@ const OPTIONS: readonly OptionDefinition[] = [
   {
     flags: "--mode <mode>",
     description:
-      "passthrough: the host's engine; buildah, or imagebuilder: no engine, a storage for each tenant (default: passthrough)",
+      "passthrough: use the host's engine; buildah, or imagebuilder: use no engine, but a storage for each tenant (default: passthrough)",
     parse: parseMode,
   },
   {
     flags: "--bind-local <folder>",
     description:
-      "to try it out: docker.sock in this folder is the tenant local, which may use any image as a base if neither --allow-base nor --allow-pull is given",
+      "to try it out: serve the tenant local at docker.sock in this folder; it may use any image as a base if neither --allow-base nor --allow-pull is given",
   },
   {
     flags: "--tenant <tenant>",
     description:
-      "name=NAME,socket=PATH, and any option below from --allow-base on, e.g. memory=2g,allow-base=alpine, or label=KEY=VALUE; may be repeated",
+      "name=NAME,socket=PATH, and any of the options from --allow-base on, e.g. memory=2g,allow-base=alpine, or label=KEY=VALUE; may be repeated",
     parse: parseListedTenant,
     repeats: true,
   },
   { flags: "--config <file>", description: "tenants as JSON; read again on SIGHUP" },
   {
     flags: "--kubernetes",
-    description: "pods that the engine runs are tenants, if they mount an emptyDir at /var/run/docker",
+    description: "serve the engine's pods that mount an emptyDir at /var/run/docker",
   },
   {
     flags: "--kubelet-dir <folder>",
     description:
-      "pods of any container runtime are tenants: the kubelet's folder, e.g. /var/lib/kubelet; with --kubernetes: where that folder is, and nothing else",
+      "serve pods of any container runtime, found in the kubelet's folder, e.g. /var/lib/kubelet; with --kubernetes, only sets the path of that folder",
   },
   {
     flags: "--kubelet-volume <name>",
@@ -58,10 +58,10 @@ const OPTIONS: readonly OptionDefinition[] = [
   {
     flags: "--data <folder>",
     description:
-      "what tenants have is written down here (default: docker-over-ssh-guard in XDG_STATE_HOME or ~/.local/state)",
+      "where the records of tenants' images and usage are stored (default: docker-over-ssh-guard in XDG_STATE_HOME or ~/.local/state)",
   },
   ...TERMS,
-  { flags: "--audit <file>", description: "a line of JSON for each request goes there (default: stderr)" },
+  { flags: "--audit <file>", description: "append a line of JSON for each request to this file (default: stderr)" },
   {
     flags: "--metrics <address>",
     description: "serve Prometheus metrics at HOST:PORT, or at a port of 127.0.0.1",
@@ -69,7 +69,7 @@ const OPTIONS: readonly OptionDefinition[] = [
   },
   {
     flags: "--dry-run",
-    description: "refuse NOTHING: pass all requests on to the engine, and write down what would be refused",
+    description: "refuse NOTHING: pass all requests on to the engine, and record which would be refused",
   },
 ];
 
@@ -79,9 +79,9 @@ export const GUARD: CommandText = {
     "Serves sockets of an engine on which a tenant may build, tag, list, remove and push its own images, and nothing else.",
   options: OPTIONS,
   more: `Commands:
-  docker-over-ssh guard explain 'METHOD /PATH'   tell which rule decides about a request
+  docker-over-ssh guard explain 'METHOD /PATH'   print the rule that decides about a request
 
-SIGHUP makes the guard read --config again, and open --audit again. SIGTERM stops it; what tenants have stays.`,
+SIGHUP makes the guard read --config again, and open --audit again. SIGTERM stops it; tenants keep their images.`,
 };
 
 /** Values of the options of `guard explain`. */
@@ -92,7 +92,7 @@ export interface ExplainOptions extends Terms {
 
 export const EXPLAIN: CommandText = {
   name: "docker-over-ssh guard explain",
-  description: "Tells what a guard with these options decides about a request, and by which rule. It asks no engine.",
+  description: "Prints the decision of a guard with these options about a request, and its rule. Uses no engine.",
   arguments: [
     {
       term: "<REQUEST>",
@@ -100,7 +100,7 @@ export const EXPLAIN: CommandText = {
     },
   ],
   options: [
-    { flags: "--body <file>", description: "the body; of a gRPC call, its message (default: none)" },
+    { flags: "--body <file>", description: "the body, or the message of a gRPC call (default: none)" },
     {
       flags: "--header <header>",
       description: "'NAME: VALUE'; may be repeated (default: as docker sends them)",
@@ -109,12 +109,12 @@ export const EXPLAIN: CommandText = {
     },
     ...TERMS.filter(({ flags }) => /^--(?:allow-|share-cache|network|max-context)/.test(flags)),
   ],
-  more: "The status is 0 if the request is allowed, and 13 if it is refused.",
+  more: "Exit status: 0 if the request is allowed, 13 if it is refused.",
 };
 
 function parseMode(text: string): GuardSettings["mode"] {
   if (text === "passthrough") return text;
-  // image-build-daemon has called it so.
+  // The name that image-build-daemon used for this mode.
   if (text === "buildah" || text === "imagebuilder") return "buildah";
   throw new InvalidValue("Expected passthrough or buildah.");
 }

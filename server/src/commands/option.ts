@@ -4,23 +4,23 @@ import { Failure, InvalidValue, type OptionDefinition } from "docker-over-ssh/bu
 export type { OptionDefinition };
 
 export interface CommandText {
-  /** With the words before it, e.g. `docker-over-ssh serve` */
+  /** With the preceding words, e.g. `docker-over-ssh serve` */
   name: string;
   description: string;
   /** e.g. `<NAME>` */
   arguments?: readonly { term: string; description: string }[];
   options: readonly OptionDefinition[];
-  /** Printed behind the options */
+  /** Printed after the options */
   more?: string;
 }
 
-/** A parsed command line. Undefined where it has asked for help, which is printed. */
+/** A parsed command line. Undefined if it requested help, which is printed. */
 export interface ParsedWords<Options> {
   words: readonly string[];
   options: Options;
 }
 
-/** Parses words. Prints help by `print`. Throws a Failure `usage` for what cannot be parsed. */
+/** Parses words. Prints help with `print`. Throws a Failure `usage` for an invalid command line. */
 export function parseWords<Options extends object>(
   text: CommandText,
   words: readonly string[],

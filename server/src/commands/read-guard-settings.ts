@@ -6,19 +6,19 @@ import { defaultsOf } from "../guard/config/terms.ts";
 import type { GuardSettings, ListedTenant, TenantSources } from "../guard/settings.ts";
 import type { GuardOptions } from "./guard-options.ts";
 
-/** Makes settings of options and the environment. Throws a Failure `usage` for what contradicts itself. */
+/** Creates settings from options and the environment. Throws a Failure `usage` for contradictory options. */
 export function readGuardSettings(options: GuardOptions, env: NodeJS.ProcessEnv): GuardSettings {
   const { mode = "passthrough", host, audit, metrics, dryRun = false } = options;
   if (mode === "buildah" && host !== undefined) {
     throw new Failure("usage", "--mode buildah uses no engine", { expected: "no -H, or --mode passthrough" });
   }
   if (mode === "buildah" && dryRun) {
-    throw new Failure("usage", "--dry-run passes requests on to an engine, which --mode buildah does not have", {
+    throw new Failure("usage", "--dry-run passes requests on to an engine, and --mode buildah has none", {
       expected: "--mode passthrough with --dry-run",
     });
   }
   if (mode === "buildah" && options.kubernetes) {
-    throw new Failure("usage", "--kubernetes asks the engine which pods there are, and --mode buildah has none", {
+    throw new Failure("usage", "--kubernetes lists the pods of the engine, and --mode buildah has none", {
       expected: "--kubelet-dir for pods, or --mode passthrough",
     });
   }
@@ -38,7 +38,7 @@ function sourcesOf(options: GuardOptions): TenantSources {
   const { bindLocal, tenant: listed = [], config, kubernetes = false, kubeletDir, kubeletVolume } = options;
   const hasSource = bindLocal ?? config ?? kubeletDir ?? (kubernetes || listed[0]);
   if (!hasSource) {
-    throw new Failure("usage", "no tenant: nobody would get a socket", {
+    throw new Failure("usage", "no tenant is configured, so nobody would get a socket", {
       expected: "--tenant, --config, --kubernetes, --kubelet-dir or --bind-local",
       hint: "To try it out: `docker-over-ssh guard --bind-local /tmp`, and elsewhere `DOCKER_HOST=unix:///tmp/docker.sock docker build .`",
     });
@@ -63,8 +63,8 @@ function sourcesOf(options: GuardOptions): TenantSources {
 }
 
 /**
- * The tenant of --bind-local. Whoever tries the guard out can use the engine anyway, and wants to see builds succeed: this tenant may use any image as a
- * base, unless an option says which.
+ * Returns the tenant of --bind-local. Users who try the guard out can use the engine anyway, and want builds to
+ * succeed: without an option that lists bases, this tenant may use any image as a base.
  */
 function localTenant(folder: string, { allowBase, allowPull }: GuardOptions): ListedTenant {
   const socket = checkSocketOf(join(resolve(folder), "docker.sock"), "--bind-local");
@@ -72,7 +72,7 @@ function localTenant(folder: string, { allowBase, allowPull }: GuardOptions): Li
   return { id: "local", socket, ...(!saysBases && { policy: { bases: ["*"] } }) };
 }
 
-/** As Kubernetes names volumes (RFC 1123): it becomes a part of a path. */
+/** Kubernetes' rule for names of volumes (RFC 1123): the name becomes a part of a path. */
 function checkVolume(name: string): string {
   if (/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(name)) return name;
   throw new Failure("usage", `--kubelet-volume ${JSON.stringify(name)} cannot be the name of a volume`, {

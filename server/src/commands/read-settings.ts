@@ -9,12 +9,12 @@ const DAY = 24 * 60 * MINUTE;
 const MIB = 1024 ** 2;
 const GIB = 1024 ** 3;
 
-/** Makes settings of options and the environment. Throws a Failure `usage` for what contradicts itself. */
+/** Creates settings from options and the environment. Throws a Failure `usage` for contradictory options. */
 export function readSettings(options: ServeOptions, env: NodeJS.ProcessEnv): ServeSettings {
   const { role = "both", tlsCert, tlsKey } = options;
   const redis = options.redis ?? redisOf(env);
   if (role !== "both" && redis === undefined) {
-    throw new Failure("usage", `--role ${role} needs --redis: a folder of jobs is one server's`, {
+    throw new Failure("usage", `--role ${role} needs --redis, because a folder of jobs belongs to one server`, {
       expected: "--redis URL, or REDIS_URL in the environment",
     });
   }
@@ -22,7 +22,7 @@ export function readSettings(options: ServeOptions, env: NodeJS.ProcessEnv): Ser
     throw new Failure("usage", "--tls-cert and --tls-key belong together", { expected: "both, or neither" });
   }
   if (options.keepLogs !== undefined && redis === undefined) {
-    throw new Failure("usage", "--keep-logs is for logs in Redis: without --redis, all logs are files in --data", {
+    throw new Failure("usage", "--keep-logs needs --redis: without it, all logs are files in --data", {
       expected: "--redis as well, or no --keep-logs",
     });
   }
@@ -54,27 +54,27 @@ export function readSettings(options: ServeOptions, env: NodeJS.ProcessEnv): Ser
   };
 }
 
-/** Platforms that run containers name the port by PORT. */
+/** Platforms that run containers pass the port in PORT. */
 function listenOf({ PORT: port }: NodeJS.ProcessEnv): ListenAddress {
   if (!port) return { kind: "tcp", host: "127.0.0.1", port: 8080 };
   try {
     return parseListen(port);
   } catch (error) {
     if (!(error instanceof InvalidValue)) throw error;
-    throw new Failure("usage", `PORT of the environment is no port: ${JSON.stringify(port)}`, {
+    throw new Failure("usage", `PORT in the environment is not a port: ${JSON.stringify(port)}`, {
       expected: "a number from 0 to 65535, HOST:PORT or unix:PATH",
     });
   }
 }
 
-/** CACHE_1_…: what a link of a container named `cache` set, which tutum-builder read. */
+/** CACHE_1_…: set by a link to a container named `cache`, and read by tutum-builder. */
 function redisOf(env: NodeJS.ProcessEnv): string | undefined {
   const { REDIS_URL: url, CACHE_1_PORT_6379_TCP_ADDR: host, CACHE_1_PORT_6379_TCP_PORT: port } = env;
   if (url) return url;
   return host ? `redis://${host.includes(":") ? `[${host}]` : host}:${port || "6379"}` : undefined;
 }
 
-/** The address may have a password: no message has it. */
+/** Messages omit the address, which may contain a password. */
 function checkRedis(address: string): void {
   if (URL.canParse(address) && ["redis:", "rediss:"].includes(new URL(address).protocol)) return;
   throw new Failure("usage", "the address of Redis is not valid", {

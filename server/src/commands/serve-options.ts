@@ -35,48 +35,52 @@ const OPTIONS: readonly OptionDefinition[] = [
       "HOST:PORT, a port of 127.0.0.1, or unix:PATH (default: port PORT of the environment, else 8080, of 127.0.0.1)",
     parse: parseListen,
   },
-  { flags: "--tls-cert <file>", description: "serve HTTPS with this certificate and those that it depends on (PEM)" },
+  { flags: "--tls-cert <file>", description: "serve HTTPS with this certificate chain (PEM)" },
   { flags: "--tls-key <file>", description: "the key of the certificate (PEM)" },
   {
     flags: "--role <role>",
-    description: "api takes jobs, worker runs them, both does both (default: both); others than both need --redis",
+    description: "api accepts jobs, worker runs them, both does both (default: both); api and worker need --redis",
     choices: ["api", "worker", "both"],
   },
   {
     flags: "--data <folder>",
     description:
-      "where jobs, uploads and logs are kept (default: docker-over-ssh-server in XDG_STATE_HOME or ~/.local/state)",
+      "where jobs, uploads and logs are stored (default: docker-over-ssh-server in XDG_STATE_HOME or ~/.local/state)",
   },
   {
     flags: "--redis <url>",
     description:
-      "keep jobs and logs in Redis, for several servers and workers (default: REDIS_URL, CACHE_1_PORT_6379_TCP_ADDR and _PORT)",
+      "store jobs and logs in Redis, for several servers and workers (default: REDIS_URL, CACHE_1_PORT_6379_TCP_ADDR and _PORT)",
   },
   {
     flags: "--key-file <file>",
     description:
-      "a secret that seals the credentials of queued jobs (default: with --redis, the file key in --data; else none)",
+      "a secret that encrypts the credentials of queued jobs (default: with --redis, the file key in --data; else none)",
   },
   { flags: "--token-file <file>", description: "who may use the service; without it, only this machine can reach it" },
   {
     flags: "--webhook-secret-file <file>",
-    description: "the secret that webhooks are signed with; without it, there are none",
+    description: "the secret that signs webhooks; without it, webhooks are disabled",
   },
   {
     flags: "-H, --host <address>",
-    description: "an engine that builds; may be repeated (default: as for the docker command)",
+    description: "an engine for builds; may be repeated (default: as for the docker command)",
     repeats: true,
   },
   {
     flags: "--jobs <count>",
-    description: "jobs that run at the same time on one engine (default: 2)",
+    description: "number of jobs that run at the same time on one engine (default: 2)",
     parse: countUpTo(1000),
   },
-  { flags: "--max-queued <count>", description: "jobs that may wait (default: 10000)", parse: countUpTo(1_000_000) },
-  { flags: "--max-upload <size>", description: "bytes of a request, e.g. 500m (default: 1g)", parse: parseSize },
-  { flags: "--max-size <size>", description: "bytes that an archive may unpack to (default: 4g)", parse: parseSize },
-  { flags: "--max-time <age>", description: "time that a job may run, e.g. 30m (default: 1h)", parse: parseAge },
-  { flags: "--max-log <size>", description: "bytes of a log (default: 16m)", parse: parseSize },
+  {
+    flags: "--max-queued <count>",
+    description: "maximum number of queued jobs (default: 10000)",
+    parse: countUpTo(1_000_000),
+  },
+  { flags: "--max-upload <size>", description: "maximum size of a request, e.g. 500m (default: 1g)", parse: parseSize },
+  { flags: "--max-size <size>", description: "maximum size of an unpacked archive (default: 4g)", parse: parseSize },
+  { flags: "--max-time <age>", description: "maximum duration of a job, e.g. 30m (default: 1h)", parse: parseAge },
+  { flags: "--max-log <size>", description: "maximum size of a log (default: 16m)", parse: parseSize },
   {
     flags: "--keep-for <age>",
     description: "how long jobs that are over are kept, e.g. 7d (default: 30d)",
@@ -84,22 +88,22 @@ const OPTIONS: readonly OptionDefinition[] = [
   },
   {
     flags: "--keep-bytes <size>",
-    description: "bytes that jobs that are over may have; the oldest go first (default: 10g)",
+    description: "maximum total size of jobs that are over; the oldest are removed first (default: 10g)",
     parse: parseSize,
   },
   {
     flags: "--keep-logs <place>",
-    description: "with --redis: keep logs of jobs that are over in a folder, or in s3://BUCKET/PREFIX",
+    description: "with --redis: store logs of jobs that are over in a folder, or in s3://BUCKET/PREFIX",
   },
   {
     flags: "--allow-host <host>",
-    description: "a host, HOST or HOST:PORT, of archives and webhooks that may have a private address; may be repeated",
+    description: "HOST or HOST:PORT of archives and webhooks that may have a private address; may be repeated",
     parse: checkAllowedHost,
     repeats: true,
   },
   {
     flags: "--grace <age>",
-    description: "time that running jobs have to end when the service is stopped (default: 30s)",
+    description: "time for running jobs to end when the service is stopped (default: 30s)",
     parse: parseAge,
   },
 ];

@@ -11,10 +11,10 @@ export interface TokenOptions {
 
 export const TOKEN: CommandText = {
   name: "docker-over-ssh serve token",
-  description: "Makes a token, adds its hash to a token file, and prints the token, which is nowhere else.",
-  arguments: [{ term: "<NAME>", description: "who will use it, e.g. ci: jobs are shown with this name" }],
+  description: "Creates a token, adds its hash to a token file, and prints the token, which is stored nowhere.",
+  arguments: [{ term: "<NAME>", description: "the user of the token, e.g. ci; shown as the owner of its jobs" }],
   options: [
-    { flags: "--token-file <file>", description: "the file, which is made if it is not there (default: tokens.json)" },
+    { flags: "--token-file <file>", description: "the file, created if it is missing (default: tokens.json)" },
     {
       flags: "--scope <scope>",
       description: `${SCOPES.join(", ")}; may be repeated (default: build and read)`,
@@ -23,7 +23,8 @@ export const TOKEN: CommandText = {
     },
     {
       flags: "--image <pattern>",
-      description: "names that it may build, e.g. 'registry.example.com/team/*'; may be repeated (default: any)",
+      description:
+        "image names that the token may build, e.g. 'registry.example.com/team/*'; may be repeated (default: any)",
       parse: parseImage,
       repeats: true,
     },

@@ -3,36 +3,42 @@ import { join } from "node:path";
 import { Failure, holdLock, newRunId, type HeldLock } from "docker-over-ssh/builds";
 import { replaceFile } from "./replace-file.ts";
 
-/** Files, or links to files of this user, may have been put there. */
+/** With these permissions, other users may have put files, or links to files of this user, into the folder. */
 const OTHERS_MAY_WRITE = 0o022;
-/** ms between two signs of life for processes on other hosts, and without one after which a process there counts as dead. */
+/**
+ * ms between two heartbeats for processes on other hosts, and the silence after which a process on another host counts
+ * as dead.
+ */
 const BEAT = 2_000;
 const SILENCE = 12_000;
 
-/** What a folder is for. */
+/** The purpose of a folder. */
 export interface FolderUse {
-  /** Who uses it, for messages and for the name of the lock: `server`, `guard` */
+  /** The program that uses it, for messages and for the name of the lock: `server`, `guard` */
   user: string;
-  /** Of the layout in it */
+  /** Version of the folder's layout */
   version: string;
-  /** Names of a folder that has no version yet: what was left by a process that was killed at its first start */
+  /** Names that a folder without a version may contain: a process that was killed at its first start left them */
   names: ReadonlySet<string>;
-  /** What to do when another process uses it */
+  /** Hint for an error when another process uses the folder */
   inUseHint: string;
-  /** Makes what is missing, and removes leftovers. Called by the one that holds the lock, before the version is written. */
+  /**
+   * Creates missing entries, and removes leftovers. Called while this process holds the lock, before the version is
+   * written.
+   */
   prepare: (path: string) => Promise<void>;
 }
 
-/** A folder that this process alone uses. Disposing gives it up. */
+/** A folder that only this process uses. Disposing releases it. */
 export interface OwnFolder extends AsyncDisposable {
   readonly path: string;
-  /** Aborted when another process has taken the folder over, because this one was stopped for long. */
+  /** Aborted when another process has taken over the folder, because this process was stopped for a long time. */
   readonly lost: AbortSignal;
 }
 
 /**
- * Takes a folder for this process, and creates it. Rejects with a `refused` Failure when it is in use, another user's or another program's, or can be
- * written by others, and with the file system's errors.
+ * Claims a folder for this process, and creates it if necessary. Rejects with a `refused` Failure if the folder is in
+ * use, belongs to another user or another program, or can be written by others, and with the file system's errors.
  */
 export async function openOwnFolder(path: string, use: FolderUse): Promise<OwnFolder> {
   await mkdir(path, { recursive: true, mode: 0o700 });
@@ -75,7 +81,10 @@ async function readVersion(path: string): Promise<string | undefined> {
   }
 }
 
-/** Refuses a folder of another user or another program, before anything in it is changed; then closes it for other users. */
+/**
+ * Rejects a folder of another user or another program before anything in it is changed. Otherwise closes the folder to
+ * other users.
+ */
 async function refuseOthers(path: string, { user, names: own }: FolderUse): Promise<void> {
   const { uid, mode } = await stat(path);
   if (process.getuid !== undefined && uid !== process.getuid()) {
@@ -85,7 +94,7 @@ async function refuseOthers(path: string, { user, names: own }: FolderUse): Prom
     });
   }
   const names = await readdir(path);
-  // The root of a file system has the last one.
+  // lost+found is in the root of a file system.
   const isOwn = (name: string): boolean =>
     own.has(name) || name === "version.new" || name === "lost+found" || name.startsWith(`${user}.lock`);
   const others = names.filter((name) => !isOwn(name));
@@ -96,9 +105,9 @@ async function refuseOthers(path: string, { user, names: own }: FolderUse): Prom
     });
   }
   if (mode & OTHERS_MAY_WRITE && names.some((name) => name !== "lost+found")) {
-    throw new Failure("refused", `others may write to ${path}, and there is something in it`, {
+    throw new Failure("refused", `others may write to ${path}, and it is not empty`, {
       expected: `a folder that only the user of the ${user} could write to, or an empty one`,
-      hint: `Look for what is not yours in it, then: chmod go-w ${path}`,
+      hint: `Check it for files that are not yours, then run: chmod go-w ${path}`,
     });
   }
   if (mode & 0o077) await chmod(path, 0o700);
@@ -113,8 +122,8 @@ function inUse(path: string, { user, inUseHint }: FolderUse): Failure {
 
 function otherVersion(path: string, version: string, use: FolderUse): Failure {
   const known = /^[\w.]{1,20}$/.test(version) ? `version ${version}` : "an unknown version";
-  return new Failure("refused", `${path} is of ${known} of the layout; this ${use.user} has ${use.version}`, {
+  return new Failure("refused", `${path} has ${known} of the layout; this ${use.user} needs version ${use.version}`, {
     expected: "a folder of the same version",
-    hint: `Start the ${use.user} that has written it, or name another folder: --data`,
+    hint: `Start the ${use.user} that wrote it, or name another folder: --data`,
   });
 }

@@ -1,14 +1,14 @@
 import { open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 
-/** Creates a file for this user alone; it is on the disk when this resolves. */
+/** Creates a file for this user alone, and flushes it to the disk. */
 export async function writeFileSynced(path: string, content: string): Promise<void> {
   await using file = await open(path, "w", 0o600);
   await file.writeFile(content);
   await file.sync();
 }
 
-/** Replaces a file: a kill at any moment leaves the old one or the new one. */
+/** Replaces a file: a kill at any moment leaves the old or the new file. */
 export async function replaceFile(path: string, content: string): Promise<void> {
   const part = `${path}.new`;
   try {
@@ -21,7 +21,7 @@ export async function replaceFile(path: string, content: string): Promise<void> 
   await sync(dirname(path));
 }
 
-/** Has the content of a file, or the names in a folder, on the disk when this resolves. */
+/** Flushes the content of a file, or the entries of a folder, to the disk. */
 export async function sync(path: string): Promise<void> {
   await using file = await open(path, "r");
   await file.sync();

@@ -5,30 +5,31 @@ import type { Caller } from "./caller.ts";
 import type { Tenant } from "./tenant.ts";
 
 /**
- * What is behind the sockets: an engine that several tenants share (`passthrough`), or buildah with a storage for each tenant. All names are the
- * tenant's: a backend maps them. All methods reject with a Refusal, which becomes the answer; any other error is a bug (500).
+ * The service behind the sockets: an engine that several tenants share (`passthrough`), or buildah with a storage for
+ * each tenant. All names are the tenant's, and a backend maps them. All methods reject with a Refusal, which becomes
+ * the answer; any other error is a bug (500).
  */
 export interface Backend extends AsyncDisposable {
   readonly images: BackendImages;
   readonly builds: BackendBuilds;
-  /** Undefined where there is no BuildKit: `/session` then gets 404, and gRPC calls a message that names the classic builder. */
+  /** Undefined without BuildKit: `/session` gets 404, and gRPC calls get a message that names the classic builder. */
   readonly buildkit?: BackendBuildkit | undefined;
   version(signal: AbortSignal): Promise<BackendVersion>;
   /**
-   * Has the engine check credentials (`docker login`). Undefined where nothing checks them before they are used.
+   * Makes the engine check credentials (`docker login`). Undefined if nothing checks them before they are used.
    *
-   * @param registry its host, perhaps with a port; `docker.io` for Docker Hub. The policy allows it
-   * @returns a token in place of the password, where the registry gives one
+   * @param registry its host, with an optional port; `docker.io` for Docker Hub. The policy allows it
+   * @returns a token that replaces the password, if the registry issues one
    */
   login?(caller: Caller, registry: string, credentials: Credentials): Promise<string | undefined>;
-  /** Removes all that a tenant has: images, cache records, files. May be called again, e.g. after a crash. */
+  /** Removes all data of a tenant: images, cache records, files. It may be called again, e.g. after a crash. */
   removeTenant(tenant: Tenant["id"]): Promise<void>;
 }
 
 export interface BackendVersion {
   /** e.g. `28.5.2` */
   version: string;
-  /** The newest version that it supports, and the oldest, e.g. `1.51` */
+  /** The newest and the oldest version that it supports, e.g. `1.51` */
   apiVersion: string;
   minApiVersion: string;
   os: string;
@@ -38,12 +39,17 @@ export interface BackendVersion {
   hasContainerdStore: boolean;
 }
 
-/** An object of the Engine API, with the tenant's names, without names of others, and only with properties that the guard knows. */
+/**
+ * An object of the Engine API, with the tenant's names, without other names, and only with properties that the guard
+ * knows.
+ */
 export type ApiObject = Readonly<Record<string, unknown>>;
 
 export interface BackendImages {
   list(caller: Caller, filter: ImageFilter): Promise<ApiObject[]>;
-  /** @param name here and below: a name, a name with a digest, an ID, or the beginning of an ID */
+  /**
+   * @param name a name, a name with a digest, an ID, or the beginning of an ID; the same applies to the methods below
+   */
   inspect(
     caller: Caller,
     name: string,
@@ -53,18 +59,24 @@ export interface BackendImages {
   tag(caller: Caller, name: string, target: string): Promise<void>;
   /** @returns `{Untagged}` and `{Deleted}` */
   remove(caller: Caller, name: string, options: { force: boolean; noPrune: boolean }): Promise<ApiObject[]>;
-  /** As `docker save` writes it, with the tenant's names. The caller reads it to its end, or destroys it. */
+  /**
+   * Returns the archive that `docker save` writes, with the tenant's names. The caller reads it to its end, or destroys
+   * it.
+   */
   save(caller: Caller, names: readonly string[], options: { platform?: string | undefined }): Promise<Readable>;
-  /** Pushes one tag. `onLine` gets lines of progress in the engine's form; a push that fails ends with an `{error, errorDetail}` line. */
+  /**
+   * Pushes one tag. `onLine` receives lines of progress in the engine's form; a push that fails ends with an `{error,
+   * errorDetail}` line.
+   */
   push(caller: Caller, reference: string, options: PushOptions): Promise<void>;
-  /** Events of the tenant's images. Ends when the caller's signal is aborted, or at `until`. */
+  /** Yields events of the tenant's images. Ends when the caller's signal is aborted, or at `until`. */
   events(caller: Caller, filter: EventFilter): AsyncIterable<ApiObject>;
 }
 
 export interface ImageFilter {
   all: boolean;
   digests: boolean;
-  /** Also the manifests of multi-platform images, as `docker images` of Docker 29 requests them */
+  /** Whether to list the manifests of multi-platform images, which `docker images` of Docker 29 requests */
   manifests?: boolean | undefined;
   /** Reference patterns of `--filter reference=` */
   references: readonly string[];
@@ -76,7 +88,7 @@ export interface ImageFilter {
 }
 
 export interface EventFilter {
-  /** Seconds since 1970, or as docker accepts them */
+  /** Seconds since 1970, or another format of docker */
   since?: string | undefined;
   until?: string | undefined;
   /** e.g. `{ event: ["tag"], image: ["app"] }` */
@@ -93,8 +105,8 @@ export interface BackendBuilds {
   /**
    * Builds with the classic builder, with BuildKit (`version=2`), or with buildah.
    *
-   * @param context a tar, perhaps compressed; undefined where the request names a session or an address
-   * @param onLine gets lines in the engine's form: `{stream}`, `{aux}`, `{error, errorDetail}`
+   * @param context a tar, perhaps compressed; undefined if the request names a session or an address
+   * @param onLine receives lines in the engine's form: `{stream}`, `{aux}`, `{error, errorDetail}`
    */
   build(
     caller: Caller,
@@ -107,7 +119,7 @@ export interface BackendBuilds {
     caller: Caller,
     options: { all: boolean; keepStorage?: number | undefined; filters: Readonly<Record<string, readonly string[]>> },
   ): Promise<{ caches: string[]; spaceReclaimed: number }>;
-  /** Ends a build by its `buildid`. */
+  /** Cancels a build by its `buildid`. */
   cancel(caller: Caller, buildId: string): Promise<void>;
 }
 
@@ -122,7 +134,8 @@ export interface OpenSession {
   /** The connection to the engine. The caller owns it. */
   stream: Duplex;
   /**
-   * Counts bytes that come from the tenant, before they are written to `stream`. Where they are too many, it ends the builds that read from the session.
+   * Counts bytes that the tenant sends, before they are written to `stream`. If there are too many, it ends the builds
+   * that read from the session.
    *
    * @throws Refusal `context.size`
    */

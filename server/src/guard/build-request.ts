@@ -1,12 +1,15 @@
-/** `POST /build` after parsing: what the docker CLI may ask for, without what no tenant may have. Sizes are bytes. */
+/**
+ * A parsed `POST /build`: the options that the docker CLI offers, without those that no tenant may use. Sizes are
+ * bytes.
+ */
 export interface BuildRequest {
   builder: "classic" | "buildkit";
-  /** `t`: references as the tenant writes them */
+  /** `t`: references with the tenant's names */
   names: readonly string[];
   /** The path of the Dockerfile in the context */
   dockerfile: string;
   target?: string | undefined;
-  /** null: to be taken from the builder's environment, which is empty */
+  /** null: the value is in the builder's environment, which is empty */
   buildArgs: Readonly<Record<string, string | null>>;
   labels: Readonly<Record<string, string>>;
   platform?: string | undefined;
@@ -24,7 +27,7 @@ export interface BuildRequest {
   shmSize?: number | undefined;
   /** e.g. `nofile=1024:2048` */
   ulimits: readonly string[];
-  /** What the tenant asks for, within its limits */
+  /** The limits that the tenant requests */
   memory?: number | undefined;
   memorySwap?: number | undefined;
   cpuShares?: number | undefined;

@@ -8,24 +8,27 @@ import { checkPush } from "./push/check-push.ts";
 import { Refusal } from "./refusal.ts";
 import type { Tenant } from "./tenant.ts";
 
-/** A request of HTTP, or a message of gRPC. */
+/** An HTTP request, or a gRPC message. */
 export interface ExplainedRequest {
   /** Undefined: `target` is the path of a gRPC call */
   method: string | undefined;
   /** With the query */
   target: string;
-  /** Names and values; none: those that docker sends */
+  /** Names and values; none: the headers that docker sends */
   headers: readonly (readonly [name: string, value: string])[];
   body: Buffer;
 }
 
-/** Returns what a guard decides about a request of this tenant, as far as that is known without the engine and the tenant's images. */
+/**
+ * Returns the guard's decision about a request of this tenant, as far as it does not depend on the engine and the
+ * tenant's images.
+ */
 export function explain({ method, target, headers, body }: ExplainedRequest, tenant: Tenant): Decision {
   try {
     if (method === undefined) {
       checkMessage(target, body, tenant);
       const name = target.split("/").at(-1) ?? "";
-      return allowed(`grpc.${name.toLowerCase()}`, `${name} is passed on to BuildKit, made anew of what was checked`);
+      return allowed(`grpc.${name.toLowerCase()}`, `${name} is passed on to BuildKit, rebuilt from its checked fields`);
     }
     const given = headers.length > 0 ? headers.flat() : usualHeaders(method, target);
     const decision = judge({ method, target, rawHeaders: given, body });
@@ -42,7 +45,7 @@ function allowed(rule: string, reason: string): Decision {
   return { decision: "allowed", rule, reason, statusCode: 200, about: [] };
 }
 
-/** What a call asks of the policy when it is performed */
+/** Checks the parts of the policy that a call uses when it is performed */
 function checkPolicy({ rule, about }: Decision, target: string, tenant: Tenant): void {
   if (rule === "image.push") {
     for (const name of about) {
@@ -54,7 +57,7 @@ function checkPolicy({ rule, about }: Decision, target: string, tenant: Tenant):
   if (rule === "build" && remote !== null && /^https?:/.test(remote)) checkSource(remote, tenant.policy);
 }
 
-/** Names and values in turn */
+/** Alternating names and values */
 function usualHeaders(method: string, target: string): string[] {
   const path = target.replace(/\?.*/s, "").replace(/^\/v\d+\.\d+(?=\/)/, "");
   const isUpgrade = findCall(method, path)?.call.body.kind === "upgrade";

@@ -26,46 +26,48 @@ import { openSources } from "./tenants/open-sources.ts";
 import { findApiServer } from "./tenants/pod-directory.ts";
 import type { TenantSource } from "./tenants/tenant-source.ts";
 
-/** The surroundings of the guard. */
+/** The environment of the guard. */
 export interface Surroundings {
   env: NodeJS.ProcessEnv;
   /** Stops the guard. */
   signal: AbortSignal;
   /** Prints a line for the operator. */
-  tell: (line: string) => void;
+  printLine: (line: string) => void;
 }
 
-/** ms in which a build that was ended removes what it has left behind */
+/** Maximum ms in which an ended build cleans up */
 const END_OF_BUILDS = 60_000;
 
 /**
- * Serves the sockets of tenants until `signal` is aborted. Sources name the tenants. Each tenant gets an endpoint, whose requests are read, checked and
- * made anew for the engine. What tenants have stays when the guard stops; what pods have is removed with them. Rejects with a Failure if the guard cannot
- * start.
+ * Serves the sockets of tenants until `signal` is aborted. Sources name the tenants. Each tenant gets an endpoint,
+ * whose requests are read, checked and rebuilt for the engine. When the guard stops, the data of tenants stays; the
+ * data of pods is removed with them. Rejects with a Failure if the guard cannot start.
  */
-export async function guard(settings: GuardSettings, { env, signal, tell }: Surroundings): Promise<void> {
+export async function guard(settings: GuardSettings, { env, signal, printLine }: Surroundings): Promise<void> {
   using _alive = keepAlive();
   let sources: readonly TenantSource[] = [];
-  // First of all: without a handler, SIGHUP ends the process.
-  using _reload = onHangUp(async () => await reload(sources), tell);
+  // Comes first, because SIGHUP ends a process without a handler.
+  using _reload = onHangUp(async () => await reload(sources), printLine);
   const metrics = new GuardMetrics();
-  await using audit = await openAudit(settings, { metrics, tell });
+  await using audit = await openAudit(settings, { metrics, printLine });
   await using ledger = await openLedger(settings.data);
   await using limits = countedLimits(createLimits(ledger), metrics);
-  await using mode = await openMode(settings, { env, signal, ledger, limits, audit, tell });
+  await using mode = await openMode(settings, { env, signal, ledger, limits, audit, printLine });
   await using metricsServer = settings.metrics && (await serveMetrics(settings.metrics, metrics));
-  if (metricsServer) tell(`metrics are at ${metricsServer.url}`);
+  if (metricsServer) printLine(`metrics are at ${metricsServer.url}`);
   const dryRunEngine = settings.isDryRun ? engineOf(mode) : undefined;
   if (dryRunEngine)
-    tell("--dry-run: NOTHING IS REFUSED: tenants reach the engine as root does; audit lines say what would be refused");
+    printLine(
+      "--dry-run: NOTHING IS REFUSED: tenants reach the engine as root does; audit lines show what would be refused",
+    );
 
   let firstFailure: unknown;
   const onFailure = (tenant: string, error: unknown): void => {
     firstFailure ??= error;
-    tell(`tenant ${tenant}: ${messageOf(error)}`);
+    printLine(`tenant ${tenant}: ${messageOf(error)}`);
   };
   await using endpoints = new Endpoints(
-    endpointParts({ mode, dryRunEngine, ledger, limits, metrics, audit, signal, tell, onFailure }),
+    endpointParts({ mode, dryRunEngine, ledger, limits, metrics, audit, signal, printLine, onFailure }),
   );
   const { defaults, sources: wanted } = settings;
   sources = openSources(wanted, {
@@ -79,21 +81,21 @@ export async function guard(settings: GuardSettings, { env, signal, tell }: Surr
     {
       onCame: (endpoint, mayReturn) => endpoints.open(endpoint, mayReturn),
       onWent: (tenant, isForGood) => endpoints.close(tenant, isForGood),
-      onProblem: tell,
+      onProblem: printLine,
     },
     signal,
   );
   if (wanted.bindLocal?.policy?.bases?.includes("*"))
-    tell(
-      "--bind-local is for trying the guard out: the tenant local may use any image as a base, also images of this engine; --allow-base says which images it may use",
+    printLine(
+      "--bind-local is for trying the guard out: the tenant local may use any image as a base, including images of this engine; --allow-base restricts the bases",
     );
   await endpoints.settled();
-  // A guard whose tenants are all named by the operator does not start without one of them.
+  // If the operator names all tenants, the guard does not start without one of them.
   if (firstFailure !== undefined && sources.every(({ tenantsReturn }) => tenantsReturn)) throw firstFailure;
   removeAbsent(endpoints, ledger);
   await mode.cgroups.sweep(new Set(endpoints.tenants));
-  tell(
-    `the guard is ready: ${endpoints.sockets.map((socket) => `unix://${socket}`).join(", ") || "no tenant is there yet"}`,
+  printLine(
+    `the guard is ready: ${endpoints.sockets.map((socket) => `unix://${socket}`).join(", ") || "no tenant yet"}`,
   );
   try {
     await abortable(following.ended, ledger.lost);
@@ -102,7 +104,7 @@ export async function guard(settings: GuardSettings, { env, signal, tell }: Surr
   }
 }
 
-interface GuardParts extends Pick<Surroundings, "signal" | "tell">, Pick<EndpointParts, "onFailure"> {
+interface GuardParts extends Pick<Surroundings, "signal" | "printLine">, Pick<EndpointParts, "onFailure"> {
   mode: Mode;
   dryRunEngine: EngineApi | undefined;
   ledger: Ledger;
@@ -111,18 +113,18 @@ interface GuardParts extends Pick<Surroundings, "signal" | "tell">, Pick<Endpoin
   audit: AuditLog;
 }
 
-/** What happens when a tenant comes, connects, and goes. */
+/** The actions when a tenant appears, connects, and is removed. */
 function endpointParts(parts: GuardParts): EndpointParts {
-  const { mode, dryRunEngine, ledger, limits, metrics, audit, signal, tell, onFailure } = parts;
+  const { mode, dryRunEngine, ledger, limits, metrics, audit, signal, printLine, onFailure } = parts;
   return {
     openFront(tenant) {
-      if (dryRunEngine) return openDryRun(tenant, { engine: dryRunEngine, audit, judge, checkMessage, tell });
+      if (dryRunEngine) return openDryRun(tenant, { engine: dryRunEngine, audit, judge, checkMessage, printLine });
       const throttle = createThrottle(() => tenant().quotas);
-      return openFront(tenant, { backend: mode.backend, audit, throttle, onProblem: tell });
+      return openFront(tenant, { backend: mode.backend, audit, throttle, onProblem: printLine });
     },
     bind: async (endpoint, onConnection, tenant) =>
       await bindSocket(endpoint, onConnection, {
-        onProblem: tell,
+        onProblem: printLine,
         signal,
         quotas: () => tenant().quotas,
         onRefused(refusal) {
@@ -150,27 +152,27 @@ function endpointParts(parts: GuardParts): EndpointParts {
   };
 }
 
-/** A dry run passes requests on to an engine, so it needs one. */
+/** Returns the engine, which a dry run needs because it passes requests on. */
 function engineOf({ engine }: Mode): EngineApi {
   if (engine !== undefined) return engine;
   throw new Failure(
     "usage",
-    "--dry-run is for --mode passthrough: with buildah there is no engine to pass requests on to",
+    "--dry-run needs --mode passthrough, because buildah has no engine to which requests can be passed on",
     {
       hint: "Leave --dry-run out.",
     },
   );
 }
 
-/** Two guards on one folder would replace each other's sockets. */
+/** Two guards with the same folder would replace each other's sockets. */
 function takenOver(data: string): Failure {
-  return new Failure("refused", `another guard has taken ${data} over, because this one was stopped for long`, {
+  return new Failure("refused", `another guard has taken over ${data}, because this one was stopped for a long time`, {
     expected: "one guard for each folder",
-    hint: "The other one serves the tenants now; this one has ended.",
+    hint: "The other guard serves the tenants now; this one has ended.",
   });
 }
 
-/** Removes what pods have left that were removed while no guard was running. */
+/** Removes the data of pods that were removed while no guard was running. */
 function removeAbsent(endpoints: Endpoints, ledger: Ledger): void {
   const present = new Set(endpoints.tenants);
   for (const tenant of ledger.tenants()) {

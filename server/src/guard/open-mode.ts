@@ -11,7 +11,7 @@ import type { Limits } from "./limits/limits.ts";
 import { openPassthrough } from "./passthrough/open-passthrough.ts";
 import type { GuardSettings } from "./settings.ts";
 
-/** ms between two tries to reach the engine, doubled by each */
+/** ms between the first two attempts to reach the engine; each attempt doubles it */
 const FIRST_PAUSE = 250;
 const LONGEST_PAUSE = 10_000;
 
@@ -22,10 +22,10 @@ export interface ModeParts {
   limits: Limits;
   audit: AuditLog;
   /** For the operator */
-  tell: (line: string) => void;
+  printLine: (line: string) => void;
 }
 
-/** What is behind the sockets, by the mode. Disposing closes it, and removes nothing that tenants have. */
+/** The service behind the sockets, selected by the mode. Disposing closes it, and keeps all data of tenants. */
 export interface Mode extends AsyncDisposable {
   backend: Backend;
   cgroups: Cgroups;
@@ -33,7 +33,7 @@ export interface Mode extends AsyncDisposable {
   engine: EngineApi | undefined;
 }
 
-/** Opens the backend of the settings. */
+/** Opens the backend that the settings select. */
 export async function openMode(settings: GuardSettings, parts: ModeParts): Promise<Mode> {
   return settings.mode === "buildah" ? await withBuildah(settings, parts) : await withEngine(settings, parts);
 }
@@ -58,29 +58,32 @@ async function withEngine({ engine: host, data }: GuardSettings, parts: ModePart
   }
 }
 
-/** Waits for an engine that starts later than its guard, as it may when a machine starts. */
-async function untilReached(engine: EngineApi, { signal, tell }: Pick<ModeParts, "signal" | "tell">): Promise<void> {
+/** Waits for an engine that starts later than its guard, for instance when a machine boots. */
+async function untilReached(
+  engine: EngineApi,
+  { signal, printLine }: Pick<ModeParts, "signal" | "printLine">,
+): Promise<void> {
   for (let tries = 0; ; tries++) {
     try {
       await engine.version(signal);
       return;
     } catch (error) {
       signal.throwIfAborted();
-      if (tries === 0) tell(`${messageOf(error)}. The guard retries until it answers.`);
+      if (tries === 0) printLine(`${messageOf(error)}. The guard retries until it answers.`);
       await sleep(Math.min(FIRST_PAUSE * 2 ** tries, LONGEST_PAUSE), undefined, { signal });
     }
   }
 }
 
-/** Steps are started by the guard itself, in any cgroup that it can write. */
+/** The guard itself starts steps, in any cgroup that it can write to. */
 const BY_PATH: CgroupDriver = { name: "cgroupfs" };
 
-async function withBuildah(settings: GuardSettings, { limits, ledger, env, tell }: ModeParts): Promise<Mode> {
+async function withBuildah(settings: GuardSettings, { limits, ledger, env, printLine }: ModeParts): Promise<Mode> {
   const backend = await openBuildah(settings, {
     limits,
     ledger,
     env,
-    tell,
+    tell: printLine,
     cgroupParentOf: async ({ resources }) => resources.cgroupParent,
   });
   return {

@@ -1,21 +1,21 @@
 import type { Policy, Quotas, Resources } from "./policy/policy.ts";
 
-/** How the guard works: the options of `guard`, read and checked. Sizes are bytes, times ms. */
+/** The settings of the guard: the options of `guard`, parsed and validated. Sizes are bytes, times ms. */
 export interface GuardSettings {
   /** The host's engine, or buildah with a storage for each tenant */
   mode: "passthrough" | "buildah";
-  /** As for -H; undefined: the engine that the docker command would use */
+  /** In the format of -H; undefined: the engine that the docker command would use */
   engine?: string | undefined;
   /** The folder of the ledger, and of buildah's storages */
   data: string;
-  /** Settings of tenants that the configuration does not override */
+  /** Default settings of tenants, which the configuration may override */
   defaults: TenantDefaults;
   sources: TenantSources;
-  /** Where lines of audit go: a file, or stderr */
+  /** The destination of audit lines. Default: stderr */
   auditFile?: string | undefined;
-  /** Where metrics are served */
+  /** The address of the metrics */
   metrics?: { host: string; port: number } | undefined;
-  /** Requests reach the engine as they come; lines of audit say what would be refused. */
+  /** Whether requests reach the engine unchanged. Audit lines show which the guard would refuse. */
   isDryRun: boolean;
 }
 
@@ -26,9 +26,9 @@ export interface TenantDefaults {
   registryConfig?: string | undefined;
 }
 
-/** Where tenants come from. Several may be used at the same time. */
+/** The sources of tenants. Several may be used at the same time. */
 export interface TenantSources {
-  /** --bind-local: the tenant `local`, whose socket's folder is made */
+  /** --bind-local: the tenant `local`. The guard creates the folder of its socket */
   bindLocal?: ListedTenant | undefined;
   /** --tenant */
   listed: readonly ListedTenant[];
@@ -36,11 +36,11 @@ export interface TenantSources {
   configFile?: string | undefined;
   /** --kubernetes: pods whose containers the engine runs */
   usesEnginePods: boolean;
-  /** --kubelet-dir: with `usesEnginePods`, only where the emptyDirs of these pods are */
+  /** --kubelet-dir. With `usesEnginePods`, it only sets the location of these pods' emptyDirs */
   kubelet?: { folder: string; volume: string } | undefined;
 }
 
-/** A tenant of the command line, or of the configuration. What it leaves out comes from the defaults. */
+/** A tenant of the command line, or of the configuration. Missing settings are those of the defaults. */
 export interface ListedTenant {
   id: string;
   socket: string;

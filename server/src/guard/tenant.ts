@@ -1,15 +1,21 @@
 import type { Policy, Quotas, Resources } from "./policy/policy.ts";
 
-/** Who is behind a socket. */
+/** The user behind a socket. */
 export interface Tenant {
-  /** Lower-case letters, digits and single hyphens: it is a component of image names on the engine. A pod's UID is one. */
+  /**
+   * Lower-case letters, digits and single hyphens: it is a component of image names on the engine. A pod's UID has this
+   * form.
+   */
   readonly id: string;
-  /** Stamped on what the tenant builds */
+  /** Labels of the images that the tenant builds */
   readonly labels: Readonly<Record<string, string>>;
   readonly policy: Policy;
   readonly resources: Resources;
   readonly quotas: Quotas;
-  /** A docker config (`config.json`) with credentials for registries, which the tenant never sees. They come before the tenant's own. */
+  /**
+   * A docker config (`config.json`) with credentials for registries, which the tenant never sees. They take precedence
+   * over the tenant's own.
+   */
   readonly registryConfig?: string | undefined;
 }
 
@@ -18,7 +24,10 @@ export interface TenantEndpoint {
   readonly tenant: Tenant;
   /** The path of the socket */
   readonly socket: string;
-  /** Whether the tenant can write to the folder of the socket, e.g. an emptyDir of its pod. Then nothing in it can be trusted. */
+  /**
+   * Whether the tenant can write to the folder of the socket, e.g. an emptyDir of its pod. If so, nothing in it can be
+   * trusted.
+   */
   readonly isInTenantsFolder: boolean;
 }
 

@@ -1,28 +1,29 @@
 /**
- * A job: one build that was accepted. It is kept and shown as it is here: nothing in it is secret. Times are ms since 1970, sizes bytes.
+ * A job: an accepted build. It is stored and shown in this form, and contains no secret. Times are ms since 1970, sizes
+ * bytes.
  */
 export interface Job {
-  /** A UUID of version 7 (RFC 9562): IDs sort as jobs were accepted. */
+  /** A UUID of version 7 (RFC 9562): IDs sort in the order in which jobs were accepted. */
   id: string;
-  /** The image's name as it was given, e.g. `registry.example.com/team/app:v2` */
+  /** The image's name as the client gave it, e.g. `registry.example.com/team/app:v2` */
   name: string;
-  /** The name in full, `docker.io/library/app:latest`: jobs of one are never built at the same time. */
+  /** The full name, `docker.io/library/app:latest`. Jobs with the same name never build at the same time. */
   fullName: string;
-  /** The name of the token that it came with; `anonymous` where the server has no tokens */
+  /** The name of the token with which it was submitted; `anonymous` on a server without tokens */
   owner: string;
   state: JobState;
-  /** Why it has ended without success, or why it waits again */
+  /** The reason why it failed, or why it is queued again */
   reason?: JobReason | undefined;
   source: JobSource;
   order: JobOrder;
-  /** Whether it came with credentials for the registry */
+  /** Whether it was submitted with credentials for the registry */
   hasCredentials: boolean;
-  /** Runs that have begun, the running one included */
+  /** Number of runs that have begun, including the current one */
   attempts: number;
   acceptedAt: number;
   startedAt?: number | undefined;
   finishedAt?: number | undefined;
-  /** ms that each phase took. Of a job that runs: those that are over */
+  /** ms that each phase took; for a running job, only the completed phases */
   phases: Partial<Record<JobPhase, number>>;
   /** The engine's ID of the image */
   imageId?: string | undefined;
@@ -32,11 +33,11 @@ export interface Job {
   size?: number | undefined;
   /** Bytes of the files in the context */
   contextBytes?: number | undefined;
-  /** The worker that runs it, or has run it: `HOST:PID` */
+  /** The worker that runs it, or ran it: `HOST:PID` */
   worker?: string | undefined;
-  /** The engine's address, where it runs or has run */
+  /** The address of the engine on which it runs or ran */
   engine?: string | undefined;
-  /** When somebody asked to cancel it */
+  /** Time at which somebody cancelled it */
   cancelledAt?: number | undefined;
   /** The ID of the job that this one repeats */
   retryOf?: string | undefined;
@@ -46,7 +47,9 @@ export interface Job {
 
 const JOB_ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-/** Whether a text is an ID of a job. What is not becomes part of no path and no key, wherever it comes from. */
+/**
+ * Returns whether a text is an ID of a job. Other texts never become part of a path or a key, whatever their source.
+ */
 export function isJobId(text: string): boolean {
   return JOB_ID.test(text);
 }
@@ -54,31 +57,34 @@ export function isJobId(text: string): boolean {
 export const JOB_STATES = ["queued", "running", "pushing", "succeeded", "failed", "cancelled", "timed_out"] as const;
 export type JobState = (typeof JOB_STATES)[number];
 
-/** fetch: the archive of an address; context: unpacking; build; push; purge: removing the image from the engine */
+/**
+ * fetch: fetching the archive from an address; context: unpacking; build; push; purge: removing the image from the
+ * engine
+ */
 export type JobPhase = "queue" | "fetch" | "context" | "build" | "push" | "purge";
 
 export interface JobReason {
-  /** A code of docs/exit-status.md, or one of the server's own (ReasonCode) */
+  /** A code of docs/exit-status.md, or one of the server's codes (ReasonCode) */
   code: string;
   message: string;
   expected?: string | undefined;
   hint?: string | undefined;
 }
 
-/** Where the files come from. */
+/** The source of the files. */
 export type JobSource =
-  /** The text of a Dockerfile, without files. It is the job's body. */
+  /** The text of a Dockerfile without files. It is the job's body. */
   | { kind: "dockerfile"; bytes: number }
   /** An archive, which is the job's body */
   | { kind: "archive"; bytes: number }
-  /** An archive at an address, which the worker fetches. The address has no user and password: these are refused. */
+  /** An archive at an address, which the worker fetches. An address with a user or a password is rejected. */
   | { kind: "address"; url: string };
 
-/** What to build, and what to do with the image. */
+/** The build, and the handling of its image. */
 export interface JobOrder {
-  /** The path of the Dockerfile in the archive */
+  /** Path of the Dockerfile in the archive */
   file: string;
-  /** Folders at the beginning of each path in the archive that are left out */
+  /** Number of leading folders to remove from each path in the archive */
   strip: number;
   target?: string | undefined;
   buildArgs: Readonly<Record<string, string>>;
@@ -86,13 +92,13 @@ export interface JobOrder {
   /** OS/ARCH[/VARIANT] */
   platform?: string | undefined;
   noCache: boolean;
-  /** Look for newer bases */
+  /** Pull newer bases */
   pull: boolean;
-  /** Push the image to the registry in its name */
+  /** Push the image under its name to the registry */
   push: boolean;
-  /** Remove the image from the engine at the end, also after a failure */
+  /** Remove the image from the engine at the end, even after a failure */
   purge: boolean;
-  /** Limits of the token that it came with */
+  /** Limits of the token with which it was submitted */
   limits: BuildLimits;
 }
 
@@ -108,18 +114,18 @@ export interface BuildLimits {
 
 export interface JobWebhook {
   url: string;
-  /** Attempts so far */
+  /** Previous attempts */
   deliveries: readonly Delivery[];
-  /** When the next attempt is due; left out: none is */
+  /** Time at which the next attempt is due; undefined: none is */
   nextAt?: number | undefined;
 }
 
 /** An attempt to deliver a webhook. */
 export interface Delivery {
   at: number;
-  /** The HTTP status of the answer */
+  /** HTTP status of the response */
   status?: number | undefined;
-  /** Why there was none */
+  /** Reason why there was no response */
   error?: string | undefined;
   ms: number;
 }

@@ -1,20 +1,21 @@
 import { networkInterfaces } from "node:os";
 import ipaddr from "ipaddr.js";
 
-/** IPv6 addresses of the internet (RFC 4291, 2.4): whatever is outside is special, also what nobody has named yet. */
+/** Public IPv6 addresses (RFC 4291, 2.4). All others are special, including ranges not yet assigned. */
 const GLOBAL_UNICAST = ipaddr.parseCIDR("2000::/3");
-/** Names an IPv4 address for a translator at the edge of a network that has IPv6 alone (RFC 6052) */
+/** An IPv4 address, for a translator at the edge of a network that only has IPv6 (RFC 6052) */
 const NAT64 = ipaddr.parseCIDR("64:ff9b::/96");
-/** Public in form, and yet a machine's own platform: Azure's virtual address for metadata, keys and DNS */
+/** Public in form, but part of the machine's own platform: Azure's virtual address for metadata, keys and DNS */
 const PLATFORM = new Set(["168.63.129.16"]);
 
 /**
- * Returns whether the server may connect to an IP address for somebody who is not its administrator: to public addresses only. Private, shared
- * (CGNAT), loopback, link-local (with the metadata services of clouds), multicast, reserved and unspecified ones are refused, by the registries of
- * IANA for special purposes (RFC 6890); so are their forms in IPv6 (mapped, NAT64, 6to4, Teredo), anything that is no address, and the addresses
- * of this machine itself, behind whose firewall the server is.
+ * Returns whether the server may connect to an IP address on behalf of somebody who is not its administrator. Only
+ * public addresses are allowed. Private, shared (CGNAT), loopback, link-local (with the metadata services of clouds),
+ * multicast, reserved and unspecified addresses are refused, according to IANA's registries of special-purpose
+ * addresses (RFC 6890). Their IPv6 forms (mapped, NAT64, 6to4, Teredo) are refused as well, and so are texts that are
+ * not addresses, and this machine's own addresses, because the server is inside the machine's firewall.
  *
- * @param own the addresses of this machine, as the system writes them
+ * @param own the addresses of this machine, in the system's notation
  */
 export function isPublicAddress(address: string, own: ReadonlySet<string> = ownAddresses()): boolean {
   if (!ipaddr.isValid(address)) return false;
@@ -31,7 +32,10 @@ function isPublic4(address: ipaddr.IPv4, own: ReadonlySet<string>): boolean {
   return address.range() === "unicast" && !PLATFORM.has(text) && !own.has(text);
 }
 
-/** Returns the IPv4 address to which a connection to this one leads. 6to4 and Teredo are not among them: nothing uses them any more. */
+/**
+ * Returns the IPv4 address that a connection to this address reaches. Excludes 6to4 and Teredo, which are no longer in
+ * use.
+ */
 function embedded4(address: ipaddr.IPv6): ipaddr.IPv4 | undefined {
   if (address.isIPv4MappedAddress()) return address.toIPv4Address();
   return address.match(NAT64) ? new ipaddr.IPv4(address.toByteArray().slice(12)) : undefined;

@@ -1,10 +1,10 @@
 import { InvalidValue } from "docker-over-ssh/builds";
 
-/** A host that may have an address that is not public (--allow-host). */
+/** A host that may have a non-public address (--allow-host). */
 export interface AllowedHost {
-  /** As in URLs: lower case, IPv6 in brackets */
+  /** In the form of URLs: lower case, IPv6 in brackets */
   hostname: string;
-  /** Left out: all ports */
+  /** Default: all ports */
   port?: number | undefined;
 }
 
@@ -20,7 +20,7 @@ export function parseAllowedHost(text: string): AllowedHost {
   return { hostname: hostnameOf(new URL(`http://${host}/`)), ...(port !== undefined && { port }) };
 }
 
-/** Returns the text of --allow-host as it is. Throws an InvalidValue for one that is none. */
+/** Returns the text of --allow-host unchanged. Throws an InvalidValue if it is invalid. */
 export function checkAllowedHost(text: string): string {
   parseAllowedHost(text);
   return text;
@@ -35,7 +35,7 @@ export function portOf({ port, protocol }: URL): number {
   return port === "" ? { "http:": 80, "https:": 443 }[protocol as "http:" | "https:"] : Number(port);
 }
 
-/** A name with a dot at its end is the same name. */
+/** A trailing dot does not change the name. */
 function hostnameOf({ hostname }: URL): string {
   return hostname.replace(/\.$/, "");
 }

@@ -11,27 +11,31 @@ export interface CheckedRequest {
   method?: "GET" | "POST";
   headers?: Readonly<Record<string, string>>;
   body?: Buffer;
-  /** How many redirects are followed, of a GET */
+  /** Maximum number of redirects to follow. Only GET follows them */
   redirects: number;
-  /** Called with the address that a redirect leads to, before that is connected to. */
+  /** Called with the target of a redirect, before a connection to it. */
   onRedirect?: (url: URL) => void;
 }
 
 export interface CheckedAnswer {
-  /** Where it comes from, after redirects */
+  /** Final address, after redirects */
   url: URL;
-  /** Of any status: also of a redirect, where `redirects` have been followed. Whoever gets it reads all of it, or destroys it. */
+  /**
+   * A response with any status, including a redirect after the last allowed one. The caller reads it to the end, or
+   * destroys it.
+   */
   response: IncomingMessage;
 }
 
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 
 /**
- * Sends a request to an address that a client has given. Each address that a redirect leads to, and each answer of DNS, is checked by the rules of
- * the {@link Network}, and connections are made to the IP addresses that were checked. Uses no proxy, keeps no connection, and verifies
- * certificates whatever the environment says.
+ * Sends a request to an address that a client has given. Checks each redirect's address and each DNS answer against the
+ * rules of the {@link Network}, and connects only to checked IP addresses. Uses no proxy, keeps no connection, and
+ * always verifies certificates, regardless of the environment.
  *
- * Rejects with a Failure (`usage`, `refused` or `transfer-failed`), or with the signal's reason. The signal also ends the answer.
+ * Rejects with a Failure (`usage`, `refused` or `transfer-failed`), or with the signal's reason. The signal also ends
+ * the response.
  */
 export async function checkedRequest(
   address: string,
@@ -70,7 +74,7 @@ function readRedirect(location: string, from: URL): URL {
 function redirectRefused({ host }: URL, why: string, expected: string | undefined): Failure {
   return new Failure("refused", `a redirect of ${host} is not followed: ${why}`, {
     ...(expected !== undefined && { expected }),
-    hint: "Give the address that it should lead to.",
+    hint: "Give the final address instead.",
   });
 }
 
@@ -92,7 +96,7 @@ async function send(
     },
     agent: false,
     lookup: answerWith(addresses),
-    rejectUnauthorized: true, // also with NODE_TLS_REJECT_UNAUTHORIZED=0
+    rejectUnauthorized: true, // even with NODE_TLS_REJECT_UNAUTHORIZED=0
     ...(ca !== undefined && { ca }),
     signal,
   };
@@ -103,13 +107,14 @@ async function send(
       socket.destroy();
       reject(unreachable(url, { code: "HPE_UPGRADE" }));
     });
-    // It stays: also errors after the answer has begun come here, and the reader of the answer hears of them as well.
+    // The listener stays: it also handles errors after the response has begun, which the reader of the response sees as
+    // well.
     sent.on("error", (error) => reject(signal.aborted ? (signal.reason as Error) : unreachable(url, error)));
     sent.end(body);
   });
 }
 
-/** Returns a function in place of DNS, which has no other answer than these addresses. Node does not call it for an IP address. */
+/** Returns a replacement for DNS that only returns these addresses. Node does not call it for an IP address. */
 function answerWith(addresses: readonly LookupAddress[]): LookupFunction {
   return (_hostname, { all }, callback) => {
     const [first = { address: "", family: 0 }] = addresses;

@@ -9,11 +9,11 @@ import { unreachable } from "./unreachable.ts";
 
 export interface FetchOptions {
   signal: AbortSignal;
-  /** Called with the bytes that have arrived, and with those of all, where the server has told them. Often. */
+  /** Called often, with the number of received bytes, and with the total if the server has sent it. */
   onBytes?: (count: number, total: number | undefined) => void;
-  /** Called with lines for the log: where it comes from, how far it is (every few seconds), how large it is. */
+  /** Called with lines for the log: the source, the progress (every few seconds), and the size. */
   onLine?: (line: string) => void;
-  /** Default: that of this machine, with the hosts that the limits allow */
+  /** Default: the network of this machine, with the hosts that the limits allow */
   network?: Network;
 }
 
@@ -21,11 +21,12 @@ export interface FetchOptions {
 const LINE_EVERY = 2_000;
 
 /**
- * Fetches an archive to a file, which belongs to the caller, also after a failure. Neither the log nor a failure has anything of the answer but its
- * status: a host that --allow-host names may tell this server what it does not tell the client.
+ * Fetches an archive to a file, which belongs to the caller, even after a failure. Apart from its status, neither the
+ * log nor a failure contains anything of the response: a host that --allow-host permits may reveal to this server
+ * information that the client must not see.
  *
- * Rejects with a Failure: `refused` for an address that may not be connected to, `context-invalid` for an archive above the limit, `no-space`, and
- * `transfer-failed`; or with the signal's reason.
+ * Rejects with a Failure: `refused` for a forbidden address, `context-invalid` for an archive above the limit,
+ * `no-space`, and `transfer-failed`; or with the signal's reason.
  */
 export async function fetchArchive(
   address: string,
@@ -43,7 +44,7 @@ export async function fetchArchive(
     onBytes?.(count, total);
     if (performance.now() - lineAt < LINE_EVERY) return;
     lineAt = performance.now();
-    onLine(total === undefined ? `${bytes(count)} have arrived` : `${bytes(count)} of ${bytes(total)} have arrived`);
+    onLine(total === undefined ? `${bytes(count)} received` : `${bytes(count)} of ${bytes(total)} received`);
   };
   try {
     onLine(`Fetching ${shown(parseAddress(address))}`);
@@ -52,7 +53,7 @@ export async function fetchArchive(
       {
         headers: { accept: "application/gzip, application/x-tar, application/octet-stream, */*;q=0.1" },
         redirects: limits.redirects,
-        onRedirect: ({ protocol, host }) => onLine(`It is at ${protocol}//${host}`),
+        onRedirect: ({ protocol, host }) => onLine(`Redirected to ${protocol}//${host}`),
       },
       network,
       limit.signal,
@@ -83,7 +84,8 @@ async function save(
         yield chunk;
       }
     };
-    // A Content-Encoding is not undone: servers give it to files that are compressed, and an archive tells itself how it is.
+    // Does not decode a Content-Encoding: servers send it with compressed files, and an archive's own bytes identify
+    // its compression.
     await pipeline(response, counted, createWriteStream(path, { mode: 0o600 }), { signal });
   } catch (error) {
     throw error instanceof Failure || signal.aborted ? error : explain(error, url);
@@ -101,7 +103,7 @@ function explain(error: unknown, url: URL): Failure {
       cause: error,
     });
   }
-  if (syscall === "open" || syscall === "write") throw error; // of the file, not of the connection
+  if (syscall === "open" || syscall === "write") throw error; // an error of the file, not of the connection
   return unreachable(url, error);
 }
 
@@ -111,11 +113,11 @@ function checkStatus(url: URL, { statusCode = 0 }: IncomingMessage, { redirects 
   throw new Failure(
     "transfer-failed",
     isRedirect
-      ? `the address of the archive leads to more than ${redirects} others`
+      ? `the address of the archive redirects more than ${redirects} times`
       : `${shown(url)} answered with status ${statusCode}`,
     {
       expected: "status 200 and an archive",
-      hint: "Check that the address gives the archive to somebody who is not logged in.",
+      hint: "Check that the address serves the archive without a login.",
     },
   );
 }
@@ -123,7 +125,7 @@ function checkStatus(url: URL, { statusCode = 0 }: IncomingMessage, { redirects 
 function tooLarge({ maxBytes }: FetchLimits): Failure {
   return new Failure("context-invalid", "the archive at the address is too large", {
     expected: `at most ${bytes(maxBytes)}`,
-    hint: "Leave out what the build does not need.",
+    hint: "Leave out files that the build does not need.",
   });
 }
 
@@ -134,7 +136,7 @@ function tooSlow({ maxTime }: FetchLimits): Failure {
   });
 }
 
-/** Without its query: that of a signed address is as good as a password. */
+/** Omits the query: that of a signed address is as sensitive as a password. */
 function shown({ protocol, host, pathname }: URL): string {
   return `${protocol}//${host}${pathname}`;
 }

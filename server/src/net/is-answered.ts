@@ -1,6 +1,9 @@
 import { connect } from "node:net";
 
-/** Whether a server lives at a socket's path. Only a socket that nobody listens on is dead; one that this user may not use is somebody else's. */
+/**
+ * Returns whether a server listens at a socket's path. A socket is dead only if nobody listens on it; a socket that
+ * this user may not use belongs to somebody else.
+ */
 export function isAnswered(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(path);

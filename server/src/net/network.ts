@@ -6,45 +6,50 @@ import { isPublicAddress } from "./address-rules.ts";
 import { isAllowedHost, parseAllowedHost, type AllowedHost } from "./allowed-host.ts";
 import { unreachable } from "./unreachable.ts";
 
-/** What may be reached on behalf of clients: public addresses, and the hosts that the administrator allows. */
+/**
+ * The hosts that the server may connect to on behalf of clients: those with public addresses, and those that the
+ * administrator allows.
+ */
 export interface Network {
   allowedHosts: readonly AllowedHost[];
-  /** Returns the addresses of a name, the one to try first at the front. */
+  /** Returns the addresses of a name, in the order in which to try them. */
   resolve: (hostname: string) => Promise<readonly LookupAddress[]>;
   isPublic: (address: string) => boolean;
-  /** Certificates that are trusted instead of Node's own (PEM) */
+  /** Trusted certificates (PEM), instead of Node's own */
   ca?: string | undefined;
 }
 
 /**
- * Returns the network of this machine. It has no proxy of the environment: that one would resolve names itself, behind all checks.
+ * Returns the network of this machine. It does not use the environment's proxy, which would resolve names itself and
+ * bypass all checks.
  *
- * @param allowedHosts --allow-host. Throws an InvalidValue for one that is none.
+ * @param allowedHosts --allow-host. Throws an InvalidValue for an invalid one.
  */
 export function networkOf(allowedHosts: readonly string[]): Network {
   return {
     allowedHosts: allowedHosts.map(parseAllowedHost),
-    // As other programs of this machine do, with its file of hosts.
+    // Resolves like other programs on this machine, including its hosts file.
     resolve: async (hostname) => await lookup(hostname, { all: true, verbatim: true }),
     isPublic: (address) => isPublicAddress(address),
   };
 }
 
 /**
- * Parses an address that a client has given. Throws a Failure `usage`. WHATWG URLs have one form of each IPv4 address: `http://2130706433/`,
- * `http://0x7f.1/` and `http://0177.0.0.1/` become `http://127.0.0.1/` here, before anything is compared.
+ * Parses an address that a client has given. Throws a Failure `usage`. WHATWG URLs have one form for each IPv4 address:
+ * `http://2130706433/`, `http://0x7f.1/` and `http://0177.0.0.1/` all become `http://127.0.0.1/` before anything is
+ * compared.
  */
 export function parseAddress(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !/^https?:$/.test(url.protocol)) throw notAnAddress("it is no address of HTTP");
-  // They would be in the job's record and in logs.
+  // They would appear in the job's record and in logs.
   if (url.username !== "" || url.password !== "") throw notAnAddress("it contains a user or a password");
   return url;
 }
 
 /**
- * As {@link parseAddress}, and throws a Failure `refused` for an IP address that may not be connected to: so whoever submits a job hears of it at
- * once. A name is not resolved before something is sent.
+ * Like {@link parseAddress}, but also throws a Failure `refused` for a forbidden IP address, so the client learns of it
+ * when it submits the job. Does not resolve a name: that happens before something is sent.
  */
 export function readAddress(text: string, network: Network): URL {
   const url = parseAddress(text);
@@ -54,8 +59,9 @@ export function readAddress(text: string, network: Network): URL {
 }
 
 /**
- * Returns the IP addresses of a URL's host, each of which has been checked. One that is not public refuses all of them: a connection tries one
- * after the other. Connections have to be made to these, and not to the name, which may have other addresses a moment later.
+ * Returns the checked IP addresses of a URL's host. One non-public address rejects all of them, because a connection
+ * tries them one after the other. Connect to these addresses, not to the name, whose addresses may change a moment
+ * later.
  */
 export async function checkedAddresses(url: URL, network: Network, signal: AbortSignal): Promise<LookupAddress[]> {
   const literal = literalOf(url);
@@ -80,21 +86,21 @@ async function resolved(url: URL, network: Network, signal: AbortSignal): Promis
 
 function refuseUnlessPublic(url: URL, addresses: readonly string[], { allowedHosts, isPublic }: Network): void {
   if (addresses.every((address) => isPublic(address)) || isAllowedHost(url, allowedHosts)) return;
-  // Tells neither the addresses that a name has in the server's network, nor of which kind they are.
+  // The message reveals neither the addresses of the name in the server's network, nor their kind.
   throw new Failure("refused", `${url.hostname} has an address that the server does not connect to`, {
-    expected: "a host all of whose addresses are public",
+    expected: "a host with only public addresses",
     hint: "The server's administrator can allow it with --allow-host.",
   });
 }
 
-/** Returns the IP address that is in a URL in place of a name. */
+/** Returns the IP address that a URL contains instead of a name. */
 function literalOf({ hostname }: URL): string | undefined {
   const address = hostname.replace(/^\[(.*)\]$/, "$1");
   return isIP(address) === 0 ? undefined : address;
 }
 
 function notAnAddress(why: string): Failure {
-  // Without the text: it may have a password.
+  // Omits the text, which may contain a password.
   return new Failure("usage", `the address cannot be used: ${why}`, {
     expected: "http://HOST[:PORT]/PATH or https://HOST[:PORT]/PATH",
   });

@@ -3,12 +3,15 @@ import { readdirSync, readFileSync } from "node:fs";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import "@fastify/swagger"; // for the type of `hide`
 
-/** Where the build puts the page (scripts/build-page.js); the same from here in src/ and in dist/. */
+/**
+ * The folder into which the build puts the page (scripts/build-page.js). The relative path is the same from src/ and
+ * from dist/.
+ */
 const FOLDER = new URL("../../dist/page/files/", import.meta.url);
 
 /**
- * What the browser may do with the page: load the files of this server, and ask this server; nothing in another site's frame, no code in the text of the
- * page, and no string of text as HTML (Trusted Types).
+ * The permissions of the page in the browser: it may load the files of this server, and send requests to this server.
+ * It may not be in another site's frame, contain inline code, or insert text as HTML (Trusted Types).
  */
 const POLICY = [
   "default-src 'none'",
@@ -41,8 +44,9 @@ const TYPES: Record<string, string> = {
 };
 
 /**
- * Serves the page at `/`, and its files below `/page/`. The page is the same for everybody and tells nothing of jobs: it asks the API, with the token that
- * a person enters. Its files have their hash in the name and may be kept for ever; `/` is asked for again each time, by its ETag.
+ * Serves the page at `/`, and its files below `/page/`. The page is the same for everybody and contains no jobs: it
+ * queries the API with the token that a person enters. Its files have their hash in the name and may be cached for
+ * ever; `/` is revalidated each time by its ETag.
  */
 export async function servePage(app: FastifyInstance): Promise<void> {
   for (const name of readdirSync(FOLDER)) {
@@ -70,7 +74,7 @@ function send(
   return isKnown(request.headers["if-none-match"], headers["etag"]) ? reply.code(304).send() : reply.send(content);
 }
 
-/** Compares as RFC 9110, 13.1.2: `W/` in front of an ETag does not count. */
+/** Compares ETags as RFC 9110, 13.1.2: ignores `W/` in front of an ETag. */
 function isKnown(header: string | undefined, etag: string | undefined): boolean {
   const known = (header ?? "").split(",").map((part) => part.trim().replace(/^W\//, ""));
   return known.some((part) => part === "*" || part === etag);

@@ -2,7 +2,7 @@
 export interface Waiting {
   readonly id: string;
   readonly owner: string;
-  /** Jobs of one owner come in this order. No two jobs have the same. */
+  /** Position among the jobs of one owner, which are taken in this order. No two jobs share it. */
   readonly order: number;
 }
 
@@ -14,15 +14,16 @@ interface Line<T> {
 }
 
 /**
- * The order of waiting jobs: owners take turns, and the jobs of one come in their own order. This is start-time fair queueing (Goyal, Vin and Cheng,
- * 1996), with jobs of equal length: the first job of an owner has the start tag max(v, 1 + the tag of the owner's last job that was taken), each
- * further job the one before it plus 1, v is the tag of the last job that was taken, and the lowest tag is taken. An owner with a thousand jobs
- * therefore delays the single one of another by one job at most, and an owner that has waited for long does not catch up.
+ * The order of waiting jobs: owners take turns, and the jobs of one owner stay in their order. This is start-time fair
+ * queueing (Goyal, Vin and Cheng, 1996), with jobs of equal length. The first job of an owner has the start tag max(v,
+ * 1 + the tag of the owner's last taken job); the tag of each further job is 1 higher; v is the tag of the last job
+ * that was taken; the job with the lowest tag is taken. Therefore an owner with a thousand jobs delays the single job
+ * of another owner by at most one job, and an owner that has waited for a long time does not catch up.
  */
 export class FairOrder<T extends Waiting> {
   readonly #lines = new Map<string, Line<T>>();
   readonly #jobs = new Map<string, T>();
-  /** By owner: the tag that the next job has at least. Entries that v has passed say nothing, and go. */
+  /** By owner: the lowest tag of the next job. Entries that v has passed have no effect, and are removed. */
   readonly #next = new Map<string, number>();
   #v = 0;
 
@@ -30,12 +31,12 @@ export class FairOrder<T extends Waiting> {
     return this.#jobs.size;
   }
 
-  /** Returns how many jobs of an owner wait. */
+  /** Returns the number of waiting jobs of an owner. */
   sizeOf(owner: string): number {
     return this.#lines.get(owner)?.jobs.length ?? 0;
   }
 
-  /** Adds a job, at its place among those of its owner. */
+  /** Inserts a job among those of its owner. */
   add(job: T): void {
     let line = this.#lines.get(job.owner);
     if (line === undefined) {
@@ -46,7 +47,7 @@ export class FairOrder<T extends Waiting> {
     this.#jobs.set(job.id, job);
   }
 
-  /** Removes a job; returns whether it was there. */
+  /** Removes a job; returns whether it was present. */
   remove(id: string): boolean {
     const job = this.#jobs.get(id);
     const line = job && this.#lines.get(job.owner);
@@ -57,7 +58,7 @@ export class FairOrder<T extends Waiting> {
     return true;
   }
 
-  /** Returns the first job for which `mayRun` is true, and leaves it. */
+  /** Returns the first job for which `mayRun` is true, without removing it. */
   peek(mayRun: (job: T) => boolean): T | undefined {
     for (const { jobs } of this.#inTurn()) {
       const found = jobs.find((job) => mayRun(job));
@@ -66,7 +67,7 @@ export class FairOrder<T extends Waiting> {
     return undefined;
   }
 
-  /** Takes the first job for which `mayRun` is true. The turn of its owner is over. */
+  /** Removes and returns the first job for which `mayRun` is true. The turn of its owner is over. */
   take(mayRun: (job: T) => boolean): T | undefined {
     const job = this.peek(mayRun);
     const line = job && this.#lines.get(job.owner);
@@ -77,7 +78,7 @@ export class FairOrder<T extends Waiting> {
     return job;
   }
 
-  /** Returns how many jobs come before this one, if all may run; undefined for one that does not wait. */
+  /** Returns how many jobs precede this one, if all may run; undefined for one that does not wait. */
   position(id: string): number | undefined {
     const job = this.#jobs.get(id);
     const own = job && this.#lines.get(job.owner);
@@ -87,14 +88,14 @@ export class FairOrder<T extends Waiting> {
     let before = index;
     for (const line of this.#lines.values()) {
       if (line === own) continue;
-      const earlier = Math.max(0, tag - line.tag); // jobs of that line with lower tags
+      const earlier = Math.max(0, tag - line.tag); // jobs of the owner's line with lower tags
       const tied = line.tag + earlier === tag ? line.jobs[earlier] : undefined;
       before += Math.min(line.jobs.length, earlier + (tied !== undefined && tied.order < job.order ? 1 : 0));
     }
     return before;
   }
 
-  /** The lines, the one whose turn it is first. */
+  /** Returns the lines, sorted by their turn. */
   #inTurn(): Line<T>[] {
     const first = ({ jobs }: Line<T>): number => jobs[0]?.order ?? 0;
     return [...this.#lines.values()].toSorted((a, b) => a.tag - b.tag || first(a) - first(b));
@@ -107,7 +108,7 @@ export class FairOrder<T extends Waiting> {
   }
 }
 
-/** Returns the index of the first job with this order, or a higher one. */
+/** Returns the index of the first job with this order or a higher one. */
 function indexOf(jobs: readonly Waiting[], order: number): number {
   let [low, high] = [0, jobs.length];
   while (low < high) {

@@ -2,84 +2,98 @@ import type { Credentials } from "docker-over-ssh/builds";
 import type { Delivery, Job, JobPhase, JobReason, JobState } from "../jobs/job.ts";
 
 /**
- * Keeps jobs, their bodies and logs, and hands jobs to workers. `files/` keeps them in a folder for one server, `redis/` in Redis for several servers
- * and workers. A job that {@link add} has accepted is never lost: after a kill at any moment it is run again, or has failed with a reason.
+ * Stores jobs with their bodies and logs, and passes jobs to workers. `files/` stores them in a folder for one server,
+ * `redis/` in Redis for several servers and workers. A job that {@link add} has accepted is never lost: after a kill at
+ * any moment, it runs again or has failed with a reason.
  *
- * Each method rejects with {@link StoreUnavailable} while what it is kept in cannot be reached, and with a Failure `no-space` when it is full.
- * Disposing closes it; it waits for nothing that runs.
+ * Each method rejects with {@link StoreUnavailable} while the folder or Redis cannot be reached, and with a Failure
+ * `no-space` when it is full. Disposing closes the store without waiting for running jobs.
  */
 export interface JobStore extends AsyncDisposable {
-  /** Creates an empty file for a body that arrives. Its owner disposes of it; {@link add} takes it over. */
+  /** Creates an empty file for an incoming body. The caller disposes of it; {@link add} takes it over. */
   newBody(): Promise<BodyFile>;
-  /** Accepts a job: it is kept when this resolves. With an idempotency key that is known, it returns the job of that key. */
+  /** Accepts a job, which is stored when this resolves. For a known idempotency key, returns the job with that key. */
   add(job: NewJob): Promise<AddedJob>;
   get(id: string): Promise<Job | undefined>;
-  /** Newest first. */
+  /** Returns jobs, newest first. */
   list(query: JobQuery): Promise<JobPage>;
-  /** Returns how many jobs are to run before a queued one; undefined for one that is not queued. */
+  /** Returns how many jobs run before a queued one; undefined for one that is not queued. */
   position(id: string): Promise<number | undefined>;
-  /** Returns how many jobs there are in each state; of one owner, or of all. */
+  /** Returns the number of jobs in each state; of one owner, or of all. */
   counts(owner?: string): Promise<Record<JobState, number>>;
-  /** Asks for the end of a job. A queued one is over at once. Again, or for one that is over, it changes nothing. Returns the job as it is then. */
+  /**
+   * Cancels a job and returns its current state. A queued job is over at once. Has no effect on a job that is over or
+   * already cancelled.
+   */
   cancel(id: string): Promise<Job | undefined>;
-  /** Returns the file with the body of a job, for a job that repeats it; undefined where it has none, or it is gone. */
+  /**
+   * Returns the file with the body of a job, for a job that repeats it; undefined if it has no body, or the file no
+   * longer exists.
+   */
   bodyOf(id: string): Promise<string | undefined>;
   /** Reads a piece of a log. */
   readLog(id: string, options: ReadLogOptions): Promise<LogPiece>;
-  /** Calls `listener` after each change, also of other servers. Of the log: at most every 100 ms for a job. Disposing ends it. */
+  /**
+   * Calls `listener` after each change, including those of other servers. Changes of a log are reported at most every
+   * 100 ms for a job. Disposing removes the listener.
+   */
   watch(listener: (change: Change) => void): Disposable;
   /**
-   * Has `run` run jobs, up to `places` at the same time, until `signal` is aborted: then those that run are stopped, and this resolves when they have ended. One job of an image name
-   * runs at a time, and tokens take turns. `run` does not reject.
+   * Runs jobs with `run`, up to `places` at the same time, until `signal` is aborted. At that point, it stops the
+   * running jobs, and resolves when they have ended. Runs one job of an image name at a time; owners take turns. `run`
+   * does not reject.
    */
   work(worker: WorkerOptions, run: (claim: Claim) => Promise<Outcome>): Promise<void>;
-  /** Has `send` deliver the webhooks of jobs that are over, and again at the times that it returns, until `signal` is aborted. */
+  /**
+   * Delivers the webhooks of jobs that are over with `send`, and again at the times that it returns, until `signal` is
+   * aborted.
+   */
   workWebhooks(signal: AbortSignal, send: (job: Job) => Promise<DeliveryOutcome>): Promise<void>;
-  /** Keeps what a worker tells of itself for 30 s. */
+  /** Stores the report of a worker for 30 s. */
   report(worker: WorkerReport): Promise<void>;
-  /** Returns the reports of workers that live. */
+  /** Returns the reports of live workers. */
   workers(): Promise<readonly WorkerReport[]>;
 }
 
-/** A file for a body, which only this user may read. Disposing removes it, unless `add` has taken it over. */
+/** A file for a body, readable only by this user. Disposing removes it, unless `add` has taken it over. */
 export interface BodyFile extends AsyncDisposable {
   readonly path: string;
 }
 
 export interface NewJob {
-  /** Without what the store decides */
+  /** Without the fields that the store sets */
   job: Omit<Job, "state" | "attempts" | "acceptedAt" | "phases" | "log" | "webhook" | "hasCredentials">;
   webhookUrl?: string | undefined;
-  /** Taken over: it is a file of the store when this resolves. */
+  /** Taken over: it belongs to the store when this resolves. */
   body?: BodyFile | undefined;
-  /** For the registry in the job's name. They are not in the job, and are kept in memory, or sealed. */
+  /** For the registry in the job's name. They are not part of the job, and are stored in memory or sealed. */
   credentials?: Credentials | undefined;
   idempotency?: Idempotency | undefined;
-  /** Jobs of this owner that may be queued; one more rejects with {@link QueueFull}. */
+  /** Maximum number of queued jobs of this owner; one more rejects with {@link QueueFull}. */
   maxQueued?: number | undefined;
-  /** Jobs of this owner that may run at the same time */
+  /** Maximum number of running jobs of this owner */
   maxRunning?: number | undefined;
 }
 
 export interface Idempotency {
-  /** The header `Idempotency-Key`, of one owner */
+  /** The header `Idempotency-Key`, hashed with its owner */
   key: string;
-  /** Hash of the request: the same key with another request is an error. */
+  /** Hash of the request: the same key with a different request is an error. */
   fingerprint: string;
 }
 
 export type AddedJob =
   | { kind: "added"; job: Job }
-  /** The job that was accepted before with the same key and the same request */
+  /** An earlier job with the same key and the same request */
   | { kind: "known"; job: Job }
-  /** The key was used for another request */
+  /** The key was used for a different request */
   | { kind: "conflict" };
 
 export interface JobQuery {
   states?: readonly JobState[] | undefined;
-  /** Jobs whose name contains this */
+  /** Only jobs whose name contains this text */
   name?: string | undefined;
-  /** Jobs of this owner; left out: of all */
+  /** Only jobs of this owner. Default: all */
   owner?: string | undefined;
   /** From a {@link JobPage} */
   cursor?: string | undefined;
@@ -88,14 +102,14 @@ export interface JobQuery {
 
 export interface JobPage {
   jobs: readonly Job[];
-  /** Of the next page; left out: there is none. */
+  /** Cursor of the next page; undefined on the last page */
   cursor?: string | undefined;
 }
 
 export interface ReadLogOptions {
-  /** The ID of the last line that is known; left out: from the start. An ID that the store does not know counts as the start. */
+  /** ID of the last known line. Default: the start. An ID that the store does not know counts as the start. */
   after?: string | undefined;
-  /** Bytes, about. At least one line is read, if there is one. */
+  /** Approximate number of bytes. At least one line is read, if one exists. */
   limit: number;
 }
 
@@ -108,7 +122,7 @@ export interface LogPiece {
 export interface LogLine {
   /** Identifies the line in its log: visible ASCII, without spaces */
   id: string;
-  /** Without an end of line */
+  /** Without a line ending */
   text: string;
 }
 
@@ -124,35 +138,41 @@ export interface WorkerOptions {
   engine: string;
   places: number;
   signal: AbortSignal;
-  /** Resolves when a job may be taken: the engine answers, and the worker is not about to stop. Rejects only with the signal's reason. */
+  /**
+   * Resolves when a job may be taken: the engine answers, and the worker is not stopping. Rejects only with the
+   * signal's reason.
+   */
   isReady: () => Promise<void>;
 }
 
 /** A job that a worker runs. */
 export interface Claim {
-  /** As it was when it was taken: running */
+  /** The job at the moment when it was taken: running */
   readonly job: Job;
   readonly credentials: Credentials | undefined;
-  /** The file with the job's body; undefined for one without */
+  /** The file with the job's body; undefined if it has none */
   readonly body: string | undefined;
-  /** Aborted with a {@link Stopped} when the job is to end. */
+  /** Aborted with a {@link Stopped} when the job must end. */
   readonly signal: AbortSignal;
-  /** Adds lines to the log. They are kept soon, and before the job is over. */
+  /** Adds lines to the log. They are stored soon, and before the job is over. */
   log(lines: readonly string[]): void;
-  /** Keeps what is known of the job. */
+  /** Stores new facts about the job. */
   update(change: JobChange): Promise<void>;
 }
 
-/** What a worker tells of a job. */
+/** Facts that a worker reports about a job. */
 export type JobChange = Partial<Pick<Job, "imageId" | "digest" | "size" | "contextBytes">> & {
   state?: "running" | "pushing" | undefined;
   phases?: Partial<Record<JobPhase, number>> | undefined;
 };
 
-/** Why a job has to end. */
+/** The reason why a job must end. */
 export class Stopped extends Error {
   override readonly name = "Stopped";
-  /** cancelled; the lease is lost: another worker may run it; the server stops: the job is to run again */
+  /**
+   * cancelled; lost: the lease has ended, and another worker may run the job; stopping: the server stops, and the job
+   * runs again later
+   */
   readonly why: "cancelled" | "lost" | "stopping";
 
   constructor(why: Stopped["why"]) {
@@ -161,20 +181,23 @@ export class Stopped extends Error {
   }
 }
 
-/** How a run has ended. */
+/** The outcome of a run. */
 export type Outcome =
   | { state: "succeeded" }
   | { state: "failed" | "cancelled" | "timed_out"; reason: JobReason }
-  /** It is to run again, after `delay` ms; after three runs it has failed with the reason. With `isFree` this run does not count. */
+  /**
+   * The job runs again after `delay` ms. After three runs it fails with the reason. With `isFree`, this run does not
+   * count.
+   */
   | { state: "again"; reason: JobReason; delay: number; isFree: boolean };
 
 export interface DeliveryOutcome {
   delivery: Delivery;
-  /** When to try again, ms from now; left out: never */
+  /** ms before the next attempt; undefined: no more attempts */
   again?: number | undefined;
 }
 
-/** What a worker tells of itself. */
+/** The report of a worker. */
 export interface WorkerReport {
   worker: string;
   /** ms since 1970 */
@@ -188,19 +211,19 @@ export interface WorkerReport {
 export interface EngineReport {
   address: string;
   isReachable: boolean;
-  /** Why not */
+  /** Reason why the engine cannot be reached */
   error?: string | undefined;
   version?: string | undefined;
   /** Bytes */
   disk?: { images: number; cache: number; volumes: number; containers: number } | undefined;
 }
 
-/** What keeps the jobs cannot be reached. */
+/** The storage of the jobs cannot be reached. */
 export class StoreUnavailable extends Error {
   override readonly name = "StoreUnavailable";
 }
 
-/** An owner has as many queued jobs as it may, or there are as many as the server takes. */
+/** An owner has its maximum number of queued jobs, or the whole queue is full. */
 export class QueueFull extends Error {
   override readonly name = "QueueFull";
 }

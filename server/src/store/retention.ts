@@ -1,21 +1,24 @@
 import type { Retention } from "../settings.ts";
 
-/** Jobs that stay whatever their age: the last ones of a server that is seldom used, or whose clock was wrong when it started. */
+/**
+ * Number of jobs that stay at any age: the last jobs of a server that is seldom used, or whose clock was wrong when it
+ * started.
+ */
 const STAY = 10;
-/** Bytes that a job counts at least: its folder and its record. */
+/** Minimum bytes that a job counts: its folder and its record. */
 const OVERHEAD = 8 * 1024;
 
-/** A job that may be removed: it is over, and no webhook of it is due. */
+/** A job that may be removed: it is over, and its webhook is not due. */
 export interface Removable {
   readonly id: string;
   readonly finishedAt: number;
-  /** Bytes of all that is kept for it */
+  /** Bytes of all its data */
   readonly bytes: number;
 }
 
 /**
- * Returns the IDs of jobs that are to be removed: those that are older than `age`, except the ten newest, and the oldest while all together have more
- * than `bytes`, except the newest.
+ * Returns the IDs of the jobs to remove: those that are older than `age`, except the ten newest, and the oldest while
+ * all together have more than `bytes`, except the newest.
  */
 export function expired(jobs: readonly Removable[], { age, bytes }: Retention, now: number): string[] {
   const sizeOf = (job: Removable): number => OVERHEAD + job.bytes;

@@ -2,33 +2,36 @@ import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from "node:cr
 import { link, open, readFile, unlink } from "node:fs/promises";
 import { Failure, messageOf, type Credentials } from "docker-over-ssh/builds";
 
-/** Bytes that a key file has at least, and that a new one gets (as base64). */
+/** Minimum bytes of a key file, and the bytes of a new one (as base64). */
 const LEAST = 32;
 const NEW = 48;
 /** Bytes of the nonce and of the tag of AES-256-GCM (NIST SP 800-38D) */
 const NONCE = 12;
 const TAG = 16;
-/** Names the layout of a sealed text: `1.` and, in base64url, nonce, tag and ciphertext. */
+/** Identifies the layout of a sealed text: `1.` and, in base64url, nonce, tag and ciphertext. */
 const VERSION = "1.";
 
 /**
- * Seals the credentials of a job, so that a store may keep them. A sealed text opens only with the same key, and for the same job
- * and name.
+ * Encrypts the credentials of a job, so that a store may contain them. A sealed text can be opened only with the same
+ * key, and for the same job and name.
  */
 export interface Seal {
   seal(job: SealedFor, credentials: Credentials): string;
-  /** Throws a `refused` Failure for a text that was sealed with another key or for another job, or was changed. */
+  /** Throws a `refused` Failure for a text that was changed, or sealed with another key or for another job. */
   open(job: SealedFor, sealed: string): Credentials;
 }
 
-/** The job, and the image's name, which says to which registry the credentials go: whoever writes to the store cannot have them sent elsewhere. */
+/**
+ * The job, and the image's name, which determines the registry that gets the credentials: a writer to the store cannot
+ * redirect them.
+ */
 export interface SealedFor {
   id: string;
   name: string;
 }
 
 /**
- * Makes a seal of the content of a key file (AES-256-GCM; the key by HKDF-SHA-256, RFC 5869).
+ * Creates a seal from the content of a key file (AES-256-GCM; the key by HKDF-SHA-256, RFC 5869).
  *
  * @param secret at least 32 bytes
  */
@@ -64,22 +67,23 @@ function boundTo({ id, name }: SealedFor): Buffer {
 
 function unreadable(cause?: unknown): Failure {
   return new Failure("refused", "the sealed credentials of the job cannot be opened", {
-    expected: "they were sealed with the key of this server",
+    expected: "credentials that were sealed with the key of this server",
     hint: "Start all servers and workers with the same --key-file, or all without one, and send the job again.",
     cause,
   });
 }
 
 /**
- * Reads a key file. One that is missing is made, for this user alone, of random bytes: the first server makes it, and the others get a copy.
+ * Reads a key file. Creates a missing one from random bytes, for this user alone: the first server creates it, and the
+ * others get a copy.
  *
- * @throws a `usage` Failure for one that is too short, that others may read, or that can be neither read nor made
+ * @throws a `usage` Failure for a file that is too short, that others may read, or that can be neither read nor created
  */
 export async function readKeyFile(path: string): Promise<Seal> {
   return createSeal((await existing(path)) ?? (await make(path)));
 }
 
-/** Returns the content of a key file; undefined where there is none. */
+/** Returns the content of a key file; undefined if it is missing. */
 async function existing(path: string): Promise<Buffer | undefined> {
   let content: Buffer;
   try {
@@ -94,19 +98,19 @@ async function existing(path: string): Promise<Buffer | undefined> {
   }
   if (content.length >= LEAST) return content;
   throw new Failure("usage", `the key file ${path} is too short: it has ${content.length} bytes`, {
-    expected: `it has at least ${LEAST} random bytes`,
-    hint: "Remove it, and the server makes one; or make one with: openssl rand -base64 48",
+    expected: `a file of at least ${LEAST} random bytes`,
+    hint: "Remove it, and the server creates one; or create one with: openssl rand -base64 48",
   });
 }
 
 function mayBeRead(path: string, mode: number): Failure {
   return new Failure("usage", `the key file ${path} may be read by other users (mode ${(mode & 0o777).toString(8)})`, {
-    expected: "only its owner may read it",
+    expected: "a file that only its owner may read",
     hint: `chmod 600 ${path}`,
   });
 }
 
-/** Makes a key file whole or not at all, unless another server is faster. Returns the content of the file that is there then. */
+/** Creates the complete key file, unless another server is faster. Returns the content of the file. */
 async function make(path: string): Promise<Buffer> {
   const part = `${path}.${randomBytes(6).toString("hex")}.part`;
   try {
@@ -123,7 +127,7 @@ async function make(path: string): Promise<Buffer> {
     });
     return await readFile(path);
   } catch (error) {
-    throw new Failure("usage", `the key file ${path} cannot be made: ${messageOf(error)}`, { cause: error });
+    throw new Failure("usage", `the key file ${path} cannot be created: ${messageOf(error)}`, { cause: error });
   } finally {
     await unlink(part).catch(() => {});
   }

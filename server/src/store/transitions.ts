@@ -1,32 +1,35 @@
-/** How a job passes from state to state: the rules that both stores share. Jobs are not changed; each function returns a new one. */
+/**
+ * The transitions between the states of a job, which both stores share. Functions do not change a job, but return a new
+ * one.
+ */
 import { isOver, type Job, type JobReason } from "../jobs/job.ts";
 import type { DeliveryOutcome, JobChange, NewJob, Outcome } from "./job-store.ts";
 
-/** Runs of a job. After as many that were broken off it has failed. */
+/** Maximum number of runs of a job. After this number of interrupted runs, it has failed. */
 export const MAX_RUNS = 3;
-/** ms for which an idempotency key is known */
+/** ms until an idempotency key expires */
 export const KEY_AGE = 24 * 3600 * 1000;
-/** Bytes of an empty log's last line, which says that the log is cut. */
+/** Bytes reserved for the last line of a log, which reports that the log is cut. */
 const CUT_LINE_ROOM = 100;
 
-/** The reasons that a store gives. */
+/** The reasons that a store sets. */
 export const REASONS = {
   cancelled: { code: "cancelled", message: "the job was cancelled" },
   lost: {
     code: "worker-lost",
     message: "the worker or the server ended while it ran the job",
-    expected: "a worker that reports until the job is over",
+    expected: "a worker that runs until the job is over",
     hint: "Read the log of the server; the disk or the memory of its machine may be full. Then submit the job again.",
   },
   credentialsLost: {
     code: "credentials-lost",
     message: "the credentials for the registry are lost: the server keeps them in memory only, and has been restarted",
-    expected: "a server that ran until the job was over, or that was started with --key-file",
-    hint: "Submit the job again. With --key-file, credentials of jobs are kept sealed and survive a restart.",
+    expected: "a server that runs until the job is over, or that is started with --key-file",
+    hint: "Submit the job again. With --key-file, the server stores the credentials of jobs encrypted, and they survive a restart.",
   },
 } as const satisfies Record<string, JobReason>;
 
-/** Returns the job that is accepted. */
+/** Returns an accepted job. */
 export function accepted({ job, webhookUrl, credentials }: NewJob, now: number): Job {
   return {
     ...job,
@@ -40,14 +43,14 @@ export function accepted({ job, webhookUrl, credentials }: NewJob, now: number):
   };
 }
 
-/** Returns a queued job that a worker takes. */
+/** Returns a queued job that a worker has taken. */
 export function started(job: Job, { worker, engine }: { worker: string; engine: string }, now: number): Job {
   const { reason: _, ...rest } = job;
   const queue = Math.max(0, now - job.acceptedAt);
   return { ...rest, state: "running", attempts: job.attempts + 1, startedAt: now, phases: { queue }, worker, engine };
 }
 
-/** Returns a job with what a worker tells of it. */
+/** Returns a job with the changes that a worker reports. */
 export function changed(job: Job, { phases, state, ...known }: JobChange): Job {
   return { ...job, ...known, state: state ?? job.state, phases: { ...job.phases, ...phases } };
 }
@@ -62,13 +65,13 @@ export function ended(job: Job, outcome: Outcome, now: number): Job {
   return { ...job, state: "queued", reason: outcome.reason };
 }
 
-/** Returns a job whose worker is gone: queued again, or over. A queued one is unchanged. */
+/** Returns a job whose worker has died: queued again, or over. A queued job is unchanged. */
 export function recovered(job: Job, now: number): Job {
   if (job.state === "queued" || isOver(job)) return job;
   return ended(job, { state: "again", reason: REASONS.lost, delay: 0, isFree: false }, now);
 }
 
-/** Returns a job that somebody has cancelled, and that does not run. */
+/** Returns a cancelled job that does not run. */
 export function cancelled(job: Job, now: number): Job {
   return over({ ...job, cancelledAt: job.cancelledAt ?? now }, { state: "cancelled", reason: REASONS.cancelled }, now);
 }
@@ -85,7 +88,7 @@ export function over(job: Job, outcome: Exclude<Outcome, { state: "again" }>, no
   };
 }
 
-/** Returns a job whose webhook somebody has tried to deliver. */
+/** Returns a job after an attempt to deliver its webhook. */
 export function delivered(job: Job, { delivery, again }: DeliveryOutcome, now: number): Job {
   if (job.webhook === undefined) return job;
   const { url, deliveries } = job.webhook;
@@ -93,17 +96,17 @@ export function delivered(job: Job, { delivery, again }: DeliveryOutcome, now: n
   return { ...job, webhook: { url, deliveries: [...deliveries, delivery], ...next } };
 }
 
-/** Returns the last line of a log that is cut. */
+/** Returns the last line of a cut log. */
 export function cutLine(maxLog: number): string {
   return `[the log is cut here: it has reached its limit of ${maxLog} bytes]`;
 }
 
-/** Returns how many bytes of lines a log may have before its last line. */
+/** Returns the maximum bytes of a log's lines before its last line. */
 export function roomInLog(maxLog: number): number {
   return Math.max(0, maxLog - CUT_LINE_ROOM);
 }
 
-/** Returns the lines in a text: none contains an end of line. */
+/** Splits a text into lines without line endings. */
 export function splitLines(text: string): string[] {
   return text.includes("\n") ? text.split(/\r?\n/) : [text];
 }

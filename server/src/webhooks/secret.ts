@@ -3,13 +3,13 @@ import { readOperatorFile } from "../access/operator-file.ts";
 
 const OPTION = "--webhook-secret-file";
 const PREFIX = "whsec_";
-/** Bytes of a key, by Standard Webhooks */
+/** Minimum bytes of a key, by Standard Webhooks */
 const LEAST = 24;
 const MOST = 64;
 
 /**
- * Reads the key that webhooks are signed with: `whsec_` and base64, as Standard Webhooks writes keys, or any other text on one line, which is the key
- * itself. Rejects with a Failure `usage`, which does not quote it.
+ * Reads the key that signs webhooks: `whsec_` and base64, the format of Standard Webhooks, or any other text on one
+ * line, which is the key itself. Rejects with a Failure `usage`, which does not quote it.
  */
 export async function readWebhookSecret(path: string): Promise<Buffer> {
   const { text } = await readOperatorFile(path, OPTION);
@@ -31,6 +31,6 @@ export function parseWebhookSecret(text: string): Buffer {
 function noSecret(expected: string): Failure {
   return new Failure("usage", `the file of ${OPTION} has no key for webhooks`, {
     expected,
-    hint: 'echo "whsec_$(openssl rand -base64 32)" makes one.',
+    hint: 'Create one with: echo "whsec_$(openssl rand -base64 32)"',
   });
 }

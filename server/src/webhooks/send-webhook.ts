@@ -9,32 +9,37 @@ import { signedHeaders } from "./sign.ts";
 export interface WebhookOptions {
   /** From {@link readWebhookSecret} */
   key: Buffer;
-  /** Webhooks go to public addresses alone, as archives come from these alone */
+  /** Webhooks are sent only to public addresses, like requests for archives */
   network: Network;
-  /** Returns the body, before it is made JSON: the job as the API shows it. Nothing in it is secret. */
+  /** Returns the body before its conversion to JSON: the job as the API shows it. It contains no secret. */
   view: (job: Job) => object;
-  /** Ends an attempt when the server stops: it counts as one that has failed. */
+  /** Ends an attempt when the server stops; the attempt counts as failed. */
   signal?: AbortSignal | undefined;
-  /** ms for one attempt */
+  /** Maximum ms of one attempt */
   timeout?: number;
-  /** From 0 to 1: what is added to the times between attempts */
+  /** Returns a number from 0 to 1, the jitter that is added to the times between attempts */
   random?: () => number;
 }
 
 const TIMEOUT = 10_000;
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
-/** ms to wait after the first attempt, the second, and so on. There is one more attempt than times. */
+/** ms to wait after the first attempt, the second, and so on. One more attempt follows the last wait. */
 const WAITS = [5 * SECOND, 30 * SECOND, 2 * MINUTE, 10 * MINUTE, 60 * MINUTE];
-/** Part of a wait that is added at most: the receiver of many webhooks that was away does not get all of them at one moment. */
+/**
+ * Maximum part of a wait that is added to it: a receiver that was unavailable does not get all waiting webhooks at one
+ * moment.
+ */
 const JITTER = 0.2;
-/** Bytes of an answer that are read, so that the receiver does not see its connection break. They are not kept. */
+/**
+ * Maximum bytes of a response that are read, so that the receiver does not see a broken connection. They are discarded.
+ */
 const MAX_ANSWER = 64 * 1024;
 
 /**
- * Returns the function for {@link JobStore.workWebhooks}: it tells the receiver that a job is over. A status of 2xx is success; after 410, and after
- * an address that is refused, it is over as well. Anything else is tried again, redirects included: they are not followed, because the receiver that
- * the client has named is the one to get the body.
+ * Returns the function for {@link JobStore.workWebhooks}: it notifies the receiver that a job is over. A status of 2xx
+ * is success. After 410, or if the address is refused, there are no more attempts. Any other result is retried,
+ * including redirects: they are not followed, because the body is only for the receiver that the client has named.
  */
 export function webhookSender(options: WebhookOptions): (job: Job) => Promise<DeliveryOutcome> {
   const { random = Math.random } = options;
@@ -57,7 +62,7 @@ async function attempt(
   using limit = deadline(timeout, signal);
   try {
     const body = Buffer.from(JSON.stringify(view(job)));
-    // A job is over once: its ID is that of the message, and the same for each attempt.
+    // A job ends once: the message's ID contains the job's ID, and is the same for each attempt.
     const headers = { "content-type": "application/json", ...signedHeaders(key, `msg_${job.id}`, at, body) };
     const request = { method: "POST", headers, body, redirects: 0 } as const;
     const { response } = await checkedRequest(url, request, network, limit.signal);
@@ -70,7 +75,7 @@ async function attempt(
   }
 }
 
-/** The status is what counts: an answer that does not end is one nevertheless. */
+/** Reads and ignores the body: only the status counts, even if the response does not end. */
 async function discard(response: IncomingMessage): Promise<void> {
   let left = MAX_ANSWER;
   try {
@@ -79,7 +84,7 @@ async function discard(response: IncomingMessage): Promise<void> {
       if (left < 0) break;
     }
   } catch {
-    // The receiver has broken it off, or the time is up.
+    // the receiver has closed the connection, or the time is up
   } finally {
     response.destroy();
   }

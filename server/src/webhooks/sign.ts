@@ -1,8 +1,8 @@
 import { createHmac } from "node:crypto";
 
 /**
- * Returns the headers that let a receiver verify a webhook, by Standard Webhooks 1.0.0 (standardwebhooks.com): it computes the same HMAC, refuses
- * timestamps that are minutes old, and IDs that it has seen.
+ * Returns the headers with which a receiver verifies a webhook, by Standard Webhooks 1.0.0 (standardwebhooks.com): the
+ * receiver computes the same HMAC, rejects timestamps that are minutes old, and IDs that it has already seen.
  *
  * @param at ms since 1970
  */

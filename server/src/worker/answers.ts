@@ -10,19 +10,20 @@ import type { Masks } from "./masks.ts";
 export interface AnswerOptions {
   /** The image's name */
   name: string;
-  /** Those that came with the job */
+  /** The credentials that were submitted with the job */
   credentials: Credentials | undefined;
-  /** For the docker config of the server's user */
+  /** The environment that locates the docker config of the server's user */
   env: NodeJS.ProcessEnv;
-  /** Gets all that are given out. */
+  /** Gets all credentials that are passed on. */
   masks: Masks;
-  /** Takes what is wrong with the server's own docker config. */
+  /** Called with problems in the server's own docker config. */
   warn: (text: string) => void;
 }
 
 /**
- * Returns what a builder and a push get to know: for the registry in the job's name the credentials that came with the job, and those alone; for
- * others, and where none came, those of the server's docker config. Neither secrets nor agents.
+ * Returns the credentials for a builder and a push. For the registry in the job's name, only the credentials of the
+ * job; for other registries, or if the job has none, those of the server's docker config. Provides neither secrets nor
+ * ssh agents.
  */
 export function answersFor({ name, credentials, env, masks, warn }: AnswerOptions): BuildAnswers {
   const own = registryKey(parseReference(name).domain);

@@ -12,23 +12,26 @@ import {
   type EngineEndpoint,
 } from "docker-over-ssh/builds";
 
-/** ms between two attempts to reach an engine: at first, and at most. A login by ssh costs more. */
+/**
+ * First and maximum ms between two attempts to reach an engine. A login by ssh is more expensive than other
+ * connections.
+ */
 const FIRST_WAIT = 100;
 const LONGEST_WAIT = 1_000;
 const LONGEST_SSH_WAIT = 15_000;
-/** ms that an engine may take to say that it is there */
+/** ms within which an engine must answer a ping */
 const ANSWER_LIMIT = 10_000;
-/** Where tutum-builder looked for an engine */
+/** The default address of the engine in tutum-builder */
 const FALLBACK = "http://127.0.0.1:4243";
 
-/** The connection to one engine, which is opened again when it is lost. Disposing closes it. */
+/** The connection to one engine, which is reopened after a loss. Disposing closes it. */
 export class EngineLink implements AsyncDisposable {
   /** e.g. `unix:///var/run/docker.sock` */
   readonly address: string;
   readonly #find: () => Promise<EngineEndpoint>;
   readonly #longestWait: number;
   #opened: Promise<Engine> | undefined;
-  /** Jobs that use it: it is not closed under them. */
+  /** Number of jobs that use the connection: it is not closed while they run. */
   #users = 0;
 
   private constructor(first: EngineEndpoint, find: () => Promise<EngineEndpoint>) {
@@ -38,11 +41,11 @@ export class EngineLink implements AsyncDisposable {
   }
 
   /**
-   * Prepares the link, and connects to nothing.
+   * Prepares the link without connecting.
    *
-   * @param host as for -H; undefined: the engine that the docker command would use, or, where neither DOCKER_HOST nor a docker context names one
-   *   and the default socket does not exist, the one at http://127.0.0.1:4243
-   * @param isThere whether there is a file
+   * @param host in the format of -H; undefined: the engine that the docker command would use, or http://127.0.0.1:4243
+   * if neither DOCKER_HOST nor a docker context names an engine and the default socket does not exist
+   * @param isThere returns whether a file exists
    * @throws Failure as `chooseEndpoint`
    */
   static async prepare(
@@ -60,7 +63,7 @@ export class EngineLink implements AsyncDisposable {
     return new EngineLink(await find(), find);
   }
 
-  /** Has `use` use the engine. Rejects with a Failure `engine-unreachable`, and as `use` does. */
+  /** Calls `use` with the engine. Rejects with a Failure `engine-unreachable`, and like `use`. */
   async with<T>(use: (engine: Engine) => Promise<T>): Promise<T> {
     this.#users += 1;
     try {
@@ -70,7 +73,7 @@ export class EngineLink implements AsyncDisposable {
     }
   }
 
-  /** Resolves when the engine answers; waits while it does not. Rejects only with the signal's reason. */
+  /** Resolves when the engine answers, and waits until it does. Rejects only with the signal's reason. */
   async isReady(signal: AbortSignal): Promise<void> {
     for (let pause = FIRST_WAIT; ; pause = Math.min(2 * pause, this.#longestWait)) {
       signal.throwIfAborted();
@@ -82,7 +85,10 @@ export class EngineLink implements AsyncDisposable {
     }
   }
 
-  /** Resolves when the engine answers. Rejects with a Failure `engine-unreachable` when it does not within some seconds, or the signal's reason. */
+  /**
+   * Resolves when the engine answers. Rejects with a Failure `engine-unreachable` if it does not answer within some
+   * seconds, or with the signal's reason.
+   */
   async look(signal: AbortSignal): Promise<void> {
     using limit = deadline(ANSWER_LIMIT, signal);
     try {
@@ -110,7 +116,7 @@ export class EngineLink implements AsyncDisposable {
     }
   }
 
-  /** An engine may come back with another version: what was agreed with it is forgotten. */
+  /** An engine may return with another version, so negotiated settings are discarded. */
   async #closeIdle(): Promise<void> {
     if (this.#users === 0) await this.#close();
   }

@@ -1,8 +1,8 @@
 import { Stopped } from "../store/job-store.ts";
 
 /**
- * The end of a worker, in two stages: from the first on it takes no more jobs, and at the second, those that still run are interrupted. The second comes
- * when nothing runs any more, and `grace` ms after the first at the latest.
+ * Stops a worker in two stages. At the first, the worker stops taking jobs; at the second, running jobs are
+ * interrupted. The second stage begins when no job runs any more, and at the latest `grace` ms after the first.
  */
 export class GracefulStop implements Disposable {
   /** Aborted at the first stage. */
@@ -35,7 +35,7 @@ export class GracefulStop implements Disposable {
     }
   }
 
-  /** Waits for the second stage, and then rejects with its reason: no job may be taken any more. */
+  /** Waits for the second stage, and rejects with its reason: no more jobs may be taken. */
   async takesNone(): Promise<never> {
     if (!this.second.aborted) {
       await new Promise((resolve) => this.second.addEventListener("abort", resolve, { once: true }));

@@ -2,18 +2,21 @@ import { buildOutputEvent, PlainLog, oneLine, type BuildEvent } from "docker-ove
 import type { JobReason } from "../jobs/job.ts";
 import type { Masks } from "./masks.ts";
 
-/** Before the last lines of a failed step in a hint. The log has them anyway. */
+/** Precedes the last lines of a failed step in a hint. The log already contains them. */
 const LAST_LINES = / Its last lines:\n[\s\S]*$/;
 
-/** The log of a job: the lines of the build as `docker build --progress plain` prints them, with colours, and lines of the server around them. */
+/**
+ * The log of a job: the output of the build in the format of `docker build --progress plain`, with colours, and lines
+ * of the server.
+ */
 export class JobLog {
   readonly #write: (lines: readonly string[]) => void;
   readonly #masks: Masks;
   readonly #build: PlainLog;
-  /** Characters that the log may still take */
+  /** Remaining characters of the log */
   #left: number;
 
-  /** @param maxLog bytes of the log in the store */
+  /** @param maxLog maximum bytes of the log in the store */
   constructor(write: (lines: readonly string[]) => void, masks: Masks, maxLog = Infinity) {
     this.#write = write;
     this.#masks = masks;
@@ -27,17 +30,18 @@ export class JobLog {
   }
 
   event(event: BuildEvent): void {
-    // The store has cut the log: a step that prints on and on must not keep the server busy, which answers others meanwhile.
+    // The store has cut the log: a step with endless output must not keep the server busy, which also serves other
+    // clients.
     if (this.#left < 0 && (event.type === "build-text" || event.type === "step-log")) return;
     this.#build.event(buildOutputEvent(event));
   }
 
-  /** Ends the lines of the build. Again, it does nothing. */
+  /** Ends the output of the build. Repeated calls have no effect. */
   endBuild(outcome: "built" | "failed" | "stopped"): void {
     this.#build.finish(outcome);
   }
 
-  /** Says why the job has ended. */
+  /** Logs the reason for the end of the job. */
   reason({ message, expected, hint }: JobReason): void {
     this.say(`error: ${message}`);
     if (expected !== undefined) this.say(`expected: ${expected}`);

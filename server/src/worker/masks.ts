@@ -1,10 +1,13 @@
 import type { Credentials } from "docker-over-ssh/builds";
 
-/** Characters of a password, at least: to replace shorter ones would leave little of a text, and show them by what is missing. */
+/**
+ * Minimum characters of a masked password: replacing shorter ones would destroy much of a text, and reveal them by the
+ * gaps.
+ */
 const MIN_LENGTH = 4;
 const MASK = "***";
 
-/** Replaces passwords in what is logged and kept: an engine or a registry may repeat what it was sent. */
+/** Replaces passwords in logs and stored texts: an engine or a registry may repeat the data that it receives. */
 export class Masks {
   readonly #secrets = new Set<string>();
 
@@ -23,7 +26,7 @@ export class Masks {
   }
 
   hide(text: string): string {
-    // The longest first: one may be part of another.
+    // The longest first, because one may be part of another.
     const secrets = [...this.#secrets].toSorted((a, b) => b.length - a.length);
     return secrets.reduce((shown, secret) => shown.replaceAll(secret, MASK), text);
   }

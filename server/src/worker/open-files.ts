@@ -13,9 +13,12 @@ import type { Job } from "../jobs/job.ts";
 import type { FetchLimits, ServeSettings } from "../settings.ts";
 import type { BodyFile, Claim } from "../store/job-store.ts";
 import type { JobLog } from "./job-log.ts";
-import type { Told } from "./told.ts";
+import type { JobProgress } from "./job-progress.ts";
 
-/** Fetches an archive into a file. `onLine` takes lines for the log. Rejects with a Failure, or with the signal's reason. */
+/**
+ * Fetches an archive into a file. `onLine` receives lines for the log. Rejects with a Failure, or with the signal's
+ * reason.
+ */
 export type FetchArchive = (
   url: string,
   path: string,
@@ -25,47 +28,48 @@ export type FetchArchive = (
 
 export interface FileTools {
   settings: Pick<ServeSettings, "fetch" | "build"> & Partial<Pick<ServeSettings, "maxLog">>;
-  /** Names the cache folder, where archives are unpacked. */
+  /** Locates the cache folder, where archives are unpacked. */
   env: NodeJS.ProcessEnv;
   fetchArchive: FetchArchive;
-  /** Makes a file for an archive. */
+  /** Creates a file for an archive. */
   newFile: () => Promise<BodyFile>;
 }
 
 /** The files of a job. Disposing removes them. */
 export interface JobFiles extends AsyncDisposable {
   context: BuildContext;
-  /** The path of the Dockerfile in it */
+  /** Path of the Dockerfile in the folder */
   dockerfile: string;
   /** Bytes of all files */
   bytes: number;
 }
 
-/** Where a text of a Dockerfile is put. */
+/** The name of a Dockerfile without other files. */
 const DOCKERFILE = "Dockerfile";
 
 /**
- * Opens the files that a job is built from: fetches and unpacks them.
+ * Opens the files of a job's build: fetches and unpacks them.
  *
- * @throws Failure `not-buildable` without a Dockerfile where it is to be; as `openArchiveContext` and `fetchArchive`; or the signal's reason
+ * @throws Failure `not-buildable` if the Dockerfile is missing; as `openArchiveContext` and `fetchArchive`; or the
+ * signal's reason
  */
 export async function openFiles(
   claim: Claim,
   tools: FileTools,
-  { log, told, signal }: { log: JobLog; told: Told; signal: AbortSignal },
+  { log, progress, signal }: { log: JobLog; progress: JobProgress; signal: AbortSignal },
 ): Promise<JobFiles> {
   const { job, body } = claim;
   if (job.source.kind === "dockerfile") return textFiles(await readFile(bodyOf(body), { encoding: "utf8", signal }));
   if (job.source.kind === "archive") return await unpacked(bodyOf(body));
   const { url } = job.source;
   await using fetched = await tools.newFile();
-  await told.phase("fetch", async () => {
+  await progress.phase("fetch", async () => {
     await tools.fetchArchive(url, fetched.path, tools.settings.fetch, { signal, onLine: (line) => log.say(line) });
   });
   return await unpacked(fetched.path);
 
   async function unpacked(path: string): Promise<JobFiles> {
-    return await told.phase("context", async () => {
+    return await progress.phase("context", async () => {
       const files = await unpack(path, job, tools, signal);
       const count = files.context.entries.length;
       log.say(`The archive has ${count} ${count === 1 ? "entry" : "entries"}, ${bytes(files.bytes)}`);
@@ -115,21 +119,21 @@ function textFiles(text: string): JobFiles {
   return filesOf(context, DOCKERFILE);
 }
 
-/** The core's hints are about options of a command. */
+/** Replaces the core's hints, which name options of a command. */
 function notBuildable({ message }: Failure): Failure {
   const isInFolder = message.includes("only the folder");
   return new Failure("not-buildable", message, {
-    expected: "a Dockerfile at the top of the archive, or where `file` names it",
+    expected: "a Dockerfile at the top of the archive, or at the path in `file`",
     hint: isInFolder
-      ? "With `strip` 1 the top is that folder; or make the archive inside of it: tar -cz ."
+      ? "With `strip` 1 the top is that folder; or create the archive inside it: tar -cz ."
       : "Add it at the top of the archive: tar -cz . in the folder that has the Dockerfile.",
   });
 }
 
 function bodyOf(path: string | undefined): string {
   if (path !== undefined) return path;
-  throw new Failure("context-invalid", "the body of the job is gone", {
-    expected: "the file that was kept when the job was accepted",
+  throw new Failure("context-invalid", "the body of the job is missing", {
+    expected: "the file that was stored when the job was accepted",
     hint: "Submit the job again.",
   });
 }

@@ -3,24 +3,24 @@ import type { JobReason } from "../jobs/job.ts";
 import { Stopped, type Outcome } from "../store/job-store.ts";
 import type { Masks } from "./masks.ts";
 
-/** Codes of the server's own, beside those of docs/exit-status.md. */
+/** The server's own codes, in addition to those of docs/exit-status.md. */
 export type ReasonCode = "cancelled" | "time-limit" | "lease-lost" | "server-stopped";
 
-/** ms before a job is tried again on an engine that was gone */
+/** ms before a job is retried on an engine that was unavailable */
 const AGAIN_AFTER = 5_000;
 
-/** The signal's reason when a job takes longer than it may. */
+/** The signal's reason when a job exceeds its time limit. */
 export class TimeIsUp extends Error {
   override readonly name = "TimeIsUp";
   readonly ms: number;
 
   constructor(ms: number) {
-    super(`the job has taken longer than ${duration(ms)}`);
+    super(`the job has exceeded its time limit of ${duration(ms)}`);
     this.ms = ms;
   }
 }
 
-/** Returns how a run has ended that has thrown this. Passwords are masked. */
+/** Returns the outcome of a run that has thrown this error. Masks passwords. */
 export function outcomeOf(error: unknown, masks: Masks): Outcome {
   if (error instanceof Stopped) return stopped(error);
   if (error instanceof TimeIsUp) {
@@ -49,7 +49,7 @@ function ownReason(code: ReasonCode, message: string, more: Omit<JobReason, "cod
   return { code, message, ...more };
 }
 
-/** Puts an error into words for whoever has sent the job. */
+/** Describes an error to the sender of the job. */
 function reasonOf(error: unknown): JobReason {
   if (error instanceof Failure) {
     const { code, message, expected, hint } = error;
@@ -70,13 +70,13 @@ function reasonOf(error: unknown): JobReason {
   }
   return {
     code: "internal",
-    message: `an error that the server did not expect: ${messageOf(error)}`,
+    message: `unexpected error of the server: ${messageOf(error)}`,
     expected: "no error of this kind",
-    hint: "The server's own output says more.",
+    hint: "See the output of the server for details.",
   };
 }
 
-/** The words of the core are for who runs the command on a machine; here they are for who has sent a job. */
+/** Replaces messages of the core, which address the user of a command, by messages for the sender of a job. */
 const FOR_SERVICE: readonly (readonly [core: string | RegExp, service: string])[] = [
   [
     /Run `docker login[^`]*` on this side/g,
@@ -90,7 +90,10 @@ const FOR_SERVICE: readonly (readonly [core: string | RegExp, service: string])[
     "git archive HEAD | ssh HOST …, or tar -cz . | ssh HOST …",
     "git archive --format=tar.gz HEAD, or tar -cz . in the folder that has the Dockerfile.",
   ],
-  ["raise the limit with --max-size on the machine that builds", "ask for a larger --max-size of the server"],
+  [
+    "raise the limit with --max-size on the machine that builds",
+    "ask the server's administrator for a larger --max-size",
+  ],
 ];
 
 function forService(text: string): string {

@@ -5,17 +5,17 @@ import { removeNameless } from "./step-images.ts";
 
 export type PurgeEngine = Pick<Engine, "inspectImage" | "listImageIds" | "removeReference" | "tagImage">;
 
-/** ms that a purge may take: an engine that hangs keeps no job */
+/** Maximum ms of a purge: an engine that hangs must not block a job */
 const LIMIT = 30_000;
 
-/** What an engine has under a name before a build. */
+/** The image with a name before a build. */
 export interface NameBefore {
   name: string;
-  /** The image that has it */
+  /** ID of the image with the name */
   id: string | undefined;
 }
 
-/** @param left the image that an earlier run of the job has left under the name, if it did */
+/** @param left the image that an earlier run of the job has left under the name, if any */
 export async function lookUpName(
   engine: Pick<Engine, "inspectImage">,
   name: string,
@@ -26,10 +26,10 @@ export async function lookUpName(
 }
 
 /**
- * Removes what a build has left under its name, and gives the name back to the image that had it before.
+ * Removes an image that a build has left under its name, and returns the name to the image that had it before.
  *
- * @param built the image's ID; undefined where the build did not end. An engine may have named it all the same.
- * @param isShared whether another run may build the name at the same time: what it has made stays.
+ * @param built the image's ID; undefined if the build did not finish. The engine may have named the image anyway.
+ * @param isShared whether another run may build the name at the same time: its image stays.
  */
 export async function purgeName(
   engine: PurgeEngine,
@@ -48,17 +48,17 @@ export async function purgeName(
   await removeNameless(engine, ours);
 }
 
-/** Removes the image that has lost its last name to the one that was built. */
+/** Removes an image that has lost its last name to the built image. */
 export async function removeReplaced(engine: PurgeEngine, { id }: NameBefore, built: string): Promise<void> {
   if (id !== undefined && id !== built) await removeNameless(engine, id);
 }
 
-/** Does a part of a purge. The job has ended as it has ended: what goes wrong is a warning in its log. */
+/** Performs a part of a purge. The outcome of the job is final: errors become warnings in its log. */
 export async function tidily(log: JobLog, what: string, work: () => Promise<void>): Promise<void> {
   const stop = new AbortController();
   try {
     const tooLong = wait(LIMIT, undefined, { signal: stop.signal }).then(() => {
-      throw new Error(`the engine has not ended it within ${LIMIT / 1000} s`);
+      throw new Error(`the engine did not finish within ${LIMIT / 1000} s`);
     });
     await Promise.race([work(), tooLong]);
   } catch (error) {

@@ -3,10 +3,13 @@ import { deadline, messageOf, type DiskUsage } from "docker-over-ssh/builds";
 import type { EngineReport, JobStore } from "../store/job-store.ts";
 import type { EngineLink } from "./engine-link.ts";
 
-/** ms between two reports of a worker, and between two looks at the disk of its engine, which adds up files for that */
+/**
+ * ms between two reports of a worker, and between two queries of its engine's disk usage, for which the engine adds up
+ * files
+ */
 const EVERY = 10_000;
 const DISK_EVERY = 60_000;
-/** ms that a look at the disk may take */
+/** Maximum ms of a query of the disk usage */
 const DISK_LIMIT = 30_000;
 
 export interface Reporting {
@@ -14,16 +17,17 @@ export interface Reporting {
   link: EngineLink;
   worker: string;
   places: number;
-  /** IDs of the jobs that run */
+  /** IDs of the running jobs */
   running: ReadonlySet<string>;
   signal: AbortSignal;
-  /** ms between two reports; left out: 10 s */
+  /** ms between two reports. Default: 10 s */
   every?: number | undefined;
 }
 
 /**
- * Tells the store of a worker and its engine, again and again, until the signal is aborted; then, that the worker has stopped: a report is kept for 30 s.
- * Does not reject: a store that is gone gets the next report.
+ * Sends reports of a worker and its engine to the store, at intervals, until the signal is aborted. Afterwards, it
+ * reports that the worker has stopped, because a report is stored for 30 s. Does not reject: a store that is
+ * unavailable gets the next report.
  */
 export async function reportEvery({
   store,
@@ -35,16 +39,16 @@ export async function reportEvery({
   every = EVERY,
 }: Reporting): Promise<void> {
   const disk = new DiskLook(link, signal);
-  const tell = async (engine: EngineReport): Promise<void> => {
+  const send = async (engine: EngineReport): Promise<void> => {
     await store.report({ worker, at: Date.now(), engine, places, running: [...running] }).catch(() => {});
   };
   while (!signal.aborted) {
     const engine = await engineReport(link, disk, signal);
     if (signal.aborted) break;
-    await tell(engine);
+    await send(engine);
     await wait(every, undefined, { signal }).catch(() => {});
   }
-  await tell({ address: link.address, isReachable: false, error: "the worker has stopped" });
+  await send({ address: link.address, isReachable: false, error: "the worker has stopped" });
 }
 
 async function engineReport(link: EngineLink, disk: DiskLook, signal: AbortSignal): Promise<EngineReport> {
@@ -59,9 +63,9 @@ async function engineReport(link: EngineLink, disk: DiskLook, signal: AbortSigna
   }
 }
 
-/** Looks at the disk now and then, without anybody waiting for it. */
+/** Queries the disk usage in the background, so that nobody waits for it. */
 class DiskLook {
-  /** The last that was found */
+  /** The last result */
   found: DiskUsage | undefined;
   readonly #link: EngineLink;
   readonly #signal: AbortSignal;
@@ -83,7 +87,7 @@ class DiskLook {
     try {
       this.found = await this.#link.with(async (engine) => await engine.diskUsage(limit.signal));
     } catch {
-      // what was found before stays
+      // the last result stays
     }
   }
 }

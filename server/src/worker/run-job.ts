@@ -19,36 +19,36 @@ import { outcomeOf } from "./outcomes.ts";
 import { lookUpName, purgeName, removeReplaced, tidily, type NameBefore, type PurgeEngine } from "./purge.ts";
 import { StepImages, type StepRemoval } from "./step-images.ts";
 import { timeLimit } from "./time-limit.ts";
-import { Told } from "./told.ts";
+import { JobProgress } from "./job-progress.ts";
 
-/** What a job needs of an engine. */
+/** The engine operations that a job uses. */
 export type JobEngine = PurgeEngine & Pick<Engine, "build" | "builder" | "publish">;
 
 export interface JobTools extends FileTools {
   engine: JobEngine;
-  /** Of that engine, for all its jobs */
+  /** Shared by all jobs of that engine */
   steps: StepRemoval;
-  /** Aborted with a `Stopped` when the server stops, and the job has to end. */
+  /** Aborted with a `Stopped` when the server stops and the job must end. */
   stop: AbortSignal;
-  /** Takes what the server's operator has to know: an error that nothing explains, trouble with the docker config. */
+  /** Called with messages for the server's operator: an unexplained error, or trouble with the docker config. */
   warn: (text: string) => void;
 }
 
-/** What the phases of a run share. */
+/** The shared state of a run's phases. */
 interface Run {
   claim: Claim;
   tools: JobTools;
   log: JobLog;
-  told: Told;
+  progress: JobProgress;
   answers: BuildAnswers;
   signal: AbortSignal;
-  /** As the engine is to call the image */
+  /** The image's name in the engine */
   name: string;
 }
 
 /**
- * Runs a job: fetches and unpacks its files, has the engine build them, pushes the image, and removes it from the engine. Does not reject. What it
- * removes, it removes also after a failure, and after the signal of the claim.
+ * Runs a job: fetches and unpacks its files, makes the engine build them, pushes the image, and removes it from the
+ * engine. Does not reject. Removals also happen after a failure, and after the signal of the claim.
  */
 export async function runJob(claim: Claim, tools: JobTools): Promise<Outcome> {
   const { job } = claim;
@@ -64,7 +64,7 @@ export async function runJob(claim: Claim, tools: JobTools): Promise<Outcome> {
     const { credentials } = claim;
     const answers = answersFor({ name: job.name, credentials, env: tools.env, masks, warn: tools.warn });
     const name = taggableName(reference) ?? job.name;
-    await carryOut({ claim, tools, log, told: new Told(claim), answers, signal, name });
+    await carryOut({ claim, tools, log, progress: new JobProgress(claim), answers, signal, name });
     log.endBuild("built");
     return { state: "succeeded" };
   } catch (thrown) {
@@ -78,11 +78,11 @@ export async function runJob(claim: Claim, tools: JobTools): Promise<Outcome> {
 }
 
 async function carryOut(run: Run): Promise<void> {
-  const { claim, tools, log, told, name, signal } = run;
+  const { claim, tools, log, progress, name, signal } = run;
   const { job } = claim;
   const { engine } = tools;
-  await using files = await openFiles(claim, tools, { log, told, signal });
-  await told.tell({ contextBytes: files.bytes });
+  await using files = await openFiles(claim, tools, { log, progress, signal });
+  await progress.report({ contextBytes: files.bytes });
   signal.throwIfAborted();
   const before = await lookUpName(engine, name, job.attempts > 1 ? job.imageId : undefined);
   const made: Made = { id: undefined, steps: undefined };
@@ -95,22 +95,22 @@ async function carryOut(run: Run): Promise<void> {
     await build(run, files, made);
     if (push) await publish(run);
   } finally {
-    if (purge) await told.phase("purge", async () => await clear(run, before, made));
+    if (purge) await progress.phase("purge", async () => await clear(run, before, made));
     else if (made.id !== undefined) await clearReplaced(run, before, made.id);
   }
 }
 
-/** What a run has made in the engine. */
+/** The images that a run has created in the engine. */
 interface Made {
   id: string | undefined;
   steps: StepImages | undefined;
 }
 
-async function build({ claim, tools, log, told, answers, signal, name }: Run, files: JobFiles, made: Made) {
+async function build({ claim, tools, log, progress, answers, signal, name }: Run, files: JobFiles, made: Made) {
   const { job } = claim;
   const limits = limitsText(job);
   log.say(`Building ${name}${limits === "" ? "" : ` (${limits})`}`);
-  await told.phase("build", async () => {
+  await progress.phase("build", async () => {
     const image = await tools.engine.build(orderOf(job, name, files.dockerfile), files.context, {
       answers,
       signal,
@@ -122,19 +122,19 @@ async function build({ claim, tools, log, told, answers, signal, name }: Run, fi
     made.id = image.id;
   });
   log.endBuild("built");
-  // The builder may have named the first digits alone.
+  // The builder may have printed only the first digits.
   const image = await tools.engine.inspectImage(made.id ?? name);
   made.id = image?.id ?? made.id;
-  await told.tell({ imageId: made.id, ...(image !== undefined && { size: image.size }) });
+  await progress.report({ imageId: made.id, ...(image !== undefined && { size: image.size }) });
   log.say(`Built ${made.id}${image === undefined ? "" : `, ${bytes(image.size)}`}`);
 }
 
-async function publish({ tools, log, told, answers, signal, name }: Run): Promise<void> {
+async function publish({ tools, log, progress, answers, signal, name }: Run): Promise<void> {
   signal.throwIfAborted();
-  await told.tell({ state: "pushing" });
+  await progress.report({ state: "pushing" });
   log.say(`Pushing ${name}`);
-  const { digest } = await told.phase("push", async () => await tools.engine.publish(name, { answers, signal }));
-  if (digest !== undefined) await told.tell({ digest });
+  const { digest } = await progress.phase("push", async () => await tools.engine.publish(name, { answers, signal }));
+  if (digest !== undefined) await progress.report({ digest });
   log.say(`Pushed ${name}${digest === undefined ? "" : `, digest ${digest}`}`);
 }
 
@@ -143,7 +143,7 @@ async function clear({ tools, log, name, signal }: Run, before: NameBefore, { id
   await tidily(log, `${name} cannot be removed from the engine`, async () => {
     await purgeName(engine, before, id, { isShared: isLost(signal) });
     if (id !== undefined) log.say(`Removed ${name} from the engine`);
-    if (before.id !== undefined) log.say(`${name} is ${before.id} there, as before`);
+    if (before.id !== undefined) log.say(`${name} is ${before.id} in the engine again`);
   });
   if (steps === undefined) return;
   await tidily(log, "images of steps cannot be removed from the engine", async () => {
@@ -151,7 +151,7 @@ async function clear({ tools, log, name, signal }: Run, before: NameBefore, { id
   });
 }
 
-/** Whether another worker may run the job meanwhile. */
+/** Returns whether another worker may run the job now. */
 function isLost({ reason }: AbortSignal): boolean {
   return reason instanceof Stopped && reason.why === "lost";
 }
@@ -161,7 +161,7 @@ async function clearReplaced({ tools, log, name }: Run, before: NameBefore, buil
   await tidily(log, what, async () => await removeReplaced(tools.engine, before, built));
 }
 
-/** BuildKit has a cache of its own. For limits, the core chooses another builder. */
+/** BuildKit has its own cache. For limits, the core chooses another builder. */
 async function makesStepImages({ claim, tools }: Run): Promise<boolean> {
   const { memory, cpus } = claim.job.order.limits;
   return memory !== undefined || cpus !== undefined || (await tools.engine.builder()) !== "buildkit";

@@ -18,25 +18,26 @@ const OWN = `${hostname()}:${process.pid}`;
 export interface WorkerOptions {
   store: JobStore;
   settings: Pick<ServeSettings, "engines" | "places"> & FileTools["settings"];
-  /** For the docker config, DOCKER_HOST, and the cache folder, where archives are unpacked */
+  /** The environment for the docker config, DOCKER_HOST, and the cache folder, where archives are unpacked */
   env: NodeJS.ProcessEnv;
-  /** Left out: the server's own, which connects to public addresses alone */
+  /** Default: the server's own function, which connects only to public addresses */
   fetchArchive?: FetchArchive | undefined;
-  /** Aborted when no more jobs are to be taken. */
+  /** Aborted when no more jobs may be taken. */
   signal: AbortSignal;
-  /** ms that running jobs may take from then on. After that they are put back. */
+  /** ms that running jobs may take after that. Later, they are queued again. */
   grace: number;
   /** Called when a run has ended, for metrics. `ms`: its duration */
   onEnded?: ((ended: { job: Job; outcome: Outcome; ms: number }) => void) | undefined;
-  /** Takes what the server's operator has to know. No password is in it. */
+  /** Called with messages for the server's operator, without passwords. */
   warn?: ((text: string) => void) | undefined;
 }
 
 /**
- * Runs jobs of a store on the engines of the settings, until the signal is aborted; resolves when those that run have ended.
+ * Runs jobs of a store on the engines of the settings, until the signal is aborted; resolves when the running jobs have
+ * ended.
  *
- * @throws Failure for an engine that cannot be found by its name; one that does not answer is waited for. Rejects as the store's `work`, when
- *   the jobs of all engines have ended
+ * @throws Failure for an engine whose name cannot be resolved; waits for one that does not answer. Rejects with the
+ * errors of the store's `work`, when the jobs of all engines have ended
  */
 export async function startWorker(options: WorkerOptions): Promise<void> {
   const { settings, env, signal, grace } = options;
@@ -49,7 +50,7 @@ export async function startWorker(options: WorkerOptions): Promise<void> {
     try {
       await workOn(link, workerName(index), stop, options);
     } catch (error) {
-      failed.abort(error); // the others take no more jobs either
+      failed.abort(error); // the other engines take no more jobs either
       throw error;
     }
   };
@@ -104,7 +105,7 @@ async function runOn(
       async (engine) => await runJob(claim, { engine, steps, stop, settings, env, fetchArchive, newFile, warn }),
     );
   } catch (error) {
-    return outcomeOf(error, new Masks()); // the engine has gone since it was asked whether it is there
+    return outcomeOf(error, new Masks()); // the engine has become unavailable since it was checked
   }
 }
 
@@ -113,7 +114,7 @@ function workerName(index: number): string {
   return index === 0 ? OWN : `${OWN}:${index + 1}`;
 }
 
-/** Whether a worker is one of this process. */
+/** Returns whether a worker belongs to this process. */
 export function isOwnWorker(worker: string | undefined): boolean {
   return worker === OWN || worker?.startsWith(`${OWN}:`) === true;
 }

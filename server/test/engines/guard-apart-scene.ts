@@ -6,7 +6,7 @@ import { guardNames, runOnHost, type Guarded } from "./guarded-engine.ts";
 
 const done = { exitCode: 0 };
 
-/** @param registry where both tenants may push to */
+/** @param registry a registry to which both tenants may push */
 export async function imagesAreApart(scene: Guarded, registry: string): Promise<void> {
   const { engine, folder, a, b } = scene;
   const files = contextIn(folder, { Dockerfile: `FROM ${BASE}\nRUN echo of a > /who\nCMD cat /who\n` });
@@ -14,7 +14,7 @@ export async function imagesAreApart(scene: Guarded, registry: string): Promise<
   const id = (await a(["images", "--quiet", "--no-trunc", "app:v1"])).stdout;
   const hostId = (await engine.docker("images", "--quiet", "--no-trunc", "host-secret:v1")).stdout;
   const own = "guard.internal/a/docker.io/library/app:v1";
-  // Below the registry that b may push to as well: what refuses is whose they are.
+  // Tenant b may also push to this registry: the refusal is due to the owner of the images.
   const pushable = ["x:v1", "host-secret:v1"].map((name) => `${registry}/${name}`);
   expect(await a(["tag", "app:v1", pushable[0] ?? ""])).toMatchObject(done);
   await engine.docker("tag", "host-secret:v1", pushable[1] ?? "");

@@ -27,7 +27,7 @@ const ALL = { all: false, digests: false, references: [], labels: [], before: []
 const folder = mkdtempSync(join(tmpdir(), "dos-guard-buildah-"));
 let backend: Backend | undefined;
 let skipped = why;
-/** Shell and tools of every image here */
+/** The shell and tools of every image in this file */
 let busybox: TarEntry;
 
 beforeAll(async () => {
@@ -40,7 +40,7 @@ beforeAll(async () => {
     const parts = { limits: createLimits(ledger), ledger, env: process.env, cgroupParentOf: () => undefined, tell };
     backend = await openBuildah({ data: folder }, parts);
   } catch (error) {
-    // Of a machine without user namespaces and runtimes. Whatever else fails is a bug.
+    // The error on a machine without user namespaces and runtimes. Any other failure is a bug.
     if (!(error instanceof Failure && error.code === "usage")) throw error;
     skipped = `buildah cannot run here: ${error.message}`;
   }
@@ -71,7 +71,7 @@ function callerOf(id: string): Caller {
   return { tenant, apiVersion: "1.41", signal: AbortSignal.timeout(60_000), note: {} };
 }
 
-/** What a build printed, or why it was refused */
+/** Returns the output of a build, or the reason of its refusal */
 async function build(tenant: string, dockerfile: string, links: TarEntry[] = [], name = "app"): Promise<string> {
   const lines: ApiObject[] = [];
   const context = Readable.from(tar([fileEntry("Dockerfile", dockerfile), busybox, ...links]));
@@ -87,7 +87,7 @@ async function build(tenant: string, dockerfile: string, links: TarEntry[] = [],
 
 const link = (path: string, target: string): TarEntry => ({ type: "link", path, target });
 
-test("images and steps of two tenants do not meet, and the host's files are not there", async ({ skip }) => {
+test("separates images and steps of two tenants, and hides the host's files", async ({ skip }) => {
   if (skipped || backend === undefined) return skip(skipped || "no buildah");
   const first = 'FROM scratch\nCOPY busybox /bin/busybox\nENV PATH=/bin\nRUN ["/bin/busybox", "--install", "/bin"]\n';
   expect(await build("a", first)).toContain("Successfully tagged app:latest");
@@ -123,7 +123,7 @@ test("images and steps of two tenants do not meet, and the host's files are not 
   const { tenant, ...caller } = callerOf("a");
   const full = { ...caller, tenant: { ...tenant, quotas: { ...tenant.quotas, images: 1 } } };
   await expect(images.tag(full, "app", "again")).rejects.toMatchObject({ rule: "quota.images" });
-  // A build that passes a quota leaves the name where it was: the tenant would have too many.
+  // A build that exceeds a quota leaves the name unchanged, because the tenant would have too many images.
   const rows = (await images.list(callerOf("a"), ALL)).reduce((sum, { RepoTags }) => sum + (RepoTags as []).length, 0);
   const nearlyFull = { ...caller, tenant: { ...tenant, quotas: { ...tenant.quotas, images: rows + 2 } } };
   const { Id: known } = await images.inspect(callerOf("a"), "app", { manifests: false });
@@ -133,7 +133,7 @@ test("images and steps of two tenants do not meet, and the host's files are not 
     rule: "quota.images",
   });
   expect(await images.inspect(callerOf("a"), "app", { manifests: false })).toMatchObject({ Id: known });
-  // Stages are a cache of the next build, and no images of the tenant.
+  // Stages are a cache for the next build, and not images of the tenant.
   const stages = "FROM app AS one\nRUN echo 1 > /one\nFROM app\nCOPY --from=one /one /two\n";
   const before = await images.list(callerOf("a"), ALL);
   expect(await build("a", stages, [], "staged")).not.toContain("Using cache");
@@ -144,7 +144,7 @@ test("images and steps of two tenants do not meet, and the host's files are not 
   expect(readdirSync(join(folder, "buildah"))).not.toContain("a");
 });
 
-test("docker builds and pushes through the process; a step reaches the host, but nothing on its 127.0.0.1", async ({
+test("docker builds and pushes through the process; a step reaches the host, but not the ports on its 127.0.0.1", async ({
   skip,
 }) => {
   if (skipped) return skip(skipped);
@@ -191,7 +191,7 @@ RUN ${steps.join(" && ")}
   expect(guard.printed.join("\n")).not.toContain(password);
 });
 
-test("a step runs in the tenant's cgroup, whose limit ends it; a guard that is killed leaves nothing of it", async ({
+test("runs a step in the tenant's cgroup, whose limit ends it; removes all leftovers of a killed guard", async ({
   skip,
 }) => {
   if (skipped) return skip(skipped);
@@ -223,7 +223,7 @@ test("a step runs in the tenant's cgroup, whose limit ends it; a guard that is k
   expect(readdirSync(join(guard.data, "buildah/local/calls"))).toEqual([]);
   expect(readFileSync("/proc/mounts", "utf8")).not.toContain(guard.data);
 
-  // A build that should be limited does not run without.
+  // A build that must be limited does not run without its limits.
   await (await openHierarchy(CGROUPS)).remove(cgroup.split("/").slice(0, 4).join("/"));
   const unlimited = await build("RUN echo has-run");
   expect(unlimited.exitCode).not.toBe(0);

@@ -18,7 +18,7 @@ import { contextIn, tenantCli, type TenantCli } from "../fixtures/guard/tenant-c
 const HOST_IMAGE = "bypass-secret:v1";
 const HEAD = "Host: docker\r\nContent-Type: application/json\r\n";
 const CREATE = "/v1.41/containers/create";
-/** A container that has the host's files */
+/** A container with access to the host's files */
 const PRIVILEGED = JSON.stringify({ Image: BASE, HostConfig: { Binds: ["/:/host"], Privileged: true } });
 /** An empty SETTINGS frame after the preface of HTTP/2 */
 const HTTP2_BEGIN = Buffer.concat([
@@ -26,9 +26,9 @@ const HTTP2_BEGIN = Buffer.concat([
   Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]),
 ]);
 
-/** How filters of Docker's socket have been passed by, on real engines: nothing of it may reach the engine. */
+/** Known bypasses of filters of Docker's socket, on real engines: no such request may reach the engine. */
 describe.skipIf(why).each(["20.10", "28.5-containerd"] as const)(
-  `bypasses that are known of filters, through the guard of Docker %s ${why ?? ""}`,
+  `known bypasses of filters, through the guard of Docker %s ${why ?? ""}`,
   (kind) => {
     let own: Testbed | undefined;
     let engine: Engine;
@@ -66,7 +66,10 @@ describe.skipIf(why).each(["20.10", "28.5-containerd"] as const)(
       rmSync(folder, { recursive: true, force: true });
     });
 
-    /** Sends text as it is. Resolves with all that comes until the guard closes, or with the first answer. */
+    /**
+     * Sends text unchanged. Resolves with the received data when the guard closes the connection, or with the first
+     * answer.
+     */
     const send = async (text: string | Buffer, until: RegExp = /^HTTP\/1\.1 .*\}\n/s): Promise<string> =>
       await new Promise((resolve) => {
         const socket = connect(socketOf("b"));
@@ -80,7 +83,11 @@ describe.skipIf(why).each(["20.10", "28.5-containerd"] as const)(
         socket.write(text);
       });
 
-    /** A call of gRPC with one message. @returns the error's sentence */
+    /**
+     * Sends a gRPC call with one message.
+     *
+     * @returns the error's sentence
+     */
     const call = async (path: string, message: Uint8Array): Promise<string> => {
       const session = connectHttp2("http://guard", { createConnection: () => connect(socketOf("b")) });
       try {
@@ -123,7 +130,7 @@ describe.skipIf(why).each(["20.10", "28.5-containerd"] as const)(
       [
         "a request behind one that is allowed",
         `GET /_ping HTTP/1.1\r\n${HEAD}\r\nPOST ${CREATE} HTTP/1.1\r\n${HEAD}Content-Length: ${PRIVILEGED.length}\r\n\r\n${PRIVILEGED}`,
-        [], // nobody sends one before the last answer: the connection ends
+        [], // nobody sends a request before the last answer, so the connection ends
       ],
       [
         "Transfer-Encoding with Content-Length",
@@ -135,7 +142,7 @@ describe.skipIf(why).each(["20.10", "28.5-containerd"] as const)(
         `POST ${CREATE} HTTP/1.1\r\n${HEAD}Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n${PRIVILEGED}`,
         [403],
       ],
-    ])("%s: no container is made", async (_, text, statuses) => {
+    ])("%s: creates no container", async (_, text, statuses) => {
       const answers = [...(await send(text)).matchAll(/HTTP\/1\.1 (\d{3}) /g)];
       expect(answers.map(([, status]) => Number(status))).toEqual(statuses);
       expect(await containers()).toBe("");
@@ -161,12 +168,12 @@ describe.skipIf(why).each(["20.10", "28.5-containerd"] as const)(
     test.each([
       ["twice", '{"username":"a","username":"b"}', "twice"],
       ["in another case", '{"Serveraddress":"a"}', "write it as"],
-    ])("a key of JSON %s is refused", async (_, body, sentence) => {
+    ])("refuses a key of JSON %s", async (_, body, sentence) => {
       const text = `POST /v1.41/auth HTTP/1.1\r\n${HEAD}Content-Length: ${body.length}\r\n\r\n${body}`;
       expect(await send(text)).toContain(sentence);
     });
 
-    test("BuildKit takes no steps, frontends, fields or rights of a tenant's own", async () => {
+    test("BuildKit accepts no steps, frontends, fields or permissions of a tenant", async () => {
       expect(await solve({ definition: { def: [new Uint8Array(1)] } })).toContain("LLB");
       expect(await solve({ frontend: "gateway.v0", frontendAttrs: { source: BASE } })).toContain("gateway.v0");
       expect(await solve({ entitlements: ["security.insecure"] })).toContain("entitlement");
@@ -184,7 +191,7 @@ describe.skipIf(why).each(["20.10", "28.5-containerd"] as const)(
     test.each([
       ["the host's image", HOST_IMAGE, "hunter2"],
       ["another tenant's image", "guard.internal/a/docker.io/library/app:v1", "hunter3"],
-    ])("%s is no base, and no error tells what is in it", async (_, name, secret) => {
+    ])("refuses %s as a base, and no error reveals its content", async (_, name, secret) => {
       const files = [`FROM ${name}\nEXPOSE $PASSWORD\n`, `FROM ${BASE}\nCOPY --from=${name} / /\n`];
       for (const builder of ["classic", "buildkit"] as const) {
         for (const file of builder === "classic" ? files.slice(0, 1) : files) {
@@ -205,7 +212,7 @@ describe.skipIf(why).each(["20.10", "28.5-containerd"] as const)(
 
     test.skipIf(kind === "20.10").each([
       ["RUN --network=host true", [], "RUN may not use the host's network"],
-      // Steps that the frontend of the engine makes of no Dockerfile; the walk over the steps refuses them as well.
+      // The engine's frontend creates steps from an invalid Dockerfile; the check of the steps refuses them as well.
       ["RUN --security=insecure true", [], "unknown flag: --security"],
       ["RUN --device=vendor.com/class=name true", [], "device feature is only supported in"],
       ["RUN true", ["--allow", "network.host"], "builds may not use the host's network"],
@@ -220,7 +227,7 @@ describe.skipIf(why).each(["20.10", "28.5-containerd"] as const)(
       ["RUN true", ["--output", "type=image,name=127.0.0.1:1/app,push=true"], "a build cannot push by itself here"],
       ["RUN true", ["--push", "--tag", "127.0.0.1:1/app"], "a build cannot push by itself here"],
       ["RUN true", ["--sbom=true"], "builds may not run an SBOM scanner here"],
-    ])("%s, docker build %j: is refused with a sentence", async (step, options, sentence) => {
+    ])("refuses %s, docker build %j, with a sentence", async (step, options, sentence) => {
       const other = "guard.internal/a/docker.io/library/app:v1";
       const [file = "", ...words] = [step, ...options].map((word) => word.replace("OTHER", other));
       const ended = await b(["build", ...words, context(`FROM ${BASE}\n${file}\n`)], { builder: "buildkit" });
@@ -229,7 +236,7 @@ describe.skipIf(why).each(["20.10", "28.5-containerd"] as const)(
       expect(ended.stderr).not.toContain("hunter");
     });
 
-    test("the last of two Dockerfiles in a context counts, for the guard as for the engine", async () => {
+    test("uses the last of two Dockerfiles in a context, like the engine", async () => {
       const dockerfiles = [BASE, HOST_IMAGE].map((from) => fileEntry("Dockerfile", `FROM ${from}\n`));
       const archive = Buffer.concat([...tar(dockerfiles)]);
       const head = `POST /v1.41/build HTTP/1.1\r\nHost: docker\r\nContent-Type: application/x-tar\r\nContent-Length: ${archive.length}\r\n\r\n`;
@@ -237,7 +244,7 @@ describe.skipIf(why).each(["20.10", "28.5-containerd"] as const)(
       expect(answer).toContain("is not a base that may be used here");
     });
 
-    test("a client that leaves gRPC behind leaves no connection", async () => {
+    test("closes the connection of a client that stops using gRPC", async () => {
       const socket = connect({ path: socketOf("b"), allowHalfOpen: true });
       const closed = new Promise<string>((resolve) => void socket.resume().once("end", () => resolve("closed")));
       socket.write(`POST /grpc HTTP/1.1\r\n${HEAD}Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n`);

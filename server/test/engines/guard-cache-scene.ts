@@ -11,12 +11,12 @@ interface CacheScene {
   b: TenantCli;
 }
 
-/** IDs of the cache records that `docker buildx du` lists */
+/** Returns the IDs of the cache records that `docker buildx du` lists */
 export async function recordsOf(docker: TenantCli): Promise<string[]> {
   return idsIn((await docker(["buildx", "du"])).stdout);
 }
 
-/** The cache records, and what each is made of */
+/** Returns the cache records, and the parents of each */
 export async function recordsWithParents(docker: TenantCli): Promise<Map<string, readonly string[]>> {
   const { stdout } = await docker(["buildx", "du", "--verbose"]);
   const records = stdout.split("\n\n").flatMap((record) => {
@@ -27,21 +27,21 @@ export async function recordsWithParents(docker: TenantCli): Promise<Map<string,
   return new Map(records);
 }
 
-/** In a table, and with --verbose */
+/** Reads the IDs from a table, or from the output of --verbose */
 function idsIn(stdout: string): string[] {
   return Array.from(stdout.matchAll(/^(?:ID:\s+)?([a-z0-9]{25})\b/gm), ([, id = ""]) => id).toSorted();
 }
 
-/** The docker command of the host, at the engine itself */
+/** Returns the host's docker command, connected directly to the engine */
 export async function hostCli(engine: Engine, folder: string): Promise<TenantCli> {
   return await tenantCli(engine, { socket: engine.description.socket, folder });
 }
 
-/** A tenant lists and removes what its own builds have left in the cache: by the API, and by gRPC. */
+/** Checks that a tenant lists and removes only the cache records of its own builds, by the API and by gRPC. */
 export async function recordsAreApart({ engine, folder, a, b }: CacheScene): Promise<void> {
   const host = await hostCli(engine, folder);
   let known = await recordsOf(host);
-  /** @returns the records that came with a build */
+  /** @returns the records that a build has created */
   const built = async (docker: TenantCli): Promise<string[]> => {
     const context = contextIn(folder, { Dockerfile: `FROM ${BASE}\nRUN echo the-step ${randomUUID()} > /made\n` });
     expect(await docker(["build", context], { builder: "buildkit" })).toMatchObject({ exitCode: 0 });

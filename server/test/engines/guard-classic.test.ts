@@ -82,7 +82,7 @@ describe.skipIf(why)(`builds with the classic builder ${why ?? ""}`, () => {
   });
   afterAll(async () => await scene?.[Symbol.asyncDispose]());
 
-  test("stages come from the cache of the same tenant, of no other; all steps go with the image", async () => {
+  test("reuses stages from the cache of the same tenant, and of no other; removes all steps with the image", async () => {
     const before = await unnamed();
     const dockerfile = `FROM ${BASE} AS one\nRUN echo 1 > /one\nFROM ${BASE}\nCOPY . /context\nCOPY --from=one /one /two\nRUN echo 2`;
     const files: Given[] = [
@@ -100,7 +100,7 @@ describe.skipIf(why)(`builds with the classic builder ${why ?? ""}`, () => {
     expect(await unnamed()).toEqual(before);
   });
 
-  test("a build that fails leaves its steps to the next one, and they go with what is made of them", async () => {
+  test("a failed build leaves its steps to the next one, and they are removed with the image created from them", async () => {
     const before = await unnamed();
     const failing = `FROM ${BASE}\nRUN echo 1 > /one\nRUN exit 7`;
     expect(await build(scene.a, [["Dockerfile", failing]])).toContain("returned a non-zero code: 7");
@@ -135,7 +135,7 @@ describe.skipIf(why)(`builds with the classic builder ${why ?? ""}`, () => {
     expect(await unnamed()).toEqual(before);
   });
 
-  test("an image beyond the quota is removed", async () => {
+  test("removes an image beyond the quota", async () => {
     const before = await unnamed();
     const caller = { ...scene.a, tenant: { ...scene.a.tenant, quotas: { ...scene.a.tenant.quotas, images: 0 } } };
     await expect(build(caller, [["Dockerfile", `FROM ${BASE}\nRUN echo q > /q`]])).rejects.toMatchObject({

@@ -35,14 +35,14 @@ describe.each([
   { kind: "29-containerd", side: "near" },
   { kind: "29", side: "far" },
 ] as const)(`the guard, with Docker $kind ${whyNot ?? ""}`, ({ side }) => {
-  describe.skipIf(whyNot)("behind it", () => {
+  describe.skipIf(whyNot)("in front of it", () => {
     let engine: Engine;
     let folder: string;
     let guard: GuardProcess;
     let a: TenantCli;
     let b: TenantCli;
     const socketOf = (tenant: string): string => join(folder, `${tenant}.sock`);
-    /** What an image prints when the host runs it */
+    /** Returns the output of an image that the host runs */
     const run = async (name: string): Promise<string> =>
       (await engine.docker("run", "--rm", "--network", "none", `guard.internal/a/docker.io/library/${name}`)).stdout;
 
@@ -65,7 +65,7 @@ describe.each([
     });
 
     test.each(["classic", "buildkit"] as const)(
-      "%s: builds an image that another tenant does not see",
+      "%s: builds an image that is invisible to another tenant",
       async (builder) => {
         const name = `app:${builder}`;
         const context = contextIn(folder, FILES);
@@ -93,9 +93,9 @@ describe.each([
       expect(await run("web:v1")).toBe("content");
     });
 
-    // As clients of Docker 29 do, which does without /grpc and /session
+    // Clients of Docker 29 use neither /grpc nor /session
     test.skipIf(side === "far")(
-      "gRPC on the socket itself builds, and nothing else, with the default store",
+      "accepts gRPC on the socket itself, only for builds, with the default store",
       async () => {
         const builder = ["--builder", "direct"];
         const direct = async (words: readonly string[]) => await a(["buildx", ...words], { builder: "buildkit" });
@@ -116,7 +116,7 @@ describe.each([
       },
     );
 
-    test.skipIf(side === "far")("pushes to a registry that is allowed, with the default store", async () => {
+    test.skipIf(side === "far")("pushes to an allowed registry, with the default store", async () => {
       const name = `${registry.host}/guard/twenty-nine:v1`;
       expect(await a(["build", "--tag", name, contextIn(folder, FILES)])).toMatchObject(done);
       expect(await a(["push", name])).toMatchObject(done);
@@ -125,7 +125,7 @@ describe.each([
       expect((await engine.listing()).references.filter((found) => found.startsWith("127.0.0.1"))).toEqual([]);
     });
 
-    test("removes what it has built", async () => {
+    test("removes the images that it has built", async () => {
       const { stdout } = await a(["images", "--quiet", "--no-trunc"]);
       expect(await a(["rmi", "--force", ...new Set(stdout.split("\n"))])).toMatchObject(done);
       expect((await engine.listing()).references.filter((name) => name.includes("guard.internal/"))).toEqual([]);

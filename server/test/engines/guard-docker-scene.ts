@@ -10,11 +10,14 @@ import { runOnHost, type Guarded } from "./guarded-engine.ts";
 
 const done = { exitCode: 0 };
 
-/** Versions of the API that the docker commands 20.10 to 29 ask for, and some beside them */
+/** Versions of the API that the docker commands 20.10 to 29 request, and some others */
 const VERSIONS = ["1.11", "1.12", "1.23", "1.24", "1.39", "1.40", "1.41", "1.43", "1.44", "1.45", "1.47", "1.48"];
 const NEWEST = ["1.49", "1.50", "1.51", "1.52", "1.53", "1.54", "2.0"];
 
-/** Each version of the API that the engine speaks is spoken, unversioned calls are, and no other is, with the engine's words. */
+/**
+ * Checks that the guard supports the engine's versions of the API and unversioned calls, and rejects others with the
+ * engine's messages.
+ */
 export async function versionsAreTheEngines({ engine, socket }: Guarded): Promise<void> {
   const versions = ["", ...[...VERSIONS, ...NEWEST].map((version) => `/v${version}`)];
   for (const path of versions.flatMap((version) =>
@@ -26,8 +29,8 @@ export async function versionsAreTheEngines({ engine, socket }: Guarded): Promis
   }
 }
 
-/** docker info and docker version print no warning, and nothing by which the host can be told. */
-export async function hostIsNotTold({ engine, a, oldest }: Guarded): Promise<void> {
+/** Checks that docker info and docker version print no warning, and no details of the host. */
+export async function hostIsHidden({ engine, a, oldest }: Guarded): Promise<void> {
   const info = JSON.parse((await engine.docker("info", "--format", "{{json .}}")).stdout) as Record<string, string>;
   const host = ["Name", "ID", "KernelVersion", "DockerRootDir", "OperatingSystem"].map((key) => info[key] ?? "");
   expect(host).not.toContain("");
@@ -41,7 +44,10 @@ export async function hostIsNotTold({ engine, a, oldest }: Guarded): Promise<voi
   }
 }
 
-/** What a step has made is the tenant's, unless tenants share their cache: /proc gives each run of a step another number. */
+/**
+ * Checks that the output of a step belongs to the tenant, unless tenants share their cache: /proc gives each run of a
+ * step another number.
+ */
 export async function stepsAreTheTenants(scene: Guarded): Promise<void> {
   const { engine, folder, a, b, c, d } = scene;
   const context = contextIn(folder, { Dockerfile: `FROM ${BASE}\nRUN cat /proc/sys/kernel/random/uuid > /number\n` });
@@ -59,7 +65,7 @@ export async function stepsAreTheTenants(scene: Guarded): Promise<void> {
   });
 }
 
-/** An address that policy allows is fetched by the engine; another one is asked for nothing. */
+/** Checks that the engine fetches an address that the policy allows, and sends no request to another one. */
 export async function sourcesAreAllowedOnes(
   scene: Guarded,
   builder: "classic" | "buildkit",
@@ -74,11 +80,11 @@ export async function sourcesAreAllowedOnes(
   expect(await runOnHost(scene, "a", "added:v1")).toBe(`GET /open/file-${builder}`);
   const { exitCode, stdout, stderr } = await build(`${source.url}/opener`);
   expect(exitCode).not.toBe(0);
-  expect(stdout + stderr).toContain("is not an address that a build may fetch: allowed is what begins with");
+  expect(stdout + stderr).toContain("is not an address that a build may fetch: an address must begin with");
   expect(source.asked.filter((line) => !line.includes("/open/file"))).toEqual([]);
 }
 
-/** --audit has a line for each request of a real build, and --metrics counts them. */
+/** Checks that --audit has a line for each request of a real build, and that --metrics counts them. */
 export async function requestsAreWritten({ guard, folder, auditFile, a, b }: Guarded): Promise<void> {
   const context = contextIn(folder, { Dockerfile: `FROM ${BASE}\nLABEL some=thing\n` });
   expect(await a(["build", "-t", "watched:v1", context], { builder: "buildkit" })).toMatchObject(done);
@@ -105,7 +111,10 @@ export async function requestsAreWritten({ guard, folder, auditFile, a, b }: Gua
   );
 }
 
-/** In a dry run, docker does all that it does at the engine, and lines of audit say what would be refused. */
+/**
+ * Checks that in a dry run, docker has the same effects as at the engine, and audit lines show which requests would be
+ * refused.
+ */
 export async function dryRunRefusesNothing({ engine, folder }: Guarded): Promise<void> {
   const auditFile = join(folder, "dry-run.jsonl");
   const own = join(folder, "dry-run");
@@ -128,7 +137,7 @@ export async function dryRunRefusesNothing({ engine, folder }: Guarded): Promise
   expect(await (await fetch(url)).text()).toContain('decision="would-refuse",rule="call.refused"');
 }
 
-/** An error of the API; engines answer versions before 1.24 with text alone. */
+/** Returns the error of an API response; engines answer versions before 1.24 with plain text. */
 function messageIn(body: string): unknown {
   return body.startsWith("{") ? (JSON.parse(body) as { message: string }).message : body.trim();
 }

@@ -22,7 +22,7 @@ async function file(
   return DECODER.decode((await bridge.readFile({ ref, filePath: "/file" }, options)).data);
 }
 
-/** What a tenant reads of a file of its context, in a session with this key. */
+/** Returns the content that a tenant's build reads from a file of its context, in a session with this key. */
 async function readBack(builder: RawBuilder, text: string, key: string): Promise<string> {
   using session = builder.session({ Dockerfile: "FROM scratch\nCOPY file /file\n", file: text }, key);
   const build = rawBuild(builder, { session: session.id });
@@ -32,18 +32,21 @@ async function readBack(builder: RawBuilder, text: string, key: string): Promise
   return read;
 }
 
-/** The builder keeps the files that it had last by a key of the client's, and asks for those alone whose size or time is another. */
+/**
+ * Checks that tenants do not share files by session key. The builder caches files by a key that the client chooses, and
+ * requests only files whose size or time has changed.
+ */
 export async function sharedKeysAreApart(scene: GrpcScene): Promise<void> {
   using a = await rawBuilder(scene.a);
   using b = await rawBuilder(scene.b);
   const key = crypto.randomUUID();
   expect(await readBack(a, "secret of a", key)).toBe("secret of a");
-  // The key is one: a's own second file looks like the first.
+  // Within one tenant the key is shared: a's second file looks like the first.
   expect(await readBack(a, "2nd file: a", key)).toBe("secret of a");
   expect(await readBack(b, "no secret b", key)).toBe("no secret b");
 }
 
-/** Another tenant's session, build and results by their own IDs */
+/** Checks that another tenant's session, build and results are unknown by their IDs */
 export async function foreignIdsAreUnknown(scene: GrpcScene): Promise<void> {
   using a = await rawBuilder(scene.a);
   using b = await rawBuilder(scene.b);
@@ -58,7 +61,7 @@ export async function foreignIdsAreUnknown(scene: GrpcScene): Promise<void> {
   const statuses = async (): Promise<void> => {
     for await (const status of b.control.status({ ref })) expect(status).toBeUndefined();
   };
-  // At the same time: the builder, and the guard, wait some seconds for a session or a build that may come.
+  // In parallel, because the builder and the guard wait some seconds for a session or a build that may arrive.
   const tries: readonly (readonly [call: Promise<unknown>, sentence: RegExp])[] = [
     [stealing.solve(), /session/],
     [mixing.solve({ "local-sessionid:context": session.id, "local-sessionid:dockerfile": session.id }), /session/],
@@ -84,7 +87,7 @@ const FORGED = Buffer.from(
   JSON.stringify({ architecture: "amd64", os: "linux", config: { Cmd: ["/forged"], Labels: { forged: "1" } } }),
 );
 
-/** The config of an image is in the metadata of a result, which the client returns. */
+/** Checks that clients cannot forge the config of an image, which is in the metadata of the result that they return. */
 export async function returnsAreNotForged(scene: GrpcScene): Promise<void> {
   using b = await rawBuilder(scene.b);
   using session = b.session({ Dockerfile: "FROM scratch\nCOPY file /file\nCMD /true\n", file: "b" }, "key");
@@ -107,7 +110,10 @@ export async function returnsAreNotForged(scene: GrpcScene): Promise<void> {
   expect(stdout).not.toContain("forged");
 }
 
-/** A frontend is an image that makes any steps. Each is named as this image, which cannot run: a build that succeeds has not asked for it. */
+/**
+ * Checks that tenants' frontends do not run. A frontend is an image that creates any steps. Each is named like this
+ * image, which cannot run: a successful build has not used it.
+ */
 export async function ownFrontendsDoNotRun(scene: GrpcScene): Promise<void> {
   using b = await rawBuilder(scene.b);
   const rest = `FROM ${BASE}\nRUN true\n`;

@@ -35,9 +35,9 @@ export interface Scene extends AsyncDisposable {
   ledger: Ledger;
   a: Caller;
   b: Caller;
-  /** What the pusher was asked for */
+  /** The requests that the pusher received */
   pushed: unknown[];
-  /** Makes an image as a build of the tenant does; undefined: one of the host. Returns its ID. */
+  /** Creates an image like a build of the tenant; undefined: an image of the host. Returns its ID. */
   make(caller: Caller | undefined, name: string, content: string): Promise<string>;
   /** Runs the classic builder. Returns the IDs after each step. */
   build(caller: Caller, name: string, dockerfile: string): Promise<string[]>;
@@ -120,7 +120,7 @@ export async function tarOf(files: Readonly<Record<string, string>>): Promise<Bu
   return await buffer(tar);
 }
 
-/** Returns the small files of a tar, by path, and the sizes of all. */
+/** Returns the contents of the small files of a tar, by path, and the sizes of all files. */
 export async function filesOf(
   tar: Readable,
 ): Promise<{ texts: Record<string, string>; sizes: Record<string, number> }> {
@@ -140,7 +140,7 @@ export function tagsOf(listed: readonly ApiObject[]): string[] {
   return listed.flatMap(({ RepoTags }) => RepoTags as string[]).toSorted();
 }
 
-/** What the host and the tenant `scene-b` have, the tenant `scene-a` never sees. */
+/** Names of the host's and of the tenant `scene-b`'s images, which the tenant `scene-a` never sees. */
 export function engineNameOf({ tenant }: Caller, name: string): string {
   return `guard.internal/${tenant.id}/docker.io/library/${name}`;
 }

@@ -17,7 +17,7 @@ describe.skipIf(why).each(Object.keys(hosts))(`images of tenants, ${why ?? ""}%s
   beforeAll(async () => (scene = await openScene(hosts[store]?.() ?? "")));
   afterAll(async () => await scene?.[Symbol.asyncDispose]());
 
-  test("a tenant neither sees nor names, tags, saves, pushes or removes what another tenant and the host have", async () => {
+  test("a tenant can neither see nor name, tag, save, push or remove images of another tenant and the host", async () => {
     const { a, b, images, own, pushed } = scene;
     await scene.make(a, engineNameOf(a, "app:v1"), "a");
     const idB = await scene.make(b, engineNameOf(b, "app:v1"), "b");
@@ -56,7 +56,7 @@ describe.skipIf(why).each(Object.keys(hosts))(`images of tenants, ${why ?? ""}%s
     await scene.engine.json({ method: "DELETE", path: `/images/${idHost}`, signal });
   });
 
-  test("an image is listed, inspected, tagged, saved and removed by the tenant's names and by its ID", async () => {
+  test("lists, inspects, tags, saves and removes an image by the tenant's names and by its ID", async () => {
     const { a, images, own } = scene;
     const id = await scene.make(a, engineNameOf(a, "app:v1"), "one");
     await images.tag(a, "app:v1", "registry.example.com:5000/team/app:v2");
@@ -85,7 +85,7 @@ describe.skipIf(why).each(Object.keys(hosts))(`images of tenants, ${why ?? ""}%s
     await expect(own.find(a.tenant.id, id, signal)).rejects.toMatchObject(noImage);
   });
 
-  test("what is saved can be loaded: the name is the tenant's", async () => {
+  test("saves an archive that can be loaded, with the tenant's name", async () => {
     const { a, engine, images } = scene;
     await scene.make(a, engineNameOf(a, "saved:v1"), "x".repeat(3_000_000));
     const saved = await images.save(a, ["saved"], {});
@@ -97,7 +97,7 @@ describe.skipIf(why).each(Object.keys(hosts))(`images of tenants, ${why ?? ""}%s
     await images.remove(a, "saved:v1", plainly);
   });
 
-  test("an image whose name went to a newer one is the tenant's by its ID, and is only untagged where the host has a name", async () => {
+  test("finds an image whose name moved to a newer one by its ID, and only untags it where the host has a name", async () => {
     const { a, engine, images } = scene;
     const old = await scene.make(a, engineNameOf(a, "app:latest"), "old");
     const newer = await scene.make(a, engineNameOf(a, "app:latest"), "newer");
@@ -118,7 +118,7 @@ describe.skipIf(why).each(Object.keys(hosts))(`images of tenants, ${why ?? ""}%s
     await engine.json({ method: "DELETE", path: "/images/scene-kept:v1", signal });
   });
 
-  test("steps of the classic builder are listed with --all, and go with the image", async () => {
+  test("lists steps of the classic builder with --all, and removes them with the image", async () => {
     const { a, images, own } = scene;
     const steps = await scene.build(a, engineNameOf(a, "steps:v1"), "FROM scratch\nCOPY file /one\nCOPY file /two\n");
     const last = steps.at(-1) ?? "";
@@ -131,7 +131,7 @@ describe.skipIf(why).each(Object.keys(hosts))(`images of tenants, ${why ?? ""}%s
     expect(scene.ledger.read(a.tenant.id).images).toEqual([]);
   });
 
-  test("events are those of the tenant's images", async () => {
+  test("sends only the events of the tenant's images", async () => {
     const { a, b, images } = scene;
     const ending = new AbortController();
     const seen: string[] = [];
@@ -142,7 +142,7 @@ describe.skipIf(why).each(Object.keys(hosts))(`images of tenants, ${why ?? ""}%s
         if (Action === "delete") ending.abort();
       }
     })();
-    // The first ones may come before the engine has begun to tell.
+    // The first events may occur before the engine has begun to send them.
     let id = "";
     while (seen.length === 0) {
       await scene.make(b, engineNameOf(b, "app:v1"), "b");
@@ -156,7 +156,7 @@ describe.skipIf(why).each(Object.keys(hosts))(`images of tenants, ${why ?? ""}%s
     expect(JSON.stringify(seen)).not.toMatch(/guard\.internal|scene-b/);
   });
 
-  test("an image beyond the tenant's quota is removed, and a tag beyond it refused", async () => {
+  test("removes an image beyond the tenant's quota, and refuses a tag beyond it", async () => {
     const limited = callerOf(tenantOf("scene-a", { images: 1 }));
     await scene.make(limited, engineNameOf(limited, "one:v1"), "1");
     const two = scene.make(limited, engineNameOf(limited, "two:v1"), "2");

@@ -24,7 +24,7 @@ describe.skipIf(why)(`a pod and its guard ${why ?? ""}`, () => {
   };
   const record = (uid: string): string => join(folder, "guard-data/tenants", `${uid}.json`);
 
-  /** A pod with a limit of memory, and the docker command at its socket. */
+  /** Starts a pod with a memory limit, and returns the docker command at its socket. */
   const startPod = async (uid: string, memory: number) => {
     const cgroup = `/guard-life-${uid}`;
     for (const controller of ["memory", "cpu", "pids"] as const)
@@ -59,20 +59,20 @@ describe.skipIf(why)(`a pod and its guard ${why ?? ""}`, () => {
     if (why) return;
     await guard?.end("SIGTERM");
     await removeFakePods(bed.far);
-    // Engines make a pod's cgroup in all hierarchies, and BuildKit leaves one of its own in it.
+    // Engines create a pod's cgroup in all hierarchies, and BuildKit leaves a child cgroup in it.
     const roots = isUnified ? [""] : readdirSync(CGROUPS);
     for (const cgroup of roots.flatMap((root) => cgroups.map((name) => join(CGROUPS, root, name))))
       for (const path of [join(cgroup, "buildkit"), cgroup]) if (existsSync(path)) rmdirSync(path);
   });
 
-  test("builds run in the pod's cgroup, its limit ends them, and all goes with the pod, or with the next guard", async () => {
+  test("builds run in the pod's cgroup, whose limit ends them; all data is removed with the pod, or by the next guard", async () => {
     guard = await start();
     const pod = await startPod("pod-a", 64 * MB);
     const run = (step: string): string =>
       contextIn(folder, { Dockerfile: `FROM ${BASE}\nRUN echo kept > /kept\n${step}` });
     const hog = await pod.docker(["build", run("RUN tail /dev/zero\n")]);
     expect(hog).toMatchObject({ exitCode: 137, stderr: expect.stringContaining("non-zero code: 137") as string });
-    // Docker 20.10 cannot put steps of BuildKit into a cgroup: the classic builder alone.
+    // Docker 20.10 cannot put BuildKit's steps into a cgroup, so it uses only the classic builder.
     for (const end of ["guard", "pod"] as const) {
       const seconds = end === "guard" ? "6001" : "6002";
       expect(await pod.docker(["build", "-t", end, run("")])).toMatchObject({ exitCode: 0 });
@@ -95,7 +95,7 @@ describe.skipIf(why)(`a pod and its guard ${why ?? ""}`, () => {
     expect(existsSync(pod.socket)).toBe(false);
     expect(await imagesOf("pod-a")).toBe("");
 
-    // By a docker in the pod, of any user of it, at the socket that its environment names.
+    // With a docker in the pod, as any of its users, at the socket that its environment names.
     const other = await startPod("pod-b", 512 * MB);
     const inPod = ["exec", "--interactive", "--user", "1234", "--env", "DOCKER_BUILDKIT=0", other.id];
     const dockerfile = Buffer.from(`FROM ${BASE}\nRUN echo kept > /kept\n`);
@@ -111,7 +111,7 @@ describe.skipIf(why)(`a pod and its guard ${why ?? ""}`, () => {
 });
 
 describe.skipIf(why)(`a guard whose disk is full ${why ?? ""}`, () => {
-  test("builds fail with the reason and leave nothing, and the rest goes on", async () => {
+  test("a build fails with the reason and leaves nothing, and other calls continue", async () => {
     const folder = mkdtempSync(join(tmpdir(), "dos-guard-"));
     onTestFinished(() => rmSync(folder, { recursive: true }));
     const data = join(folder, "guard-data");

@@ -11,7 +11,7 @@ const waiting = { timeout: 60_000 };
 const MEMORY = 64 * 1024 * 1024;
 const HOUR = 3_600_000;
 
-/** Tenants with limits, and their terms behind other fields of --tenant */
+/** Tenants with limits, and their settings after other fields of --tenant */
 export const LIMITED = {
   limited: ",memory=64m,cpus=0.5,pids=64,ulimit=nofile=99,network=none",
   "own-ulimit": ",ulimit=nofile=99",
@@ -20,7 +20,7 @@ export const LIMITED = {
   "late-buildkit": ",max-build-minutes=1",
 } as const;
 
-/** Writes down, before the guard starts, that the late tenants have used all of their minute but two seconds. */
+/** Records, before the guard starts, that the late tenants have used all of their minute except two seconds. */
 export function useUpMinutes(data: string): void {
   mkdirSync(join(data, "tenants"), { recursive: true, mode: 0o700 });
   const hours = [{ hour: Math.floor(Date.now() / HOUR), buildTime: 58_000, pushBytes: 0 }];
@@ -36,10 +36,10 @@ export interface LimitsScene {
   cli: (tenant: string, isOldest?: boolean) => Promise<TenantCli>;
 }
 
-/** What a command has told its user */
-const said = ({ stdout, stderr }: { stdout: string; stderr: string }): string => stdout + stderr;
+/** Returns the output of a command */
+const outputOf = ({ stdout, stderr }: { stdout: string; stderr: string }): string => stdout + stderr;
 
-/** Steps that tell what they are limited to, and one that runs until somebody ends it */
+/** Steps that print their limits, and one that runs until somebody ends it */
 const steps = (last: string): string => `FROM ${BASE}
 RUN echo "nofile=$(ulimit -n) ethernets=$(ls /sys/class/net | grep -c eth)"; \\
   (i=0; while [ $i -lt 200 ]; do sleep 600 & i=$((i+1)); done); echo "forked=$?"
@@ -47,7 +47,10 @@ RUN tail /dev/zero; echo "hog=$?"
 RUN exec ${last}
 `;
 
-/** Steps of each builder have the limits of their tenant. `version=2` is the CLI 20.10, whose BuildKit asks by `POST /build`. */
+/**
+ * Checks that steps of each builder have the limits of their tenant. `version=2` is the CLI 20.10, which uses BuildKit
+ * by `POST /build`.
+ */
 export async function stepsAreLimited(scene: LimitsScene, client: Builder | "version=2"): Promise<void> {
   const docker = await scene.cli("limited", client === "version=2");
   const last = { classic: "sleep 6061", buildkit: "sleep 6062", "version=2": "sleep 6063" }[client];
@@ -58,7 +61,7 @@ export async function stepsAreLimited(scene: LimitsScene, client: Builder | "ver
   const cgroups = controllers.map((controller) => cgroupsOf(last, controller)[0] ?? "");
   for (const pid of pidsOf(last)) process.kill(pid, "SIGKILL");
   const ended = await building;
-  const told = said(ended);
+  const told = outputOf(ended);
   expect(told).toContain("nofile=99 ethernets=0");
   expect(told).toMatch(/forked=[1-9]/);
   expect(told).toContain("hog=137");
@@ -74,7 +77,7 @@ export async function stepsAreLimited(scene: LimitsScene, client: Builder | "ver
   expect(limitOf("pids", "pids.max")).toBe("64");
 }
 
-/** BuildKit of 20.10 knows neither cgroups nor ulimits: its steps do not run without. */
+/** Checks that steps do not run without limits: BuildKit of 20.10 supports neither cgroups nor ulimits. */
 export async function unlimitedStepsDoNotRun({ cli, folder }: LimitsScene): Promise<void> {
   const context = contextIn(folder, { Dockerfile: `FROM ${BASE}\nRUN echo has-"run"\n` });
   const reasons = { limited: /run steps in the cgroup of their tenant/, "own-ulimit": /limit the processes of steps/ };
@@ -82,14 +85,14 @@ export async function unlimitedStepsDoNotRun({ cli, folder }: LimitsScene): Prom
     for (const isOldest of [false, true]) {
       const ended = await (await cli(tenant, isOldest))(["build", context], { builder: "buildkit" });
       expect(ended.exitCode).not.toBe(0);
-      expect(said(ended)).toMatch(reasons[tenant]);
-      expect(said(ended)).toContain("DOCKER_BUILDKIT=0");
-      expect(said(ended)).not.toContain("has-run");
+      expect(outputOf(ended)).toMatch(reasons[tenant]);
+      expect(outputOf(ended)).toContain("DOCKER_BUILDKIT=0");
+      expect(outputOf(ended)).not.toContain("has-run");
     }
   }
 }
 
-/** A tenant has as many images, bytes and builds as it may, and is told why not more. */
+/** Checks that a tenant reaches its quotas of images, bytes and builds, and gets the reason of each refusal. */
 export async function quotasHold({ cli, engine, folder }: LimitsScene, builder: Builder): Promise<void> {
   const docker = await cli("few");
   const small = contextIn(folder, { Dockerfile: "FROM scratch\nCOPY file /\n", file: "content\n" });
@@ -103,7 +106,7 @@ export async function quotasHold({ cli, engine, folder }: LimitsScene, builder: 
   };
   const isRefused = async (context: string, reason: RegExp, ...given: string[]): Promise<void> => {
     const ended = await build(context, ...given);
-    expect(said(ended)).toMatch(reason);
+    expect(outputOf(ended)).toMatch(reason);
     expect(ended.exitCode).not.toBe(0);
   };
   await isRefused(large, /images would take 2 MB, and 1 MB are allowed: remove some with docker rmi/, "one");
@@ -125,7 +128,7 @@ export async function quotasHold({ cli, engine, folder }: LimitsScene, builder: 
   expect(await docker(["rmi", "one"])).toMatchObject({ exitCode: 0 });
 }
 
-/** A build whose minutes are used up is ended with the reason, and so is the next one. */
+/** Checks that a build whose minutes are used up is ended with the reason, and that the next one is refused. */
 export async function minutesEndBuilds({ cli, engine, folder }: LimitsScene): Promise<void> {
   const reason = /the build time of 24 hours is used up \(.*\): more is available at \d{4}-\d\d-\d\d \d\d:\d\d UTC/;
   await Promise.all(
@@ -135,7 +138,7 @@ export async function minutesEndBuilds({ cli, engine, folder }: LimitsScene): Pr
       const context = contextIn(folder, { Dockerfile: `FROM ${BASE}\nRUN exec ${last}\n` });
       for (let tries = 0; tries < 2; tries++) {
         const ended = await docker(["build", "-t", "late", context], { builder });
-        expect(said(ended)).toMatch(reason);
+        expect(outputOf(ended)).toMatch(reason);
         expect(ended.exitCode).not.toBe(0);
       }
       await vi.waitFor(() => expect(pidsOf(last)).toEqual([]), waiting);

@@ -9,7 +9,10 @@ import { contextIn, tenantCli } from "../fixtures/guard/tenant-cli.ts";
 
 const done = { exitCode: 0 };
 
-/** Files below volumes, from before and after they are volumes, in steps of each kind. One volume is in another. */
+/**
+ * Files below volumes, created before and after the declaration of the volume, in steps of each kind. One volume is
+ * inside another.
+ */
 const WITH_VOLUMES = {
   Dockerfile: `FROM ${BASE}
 RUN mkdir -p /one/deep && echo before > /one/before
@@ -22,8 +25,8 @@ CMD for file in $(find /one /three /four -type f | sort); do echo "$file: $(cat 
 };
 
 describe.skipIf(why)(`guard --bind-local ${why ?? ""}`, () => {
-  // Of image-build-daemon, as it is tried out: no option says what may be a base.
-  test("docker builds a Dockerfile with volumes at the folder's socket, as at the engine", async () => {
+  // The way to try image-build-daemon out: no option names a base.
+  test("docker builds a Dockerfile with volumes at the folder's socket with the same result as at the engine", async () => {
     const folder = mkdtempSync(join(tmpdir(), "dos-guard-"));
     await importBase(bed.near);
     {

@@ -16,7 +16,7 @@ import { DEFAULTS, follow } from "../unit/guard/tenants/changes-bed.ts";
 const waiting = { timeout: 60_000 };
 
 describe.skipIf(why)(`pods of an engine ${why ?? ""}`, () => {
-  test("a pod gets its socket, which stays in its place, until it is removed, also while the engine was away", async () => {
+  test("a pod gets its socket, which stays in place until the pod is removed, even while the engine is unavailable", async () => {
     const kubelet = mkdtempSync(join(bed.folder, "kubelet-"));
     onTestFinished(() => rmSync(kubelet, { recursive: true }));
     const start = async (uid: string, env = {}): Promise<string> => await startFakePod(bed.far, { kubelet, uid, env });
@@ -47,9 +47,9 @@ describe.skipIf(why)(`pods of an engine ${why ?? ""}`, () => {
     await socket.close();
     expect(existsSync(endpoint.socket)).toBe(false);
 
-    // The kubelet cannot unmount an emptyDir in which a socket is open: with its containers told, the socket goes first.
+    // The kubelet cannot unmount an emptyDir with an open socket: the guard removes the socket when the containers end.
     await bed.far.docker("stop", third);
-    // By the event of its end, and not by the list that is asked for every 30 s
+    // By the event of its end, and not by the list that is requested every 30 s
     await vi.waitFor(() => expect(pods.told).toContain("-pod-in-memory"), { timeout: 20_000 });
     const volume = "docker-socket";
     await using others = follow(kubeletPods({ folder: kubelet, volume, defaults: DEFAULTS, server: undefined }));

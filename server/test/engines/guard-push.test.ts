@@ -10,7 +10,7 @@ import { REGISTRY_USER, startStandInRegistry, type StandInRegistry } from "../fi
 
 const QUOTA = 1_500_000;
 
-/** What guard.test.ts does not have: a registry that asks for a token, and a quota. */
+/** Cases that guard.test.ts lacks: a registry that requires a token, and a quota. */
 describe.skipIf(why)(`a guard's push ${why ?? ""}`, () => {
   const name = "push-source:v1";
   let engine: EngineApi;
@@ -20,7 +20,7 @@ describe.skipIf(why)(`a guard's push ${why ?? ""}`, () => {
   let pushed = 0;
 
   beforeAll(async () => {
-    // Random bytes: gzip makes them no smaller.
+    // Random bytes, which gzip does not make smaller.
     const layer = Buffer.from(crypto.getRandomValues(new Uint8Array(65_536)));
     await bed.near.dockerWithInput(
       [tarOf("file", Buffer.concat(Array(16).fill(layer) as Buffer[]))],
@@ -74,7 +74,7 @@ describe.skipIf(why)(`a guard's push ${why ?? ""}`, () => {
   });
 });
 
-/** A tar with one file (POSIX ustar). */
+/** Returns a tar with one file (POSIX ustar). */
 function tarOf(name: string, content: Buffer): Buffer {
   const header = Buffer.alloc(512);
   header.write(name, 0);

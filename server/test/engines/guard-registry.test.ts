@@ -27,7 +27,7 @@ beforeAll(async () => {
 
 afterAll(async () => await registry?.[Symbol.asyncDispose]());
 
-/** As `docker login` writes it */
+/** An entry in the format of `docker login` */
 const authOf = (password: string) => ({
   [registry.host]: { auth: Buffer.from(`${USER.username}:${password}`).toString("base64") },
 });
@@ -41,7 +41,7 @@ describe.each(["20.10", "28.5"] as const)(`a registry with a password, through t
     let known: TenantCli;
     let wrong: TenantCli;
     let nobody: TenantCli;
-    /** Of a tenant whose credentials the guard has: its docker config has none */
+    /** The CLI of a tenant whose credentials the guard has; its docker config has none */
     let held: TenantCli;
     let base: string;
     let other: string;
@@ -122,7 +122,7 @@ describe.each(["20.10", "28.5"] as const)(`a registry with a password, through t
       return await cli(["build", "--no-cache", "--tag", tag, context], { builder });
     };
 
-    test("docker login takes no wrong password, and no line of audit has one", async () => {
+    test("docker login rejects a wrong password, and no audit line contains one", async () => {
       const refused = await login(nobody, WRONG);
       expect(refused).toMatchObject({
         exitCode: 1,
@@ -136,7 +136,7 @@ describe.each(["20.10", "28.5"] as const)(`a registry with a password, through t
     });
 
     test.each(["classic", "buildkit"] as const)(
-      "%s: a base is the registry's, for who has its password",
+      "%s: pulls a base from the registry for a tenant with its password",
       async (builder) => {
         const tag = `made:${builder}`;
         expect(await build(known, base, tag, builder)).toMatchObject(done);
@@ -144,7 +144,7 @@ describe.each(["20.10", "28.5"] as const)(`a registry with a password, through t
         expect(await whoIs(base)).toBe("host");
         const pinned = `${base}@${await digestOf(base)}`;
         expect(await build(known, pinned, tag, builder)).toMatchObject(done);
-        // Also where the engine has it by now, in BuildKit's cache or as an image
+        // Even where the engine already has it, in BuildKit's cache or as an image
         const denied = [
           [wrong, base],
           [nobody, base],
@@ -164,7 +164,7 @@ describe.each(["20.10", "28.5"] as const)(`a registry with a password, through t
       },
     );
 
-    test("--registry-config: a tenant without a password pulls a base and pushes, and never sees the guard's", async () => {
+    test("--registry-config: a tenant without a password pulls a base and pushes, and never sees the guard's password", async () => {
       const name = `${registry.host}/team/held-${kind}:v1`;
       const ended = [
         await build(held, base, name, "classic"),
@@ -174,7 +174,7 @@ describe.each(["20.10", "28.5"] as const)(`a registry with a password, through t
         await held(["inspect", name]),
         await held(["info"]),
       ];
-      // BuildKit asks the client alone, which has no password.
+      // BuildKit queries only the client, which has no password.
       expect(ended.map(({ exitCode }) => exitCode)).toEqual([0, 0, 1, 0, 0, 0]);
       expect(await whoIs(`guard.internal/held/${name.replace(":", "__")}`)).toBe("registry");
       expect(await digestOf(name)).toMatch(/^sha256:/);
@@ -187,7 +187,7 @@ describe.each(["20.10", "28.5"] as const)(`a registry with a password, through t
       }
     });
 
-    test("pushes with the password, until the quota of bytes is used up", async () => {
+    test("pushes with the password until the quota of bytes is used up", async () => {
       const name = (tag: string): string => `${registry.host}/team/app-${kind}:${tag}`;
       const buildOf = async (tag: string, bytes: number): Promise<void> => {
         const file = randomBytes(bytes).toString("hex"); // gzip halves it

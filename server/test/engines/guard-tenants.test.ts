@@ -25,14 +25,14 @@ const done = { exitCode: 0 };
 const BUILDERS = ["classic", "buildkit"] as const;
 const waiting = { timeout: 60_000 };
 
-/** IDs of all images of a tenant on an engine, those of steps included */
+/** Returns the IDs of all images of a tenant on an engine, including those of steps */
 async function imagesOf(engine: Engine, tenant: string): Promise<string[]> {
   const ofTenant = ["--filter", `label=docker-over-ssh.guard.tenant=${tenant}`];
   const { stdout } = await engine.docker("images", "--all", "--quiet", "--no-trunc", ...ofTenant);
   return [...new Set(stdout.split("\n"))].filter(Boolean).toSorted();
 }
 
-describe.skipIf(why)(`tenants that come and go, and engines ${why ?? ""}`, () => {
+describe.skipIf(why)(`changes of tenants and engines ${why ?? ""}`, () => {
   let folder: string;
   let latest: Testbed;
 
@@ -61,7 +61,7 @@ describe.skipIf(why)(`tenants that come and go, and engines ${why ?? ""}`, () =>
     await vi.waitFor(() => expect(commands.map((command) => pidsOf(command).length)).toEqual([1, 1]), waiting);
     return {
       cgroups: commands.map((command) => cgroupsOf(command)[0]),
-      /** @param steps builders whose steps have ended, too */
+      /** @param steps builders whose steps must have ended as well */
       async haveEnded(steps: readonly string[] = BUILDERS): Promise<string> {
         const ended = await Promise.all(builds);
         expect(ended.map(({ exitCode }) => exitCode === 0)).toEqual([false, false]);
@@ -72,8 +72,8 @@ describe.skipIf(why)(`tenants that come and go, and engines ${why ?? ""}`, () =>
     };
   };
 
-  // Not the engine that all files share: it keeps the container of a step in which it was stopped.
-  test("an engine that restarts: calls are told, builds and events end, and all goes on when it is back", async () => {
+  // Uses an engine of its own, because an engine that is stopped during a step keeps the container of that step.
+  test("when an engine restarts, calls get an error, builds and events end, and everything works again afterwards", async () => {
     const kubelet = join(folder, "kubelet");
     const socket = join(folder, "team.sock");
     const tenant = ["--tenant", `name=team,socket=${socket}`, "--allow-base", BASE];
@@ -93,7 +93,7 @@ describe.skipIf(why)(`tenants that come and go, and engines ${why ?? ""}`, () =>
 
     await latest.far.stop();
     await events;
-    await building.haveEnded(["classic"]); // steps of BuildKit outlive an engine that is stopped
+    await building.haveEnded(["classic"]); // steps of BuildKit outlive a stopped engine
     for (const path of ["/images/json", "/v1.41/events"]) {
       const { status, body } = await askSocket(socket, path);
       expect(body).toContain("the engine cannot be reached");
@@ -133,7 +133,7 @@ describe.skipIf(why)(`tenants that come and go, and engines ${why ?? ""}`, () =>
     await docker(["rmi", "app", "app-classic", "app-buildkit"]);
   });
 
-  test("a tenant that SIGHUP takes out of --config loses its socket and its builds, and finds its images when it returns", async () => {
+  test("a tenant that SIGHUP removes from --config loses its socket and its builds, and finds its images when it returns", async () => {
     const config = join(folder, "tenants.json");
     const socketOf = (name: string): string => join(folder, `${name}.sock`);
     const write = (...names: string[]): void =>
@@ -167,12 +167,12 @@ describe.skipIf(why)(`tenants that come and go, and engines ${why ?? ""}`, () =>
     await leaves(["rmi", "more", "app"]);
   });
 
-  test("a tenant that leaves while it pushes and saves: docker is told, and nothing is left at the engine and the registry", async () => {
+  test("a tenant that is removed while it pushes and saves: docker reports it, and the engine and the registry keep nothing", async () => {
     const engine = latest.near;
     const config = join(folder, "leaving.json");
     const socket = join(folder, "leaving.sock");
     const write = (...tenants: object[]): void => writeFileSync(config, JSON.stringify({ tenants }));
-    // It takes an upload, and never says so.
+    // It accepts an upload, and never answers.
     let onUpload!: (response: ServerResponse) => void;
     const uploading = new Promise<ServerResponse>((resolve) => (onUpload = resolve));
     await using registry = await startStandInRegistry({
@@ -187,7 +187,7 @@ describe.skipIf(why)(`tenants that come and go, and engines ${why ?? ""}`, () =>
     await using guard = await startGuard(join(folder, "4"), ["-H", engine.host, "--config", config], latest.env);
     const docker = await tenantCli(engine, { socket, folder });
     const name = `${registry.host}/team/app:v1`;
-    const file = randomBytes(4_000_000).toString("hex"); // more than all pipes between the engine and docker hold
+    const file = randomBytes(4_000_000).toString("hex"); // more than all pipes between the engine and docker can hold
     const image = contextIn(folder, { Dockerfile: "FROM scratch\nCOPY file /\n", file });
     expect(await docker(["build", "-t", name, image])).toMatchObject(done);
     const before = await engine.listing();
@@ -196,7 +196,7 @@ describe.skipIf(why)(`tenants that come and go, and engines ${why ?? ""}`, () =>
     const archive = new Promise<Readable>((resolve) => (onArchive = resolve));
     const saving = docker(["save", name], { read: onArchive });
     const pushing = docker(["push", name]);
-    await once(await archive, "readable"); // and it is read no further
+    await once(await archive, "readable"); // and it is not read any further
     const uploadEnds = once(await uploading, "close");
     write();
     guard.signal("SIGHUP");
@@ -211,16 +211,16 @@ describe.skipIf(why)(`tenants that come and go, and engines ${why ?? ""}`, () =>
     expect([registry.manifests.size, registry.blobs.size]).toEqual([0, 0]);
     await vi.waitFor(async () => expect(await engine.listing()).toEqual(before), waiting);
     expect(guard.printed.filter((line) => /has failed/.test(line))).toEqual([]);
-    // By its name: the images of its steps go with it, and cannot be removed before it.
+    // By its name: this removes the images of its steps as well, which cannot be removed before it.
     await engine.docker("rmi", `guard.internal/leaving/${name.replace(":", "__")}`);
   });
 
-  test("--kubelet-dir alone: builds of a pod run in its cgroup, and all goes with its folder, also after a crash", async () => {
+  test("--kubelet-dir alone: builds of a pod run in its cgroup, and its data is removed with its folder, even after a crash", async () => {
     const engine = latest.near;
     const kubelet = mkdtempSync(join(folder, "kubelet-"));
     mkdirSync(join(kubelet, "pods"));
     const uid = "0a1b2c3d-1111-4222-8333-444455556666";
-    // The name above it is one that a kubelet could have.
+    // The path above it is one that a kubelet could use.
     const pods = "/guard-kubepods";
     const hierarchy = await openHierarchy(CGROUPS);
     await hierarchy.create(`${pods}/pod${uid}`, { memory: 64 * 1024 ** 2 });
@@ -261,7 +261,7 @@ describe.skipIf(why)(`tenants that come and go, and engines ${why ?? ""}`, () =>
     expect(await imagesOf(engine, uid)).toEqual([]);
     expect((await engine.listing()).references.filter((name) => name.includes(uid))).toEqual([]);
     expect((await engine.docker("ps", "--all", "--quiet")).stdout).toBe("");
-    // Those of the build that ran when the guard was killed are nobody's, with what they are made of.
+    // The records of the build that ran when the guard was killed belong to nobody, and neither do their parents.
     const left = await recordsWithParents(host);
     const nobodys = new Set([...others].flatMap((id) => [id, ...(left.get(id) ?? [])]));
     expect([...left.keys()].filter((id) => !nobodys.has(id))).toEqual([]);

@@ -13,7 +13,7 @@ import type { Testbed } from "../../../test/testbed/testbed.ts";
 import { imagesAreApart } from "./guard-apart-scene.ts";
 import {
   dryRunRefusesNothing,
-  hostIsNotTold,
+  hostIsHidden,
   requestsAreWritten,
   sourcesAreAllowedOnes,
   stepsAreTheTenants,
@@ -33,7 +33,7 @@ import { contextIn } from "../fixtures/guard/tenant-cli.ts";
 
 const done = { exitCode: 0 };
 
-/** Runs every step in the order of a pipeline. */
+/** Runs every step in a fixed order. */
 const MULTI_STAGE = `FROM ${BASE} AS build
 ARG GREETING=hello
 RUN echo "$GREETING" > /made
@@ -45,7 +45,7 @@ LABEL from=dockerfile
 CMD cat /made /file
 `;
 
-/** What a client of its own tries, and on which engines */
+/** Attacks of a custom client, and the engines on which they are tried */
 const BY_HAND: readonly { what: string; fails: (scene: GrpcScene) => Promise<void>; kinds: readonly string[] }[] = [
   {
     what: "a context of another tenant by its key",
@@ -54,12 +54,12 @@ const BY_HAND: readonly { what: string; fails: (scene: GrpcScene) => Promise<voi
   },
   { what: "a frontend of its own", fails: ownFrontendsDoNotRun, kinds: ["20.10", "28.5"] },
   { what: "an image of a forged config", fails: returnsAreNotForged, kinds: ["28.5", "28.5-containerd"] },
-  // Ten seconds, in which the builder waits for the session
+  // Takes ten seconds, in which the builder waits for the session
   { what: "another tenant's session, build or result by its ID", fails: foreignIdsAreUnknown, kinds: ["28.5"] },
 ];
 
 let registry: OwnRegistry;
-/** What ADD may fetch is below /open/. */
+/** ADD may fetch only addresses below /open/. */
 const source = { url: "", asked: [] as string[] };
 let server: Server;
 
@@ -79,7 +79,7 @@ afterAll(async () => {
   server?.close().closeAllConnections();
 });
 
-// Each is the near one of its bed: engines push through a port that the guard opens on their machine.
+// Each engine is the near one of its bed, because engines push through a port that the guard opens on their machine.
 describe.each([
   { kind: "20.10", hasSourcePolicy: false },
   { kind: "26.1", hasSourcePolicy: true },
@@ -89,10 +89,10 @@ describe.each([
   describe.skipIf(why)(`of Docker ${kind}`, () => {
     let own: Testbed | undefined;
     let it: Guarded;
-    /** A test of these engines alone */
+    /** Returns `test` only for these engines */
     const only = (kinds: readonly string[]): typeof test | undefined => (kinds.includes(kind) ? test : undefined);
     const context = (files: Record<string, string>): string => contextIn(it.folder, files);
-    /** What an image of tenant a prints when the host runs it */
+    /** Returns the output of an image of tenant a that the host runs */
     const run = async (name: string): Promise<string> => await runOnHost(it, "a", name);
 
     beforeAll(async () => {
@@ -142,7 +142,7 @@ describe.each([
     );
 
     test.each(["classic", "buildkit"] as const)(
-      "%s: a base is an own image, or one that is allowed",
+      "%s: accepts own images and allowed images as bases",
       async (builder) => {
         const own = context({ Dockerfile: `FROM ${BASE}\nRUN echo own > /own\n` });
         expect(await it.a(["build", "-t", "base:v1", own], { builder })).toMatchObject(done);
@@ -169,7 +169,7 @@ describe.each([
       },
     );
 
-    test("BuildKit: a cache mount, a secret, an ssh agent, files for the client", async () => {
+    test("BuildKit: supports a cache mount, a secret, an ssh agent, and files for the client", async () => {
       const agent = (await execa("ssh-agent", ["-s"])).stdout;
       const [, sock = "", pid = ""] = /SSH_AUTH_SOCK=([^;]+);[^]*SSH_AGENT_PID=(\d+)/.exec(agent) ?? [];
       try {
@@ -198,7 +198,7 @@ COPY --from=steps /made /made
         ];
         expect(await it.a(words, { builder: "buildkit", env: { SSH_AUTH_SOCK: sock } })).toMatchObject(done);
         expect(readFileSync(join(out, "made"), "utf8")).toBe("kept\nthe secret\nThe agent has no identities.\n");
-        // The cache mount of the other tenant is another one.
+        // The other tenant's cache mount is separate.
         expect(await it.b(words, { builder: "buildkit", env: { SSH_AUTH_SOCK: sock } })).toMatchObject(done);
         expect(readFileSync(join(out, "made"), "utf8")).toMatch(/^kept\nthe secret\n/);
       } finally {
@@ -226,7 +226,7 @@ COPY --from=steps /made /made
       expect(await it.a(["rmi", "web:v1"])).toMatchObject(done);
     });
 
-    test("pushes to a registry that is allowed, and to no other", async () => {
+    test("pushes to an allowed registry, and to no other", async () => {
       const files = context({ Dockerfile: MULTI_STAGE, file: "content\n" });
       const name = `${registry.host}/guard/${kind}:v1`;
       expect(await it.a(["build", "-t", name, files])).toMatchObject(done);
@@ -268,12 +268,12 @@ COPY --from=steps /made /made
       },
     );
 
-    test("each version of the API that the engine speaks is spoken, and no other", async () => {
+    test("supports each version of the API that the engine supports, and no other", async () => {
       await expect(versionsAreTheEngines(it)).resolves.toBeUndefined();
     });
 
-    test("docker info and docker version tell nothing of the host, and warn of nothing", async () => {
-      await expect(hostIsNotTold(it)).resolves.toBeUndefined();
+    test("docker info and docker version reveal nothing about the host, and print no warnings", async () => {
+      await expect(hostIsHidden(it)).resolves.toBeUndefined();
     });
 
     only(["20.10", "28.5"])?.(
@@ -302,7 +302,7 @@ COPY --from=steps /made /made
     );
 
     test.for(BY_HAND.filter(({ kinds }) => kinds.includes(kind)))(
-      "a client that speaks gRPC by hand does not get $what",
+      "a custom gRPC client does not get $what",
       async ({ fails }) => {
         const [a, b] = ["a", "b"].map((tenant) => join(it.folder, `${tenant}.sock`)) as [string, string];
         await expect(fails({ engine: it.engine, a, b })).resolves.toBeUndefined();
@@ -339,7 +339,7 @@ COPY --from=steps /made /made
       await expect(recordsAreApart(it)).resolves.toBeUndefined();
     });
 
-    // The answers are the guard's alone.
+    // These answers come from the guard alone.
     only(["28.5"])?.each([
       ["run", "--rm", "--privileged", BASE],
       ["run", "-v", "/:/host", BASE],
@@ -362,7 +362,7 @@ COPY --from=steps /made /made
       writeFileSync(join(it.folder, "saved.tar"), Buffer.alloc(1024));
       const { exitCode, stderr } = await it.a(words);
       expect(exitCode).not.toBe(0);
-      expect(stderr).toMatch(/is not allowed here|No container can be used here/);
+      expect(stderr).toMatch(/is not allowed here|This guard offers no containers/);
     });
   });
 });

@@ -10,7 +10,7 @@ import { startGuard, type GuardProcess } from "../fixtures/guard/guard-process.t
 import { removeCgroups } from "../fixtures/guard/processes.ts";
 import { tenantCli, type TenantCli } from "../fixtures/guard/tenant-cli.ts";
 
-/** An engine with a guard for some tenants, and what the host has. */
+/** An engine with a guard for some tenants, and with images of the host. */
 export interface Guarded extends AsyncDisposable {
   engine: Engine;
   guard: GuardProcess;
@@ -19,10 +19,10 @@ export interface Guarded extends AsyncDisposable {
   auditFile: string;
   a: TenantCli;
   b: TenantCli;
-  /** Two tenants that share a cache; the first may have little context */
+  /** Two tenants that share a cache; the first has a low limit of the context */
   c: TenantCli;
   d: TenantCli;
-  /** The CLI 20.10, of tenant a */
+  /** The CLI 20.10 of tenant a */
   oldest: TenantCli;
   cli: (tenant: string, isOldest?: boolean) => Promise<TenantCli>;
   socket: (tenant: string) => string;
@@ -30,7 +30,7 @@ export interface Guarded extends AsyncDisposable {
 
 const TENANTS = { a: "", b: "", c: ",share-cache,max-context=1m", d: ",share-cache", ...LIMITED };
 
-/** @param registry where tenants may push to @param source what builds may fetch */
+/** @param registry a registry to which tenants may push @param source the address prefix that builds may fetch from */
 export async function guarded(
   engine: Engine,
   { registry, source }: { registry: string; source: string },
@@ -71,19 +71,19 @@ export async function guarded(
   };
 }
 
-/** Removes all images of a tenant: a build with several stages leaves some without a name, as at an engine. */
+/** Removes all images of a tenant: a build with several stages leaves some without a name, like at an engine. */
 export async function clear(cli: TenantCli): Promise<void> {
   const { stdout } = await cli(["images", "--quiet", "--no-trunc"]);
   if (stdout === "") return;
   expect(await cli(["rmi", "--force", ...new Set(stdout.split("\n"))])).toMatchObject({ exitCode: 0 });
 }
 
-/** Names on the engine that are a guard's. */
+/** Returns the guard's names on the engine. */
 export async function guardNames(engine: Engine): Promise<string[]> {
   return (await engine.listing()).references.filter((name) => name.includes("guard.internal/"));
 }
 
-/** What an image of a tenant prints when the host runs it */
+/** Returns the output of a tenant's image that the host runs */
 export async function runOnHost({ engine }: Guarded, tenant: string, name: string): Promise<string> {
   const path = `guard.internal/${tenant}/docker.io/library/${name}`;
   return (await engine.docker("run", "--rm", "--network", "none", path)).stdout;

@@ -7,14 +7,14 @@ import { MemoryStore } from "../fixtures/memory-store.ts";
 import { testApp, type TestApp } from "../fixtures/test-app.ts";
 import type { AppOptions } from "../../src/api/app.ts";
 
-/** Starts Debian's browser; undefined where the system has no such package. */
+/** Starts Debian's browser; returns undefined if the system has no such package. */
 export async function startBrowser(): Promise<Browser | undefined> {
   const executablePath = await installProgram("chromium");
   if (executablePath === undefined) return undefined;
   return await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage"] });
 }
 
-/** A server with the page. It can go away and come back, with what its store has. Disposing ends it. */
+/** A server with the page. It can be stopped and restarted with the content of its store. Disposing ends it. */
 export interface PageServer extends AsyncDisposable {
   store: MemoryStore;
   url: string;
@@ -44,7 +44,10 @@ export async function startPageServer(options: Partial<AppOptions> = {}): Promis
   return server;
 }
 
-/** A page in a browser session of its own, with what its console has told that is not about the network. Disposing closes it. */
+/**
+ * A page in a separate browser session, with the messages of its console that do not concern the network. Disposing
+ * closes it.
+ */
 export interface OpenPage extends AsyncDisposable {
   page: Page;
   complaints: string[];
@@ -72,7 +75,7 @@ export async function openPage(browser: Browser, url: string, options: BrowserCo
 
 const LOW_CONTRAST = readFileSync(join(import.meta.dirname, "../fixtures/low-contrast.js"), "utf8");
 
-/** Returns texts in the page whose contrast with their ground is less than WCAG's AA asks for. */
+/** Returns the texts of the page whose contrast with their background is lower than WCAG's level AA requires. */
 export async function lowContrast(page: Page): Promise<string[]> {
   return await page.evaluate<string[]>(LOW_CONTRAST);
 }

@@ -5,13 +5,13 @@ const ESC = "\u001b";
 
 let count = 0;
 
-/** Returns an ID that sorts behind those before it, as UUIDs of version 7 do. */
+/** Returns an ID that sorts after the previous ones, like UUIDs of version 7. */
 function nextId(): string {
   count += 1;
   return `01938b5e-7a00-7000-8000-${String(count).padStart(12, "0")}`;
 }
 
-/** Adds a job that came `ago` ms ago, and makes of it what `more` says; returns its ID. */
+/** Adds a job that was accepted `ago` ms ago, with the fields in `more`; returns its ID. */
 export async function addJob(
   store: MemoryStore,
   name: string,
@@ -34,7 +34,7 @@ export async function addJob(
   return id;
 }
 
-/** What a job has that began `ago` ms ago, and has taken `took` ms. */
+/** Returns the fields of a job that began `ago` ms ago, and took `took` ms. */
 export function ran(state: JobState, ago: number, took: number): Partial<Job> & { ago: number } {
   const startedAt = Date.now() - ago + 400;
   const publish = { push: took * 0.15, purge: took * 0.03 };
@@ -78,7 +78,7 @@ export const BEGUN: readonly string[] = [
   "#7 [5/5] RUN npm test",
 ];
 
-/** What its last step prints. */
+/** The output of its last step. */
 export const TESTS: readonly string[] = [
   `#7 0.631 ${ESC}[1m${ESC}[36m RUN ${ESC}[39m${ESC}[22m ${ESC}[2m/app${ESC}[22m`,
   "#7 1.204 ",
@@ -87,7 +87,7 @@ export const TESTS: readonly string[] = [
   `#7 2.311 ${ESC}[32m✓${ESC}[39m test/token.test.ts ${ESC}[2m(9 tests)${ESC}[22m 45 ms`,
 ];
 
-/** How it fails. */
+/** The output of its failure. */
 export const FAILURE: readonly string[] = [
   `#7 2.902 ${ESC}[31m❯${ESC}[39m test/store.test.ts ${ESC}[2m(12 tests | ${ESC}[22m${ESC}[31m1 failed${ESC}[39m${ESC}[2m)${ESC}[22m`,
   `#7 2.903   ${ESC}[31m× keeps a job that was accepted${ESC}[39m`,

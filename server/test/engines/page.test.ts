@@ -16,7 +16,7 @@ afterAll(async () => await browser?.close());
 const ROWS = `Array.from(document.querySelectorAll(".job"), (row) =>
   [".name", ".about .state"].map((part) => row.querySelector(part).textContent).join(" "))`;
 
-/** The rows of the list, as `name state` */
+/** Returns the rows of the list, as `name state` */
 async function rows(page: Page): Promise<string[]> {
   return await page.evaluate<string[]>(ROWS);
 }
@@ -26,7 +26,7 @@ const step = (page: Page, name: string): Locator => page.locator(".step-head", {
 const focused = (page: Page): Locator => page.locator(":focus");
 
 describe("the page", () => {
-  test("builds appear as they come, and change as they go on", async ({ skip }) => {
+  test("shows new builds, and updates them as they change", async ({ skip }) => {
     if (browser === undefined) return skip();
     await using server = await startPageServer();
     await using open = await openPage(browser, server.url);
@@ -43,7 +43,9 @@ describe("the page", () => {
     expect(open.complaints).toEqual([]);
   });
 
-  test("the filter is in the address, holds for what comes later, and older builds come by pages", async ({ skip }) => {
+  test("stores the filter in the address, applies it to new builds, and loads older builds in pages", async ({
+    skip,
+  }) => {
     if (browser === undefined) return skip();
     await using server = await startPageServer();
     const { store } = server;
@@ -69,9 +71,7 @@ describe("the page", () => {
     expect(open.complaints).toEqual([]);
   });
 
-  test("a log comes live, with colours; steps that are done are folded, the one that fails is open", async ({
-    skip,
-  }) => {
+  test("shows a log live, with colours; folds completed steps, and opens a failed one", async ({ skip }) => {
     if (browser === undefined) return skip();
     await using server = await startPageServer();
     const { store } = server;
@@ -104,7 +104,7 @@ describe("the page", () => {
     expect(open.complaints).toEqual([]);
   });
 
-  test("a log of 100,000 lines leaves the page small, is followed, and is no longer followed when one scrolls up", async ({
+  test("stays small with a log of 100,000 lines, follows its end, and stops following it when a person scrolls up", async ({
     skip,
   }) => {
     if (browser === undefined) return skip();
@@ -131,7 +131,7 @@ describe("the page", () => {
     expect(open.complaints).toEqual([]);
   });
 
-  test("names, logs and reasons are text, whatever is in them", async ({ skip }) => {
+  test("shows names, logs and reasons as text, whatever they contain", async ({ skip }) => {
     if (browser === undefined) return skip();
     const hostile = '<img src=x onerror="document.title=1"><script>document.title=1</script>';
     await using server = await startPageServer();
@@ -151,7 +151,7 @@ describe("the page", () => {
     expect(await page.locator(".reason-text").textContent()).toBe(hostile);
     expect(await page.locator("main img, main script, .list img, .list script").count()).toBe(0);
     expect(open.complaints).toEqual([]);
-    // And the browser would not let it be anything else.
+    // The browser does not allow anything else either.
     await expect(page.evaluate("main.innerHTML = '<b>x</b>'")).rejects.toThrow("TrustedHTML");
     await page.evaluate(
       "main.append(Object.assign(document.createElement('img'), { src: 'http://127.0.0.1:9/x.png' }))",
@@ -159,7 +159,7 @@ describe("the page", () => {
     await expect.poll(() => open.complaints.join()).toContain("Content Security Policy");
   });
 
-  test("a build is cancelled and retried", async ({ skip }) => {
+  test("cancels and retries a build", async ({ skip }) => {
     if (browser === undefined) return skip();
     await using server = await startPageServer();
     const { store } = server;
@@ -184,7 +184,7 @@ describe("the page", () => {
     expect(open.complaints).toEqual([]);
   });
 
-  test("the registry's password is asked for when a build that had one is retried, and goes into that request alone", async ({
+  test("requests the registry's password for the retry of a build that had one, and sends it only with that request", async ({
     skip,
   }) => {
     if (browser === undefined) return skip();
@@ -213,7 +213,7 @@ describe("the page", () => {
     expect(open.complaints).toEqual([]);
   });
 
-  test("the token is asked for, and kept in this tab's session alone until one signs out", async ({ skip }) => {
+  test("requests the token, and keeps it in this tab's session only, until the person signs out", async ({ skip }) => {
     if (browser === undefined) return skip();
     const access = testAccess([testClient("secret-token", { scope: ["admin"] })]);
     const refused: (string | undefined)[] = [];
@@ -235,7 +235,7 @@ describe("the page", () => {
     await page.getByLabel("Token").fill("secret-token");
     await page.getByRole("button", { name: "Sign in" }).click();
     await expect.poll(() => rows(page)).toEqual(["team/app:v1 queued, next"]);
-    // One request learns that a token is needed, and the others wait for it.
+    // One request detects that a token is needed, and the others wait for it.
     expect(refused).toEqual([undefined, "Bearer wrong-token"]);
     const kept = "JSON.stringify([{ ...sessionStorage }, { ...localStorage }, document.cookie, location.href])";
     const [session, ...elsewhere] = JSON.parse(await page.evaluate<string>(kept)) as unknown[];
@@ -254,7 +254,7 @@ describe("the page", () => {
     expect(open.complaints).toEqual([]);
   });
 
-  test("everything can be reached by keyboard", async ({ skip }) => {
+  test("makes everything reachable by keyboard", async ({ skip }) => {
     if (browser === undefined) return skip();
     await using server = await startPageServer();
     const { store } = server;
@@ -343,7 +343,9 @@ describe("the page", () => {
     },
   );
 
-  test("after the server was away, the list is complete and the log goes on where it was", async ({ skip }) => {
+  test("after an outage of the server, completes the list and continues the log at the same place", async ({
+    skip,
+  }) => {
     if (browser === undefined) return skip();
     await using server = await startPageServer();
     const { store } = server;

@@ -12,7 +12,7 @@ import type { WorkerSettings } from "../fixtures/redis-worker.ts";
 import { added, eventually, jobOf, newJob, TestWorker } from "../fixtures/store-contract/bed.ts";
 
 let server: RedisServer;
-// In node_modules, whose packages it imports.
+// In node_modules, because it imports packages from there.
 const program = join(projectFolder, `node_modules/.cache/redis-worker-${process.pid}.mjs`);
 beforeAll(async () => {
   await installPackages();
@@ -26,7 +26,7 @@ afterAll(async () => {
   rmSync(program, { force: true });
 });
 
-/** A worker in a process of its own. Disposing kills it. */
+/** Starts a worker in a separate process. Disposing kills it. */
 function startWorker({ options }: RedisBed, settings: Partial<WorkerSettings> = {}) {
   const { url, data, prefix = "" } = options;
   const all: WorkerSettings = { url, data, prefix, times: SHORT_TIMES, places: 1, takes: 0, lines: 100, ...settings };
@@ -60,7 +60,7 @@ async function succeeded(store: JobStore, id: string): Promise<void> {
   await eventually(async () => expect((await jobOf(store, id)).state).toBe("succeeded"));
 }
 
-test("A job whose worker is killed runs again elsewhere, and ends once with its whole log", async () => {
+test("runs a job whose worker is killed on another worker, which ends it once with its complete log", async () => {
   const bed = redisBed(server);
   await using store = await bed.open();
   const { id } = await added(store, { webhookUrl: "https://hooks.example.com/1" });
@@ -75,7 +75,7 @@ test("A job whose worker is killed runs again elsewhere, and ends once with its 
   expect(await store.counts()).toMatchObject({ succeeded: 1, running: 0, queued: 0 });
 });
 
-test("A job whose workers die three times has failed with the reason", async () => {
+test("fails a job whose workers die three times, with the reason", async () => {
   const bed = redisBed(server);
   await using store = await bed.open();
   const { id } = await added(store);
@@ -95,7 +95,7 @@ test("A job whose workers die three times has failed with the reason", async () 
   expect(await jobOf(store, id)).toMatchObject({ attempts: 3, reason: { code: "worker-lost" } });
 });
 
-test("A worker that was away for longer than its lease learns that the job is another's, and changes nothing", async () => {
+test("a worker that was away for longer than its lease detects that it has lost the job, and changes nothing", async () => {
   const bed = redisBed(server);
   await using store = await bed.open();
   const { id } = await added(store);
@@ -107,7 +107,7 @@ test("A worker that was away for longer than its lease learns that the job is an
   expect(claim.job.attempts).toBe(2);
   await away.kill("SIGCONT");
   claim.log(["from the second run"]);
-  // It takes the next job when it has seen that this one is lost.
+  // It takes the next job when it has detected that this one is lost.
   const next = await added(store);
   await eventually(() => expect(away.printed()).toContain(`begun ${next.id} 1`));
   expect(await jobOf(store, id)).toMatchObject({ state: "running", attempts: 2, worker: "worker-1:7" });
@@ -116,13 +116,13 @@ test("A worker that was away for longer than its lease learns that the job is an
   expect(await logOf(store, id)).toEqual([...linesOf(1), "from the second run"]);
 });
 
-test("What a run writes is refused once another owns the job, and the run is told", async () => {
+test("rejects writes of a run once another run owns the job, and stops the first run", async () => {
   const bed = redisBed(server);
   await using store = await bed.open();
   const { id } = await added(store);
   await using worker = new TestWorker(store);
   const { claim } = await worker.run(0);
-  // As if this process had been away: another run has begun.
+  // As if this process had been stopped: another run has begun.
   const client = server.client();
   await client.hincrby(`${bed.options.prefix}:job:${id}`, "run", 1);
   client.disconnect();
@@ -134,7 +134,7 @@ test("What a run writes is refused once another owns the job, and the run is tol
   expect(job).toMatchObject({ state: "running", log: { lines: 0 } });
 });
 
-test("Redis is started again in the middle: nothing is lost, and nothing runs twice", async () => {
+test("a restart of Redis in the middle loses nothing, and nothing runs twice", async () => {
   await using own = await startRedis();
   const bed = redisBed(own);
   await using store = await bed.open();
@@ -152,7 +152,7 @@ test("Redis is started again in the middle: nothing is lost, and nothing runs tw
   for (const id of ids) expect(await logOf(store, id)).toEqual(linesOf((await jobOf(store, id)).attempts));
 });
 
-test("While Redis is gone, requests are refused at once, runs go on, and what they tell is written afterwards", async () => {
+test("while Redis is unavailable, requests are rejected at once, runs continue, and their reports are written afterwards", async () => {
   await using own = await startRedis();
   const bed = redisBed(own);
   await using store = await bed.open();
@@ -182,12 +182,12 @@ test("While Redis is gone, requests are refused at once, runs go on, and what th
   await own.start();
   await succeeded(store, id);
   expect(await logOf(store, id)).toEqual(["before", "meanwhile"]);
-  expect(await jobOf(store, id)).toMatchObject({ imageId: "sha256:1" }); // told while Redis was gone
+  expect(await jobOf(store, id)).toMatchObject({ imageId: "sha256:1" }); // reported while Redis was unavailable
   const next = await added(store);
   expect((await worker.run(1)).claim.job.id).toBe(next.id);
 });
 
-test("A run goes on for longer than its lease while Redis is gone, and keeps its job", async () => {
+test("a run keeps its job while Redis is unavailable for longer than the lease", async () => {
   await using own = await startRedis();
   const bed = redisBed(own);
   await using store = await bed.open();
@@ -195,7 +195,7 @@ test("A run goes on for longer than its lease while Redis is gone, and keeps its
   await using worker = new TestWorker(store, { places: 2 });
   const run = await worker.run(0);
   await own.stop();
-  await new Promise((resolve) => setTimeout(resolve, SHORT_TIMES.lease * 1.5)); // the lease ends meanwhile
+  await new Promise((resolve) => setTimeout(resolve, SHORT_TIMES.lease * 1.5)); // the lease ends in the meantime
   await own.start();
   run.claim.log(["after"]);
   await eventually(async () => expect((await jobOf(store, id)).log.lines).toBe(1));
@@ -204,7 +204,7 @@ test("A run goes on for longer than its lease while Redis is gone, and keeps its
   expect(worker.runs).toHaveLength(1);
 });
 
-test("A Redis that hangs is one that is gone", async () => {
+test("treats a Redis that hangs as unavailable", async () => {
   await using own = await startRedis();
   await using store = await redisBed(own).open();
   process.kill(own.pid(), "SIGSTOP");
@@ -213,7 +213,7 @@ test("A Redis that hangs is one that is gone", async () => {
   await eventually(async () => expect(await store.counts()).toMatchObject({ queued: 0 }));
 });
 
-test("Credentials are nowhere in what Redis keeps, and go when the job is over", async () => {
+test("stores credentials in Redis only encrypted, and removes them when the job is over", async () => {
   await using own = await startRedis();
   const bed = redisBed(own);
   await using store = await bed.open();
@@ -238,7 +238,7 @@ test("Credentials are nowhere in what Redis keeps, and go when the job is over",
     expect(all.join("")).not.toContain(secret);
 });
 
-test("IDs that somebody else has put into Redis name no file outside of the folder", async () => {
+test("ignores foreign IDs in Redis, so that none names a file outside of the folder", async () => {
   const bed = redisBed(server);
   const { data, prefix = "" } = bed.options;
   const victim = join(data, "victim");
@@ -251,7 +251,7 @@ test("IDs that somebody else has put into Redis name no file outside of the fold
     const record = await redis.hgetall(`${prefix}:job:${job.id}`);
     await redis.hset(`${prefix}:job:${id}`, { ...record, state: "failed", finishedAt: "1" });
     await redis.zadd(`${prefix}:over`, 1, id);
-    // One of the store's own goes after it, for a newer one: the round has come that far.
+    // Removing one of the store's own jobs, because of a newer one, shows that the round has reached this point.
     const [old, newer] = [await added(store, newJob()), await added(store, newJob())];
     for (const { id: own } of [old, newer]) await store.cancel(own);
     await eventually(async () => expect(await store.get(old.id)).toBeUndefined());
@@ -261,7 +261,7 @@ test("IDs that somebody else has put into Redis name no file outside of the fold
   }
 });
 
-test("a folder of bodies that others may write to is refused", async () => {
+test("rejects a folder of bodies that others may write to", async () => {
   const bed = redisBed(server);
   chmodSync(bed.options.data, 0o777);
   await expect(bed.open()).rejects.toThrow("others may write");

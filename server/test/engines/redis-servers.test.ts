@@ -18,7 +18,7 @@ beforeAll(async () => {
 });
 afterAll(async () => await server[Symbol.asyncDispose]());
 
-/** Runs commands with a client of its own. */
+/** Runs commands with a separate client. */
 async function redis<T>(commands: (client: ReturnType<RedisServer["client"]>) => Promise<T>): Promise<T> {
   const client = server.client();
   try {
@@ -32,7 +32,7 @@ async function isOver(store: JobStore, id: string, state: string): Promise<void>
   await eventually(async () => expect((await jobOf(store, id)).state).toBe(state));
 }
 
-/** Adds a job with the text of a Dockerfile as its body. */
+/** Adds a job whose body is the text of a Dockerfile. */
 async function addedWithBody(store: JobStore, text: string): Promise<string> {
   await using body = await store.newBody();
   writeFileSync(body.path, text);
@@ -41,7 +41,7 @@ async function addedWithBody(store: JobStore, text: string): Promise<string> {
 
 const keyOf = ({ options }: RedisBed, ...parts: string[]): string => [options.prefix, ...parts].join(":");
 
-test("A job is cancelled, and told of, by another server than the one that runs it", async () => {
+test("another server than the one that runs a job can cancel it, and is notified of its changes", async () => {
   const bed = redisBed(server);
   await using here = await bed.open();
   await using there = await bed.open();
@@ -57,7 +57,7 @@ test("A job is cancelled, and told of, by another server than the one that runs 
   expect(claim.signal.reason).toMatchObject({ why: "cancelled" });
 });
 
-test("A worker that has missed the message learns from the record that its job is cancelled", async () => {
+test("a worker that missed the message detects from the record that its job is cancelled", async () => {
   const bed = redisBed(server);
   await using store = await bed.open();
   const { id } = await added(store);
@@ -68,7 +68,7 @@ test("A worker that has missed the message learns from the record that its job i
   expect(claim.signal.reason).toMatchObject({ why: "cancelled" });
 });
 
-test("A server that has lost its subscription tells what has changed meanwhile", async () => {
+test("a server that has lost its subscription reports the changes of that time", async () => {
   const bed = redisBed(server);
   await using store = await bed.open();
   const told = new Set<string>();
@@ -81,7 +81,7 @@ test("A server that has lost its subscription tells what has changed meanwhile",
   expect(claim.signal.aborted).toBe(false);
 });
 
-test("Workers of several servers never build one name at once, and all jobs end", async () => {
+test("workers of several servers never build one name at the same time, and all jobs end", async () => {
   const bed = redisBed(server);
   await using one = await bed.open();
   await using two = await bed.open();
@@ -108,7 +108,7 @@ test("Workers of several servers never build one name at once, and all jobs end"
   expect(highest).toBe(1);
 });
 
-test("A job whose server was killed before it was in the queue is put there", async () => {
+test("queues a job whose server was killed before it queued the job", async () => {
   const bed = redisBed(server);
   await using store = await bed.open();
   const { id } = await added(store);
@@ -121,7 +121,7 @@ test("A job whose server was killed before it was in the queue is put there", as
   await isOver(store, id, "succeeded");
 });
 
-test("A job without its body fails with the reason", async () => {
+test("fails a job without its body, with the reason", async () => {
   const bed = redisBed(server);
   await using store = await bed.open();
   const id = await addedWithBody(store, "FROM scratch\n");
@@ -131,7 +131,7 @@ test("A job without its body fails with the reason", async () => {
   expect((await jobOf(store, id)).reason).toMatchObject({ code: "body-missing", hint: "Send the job again." });
 });
 
-test("A worker that does not share the folder refuses to start", async () => {
+test("a worker that does not share the folder refuses to start", async () => {
   const bed = redisBed(server);
   await using store = await bed.open();
   const other = join(server.folder, "not-shared");
@@ -142,13 +142,13 @@ test("A worker that does not share the folder refuses to start", async () => {
     hint: expect.stringContaining(`redis-cli DEL ${key}`),
   });
   writeFileSync(join(other, "store-id"), "of another Redis\n");
-  await expect(bed.open({ data: other })).rejects.toThrow("is not the one that the other servers with this Redis have");
+  await expect(bed.open({ data: other })).rejects.toThrow("is not the one that the other servers of this Redis use");
   await redis((client) => client.del(key));
   await using again = await bed.open({ data: other });
   expect(await again.counts()).toEqual(await store.counts());
 });
 
-test("Without a Redis, or with a wrong password, a server says so at its start, and no password", async () => {
+test("a server without Redis, or with a wrong password, reports it at its start, without the password", async () => {
   const bed = redisBed(server);
   const gone = bed.open({ url: server.url.replace(`:${server.port}`, ":1"), patience: 300 });
   await expect(gone).rejects.toMatchObject({
@@ -164,7 +164,7 @@ test("Without a Redis, or with a wrong password, a server says so at its start, 
   }
 });
 
-test("A Redis that may forget jobs is warned of", async () => {
+test("prints a warning for a Redis that may evict jobs", async () => {
   await using forgetful = await startRedis(["appendonly no", "maxmemory 100mb", "maxmemory-policy allkeys-lru"]);
   const warnings: string[] = [];
   await using store = await redisBed(forgetful).open({ warn: (message) => warnings.push(message) });
@@ -175,7 +175,7 @@ test("A Redis that may forget jobs is warned of", async () => {
   expect(await store.counts()).toMatchObject({ queued: 0 });
 });
 
-test("A Redis whose memory is full takes no job, and says so", async () => {
+test("a Redis whose memory is full accepts no job, and the error reports it", async () => {
   await using full = await startRedis();
   await using store = await redisBed(full).open();
   const { id } = await added(store);
@@ -188,7 +188,7 @@ test("A Redis whose memory is full takes no job, and says so", async () => {
   const source = { kind: "dockerfile", bytes: 0 } as const;
   await expect(store.add(newJob({ body, job: { source } }))).rejects.toMatchObject({ code: "no-space" });
   expect(existsSync(body.path)).toBe(true); // its owner removes it
-  // What runs can end, which makes room: without the lines that there is no room for.
+  // A running job can end, which frees memory, without the lines that do not fit.
   run.claim.log(["a line"]);
   run.end();
   await isOver(store, id, "succeeded");
@@ -196,7 +196,7 @@ test("A Redis whose memory is full takes no job, and says so", async () => {
 
 const credentials = { username: "me", password: "hunter2" };
 
-test("Credentials are lost with another key", async () => {
+test("loses credentials with another key", async () => {
   const bed = redisBed(server);
   await using store = await bed.open();
   await using other = await bed.open({ seal: createSeal(Buffer.alloc(32, 9)) });
@@ -206,7 +206,7 @@ test("Credentials are lost with another key", async () => {
   expect((await jobOf(store, id)).reason).toMatchObject({ code: "credentials-lost" });
 });
 
-test("Without a key of their own, servers and workers share one in their folder: a job has its credentials, Redis has them sealed", async () => {
+test("servers and workers without a key of their own share one in their folder: jobs have credentials, and Redis has them encrypted", async () => {
   const bed = redisBed(server);
   await using api = await bed.open({ seal: undefined });
   await using other = await bed.open({ seal: undefined });
@@ -222,7 +222,7 @@ test("Without a key of their own, servers and workers share one in their folder:
   await isOver(api, id, "succeeded");
 });
 
-test("A server that only takes jobs has two connections", async () => {
+test("a server that only accepts jobs has two connections", async () => {
   await using own = await startRedis();
   await using store = await redisBed(own).open();
   await added(store);
@@ -232,7 +232,7 @@ test("A server that only takes jobs has two connections", async () => {
   expect(all).toHaveLength(2);
 });
 
-test("Old jobs are removed, with their logs and bodies", async () => {
+test("removes old jobs, with their logs and bodies", async () => {
   const bed = redisBed(server);
   await using store = await bed.open({ retention: { age: 3_600_000, bytes: 20_000 } });
   const id = await addedWithBody(store, "FROM scratch\n");
@@ -250,7 +250,7 @@ test("Old jobs are removed, with their logs and bodies", async () => {
   expect(await store.readLog(id, { limit: 100 })).toEqual({ lines: [], isLast: true });
 });
 
-test("A log that is kept elsewhere is read there when Redis has it no more", async () => {
+test("reads a log that is stored elsewhere when Redis no longer has it", async () => {
   const bed = redisBed(server);
   const keepLogs = join(bed.options.data, "kept");
   await using store = await bed.open({ keepLogs });

@@ -28,7 +28,10 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** Returns what is wrong: each job is to end once, well, with all lines of its last run, and no two jobs of an image are to be built at the same time. */
+/**
+ * Returns the violations: each job must end once, with success, and with all lines of its last run, and no two jobs of
+ * an image may build at the same time.
+ */
 function problems({ ended }: LoadResult): string[] {
   const found = ended.flatMap(({ id, state }) => (state === "succeeded" ? [] : [`${id} is ${state}`]));
   if (ended.length !== JOBS || new Set(ended.map(({ id }) => id)).size !== JOBS)
@@ -37,7 +40,7 @@ function problems({ ended }: LoadResult): string[] {
   return [...found, ...incompleteLogs(ended, LINES).map(({ id }) => `the log of ${id} lacks lines`)];
 }
 
-/** Resolves when so many builds have begun since now. */
+/** Resolves when `count` more builds have begun. */
 async function untilBuilds(count: number): Promise<void> {
   const begun = (): number => [...engine.builds.values()].reduce((sum, one) => sum + one, 0);
   const before = begun();
@@ -60,7 +63,7 @@ describe.skipIf(why)(`a load of jobs ${why ?? ""}`, () => {
     expect((await server.end("SIGTERM")).exitCode).toBe(0);
   });
 
-  test("in Redis, with two workers: one is killed three times, and Redis restarts; each job ends once", async () => {
+  test("in Redis, with two workers: one is killed three times, Redis restarts, and each job ends once", async () => {
     await using redis = await startRedis(["appendfsync always"]);
     const shared = ["--data", join(folder, "data")];
     const env = { HOME: folder, DOCKER_CONFIG: folder, REDIS_URL: redis.url };

@@ -13,14 +13,14 @@ import type { Testbed } from "../../../test/testbed/testbed.ts";
 import { Stopped } from "../../src/store/job-store.ts";
 import { EngineRunBed, type Given } from "../fixtures/run-bed.ts";
 
-/** Random: nothing else on this machine has these characters. */
+/** Random, so that these characters occur nowhere else on this machine. */
 const PASSWORD = `serve-password-${randomBytes(8).toString("hex")}`;
 const CREDENTIALS = hiddenCredentials("serve-user", PASSWORD);
 const WRONG = hiddenCredentials("serve-user", `${PASSWORD}-wrong`);
 
 let registries: PrivateRegistries;
 let own: Testbed;
-/** Docker 20.10 with its graph driver, which reaches the registry; and a later one with a containerd store. */
+/** Docker 20.10 with its graph driver, which reaches the registry; and a later version with a containerd store. */
 const engines = { "20.10": () => bed.far, "28.5-containerd": () => own.near };
 type Kind = keyof typeof engines;
 const kinds = Object.keys(engines) as Kind[];
@@ -37,7 +37,7 @@ afterAll(async () => {
   await own?.[Symbol.asyncDispose]();
 });
 
-/** What an engine has: nothing of a job is to stay. */
+/** Returns the contents of an engine, in which no job may leave anything. */
 async function contents(engine: Engine, on: TestEngine): Promise<unknown> {
   const { stdout: containers } = await on.docker("ps", "--all", "--quiet");
   return {
@@ -52,7 +52,7 @@ interface Work {
   outcome: Awaited<ReturnType<EngineRunBed<Engine>["run"]>>;
 }
 
-/** Runs a job, and expects that nothing of it stays in the engine. `until`: a line of the log at which it is cancelled */
+/** Runs a job, and checks that it leaves nothing in the engine. `until`: a line of the log at which it is cancelled */
 async function run(kind: Kind, given: Given, { cancelAt }: { cancelAt?: RegExp } = {}): Promise<Work> {
   const on = engines[kind]();
   await using engine = await openEngine(parseHost(on.host, "test"));
@@ -70,7 +70,7 @@ async function run(kind: Kind, given: Given, { cancelAt }: { cancelAt?: RegExp }
   return { bed: work, outcome };
 }
 
-/** Where the far machine has the password: files of its user, its engine and its logs, and processes. */
+/** Returns where the far machine contains the password: files of its user, its engine and its logs, and processes. */
 async function found(): Promise<unknown> {
   const texts = [PASSWORD, Buffer.from(`${CREDENTIALS.username}:${PASSWORD}`).toString("base64")];
   const patterns = texts.flatMap((text) => ["-e", text]);
@@ -96,7 +96,7 @@ describe.skipIf(why)(`a worker on a real engine ${why ?? ""}`, () => {
       },
     ],
   ])(
-    "%s is built and pushed with the job's password; nothing stays, and the name's image is as before",
+    "%s: builds and pushes with the job's password, leaves nothing, and restores the name's previous image",
     async (what, given) => {
       const repository = `serve/${what.includes("archive") ? "archive" : "text"}`;
       const name = `${registries.hosts.basic}/${repository}:v1`;
@@ -119,7 +119,7 @@ describe.skipIf(why)(`a worker on a real engine ${why ?? ""}`, () => {
     },
   );
 
-  test("28.5-containerd: what is pushed goes, and the name's image is as before", async () => {
+  test("28.5-containerd: removes the pushed image, and restores the name's previous image", async () => {
     const name = `${new URL(registries.open).host}/serve/containerd:v1`;
     await own.near.docker("tag", BASE, name);
     const dockerfile = `FROM ${BASE}\nRUN echo made > /made\n`;
@@ -129,7 +129,7 @@ describe.skipIf(why)(`a worker on a real engine ${why ?? ""}`, () => {
     await own.near.docker("rmi", name);
   });
 
-  test("what the registry refuses is a failed job, and nothing stays", async () => {
+  test("fails a job whose push the registry rejects, and leaves nothing", async () => {
     const name = `${registries.hosts.token}/serve/refused:v1`;
     const { bed: work, outcome } = await run("20.10", {
       dockerfile: `FROM ${BASE}\nRUN echo refused > /refused\n`,
@@ -140,7 +140,7 @@ describe.skipIf(why)(`a worker on a real engine ${why ?? ""}`, () => {
     expect(work.log).toContain(`Removed ${name} from the engine`);
   });
 
-  test.each(kinds)("%s: a step that fails leaves nothing", async (kind) => {
+  test.each(kinds)("%s: a failed step leaves nothing", async (kind) => {
     const dockerfile = `FROM ${BASE}\nRUN echo one > /one\nRUN echo last words; exit 3\n`;
     const { bed: work, outcome } = await run(kind, { dockerfile });
     const message = expect.stringContaining("exit code 3") as string;
@@ -160,7 +160,7 @@ describe.skipIf(why)(`a worker on a real engine ${why ?? ""}`, () => {
     },
   );
 
-  test.each(kinds)("%s: a step that takes more than its memory is killed, and nothing stays", async (kind) => {
+  test.each(kinds)("%s: kills a step that exceeds its memory, and leaves nothing", async (kind) => {
     const dockerfile = `FROM ${BASE}\nRUN echo one > /one\nRUN dd if=/dev/zero of=/dev/null bs=128M count=1\n`;
     const order = { push: false };
     const free = await run(kind, { dockerfile, order });
@@ -171,7 +171,7 @@ describe.skipIf(why)(`a worker on a real engine ${why ?? ""}`, () => {
   });
 
   test.each(kinds)(
-    "%s: cpus are the quota of a step; what is built within limits goes, with its steps",
+    "%s: applies cpus as the quota of a step; removes images built within limits, with their steps",
     async (kind) => {
       const files = "/sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu.max";
       const dockerfile = `FROM ${BASE}\nRUN cat ${files} 2>/dev/null; true\nRUN echo two > /two\n`;
@@ -182,7 +182,7 @@ describe.skipIf(why)(`a worker on a real engine ${why ?? ""}`, () => {
     },
   );
 
-  test.each(kinds)("%s: without a network, a step has the loopback alone", async (kind) => {
+  test.each(kinds)("%s: gives a step without a network only the loopback interface", async (kind) => {
     const dockerfile = `FROM ${BASE}\nRUN echo "interfaces: $(ls /sys/class/net | tr '\\n' ' ')"\n`;
     const { bed: work, outcome } = await run(kind, { dockerfile, order: { push: false, limits: { network: "none" } } });
     expect(outcome).toEqual({ state: "succeeded" });

@@ -24,13 +24,13 @@ async function service(...options: string[]): Promise<Service> {
   return await startService(words, { ...bed.env, HOME: folder, DOCKER_CONFIG: folder });
 }
 
-/** Runs curl as a client of the older service does, and returns what its JSON has. */
+/** Runs curl like a client of the older service, and returns the JSON of the response. */
 async function curl(...words: string[]): Promise<Record<string, unknown>> {
   const { stdout } = await execa("curl", ["--silent", "--show-error", ...words]);
   return JSON.parse(stdout) as Record<string, unknown>;
 }
 
-/** Asks for the status until it is an end. Returns all that it has been, in order. */
+/** Queries the status until it is final. Returns all values, in order. */
 async function statuses(url: string, id: unknown): Promise<string[]> {
   const seen: string[] = [];
   for (;;) {
@@ -40,7 +40,7 @@ async function statuses(url: string, id: unknown): Promise<string[]> {
   }
 }
 
-/** Returns the digest of an image in the registry; null without one. */
+/** Returns the digest of an image in the registry; null if it is missing. */
 async function pushed(name: string): Promise<string | null> {
   const answer = await fetch(`${registries.open}/v2/${name}/manifests/latest`, {
     headers: { accept: "application/vnd.docker.distribution.manifest.v2+json" },
@@ -49,7 +49,7 @@ async function pushed(name: string): Promise<string | null> {
 }
 
 describe.skipIf(why)(`serve ${why ?? ""}`, () => {
-  test("a client of tutum-builder: a Dockerfile as JSON is built, pushed with the password, and purged", async () => {
+  test("a client of tutum-builder: builds a Dockerfile in JSON, pushes with the password, and purges the image", async () => {
     await using server = await service();
     const registry = registries.hosts.basic;
     const { JobIdentifier: id } = await curl(
@@ -72,7 +72,7 @@ describe.skipIf(why)(`serve ${why ?? ""}`, () => {
     expect(JSON.stringify(Logs) + server.printed.join("\n")).not.toContain(USER.password);
   });
 
-  test("a client of tutum-builder: a tar as multipart; a wrong password is the status, and the image is purged", async () => {
+  test("a client of tutum-builder: accepts a tar as multipart, reports a wrong password as the status, and purges the image", async () => {
     await using server = await service();
     const registry = registries.hosts.basic;
     const context = project({
@@ -98,7 +98,7 @@ describe.skipIf(why)(`serve ${why ?? ""}`, () => {
     expect(await bed.far.docker("images", "--quiet", `${registry}/serve/tar`)).toMatchObject({ stdout: "" });
   });
 
-  test("publish: the folder is built, and pushed with this side's password; the log is shown, and the status is the job's", async () => {
+  test("publish: builds the folder, pushes with this side's password, shows the log, and exits with the job's status", async () => {
     const tokens = join(folder, "tokens.json");
     const token = join(folder, "token");
     const made = await dos([

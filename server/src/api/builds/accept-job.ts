@@ -11,7 +11,7 @@ import { asNoSpace, type Archive, type BodyLimits, type Spooled } from "../http/
 import type { ReadOrder } from "./order.ts";
 import { ProblemError } from "../http/problem.ts";
 
-/** What the client of a request may send: its token's limit, or the server's. */
+/** Returns the limits of a body: those of the client's token, or the server's. */
 export function bodyLimits({ settings }: AppContext, request: FastifyRequest): BodyLimits {
   const { idle } = settings.upload;
   const { limits } = clientOf(request);
@@ -19,21 +19,24 @@ export function bodyLimits({ settings }: AppContext, request: FastifyRequest): B
   return { maxBody, idle, onBytes: (count) => countBytes(request, count, maxBody) };
 }
 
-/** Refuses a job before its body is read, when there is no place for it, or the service stops. It is decided once more when the body is there. */
+/**
+ * Rejects a job before its body is read, if the queue is full or the service is stopping. `add` checks again after the
+ * body has arrived.
+ */
 export async function refuseWhenFull(context: AppContext, { name, limits }: Client): Promise<void> {
   const { store, settings } = context;
   refuseWhenStopping(context);
   const { queued } = await store.counts();
-  if (queued >= settings.maxQueued) throw queueFull("The server has as many queued jobs as it takes.");
+  if (queued >= settings.maxQueued) throw queueFull("The server's queue is full.");
   if (limits.queued === undefined) return;
   const own = await store.counts(name);
-  if (own.queued >= limits.queued) throw queueFull("This token has as many queued jobs as it may have.");
+  if (own.queued >= limits.queued) throw queueFull("This token already has its maximum number of queued jobs.");
 }
 
-/** A job that came with credentials would lose them with the process. */
+/** The process keeps credentials in memory: a job with credentials would lose them. */
 function refuseWhenStopping({ stopping }: AppContext): void {
   if (!stopping?.aborted) return;
-  throw new ProblemError(503, "stopping", "The server is stopping, and takes no builds.", {
+  throw new ProblemError(503, "stopping", "The server is stopping, and accepts no builds.", {
     headers: { "retry-after": "30" },
   });
 }
@@ -50,7 +53,7 @@ export interface JobParts {
   retryOf?: string | undefined;
 }
 
-/** Gives a job to the store. Throws ProblemError 422 when its idempotency key was used for another request. */
+/** Passes a job to the store. Throws ProblemError 422 if another request used the same idempotency key. */
 export async function acceptJob(
   context: AppContext,
   parts: JobParts,
@@ -87,7 +90,7 @@ export async function acceptJob(
 function jobSource({ source }: ReadOrder, archive: Spooled | undefined): JobSource {
   if (source.kind === "address") return source;
   if (source.kind === "dockerfile") return { kind: "dockerfile", bytes: Buffer.byteLength(source.text) };
-  if (archive === undefined) throw new Error("an archive was promised");
+  if (archive === undefined) throw new Error("the archive is missing");
   return { kind: "archive", bytes: archive.bytes };
 }
 

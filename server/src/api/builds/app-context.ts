@@ -7,21 +7,24 @@ import type { ServeSettings } from "../../settings.ts";
 import type { JobStore } from "../../store/job-store.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 
-/** What routes work with. */
+/** The settings and services that routes use. */
 export interface AppContext {
   store: JobStore;
   access: Access;
   settings: Pick<ServeSettings, "upload" | "maxQueued">;
-  /** Whether webhooks can be signed: without a secret, requests that ask for one are refused. */
+  /** Whether webhooks can be signed. Without a secret, requests that ask for a webhook are rejected. */
   hasWebhookSecret: boolean;
   metrics: Metrics;
-  /** Where archives come from, and webhooks go: IP addresses that it refuses are refused in requests. Left out: they are when they are used. */
+  /**
+   * The rules for addresses of archives and webhooks. IP addresses that it refuses are rejected in requests. If
+   * undefined, addresses are checked only when they are used.
+   */
   network?: Network | undefined;
-  /** Aborted when the service stops: from then on no build is accepted. Running ones are still told of. */
+  /** Aborted when the service stops. The API then accepts no builds, but still reports running ones. */
   stopping?: AbortSignal | undefined;
 }
 
-/** An app whose routes get the types of their schemas */
+/** An app whose routes infer their types from their schemas */
 export type TypedApp = FastifyInstance<
   RawServerDefault,
   IncomingMessage,

@@ -20,18 +20,24 @@ const PAGE = 50;
 export const jobParams = Type.Object({ id: Type.String({ description: "Of the job" }) });
 const tags = ["builds"];
 
-/** Returns a job that a client may see. Throws ProblemError 404 for any other ID, whatever it is: it may become part of a path. */
+/**
+ * Returns a job that the client may see. Throws ProblemError 404 for any other text, including one that is not an ID:
+ * the ID may become part of a path.
+ */
 export async function findJob(store: Pick<JobStore, "get">, client: Client, id: string): Promise<Job> {
   return visibleJob(client, isJobId(id) ? await store.get(id) : undefined);
 }
 
-/** Not the first page in place of the one that was meant: a client that reads all pages would never end. */
+/**
+ * Returns the error for an unknown cursor. Returning the first page instead would let a client that reads all pages
+ * loop for ever.
+ */
 function wrongCursor(): ProblemError {
-  const errors = [{ field: "cursor", message: "must be that of the page before" }];
+  const errors = [{ field: "cursor", message: "must be that of the previous page" }];
   return new ProblemError(400, "invalid", "The query is not valid.", { errors });
 }
 
-/** The routes of jobs that were accepted, but for their logs. */
+/** Adds the routes of accepted jobs, except their logs. */
 export function addBuildRoutes(app: TypedApp, context: AppContext): void {
   const { store } = context;
 
@@ -41,7 +47,7 @@ export function addBuildRoutes(app: TypedApp, context: AppContext): void {
     config: { scope: "read" },
     schema: {
       summary: "List builds",
-      description: "One's own, or all with the scope `admin`",
+      description: "Lists one's own builds, or all builds with the scope `admin`.",
       tags,
       querystring: ListQuerySchema,
       response: { 200: JobListSchema, ...PROBLEMS },
@@ -82,7 +88,7 @@ export function addBuildRoutes(app: TypedApp, context: AppContext): void {
       config: { scope: "build" },
       schema: {
         summary: "Cancel a build",
-        description: "Again, or for a build that is over, it changes nothing.",
+        description: "Has no effect on a build that is over or already cancelled.",
         tags,
         params: jobParams,
         response: { 200: JobSchema, ...PROBLEMS },
@@ -127,7 +133,7 @@ function readStates(given: string | readonly string[]): readonly JobState[] {
   throw new ProblemError(400, "invalid", "The query is not valid.", { errors });
 }
 
-/** Returns a job as clients see it: a queued one with its position. */
+/** Returns the view of a job for clients. A queued job includes its position. */
 async function viewWithPosition(store: Pick<JobStore, "position">, job: Job): Promise<JobView> {
   return jobView(job, { position: job.state === "queued" ? await store.position(job.id) : undefined });
 }

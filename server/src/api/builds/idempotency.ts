@@ -3,12 +3,13 @@ import type { Idempotency } from "../../store/job-store.ts";
 import { ProblemError } from "../http/problem.ts";
 import type { ReadOrder } from "./order.ts";
 
-/** A string of a structured field (RFC 8941), or the same without quotes, as many clients send it */
+/** A string of a structured field (RFC 8941), or the same without quotes, which many clients send */
 const KEY = /^(?:"([\x20-\x21\x23-\x5b\x5d-\x7e]{1,255})"|([\x21\x23-\x7e]{1,255}))$/;
 
 /**
- * Reads the header `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header). Throws ProblemError 400 for one that is no key. The key is kept as a
- * hash, with its owner: keys of two owners never meet, and nobody's text becomes the name of a file.
+ * Reads the header `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header). Throws ProblemError 400 for an
+ * invalid key. The store gets a hash of the key and its owner: keys of different owners never collide, and no client
+ * chooses the name of a file.
  */
 export function readIdempotencyKey(header: string | string[] | undefined, owner: string): string | undefined {
   if (header === undefined) return undefined;
@@ -24,8 +25,8 @@ export function readIdempotencyKey(header: string | string[] | undefined, owner:
 }
 
 /**
- * Returns the hash of a request, by which its repetition is known: of the order as it was read, and of the body. The password is left out: a hash of
- * it, which is kept, would let somebody guess it.
+ * Returns the fingerprint of a request, which identifies its repetition: a hash of the parsed order and of the body. It
+ * excludes the password, because a stored hash of it would let somebody guess the password.
  */
 export function idempotency(
   key: string | undefined,
@@ -38,7 +39,7 @@ export function idempotency(
   return { key, fingerprint: createHash("sha256").update(sorted(request)).digest("hex") };
 }
 
-/** JSON whose names are in order: the same request may have them in another. */
+/** Returns JSON with sorted names: a repeated request may have them in another order. */
 function sorted(value: unknown): string {
   return JSON.stringify(value, (_name, inner: unknown) =>
     typeof inner === "object" && inner !== null && !Array.isArray(inner)

@@ -6,12 +6,12 @@ import { MAX_FIELDS, type InvalidField } from "../http/invalid-fields.ts";
 import { ProblemError } from "../http/problem.ts";
 import type { BuildRequest } from "../shapes/schemas.ts";
 
-/** A build that was asked for, read and checked: all that a job is made of but its body. */
+/** A build request, parsed and validated: everything that a job consists of, except its body. */
 export interface ReadOrder {
   name: string;
   fullName: string;
   order: JobOrder;
-  /** What brings the files. An archive is the request's body, or part of it. */
+  /** The source of the files. An archive is the request's body, or part of it. */
   source: { kind: "dockerfile"; text: string } | { kind: "address"; url: string } | { kind: "archive" };
   credentials: Credentials | undefined;
   webhookUrl: string | undefined;
@@ -19,22 +19,25 @@ export interface ReadOrder {
 
 export interface OrderContext {
   client: Client;
-  /** Whether the request brings an archive; undefined: it may follow */
+  /** Whether the request contains an archive; undefined: it may follow */
   hasArchive: boolean | undefined;
   hasWebhookSecret: boolean;
   network: Network | undefined;
 }
 
-/** Characters of all build arguments, and of all labels: they are in the record of the job, which is in memory, and in each list of jobs. */
+/**
+ * Maximum total of characters of all build arguments, and of all labels: they are in the record of the job, which is in
+ * memory, and in each list of jobs.
+ */
 const MAX_PAIRS = 32 * 1024;
 
-/** From the one that is shut off most to the freest. */
+/** From the most to the least isolated. */
 const NETWORKS = ["none", "default", "host"];
 
 /**
- * Reads what fits the schema already, before a body is read.
+ * Validates the fields of a request that already fits the schema, before its body is read.
  *
- * @throws ProblemError 422 with all fields that cannot be used, 403 for a name or a network that the client may not use
+ * @throws ProblemError 422 with all invalid fields, 403 for a name or a network that the client may not use
  */
 export function readOrder(
   build: BuildRequest,
@@ -64,7 +67,7 @@ export function readOrder(
   const webhookUrl = build.webhook?.url;
   if (webhookUrl !== undefined) {
     check("webhook.url", wrongAddress(webhookUrl, network));
-    if (!hasWebhookSecret) check("webhook", "cannot be used: this server has no secret to sign with");
+    if (!hasWebhookSecret) check("webhook", "cannot be used: this server has no secret for signing");
   }
   const named = readImageName(build.name, check);
   if (errors.length > 0 || named === undefined || source === undefined) throw unusable(errors);
@@ -91,13 +94,19 @@ export function readOrder(
   };
 }
 
-/** Throws ProblemError 403 for a name that the client may not build. Does not tell the names that it may: they may name what others build. */
+/**
+ * Throws ProblemError 403 for a name that the client may not build. Does not list the permitted names: they may reveal
+ * what others build.
+ */
 export function refuseImage({ images }: Client, name: ReturnType<typeof readName>): void {
   if (images === undefined || images.some((pattern) => pattern.matches(name))) return;
   throw new ProblemError(403, "name-not-allowed", `This token may not build ${fullName(name)}.`);
 }
 
-/** Returns the limits of a job. A token without a limit for the network is one for the default network: the host's is asked for by name. */
+/**
+ * Returns the limits of a job. A token without a network limit permits the default network; the host's network needs an
+ * explicit limit.
+ */
 export function limitsFor({ limits }: Client, network: string | undefined): JobOrder["limits"] {
   const freest = limits.network ?? "default";
   const wanted = network ?? (freest === "none" ? "none" : "default");
@@ -116,10 +125,10 @@ export function limitsFor({ limits }: Client, network: string | undefined): JobO
 export function unusable(found: readonly InvalidField[]): ProblemError {
   const errors = found.slice(0, MAX_FIELDS);
   const detail = errors.map(({ field, message }) => `${field} ${message}`).join("; ");
-  return new ProblemError(422, "unusable", `The build cannot be done as it is asked for: ${detail}.`, { errors });
+  return new ProblemError(422, "unusable", `The build cannot be done as requested: ${detail}.`, { errors });
 }
 
-/** Returns why an address cannot be fetched from, or be told something; undefined for one that can. */
+/** Returns why the server may not fetch from an address, or send a webhook to it; undefined if it may. */
 export function wrongAddress(address: string, network: Network | undefined): string | undefined {
   const url = URL.canParse(address) ? new URL(address) : undefined;
   if (url === undefined || (url.protocol !== "http:" && url.protocol !== "https:")) {
@@ -127,12 +136,12 @@ export function wrongAddress(address: string, network: Network | undefined): str
   }
   if (url.username !== "" || url.password !== "") return "must be without user and password";
   try {
-    // Names are resolved, and looked at again, when something is sent there.
+    // Names are resolved and checked later, when the address is used.
     if (network !== undefined) readAddress(address, network);
     return undefined;
   } catch (error) {
     if (error instanceof Failure) {
-      return "is one that this server does not connect to: it is not public. The server's administrator can allow it with --allow-host";
+      return "is not public, and this server does not connect to it. The server's administrator can allow it with --allow-host";
     }
     throw error;
   }
@@ -148,7 +157,7 @@ function readSource(
   const { dockerfile, archiveUrl } = build;
   const given = [dockerfile !== undefined, archiveUrl !== undefined, hasArchive === true].filter(Boolean).length;
   if (given > 1) {
-    const both = "is there with another source: exactly one of dockerfile, archiveUrl and an archive is needed";
+    const both = "is given with another source: exactly one of dockerfile, archiveUrl and an archive is needed";
     if (dockerfile !== undefined) check("dockerfile", both);
     if (archiveUrl !== undefined) check("archiveUrl", both);
     if (hasArchive === true) check("archive", both);

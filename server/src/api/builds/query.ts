@@ -5,7 +5,7 @@ import { unusable } from "./order.ts";
 import { ProblemError } from "../http/problem.ts";
 import { CredentialsSchema, type BuildQuery, type BuildRequest } from "../shapes/schemas.ts";
 
-/** Returns the build that the query of a plain archive asks for. Throws ProblemError 400 or 422. */
+/** Returns the build request in the query of a plain archive. Throws ProblemError 400 or 422. */
 export function buildOfQuery(request: FastifyRequest<{ Querystring: BuildQuery }>): BuildRequest {
   const { name, strip, buildArg, label, webhook, noCache, pull, push, purge, ...others } = request.query;
   if (name === undefined) {
@@ -41,7 +41,7 @@ function flags<Name extends string>(given: Record<Name, string | undefined>): { 
   return Object.fromEntries(set.map(([name, value]) => [name, value === "true"])) as { [name in Name]?: boolean };
 }
 
-/** The header in which Docker's clients send credentials for a registry: base64url of JSON */
+/** Reads the header in which Docker's clients send credentials for a registry: base64url of JSON. */
 function registryAuth(request: FastifyRequest): BuildRequest["credentials"] {
   const header = request.headers["x-registry-auth"];
   if (header === undefined) return undefined;

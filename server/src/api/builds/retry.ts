@@ -15,7 +15,7 @@ import { ProblemError } from "../http/problem.ts";
 import { JobSchema, PROBLEMS, RetrySchema } from "../shapes/schemas.ts";
 import { sendAccepted } from "./submit.ts";
 
-/** `POST /api/v2/builds/:id/retry`: a new job, with the order and the body of one that is over. */
+/** `POST /api/v2/builds/:id/retry`: creates a job with the order and the body of a job that is over. */
 export function addRetryRoute(app: TypedApp, context: AppContext): void {
   const { store, hasWebhookSecret } = context;
   app.post(
@@ -24,7 +24,7 @@ export function addRetryRoute(app: TypedApp, context: AppContext): void {
       config: { scope: "build" },
       schema: {
         summary: "Repeat a build that is over",
-        description: "A new build, with the same order and files. Credentials are not kept: they are sent again.",
+        description: "Creates a build with the same order and files. Credentials are not stored: send them again.",
         tags: ["builds"],
         params: jobParams,
         body: RetrySchema,
@@ -44,7 +44,7 @@ export function addRetryRoute(app: TypedApp, context: AppContext): void {
       const read = { ...order, source: await sourceOf(job, path) };
       await using body = read.source.kind === "archive" ? await copyOf(store, path) : undefined;
       const archive = body && { body, bytes: "bytes" in job.source ? job.source.bytes : 0, sha256: "" };
-      // The job that is repeated stands for its files.
+      // The ID of the repeated job identifies its files.
       const known = idempotency(key, read, job.id);
       const added = await acceptJob(context, { client, read, archive, idempotency: known, retryOf: job.id });
       if (added.kind === "known") reply.header("idempotency-replayed", "true");
@@ -53,7 +53,7 @@ export function addRetryRoute(app: TypedApp, context: AppContext): void {
   );
 }
 
-/** What the client may do is what its token says today, and not when the job was accepted. */
+/** The current permissions of the client's token apply, not those at the time of the first job. */
 function repeatOrder(
   job: Job,
   client: Client,
@@ -63,7 +63,9 @@ function repeatOrder(
   const { name, fullName, order, webhook } = job;
   refuseImage(client, readName(name));
   if (job.hasCredentials && credentials === undefined) {
-    throw unusable([{ field: "credentials", message: "are needed again: the build had some, and they are not kept" }]);
+    throw unusable([
+      { field: "credentials", message: "are needed again: the build had some, and they are not stored" },
+    ]);
   }
   const webhookUrl = hasWebhookSecret ? webhook?.url : undefined;
   const limits = limitsFor(client, order.limits.network);
@@ -88,7 +90,7 @@ async function copyOf(store: JobStore, path: string | undefined): Promise<BodyFi
   }
 }
 
-/** The file may go at any moment: jobs that are over are removed. */
+/** The store may remove the file at any moment, because the job is over. */
 async function orGone<Result>(reading: Promise<Result>): Promise<Result> {
   try {
     return await reading;
@@ -98,7 +100,7 @@ async function orGone<Result>(reading: Promise<Result>): Promise<Result> {
 }
 
 function bodyGone(): ProblemError {
-  return new ProblemError(409, "body-gone", "The files of the build are not kept any more.", {
+  return new ProblemError(409, "body-gone", "The files of the build no longer exist.", {
     hint: "Submit the build again, with its files.",
   });
 }

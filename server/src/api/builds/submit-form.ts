@@ -11,8 +11,9 @@ import { ProblemError } from "../http/problem.ts";
 import { BuildSchema, type BuildRequest } from "../shapes/schemas.ts";
 
 /**
- * Reads a form with the parts `build` and `archive`, and calls `then` when it is complete. An archive that follows the build is not read before the
- * build was checked. One that comes first is, up to its limit, and removed when the build is refused.
+ * Reads a form with the parts `build` and `archive`, and calls `then` when it is complete. Validates the build before
+ * it reads an archive that follows it. An archive that precedes the build is read up to its limit, and removed if the
+ * build is rejected.
  */
 export async function submitForm<Result>(
   request: FastifyRequest,
@@ -53,7 +54,7 @@ function readBuild(request: FastifyRequest, text: string): BuildRequest {
 
 function unknownPart(name: string): ProblemError {
   const isTwice = name === "build" || name === "archive";
-  return invalid([{ field: name.slice(0, 100), message: isTwice ? "is there twice" : "is not a part of this form" }]);
+  return invalid([{ field: name.slice(0, 100), message: isTwice ? "is given twice" : "is not a part of this form" }]);
 }
 
 function invalid(errors: { field: string; message: string }[]): ProblemError {

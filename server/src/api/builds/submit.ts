@@ -22,7 +22,9 @@ import {
   type BuildRequest,
 } from "../shapes/schemas.ts";
 
-/** Types of a body that is an archive. What it is, its first bytes tell: these do not have to be right. */
+/**
+ * Content types of an archive body. The first bytes of the body decide its format: the type does not have to be right.
+ */
 export const ARCHIVE_TYPES = [
   "application/x-tar",
   "application/tar",
@@ -35,7 +37,7 @@ export const ARCHIVE_TYPES = [
   "application/octet-stream",
 ];
 
-/** `POST /api/v2/builds`: as JSON, as a form with an archive, or an archive with a query. */
+/** `POST /api/v2/builds`: accepts JSON, a form with an archive, or an archive with a query. */
 export function addSubmitRoute(app: TypedApp, context: AppContext): void {
   const { store, hasWebhookSecret, network } = context;
   const archive = Object.fromEntries(ARCHIVE_TYPES.map((type) => [type, { schema: {} }]));
@@ -46,9 +48,9 @@ export function addSubmitRoute(app: TypedApp, context: AppContext): void {
     schema: {
       summary: "Submit a build",
       description:
-        "As JSON; as a form with a part `build`, which is that JSON, and a part `archive`; or as a plain archive, with the fields in the query and " +
-        "credentials, if any, in the header `X-Registry-Auth` (base64url of JSON). With `Idempotency-Key`, the same request again gets the same job; " +
-        "another request with the same key gets 422.",
+        "Accepts JSON; a form with the parts `build`, which is that JSON, and `archive`; or a plain archive, with the fields in the query and " +
+        "credentials, if any, in the header `X-Registry-Auth` (base64url of JSON). With `Idempotency-Key`, a repeated request returns the same job; " +
+        "a different request with the same key returns 422.",
       tags: ["builds"],
       querystring: BuildQuerySchema,
       body: {
@@ -66,7 +68,11 @@ export function addSubmitRoute(app: TypedApp, context: AppContext): void {
       const isForm = request.isMultipart();
       const isArchive = !isForm && ARCHIVE_TYPES.includes(mediaTypeOf(request));
       if (!isArchive && Object.keys(request.query).length > 0) {
-        throw new ProblemError(400, "invalid", "The query is for a plain archive: here the fields are in the body.");
+        throw new ProblemError(
+          400,
+          "invalid",
+          "A query is only for a plain archive; the fields of this request belong in the body.",
+        );
       }
       if (isForm) {
         return await submitForm(request, context, async (read, archive) =>
@@ -99,9 +105,9 @@ export function addSubmitRoute(app: TypedApp, context: AppContext): void {
   }
 }
 
-/** Answers 202 with a job that was accepted, and its address. */
+/** Sends 202 with an accepted job and its address. */
 export async function sendAccepted(reply: FastifyReply, store: JobStore, job: Job): Promise<FastifyReply> {
-  // The job is accepted: what fails from here on must not make it look refused.
+  // The job is accepted: a later failure must not make the request look rejected.
   const position = await store.position(job.id).catch(() => undefined);
   return reply.status(202).header("location", `${BUILDS}/${job.id}`).send(jobView(job, { position }));
 }

@@ -7,25 +7,29 @@ import { notFound, ProblemError } from "./problem.ts";
 
 declare module "fastify" {
   interface FastifyContextConfig {
-    /** What a client needs to use the route; `open`: nothing, not even a token. Each route has one. */
+    /** The scope that the route needs; `open`: not even a token. Every route has one. */
     scope?: Scope | "open";
   }
   interface FastifyRequest {
     /** See {@link clientOf}. */
     sender: Client | undefined;
-    /** Returns whose its token is by now. See {@link isStillClient}. */
+    /** Returns the current holder of the request's token. See {@link isStillClient}. */
     senderNow: (() => Client | undefined) | undefined;
   }
 }
 
-/** Wrong tokens from one address in {@link WINDOW} seconds, after which all others that are wrong have to wait until they are over. */
+/**
+ * Maximum number of wrong tokens from one address in {@link WINDOW} seconds. After that, other wrong tokens from it are
+ * rejected until these seconds are over.
+ */
 const MAX_FAILURES = 20;
 const WINDOW = 60;
 
 /**
- * Asks for a token before the body of a request is read, and for the scope in the `config` of the route. A route without one is a mistake, which
- * ends the start of the server. A token that is right passes at any time: many clients have one address, behind a proxy for instance, and one of them with
- * an old token must not lock out the others. Nobody guesses 256 bits: the limit is for noise.
+ * Requires a token before the body of a request is read, and the scope in the `config` of the route. A route without a
+ * scope is a bug, and stops the start of the server. A valid token is always accepted: many clients may share one
+ * address, for instance behind a proxy, and one of them with an old token must not lock out the others. Nobody guesses
+ * 256 bits: the limit only reduces noise.
  */
 export function requireTokens(app: FastifyInstance, access: Access): void {
   const failures = new RateLimiterMemory({ points: MAX_FAILURES, duration: WINDOW });
@@ -45,13 +49,16 @@ export function requireTokens(app: FastifyInstance, access: Access): void {
   });
 }
 
-/** Returns who has sent a request. Only for routes that are not `open`. */
+/** Returns the sender of a request. Only for routes that are not `open`. */
 export function clientOf({ sender }: FastifyRequest): Client {
   if (sender === undefined) throw new Error("the route has no client");
   return sender;
 }
 
-/** Whether whoever has sent a request still may what it might then: a token may be taken back, or lose scopes, while a stream of events lasts. */
+/**
+ * Returns whether the sender of a request still has the permissions that it had: while an event stream lasts, its token
+ * may be revoked or lose scopes.
+ */
 export function isStillClient({ sender, senderNow }: FastifyRequest): boolean {
   const now = senderNow?.();
   if (sender === undefined || now === undefined) return false;
@@ -66,16 +73,19 @@ export function seesJob({ name, scopes }: Client, { owner }: Job): boolean {
   return owner === name || scopes.has("admin");
 }
 
-/** Returns a job that a client may see. For another's, throws what it throws for one that does not exist. */
+/**
+ * Returns a job that the client may see. For a job of somebody else, throws the same error as for one that does not
+ * exist.
+ */
 export function visibleJob(client: Client, job: Job | undefined): Job {
-  if (job === undefined || !seesJob(client, job)) throw notFound("There is no such job.");
+  if (job === undefined || !seesJob(client, job)) throw notFound("This job does not exist.");
   return job;
 }
 
 async function authenticate(request: FastifyRequest, access: Access, failures: RateLimiterMemory): Promise<Client> {
   const client = access.client(request.headers.authorization);
   if (client !== undefined) return client;
-  // A request without a token guesses none: the page sends one to find out whether it needs one.
+  // A request without a token is not a guess: the page sends one to find out whether the server needs a token.
   const guesses = request.headers.authorization !== undefined;
   try {
     if (guesses) await failures.consume(limitedAddress(request.ip));
@@ -83,7 +93,7 @@ async function authenticate(request: FastifyRequest, access: Access, failures: R
     if (limit instanceof RateLimiterRes) throw tooManyFailures(limit.msBeforeNext);
     throw limit;
   }
-  // The same words for no token, a wrong one and one of a form that no token has
+  // A missing, a wrong and a malformed token get the same response.
   throw new ProblemError(401, "unauthorized", "The request needs a token of this server.", {
     hint: "Send it in the header: Authorization: Bearer TOKEN",
     headers: { "www-authenticate": 'Bearer realm="docker-over-ssh"' },
@@ -92,10 +102,13 @@ async function authenticate(request: FastifyRequest, access: Access, failures: R
 
 function tooManyFailures(ms: number): ProblemError {
   const headers = { "retry-after": String(Math.max(1, Math.ceil(ms / 1000))) };
-  return new ProblemError(429, "too-many-failures", "Too many wrong tokens have come from this address.", { headers });
+  return new ProblemError(429, "too-many-failures", "Too many wrong tokens were sent from this address.", { headers });
 }
 
-/** Of IPv6 the network: a host has as many addresses there as it likes. A Unix socket has none. */
+/**
+ * Returns the address that the limit counts. For IPv6 it is the network, because a host may have any number of
+ * addresses in it. A Unix socket has none.
+ */
 function limitedAddress(address: string | undefined): string {
   if (address === undefined || !ipaddr.isValid(address)) return "local";
   const parsed = ipaddr.process(address);

@@ -11,7 +11,10 @@ export interface BodyPart {
   stream: Readable;
 }
 
-/** Has the app read multipart bodies. Every part is a stream: fields, too, have a limit that holds before they are in memory. */
+/**
+ * Makes the app accept multipart bodies. Every part is a stream, including fields: the limit applies before they are in
+ * memory.
+ */
 export function acceptMultipart(app: FastifyInstance): void {
   app.register(fastifyMultipart, {
     isPartAFile: () => true,
@@ -21,8 +24,8 @@ export function acceptMultipart(app: FastifyInstance): void {
 }
 
 /**
- * Calls `read` for each part, in their order, and waits for it. `read` reads a part to its end. Names of files are not looked at. Throws a ProblemError
- * for a body that stops half-way or is malformed, and what `read` throws.
+ * Calls `read` for each part, in order, and waits for it. `read` reads a part to its end. Ignores file names. Throws a
+ * ProblemError for a truncated or malformed body, and the errors of `read`.
  */
 export async function readParts(request: FastifyRequest, read: (part: BodyPart) => Promise<void>): Promise<void> {
   const failed: unknown[] = [];
@@ -41,6 +44,6 @@ export async function readParts(request: FastifyRequest, read: (part: BodyPart) 
     const isCut = !request.raw.readableEnded || /unexpected end|terminated early/i.test(String(error));
     throw isCut
       ? incomplete(error)
-      : new ProblemError(400, "malformed", "The body is not a form that this server takes.", { cause: error });
+      : new ProblemError(400, "malformed", "The body is not a form that this server accepts.", { cause: error });
   }
 }

@@ -9,9 +9,9 @@ import { ProblemError } from "./problem.ts";
 export interface BodyLimits {
   /** Bytes */
   maxBody: number;
-  /** ms in which at least {@link MIN_PIECE} bytes come, as long as they are waited for */
+  /** ms within which at least {@link MIN_PIECE} bytes must arrive while the server waits for them */
   idle: number;
-  /** Called with the bytes of each piece. What it throws ends the body. */
+  /** Called with the size of each chunk. An error that it throws ends the body. */
   onBytes?: ((count: number) => void) | undefined;
 }
 
@@ -22,16 +22,20 @@ export interface Spooled {
   sha256: string;
 }
 
-/** A body of a job, which its owner disposes of until the store has taken it over */
+/** A body of a job. Its owner disposes of it until the store takes it over. */
 export type Archive = Spooled & { body: BodyFile };
 
-/** Less than this in the time of {@link BodyLimits.idle} counts as silence: one byte now and then would hold a connection for ever. */
+/**
+ * Fewer bytes within {@link BodyLimits.idle} count as silence: single bytes now and then would hold a connection for
+ * ever.
+ */
 const MIN_PIECE = 1024;
 
 /**
- * Writes a body to a file, as fast as the disk takes it. When it fails, `source` is not destroyed: the answer goes over the same connection.
+ * Writes a body to a file, as fast as the disk accepts it. A failure does not destroy `source`, because the response
+ * uses the same connection.
  *
- * @throws ProblemError 413 for more than `maxBody`, 408 for silence, 400 for a body that stops half-way; Failure `no-space`
+ * @throws ProblemError 413 for more than `maxBody`, 408 for silence, 400 for a truncated body; Failure `no-space`
  */
 export async function spoolBody(source: Readable, path: string, limits: BodyLimits): Promise<Spooled> {
   const hash = createHash("sha256");
@@ -55,7 +59,7 @@ export async function spoolBody(source: Readable, path: string, limits: BodyLimi
   return { bytes, sha256: hash.digest("hex") };
 }
 
-/** Returns the text of a body that is small. It must be UTF-8. Fails as {@link spoolBody}. */
+/** Returns the text of a small body, which must be UTF-8. Fails like {@link spoolBody}. */
 export async function readText(source: Readable, limits: BodyLimits): Promise<string> {
   const chunks: Buffer[] = [];
   for await (const chunk of watchBody(source, limits)) chunks.push(chunk as Buffer);
@@ -66,7 +70,7 @@ export async function readText(source: Readable, limits: BodyLimits): Promise<st
   }
 }
 
-/** Disposes of the body that it was given last. */
+/** Disposes of the last body passed to `own`. */
 export function bodyOwner(): AsyncDisposable & { own(body: BodyFile): BodyFile } {
   let owned: BodyFile | undefined;
   return {
@@ -75,7 +79,7 @@ export function bodyOwner(): AsyncDisposable & { own(body: BodyFile): BodyFile }
   };
 }
 
-/** Passes a body on, and fails when it exceeds a limit or stops half-way. `source` stays its owner's. */
+/** Passes a body on, and fails if it exceeds a limit or is truncated. The caller still owns `source`. */
 export function watchBody(source: Readable, { maxBody, idle, onBytes }: BodyLimits): Readable {
   let bytes = 0;
   let before = 0;
@@ -103,7 +107,7 @@ export function watchBody(source: Readable, { maxBody, idle, onBytes }: BodyLimi
     clearInterval(timer);
     source.unpipe(watched);
     stopListening();
-    // Errors that come later concern nobody, and must not end the process.
+    // Later errors are of no interest, and must not end the process.
     source.on("error", () => undefined);
   });
   return source.pipe(watched);
@@ -114,18 +118,18 @@ export function tooLarge(maxBody: number): ProblemError {
 }
 
 function tooSlow(idle: number): ProblemError {
-  return new ProblemError(408, "too-slow", `Next to nothing of the body came in ${idle / 1000} s.`);
+  return new ProblemError(408, "too-slow", `Almost nothing of the body arrived within ${idle / 1000} s.`);
 }
 
 export function incomplete(cause: unknown): ProblemError {
   return cause instanceof ProblemError
     ? cause
-    : new ProblemError(400, "incomplete", "The body stopped half-way.", { cause });
+    : new ProblemError(400, "incomplete", "The body is incomplete.", { cause });
 }
 
-/** Returns a Failure `no-space` for an error of a full disk, and other errors as they are. */
+/** Converts the error of a full disk to a Failure `no-space`; returns other errors unchanged. */
 export function asNoSpace(error: unknown): unknown {
   const { code } = error as NodeJS.ErrnoException;
   if (code !== "ENOSPC" && code !== "EDQUOT") return error;
-  return new Failure("no-space", "there is no space for the body of a job", { cause: error });
+  return new Failure("no-space", "the disk has no space for the body of a job", { cause: error });
 }

@@ -4,27 +4,30 @@ import { ProblemError } from "./problem.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
-    /** Counts bytes of its body among those that its client sends at the same time, until it is answered. See {@link countBytes}. */
+    /**
+     * Counts the bytes of its body, together with other bodies that the client sends at the same time, until the
+     * response is sent. See {@link countBytes}.
+     */
     bodyShare: Share | undefined;
   }
 }
 
-/** Requests with a body that a client may have at the same time: small bodies are in memory. */
+/** Maximum number of requests with a body that a client may send at the same time: small bodies are in memory. */
 export const MAX_BODIES = 64;
-/** Times the largest body: as many bytes of a client's bodies may be on their way, which are on the disk and no jobs yet. */
+/** Maximum bytes on the disk that are not yet jobs, for each client, in multiples of the largest body. */
 export const MAX_LARGEST = 4;
 
-/** What each client holds of something at the same time. */
+/** Counts something that clients hold at the same time, for each client. */
 export class Shares {
   readonly #held = new Map<string, number>();
 
-  /** Returns a share of a client, which is empty. */
+  /** Returns an empty share of a client. */
   of(client: string): Share {
     return new Share(this.#held, client);
   }
 }
 
-/** A part of what a client holds. Disposing gives it back. */
+/** A part of a client's total. Disposing releases it. */
 export class Share implements Disposable {
   readonly #held: Map<string, number>;
   readonly #client: string;
@@ -35,7 +38,7 @@ export class Share implements Disposable {
     this.#client = client;
   }
 
-  /** Adds to it, and returns true, unless the client would then have more than `most` of all. */
+  /** Adds `amount` and returns true, unless the client's total would exceed `most`. */
   grow(amount: number, most: number): boolean {
     const all = (this.#held.get(this.#client) ?? 0) + amount;
     if (all > most) return false;
@@ -52,7 +55,10 @@ export class Share implements Disposable {
   }
 }
 
-/** Limits what a client sends at the same time, before it is a job, which has limits of its own. Call it after `requireTokens`. */
+/**
+ * Limits what a client sends at the same time, before it becomes a job, which has its own limits. Call it after
+ * `requireTokens`.
+ */
 export function limitBodies(app: FastifyInstance): void {
   const requests = new Shares();
   const bytes = new Shares();
@@ -71,14 +77,17 @@ export function limitBodies(app: FastifyInstance): void {
   });
 }
 
-/** Counts bytes of a request that go to the disk. Throws ProblemError 429 where its client has too many that are no jobs yet. */
+/**
+ * Counts bytes of a request that are written to the disk. Throws ProblemError 429 if its client has too many bytes that
+ * are not yet jobs.
+ */
 export function countBytes({ bodyShare }: FastifyRequest, bytes: number, maxBody: number): void {
   if (bodyShare?.grow(bytes, MAX_LARGEST * maxBody) === false) {
     throw tooMany(`more than ${MAX_LARGEST} times the largest body at the same time`);
   }
 }
 
-/** Returns the error for a client that holds too much. */
+/** Returns the error for a client that exceeds a limit. */
 export function tooMany(what: string): ProblemError {
   return new ProblemError(429, "too-many-at-once", `This client has ${what}.`, { headers: { "retry-after": "5" } });
 }

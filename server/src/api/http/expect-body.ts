@@ -7,18 +7,19 @@ import { ProblemError } from "./problem.ts";
 
 declare module "fastify" {
   interface FastifyContextConfig {
-    /** Types of bodies that the route reads itself, and watches. It calls {@link expectBody}. */
+    /** Content types of bodies that the route reads and limits itself. The route calls {@link expectBody}. */
     streams?: readonly string[];
   }
   interface FastifyRequest {
-    /** Tells a client that waits with its body (`Expect: 100-continue`) to send it. See {@link expectBody}. */
+    /** Tells a client that waits (`Expect: 100-continue`) to send its body. See {@link expectBody}. */
     sendContinue: (() => void) | undefined;
   }
 }
 
 /**
- * Has bodies come only when their requests are not refused by then, and within a time: `maxTime` ms for a body that fits into memory. A client that asks
- * (`Expect: 100-continue`, curl does for large bodies) hears of a wrong token or field before it has sent anything.
+ * Lets bodies arrive only after the checks of their requests, and limits their time: `maxTime` ms for a body that fits
+ * into memory. A client that sends `Expect: 100-continue`, as curl does for large bodies, learns of a wrong token or
+ * field before it sends the body.
  */
 export function expectBodies(app: FastifyInstance, maxTime: number): void {
   app.decorateRequest("sendContinue", undefined);
@@ -29,7 +30,7 @@ export function expectBodies(app: FastifyInstance, maxTime: number): void {
     }
     const encoding = request.headers["content-encoding"];
     if (encoding === undefined || encoding === "identity") return;
-    const detail = "A body with a Content-Encoding is not taken: a compressed archive is sent as it is.";
+    const detail = "A body with a Content-Encoding is not accepted; send a compressed archive unchanged.";
     throw new ProblemError(415, "content-encoding", detail);
   });
   app.addHook("preParsing", async (request, _reply, payload) => {
@@ -46,15 +47,19 @@ export function expectBodies(app: FastifyInstance, maxTime: number): void {
   app.addHook("onResponse", async (request) => closeUnread(request.raw));
 }
 
-/** Has the body of a request that no route takes not read into memory: it may be anybody's. Without these headers there is none to Fastify. */
+/**
+ * Prevents Fastify from reading a body of a request that no route handles into memory: anybody may send it. Without
+ * these headers, Fastify sees no body.
+ */
 function withoutBody<Payload>({ raw }: FastifyRequest, payload: Payload): Payload {
   for (const name of ["content-type", "content-length", "transfer-encoding"]) delete raw.headers[name];
   return payload;
 }
 
 /**
- * Closes the connection of a request that was answered before its body was read, because what still comes is no request: but later, for closing at once
- * resets it, and the answer could be lost with what is on its way. What comes in the meantime is thrown away.
+ * Closes the connection of a request that was answered before its body was read, because the rest of the body is not a
+ * request. Closes it after a delay and discards the data until then: an immediate close resets the connection, which
+ * can lose the response.
  */
 function closeUnread(request: IncomingMessage): void {
   if (request.complete || !(request.socket instanceof Socket)) return;
@@ -62,13 +67,13 @@ function closeUnread(request: IncomingMessage): void {
   request.once("close", () => clearTimeout(timer)).resume();
 }
 
-/** Call it before a body is read that the route reads itself. */
+/** Call it before a route reads a body itself. */
 export function expectBody(request: FastifyRequest): void {
   request.sendContinue?.();
   request.sendContinue = undefined;
 }
 
-/** Without parameters; empty for a request without one */
+/** Returns the media type without parameters; empty for a request without one. */
 export function mediaTypeOf({ headers }: FastifyRequest): string {
   return (headers["content-type"] ?? "").split(";", 1)[0]?.trim().toLowerCase() ?? "";
 }

@@ -9,15 +9,18 @@ export interface TlsFiles {
   key: string | Buffer;
 }
 
-/** Bytes of the request line and all headers. */
+/** Maximum bytes of the request line and all headers. */
 const MAX_HEADERS = 16 * 1024;
 const MAX_HEADER_COUNT = 100;
-/** Far below what a process may open: the files of jobs need some, whoever connects. */
+/** Far below the number of files that a process may open, because jobs also need files. */
 const MAX_CONNECTIONS = 10_000;
-/** ms in which nothing moves on a connection before it is closed. A client that takes nothing of an answer would keep it for ever; streams have a time of their own. */
+/**
+ * ms without activity after which a connection is closed. A client that does not read its response would hold it for
+ * ever. Streams have a time of their own.
+ */
 const SILENCE = 5 * 60_000;
 
-/** Creates the server. A body may take as long as it likes, as long as it does not stop: bodies are watched where they are read. */
+/** Creates the server. A body may take any time as long as it makes progress: the code that reads a body limits it. */
 export function createHttpServer(handler: RequestListener, tls: TlsFiles | undefined): Server {
   const options = {
     maxHeaderSize: MAX_HEADERS,
@@ -35,21 +38,21 @@ export function createHttpServer(handler: RequestListener, tls: TlsFiles | undef
   return server;
 }
 
-/** ms in which a client that still sends gets its answer, before the connection is closed */
+/** ms for a client that is still sending to get its response before the connection is closed */
 export const LINGER = 2000;
 
 const BROKEN: Readonly<Record<string, readonly [status: number, detail: string]>> = {
-  HPE_HEADER_OVERFLOW: [431, "The headers are larger than this server takes."],
+  HPE_HEADER_OVERFLOW: [431, "The headers are larger than this server accepts."],
   ERR_HTTP_REQUEST_TIMEOUT: [408, "The request took too long."],
 };
 
-/** Answers what is not HTTP, before there is a request, and closes the connection. */
+/** Answers input that is not HTTP, before a request exists, and closes the connection. */
 export function refuseBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void {
   if (error.code === "ECONNRESET" || !socket.writable) {
     socket.destroy();
     return;
   }
-  const [status, detail] = BROKEN[error.code ?? ""] ?? [400, "This is not an HTTP request that this server takes."];
+  const [status, detail] = BROKEN[error.code ?? ""] ?? [400, "This is not an HTTP request that this server accepts."];
   const body = JSON.stringify(problemBody(new ProblemError(status, "malformed", detail)));
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}`,
@@ -58,7 +61,7 @@ export function refuseBrokenRequest(error: NodeJS.ErrnoException, socket: Socket
     "Connection: close",
   ];
   socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
-  // The other side has to close as well; until then, a body that has begun is waited for.
+  // The client has to close as well. Until then, the server waits for the rest of a body.
   const timer = setTimeout(() => socket.destroy(), LINGER);
   socket.once("close", () => clearTimeout(timer));
 }

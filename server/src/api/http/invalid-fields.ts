@@ -1,16 +1,16 @@
 import type { FastifySchemaValidationError } from "fastify";
 
-/** A field that was refused, and why. */
+/** A rejected field, with the reason. */
 export interface InvalidField {
-  /** Names within names are separated by dots: `credentials.username`. Empty: the whole. */
+  /** Nested names are separated by dots: `credentials.username`. Empty: the whole body. */
   field: string;
   message: string;
 }
 
-/** As many fields are told: more help nobody, and a hostile body could have thousands. */
+/** Maximum number of fields in the response: more help nobody, and a hostile body could have thousands. */
 export const MAX_FIELDS = 20;
 
-/** Puts what the validator found into words, a line for each field, unknown fields by their names. */
+/** Converts the validator's errors to messages, one for each field. Unknown fields are listed by name. */
 export function invalidFields(found: readonly FastifySchemaValidationError[]): readonly InvalidField[] {
   const fields = new Map<string, InvalidField>();
   for (const error of found) {
@@ -40,7 +40,7 @@ function inWords({
   const field = short(parent.join("."));
   if (keyword === "enum") return { field, message: `must be one of ${list(params["allowedValues"])}` };
   if (keyword === "type") return { field, message: `must be ${String(params["type"]).replaceAll(",", " or ")}` };
-  // Says only that an alternative or a name did not match, which another error tells in detail.
+  // These errors only report that an alternative or a name did not match; another error gives the details.
   if (keyword === "anyOf" || keyword === "propertyNames") return { field, message: "is not valid" };
   return { field, message };
 }

@@ -1,12 +1,12 @@
 import type { FastifyInstance } from "fastify";
 import { ProblemError } from "./problem.ts";
 
-/** Bytes of a body in JSON. */
+/** Maximum bytes of a JSON body. */
 export const MAX_JSON = 1024 * 1024;
-/** Arrays and objects within each other. */
+/** Maximum nesting of arrays and objects. */
 const MAX_DEPTH = 16;
 
-/** Reads JSON of limited depth. An empty body is none: routes that need one have a schema. */
+/** Parses JSON of limited depth. Treats an empty body as missing: routes that need a body have a schema. */
 export function acceptJson(app: FastifyInstance): void {
   app.removeContentTypeParser(["application/json", "text/plain"]);
   app.addContentTypeParser("application/json", { parseAs: "string", bodyLimit: MAX_JSON }, (_request, text, done) => {
@@ -18,7 +18,10 @@ export function acceptJson(app: FastifyInstance): void {
   });
 }
 
-/** Parses JSON. Throws a {@link ProblemError} for what is not, for what is too deep, and for names that change objects. */
+/**
+ * Parses JSON. Throws a {@link ProblemError} for invalid JSON, for too many levels, and for names that change objects
+ * (`__proto__`).
+ */
 export function parseJson(text: string): unknown {
   refuseDepth(text);
   try {
@@ -29,7 +32,7 @@ export function parseJson(text: string): unknown {
   }
 }
 
-/** Looks at the text: the parser itself would recurse as deep as it likes. */
+/** Scans the text, because the parser itself recurses without a limit. */
 function refuseDepth(text: string): void {
   let depth = 0;
   let isInString = false;

@@ -9,24 +9,27 @@ import { readTlsFiles } from "./tls-files.ts";
 import { bindUnixSocket } from "./unix-socket.ts";
 
 export interface ListenOptions {
-  /** ms that requests may take after the server was told to close; then their connections are closed. */
+  /** ms that requests may take after the server begins to close; then their connections are closed. */
   closeLimit?: number;
-  /** Told why the certificate could not be read again: the server goes on with the one that it has. */
+  /** Called with the reason when the certificate cannot be read again. The server continues with the old one. */
   onProblem?: ((failure: Failure) => void) | undefined;
 }
 
-/** A server that listens. Disposing ends streams of events at once, lets other requests end, and resolves when all connections are closed. */
+/**
+ * A listening server. Disposing ends event streams at once, lets other requests finish, and resolves when all
+ * connections are closed.
+ */
 export interface Listening extends AsyncDisposable {
-  /** `http://HOST:PORT`, with the port that it got, or `unix:PATH` */
+  /** `http://HOST:PORT`, with the actual port, or `unix:PATH` */
   readonly url: string;
-  /** Reads the certificate and the key again; connections that are open keep the old ones. SIGHUP does it. */
+  /** Reads the certificate and the key again, as SIGHUP does; open connections keep the old ones. */
   reloadCertificate(): Promise<void>;
 }
 
 /**
- * Has an app answer at an address. Its `tls` are the files that {@link readTlsFiles} has read.
+ * Makes an app listen at an address. Its `tls` contains the files that {@link readTlsFiles} has read.
  *
- * @throws Failure `usage` when the address cannot be had
+ * @throws Failure `usage` if the address cannot be used
  */
 export async function listen(
   app: FastifyInstance,
@@ -63,10 +66,10 @@ export async function listen(
 
 async function bindPort(server: Server, { host, port }: { host: string; port: number }): Promise<void> {
   server.listen({ host, port });
-  await once(server, "listening"); // rejects with an error that comes instead
+  await once(server, "listening"); // rejects if an error is emitted instead
 }
 
-/** Takes no more connections, and waits until those that are there have their answers; no longer than `limit` ms. */
+/** Accepts no more connections, and waits until the open ones have their responses, at most `limit` ms. */
 async function endRequests(server: Server, limit: number): Promise<void> {
   if (!server.listening) return;
   const isClosed = new Promise<void>((resolve) => void server.close(() => resolve()));
@@ -86,10 +89,10 @@ function urlOf(server: Server, address: ListenAddress): string {
 
 const REASONS: Readonly<Record<string, string>> = {
   EADDRINUSE: "another program listens there",
-  EACCES: "this user may not",
-  EPERM: "this user may not",
+  EACCES: "this user may not listen there",
+  EPERM: "this user may not listen there",
   EADDRNOTAVAIL: "this machine has no such address",
-  ENOTFOUND: "there is no host of this name",
+  ENOTFOUND: "no host has this name",
 };
 
 function unusable(address: ListenAddress, error: unknown): Failure {

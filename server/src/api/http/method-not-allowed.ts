@@ -1,6 +1,9 @@
 import type { FastifyInstance } from "fastify";
 
-/** Returns a function that returns which methods an address takes: none for one that does not exist. Call it before there are routes. */
+/**
+ * Returns a function that returns the methods of an address: none for an address that does not exist. Call it before
+ * routes are added.
+ */
 export function knownMethods(app: FastifyInstance): (url: string) => readonly string[] {
   const routes: { parts: readonly string[]; methods: readonly string[] }[] = [];
   app.addHook("onRoute", ({ url, method }) => {

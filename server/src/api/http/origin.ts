@@ -2,7 +2,9 @@ import type { FastifyInstance } from "fastify";
 import ipaddr from "ipaddr.js";
 import { ProblemError } from "./problem.ts";
 
-/** Tells whether a connection comes from this machine: a reverse proxy on it may say for whom it asks (X-Forwarded-For). */
+/**
+ * Returns whether a connection comes from this machine. A reverse proxy on it may name the client (X-Forwarded-For).
+ */
 export function fromThisMachine(address: string | undefined): boolean {
   // A Unix socket has no address.
   if (address === undefined) return true;
@@ -10,12 +12,13 @@ export function fromThisMachine(address: string | undefined): boolean {
 }
 
 /**
- * Refuses what pages of other sites make a browser on this machine send. Only for a server without tokens: it trusts whoever reaches it, and such a page
- * does, by a form (another `Origin`) or by a name of its own that leads here (another `Host`).
+ * Rejects requests that pages of other sites make a browser on this machine send. Only for a server without tokens: it
+ * trusts every client that reaches it, and such a page reaches it with a form (another `Origin`) or with a name of its
+ * own that resolves to this machine (another `Host`).
  */
 export function refuseForeignPages(app: FastifyInstance): void {
   app.addHook("onRequest", async ({ headers, method, socket }) => {
-    // No browser reaches a Unix socket. What X-Forwarded-Host says does not count: a page may send it to its own name.
+    // Browsers cannot connect to a Unix socket. X-Forwarded-Host is ignored: a page may send it to its own name.
     if (socket.remoteAddress !== undefined && !isOwnName(headers.host)) {
       throw new ProblemError(403, "foreign-host", "Without tokens, this server does not answer to this name.", {
         hint: "Give the server tokens (--token-file), or ask for localhost.",
@@ -28,7 +31,7 @@ export function refuseForeignPages(app: FastifyInstance): void {
     throw new ProblemError(
       403,
       "foreign-origin",
-      "Without tokens, this server takes nothing from pages of other sites.",
+      "Without tokens, this server rejects requests from pages of other sites.",
     );
   });
 }

@@ -4,7 +4,9 @@ import { Failure } from "docker-over-ssh/builds";
 import { QueueFull, StoreUnavailable } from "../../store/job-store.ts";
 import { invalidFields, type InvalidField } from "./invalid-fields.ts";
 
-/** Problem details (RFC 9457). `type` is left out, which means `about:blank`: `code` tells problems of one status apart. */
+/**
+ * Problem details (RFC 9457). Without a `type`, which means `about:blank`: `code` distinguishes problems of one status.
+ */
 export interface Problem {
   title: string;
   status: number;
@@ -13,7 +15,7 @@ export interface Problem {
   detail: string;
   expected?: string | undefined;
   hint?: string | undefined;
-  /** The fields that were refused: of many, the first */
+  /** The rejected fields; if there are many, only the first ones */
   errors?: readonly InvalidField[] | undefined;
 }
 
@@ -21,12 +23,12 @@ export interface ProblemText {
   expected?: string | undefined;
   hint?: string | undefined;
   errors?: readonly InvalidField[] | undefined;
-  /** Of the answer, by their lower-case names */
+  /** Headers of the response, by their lower-case names */
   headers?: Readonly<Record<string, string>> | undefined;
   cause?: unknown;
 }
 
-/** An error with the answer that a client gets for it. */
+/** An error that contains the response for the client. */
 export class ProblemError extends Error {
   override readonly name = "ProblemError";
   readonly status: number;
@@ -44,14 +46,17 @@ export class ProblemError extends Error {
 /** The media type of problem details. */
 export const PROBLEM_TYPE = "application/problem+json";
 
-/** s after which a client may try again what could not be done for the moment. */
+/** Seconds after which a client may retry a temporary failure. */
 const RETRY_AFTER = 5;
 
-/** Returns the answer for anything that a route has thrown. The text of unexpected errors stays here: it may tell of the machine. */
+/**
+ * Returns the response for anything that a route throws. Omits the text of unexpected errors, which may reveal details
+ * of the machine.
+ */
 export function asProblem(error: unknown): ProblemError {
   if (error instanceof ProblemError) return error;
   if (error instanceof StoreUnavailable) {
-    return later(503, "store-unavailable", "The server cannot reach what keeps its jobs.", error);
+    return later(503, "store-unavailable", "The server cannot reach its store of jobs.", error);
   }
   if (error instanceof QueueFull) return later(429, "queue-full", "The queue is full.", error, 30);
   if (error instanceof Failure) return failureProblem(error);
@@ -59,7 +64,7 @@ export function asProblem(error: unknown): ProblemError {
   return new ProblemError(500, "internal", "The server has made a mistake.", { cause: error });
 }
 
-/** Returns the members of problem details, in the order in which people read them. */
+/** Returns the members of problem details, ordered for people. */
 export function problemBody({ status, code, message, text }: ProblemError): Problem {
   return {
     title: STATUS_CODES[status] ?? "Error",
@@ -77,7 +82,7 @@ export function sendProblem(reply: FastifyReply, problem: ProblemError): Fastify
   return reply.type(PROBLEM_TYPE).send(JSON.stringify(problemBody(problem)));
 }
 
-/** Sets the status and the headers of an answer to a request that was refused. */
+/** Sets the status and the headers of the response to a rejected request. */
 export function prepareAnswer(reply: FastifyReply, problem: ProblemError): void {
   reply.status(problem.status).headers({ "cache-control": "no-store", ...problem.text.headers });
 }
@@ -97,7 +102,7 @@ function failureProblem(failure: Failure): ProblemError {
   if (status === undefined)
     return new ProblemError(500, "internal", "The server has made a mistake.", { cause: failure });
   const { expected, hint } = failure;
-  // What is full, and where, is for whoever runs the server.
+  // Only the operator of the server learns which disk is full.
   if (status === 507) return new ProblemError(507, "no-space", "The server has no space for this.", { cause: failure });
   return new ProblemError(status, failure.code, failure.message, { expected, hint, cause: failure });
 }
@@ -112,9 +117,9 @@ const MEDIA_TYPE_HINT =
 const FRAMEWORK_CODES: Readonly<
   Record<string, readonly [status: number, code: string, detail: string, hint?: string]>
 > = {
-  FST_ERR_CTP_BODY_TOO_LARGE: [413, "too-large", "The body is larger than this server takes."],
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: [415, "media-type", "This address takes no body of this type.", MEDIA_TYPE_HINT],
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: [400, "incomplete", "The body has not as many bytes as its Content-Length says."],
+  FST_ERR_CTP_BODY_TOO_LARGE: [413, "too-large", "The body is larger than this server accepts."],
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: [415, "media-type", "This address accepts no body of this type.", MEDIA_TYPE_HINT],
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: [400, "incomplete", "The body has fewer bytes than its Content-Length."],
   FST_ERR_CTP_INVALID_JSON_BODY: [400, "malformed", "The body is not JSON."],
   FST_ERR_CTP_EMPTY_JSON_BODY: [400, "malformed", "The body is empty."],
   FST_ERR_BAD_URL: [400, "malformed", "The address is malformed."],

@@ -4,7 +4,7 @@ import { Failure, messageOf } from "docker-over-ssh/builds";
 import type { ServeSettings } from "../../settings.ts";
 import type { TlsFiles } from "./http-server.ts";
 
-/** Reads the certificate and the key of the server. Throws a Failure `usage` for files that it cannot use. */
+/** Reads the certificate and the key of the server. Throws a Failure `usage` for unusable files. */
 export async function readTlsFiles({ certFile, keyFile }: NonNullable<ServeSettings["tls"]>): Promise<TlsFiles> {
   const [cert, key] = await Promise.all([readPem(certFile, "--tls-cert"), readPem(keyFile, "--tls-key")]);
   try {

@@ -4,24 +4,25 @@ import type { Server } from "node:http";
 import { Failure } from "docker-over-ssh/builds";
 import { isAnswered } from "../../net/is-answered.ts";
 
-/** All but the owner's and the group's rights to connect: mode 0660 */
+/** Leaves the owner and the group the right to connect: mode 0660 */
 const UMASK = 0o117;
 
 /**
- * Has a server listen on a socket that its user and group may use. A socket that a dead server has left is replaced. Closing the server removes it.
+ * Makes a server listen on a socket that its user and group may use. Replaces the socket of a dead server. Closing the
+ * server removes the socket.
  *
- * @throws Failure `usage` when a server lives at it, or something else is there
+ * @throws Failure `usage` if a live server uses the path, or it is not a socket
  */
 export async function bindUnixSocket(server: Server, path: string): Promise<void> {
   await removeLeftover(path);
-  // Node binds before `listen` returns: nobody else can connect for a moment, as with a mode that is set afterwards.
+  // Node binds before `listen` returns. With a mode set afterwards, others could connect for a moment.
   const before = process.umask(UMASK);
   try {
     server.listen({ path });
   } finally {
     process.umask(before);
   }
-  await once(server, "listening"); // rejects with an error that comes instead
+  await once(server, "listening"); // rejects if an error is emitted instead
 }
 
 async function removeLeftover(path: string): Promise<void> {
@@ -31,7 +32,7 @@ async function removeLeftover(path: string): Promise<void> {
   });
   if (found === undefined) return;
   if (!found.isSocket()) {
-    throw new Failure("usage", `cannot listen on ${path}: there is something else, which is no socket`, {
+    throw new Failure("usage", `cannot listen on ${path}: it exists and is not a socket`, {
       hint: "Name another path with --listen.",
     });
   }

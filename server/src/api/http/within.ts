@@ -1,4 +1,7 @@
-/** Resolves as `promise` does, if it does within `ms`; rejects afterwards. What it waited for goes on, and may fail unseen. */
+/**
+ * Resolves like `promise` if that settles within `ms`; rejects otherwise. The promise continues, and its later failure
+ * is ignored.
+ */
 export async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {

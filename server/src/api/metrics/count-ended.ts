@@ -2,13 +2,13 @@ import { isOver, type Job } from "../../jobs/job.ts";
 import type { JobStore } from "../../store/job-store.ts";
 import type { Metrics } from "./metrics.ts";
 
-/** Jobs whose end is remembered: they change once more when a webhook is delivered. */
+/** Number of jobs whose end is remembered: a job changes again when its webhook is delivered. */
 const REMEMBERED = 10_000;
 
 /**
- * Counts jobs as they end, each once, until it is disposed of. With several servers, each counts those that are its own.
+ * Counts each job once when it ends, until it is disposed of. Each of several servers counts its own jobs.
  *
- * @param isOwn whether a job is this process's to count
+ * @param isOwn returns whether this process counts the job
  */
 export function countEnded(
   store: Pick<JobStore, "get" | "watch">,

@@ -6,14 +6,17 @@ import { processMetrics } from "./process-metrics.ts";
 
 const PREFIX = "docker_over_ssh";
 
-/** s */
+/** Seconds */
 const JOB_BUCKETS = [0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 600, 1800, 3600];
 const HTTP_BUCKETS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60];
 
 /** ms that the store may take when metrics are read */
 const STORE_TIME = 2000;
 
-/** What Prometheus is told. Counters and histograms are of this process; jobs by state and workers are of the store. Times are s. */
+/**
+ * The metrics for Prometheus. Counters and histograms describe this process; the store provides jobs by state, and
+ * workers. Times are in seconds.
+ */
 export class Metrics {
   readonly #registry = new Registry();
   readonly #store: Pick<JobStore, "counts" | "workers">;
@@ -30,27 +33,27 @@ export class Metrics {
   });
   readonly #phases = new Histogram({
     name: `${PREFIX}_job_phase_seconds`,
-    help: "How long the phases of jobs took that this process has ended",
+    help: "Durations of the phases of jobs that this process has ended",
     labelNames: ["phase"],
     buckets: JOB_BUCKETS,
     registers: [this.#registry],
   });
   readonly #queueWait = new Histogram({
     name: `${PREFIX}_job_queue_seconds`,
-    help: "How long jobs that this process has ended were queued before they began",
+    help: "Time that jobs ended by this process were queued before they began",
     buckets: JOB_BUCKETS,
     registers: [this.#registry],
   });
   readonly #requests = new Histogram({
     name: "http_request_duration_seconds",
-    help: "How long requests took, by route; without streams of events",
+    help: "Durations of requests, by route; without event streams",
     labelNames: ["method", "route", "status"],
     buckets: HTTP_BUCKETS,
     registers: [this.#registry],
   });
   readonly #readers = new Gauge({
     name: `${PREFIX}_stream_readers`,
-    help: "Readers of logs and events that are connected",
+    help: "Connected readers of logs and events",
     labelNames: ["stream"],
     registers: [this.#registry],
   });
@@ -62,7 +65,7 @@ export class Metrics {
   });
   readonly #workers = new Gauge({
     name: `${PREFIX}_workers`,
-    help: "Workers that live, by whether they reach their engine",
+    help: "Live workers, by whether they reach their engine",
     labelNames: ["engine"],
     registers: [this.#registry],
   });
@@ -94,18 +97,18 @@ export class Metrics {
     if (wait !== undefined) this.#queueWait.observe(Math.max(0, wait) / 1000);
   }
 
-  /** Counts a reader of a stream; disposing tells that it has gone. */
+  /** Counts a reader of a stream; disposing removes it from the count. */
   reader(stream: "log" | "jobs"): Disposable {
     this.#readers.inc({ stream });
     return { [Symbol.dispose]: () => this.#readers.dec({ stream }) };
   }
 
-  /** @param route the pattern of the address, never the address: that has IDs, and anything that somebody has made up */
+  /** @param route the pattern of the address, never the address itself: that contains IDs and arbitrary text */
   requestEnded({ method, route, status, ms }: { method: string; route: string; status: number; ms: number }): void {
     this.#requests.observe({ method, route, status }, ms / 1000);
   }
 
-  /** Returns all of it in Prometheus' text format. While the store cannot be reached, what it knows is left out. */
+  /** Returns all metrics in Prometheus' text format. While the store cannot be reached, its metrics are missing. */
   async text(): Promise<string> {
     await this.#askStore();
     return `${await this.#registry.metrics()}\n${await processMetrics().metrics()}`;

@@ -1,6 +1,6 @@
 import { collectDefaultMetrics, Registry } from "prom-client";
 
-/** Of Node and the process, which has them once. */
+/** Metrics of Node and the process, which exist once. */
 let registry: Registry | undefined;
 
 export function processMetrics(): Registry {

@@ -7,10 +7,10 @@ import { within } from "../http/within.ts";
 
 /** ms that the store may take to answer */
 const STORE_TIME = 2000;
-/** ms for which an answer of the store is good for all who ask: nobody needs a token. */
+/** ms for which an answer of the store is cached for all requests, which need no token. */
 const FRESH = 1000;
 
-/** What has to be there before jobs run. */
+/** Conditions for running jobs. */
 type Missing = "the store of jobs" | "a worker" | "a worker that reaches its engine";
 
 const OK = Type.Object({ status: Type.Literal("ok") });
@@ -18,21 +18,21 @@ const OK = Type.Object({ status: Type.Literal("ok") });
 const HEALTH_SCHEMA = {
   operationId: "health",
   tags: ["operation"],
-  summary: "Whether the server lives",
-  description: "Answers while the process does.",
+  summary: "Check that the server lives",
+  description: "Answers as long as the process runs.",
   response: { 200: OK },
 } as const;
 
 const READY_SCHEMA = {
   operationId: "readiness",
   tags: ["operation"],
-  summary: "Whether the server can run builds",
+  summary: "Check that the server can run builds",
   description:
-    "Answers 200 when the store of jobs can be reached, and a worker that reaches its engine; otherwise, and while the server stops, 503 with the reason.",
+    "Answers 200 if the store of jobs and a worker that reaches its engine are available. Otherwise, and while the server stops, answers 503 with the reason.",
   response: { 200: OK, ...PROBLEMS },
 } as const;
 
-/** For whoever watches over the process. Nothing of them tells of the inside of the server. */
+/** Routes for process supervisors. Their responses reveal nothing about the inside of the server. */
 export function healthRoutes(store: Pick<JobStore, "workers">, stopping?: AbortSignal): FastifyPluginAsync {
   const missing = remember(FRESH, () => findMissing(store));
   return async (app) => {
@@ -60,7 +60,7 @@ async function findMissing(store: Pick<JobStore, "workers">): Promise<Missing | 
   }
 }
 
-/** Returns a function that asks at most every `ms`. */
+/** Returns a function that calls `ask` at most every `ms`. */
 function remember<T>(ms: number, ask: () => Promise<T>): () => Promise<T> {
   let last: { at: number; answer: Promise<T> } | undefined;
   return () => {

@@ -10,7 +10,7 @@ const SCHEMA = {
   summary: "Metrics for Prometheus",
   description:
     "Jobs by state, accepted and finished jobs, durations of phases and of the wait in the queue, durations of HTTP requests by route, readers of " +
-    "streams, and the process, in Prometheus' text format. Where the server has tokens, it needs one with the scope `read` or `admin`.",
+    "streams, and the process, in Prometheus' text format. If the server has tokens, the request needs one with the scope `read` or `admin`.",
   response: {
     200: { description: "The metrics", content: { "text/plain": { schema: Type.String() } } },
     ...PROBLEMS,
@@ -26,7 +26,7 @@ export function metricsRoutes(metrics: Metrics): FastifyPluginAsync {
   };
 }
 
-/** Measures all requests of an app. Call it before there are routes. */
+/** Measures all requests of an app. Call it before routes are added. */
 export function measureRequests(app: FastifyInstance, metrics: Metrics): void {
   app.addHook("onResponse", async (request, reply) => {
     if (String(reply.getHeader("content-type")).startsWith(EVENT_STREAM)) return;

@@ -11,7 +11,7 @@ export interface OperationRouteOptions {
   stopping?: AbortSignal | undefined;
 }
 
-/** What tells whoever runs the server how it is. */
+/** Routes that report the state of the server to its operator. */
 export function operationRoutes({ store, metrics, stopping }: OperationRouteOptions): FastifyPluginAsync {
   return async (app) => {
     await app.register(healthRoutes(store, stopping));

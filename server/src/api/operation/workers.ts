@@ -10,31 +10,31 @@ const BYTES = Type.Number({ description: "bytes" });
 const WORKER = Type.Object(
   {
     worker: Type.String({ description: "`HOST:PID`" }),
-    at: Type.String({ description: "When it told this (RFC 3339)" }),
+    at: Type.String({ description: "Time of this report (RFC 3339)" }),
     engine: Type.Object({
       address: Type.String(),
       isReachable: Type.Boolean(),
-      error: Type.Optional(Type.String({ description: "Why it cannot be reached" })),
+      error: Type.Optional(Type.String({ description: "Reason why it cannot be reached" })),
       version: Type.Optional(Type.String()),
       disk: Type.Optional(
         Type.Object(
           { images: BYTES, cache: BYTES, volumes: BYTES, containers: BYTES },
-          { description: "What the engine keeps" },
+          { description: "Disk usage of the engine" },
         ),
       ),
     }),
     places: Type.Number({ description: "Builds that it runs at the same time" }),
     running: Type.Number({ description: "Builds that it runs" }),
-    jobs: Type.Optional(Type.Array(Type.String(), { description: "With the scope `admin`: the IDs of these" })),
+    jobs: Type.Optional(Type.Array(Type.String(), { description: "With the scope `admin`: their IDs" })),
   },
-  { title: "Worker", description: "What a worker tells of itself" },
+  { title: "Worker", description: "A worker's report" },
 );
 
 const SCHEMA = {
   operationId: "listWorkers",
   tags: ["operation"],
   summary: "List workers and their engines",
-  description: "The workers that live, each with its engine, the engine's version and what is on its disk.",
+  description: "Lists the live workers, each with its engine, the engine's version and its disk usage.",
   response: { 200: Type.Object({ workers: Type.Array(WORKER) }, { title: "WorkerList" }), ...PROBLEMS },
 } as const;
 
@@ -48,7 +48,7 @@ export function workerRoutes(store: Pick<JobStore, "workers">): FastifyPluginAsy
   };
 }
 
-/** Of jobs of others, only the number is told. */
+/** Of other owners' jobs, shows only the number. */
 function shown({ worker, at, engine, places, running }: WorkerReport, isAdmin: boolean): object {
   return { worker, at: rfc3339(at), engine, places, running: running.length, ...(isAdmin && { jobs: running }) };
 }

@@ -3,7 +3,7 @@ import type { JobView } from "./schemas.ts";
 
 export const BUILDS = "/api/v2/builds";
 
-/** Returns a job as v2 shows it: times in RFC 3339, seconds instead of ms. */
+/** Returns the v2 view of a job: times in RFC 3339, seconds instead of ms. */
 export function jobView(job: Job, { position }: { position?: number | undefined } = {}): JobView {
   const { id, order, source, reason, limits } = { ...job, limits: job.order.limits };
   const self = `${BUILDS}/${id}`;

@@ -1,7 +1,10 @@
 import { Type, type Static } from "typebox";
 import { JOB_STATES } from "../../jobs/job.ts";
 
-/** What requests and answers of v2 look like. The OpenAPI document is made of it; nothing but these fields is accepted. */
+/**
+ * The schemas of v2's requests and responses. The OpenAPI document is generated from them; requests with other fields
+ * are rejected.
+ */
 
 const text = (description: string, maxLength = 4096) => Type.String({ description, maxLength });
 const strict = { additionalProperties: false };
@@ -11,46 +14,48 @@ export const CredentialsSchema = Type.Object(
   {
     ...strict,
     title: "Credentials",
-    description: "For the registry in the name. They are kept in memory, or sealed, and never shown.",
+    description: "Credentials for the registry in the name. Kept in memory or encrypted, and never shown.",
   },
 );
 
-/** Fields that may also come in the query of a plain archive, where they are text */
+/** Fields that may also be in the query of a plain archive, as text */
 const choices = {
   name: Type.String({ description: "The image's name: `[HOST/]PATH[:TAG]`", minLength: 1, maxLength: 512 }),
-  file: Type.Optional(text("The path of the Dockerfile in the archive; `Dockerfile` by default")),
-  target: Type.Optional(text("The stage to build", 256)),
+  file: Type.Optional(text("Path of the Dockerfile in the archive. Default: `Dockerfile`")),
+  target: Type.Optional(text("Stage to build", 256)),
   platform: Type.Optional(text("`OS/ARCH[/VARIANT]`", 256)),
-  network: Type.Optional(Type.Enum(["default", "none", "host"], { description: "The network of the build's steps" })),
+  network: Type.Optional(Type.Enum(["default", "none", "host"], { description: "Network of the build's steps" })),
 };
 
 export const BuildSchema = Type.Object(
   {
     ...choices,
-    dockerfile: Type.Optional(
-      Type.String({ description: "The text of a Dockerfile that needs no files", minLength: 1 }),
-    ),
-    archiveUrl: Type.Optional(text("An http or https address of an archive (tar, compressed or not, or zip)", 2048)),
+    dockerfile: Type.Optional(Type.String({ description: "Text of a Dockerfile that needs no files", minLength: 1 })),
+    archiveUrl: Type.Optional(text("http or https address of an archive (tar, compressed or not, or zip)", 2048)),
     strip: Type.Optional(
-      Type.Integer({ description: "Folders at the beginning of each path to leave out", minimum: 0, maximum: 100 }),
+      Type.Integer({ description: "Number of leading folders to remove from each path", minimum: 0, maximum: 100 }),
     ),
     buildArgs: Type.Optional(
-      Type.Record(Type.String(), Type.String({ maxLength: 65_536 }), { description: "They are shown: no secrets" }),
+      Type.Record(Type.String(), Type.String({ maxLength: 65_536 }), {
+        description: "Shown by the API: not for secrets",
+      }),
     ),
     labels: Type.Optional(Type.Record(Type.String(), Type.String({ maxLength: 65_536 }))),
-    noCache: Type.Optional(Type.Boolean({ description: "Build all steps again" })),
-    pull: Type.Optional(Type.Boolean({ description: "Look for newer bases" })),
-    push: Type.Optional(Type.Boolean({ description: "Push the image to the registry; true by default" })),
+    noCache: Type.Optional(Type.Boolean({ description: "Build all steps without the cache" })),
+    pull: Type.Optional(Type.Boolean({ description: "Pull newer bases" })),
+    push: Type.Optional(Type.Boolean({ description: "Push the image to the registry. Default: true" })),
     purge: Type.Optional(
-      Type.Boolean({ description: "Remove the image from the engine at the end; as `push` by default" }),
+      Type.Boolean({ description: "Remove the image from the engine at the end. Default: the value of `push`" }),
     ),
     credentials: Type.Optional(CredentialsSchema),
-    webhook: Type.Optional(Type.Object({ url: text("Told when the job is over: http or https", 2048) }, strict)),
+    webhook: Type.Optional(
+      Type.Object({ url: text("http or https address that is called when the job is over", 2048) }, strict),
+    ),
   },
   {
     ...strict,
     title: "NewBuild",
-    description: "A build. Exactly one of dockerfile, archiveUrl and an archive in the body",
+    description: "A build. It needs exactly one of dockerfile, archiveUrl and an archive in the body",
   },
 );
 export type BuildRequest = Static<typeof BuildSchema>;
@@ -59,11 +64,11 @@ const flag = () => Type.Optional(Type.Enum(["true", "false"]));
 const pairs = (description: string) =>
   Type.Optional(
     Type.Union([Type.String(), Type.Array(Type.String(), { maxItems: 200 })], {
-      description: `${description}: NAME=VALUE, as often as needed`,
+      description: `${description}: NAME=VALUE, may be repeated`,
     }),
   );
 
-/** The query of a plain archive. Credentials come in the header X-Registry-Auth: queries end up in the logs of proxies. */
+/** The query of a plain archive. Credentials are sent in the header X-Registry-Auth, because proxies log queries. */
 export const BuildQuerySchema = Type.Object(
   {
     ...choices,
@@ -75,13 +80,13 @@ export const BuildQuerySchema = Type.Object(
     pull: flag(),
     push: flag(),
     purge: flag(),
-    webhook: Type.Optional(text("Told when the job is over: http or https", 2048)),
+    webhook: Type.Optional(text("http or https address that is called when the job is over", 2048)),
   },
   { ...strict, description: "Only for a plain archive in the body" },
 );
 export type BuildQuery = Static<typeof BuildQuerySchema>;
 
-/** Streamed, and therefore not looked at by the validator, to which such a body is null. */
+/** Streamed: the validator does not check such a body, and sees null. */
 export const MultipartSchema = Type.Unsafe<null>({
   type: ["object", "null"],
   required: ["build"],
@@ -89,7 +94,7 @@ export const MultipartSchema = Type.Unsafe<null>({
 });
 
 export const RetrySchema = Type.Union([
-  Type.Object({ credentials: Type.Optional(CredentialsSchema) }, { ...strict, description: "May be left out" }),
+  Type.Object({ credentials: Type.Optional(CredentialsSchema) }, { ...strict, description: "Optional" }),
   Type.Null(),
 ]);
 
@@ -100,9 +105,11 @@ export const ListQuerySchema = Type.Object(
         description: `States, separated by commas: ${JOB_STATES.join(", ")}`,
       }),
     ),
-    name: Type.Optional(text("Jobs whose name contains this", 512)),
-    cursor: Type.Optional(Type.String({ description: "From the page before", pattern: "^[\\x21-\\x7e]{1,500}$" })),
-    limit: Type.Optional(Type.String({ description: "1 to 200; 50 by default", pattern: "^[1-9][0-9]{0,2}$" })),
+    name: Type.Optional(text("Only jobs whose name contains this text", 512)),
+    cursor: Type.Optional(
+      Type.String({ description: "`cursor` of the previous page", pattern: "^[\\x21-\\x7e]{1,500}$" }),
+    ),
+    limit: Type.Optional(Type.String({ description: "1 to 200. Default: 50", pattern: "^[1-9][0-9]{0,2}$" })),
   },
   strict,
 );
@@ -112,10 +119,10 @@ const bytes = (description: string) => Type.Integer({ description: `Bytes ${desc
 
 export const JobSchema = Type.Object(
   {
-    id: Type.String({ description: "A UUID: IDs sort as jobs were accepted" }),
+    id: Type.String({ description: "A UUID. IDs sort in the order in which jobs were accepted" }),
     name: Type.String(),
-    fullName: Type.String({ description: "With registry and tag" }),
-    owner: Type.String({ description: "The name of the token that it came with" }),
+    fullName: Type.String({ description: "Name with registry and tag" }),
+    owner: Type.String({ description: "Name of the token with which the job was submitted" }),
     state: Type.Enum([...JOB_STATES]),
     reason: Type.Optional(
       Type.Object({
@@ -125,8 +132,8 @@ export const JobSchema = Type.Object(
         hint: Type.Optional(Type.String()),
       }),
     ),
-    position: Type.Optional(Type.Integer({ description: "Jobs to run before this one" })),
-    attempts: Type.Integer({ description: "Runs that have begun" }),
+    position: Type.Optional(Type.Integer({ description: "Number of jobs that run before this one" })),
+    attempts: Type.Integer({ description: "Number of runs that have begun" }),
     source: Type.Object({
       kind: Type.Enum(["dockerfile", "archive", "address"]),
       bytes: Type.Optional(Type.Integer()),
@@ -149,18 +156,18 @@ export const JobSchema = Type.Object(
       network: Type.Optional(Type.String()),
     }),
     hasCredentials: Type.Boolean(),
-    retryOf: Type.Optional(Type.String({ description: "The job that this one repeats" })),
+    retryOf: Type.Optional(Type.String({ description: "Job that this one repeats" })),
     imageId: Type.Optional(Type.String()),
-    digest: Type.Optional(Type.String({ description: "Of the manifest in the registry" })),
+    digest: Type.Optional(Type.String({ description: "Digest of the manifest in the registry" })),
     size: Type.Optional(bytes("of the image's layers")),
     contextBytes: Type.Optional(bytes("of the files in the context")),
     seconds: Type.Record(Type.String(), Type.Number(), {
-      description: "Of each phase that is over: queue, fetch, context, build, push, purge",
+      description: "Duration of each completed phase: queue, fetch, context, build, push, purge",
     }),
-    acceptedAt: time("When it was accepted"),
-    startedAt: Type.Optional(time("When its run began")),
+    acceptedAt: time("Time at which the job was accepted"),
+    startedAt: Type.Optional(time("Time at which its run began")),
     finishedAt: Type.Optional(time("When it ended")),
-    cancelledAt: Type.Optional(time("When its end was asked for")),
+    cancelledAt: Type.Optional(time("Time at which it was cancelled")),
     worker: Type.Optional(Type.String()),
     engine: Type.Optional(Type.String()),
     webhook: Type.Optional(Type.String()),
@@ -181,7 +188,7 @@ export type JobView = Static<typeof JobSchema>;
 export const JobListSchema = Type.Object(
   {
     builds: Type.Array(JobSchema, { description: "Newest first" }),
-    cursor: Type.Optional(Type.String({ description: "Of the next page; left out: there is none" })),
+    cursor: Type.Optional(Type.String({ description: "Cursor of the next page; missing on the last page" })),
   },
   { title: "BuildList" },
 );
@@ -192,12 +199,12 @@ export const DeliveriesSchema = Type.Object(
     deliveries: Type.Array(
       Type.Object({
         at: time("When"),
-        status: Type.Optional(Type.Integer({ description: "The HTTP status of the answer" })),
-        error: Type.Optional(Type.String({ description: "Why there was no answer" })),
+        status: Type.Optional(Type.Integer({ description: "HTTP status of the response" })),
+        error: Type.Optional(Type.String({ description: "Reason why there was no response" })),
         seconds: Type.Number(),
       }),
     ),
-    nextAt: Type.Optional(time("When the next attempt is due")),
+    nextAt: Type.Optional(time("Time at which the next attempt is due")),
   },
   { title: "Deliveries" },
 );
@@ -215,8 +222,8 @@ const ProblemSchema = Type.Object(
   { title: "Problem", description: "Problem details (RFC 9457)" },
 );
 
-/** The answers of each route to what it refuses, for its `response`. */
+/** The error responses of each route, for its `response`. */
 export const PROBLEMS = {
   "4xx": { description: "Refused", content: { "application/problem+json": { schema: ProblemSchema } } },
-  "5xx": { description: "Not possible", content: { "application/problem+json": { schema: ProblemSchema } } },
+  "5xx": { description: "Failed", content: { "application/problem+json": { schema: ProblemSchema } } },
 };

@@ -12,9 +12,11 @@ import { EVENT_STREAM, type StreamSettings } from "./stream-settings.ts";
 export interface EventRouteOptions {
   feed: JobFeed;
   settings: StreamSettings;
-  /** What is shown of a job */
+  /** Returns the view of a job for clients */
   view: (job: Job) => unknown;
-  /** Counts a reader; disposing tells that it has gone. Throws ProblemError 429 where the client has too many streams. */
+  /**
+   * Counts a reader; disposing removes it from the count. Throws ProblemError 429 if the client has too many streams.
+   */
   countReader: (stream: "jobs", client: Client) => Disposable;
 }
 
@@ -23,16 +25,16 @@ const SCHEMA = {
   tags: ["builds"],
   summary: "Watch builds as they change",
   description:
-    "Server-sent events: `job` with a build each time it has changed, new builds included; one's own, or all with the scope `admin`. Changes that a " +
-    "reader is too slow for are skipped: it gets the newest state of each build. There is nothing to resume: open the stream first, then list the " +
-    "builds, and do so again whenever the stream was opened again.",
+    "Server-sent events: `job` with a build whenever it changes, including new builds; one's own builds, or all with the scope `admin`. If a " +
+    "reader is too slow, changes are skipped, and it gets the newest state of each build. A stream cannot be resumed: open the stream first, then list the " +
+    "builds, and list them again after each reconnection.",
   response: {
     200: { description: "The events", content: { "text/event-stream": { schema: Type.String() } } },
     ...PROBLEMS,
   },
 } as const;
 
-/** Jobs as they change. */
+/** Routes that send changed jobs as events. */
 export function eventRoutes({ feed, settings, view, countReader }: EventRouteOptions): FastifyPluginAsync {
   const encode = jobEventEncoder(view);
   return async (app) => {

@@ -9,12 +9,15 @@ import {
 import { SharedReads } from "./shared-reads.ts";
 import { Wakeup } from "./wakeup.ts";
 
-/** Different jobs that may wait for a reader of all jobs. One that falls further behind is better served by a new list. */
+/**
+ * Maximum number of different jobs that wait for a reader of all jobs. A reader that is further behind is better served
+ * by a new list.
+ */
 const MAX_PENDING = 1000;
 
 /**
- * What changes, for all readers of streams: one watch of the store, and one read for each change, however many readers there are. It holds nothing for
- * a reader but which jobs it has not seen yet. Disposing ends all of them.
+ * Distributes changes to all readers of streams, with one watch of the store, and one read for each change, for any
+ * number of readers. For a reader, it stores only which jobs it has not seen yet. Disposing ends all readers.
  */
 export class JobFeed implements Disposable {
   readonly #store: Pick<JobStore, "get" | "readLog" | "watch">;
@@ -22,30 +25,30 @@ export class JobFeed implements Disposable {
   readonly #watch: Disposable;
   readonly #followers = new Map<string, Set<JobFollower>>();
   readonly #readers = new Set<JobsReader>();
-  /** IDs of changed jobs that readers of all jobs wait for */
+  /** IDs of changed jobs that are not yet passed to readers of all jobs */
   readonly #changed = new Set<string>();
   readonly #retryDelay: number;
   #isReading = false;
   #isClosed = false;
 
-  /** @param retryDelay ms until a store is asked again that could not be reached */
+  /** @param retryDelay ms before an unavailable store is queried again */
   constructor(store: Pick<JobStore, "get" | "readLog" | "watch">, { retryDelay = 1000 } = {}) {
     this.#store = store;
     this.#retryDelay = retryDelay;
     this.#watch = store.watch((change) => this.#onChange(change));
   }
 
-  /** Reads a job; with the same read for all who ask at the same time. */
+  /** Reads a job; simultaneous callers share one read. */
   job(id: string): Promise<Job | undefined> {
     return this.#reads.share(id, "job", () => this.#store.get(id));
   }
 
-  /** Reads a piece of a log; with the same read, and the same piece, for all who are at the same line. */
+  /** Reads a piece of a log; simultaneous callers at the same line share one read and its piece. */
   readLog(id: string, options: ReadLogOptions): Promise<LogPiece> {
     return this.#reads.share(id, `log ${options.limit} ${options.after ?? ""}`, () => this.#store.readLog(id, options));
   }
 
-  /** Follows a job and its log, until it is ended. Disposes of `held` then. */
+  /** Follows a job and its log until the follower is ended. Disposes of `held` at that point. */
   follow(id: string, held?: Disposable): JobFollower {
     const followers = this.#followers.get(id) ?? new Set();
     this.#followers.set(id, followers);
@@ -59,7 +62,7 @@ export class JobFeed implements Disposable {
     return follower;
   }
 
-  /** Collects the changed jobs that `sees` accepts, until it is ended. Disposes of `held` then. */
+  /** Collects the changed jobs that `sees` accepts, until the reader is ended. Disposes of `held` at that point. */
   readJobs(sees: (job: Job) => boolean, held?: Disposable): JobsReader {
     const reader = new JobsReader(sees, () => {
       held?.[Symbol.dispose]();
@@ -78,14 +81,14 @@ export class JobFeed implements Disposable {
   }
 
   #onChange({ id, what }: Change): void {
-    this.#reads.forget(id); // what is being read may be older than the change
-    for (const follower of this.#followers.get(id) ?? []) follower.tell(what);
+    this.#reads.forget(id); // A read in progress may be older than the change
+    for (const follower of this.#followers.get(id) ?? []) follower.notify(what);
     if (what !== "job" || this.#readers.size === 0) return;
     this.#changed.add(id);
     if (!this.#isReading) void this.#readChanged();
   }
 
-  /** Reads changed jobs one after the other, so that a job that changes meanwhile is read once. */
+  /** Reads changed jobs one after the other: a job that changes several times in the meantime is read once. */
   async #readChanged(): Promise<void> {
     this.#isReading = true;
     try {
@@ -105,7 +108,7 @@ export class JobFeed implements Disposable {
     try {
       return await this.job(id);
     } catch (error) {
-      // Readers list all jobs when their stream begins anew: a job that cannot be read for another reason is seen then.
+      // Readers list all jobs when their stream begins again: after another error, they see the job at that point.
       if (!(error instanceof StoreUnavailable) || this.#isClosed) return undefined;
       this.#changed.add(id);
       await new Promise((resolve) => setTimeout(resolve, this.#retryDelay).unref());
@@ -114,25 +117,25 @@ export class JobFeed implements Disposable {
   }
 }
 
-/** Somebody who reads the log of a job while it grows. */
+/** A reader that follows the log of a job while it grows. */
 export class JobFollower extends Wakeup {
   #isJobChanged = false;
 
-  /** Whether the job has changed since this was last asked. */
+  /** Returns whether the job has changed since the last call. */
   takeJobChange(): boolean {
     const isChanged = this.#isJobChanged;
     this.#isJobChanged = false;
     return isChanged;
   }
 
-  /** Wakes it after a change. */
-  tell(what: Change["what"]): void {
+  /** Wakes the reader after a change. */
+  notify(what: Change["what"]): void {
     if (what === "job") this.#isJobChanged = true;
     this.wake();
   }
 }
 
-/** Somebody who reads all jobs that change. Of a job that changes again before it is taken, the newest state alone is kept. */
+/** A reader of all changed jobs. If a job changes again before it is taken, only its newest state is stored. */
 export class JobsReader extends Wakeup {
   readonly #sees: (job: Job) => boolean;
   readonly #pending = new Map<string, Job>();
@@ -144,7 +147,7 @@ export class JobsReader extends Wakeup {
 
   put(job: Job): void {
     if (this.isOver || !this.#sees(job)) return;
-    this.#pending.delete(job.id); // in the order of the last changes
+    this.#pending.delete(job.id); // Keeps the order of the last changes
     this.#pending.set(job.id, job);
     if (this.#pending.size > MAX_PENDING) this.end();
     else this.wake();

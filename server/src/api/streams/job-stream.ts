@@ -2,10 +2,10 @@ import type { Job } from "../../jobs/job.ts";
 import type { JobsReader } from "./job-feed.ts";
 import { SSE_HEARTBEAT, SSE_START, sseEvent } from "./sse.ts";
 
-/** Jobs that are sent at a time. */
+/** Maximum number of jobs that are sent at a time. */
 const BATCH = 16;
 
-/** Changed jobs as events `job`, each in its newest state. */
+/** Yields changed jobs as events `job`, each in its newest state. */
 export async function* jobEvents(
   reader: JobsReader,
   { heartbeat, encode }: { heartbeat: number; encode: (job: Job) => Buffer },
@@ -22,7 +22,9 @@ export async function* jobEvents(
   }
 }
 
-/** Returns a function that returns the event of a job. Readers share it while somebody holds the job. */
+/**
+ * Returns a function that encodes the event of a job. Readers share the bytes as long as somebody refers to the job.
+ */
 export function jobEventEncoder(view: (job: Job) => unknown): (job: Job) => Buffer {
   const events = new WeakMap<Job, Buffer>();
   return (job) => {

@@ -6,19 +6,19 @@ import { SSE_HEARTBEAT, SSE_START, sseEvent } from "./sse.ts";
 /** Bytes of a log that are read at a time. A slow reader holds two pieces. */
 const PIECE = 32 * 1024;
 
-/** The ID of the event `end`: who connects again with it has all. */
+/** The ID of the event `end`: a client that reconnects with it has the complete log. */
 export const END_ID = "end";
 
 export interface LogStreamOptions {
   /** The ID of the last line that the reader has */
   after: string | undefined;
-  /** ms between signs of life */
+  /** ms between two heartbeats */
   heartbeat: number;
-  /** ms until a store is asked again that could not be reached */
+  /** ms before an unavailable store is queried again */
   retryDelay: number;
 }
 
-/** The log as text, a line each. With `follow` it stays until the job is over. */
+/** Yields the log as text, one line each. With `follow`, it continues until the job is over. */
 export async function* textLog(
   feed: JobFeed,
   { id }: Job,
@@ -42,9 +42,9 @@ export async function* textLog(
 }
 
 /**
- * The log as events: `log` for each line, `job` when the job's state changes, and `end`.
+ * Yields the log as events: `log` for each line, `job` when the job's state changes, and `end`.
  *
- * @param view what is shown of a job
+ * @param view returns the view of a job for clients
  */
 export async function* logEvents(
   feed: JobFeed,
@@ -56,7 +56,7 @@ export async function* logEvents(
   yield SSE_START + jobEvent(job);
   let { state } = job;
   let last = after;
-  let isJobStale = true; // it may have changed since it was read
+  let isJobStale = true; // The job may have changed since it was read
   while (!follower.isOver) {
     isJobStale = follower.takeJobChange() || isJobStale;
     const piece = await unlessUnavailable(readPiece(feed, job.id, last));
@@ -70,7 +70,7 @@ export async function* logEvents(
         ({ state } = changed);
         yield jobEvent(changed);
       }
-      // A job that was read together with another reader may be older than the log.
+      // A job from a shared read may be older than the log.
       if (changed === "removed" || (isLast && isOver(changed))) {
         yield sseEvent({ event: "end", id: END_ID, data: JSON.stringify({ state }) });
         return;
@@ -79,7 +79,7 @@ export async function* logEvents(
     if (piece !== undefined && piece.lines.length > 0) continue;
     const isUnavailable = piece === undefined || isJobStale || isLast;
     if (await follower.sleep(isUnavailable ? retryDelay : heartbeat)) continue;
-    isJobStale = true; // in case that the store could not tell
+    isJobStale = true; // The store may have failed to report a change
     if (!follower.isOver) yield SSE_HEARTBEAT;
   }
 }
@@ -88,7 +88,10 @@ function readPiece(feed: JobFeed, id: string, after: string | undefined): Promis
   return feed.readLog(id, { after, limit: PIECE });
 }
 
-/** Returns what the store tells, or `none` for nothing; undefined while it cannot be reached: the stream goes on when it can. */
+/**
+ * Returns the result of the store, or `none` if it has none; undefined while the store cannot be reached: the stream
+ * continues later.
+ */
 async function unlessUnavailable<T, N = undefined>(
   promise: Promise<T | undefined>,
   none?: N,
@@ -107,7 +110,7 @@ const asText: Encode = ({ lines }) => lines.map(({ text }) => `${text}\n`).join(
 const asEvents: Encode = ({ lines }) =>
   lines.map(({ id, text }) => sseEvent({ event: "log", id, data: text })).join("");
 
-/** Readers share pieces, and so their bytes, while somebody holds them. */
+/** Readers share the bytes of a piece as long as somebody refers to it. */
 const bytesOf: ReadonlyMap<Encode, WeakMap<LogPiece, Buffer>> = new Map([
   [asText, new WeakMap<LogPiece, Buffer>()],
   [asEvents, new WeakMap<LogPiece, Buffer>()],

@@ -16,9 +16,11 @@ export interface LogRouteOptions {
   store: Pick<JobStore, "get">;
   feed: JobFeed;
   settings: StreamSettings;
-  /** What is shown of a job */
+  /** Returns the view of a job for clients */
   view: (job: Job) => unknown;
-  /** Counts a reader; disposing tells that it has gone. Throws ProblemError 429 where the client has too many streams. */
+  /**
+   * Counts a reader; disposing removes it from the count. Throws ProblemError 429 if the client has too many streams.
+   */
   countReader: (stream: "log", client: Client) => Disposable;
 }
 
@@ -29,11 +31,11 @@ const SCHEMA = {
   tags: ["builds"],
   summary: "Read the log of a build",
   description:
-    "The log as text, or as server-sent events where the request accepts `text/event-stream`. Lines are as the builder wrote them, colours of " +
+    "Returns the log as text, or as server-sent events if the request accepts `text/event-stream`. Lines are as the builder wrote them, colours of " +
     "terminals included.\n\n" +
     "Events: `log` for each line (its `id` identifies the line), `job` with the build at the start and when its state changes, and `end` when the " +
-    "build is over and its log complete. A stream that broke goes on where `Last-Event-ID` says; after `end` the answer is 204. A comment comes " +
-    "every 15 s in which nothing happens. A reader that takes nothing for 60 s is dropped.",
+    "build is over and its log complete. A broken stream continues after the line of `Last-Event-ID`; after `end`, the response is 204. A comment is sent " +
+    "after every 15 s without an event. A reader that receives nothing for 60 s is dropped.",
   params: Type.Object({ id: Type.String({ description: "The build's ID" }) }),
   querystring: Type.Object(
     {
@@ -41,13 +43,13 @@ const SCHEMA = {
         Type.Unsafe<"true" | "false">({
           type: "string",
           enum: ["true", "false"],
-          description: "Of the text: stay until the build is over. Events always do.",
+          description: "For text: keep the response open until the build is over. Event streams always stay open.",
         }),
       ),
       after: Type.Optional(
         Type.String({
           pattern: LINE_ID.source,
-          description: "The ID of the last line that is known: what follows it is sent.",
+          description: "ID of the last known line: the response begins after it.",
         }),
       ),
     },
@@ -55,7 +57,7 @@ const SCHEMA = {
   ),
   headers: Type.Object({
     "last-event-id": Type.Optional(
-      Type.String({ description: "As `after`, and before it; browsers send it when they connect again." }),
+      Type.String({ description: "Same as `after`, and has priority; browsers send it when they reconnect." }),
     ),
   }),
   response: {
@@ -66,12 +68,12 @@ const SCHEMA = {
         "text/event-stream": { schema: Type.String() },
       },
     },
-    204: Type.Null({ description: "Events: the reader has all of it." }),
+    204: Type.Null({ description: "Event stream: the reader already has the complete log." }),
     ...PROBLEMS,
   },
 } as const;
 
-/** The log of a job, as text or as events. */
+/** Routes that send the log of a job, as text or as events. */
 export function logRoutes({ store, feed, settings, view, countReader }: LogRouteOptions): FastifyPluginAsync {
   return async (app) => {
     app
@@ -85,7 +87,7 @@ export function logRoutes({ store, feed, settings, view, countReader }: LogRoute
           const lastId = request.headers["last-event-id"];
           const isEvents = (request.headers.accept ?? "").includes(EVENT_STREAM);
           if (isEvents && lastId === END_ID) return reply.code(204).send(null);
-          // An ID that no store gives counts as the start.
+          // An ID that no store assigns counts as the start.
           const after = lastId !== undefined && LINE_ID.test(lastId) ? lastId : request.query.after;
           const follower = feed.follow(job.id, countReader("log", client));
           const chunks = isEvents

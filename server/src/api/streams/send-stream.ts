@@ -4,19 +4,19 @@ import type { Wakeup } from "./wakeup.ts";
 
 export interface SendOptions {
   contentType: string;
-  /** Ended when the client has gone */
+  /** Ended when the client disconnects */
   wakeup: Wakeup;
-  /** ms after which a reader is dropped that takes nothing of what waits for it */
+  /** ms after which a reader is dropped if it receives none of the waiting data */
   stall: number;
-  /** Whether the reader may still read: asked every {@link recheck} ms. The stream ends when it may not. */
+  /** Returns whether the reader still has permission. Called every {@link recheck} ms. If false, the stream ends. */
   mayRead: () => boolean;
   /** ms */
   recheck: number;
 }
 
 /**
- * Sends chunks while the reader takes them: the next one is asked for when the last one has left, so that a slow reader holds two of them at most. The
- * headers go at once. Resolves when the answer is on its way.
+ * Sends chunks while the reader receives them: requests the next chunk when the last one has left, so a slow reader
+ * holds two chunks at most. Sends the headers at once. Resolves when the response has started.
  */
 export async function sendStream(
   reply: FastifyReply,
@@ -31,7 +31,8 @@ export async function sendStream(
     clearInterval(timer);
     wakeup.end();
   });
-  // Node counts as activity each part of a write that the other side takes; heartbeats are writes too. An idle stream has nothing that waits.
+  // Node counts as activity each part of a write that the other side receives; heartbeats are writes as well. An idle
+  // stream has no waiting data.
   raw.setTimeout(stall, () => {
     if (raw.writableLength > 0) raw.destroy();
   });

@@ -1,8 +1,14 @@
-/** Reads that go on, by subject: whoever asks for the same meanwhile shares the read and its result. Nothing is kept afterwards. */
+/**
+ * Shares reads in progress, by subject: callers that request the same in the meantime share the read and its result.
+ * Stores nothing afterwards.
+ */
 export class SharedReads {
   readonly #bySubject = new Map<string, Map<string, Promise<unknown>>>();
 
-  /** Returns what the read of this name results in; starts it with `read` if it does not go on. A name always has the same type of result. */
+  /**
+   * Returns the result of the read with this name; starts it with `read` if none is in progress. A name always has the
+   * same type of result.
+   */
   share<T>(subject: string, name: string, read: () => Promise<T>): Promise<T> {
     const reads = this.#bySubject.get(subject) ?? new Map<string, Promise<unknown>>();
     const known = reads.get(name);
@@ -16,7 +22,7 @@ export class SharedReads {
     return promise;
   }
 
-  /** Has the next who ask for something of this subject read anew. Reads that go on end for those who wait for them. */
+  /** Makes later callers read this subject anew. Reads in progress still finish for their callers. */
   forget(subject: string): void {
     this.#bySubject.delete(subject);
   }

@@ -16,8 +16,8 @@ export interface StreamRouteOptions {
 }
 
 /**
- * Adds logs and events, which share what they read. All readers end when the app closes, before it waits for requests: it has to be told by a hook of
- * its own, because those of plugins come later.
+ * Adds the routes of logs and events, which share their reads. All readers end when the app closes, before it waits for
+ * requests. This needs a hook of the app, because hooks of plugins run later.
  */
 export function addStreams(app: FastifyInstance, { store, metrics, streams }: StreamRouteOptions): void {
   const settings = { ...STREAM_SETTINGS, ...streams };

@@ -1,12 +1,15 @@
-/** How streams are kept. Times are ms. */
+/** Limits of streams. Times are ms. */
 export interface StreamSettings {
-  /** Between signs of life of a stream of events in which nothing happens, and between two looks at whether its reader's token still holds */
+  /**
+   * Time between two heartbeats of an event stream in which nothing happens, and between two checks of its reader's
+   * token
+   */
   heartbeat: number;
-  /** After which a reader is dropped that takes nothing of what waits for it */
+  /** Time after which a reader is dropped if it receives none of the waiting data */
   stall: number;
-  /** Until a store is asked again that could not be reached */
+  /** Time before an unavailable store is queried again */
   retryDelay: number;
-  /** Streams that a client may have open */
+  /** Maximum number of open streams of a client */
   perClient: number;
 }
 

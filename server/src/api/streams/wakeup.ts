@@ -1,11 +1,14 @@
-/** Lets one task sleep until something has happened. What happens while it does not sleep wakes it at once when it goes to sleep. */
+/**
+ * Lets one task sleep until something happens. If something happens while the task is awake, its next sleep ends at
+ * once.
+ */
 export class Wakeup {
   readonly #onEnd: () => void;
   #isAwake = false;
   #isOver = false;
   #rouse: (() => void) | undefined;
 
-  /** @param onEnd called once, when it ends */
+  /** @param onEnd called once, at the end */
   constructor(onEnd: () => void = () => {}) {
     this.#onEnd = onEnd;
   }
@@ -20,7 +23,7 @@ export class Wakeup {
     this.#rouse?.();
   }
 
-  /** Ends it. Whoever sleeps wakes up. Again, it changes nothing. */
+  /** Ends it, and wakes the sleeping task. Repeated calls have no effect. */
   end(): void {
     if (this.#isOver) return;
     this.#isOver = true;
@@ -28,7 +31,7 @@ export class Wakeup {
     this.#onEnd();
   }
 
-  /** Sleeps for `ms` at most. Returns whether something has happened since the last sleep. */
+  /** Sleeps for at most `ms`. Returns whether something has happened since the last sleep. */
   async sleep(ms: number): Promise<boolean> {
     if (!this.#isAwake && !this.#isOver) {
       await new Promise<void>((resolve) => {

@@ -3,7 +3,7 @@ import type { Network } from "../../net/network.ts";
 import { readOrder, unusable, type ReadOrder } from "../builds/order.ts";
 import { ProblemError } from "../http/problem.ts";
 
-/** tutum-builder's words for a request in which something is missing */
+/** tutum-builder's message for a request that lacks something */
 const INSUFFICIENT = "Insufficient Information.  Must provide at least an Image Name and a Dockerfile/Tarurl.";
 
 const FIELDS = ["image_name", "username", "password", "email", "dockerfile", "tarurl"] as const;
@@ -11,14 +11,14 @@ type Field = (typeof FIELDS)[number];
 
 export interface V1Context {
   client: Client;
-  /** Whether there is a `TarFile`; undefined: it may follow */
+  /** Whether the form contains a `TarFile`; undefined: it may follow */
   hasArchive: boolean | undefined;
   network: Network | undefined;
 }
 
 /**
- * Reads the JSON of tutum-builder's `POST /api/v1/build`, as its parser did: letters of names may be of either case, what is empty is not there, and
- * unknown fields are left alone.
+ * Parses the JSON of tutum-builder's `POST /api/v1/build`, as its parser did: names are case-insensitive, empty values
+ * count as missing, and unknown fields are ignored.
  *
  * @throws ProblemError, which names fields as tutum-builder did
  */
@@ -45,7 +45,7 @@ export function readV1Order(value: unknown, { client, hasArchive, network }: V1C
   );
 }
 
-/** Version 2's names of fields that are checked there, and version 1's. */
+/** Maps names of version 2's fields, as validated, to those of version 1. */
 const NAMES: Readonly<Record<string, string>> = { name: "image_name", archiveUrl: "tarUrl" };
 
 function inV1Words(read: () => ReadOrder): ReadOrder {

@@ -20,14 +20,14 @@ const NO_JOB = "Jobid doesn't exist in the cache.  Bad request.";
 const TEXT = { type: "string" };
 
 const BUILD_TEXT =
-  "As JSON: image_name, and dockerfile or tarUrl; username, password and email if needed. Or as a form with the parts " +
-  "TarFile, and Json with the same fields.";
+  "Accepts JSON with image_name, and dockerfile or tarUrl; username, password and email if needed. Or accepts a form with the parts " +
+  "TarFile, and Json, which has the same fields.";
 
 type OnError = ((error: unknown) => void) | undefined;
 
 /**
- * tutum-builder's API, with its words and its JSON, for its clients. It takes JSON of whatever content type, as tutum-builder did, and its forms with the
- * parts in either order. Register it with its prefix, `/api/v1`.
+ * tutum-builder's API for its clients, with its messages and its JSON. It accepts JSON with any content type, as
+ * tutum-builder did, and its forms with the parts in either order. Register it with its prefix, `/api/v1`.
  */
 export function v1Routes(context: AppContext & { onError?: OnError }): FastifyPluginAsync {
   const { store, network } = context;
@@ -71,7 +71,7 @@ export function v1Routes(context: AppContext & { onError?: OnError }): FastifyPl
       schema: v1Schema("Read the log of a build", "The log so far", { Logs: TEXT }),
       handler: async (request, reply) => {
         const { id } = await findJob(store, clientOf(request), request.params.id);
-        // Read before the answer begins, which can then still be an error.
+        // Read before the response begins, because it can still be an error at that point.
         const first = await store.readLog(id, { limit: PIECE });
         return await reply.type("application/json").send(Readable.from(logJson(store, id, first)));
       },
@@ -79,7 +79,7 @@ export function v1Routes(context: AppContext & { onError?: OnError }): FastifyPl
   };
 }
 
-/** Returns the text that tutum-builder had for a state. */
+/** Returns tutum-builder's text for a state. */
 function v1Status({ state, reason }: Job): string {
   if (state === "queued" || state === "running") return "Building";
   if (state === "pushing") return "Pushing";
@@ -87,7 +87,7 @@ function v1Status({ state, reason }: Job): string {
   return `Failed: ${reason?.message ?? state}`;
 }
 
-/** The two parts come in tutum-builder's order, `TarFile` first, or the other way round. */
+/** The two parts arrive in tutum-builder's order, `TarFile` first, or in the opposite order. */
 async function submitV1Form(
   request: FastifyRequest,
   context: AppContext,
@@ -108,7 +108,7 @@ async function submitV1Form(
     } else if (known === "tarfile" && archive === undefined) {
       const body = owner.own(await context.store.newBody());
       archive = { ...(await spoolBody(stream, body.path, limits)), body };
-    } else throw new ProblemError(400, "invalid", `The form has a part ${JSON.stringify(name)} too many.`);
+    } else throw new ProblemError(400, "invalid", `The form has an unexpected part ${JSON.stringify(name)}.`);
   });
   const hasArchive = archive !== undefined && archive.bytes > 0;
   return await submit(
@@ -139,7 +139,7 @@ function acceptAnyJson(app: FastifyInstance): void {
   });
 }
 
-/** tutum-builder answered 400 to all that it could not use. */
+/** tutum-builder answered 400 to every unusable request. */
 function answerErrors(app: FastifyInstance, onError: OnError): void {
   app.setErrorHandler(async (error, _request, reply) => {
     const problem = asProblem(error);
@@ -152,7 +152,7 @@ function answerErrors(app: FastifyInstance, onError: OnError): void {
   app.setNotFoundHandler(async (_request, reply) => await sendV1(reply.status(404), { Error: "Resource not found" }));
 }
 
-/** With its spaces: people read the answers of curl. */
+/** Keeps tutum-builder's spaces, because people read these responses in curl. */
 function sendV1(reply: FastifyReply, body: Readonly<Record<string, string>>): FastifyReply {
   return reply.type("application/json").send(JSON.stringify(body, null, 2));
 }

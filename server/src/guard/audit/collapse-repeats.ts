@@ -1,6 +1,9 @@
 import type { AuditEntry, AuditLog } from "./entry.ts";
 
-/** Rules that refuse a tenant that is too fast. Such requests cost the tenant next to nothing, and their lines would fill the disk. */
+/**
+ * Rules for tenants that send too fast. Such requests cost the tenant almost nothing, and their lines would fill the
+ * disk.
+ */
 const COLLAPSED: ReadonlySet<string> = new Set([
   "quota.requests",
   "quota.calls",
@@ -10,15 +13,15 @@ const COLLAPSED: ReadonlySet<string> = new Set([
 /** ms */
 const EVERY = 1000;
 
-/** The refusals of a tenant by one rule: an entry for those that have no line yet, if any */
+/** The refusals of a tenant by one rule. It has an entry if some of them have no line yet */
 interface Repeats {
   waiting: AuditEntry | undefined;
   timer: NodeJS.Timeout;
 }
 
 /**
- * Passes entries on. Of the refusals of a tenant that is too fast, it passes on the first, and then at most one each second, with the number of refusals that
- * it stands for. Disposing passes on pending entries.
+ * Passes entries on. If a tenant sends too fast, it passes on the first refusal, and after that at most one each
+ * second, with the number of refusals that it stands for. Disposing passes on pending entries.
  */
 export function collapseRepeats(write: (entry: AuditEntry) => void, every = EVERY): AuditLog & Disposable {
   const repeats = new Map<string, Repeats>();
@@ -57,7 +60,7 @@ export function collapseRepeats(write: (entry: AuditEntry) => void, every = EVER
   };
 }
 
-/** The last of them, with what all have moved */
+/** Returns the last entry, with the bytes of all */
 function added(before: AuditEntry | undefined, entry: AuditEntry): AuditEntry {
   return {
     ...entry,

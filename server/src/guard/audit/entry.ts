@@ -8,14 +8,14 @@ export interface AuditEntry {
   /** e.g. `GET /v1.51/images/json`, or `/moby.buildkit.v1.Control/Solve` */
   call: string;
   decision: "allowed" | "refused" | "failed" | "would-refuse";
-  /** The rule that decided: a row of the table of calls, e.g. `image.list`, or what refused it */
+  /** The rule that decided: the name of an allowed call, e.g. `image.list`, or of the check that refused it */
   rule: Rule;
   /** Why it was refused, or has failed */
   reason?: string | undefined;
-  /** What the call is about: images, by the tenant's names, or build targets */
+  /** The subject of the call: images, by the tenant's names, or build targets */
   about?: readonly string[] | undefined;
   status?: number | undefined;
-  /** Bytes from the tenant, and to it */
+  /** Bytes received from the tenant and sent to it */
   received: number;
   sent: number;
   ms: number;
@@ -23,7 +23,7 @@ export interface AuditEntry {
   count?: number | undefined;
 }
 
-/** Takes entries of all tenants. */
+/** Receives the entries of all tenants. */
 export interface AuditLog {
   /** Never throws, and never waits: lines that cannot be written are counted in the metrics, and reported once. */
   write(entry: AuditEntry): void;

@@ -2,24 +2,24 @@ import { constants } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 import { Failure, messageOf } from "docker-over-ssh/builds";
 
-/** Lines that wait for a slow disk. A line has some hundred bytes. */
+/** Maximum number of lines that wait for a slow disk. A line has some hundred bytes. */
 const MAX_WAITING = 20_000;
 const MAX_BATCH = 512;
 /** For the owner only: lines disclose what tenants build. */
 const MODE = 0o600;
 
 export interface LineFileOptions {
-  /** Called for each line that is not in the file */
+  /** Called for each line that could not be written */
   onLost: () => void;
-  /** Called once when lines begin to be lost, and once when they are written again. */
-  tell: (line: string) => void;
+  /** Called once when lines begin to be lost, and once when lines can be written again. */
+  printLine: (line: string) => void;
 }
 
 /** Appends lines in order. Disposing waits until they are written. */
 export interface LineFile extends AsyncDisposable {
   /** Never throws, and never waits. */
   write(line: string): void;
-  /** Opens the path again, after somebody has renamed the file (logrotate). What was written before is in the old one. */
+  /** Opens the path again after the file was renamed (logrotate). Earlier lines are in the old file. */
   reopen(): Promise<void>;
 }
 
@@ -28,7 +28,7 @@ export interface LineFile extends AsyncDisposable {
  *
  * @throws Failure `usage` for a file that cannot be opened: a guard does not start without its audit
  */
-export async function openLineFile(path: string, { onLost, tell }: LineFileOptions): Promise<LineFile> {
+export async function openLineFile(path: string, { onLost, printLine }: LineFileOptions): Promise<LineFile> {
   let file = await openForAppending(path);
   let waiting: string[] = [];
   let isLosing = false;
@@ -38,7 +38,7 @@ export async function openLineFile(path: string, { onLost, tell }: LineFileOptio
 
   function lose(count: number, why: string): void {
     for (let index = 0; index < count; index++) onLost();
-    if (!isLosing) tell(`lines of audit are lost: ${path}: ${why}`);
+    if (!isLosing) printLine(`audit lines are lost: ${path}: ${why}`);
     isLosing = true;
   }
 
@@ -48,7 +48,7 @@ export async function openLineFile(path: string, { onLost, tell }: LineFileOptio
       waiting = waiting.slice(MAX_BATCH);
       try {
         await appendAll(file, `${isTorn ? "\n" : ""}${batch.join("")}`);
-        if (isLosing) tell(`lines of audit are written again: ${path}`);
+        if (isLosing) printLine(`audit lines are written again: ${path}`);
         [isLosing, isTorn] = [false, false];
       } catch (error) {
         isTorn = true;
@@ -82,11 +82,11 @@ export async function openLineFile(path: string, { onLost, tell }: LineFileOptio
 async function openForAppending(path: string): Promise<FileHandle> {
   const { O_APPEND, O_CREAT, O_WRONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
   try {
-    // Links are not followed, and a pipe without a reader is an error instead of a wait.
+    // Does not follow links. O_NONBLOCK: a pipe without a reader is an error instead of a wait.
     return await open(path, O_APPEND | O_CREAT | O_WRONLY | O_NOFOLLOW | O_NONBLOCK, MODE);
   } catch (error) {
     throw new Failure("usage", `${path} (--audit) cannot be opened: ${messageOf(error)}`, {
-      expected: "a file that the user of the guard may append to, and no link",
+      expected: "a file, not a link, that the user of the guard may append to",
       cause: error,
     });
   }

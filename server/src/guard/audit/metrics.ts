@@ -3,27 +3,29 @@ import { processMetrics } from "../../api/metrics/process-metrics.ts";
 import type { AuditEntry } from "./entry.ts";
 
 const PREFIX = "docker_over_ssh_guard";
-/** The form of rules. Anything else is a bug, and gets no label of its own. */
+/** The form of rules. Anything else is a bug, and gets no label. */
 const RULE = /^[a-z0-9-]+(?:\.[a-z0-9-]+)*$/;
-/** There are some hundred rules; more would be a bug. */
+/** Maximum number of rules. There are some hundred; more would be a bug. */
 const MAX_RULES = 500;
 
-/** Metrics for Prometheus. Labels of a tenant are removed with it. Times are s. */
+/** Metrics for Prometheus. The labels of a tenant are removed with it. Times are in seconds. */
 export class GuardMetrics {
   readonly #registry = new Registry();
   readonly #rules = new Set<string>();
   readonly #labels = new Map<string, Map<string, { decision: string; rule: string }>>();
-  readonly #requests = this.#counter(
-    "requests_total",
-    "Requests and gRPC calls, by what was decided and by which rule",
-    ["tenant", "decision", "rule"],
-  );
+  readonly #requests = this.#counter("requests_total", "Requests and gRPC calls, by decision and rule", [
+    "tenant",
+    "decision",
+    "rule",
+  ]);
   readonly #received = this.#counter("received_bytes_total", "Bytes from a tenant", ["tenant"]);
   readonly #sent = this.#counter("sent_bytes_total", "Bytes to a tenant", ["tenant"]);
-  readonly #refused = this.#counter("connections_refused_total", "Connections that were closed: too many are open", [
-    "tenant",
-  ]);
-  readonly #buildSeconds = this.#counter("build_seconds_total", "How long builds ran that have ended", ["tenant"]);
+  readonly #refused = this.#counter(
+    "connections_refused_total",
+    "Connections that were closed because too many were open",
+    ["tenant"],
+  );
+  readonly #buildSeconds = this.#counter("build_seconds_total", "Total duration of completed builds", ["tenant"]);
   readonly #pushed = this.#counter("pushed_bytes_total", "Bytes of pushes", ["tenant"]);
   readonly #building = new Gauge({
     name: `${PREFIX}_builds`,
@@ -33,7 +35,7 @@ export class GuardMetrics {
   });
   readonly #tenants = new Gauge({
     name: `${PREFIX}_tenants`,
-    help: "Tenants that are served, or tried again",
+    help: "Tenants that are served, or for which the guard retries",
     registers: [this.#registry],
   });
   readonly #lost = new Counter({
@@ -44,7 +46,7 @@ export class GuardMetrics {
 
   readonly contentType = this.#registry.contentType;
 
-  /** A tenant is served from now on. */
+  /** Adds a tenant that is now served. */
   tenantCame(tenant: string): void {
     if (this.#labels.has(tenant)) return;
     this.#labels.set(tenant, new Map());
@@ -77,7 +79,7 @@ export class GuardMetrics {
     if (this.#labels.has(tenant)) this.#refused.inc({ tenant });
   }
 
-  /** Counts a running build. Disposing reports its end. */
+  /** Counts a running build. Disposing records its end. */
   build(tenant: string, now: () => number = () => performance.now()): Disposable {
     const began = now();
     if (this.#labels.has(tenant)) this.#building.inc({ tenant });

@@ -4,15 +4,15 @@ import { collapseRepeats } from "./collapse-repeats.ts";
 import { openLineFile } from "./line-file.ts";
 import type { GuardMetrics } from "./metrics.ts";
 
-/** Characters of a text in a line: a tenant chooses the names that are in it. */
+/** Maximum characters of a text in a line: it may contain names that a tenant chooses. */
 const MAX_TEXT = 1000;
 const MAX_ABOUT = 20;
 
 export interface AuditOptions {
   metrics: Pick<GuardMetrics, "entry" | "lineLost">;
   /** Prints a line for the operator. */
-  tell: (line: string) => void;
-  /** Prints lines of audit where no file is named. */
+  printLine: (line: string) => void;
+  /** Prints audit lines if no file is named. */
   print?: (text: string) => void;
 }
 
@@ -23,7 +23,7 @@ export interface AuditOptions {
  */
 export async function openAudit(
   { auditFile }: { auditFile?: string | undefined },
-  { metrics, tell, print = (text) => void process.stderr.write(text) }: AuditOptions,
+  { metrics, printLine, print = (text) => void process.stderr.write(text) }: AuditOptions,
 ): Promise<AuditLog & AsyncDisposable> {
   if (auditFile === undefined) {
     const gathered = collapseRepeats((entry) => print(`${lineOf(entry)}\n`));
@@ -37,8 +37,8 @@ export async function openAudit(
       },
     };
   }
-  const file = await openLineFile(auditFile, { onLost: () => metrics.lineLost(), tell });
-  const hangUp = onHangUp(() => file.reopen(), tell);
+  const file = await openLineFile(auditFile, { onLost: () => metrics.lineLost(), printLine });
+  const hangUp = onHangUp(() => file.reopen(), printLine);
   const gathered = collapseRepeats((entry) => file.write(lineOf(entry)));
   return {
     write(entry) {
@@ -53,7 +53,7 @@ export async function openAudit(
   };
 }
 
-/** Returns an entry as a line of JSON that cannot steer a terminal, nor grow without end. */
+/** Returns an entry as a line of JSON of limited length that cannot send control sequences to a terminal. */
 export function lineOf({
   time,
   tenant,
@@ -82,7 +82,8 @@ export function lineOf({
     ms: Math.round(ms * 10) / 10,
     ...(count !== undefined && { count }),
   });
-  // JSON escapes only characters below U+0020. Others begin terminal sequences, break lines, or change the direction of text.
+  // JSON escapes only characters below U+0020. Others begin terminal sequences, break lines, or change the direction of
+  // text.
   return line.replaceAll(/[\u007f-\u009f\u200b-\u200f\u2028-\u202f\u2060-\u2069\ufeff]/g, escape);
 }
 

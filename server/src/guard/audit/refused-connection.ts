@@ -1,7 +1,7 @@
 import type { Refusal } from "../refusal.ts";
 import type { AuditEntry } from "./entry.ts";
 
-/** Returns the entry for a connection that is closed, whatever requests came on it. */
+/** Returns the entry for a connection that is closed, regardless of its requests. */
 export function refusedConnection(tenant: string, { rule, message, statusCode }: Refusal): AuditEntry {
   return {
     time: new Date().toISOString(),

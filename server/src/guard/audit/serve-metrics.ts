@@ -4,11 +4,11 @@ import type { AddressInfo } from "node:net";
 import { Failure, messageOf } from "docker-over-ssh/builds";
 import type { GuardMetrics } from "./metrics.ts";
 
-/** ms for the headers of a client, and connections at the same time: anybody may reach the port */
+/** ms for the headers of a client, and the maximum number of connections: anybody may reach the port */
 const LIMITS = { headersTimeout: 5000, requestTimeout: 5000, maxConnections: 32 };
 
 export interface ServedMetrics extends AsyncDisposable {
-  /** e.g. `http://127.0.0.1:9100/metrics`, with the port that it got */
+  /** e.g. `http://127.0.0.1:9100/metrics`, with the actual port */
   readonly url: string;
 }
 
@@ -35,7 +35,7 @@ export async function serveMetrics(
   });
   try {
     server.listen({ host, port });
-    await once(server, "listening"); // rejects with an error that comes instead
+    await once(server, "listening"); // rejects if an error is emitted instead
   } catch (error) {
     throw new Failure("usage", `cannot listen on ${host}:${port} for metrics: ${messageOf(error)}`, {
       hint: "Name another address with --metrics.",

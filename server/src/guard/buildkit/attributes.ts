@@ -1,6 +1,6 @@
 import { Refusal } from "../refusal.ts";
 import { refuseReservedHost } from "../images/reserved.ts";
-import { refuseBeyond, refuseNodes, refusePriorityUlimit, type AskedLimits } from "../policy/build-limits.ts";
+import { refuseBeyond, refuseNodes, refusePriorityUlimit, type RequestedLimits } from "../policy/build-limits.ts";
 import { noCacheImport } from "./cache-options.ts";
 import { checkSource } from "../policy/sources.ts";
 import type { Policy, Resources } from "../policy/policy.ts";
@@ -187,7 +187,7 @@ export function checkAttributes(
 }
 
 /** Returns the limits of steps, which BuildKit 0.33 (Docker 29.7) obeys, and the size of /dev/shm. */
-function requestedLimits(attributes: Readonly<Record<string, string>>): AskedLimits {
+function requestedLimits(attributes: Readonly<Record<string, string>>): RequestedLimits {
   const read = (key: string): number | undefined => Number(attributes[key]) || undefined;
   return {
     memory: read("memory"),

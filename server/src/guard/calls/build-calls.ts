@@ -6,7 +6,7 @@ import { BUILD_QUERY, parseBuild } from "./parse-build.ts";
 
 /** Filters that `docker builder prune` and `docker buildx prune` offer. */
 const PRUNE_FILTERS: ReadonlySet<string> = new Set(["until", "id", "parent", "type", "description", "inuse", "shared"]);
-/** A filter's values as the API writes them: a list, or a set as an object. */
+/** The values of a filter in the API: a list, or a set as an object. */
 const FILTERS = Type.Record(
   Type.String(),
   Type.Union([Type.Array(Type.String()), Type.Record(Type.String(), Type.Literal(true))]),
@@ -39,7 +39,7 @@ const prune: Call = {
   query: {
     all: "once",
     filters: "once",
-    // API 1.31 to 1.47, and later under the other names
+    // API 1.31 to 1.47; later versions use the other names
     "keep-storage": "once",
     "reserved-space": "once",
     "max-used-space": "once",
@@ -51,10 +51,10 @@ const prune: Call = {
     const all = query.flag("all");
     const filters = pruneFilters(query.text("filters"));
     const space = ["reserved-space", "keep-storage"].map((key) => query.integer(key)).find((value) => value);
-    // These two are about the whole store, not about the tenant's records.
+    // These two apply to the whole store, not to the tenant's records.
     for (const key of ["max-used-space", "min-free-space"]) {
       if (query.integer(key))
-        throw badRequest("build.prune-space", `${key} is about the host's disk: use reserved-space`);
+        throw badRequest("build.prune-space", `${key} applies to the host's disk: use reserved-space`);
     }
     return {
       async perform({ caller, backend, reply }) {
@@ -69,7 +69,7 @@ const cancel: Call = {
   rule: "build.cancel",
   method: "POST",
   path: "/build/cancel",
-  does: "Ends one of the tenant's builds by its `buildid`.",
+  does: "Cancels one of the tenant's builds by its `buildid`.",
   query: { id: "once" },
   body: NO_BODY,
   read(request): ReadCall {
@@ -94,7 +94,7 @@ function pruneFilters(given: string | undefined): Record<string, readonly string
     Object.entries(read).map(([key, values]) => {
       const name = key.endsWith("!") ? key.slice(0, -1) : key;
       if (!PRUNE_FILTERS.has(name))
-        throw badRequest("build.prune-filter", `the filter ${JSON.stringify(key)} is not known here`);
+        throw badRequest("build.prune-filter", `the filter ${JSON.stringify(key)} is unknown to this guard`);
       return [key, Array.isArray(values) ? values : Object.keys(values)];
     }),
   );

@@ -14,13 +14,13 @@ const GRPC: Call = {
   rule: "buildkit.grpc",
   method: "POST",
   path: "/grpc",
-  does: "Opens a connection to BuildKit, each of whose gRPC calls is checked.",
+  does: "Opens a connection to BuildKit, and checks each of its gRPC calls.",
   query: {},
   body: UPGRADE,
   read: () => ({
     async perform({ reply, serveHttp2 }) {
-      // Even without BuildKit: if /grpc were refused, buildx would try to start a builder in a container, and its user would read that this is not
-      // allowed.
+      // Accepted even without BuildKit: if /grpc were refused, buildx would try to start a builder in a container, and
+      // the user would only see that this is not allowed.
       await serveHttp2(reply.upgrade(PROTOCOL));
     },
   }),
@@ -30,7 +30,7 @@ const SESSION: Call = {
   rule: "buildkit.session",
   method: "POST",
   path: "/session",
-  does: "Opens a session, on which a build of this tenant asks its client for files, secrets and credentials.",
+  does: "Opens a session, on which a build of this tenant requests files, secrets and credentials from its client.",
   query: {},
   body: UPGRADE,
   read({ headers }) {
@@ -52,17 +52,17 @@ function buildkitOf({ buildkit }: Backend): BackendBuildkit {
 }
 
 export function noBuildkit(): Refusal {
-  return new Refusal("buildkit.none", "there is no BuildKit here: set DOCKER_BUILDKIT=0 for the classic builder", {
+  return new Refusal("buildkit.none", "this guard has no BuildKit: set DOCKER_BUILDKIT=0 for the classic builder", {
     statusCode: 404,
   });
 }
 
-/** Letters and digits of an identifier of BuildKit; other clients take UUIDs */
+/** BuildKit's identifiers have letters and digits; other clients use UUIDs */
 const ID = /^[A-Za-z0-9._-]{1,128}$/;
 const METHOD = /^\/[A-Za-z0-9._]{1,200}\/[A-Za-z0-9_]{1,100}$/;
-/** buildx exposes about 15 */
+/** buildx exposes about 15 methods */
 const MAX_METHODS = 64;
-/** Characters of a name or key */
+/** Maximum characters of a name or key */
 const MAX_TEXT = 1024;
 
 /** Reads `X-Docker-Expose-Session-*`. Throws a Refusal 400 `session.invalid`. */
@@ -84,12 +84,13 @@ function invalid(message: string): Refusal {
 }
 
 /**
- * Joins two connections, each of which may be slower than the other, until one has ended: HTTP/2 knows no half of a connection.
+ * Copies data between two connections, at the pace of the slower one, until one of them ends: HTTP/2 does not support
+ * half-open connections.
  *
- * @throws Refusal for too many bytes of the client's
+ * @throws Refusal if the client sends too many bytes
  */
 async function join(client: Duplex, { stream: engine, count }: OpenSession, signal: AbortSignal): Promise<void> {
-  setMaxListeners(0, client, engine); // each pipeline adds its own
+  setMaxListeners(0, client, engine); // each pipeline adds its own listener
   let refused: unknown;
   async function* counted(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
     for await (const chunk of chunks) {
@@ -105,7 +106,7 @@ async function join(client: Duplex, { stream: engine, count }: OpenSession, sign
   try {
     await Promise.race([pipeline(client, counted, engine, { signal }), pipeline(engine, client, { signal })]);
   } catch {
-    // A session ends with its client, with its build, or with the engine: whichever goes first resets the connection.
+    // A session ends with its client, with its build, or with the engine: the first one to end resets the connection.
   } finally {
     client.destroy();
     engine.destroy();

@@ -13,12 +13,12 @@ export interface Call {
   readonly method: Method;
   /** Without the version. `{name}` stands for one or more segments, `{id}` for one: `/images/{name}/json` */
   readonly path: string;
-  /** One sentence for docs/guard.md: what the tenant gets */
+  /** One sentence for docs/guard.md that describes what the tenant gets */
   readonly does: string;
   readonly query: QueryShape;
   readonly body: BodyKind;
   /**
-   * Reads the request, without any effect yet. `explain` and the dry run call it as well.
+   * Parses the request, without any effect yet. `explain` and the dry run call it as well.
    *
    * @param json the body of a call with the body kind `json`, checked against its schema
    * @throws Refusal
@@ -31,46 +31,58 @@ export type BodyKind =
   | { kind: "none" }
   /** JSON of at most 1 MB */
   | { kind: "json"; schema: TSchema }
-  /** A stream of at most the quota `context`, which the call reads to its end, or leaves */
+  /** A stream of at most the quota `context`, which the call reads to its end, or ignores */
   | { kind: "stream" }
-  /** None; the connection is switched to HTTP/2 */
+  /** No body; the connection is switched to HTTP/2 */
   | { kind: "upgrade" };
 
-/** A request that was read and is allowed. */
+/** A parsed request that is allowed. */
 export interface ReadCall {
-  /** For the audit line: the images that it is about, by the tenant's names */
+  /** For the audit line: the images of the call, by the tenant's names */
   readonly about?: readonly string[];
-  /** Performs the call. Resolves when the answer is complete. Rejects with a Refusal, which becomes the answer, or the last line of an answer that was begun. */
+  /**
+   * Performs the call. Resolves when the answer is complete. Rejects with a Refusal, which becomes the answer, or the
+   * last line of an answer that has begun.
+   */
   perform(context: CallContext): Promise<void>;
 }
 
 export interface CallContext {
   readonly caller: Caller;
   readonly backend: Backend;
-  /** Of a call with the body `stream`. It fails with a Refusal 413 `body.size` when it is too large. Owned by the front. */
+  /**
+   * The body of a call with the kind `stream`. It fails with a Refusal 413 `body.size` if it is too large. The front
+   * owns it.
+   */
   readonly body: Readable | undefined;
   readonly reply: Reply;
-  /** Answers requests and gRPC calls on a connection that was switched to HTTP/2, as on the socket itself. Resolves when it is closed. Owns it. */
+  /**
+   * Answers requests and gRPC calls on a connection that was switched to HTTP/2, like those on the socket itself. Owns
+   * the connection, and resolves when it is closed.
+   */
   readonly serveHttp2: (connection: Duplex) => Promise<void>;
 }
 
-/** The answer to a request: a call uses one of these methods. The front adds the headers that all answers of an engine have. */
+/**
+ * Sends the answer to a request: a call uses one of these methods. The front adds the headers that all answers of an
+ * engine have.
+ */
 export interface Reply {
   json(status: number, value: unknown): void;
-  /** An answer without a body */
+  /** Sends an answer without a body */
   empty(status: number, headers?: Readonly<Record<string, string>>): void;
   text(status: number, text: string, headers?: Readonly<Record<string, string>>): void;
   /** Writes a line of JSON. The first line begins the answer, and the front ends it after `perform`. */
   line(line: ApiObject): void;
-  /** Begins an answer of lines before the first line, e.g. for events that are still to come. */
+  /** Begins an answer before its first line, e.g. for later events. */
   beginLines(): void;
   /** Sends a stream to its end, and destroys it if the client disconnects. */
   stream(type: string, body: Readable): Promise<void>;
-  /** Answers 101 on the connection of a call with the body `upgrade`. The caller owns it from then on. */
+  /** Answers 101 on the connection of a call with the body `upgrade`. The caller owns the connection after that. */
   upgrade(protocol: string): Duplex;
 }
 
-/** A call with a body of JSON, whose type is that of its schema. */
+/** Creates a call with a JSON body, whose type is inferred from its schema. */
 export function jsonCall<Schema extends TSchema>(
   call: Omit<Call, "body" | "read"> & {
     schema: Schema;
@@ -78,7 +90,7 @@ export function jsonCall<Schema extends TSchema>(
   },
 ): Call {
   const { schema, read, ...rest } = call;
-  // The front has checked the body against the schema.
+  // The front has validated the body against the schema.
   return { ...rest, body: { kind: "json", schema }, read: (request, json) => read(request, json as Static<Schema>) };
 }
 

@@ -10,7 +10,8 @@ const LIST: Call = {
   method: "GET",
   path: "/images/json",
   does: "Lists the tenant's own images.",
-  // `manifests`, `shared-size` and `identity` ask for more properties, which the guard leaves out. docker-py sends `only_ids`, which no engine reads.
+  // `manifests`, `shared-size` and `identity` request more properties, which the guard omits. docker-py sends
+  // `only_ids`, which no engine reads.
   query: {
     only_ids: "once",
     all: "once",
@@ -83,8 +84,8 @@ const TAG: Call = {
   rule: "image.tag",
   method: "POST",
   path: "/images/{name}/tag",
-  does: "Gives one of the tenant's own images another name, which no other tenant sees.",
-  // `force` was dropped in API 1.24; old clients still send it.
+  does: "Adds a name to one of the tenant's own images, which no other tenant sees.",
+  // `force` was removed in API 1.24; old clients still send it.
   query: { repo: "once", tag: "once", force: "once" },
   body: NO_BODY,
   read(request) {
@@ -121,19 +122,22 @@ const REMOVE: Call = {
 
 export const IMAGE_CALLS: readonly Call[] = [LIST, INSPECT, HISTORY, TAG, REMOVE];
 
-/** The image that a path names: a name, an ID, or the beginning of one. Throws a Refusal for text that is neither. */
+/** Returns the image in a path: a name, an ID, or the beginning of one. Throws a Refusal for other text. */
 export function nameOf({ parameters }: StrictRequest): string {
   return checkedName(parameters["name"] ?? "");
 }
 
-/** IDs pass without parsing: the parser of references accepts neither a digest alone nor 64 hexadecimal digits, which are reserved for IDs. */
+/**
+ * IDs bypass the parser of references, which accepts neither a digest alone nor 64 hexadecimal digits, which are
+ * reserved for IDs.
+ */
 export function checkedName(name: string): string {
   if (/^(?:sha256:)?[0-9a-f]{1,64}$/.test(name)) return name;
   parseTenantName(name);
   return name;
 }
 
-/** A repository and a tag, which is `latest` unless it is given */
+/** Combines a repository and a tag. Default tag: `latest` */
 function taggedName(repository: string, tag: string): string {
   const { digest } = parseTenantName(repository);
   const hasTag = /:[^/:]+$/.test(repository);

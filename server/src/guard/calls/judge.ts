@@ -2,21 +2,21 @@ import { Refusal, type Rule } from "../refusal.ts";
 import { readBody } from "./read-body.ts";
 import { readHead, type RawRequest } from "./read-request.ts";
 
-/** The decision about a request, as far as it is known without the engine and the tenant's images. */
+/** The decision about a request, as far as it does not depend on the engine and the tenant's images. */
 export interface Decision {
   decision: "allowed" | "refused";
   rule: Rule;
-  /** What the call does, or why it is refused */
+  /** The effect of the call, or the reason of the refusal */
   reason: string;
   statusCode: number;
-  /** The images that it is about */
+  /** The images of the call */
   about: readonly string[];
 }
 
 /**
  * Decides about a request without performing it, for `explain` and the dry run.
  *
- * @param raw `body` undefined: unknown; a call with a body of JSON is then judged without it
+ * @param raw if its `body` is undefined, a call with a JSON body is judged without it
  */
 export function judge(raw: RawRequest & { body?: Buffer | undefined }): Decision {
   try {

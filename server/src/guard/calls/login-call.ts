@@ -9,8 +9,8 @@ import { jsonCall } from "./call.ts";
 const DOCKER_HUB = "docker.io";
 
 /**
- * `docker login`. The engine asks the registry from the host's network, so the guard allows only registries that the tenant may push to or pull from.
- * Otherwise the call could be used to scan that network.
+ * `docker login`. The engine connects to the registry from the host's network, so the guard allows only registries that
+ * the tenant may push to or pull from. Otherwise the call could be used to scan that network.
  */
 export const LOGIN = jsonCall({
   rule: "system.login",
@@ -39,7 +39,9 @@ export const LOGIN = jsonCall({
         if (!patterns.some((pattern) => partsOf(pattern)?.host === registry)) await checkPublicHost(registry);
         const token = await backend.login?.(caller, registry, credentials);
         const Status =
-          backend.login === undefined ? "Not checked: the registry checks them when they are used" : "Login Succeeded";
+          backend.login === undefined
+            ? "Not checked: the registry checks the credentials when they are used"
+            : "Login Succeeded";
         reply.json(200, { Status, IdentityToken: token ?? "" });
       },
     };

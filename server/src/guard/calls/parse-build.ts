@@ -9,7 +9,7 @@ import { parseTenantName } from "../images/names.ts";
 import { refuseNodes, refusePriorityUlimit } from "../policy/build-limits.ts";
 import { isReservedLabel, refuseReservedHost } from "../images/reserved.ts";
 
-/** Keys that docker 20.10 to 29, docker-py and compose send; some values are refused below. */
+/** Keys that docker 20.10 to 29, docker-py and compose send. Some values are refused below. */
 export const BUILD_QUERY: QueryShape = {
   t: "repeated",
   remote: "once",
@@ -46,7 +46,7 @@ export const BUILD_QUERY: QueryShape = {
   stream: "once",
 };
 
-/** The clients send an empty list or object, or `null` in its place. */
+/** Clients send an empty list or object, or `null` instead. */
 const orNull = <Schema extends Parameters<typeof Type.Union>[0][number]>(schema: Schema) =>
   Type.Union([schema, Type.Null()]);
 const STRINGS = orNull(Type.Record(Type.String(), Type.String()));
@@ -59,20 +59,20 @@ const ULIMITS = orNull(
 );
 const OUTPUTS = orNull(Type.Array(strictObject({ Type: Type.String(), Attrs: Type.Optional(STRINGS) })));
 
-/** Content types of a context. The engine ignores them and looks at the bytes. */
+/** Content types of a context. The engine ignores them and detects the format from the bytes. */
 const CONTEXT_TYPES = /^(?:application\/(?:x-tar|tar|x-gtar|octet-stream|x-gzip|gzip)|)$/;
 const DOCKERFILE = "Dockerfile";
-/** Names of one image. Each is a request to the store of the engine. */
+/** Maximum number of names for one image. Each is a request to the store of the engine. */
 const MAX_NAMES = 100;
-/** Where the context, or the Dockerfile, is in the session */
+/** The value for a context, or a Dockerfile, in the session */
 const IN_SESSION = "client-session";
 const PLATFORM = /^[a-z0-9_]+(?:\/[a-z0-9_]+(?:\/[a-z0-9_.]+)?)?$/i;
 const ID = /^[\w.:-]{1,128}$/;
 
 /**
- * Reads `POST /build`.
+ * Parses `POST /build`.
  *
- * @throws Refusal 400 for a malformed request, 403 for what no tenant may have
+ * @throws Refusal 400 for a malformed request, 403 for options that no tenant may use
  */
 export function parseBuild(request: StrictRequest): BuildRequest {
   const { query, headers } = request;
@@ -113,16 +113,13 @@ export function parseBuild(request: StrictRequest): BuildRequest {
 function refuseForbidden(query: StrictQuery): void {
   const given = (key: string): string | undefined => query.all(key).find((value) => value !== "");
   if (given("cgroupparent") !== undefined) {
-    throw new Refusal("build.cgroupparent", "the guard sets the cgroup in which steps run: leave --cgroup-parent out");
+    throw new Refusal("build.cgroupparent", "the guard sets the cgroup in which steps run: omit --cgroup-parent");
   }
   if (given("securityopt") !== undefined) {
-    throw new Refusal(
-      "build.securityopt",
-      "steps run with the engine's own security options: leave --security-opt out",
-    );
+    throw new Refusal("build.securityopt", "steps run with the engine's own security options: omit --security-opt");
   }
   if (query.all("isolation").some((value) => !["", "default"].includes(value))) {
-    throw new Refusal("build.isolation", "steps run as the engine runs them: leave --isolation out");
+    throw new Refusal("build.isolation", "steps run with the engine's default isolation: omit --isolation");
   }
   refuseNodes(given("cpusetmems") ?? "");
   if (query.flag("squash")) throw new Refusal("build.squash", "--squash is not allowed: use a build of several stages");
@@ -169,7 +166,7 @@ function networkOf(mode: string | undefined): BuildRequest["network"] {
   throw new Refusal("build.networkmode", `--network ${mode} is not allowed: only default and none are`);
 }
 
-/** `HOST:ADDRESS`, or `HOST=ADDRESS` as newer clients write it */
+/** Parses `HOST:ADDRESS`, or `HOST=ADDRESS`, the format of newer clients */
 function checkedHost(given: string): string {
   const [, host = "", address = ""] = /^([\w.-]{1,253})[:=]\[?([\w.:%-]{1,64})\]?$/.exec(given) ?? [];
   if (host === "") throw badRequest("build.extra-hosts", `${JSON.stringify(given)} is not HOST:ADDRESS`);
@@ -185,7 +182,7 @@ function ulimit({ Name, Soft, Hard }: { Name: string; Soft?: number; Hard?: numb
   return `${Name}=${soft}:${Hard ?? soft}`;
 }
 
-/** Clients send 0 for a limit that is not set. */
+/** Clients send 0 for an unset limit. */
 function limits(query: StrictQuery) {
   const positive = (key: string): number | undefined => {
     const value = query.integer(key);
@@ -205,7 +202,7 @@ function limits(query: StrictQuery) {
   };
 }
 
-/** Undefined: not there, or empty */
+/** Returns undefined for a missing or empty value */
 function matching(query: StrictQuery, key: string, form: RegExp): string | undefined {
   const value = query.text(key);
   if (value === undefined || value === "") return undefined;

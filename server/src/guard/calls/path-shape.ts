@@ -1,10 +1,13 @@
-/** Matches paths against a path of the table. */
+/** Matches paths against a path of the table of calls. */
 export interface PathShape {
-  /** Returns the parts of a path that the shape names; undefined for a path that does not match. */
+  /** Returns the named parts of a path; undefined for a path that does not match. */
   match(path: string): Record<string, string> | undefined;
 }
 
-/** @param path e.g. `/images/{name}/json`. `{name}` is one or more segments, as names of images have; every other part in braces is one. */
+/**
+ * @param path e.g. `/images/{name}/json`. `{name}` matches one or more segments, because names of images may contain
+ * slashes; any other part in braces matches one segment.
+ */
 export function pathShape(path: string): PathShape {
   const names: string[] = [];
   const source = path.replaceAll(/\{(\w+)\}|[.+]/g, (found, name: string | undefined) => {

@@ -2,19 +2,19 @@ import { strictJson } from "../request/strict-json.ts";
 import { Refusal } from "../refusal.ts";
 import type { BodyKind } from "./call.ts";
 
-/** Bytes of a body in JSON */
+/** Maximum bytes of a JSON body */
 export const MAX_JSON_BODY = 1024 * 1024;
-/** Bytes of what counts as no body: `{}`, `null`, white space */
+/** Maximum bytes of a body that counts as missing: `{}`, `null`, white space */
 export const MAX_EMPTY_BODY = 64;
 
-/** Returns how many bytes of a body are read as a whole; undefined: it is a stream. */
+/** Returns the maximum bytes of a body that is read into memory; undefined for a stream. */
 export function bodyLimit({ kind }: BodyKind): number | undefined {
   if (kind === "stream") return undefined;
   return kind === "json" ? MAX_JSON_BODY : MAX_EMPTY_BODY;
 }
 
 /**
- * Reads the body of a call that takes JSON, or none. Returns its value, for {@link Call.read}.
+ * Reads the body of a call that accepts JSON, or no body. Returns its value, for {@link Call.read}.
  *
  * @throws Refusal 400 `body.unexpected`, `body.type`, or as `strictJson`
  */
@@ -23,10 +23,10 @@ export function readBody(kind: BodyKind, body: Buffer, contentType: string | und
   if (kind.kind !== "json") {
     // Some clients send an empty object, or null, with every POST.
     if (["", "{}", "null"].includes(body.toString("latin1").trim())) return undefined;
-    throw new Refusal("body.unexpected", "this call takes no body", { statusCode: 400 });
+    throw new Refusal("body.unexpected", "this call accepts no body", { statusCode: 400 });
   }
   if (contentType !== undefined && !/^application\/json(?:\s*;\s*charset=utf-8)?$/i.test(contentType)) {
-    throw new Refusal("body.type", "the body must be of the type application/json", { statusCode: 400 });
+    throw new Refusal("body.type", "the body must have the type application/json", { statusCode: 400 });
   }
   return strictJson(body, kind.schema, "the body");
 }

@@ -8,11 +8,12 @@ const FILTERS = Type.Record(
   Type.Union([Type.Array(Type.String()), Type.Record(Type.String(), Type.Literal(true))]),
 );
 
-/** Values of one filter. A docker command has as many as somebody types. */
+/** Maximum values of one filter. Users type the values of a docker command by hand. */
 const MAX_VALUES = 100;
 
 /**
- * Reads `filters`. An unknown filter is refused rather than ignored: the client expects fewer results, or fewer deletions.
+ * Parses `filters`. Refuses an unknown filter: if it were ignored, the client would get more results, or delete more,
+ * than it expects.
  *
  * @throws Refusal 400 `filter.unknown`, `filter.count`, or as `strictJson`
  */
@@ -23,7 +24,7 @@ export function readFilters<Name extends string>(query: StrictQuery, known: read
     if (!isOneOf(known, name)) {
       throw new Refusal(
         "filter.unknown",
-        `invalid filter ${JSON.stringify(name.slice(0, 64))}: the filters here are ${known.join(", ")}`,
+        `invalid filter ${JSON.stringify(name.slice(0, 64))}: this call supports ${known.join(", ")}`,
         { statusCode: 400 },
       );
     }

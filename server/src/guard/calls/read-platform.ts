@@ -5,7 +5,7 @@ import type { StrictQuery } from "../request/query.ts";
 import { strictObject } from "../request/strict-json.ts";
 
 const PART = Type.Optional(Type.String({ pattern: "^[a-zA-Z0-9_.-]*$", maxLength: 64 }));
-/** A platform of OCI in JSON */
+/** An OCI platform in JSON */
 const PLATFORM = strictObject({
   architecture: PART,
   os: PART,
@@ -14,7 +14,10 @@ const PLATFORM = strictObject({
   variant: PART,
 });
 
-/** Reads `platform`: JSON since API 1.46. Returns it as `os/architecture[/variant]`. Throws a Refusal 400 `platform.invalid`, or as `strictJson`. */
+/**
+ * Parses `platform`, which is JSON since API 1.46. Returns it as `os/architecture[/variant]`. Throws a Refusal 400
+ * `platform.invalid`, or as `strictJson`.
+ */
 export function readPlatform(query: StrictQuery): string | undefined {
   const found = query.json("platform", PLATFORM);
   if (found === undefined) return undefined;

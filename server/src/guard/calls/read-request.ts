@@ -7,22 +7,22 @@ import type { Call } from "./call.ts";
 import { refusedCall } from "./refused-calls.ts";
 import { findCall } from "./table.ts";
 
-/** A request as it came. */
+/** A request in the form in which it arrives. */
 export interface RawRequest {
   method: string;
   target: string;
-  /** Names and values in turn */
+  /** Alternating names and values */
   rawHeaders: readonly string[];
 }
 
-/** A request up to its body. */
+/** A request without its body. */
 export interface RequestHead {
   call: Call;
   request: StrictRequest;
 }
 
 /**
- * Reads all of a request except its body. Whether its version of the API is supported depends on the engine, and is not checked here.
+ * Reads all of a request except its body. Does not check whether the engine supports the version of the API.
  *
  * @throws Refusal 403 for a call that is not in the table, 400 for a malformed request
  */

@@ -1,7 +1,10 @@
 import { Refusal } from "../refusal.ts";
 import { pathShape } from "./path-shape.ts";
 
-/** Calls that people try, and what they do, for the message: `POST /containers/create is not allowed here: it creates …`. */
+/**
+ * Calls that people try, and their effects, for the message: `POST /containers/create is not allowed here: it creates
+ * …`.
+ */
 const KNOWN: readonly (readonly [method: string, path: string, does: string])[] = [
   [
     "POST",
@@ -20,28 +23,28 @@ const KNOWN: readonly (readonly [method: string, path: string, does: string])[] 
   ["GET", "/containers/{id}/logs", "it reads what a container prints (docker logs)"],
   ["GET", "/containers/json", "it lists the host's containers (docker ps)"],
   ["POST", "/containers/prune", "it removes the host's containers (docker container prune)"],
-  ["POST", "/commit", "it makes an image of a container (docker commit)"],
+  ["POST", "/commit", "it creates an image from a container (docker commit)"],
   ["POST", "/images/create", "it pulls or imports an image on the host (docker pull, docker import)"],
   ["POST", "/images/load", "it loads images from an archive (docker load)"],
   ["GET", "/images/search", "it searches a registry from the host (docker search)"],
   ["POST", "/images/prune", "it removes the host's images (docker image prune)"],
-  ["GET", "/system/df", "it tells what the host stores (docker system df)"],
+  ["GET", "/system/df", "it shows the host's disk usage (docker system df)"],
 ];
 
-/** The same for all calls below a path */
+/** Messages for all calls below a path */
 const BELOW: readonly (readonly [path: string, does: string])[] = [
-  ["/containers", "it is about the host's containers"],
-  ["/exec", "it is about commands in containers (docker exec)"],
-  ["/volumes", "it is about the host's volumes (docker volume)"],
-  ["/networks", "it is about the host's networks (docker network)"],
-  ["/plugins", "it is about the engine's plugins, which run as root on the host (docker plugin)"],
-  ["/swarm", "it is about a swarm of hosts (docker swarm)"],
-  ["/nodes", "it is about a swarm of hosts (docker node)"],
+  ["/containers", "it concerns the host's containers"],
+  ["/exec", "it concerns commands in containers (docker exec)"],
+  ["/volumes", "it concerns the host's volumes (docker volume)"],
+  ["/networks", "it concerns the host's networks (docker network)"],
+  ["/plugins", "it concerns the engine's plugins, which run as root on the host (docker plugin)"],
+  ["/swarm", "it concerns a swarm of hosts (docker swarm)"],
+  ["/nodes", "it concerns a swarm of hosts (docker node)"],
   ["/services", "it runs containers on a swarm (docker service)"],
-  ["/tasks", "it is about containers on a swarm (docker service)"],
-  ["/secrets", "it is about secrets of a swarm (docker secret)"],
-  ["/configs", "it is about configurations of a swarm (docker config)"],
-  ["/distribution", "it asks a registry from the host (docker manifest)"],
+  ["/tasks", "it concerns containers on a swarm (docker service)"],
+  ["/secrets", "it concerns secrets of a swarm (docker secret)"],
+  ["/configs", "it concerns configurations of a swarm (docker config)"],
+  ["/distribution", "it queries a registry from the host (docker manifest)"],
 ];
 
 const SHAPES = KNOWN.map(([method, path, does]) => ({ method, shape: pathShape(path), does }));
@@ -49,7 +52,10 @@ const SHAPES = KNOWN.map(([method, path, does]) => ({ method, shape: pathShape(p
 const ALLOWED =
   "Allowed are docker build, and docker images, history, inspect, tag, rmi, push and save of images that were built here";
 
-/** `docker inspect NAME` asks for an object of each kind in turn, and goes on to the next kind only after a 404. A name may contain slashes. */
+/**
+ * `docker inspect NAME` requests an object of each kind in turn, and continues with the next kind only after a 404. A
+ * name may contain slashes.
+ */
 const INSPECTED = [
   "/containers/{name}/json",
   "/networks/{name}",
@@ -62,17 +68,22 @@ const INSPECTED = [
   "/configs/{name}",
 ].map((path) => ({ kind: /^\/(\w+)s\//.exec(path)?.[1] ?? "", shape: pathShape(path) }));
 
-/** The answer to a call that is not in the table: 403 `call.refused`, or 404 where a docker command then tries another call. */
+/**
+ * Returns the answer to a call that is not in the table: 403 `call.refused`, or 404 if the docker command tries another
+ * call after that.
+ */
 export function refusedCall(method: string, path: string): Refusal {
   for (const { kind, shape } of method === "GET" ? INSPECTED : []) {
     const name = shape.match(path)?.["name"];
     if (name !== undefined) {
-      return new Refusal("call.refused", `No such ${kind}: ${name}. No ${kind} can be used here`, { statusCode: 404 });
+      return new Refusal("call.refused", `No such ${kind}: ${name}. This guard offers no ${kind}s`, {
+        statusCode: 404,
+      });
     }
   }
   const found =
     SHAPES.find((known) => known.method === method && known.shape.match(path) !== undefined)?.does ??
     BELOW.find(([start]) => path === start || path.startsWith(`${start}/`))?.[1];
-  const why = found === undefined ? "it is not one of the calls that builds need" : found;
+  const why = found === undefined ? "builds do not need this call" : found;
   return new Refusal("call.refused", `${method} ${path} is not allowed here: ${why}. ${ALLOWED}`);
 }

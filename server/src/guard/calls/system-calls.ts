@@ -8,7 +8,7 @@ const ping = (method: Method): Call => ({
   rule: "system.ping",
   method,
   path: "/_ping",
-  does: "Answers OK, with the newest version of the API.",
+  does: "Answers OK and the newest version of the API.",
   query: {},
   body: NO_BODY,
   read: () => ({
@@ -28,7 +28,7 @@ const VERSION: Call = {
   rule: "system.version",
   method: "GET",
   path: "/version",
-  does: "Returns the engine's version and platform, and nothing else of the host.",
+  does: "Returns the engine's version and platform, and no other information about the host.",
   query: {},
   body: NO_BODY,
   read: () => ({
@@ -74,7 +74,7 @@ const EVENTS: Call = {
   },
 };
 
-/** A filter without a value lets everything through, as if it were not there. */
+/** A filter without values matches everything, like a missing filter. */
 function givenOnly(filters: Readonly<Record<string, readonly string[]>>): Record<string, readonly string[]> {
   return Object.fromEntries(Object.entries(filters).filter(([, values]) => values.length > 0));
 }
@@ -91,10 +91,13 @@ function versionOf({ version, apiVersion, minApiVersion, os, arch }: BackendVers
   };
 }
 
-/** The kernel's names of Go's architectures */
+/** Maps Go's architectures to the kernel's names */
 const MACHINES: Readonly<Record<string, string>> = { amd64: "x86_64", arm64: "aarch64" };
 
-/** What `docker info` 20.10 and later prints without a warning. Clients recognize a containerd store by `DriverStatus`. */
+/**
+ * The properties that `docker info` 20.10 and later needs to print no warning. Clients recognize a containerd store by
+ * `DriverStatus`.
+ */
 function infoOf({ version, os, arch, hasContainerdStore }: BackendVersion): object {
   return {
     ID: "",
@@ -121,7 +124,7 @@ function infoOf({ version, os, arch, hasContainerdStore }: BackendVersion): obje
     SecurityOptions: [],
     ExperimentalBuild: false,
     Warnings: [],
-    // With empty `Warnings`, docker commands before 23 print a warning for each of these that is false.
+    // docker commands before 23 print a warning for each of these that is false if `Warnings` is empty.
     MemoryLimit: true,
     SwapLimit: true,
     OomKillDisable: true,
@@ -135,7 +138,7 @@ function infoOf({ version, os, arch, hasContainerdStore }: BackendVersion): obje
   };
 }
 
-/** Seconds since 1970, a date, or a duration such as `10m`, which docker turns into seconds */
+/** Checks seconds since 1970, a date, or a duration such as `10m`, which docker converts to seconds */
 function time(given: string | undefined, key: string): string | undefined {
   if (given === undefined || given === "") return undefined;
   if (!/^[0-9A-Za-z.:+-]{1,64}$/.test(given)) {

@@ -7,7 +7,7 @@ import { pathShape } from "./path-shape.ts";
 import { SYSTEM_CALLS } from "./system-calls.ts";
 import { TRANSFER_CALLS } from "./transfer-calls.ts";
 
-/** All calls that are allowed, in the order in which their paths are tried. */
+/** All allowed calls, in the order in which their paths are matched. */
 export const CALLS: readonly Call[] = [
   ...SYSTEM_CALLS,
   LOGIN,
@@ -19,7 +19,7 @@ export const CALLS: readonly Call[] = [
 
 const ROWS = CALLS.map((call) => ({ call, shape: pathShape(call.path) }));
 
-/** Finds the row of a request; undefined: it is not allowed. */
+/** Finds the call of a request; undefined: it is not allowed. */
 export function findCall(
   method: string,
   path: string,

@@ -70,7 +70,7 @@ function save(names: readonly string[], platform: string | undefined): ReturnTyp
   };
 }
 
-/** Undefined: all tags (`docker push --all-tags`), for a name without one. */
+/** Returns the tag to push. Undefined: all tags of a name without a tag (`docker push --all-tags`). */
 function wantedTag(name: Reference, tag: string): string | undefined {
   const hasTag = /:[^/:]+$/.test(name.given);
   if (name.digest !== undefined || tag.includes(":")) {

@@ -10,24 +10,28 @@ import { openHierarchy, type CgroupLimits } from "./hierarchy.ts";
 /** The cgroups in which tenants' builds run. */
 export interface Cgroups {
   /**
-   * Returns the cgroup that is the parent of a tenant's steps, as the engine names it; undefined where neither a parent nor a limit is set. It is the
-   * tenant's own parent, or one that is made here with the tenant's limits, below that parent or `/`: `docker-over-ssh-guard/GUARD/TENANT`, because
-   * tenants may have one parent, and hosts several guards. Called again, it changes the limits.
+   * Returns the cgroup that is the parent of a tenant's steps, in the engine's format; undefined if the tenant has
+   * neither a parent nor a limit. It is the tenant's own parent, or a new cgroup with the tenant's limits,
+   * `docker-over-ssh-guard/GUARD/TENANT` below that parent or `/`: several tenants may share a parent, and a host may
+   * run several guards. A repeated call changes the limits.
    *
-   * @throws Failure where a cgroup cannot be made, with what to do
+   * @throws Failure with a hint, if a cgroup cannot be created
    */
   prepare(tenant: Pick<Tenant, "id" | "resources">): Promise<string | undefined>;
-  /** Removes the cgroup that was made for a tenant. Called when its builds have ended; one with processes is left, and removed by the next sweep. */
+  /**
+   * Removes the cgroup that was created for a tenant. Called when its builds have ended; a cgroup that still has
+   * processes is removed by the next sweep.
+   */
   remove(tenant: Tenant["id"]): Promise<void>;
-  /** Removes the cgroups of absent tenants, which a killed guard has left. */
+  /** Removes the cgroups of absent tenants that a killed guard has left. */
   sweep(tenants: ReadonlySet<Tenant["id"]>): Promise<void>;
 }
 
 export interface CgroupParts {
   driver: () => Promise<CgroupDriver>;
-  /** The data folder of the guard: guards of one host do not sweep each other's cgroups. */
+  /** The data folder of the guard: it prevents guards of one host from sweeping each other's cgroups. */
   data: string;
-  /** Where cgroups are mounted */
+  /** Mount point of the cgroups */
   root?: string | undefined;
 }
 
@@ -73,12 +77,12 @@ export function createCgroups({ driver, data, root = "/sys/fs/cgroup" }: CgroupP
 
 function noCgroups(): Failure {
   return new Failure("refused", "the engine has no cgroups, so tenants' builds cannot be limited", {
-    expected: "an engine whose `docker info` says Cgroup Driver: cgroupfs or systemd",
-    hint: "Leave out --memory, --cpus, --pids and --cgroup-parent, or use an engine that runs as root.",
+    expected: "an engine whose `docker info` prints Cgroup Driver: cgroupfs or systemd",
+    hint: "Omit --memory, --cpus, --pids and --cgroup-parent, or use an engine that runs as root.",
   });
 }
 
-/** Only systemd can set the limits of slices: it would reset limits that others write. */
+/** Only systemd can set the limits of slices: it would reset limits that other programs write. */
 function sliceOfSystemd(id: string, { memory, cpus, pids, cgroupParent }: Resources): Failure {
   const slice =
     cgroupParent === undefined ? `tenant_${id.replaceAll("-", "_")}.slice` : parentFor("systemd", cgroupParent);
@@ -87,32 +91,27 @@ function sliceOfSystemd(id: string, { memory, cpus, pids, cgroupParent }: Resour
     cpus === undefined ? [] : [`CPUQuota=${Math.max(1, Math.round(cpus * 100))}%`],
     pids === undefined ? [] : [`TasksMax=${pids}`],
   ].flat();
-  return new Failure(
-    "refused",
-    `the engine's cgroups are made by systemd, which has to set the limits of the tenant ${id}`,
-    {
-      expected: "a slice with limits of its own, and a tenant without memory, cpus and pids",
-      hint: `sudo systemctl set-property ${slice} ${properties.join(" ")}, then name it: --cgroup-parent ${slice}`,
-    },
-  );
+  return new Failure("refused", `systemd manages the engine's cgroups, and must set the limits of the tenant ${id}`, {
+    expected: "a slice with limits of its own, and a tenant without memory, cpus and pids",
+    hint: `sudo systemctl set-property ${slice} ${properties.join(" ")}, and pass it: --cgroup-parent ${slice}`,
+  });
 }
 
 function notMade(cgroup: string, root: string, error: unknown): Failure {
   const { code } = error as NodeJS.ErrnoException;
   const hints: Readonly<Record<string, string>> = {
-    EACCES: `Run the guard as root, or have root create ${cgroup} and give it to this user.`,
-    EPERM: `Run the guard as root, or have root create ${cgroup} and give it to this user.`,
+    EACCES: `Run the guard as root, or let root create ${cgroup} and chown it to this user.`,
+    EPERM: `Run the guard as root, or let root create ${cgroup} and chown it to this user.`,
     EROFS: `In a container, mount the host's ${root} writable: -v ${root}:${root}:rw --cgroupns host`,
     EBUSY:
       "A cgroup with processes of its own cannot have children with limits: name one without processes, with --cgroup-parent.",
     ENOENT:
       "The kernel has no controller for memory, cpu or pids there: enable it (cgroup_enable=memory on the kernel's command line).",
   };
-  return new Failure("refused", `the cgroup ${cgroup} cannot be made: ${messageOf(error)}`, {
+  return new Failure("refused", `the cgroup ${cgroup} cannot be created: ${messageOf(error)}`, {
     expected: `a writable ${root}, with the controllers memory, cpu and pids`,
     hint:
-      hints[code ?? ""] ??
-      "Leave out --memory, --cpus and --pids, or name a cgroup that has these limits: --cgroup-parent",
+      hints[code ?? ""] ?? "Omit --memory, --cpus and --pids, or pass a cgroup that has these limits: --cgroup-parent",
     cause: error,
   });
 }

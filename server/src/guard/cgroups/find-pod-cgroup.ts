@@ -1,18 +1,18 @@
 import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
 
-/** Levels of the tree that are searched: `/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-burstable.slice/…` has four. */
+/** Depth of the search: `/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-burstable.slice/…` has four levels. */
 const DEPTH = 5;
-/** Only these are entered, and no pod: a machine may have thousands of cgroups. */
+/** The search enters only these cgroups, and no pod: a machine may have thousands of cgroups. */
 const ABOVE_PODS = /kubepods|kubelet|^burstable$|^besteffort$|^guaranteed$/;
 const A_POD = /pod[0-9a-f_-]+(?:\.slice)?$/;
 
 /**
- * Finds the cgroup of a pod, which the kubelet has made as its driver names them: `/kubepods/burstable/podUID` or
- * `/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podUID.slice`, with `_` for each hyphen of the UID.
+ * Finds the cgroup that the kubelet has created for a pod. Its name depends on the driver: `/kubepods/burstable/podUID`
+ * or `/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podUID.slice`, with `_` for each hyphen of the UID.
  *
- * @param root where cgroups are mounted, version 1 or 2
- * @returns its path from there; undefined where there is none
+ * @param root mount point of the cgroups, version 1 or 2
+ * @returns its path relative to root; undefined if it does not exist
  */
 export async function findPodCgroup(uid: string, root = "/sys/fs/cgroup"): Promise<string | undefined> {
   const tree = await lstat(join(root, "cgroup.controllers")).then(

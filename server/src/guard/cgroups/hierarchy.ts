@@ -5,31 +5,34 @@ import type { Resources } from "../policy/policy.ts";
 
 export type CgroupLimits = Pick<Resources, "memory" | "cpus" | "pids">;
 
-/** Where cgroups are mounted. */
+/** A mounted hierarchy of cgroups. */
 export interface Hierarchy {
   version: 1 | 2;
-  /** Creates a cgroup with limits, below an existing one or `/`. Missing limits mean unlimited. Rejects with the file system's errors. */
+  /**
+   * Creates a cgroup with limits, below an existing one or `/`. Missing limits mean unlimited. Rejects with the file
+   * system's errors.
+   */
   create(cgroup: string, limits: CgroupLimits): Promise<void>;
-  /** Removes a cgroup with those below it. Resolves with false when processes are still in it after a moment. */
+  /** Removes a cgroup and its descendants. Resolves with false if processes are still in it after a moment. */
   remove(cgroup: string): Promise<boolean>;
-  /** Names of the cgroups in one */
+  /** Returns the names of a cgroup's children */
   children(cgroup: string): Promise<string[]>;
 }
 
-/** µs, as the kernel's default */
+/** µs, the kernel's default */
 const CPU_PERIOD = 100_000;
-/** The kernel refuses less, µs */
+/** The kernel's minimum, in µs */
 const LEAST_CPU_QUOTA = 1_000;
 /** Processes of an aborted build end within a moment. */
 const REMOVE_TRIES = 20;
 const REMOVE_PAUSE = 100;
 
-/** Finds out which version of cgroups is mounted at a folder, as at `/sys/fs/cgroup`. */
+/** Detects the version of the cgroups that are mounted at a folder such as `/sys/fs/cgroup`. */
 export async function openHierarchy(root: string): Promise<Hierarchy> {
   return (await exists(join(root, "cgroup.controllers"))) ? unified(root) : perController(root);
 }
 
-/** Version 2: one tree, in which a cgroup gives its children the controllers that it lists. */
+/** Version 2: one tree, in which a cgroup enables the controllers of its children. */
 function unified(root: string): Hierarchy {
   return {
     version: 2,
@@ -69,7 +72,7 @@ function perController(root: string): Hierarchy {
       const inCpu = await inController(root, "cpu", cgroup);
       const inPids = await inController(root, "pids", cgroup);
       for (const folder of [inMemory, inCpu, inPids]) await mkdir(folder, { recursive: true });
-      // The limit with swap must never be lower than that of memory: it is lifted during the change.
+      // The limit with swap must never be lower than that of memory, so it is removed during the change.
       const withSwap = join(inMemory, "memory.memsw.limit_in_bytes");
       await writeIfThere(withSwap, "-1");
       await write(join(inMemory, "memory.limit_in_bytes"), `${memory ?? -1}`);
@@ -86,7 +89,7 @@ function perController(root: string): Hierarchy {
   };
 }
 
-/** Rejects with ENOENT where the controller is not mounted: a folder made in its place would limit nothing. */
+/** Rejects with ENOENT if the controller is not mounted: a folder in its place would limit nothing. */
 async function inController(root: string, name: string, cgroup: string): Promise<string> {
   await lstat(join(root, name, "cgroup.procs"));
   return join(root, name, cgroup);

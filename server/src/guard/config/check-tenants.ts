@@ -4,17 +4,17 @@ import { isTenantId, MAX_TENANT_ID } from "../tenant.ts";
 import { wrong } from "./read-terms.ts";
 import { checkSocket } from "./term-values.ts";
 
-/** Throws a Failure `usage` for what cannot be the name of a tenant. */
+/** Throws a Failure `usage` for an invalid name of a tenant. */
 export function checkName(value: unknown, where: string): string {
   if (typeof value === "string" && isTenantId(value)) return value;
-  const said = value === undefined ? "has no name" : `has the name ${JSON.stringify(value)}, which cannot be used`;
+  const problem = value === undefined ? "has no name" : `has the name ${JSON.stringify(value)}, which cannot be used`;
   throw wrong(
-    `${where} ${said}`,
+    `${where} ${problem}`,
     `lower-case letters, digits and single hyphens, at most ${MAX_TENANT_ID}, e.g. team-a`,
   );
 }
 
-/** Throws a Failure `usage` for what cannot be the path of a socket. */
+/** Throws a Failure `usage` for an invalid path of a socket. */
 export function checkSocketOf(value: unknown, where: string): string {
   if (typeof value !== "string") throw wrong(`${where} has no socket`, "the absolute path of its socket");
   try {
@@ -25,15 +25,15 @@ export function checkSocketOf(value: unknown, where: string): string {
   }
 }
 
-/** Throws a Failure `usage` when two tenants have one name, or one socket. */
+/** Throws a Failure `usage` if two tenants have the same name or the same socket. */
 export function checkDifferent(tenants: readonly Pick<ListedTenant, "id" | "socket">[], where: string): void {
   for (const [index, { id, socket }] of tenants.entries()) {
     const before = tenants.slice(0, index);
     if (before.some((other) => other.id === id))
-      throw wrong(`${where}: two tenants are called ${id}`, "names that differ");
+      throw wrong(`${where}: two tenants have the name ${id}`, "names that differ");
     const other = before.find((one) => one.socket === socket);
     if (other !== undefined) {
-      throw wrong(`${where}: the tenants ${other.id} and ${id} have one socket, ${socket}`, "a socket for each");
+      throw wrong(`${where}: the tenants ${other.id} and ${id} have the same socket, ${socket}`, "a socket for each");
     }
   }
 }

@@ -1,10 +1,10 @@
-// `npm run docs` makes docs/guard.schema.json of these types.
+// `npm run docs` generates docs/guard.schema.json from these types.
 
 /** Sizes are bytes, or a text like "500m". */
 export interface GuardConfig {
-  /** For an editor; not read */
+  /** For an editor; ignored by the guard */
   $schema?: string;
-  /** Settings for the tenants of this file. A setting that is missing here too comes from the command line. */
+  /** Settings for the tenants of this file. The command line provides settings that are missing in this file. */
   defaults?: TermsConfig;
   tenants?: TenantConfig[];
 }
@@ -14,19 +14,19 @@ export interface TenantConfig extends TermsConfig {
   name: string;
   /** The absolute path of the tenant's socket, at most 107 bytes */
   socket: string;
-  /** Stamped on the images that the tenant builds */
+  /** Labels of the images that the tenant builds */
   labels?: { [key: string]: string };
 }
 
 /** The options of the same names. */
 export interface TermsConfig {
-  /** Bases that FROM may name, the host's images: patterns */
+  /** Patterns of bases that FROM may name, taken from the host's images */
   allowBase?: string[];
-  /** Bases that FROM may name, always from their registry: patterns */
+  /** Patterns of bases that FROM may name, always pulled from their registry */
   allowPull?: string[];
-  /** Names that may be pushed: patterns */
+  /** Patterns of names that may be pushed */
   allowPush?: string[];
-  /** Beginnings of addresses that ADD and git contexts may name */
+  /** Prefixes of addresses that ADD and git contexts may name */
   allowSource?: string[];
   /** A docker config.json, relative to this file */
   registryConfig?: string;
@@ -42,15 +42,15 @@ export interface TermsConfig {
   ulimit?: string[];
   maxImages?: number;
   maxBytes?: number | string;
-  /** At the same time */
+  /** Number of simultaneous builds */
   maxBuilds?: number;
-  /** In 24 hours */
+  /** Minutes in 24 hours */
   maxBuildMinutes?: number;
   /** Bytes in 24 hours */
   maxPush?: number | string;
   /** Bytes of one build context */
   maxContext?: number | string;
   maxConnections?: number;
-  /** A second */
+  /** Requests per second */
   maxRequests?: number;
 }

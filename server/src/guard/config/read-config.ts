@@ -13,17 +13,17 @@ const OPTION = "--config";
 const FILE_KEYS: readonly (keyof GuardConfig)[] = ["$schema", "defaults", "tenants"];
 const TENANT_KEYS: readonly (keyof TenantConfig)[] = ["name", "socket", "labels"];
 
-/** Reads --config. Throws a Failure `usage`, which names the key that is wrong. */
+/** Reads --config. Throws a Failure `usage`, which names the invalid key. */
 export async function readGuardConfig(path: string): Promise<ListedTenant[]> {
   const { text } = await readOperatorFile(path, OPTION);
   return parseGuardConfig(text, path);
 }
 
 /**
- * Parses the text of a configuration ({@link GuardConfig}). An unknown or repeated key is an error, because it may be a limit that would have no effect.
- * `defaults` applies to each tenant that does not override it.
+ * Parses the text of a configuration ({@link GuardConfig}). Rejects unknown and repeated keys, because they may be
+ * limits that would have no effect. `defaults` applies to each tenant that does not override it.
  *
- * @param path for messages, and the folder that relative paths begin at
+ * @param path for messages; relative paths are resolved against its folder
  */
 export function parseGuardConfig(text: string, path: string): ListedTenant[] {
   const { defaults = {}, tenants = [] } = objectOf(readJson(text, path), FILE_KEYS, path);
@@ -82,7 +82,7 @@ function objectOf(value: unknown, known: readonly string[] | undefined, where: s
   const unknown = Object.keys(value).filter((key) => known !== undefined && !known.includes(key));
   if (unknown.length === 0) return value as Record<string, unknown>;
   throw wrong(
-    `${where} has keys that are not known: ${unknown.map((key) => JSON.stringify(key)).join(", ")}`,
+    `${where} has unknown keys: ${unknown.map((key) => JSON.stringify(key)).join(", ")}`,
     (known ?? []).join(", "),
   );
 }

@@ -2,10 +2,10 @@ import { Failure, InvalidValue } from "docker-over-ssh/builds";
 import { keyOf, TERMS, type Terms } from "./terms.ts";
 
 /**
- * Reads the unparsed terms of a configuration or of --tenant.
+ * Parses the terms of a configuration or of --tenant.
  *
  * @param where for messages, e.g. `tenants.json: tenant "ci"`
- * @param nameOf how a key is written there: `allowBase` or `allow-base`
+ * @param nameOf returns the spelling of a key for messages: `allowBase` or `allow-base`
  * @throws Failure `usage`
  */
 export function readTerms(
@@ -50,7 +50,7 @@ function flag(value: unknown, where: string): boolean {
   throw wrong(`${where} is neither true nor false`, "true or false");
 }
 
-/** A failure for an invalid configuration or option. */
+/** Returns a Failure for an invalid configuration or option. */
 export function wrong(message: string, expected: string, cause?: unknown): Failure {
   return new Failure("usage", message, { expected: expected.replace(/^Expected /, "").replace(/\.$/, ""), cause });
 }

@@ -7,8 +7,8 @@ import { keyOf, overridesOf, TERMS } from "./terms.ts";
 const OWN = ["name", "socket", "label"];
 
 /**
- * Reads --tenant: fields with commas between them, as docker reads its --mount (CSV: a field with a comma is in quotes). Options that may be repeated may be
- * repeated here, too; an option without a value, e.g. `share-cache`, is true.
+ * Parses --tenant: fields separated by commas, in the format of docker's --mount (CSV: a field with a comma is quoted).
+ * Repeatable options may be repeated within it as well; an option without a value, e.g. `share-cache`, is true.
  *
  * @throws InvalidValue
  */
@@ -46,7 +46,7 @@ function valueOf(term: (typeof TERMS)[number], fields: ReadonlyMap<string, reado
   throw new InvalidValue(`Expected true or false for ${name}.`);
 }
 
-/** `allow-base` of `--allow-base <pattern>` */
+/** Returns `allow-base` for `--allow-base <pattern>` */
 function optionOf({ flags }: { flags: string }): string {
   return /--([a-z-]+)/.exec(flags)?.[1] ?? "";
 }
@@ -69,17 +69,17 @@ function collect(fields: readonly string[]): Map<string, string[]> {
   for (const field of fields) {
     const [name = "", ...value] = field.split("=");
     if (!known.includes(name))
-      throw new InvalidValue(`${JSON.stringify(name)} is not known. Expected ${known.join(", ")}.`);
+      throw new InvalidValue(`${JSON.stringify(name)} is unknown. Expected ${known.join(", ")}.`);
     found.set(name, [...(found.get(name) ?? []), value.join("=")]);
   }
   return found;
 }
 
-/** RFC 4180, one record */
+/** Parses one record of RFC 4180 */
 function fieldsOf(text: string): string[] {
   if (!/^(?:"(?:[^"]|"")*"|[^",]*)(?:,(?:"(?:[^"]|"")*"|[^",]*))*$/s.test(text)) {
     throw new InvalidValue(
-      'Expected fields with commas between them, e.g. name=ci,socket=/run/guard/ci.sock,"label=a=b,c".',
+      'Expected fields separated by commas, e.g. name=ci,socket=/run/guard/ci.sock,"label=a=b,c".',
     );
   }
   return [...text.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^",]*))/gs)].map(

@@ -11,14 +11,14 @@ export function countFrom(least: number, most: number): (text: string) => number
   };
 }
 
-/** Bytes of at least 1 */
+/** Parses a size of at least 1 byte */
 export function parseBytes(text: string): number {
   const size = parseSize(text);
   if (size >= 1 && Number.isSafeInteger(size)) return size;
   throw new InvalidValue("Expected at least one byte, e.g. 500m.");
 }
 
-/** The least that the classic builder accepts (runc and older engines refuse less than 6 MB) */
+/** The minimum of the classic builder (runc and older engines refuse less than 6 MB) */
 const LEAST_MEMORY = 6 * 1024 ** 2;
 
 export function parseMemory(text: string): number {
@@ -38,12 +38,12 @@ export function parseMinutes(text: string): number {
   return countFrom(1, 24 * 60 * 1000)(text) * 60_000;
 }
 
-/** As runc knows them (docker/go-units) */
+/** The ulimits that runc knows (docker/go-units) */
 const ULIMITS = new Set(
   "core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split(" "),
 );
 
-/** `NAME=SOFT[:HARD]`; -1 is without a limit. */
+/** Checks `NAME=SOFT[:HARD]`; -1 means unlimited. */
 export function parseUlimit(text: string): string {
   const [, name = "", soft = "", hard = soft] = /^([a-z]+)=(-1|\d{1,18})(?::(-1|\d{1,18}))?$/.exec(text) ?? [];
   if (!ULIMITS.has(name)) throw new InvalidValue("Expected NAME=SOFT[:HARD], e.g. nofile=1024:2048.");
@@ -52,7 +52,7 @@ export function parseUlimit(text: string): string {
   return text;
 }
 
-/** A path in the hierarchy of cgroups, or a slice of systemd. */
+/** Checks a path in the hierarchy of cgroups, or a slice of systemd. */
 export function parseCgroupParent(text: string): string {
   const parts = text.replace(/^\//, "").split("/");
   const isSlice = !text.includes("/") && text.endsWith(".slice");
@@ -66,13 +66,14 @@ export function parseCgroupParent(text: string): string {
 const FETCHED = new Set(["http:", "https:"]);
 
 /**
- * The beginning of addresses. It has a slash behind the host: `https://github.com` is the beginning of `https://github.com.example.com/` as well.
+ * Checks a prefix of addresses. It must have a slash after the host: `https://github.com` is also a prefix of
+ * `https://github.com.example.com/`.
  */
 export function parseSource(text: string): string {
   const isWhole = URL.canParse(text) && new URL(text).href === text;
   const { protocol, username, search, hash } = isWhole ? new URL(text) : new URL("none:");
   if (isWhole && FETCHED.has(protocol) && username === "" && search === "" && hash === "") return text;
-  throw new InvalidValue("Expected the beginning of addresses, with a path, e.g. https://github.com/example/.");
+  throw new InvalidValue("Expected a prefix of addresses, with a path, e.g. https://github.com/example/.");
 }
 
 export function parseNetwork(text: string): "default" | "none" {
@@ -80,10 +81,10 @@ export function parseNetwork(text: string): "default" | "none" {
   throw new InvalidValue("Expected default or none.");
 }
 
-/** Bytes of a path in `sockaddr_un`, without the NUL at its end */
+/** Maximum bytes of a path in `sockaddr_un`, without the final NUL */
 const MAX_SOCKET_PATH = 107;
 
-/** The path of a tenant's socket. */
+/** Checks the path of a tenant's socket. */
 export function checkSocket(text: string): string {
   const isPlain =
     isAbsolute(text) &&
@@ -97,6 +98,6 @@ export function checkSocket(text: string): string {
   const length = Buffer.byteLength(text);
   if (length <= MAX_SOCKET_PATH) return text;
   throw new InvalidValue(
-    `Expected a path of at most ${MAX_SOCKET_PATH} bytes, as the kernel takes for a socket; this has ${length}.`,
+    `Expected a path of at most ${MAX_SOCKET_PATH} bytes, the kernel's limit for a socket; this one has ${length}.`,
   );
 }

@@ -15,7 +15,10 @@ import {
   parseUlimit,
 } from "./term-values.ts";
 
-/** What a tenant may do and have, as options, and as keys of the configuration: `--allow-base`, `allowBase`. Sizes are bytes, times ms. */
+/**
+ * The permissions and limits of a tenant, as options and as keys of the configuration: `--allow-base`, `allowBase`.
+ * Sizes are bytes, times ms.
+ */
 export interface Terms {
   allowBase?: readonly string[] | undefined;
   allowPull?: readonly string[] | undefined;
@@ -46,14 +49,14 @@ export const TERMS: readonly OptionDefinition[] = [
   {
     flags: "--allow-base <pattern>",
     description:
-      "a base that FROM may name beside the tenant's own images, e.g. 'alpine:3.*'; the host's image, if it has it; only repositories to which no tenant can push; may be repeated",
+      "a base that FROM may name in addition to the tenant's own images, e.g. 'alpine:3.*'; taken from the host's images if present; only repositories to which no tenant can push; may be repeated",
     parse: parseImagePattern,
     repeats: true,
   },
   {
     flags: "--allow-pull <pattern>",
     description:
-      "a base that FROM may name, always from its registry, with the credentials of --registry-config or the tenant's (BuildKit: the tenant's alone); only repositories to which no tenant can push; may be repeated",
+      "a base that FROM may name, always pulled from its registry, with the credentials of --registry-config or the tenant's (BuildKit: the tenant's alone); only repositories to which no tenant can push; may be repeated",
     parse: parseImagePattern,
     repeats: true,
   },
@@ -66,15 +69,15 @@ export const TERMS: readonly OptionDefinition[] = [
   {
     flags: "--allow-source <prefix>",
     description:
-      "the beginning of addresses that ADD and git contexts may name, e.g. https://github.com/example/; may be repeated",
+      "a prefix of addresses that ADD and git contexts may name, e.g. https://github.com/example/; may be repeated",
     parse: parseSource,
     repeats: true,
   },
   {
     flags: "--registry-config <file>",
-    description: "a docker config.json with credentials for registries, which tenants use and do not see",
+    description: "a docker config.json with credentials for registries, which tenants use but cannot see",
   },
-  { flags: "--share-cache", description: "let builds use and leave cache records that other tenants' builds use" },
+  { flags: "--share-cache", description: "share cache records with the builds of other tenants" },
   {
     flags: "--network <mode>",
     description: "the network of RUN: default or none (default: default)",
@@ -83,7 +86,7 @@ export const TERMS: readonly OptionDefinition[] = [
   {
     flags: "--cgroup-parent <cgroup>",
     description:
-      "the cgroup under which steps run: /PATH, or NAME.slice (default: the pod's, or one that the guard makes)",
+      "the cgroup under which steps run: /PATH, or NAME.slice (default: the pod's, or one that the guard creates)",
     parse: parseCgroupParent,
   },
   { flags: "--memory <size>", description: "memory of a tenant's builds, e.g. 2g", parse: parseMemory },
@@ -95,43 +98,43 @@ export const TERMS: readonly OptionDefinition[] = [
     parse: parseUlimit,
     repeats: true,
   },
-  { flags: "--max-images <count>", description: "images of a tenant", parse: countFrom(0, BILLION) },
+  { flags: "--max-images <count>", description: "maximum number of a tenant's images", parse: countFrom(0, BILLION) },
   {
     flags: "--max-bytes <size>",
-    description: "bytes of a tenant's images, as the engine counts them",
+    description: "maximum size of a tenant's images, as the engine counts it",
     parse: parseBytes,
   },
   {
     flags: "--max-builds <count>",
-    description: "builds of a tenant at the same time (default: 4)",
+    description: "maximum number of a tenant's simultaneous builds (default: 4)",
     parse: countFrom(0, 10_000),
   },
   {
     flags: "--max-build-minutes <minutes>",
-    description: "time of a tenant's builds in 24 hours; one that runs longer is ended",
+    description: "maximum time of a tenant's builds in 24 hours; a build that exceeds it is ended",
     parse: parseMinutes,
   },
-  { flags: "--max-push <size>", description: "bytes that a tenant pushes in 24 hours", parse: parseBytes },
-  { flags: "--max-context <size>", description: "bytes of one build context (default: 2g)", parse: parseBytes },
+  { flags: "--max-push <size>", description: "maximum bytes that a tenant pushes in 24 hours", parse: parseBytes },
+  { flags: "--max-context <size>", description: "maximum size of one build context (default: 2g)", parse: parseBytes },
   {
     flags: "--max-connections <count>",
-    description: "open connections of a tenant (default: 256)",
+    description: "maximum number of a tenant's open connections (default: 256)",
     parse: countFrom(1, 100_000),
   },
   {
     flags: "--max-requests <count>",
-    description: "requests and gRPC calls of a tenant a second (default: 50)",
+    description: "maximum number of a tenant's requests and gRPC calls per second (default: 50)",
     parse: countFrom(1, 100_000),
   },
 ];
 
-/** The key of an option: `allowBase` of `--allow-base <pattern>`. */
+/** Returns the key of an option: `allowBase` for `--allow-base <pattern>`. */
 export function keyOf({ flags }: OptionDefinition): string {
   const [, name = ""] = /--([a-z-]+)/.exec(flags) ?? [];
   return name.replaceAll(/-([a-z])/g, (_whole, letter: string) => letter.toUpperCase());
 }
 
-/** Returns the settings that the terms contain, and no others. */
+/** Returns only the settings that the terms contain. */
 export function overridesOf(terms: Terms): Omit<ListedTenant, "id" | "socket" | "labels"> {
   const { allowBase, allowPull, allowPush, allowSource, shareCache, network } = terms;
   const { cgroupParent, memory, cpus, pids, ulimit, registryConfig } = terms;

@@ -1,7 +1,8 @@
 import { Duplex } from "node:stream";
 
 /**
- * A stream on which a server reads a copy of what a tenant sends. Its answers are discarded: the tenant gets those of the engine.
+ * A stream on which a server reads a copy of the data that a tenant sends. It discards the server's answers: the tenant
+ * gets those of the engine.
  */
 export class CopiedStream extends Duplex {
   readonly #onAnswer: (() => void) | undefined;
@@ -10,7 +11,7 @@ export class CopiedStream extends Duplex {
   constructor(onAnswer?: () => void) {
     super({ allowHalfOpen: true });
     this.#onAnswer = onAnswer;
-    this.on("error", () => {}); // the reader reports it
+    this.on("error", () => {}); // the reader reports the error
   }
 
   override _read(): void {}

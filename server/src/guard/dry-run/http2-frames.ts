@@ -9,10 +9,10 @@ const SETTINGS_ACK = Buffer.from([0, 0, 0, SETTINGS, ACK, 0, 0, 0, 0]);
 export const HTTP2_PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 
 /**
- * Passes on the requests of a client, without its frames about the connection: acknowledgements, pings and windows are answers to the engine, and would be
- * errors for a reader. The reader gets one acknowledgement, of its own settings.
+ * Passes on the requests of a client, without its frames about the connection: acknowledgements, pings and window
+ * updates answer the engine, and would be errors for a reader. The reader gets one acknowledgement of its own settings.
  *
- * @returns takes the client's bytes, in any pieces
+ * @returns a function that receives the client's bytes, in chunks of any size
  */
 export function requestFrames(onBytes: (bytes: Buffer) => void): (chunk: Buffer) => void {
   let rest: Buffer = Buffer.alloc(0);

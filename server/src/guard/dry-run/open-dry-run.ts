@@ -9,16 +9,16 @@ import { HTTP2_PREFACE } from "./http2-frames.ts";
 import { readGrpc } from "./read-grpc.ts";
 import { readHttp, type CopiedRequest } from "./read-http.ts";
 
-/** Requests are judged by their content. What depends on the engine's images, or on quotas, is not judged. */
+/** Judges requests by their content. Checks that depend on the engine's images or on quotas are skipped. */
 export interface DryRunParts {
-  /** Opens a connection for a tenant's bytes. Its errors are events. */
+  /** Opens a connection for a tenant's bytes. Its errors are emitted as events. */
   engine: { connect(): Duplex };
   audit: AuditLog;
   judge(request: { method: string; target: string; rawHeaders: readonly string[]; body?: Buffer | undefined }): Judged;
-  /** Throws a Refusal for a message of gRPC that would be refused. */
+  /** Throws a Refusal for a gRPC message that the guard would refuse. */
   checkMessage(path: string, message: Buffer, tenant: Tenant): void;
   /** For the operator */
-  tell(line: string): void;
+  printLine(line: string): void;
   /** ms since 1970 */
   now?: () => number;
 }
@@ -31,12 +31,13 @@ export interface Judged {
   about: readonly string[];
 }
 
-/** Bytes of a copy that wait to be judged; then it is given up. */
+/** Maximum bytes of a copy that wait to be judged. Beyond that, the copy is discarded. */
 const MAX_WAITING = 64 * 1024 * 1024;
 
 /**
- * Passes a tenant's connections on to the engine as they are: **nothing is refused**. A copy of what the tenant sends is read and judged, and lines of
- * audit say what a guard would have done. If a copy cannot be read, a line says so, and the connection goes on.
+ * Passes a tenant's connections on to the engine unchanged: **nothing is refused**. Judges a copy of the data that the
+ * tenant sends, and writes audit lines with the guard's decisions. If a copy cannot be read, writes a line that reports
+ * this, and the connection continues.
  */
 export function openDryRun(
   tenant: () => Tenant,
@@ -59,7 +60,7 @@ async function passOn(connection: Duplex, tenant: () => Tenant, parts: DryRunPar
   const take = judging(tenant, parts);
   connection.on("data", (chunk: Buffer) => take(chunk));
   connection.pause(); // until the pipeline below reads it
-  // Each direction ends on its own: a client that has sent its request may close its half.
+  // Each direction ends separately: a client that has sent its request may close its half.
   const both = await Promise.allSettled([
     pipeline(connection, engine, { end: true }),
     pipeline(engine, connection, { end: true }),
@@ -70,13 +71,15 @@ async function passOn(connection: Duplex, tenant: () => Tenant, parts: DryRunPar
   for (const result of both) {
     const { code = "" } = (result.status === "rejected" ? result.reason : {}) as NodeJS.ErrnoException;
     if (["ECONNREFUSED", "ENOENT", "EACCES"].includes(code)) {
-      parts.tell(`tenant ${tenant().id}: the engine cannot be reached: ${code}`);
+      parts.printLine(`tenant ${tenant().id}: the engine cannot be reached: ${code}`);
       return;
     }
   }
 }
 
-/** Judges what is sent on a connection. Returns a function that takes its bytes, and undefined at its end. Never throws. */
+/**
+ * Judges the data of a connection. Returns a function that receives its bytes, and undefined at its end. Never throws.
+ */
 function judging(tenant: () => Tenant, parts: DryRunParts): (chunk: Buffer | undefined) => void {
   const copy = new CopiedStream();
   let first: Buffer = Buffer.alloc(0);
@@ -102,7 +105,7 @@ function judging(tenant: () => Tenant, parts: DryRunParts): (chunk: Buffer | und
       if (chunk === undefined) copy.push(null);
     }
     if (copy.readableLength > MAX_WAITING) {
-      unreadable(tenant(), parts, "it comes faster than it is judged");
+      unreadable(tenant(), parts, "it arrives faster than it can be judged");
       copy.destroy();
     }
   };
@@ -155,7 +158,7 @@ function grpcEvents(tenant: () => Tenant, parts: DryRunParts): Parameters<typeof
   };
 }
 
-/** A guard would have closed the connection here. */
+/** Records a connection that a guard would have closed at this point. */
 function unreadable({ id }: Tenant, parts: DryRunParts, why: string): void {
   write(parts, {
     tenant: id,

@@ -4,23 +4,26 @@ import { messageOf, readFrames } from "docker-over-ssh/builds";
 import { CopiedStream } from "./copied-stream.ts";
 import { requestFrames } from "./http2-frames.ts";
 
-/** Receives what was read from a connection. */
+/** Receives the calls of a connection. */
 export interface GrpcEvents {
-  /** Called for each message of a call. Throws if it would be refused. */
+  /** Called for each message of a call. Throws if the guard would refuse it. */
   checkMessage(path: string, message: Buffer): void;
-  /** A call is over, or its connection: `error` is what its first refused message threw, or why it cannot be read. */
+  /**
+   * Called at the end of a call or of its connection. `error` is the refusal of its first refused message, or the
+   * reason why the call cannot be read.
+   */
   onCall(call: { path: string; bytes: number; error?: unknown }): void;
-  /** The connection cannot be read any more. */
+  /** Called when the connection cannot be read any more. */
   onUnreadable(why: string): void;
 }
 
-/** Bytes of a message. gRPC servers in Go take 4 MB by default, those of BuildKit 16 MB. */
+/** Maximum bytes of a message. gRPC servers in Go accept 4 MB by default, those of BuildKit 16 MB. */
 const MAX_MESSAGE = 16 * 1024 * 1024;
-/** The largest possible: the client sends as much as the windows of the engine allow, which are not known here. */
+/** The maximum: the client sends as much as the engine's windows allow, which are unknown to this reader. */
 const WINDOW = 2 ** 31 - 1;
 const MAX_FRAME = 2 ** 24 - 1;
 
-/** Reads a copy of a connection that uses HTTP/2 from its first byte. It does not need the engine's answers. */
+/** Reads a copy of a connection that uses HTTP/2 from its first byte, without the engine's answers. */
 export function readGrpc(copy: Duplex, events: GrpcEvents): void {
   const server = createServer({
     maxSessionMemory: 256,
@@ -58,7 +61,7 @@ export function readGrpc(copy: Duplex, events: GrpcEvents): void {
 async function readCall(stream: ServerHttp2Stream, path: string, events: GrpcEvents): Promise<void> {
   let bytes = 0;
   let refused: { error?: unknown } = {};
-  stream.on("error", () => {}); // the loop sees it, too
+  stream.on("error", () => {}); // the loop sees the error as well
   const counted = async function* (): AsyncGenerator<Buffer> {
     for await (const chunk of stream as AsyncIterable<Buffer>) {
       bytes += chunk.length;
@@ -75,7 +78,7 @@ async function readCall(stream: ServerHttp2Stream, path: string, events: GrpcEve
       }
     }
   } catch (error) {
-    // A call that its client, or the end of the connection, cuts off has still been made.
+    // A call still counts if its client, or the end of the connection, cuts it off.
     if (!stream.aborted && !stream.destroyed) refused = { error, ...refused };
   }
   events.onCall({ path, bytes, ...refused });

@@ -2,32 +2,32 @@ import { createServer, type IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { messageOf } from "docker-over-ssh/builds";
 
-/** A request as it came. */
+/** A request in the form in which it arrives. */
 export interface CopiedRequest {
   method: string;
   target: string;
-  /** Names and values in turn */
+  /** Alternating names and values */
   rawHeaders: readonly string[];
-  /** Its first bytes: at most {@link MAX_BODY} and one, which shows that it was longer */
+  /** Its first bytes: at most {@link MAX_BODY} + 1, where the last one shows that the body is longer */
   body: Buffer;
-  /** Bytes of all of it */
+  /** Bytes of the complete body */
   received: number;
 }
 
 export interface HttpEvents {
-  /** The whole of a request has come, or its connection has ended in its middle. */
+  /** Called when a request is complete, or its connection has ended in the middle of it. */
   onRequest(request: CopiedRequest): void;
-  /** Another protocol begins. The callee owns the stream, which has all bytes that follow. */
+  /** Called when another protocol begins. The callee owns the stream, which contains all following bytes. */
   onUpgrade(request: CopiedRequest, rest: Duplex): void;
-  /** The connection cannot be read any more. */
+  /** Called when the connection cannot be read any more. */
   onUnreadable(why: string): void;
 }
 
-/** Bytes of a body that are kept: more than any JSON that a guard accepts */
+/** Maximum bytes of a body that are stored: more than any JSON that a guard accepts */
 const MAX_BODY = 1024 * 1024;
 const MAX_HEADERS = 256 * 1024;
 
-/** Reads a copy of a connection that speaks HTTP/1. */
+/** Reads a copy of a connection that uses HTTP/1. */
 export function readHttp(copy: Duplex, events: HttpEvents): void {
   const server = createServer({
     maxHeaderSize: MAX_HEADERS,
@@ -70,7 +70,7 @@ async function copyOf(request: IncomingMessage): Promise<CopiedRequest> {
       if (part.length > 0) kept.push(part);
     }
   } catch {
-    // It was cut off: what has come is judged.
+    // The body was cut off: the part that has arrived is judged.
   }
   return whole(request, Buffer.concat(kept), received);
 }

@@ -6,55 +6,57 @@ import type { Tenant, TenantEndpoint } from "../tenant.ts";
 export interface Front {
   /** Owns the connection. */
   take(connection: Duplex): void;
-  /** Ends all that is open. */
+  /** Ends all open calls and connections. */
   close(): Promise<void>;
 }
 
-/** A socket that listens. Disposing closes it, and destroys its connections. */
+/** A listening socket. Disposing closes it, and destroys its connections. */
 export interface Socket extends AsyncDisposable {
   /** Removes the socket. Open connections stay. */
   close(): Promise<void>;
-  /** Aborted when the folder of the socket was removed */
+  /** Aborted when the folder of the socket is removed */
   readonly gone: AbortSignal;
 }
 
 export interface EndpointParts {
-  /** Opens what answers a tenant. `tenant` returns its current state: limits may change while it is served. */
+  /**
+   * Opens the front that answers a tenant. `tenant` returns its current state: limits may change while it is served.
+   */
   openFront(tenant: () => Tenant): Front;
   bind(endpoint: TenantEndpoint, onConnection: (connection: Duplex) => void, tenant: () => Tenant): Promise<Socket>;
-  /** Makes what the tenant's builds run in. Returns the tenant with it. */
+  /** Creates the environment of the tenant's builds. Returns the tenant with its settings. */
   prepare(tenant: Tenant, mayReturn: boolean): Promise<Tenant>;
-  /** Resolves when nothing runs any more for a tenant whose socket was closed. */
+  /** Resolves when no work is in progress for a tenant whose socket was closed. */
   idle(tenant: string): Promise<void>;
-  /** A tenant is no longer served. */
+  /** Called when a tenant is no longer served. */
   left(tenant: string): Promise<void>;
-  /** Removes all that a tenant has. */
+  /** Removes all data of a tenant. */
   clear(tenant: string): Promise<void>;
-  /** A change of a tenant has failed. Called once for each reason why a tenant cannot be served. */
+  /** Called when a change of a tenant has failed; once for each reason why a tenant cannot be served. */
   onFailure(tenant: string, error: unknown): void;
 }
 
-/** ms until the next attempt to serve a tenant: its folder, or the cgroup above its own, may be created later */
+/** ms until the next attempt to serve a tenant: its folder, or the parent of its cgroup, may be created later */
 const RETRY_AFTER = 30_000;
 
-/** A tenant that could not be served, or not with its new settings. */
+/** A tenant that could not be served, or whose new settings could not be applied. */
 interface Waiting {
   reason: string;
   timer: NodeJS.Timeout;
 }
 
 interface OpenEndpoint {
-  /** As requested */
-  asked: TenantEndpoint;
-  /** With what was prepared for the tenant */
+  /** The requested endpoint */
+  requested: TenantEndpoint;
+  /** The endpoint with the tenant's prepared settings */
   prepared: TenantEndpoint;
   front: Front;
   socket: Socket | undefined;
 }
 
 /**
- * The endpoints of all tenants. Changes of one tenant are made one after the other. A change that fails is reported, affects this tenant alone, and is
- * tried again. Disposing closes all sockets, and removes nothing that tenants have.
+ * The endpoints of all tenants. Changes of one tenant are made one after the other. A change that fails is reported,
+ * affects only this tenant, and is retried. Disposing closes all sockets, and keeps all data of tenants.
  */
 export class Endpoints implements AsyncDisposable {
   readonly #parts: EndpointParts;
@@ -77,9 +79,9 @@ export class Endpoints implements AsyncDisposable {
   }
 
   /**
-   * Serves a tenant. One that is served already gets its new settings, and its new socket if the path has changed.
+   * Serves a tenant. If it is already served, applies its new settings, and moves its socket if the path has changed.
    *
-   * @param mayReturn whether the tenant may come back once it was removed
+   * @param mayReturn whether the tenant may return after its removal
    */
   open(endpoint: TenantEndpoint, mayReturn: boolean): void {
     const { id } = endpoint.tenant;
@@ -94,7 +96,7 @@ export class Endpoints implements AsyncDisposable {
     });
   }
 
-  /** Closes a tenant's socket, and ends its requests. `isForGood`: also removes all that the tenant has. */
+  /** Closes a tenant's socket, and ends its requests. `isForGood`: also removes all data of the tenant. */
   close(tenant: string, isForGood: boolean): void {
     clearTimeout(this.#waiting.get(tenant)?.timer);
     this.#change(tenant, async () => {
@@ -102,12 +104,12 @@ export class Endpoints implements AsyncDisposable {
       const endpoint = this.#open.get(tenant);
       this.#open.delete(tenant);
       if (endpoint !== undefined) await this.#shut(endpoint);
-      await this.#parts.left(tenant); // also where the tenant was not served: something may have been prepared
+      await this.#parts.left(tenant); // also if the tenant was not served, because its environment may exist
       if (isForGood) await this.#parts.clear(tenant);
     });
   }
 
-  /** Resolves when all changes that were requested are made. */
+  /** Resolves when all requested changes are made. */
   async settled(): Promise<void> {
     await Promise.all(this.#changes.values());
   }
@@ -119,22 +121,22 @@ export class Endpoints implements AsyncDisposable {
     this.#open.clear();
   }
 
-  async #serve(asked: TenantEndpoint, mayReturn: boolean): Promise<void> {
-    const { id } = asked.tenant;
+  async #serve(requested: TenantEndpoint, mayReturn: boolean): Promise<void> {
+    const { id } = requested.tenant;
     const before = this.#open.get(id);
-    const prepared = { ...asked, tenant: await this.#parts.prepare(asked.tenant, mayReturn) };
-    if (before !== undefined && before.prepared.socket === asked.socket) {
-      Object.assign(before, { asked, prepared });
+    const prepared = { ...requested, tenant: await this.#parts.prepare(requested.tenant, mayReturn) };
+    if (before !== undefined && before.prepared.socket === requested.socket) {
+      Object.assign(before, { requested, prepared });
       return;
     }
-    const other = [...this.#open.values()].find(({ prepared: { socket } }) => socket === asked.socket);
+    const other = [...this.#open.values()].find(({ prepared: { socket } }) => socket === requested.socket);
     if (other !== undefined) {
-      throw new Failure("usage", `${asked.socket} is the socket of the tenant ${other.prepared.tenant.id}`);
+      throw new Failure("usage", `${requested.socket} is the socket of the tenant ${other.prepared.tenant.id}`);
     }
-    // Another tenant may get its socket from now on.
+    // From this point on, another tenant may get its socket.
     this.#open.delete(id);
     if (before !== undefined) await this.#shut(before);
-    this.#open.set(id, await this.#listen({ asked, prepared }, mayReturn));
+    this.#open.set(id, await this.#listen({ requested, prepared }, mayReturn));
   }
 
   #tryLater(endpoint: TenantEndpoint, mayReturn: boolean, error: unknown): void {
@@ -152,11 +154,11 @@ export class Endpoints implements AsyncDisposable {
   }
 
   async #listen(
-    { asked, prepared }: Pick<OpenEndpoint, "asked" | "prepared">,
+    { requested, prepared }: Pick<OpenEndpoint, "requested" | "prepared">,
     mayReturn: boolean,
   ): Promise<OpenEndpoint> {
     const front = this.#parts.openFront(() => endpoint.prepared.tenant);
-    const endpoint: OpenEndpoint = { asked, prepared, front, socket: undefined };
+    const endpoint: OpenEndpoint = { requested, prepared, front, socket: undefined };
     try {
       const bound = await this.#parts.bind(
         prepared,
@@ -167,8 +169,8 @@ export class Endpoints implements AsyncDisposable {
       bound.gone.addEventListener("abort", () => {
         if (this.#open.get(prepared.tenant.id) !== endpoint) return;
         this.close(prepared.tenant.id, false);
-        // A folder of the operator may come back. That of a pod was removed with the pod.
-        if (!endpoint.asked.isInTenantsFolder) this.open(endpoint.asked, mayReturn);
+        // A folder of the operator may return. The folder of a pod was removed with the pod.
+        if (!endpoint.requested.isInTenantsFolder) this.open(endpoint.requested, mayReturn);
       });
     } catch (error) {
       await front.close();
@@ -187,8 +189,8 @@ export class Endpoints implements AsyncDisposable {
   }
 
   async #shut({ prepared, socket, front }: OpenEndpoint): Promise<void> {
-    await socket?.close(); // another server may listen there from now on
-    await front.close(); // clients are told why their calls end
+    await socket?.close(); // from this point on, another server may listen there
+    await front.close(); // reports to clients why their calls end
     await socket?.[Symbol.asyncDispose]();
     await this.#parts.idle(prepared.tenant.id);
   }

@@ -19,7 +19,7 @@ import {
 } from "docker-over-ssh/builds";
 import { Refusal } from "../refusal.ts";
 
-/** A request to the engine. The guard has made each part of it: nothing is passed on as a tenant wrote it. */
+/** A request to the engine. The guard creates each part of it: no text of a tenant is passed on unchanged. */
 export interface EngineRequest {
   method: "GET" | "POST" | "DELETE" | "HEAD";
   /** Without the version, e.g. `/images/json`. Names in it are checked references or IDs. */
@@ -53,16 +53,19 @@ export class EngineAnswer extends Error {
   }
 }
 
-/** Bytes of an error of the engine that are read */
+/** Maximum bytes of an error of the engine that are read */
 const MAX_ERROR = 64 * 1024;
-/** Assumed if the engine does not report it: that of Docker 20.10 */
+/** Assumed if the engine does not report it: the oldest version of Docker 20.10 */
 const OLDEST_API = "1.12";
 
-/** The engine of the host. Each request connects anew, so a restarted engine is found. Disposing closes all connections. */
+/**
+ * The host's engine. Each request opens a new connection, so a restarted engine is found. Disposing closes all
+ * connections.
+ */
 export class EngineApi implements AsyncDisposable {
   /** For messages, e.g. `unix:///var/run/docker.sock (context default)` */
   readonly address: string;
-  /** Whether the engine can connect to a port of 127.0.0.1 here */
+  /** Whether the engine can connect to a port on this side's 127.0.0.1 */
   readonly reachesUs: boolean;
   readonly #endpoint: EngineEndpoint;
   readonly #connections: EngineConnections;
@@ -76,9 +79,9 @@ export class EngineApi implements AsyncDisposable {
   }
 
   /**
-   * Connects to nothing yet.
+   * Prepares the API without connecting.
    *
-   * @param host as for -H; undefined: the engine that the docker command would use
+   * @param host in the format of -H; undefined: the engine that the docker command would use
    * @throws Failure as `chooseEndpoint`
    */
   static async prepare(host: string | undefined, env: NodeJS.ProcessEnv): Promise<EngineApi> {
@@ -86,7 +89,10 @@ export class EngineApi implements AsyncDisposable {
     return new EngineApi(endpoint, await openConnections(endpoint.address));
   }
 
-  /** Asks the engine once, and again after a failed request: the engine may have been restarted as another version. */
+  /**
+   * Queries the version once, and again after a failed request: the engine may have been restarted with another
+   * version.
+   */
   async version(signal: AbortSignal): Promise<EngineVersion> {
     const isFirst = this.#version === undefined;
     const asked = (this.#version ??= this.#askVersion(signal));
@@ -96,11 +102,14 @@ export class EngineApi implements AsyncDisposable {
       if (this.#version === asked) this.#version = undefined;
       signal.throwIfAborted();
       if (isFirst) throw error;
-      return this.version(signal); // the caller that asked first may have been aborted
+      return this.version(signal); // the caller that sent the query may have been aborted
     }
   }
 
-  /** Sends a request. Resolves with any answer, whose body the caller reads to its end or destroys. Rejects with a Refusal 502 if the engine cannot be reached. */
+  /**
+   * Sends a request. Resolves with any answer, whose body the caller reads to its end or destroys. Rejects with a
+   * Refusal 502 if the engine cannot be reached.
+   */
   async send(request: EngineRequest): Promise<HttpAnswer> {
     const { method, path, query = [], headers = {}, body, apiVersion, signal } = request;
     const search =
@@ -122,14 +131,14 @@ export class EngineApi implements AsyncDisposable {
     }
   }
 
-  /** As {@link send}, but rejects with an {@link EngineAnswer} for an error status. */
+  /** Like {@link send}, but rejects with an {@link EngineAnswer} for an error status. */
   async request(request: EngineRequest): Promise<HttpAnswer> {
     const answer = await this.send(request);
     if (answer.status < 400) return answer;
     throw new EngineAnswer(answer.status, await errorOf(answer));
   }
 
-  /** As {@link request}. Reads an answer in JSON; undefined for an empty one. */
+  /** Like {@link request}, but parses a JSON answer; undefined for an empty one. */
   async json(request: EngineRequest): Promise<unknown> {
     const { body } = await this.request(request);
     try {
@@ -172,7 +181,10 @@ export class EngineApi implements AsyncDisposable {
     throw new Refusal("engine.no-grpc", "the engine has no BuildKit", { statusCode: 502 });
   }
 
-  /** Opens a connection of its own, for a dry run: whatever is written reaches the engine as it is. The caller owns it, and handles its errors. */
+  /**
+   * Opens a separate connection for a dry run: data reaches the engine unchanged. The caller owns it, and handles its
+   * errors.
+   */
   connect(): Duplex {
     return this.#connections.another();
   }
@@ -207,13 +219,13 @@ export class EngineApi implements AsyncDisposable {
 
   /** Returns a body that fails with a Refusal 502 if the engine cuts it off. */
   #bodyOf(body: Readable, signal: AbortSignal): Readable {
-    const told = new PassThrough().on("error", () => {}); // the reader gets it
-    body.once("error", (error) => told.destroy(this.#lost(error, signal) as Error));
-    told.once("close", () => body.destroy());
-    return body.pipe(told);
+    const output = new PassThrough().on("error", () => {}); // the reader gets the error
+    body.once("error", (error) => output.destroy(this.#lost(error, signal) as Error));
+    output.once("close", () => body.destroy());
+    return body.pipe(output);
   }
 
-  /** Returns the error for a request that did not reach the engine, or an answer that was cut off. */
+  /** Returns the error for a request that did not reach the engine, or for an answer that was cut off. */
   #lost(error: unknown, signal: AbortSignal): unknown {
     if (signal.aborted) return signal.reason;
     if (error instanceof Refusal || error instanceof EngineAnswer) return error;

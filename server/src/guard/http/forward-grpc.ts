@@ -8,14 +8,20 @@ import { checkOpen, type FrontContext } from "./front-context.ts";
 import { withoutPseudo, type ForwardGrpc } from "./http2.ts";
 import { refusalOf } from "./refusal-of.ts";
 
-/** A method of gRPC */
+/** The path of a gRPC method */
 const METHOD = /^\/[A-Za-z0-9._]{1,200}\/[A-Za-z0-9_]{1,100}$/;
 
-/** Status codes of gRPC, by those of HTTP. A missing BuildKit is not UNIMPLEMENTED: buildx would retry, or do without the call. */
+/**
+ * gRPC status codes by HTTP status. A missing BuildKit is not UNIMPLEMENTED: buildx would retry, or continue without
+ * the call.
+ */
 const STATUS: Readonly<Record<number, number>> = { 400: 3, 404: 9, 429: 8, 403: 7, 502: 14, 503: 14 };
 const INTERNAL = 13;
 
-/** Forwards the gRPC calls of an HTTP/2 connection to BuildKit, which writes their lines of audit. Calls that do not get there are written here. */
+/**
+ * Forwards the gRPC calls of an HTTP/2 connection to BuildKit, which writes their audit lines. Calls that do not reach
+ * it are written here.
+ */
 export function grpcForwarder(context: FrontContext): ForwardGrpc {
   return (request, response, gone) => {
     const type = request.headers["content-type"] ?? "";
@@ -59,7 +65,7 @@ async function handOver(
   if (!METHOD.test(request.url)) {
     throw new Refusal("grpc.method", "the path of a gRPC call is /package.Service/Method", { statusCode: 400 });
   }
-  // The library makes an address of the two.
+  // The library builds a URL from the two.
   if (!URL.canParse(request.url, `http://${request.authority}`)) {
     throw new Refusal("grpc.authority", "the :authority of a gRPC call is the name of a host", { statusCode: 400 });
   }
@@ -73,7 +79,7 @@ async function handOver(
   buildkit.handle(caller, request, response);
 }
 
-/** An answer of trailers alone */
+/** Sends an answer that consists of trailers only */
 function refuse(response: Http2ServerResponse, { statusCode, message }: Refusal): void {
   if (response.headersSent || response.destroyed) return;
   response.writeHead(200, {

@@ -6,32 +6,36 @@ import type { Throttle } from "../sockets/throttle.ts";
 import type { Tenant } from "../tenant.ts";
 import type { Timeouts } from "./timeouts.ts";
 
-/** What stands behind one tenant's socket. */
+/** The service behind one tenant's socket. */
 export interface FrontParts {
   backend: Backend;
   audit: AuditLog;
   throttle: Pick<Throttle, "take">;
-  /** For the operator: what has failed that should not */
+  /** Called with unexpected failures, for the operator */
   onProblem: (problem: string) => void;
   /** For audit lines */
   now?: () => Date;
   timeouts?: Partial<Timeouts>;
 }
 
-/** What the requests of one front share. */
+/** The shared state of the requests of one front. */
 export interface FrontContext extends Required<Omit<FrontParts, "timeouts">> {
   timeouts: Timeouts;
   tenant: () => Tenant;
   /** Aborted when the front closes */
   closing: AbortSignal;
-  /** Requests and gRPC calls that are open, this one included */
+  /** Number of open requests and gRPC calls, including this one */
   open: { count: number };
-  /** Answers what comes on a connection of HTTP/2 that a request has switched to. Resolves when it is closed. Owns it. */
+  /**
+   * Answers the requests on a connection that a request has switched to HTTP/2. Owns it, and resolves when it is
+   * closed.
+   */
   serveHttp2: (connection: Duplex, signal: AbortSignal) => Promise<void>;
 }
 
 /**
- * Keeps a tenant to as many requests at a time as it may have connections: with HTTP/2, one connection has many, and each may hold one to the engine.
+ * Limits a tenant's simultaneous requests to its number of connections: an HTTP/2 connection can carry many requests,
+ * and each may hold a connection to the engine.
  *
  * @throws Refusal 429 `quota.calls`
  */

@@ -61,7 +61,7 @@ export function openFront(tenant: () => Tenant, parts: FrontParts): Front {
   return {
     take(connection) {
       open.add(connection);
-      // A reset is an end like any other.
+      // A reset is treated like any other end.
       connection.on("error", () => connection.destroy());
       connection.once("close", () => open.delete(connection));
       const timer = setTimeout(() => connection.destroy(), timeouts.headers).unref();
@@ -86,7 +86,8 @@ async function untilOver(stream: ServerHttp2Stream): Promise<void> {
 }
 
 /**
- * Takes a connection, and resolves when it is closed. When `signal` is aborted, the connection closes as soon as its open calls have ended.
+ * Handles a connection, and resolves when it is closed. If `signal` is aborted, the connection closes as soon as its
+ * open calls have ended.
  */
 async function untilClosed(connection: Duplex, signal: AbortSignal, take: () => { end: () => void }): Promise<void> {
   const closed = new Promise<void>((resolve) => void connection.once("close", () => resolve()));

@@ -14,13 +14,13 @@ import { refusalOf } from "./refusal-of.ts";
 import { CLIENT_SLOW, openReply, type OpenReply } from "./reply.ts";
 import { checkLength, streamBody, wholeBody } from "./request-body.ts";
 
-/** Characters of a target in an audit line */
+/** Maximum characters of a target in an audit line */
 const MAX_SHOWN = 2048;
 
-/** The rule of a request that does not match a row of the table yet */
+/** The rule of a request before it is matched against the table */
 const UNREAD = "request";
 
-/** A request that is being handled. */
+/** A request in progress. */
 interface Handling {
   exchange: Exchange;
   context: FrontContext;
@@ -32,7 +32,7 @@ interface Handling {
   version: BackendVersion | undefined;
   rule: Rule;
   received: number;
-  /** Whether the connection was switched to HTTP/2, whose requests have lines of their own */
+  /** Whether the connection was switched to HTTP/2, whose requests have separate audit lines */
   isHttp2: boolean;
 }
 
@@ -60,7 +60,7 @@ export async function handleRequest(exchange: Exchange, context: FrontContext): 
   let refusal: Refusal | undefined;
   try {
     await perform(handling);
-    // A stream of events ends without an error, whatever has ended it.
+    // A stream of events ends without an error, whatever ends it.
     if (!exchange.response.writableEnded) controller.signal.throwIfAborted();
     handling.reply.end();
   } catch (error) {
@@ -93,7 +93,7 @@ async function perform(handling: Handling): Promise<void> {
   await read.perform({ caller, backend: context.backend, body, reply, serveHttp2 });
 }
 
-/** Reads a small body as a whole, or returns it as a stream. */
+/** Reads a small body into memory, or returns it as a stream. */
 async function takeBody(
   handling: Handling,
   { call, request }: RequestHead,
@@ -104,7 +104,7 @@ async function takeBody(
   const limit = whole ?? tenant.quotas.context;
   const tooLong =
     call.body.kind === "none"
-      ? new Refusal("body.unexpected", "this call takes no body", { statusCode: 400 })
+      ? new Refusal("body.unexpected", "this call accepts no body", { statusCode: 400 })
       : undefined;
   checkLength(request.headers.get("content-length"), limit, tooLong);
   const reading = {
@@ -135,7 +135,7 @@ function answerError({ exchange, context, tenant, controller, reply }: Handling,
 function entryOf(handling: Handling, refusal: Refusal | undefined, ms: number): AuditEntry {
   const { exchange, context, tenant, note, reply, rule } = handling;
   const switched = (handling.isHttp2 ? undefined : exchange.switchedBytes?.()) ?? { received: 0, sent: 0 };
-  // Sessions, event streams and cancelled builds end like this: it is no failure.
+  // Sessions, event streams and cancelled builds end like this: it is not a failure.
   const hasLeft = refusal?.rule === CLIENT_GONE && rule !== UNREAD;
   return {
     time: context.now().toISOString(),
@@ -157,13 +157,16 @@ function decisionOf(refusal: Refusal | undefined): AuditEntry["decision"] {
   return refusal.statusCode >= 499 ? "failed" : "refused";
 }
 
-/** Without the query: it has build arguments, which may be secrets. */
+/** Omits the query, which contains build arguments that may be secrets. */
 function shownCall({ method, target }: Exchange): string {
   const path = target.split("?", 1)[0] ?? "";
   return `${method} ${path.slice(0, MAX_SHOWN)}`.replaceAll(/[^\x20-\x7e]/g, "?");
 }
 
-/** Aborts with the reason of the first of `signals`. Returns a function that stops this, because the signals outlive the call. */
+/**
+ * Aborts with the reason of the first of `signals`. Returns a function that removes the listeners, because the signals
+ * outlive the call.
+ */
 function follow(controller: AbortController, ...signals: readonly AbortSignal[]): () => void {
   const listeners = signals.map((signal) => ({ signal, listener: () => controller.abort(signal.reason) }));
   for (const { signal, listener } of listeners) {

@@ -5,20 +5,22 @@ import { clientGone, type Exchange } from "./exchange.ts";
 import { refuseBroken } from "./refuse-broken.ts";
 import type { Timeouts } from "./timeouts.ts";
 
-/** Bytes of the request line and all headers. `X-Registry-Config` has all credentials of a docker config. */
+/**
+ * Maximum bytes of the request line and all headers. `X-Registry-Config` contains all credentials of a docker config.
+ */
 const MAX_HEADERS = 160 * 1024;
 
-/** What is known of a connection */
+/** The state of a connection */
 interface Connection {
-  /** Closes the connection, unless what it waits for comes first */
+  /** Closes the connection if the expected event does not occur in time */
   timer: NodeJS.Timeout | undefined;
-  /** The request that is being answered */
+  /** Whether a request is being answered */
   isBusy: boolean;
 }
 
 /**
- * Reads the requests of connections that are handed to it. The server does not listen, so Node's own timeouts for slow headers do not run: timers here close
- * connections that do not complete a request.
+ * Reads the requests of connections that are passed to it. The server does not listen, so Node's own timeouts for slow
+ * headers do not run: timers in this module close connections that do not complete a request.
  */
 export function createHttp1(
   handle: (exchange: Exchange) => Promise<void>,
@@ -40,7 +42,7 @@ export function createHttp1(
   };
   const onRequest = (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void => {
     const { socket } = request;
-    // No docker client sends a request before it has the last answer; one that does could have hundreds handled at once.
+    // No docker client sends a request before the last answer; one that does could have hundreds handled at once.
     if (!begin(socket)) {
       socket.destroy();
       return;
@@ -48,13 +50,13 @@ export function createHttp1(
     response.once("close", () => {
       const connection = connections.get(socket);
       if (connection !== undefined) connection.isBusy = false;
-      // The rest of an unread body is discarded as it arrives, but not for ever.
+      // The rest of an unread body is discarded as it arrives, but only for a limited time.
       wait(socket, request.complete ? timeouts.keepAlive : timeouts.linger);
     });
     void handle(exchangeOf(request, response, expectsContinue ? () => response.writeContinue() : () => {}));
   };
   const server = createServer({ maxHeaderSize: MAX_HEADERS, requireHostHeader: true, insecureHTTPParser: false });
-  // Node would silently drop headers beyond this number; their size is limited instead.
+  // Node would silently drop headers beyond this number; their total size is limited instead.
   server.maxHeadersCount = 0;
   server.keepAliveTimeout = 0;
   server.timeout = timeouts.stall;
@@ -76,7 +78,10 @@ export function createHttp1(
   };
 }
 
-/** `timeout`: no byte has moved on a connection. A stream of events may be silent for hours; an answer whose client does not read may not. */
+/**
+ * `timeout`: no byte was transferred on a connection. A stream of events may be silent for hours; an answer whose
+ * client does not read may not.
+ */
 function destroyStalled(server: Server, isBusy: (socket: Socket) => boolean): void {
   server.on("timeout", (socket) => {
     if (socket.writableLength > 0 || !isBusy(socket)) socket.destroy();
@@ -99,7 +104,7 @@ function exchangeOf(request: IncomingMessage, response: ServerResponse, askForBo
   };
 }
 
-/** A request whose connection is no longer HTTP's: it is answered by a response of its own, or switched. */
+/** Returns the exchange for a request whose connection leaves HTTP: it is answered by its own response, or switched. */
 function switchable(request: IncomingMessage, socket: Socket, head: Buffer): Exchange {
   const response = new ServerResponse(request);
   response.shouldKeepAlive = false;

@@ -11,33 +11,41 @@ import { Refusal } from "../refusal.ts";
 import { clientGone, type Exchange } from "./exchange.ts";
 import type { Timeouts } from "./timeouts.ts";
 
-/** A build of buildx has about twenty at a time. */
+/** A build with buildx has about twenty at a time. */
 const MAX_STREAMS = 128;
-/** Bytes of headers */
+/** Maximum bytes of headers */
 const MAX_HEADERS = 160 * 1024;
-/** MB of one connection's memory in Node */
+/** Maximum MB of one connection's memory in Node */
 const MAX_MEMORY = 10;
-/** Streams that a client may reset within a minute. A docker command resets a few at its end; the flood of CVE-2023-44487 resets millions. */
+/**
+ * Maximum streams that a client may reset within a minute. A docker command resets a few at its end; the flood of
+ * CVE-2023-44487 resets millions.
+ */
 const MAX_RESETS = 200;
 /**
- * PINGs within a minute. grpc-go sends one for each round trip in which data arrives, to estimate the bandwidth: up to one for each line that a build
- * prints. BuildKit limits the output to a megabyte for each step.
+ * Maximum PINGs within a minute. grpc-go sends one for each round trip in which data arrives, to estimate the
+ * bandwidth: up to one for each line that a build prints. BuildKit limits the output to a megabyte for each step.
  */
 const MAX_PINGS = 100_000;
-/** SETTINGS frames within a minute. grpc-go sends a new window after a few of these PINGs. */
+/** Maximum SETTINGS frames within a minute. grpc-go sends a new window after a few of these PINGs. */
 const MAX_SETTINGS = 100;
 const MINUTE = 60_000;
 
-/** Takes a gRPC call. False: it is none. */
+/** Handles a gRPC call. Returns false for any other request. */
 export type ForwardGrpc = (request: Http2ServerRequest, response: Http2ServerResponse, gone: AbortSignal) => boolean;
 
 export interface Http2Front {
-  /** Owns the connection. @returns what closes it when the requests that are open have been answered */
+  /**
+   * Owns the connection.
+   *
+   * @returns a handle whose `end` closes it when the open requests have been answered
+   */
   take(socket: Duplex): { end: () => void };
 }
 
 /**
- * Reads the requests of HTTP/2 connections with prior knowledge. nghttp2 ends floods of CONTINUATION frames; other floods are counted here.
+ * Reads the requests of HTTP/2 connections with prior knowledge. nghttp2 ends floods of CONTINUATION frames; this
+ * module counts other floods.
  */
 export function createHttp2(
   handle: (exchange: Exchange) => Promise<void>,
@@ -57,7 +65,7 @@ export function createHttp2(
   server.on("session", (session: ServerHttp2Session) => {
     closeIdle(session, timeouts);
     endFloods(session, onFlood);
-    // A broken connection is closed; nobody needs to know why.
+    // A broken connection is closed without a report.
     session.on("error", () => session.destroy());
   });
   server.on("sessionError", () => {});
@@ -67,14 +75,14 @@ export function createHttp2(
       if (!response.writableFinished) gone.abort(clientGone());
     };
     request.stream.once("close", leave);
-    // A client may have reset its request already: then no event follows.
+    // A client may have reset its request already: no event follows in this case.
     if (request.stream.destroyed) leave();
     else endStalled(request.stream, timeouts.stall);
     request.on("error", () => {});
     response.on("error", () => {});
     if (forwardGrpc(request, response, gone.signal)) return;
     response.once("finish", () => {
-      // The rest of a body that nobody reads is not sent (RFC 9113, 8.1).
+      // The client need not send the rest of an unread body (RFC 9113, 8.1).
       if (!request.complete) request.stream.close();
     });
     void handle({
@@ -93,7 +101,7 @@ export function createHttp2(
   });
   return {
     take(socket) {
-      // A session does not close a socket whose peer has gone while the socket could still be written to.
+      // A session does not close a socket whose peer has disconnected while the socket is still writable.
       socket.allowHalfOpen = false;
       let opened: ServerHttp2Session | undefined;
       const note = (session: ServerHttp2Session): void => void (opened = session);
@@ -105,14 +113,14 @@ export function createHttp2(
   };
 }
 
-/** Names that begin with a colon are the request line of HTTP/2. */
+/** Removes the names that begin with a colon, which are HTTP/2's request line. */
 export function withoutPseudo(raw: readonly string[]): string[] {
   return raw.filter((_, index) => raw[index - (index % 2)]?.startsWith(":") !== true);
 }
 
 /**
- * Ends a request whose client does not read the answer, because it may hold a connection to the engine. A stream of events may be silent for hours. Node's
- * own stream timeout does not help: each PING restarts it.
+ * Ends a request whose client does not read the answer, because it may hold a connection to the engine. A stream of
+ * events may be silent for hours. Node's own stream timeout does not help, because each PING restarts it.
  */
 function endStalled(stream: ServerHttp2Stream, ms: number): void {
   let before = 0;
@@ -144,8 +152,9 @@ function closeIdle(session: ServerHttp2Session, timeouts: Timeouts): void {
 }
 
 /**
- * Closes a connection that floods the guard. nghttp2 limits only unread answers to PING and SETTINGS, and after too many resets it accepts no new streams but
- * keeps the connection: a client that reads its answers could go on for ever.
+ * Closes a connection that floods the guard. nghttp2 limits only unread answers to PING and SETTINGS. After too many
+ * resets it accepts no new streams but keeps the connection, so a client that reads its answers could continue for
+ * ever.
  */
 function endFloods(session: ServerHttp2Session, onFlood: (refusal: Refusal) => void): void {
   const counter = (most: number, what: string): (() => void) => {
@@ -163,7 +172,8 @@ function endFloods(session: ServerHttp2Session, onFlood: (refusal: Refusal) => v
   const countReset = counter(MAX_RESETS, "resets");
   session.on("stream", (stream) => {
     stream.once("close", () => {
-      // A reset with the code 0 counts, too, and so does a reset that a wrong frame provokes from the guard (CVE-2025-8671).
+      // A reset with the code 0 counts as well, and so does a reset that a wrong frame provokes from the guard
+      // (CVE-2025-8671).
       if (stream.aborted || stream.rstCode !== constants.NGHTTP2_NO_ERROR) countReset();
     });
   });
@@ -171,7 +181,7 @@ function endFloods(session: ServerHttp2Session, onFlood: (refusal: Refusal) => v
   session.on("remoteSettings", counter(MAX_SETTINGS, "SETTINGS"));
 }
 
-/** Returns a function that counts its calls, and returns the number within the current minute. */
+/** Returns a function that counts its calls, and returns their number within the current minute. */
 function countPerMinute(): () => number {
   let count = 0;
   let since = performance.now();

@@ -3,10 +3,10 @@ import { withTenantNames } from "../images/names.ts";
 import { Refusal } from "../refusal.ts";
 
 /**
- * Returns the Refusal that a tenant gets for an error: a Refusal as it is, an error of the engine with the tenant's names, and for any other error no details,
- * which go to `onProblem`.
+ * Converts an error to the Refusal for the tenant. A Refusal is unchanged; an error of the engine gets the tenant's
+ * names; any other error is reported without details, which are passed to `onProblem`.
  *
- * @param signal of the call: if it was aborted, its reason is why the call failed
+ * @param signal the signal of the call: if it was aborted, its reason is the cause of the failure
  */
 export function refusalOf(
   error: unknown,
@@ -25,7 +25,7 @@ export function refusalOf(
   onProblem(
     `tenant ${tenant}: ${call} has failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
   );
-  return new Refusal("guard.failed", "the guard failed to handle this call: its operator finds the reason in its log", {
+  return new Refusal("guard.failed", "the guard failed to handle this call; the guard's log contains the reason", {
     statusCode: 500,
   });
 }

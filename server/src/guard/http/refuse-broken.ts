@@ -5,7 +5,10 @@ const BROKEN: Readonly<Record<string, readonly [status: number, message: string]
   HPE_HEADER_OVERFLOW: [431, "the headers are larger than this guard accepts"],
 };
 
-/** Answers what is not an HTTP request, and closes the connection: nobody knows where the next request would begin. */
+/**
+ * Answers input that is not an HTTP request, and closes the connection, because the start of the next request is
+ * unknown.
+ */
 export function refuseBroken(error: NodeJS.ErrnoException, socket: Duplex): void {
   if (error.code === "ECONNRESET" || !socket.writable) {
     socket.destroy();

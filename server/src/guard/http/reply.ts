@@ -6,26 +6,29 @@ import type { Exchange } from "./exchange.ts";
 
 export const CLIENT_SLOW: Rule = "client.slow";
 
-/** An answer that is under way. */
+/** An answer in progress. */
 export interface OpenReply extends Reply {
-  /** Undefined: none yet */
+  /** Undefined: not yet sent */
   readonly status: number | undefined;
-  /** Bytes of bodies */
+  /** Sent bytes of the body */
   readonly sent: number;
-  /** Completes an answer of lines. An answer that was not begun becomes 200 without a body. */
+  /** Completes an answer of lines. An answer that has not begun becomes 200 without a body. */
   end(): void;
-  /** Answers an error: with its status, or as the last line of lines, or by breaking off an archive. */
+  /** Reports an error: with its status, as the last line of an answer of lines, or by aborting an archive. */
   fail(refusal: Pick<Refusal, "statusCode" | "message" | "retryAfter">): void;
 }
 
-/** Bytes that may wait for a client that does not read. A build prints some MB at most. */
+/** Maximum bytes that may wait for a client that does not read. A build prints some MB at most. */
 const MAX_WAITING = 16 * 1024 * 1024;
-/** The same of events: a tenant has few builds at a time, but may have hundreds of lists of events, each of which gets all of them. */
+/**
+ * The same limit for events: a tenant has few builds at a time, but may have hundreds of event streams, each of which
+ * gets all events.
+ */
 const MAX_EVENTS_WAITING = 1024 * 1024;
 
 /**
- * @param version of the engine, as far as it is known by now
- * @param onSlow called when a client lets too much wait
+ * @param version the engine's, as far as it is known at this point
+ * @param onSlow called when too much data waits for a client
  */
 export function openReply(
   exchange: Exchange,
@@ -74,7 +77,7 @@ export function openReply(
     beginLines() {
       mostWaiting = MAX_EVENTS_WAITING;
       begin("lines", 200, { "Content-Type": "application/json" });
-      // The client treats the call as begun when it has the headers.
+      // The client treats the call as begun when it has received the headers.
       if ("flushHeaders" in response && typeof response.flushHeaders === "function") response.flushHeaders();
     },
     async stream(type, body) {

@@ -2,28 +2,28 @@ import { Readable } from "node:stream";
 import { abortable, stallTimer } from "docker-over-ssh/builds";
 import { Refusal } from "../refusal.ts";
 
-/** How a body is read. */
+/** Parameters for reading a body. */
 export interface BodyReading {
   body: Readable;
-  /** Bytes that are accepted */
+  /** Maximum bytes */
   limit: number;
   /** Thrown instead of the Refusal 413 for a larger body */
   tooLong?: Refusal | undefined;
-  /** ms without a byte, while one is waited for */
+  /** Maximum ms without a byte while a reader waits for one */
   idle: number;
   signal: AbortSignal;
   onBytes: (bytes: number) => void;
 }
 
 /**
- * Returns a body as a stream that fails with a Refusal 413 `body.size` if it is too large, and 408 `body.idle` if nothing arrives. Time in which nobody reads
- * it does not count. Destroying the stream does not destroy the request.
+ * Returns a body as a stream that fails with a Refusal 413 `body.size` if it is too large, and 408 `body.idle` if no
+ * data arrives. Time in which nobody reads it does not count. Destroying the stream does not destroy the request.
  */
 export function streamBody(reading: BodyReading): Readable {
   return Readable.from(chunks(reading), { objectMode: false });
 }
 
-/** Reads a body as a whole. Rejects as {@link streamBody} fails, and after `time` ms with 408. */
+/** Reads a body into memory. Rejects like {@link streamBody}, and with 408 after `time` ms. */
 export async function wholeBody(reading: Omit<BodyReading, "idle">, time: number): Promise<Buffer> {
   using timer = stallTimer(tooSlow, reading.signal);
   timer.start(time);
@@ -32,14 +32,14 @@ export async function wholeBody(reading: Omit<BodyReading, "idle">, time: number
   return Buffer.concat(parts);
 }
 
-/** Refuses a body by the length in its headers, before any of it is requested. */
+/** Refuses a body by the length in its headers, before the guard requests any of it. */
 export function checkLength(length: string | undefined, limit: number, tooLong: Refusal = tooLarge(limit)): void {
   if (length !== undefined && Number(length) > limit) throw tooLong;
 }
 
 async function* chunks({ body, limit, tooLong, idle, signal, onBytes }: BodyReading): AsyncGenerator<Buffer> {
   using timer = stallTimer(tooSlow, signal);
-  // A loop over the body itself would destroy it at its end, and with it the connection.
+  // A loop over the body itself would destroy it at its end, and the connection with it.
   const iterator = body.iterator({ destroyOnReturn: false });
   let count = 0;
   for (;;) {
@@ -55,7 +55,7 @@ async function* chunks({ body, limit, tooLong, idle, signal, onBytes }: BodyRead
 }
 
 function tooLarge(limit: number): Refusal {
-  return new Refusal("body.size", `the body is larger than the ${limit} bytes that are allowed here`, {
+  return new Refusal("body.size", `the body is larger than the allowed ${limit} bytes`, {
     statusCode: 413,
   });
 }

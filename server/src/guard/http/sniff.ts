@@ -4,8 +4,8 @@ import type { Duplex } from "node:stream";
 const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 
 /**
- * Detects the protocol of a connection by its first bytes, which are put back. Resolves with undefined if the connection ends before, or if `signal` is
- * aborted.
+ * Detects the protocol of a connection from its first bytes, which it puts back. Resolves with undefined if the
+ * connection ends before that, or if `signal` is aborted.
  */
 export function sniff(connection: Duplex, signal: AbortSignal): Promise<"http1" | "http2" | undefined> {
   return new Promise((resolve) => {

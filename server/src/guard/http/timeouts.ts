@@ -1,16 +1,16 @@
-/** How long the front waits for a client, ms. */
+/** Maximum times for which the front waits for a client, in ms. */
 export interface Timeouts {
-  /** For the first headers, from the connection on, whatever comes in small pieces (slow loris) */
+  /** For the first headers after the connection, even if they arrive in small pieces (slow loris) */
   headers: number;
   /** For the next request on a connection, and its headers */
   keepAlive: number;
-  /** For a body of JSON as a whole */
+  /** For a complete JSON body */
   json: number;
-  /** For the next bytes of a stream. A build whose context comes slowly goes on as long as something comes. */
+  /** For the next bytes of a stream. A build with a slow context continues as long as bytes arrive. */
   idle: number;
-  /** For a client that takes nothing of an answer */
+  /** For a client that does not read its answer */
   stall: number;
-  /** For a client that still sends when it has its answer: time to read the answer before the connection is closed */
+  /** For a client that is still sending after the answer: it can read the answer before the connection is closed */
   linger: number;
 }
 

@@ -14,7 +14,7 @@ export async function recordImages(ledger: Ledger, tenant: string, images: reado
   });
 }
 
-/** Removes images that are gone from the ledger. If the disk is full they stay there, where a stale ID does no harm. */
+/** Removes missing images from the ledger. If the disk is full, they stay in it, where a stale ID does no harm. */
 export async function forgetImages(ledger: Ledger, tenant: string, ids: readonly string[]): Promise<void> {
   const gone = new Set(ids);
   if (!ledger.read(tenant).images.some(({ id }) => gone.has(id))) return;

@@ -10,16 +10,16 @@ import { emptyRecord, MAX_FILE, readRecord, writtenRecord } from "./record-file.
 
 const ENDING = ".json";
 /**
- * Images of a tenant, steps included, and cache records, of which the newest are kept. Each change writes all of them, and a file that is too large would not
- * be read at the next start.
+ * Maximum number of a tenant's images, including steps, and of its cache records, of which the newest are kept. Each
+ * change writes all of them, and the next start would not read a file that is too large.
  */
 const MAX_IMAGES = 30_000;
 const MAX_CACHE_RECORDS = 100_000;
-/** Removed tenants that are remembered: what still runs for one ends within minutes. */
+/** Number of removed tenants that are remembered: remaining work for one ends within minutes. */
 const MAX_REMOVED = 10_000;
 
 /**
- * Opens the ledger in a folder, which is created if needed. One guard at a time may use it.
+ * Opens the ledger in a folder, and creates the folder if necessary. One guard at a time may use it.
  *
  * - `version`: the number of this layout
  * - `guard.lock/`: names the process that uses the folder
@@ -46,7 +46,7 @@ export async function openLedger(path: string): Promise<Ledger> {
 async function prepare(path: string): Promise<void> {
   const tenants = join(path, "tenants");
   await mkdir(tenants, { recursive: true, mode: 0o700 });
-  // left by a guard that was killed while it replaced a file
+  // A guard that was killed while it replaced a file has left these.
   for (const name of await readdir(tenants))
     if (name.endsWith(`${ENDING}.new`)) await rm(join(tenants, name), { force: true });
 }
@@ -72,9 +72,9 @@ class FileLedger implements Ledger {
   readonly lost: AbortSignal;
   readonly #folder: OwnFolder;
   readonly #records: Map<string, LedgerRecord>;
-  /** The last change of each tenant, which the next one waits for. */
+  /** The last change of each tenant, for which the next one waits. */
   readonly #last = new Map<string, Promise<void>>();
-  /** Of the admitted tenants */
+  /** For the admitted tenants */
   readonly #mayReturn = new Map<string, boolean>();
   readonly #removed = new Set<string>();
 
@@ -171,7 +171,7 @@ function gone(): Refusal {
 function tooMany(): Refusal {
   return new Refusal(
     "ledger.images",
-    `a tenant may have ${MAX_IMAGES} images here, with the steps of the classic builder: remove some with docker rmi`,
+    `a tenant may have ${MAX_IMAGES} images, including the steps of the classic builder: remove some with docker rmi`,
   );
 }
 
@@ -183,7 +183,7 @@ function full(path: string, cause: unknown): Refusal {
 }
 
 function lostFolder(path: string): Refusal {
-  return new Refusal("ledger.lost", "another guard has taken over: connect again", {
+  return new Refusal("ledger.lost", "another guard has taken over: reconnect", {
     statusCode: 503,
     cause: new Error(`${path} was taken over by another guard`),
   });

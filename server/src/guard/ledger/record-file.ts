@@ -4,7 +4,7 @@ import { Failure } from "docker-over-ssh/builds";
 import { isTenantId } from "../tenant.ts";
 import type { LedgerRecord } from "./ledger.ts";
 
-/** Bytes of a file: some 100,000 images */
+/** Maximum bytes of a file: some 100,000 images */
 export const MAX_FILE = 16 * 1024 * 1024;
 const VERSION = 1;
 const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
@@ -30,7 +30,9 @@ const RECORD = Type.Object(
   closed,
 );
 
-/** The record of an unknown tenant. It may return, so nothing of it is removed before a source says otherwise. */
+/**
+ * Returns the record of an unknown tenant. It may return, so nothing of it is removed until a source reports otherwise.
+ */
 export function emptyRecord(tenant: string): LedgerRecord {
   return { tenant, mayReturn: true, images: [], cacheRecords: [], hours: [] };
 }
@@ -40,7 +42,7 @@ export function writtenRecord(record: LedgerRecord): string {
 }
 
 /**
- * Reads the file of a tenant. It decides what may be removed, so a damaged file is not read in part.
+ * Parses the file of a tenant. The file decides which images may be removed, so a damaged file is rejected completely.
  *
  * @throws Failure `refused` that names the file
  */
@@ -51,20 +53,20 @@ export function readRecord(path: string, tenant: string, text: string): LedgerRe
   } catch (error) {
     throw damaged(path, "it is not JSON", error);
   }
-  if (!isTenantId(tenant)) throw damaged(path, "it is not named as a tenant");
+  if (!isTenantId(tenant)) throw damaged(path, "its name is not the ID of a tenant");
   if (!Value.Check(RECORD, found)) {
     const [first] = Value.Errors(RECORD, found);
     throw damaged(path, `${first?.instancePath ?? ""} ${first?.message ?? "is not a record"}`.trim());
   }
-  if (found.tenant !== tenant) throw damaged(path, "it is of another tenant");
+  if (found.tenant !== tenant) throw damaged(path, "it belongs to another tenant");
   const { version: _, ...record } = found;
   return record;
 }
 
 function damaged(path: string, why: string, cause?: unknown): Failure {
   return new Failure("refused", `${path} is damaged: ${why}`, {
-    expected: "a file as a guard has written it",
-    hint: "Restore it from a backup. Without it, the guard does not know the tenant's images without names: move it away to go on",
+    expected: "a file in the format that the guard writes",
+    hint: "Restore it from a backup. Without it, the guard does not know the tenant's images without names: move it away to continue",
     cause,
   });
 }

@@ -1,13 +1,13 @@
 import type { Limits } from "./limits.ts";
 
-/** Counts uses, for metrics. */
+/** Counts usage, for metrics. */
 export interface UseCounter {
-  /** A build runs until this is disposed of. */
+  /** Counts a build until the result is disposed of. */
   build(tenant: string): Disposable;
   pushed(tenant: string, bytes: number): void;
 }
 
-/** Wraps limits so that uses are counted. */
+/** Wraps limits so that usage is counted. */
 export function countedLimits(limits: Limits, counter: UseCounter): Limits {
   return {
     async startBuild(tenant) {

@@ -5,10 +5,10 @@ import { UsedHours } from "./hours.ts";
 import type { BuildSlot, HeldImages, Limits, Usage } from "./limits.ts";
 import { noBuildTime, noPushBytes, tooManyBuilds, tooManyBytes, tooManyImages } from "./refusals.ts";
 
-/** ms between two updates of the time of running builds: at most this much is lost if the guard is killed */
+/** ms between two updates of the time of running builds: this is the maximum loss if the guard is killed */
 const COUNT_EVERY = 30_000;
 
-/** Creates the limits of all tenants. Disposing writes what was not written yet to the ledger. */
+/** Creates the limits of all tenants. Disposing writes pending usage to the ledger. */
 export function createLimits(ledger: Ledger): Limits {
   return new LedgerLimits(ledger);
 }
@@ -18,13 +18,13 @@ interface RunningBuild {
   stop: AbortController;
 }
 
-/** The use of a tenant since the guard was started. */
+/** The usage of a tenant since the start of the guard. */
 interface Used {
   hours: UsedHours;
   builds: Set<RunningBuild>;
   /** Called when the last build has ended */
   readonly idle: Set<() => void>;
-  /** Until when the time of builds was counted, in performance.now() */
+  /** The time in performance.now() up to which the time of builds was counted */
   countedUntil: number;
   timer?: NodeJS.Timeout | undefined;
   held?: HeldImages | undefined;
@@ -57,7 +57,7 @@ class LedgerLimits implements Limits {
         if (!used.builds.has(build)) return;
         this.#count(id, used);
         used.builds.delete(build);
-        if (used.builds.size === 0) for (const tell of used.idle) tell();
+        if (used.builds.size === 0) for (const onIdle of used.idle) onIdle();
         this.#schedule(id, used);
         await used.writing;
       },
@@ -136,7 +136,7 @@ class LedgerLimits implements Limits {
     return used;
   }
 
-  /** Counts the time of running builds until now: two simultaneous builds use two minutes in one. */
+  /** Counts the time of running builds up to now: two simultaneous builds use two minutes in one minute. */
   #count(id: string, used: Used): void {
     const now = performance.now();
     const spent = (now - used.countedUntil) * used.builds.size;
@@ -160,7 +160,10 @@ class LedgerLimits implements Limits {
     }, Math.ceil(wait)).unref();
   }
 
-  /** Writes the hours to the ledger, again if they change meanwhile. If the disk is full, they stay in memory until the next change. */
+  /**
+   * Writes the hours to the ledger, and repeats this if they change in the meantime. If the disk is full, they stay in
+   * memory until the next change.
+   */
   #write(id: string, used: Used): void {
     used.isChanged = true;
     used.writing ??= (async () => {
@@ -186,7 +189,7 @@ function outOfTime(used: Used, quota: number): Error {
   return noBuildTime(quota, used.hours.nextFree(Date.now(), "buildTime"));
 }
 
-/** Refuses a build if the tenant could not keep one more image. */
+/** Refuses a build if the tenant could not keep another image. */
 function refuseOneMore({ images, bytes }: Quotas, held: HeldImages): void {
   if (images !== undefined && held.images >= images) throw tooManyImages(held.images + 1, images);
   if (bytes !== undefined && held.bytes >= bytes) throw tooManyBytes(held.bytes, bytes);

@@ -2,10 +2,10 @@ import type { LedgerHour } from "../ledger/ledger.ts";
 
 /** ms */
 const HOUR = 3_600_000;
-/** Hours that count, including the current one */
+/** Number of hours that count, including the current one */
 const COUNTED = 24;
 
-/** What a tenant uses, by hours. */
+/** The usage of a tenant, by hours. */
 export class UsedHours {
   #hours: LedgerHour[];
 
@@ -13,7 +13,7 @@ export class UsedHours {
     this.#hours = hours.map((hour) => ({ ...hour }));
   }
 
-  /** Adds what was used at `now`, ms since 1970. */
+  /** Adds usage at `now`, ms since 1970. */
   add(now: number, used: { buildTime?: number; pushBytes?: number }): void {
     const hour = Math.floor(now / HOUR);
     let entry = this.#hours.find((found) => found.hour === hour);
@@ -29,14 +29,17 @@ export class UsedHours {
     return this.counted(now).reduce((sum, hour) => sum + hour[what], 0);
   }
 
-  /** Returns the hours that count, and forgets the others. Hours in the future come from a wrong clock, and do not count. */
+  /**
+   * Returns the hours that count, and forgets the others. Hours in the future come from a wrong clock, and do not
+   * count.
+   */
   counted(now: number): LedgerHour[] {
     const current = Math.floor(now / HOUR);
     this.#hours = this.#hours.filter(({ hour }) => hour > current - COUNTED && hour <= current);
     return this.#hours.map((hour) => ({ ...hour }));
   }
 
-  /** Returns when the oldest hour with a use stops counting, ms since 1970. */
+  /** Returns when the oldest hour with usage stops counting, ms since 1970. */
   nextFree(now: number, what: "buildTime" | "pushBytes"): number {
     const used = this.counted(now).filter((hour) => hour[what] > 0);
     return (Math.min(...used.map(({ hour }) => hour), Math.floor(now / HOUR)) + COUNTED) * HOUR;

@@ -1,20 +1,25 @@
 import type { Tenant } from "../tenant.ts";
 
-/** What tenants have used, and whether they may use more. The ledger keeps it over restarts. */
+/** The usage of tenants, and the checks of their quotas. The ledger preserves the usage across restarts. */
 export interface Limits extends AsyncDisposable {
   /**
-   * Reserves a slot for a build. Rejects with a Refusal `quota.builds`, `quota.build-time`, `quota.images` or `quota.bytes`.
+   * Reserves a slot for a build. Rejects with a Refusal `quota.builds`, `quota.build-time`, `quota.images` or
+   * `quota.bytes`.
    *
-   * @returns `signal` is aborted with a Refusal if the build minutes are used up while the build runs. Disposing frees the slot, and counts the time.
+   * @returns a slot whose `signal` is aborted with a Refusal if the build minutes are used up while the build runs.
+   * Disposing frees the slot, and counts the time.
    */
   startBuild(tenant: Tenant): Promise<BuildSlot>;
   /** Counts bytes of a push. Throws a Refusal `quota.push-bytes` if the quota is exceeded; bytes beyond it count as well. */
   countPushed(tenant: Tenant, bytes: number): void;
-  /** Reports what a tenant has now, for {@link startBuild}. */
+  /** Reports the current images of a tenant, for {@link startBuild}. */
   reportImages(tenant: Tenant["id"], held: HeldImages): void;
-  /** Throws a Refusal `quota.images` or `quota.bytes` if a tenant has more than it may. Called after a build, with what the tenant has now. */
+  /**
+   * Throws a Refusal `quota.images` or `quota.bytes` if a tenant exceeds its quota. Called after a build, with the
+   * tenant's current images.
+   */
   checkImages(tenant: Tenant, images: number, bytes: number): void;
-  /** Uses, for metrics. */
+  /** Returns the usage, for metrics. */
   usage(tenant: Tenant): Usage;
   /** Resolves when no build of a tenant runs, or after `timeout` ms. */
   idle(tenant: Tenant["id"], timeout: number): Promise<void>;

@@ -11,7 +11,7 @@ export function tooManyBuilds(allowed: number): Refusal {
   );
 }
 
-/** @param more when the oldest hour stops counting, ms since 1970 */
+/** @param more the time at which the oldest hour stops counting, ms since 1970 */
 export function noBuildTime(allowed: number, more: number): Refusal {
   return new Refusal(
     "quota.build-time",
@@ -20,7 +20,7 @@ export function noBuildTime(allowed: number, more: number): Refusal {
   );
 }
 
-/** @param more when the oldest hour stops counting, ms since 1970 */
+/** @param more the time at which the oldest hour stops counting, ms since 1970 */
 export function noPushBytes(allowed: number, more: number): Refusal {
   return new Refusal(
     "quota.push-bytes",
@@ -46,7 +46,7 @@ export function tooManyBytes(has: number, allowed: number): Refusal {
 export function contextTooLarge(allowed: number): Refusal {
   return new Refusal(
     "context.size",
-    `the context is larger than the ${allowed} bytes that are allowed: name what it does not need in .dockerignore`,
+    `the context is larger than the allowed ${allowed} bytes: list files that the build does not need in .dockerignore`,
     { statusCode: 413 },
   );
 }

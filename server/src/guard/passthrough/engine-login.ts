@@ -5,7 +5,10 @@ import { Refusal } from "../refusal.ts";
 /** The engine's name for Docker Hub */
 const DOCKER_HUB = "https://index.docker.io/v1/";
 
-/** Has the engine check credentials, as `docker login` does: the engine asks the registry from where it pulls. No error, and so no line of audit, contains them. */
+/**
+ * Makes the engine check credentials for `docker login`: it connects to the registry from the network from which it
+ * pulls. Errors, and therefore audit lines, never contain the credentials.
+ */
 export function engineLogin(engine: Pick<EngineApi, "json">): NonNullable<Backend["login"]> {
   return async ({ signal }, registry, { username, password, identityToken, registryToken }) => {
     if (registryToken !== undefined) {
@@ -35,9 +38,9 @@ function tokenOf(answer: unknown): string | undefined {
   return typeof token === "string" && token !== "" ? token : undefined;
 }
 
-/** A registry may put the credentials into its error. */
+/** A registry may include the credentials in its error. */
 function withoutSecrets(message: string, secrets: readonly string[]): string {
   return secrets.some((secret) => secret !== "" && message.includes(secret))
-    ? "the registry has refused these credentials"
+    ? "the registry refused these credentials"
     : message;
 }

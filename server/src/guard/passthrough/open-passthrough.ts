@@ -27,14 +27,14 @@ export interface PassthroughParts {
   limits: Limits;
   audit: AuditLog;
   env: NodeJS.ProcessEnv;
-  /** The folder of the ledger: tells guards apart that share an engine */
+  /** The folder of the ledger: it distinguishes guards that share an engine */
   data: string;
   signal: AbortSignal;
 }
 
 /**
- * Opens a backend on an engine that the tenants share. Each tenant has names of its own there. Removes what a killed guard has left on the engine.
- * Disposing ends what runs.
+ * Opens a backend on an engine that the tenants share. Each tenant has its own names on it. Removes leftovers of a
+ * killed guard from the engine. Disposing ends running builds.
  */
 export async function openPassthrough(parts: PassthroughParts): Promise<Backend> {
   const { engine, ledger, limits, audit, env, data, signal } = parts;
@@ -87,7 +87,10 @@ export async function openPassthrough(parts: PassthroughParts): Promise<Backend>
   };
 }
 
-/** Returns the IDs of images that containers still use. An engine needs a moment to end the step of an aborted build, whose image stays until then. */
+/**
+ * Removes all images of a tenant. Returns the IDs of images that containers still use: an engine needs a moment to end
+ * the step of an aborted build, whose image stays until then.
+ */
 async function removeAllImages(
   { engine, ledger, signal }: Pick<PassthroughParts, "engine" | "ledger" | "signal">,
   tenant: string,
@@ -99,14 +102,17 @@ async function removeAllImages(
   }
 }
 
-/** The ledger keeps such a tenant: the guard tries to remove its images at each start. */
+/** The ledger keeps such a tenant, and the guard tries to remove its images at each start. */
 function inUse(images: number): Failure {
-  return new Failure("refused", `${images} of its images are used by containers of the host, and stay`, {
+  return new Failure("refused", `${images} of its images stay, because containers of the host use them`, {
     hint: "Remove the containers; the guard removes the images when it starts again.",
   });
 }
 
-/** Returns a function that finds out whether the engine has the containerd image store. It asks again when the engine has restarted, maybe as another version. */
+/**
+ * Returns a function that reports whether the engine has the containerd image store. It queries again after a restart
+ * of the engine, which may have another version.
+ */
 function containerdStoreTest(engine: EngineApi): (signal: AbortSignal) => Promise<boolean> {
   const known = new WeakMap<object, boolean>();
   return async (signal) => {

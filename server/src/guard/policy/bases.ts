@@ -3,16 +3,16 @@ import { Refusal } from "../refusal.ts";
 import { matchesAny } from "./patterns.ts";
 import type { Policy } from "./policy.ts";
 
-/** Where a base of a build comes from. */
+/** The origin of a base. */
 export type BaseOrigin =
   /** The tenant's own image of this name */
   | "own"
-  /** The host's image of this name, or its registry's where the host has none */
+  /** The host's image of this name, or the registry's if the host has none */
   | "host"
-  /** The registry, with the tenant's credentials, whatever the host has */
+  /** The registry, with the tenant's credentials, regardless of the host's images */
   | "registry";
 
-/** Decides where a base comes from. A tenant's own image comes first. Throws a Refusal `base.refused`. */
+/** Returns the origin of a base. A tenant's own image takes precedence. Throws a Refusal `base.refused`. */
 export function originOf(reference: Reference, { bases, pulls }: Policy, isOwn: boolean): BaseOrigin {
   if (isOwn) return "own";
   if (matchesAny(bases, reference)) return "host";

@@ -8,15 +8,18 @@ export const CPU_PERIOD = 100_000;
 const CPU_PERIODS = { min: 1000, max: 1_000_000 };
 /** The smallest quota that the kernel accepts, in µs */
 const MIN_QUOTA = 1000;
-/** The default of a container. More would be taken from others. */
+/** A container's default. A higher value would take time from others. */
 const CPU_SHARES = 1024;
-/** Ulimits by which a process gets more CPU time than others: CPU quotas do not apply to real-time processes. */
+/** Ulimits that can give a process more CPU time than others: CPU quotas do not apply to real-time processes. */
 const PRIORITIES: ReadonlySet<string> = new Set(["nice", "rtprio", "rttime"]);
 
-/** Limits of steps: what the request asks for, within the tenant's limits, or else those limits. Sizes are bytes. */
+/**
+ * Limits of steps: those that the request sets within the tenant's limits, and the tenant's limits otherwise. Sizes are
+ * bytes.
+ */
 export interface StepLimits {
   memory: number | undefined;
-  /** With swap; -1: no limit */
+  /** Memory and swap; -1: no limit */
   memorySwap: number | undefined;
   cpuPeriod: number | undefined;
   cpuQuota: number | undefined;
@@ -24,7 +27,7 @@ export interface StepLimits {
   ulimits: readonly string[];
 }
 
-/** Refuses a choice of the nodes of memory. Throws a Refusal `build.cpusetmems`. */
+/** Refuses a choice of memory nodes. Throws a Refusal `build.cpusetmems`. */
 export function refuseNodes(nodes: string): void {
   if (nodes === "") return;
   throw new Refusal(
@@ -38,24 +41,24 @@ export function refusePriorityUlimit(name: string): void {
   if (PRIORITIES.has(name)) throw new Refusal("build.ulimits", `builds may not set the ulimit ${name}`);
 }
 
-/** What a build asks for of memory and processors, whichever builder it asks. */
-export type AskedLimits = Pick<
+/** The limits of memory and processors that a build requests, with any builder. */
+export type RequestedLimits = Pick<
   BuildRequest,
   "memory" | "memorySwap" | "shmSize" | "cpuShares" | "cpuPeriod" | "cpuQuota"
 >;
 
 /**
- * Checks what a build asks for where the builder gets it as it is: what the tenant may have is then the cgroup's.
+ * Checks the requested limits for a builder that receives them unchanged: the cgroup enforces the tenant's limits.
  *
- * @throws Refusal `build.memory` or `build.cpus` for more than the tenant may have
+ * @throws Refusal `build.memory` or `build.cpus` for values above the tenant's limits
  */
-export function refuseBeyond(resources: Resources, asked: AskedLimits): void {
-  refuseShares(asked);
-  memoryLimits(resources.memory, asked);
-  cpuLimits(resources.cpus, asked);
+export function refuseBeyond(resources: Resources, requested: RequestedLimits): void {
+  refuseShares(requested);
+  memoryLimits(resources.memory, requested);
+  cpuLimits(resources.cpus, requested);
 }
 
-/** Throws a Refusal `build.memory`, `build.cpus`, `build.ulimits` for more than the tenant may have. */
+/** Throws a Refusal `build.memory`, `build.cpus`, `build.ulimits` for values above the tenant's limits. */
 export function stepLimits({ resources }: { resources: Resources }, request: BuildRequest): StepLimits {
   refuseShares(request);
   return {
@@ -65,10 +68,10 @@ export function stepLimits({ resources }: { resources: Resources }, request: Bui
   };
 }
 
-function memoryLimits(allowed: number | undefined, { memory: asked, memorySwap, shmSize }: AskedLimits) {
-  const memory = asked ?? allowed;
+function memoryLimits(allowed: number | undefined, { memory: requested, memorySwap, shmSize }: RequestedLimits) {
+  const memory = requested ?? allowed;
   if (allowed === undefined) return { memory, memorySwap };
-  if ((asked ?? 0) > allowed || (shmSize ?? 0) > allowed) {
+  if ((requested ?? 0) > allowed || (shmSize ?? 0) > allowed) {
     throw new Refusal("build.memory", `a build may have at most ${allowed} bytes of memory`);
   }
   // Swap would be memory beyond the limit.
@@ -78,7 +81,7 @@ function memoryLimits(allowed: number | undefined, { memory: asked, memorySwap, 
   return { memory, memorySwap: memorySwap ?? memory };
 }
 
-function cpuLimits(allowed: number | undefined, { cpuPeriod, cpuQuota }: AskedLimits) {
+function cpuLimits(allowed: number | undefined, { cpuPeriod, cpuQuota }: RequestedLimits) {
   if (cpuPeriod !== undefined && (cpuPeriod < CPU_PERIODS.min || cpuPeriod > CPU_PERIODS.max)) {
     throw new Refusal("build.cpus", `cpuperiod must be from ${CPU_PERIODS.min} to ${CPU_PERIODS.max}`, {
       statusCode: 400,
@@ -94,14 +97,14 @@ function cpuLimits(allowed: number | undefined, { cpuPeriod, cpuQuota }: AskedLi
   return { cpuPeriod: period, cpuQuota: cpuQuota ?? most };
 }
 
-function refuseShares({ cpuShares }: AskedLimits): void {
+function refuseShares({ cpuShares }: RequestedLimits): void {
   if ((cpuShares ?? 0) <= CPU_SHARES) return;
   throw new Refusal("build.cpus", `a build may have at most ${CPU_SHARES} CPU shares`);
 }
 
-function ulimits(allowed: readonly string[], { ulimits: asked }: BuildRequest): string[] {
+function ulimits(allowed: readonly string[], { ulimits: requested }: BuildRequest): string[] {
   const most = new Map(allowed.map(readUlimit));
-  for (const [name, { soft, hard }] of asked.map(readUlimit)) {
+  for (const [name, { soft, hard }] of requested.map(readUlimit)) {
     const limit = most.get(name);
     if (limit !== undefined && (beyond(soft, limit.hard) || beyond(hard, limit.hard))) {
       throw new Refusal("build.ulimits", `a build may have at most ${name}=${limit.hard}`);
@@ -111,12 +114,12 @@ function ulimits(allowed: readonly string[], { ulimits: asked }: BuildRequest): 
   return [...most].map(([name, { soft, hard }]) => `${name}=${soft}:${hard}`);
 }
 
-/** -1 is no limit. */
-function beyond(asked: number, limit: number): boolean {
-  return limit !== -1 && (asked === -1 || asked > limit);
+/** -1 means no limit. */
+function beyond(requested: number, limit: number): boolean {
+  return limit !== -1 && (requested === -1 || requested > limit);
 }
 
-/** Reads `nofile=1024:2048`, or `nofile=1024`. */
+/** Parses `nofile=1024:2048`, or `nofile=1024`. */
 export function readUlimit(ulimit: string): [name: string, limit: { soft: number; hard: number }] {
   const [name = "", values = ""] = ulimit.split("=");
   const [soft = 0, hard = soft] = values.split(":").map(Number);

@@ -2,13 +2,13 @@ import { InvalidValue, tryReference, type Reference } from "docker-over-ssh/buil
 import type { ImagePattern } from "./policy.ts";
 
 /**
- * Reads a pattern as people write it: `alpine` is `docker.io/library/alpine` with any tag, `alpine:3.*` some of its tags, `registry.example.com/*`
- * all of a registry, `*` everything.
+ * Parses a pattern: `alpine` is `docker.io/library/alpine` with any tag, `alpine:3.*` some of its tags,
+ * `registry.example.com/*` a whole registry, `*` everything.
  *
  * @throws InvalidValue
  */
 export function parseImagePattern(text: string): ImagePattern {
-  // References have no stars, so a word stands for each star while the pattern is parsed as a reference.
+  // References contain no stars, so a word replaces each star while the pattern is parsed as a reference.
   const STAR = "starstar";
   if (text === "*") return text;
   if (/[^\w./:@*-]/.test(text) || text.includes(STAR))
@@ -22,7 +22,7 @@ export function parseImagePattern(text: string): ImagePattern {
   return name.replaceAll(STAR, "*");
 }
 
-/** The parts of a pattern that is not `*` alone. */
+/** The parts of a pattern other than `*`. */
 export interface PatternParts {
   /** With its port */
   host: string;
@@ -40,8 +40,8 @@ export function partsOf(pattern: ImagePattern): PatternParts | undefined {
 }
 
 /**
- * Whether a pattern allows a reference. Only the digest decides what a reference with a digest means, so it matches a pattern without a tag, or with this
- * digest.
+ * Returns whether a pattern allows a reference. Only the digest determines the image of a reference with a digest, so
+ * it matches a pattern without a tag, or with this digest.
  */
 export function matchesPattern(pattern: ImagePattern, { domain, path, tag, digest }: Reference): boolean {
   const parts = partsOf(pattern);
@@ -56,13 +56,13 @@ export function matchesAny(patterns: readonly ImagePattern[], reference: Referen
   return patterns.some((pattern) => matchesPattern(pattern, reference));
 }
 
-/** Whether a pattern allows names at a registry, e.g. at `registry.example.com:5000`. */
+/** Returns whether a pattern allows names at a registry, e.g. at `registry.example.com:5000`. */
 export function matchesHost(pattern: ImagePattern, host: string): boolean {
   const parts = partsOf(pattern);
   return parts === undefined || like(parts.host, host);
 }
 
-/** `*` stands for any characters, all others for themselves. */
+/** Matches `*` with any characters, and all other characters literally. */
 function like(pattern: string, text: string): boolean {
   const parts = pattern.split("*").map((part) => part.replaceAll(/[.\\+?^${}()|[\]]/g, "\\$&"));
   return new RegExp(`^${parts.join(".*")}$`, "s").test(text);

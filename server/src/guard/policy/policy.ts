@@ -1,28 +1,37 @@
-/** What a tenant may do. Everything that is not listed is refused. */
+/** The permissions of a tenant. Everything that is not listed is refused. */
 export interface Policy {
-  /** Bases that a build may use beside the tenant's own images, and that the host may already have: patterns of full names ({@link ImagePattern}) */
+  /**
+   * Bases that a build may use in addition to the tenant's own images, and that the host may already have: patterns of
+   * full names ({@link ImagePattern})
+   */
   bases: readonly ImagePattern[];
-  /** Bases that are pulled from their registry, with the tenant's credentials. An image of the host with such a name is not used. */
+  /**
+   * Bases that are pulled from their registry, with the tenant's credentials. The host's images with such names are not
+   * used.
+   */
   pulls: readonly ImagePattern[];
-  /** Where images may be pushed to */
+  /** Names that may be pushed */
   pushes: readonly ImagePattern[];
   /** Prefixes of addresses that `ADD`, git contexts and remote contexts may name, e.g. `https://github.com/example/`. The engine fetches them. */
   sources: readonly string[];
-  /** Whether builds use and leave cache records that other tenants' builds use */
+  /** Whether builds share cache records with the builds of other tenants */
   sharesCache: boolean;
   /** Whether `RUN` has a network */
   hasNetwork: boolean;
 }
 
 /**
- * A full name, e.g. `docker.io/library/alpine:3.20`, in which `*` stands for any characters of the host, the path (`/` included) or the tag. Without a
- * tag: all tags. `*` alone: every name.
+ * A full name, e.g. `docker.io/library/alpine:3.20`, in which `*` matches any characters of the host, the path
+ * (including `/`) or the tag. Without a tag: all tags. `*` alone: every name.
  */
 export type ImagePattern = string;
 
-/** What a tenant's builds get of the host. */
+/** The host's resources for a tenant's builds. */
 export interface Resources {
-  /** The cgroup under which steps run, e.g. `/kubepods/burstable/pod1234` or `tenants.slice`. Undefined: the guard makes one where there is a limit. */
+  /**
+   * The cgroup under which steps run, e.g. `/kubepods/burstable/pod1234` or `tenants.slice`. Undefined: the guard
+   * creates one if there is a limit.
+   */
   cgroupParent?: string | undefined;
   /** Bytes */
   memory?: number | undefined;
@@ -33,12 +42,12 @@ export interface Resources {
   ulimits: readonly string[];
 }
 
-/** What a tenant may use up. Undefined: without a limit. Times are ms, per 24 hours; sizes bytes. */
+/** The quotas of a tenant. Undefined: no limit. Times are ms per 24 hours; sizes are bytes. */
 export interface Quotas {
   images?: number | undefined;
   /** Of all images, as the engine counts them */
   bytes?: number | undefined;
-  /** At the same time */
+  /** Simultaneous builds */
   builds?: number | undefined;
   buildTime?: number | undefined;
   pushBytes?: number | undefined;

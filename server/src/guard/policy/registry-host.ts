@@ -5,7 +5,7 @@ import { Refusal } from "../refusal.ts";
 import { matchesPattern, partsOf } from "./patterns.ts";
 import type { ImagePattern } from "./policy.ts";
 
-/** Known to be public: no lookup is needed, which would fail without internet access. */
+/** Known to be public: needs no lookup, which would fail without internet access. */
 const DOCKER_HUB = "docker.io";
 
 /**
@@ -14,13 +14,14 @@ const DOCKER_HUB = "docker.io";
  */
 export const ADDRESS = String.raw`(?:\[[^/]*\]|(?:[^/]*\.)?(?:localhost|[0-9]+|0[xX][0-9a-fA-F]*))(?::[0-9]+)?`;
 
-/** Whether a pattern names the host of a reference literally, and not by a star. */
+/** Returns whether a pattern names the host of a reference literally, and not by a star. */
 export function namesHost(patterns: readonly ImagePattern[], reference: Reference): boolean {
   return patterns.some((pattern) => matchesPattern(pattern, reference) && partsOf(pattern)?.host === reference.domain);
 }
 
 /**
- * Refuses a registry in a private network that no pattern names: a star in a pattern is meant for public registries, and not for services beside the guard.
+ * Refuses a registry in a private network that no pattern names: a star in a pattern is for public registries, not for
+ * services next to the guard.
  *
  * @throws Refusal `registry.not-public`
  */
@@ -28,15 +29,16 @@ export async function checkHostOf(reference: Reference, patterns: readonly Image
   if (!namesHost(patterns, reference)) await checkPublicHost(reference.domain);
 }
 
-/** As {@link checkHostOf}, without looking up a name. */
+/** Like {@link checkHostOf}, without resolving a name. */
 export function refuseAddressOf(reference: Reference, patterns: readonly ImagePattern[]): void {
   const isAddress = new RegExp(`^${ADDRESS}$`).test(reference.domain);
   if (isAddress && !namesHost(patterns, reference)) throw notPublicHost(reference.domain);
 }
 
 /**
- * As {@link checkHostOf}, for the host of a registry. A name that is not found passes: the connection will fail with the reason. The connection looks the
- * name up again, and a hostile DNS server may then answer differently (docs/guard.md, "Remaining risks").
+ * Like {@link checkHostOf}, for the host of a registry. A name that cannot be resolved passes: the connection will fail
+ * with the reason. The connection resolves the name again, and a hostile DNS server may return another address to it
+ * (docs/guard.md, "Remaining risks").
  */
 export async function checkPublicHost(host: string): Promise<void> {
   if (host === DOCKER_HUB) return;

@@ -2,8 +2,9 @@ import { Refusal } from "../refusal.ts";
 import type { Policy } from "./policy.ts";
 
 /**
- * Checks an address that the engine fetches from the host's network: of `ADD`, or of a context. It must begin with an allowed prefix that ends with a path
- * segment, and must be unambiguous: no user, no `..`, no escaped slash or dot. Redirects of the server are not seen here.
+ * Checks an address that the engine fetches from the host's network: of `ADD`, or of a context. It must begin with an
+ * allowed prefix that ends with a path segment, and must be unambiguous: no user, no `..`, no escaped slash or dot.
+ * Redirects of the server are not checked.
  *
  * @throws Refusal `source.refused`
  */
@@ -14,7 +15,7 @@ export function checkSource(address: string, { sources }: Policy): void {
     `${JSON.stringify(address)} is not an address that a build may fetch: ${
       sources.length === 0
         ? "none is allowed, so download it before the build"
-        : `allowed is what begins with ${sources.join(", ")}`
+        : `an address must begin with ${sources.join(", ")}`
     }`,
   );
 }
@@ -23,12 +24,12 @@ function isPlain(address: string): boolean {
   if (!/^https?:\/\/[\x21-\x7e]+$/.test(address) || /[\\'"`<>{}|^]|%(?:2e|2f|5c|00)/i.test(address)) return false;
   if (!URL.canParse(address)) return false;
   const { href } = new URL(address);
-  // Other readers may not normalize what this parser does: `..`, a host in upper case, a default port.
+  // Other parsers may not normalize these forms: `..`, a host in upper case, a default port.
   return href === address || href === `${address}/`;
 }
 
 function beginsWith(address: string, prefix: string): boolean {
   if (!address.startsWith(prefix)) return false;
-  // `https://example.com` allows no `https://example.com.evil.example/`, and no `https://example.com@evil.example/`.
+  // `https://example.com` allows neither `https://example.com.evil.example/` nor `https://example.com@evil.example/`.
   return prefix.endsWith("/") || /^(?:[/?#]|$)/.test(address.slice(prefix.length));
 }

@@ -1,13 +1,13 @@
 import { badRequest } from "../refusal.ts";
 
-/** Headers that were checked, by names in lower case. Headers that a call does not read have no effect. */
+/** Checked headers, by names in lower case. Headers that a call does not read have no effect. */
 export interface StrictHeaders {
   get(name: string): string | undefined;
-  /** In their order, for a header that may come several times */
+  /** Returns all values in order, for a header that may be repeated */
   all(name: string): readonly string[];
 }
 
-/** Headers that two readers could read differently if they occurred twice */
+/** Headers that two parsers could interpret differently if they occurred twice */
 const ONCE: ReadonlySet<string> = new Set([
   "host",
   "content-length",
@@ -25,13 +25,13 @@ const ONCE: ReadonlySet<string> = new Set([
 ]);
 /** RFC 9110, a token */
 const NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
-/** Neither control characters nor what is not ASCII */
+/** Printable ASCII, spaces and tabs */
 const VALUE = /^[\t\x20-\x7e]*$/;
 
 /**
- * Checks the headers as they came.
+ * Checks the raw headers.
  *
- * @param raw names and values in turn, as Node's `rawHeaders`
+ * @param raw alternating names and values, like Node's `rawHeaders`
  * @throws Refusal 400 `header.invalid`, `header.duplicate`, `header.framing`
  */
 export function readHeaders(raw: readonly string[]): StrictHeaders {
@@ -41,7 +41,7 @@ export function readHeaders(raw: readonly string[]): StrictHeaders {
     const value = raw[index + 1] ?? "";
     if (!NAME.test(name)) throw badRequest("header.invalid", "the request has a header with an invalid name");
     if (!VALUE.test(value)) {
-      throw badRequest("header.invalid", `the header ${name} has characters that are not allowed there`);
+      throw badRequest("header.invalid", `the header ${name} has forbidden characters`);
     }
     const values = found.get(name) ?? [];
     if (values.length > 0 && ONCE.has(name)) throw badRequest("header.duplicate", `the header ${name} occurs twice`);
@@ -53,7 +53,7 @@ export function readHeaders(raw: readonly string[]): StrictHeaders {
   return headers;
 }
 
-/** Readers that disagree on where a body ends see different requests (request smuggling). */
+/** Parsers that disagree about the end of a body see different requests (request smuggling). */
 function checkFraming(headers: StrictHeaders): void {
   const length = headers.get("content-length");
   const encoding = headers.get("transfer-encoding");

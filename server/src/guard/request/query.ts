@@ -5,17 +5,17 @@ import { strictJson } from "./strict-json.ts";
 /** The keys that a call accepts, exactly as the API spells them, and whether they may be repeated. */
 export type QueryShape = Readonly<Record<string, "once" | "repeated">>;
 
-/** A query whose keys are those of a {@link QueryShape}. Reading a value of the wrong form throws a Refusal 400 `query.value`. */
+/** A query whose keys match a {@link QueryShape}. Reading an invalid value throws a Refusal 400 `query.value`. */
 export interface StrictQuery {
   /** Undefined: the key is missing. The value may be empty. */
   text(key: string): string | undefined;
-  /** In their order */
+  /** Returns all values in order */
   all(key: string): readonly string[];
-  /** `1`, `true` and `True` (docker-py), `0`, `false`, `False`, and nothing, which is false. */
+  /** Accepts `1`, `true` and `True` (docker-py), `0`, `false`, `False`, and an empty value, which is false. */
   flag(key: string, ifAbsent?: boolean): boolean;
-  /** Undefined: not there, or empty */
+  /** Undefined: missing, or empty */
   integer(key: string): number | undefined;
-  /** Undefined: not there, or empty. Throws as `strictJson`. */
+  /** Undefined: missing, or empty. Throws as `strictJson`. */
   json<Schema extends TSchema>(key: string, schema: Schema): Static<Schema> | undefined;
 }
 
@@ -30,7 +30,7 @@ const FLAGS: Readonly<Record<string, boolean>> = {
 };
 
 /**
- * Reads a query as it came, without the question mark.
+ * Parses a raw query, without the question mark.
  *
  * @throws Refusal 400 `query.encoding`, `query.semicolon`, `query.unknown`, `query.case`, `query.duplicate`
  */
@@ -80,12 +80,12 @@ function checkKey(key: string, shape: QueryShape): void {
   if (Object.hasOwn(shape, key)) return;
   const known = Object.keys(shape).find((name) => name.toLowerCase() === key.toLowerCase());
   if (known !== undefined) throw badRequest("query.case", `the query has ${shown(key)}: write it as "${known}"`);
-  throw badRequest("query.unknown", `the query has ${shown(key)}, which this guard does not know here`);
+  throw badRequest("query.unknown", `the query has ${shown(key)}, which this call does not accept`);
 }
 
 function pairs(raw: string): [key: string, value: string][] {
   if (raw === "") return [];
-  // Older versions of Go read it as a separator, newer ones drop the pair that contains it.
+  // Older versions of Go treat it as a separator; newer ones drop the pair that contains it.
   if (raw.includes(";")) throw badRequest("query.semicolon", "the query has a semicolon: write it as %3B");
   return raw.split("&").map((pair) => {
     const equals = pair.indexOf("=");
@@ -93,7 +93,10 @@ function pairs(raw: string): [key: string, value: string][] {
   });
 }
 
-/** Throws for what Go and WHATWG's parser would read differently: an incomplete escape, bytes that are not UTF-8, a NUL. */
+/**
+ * Throws for texts that Go's and WHATWG's parsers would interpret differently: an incomplete escape, bytes that are not
+ * UTF-8, a NUL.
+ */
 function decode(part: string): string {
   let text: string;
   try {

@@ -2,18 +2,19 @@ import { Type, type Static, type TObject, type TProperties, type TSchema } from 
 import { Errors } from "typebox/value";
 import { badRequest } from "../refusal.ts";
 
-/** Levels of objects and arrays. What docker sends has five. */
+/** Maximum levels of objects and arrays. docker's requests have five. */
 const MAX_DEPTH = 16;
 
-/** An object with these properties and no others. */
+/** Returns the schema of an object with these properties and no others. */
 export function strictObject<Properties extends TProperties>(properties: Properties): TObject<Properties> {
   return Type.Object(properties, { additionalProperties: false });
 }
 
 /**
- * Reads JSON that has one meaning for every reader: UTF-8, no key twice in an object, and the shape of `schema`. Go's decoder takes the last of two equal
- * keys, and `Name` for `name`; so a filter that reads only one of them sees another request than the engine. An object of the schema that is made with
- * {@link strictObject} has no unknown keys, thus none in another case.
+ * Parses JSON that has one meaning for every parser: UTF-8, no duplicate key in an object, and the shape of `schema`.
+ * Go's decoder uses the last of two equal keys, and accepts `Name` for `name`, so a filter that reads only one of them
+ * sees another request than the engine. An object whose schema is created with {@link strictObject} has no unknown
+ * keys, and therefore no keys in another case.
  *
  * @param what for messages, e.g. `the body` or `buildargs`
  * @throws Refusal 400 `json.syntax`, `json.depth`, `json.duplicate`, `json.case`, `json.unknown`, `json.type`
@@ -32,7 +33,7 @@ export function strictJson<Schema extends TSchema>(
 
 function decode(given: Buffer, what: string): string {
   try {
-    // A byte order mark is kept, and then refused: JSON has none.
+    // The decoder keeps a byte order mark, which is refused later, because JSON has none.
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(given);
   } catch {
     throw badRequest("json.syntax", `${what} is not UTF-8`);
@@ -47,10 +48,10 @@ function parse(text: string, what: string): unknown {
   }
 }
 
-/** Strings, and what gives JSON its structure. The text is known to be JSON. */
+/** Strings, and structural characters of JSON. The text is already known to be JSON. */
 const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]/gs;
 
-/** JSON.parse silently takes the last of two equal keys. */
+/** JSON.parse silently uses the last of two equal keys. */
 function refuseDuplicates(text: string, what: string): void {
   // A set for each open object, null for each open array
   const open: (Set<string> | null)[] = [];
@@ -93,7 +94,7 @@ function refuseKey(key: string, schema: TSchema, at: string): never {
   throw badRequest("json.unknown", `${at} has the key ${quoted(key)}, which this guard does not know`);
 }
 
-/** All names of properties in a schema, whatever object they belong to: good enough for a message. */
+/** Returns all names of properties in a schema, in any object: sufficient for a message. */
 function knownKeys(schema: unknown): string[] {
   if (typeof schema !== "object" || schema === null) return [];
   const { properties, ...rest } = schema as { properties?: object };
@@ -103,7 +104,7 @@ function knownKeys(schema: unknown): string[] {
   ];
 }
 
-/** Without control characters, and not too long for a message */
+/** Removes control characters, and limits the length for a message */
 function quoted(key: string): string {
   return JSON.stringify(key.slice(0, 64));
 }

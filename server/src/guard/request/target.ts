@@ -1,6 +1,6 @@
 import { Refusal } from "../refusal.ts";
 
-/** The target of a request, in its parts. */
+/** The parts of a request target. */
 export interface Target {
   /** e.g. `1.51`; undefined: unversioned */
   apiVersion: string | undefined;
@@ -10,14 +10,14 @@ export interface Target {
   query: string;
 }
 
-/** Bytes. The filters of a docker command take some hundred; build arguments are in the query, too. */
+/** Maximum bytes. The filters of a docker command take some hundred; build arguments are also in the query. */
 export const MAX_TARGET = 64 * 1024;
-/** Bytes of the path alone */
+/** Maximum bytes of the path alone */
 const MAX_PATH = 4096;
 
 /**
- * Reads a target that every reader reads in the same way: no escapes except of `@` and `:` in names of images, no doubled slashes, no `.` or `..` in the
- * path, and neither scheme nor fragment.
+ * Parses a target that every parser interprets in the same way: no escapes except `@` and `:` in names of images, no
+ * double slashes, no `.` or `..` in the path, and neither scheme nor fragment.
  *
  * @throws Refusal 400 `target.length`, `target.form`, `target.encoded`, `target.segments`, `api.form`
  */
@@ -35,12 +35,13 @@ export function parseTarget(target: string): Target {
   return { ...withoutVersion(path), query };
 }
 
-/** Calls about images: in names of images, an at sign and a colon have a meaning */
+/** Calls about images. In names of images, an at sign and a colon have a meaning */
 const ABOUT_IMAGES = /^(?:\/v[0-9.]+)?\/images\//;
 
 /**
- * docker-py writes `app@sha256:…` as `app%40sha256:…`. Both characters are allowed in a path, and neither separates segments, so decoding them once does
- * not let another path through. What is escaped twice stays escaped, and is refused.
+ * docker-py sends `app@sha256:…` as `app%40sha256:…`. Both characters are allowed in a path, and neither separates
+ * segments, so decoding them once does not admit another path. Text that is escaped twice stays escaped, and is
+ * refused.
  */
 function withPlainNames(path: string): string {
   if (!ABOUT_IMAGES.test(path)) return path;
@@ -49,13 +50,13 @@ function withPlainNames(path: string): string {
 
 function checkPath(path: string): void {
   if (path.length > MAX_PATH) throw invalid("target.length", `the path is longer than ${MAX_PATH} bytes`, 414);
-  if (path.includes("%")) throw invalid("target.encoded", "the path has escaped characters: write them as they are");
+  if (path.includes("%")) throw invalid("target.encoded", "the path has escaped characters: write them unescaped");
   if (!/^[A-Za-z0-9._:@+/-]*$/.test(path)) {
-    throw invalid("target.form", "the path has characters that no path of the API has");
+    throw invalid("target.form", "the path has forbidden characters");
   }
   const segments = path.slice(1).split("/");
   if (segments.some((segment) => segment === "" || segment === "." || segment === "..")) {
-    throw invalid("target.segments", "the path has an empty segment, or one of dots");
+    throw invalid("target.segments", "the path has an empty segment, or a segment of dots");
   }
 }
 
@@ -93,7 +94,7 @@ export function checkApiVersion(
   }
 }
 
-/** Less than, equal to, or greater than 0, as `one` is older, the same, or newer. */
+/** Returns a number less than, equal to, or greater than 0 if `one` is older, the same, or newer. */
 export function compareVersions(one: string, other: string): number {
   const [major = 0, minor = 0] = one.split(".").map(Number);
   const [otherMajor = 0, otherMinor = 0] = other.split(".").map(Number);

@@ -12,18 +12,20 @@ import { listenIn, refuseOthers, type ListeningSocket } from "./listening-socket
 
 /** A tenant's socket. Disposing closes it, and destroys its connections. */
 export interface BoundSocket extends AsyncDisposable {
-  /** Removes the socket, if it is still the guard's, and accepts no more connections. Open ones stay. */
+  /** Removes the socket, if it still belongs to the guard, and accepts no more connections. Open connections stay. */
   close(): Promise<void>;
-  /** Aborted when the folder of the socket was removed, and the tenant with it. Then the socket is closed. */
+  /**
+   * Aborted when the folder of the socket, and therefore the tenant, was removed. The socket is closed in that case.
+   */
   readonly gone: AbortSignal;
 }
 
 export interface BindOptions {
-  /** For the operator. Called once if a tenant removes its socket, and once if the socket cannot be put back. */
+  /** For the operator. Called once if a tenant removes its socket, and once if the socket cannot be restored. */
   onProblem: (problem: string) => void;
   /** Closes the socket */
   signal: AbortSignal;
-  /** Read for each connection: quotas change with the configuration. Left out: those of `endpoint` */
+  /** Called for each connection, because quotas change with the configuration. Default: the quotas of `endpoint` */
   quotas?: (() => Pick<Quotas, "connections">) | undefined;
   /** Called for each connection beyond the quota, which is closed */
   onRefused?: ((refusal: Refusal) => void) | undefined;
@@ -31,17 +33,21 @@ export interface BindOptions {
   interval?: number;
 }
 
-/** Any user of a pod, whatever its number, may connect: mode 0666. Who else can reach the folder is decided by the folders above it. */
+/**
+ * Any user of a pod, with any ID, may connect: mode 0666. The folders above it control who else can reach the folder.
+ */
 const FOR_POD = 0o111;
 /** The user and the group of the guard may connect: mode 0660 */
 const FOR_OPERATOR = 0o117;
 const INTERVAL = 10_000;
 
 /**
- * Listens at a tenant's socket, and puts it back when the tenant removes or replaces it. In a tenant's folder it replaces whatever is there.
+ * Listens at a tenant's socket, and restores it when the tenant removes or replaces it. In a tenant's folder it
+ * replaces any existing file.
  *
- * @param onConnection owns the connection, which has a handler of errors
- * @throws Failure `usage` when the folder is not there, or when an operator's folder has something else at the path; the file system's errors
+ * @param onConnection owns the connection, which has an error handler
+ * @throws Failure `usage` if the folder does not exist, or if the path exists in an operator's folder; the file
+ * system's errors
  */
 export async function bindSocket(
   endpoint: TenantEndpoint,
@@ -65,23 +71,26 @@ export async function bindSocket(
     throw error;
   }
 
-  const tell = once(onProblem);
+  const reportOnce = once(onProblem);
   let isOver = false;
   let repairing = Promise.resolve(false);
   const repair = async (): Promise<boolean> => {
     if (isOver || listening.isInPlace()) return false;
-    if (!folder.isThere()) {
+    if (!folder.isInPlace()) {
       gone.abort();
       void close();
       return false;
     }
-    tell("removed", `${path}: the tenant ${tenant.id} removes or replaces its socket; it is put back each time`);
+    reportOnce(
+      "removed",
+      `${path}: the tenant ${tenant.id} removes or replaces its socket; the guard restores it each time`,
+    );
     try {
       const before = listening;
       listening = await put();
       before.close();
     } catch (error) {
-      tell("lost", `${path}: the socket of the tenant ${tenant.id} cannot be put back: ${messageOf(error)}`);
+      reportOnce("lost", `${path}: the socket of the tenant ${tenant.id} cannot be restored: ${messageOf(error)}`);
     }
     return true;
   };
@@ -93,11 +102,11 @@ export async function bindSocket(
     isOver = true;
     signal.removeEventListener("abort", onAbort);
     kept[Symbol.dispose]();
-    await repairing; // it may be putting the socket back
+    await repairing; // it may be restoring the socket
     listening.close();
     await folder[Symbol.asyncDispose]();
   };
-  setMaxListeners(0, signal); // of all tenants
+  setMaxListeners(0, signal); // listeners of all tenants
   signal.addEventListener("abort", onAbort);
   return {
     gone: gone.signal,
@@ -109,11 +118,11 @@ export async function bindSocket(
   };
 }
 
-function once(tell: (problem: string) => void): (key: string, problem: string) => void {
-  const told = new Set<string>();
+function once(report: (problem: string) => void): (key: string, problem: string) => void {
+  const reported = new Set<string>();
   return (key, problem) => {
-    if (told.has(key)) return;
-    told.add(key);
-    tell(problem);
+    if (reported.has(key)) return;
+    reported.add(key);
+    report(problem);
   };
 }

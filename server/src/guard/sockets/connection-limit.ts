@@ -3,10 +3,10 @@ import { Refusal } from "../refusal.ts";
 
 const REFUSAL = new Refusal(
   "quota.connections",
-  "too many open connections of this tenant: close some, or ask the operator for more (quotas.connections)",
+  "too many open connections of this tenant: close some, or ask the operator for a higher quota (quotas.connections)",
   { statusCode: 429, retryAfter: 1 },
 );
-/** The answer to a client of HTTP/1. A client of HTTP/2 only sees that the connection is closed. */
+/** The answer for HTTP/1 clients. An HTTP/2 client only sees that the connection is closed. */
 const BODY = `${JSON.stringify({ message: REFUSAL.message })}\n`;
 const TOO_MANY = [
   `HTTP/1.1 ${REFUSAL.statusCode} Too Many Requests`,
@@ -19,10 +19,11 @@ const TOO_MANY = [
 ].join("\r\n");
 
 /**
- * Passes on as many connections at a time as a tenant may have. Others are answered and closed at once, so that they use neither descriptors nor memory.
+ * Passes on as many simultaneous connections as a tenant may have. Others are answered and closed at once, so that they
+ * use neither descriptors nor memory.
  *
- * @param most read for each connection
- * @param onRefused called for each connection beyond it
+ * @param most called for each connection
+ * @param onRefused called for each connection beyond the limit
  */
 export function limitConnections(
   most: () => number,

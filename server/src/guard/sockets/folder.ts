@@ -3,14 +3,15 @@ import { promisify } from "node:util";
 import { Failure, messageOf } from "docker-over-ssh/builds";
 
 /**
- * An open folder. It stays the same if somebody renames it, or replaces it with a link. Names in it are looked up through its descriptor, so a path never
- * leads elsewhere, and is never longer than the 108 bytes of a socket address. Disposing closes it.
+ * An open folder. It stays the same even if somebody renames it, or replaces it with a link. Names in it are resolved
+ * through its descriptor, so a path never leads elsewhere, and never exceeds the 108 bytes of a socket address.
+ * Disposing closes it.
  */
 export interface OpenFolder extends AsyncDisposable {
-  /** The path by which a name in it is used */
+  /** Returns the path for accessing a name in it */
   at(name: string): string;
-  /** Whether its path still leads to it */
-  isThere(): boolean;
+  /** Returns whether its path still leads to it */
+  isInPlace(): boolean;
 }
 
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
@@ -18,8 +19,9 @@ const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
 /**
  * Opens a folder.
  *
- * @param followsLink whether the path itself may be a link: for a folder of the operator. What is above it is always the operator's.
- * @throws Failure `usage` where there is no such folder
+ * @param followsLink whether the path itself may be a link: for a folder of the operator. The folders above it always
+ * belong to the operator.
+ * @throws Failure `usage` if the folder does not exist
  */
 export async function openFolder(path: string, followsLink: boolean): Promise<OpenFolder> {
   let descriptor;
@@ -29,11 +31,11 @@ export async function openFolder(path: string, followsLink: boolean): Promise<Op
     throw noFolder(path, error);
   }
   const opened = descriptor;
-  // Only Linux can look up names through a descriptor. Tenants with folders of their own are pods, which run on Linux.
+  // Only Linux can resolve names through a descriptor. Tenants with folders of their own are pods, which run on Linux.
   const inside = process.platform === "linux" ? `/proc/self/fd/${opened}` : path;
   return {
     at: (name) => `${inside}/${name}`,
-    isThere: () => isStill(opened, path, followsLink),
+    isInPlace: () => isStill(opened, path, followsLink),
     async [Symbol.asyncDispose]() {
       await promisify(close)(opened);
     },
@@ -51,8 +53,8 @@ function isStill(descriptor: number, path: string, followsLink: boolean): boolea
 function noFolder(path: string, error: unknown): Failure {
   const { code } = error as NodeJS.ErrnoException;
   const reasons: Readonly<Record<string, string>> = {
-    ENOENT: "there is no such folder",
-    ENOTDIR: "it is no folder, or a symbolic link",
+    ENOENT: "the folder does not exist",
+    ENOTDIR: "it is not a folder, or it is a symbolic link",
     EACCES: "this user may not open it",
   };
   return new Failure("usage", `cannot listen in ${path}: ${reasons[code ?? ""] ?? messageOf(error)}`, {

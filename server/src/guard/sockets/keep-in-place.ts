@@ -1,21 +1,26 @@
 import { watch } from "node:fs";
 
 export interface KeepOptions {
-  /** The folder that is watched for changes */
+  /** The watched folder */
   folder: string;
   /** ms between two checks without a change */
   interval: number;
-  /** Checks, and repairs what is wrong. Returns whether there was something to repair. */
+  /** Checks, and repairs if necessary. Returns whether it repaired something. */
   repair: () => Promise<boolean>;
 }
 
-/** ms from a change to the check: a change seldom comes alone */
+/** ms from a change to the check, because changes often occur together */
 const SETTLE = 20;
-/** ms after a repair until the next check, doubled by each repair: a tenant that removes its socket in a loop costs next to nothing */
+/**
+ * ms from a repair to the next check, doubled by each repair, so that a tenant that removes its socket in a loop costs
+ * almost nothing
+ */
 const FIRST_PAUSE = 100;
 const LONGEST_PAUSE = 30_000;
 
-/** Checks and repairs after every change of a folder, and from time to time, one check after the other. Disposing ends it. */
+/**
+ * Checks and repairs after every change of a folder, and at intervals, one check after the other. Disposing ends it.
+ */
 export function keepInPlace({ folder, interval, repair }: KeepOptions): Disposable {
   let timer: NodeJS.Timeout | undefined;
   let due = Number.POSITIVE_INFINITY;
@@ -31,7 +36,7 @@ export function keepInPlace({ folder, interval, repair }: KeepOptions): Disposab
     due = at;
     if (!isChecking) timer = setTimeout(() => void run(), at - Date.now()).unref();
   };
-  // A tenant may change its folder all the time: one change is reported, and the next only after the check.
+  // A tenant may change its folder continuously, so one change is reported, and the next only after the check.
   let watcher: { close: () => void } | undefined;
   const watchOnce = (): void => {
     watcher ??= watchFolder(folder, () => {
@@ -49,7 +54,7 @@ export function keepInPlace({ folder, interval, repair }: KeepOptions): Disposab
     pause = wasWrong ? Math.min(pause * 2, LONGEST_PAUSE) : pause;
     if (wasWrong) notBefore = Date.now() + pause;
     else if (Date.now() - notBefore > LONGEST_PAUSE) pause = FIRST_PAUSE;
-    const delay = Math.min(interval, due - Date.now()); // `due` is set by a change during the check
+    const delay = Math.min(interval, due - Date.now()); // a change during the check sets `due`
     due = Number.POSITIVE_INFINITY;
     plan(delay);
   };
@@ -65,7 +70,7 @@ export function keepInPlace({ folder, interval, repair }: KeepOptions): Disposab
   };
 }
 
-/** Undefined if watching fails, e.g. because inotify has no more watches: then the regular checks have to do. */
+/** Returns undefined if watching fails, e.g. because inotify has no more watches. The periodic checks continue. */
 function watchFolder(folder: string, onChange: () => void): { close: () => void } | undefined {
   try {
     const watcher = watch(folder, { persistent: false }, onChange);

@@ -6,7 +6,7 @@ import { Failure } from "docker-over-ssh/builds";
 import { isAnswered } from "../../net/is-answered.ts";
 import type { OpenFolder } from "./folder.ts";
 
-/** A socket that is listened on. */
+/** A listening socket. */
 export interface ListeningSocket {
   /** Whether its name still leads to it */
   isInPlace(): boolean;
@@ -14,14 +14,15 @@ export interface ListeningSocket {
   close(): void;
 }
 
-/** Connections that the kernel holds until they are accepted: an engine's number */
+/** Connections that the kernel queues until they are accepted. Engines use the same number */
 const BACKLOG = 511;
 
 /**
- * Listens on a socket in a folder, and replaces a file of the same name. The socket is bound to a temporary name and renamed. So the name always has a
- * socket, a link there is never followed, and libuv, which removes the name that it has bound, never removes what somebody else has put there.
+ * Listens on a socket in a folder, and replaces a file of the same name. Binds the socket to a temporary name and
+ * renames it. Therefore the name always leads to a socket, and a link in its place is never followed. libuv, which
+ * removes the name that it has bound, never removes another user's file.
  *
- * @param umask what is taken from mode 0777 of the socket
+ * @param umask removed from mode 0777 of the socket
  */
 export async function listenIn(
   folder: OpenFolder,
@@ -38,8 +39,8 @@ export async function listenIn(
   } finally {
     process.umask(before);
   }
-  await listening; // rejects with an error that comes instead
-  server.on("error", () => {}); // of accept(2), when descriptors run out: connections wait in the backlog until some are free
+  await listening; // rejects if an error is emitted instead
+  server.on("error", () => {}); // errors of accept(2) when descriptors run out: connections wait in the backlog until some are free
   try {
     return take(server, folder, first, folder.at(name));
   } catch (error) {
@@ -56,9 +57,9 @@ function take(server: Server, folder: OpenFolder, first: string, place: string):
     const found = lstatSync(place, { throwIfNoEntry: false });
     return found?.isSocket() === true && found.dev === dev && found.ino === ino;
   };
-  if (!isInPlace()) throw new Error("it was replaced while it was put there");
+  if (!isInPlace()) throw new Error("it was replaced while the guard created it");
   return {
-    isInPlace: () => folder.isThere() && isInPlace(),
+    isInPlace: () => folder.isInPlace() && isInPlace(),
     close() {
       if (isInPlace()) unlinkSync(place);
       server.close();
@@ -72,7 +73,7 @@ function removeEmptyFolder(path: string): void {
 }
 
 /**
- * Makes sure that an operator's folder has nothing at a name, except a socket that a dead server has left.
+ * Checks that the name does not exist in an operator's folder, except as the socket of a dead server.
  *
  * @param path for the message
  * @throws Failure `usage`
@@ -81,7 +82,7 @@ export async function refuseOthers(folder: OpenFolder, name: string, path: strin
   const found = lstatSync(folder.at(name), { throwIfNoEntry: false });
   if (found === undefined) return;
   if (!found.isSocket()) {
-    throw new Failure("usage", `cannot listen on ${path}: there is something else, which is no socket`, {
+    throw new Failure("usage", `cannot listen on ${path}: it exists and is not a socket`, {
       hint: "Remove it, or name another path.",
     });
   }

@@ -2,25 +2,26 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Quotas } from "../policy/policy.ts";
 import { Refusal } from "../refusal.ts";
 
-/** Keeps a tenant to the requests per second that it may make. */
+/** Limits a tenant's requests per second. */
 export interface Throttle {
   /**
-   * Called before each request and each gRPC call. A tenant that is slightly too fast waits; one that is much too fast gets a Refusal
-   * `quota.requests` (429), which does not count as a request. Rejects with the reason of a signal that is aborted while it waits.
+   * Called before each request and each gRPC call. A tenant that is slightly too fast waits; one that is much too fast
+   * gets a Refusal `quota.requests` (429), which does not count as a request. Rejects with the reason of the signal if
+   * it is aborted during the wait.
    */
   take(signal?: AbortSignal): Promise<void>;
 }
 
-/** The size of a burst, in ms at the average rate: a build of buildx makes some fifty calls within a moment */
+/** The size of a burst, in ms at the average rate: a build with buildx makes some fifty calls within a moment */
 const BURST = 10_000;
-/** The longest that a request waits, ms */
+/** The maximum wait of a request, in ms */
 const PATIENCE = 5_000;
 
 /**
- * A token bucket, kept as the time at which the bucket would be full again.
+ * A token bucket, stored as the time at which the bucket would be full again.
  *
- * @param quotas read for each request: quotas change with the configuration
- * @param now ms of a clock that only goes forwards
+ * @param quotas called for each request, because quotas change with the configuration
+ * @param now returns ms of a monotonic clock
  */
 export function createThrottle(
   quotas: () => Pick<Quotas, "requests">,

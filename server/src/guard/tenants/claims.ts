@@ -8,8 +8,8 @@ interface Claim {
 }
 
 /**
- * Settles which source a tenant belongs to: the first that names it. Another source that names the same tenant, or the same socket, waits until that tenant
- * is removed, which is reported. A pod that two sources find is not reported.
+ * Assigns each tenant to the first source that names it. If another source names the same tenant, or the same socket,
+ * it waits until that tenant is removed, and this is reported. A pod that two sources find is not reported.
  */
 export function withClaims(sources: readonly TenantSource[]): TenantSource[] {
   const held = new Map<string, Claim>();
@@ -56,7 +56,7 @@ export function withClaims(sources: readonly TenantSource[]): TenantSource[] {
         onCame(endpoint) {
           const wasHeld = forget(source, endpoint.tenant.id);
           take({ source, changes, endpoint });
-          // Its new socket belongs to another tenant: it loses the old one, too.
+          // Its new socket belongs to another tenant: it also loses the old one.
           if (wasHeld && !held.has(endpoint.tenant.id)) changes.onWent(endpoint.tenant.id, false);
           takeWaiting();
         },
@@ -81,5 +81,5 @@ function conflict({ source, endpoint }: Claim, holder: Claim): string {
       ? `the tenant ${endpoint.tenant.id}`
       : `${endpoint.socket}, for the tenant ${endpoint.tenant.id}`;
   const of = holder.source === source ? `its tenant ${holder.endpoint.tenant.id}` : holder.source.name;
-  return `${source.name} names ${what}, which ${of} has already: it gets no socket until that one is removed`;
+  return `${source.name} names ${what}, which ${of} already has: it gets no socket until that one is removed`;
 }

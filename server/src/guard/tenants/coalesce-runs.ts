@@ -1,6 +1,6 @@
-/** Runs work one at a time: a request while it runs has it run once more. */
+/** Runs a task one at a time: requests during a run cause one more run. */
 export interface CoalescedRuns {
-  /** Resolves when a run that began after this call has ended; rejects as that run does. */
+  /** Resolves when a run that began after this call has ended; rejects like that run. */
   request(): Promise<void>;
 }
 

@@ -10,16 +10,16 @@ export interface PodContainer {
   namespace: string | undefined;
   /** Whether its processes run, or may start */
   isLive: boolean;
-  /** The source of what it mounts, writable, where the socket belongs */
+  /** The source of the writable mount in which the socket belongs */
   source: string | undefined;
-  /** Whether a kubelet made it, and not somebody who runs an image that a pod has built: such an image has the pod's labels, too. */
+  /** Whether a kubelet created it. Another container of an image that a pod has built has the pod's labels as well. */
   isOfKubelet: boolean;
 }
 
-/** Where a pod may mount the emptyDir */
+/** Paths at which a pod may mount the emptyDir */
 const DESTINATIONS = new Set(["/var/run/docker", "/run/docker"]);
 const ENDED_STATES = new Set(["exited", "dead", "removing"]);
-/** Of each container that the kubelet makes, the pause container included */
+/** A label of each container that the kubelet creates, including the pause container */
 const KUBELETS_LABEL = "io.kubernetes.container.name";
 
 interface Listed {
@@ -46,19 +46,25 @@ export async function listPodContainers(engine: EngineApi, signal: AbortSignal):
   }));
 }
 
-/** Returns the cgroup parent of a container, as the engine names it; empty if it has none, undefined if the container is gone. */
+/**
+ * Returns the cgroup parent of a container, in the engine's format; empty if it has none, undefined if the container no
+ * longer exists.
+ */
 export async function cgroupParentOf(engine: EngineApi, id: string, signal: AbortSignal): Promise<string | undefined> {
   const found = (await inspectContainer(engine, id, signal)) as { HostConfig?: { CgroupParent?: string } } | undefined;
   return found && (found.HostConfig?.CgroupParent ?? "");
 }
 
-/** Tells whether the processes of a container run, or may start. An engine's list may be older than the event that was the reason to ask for it; this is not. */
+/**
+ * Returns whether the processes of a container run, or may start. An engine's list may be older than the event that
+ * caused the query; this result is current.
+ */
 export async function isStillLive(engine: EngineApi, id: string, signal: AbortSignal): Promise<boolean> {
   const found = (await inspectContainer(engine, id, signal)) as { State?: { Status?: string } } | undefined;
   return found !== undefined && !ENDED_STATES.has(found.State?.Status ?? "");
 }
 
-/** Returns undefined if the container is gone. */
+/** Returns undefined if the container no longer exists. */
 async function inspectContainer(engine: EngineApi, id: string, signal: AbortSignal): Promise<unknown> {
   try {
     return await engine.json({ method: "GET", path: `/containers/${id}/json`, signal });

@@ -15,9 +15,9 @@ import type { TenantSource } from "./tenant-source.ts";
 export interface EnginePodsOptions {
   engine: EngineApi;
   defaults: TenantDefaults;
-  /** The kubelet's folder; left out: `/var/lib/kubelet` */
+  /** The kubelet's folder. Default: `/var/lib/kubelet` */
   kubelet?: string | undefined;
-  /** ms, doubled by each failure to reach the engine, up to 64 times */
+  /** ms, doubled by each failure to reach the engine, up to a factor of 64 */
   firstPause?: number;
 }
 
@@ -28,8 +28,9 @@ const FIRST_PAUSE = 250;
 const MOST_DOUBLINGS = 6;
 
 /**
- * Pods that the engine runs, and of which a container mounts a writable emptyDir at `/var/run/docker`. An event is only a reason to list the containers
- * again: a missed event does no harm, and neither does a pod that is removed while the engine cannot be reached.
+ * Finds the engine's pods with a container that mounts a writable emptyDir at `/var/run/docker`. An event only triggers
+ * a new list of the containers, so a missed event does no harm, and neither does a pod that is removed while the engine
+ * cannot be reached.
  */
 export function enginePods(options: EnginePodsOptions): TenantSource {
   return {
@@ -60,7 +61,10 @@ export function enginePods(options: EnginePodsOptions): TenantSource {
   };
 }
 
-/** Follows the events of one connection, and lists after each. Rejects when the connection is lost, or a list fails. */
+/**
+ * Follows the events of one connection, and lists the containers after each. Rejects when the connection is lost, or a
+ * list fails.
+ */
 async function whileConnected(
   engine: EngineApi,
   scan: () => Promise<void>,
@@ -69,14 +73,14 @@ async function whileConnected(
 ): Promise<void> {
   const filters = { type: ["container"], event: EVENTS, label: [POD_LABELS.uid] };
   const query = [["filters", JSON.stringify(filters)] as const];
-  // Before the list, so that no change is missed.
+  // Opened before the list, so that no change is missed.
   const { body } = await engine.request({ method: "GET", path: "/events", query, signal });
   const scans = coalesceRuns(scan);
   const ask = (): void => void scans.request().catch((error: unknown) => body.destroy(error as Error));
   const timer = setInterval(ask, INTERVAL).unref();
   try {
     const ended = endOf(body.on("data", ask));
-    ended.catch(() => {}); // it is awaited below
+    ended.catch(() => {}); // awaited below
     await scans.request();
     onListed();
     await ended;
@@ -93,7 +97,7 @@ async function endOf(body: Readable): Promise<void> {
   });
 }
 
-/** Returns a function that lists the pods, and reports what has changed. */
+/** Returns a function that lists the pods, and reports the changes. */
 function podScanner(options: EnginePodsOptions, changes: PodChanges, signal: AbortSignal): () => Promise<void> {
   const { engine, defaults, kubelet = "/var/lib/kubelet" } = options;
   const parents = new Map<string, string>();
@@ -136,7 +140,7 @@ function podScanner(options: EnginePodsOptions, changes: PodChanges, signal: Abo
       if (container.isOfKubelet || container.source !== undefined) now.set(container.uid, undefined);
     }
     const mounting = containers.filter(({ source }) => source !== undefined);
-    // Live containers first, in the same order each time.
+    // Live containers first, in a stable order.
     mounting.sort((a, b) => Number(b.isLive) - Number(a.isLive) || (a.id < b.id ? -1 : 1));
     for (const container of mounting) {
       if (now.get(container.uid) === undefined) now.set(container.uid, await endpointOf(container));

@@ -3,19 +3,22 @@ import type { TenantSource } from "./tenant-source.ts";
 
 /** Receives the changes of the tenants of all sources. */
 export interface FollowedChanges {
-  /** @param mayReturn whether it may come back once it was removed */
+  /** @param mayReturn whether the tenant may return after its removal */
   onCame: (endpoint: TenantEndpoint, mayReturn: boolean) => void;
   onWent: (id: string, isForGood: boolean) => void;
   onProblem: (problem: string) => void;
 }
 
-/** Sources that are being followed. Disposing ends that. */
+/** Sources that are being followed. Disposing stops following them. */
 export interface FollowedSources extends Disposable {
   /** Resolves when the signal is aborted. Rejects with the failure of a source, which ends the others. */
   readonly ended: Promise<void>;
 }
 
-/** Follows sources. Resolves when each has reported its present tenants. Rejects with the Failure of a source that cannot begin. */
+/**
+ * Follows sources. Resolves when each has reported its present tenants. Rejects with the Failure of a source that
+ * cannot begin.
+ */
 export async function followSources(
   sources: readonly TenantSource[],
   { onCame, onWent, onProblem }: FollowedChanges,
@@ -32,11 +35,11 @@ export async function followSources(
       onProblem,
     };
     const following = source.follow(changes, { signal: stopped, onReady });
-    following.catch(() => stop.abort()); // it is reported below
+    following.catch(() => stop.abort()); // the failure is reported below
     return { following, ready: Promise.race([ready, following]) };
   });
   const ended = Promise.all(started.map(async ({ following }) => await following)).then(() => {});
-  ended.catch(() => {}); // whoever awaits `ended` gets the failure
+  ended.catch(() => {}); // callers that await `ended` get the failure
   await Promise.all(started.map(async ({ ready }) => await ready));
   return { ended, [Symbol.dispose]: () => stop.abort() };
 }

@@ -15,19 +15,25 @@ import type { TenantSource } from "./tenant-source.ts";
 export interface KubeletPodsOptions {
   /** The kubelet's folder */
   folder: string;
-  /** The name of the emptyDir that gets the socket */
+  /** The name of the emptyDir that contains the socket */
   volume: string;
   defaults: TenantDefaults;
-  /** Asked for the names of pods; undefined: only their UIDs are known */
+  /** Provides the names of pods; undefined: only their UIDs are known */
   server: ApiServer | undefined;
   cgroupRoot?: string | undefined;
-  /** ms between two scans of the folder. The watcher reports new pods only, and their emptyDirs come a little later. */
+  /**
+   * ms between two scans of the folder. The watcher reports only new pods, and their emptyDirs are created a little
+   * later.
+   */
   interval?: number;
 }
 
 const INTERVAL = 1_000;
 
-/** Pods of any container runtime that have an emptyDir of a given name: `pods/UID/volumes/kubernetes.io~empty-dir/NAME` in the kubelet's folder. */
+/**
+ * Finds pods of any container runtime that have an emptyDir of a given name:
+ * `pods/UID/volumes/kubernetes.io~empty-dir/NAME` in the kubelet's folder.
+ */
 export function kubeletPods(options: KubeletPodsOptions): TenantSource {
   const { folder, server, interval = INTERVAL } = options;
   return {
@@ -39,8 +45,8 @@ export function kubeletPods(options: KubeletPodsOptions): TenantSource {
         void scans.request().then(
           () => (problem = undefined),
           (error: unknown) => {
-            // No pod is reported as removed: the folder may be unmounted for a moment.
-            const now = `--kubelet-dir: pods are not found: ${messageOf(error)}`;
+            // No pod is reported as removed, because the folder may be unmounted for a moment.
+            const now = `--kubelet-dir: cannot find pods: ${messageOf(error)}`;
             if (problem === undefined && !signal.aborted) changes.onProblem(now);
             problem = now;
           },
@@ -66,9 +72,9 @@ export function kubeletPods(options: KubeletPodsOptions): TenantSource {
 }
 
 function notFound(folder: string, error: unknown): Failure {
-  return new Failure("usage", `pods are not found in --kubelet-dir ${folder}: ${messageOf(error)}`, {
-    expected: "the folder of a kubelet, which has pods/",
-    hint: "It is /var/lib/kubelet unless the kubelet has another --root-dir. In a pod, mount it at the same path.",
+  return new Failure("usage", `cannot find pods in --kubelet-dir ${folder}: ${messageOf(error)}`, {
+    expected: "the folder of a kubelet, which contains pods/",
+    hint: "The default is /var/lib/kubelet; the kubelet's --root-dir changes it. In a pod, mount it at the same path.",
     cause: error,
   });
 }
@@ -94,7 +100,7 @@ function podScanner(
     }
     if (found.isInMemory) {
       const path = `${found.path} is in memory, and the kubelet could not remove it while a socket is open in it`;
-      changes.problem(uid, `${whose} gets no socket: ${path}. Leave out "medium: Memory" of its emptyDir.`);
+      changes.problem(uid, `${whose} gets no socket: ${path}. Remove "medium: Memory" from its emptyDir.`);
       return undefined;
     }
     return podEndpoint({ ...pod, cgroupParent: await cgroupOf(uid) }, found.path, defaults);
@@ -108,7 +114,10 @@ function podScanner(
   };
 }
 
-/** A pod without such a volume is not a tenant, and not a problem. Rejects if the folder of a pod cannot be read. */
+/**
+ * Returns whether a pod has the volume. A pod without it is not a tenant, and not a problem. Rejects if the folder of a
+ * pod cannot be read.
+ */
 async function hasVolume(folder: string, uid: string, volume: string): Promise<boolean> {
   try {
     return (await readdir(join(folder, "pods", uid, EMPTY_DIRS))).includes(volume);

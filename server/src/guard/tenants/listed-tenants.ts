@@ -23,7 +23,7 @@ export function withDefaults(listed: ListedTenant, defaults: TenantDefaults): Te
   };
 }
 
-/** --bind-local: one tenant, to try the guard out. The folder of its socket is created. */
+/** --bind-local: one tenant for trying the guard out. Creates the folder of its socket. */
 export function localTenant(local: ListedTenant, defaults: TenantDefaults): TenantSource {
   const read = async (): Promise<ListedTenant[]> => {
     await createFolder(dirname(local.socket));
@@ -37,7 +37,7 @@ export function commandLineTenants(listed: readonly ListedTenant[], defaults: Te
   return listedTenants("--tenant", async () => await Promise.resolve(listed), defaults);
 }
 
-/** --config: its tenants, and what has changed when it is read again. */
+/** --config: its tenants, and the changes when it is read again. */
 export function configuredTenants(
   file: string,
   read: (file: string) => Promise<readonly ListedTenant[]>,
@@ -76,7 +76,7 @@ function listedTenants(
       changes = undefined;
     },
     async reload() {
-      reading = reading.catch(() => {}).then(readAgain); // one after the other
+      reading = reading.catch(() => {}).then(readAgain); // one read after the other
       await reading;
     },
   };

@@ -9,15 +9,18 @@ import type { TenantSource } from "./tenant-source.ts";
 
 export interface SourceParts {
   defaults: TenantDefaults;
-  /** Reads --config, as `readGuardConfig` */
+  /** Reads --config, like `readGuardConfig` */
   readConfig: (file: string) => Promise<readonly ListedTenant[]>;
-  /** Asked for its pods; undefined in mode buildah */
+  /** The engine whose pods are tenants; undefined in mode buildah */
   engine?: EngineApi | undefined;
-  /** As {@link findApiServer} finds it, for --kubelet-dir */
+  /** The API server that {@link findApiServer} finds, for --kubelet-dir */
   server?: ApiServer | undefined;
 }
 
-/** Opens all sources of tenants. A tenant or a socket that two sources name belongs to the first, in the order of the code below. */
+/**
+ * Opens all sources of tenants. A tenant or a socket that two sources name belongs to the first, in the order of the
+ * code below.
+ */
 export function openSources(
   { bindLocal, listed, configFile, usesEnginePods, kubelet }: TenantSources,
   { defaults, readConfig, engine, server }: SourceParts,
@@ -28,7 +31,7 @@ export function openSources(
   if (configFile !== undefined) sources.push(configuredTenants(configFile, readConfig, defaults));
   const hasEnginePods = usesEnginePods && engine !== undefined;
   if (hasEnginePods) sources.push(enginePods({ engine, defaults, kubelet: kubelet?.folder }));
-  // Not both: a pod whose containers are gone would come back through its folder, which the kubelet removes later.
+  // Not both: the folder of a pod, which the kubelet removes later, would bring back a pod whose containers are gone.
   else if (kubelet !== undefined) sources.push(kubeletPods({ ...kubelet, defaults, server }));
   return withClaims(sources);
 }

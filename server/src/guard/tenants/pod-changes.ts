@@ -5,7 +5,7 @@ import type { TenantChanges } from "./tenant-source.ts";
 /** The present pods: with an endpoint, or undefined for a pod that may get one later. */
 export type PodsNow = ReadonlyMap<string, TenantEndpoint | undefined>;
 
-/** Compares the present pods with those reported before, and reports the difference. A pod that is gone does not come back. */
+/** Compares the present pods with those reported before, and reports the difference. A removed pod does not return. */
 export class PodChanges {
   readonly #changes: TenantChanges;
   readonly #problems = new Map<string, string>();

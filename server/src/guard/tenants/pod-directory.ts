@@ -5,7 +5,7 @@ import type { KubeConfig, V1Pod } from "@kubernetes/client-node";
 import { Failure, messageOf } from "docker-over-ssh/builds";
 import type { Pod } from "./pod-tenant.ts";
 
-/** Where the API server of a cluster is, for a pod that has a service account. */
+/** The address of a cluster's API server, for a pod with a service account. */
 export interface ApiServer {
   /** e.g. `https://10.96.0.1:443` */
   url: string;
@@ -17,27 +17,27 @@ export interface ApiServer {
 
 /** The names of the pods of a node. Disposing ends the connection to the API server. */
 export interface PodDirectory extends AsyncDisposable {
-  /** Undefined for a pod that the API server has not listed */
+  /** Returns undefined for a pod that the API server has not listed */
   find(uid: string): Pick<Pod, "name" | "namespace"> | undefined;
 }
 
 export interface DirectoryOptions {
   /** Called after each change */
   onChange: () => void;
-  /** Called once each time that the API server stops answering */
+  /** Called once each time the API server stops answering */
   onProblem: (problem: string) => void;
   /** ms between two attempts to reach the API server */
   pause?: number;
 }
 
 const ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
-/** A static pod has another UID on its node than at the API server, which has it as an annotation. */
+/** A static pod has another UID on its node than at the API server, which stores the node's UID as an annotation. */
 const STATIC_UID = "kubernetes.io/config.mirror";
 const PAUSE = 5_000;
 
 /**
- * Finds the API server by the environment of a pod and its token. Undefined without a token, or without NODE_NAME: the guard would have to list all pods of
- * the cluster, most of which are on other nodes.
+ * Finds the API server from the environment of a pod and its token. Returns undefined without a token, or without
+ * NODE_NAME: the guard would have to list all pods of the cluster, most of which are on other nodes.
  */
 export async function findApiServer(env: NodeJS.ProcessEnv, account = ACCOUNT): Promise<ApiServer | undefined> {
   const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port = "443", NODE_NAME: node } = env;
@@ -49,7 +49,10 @@ export async function findApiServer(env: NodeJS.ProcessEnv, account = ACCOUNT): 
   return hasToken ? { url: `https://${host.includes(":") ? `[${host}]` : host}:${port}`, account, node } : undefined;
 }
 
-/** Follows the pods of a node. Resolves when they are known, or when the first request has failed: then they are reported later. */
+/**
+ * Follows the pods of a node. Resolves when they are known, or when the first request has failed: in that case they are
+ * reported later.
+ */
 export async function openPodDirectory(
   server: ApiServer,
   { onChange, onProblem, pause = PAUSE }: DirectoryOptions,
@@ -108,7 +111,7 @@ async function configure({ url, account }: ApiServer): Promise<Client & { config
     clusters: [
       { name: "cluster", server: url, ...(isSecure ? { caFile: join(account, "ca.crt") } : { skipTLSVerify: true }) },
     ],
-    // The client reads it again from time to time: a token is valid for an hour.
+    // The client reads it again at intervals: a token is valid for an hour.
     users: [{ name: "guard", authProvider: { name: "tokenFile", config: { tokenFile: join(account, "token") } } }],
     contexts: [{ name: "guard", cluster: "cluster", user: "guard" }],
     currentContext: "guard",
@@ -125,10 +128,10 @@ async function loadClient(): Promise<Client> {
   } catch (error) {
     throw new Failure(
       "usage",
-      "pods are asked for at the Kubernetes API server, and @kubernetes/client-node is not installed",
+      "the guard queries the Kubernetes API server for pods, and @kubernetes/client-node is not installed",
       {
         expected: "@kubernetes/client-node beside docker-over-ssh-server",
-        hint: "npm install --global @kubernetes/client-node@1, or unset NODE_NAME: pods are then known by their folders alone.",
+        hint: "npm install --global @kubernetes/client-node@1, or unset NODE_NAME, to identify pods only by their folders.",
         cause: error,
       },
     );

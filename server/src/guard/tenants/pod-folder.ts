@@ -1,17 +1,17 @@
 import { lstat, realpath } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
-/** Where the kubelet has the emptyDirs of a pod, below its own folder */
+/** The folder of a pod's emptyDirs, below the kubelet's folder */
 export const EMPTY_DIRS = "volumes/kubernetes.io~empty-dir";
 
-/** What was found at the path of a pod's emptyDir. */
+/** The result of inspecting the path of a pod's emptyDir. */
 export type PodFolder =
   | { isUsable: true; path: string; /** Whether it is a tmpfs (`medium: Memory`) */ isInMemory: boolean }
   | { isUsable: false; reason: string };
 
 /**
- * Inspects a pod's emptyDir. Its path is made here of the UID and a name, and must be a folder without a link on the way: what a container claims to mount
- * never decides where a socket is created.
+ * Inspects a pod's emptyDir. Builds its path from the UID and a name. The path must lead to a folder without any link:
+ * the mounts that a container claims never decide where a socket is created.
  *
  * @param kubelet the kubelet's folder, which may be a link
  */
@@ -21,17 +21,17 @@ export async function inspectPodFolder(kubelet: string, uid: string, volume: str
     const found = await lstat(path);
     if (!found.isDirectory()) return { isUsable: false, reason: `${path} is not a folder` };
     const real = join(await realpath(kubelet), "pods", uid, EMPTY_DIRS, volume);
-    if ((await realpath(path)) !== real) return { isUsable: false, reason: `there is a symbolic link in ${path}` };
+    if ((await realpath(path)) !== real) return { isUsable: false, reason: `${path} contains a symbolic link` };
     return { isUsable: true, path, isInMemory: (await lstat(dirname(path))).dev !== found.dev };
   } catch (error) {
-    return { isUsable: false, reason: `${path} cannot be seen: ${(error as NodeJS.ErrnoException).code ?? "unknown"}` };
+    return { isUsable: false, reason: `${path} cannot be read: ${(error as NodeJS.ErrnoException).code ?? "unknown"}` };
   }
 }
 
 /**
- * Returns the name of the emptyDir that a mount has as its source; undefined for what is not an emptyDir of this pod.
+ * Returns the name of the emptyDir that is the source of a mount; undefined for any other source.
  *
- * @param roots the kubelet's folder, as it is named and as it is
+ * @param roots the kubelet's folder, as configured and with links resolved
  */
 export function volumeOf(source: string, uid: string, roots: readonly string[]): string | undefined {
   for (const root of roots) {

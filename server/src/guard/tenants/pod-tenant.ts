@@ -1,23 +1,25 @@
 import type { TenantDefaults } from "../settings.ts";
 import type { TenantEndpoint } from "../tenant.ts";
 
-/** Labels by which container runtimes say which pod a container is of; the kubelet sets them after those of the pod. */
+/**
+ * Labels with which container runtimes identify the pod of a container; the kubelet's values override those of the pod.
+ */
 export const POD_LABELS = {
   uid: "io.kubernetes.pod.uid",
   name: "io.kubernetes.pod.name",
   namespace: "io.kubernetes.pod.namespace",
 } as const;
 
-/** What is known of a pod. */
+/** The known properties of a pod. */
 export interface Pod {
   uid: string;
   name?: string | undefined;
   namespace?: string | undefined;
-  /** As a path, or as the engine names it */
+  /** A path, or the engine's name */
   cgroupParent?: string | undefined;
 }
 
-/** The name of the socket in the emptyDir: of `unix:///var/run/docker/docker.sock` */
+/** The name of the socket in the emptyDir, from `unix:///var/run/docker/docker.sock` */
 const SOCKET = "docker.sock";
 
 /** Returns the endpoint of a pod: it has the default settings, and its own cgroup. */

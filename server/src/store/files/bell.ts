@@ -1,7 +1,10 @@
-/** The longest time of a timer (Node) */
+/** The longest delay of a timer in Node */
 const MAX_DELAY = 2 ** 31 - 1;
 
-/** Wakes those who wait for a change. It keeps no ring: look, and then wait, without an await between. */
+/**
+ * Wakes tasks that wait for a change. It does not remember a ring: check the state and wait, without an await in
+ * between.
+ */
 export class Bell {
   readonly #waiting = new Set<() => void>();
 
@@ -9,7 +12,7 @@ export class Bell {
     for (const wake of this.#waiting) wake();
   }
 
-  /** Resolves with the next ring, after `ms`, or when the signal is aborted. */
+  /** Resolves at the next ring, after `ms`, or when the signal is aborted. */
   async next(signal: AbortSignal, ms = MAX_DELAY): Promise<void> {
     if (signal.aborted) return;
     await new Promise<void>((resolve) => {

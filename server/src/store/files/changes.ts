@@ -2,7 +2,7 @@ import type { Change } from "../job-store.ts";
 
 type Listener = (change: Change) => void;
 
-/** Tells of changes: those of one turn of the event loop once, and never within the call that has made them. */
+/** Reports changes to listeners: each once per turn of the event loop, and never within the call that makes it. */
 export class Changes {
   readonly #listeners = new Set<{ listener: Listener }>();
   readonly #pending = new Map<string, Change>();
@@ -13,7 +13,7 @@ export class Changes {
     return { [Symbol.dispose]: () => void this.#listeners.delete(entry) };
   }
 
-  tell(change: Change): void {
+  notify(change: Change): void {
     if (this.#pending.size === 0) setImmediate(() => this.#flush());
     this.#pending.set(`${change.what} ${change.id}`, change);
   }

@@ -5,22 +5,25 @@ import { openOwnFolder, type OwnFolder } from "../../files/own-folder.ts";
 import type { BodyFile } from "../job-store.ts";
 
 /**
- * The folder of a store, which this process alone uses:
+ * The folder of a store, which only this process uses:
  *
  * - `version`: the number of this layout
  * - `server.lock/`: names the process that uses the folder
  * - `jobs/ID/`: a job. `job.json`: its record; `log`; `body`; `credentials`: sealed, until the job is over
- * - `incoming/`: what is not a job yet, or not any more
+ * - `incoming/`: files that are not yet, or no longer, part of a job
  *
- * A job appears and goes by one rename of its folder, and its record changes by one rename of a file.
+ * One rename of its folder creates or removes a job, and one rename of a file changes its record.
  */
 export class DataFolder implements AsyncDisposable {
   readonly path: string;
-  /** Aborted when another server has taken the folder over, because this one was stopped for long. */
+  /** Aborted when another server has taken over the folder, because this one was stopped for a long time. */
   readonly lost: AbortSignal;
   readonly #folder: OwnFolder;
 
-  /** Opens a folder, and creates it. Rejects with a `refused` Failure when it is in use or not a store's, and with the file system's errors. */
+  /**
+   * Opens a folder, and creates it if necessary. Rejects with a `refused` Failure if it is in use or not a store's
+   * folder, and with the file system's errors.
+   */
   static async open(path: string): Promise<DataFolder> {
     const folder = await openOwnFolder(path, {
       user: "server",
@@ -51,7 +54,7 @@ export class DataFolder implements AsyncDisposable {
     return join(this.jobs, id);
   }
 
-  /** Returns the path of something that is not a job yet, or not any more. */
+  /** Returns a path for a file that is not yet, or no longer, part of a job. */
   incoming(name: string): string {
     return join(this.path, "incoming", name);
   }
@@ -62,7 +65,7 @@ export class DataFolder implements AsyncDisposable {
     return { path, [Symbol.asyncDispose]: async () => await rm(path, { force: true }) };
   }
 
-  /** Removes a job: at once, and its files after that. */
+  /** Removes a job at once, and its files afterwards. */
   async remove(id: string): Promise<void> {
     const gone = this.incoming(`${id}.gone`);
     await rename(this.folderOf(id), gone);
@@ -74,7 +77,7 @@ export class DataFolder implements AsyncDisposable {
   }
 }
 
-/** Makes what is missing, and removes what has not become a job. */
+/** Creates missing entries, and removes files that have not become jobs. */
 async function prepare(path: string): Promise<void> {
   await rm(join(path, "incoming"), { recursive: true, force: true });
   for (const name of ["incoming", "jobs"]) await mkdir(join(path, name), { recursive: true, mode: 0o700 });

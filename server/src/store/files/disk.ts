@@ -1,12 +1,12 @@
 import { Failure, isNoSpace, messageOf } from "docker-over-ssh/builds";
 import { StoreUnavailable } from "../job-store.ts";
 
-/** Returns the error of a store for one of the file system. */
+/** Converts an error of the file system to an error of the store. */
 export function asStoreError(error: unknown, folder: string): unknown {
   if (isNoSpace(error)) {
     return new Failure("no-space", `the disk of ${folder} is full`, {
-      expected: "room for jobs, their bodies and their logs",
-      hint: "Make room there, or keep less: --keep-for, --keep-bytes",
+      expected: "free space for jobs, their bodies and their logs",
+      hint: "Free some space there, or keep fewer jobs: --keep-for, --keep-bytes",
       cause: error,
     });
   }

@@ -3,10 +3,10 @@ import { isOver, type Job } from "../../jobs/job.ts";
 import type { Idempotency, Stopped } from "../job-store.ts";
 import type { LogWriter } from "./log-file.ts";
 
-/** What is in the file of a job. */
+/** The content of a job's file. */
 export interface JobRecord {
   job: Job;
-  /** Jobs were accepted in this order. */
+  /** Position in the order in which jobs were accepted. */
   order: number;
   idempotency?: Idempotency | undefined;
   maxRunning?: number | undefined;
@@ -17,11 +17,11 @@ export interface JobRecord {
 /** A job of the store, in memory. */
 export interface Entry {
   readonly id: string;
-  /** As it is shown: replaced, never changed */
+  /** The job as it is shown: replaced, never changed */
   job: Job;
   readonly record: Readonly<Omit<JobRecord, "job">>;
   credentials: Credentials | undefined;
-  /** While it runs */
+  /** Set while the job runs */
   run: RunningJob | undefined;
 }
 
@@ -35,8 +35,9 @@ export function entryOf({ job, ...record }: JobRecord): Entry {
 }
 
 /**
- * Returns a job as it is after a restart. One that was put together by spreading is a dictionary to V8, and reading a field of it takes 20 times as long as
- * that of a parsed one, which tells when a list looks at ten thousand.
+ * Returns a copy of a job in the form that a restart produces. V8 treats an object created by spreading as a
+ * dictionary, and reads its fields 20 times as slowly as those of a parsed object, which is noticeable when a list
+ * reads ten thousand jobs.
  */
 export function compact(job: Job): Job {
   return JSON.parse(JSON.stringify(job)) as Job;
@@ -46,12 +47,12 @@ export function recordOf({ job, record }: Entry): JobRecord {
   return { job, ...record };
 }
 
-/** Bytes of what is kept for a job, about */
+/** Returns the approximate bytes that are stored for a job */
 export function bytesOf({ job, record }: Entry): number {
   return record.bodyBytes + job.log.bytes;
 }
 
-/** Whether a job may be removed: it is over, and no webhook of it is due. */
+/** Returns whether a job may be removed: it is over, and its webhook is not due. */
 export function isRemovable({ job }: Entry): boolean {
   return isOver(job) && job.webhook?.nextAt === undefined;
 }

@@ -35,25 +35,26 @@ import { deliverWebhooks } from "./webhook-loop.ts";
 import { Reports } from "./reports.ts";
 
 export interface FileStoreOptions {
-  /** It is created for this user alone. */
+  /** Created for this user alone. */
   folder: string;
-  /** Bytes of one log */
+  /** Maximum bytes of one log */
   maxLog: number;
-  /** Jobs that may be queued, of all owners */
+  /** Maximum number of queued jobs, of all owners */
   maxQueued: number;
   retention: Retention;
-  /** Keeps credentials over a restart; left out: they are in memory only. */
+  /** Preserves credentials across a restart. If undefined, they are only in memory. */
   seal?: Seal | undefined;
   clock?: Clock | undefined;
-  /** Told of what goes wrong without failing a call */
+  /** Called with problems that do not fail a call */
   warn?: ((message: string) => void) | undefined;
 }
 
 /**
- * Opens a store in a folder, which this process alone uses until the store is disposed of. Jobs of the last start are there again: queued ones in their
- * order; those that ran are queued again, or have failed.
+ * Opens a store in a folder, which only this process uses until the store is disposed of. Restores the jobs of the last
+ * start: queued jobs keep their order; jobs that were running are queued again, or have failed.
  *
- * @throws a `refused` Failure when another server uses the folder, it is not a store's, or it cannot be used; `no-space`
+ * @throws a `refused` Failure if another server uses the folder, it is not a store's folder, or it is unusable;
+ * `no-space`
  */
 export async function openFileStore(options: FileStoreOptions): Promise<JobStore> {
   try {
@@ -62,8 +63,8 @@ export async function openFileStore(options: FileStoreOptions): Promise<JobStore
     const explained = asStoreError(error, options.folder);
     if (!(explained instanceof StoreUnavailable)) throw explained;
     throw new Failure("refused", explained.message, {
-      expected: "a folder that this user can make, read and write",
-      hint: "Mend its permissions, or name another folder: --data",
+      expected: "a folder that this user can create, read and write",
+      hint: "Fix its permissions, or name another folder: --data",
       cause: error,
     });
   }
@@ -75,7 +76,7 @@ class FileStore implements JobStore {
   readonly #jobs: Jobs;
   readonly #reports: Reports;
   readonly #closed = new AbortController();
-  /** Jobs that are being accepted: how many of an owner, and by idempotency key */
+  /** Jobs that are being accepted: their number by owner, and by idempotency key */
   readonly #arriving = new Map<string, number>();
   readonly #adding = new Map<string, Promise<unknown>>();
 
@@ -111,12 +112,12 @@ class FileStore implements JobStore {
   }
 
   async add(job: NewJob): Promise<AddedJob> {
-    if (!isJobId(job.job.id)) throw new TypeError("a job's ID is a UUID: it names a folder");
+    if (!isJobId(job.job.id)) throw new TypeError("a job's ID must be a UUID, because it names a folder");
     return await this.#use(async () => {
       if (job.idempotency === undefined) return await this.#accept(job);
       const key = JSON.stringify([job.job.owner, job.idempotency.key]);
       for (let other = this.#adding.get(key); other !== undefined; other = this.#adding.get(key)) {
-        await other.catch(() => {}); // it failed for its own caller; this one comes next
+        await other.catch(() => {}); // the other call reports its failure to its own caller; this one is next
       }
       const known = this.#jobs.index.byKey(job.job.owner, job.idempotency.key, this.#jobs.now());
       if (known !== undefined) {
@@ -160,7 +161,7 @@ class FileStore implements JobStore {
     const { queue } = this.#jobs;
     const arriving = [...this.#arriving.values()].reduce((sum, count) => sum + count, 0);
     if (queue.size + arriving >= this.#options.maxQueued) {
-      throw new QueueFull(`the server takes no more than ${this.#options.maxQueued} queued jobs`);
+      throw new QueueFull(`the server accepts no more than ${this.#options.maxQueued} queued jobs`);
     }
     if (queue.sizeOf(owner) + (this.#arriving.get(owner) ?? 0) >= maxQueued) {
       throw new QueueFull(`${owner} may have no more than ${maxQueued} queued jobs`);
@@ -190,7 +191,7 @@ class FileStore implements JobStore {
     return await this.#use(async () => {
       const entry = this.#jobs.index.get(id);
       if (entry === undefined) return undefined;
-      if (!isOver(entry.job)) this.#jobs.queue.remove(id); // it is not taken from here on
+      if (!isOver(entry.job)) this.#jobs.queue.remove(id); // no worker takes it from this point on
       await this.#jobs.change(entry, (job, now) => {
         if (job.state === "queued") return cancelled(job, now);
         return isOver(job) || job.cancelledAt !== undefined ? job : { ...job, cancelledAt: now };
@@ -211,7 +212,7 @@ class FileStore implements JobStore {
     return await this.#use(async () => {
       const entry = this.#jobs.index.get(id);
       if (entry === undefined) return { lines: [], isLast: true };
-      const { job } = entry; // as it is here: lines that come while the log is read are those of the next piece
+      const { job } = entry; // a copy of the current state: lines that arrive during the read belong to the next piece
       const lines = await readLines(this.#folder.fileOf(id, "log"), { after, limit, end: job.log.bytes });
       const isEnd = lines.length === 0 || lines.at(-1)?.id === String(job.log.bytes);
       return { lines, isLast: isOver(job) && isEnd };
@@ -250,10 +251,10 @@ class FileStore implements JobStore {
     await Promise.all([...logs, this.#jobs.close()]);
   }
 
-  /** Makes errors of the file system those of a store. */
+  /** Converts errors of the file system to errors of a store. */
   async #use<T>(use: () => Promise<T>): Promise<T> {
     if (this.#closed.signal.aborted)
-      throw new StoreUnavailable(`${this.#options.folder} is closed, or used by another server`);
+      throw new StoreUnavailable(`${this.#options.folder} is closed, or is used by another server`);
     try {
       return await use();
     } catch (error) {

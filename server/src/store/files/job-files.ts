@@ -9,10 +9,13 @@ import type { DataFolder } from "./data-folder.ts";
 import { entryOf, recordOf, type Entry, type JobRecord } from "./entry.ts";
 import { recoverLog } from "./log-file.ts";
 
-/** Files that are read at the same time */
+/** Number of files that are read at the same time */
 const READS = 16;
 
-/** Makes the folder of a job. After a kill at any moment it is there as a whole, or not at all; it is there when this resolves. */
+/**
+ * Creates the folder of a job. After a kill at any moment, it is complete or missing. It is on the disk when this
+ * resolves.
+ */
 export async function createJob(
   folder: DataFolder,
   entry: Entry,
@@ -49,9 +52,9 @@ export async function removeCredentials(folder: DataFolder, id: string): Promise
 }
 
 /**
- * Reads all jobs. Of those that are not over, the log is what is whole of it, and the credentials are opened where they were kept.
+ * Reads all jobs. For jobs that are not over, it reads the complete lines of the log, and opens stored credentials.
  *
- * @param warn told of a job that cannot be read; its files stay
+ * @param warn called for an unreadable job, whose files stay
  */
 export async function readJobs(
   folder: DataFolder,
@@ -64,7 +67,7 @@ export async function readJobs(
       try {
         entries.push(await readJob(folder, id, options));
       } catch (error) {
-        options.warn(`the job in ${folder.folderOf(id)} cannot be read, and is left out: ${messageOf(error)}`);
+        options.warn(`the job in ${folder.folderOf(id)} cannot be read, and is skipped: ${messageOf(error)}`);
       }
     }
   };
@@ -95,6 +98,6 @@ async function openCredentials(
   try {
     return seal.open(job, await readFile(folder.fileOf(job.id, "credentials"), "utf8"));
   } catch {
-    return undefined; // they were not kept, or sealed with another key
+    return undefined; // they were not stored, or were sealed with another key
   }
 }

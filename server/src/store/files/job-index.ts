@@ -3,10 +3,10 @@ import type { JobQuery } from "../job-store.ts";
 import { KEY_AGE } from "../transitions.ts";
 import type { Entry } from "./entry.ts";
 
-/** The jobs of a store, as they are found. */
+/** The jobs of a store, indexed for queries. */
 export class JobIndex {
   readonly #entries = new Map<string, Entry>();
-  /** By ID, ascending: IDs of version 7 sort as jobs were accepted, so that a new one is put at the end. */
+  /** By ID, ascending. IDs of version 7 sort in the order of acceptance, so a new job is appended. */
   readonly #sorted: Entry[] = [];
   readonly #byKey = new Map<string, Entry>();
 
@@ -33,7 +33,7 @@ export class JobIndex {
     if (this.#byKey.get(key)?.id === id) this.#byKey.delete(key);
   }
 
-  /** Returns the job with an owner's idempotency key that is still known. */
+  /** Returns the job with an owner's idempotency key, if the key has not expired. */
   byKey(owner: string, key: string, now: number): Entry | undefined {
     const entry = this.#byKey.get(keyOf(owner, key));
     return entry !== undefined && now - entry.job.acceptedAt < KEY_AGE ? entry : undefined;
@@ -62,7 +62,7 @@ export class JobIndex {
     return counts;
   }
 
-  /** Returns the index of the first ID that is this one, or higher. */
+  /** Returns the index of the first ID that is equal or higher. */
   #indexOf(id: string): number {
     let [low, high] = [0, this.#sorted.length];
     if ((this.#sorted.at(-1)?.id ?? "") < id) return high;

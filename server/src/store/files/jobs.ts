@@ -14,7 +14,7 @@ import { readJobs, removeCredentials, writeRecord } from "./job-files.ts";
 import { JobIndex } from "./job-index.ts";
 import { RunQueue } from "./run-queue.ts";
 
-/** ms between two attempts to write records that could not be written, and between two looks for jobs that are to be removed */
+/** ms between two attempts to write failed records, and between two searches for expired jobs */
 const REWRITE_EVERY = 1_000;
 const TIDY_EVERY = 60_000;
 
@@ -26,13 +26,13 @@ export interface JobsOptions {
 }
 
 /**
- * All jobs: in memory, and in the folder. Each change of a job is written before it is shown, one after the other. A change that cannot be written, because
- * the disk is full, holds all the same, and is written as soon as that is possible.
+ * All jobs, in memory and in the folder. Changes of a job are applied one after the other, and each is written before
+ * it is shown. If the disk is full, a change still takes effect, and is written as soon as possible.
  */
 export class Jobs {
   readonly index = new JobIndex();
   readonly queue = new RunQueue();
-  /** Jobs with a webhook that is to be delivered */
+  /** Jobs with a webhook to deliver */
   readonly due = new Set<Entry>();
   readonly changes = new Changes();
   /** Rings when a job may run, and when a webhook is due. */
@@ -41,7 +41,7 @@ export class Jobs {
   readonly #folder: DataFolder;
   readonly #clock: Clock;
   readonly #options: JobsOptions;
-  /** By job: its last change, which the next one waits for */
+  /** By job: its last change, for which the next one waits */
   readonly #changing = new Map<Entry, Promise<void>>();
   readonly #unwritten = new Set<Entry>();
   readonly #timers: NodeJS.Timeout[];
@@ -60,7 +60,7 @@ export class Jobs {
     ];
   }
 
-  /** Reads the jobs of the last start. Those that ran are queued again, or over. */
+  /** Reads the jobs of the last start. Jobs that were running are queued again, or are over. */
   async load(): Promise<void> {
     const entries = await readJobs(this.#folder, this.#options);
     for (const entry of entries.toSorted((a, b) => a.record.order - b.record.order)) {
@@ -74,7 +74,7 @@ export class Jobs {
     this.#tidy();
   }
 
-  /** Returns the order of the job that is accepted next, after those that were read. */
+  /** Returns the order of the next accepted job, after those that were read. */
   nextOrder(): number {
     return ++this.#lastOrder;
   }
@@ -83,22 +83,22 @@ export class Jobs {
     return this.#clock.now();
   }
 
-  /** Takes a job up that was accepted. */
+  /** Adds an accepted job. */
   accept(entry: Entry): void {
     this.index.add(entry);
     this.queue.add(entry);
-    this.tell(entry, "job");
+    this.notify(entry, "job");
     this.work.ring();
   }
 
-  tell({ id }: Entry, what: Change["what"]): void {
-    this.changes.tell({ id, what });
+  notify({ id }: Entry, what: Change["what"]): void {
+    this.changes.notify({ id, what });
   }
 
   /**
-   * Changes a job, unless `step` returns it as it was. Resolves when the change is written and shown. Does not reject.
+   * Changes a job, unless `step` returns it unchanged. Resolves when the change is written and shown. Does not reject.
    *
-   * @param step called when all changes before it are written
+   * @param step called when all previous changes are written
    */
   async change(entry: Entry, step: (job: Job, now: number) => Job): Promise<void> {
     const before = this.#changing.get(entry);
@@ -115,8 +115,8 @@ export class Jobs {
     if (job === entry.job) return;
     const wasOver = isOver(entry.job);
     await this.#write(entry, job);
-    entry.job = compact({ ...job, log: entry.job.log }); // lines may have been added meanwhile
-    this.tell(entry, "job");
+    entry.job = compact({ ...job, log: entry.job.log }); // lines may have been added in the meantime
+    this.notify(entry, "job");
     if (job.webhook?.nextAt === undefined) this.due.delete(entry);
     else this.due.add(entry);
     if (!isOver(job)) return;
@@ -146,7 +146,7 @@ export class Jobs {
     for (const entry of this.#unwritten) await this.change(entry, (job) => ({ ...job }));
   }
 
-  /** Removes jobs that are kept no longer. */
+  /** Removes expired jobs. */
   #tidy(): void {
     this.#tidying ??= this.#removeExpired().finally(() => (this.#tidying = undefined));
   }
@@ -171,16 +171,16 @@ export class Jobs {
       }
       this.index.remove(entry);
       this.#unwritten.delete(entry);
-      this.tell(entry, "job");
+      this.notify(entry, "job");
     }
   }
 
-  /** Tells of an error that fails no call. */
+  /** Reports an error that fails no call. */
   warn(what: string, error: unknown): void {
     this.#options.warn(`${what}: ${messageOf(error)}`);
   }
 
-  /** Writes what is under way, and nothing after that. */
+  /** Finishes the writes in progress, and starts no more. */
   async close(): Promise<void> {
     this.#isClosed = true;
     for (const timer of this.#timers) clearInterval(timer);
@@ -188,7 +188,7 @@ export class Jobs {
   }
 }
 
-/** What becomes of a job that was not over when the server ended. */
+/** Returns the state of a job that was not over when the server ended. */
 function afterRestart({ credentials }: Entry): (job: Job, now: number) => Job {
   return (job, now) => {
     if (job.cancelledAt !== undefined) return cancelled(job, now);

@@ -13,32 +13,32 @@ const NEWLINE = 0x0a;
 export type LogState = Job["log"];
 
 export interface LogEvents {
-  /** Lines can be read, with this state. At most every 100 ms */
+  /** Called when lines can be read, with the new state. At most every 100 ms */
   onWritten: (state: LogState) => void;
-  /** Lines cannot be written, as on a full disk. Told once, until others are */
+  /** Called when lines cannot be written, for instance on a full disk. Called once, until a write succeeds again */
   onLost: (error: unknown) => void;
 }
 
-/** Appends lines to the log of a job that runs. A line is in the file as a whole, or not yet. */
+/** Appends lines to the log of a running job. The file never contains a part of a line. */
 export class LogWriter {
   readonly #path: string;
   readonly #maxLog: number;
   readonly #events: LogEvents;
   #file: FileHandle | undefined;
-  /** What is in the file */
+  /** State of the file's content */
   #state: LogState;
-  /** What is to be written, and the bytes of it and of the file */
+  /** Lines to be written, and the number of bytes in them and in the file */
   #pending: string[] = [];
   #bytes: number;
   #isCut: boolean;
-  /** Lines that could not be written */
+  /** Number of lines that could not be written */
   #lost = 0;
   #timer: NodeJS.Timeout | undefined;
   #lastWrite = 0;
   #writing: Promise<void> = Promise.resolve();
 
   /**
-   * @param state of what is in the file
+   * @param state of the file's content
    * @param maxLog bytes
    */
   constructor(path: string, state: LogState, maxLog: number, events: LogEvents) {
@@ -56,17 +56,17 @@ export class LogWriter {
     this.#timer ??= setTimeout(() => void this.#flush(), Math.max(0, this.#lastWrite + EVERY - performance.now()));
   }
 
-  /** Writes nothing more: the file is another's. */
+  /** Stops writing: the file has a new owner. */
   drop(): void {
     this.#isCut = true;
     this.#pending = [];
     this.#lost = 0;
   }
 
-  /** Writes what is left; it is on the disk when this resolves. A full disk loses lines, and fails nothing. */
+  /** Writes the remaining lines, and flushes them to the disk. On a full disk, lines are lost without an error. */
   async close(): Promise<void> {
     await this.#flush();
-    if (this.#lost > 0) await this.#write([]); // there may be room by now
+    if (this.#lost > 0) await this.#write([]); // there may be free space again
     await this.#file?.sync().catch(() => {}); // as above
     await this.#file?.close().catch(() => {});
     this.#file = undefined;
@@ -95,7 +95,7 @@ export class LogWriter {
     const all = this.#lost > 0 ? [lostLine(this.#lost), ...lines] : lines;
     const content = Buffer.from(`${all.join("\n")}\n`);
     try {
-      // Not by appending: half a line may be behind the known end.
+      // Does not append, because a part of a line may follow the known end.
       this.#file ??= await open(this.#path, constants.O_RDWR | constants.O_CREAT, 0o600);
       for (let done = 0; done < content.length;) {
         done += (await this.#file.write(content, done, content.length - done, start + done)).bytesWritten;
@@ -116,12 +116,12 @@ export class LogWriter {
 }
 
 function lostLine(count: number): string {
-  return `[${count} lines are lost: the disk of the server was full]`;
+  return `[${count} lines were lost because the disk of the server was full]`;
 }
 /**
- * Reads lines of a log from a line on. The ID of a line is the number of bytes up to its end.
+ * Reads lines of a log, beginning after a line. The ID of a line is the number of bytes up to its end.
  *
- * @param end bytes of the log: what is behind them is not whole
+ * @param end bytes of the log; the data after them may be an incomplete line
  */
 export async function readLines(
   path: string,
@@ -140,7 +140,7 @@ export async function readLines(
   return lines;
 }
 
-/** Returns the byte behind a line; 0 for what is no line's ID. */
+/** Returns the offset after a line; 0 if the text is not a line's ID. */
 async function startOf(file: FileHandle, after: string | undefined, end: number): Promise<number> {
   const at = /^[1-9]\d{0,15}$/.test(after ?? "") ? Number(after) : 0;
   if (at === 0 || at > end) return 0;
@@ -148,13 +148,13 @@ async function startOf(file: FileHandle, after: string | undefined, end: number)
   return buffer[0] === NEWLINE ? at : 0;
 }
 
-/** Reads whole lines: about `limit` bytes, and one line at least. */
+/** Reads complete lines: about `limit` bytes, and at least one line. */
 async function readToNewline(file: FileHandle, start: number, limit: number, end: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   for (let at = start, read = 0; at < end;) {
     const size = Math.min(read < limit ? limit - read : CHUNK, end - at);
     const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(size), 0, size, at);
-    if (bytesRead === 0) break; // it is being removed
+    if (bytesRead === 0) break; // the file is being removed
     chunks.push(buffer.subarray(0, bytesRead));
     [at, read] = [at + bytesRead, read + bytesRead];
     const newline = buffer.subarray(0, bytesRead).lastIndexOf(NEWLINE);
@@ -164,7 +164,7 @@ async function readToNewline(file: FileHandle, start: number, limit: number, end
   return content.subarray(0, content.lastIndexOf(NEWLINE) + 1);
 }
 
-/** Finds out what is in the log of a job whose run was killed, and removes half a line at its end. */
+/** Determines the state of the log of a job whose run was killed, and removes an incomplete line at its end. */
 export async function recoverLog(path: string, maxLog: number): Promise<LogState> {
   let file: FileHandle;
   try {

@@ -1,10 +1,10 @@
 import type { Clock } from "../clock.ts";
 import type { WorkerReport } from "../job-store.ts";
 
-/** ms for which a report counts */
+/** ms for which a report is valid */
 const KEPT = 30_000;
 
-/** What workers tell of themselves, in memory. */
+/** The reports of workers, in memory. */
 export class Reports {
   readonly #clock: Clock;
   readonly #reports = new Map<string, { report: WorkerReport; until: number }>();
@@ -17,7 +17,7 @@ export class Reports {
     this.#reports.set(report.worker, { report, until: this.#clock.now() + KEPT });
   }
 
-  /** Returns the reports of workers that live. */
+  /** Returns the reports of live workers. */
   current(): WorkerReport[] {
     for (const [worker, { until }] of this.#reports) if (until < this.#clock.now()) this.#reports.delete(worker);
     return [...this.#reports.values()].map(({ report }) => report);

@@ -9,13 +9,13 @@ import { LogWriter } from "./log-file.ts";
 export interface RunJobs {
   jobs: Jobs;
   folder: DataFolder;
-  /** Bytes of one log */
+  /** Maximum bytes of one log */
   maxLog: number;
   /** Aborted when the store is closed */
   closed: AbortSignal;
 }
 
-/** Of a job that was stopped before its run began. */
+/** The outcome of a job that was stopped before its run began. */
 const STOPPED: Outcome = {
   state: "again",
   reason: { code: "server-stopped", message: "the server was stopped before the job began" },
@@ -25,7 +25,7 @@ const STOPPED: Outcome = {
 
 type Run = (claim: Claim) => Promise<Outcome>;
 
-/** Has `run` run jobs until the worker's signal is aborted; then resolves when those that run have ended. */
+/** Runs jobs with `run` until the worker's signal is aborted; resolves when the running jobs have ended. */
 export async function runJobs(store: RunJobs, worker: WorkerOptions, run: Run): Promise<void> {
   const { jobs, closed } = store;
   const signal = AbortSignal.any([worker.signal, closed]);
@@ -52,7 +52,7 @@ export async function runJobs(store: RunJobs, worker: WorkerOptions, run: Run): 
   await Promise.all(running.values());
 }
 
-/** Waits until the worker is ready; returns false when it is to stop. */
+/** Waits until the worker is ready; returns false when it must stop. */
 async function isReady(worker: WorkerOptions, signal: AbortSignal): Promise<boolean> {
   const ready = worker.isReady();
   let stop = (): void => {};
@@ -64,7 +64,7 @@ async function isReady(worker: WorkerOptions, signal: AbortSignal): Promise<bool
   } finally {
     signal.removeEventListener("abort", stop);
   }
-  ready.catch(() => {}); // rejects as well, with the signal's reason
+  ready.catch(() => {}); // it rejects as well, with the signal's reason
   return !signal.aborted;
 }
 
@@ -78,7 +78,7 @@ async function runJob(
   const log = new LogWriter(folder.fileOf(entry.id, "log"), entry.job.log, maxLog, {
     onWritten: (state) => {
       entry.job = { ...entry.job, log: state };
-      jobs.tell(entry, "log");
+      jobs.notify(entry, "log");
     },
     onLost: (error) => jobs.warn(`lines of the log of job ${entry.id} are lost`, error),
   });

@@ -3,16 +3,19 @@ import type { Entry } from "./entry.ts";
 
 interface WaitingJob extends Waiting {
   readonly entry: Entry;
-  /** ms since 1970; it does not run before. */
+  /** ms since 1970; the job does not run before this time. */
   readonly notBefore: number;
 }
 
-/** The jobs that wait, and which of them may run: in fair order, one of an image name at a time, and no more of an owner than it may. */
+/**
+ * The waiting jobs, and the rules for running them: in fair order, one job of an image name at a time, and within the
+ * limit of each owner.
+ */
 export class RunQueue {
   readonly #order = new FairOrder<WaitingJob>();
   readonly #busyNames = new Set<string>();
   readonly #runningOf = new Map<string, number>();
-  /** The jobs that wait to run again */
+  /** The jobs that wait before they run again */
   readonly #delayed = new Map<string, number>();
 
   get size(): number {
@@ -37,12 +40,12 @@ export class RunQueue {
     return this.#order.remove(id);
   }
 
-  /** Whether a job may run. */
+  /** Returns whether any job may run. */
   hasNext(now: number): boolean {
     return this.#order.peek((job) => this.#mayRun(job, now)) !== undefined;
   }
 
-  /** Takes the next job that may run. It runs until {@link ended}. */
+  /** Takes the next job that may run. It counts as running until {@link ended}. */
   take(now: number): Entry | undefined {
     const entry = this.#order.take((job) => this.#mayRun(job, now))?.entry;
     if (entry === undefined) return undefined;
@@ -52,7 +55,7 @@ export class RunQueue {
     return entry;
   }
 
-  /** A job that was taken does not run any more. */
+  /** Ends a job that was taken: it no longer counts as running. */
   ended({ job: { fullName, owner } }: Entry): void {
     this.#busyNames.delete(fullName);
     const left = this.#running(owner) - 1;
@@ -60,7 +63,7 @@ export class RunQueue {
     else this.#runningOf.delete(owner);
   }
 
-  /** Returns when the next job that waits to run again may run. */
+  /** Returns the earliest time at which a delayed job may run. */
   nextAt(now: number): number | undefined {
     const times = [...this.#delayed.values()].filter((time) => time > now);
     return times.length === 0 ? undefined : Math.min(...times);

@@ -5,14 +5,14 @@ import { delivered } from "../transitions.ts";
 import type { Entry } from "./entry.ts";
 import type { Jobs } from "./jobs.ts";
 
-/** Webhooks that are delivered at the same time */
+/** Number of webhooks that are delivered at the same time */
 const PLACES = 16;
-/** Of them for one owner: receivers that do not answer keep nobody else waiting. */
+/** Maximum for one owner: receivers that do not answer delay no other owner. */
 const PLACES_OF_ONE = 4;
-/** ms until a delivery is tried again that was broken off by an error of this program */
+/** ms before a delivery is retried that was aborted by an error of this program */
 const AFTER_ERROR = 60_000;
 
-/** Delivers webhooks at their times until the signal is aborted; then resolves when no delivery is under way. */
+/** Delivers webhooks at their times until the signal is aborted; resolves when no delivery is in progress. */
 export async function deliverWebhooks(
   jobs: Jobs,
   signal: AbortSignal,

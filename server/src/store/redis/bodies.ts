@@ -6,10 +6,10 @@ import { isJobId } from "../../jobs/job.ts";
 import type { RedisDatabase } from "./connection.ts";
 import type { BodyFile } from "../job-store.ts";
 
-/** ms after which a file that no job has is a leftover */
+/** ms after which a file without a job is a leftover */
 const LEFTOVER_AGE = 24 * 3600 * 1000;
 
-/** The folder of bodies, which all servers and workers share. Files of jobs have their IDs as names. */
+/** The folder of bodies, which all servers and workers share. The files of jobs are named by their IDs. */
 export class Bodies {
   readonly #incoming: string;
   readonly #kept: string;
@@ -20,10 +20,10 @@ export class Bodies {
   }
 
   /**
-   * Opens the folder. A file in it and a key in Redis have the same text, which the first server writes: so a server or a worker that does not share the
-   * folder is found at its start.
+   * Opens the folder. A file in it and a key in Redis contain the same text, which the first server writes: at its
+   * start, a server or a worker detects that it does not share the folder.
    *
-   * @throws a `usage` Failure for a folder that others do not have, or that cannot be written
+   * @throws a `usage` Failure for a folder that differs from the others' folder, or is not writable
    */
   static async open(folder: string, database: RedisDatabase, key: string): Promise<Bodies> {
     const bodies = new Bodies(folder);
@@ -40,7 +40,7 @@ export class Bodies {
     return bodies;
   }
 
-  /** Creates an empty file, which only this user may read. */
+  /** Creates an empty file, readable only by this user. */
   async create(): Promise<BodyFile> {
     const path = join(this.#incoming, randomUUID());
     try {
@@ -51,11 +51,11 @@ export class Bodies {
     return { path, [Symbol.asyncDispose]: async () => await rm(path, { force: true }) };
   }
 
-  /** Moves a file to its place. */
+  /** Moves a file to the path of its job. */
   async take(id: string, body: BodyFile): Promise<void> {
     const file = await open(body.path, "r+");
     try {
-      await file.sync(); // the job is kept by Redis, and so is its body here
+      await file.sync(); // Redis persists the job, so its body must be on the disk as well
     } finally {
       await file.close();
     }
@@ -64,18 +64,18 @@ export class Bodies {
     });
   }
 
-  /** Moves a file back, to a job that was not accepted. */
+  /** Returns a file to a job that was not accepted. */
   async putBack(id: string, body: BodyFile): Promise<void> {
     await rename(this.pathOf(id), body.path);
   }
 
-  /** Throws for what is no ID: others may write to Redis, where IDs come from. */
+  /** Throws if the text is not an ID: others may write to Redis, the source of IDs. */
   pathOf(id: string): string {
     if (!isJobId(id)) throw new TypeError("not the ID of a job");
     return join(this.#kept, id);
   }
 
-  /** Returns the path of a job's body; undefined without one. */
+  /** Returns the path of a job's body; undefined if it has none. */
   async find(id: string): Promise<string | undefined> {
     const path = this.pathOf(id);
     return (await isFile(path)) ? path : undefined;
@@ -85,7 +85,7 @@ export class Bodies {
     await rm(this.pathOf(id), { force: true });
   }
 
-  /** Removes files that servers have left behind which were killed. */
+  /** Removes files that killed servers have left. */
   async removeLeftovers(isKnown: (ids: readonly string[]) => Promise<readonly boolean[]>): Promise<void> {
     const isOld = async (path: string): Promise<boolean> => {
       const found = await stat(path).catch(() => undefined);
@@ -103,13 +103,13 @@ export class Bodies {
   }
 }
 
-/** Refuses a folder into which other users may put files, or links to those of this user. */
+/** Rejects a folder into which other users may put files, or links to files of this user. */
 async function refuseOthers(path: string): Promise<void> {
   const { mode } = await stat(path);
   if ((mode & 0o022) === 0 || process.platform === "win32") return;
   throw new Failure("usage", `others may write to ${path}`, {
     expected: "a folder that only the user of the service may write to",
-    hint: `Look for what is not yours in it, then: chmod go-w ${path}`,
+    hint: `Check it for files that are not yours, then run: chmod go-w ${path}`,
   });
 }
 
@@ -120,9 +120,9 @@ async function compareMarkers(folder: string, database: RedisDatabase, key: stri
   const own = found ?? (inRedis === null ? await makeMarker(path) : undefined);
   if (own !== undefined && inRedis === null) await database.use((redis) => redis.set(key, own, "NX"));
   if (own !== undefined && own === (await database.use((redis) => redis.get(key)))) return;
-  throw new Failure("usage", `the folder ${folder} is not the one that the other servers with this Redis have`, {
+  throw new Failure("usage", `the folder ${folder} is not the one that the other servers of this Redis use`, {
     expected: "all servers and workers share one folder of bodies, for example over NFS",
-    hint: `Give the shared folder as --data. If it is new because the old one is lost, tell Redis to forget that one: redis-cli DEL ${key}`,
+    hint: `Give the shared folder as --data. If it replaces a lost folder, remove that folder's key from Redis: redis-cli DEL ${key}`,
   });
 }
 
@@ -135,7 +135,7 @@ async function marker(path: string): Promise<string | undefined> {
   }
 }
 
-/** Makes the file whole, unless another server is faster; returns what it has then. */
+/** Creates the complete file, unless another server is faster; returns its content. */
 async function makeMarker(path: string): Promise<string | undefined> {
   const id = randomUUID();
   try {
@@ -160,7 +160,7 @@ function asNoSpace(error: unknown): unknown {
   const { code } = error as NodeJS.ErrnoException;
   if (code !== "ENOSPC" && code !== "EDQUOT") return error;
   return new Failure("no-space", `the disk of the folder for bodies is full: ${messageOf(error)}`, {
-    hint: "Free some of it, or remove jobs sooner (--keep-for, --keep-bytes).",
+    hint: "Free some space, or remove jobs sooner (--keep-for, --keep-bytes).",
     cause: error,
   });
 }

@@ -3,25 +3,25 @@ import { patientClient, type RedisAddress } from "./connection.ts";
 import type { Space } from "./space.ts";
 import type { Change } from "../job-store.ts";
 
-/** ms between two changes of one log that listeners are told */
+/** Minimum ms between two reported changes of one log */
 const LOG_EVERY = 100;
-/** ms before the loss of the connection in which jobs may have ended whose change nobody was told */
+/** ms before the loss of the connection in which unreported jobs may have ended */
 const MARGIN = 10_000;
-/** ms before it is tried again to find them */
+/** ms before the search for them is retried */
 const AGAIN = 500;
 
 type Listener = (change: Change) => void;
 
 /**
- * Tells of changes, of all servers: one connection with a subscription. When it was lost, listeners are told that
- * all jobs may have changed that run, or have ended since.
+ * Reports the changes of all servers, with one subscription on one connection. After a lost connection, reports that
+ * all jobs may have changed that are running or have ended since.
  */
 export class Changes implements Disposable {
   readonly #space: Space;
   readonly #client: Redis;
   readonly #listeners = new Set<Listener>();
   readonly #cancels = new Set<(id: string) => void>();
-  /** Logs whose change was told a moment ago; true: and have changed since */
+  /** Logs whose change was just reported; true: they have changed again since */
   readonly #logs = new Map<string, boolean>();
   #lostAt: number | undefined;
 
@@ -37,13 +37,13 @@ export class Changes implements Disposable {
   }
 
   watch(listener: Listener): Disposable {
-    // A listener that is given twice is called twice.
+    // A listener that is added twice is called twice.
     const own: Listener = (change) => listener(change);
     this.#listeners.add(own);
     return { [Symbol.dispose]: () => void this.#listeners.delete(own) };
   }
 
-  /** Calls `listener` with the ID of each job that is to end. */
+  /** Calls `listener` with the ID of each cancelled job. */
   watchCancels(listener: (id: string) => void): Disposable {
     this.#cancels.add(listener);
     return { [Symbol.dispose]: () => void this.#cancels.delete(listener) };
@@ -53,14 +53,14 @@ export class Changes implements Disposable {
     const client = this.#client;
     client.on("message", (_channel: string, message: string) => {
       const [what, id] = message.split(" ");
-      if (id !== undefined) this.#tell(what, id);
+      if (id !== undefined) this.#notify(what, id);
     });
     client.on("close", () => (this.#lostAt ??= Date.now()));
     client.on("ready", () => void this.#catchUp());
     await client.subscribe(this.#space.key("changes"));
   }
 
-  #tell(what: string | undefined, id: string): void {
+  #notify(what: string | undefined, id: string): void {
     if (what === "cancel") for (const listener of this.#cancels) listener(id);
     if (what === "job") this.#emit({ id, what: "job" });
     if (what !== "log") return;
@@ -87,8 +87,8 @@ export class Changes implements Disposable {
     this.#lostAt = undefined;
     try {
       for (const id of await this.#changedSince(lostAt - MARGIN)) {
-        this.#tell("job", id);
-        this.#tell("log", id);
+        this.#notify("job", id);
+        this.#notify("log", id);
       }
     } catch {
       this.#lostAt ??= lostAt;

@@ -3,31 +3,35 @@ import { Failure, messageOf } from "docker-over-ssh/builds";
 import { StoreUnavailable } from "../job-store.ts";
 import type { Script } from "./script.ts";
 
-/** ms that a command may take: a Redis that does not answer is one that is gone. */
+/** Maximum ms of a command: a Redis that does not answer counts as unavailable. */
 const COMMAND_TIMEOUT = 3000;
-/** ms between two attempts to connect again, at most */
+/** Maximum ms between two attempts to reconnect */
 const RETRY_EVERY = 500;
-/** Answers of a Redis that is there, but not (yet, or any longer) of use */
+/** Errors of a Redis that is reachable, but temporarily unusable */
 const NOT_NOW = /^(?:LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|BUSY|TRYAGAIN|NOREPLICAS)\b/;
-/** Out of memory, or its disk is full */
+/** Redis is out of memory, or its disk is full */
 const FULL = /^(?:OOM|MISCONF)\b/;
 const NOT_ALLOWED = /^(?:NOAUTH|WRONGPASS|NOPERM)\b|^ERR (?:invalid password|AUTH)/;
 
-/** Where Redis is. The URL may have a password in it: only {@link RedisAddress.shown} is for people. */
+/** The address of Redis. The URL may contain a password: show only {@link RedisAddress.shown} to people. */
 export interface RedisAddress {
   url: string;
   /** `redis://HOST:PORT/DB`, without user and password */
   shown: string;
 }
 
-/** Reads `redis://` and `rediss://` URLs. @throws a `usage` Failure, which does not repeat the URL: there may be a password in it */
+/**
+ * Parses `redis://` and `rediss://` URLs.
+ *
+ * @throws a `usage` Failure, which omits the URL, because it may contain a password
+ */
 export function parseRedisUrl(text: string): RedisAddress {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   const isRedis = url?.protocol === "redis:" || url?.protocol === "rediss:";
   if (!isRedis || url.hostname === "" || !/^(?:\/\d*)?$/.test(url.pathname)) {
     throw new Failure("usage", "the address of Redis cannot be read", {
       expected: "redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], or rediss:// for TLS",
-      hint: "Characters of a password such as / @ # are written as %2F %40 %23.",
+      hint: "Encode characters such as / @ # in a password as %2F %40 %23.",
     });
   }
   return {
@@ -36,7 +40,7 @@ export function parseRedisUrl(text: string): RedisAddress {
   };
 }
 
-/** A connection to Redis whose commands fail at once while Redis is gone. */
+/** A connection to Redis whose commands fail at once while Redis is unavailable. */
 export class RedisDatabase implements Disposable {
   readonly redis: Redis;
   readonly #address: RedisAddress;
@@ -52,7 +56,11 @@ export class RedisDatabase implements Disposable {
     });
   }
 
-  /** Connects. @throws a Failure when Redis does not answer within `patience` ms, or does not accept the password */
+  /**
+   * Connects to Redis.
+   *
+   * @throws a Failure if Redis does not answer within `patience` ms, or does not accept the password
+   */
   static async open(address: RedisAddress, patience: number): Promise<RedisDatabase> {
     const database = new RedisDatabase(address);
     try {
@@ -64,12 +72,15 @@ export class RedisDatabase implements Disposable {
     }
   }
 
-  /** Whether commands are sent at the moment. */
+  /** Whether commands can be sent at the moment. */
   get isReady(): boolean {
     return this.redis.status === "ready";
   }
 
-  /** Runs commands. Rejects with StoreUnavailable while Redis is gone, and with a `no-space` Failure when it is full. */
+  /**
+   * Runs commands. Rejects with StoreUnavailable while Redis is unavailable, and with a `no-space` Failure when it is
+   * full.
+   */
   async use<T>(commands: (redis: Redis) => Promise<T>): Promise<T> {
     try {
       return await commands(this.redis);
@@ -78,14 +89,14 @@ export class RedisDatabase implements Disposable {
     }
   }
 
-  /** Runs a script; `args` come after the prefix of keys. */
+  /** Runs a script; `args` follow the prefix of keys. */
   async run(script: Script, prefix: string, args: readonly (string | number)[]): Promise<unknown> {
     return await this.use(async (redis) => {
       const all = [0, prefix, ...args];
       try {
         return await redis.call("EVALSHA", script.sha, ...all);
       } catch (error) {
-        if (!messageOf(error).startsWith("NOSCRIPT")) throw error; // Redis has been started again
+        if (!messageOf(error).startsWith("NOSCRIPT")) throw error; // Redis was restarted
         return await redis.call("EVAL", script.lua, ...all);
       }
     });
@@ -95,7 +106,7 @@ export class RedisDatabase implements Disposable {
     const text = messageOf(error);
     const at = `Redis at ${this.#address.shown}`;
     if (!isReply(error)) return new StoreUnavailable(`${at} cannot be reached: ${text}`, { cause: error });
-    if (NOT_NOW.test(text)) return new StoreUnavailable(`${at} takes no commands: ${text}`, { cause: error });
+    if (NOT_NOW.test(text)) return new StoreUnavailable(`${at} accepts no commands: ${text}`, { cause: error });
     if (!FULL.test(text)) return error;
     return new Failure("no-space", `${at} stores nothing more: ${text}`, {
       hint: "Give it more memory or disk, or remove jobs sooner (--retention).",
@@ -109,8 +120,9 @@ export class RedisDatabase implements Disposable {
 }
 
 /**
- * Returns a client that waits for Redis as long as it takes, for workers and subscriptions; its owner disconnects it. Errors of the connection come
- * again as errors of commands, or are mended by the next connection: nobody listens to them.
+ * Returns a client that waits for Redis without a time limit, for workers and subscriptions; the caller disconnects it.
+ * Errors of the connection have no other listener, because they also reject the commands, or the next connection
+ * resolves them.
  */
 export function patientClient(address: RedisAddress): Redis {
   return newClient(address, { maxRetriesPerRequest: null });
@@ -127,7 +139,7 @@ function newClient({ url }: RedisAddress, options: Omit<RedisOptions, "replyMapp
   return client;
 }
 
-/** Connects until Redis answers a PING, for `patience` ms at most. */
+/** Tries to connect until Redis answers a PING, for at most `patience` ms. */
 async function firstAnswer(redis: Redis, patience: number): Promise<void> {
   let last: unknown = new Error("no answer");
   let timer: NodeJS.Timeout | undefined;
@@ -142,7 +154,7 @@ async function firstAnswer(redis: Redis, patience: number): Promise<void> {
   refused.catch(() => {});
   redis.on("error", onError);
   try {
-    redis.connect().catch(onError); // it tries again by itself
+    redis.connect().catch(onError); // it reconnects by itself
     await Promise.race([refused, new Promise((resolve) => redis.once("ready", resolve))]);
     await Promise.race([refused, redis.ping()]);
   } finally {
@@ -160,13 +172,13 @@ function notReached({ shown }: RedisAddress, cause: unknown): Failure {
     });
   }
   return new Failure("transfer-failed", `Redis at ${shown} does not answer: ${text}`, {
-    expected: "it runs, and this machine may connect to it",
+    expected: "Redis runs, and this machine may connect to it",
     hint: `Start it, or check the address and firewalls: redis-cli -u ${shown} ping`,
     cause,
   });
 }
 
-/** Whether Redis has answered, with an error. */
+/** Returns whether an error is a reply of Redis. */
 function isReply(error: unknown): boolean {
   return error instanceof Error && error.name === "ReplyError";
 }

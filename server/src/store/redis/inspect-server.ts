@@ -1,16 +1,16 @@
 import { Failure } from "docker-over-ssh/builds";
 import type { RedisDatabase } from "./connection.ts";
 
-/** The oldest Redis that has all commands of the store */
+/** The oldest Redis with all commands that the store uses */
 const OLDEST = [6, 2] as const;
 
 /**
- * Looks whether a Redis can keep jobs. Returns what is wrong with its settings, in words for people.
+ * Checks whether a Redis server is suitable for jobs. Returns warnings about its settings, for people.
  *
- * @throws a `usage` Failure for one that is too old, or a cluster
+ * @throws a `usage` Failure for a server that is too old, or a cluster
  */
 export async function inspectServer(database: RedisDatabase, shown: string): Promise<readonly string[]> {
-  // INFO is allowed where CONFIG is not.
+  // INFO may be permitted where CONFIG is not.
   const text = await database.use((redis) => redis.info()).catch(() => "");
   const info = new Map(Array.from(text.matchAll(/^(\w+):(.*?)\r?$/gm), ([, name = "", value = ""]) => [name, value]));
   const version = info.get("redis_version") ?? "";
@@ -31,7 +31,7 @@ export async function inspectServer(database: RedisDatabase, shown: string): Pro
     );
   }
   if (info.get("aof_enabled") === "0") {
-    warnings.push(`Redis at ${shown} loses accepted jobs when it ends (appendonly no): set appendonly yes`);
+    warnings.push(`Redis at ${shown} loses accepted jobs when it stops (appendonly no): set appendonly yes`);
   }
   return warnings;
 }

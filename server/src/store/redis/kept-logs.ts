@@ -5,18 +5,24 @@ import { AwsClient } from "aws4fetch";
 import { Failure, messageOf } from "docker-over-ssh/builds";
 import { isJobId } from "../../jobs/job.ts";
 
-/** ms for a request to an object store */
+/** Maximum ms of a request to an object store */
 const REQUEST_TIMEOUT = 60_000;
 
-/** Where logs of jobs that are over are kept as text, beside Redis or instead of it. It keeps them until somebody else removes them. */
+/** Stores logs of jobs that are over as text, in addition to Redis or instead of it. It never removes them. */
 export interface KeptLogs {
-  /** Keeps the text of a log; again, it replaces it. */
+  /** Stores the text of a log, or replaces it. */
   write(id: string, text: AsyncIterable<string>): Promise<void>;
-  /** Returns bytes of the text, from `start`, fewer than `size` at its end; undefined without such a log. */
+  /**
+   * Returns up to `size` bytes of the text from `start`, fewer only at its end; undefined if the log does not exist.
+   */
   read(id: string, start: number, size: number): Promise<Buffer | undefined>;
 }
 
-/** Opens a folder, or `s3://BUCKET/PREFIX`. @throws a `usage` Failure for a place that cannot be used */
+/**
+ * Opens a folder, or `s3://BUCKET/PREFIX`.
+ *
+ * @throws a `usage` Failure for an unusable location
+ */
 export async function openKeptLogs(place: string, env: NodeJS.ProcessEnv): Promise<KeptLogs> {
   if (place.startsWith("s3://")) return objectLogs(place, env);
   try {
@@ -27,7 +33,7 @@ export async function openKeptLogs(place: string, env: NodeJS.ProcessEnv): Promi
   return folderLogs(place);
 }
 
-/** Throws for what is no ID: others may write to Redis, where IDs come from. */
+/** Throws if the text is not an ID: others may write to Redis, the source of IDs. */
 function nameOf(id: string): string {
   if (isJobId(id)) return `${id}.log`;
   throw new TypeError("not the ID of a job");
@@ -74,9 +80,9 @@ function folderLogs(folder: string): KeptLogs {
 }
 
 /**
- * Objects `PREFIX/ID.log` of a store that speaks the S3 protocol, with signature version 4. The environment has what the AWS command reads as well:
- * AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION or AWS_DEFAULT_REGION, and AWS_ENDPOINT_URL for stores of others, whose
- * buckets are the first folder of the path.
+ * Stores objects `PREFIX/ID.log` with the S3 protocol, signature version 4. The environment provides the AWS command's
+ * variables: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION or AWS_DEFAULT_REGION. For object
+ * stores other than AWS, AWS_ENDPOINT_URL is set, and the bucket is the first folder of the path.
  */
 function objectLogs(place: string, env: NodeJS.ProcessEnv): KeptLogs {
   const [, bucket, prefix = ""] = /^s3:\/\/([a-z0-9][a-z0-9.-]+)(?:\/(.*))?$/.exec(place) ?? [];
@@ -87,12 +93,12 @@ function objectLogs(place: string, env: NodeJS.ProcessEnv): KeptLogs {
   } = env;
   const region = env["AWS_REGION"] || env["AWS_DEFAULT_REGION"] || "us-east-1";
   if (bucket === undefined) {
-    throw new Failure("usage", `the place for logs ${place} cannot be read`, {
+    throw new Failure("usage", `the location for logs ${place} is not valid`, {
       expected: "s3://BUCKET or s3://BUCKET/PREFIX",
     });
   }
   if (!accessKeyId || !secretAccessKey) {
-    throw new Failure("usage", `there are no credentials for ${place}`, {
+    throw new Failure("usage", `no credentials are set for ${place}`, {
       hint: "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; for a store of your own AWS_ENDPOINT_URL as well.",
     });
   }
@@ -119,19 +125,19 @@ function objectLogs(place: string, env: NodeJS.ProcessEnv): KeptLogs {
       const body = pieces.join("");
       const headers = {
         "content-type": "text/plain; charset=utf-8",
-        "x-amz-content-sha256": createHash("sha256").update(body).digest("hex"), // signed: nobody on the way changes it
+        "x-amz-content-sha256": createHash("sha256").update(body).digest("hex"), // signed, so nobody can change it in transit
       };
       const answer = await request(id, { method: "PUT", body, headers });
       if (!answer.ok)
-        throw new Error(`${place} does not take a log: ${answer.status} ${(await answer.text()).slice(0, 200)}`);
+        throw new Error(`${place} does not accept a log: ${answer.status} ${(await answer.text()).slice(0, 200)}`);
     },
     async read(id, start, size) {
       const answer = await request(id, { headers: { range: `bytes=${start}-${start + size - 1}` } });
       if (answer.status === 404) return undefined;
-      if (answer.status === 416) return Buffer.alloc(0); // it ends there
+      if (answer.status === 416) return Buffer.alloc(0); // the text ends there
       if (!answer.ok) throw new Error(`${place} does not return a log: ${answer.status}`);
       const bytes = Buffer.from(await answer.arrayBuffer());
-      return answer.status === 206 ? bytes : bytes.subarray(start, start + size); // 200: all of it
+      return answer.status === 206 ? bytes : bytes.subarray(start, start + size); // 200: the complete object
     },
   };
 }

@@ -1,17 +1,23 @@
-/** How long a worker may be silent. All ms. Tests shorten them. */
+/** The times that decide when a worker counts as dead, in ms. Tests shorten them. */
 export interface LeaseTimes {
-  /** A worker renews the leases of its jobs more often than this. After it the job may be run by another. */
+  /**
+   * Duration of a lease. A worker renews the leases of its jobs more often. When a lease has expired, another worker
+   * may run the job.
+   */
   lease: number;
-  /** How often it is looked for jobs whose lease is over. It takes two looks to find one. */
+  /** Interval of the search for expired leases. Two searches are needed to find one. */
   look: number;
-  /** How long a worker has to come back, after somebody has seen that its lease is over */
+  /** Time for a worker to come back after its expired lease was detected */
   grace: number;
 }
 
-/** A job of a dead worker runs again after 23 s at most: a lease, two looks, and a grace. */
+/** A job of a dead worker runs again after at most 23 s: a lease, two searches, and a grace period. */
 export const LEASE_TIMES: LeaseTimes = { lease: 10_000, look: 5000, grace: 3000 };
 
-/** How often leases are renewed. At the same time workers learn of cancelled jobs, if the message was lost: within a second. */
+/**
+ * Returns the interval for renewing leases. Renewal also detects cancelled jobs within a second if their message was
+ * lost.
+ */
 export function beatEvery({ lease }: LeaseTimes): number {
   return Math.min(900, lease / 3);
 }

@@ -4,22 +4,25 @@ import { cutLine, roomInLog, splitLines } from "../transitions.ts";
 import { LOG } from "./scripts.ts";
 import type { Space } from "./space.ts";
 
-/** ms between two batches: also how often readers are told */
+/** ms between two batches, and between two reports to readers */
 const EVERY = 100;
-/** ms before a batch is sent again while Redis is gone */
+/** ms before a batch is sent again while Redis is unavailable */
 const AGAIN = 500;
-/** Lines and bytes of a batch */
+/** Maximum lines and bytes of a batch */
 const BATCH_LINES = 500;
 const BATCH_BYTES = 256 * 1024;
-/** Bytes that are kept in memory, for one job, while Redis is gone. What comes after them is lost, and the log says so. */
+/**
+ * Maximum bytes of one job's log in memory while Redis is unavailable. Later lines are lost, and a line in the log
+ * reports it.
+ */
 const BUFFER = 4 * 1024 * 1024;
-/** Lines of a log. Each costs more memory than its bytes. */
+/** Maximum number of lines of a log. Each needs more memory than its bytes. */
 const MAX_LINES = 500_000;
 
-/** Whose log it is: one run of a job. */
+/** Identifies the log: one run of a job. */
 export interface Run {
   readonly id: string;
-  /** The number of the run: only the last run that has begun may write. */
+  /** The number of the run. Only the latest run may write. */
   readonly run: string;
 }
 
@@ -30,18 +33,18 @@ export class LogWriter {
   readonly #maxLog: number;
   readonly #signal: AbortSignal;
   readonly #lines: string[] = [];
-  /** Bytes of the lines that are not written yet */
+  /** Bytes of the unwritten lines */
   #bytes = 0;
-  /** The number of the first of them in this run */
+  /** The number of the first unwritten line in this run */
   #first = 0;
-  /** Lines that were lost since the last one that was taken */
+  /** Number of lines that were lost since the last accepted one */
   #dropped = 0;
   #isClosed = false;
-  /** Aborted at the end: the last lines do not wait for more */
+  /** Aborted at the end: the last lines are written at once */
   readonly #hurry = new AbortController();
   #writing: Promise<void> | undefined;
 
-  /** @param signal aborted when nothing more is to be written */
+  /** @param signal aborted when nothing more may be written */
   constructor(space: Space, run: Run, maxLog: number, signal: AbortSignal) {
     this.#space = space;
     this.#run = run;
@@ -54,7 +57,7 @@ export class LogWriter {
     if (this.#lines.length > 0) this.#writing ??= this.#write();
   }
 
-  /** Resolves when all lines are written, or are not to be written. */
+  /** Resolves when all lines are written, or may not be written any more. */
   async end(): Promise<void> {
     this.#hurry.abort();
     await this.#writing;
@@ -68,7 +71,7 @@ export class LogWriter {
       this.#dropped += 1;
       return;
     }
-    if (this.#dropped > 0) this.#push(`[${this.#dropped} lines are lost: Redis could not be reached]`);
+    if (this.#dropped > 0) this.#push(`[${this.#dropped} lines were lost because Redis could not be reached]`);
     this.#dropped = 0;
     this.#push(line);
   }
@@ -83,7 +86,7 @@ export class LogWriter {
       try {
         await this.#writeBatch(this.#batch());
       } catch (error) {
-        // A Redis that is full takes no lines for as long as it is: the job ends without its last ones.
+        // A full Redis accepts no lines, so the job ends without its last ones.
         if (error instanceof Failure && this.#hurry.signal.aborted) return this.#close();
         await wait(AGAIN, undefined, { signal: this.#signal }).catch(() => this.#close());
         continue;

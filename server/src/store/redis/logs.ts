@@ -4,17 +4,17 @@ import type { LogLine, LogPiece, ReadLogOptions } from "../job-store.ts";
 import type { KeptLogs } from "./kept-logs.ts";
 import type { Space } from "./space.ts";
 
-/** Lines that are read with one request */
+/** Number of lines that are read with one request */
 const CHUNK = 500;
 
-/** Reads a piece of a log: from its stream, or where it is kept when the stream is gone. */
+/** Reads a piece of a log: from its stream, or from the stored text when the stream no longer exists. */
 export async function readLog(
   space: Space,
   kept: KeptLogs | undefined,
   id: string,
   { after, limit }: ReadLogOptions,
 ): Promise<LogPiece> {
-  // The state before the lines: a job is over when its last line is there.
+  // Reads the state before the lines, because the last line is written before the job is over.
   const [state] = (await space.fields([id], "state"))[0] ?? [];
   const isEnd = typeof state !== "string" || isOver({ state: state as JobState });
   const key = space.key("log", id);
@@ -37,14 +37,14 @@ export async function readLog(
   }
 }
 
-/** Returns where to read on: after a line that the stream has, or from its start. */
+/** Returns the start of the next read: after a line that the stream contains, or at the start of the stream. */
 async function startAfter(space: Space, key: string, after: string | undefined): Promise<string> {
   if (after === undefined || !/^\d{1,15}-\d{1,15}$/.test(after)) return "-";
   const found = await space.database.use((redis) => redis.xrange(key, after, after));
   return found.length === 1 ? `(${after}` : "-";
 }
 
-/** Reads the text of a log that is kept elsewhere. Lines have `kEND` as IDs: END is the byte after the line. */
+/** Reads the stored text of a log. The IDs of its lines are `kEND`, where END is the offset after the line. */
 async function readKept(kept: KeptLogs, id: string, { after, limit }: ReadLogOptions): Promise<LogPiece> {
   let start = Number(/^k(\d{1,15})$/.exec(after ?? "")?.[1] ?? 0);
   for (let size = Math.max(limit, 1024); ; size *= 2) {
@@ -52,7 +52,7 @@ async function readKept(kept: KeptLogs, id: string, { after, limit }: ReadLogOpt
     if (piece === undefined) return { lines: [], isLast: true };
     const isLast = piece.length < size;
     const end = piece.lastIndexOf(0x0a) + 1;
-    if (end === 0 && !isLast) continue; // a line that is longer
+    if (end === 0 && !isLast) continue; // the line is longer than the piece
     const lines: LogLine[] = [];
     for (const text of piece.subarray(0, end).toString("utf8").split("\n").slice(0, -1)) {
       start += Buffer.byteLength(text) + 1;
@@ -62,7 +62,7 @@ async function readKept(kept: KeptLogs, id: string, { after, limit }: ReadLogOpt
   }
 }
 
-/** Returns the text of a log in pieces, each line with its end. */
+/** Yields the text of a log in pieces, with a newline after each line. */
 export async function* logText(space: Space, id: string): AsyncGenerator<string> {
   let from = "-";
   for (;;) {

@@ -14,46 +14,47 @@ import { Space } from "./space.ts";
 import { Upkeep } from "./upkeep.ts";
 
 export interface RedisStoreOptions {
-  /** redis:// or rediss://. It may have a password in it, which is never shown. */
+  /** redis:// or rediss://. It may contain a password, and is never shown. */
   url: string;
   /** The folder of bodies, which all servers and workers share */
   data: string;
   retention: Retention;
-  /** Jobs that may be queued, of all owners */
+  /** Maximum number of queued jobs, of all owners */
   maxQueued: number;
-  /** Bytes of one log */
+  /** Maximum bytes of one log */
   maxLog: number;
-  /** Seals credentials. Default: of the file `key` in the folder, which the first server makes */
+  /** Encrypts credentials. Default: with the file `key` in the folder, which the first server creates */
   seal?: Seal | undefined;
-  /** Where logs of jobs that are over are kept as well: a folder, or `s3://BUCKET/PREFIX` */
+  /** Additional storage for logs of jobs that are over: a folder, or `s3://BUCKET/PREFIX` */
   keepLogs?: string | undefined;
-  /** Called with what is wrong with the settings of Redis, in words for people */
+  /** Called with problems in the settings of Redis, in words for people */
   warn: (message: string) => void;
-  /** What all keys begin with. Default: `docker-over-ssh` */
+  /** Prefix of all keys. Default: `docker-over-ssh` */
   prefix?: string | undefined;
   times?: LeaseTimes | undefined;
   /** ms to wait for Redis at the start. Default: 10 s */
   patience?: number | undefined;
   /** ms between two rounds of upkeep. Default: 15 s */
   upkeep?: number | undefined;
-  /** For credentials of an object store. Default: that of the process */
+  /** The environment with the credentials of an object store. Default: that of the process */
   env?: NodeJS.ProcessEnv | undefined;
 }
 
 /**
- * Opens a store in Redis 6.2 or newer (or Valkey), for many servers and workers; see script.ts for what is kept where. It has two connections, and each
- * `work` and `workWebhooks` two more.
+ * Opens a store in Redis 6.2 or newer (or Valkey), for several servers and workers; script.ts lists the keys. It has
+ * two connections, and each `work` and `workWebhooks` adds two.
  *
- * What Redis has said to have stored is not lost if Redis keeps it: with `appendonly yes`, all but the last second when its machine dies.
+ * Data that Redis confirms is as durable as Redis itself: with `appendonly yes`, at most the last second is lost when
+ * its machine fails.
  *
- * @throws Failures when Redis cannot be reached, is too old, or the folder is not shared
+ * @throws Failures if Redis cannot be reached, is too old, or the folder is not shared
  */
 export async function openRedisStore(options: RedisStoreOptions): Promise<JobStore> {
   const { data, retention, maxQueued, maxLog, keepLogs, warn, times = LEASE_TIMES, env = process.env } = options;
   const prefix = options.prefix ?? "docker-over-ssh";
   const address = parseRedisUrl(options.url);
   if (!/^[\x21-\x7E]+$/.test(prefix))
-    throw new Failure("usage", "the prefix of keys in Redis has other characters than visible ASCII");
+    throw new Failure("usage", "the prefix of keys in Redis may contain only visible ASCII characters");
   const database = await RedisDatabase.open(address, options.patience ?? 10_000);
   let space: Space | undefined;
   try {

@@ -2,10 +2,13 @@ import { JOB_STATES, type Job, type JobState } from "../../jobs/job.ts";
 import type { JobPage, JobQuery } from "../job-store.ts";
 import type { Space } from "./space.ts";
 
-/** Jobs that are looked at with one request */
+/** Number of jobs that are read with one request */
 const CHUNK = 200;
 
-/** Returns a page of jobs, newest first. IDs sort as jobs were accepted: the cursor is the ID of the last job of a page. */
+/**
+ * Returns a page of jobs, newest first. IDs sort in the order of acceptance: the cursor is the ID of the last job of a
+ * page.
+ */
 export async function listJobs(space: Space, { states, name, owner, cursor, limit }: JobQuery): Promise<JobPage> {
   const matches: string[] = [];
   let before = cursor;
@@ -31,11 +34,11 @@ function nameOf(spec: string | null | undefined): string {
   return typeof spec === "string" ? (JSON.parse(spec) as Pick<Job, "name">).name : "";
 }
 
-/** Returns IDs of jobs, all or in some states, that are older than this one, newest first. */
+/** Returns IDs of jobs before this one, newest first; of all jobs, or of those in some states. */
 async function idsBefore(space: Space, id: string | undefined, states?: readonly JobState[]): Promise<string[]> {
   const keys = states === undefined ? [space.key("ids")] : states.map((state) => space.key("state", state));
   if (keys.length === 0) return [];
-  // In one transaction: a job that changes its state is found once.
+  // One transaction, so a job that changes its state is found once.
   const transaction = space.database.redis.multi();
   for (const key of keys)
     transaction.zrange(key, id === undefined ? "+" : `(${id}`, "-", "BYLEX", "REV", "LIMIT", 0, CHUNK);
@@ -59,7 +62,7 @@ export async function countJobs(space: Space, owner?: string): Promise<Record<Jo
   >;
 }
 
-/** Returns how many jobs are to run before a queued one. */
+/** Returns how many jobs run before a queued one. */
 export async function positionOf(space: Space, id: string): Promise<number | undefined> {
   return (await space.database.use((redis) => redis.zrank(space.key("waiting"), id))) ?? undefined;
 }

@@ -1,7 +1,10 @@
 import { JOB_STATES, type Job, type JobPhase, type JobState, type JobWebhook } from "../../jobs/job.ts";
 import type { JobChange, NewJob } from "../job-store.ts";
 
-/** What a job consists of from the start, as JSON in the field `spec`. All else has fields of its own, which scripts read and write. */
+/**
+ * The fixed properties of a job, as JSON in the field `spec`. All other properties have fields of their own, which
+ * scripts read and write.
+ */
 type Spec = NewJob["job"];
 
 /** The fields of `job:ID`, as Redis returns them. */
@@ -14,7 +17,7 @@ export function specOf(job: Spec): string {
   return JSON.stringify(job);
 }
 
-/** Returns the job of a record; undefined without one. */
+/** Returns the job of a record; undefined if it is missing. */
 export function jobOf(record: JobRecord): Job | undefined {
   const { spec, state } = record;
   if (spec === undefined || !isState(state)) return undefined;
@@ -39,7 +42,10 @@ export function jobOf(record: JobRecord): Job | undefined {
   };
 }
 
-/** Returns the webhook of the fields `webhook`, without the time of the next attempt, and `hookAt`. */
+/**
+ * Returns the webhook from the fields `webhook`, which has no time of the next attempt, and `hookAt`, which is that
+ * time.
+ */
 function webhookOf(text: string, next: string | undefined): JobWebhook {
   return { ...(JSON.parse(text) as JobWebhook), ...(next !== undefined && { nextAt: Number(next) }) };
 }
@@ -52,7 +58,7 @@ function phasesOf(record: JobRecord): Job["phases"] {
   return phases;
 }
 
-/** Returns the fields and values of a change, one after the other. */
+/** Returns the fields and values of a change, alternating. */
 export function fieldsOf(change: Omit<JobChange, "state">): string[] {
   const { phases = {}, ...known } = change;
   const fields = [

@@ -35,7 +35,7 @@ import type { Upkeep } from "./upkeep.ts";
 import { deliverWebhooks } from "./webhooks.ts";
 import { JobWorker } from "./worker.ts";
 
-/** What the store is made of; it disposes of them. */
+/** The parts of the store, which disposes of them. */
 export interface RedisStoreParts {
   address: RedisAddress;
   space: Space;
@@ -46,11 +46,11 @@ export interface RedisStoreParts {
   kept: KeptLogs | undefined;
   times: LeaseTimes;
   maxQueued: number;
-  /** Bytes of one log */
+  /** Maximum bytes of one log */
   maxLog: number;
 }
 
-/** Jobs in Redis, for several servers and workers. Bodies are files in a folder that they share. */
+/** Stores jobs in Redis, for several servers and workers. Bodies are files in a folder that they share. */
 export class RedisStore implements JobStore {
   readonly #parts: RedisStoreParts;
   readonly #closed = new AbortController();
@@ -80,7 +80,7 @@ export class RedisStore implements JobStore {
       throw error;
     })) as [string, unknown];
     if (kind === "added") {
-      // The job is accepted: if Redis goes now, upkeep puts it into the queue.
+      // The job is accepted. If Redis fails at this point, upkeep adds it to the queue.
       await space.enqueue(job.id, Number(value)).catch(() => {});
       return { kind, job: await this.#job(job.id) };
     }
@@ -112,7 +112,7 @@ export class RedisStore implements JobStore {
     const { space } = this.#parts;
     if (!isJobId(id)) return undefined;
     if ((await space.run(CANCEL, id, JSON.stringify(REASONS.cancelled))) === "over") {
-      // A worker that takes it finds that it is over.
+      // A worker that takes it detects that it is over.
       await space.database.use(() => space.builds.remove(id)).catch(() => {});
       await space.ended(id, []).catch(() => {});
     }
@@ -162,7 +162,10 @@ export class RedisStore implements JobStore {
     return job;
   }
 
-  /** Gives a body back that no job has. Where there was no answer, a job may have it: then it stays, until upkeep finds that none has. */
+  /**
+   * Returns a body to its owner if no job has it. If Redis did not answer, a job may have it: the body stays until
+   * upkeep finds that no job has it.
+   */
   async #putBack({ job, body }: NewJob): Promise<void> {
     if (body !== undefined) await this.#parts.bodies.putBack(job.id, body);
   }

@@ -1,10 +1,10 @@
 import type { WorkerReport } from "../job-store.ts";
 import type { Space } from "./space.ts";
 
-/** s for which the report of a worker is kept */
+/** Seconds for which the report of a worker is stored */
 const KEPT = 30;
 
-/** Keeps what a worker tells of itself: `worker:NAME`, which expires, and its name in `workers`. */
+/** Stores the report of a worker: `worker:NAME`, which expires, and its name in `workers`. */
 export async function writeReport(space: Space, report: WorkerReport): Promise<void> {
   const transaction = space.database.redis
     .multi()

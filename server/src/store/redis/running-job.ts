@@ -10,7 +10,7 @@ import { fieldsOf, jobOf } from "./record.ts";
 import { AGAIN, FINISH, UPDATE } from "./scripts.ts";
 import type { Space } from "./space.ts";
 
-/** ms before something is tried again while Redis is gone */
+/** ms before a retry while Redis is unavailable */
 const RETRY_EVERY = 500;
 
 export interface RunningJobOptions {
@@ -36,8 +36,8 @@ export class RunningJob implements Run {
   /** Aborted when another run owns the job, or the store is closed */
   readonly #lost = new AbortController();
   readonly #log: LogWriter;
-  /** What Redis did not take, because it was gone */
-  #untold: Omit<JobChange, "state"> = {};
+  /** Changes that Redis did not accept, because it was unavailable */
+  #unsavedChange: Omit<JobChange, "state"> = {};
   #hasEnded = false;
 
   constructor({ id, run }: Run, options: RunningJobOptions) {
@@ -47,13 +47,13 @@ export class RunningJob implements Run {
     this.#log = new LogWriter(options.space, this, options.maxLog, this.#lost.signal);
   }
 
-  /** Asks the run to end. One whose job is lost writes nothing more. */
+  /** Requests the end of the run. The run of a lost job writes nothing more. */
   stop(why: Stopped["why"]): void {
     if (!this.#hasEnded) this.#stop.abort(new Stopped(why));
     if (why === "lost") this.#lost.abort();
   }
 
-  /** Has `run` run the job, and keeps how it has ended. Does not reject. */
+  /** Runs the job with `run`, and stores the outcome. Does not reject. */
   async perform(run: (claim: Claim) => Promise<Outcome>): Promise<End> {
     const outcome = await this.#outcome(run);
     this.#hasEnded = true;
@@ -63,7 +63,7 @@ export class RunningJob implements Run {
 
   async #outcome(run: (claim: Claim) => Promise<Outcome>): Promise<Outcome> {
     const found = await this.#retried(() => this.#find());
-    if (found === undefined) return { state: "failed", reason: REASONS.lost }; // nobody hears it
+    if (found === undefined) return { state: "failed", reason: REASONS.lost }; // the outcome is ignored
     if ("reason" in found) return { state: "failed", reason: found.reason };
     const { job, body, credentials } = found;
     return await run({
@@ -94,26 +94,26 @@ export class RunningJob implements Run {
 
   async #update({ state, ...change }: JobChange): Promise<void> {
     if (this.#hasEnded) return;
-    const all = { ...this.#untold, ...change };
-    this.#untold = all;
+    const all = { ...this.#unsavedChange, ...change };
+    this.#unsavedChange = all;
     const owns = await this.#options.space.run(UPDATE, this.id, this.run, state ?? "", ...fieldsOf(all));
-    if (this.#untold === all) this.#untold = {};
+    if (this.#unsavedChange === all) this.#unsavedChange = {};
     if (owns === 1) return;
     this.stop("lost");
     throw new Stopped("lost");
   }
 
-  /** Tells what was not told yet. Rejects while Redis is gone. */
-  async #tellRest(): Promise<void> {
-    const fields = fieldsOf(this.#untold);
+  /** Saves the changes that were not saved. Rejects while Redis is unavailable. */
+  async #saveRest(): Promise<void> {
+    const fields = fieldsOf(this.#unsavedChange);
     if (fields.length > 0) await this.#options.space.run(UPDATE, this.id, this.run, "", ...fields);
-    this.#untold = {};
+    this.#unsavedChange = {};
   }
 
   async #end(outcome: Outcome): Promise<End> {
     const { space } = this.#options;
     const reason = "reason" in outcome ? JSON.stringify(outcome.reason) : "";
-    await this.#retried(async () => await this.#tellRest());
+    await this.#retried(async () => await this.#saveRest());
     if (outcome.state !== "again") {
       const answer = await this.#retried(() => space.run(FINISH, this.id, this.run, outcome.state, reason));
       const [owns, ...freed] = (answer ?? [0]) as [number, ...string[]];
@@ -127,7 +127,7 @@ export class RunningJob implements Run {
     return isOver === 1 ? { kind: "over", freed } : { kind: "queued", delay, freed };
   }
 
-  /** Does something as often as it takes while Redis is gone. Returns undefined when the job is lost. */
+  /** Retries a task while Redis is unavailable. Returns undefined if the job is lost. */
   async #retried<T>(task: () => Promise<T>): Promise<T | undefined> {
     const { signal } = this.#lost;
     while (!signal.aborted) {
@@ -149,7 +149,7 @@ function unreadable(error: unknown): JobReason {
 function bodyMissing(path: string): JobReason {
   return {
     code: "body-missing",
-    message: `the body of the job is gone: there is no file ${path}`,
+    message: `the body of the job is missing: ${path} does not exist`,
     expected: "servers and workers share the folder of bodies (--data), and nobody else removes files in it",
     hint: "Send the job again.",
   };

@@ -1,17 +1,17 @@
 import { createHash } from "node:crypto";
 
-/** A Lua script: Redis runs it whole or not at all, and nothing else at the same time. */
+/** A Lua script. Redis runs it atomically: completely or not at all, and without other commands in between. */
 export interface Script {
   readonly lua: string;
-  /** SHA-1, by which Redis knows it */
+  /** SHA-1, by which Redis identifies it */
   readonly sha: string;
 }
 
 /**
- * What all scripts begin with. ARGV[1] is the prefix of keys. Keys are made in the scripts: the store is for one Redis (with replicas), and not for a
- * cluster.
+ * The beginning of all scripts. ARGV[1] is the prefix of keys. Scripts create keys, so the store supports one Redis
+ * (with replicas), but not a cluster.
  *
- * | key | what |
+ * | key | content |
  * | --- | --- |
  * | `job:ID` | hash: the job's record, see record.ts |
  * | `ids`, `state:STATE` | sorted sets of IDs with score 0: all jobs, and those in a state |
@@ -20,9 +20,9 @@ export interface Script {
  * | `fair` | hash: `v`, the virtual time, and `o:OWNER`, the finish tag of an owner's last job |
  * | `name:NAME` | the ID of the job that builds this name |
  * | `running:OWNER` | set: running jobs of an owner |
- * | `parked:name:NAME`, `parked:owner:OWNER` | sorted sets: queued jobs that wait for one of these, by tag |
+ * | `parked:name:NAME`, `parked:owner:OWNER` | sorted sets: queued jobs that wait for this name or owner, by tag |
  * | `over` | sorted set: jobs that are over, by the time of their end |
- * | `hooks`, `keep` | sets of IDs: webhooks to deliver, logs to keep elsewhere |
+ * | `hooks`, `keep` | sets of IDs: webhooks to deliver, logs to store elsewhere |
  * | `log:ID` | stream: the log |
  * | `key:HASH` | hash: an idempotency key |
  * | `changes` | channel: `job ID`, `log ID`, `cancel ID` |
@@ -41,7 +41,7 @@ local function clock()
 end
 local function get(id, ...) return unpack(call('HMGET', key('job', id), ...)) end
 local function set(id, ...) call('HSET', key('job', id), ...) end
-local function tell(what, id) call('PUBLISH', key('changes'), what .. ' ' .. id) end
+local function publish(what, id) call('PUBLISH', key('changes'), what .. ' ' .. id) end
 
 -- Moves a job to a state, in its record and in all that counts or lists states.
 local function move(id, to)
@@ -96,7 +96,7 @@ local function over(id, state, reason)
   end
   local lines, keeps = get(id, 'logLines', 'keepsLog')
   if lines and keeps then call('SADD', key('keep'), id) end
-  tell('job', id)
+  publish('job', id)
   return release(id)
 end
 

@@ -4,12 +4,14 @@ import { script } from "./script.ts";
 const HIGHEST_TAG = 2 ** 21 - 1;
 
 /**
- * Accepts a job. Owners take turns by start-time fair queueing, with jobs of equal length: the tag of a job is max(v, the finish tag of the owner's job
- * before it) + 1, and v follows the tags of jobs that are taken. Tags begin again when nothing is queued; at the highest one, jobs are taken as they came.
+ * Accepts a job. Owners take turns by start-time fair queueing, with jobs of equal length: the tag of a job is max(v,
+ * the finish tag of the owner's previous job) + 1, and v follows the tags of taken jobs. Tags restart when nothing is
+ * queued; at the highest tag, jobs are taken in the order of their arrival.
  *
- * ARGV: id, owner, full name, spec, webhook, sealed credentials, running jobs of the owner at most, queued ones of the owner, queued ones of all, hash
- * of the idempotency key, fingerprint, ms that the key is known, whether the log is kept elsewhere, bytes of the body; "" for what is left out.
- * Returns `added, tag`, `known, id`, `conflict`, `full`, or `full-owner`.
+ * ARGV: id, owner, full name, spec, webhook, sealed credentials, maximum running jobs of the owner, maximum queued jobs
+ * of the owner, maximum queued jobs of all, hash of the idempotency key, fingerprint, ms until the key expires, whether
+ * the log is stored elsewhere, bytes of the body; "" for an omitted value. Returns `added, tag`, `known, id`,
+ * `conflict`, `full`, or `full-owner`.
  */
 export const ADD = script(`
 local _, id, owner, name, spec, webhook, sealed, running, ownQueued, allQueued, idem, print, ttl, keeps, bytes = unpack(ARGV)
@@ -42,17 +44,19 @@ if idem ~= '' then
   call('HSET', key('key', idem), 'id', id, 'fingerprint', print)
   call('PEXPIRE', key('key', idem), ttl)
 end
-tell('job', id)
+publish('job', id)
 return { 'added', tag }
 `);
 
 /**
- * Takes a job for a run. One that runs is taken over when its lease has ended, and its worker has not come back within a grace since somebody saw that:
- * when Redis was gone for a while, all leases have ended, and workers go on.
+ * Takes a job for a run. A running job is taken over if its lease has expired, and its worker has not come back within
+ * a grace period after that was detected: when Redis was unavailable for a while, all leases have expired although the
+ * workers continue.
  *
- * ARGV: id, worker, engine, token of BullMQ, ms of a lease, ms of grace, runs at most, reason after them, reason of one that was cancelled.
- * Returns `taken, run`; `wait, ms` for a job that may not run yet; `parked` for one whose image name or owner is busy; `gone` for one that is over, and
- * parked jobs that may run instead.
+ * ARGV: id, worker, engine, token of BullMQ, ms of a lease, ms of the grace period, maximum number of runs, reason
+ * after the last run, reason of a cancelled job. Returns `taken, run`; `wait, ms` for a job that may not run yet;
+ * `parked` for a job whose image name or owner is busy; `gone` for a job that is over, and parked jobs that may run
+ * instead.
  */
 export const TAKE = script(`
 local _, id, worker, engine, token, lease, grace, most, lost, cancelled = unpack(ARGV)
@@ -94,11 +98,14 @@ call('HINCRBY', job, 'attempts', 1)
 run = call('HINCRBY', job, 'run', 1)
 set(id, 'worker', worker, 'engine', engine, 'token', token, 'lease', now + lease, 'startedAt', now, 'logNext', 0, 'phase:queue', math.max(0, now - accepted))
 move(id, 'running')
-tell('job', id)
+publish('job', id)
 return { 'taken', tostring(run) }
 `);
 
-/** Whether a parked job may run by now, which it could not when {@link TAKE} looked; if not, it stays parked. ARGV: id. Returns 1 or 0. */
+/**
+ * Checks whether a parked job may run that could not run when {@link TAKE} checked; otherwise it stays parked. ARGV:
+ * id. Returns 1 or 0.
+ */
 export const MAY_RUN = script(`
 local id = ARGV[2]
 local name, owner, tag, most = get(id, 'fullName', 'owner', 'tag', 'maxRunning')
@@ -115,8 +122,8 @@ return 1
 `);
 
 /**
- * Renews the leases of jobs. ARGV: ms of a lease, then id and run of each job.
- * Returns for each `ok`, `cancelled`, or `lost`: another run owns it.
+ * Renews the leases of jobs. ARGV: ms of a lease, followed by id and run of each job. Returns for each `ok`,
+ * `cancelled`, or `lost`: another run owns it.
  */
 export const BEAT = script(`
 local lease = tonumber(ARGV[2])
@@ -135,20 +142,23 @@ end
 return answers
 `);
 
-/** Keeps what a run tells of its job. ARGV: id, run, state or "", then fields and values. Returns 0 for a run that does not own it. */
+/**
+ * Stores the changes that a run reports. ARGV: id, run, state or "", followed by fields and values. Returns 0 if the
+ * run does not own the job.
+ */
 export const UPDATE = script(`
 local id = ARGV[2]
 if not owns(id, ARGV[3]) then return 0 end
 if ARGV[4] ~= '' then move(id, ARGV[4]) end
 if #ARGV > 4 then set(id, unpack(ARGV, 5)) end
-tell('job', id)
+publish('job', id)
 return 1
 `);
 
 /**
- * Adds lines to a log; lines that are there already, of an attempt without an answer, are passed over.
- * ARGV: id, run, number of the first line in this run, bytes and lines of a log at most, the line after the last one, then lines.
- * Returns `ok`, `cut` for a log that takes no more, `lost` for a run that does not own the job.
+ * Adds lines to a log; skips lines that an unanswered attempt has already added. ARGV: id, run, number of the first
+ * line in this run, maximum bytes and lines of a log, the line after the last one, followed by lines. Returns `ok`,
+ * `cut` for a full log, `lost` if the run does not own the job.
  */
 export const LOG = script(`
 local _, id, run, first, mostBytes, mostLines, last = unpack(ARGV, 1, 7)
@@ -170,13 +180,13 @@ for i = 8, #ARGV do
   end
 end
 set(id, 'logNext', math.max(next, first + #ARGV - 7), 'logBytes', bytes, 'logLines', lines)
-tell('log', id)
+publish('log', id)
 return cut and 'cut' or 'ok'
 `);
 
 /**
- * Ends a job, for the run that owns it. ARGV: id, run, state, reason or "".
- * Returns 0 for a run that does not own it; or 1, and parked jobs that may run instead.
+ * Ends a job, for the run that owns it. ARGV: id, run, state, reason or "". Returns 0 if the run does not own the job;
+ * otherwise 1, and parked jobs that may run instead.
  */
 export const FINISH = script(`
 local _, id, run, state, reason = unpack(ARGV)
@@ -186,8 +196,9 @@ return { 0 }
 `);
 
 /**
- * Puts a job back into the queue, or ends it after its last run. ARGV: id, run, reason, ms of delay, whether this run does not count, runs at most,
- * reason of one that was cancelled. Returns 0 for a run that does not own it; or 1, whether it is over, and parked jobs that may run instead.
+ * Queues a job again, or ends it after its last run. ARGV: id, run, reason, ms of delay, whether this run does not
+ * count, maximum number of runs, reason of a cancelled job. Returns 0 if the run does not own the job; otherwise 1,
+ * whether it is over, and parked jobs that may run instead.
  */
 export const AGAIN = script(`
 local _, id, run, reason, delay, isFree, most, cancelled = unpack(ARGV)
@@ -201,11 +212,14 @@ local now = clock()
 call('HINCRBY', key('job', id), 'run', 1)
 set(id, 'reason', reason, 'notBefore', now + delay)
 move(id, 'queued')
-tell('job', id)
+publish('job', id)
 return { 1, 0, unpack(freed) }
 `);
 
-/** Asks for the end of a job. ARGV: id, reason. Returns `over` for a queued one, `asked` for one that runs, `none` if there is nothing to do. */
+/**
+ * Cancels a job. ARGV: id, reason. Returns `over` for a queued job, `asked` for a running one, `none` if nothing
+ * changes.
+ */
 export const CANCEL = script(`
 local _, id, reason = unpack(ARGV)
 local state, cancelled = get(id, 'state', 'cancelledAt')
@@ -215,8 +229,8 @@ if state == 'queued' then
   over(id, 'cancelled', reason)
   return 'over'
 end
-tell('cancel', id)
-tell('job', id)
+publish('cancel', id)
+publish('job', id)
 return 'asked'
 `);
 
@@ -231,11 +245,14 @@ for _, set in ipairs({ 'ids', 'over' }) do call('ZREM', key(set), id) end
 for _, set in ipairs({ 'hooks', 'keep' }) do call('SREM', key(set), id) end
 if idem then call('DEL', key('key', idem)) end
 call('DEL', key('job', id), key('log', id))
-tell('job', id)
+publish('job', id)
 return 1
 `);
 
-/** Keeps a delivery of a webhook. ARGV: id, the webhook as JSON, when the next attempt is due, or "". Returns 0 for a job that is gone. */
+/**
+ * Stores a delivery of a webhook. ARGV: id, the webhook as JSON, time of the next attempt, or "". Returns 0 if the job
+ * no longer exists.
+ */
 export const DELIVERED = script(`
 local _, id, webhook, next = unpack(ARGV)
 if not get(id, 'state') then return 0 end
@@ -246,6 +263,6 @@ if next == '' then
 else
   set(id, 'hookAt', next)
 end
-tell('job', id)
+publish('job', id)
 return 1
 `);

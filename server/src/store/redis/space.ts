@@ -4,17 +4,17 @@ import { jobOf, type JobRecord } from "./record.ts";
 import type { Script } from "./script.ts";
 import type { Job } from "../../jobs/job.ts";
 
-/** What the parts of the store share: the database, the names of keys in it, and the queues. */
+/** The shared parts of the store: the database, the names of its keys, and the queues. */
 export class Space implements AsyncDisposable {
   readonly database: RedisDatabase;
-  /** What each key begins with */
+  /** Prefix of each key */
   readonly prefix: string;
-  /** The queue of jobs to run. Its entries have the ID of a job, and nothing else. */
+  /** The queue of jobs to run. Its entries contain only the ID of a job. */
   readonly builds: Queue;
-  /** The queue of webhooks to deliver, likewise */
+  /** The queue of webhooks to deliver, with entries of the same form */
   readonly hooks: Queue;
 
-  /** Whether BullMQ does not look at Redis: it would print warnings of its own. */
+  /** Disables BullMQ's check of Redis, which would print its own warnings. */
   readonly skipsCheck: boolean;
 
   constructor(database: RedisDatabase, prefix: string, skipsCheck: boolean) {
@@ -29,7 +29,7 @@ export class Space implements AsyncDisposable {
     };
     this.builds = new Queue("builds", options);
     this.hooks = new Queue("webhooks", options);
-    // Errors of the connection, which come as rejections as well.
+    // Errors of the connection also reject the commands.
     for (const queue of [this.builds, this.hooks]) queue.on("error", () => {});
   }
 
@@ -56,7 +56,7 @@ export class Space implements AsyncDisposable {
     return (await this.batch(pipeline)) as (string | null)[][];
   }
 
-  /** Returns jobs, in the order of their IDs; those that are gone are left out. */
+  /** Returns jobs, in the order of their IDs, without those that no longer exist. */
   async jobs(ids: readonly string[]): Promise<Job[]> {
     const pipeline = this.database.redis.pipeline();
     for (const id of ids) pipeline.hgetall(this.key("job", id));
@@ -75,24 +75,24 @@ export class Space implements AsyncDisposable {
     });
   }
 
-  /** Has workers run a job; once, also if it is called again. */
+  /** Queues a job for the workers. A repeated call has no effect. */
   async enqueue(id: string, tag: number): Promise<void> {
     await this.database.use(() => this.builds.add("build", {}, { jobId: id, priority: tag, ...FORGET }));
   }
 
-  /** Has the webhook of a job delivered; once, also if it is called again. */
+  /** Queues the webhook of a job for delivery. A repeated call has no effect. */
   async enqueueHook(id: string, delay = 0): Promise<void> {
     await this.database.use(() => this.hooks.add("webhook", {}, { jobId: id, delay, ...FORGET }));
   }
 
-  /** Does what follows from the end of a job: has its webhook delivered, and lets those run that waited for it. */
+  /** Performs the actions after the end of a job: queues its webhook, and lets jobs run that waited for it. */
   async ended(id: string, freed: readonly string[]): Promise<void> {
     await this.unpark(freed);
     const isHooked = await this.database.use((redis) => redis.sismember(this.key("hooks"), id));
     if (isHooked === 1) await this.enqueueHook(id);
   }
 
-  /** Lets parked jobs run. One that is not parked in the queue yet looks again by itself. */
+  /** Lets parked jobs run. A job that is not parked in the queue yet checks again by itself. */
   async unpark(ids: readonly string[]): Promise<void> {
     for (const id of ids) {
       const job = await this.database.use(() => this.builds.getJob(id));
@@ -106,5 +106,5 @@ export class Space implements AsyncDisposable {
   }
 }
 
-/** Entries of queues are removed when they are done: records are elsewhere. */
+/** Completed entries of queues are removed, because the records are stored elsewhere. */
 const FORGET = { removeOnComplete: true, removeOnFail: true } as const;

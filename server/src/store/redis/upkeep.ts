@@ -7,11 +7,13 @@ import { logText } from "./logs.ts";
 import { REMOVE } from "./scripts.ts";
 import type { Space } from "./space.ts";
 
-/** Jobs that are looked at with one request */
+/** Number of jobs that are checked with one request */
 const CHUNK = 500;
-/** ms for which the log of a job stays in Redis after it is kept elsewhere: readers may be in the middle of it */
+/**
+ * ms for which the log of a job stays in Redis after it is stored elsewhere, because readers may be in the middle of it
+ */
 const LOG_STAYS = 3600 * 1000;
-/** ms between two searches for files that no job has */
+/** ms between two searches for files without a job */
 const LEFTOVERS_EVERY = 10 * 60 * 1000;
 
 export interface UpkeepOptions {
@@ -25,8 +27,8 @@ export interface UpkeepOptions {
 }
 
 /**
- * What has to be done from time to time, by one server at a time: puts jobs into the queue whose server was killed after it had accepted them, likewise
- * webhooks; keeps logs elsewhere; removes old jobs.
+ * Does recurring work, by one server at a time: queues jobs and webhooks whose server was killed before it queued them;
+ * stores logs elsewhere; removes old jobs.
  */
 export class Upkeep implements Disposable {
   readonly #options: UpkeepOptions;
@@ -40,7 +42,7 @@ export class Upkeep implements Disposable {
       if (this.#isBusy) return;
       this.#isBusy = true;
       this.#round()
-        .catch(() => {}) // while Redis is gone there is nothing to do
+        .catch(() => {}) // while Redis is unavailable, there is nothing to do
         .finally(() => (this.#isBusy = false));
     }, options.every).unref();
   }
@@ -77,7 +79,7 @@ export class Upkeep implements Disposable {
     }
   }
 
-  /** Returns the jobs that have no entry in a queue. */
+  /** Returns the jobs without an entry in a queue. */
   async #unqueued(ids: readonly string[], keyOf: (id: string) => string): Promise<string[]> {
     const { space } = this.#options;
     const found: string[] = [];
@@ -98,7 +100,7 @@ export class Upkeep implements Disposable {
       try {
         await kept.write(id, logText(space, id));
       } catch (error) {
-        warn(`the log of ${id} cannot be kept, and will be tried again: ${String(error)}`);
+        warn(`the log of ${id} cannot be stored, and will be tried again: ${String(error)}`);
         return;
       }
       await space.database.use((redis) =>

@@ -6,12 +6,12 @@ import type { Space } from "./space.ts";
 import type { Job } from "../../jobs/job.ts";
 import type { DeliveryOutcome } from "../job-store.ts";
 
-/** Deliveries at the same time: a receiver that does not answer does not delay those of others. */
+/** Number of simultaneous deliveries. A receiver that does not answer does not delay the others. */
 const PLACES = 20;
-/** Deliveries that are kept of one webhook: the last ones */
+/** Number of stored deliveries of one webhook: the last ones */
 const KEPT = 50;
 
-/** Delivers webhooks until the signal is aborted. A delivery that a dead server had begun is made again. */
+/** Delivers webhooks until the signal is aborted. Repeats a delivery that a dead server had begun. */
 export async function deliverWebhooks(
   { space, address, times, signal }: { space: Space; address: RedisAddress; times: LeaseTimes; signal: AbortSignal },
   send: (job: Job) => Promise<DeliveryOutcome>,
@@ -41,12 +41,12 @@ export async function deliverWebhooks(
       stalledInterval: times.look,
       maxStalledCount: Number.MAX_SAFE_INTEGER,
       runRetryDelay: 1000,
-      // Upkeep puts it into the queue again, as long as it is not delivered.
+      // Upkeep queues it again, unless it is delivered.
       removeOnFail: { count: 0 },
       removeOnComplete: { count: 0 },
     },
   );
-  worker.on("error", () => {}); // of the connection: it tries again
+  worker.on("error", () => {}); // errors of the connection, which is retried
   try {
     if (!signal.aborted) await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
   } finally {

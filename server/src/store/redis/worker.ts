@@ -11,11 +11,11 @@ import { BEAT, MAY_RUN, TAKE } from "./scripts.ts";
 import { MAX_RUNS, REASONS } from "../transitions.ts";
 import type { Claim, Outcome, WorkerOptions } from "../job-store.ts";
 
-/** ms before something is tried again while Redis is gone */
+/** ms before a retry while Redis is unavailable */
 const RETRY_EVERY = 500;
-/** ms after which a parked job looks by itself whether it may run */
+/** ms after which a parked job checks by itself whether it may run */
 const PARKED = 30_000;
-/** s that a worker waits for a job in one request */
+/** Seconds that a worker waits for a job in one request */
 const POLL = 5;
 
 export interface JobWorkerOptions extends RunningJobOptions {
@@ -27,14 +27,14 @@ export interface JobWorkerOptions extends RunningJobOptions {
 }
 
 /**
- * Takes jobs from the queue and has them run. BullMQ says which job is next, waits for one, and finds jobs whose worker is dead; the record of a job says
- * who owns it, and whether it may run: see scripts.ts.
+ * Takes jobs from the queue and runs them. BullMQ selects the next job, waits for one, and finds jobs whose worker is
+ * dead. The record of a job names its owner, and decides whether it may run: see scripts.ts.
  */
 export class JobWorker {
   readonly #options: JobWorkerOptions;
   readonly #worker: WorkerOptions;
   readonly #run: (claim: Claim) => Promise<Outcome>;
-  /** Tokens by which BullMQ knows the jobs that run here */
+  /** BullMQ's tokens of the jobs that this worker runs */
   readonly #running = new Map<RunningJob, string>();
   readonly #tasks = new Set<Promise<void>>();
 
@@ -44,7 +44,7 @@ export class JobWorker {
     this.#run = run;
   }
 
-  /** Works until the signal of the worker is aborted, and the jobs that run have ended. */
+  /** Works until the signal of the worker is aborted, and the running jobs have ended. */
   async work(): Promise<void> {
     const { space, address, times, changes, closed } = this.#options;
     const client = patientClient(address);
@@ -55,10 +55,10 @@ export class JobWorker {
       autorun: false,
       lockDuration: times.lease,
       stalledInterval: times.look,
-      maxStalledCount: Number.MAX_SAFE_INTEGER, // runs are counted in the record
+      maxStalledCount: Number.MAX_SAFE_INTEGER, // the record counts the runs
       drainDelay: POLL,
     });
-    queue.on("error", () => {}); // each comes as a rejection as well, or is mended by the next attempt
+    queue.on("error", () => {}); // each error also rejects a command, or the next attempt resolves it
     using _cancels = changes.watchCancels((id) => this.#stop(id, "cancelled"));
     const stop = AbortSignal.any([this.#worker.signal, closed]);
     const onStop = (): void => this.#stopAll("stopping");
@@ -87,7 +87,7 @@ export class JobWorker {
         const token = randomUUID();
         const next = queue.getNextJob(token);
         const entry = await abortable(next, stop).catch((error: unknown) => {
-          // One that comes after the end is put back.
+          // A job that arrives after the end is returned to the queue.
           if (stop.aborted) next.then(async (late) => await late?.moveToWait(token)).catch(() => {});
           throw error;
         });
@@ -100,7 +100,7 @@ export class JobWorker {
 
   #start(entry: Entry, token: string): void {
     const task = abortable(this.#take(entry, token), this.#options.closed)
-      .catch(() => {}) // what BullMQ refuses is found again when the lease is over
+      .catch(() => {}) // if BullMQ refuses, the job is found again when the lease expires
       .finally(() => this.#tasks.delete(task));
     this.#tasks.add(task);
   }
@@ -109,7 +109,7 @@ export class JobWorker {
   async #take(entry: Entry, token: string): Promise<void> {
     const { space, closed } = this.#options;
     const id = entry.id ?? "";
-    if (!isJobId(id)) return void (await entry.moveToCompleted(null, token, false)); // none of the store's
+    if (!isJobId(id)) return void (await entry.moveToCompleted(null, token, false)); // not an entry of the store
     const [kind, value, ...freed] = await this.#ask(id, token);
     if (kind === "taken") {
       const job = new RunningJob({ id, run: value ?? "" }, this.#options);
@@ -129,7 +129,7 @@ export class JobWorker {
     }
   }
 
-  /** Asks whether a job may run. */
+  /** Requests the permission to run a job. */
   async #ask(id: string, token: string): Promise<[string, string?, ...string[]]> {
     const { space, times, closed } = this.#options;
     const { worker, engine } = this.#worker;
@@ -146,7 +146,10 @@ export class JobWorker {
     return ["closed"];
   }
 
-  /** Does with the entry what has become of the job. BullMQ refuses if it has given it to another worker, which finds out by itself. */
+  /**
+   * Updates the entry after the end of its run. If BullMQ has given it to another worker, it refuses, and that worker
+   * detects the end by itself.
+   */
   async #settle(entry: Entry, token: string, end: End): Promise<void> {
     const { space, closed } = this.#options;
     if (end.kind === "lost" || closed.aborted) return;
@@ -194,7 +197,7 @@ export class JobWorker {
       if (isBusy || this.#running.size === 0) return;
       isBusy = true;
       renew()
-        .catch(() => {}) // Redis is gone: the job goes on, and who owns it is found out when Redis is back
+        .catch(() => {}) // Redis is unavailable: the job continues, and its owner is determined when Redis is back
         .finally(() => (isBusy = false));
     };
     const timer = setInterval(beat, beatEvery(times));

@@ -102,7 +102,7 @@ test("an error does not tell addresses", async () => {
   const port = await closedPort();
   const error = await rejection(get(`http://files.example.com:${port}/`, standInNetwork()));
   expect(error.code).toBe("transfer-failed");
-  expect(error.message).toBe(`files.example.com:${port} cannot be reached: it refuses connections to this port`);
+  expect(error.message).toBe(`files.example.com:${port} cannot be reached: it refuses connections on this port`);
 });
 
 test.each([
@@ -177,7 +177,7 @@ describe.skipIf(!hasOpenssl)("TLS", () => {
     vi.stubEnv("NODE_TLS_REJECT_UNAUTHORIZED", "0");
     vi.spyOn(process, "emitWarning").mockImplementation(() => {}); // Node's, of this variable
     const unknown = await rejection(get(`https://files.example.com:${server.port}/`, standInNetwork()));
-    expect(unknown.message).toContain("its certificate is signed by itself");
+    expect(unknown.message).toContain("its certificate is self-signed");
     expect(server.requests).toHaveLength(1);
   });
 

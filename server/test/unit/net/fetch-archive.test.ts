@@ -97,7 +97,7 @@ test("too many redirects", async () => {
     host: "127.0.0.2",
   });
   expect((await rejection(fetchFrom(server, "/"))).message).toBe(
-    "the address of the archive leads to more than 2 others",
+    "the address of the archive redirects more than 2 times",
   );
   expect(server.requests).toHaveLength(3);
 });
@@ -111,7 +111,7 @@ test("an archive that stops half-way", async () => {
   const { code, message } = await rejection(fetchFrom(server, "/"));
   expect({ code, message }).toEqual({
     code: "transfer-failed",
-    message: `files.example.com:${server.port} cannot be reached: it ended the connection`,
+    message: `files.example.com:${server.port} cannot be reached: it closed the connection`,
   });
 });
 

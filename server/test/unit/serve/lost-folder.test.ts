@@ -27,11 +27,11 @@ test("a service that has lost its folder ends with what to do, so that it can be
   const stop = new AbortController();
   const env = { ...process.env, XDG_CACHE_HOME: join(folder, "cache") };
   const told: string[] = [];
-  const tell = (line: string): void => {
+  const printLine = (line: string): void => {
     told.push(line);
     // It beats every two seconds, and finds that its lock is gone.
     if (line.startsWith("listening")) rmSync(join(data, "server.lock"), { recursive: true });
   };
-  await expect(serve(settings, { env, signal: stop.signal, tell })).rejects.toMatchObject({ code: "refused" });
+  await expect(serve(settings, { env, signal: stop.signal, printLine })).rejects.toMatchObject({ code: "refused" });
   expect(told).toHaveLength(1);
 });

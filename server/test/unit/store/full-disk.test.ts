@@ -92,7 +92,10 @@ describe.skipIf(process.platform !== "linux")("a full disk (/dev/full is Linux's
     end();
     await eventually(async () => expect((await jobOf(store, id)).state).toBe("succeeded"));
     const { lines } = await store.readLog(id, { limit: 1000 });
-    expect(lines.map(({ text }) => text)).toEqual(["[2 lines are lost: the disk of the server was full]", "three"]);
+    expect(lines.map(({ text }) => text)).toEqual([
+      "[2 lines were lost because the disk of the server was full]",
+      "three",
+    ]);
     expect((await jobOf(store, id)).log).toMatchObject({ lines: 2, isCut: true });
   });
 });

@@ -57,7 +57,9 @@ test("Logs are kept as objects, with requests that are signed", async () => {
 test("With another key, the object store refuses them", async () => {
   await using store = await objectStore("another");
   const kept = await openKeptLogs("s3://builds", { ...KEY, AWS_ENDPOINT_URL: store.url });
-  await expect(kept.write(ID, pieces())).rejects.toThrow("s3://builds does not take a log: 403 SignatureDoesNotMatch");
+  await expect(kept.write(ID, pieces())).rejects.toThrow(
+    "s3://builds does not accept a log: 403 SignatureDoesNotMatch",
+  );
   expect(store.objects.size).toBe(0);
 });
 

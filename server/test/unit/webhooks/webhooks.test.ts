@@ -136,7 +136,7 @@ test("an address that is not public gets webhooks where it is allowed", async ()
 
 test("a receiver that cannot be reached", async () => {
   const { delivery, again } = await sender()(job(`http://hooks.example.com:${await closedPort()}/secret-word`));
-  expect(delivery.error).toMatch(/it refuses connections to this port$/);
+  expect(delivery.error).toMatch(/it refuses connections on this port$/);
   expect(delivery.error).not.toContain("secret-word");
   expect(again).toBe(5_000);
 });

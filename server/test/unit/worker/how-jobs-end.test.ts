@@ -92,7 +92,7 @@ test.each([
   bed.maxTime = maxTime;
   const earlier = bed.engine.addImage(NAME);
   bed.engine.onBuild = async (__, { signal }) => await untilAborted(signal);
-  const reason = { code: "time-limit", message: "the job has taken longer than 0.0 s" };
+  const reason = { code: "time-limit", message: "the job has exceeded its time limit of 0.0 s" };
   expect(await bed.run({ order: { limits } })).toMatchObject({ state: "timed_out", reason });
   expect([...bed.engine.images.keys()]).toEqual([earlier]);
 });

@@ -33,7 +33,7 @@ function parts() {
     told,
     printed,
     metrics: new GuardMetrics(),
-    tell: (line: string) => void told.push(line),
+    printLine: (line: string) => void told.push(line),
     print: (text: string) => void printed.push(text),
   };
 }
@@ -67,31 +67,31 @@ describe("a line", () => {
 
 test("a file has the lines in their order, for its owner alone; without a file they are printed", async () => {
   const path = join(await folder(), "audit.jsonl");
-  const { metrics, tell, told, print, printed } = parts();
+  const { metrics, printLine, told, print, printed } = parts();
   {
-    await using audit = await openAudit({ auditFile: path }, { metrics, tell });
+    await using audit = await openAudit({ auditFile: path }, { metrics, printLine });
     for (let index = 0; index < 2000; index++) audit.write({ ...ENTRY, ms: index });
   }
   const lines = (await readFile(path, "utf8")).trimEnd().split("\n");
   expect(lines.map((line) => (JSON.parse(line) as AuditEntry).ms)).toEqual(Array.from({ length: 2000 }, (_, n) => n));
   expect((await stat(path)).mode & 0o777).toBe(0o600);
   {
-    await using audit = await openAudit({ auditFile: path }, { metrics, tell });
+    await using audit = await openAudit({ auditFile: path }, { metrics, printLine });
     audit.write(ENTRY);
   }
   expect((await readFile(path, "utf8")).trimEnd().split("\n")).toHaveLength(2001);
   expect(told).toEqual([]);
 
-  await using onStderr = await openAudit({}, { metrics, tell, print });
+  await using onStderr = await openAudit({}, { metrics, printLine, print });
   onStderr.write(ENTRY);
   expect(JSON.parse(printed.join(""))).toMatchObject({ rule: "image.list" });
 });
 
 test("SIGHUP opens the file again, after somebody has renamed it", async () => {
   const path = join(await folder(), "audit.jsonl");
-  const { metrics, tell } = parts();
+  const { metrics, printLine } = parts();
   {
-    await using audit = await openAudit({ auditFile: path }, { metrics, tell });
+    await using audit = await openAudit({ auditFile: path }, { metrics, printLine });
     audit.write({ ...ENTRY, rule: "before" });
     await expect.poll(() => readFile(path, "utf8")).toContain("before");
     await rename(path, `${path}.1`);
@@ -105,30 +105,30 @@ test("SIGHUP opens the file again, after somebody has renamed it", async () => {
 });
 
 test("a full disk is told once, lines that are lost are counted, and nothing is thrown", async () => {
-  const { metrics, tell, told } = parts();
+  const { metrics, printLine, told } = parts();
   {
-    await using audit = await openAudit({ auditFile: "/dev/full" }, { metrics, tell });
+    await using audit = await openAudit({ auditFile: "/dev/full" }, { metrics, printLine });
     for (let index = 0; index < 3000; index++) audit.write(ENTRY);
   }
   expect(told).toHaveLength(1);
-  expect(told[0]).toMatch(/lines of audit are lost: \/dev\/full: .*ENOSPC/);
+  expect(told[0]).toMatch(/audit lines are lost: \/dev\/full: .*ENOSPC/);
   expect(await metrics.text()).toMatch(/^docker_over_ssh_guard_audit_lines_lost_total 3000$/m);
 });
 
 test.each(["a folder", "a link"])("%s is no file for lines of audit", async (what) => {
   const path = await folder();
   if (what === "a link") await symlink("/dev/null", join(path, "link"));
-  const { metrics, tell } = parts();
-  const opened = openAudit({ auditFile: what === "a link" ? join(path, "link") : path }, { metrics, tell });
+  const { metrics, printLine } = parts();
+  const opened = openAudit({ auditFile: what === "a link" ? join(path, "link") : path }, { metrics, printLine });
   await expect(opened).rejects.toMatchObject({ code: "usage", message: expect.stringContaining("--audit") as string });
 });
 
 test("connections that are too many are a line, and then one with their number", async () => {
-  const { metrics, tell, print, printed } = parts();
+  const { metrics, printLine, print, printed } = parts();
   metrics.tenantCame("a");
   const tooMany = new Refusal("quota.connections", "too many open connections", { statusCode: 429 });
   {
-    await using audit = await openAudit({}, { metrics, tell, print });
+    await using audit = await openAudit({}, { metrics, printLine, print });
     for (let index = 0; index < 1000; index++) audit.write(refusedConnection("a", tooMany));
   }
   const line = { tenant: "a", call: "connection", decision: "refused", rule: "quota.connections", status: 429 };

@@ -114,7 +114,7 @@ describe("a tenant with limits", () => {
     await expect(
       cgroups("/nowhere", "systemd").prepare(team({ ...limits, cgroupParent: "t.slice" })),
     ).rejects.toMatchObject({
-      hint: "sudo systemctl set-property t.slice MemoryMax=67108864 MemorySwapMax=0 CPUQuota=50% TasksMax=100, then name it: --cgroup-parent t.slice",
+      hint: "sudo systemctl set-property t.slice MemoryMax=67108864 MemorySwapMax=0 CPUQuota=50% TasksMax=100, and pass it: --cgroup-parent t.slice",
     });
   });
 });

@@ -53,7 +53,7 @@ test("a tenant has its own terms, and those of the file where it says nothing", 
 const tenant = { name: "a", socket: "/run/a.sock" };
 
 test.each([
-  [{ tenant: [] }, 'not known: "tenant"'],
+  [{ tenant: [] }, 'unknown keys: "tenant"'],
   [{ tenants: [{ ...tenant, Memory: "1g" }] }, '"Memory"'],
   [{ tenants: [{ ...tenant, privileged: true }] }, '"privileged"'],
   [{ defaults: { name: "x" } }, '"name"'],
@@ -62,8 +62,8 @@ test.each([
   [{ tenants: [{ ...tenant, shareCache: "yes" }] }, "neither true nor false"],
   [{ tenants: [{ ...tenant, memory: null }] }, "is not a text"],
   [{ tenants: [{ ...tenant, labels: { x: 1 } }] }, 'the label "x" is not a text'],
-  [{ tenants: [tenant, { ...tenant, name: "b" }] }, "have one socket"],
-  [{ tenants: [tenant, { ...tenant, socket: "/b" }] }, "two tenants are called a"],
+  [{ tenants: [tenant, { ...tenant, name: "b" }] }, "have the same socket"],
+  [{ tenants: [tenant, { ...tenant, socket: "/b" }] }, "two tenants have the name a"],
   [{ tenants: [{ socket: "/run/a.sock" }] }, "tenant 1 has no name"],
   [{ tenants: {} }, "is not a list"],
   [[], "is not an object"],

@@ -40,7 +40,7 @@ test.each([
   ["GET //images/json", "refused by target.segments"],
   ["GET /images/json?All=1", "refused by query.case"],
   ["POST /build?networkmode=host", "refused by "],
-  ["build", 'usage: "build" is no request'],
+  ["build", 'usage: "build" is not a request'],
 ])("%s: %s", async (request, words) => expect(await explained(request)).toContain(words));
 
 test("a body is read as it would be", async () => {

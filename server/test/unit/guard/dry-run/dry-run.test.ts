@@ -85,7 +85,7 @@ async function dryRun(enginePort?: number) {
     checkMessage(_path, message) {
       if (message.toString().startsWith("!")) throw new Refusal("solve.frontend", "no such frontend");
     },
-    tell: (line) => void told.push(line),
+    printLine: (line) => void told.push(line),
   });
   const port = await listening(createServer({ allowHalfOpen: true }, (socket) => front.take(socket)));
   return { port, front, entries, told, bodies, judgedBodies };

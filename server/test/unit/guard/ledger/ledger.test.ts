@@ -160,7 +160,7 @@ test.each([
   [
     "A.json",
     JSON.stringify({ version: 1, tenant: "A", mayReturn: true, images: [], cacheRecords: [], hours: [] }),
-    "it is not named as a tenant",
+    "its name is not the ID of a tenant",
   ],
 ])("a file %s that is no tenant's is refused", async (name, content, words) => {
   mkdirSync(join(folder, "tenants"), { recursive: true, mode: 0o700 });

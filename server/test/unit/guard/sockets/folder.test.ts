@@ -11,15 +11,15 @@ test("a folder that is removed, or replaced by another, is not there any more", 
   for (const followsLink of [true, false]) {
     mkdirSync(path);
     await using folder = await openFolder(path, followsLink);
-    expect(folder.isThere()).toBe(true);
+    expect(folder.isInPlace()).toBe(true);
     rmSync(path, { recursive: true });
-    expect(folder.isThere()).toBe(false);
+    expect(folder.isInPlace()).toBe(false);
   }
   mkdirSync(path);
   await using folder = await openFolder(path, false);
   renameSync(path, `${path}-before`);
   mkdirSync(path);
-  expect(folder.isThere()).toBe(false);
+  expect(folder.isInPlace()).toBe(false);
 });
 
 test("a link is a folder of an operator, and none of a tenant", async () => {
@@ -27,7 +27,7 @@ test("a link is a folder of an operator, and none of a tenant", async () => {
   const path = join(parent.path, "link");
   symlinkSync(parent.path, path);
   await using folder = await openFolder(path, true);
-  expect(folder.isThere()).toBe(true);
+  expect(folder.isInPlace()).toBe(true);
   await expect(openFolder(path, false)).rejects.toMatchObject({ code: "usage" });
 });
 

@@ -54,7 +54,7 @@ test("a folder that cannot be read for a while removes nobody, and is told once"
   folder.emptyDir(OTHER);
   await vi.waitFor(() => expect(found.endpoints.has(OTHER)).toBe(true));
   expect(found.told.slice(1)).toEqual([
-    expect.stringContaining("!--kubelet-dir: pods are not found: "),
+    expect.stringContaining("!--kubelet-dir: cannot find pods: "),
     expect.stringContaining(`+${OTHER}`),
   ]);
 });

@@ -2,10 +2,10 @@ import type { JobPhase } from "../jobs/job.ts";
 import type { Claim, JobChange } from "../store/job-store.ts";
 
 /**
- * What a run tells of its job. It is told for people, so a store that does not take it is no reason for the job to fail: the next change tells it
- * again.
+ * Reports the progress of a job to the store. Reports are for people, so the job does not fail if the store does not
+ * accept one: the next report includes the missing changes.
  */
-export class Told {
+export class JobProgress {
   readonly #claim: Pick<Claim, "update">;
   readonly #phases: Partial<Record<JobPhase, number>> = {};
   #change: JobChange = {};
@@ -16,25 +16,25 @@ export class Told {
     if (queue !== undefined) this.#phases.queue = queue;
   }
 
-  async tell(change: JobChange): Promise<void> {
+  async report(change: JobChange): Promise<void> {
     const all = { ...this.#change, ...change };
     this.#change = all;
     try {
       await this.#claim.update(all);
       if (this.#change === all) this.#change = {};
     } catch {
-      // what has gone wrong with the store, it tells by the claim's signal
+      // the store reports its problems by the claim's signal
     }
   }
 
-  /** Measures a phase, and tells it, also when it fails. Not by the clock of the wall, which may be set meanwhile. */
+  /** Measures and reports a phase, even after a failure. Uses no wall clock, which may be changed in the meantime. */
   async phase<T>(name: JobPhase, work: () => Promise<T>): Promise<T> {
     const begun = performance.now();
     try {
       return await work();
     } finally {
       this.#phases[name] = Math.round(performance.now() - begun);
-      await this.tell({ phases: { ...this.#phases } });
+      await this.report({ phases: { ...this.#phases } });
     }
   }
 }
