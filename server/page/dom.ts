@@ -12,10 +12,10 @@ export function element<Tag extends keyof HTMLElementTagNameMap>(
   attributes: Attributes = {},
   ...children: readonly Child[]
 ): HTMLElementTagNameMap[Tag] {
-  const made = document.createElement(tag);
-  setAttributes(made, attributes);
-  made.append(...children.filter((child) => child !== undefined && child !== false));
-  return made;
+  const result = document.createElement(tag);
+  setAttributes(result, attributes);
+  result.append(...children.filter((child) => child !== undefined && child !== false));
+  return result;
 }
 
 export function setAttributes(target: Element, attributes: Attributes): void {
@@ -28,18 +28,18 @@ export function setAttributes(target: Element, attributes: Attributes): void {
 /** Returns an icon of the page's symbols. Screen readers skip it, because text follows it. */
 export function icon(name: string): SVGElement {
   const svg = "http://www.w3.org/2000/svg";
-  const made = document.createElementNS(svg, "svg");
-  setAttributes(made, { class: `icon icon-${name}`, "aria-hidden": "true", viewBox: "0 0 16 16" });
+  const result = document.createElementNS(svg, "svg");
+  setAttributes(result, { class: `icon icon-${name}`, "aria-hidden": "true", viewBox: "0 0 16 16" });
   const use = document.createElementNS(svg, "use");
   use.setAttribute("href", `#i-${name}`);
-  made.append(use);
-  return made;
+  result.append(use);
+  return result;
 }
 
 export function button(text: string, onClick: () => void, attributes: Attributes = {}): HTMLButtonElement {
-  const made = element("button", { type: "button", ...attributes }, text);
-  made.addEventListener("click", onClick);
-  return made;
+  const result = element("button", { type: "button", ...attributes }, text);
+  result.addEventListener("click", onClick);
+  return result;
 }
 
 /** Returns an element of index.html. */

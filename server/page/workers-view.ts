@@ -128,9 +128,9 @@ export class WorkersView {
 
   /** Keeps the current elements if nothing has changed, because the focus may be in one of them. */
   #replace(list: HTMLElement, items: readonly HTMLElement[]): void {
-    const made = list.cloneNode(false) as HTMLElement;
-    made.append(...items);
-    if (!made.isEqualNode(list)) {
+    const copy = list.cloneNode(false) as HTMLElement;
+    copy.append(...items);
+    if (!copy.isEqualNode(list)) {
       const href = list.contains(document.activeElement) ? document.activeElement?.getAttribute("href") : undefined;
       list.replaceChildren(...items);
       [...list.querySelectorAll("a")].find((link) => link.getAttribute("href") === href)?.focus();

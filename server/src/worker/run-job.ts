@@ -157,8 +157,8 @@ function isLost({ reason }: AbortSignal): boolean {
 }
 
 async function clearReplaced({ tools, log, name }: Run, before: NameBefore, built: string): Promise<void> {
-  const what = `the image that was ${name} cannot be removed from the engine`;
-  await tidily(log, what, async () => await removeReplaced(tools.engine, before, built));
+  const problem = `the image that was ${name} cannot be removed from the engine`;
+  await tidily(log, problem, async () => await removeReplaced(tools.engine, before, built));
 }
 
 /** BuildKit has its own cache. For limits, the core chooses another builder. */

@@ -32,12 +32,12 @@ export async function imagesAreApart(scene: Guarded, registry: string): Promise<
       [["run", "--rm", name], noContainer],
       [["create", name], noContainer],
     ] as const;
-    const asked = tries.map(async ([words, sentence]) => {
+    const checks = tries.map(async ([words, sentence]) => {
       const { exitCode, stderr } = await b(words);
       expect({ words, exitCode }).toEqual({ words, exitCode: exitCode === 0 ? "refused" : exitCode });
       expect({ words, stderr }).toEqual({ words, stderr: expect.stringMatching(sentence) as string });
     });
-    await Promise.all(asked);
+    await Promise.all(checks);
   }
   for (const name of ["x", "host-secret"])
     expect((await fetch(`http://${registry}/v2/${name}/tags/list`)).status).toBe(404);

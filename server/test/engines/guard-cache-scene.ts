@@ -52,10 +52,10 @@ export async function recordsAreApart({ engine, folder, a, b }: CacheScene): Pro
     return came;
   };
   const [ofHost, ofA, ofB] = [await built(host), await built(a), await built(b)];
-  const told = (await a(["buildx", "du", "--verbose"])).stdout;
-  expect(told).not.toContain("the-step");
-  expect(idsIn(told)).toEqual(expect.arrayContaining(ofA));
-  expect(withoutThose(idsIn(told), [...ofHost, ...ofB])).toEqual(idsIn(told));
+  const output = (await a(["buildx", "du", "--verbose"])).stdout;
+  expect(output).not.toContain("the-step");
+  expect(idsIn(output)).toEqual(expect.arrayContaining(ofA));
+  expect(withoutThose(idsIn(output), [...ofHost, ...ofB])).toEqual(idsIn(output));
 
   expect(await a(["builder", "prune", "--all", "--force"])).toMatchObject({ exitCode: 0 });
   expect(withoutThose([...ofHost, ...ofA, ...ofB].toSorted(), await recordsOf(host))).toEqual(ofA);

@@ -36,10 +36,10 @@ export async function hostIsHidden({ engine, a, oldest }: Guarded): Promise<void
   expect(host).not.toContain("");
   for (const cli of [a, oldest]) {
     for (const words of [["info"], ["info", "--format", "{{json .}}"], ["version"]]) {
-      const told = await cli(words);
-      expect(told).toMatchObject({ exitCode: 0, stderr: "" });
-      expect(told.stdout).not.toContain("WARNING");
-      for (const word of host) expect(told.stdout.split(/[\s",:]+/)).not.toContain(word);
+      const output = await cli(words);
+      expect(output).toMatchObject({ exitCode: 0, stderr: "" });
+      expect(output.stdout).not.toContain("WARNING");
+      for (const word of host) expect(output.stdout.split(/[\s",:]+/)).not.toContain(word);
     }
   }
 }
@@ -69,7 +69,7 @@ export async function stepsAreTheTenants(scene: Guarded): Promise<void> {
 export async function sourcesAreAllowedOnes(
   scene: Guarded,
   builder: "classic" | "buildkit",
-  source: { url: string; asked: string[] },
+  source: { url: string; requests: string[] },
 ): Promise<void> {
   const { a, folder } = scene;
   const build = async (address: string) => {
@@ -81,7 +81,7 @@ export async function sourcesAreAllowedOnes(
   const { exitCode, stdout, stderr } = await build(`${source.url}/opener`);
   expect(exitCode).not.toBe(0);
   expect(stdout + stderr).toContain("is not an address that a build may fetch: an address must begin with");
-  expect(source.asked.filter((line) => !line.includes("/open/file"))).toEqual([]);
+  expect(source.requests.filter((line) => !line.includes("/open/file"))).toEqual([]);
 }
 
 /** Checks that --audit has a line for each request of a real build, and that --metrics counts them. */

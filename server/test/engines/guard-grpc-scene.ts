@@ -136,8 +136,8 @@ export async function ownFrontendsDoNotRun(scene: GrpcScene): Promise<void> {
   const build = rawBuild(b, { session: session.id });
   const { bridge } = b;
   for (const frontend of ["gateway.v0", "", "Dockerfile.v0", "dockerfile.v0\0"]) {
-    const asked = bridge.solve({ frontend, frontendOpt: {} }, build.options);
-    expect(await refusalOf(asked)).toContain("may not be used here");
+    const call = bridge.solve({ frontend, frontendOpt: {} }, build.options);
+    expect(await refusalOf(call)).toContain("may not be used here");
   }
   expect(await refusalOf(build.solve({ source: BASE }))).toContain("may not choose the frontend");
   await bridge.return({}, build.options);

@@ -61,10 +61,10 @@ export async function stepsAreLimited(scene: LimitsScene, client: Builder | "ver
   const cgroups = controllers.map((controller) => cgroupsOf(last, controller)[0] ?? "");
   for (const pid of pidsOf(last)) process.kill(pid, "SIGKILL");
   const ended = await building;
-  const told = outputOf(ended);
-  expect(told).toContain("nofile=99 ethernets=0");
-  expect(told).toMatch(/forked=[1-9]/);
-  expect(told).toContain("hog=137");
+  const output = outputOf(ended);
+  expect(output).toContain("nofile=99 ethernets=0");
+  expect(output).toMatch(/forked=[1-9]/);
+  expect(output).toContain("hog=137");
   expect(ended.exitCode).not.toBe(0);
 
   const limitOf = (controller: Controller, name: string): string => {

@@ -50,21 +50,21 @@ describe.skipIf(why)(`pods of an engine ${why ?? ""}`, () => {
     // The kubelet cannot unmount an emptyDir with an open socket: the guard removes the socket when the containers end.
     await bed.far.docker("stop", third);
     // By the event of its end, and not by the list that is requested every 30 s
-    await vi.waitFor(() => expect(pods.told).toContain("-pod-in-memory"), { timeout: 20_000 });
+    await vi.waitFor(() => expect(pods.reports).toContain("-pod-in-memory"), { timeout: 20_000 });
     const volume = "docker-socket";
     await using others = follow(kubeletPods({ folder: kubelet, volume, defaults: DEFAULTS, server: undefined }));
     await others.ready;
-    expect(others.told.filter((line) => line.includes("pod-in-memory"))).toEqual([
+    expect(others.reports.filter((line) => line.includes("pod-in-memory"))).toEqual([
       expect.stringMatching(/^!the pod pod-in-memory gets no socket: .* is in memory/),
     ]);
 
     await bed.far.docker("rm", "-f", first);
-    await vi.waitFor(() => expect(pods.told).toContain("--pod-1"), waiting);
+    await vi.waitFor(() => expect(pods.reports).toContain("--pod-1"), waiting);
     await bed.far.stop();
     await bed.far.start();
     await bed.far.docker("rm", "-f", second);
-    await vi.waitFor(() => expect(pods.told).toContain("--pod-2"), waiting);
-    expect(pods.told.join("\n")).not.toContain("+pod-read-only");
+    await vi.waitFor(() => expect(pods.reports).toContain("--pod-2"), waiting);
+    expect(pods.reports.join("\n")).not.toContain("+pod-read-only");
     await removeFakePods(bed.far);
   });
 });

@@ -130,9 +130,9 @@ describe.each(["20.10", "28.5"] as const)(`a registry with a password, through t
       });
       const elsewhere = await known(["login", "-u", "ann", "-p", WRONG, "127.0.0.1:1"]);
       expect(elsewhere.stderr).toContain("is not a registry to which this tenant may push");
-      const told = [refused.stderr, ...guard.printed].join("\n");
-      expect(told).toContain('"rule":"login.failed"');
-      for (const secret of [WRONG, USER.password]) expect(told).not.toContain(secret);
+      const output = [refused.stderr, ...guard.printed].join("\n");
+      expect(output).toContain('"rule":"login.failed"');
+      for (const secret of [WRONG, USER.password]) expect(output).not.toContain(secret);
     });
 
     test.each(["classic", "buildkit"] as const)(
@@ -178,11 +178,11 @@ describe.each(["20.10", "28.5"] as const)(`a registry with a password, through t
       expect(ended.map(({ exitCode }) => exitCode)).toEqual([0, 0, 1, 0, 0, 0]);
       expect(await whoIs(`guard.internal/held/${name.replace(":", "__")}`)).toBe("registry");
       expect(await digestOf(name)).toMatch(/^sha256:/);
-      const told = [...ended.flatMap(({ stdout, stderr }) => [stdout, stderr]), ...guard.printed].join("\n");
-      expect(told).toContain('"tenant":"held","call":"POST /v1.');
+      const output = [...ended.flatMap(({ stdout, stderr }) => [stdout, stderr]), ...guard.printed].join("\n");
+      expect(output).toContain('"tenant":"held","call":"POST /v1.');
       const commandLine = readFileSync(`/proc/${guard.pid}/cmdline`, "utf8");
       for (const secret of [USER.password, authOf(USER.password)[registry.host]?.auth ?? ""]) {
-        expect(told).not.toContain(secret);
+        expect(output).not.toContain(secret);
         expect(commandLine).not.toContain(secret);
       }
     });

@@ -60,14 +60,14 @@ const BY_HAND: readonly { what: string; fails: (scene: GrpcScene) => Promise<voi
 
 let registry: OwnRegistry;
 /** ADD may fetch only addresses below /open/. */
-const source = { url: "", asked: [] as string[] };
+const source = { url: "", requests: [] as string[] };
 let server: Server;
 
 beforeAll(async () => {
   if (why) return;
   registry = await startRegistry(bed.near);
   server = createServer(({ method, url }, response) => {
-    source.asked.push(`${method} ${url}`);
+    source.requests.push(`${method} ${url}`);
     response.end(`GET ${url}`);
   }).listen(0, "127.0.0.1");
   await once(server, "listening");

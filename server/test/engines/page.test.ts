@@ -237,8 +237,8 @@ describe("the page", () => {
     await expect.poll(() => rows(page)).toEqual(["team/app:v1 queued, next"]);
     // One request detects that a token is needed, and the others wait for it.
     expect(refused).toEqual([undefined, "Bearer wrong-token"]);
-    const kept = "JSON.stringify([{ ...sessionStorage }, { ...localStorage }, document.cookie, location.href])";
-    const [session, ...elsewhere] = JSON.parse(await page.evaluate<string>(kept)) as unknown[];
+    const storage = "JSON.stringify([{ ...sessionStorage }, { ...localStorage }, document.cookie, location.href])";
+    const [session, ...elsewhere] = JSON.parse(await page.evaluate<string>(storage)) as unknown[];
     expect(Object.values(session as object)).toEqual(["secret-token"]);
     expect(JSON.stringify(elsewhere)).not.toContain("secret");
     await page.reload();
@@ -249,7 +249,7 @@ describe("the page", () => {
     await page.getByRole("button", { name: "Sign out" }).click();
     await page.getByLabel("Token").waitFor();
     expect(await rows(page)).toEqual([]);
-    expect(await page.evaluate<string>(kept)).not.toContain("secret");
+    expect(await page.evaluate<string>(storage)).not.toContain("secret");
     expect(requests.join(" ")).not.toContain("token");
     expect(open.complaints).toEqual([]);
   });

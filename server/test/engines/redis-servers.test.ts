@@ -45,13 +45,13 @@ test("another server than the one that runs a job can cancel it, and is notified
   const bed = redisBed(server);
   await using here = await bed.open();
   await using there = await bed.open();
-  const told: string[] = [];
-  using _ = here.watch(({ id, what }) => told.push(`${what} ${id}`));
+  const changes: string[] = [];
+  using _ = here.watch(({ id, what }) => changes.push(`${what} ${id}`));
   const { id } = await added(here);
   await using worker = new TestWorker(there);
   const { claim } = await worker.run(0);
   claim.log(["a line"]);
-  await eventually(() => expect(told).toContain(`log ${id}`));
+  await eventually(() => expect(changes).toContain(`log ${id}`));
   await here.cancel(id);
   await isOver(here, id, "cancelled");
   expect(claim.signal.reason).toMatchObject({ why: "cancelled" });
@@ -71,13 +71,13 @@ test("a worker that missed the message detects from the record that its job is c
 test("a server that has lost its subscription reports the changes of that time", async () => {
   const bed = redisBed(server);
   await using store = await bed.open();
-  const told = new Set<string>();
+  const changes = new Set<string>();
   const { id } = await added(store);
   await using worker = new TestWorker(store);
   const { claim } = await worker.run(0);
-  using _ = store.watch(({ id, what }) => told.add(`${what} ${id}`));
+  using _ = store.watch(({ id, what }) => changes.add(`${what} ${id}`));
   await redis((client) => client.call("CLIENT", "KILL", "TYPE", "pubsub"));
-  await eventually(() => expect([...told].toSorted()).toEqual([`job ${id}`, `log ${id}`]));
+  await eventually(() => expect([...changes].toSorted()).toEqual([`job ${id}`, `log ${id}`]));
   expect(claim.signal.aborted).toBe(false);
 });
 

@@ -106,8 +106,8 @@ describe.skipIf(why)(`a worker on a real engine ${why ?? ""}`, () => {
         outcome: { state: "succeeded" },
         log: expect.any(String) as string,
       });
-      expect(await digestInRegistry(repository)).toBe(work.told.digest);
-      expect(work.told).toMatchObject({ imageId: expect.stringMatching(/^sha256:/) as string, state: "pushing" });
+      expect(await digestInRegistry(repository)).toBe(work.reported.digest);
+      expect(work.reported).toMatchObject({ imageId: expect.stringMatching(/^sha256:/) as string, state: "pushing" });
       expect(work.log).toMatch(/^#\d+ \[2\/2\] (?:RUN|COPY) /m);
       const id = "{{.Id}}";
       const [now, base] = await Promise.all(
@@ -125,7 +125,7 @@ describe.skipIf(why)(`a worker on a real engine ${why ?? ""}`, () => {
     const dockerfile = `FROM ${BASE}\nRUN echo made > /made\n`;
     const { bed: work, outcome } = await run("28.5-containerd", { dockerfile, name });
     expect({ outcome, log: work.log }).toEqual({ outcome: { state: "succeeded" }, log: expect.any(String) as string });
-    expect(work.log).toContain(`Pushed ${name}, digest ${work.told.digest}`);
+    expect(work.log).toContain(`Pushed ${name}, digest ${work.reported.digest}`);
     await own.near.docker("rmi", name);
   });
 

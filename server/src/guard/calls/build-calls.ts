@@ -20,12 +20,12 @@ const build: Call = {
   query: BUILD_QUERY,
   body: { kind: "stream" },
   read(request): ReadCall {
-    const asked = parseBuild(request);
+    const buildRequest = parseBuild(request);
     return {
-      about: asked.names,
+      about: buildRequest.names,
       async perform({ caller, backend, body, reply }) {
-        const context = asked.remote === undefined && asked.session === undefined ? body : undefined;
-        await backend.builds.build(caller, asked, context, (line) => reply.line(line));
+        const context = buildRequest.remote === undefined && buildRequest.session === undefined ? body : undefined;
+        await backend.builds.build(caller, buildRequest, context, (line) => reply.line(line));
       },
     };
   },

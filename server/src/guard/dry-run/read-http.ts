@@ -45,11 +45,11 @@ export function readHttp(copy: Duplex, events: HttpEvents): void {
   });
   server.on("upgrade", (request, stream, head) => {
     if (head.length > 0) stream.unshift(head);
-    events.onUpgrade(whole(request, Buffer.alloc(0), 0), stream);
+    events.onUpgrade(copiedRequest(request, Buffer.alloc(0), 0), stream);
   });
   server.on("connect", (request, stream, head) => {
     if (head.length > 0) stream.unshift(head);
-    events.onUpgrade(whole(request, Buffer.alloc(0), 0), stream);
+    events.onUpgrade(copiedRequest(request, Buffer.alloc(0), 0), stream);
   });
   server.on("clientError", (error, stream) => {
     // A connection that ends in the middle of a request is not an error.
@@ -60,21 +60,25 @@ export function readHttp(copy: Duplex, events: HttpEvents): void {
 }
 
 async function copyOf(request: IncomingMessage): Promise<CopiedRequest> {
-  const kept: Buffer[] = [];
+  const storedChunks: Buffer[] = [];
   let [received, length] = [0, 0];
   try {
     for await (const chunk of request as AsyncIterable<Buffer>) {
       received += chunk.length;
       const part = chunk.subarray(0, MAX_BODY + 1 - length);
       length += part.length;
-      if (part.length > 0) kept.push(part);
+      if (part.length > 0) storedChunks.push(part);
     }
   } catch {
     // The body was cut off: the part that has arrived is judged.
   }
-  return whole(request, Buffer.concat(kept), received);
+  return copiedRequest(request, Buffer.concat(storedChunks), received);
 }
 
-function whole({ method = "", url = "", rawHeaders }: IncomingMessage, body: Buffer, received: number): CopiedRequest {
+function copiedRequest(
+  { method = "", url = "", rawHeaders }: IncomingMessage,
+  body: Buffer,
+  received: number,
+): CopiedRequest {
   return { method, target: url, rawHeaders, body, received };
 }

@@ -95,11 +95,11 @@ export class EngineApi implements AsyncDisposable {
    */
   async version(signal: AbortSignal): Promise<EngineVersion> {
     const isFirst = this.#version === undefined;
-    const asked = (this.#version ??= this.#askVersion(signal));
+    const pending = (this.#version ??= this.#queryVersion(signal));
     try {
-      return await asked;
+      return await pending;
     } catch (error) {
-      if (this.#version === asked) this.#version = undefined;
+      if (this.#version === pending) this.#version = undefined;
       signal.throwIfAborted();
       if (isFirst) throw error;
       return this.version(signal); // the caller that sent the query may have been aborted
@@ -203,7 +203,7 @@ export class EngineApi implements AsyncDisposable {
     return `/v${given ?? (await this.version(signal)).apiVersion}`;
   }
 
-  async #askVersion(signal: AbortSignal): Promise<EngineVersion> {
+  async #queryVersion(signal: AbortSignal): Promise<EngineVersion> {
     const found = (await this.json({ method: "GET", path: "/version", apiVersion: "none", signal })) as Record<
       string,
       string

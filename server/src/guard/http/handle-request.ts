@@ -100,8 +100,8 @@ async function takeBody(
 ): Promise<{ json: unknown; body: ReturnType<typeof streamBody> | undefined }> {
   const { exchange, context, tenant, controller } = handling;
   if (call.body.kind === "upgrade") return { json: undefined, body: undefined };
-  const whole = bodyLimit(call.body);
-  const limit = whole ?? tenant.quotas.context;
+  const maxBytes = bodyLimit(call.body);
+  const limit = maxBytes ?? tenant.quotas.context;
   const tooLong =
     call.body.kind === "none"
       ? new Refusal("body.unexpected", "this call accepts no body", { statusCode: 400 })
@@ -114,7 +114,7 @@ async function takeBody(
     signal: controller.signal,
     onBytes: (bytes: number) => (handling.received += bytes),
   };
-  if (whole === undefined) return { json: undefined, body: streamBody({ ...reading, idle: context.timeouts.idle }) };
+  if (maxBytes === undefined) return { json: undefined, body: streamBody({ ...reading, idle: context.timeouts.idle }) };
   if (request.headers.get("content-length") !== "0") exchange.askForBody();
   const body = await wholeBody(reading, context.timeouts.json);
   return { json: readBody(call.body, body, request.headers.get("content-type")), body: undefined };

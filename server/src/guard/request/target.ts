@@ -28,9 +28,9 @@ export function parseTarget(target: string): Target {
     throw invalid("target.form", "the address has a space, a fragment, or characters that are not ASCII");
   }
   const mark = target.indexOf("?");
-  const whole = mark === -1 ? target : target.slice(0, mark);
+  const rawPath = mark === -1 ? target : target.slice(0, mark);
   const query = mark === -1 ? "" : target.slice(mark + 1);
-  const path = withPlainNames(whole);
+  const path = withPlainNames(rawPath);
   checkPath(path);
   return { ...withoutVersion(path), query };
 }

@@ -94,14 +94,14 @@ export async function bindSocket(
     }
     return true;
   };
-  const kept = keepInPlace({ folder: folder.at("."), interval, repair: async () => await (repairing = repair()) });
+  const keeper = keepInPlace({ folder: folder.at("."), interval, repair: async () => await (repairing = repair()) });
   let closed: Promise<void> | undefined;
   const close = (): Promise<void> => (closed ??= end());
   const onAbort = (): void => void close();
   const end = async (): Promise<void> => {
     isOver = true;
     signal.removeEventListener("abort", onAbort);
-    kept[Symbol.dispose]();
+    keeper[Symbol.dispose]();
     await repairing; // it may be restoring the socket
     listening.close();
     await folder[Symbol.asyncDispose]();

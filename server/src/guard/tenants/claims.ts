@@ -76,10 +76,10 @@ const isSame = (one: TenantEndpoint, other: TenantEndpoint): boolean =>
   one.tenant.id === other.tenant.id && one.socket === other.socket;
 
 function conflict({ source, endpoint }: Claim, holder: Claim): string {
-  const what =
+  const subject =
     endpoint.tenant.id === holder.endpoint.tenant.id
       ? `the tenant ${endpoint.tenant.id}`
       : `${endpoint.socket}, for the tenant ${endpoint.tenant.id}`;
   const of = holder.source === source ? `its tenant ${holder.endpoint.tenant.id}` : holder.source.name;
-  return `${source.name} names ${what}, which ${of} already has: it gets no socket until that one is removed`;
+  return `${source.name} names ${subject}, which ${of} already has: it gets no socket until that one is removed`;
 }

@@ -115,15 +115,15 @@ function podScanner(options: EnginePodsOptions, changes: PodChanges, signal: Abo
     source = "",
     isLive,
   }: PodContainer): Promise<TenantEndpoint | undefined> => {
-    const whose = `the pod ${namespace ?? "?"}/${name ?? uid}`;
+    const podName = `the pod ${namespace ?? "?"}/${name ?? uid}`;
     const volume = volumeOf(source, uid, [kubelet, await realpath(kubelet).catch(() => kubelet)]);
     if (volume === undefined) {
-      changes.problem(uid, `${whose} mounts ${source}, which is not its emptyDir in ${kubelet}: it gets no socket`);
+      changes.problem(uid, `${podName} mounts ${source}, which is not its emptyDir in ${kubelet}: it gets no socket`);
       return undefined;
     }
     const folder = await inspectPodFolder(kubelet, uid, volume);
     if (!folder.isUsable) {
-      if (isLive) changes.problem(uid, `${whose} gets no socket: ${folder.reason}`);
+      if (isLive) changes.problem(uid, `${podName} gets no socket: ${folder.reason}`);
       return undefined;
     }
     // The kubelet could not unmount a tmpfs in which a socket is open.

@@ -93,14 +93,14 @@ function podScanner(
   const endpointOf = async (uid: string): Promise<TenantEndpoint | undefined> => {
     const found = await inspectPodFolder(folder, uid, volume);
     const pod = { uid, ...directory()?.find(uid) };
-    const whose = `the pod ${pod.name === undefined ? uid : `${pod.namespace}/${pod.name}`}`;
+    const podName = `the pod ${pod.name === undefined ? uid : `${pod.namespace}/${pod.name}`}`;
     if (!found.isUsable) {
-      changes.problem(uid, `${whose} gets no socket: ${found.reason}`);
+      changes.problem(uid, `${podName} gets no socket: ${found.reason}`);
       return undefined;
     }
     if (found.isInMemory) {
       const path = `${found.path} is in memory, and the kubelet could not remove it while a socket is open in it`;
-      changes.problem(uid, `${whose} gets no socket: ${path}. Remove "medium: Memory" from its emptyDir.`);
+      changes.problem(uid, `${podName} gets no socket: ${path}. Remove "medium: Memory" from its emptyDir.`);
       return undefined;
     }
     return podEndpoint({ ...pod, cgroupParent: await cgroupOf(uid) }, found.path, defaults);

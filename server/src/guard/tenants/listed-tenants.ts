@@ -51,14 +51,14 @@ function listedTenants(
   read: () => Promise<readonly ListedTenant[]>,
   defaults: TenantDefaults,
 ): TenantSource {
-  let told = new Map<string, TenantEndpoint>();
+  let reported = new Map<string, TenantEndpoint>();
   let changes: TenantChanges | undefined;
   let reading: Promise<void> = Promise.resolve();
   const readAgain = async (): Promise<void> => {
     const endpoints = (await read()).map((listed) => withDefaults(listed, defaults));
     const now = new Map(endpoints.map((one) => [one.tenant.id, one]));
-    const before = told;
-    told = now;
+    const before = reported;
+    reported = now;
     for (const id of before.keys()) if (!now.has(id)) changes?.onWent(id, false);
     for (const [id, one] of now) if (!isDeepStrictEqual(one, before.get(id))) changes?.onCame(one);
   };

@@ -9,15 +9,15 @@ export type PodsNow = ReadonlyMap<string, TenantEndpoint | undefined>;
 export class PodChanges {
   readonly #changes: TenantChanges;
   readonly #problems = new Map<string, string>();
-  #told: PodsNow = new Map();
+  #reported: PodsNow = new Map();
 
   constructor(changes: TenantChanges) {
     this.#changes = changes;
   }
 
   update(now: PodsNow): void {
-    const before = this.#told;
-    this.#told = now;
+    const before = this.#reported;
+    this.#reported = now;
     for (const [uid, endpoint] of before) {
       if (!now.has(uid)) this.#changes.onWent(uid, true);
       else if (endpoint !== undefined && now.get(uid) === undefined) this.#changes.onWent(uid, false);

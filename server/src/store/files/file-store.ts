@@ -60,9 +60,9 @@ export async function openFileStore(options: FileStoreOptions): Promise<JobStore
   try {
     return await FileStore.open(options);
   } catch (error) {
-    const explained = asStoreError(error, options.folder);
-    if (!(explained instanceof StoreUnavailable)) throw explained;
-    throw new Failure("refused", explained.message, {
+    const storeError = asStoreError(error, options.folder);
+    if (!(storeError instanceof StoreUnavailable)) throw storeError;
+    throw new Failure("refused", storeError.message, {
       expected: "a folder that this user can create, read and write",
       hint: "Fix its permissions, or name another folder: --data",
       cause: error,

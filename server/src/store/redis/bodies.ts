@@ -12,11 +12,11 @@ const LEFTOVER_AGE = 24 * 3600 * 1000;
 /** The folder of bodies, which all servers and workers share. The files of jobs are named by their IDs. */
 export class Bodies {
   readonly #incoming: string;
-  readonly #kept: string;
+  readonly #jobBodies: string;
 
   private constructor(folder: string) {
     this.#incoming = join(folder, "incoming");
-    this.#kept = join(folder, "bodies");
+    this.#jobBodies = join(folder, "bodies");
   }
 
   /**
@@ -28,7 +28,7 @@ export class Bodies {
   static async open(folder: string, database: RedisDatabase, key: string): Promise<Bodies> {
     const bodies = new Bodies(folder);
     try {
-      for (const path of [folder, bodies.#incoming, bodies.#kept]) {
+      for (const path of [folder, bodies.#incoming, bodies.#jobBodies]) {
         await mkdir(path, { recursive: true, mode: 0o700 });
         await refuseOthers(path);
       }
@@ -72,7 +72,7 @@ export class Bodies {
   /** Throws if the text is not an ID: others may write to Redis, the source of IDs. */
   pathOf(id: string): string {
     if (!isJobId(id)) throw new TypeError("not the ID of a job");
-    return join(this.#kept, id);
+    return join(this.#jobBodies, id);
   }
 
   /** Returns the path of a job's body; undefined if it has none. */
@@ -95,7 +95,7 @@ export class Bodies {
       const path = join(this.#incoming, name);
       if (await isOld(path)) await rm(path, { force: true });
     }
-    const ids = (await readdir(this.#kept)).filter((name) => isJobId(name));
+    const ids = (await readdir(this.#jobBodies)).filter((name) => isJobId(name));
     const known = await isKnown(ids);
     for (const [index, id] of ids.entries()) {
       if (known[index] === false && (await isOld(this.pathOf(id)))) await this.remove(id);

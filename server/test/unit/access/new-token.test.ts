@@ -5,7 +5,7 @@ import { rejection, temporaryFolder } from "../../../../test/unit/engine/fake-en
 import { addToken } from "../../../src/access/new-token.ts";
 import { TokenAccess } from "../../../src/access/token-access.ts";
 
-test("a token is added to a new file, which only its owner may read, and which does not have it", async () => {
+test("adds a token to a new file, which only its owner may read, and which does not contain the token", async () => {
   await using folder = await temporaryFolder();
   const path = join(folder.path, "tokens.json");
   const token = await addToken(path, { name: "ci", images: ["team/*"] });
@@ -15,7 +15,7 @@ test("a token is added to a new file, which only its owner may read, and which d
   expect(client).toMatchObject({ name: "ci", scopes: new Set(["build", "read"]), images: [{ given: "team/*" }] });
 });
 
-test("what is in a file stays: its tokens, its mode, and the link that leads to it", async () => {
+test("keeps the other tokens, the mode of the file, and a link to the file", async () => {
   await using folder = await temporaryFolder();
   const [path, link] = [join(folder.path, "tokens.json"), join(folder.path, "link.json")];
   const before = { name: "old", hash: `sha256:${"0a".repeat(32)}`, scopes: ["read"], limits: { body: "500MB" } };
@@ -32,7 +32,7 @@ test("what is in a file stays: its tokens, its mode, and the link that leads to 
   expect((await readdir(folder.path)).toSorted()).toEqual(["link.json", "tokens.json"]);
 });
 
-test("ten at once: none is lost", async () => {
+test("loses none of ten tokens that are added at the same time", async () => {
   await using folder = await temporaryFolder();
   const path = join(folder.path, "tokens.json");
   const tokens = await Promise.all(
@@ -42,7 +42,7 @@ test("ten at once: none is lost", async () => {
   expect(tokens.map((token) => access.client(token)?.name)).toEqual(tokens.map((_, n) => `ci-${n}`));
 });
 
-test("a name that is taken, or none, leaves the file as it was", async () => {
+test("leaves the file unchanged for a name that is used or invalid", async () => {
   await using folder = await temporaryFolder();
   const path = join(folder.path, "tokens.json");
   expect((await rejection(addToken(path, { name: "a b" }))).code).toBe("usage");
@@ -54,7 +54,7 @@ test("a name that is taken, or none, leaves the file as it was", async () => {
   expect(await readFile(path, "utf8")).toBe(before);
 });
 
-test("a folder that does not exist", async () => {
+test("rejects a folder that does not exist", async () => {
   await using folder = await temporaryFolder();
   const error = await rejection(addToken(join(folder.path, "none/tokens.json"), { name: "ci" }));
   expect(error.code).toBe("usage");

@@ -14,7 +14,7 @@ test.each([
   tcp("::ffff:127.0.0.1"),
   tcp("localhost"),
   { kind: "unix", path: "/run/a.sock" } as const,
-])("without tokens, anybody of this machine: %j", async (listen) => {
+])("allows everybody on this machine without tokens: %j", async (listen) => {
   const access = await openAccess({ listen });
   expect(access.needsToken).toBe(false);
   expect(access.client(undefined)).toEqual({
@@ -33,13 +33,13 @@ test.each([
   "localhost.example.com",
   "127.0.0.1.example.com",
   "",
-])("without tokens, the service does not start on %j", async (host) => {
+])("refuses to start on %j without tokens", async (host) => {
   const error = await rejection(openAccess({ listen: tcp(host) }));
   expect(error.code).toBe("usage");
   expect(error.message).toContain("refuses to start");
 });
 
-test("with tokens, it starts anywhere, and needs them on loopback as well", async () => {
+test("starts anywhere with tokens, and requires them on loopback as well", async () => {
   await using folder = await temporaryFolder();
   const tokenFile = join(folder.path, "tokens.json");
   const token = await addToken(tokenFile, { name: "ci" });

@@ -31,7 +31,7 @@ afterEach(async () => {
   await folder[Symbol.asyncDispose]();
 });
 
-test("a token has 256 bits", () => {
+test("creates tokens of 256 bits", () => {
   expect(first).toMatch(/^dos_[A-Za-z0-9_-]{43}$/);
   expect(first).not.toBe(second);
 });
@@ -40,7 +40,7 @@ test.each([
   ["Bearer", (token: string) => `Bearer ${token}`],
   ["bearer, in lower case", (token: string) => `bearer ${token}`],
   ["the token alone", (token: string) => token],
-])("who holds a token: %s", async (_how, header) => {
+])("identifies the holder of a token: %s", async (_how, header) => {
   const access = await TokenAccess.open(path);
   expect(access.needsToken).toBe(true);
   expect([first, second, third].map((token) => access.client(header(token))?.name)).toEqual([
@@ -62,13 +62,13 @@ test.each([
   ["the hash of a token", formatHash(hashOf(first))],
   ["another scheme", `Basic ${Buffer.from(`ci:${first}`).toString("base64")}`],
   ["bytes that are no text", "\u00ff\u0000"],
-])("nobody: %s", async (_what, header) => {
+])("rejects a token: %s", async (_what, header) => {
   const access = await TokenAccess.open(path);
   expect(access.client(header)).toBeUndefined();
 });
 
-// Counted, because a time that is measured tells little on a busy machine.
-test("each token is compared with all hashes, as a whole, whichever matches", async () => {
+// Counts comparisons, because measured times are unreliable on a busy machine.
+test("compares each token with all hashes, completely, whichever matches", async () => {
   const access = await TokenAccess.open(path);
   const compare = vi.spyOn(crypto, "timingSafeEqual");
   syncBuiltinESMExports();
@@ -83,7 +83,7 @@ test("each token is compared with all hashes, as a whole, whichever matches", as
   }
 });
 
-test("reloading: tokens come and go", async () => {
+test("adds and removes tokens when the file is read again", async () => {
   const access = await TokenAccess.open(path);
   await write({ second });
   expect(access.client(first)?.name).toBe("first");
@@ -93,7 +93,7 @@ test("reloading: tokens come and go", async () => {
   expect(access.client(second)?.name).toBe("second");
 });
 
-test("reloading a file that is not valid changes nothing", async () => {
+test("changes nothing when the file is read again and is invalid", async () => {
   const access = await TokenAccess.open(path);
   await writeFile(path, "[{");
   const { code, message } = await rejection(access.reload());

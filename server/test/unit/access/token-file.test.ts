@@ -18,7 +18,7 @@ function wrong(text: string): string {
   throw new Error("it did not throw");
 }
 
-test("a token with all that an entry may have", () => {
+test("parses a token with all fields", () => {
   const limits = { queued: 20, running: 2, body: "500MB", memory: "2GB", cpus: 1.5, time: "30m", network: "none" };
   const text = JSON.stringify([entry({ scopes: ["build", "read"], images: ["registry.example.com/team/*"], limits })]);
   const [token] = parseTokens(text, "tokens.json");
@@ -33,7 +33,7 @@ test("a token with all that an entry may have", () => {
   expect(matches("registry.example.com/other/app:v2")).toBe(false);
 });
 
-test("no images and no limits: any name, and no limits", () => {
+test("allows any name without images, and has no limits without limits", () => {
   expect(parseTokens(JSON.stringify([entry()]), "tokens.json")[0]?.client).toEqual({
     name: "ci",
     scopes: new Set(["build"]),
@@ -41,15 +41,15 @@ test("no images and no limits: any name, and no limits", () => {
   });
 });
 
-test("an empty list: that is how the last token is taken back", () => {
+test("accepts an empty list, which revokes the last token", () => {
   expect(parseTokens("[]", "tokens.json")).toEqual([]);
 });
 
 test.each([
-  ["a key that is not known", [entry({ image: ["*"] })], 'tokens.json: token "ci" has unknown keys: "image"'],
-  ["a limit that is not known", [entry({ limits: { cpu: 1 } })], 'limits has unknown keys: "cpu"'],
-  ["two of one name", [entry(), entry({ hash: `sha256:${"0b".repeat(32)}` })], 'two tokens have the name "ci"'],
-  ["two of one hash", [entry(), entry({ name: "other" })], "two tokens have the hash"],
+  ["an unknown key", [entry({ image: ["*"] })], 'tokens.json: token "ci" has unknown keys: "image"'],
+  ["an unknown limit", [entry({ limits: { cpu: 1 } })], 'limits has unknown keys: "cpu"'],
+  ["two tokens of one name", [entry(), entry({ hash: `sha256:${"0b".repeat(32)}` })], 'two tokens have the name "ci"'],
+  ["two tokens of one hash", [entry(), entry({ name: "other" })], "two tokens have the hash"],
   ["no list", { tokens: [] }, "is not a list"],
   ["no object", ["ci"], "token 1 is not an object"],
   ["null", [null], "token 1 is not an object"],
@@ -71,17 +71,17 @@ test.each([
   ["no count", [entry({ limits: { queued: "20" } })], "limits: queued is not a number of jobs"],
   ["no processors", [entry({ limits: { cpus: -1 } })], "limits: cpus is not a number of processors"],
   ["another container's network", [entry({ limits: { network: "container:db" } })], "limits: network is not a network"],
-])("refused: %s", (_what, content, message) => {
+])("rejects %s", (_what, content, message) => {
   const found = wrong(JSON.stringify(content));
   expect(found).toContain(message);
   expect(found).not.toContain("secret-word");
 });
 
-test("JSON that is not valid is not quoted", () => {
+test("does not quote invalid JSON", () => {
   expect(wrong('[{"name": "ci", "hash": dos_secret-word')).toBe("tokens.json is not valid JSON");
 });
 
-test("a file that others may write to is refused", async () => {
+test("rejects a file that others may write to", async () => {
   await using folder = await temporaryFolder();
   const path = join(folder.path, "tokens.json");
   await writeFile(path, JSON.stringify([entry()]), { mode: 0o644 });
@@ -92,7 +92,7 @@ test("a file that others may write to is refused", async () => {
   }
 });
 
-test("what is no file is refused", async () => {
+test("rejects a path that is not a file", async () => {
   await using folder = await temporaryFolder();
   const path = join(folder.path, "tokens.json");
   expect((await rejection(readTokenFile(path))).message).toBe(`${path} (--token-file) cannot be read (ENOENT)`);

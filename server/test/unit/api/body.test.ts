@@ -16,7 +16,7 @@ beforeAll(async () => void (folder = await mkdtemp(join(tmpdir(), "body-"))));
 afterAll(async () => await rm(folder, { recursive: true }));
 
 test.each(["/nowhere", "/healthz", "/api/v1/nowhere"])(
-  "a body for %s, where none is taken, is not read",
+  "does not read a body for %s, which accepts none",
   async (url) => {
     await using server = testApp();
     const headers = { "content-type": "application/json" };
@@ -25,7 +25,7 @@ test.each(["/nowhere", "/healthz", "/api/v1/nowhere"])(
   },
 );
 
-describe("a body that is spooled", () => {
+describe("a spooled body", () => {
   test("is in the file, and its hash is known", async () => {
     const path = join(folder, "whole");
     const spooled = await spoolBody(Readable.from([Buffer.from("a"), Buffer.from("bc")]), path, limits);
@@ -36,21 +36,21 @@ describe("a body that is spooled", () => {
     expect(await readFile(path, "utf8")).toBe("abc");
   });
 
-  test("is asked for no faster than it is written", async () => {
-    let asked = 0;
+  test("is requested no faster than it is written", async () => {
+    let readCount = 0;
     const source = new Readable({
       read() {
-        asked += 16 * 1024;
+        readCount += 16 * 1024;
         this.push(Buffer.alloc(16 * 1024));
       },
     });
     const watched = watchBody(source, { ...limits, maxBody: Number.MAX_SAFE_INTEGER });
     for (let turn = 0; turn < 100; turn++) await new Promise((resolve) => void setImmediate(resolve));
-    expect(asked).toBeLessThan(512 * 1024);
+    expect(readCount).toBeLessThan(512 * 1024);
     watched.destroy();
   });
 
-  test("a source that fails, after whatever it has sent", async () => {
+  test("fails with its source, whatever the source has sent", async () => {
     const source = new PassThrough();
     const spooling = spoolBody(source, join(folder, "cut"), limits);
     source.write("half");
@@ -58,20 +58,20 @@ describe("a body that is spooled", () => {
     await expect(spooling).rejects.toMatchObject({ status: 400, code: "incomplete" });
   });
 
-  test("a source that had ended before", async () => {
+  test("fails if its source has already ended", async () => {
     const source = new PassThrough();
     source.destroy();
     await expect(spoolBody(source, join(folder, "gone"), limits)).rejects.toMatchObject({ code: "incomplete" });
   });
 
-  test("a limit ends it, and leaves the source to its owner", async () => {
+  test("ends at the limit, and leaves the source to its owner", async () => {
     const source = Readable.from([Buffer.alloc(10), Buffer.alloc(10), Buffer.alloc(10)]);
     const spooling = spoolBody(source, join(folder, "large"), { ...limits, maxBody: 15 });
     await expect(spooling).rejects.toMatchObject({ status: 413 });
     expect(source.destroyed).toBe(false);
   });
 
-  test("a full disk", async () => {
+  test("fails on a full disk", async () => {
     const failed = spoolBody(Readable.from([Buffer.from("a")]), "/dev/full", limits);
     await expect(failed).rejects.toMatchObject({ name: "Failure", code: "no-space" });
   });
@@ -95,7 +95,7 @@ describe("a server whose disk is full", () => {
     ],
     ["a form", { url: "/api/v2/builds", ...form({ name: "build", content: '{"name":"app"}' }, archive) }],
     ["a form for tutum-builder", { url: "/api/v1/build", ...form({ ...archive, name: "TarFile" }) }],
-  ])("%s: 507, without a word of what is full", async (_what, request) => {
+  ])("%s: responds 507, without revealing which disk is full", async (_what, request) => {
     await using store = new FullStore();
     await using server = testApp({ store });
     const answer = await server.app.inject({ method: "POST", ...request });
@@ -104,7 +104,7 @@ describe("a server whose disk is full", () => {
     expect([store.disposed, store.added]).toEqual([1, []]);
   });
 
-  test("also when the store finds it out, once it has the body", async () => {
+  test("responds 507 even if the store detects it after the body", async () => {
     await using server = testApp();
     const { app, store } = server;
     vi.spyOn(store, "add").mockRejectedValue(new Failure("no-space", "/var/lib/x is full"));

@@ -28,8 +28,8 @@ async function submitted(token: string, more: object = {}): Promise<string> {
   return answer.json<{ id: string }>().id;
 }
 
-describe("one job", () => {
-  test("all that is known of it", async () => {
+describe("a job", () => {
+  test("contains all known facts", async () => {
     const id = await submitted("t1");
     server.store.change(id, {
       state: "failed",
@@ -61,7 +61,7 @@ describe("one job", () => {
     });
   });
 
-  test("the position in the queue", async () => {
+  test("contains the position in the queue", async () => {
     const id = await submitted("t1");
     const before = await server.store.counts();
     expect((await as("t1", `/${id}`)).json()).toMatchObject({ position: before.queued - 1 });
@@ -69,7 +69,7 @@ describe("one job", () => {
     expect((await as("t1", `/${id}`)).json()).not.toHaveProperty("position");
   });
 
-  test("another's is as one that does not exist, but for an admin", async () => {
+  test("of somebody else looks like one that does not exist, except to an admin", async () => {
     const id = await submitted("t1");
     const missing = "01890a5d-ac96-774b-bcce-b302099a8057";
     const routes = ["", "/cancel", "/retry", "/deliveries", "/logs"] as const;
@@ -84,7 +84,7 @@ describe("one job", () => {
   });
 
   test.each(["..%2f..%2fetc%2fpasswd", "a", "%00", "01890A5D-AC96-774B-BCCE-B302099A8057"])(
-    "an ID that is none never gets to the store, which may make a path of it: %s",
+    "is never requested from the store by an invalid ID, which the store may make a path of: %s",
     async (id) => {
       const get = vi.spyOn(server.store, "get");
       expect((await as("admin", `/${id}`)).statusCode).toBe(404);
@@ -93,7 +93,7 @@ describe("one job", () => {
     },
   );
 
-  test("while the store cannot be reached: 503, and when to ask again", async () => {
+  test("is answered with 503 and Retry-After while the store cannot be reached", async () => {
     const id = await submitted("t1");
     server.store.failure = new StoreUnavailable("gone");
     try {
@@ -111,7 +111,7 @@ describe("the list", () => {
   const names = (answer: Answer): string[] =>
     answer.json<{ builds: { name: string }[] }>().builds.map(({ name }) => name);
 
-  test("is of one's own, by state and name, page by page", async () => {
+  test("contains one's own jobs, filtered by state and name, in pages", async () => {
     await using list = testApp({ access: testAccess(clients) });
     const ask = (token: string, query: string): Promise<Answer> =>
       list.app.inject({ url: `${url}${query}`, headers: { authorization: token } });
@@ -138,7 +138,7 @@ describe("the list", () => {
   });
 
   test.each(["?status=done", "?limit=0", "?limit=x", "?page=2", "?cursor=%20", "?cursor=2"])(
-    "%s is refused",
+    "rejects %s",
     async (query) => {
       const answer = await as("t1", query);
       expect(answer.json()).toMatchObject({ status: 400, code: "invalid" });
@@ -147,7 +147,7 @@ describe("the list", () => {
 });
 
 describe("cancel", () => {
-  test("a queued job is over, and again it changes nothing", async () => {
+  test("ends a queued job, and has no effect the second time", async () => {
     const id = await submitted("t1");
     const first = await as("t1", `/${id}/cancel`, "POST");
     expect(first.json()).toMatchObject({ state: "cancelled" });
@@ -166,7 +166,7 @@ describe("retry", () => {
     as(token, `/${id}/retry`, "POST", payload);
   const over = (id: string): void => void server.store.change(id, { state: "failed" });
 
-  test("a new job has the same order and the same Dockerfile", async () => {
+  test("creates a job with the same order and the same Dockerfile", async () => {
     const id = await submitted("t1", {
       target: "x",
       labels: { a: "b" },
@@ -189,7 +189,7 @@ describe("retry", () => {
     expect(await readFile((await server.store.bodyOf(again.id)) ?? "", "utf8")).toBe("FROM scratch");
   });
 
-  test("of an archive: its bytes are copied, for the old job may be removed", async () => {
+  test("copies the bytes of an archive, because the old job may be removed", async () => {
     const answer = await server.app.inject({
       method: "POST",
       url: `${url}?name=app`,
@@ -207,18 +207,18 @@ describe("retry", () => {
     expect(await readdir(server.store.folder)).toEqual(files);
   });
 
-  test("of an address", async () => {
+  test("fetches an address again", async () => {
     const archiveUrl = "https://files.example.com/a.tar";
     const id = await submitted("t1", { dockerfile: undefined, archiveUrl });
     over(id);
     expect((await retry("t1", id)).json()).toMatchObject({ source: { kind: "address", url: archiveUrl } });
   });
 
-  test("not of one that is not over", async () => {
+  test("rejects a job that is not over", async () => {
     expect((await retry("t1", await submitted("t1"))).json()).toMatchObject({ status: 409, code: "not-over" });
   });
 
-  test("credentials come again", async () => {
+  test("needs the credentials again", async () => {
     const credentials = { username: "u", password: "p" };
     const id = await submitted("t1", { credentials });
     over(id);
@@ -228,14 +228,14 @@ describe("retry", () => {
     expect((await retry("t1", id, { credentials, extra: 1 })).statusCode).toBe(400);
   });
 
-  test("what a token may build is asked again", async () => {
+  test("checks the permissions of the token again", async () => {
     const id = await submitted("t1");
     over(id);
     expect((await retry("narrow", id)).json()).toMatchObject({ status: 403, code: "name-not-allowed" });
   });
 });
 
-test("deliveries of a webhook", async () => {
+test("lists the deliveries of a webhook", async () => {
   const id = await submitted("t1", { webhook: { url: "https://hooks.example.com/" } });
   const at = Date.UTC(2026, 0, 2);
   server.store.change(id, {

@@ -32,11 +32,11 @@ async function submit({ app }: TestApp, client: string): Promise<number> {
     .statusCode;
 }
 
-test("a client has so many bodies on their way, and no more; others are not concerned", async () => {
+test("limits the simultaneous bodies of a client, without affecting other clients", async () => {
   await using server = testApp({ access });
   const port = await listening(server.app);
   const uploads = await Promise.all(Array.from({ length: MAX_BODIES + 1 }, async () => await upload(port, 0)));
-  const refused = await Promise.race(uploads.map(async (one) => await one.received("too-many-at-once")));
+  const refused = await Promise.race(uploads.map(async (upload) => await upload.received("too-many-at-once")));
   expect(statusOf(refused)).toBe(429); // so the others have arrived
   expect(await submit(server, "greedy")).toBe(429);
   expect(await submit(server, "other")).toBe(202);
@@ -45,16 +45,16 @@ test("a client has so many bodies on their way, and no more; others are not conc
   for (const connection of uploads) connection[Symbol.dispose]();
 });
 
-test("the bytes of a client that are no jobs yet are limited, over all of its uploads", async () => {
+test("limits the total bytes of a client's uploads that are not yet jobs", async () => {
   await using server = testApp({ access });
   const port = await listening(server.app);
   const uploads = await Promise.all(Array.from({ length: MAX_LARGEST + 1 }, async () => await upload(port, 900)));
-  const refused = await Promise.race(uploads.map(async (one) => await one.received("too-many-at-once")));
+  const refused = await Promise.race(uploads.map(async (upload) => await upload.received("too-many-at-once")));
   expect(statusOf(refused)).toBe(429);
   for (const connection of uploads) connection[Symbol.dispose]();
 });
 
-test("a retry counts as the upload that it repeats", async () => {
+test("counts a retry like the upload that it repeats", async () => {
   await using server = testApp({ access });
   const port = await listening(server.app);
   const headers = { authorization: "Bearer greedy", "content-type": "application/x-tar" };
@@ -70,13 +70,13 @@ test("a retry counts as the upload that it repeats", async () => {
       })
     ).statusCode;
   const uploads = await Promise.all(Array.from({ length: MAX_LARGEST + 1 }, async () => await upload(port, 900)));
-  await Promise.race(uploads.map(async (one) => await one.received("too-many-at-once"))); // so the others have arrived
+  await Promise.race(uploads.map(async (upload) => await upload.received("too-many-at-once"))); // so the others have arrived
   expect(await retry()).toBe(429);
   for (const connection of uploads) connection[Symbol.dispose]();
   await eventually(async () => expect(await retry()).toBe(202));
 });
 
-test("a client has so many streams open, and no more", async () => {
+test("limits the open streams of a client", async () => {
   await using server = testApp({ access, streams: { perClient: 2 } });
   const { id } = await runningJob(server.store, [], "greedy");
   const port = await listening(server.app);
@@ -97,7 +97,7 @@ test("a client has so many streams open, and no more", async () => {
   });
 });
 
-test("a connection on which nothing moves is closed, also while an answer waits to be taken", async () => {
+test("closes a connection without activity, even while a response waits to be read", async () => {
   await using server = testApp();
   await listening(server.app);
   expect(server.app.server.timeout).toBeGreaterThan(0);

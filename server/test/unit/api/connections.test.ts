@@ -8,7 +8,7 @@ const head = (...lines: readonly string[]): string => [...lines, "Host: localhos
 const tarHead = (...more: readonly string[]): string =>
   head("POST /api/v2/builds?name=app HTTP/1.1", "Content-Type: application/x-tar", ...more);
 
-/** For what is refused: nothing of it is left. */
+/** For rejected requests, which leave nothing. */
 let refusing: TestApp;
 let port: number;
 beforeAll(async () => {
@@ -23,7 +23,7 @@ async function expectNothingLeft({ store }: TestApp): Promise<void> {
   expect(store.added).toEqual([]);
 }
 
-describe("requests that two servers could read in two ways", () => {
+describe("rejects requests that two servers could interpret differently", () => {
   const smuggled = "GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n";
   test.each<[string, string]>([
     [
@@ -32,25 +32,25 @@ describe("requests that two servers could read in two ways", () => {
     ],
     ["two lengths", `${tarHead("Content-Length: 4", "Content-Length: 5")}abcd${smuggled}`],
     ["a length with a sign", `${tarHead("Content-Length: +4")}abcd${smuggled}`],
-    ["an encoding that is no encoding", `${tarHead("Transfer-Encoding: xchunked")}0\r\n\r\n${smuggled}`],
-    ["chunked, and something after it", `${tarHead("Transfer-Encoding: chunked, identity")}0\r\n\r\n${smuggled}`],
+    ["an unknown encoding", `${tarHead("Transfer-Encoding: xchunked")}0\r\n\r\n${smuggled}`],
+    ["an encoding after chunked", `${tarHead("Transfer-Encoding: chunked, identity")}0\r\n\r\n${smuggled}`],
     ["a space before the colon", `${tarHead("Content-Length : 4")}abcd${smuggled}`],
     ["a folded header", `${tarHead("X: a", " Content-Length: 4")}abcd${smuggled}`],
-    ["ends of lines without CR", tarHead("Transfer-Encoding: chunked").replaceAll("\r\n", "\n") + smuggled],
-    ["a length of a chunk that is none", `${tarHead("Transfer-Encoding: chunked")}0x4\r\nabcd\r\n0\r\n\r\n${smuggled}`],
+    ["line endings without CR", tarHead("Transfer-Encoding: chunked").replaceAll("\r\n", "\n") + smuggled],
+    ["an invalid length of a chunk", `${tarHead("Transfer-Encoding: chunked")}0x4\r\nabcd\r\n0\r\n\r\n${smuggled}`],
     ["no Host", "GET /api/v2/builds HTTP/1.1\r\n\r\n"],
   ])("%s", async (_what, text) => {
     using connection = await rawConnection(port);
     connection.socket.write(text);
     const answer = await connection.closed;
     expect(statusOf(answer)).toBe(400);
-    // One answer, and no other to what was hidden behind it
+    // One answer, and none to the request hidden behind it
     expect(answer.match(/HTTP\/1\.1/g)).toHaveLength(1);
     connection.socket.end();
     await expectNothingLeft(refusing);
   });
 
-  test("large headers", async () => {
+  test("rejects large headers", async () => {
     using connection = await rawConnection(port);
     connection.socket.write(head("GET /healthz HTTP/1.1", `X: ${"x".repeat(17 * 1024)}`));
     const answer = await connection.closed;
@@ -59,7 +59,7 @@ describe("requests that two servers could read in two ways", () => {
   });
 });
 
-describe("a body that does not come", () => {
+describe("a body that does not arrive", () => {
   test.each<[string, string]>([
     ["an archive", `${tarHead("Content-Length: 100")}half`],
     ["an archive in chunks", `${tarHead("Transfer-Encoding: chunked")}4\r\nhalf\r\n`],
@@ -74,7 +74,7 @@ describe("a body that does not come", () => {
         return head("POST /api/v2/builds HTTP/1.1", ...lines) + payload.slice(0, -50);
       })(),
     ],
-  ])("%s stops half-way: nothing is left", async (_what, text) => {
+  ])("%s: leaves nothing if it stops half-way", async (_what, text) => {
     using connection = await rawConnection(port);
     connection.socket.write(text);
     await vi.waitFor(async () => expect(await readdir(refusing.store.folder)).toHaveLength(1));
@@ -83,13 +83,13 @@ describe("a body that does not come", () => {
   });
 
   test.each<[string, string, string]>([
-    ["an archive", `${tarHead("Content-Length: 100000")}half`, "Next to nothing"],
+    ["an archive", `${tarHead("Content-Length: 100000")}half`, "Almost nothing"],
     [
       "JSON",
       `${head("POST /api/v2/builds HTTP/1.1", "Content-Type: application/json", "Content-Length: 100")}{`,
       "not complete",
     ],
-  ])("%s that is silent: 408", async (_what, text, words) => {
+  ])("%s: is answered with 408 if it is silent", async (_what, text, words) => {
     await using server = testApp({ settings: { upload: { ...upload, idle: 50 }, maxQueued: 10 } });
     using connection = await rawConnection(await listening(server.app));
     connection.socket.write(text);
@@ -99,13 +99,13 @@ describe("a body that does not come", () => {
     await expectNothingLeft(server);
   });
 
-  test("a byte now and then is silence", async () => {
+  test("counts single bytes now and then as silence", async () => {
     await using server = testApp({ settings: { upload: { ...upload, idle: 100 }, maxQueued: 10 } });
     using connection = await rawConnection(await listening(server.app));
     connection.socket.write(tarHead("Content-Length: 100000"));
     const drip = setInterval(() => void connection.socket.write("x"), 20);
     try {
-      expect(statusOf(await connection.received("Next to nothing"))).toBe(408);
+      expect(statusOf(await connection.received("Almost nothing"))).toBe(408);
     } finally {
       clearInterval(drip);
     }
@@ -113,14 +113,14 @@ describe("a body that does not come", () => {
   });
 });
 
-describe("what is refused before its body", () => {
+describe("a request that is rejected before its body", () => {
   const wait = "Expect: 100-continue";
 
   test.each<[string, string, number]>([
     ["no token", tarHead("Content-Length: 5", wait), 401],
-    ["a field that is not known", tarHead("Content-Length: 5", wait, "Authorization: t1").replace("name", "nam"), 400],
+    ["an unknown field", tarHead("Content-Length: 5", wait, "Authorization: t1").replace("name", "nam"), 400],
     ["a length beyond the limit", tarHead(`Content-Length: ${upload.maxBody + 1}`, wait, "Authorization: t1"), 413],
-  ])("%s: the client is not told to send it", async (_what, text, status) => {
+  ])("%s: the client does not get 100 Continue", async (_what, text, status) => {
     await using server = testApp({ access: testAccess([testClient("t1")]) });
     using connection = await rawConnection(await listening(server.app));
     connection.socket.write(text);
@@ -142,7 +142,7 @@ describe("what is refused before its body", () => {
       head("POST /api/v1/build HTTP/1.1", "Content-Type: text/x", "Content-Length: 46", wait),
       '{"image_name":"app","dockerfile":"FROM a"}    ',
     ],
-  ])("%s that is not refused is asked for", async (_what, text, body) => {
+  ])("%s: gets 100 Continue if it is accepted", async (_what, text, body) => {
     await using server = testApp();
     using connection = await rawConnection(await listening(server.app));
     connection.socket.write(text);
@@ -151,12 +151,12 @@ describe("what is refused before its body", () => {
     expect(await connection.received("}")).toMatch(/HTTP\/1\.1 20[02] /);
   });
 
-  test("a large body that is refused does not lose the answer", async () => {
+  test("does not lose the response if its body is large", async () => {
     await using server = testApp({ settings: { upload: { ...upload, maxBody: 1000 }, maxQueued: 10 } });
     using connection = await rawConnection(await listening(server.app));
     connection.socket.write(tarHead("Transfer-Encoding: chunked"));
     const piece = "x".repeat(0x10000);
-    // More than the buffers of the connection hold: a server that stopped reading would stop this side.
+    // More than the buffers of the connection hold: a server that stopped reading would block the client.
     for (let count = 0; count < 200; count++) {
       if (connection.socket.write(`10000\r\n${piece}\r\n`)) continue;
       await new Promise<void>((resolve) => {
@@ -168,13 +168,13 @@ describe("what is refused before its body", () => {
   });
 });
 
-test("with tokens, pages of other sites have none: names are whatever a proxy in front says", async () => {
+test("accepts any Host and Origin of a request with a token", async () => {
   await using server = testApp({ access: testAccess([testClient("t1")]) });
   const headers = { host: "builds.example.com", origin: "https://other.example.com", authorization: "t1" };
   expect((await server.app.inject({ url: "/api/v2/builds", headers })).statusCode).toBe(200);
 });
 
-test("no answer lets pages of other sites read it, or tells browsers to guess its type", async () => {
+test("allows no page of another site to read a response, and no browser to guess its type", async () => {
   for (const url of ["/api/v2/builds", "/other", "/api/v1/other", "/api/v2/builds?x=1"]) {
     const { headers } = await refusing.app.inject({
       url,

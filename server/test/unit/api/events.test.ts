@@ -9,7 +9,7 @@ import { testAccess, testApp, testClient } from "../../fixtures/test-app.ts";
 
 const jobsIn = (text: string): Job[] => parseEvents(text).map(({ data }) => JSON.parse(data) as Job);
 
-test("jobs come as they change, also new ones", async () => {
+test("sends jobs when they change, including new ones", async () => {
   await using server = testApp();
   using reader = await openStream(await listenOnLoopback(server.app), "/api/v2/events");
   expect(reader.response.headers["content-type"]).toBe("text/event-stream");
@@ -28,7 +28,7 @@ test("jobs come as they change, also new ones", async () => {
   ]);
 });
 
-test("each sees its own jobs, an admin all", async () => {
+test("sends a client its own jobs, and an admin all jobs", async () => {
   const clients = [testClient("ann"), testClient("bob"), testClient("root", { scope: ["admin"] })];
   await using server = testApp({ access: testAccess(clients) });
   const port = await listenOnLoopback(server.app);
@@ -43,7 +43,7 @@ test("each sees its own jobs, an admin all", async () => {
   expect([seen(ann.text()), seen(bob.text()), seen(root.text())]).toEqual([["ann"], ["bob"], ["ann", "bob"]]);
 });
 
-test("a change is read once for all readers; a slow one gets the newest state of each job", async () => {
+test("reads a change once for all readers; a slow one gets the newest state of each job", async () => {
   await using store = new MemoryStore();
   using feed = new JobFeed(store);
   const readers = Array.from({ length: 50 }, () => feed.readJobs(() => true));
@@ -57,7 +57,7 @@ test("a change is read once for all readers; a slow one gets the newest state of
   expect(readers[1]?.take(9)).toMatchObject([{ id: second }, { id: first, size: 100 }]);
 });
 
-test("a reader that falls too far behind is dropped: it lists the jobs anew", async () => {
+test("drops a reader that falls too far behind, which lists the jobs again", async () => {
   await using store = new MemoryStore();
   using feed = new JobFeed(store);
   const [slow, fast] = [feed.readJobs(() => true), feed.readJobs(() => true)];
@@ -72,7 +72,7 @@ test("a reader that falls too far behind is dropped: it lists the jobs anew", as
   expect([slow.isOver, fast.isOver]).toEqual([true, false]);
 });
 
-test("a job that changes while the store is away is told when it is back", async () => {
+test("sends a job that changes while the store is unavailable later", async () => {
   await using store = new MemoryStore();
   using feed = new JobFeed(store, { retryDelay: 1 });
   const { id } = await runningJob(store, []);
@@ -85,7 +85,7 @@ test("a job that changes while the store is away is told when it is back", async
   await vi.waitFor(() => expect(reader.take(9)).toMatchObject([{ id, state: "pushing" }]));
 });
 
-test("closing ends the readers", async () => {
+test("ends the readers on close", async () => {
   const server = testApp();
   const { id } = await runningJob(server.store, ["line 1"]);
   const port = await listenOnLoopback(server.app);

@@ -7,7 +7,7 @@ const url = "/api/v2/builds";
 const list = (server: TestApp, headers: Record<string, string>): Promise<Answer> =>
   server.app.inject({ method: "GET", url, headers });
 
-/** What a page may send without asking the browser first */
+/** Sends a request that a page may send without asking the browser first */
 const submit = (server: TestApp, headers: Record<string, string>): Promise<Answer> =>
   server.app.inject({ method: "POST", url, headers: { host: "127.0.0.1:8080", ...headers } });
 
@@ -18,10 +18,10 @@ describe("a server without tokens", () => {
   });
 
   test.each([
-    ["a name that its DNS leads here", { host: "changing.example.com:8080" }],
+    ["a name that resolves to this machine", { host: "changing.example.com:8080" }],
     ["one that looks like localhost", { host: "localhost.example.com" }],
     ["the address of another machine", { host: "10.0.0.7:8080" }],
-    ["what is no name", { host: "a b" }],
+    ["an invalid name", { host: "a b" }],
     // A page may send any header to its own name.
     ["such a name, forwarded as localhost", { host: "changing.example.com", "x-forwarded-host": "localhost:8080" }],
   ])("does not answer a page at %s", async (_what, headers) => {
@@ -36,7 +36,7 @@ describe("a server without tokens", () => {
     ["another port", { origin: "http://127.0.0.1:9090" }],
     ["a sandbox", { origin: "null" }],
     ["another site, by its form", { "sec-fetch-site": "cross-site" }],
-  ])("takes no job from a page of %s", async (_what, headers) => {
+  ])("accepts no job from a page of %s", async (_what, headers) => {
     await using server = testApp();
     const answer = await submit(server, { "content-type": "application/json", ...headers });
     expect([answer.statusCode, answer.json<{ code: string }>().code]).toEqual([403, "foreign-origin"]);

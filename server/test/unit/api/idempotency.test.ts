@@ -6,7 +6,7 @@ import { testAccess, testApp, testClient } from "../../fixtures/test-app.ts";
 describe("Idempotency-Key", () => {
   const headers = { "idempotency-key": '"8e03978e-40d5-43dd-bc93-6894a57f9324"' };
 
-  test("the same request gets the same job, another one 422", async () => {
+  test("returns the same job for the same request, and 422 for another one", async () => {
     await using server = testApp();
     const first = await submit(server, build, headers);
     const turned = JSON.stringify({ dockerfile: build.dockerfile, name: build.name });
@@ -19,7 +19,7 @@ describe("Idempotency-Key", () => {
     expect(await readdir(server.store.folder)).toEqual(["body-1"]);
   });
 
-  test("the bytes of an archive count", async () => {
+  test("distinguishes the bytes of an archive", async () => {
     await using server = testApp();
     const send = (payload: string): Promise<Answer> =>
       server.app.inject({
@@ -34,7 +34,7 @@ describe("Idempotency-Key", () => {
     expect(await readdir(server.store.folder)).toEqual(["body-1"]);
   });
 
-  test("keys of two owners do not meet", async () => {
+  test("separates the keys of two owners", async () => {
     await using server = testApp({ access: testAccess([testClient("t1"), testClient("t2")]) });
     const ids = [];
     for (const authorization of ["t1", "t2"]) {
@@ -44,7 +44,7 @@ describe("Idempotency-Key", () => {
     expect(server.store.added[0]?.idempotency?.key).not.toBe(server.store.added[1]?.idempotency?.key);
   });
 
-  test.each(["", '"', "a b", "x".repeat(256)])("a key that is none: %j", async (key) => {
+  test.each(["", '"', "a b", "x".repeat(256)])("rejects an invalid key: %j", async (key) => {
     await using server = testApp();
     expect((await submit(server, build, { "idempotency-key": key })).statusCode).toBe(400);
   });

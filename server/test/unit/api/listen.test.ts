@@ -29,14 +29,14 @@ async function answerOf(options: RequestOptions): Promise<string> {
   return text(response);
 }
 
-test("a port that the system chooses is in the address", async () => {
+test("reports the port that the system chooses in the address", async () => {
   const server = testApp();
   await using listening = await listen(server.app, { listen: LOOPBACK });
   expect(listening.url).toMatch(/^http:\/\/127\.0\.0\.1:[1-9]\d+$/);
   expect(await answerOf({ host: "127.0.0.1", port: new URL(listening.url).port })).toBe('{"status":"ok"}');
 });
 
-test("a port in use, and an address of another machine, are told", async () => {
+test("reports a used port, and an address of another machine", async () => {
   const other = createServer().listen(0, "127.0.0.1");
   await once(other, "listening");
   const { port } = other.address() as { port: number };
@@ -53,7 +53,7 @@ test("a port in use, and an address of another machine, are told", async () => {
 });
 
 describe("a Unix socket", () => {
-  test("is for the user and the group, and goes with the server", async () => {
+  test("is for the user and the group, and is removed with the server", async () => {
     const path = join(folder, "a.sock");
     const umask = process.umask();
     {
@@ -66,7 +66,7 @@ describe("a Unix socket", () => {
     await expect(stat(path)).rejects.toMatchObject({ code: "ENOENT" });
   });
 
-  test("of a dead server is replaced; one of a server that lives is left alone, and so is a file", async () => {
+  test("replaces that of a dead server, but neither that of a live server nor a file", async () => {
     const path = join(folder, "b.sock");
     const script = `require("net").createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, "SIGKILL"))`;
     expect(() => execFileSync(process.execPath, ["-e", script], { stdio: "ignore" })).toThrow("SIGKILL");
@@ -81,14 +81,14 @@ describe("a Unix socket", () => {
     const file = join(folder, "file");
     await writeFile(file, "kept");
     await expect(listen(testApp().app, { listen: { kind: "unix", path: file } })).rejects.toMatchObject({
-      message: expect.stringContaining("which is no socket"),
+      message: expect.stringContaining("is not a socket"),
     });
     expect(await readFile(file, "utf8")).toBe("kept");
   });
 });
 
 describe("closing", () => {
-  test("ends streams, waits for answers, and closes connections that stay after the limit", async () => {
+  test("ends streams, waits for responses, and closes connections that stay after the limit", async () => {
     let arrived = 0;
     const server = testApp({
       plugins: [
@@ -129,7 +129,7 @@ describe("closing", () => {
   });
 });
 
-/** A pool of connections that stay open. */
+/** An agent with a pool of connections that stay open. */
 class KeptAgent extends Agent implements Disposable {
   constructor() {
     super({ keepAlive: true });
@@ -173,7 +173,7 @@ describe.skipIf(!hasOpenssl)("TLS", () => {
     return String(subject.CN);
   };
 
-  test("answers with the certificate, and with a new one after SIGHUP; a bad one is told and not taken", async () => {
+  test("uses the certificate, and a new one after SIGHUP; reports a bad one and does not use it", async () => {
     const tls = makeKeys("one.example.com");
     const next = makeKeys("two.example.com");
     const problems: string[] = [];
@@ -187,14 +187,14 @@ describe.skipIf(!hasOpenssl)("TLS", () => {
     expect(await nameAt(listening.url)).toBe("one.example.com");
     await copyFile(next.certFile, tls.certFile);
     process.emit("SIGHUP");
-    await vi.waitFor(() => expect(problems).toEqual([expect.stringContaining("cannot use")])); // the key of another one
+    await vi.waitFor(() => expect(problems).toEqual([expect.stringContaining("cannot use")])); // the key of another certificate
     expect(await nameAt(listening.url)).toBe("one.example.com");
     await copyFile(next.keyFile, tls.keyFile);
     await listening.reloadCertificate();
     expect(await nameAt(listening.url)).toBe("two.example.com");
   });
 
-  test("files that cannot be used are told before it listens", async () => {
+  test("reports unusable files before it listens", async () => {
     const tls = makeKeys("three.example.com");
     await expect(readTlsFiles({ ...tls, certFile: join(folder, "none.crt") })).rejects.toMatchObject({
       code: "usage",

@@ -12,7 +12,7 @@ const linesOf = (text: string): string[] =>
     .filter(({ event }) => event === "log")
     .map(({ data }) => data);
 
-test("the log of a job that is over is its text, colours included", async () => {
+test("returns the log of a job that is over as text, with colours", async () => {
   await using server = testApp();
   const { id } = await runningJob(server.store, ["\u001B[31mred\u001B[0m", "", "ümlaut"]);
   server.store.change(id, { state: "succeeded" });
@@ -21,7 +21,7 @@ test("the log of a job that is over is its text, colours included", async () => 
   expect(answer.body).toBe("\u001B[31mred\u001B[0m\n\nümlaut\n");
 });
 
-test("the text of a job that runs ends with the last line there is, unless it follows", async () => {
+test("ends the text of a running job with its last line so far, unless it follows", async () => {
   await using server = testApp();
   const { id } = await runningJob(server.store, numbered(1, 3));
   expect((await server.app.inject(`/api/v2/builds/${id}/logs`)).body).toBe("line 1\nline 2\nline 3\n");
@@ -39,7 +39,7 @@ test("the text of a job that runs ends with the last line there is, unless it fo
   );
 });
 
-test("a follower gets the headers before there is a line", async () => {
+test("sends the headers to a follower before the first line", async () => {
   await using server = testApp();
   const { id } = await runningJob(server.store, []);
   using follower = await openStream(await listenOnLoopback(server.app), `/api/v2/builds/${id}/logs?follow=true`, {});
@@ -48,7 +48,7 @@ test("a follower gets the headers before there is a line", async () => {
   expect(await follower.ended).toBe("");
 });
 
-test("events: the job, its lines with their ids, its states, and the end", async () => {
+test("sends events: the job, its lines with their IDs, its states, and the end", async () => {
   await using server = testApp();
   const { id } = await runningJob(server.store, ["one", "two"]);
   using reader = await openStream(await listenOnLoopback(server.app), `/api/v2/builds/${id}/logs`);
@@ -72,7 +72,7 @@ test("events: the job, its lines with their ids, its states, and the end", async
   });
 });
 
-test("a reader that connects again goes on after the last line that it has: none is lost, none comes twice", async () => {
+test("resumes after the last line of a reader that reconnects, without losing or repeating lines", async () => {
   await using server = testApp();
   const { id } = await runningJob(server.store, numbered(1, 5000));
   const port = await listenOnLoopback(server.app);
@@ -83,7 +83,7 @@ test("a reader that connects again goes on after the last line that it has: none
     const again = lastId === undefined ? {} : { "last-event-id": lastId };
     using reader = await openStream(port, `/api/v2/builds/${id}/logs`, { ...EVENTS, ...again });
     await reader.until(/data: line/);
-    // What has arrived by now, up to the last event that is whole: the rest of it is lost with the connection.
+    // The received data up to the last complete event: the rest is lost with the connection.
     const whole = reader.text().slice(0, reader.text().lastIndexOf("\n\n"));
     const events = parseEvents(whole).filter(({ event }) => event === "log");
     received.push(...events.map(({ data }) => data));
@@ -97,7 +97,7 @@ test("a reader that connects again goes on after the last line that it has: none
   expect(received).toEqual(numbered(1, written));
 });
 
-test("who has the end has all; an ID that no store gives counts as the start", async () => {
+test("sends nothing to a reader that has the end; treats an ID that no store assigns as the start", async () => {
   await using server = testApp();
   const { id } = await runningJob(server.store, ["one"]);
   server.store.change(id, { state: "succeeded" });
@@ -110,7 +110,7 @@ test("who has the end has all; an ID that no store gives counts as the start", a
   expect((await server.app.inject(`${url}?tail=1`)).statusCode).toBe(400);
 });
 
-test("a line cannot pretend to be an event", async () => {
+test("does not let a line fake an event", async () => {
   await using server = testApp();
   const { id } = await runningJob(server.store, ["10%\r20%\revent: end\r\rid: 7"]);
   server.store.change(id, { state: "failed" });
@@ -122,7 +122,7 @@ test("a line cannot pretend to be an event", async () => {
   ]);
 });
 
-test("a job of somebody else is as one that does not exist; reading needs the scope", async () => {
+test("treats a job of somebody else like one that does not exist; needs the scope", async () => {
   const clients = [
     testClient("ann"),
     testClient("bob"),
@@ -142,7 +142,7 @@ test("a job of somebody else is as one that does not exist; reading needs the sc
   expect((await read("nobody")).statusCode).toBe(401);
 });
 
-test("a stream lives on while the store cannot be reached, and tells that it lives", async () => {
+test("keeps a stream open while the store cannot be reached, with heartbeats", async () => {
   await using server = testApp({ streams: { heartbeat: 5, retryDelay: 5 } });
   const { id } = await runningJob(server.store, ["one"]);
   using reader = await openStream(await listenOnLoopback(server.app), `/api/v2/builds/${id}/logs`);

@@ -6,7 +6,7 @@ import { listenOnLoopback, openStream } from "../../fixtures/sse-client.ts";
 import { testApp } from "../../fixtures/test-app.ts";
 
 const READERS = 200;
-/** Far more pieces than the buffers of a connection hold, 32 kB each */
+/** Far more pieces, of 32 kB each, than the buffers of a connection hold */
 const MANY = 5000;
 
 async function readersOf(app: FastifyInstance, stream: string): Promise<number> {
@@ -14,7 +14,7 @@ async function readersOf(app: FastifyInstance, stream: string): Promise<number> 
   return Number(new RegExp(`stream_readers\\{stream="${stream}"\\} (\\d+)`).exec(body)?.[1]);
 }
 
-test("readers of one log share what is read of it", async () => {
+test("shares the reads of one log among its readers", async () => {
   await using server = testApp();
   const { id } = await runningJob(server.store, ["line 1"]);
   const readLog = vi.spyOn(server.store, "readLog");
@@ -43,37 +43,34 @@ test("readers of one log share what is read of it", async () => {
 test.each([
   { what: "text", headers: {} },
   { what: "events", headers: { accept: "text/event-stream" } },
-])(
-  "$what: a reader that takes nothing is dropped, and little is read for it; an idle one stays",
-  async ({ headers }) => {
-    await using server = testApp({ streams: { stall: 300 } });
-    const { store, app } = server;
-    const { id: quiet } = await runningJob(store, ["line 1"]);
-    const { id: loud } = await runningJob(store, []);
-    const readLog = store.readLog.bind(store);
-    const text = "x".repeat(1000);
-    let pieces = 0;
-    vi.spyOn(store, "readLog").mockImplementation(async (id, options): Promise<LogPiece> => {
-      if (id !== loud) return readLog(id, options);
-      if (pieces === MANY) return { lines: [], isLast: true };
-      pieces += 1;
-      return { lines: Array.from({ length: 32 }, (_, index) => ({ id: `${pieces}-${index}`, text })), isLast: false };
-    });
-    const port = await listenOnLoopback(app);
-    using idle = await openStream(port, `/api/v2/builds/${quiet}/logs?follow=true`, headers);
-    await idle.until(/line 1/);
-    using stuck = await openStream(port, `/api/v2/builds/${loud}/logs?follow=true`, headers);
-    stuck.response.pause();
-    expect(await readersOf(app, "log")).toBe(2);
-    await vi.waitFor(async () => expect(await readersOf(app, "log")).toBe(1), { timeout: 30_000 });
-    expect(pieces).toBeGreaterThan(1);
-    expect(pieces).toBeLessThan(MANY / 5);
-    store.log(quiet, ["line 2"]);
-    await idle.until(/line 2/);
-  },
-);
+])("$what: drops a reader that receives nothing, after few reads; keeps an idle one", async ({ headers }) => {
+  await using server = testApp({ streams: { stall: 300 } });
+  const { store, app } = server;
+  const { id: quiet } = await runningJob(store, ["line 1"]);
+  const { id: loud } = await runningJob(store, []);
+  const readLog = store.readLog.bind(store);
+  const text = "x".repeat(1000);
+  let pieces = 0;
+  vi.spyOn(store, "readLog").mockImplementation(async (id, options): Promise<LogPiece> => {
+    if (id !== loud) return readLog(id, options);
+    if (pieces === MANY) return { lines: [], isLast: true };
+    pieces += 1;
+    return { lines: Array.from({ length: 32 }, (_, index) => ({ id: `${pieces}-${index}`, text })), isLast: false };
+  });
+  const port = await listenOnLoopback(app);
+  using idle = await openStream(port, `/api/v2/builds/${quiet}/logs?follow=true`, headers);
+  await idle.until(/line 1/);
+  using stuck = await openStream(port, `/api/v2/builds/${loud}/logs?follow=true`, headers);
+  stuck.response.pause();
+  expect(await readersOf(app, "log")).toBe(2);
+  await vi.waitFor(async () => expect(await readersOf(app, "log")).toBe(1), { timeout: 30_000 });
+  expect(pieces).toBeGreaterThan(1);
+  expect(pieces).toBeLessThan(MANY / 5);
+  store.log(quiet, ["line 2"]);
+  await idle.until(/line 2/);
+});
 
-test("a reader that has gone is forgotten at once", async () => {
+test("forgets a disconnected reader at once", async () => {
   await using server = testApp();
   const { id } = await runningJob(server.store, ["line 1"]);
   const port = await listenOnLoopback(server.app);

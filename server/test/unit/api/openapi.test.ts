@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { readServeFiles } from "../../../../scripts/serve-reference.ts";
 import { testAccess, testApp } from "../../fixtures/test-app.ts";
 
-test("docs/serve-api.md and its OpenAPI document have the routes of the server; `npm run docs` brings them up to date", async () => {
+test("docs/serve-api.md and its OpenAPI document match the server's routes; `npm run docs` updates them", async () => {
   const files = await readServeFiles();
   expect(files).toHaveLength(2);
   for (const { is, shouldBe } of files) {
@@ -11,7 +11,7 @@ test("docs/serve-api.md and its OpenAPI document have the routes of the server; 
   }
 });
 
-test("the document is served to anybody, and is OpenAPI 3.1 in which each name leads somewhere", async () => {
+test("serves the document to everybody, as OpenAPI 3.1 whose references all resolve", async () => {
   await using server = testApp({ access: testAccess([]) });
   const answer = await server.app.inject("/api/v2/openapi.json");
   expect(answer.headers["content-type"]).toContain("application/json");

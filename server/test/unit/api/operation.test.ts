@@ -28,7 +28,7 @@ const CLIENTS = [
   testClient("root", { scope: ["admin"] }),
 ];
 
-test("a process that lives says so to anybody", async () => {
+test("reports to everybody that the process lives", async () => {
   await using server = testApp({ access: testAccess(CLIENTS) });
   const answer = await server.app.inject("/healthz");
   expect([answer.statusCode, answer.json()]).toEqual([200, { status: "ok" }]);
@@ -43,7 +43,7 @@ test.each([
     failure: new StoreUnavailable("redis.internal:6379"),
     missing: "the store of jobs",
   },
-])("not ready: $what", async ({ reports, failure, missing }) => {
+])("is not ready: $what", async ({ reports, failure, missing }) => {
   await using server = testApp({ access: testAccess(CLIENTS) });
   server.store.reports = reports;
   server.store.failure = failure;
@@ -61,7 +61,7 @@ test.each([
   });
 });
 
-test("ready: the store and a worker with an engine; who asks often does not ask the store as often", async () => {
+test("is ready with a store and a worker with an engine; caches the store's answer for frequent requests", async () => {
   await using server = testApp({ access: testAccess(CLIENTS) });
   server.store.reports = [UNREACHABLE, WORKER];
   const workers = vi.spyOn(server.store, "workers");
@@ -70,7 +70,7 @@ test("ready: the store and a worker with an engine; who asks often does not ask 
   expect(workers.mock.calls.length).toBeLessThan(20);
 });
 
-test("workers, with their engines; the jobs of others are a number", async () => {
+test("lists workers with their engines; shows only the number of other owners' jobs", async () => {
   await using server = testApp({ access: testAccess(CLIENTS) });
   server.store.reports = [WORKER, UNREACHABLE];
   const list = async (authorization: string) =>
@@ -87,7 +87,7 @@ test("workers, with their engines; the jobs of others are a number", async () =>
   expect((await list("ci")).statusCode).toBe(403);
 });
 
-test("metrics: jobs of the store, what this process has done, requests by route and never by address", async () => {
+test("exports metrics: jobs of the store, work of this process, requests by route and never by address", async () => {
   await using store = new MemoryStore();
   const metrics = new Metrics(store);
   await using server = testApp({ access: testAccess(CLIENTS), metrics });
@@ -102,7 +102,7 @@ test("metrics: jobs of the store, what this process has done, requests by route 
   const headers = { authorization: "ci", "idempotency-key": "one" };
   for (let time = 0; time < 2; time++)
     expect((await server.app.inject({ ...submitted, headers })).statusCode).toBe(202);
-  metrics.jobEnded(store.jobOf(id)); // runs: is not counted
+  metrics.jobEnded(store.jobOf(id)); // not counted, because it runs
   metrics.jobEnded({
     ...store.jobOf(id),
     state: "failed",
@@ -136,14 +136,14 @@ test("metrics: jobs of the store, what this process has done, requests by route 
   expect(answer.body).toContain("process_resident_memory_bytes ");
   expect(answer.body).not.toContain(id);
   expect(answer.body).not.toContain("/no/such");
-  // Prometheus' format: a sample, or a comment that tells of a metric once
+  // Prometheus' format: a sample, or a comment that describes a metric once
   for (const line of lines)
     expect(line).toMatch(/^(?:|# (?:HELP|TYPE) .+|[a-z_0-9]+(?:\{.*\})? (?:-?[0-9.e+-]+|Nan))$/);
   const types = lines.filter((line) => line.startsWith("# TYPE"));
   expect(new Set(types).size).toBe(types.length);
 });
 
-test("metrics need the scope, and come without the store", async () => {
+test("requires the scope for metrics, and exports them without the store", async () => {
   await using server = testApp({ access: testAccess(CLIENTS) });
   const read = async (authorization: string) => server.app.inject({ url: "/metrics", headers: { authorization } });
   expect([(await read("")).statusCode, (await read("ci")).statusCode]).toEqual([401, 403]);

@@ -27,7 +27,7 @@ describe("problem details", () => {
     if (status === 503) expect(answer.headers["retry-after"]).toBe("5");
   });
 
-  test("nothing there, and another method", async () => {
+  test("are sent for an unknown address, and for another method", async () => {
     await using server = testApp({ plugins: [thrower(new Error("unused"))] });
     expect((await server.app.inject({ url: "/other" })).json()).toMatchObject({ status: 404, code: "not-found" });
     const other = await server.app.inject({ url: "/thrown?x", method: "DELETE" });
@@ -41,7 +41,7 @@ describe("tokens", () => {
     app.get("/ok", { config: { scope: "read" } }, async () => ({}));
   };
 
-  test("no token, a wrong one and one of another form get the same words", async () => {
+  test("a missing, a wrong and a malformed one get the same response", async () => {
     await using server = testApp({ access: testAccess([testClient("t1")]), plugins: [ok] });
     const answers = await Promise.all(
       [undefined, "Bearer wrong", "Basic eDp5", "Bearer "].map((authorization) =>
@@ -57,13 +57,13 @@ describe("tokens", () => {
     expect(right.statusCode).toBe(200);
   });
 
-  test("a token without the scope", async () => {
+  test("one without the scope is rejected", async () => {
     await using server = testApp({ access: testAccess([testClient("t1", { scope: ["build"] })]), plugins: [ok] });
     const answer = await server.app.inject({ url: "/ok", headers: { authorization: "Bearer t1" } });
     expect(answer.statusCode).toBe(403);
   });
 
-  test("after many wrong tokens, the wrong ones of an address wait; the right one passes, and so do other addresses", async () => {
+  test("after many wrong ones from an address, other wrong ones wait; valid ones and other addresses pass", async () => {
     await using server = testApp({ access: testAccess([testClient("t1")]), plugins: [ok] });
     const ask = async (token: string | undefined, remoteAddress: string): Promise<number> => {
       const headers = { ...(token !== undefined && { authorization: token }) };
@@ -74,13 +74,13 @@ describe("tokens", () => {
     for (let count = 0; count < 100; count++) expect(await ask("t1", "192.0.2.1")).toBe(200);
     for (let count = 0; count < 20; count++) expect(await ask("wrong", "192.0.2.1")).toBe(401);
     expect(await ask("wrong", "192.0.2.1")).toBe(429);
-    expect(await ask(undefined, "192.0.2.1")).toBe(401); // it guesses none
+    expect(await ask(undefined, "192.0.2.1")).toBe(401); // it is not a guess
     expect(await ask("t1", "192.0.2.1")).toBe(200);
     expect(await ask("wrong", "192.0.2.1")).toBe(429);
     expect(await ask("wrong", "192.0.2.2")).toBe(401);
   });
 
-  test("a route without a scope does not start", async () => {
+  test("refuses to start with a route without a scope", async () => {
     const forgotten: FastifyPluginAsync = async (app) => {
       app.get("/forgotten", async () => ({}));
     };

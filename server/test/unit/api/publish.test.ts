@@ -1,4 +1,4 @@
-/** The client `publish` of the core, and this API: they are made in two rooms, and have to fit. */
+/** The core's client `publish` with this API: their code is in two packages, and must match. */
 import { randomBytes } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -40,7 +40,7 @@ const whenAccepted =
 
 const lines = (count: number): string[] => Array.from({ length: count }, (_, index) => `#1 line ${index} é`);
 
-test("a build with its files, its log and its result", async () => {
+test("returns a build with its files, its log and its result", async () => {
   const DOCKER_AUTH_CONFIG = JSON.stringify({
     auths: { "https://index.docker.io/v1/": { auth: Buffer.from("team:pw").toString("base64") } },
   });
@@ -87,7 +87,7 @@ test("a build with its files, its log and its result", async () => {
   expect(gunzipSync(await readFile(body?.path ?? "")).toString()).toContain("FROM scratch");
 });
 
-test("the log is read on when all connections are lost", async () => {
+test("continues the log after all connections are lost", async () => {
   let id = "";
   let cuts = 0;
   const published = await run({
@@ -108,7 +108,7 @@ test("the log is read on when all connections are lost", async () => {
   expect(codesOf(published)).toContain("connecting-in");
 });
 
-test("an upload whose answer is lost is one build", async () => {
+test("treats an upload whose response is lost as one build", async () => {
   const add = bed.store.add.bind(bed.store);
   bed.store.add = async (job) => {
     bed.store.add = add;
@@ -124,7 +124,7 @@ test("an upload whose answer is lost is one build", async () => {
   expect(codesOf(published)).toContain("connecting-in");
 });
 
-test("the place in the queue is told", async () => {
+test("reports the position in the queue", async () => {
   await run({ detach: true });
   let id = "";
   const published = await run({
@@ -138,7 +138,7 @@ test("the place in the queue is told", async () => {
   expect(codesOf(published)).toEqual(["build-accepted", "build-waiting"]);
 });
 
-test("SIGTERM cancels the build", async () => {
+test("cancels the build on SIGTERM", async () => {
   const stop = new AbortController();
   await run({
     signal: stop.signal,
@@ -148,7 +148,7 @@ test("SIGTERM cancels the build", async () => {
   expect(jobs.map(({ state }) => state)).toEqual(["cancelled"]);
 });
 
-test("a build is refused for its token, its name, its scope and its size, in words for people", async () => {
+test("explains why a build is rejected: its token, its name, its scope or its size", async () => {
   const large = join(folder, "large");
   mkdirSync(large);
   writeFileSync(join(large, "Dockerfile"), "FROM scratch\n");
@@ -173,7 +173,7 @@ test("a build is refused for its token, its name, its scope and its size, in wor
   expect(await refused({ env: { BUILD_AUTH: "submitter" }, detach: true })).toBeUndefined();
 });
 
-test("fields that the server does not take are named", async () => {
+test("names the fields that the server does not accept", async () => {
   const { error } = await run({ label: [["a b", "1"]], target: "" });
   expect(error).toMatchObject({ code: "refused", expected: expect.stringMatching(/target.*labels\.a b/) as string });
 });

@@ -6,7 +6,7 @@ const submit = async ({ app }: TestApp, more: object) =>
   await app.inject({ method: "POST", url: "/api/v2/builds", payload: { name: "team/app", ...more } });
 
 test.each(["http://169.254.169.254/latest/meta-data/", "http://2130706433/", "http://[::ffff:10.0.0.1]/app.tar"])(
-  "a build that refers to %s is refused before it is a job",
+  "rejects a build that refers to %s before it is a job",
   async (url) => {
     await using server = testApp({ network: networkOf(["git.example.com"]), hasWebhookSecret: true });
     const archive = await submit(server, { archiveUrl: url });
@@ -24,7 +24,7 @@ test.each(["http://169.254.169.254/latest/meta-data/", "http://2130706433/", "ht
   },
 );
 
-test("an address that is allowed is not", async () => {
+test("accepts an allowed address", async () => {
   await using server = testApp({ network: networkOf(["10.0.0.1:8080"]) });
   expect((await submit(server, { archiveUrl: "http://10.0.0.1:8080/app.tar" })).statusCode).toBe(202);
   expect((await submit(server, { archiveUrl: "http://10.0.0.1/app.tar" })).statusCode).toBe(422);

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { testApp } from "../../fixtures/test-app.ts";
 
-test("a server that stops accepts no builds, is not ready, and still tells of those that it has", async () => {
+test("a stopping server accepts no builds, is not ready, and still reports its builds", async () => {
   const stop = new AbortController();
   await using server = testApp({ stopping: stop.signal });
   const submit = async (url: string, payload: object) => await server.app.inject({ method: "POST", url, payload });

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { build, expectNothingLeft, refusedFields, url, type Answer } from "../../fixtures/submissions.ts";
 import { form, testApp, type FormPart, type TestApp } from "../../fixtures/test-app.ts";
 
-/** For what is refused: nothing of it is left, and the next test finds it empty. */
+/** For rejected requests, which leave nothing, so the next test finds it empty. */
 let refusing: TestApp;
 beforeAll(() => void (refusing = testApp()));
 afterAll(async () => await refusing[Symbol.asyncDispose]());
@@ -22,7 +22,7 @@ describe("a plain archive", () => {
       headers: { "content-type": "application/x-tar", ...more },
     });
 
-  test("with a query", async () => {
+  test("is accepted with a query", async () => {
     await using server = testApp();
     const credentials = { username: "u", password: "p" };
     const answer = await send(
@@ -49,7 +49,7 @@ describe("a plain archive", () => {
     ["no name", "", "x", 400],
     ["an unknown field", "name=app&dockerfile=x", "x", 400],
     ["a wrong value", "name=app&push=yes", "x", 400],
-    ["a pair that is none", "name=app&buildArg=A", "x", 422],
+    ["an invalid pair", "name=app&buildArg=A", "x", 422],
     ["no bytes", "name=app", "", 400],
     ["too many bytes", "name=app", "x".repeat(1024 * 1024 + 1), 413],
   ])("%s", async (_what, query, payload, status) => {
@@ -58,7 +58,7 @@ describe("a plain archive", () => {
     await expectNothingLeft(server);
   });
 
-  test("credentials that are none", async () => {
+  test("is rejected with invalid credentials", async () => {
     const server = refusing;
     expect((await send(server, "name=app", "x", { "x-registry-auth": "e30" })).statusCode).toBe(400);
     await expectNothingLeft(server);
@@ -93,7 +93,7 @@ describe("a form", () => {
     expect(await readFile((await server.store.bodyOf(job.id)) ?? "", "utf8")).toBe("a tar");
   });
 
-  test("names of files lead nowhere", async () => {
+  test("does not use file names as paths", async () => {
     await using server = testApp();
     const filename = "../../../../../../tmp/escaped";
     const answer = await send(
@@ -106,7 +106,7 @@ describe("a form", () => {
     expect(await readdir(server.store.folder)).toEqual(["body-1"]);
   });
 
-  test("a Dockerfile alone needs no archive", async () => {
+  test("with only a Dockerfile needs no archive", async () => {
     await using server = testApp();
     expect((await send(server, { name: "build", content: JSON.stringify(build) })).statusCode).toBe(202);
   });
@@ -180,7 +180,7 @@ describe("a form", () => {
     await expectNothingLeft(server);
   });
 
-  test.each([5, 30, 90, 200])("a body that lacks its last %i bytes", async (missing) => {
+  test.each([5, 30, 90, 200])("is rejected without its last %i bytes", async (missing) => {
     const server = refusing;
     const whole = form({ name: "build", content: json }, { name: "archive", content: "x".repeat(100) });
     const payload = whole.payload.slice(0, -missing);

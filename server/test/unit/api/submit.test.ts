@@ -4,13 +4,13 @@ import { parseNamePattern } from "docker-over-ssh/builds";
 import { build, expectNothingLeft, refusedFields, submit, url } from "../../fixtures/submissions.ts";
 import { testAccess, testApp, testClient, type TestApp } from "../../fixtures/test-app.ts";
 
-/** For what is refused: nothing of it is left, and the next test finds it empty. */
+/** For rejected requests, which leave nothing, so the next test finds it empty. */
 let refusing: TestApp;
 beforeAll(() => void (refusing = testApp()));
 afterAll(async () => await refusing[Symbol.asyncDispose]());
 
 describe("JSON", () => {
-  test("a Dockerfile is accepted with what is said and what is not", async () => {
+  test("is accepted with a Dockerfile, its options and the defaults", async () => {
     await using server = testApp();
     const answer = await submit(server, build);
     expect(answer.statusCode).toBe(202);
@@ -34,7 +34,7 @@ describe("JSON", () => {
     expect(await readFile((await server.store.bodyOf(job.id)) ?? "", "utf8")).toBe(build.dockerfile);
   });
 
-  test("everything else that can be said", async () => {
+  test("is accepted with all other options", async () => {
     await using server = testApp({ hasWebhookSecret: true });
     const all = {
       name: "registry.example.com:5000/team/app",
@@ -79,7 +79,7 @@ describe("JSON", () => {
     ["both sources", { ...build, archiveUrl: "https://files.example.com/a.tar" }, 422, ["archiveUrl", "dockerfile"]],
     ["no source", { name: "app" }, 422, ["dockerfile"]],
     ["an empty Dockerfile", { name: "app", dockerfile: "" }, 400, ["dockerfile"]],
-    ["a name that is none", { ...build, name: "Team/App" }, 422, ["name"]],
+    ["an invalid name", { ...build, name: "Team/App" }, 422, ["name"]],
     ["a name with a digest", { ...build, name: `app@sha256:${"0".repeat(64)}` }, 422, ["name"]],
     ["an address of another kind", { name: "app", archiveUrl: "file:///etc/passwd" }, 422, ["archiveUrl"]],
     ["an address with a password", { name: "app", archiveUrl: "https://u:p@files.example.com/" }, 422, ["archiveUrl"]],
@@ -89,8 +89,8 @@ describe("JSON", () => {
       422,
       ["file"],
     ],
-    ["a platform that is none", { ...build, platform: "arm" }, 422, ["platform"]],
-    ["an argument with a name that is none", { ...build, buildArgs: { "A=B": "" } }, 422, ["buildArgs.A=B"]],
+    ["an invalid platform", { ...build, platform: "arm" }, 422, ["platform"]],
+    ["an argument with an invalid name", { ...build, buildArgs: { "A=B": "" } }, 422, ["buildArgs.A=B"]],
     [
       "arguments and labels that fill the memory",
       { ...build, buildArgs: { A: "x".repeat(20_000), B: "x".repeat(20_000) }, labels: { c: "x".repeat(40_000) } },
@@ -118,13 +118,13 @@ describe("JSON", () => {
     ["too deep", "[".repeat(100_000), 400, "too-deep"],
     ["with the prototype of objects", '{"name":"app","__proto__":{"push":false}}', 400, "malformed"],
     ["too large", JSON.stringify({ ...build, dockerfile: "#".repeat(1024 * 1024) }), 413, "too-large"],
-  ])("%s JSON", async (_what, text, status, code) => {
+  ])("rejects JSON %s", async (_what, text, status, code) => {
     const server = refusing;
     expect((await submit(server, text)).json()).toMatchObject({ status, code });
     await expectNothingLeft(server);
   });
 
-  test("thousands of wrong fields get a short answer", async () => {
+  test("with thousands of wrong fields gets a short response", async () => {
     const many = Object.fromEntries(Array.from({ length: 5000 }, (_, index) => [`A ${index}`, ""]));
     for (const body of [
       { ...build, buildArgs: many },
@@ -137,7 +137,7 @@ describe("JSON", () => {
     }
   });
 
-  test("other types of bodies, and packed ones", async () => {
+  test("rejects other types of bodies, and compressed ones", async () => {
     const server = refusing;
     const other = await submit(server, "x", { "content-type": "text/plain" });
     const hint = expect.stringContaining("application/json") as string;
@@ -145,18 +145,18 @@ describe("JSON", () => {
     expect((await submit(server, build, { "content-encoding": "gzip" })).statusCode).toBe(415);
   });
 
-  test("a query, which is for archives", async () => {
+  test("rejects a query, which is for archives", async () => {
     const server = refusing;
     const answer = await server.app.inject({ method: "POST", url: `${url}?push=false`, payload: build });
     expect(answer.statusCode).toBe(400);
   });
 });
 
-describe("what a token allows", () => {
+describe("the permissions of a token", () => {
   const images = [parseNamePattern("team/*")];
   const headers = { authorization: "Bearer t1" };
 
-  test("names", async () => {
+  test("limit the names", async () => {
     await using server = testApp({ access: testAccess([testClient("t1", { images })]) });
     expect((await submit(server, build, headers)).statusCode).toBe(202);
     const other = await submit(server, { ...build, name: "other/app" }, headers);
@@ -164,7 +164,7 @@ describe("what a token allows", () => {
     expect(other.body).not.toContain("team/");
   });
 
-  test("networks: the host's is asked for by name, and none stays none", async () => {
+  test("limit the networks: the host's needs permission, and none stays none", async () => {
     const clients = ["none", "default", "host", undefined].map((network) =>
       testClient(String(network), { limits: { network } }),
     );
@@ -188,7 +188,7 @@ describe("what a token allows", () => {
     expect(await ask("default", "none")).toBe("none");
   });
 
-  test("limits go with the job, and queued jobs are counted", async () => {
+  test("add limits to the job, and limit queued jobs", async () => {
     const limits = { memory: 1024, cpus: 0.5, time: 60_000, queued: 1, running: 2 };
     await using server = testApp({ access: testAccess([testClient("t1", { limits })]) });
     const answer = await submit(server, build, headers);
@@ -199,7 +199,7 @@ describe("what a token allows", () => {
     expect(full.headers["retry-after"]).toBe("30");
   });
 
-  test("a token without the scope", async () => {
+  test("need the scope", async () => {
     await using server = testApp({ access: testAccess([testClient("t1", { scope: ["read"] })]) });
     expect((await submit(server, build, headers)).statusCode).toBe(403);
   });

@@ -7,7 +7,7 @@ import { testAccess, testApp, testClient } from "../../fixtures/test-app.ts";
 const HEADERS = { accept: "text/event-stream", authorization: "Bearer boss" };
 const boss = (...scope: Scope[]): Client => testClient("boss", { scope });
 
-/** Access whose tokens change, as when the file of tokens is read again */
+/** Access whose tokens change, like after the token file is read again */
 function changingAccess(clients: readonly Client[]): Access & { change: (clients: readonly Client[]) => void } {
   let access = testAccess(clients);
   return {
@@ -18,9 +18,9 @@ function changingAccess(clients: readonly Client[]): Access & { change: (clients
 }
 
 test.each([
-  ["is taken back", [testClient("other")]],
+  ["is revoked", [testClient("other")]],
   ["loses a scope", [boss("read")]],
-])("streams end when their token %s", async (_what, then) => {
+])("ends streams when their token %s", async (_what, then) => {
   const access = changingAccess([boss("read", "admin")]);
   await using server = testApp({ access, streams: { heartbeat: 5 } });
   const { id } = await runningJob(server.store, ["one"]);
@@ -36,7 +36,7 @@ test.each([
   await text.ended;
 });
 
-test("streams go on while their token holds", async () => {
+test("continues streams while their token is valid", async () => {
   const access = changingAccess([boss("read")]);
   await using server = testApp({ access, streams: { heartbeat: 5 } });
   const port = await listenOnLoopback(server.app);

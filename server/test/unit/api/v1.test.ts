@@ -47,14 +47,14 @@ describe("JSON", () => {
     expect(await readFile((await server.store.bodyOf(id)) ?? "", "utf8")).toBe(request.dockerfile);
   });
 
-  test("of an address", async () => {
+  test("may contain an address", async () => {
     const id = idOf(
       await post({ image_name: "team/app", tarUrl: "http://files.example.com/a.tar.gz", dockerfile: "" }),
     );
     expect(server.store.jobOf(id).source).toEqual({ kind: "address", url: "http://files.example.com/a.tar.gz" });
   });
 
-  test("of any content type, with names in any case, and fields that it does not know", async () => {
+  test("may have any content type, names in any case, and unknown fields", async () => {
     const text = JSON.stringify({ Image_name: "team/app", Dockerfile: "FROM scratch", Github_tag: "v1", email: null });
     for (const type of ["application/x-www-form-urlencoded", "text/plain; charset=utf-8"]) {
       expect(server.store.jobOf(idOf(await post(text, { "content-type": type }))).name).toBe("team/app");
@@ -74,8 +74,8 @@ describe("JSON", () => {
     ["an array", "[]", "not an object"],
     ["deep JSON", "[".repeat(100_000), "levels"],
     ["an address without http", { image_name: "app", tarUrl: "files.example.com/a.tar" }, "tarUrl must be an http"],
-    ["a name that is none", { ...request, image_name: "Team/App" }, "image_name is not usable"],
-  ])("%s: 400 with an Error", async (_what, body, text) => {
+    ["an invalid name", { ...request, image_name: "Team/App" }, "image_name is not usable"],
+  ])("%s: gets 400 with an Error", async (_what, body, text) => {
     const answer = await post(body);
     expect(answer.statusCode).toBe(400);
     expect(Object.keys(answer.json<object>())).toEqual(["Error"]);
@@ -103,7 +103,7 @@ describe("a form", () => {
     ["a Dockerfile as well", [tar, { name: "Json", content: JSON.stringify(request) }]],
     ["another part", [tar, { name: "Other", content: "x" }, { name: "Json", content: json }]],
     ["malformed Json", [tar, { name: "Json", content: "{" }]],
-  ])("%s: 400, and nothing is left", async (_what, parts) => {
+  ])("%s: gets 400, and leaves nothing", async (_what, parts) => {
     const files = await readdir(server.store.folder);
     const answer = await postForm(...parts);
     expect(answer.statusCode).toBe(400);
@@ -127,7 +127,7 @@ describe("status", () => {
     expect(await status()).toEqual({ Status: "Failed: denied" });
   });
 
-  test.each(["status", "logs"])("%s of a job that does not exist, or is another's", async (what) => {
+  test.each(["status", "logs"])("%s rejects a job that does not exist, or belongs to somebody else", async (what) => {
     const id = idOf(await post(request));
     for (const answer of [await get(`${id}/${what}`, "t2"), await get(`0/${what}`), await get(`..%2f/${what}`)]) {
       expect(answer.statusCode).toBe(404);
@@ -136,7 +136,7 @@ describe("status", () => {
   });
 });
 
-test("logs are one text, however long", async () => {
+test("logs are one text of any length", async () => {
   const id = idOf(await post(request));
   expect((await get(`${id}/logs`)).json()).toEqual({ Logs: "" });
   const lines = Array.from(
@@ -163,7 +163,7 @@ test("errors have tutum-builder's form, whatever they are", async () => {
   }
 });
 
-test("names that a token may not build", async () => {
+test("rejects names that a token may not build", async () => {
   const client = testClient("t1", { images: [parseNamePattern("team/*")] });
   await using narrow = testApp({ access: testAccess([client]) });
   const answer = await narrow.app.inject({ method: "POST", url: "/api/v1/build", payload: request, headers });

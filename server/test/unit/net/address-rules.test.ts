@@ -56,14 +56,14 @@ test.each([
   ["6to4 of loopback", "2002:7f00:1::"],
   ["6to4 of private", "2002:a00:1::1"],
   ["Teredo", "2001:0:4136:e378:8000:63bf:3fff:fdd2"],
-  // none
+  // Invalid
   ["no address", "localhost"],
   ["no address", ""],
 ])("%s: %s is not public", (_kind, address) => {
   expect(isPublicAddress(address, NONE)).toBe(false);
 });
 
-test("a public IPv4 address is public in IPv6 as well, behind a translator", () => {
+test("a public IPv4 address is also public in IPv6, behind a translator", () => {
   expect(isPublicAddress("::ffff:1.1.1.1", NONE)).toBe(true);
   expect(isPublicAddress("64:ff9b::1.1.1.1", NONE)).toBe(true);
 });

@@ -15,7 +15,7 @@ async function get(address: string, network: Network, redirects = 5): Promise<{ 
   return { ...(response.statusCode !== undefined && { status: response.statusCode }), body: await text(response) };
 }
 
-test("a host whose addresses are public is asked", async () => {
+test("sends a request to a host with public addresses", async () => {
   await using server = await localServer((_request, response) => response.end("hello"), { host: "127.0.0.2" });
   expect(await get(`http://files.example.com:${server.port}/a?b=c`, standInNetwork())).toEqual({
     status: 200,
@@ -24,20 +24,20 @@ test("a host whose addresses are public is asked", async () => {
   expect(server.requests).toEqual(["GET /a?b=c"]);
 });
 
-test("an IP address is asked where it is allowed", async () => {
+test("sends a request to an IP address if it is allowed", async () => {
   await using server = await localServer((_request, response) => response.end("hello"));
   expect((await get(`http://127.0.0.1:${server.port}/`, networkOf([`127.0.0.1:${server.port}`]))).body).toBe("hello");
   expect((await rejection(get(`http://127.0.0.1:${server.port}/`, networkOf(["127.0.0.1:1"])))).code).toBe("refused");
 });
 
-test("DNS that changes its answer after the check leads nowhere else", async () => {
+test("cannot be redirected by DNS that changes its answer after the check", async () => {
   await using outside = await localServer((_request, response) => response.end("outside"), { host: "127.0.0.2" });
   await using inside = await localServer((_request, response) => response.end("inside"), { port: outside.port });
   const given = [answers("127.0.0.2"), answers("127.0.0.1")];
   const resolve = vi.fn<Network["resolve"]>(async () => given.shift() ?? answers("127.0.0.1"));
   expect((await get(`http://changing.example.com:${outside.port}/`, standInNetwork({ resolve }))).body).toBe("outside");
   expect(inside.requests).toEqual([]);
-  // The next request asks again, and sees the other answer.
+  // The next request resolves again, and sees the other answer.
   expect((await rejection(get(`http://changing.example.com:${outside.port}/`, standInNetwork({ resolve })))).code).toBe(
     "refused",
   );
@@ -62,7 +62,7 @@ describe("a redirect", () => {
     ["a name whose address is not public", (port: number) => `http://inside.example.com:${port}/`],
     ["an address with a password", (port: number) => `http://me:word@files.example.com:${port}/inside`],
     ["a file", () => "file:///etc/passwd"],
-    ["what is no address", () => "http://[::1"],
+    ["an invalid address", () => "http://[::1"],
   ])("to %s is not followed", async (_what, location) => {
     await using inside = await localServer((_request, response) => response.end("inside"));
     await using outside = await localServer(
@@ -89,7 +89,7 @@ describe("a redirect", () => {
 describe("the environment", () => {
   afterEach(() => vi.unstubAllEnvs());
 
-  test("cannot put a proxy in between", async () => {
+  test("cannot add a proxy", async () => {
     await using proxy = await localServer((_request, response) => response.end("proxy"));
     await using server = await localServer((_request, response) => response.end("hello"), { host: "127.0.0.2" });
     for (const name of ["HTTP_PROXY", "http_proxy", "ALL_PROXY"]) vi.stubEnv(name, `http://127.0.0.1:${proxy.port}`);
@@ -98,7 +98,7 @@ describe("the environment", () => {
   });
 });
 
-test("an error does not tell addresses", async () => {
+test("reveals no addresses in an error", async () => {
   const port = await closedPort();
   const error = await rejection(get(`http://files.example.com:${port}/`, standInNetwork()));
   expect(error.code).toBe("transfer-failed");
@@ -108,14 +108,14 @@ test("an error does not tell addresses", async () => {
 test.each([
   "\u0000\u0001 no HTTP\r\n\r\n",
   "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
-])("what is no answer: %j", async (answer) => {
+])("rejects an invalid answer: %j", async (answer) => {
   await using server = await localServer(({ socket }) => void socket.end(answer), { host: "127.0.0.2" });
   expect((await rejection(get(`http://files.example.com:${server.port}/`, standInNetwork()))).message).toContain(
     "its answer is not HTTP",
   );
 });
 
-test("the signal ends a request, and an answer that has begun", async () => {
+test("ends a request, and an answer that has begun, by the signal", async () => {
   const stop = new AbortController();
   await using server = await localServer(
     ({ url }, response) => {
@@ -166,7 +166,7 @@ describe.skipIf(!hasOpenssl)("TLS", () => {
     return Object.assign(server, { ca });
   }
 
-  test("the certificate is verified, with the name in the address", async () => {
+  test("verifies the certificate against the name in the address", async () => {
     await using server = await secured();
     const trusting = standInNetwork({ ca: server.ca });
     expect((await get(`https://files.example.com:${server.port}/`, trusting)).body).toBe("secured");
@@ -175,13 +175,13 @@ describe.skipIf(!hasOpenssl)("TLS", () => {
       `other.example.com:${server.port} cannot be reached: its certificate is for another host`,
     );
     vi.stubEnv("NODE_TLS_REJECT_UNAUTHORIZED", "0");
-    vi.spyOn(process, "emitWarning").mockImplementation(() => {}); // Node's, of this variable
+    vi.spyOn(process, "emitWarning").mockImplementation(() => {}); // Node's, about this variable
     const unknown = await rejection(get(`https://files.example.com:${server.port}/`, standInNetwork()));
     expect(unknown.message).toContain("its certificate is self-signed");
     expect(server.requests).toHaveLength(1);
   });
 
-  test("a redirect does not lead to plain HTTP", async () => {
+  test("does not follow a redirect to plain HTTP", async () => {
     await using server = await secured();
     const error = await rejection(
       get(`https://files.example.com:${server.port}/down`, standInNetwork({ ca: server.ca })),

@@ -27,7 +27,7 @@ async function fetchFrom(
   await fetchArchive(address, file, { ...LIMITS, ...limits }, { signal: never, network: standInNetwork(), ...options });
 }
 
-test("an archive is fetched to the file, and lines tell of it without what is secret in the address", async () => {
+test("fetches an archive to the file, and logs lines without secrets of the address", async () => {
   await using server = await localServer(
     ({ url }, response) =>
       url?.startsWith("/latest")
@@ -58,7 +58,7 @@ test("an archive is fetched to the file, and lines tell of it without what is se
 test.each([
   ["as its length says", { "content-length": "1001" }],
   ["without a length", {}],
-])("an archive above the limit, %s", async (_how, headers) => {
+])("rejects an archive above the limit, %s", async (_how, headers) => {
   await using server = await localServer(
     (_request, response) => response.writeHead(200, headers).end(Buffer.alloc(1001)),
     { host: "127.0.0.2" },
@@ -67,7 +67,7 @@ test.each([
   expect(error).toMatchObject({ code: "context-invalid", expected: "at most 1 kB" });
 });
 
-test("an archive that is too large is not read to its end", async () => {
+test("does not read an archive that is too large to its end", async () => {
   await using server = await localServer(
     (_request, response) => {
       const more = (): void => {
@@ -81,7 +81,7 @@ test("an archive that is too large is not read to its end", async () => {
   expect((await rejection(fetchFrom(server, "/"))).code).toBe("context-invalid");
 });
 
-test("an answer without success: its status is told, and nothing of its body", async () => {
+test("reports the status of an answer without success, and nothing of its body", async () => {
   await using server = await localServer(
     (_request, response) => response.writeHead(403, "secret-word").end("secret-word"),
     { host: "127.0.0.2" },
@@ -92,7 +92,7 @@ test("an answer without success: its status is told, and nothing of its body", a
   expect(`${expected} ${hint}`).not.toContain("secret-word");
 });
 
-test("too many redirects", async () => {
+test("rejects too many redirects", async () => {
   await using server = await localServer((_request, response) => response.writeHead(302, { location: "/" }).end(), {
     host: "127.0.0.2",
   });
@@ -102,7 +102,7 @@ test("too many redirects", async () => {
   expect(server.requests).toHaveLength(3);
 });
 
-test("an archive that stops half-way", async () => {
+test("rejects an archive that stops half-way", async () => {
   await using server = await localServer(
     (_request, response) =>
       void response.writeHead(200, { "content-length": "100" }).write("half", () => response.destroy()),
@@ -115,7 +115,7 @@ test("an archive that stops half-way", async () => {
   });
 });
 
-test("an archive that does not arrive in time", async () => {
+test("rejects an archive that does not arrive in time", async () => {
   await using server = await localServer((_request, response) => void response.writeHead(200).write("slow"), {
     host: "127.0.0.2",
   });
@@ -124,7 +124,7 @@ test("an archive that does not arrive in time", async () => {
   );
 });
 
-test("the signal ends it, with its reason", async () => {
+test("ends by the signal, with its reason", async () => {
   await using server = await localServer((_request, response) => void response.writeHead(200).write("slow"), {
     host: "127.0.0.2",
   });
@@ -138,7 +138,7 @@ test("the signal ends it, with its reason", async () => {
   expect(await rejection(fetched)).toEqual(new Error("cancelled"));
 });
 
-test("an address of this machine is refused, and an allowed one is not", async () => {
+test("rejects an address of this machine, and accepts an allowed one", async () => {
   await using server = await localServer((_request, response) => response.end("inside"));
   const address = `http://127.0.0.1:${server.port}/`;
   expect((await rejection(fetchArchive(address, file, LIMITS, { signal: never }))).code).toBe("refused");

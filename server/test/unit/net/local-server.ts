@@ -6,7 +6,7 @@ import type { Network } from "../../../src/net/network.ts";
 
 export interface LocalServer extends AsyncDisposable {
   port: number;
-  /** Targets of the requests that have arrived, e.g. `GET /app.tar` */
+  /** Targets of the received requests, e.g. `GET /app.tar` */
   requests: string[];
 }
 
@@ -38,8 +38,8 @@ export function answers(...addresses: string[]): LookupAddress[] {
 }
 
 /**
- * A network in which 127.0.0.2 is the internet, and other loopback addresses are private: nothing leaves this machine, and the guards are the same.
- * Every name is that of 127.0.0.2.
+ * A network in which 127.0.0.2 is the internet, and other loopback addresses are private: no data leaves this machine,
+ * and the checks are the same. Every name resolves to 127.0.0.2.
  */
 export function standInNetwork(changes: Partial<Network> = {}): Network {
   return {

@@ -42,7 +42,7 @@ test.each([
   "http://2852039166/",
   "http:10.0.0.1",
   "http:\\\\10.0.0.1\\app.tar",
-])("%s is refused before anything is sent", async (address) => {
+])("rejects %s before anything is sent", async (address) => {
   expect(failure(() => readAddress(address, real)).code).toBe("refused");
 });
 
@@ -56,7 +56,7 @@ test.each([
   "http://",
   "http://[::1",
   "http://1.2.3.4.5/",
-])("%s is no address", (address) => {
+])("rejects the address %s", (address) => {
   expect(failure(() => readAddress(address, real)).code).toBe("usage");
 });
 
@@ -64,13 +64,13 @@ test.each([
   "http://me:secret-word@example.com/",
   "https://secret-word@example.com/",
   "http://:secret-word@example.com/",
-])("%s is refused, and the password is not told", (address) => {
+])("rejects %s, without revealing the password", (address) => {
   const { code, message, expected, hint } = failure(() => readAddress(address, real));
   expect(code).toBe("usage");
   expect(JSON.stringify([message, expected, hint])).not.toContain("secret-word");
 });
 
-test("a name is refused for one private address among public ones, without telling which", async () => {
+test("rejects a name for one private address among public ones, without revealing which", async () => {
   const network = { ...real, resolve: async () => answers("93.184.215.14", "10.1.2.3") };
   const url = readAddress("https://files.example.com/app.tar", network);
   const error = await rejection(checkedAddresses(url, network, never));
@@ -79,7 +79,7 @@ test("a name is refused for one private address among public ones, without telli
   expect(JSON.stringify([error.message, error.expected, error.hint])).not.toMatch(/10\.1|private/);
 });
 
-test("the addresses of a name are those that its check has seen", async () => {
+test("uses the addresses of a name that its check has seen", async () => {
   const network = { ...real, resolve: async () => answers("93.184.215.14", "2606:4700::1111") };
   expect(await checkedAddresses(new URL("http://files.example.com/"), network, never)).toEqual([
     { address: "93.184.215.14", family: 4 },
@@ -87,11 +87,11 @@ test("the addresses of a name are those that its check has seen", async () => {
   ]);
 });
 
-test("names of this machine are refused", async () => {
+test("rejects names of this machine", async () => {
   expect((await rejection(checkedAddresses(new URL("http://localhost:2375/"), real, never))).code).toBe("refused");
 });
 
-test("a name without an address", async () => {
+test("rejects a name without an address", async () => {
   const network = standInNetwork({
     resolve: async () => await Promise.reject(Object.assign(new Error("no"), { code: "ENOTFOUND" })),
   });
@@ -103,7 +103,7 @@ test("a name without an address", async () => {
   );
 });
 
-test("DNS that hangs is left behind when the signal is aborted", async () => {
+test("abandons DNS that hangs when the signal is aborted", async () => {
   const stop = new AbortController();
   const network = standInNetwork({ resolve: async () => await new Promise(() => {}) });
   const found = rejection(checkedAddresses(new URL("http://slow.example.com/"), network, stop.signal));
@@ -146,7 +146,7 @@ describe("--allow-host", () => {
     "a b",
     "::1",
     "git.example.com/x",
-  ])("%j is none", (text) => {
+  ])("%j is invalid", (text) => {
     expect(() => parseAllowedHost(text)).toThrow(InvalidValue);
   });
 

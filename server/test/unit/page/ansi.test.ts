@@ -3,7 +3,7 @@ import { parseAnsi } from "../../../page/ansi.ts";
 
 const ESC = "\u001b";
 
-/** The spans as `text{classes}` */
+/** Returns the spans as `text{classes}` */
 function spans(line: string): string {
   return parseAnsi(line)
     .map(({ text, classes }) => (classes === "" ? text : `${text}{${classes}}`))
@@ -35,11 +35,11 @@ describe("colours of a log", () => {
     ["a sequence that is cut off", `a${ESC}[3`, "a"],
     ["an unknown attribute", `${ESC}[77ma`, "a"],
     ["other control characters", "a\u0000\u0008\u009bb\tc", "ab\tc"],
-  ])("leaves out %s", (_, line, expected) => {
+  ])("removes %s", (_, line, expected) => {
     expect(spans(line)).toBe(expected);
   });
 
-  test("a long line of nothing but beginnings of sequences is empty", () => {
+  test("reduces a long line of incomplete sequences to nothing", () => {
     const line = `${ESC}]${ESC}[`.repeat(50_000);
     expect(spans(line)).toBe("");
   });

@@ -11,7 +11,7 @@ const EVENTS = [
   { type: "end", data: "x", id: "" },
 ];
 
-test("events are those of the HTML standard, however the stream is cut into pieces", () => {
+test("parses the events of the HTML standard, however the stream is split into chunks", () => {
   for (const size of [1, 2, 3, 7, STREAM.length]) {
     const parser = new EventParser();
     const pieces = Array.from({ length: Math.ceil(STREAM.length / size) }, (_, index) =>
@@ -22,7 +22,7 @@ test("events are those of the HTML standard, however the stream is cut into piec
   }
 });
 
-test("an event that is not complete is none", () => {
+test("ignores an incomplete event", () => {
   const parser = new EventParser();
   expect(parser.push("event: log\ndata: one\n")).toEqual([]);
   expect(parser.push("\n")).toEqual([{ type: "log", data: "one", id: "" }]);

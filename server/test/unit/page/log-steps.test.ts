@@ -7,7 +7,7 @@ function grouped(lines: readonly string[]): LogSteps["groups"] {
   return steps.groups;
 }
 
-test("lines of a step are together, also where the log mixes steps", () => {
+test("groups the lines of a step, even if the log mixes steps", () => {
   const groups = grouped([
     "#4 [a 1/2] RUN one",
     "#4 0.100 one",
@@ -35,7 +35,7 @@ test("lines of a step are together, also where the log mixes steps", () => {
   ]);
 });
 
-test("a step that fails says why, and those that go on end with the build", () => {
+test("shows why a step has failed, and ends the others with the build", () => {
   const steps = new LogSteps();
   for (const line of ["#1 RUN false", "#2 RUN sleep 9", "#3 RUN x", "#3 CANCELED", "#1 ERROR: exit code: 1"])
     steps.add(line);
@@ -44,12 +44,12 @@ test("a step that fails says why, and those that go on end with the build", () =
   expect(steps.groups[0]?.entries).toEqual([{ text: "ERROR: exit code: 1", isError: true }]);
 });
 
-test("a failed step stays failed when it says more", () => {
+test("keeps a failed step failed after more lines", () => {
   const [step] = grouped(["#1 RUN false", "#1 ERROR: exit code: 1", "#1 0.3 late"]);
   expect(step?.state).toBe("failed");
 });
 
-test("text between steps is a group without a number, with the empty lines in it", () => {
+test("groups text between steps without a number, including its empty lines", () => {
   const groups = grouped(["fetching", "", "", "done", "", "#1 x", "", "#not a step", "#1x", "end"]);
   expect(groups.map(({ number, entries }) => [number, entries.map(({ text }) => text)])).toEqual([
     [undefined, ["fetching", "", "done"]],
@@ -58,7 +58,7 @@ test("text between steps is a group without a number, with the empty lines in it
   ]);
 });
 
-test("a log with any number of steps becomes a bounded number of groups, and loses no line", () => {
+test("creates a bounded number of groups for a log with any number of steps, and loses no line", () => {
   const groups = grouped(Array.from({ length: 20_000 }, (_, index) => `#${index} step ${index}`));
   expect(groups.length).toBeLessThanOrEqual(2_001);
   expect(groups.at(-1)?.entries.at(-1)?.text).toBe("#19999 step 19999");

@@ -11,6 +11,6 @@ test.each([
   expect(writeRoute(readRoute(hash))).toBe(hash);
 });
 
-test("what is no ID, view or state is left out", () => {
+test("omits an invalid ID, view or state", () => {
   expect(writeRoute(readRoute("#job=../../x&view=other&status=failed,wrong&more=1"))).toBe("#status=failed");
 });

@@ -2,10 +2,10 @@ import { expect, test } from "vitest";
 import { servePage } from "../../../src/page/serve-page.ts";
 import { testAccess, testApp } from "../../fixtures/test-app.ts";
 
-/** The server asks for tokens: the page is for everybody, because it asks for one. */
+/** The server requires tokens; the page is for everybody, because it requests the token. */
 const options = { plugins: [servePage], access: testAccess([]) };
 
-test("the page lets the browser load and ask nothing but this server, and nobody frame it", async () => {
+test("lets the browser use only this server, and no other site frame the page", async () => {
   await using bed = testApp(options);
   const { statusCode, headers } = await bed.app.inject("/");
   expect(statusCode).toBe(200);
@@ -32,7 +32,7 @@ test("the page lets the browser load and ask nothing but this server, and nobody
   });
 });
 
-test("the page has no script and no style in its text, and loads by relative addresses", async () => {
+test("has no script and no style in the page's text, and loads files by relative addresses", async () => {
   await using bed = testApp(options);
   const { body } = await bed.app.inject("/");
   expect(body).not.toMatch(/<script(?![^>]* src=)|<style|\sstyle=|\son\w+=|javascript:/i);
@@ -48,7 +48,7 @@ test("the page has no script and no style in its text, and loads by relative add
   }
 });
 
-test("a browser that has the page gets 304", async () => {
+test("returns 304 to a browser that has the page", async () => {
   await using bed = testApp(options);
   const { headers } = await bed.app.inject("/");
   expect(headers["cache-control"]).toBe("no-cache");
@@ -61,7 +61,10 @@ test("a browser that has the page gets 304", async () => {
   expect(changed.statusCode).toBe(200);
 });
 
-test.each(["/page/", "/page/..%2f..%2findex.js", "/page/index.html", "/index.html"])("%s is nothing", async (url) => {
-  await using bed = testApp(options);
-  expect((await bed.app.inject(url)).statusCode).toBe(404);
-});
+test.each(["/page/", "/page/..%2f..%2findex.js", "/page/index.html", "/index.html"])(
+  "serves nothing at %s",
+  async (url) => {
+    await using bed = testApp(options);
+    expect((await bed.app.inject(url)).statusCode).toBe(404);
+  },
+);

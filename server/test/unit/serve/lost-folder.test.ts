@@ -8,7 +8,7 @@ import type { ServeSettings } from "../../../src/settings.ts";
 const folder = mkdtempSync(join(tmpdir(), "lost-folder-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-test("a service that has lost its folder ends with what to do, so that it can be started again", async () => {
+test("ends a service that has lost its folder with a hint, so that it can be started again", async () => {
   const data = join(folder, "data");
   const settings: ServeSettings = {
     listen: { kind: "tcp", host: "127.0.0.1", port: 0 },
@@ -26,12 +26,12 @@ test("a service that has lost its folder ends with what to do, so that it can be
   };
   const stop = new AbortController();
   const env = { ...process.env, XDG_CACHE_HOME: join(folder, "cache") };
-  const told: string[] = [];
+  const printed: string[] = [];
   const printLine = (line: string): void => {
-    told.push(line);
-    // It beats every two seconds, and finds that its lock is gone.
+    printed.push(line);
+    // The server checks every two seconds, and detects that its lock is gone.
     if (line.startsWith("listening")) rmSync(join(data, "server.lock"), { recursive: true });
   };
   await expect(serve(settings, { env, signal: stop.signal, printLine })).rejects.toMatchObject({ code: "refused" });
-  expect(told).toHaveLength(1);
+  expect(printed).toHaveLength(1);
 });

@@ -18,7 +18,7 @@ afterEach(() => rmSync(parent, { recursive: true }));
 const open = async (): Promise<JobStore> =>
   await openFileStore({ folder, maxLog: 1e6, maxQueued: 100, retention: { age: 1e9, bytes: 1e9 } });
 
-test("a second server with the folder is refused at once, until the first one ends", async () => {
+test("rejects a second server with the folder at once, until the first one ends", async () => {
   {
     await using _ = await open();
     await expect(open()).rejects.toMatchObject({ code: "refused", message: `another server uses ${folder}` });
@@ -26,7 +26,7 @@ test("a second server with the folder is refused at once, until the first one en
   await using _ = await open();
 });
 
-test("the folder of a killed server is taken over at once", async () => {
+test("takes over the folder of a killed server at once", async () => {
   {
     await using _ = await open();
   }
@@ -36,7 +36,7 @@ test("the folder of a killed server is taken over at once", async () => {
   expect(await added(store)).toMatchObject({ state: "queued" });
 });
 
-test("a server that has lost its folder, because it was stopped for long, writes nothing there, and its runs are lost", async () => {
+test("a server that has lost its folder, because it was stopped for a long time, writes nothing to it, and its runs are lost", async () => {
   await using store = await open();
   const { id } = await added(store);
   await using worker = new TestWorker(store);
@@ -53,17 +53,14 @@ test("a server that has lost its folder, because it was stopped for long, writes
   expect(readFileSync(join(folder, "jobs", id, "log"), "utf8")).toBe("first\n");
 });
 
-test.each(["../../x", "a", "", "01890000-0000-7000-8000-00000000000/"])(
-  "a job with the ID %j is refused",
-  async (id) => {
-    await using store = await open();
-    await expect(store.add(newJob({ job: { id } }))).rejects.toThrow("UUID");
-  },
-);
+test.each(["../../x", "a", "", "01890000-0000-7000-8000-00000000000/"])("rejects a job with the ID %j", async (id) => {
+  await using store = await open();
+  await expect(store.add(newJob({ job: { id } }))).rejects.toThrow("UUID");
+});
 
-test("all that is kept is for this user alone", async () => {
+test("stores everything for this user alone", async () => {
   mkdirSync(folder, { recursive: true, mode: 0o755 });
-  chmodSync(folder, 0o755); // as systemd and volumes of containers have it
+  chmodSync(folder, 0o755); // the mode with systemd and volumes of containers
   await using store = await open();
   await using body = await store.newBody();
   await added(store, { body, job: { source: { kind: "archive", bytes: 0 } } });
@@ -78,7 +75,7 @@ test("all that is kept is for this user alone", async () => {
   expect(statSync(folder).mode & 0o777).toBe(0o700);
 });
 
-test("a folder that others could write to is refused, unless it is empty", async () => {
+test("rejects a folder that others could write to, unless it is empty", async () => {
   mkdirSync(join(folder, "jobs"), { recursive: true });
   chmodSync(folder, 0o777);
   await expect(open()).rejects.toMatchObject({ code: "refused", message: expect.stringContaining("others may write") });
@@ -87,7 +84,7 @@ test("a folder that others could write to is refused, unless it is empty", async
   expect(statSync(folder).mode & 0o777).toBe(0o700);
 });
 
-test("a folder with other files is refused, and nothing in it is changed", async () => {
+test("rejects a folder with other files, and changes nothing in it", async () => {
   mkdirSync(folder, { recursive: true, mode: 0o755 });
   chmodSync(folder, 0o755);
   writeFileSync(join(folder, "thesis.txt"), "");
@@ -96,7 +93,7 @@ test("a folder with other files is refused, and nothing in it is changed", async
   expect(statSync(folder).mode & 0o777).toBe(0o755);
 });
 
-test("a folder that cannot be made is refused", async () => {
+test("rejects a folder that cannot be created", async () => {
   writeFileSync(join(parent, "deep"), "");
   await expect(open()).rejects.toMatchObject({
     code: "refused",
@@ -104,7 +101,7 @@ test("a folder that cannot be made is refused", async () => {
   });
 });
 
-test("a folder of another version is refused, and left alone", async () => {
+test("rejects a folder of another version, and leaves it unchanged", async () => {
   mkdirSync(join(folder, "incoming"), { recursive: true });
   writeFileSync(join(folder, "version"), "2\n");
   writeFileSync(join(folder, "incoming/something"), "");
@@ -116,7 +113,7 @@ test("a folder of another version is refused, and left alone", async () => {
   expect(readdirSync(join(folder, "incoming"))).toEqual(["something"]);
 });
 
-test("what a server has left that was killed at its first start is no obstacle, nor what has not become a job", async () => {
+test("accepts the leftovers of a server that was killed at its first start, and files that have not become jobs", async () => {
   mkdirSync(join(folder, "incoming/half"), { recursive: true });
   mkdirSync(join(folder, "lost+found"));
   writeFileSync(join(folder, "incoming/half/job.json"), "{");
@@ -128,7 +125,7 @@ test("what a server has left that was killed at its first start is no obstacle, 
   expect(await store.list({ limit: 10 })).toEqual({ jobs: [] });
 });
 
-test("a store that is closed says so", async () => {
+test("reports that a store is closed", async () => {
   const store = await open();
   await store[Symbol.asyncDispose]();
   await expect(store.list({ limit: 10 })).rejects.toThrow("closed");

@@ -5,7 +5,7 @@ const any = (): boolean => true;
 let order = 0;
 const job = (owner: string): Waiting => ({ id: `${owner}${++order}`, owner, order });
 
-/** Takes all jobs, or as many as are asked for, and returns their owners. */
+/** Takes all jobs, or `count` jobs, and returns their owners. */
 function takeAll(line: FairOrder<Waiting>, count = Infinity): string {
   let owners = "";
   for (let taken = 0; taken < count; taken++) {
@@ -22,7 +22,7 @@ function lineOf(owners: string): FairOrder<Waiting> {
   return line;
 }
 
-test("owners take turns, and the jobs of one come as they were accepted", () => {
+test("owners take turns, and the jobs of one keep the order of acceptance", () => {
   const line = lineOf("aaaabbbc");
   const ids: string[] = [];
   for (let next = line.take(any); next !== undefined; next = line.take(any)) ids.push(next.id);
@@ -32,7 +32,7 @@ test("owners take turns, and the jobs of one come as they were accepted", () => 
   expect(line.size).toBe(0);
 });
 
-test("a thousand jobs delay the single one of another owner by one at most, whenever it comes", () => {
+test("a thousand jobs delay the single job of another owner by at most one, whenever it arrives", () => {
   const line = lineOf("a".repeat(1000));
   for (const turns of [0, 1, 5, 100]) {
     takeAll(line, turns);
@@ -43,7 +43,7 @@ test("a thousand jobs delay the single one of another owner by one at most, when
   }
 });
 
-test("an owner that comes again and again gets no more than its turn", () => {
+test("an owner that submits continuously gets only its turn", () => {
   const line = lineOf("a".repeat(20));
   let owners = "";
   for (let turn = 0; turn < 20; turn++) {
@@ -53,20 +53,20 @@ test("an owner that comes again and again gets no more than its turn", () => {
   expect(owners).toMatch(/^(ab){10}$/);
 });
 
-test("an owner that had no jobs for long does not catch up", () => {
+test("an owner that had no jobs for a long time does not catch up", () => {
   const line = lineOf(`b${"a".repeat(100)}`);
   takeAll(line, 51);
   for (let count = 0; count < 10; count++) line.add(job("b"));
   expect(takeAll(line, 10)).toMatch(/^(ba|ab){5}$/);
 });
 
-test("an owner whose jobs could not run for long does not catch up either", () => {
+test("an owner whose jobs could not run for a long time does not catch up either", () => {
   const line = lineOf(`${"b".repeat(10)}${"a".repeat(100)}`);
   for (let count = 0; count < 50; count++) line.take(({ owner }) => owner === "a");
   expect(takeAll(line, 10)).toMatch(/^b{1,2}(ab){4}a?$/);
 });
 
-test("jobs that were removed cost their owner no turn", () => {
+test("removed jobs cost their owner no turn", () => {
   const line = lineOf("bb");
   const removed = Array.from({ length: 10 }, () => job("a"));
   for (const each of removed) line.add(each);
@@ -76,7 +76,7 @@ test("jobs that were removed cost their owner no turn", () => {
   expect(takeAll(line, 2)).toBe("ba");
 });
 
-test("a job that may not run is passed, by others of its owner as well", () => {
+test("other jobs, including its owner's, pass a job that may not run", () => {
   const line = new FairOrder<Waiting>();
   const [first, second] = [job("a"), job("a")];
   line.add(first);
@@ -86,7 +86,7 @@ test("a job that may not run is passed, by others of its owner as well", () => {
   expect(line.position(first.id)).toBe(0);
 });
 
-test("a job that comes back has its old place among those of its owner", () => {
+test("a job that returns has its old place among those of its owner", () => {
   const line = lineOf("aa");
   const first = line.take(any);
   line.add(job("a"));
@@ -94,7 +94,7 @@ test("a job that comes back has its old place among those of its owner", () => {
   expect(line.take(any)).toBe(first);
 });
 
-test("positions are the order in which jobs are taken, whatever came before", () => {
+test("positions are the order in which jobs are taken, whatever happened before", () => {
   let seed = 7;
   const random = (below: number): number => (seed = (seed * 48_271) % 2_147_483_647) % below;
   for (let round = 0; round < 50; round++) {

@@ -43,15 +43,15 @@ async function open(options: Partial<FileStoreOptions> = {}): Promise<JobStore> 
   });
 }
 
-/** Leaves the folder as a server leaves it that is killed: what it does afterwards is not in there. */
+/** Copies the folder, in the state that a killed server leaves: later changes are not in the copy. */
 function kill(): void {
   cpSync(folder, join(parent, "copy"), { recursive: true });
   folder = join(parent, "copy");
   rmSync(join(folder, "server.lock"), { recursive: true });
 }
 
-/** All bytes in the folder */
-function kept(): string {
+/** Returns all bytes in the folder */
+function storedText(): string {
   const names = readdirSync(folder, { recursive: true, encoding: "utf8" }).map((name) => join(folder, name));
   return names
     .filter((name) => statSync(name).isFile())
@@ -59,7 +59,7 @@ function kept(): string {
     .join("\n");
 }
 
-test("a job that ran when the server was killed comes first, and says why it waits", async () => {
+test("runs a job first that ran when the server was killed, and shows why it waits", async () => {
   await using first = await open();
   const { id } = await added(first);
   const next = await added(first);
@@ -73,7 +73,7 @@ test("a job that ran when the server was killed comes first, and says why it wai
   expect(await store.position(next.id)).toBe(1);
 });
 
-test("a job whose server is killed for the third time has failed", async () => {
+test("fails a job whose server is killed for the third time", async () => {
   await using first = await open();
   const { id } = await added(first);
   const record = join(folder, "jobs", id, "job.json");
@@ -87,7 +87,7 @@ test("a job whose server is killed for the third time has failed", async () => {
   expect(await store.counts()).toMatchObject({ queued: 0, failed: 1 });
 });
 
-test("a job that was being cancelled when the server was killed is cancelled", async () => {
+test("cancels a job that was being cancelled when the server was killed", async () => {
   await using first = await open();
   const { id } = await added(first);
   const stop = new AbortController();
@@ -96,7 +96,7 @@ test("a job that was being cancelled when the server was killed is cancelled", a
   let runs = 0;
   const work = first.work(worker, async () => {
     runs++;
-    await new Promise<void>((resolve) => (end = resolve)); // takes no notice of the signal
+    await new Promise<void>((resolve) => (end = resolve)); // ignores the signal
     return { state: "succeeded" };
   });
   await eventually(() => expect(runs).toBe(1));
@@ -109,7 +109,7 @@ test("a job that was being cancelled when the server was killed is cancelled", a
   await work;
 });
 
-test("half a line at the end of a log goes, and the log continues behind the whole ones", async () => {
+test("removes an incomplete line at the end of a log, and continues after the complete ones", async () => {
   await using first = await open();
   const { id } = await added(first);
   await using worker = new TestWorker(first);
@@ -127,7 +127,7 @@ test("half a line at the end of a log goes, and the log continues behind the who
   expect((await store.readLog(id, { limit: 1000 })).lines.map(({ text }) => text)).toEqual(["one", "twö", "three"]);
 });
 
-test("a log that was cut stays so", async () => {
+test("keeps a cut log cut", async () => {
   await using first = await open();
   const { id } = await added(first);
   await using worker = new TestWorker(first);
@@ -144,11 +144,11 @@ test("a log that was cut stays so", async () => {
   expect((await jobOf(store, id)).log).toEqual((await jobOf(first, id)).log);
 });
 
-test("credentials are in no file, and a job that needs them fails after a restart, and says what to do", async () => {
+test("stores credentials in no file; after a restart, a job that needs them fails with a hint", async () => {
   await using first = await open();
   const { id } = await added(first, { credentials });
   const other = await added(first);
-  expect(kept()).not.toContain("hunter2");
+  expect(storedText()).not.toContain("hunter2");
   kill();
   await using store = await open();
   const { state, reason } = await jobOf(store, id);
@@ -157,10 +157,10 @@ test("credentials are in no file, and a job that needs them fails after a restar
   expect((await jobOf(store, other.id)).state).toBe("queued");
 });
 
-test("with a key, credentials survive a restart, sealed; they go with the end of the job", async () => {
+test("preserves credentials across a restart with a key, sealed, and removes them at the end of the job", async () => {
   await using first = await open({ seal });
   const { id } = await added(first, { credentials });
-  expect(kept()).not.toContain("hunter2");
+  expect(storedText()).not.toContain("hunter2");
   kill();
   await using store = await open({ seal });
   expect(existsSync(join(folder, "jobs", id, "credentials"))).toBe(true);
@@ -172,7 +172,7 @@ test("with a key, credentials survive a restart, sealed; they go with the end of
   await eventually(() => expect(existsSync(join(folder, "jobs", id, "credentials"))).toBe(false));
 });
 
-test("with another key, credentials are lost", async () => {
+test("loses credentials with another key", async () => {
   await using first = await open({ seal });
   const { id } = await added(first, { credentials });
   kill();
@@ -180,7 +180,7 @@ test("with another key, credentials are lost", async () => {
   expect((await jobOf(store, id)).reason).toMatchObject({ code: "credentials-lost" });
 });
 
-test("a record that is damaged is told, stays, and is no obstacle for the others", async () => {
+test("reports a damaged record, keeps it, and restores the others", async () => {
   await using first = await open();
   const [damaged, other] = [await added(first), await added(first)];
   kill();
@@ -191,7 +191,7 @@ test("a record that is damaged is told, stays, and is no obstacle for the others
   expect(readdirSync(join(folder, "jobs")).toSorted()).toEqual([damaged.id, other.id]);
 });
 
-test("an idempotency key is forgotten after a day", async () => {
+test("forgets an idempotency key after a day", async () => {
   let now = Date.now();
   await using store = await open({ clock: { now: () => now } });
   const idempotency = { key: "deploy-7", fingerprint: "abc" };

@@ -28,13 +28,13 @@ const open = async (options: Partial<FileStoreOptions> = {}): Promise<JobStore> 
     ...options,
   });
 
-/** Each write to /dev/full fails as one to a full disk does (full(4)). */
+/** Each write to /dev/full fails like one to a full disk (full(4)). */
 const fill = (path: string): void => symlinkSync("/dev/full", path);
 
 describe.skipIf(process.platform !== "linux")("a full disk (/dev/full is Linux's)", () => {
-  test("a job that does not fit is refused, nothing of it is left, and the next one is accepted", async () => {
+  test("rejects a job that does not fit, without leftovers, and accepts the next one", async () => {
     let isFull = true;
-    // Sealing is the last step but two: the body and the record are there by then.
+    // Sealing is the third step from the end: the body and the record already exist.
     const seal = {
       seal: () => {
         if (isFull) throw Object.assign(new Error("write"), { code: "ENOSPC", syscall: "write" });
@@ -59,12 +59,12 @@ describe.skipIf(process.platform !== "linux")("a full disk (/dev/full is Linux's
     await added(store, { credentials, maxQueued: 1, idempotency: { key: "1", fingerprint: "1" } });
   });
 
-  test("a record that cannot be written is whole, the job goes on, and its end is written when there is room", async () => {
+  test("keeps a record that cannot be written complete, continues the job, and writes its end when space is free", async () => {
     await using store = await open();
     const { id } = await added(store);
     const record = join(folder, "jobs", id, "job.json");
     const before = readFileSync(record, "utf8");
-    // Writing removes its part when it fails: this puts the full disk back each time.
+    // A failed write removes its part, so this restores the full disk each time.
     const part = `${record}.new`;
     await using worker = new TestWorker(store);
     fill(part);
@@ -77,7 +77,7 @@ describe.skipIf(process.platform !== "linux")("a full disk (/dev/full is Linux's
     await eventually(() => expect(JSON.parse(readFileSync(record, "utf8")).job.state).toBe("succeeded"));
   });
 
-  test("lines that cannot be written are lost, the log says so, and goes on", async () => {
+  test("loses lines that cannot be written, reports this in the log, and continues it", async () => {
     await using store = await open();
     const { id } = await added(store);
     const log = join(folder, "jobs", id, "log");
@@ -87,7 +87,7 @@ describe.skipIf(process.platform !== "linux")("a full disk (/dev/full is Linux's
     claim.log(["one", "two"]);
     await eventually(() => expect(warnings).toEqual([expect.stringContaining(`the log of job ${id}`)]));
     expect(await store.readLog(id, { limit: 1000 })).toEqual({ lines: [], isLast: false });
-    unlinkSync(log); // there is room again
+    unlinkSync(log); // space is free again
     claim.log(["three"]);
     end();
     await eventually(async () => expect((await jobOf(store, id)).state).toBe("succeeded"));

@@ -29,7 +29,7 @@ async function over(store: JobStore, fields?: Parameters<typeof newJob>[0]): Pro
   return job;
 }
 
-test("jobs that are too old go with all their files; queued ones and those with a due webhook stay", async () => {
+test("removes jobs that are too old, with all their files; keeps queued ones and those with a due webhook", async () => {
   await using store = await open({ age: HOUR, bytes: 1e12 });
   const queued = await added(store);
   const webhook = await over(store, { webhookUrl: "https://hooks.example.com/1" });
@@ -52,7 +52,7 @@ test("jobs that are too old go with all their files; queued ones and those with 
   expect((await store.add(newJob({ idempotency: { key: "11", fingerprint: "" } }))).kind).toBe("known");
 });
 
-test("the oldest go while bodies, logs and records have too many bytes, also at the next start", async () => {
+test("removes the oldest while bodies, logs and records have too many bytes, even at the next start", async () => {
   const jobs: Job[] = [];
   {
     await using store = await open({ age: HOUR, bytes: 1e12 });

@@ -20,44 +20,44 @@ async function* pieces(): AsyncGenerator<string> {
   yield "third\n";
 }
 
-async function isKept(kept: KeptLogs): Promise<void> {
-  expect(await kept.read(ID, 0, 100)).toBeUndefined();
-  await kept.write(ID, pieces());
-  expect((await kept.read(ID, 0, 100))?.toString()).toBe("first\nsécond\nthird\n");
-  expect((await kept.read(ID, 6, 8))?.toString()).toBe("sécond\n");
-  expect((await kept.read(ID, 20, 10))?.length).toBe(0);
-  await kept.write(ID, pieces());
+async function isKept(logs: KeptLogs): Promise<void> {
+  expect(await logs.read(ID, 0, 100)).toBeUndefined();
+  await logs.write(ID, pieces());
+  expect((await logs.read(ID, 0, 100))?.toString()).toBe("first\nsécond\nthird\n");
+  expect((await logs.read(ID, 6, 8))?.toString()).toBe("sécond\n");
+  expect((await logs.read(ID, 20, 10))?.length).toBe(0);
+  await logs.write(ID, pieces());
   for (const id of ["../other", `${ID}/../x`, ""]) {
-    await expect(kept.write(id, pieces())).rejects.toThrow("not the ID of a job");
-    await expect(kept.read(id, 0, 1)).rejects.toThrow("not the ID of a job");
+    await expect(logs.write(id, pieces())).rejects.toThrow("not the ID of a job");
+    await expect(logs.read(id, 0, 1)).rejects.toThrow("not the ID of a job");
   }
 }
 
-test("Logs are kept as files", async () => {
-  const kept = await openKeptLogs(join(folder, "logs"), {});
-  await isKept(kept);
+test("stores logs as files", async () => {
+  const logs = await openKeptLogs(join(folder, "logs"), {});
+  await isKept(logs);
   expect(readdirSync(join(folder, "logs"))).toEqual([`${ID}.log`]);
   expect(statSync(join(folder, `logs/${ID}.log`)).mode & 0o777).toBe(0o600);
   const broken = (async function* () {
     yield "half";
     throw new Error("Redis is gone");
   })();
-  await expect(kept.write(ID, broken)).rejects.toThrow("Redis is gone");
+  await expect(logs.write(ID, broken)).rejects.toThrow("Redis is gone");
   expect(readdirSync(join(folder, "logs"))).toEqual([`${ID}.log`]);
   expect(readFileSync(join(folder, `logs/${ID}.log`), "utf8")).toContain("third");
 });
 
-test("Logs are kept as objects, with requests that are signed", async () => {
+test("stores logs as objects, with signed requests", async () => {
   await using store = await objectStore(KEY.AWS_SECRET_ACCESS_KEY);
   const env = { ...KEY, AWS_ENDPOINT_URL: store.url, AWS_REGION: "eu-test-1" };
   await isKept(await openKeptLogs("s3://builds/team a/logs/", env));
   expect([...store.objects.keys()]).toEqual([`/builds/team%20a/logs/${ID}.log`]);
 });
 
-test("With another key, the object store refuses them", async () => {
+test("fails with another key, which the object store refuses", async () => {
   await using store = await objectStore("another");
-  const kept = await openKeptLogs("s3://builds", { ...KEY, AWS_ENDPOINT_URL: store.url });
-  await expect(kept.write(ID, pieces())).rejects.toThrow(
+  const logs = await openKeptLogs("s3://builds", { ...KEY, AWS_ENDPOINT_URL: store.url });
+  await expect(logs.write(ID, pieces())).rejects.toThrow(
     "s3://builds does not accept a log: 403 SignatureDoesNotMatch",
   );
   expect(store.objects.size).toBe(0);
@@ -68,11 +68,11 @@ test.each([
   ["s3://UPPER/x", KEY],
   ["s3://builds", {}],
   ["/dev/null/logs", {}],
-])("%s with %j is refused", async (place, env) => {
+])("rejects %s with %j", async (place, env) => {
   await expect(openKeptLogs(place, env)).rejects.toMatchObject({ code: "usage" });
 });
 
-/** Stands in for an object store: it keeps objects in memory, and checks signatures as AWS Signature Version 4 defines them. */
+/** A stand-in for an object store: it keeps objects in memory, and checks signatures by AWS Signature Version 4. */
 async function objectStore(secret: string) {
   const objects = new Map<string, Buffer>();
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<unknown> => {
@@ -107,7 +107,7 @@ async function objectStore(secret: string) {
   };
 }
 
-/** Returns the signature that a request has to have: of its method, path, and the headers that it names. */
+/** Returns the expected signature of a request, computed from its method, its path, and the headers that it names. */
 function signatureOf({ method, url, headers }: IncomingMessage, secret: string): string {
   const [, scope = "", names = ""] =
     /Credential=[^/]+\/([^,]+), SignedHeaders=([^,]+)/.exec(headers.authorization ?? "") ?? [];

@@ -13,14 +13,14 @@ import { eventually, jobOf } from "../../fixtures/store-contract/bed.ts";
 import { LINES, runJob } from "../../fixtures/store-process.ts";
 
 const KILLS = 10;
-/** Lines that a process prints before it is killed, at most */
+/** Maximum lines that a process prints before it is killed */
 const MOST = 40;
 
 let folder: string;
-/** The program is bundled once: it starts ten times as fast. */
+/** Bundles the program once, because it starts ten times as fast. */
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "killed-server-"));
-  copyFileSync(join(import.meta.dirname, "../../../../package.json"), join(folder, "package.json")); // read by the core
+  copyFileSync(join(import.meta.dirname, "../../../../package.json"), join(folder, "package.json")); // the core reads it
   await build({
     entryPoints: [join(import.meta.dirname, "../../fixtures/store-process.ts")],
     outfile: join(folder, "dist/store-process.mjs"),
@@ -34,7 +34,7 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** Starts a server, kills it after so many lines, and returns what it has printed. */
+/** Starts a server, kills it after `lines` lines, and returns its output. */
 async function runAndKill(lines: number): Promise<string[]> {
   const child = spawn(process.execPath, [join(folder, "dist/store-process.mjs"), join(folder, "data")], {
     stdio: ["ignore", "pipe", "inherit"],
@@ -55,7 +55,10 @@ async function textsOf(store: JobStore, id: string): Promise<string[]> {
   return lines.map(({ text }) => text);
 }
 
-/** The log of a job has whole lines in their order; a run that has succeeded has all of its lines, and the one before may lack its last ones. */
+/**
+ * Checks that the log of a job has complete lines in order. A successful run has all of its lines; the previous run may
+ * lack its last ones.
+ */
 function checkLog(texts: readonly string[], { attempts, state, log }: Job): void {
   expect(texts).toHaveLength(log.lines);
   let rest = texts;
@@ -69,7 +72,7 @@ function checkLog(texts: readonly string[], { attempts, state, log }: Job): void
   expect(rest).toEqual([]);
 }
 
-test("a server that is killed at any moment loses no accepted job, and each ends once", async () => {
+test("a server that is killed at any moment loses no accepted job, and each job ends once", async () => {
   const printed: string[] = [];
   for (let kill = 0; kill < KILLS; kill++) printed.push(...(await runAndKill(1 + Math.floor(Math.random() * MOST))));
   const accepted = printed.flatMap((line) => /^accepted (\S+)$/.exec(line)?.[1] ?? []);

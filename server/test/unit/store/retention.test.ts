@@ -10,26 +10,26 @@ const ids = (first: number, last: number): string[] =>
     .map(({ id }) => id)
     .slice(first);
 
-test("nothing goes while all are young and small", () => {
+test("removes nothing while all jobs are young and small", () => {
   expect(expired(jobs(50), { age: 100, bytes: 2000 * MB }, 100)).toEqual([]);
   expect(expired([], { age: 0, bytes: 0 }, 100)).toEqual([]);
 });
 
-test("what is too old goes, whatever the order of the jobs", () => {
+test("removes jobs that are too old, in any order of the jobs", () => {
   expect(expired(jobs(50).toReversed(), { age: 75, bytes: Infinity }, 100)).toEqual(ids(0, 24));
 });
 
-test("the ten newest stay when all are too old: a clock that jumps does not remove everything", () => {
+test("keeps the ten newest if all are too old: a clock that jumps does not remove everything", () => {
   expect(expired(jobs(50), { age: 75, bytes: Infinity }, 1e12)).toEqual(ids(0, 39));
 });
 
-test("the oldest go while there is too much, and the newest stays", () => {
+test("removes the oldest while there are too many bytes, and keeps the newest", () => {
   const one = { id: "9", finishedAt: 9, bytes: 50 * MB };
   expect(expired([...jobs(9), one], { age: Infinity, bytes: 66 * MB }, 100)).toEqual(ids(0, 6));
   expect(expired([...jobs(9), one], { age: Infinity, bytes: 1 }, 100)).toEqual(ids(0, 8));
 });
 
-test("a job without a body counts as well: its record has a size", () => {
+test("counts a job without a body, because its record has a size", () => {
   const small = Array.from({ length: 100 }, (_, index) => ({ id: String(index), finishedAt: index, bytes: 0 }));
   const removed = expired(small, { age: Infinity, bytes: 400_000 }, 100);
   expect(removed.length).toBeGreaterThan(40);

@@ -11,7 +11,7 @@ const credentials = { username: "ci", password: "pässword" };
 const job = { id: "job-1", name: "registry.example.com/team/app" };
 const secret = Buffer.alloc(32, 7);
 
-test("Sealed credentials open for their job", () => {
+test("opens sealed credentials for their job", () => {
   const seal = createSeal(secret);
   const sealed = seal.seal(job, credentials);
   expect(sealed).not.toContain("ci");
@@ -29,11 +29,11 @@ test.each([
   ["after a change", (sealed: string) => () => createSeal(secret).open(job, changed(sealed))],
   ["cut short", (sealed: string) => () => createSeal(secret).open(job, sealed.slice(0, 20))],
   ["of another layout", () => () => createSeal(secret).open(job, "2.AAAA")],
-])("They do not open %s", (_, opening) => {
+])("does not open them %s", (_, opening) => {
   expect(opening(createSeal(secret).seal(job, credentials))).toThrow("cannot be opened");
 });
 
-test("A missing key file is made once, for its owner alone", async () => {
+test("creates a missing key file once, for its owner alone", async () => {
   const path = join(folder, "key");
   const seals = await Promise.all([readKeyFile(path), readKeyFile(path), readKeyFile(path)]);
   const sealed = seals[0].seal(job, credentials);
@@ -42,7 +42,7 @@ test("A missing key file is made once, for its owner alone", async () => {
   expect(readdirSync(folder)).toEqual(["key"]);
 });
 
-test("A key file that is too short, or that others may read, is refused", async () => {
+test("rejects a key file that is too short, or that others may read", async () => {
   const short = join(folder, "short");
   writeFileSync(short, "secret", { mode: 0o600 });
   await expect(readKeyFile(short)).rejects.toMatchObject({ code: "usage", expected: expect.stringContaining("32") });

@@ -8,7 +8,7 @@ import { added, eventually, jobOf } from "../../fixtures/store-contract/bed.ts";
 const folder = mkdtempSync(join(tmpdir(), "webhook-places-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-test("receivers of one owner that do not answer do not hold up the webhooks of others", async () => {
+test("receivers of one owner that do not answer do not delay the webhooks of others", async () => {
   await using store = await openFileStore({ folder, maxLog: 1e6, maxQueued: 100, retention: { age: 1e9, bytes: 1e9 } });
   const webhookUrl = "https://hooks.example.com/1";
   const stop = new AbortController();

@@ -48,7 +48,7 @@ const receiver = async (answer: (request: IncomingMessage, response: ServerRespo
   await localServer(answer, { host: "127.0.0.2" });
 const addressOf = ({ port }: LocalServer): string => `http://hooks.example.com:${port}/hook`;
 
-test("a webhook has the job as the API shows it, and a signature that its receiver verifies", async () => {
+test("sends the job as the API shows it, with a signature that its receiver verifies", async () => {
   let headers: IncomingMessage["headers"] = {};
   let body = Buffer.alloc(0);
   await using server = await receiver((request, response) => {
@@ -73,7 +73,7 @@ test("a webhook has the job as the API shows it, and a signature that its receiv
   expect(headers["content-type"]).toBe("application/json");
 });
 
-test("the signature is the one of the example of Standard Webhooks", () => {
+test("computes the signature of Standard Webhooks' example", () => {
   const key = parseWebhookSecret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
   const body = Buffer.from('{"test": 2432232314}');
   expect(signedHeaders(key, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330_000, body)["webhook-signature"]).toBe(
@@ -88,19 +88,19 @@ test.each([
   [3, 600_000],
   [4, 3_600_000],
   [5, undefined],
-])("after %d failed attempts and one more: again after %s ms", async (attempts, again) => {
+])("after %d failed attempts and one more, retries after %s ms", async (attempts, again) => {
   await using server = await receiver((_request, response) => response.writeHead(503).end());
   const outcome = await sender()(job(addressOf(server), attempts));
   expect(outcome.again).toBe(again);
   expect(outcome.delivery.status).toBe(503);
 });
 
-test("the times have jitter, upwards", async () => {
+test("adds jitter to the times", async () => {
   await using server = await receiver((_request, response) => response.writeHead(503).end());
   expect((await sender({ random: () => 1 })(job(addressOf(server)))).again).toBe(6_000);
 });
 
-test("410 ends it; other statuses are tried again", async () => {
+test("gives up after 410, and retries other statuses", async () => {
   await using server = await receiver(({ headers }, response) =>
     response.writeHead(Number(headers["content-length"]) > 20 ? 410 : 404).end(),
   );
@@ -110,7 +110,7 @@ test("410 ends it; other statuses are tried again", async () => {
   expect([missing.delivery.status, missing.again]).toEqual([404, 5_000]);
 });
 
-test("a redirect is not followed", async () => {
+test("does not follow a redirect", async () => {
   await using server = await receiver((_request, response) => response.writeHead(307, { location: "/other" }).end());
   const { delivery, again } = await sender()(job(addressOf(server)));
   expect([delivery.status, again]).toEqual([307, 5_000]);
@@ -118,7 +118,7 @@ test("a redirect is not followed", async () => {
 });
 
 test.each(["http://127.0.0.1", "http://2130706433", "http://[::ffff:127.0.0.1]", "http://localhost"])(
-  "an address that is not public is refused, once: %s",
+  "rejects an address that is not public, once: %s",
   async (base) => {
     await using server = await localServer((_request, response) => response.end());
     const { delivery, again } = await sender({ network: networkOf([]) })(job(`${base}:${server.port}/`));
@@ -128,27 +128,27 @@ test.each(["http://127.0.0.1", "http://2130706433", "http://[::ffff:127.0.0.1]",
   },
 );
 
-test("an address that is not public gets webhooks where it is allowed", async () => {
+test("sends webhooks to an allowed address that is not public", async () => {
   await using server = await localServer((_request, response) => response.end());
   const { delivery } = await sender({ network: networkOf(["127.0.0.1"]) })(job(`http://127.0.0.1:${server.port}/`));
   expect(delivery.status).toBe(200);
 });
 
-test("a receiver that cannot be reached", async () => {
+test("reports a receiver that cannot be reached", async () => {
   const { delivery, again } = await sender()(job(`http://hooks.example.com:${await closedPort()}/secret-word`));
   expect(delivery.error).toMatch(/it refuses connections on this port$/);
   expect(delivery.error).not.toContain("secret-word");
   expect(again).toBe(5_000);
 });
 
-test("a receiver that does not answer in time", async () => {
+test("reports a receiver that does not answer in time", async () => {
   await using server = await receiver(() => {});
   const { delivery, again } = await sender({ timeout: 50 })(job(addressOf(server)));
   expect(delivery).toMatchObject({ error: "no answer in time" });
   expect(again).toBe(5_000);
 });
 
-test("an answer whose body does not end is an answer, and little of it is read", async () => {
+test("accepts an answer whose body does not end, and reads little of it", async () => {
   await using endless = await receiver((_request, response) => {
     const more = (): void => {
       while (response.write(Buffer.alloc(1000)));
@@ -161,7 +161,7 @@ test("an answer whose body does not end is an answer, and little of it is read",
   expect((await sender({ timeout: 50 })(job(addressOf(slow)))).delivery.status).toBe(200);
 });
 
-test("the secret: whsec_ and base64, or a line of text", async () => {
+test("accepts as the secret: whsec_ and base64, or a line of text", async () => {
   await using folder = await temporaryFolder();
   const path = join(folder.path, "secret");
   await writeFile(path, `whsec_${KEY.toString("base64")}\n`, { mode: 0o600 });

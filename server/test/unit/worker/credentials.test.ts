@@ -8,7 +8,9 @@ import { RunBed, type Given } from "../../fixtures/run-bed.ts";
 const OF_JOB = hiddenCredentials("job-user", "password/of+the job");
 const OF_SERVER = { username: "server-user", password: "password-of-the-server" };
 
-/** Returns the users that a build gets for registries, on a server whose docker config has credentials for all of them. */
+/**
+ * Returns the users that a build gets for registries, on a server whose docker config has credentials for all of them.
+ */
 async function usersFor(hosts: readonly string[], given: Given): Promise<(string | undefined)[]> {
   using bed = new RunBed();
   const auth = Buffer.from(`${OF_SERVER.username}:${OF_SERVER.password}`).toString("base64");
@@ -23,18 +25,18 @@ async function usersFor(hosts: readonly string[], given: Given): Promise<(string
   return users;
 }
 
-test("credentials of a job are for the registry in its name alone; others get the server's", async () => {
+test("uses credentials of a job only for the registry in its name, and the server's for others", async () => {
   const hosts = ["registry.example.com", "other.example.com", "registry.example.com:5000", "none.example.com"];
   expect(await usersFor(hosts, { credentials: OF_JOB })).toEqual(["job-user", "server-user", undefined, undefined]);
 });
 
-test("a name without a registry is Docker Hub's, whatever the engine calls that", async () => {
+test("treats a name without a registry as Docker Hub's, whatever the engine calls that", async () => {
   const given = { name: "team/app:v1", credentials: OF_JOB };
   const hosts = ["https://index.docker.io/v1/", "docker.io", "registry.example.com"];
   expect(await usersFor(hosts, given)).toEqual(["job-user", "job-user", "server-user"]);
 });
 
-test("without credentials in the job, the server's are used", async () => {
+test("uses the server's without credentials in the job", async () => {
   expect(await usersFor(["registry.example.com"], {})).toEqual(["server-user"]);
 });
 
@@ -43,7 +45,7 @@ test.each([
   ["in an address", encodeURIComponent(OF_JOB.password)],
   ["in base64", Buffer.from(`${OF_JOB.username}:${OF_JOB.password}`).toString("base64")],
   ["of the server", OF_SERVER.password],
-])("a password that an engine repeats, %s, is in neither log nor reason", async (_, secret) => {
+])("masks a password that an engine repeats, %s, in the log and in the reason", async (_, secret) => {
   using bed = new RunBed();
   const auth = Buffer.from(`${OF_SERVER.username}:${OF_SERVER.password}`).toString("base64");
   writeFileSync(join(bed.folder, "config.json"), JSON.stringify({ auths: { "other.example.com": { auth } } }));
@@ -62,7 +64,7 @@ test.each([
   expect(bed.log + JSON.stringify(bed.updates)).not.toContain(secret);
 });
 
-test("a password of three characters would leave nothing of a text", () => {
+test("does not mask a password of three characters, which would destroy a text", () => {
   const masks = new Masks();
   masks.add({ username: "u", password: "abc" });
   expect(masks.hide("abcd")).toBe("abcd");

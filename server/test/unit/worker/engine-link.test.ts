@@ -38,25 +38,25 @@ test.each([
   [undefined, { DOCKER_HOST: "unix:///a.sock" }, "unix:///a.sock"],
   ["tcp://build.example.com", { DOCKER_HOST: "unix:///a.sock" }, "tcp://build.example.com:2375"],
   [undefined, {}, "http://127.0.0.1:4243"],
-])("engine %s with %s is at %s, where there is no default socket", async (host, env, address) => {
+])("resolves engine %s with %s to %s, without a default socket", async (host, env, address) => {
   await using folder = await temporaryFolder();
   await using link = await EngineLink.prepare(host, { ...env, DOCKER_CONFIG: folder.path }, () => false);
   expect(link.address).toBe(address);
 });
 
-test("without any name, an engine at the default socket is taken", async () => {
+test("uses an engine at the default socket without any name", async () => {
   await using folder = await temporaryFolder();
   await using link = await EngineLink.prepare(undefined, { DOCKER_CONFIG: folder.path }, () => true);
   expect(link.address).toBe("unix:///var/run/docker.sock");
 });
 
-test("a docker context that does not exist is an error at once", async () => {
+test("fails at once for a docker context that does not exist", async () => {
   await using folder = await temporaryFolder();
   const env = { DOCKER_CONFIG: folder.path, DOCKER_CONTEXT: "nowhere" };
   await expect(EngineLink.prepare(undefined, env)).rejects.toMatchObject({ code: "usage" });
 });
 
-test("is ready when the engine answers, and waits for one that comes later, and again", async () => {
+test("is ready when the engine answers, and waits for one that starts later, repeatedly", async () => {
   await using folder = await temporaryFolder();
   const socket = join(folder.path, "late.sock");
   await using link = await EngineLink.prepare(`unix://${socket}`, {});
@@ -78,7 +78,7 @@ test("is ready when the engine answers, and waits for one that comes later, and 
   }
 });
 
-test("a wait for an engine ends with the signal's reason alone", async () => {
+test("ends the wait for an engine only with the signal's reason", async () => {
   await using link = await EngineLink.prepare("unix:///nowhere/engine.sock", {});
   const stop = new AbortController();
   const ready = link.isReady(stop.signal);
@@ -87,7 +87,7 @@ test("a wait for an engine ends with the signal's reason alone", async () => {
   await expect(ready).rejects.toBe(reason);
 });
 
-test("an engine is not closed under those who use it", async () => {
+test("does not close an engine while it is in use", async () => {
   await using fake = await fakeEngine({ "GET /version": ROUTES["GET /version"] });
   await using link = await EngineLink.prepare(fake.endpoint.host, {});
   await link.with(async (engine) => {
@@ -96,7 +96,7 @@ test("an engine is not closed under those who use it", async () => {
   });
 });
 
-/** Reports until `isEnough`. */
+/** Collects reports until `isEnough`. */
 async function reportsOf(link: EngineLink, isEnough: (report: WorkerReport) => boolean): Promise<WorkerReport[]> {
   const reports: WorkerReport[] = [];
   const stop = new AbortController();
@@ -112,7 +112,7 @@ async function reportsOf(link: EngineLink, isEnough: (report: WorkerReport) => b
   return reports;
 }
 
-test("a report has the engine's version and disk, and the jobs that run; the disk is looked at once a minute", async () => {
+test("reports the engine's version and disk, and the running jobs; queries the disk once a minute", async () => {
   await using fake = await fakeEngine(ROUTES);
   await using link = await EngineLink.prepare(fake.endpoint.host, {});
   let more = 3;
@@ -124,7 +124,7 @@ test("a report has the engine's version and disk, and the jobs that run; the dis
   expect(fake.calls().filter((call) => call === "GET /system/df")).toHaveLength(1);
 });
 
-test("a report says why an engine cannot be reached", async () => {
+test("reports why an engine cannot be reached", async () => {
   await using link = await EngineLink.prepare("unix:///nowhere/engine.sock", {});
   const [report] = await reportsOf(link, () => true);
   const error = expect.stringContaining("there is no such socket") as string;

@@ -4,7 +4,7 @@ import { Stopped } from "../../../src/store/job-store.ts";
 import { NAME, RunBed } from "../../fixtures/run-bed.ts";
 import { untilAborted } from "../../fixtures/stand-in-engine.ts";
 
-test("a cancelled build ends, and nothing stays", async () => {
+test("a cancelled build ends, and leaves nothing", async () => {
   using bed = new RunBed();
   bed.stopInBuild(new Stopped("cancelled"));
   expect(await bed.run()).toMatchObject({ state: "cancelled", reason: { code: "cancelled" } });
@@ -19,7 +19,7 @@ test("a job that was cancelled before it began does not begin", async () => {
   expect(bed.engine.orders).toEqual([]);
 });
 
-test("a cancelled push ends, and the image goes", async () => {
+test("a cancelled push ends, and the image is removed", async () => {
   using bed = new RunBed();
   bed.engine.onPublish = async (_, { signal }) => {
     bed.claimEnd.abort(new Stopped("cancelled"));
@@ -29,7 +29,7 @@ test("a cancelled push ends, and the image goes", async () => {
   expect(bed.engine.images.size).toBe(0);
 });
 
-test("what an engine says when its work is broken off is not what the job has ended with", async () => {
+test("ignores an engine's error after its work was aborted, in the outcome of the job", async () => {
   using bed = new RunBed();
   bed.engine.onPublish = async () => {
     bed.claimEnd.abort(new Stopped("cancelled"));
@@ -38,7 +38,7 @@ test("what an engine says when its work is broken off is not what the job has en
   expect(await bed.run()).toMatchObject({ state: "cancelled" });
 });
 
-test("what is cancelled when the image is pushed has succeeded", async () => {
+test("a job that is cancelled after the push has succeeded", async () => {
   using bed = new RunBed();
   const { engine } = bed;
   const remove = engine.removeReference.bind(engine);
@@ -50,7 +50,7 @@ test("what is cancelled when the image is pushed has succeeded", async () => {
   expect(engine.images.size).toBe(0);
 });
 
-test("a server that stops puts the job back, and the run does not count", async () => {
+test("a stopping server queues the job again, and the run does not count", async () => {
   using bed = new RunBed();
   bed.engine.onBuild = async (_, { signal }) => {
     bed.stop.abort(new Stopped("stopping"));
@@ -61,7 +61,7 @@ test("a server that stops puts the job back, and the run does not count", async 
 });
 
 describe("a lost lease", () => {
-  test("puts the job back, and leaves what another run has made under the name", async () => {
+  test("queues the job again, and keeps an image of another run under the name", async () => {
     using bed = new RunBed();
     let other = "";
     bed.engine.onBuild = async (_, { signal }) => {
@@ -73,7 +73,7 @@ describe("a lost lease", () => {
     expect(bed.engine.idOf(NAME)).toBe(other);
   });
 
-  test("in the push: what this run has made goes", async () => {
+  test("in the push: removes the image of this run", async () => {
     using bed = new RunBed();
     bed.engine.onPublish = async (_, { signal }) => {
       bed.claimEnd.abort(new Stopped("lost"));
@@ -87,7 +87,7 @@ describe("a lost lease", () => {
 test.each([
   ["the token's", { time: 30 }, 60_000],
   ["the server's", { time: 60_000 }, 30],
-])("a build that takes longer than %s limit ends, and nothing stays", async (_, limits, maxTime) => {
+])("a build that takes longer than %s limit ends, and leaves nothing", async (_, limits, maxTime) => {
   using bed = new RunBed();
   bed.maxTime = maxTime;
   const earlier = bed.engine.addImage(NAME);
@@ -97,7 +97,7 @@ test.each([
   expect([...bed.engine.images.keys()]).toEqual([earlier]);
 });
 
-test("an engine that goes away while it builds gets the job again, later", async () => {
+test("a job whose engine becomes unavailable during the build runs again later", async () => {
   using bed = new RunBed();
   bed.engine.onBuild = async () => {
     throw new Failure("engine-unreachable", "cannot reach the engine");
@@ -106,7 +106,7 @@ test("an engine that goes away while it builds gets the job again, later", async
   expect(await bed.run()).toEqual({ state: "again", isFree: false, delay: 5_000, reason });
 });
 
-test("an error of the engine is a failed job", async () => {
+test("an error of the engine fails the job", async () => {
   using bed = new RunBed();
   bed.engine.onBuild = async () => {
     throw new EngineError("no such builder");
@@ -115,7 +115,7 @@ test("an error of the engine is a failed job", async () => {
   expect(await bed.run()).toMatchObject({ state: "failed", reason: { code: "build-failed", message } });
 });
 
-test("what a registry refuses is a failed job, and its hint is not about this machine's login", async () => {
+test("a registry's refusal fails the job, with a hint that does not concern this machine's login", async () => {
   using bed = new RunBed();
   bed.engine.onPublish = async () => {
     const hint = "Run `docker login registry.example.com` on this side, and check the name.";
@@ -129,24 +129,21 @@ test("what a registry refuses is a failed job, and its hint is not about this ma
 });
 
 describe("the purge", () => {
-  test.each(["succeeds", "fails", "is cancelled"])(
-    "of a build that %s gives the name back to its image",
-    async (how) => {
-      using bed = new RunBed();
-      const earlier = bed.engine.addImage(NAME, "registry.example.com/team/app:v0");
-      bed.engine.onPublish = async (_, { signal }) => {
-        expect(bed.engine.idOf(NAME)).not.toBe(earlier);
-        if (how === "fails") throw new Failure("push-refused", "denied");
-        if (how === "is cancelled") bed.claimEnd.abort(new Stopped("cancelled"));
-        signal.throwIfAborted();
-      };
-      await bed.run();
-      expect(bed.engine.idOf(NAME)).toBe(earlier);
-      expect([...bed.engine.images.keys()]).toEqual([earlier]);
-    },
-  );
+  test.each(["succeeds", "fails", "is cancelled"])("of a build that %s returns the name to its image", async (how) => {
+    using bed = new RunBed();
+    const earlier = bed.engine.addImage(NAME, "registry.example.com/team/app:v0");
+    bed.engine.onPublish = async (_, { signal }) => {
+      expect(bed.engine.idOf(NAME)).not.toBe(earlier);
+      if (how === "fails") throw new Failure("push-refused", "denied");
+      if (how === "is cancelled") bed.claimEnd.abort(new Stopped("cancelled"));
+      signal.throwIfAborted();
+    };
+    await bed.run();
+    expect(bed.engine.idOf(NAME)).toBe(earlier);
+    expect([...bed.engine.images.keys()]).toEqual([earlier]);
+  });
 
-  test("leaves an image that has the name already, and other names of it", async () => {
+  test("keeps an image that already has the name, and its other names", async () => {
     using bed = new RunBed();
     const same = bed.engine.addImage(NAME, "kept:v1");
     bed.engine.build = async () => ({ id: same });
@@ -154,21 +151,21 @@ describe("the purge", () => {
     expect(bed.engine.images).toEqual(new Map([[same, new Set([NAME, "kept:v1"])]]));
   });
 
-  test("does not take what an earlier run of the job has left for an image of somebody", async () => {
+  test("does not treat the image that an earlier run of the job has left as somebody else's", async () => {
     using bed = new RunBed();
     const imageId = bed.engine.addImage(NAME);
     expect(await bed.run({ attempts: 2, imageId })).toEqual({ state: "succeeded" });
     expect(bed.engine.idOf(NAME)).toBeUndefined();
   });
 
-  test("that fails is a warning", async () => {
+  test("only causes a warning if it fails", async () => {
     using bed = new RunBed();
     bed.engine.failure = new EngineError("the disk is on fire");
     expect(await bed.run()).toEqual({ state: "succeeded" });
     expect(bed.lines.at(-1)).toBe(`warning: ${NAME} cannot be removed from the engine: the disk is on fire`);
   });
 
-  test("takes the images of steps with it that the classic builder makes, neither a base nor what was there", async () => {
+  test("removes images of steps of the classic builder, but neither a base nor older images", async () => {
     using bed = new RunBed();
     const cached = bed.engine.addImage();
     let made = "";
@@ -187,7 +184,7 @@ describe("the purge", () => {
     expect(bed.engine.images.has(made)).toBe(false);
   });
 
-  test("takes the images of steps with it that Podman's builder makes", async () => {
+  test("removes images of steps of Podman's builder", async () => {
     using bed = new RunBed();
     bed.engine.kind = "buildah";
     bed.engine.onBuild = async (_, { onEvent }) => {
@@ -199,7 +196,7 @@ describe("the purge", () => {
     expect(bed.engine.images.size).toBe(0);
   });
 
-  test("removes images of steps when no other build of the engine may go on from them", async () => {
+  test("removes images of steps when no other build of the engine may use them", async () => {
     using bed = new RunBed();
     const { engine, steps } = bed;
     const made = engine.addImage();

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { JobLog } from "../../../src/worker/job-log.ts";
 import { Masks } from "../../../src/worker/masks.ts";
 
-test("a step that prints on and on costs nothing more once the store has cut the log; how the job ends is said", () => {
+test("ignores a step with endless output once the store has cut the log, and logs how the job ends", () => {
   const lines: string[] = [];
   const log = new JobLog((more) => void lines.push(...more), new Masks(), 1000);
   for (let line = 0; line < 1000; line += 1) log.event({ type: "build-text", text: `line ${line}\n` });

@@ -8,7 +8,7 @@ import { NAME, RunBed } from "../../fixtures/run-bed.ts";
 
 const SUCCEEDED = { state: "succeeded" };
 
-test("a Dockerfile's text is built, pushed and purged; states, phases and facts are told", async () => {
+test("builds, pushes and purges a Dockerfile's text; reports states, phases and facts", async () => {
   using bed = new RunBed();
   expect(await bed.run({ dockerfile: "FROM scratch\nCOPY . /\n" })).toEqual(SUCCEEDED);
   expect(bed.engine.files).toEqual({ Dockerfile: "FROM scratch\nCOPY . /\n" });
@@ -17,7 +17,7 @@ test("a Dockerfile's text is built, pushed and purged; states, phases and facts 
   expect(bed.engine.images.size).toBe(0);
   expect(bed.updates.map(({ state }) => state).filter((state) => state !== undefined)).toEqual(["pushing"]);
   const number = expect.any(Number) as number;
-  expect(bed.told).toMatchObject({
+  expect(bed.reported).toMatchObject({
     imageId: `sha256:${"1".padStart(64, "0")}`,
     digest: `sha256:${"d".repeat(64)}`,
     size: 1_000_000,
@@ -33,7 +33,7 @@ test("a Dockerfile's text is built, pushed and purged; states, phases and facts 
   ]);
 });
 
-test("what is not to be pushed and purged stays in the engine, and replaces the image that had the name", async () => {
+test("keeps an image without push and purge in the engine, and replaces the image that had the name", async () => {
   using bed = new RunBed();
   bed.engine.addImage(NAME);
   expect(await bed.run({ order: { push: false, purge: false } })).toEqual(SUCCEEDED);
@@ -41,7 +41,7 @@ test("what is not to be pushed and purged stays in the engine, and replaces the 
   expect([...bed.engine.images.values()]).toEqual([new Set([NAME])]);
 });
 
-test("an archive is unpacked, without its first folders, and its options and limits are in the order", async () => {
+test("unpacks an archive without its first folders, and passes options and limits to the build", async () => {
   using bed = new RunBed();
   const archive = [gzipSync(Buffer.concat([...tar([fileEntry("top/sub/My.Dockerfile", "FROM scratch\n")])]))];
   const limits = { memory: 64_000_000, cpus: 0.5, network: "none" };
@@ -52,7 +52,7 @@ test("an archive is unpacked, without its first folders, and its options and lim
   expect(bed.engine.orders).toMatchObject([
     { dockerfile: "sub/My.Dockerfile", target: "t", platform, pull: true, ...limits },
   ]);
-  expect(bed.told.phases).toHaveProperty("context");
+  expect(bed.reported.phases).toHaveProperty("context");
   expect(bed.lines).toContain(`Building ${NAME} (memory 64 MB, cpus 0.5, network none)`);
   expect(bed.leftFiles).toEqual([]);
 });
@@ -60,7 +60,7 @@ test("an archive is unpacked, without its first folders, and its options and lim
 test.each<[string, Iterable<Uint8Array>, string, RegExp]>([
   ["in a folder", tar([fileEntry("app/Dockerfile", "FROM scratch\n")]), "not-buildable", /`strip` 1/],
   ["nowhere", tar([fileEntry("a", "1"), fileEntry("b/Dockerfile", "2")]), "not-buildable", /at the top/],
-])("a Dockerfile %s is not built", async (_, archive, code, hint) => {
+])("rejects a Dockerfile %s", async (_, archive, code, hint) => {
   using bed = new RunBed();
   const expected = expect.any(String) as string;
   const outcome = await bed.run({ archive });
@@ -75,9 +75,9 @@ test.each<[string, Iterable<Uint8Array>, string, RegExp]>([
 test.each<[string, Iterable<Uint8Array>, RegExp]>([
   ["a bomb", [gzipSync(Buffer.concat([...tar([fileEntry("Dockerfile", Buffer.alloc(8_000_000))])]))], /1 ?MB|1,?000/],
   ["a link out of the tree", tar([{ path: "x", type: "link", target: "/etc/passwd" }]), /x/],
-  ["a file that is there twice", tar([fileEntry("Dockerfile", "1"), fileEntry("Dockerfile", "2")]), /Dockerfile/],
+  ["a duplicate file", tar([fileEntry("Dockerfile", "1"), fileEntry("Dockerfile", "2")]), /Dockerfile/],
   ["no archive", [Buffer.from("this is no archive")], /^the body is not an archive$/],
-])("%s is refused, and nothing of it stays", async (_, archive, message) => {
+])("rejects %s, and leaves nothing of it", async (_, archive, message) => {
   using bed = new RunBed();
   const outcome = await bed.run({ archive });
   const reason = { code: "context-invalid", message: expect.stringMatching(message) as string };
@@ -87,24 +87,24 @@ test.each<[string, Iterable<Uint8Array>, RegExp]>([
   expect(bed.leftFiles).toEqual([]);
 });
 
-test("an address is fetched into a file that does not stay", async () => {
+test("fetches an address into a temporary file", async () => {
   using bed = new RunBed();
-  const asked: unknown[] = [];
+  const requests: unknown[] = [];
   bed.fetchArchive = async (url, path, limits, { onLine }) => {
-    asked.push(url, limits.maxBytes);
+    requests.push(url, limits.maxBytes);
     onLine("Fetching it");
     writeFileSync(path, Buffer.concat([...tar([fileEntry("Dockerfile", "FROM scratch\n")])]));
   };
   const url = "https://files.example.com/a.tar?signature=abcdef";
   expect(await bed.run({ url })).toEqual(SUCCEEDED);
-  expect(asked).toEqual([url, 1_000_000]);
+  expect(requests).toEqual([url, 1_000_000]);
   expect(bed.lines.slice(0, 2)).toEqual(["Fetching it", "The archive has 1 entry, 13 B"]);
   expect(bed.log).not.toContain("signature");
-  expect(bed.told.phases).toHaveProperty("fetch");
+  expect(bed.reported.phases).toHaveProperty("fetch");
   expect(bed.leftFiles).toEqual([]);
 });
 
-test("what cannot be fetched says why", async () => {
+test("reports why a fetch fails", async () => {
   using bed = new RunBed();
   bed.fetchArchive = async () => await Promise.reject(new Failure("refused", "the address is private", { hint: "no" }));
   const reason = { code: "refused", message: "the address is private", hint: "no" };
@@ -112,7 +112,7 @@ test("what cannot be fetched says why", async () => {
   expect(bed.lines).toEqual(["error: the address is private", "hint: no"]);
 });
 
-test("lines of steps are those of docker's plain progress, with colours, and the last of a failed step are repeated", async () => {
+test("logs lines of steps in docker's plain format, with colours, and repeats the last lines of a failed step", async () => {
   using bed = new RunBed();
   bed.engine.onBuild = async (_, { onEvent }) => {
     const step = { type: "step", step: "a", name: "[2/2] RUN make" } as const;
@@ -134,7 +134,7 @@ test("lines of steps are those of docker's plain progress, with colours, and the
   ]);
 });
 
-test("an error that nothing explains is told to the operator; the job's record has no stack", async () => {
+test("reports an unexplained error to the operator; the job's record has no stack", async () => {
   using bed = new RunBed();
   bed.engine.onBuild = async () => await Promise.reject(new TypeError("x is undefined"));
   const outcome = await bed.run();
@@ -143,12 +143,12 @@ test("an error that nothing explains is told to the operator; the job's record h
   expect(bed.warnings.join()).toMatch(/^job 018f.*TypeError: x is undefined\n {4}at /);
 });
 
-test("a store that takes nothing for a while does not end the job, and learns it later", async () => {
+test("continues the job while the store is unavailable, and reports to it later", async () => {
   using bed = new RunBed();
   bed.storeFailure = new StoreUnavailable("gone");
   bed.engine.onPublish = async () => {
     bed.storeFailure = undefined;
   };
   expect(await bed.run()).toEqual(SUCCEEDED);
-  expect(bed.told).toMatchObject({ contextBytes: 13, imageId: expect.stringMatching(/^sha256:/) as string });
+  expect(bed.reported).toMatchObject({ contextBytes: 13, imageId: expect.stringMatching(/^sha256:/) as string });
 });

@@ -76,7 +76,7 @@ async function start(given: Given, options: Partial<Parameters<typeof startWorke
   return { store, ended };
 }
 
-test("a worker runs a job on the engine, tells when it has ended, and reports", async () => {
+test("runs a job on the engine, calls onEnded, and sends reports", async () => {
   const { store, ended } = await start({});
   expect(store.outcomes).toEqual([{ state: "succeeded" }]);
   expect(ended).toEqual([["018f6d5e-0000-7000-8000-000000000000", "succeeded", "number"]]);
@@ -86,7 +86,7 @@ test("a worker runs a job on the engine, tells when it has ended, and reports", 
   await store[Symbol.asyncDispose]();
 });
 
-test("each engine has a worker of its own", async () => {
+test("gives each engine a worker of its own", async () => {
   await using other = await fastEngine({ socket: join(folder, "other.sock"), lines: 1, ms: 1 });
   const settings = {
     engines: [engine.address, other.address],
@@ -101,7 +101,7 @@ test("each engine has a worker of its own", async () => {
   await store[Symbol.asyncDispose]();
 });
 
-test("when the store fails for one engine, the others take no more jobs, and it is told", async () => {
+test("stops taking jobs on all engines when the store fails for one, and reports it", async () => {
   await using other = await fastEngine({ socket: join(folder, "other.sock"), lines: 1, ms: 1 });
   const store = new (class extends OneJobStore {
     override async work(...[options]: Parameters<JobStore["work"]> | []): Promise<void> {
@@ -120,7 +120,7 @@ test("when the store fails for one engine, the others take no more jobs, and it 
   await store[Symbol.asyncDispose]();
 });
 
-test("when the server stops, a job that runs longer than the grace is put back", async () => {
+test("queues a job again that runs longer than the grace period when the server stops", async () => {
   const slow = await fastEngine({ socket: join(folder, "slow.sock"), lines: 60_000, ms: 60_000 });
   await using _ = slow;
   const stop = new AbortController();
@@ -138,7 +138,7 @@ test("when the server stops, a job that runs longer than the grace is put back",
   await store[Symbol.asyncDispose]();
 });
 
-test("when the server stops, a job ends within the grace, and none is taken any more", async () => {
+test("lets a job end within the grace period when the server stops, and takes no more", async () => {
   await using store = await openFileStore({
     folder: join(folder, "data"),
     maxLog: 1e6,

@@ -27,19 +27,19 @@ async function folder(): Promise<string> {
 }
 
 function parts() {
-  const told: string[] = [];
+  const messages: string[] = [];
   const printed: string[] = [];
   return {
-    told,
+    messages,
     printed,
     metrics: new GuardMetrics(),
-    printLine: (line: string) => void told.push(line),
+    printLine: (line: string) => void messages.push(line),
     print: (text: string) => void printed.push(text),
   };
 }
 
 describe("a line", () => {
-  test("is JSON, with what is known", () =>
+  test("is JSON, with the known facts", () =>
     expect(JSON.parse(lineOf({ ...ENTRY, status: 200, about: ["app:v1"], reason: undefined }))).toEqual({
       ...ENTRY,
       status: 200,
@@ -47,14 +47,14 @@ describe("a line", () => {
       ms: 1.2,
     }));
 
-  test("cannot steer a terminal, break into two, or turn its direction", () => {
+  test("cannot control a terminal, break into two lines, or change the direction of text", () => {
     const hostile = "a\u001b[2J\u009b2J\n\u2028\u202eb\u200f\ufeff\ud800";
     const line = lineOf({ ...ENTRY, call: hostile });
     expect(line).toMatch(/^[\x20-\x7e]*$/);
     expect((JSON.parse(line) as AuditEntry).call).toBe(hostile);
   });
 
-  test("does not grow without end", () => {
+  test("has a limited length", () => {
     const line = lineOf({
       ...ENTRY,
       call: "x".repeat(1e6),
@@ -65,9 +65,9 @@ describe("a line", () => {
   });
 });
 
-test("a file has the lines in their order, for its owner alone; without a file they are printed", async () => {
+test("writes the lines to a file in order, for its owner alone; prints them without a file", async () => {
   const path = join(await folder(), "audit.jsonl");
-  const { metrics, printLine, told, print, printed } = parts();
+  const { metrics, printLine, messages, print, printed } = parts();
   {
     await using audit = await openAudit({ auditFile: path }, { metrics, printLine });
     for (let index = 0; index < 2000; index++) audit.write({ ...ENTRY, ms: index });
@@ -80,14 +80,14 @@ test("a file has the lines in their order, for its owner alone; without a file t
     audit.write(ENTRY);
   }
   expect((await readFile(path, "utf8")).trimEnd().split("\n")).toHaveLength(2001);
-  expect(told).toEqual([]);
+  expect(messages).toEqual([]);
 
   await using onStderr = await openAudit({}, { metrics, printLine, print });
   onStderr.write(ENTRY);
   expect(JSON.parse(printed.join(""))).toMatchObject({ rule: "image.list" });
 });
 
-test("SIGHUP opens the file again, after somebody has renamed it", async () => {
+test("reopens the file on SIGHUP, after it was renamed", async () => {
   const path = join(await folder(), "audit.jsonl");
   const { metrics, printLine } = parts();
   {
@@ -104,18 +104,18 @@ test("SIGHUP opens the file again, after somebody has renamed it", async () => {
   expect(process.listenerCount("SIGHUP")).toBe(0);
 });
 
-test("a full disk is told once, lines that are lost are counted, and nothing is thrown", async () => {
-  const { metrics, printLine, told } = parts();
+test("reports a full disk once, counts the lost lines, and throws nothing", async () => {
+  const { metrics, printLine, messages } = parts();
   {
     await using audit = await openAudit({ auditFile: "/dev/full" }, { metrics, printLine });
     for (let index = 0; index < 3000; index++) audit.write(ENTRY);
   }
-  expect(told).toHaveLength(1);
-  expect(told[0]).toMatch(/audit lines are lost: \/dev\/full: .*ENOSPC/);
+  expect(messages).toHaveLength(1);
+  expect(messages[0]).toMatch(/audit lines are lost: \/dev\/full: .*ENOSPC/);
   expect(await metrics.text()).toMatch(/^docker_over_ssh_guard_audit_lines_lost_total 3000$/m);
 });
 
-test.each(["a folder", "a link"])("%s is no file for lines of audit", async (what) => {
+test.each(["a folder", "a link"])("rejects %s as a file for audit lines", async (what) => {
   const path = await folder();
   if (what === "a link") await symlink("/dev/null", join(path, "link"));
   const { metrics, printLine } = parts();
@@ -123,7 +123,7 @@ test.each(["a folder", "a link"])("%s is no file for lines of audit", async (wha
   await expect(opened).rejects.toMatchObject({ code: "usage", message: expect.stringContaining("--audit") as string });
 });
 
-test("connections that are too many are a line, and then one with their number", async () => {
+test("writes a line for a connection beyond the limit, and one more with the number of others", async () => {
   const { metrics, printLine, print, printed } = parts();
   metrics.tenantCame("a");
   const tooMany = new Refusal("quota.connections", "too many open connections", { statusCode: 429 });
@@ -167,7 +167,7 @@ describe("metrics", () => {
     expect((await fetch(served.url, { method: "POST" })).status).toBe(404);
   });
 
-  test("forget a tenant that has gone, and what it still does", async () => {
+  test("forget a removed tenant, and its later requests", async () => {
     const metrics = new GuardMetrics();
     metrics.tenantCame("gone");
     metrics.entry({ ...ENTRY, tenant: "gone" });
@@ -182,7 +182,7 @@ describe("metrics", () => {
     expect(text).toMatch(/^docker_over_ssh_guard_tenants 0$/m);
   });
 
-  test("have no label that somebody has made up", async () => {
+  test("have no label with arbitrary text", async () => {
     const metrics = new GuardMetrics();
     metrics.tenantCame("a");
     for (let index = 0; index < 1000; index++) metrics.entry({ ...ENTRY, rule: `rule.${index}` });

@@ -16,7 +16,7 @@ const entry = (tenant: string, rule: string): AuditEntry => ({
   ms: 0,
 });
 
-test("a flood of one tenant has a line each second with its number, and hides no other line", () => {
+test("writes one line each second for a flood of one tenant, with its number, and hides no other line", () => {
   const written: AuditEntry[] = [];
   const gathered = collapseRepeats((line) => written.push(line));
   for (let count = 0; count < 1000; count++) gathered.write(entry("a", "quota.requests"));

@@ -6,7 +6,7 @@ import { checkSource } from "../../../../src/guard/policy/sources.ts";
 import { readHeaders } from "../../../../src/guard/request/headers.ts";
 import { parseQuery } from "../../../../src/guard/request/query.ts";
 
-/** As docker 20.10 sends it for `docker build -t app .` */
+/** The request of docker 20.10 for `docker build -t app .` */
 const CLASSIC =
   "buildargs=%7B%7D&cachefrom=%5B%5D&cgroupparent=&cpuperiod=0&cpuquota=0&cpusetcpus=&cpusetmems=&cpushares=0&dockerfile=Dockerfile&labels=%7B%7D&memory=0&memswap=0&networkmode=default&rm=1&shmsize=0&t=app&target=&ulimits=null&version=1";
 
@@ -27,7 +27,7 @@ describe("POST /build", () => {
     expect(() => read(names(101))).toThrow(expect.objectContaining({ rule: "build.names" }));
   });
 
-  test("as docker sends it", () => {
+  test("accepts docker's request", () => {
     expect(read(CLASSIC, ["Content-Type", "application/x-tar"])).toMatchObject({
       builder: "classic",
       names: ["app"],
@@ -41,11 +41,11 @@ describe("POST /build", () => {
     });
   });
 
-  test("what it may ask for", () => {
-    const asked = read(
+  test("accepts all allowed options", () => {
+    const requested = read(
       `t=a:1&t=b&dockerfile=x/Dockerfile&target=t&buildargs=${json({ A: "1", B: null })}&labels=${json({ l: "v" })}&platform=linux/arm64/v8&nocache=1&pull=1&q=1&rm=0&forcerm=1&cachefrom=${json(["c"])}&networkmode=none&extrahosts=h:1.2.3.4&extrahosts=six=[::1]&ulimits=${json([{ Name: "nofile", Soft: 1, Hard: 2 }])}&memory=1000&memswap=-1&cpuquota=-1&cpusetcpus=0-3,5&version=2&session=s1&buildid=b1&outputs=${json([{ Type: "tar", Attrs: { a: "b" } }])}`,
     );
-    expect(asked).toMatchObject({
+    expect(requested).toMatchObject({
       builder: "buildkit",
       names: ["a:1", "b"],
       dockerfile: "x/Dockerfile",
@@ -71,7 +71,7 @@ describe("POST /build", () => {
     });
   });
 
-  test("docker-py's booleans", () => {
+  test("accepts docker-py's booleans", () => {
     expect(read("nocache=True&rm=False&q=False")).toMatchObject({ noCache: true, remove: false, quiet: false });
   });
 
@@ -102,11 +102,11 @@ describe("POST /build", () => {
     [`ulimits=${json([{ Name: "rtprio", Soft: 99, Hard: 99 }])}`, "build.ulimits"],
     [`buildargs=${json({ "": "1" })}`, "build.args"],
     ["unknown=1", "query.unknown"],
-  ])("%s is refused", (query, rule) => {
+  ])("refuses %s", (query, rule) => {
     expect(() => read(query)).toThrow(expect.objectContaining({ name: "Refusal", rule }));
   });
 
-  test("a context that is no tar is refused", () => {
+  test("refuses a context that is not a tar", () => {
     expect(() => read("", ["Content-Type", "multipart/form-data; boundary=x"])).toThrow(
       expect.objectContaining({ rule: "build.content-type" }),
     );
@@ -132,7 +132,7 @@ describe("POST /build/prune", () => {
     "all=1&filters=%7B%7D",
     `keep-storage=1000&filters=${json({ until: { "24h": true } })}`,
     "reserved-space=1",
-  ])("%s is read", (query) => {
+  ])("accepts %s", (query) => {
     expect(ask(query)).toBeDefined();
   });
 
@@ -140,7 +140,7 @@ describe("POST /build/prune", () => {
     [`filters=${json({ nonsense: ["x"] })}`, "build.prune-filter"],
     ["max-used-space=1", "build.prune-space"],
     ["min-free-space=1", "build.prune-space"],
-  ])("%s is refused", (query, rule) => {
+  ])("refuses %s", (query, rule) => {
     expect(() => ask(query)).toThrow(expect.objectContaining({ rule }));
   });
 });
@@ -149,7 +149,7 @@ describe("addresses that a build may fetch", () => {
   const policy = { sources: ["https://github.com/example/", "https://files.example.com"] } as unknown as Policy;
 
   test.each(["https://github.com/example/a.tar.gz?x=1", "https://files.example.com/x", "https://files.example.com"])(
-    "%s",
+    "include %s",
     (address) => {
       expect(() => checkSource(address, policy)).not.toThrow();
     },
@@ -168,7 +168,7 @@ describe("addresses that a build may fetch", () => {
     "https://files.example.com:pw@evil.example/x",
     "https://files.example.com:8443/x",
     "HTTPS://files.example.com/x",
-  ])("%s is refused", (address) => {
+  ])("exclude %s", (address) => {
     expect(() => checkSource(address, policy)).toThrow(expect.objectContaining({ rule: "source.refused" }));
   });
 });

@@ -1,12 +1,12 @@
 import { expect, test } from "vitest";
 import { judge } from "../../../../src/guard/calls/judge.ts";
 
-interface Asked {
+interface ExplainedRequest {
   headers?: readonly string[];
   body?: string | Buffer;
 }
 
-function ruleOf(line: string, { headers = [], body = "" }: Asked = {}): string {
+function ruleOf(line: string, { headers = [], body = "" }: ExplainedRequest = {}): string {
   const [method = "", target = ""] = line.split(" ");
   return judge({ method, target, rawHeaders: ["Host", "docker", ...headers], body: Buffer.from(body as string) }).rule;
 }
@@ -17,7 +17,7 @@ const UPGRADE = ["Connection", "Upgrade", "Upgrade", "h2c"];
 const session = (...more: string[]): readonly string[] => [...UPGRADE, "X-Docker-Expose-Session-Uuid", "abc", ...more];
 const DIGEST = `sha256:${"a".repeat(64)}`;
 
-test.each<[rule: string, line: string, asked?: Asked]>([
+test.each<[rule: string, line: string, asked?: ExplainedRequest]>([
   ["target.length", `GET /images/${"a".repeat(5000)}/json`],
   ["target.length", `GET /images/json?all=${"0".repeat(70_000)}`],
   ["target.form", "GET /images/json?all=1#fragment"],
@@ -79,7 +79,7 @@ test.each<[rule: string, line: string, asked?: Asked]>([
   ["name.invalid", `POST /images/app/push?tag=v1%40${DIGEST}`],
   ["name.invalid", "POST /images/registry/push?tag=5000/b%3Av1"],
   ["query.value", "GET /images/get"],
-  // Escapes of docker-py in names, and no others
+  // docker-py's escapes in names, and no others
   ["image.inspect", `GET /v1.51/images/app%40${DIGEST}/json`],
   ["image.inspect", `GET /images/registry.example.com%3a5000/app%3Av1/json`],
   ["target.encoded", `GET /images/app%2540${DIGEST}/json`],
@@ -88,17 +88,17 @@ test.each<[rule: string, line: string, asked?: Asked]>([
   ["target.encoded", "GET /images/%2e%2e/json"],
   ["target.encoded", "GET /containers/a%40b/json"],
   ["target.encoded", "GET /images%3a/json"],
-  // What docker-py and docker inspect ask
+  // Requests of docker-py and docker inspect
   ["image.list", "GET /v1.51/images/json?only_ids=0&all=0"],
 ])("%s: %s", (rule, line, asked) => expect(ruleOf(line, asked)).toBe(rule));
 
-test("a name with an escape is read as the name without it", () => {
+test("reads a name with an escape like the name without it", () => {
   const judged = judge({ method: "GET", target: `/images/app%40${DIGEST}/json`, rawHeaders: ["Host", "a"] });
   expect(judged.about).toEqual([`app@${DIGEST}`]);
 });
 
 test.each(["containers/team/app:v1/json", "networks/a", "volumes/a", "services/a", "plugins/a/json", "configs/a"])(
-  "docker inspect goes on to the next kind of thing after GET /%s",
+  "makes docker inspect continue with the next kind of object after GET /%s",
   (path) =>
     expect(judge({ method: "GET", target: `/v1.51/${path}`, rawHeaders: ["Host", "a"] })).toMatchObject({
       decision: "refused",
@@ -107,7 +107,7 @@ test.each(["containers/team/app:v1/json", "networks/a", "volumes/a", "services/a
     }),
 );
 
-test("a call with a body is judged without it", () =>
+test("judges a call without its body", () =>
   expect(judge({ method: "POST", target: "/auth", rawHeaders: ["Host", "a"] })).toMatchObject({
     decision: "allowed",
     rule: "system.login",

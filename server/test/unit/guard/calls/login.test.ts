@@ -6,12 +6,12 @@ import { standInBackend, standInTenant } from "../../../fixtures/guard/stand-in-
 let bed: FrontBed | undefined;
 afterEach(async () => await bed?.[Symbol.asyncDispose]());
 
-/** @returns what a login has asked of the registry, and the rule that decided */
-async function login(policy: Partial<Policy>, config: object): Promise<{ asked: string[]; rule: string }> {
-  const asked: string[] = [];
+/** @returns the requests that a login sends to the registry, and the rule that decided */
+async function login(policy: Partial<Policy>, config: object): Promise<{ requests: string[]; rule: string }> {
+  const requests: string[] = [];
   const backend = standInBackend({
     login: async (_caller, registry) => {
-      asked.push(registry);
+      requests.push(registry);
       return undefined;
     },
   });
@@ -20,7 +20,7 @@ async function login(policy: Partial<Policy>, config: object): Promise<{ asked: 
   const body = JSON.stringify(config);
   const head = `Host: docker\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n`;
   await bed.send(`POST /auth HTTP/1.1\r\n${head}\r\n${body}`, "}\n");
-  return { asked, rule: bed.entries[0]?.rule ?? "" };
+  return { requests, rule: bed.entries[0]?.rule ?? "" };
 }
 
 const ANN = { username: "ann", password: "hunter2" };
@@ -31,8 +31,8 @@ test.for<[policy: Partial<Policy>, address: string, registry: string]>([
   [{ bases: ["docker.io/library/*"] }, "https://index.docker.io/v1/", "docker.io"],
   [{ bases: ["docker.io/library/*"] }, "", "docker.io"],
   [{ pushes: ["127.0.0.1:5000/*"] }, "127.0.0.1:5000", "127.0.0.1:5000"],
-])("%j asks %s", async ([policy, serveraddress, registry]) => {
-  expect(await login(policy, { ...ANN, serveraddress })).toEqual({ asked: [registry], rule: "system.login" });
+])("%j: the login queries %s", async ([policy, serveraddress, registry]) => {
+  expect(await login(policy, { ...ANN, serveraddress })).toEqual({ requests: [registry], rule: "system.login" });
 });
 
 test.for<[rule: string, policy: Partial<Policy>, address: string]>([
@@ -42,6 +42,6 @@ test.for<[rule: string, policy: Partial<Policy>, address: string]>([
   ["registry.not-public", { pushes: ["*"] }, "127.0.0.1:22"],
   ["registry.not-public", { pulls: ["*"] }, "http://169.254.169.254/latest/meta-data"],
   ["registry.not-public", { pulls: ["*:5000/*"] }, "localhost:5000"],
-])("%s: %j does not ask %s", async ([rule, policy, serveraddress]) => {
-  expect(await login(policy, { ...ANN, serveraddress })).toEqual({ asked: [], rule });
+])("%s: %j: the login does not query %s", async ([rule, policy, serveraddress]) => {
+  expect(await login(policy, { ...ANN, serveraddress })).toEqual({ requests: [], rule });
 });

@@ -3,8 +3,8 @@ import type { BackendVersion } from "../../../../src/guard/backend.ts";
 import { frontBed } from "../../../fixtures/guard/front-bed.ts";
 import { standInBackend } from "../../../fixtures/guard/stand-in-backend.ts";
 
-/** What a tenant is told at a path by the guard of such an engine. */
-async function told(path: string, changes: Partial<BackendVersion> = {}): Promise<unknown> {
+/** Returns the answer that a tenant gets at a path from the guard of such an engine. */
+async function answerAt(path: string, changes: Partial<BackendVersion> = {}): Promise<unknown> {
   const engine = standInBackend();
   const backend = standInBackend({ version: async (signal) => ({ ...(await engine.version(signal)), ...changes }) });
   await using bed = await frontBed({ backend });
@@ -13,11 +13,11 @@ async function told(path: string, changes: Partial<BackendVersion> = {}): Promis
   return JSON.parse(answer.slice(answer.indexOf("\r\n\r\n")));
 }
 
-// Each property that is added here tells tenants of the host: the objects are whole.
-describe("of the host, a tenant is told", () => {
-  test.each(["/version", "/v1.41/version"])("by %s the engine's version and platform alone", async (path) => {
+// Each property in these objects reveals details of the host to tenants, so the tests compare complete objects.
+describe("a tenant learns about the host", () => {
+  test.each(["/version", "/v1.41/version"])("only the engine's version and platform by %s", async (path) => {
     const details = { ApiVersion: "1.51", MinAPIVersion: "1.24", Os: "linux", Arch: "amd64" };
-    expect(await told(path)).toEqual({
+    expect(await answerAt(path)).toEqual({
       Platform: { Name: "docker-over-ssh guard" },
       Components: [{ Name: "Engine", Version: "28.5.2", Details: { ...details, Experimental: "false" } }],
       Version: "28.5.2",
@@ -56,12 +56,12 @@ describe("of the host, a tenant is told", () => {
     BridgeNfIp6tables: true,
   };
 
-  test("by /info the same, where images are in a graph driver's store", async () => {
-    expect(await told("/info")).toEqual({ ...INFO, Architecture: "x86_64", Driver: "overlay2" });
+  test("the same by /info, with images in a graph driver's store", async () => {
+    expect(await answerAt("/info")).toEqual({ ...INFO, Architecture: "x86_64", Driver: "overlay2" });
   });
 
-  test("by /info the kind of the store, where it is containerd's", async () => {
-    expect(await told("/v1.51/info", { hasContainerdStore: true, arch: "arm64" })).toEqual({
+  test("the kind of the store by /info, if it is containerd's", async () => {
+    expect(await answerAt("/v1.51/info", { hasContainerdStore: true, arch: "arm64" })).toEqual({
       ...INFO,
       Architecture: "aarch64",
       Driver: "overlayfs",

@@ -8,7 +8,7 @@ import { findPodCgroup } from "../../../../src/guard/cgroups/find-pod-cgroup.ts"
 import type { Resources } from "../../../../src/guard/policy/policy.ts";
 import { temporaryFolder } from "../sockets/socket-bed.ts";
 
-/** A stand-in for mounted cgroups: files of the kernel that it would have, in plain folders. */
+/** A stand-in for mounted cgroups: the kernel's files, in plain folders. */
 function files(root: string, ...names: readonly string[]): void {
   for (const name of names) {
     mkdirSync(dirname(join(root, name)), { recursive: true });
@@ -35,7 +35,7 @@ const perController = (root: string, cgroup: string): void =>
 
 const cgroups = (root: string, name: CgroupDriver["name"] = "cgroupfs"): Cgroups =>
   createCgroups({ driver: async () => await Promise.resolve({ name }), data: "/data", root });
-/** Of a guard with that data folder */
+/** The cgroup of a guard with that data folder */
 const top = `docker-over-ssh-guard/${createHash("sha256").update("/data").digest("hex").slice(0, 12)}`;
 const team = (resources: Partial<Resources>) => ({ id: "team", resources: { ulimits: [], ...resources } });
 
@@ -56,7 +56,7 @@ describe("a tenant without limits", () => {
     ["cgroupfs", "/a/../..", "the path of a cgroup"],
     ["cgroupfs", "/", "the path of a cgroup"],
     ["none", "/a", "docker info"],
-  ] as const)("with %s, the parent %s is refused", async (driver, given, expected) => {
+  ] as const)("with %s, rejects the parent %s", async (driver, given, expected) => {
     await expect(cgroups("/nowhere", driver).prepare(team({ cgroupParent: given }))).rejects.toMatchObject({
       name: "Failure",
       expected: expect.stringContaining(expected) as string,
@@ -68,7 +68,7 @@ describe("a tenant with limits", () => {
   const limits = { memory: 64 << 20, cpus: 0.5, pids: 100 };
   const ours = `${top}/team`;
 
-  test("has a cgroup of its own, version 2, and its parents give it the controllers", async () => {
+  test("gets its own cgroup, version 2, and its ancestors enable the controllers", async () => {
     await using folder = await temporaryFolder();
     unified(folder.path, ours);
     const made = cgroups(folder.path);
@@ -85,7 +85,7 @@ describe("a tenant with limits", () => {
     expect(written(`${ours}/pids.max`)).toBe("max");
   });
 
-  test("has a cgroup below its parent, version 1", async () => {
+  test("gets a cgroup below its parent, version 1", async () => {
     await using folder = await temporaryFolder();
     perController(folder.path, `pods/a/${top}/team`);
     await expect(cgroups(folder.path).prepare(team({ ...limits, cgroupParent: "/pods/a" }))).resolves.toBe(
@@ -100,7 +100,7 @@ describe("a tenant with limits", () => {
     expect(written("pids", "pids.max")).toBe("100");
   });
 
-  test("and a controller that is not mounted is refused, and nothing is made in its place", async () => {
+  test("is refused if a controller is not mounted, and nothing is created in its place", async () => {
     await using folder = await temporaryFolder();
     files(folder.path, "cpu/cgroup.procs", "pids/cgroup.procs");
     await expect(cgroups(folder.path).prepare(team(limits))).rejects.toMatchObject({
@@ -110,7 +110,7 @@ describe("a tenant with limits", () => {
     expect(existsSync(join(folder.path, "memory"))).toBe(false);
   });
 
-  test("is told the command that limits a slice, where systemd makes cgroups", async () => {
+  test("gets the command that limits a slice, if systemd manages cgroups", async () => {
     await expect(
       cgroups("/nowhere", "systemd").prepare(team({ ...limits, cgroupParent: "t.slice" })),
     ).rejects.toMatchObject({
@@ -119,7 +119,7 @@ describe("a tenant with limits", () => {
   });
 });
 
-test("cgroups that a dead guard has left are removed, those of tenants and of another guard stay", async () => {
+test("removes cgroups that a dead guard has left; those of tenants and of another guard stay", async () => {
   await using folder = await temporaryFolder();
   files(folder.path, "memory/cgroup.procs", "devices/cgroup.procs");
   for (const controller of ["memory", "devices"]) {
@@ -153,7 +153,7 @@ describe("the cgroup of a pod", () => {
     await expect(findPodCgroup(uid, folder.path)).resolves.toBe(path);
   });
 
-  test("is not found in another pod, nor anywhere else", async () => {
+  test("is not found in another pod, nor elsewhere", async () => {
     await using folder = await temporaryFolder();
     mkdirSync(join(folder.path, "memory/kubepods/burstable/podffffffff", `pod${uid}`), { recursive: true });
     mkdirSync(join(folder.path, "memory/user/a", `pod${uid}`), { recursive: true });

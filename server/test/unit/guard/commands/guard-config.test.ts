@@ -29,7 +29,7 @@ function failureOf(config: unknown): Failure {
   throw new Error("it was accepted");
 }
 
-test("a tenant has its own terms, and those of the file where it says nothing", () => {
+test("gives a tenant its own settings, and those of the file for missing ones", () => {
   expect(parseGuardConfig(JSON.stringify(EXAMPLE), "/etc/guard/tenants.json")).toEqual([
     {
       id: "a",
@@ -73,13 +73,13 @@ test.each([
   [{ tenants: [{ ...tenant, socket: "/run/a\0.sock" }] }, "cannot have the socket"],
   ['{"tenants": [], "tenants": []}', 'has the key "tenants" twice'],
   ["{", "is not JSON"],
-])("%j is refused", (config, words) => {
+])("rejects %j", (config, words) => {
   const { code, message } = failureOf(config);
   expect(code).toBe("usage");
   expect(message).toContain(words);
 });
 
-test("a file that others may write to is refused: they would be the administrator", async () => {
+test("rejects a file that others may write to, because they could grant any permission", async () => {
   const folder = await mkdtemp(join(tmpdir(), "guard-config-"));
   onTestFinished(() => rm(folder, { recursive: true }));
   const path = join(folder, "tenants.json");
@@ -91,9 +91,9 @@ test("a file that others may write to is refused: they would be the administrato
 });
 
 describe("docs/guard.schema.json", () => {
-  test("is made of the types; `npm run docs` brings it up to date", () => expect(schema?.is).toBe(schema?.shouldBe));
+  test("is generated from the types; `npm run docs` updates it", () => expect(schema?.is).toBe(schema?.shouldBe));
 
-  test("has each key that is read, and accepts what is accepted", () => {
+  test("has each key that is read, and accepts valid configurations", () => {
     const { definitions, ...whole } = JSON.parse(schema?.shouldBe ?? "") as {
       definitions: Record<string, { properties: object }>;
     };

@@ -18,7 +18,7 @@ interface PodSpec {
   volumes: { name: string; hostPath?: { path: string }; emptyDir?: object }[];
 }
 
-/** A manifest, as far as it is read here */
+/** The parts of a manifest that this test reads */
 interface Manifest {
   kind: string;
   metadata: { name: string; namespace?: string };
@@ -32,7 +32,7 @@ const manifests = parseAllDocuments(readFileSync(FILE, "utf8")).map((one) => {
 });
 const ofKind = (kind: string): Manifest => manifests.find((one) => one.kind === kind) as Manifest;
 
-/** Volumes that are mounted, by the path in the container */
+/** Returns the mounted volumes, by their paths in the container */
 function mounts({ containers: [container], volumes }: PodSpec): Record<string, PodSpec["volumes"][number] & Mount> {
   expect(container?.volumeMounts.map(({ name }) => name).toSorted()).toEqual(
     volumes.map(({ name }) => name).toSorted(),
@@ -45,7 +45,7 @@ function mounts({ containers: [container], volumes }: PodSpec): Record<string, P
   );
 }
 
-test("examples/guard/kubernetes.yaml: the guard's options are options, and what they name is mounted", () => {
+test("examples/guard/kubernetes.yaml: the guard's options exist, and their paths are mounted", () => {
   const daemons = ofKind("DaemonSet");
   const { spec, metadata } = daemons.spec.template;
   const [{ command, args } = { command: [], args: [] }] = spec.containers;
@@ -69,13 +69,13 @@ test("examples/guard/kubernetes.yaml: the guard's options are options, and what 
     "/var/lib/kubelet/pods": { hostPath: { path: "/var/lib/kubelet/pods" }, mountPropagation: "HostToContainer" },
     [settings.data]: { hostPath: { path: settings.data } },
   });
-  // Sockets and records are written.
+  // The guard writes sockets and records.
   for (const path of ["/var/lib/kubelet/pods", settings.data]) expect(paths[path]?.readOnly).toBeUndefined();
   expect(metadata.labels).toEqual(daemons.spec.selector.matchLabels);
   expect(daemons.metadata.namespace).toBe(ofKind("Namespace").metadata.name);
 });
 
-test("examples/guard/kubernetes.yaml: the pod that builds mounts what the guard looks for, and its client finds the socket", () => {
+test("examples/guard/kubernetes.yaml: the building pod mounts the volume that the guard looks for, and its client finds the socket", () => {
   const { spec } = ofKind("Pod");
   expect(mounts(spec)).toEqual({
     "/var/run/docker": { name: "docker-socket", mountPath: "/var/run/docker", emptyDir: {} },

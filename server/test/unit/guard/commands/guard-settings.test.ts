@@ -21,7 +21,7 @@ function failureOf(...words: string[]): Failure {
   throw new Error("it was accepted");
 }
 
-test("without options but a tenant, little is allowed, and work is limited", () => {
+test("allows little and limits the work by default", () => {
   expect(settings("--tenant", "name=a,socket=/run/a.sock")).toEqual({
     mode: "passthrough",
     engine: undefined,
@@ -44,7 +44,7 @@ test("without options but a tenant, little is allowed, and work is limited", () 
   });
 });
 
-test("the tenant of --bind-local may use any image as a base, unless an option says which; other tenants may use none", () => {
+test("the tenant of --bind-local may use any image as a base, unless an option names bases; other tenants may use none", () => {
   const local = { id: "local", socket: "/tmp/docker.sock" };
   const any = settings("--bind-local=/tmp", "--tenant", "name=a,socket=/run/a.sock");
   expect(any.sources.bindLocal).toEqual({ ...local, policy: { bases: ["*"] } });
@@ -53,13 +53,13 @@ test("the tenant of --bind-local may use any image as a base, unless an option s
     expect(settings("--bind-local", "/tmp", option, "alpine").sources.bindLocal).toEqual(local);
 });
 
-test("no source of tenants is a failure that tells the shortest way to try it", () => {
+test("fails without a source of tenants, with a hint on the shortest way to try it", () => {
   const failure = failureOf();
   expect(failure.code).toBe("usage");
   expect(failure.hint).toContain("guard --bind-local /tmp");
 });
 
-test("options are what all tenants have", () => {
+test("applies options to all tenants", () => {
   const { defaults, metrics, mode } = settings(
     ...(
       "--bind-local /tmp --allow-base alpine:3.* --allow-base debian --allow-push r.example/* --network none --memory 2g " +
@@ -80,7 +80,7 @@ test("options are what all tenants have", () => {
   expect(mode).toBe("buildah");
 });
 
-test("--tenant has what it names alone, and repeats as options do", () => {
+test("--tenant sets only the fields that it names, and repeats them like options", () => {
   const given = `name=ci,socket=/run/ci.sock,memory=1g,"allow-base=alpine","label=a=b,c",label=team=web,share-cache,network=none`;
   expect(settings("--tenant", given, "--tenant", "name=x,socket=/run/x.sock").sources.listed).toEqual([
     {
@@ -95,7 +95,7 @@ test("--tenant has what it names alone, and repeats as options do", () => {
   ]);
 });
 
-describe("--tenant that is refused", () => {
+describe("rejects an invalid --tenant", () => {
   test.each([
     ["name=Team,socket=/a", "lower-case letters"],
     ["socket=/a", "has no name"],
@@ -120,29 +120,29 @@ describe("--tenant that is refused", () => {
     ["name=a,socket=/a,max-bytes=0", "at least one byte"],
     ["name=a,socket=/a,share-cache=perhaps", "true or false"],
     ["name=a,socket=/a,label=x", "label=KEY=VALUE"],
-    ['name=a,"socket=/a', "fields with commas"],
+    ['name=a,"socket=/a', "fields separated by commas"],
   ])("%s", (given, words) => {
     const { code, message } = failureOf("--tenant", given);
     expect(code).toBe("usage");
     expect(message).toContain(words);
   });
 
-  test("107 bytes are a socket's path", () => {
+  test("accepts a socket path of 107 bytes", () => {
     expect(Buffer.byteLength(LONG)).toBe(107);
     expect(settings("--tenant", `name=a,socket=${LONG}`).sources.listed[0]?.socket).toBe(LONG);
   });
 });
 
-describe("options that contradict each other", () => {
+describe("rejects contradictory options", () => {
   const tenant = ["--tenant", "name=a,socket=/run/a.sock"];
   test.each([
-    ["two tenants with one socket", [...tenant, "--tenant", "name=b,socket=/run/a.sock"], "have one socket"],
-    ["two tenants with one name", [...tenant, "--tenant", "name=a,socket=/run/b.sock"], "are called a"],
-    ["the socket of --bind-local", ["--bind-local", "/x", "--tenant", "name=b,socket=/x/docker.sock"], "one socket"],
+    ["two tenants with one socket", [...tenant, "--tenant", "name=b,socket=/run/a.sock"], "have the same socket"],
+    ["two tenants with one name", [...tenant, "--tenant", "name=a,socket=/run/b.sock"], "have the name a"],
+    ["the socket of --bind-local", ["--bind-local", "/x", "--tenant", "name=b,socket=/x/docker.sock"], "same socket"],
     ["a folder that is too long", ["--bind-local", `/${"x".repeat(100)}`], "--bind-local cannot have the socket"],
     ["buildah with an engine", [...tenant, "--mode", "buildah", "-H", "unix:///x"], "uses no engine"],
-    ["buildah in a dry run", [...tenant, "--mode", "buildah", "--dry-run"], "does not have"],
-    ["buildah with the engine's pods", ["--mode", "buildah", "--kubernetes"], "asks the engine"],
+    ["buildah in a dry run", [...tenant, "--mode", "buildah", "--dry-run"], "--mode buildah has none"],
+    ["buildah with the engine's pods", ["--mode", "buildah", "--kubernetes"], "lists the pods of the engine"],
     ["a volume without a folder", [...tenant, "--kubelet-volume", "x"], "which is not given"],
     ["a volume that is a path", ["--kubelet-dir", "/k", "--kubelet-volume", "../x"], "cannot be the name"],
   ])("%s", (_what, words, expected) => {
@@ -157,5 +157,5 @@ describe("options that contradict each other", () => {
     [["--max-requests", "0"], "from 1"],
     [["--allow-base", "No Name"], "name of an image"],
     [["surplus"], "too many arguments"],
-  ])("%j cannot be parsed", (words, expected) => expect(failureOf(...words).message).toContain(expected));
+  ])("rejects %j", (words, expected) => expect(failureOf(...words).message).toContain(expected));
 });

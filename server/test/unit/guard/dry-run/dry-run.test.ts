@@ -11,10 +11,10 @@ import type { Tenant } from "../../../../src/guard/tenant.ts";
 
 const SOLVE = "/moby.buildkit.v1.Control/Solve";
 
-/** An engine that answers everything: HTTP/1, `/grpc` that is switched to HTTP/2, and HTTP/2 from the first byte. */
+/** A server that answers everything: HTTP/1, `/grpc` that is switched to HTTP/2, and HTTP/2 from the first byte. */
 async function engine(): Promise<{ port: number; bodies: string[] }> {
   const bodies: string[] = [];
-  // Larger windows than a reader has by itself, and a second SETTINGS that the client acknowledges.
+  // Larger windows than a reader's default, and a second SETTINGS that the client acknowledges.
   const http2 = createHttp2({ settings: { initialWindowSize: 8 * 1024 * 1024 } });
   http2.on("session", (session) => {
     session.setLocalWindowSize(16 * 1024 * 1024);
@@ -62,11 +62,11 @@ async function listening(server: Server): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-/** A dry run before an engine, which would refuse `/containers`, and messages that begin with `!`. */
+/** A dry run in front of an engine. Its guard would refuse `/containers`, and messages that begin with `!`. */
 async function dryRun(enginePort?: number) {
   const { port: real, bodies } = await engine();
   const entries: AuditEntry[] = [];
-  const told: string[] = [];
+  const messages: string[] = [];
   const judgedBodies: string[] = [];
   const front = openDryRun(() => ({ id: "a" }) as Tenant, {
     engine: { connect: () => connect(enginePort ?? real, "127.0.0.1") },
@@ -85,10 +85,10 @@ async function dryRun(enginePort?: number) {
     checkMessage(_path, message) {
       if (message.toString().startsWith("!")) throw new Refusal("solve.frontend", "no such frontend");
     },
-    printLine: (line) => void told.push(line),
+    printLine: (line) => void messages.push(line),
   });
   const port = await listening(createServer({ allowHalfOpen: true }, (socket) => front.take(socket)));
-  return { port, front, entries, told, bodies, judgedBodies };
+  return { port, front, entries, messages, bodies, judgedBodies };
 }
 
 async function ask(port: number, method: string, path: string, body = "", headers = {}): Promise<string> {
@@ -114,13 +114,13 @@ async function solve(session: ClientHttp2Session, ...messages: string[]): Promis
 const decisions = (entries: readonly AuditEntry[]): string[] =>
   entries.map(({ call, decision, rule }) => `${call} ${decision} ${rule}`);
 
-test("nothing is refused: the engine gets all of it, and lines say what would be refused", async () => {
+test("refuses nothing: the engine gets everything, and lines show which requests would be refused", async () => {
   const { port, entries, bodies, judgedBodies } = await dryRun();
   expect(await ask(port, "GET", "/images/json?all=1")).toBe("done /images/json?all=1");
   expect(await ask(port, "POST", "/containers/create", '{"HostConfig":{}}')).toBe("done /containers/create");
   expect(bodies).toEqual(["GET /images/json?all=1 0", "POST /containers/create 17"]);
   expect(judgedBodies).toEqual(["", '{"HostConfig":{}}']);
-  // A query may hold build arguments: it is not written down.
+  // A query may contain build arguments, so it is not recorded.
   expect(decisions(entries)).toEqual([
     "GET /images/json allowed image.list",
     "POST /containers/create would-refuse call.refused",
@@ -128,7 +128,7 @@ test("nothing is refused: the engine gets all of it, and lines say what would be
   expect(entries[1]).toMatchObject({ tenant: "a", reason: "because", status: 403, received: 17 });
 });
 
-test("a request that would be refused does not hide those behind it on its connection", async () => {
+test("judges requests after a request that would be refused on the same connection", async () => {
   const { port, entries } = await dryRun();
   const socket = connect(port, "127.0.0.1");
   socket.write("GET /containers/json HTTP/1.1\r\nHost: d\r\n\r\n");
@@ -141,7 +141,7 @@ test("a request that would be refused does not hide those behind it on its conne
   ]);
 });
 
-test("a body that is larger than what is looked at reaches the engine, and is counted", async () => {
+test("passes a body that exceeds the judged size to the engine, and counts it", async () => {
   const { port, entries, bodies, judgedBodies } = await dryRun();
   await ask(port, "POST", "/build", "x".repeat(5_000_000));
   expect(bodies).toEqual(["POST /build 5000000"]);
@@ -149,7 +149,7 @@ test("a body that is larger than what is looked at reaches the engine, and is co
   expect(judgedBodies[0]?.length).toBe(1024 * 1024 + 1);
 });
 
-test.each(["from the first byte", "after POST /grpc"])("gRPC is judged message by message, %s", async (how) => {
+test.each(["from the first byte", "after POST /grpc"])("judges gRPC message by message, %s", async (how) => {
   const { port, entries } = await dryRun();
   let socket: Socket = connect(port, "127.0.0.1");
   if (how !== "from the first byte") {
@@ -167,7 +167,7 @@ test.each(["from the first byte", "after POST /grpc"])("gRPC is judged message b
   }
   const session = connectHttp2("http://engine", { createConnection: () => socket });
   expect(await solve(session, "good")).toBe("solved");
-  // More than the windows that a reader has by itself
+  // More than a reader's default windows
   expect(await solve(session, "x".repeat(3_000_000), "good")).toBe("solved");
   expect(await solve(session, "good", "!bad", "good")).toBe("solved");
   session.ping(() => {});
@@ -185,7 +185,7 @@ test.each(["from the first byte", "after POST /grpc"])("gRPC is judged message b
   expect(entries.find(({ decision }) => decision === "would-refuse")?.reason).toBe("no such frontend");
 });
 
-test("what cannot be read is told, and its connection goes on", async () => {
+test("reports an unreadable connection, which continues", async () => {
   const { port, entries } = await dryRun(
     await listening(createServer((socket) => void socket.on("data", (chunk: Buffer) => socket.write(chunk)))),
   );
@@ -199,16 +199,16 @@ test("what cannot be read is told, and its connection goes on", async () => {
   socket.destroy();
 });
 
-test("an engine that is not there is told, and closes the connection", async () => {
-  const { port, told } = await dryRun(1);
+test("reports an unavailable engine, and closes the connection", async () => {
+  const { port, messages } = await dryRun(1);
   const socket = connect(port, "127.0.0.1");
   socket.on("error", () => {});
   socket.write("GET /_ping HTTP/1.1\r\n\r\n");
   await once(socket, "close");
-  expect(told).toEqual(["tenant a: the engine cannot be reached: ECONNREFUSED"]);
+  expect(messages).toEqual(["tenant a: the engine cannot be reached: ECONNREFUSED"]);
 });
 
-test("closing ends the tenant's connections", async () => {
+test("ends the tenant's connections on close", async () => {
   const { port, front } = await dryRun();
   const socket = connect(port, "127.0.0.1");
   socket.on("error", () => {});

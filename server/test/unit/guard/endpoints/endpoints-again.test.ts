@@ -12,15 +12,15 @@ const endpoint = (id: string, socket: string, isInTenantsFolder = false): Tenant
   isInTenantsFolder,
 });
 
-/** Endpoints whose parts write down what they are asked for, and fail while `failing` names it. */
+/** Endpoints whose parts record their calls, and fail while `failing` names the call. */
 function bed() {
-  const told: string[] = [];
+  const calls: string[] = [];
   const failing = new Set<string>();
   const bound = new Map<string, AbortController>();
-  /** What `idle` waits for */
+  /** `idle` resolves with this promise */
   let running = Promise.resolve();
   const ask = (what: string): void => {
-    told.push(what);
+    calls.push(what);
     if (failing.has(what)) throw new Error(`${what} fails`);
   };
   const endpoints = new Endpoints({
@@ -42,40 +42,40 @@ function bed() {
     },
     idle: async (tenant) => {
       await running;
-      told.push(`idle ${tenant}`);
+      calls.push(`idle ${tenant}`);
     },
     left: async (tenant) => await Promise.resolve(ask(`left ${tenant}`)),
     clear: async (tenant) => await Promise.resolve(ask(`clear ${tenant}`)),
-    onFailure: (tenant, error) => void told.push(`!${tenant} ${(error as Error).message}`),
+    onFailure: (tenant, error) => void calls.push(`!${tenant} ${(error as Error).message}`),
   });
   return {
     endpoints,
-    told,
+    calls,
     failing,
     bound,
     run: (until: Promise<void>) => void (running = until),
-    /** What was told since the last time, when all changes are made */
+    /** Returns the calls since the last time, after all changes are made */
     next: async (): Promise<string[]> => {
       await endpoints.settled();
-      return told.splice(0);
+      return calls.splice(0);
     },
   };
 }
 
-test("what a tenant has is removed when nothing runs for it any more, and not before", async () => {
-  const { endpoints, run, told, next } = bed();
+test("removes a tenant's data when no work for it is in progress any more, and not earlier", async () => {
+  const { endpoints, run, calls, next } = bed();
   endpoints.open(endpoint("a", "/a"), false);
   await next();
   let end = (): void => {};
   run(new Promise<void>((resolve) => (end = resolve)));
   endpoints.close("a", true);
   await vi.waitFor(() => expect(endpoints.tenants).toEqual([]));
-  expect(told).toEqual([]);
+  expect(calls).toEqual([]);
   end();
   expect(await next()).toEqual(["idle a", "left a", "clear a"]);
 });
 
-test("a tenant that goes and comes at once is served after it was removed", async () => {
+test("serves a tenant that is removed and added at once again, after its removal", async () => {
   const { endpoints, next } = bed();
   endpoints.open(endpoint("a", "/a"), false);
   await next();
@@ -84,8 +84,8 @@ test("a tenant that goes and comes at once is served after it was removed", asyn
   expect(await next()).toEqual(["idle a", "left a", "clear a", "prepare a", "bind /a"]);
 });
 
-test("two tenants exchange their sockets while builds of one end", async () => {
-  const { endpoints, run, bound, told } = bed();
+test("lets two tenants exchange their sockets while builds of one end", async () => {
+  const { endpoints, run, bound, calls } = bed();
   endpoints.open(endpoint("a", "/1"), true);
   endpoints.open(endpoint("b", "/2"), true);
   await endpoints.settled();
@@ -98,10 +98,10 @@ test("two tenants exchange their sockets while builds of one end", async () => {
   end();
   await endpoints.settled();
   expect([...bound.keys()].toSorted()).toEqual(["/1", "/2"]);
-  expect(told.filter((line) => line.startsWith("!"))).toEqual([]);
+  expect(calls.filter((line) => line.startsWith("!"))).toEqual([]);
 });
 
-test("a tenant that cannot be served is told once, and tried again with what it was asked with", async () => {
+test("reports a tenant that cannot be served once, and retries with its latest settings", async () => {
   const { endpoints, failing, next, bound } = bed();
   failing.add("bind /a");
   endpoints.open(endpoint("a", "/a"), true);
@@ -118,7 +118,7 @@ test("a tenant that cannot be served is told once, and tried again with what it 
   expect(await next()).toEqual([]);
 });
 
-test("one that has gone is not tried again, and what was prepared for it is removed", async () => {
+test("does not retry a removed tenant, and removes its prepared environment", async () => {
   const { endpoints, failing, next } = bed();
   failing.add("bind /a");
   endpoints.open(endpoint("a", "/a"), false);
@@ -129,7 +129,7 @@ test("one that has gone is not tried again, and what was prepared for it is remo
   expect(await next()).toEqual([]);
 });
 
-test("a tenant whose new limits cannot be set keeps its socket, and they are tried again", async () => {
+test("keeps the socket of a tenant whose new limits cannot be set, and retries them", async () => {
   const { endpoints, failing, next, bound } = bed();
   endpoints.open(endpoint("a", "/a"), true);
   await next();
@@ -143,8 +143,8 @@ test("a tenant whose new limits cannot be set keeps its socket, and they are tri
 });
 
 test.each([
-  ["an operator's folder that goes and comes back has its socket again", false, ["prepare a", "bind /a"]],
-  ["a pod's folder that goes is not waited for: its source tells more", true, []],
+  ["restores the socket in an operator's folder that was removed and created again", false, ["prepare a", "bind /a"]],
+  ["does not wait for a pod's removed folder, whose source reports changes", true, []],
 ])("%s", async (_, isInTenantsFolder, again) => {
   const { endpoints, bound, failing, next } = bed();
   endpoints.open(endpoint("a", "/a", isInTenantsFolder), !isInTenantsFolder);
@@ -157,7 +157,7 @@ test.each([
   expect(await next()).toEqual(again);
 });
 
-test("a socket of another tenant is refused", async () => {
+test("refuses a socket of another tenant", async () => {
   const { endpoints, next } = bed();
   endpoints.open(endpoint("a", "/a"), true);
   await next();
@@ -165,7 +165,7 @@ test("a socket of another tenant is refused", async () => {
   expect(await next()).toEqual(["prepare b", "!b /a is the socket of the tenant a"]);
 });
 
-test("the end closes all sockets and removes nothing", async () => {
+test("closes all sockets at the end, and removes nothing", async () => {
   const { endpoints, bound, next } = bed();
   endpoints.open(endpoint("a", "/a"), false);
   await next();

@@ -5,7 +5,7 @@ import { answer, fakeEngine } from "../../../../../test/unit/engine/fake-engine.
 
 const { signal } = new AbortController();
 
-test("an answer that the engine breaks off fails as an engine that is not there", async () => {
+test("treats an answer that the engine cuts off like an unavailable engine", async () => {
   await using engine = await fakeEngine({
     "GET /version": (_, response) => answer(response, 200, { ApiVersion: "1.51" }),
     "GET /events": (_, response) => {
@@ -18,7 +18,7 @@ test("an answer that the engine breaks off fails as an engine that is not there"
   const unreachable = { rule: "engine.unreachable", statusCode: 502 };
   await expect(text((await api.request(request)).body)).rejects.toMatchObject(unreachable);
   await expect(api.json(request)).rejects.toMatchObject(unreachable);
-  // One that nobody listens to ends nothing else.
+  // An answer without a listener ends nothing else.
   (await api.request(request)).body.resume();
   const stop = new AbortController();
   const { body } = await api.request({ ...request, signal: stop.signal });
@@ -26,7 +26,7 @@ test("an answer that the engine breaks off fails as an engine that is not there"
   await expect(text(body)).rejects.toThrow("the caller has gone");
 });
 
-test("an answer that nobody reads to its end closes its connection", async () => {
+test("closes the connection of an answer that nobody reads to its end", async () => {
   let close = (): void => {};
   const closed = new Promise<boolean>((resolve) => (close = () => resolve(true)));
   await using engine = await fakeEngine({

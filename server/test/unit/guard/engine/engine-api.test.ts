@@ -10,20 +10,20 @@ const VERSION = { Version: "28.5.2", ApiVersion: "1.51", MinAPIVersion: "1.24", 
 
 interface Engine {
   api: EngineApi;
-  asked: string[];
-  /** Ends it; `start` has it come back */
+  requests: string[];
+  /** Ends it; `start` restarts it */
   stop: () => Promise<void>;
   start: () => Promise<void>;
 }
 
-/** An engine on a socket, which answers `/version`, and all else by `listener`. */
+/** Starts an engine on a socket, which answers `/version`, and everything else with `listener`. */
 async function engineWith(listener: RequestListener): Promise<Engine> {
   const folder = await temporaryFolder();
   const path = join(folder.path, "docker.sock");
-  const asked: string[] = [];
+  const requests: string[] = [];
   const serve = async () => {
     const server = createServer((request, response) => {
-      asked.push(`${request.method} ${request.url}`);
+      requests.push(`${request.method} ${request.url}`);
       if (request.url === "/version") response.end(JSON.stringify(VERSION));
       else listener(request, response);
     });
@@ -41,23 +41,26 @@ async function engineWith(listener: RequestListener): Promise<Engine> {
     await stop();
     await folder[Symbol.asyncDispose]();
   });
-  return { api, asked, stop, start: async () => void (server = await serve()) };
+  return { api, requests, stop, start: async () => void (server = await serve()) };
 }
 
-test("a query is escaped, and nothing of it becomes another", async () => {
-  const { api, asked } = await engineWith((_, response) => response.end("[]"));
+test("escapes a query, so that no part of it becomes another", async () => {
+  const { api, requests } = await engineWith((_, response) => response.end("[]"));
   await api.json({ method: "GET", path: "/images/json", query: [["filters", '{"a":["b&all=1#"]}']], signal });
-  expect(asked).toEqual(["GET /version", "GET /v1.51/images/json?filters=%7B%22a%22%3A%5B%22b%26all%3D1%23%22%5D%7D"]);
+  expect(requests).toEqual([
+    "GET /version",
+    "GET /v1.51/images/json?filters=%7B%22a%22%3A%5B%22b%26all%3D1%23%22%5D%7D",
+  ]);
 });
 
-test("an error of the engine has its status and its words", async () => {
+test("keeps the status and the message of an engine's error", async () => {
   const { api } = await engineWith((_, response) => response.writeHead(409).end('{"message":"it is used"}'));
-  const asked = api.json({ method: "DELETE", path: "/images/x", signal });
-  await expect(asked).rejects.toBeInstanceOf(EngineAnswer);
-  await expect(asked).rejects.toMatchObject({ statusCode: 409, message: "it is used" });
+  const requests = api.json({ method: "DELETE", path: "/images/x", signal });
+  await expect(requests).rejects.toBeInstanceOf(EngineAnswer);
+  await expect(requests).rejects.toMatchObject({ statusCode: 409, message: "it is used" });
 });
 
-test("an answer that is cut off is no answer", async () => {
+test("rejects an answer that is cut off", async () => {
   const { api } = await engineWith((_, response) => {
     response.writeHead(200, { "content-length": "100" });
     response.write("[", () => response.destroy());
@@ -68,8 +71,8 @@ test("an answer that is cut off is no answer", async () => {
   });
 });
 
-test("an engine that has gone is told, and found again when it is back", async () => {
-  const { api, stop, start, asked } = await engineWith((_, response) => response.end("[]"));
+test("reports an unavailable engine, and finds it again after a restart", async () => {
+  const { api, stop, start, requests } = await engineWith((_, response) => response.end("[]"));
   const list = async (): Promise<unknown> => api.json({ method: "GET", path: "/images/json", signal });
   await list();
   await stop();
@@ -78,19 +81,19 @@ test("an engine that has gone is told, and found again when it is back", async (
   await start();
   expect(await list()).toEqual([]);
   // It may be another version.
-  expect(asked.filter((line) => line === "GET /version")).toHaveLength(2);
+  expect(requests.filter((line) => line === "GET /version")).toHaveLength(2);
 });
 
-test("an engine without BuildKit has neither sessions nor gRPC", async () => {
+test("rejects sessions and gRPC for an engine without BuildKit", async () => {
   const { api } = await engineWith((_, response) => response.writeHead(404).end("{}"));
   await expect(api.switchTo("h2c", "/session", {}, signal)).rejects.toMatchObject({ rule: "engine.no-upgrade" });
   await expect(api.grpc(signal)).rejects.toMatchObject({ rule: "engine.no-grpc" });
 });
 
-test("a call that is given up ends with its own reason", async () => {
+test("rejects an aborted call with its own reason", async () => {
   const { api } = await engineWith(() => {});
   const caller = new AbortController();
-  const asked = api.json({ method: "GET", path: "/images/json", signal: caller.signal });
+  const requests = api.json({ method: "GET", path: "/images/json", signal: caller.signal });
   caller.abort(new Error("the client has gone"));
-  await expect(asked).rejects.toThrow("the client has gone");
+  await expect(requests).rejects.toThrow("the client has gone");
 });

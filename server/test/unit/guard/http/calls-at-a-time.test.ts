@@ -14,7 +14,7 @@ describe("HTTP/2 with prior knowledge", () => {
     expect(await askHttp2(bed.port, { ":path": "/images//json" })).toMatchObject({ ":status": 400 });
   });
 
-  it("has gRPC calls go to BuildKit", async () => {
+  it("passes gRPC calls on to BuildKit", async () => {
     const headers = { ":method": "POST", ":path": "/a.B/C", "content-type": "application/grpc", te: "trailers" };
     await using bed = await frontBed({ backend: standInBackend({ buildkit: echoingBuildkit() }) });
     expect(await askHttp2(bed.port, headers)).toMatchObject({ ":status": 200, "x-path": "/a.B/C" });
@@ -25,10 +25,10 @@ describe("HTTP/2 with prior knowledge", () => {
   });
 });
 
-describe("a tenant that has as many calls open as it may have connections", () => {
+describe("a tenant with as many open calls as it may have connections", () => {
   const tenant = standInTenant({ quotas: { context: 1024, connections: 1, requests: 1000 } });
 
-  it("is refused another", async () => {
+  it("cannot make another call", async () => {
     const { backend, begun } = slowList();
     await using bed = await frontBed({ backend, tenant });
     using connection = await rawConnection(bed.port);
@@ -39,7 +39,7 @@ describe("a tenant that has as many calls open as it may have connections", () =
     expect(bed.entries).toMatchObject([{ rule: "quota.calls" }]);
   });
 
-  it("is refused another of gRPC", async () => {
+  it("cannot make another gRPC call", async () => {
     const { backend, begun } = slowList();
     await using bed = await frontBed({ backend: { ...backend, buildkit: echoingBuildkit() }, tenant });
     using connection = await rawConnection(bed.port);
@@ -51,7 +51,7 @@ describe("a tenant that has as many calls open as it may have connections", () =
   });
 });
 
-it("a tenant that goes ends its calls", async () => {
+it("ends the calls of a removed tenant", async () => {
   const { backend, begun } = slowList();
   await using bed = await frontBed({ backend });
   const answer = bed.send(`GET /images/json HTTP/1.1\r\n${HOST}\r\n`);

@@ -7,7 +7,7 @@ import { rawConnection, statusOf } from "../../../fixtures/raw-request.ts";
 
 const HOST = "Host: docker\r\n";
 
-describe("a request that is no plain one", () => {
+describe("an unusual request", () => {
   it.each([
     ["GET /v1.51/images//json HTTP/1.1", HOST, 400, "target.segments"],
     ["GET /v1.51/images/../containers/json HTTP/1.1", HOST, 400, "target.segments"],
@@ -54,7 +54,7 @@ describe("a request that is no plain one", () => {
     ["no host", "GET /_ping HTTP/1.1\r\n\r\n"],
     ["two hosts", "GET /_ping HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"],
     ["garbage", "\u0016\u0003\u0001 hello\r\n\r\n"],
-  ])("%s: 400, and nothing is done", async (_, text) => {
+  ])("%s: gets 400, and has no effect", async (_, text) => {
     const backend = standInBackend();
     await using bed = await frontBed({ backend, timeouts: { keepAlive: 1, linger: 1 } });
     expect(statusOf(await bed.send(text))).toBe(400);
@@ -63,7 +63,7 @@ describe("a request that is no plain one", () => {
   });
 });
 
-describe("a client of HTTP/2 that has left", () => {
+describe("an HTTP/2 client that disconnects", () => {
   it("leaves no connection", async () => {
     await using bed = await frontBed();
     using connection = await rawConnection(bed.port);
@@ -84,7 +84,7 @@ describe("an answer", () => {
     expect(bed.entries).toMatchObject([{ call: "GET /_ping", rule: "system.ping", decision: "allowed", sent: 2 }]);
   });
 
-  it("leaves a line without the query: it has build arguments, which may be secrets", async () => {
+  it("leaves an audit line without the query, which contains build arguments that may be secrets", async () => {
     await using bed = await frontBed();
     await bed.send(
       `POST /build?buildargs=%7B%22T%22%3A%22hunter2%22%7D HTTP/1.1\r\n${HOST}Content-Length: 0\r\n\r\n`,
@@ -94,14 +94,14 @@ describe("an answer", () => {
     expect(JSON.stringify(bed.entries)).not.toContain("hunter2");
   });
 
-  it("of HEAD has no body, also in the line of audit", async () => {
+  it("to HEAD has no body, nor does its audit line count one", async () => {
     await using bed = await frontBed();
     const answer = await bed.send(`HEAD /_ping HTTP/1.1\r\n${HOST}Connection: close\r\n\r\n`);
     expect(answer).toMatch(/\r\n\r\n$/);
     expect(bed.entries).toMatchObject([{ call: "HEAD /_ping", sent: 0 }]);
   });
 
-  it("tells an error of the engine in the tenant's words", async () => {
+  it("contains an error of the engine with the tenant's names", async () => {
     const backend = standInBackend();
     const message = "guard.internal/a/docker.io/library/app:v1 is used by guard.internal/b/docker.io/library/x:1";
     backend.images.list = () => Promise.reject(new EngineAnswer(409, message));
@@ -112,7 +112,7 @@ describe("an answer", () => {
     expect(bed.entries).toMatchObject([{ rule: "engine.answer", status: 409 }]);
   });
 
-  it("tells nothing of an error inside, which the operator is told", async () => {
+  it("reveals nothing about an internal error, which is reported to the operator", async () => {
     const backend = standInBackend({ version: () => Promise.reject(new Error("the key is hunter2")) });
     await using bed = await frontBed({ backend });
     const answer = await bed.send(`GET /_ping HTTP/1.1\r\n${HOST}\r\n`, "}\n");
@@ -121,16 +121,16 @@ describe("an answer", () => {
     expect(bed.problems.join()).toContain("hunter2");
   });
 
-  it("comes before the end of a body that is not taken", async () => {
+  it("is sent before the end of a body that is not accepted", async () => {
     await using bed = await frontBed({ timeouts: { linger: 1 } });
     using connection = await rawConnection(bed.port);
     connection.socket.write(
       `POST /v1.51/images/load HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n`,
     );
-    expect(statusOf(await connection.closed)).toBe(403); // closed from the other side, though the body goes on
+    expect(statusOf(await connection.closed)).toBe(403); // closed by the server, although the client still sends its body
   });
 
-  it("of a call that fails after its first line ends with a line of error", async () => {
+  it("to a call that fails after its first line ends with an error line", async () => {
     const backend = standInBackend();
     backend.images.push = (_caller, _reference, { onLine }) => {
       onLine({ status: "begun" });
@@ -155,18 +155,18 @@ describe("a body", () => {
     expect(bed.entries).toMatchObject([{ rule: "build", received: 3 }]);
   });
 
-  it("in chunks that passes the quota is 413", async () => {
+  it("in chunks that exceeds the quota gets 413", async () => {
     await using bed = await frontBed({ timeouts: { linger: 1 } });
     const answer = await bed.send(`${build("Transfer-Encoding: chunked")}800\r\n${"a".repeat(2048)}\r\n`);
     expect(statusOf(answer)).toBe(413);
   });
 
-  it("that stops is 408", async () => {
+  it("that stops gets 408", async () => {
     await using bed = await frontBed({ timeouts: { idle: 1, linger: 1 } });
     expect(statusOf(await bed.send(`${build("Content-Length: 3")}a`))).toBe(408);
   });
 
-  it("is asked for only when its call is allowed", async () => {
+  it("is requested only if its call is allowed", async () => {
     await using bed = await frontBed();
     const expecting = `Content-Length: 3\r\nExpect: 100-continue`;
     expect(await bed.send(build(expecting), "100 Continue")).toContain("100 Continue");
@@ -200,7 +200,7 @@ describe("a connection", () => {
     expect(await bed.send(text)).not.toContain("200 OK");
   });
 
-  it("that sends a request before it has the last answer is closed", async () => {
+  it("that sends a request before the last answer is closed", async () => {
     const { backend } = slowList();
     await using bed = await frontBed({ backend });
     const request = `GET /images/json HTTP/1.1\r\n${HOST}\r\n`;
@@ -208,7 +208,7 @@ describe("a connection", () => {
     expect(bed.entries).toMatchObject([{ rule: "image.list", status: 499 }]);
   });
 
-  it("ends the call when the client goes", async () => {
+  it("ends the call when the client disconnects", async () => {
     const { backend, begun, aborted } = slowList();
     await using bed = await frontBed({ backend });
     using connection = await rawConnection(bed.port);
@@ -218,26 +218,26 @@ describe("a connection", () => {
     expect(await aborted).toMatchObject({ rule: "client.gone" });
   });
 
-  it("is switched to gRPC, with what has come along", async () => {
+  it("is switched to gRPC, including data that has already arrived", async () => {
     await using bed = await frontBed({ backend: standInBackend({ buildkit: echoingBuildkit() }) });
     using connection = await rawConnection(bed.port);
     connection.socket.write(`POST /v1.51/grpc HTTP/1.1\r\nHost:\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n`);
     connection.socket.write(opening());
-    // An empty frame of SETTINGS that acknowledges the client's
+    // An empty SETTINGS frame that acknowledges the client's
     expect(await connection.received("\0\0\0\u0004\u0001\0\0\0\0")).toMatch(
       /^HTTP\/1\.1 101 .*\r\nUpgrade: h2c\r\n\r\n/s,
     );
   });
 
-  it("is refused a push of a name without images", async () => {
+  it("cannot push a name without images", async () => {
     await using bed = await frontBed();
     expect(statusOf(await bed.send(`POST /images/other/push HTTP/1.1\r\n${HOST}\r\n`, "}\n"))).toBe(404);
     expect(bed.entries).toMatchObject([{ rule: "image.unknown" }]);
   });
 
-  it("is refused a session where there is no BuildKit", async () => {
+  it("gets no session without BuildKit", async () => {
     await using bed = await frontBed();
-    const asked = `POST /session HTTP/1.1\r\n${HOST}Connection: Upgrade\r\nUpgrade: h2c\r\nX-Docker-Expose-Session-Uuid: a\r\n\r\n`;
-    expect(statusOf(await bed.send(asked))).toBe(404);
+    const request = `POST /session HTTP/1.1\r\n${HOST}Connection: Upgrade\r\nUpgrade: h2c\r\nX-Docker-Expose-Session-Uuid: a\r\n\r\n`;
+    expect(statusOf(await bed.send(request))).toBe(404);
   });
 });

@@ -12,16 +12,18 @@ import {
 import { standInTenant } from "../../../fixtures/guard/stand-in-backend.ts";
 import { rawConnection, statusOf } from "../../../fixtures/raw-request.ts";
 
-const asked = (stream: number): Buffer =>
+const request = (stream: number): Buffer =>
   frame(FRAME.headers, { stream, flags: END_STREAM | END_HEADERS, payload: getHeaders("/images/json") });
 const reset = (code: number) => (index: number) => {
   const stream = 2 * index + 1;
-  return Buffer.concat([asked(stream), frame(FRAME.reset, { stream, payload: Buffer.from([0, 0, 0, code]) })]);
+  return Buffer.concat([request(stream), frame(FRAME.reset, { stream, payload: Buffer.from([0, 0, 0, code]) })]);
 };
 const unfinished = frame(FRAME.headers, { stream: 1, flags: END_STREAM, payload: getHeaders("/_ping") });
 const CANCEL = 8;
 
-/** Calls `part` with 0, 1, 2 …; as many as `each` in one piece, which fewer than nghttp2 counts as a flood of answers that nobody reads */
+/**
+ * Yields `part` of 0, 1, 2 …, with `each` parts in one chunk, fewer than nghttp2 counts as a flood of unread answers
+ */
 function* pieces(part: (index: number) => Buffer, most: number, each = 100): Generator<Buffer> {
   for (let index = 0; index < most; index += each) {
     yield Buffer.concat(Array.from({ length: each }, (_, offset) => part(index + offset)));
@@ -36,7 +38,7 @@ it.each([
     pieces(
       (index) => {
         const stream = 2 * index + 1;
-        return Buffer.concat([asked(stream), frame(FRAME.window, { stream, payload: Buffer.alloc(4) })]);
+        return Buffer.concat([request(stream), frame(FRAME.window, { stream, payload: Buffer.alloc(4) })]);
       },
       300,
       300,
@@ -52,7 +54,7 @@ it.each([
     "CONTINUATION without an end (CVE-2024-27983)",
     pieces((index) => (index === 0 ? unfinished : frame(FRAME.continuation, { stream: 1 })), 300, 300),
   ],
-])("a flood of HTTP/2 of %s closes the connection, and another tenant is answered meanwhile", async (_, parts) => {
+])("closes the connection of an HTTP/2 flood of %s, and answers another tenant in the meantime", async (_, parts) => {
   await using loud = await frontBed();
   await using calm = await frontBed({ tenant: standInTenant({ id: "calm" }) });
   using connection = await rawConnection(loud.port);
@@ -66,7 +68,7 @@ it.each([
 it.each([
   ["resets", pieces(reset(CANCEL), 300, 300)],
   ["SETTINGS", pieces(() => frame(FRAME.settings, { payload: Buffer.from([0, 4, 0, 0, 255, 255]) }), 200)],
-])("a connection that a flood of %s has ended is a line of audit", async (what, parts) => {
+])("writes an audit line for a connection that a flood of %s has ended", async (what, parts) => {
   await using bed = await frontBed();
   using connection = await rawConnection(bed.port);
   connection.socket.write(opening());
@@ -78,7 +80,7 @@ it.each([
   );
 });
 
-it("requests that are reset at once do not leave calls behind", async () => {
+it("leaves no calls behind for requests that are reset at once", async () => {
   await using bed = await frontBed();
   using connection = await rawConnection(bed.port);
   connection.socket.write(

@@ -15,7 +15,7 @@ const HOST = "Host: docker\r\n";
 const EVENTS = `GET /events HTTP/1.1\r\n${HOST}\r\n`;
 const MB = 1024 * 1024;
 
-/** An archive that never ends */
+/** An endless archive */
 function endless(): Readable {
   const chunk = Buffer.alloc(64 * 1024);
   return new Readable({
@@ -36,15 +36,15 @@ async function drip({ socket, closed }: RawConnection, text: Iterable<string>): 
   }
 }
 
-describe("a client that is slow", () => {
-  it("with its headers is closed, whatever comes in small pieces", async () => {
+describe("a slow client", () => {
+  it("is closed while it sends its headers in small pieces", async () => {
     await using bed = await frontBed({ timeouts: { headers: 50 } });
     using connection = await rawConnection(bed.port);
     expect(await drip(connection, `GET /_ping HTTP/1.1\r\n${HOST}X-Thing: `)).toBe("");
     expect(bed.entries).toEqual([]);
   });
 
-  it("with a body of JSON gets 408", async () => {
+  it("gets 408 while it sends a JSON body", async () => {
     await using bed = await frontBed({ timeouts: { json: 50, linger: 1 } });
     using connection = await rawConnection(bed.port);
     connection.socket.write(`POST /auth HTTP/1.1\r\n${HOST}Content-Length: 100000\r\n\r\n`);
@@ -52,7 +52,7 @@ describe("a client that is slow", () => {
     expect(bed.entries).toMatchObject([{ rule: "body.idle" }]);
   });
 
-  it("to read its lines loses them, of events sooner: there may be many lists of them", async () => {
+  it("loses the lines that it does not read, and events earlier, because a tenant may have many event streams", async () => {
     const backend = standInBackend();
     backend.images.events = async function* ({ signal }) {
       for (let count = 0; count < 10_000 && !signal.aborted; count++) {
@@ -65,11 +65,11 @@ describe("a client that is slow", () => {
     connection.socket.pause();
     connection.socket.write(EVENTS);
     await vi.waitFor(() => expect(bed.entries).toMatchObject([{ rule: "client.slow", decision: "failed" }]));
-    // Beside what waits here, the kernel takes some MB.
+    // In addition to the data that waits in the guard, the kernel buffers some MB.
     expect(bed.entries[0]?.sent).toBeLessThan(12 * MB);
   });
 
-  it("to read an archive loses it", async () => {
+  it("loses an archive that it does not read", async () => {
     const backend = standInBackend();
     backend.images.save = async () => endless();
     await using bed = await frontBed({ backend, timeouts: { stall: 50 } });
@@ -79,7 +79,7 @@ describe("a client that is slow", () => {
     await vi.waitFor(() => expect(bed.entries).toMatchObject([{ rule: "image.save", status: 200 }]));
   });
 
-  it("to read an archive over HTTP/2 loses it, though the connection is alive", async () => {
+  it("loses an archive over HTTP/2 that it does not read, although the connection is alive", async () => {
     const backend = standInBackend();
     backend.images.save = async () => endless();
     await using bed = await frontBed({ backend, timeouts: { stall: 50 } });
@@ -95,7 +95,7 @@ describe("a client that is slow", () => {
 });
 
 describe("events", () => {
-  it("begin at once, and come as they happen, all where there is no filter", async () => {
+  it("begin at once, arrive as they happen, and are complete without a filter", async () => {
     const backend = standInBackend();
     let happen!: () => void;
     const happened = new Promise<void>((resolve) => (happen = resolve));
@@ -111,15 +111,15 @@ describe("events", () => {
     expect(await connection.received("0\r\n\r\n")).toContain('{"filters":{}}');
   });
 
-  it("are given a filter's values", async () => {
+  it("are filtered by a filter's values", async () => {
     const backend = standInBackend();
     backend.images.events = async function* (_caller, { filters }) {
       yield { filters };
     };
     await using bed = await frontBed({ backend });
     const filters = encodeURIComponent('{"event":{"tag":true}}');
-    const asked = `GET /events?filters=${filters} HTTP/1.1\r\n${HOST}\r\n`;
-    expect(await bed.send(asked, "0\r\n\r\n")).toContain('{"filters":{"event":["tag"]}}');
+    const request = `GET /events?filters=${filters} HTTP/1.1\r\n${HOST}\r\n`;
+    expect(await bed.send(request, "0\r\n\r\n")).toContain('{"filters":{"event":["tag"]}}');
   });
 });
 
@@ -130,7 +130,7 @@ describe("a session", () => {
     openSession: async () => ({ stream, count }),
   });
 
-  it("is joined in both directions, and ends at the engine when its client goes", async () => {
+  it("is connected in both directions, and ends at the engine when its client disconnects", async () => {
     const engine = new Duplex({
       read() {},
       write(chunk: Buffer, _encoding, done) {
@@ -148,7 +148,7 @@ describe("a session", () => {
     await vi.waitFor(() => expect(bed.entries).toMatchObject([{ rule: "buildkit.session", received: 5 }]));
   });
 
-  it("ends at the client when the engine goes", async () => {
+  it("ends at the client when the engine disconnects", async () => {
     const engine = new Duplex({
       read() {},
       write(_chunk, _encoding, done) {
@@ -163,7 +163,7 @@ describe("a session", () => {
     expect(statusOf(await connection.closed)).toBe(101);
   });
 
-  it("brings what it may bring, and is refused with the rest", async () => {
+  it("transfers data up to the limit, and is refused beyond it", async () => {
     const written: Buffer[] = [];
     const engine = new Duplex({
       read() {},
@@ -190,7 +190,7 @@ describe("a session", () => {
     await vi.waitFor(() => expect(bed.entries).toMatchObject([{ decision: "refused", rule: "context.size" }]));
   });
 
-  it("does not read from the engine what its client does not read", async () => {
+  it("does not read from the engine the data that its client does not read", async () => {
     let read = 0;
     const engine = new Duplex({
       read() {
@@ -217,7 +217,7 @@ describe("a session", () => {
   });
 });
 
-it("a tenant has no more requests at a time than connections, and others go on", async () => {
+it("limits a tenant to as many simultaneous requests as connections, and does not affect others", async () => {
   const backend = standInBackend();
   backend.images.events = async function* ({ signal }) {
     yield {};
@@ -236,7 +236,7 @@ it("a tenant has no more requests at a time than connections, and others go on",
   client.destroy();
 });
 
-it("a request of HTTP/2 does not switch", () => {
+it("does not switch an HTTP/2 request", () => {
   const reply = openReply(
     { response: {} as Response, takeOver: undefined } as Parameters<typeof openReply>[0],
     () => undefined,
@@ -245,7 +245,7 @@ it("a request of HTTP/2 does not switch", () => {
   expect(() => reply.upgrade("h2c")).toThrow(expect.objectContaining({ rule: "upgrade.http2" }) as Error);
 });
 
-it("a tenant that is too fast is told when to come again", async () => {
+it("tells a tenant that is too fast when to retry", async () => {
   const throttle = createThrottle(() => ({ requests: 0.01 }), { now: () => 0 });
   await throttle.take();
   await using bed = await frontBed({ throttle });

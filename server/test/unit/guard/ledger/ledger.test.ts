@@ -21,7 +21,7 @@ afterEach(() => rmSync(parent, { recursive: true }));
 
 const fileOf = (tenant: string): string => join(folder, "tenants", `${tenant}.json`);
 
-test("what is changed is there when the ledger is opened again, and a tenant that is removed is not", async () => {
+test("keeps changes when it is reopened, without removed tenants", async () => {
   {
     await using ledger = await openLedger(folder);
     expect(ledger.read("a")).toEqual({ tenant: "a", mayReturn: true, images: [], cacheRecords: [], hours: [] });
@@ -36,7 +36,7 @@ test("what is changed is there when the ledger is opened again, and a tenant tha
   expect(ledger.read("b").cacheRecords).toEqual(["x1"]);
 });
 
-test("changes of one tenant are made one after the other, each of what the one before has made", async () => {
+test("makes changes of one tenant one after the other, each on the result of the previous one", async () => {
   await using ledger = await openLedger(folder);
   const changes = Array.from({ length: 20 }, (_, count) =>
     ledger.change("a", (record) => void record.cacheRecords.push(`r${count}`)),
@@ -45,7 +45,7 @@ test("changes of one tenant are made one after the other, each of what the one b
   expect(ledger.read("a").cacheRecords).toEqual(Array.from({ length: 20 }, (_, count) => `r${count}`));
 });
 
-test("a record does not become larger than what is read at the next start", async () => {
+test("limits a record to the size that the next start reads", async () => {
   const images = (count: number) =>
     Array.from({ length: count }, (_, index) => ({
       id: `sha256:${index.toString(16).padStart(64, "0")}`,
@@ -70,7 +70,7 @@ test("a record does not become larger than what is read at the next start", asyn
   expect(ledger.read("a").cacheRecords.at(-1)).toMatch(/149999$/);
 });
 
-test("a change that throws changes nothing, and the next one is made", async () => {
+test("makes no change if the function throws, and makes the next one", async () => {
   await using ledger = await openLedger(folder);
   const failing = ledger.change("a", (record) => {
     record.images.push(image);
@@ -82,11 +82,11 @@ test("a change that throws changes nothing, and the next one is made", async () 
   expect(ledger.read("a").images).toEqual([image]);
 });
 
-test.skipIf(process.platform !== "linux")("a full disk refuses a change, and what was there stays", async () => {
+test.skipIf(process.platform !== "linux")("refuses a change on a full disk, and keeps the old record", async () => {
   await using ledger = await openLedger(folder);
   await ledger.change("a", (record) => void record.images.push(image));
   const before = readFileSync(fileOf("a"), "utf8");
-  symlinkSync("/dev/full", `${fileOf("a")}.new`); // each write to it fails as one to a full disk does (full(4))
+  symlinkSync("/dev/full", `${fileOf("a")}.new`); // each write to it fails like one to a full disk (full(4))
   const refused = ledger.change("a", (record) => void (record.images = []));
   await expect(refused).rejects.toMatchObject({ rule: "ledger.full", statusCode: 507 });
   expect(ledger.read("a").images).toEqual([image]);
@@ -95,7 +95,7 @@ test.skipIf(process.platform !== "linux")("a full disk refuses a change, and wha
   expect(ledger.read("a").images).toEqual([]);
 });
 
-test("what runs on for a tenant that is removed writes nothing down, until it is admitted again", async () => {
+test("remaining work for a removed tenant records nothing, until it is admitted again", async () => {
   await using ledger = await openLedger(folder);
   await ledger.admit("pod", false);
   expect(ledger.read("pod").mayReturn).toBe(false);
@@ -110,7 +110,7 @@ test("what runs on for a tenant that is removed writes nothing down, until it is
 });
 
 test.skipIf(process.platform !== "linux")(
-  "a tenant that comes while the disk is full is written down later",
+  "records a tenant that is admitted while the disk is full later",
   async () => {
     await using ledger = await openLedger(folder);
     symlinkSync("/dev/full", `${fileOf("pod")}.new`);
@@ -143,7 +143,7 @@ test.each([
       hours: [],
     }),
   ],
-])("a file with %s is refused by its name, and the folder is free again", async (_, content) => {
+])("refuses a file with %s by its name, and releases the folder", async (_, content) => {
   mkdirSync(join(folder, "tenants"), { recursive: true, mode: 0o700 });
   writeFileSync(fileOf("a"), content);
   const refused = { code: "refused", message: expect.stringContaining(fileOf("a")) as string };
@@ -162,7 +162,7 @@ test.each([
     JSON.stringify({ version: 1, tenant: "A", mayReturn: true, images: [], cacheRecords: [], hours: [] }),
     "its name is not the ID of a tenant",
   ],
-])("a file %s that is no tenant's is refused", async (name, content, words) => {
+])("refuses a file %s that belongs to no tenant", async (name, content, words) => {
   mkdirSync(join(folder, "tenants"), { recursive: true, mode: 0o700 });
   writeFileSync(join(folder, "tenants", name), content);
   await expect(openLedger(folder)).rejects.toMatchObject({
@@ -171,7 +171,7 @@ test.each([
   });
 });
 
-test("a guard whose folder another one has taken over changes nothing in it", async () => {
+test("a guard whose folder was taken over changes nothing in it", async () => {
   vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
   onTestFinished(() => void vi.useRealTimers());
   await using ledger = await openLedger(folder);
@@ -185,7 +185,7 @@ test("a guard whose folder another one has taken over changes nothing in it", as
   expect(readdirSync(join(folder, "tenants"))).toEqual([]);
 });
 
-test("a second guard is refused, until the first one ends; the folder of a killed one is taken over", async () => {
+test("refuses a second guard until the first one ends; takes over the folder of a killed one", async () => {
   {
     await using _ = await openLedger(folder);
     const message = `another guard uses ${folder}`;
@@ -197,13 +197,13 @@ test("a second guard is refused, until the first one ends; the folder of a kille
   await ledger.change("a", () => {});
 });
 
-test("the name of a file is never that of something else than a tenant", async () => {
+test("uses only IDs of tenants as names of files", async () => {
   await using ledger = await openLedger(folder);
   await expect(ledger.change("../a", () => {})).rejects.toThrow("not the ID of a tenant");
   expect(readdirSync(parent)).toEqual(["ledger"]);
 });
 
-test("a guard that is killed while it writes leaves a record that is whole, with all that it has told", async () => {
+test("a guard that is killed while it writes leaves a complete record, with all reported changes", async () => {
   const program = join(parent, "dist/program.mjs");
   writeFileSync(join(parent, "package.json"), readFileSync(join(import.meta.dirname, "../../../../../package.json")));
   await build({
@@ -226,13 +226,13 @@ test("a guard that is killed while it writes leaves a record that is whole, with
   });
   for (const most of [1, 7, 20]) {
     const child = spawn(process.execPath, [program], { stdio: ["ignore", "pipe", "inherit"] });
-    let told = "";
+    let output = "";
     for await (const chunk of child.stdout) {
-      told += String(chunk);
-      if (told.split("\n").length > most) child.kill("SIGKILL");
+      output += String(chunk);
+      if (output.split("\n").length > most) child.kill("SIGKILL");
     }
     if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
-    const last = Number(told.split("\n").at(-2));
+    const last = Number(output.split("\n").at(-2));
     await using ledger = await openLedger(folder);
     const { length } = ledger.read("a").cacheRecords;
     expect(length - last).toBeGreaterThanOrEqual(0);

@@ -23,7 +23,7 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
-test("as many builds run at the same time as the quota says, of each tenant", async () => {
+test("runs as many simultaneous builds as the quota allows, for each tenant", async () => {
   await using limits = createLimits(ledger);
   const [a, b] = [tenantOf("a", { builds: 2 }), tenantOf("b", { builds: 2 })];
   await using _ = await limits.startBuild(a);
@@ -36,7 +36,7 @@ test("as many builds run at the same time as the quota says, of each tenant", as
   await using ____ = await limits.startBuild(a);
 });
 
-test("a build is ended when the minutes are used up: two at the same time use two in one", async () => {
+test("ends a build when the minutes are used up: two simultaneous builds use two in one minute", async () => {
   await using limits = createLimits(ledger);
   const a = tenantOf("a", { buildTime: 10 * MINUTE });
   await using one = await limits.startBuild(a);
@@ -50,7 +50,7 @@ test("a build is ended when the minutes are used up: two at the same time use tw
   await expect(limits.startBuild(a)).rejects.toMatchObject({ rule: "quota.build-time", retryAfter: 24 * 3600 - 300 });
 });
 
-test("the minutes count for 24 hours, also when the guard was killed while the build ran", async () => {
+test("counts minutes for 24 hours, even if the guard was killed while the build ran", async () => {
   const a = tenantOf("a", { buildTime: 10 * MINUTE });
   const killed = createLimits(ledger);
   await killed.startBuild(a);
@@ -73,7 +73,7 @@ test("the minutes count for 24 hours, also when the guard was killed while the b
   }
 });
 
-test("bytes of pushes count until there are no more, and are written down", async () => {
+test("counts bytes of pushes until they are used up, and records them", async () => {
   const a = tenantOf("a", { pushBytes: 1000 });
   {
     await using limits = createLimits(ledger);
@@ -88,7 +88,7 @@ test("bytes of pushes count until there are no more, and are written down", asyn
   expect(() => limits.countPushed(a, 1)).toThrow(expect.objectContaining({ statusCode: 429 }));
 });
 
-test("a ledger that cannot be written keeps the use in memory", async () => {
+test("keeps the usage in memory if the ledger cannot be written", async () => {
   const change = vi.spyOn(ledger, "change").mockRejectedValueOnce(new Error("full"));
   const a = tenantOf("a");
   {
@@ -101,7 +101,7 @@ test("a ledger that cannot be written keeps the use in memory", async () => {
   expect(ledger.read("a").hours).toMatchObject([{ pushBytes: 10 }]);
 });
 
-test("a tenant with as many images as it may have, or bytes, begins no build", async () => {
+test("starts no build for a tenant with its maximum number of images or bytes", async () => {
   await using limits = createLimits(ledger);
   const [few, small] = [tenantOf("few", { images: 2 }), tenantOf("small", { bytes: 1000 })];
   expect(() => limits.checkImages(few, 3, 0)).toThrow(expect.objectContaining({ rule: "quota.images" }));

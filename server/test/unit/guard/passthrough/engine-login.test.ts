@@ -12,24 +12,24 @@ const caller: Caller = {
 };
 const ANN = { username: "ann", password: "hunter2" };
 
-test("the engine is asked with its own name of Docker Hub, and its token is passed on", async () => {
-  const asked: EngineRequest[] = [];
+test("sends the engine its own name of Docker Hub, and passes its token on", async () => {
+  const requests: EngineRequest[] = [];
   const login = engineLogin({
     json: async (request) => {
-      asked.push(request);
+      requests.push(request);
       return { Status: "Login Succeeded", IdentityToken: "token" };
     },
   });
   expect(await login(caller, "docker.io", ANN)).toBe("token");
   await login(caller, "registry.example.com:5000", ANN);
-  expect(asked.map(({ method, path, body }) => ({ method, path, body }))).toEqual([
+  expect(requests.map(({ method, path, body }) => ({ method, path, body }))).toEqual([
     { method: "POST", path: "/auth", body: { ...ANN, serveraddress: "https://index.docker.io/v1/" } },
     { method: "POST", path: "/auth", body: { ...ANN, serveraddress: "registry.example.com:5000" } },
   ]);
 });
 
 test.each(["no hunter2 here", `Authorization: Basic ${btoa("ann:hunter2")}`])(
-  "a registry that writes a password into its error does not get it into a line of audit: %s",
+  "keeps a password in a registry's error out of audit lines: %s",
   async (words) => {
     const login = engineLogin({ json: () => Promise.reject(new EngineAnswer(401, words)) });
     const error: unknown = await login(caller, "registry.example.com", ANN).catch((reason: unknown) => reason);
@@ -38,7 +38,7 @@ test.each(["no hunter2 here", `Authorization: Basic ${btoa("ann:hunter2")}`])(
   },
 );
 
-test("a registry token, which the engine would not check, is refused", async () => {
+test("refuses a registry token, which the engine would not check", async () => {
   const login = engineLogin({ json: () => Promise.resolve({ Status: "Login Succeeded" }) });
   await expect(login(caller, "registry.example.com", { ...ANN, registryToken: "x" })).rejects.toMatchObject({
     rule: "login.token",

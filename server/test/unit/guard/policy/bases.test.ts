@@ -7,13 +7,13 @@ const policyOf = (bases: string[], pulls: string[]) => ({ ...standInTenant().pol
 const base = parseReference("registry.example.com/base:v1");
 const ALL = ["registry.example.com/*"];
 
-test("an own image comes first, then the host's, then the registry's", () => {
+test("prefers an own image, then the host's, then the registry's", () => {
   expect(originOf(base, policyOf(ALL, ALL), true)).toBe("own");
   expect(originOf(base, policyOf(ALL, ALL), false)).toBe("host");
   expect(originOf(base, policyOf([], ALL), false)).toBe("registry");
 });
 
-test("what policy does not have is refused, with what it has", () => {
+test("refuses a base that the policy does not list, and shows the list", () => {
   expect(() => originOf(base, policyOf([], []), false)).toThrow(
     '"registry.example.com/base:v1" is not a base that may be used here: only images built here are',
   );

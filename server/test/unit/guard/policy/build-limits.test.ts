@@ -11,19 +11,19 @@ const limits = (request: Partial<BuildRequest>, resources = LIMITED) =>
 
 describe("a step gets", () => {
   test.each<[string, Partial<BuildRequest>, object]>([
-    ["what the tenant may have", {}, { memory: 1000, memorySwap: 1000, cpuPeriod: 100_000, cpuQuota: 50_000 }],
+    ["the tenant's limits", {}, { memory: 1000, memorySwap: 1000, cpuPeriod: 100_000, cpuQuota: 50_000 }],
     ["less memory, without swap", { memory: 500 }, { memory: 500, memorySwap: 500 }],
-    ["swap within the memory that it may have", { memory: 500, memorySwap: 1000 }, { memory: 500, memorySwap: 1000 }],
+    ["swap within its memory limit", { memory: 500, memorySwap: 1000 }, { memory: 500, memorySwap: 1000 }],
     ["a share of another period", { cpuPeriod: 10_000 }, { cpuPeriod: 10_000, cpuQuota: 5000 }],
-    ["all that it may have of it", { cpuQuota: 50_000 }, { cpuQuota: 50_000 }],
+    ["all of its quota", { cpuQuota: 50_000 }, { cpuQuota: 50_000 }],
     ["a lower ulimit", { ulimits: ["nofile=20:20"] }, { ulimits: ["nofile=20:20", "core=0:0", "nproc=-1:-1"] }],
     ["one without a limit", { ulimits: ["nproc=-1"] }, { ulimits: ["nofile=10:20", "core=0:0", "nproc=-1:-1"] }],
     ["another ulimit", { ulimits: ["fsize=9"] }, { ulimits: ["nofile=10:20", "core=0:0", "nproc=-1:-1", "fsize=9:9"] }],
   ])("%s", (_, request, found) => expect(limits(request)).toMatchObject(found));
 
-  test("what it asks for where nothing is limited", () => {
-    const asked = { memory: 5, memorySwap: -1, cpuQuota: 7, ulimits: ["nofile=9:9"] };
-    expect(limits(asked, { ulimits: [] })).toEqual({ ...asked, cpuPeriod: undefined });
+  test("the requested limits, if the tenant has none", () => {
+    const requested = { memory: 5, memorySwap: -1, cpuQuota: 7, ulimits: ["nofile=9:9"] };
+    expect(limits(requested, { ulimits: [] })).toEqual({ ...requested, cpuPeriod: undefined });
   });
 
   test.each<[rule: string, request: Partial<BuildRequest>]>([
@@ -35,7 +35,7 @@ describe("a step gets", () => {
     ["build.cpus", { cpuPeriod: 1_000_001 }],
     ["build.cpus", { cpuQuota: 50_001 }],
     ["build.cpus", { cpuPeriod: 10_000, cpuQuota: 5001 }],
-    // The shortest quota of the kernel is all of such a period.
+    // The kernel's minimum quota is all of such a period.
     ["build.cpus", { cpuPeriod: 1000 }],
     ["build.cpus", { cpuShares: 1025 }],
     ["build.ulimits", { ulimits: ["nofile=21:20"] }],

@@ -15,17 +15,17 @@ test.each<[pattern: string, allowed: string[], refused: string[]]>([
   // A path may look like a host.
   ["*.example/*", ["r.example/a", "a.b.example/a:1"], ["evil.com/r.example/a", "r.example:5000/a", "evil.com/a"]],
   ["*.example/team/*", ["r.example/team/a"], ["evil.com/r.example/team/a", "r.example/other"]],
-  // As in docker: the first part is no host without a dot or a port.
+  // As in docker: the first part is not a host without a dot or a port.
   ["*/app", ["x/app", "x/y/app"], ["r.example/app", "r.example/x/app"]],
   ["r.example:5000/a", ["r.example:5000/a:1"], ["r.example/a", "r.example:5000/ab"]],
-])("the pattern %s", (text, allowed, refused) => {
+])("matches the pattern %s", (text, allowed, refused) => {
   const pattern = parseImagePattern(text);
   const isAllowed = (name: string): boolean => matchesPattern(pattern, parseReference(name));
   expect(allowed.filter((name) => !isAllowed(name))).toEqual([]);
   expect(refused.filter(isAllowed)).toEqual([]);
 });
 
-test.each(["", "App", "a b", "a//b", "starstar", "a?", "[::1]/a", "$(x)"])("%j is no pattern", (text) => {
+test.each(["", "App", "a b", "a//b", "starstar", "a?", "[::1]/a", "$(x)"])("rejects the pattern %j", (text) => {
   expect(() => parseImagePattern(text)).toThrow("expected the name of an image");
 });
 
@@ -36,6 +36,6 @@ test.each([
   ["r.example/a", "r.example:5000", false],
   ["a*/b", "r.example", false],
   ["r.example/*", "rxexample", false],
-])("the pattern %s is about the host %s: %s", (pattern, host, expected) => {
+])("the pattern %s matches the host %s: %s", (pattern, host, expected) => {
   expect(matchesHost(pattern, host)).toBe(expected);
 });

@@ -13,7 +13,7 @@ test.for([
 });
 
 test.for(["127.0.0.1:5000", "localhost:5000", "169.254.169.254", "127.1:80", "0x7f000001:80", "[::1]:5000"])(
-  "a star does not lead to %s, its name does",
+  "a star does not match %s, but its name does",
   async (host) => {
     const reference = parseReference(`${host}/app:v1`);
     const refused = expect.objectContaining({ rule: "registry.not-public" }) as Error;
@@ -24,11 +24,11 @@ test.for(["127.0.0.1:5000", "localhost:5000", "169.254.169.254", "127.1:80", "0x
   },
 );
 
-test.for(["docker.io/library/alpine:3", "8.8.8.8/app"])("a star leads to %s", async (name) => {
+test.for(["docker.io/library/alpine:3", "8.8.8.8/app"])("a star matches %s", async (name) => {
   await expect(checkHostOf(parseReference(name), ["*"])).resolves.toBeUndefined();
 });
 
-test("a name is no address", () => {
+test("a name is not an address", () => {
   for (const host of ["registry.example.com", "localhost.example.com", "10.example", "a1:5000"])
     expect(() => refuseAddressOf(parseReference(`${host}/app`), ["*"])).not.toThrow();
 });

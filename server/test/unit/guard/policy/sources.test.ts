@@ -13,7 +13,7 @@ test.for([
   ["https://example.com/team", "https://example.com/team#branch"],
   ["https://example.com/team/", "https://example.com/team/app.git#main:folder"],
   ["http://example.com/", "http://example.com/file"],
-] as const)("what begins with %s: %s", ([prefix, address]) => {
+] as const)("allows addresses that begin with %s: %s", ([prefix, address]) => {
   expect(() => checkSource(address, policyOf(prefix))).not.toThrow();
 });
 
@@ -40,14 +40,14 @@ test.for([
   ["ftp://example.com/", "ftp://example.com/"],
   ["https://exa mple.com", "https://exa mple.com"],
   ["https://[::1", "https://[::1"],
-] as const)("where %s is allowed, %j is refused", ([prefix, address]) => {
+] as const)("allows %s, and refuses %j", ([prefix, address]) => {
   expect(() => checkSource(address, policyOf(prefix))).toThrow(expect.objectContaining({ rule: "source.refused" }));
 });
 
-test("the sentence says what is allowed", () => {
+test("lists the allowed addresses in the sentence", () => {
   const refused = "https://evil.example/";
   expect(() => checkSource(refused, policyOf())).toThrow("none is allowed, so download it before the build");
   expect(() => checkSource(refused, policyOf("https://a/", "https://b/"))).toThrow(
-    "begins with https://a/, https://b/",
+    "must begin with https://a/, https://b/",
   );
 });

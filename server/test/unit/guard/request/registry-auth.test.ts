@@ -3,7 +3,7 @@ import { readRegistryAuth } from "../../../../src/guard/request/registry-auth.ts
 
 const read = (config: object) => readRegistryAuth(Buffer.from(JSON.stringify(config)).toString("base64url"));
 
-test("what docker-py sends from a credential store is read as what docker sends", () => {
+test("reads docker-py's answer of a credential store like docker's", () => {
   expect(read({ ServerAddress: "r.example", Username: "ann", Password: "p" })).toEqual({
     username: "ann",
     password: "p",

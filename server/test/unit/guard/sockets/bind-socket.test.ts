@@ -33,7 +33,7 @@ const permissions = (path: string): string => (lstatSync(path).mode & 0o777).toS
 test.each([
   ["an operator's folder", false, "660"],
   ["a tenant's folder", true, "666"],
-])("in %s, it has its mode from the moment that it is there, and is removed at the end", async (_, isTenants, mode) => {
+])("in %s, it has its mode from the first moment, and is removed at the end", async (_, isTenants, mode) => {
   await using folder = await temporaryFolder();
   const { socket } = endpointIn(folder.path);
   {
@@ -46,7 +46,7 @@ test.each([
   expect(readdirSync(folder.path)).toEqual([]);
 });
 
-test("a path longer than the address of a socket", async () => {
+test("accepts a path that exceeds the limit of a socket address", async () => {
   await using folder = await temporaryFolder();
   const deep = join(
     folder.path,
@@ -61,9 +61,9 @@ test("a path longer than the address of a socket", async () => {
 
 describe("in an operator's folder", () => {
   test.each([
-    ["a file", (path: string) => writeFileSync(path, "mine"), /there is something else, which is no socket/],
-    ["a link", (path: string) => symlinkSync("/nowhere", path), /there is something else, which is no socket/],
-  ])("%s at the path is refused, and stays", async (_, put, message) => {
+    ["a file", (path: string) => writeFileSync(path, "mine"), /it exists and is not a socket/],
+    ["a link", (path: string) => symlinkSync("/nowhere", path), /it exists and is not a socket/],
+  ])("it refuses %s at the path, and keeps it", async (_, put, message) => {
     await using folder = await temporaryFolder();
     const endpoint = endpointIn(folder.path);
     put(endpoint.socket);
@@ -74,7 +74,7 @@ describe("in an operator's folder", () => {
     expect(lstatSync(endpoint.socket).isSocket()).toBe(false);
   });
 
-  test("a server that listens there is refused; a dead socket is replaced", async () => {
+  test("it refuses the path of a live server, and replaces a dead socket", async () => {
     await using folder = await temporaryFolder();
     const endpoint = endpointIn(folder.path);
     const other = createServer().listen(endpoint.socket);
@@ -90,7 +90,7 @@ describe("in an operator's folder", () => {
     expect(await greeting(endpoint.socket)).toBe("hello");
   });
 
-  test("a folder that is not there is refused with words", async () => {
+  test("it refuses a missing folder with a message", async () => {
     await using folder = await temporaryFolder();
     await expect(bind(endpointIn(join(folder.path, "none")))).rejects.toMatchObject({
       code: "usage",
@@ -100,7 +100,7 @@ describe("in an operator's folder", () => {
 });
 
 describe("in a tenant's folder", () => {
-  test("a link or a file at the path is replaced, and what the link names is not touched", async () => {
+  test("it replaces a link or a file at the path, without touching the link's target", async () => {
     await using folder = await temporaryFolder();
     await using outside = await temporaryFolder();
     const target = join(outside.path, "engine.sock");
@@ -115,7 +115,7 @@ describe("in a tenant's folder", () => {
     expect(permissions(target)).toBe((0o666 & ~process.umask()).toString(8));
   });
 
-  test("a link in the place of the folder is not followed", async () => {
+  test("it does not follow a link in the place of the folder", async () => {
     await using folder = await temporaryFolder();
     await using outside = await temporaryFolder();
     const swapped = join(folder.path, "volume");
@@ -133,7 +133,7 @@ describe("in a tenant's folder", () => {
     ["is replaced by a link", (path, elsewhere) => (unlinkSync(path), symlinkSync(elsewhere, path))],
     ["is replaced by an empty folder", (path) => (unlinkSync(path), mkdirSync(path))],
     ["is renamed", (path) => renameSync(path, `${path}.mine`)],
-  ])("a socket that %s is put back, which is told once", async (_, replace) => {
+  ])("it restores a socket that %s, and reports this once", async (_, replace) => {
     await using folder = await temporaryFolder();
     await using outside = await temporaryFolder();
     const endpoint = endpointIn(folder.path, true);
@@ -149,7 +149,7 @@ describe("in a tenant's folder", () => {
     expect(readdirSync(outside.path)).toEqual([]);
   });
 
-  test("connections that are open stay when the socket is put back", async () => {
+  test("it keeps open connections when it restores the socket", async () => {
     await using folder = await temporaryFolder();
     const endpoint = endpointIn(folder.path, true);
     await using _bound = await bind(endpoint);
@@ -164,7 +164,7 @@ describe("in a tenant's folder", () => {
     ["removed", (path) => rmSync(path, { recursive: true })],
     ["renamed", (path) => renameSync(path, `${path}-deleting`)],
     ["replaced by a link", (path) => (renameSync(path, `${path}-moved`), symlinkSync("/tmp", path))],
-  ])("a folder that is %s takes the tenant with it", async (_, remove) => {
+  ])("a folder that is %s removes the tenant", async (_, remove) => {
     await using folder = await temporaryFolder();
     const volume = join(folder.path, "volume");
     mkdirSync(volume);
@@ -180,7 +180,7 @@ describe("in a tenant's folder", () => {
   });
 });
 
-test("the end removes only the socket that it has put there", async () => {
+test("it removes only its own socket at the end", async () => {
   await using folder = await temporaryFolder();
   const endpoint = endpointIn(folder.path);
   const bound = await bind(endpoint, { interval: 1e6 });
@@ -191,7 +191,7 @@ test("the end removes only the socket that it has put there", async () => {
   other.close();
 });
 
-test("an aborted signal removes the socket; connections stay until it is disposed of", async () => {
+test("it removes the socket when the signal is aborted; connections stay until disposal", async () => {
   await using folder = await temporaryFolder();
   const stop = new AbortController();
   const endpoint = endpointIn(folder.path);
@@ -205,7 +205,7 @@ test("an aborted signal removes the socket; connections stay until it is dispose
   await closed;
 });
 
-test("sockets of many tenants, which one signal closes, are no leak of listeners to Node", async () => {
+test("does not look like a leak of listeners to Node if one signal closes the sockets of many tenants", async () => {
   await using folder = await temporaryFolder();
   const guard = new AbortController();
   const paths = Array.from({ length: 12 }, (_, index) => join(folder.path, `${index}`));

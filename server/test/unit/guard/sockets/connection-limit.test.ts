@@ -6,7 +6,7 @@ import { connected, endpointIn, greet, greeting, temporaryFolder, TENANT } from 
 
 const options = { onProblem: () => {}, signal: new AbortController().signal };
 
-test("a connection beyond the quota gets 429 at once, and there is a place again when one is closed", async () => {
+test("answers a connection beyond the quota with 429 at once, and accepts one again when another is closed", async () => {
   await using folder = await temporaryFolder();
   const endpoint = endpointIn(folder.path);
   let counted = 0;
@@ -26,7 +26,7 @@ test("a connection beyond the quota gets 429 at once, and there is a place again
   second.destroy();
 });
 
-test("the quota is read for each connection", async () => {
+test("reads the quota for each connection", async () => {
   await using folder = await temporaryFolder();
   const endpoint = endpointIn(folder.path);
   let connections = 0;
@@ -36,7 +36,7 @@ test("the quota is read for each connection", async () => {
   expect(await greeting(endpoint.socket)).toBe("hello");
 });
 
-test("10,000 connections of one tenant are closed while another is answered", async () => {
+test("closes 10,000 connections of one tenant while it answers another", async () => {
   await using folder = await temporaryFolder();
   await using calm = await temporaryFolder();
   let open = 0;

@@ -5,7 +5,7 @@ import { openFolder } from "../../../../src/guard/sockets/folder.ts";
 import { isTenantId } from "../../../../src/guard/tenant.ts";
 import { temporaryFolder } from "./socket-bed.ts";
 
-test("a folder that is removed, or replaced by another, is not there any more", async () => {
+test("detects a folder that was removed, or replaced by another", async () => {
   await using parent = await temporaryFolder();
   const path = join(parent.path, "run");
   for (const followsLink of [true, false]) {
@@ -22,7 +22,7 @@ test("a folder that is removed, or replaced by another, is not there any more", 
   expect(folder.isInPlace()).toBe(false);
 });
 
-test("a link is a folder of an operator, and none of a tenant", async () => {
+test("accepts a link as a folder of an operator, and not of a tenant", async () => {
   await using parent = await temporaryFolder();
   const path = join(parent.path, "link");
   symlinkSync(parent.path, path);

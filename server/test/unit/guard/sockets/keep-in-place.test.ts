@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { keepInPlace } from "../../../../src/guard/sockets/keep-in-place.ts";
 
-/** Watchers that are open, by what they tell a change to */
+/** Callbacks of the open watchers */
 const open = vi.hoisted(() => new Set<() => void>());
 vi.mock("node:fs", async (original) => ({
   ...(await original<typeof import("node:fs")>()),
@@ -15,13 +15,13 @@ beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
 const change = (): void => {
-  for (const tell of open) tell();
+  for (const notify of open) notify();
 };
 
-test("a folder that changes all the time is reported once before each check", async () => {
+test("reports a folder that changes all the time once before each check", async () => {
   let checks = 0;
   const repair = async (): Promise<boolean> => await Promise.resolve(++checks < 0);
-  const kept = keepInPlace({ folder: "/folder", interval: 10_000, repair });
+  const keeper = keepInPlace({ folder: "/folder", interval: 10_000, repair });
   for (let round = 1; round <= 3; round++) {
     expect(open.size).toBe(1);
     change();
@@ -31,11 +31,11 @@ test("a folder that changes all the time is reported once before each check", as
   }
   await vi.advanceTimersByTimeAsync(10_000);
   expect(checks).toBe(4);
-  kept[Symbol.dispose]();
+  keeper[Symbol.dispose]();
   expect(open.size).toBe(0);
 });
 
-test("a change during a check is checked after it", async () => {
+test("checks a change during a check after it", async () => {
   let checks = 0;
   let end = (): void => {};
   const repair = async (): Promise<boolean> => {

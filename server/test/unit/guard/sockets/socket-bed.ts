@@ -29,7 +29,7 @@ export function greet(connection: Socket): void {
   connection.resume().once("end", () => connection.end());
 }
 
-/** What a client reads that sends nothing. */
+/** Returns the greeting that a client reads without sending anything. */
 export async function greeting(path: string): Promise<string> {
   const socket = connect(path);
   socket.end();

@@ -4,7 +4,7 @@ import { createThrottle } from "../../../../src/guard/sockets/throttle.ts";
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-/** Calls until one waits or is refused. */
+/** Calls until a call waits or is refused. */
 async function burst(throttle: ReturnType<typeof createThrottle>, calls: number): Promise<unknown[]> {
   const ends: unknown[] = [];
   for (let call = 0; call < calls; call++)
@@ -17,7 +17,7 @@ async function burst(throttle: ReturnType<typeof createThrottle>, calls: number)
   return ends;
 }
 
-test("a burst is taken at once, what comes after it waits, and what would wait long is refused", async () => {
+test("accepts a burst at once, delays requests after it, and refuses those that would wait too long", async () => {
   let now = 0;
   const throttle = createThrottle(() => ({ requests: 10 }), { now: () => now });
   const ends = await burst(throttle, 100);
@@ -28,7 +28,7 @@ test("a burst is taken at once, what comes after it waits, and what would wait l
   expect(await burst(throttle, 50)).toHaveLength(50);
 });
 
-test("without anything before, a rate below one per burst still takes one", async () => {
+test("accepts one request at a rate below one per burst", async () => {
   expect(
     await burst(
       createThrottle(() => ({ requests: 0.01 })),
@@ -37,7 +37,7 @@ test("without anything before, a rate below one per burst still takes one", asyn
   ).toEqual(["ok"]);
 });
 
-test("a wait ends with the caller's signal", async () => {
+test("ends a wait with the caller's signal", async () => {
   const throttle = createThrottle(() => ({ requests: 1 }), { now: () => 0 });
   await burst(throttle, 10);
   const caller = new AbortController();

@@ -4,7 +4,7 @@ import { configuredTenants } from "../../../../src/guard/tenants/listed-tenants.
 import type { ListedTenant } from "../../../../src/guard/settings.ts";
 import { DEFAULTS, follow } from "./changes-bed.ts";
 
-/** Two sources of which the tenants can be set. */
+/** Returns two sources whose tenants can be set. */
 async function two() {
   const lists: ListedTenant[][] = [[], []];
   const [first, second] = withClaims(
@@ -17,14 +17,14 @@ async function two() {
   await Promise.all(followed.map(async ({ ready }) => await ready));
   const set = async (index: 0 | 1, ...pairs: string[]): Promise<string[]> => {
     lists[index] = pairs.map((pair) => ({ id: pair.split("@")[0] ?? "", socket: pair.split("@")[1] ?? "" }));
-    for (const { told } of followed) told.length = 0;
+    for (const { reports } of followed) reports.length = 0;
     await [first, second][index]?.reload?.();
-    return followed.flatMap(({ told }, of) => told.map((line) => `${of}${line}`));
+    return followed.flatMap(({ reports }, of) => reports.map((line) => `${of}${line}`));
   };
   return set;
 }
 
-test("what a source names stays its own; another gets it when it has gone", async () => {
+test("keeps a tenant for the source that names it, and gives it to another after its removal", async () => {
   const set = await two();
   expect(await set(0, "a@/a")).toEqual(["0+a /a"]);
   expect(await set(1, "a@/other", "b@/a", "c@/c")).toEqual([
@@ -36,7 +36,7 @@ test("what a source names stays its own; another gets it when it has gone", asyn
   expect(await set(1, "c@/c")).toEqual(["1-a", "1-b"]);
 });
 
-test("one that waits and goes is not told", async () => {
+test("does not report a waiting tenant that is removed", async () => {
   const set = await two();
   await set(0, "a@/a");
   await set(1, "a@/other");
@@ -44,13 +44,13 @@ test("one that waits and goes is not told", async () => {
   expect(await set(0)).toEqual(["0-a"]);
 });
 
-test("the same tenant with the same socket is no problem", async () => {
+test("does not report the same tenant with the same socket", async () => {
   const set = await two();
   await set(0, "a@/a");
   expect(await set(1, "a@/a")).toEqual([]);
 });
 
-test("a tenant may change its socket, but not to another's", async () => {
+test("lets a tenant change its socket, but not to that of another", async () => {
   const set = await two();
   await set(0, "a@/a");
   await set(1, "b@/b");

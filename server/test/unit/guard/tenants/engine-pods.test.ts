@@ -18,14 +18,14 @@ async function pods(engine: PodEngine, { path }: Kubelet): Promise<Followed> {
   };
 }
 
-test("a pod of which a container mounts a writable emptyDir is a tenant with its labels and its cgroup, until its last container is removed", async () => {
+test("a pod with a container that mounts a writable emptyDir is a tenant with its labels and its cgroup, until its last container is removed", async () => {
   await using folder = await kubelet();
   await using engine = await podEngine();
   const path = folder.emptyDir(UID);
   engine.containers = [container("1"), container("2", path)];
   await using found = await pods(engine, folder);
   await found.ready;
-  expect(found.told).toEqual([`+${UID} ${path}/docker.sock`]);
+  expect(found.reports).toEqual([`+${UID} ${path}/docker.sock`]);
   expect(found.endpoints.get(UID)).toMatchObject({
     isInTenantsFolder: true,
     tenant: {
@@ -42,24 +42,24 @@ test("a pod of which a container mounts a writable emptyDir is a tenant with its
   );
 
   engine.containers = [container("1"), container("2", path), container("3", path)]; // shares the tenant
-  // Events that come together are looked at together: each is waited for.
+  // Simultaneous events are handled together, so each event is awaited.
   const lists = () => engine.engine.calls().filter((call) => call === "GET /containers/json").length;
   const looked = async (more: number) =>
     await vi.waitFor(() => expect(lists()).toBeGreaterThanOrEqual(more), { timeout: 20_000 });
   const first = lists();
-  engine.tell();
+  engine.emit();
   await looked(first + 1);
   engine.containers = [container("1"), container("3", path)];
   const second = lists();
-  engine.tell();
+  engine.emit();
   await looked(second + 1);
-  expect(found.told).toHaveLength(1);
+  expect(found.reports).toHaveLength(1);
   engine.containers = [];
-  engine.tell();
-  await vi.waitFor(() => expect(found.told.slice(1)).toEqual([`--${UID}`]));
+  engine.emit();
+  await vi.waitFor(() => expect(found.reports.slice(1)).toEqual([`--${UID}`]));
 });
 
-test("a pod whose container is not there for a while may come back", async () => {
+test("a pod whose container is missing for a while may return", async () => {
   await using folder = await kubelet();
   await using engine = await podEngine();
   const path = folder.emptyDir(UID);
@@ -67,11 +67,11 @@ test("a pod whose container is not there for a while may come back", async () =>
   await using found = await pods(engine, folder);
   await found.ready;
   engine.containers = [container("1")];
-  engine.tell();
-  await vi.waitFor(() => expect(found.told.slice(1)).toEqual([`-${UID}`]));
+  engine.emit();
+  await vi.waitFor(() => expect(found.reports.slice(1)).toEqual([`-${UID}`]));
   engine.containers = [container("1"), container("3", path)];
-  engine.tell();
-  await vi.waitFor(() => expect(found.told.slice(2)).toEqual([`+${UID} ${path}/docker.sock`]));
+  engine.emit();
+  await vi.waitFor(() => expect(found.reports.slice(2)).toEqual([`+${UID} ${path}/docker.sock`]));
 });
 
 describe("no tenant", () => {
@@ -113,11 +113,11 @@ describe("no tenant", () => {
     engine.containers = [container(...make(folder))];
     await using found = await pods(engine, folder);
     await found.ready;
-    engine.tell();
-    expect(found.told).toEqual(problem === undefined ? [] : [expect.stringMatching(problem)]);
+    engine.emit();
+    expect(found.reports).toEqual(problem === undefined ? [] : [expect.stringMatching(problem)]);
   });
 
-  test("is a container that has the labels by its image alone: it does not keep the pod that has built it", async () => {
+  test("is a container that has the labels only from its image: it does not keep the pod that has built the image", async () => {
     await using folder = await kubelet();
     await using engine = await podEngine();
     const path = folder.emptyDir(UID);
@@ -127,12 +127,12 @@ describe("no tenant", () => {
     await using found = await pods(engine, folder);
     await found.ready;
     engine.containers = [run];
-    engine.tell();
-    await vi.waitFor(() => expect(found.told.slice(1)).toEqual([`--${UID}`]));
+    engine.emit();
+    await vi.waitFor(() => expect(found.reports.slice(1)).toEqual([`--${UID}`]));
   });
 });
 
-test("an engine that is away is told once and tried again; a pod that has gone meanwhile is removed for good", async () => {
+test("reports an unavailable engine once and retries; removes a pod that was removed in the meantime for good", async () => {
   await using folder = await kubelet();
   await using engine = await podEngine();
   const path = folder.emptyDir(UID);
@@ -148,17 +148,17 @@ test("an engine that is away is told once and tried again; a pod that has gone m
   );
   engine.containers = [container("3", folder.emptyDir(second), { uid: second })];
   engine.fail(false);
-  await vi.waitFor(() => expect(found.told).toHaveLength(4));
-  expect(found.told[1]).toMatch(/^!--kubernetes: .*The guard retries/);
-  expect(found.told.slice(2)).toEqual([`--${UID}`, `+${second} ${folder.emptyDir(second)}/docker.sock`]);
+  await vi.waitFor(() => expect(found.reports).toHaveLength(4));
+  expect(found.reports[1]).toMatch(/^!--kubernetes: .*The guard retries/);
+  expect(found.reports.slice(2)).toEqual([`--${UID}`, `+${second} ${folder.emptyDir(second)}/docker.sock`]);
 });
 
-test("an engine that is not there at the start is waited for", async () => {
+test("waits for an engine that is unavailable at the start", async () => {
   await using folder = await kubelet();
   await using engine = await podEngine();
   engine.fail(true);
   await using found = await pods(engine, folder);
-  await vi.waitFor(() => expect(found.told).toEqual([expect.stringMatching(/^!--kubernetes: /)]));
+  await vi.waitFor(() => expect(found.reports).toEqual([expect.stringMatching(/^!--kubernetes: /)]));
   engine.containers = [container("1", folder.emptyDir(UID))];
   engine.fail(false);
   await found.ready;

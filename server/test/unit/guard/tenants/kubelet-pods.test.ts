@@ -22,44 +22,44 @@ test("a pod with the volume is a tenant in its cgroup, and is removed for good w
   folder.emptyDir(OTHER, "other-volume");
   await using found = pods(folder, cgroups.path);
   await found.ready;
-  expect(found.told).toEqual([`+${UID} ${folder.emptyDir(UID)}/docker.sock`]);
+  expect(found.reports).toEqual([`+${UID} ${folder.emptyDir(UID)}/docker.sock`]);
   expect(found.endpoints.get(UID)).toMatchObject({
     isInTenantsFolder: true,
     tenant: { labels: { "io.kubernetes.pod.uid": UID }, resources: { cgroupParent } },
   });
   folder.emptyDir(OTHER);
-  await vi.waitFor(() => expect(found.told.slice(1)).toEqual([`+${OTHER} ${folder.emptyDir(OTHER)}/docker.sock`]));
+  await vi.waitFor(() => expect(found.reports.slice(1)).toEqual([`+${OTHER} ${folder.emptyDir(OTHER)}/docker.sock`]));
   rmSync(folder.emptyDir(UID), { recursive: true });
-  await vi.waitFor(() => expect(found.told.slice(2)).toEqual([`--${UID}`]));
+  await vi.waitFor(() => expect(found.reports.slice(2)).toEqual([`--${UID}`]));
 });
 
-test("a link in the place of the volume is no tenant", async () => {
+test("rejects a link in the place of the volume", async () => {
   await using folder = await kubelet();
   const path = folder.emptyDir(UID);
   rmSync(path, { recursive: true });
   symlinkSync("/var/run", path);
   await using found = pods(folder);
   await found.ready;
-  expect(found.told).toEqual([expect.stringMatching(/^!the pod \S+ gets no socket: .* is not a folder$/)]);
+  expect(found.reports).toEqual([expect.stringMatching(/^!the pod \S+ gets no socket: .* is not a folder$/)]);
 });
 
-test("a folder that cannot be read for a while removes nobody, and is told once", async () => {
+test("removes nobody while the folder cannot be read, and reports it once", async () => {
   await using folder = await kubelet();
   folder.emptyDir(UID);
   await using found = pods(folder);
   await found.ready;
   renameSync(join(folder.path, "pods"), join(folder.path, "away"));
-  await vi.waitFor(() => expect(found.told).toHaveLength(2));
+  await vi.waitFor(() => expect(found.reports).toHaveLength(2));
   renameSync(join(folder.path, "away"), join(folder.path, "pods"));
   folder.emptyDir(OTHER);
   await vi.waitFor(() => expect(found.endpoints.has(OTHER)).toBe(true));
-  expect(found.told.slice(1)).toEqual([
+  expect(found.reports.slice(1)).toEqual([
     expect.stringContaining("!--kubelet-dir: cannot find pods: "),
     expect.stringContaining(`+${OTHER}`),
   ]);
 });
 
-test("a folder that is not there at the start is an error", async () => {
+test("fails if the folder is missing at the start", async () => {
   await using folder = await kubelet();
   await using found = pods(folder);
   await expect(found.ready).rejects.toMatchObject({

@@ -13,11 +13,11 @@ test("--bind-local creates its folder, and has one tenant", async () => {
   await using local = follow(localTenant(listed, DEFAULTS));
   await local.ready;
   expect(local.endpoints.get("local")?.tenant.policy).toEqual({ ...DEFAULTS.policy, bases: ["*"] });
-  expect(local.told).toEqual([`+local ${path}/docker.sock`]);
+  expect(local.reports).toEqual([`+local ${path}/docker.sock`]);
   expect(existsSync(path)).toBe(true);
 });
 
-test("a tenant has what it says, and the defaults for the rest", async () => {
+test("gives a tenant its own settings, and the defaults for the rest", async () => {
   const listed = [
     { id: "a", socket: "/a.sock", resources: { memory: 5 }, policy: { hasNetwork: false }, labels: { team: "a" } },
   ];
@@ -37,7 +37,7 @@ test("a tenant has what it says, and the defaults for the rest", async () => {
   });
 });
 
-test("a configuration that is read again tells what has changed alone, and one that cannot be read changes nothing", async () => {
+test("reports only the changes of a configuration that is read again, and nothing if it is unreadable", async () => {
   let read: ListedTenant[] | undefined = [
     { id: "same", socket: "/same.sock" },
     { id: "changed", socket: "/changed.sock" },
@@ -50,21 +50,21 @@ test("a configuration that is read again tells what has changed alone, and one t
   );
   await using followed = follow(source);
   await followed.ready;
-  followed.told.length = 0;
+  followed.reports.length = 0;
   read = undefined;
   await expect(source.reload?.()).rejects.toThrow("broken");
-  expect(followed.told).toEqual([]);
+  expect(followed.reports).toEqual([]);
   read = [
     { id: "same", socket: "/same.sock" },
     { id: "changed", socket: "/changed.sock", quotas: { connections: 3 } },
     { id: "new", socket: "/new.sock" },
   ];
   await source.reload?.();
-  expect(followed.told).toEqual(["-removed", "+changed /changed.sock", "+new /new.sock"]);
+  expect(followed.reports).toEqual(["-removed", "+changed /changed.sock", "+new /new.sock"]);
   expect(followed.endpoints.get("changed")?.tenant.quotas).toEqual({ ...DEFAULTS.quotas, connections: 3 });
 });
 
-test("a configuration that cannot be read at the start is an error", async () => {
+test("fails if the configuration is unreadable at the start", async () => {
   await using source = follow(
     configuredTenants("guard.json", async () => await Promise.reject(new Error("broken")), DEFAULTS),
   );

@@ -7,7 +7,7 @@ const kubelet = { folder: "/var/lib/kubelet", volume: "docker-socket" };
 const parts = { defaults: DEFAULTS, readConfig: async () => await Promise.resolve([]) };
 const names = (sources: ReturnType<typeof openSources>): string[] => sources.map(({ name }) => name);
 
-test("pods come from the engine or from the kubelet's folder, which stays for a while when a pod has gone", async () => {
+test("finds pods by the engine or by the kubelet's folder, which stays for a while after a pod's removal", async () => {
   await using engine = await EngineApi.prepare("unix:///run/none.sock", {});
   const pods = { listed: [], usesEnginePods: true, kubelet };
   expect(names(openSources(pods, { ...parts, engine }))).toEqual(["--kubernetes"]);

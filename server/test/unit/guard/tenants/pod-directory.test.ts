@@ -18,12 +18,12 @@ const pod = (uid: string, name: string, annotations?: Record<string, string>): P
   metadata: { name, namespace: "ci", uid, ...(annotations && { annotations }) },
 });
 
-/** A stand-in for the API server of Kubernetes: it lists pods, and tells events to those that watch. */
+/** A stand-in for the API server of Kubernetes: it lists pods, and sends events to watchers. */
 interface StandIn extends AsyncDisposable {
   server: ApiServer;
   requests: IncomingMessage[];
   pods: PodObject[];
-  tell(type: "ADDED" | "DELETED", object: PodObject): void;
+  send(type: "ADDED" | "DELETED", object: PodObject): void;
   fail: boolean;
 }
 
@@ -48,7 +48,7 @@ async function apiServer(): Promise<StandIn> {
     requests: [],
     pods: [],
     fail: false,
-    tell(type, object) {
+    send(type, object) {
       for (const response of watching) response.write(`${JSON.stringify({ type, object })}\n`);
     },
     async [Symbol.asyncDispose]() {
@@ -62,7 +62,7 @@ async function apiServer(): Promise<StandIn> {
 
 const ignore = (): void => {};
 
-test("pods of the node are known by their UID, with the token of the service account", async () => {
+test("knows pods of the node by their UID, with the token of the service account", async () => {
   await using api = await apiServer();
   api.pods = [pod(UID, "builder"), pod("mirror", "static", { "kubernetes.io/config.mirror": "5f0c2d" })];
   await using directory = await openPodDirectory(api.server, { onChange: ignore, onProblem: ignore });
@@ -76,7 +76,7 @@ test("pods of the node are known by their UID, with the token of the service acc
   expect(api.requests[1]?.url).toContain("fieldSelector=spec.nodeName");
 });
 
-test("an API server that is away is told once, and asked again", async () => {
+test("reports an unavailable API server once, and retries", async () => {
   await using api = await apiServer();
   api.fail = true;
   const problems: string[] = [];
@@ -89,7 +89,7 @@ test("an API server that is away is told once, and asked again", async () => {
   await vi.waitFor(() => expect(directory.find(UID)).toBeDefined());
 });
 
-test("a pod of the kubelet's folder has the name that the API server tells, also when it tells it later", async () => {
+test("gives a pod of the kubelet's folder its name from the API server, even if it arrives later", async () => {
   await using api = await apiServer();
   await using folder = await kubelet();
   folder.emptyDir(UID);
@@ -98,7 +98,7 @@ test("a pod of the kubelet's folder has the name that the API server tells, also
   await found.ready;
   expect(found.endpoints.get(UID)?.tenant.labels).toEqual({ "io.kubernetes.pod.uid": UID });
   await vi.waitFor(() => expect(api.requests).toHaveLength(2));
-  api.tell("ADDED", pod(UID, "builder"));
+  api.send("ADDED", pod(UID, "builder"));
   await vi.waitFor(() =>
     expect(found.endpoints.get(UID)?.tenant.labels).toEqual({
       "io.kubernetes.pod.uid": UID,
@@ -106,10 +106,10 @@ test("a pod of the kubelet's folder has the name that the API server tells, also
       "io.kubernetes.pod.namespace": "ci",
     }),
   );
-  expect(found.told).toHaveLength(2);
+  expect(found.reports).toHaveLength(2);
 });
 
-test("it is found by the environment of a pod, its token, and the name of its node", async () => {
+test("finds the API server by the environment of a pod, its token, and the name of its node", async () => {
   await using account = await temporaryFolder();
   const env = { KUBERNETES_SERVICE_HOST: "fd00::1", KUBERNETES_SERVICE_PORT: "6443", NODE_NAME: "node-1" };
   await expect(findApiServer(env, account.path)).resolves.toBeUndefined();

@@ -56,11 +56,11 @@ export function container(
 export interface PodEngine extends AsyncDisposable {
   engine: FakeEngine;
   containers: Container[];
-  /** Tells an event to those that listen */
-  tell(): void;
-  /** Has all requests fail, and ends the connections of events */
+  /** Sends an event to the listeners */
+  emit(): void;
+  /** Makes all requests fail, and ends the connections of events */
   fail(isAway: boolean): void;
-  /** Connections of events until now */
+  /** Connections of events so far */
   listeners: ServerResponse[];
 }
 
@@ -93,7 +93,7 @@ export async function podEngine(): Promise<PodEngine> {
     set containers(now) {
       state.containers = now;
     },
-    tell: () => listeners.forEach((response) => response.write('{"Type":"container"}\n')),
+    emit: () => listeners.forEach((response) => response.write('{"Type":"container"}\n')),
     fail(now) {
       isAway = now;
       for (const response of listeners) response.destroy();
