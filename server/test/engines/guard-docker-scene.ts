@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { expect } from "vitest";
 import { bed } from "../../../test/engines/bed.ts";
 import { BASE } from "../../../test/testbed/build-base.ts";
-import { askSocket } from "../fixtures/guard/ask-socket.ts";
+import { requestSocket } from "../fixtures/guard/request-socket.ts";
 import { startGuard } from "../fixtures/guard/guard-process.ts";
 import { contextIn, tenantCli } from "../fixtures/guard/tenant-cli.ts";
 import { runOnHost, type Guarded } from "./guarded-engine.ts";
@@ -23,7 +23,7 @@ export async function versionsAreTheEngines({ engine, socket }: Guarded): Promis
   for (const path of versions.flatMap((version) =>
     ["/_ping", "/version", "/images/json"].map((one) => version + one),
   )) {
-    const [own, engines] = [await askSocket(socket("a"), path), await askSocket(engine.description.socket, path)];
+    const [own, engines] = [await requestSocket(socket("a"), path), await requestSocket(engine.description.socket, path)];
     expect({ path, status: own.status }).toEqual({ path, status: engines.status });
     if (engines.status !== 200) expect(messageIn(own.body)).toBe(messageIn(engines.body));
   }

@@ -13,7 +13,7 @@ import { startTestbed } from "../../../test/testbed/start.ts";
 import type { Testbed } from "../../../test/testbed/testbed.ts";
 import { openHierarchy } from "../../src/guard/cgroups/hierarchy.ts";
 import { hostCli, recordsOf, recordsWithParents } from "./guard-cache-scene.ts";
-import { askSocket } from "../fixtures/guard/ask-socket.ts";
+import { requestSocket } from "../fixtures/guard/request-socket.ts";
 import { removeFakePods, shortPath, startFakePod } from "../fixtures/guard/fake-pod.ts";
 import { startGuard } from "../fixtures/guard/guard-process.ts";
 import { CGROUPS, cgroupsOf, pidsOf } from "../fixtures/guard/processes.ts";
@@ -95,7 +95,7 @@ describe.skipIf(why)(`changes of tenants and engines ${why ?? ""}`, () => {
     await events;
     await building.haveEnded(["classic"]); // steps of BuildKit outlive a stopped engine
     for (const path of ["/images/json", "/v1.41/events"]) {
-      const { status, body } = await askSocket(socket, path);
+      const { status, body } = await requestSocket(socket, path);
       expect(body).toContain("the engine cannot be reached");
       expect(status).toBe(502);
     }

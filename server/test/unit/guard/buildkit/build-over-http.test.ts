@@ -34,14 +34,15 @@ function callerOf(id = "a"): Caller {
   return { tenant: { id }, apiVersion: "1.41", signal: new AbortController().signal, note: {} } as unknown as Caller;
 }
 
-function told(solve: GuardedBuildkit["solve"]) {
+function buildsWith(solve: GuardedBuildkit["solve"]) {
   const lines: ApiObject[] = [];
-  const asked = vi.fn<GuardedBuildkit["solve"]>(solve);
-  return { lines, asked, builds: buildsOverHttp({ solve: asked }), onLine: (line: ApiObject) => void lines.push(line) };
+  const solveMock = vi.fn<GuardedBuildkit["solve"]>(solve);
+  const builds = buildsOverHttp({ solve: solveMock });
+  return { lines, solve: solveMock, builds, onLine: (line: ApiObject) => void lines.push(line) };
 }
 
-test("tells progress as the engine writes it, then the image", async () => {
-  const { lines, builds, onLine } = told((_caller, _order, onStatus) => {
+test("sends the progress in the engine's format, then the image", async () => {
+  const { lines, builds, onLine } = buildsWith((_caller, _order, onStatus) => {
     onStatus(status);
     return Promise.resolve({ imageId: "sha256:2", answer: {} });
   });
@@ -52,8 +53,8 @@ test("tells progress as the engine writes it, then the image", async () => {
   expect(lines.slice(1)).toEqual([{ id: "moby.image.id", aux: { ID: "sha256:2" } }]);
 });
 
-test("tells the image alone of a quiet build", async () => {
-  const { lines, builds, onLine } = told((_caller, _order, onStatus) => {
+test("sends only the image of a quiet build", async () => {
+  const { lines, builds, onLine } = buildsWith((_caller, _order, onStatus) => {
     onStatus(status);
     return Promise.resolve({ imageId: "sha256:2", answer: {} });
   });
@@ -61,8 +62,8 @@ test("tells the image alone of a quiet build", async () => {
   expect(lines).toEqual([{ stream: "sha256:2\n" }]);
 });
 
-test("asks for what the request says", async () => {
-  const { asked, builds, onLine } = told(() => Promise.resolve({ answer: {} }));
+test("translates all properties of a request", async () => {
+  const { solve, builds, onLine } = buildsWith(() => Promise.resolve({ answer: {} }));
   const full: BuildRequest = {
     ...request,
     cacheFrom: ["r.example/app:cache"],
@@ -80,7 +81,7 @@ test("asks for what the request says", async () => {
     ulimits: ["nofile=1:2", "core=0:0"],
   };
   await builds.build(callerOf(), full, onLine);
-  expect(asked.mock.lastCall?.[1]).toEqual({
+  expect(solve.mock.lastCall?.[1]).toEqual({
     cacheFrom: ["r.example/app:cache"],
     ref: expect.stringMatching(/^[0-9a-f]{32}$/) as string,
     session: "session1",
@@ -102,39 +103,39 @@ test("asks for what the request says", async () => {
   });
 });
 
-test("gives outputs to the client no name of an image", async () => {
-  const { asked, builds, onLine } = told(() => Promise.resolve({ answer: {} }));
+test("sets no image name for an output to the client", async () => {
+  const { solve, builds, onLine } = buildsWith(() => Promise.resolve({ answer: {} }));
   await builds.build(callerOf(), { ...request, outputs: [{ type: "local", attributes: {} }] }, onLine);
-  expect(asked.mock.lastCall?.[1].exporters).toEqual([{ type: "local", attrs: {} }]);
+  expect(solve.mock.lastCall?.[1].exporters).toEqual([{ type: "local", attrs: {} }]);
   await builds.build(callerOf(), { ...request, outputs: [{ type: "cacheonly", attributes: {} }] }, onLine);
-  expect(asked.mock.lastCall?.[1].exporters).toEqual([]);
+  expect(solve.mock.lastCall?.[1].exporters).toEqual([]);
 });
 
 test.for<[string, Partial<BuildRequest>]>([
   ["in the body", { session: undefined }],
-  ["in a request of its own", { remote: "upload-request" }],
+  ["in a separate request", { remote: "upload-request" }],
   ["of another build, in the body", { buildId: "upload-request:build1" }],
 ])("refuses a context %s", async ([, change]) => {
-  const { builds, onLine, asked } = told(() => Promise.resolve({ answer: {} }));
+  const { builds, onLine, solve } = buildsWith(() => Promise.resolve({ answer: {} }));
   await expect(builds.build(callerOf(), { ...request, ...change }, onLine)).rejects.toMatchObject({
     rule: "build.body",
   });
-  expect(asked).not.toHaveBeenCalled();
+  expect(solve).not.toHaveBeenCalled();
 });
 
 test("refuses a second output", async () => {
-  const { builds, onLine } = told(() => Promise.resolve({ answer: {} }));
+  const { builds, onLine } = buildsWith(() => Promise.resolve({ answer: {} }));
   const output = { type: "local", attributes: {} };
   await expect(builds.build(callerOf(), { ...request, outputs: [output, output] }, onLine)).rejects.toMatchObject({
     rule: "exporter.several",
   });
 });
 
-test("a failure before the first line is the answer, and after it a line", async () => {
+test("throws a failure before the first line, and sends a later one as a line", async () => {
   const failure = new Refusal("build.failed", "a step has failed", { statusCode: 500 });
-  const early = told(() => Promise.reject(failure));
+  const early = buildsWith(() => Promise.reject(failure));
   await expect(early.builds.build(callerOf(), request, early.onLine)).rejects.toBe(failure);
-  const late = told((_caller, _order, onStatus) => {
+  const late = buildsWith((_caller, _order, onStatus) => {
     onStatus(status);
     return Promise.reject(failure);
   });
@@ -144,8 +145,8 @@ test("a failure before the first line is the answer, and after it a line", async
   expect(caller.note.rule).toBe("build.failed");
 });
 
-test("cancels a tenant's own build alone", async () => {
-  const { builds, onLine } = told(
+test("cancels only a tenant's own build", async () => {
+  const { builds, onLine } = buildsWith(
     async ({ signal }) =>
       await new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error))),
   );

@@ -20,7 +20,7 @@ interface Scene {
   /** IDs that the engine has */
   ids: Set<string>;
   inUse: Set<string>;
-  /** Called before the engine answers with its records */
+  /** Called before the engine returns its records */
   onList: () => void;
   /** IDs that the ledger has */
   written: (tenant: string) => readonly string[];
@@ -53,17 +53,17 @@ async function openScene(): Promise<Scene> {
   return scene;
 }
 
-async function build({ records, connection, ids }: Scene, tenant: string, ...made: string[]): Promise<void> {
+async function build({ records, connection, ids }: Scene, tenant: string, ...created: string[]): Promise<void> {
   const ended = records.building(tenant, connection);
-  // Answered after the same question of the guard's
+  // The engine answers this after the guard's own request.
   await createClient(Control, connection.transport).diskUsage({});
-  for (const id of made) ids.add(id);
+  for (const id of created) ids.add(id);
   ended[Symbol.dispose]();
   await records.list(tenant, signal);
 }
 
 describe("cache records", () => {
-  test("that come while one tenant builds are that tenant's", async () => {
+  test("that appear while one tenant builds belong to that tenant", async () => {
     const scene = await openScene();
     await build(scene, "ta", "a1", "a2");
     await build(scene, "tb", "b1");
@@ -73,7 +73,7 @@ describe("cache records", () => {
     expect((await scene.records.list("ta", signal)).map(({ ID }) => ID)).toEqual(["a1", "a2", "a3"]);
   });
 
-  test("that come while two tenants build are nobody's", async () => {
+  test("that appear while two tenants build belong to nobody", async () => {
     const scene = await openScene();
     const ended = scene.records.building("tb", scene.connection);
     await build(scene, "ta", "x");
@@ -84,7 +84,7 @@ describe("cache records", () => {
     expect(scene.written("ta")).toEqual(["a1"]);
   });
 
-  test("of two builds of one tenant at the same time are the tenant's", async () => {
+  test("of two simultaneous builds of one tenant belong to the tenant", async () => {
     const scene = await openScene();
     const ended = scene.records.building("ta", scene.connection);
     await build(scene, "ta", "a1");
@@ -93,7 +93,7 @@ describe("cache records", () => {
     expect(scene.written("ta")).toEqual(["a1"]);
   });
 
-  test("of a tenant are removed, those in use later, and no others", async () => {
+  test("of one tenant are removed, those in use later, and those of others stay", async () => {
     const scene = await openScene();
     await build(scene, "ta", "a1", "a2");
     await build(scene, "tb", "b1");
@@ -108,7 +108,7 @@ describe("cache records", () => {
     expect(scene.written("ta")).toEqual([]);
   });
 
-  test("that a broken-off build holds for a moment are known by the IDs that they have afterwards", async () => {
+  test("that an aborted build still holds are recorded with the IDs that they have afterwards", async () => {
     const scene = await openScene();
     const ended = scene.records.building("ta", scene.connection);
     await createClient(Control, scene.connection.transport).diskUsage({});
@@ -134,7 +134,7 @@ describe("cache records", () => {
   });
 });
 
-describe("a choice of records", () => {
+describe("selectRecords", () => {
   const record = (ID: string, used: number, more: { recordType?: string } = {}): UsageRecord =>
     create(UsageRecordSchema, { ID, size: 10n, lastUsedAt: timestampFromMs(used), ...more });
   const own = [record("new", 9_000), record("old", 1_000, { recordType: "regular" }), record("mid", 5_000)];
@@ -148,11 +148,11 @@ describe("a choice of records", () => {
     [["old"], {}, 20],
     [["old", "mid"], {}, 19],
     [[], {}, 30],
-  ])("is %s", ([chosen, filters, keepStorage]) => {
+  ])("returns %s", ([chosen, filters, keepStorage]) => {
     expect(selectRecords(own, { all: true, filters, keepStorage }, 10_000).map(({ ID }) => ID)).toEqual(chosen);
   });
 
-  test("by an unknown filter is refused", () => {
+  test("refuses an unknown filter", () => {
     const choose = (): unknown => selectRecords(own, { all: true, filters: { "type!": ["x"] } }, 0);
     expect(choose).toThrow(expect.objectContaining({ rule: "build.prune-filter" }));
   });

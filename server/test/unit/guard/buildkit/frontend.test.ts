@@ -11,9 +11,9 @@ const MB = 1024 * 1024;
 const names = { tenant: strictTenant(), ids: engineIds(Buffer.alloc(32)) };
 const { signal } = new AbortController();
 
-/** A build whose engine answers with the steps of this Dockerfile. */
+/** Creates a build whose engine returns the steps of this Dockerfile. */
 function buildOf(dockerfile: string) {
-  const seen = { asked: 0, open: 0, most: 0, warnings: [] as string[] };
+  const seen = { requests: 0, open: 0, most: 0, warnings: [] as string[] };
   const last = toBinary(OpSchema, create(OpSchema, { inputs: [{ digest: "sha256:1" }] }));
   const def = toBinary(
     DefinitionSchema,
@@ -24,7 +24,7 @@ function buildOf(dockerfile: string) {
   );
   const gateway = {
     async solve() {
-      seen.asked++;
+      seen.requests++;
       seen.most = Math.max(seen.most, ++seen.open);
       await new Promise(setImmediate);
       seen.open--;
@@ -49,8 +49,8 @@ function buildOf(dockerfile: string) {
   return { seen, solve };
 }
 
-describe("the steps of a Dockerfile", () => {
-  test("are asked for one after the other, and kept up to a size", async () => {
+describe("solveFrontend", () => {
+  test("sends one request at a time, and stores results up to a size", async () => {
     const { seen, solve } = buildOf("x".repeat(20 * MB));
     const ended = await Promise.allSettled(Array.from({ length: 4 }, () => solve()));
     expect(seen.most).toBe(1);
@@ -58,11 +58,11 @@ describe("the steps of a Dockerfile", () => {
     expect(ended[3]).toMatchObject({ reason: { rule: "build.results" } });
   });
 
-  test("are asked for a hundred times, and the engine is not asked once more", async () => {
+  test("sends at most a hundred requests to the engine", async () => {
     const { seen, solve } = buildOf("FROM a");
     for (let count = 0; count < 100; count++) await solve();
     await expect(solve()).rejects.toMatchObject({ rule: "build.results" });
-    expect(seen.asked).toBe(100);
+    expect(seen.requests).toBe(100);
   });
 
   test.for<[dockerfile: string, argument: string | undefined, warned: string[]]>([
@@ -72,7 +72,7 @@ describe("the steps of a Dockerfile", () => {
     ["#!/bin/sh\n# escape=`\n#SYNTAX = evil/frontend  \n", undefined, ["# syntax=evil/frontend"]],
     ["FROM a", "evil/frontend", ["BUILDKIT_SYNTAX=evil/frontend"]],
     ["FROM a", "docker/dockerfile:1", []],
-  ])("come with a warning of a frontend that is ignored: %j, %s", async ([dockerfile, argument, warned]) => {
+  ])("warns that a frontend is ignored: %j, %s", async ([dockerfile, argument, warned]) => {
     const { seen, solve } = buildOf(dockerfile);
     await solve(argument);
     expect(seen.warnings).toEqual(

@@ -12,8 +12,8 @@ const STATUS = "/moby.buildkit.v1.Control/Status";
 const EMPTY = framed(new Uint8Array());
 const SOLVE_ONE = toBinary(SolveRequestSchema, create(SolveRequestSchema, { ref: "1", entitlements: ["x"] }));
 
-describe.for(["direct", "switched"] as const)("a gRPC call of a connection that is %s", (kind) => {
-  test.for(["[", "guard:99999"])("to the host %s is refused, and the guard goes on", async (authority) => {
+describe.for(["direct", "switched"] as const)("a gRPC call on a %s connection", (kind) => {
+  test.for(["[", "guard:99999"])("to the host %s is refused, and the guard continues to work", async (authority) => {
     await using bed = await grpcBed();
     using session = await http2Of(bed.port, kind);
     expect(await callWith(session, INFO, EMPTY, { ":authority": authority })).toMatchObject({ code: 3 });
@@ -21,7 +21,7 @@ describe.for(["direct", "switched"] as const)("a gRPC call of a connection that 
     expect(bed.problems).toEqual([]);
   });
 
-  test("is one of the requests that a tenant may make", async () => {
+  test("counts as a request of the tenant", async () => {
     const refusal = new Refusal("quota.requests", "too many", { statusCode: 429 });
     let left = kind === "switched" ? 2 : 1;
     const throttle = { take: () => (left-- > 0 ? Promise.resolve() : Promise.reject(refusal)) };
@@ -31,7 +31,7 @@ describe.for(["direct", "switched"] as const)("a gRPC call of a connection that 
     expect(await callWith(session, INFO, EMPTY)).toEqual({ code: 8, sentence: "too many" });
   });
 
-  test("is one of the calls that a tenant may have open", async () => {
+  test("counts as an open call of the tenant", async () => {
     const tenant = standInTenant({ quotas: { context: 1, connections: 2, requests: 1000 } });
     await using bed = await grpcBed({ tenant });
     using session = await http2Of(bed.port, kind);
@@ -43,16 +43,16 @@ describe.for(["direct", "switched"] as const)("a gRPC call of a connection that 
     await Promise.all(waiting);
   });
 
-  test("is told that its tenant has gone", async () => {
+  test("ends with the reason when its tenant is removed", async () => {
     await using bed = await grpcBed();
     using session = await http2Of(bed.port, kind);
     const waiting = callWith(session, STATUS, messageOf(StatusRequestSchema, { ref: "nobodys" }));
-    await callWith(session, INFO, EMPTY); // the first has come
+    await callWith(session, INFO, EMPTY); // the first call has arrived
     await bed.front.close();
     expect((await waiting).sentence).toBe("this tenant is no longer served");
   });
 
-  test("that is cancelled leaves the others of its connection alone", async () => {
+  test("that is cancelled does not affect the other calls of its connection", async () => {
     await using bed = await grpcBed();
     using session = await http2Of(bed.port, kind);
     const first = session.request({ ":method": "POST", ":path": STATUS, "content-type": "application/grpc" });
@@ -61,12 +61,12 @@ describe.for(["direct", "switched"] as const)("a gRPC call of a connection that 
     await callWith(session, INFO, EMPTY);
     first.close(constants.NGHTTP2_CANCEL);
     await closed;
-    // The guard has seen it as well: both calls have their lines.
+    // The guard has noticed the end, because both calls have lines.
     await expect.poll(() => bed.entries.length).toBe(2);
     expect(await callWith(session, INFO, EMPTY)).toEqual({ code: 14, sentence: "the engine has no BuildKit" });
   });
 
-  test("is checked by the policy of now", async () => {
+  test("is checked against the current policy", async () => {
     let tenant = standInTenant();
     await using bed = await grpcBed({ tenant: () => tenant });
     using session = await http2Of(bed.port, kind);
@@ -78,7 +78,7 @@ describe.for(["direct", "switched"] as const)("a gRPC call of a connection that 
   });
 });
 
-test("bytes of messages are counted, once", async () => {
+test("counts the bytes of messages once", async () => {
   await using bed = await grpcBed();
   const message = messageOf(SolveRequestSchema, { ref: "ref1", entitlements: ["x"] });
   using session = await http2Of(bed.port, "switched");
@@ -91,20 +91,20 @@ test("bytes of messages are counted, once", async () => {
   ]);
 });
 
-test.for<[what: string, body: Buffer, headers: Record<string, string>]>([
-  ["that is no message", framed(Buffer.from([0xff])), {}],
-  ["of several messages", Buffer.concat([EMPTY, EMPTY]), {}],
+test.for<[description: string, body: Buffer, headers: Record<string, string>]>([
+  ["without a valid message", framed(Buffer.from([0xff])), {}],
+  ["with several messages", Buffer.concat([EMPTY, EMPTY]), {}],
   ["that is too large", Buffer.concat([Buffer.from([0, 0x7f, 0, 0, 0])]), {}],
   ["that is compressed", framed(gzipSync(SOLVE_ONE), 1), { "grpc-encoding": "gzip" }],
   ["nested too deeply", framed(nested(200)), {}],
   // 4 MB of exporters without a byte
-  ["of millions of fields", framed(Buffer.alloc(4_000_000, Buffer.from([(13 << 3) | 2, 0]))), {}],
+  ["with millions of fields", framed(Buffer.alloc(4_000_000, Buffer.from([(13 << 3) | 2, 0]))), {}],
   [
-    "of millions of fields inside of one",
+    "with millions of fields inside of one",
     framed(inField(8, Buffer.alloc(3_000_000, Buffer.from([(4 << 3) | 2, 0])))),
     {},
   ],
-])("a call %s is refused, and written down", async ([, body, headers]) => {
+])("refuses a call %s, and writes a line of audit", async ([, body, headers]) => {
   await using bed = await grpcBed();
   using session = await http2Of(bed.port, "direct");
   const { code } = await callWith(session, SOLVE, body, headers);
@@ -112,7 +112,7 @@ test.for<[what: string, body: Buffer, headers: Record<string, string>]>([
   await expect.poll(() => bed.entries).toMatchObject([{ call: SOLVE, decision: "refused", rule: "grpc.message" }]);
 });
 
-test("a call that may take centuries prints no warning", async () => {
+test("prints no warning for a call with a timeout of centuries", async () => {
   await using bed = await grpcBed();
   using session = await http2Of(bed.port, "direct");
   expect(await callWith(session, INFO, EMPTY, { "grpc-timeout": "99999999H" })).toMatchObject({ code: 14 });
@@ -121,15 +121,15 @@ test("a call that may take centuries prints no warning", async () => {
 const LARGE = 3_900_000;
 
 test.each([
-  ["that are not complete", Buffer.concat([Buffer.from([0, 0, 0x3d, 9, 0]), Buffer.alloc(LARGE)])],
+  ["incomplete messages", Buffer.concat([Buffer.from([0, 0, 0x3d, 9, 0]), Buffer.alloc(LARGE)])],
   [
-    "whose calls are not ended",
+    "messages of open calls",
     framed(messageOf(SolveRequestSchema, { frontendAttrs: { "build-arg:A": "x".repeat(LARGE) } })),
   ],
-])("messages %s may have so many bytes, of all calls of a tenant", async (_, begun) => {
+])("limits the bytes of %s of all calls of a tenant", async (_, begun) => {
   await using bed = await grpcBed();
   const sessions = [];
-  // One connection of HTTP/2 may hold 10 MB.
+  // An HTTP/2 connection may buffer 10 MB.
   for (let count = 0; count < 9; count++) sessions.push(await http2Of(bed.port, "direct"));
   const headers = { ":method": "POST", ":path": SOLVE, "content-type": "application/grpc" };
   const open = sessions.map((session) => session.request(headers).on("error", () => {}));
@@ -141,13 +141,13 @@ test.each([
   expect(bed.entries).toContainEqual(
     expect.objectContaining({ reason: expect.stringContaining("messages of all calls") as string }),
   );
-  // All is given back.
+  // The memory is available again.
   using session = await http2Of(bed.port, "direct");
   const whole = messageOf(SolveRequestSchema, { ref: "1", frontendAttrs: { "build-arg:A": "x".repeat(3_000_000) } });
   expect((await callWith(session, SOLVE, whole)).sentence).toContain("is longer than");
 });
 
-test("a refusal that cuts a character in half, or is long, is an answer", async () => {
+test("answers with a refusal that is long or cuts a character in half", async () => {
   await using bed = await grpcBed();
   using session = await http2Of(bed.port, "direct");
   const half = messageOf(SolveRequestSchema, { ref: `${"a".repeat(79)}😀` });
@@ -161,7 +161,7 @@ test("a refusal that cuts a character in half, or is long, is an answer", async 
   expect(sentence).toHaveLength(8193);
 });
 
-/** A solve request with a definition that has a source of a definition, and so on. */
+/** Returns a solve request with a definition that has a source with a definition, and so on. */
 function nested(depth: number): Buffer {
   let inner: Buffer = Buffer.alloc(0);
   // Definition.Source = 3, Source.infos = 2, SourceInfo.definition = 3; SolveRequest.definition = 2

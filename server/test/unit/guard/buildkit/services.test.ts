@@ -36,13 +36,13 @@ async function session(
   await all(control.session(sent, { headers: { "x-docker-expose-session-uuid": id } }));
 }
 
-/** What a call is refused by, as its line of audit says */
+/** Returns the rule that refuses a call, from its line of audit. */
 async function ruleOf(bed: ServicesBed, call: Promise<unknown>): Promise<string | undefined> {
   await expect(call).rejects.toBeInstanceOf(ConnectError);
   return bed.entries.at(-1)?.rule;
 }
 
-describe("a field that nobody knows is refused in", () => {
+describe("refuses an unknown field in", () => {
   const unknown = <Schema extends DescMessage>(schema: Schema) =>
     Object.assign(create(schema), { $unknown: [{ no: 99, wireType: 0, data: new Uint8Array([1]) }] });
   test.for<[string, (bed: ServicesBed) => Promise<unknown>]>([
@@ -64,21 +64,21 @@ describe("a field that nobody knows is refused in", () => {
   });
 });
 
-describe("of the cache", () => {
+describe("calls about the cache", () => {
   test.for<[rule: string, call: (bed: ServicesBed) => Promise<unknown>]>([
     ["build.prune-filter", ({ control }) => control.diskUsage({ filter: ["id==x"] })],
     ["build.prune-filter", ({ control }) => control.diskUsage({ ageLimit: 1n })],
     ["build.prune-filter", ({ control }) => all(control.prune({ filter: ["", "id==x"] }))],
     ["build.prune-space", ({ control }) => all(control.prune({ maxUsedSpace: 1n }))],
     ["build.prune-space", ({ control }) => all(control.prune({ minFreeSpace: 1n }))],
-  ])("%s refuses what is not about the tenant's own", async ([rule, call]) => {
+  ])("apply the rule %s", async ([rule, call]) => {
     const bed = servicesBed();
     expect(await ruleOf(bed, call(bed))).toBe(rule);
   });
 });
 
 describe("a build", () => {
-  test("that nobody has begun, or that is over, is none", async () => {
+  test("is not found before it has begun or after its end", async () => {
     const bed = servicesBed();
     vi.spyOn(AbortSignal, "timeout").mockReturnValueOnce(AbortSignal.abort());
     expect(await ruleOf(bed, bed.gateway.ping({}, bed.headers))).toBe("build.unknown");
@@ -91,7 +91,7 @@ describe("a build", () => {
     expect(await ruleOf(bed, bed.gateway.ping({}, bed.headers))).toBe("build.unknown");
   });
 
-  test("has an ID of its own", async () => {
+  test("is refused if a build with its ID is running", async () => {
     const bed = servicesBed();
     const building = bed.build();
     await bed.gateway.ping({}, bed.headers);
@@ -100,7 +100,7 @@ describe("a build", () => {
     await building.catch(() => {});
   });
 
-  test("has its files read alone", async () => {
+  test("allows its client to read only its own files", async () => {
     const bed = servicesBed();
     const building = bed.build();
     await bed.gateway.solve({ frontend: "dockerfile.v0" }, bed.headers);
@@ -116,7 +116,7 @@ describe("a build", () => {
     await building;
   });
 
-  test("makes an image of what its Dockerfile has made alone: one of nothing would have no tenant", async () => {
+  test("creates an image only from a result of its Dockerfile, because an empty image would have no tenant", async () => {
     const bed = servicesBed();
     const building = bed.build([{ type: "image" }]);
     await bed.gateway.ping({}, bed.headers);
@@ -127,7 +127,7 @@ describe("a build", () => {
     expect(bed.taken).toEqual(["sha256:built"]);
   });
 
-  test("has one file read at a time, until its client has the answer", async () => {
+  test("sends one file at a time, and the next when its client has the answer", async () => {
     const waiting: (() => void)[] = [];
     const readFile = async () => {
       await new Promise<void>((resolve) => void waiting.push(resolve));
@@ -136,14 +136,14 @@ describe("a build", () => {
     const bed = servicesBed({ bridge: { readFile, readDir: readFile as never } });
     const building = bed.build();
     await bed.gateway.solve({ frontend: "dockerfile.v0" }, bed.headers);
-    const gone = new AbortController();
+    const cancelled = new AbortController();
     const reads = [
       bed.gateway.readFile({ ref: "r1", filePath: "/x" }, bed.headers),
-      bed.gateway.readFile({ ref: "r1", filePath: "/x" }, { ...bed.headers, signal: gone.signal }),
+      bed.gateway.readFile({ ref: "r1", filePath: "/x" }, { ...bed.headers, signal: cancelled.signal }),
       bed.gateway.readDir({ ref: "r1", dirPath: "/" }, bed.headers),
     ];
     await vi.waitFor(() => expect(waiting).toHaveLength(1));
-    gone.abort();
+    cancelled.abort();
     await expect(reads[1]).rejects.toBeInstanceOf(ConnectError);
     await bed.gateway.ping({}, bed.headers);
     expect(waiting).toHaveLength(1);
@@ -155,17 +155,17 @@ describe("a build", () => {
     await building;
   });
 
-  test("asks for the steps of a Dockerfile a hundred times", async () => {
+  test("may request the steps of a Dockerfile at most a hundred times", async () => {
     const bed = servicesBed();
     const building = bed.build();
-    const ask = async (): Promise<unknown> => bed.gateway.solve({ frontend: "dockerfile.v0" }, bed.headers);
-    for (let asked = 0; asked < 100; asked++) await ask();
-    expect(await ruleOf(bed, ask())).toBe("build.results");
+    const solve = async (): Promise<unknown> => bed.gateway.solve({ frontend: "dockerfile.v0" }, bed.headers);
+    for (let count = 0; count < 100; count++) await solve();
+    expect(await ruleOf(bed, solve())).toBe("build.results");
     await bed.gateway.return({}, bed.headers);
     await building;
   });
 
-  test("has images of a registry from there, or is refused", async () => {
+  test("is refused if BuildKit does not pull a registry's image from the registry", async () => {
     const bed = servicesBed({ policy: { pulls: ["r.example/*"] }, base: "r.example/a:1" });
     const building = bed.build();
     expect(await ruleOf(bed, bed.gateway.solve({ frontend: "dockerfile.v0" }, bed.headers))).toBe("base.registry");
@@ -174,7 +174,7 @@ describe("a build", () => {
   });
 });
 
-describe("a session that brings more than a context may have", () => {
+describe("a session that exceeds the limit of contexts", () => {
   const parts = [{ data: new Uint8Array(600) }, { data: new Uint8Array(600) }];
 
   test("is refused, and ends its build with the reason", async () => {
@@ -187,7 +187,7 @@ describe("a session that brings more than a context may have", () => {
     expect(bed.entries.map(({ rule }) => rule)).toEqual(["grpc.ping", "context.size", "context.size"]);
   });
 
-  test("ends builds that name it for one of their contexts", async () => {
+  test("ends builds that use it for one of their contexts", async () => {
     const bed = servicesBed();
     const building = bed.build();
     building.catch(() => {});
@@ -206,11 +206,11 @@ describe("a session that brings more than a context may have", () => {
     await expect(building).resolves.toBeDefined();
   });
 
-  test("is told over HTTP", async () => {
+  test("ends a build over HTTP with the reason", async () => {
     const bed = servicesBed({ bridge: { solve: async () => new Promise(() => {}) } });
     const building = bed.solve();
     building.catch(() => {});
-    await vi.waitFor(() => expect(bed.asked.solve).toHaveLength(1));
+    await vi.waitFor(() => expect(bed.requests.solve).toHaveLength(1));
     await expect(session(bed, parts)).rejects.toThrow("the context is larger");
     await expect(building).rejects.toMatchObject({ rule: "context.size" });
   });
@@ -221,7 +221,7 @@ describe("an error of the engine", () => {
     throw new ConnectError('source "docker-image://docker.io/library/host:1" denied by policy', Code.Unknown);
   };
 
-  test("that the source policy makes is told as the rule of bases", async () => {
+  test("about the source policy becomes a refusal by the rule of bases", async () => {
     const bed = servicesBed({ bridge: { solve: denied } });
     const building = bed.build();
     expect(await ruleOf(bed, bed.gateway.solve({ frontend: "dockerfile.v0" }, bed.headers))).toBe("base.refused");
@@ -229,7 +229,7 @@ describe("an error of the engine", () => {
     await building;
   });
 
-  test("of a build over HTTP is the build's, and what the guard refuses comes before it", async () => {
+  test("becomes the failure of a build over HTTP, unless the guard has refused a base", async () => {
     const fails = servicesBed({
       bridge: {
         solve: () => {
@@ -242,7 +242,7 @@ describe("an error of the engine", () => {
     await expect(foreign.solve()).rejects.toMatchObject({ rule: "base.refused" });
   });
 
-  test("of a session is told as the loss of a connection", async () => {
+  test("on a session becomes the error of a lost connection", async () => {
     const bed = servicesBed();
     const headers = {
       "x-docker-expose-session-uuid": "s1",
@@ -254,11 +254,11 @@ describe("an error of the engine", () => {
     })();
     const session = all(bed.control.session(messages, { headers }));
     await vi.waitFor(() => expect(bed.sessions).toHaveLength(1));
-    bed.sessions[0]?.destroy(new Error("the engine has gone"));
+    bed.sessions[0]?.destroy(new Error("the engine is down"));
     await expect(session).rejects.toMatchObject({ code: Code.Unavailable });
   });
 
-  test("of an old engine does not tell which image was refused", async () => {
+  test("from an old engine does not disclose which image was refused", async () => {
     const bed = servicesBed({ version: "20.10.24", base: "docker.io/library/host:1" });
     const building = bed.build();
     expect(await ruleOf(bed, bed.gateway.solve({ frontend: "dockerfile.v0" }, bed.headers))).toBe("base.undisclosed");
@@ -268,7 +268,7 @@ describe("an error of the engine", () => {
 });
 
 test.for([{ "x-docker-expose-session-name": "a".repeat(2000) }, { "x-docker-expose-session-sharedkey": "a\u00e9" }])(
-  "a session's texts are short and printable",
+  "refuses a session whose texts are long or not printable",
   async (texts) => {
     const bed = servicesBed();
     const headers = { "x-docker-expose-session-uuid": REF, ...texts };

@@ -25,8 +25,8 @@ function plan(change: Change, policy = {}): SolvePlan {
 
 const DEFINITION = { def: [new Uint8Array([1])] };
 
-describe("a solve", () => {
-  test("has IDs of the guard's, which another tenant's ID of the same text is not", () => {
+describe("planSolve", () => {
+  test("replaces IDs with the guard's, which differ for another tenant's equal ID", () => {
     const { engineRef, engineSession } = plan({});
     expect(engineRef).not.toContain("ref1");
     expect(engineSession).toBe(ids.session("ta", "s1"));
@@ -62,13 +62,13 @@ describe("a solve", () => {
     ["cache.import", { cache: { importRefsDeprecated: ["r.example/a"] } }],
     ["cgroup.refused", { frontendAttrs: { "cgroup-parent": "/" } }],
     ["attest.sbom", { frontendAttrs: { "attest:sbom": "type=sbom,disabled=true" } }],
-  ])("is refused by %s", ([rule, change]) => {
+  ])("applies the rule %s", ([rule, change]) => {
     expect(() => plan(change)).toThrow(expect.objectContaining({ rule }));
     const bytes = toBinary(SolveRequestSchema, create(SolveRequestSchema, { ref: "r", cache: {}, ...change }));
     expect(() => checkMessage(SOLVE, bytes, strictTenant())).toThrow(expect.objectContaining({ rule }));
   });
 
-  test("with a field that nobody knows is refused, also deep inside", () => {
+  test("refuses an unknown field at any depth", () => {
     const unknown = [{ no: 99, wireType: 0, data: new Uint8Array([1]) }];
     const outer = create(SolveRequestSchema, { ref: "r" });
     outer.$unknown = unknown;
@@ -82,7 +82,7 @@ describe("a solve", () => {
     }
   });
 
-  test("gives its image the engine's names, one by one", () => {
+  test("replaces each name of an image with the engine's name", () => {
     const { exporters } = plan({
       exporters: [{ type: "moby", attrs: { name: "app:1,r.example:5000/x", push: "false" } }],
     });
@@ -94,12 +94,12 @@ describe("a solve", () => {
     ]);
   });
 
-  test.for(["moby", "docker"])("does not pass on what buildx notes for itself on an output %s", (type) => {
+  test.for(["moby", "docker"])("omits the attributes that buildx sets for its own use on an output %s", (type) => {
     const { exporters } = plan({ exporters: [{ type, attrs: { "prefer-image-digest": "true" } }] });
     expect(exporters).toEqual([{ type, attrs: {} }]);
   });
 
-  test("may write a registry's cache where tenants share it, to where it may push", () => {
+  test("allows a cache in a registry if tenants share caches and the tenant may push there", () => {
     const cache = { exports: [{ type: "registry", attrs: { ref: "r.example/a" } }] };
     expect(plan({ cache }, { sharesCache: true, pushes: ["r.example/*"] }).cacheExports).toHaveLength(1);
     expect(() => plan({ cache }, { sharesCache: true })).toThrow(
@@ -107,7 +107,7 @@ describe("a solve", () => {
     );
   });
 
-  test("reads no cache, also where tenants share theirs", () => {
+  test("refuses to import a cache, even if tenants share caches", () => {
     const refused = expect.objectContaining({ rule: "cache.import" }) as Error;
     for (const cache of [
       { imports: [{ type: "registry", attrs: { ref: "r.example/a" } }] },
@@ -117,7 +117,7 @@ describe("a solve", () => {
     }
   });
 
-  test("has no cache at an address that policy does not name", () => {
+  test("refuses a cache at an address that the policy does not name", () => {
     const entries = [{ type: "registry", attrs: { ref: "127.0.0.1:5000/a" } }];
     const refused = expect.objectContaining({ rule: "registry.not-public" }) as Error;
     const cache = { exports: entries };
@@ -126,7 +126,7 @@ describe("a solve", () => {
   });
 });
 
-describe("a frontend", () => {
+describe("planFrontend", () => {
   test.for<[rule: string, change: MessageInitShape<typeof FrontendSchema>]>([
     ["frontend.refused", { frontend: "" }],
     ["frontend.refused", { frontend: "gateway.v0", frontendOpt: { source: "evil/frontend" } }],
@@ -149,9 +149,9 @@ describe("a frontend", () => {
     ["source.refused", { frontendOpt: { "context:a": "https://example.com/x" } }],
     ["source.refused", { frontendOpt: { context: "https://example.com/x.git" } }],
     ["attest.sbom", { frontendOpt: { "attest:sbom": "generator=evil/scanner" } }],
-    // BuildKit runs its scanner all the same.
+    // BuildKit runs its scanner anyway.
     ["attest.sbom", { frontendOpt: { "attest:sbom": "disabled=true" } }],
-    // The context's address would be what they say.
+    // BuildKit would read the context's address from these attributes.
     ["frontend.value", { frontendOpt: { contextkey: "vcs:source" } }],
     ["frontend.value", { frontendOpt: { contextkey: "target", target: "http://127.0.0.1/" } }],
     ["build.extra-hosts", { frontendOpt: { "add-hosts": "x=1.2.3.4,Cache-tb.Guard.Internal.=1.2.3.4" } }],
@@ -174,26 +174,26 @@ describe("a frontend", () => {
       { frontendOpt: Object.fromEntries(Array.from({ length: 2001 }, (_, index) => [`build-arg:A${index}`, ""])) },
     ],
     ["frontend.value", { frontendOpt: { platform: "linux/amd64,".repeat(20) } }],
-  ])("is refused by %s", ([rule, change]) => {
+  ])("applies the rule %s", ([rule, change]) => {
     const request = create(FrontendSchema, { frontend: "dockerfile.v0", ...change });
     const tenant = { ...strictTenant(), resources: { ulimits: [], memory: 1000, cpus: 0.5 } };
     expect(() => planFrontend(request, tenant, ids)).toThrow(expect.objectContaining({ rule }));
   });
 
-  test("may ask for limits within those of the tenant, and where it has none, for any but a larger share", () => {
-    const asked = { memory: "1000", memswap: "1000", cpushares: "1024", cpuquota: "50000", cpusetcpus: "0-1" };
+  test("allows limits within the tenant's; for a tenant without limits, all except a larger share of processors", () => {
+    const requested = { memory: "1000", memswap: "1000", cpushares: "1024", cpuquota: "50000", cpusetcpus: "0-1" };
     const plan = (frontendOpt: Record<string, string>, resources: Partial<Resources>) =>
       planFrontend(
         create(FrontendSchema, { frontend: "dockerfile.v0", frontendOpt }),
         { ...strictTenant(), resources: { ulimits: [], ...resources } },
         ids,
       ).attributes;
-    expect(plan(asked, { memory: 1000, cpus: 0.5 })).toEqual(asked);
+    expect(plan(requested, { memory: 1000, cpus: 0.5 })).toEqual(requested);
     expect(plan({ memory: "2000", memswap: "-1", cpuquota: "-1" }, {})).toHaveProperty("memory", "2000");
     expect(() => plan({ cpushares: "1025" }, {})).toThrow(expect.objectContaining({ rule: "build.cpus" }));
   });
 
-  test("with a field that nobody knows is refused", () => {
+  test("refuses an unknown field", () => {
     const request = create(FrontendSchema, { frontend: "dockerfile.v0" });
     request.$unknown = [{ no: 99, wireType: 0, data: new Uint8Array([1]) }];
     expect(() => planFrontend(request, strictTenant(), ids)).toThrow(
@@ -201,20 +201,20 @@ describe("a frontend", () => {
     );
   });
 
-  test("may name a folder of its client for the context", () => {
+  test("accepts a folder of its client as the context", () => {
     for (const contextkey of ["context", "my-folder"]) {
       const request = create(FrontendSchema, { frontend: "dockerfile.v0", frontendOpt: { contextkey } });
       expect(planFrontend(request, strictTenant(), ids).attributes).toEqual({ contextkey });
     }
   });
 
-  test("may give folders of its client a key, as buildx 0.31 and later do", () => {
+  test("accepts keys for folders of its client, which buildx 0.31 and later send", () => {
     const frontendOpt = { "context:docs": "local:docs", "sharedkey:localdir:docs": "docs:1a2b" };
     const request = create(FrontendSchema, { frontend: "dockerfile.v0", frontendOpt });
     expect(planFrontend(request, strictTenant(), ids).attributes).toEqual(frontendOpt);
   });
 
-  test("gets the attributes of the guard last", () => {
+  test("returns attributes that the guard's own attributes replace", () => {
     const tenant = { ...strictTenant({ hasNetwork: false }), resources: { ulimits: ["nofile=9:9"] } };
     const { attributes, syntax } = planFrontend(
       create(FrontendSchema, {
@@ -249,7 +249,7 @@ describe("a frontend", () => {
 });
 
 test.for(["/moby.buildkit.v1.Control/ListenExternals", "/moby.buildkit.v1.frontend.LLBBridge/NewContainer", "/x/y"])(
-  "the call %s is refused",
+  "refuses the call %s",
   (path) => {
     expect(() => checkMessage(path, new Uint8Array(), strictTenant())).toThrow(
       expect.objectContaining({ rule: "grpc.method" }),
@@ -257,20 +257,20 @@ test.for(["/moby.buildkit.v1.Control/ListenExternals", "/moby.buildkit.v1.fronte
   },
 );
 
-test("the history of builds is refused", () => {
+test("refuses the history of builds", () => {
   expect(() => checkMessage("/moby.buildkit.v1.Control/ListenBuildHistory", new Uint8Array(), strictTenant())).toThrow(
     expect.objectContaining({ rule: "grpc.history" }),
   );
 });
 
-test("a field that nobody knows is refused in every message", () => {
+test("refuses an unknown field in every message", () => {
   const bytes = new Uint8Array([0xfa, 0x3f, 0x01, 0x78]); // field 1023
   expect(() => checkMessage("/moby.buildkit.v1.Control/Status", bytes, strictTenant())).toThrow(
     expect.objectContaining({ rule: "grpc.unknown-field" }),
   );
 });
 
-test("bytes that are no message are refused", () => {
+test("refuses bytes that are no message", () => {
   expect(() => checkMessage(SOLVE, new Uint8Array([0xff]), strictTenant())).toThrow(
     expect.objectContaining({ rule: "grpc.message", statusCode: 400 }),
   );

@@ -47,7 +47,7 @@ function exec(change: Exclude<MessageInitShape<typeof ExecOpSchema>, ExecOp> = {
   return { case: "exec", value: { meta: META, ...change } };
 }
 
-/** The tenant's own host, and another */
+/** Returns properties with the tenant's own host and another one. */
 function withHost(Host: string): { meta: NonNullable<MessageInitShape<typeof ExecOpSchema>["meta"]> } {
   return { meta: { ...META, extraHosts: [...META.extraHosts, { Host, IP: "127.0.0.1" }] } };
 }
@@ -56,8 +56,8 @@ function source(identifier: string, attrs: Record<string, string> = {}): OpInit 
   return { case: "source", value: { identifier, attrs } };
 }
 
-describe("steps", () => {
-  test("of a plain Dockerfile pass", async () => {
+describe("walkSteps", () => {
+  test("accepts the steps of a plain Dockerfile", async () => {
     const plain = steps(
       source("docker-image://docker.io/library/a:1", { "image.resolvemode": "pull" }),
       source("local://context", { "local.session": "engine-session" }),
@@ -87,7 +87,7 @@ describe("steps", () => {
     ["build.extra-hosts", exec(withHost("cache-tb.guard.internal"))],
     ["build.extra-hosts", exec(withHost("Cache-Tb.Guard.Internal."))],
     ["build.extra-hosts", exec(withHost("guard.internal")), { cacheHost: undefined }],
-    // Its own, too: that of the time when it shares no cache
+    // Its own host, which it has when it shares no cache, is also refused.
     ["build.extra-hosts", exec(), { cacheHost: undefined }],
     ["mount.cache", exec({ mounts: [{ mountType: 3, cacheOpt: { ID: "guard-tb//x" } }] })],
     ["mount.cache", exec({ mounts: [{ mountType: 3 }] })],
@@ -102,11 +102,11 @@ describe("steps", () => {
     ["source.refused", source("git://example.com/x.git#main", { "git.fullurl": "https://example.com/x.git" })],
     ["llb.step", { case: "build", value: {} }],
     ["llb.step", { case: "passthrough", value: {} }],
-  ])("are refused by %s", async ([rule, op, rules]) => {
+  ])("applies the rule %s", async ([rule, op, rules]) => {
     await expect(walkSteps(steps(op), { ...RULES, ...rules })).rejects.toMatchObject({ rule });
   });
 
-  describe("with limits of their own", () => {
+  describe("with limits of steps", () => {
     type Limits = Exclude<MessageInitShape<typeof LinuxResourcesSchema>, LinuxResources>;
     const limited = (linuxResources: Limits): Definition =>
       create(DefinitionSchema, {
@@ -114,7 +114,7 @@ describe("steps", () => {
         metadata: { one: {}, other: { linuxResources } },
       });
 
-    test("within what the tenant may have pass", async () => {
+    test("accepts limits within the tenant's", async () => {
       const limits = { memory: 1000n, memorySwap: 1000n, cpuShares: 1024n, cpuQuota: 50_000n, cpusetCpus: "0" };
       expect(await walkSteps(limited(limits), RULES)).toEqual([]);
     });
@@ -129,11 +129,11 @@ describe("steps", () => {
       ["build.cpus", { cpuQuota: 50_001n }],
       ["build.cpus", { cpuPeriod: 10_000n, cpuQuota: 5001n }],
       ["build.cpusetmems", { cpusetMems: "0" }],
-    ])("beyond it are refused by %s", async ([rule, limits]) => {
+    ])("refuses larger limits by %s", async ([rule, limits]) => {
       await expect(walkSteps(limited(limits), RULES)).rejects.toMatchObject({ rule });
     });
 
-    test("that nobody knows are refused", async () => {
+    test("refuses unknown limits", async () => {
       const definition = limited({});
       const about = create(OpMetadataSchema);
       about.$unknown = [{ no: 8, wireType: 0, data: new Uint8Array([1]) }];
@@ -142,26 +142,26 @@ describe("steps", () => {
     });
   });
 
-  test("are at most 20,000", async () => {
+  test("accepts at most 20,000 steps", async () => {
     const many = create(DefinitionSchema, { def: Array.from({ length: 20_001 }, () => new Uint8Array()) });
     await expect(walkSteps(many, RULES)).rejects.toMatchObject({ rule: "llb.steps" });
   });
 
-  test("of a git repository at an allowed address pass, by the address that is fetched", async () => {
+  test("accepts a git repository if the address that is fetched is allowed", async () => {
     const policy = strictTenant({ sources: ["https://example.com/"] }).policy;
     const git = source("git://example.com/x.git#main", { "git.fullurl": "https://evil.example/x.git" });
     await expect(walkSteps(steps(git), { ...RULES, policy })).rejects.toMatchObject({ rule: "source.refused" });
     expect(await walkSteps(steps(source("git://example.com/x.git#main")), { ...RULES, policy })).toEqual([]);
   });
 
-  test("with a field that nobody knows are refused", async () => {
+  test("refuses a step with an unknown field", async () => {
     const op = create(OpSchema, { op: { case: "exec", value: { meta: META } } });
     if (op.op.case === "exec") op.op.value.$unknown = [{ no: 50, wireType: 0, data: new Uint8Array([1]) }];
     const definition = create(DefinitionSchema, { def: [toBinary(OpSchema, op)] });
     await expect(walkSteps(definition, RULES)).rejects.toMatchObject({ rule: "grpc.unknown-field" });
   });
 
-  test("of a long Dockerfile let others be answered meanwhile", async () => {
+  test("lets other calls run while it checks a long Dockerfile", async () => {
     let turns = 0;
     const timer = setInterval(() => turns++, 0);
     await walkSteps(steps(...Array.from({ length: 5000 }, () => exec())), RULES);
@@ -209,7 +209,7 @@ describe("bases", () => {
   test.for<[rule: string, reference: string, policy?: object]>([
     ["base.refused", "docker.io/library/alpine:3"],
     ["base.refused", "docker.io/library/app:2"],
-    ["base.refused", "index.docker.io/library/app:1"], // a text that no source policy maps is what it says
+    ["base.refused", "index.docker.io/library/app:1"], // no source policy maps this text, so it names the registry's image
     ["base.refused", `docker.io/library/app@${ID}`],
     ["name.reserved", "guard.internal/tb/docker.io/library/x:1"],
     ["name.reserved", "guard.internal/ta/docker.io/library/other:1"],
@@ -218,14 +218,14 @@ describe("bases", () => {
     await expect(bases([reference], { policy })).rejects.toMatchObject({ rule });
   });
 
-  test("a digest behind an allowed tag is the builder's, or refused", async () => {
+  test("a digest after an allowed tag is refused unless the builder has added it", async () => {
     const policy = { bases: ["docker.io/library/alpine:3"] };
     const reference = `docker.io/library/alpine:3@${ID}`;
     await expect(bases([reference], { policy, digest: ID })).resolves.toEqual({ mustPull: false });
     await expect(bases([reference], { policy, digest: OTHER })).rejects.toMatchObject({ rule: "base.refused" });
   });
 
-  test("an image of a registry is pulled, whatever the host has", async () => {
+  test("an image of a registry is pulled even if the host has it", async () => {
     const policy = { pulls: ["r.example/*"] };
     await expect(bases(["r.example/a:1"], { policy, resolveMode: "local" })).resolves.toEqual({ mustPull: true });
     await expect(bases(["r.example/a:1"], { policy, resolveMode: "pull" })).resolves.toEqual({ mustPull: false });
@@ -234,7 +234,7 @@ describe("bases", () => {
     });
   });
 
-  test("a registry inside of the network is one that policy names", async () => {
+  test("a registry in a private network is refused unless the policy names it", async () => {
     const reference = `127.0.0.1:5000/a:1@${ID}`;
     await expect(bases([reference], { policy: { pulls: ["*"] } })).rejects.toMatchObject({
       rule: "registry.not-public",
@@ -245,7 +245,7 @@ describe("bases", () => {
     await expect(bases([reference], { policy: pinned })).resolves.toEqual({ mustPull: true });
   });
 
-  test("a base inside of the network is one that policy names, or that the host has", async () => {
+  test("a base in a private network is refused unless the policy names it or the host has it", async () => {
     const policy = { bases: ["*"] };
     const reference = `127.0.0.1:5000/a:1@${ID}`;
     await expect(bases([reference], { policy })).rejects.toMatchObject({ rule: "registry.not-public" });
@@ -253,9 +253,9 @@ describe("bases", () => {
     await expect(bases([reference], { policy: { bases: ["127.0.0.1:5000/*"] } })).resolves.toEqual({ mustPull: false });
   });
 
-  test("a digest of a registry's image is taken where the registry answers for its tag", async () => {
+  test("a digest of a registry's image is accepted if the registry answers for its tag", async () => {
     const policy = { pulls: ["r.example/*"] };
-    const asked: string[] = [];
+    const resolved: string[] = [];
     const check = async (reference: string): Promise<unknown> =>
       checkBases([{ reference, resolveMode: "pull", platform: undefined }], {
         policy: strictTenant(policy).policy,
@@ -263,7 +263,7 @@ describe("bases", () => {
         support: { hasSourcePolicies: true },
         isOnHost: async () => false,
         digestOf: async (_, name) => {
-          asked.push(name);
+          resolved.push(name);
           if (name.includes("private")) throw new Error("401 Unauthorized");
           return OTHER;
         },
@@ -271,17 +271,17 @@ describe("bases", () => {
     await expect(check(`r.example/a:1@${ID}`)).resolves.toEqual({ mustPull: false });
     await expect(check(`r.example/private:1@${ID}`)).rejects.toThrow("401 Unauthorized");
     await expect(check(`r.example/a@${ID}`)).rejects.toMatchObject({ rule: "base.digest-alone" });
-    expect(asked).toEqual(["r.example/a:1", "r.example/private:1"]);
+    expect(resolved).toEqual(["r.example/a:1", "r.example/private:1"]);
   });
 
-  test("an old engine cannot take the tenant's own image", async () => {
+  test("the tenant's own image is refused on an old engine", async () => {
     await expect(bases(["docker.io/library/app:1"], { isNew: false })).rejects.toMatchObject({
       rule: "base.own-unsupported",
     });
   });
 });
 
-test("the source policy denies all but what is allowed, and maps the tenant's names", () => {
+test("the source policy denies everything that is not allowed, and maps the tenant's names", () => {
   const { rules } = sourcePolicy(
     "ta",
     strictTenant({
@@ -325,7 +325,7 @@ describe("a result", () => {
     metadata: { "containerimage.config": Buffer.from("{}") },
   });
 
-  test("that a client returns is the one that the frontend has made", () => {
+  test("that a client returns is replaced with the frontend's", () => {
     const forged = create(ResultSchema, {
       result: { case: "ref", value: { id: "r1" } },
       metadata: { "containerimage.config": Buffer.from('{"forged":true}') },
@@ -339,17 +339,17 @@ describe("a result", () => {
     { result: { case: "ref" as const, value: { id: "r2" } } },
     { result: { case: "refs" as const, value: { refs: { a: { id: "r1" }, b: { id: "r2" } } } } },
     { metadata: { "containerimage.config": Buffer.from("{}") } },
-  ])("of something else is refused", (given) => {
+  ])("that the frontend has not created is refused", (given) => {
     expect(() => knownResult({ results: [known] }, create(ResultSchema, given))).toThrow(
       expect.objectContaining({ rule: "result.forged" }),
     );
   });
 
-  test("of a client that only asks what the builder can do is empty", () => {
+  test("of a client that only queries the builder's features is empty", () => {
     expect(knownResult({ results: [] }, undefined)).toEqual(create(ResultSchema));
   });
 
-  test("whose steps are not told is refused", () => {
+  test("without its steps is refused", () => {
     const blind = create(ResultSchema, { result: { case: "ref", value: { id: "r1" } } });
     const old = create(ResultSchema, { result: { case: "refDeprecated", value: "r1" } });
     for (const result of [blind, old]) {

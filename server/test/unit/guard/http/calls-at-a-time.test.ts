@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { frontBed } from "../../../fixtures/guard/front-bed.ts";
-import { askHttp2 } from "../../../fixtures/guard/http2-client.ts";
+import { requestHttp2 } from "../../../fixtures/guard/http2-client.ts";
 import { echoingBuildkit, slowList, standInBackend, standInTenant } from "../../../fixtures/guard/stand-in-backend.ts";
 import { rawConnection, statusOf } from "../../../fixtures/raw-request.ts";
 
@@ -9,18 +9,21 @@ const HOST = "Host: docker\r\n";
 describe("HTTP/2 with prior knowledge", () => {
   it("is answered like HTTP/1.1", async () => {
     await using bed = await frontBed();
-    expect(await askHttp2(bed.port, { ":path": "/_ping" })).toMatchObject({ ":status": 200, "api-version": "1.51" });
-    expect(await askHttp2(bed.port, { ":path": "/containers/json" })).toMatchObject({ ":status": 403 });
-    expect(await askHttp2(bed.port, { ":path": "/images//json" })).toMatchObject({ ":status": 400 });
+    expect(await requestHttp2(bed.port, { ":path": "/_ping" })).toMatchObject({
+      ":status": 200,
+      "api-version": "1.51",
+    });
+    expect(await requestHttp2(bed.port, { ":path": "/containers/json" })).toMatchObject({ ":status": 403 });
+    expect(await requestHttp2(bed.port, { ":path": "/images//json" })).toMatchObject({ ":status": 400 });
   });
 
   it("passes gRPC calls on to BuildKit", async () => {
     const headers = { ":method": "POST", ":path": "/a.B/C", "content-type": "application/grpc", te: "trailers" };
     await using bed = await frontBed({ backend: standInBackend({ buildkit: echoingBuildkit() }) });
-    expect(await askHttp2(bed.port, headers)).toMatchObject({ ":status": 200, "x-path": "/a.B/C" });
-    expect(await askHttp2(bed.port, { ...headers, ":path": "/a/b/c" })).toMatchObject({ "grpc-status": "3" });
+    expect(await requestHttp2(bed.port, headers)).toMatchObject({ ":status": 200, "x-path": "/a.B/C" });
+    expect(await requestHttp2(bed.port, { ...headers, ":path": "/a/b/c" })).toMatchObject({ "grpc-status": "3" });
     await using without = await frontBed();
-    expect(await askHttp2(without.port, headers)).toMatchObject({ "grpc-status": "9" });
+    expect(await requestHttp2(without.port, headers)).toMatchObject({ "grpc-status": "9" });
     expect(without.entries).toMatchObject([{ rule: "buildkit.none" }]);
   });
 });
@@ -46,7 +49,7 @@ describe("a tenant with as many open calls as it may have connections", () => {
     connection.socket.write(`GET /images/json HTTP/1.1\r\n${HOST}\r\n`);
     await begun;
     const headers = { ":method": "POST", ":path": "/a.B/C", "content-type": "application/grpc", te: "trailers" };
-    expect(await askHttp2(bed.port, headers)).toMatchObject({ "grpc-status": "8" });
+    expect(await requestHttp2(bed.port, headers)).toMatchObject({ "grpc-status": "8" });
     expect(bed.entries).toMatchObject([{ rule: "quota.calls" }]);
   });
 });

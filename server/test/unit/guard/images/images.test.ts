@@ -18,7 +18,7 @@ test("nothing that a tenant names reaches the engine as it came", async () => {
   bed.engine.images.push({ Id: idOf("1"), RepoTags: ["app:v1", "host:latest"], RepoDigests: [`app@${idOf("d")}`] });
   for (const name of ["app:v1", "host", `app@${idOf("d")}`, idOf("1"), "1111", "../../version", "app?x=1", "%2e%2e/x"])
     await expect(bed.images.inspect(a, name, { manifests: false })).rejects.toHaveProperty("statusCode");
-  const paths = bed.engine.asked.map((line) => line.split(" ")[1]);
+  const paths = bed.engine.requests.map((line) => line.split(" ")[1]);
   expect(
     paths.filter(
       (path) => !/^\/images\/(?:json|guard\.internal\/a\/docker\.io\/library\/[\w:@]+\/json)$/.test(path ?? ""),
@@ -74,7 +74,7 @@ test("those who list images at the same time get one list of the engine, which h
   bed.engine.images.push({ Id: idOf("2"), RepoTags: [nameOf("a", "new:v1")], Labels });
   await first;
   for (const list of await Promise.all(others)) expect(list).toHaveLength(2);
-  expect(bed.engine.asked).toHaveLength(2);
+  expect(bed.engine.requests).toHaveLength(2);
   const gone = AbortSignal.abort(new Error("gone"));
   await expect(bed.images.list(callerOf(tenantOf("a"), { signal: gone }), any)).rejects.toThrow("gone");
 });
@@ -134,7 +134,7 @@ test("a name that is given has a tag, and no digest", async () => {
   const withDigest = bed.images.tag(a, "app:v1", `other:v1@${idOf("d")}`);
   await expect(withDigest).rejects.toMatchObject({ rule: "name.digest" });
   await bed.images.tag(a, "app:v1", "other:v1");
-  expect(bed.engine.asked.at(-1)).toBe(
+  expect(bed.engine.requests.at(-1)).toBe(
     `POST /images/${idOf("1")}/tag repo=guard.internal/a/docker.io/library/other tag=v1`,
   );
 });

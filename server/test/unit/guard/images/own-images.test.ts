@@ -7,7 +7,7 @@ const bed = useImagesBed();
 
 test("an engine that looks up the digest of a name alone does not give away another's image", async () => {
   bed.engine.images.push({ Id: idOf("1"), RepoTags: ["host:v1"] });
-  bed.engine.takesDigestsAlone = true;
+  bed.engine.looksUpDigestsOnly = true;
   await expect(bed.own.find("a", `x@${idOf("1")}`, signal)).rejects.toMatchObject({ statusCode: 404 });
 });
 
@@ -67,7 +67,7 @@ test("names that an image is given next count; one that is there is left as it w
 });
 
 test("an image that the host has a name for as well is never asked to go by its ID", async () => {
-  const removals = (): string[] => bed.engine.asked.splice(0).filter((line) => line.startsWith("DELETE"));
+  const removals = (): string[] => bed.engine.requests.splice(0).filter((line) => line.startsWith("DELETE"));
   bed.engine.images.push({ Id: idOf("1"), RepoTags: [nameOf("a", "app:v1"), "host:v1"], Size: 10, Labels });
   await expect(bed.own.take(tenantOf("a", { bytes: 9 }), idOf("1"), signal)).rejects.toMatchObject({
     rule: "quota.bytes",

@@ -11,7 +11,7 @@ test("nothing is forced, and a container that uses the image is not named", asyn
     message,
     statusCode: 409,
   });
-  expect(bed.engine.asked.filter((line) => line.startsWith("DELETE"))).toEqual([
+  expect(bed.engine.requests.filter((line) => line.startsWith("DELETE"))).toEqual([
     `DELETE /images/${nameOf("a", "app:v1")} noprune=1`,
   ]);
 });

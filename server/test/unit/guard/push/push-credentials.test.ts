@@ -33,9 +33,9 @@ test("asks with an identity token", async () => {
 
 test("asks for another token when the registry no longer takes one", async () => {
   const registry = await registryWith({ auth: "token", tokenUses: 2 });
-  const script: PushScript = async function* (ask, at) {
+  const script: PushScript = async function* (send, at) {
     for (let round = 0; round < 6; round++)
-      yield { status: String((await ask("HEAD", `${at}/blobs/${digestOf(LAYER)}`)).status) };
+      yield { status: String((await send("HEAD", `${at}/blobs/${digestOf(LAYER)}`)).status) };
   };
   const { lines } = await push({ host: registry.host, credentials: REGISTRY_USER, script });
   expect(lines.slice(1).map(({ status }) => status)).toEqual(Array(6).fill("404"));
@@ -47,7 +47,7 @@ test("gives up when the registry takes no token", async () => {
   const { error, note } = await push({ host: registry.host, credentials: REGISTRY_USER });
   expect(error).toContain("unauthorized");
   expect(note.rule).toBe("push.denied");
-  expect(registry.asked.length).toBeLessThan(12);
+  expect(registry.requests.length).toBeLessThan(12);
 });
 
 test("the guard's credentials come before the tenant's", async () => {

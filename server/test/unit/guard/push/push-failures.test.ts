@@ -47,7 +47,7 @@ async function ruleOf({ registry = {}, script = pushOneLayer, changes = () => ({
     { credentials: undefined, platform, onLine: (line) => lines.push(line) },
   );
   expect([...engine.names].filter((name) => !name.includes("@"))).toEqual([]);
-  return { rule: caller.note.rule, error: lines.at(-1)?.["error"], requests: opened.asked.length };
+  return { rule: caller.note.rule, error: lines.at(-1)?.["error"], requests: opened.requests.length };
 }
 
 /** A registry that answers some requests in another way. */
@@ -79,10 +79,10 @@ test.each<[string, StandInOptions, string]>([
 });
 
 test("an engine that begins uploads without an end is stopped", async () => {
-  const script: PushScript = async function* (ask, at) {
+  const script: PushScript = async function* (send, at) {
     let status = 202;
     for (let begun = 0; begun < 600 && status === 202; begun++)
-      ({ status } = await ask("POST", `${at}/blobs/uploads/`));
+      ({ status } = await send("POST", `${at}/blobs/uploads/`));
     yield { error: `the last is ${status}` };
   };
   const { rule, requests } = await ruleOf({ script });

@@ -23,7 +23,7 @@ test("pushes a layer and its manifest, and says so in the tenant's words", async
 test("does not pass on the mount of another repository", async () => {
   const registry = await registryWith();
   await push({ host: registry.host });
-  expect(registry.asked.filter((line) => line.startsWith("POST"))).toEqual(["POST /v2/team/app/blobs/uploads/"]);
+  expect(registry.requests.filter((line) => line.startsWith("POST"))).toEqual(["POST /v2/team/app/blobs/uploads/"]);
 });
 
 test("sends nothing that the registry has", async () => {
@@ -34,9 +34,9 @@ test("sends nothing that the registry has", async () => {
 
 test("tells the registry's reason where a layer has another digest", async () => {
   const registry = await registryWith();
-  const script: PushScript = async function* (ask, at) {
-    const started = await ask("POST", `${at}/blobs/uploads/`);
-    const put = await ask("PUT", `${pathOf(started)}?digest=${digestOf(LAYER)}`, { body: Buffer.from("other") });
+  const script: PushScript = async function* (send, at) {
+    const started = await send("POST", `${at}/blobs/uploads/`);
+    const put = await send("PUT", `${pathOf(started)}?digest=${digestOf(LAYER)}`, { body: Buffer.from("other") });
     yield { error: put.body };
   };
   expect((await push({ host: registry.host, script })).error).toBe("digest invalid: not this digest");
@@ -45,9 +45,9 @@ test("tells the registry's reason where a layer has another digest", async () =>
 test("shows nothing of where the registry keeps uploads", async () => {
   const registry = await registryWith();
   const locations: (string | undefined)[] = [];
-  const script: PushScript = async function* (ask, at) {
-    const started = await ask("POST", `${at}/blobs/uploads/`);
-    const patched = await ask("PATCH", pathOf(started), { body: LAYER });
+  const script: PushScript = async function* (send, at) {
+    const started = await send("POST", `${at}/blobs/uploads/`);
+    const patched = await send("PATCH", pathOf(started), { body: LAYER });
     locations.push(started.headers.location, patched.headers.location);
     yield { status: patched.headers["range"] ?? "" };
   };
@@ -84,8 +84,8 @@ test("leaves it to the engine to try again what a registry has had too much of",
       return true;
     },
   });
-  const script: PushScript = async function* (ask, at) {
-    for (let round = 0; round < 2; round++) statuses.push((await ask("POST", `${at}/blobs/uploads/`)).status);
+  const script: PushScript = async function* (send, at) {
+    for (let round = 0; round < 2; round++) statuses.push((await send("POST", `${at}/blobs/uploads/`)).status);
     yield { status: "done" };
   };
   expect((await push({ host: registry.host, script })).error).toBeUndefined();

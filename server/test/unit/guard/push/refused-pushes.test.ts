@@ -4,7 +4,7 @@ import { checkPush } from "../../../../src/guard/push/check-push.ts";
 import { checkEngineIsLocal } from "../../../../src/guard/push/check-push.ts";
 import type { Tenant } from "../../../../src/guard/tenant.ts";
 import {
-  askAt,
+  sendTo,
   digestOf,
   LAYER,
   MANIFEST_TYPE,
@@ -18,10 +18,10 @@ const { push, registryWith } = usePushBed();
 
 test("ends a push that has used up its quota, without another try of the engine", async () => {
   const registry = await registryWith();
-  const script: PushScript = async function* (ask, at) {
+  const script: PushScript = async function* (send, at) {
     for (;;) {
-      const started = await ask("POST", `${at}/blobs/uploads/`);
-      yield { status: (await ask("PATCH", pathOf(started), { body: LAYER })).body };
+      const started = await send("POST", `${at}/blobs/uploads/`);
+      yield { status: (await send("PATCH", pathOf(started), { body: LAYER })).body };
     }
   };
   const { error, engine, note } = await push({ host: registry.host, script, quota: 100 });
@@ -58,7 +58,7 @@ test.for(["127.0.0.1", "localhost"])(
     const registry = await registryWith();
     const { note } = await push({ host: registry.host.replace("127.0.0.1", name), pushes: ["*"] });
     expect(note.rule).toBe("push.not-public");
-    expect(registry.asked).toEqual([]);
+    expect(registry.requests).toEqual([]);
   },
 );
 
@@ -80,12 +80,12 @@ test.for([
   ["the removal of a manifest", "DELETE", (at: string) => `${at}/manifests/${digestOf(LAYER)}`],
 ] as const)("does not answer what is no push: %s", async ([, method, path]) => {
   const registry = await registryWith();
-  const script: PushScript = async function* (ask, at) {
-    yield { status: String((await ask(method, path(at))).status) };
+  const script: PushScript = async function* (send, at) {
+    yield { status: String((await send(method, path(at))).status) };
   };
   const { lines } = await push({ host: registry.host, script });
   expect(lines.at(-1)).toEqual({ status: "404" });
-  expect(registry.asked).toEqual(["GET /v2/"]);
+  expect(registry.requests).toEqual(["GET /v2/"]);
 });
 
 test.for([
@@ -94,9 +94,9 @@ test.for([
   ["of the first schema", "", "application/vnd.docker.distribution.manifest.v1+json", Buffer.from("{}"), "not pushed"],
 ] as const)("does not pass on a manifest %s", async ([, under, type, body, words]) => {
   const registry = await registryWith();
-  const script: PushScript = async function* (ask, at, tag) {
+  const script: PushScript = async function* (send, at, tag) {
     const path = `${at}/${under === "" ? `manifests/${tag}` : under}`;
-    yield { error: (await ask("PUT", path, { headers: { "content-type": type }, body })).body };
+    yield { error: (await send("PUT", path, { headers: { "content-type": type }, body })).body };
   };
   expect((await push({ host: registry.host, script })).error).toContain(words);
   expect(registry.manifests.size).toBe(0);
@@ -117,11 +117,11 @@ test("pushes no digest, and nothing with an engine elsewhere", () => {
 test("asks everybody for the password of a push", async () => {
   const registry = await registryWith();
   const statuses: number[] = [];
-  const script: PushScript = async function* (ask, at, tag) {
-    const { headers } = await ask("POST", `${at}/blobs/uploads/`);
+  const script: PushScript = async function* (send, at, tag) {
+    const { headers } = await send("POST", `${at}/blobs/uploads/`);
     const url = headers.location ?? "";
     for (const authorization of ["", `Basic ${btoa(`${tag}:`)}`, `Basic ${btoa(`${tag}:wrong`)}`])
-      statuses.push((await askAt(url, "PATCH", { headers: { authorization } })).status);
+      statuses.push((await sendTo(url, "PATCH", { headers: { authorization } })).status);
     yield { status: "done" };
   };
   await push({ host: registry.host, script });

@@ -17,19 +17,19 @@ async function built(
   return bed;
 }
 
-describe("the engine is asked for", () => {
+describe("the guard requests from the engine", () => {
   test("a build with the guard's ID, attributes and source policy", async () => {
-    const { asked } = await built();
-    const [solve] = asked.solve;
+    const { requests } = await built();
+    const [solve] = requests.solve;
     expect(solve?.ref).not.toBe("ref1");
     expect(solve?.frontend).toBe("");
     expect(solve?.frontendAttrs).toMatchObject({ "label:docker-over-ssh.guard.tenant": "ta" });
     expect(solve?.sourcePolicy?.rules.length).toBeGreaterThan(3);
-    expect((await built({ version: "20.10.24" })).asked.solve[0]?.sourcePolicy).toBeUndefined();
+    expect((await built({ version: "20.10.24" })).requests.solve[0]?.sourcePolicy).toBeUndefined();
   });
 
-  test("the steps of a Dockerfile, none of which runs before it is checked", async () => {
-    const [frontend] = (await built()).asked.frontend;
+  test("the steps of a Dockerfile, without running them before they are checked", async () => {
+    const [frontend] = (await built()).requests.frontend;
     expect(frontend).toMatchObject({ frontend: "dockerfile.v0", evaluate: false });
     expect(frontend?.frontendOpt).toMatchObject({
       filename: "Dockerfile",
@@ -40,7 +40,7 @@ describe("the engine is asked for", () => {
   });
 });
 
-test("steps whose cache is not the tenant's are refused, unless tenants share it", async () => {
+test("refuses steps without the tenant's cache key, unless tenants share their cache", async () => {
   const step: ServicesOptions["step"] = { case: "exec", value: { meta: {} } };
   await expect(built({ step, policy: { sharesCache: true } })).resolves.toBeDefined();
   const bed = servicesBed({ step });
@@ -49,12 +49,12 @@ test("steps whose cache is not the tenant's are refused, unless tenants share it
   expect(bed.entries.at(-1)?.rule).toBe("cache.salt");
 });
 
-test("an image of the engine becomes the tenant's; what goes to the client is none", async () => {
+test("records an image on the engine as the tenant's, but not an output to the client", async () => {
   expect((await built({}, [{ type: "moby", attrs: { name: "app" } }])).taken).toEqual(["sha256:built"]);
   expect((await built({}, [{ type: "local" }])).taken).toEqual([]);
 });
 
-test("a build is not that of another tenant with the same ID", async () => {
+test("does not find a build by the ID that another tenant uses", async () => {
   const bed = servicesBed();
   const building = bed.build();
   await bed.gateway.solve(FRONTEND, bed.headers);
@@ -66,7 +66,7 @@ test("a build is not that of another tenant with the same ID", async () => {
   await building;
 });
 
-test("a build that its quota ends tells the reason", async () => {
+test("reports the reason when a quota ends a build", async () => {
   const quota = new AbortController();
   const bed = servicesBed({ quota: quota.signal });
   const building = bed.build();
@@ -76,8 +76,8 @@ test("a build that its quota ends tells the reason", async () => {
   expect(bed.entries.at(-1)?.rule).toBe("quota.build-time");
 });
 
-describe("the tenant is told", () => {
-  test("what it can use of a builder, and nothing of the host", async () => {
+describe("the tenant gets", () => {
+  test("the features of a builder that it can use, without properties of the host", async () => {
     const labels = { hostname: "secret", "org.mobyproject.buildkit.worker.snapshotter": "overlayfs" };
     const bed = servicesBed({
       bridge: { ping: () => ({ frontendApiCaps: [{ ID: "gateway.exec" }, { ID: "solve.base" }] }) },
@@ -95,7 +95,7 @@ describe("the tenant is told", () => {
   test.each([
     ["28.5.0", "not found"],
     ["20.10.24", ""],
-  ])("the progress of a build, in its own words, of Docker %s", async (version, error) => {
+  ])("the progress of a build with its own names, from Docker %s", async (version, error) => {
     const names = [
       "naming to guard.internal/ta/docker.io/library/app:1",
       "[internal] load metadata for docker.io/library/host:1",

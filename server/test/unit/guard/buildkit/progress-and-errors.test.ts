@@ -14,7 +14,7 @@ import { StatusResponseSchema } from "../../../../src/guard/buildkit/gen/control
 import { StatusSchema } from "../../../../src/guard/buildkit/gen/gateway_pb.ts";
 import { strictTenant } from "../../../fixtures/guard/buildkit-tenant.ts";
 
-test("progress is in the tenant's words", () => {
+test("progress contains the tenant's names", () => {
   const status = create(StatusResponseSchema, {
     vertexes: [{ name: "[1/2] FROM guard.internal/ta/docker.io/library/app:1", error: "" }],
     statuses: [{ ID: "naming to guard.internal/tb/docker.io/library/x:1" }],
@@ -24,57 +24,59 @@ test("progress is in the tenant's words", () => {
   expect(statuses[0]?.ID).toBe("naming to (an image of another tenant)");
 });
 
-test("a long line of a tenant's is put into its words at once", () => {
+test("replaces names in a long line of a tenant quickly", () => {
   const name = `RUN echo guard.internal/tb/${".".repeat(1_000_000)}x`;
   const { vertexes } = statusForTenant("ta", create(StatusResponseSchema, { vertexes: [{ name }] }));
   expect(vertexes[0]?.name).toBe("RUN echo (an image of another tenant)");
   expect(syntaxOf(`# syntax=a${" ".repeat(1_000_000)}b`)).toHaveLength(1_000_002);
 });
 
-test("an error of the engine is in the tenant's words, without the engine's details", () => {
+test("an error of the engine contains the tenant's names, without the engine's details", () => {
   const error = new ConnectError("pull guard.internal/ta/docker.io/library/app:1 failed", Code.Unknown, {
     "grpc-status-details-bin": "AAAA",
     "x-other": "1",
   });
-  const told = grpcError("ta", error);
-  expect(told.rawMessage).toBe("pull app:1 failed");
-  expect([...told.metadata.keys()]).toEqual([]);
+  const answer = grpcError("ta", error);
+  expect(answer.rawMessage).toBe("pull app:1 failed");
+  expect([...answer.metadata.keys()]).toEqual([]);
   expect(grpcError("ta", new Error("secret path")).rawMessage).not.toContain("secret");
   expect(grpcError("ta", new Refusal("x", "no", { statusCode: 404 })).code).toBe(Code.NotFound);
 });
 
-test("an error keeps the details that clients print, and no others", () => {
+test("an error keeps only the details that clients print", () => {
   const of = (name: string) => ({ typeUrl: `github.com/moby/buildkit/errdefs.${name}+json`, value: Buffer.from("{}") });
   const details = toBinary(StatusSchema, create(StatusSchema, { details: [of("Source"), of("Stack")] }));
   const error = new ConnectError("failed", Code.Unknown, {
     "grpc-status-details-bin": Buffer.from(details).toString("base64"),
   });
-  const kept = decodeBinaryHeader(grpcError("ta", error).metadata.get("grpc-status-details-bin") ?? "", StatusSchema);
-  expect(kept.details.map(({ typeUrl }) => typeUrl)).toEqual([of("Source").typeUrl]);
+  const status = decodeBinaryHeader(grpcError("ta", error).metadata.get("grpc-status-details-bin") ?? "", StatusSchema);
+  expect(status.details.map(({ typeUrl }) => typeUrl)).toEqual([of("Source").typeUrl]);
 });
 
-test("what a source policy has denied is told as the rule that denies it", () => {
+test("a source that the source policy has denied is refused by the rule that denies it", () => {
   const build = { own: { byName: new Map(), byEngineName: new Map() }, support: { hasSourcePolicies: true } };
   const { policy } = strictTenant();
-  const tell = (source: string): string | undefined =>
+  const ruleOf = (source: string): string | undefined =>
     refusedSource(new Error(`x: source "${source}" denied by policy: y`), policy, build)?.rule;
-  expect(tell("docker-image://docker.io/library/a:1")).toBe("base.refused");
-  expect(tell("docker-image://guard.internal/tb/docker.io/library/a:1")).toBe("base.refused");
-  expect(tell("https://example.com/x")).toBe("source.refused");
+  expect(ruleOf("docker-image://docker.io/library/a:1")).toBe("base.refused");
+  expect(ruleOf("docker-image://guard.internal/tb/docker.io/library/a:1")).toBe("base.refused");
+  expect(ruleOf("https://example.com/x")).toBe("source.refused");
   expect(refusedSource(new Error("process did not complete"), policy, build)).toBeUndefined();
 });
 
-test("an old engine's error tells nothing of an image that may not be used, or whether it is there", () => {
+test("an old engine's error discloses neither the content nor the existence of an image that may not be used", () => {
   const build = { own: { byName: new Map(), byEngineName: new Map() }, support: { hasSourcePolicies: false } };
   const { policy } = strictTenant();
-  const tell = (message: string): string | undefined =>
+  const ruleOf = (message: string): string | undefined =>
     refusedSource(new ConnectError(message, Code.Unknown), policy, build)?.rule;
   const begin = "failed to solve with frontend dockerfile.v0: failed to create LLB definition: ";
-  // What `EXPOSE $PASSWORD` tells of another tenant's image
-  expect(tell(`${begin}Invalid containerPort: topsecret`)).toBe("base.undisclosed");
-  expect(tell(`${begin}Invalid containerPort: dockerfile parse error topsecret`)).toBe("base.undisclosed");
-  expect(tell('failed to do request: Head "http://127.0.0.1:5000/v2/x": connection refused')).toBe("base.undisclosed");
-  expect(tell(`${begin}dockerfile parse error line 1: unknown instruction: FORM`)).toBeUndefined();
+  // `EXPOSE $PASSWORD` on top of another tenant's image
+  expect(ruleOf(`${begin}Invalid containerPort: topsecret`)).toBe("base.undisclosed");
+  expect(ruleOf(`${begin}Invalid containerPort: dockerfile parse error topsecret`)).toBe("base.undisclosed");
+  expect(ruleOf('failed to do request: Head "http://127.0.0.1:5000/v2/x": connection refused')).toBe(
+    "base.undisclosed",
+  );
+  expect(ruleOf(`${begin}dockerfile parse error line 1: unknown instruction: FORM`)).toBeUndefined();
   const status = create(StatusResponseSchema, {
     vertexes: ["docker.io/library/host:1", "docker.io/library/base:1"].map((name) => ({
       name: `[internal] load metadata for ${name}`,
@@ -88,7 +90,7 @@ test("an old engine's error tells nothing of an image that may not be used, or w
 test("a policy that allows every name does not allow those of other tenants", () => {
   const { policy } = strictTenant();
   const { rules } = sourcePolicy("ta", { ...policy, bases: ["*"] }, ownBases("ta", []));
-  // Of several rules that match, the last counts.
+  // If several rules match, the last one decides.
   const action = (source: string): number | undefined =>
     rules.findLast(({ selector }) => new RegExp(selector?.identifier ?? "", "i").test(`docker-image://${source}`))
       ?.action;
@@ -97,7 +99,7 @@ test("a policy that allows every name does not allow those of other tenants", ()
   expect(action("guard.internal/ta/docker.io/library/app:1")).toBe(0);
 });
 
-test("a policy with a star for the host does not allow addresses, which the builder would ask", () => {
+test("a policy with a star for the host does not allow addresses, which the builder would contact", () => {
   const { policy } = strictTenant();
   const { rules } = sourcePolicy("ta", { ...policy, bases: ["*", "127.0.0.1:5000/*"] }, ownBases("ta", []));
   const action = (source: string): number | undefined =>
@@ -118,7 +120,7 @@ test("a policy with a star for the host does not allow addresses, which the buil
   expect(refusedSource(denied, { ...policy, bases: ["*"] }, build)).toMatchObject({ rule: "registry.not-public" });
 });
 
-test("a session has known methods, and none that would change a build after it was checked", () => {
+test("a session may have only known methods, and none that would change a build after its check", () => {
   expect(checkMethods(["/moby.filesync.v1.FileSync/DiffCopy", "/moby.exporter.v1.Exporter/FindExporters"])).toEqual([
     "/moby.filesync.v1.FileSync/DiffCopy",
   ]);
