@@ -78,7 +78,7 @@ describe("a dry push", () => {
     expect(uploads(engine)).toBe(1);
   });
 
-  test("is refused the last manifest, so that the engine does not record the push", async () => {
+  test("is answered with an error at the last manifest, so that the engine does not record the push", async () => {
     let end: unknown;
     const pushImage = containerd([amd64]);
     const engine = pushingEngine(async (send, push) => {
@@ -92,7 +92,7 @@ describe("a dry push", () => {
     expect(String(end)).toContain("403");
   });
 
-  test("is given up when the engine begins to compress a layer: no byte is taken", async () => {
+  test("is aborted when the engine begins to compress a layer: no byte is accepted", async () => {
     const engine = graphdriverEngine(withDigests.map((it) => ({ ...it, known: [] })));
     expect(await dryPush(engine, app, setup.options)).toBeUndefined();
     expect(engine.sent.filter((line) => line.startsWith("PATCH"))).toEqual([]);
@@ -101,7 +101,7 @@ describe("a dry push", () => {
     expect(setup.details.join()).toContain("knows no digest for a layer");
   });
 
-  test("takes a wanted layer that has no digest", async () => {
+  test("accepts a wanted layer that has no digest", async () => {
     const engine = graphdriverEngine([...withDigests.slice(0, 2), { ...top, known: [] }]);
     const dryPushed = await dryPush(engine, app, { ...setup.options, wanted: new Set([top.diffId]) });
     expect(dryPushed?.layers[2]).toMatchObject({ digest: top.digest, diffId: top.diffId, size: top.bytes.length });
@@ -113,7 +113,7 @@ describe("a dry push", () => {
   test.each([
     ["another layer has no digest either", { wanted: new Set([top.diffId]) }, [base, top], "is not wanted"],
     ["the wanted layer is too large", { wanted: new Set([top.diffId]), maxBytes: 999 }, [top], "too many bytes"],
-  ])("is given up in spite of a wanted layer when %s", async (_, more, unknown, why) => {
+  ])("is aborted in spite of a wanted layer if %s", async (_, more, unknown, why) => {
     const layers = withDigests.map((it) => ({
       ...it,
       total: 1_000,
@@ -124,7 +124,7 @@ describe("a dry push", () => {
     expect(await setup.spooled()).toEqual([]);
   });
 
-  test("takes no other blob in place of the requested one", async () => {
+  test("accepts no other blob in place of the requested one", async () => {
     const engine = pushingEngine(async (send) => {
       await send("HEAD", `blobs/${amd64.config.digest}`, { headers: { accept: MEDIA_TYPE.ociConfig } });
       await send("POST", `blobs/uploads/?digest=${top.digest}`, { body: top.bytes });
@@ -140,10 +140,10 @@ describe("a dry push", () => {
       expect.stringContaining("knows no digest for a layer"),
       expect.stringContaining("a blob that is not wanted"),
     ]);
-    await vi.waitFor(async () => expect(await setup.spooled()).toEqual([])); // the engine is gone before the answer arrives
+    await vi.waitFor(async () => expect(await setup.spooled()).toEqual([])); // the engine disconnects before the answer arrives
   });
 
-  test("of an index chooses by platform, and ignores attestations", async () => {
+  test("of an index chooses the manifest by platform, and ignores attestations", async () => {
     const arm64 = image([base], "arm64");
     const attestation = image([layer("attestation")], "unknown");
     const engine = pushingEngine(containerd([attestation, arm64, amd64], { index: true }));
@@ -212,10 +212,10 @@ describe("a dry push", () => {
       signal?.throwIfAborted();
     });
     expect(await dryPush(engine, app, setup.options)).toBeUndefined();
-    expect(setup.details.join()).toContain("try again");
+    expect(setup.details.join()).toContain("first attempt failed");
   });
 
-  test("rejects when it is aborted, when the engine is gone, and when the spool breaks; the temporary name is removed", async () => {
+  test("rejects when it is aborted, when the engine disappears, and when the spool fails, and removes the temporary name", async () => {
     const stop = new AbortController();
     const aborted = pushingEngine(async (_send, { signal }) => {
       stop.abort(new Error("enough"));

@@ -16,7 +16,7 @@ test("waits for the first sign of life", () => {
   expect(late).toEqual(["first"]);
 });
 
-test("after each sign of life, waits for the next", () => {
+test("after each sign of life, waits for the next one", () => {
   const { late, idleTimer } = watch();
   idleTimer.reset();
   for (let count = 0; count < 5; count++) {
@@ -28,7 +28,7 @@ test("after each sign of life, waits for the next", () => {
   expect(late).toEqual(["quiet"]);
 });
 
-test("not after its end", () => {
+test("does not fire after its end", () => {
   const { late, idleTimer } = watch();
   idleTimer[Symbol.dispose]();
   vi.advanceTimersByTime(100);

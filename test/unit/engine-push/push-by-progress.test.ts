@@ -27,7 +27,7 @@ let folder: string;
 let registry: EmbeddedRegistry;
 let details: string[];
 let layers: SpooledLayer[];
-/** Bytes that were uploaded of each layer. */
+/** The number of uploaded bytes of each layer. */
 let uploaded: Map<Digest, number>;
 
 beforeEach(async () => {
@@ -42,9 +42,9 @@ afterEach(async () => {
 });
 
 interface EngineBehaviour {
-  /** The number of concurrent uploads; Docker's default if left out. */
+  /** The number of concurrent uploads. Default: Docker's default. */
   concurrency?: number;
-  /** The order of uploads; the topmost first, as Docker does, if left out. */
+  /** The order of uploads. Default: the topmost layer first, as in Docker. */
   order?: (bottomFirst: TestLayer[]) => TestLayer[];
   /** The bytes of a layer after which the progress names it. */
   namedAfter?: number;
@@ -103,10 +103,10 @@ async function spooled(): Promise<string[]> {
 }
 
 describe("of an image that was never pushed,", () => {
-  test("the wanted layers are taken, and of the others only the bytes that identify them", async () => {
+  test("accepts the wanted layers, and only the identifying bytes of the other layers", async () => {
     const [base, libraries, config, top] = [large(), large(), layer("a few files"), layer("the newest")];
     const engine = engineWithoutDigests([base, libraries, config, top]);
-    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }); // the push must end before the idle timeout
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }); // so that the push must end before the idle timeout
     expect(await pushWanted(engine, [config, top])).toEqual(new Set());
     expect(layers.map(({ diffId }) => diffId).toSorted()).toEqual([config.diffId, top.diffId].toSorted());
     for (const it of layers) {
@@ -120,14 +120,14 @@ describe("of an image that was never pushed,", () => {
     expect(details).toEqual([]);
   });
 
-  test("a large wanted layer is taken while others are held back", async () => {
+  test("accepts a large wanted layer while other layers are held back", async () => {
     const [base, top] = [large(), large()];
     expect(await pushWanted(engineWithoutDigests([base, top]), [top])).toEqual(new Set());
     expect(layers).toMatchObject([{ diffId: top.diffId, size: top.bytes.length }]);
     expect(uploaded.get(base.digest) ?? 0).toBeLessThan(15 * MB);
   });
 
-  test.each([1, 2, 5])("more layers are taken than the engine uploads at once (%s)", async (concurrency) => {
+  test.each([1, 2, 5])("accepts more layers than the engine uploads at once (%s)", async (concurrency) => {
     const wanted = Array.from({ length: 12 }, (_, at) => layer(`step ${at}`));
     expect(await pushWanted(engineWithoutDigests([large(), large(), ...wanted], { concurrency }), wanted)).toEqual(
       new Set(),
@@ -135,13 +135,13 @@ describe("of an image that was never pushed,", () => {
     expect(layers).toHaveLength(wanted.length);
   });
 
-  test("all layers can be taken: the config's upload and the manifest are refused", async () => {
+  test("can accept all layers, and rejects the upload of the config and the manifest", async () => {
     const all = [layer("base"), layer("top")];
     expect(await pushWanted(engineWithoutDigests(all), all)).toEqual(new Set());
     expect(layers).toHaveLength(2);
   });
 
-  test("layers so small that they are complete before they are named are identified by their content", async () => {
+  test("identifies layers by their content if they are so small that they are complete before the progress names them", async () => {
     const [small, top] = [layer("small"), layer("top")];
     const engine = engineWithoutDigests([large(), small, top], { namedAfter: Infinity });
     expect(await pushWanted(engine, [top])).toEqual(new Set());
@@ -149,14 +149,14 @@ describe("of an image that was never pushed,", () => {
     expect(await spooled()).toHaveLength(1);
   });
 
-  test("the push is given up when the engine begins with unwanted layers, and the wanted ones have to wait", async () => {
+  test("aborts the push if the engine begins with unwanted layers and the wanted layers have to wait", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     const top = layer("top");
     const engine = engineWithoutDigests([large(), large(), top], { concurrency: 2, order: (all) => [...all] });
     const taking = pushWanted(engine, [top]);
     const waits = vi.waitFor(() => expect(engine.sent.filter((line) => line.startsWith("PATCH"))).toHaveLength(2));
     await waits;
-    // Both are held back: the push is silent.
+    // Both are held back, so the push is silent.
     let former = -1;
     for (let now = 0; now !== former;) {
       former = now;
@@ -172,9 +172,9 @@ describe("of an image that was never pushed,", () => {
   });
 
   test.each([
-    ["is no layer", { ...blob("junk"), diffId: "" }],
+    ["is not a layer", { ...blob("junk"), diffId: "" }],
     ["is another layer", layer("another")],
-  ])("a blob that %s is not taken, whatever the engine calls it", async (_, other) => {
+  ])("does not accept a blob that %s, whatever name the engine gives it", async (_, other) => {
     const top = layer("top");
     const engine = pushingEngine(async (send, { onProgress }) => {
       const { location } = (await send("POST", "blobs/uploads/")).headers;

@@ -57,7 +57,7 @@ describe("a push of wanted layers", () => {
     expect(await setup.spooled()).toHaveLength(1);
   });
 
-  test("passes on a layer while it arrives, and rejects when it breaks off", async () => {
+  test("passes a layer on while it arrives, and rejects if it is truncated", async () => {
     const dryPushed = await dryPush(pushingEngine(containerd([amd64])), app, setup.options);
     const half = pushingEngine(async (send) => {
       await send("HEAD", `blobs/${top.digest}`, { headers: { accept: MEDIA_TYPE.ociLayerGzip } });
@@ -83,7 +83,7 @@ describe("a push of wanted layers", () => {
     expect(engine.sent.length).toBe(before);
   });
 
-  test("from a graph driver that compresses differently takes the layer with another digest, verified by its diff ID", async () => {
+  test("from a graph driver that compresses differently accepts the layer with another digest, verified by its diff ID", async () => {
     const repacked = withDigests.map((it, at) => ({ ...it, ...layer(["base", "libraries", "top"][at] ?? "", 0) }));
     const engine = graphdriverEngine(withDigests, repacked);
     expect(await want(engine, await dryPush(engine, app, setup.options), [libraries.digest])).toEqual(new Set());
@@ -100,7 +100,7 @@ describe("a push of wanted layers", () => {
     expect(layers).toMatchObject([{ diffId: libraries.diffId }]);
   });
 
-  test("keeps nothing that is not a wanted layer", async () => {
+  test("stores only wanted layers", async () => {
     const engine = graphdriverEngine(withDigests);
     const dryPushed = await dryPush(engine, app, setup.options);
     const other = graphdriverEngine(
@@ -113,7 +113,7 @@ describe("a push of wanted layers", () => {
     expect(setup.details.join()).toContain("did not push all wanted layers");
   });
 
-  test("from a store whose image has changed keeps nothing", async () => {
+  test("from a store whose image has changed stores nothing", async () => {
     const engine = pushingEngine(containerd([amd64]));
     const dryPushed = await dryPush(engine, app, setup.options);
     const pushImage = containerd([{ ...amd64, layers: [base, libraries, layer("not it")] }]);

@@ -12,16 +12,16 @@ import { graphdriver, pushingEngine, type PushingEngine } from "./pushing-engine
 
 export const [base, libraries, top] = [layer("base"), layer("libraries"), layer("top")];
 export const amd64 = image([base, libraries, top]);
-/** The layers, each with the digests that a graph driver knows for it. */
+/** The layers, each with the digests by which a graph driver knows it. */
 export const withDigests = [base, libraries, top].map((it) => ({ ...it, known: [it.digest] }));
 
-/** A registry for one test, and the options of its pushes. Disposing checks that the registry leaves no file. */
+/** A registry for one test, and the options of its pushes. Disposal checks that the registry leaves no file. */
 export interface PushSetup extends AsyncDisposable {
-  /** The parent of the spool. */
+  /** The parent folder of the spool. */
   folder: string;
   registry: EmbeddedRegistry;
   options: DryPushOptions;
-  /** The lines for --verbose. */
+  /** The lines that --verbose prints. */
   details: string[];
   /** Returns the files in the spool. */
   spooled(): Promise<string[]>;

@@ -11,12 +11,12 @@ import { AMD64 } from "../image/platforms.ts";
 
 type SendRequest = (method: string, path: string, options?: RequestOptions) => Promise<Response>;
 
-/** Pushes an image, as an engine does once it has the name. */
+/** Pushes an image, as an engine does when it has the name. */
 type PushImage = (send: SendRequest, push: { tag: string } & ImageTransferOptions) => Promise<void>;
 
 /** A fake engine with one image, `app`. Only its push is real: it sends HTTP requests to the registry in the name. */
 export interface PushingEngine extends Engine {
-  /** The requests that it has sent, in order: `HEAD digest`, `POST`, `PUT manifest`, … */
+  /** The requests that the engine has sent, in order: `HEAD digest`, `POST`, `PUT manifest`, … */
   readonly sent: string[];
   /** The image's names. */
   readonly names: Set<string>;
@@ -50,13 +50,13 @@ export function pushingEngine(pushImage: PushImage, info: Partial<ImageInfo> = {
           sent.push(`${method} ${path.replace(/uploads\/[0-9a-f-]{36}/, "uploads/ID")}`);
           const at = path.startsWith("/") ? path : `/v2/${repository}/${path}`;
           const answer = await sendRequest({ port, method, path: at, headers: { authorization, ...headers } }, body);
-          // As engines do: 404 tells that a blob is missing, any other error ends the push.
+          // As in real engines, 404 means that a blob is missing, and any other error ends the push.
           if ((answer.status ?? 0) < 300 || (answer.status === 404 && method === "HEAD")) return answer;
           throw new EngineError(`unexpected status ${answer.status}: ${answer.body.toString()}`);
         },
         { ...options, tag },
       );
-      pushing.catch(() => {}); // after the signal it may wait for ever for an answer
+      pushing.catch(() => {}); // after the signal, it may wait for an answer for ever
       await Promise.race([pushing, aborted(options.signal)]);
     },
   };
@@ -69,7 +69,7 @@ async function aborted(signal = new AbortController().signal): Promise<never> {
   throw signal.reason;
 }
 
-/** A containerd store: requests every blob with its media type, and uploads blobs as stored. */
+/** A containerd store. It requests every blob with its media type, and uploads blobs as they are stored. */
 export function containerd(images: TestImage[], { index = false, namesMediaTypes = true } = {}): PushImage {
   return async (send, { tag }) => {
     const pushBlob = async (it: TestBlob, accept: string): Promise<void> => {
@@ -101,8 +101,8 @@ function indexOf(images: TestImage[]): string {
 }
 
 /**
- * A graph driver: requests the digests that it knows for a layer, compresses and uploads the layer when all are missing, and makes its
- * manifest from the sizes in the answers.
+ * A graph driver. It requests the digests that it knows for a layer, compresses and uploads the layer if all are missing, and builds its manifest
+ * from the sizes in the answers.
  */
 export function graphdriver(
   layers: (TestLayer & { known: string[]; total?: number })[],

@@ -10,7 +10,7 @@ import { temporaryFolder } from "./fake-engine.ts";
 describe("files for a container", () => {
   test("the system's tar extracts them", async () => {
     await using folder = await temporaryFolder();
-    const long = ["x".repeat(60), "y".repeat(60)].join("/"); // longer than the name in a tar's header
+    const long = ["x".repeat(60), "y".repeat(60)].join("/"); // longer than the name field of a tar header
     const big = "ü".repeat(5000);
     await writeFile(
       join(folder.path, "a.tar"),
@@ -29,7 +29,7 @@ describe("files for a container", () => {
     expect((await stat(join(folder.path, "auth/htpasswd"))).mode & 0o777).toBe(0o444);
   });
 
-  test.each(["relative", "/"])("cannot be put at %s", async (path) => {
+  test.each(["relative", "/"])("are rejected at %s", async (path) => {
     await expect(archiveOf({ [path]: "" })).rejects.toThrow(TypeError);
   });
 });
@@ -43,7 +43,7 @@ describe("the output of a container", () => {
   };
   const whole = Buffer.concat([frame(1, "starting\n"), frame(2, ""), frame(2, "cannot bind\n"), frame(1, "bye\n")]);
 
-  test.each([1, 3, 8, 1000])("stdout and stderr in their order, in chunks of %i bytes", async (size) => {
+  test.each([1, 3, 8, 1000])("has stdout and stderr in order, in chunks of %i bytes", async (size) => {
     async function* chunks(): AsyncGenerator<Buffer> {
       for (let at = 0; at < whole.length; at += size) yield whole.subarray(at, at + size);
     }

@@ -17,20 +17,20 @@ export const NAMED = "containerd.io/gc.ref.content";
 /** A blob in a list. */
 export interface FakeBlob {
   bytes: Uint8Array;
-  /** Left out: the digest of its bytes. */
+  /** Default: the digest of its bytes. */
   digest?: Digest;
-  /** Left out: the number of its bytes. */
+  /** Default: the number of its bytes. */
   size?: bigint;
   labels?: Record<string, string>;
 }
 
 export interface ContentEngineOptions {
-  /** The newest API version it speaks. Left out: 1.51, Docker 28.5's. */
+  /** The newest API version that it supports. Default: 1.51, that of Docker 28.5. */
   apiVersion?: string;
   blobs?: readonly FakeBlob[];
-  /** The answer to `POST /grpc` when it does not switch the connection: a status, or none. */
+  /** The answer to `POST /grpc` if it does not switch the connection: a status, or none. */
   grpc?: number | "hang";
-  /** Whether it speaks HTTP/2 from the first byte. Left out: since API 1.53. If not, it answers 400 or nothing. */
+  /** Whether it speaks HTTP/2 from the first byte. Default: from API 1.53 on. If not, it answers with 400 or not at all. */
   http2?: boolean | "hang" | "hang up";
   /** Other answers, by method and path without the version. */
   routes?: Record<string, (request: IncomingMessage, response: ServerResponse) => void>;
@@ -43,11 +43,11 @@ export interface ContentEngineOptions {
 export interface ContentEngine extends AsyncDisposable {
   endpoint: EngineEndpoint;
   socketPath: string;
-  /** Its blobs by digest. A removed one can still be listed. */
+  /** Its blobs by digest. A removed blob can still be listed. */
   blobs: Map<Digest, Uint8Array>;
-  /** The requests, e.g. `1.1 GET /_ping` or `2.0 List`. */
+  /** The requests so far, e.g. `1.1 GET /_ping` or `2.0 List`. */
   requests: string[];
-  /** The filters of each `List`. */
+  /** The filters of each `List` request. */
   lists: string[][];
   reads: { digest: Digest; offset: number; size: number }[];
   /** The number of connections so far. */
@@ -56,7 +56,7 @@ export interface ContentEngine extends AsyncDisposable {
   drop(): void;
 }
 
-/** Bytes in a message of `Read`: the size of containerd's buffer. */
+/** The bytes in a message of `Read`: the size of containerd's buffer. */
 const CHUNK = 64 * 1024;
 
 export async function contentEngine(options: ContentEngineOptions = {}): Promise<ContentEngine> {
@@ -173,7 +173,7 @@ function nameOf({ digest, bytes }: FakeBlob): Digest {
   return digest ?? digestOf(bytes);
 }
 
-/** The part of containerd's filters that is used. */
+/** Implements the part of containerd's filters that the client uses. */
 function fits(blob: FakeBlob, filter: string): boolean {
   const [, label, wanted] = /^(?:digest|labels\."([^"]+)")=="([^"]*)"$/.exec(filter) ?? [];
   if (wanted === undefined) throw new ConnectError(`malformed filter ${filter}`, Code.InvalidArgument);

@@ -8,7 +8,7 @@ import { parseHost, type EngineEndpoint } from "../../../src/engine/connect/endp
 
 interface SeenRequest {
   method: string;
-  /** The path without the version. */
+  /** The path without the API version. */
   path: string;
   query: URLSearchParams;
   headers: IncomingMessage["headers"];
@@ -17,12 +17,12 @@ interface SeenRequest {
 
 export type Route = (request: SeenRequest, response: ServerResponse) => unknown;
 
-/** An HTTP server on its own socket that answers as an engine: `/_ping` by itself, everything else by `routes`. */
+/** An HTTP server on its own socket that answers like an engine. It answers `/_ping` itself, and everything else with `routes`. */
 export interface FakeEngine extends AsyncDisposable {
   endpoint: EngineEndpoint;
   socketPath: string;
   seen: SeenRequest[];
-  /** `METHOD path` of the requests, without the ping. */
+  /** `METHOD path` of the requests, except for the ping. */
   calls(): string[];
 }
 

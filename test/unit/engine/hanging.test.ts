@@ -14,7 +14,7 @@ const reason = new Error("Ctrl-C");
 const silent = new Proxy({}, { get: () => () => {} });
 
 describe("an engine that never answers", () => {
-  test.skipIf(process.platform === "win32")("an abort ends connecting", async () => {
+  test.skipIf(process.platform === "win32")("an abort ends the connection attempt", async () => {
     await using folder = await temporaryFolder();
     const path = join(folder.path, "engine.sock");
     const asked = latch();
@@ -53,11 +53,11 @@ describe("an engine that never answers", () => {
   });
 });
 
-describe("an engine that falls silent", () => {
-  const timeout = 50; // for an answer; ten times as long for work
+describe("an engine that stops answering", () => {
+  const timeout = 50; // for an answer; the limit for work is ten times as long
   beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }));
   afterEach(() => void vi.useRealTimers());
-  /** The error it rejects with after the time limit. */
+  /** Returns the error with which a call rejects after the time limit. */
   const rejectionInTime = async (promise: Promise<unknown>): ReturnType<typeof rejection> => {
     const settled = vi.fn<() => void>();
     const rejected = rejection(promise).finally(settled);
@@ -89,7 +89,7 @@ describe("an engine that falls silent", () => {
     expect(await rejectionInTime(call(engine))).toMatchObject(silence);
   });
 
-  test("connecting fails when the server accepts and never answers", async () => {
+  test("the connection fails if the server accepts and never answers", async () => {
     await using folder = await temporaryFolder();
     const path = join(folder.path, "engine.sock");
     const server = createServer(() => {});
@@ -128,7 +128,7 @@ describe("an engine that falls silent", () => {
     await new Promise((resolve) => server.close(resolve));
   });
 
-  test("while bytes move, the time limit does not end a request", async () => {
+  test("the time limit does not end a request while bytes are transferred", async () => {
     const responses: ServerResponse[] = [];
     const route = (_: unknown, response: ServerResponse): void => void responses.push(response);
     await using fake = await fakeEngine({ "POST /images/load": route, "GET /images/app:v1/get": route });
@@ -168,7 +168,7 @@ describe("an engine that falls silent", () => {
   });
 });
 
-test("an abort does not end a load that has begun: an interrupted load could hang the next one", async () => {
+test("an abort does not end a load that has begun, because an interrupted load could hang the next one", async () => {
   const seen: string[] = [];
   await using fake = await fakeEngine({
     "POST /images/load": (request, response) => {
@@ -201,7 +201,7 @@ test("an unread answer is closed and holds no connection", async () => {
   expect(fake.calls()).toEqual(["GET /images/app:v1/get"]);
 });
 
-test("an archive that cannot be read is not the engine's fault", async () => {
+test("an archive that cannot be read is not reported as an engine error", async () => {
   await using fake = await fakeEngine(silent);
   await using engine = await openEngine(fake.endpoint);
   const archive = new PassThrough();

@@ -10,7 +10,7 @@ const ago = (days: number): number => now - days * DAY;
 const elsewhere = (runId: string): string => runId.replace(/^.{8}/, "00000000");
 const runIds = {
   mine: newRunId(process.pid, ago(60)),
-  dead: newRunId(2 ** 31 - 1, ago(0)), // no system has processes of that number
+  dead: newRunId(2 ** 31 - 1, ago(0)), // no system has a process with this ID
   theirs: elsewhere(newRunId(1, ago(29))),
   forgotten: elsewhere(newRunId(1, ago(31))),
 };
@@ -33,12 +33,12 @@ async function leftovers(containers: string[], references: string[]): Promise<Le
   );
 }
 
-test("containers of dead runs are removed, and other hosts' after a month", async () => {
+test("removes containers of dead runs, and those of other hosts after a month", async () => {
   const removed = await leftovers([...Object.values(runIds), "somebody's", ""], []);
   expect(removed).toEqual([runIds.dead, runIds.forgotten].map((id) => ({ kind: "container", id })));
 });
 
-test("temporary names are removed unless one of their runs is alive", async () => {
+test("removes temporary names unless one of their runs is alive", async () => {
   const gone = [nameOf("dead"), nameOf("dead", "theirs"), nameOf("mine", "dead"), nameOf("forgotten")];
   const kept = [nameOf("mine"), nameOf("theirs"), nameOf("mine", "forgotten"), nameOf("mine", "theirs"), "app:v1"];
   expect(await leftovers([], [...kept, ...gone])).toEqual(gone.map((reference) => ({ kind: "image", reference })));

@@ -10,12 +10,12 @@ import { Failure } from "../../../src/output/errors.ts";
 import { contentEngine, type ContentEngine, type ContentEngineOptions } from "./fake-content-engine.ts";
 import { answer, latch, rejection } from "./fake-engine.ts";
 
-/** An engine behind a stream, and the streams opened to it. */
+/** An engine behind a stream, and the streams that have been opened to it. */
 function overStream(fake: ContentEngine, address: Partial<StreamAddress> = {}) {
   const opened = { first: [] as Duplex[], another: [] as Duplex[] };
   const opening = (which: Duplex[]) => (): Duplex => {
     const socket = connect(fake.socketPath);
-    // Hides that the stream is a socket.
+    // This hides that the stream is a socket.
     const stream = Duplex.from({ readable: socket, writable: socket });
     which.push(stream);
     return stream;
@@ -79,7 +79,7 @@ describe("with an engine behind a stream, gRPC", () => {
     expect(count()).toEqual(opened);
   });
 
-  test("is unavailable when the second stream is refused; the first keeps working", async () => {
+  test("is unavailable if the second stream is refused; the first stream still works", async () => {
     for (const options of [{ grpc: 403 }, { apiVersion: "1.56", http2: false }]) {
       await using fake = await contentEngine(options);
       const { endpoint, count } = overStream(fake);
@@ -91,7 +91,7 @@ describe("with an engine behind a stream, gRPC", () => {
     }
   });
 
-  test("may take as long as a login, and a second after it", async () => {
+  test("may take as long as a login, and one second more", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     await using fake = await contentEngine({ grpc: "hang" });
     const { endpoint, opened } = overStream(fake);
@@ -105,7 +105,7 @@ describe("with an engine behind a stream, gRPC", () => {
     expect(await engine.listImageIds()).toEqual([]);
   });
 
-  test("gets no connection when the engine is disposed at the same time", async () => {
+  test("gets no connection if the engine is disposed of at the same time", async () => {
     await using fake = await contentEngine();
     const { endpoint, count } = overStream(fake);
     const api = await openApi(endpoint);
@@ -115,7 +115,7 @@ describe("with an engine behind a stream, gRPC", () => {
     expect(count()).toEqual({ first: 0, another: 0 });
   });
 
-  test("is unavailable when the program for the second stream fails", async () => {
+  test("is unavailable if the program for the second stream fails", async () => {
     await using fake = await contentEngine();
     const failing = () =>
       new Duplex({ read() {}, write: (_chunk, _encoding, done) => done(new Failure("link-lost", "no")) });
@@ -195,7 +195,7 @@ describe("requests over HTTP/2", () => {
     expect(count()).toEqual({ first: 1, another: 0 });
   });
 
-  test("that break off fail, and a truncated answer is an error", async () => {
+  test("fail if they are truncated, like a truncated answer", async () => {
     await using fake: ContentEngine = await contentEngine({
       apiVersion: "1.56",
       routes: {
@@ -211,7 +211,7 @@ describe("requests over HTTP/2", () => {
     expect(error.message).toContain("it hung up in the middle of its answer");
   });
 
-  test("work after it has broken: on the first connection, if it is open, or on a new one", async () => {
+  test("work after the connection has broken, on the first connection if it is open, or else on a new one", async () => {
     for (const address of [{ speaksHttp2: true }, {}]) {
       const asked = latch();
       const routes: ContentEngineOptions["routes"] = {
@@ -248,7 +248,7 @@ describe("requests over HTTP/2", () => {
     expect(await asking).toBe(failure);
   });
 
-  test("are rejected after the engine has been disposed", async () => {
+  test("are rejected after the disposal of the engine", async () => {
     const asked = latch();
     await using fake = await contentEngine({ apiVersion: "1.56", routes: { "GET /images/app/json": asked.open } });
     const { endpoint, opened } = shared(fake);

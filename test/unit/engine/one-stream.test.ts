@@ -11,13 +11,13 @@ import { mayReachUs, parseHost, type EngineEndpoint } from "../../../src/engine/
 import { Failure } from "../../../src/output/errors.ts";
 import { answer, fakeEngine, latch, rejection, temporaryFolder } from "./fake-engine.ts";
 
-/** An engine behind a stream, and the number of streams opened. */
+/** An engine behind a stream, and the number of opened streams. */
 function overStream(socketPath: string, gzipLevel?: number): { endpoint: EngineEndpoint; opened: Duplex[] } {
   const opened: Duplex[] = [];
   const open = (): Duplex => {
     const socket = connect(socketPath);
     opened.push(socket);
-    // Hides that the stream is a socket.
+    // This hides that the stream is a socket.
     return Duplex.from({ readable: socket, writable: socket });
   };
   return { endpoint: { host: "`far`", source: "test", address: { protocol: "stream", open, gzipLevel } }, opened };
@@ -42,7 +42,7 @@ describe("an engine behind a stream", () => {
     expect({ most, opened: opened.length, asked: remote.seen.length }).toEqual({ most: 1, opened: 1, asked: 20 });
   });
 
-  test("keeps the connection after errors, by status or in a load's progress", async () => {
+  test("keeps the connection open after errors, in a status or in the progress of a load", async () => {
     await using remote = await fakeEngine({
       "GET /version": (_request, response) => answer(response, 200, {}),
       "POST /images/load": (_request, response) => {
@@ -61,7 +61,7 @@ describe("an engine behind a stream", () => {
     expect(opened).toHaveLength(1);
   });
 
-  test("a request that ends early closes the connection; the next request opens another", async () => {
+  test("closes the connection after a request that ends early; the next request opens another one", async () => {
     const asked = latch();
     await using remote = await fakeEngine({
       "GET /images/json": () => asked.open(), // never answers
@@ -96,7 +96,7 @@ describe("an engine behind a stream", () => {
 });
 
 describe("an archive for an engine behind a stream", () => {
-  /** An engine that reads a load slowly, and answers at its end or its failure. */
+  /** An engine that reads a load slowly, and answers when the load ends or fails. */
   async function loading(
     name = "Engine",
   ): Promise<{ socketPath: string; bodies: IncomingMessage[] } & AsyncDisposable> {
@@ -164,7 +164,7 @@ describe("an archive for an engine behind a stream", () => {
     await load;
   });
 
-  test("ends early after an abort: the request ends in order, and the connection stays open", async () => {
+  test("ends early after an abort: the request ends regularly, and the connection stays open", async () => {
     await using remote = await loading();
     const stop = new AbortController();
     const { endpoint, opened } = overStream(remote.socketPath);
@@ -184,7 +184,7 @@ describe("an archive for an engine behind a stream", () => {
     expect(endless.destroyed).toBe(true);
   });
 
-  test("ends early in the same way when reading it fails", async () => {
+  test("ends early in the same way if reading it fails", async () => {
     await using remote = await loading();
     const { endpoint, opened } = overStream(remote.socketPath);
     await using engine = await openEngine(endpoint);
@@ -212,6 +212,6 @@ test.each([
   ["tcp://192.168.0.7:2375", false],
   ["tcp://127.0.0.1.example.com:2375", false],
   ["ssh://localhost", false],
-])("whether %s may reach this process: %s", (host, expected) => {
+])("%s may reach this process: %s", (host, expected) => {
   expect(mayReachUs(parseHost(host, "test").address)).toBe(expected);
 });

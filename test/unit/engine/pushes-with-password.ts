@@ -2,7 +2,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { openEngine } from "../../../src/engine/open/open-engine.ts";
 import { parseHost } from "../../../src/engine/connect/endpoint.ts";
 
-// Runs as a separate process, with DEBUG. The pushes overlap.
+// This runs as a separate process with DEBUG. The pushes overlap.
 await using engine = await openEngine(parseHost(process.argv[2] ?? "", "test"));
 const credentials = { username: "me", password: process.argv[3] ?? "" };
 await Promise.all(

@@ -9,15 +9,18 @@ const engine = { address: "unix:///x", contentStore: async () => undefined } as 
 test.each([
   ["podman", "the API of Podman at unix:///x supports one platform", "skopeo copy --all"],
   ["graphdriver", "the classic store of unix:///x stores one platform", "containerd-snapshotter"],
-] as const)("an engine with the store of %s takes no index, and the error says what to do", (store, message, hint) => {
-  expect(() => indexesInEngine(engine, { ...info, store }, false)).toThrow(message);
-  expect(storeWithoutIndexes({ store }, "unix:///x")).toMatchObject({
-    code: "refused",
-    hint: expect.stringContaining(hint) as string,
-  });
-});
+] as const)(
+  "an engine with the store of %s rejects an index, and the error says what to do",
+  (store, message, hint) => {
+    expect(() => indexesInEngine(engine, { ...info, store }, false)).toThrow(message);
+    expect(storeWithoutIndexes({ store }, "unix:///x")).toMatchObject({
+      code: "refused",
+      hint: expect.stringContaining(hint) as string,
+    });
+  },
+);
 
-test("an engine that pulls by itself takes no index, and one without access to its content store neither", async () => {
+test("rejects an index for an engine that pulls by itself, and for an engine without access to its content store", async () => {
   const containerd = { ...info, store: "containerd" } as const;
   expect(() => indexesInEngine(engine, containerd, true)).toThrow("takes one platform of an index");
   const target = indexesInEngine(engine, containerd, false);

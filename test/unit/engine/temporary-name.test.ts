@@ -7,7 +7,7 @@ import { answer, fakeEngine, type Route } from "./fake-engine.ts";
 const REPOSITORY = "127.0.0.1:5000/docker-over-ssh/library/app";
 const digest = (repository: string): string => `${repository}@sha256:${"ab".repeat(32)}`;
 
-test("the digest that an engine records for a broken push is removed with its name, also after an abort", async () => {
+test("removes the digest that an engine records for a broken push with its name, even after an abort", async () => {
   const images = [
     { RepoDigests: [digest("app"), digest(`${REPOSITORY}/other`), digest(REPOSITORY)] },
     { RepoDigests: null },
@@ -33,7 +33,7 @@ test("the digest that an engine records for a broken push is removed with its na
   expect(fake.seen[1]?.query.get("filters")).toBe(JSON.stringify({ reference: [REPOSITORY] }));
 });
 
-test("an unreachable engine is no error", async () => {
+test("an unreachable engine causes no error", async () => {
   const fake = await fakeEngine();
   await using engine = await openEngine(fake.endpoint);
   await fake[Symbol.asyncDispose]();

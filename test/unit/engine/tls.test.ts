@@ -83,12 +83,12 @@ describe.skipIf(!hasOpenssl)("an engine behind TLS", () => {
     expect(engine.address).toBe(`${host} (DOCKER_HOST)`);
   });
 
-  test("is reached with the keys beside config.json", async () => {
+  test("is reached with the keys next to config.json", async () => {
     await using engine = await open({ DOCKER_HOST: host, DOCKER_TLS_VERIFY: "1", DOCKER_CONFIG: good });
     expect(engine.address).toContain(host);
   });
 
-  test("is rejected when its authority is not the trusted one", async () => {
+  test("is rejected if its authority is not the trusted one", async () => {
     const error = await rejection(open({ DOCKER_HOST: host, DOCKER_TLS_VERIFY: "1", DOCKER_CERT_PATH: other }));
     expect(error).toMatchObject({
       code: "engine-unreachable",
@@ -127,7 +127,7 @@ describe.skipIf(!hasOpenssl)("an engine behind TLS", () => {
       expect(engine.address).toBe(`${host} (context lab)`);
     }
     await rm(join(contexts, "tls"), { recursive: true });
-    expect(await rejection(open({ DOCKER_CONTEXT: "lab" }, home))).toMatchObject({ code: "engine-unreachable" }); // so plain HTTP is used
+    expect(await rejection(open({ DOCKER_CONTEXT: "lab" }, home))).toMatchObject({ code: "engine-unreachable" }); // because plain HTTP is used
     await mkdir(join(contexts, "tls", id, "docker"), { recursive: true });
     await writeFile(join(contexts, "tls", id, "docker", "ca.pem"), "not a certificate");
     expect(await rejection(open({ DOCKER_CONTEXT: "lab" }, home))).toMatchObject({
@@ -138,7 +138,7 @@ describe.skipIf(!hasOpenssl)("an engine behind TLS", () => {
   });
 
   test.each([
-    ["no folder", async (folder: string) => rm(folder, { recursive: true }), "ca.pem"],
+    ["a missing folder", async (folder: string) => rm(folder, { recursive: true }), "ca.pem"],
     ["no ca.pem", async (folder: string) => rm(join(folder, "ca.pem")), "ca.pem"],
     ["an invalid ca.pem", async (folder: string) => writeFile(join(folder, "ca.pem"), "x"), "ca.pem"],
     ["an invalid key", async (folder: string) => writeFile(join(folder, "key.pem"), "x"), "{cert,key}.pem"],

@@ -21,29 +21,29 @@ async function failureOf(host: string): Promise<Failure> {
 }
 
 describe("an engine that cannot be reached", () => {
-  test.skipIf(process.platform === "win32")("no socket", async () => {
+  test.skipIf(process.platform === "win32")("because the socket does not exist", async () => {
     const error = await failureOf(`unix://${join(folder.path, "none.sock")}`);
     expect(error.message).toContain("there is no such socket");
     expect(error.hint).toContain("docker context");
   });
 
-  test.skipIf(process.platform === "win32")("a file that is no socket", async () => {
+  test.skipIf(process.platform === "win32")("because the file is not a socket", async () => {
     await writeFile(join(folder.path, "file"), "");
     expect((await failureOf(`unix://${join(folder.path, "file")}`)).message).toContain("connection refused");
   });
 
-  test("no program listens", async () => {
+  test("because no program listens", async () => {
     expect((await failureOf(`tcp://127.0.0.1:${await closedPort()}`)).message).toContain("connection refused");
   });
 
-  test("no host of that name", async () => {
+  test("because the host name is unknown", async () => {
     expect((await failureOf("tcp://no-such-host.invalid:2375")).message).toContain("there is no host of that name");
   });
 
-  // Root may use every socket, so as root this test switches to another effective user.
+  // Root may use every socket, so this test switches to another effective user if it runs as root.
   const mayDrop = process.getuid?.() !== 0 || process.seteuid !== undefined;
   if (!mayDrop) console.warn("skipped: this process is root and cannot take another user (a worker thread?)");
-  test.skipIf(process.platform === "win32" || !mayDrop)("a socket that this user may not use", async () => {
+  test.skipIf(process.platform === "win32" || !mayDrop)("because this user may not use the socket", async () => {
     await using fake = await fakeEngine();
     await chmod(folder.path, 0o755);
     await chmod(fake.socketPath, 0o000);
@@ -80,7 +80,7 @@ describe("an engine that cannot be reached", () => {
       "API version 1.39",
       "docker context",
     ],
-  ])("a server that %s", async (_name, says, reason, hint) => {
+  ])("because the server %s", async (_name, says, reason, hint) => {
     const server = createServer((socket) => socket.once("data", () => socket.end(says)));
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const { port } = server.address() as AddressInfo;

@@ -11,7 +11,7 @@ const says =
   (_request, response) =>
     answer(response, status, body);
 const running = says({ State: { Running: true, ExitCode: 0 } });
-/** Answers in order; the last one repeats. */
+/** The answers in order. The last one repeats. */
 const inTurn =
   (...routes: Route[]): Route =>
   (request, response) =>
@@ -29,26 +29,26 @@ test("a broken wait request does not end a container that still runs", async () 
   expect(fake.calls()).toEqual([WAIT, INSPECT, WAIT, INSPECT, WAIT]);
 });
 
-test("a container that has stopped meanwhile gives its status", async () => {
+test("returns the status of a container that has stopped in the meantime", async () => {
   const stopped = says({ State: { Running: false, ExitCode: 137 } });
   await using fake = await fakeEngine({ [WAIT]: breaksOff, [INSPECT]: stopped });
   expect(await exitAt(fake)).toEqual({ status: 137 });
 });
 
-test("a removed container has an unknown status", async () => {
+test("the status of a removed container is unknown", async () => {
   await using fake = await fakeEngine({ [WAIT]: breaksOff });
   expect(await exitAt(fake)).toEqual({ status: -1 });
   expect(fake.calls()).toEqual([WAIT, INSPECT]);
 });
 
-test("an engine that answers in between is not gone", async () => {
+test("an engine that answers in between still runs", async () => {
   const often = Array<Route>(8).fill(breaksOff);
   const inspect = inTurn(...often, running, ...often, says({ State: { Running: false, ExitCode: 1 } }));
   await using fake = await fakeEngine({ [WAIT]: breaksOff, [INSPECT]: inspect });
   expect(await exitAt(fake)).toEqual({ status: 1 });
 });
 
-test("an engine that fails many times in a row is gone", async () => {
+test("an engine that fails many times in a row counts as stopped", async () => {
   await using fake = await fakeEngine({ [WAIT]: breaksOff, [INSPECT]: breaksOff });
   expect(await exitAt(fake)).toEqual({ status: -1 });
   expect(fake.calls().filter((call) => call === INSPECT)).toHaveLength(10);

@@ -15,7 +15,7 @@ async function all<T>(values: AsyncIterable<T>): Promise<T[]> {
   return list;
 }
 
-describe("lines of JSON", () => {
+describe("JSON lines", () => {
   test.each([
     ["one chunk", ['{"a":1}\n{"a":2}\n']],
     ["carriage returns and empty lines", ['{"a":1}\r\n\r\n', '\n{"a":2}\r\n']],
@@ -25,23 +25,23 @@ describe("lines of JSON", () => {
     expect(await all(jsonLines(chunks(...parts)))).toEqual([{ a: 1 }, { a: 2 }]);
   });
 
-  test("a character split over two chunks", async () => {
+  test("are decoded if a character is split over two chunks", async () => {
     const line = Buffer.from('{"a":"é"}\n');
     expect(await all(jsonLines(chunks(line.subarray(0, 7), line.subarray(7))))).toEqual([{ a: "é" }]);
   });
 
-  test("a line that is not JSON", async () => {
+  test("cause an error if a line is not JSON", async () => {
     expect(await rejection(all(jsonLines(chunks("<html>\n"))))).toMatchObject({
       name: "EngineError",
       message: "the engine sent a line that is not JSON: <html>",
     });
   });
 
-  test("a truncated line", async () => {
+  test("cause an error if a line is truncated", async () => {
     expect(await rejection(all(jsonLines(chunks('{"a":1}\n{"a":'))))).toBeInstanceOf(EngineError);
   });
 
-  test("an endless line does not fill the memory", async () => {
+  test("do not fill the memory if a line is endless", async () => {
     let produced = 0;
     async function* endless(): AsyncGenerator<Uint8Array> {
       for (;;) {
@@ -57,7 +57,7 @@ describe("lines of JSON", () => {
 });
 
 describe("progress", () => {
-  test("is reported at once, with numbers where there are any", async () => {
+  test("is reported at once, with numbers if available", async () => {
     const told: unknown[] = [];
     const stream = chunks(
       '{"status":"Pulling from app","id":"v2"}\n',
@@ -94,7 +94,7 @@ describe("progress", () => {
     expect(error).toMatchObject({ message: "denied", status: undefined });
   });
 
-  test("a full disk has its own failure", async () => {
+  test("a full disk has its own failure code", async () => {
     const error = await rejection(
       followProgress(chunks('{"error":"write /var/lib/docker/tmp/x: no space left on device"}\n')),
     );

@@ -3,7 +3,7 @@ import { LayerProgress } from "../../../../src/engine/api/layer-progress.ts";
 
 const [A, B, C] = ["a".repeat(12), "b".repeat(12), "c".repeat(12)] as const;
 
-test("a pull into a graph driver: existing layers do not count, downloads do", () => {
+test("a pull into a graph driver counts downloads, and does not count existing layers", () => {
   const progress = new LayerProgress("sending");
   expect(progress.add({ id: "v1", status: "Pulling from team/app" })).toBe(false);
   expect(progress.add({ id: A, status: "Already exists" })).toBe(true);
@@ -23,7 +23,7 @@ test("a pull into a graph driver: existing layers do not count, downloads do", (
   expect(progress.moved).toEqual([B]);
 });
 
-test("a pull into a containerd store: existing layers are not mentioned, small ones have no counters", () => {
+test("a pull into a containerd store does not mention existing layers, and has no counters for small layers", () => {
   const progress = new LayerProgress(
     "sending",
     new Map([
@@ -38,7 +38,7 @@ test("a pull into a containerd store: existing layers are not mentioned, small o
   expect(progress.moved).toEqual([A, B]);
 });
 
-test("a push: a layer that the registry has is present", () => {
+test("a push reports a layer that the registry has as present", () => {
   const progress = new LayerProgress("preparing");
   for (const id of [A, B, C]) progress.add({ id, status: "Preparing" });
   progress.add({ id: A, status: "Layer already exists" });

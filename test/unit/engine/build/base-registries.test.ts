@@ -15,11 +15,11 @@ test.each<[string, string[]]>([
     ["a.example.com", "c.example.com"],
   ],
   ["FROM ??", []],
-])("the registries of %j", (dockerfile, expected) => {
+])("finds the registries of %j", (dockerfile, expected) => {
   expect(baseRegistries(dockerfile, { GIVEN: "given.example.com" })).toEqual(expected);
 });
 
-test("a hostile Dockerfile names no more than twenty", () => {
+test("finds at most twenty in a hostile Dockerfile", () => {
   const lines = Array.from({ length: 1000 }, (_, n) => `FROM r${n}.example.com/base`);
   expect(baseRegistries(lines.join("\n"), {})).toHaveLength(20);
 });

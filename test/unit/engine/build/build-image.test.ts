@@ -20,7 +20,7 @@ import { memoryContext } from "./memory-context.ts";
 const BUILT = '{"aux":{"ID":"sha256:built"}}\n';
 const files = { Dockerfile: "FROM registry.example.com/base:v1\n" };
 
-/** An engine's API. `session`: what its call does; left out: it waits. */
+/** The API of an engine. `session` runs when the session is opened. Default: it waits. */
 class FakeApi {
   endpoint = parseHost("unix:///fake.sock", "test");
   signal = undefined;
@@ -28,7 +28,7 @@ class FakeApi {
   sessions: Headers[] = [];
   answer = async (): Promise<string> => BUILT;
   hasGrpc = true;
-  /** The session has begun, and its call has ended. */
+  /** Resolves when the session has begun and its call has ended. */
   begun = latch();
   left = latch();
   session = async (): Promise<void> => await new Promise(() => {});
@@ -94,7 +94,7 @@ async function build(api: FakeApi, given: Given = {}) {
   });
 }
 
-test("BuildKit gets the files by a session, and the options of the order", async () => {
+test("sends BuildKit the options of the order, and the files in a session", async () => {
   const api = new FakeApi();
   api.answer = async () => (await api.begun.opened, BUILT);
   expect(await build(api)).toEqual({ id: "sha256:built", served: 0 });
@@ -108,7 +108,7 @@ test("BuildKit gets the files by a session, and the options of the order", async
   expect(headers?.get("x-docker-expose-session-sharedkey")).toBe("project");
 });
 
-test("BuildKit compares a context with the one before of the same place", async () => {
+test("BuildKit compares a context with the previous context of the same place", async () => {
   const api = new FakeApi();
   api.answer = async () => (await api.begun.opened, BUILT);
   await build(api, { order: { contextPlace: "folder" } });
@@ -119,14 +119,14 @@ test.each<[string, (api: FakeApi) => Given]>([
   ["the engine passes no gRPC", (api) => ((api.hasGrpc = false), {})],
   ["a name is not UTF-8", () => ({ context: memoryContextWith("\u00e4") })],
   ["it is asked for", () => ({ options: { syncsFiles: false } })],
-])("it gets a tar where %s", async (_, prepare) => {
+])("sends a tar if %s", async (_, prepare) => {
   const api = new FakeApi();
   expect((await build(api, prepare(api))).served).toBeUndefined();
   expect(api.requests[0]?.archive).toBeDefined();
   expect(api.requests[0]?.query?.["remote"]).toBeUndefined();
 });
 
-test("a git repository takes the place of a context", async () => {
+test("sends the address of a git repository instead of a context", async () => {
   const api = new FakeApi();
   await build(api, { context: undefined, order: { git: "https://example.com/app.git#main" } });
   expect(api.requests[0]?.query?.["remote"]).toBe("https://example.com/app.git#main");
@@ -135,14 +135,14 @@ test("a git repository takes the place of a context", async () => {
 
 const LIMITS = { memory: 64 * 1024 ** 2, cpus: 0.5 };
 
-test.each(["classic", "buildah"] as const)("%s gets limits of memory, without swap, and of cpus", async (kind) => {
+test.each(["classic", "buildah"] as const)("sends %s the limits of memory, without swap, and of cpus", async (kind) => {
   const api = new FakeApi();
   await build(api, { kind, order: LIMITS });
   const { query } = api.requests[0] ?? {};
   expect(query).toMatchObject({ memory: 67_108_864, memswap: 67_108_864, cpuperiod: 100_000, cpuquota: 50_000 });
 });
 
-test("without a network, Podman is told so in its own words: it takes none for its default, the host's", async () => {
+test("without a network, uses Podman's own value, because Podman treats `none` as its default, the host's network", async () => {
   const api = new FakeApi();
   await build(api, { kind: "buildah", order: { network: "none" } });
   await build(api, { kind: "classic", order: { network: "none" } });
@@ -156,7 +156,7 @@ test("without a network, Podman is told so in its own words: it takes none for i
 });
 
 test.each([{ memory: LIMITS.memory }, { cpus: LIMITS.cpus }])(
-  "BuildKit ignores limits, so an order with %s is refused",
+  "rejects an order with %s for BuildKit, because BuildKit ignores limits",
   async (order) => {
     const api = new FakeApi();
     const failure = await rejection(build(api, { order }));
@@ -165,7 +165,7 @@ test.each([{ memory: LIMITS.memory }, { cpus: LIMITS.cpus }])(
   },
 );
 
-test.each(["classic", "buildah"] as const)("%s gets the credentials for the bases with the request", async (kind) => {
+test.each(["classic", "buildah"] as const)("sends %s the credentials for the bases with the request", async (kind) => {
   const api = new FakeApi();
   await build(api, { kind });
   const auth = { username: "me", password: "pw", serveraddress: "registry.example.com" };
@@ -178,14 +178,14 @@ test.each<[string, Given, boolean]>([
   ["classic", { kind: "classic", order: { agents: ["default"] } }, true],
   ["buildah", { kind: "buildah", order: { secrets: ["token"] } }, true],
   ["BuildKit behind a proxy", { order: { secrets: ["token"] } }, false],
-])("%s: an order that needs a session is refused, and nothing is sent", async (_, given, hasGrpc) => {
+])("%s: rejects an order that needs a session, and sends nothing", async (_, given, hasGrpc) => {
   const api = new FakeApi();
   api.hasGrpc = hasGrpc;
   expect((await rejection(build(api, given))).code).toBe("usage");
   expect(api.requests).toEqual([]);
 });
 
-test("a file that cannot be read is the reason, whatever the engine makes of it", async () => {
+test("reports a file that cannot be read as the reason, whatever error the engine reports", async () => {
   const api = new FakeApi();
   const failure = new Failure("context-invalid", "file has changed");
   const context = memoryContext({ ...files, file: "x" });
@@ -194,12 +194,12 @@ test("a file that cannot be read is the reason, whatever the engine makes of it"
   expect(await rejection(build(api, given))).toBe(failure);
 });
 
-test("a session that breaks is the reason of a build that fails then", async () => {
+test("reports a broken session as the reason of the failed build", async () => {
   const api = new FakeApi();
   api.session = async () => await Promise.reject(new Error("connection reset"));
   api.answer = async () => {
     await api.left.opened;
-    await setImmediate(); // whoever waits for the call has noticed
+    await setImmediate(); // the code that waits for the call has now continued
     return '{"error":"failed to solve: no active session"}\n';
   };
   const error = await rejection(build(api));
@@ -207,7 +207,7 @@ test("a session that breaks is the reason of a build that fails then", async () 
   expect(error.message).toContain("the session of the build has ended");
 });
 
-test("an engine that refuses the request has failed to build", async () => {
+test("reports a build failure if the engine rejects the request", async () => {
   const api = new FakeApi();
   api.stream = async () =>
     await Promise.reject(new EngineError("dockerfile parse error line 1: unknown instruction: X", 400));

@@ -25,7 +25,7 @@ async function follow(...all: (object | string)[]): Promise<{ id: string; events
 
 const failureOf = async (...all: (object | string)[]): Promise<Failure> => (await rejection(follow(...all))) as Failure;
 
-test("BuildKit's messages become events, and a character that is cut in two stays one", async () => {
+test("converts BuildKit's messages to events, and joins a character that is split in two", async () => {
   const [before, after] = [Buffer.from("ä").subarray(0, 1), Buffer.from("ä").subarray(1)];
   const log = { vertex: "sha256:1", stream: 2n, timestamp: timestampFromMs(5000) };
   const { id, events } = await follow(
@@ -53,11 +53,11 @@ test.each([
     "sha256:abcdef012345678",
   ],
   ["a builder that prints it", [{ stream: "Successfully built abcdef012345\n" }], "abcdef012345"],
-])("the image's ID comes from %s", async (_, all, id) => {
+])("reads the image ID from %s", async (_, all, id) => {
   expect((await follow(...all)).id).toBe(id);
 });
 
-test("the step that failed is named, not those that were stopped with it", async () => {
+test("names the step that failed, not the steps that were stopped because of it", async () => {
   const failure = await failureOf(
     trace({
       vertexes: [
@@ -76,7 +76,7 @@ test("the step that failed is named, not those that were stopped with it", async
   expect(failure.hint).toBe("Fix that step. Its last lines:\n  a\n  b\n  c");
 });
 
-test("ten lines are shown, whatever the step has printed", async () => {
+test("shows ten lines, however much the step has printed", async () => {
   const text = Array.from({ length: 50_000 }, (_, n) => `line ${n}\n`).join("");
   const failure = await failureOf(
     { stream: "Step 1/1 : RUN make\n" },
@@ -101,7 +101,7 @@ test.each([
   expect(failure.message).toContain(message);
 });
 
-test("a base that is refused names its registry, and how to log in", async () => {
+test("for a base that the registry refuses, names the registry and how to log in", async () => {
   const name = "[internal] load metadata for registry.example.com:5000/team/base:v1";
   const failure = await failureOf(trace({ vertexes: [{ digest: "1", name, error: "401 Unauthorized" }] }), {
     error: "failed to solve: failed to resolve source metadata: 401 Unauthorized",
@@ -114,14 +114,14 @@ test("a base that is refused names its registry, and how to log in", async () =>
 
 test.each([
   [
-    "a trace that is no message",
+    "a trace that is not a message",
     { id: "moby.buildkit.trace", aux: Buffer.from([0x0a, 0xff, 0xff]).toString("base64") },
     "an invalid message of BuildKit",
   ],
   ["a line that is not JSON", "<html>", "not JSON"],
   ["an endless line", `"${"x".repeat(9_000_000)}"`, "more than 8388608 characters"],
   ["an answer without an image", {}, "names no image"],
-])("%s is an error", async (_, line, message) => {
+])("%s causes an error", async (_, line, message) => {
   expect((await rejection(follow(line))).message).toContain(message);
 });
 
@@ -132,6 +132,6 @@ test.each([
   [{ aux: [] }],
   [{ errorDetail: null, stream: 5, id: {} }],
   [{ id: "moby.image.id", aux: "x" }],
-])("a line of another form is passed over: %j", async (line) => {
+])("ignores a line of another form: %j", async (line) => {
   expect((await follow(JSON.stringify(line), { aux: { ID: "sha256:1" } })).id).toBe("sha256:1");
 });

@@ -1,20 +1,20 @@
 import type { BuildContext, ContextEntry } from "../../../../src/build-context/build-context.ts";
 import { comparePaths, entryPath } from "../../../../src/build-context/paths.ts";
 
-/** Files by path, in UTF-8. Folders come by themselves. */
+/** Files by path, in UTF-8. Their folders are added. */
 export type MemoryFiles = Record<string, string | MemoryFile | { linkTo: string }>;
 
 interface MemoryFile {
   text: string;
   /** Seconds since 1970 */
   mtime?: number;
-  /** The path of a file that it is a hard link to */
+  /** The path of the file that the entry is a hard link to */
   sameAs?: string;
 }
 
 const MTIME = 1_700_000_000;
 
-/** A build context without a folder. `reads` gets the paths of the files that are read. */
+/** Returns a build context in memory. Adds the paths of the files that are read to `reads`. */
 export function memoryContext(files: MemoryFiles, reads: string[] = []): BuildContext {
   const entries = new Map<string, ContextEntry>();
   for (const [name, file] of Object.entries(files)) {

@@ -51,15 +51,15 @@ test.each<[string, Partial<EntryRequest>, string[]]>([
     { includes: ["app"], excludes: ["**/*.log", "!app/log/keep.log"] },
     ["app", "app/log", "app/log/keep.log", "app/src", "app/src/a.js", "app/src/b.ts"],
   ],
-])("BuildKit asks for %s", (_, request, expected) => {
+])("selects %s", (_, request, expected) => {
   expect(paths(request)).toEqual(expected);
 });
 
-test("the root means all", () => {
+test("the root selects all entries", () => {
   expect(paths({ followPaths: ["/"] })).toHaveLength(entries.length);
 });
 
-test("a hard link whose file is not asked for is sent as the file, and a second one as a link to it", () => {
+test("sends a hard link as the file if its target is not selected, and a second hard link as a link to the first", () => {
   const selected = selectEntries(entries, { followPaths: ["lib/two*"], includes: [], excludes: [] });
   expect(selected.map(({ entry, linkTo, content }) => [entry.path, entry.kind, linkTo, content?.path])).toEqual([
     ["lib", "folder", undefined, undefined],
@@ -68,6 +68,6 @@ test("a hard link whose file is not asked for is sent as the file, and a second 
   ]);
 });
 
-test("a pattern that is none is an error", () => {
+test("an invalid pattern causes an error", () => {
   expect(() => paths({ includes: ["a[b"] })).toThrow(SyntaxError);
 });

@@ -32,7 +32,7 @@ let context = memoryContext({
 const whole = context;
 
 beforeEach(() => {
-  const ownErrors: unknown[] = []; // a call that the test leaves open fails when it is over
+  const ownErrors: unknown[] = []; // a call that a test leaves open fails when the test is over
   [served, errors, context] = [0, ownErrors, whole];
   const [here, there] = duplexPair();
   const onServed = (bytes: number): void => void (served += bytes);
@@ -40,7 +40,7 @@ beforeEach(() => {
     credentials: async (host: string) =>
       host === "registry.example.com" ? { username: "me", password: "pw" } : undefined,
     secret: async (id: string) => Buffer.from(`the ${id}`),
-    agent: async () => new PassThrough(), // says what it is told
+    agent: async () => new PassThrough(), // echoes its input
   };
   server = serveGrpc(here, {
     routes: questions({ secrets: ["token"], agents: ["default"] }, answers),
@@ -125,7 +125,7 @@ class Copy {
   }
 }
 
-test("BuildKit gets all entries, and the files that it asks for", async () => {
+test("sends BuildKit all entries, and the files that it requests", async () => {
   const copy = new Copy();
   expect(await copy.stats()).toEqual(["Dockerfile", "a", "a/one", "a/two", "link"]);
   copy.send(1, 2);
@@ -137,7 +137,7 @@ test("BuildKit gets all entries, and the files that it asks for", async () => {
   expect([served, errors]).toEqual(["content of one".length, []]);
 });
 
-test("it gets only what fits its patterns, which it may escape", async () => {
+test("sends only the entries that match BuildKit's patterns, which may be escaped", async () => {
   const copy = new Copy({ followpaths: ["link%2Ftwo", "Docker%2A"], "followpaths-encoded": "1" });
   expect(await copy.stats()).toEqual(["Dockerfile", "a", "a/two", "link"]);
 });
@@ -145,14 +145,14 @@ test("it gets only what fits its patterns, which it may escape", async () => {
 test.each<[string, (copy: Copy) => void, RegExp]>([
   ["asks for a folder", (copy) => copy.send(1, 1), /asked for file 1/],
   ["asks for a file that is not listed", (copy) => copy.send(1, 4_000_000_000), /asked for file 4000000000/],
-  ["asks twice for one", (copy) => (copy.send(1, 0), copy.send(1, 0)), /asked for file 0/],
+  ["asks twice for a file", (copy) => (copy.send(1, 0), copy.send(1, 0)), /asked for file 0/],
   ["sends a packet of another type", (copy) => copy.send(9), /unknown type, 9/],
-  ["tells of an error", (copy) => copy.send(4), /cannot take the context/],
-  ["sends what is no packet", (copy) => copy.stream.write(Buffer.from([0, 0, 0, 0, 2, 0xff, 0xff])), /./],
+  ["reports an error", (copy) => copy.send(4), /cannot take the context/],
+  ["sends an invalid packet", (copy) => copy.stream.write(Buffer.from([0, 0, 0, 0, 2, 0xff, 0xff])), /./],
   ["sends a compressed message", (copy) => copy.stream.write(Buffer.from([1, 0, 0, 0, 0])), /compressed/],
   ["sends an endless message", (copy) => copy.stream.write(Buffer.from([0, 0xff, 0xff, 0xff, 0xff])), /longer than/],
   ["ends the call too early", (copy) => copy.stream.end(), /before it had the context/],
-])("a peer that %s gets an error, and the call ends", async (_, misbehave, message) => {
+])("sends an error to a peer that %s, and ends the call", async (_, misbehave, message) => {
   const copy = new Copy();
   await copy.stats();
   misbehave(copy);
@@ -162,7 +162,7 @@ test.each<[string, (copy: Copy) => void, RegExp]>([
   expect(errors).toHaveLength(1);
 });
 
-test("a file that cannot be read ends the call, and its failure is kept", async () => {
+test("a file that cannot be read ends the call, and its failure is recorded", async () => {
   const failure = new Failure("context-invalid", "a/one has changed");
   context = { ...whole, read: () => failing(failure) };
   const copy = new Copy();
@@ -174,15 +174,15 @@ test("a file that cannot be read ends the call, and its failure is kept", async 
 
 test.each([
   ["a folder of another name", { "dir-name": "/etc" }, "5"],
-  ["a pattern that is none", { "include-patterns": "a[b" }, "13"],
-])("%s is refused", async (_, headers, status) => {
+  ["an invalid pattern", { "include-patterns": "a[b" }, "13"],
+])("rejects %s", async (_, headers, status) => {
   const copy = new Copy(headers);
   const ended = once(copy.stream, "trailers") as Promise<[Record<string, string>]>;
   copy.stream.resume();
   expect((await ended)[0]["grpc-status"]).toBe(status);
 });
 
-test("files are read no further when BuildKit leaves", async () => {
+test("stops reading files when BuildKit disconnects", async () => {
   let isRead = (): void => {};
   const reading = new Promise<void>((resolve) => (isRead = resolve));
   let stopped: AbortSignal | undefined;
@@ -196,7 +196,7 @@ test("files are read no further when BuildKit leaves", async () => {
   await expect.poll(() => errors.length).toBe(1);
 });
 
-test("it asks for health, credentials, secrets and agents, and gets those of the order alone", async () => {
+test("answers BuildKit's requests for health, credentials, secrets and agents with those of the order only", async () => {
   const transport = createGrpcTransport({
     baseUrl: "http://session",
     sessionManager: {

@@ -34,7 +34,7 @@ const [diffId, config] = [digestOf("layer"), digestOf("config")];
 
 afterEach(() => vi.useRealTimers());
 
-describe("blobs are found", () => {
+describe("finds blobs", () => {
   const layer = { ...blob("layer, packed"), labels: { [UNCOMPRESSED]: diffId } };
   const names = { [`${NAMED}.config`]: config, [`${NAMED}.l.0`]: layer.digest };
   const manifest = { ...blob("manifest"), labels: names };
@@ -60,7 +60,7 @@ describe("blobs are found", () => {
     expect(fake.requests.slice(asked)).toEqual(Array(4).fill("2.0 List"));
   });
 
-  test("none, without a query, when there is no criterion", async () => {
+  test("but none, without a query, if there is no criterion", async () => {
     await using fake = await contentEngine({ blobs });
     await using engine = await openEngine(fake.endpoint);
     const store = await storeOf(engine);
@@ -70,7 +70,7 @@ describe("blobs are found", () => {
     expect(fake.requests.slice(asked)).toEqual([]);
   });
 
-  test("invalid digests and unknown labels are ignored", async () => {
+  test("ignoring invalid digests and unknown labels", async () => {
     const odd = {
       ...blob("odd"),
       labels: { [UNCOMPRESSED]: "sha512:abc", "containerd.io/distribution.source": diffId },
@@ -102,12 +102,12 @@ describe("blobs are found", () => {
         labels: Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`${NAMED}.l.${index}`, config])),
       }),
     ],
-  ])("an endless list of %s is cancelled", async (_, make) => {
-    const told = latch();
+  ])("but cancels an endless list of %s", async (_, make) => {
+    const cancelled = latch();
     await using fake = await contentEngine({
       list: async function* ({ filters }, { signal }) {
         if (filters.every((filter) => filter.startsWith("digest"))) return;
-        signal.addEventListener("abort", told.open);
+        signal.addEventListener("abort", cancelled.open);
         for (;;) yield { info: Array.from({ length: 5 }, make) };
       },
     });
@@ -115,10 +115,10 @@ describe("blobs are found", () => {
     const error = await rejection((await storeOf(engine)).find({ diffIds: [diffId] }));
     expect(error).toBeInstanceOf(EngineError);
     expect(error.message).toBe("the engine lists more than 10000 blobs of an image");
-    await told.opened;
+    await cancelled.opened;
   });
 
-  test("an engine that does not answer within 10 s is an error", async () => {
+  test("but fails if the engine does not answer within 10 s", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     await using fake = await contentEngine({
       list: async function* ({ filters }) {
@@ -135,7 +135,7 @@ describe("blobs are found", () => {
   });
 
   test.each([Code.NotFound, Code.Internal, Code.PermissionDenied])(
-    "an answer with error %i is an error",
+    "but fails on an answer with error %i",
     async (code) => {
       await using fake = await contentEngine({
         list: async function* ({ filters }) {
@@ -151,7 +151,7 @@ describe("blobs are found", () => {
   );
 });
 
-describe("a blob is read", () => {
+describe("reads a blob", () => {
   const large = blob(randomBytes(300_000));
 
   test.each([
@@ -187,13 +187,13 @@ describe("a blob is read", () => {
     expect(fake.requests.filter((request) => request.includes("/grpc"))).toHaveLength(1);
   });
 
-  test("until its reader stops: the call is cancelled, and the others continue", async () => {
-    const told = latch();
+  test("until its reader stops: cancels the call, and the other calls continue", async () => {
+    const cancelled = latch();
     await using fake: ContentEngine = await contentEngine({
       blobs: [large],
       read: async function* ({ digest }, { signal }) {
         if (digest === large.digest) return yield { data: large.bytes };
-        signal.addEventListener("abort", told.open);
+        signal.addEventListener("abort", cancelled.open);
         for (;;) yield { data: Buffer.alloc(1_000_000) };
       },
     });
@@ -201,12 +201,12 @@ describe("a blob is read", () => {
     const store = await storeOf(engine);
     const endless = store.read(digestOf("endless"), { size: 1e12 });
     for await (const chunk of endless) if (chunk.length > 0) break;
-    await told.opened;
+    await cancelled.opened;
     expect((await buffer(store.read(large.digest, large.of))).equals(large.bytes)).toBe(true);
     expect(fake.connections).toBe(2); // one for HTTP/1.1
   });
 
-  test("and a missing blob is an error", async () => {
+  test("but fails if the blob is missing", async () => {
     await using fake = await contentEngine();
     await using engine = await openEngine(fake.endpoint);
     const error = await rejection(buffer((await storeOf(engine)).read(large.digest, large.of)));
@@ -218,8 +218,8 @@ describe("a blob is read", () => {
   test.each([
     ["shorter", 300_001, "ends after 300000 of its 300001 bytes"],
     ["longer", 299_999, "is larger than the 299999 bytes it should have"],
-  ])("and a blob that is %s than its descriptor is an error", async (_, size, message) => {
-    // Sends the whole blob for any range.
+  ])("but fails if the blob is %s than its descriptor", async (_, size, message) => {
+    // The fake engine sends the whole blob for any range.
     const read = async function* () {
       yield { data: large.bytes };
     };
@@ -239,10 +239,10 @@ describe("a blob is read", () => {
   });
 });
 
-describe("a small blob is read whole and verified", () => {
+describe("reads a small blob whole and verifies it", () => {
   const small = blob(randomBytes(200_000));
 
-  test("when it exists and is not too large", async () => {
+  test("if it exists and is not too large", async () => {
     await using fake = await contentEngine({ blobs: [small] });
     await using engine = await openEngine(fake.endpoint);
     const store = await storeOf(engine);
@@ -251,13 +251,13 @@ describe("a small blob is read whole and verified", () => {
     expect(await store.readSmall(digestOf("nowhere"), 200_000)).toBeUndefined();
   });
 
-  test("when its digest matches", async () => {
+  test("if its digest matches", async () => {
     await using fake = await contentEngine({ blobs: [{ ...small, digest: digestOf("another") }] });
     await using engine = await openEngine(fake.endpoint);
     expect(await (await storeOf(engine)).readSmall(digestOf("another"), 200_000)).toBeUndefined();
   });
 
-  test("also after the connection breaks in the middle", async () => {
+  test("even if the connection breaks in the middle", async () => {
     let isFirst = true;
     await using fake: ContentEngine = await contentEngine({
       read: async function* ({ offset }) {
@@ -271,23 +271,23 @@ describe("a small blob is read whole and verified", () => {
     expect(read?.equals(small.bytes)).toBe(true);
   });
 
-  test("but not when it is endless", async () => {
-    const told = latch();
+  test("but not if it is endless", async () => {
+    const cancelled = latch();
     await using fake = await contentEngine({
       read: async function* (_, { signal }) {
-        signal.addEventListener("abort", told.open);
+        signal.addEventListener("abort", cancelled.open);
         for (;;) yield { data: small.bytes };
       },
     });
     await using engine = await openEngine(fake.endpoint);
     expect(await (await storeOf(engine)).readSmall(small.digest, 8_000_000)).toBeUndefined();
-    await told.opened;
+    await cancelled.opened;
   });
 });
 
 describe("a connection that breaks", () => {
   const [large, small] = [blob(randomBytes(10_000_000)), blob(randomBytes(100_000))];
-  /** The ranges requested of a blob. */
+  /** The requested ranges of a blob. */
   async function* part({ bytes }: { bytes: Buffer }, offset: bigint) {
     for (let at = Number(offset); at < bytes.length; at += 100_000) yield { data: bytes.subarray(at, at + 100_000) };
   }
@@ -332,7 +332,7 @@ describe("a connection that breaks", () => {
     expect(fake.requests.filter((request) => request === "1.1 POST /grpc")).toHaveLength(2);
   });
 
-  test("three times without a byte is an error", async () => {
+  test("three times without a byte causes an error", async () => {
     await using fake: ContentEngine = await contentEngine({
       read: async function* () {
         fake.drop();
@@ -346,7 +346,7 @@ describe("a connection that breaks", () => {
     expect(fake.reads).toHaveLength(3);
   });
 
-  test("and cannot be replaced is an error", async () => {
+  test("and cannot be replaced causes an error", async () => {
     const options: ContentEngineOptions = { blobs: [large] };
     await using fake = await contentEngine(options);
     await using engine = await openEngine(fake.endpoint);
@@ -381,7 +381,7 @@ describe("reading ends", () => {
     expect((await nextOther).message).toBe("the engine has been disposed");
   });
 
-  test("also of a list", async () => {
+  test("of a list with the reason of its signal", async () => {
     const stop = new AbortController();
     await using fake = await contentEngine({
       list: async function* ({ filters }) {

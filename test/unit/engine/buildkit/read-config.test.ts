@@ -37,7 +37,7 @@ async function fakeBuilder(answer: (stream: ServerHttp2Stream) => void, images: 
   const sockets = new Set<Socket>();
   const grpc = createHttp2Server().on("stream", (stream, headers) => {
     const chunks: Buffer[] = [];
-    stream.on("error", () => {}); // the client has cancelled it
+    stream.on("error", () => {}); // the client has cancelled the stream
     stream.on("data", (chunk: Buffer) => chunks.push(chunk));
     stream.on("end", () => {
       const framed = Buffer.concat(chunks);
@@ -102,7 +102,7 @@ async function ask(engine: Engine, version = VERSION): Promise<Buffer | undefine
 }
 
 describe("the config of an image", () => {
-  test("comes from the builder, in an internal build without Return", async () => {
+  test("is read from the builder, in an internal build without Return", async () => {
     await using fake = await fakeBuilder(
       answering(framed(Buffer.concat([field(1, Buffer.from("x")), field(2, config)]))),
     );
@@ -113,7 +113,7 @@ describe("the config of an image", () => {
     expect(solve?.path).toBe("/moby.buildkit.v1.Control/Solve");
     const build = Buffer.from(String(resolve?.build));
     expect(build).toHaveLength(36);
-    // Without a Cache (8), Docker 27.4 to 28.1 would crash.
+    // Docker 27.4 to 28.1 would crash without a Cache (field 8).
     expect(solve?.message).toEqual(
       Buffer.concat([field(1, build), field(8, Buffer.alloc(0)), Buffer.from([11 << 3, 1])]),
     );
@@ -146,7 +146,7 @@ describe("the config of an image", () => {
     ],
     ["for which the stream is reset", (stream) => stream.close(8)],
     ["for which the connection breaks", (stream) => stream.session?.destroy()],
-  ])("%s is none", async (_, answer) => {
+  ])("ignores an answer %s", async (_, answer) => {
     await using fake = await fakeBuilder(answer);
     await using engine = await openEngine(fake.endpoint);
     expect(await ask(engine)).toBeUndefined();

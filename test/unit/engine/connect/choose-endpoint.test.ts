@@ -30,7 +30,7 @@ const docker = (Host: string, SkipTLSVerify = false) => ({
 const choose = async (env: NodeJS.ProcessEnv, host?: string) =>
   chooseEndpoint({ named: namedEndpoint(host, env, "linux"), env, homedir: home.path, platform: "linux" });
 
-describe("which engine", () => {
+describe("chooses the engine", () => {
   beforeEach(async () => {
     await writeConfig(JSON.stringify({ currentContext: "colima", auths: {} }));
     await writeContext("colima", docker("unix:///colima.sock"));
@@ -80,7 +80,7 @@ describe("which engine", () => {
     expect(await choose(env, host)).toMatchObject({ host: expected, source });
   });
 
-  test("contexts are read from DOCKER_CONFIG", async () => {
+  test("of a context in DOCKER_CONFIG", async () => {
     const elsewhere = join(home.path, "elsewhere");
     await writeConfig('{"currentContext":"lab"}', elsewhere);
     await writeContext("lab", docker("tcp://lab:2375"), elsewhere);
@@ -95,7 +95,7 @@ describe("which engine", () => {
     },
   );
 
-  test("the default on Windows is a named pipe", async () => {
+  test("on Windows, a named pipe by default", async () => {
     const endpoint = await chooseEndpoint({
       env: { DOCKER_CONTEXT: "default" },
       homedir: home.path,
@@ -104,7 +104,7 @@ describe("which engine", () => {
     expect(endpoint.address).toEqual({ protocol: "npipe", path: "//./pipe/docker_engine" });
   });
 
-  test("a TCP context without a port gets the default one", async () => {
+  test("of a TCP context without a port, with the default port", async () => {
     await writeContext("lab", docker("tcp://lab"));
     await writeContext("lab-tls", docker("tcp://lab", true));
     expect(await choose({ DOCKER_CONTEXT: "lab" })).toMatchObject({ host: "tcp://lab:2375" });
@@ -115,7 +115,7 @@ describe("which engine", () => {
   });
 });
 
-describe("invalid choices", () => {
+describe("rejects", () => {
   test("a context that does not exist", async () => {
     const error = await rejection(choose({ DOCKER_CONTEXT: "gone" }));
     expect(error).toMatchObject({
@@ -177,7 +177,7 @@ describe("invalid choices", () => {
     });
   });
 
-  test("config.json is not read when an engine is named", async () => {
+  test("(config.json is not read if an engine is named)", async () => {
     await writeConfig("{");
     expect(await choose({ DOCKER_HOST: "tcp://env" })).toMatchObject({ host: "tcp://env:2375" });
     expect(await choose({}, "tcp://option")).toMatchObject({ host: "tcp://option:2375" });

@@ -52,7 +52,7 @@ describe("the address of an engine", () => {
     ["ssh://prod%60id%60", "characters"],
     ["ssh://a%20b@prod", "characters"],
     ["ssh://%ff@prod", "malformed"],
-  ])("%s is refused", (host, reason) => {
+  ])("%s is rejected", (host, reason) => {
     const parse = () => parseHost(host, "DOCKER_HOST");
     expect(parse).toThrow(Failure);
     expect(parse).toThrow(

@@ -3,14 +3,14 @@ import { NoiseFilter, NotHttp } from "../../../../src/engine/connect/noise-filte
 
 const ANSWER = "HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\n\r\nOK";
 
-/** Returns the filter's output for input in chunks. */
+/** Returns the output of the filter for input in chunks. */
 function filtered(...portions: string[]): { answer: string; filter: NoiseFilter } {
   const filter = new NoiseFilter();
   const parts = portions.flatMap((portion) => filter.take(Buffer.from(portion)) ?? []);
   return { answer: Buffer.concat(parts).toString(), filter };
 }
 
-test("an answer alone passes unchanged", () => {
+test("an answer without noise passes unchanged", () => {
   const { answer, filter } = filtered(ANSWER);
   expect(answer).toBe(ANSWER);
   expect(filter).toMatchObject({ noise: "", passed: true });
@@ -31,7 +31,7 @@ test("bytes after the first answer pass unchecked", () => {
   expect(filtered(`banner\n${ANSWER}`, "noise?", ANSWER).answer).toBe(`${ANSWER}noise?${ANSWER}`);
 });
 
-test("without an answer, the noise is kept, at most 64 kB", () => {
+test("without an answer, the noise is stored, up to 64 kB", () => {
   expect(filtered("bash: docker: ", "command not found\n").filter).toMatchObject({
     noise: "bash: docker: command not found\n",
     passed: false,
@@ -42,7 +42,7 @@ test("without an answer, the noise is kept, at most 64 kB", () => {
   }).toThrow(NotHttp);
 });
 
-test("an answer after more noise does not count", () => {
+test("ignores an answer after more noise", () => {
   expect(() => filtered(`${"y\n".repeat(40_000)}${ANSWER}`)).toThrow(/more than 64 kB of other text/);
 });
 
@@ -56,7 +56,7 @@ describe("an answer in HTTP/2", () => {
     return frame;
   }
 
-  test.each([0, 1, 4, 15])("begins with %i settings, however it is split", (count) => {
+  test.each([0, 1, 4, 15])("begins with %i settings, regardless of the chunks", (count) => {
     const answer = settings(count);
     for (const noise of ["", "Welcome to prod\n", "Last login: \0today", "\0"]) {
       const all = Buffer.concat([Buffer.from(noise), answer]);

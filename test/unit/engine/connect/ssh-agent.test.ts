@@ -78,7 +78,7 @@ describe.skipIf(process.platform === "win32")("an engine behind ssh", () => {
     expect((await started()).filter(({ pid }) => isAlive(pid))).toEqual([]);
   });
 
-  test("concurrent requests wait for each other: one ssh for all, which ends with the engine", async () => {
+  test("concurrent requests wait for each other and share one ssh, which ends with the engine", async () => {
     await using remote = await fakeEngine({
       "GET /images/json": (_request, response) => answer(response, 200, []),
       "GET /containers/json": () => {}, // never answers
@@ -102,7 +102,7 @@ describe.skipIf(process.platform === "win32")("an engine behind ssh", () => {
     expect(await connection.ended).toMatchObject({ status: 0 });
   });
 
-  test("output of a login shell before the first answer is skipped", async () => {
+  test("skips output of a login shell before the first answer", async () => {
     await using remote = await fakeEngine({ "GET /images/json": (_request, response) => answer(response, 200, []) });
     vi.stubEnv("FAKE_SSH_SOCKET", remote.socketPath);
     vi.stubEnv("FAKE_SSH_BANNER", "Welcome to prod\nLast login: today");
@@ -110,7 +110,7 @@ describe.skipIf(process.platform === "win32")("an engine behind ssh", () => {
     expect(await engine.listReferences()).toEqual([]);
   });
 
-  test("the output is in the error when there is no answer", async () => {
+  test("the error contains the output if there is no answer", async () => {
     vi.stubEnv("FAKE_SSH_BANNER", "This account is currently not available.\n");
     vi.stubEnv("FAKE_SSH_STATUS", "1");
     expect((await rejection(openEngine(endpoint))).message).toMatch(
@@ -118,7 +118,7 @@ describe.skipIf(process.platform === "win32")("an engine behind ssh", () => {
     );
   });
 
-  test("ssh's stderr is in the error", async () => {
+  test("the error contains ssh's stderr", async () => {
     vi.stubEnv("FAKE_SSH_SAYS", "ssh: Could not resolve hostname prod: Name or service not known\n");
     vi.stubEnv("FAKE_SSH_STATUS", "255");
     const error = await rejection(openEngine(endpoint));
@@ -130,7 +130,7 @@ describe.skipIf(process.platform === "win32")("an engine behind ssh", () => {
     });
   });
 
-  test("only the end of ssh's output is kept", async () => {
+  test("stores only the end of ssh's output", async () => {
     vi.stubEnv("FAKE_SSH_SAYS", `${"debug1: ".repeat(5000)}the reason\n`);
     vi.stubEnv("FAKE_SSH_STATUS", "255");
     const { message } = await rejection(openEngine(endpoint));
@@ -138,7 +138,7 @@ describe.skipIf(process.platform === "win32")("an engine behind ssh", () => {
     expect(message.length).toBeLessThan(4400);
   });
 
-  test("no docker on the remote side", async () => {
+  test("fails if the remote side has no docker", async () => {
     vi.stubEnv("FAKE_SSH_SAYS", "bash: line 1: docker: command not found\n");
     vi.stubEnv("FAKE_SSH_STATUS", "127");
     expect(await rejection(openEngine(endpoint))).toMatchObject({
@@ -147,7 +147,7 @@ describe.skipIf(process.platform === "win32")("an engine behind ssh", () => {
     });
   });
 
-  test("no ssh here", async () => {
+  test("fails if ssh is not installed", async () => {
     vi.stubEnv("PATH", join(folder.path, "nothing-in-here"));
     expect(await rejection(openEngine(endpoint))).toMatchObject({
       code: "engine-unreachable",
@@ -155,7 +155,7 @@ describe.skipIf(process.platform === "win32")("an engine behind ssh", () => {
     });
   });
 
-  test("a lost link in the middle of an answer", async () => {
+  test("fails if the link is lost in the middle of an answer", async () => {
     await using remote = await fakeEngine({
       "POST /images/create": (_request, response) => response.write('{"status":"half-way"}\n'),
     });

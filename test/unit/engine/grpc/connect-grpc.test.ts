@@ -34,7 +34,7 @@ describe("gRPC with an engine on a socket", () => {
     ["1.51", {}, [SWITCH]],
     ["1.56", {}, [PREFACE]],
     ["1.56, behind a proxy that speaks only HTTP/1.1", { http2: false }, [PREFACE, SWITCH]],
-  ])("of API %s connects once; other requests work as before", async (name, options, connected) => {
+  ])("of API %s connects once; other requests still work", async (name, options, connected) => {
     const [apiVersion = ""] = name.split(",");
     await using fake = await contentEngine({ apiVersion, ...options });
     await using engine = await openEngine(fake.endpoint);
@@ -51,7 +51,7 @@ describe("gRPC with an engine on a socket", () => {
     ["refuses it, and HTTP/2 as well", { apiVersion: "1.56", http2: false, grpc: 403 }],
     ["refuses it, and hangs up on HTTP/2", { apiVersion: "1.56", http2: "hang up", grpc: 403 }],
     ["answers it with another status", { grpc: 200 }],
-  ])("is unavailable when a proxy %s; there is no second attempt, and other requests work", async (_, options) => {
+  ])("is unavailable if a proxy %s; there is no second attempt, and other requests work", async (_, options) => {
     holdTime();
     await using fake = await contentEngine(options);
     await using engine = await openEngine(fake.endpoint);
@@ -65,7 +65,7 @@ describe("gRPC with an engine on a socket", () => {
   test.each<[string, ContentEngineOptions, string[]]>([
     ["the switch", { grpc: "hang" }, [SWITCH]],
     ["HTTP/2, and with it the switch,", { apiVersion: "1.56", http2: "hang", grpc: "hang" }, [PREFACE]],
-  ])("does not wait when %s gets no answer", async (_, options, waits) => {
+  ])("does not wait if %s gets no answer", async (_, options, waits) => {
     holdTime();
     await using fake = await contentEngine(options);
     await using engine = await openEngine(fake.endpoint);
@@ -78,7 +78,7 @@ describe("gRPC with an engine on a socket", () => {
     expect(await engine.listImageIds()).toEqual([]);
   });
 
-  test("is unavailable when the engine switches the connection and then does not answer", async () => {
+  test("is unavailable if the engine switches the connection and then does not answer", async () => {
     holdTime();
     await using fake = await contentEngine({
       list: async function* () {
@@ -93,7 +93,7 @@ describe("gRPC with an engine on a socket", () => {
   });
 
   test.each([Code.Unimplemented, Code.NotFound, Code.Unknown])(
-    "gives no content store when the engine answers with error %i",
+    "provides no content store if the engine answers with error %i",
     async (code) => {
       await using fake = await contentEngine({
         list: async function* () {
@@ -123,7 +123,7 @@ describe("gRPC with an engine on a socket", () => {
   test.each<[string, ContentEngineOptions, string]>([
     ["the switch", { grpc: "hang" }, SWITCH],
     ["HTTP/2", { apiVersion: "1.56", http2: "hang" }, PREFACE],
-  ])("does not delay disposal when %s gets no answer", async (_, options, last) => {
+  ])("does not delay disposal if %s gets no answer", async (_, options, last) => {
     holdTime();
     await using fake = await contentEngine(options);
     const engine = await openEngine(fake.endpoint);
@@ -181,7 +181,7 @@ describe("an engine over TCP", () => {
     expect(await connectTo({ ...address, tls: { verify: true } })).toEqual([SWITCH]);
   });
 
-  test("is requested under its path prefix", async () => {
+  test("gets requests under its path prefix", async () => {
     expect(await connectTo({ ...address, tls: { verify: true } }, "/engines/1")).toEqual(["1.1 POST /engines/1/grpc"]);
   });
 });

@@ -19,7 +19,7 @@ describe("the API version", () => {
     ["1.41", "1.41"],
     ["1.51", "1.51"],
     ["1.53", "1.51"],
-  ])("engine %s: %s is used", async (offered, spoken) => {
+  ])("of an engine with %s is %s", async (offered, spoken) => {
     await using fake = await fakeEngine(
       { "GET /version": json({ Version: "1", Os: "linux", Arch: "arm64" }), "GET /info": json({ DriverStatus: null }) },
       offered,
@@ -72,7 +72,7 @@ describe("an image", () => {
     expect(await engine.inspectImage("app:v1")).toBeUndefined();
   });
 
-  test("newer engines get the platform", async () => {
+  test("is requested by platform from newer engines", async () => {
     await using fake = await fakeEngine({ "GET /images/localhost:5000/app:v1/json": json(image) }, "1.49");
     await using engine = await openEngine(fake.endpoint);
     expect(await engine.inspectImage("localhost:5000/app:v1", asPlatform("linux/arm64/v8"))).toEqual(info);
@@ -85,14 +85,14 @@ describe("an image", () => {
     ["linux/arm64/v9", false],
     ["linux/amd64", false],
     ["windows/arm64", false],
-  ])("an older engine's answer is compared with it: %s %s", async (platform, same) => {
+  ])("from an older engine is compared with the platform: %s %s", async (platform, same) => {
     await using fake = await fakeEngine({ "GET /images/app:v1/json": json(image) }, "1.48");
     await using engine = await openEngine(fake.endpoint);
     expect(await engine.inspectImage("app:v1", asPlatform(platform))).toEqual(same ? info : undefined);
     expect(fake.seen[0]?.query.has("platform")).toBe(false);
   });
 
-  test("names are listed, without <none>", async () => {
+  test("is listed by its names, without <none>", async () => {
     await using fake = await fakeEngine({
       "GET /images/json": json([
         { RepoTags: ["app:v1", "app:v2"] },
@@ -153,7 +153,7 @@ describe("an image", () => {
     },
   );
 
-  test("an error has the engine's message and status", async () => {
+  test("that causes an error: the error contains the engine's message and status", async () => {
     await using fake = await fakeEngine({
       "DELETE /images/app:v1": json({ message: "conflict: image is in use" }, 409),
       "POST /images/app:v1/tag": json("<html>Bad gateway</html>", 502),
@@ -191,21 +191,21 @@ describe("push and pull", () => {
     }
   });
 
-  test("send the header without credentials as well", async () => {
+  test("also send the header without credentials", async () => {
     await using fake = await fakeEngine({ "POST /images/app/push": done });
     await using engine = await openEngine(fake.endpoint);
     await engine.pushImage("app:v1");
     expect(Buffer.from(String(fake.seen[0]?.headers["x-registry-auth"]), "base64url").toString()).toBe("{}");
   });
 
-  test("an old engine gets no platform", async () => {
+  test("send no platform to an old engine", async () => {
     await using fake = await fakeEngine({ "POST /images/app/push": done }, "1.45");
     await using engine = await openEngine(fake.endpoint);
     await engine.pushImage("app:v1", { platform: AMD64 });
     expect(fake.seen[0]?.query.has("platform")).toBe(false);
   });
 
-  test("a digest is pulled by digest", async () => {
+  test("request a digest by digest", async () => {
     await using fake = await fakeEngine({ "POST /images/create": done });
     await using engine = await openEngine(fake.endpoint);
     const digest = `sha256:${"0".repeat(64)}`;
@@ -227,7 +227,7 @@ describe("push and pull", () => {
     expect(JSON.parse(Buffer.from(header, "base64url").toString())).toMatchObject({ serveraddress });
   });
 
-  test("a pull without tag and digest is a bug: the engine would pull every tag", async () => {
+  test("fail without tag and digest, because the engine would pull every tag", async () => {
     await using fake = await fakeEngine();
     await using engine = await openEngine(fake.endpoint);
     expect(await rejection(engine.pullImage("localhost:5000/app"))).toBeInstanceOf(TypeError);
@@ -235,7 +235,7 @@ describe("push and pull", () => {
     expect(fake.seen).toEqual([]);
   });
 
-  test("an error in the stream is an error, after status 200 as well", async () => {
+  test("fail on an error in the stream, even after status 200", async () => {
     await using fake = await fakeEngine({
       "POST /images/create": json(
         '{"status":"Pulling"}\n{"errorDetail":{"message":"manifest unknown"},"error":"manifest unknown"}\n',
@@ -249,7 +249,7 @@ describe("push and pull", () => {
     });
   });
 
-  test("a truncated stream is an error", async () => {
+  test("fail on a truncated stream", async () => {
     await using fake = await fakeEngine({
       "POST /images/create": (_request, response) => response.write('{"status":"Pulling"}\n', () => response.destroy()),
     });
@@ -291,7 +291,7 @@ describe("a load", () => {
     expect(fake.seen[0]?.query.get("platform")).toBe('{"os":"linux","architecture":"amd64"}');
   });
 
-  test("passes on how far the engine is with each layer", async () => {
+  test("reports the engine's progress with each layer", async () => {
     const id = "0123456789ab";
     const line = JSON.stringify({
       status: "Loading layer",
@@ -309,7 +309,7 @@ describe("a load", () => {
   test.each([
     ["EngineError", /^Error unpacking image app:v1: .* unexpected EOF$/, "unexpected EOF"],
     ["Failure", /disk is full/, "write /x: no space left on device"],
-  ])("an image that the engine cannot unpack is an error after status 200: %s", async (name, message, why) => {
+  ])("fails after status 200 if the engine cannot unpack the image: %s", async (name, message, why) => {
     const line = JSON.stringify({ stream: `Error unpacking image app:v1: apply layer error for "app:v1": ${why}\n` });
     await using fake = await fakeEngine({ "POST /images/load": json(`${loaded}${line}\r\n`) });
     await using engine = await openEngine(fake.endpoint);
@@ -318,8 +318,8 @@ describe("a load", () => {
   });
 });
 
-describe("an answer that breaks off", () => {
-  test("is an error, not a pending promise", async () => {
+describe("a truncated answer", () => {
+  test("causes an error, not a pending promise", async () => {
     await using fake = await fakeEngine({
       "GET /images/json": (_request, response) => {
         response.setHeader("Content-Length", 100);
@@ -360,7 +360,7 @@ describe("a container", () => {
     "POST /containers/c1/start": json("", 204),
     "GET /containers/c1/json": json(running),
     "GET /containers/c1/logs": json(""),
-    "POST /containers/c1/wait": (_request, response) => response.flushHeaders(), // and sends nothing more
+    "POST /containers/c1/wait": (_request, response) => response.flushHeaders(), // it then sends nothing
     "DELETE /containers/c1": json("", 204),
     ...changes,
   });
@@ -371,7 +371,7 @@ describe("a container", () => {
     "GET /containers/c1/json",
   ];
 
-  test("gets its files before it starts; the engine tells its port", async () => {
+  test("gets its files before it starts; the engine reports its port", async () => {
     await using fake = await fakeEngine(routes());
     await using engine = await openEngine(fake.endpoint);
     const container = await engine.runContainer(spec);
@@ -393,7 +393,7 @@ describe("a container", () => {
     expect(fake.seen.find(({ method }) => method === "DELETE")?.query.toString()).toBe("force=true&v=true");
   });
 
-  test("after its removal, nothing waits for an engine that does not report its exit", async () => {
+  test("that is removed: nothing waits for an engine that does not report the exit", async () => {
     await using fake = await fakeEngine(routes());
     await using engine = await openEngine(fake.endpoint);
     const container = await engine.runContainer(spec);
@@ -401,13 +401,13 @@ describe("a container", () => {
     expect(await container.exited).toEqual({ status: -1 });
   });
 
-  test("its exit has its status", async () => {
+  test("reports its exit status", async () => {
     await using fake = await fakeEngine(routes({ "POST /containers/c1/wait": json({ StatusCode: 3 }) }));
     await using engine = await openEngine(fake.endpoint);
     expect(await (await engine.runContainer(spec)).exited).toEqual({ status: 3 });
   });
 
-  test("another port is tried when one is taken", async () => {
+  test("uses another port if one is in use", async () => {
     const answers = [500, 500, 204];
     await using fake = await fakeEngine(
       routes({
@@ -433,7 +433,7 @@ describe("a container", () => {
     await container.remove();
   });
 
-  test("but only three times", async () => {
+  test("fails after three ports that are in use", async () => {
     await using fake = await fakeEngine(
       routes({
         "POST /containers/c1/start": json(
@@ -450,7 +450,7 @@ describe("a container", () => {
     expect(fake.calls().filter((call) => call.startsWith("DELETE"))).toHaveLength(3);
   });
 
-  test("that stops at once is an error with its output, and is removed", async () => {
+  test("that stops at once causes an error with its output, and is removed", async () => {
     const frame = "\u0002\0\0\0\0\0\0\u0007no auth";
     await using fake = await fakeEngine(
       routes({
@@ -493,7 +493,7 @@ describe("a container", () => {
     },
   );
 
-  test("the first error is reported, also when the container cannot be removed", async () => {
+  test("reports the first error, even if it cannot be removed", async () => {
     await using fake = await fakeEngine(
       routes({
         "POST /containers/c1/start": json({ message: "no cgroup" }, 500),
@@ -507,7 +507,7 @@ describe("a container", () => {
   test.each([
     [404, "No such container: c1"],
     [409, "removal of container c1 is already in progress"],
-  ])("removing one that is gone succeeds: %i", async (status, message) => {
+  ])("can be removed twice: %i", async (status, message) => {
     await using fake = await fakeEngine({ "DELETE /containers/c1": json({ message }, status) });
     await using engine = await openEngine(fake.endpoint);
     await expect(engine.removeContainer("c1")).resolves.toBeUndefined();
@@ -543,7 +543,7 @@ describe("limits of a build", () => {
     signal: new AbortController().signal,
   };
 
-  test("the classic builder gets them, as BuildKit ignores them", async () => {
+  test("use the classic builder, because BuildKit ignores them", async () => {
     await using fake = await engineWith({ MemoryLimit: true, CpuCfsQuota: true });
     await using engine = await openEngine(fake.endpoint);
     await engine.build(
@@ -559,11 +559,14 @@ describe("limits of a build", () => {
   test.each([
     ["memory", { MemoryLimit: false, CpuCfsQuota: true }, { memory: 64 * 1024 ** 2 }],
     ["cpus", { MemoryLimit: true, CpuCfsQuota: false }, { cpus: 1 }],
-  ])("%s that the engine's kernel does not limit are refused before anything is built", async (what, info, limits) => {
-    await using fake = await engineWith(info);
-    await using engine = await openEngine(fake.endpoint);
-    const error = await rejection(engine.build({ ...order, ...limits }, memoryContext({}), options));
-    expect(error).toMatchObject({ code: "usage", message: `the engine cannot limit the ${what} of a build` });
-    expect(fake.calls()).not.toContain("POST /build");
-  });
+  ])(
+    "for %s are rejected before the build if the engine's kernel does not support them",
+    async (what, info, limits) => {
+      await using fake = await engineWith(info);
+      await using engine = await openEngine(fake.endpoint);
+      const error = await rejection(engine.build({ ...order, ...limits }, memoryContext({}), options));
+      expect(error).toMatchObject({ code: "usage", message: `the engine cannot limit the ${what} of a build` });
+      expect(fake.calls()).not.toContain("POST /build");
+    },
+  );
 });
