@@ -123,12 +123,12 @@ describe.skipIf(why).each(["20.10", "28.5-containerd"] as const)(
         [400],
       ],
       [
-        "CVE-2026-34040: a body that is too large for the filter",
+        "CVE-2026-34040: a body too large for the filter",
         `POST ${CREATE} HTTP/1.1\r\n${HEAD}Content-Length: 1100000\r\n\r\n${PRIVILEGED.padEnd(1_100_000)}`,
         [403],
       ],
       [
-        "a request behind one that is allowed",
+        "a request after an allowed one",
         `GET /_ping HTTP/1.1\r\n${HEAD}\r\nPOST ${CREATE} HTTP/1.1\r\n${HEAD}Content-Length: ${PRIVILEGED.length}\r\n\r\n${PRIVILEGED}`,
         [], // nobody sends a request before the last answer, so the connection ends
       ],
@@ -138,7 +138,7 @@ describe.skipIf(why).each(["20.10", "28.5-containerd"] as const)(
         [400],
       ],
       [
-        "an upgrade that is none",
+        "an invalid upgrade",
         `POST ${CREATE} HTTP/1.1\r\n${HEAD}Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n${PRIVILEGED}`,
         [403],
       ],

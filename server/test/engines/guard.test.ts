@@ -246,14 +246,14 @@ COPY --from=steps /made /made
 
     // The oldest engine, and the other kind of store.
     only(["20.10", "28.5-containerd"])?.(
-      "two tenants cannot see, overwrite, run, export or push each other's images, nor the host's",
+      "two tenants cannot see, overwrite, run, export or push each other's images or the host's",
       async () => {
         await expect(imagesAreApart(it, registry.host)).resolves.toBeUndefined();
       },
     );
 
     only(["20.10", "28.5"])?.each(["classic", "buildkit"] as const)(
-      "%s: a context that is larger than the tenant's ends its build with the reason",
+      "%s: ends a build whose context exceeds the tenant's limit, with the reason",
       async (builder) => {
         const files = context({ Dockerfile: `FROM ${BASE}\nCOPY file /file\n`, file: "x".repeat(5_000_000) });
         const { exitCode, stdout, stderr } = await it.c(["build", files], { builder });
@@ -277,14 +277,14 @@ COPY --from=steps /made /made
     });
 
     only(["20.10", "28.5"])?.(
-      "BuildKit: only tenants that share a cache have one result of a step, whatever host a build adds",
+      "BuildKit: only tenants that share a cache share the result of a step, even with added hosts",
       async () => {
         await expect(stepsAreTheTenants(it)).resolves.toBeUndefined();
       },
     );
 
     only(["20.10", "28.5"])?.each(["classic", "buildkit"] as const)(
-      "%s: ADD fetches an address that is allowed, and asks no other for anything",
+      "%s: ADD fetches an allowed address, and sends no request to another one",
       async (builder) => {
         await expect(sourcesAreAllowedOnes(it, builder, source)).resolves.toBeUndefined();
       },
@@ -295,7 +295,7 @@ COPY --from=steps /made /made
     });
 
     only(["28.5"])?.(
-      "--dry-run: builds and containers are as at the engine, and audit says what would be refused",
+      "--dry-run: builds and containers work like at the engine, and audit lines show what would be refused",
       async () => {
         await expect(dryRunRefusesNothing(it)).resolves.toBeUndefined();
       },
@@ -314,7 +314,7 @@ COPY --from=steps /made /made
     });
 
     only(["28.5"])?.each(["buildkit", "version=2"] as const)(
-      "%s: steps have the limits of their tenant",
+      "%s: gives steps the limits of their tenant",
       async (client) => {
         await expect(stepsAreLimited(it, client)).resolves.toBeUndefined();
       },
@@ -325,7 +325,7 @@ COPY --from=steps /made /made
     });
 
     only(["28.5"])?.each(["classic", "buildkit"] as const)(
-      "%s: a tenant has as many images, bytes and builds as it may",
+      "%s: enforces a tenant's quotas of images, bytes and builds",
       async (builder) => {
         await expect(quotasHold(it, builder)).resolves.toBeUndefined();
       },

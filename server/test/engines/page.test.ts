@@ -302,7 +302,7 @@ describe("the page", () => {
     ["dark", 320],
     ["light", 320],
   ] as const)(
-    "%s, %i pixels wide: all text has contrast enough, and nothing is wider than the screen",
+    "%s, %i pixels wide: all text has sufficient contrast, and nothing is wider than the screen",
     async (colorScheme, width) => {
       if (browser === undefined) return;
       await using server = await startPageServer();

@@ -61,7 +61,7 @@ test.each([
   ["another letter case", first.toUpperCase()],
   ["the hash of a token", formatHash(hashOf(first))],
   ["another scheme", `Basic ${Buffer.from(`ci:${first}`).toString("base64")}`],
-  ["bytes that are no text", "\u00ff\u0000"],
+  ["bytes that are not text", "\u00ff\u0000"],
 ])("rejects a token: %s", async (_what, header) => {
   const access = await TokenAccess.open(path);
   expect(access.client(header)).toBeUndefined();

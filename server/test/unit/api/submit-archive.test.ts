@@ -171,7 +171,7 @@ describe("a form", () => {
       413,
       [],
     ],
-    ["a name of an object's own", [{ name: "__proto__", content: json }], 400, []],
+    ["a name that is a property of objects", [{ name: "__proto__", content: json }], 400, []],
   ])("%s", async (_what, parts, status, fields) => {
     const server = refusing;
     const answer = await send(server, ...parts);

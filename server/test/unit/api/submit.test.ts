@@ -84,7 +84,7 @@ describe("JSON", () => {
     ["an address of another kind", { name: "app", archiveUrl: "file:///etc/passwd" }, 422, ["archiveUrl"]],
     ["an address with a password", { name: "app", archiveUrl: "https://u:p@files.example.com/" }, 422, ["archiveUrl"]],
     [
-      "paths that lead out",
+      "paths that lead out of the archive",
       { name: "app", archiveUrl: "https://files.example.com/", file: "../Dockerfile" },
       422,
       ["file"],

@@ -49,14 +49,14 @@ test("fetches an archive to the file, and logs lines without secrets of the addr
   expect(await readFile(file, "utf8")).toBe("x".repeat(1000));
   expect(lines).toEqual([
     `Fetching http://files.example.com:${server.port}/latest`,
-    `It is at http://files.example.com:${server.port}`,
+    `Redirected to http://files.example.com:${server.port}`,
     expect.stringMatching(/^Fetched 1 kB in \d/),
   ]);
   expect(last).toEqual([1000, undefined]);
 });
 
 test.each([
-  ["as its length says", { "content-length": "1001" }],
+  ["with its length", { "content-length": "1001" }],
   ["without a length", {}],
 ])("rejects an archive above the limit, %s", async (_how, headers) => {
   await using server = await localServer(

@@ -76,7 +76,7 @@ test.each<[string, Iterable<Uint8Array>, RegExp]>([
   ["a bomb", [gzipSync(Buffer.concat([...tar([fileEntry("Dockerfile", Buffer.alloc(8_000_000))])]))], /1 ?MB|1,?000/],
   ["a link out of the tree", tar([{ path: "x", type: "link", target: "/etc/passwd" }]), /x/],
   ["a duplicate file", tar([fileEntry("Dockerfile", "1"), fileEntry("Dockerfile", "2")]), /Dockerfile/],
-  ["no archive", [Buffer.from("this is no archive")], /^the body is not an archive$/],
+  ["a body that is not an archive", [Buffer.from("this is no archive")], /^the body is not an archive$/],
 ])("rejects %s, and leaves nothing of it", async (_, archive, message) => {
   using bed = new RunBed();
   const outcome = await bed.run({ archive });

@@ -44,9 +44,9 @@ describe("a tenant without limits", () => {
     ["has no cgroup without a parent", "cgroupfs", undefined, undefined],
     ["has its parent", "cgroupfs", "/kubepods/burstable/pod1", "/kubepods/burstable/pod1"],
     ["has the path of a slice with cgroupfs", "cgroupfs", "a-b.slice", "/a.slice/a-b.slice"],
-    ["has the path as it is with cgroupfs", "cgroupfs", "/a.slice/a-b.slice", "/a.slice/a-b.slice"],
+    ["has the unchanged path with cgroupfs", "cgroupfs", "/a.slice/a-b.slice", "/a.slice/a-b.slice"],
     ["has the slice with systemd", "systemd", "/kubepods.slice/kubepods-pod1.slice", "kubepods-pod1.slice"],
-    ["has the slice by its name with systemd", "systemd", "tenants.slice", "tenants.slice"],
+    ["has the name of the slice with systemd", "systemd", "tenants.slice", "tenants.slice"],
   ])("%s", async (_, driver, given, expected) => {
     await expect(cgroups("/nowhere", driver).prepare(team({ cgroupParent: given }))).resolves.toBe(expected);
   });

@@ -44,12 +44,9 @@ it.each([
       300,
     ),
   ],
-  [
-    "SETTINGS that are answered",
-    pieces(() => frame(FRAME.settings, { payload: Buffer.from([0, 4, 0, 0, 255, 255]) }), 200),
-  ],
-  ["PING that are answered", pieces(() => frame(FRAME.ping, { payload: Buffer.alloc(8) }), 120_000, 500)],
-  ["PING whose answers are not awaited", pieces(() => frame(FRAME.ping, { payload: Buffer.alloc(8) }), 4000, 4000)],
+  ["answered SETTINGS", pieces(() => frame(FRAME.settings, { payload: Buffer.from([0, 4, 0, 0, 255, 255]) }), 200)],
+  ["answered PINGs", pieces(() => frame(FRAME.ping, { payload: Buffer.alloc(8) }), 120_000, 500)],
+  ["PINGs whose answers are not awaited", pieces(() => frame(FRAME.ping, { payload: Buffer.alloc(8) }), 4000, 4000)],
   [
     "CONTINUATION without an end (CVE-2024-27983)",
     pieces((index) => (index === 0 ? unfinished : frame(FRAME.continuation, { stream: 1 })), 300, 300),

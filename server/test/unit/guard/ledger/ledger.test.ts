@@ -133,7 +133,7 @@ test.each([
     JSON.stringify({ version: 1, tenant: "b", mayReturn: true, images: [], cacheRecords: [], hours: [] }),
   ],
   [
-    "an ID that is none",
+    "an invalid ID",
     JSON.stringify({
       version: 1,
       tenant: "a",

@@ -82,8 +82,16 @@ describe("no tenant", () => {
     ["is a pod that mounts a volume of the engine", (at) => ["1", at.emptyDir(UID), { Type: "volume" }], undefined],
     ["is a pod that mounts another pod's emptyDir", (at) => ["1", at.emptyDir(other)], /is not its emptyDir/],
     ["is a pod that mounts a folder of the host", () => ["1", "/var/run"], /is not its emptyDir/],
-    ["is a pod whose mount leads out", (at) => ["1", `${at.emptyDir(UID)}/../../../../../..`], /is not its emptyDir/],
-    ["is a pod whose mount has a folder below", (at) => ["1", `${at.emptyDir(UID)}/sub`], /is not its emptyDir/],
+    [
+      "is a pod whose mount leads out of its emptyDir",
+      (at) => ["1", `${at.emptyDir(UID)}/../../../../../..`],
+      /is not its emptyDir/,
+    ],
+    [
+      "is a pod whose mount is a folder in its emptyDir",
+      (at) => ["1", `${at.emptyDir(UID)}/sub`],
+      /is not its emptyDir/,
+    ],
     ["is a pod whose UID is a path", (at) => ["1", at.emptyDir(UID), { uid: `${other}/../${UID}` }], undefined],
     [
       "is a pod whose emptyDir is a link",
@@ -96,7 +104,7 @@ describe("no tenant", () => {
       /is not a folder/,
     ],
     [
-      "is a pod with a link on the way",
+      "is a pod with a link in the path",
       (at) => {
         const path = at.emptyDir(UID);
         const above = dirname(path);
