@@ -38,7 +38,7 @@ export async function hostCli(engine: Engine, folder: string): Promise<TenantCli
 }
 
 /** Checks that a tenant lists and removes only the cache records of its own builds, by the API and by gRPC. */
-export async function recordsAreApart({ engine, folder, a, b }: CacheScene): Promise<void> {
+export async function recordsAreIsolated({ engine, folder, a, b }: CacheScene): Promise<void> {
   const host = await hostCli(engine, folder);
   let known = await recordsOf(host);
   /** @returns the records that a build has created */

@@ -18,7 +18,7 @@ const NEWEST = ["1.49", "1.50", "1.51", "1.52", "1.53", "1.54", "2.0"];
  * Checks that the guard supports the engine's versions of the API and unversioned calls, and rejects others with the
  * engine's messages.
  */
-export async function versionsAreTheEngines({ engine, socket }: Guarded): Promise<void> {
+export async function versionsMatchTheEngine({ engine, socket }: Guarded): Promise<void> {
   const versions = ["", ...[...VERSIONS, ...NEWEST].map((version) => `/v${version}`)];
   for (const path of versions.flatMap((version) =>
     ["/_ping", "/version", "/images/json"].map((one) => version + one),
@@ -48,7 +48,7 @@ export async function hostIsHidden({ engine, a, oldest }: Guarded): Promise<void
  * Checks that the output of a step belongs to the tenant, unless tenants share their cache: /proc gives each run of a
  * step another number.
  */
-export async function stepsAreTheTenants(scene: Guarded): Promise<void> {
+export async function stepsBelongToTheTenant(scene: Guarded): Promise<void> {
   const { engine, folder, a, b, c, d } = scene;
   const context = contextIn(folder, { Dockerfile: `FROM ${BASE}\nRUN cat /proc/sys/kernel/random/uuid > /number\n` });
   for (const cli of [a, b, c, d])
@@ -66,7 +66,7 @@ export async function stepsAreTheTenants(scene: Guarded): Promise<void> {
 }
 
 /** Checks that the engine fetches an address that the policy allows, and sends no request to another one. */
-export async function sourcesAreAllowedOnes(
+export async function onlyAllowedSourcesAreFetched(
   scene: Guarded,
   builder: "classic" | "buildkit",
   source: { url: string; requests: string[] },
@@ -85,7 +85,7 @@ export async function sourcesAreAllowedOnes(
 }
 
 /** Checks that --audit has a line for each request of a real build, and that --metrics counts them. */
-export async function requestsAreWritten({ guard, folder, auditFile, a, b }: Guarded): Promise<void> {
+export async function requestsAreAudited({ guard, folder, auditFile, a, b }: Guarded): Promise<void> {
   const context = contextIn(folder, { Dockerfile: `FROM ${BASE}\nLABEL some=thing\n` });
   expect(await a(["build", "-t", "watched:v1", context], { builder: "buildkit" })).toMatchObject(done);
   expect((await b(["run", BASE])).exitCode).not.toBe(0);

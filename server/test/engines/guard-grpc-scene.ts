@@ -36,7 +36,7 @@ async function readBack(builder: RawBuilder, text: string, key: string): Promise
  * Checks that tenants do not share files by session key. The builder caches files by a key that the client chooses, and
  * requests only files whose size or time has changed.
  */
-export async function sharedKeysAreApart(scene: GrpcScene): Promise<void> {
+export async function sharedKeysAreIsolated(scene: GrpcScene): Promise<void> {
   using a = await rawBuilder(scene.a);
   using b = await rawBuilder(scene.b);
   const key = crypto.randomUUID();

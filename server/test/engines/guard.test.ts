@@ -10,23 +10,23 @@ import { BASE } from "../../../test/testbed/build-base.ts";
 import { startRegistry, type OwnRegistry } from "../../../test/engines/registry.ts";
 import { startTestbed } from "../../../test/testbed/start.ts";
 import type { Testbed } from "../../../test/testbed/testbed.ts";
-import { imagesAreApart } from "./guard-apart-scene.ts";
+import { imagesAreIsolated } from "./guard-isolation-scene.ts";
 import {
   dryRunRefusesNothing,
   hostIsHidden,
-  requestsAreWritten,
-  sourcesAreAllowedOnes,
-  stepsAreTheTenants,
-  versionsAreTheEngines,
+  requestsAreAudited,
+  onlyAllowedSourcesAreFetched,
+  stepsBelongToTheTenant,
+  versionsMatchTheEngine,
 } from "./guard-docker-scene.ts";
 import {
   foreignIdsAreUnknown,
   ownFrontendsDoNotRun,
   returnsAreNotForged,
-  sharedKeysAreApart,
+  sharedKeysAreIsolated,
   type GrpcScene,
 } from "./guard-grpc-scene.ts";
-import { recordsAreApart } from "./guard-cache-scene.ts";
+import { recordsAreIsolated } from "./guard-cache-scene.ts";
 import { minutesEndBuilds, quotasHold, stepsAreLimited, unlimitedStepsDoNotRun } from "./guard-limits-scene.ts";
 import { clear, guarded, guardNames, runOnHost, type Guarded } from "./guarded-engine.ts";
 import { contextIn } from "../fixtures/guard/tenant-cli.ts";
@@ -49,7 +49,7 @@ CMD cat /made /file
 const BY_HAND: readonly { what: string; fails: (scene: GrpcScene) => Promise<void>; kinds: readonly string[] }[] = [
   {
     what: "a context of another tenant by its key",
-    fails: sharedKeysAreApart,
+    fails: sharedKeysAreIsolated,
     kinds: ["20.10", "28.5", "28.5-containerd"],
   },
   { what: "a frontend of its own", fails: ownFrontendsDoNotRun, kinds: ["20.10", "28.5"] },
@@ -248,7 +248,7 @@ COPY --from=steps /made /made
     only(["20.10", "28.5-containerd"])?.(
       "two tenants cannot see, overwrite, run, export or push each other's images or the host's",
       async () => {
-        await expect(imagesAreApart(it, registry.host)).resolves.toBeUndefined();
+        await expect(imagesAreIsolated(it, registry.host)).resolves.toBeUndefined();
       },
     );
 
@@ -269,7 +269,7 @@ COPY --from=steps /made /made
     );
 
     test("supports each version of the API that the engine supports, and no other", async () => {
-      await expect(versionsAreTheEngines(it)).resolves.toBeUndefined();
+      await expect(versionsMatchTheEngine(it)).resolves.toBeUndefined();
     });
 
     test("docker info and docker version reveal nothing about the host, and print no warnings", async () => {
@@ -279,19 +279,19 @@ COPY --from=steps /made /made
     only(["20.10", "28.5"])?.(
       "BuildKit: only tenants that share a cache share the result of a step, even with added hosts",
       async () => {
-        await expect(stepsAreTheTenants(it)).resolves.toBeUndefined();
+        await expect(stepsBelongToTheTenant(it)).resolves.toBeUndefined();
       },
     );
 
     only(["20.10", "28.5"])?.each(["classic", "buildkit"] as const)(
       "%s: ADD fetches an allowed address, and sends no request to another one",
       async (builder) => {
-        await expect(sourcesAreAllowedOnes(it, builder, source)).resolves.toBeUndefined();
+        await expect(onlyAllowedSourcesAreFetched(it, builder, source)).resolves.toBeUndefined();
       },
     );
 
     only(["28.5"])?.("each request has a line of audit, and is counted", async () => {
-      await expect(requestsAreWritten(it)).resolves.toBeUndefined();
+      await expect(requestsAreAudited(it)).resolves.toBeUndefined();
     });
 
     only(["28.5"])?.(
@@ -336,7 +336,7 @@ COPY --from=steps /made /made
     });
 
     only(["28.5"])?.("BuildKit: a tenant sees and removes its own cache records", async () => {
-      await expect(recordsAreApart(it)).resolves.toBeUndefined();
+      await expect(recordsAreIsolated(it)).resolves.toBeUndefined();
     });
 
     // These answers come from the guard alone.

@@ -7,7 +7,7 @@ import { guardNames, runOnHost, type Guarded } from "./guarded-engine.ts";
 const done = { exitCode: 0 };
 
 /** @param registry a registry to which both tenants may push */
-export async function imagesAreApart(scene: Guarded, registry: string): Promise<void> {
+export async function imagesAreIsolated(scene: Guarded, registry: string): Promise<void> {
   const { engine, folder, a, b } = scene;
   const files = contextIn(folder, { Dockerfile: `FROM ${BASE}\nRUN echo of a > /who\nCMD cat /who\n` });
   expect(await a(["build", "-t", "app:v1", files])).toMatchObject(done);
