@@ -5,15 +5,15 @@ import { LayerRebuilder, type LayerRebuilderOptions } from "./layer-rebuilder.ts
 /** Options that a fetch and a rebuilder have in common. */
 type SharedOption = "client" | "repository" | "resumeCache" | "limit" | "signal" | "onBytes" | "progress";
 
-/** The options of a fetch, with a rebuilder. Dispose of it before the delta bases and the spool. */
+/** The options of a fetch, with a rebuilder. Dispose of them before the delta bases and the spool. */
 export interface FetchWithRebuilder<Fetch> extends AsyncDisposable {
   fetch: Fetch & { rebuild?: LayerRebuilder["rebuild"] };
-  /** Returns the bytes that were found in delta bases so far. */
+  /** Returns the bytes that have been found in delta bases so far. */
   bytesFound: () => number;
 }
 
 /**
- * Adds a rebuilder to the options of a fetch, and starts to rebuild `cuttable` layers. Without delta bases all layers are fetched whole.
+ * Adds a rebuilder to the options of a fetch, and starts to rebuild `cuttable` layers. Without delta bases, all layers are fetched whole.
  */
 export function addRebuilder<Fetch extends Pick<LayerRebuilderOptions, SharedOption>>(
   fetch: Fetch,

@@ -7,13 +7,13 @@ import type { CutFiles, LayerCutter } from "./layer-cutter.ts";
 export interface CutOnDemandOptions {
   cutter: LayerCutter;
   diffId: Digest;
-  /** Opens the layer's tar. Called at most once; the stream is destroyed when it is not needed any more. */
+  /** Opens the layer's tar. Called at most once. The stream is destroyed when it is no longer needed. */
   plain: () => Readable | Promise<Readable>;
-  /** The layer is cut for one receiver, which can also fetch it whole as it is stored: when it stops reading the recipe, the cut ends. */
+  /** The layer is cut for one receiver, which can also fetch it whole as stored. When the receiver stops reading the recipe, the cut ends. */
   endsWithReader: boolean;
-  /** Receives the error when the files for the cut cannot be created. The layer is then served as if its recipe was never requested. */
+  /** Receives the error if the files for the cut cannot be created. The layer is then served as if its recipe had not been requested. */
   onNoFiles: (error: unknown) => void;
-  /** Receives the error when the cut fails, unless it was ended on purpose. */
+  /** Receives the error if the cut fails, unless it was ended on purpose. */
   onFailure: (error: unknown) => void;
 }
 
@@ -29,8 +29,8 @@ export class CutOnDemand implements AsyncDisposable {
   }
 
   /**
-   * Returns the recipe and the pieces, and begins the cut on the first call. Undefined, without a call of `plain`,
-   * when the layer cannot be cut. Rejects with an error of the cut that occurs before there is anything to read.
+   * Returns the recipe and the pieces, and begins the cut on the first call. Returns undefined, without calling `plain`, if the layer cannot
+   * be cut. Rejects with an error of the cut that occurs before any data can be read.
    */
   async pieces(): Promise<LayerDelta | undefined> {
     const cut = await (this.#pieces ??= this.#begin());
@@ -62,7 +62,7 @@ export class CutOnDemand implements AsyncDisposable {
     }
   }
 
-  /** Ends the cut when the receiver stops reading the recipe early, because it then fetches the layer whole. */
+  /** Ends the cut when the receiver stops reading the recipe early, because the receiver then fetches the layer whole. */
   #watched(recipe: Readable): Readable {
     if (!this.#options.endsWithReader) return recipe;
     return recipe.once("close", () => {
@@ -70,18 +70,18 @@ export class CutOnDemand implements AsyncDisposable {
     });
   }
 
-  /** The plain tar as a blob, once the cut has begun; the promise resolves when all of the layer is cut. */
+  /** The plain tar as a blob; undefined before the cut has begun. The promise resolves when the whole layer is cut. */
   get whole(): Promise<StoredBlob> | undefined {
     return this.#whole;
   }
 
-  /** Resolves when nothing is being cut. Rejects with the error of the cut. */
+  /** Resolves when no cut is in progress. Rejects with the error of the cut. */
   async done(): Promise<void> {
     await this.#whole;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#stop.abort(new Error("the layer is not sent any more"));
+    this.#stop.abort(new Error("the layer is no longer sent"));
     await this.#pieces?.catch(() => {});
     await this.#whole?.catch(() => {});
   }

@@ -3,7 +3,7 @@ import { newRunId } from "../run/run-id.ts";
 import type { DeltaBaseImage } from "./delta-bases.ts";
 import { findDeltaBasesInEngine } from "./delta-bases-in-engine.ts";
 
-/** One image of an engine as a delta base, whose files are read whatever its store is. */
+/** An image of an engine as a delta base. Its files are read in the same way from every kind of store. */
 export type DeltaBase = Pick<DeltaBaseImage, "tars"> & AsyncDisposable;
 
 /** Opens an image as a delta base, by its ID. The caller owns it. */

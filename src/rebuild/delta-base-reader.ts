@@ -6,9 +6,9 @@ import type { Detail } from "../output/details.ts";
 import { messageOf } from "../output/errors.ts";
 import { WHOLE_LAYER, type DeltaBaseImage, type DeltaBases } from "./delta-bases.ts";
 
-/** Missing bytes that make it worthwhile to read a tar that may contain them, at some 100 MB/s. */
+/** It is worthwhile to read a tar, at about 100 MB/s, if it may contain this many missing bytes. */
 export const WORTH_READING = 1_000_000;
-/** Share of the layer that must be missing before another image is read, or the folders of an image whose base layer was read. */
+/** Another image, or the folders of an image whose base layer was read, is read only if at least this share of the layer is missing. */
 const WORTH_MORE = 1 / 16;
 
 export interface DeltaBaseReaderOptions {
@@ -20,13 +20,13 @@ export interface DeltaBaseReaderOptions {
 
 /** The tar that was read along the recipe. */
 export interface ReadAlong {
-  /** The folder of the nearest image; undefined for its base layer. */
+  /** The folder of the most similar image; undefined for its base layer. */
   folder: string | undefined;
-  /** The keys of the pieces that passed before the recipe named them. */
+  /** The keys of the pieces that were read before the recipe named them. */
   unused: PieceKeyFilter;
 }
 
-/** Reads delta bases and offers their pieces to a rebuild. Skips an image that cannot be read, at the cost of more bytes sent. */
+/** Reads delta bases, and offers their pieces to a rebuild. Skips an image that cannot be read; more bytes are then sent. */
 export class DeltaBaseReader {
   readonly #images: readonly DeltaBaseImage[];
   readonly #options: DeltaBaseReaderOptions;
@@ -37,8 +37,8 @@ export class DeltaBaseReader {
   }
 
   /**
-   * Reads a tar of the nearest image while the recipe still arrives: its base layer, or else the folder that contains the layer's first
-   * files. Returns undefined when there is neither.
+   * Reads a tar of the most similar image while the recipe is still arriving: its base layer, or else the folder that contains the layer's
+   * first files. Returns undefined if neither exists.
    *
    * @param onRead receives the bytes read so far; it may throw to stop
    */
@@ -62,13 +62,13 @@ export class DeltaBaseReader {
     });
   }
 
-  /** Reads further tars that may have missing pieces, as long as enough is missing to make that worthwhile. */
-  async readRest(rebuild: TarRebuild, along: ReadAlong | undefined, diffId: Digest): Promise<void> {
+  /** Reads further tars that may contain missing pieces, as long as enough is missing to make that worthwhile. */
+  async readRest(rebuild: TarRebuild, readAlong: ReadAlong | undefined, diffId: Digest): Promise<void> {
     const [nearest, ...others] = this.#images;
     if (nearest !== undefined) {
-      if (along !== undefined && along.folder === undefined)
-        await this.#readBaseLayerAgain(nearest, rebuild, along, diffId);
-      await this.#readFolders(nearest, unreadFolders(rebuild, along), rebuild);
+      if (readAlong !== undefined && readAlong.folder === undefined)
+        await this.#readBaseLayerAgain(nearest, rebuild, readAlong, diffId);
+      await this.#readFolders(nearest, unreadFolders(rebuild, readAlong), rebuild);
     }
     for (const image of others) {
       if (!isMuchMissing(rebuild)) return;
@@ -76,7 +76,7 @@ export class DeltaBaseReader {
     }
   }
 
-  /** Reads a tar that may have missing pieces. */
+  /** Reads a tar that may contain missing pieces. */
   async read(tar: AsyncIterable<Buffer>, rebuild: TarRebuild): Promise<void> {
     await this.#skipIfUnreadable(async () => await reusePieces(this.#readable(tar), rebuild));
   }
@@ -113,7 +113,7 @@ export class DeltaBaseReader {
     }
   }
 
-  /** Runs `read`. Returns undefined when an image cannot be read; other errors pass. */
+  /** Calls `read`. Returns undefined if an image cannot be read, and throws other errors. */
   async #skipIfUnreadable<T>(read: () => Promise<T>): Promise<T | undefined> {
     try {
       return await read();
@@ -126,7 +126,7 @@ export class DeltaBaseReader {
     }
   }
 
-  /** Turns the errors of a source into `Unreadable`, which sets them apart from those of its consumer. */
+  /** Turns the errors of a source into `Unreadable`, to distinguish them from those of its consumer. */
   async *#readable<T>(source: AsyncIterable<T>): AsyncGenerator<T> {
     try {
       for await (const item of source) {
@@ -147,10 +147,10 @@ function isMuchMissing({ missing, distinctBytes }: TarRebuild): boolean {
   return missing.bytes >= Math.max(WORTH_READING, distinctBytes * WORTH_MORE);
 }
 
-/** Returns the folders of the nearest image that may have more of the missing pieces. */
-function unreadFolders(rebuild: TarRebuild, along: ReadAlong | undefined): readonly string[] {
-  if (along === undefined) return rebuild.folders;
-  const { folder, unused } = along;
+/** Returns the folders of the most similar image that may contain more of the missing pieces. */
+function unreadFolders(rebuild: TarRebuild, readAlong: ReadAlong | undefined): readonly string[] {
+  if (readAlong === undefined) return rebuild.folders;
+  const { folder, unused } = readAlong;
   if (folder === undefined || folder === WHOLE_LAYER) return isMuchMissing(rebuild) ? rebuild.folders : [];
   if (rebuild.missingBytesWhere((key) => unused.mayHave(key)) >= WORTH_READING) return rebuild.folders;
   return rebuild.bytesOutsideFirstFolder < WORTH_READING ? [] : rebuild.folders.filter((one) => one !== folder);

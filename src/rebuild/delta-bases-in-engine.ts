@@ -9,11 +9,11 @@ import type { DeltaBaseImage, DeltaBases } from "./delta-bases.ts";
 import { findBaseLayer } from "./find-base-layer.ts";
 
 export interface DeltaBasesInEngineOptions {
-  /** ID of the newest image of the same repository, if there is one: the incoming image is mostly a rebuild of it. */
+  /** The ID of the newest image of the same repository, if any: the incoming image is mostly a newer build of it. */
   newest: Promise<string | undefined>;
   /** Diff IDs of the incoming image, bottom first. */
   diffIds: readonly Digest[];
-  /** Images that share layers with the incoming one, those that share most first. */
+  /** Returns images that share layers with the incoming image, those with the most shared layers first. */
   relatedImages: () => Promise<readonly RelatedImage[]>;
   /** The blobs of a containerd store. */
   blobs: ContainerdBlobs | undefined;
@@ -22,8 +22,8 @@ export interface DeltaBasesInEngineOptions {
 }
 
 /**
- * Finds the images of an engine that are most similar to the incoming one: the newest of the same repository, and the one that shares
- * most layers, which is looked up when it is needed. Undefined when there is neither.
+ * Finds the images of an engine that are most similar to the incoming image: the newest of the same repository, and the image that shares
+ * the most layers, which is looked up when it is needed. Returns undefined if neither exists.
  */
 export async function findDeltaBasesInEngine(
   engine: EngineImages & EngineContainers,
@@ -53,7 +53,7 @@ class EngineImage implements DeltaBaseImage {
   readonly #options: DeltaBasesInEngineOptions;
   #opened: Promise<ImageFiles> | undefined;
 
-  /** @param id resolves to undefined when there is no such image, which then has no files */
+  /** @param id resolves to undefined if the image does not exist, which then has no files */
   constructor(
     engine: EngineImages & EngineContainers,
     id: () => Promise<string | undefined>,
@@ -70,8 +70,8 @@ class EngineImage implements DeltaBaseImage {
   }
 
   /**
-   * Reads the layer as one blob: from a cold disk, 32,000 files of 474 MB of node_modules took 7 s through a container's archive, and
-   * their layer's blob 2 s.
+   * Reads the layer as one blob, which is faster: from a cold disk, 32,000 files of 474 MB of node_modules took 7 s through a container's
+   * archive, and the blob of their layer took 2 s.
    */
   async baseLayer(diffId: Digest): Promise<AsyncIterable<Buffer> | undefined> {
     const { diffIds, blobs } = this.#options;
@@ -94,7 +94,7 @@ class EngineImage implements DeltaBaseImage {
       try {
         yield { covers: folder, tar };
       } finally {
-        await tar[Symbol.asyncIterator]().return?.(); // the caller may not have begun to read it
+        await tar[Symbol.asyncIterator]().return?.(); // the caller may not have started to read it
       }
     }
   }

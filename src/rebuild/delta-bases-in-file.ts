@@ -9,20 +9,20 @@ import { WHOLE_LAYER, type DeltaBaseImage, type DeltaBases } from "./delta-bases
 import { findBaseLayer } from "./find-base-layer.ts";
 import type { Platform } from "../image/platform.ts";
 
-/** Images whose layers are read: the most similar one has nearly all pieces that any has. */
+/** Images whose layers are read: the most similar image has nearly all pieces that any image has. */
 const MAX_IMAGES = 2;
-/** Images that are compared, the last added first: a layout may hold the builds of years. */
+/** Images that are compared, the last added first: a layout may contain years of builds. */
 const MAX_COMPARED = 100;
 
 /**
- * Finds the images of an archive or a layout that are most similar to the incoming one: those that share most layers, of equal ones the
- * last added. Undefined when there is none, or no readable file.
+ * Finds the images of an archive or a layout that are most similar to the incoming image: those that share the most layers; among equals,
+ * the last added. Returns undefined if there is no such image, or if the file cannot be read.
  */
 export async function findDeltaBasesInFile(
   { kind, path }: FileLocation,
   { diffIds, platform }: { diffIds: readonly Digest[]; platform: Platform },
 ): Promise<DeltaBases | undefined> {
-  // A damaged or foreign file only means that more is sent.
+  // If the file is damaged, or in another format, only more data is sent.
   const archive = await openArchive(kind, path).catch(() => undefined);
   if (archive === undefined) return undefined;
   const present = await imagesOf(archive, platform);
@@ -46,7 +46,7 @@ async function imagesOf(archive: ImageArchive, platform: Platform): Promise<Arch
   return found;
 }
 
-/** An archive gives layers only, each from its beginning to its end, whatever folders are requested. */
+/** An archive provides only complete layers, whatever folders are requested. */
 function deltaBaseImage(
   { layers, diffIds, names, configDigest }: ArchivedImage,
   incoming: readonly Digest[],
@@ -60,7 +60,7 @@ function deltaBaseImage(
       return layer && plain(layer);
     },
     async *tars() {
-      // Layers that the incoming image replaces come first.
+      // Starts with the layers that the incoming image replaces.
       for (const layer of layers.toSorted((a, b) => isShared(a) - isShared(b)))
         yield { covers: WHOLE_LAYER, tar: plain(layer) };
     },

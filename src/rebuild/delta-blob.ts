@@ -24,8 +24,9 @@ import { bytesFree } from "./rebuilt-file.ts";
 import { verifyRebuiltTar } from "./verify-rebuilt-tar.ts";
 
 /**
- * A layer by delta in a file, for a receiver that cannot be asked: gzip of a header, the recipe, the list of the pieces that the delta base
- * lacks, and these pieces. The header has {@link MAGIC} and the bytes of the recipe and of the list, each as 64 bits, the highest first.
+ * A layer by delta in a file, for a receiver that cannot be queried: gzip of a header, the recipe, the list of the pieces that the delta base
+ * lacks, and these pieces. The header consists of {@link MAGIC} and the lengths of the recipe and of the list in bytes, each as 64 bits in
+ * big-endian order.
  */
 const MAGIC = "dos-dlt1";
 const HEADER = MAGIC.length + 2 * 8;
@@ -36,7 +37,7 @@ export interface DeltaBlob {
   digest: Digest;
   /** Bytes of the file. */
   size: number;
-  /** Bytes of the layer's pieces, and those of them that are in the delta base. */
+  /** Bytes of the layer's pieces, and bytes of those that are in the delta base. */
   bytes: number;
   bytesFound: number;
 }
@@ -47,16 +48,16 @@ export interface CutOptions {
   base: Pick<DeltaBaseImage, "tars">;
   /** Bytes of the tar. */
   size: number;
-  /** A new file, beside which one with the suffix `.recipe` is written, and removed again. */
+  /** The path of the new file. A file with the suffix `.recipe` is written next to it, and removed again. */
   path: string;
   signal: AbortSignal;
-  /** Receives the bytes that are read: a large layer takes minutes. */
+  /** Receives the number of bytes read: a large layer takes minutes. */
   onBytes?: ((count: number) => void) | undefined;
 }
 
 /**
  * Cuts a layer's plain tar, and writes its delta against a base. Rejects with the errors of the base and of the file system, and when it is
- * aborted; then it leaves no file.
+ * aborted. Leaves no file in these cases.
  */
 export async function writeDelta(options: CutOptions): Promise<DeltaBlob> {
   const { path } = options;
@@ -104,22 +105,22 @@ async function cut(
 
 const NEW = { flags: "wx", mode: 0o600 };
 
-/** Thrown when the delta base has other files than the one that the delta was made with. */
+/** Thrown if the delta base has other files than the delta base from which the delta was created. */
 export class OtherDeltaBase extends Error {
   override readonly name = "OtherDeltaBase";
 }
 
 export interface RebuildFromDeltaOptions {
   diffId: Digest;
-  /** Bytes of the layer's tar, at most. */
+  /** The maximum size of the layer's tar in bytes. */
   size: number;
   /** Opens the delta's file, which is hostile input. */
   open: () => Readable;
   base: Pick<DeltaBaseImage, "tars">;
-  /** A new file. */
+  /** The path of the new file. */
   path: string;
   signal: AbortSignal;
-  /** Receives the bytes that are read. */
+  /** Receives the number of bytes read. */
   onBytes?: ((count: number) => void) | undefined;
 }
 
@@ -142,7 +143,7 @@ export async function rebuildFromDelta(options: RebuildFromDeltaOptions): Promis
       await rebuild.recipeRead;
       await reuseAll(rebuild, base, { signal, onBytes });
       const list = await parts.bytes(lengths.list);
-      // The same recipe, and the same files in the base, leave the same pieces.
+      // With the same recipe and the same files in the base, the same pieces are missing.
       if (!list.equals(encodeMissingPieces(rebuild.missingOrdinals()))) throw new OtherDeltaBase("it has other files");
       await rebuild.fill(parts.rest());
       return await verified;
@@ -157,7 +158,7 @@ export async function rebuildFromDelta(options: RebuildFromDeltaOptions): Promis
   }
 }
 
-/** Reads all files of a base that a layer may have pieces of: both sides find the same ones. */
+/** Reads all files of a base that may contain pieces of a layer. Both sides find the same pieces. */
 async function reuseAll(
   rebuild: TarRebuild,
   base: Pick<DeltaBaseImage, "tars">,
@@ -188,7 +189,7 @@ async function* joined(...parts: (Iterable<Buffer> | AsyncIterable<Buffer>)[]): 
   for (const part of parts) yield* part;
 }
 
-/** The parts of a stream, one after the other. */
+/** Reads the parts of a stream, one after the other. */
 class Parts {
   readonly #chunks: AsyncIterator<Buffer>;
   #left: Buffer = Buffer.alloc(0);
@@ -197,7 +198,7 @@ class Parts {
     this.#chunks = bytes[Symbol.asyncIterator]();
   }
 
-  /** Yields the next `length` bytes. Throws `InvalidImage` when the stream ends before. */
+  /** Yields the next `length` bytes. Throws `InvalidImage` if the stream ends earlier. */
   async *next(length: number): AsyncGenerator<Buffer> {
     for (let left = length; left > 0;) {
       if (!(await this.#fill())) throw new InvalidImage("a delta is truncated");

@@ -5,28 +5,28 @@ import type { LinkRate, RateQuestion } from "./link-rate.ts";
 const MB = 1_000_000;
 
 /**
- * Bytes of the tar a second that are assumed for a rebuild, until one has been measured: each side reads and cuts a version, and the
- * receiver writes it. Measured on two cores that both sides share. Files out of a container's archive are slowest to read.
+ * The assumed speed of a rebuild, in bytes of the tar a second, until a rebuild has been measured. Each side reads and cuts a version, and
+ * the receiver writes it. Measured on two cores that both sides share. Files from a container's archive are the slowest to read.
  */
 const REBUILT_PER_SECOND = { blobs: 100 * MB, files: 35 * MB };
-/** Bytes of the tar a second that are unpacked and verified of a layer that is sent whole. */
+/** The speed of unpacking and verifying a layer that is sent whole, in bytes of the tar a second. */
 const UNPACKED_PER_SECOND = 150 * MB;
-/** Packed size of a tar, relative to its size: a fifth to a third for node_modules, a third for system packages. */
+/** The packed size of a tar, relative to its size: a fifth to a third for node_modules, a third for system packages. */
 const PACKED = 0.3;
-/** Bytes that cross the link by delta, relative to the layer sent whole. */
+/** The bytes that cross the link by delta, relative to the layer sent whole. */
 const SENT = 0.03;
-/** Seconds for a recipe and a list of missing pieces, however small: two round trips, and the start of reading the delta bases. */
+/** Seconds that even a small recipe and list of missing pieces take: two round trips, and the start of reading the delta bases. */
 const ROUND_TRIPS = 0.1;
 /** Predictions are inexact: delta must take less than this share of the time. */
 const CLEARLY = 0.9;
 
 /**
- * Bytes read before a rebuild is measured: until then both sides start up and read ahead of each other. After `ENOUGH` more bytes, the
- * measured speed replaces the assumed one.
+ * Bytes that are read before a rebuild is measured: until then, both sides start up and read ahead of each other. After `ENOUGH` more bytes,
+ * the measured speed replaces the assumed speed.
  */
 const STARTED = 32 * MB;
 const ENOUGH = 64 * MB;
-/** A rebuild is given up when its rest is predicted to take this many times as long as the whole layer. */
+/** A rebuild is given up if its rest is predicted to take this many times as long as the whole layer. */
 const GIVE_UP_RATIO = 1.5;
 
 /** The speed of rebuilding on this side. */
@@ -34,8 +34,8 @@ export interface RebuildSpeed {
   /** Whether delta bases are read as blobs or file by file. */
   reads: "blobs" | "files";
   /**
-   * Bytes of the tar a second that the target takes in after the rebuild, where it takes in a whole layer while that arrives. Undefined:
-   * the target takes in neither before it is complete.
+   * The speed of the target, in bytes of the tar a second, if it processes a whole layer while the layer arrives, but a rebuilt layer only
+   * after the rebuild. Undefined if the target processes neither before it is complete.
    */
   takesIn: number | undefined;
 }
@@ -45,7 +45,7 @@ export interface DeltaChoiceOptions {
   always: boolean;
   speed: RebuildSpeed;
   rate: Pick<LinkRate, "bytesPerSecond" | "bytesProbedFor" | "stop">;
-  /** Returns the bytes that an earlier run has left of a layer's blob, and of its rebuild. */
+  /** Returns the bytes of a layer's blob, and of its rebuild, that an earlier run has left. */
   resumed?: (layer: AnnouncedLayer) => Promise<{ whole: number; byDelta: number }>;
   /** For --verbose. */
   onDetail: (detail: Detail) => void;
@@ -53,14 +53,14 @@ export interface DeltaChoiceOptions {
   now?: () => number;
 }
 
-/** Thrown when a rebuild is so slow that the whole layer would arrive earlier. */
+/** Thrown if a rebuild is so slow that the whole layer would arrive earlier. */
 export class RebuildTooSlow extends Error {
   override readonly name = "RebuildTooSlow";
 }
 
 /**
- * Chooses for each layer whether it is sent whole or by delta: whichever is predicted to take less time, from the rate of the link, the size
- * of the layer, and the speed of rebuilding. Gives up a rebuild that turns out slower than predicted.
+ * Chooses for each layer whether it is sent whole or by delta. Predicts which takes less time from the rate of the link, the size of the
+ * layer, and the speed of rebuilding. Gives up a rebuild that is slower than predicted.
  */
 export class DeltaChoice {
   readonly #options: DeltaChoiceOptions;
@@ -78,12 +78,12 @@ export class DeltaChoice {
     this.#options.rate.stop(reason);
   }
 
-  /** Returns whether a layer that can be sent whole or by delta is to be sent by delta. */
+  /** Returns whether to send a layer by delta that can be sent whole or by delta. */
   async isByDelta(layer: AnnouncedLayer): Promise<boolean> {
     const { always, resumed, rate, onDetail } = this.#options;
     if (always) return true;
     const present = (await resumed?.(layer)) ?? { whole: 0, byDelta: 0 };
-    // The run that began the rebuild has found that it is worthwhile.
+    // The run that began the rebuild has found it worthwhile.
     if (present.byDelta > present.whole) return true;
     const perSecond = await rate.bytesPerSecond(this.#question(layer));
     const whole = this.#secondsWhole(layer, perSecond, present.whole);
@@ -101,8 +101,8 @@ export class DeltaChoice {
   }
 
   /**
-   * Returns a function that measures the rebuild of a layer. Call it repeatedly with the bytes of the tar read so far and whether the layer
-   * can be fetched whole by now. It throws {@link RebuildTooSlow} when the whole layer is predicted to arrive earlier.
+   * Returns a function that measures the rebuild of a layer. Call it repeatedly with the bytes of the tar read so far, and whether the layer
+   * can already be fetched whole. It throws {@link RebuildTooSlow} if the whole layer is predicted to arrive earlier.
    */
   async watch(layer: AnnouncedLayer): Promise<(read: number, isAvailableWhole: boolean) => void> {
     const { always, rate } = this.#options;
@@ -123,18 +123,18 @@ export class DeltaChoice {
     };
   }
 
-  /** Returns the bytes that measured the link for this choice, which has been made. */
+  /** Returns the bytes of the probes that measured the link for this choice. Call it after the choice. */
   async bytesProbed(layer: AnnouncedLayer): Promise<number> {
     const { always, rate } = this.#options;
     return always ? 0 : await rate.bytesProbedFor(this.#question(layer));
   }
 
-  /** The rate up to which the choice depends on the link, and a budget for probes that is small beside the layer. */
+  /** Returns the rate up to which the choice depends on the link, and a budget for probes that is small compared with the layer. */
   #question(layer: AnnouncedLayer): RateQuestion {
     return { enough: (sentWhole(layer) * CLEARLY) / this.#secondsToRebuild(layer), budget: layer.size / 16 };
   }
 
-  /** Seconds until the whole layer has arrived and is unpacked and verified. `resumed`: bytes of its blob that are present. */
+  /** Returns the seconds until the whole layer has arrived and is unpacked and verified. `resumed`: bytes of its blob that are present. */
   #secondsWhole(layer: AnnouncedLayer, perSecond: number, resumed: number): number {
     const left = sentWhole(layer) * (1 - resumed / Math.max(layer.size, 1));
     return Math.max(left / perSecond, plainSize(layer) / UNPACKED_PER_SECOND);
@@ -144,7 +144,7 @@ export class DeltaChoice {
     return this.#secondsToRebuild(layer) + (sentWhole(layer) * SENT) / perSecond;
   }
 
-  /** Seconds until the layer is rebuilt and taken in, without the time to send the missing pieces. */
+  /** Returns the seconds until the layer is rebuilt and the target has processed it, without the time to send the missing pieces. */
   #secondsToRebuild(layer: AnnouncedLayer): number {
     return ROUND_TRIPS + plainSize(layer) / this.#rebuiltPerSecond + this.#secondsToTakeIn(layer);
   }
@@ -155,12 +155,12 @@ export class DeltaChoice {
   }
 }
 
-/** Bytes of a layer's tar; an estimate where it is stored compressed. */
+/** Returns the size of a layer's tar in bytes; an estimate if the layer is stored compressed. */
 function plainSize({ diffId, digest, size }: AnnouncedLayer): number {
   return digest === diffId ? size : size / PACKED;
 }
 
-/** Bytes that cross the link for a whole layer; an estimate where it is packed for the transfer. */
+/** Returns the bytes that cross the link for a whole layer; an estimate if the layer is packed for the transfer. */
 function sentWhole({ diffId, digest, size }: AnnouncedLayer): number {
   return digest === diffId ? size * PACKED : size;
 }

@@ -21,13 +21,13 @@ export interface DeltaSizesOptions {
 }
 
 /**
- * Finds out how many bytes layers take by delta: reads recipes and delta bases as a rebuild does, writes nothing, and asks the sender for
- * the size of the missing pieces, packed.
+ * Determines how many bytes layers take by delta. Reads recipes and delta bases as a rebuild does, writes nothing, and requests the packed
+ * size of the missing pieces from the sender.
  */
 export class DeltaSizes {
   readonly #options: DeltaSizesOptions;
   readonly #reader: DeltaBaseReader;
-  /** The pieces of earlier layers, which a transfer would have by then. */
+  /** The pieces of earlier layers, which would already be present in a transfer. */
   readonly #earlier: PieceKeyFilter[] = [];
 
   constructor(options: DeltaSizesOptions) {
@@ -45,9 +45,9 @@ export class DeltaSizes {
     const recipe = decodeRecipe(packed, { maxSize: Number.MAX_SAFE_INTEGER });
     const rebuild = TarRebuild.start(undefined, keys.addAll(countRebuiltBytes(recipe, limit)));
     try {
-      const along = await this.#reader.readAlongRecipe(rebuild, diffId);
+      const readAlong = await this.#reader.readAlongRecipe(rebuild, diffId);
       await rebuild.recipeRead;
-      await this.#reader.readRest(rebuild, along, diffId);
+      await this.#reader.readRest(rebuild, readAlong, diffId);
       const { pieces, bytes } = rebuild.missing;
       onDetail({
         code: "pieces-found",

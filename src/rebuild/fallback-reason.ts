@@ -6,12 +6,12 @@ import { Failure } from "../output/errors.ts";
 import { NoRecipe } from "../registry/registry-client-errors.ts";
 import { RebuildTooSlow } from "./delta-choice.ts";
 
-/** Whether a rebuild failed because the sender's recipe or pieces are invalid or incomplete. */
+/** Returns whether a rebuild failed because the sender's recipe or pieces are invalid or incomplete. */
 export function isSenderFault(error: unknown): boolean {
   return error instanceof InvalidRecipe || error instanceof InvalidImage;
 }
 
-/** Returns why a layer is sent whole after its rebuild failed; undefined for an error that fails the transfer. */
+/** Returns the reason why a layer is sent whole after its rebuild failed; undefined for an error that makes the transfer fail. */
 export function fallbackReason(error: unknown): RebuildFailure | undefined {
   if (error instanceof NoRecipe) return "no-recipe";
   if (error instanceof TruncatedRecipe) return "recipe-truncated";

@@ -14,19 +14,19 @@ import { NoRoom } from "../run/no-space-failure.ts";
 import type { LazySpool } from "../run/spool.ts";
 import { GrowingFile } from "../streams/growing-file.ts";
 
-/** Bytes as stored from which a layer is cut: a smaller one costs no more than its recipe and another round trip. */
+/** Only layers of at least this many bytes, as stored, are cut: a smaller layer costs no more than its recipe and another round trip. */
 const WORTH_CUTTING = 512 * 1024;
 
 type Plain = AsyncIterable<Buffer>;
 
-/** The empty files that a layer is cut into. {@link LayerCutter.cut} takes ownership of them. */
+/** The empty files into which a layer is cut. {@link LayerCutter.cut} takes ownership of them. */
 export interface CutFiles {
   path: string;
   file: FileHandle;
   recipe: GrowingFile;
 }
 
-/** Cuts plain layers on the sending side (delta/). The tar and its recipe are files in the spool. */
+/** Cuts plain layers on the sending side (delta/). The tar and its recipe become files in the spool. */
 export class LayerCutter {
   readonly #spool: LazySpool;
   readonly #packer: PacedPacker;
@@ -39,12 +39,12 @@ export class LayerCutter {
     this.#name = name;
   }
 
-  /** @param size of the layer as stored, bytes */
+  /** @param size bytes of the layer as stored */
   isWorthCutting(size: number): boolean {
     return size >= WORTH_CUTTING;
   }
 
-  /** Opens the spool. Rejects with a `no-space` Failure when it cannot be created. */
+  /** Opens the spool. Rejects with a `no-space` Failure if it cannot be created. */
   async openSpool(): Promise<void> {
     await this.#spool.open();
   }
@@ -69,9 +69,9 @@ export class LayerCutter {
   }
 
   /**
-   * Cuts a layer, and returns its plain tar as a blob. Rejects with the errors of `plain` and of the file system, as do readers of the
-   * recipe, and removes the files. When the disk is full, the recipe just ends, and its file stays with the spool: the receiver sees that
-   * it is truncated, and fetches the layer whole.
+   * Cuts a layer, and returns its plain tar as a blob. If `plain` or the file system fails, rejects with the error, passes it to readers of
+   * the recipe, and removes the files. If the disk is full, the recipe just ends, and its file stays in the spool: the receiver sees that
+   * the recipe is truncated, and fetches the layer whole.
    *
    * @param onBegun receives the recipe and the pieces before the cut: the recipe can be read while it grows
    */
@@ -89,9 +89,9 @@ export class LayerCutter {
       await recipe.finish();
     } catch (error) {
       const isDiskFull = isNoSpace(error);
-      await (isDiskFull ? recipe.finish() : recipe.giveUp(error as Error)).catch(() => {}); // closed already
+      await (isDiskFull ? recipe.finish() : recipe.giveUp(error as Error)).catch(() => {}); // already closed
       await rm(path, { force: true });
-      // A receiver that requested the recipe may open it only now; a missing file would fail the whole transfer.
+      // A receiver that requested the recipe may not have opened it yet. A missing file would make the whole transfer fail.
       if (!isDiskFull) await rm(recipe.path, { force: true });
       throw error;
     }
@@ -130,7 +130,7 @@ function noFiles(cause: unknown): NoRoom {
   );
 }
 
-/** Writes bytes to a file, and passes on what is written. */
+/** Writes bytes to a file, and yields the bytes that have been written. */
 async function* savedTo(file: FileHandle, bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   for await (const chunk of bytes) {
     for (let written = 0; written < chunk.length;) written += (await file.write(chunk, written)).bytesWritten;
@@ -143,7 +143,7 @@ async function* readPieces(path: string, index: PieceIndex, missing: Uint32Array
   yield* index.read(file, missing);
 }
 
-/** Reads `max` bytes and a little more: a longer list is invalid, which its decoder detects. */
+/** Reads up to `max` bytes, and a little more if there are more: a longer list is invalid, which its decoder detects. */
 async function readAtMost(chunks: AsyncIterable<Buffer>, max: number): Promise<Buffer> {
   const all: Buffer[] = [];
   let size = 0;

@@ -29,23 +29,24 @@ export interface LayerRebuilderOptions extends RebuildOptions {
   choice: Pick<DeltaChoice, "isByDelta" | "watch" | "stop">;
   deltaBases: DeltaBases;
   spool: Pick<LazySpool, "open">;
-  /** Where a partial rebuild stays for the next run; undefined: nowhere. */
+  /** Stores a partial rebuild for the next run. If undefined, it is not stored. */
   resumeCache: ResumeCache | undefined;
   limit: SizeLimit;
 }
 
 /**
- * Rebuilds layers from delta bases and the pieces that they lack (delta/), one at a time, in the order they are announced. The sender cuts a
- * layer when its recipe is requested, and it is rebuilt meanwhile. Dispose of it before the delta bases and the spool.
+ * Rebuilds layers from delta bases and the pieces that they lack (delta/), one at a time, in the order in which they are announced. The
+ * sender cuts a layer when its recipe is requested, and the receiver rebuilds it at the same time. Dispose of the rebuilder before the delta
+ * bases and the spool.
  */
 export class LayerRebuilder implements AsyncDisposable {
   readonly #options: LayerRebuilderOptions;
-  /** By diff ID; a layer that is to be sent whole resolves to undefined. */
+  /** By diff ID. Resolves to undefined for a layer that is sent whole. */
   readonly #layers = new Map<Digest, Promise<RebuiltLayer | undefined>>();
   #last: Promise<unknown> = Promise.resolve();
-  /** The files of rebuilt layers, in order. They stay in the spool: a later layer may have the same files with another owner. */
+  /** The files of rebuilt layers, in order. They stay in the spool: a later layer may contain the same files with another owner. */
   readonly #files = new Map<Digest, RebuiltFile>();
-  /** After an invalid or truncated recipe, no further layer is rebuilt: the sender is not given the disk for another one. */
+  /** Set after an invalid or truncated recipe. No further layer is then rebuilt, so that the sender cannot use more of the disk. */
   #senderFault: "invalid" | "truncated" | undefined;
   readonly #rebuilt = new RebuiltLayers();
   readonly #stop = new AbortController();
@@ -65,14 +66,14 @@ export class LayerRebuilder implements AsyncDisposable {
     return this.#bytesFound;
   }
 
-  /** Starts on each layer when it is announced. */
+  /** Starts to rebuild each layer when it is announced. */
   async rebuildAll(layers: AsyncIterable<AnnouncedLayer>): Promise<void> {
     for await (const layer of layers) if (!this.#signal.aborted) void this.#begin(layer);
   }
 
   /**
-   * Rebuilds a layer in a file of the spool if delta is chosen for it. Resolves to the verified file; or to the layer to fetch whole, when
-   * that is chosen or the rebuild has failed.
+   * Rebuilds a layer in a file of the spool if delta is chosen for it. Resolves to the verified file. Resolves to the layer to fetch whole if
+   * that is chosen, or if the rebuild has failed.
    */
   async rebuild(layer: AnnouncedLayer): Promise<LayerFile | AnnouncedLayer> {
     const { diffId } = layer;
@@ -91,7 +92,7 @@ export class LayerRebuilder implements AsyncDisposable {
     }
   }
 
-  /** Returns the layer to fetch after its recipe has been requested: as announced, or its plain tar. */
+  /** Returns the layer to fetch whole after its recipe has been requested: as announced, or as its plain tar. */
   async #wholeLayer(layer: AnnouncedLayer): Promise<AnnouncedLayer> {
     const { client, repository } = this.#options;
     if (isAvailableAsStored(layer)) return layer;
@@ -125,7 +126,7 @@ export class LayerRebuilder implements AsyncDisposable {
       return await rebuildInFile(file, layer, sources, { ...this.#options, signal: this.#signal });
     } catch (error) {
       if (isSenderFault(error)) this.#senderFault ??= error instanceof TruncatedRecipe ? "truncated" : "invalid";
-      // Without received pieces, a partial rebuild costs nothing to repeat, and would displace files that did cost something.
+      // Without received pieces, a partial rebuild costs nothing to repeat, and would displace files that cost something to fetch.
       const isWorthKeeping =
         !isSenderFault(error) && !(error instanceof SizeLimitExceeded) && file.resumedBytes + pieceBytes > 0;
       if (!isWorthKeeping) await this.#discard(diffId);
@@ -142,7 +143,7 @@ export class LayerRebuilder implements AsyncDisposable {
 
   /** Stops the current rebuild, and waits for its end. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#stop.abort(new Error("the layers are not needed any more"));
+    this.#stop.abort(new Error("the layers are no longer needed"));
     await this.#last;
   }
 }

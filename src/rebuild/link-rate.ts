@@ -3,23 +3,23 @@ const FIRST = 64 * 1024;
 /** ms from the first byte of a probe to its last; a slower first probe has shown that the link is slow. */
 const SLOW = 20;
 /**
- * Rate limiters let a burst pass at full speed: what they carry in a hundredth of a second or more, and again after each pause of that
- * length. So many bytes at the beginning of a further probe say nothing. A burst that passed in an earlier probe does not help: at
- * 100 Mbit/s it is allowed again after 10 ms.
+ * Rate limiters let a burst pass at full speed: the bytes that they carry in a hundredth of a second or more, and again after each pause of
+ * that length. Therefore this many bytes at the beginning of a further probe prove nothing. A burst that passed in an earlier probe does not
+ * change that: at 100 Mbit/s, another burst is allowed after 10 ms.
  */
 const BURST = 128 * 1024;
 /** Bytes of each further probe. */
 const NEXT = 2 * BURST;
 const NEXT_PROBES = 3;
-/** A probe whose bytes arrive spread out, at less than this share of a sufficient rate, settles the matter. */
+/** No further probe is needed if the bytes of a probe arrive spread out, at less than this share of a sufficient rate. */
 const CLEARLY_SLOWER = 0.8;
 /** The longest pause of such a probe, as a share of the time. */
 const SPREAD_OUT = 0.75;
-/** Two such probes whose rates differ by less than this share settle the matter, too. */
+/** No further probe is needed after two such probes whose rates differ by less than this share. */
 const AGREEMENT = 0.2;
-/** ms after which a probe is given up: the link is slower than a modem, or the sender gives no probe. */
+/** ms after which a probe is given up: the link is slower than a modem, or the sender sends no probe. */
 const LONGEST = 2000;
-/** ms at least in a division: the clock's resolution. */
+/** The minimum ms in a division: the clock's resolution. */
 const NO_TIME = 0.5;
 /** ms; the bytes received in successive windows of this length show the rate of the transfer itself. */
 const WINDOW = 100;
@@ -27,7 +27,7 @@ const WINDOW = 100;
 export interface LinkRateOptions {
   /** Returns the bytes received through the tunnel so far. */
   bytesReceived: () => number;
-  /** Fetches a probe of `bytes` bytes. Rejects, or breaks off, when the signal is aborted. */
+  /** Fetches a probe of `bytes` bytes. Rejects, or stops early, when the signal is aborted. */
   probe: (bytes: number, signal: AbortSignal) => Promise<AsyncIterable<Buffer>>;
   /** --bwlimit, bytes a second; 0 or undefined: no limit. */
   limit?: number | undefined;
@@ -38,21 +38,21 @@ export interface LinkRateOptions {
 export interface RateQuestion {
   /** Bytes a second above which a higher rate makes no difference. */
   enough: number;
-  /** Bytes that all probes together may cost, the first one excepted. */
+  /** The bytes that all probes together may cost, except the first. */
   budget: number;
 }
 
 /**
- * Estimates how many bytes a second the link carries: the rate of a probe, or of the transfer itself where that was higher. While this
- * process is busy, bytes wait in buffers and seem to arrive late, all at once; the bounds of a probe's rate still hold.
+ * Estimates how many bytes a second the link carries: the rate of a probe, or of the transfer itself if that was higher. While this
+ * process is busy, bytes wait in buffers and seem to arrive late and all at once. The bounds of a probe's rate remain valid.
  */
 export class LinkRate {
   readonly #options: LinkRateOptions;
   readonly #now: () => number;
-  /** Bytes a second; the highest rate of the transfer itself. */
+  /** The highest rate of the transfer itself, in bytes a second. */
   #observed = 0;
   #window: { from: number; before: number; followsRegular: boolean };
-  /** ms; the shortest time from a request to its first byte. */
+  /** The shortest time from a request to its first byte, in ms. */
   #delay = Infinity;
   #first: Promise<Probed> | undefined;
   readonly #stopped = new AbortController();
@@ -65,21 +65,21 @@ export class LinkRate {
     this.#window = { from: this.#now(), before: options.bytesReceived(), followsRegular: false };
   }
 
-  /** Notes that bytes have arrived. Call it for each chunk. */
+  /** Records that bytes have arrived. Call it for each chunk. */
   note(): void {
     const at = this.#now();
     const ms = at - this.#window.from;
     if (ms < WINDOW) return;
     const total = this.#options.bytesReceived();
     const bytes = total - this.#window.before;
-    // A longer window contained a pause, and the bytes of the window after it may have waited in buffers: neither counts.
+    // A longer window contained a pause, and the bytes of the next window may have waited in buffers. Neither window counts.
     const isRegular = ms < 2 * WINDOW;
     if (isRegular && this.#window.followsRegular && bytes >= FIRST)
       this.#observed = Math.max(this.#observed, (bytes / ms) * 1000);
     this.#window = { from: at, before: total, followsRegular: isRegular };
   }
 
-  /** Returns the bytes a second, at least 1. Fetches further probes only while the earlier ones do not answer the question. */
+  /** Returns the rate in bytes a second, at least 1. Fetches further probes only while the earlier probes do not answer the question. */
   async bytesPerSecond(question: RateQuestion): Promise<number> {
     const { enough } = question;
     const first = await (this.#first ??= this.#probe(FIRST));
@@ -96,7 +96,7 @@ export class LinkRate {
     return Math.max(1, Math.min(Math.max(probed, this.#observed), limit > 0 ? limit : Infinity));
   }
 
-  /** Returns the bytes of the probes that this question alone would have cost. It has been answered, after others perhaps. */
+  /** Returns the bytes of the probes that this question alone would have cost. Call it after the question has been answered. */
   async bytesProbedFor(question: RateQuestion): Promise<number> {
     if (this.#first === undefined) return 0;
     if ((await this.#first).transfer > SLOW) return FIRST;
@@ -105,7 +105,7 @@ export class LinkRate {
     return FIRST + NEXT * (needed === -1 ? probes.length : needed);
   }
 
-  /** Whether one more probe is needed to answer a question, and allowed. */
+  /** Returns whether one more probe is needed to answer a question, and allowed. */
   #isOpen(probes: readonly Probed[], { enough, budget }: RateQuestion): boolean {
     const isAllowed = probes.length < NEXT_PROBES && FIRST + (probes.length + 1) * NEXT <= budget;
     return isAllowed && !this.#isFast(probes, enough) && !isSlow(probes, enough) && !agree(probes);
@@ -115,7 +115,7 @@ export class LinkRate {
     return this.#observed >= enough || probes.some((probe) => this.#atLeast(probe) >= enough);
   }
 
-  /** Returns the rate of the fastest probe if it is sufficient in any case, else of the middle one. */
+  /** Returns the rate of the fastest probe if it is sufficient in any case, else of the median probe. */
   #rateOf(probes: readonly Probed[], enough: number): number {
     const rates = probes
       .map((probe) => Math.min(Math.max(rateBehindBurst(probe), this.#atLeast(probe)), this.#atMost(probe)))
@@ -133,7 +133,7 @@ export class LinkRate {
     return rateBetween(bytes, this.#withoutDelay(all));
   }
 
-  /** ms. At most three quarters of the time count as delay, which was measured with another probe. */
+  /** Returns ms. At most three quarters of the time count as delay, because the delay was measured with another probe. */
   #withoutDelay(all: number): number {
     return Math.max(all - this.#delay, all / 4);
   }
@@ -159,7 +159,7 @@ export class LinkRate {
         else [tailBegan, before] = [at, received + chunk.length];
         last = at;
         received += chunk.length;
-        if (received >= bytes) break; // a sender may send more than was requested
+        if (received >= bytes) break; // a sender may send more bytes than requested
       }
     } catch (error) {
       if (!late.signal.aborted) throw error;
@@ -191,13 +191,13 @@ interface Probed {
   tail: number;
   /** Bytes in this time. */
   tailBytes: number;
-  /** ms; the longest time between two chunks of the tail. */
+  /** The longest time between two chunks of the tail, in ms. */
   pause: number;
 }
 
 /**
- * A busy process receives the bytes late and all at once: the longest pause is nearly all of the time. On a rate-limited link the kernel
- * passes up to 64 kB at a time, so that each pause is about half of the time.
+ * A busy process receives the bytes late and all at once, so the longest pause is nearly all of the time. On a rate-limited link, the kernel
+ * passes up to 64 kB at a time, so each pause is about half of the time.
  */
 function isSpreadOut({ pause, tail }: Probed): boolean {
   return pause < tail * SPREAD_OUT;
@@ -207,7 +207,7 @@ function isSlow(probes: readonly Probed[], enough: number): boolean {
   return probes.some((probe) => isSpreadOut(probe) && rateBehindBurst(probe) < enough * CLEARLY_SLOWER);
 }
 
-/** Whether two probes have measured the same rate, and this process was not busy. */
+/** Returns whether two probes have measured the same rate while this process was not busy. */
 function agree(probes: readonly Probed[]): boolean {
   const rates = probes
     .filter(isSpreadOut)

@@ -32,7 +32,7 @@ export interface RebuildOptions {
   onDetail: (detail: Detail) => void;
 }
 
-/** Receives how many plain bytes of a layer's pieces are there, of all: found in delta bases first, then received. */
+/** Receives the plain bytes of a layer's pieces that are present, and of all its pieces. Pieces are first found in delta bases, then received. */
 export interface RebuildProgress {
   find(diffId: Digest, bytes: number, all: number): void;
   receivePieces(diffId: Digest, bytes: number, all: number): void;
@@ -57,12 +57,12 @@ export interface RebuiltLayer {
   bytesFound: number;
 }
 
-/** Whether a layer can be fetched whole as it was announced, even after its recipe has been requested. */
+/** Returns whether a layer can be fetched whole as announced, even after its recipe has been requested. */
 export function isAvailableAsStored({ cutting, mediaType }: AnnouncedLayer): boolean {
   return cutting !== "consumes-blob" && canUnpack(mediaType);
 }
 
-/** Whether a layer can be fetched whole as it is stored. */
+/** Returns whether a layer can be fetched whole as it is stored. */
 export function canUnpack(mediaType: string): boolean {
   return hasZstd || !mediaType.endsWith("zstd");
 }
@@ -82,7 +82,7 @@ export async function rebuildInFile(
   const measure = await choice.watch(layer);
   await using file = await open(path, constants.O_RDWR | constants.O_NOFOLLOW);
   const keys = new PieceKeyFilter();
-  // The sender does not know the size of the tar yet.
+  // The sender does not yet know the size of the tar.
   const maxSize = await bytesFree(path);
   const recipe = decodeRecipe(countBytes(await client.recipe(repository, diffId, signal), onBytes), { maxSize });
   const rebuild = TarRebuild.start(file, keys.addAll(countRebuiltBytes(recipe, share)));
@@ -106,7 +106,7 @@ export async function rebuildInFile(
 
 type PresentSources = RebuildSources & {
   measure: (read: number, isAvailableWhole: boolean) => void;
-  /** The partial rebuild of an earlier run: the rebuilt file itself. */
+  /** The partial rebuild of an earlier run, which is the rebuilt file itself. */
   partialPath: string | undefined;
 };
 
@@ -116,14 +116,14 @@ async function reusePresentPieces(
   layer: AnnouncedLayer,
   { reader, rebuilt, rebuiltPaths, measure, partialPath }: PresentSources,
 ): Promise<void> {
-  // A plain tar cannot be fetched before the sender has cut all of it; until then there is no alternative to the rebuild.
-  const along = await reader.readAlongRecipe(rebuild, layer.diffId, (read) =>
+  // A plain tar cannot be fetched before the sender has cut all of it. Until then, there is no alternative to the rebuild.
+  const readAlong = await reader.readAlongRecipe(rebuild, layer.diffId, (read) =>
     measure(read, isAvailableAsStored(layer) || rebuild.isRecipeRead),
   );
   await rebuild.recipeRead;
-  // The pieces of a partial rebuild are recognised by their keys, like all others.
+  // The pieces of a partial rebuild are recognised by their keys, like all other pieces.
   if (partialPath !== undefined) await reusePieces(createReadStream(partialPath), rebuild);
-  await reader.readRest(rebuild, along, layer.diffId);
+  await reader.readRest(rebuild, readAlong, layer.diffId);
   await rebuilt.reuse(rebuiltPaths, rebuild, reader);
 }
 

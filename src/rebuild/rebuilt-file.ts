@@ -4,12 +4,12 @@ import type { SizeLimitShare, SizeLimit } from "../image/layer/size-limit.ts";
 import type { ResumeCache } from "../store/resume-cache.ts";
 import type { LazySpool } from "../run/spool.ts";
 
-/** The file that a layer is rebuilt in. */
+/** The file in which a layer is rebuilt. */
 export interface RebuiltFile {
   path: string;
-  /** Bytes that an earlier run has left in it. */
+  /** The bytes in it that an earlier run has left. */
   resumedBytes: number;
-  /** The layer's share of the size limit, counted while it is rebuilt, whatever size was announced. */
+  /** The layer's share of the size limit. It is counted while the layer is rebuilt, whatever size was announced. */
   share: SizeLimitShare;
   /** Removes the file. */
   discard: () => Promise<void>;
@@ -17,12 +17,12 @@ export interface RebuiltFile {
 
 export interface RebuiltFileOptions {
   spool: Pick<LazySpool, "open">;
-  /** Where a partial rebuild stays for the next run; undefined: nowhere. */
+  /** Stores a partial rebuild for the next run. If undefined, it is not stored. */
   resumeCache: ResumeCache | undefined;
   limit: Pick<SizeLimit, "share">;
 }
 
-/** Opens the partial rebuild that an earlier run has left of a layer, or creates an empty file. Rejects with the file system's errors. */
+/** Opens the partial rebuild of a layer that an earlier run has left, or creates an empty file. Rejects with the file system's errors. */
 export async function openRebuiltFile(
   diffId: Digest,
   { spool, resumeCache, limit }: RebuiltFileOptions,
@@ -38,7 +38,7 @@ export async function openRebuiltFile(
   return { path, resumedBytes: 0, share, discard: async () => await rm(path, { force: true }) };
 }
 
-/** Returns the free bytes of the disk that a file is on. */
+/** Returns the free bytes of the disk that contains a file. */
 export async function bytesFree(path: string): Promise<number> {
   const { bavail, bsize } = await statfs(path);
   return bavail * bsize;

@@ -14,7 +14,7 @@ import type { RelatedImage } from "./related-images.ts";
 import type { PresentLayer, PresentLayers } from "./store.ts";
 
 export interface BlobsByContentStoreOptions {
-  /** Images that share layers with the incoming one. */
+  /** Returns images that share layers with the incoming image. */
   relatedImages: () => Promise<readonly RelatedImage[]>;
   /** Returns the manifest of a related image. */
   manifestOf: (id: string) => Promise<Manifest | undefined>;
@@ -25,7 +25,7 @@ export interface BlobsByContentStoreOptions {
 
 /**
  * Finds blobs in the engine's content store: one request returns the blobs of all layers, whatever images they came with. The first bytes
- * of a blob give its media type, and show that it is readable. After a useless answer, layers count as missing and are sent.
+ * of a blob determine its media type, and show that it is readable. If the answer is unusable, layers count as missing and are sent.
  */
 export function blobsByContentStore(
   engine: Pick<EngineImages, "inspectImage">,
@@ -68,7 +68,7 @@ export function blobsByContentStore(
   };
 }
 
-/** Related images whose manifests are read, at 5 ms each. */
+/** The maximum number of related images whose manifests are read, at 5 ms each. */
 const MAX_MANIFESTS = 16;
 
 class ContentQueries {
@@ -108,8 +108,8 @@ class ContentQueries {
   }
 
   /**
-   * Returns the unlabelled blobs that an image of the engine has for the same layer. The sender's manifest is not sufficient evidence: it
-   * could name any blob.
+   * Returns the unlabelled blobs that an image of the engine has for the same layer. The sender's manifest is not sufficient evidence, because
+   * it could name any blob.
    */
   async #confirmByImages(blobs: ReadonlyMap<Digest, ContentBlob>): Promise<Map<Digest, ContentBlob>> {
     const confirmed = new Map<Digest, ContentBlob>();
@@ -141,7 +141,7 @@ class ContentQueries {
     });
   }
 
-  /** Runs a query. Returns `nothing` after an error of the engine. */
+  /** Runs a query. Returns `nothing` if the engine reports an error. */
   async orNothing<T>(query: ContentQuery, nothing: T, run: () => Promise<T>): Promise<T> {
     try {
       return await run();
@@ -154,8 +154,8 @@ class ContentQueries {
 }
 
 /**
- * Returns the named blobs, by diff ID, that have no label with a diff ID. A store labels a blob when it unpacks it; it does not unpack a blob
- * whose layer it already had as another blob.
+ * Returns the named blobs, by diff ID, that have no label with a diff ID. A store labels a blob when it unpacks it, but it does not unpack a
+ * blob whose layer it already had as another blob.
  */
 function unlabelledBlobs(
   blobs: readonly ContentBlob[],
@@ -178,7 +178,7 @@ function splitByPosition(diffIds: readonly Digest[], found: ReadonlyMap<Digest, 
   return { lowest, others: [...above].flatMap((diffId) => found.get(diffId) ?? []) };
 }
 
-/** Whether a listed size is that of a layer, which is never empty. */
+/** Returns whether a listed size is valid for a layer, which is never empty. */
 function isSize(size: number): boolean {
   return Number.isSafeInteger(size) && size > 0;
 }

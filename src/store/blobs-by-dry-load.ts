@@ -19,26 +19,26 @@ import type { Platform } from "../image/platform.ts";
 
 export interface DryLoadOptions {
   platform: Platform;
-  /** A temporary name for dry loads, which is removed each time. */
+  /** A temporary name for dry loads, which is removed after each one. */
   dryLoadName: string;
-  /** Images that share layers with the incoming one, those that share most first. */
+  /** Returns images that share layers with the incoming image, those with the most shared layers first. */
   relatedImages: () => Promise<readonly RelatedImage[]>;
-  /** Returns the blobs of an image, bottom first, as the engine pushes them; undefined when it does not push. */
+  /** Returns the blobs of an image, bottom first, as the engine pushes them; undefined if the engine does not push. */
   blobsOf(id: string): Promise<Descriptor[] | undefined>;
   signal: AbortSignal;
   /** For --verbose. */
   onDetail: (detail: Detail) => void;
 }
 
-/** Related images with the same shared layers whose blobs are looked up: more repeat the answer. */
+/** The maximum number of related images with the same shared layers whose blobs are looked up: further images repeat the answer. */
 const MAX_RELATED = 2;
-/** The same with a manifest to preserve, where the answers differ. Each takes some 50 ms. */
+/** The same with a manifest to preserve, for which the answers differ. Each lookup takes about 50 ms. */
 const MAX_RELATED_NAMED = 4;
 
 /**
- * Finds blobs of an engine without access to its content store (older engines, and proxies that pass only the classic API). An image that
- * shares layers gives their blobs, by a dry push, or by its manifest. A dry load then shows whether they are present: it loads an image of just
- * these layers without any blob, in some 100 ms. Tested with Docker 26.1 and 28.5.
+ * Finds blobs of an engine without access to its content store (older engines, and proxies that pass only the classic API). A dry push of an
+ * image that shares layers, or its manifest, shows the blobs of these layers. A dry load then shows whether the blobs are present: it loads
+ * an image of only these layers without any blob, in about 100 ms. Tested with Docker 26.1 and 28.5.
  */
 export function blobsByDryLoad(engine: EngineImages & EngineBuilder, options: DryLoadOptions): ContainerdBlobs {
   return new BlobsByDryLoad(engine, options);
@@ -73,13 +73,13 @@ class BlobsByDryLoad implements ContainerdBlobs {
   }
 
   async *#plainLayer(blob: Descriptor): AsyncGenerator<Buffer> {
-    const name = this.#options.dryLoadName.replace(/(?=:[^:/]+$)/, "/layer"); // a dry load may run meanwhile
+    const name = this.#options.dryLoadName.replace(/(?=:[^:/]+$)/, "/layer"); // a dry load may run at the same time
     for await (const { chunks } of saveBlobs(this.#engine, [blob], name)) {
       yield* decompressLayer(Readable.from(chunks(), { objectMode: false }));
     }
   }
 
-  /** Returns the lowest layers whose blobs pass a dry load, halving their number after each failure. */
+  /** Returns the lowest layers whose blobs pass a dry load. Halves their number after each failure. */
   async #lowestLayers(
     diffIds: readonly Digest[],
     related: readonly RelatedImage[],
@@ -97,7 +97,7 @@ class BlobsByDryLoad implements ContainerdBlobs {
     return [];
   }
 
-  /** Yields the blobs of the shared lowest layers, as the most similar images have them. */
+  /** Yields the blobs of the shared lowest layers that the most similar images have. */
   async *#sharedBlobs(related: readonly RelatedImage[]): AsyncGenerator<Descriptor[]> {
     const shared = related[0]?.shared ?? 0;
     if (shared === 0) return;
@@ -108,8 +108,8 @@ class BlobsByDryLoad implements ContainerdBlobs {
   }
 
   /**
-   * Yields the longest prefix of the named blobs that a related image has for the same layers; an image that shares fewer layers may have
-   * more of these blobs. The sender's manifest alone is not sufficient evidence that a blob is a layer: it could name any blob.
+   * Yields the longest prefix of the named blobs that a related image has for the same layers. An image that shares fewer layers may have
+   * more of these blobs. The sender's manifest alone is not sufficient evidence that a blob is a layer, because it could name any blob.
    */
   async *#sharedNamedBlobs(
     named: readonly Descriptor[],
@@ -126,7 +126,7 @@ class BlobsByDryLoad implements ContainerdBlobs {
     if (longest.length > 0) yield longest;
   }
 
-  /** Returns layers above the lowest whose blobs are present. A layer that occurs twice may also be one of the lowest. */
+  /** Returns layers above the lowest layers whose blobs are present. A layer that occurs twice may also be one of the lowest layers. */
   async #otherLayers(
     diffIds: readonly Digest[],
     lowest: readonly PresentLayer[],
@@ -152,7 +152,7 @@ class BlobsByDryLoad implements ContainerdBlobs {
     return [...found.values()];
   }
 
-  /** Returns those layers of an image that are in `diffIds`, if a dry load of its lowest layers up to them succeeds. */
+  /** Returns the layers of an image that are in `diffIds`, if a dry load of the image's lowest layers up to them succeeds. */
   async #layersOf(image: RelatedImage, diffIds: ReadonlySet<Digest>): Promise<PresentLayer[]> {
     const blobs = await this.#blobsOf(image.id);
     if (blobs.length !== image.diffIds.length) return [];
@@ -173,9 +173,9 @@ class BlobsByDryLoad implements ContainerdBlobs {
   }
 
   /**
-   * Makes a dry load of these layers, and returns whether the store has the image. No call of the API tells that: with
+   * Performs a dry load of these layers, and returns whether the store has the image. No call of the API reports that directly: with
    * `?platform=` (API 1.48) the load of an incomplete image fails, 26.1 does not list the image, and other engines list it without the size
-   * of absent blobs.
+   * of missing blobs.
    */
   async #dryLoad(layers: PresentLayer[]): Promise<boolean> {
     const engine = this.#engine;

@@ -5,7 +5,7 @@ import { blobsByDryLoad, type DryLoadOptions } from "./blobs-by-dry-load.ts";
 import type { ContainerdBlobs } from "./containerd-blobs.ts";
 import { readManifest } from "./read-manifest.ts";
 
-/** Returns {@link blobsByContentStore} where the engine gives access to its content store, else {@link blobsByDryLoad}. */
+/** Returns {@link blobsByContentStore} if the engine gives access to its content store, else {@link blobsByDryLoad}. */
 export async function chooseContainerdBlobs(
   engine: EngineImages & EngineBuilder,
   options: DryLoadOptions,

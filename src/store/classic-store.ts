@@ -7,16 +7,16 @@ import type { RelatedImage } from "./related-images.ts";
 import { loadAhead } from "./load-ahead.ts";
 import type { StreamStore } from "./store.ts";
 
-/** Bytes of layers that are worth an image of their own: the engine takes in 100 to 200 MB/s with one core, and an image costs some 10 ms. */
+/** Layers of this many bytes are worth a separate image: the engine unpacks 100 to 200 MB/s with one core, and an image costs about 10 ms. */
 const AHEAD_MIN = 64_000_000;
 
 /**
  * The classic store of Docker, on a graph driver, and the Podman store. They identify a layer by its chain ID, whatever its blob, and load
- * a docker archive with empty files in place of the layers that they have (docs/decisions/missing-layers-by-chain-id.md). They unpack the
- * whole archive into a temporary folder first, so it can be streamed to them.
+ * a docker archive with empty files in place of the present layers (docs/decisions/missing-layers-by-chain-id.md). They first unpack the
+ * whole archive into a temporary folder, so the archive can be streamed to them.
  *
- * @param relatedImages images that share layers with the incoming one, those that share most first
- * @param nameForLowest returns a temporary name for an image of the `count` lowest layers; undefined: none are loaded ahead
+ * @param relatedImages returns images that share layers with the incoming image, those with the most shared layers first
+ * @param nameForLowest returns a temporary name for an image of the `count` lowest layers. If undefined, no layers are loaded ahead
  */
 export function classicStore(
   engine: EngineImages & EngineConnection,
@@ -32,7 +32,7 @@ export function classicStore(
     },
     async load(image, name) {
       const { diffIds } = image;
-      // A layer that occurs twice is one file in the archive, but the store may have it at one of the two positions only.
+      // A layer that occurs twice is one file in the archive, but the store may have it at only one of the two positions.
       const isDistinct = new Set(diffIds).size === diffIds.length;
       const config = await loadAhead(image, name, {
         load(layers, finish) {
@@ -43,8 +43,8 @@ export function classicStore(
               return { config, present: diffIds.slice(0, layersInStore), names: [ownName] };
             },
           });
-          archive.on("error", () => {}); // it may fail before the request, and `loaded` reports it
-          // An archive that breaks off leaves nothing: the engine reads it only when it is complete.
+          archive.on("error", () => {}); // the archive may fail before the request; `loaded` reports the error
+          // A truncated archive leaves nothing behind: the engine reads it only when it is complete.
           return {
             loaded: engine.loadImage(archive, undefined, image.onProgress),
             abort: (error) => archive.destroy(error),

@@ -12,8 +12,8 @@ import { UNKNOWN, type Platform } from "../image/platform.ts";
 import type { AvailableLayer } from "./store.ts";
 
 /**
- * Returns a manifest for a config and the blobs of its layers: the sender's if it names exactly these, so that the image keeps its digest;
- * else a composed one.
+ * Returns a manifest for a config and the blobs of its layers: the sender's manifest if it names exactly these, so that the image keeps its
+ * digest; else a composed manifest.
  *
  * @param preserve use the sender's manifest even if its media types misstate the compression of a blob (--preserve-digest)
  */

@@ -22,9 +22,9 @@ export interface ContainerdStoreOptions {
 }
 
 /**
- * Docker's containerd store. A layer is present if its blob is, which can be unpacked again; a layer that is unpacked without its blob is
- * not. The store loads an OCI archive without blobs that it has, if the manifest names them: such a manifest is composed of present blobs
- * and those that have arrived.
+ * Docker's containerd store. A layer is present if its blob is present, because the blob can be unpacked again. An unpacked layer without its
+ * blob is not present. The store loads an OCI archive that lacks present blobs if the manifest names them. Such a manifest is composed from
+ * present blobs and from blobs that have arrived.
  */
 export function containerdStore(engine: EngineImages & EngineConnection, options: ContainerdStoreOptions): FileStore {
   return {
@@ -34,7 +34,7 @@ export function containerdStore(engine: EngineImages & EngineConnection, options
   };
 }
 
-/** Bytes of stored layers that are worth an image of their own: the engine unpacks some 60 MB/s with one core, and an image costs 0.1 s. */
+/** Stored layers of this many bytes are worth a separate image: the engine unpacks about 60 MB/s with one core, and an image costs 0.1 s. */
 const AHEAD_MIN = 32_000_000;
 
 class ContainerdLoad {
@@ -84,13 +84,13 @@ class ContainerdLoad {
       }
       if (failure !== undefined) throw failure.error;
     };
-    // A load that the engine has begun is not interrupted: the archive ends without an image in it.
+    // A load that the engine has begun is not interrupted. Instead, the archive ends without an image in it.
     return { loaded: loaded(), abort: () => {} };
   }
 
   async *#blobsOf(layers: AsyncIterable<LayerFile>): AsyncGenerator<BlobFile> {
     for await (const layer of layers) {
-      // A layer that occurs twice may be present already: then the manifest names the verified blob.
+      // A layer that occurs twice may already be present. In that case, the manifest names the verified blob.
       if (!this.#available.has(layer.diffId)) this.#available.set(layer.diffId, layer);
       yield { digest: layer.blob.digest, path: layer.path, size: layer.size };
     }
@@ -104,7 +104,7 @@ class ContainerdLoad {
     });
   }
 
-  /** Preserves the sender's manifest for the image itself; images of its lowest layers get composed ones. */
+  /** Preserves the sender's manifest for the image itself. Images of its lowest layers get composed manifests. */
   #manifestOf(config: Buffer): EncodedManifest {
     const { manifest } = this.#image;
     const layers = this.#layersOf(config);

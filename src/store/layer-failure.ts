@@ -6,15 +6,15 @@ import { InvalidImage } from "../image/invalid-image.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import { InvalidPackedStream } from "../packing/unpack.ts";
 
-/** Codes of Node's zlib for invalid data. */
+/** The error codes of Node's zlib for invalid data. */
 const BAD_ZLIB = /^(?:Z_|ERR_?_)/;
 
-/** Whether an error says that the content of a layer is invalid. */
+/** Returns whether an error means that the content of a layer is invalid. */
 export function isInvalidContent(error: unknown): boolean {
   return error instanceof InvalidImage || BAD_ZLIB.test(codeOf(error));
 }
 
-/** Whether an error says that a connection broke off. */
+/** Returns whether an error means that a connection was lost. */
 export function isBrokenConnection(error: unknown): boolean {
   return ["ECONNRESET", "ERR_STREAM_PREMATURE_CLOSE"].includes(codeOf(error));
 }
@@ -24,9 +24,9 @@ function codeOf(error: unknown): string {
 }
 
 /**
- * Returns the Failure for an error of reading, verifying or writing layers; other errors as they are.
+ * Returns the Failure for an error of reading, verifying or writing layers. Returns other errors unchanged.
  *
- * @param purpose of the layers in the spool
+ * @param purpose the purpose of the layers in the spool
  */
 export function layerFailure(error: unknown, purpose: "loaded" | "sent"): unknown {
   if (error instanceof Failure) return error;

@@ -20,7 +20,7 @@ import { removePartialFiles } from "../run/partial-file.ts";
 import type { AvailableLayer } from "./store.ts";
 import { listOciEntries } from "../image/oci/oci-entries.ts";
 
-/** A folder that is, or becomes, an OCI layout, as a target. */
+/** A folder that is or becomes an OCI layout, as a target. */
 export class LayoutStore {
   readonly #folder: string;
   readonly #runId: RunId;
@@ -31,12 +31,12 @@ export class LayoutStore {
   }
 
   /**
-   * Finds layers in the images of the folder by diff ID, whatever the layers below them, and verifies their blobs: the incoming image will
-   * rely on them without another check. Reads no more images than necessary, the last added first. Ignores an invalid image.
+   * Finds layers in the images of the folder by diff ID, whatever the layers below them, and verifies their blobs, because the incoming image
+   * uses them without another check. Reads no more images than necessary, the last added first. Ignores an invalid image.
    *
-   * Throws `InvalidImage` when the index is invalid, or has no room for another image.
+   * Throws `InvalidImage` if the index is invalid, or has no room for another image.
    *
-   * @param named by diff ID, the blobs of a manifest to preserve; no other blobs count. Undefined: any blob.
+   * @param named the blobs of a manifest to preserve, by diff ID; no other blobs count. If undefined, any blob counts.
    * @returns the blobs by diff ID
    */
   async findLayers(
@@ -69,8 +69,8 @@ export class LayoutStore {
   }
 
   /**
-   * Adds the blobs of an image without listing it in the index. Moves the files of its layers. Returns the descriptor of its manifest, the
-   * sender's where possible ({@link manifestFor}).
+   * Adds the blobs of an image without listing it in the index. Moves the files of its layers. Returns the descriptor of its manifest, which
+   * is the sender's manifest if possible ({@link manifestFor}).
    */
   async addBlobs(
     config: Buffer,
@@ -86,7 +86,7 @@ export class LayoutStore {
     return manifest.descriptor;
   }
 
-  /** Lists an image in the index under these names, which other images lose. `onBytes` receives the bytes read for that. */
+  /** Lists an image in the index under these names, and removes the names from other images. `onBytes` receives the number of bytes read for that. */
   async listImage(
     manifest: Descriptor,
     names: readonly LayoutName[],

@@ -4,21 +4,21 @@ import { queue, type Queue } from "../streams/queue.ts";
 import { layersOnlyConfig } from "./compose-manifest.ts";
 import type { ImageToLoad } from "./store.ts";
 
-/** The image that an archive ends with. */
+/** The image at the end of an archive. */
 export interface FinalImage {
   /** Raw. */
   config: Buffer;
   name: string;
   /**
-   * The count of lowest layers that the store has when the archive ends. The other layers are in the archive, or present in the store as
+   * The number of lowest layers that the store has when the archive ends. The other layers are in the archive, or present in the store as
    * blobs.
    */
   layersInStore: number;
 }
 
-/** A load whose archive still takes layers. */
+/** A load whose archive still accepts layers. */
 export interface OpenLoad {
-  /** Resolves when the store has the image. Rejects with the engine's error, and those of `layers` and `finish`. */
+  /** Resolves when the store has the image. Rejects with the errors of the engine, of `layers` and of `finish`. */
   loaded: Promise<void>;
   /** Ends the load in the middle of a layer. */
   abort: (error: Error) => void;
@@ -28,13 +28,13 @@ export interface LoadAheadOptions<Layer> {
   /** Starts a load. It calls `finish` after the last layer. */
   load: (layers: AsyncIterable<Layer>, finish: () => Promise<FinalImage>) => OpenLoad;
   /**
-   * Returns a temporary name for an image of the `count` lowest layers. Undefined: all layers go into one archive, for an engine that
-   * cannot take two at a time.
+   * Returns a temporary name for an image of the `count` lowest layers. If undefined, all layers are written into one archive, for an engine
+   * that cannot load two at a time.
    */
   nameForLowest: ((count: number) => string) | undefined;
-  /** Bytes of layers from which they are loaded before the others have arrived. */
+  /** Layers of at least this many bytes are loaded before the other layers have arrived. */
   minBytes: number;
-  /** Removes a name, and the image if it has no other. */
+  /** Removes a name, and also the image if it has no other name. */
   removeName: (name: string) => Promise<void>;
 }
 
@@ -42,8 +42,8 @@ type SizedLayer = { diffId: Digest; size: number };
 
 /**
  * Loads an image while its layers arrive. An engine begins to unpack an image when its archive is complete, so the lowest missing layers
- * are loaded as images of their own as soon as they have arrived, while the others are in transit. Layers that arrive before one below them
- * go into the last archive. All images of lowest layers are removed at the end, also after a failure.
+ * are loaded as separate images as soon as they have arrived, while the other layers are in transit. Layers that arrive before a layer below
+ * them are written into the last archive. All images of lowest layers are removed at the end, also after a failure.
  *
  * @returns the raw config. Rejects as soon as a load fails.
  */
@@ -74,7 +74,7 @@ class AheadLoader<Layer extends SizedLayer> {
   readonly #image: ImageToLoad<Layer>;
   readonly #options: LoadAheadOptions<Layer>;
   readonly #others: ReadonlySet<Digest>;
-  /** The count of lowest layers that are in the store, or in a complete archive that is being loaded. */
+  /** The number of lowest layers that are in the store, or in a complete archive that is being loaded. */
   #layersInStore: number;
   /** Resolves when they are in the store. */
   #below: Promise<unknown> = Promise.resolve();
@@ -102,16 +102,16 @@ class AheadLoader<Layer extends SizedLayer> {
     return config;
   }
 
-  /** Puts each layer into an archive when it arrives, and loads archives of lowest layers. Returns the archive that the image ends. */
+  /** Puts each layer into an archive when it arrives, and loads archives of lowest layers. Returns the archive that is to end with the image. */
   async #distribute(): Promise<OpenArchive<Layer>> {
     const { diffIds, layers } = this.#image;
     const { nameForLowest, minBytes } = this.#options;
     let missing = new Set(diffIds.slice(this.#layersInStore).filter((diffId) => !this.#others.has(diffId))).size;
-    /** The count of lowest layers that are in the store or in `lowest`. */
+    /** The number of lowest layers that are in the store or in `lowest`. */
     let stacked = this.#skipPresent(this.#layersInStore);
-    /** Takes the next layer from the bottom. */
+    /** The archive for the next layer from the bottom. */
     let lowest: OpenArchive<Layer> | undefined;
-    /** Takes layers that arrive before one below them. */
+    /** The archive for layers that arrive before a layer below them. */
     let rest: OpenArchive<Layer> | undefined;
     for await (const layer of this.#untilFailed(layers)) {
       missing -= 1;
@@ -129,7 +129,7 @@ class AheadLoader<Layer extends SizedLayer> {
     return rest ?? lowest ?? this.#openArchive();
   }
 
-  /** Returns the position of the first layer, from `position` upwards, that is not present as a blob. */
+  /** Returns the position of the first layer, from `position` on, that is not present as a blob. */
   #skipPresent(position: number): number {
     let next = position;
     while (this.#others.has(this.#image.diffIds[next] ?? "")) next += 1;
@@ -145,7 +145,7 @@ class AheadLoader<Layer extends SizedLayer> {
         yield value;
       }
     } finally {
-      void iterator.return?.().catch(() => {}); // it may wait for a layer, until its owner ends it
+      void iterator.return?.().catch(() => {}); // it may be waiting for a layer until its owner ends it
     }
   }
 

@@ -10,10 +10,10 @@ import type { Platform } from "../image/platform.ts";
 
 export interface OpenOptions {
   platform: Platform;
-  /** Path of the image's name, which temporary names contain. */
+  /** The path of the image's name, which temporary names contain. */
   path: string;
   runId: RunId;
-  /** Images that share layers with the incoming one, those that share most first. */
+  /** Returns images that share layers with the incoming image, those with the most shared layers first. */
   relatedImages: () => Promise<readonly RelatedImage[]>;
   /** Set for a containerd store. */
   blobs: ContainerdBlobs | undefined;

@@ -7,12 +7,12 @@ import { isIndex, MAX_MANIFEST, parseManifest, parseImageManifest, type ImageMan
 import { saveSmallBlob } from "./save-blobs.ts";
 
 /**
- * Reads the raw manifest of an image in a containerd store: from the content store where the engine gives access to it (5 ms), else with
+ * Reads the raw manifest of an image in a containerd store: from the content store if the engine gives access to it (5 ms), else with
  * {@link saveSmallBlob} (100 ms and 5 kB).
  *
- * @param id of the image: there, the digest of its manifest, or of an index that refers to it
+ * @param id the ID of the image. In a containerd store, this is the digest of its manifest, or of an index that refers to it
  * @param name a temporary name, which is removed
- * @returns undefined when the engine does not have it
+ * @returns undefined if the engine does not have it
  */
 export async function readManifest(
   engine: EngineImages & EngineBuilder,

@@ -5,15 +5,15 @@ import { isLeftover, runIdsInName } from "../run/run-id.ts";
 /** Concurrent inspections: an engine with hundreds of images answers each in milliseconds. */
 const AT_ONCE = 8;
 
-/** Diff ID of an empty tar. `WORKDIR`, and a `RUN` without changes, leave this layer in otherwise unrelated images. */
+/** The diff ID of an empty tar. `WORKDIR`, and a `RUN` without changes, create this layer in otherwise unrelated images. */
 const EMPTY_LAYER = digestOf(Buffer.alloc(1024));
 
-/** An image of the engine that shares layers with the incoming one. */
+/** An image of the engine that shares layers with the incoming image. */
 export interface RelatedImage {
   id: string;
   /** Bottom first. */
   diffIds: readonly Digest[];
-  /** The count of lowest layers with the same chain IDs; 0 for an image that shares layers on another base only. */
+  /** The number of lowest layers with the same chain IDs; 0 for an image that shares only layers on another base. */
   shared: number;
 }
 
@@ -38,7 +38,7 @@ export async function inspectAll(engine: EngineImages): Promise<ImageInfo[]> {
   await Promise.all(
     Array.from({ length: AT_ONCE }, async () => {
       for (let id = ids.pop(); id !== undefined; id = ids.pop()) {
-        // The image was removed meanwhile, or is for another platform.
+        // The image has been removed in the meantime, or is for another platform.
         const info = await engine.inspectImage(id).catch(() => undefined);
         if (info !== undefined && !isLeftBehind(info)) found.push(info);
       }
@@ -47,7 +47,7 @@ export async function inspectAll(engine: EngineImages): Promise<ImageInfo[]> {
   return found;
 }
 
-/** Whether a killed run has left the image, under its temporary names alone: the next transfer removes it, and a dry run leaves it there. */
+/** Returns whether the image has only temporary names of a killed run: the next transfer removes it, and a dry run keeps it. */
 function isLeftBehind({ names = [] }: ImageInfo): boolean {
   return names.length > 0 && names.every((name) => isLeftover(runIdsInName(name)));
 }

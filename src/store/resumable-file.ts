@@ -4,13 +4,13 @@ import { concatChunks } from "../streams/coalesce.ts";
 
 /** Bytes of one read of the resumed part. */
 const CHUNK = 1024 * 1024;
-/** Bytes that may wait to be written. They are lost when the process is killed; bytes passed to the kernel are not. */
+/** The maximum number of bytes that wait to be written. They are lost if the process is killed; bytes passed to the kernel are not. */
 const MAX_WAITING = 1024 * 1024;
 
 export interface PassOptions {
   /**
-   * Receives the bytes of each chunk, and returns whether to go on writing. With it, the file only serves the next run, and may be
-   * incomplete. Default: the file must be complete at the end.
+   * Receives the size of each chunk in bytes, and returns whether to continue writing. If defined, the file only serves the next run, and may
+   * be incomplete. Default: the file must be complete at the end.
    */
   keepGoing?: (bytes: number) => boolean;
 }
@@ -20,7 +20,7 @@ export class ResumableFile {
   readonly path: string;
   /** Bytes from an earlier run, which need not be sent again. */
   readonly resumedBytes: number;
-  /** Set when its content has failed verification: it must not be resumed. */
+  /** Set when its content has failed verification. The file must not be resumed. */
   isInvalid = false;
   readonly #handle: FileHandle;
   #closed: Promise<void> | undefined;
@@ -31,19 +31,19 @@ export class ResumableFile {
     this.#handle = handle;
   }
 
-  /** Creates a file that only this user can read. Fails when the path exists. */
+  /** Creates a file that only this user can read. Fails if the path exists. */
   static async create(path: string): Promise<ResumableFile> {
     return new ResumableFile(path, await open(path, "wx+", 0o600));
   }
 
-  /** Opens the file of a blob of `size` bytes. Fails for anything but a regular file with one link; follows no symbolic link. */
+  /** Opens the file of a blob of `size` bytes. Fails for anything but a regular file with one link. Follows no symbolic links. */
   static async reopen(path: string, size: number): Promise<ResumableFile> {
     const handle = await open(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     try {
       const found = await handle.stat();
       if (!found.isFile() || found.nlink !== 1) throw new Error(`${path} is not a file of its own`);
       await handle.chmod(0o600);
-      // The last byte is fetched again, which tells the sender that the layer was taken.
+      // The last byte is fetched again, which shows the sender that the layer is used.
       return new ResumableFile(path, handle, Math.max(0, Math.min(found.size, size - 1)));
     } catch (error) {
       await handle.close();
@@ -52,8 +52,8 @@ export class ResumableFile {
   }
 
   /**
-   * Yields the whole blob: the resumed bytes, then `incoming`, which is written to the file while it passes. Closes the file at the end, and
-   * when the iterator is closed early; all bytes that were yielded are in it. Memory does not grow with the blob. Call it once.
+   * Yields the whole blob: the resumed bytes, then `incoming`, which it also writes to the file. Closes the file at the end, and when the
+   * iterator is closed early. The file then contains all bytes that were yielded. Memory does not grow with the blob. Call it once.
    */
   async *pass(incoming: AsyncIterable<Buffer>, { keepGoing }: PassOptions = {}): AsyncGenerator<Buffer> {
     try {
@@ -77,9 +77,9 @@ export class ResumableFile {
   async *#written(incoming: AsyncIterable<Buffer>, keepGoing: PassOptions["keepGoing"]): AsyncGenerator<Buffer> {
     const writer = new BackgroundWriter(this.#handle, this.resumedBytes);
     const mustRemove = (bytes: number): boolean => {
-      if (this.#closed !== undefined) return false; // closed meanwhile: further writes fail, but the disk is not full
+      if (this.#closed !== undefined) return false; // closed in the meantime: further writes fail, but the disk is not full
       if (writer.failure !== undefined && keepGoing === undefined) throw writer.failure.error;
-      return writer.failure !== undefined || keepGoing?.(bytes) === false; // without the file, the transfer goes on
+      return writer.failure !== undefined || keepGoing?.(bytes) === false; // the transfer continues without the file
     };
     let isWriting = true;
     try {
@@ -109,7 +109,7 @@ export class ResumableFile {
   }
 }
 
-/** Writes to a file beside the stream. Chunks that arrive during a write are joined for the next one. */
+/** Writes to a file without delaying the stream. Chunks that arrive during a write are joined for the next write. */
 class BackgroundWriter {
   failure: { error: unknown } | undefined;
   readonly #handle: FileHandle;

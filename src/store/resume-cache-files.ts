@@ -5,21 +5,21 @@ import { isOwn } from "../files/private-folder.ts";
 import type { Digest } from "../image/digest.ts";
 import { isLeftover, isRunId } from "../run/run-id.ts";
 
-/** `DIGEST` for a file that no run uses, `DIGEST.RUN` for one in use. */
+/** `DIGEST` for a file that no run uses, `DIGEST.RUN-ID` for a file in use. */
 const NAME = /^([0-9a-f]{64})(?:\.(.+))?$/;
 
-/** Bytes of the blocks of `stat`, whatever the file system's are. */
+/** Bytes of a block in `stat`, whatever the block size of the file system. */
 const STAT_BLOCK = 512;
 
 /** A file of the resume cache. */
 export interface CachedFile {
   path: string;
   digest: Digest;
-  /** No living run uses it. */
+  /** True if no living run uses the file. */
   isFree: boolean;
   /** Bytes. */
   size: number;
-  /** Bytes on the disk: fewer than `size` where the file has holes. */
+  /** Bytes on the disk: fewer than `size` if the file has holes. */
   allocated: number;
   /** ms since the epoch. */
   modifiedAt: number;
@@ -79,7 +79,7 @@ export async function trimCache(folder: string, limits: CacheLimits): Promise<vo
   }
 }
 
-/** Returns the stats of a regular file of this user; undefined for anything else. Follows no link. */
+/** Returns the stats of a regular file of this user; undefined for anything else. Follows no links. */
 export async function ownFile(path: string): Promise<Pick<Stats, "size" | "blocks" | "mtimeMs"> | undefined> {
   const found = await lstat(path).catch(() => undefined);
   return found?.isFile() && isOwn(found) ? found : undefined;

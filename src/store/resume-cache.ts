@@ -18,11 +18,11 @@ import {
   type CacheLimits,
 } from "./resume-cache-files.ts";
 
-/** The oldest files are removed first. A transfer that has not been resumed within a week is abandoned. */
+/** The oldest files are removed first. A transfer that is not resumed within a week is treated as abandoned. */
 export const LIMITS: CacheLimits = { size: 10_000_000_000, age: 7 * 24 * 3600 * 1000 };
 
 /**
- * Share of the free disk that a file may take when it only serves the next run. An engine on the same disk needs room for its copy of the
+ * The share of the free disk that a file may take if it only serves the next run. An engine on the same disk needs room for its copy of the
  * archive, for the layer, and for both of another image.
  */
 const SHARE_OF_FREE = 1 / 4;
@@ -34,25 +34,25 @@ export interface ResumeCacheOptions {
   env: NodeJS.ProcessEnv;
   runId: RunId;
   limits?: CacheLimits;
-  /** Receives, on disposal, the bytes that the next run need not fetch. */
+  /** Called on disposal with the number of bytes that the next run need not fetch. */
   onKept?: (bytes: number) => void;
 }
 
 /**
- * Partial layers in the user's cache folder, with which the next run continues after this one is stopped, killed or cut off, whatever its
- * command. One file for each blob. A run takes a file over by a rename that adds its run ID, which only one run can do; it copies a file
- * that another run uses. No content is trusted: the layer is verified from its first byte. Errors of the folder never fail a transfer:
- * nothing is kept.
+ * Partial layers in the user's cache folder. The next run, with any command, continues with them after this run is stopped, killed or
+ * disconnected. Each blob has one file. A run takes over a file by a rename that adds its run ID, which only one run can do. It copies a file
+ * that another run uses. No content is trusted: the layer is verified from its first byte. Errors of the folder never make a transfer fail;
+ * nothing is stored in that case.
  */
 export class ResumeCache implements AsyncDisposable {
-  /** Set when the folder exists and was checked. */
+  /** Set when the folder exists and has been checked. */
   #folder = "";
   readonly #options: ResumeCacheOptions;
   readonly #limits: CacheLimits;
   readonly #taken = new Map<Digest, ResumableFile>();
-  /** The blobs of the image, and the keys of their partial rebuilds: all their files are removed when the image has been received. */
+  /** The blobs of the image, and the keys of their partial rebuilds. All their files are removed when the image has been received. */
   readonly #related = new Set<Digest>();
-  /** Bytes that the files of this run may grow to. */
+  /** The number of bytes to which the files of this run may grow. */
   #promised = 0;
   #opened: Promise<boolean> | undefined;
 
@@ -61,7 +61,7 @@ export class ResumeCache implements AsyncDisposable {
     this.#limits = options.limits ?? LIMITS;
   }
 
-  /** Returns the blobs that have a partial file. Removes the files that exceed the limits first. */
+  /** Removes the files that exceed the limits, then returns the blobs that have a partial file. */
   async findPartial(digests: readonly Digest[]): Promise<Digest[]> {
     if (!(await this.#isSafe())) return [];
     this.relate(digests);
@@ -72,12 +72,12 @@ export class ResumeCache implements AsyncDisposable {
     return digests.filter((digest) => partial.has(digest));
   }
 
-  /** Returns the bytes that are present of a blob. */
+  /** Returns the number of present bytes of a blob. */
   async bytesOf(digest: Digest): Promise<number> {
     return (await this.#longestOf(digest))?.size ?? 0;
   }
 
-  /** Returns the bytes on the disk of a layer's partial rebuild, whose file has holes for missing pieces. */
+  /** Returns the bytes on disk of a layer's partial rebuild. Its file has holes for missing pieces. */
   async bytesOfPartialRebuild(diffId: Digest): Promise<number> {
     const { size, allocated } = (await this.#longestOf(partialRebuildKey(diffId))) ?? { size: 0, allocated: 0 };
     return Math.min(size, allocated);
@@ -88,12 +88,12 @@ export class ResumeCache implements AsyncDisposable {
     return (await this.#isSafe()) ? (await filesOfBlob(this.#folder, digest))[0] : undefined;
   }
 
-  /** Adds blobs of the image that are not fetched: their files are also removed when the image has been received. */
+  /** Adds blobs of the image that are not fetched. Their files are also removed when the image has been received. */
   relate(digests: Iterable<Digest>): void {
     for (const digest of digests) this.#related.add(digest).add(partialRebuildKey(digest));
   }
 
-  /** Opens the file of a blob for this run alone, until this is disposed of; undefined when that is impossible. */
+  /** Opens the file of a blob for the exclusive use of this run, until the cache is disposed of; undefined if that is impossible. */
   async take({ digest, size }: Descriptor): Promise<ResumableFile | undefined> {
     const file = await this.#take(digest, size);
     if (file !== undefined) this.#promised += size;
@@ -117,7 +117,7 @@ export class ResumeCache implements AsyncDisposable {
     }
   }
 
-  /** Opens the file of a blob, like {@link take}, if it only serves the next run; undefined when it might take space that is needed. */
+  /** Opens the file of a blob, like {@link take}, if it only serves the next run; undefined if it might take space that is needed. */
   async takeIfSpace(blob: Descriptor): Promise<ResumableFile | undefined> {
     if (this.#promised + blob.size > this.#limits.size || !(await this.#isOpen())) return undefined;
     const free = await this.#freeBytes();
@@ -131,11 +131,11 @@ export class ResumeCache implements AsyncDisposable {
     await file.remove();
   }
 
-  /** Frees `bytes` bytes of the disk, if the files that no run uses have that many. */
+  /** Frees `bytes` bytes of the disk, if the files that no run uses have that many bytes. */
   async freeSpace(bytes: number): Promise<void> {
     if (!(await this.#isSafe())) return;
     const others = await freeFiles(this.#folder);
-    // If they do not suffice together, none is removed: a sender may announce any size.
+    // If all of them together do not suffice, none is removed: a sender may announce any size.
     if ((await this.#freeBytes()) + others.reduce((sum, { size }) => sum + size, 0) < bytes) return;
     for (const { path } of others) {
       if ((await this.#freeBytes()) >= bytes) return;
@@ -163,20 +163,20 @@ export class ResumeCache implements AsyncDisposable {
   /** Releases the files of this run, so that the next run finds them. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#taken.size === 0) return;
-    let kept = 0;
+    let storedBytes = 0;
     for (const [digest, file] of this.#taken) {
       await resolveWithin(CLOSE_TIMEOUT, file.close());
       const { size } = (await ownFile(file.path)) ?? { size: 0 };
       if (size === 0 || file.isInvalid) await file.remove();
-      else kept += await this.#release(digest, file.path, size);
+      else storedBytes += await this.#release(digest, file.path, size);
     }
     await rmdir(this.#folder).catch(() => {}); // it is not empty
     this.#taken.clear();
     await this.#trim();
-    if (kept > 0) this.#options.onKept?.(kept);
+    if (storedBytes > 0) this.#options.onKept?.(storedBytes);
   }
 
-  /** Of this file and one that another run has released meanwhile, keeps the longer. Returns its bytes. */
+  /** Keeps the longer of this file and a file that another run has released in the meantime. Returns its size in bytes. */
   async #release(digest: Digest, path: string, size: number): Promise<number> {
     const to = join(this.#folder, hexOf(digest));
     const other = (await ownFile(to))?.size ?? 0;
@@ -189,7 +189,7 @@ export class ResumeCache implements AsyncDisposable {
   }
 
   /**
-   * Takes the longest file of a blob, or a copy of it if another run uses it: that run may not have noticed that its link is dead. Removes
+   * Takes over the longest file of a blob, or copies it if another run uses it: that run may not have noticed that its link is dead. Removes
    * the shorter files that no run uses.
    */
   async #takeOver(digest: Digest, size: number): Promise<ResumableFile | undefined> {
@@ -198,11 +198,11 @@ export class ResumeCache implements AsyncDisposable {
     for (const file of await filesOfBlob(this.#folder, digest)) {
       if (taken === undefined && file.size <= size) {
         try {
-          if (file.isFree) await rename(file.path, path); // of two runs, one succeeds
+          if (file.isFree) await rename(file.path, path); // only one of two runs succeeds
           else await copyFile(file.path, path, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
           taken = await ResumableFile.reopen(path, size);
         } catch {
-          await rm(path, { force: true }); // another run has taken it, or it cannot be resumed
+          await rm(path, { force: true }); // another run has taken it over, or it cannot be resumed
         }
       } else if (file.isFree) await rm(file.path, { force: true });
     }
@@ -222,7 +222,7 @@ export class ResumeCache implements AsyncDisposable {
     await trimCache(this.#folder, this.#limits);
   }
 
-  /** Creates the folder, and returns whether only this user can look into it. */
+  /** Creates the folder, and returns whether only this user can access it. */
   async #isOpen(): Promise<boolean> {
     return await (this.#opened ??= this.#isSafe({ make: true }));
   }
@@ -243,7 +243,7 @@ export class ResumeCache implements AsyncDisposable {
   }
 }
 
-/** Returns the key of a layer's partial rebuild, which is no blob and must not be taken for one. */
+/** Returns the key of a layer's partial rebuild, which is not a blob and must not be treated as one. */
 export function partialRebuildKey(diffId: Digest): Digest {
   return digestOf(Buffer.from(`half made ${diffId}`));
 }

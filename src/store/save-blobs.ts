@@ -14,10 +14,10 @@ export interface SavedBlob {
 }
 
 /**
- * Streams blobs out of a containerd store whose content store is not accessible, in any order. Yields none when one of them is absent. No
- * call of the API returns a blob, but `docker save` writes every blob that a manifest names: this loads an image that names the blobs as
- * layers (1 kB), saves it, and removes it. The media type is no layer's, so that the engine does not unpack them: 26.1 and 28.5 take
- * such an image for an attestation. 29.7 does not save it, and this yields nothing.
+ * Streams blobs out of a containerd store whose content store is not accessible, in any order. Yields no blob if one of them is missing. No
+ * call of the API returns a blob, but `docker save` writes every blob that a manifest names. This function loads an image that names the blobs
+ * as layers (1 kB), saves it, and removes it. The media type is not that of a layer, so that the engine does not unpack them: 26.1 and 28.5
+ * treat such an image as an attestation. 29.7 does not save it, so this function yields nothing.
  *
  * @param name a temporary name, which is removed
  */
@@ -40,7 +40,7 @@ export async function* saveBlobs(
       const blob = paths.get(entry.path);
       if (blob === undefined) continue;
       if (entry.size > blob.size)
-        throw new InvalidImage(`${entry.path} in the archive is larger than its descriptor says`);
+        throw new InvalidImage(`${entry.path} in the archive is larger than the size in its descriptor`);
       yield { digest: blob.digest, chunks: () => entry.chunks() };
     }
   } finally {
@@ -48,7 +48,7 @@ export async function* saveBlobs(
   }
 }
 
-/** Reads a blob of unknown size, up to that of a manifest; undefined when it is absent. */
+/** Reads a blob of unknown size, up to the maximum size of a manifest; undefined if it is missing. */
 export async function saveSmallBlob(engine: EngineImages, digest: Digest, name: string): Promise<Buffer | undefined> {
   const parts: Buffer[] = [];
   try {
@@ -64,8 +64,8 @@ export async function saveSmallBlob(engine: EngineImages, digest: Digest, name: 
 }
 
 /**
- * Removes the JSON error at the end. When a blob is smaller than its descriptor says, the engine writes all of it, and then breaks off
- * with an error in the middle of the archive ("unexpected copy size").
+ * Removes the JSON error at the end. If a blob is smaller than the size in its descriptor, the engine writes the whole blob, then stops with
+ * an error in the middle of the archive ("unexpected copy size").
  */
 function withoutError(bytes: Buffer): Buffer {
   const error = bytes.lastIndexOf('{"errorDetail"');

@@ -30,24 +30,24 @@ export type AvailableLayer = PresentLayer | LayerFile;
 export interface PresentLayers {
   /** The lowest layers of the image, bottom first: each is present on top of the one below. */
   lowest: PresentLayer[];
-  /** Other layers, in any order, whose blobs are present, as for an image on a new base. They are unpacked again, but not sent. */
+  /** Other layers whose blobs are present, in any order, for example those of an image on a new base. They are unpacked again, but not sent. */
   others: PresentLayer[];
 }
 
 /** An image that is loaded while its missing layers arrive. */
 export interface ImageToLoad<Layer> extends PresentLayers {
   platform: Platform;
-  /** Of all layers, bottom first. */
+  /** The diff IDs of all layers, bottom first. */
   diffIds: readonly Digest[];
   /** The layers that are not present, in any order, each once. */
   layers: AsyncIterable<Layer>;
   /** Returns the raw config. Called after the last layer. */
   config: () => Promise<Buffer>;
-  /** The manifest to preserve, in a store that keeps manifests. Undefined: the store composes one. */
+  /** The manifest to preserve, in a store that stores manifests. If undefined, the store composes a manifest. */
   manifest?: ImageManifest | undefined;
   /** Receives the lines of progress that the engine reports while it loads. */
   onProgress?: (progress: EngineProgress) => void;
-  /** Ends the transfer of layers that still arrive, when the load has failed. */
+  /** Ends the transfer of layers that are still arriving. Called when the load has failed. */
   cancel: () => void;
 }
 
@@ -55,7 +55,7 @@ interface PresenceCheck {
   /**
    * Returns the layers of an image that are present.
    *
-   * @param named the blobs of a manifest to preserve, one for each diff ID: in a containerd store, no other blob counts
+   * @param named the blobs of a manifest to preserve, one for each diff ID. In a containerd store, no other blob counts
    */
   present(diffIds: readonly Digest[], named?: readonly Descriptor[]): Promise<PresentLayers>;
 }
@@ -64,16 +64,16 @@ interface PresenceCheck {
 export interface StreamStore extends PresenceCheck {
   takes: "streams";
   /**
-   * Loads an image under a temporary name, which the caller removes. A load that breaks off leaves nothing. Returns the ID that the image
+   * Loads an image under a temporary name, which the caller removes. An interrupted load leaves nothing behind. Returns the ID that the image
    * must have: the digest of its config, or of its manifest in a containerd store.
    */
   load(image: ImageToLoad<LayerToStream>, name: string): Promise<Digest>;
 }
 
-/** A store that unpacks each layer as it arrives: an archive for it must not break off. */
+/** A store that unpacks each layer when it arrives. An archive for it must not be truncated. */
 export interface FileStore extends PresenceCheck {
   takes: "files";
-  /** As in {@link StreamStore}. A load that has begun is not interrupted (moby #51623: that can hang the next load). */
+  /** Like `load` of {@link StreamStore}. A load that has begun is not interrupted (moby #51623: the next load could hang). */
   load(image: ImageToLoad<LayerFile>, name: string): Promise<Digest>;
 }
 

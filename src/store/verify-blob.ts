@@ -10,13 +10,13 @@ const CHUNK = 1024 * 1024;
 
 export interface VerifyOptions {
   signal?: AbortSignal | undefined;
-  /** Receives the bytes of each read. */
+  /** Receives the number of bytes of each read. */
   onBytes?: ((count: number) => void) | undefined;
 }
 
 /**
  * Reads a layer's blob and verifies its digest. Returns its descriptor, with the media type of its bytes ({@link correctMediaType});
- * undefined when it is absent or has another digest.
+ * undefined if it is missing or has another digest.
  */
 export async function verifyBlob(
   path: string,
@@ -47,7 +47,7 @@ export async function verifyBlob(
   return { ...blob, mediaType: correctMediaType(blob.mediaType, start) };
 }
 
-/** Opens a file without blocking on a pipe. A file that cannot be opened counts as absent. */
+/** Opens a file without blocking on a pipe. A file that cannot be opened counts as missing. */
 async function openFile(path: string): Promise<FileHandle | undefined> {
   return await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(() => undefined);
 }

@@ -7,14 +7,14 @@ const CONCURRENCY = 8;
  */
 export async function* mapConcurrently<From, To>(
   all: Iterable<From>,
-  use: (one: From) => Promise<To>,
+  use: (item: From) => Promise<To>,
 ): AsyncGenerator<To> {
   const begun: Promise<To>[] = [];
-  for (const one of all) {
-    const doing = use(one);
-    doing.catch(() => {}); // it is awaited in its turn
-    begun.push(doing);
+  for (const item of all) {
+    const result = use(item);
+    result.catch(() => {}); // it is awaited in its turn
+    begun.push(result);
     if (begun.length === CONCURRENCY) yield (await begun.shift()) as To;
   }
-  for (const doing of begun) yield await doing;
+  for (const result of begun) yield await result;
 }

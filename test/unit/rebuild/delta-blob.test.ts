@@ -16,7 +16,7 @@ afterAll(async () => await rm(folder, { recursive: true }));
 let count = 0;
 const newPath = (): string => join(folder, `${count++}`);
 
-/** Files of 10 kB, named and filled by their seeds. */
+/** Returns a tar of files of 10 kB, whose names and contents depend on their seeds. */
 const filesOf = async (seeds: number[], more: TestEntry[] = [], mtime = 0): Promise<Buffer> =>
   await makeTar([
     ...seeds.map((seed) => ({ name: `app/${seed}`, content: pseudoRandomBytes(10_000, seed), mtime })),
@@ -52,12 +52,12 @@ async function rebuilt(
   return await readFile(path);
 }
 
-test("a layer is rebuilt from a delta of the pieces that its base lacks", async () => {
+test("rebuilds a layer from a delta of the pieces that its base lacks", async () => {
   const delta = await deltaOf(old);
   const bytes = await readFile(delta.path);
   expect(bytes.length).toBe(delta.size);
   expect(digestOf(bytes)).toBe(delta.digest);
-  // One new file, and the piece of the large one that its end is in.
+  // One new file, and the piece with the end of the large file.
   expect(delta.size).toBeLessThan(10_000 + 150_000);
   expect(delta.bytesFound).toBeGreaterThan(20_000 + 150_000);
   expect((await rebuilt(bytes, old)).equals(next)).toBe(true);
@@ -68,20 +68,20 @@ test("a layer is rebuilt from a delta of the pieces that its base lacks", async 
   ).toBe(next.length);
 });
 
-test("a base without any of the files, and one with all of them", async () => {
+test("rebuilds a layer with a base that has none of the files, and with a base that has all of them", async () => {
   for (const base of [await filesOf([]), next]) {
     const { path } = await deltaOf(base);
     expect((await rebuilt(await readFile(path), base)).equals(next)).toBe(true);
   }
 });
 
-test("a base with other files is told from a damaged delta", async () => {
+test("distinguishes a base with other files from a damaged delta", async () => {
   const bytes = await readFile((await deltaOf(old)).path);
   for (const base of [await filesOf([1, 2, 3]), next])
     await expect(rebuilt(bytes, base)).rejects.toThrow(OtherDeltaBase);
 });
 
-describe("a hostile delta is refused", async () => {
+describe("rejects a hostile delta:", async () => {
   const good = gunzipSync(await readFile((await deltaOf(old)).path));
   const lengths = (recipe: bigint, list: bigint): Buffer => {
     const bytes = Buffer.from(good);
@@ -100,16 +100,16 @@ describe("a hostile delta is refused", async () => {
     ["empty", Buffer.alloc(0)],
     ["another file", Buffer.from("x".repeat(1000))],
     ["a header alone", good.subarray(0, 24)],
-    ["cut off in the recipe", good.subarray(0, 60)],
-    ["cut off in the pieces", good.subarray(0, -1)],
-    ["with bytes behind it", Buffer.concat([good, Buffer.from("x")])],
+    ["truncated in the recipe", good.subarray(0, 60)],
+    ["truncated in the pieces", good.subarray(0, -1)],
+    ["with bytes after it", Buffer.concat([good, Buffer.from("x")])],
     ["a recipe of 2^60 bytes", lengths(2n ** 60n, list)],
     ["a list of 2^60 bytes", lengths(recipe, 2n ** 60n)],
     ["another piece", changed(good.length - 100)],
     ["another recipe", changed(40)],
   ])("%s", async (_, bytes) => await expect(rebuilt(gzipSync(bytes), old)).rejects.toThrow(InvalidImage));
 
-  test("one that is not compressed, or of another layer, or larger than it should be", async () => {
+  test("not compressed, of another layer, or larger than announced", async () => {
     const bytes = gzipSync(good);
     await expect(rebuilt(bytes.subarray(0, -5), old)).rejects.toThrow(InvalidImage);
     await expect(rebuilt(bytes, old, { diffId: digestOf("other") })).rejects.toThrow(InvalidImage);
@@ -117,8 +117,8 @@ describe("a hostile delta is refused", async () => {
   });
 });
 
-describe("stopped while it reads the base", () => {
-  /** A base of two tars, the first of which stops the work. `read`: how many were opened. */
+describe("stops while it reads the base:", () => {
+  /** A base of two tars. The first one aborts the work. `read`: the number of opened tars. */
   const stopping = () => {
     const stop = new AbortController();
     const seen = { read: 0 };
@@ -132,7 +132,7 @@ describe("stopped while it reads the base", () => {
     return { base: { tars }, signal: stop.signal, seen };
   };
 
-  test("a cut reads no further, and leaves no file", async () => {
+  test("a cut, which reads no further and leaves no file", async () => {
     const [tar, path] = [newPath(), newPath()];
     await writeFile(tar, next);
     const { seen, ...stopped } = stopping();
@@ -141,7 +141,7 @@ describe("stopped while it reads the base", () => {
     expect((await readdir(folder)).filter((name) => join(folder, name).startsWith(path))).toEqual([]);
   });
 
-  test("a rebuild reads no further", async () => {
+  test("a rebuild, which reads no further", async () => {
     const bytes = await readFile((await deltaOf(old)).path);
     const open = (): Readable => Readable.from([bytes], { objectMode: false });
     const { seen, ...stopped } = stopping();
@@ -157,7 +157,7 @@ describe("stopped while it reads the base", () => {
   });
 });
 
-test("the recipe's file is removed, and the bytes read are reported", async () => {
+test("removes the file of the recipe, and reports the bytes read", async () => {
   const [tar, path] = [newPath(), newPath()];
   await writeFile(tar, next);
   let read = 0;

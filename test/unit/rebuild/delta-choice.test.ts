@@ -51,7 +51,7 @@ test.each([
   ["10 Mbit/s", 10 * MBIT, packed, CONTAINERD, true],
   ["100 Mbit/s, files read one by one", 100 * MBIT, plain, CLASSIC, false],
   ["10 Mbit/s, files read one by one", 10 * MBIT, plain, CLASSIC, true],
-])("the way that is predicted to be faster is chosen: %s", async (_, rate, layer, speed, isByDelta) => {
+])("chooses whole or by delta, whichever is predicted to be faster: %s", async (_, rate, layer, speed, isByDelta) => {
   const { choice, details } = choose(rate, { speed });
   expect(await choice.isByDelta(layer)).toBe(isByDelta);
   expect(details).toEqual([
@@ -59,26 +59,26 @@ test.each([
   ]);
 });
 
-test("the bytes that measure the link are counted, where it is measured", async () => {
+test("counts the bytes that measure the link", async () => {
   expect(await choose(MBIT).choice.bytesProbed(packed)).toBe(64_000);
   expect(await choose(MBIT, { always: true }).choice.bytesProbed(packed)).toBe(0);
 });
 
-test("with --delta=always, delta is chosen without a probe of the link", async () => {
+test("chooses delta without a probe of the link with --delta=always", async () => {
   const { choice, bytesPerSecond } = choose(1000 * MB, { always: true });
   expect(await choice.isByDelta(packed)).toBe(true);
   expect(() => choice.watch(packed)).not.toThrow();
   expect(bytesPerSecond).not.toHaveBeenCalled();
 });
 
-test("a layer that an earlier run has begun is continued in the same way", async () => {
+test("continues a layer that an earlier run has begun in the same way", async () => {
   const half = async () => ({ whole: 0, byDelta: 10 * MB });
   expect(await choose(1000 * MB, { resumed: half }).choice.isByDelta(packed)).toBe(true);
   const most = async () => ({ whole: 140 * MB, byDelta: 0 });
   expect(await choose(100 * MBIT, { resumed: most }).choice.isByDelta(packed)).toBe(false);
 });
 
-test("a rebuild that is much slower than predicted is given up, unless it is nearly done", async () => {
+test("gives up a rebuild that is much slower than predicted, unless it is nearly complete", async () => {
   let ms = 0;
   const { choice } = choose(100 * MBIT, { now: () => ms });
   expect(await choice.isByDelta(packed)).toBe(true);
@@ -91,7 +91,7 @@ test("a rebuild that is much slower than predicted is given up, unless it is nea
   expect(() => measure(450 * MB, true)).not.toThrow();
 });
 
-test("a slow rebuild is not given up while the layer is not available whole; its speed counts for the next layer", async () => {
+test("continues a slow rebuild while the layer is not available whole, and uses its speed for the next layer", async () => {
   let ms = 0;
   const { choice } = choose(100 * MBIT, { now: () => ms });
   const measure = await choice.watch(packed);
@@ -101,7 +101,7 @@ test("a slow rebuild is not given up while the layer is not available whole; its
   expect(await choice.isByDelta(packed)).toBe(false);
 });
 
-test("the measured speed of a rebuild predicts the next one", async () => {
+test("predicts the next rebuild from the measured speed of a rebuild", async () => {
   let ms = 0;
   const { choice } = choose(30 * MB, { now: () => ms });
   expect(await choice.isByDelta(packed)).toBe(false);

@@ -7,7 +7,7 @@ import { cutLayer, v2, useTwoSides } from "./two-sides.ts";
 
 useTwoSides();
 
-test("a layer that was cut can also be read whole, and by range", async () => {
+test("also serves a layer that has been cut whole, and by range", async () => {
   const blob = await cutLayer(v2);
   expect(blob.size).toBe(v2.length);
   expect((await buffer(await blob.open())).equals(v2)).toBe(true);
@@ -19,7 +19,7 @@ test.each([
   ["too long", Buffer.alloc(1000, 1)],
   ["beyond the last piece", Buffer.from([50, 1])],
   ["truncated", Buffer.from([128])],
-])("a list of missing pieces that is %s is refused", async (_, list) => {
+])("rejects a list of missing pieces that is %s", async (_, list) => {
   const { cut } = await cutLayer(v2);
   await expect(cut?.pieces(Readable.from([list]))).rejects.toBeInstanceOf(InvalidRecipe);
 });

@@ -31,21 +31,21 @@ import {
 
 useTwoSides();
 
-test("a layer is rebuilt from another version, and the files that have changed", async () => {
+test("rebuilds a layer from another version and the changed files", async () => {
   const { path, pieceBytes, bytesFound } = await rebuild(v2, await cutLayer(v2), basesOf(v1));
   expect(readFileSync(path ?? "").equals(v2)).toBe(true);
   expect(pieceBytes).toBe(FILE);
   expect(bytesFound).toBe(19 * FILE);
 });
 
-test("when all pieces are present, none is requested", async () => {
+test("requests no pieces if all are present", async () => {
   const blob = await cutLayer(v2);
   const { path, pieceBytes } = await rebuild(v2, blob, basesOf(v1.subarray(0, 5000), v2));
   expect(readFileSync(path ?? "").equals(v2)).toBe(true);
   expect(pieceBytes).toBe(0);
 });
 
-test("a base layer is read instead of the folders", async () => {
+test("reads a base layer instead of the folders", async () => {
   const { deltaBases, folders } = basesOfLayers(v1);
   const { path, pieceBytes, bytesFound } = await rebuild(v2, await cutLayer(v2), deltaBases);
   expect(readFileSync(path ?? "").equals(v2)).toBe(true);
@@ -53,7 +53,7 @@ test("a base layer is read instead of the folders", async () => {
   expect(folders).toEqual([]);
 });
 
-test("the folders are read when the base layer has few pieces, or there is none", async () => {
+test("reads the folders if the base layer has few pieces, or if there is none", async () => {
   for (const layer of [await makeTar([{ name: "app/other", content: pseudoRandomBytes(FILE, 5000) }]), undefined]) {
     const { deltaBases, folders } = basesOfLayers(layer);
     await renewReceiver();
@@ -64,14 +64,14 @@ test("the folders are read when the base layer has few pieces, or there is none"
   }
 });
 
-test("a layer that is stored packed is a plain blob after its rebuild", async () => {
+test("rebuilds a layer that is stored packed as a plain blob", async () => {
   const as = { digest: digestOf("packed"), size: 1234, mediaType: MEDIA_TYPE.ociLayerGzip };
   const { rebuilt } = await rebuild(v2, await cutLayer(v2), basesOf(v1), {}, { as });
   const [digest, size] = [digestOf(v2), v2.length];
   expect(rebuilt).toMatchObject({ diffId: digest, size, blob: { mediaType: MEDIA_TYPE.ociLayer, digest, size } });
 });
 
-test("a layer for which delta is not chosen is fetched as announced, and its recipe is not requested", async () => {
+test("fetches a layer as announced, without requesting its recipe, if delta is not chosen", async () => {
   const choice = { ...ALWAYS, isByDelta: async () => false };
   const as = { digest: digestOf("packed"), size: 1234 };
   const { whole } = await rebuild(v2, { cut: undefined }, basesOf(v1), {}, { choice, as });
@@ -80,8 +80,8 @@ test("a layer for which delta is not chosen is fetched as announced, and its rec
 
 test.each([
   ["as it is stored", "leaves-blob" as const],
-  ["as a plain tar, where the cut consumes the blob", "consumes-blob" as const],
-])("a slow rebuild is given up, and the layer is fetched whole: %s", async (_, cutting) => {
+  ["as a plain tar, if the cut consumes the blob", "consumes-blob" as const],
+])("gives up a slow rebuild, and fetches the layer whole: %s", async (_, cutting) => {
   const watch = async () => (read: number) => {
     if (read > 5 * FILE) throw new RebuildTooSlow("too slow");
   };
@@ -96,7 +96,7 @@ test.each([
 });
 
 test.each(["leaves-blob" as const, "consumes-blob" as const])(
-  "a layer that the sender cannot cut is fetched as announced: %s",
+  "fetches a layer that the sender cannot cut as announced: %s",
   async (cutting) => {
     const as = { digest: digestOf("packed"), size: 1234, mediaType: MEDIA_TYPE.ociLayerGzip, cutting };
     const { whole, details } = await rebuild(v2, { cut: undefined }, basesOf(v1), {}, { as });
@@ -106,9 +106,9 @@ test.each(["leaves-blob" as const, "consumes-blob" as const])(
 );
 
 test.each([
-  ["as it is stored: at once", "leaves-blob" as const, [true, true]],
-  ["as a plain tar, where the cut consumes the blob: after the cut", "consumes-blob" as const, [false, true]],
-])("when a layer is available whole, %s", async (_, cutting, expected) => {
+  ["immediately, as it is stored", "leaves-blob" as const, [true, true]],
+  ["after the cut, as a plain tar, if the cut consumes the blob", "consumes-blob" as const, [false, true]],
+])("treats a layer as available whole %s", async (_, cutting, expected) => {
   const file = (index: number) => ({ name: `${index}`, content: Buffer.alloc(9_000_000, index) });
   const tar = await makeTar(Array.from({ length: 4 }, (__, index) => file(index)));
   const available: boolean[] = [];
@@ -130,7 +130,7 @@ test.each([
   expect([available[0], available.at(-1)]).toEqual(expected);
 });
 
-test("an engine whose files cannot be read only makes the transfer larger", async () => {
+test("receives more bytes if the files of the engine cannot be read", async () => {
   const deltaBases: DeltaBases = {
     images: [
       {
@@ -151,7 +151,7 @@ test("an engine whose files cannot be read only makes the transfer larger", asyn
   expect(details[1]).toContain("no container can be made");
 });
 
-test("a partial rebuild is continued by the next run", async () => {
+test("continues the partial rebuild of an earlier run", async () => {
   const env = { XDG_CACHE_HOME: folder };
   const blob = await cutLayer(v2);
   {
@@ -168,7 +168,7 @@ test("a partial rebuild is continued by the next run", async () => {
   expect(pieceBytes).toBe(10 * FILE);
 });
 
-test("a partial rebuild that is longer than the layer is truncated", async () => {
+test("truncates a partial rebuild that is longer than the layer", async () => {
   const env = { XDG_CACHE_HOME: folder };
   {
     await using resumeCache = new ResumeCache({ env, runId: newRunId() });
@@ -181,7 +181,7 @@ test("a partial rebuild that is longer than the layer is truncated", async () =>
   expect(pieceBytes).toBe(FILE);
 });
 
-test("a base layer that is much longer is not read to its end", async () => {
+test("stops reading a base layer that is much longer", async () => {
   let read = 0;
   async function* long(): AsyncGenerator<Buffer> {
     for (; read < 200_000_000; read += 1_000_000) yield Buffer.alloc(1_000_000);
@@ -195,7 +195,7 @@ test("a base layer that is much longer is not read to its end", async () => {
   expect(read).toBeLessThan(30_000_000);
 });
 
-test.each(["disposed of", "aborted"])("a pending probe of the link ends when the rebuilder is %s", async (how) => {
+test.each(["disposed of", "aborted"])("ends a pending probe of the link when the rebuilder is %s", async (how) => {
   const [probing, ended] = [deferred<void>(), deferred<void>()];
   const probe = async (_: number, signal: AbortSignal): Promise<never> => {
     signal.addEventListener("abort", () => ended.resolve());
@@ -237,9 +237,9 @@ test.each(["disposed of", "aborted"])("a pending probe of the link ends when the
     const rebuilt = rebuilder.rebuild(layer).catch(messageOf);
     await probing.promise;
     if (how === "disposed of") await rebuilder[Symbol.asyncDispose]();
-    else over.abort(new Error("not needed any more"));
+    else over.abort(new Error("no longer needed"));
     await ended.promise;
-    expect(await rebuilt).toMatch(/not needed any more$/);
+    expect(await rebuilt).toMatch(/no longer needed$/);
   } finally {
     vi.useRealTimers();
   }

@@ -6,8 +6,8 @@ const MB = 1_000_000;
 const CLOSELY = { enough: Infinity, budget: Infinity };
 
 /**
- * A simulated link with a rate, a delay (ms), and its own clock. `burst` bytes pass at once, and again after a pause in which the link
- * would have carried them; `pause` ms pass before each probe. `lump` bytes arrive together. During the probes of `busy`, this process is
+ * A simulated link with a rate, a delay (ms), and its own clock. `burst` bytes pass immediately, and again after a pause in which the link
+ * would have carried them. `pause` ms pass before each probe. `lump` bytes arrive together. During the probes in `busy`, this process is
  * busy for 20 ms, and then finds their bytes in its buffers.
  */
 function link({
@@ -38,7 +38,7 @@ function link({
   return { clock, options, probes };
 }
 
-test("a link that is clearly too slow is not probed again, and one that is not is probed until two probes agree", async () => {
+test("probes a link that is clearly too slow only once, and other links until two probes agree", async () => {
   const question = { enough: 20 * MB, budget: MB };
   const slow = link({ perSecond: 12.5 * MB, burst: 125_000 });
   await new LinkRate(slow.options).bytesPerSecond(question);
@@ -51,18 +51,18 @@ test("a link that is clearly too slow is not probed again, and one that is not i
   expect(close.probes).toHaveLength(3);
 });
 
-test("one probe shows that a link is slow", async () => {
+test("recognises a slow link with one probe", async () => {
   const { options, probes } = link({ perSecond: 1.25 * MB });
   expect(await new LinkRate(options).bytesPerSecond(CLOSELY)).toBeCloseTo(1.25 * MB, -6);
   expect(probes).toHaveLength(1);
 });
 
-test("a burst at the beginning does not count", async () => {
+test("ignores a burst at the beginning", async () => {
   const { options } = link({ perSecond: 12.5 * MB, burst: 125_000 });
   expect(await new LinkRate(options).bytesPerSecond(CLOSELY)).toBeCloseTo(12.5 * MB, -6);
 });
 
-test("a burst that is allowed again after each pause does not count", async () => {
+test("ignores a burst that is allowed again after each pause", async () => {
   const { options, probes } = link({ perSecond: 12.5 * MB, burst: 125_000, pause: 15 });
   const rate = await new LinkRate(options).bytesPerSecond({ enough: 20 * MB, budget: MB });
   expect(rate).toBeGreaterThan(11 * MB);
@@ -70,12 +70,12 @@ test("a burst that is allowed again after each pause does not count", async () =
   expect(probes).toHaveLength(2);
 });
 
-test("bytes that waited in buffers while the process was busy do not seem faster", async () => {
+test("does not overestimate the rate of bytes that waited in buffers while the process was busy", async () => {
   const { options } = link({ perSecond: 12.5 * MB, burst: 125_000, busy: [1, 3, 4] });
   expect(await new LinkRate(options).bytesPerSecond(CLOSELY)).toBeLessThan(12.5 * MB);
 });
 
-test("the fastest probe counts, and there are no more probes than the question needs", async () => {
+test("uses the fastest probe, and sends no more probes than the question needs", async () => {
   const question = { enough: 50 * MB, budget: MB };
   const fast = link({ perSecond: 100 * MB, busy: [1, 2, 3] });
   expect(await new LinkRate(fast.options).bytesPerSecond(question)).toBeGreaterThan(90 * MB);
@@ -93,7 +93,7 @@ test.each([
   ["a slow link", { perSecond: 1.25 * MB }, { enough: 50 * MB, budget: MB }],
   ["a rate near the question", { perSecond: 17 * MB, burst: 125_000 }, { enough: 20 * MB, budget: MB }],
   ["a small budget", { perSecond: 100 * MB }, { enough: 50 * MB, budget: 100_000 }],
-])("a question costs the same bytes by itself as after another one: %s", async (_, how, question) => {
+])("counts the same bytes for a question alone as after another question: %s", async (_, how, question) => {
   const alone = link(how);
   await new LinkRate(alone.options).bytesPerSecond(question);
   const after = link(how);
@@ -104,12 +104,12 @@ test.each([
   expect(await rate.bytesProbedFor(question)).toBe(alone.probes.reduce((sum, bytes) => sum + bytes));
 });
 
-test("the delay is subtracted", async () => {
+test("subtracts the delay", async () => {
   const { options } = link({ perSecond: 50 * MB, delay: 8 });
   expect(await new LinkRate(options).bytesPerSecond(CLOSELY)).toBeGreaterThan(45 * MB);
 });
 
-test("the same question again needs no further probe", async () => {
+test("answers the same question again without a further probe", async () => {
   const { options, probes } = link({ perSecond: 20 * MB });
   const question = { enough: 21 * MB, budget: MB };
   const rate = new LinkRate(options);
@@ -118,7 +118,7 @@ test("the same question again needs no further probe", async () => {
   expect(probes).toHaveLength(3);
 });
 
-test("the rate of the transfer counts when it is higher, except after a pause", async () => {
+test("uses the rate of the transfer if it is higher, except after a pause", async () => {
   const { clock, options } = link({ perSecond: 1.25 * MB });
   const rate = new LinkRate(options);
   await rate.bytesPerSecond(CLOSELY);
@@ -133,18 +133,18 @@ test("the rate of the transfer counts when it is higher, except after a pause", 
   clock.received += 500 * MB;
   rate.note();
   clock.ms += 110;
-  clock.received += 500 * MB; // most of these waited in buffers
+  clock.received += 500 * MB; // most of these bytes waited in buffers
   rate.note();
   expect(await rate.bytesPerSecond(CLOSELY)).toBeCloseTo(5 * MB, -6);
 });
 
-test("the rate is at most --bwlimit", async () => {
+test("returns at most the rate of --bwlimit", async () => {
   const rate = (limit: number) => new LinkRate({ ...link({ perSecond: 1000 * MB }).options, limit });
   expect(await rate(500_000).bytesPerSecond(CLOSELY)).toBe(500_000);
   expect(await rate(0).bytesPerSecond(CLOSELY)).toBeGreaterThan(100 * MB);
 });
 
-test("a probe that stalls is given up, and one without an end is cut short", async () => {
+test("gives up a probe that stalls, and stops reading an endless probe", async () => {
   vi.useFakeTimers();
   try {
     const none = async (_: number, signal: AbortSignal): Promise<never> =>

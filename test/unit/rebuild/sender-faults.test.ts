@@ -45,20 +45,23 @@ const flipped = (bytes: Buffer): Buffer => Buffer.from(bytes).fill((bytes[100] ?
 test.each([
   ["a recipe of another layer", INVALID, { recipe: flipped }],
   ["a truncated recipe, as from a sender whose disk is full", TRUNCATED, { recipe: (bytes) => bytes.subarray(0, -1) }],
-  ["an empty recipe, as from a sender whose disk was full before", TRUNCATED, { recipe: () => Buffer.alloc(0) }],
+  ["an empty recipe, as from a sender whose disk was already full", TRUNCATED, { recipe: () => Buffer.alloc(0) }],
   ["other pieces than were requested", INVALID, { pieces: flipped }],
   ["a piece too few", INVALID, { pieces: (bytes) => bytes.subarray(0, -1) }],
   ["a piece too many", INVALID, { pieces: (bytes) => Buffer.concat([bytes, bytes]) }],
-] satisfies [string, string, Harm][])("%s: the layer is sent whole, and its file is removed", async (_, why, harm) => {
-  const { path, details, bytesFound } = await rebuild(v2, await cutLayer(v2), basesOf(v1), harm);
-  expect(path).toBeUndefined();
-  expect(bytesFound).toBe(0);
-  expect(details.at(-1)).toContain(`is sent whole: ${why} (`);
-  const spool = await receiving.open();
-  expect(existsSync(spool.pathFor(`${digestOf(v2).slice(7)}.rebuilt`))).toBe(false);
-});
+] satisfies [string, string, Harm][])(
+  "fetches the layer whole, and removes its file, after %s",
+  async (_, why, harm) => {
+    const { path, details, bytesFound } = await rebuild(v2, await cutLayer(v2), basesOf(v1), harm);
+    expect(path).toBeUndefined();
+    expect(bytesFound).toBe(0);
+    expect(details.at(-1)).toContain(`is sent whole: ${why} (`);
+    const spool = await receiving.open();
+    expect(existsSync(spool.pathFor(`${digestOf(v2).slice(7)}.rebuilt`))).toBe(false);
+  },
+);
 
-test("a layer is fetched whole when the sender's disk is full at its first byte, however late the recipe is read", async () => {
+test("fetches a layer whole if the sender's disk is full at the first byte, however late the recipe is read", async () => {
   async function* full(): AsyncGenerator<Buffer> {
     yield v2.subarray(0, 65_000);
     throw Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
@@ -72,7 +75,7 @@ test("a layer is fetched whole when the sender's disk is full at its first byte,
   expect(details.at(-1)).toContain(TRUNCATED);
 });
 
-test("with damaged messages, a layer is right, is sent whole, or fails; it is never wrong", async () => {
+test("never accepts a wrong layer after damaged messages: rebuilds it correctly, fetches it whole, or fails", async () => {
   const random = pseudoRandom(1);
   const outcomes = { right: 0, whole: 0, failed: 0 };
   for (let seed = 0; seed < 90; seed += 1) {
@@ -102,7 +105,7 @@ describe("recipes of a malicious sender", () => {
       .filter((entry) => entry.isFile())
       .reduce((sum, { parentPath, name }) => sum + statSync(join(parentPath, name)).size, 0);
 
-  /** Rebuilds layers from these recipes, and returns the result of the last one, or its error. */
+  /** Rebuilds layers from these recipes, and returns the result or the error of the last rebuild. */
   async function rebuildAll(
     recipes: Map<Digest, Buffer | AsyncIterable<Buffer>>,
     resumeCache: ResumeCache,
@@ -156,7 +159,7 @@ describe("recipes of a malicious sender", () => {
     expect(onDisk()).toBeLessThan(limit);
   });
 
-  test("a layer that fails verification is removed at once, and no other is rebuilt", async () => {
+  test("end all rebuilds after a layer that fails verification, which is removed immediately", async () => {
     const recipe = await recipeOf(Buffer.alloc(3 * MB - ((3 * MB) % 512)));
     const recipes = new Map(["a", "b", "c"].map((name) => [digestOf(name), recipe] as const));
     await using resumeCache = new ResumeCache({ env: env(), runId: newRunId() });
@@ -164,7 +167,7 @@ describe("recipes of a malicious sender", () => {
     expect(onDisk()).toBe(0);
   });
 
-  test("after a truncated recipe no other layer is rebuilt, and none is reported as invalid", async () => {
+  test("end all rebuilds after a truncated recipe, and no layer is reported as invalid", async () => {
     const recipe = await recipeOf(Buffer.alloc(3 * MB - ((3 * MB) % 512)));
     const recipes = new Map(["a", "b"].map((name) => [digestOf(name), recipe.subarray(0, -1)] as const));
     const details: string[] = [];
@@ -173,7 +176,7 @@ describe("recipes of a malicious sender", () => {
     expect(details).toEqual([expect.stringMatching(/could not cut all of it \(.*another layer/)]);
   });
 
-  test("a partial rebuild without received pieces is not kept", async () => {
+  test("leave no partial rebuild without received pieces", async () => {
     const recipe = await recipeOf(Buffer.alloc(3 * MB - ((3 * MB) % 512)));
     async function* broken(): AsyncGenerator<Buffer> {
       yield recipe;

@@ -31,7 +31,7 @@ export let folder: string;
 let sending: LazySpool[];
 /** The spool of the receiving side. */
 export let receiving: LazySpool;
-/** A layer of 20 files, and a version of it with another last file. */
+/** A layer of 20 files, and a version of it with a different last file. */
 export let v1: Buffer;
 export let v2: Buffer;
 
@@ -53,7 +53,7 @@ export function useTwoSides(): void {
   });
 }
 
-/** Replaces the spool of the receiving side by an empty one. */
+/** Replaces the spool of the receiving side with an empty spool. */
 export async function renewReceiver(): Promise<void> {
   await receiving[Symbol.asyncDispose]();
   receiving = lazySpool({ XDG_CACHE_HOME: folder }, newRunId());
@@ -92,7 +92,7 @@ export const basesOf = (...tars: Buffer[]): DeltaBases => ({
   [Symbol.asyncDispose]: async () => {},
 });
 
-/** Delta, however long it takes. */
+/** Always chooses delta, however long it takes. */
 export const ALWAYS: LayerRebuilderOptions["choice"] = {
   isByDelta: async () => true,
   watch: async () => () => {},
@@ -171,7 +171,7 @@ export async function rebuild(
   };
 }
 
-/** Images that give base layers, and record which of their folders are read. */
+/** Images that provide base layers, and record which of their folders are read. */
 export function basesOfLayers(...layers: (Buffer | undefined)[]): { deltaBases: DeltaBases; folders: string[] } {
   const folders: string[] = [];
   const images = layers.map((layer) => ({

@@ -24,7 +24,7 @@ import { AMD64 } from "../image/platforms.ts";
 interface TestStore extends AsyncDisposable {
   blobs: ContainerdBlobs;
   details: string[];
-  /** The images that were inspected. */
+  /** The IDs of the inspected images. */
   inspected: string[];
   fake: ContentEngine;
 }
@@ -97,7 +97,7 @@ describe("the layers of an image are present", () => {
     expect(store.fake.reads.map(({ offset, size }) => `${offset}+${size}`)).toEqual(Array(4).fill("0+6"));
   });
 
-  test("as many as an image can have, all read at once, without a warning of Node about a leak", async () => {
+  test("up to the maximum of an image, all read at the same time, without a leak warning of Node", async () => {
     const many = Array.from({ length: 131 }, (_, index) =>
       layer(Buffer.from(`blob ${index}`), digestOf(`tar ${index}`)),
     );
@@ -106,7 +106,7 @@ describe("the layers of an image are present", () => {
     expect(found).toHaveLength(131);
   });
 
-  test("the lowest without a gap, and others", async () => {
+  test("as the lowest layers without a gap, and as others", async () => {
     await using store = await storeWith([gzipped, plain, odd]);
     expect(await store.blobs.present(diffIds)).toEqual({ lowest: all.slice(0, 1), others: all.slice(2) });
     expect(await store.blobs.present(diffIds.toReversed())).toEqual({ lowest: [all[3], all[2]], others: [all[0]] });
@@ -114,7 +114,7 @@ describe("the layers of an image are present", () => {
     expect(await store.blobs.present([])).toEqual({ lowest: [], others: [] });
   });
 
-  test("each time, if the image has one twice", async () => {
+  test("at both positions, if a layer occurs twice", async () => {
     await using store = await storeWith([gzipped, plain]);
     expect(await store.blobs.present([one, three, one, two, one, three])).toEqual({
       lowest: [all[0], all[2], all[0]],
@@ -139,7 +139,7 @@ describe("the layers of an image are present", () => {
 });
 
 describe("a blob of a manifest to preserve that has no label with a diff ID", () => {
-  // It was loaded when its layer was present as another blob.
+  // It was loaded while its layer was present as another blob.
   const other = { bytes: gzipSync("a tar of one, compressed otherwise") };
   const named = described(other, MEDIA_TYPE.ociLayerGzip);
   const image: ImageInfo = { id: "related", diffIds: [two, one], platform: AMD64, size: 1 };
@@ -154,7 +154,7 @@ describe("a blob of a manifest to preserve that has no label with a diff ID", ()
     expect(await presentWith(all[1]?.blob, named)).toEqual({ lowest: [presentLayer(one, named)], others: [] });
   });
 
-  test("does not count by the sender's manifest alone", async () => {
+  test("does not count on the evidence of the sender's manifest alone", async () => {
     const nothing = { lowest: [], others: [] };
     expect(await presentWith(named, all[1]?.blob)).toEqual(nothing);
     expect(await presentWith(named)).toEqual(nothing);
@@ -192,7 +192,7 @@ describe("a layer is missing", () => {
     expect(store.details).toEqual([expect.stringContaining("ends after 3 of its 500 bytes")]);
   });
 
-  test("when the engine lists other blobs than requested", async () => {
+  test("when the engine lists other blobs than the requested ones", async () => {
     await using store = await storeWith([], {
       list: async function* () {
         yield { info: [{ digest: gzipped.digest, size: 40n, labels: { [UNCOMPRESSED]: two } }] };
@@ -204,7 +204,7 @@ describe("a layer is missing", () => {
 
   test.each<[string, string, NonNullable<ContentEngineOptions["list"]>]>([
     [
-      "lists blobs without end",
+      "lists an endless number of blobs",
       "more than 10000 blobs",
       async function* ({ filters }) {
         const info = Array.from({ length: 50 }, () => ({ digest: one, size: 1n, labels: {} }));
@@ -212,14 +212,14 @@ describe("a layer is missing", () => {
       },
     ],
     [
-      "breaks off",
+      "aborts the list",
       "the list of its blobs",
       async function* ({ filters }) {
         yield {};
         if (filters.some((filter) => filter.includes(one))) throw new Error("the disk is gone");
       },
     ],
-  ])("when the engine %s; the reason is reported, and the transfer goes on", async (_, why, list) => {
+  ])("when the engine %s; the reason is reported, and the transfer continues", async (_, why, list) => {
     await using store = await storeWith([gzipped], { list });
     expect(await store.blobs.present(diffIds)).toEqual({ lowest: [], others: [] });
     expect(await store.blobs.known(one, diffIds)).toEqual({});
@@ -228,7 +228,7 @@ describe("a layer is missing", () => {
     expect(store.details).toEqual(actions.map((action) => expect.stringMatching(`does not ${action}: .*${why}`)));
   });
 
-  test("but an aborted query throws the reason of the signal", async () => {
+  test("except after an aborted query, which throws the reason of the signal", async () => {
     const stop = new AbortController();
     await using store = await storeWith([gzipped], {
       signal: stop.signal,
@@ -261,14 +261,14 @@ describe("an image is known", () => {
     expect(store.fake.reads).toEqual([]);
   });
 
-  test("by the manifest that is an image", async () => {
+  test("by its manifest, if that is an image", async () => {
     const [untagged, other, own] = [manifest("untagged"), manifest("other"), manifest("own")];
     const images = [info(other.digest, diffIds.slice(1)), info(own.digest)];
     await using store = await storeWith([untagged, other, own], { images });
     expect(await store.blobs.known(digest, diffIds)).toEqual({ id: own.digest });
   });
 
-  test("by its config alone, if there is no such image, or one of other layers", async () => {
+  test("only by its config, if no such image exists, or if it has other layers", async () => {
     const own = manifest("manifest");
     for (const images of [[], [info(own.digest, diffIds.toReversed())], [{ ...info(own.digest), id: "another" }]]) {
       await using store = await storeWith([config, own], { images });
@@ -277,7 +277,7 @@ describe("an image is known", () => {
     }
   });
 
-  test("not at all, if its config is missing, another, or listed but unreadable", async () => {
+  test("not at all, if its config is missing, different, or listed but unreadable", async () => {
     await using without = await storeWith([manifest("manifest")]);
     expect(await without.blobs.known(digest, diffIds)).toEqual({});
     expect(without.fake.reads).toEqual([]);
@@ -305,7 +305,7 @@ describe("a layer", () => {
     expect([await tarOf(store, 1), await tarOf(store, 4)]).toEqual([undefined, undefined]);
   });
 
-  test("that cannot be decompressed is an error", async () => {
+  test("is an error if it cannot be decompressed", async () => {
     const broken = layer(Buffer.concat([gzipped.bytes.subarray(0, 20), Buffer.alloc(20)]), one);
     await using store = await storeWith([broken]);
     expect(await rejection(tarOf(store, 0))).toBeInstanceOf(InvalidImage);

@@ -14,7 +14,7 @@ const layers = ["one", "two"].map((text): AvailableLayer => {
   return { kind: "present", diffId: digestOf(`the tar of ${text}`), blob: blobOf(text) };
 });
 const described = { mediaType: MEDIA_TYPE.dockerConfig, digest: digestOf(config), size: config.length };
-/** A manifest in another format than ours. */
+/** A manifest in a format that this program does not write. */
 const sent = (blobs: Descriptor[], of = described) =>
   parseImageManifest(
     Buffer.from(
@@ -23,13 +23,13 @@ const sent = (blobs: Descriptor[], of = described) =>
   );
 const blobs = ["one", "two"].map(blobOf);
 
-test("the sender's manifest of these blobs and this config is used, byte for byte", () => {
+test("uses the sender's manifest of these blobs and this config, byte for byte", () => {
   const { bytes } = sent(blobs);
   const descriptor = { mediaType: MEDIA_TYPE.dockerManifest, digest: digestOf(bytes), size: bytes.length };
   expect(manifestFor(config, layers, sent(blobs))).toEqual({ bytes, descriptor });
 });
 
-test("a manifest that misstates the compression of a layer is used only if it must be preserved", () => {
+test("uses a manifest that misstates the compression of a layer only if it must be preserved", () => {
   const other = sent(blobs.map((blob) => ({ ...blob, mediaType: MEDIA_TYPE.ociLayer })));
   expect(manifestFor(config, layers, other).descriptor).toEqual(manifestFor(config, layers, sent([])).descriptor);
   expect(manifestFor(config, layers, other, { preserve: true }).bytes).toEqual(other.bytes);
@@ -41,8 +41,8 @@ test.each([
   ["one layer more", sent([...blobs, blobOf("three")])],
   ["another size", sent(blobs.map((blob) => ({ ...blob, size: 7 })))],
   ["another config", sent(blobs, { ...described, digest: digestOf("other") })],
-  ["a blob that is no layer", sent(blobs.map((blob) => ({ ...blob, mediaType: "text/html" })))],
-])("instead of a manifest with %s, one is composed", (_, other) => {
+  ["a blob that is not a layer", sent(blobs.map((blob) => ({ ...blob, mediaType: "text/html" })))],
+])("composes a manifest instead of using one with %s", (_, other) => {
   const { descriptor } = manifestFor(config, layers, other);
   expect(descriptor).toEqual(manifestFor(config, layers, sent([])).descriptor);
   expect(descriptor).toMatchObject({ mediaType: MEDIA_TYPE.ociManifest });

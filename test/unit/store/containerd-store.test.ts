@@ -32,7 +32,7 @@ const blobs = ["gzip one", "gzip two"].map((bytes): Descriptor => ({
   size: 1000,
 }));
 
-/** An engine with an image of the two lowest layers, which has the first `held` of their blobs. */
+/** An engine with an image of the two lowest layers, and with the first `held` of their blobs. */
 function engineWith(held: number, onLoad: (names: string) => void = () => {}) {
   const loads: string[] = [];
   let size = 0;
@@ -64,7 +64,7 @@ const dryLoadsWith = (known: Descriptor[] | undefined, relatedImages: readonly R
   signal: new AbortController().signal,
   onDetail: (detail: Detail) => details.push(detailText(detail)),
 });
-/** Options of a store to load into. The image says which layers are present. */
+/** Options of a store for loads. The image determines which layers are present. */
 const loading = {
   platform: AMD64,
   nameForLowest: (count: number) => `localhost/lowest-${count}:1`,
@@ -76,14 +76,14 @@ async function presentIn(engine: Engine) {
   return (await blobsByDryLoad(engine, dryLoadsWith(blobs, relatedImages)).present(diffIds)).lowest;
 }
 
-test("layers are present if the engine counts their blobs in an image of just these layers", async () => {
+test("reports layers as present if the engine counts their blobs in an image of only these layers", async () => {
   const { engine, loads } = engineWith(2);
   const lowest = await presentIn(engine);
   expect(lowest).toEqual(blobs.map((blob, index) => ({ kind: "present", diffId: diffIds[index], blob })));
   expect(loads).toEqual(["localhost/dry-load:1"]);
 });
 
-test("a layer whose blob the engine does not count is missing, and so are those above it", async () => {
+test("reports a layer as missing, with those above it, if the engine does not count its blob", async () => {
   expect(await presentIn(engineWith(1).engine)).toHaveLength(1);
   expect(await presentIn(engineWith(0).engine)).toEqual([]);
   expect(details).toEqual(["unpacked layers are sent, because the engine does not show that it has their blobs"]);
@@ -96,8 +96,8 @@ describe("with a manifest to preserve", () => {
   /** Returns the present layers, for related images with these blobs. */
   async function presentOf(images: Descriptor[][], held = 2) {
     const known = new Map(images.map((layers, index) => [`image ${index}`, layers]));
-    const asked: string[] = [];
-    const blobsOf = async (id: string) => (asked.push(id), known.get(id));
+    const queriedImages: string[] = [];
+    const blobsOf = async (id: string) => (queriedImages.push(id), known.get(id));
     const relatedImages = images.map(({ length: shared }, index) => ({
       id: `image ${index}`,
       diffIds: diffIds.slice(0, shared),
@@ -106,26 +106,26 @@ describe("with a manifest to preserve", () => {
     const { engine } = engineWith(held);
     const store = blobsByDryLoad(engine, { ...dryLoadsWith(undefined, relatedImages), blobsOf });
     const third = { ...one, digest: digestOf("gzip three") };
-    return { lowest: (await store.present(diffIds, [one, two, third])).lowest, asked };
+    return { lowest: (await store.present(diffIds, [one, two, third])).lowest, queriedImages };
   }
 
-  test("a layer is present only as the blob that the manifest names", async () => {
+  test("reports a layer as present only as the blob that the manifest names", async () => {
     const { lowest } = await presentOf([[one, other]]);
     expect(lowest).toEqual([{ kind: "present", diffId: diffIds[0], blob: one }]);
     expect((await presentOf([[other, two]])).lowest).toEqual([]);
     expect((await presentOf([[one, two]], 1)).lowest).toHaveLength(1);
   });
 
-  test("the related image with most of these blobs counts; once all are found, no other is asked", async () => {
+  test("uses the related image with the most of these blobs, and stops when all are found", async () => {
     expect(await presentOf([[other, two], [one, two], [one]])).toMatchObject({
       lowest: [{ blob: one }, { blob: two }],
-      asked: ["image 0", "image 1"],
+      queriedImages: ["image 0", "image 1"],
     });
     expect((await presentOf([[other, two], [one]])).lowest).toHaveLength(1);
   });
 });
 
-test("no layer is present if the engine refuses the dry load; other errors are thrown", async () => {
+test("reports no layer as present if the engine refuses the dry load, and throws other errors", async () => {
   const refusing = engineWith(2, () => {
     throw new EngineError("content digest: not found");
   });
@@ -136,7 +136,7 @@ test("no layer is present if the engine refuses the dry load; other errors are t
   await expect(presentIn(gone.engine)).rejects.toThrow("it is gone");
 });
 
-describe("an image is loaded while its layers arrive", async () => {
+describe("while the layers of an image arrive, the store", async () => {
   const folder = await mkdtemp(join(tmpdir(), "containerd-store-"));
   afterAll(async () => await rm(folder, { recursive: true }));
 
@@ -163,7 +163,7 @@ describe("an image is loaded while its layers arrive", async () => {
     if (error !== undefined) throw error;
   }
 
-  /** An engine that stores blobs, except a `lost` one, and images, and rejects an archive without an image. */
+  /** An engine that stores images and blobs, except the blob `lost`. It rejects an archive without an image. */
   function takingEngine({ lost = "", takesManyAtOnce = true, refusal = "no index.json" } = {}) {
     const held = new Map<Digest, number>(blobs.map(({ digest, size }) => [digest, size]));
     const images = new Map<string, Manifest>();
@@ -205,7 +205,7 @@ describe("an image is loaded while its layers arrive", async () => {
       paths?.includes(blob.digest.replace("sha256:", "blobs/sha256/")) ? [diffIds.indexOf(diffId)] : [],
     );
 
-  test("its manifest names the received blobs and the present ones", async () => {
+  test("names the received blobs and the present blobs in its manifest", async () => {
     const { engine, images, archives, removed } = takingEngine();
     const layers = [await layer(1), await layer(2)];
     const store = containerdStore(engine, loading);
@@ -221,7 +221,7 @@ describe("an image is loaded while its layers arrive", async () => {
 
   const LARGE = 32_000_000;
 
-  test("a manifest to preserve is used if it names these blobs; images of the lowest layers have their own", async () => {
+  test("uses a manifest to preserve if it names these blobs, and composes those of the lowest layers", async () => {
     const layers = [await layer(0, LARGE), await layer(1), await layer(2)];
     const write = (named: LayerFile[]) =>
       parseImageManifest(
@@ -249,27 +249,30 @@ describe("an image is loaded while its layers arrive", async () => {
   test.each([
     [true, [[0], [1, 2]], ["localhost/lowest-1:1"]],
     [false, [[0, 1, 2]], []],
-  ])("the lowest are loaded ahead, if the engine takes many at once: %s", async (takesManyAtOnce, held, names) => {
-    const { engine, images, archives, removed } = takingEngine({ takesManyAtOnce });
-    const layers = [await layer(0, LARGE), await layer(1), await layer(2)];
-    const arriving = queue<LayerFile>();
-    const loaded = containerdStore(engine, loading).load(imageOf(arriving, []), "localhost/app:1");
-    for (const one of layers.slice(0, 1)) arriving.push(one);
-    while (images.size < names.length) await new Promise((resolve) => setImmediate(resolve));
-    for (const one of layers.slice(1)) arriving.push(one);
-    arriving.end();
-    await loaded;
-    expect(archives.map((paths) => blobsIn(paths, layers))).toEqual(held);
-    expect([...images.keys()]).toEqual([...names, "localhost/app:1"]);
-    expect(images.get("localhost/app:1")?.layers.map(({ digest }) => digest)).toEqual(
-      layers.map(({ blob }) => blob.digest),
-    );
-    expect(removed).toEqual(names);
-  });
+  ])(
+    "loads the lowest layers ahead, if the engine accepts several loads at the same time: %s",
+    async (takesManyAtOnce, held, names) => {
+      const { engine, images, archives, removed } = takingEngine({ takesManyAtOnce });
+      const layers = [await layer(0, LARGE), await layer(1), await layer(2)];
+      const arriving = queue<LayerFile>();
+      const loaded = containerdStore(engine, loading).load(imageOf(arriving, []), "localhost/app:1");
+      for (const one of layers.slice(0, 1)) arriving.push(one);
+      while (images.size < names.length) await new Promise((resolve) => setImmediate(resolve));
+      for (const one of layers.slice(1)) arriving.push(one);
+      arriving.end();
+      await loaded;
+      expect(archives.map((paths) => blobsIn(paths, layers))).toEqual(held);
+      expect([...images.keys()]).toEqual([...names, "localhost/app:1"]);
+      expect(images.get("localhost/app:1")?.layers.map(({ digest }) => digest)).toEqual(
+        layers.map(({ blob }) => blob.digest),
+      );
+      expect(removed).toEqual(names);
+    },
+  );
 
   const broken = new Error("it broke off");
-  describe.each(["no index.json", ""])("an engine that answers to an archive without an image: %j", (refusal) => {
-    test("gets such an archive when the layers fail, and their error is thrown", async () => {
+  describe.each(["no index.json", ""])("for an engine that answers to an archive without an image: %j", (refusal) => {
+    test("sends such an archive when the layers fail, and throws their error", async () => {
       const { engine, images, archives } = takingEngine({ refusal });
       const layers = [await layer(1)];
       const loaded = containerdStore(engine, loading).load(imageOf(incoming(layers, broken)), "app:1");
@@ -278,7 +281,7 @@ describe("an image is loaded while its layers arrive", async () => {
       expect(images.size).toBe(0);
     });
 
-    test("gets such an archive when the layers are not those of the config", async () => {
+    test("sends such an archive when the layers are not those of the config", async () => {
       const { engine, archives } = takingEngine({ refusal });
       const layers = [await layer(1)];
       const loaded = containerdStore(engine, loading).load(imageOf(incoming(layers)), "app:1");
@@ -287,7 +290,7 @@ describe("an image is loaded while its layers arrive", async () => {
     });
   });
 
-  test("an image whose listed size is less than its blobs is an error, also one of the lowest layers", async () => {
+  test("throws if the listed size of an image is less than its blobs, also for an image of the lowest layers", async () => {
     const layers = [await layer(0, LARGE), await layer(1, 1000), await layer(2, 1000)];
     for (const { blob } of layers.slice(0, 2)) {
       const { engine } = takingEngine({ lost: blob.digest });
@@ -297,7 +300,7 @@ describe("an image is loaded while its layers arrive", async () => {
   });
 });
 
-describe("layers on another base", () => {
+describe("for layers on another base, the store", () => {
   const incoming = [digestOf("new base"), ...diffIds.slice(1)];
   const present = async (held: number, known: Descriptor[] | undefined = blobs, named?: Descriptor[]) => {
     const { engine } = engineWith(held);
@@ -305,11 +308,11 @@ describe("layers on another base", () => {
     return await blobsByDryLoad(engine, dryLoadsWith(known, relatedImages)).present(incoming, named);
   };
 
-  test("a layer is present if the dry load of an image that has it succeeds", async () => {
+  test("reports a layer as present if the dry load of an image that has it succeeds", async () => {
     expect(await present(2)).toEqual({ lowest: [], others: [{ kind: "present", diffId: diffIds[1], blob: blobs[1] }] });
   });
 
-  test("a layer is missing if its blob is, or is not the one that the manifest to preserve names", async () => {
+  test("reports a layer as missing if its blob is missing, or is not the blob that the manifest to preserve names", async () => {
     expect((await present(1)).others).toEqual([]);
     expect((await present(2, blobs.slice(1))).others).toEqual([]);
     const named = ["a", "b", "c"].map((name) => ({ ...blobs[0], digest: digestOf(name) }) as Descriptor);
@@ -317,27 +320,27 @@ describe("layers on another base", () => {
     expect((await present(2, blobs, [named[0], blobs[1], named[2]] as Descriptor[])).others).toHaveLength(1);
   });
 
-  test("once all are found, no other image is asked; a layer among the lowest also counts where it occurs again", async () => {
+  test("stops when all are found, and counts a layer among the lowest also where it occurs again", async () => {
     const [one, two] = diffIds as [Digest, Digest];
-    const asked: string[] = [];
+    const queriedImages: string[] = [];
     const { engine, loads } = engineWith(2);
-    const blobsOf = async (id: string) => (asked.push(id), blobs);
+    const blobsOf = async (id: string) => (queriedImages.push(id), blobs);
     const storeWith = (some: RelatedImage[]) => blobsByDryLoad(engine, { ...dryLoadsWith(undefined, some), blobsOf });
     const relatedImages = ["first", "second"].map((id) => ({ id, diffIds: [one, two], shared: 0 }));
     expect((await storeWith(relatedImages).present([digestOf("new base"), one, two])).others).toHaveLength(2);
-    expect(asked).toEqual(["first"]);
+    expect(queriedImages).toEqual(["first"]);
     expect(loads).toHaveLength(1);
 
     const layer = { kind: "present" as const, diffId: one, blob: blobs[0] as Descriptor };
     const nearest = { id: "third", diffIds: [one], shared: 1 };
     const found = await storeWith([nearest, ...relatedImages]).present([one, digestOf("other"), one]);
     expect(found).toEqual({ lowest: [layer], others: [layer] });
-    expect(asked).toEqual(["first", "third"]);
+    expect(queriedImages).toEqual(["first", "third"]);
     expect(loads).toHaveLength(2);
   });
 });
 
-test("an empty layer, which many images have, does not make images related", async () => {
+test("does not treat images as related because of an empty layer, which many images have", async () => {
   const empty = digestOf(Buffer.alloc(1024));
   const engine = {
     listImageIds: async () => ["app", "other"],

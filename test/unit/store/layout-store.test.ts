@@ -36,7 +36,7 @@ test("finds the layers of all images by diff ID, if their blobs are present", as
   expect(await new LayoutStore(join(folder, "nowhere"), newRunId()).findLayers(all)).toEqual(new Map());
 });
 
-test("of several blobs of a layer, only the named one counts", async () => {
+test("finds only the named blob of several blobs of a layer", async () => {
   const path = join(folder, "named");
   const [packed, asItIs] = [gzipped, plain].map((pack) => ociBlobs(image, pack));
   const entries = [packed, asItIs].flatMap((one) => blobEntries(one?.blobs ?? []));
@@ -56,14 +56,14 @@ test("of several blobs of a layer, only the named one counts", async () => {
   );
 });
 
-test("an image with another digest than its descriptor has no layers", async () => {
+test("ignores an image whose digest differs from its descriptor", async () => {
   const path = join(folder, "damaged");
   await writeTree(path, layoutOf([{ image }, { image: other }], plain));
   await writeFile(join(path, "blobs/sha256", hexOf(ociBlobs(image, plain).manifest.descriptor.digest)), "{}");
   expect([...(await new LayoutStore(path, newRunId()).findLayers(all)).keys()]).toEqual(other.diffIds);
 });
 
-test("when several runs list images at once, none is lost", async () => {
+test("loses no image when several runs list images at the same time", async () => {
   const path = join(folder, "listed");
   await writeTree(path, layoutOf([{ image }]));
   const names = Array.from({ length: 12 }, (_, index) => `app:v${index}`);

@@ -34,7 +34,7 @@ function imageToLoad(all: string, lowest: string, layers: AsyncIterable<Layer>):
 
 /** An observed load. */
 interface ObservedLoad {
-  /** Its layers, in the order they arrived. */
+  /** Its layers, in the order of their arrival. */
   letters: string;
   image?: FinalImage;
   aborted?: Error;
@@ -42,7 +42,7 @@ interface ObservedLoad {
   end: (error?: Error) => void;
 }
 
-/** A store that records its loads. They end at once, or on demand if it `waits`. */
+/** A store that records its loads. They end immediately, or on demand if the store `waits`. */
 function fakeStore({ waits = false, takesMany = true } = {}) {
   const loads: ObservedLoad[] = [];
   const events: string[] = [];
@@ -74,7 +74,7 @@ function fakeStore({ waits = false, takesMany = true } = {}) {
 
 const imageOf = ({ letters, image }: ObservedLoad) => [letters, image?.name, image?.layersInStore];
 
-/** Waits until nothing can progress by itself. */
+/** Waits until nothing can progress without further input. */
 async function settle(): Promise<void> {
   for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 }
@@ -86,7 +86,7 @@ function queueOf(layers: Layer[]): AsyncIterable<Layer> {
   return all;
 }
 
-test("the lowest layers are loaded as an image of their own while the others arrive", async () => {
+test("loads the lowest layers as a separate image while the other layers arrive", async () => {
   const { loads, events, options } = fakeStore();
   const layers = queue<Layer>();
   const loading = loadAhead(imageToLoad("abcd", "a", layers), "app", options);
@@ -113,7 +113,7 @@ test("the lowest layers are loaded as an image of their own while the others arr
   expect(events.slice(-4)).toEqual(["archive of app", "loaded app", "removed lowest-2", "removed lowest-3"]);
 });
 
-test("small layers wait for more; an image of small layers is loaded at once", async () => {
+test("waits for more layers after small ones, and loads an image of small layers in one archive", async () => {
   const together = fakeStore();
   const layers = [small("a"), small("b"), small("c"), small("d"), small("e")];
   await loadAhead(imageToLoad("abcde", "", queueOf(layers)), "app", together.options);
@@ -127,7 +127,7 @@ test("small layers wait for more; an image of small layers is loaded at once", a
   expect(one.events).toEqual(["archive of app", "loaded app"]);
 });
 
-test("layers that arrive before one below them go into the last archive", async () => {
+test("puts layers that arrive before a layer below them into the last archive", async () => {
   const { loads, options } = fakeStore();
   const layers = queueOf([large("c"), large("a"), large("e"), large("b"), large("d")]);
   await loadAhead(imageToLoad("abcde", "", layers), "app", options);
@@ -138,7 +138,7 @@ test("layers that arrive before one below them go into the last archive", async 
   ]);
 });
 
-test("lowest layers that arrive last get an image of their own when there is another archive", async () => {
+test("loads lowest layers that arrive last as a separate image if there is another archive", async () => {
   const { loads, events, options } = fakeStore();
   await loadAhead(imageToLoad("abc", "", queueOf([small("c"), small("a"), small("b")])), "app", options);
   expect(loads.map(imageOf)).toEqual([
@@ -148,7 +148,7 @@ test("lowest layers that arrive last get an image of their own when there is ano
   expect(events.indexOf("archive of app")).toBeGreaterThan(events.indexOf("loaded lowest-2"));
 });
 
-test("an image that is all present is loaded without layers; a layer that occurs twice is loaded once", async () => {
+test("loads a fully present image without layers, and a layer that occurs twice only once", async () => {
   const all = fakeStore();
   await loadAhead(imageToLoad("ab", "ab", queueOf([])), "app", all.options);
   expect(all.loads.map(imageOf)).toEqual([["", "app", 2]]);
@@ -160,7 +160,7 @@ test("an image that is all present is loaded without layers; a layer that occurs
   ]);
 });
 
-test("there is one archive for an engine that takes one load at a time", async () => {
+test("writes one archive for an engine that accepts one load at a time", async () => {
   const { loads, events, options } = fakeStore({ takesMany: false });
   const layers = queueOf([large("b"), large("d"), large("c")]);
   await loadAhead(imageToLoad("abcd", "a", layers), "app", options);
@@ -168,7 +168,7 @@ test("there is one archive for an engine that takes one load at a time", async (
   expect(events).toEqual(["archive of app", "loaded app"]);
 });
 
-test("each image waits for the one below it, while the layers continue", async () => {
+test("lets each image wait for the image below it, while the layers continue", async () => {
   const { loads, events, options } = fakeStore({ waits: true });
   const layers = queueOf([large("a"), large("b"), large("c")]);
   const loading = loadAhead(imageToLoad("abc", "", layers), "app", options);
@@ -186,7 +186,7 @@ test("each image waits for the one below it, while the layers continue", async (
   expect(events).toEqual(["loaded app", "removed lowest-1", "removed lowest-2"]);
 });
 
-/** Three pending loads: one that the store processes, one that waits for it, and one that still takes layers. */
+/** Three pending loads: one that the store processes, one that waits for it, and one that still accepts layers. */
 async function threePending(layers: AsyncIterable<Layer>) {
   const store = fakeStore({ waits: true });
   const loading = loadAhead(imageToLoad("abcde", "", layers), "app", store.options);
@@ -200,7 +200,7 @@ async function threePending(layers: AsyncIterable<Layer>) {
 const PENDING = [large("a"), large("b"), large("d")];
 const broken = new Error("it broke off");
 
-test.each([0, 1, 2])("when load %i fails, so do the others; names are removed when all have ended", async (at) => {
+test.each([0, 1, 2])("fails all loads when load %i fails, and removes the names when all have ended", async (at) => {
   const layers = queue<Layer>();
   for (const layer of PENDING) layers.push(layer);
   const { loads, events, settled, endedWith } = await threePending(layers);
@@ -209,7 +209,7 @@ test.each([0, 1, 2])("when load %i fails, so do the others; names are removed wh
   await settle();
   expect(loads.map(({ aborted }) => aborted)).toEqual([broken, broken, broken]);
   if (at > 0) {
-    // The store still processes the first.
+    // The store is still processing the first load.
     expect([endedWith(), events]).toEqual([undefined, []]);
     loads[0]?.end();
   }
@@ -221,7 +221,7 @@ test.each([0, 1, 2])("when load %i fails, so do the others; names are removed wh
   layers.end();
 });
 
-test("when the layers fail, the load that the store processes is awaited, and no other begins", async () => {
+test("awaits the load that the store processes, and starts no other, when the layers fail", async () => {
   async function* failing(): AsyncGenerator<Layer> {
     yield* PENDING;
     throw broken;
@@ -235,7 +235,7 @@ test("when the layers fail, the load that the store processes is awaited, and no
   expect(events).toEqual(["archive of lowest-1", "loaded lowest-1", "removed lowest-1", "removed lowest-2"]);
 });
 
-test("when the config fails, the image is not loaded, and the images of lowest layers are removed", async () => {
+test("does not load the image, and removes the images of lowest layers, when the config fails", async () => {
   const { loads, events, options } = fakeStore();
   const config = async () => await Promise.reject(broken);
   const image = { ...imageToLoad("abc", "", queueOf([large("a"), large("b"), large("c")])), config };
@@ -245,7 +245,7 @@ test("when the config fails, the image is not loaded, and the images of lowest l
   expect(events).not.toContain("archive of app");
 });
 
-test("after a failure no load begins, and none remains open", async () => {
+test("starts no load after a failure, and leaves none open", async () => {
   const layers = queue<{ diffId: Digest; size: number }>();
   let isClosed = false;
   async function* incoming() {
@@ -284,7 +284,7 @@ test("after a failure no load begins, and none remains open", async () => {
   expect({ begun, open, isClosed }).toEqual({ begun: 1, open: 0, isClosed: true });
 });
 
-test("after a failure, the transfer of the layer that another archive waits for is cancelled", async () => {
+test("cancels the transfer of the layer that another archive waits for after a failure", async () => {
   const cancelled = deferred<void>();
   const layers = queue<Layer>();
   const diffIds = ["a", "b"].map(digestOf);
@@ -307,7 +307,7 @@ test("after a failure, the transfer of the layer that another archive waits for 
   await expect(loading).rejects.toThrow("the disk is full");
 });
 
-test("present layers above missing ones are skipped, and loaded with the missing ones", async () => {
+test("skips present layers above missing layers, and loads them with the missing layers", async () => {
   const { loads, options } = fakeStore();
   const layers = queue<Layer>();
   const others = ["c", "d", "f"].map((name) => ({ kind: "present" as const, diffId: digestOf(name) }));

@@ -34,7 +34,7 @@ async function manifestIn(blobs: Buffer[], id = image.descriptor.digest, of = "l
   return await readManifest(engineWith(...blobs).engine, { id, platform: asPlatform(of) }, "unused");
 }
 
-test("a raw manifest is read from the content store", async () => {
+test("reads a raw manifest from the content store", async () => {
   const { engine, read } = engineWith(image.bytes);
   const found = await readManifest(engine, { id: image.descriptor.digest, platform: AMD64 }, "unused");
   expect(found?.bytes).toEqual(image.bytes);
@@ -42,25 +42,25 @@ test("a raw manifest is read from the content store", async () => {
   expect(read).toEqual([[image.descriptor.digest, MAX_MANIFEST]]);
 });
 
-test("a manifest is found through an index, by the platform", async () => {
+test("finds a manifest through an index, by the platform", async () => {
   expect((await manifestIn([image.bytes, index], digestOf(index)))?.bytes).toEqual(image.bytes);
 });
 
 test.each([
-  ["it is absent", [], undefined],
-  ["it is no manifest", [Buffer.from("no manifest")], digestOf("no manifest")],
+  ["it is missing", [], undefined],
+  ["it is not a manifest", [Buffer.from("no manifest")], digestOf("no manifest")],
   ["its index has none for that platform", [image.bytes, index], digestOf(index), "linux/s390x"],
-  ["its index names an absent one", [index], digestOf(index)],
-])("there is no manifest if %s", async (_, blobs: Buffer[], id?: string, of?: string) => {
+  ["its index names a missing manifest", [index], digestOf(index)],
+])("returns no manifest if %s", async (_, blobs: Buffer[], id?: string, of?: string) => {
   expect(await manifestIn(blobs, id, of)).toBeUndefined();
 });
 
-test("an index within an index is not followed", async () => {
+test("does not follow an index within an index", async () => {
   const outer = indexOf({ ...descriptor(index.toString()), platform });
   expect(await manifestIn([image.bytes, index, outer], digestOf(outer))).toBeUndefined();
 });
 
-test("an ID that is no digest is not looked up", async () => {
+test("does not look up an ID that is not a digest", async () => {
   const { engine, read } = engineWith(image.bytes);
   expect(await readManifest(engine, { id: "app:v1", platform: AMD64 }, "unused")).toBeUndefined();
   expect(read).toEqual([]);

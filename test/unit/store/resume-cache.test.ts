@@ -29,7 +29,7 @@ beforeEach(async () => {
 });
 afterEach(async () => await rm(cache, { recursive: true }));
 
-/** The run of a process ID that does not exist: Linux ends at 4 million. */
+/** The run of a process ID that does not exist: the maximum on Linux is 4 million. */
 const deadRun = (): string => newRunId(999_999_999);
 const blob = (name = "layer", size = 10) => ({ mediaType: "x", digest: digestOf(name), size });
 const nameOf = (name = "layer", run?: string) => hexOf(digestOf(name)) + (run === undefined ? "" : `.${run}`);
@@ -58,7 +58,7 @@ async function read(bytes: AsyncIterable<Buffer>): Promise<string> {
   return all;
 }
 
-test("a partial layer is kept when the transfer breaks off, and the next run continues after it", async () => {
+test("stores a partial layer when the transfer is interrupted, and the next run continues after it", async () => {
   const kept: number[] = [];
   {
     await using first = open({ onKept: (bytes) => kept.push(bytes) });
@@ -77,7 +77,7 @@ test("a partial layer is kept when the transfer breaks off, and the next run con
   expect(await readdir(join(folder, ".."))).toEqual([]);
 });
 
-test("a reader that stops early leaves the bytes it has read", async () => {
+test("stores the bytes that a reader has read before it stops early", async () => {
   const resumeCache = open();
   const file = await resumeCache.take(blob());
   for await (const _ of file?.pass(incoming("abc", "never read")) ?? []) break;
@@ -85,21 +85,21 @@ test("a reader that stops early leaves the bytes it has read", async () => {
   await resumeCache[Symbol.asyncDispose]();
 });
 
-test("the last byte of a complete layer is fetched again", async () => {
+test("fetches the last byte of a complete layer again", async () => {
   await put(nameOf(), "abcdefghij");
   await using resumeCache = open();
   expect((await resumeCache.take(blob()))?.resumedBytes).toBe(9);
 });
 
-test("only this user can read the files", async () => {
+test("creates files that only this user can read", async () => {
   await using resumeCache = open();
   const file = await resumeCache.take(blob());
   expect((await stat(folder)).mode & 0o777).toBe(0o700);
   expect((await stat(file?.path ?? "")).mode & 0o777).toBe(0o600);
 });
 
-describe("two runs at once", () => {
-  test("each continues in a file of its own, and the longer file is kept", async () => {
+describe("several runs at the same time", () => {
+  test("continue in separate files, and the longer file stays", async () => {
     await put(nameOf(), "abcde");
     const [one, two] = [open(), open()];
     const files = [await one.take(blob()), await two.take(blob())];
@@ -113,7 +113,7 @@ describe("two runs at once", () => {
     expect(await readFile(join(folder, nameOf()), "utf8")).toBe("abcdefg");
   });
 
-  test("when several take the same file at once, each has all of it or none", async () => {
+  test("take over the same file completely or not at all", async () => {
     await put(nameOf(), "abcde");
     const runs = Array.from({ length: 5 }, () => open());
     const files = await Promise.all(runs.map(async (run) => await run.take(blob())));
@@ -123,7 +123,7 @@ describe("two runs at once", () => {
     expect(await readFile(join(folder, nameOf()), "utf8")).toBe("abcde");
   });
 
-  test("the file of a living run is left alone, and continued as a copy", async () => {
+  test("continue with a copy of the file of a living run", async () => {
     const [dead, alive] = [deadRun(), newRunId()];
     await put(nameOf("layer", dead), "abc");
     await put(nameOf("layer", alive), "abcdef", 100);
@@ -137,14 +137,14 @@ describe("two runs at once", () => {
     expect(await readFile(join(folder, nameOf("layer", alive)), "utf8")).toBe("abcdef");
   });
 
-  test("the file of a dead run is taken over", async () => {
+  test("take over the file of a dead run", async () => {
     await put(nameOf("layer", deadRun()), "abc");
     await using resumeCache = open();
     expect((await resumeCache.take(blob()))?.resumedBytes).toBe(3);
     expect(await readdir(folder)).toHaveLength(1);
   });
 
-  test("of several unused files, the longest is continued, and the others are removed", async () => {
+  test("continue with the longest of several unused files, and remove the others", async () => {
     for (const content of ["abc", "abcde", "a"]) await put(nameOf("layer", deadRun()), content);
     await using resumeCache = open();
     expect((await resumeCache.take(blob()))?.resumedBytes).toBe(5);
@@ -155,7 +155,7 @@ describe("two runs at once", () => {
 describe("limits", () => {
   const week = LIMITS.age / (24 * 3600 * 1000);
 
-  test("files that are too old are removed, also those of killed runs", async () => {
+  test("remove files that are too old, also those of killed runs", async () => {
     await put(nameOf("old"), "abc", week + 1);
     await put(nameOf("killed", deadRun()), "abc", week + 1);
     await put(nameOf("young"), "abc", week - 1);
@@ -163,13 +163,13 @@ describe("limits", () => {
     expect(await readdir(folder)).toEqual([nameOf("young")]);
   });
 
-  test("the oldest files beyond the size limit are removed", async () => {
+  test("remove the oldest files beyond the size limit", async () => {
     for (const [days, name] of ["new", "older", "oldest"].entries()) await put(nameOf(name), "abcd", days);
     await open({ limits: { ...LIMITS, size: 9 } }).findPartial([]);
     expect((await readdir(folder)).toSorted()).toEqual([nameOf("new"), nameOf("older")].toSorted());
   });
 
-  test("a file for the next run alone is not created beyond the limits, nor when it takes too much of the disk", async () => {
+  test("prevent a file that only serves the next run beyond the limits, or if it takes too much of the disk", async () => {
     await using resumeCache = open({ limits: { ...LIMITS, size: 25 } });
     expect(await resumeCache.takeIfSpace(blob("one"))).toBeDefined();
     expect(await resumeCache.takeIfSpace(blob("two"))).toBeDefined();
@@ -178,7 +178,7 @@ describe("limits", () => {
     expect(await large.takeIfSpace(blob("huge", 2 ** 50))).toBeUndefined();
   });
 
-  test("space is freed by removing unused files", async () => {
+  test("allow freeing space by removing unused files", async () => {
     const alive = newRunId();
     await put(nameOf("free"), "abc");
     await put(nameOf("taken", alive), "abc");
@@ -190,15 +190,15 @@ describe("limits", () => {
     expect(await readdir(folder)).toEqual([nameOf("taken", alive)]);
   });
 
-  test("no file is removed when all unused files do not suffice: a sender may announce any size", async () => {
+  test("keep all files if all unused files together do not suffice: a sender may announce any size", async () => {
     await put(nameOf("one"), "abc");
     await open().freeSpace(2 ** 50);
     expect(await readdir(folder)).toEqual([nameOf("one")]);
   });
 });
 
-describe("the content of the folder is not trusted:", () => {
-  test("a link is not followed", async () => {
+describe("does not trust the content of the folder:", () => {
+  test("follows no links", async () => {
     const precious = join(cache, "precious");
     await writeFile(precious, "precious");
     await put("x", "");
@@ -214,7 +214,7 @@ describe("the content of the folder is not trusted:", () => {
     expect((await lstat(precious)).mode & 0o777).not.toBe(0o600);
   });
 
-  test("a folder that others can write to, or that is a link, is not used", async () => {
+  test("does not use a folder that others can write to, or that is a link", async () => {
     await put(nameOf(), "abc");
     await chmod(folder, 0o777);
     expect(await open().findPartial([digestOf("layer")])).toEqual([]);
@@ -226,13 +226,13 @@ describe("the content of the folder is not trusted:", () => {
     expect(await open({ env: { XDG_CACHE_HOME: moved } }).take(blob())).toBeUndefined();
   });
 
-  test("a file that is longer than the layer is not continued", async () => {
+  test("does not continue a file that is longer than the layer", async () => {
     await put(nameOf(), "more than ten bytes");
     await using resumeCache = open();
     expect((await resumeCache.take(blob()))?.resumedBytes).toBe(0);
   });
 
-  test("a file that fails verification is removed", async () => {
+  test("removes a file that fails verification", async () => {
     await put(nameOf(), "abc");
     await put("others stay", "");
     {
@@ -245,7 +245,7 @@ describe("the content of the folder is not trusted:", () => {
     expect(await readdir(folder)).toEqual(["others stay"]);
   });
 
-  test("without a folder, nothing is kept", async () => {
+  test("stores nothing without a folder", async () => {
     await writeFile(join(cache, "file"), "");
     await using resumeCache = open({ env: { XDG_CACHE_HOME: join(cache, "file") } });
     expect(await resumeCache.findPartial([digestOf("layer")])).toEqual([]);
@@ -254,7 +254,7 @@ describe("the content of the folder is not trusted:", () => {
 });
 
 describe("a full disk", () => {
-  /** A file on a full disk, as Linux provides it. */
+  /** A file on a full disk, which Linux provides. */
   const full = async (): Promise<ResumableFile> => {
     const { open: openFile } = await import("node:fs/promises");
     return new ResumableFile(join(cache, "layer"), await openFile("/dev/full", "r+"));
@@ -264,7 +264,7 @@ describe("a full disk", () => {
     await expect(read((await full()).pass(incoming("abc", "def")))).rejects.toThrow("ENOSPC");
   });
 
-  test("is no error when the file only serves the next run", async () => {
+  test("is not an error when the file only serves the next run", async () => {
     const file = await full();
     expect(await read(file.pass(incoming("abc", "def", "ghi"), { keepGoing: () => true }))).toBe("abcdefghi");
   });
@@ -273,7 +273,7 @@ describe("a full disk", () => {
 test.each([
   ["a file that must be complete", {}],
   ["a file for the next run", { keepGoing: () => true }],
-])("chunks after the file was closed are passed on, and not written: %s", async (_, options) => {
+])("passes on chunks that arrive after the file was closed, without writing them: %s", async (_, options) => {
   await using resumeCache = open();
   const file = await resumeCache.take(blob());
   const layer = file?.pass(incoming("abc", "def"), options);
@@ -285,7 +285,7 @@ test.each([
   expect(await readFile(join(folder, nameOf()), "utf8")).toBe("abc");
 });
 
-test("a layer that is no longer worth keeping is passed on, and its file removed", async () => {
+test("passes on a layer that is no longer worth storing, and removes its file", async () => {
   await using resumeCache = open();
   const file = await resumeCache.take(blob());
   let calls = 0;
@@ -296,7 +296,7 @@ test("a layer that is no longer worth keeping is passed on, and its file removed
   expect(await readdir(folder)).toEqual([]);
 });
 
-test("partial files of a layer that was received in another way are removed", async () => {
+test("removes partial files of a layer that was received in another way", async () => {
   await put(nameOf("layer"), "some of it");
   await put(hexOf(partialRebuildKey(digestOf("layer"))), "some of it, with holes");
   await put(nameOf("other"), "of another image");
@@ -306,7 +306,7 @@ test("partial files of a layer that was received in another way are removed", as
   expect(await readdir(folder)).toEqual([nameOf("other")]);
 });
 
-test("a partial blob and a partial rebuild are removed, whichever was continued", async () => {
+test("removes a partial blob and a partial rebuild, whichever was continued", async () => {
   const diffId = digestOf("plain");
   await put(nameOf("layer"), "some of it");
   await put(hexOf(partialRebuildKey(diffId)), "some of it, with holes");
@@ -319,7 +319,7 @@ test("a partial blob and a partial rebuild are removed, whichever was continued"
   expect(await readdir(join(cache, "docker-over-ssh"))).toEqual([]);
 });
 
-test("an empty file of a killed run is removed with the blob", async () => {
+test("removes an empty file of a killed run with the blob", async () => {
   await put(nameOf("layer", deadRun()), "");
   await using resumeCache = open();
   expect(await resumeCache.findPartial([digestOf("the same layer, unpacked")])).toEqual([]);
@@ -331,7 +331,7 @@ test("an empty file of a killed run is removed with the blob", async () => {
   expect(await readdir(join(folder, ".."))).toEqual([]);
 });
 
-test("partial files of a layer that is present by now are removed with the others of the image", async () => {
+test("removes partial files of a layer that is now present with the other files of the image", async () => {
   await put(nameOf("there"), "some of it");
   await put(hexOf(partialRebuildKey(digestOf("there"))), "some of it, with holes");
   await put(nameOf("of another image"), "some of it");
@@ -341,7 +341,7 @@ test("partial files of a layer that is present by now are removed with the other
   expect(await readdir(folder)).toEqual([nameOf("of another image")]);
 });
 
-test("the holes of a partial rebuild do not count", async () => {
+test("does not count the holes of a partial rebuild", async () => {
   const half = partialRebuildKey(digestOf("layer"));
   await put(hexOf(half), Buffer.alloc(8192, 1));
   await truncate(join(folder, hexOf(half)), 50_000_000);

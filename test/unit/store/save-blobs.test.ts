@@ -28,24 +28,24 @@ const index = Buffer.from(
   }),
 );
 
-/** A containerd store with these blobs, which saves the image that was loaded last as 26.1 and 28.5 do. */
-function engineWith(blobs: readonly Buffer[], save?: (asked: string[]) => Readable) {
+/** A containerd store with these blobs. It saves the image that was loaded last in the same way as 26.1 and 28.5. */
+function engineWith(blobs: readonly Buffer[], save?: (requestedBlobs: string[]) => Readable) {
   const held = new Map(blobs.map((blob) => [digestOf(blob), blob]));
   const removed: string[] = [];
-  let asked: { digest: string; size: number }[] = [];
+  let requestedBlobs: { digest: string; size: number }[] = [];
   const engine = {
     contentStore: async () => undefined,
     async loadImage(archive: Readable) {
       const text = (await buffer(archive)).toString();
       const manifest = /\{"schemaVersion":2,"mediaType":"[^"]*manifest[^"]*","config".*?\]\}/.exec(text)?.[0] ?? "";
-      asked = (JSON.parse(manifest) as { layers: typeof asked }).layers;
+      requestedBlobs = (JSON.parse(manifest) as { layers: typeof requestedBlobs }).layers;
     },
     async saveImage() {
-      if (save !== undefined) return save(asked.map(({ digest }) => digest));
+      if (save !== undefined) return save(requestedBlobs.map(({ digest }) => digest));
       const files: FileToWrite[] = [];
-      for (const { digest, size } of asked) {
+      for (const { digest, size } of requestedBlobs) {
         const content = held.get(digest);
-        if (content === undefined) return writeTar([]); // one missing blob, and none is saved
+        if (content === undefined) return writeTar([]); // if one blob is missing, none is saved
         if (content.length === size) files.push({ path: blobPath(digest), content });
         else return truncatedArchive(digest, size, content);
       }
@@ -58,7 +58,7 @@ function engineWith(blobs: readonly Buffer[], save?: (asked: string[]) => Readab
   return { engine: engine as unknown as Engine, removed };
 }
 
-/** "unexpected copy size": the blob, and an error in place of further bytes. */
+/** "unexpected copy size": the blob, then an error in place of further bytes. */
 function truncatedArchive(digest: string, size: number, content: Buffer): Readable {
   const error = `{"errorDetail":{"message":"unexpected copy size for ${blobPath(digest)}"},"error":"…"}\r\n`;
   const header = writeTar([{ path: blobPath(digest), file: "/dev/null", size }]);
@@ -85,16 +85,16 @@ describe("the manifest of an image in a containerd store", () => {
   });
 
   test.each<[string, string, string]>([
-    ["is absent for that platform", digestOf(index), "linux/s390x"],
-    ["is absent", digestOf("nowhere"), "linux/amd64"],
+    ["is missing for that platform", digestOf(index), "linux/s390x"],
+    ["is missing", digestOf("nowhere"), "linux/amd64"],
     ["is something else", digestOf("no manifest"), "linux/amd64"],
-    ["has an ID that is no digest", "app:v1", "linux/amd64"],
+    ["has an ID that is not a digest", "app:v1", "linux/amd64"],
   ])("%s", async (_, id, platform) => {
     const { engine } = engineWith([image.bytes, index, Buffer.from("no manifest")]);
     expect(await readManifest(engine, { id, platform: asPlatform(platform) }, "t")).toBeUndefined();
   });
 
-  test("that has another digest is undefined", async () => {
+  test("is undefined if it has another digest", async () => {
     const lying = ([digest = ""]: string[]): Readable =>
       truncatedArchive(digest, MAX_MANIFEST, Buffer.from('{"layers":[]}'));
     const { engine, removed } = engineWith([], lying);
@@ -112,18 +112,18 @@ describe("blobs of a containerd store", () => {
     return taken;
   };
 
-  test("are streamed, as requested and no others", async () => {
+  test("are streamed, but only those requested", async () => {
     const { engine, removed } = engineWith(["one", "another", "a third"].map((text) => Buffer.from(text)));
     expect(await take(engine, "another", "one")).toEqual(["another", "one"]);
     expect(removed).toEqual(["t"]);
   });
 
-  test("are not streamed if one of them is absent", async () => {
+  test("are not streamed if one of them is missing", async () => {
     const { engine } = engineWith([Buffer.from("one")]);
     expect(await take(engine, "one", "nowhere")).toEqual([]);
   });
 
-  test("are not read if one is larger than its descriptor says", async () => {
+  test("are not read if one is larger than the size in its descriptor", async () => {
     const large = ([digest = ""]: string[]): Readable => truncatedArchive(digest, 2 ** 40, Buffer.from("x"));
     const { engine, removed } = engineWith([], large);
     await expect(take(engine, "one")).rejects.toThrow(InvalidImage);
