@@ -44,125 +44,148 @@ export interface TrafficOptions {
   onFatal: (refusal: Refusal) => void;
 }
 
-export function pushTraffic({ name, password, upstream, target, count, onFatal }: TrafficOptions): PushTraffic {
-  const username = name.tag;
-  const uploads = new Map<string, URL>();
-  let problem: Refusal | undefined;
-  let hasRequests = false;
+/** Opens the traffic of one push. */
+export function pushTraffic(options: TrafficOptions): PushTraffic {
+  return new Traffic(options);
+}
 
-  const at = (path: string): URL => new URL(`/v2/${target.path}/${path}`, upstream.registry);
-  const send = async (method: string, url: URL, rest: Partial<UpstreamRequest> = {}): Promise<IncomingMessage> =>
-    await upstream.send({ method, url, headers: { "content-length": "0" }, ...rest });
+class Traffic implements PushTraffic {
+  readonly name: PushName;
+  readonly username: string;
+  readonly password: string;
+  problem: Refusal | undefined;
+  hasRequests = false;
+  readonly #options: TrafficOptions;
+  /** Where the registry wants the next part of each upload, by the ID that the engine has for it */
+  readonly #uploads = new Map<string, URL>();
 
-  /** Answers with an address of the guard. The engine never gets an address that the registry names. */
-  const answerUpload = (answer: IncomingMessage, from: URL, response: ServerResponse, id: string): void => {
-    answer.resume();
-    const { location } = answer.headers;
-    const isOpen = answer.statusCode === 202 || answer.statusCode === 204;
-    if (isOpen && location !== undefined) uploads.set(id, upstream.follow(location, from));
-    else if (!isOpen) uploads.delete(id);
-    const own = `http://${name.host}/v2/${name.repository}/blobs/uploads/${id}`;
-    response.writeHead(answer.statusCode ?? 502, { ...passed(answer), location: own, "content-length": 0 }).end();
-  };
+  constructor(options: TrafficOptions) {
+    this.name = options.name;
+    this.username = options.name.tag;
+    this.password = options.password;
+    this.#options = options;
+  }
 
-  const startUpload = async (response: ServerResponse): Promise<void> => {
-    const url = at("blobs/uploads/");
-    const answer = await send("POST", url);
-    if (answer.statusCode !== 202) throw await registryError(answer, target.host);
-    if (answer.headers.location === undefined || uploads.size >= MAX_UPLOADS) throw noUpload(target.host);
-    answerUpload(answer, url, response, randomUUID());
-  };
+  isFrom(authorization: string | undefined): boolean {
+    return isAuthorized(authorization, this);
+  }
 
-  const upload = async (route: PushRoute & { kind: "upload" }, request: IncomingMessage, response: ServerResponse) => {
-    const { id, digest } = route;
-    const known = uploads.get(id);
-    if (known === undefined) return sendError(response, 404, "BLOB_UPLOAD_UNKNOWN", "there is no such upload");
-    const url = new URL(known);
-    if (digest !== undefined) url.searchParams.set("digest", digest);
-    const hasBody = route.method === "PATCH" || route.method === "PUT";
-    const rest = hasBody ? { headers: bodyHeaders(request), body: counted(request, count) } : {};
-    const answer = await send(route.method, url, rest);
-    if ((answer.statusCode ?? 0) >= 300) throw await registryError(answer, target.host);
-    answerUpload(answer, url, response, id);
-  };
+  async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    this.hasRequests = true;
+    try {
+      await this.#dispatch(request, response);
+    } catch (error) {
+      this.#answerError(error, request, response);
+    }
+  }
 
-  const check = async (path: string, request: IncomingMessage, response: ServerResponse): Promise<void> => {
+  #answerError(error: unknown, request: IncomingMessage, response: ServerResponse): void {
+    const refusal = error instanceof Refusal ? error : undefined;
+    this.problem ??= refusal;
+    const { statusCode = 502, message = "the registry has not answered" } = refusal ?? {};
+    const isTemporary = statusCode >= 500 || (refusal?.rule === "push.registry" && TEMPORARY.has(statusCode));
+    if (refusal !== undefined && !isTemporary) this.#options.onFatal(refusal);
+    // The rest of the body is not read. After DENIED, an engine does not retry.
+    if (!request.complete) response.setHeader("connection", "close");
+    if (response.headersSent) response.destroy();
+    else if (isTemporary) sendError(response, statusCode, "UNKNOWN", message);
+    else sendError(response, 403, "DENIED", message);
+  }
+
+  async #dispatch(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { tag } = this.name;
+    const route = parsePushRoute(request.method ?? "", request.url ?? "", this.name);
+    switch (route?.kind) {
+      case "base":
+        return void response.writeHead(200, { "content-type": "application/json" }).end("{}");
+      case "check": {
+        const path = route.path === `manifests/${tag}` ? `manifests/${this.#options.target.tag}` : route.path;
+        return await this.#check(path, request, response);
+      }
+      case "start":
+        return await this.#startUpload(response);
+      case "upload":
+        return await this.#upload(route, request, response);
+      case "manifest":
+        return await this.#putManifest(route.reference, request, response);
+      default:
+        return sendError(response, 404, "UNSUPPORTED", "this registry accepts only the requests of one push");
+    }
+  }
+
+  async #check(path: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { accept } = request.headers;
-    const answer = await send("HEAD", at(path), { headers: { ...(accept !== undefined && { accept }) } });
+    const answer = await this.#send("HEAD", this.#at(path), { headers: { ...(accept !== undefined && { accept }) } });
     answer.resume();
     const status = answer.statusCode ?? 502;
     // Some registries refuse the request instead of answering 404. In that case, the engine sends the blob.
-    if (status !== 200 && status !== 404) problem ??= await registryError(answer, target.host);
+    if (status !== 200 && status !== 404) this.problem ??= await registryError(answer, this.#options.target.host);
     const { "content-length": length, "content-type": type } = answer.headers;
     const described = {
       ...(length !== undefined && { "content-length": length }),
       ...(type && { "content-type": type }),
     };
     response.writeHead(status === 401 ? 403 : status, status === 200 ? { ...passed(answer), ...described } : {}).end();
-  };
+  }
 
-  const putManifest = async (reference: string, request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const { body, type } = await readManifest(request, reference === name.tag ? undefined : reference);
-    const answer = await send("PUT", at(`manifests/${reference === name.tag ? target.tag : reference}`), {
+  async #startUpload(response: ServerResponse): Promise<void> {
+    const { host } = this.#options.target;
+    const url = this.#at("blobs/uploads/");
+    const answer = await this.#send("POST", url);
+    if (answer.statusCode !== 202) throw await registryError(answer, host);
+    if (answer.headers.location === undefined || this.#uploads.size >= MAX_UPLOADS) throw noUpload(host);
+    this.#answerUpload(answer, url, response, randomUUID());
+  }
+
+  async #upload(
+    { id, digest, method }: PushRoute & { kind: "upload" },
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
+    const { count, target } = this.#options;
+    const known = this.#uploads.get(id);
+    if (known === undefined) return sendError(response, 404, "BLOB_UPLOAD_UNKNOWN", "there is no such upload");
+    const url = new URL(known);
+    if (digest !== undefined) url.searchParams.set("digest", digest);
+    const hasBody = method === "PATCH" || method === "PUT";
+    const rest = hasBody ? { headers: bodyHeaders(request), body: counted(request, count) } : {};
+    const answer = await this.#send(method, url, rest);
+    if ((answer.statusCode ?? 0) >= 300) throw await registryError(answer, target.host);
+    this.#answerUpload(answer, url, response, id);
+  }
+
+  /** Answers with an address of the guard. The engine never gets an address that the registry names. */
+  #answerUpload(answer: IncomingMessage, from: URL, response: ServerResponse, id: string): void {
+    answer.resume();
+    const { location } = answer.headers;
+    const isOpen = answer.statusCode === 202 || answer.statusCode === 204;
+    if (isOpen && location !== undefined) this.#uploads.set(id, this.#options.upstream.follow(location, from));
+    else if (!isOpen) this.#uploads.delete(id);
+    const own = `http://${this.name.host}/v2/${this.name.repository}/blobs/uploads/${id}`;
+    response.writeHead(answer.statusCode ?? 502, { ...passed(answer), location: own, "content-length": 0 }).end();
+  }
+
+  async #putManifest(reference: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { target } = this.#options;
+    const isTag = reference === this.name.tag;
+    const { body, type } = await readManifest(request, isTag ? undefined : reference);
+    const answer = await this.#send("PUT", this.#at(`manifests/${isTag ? target.tag : reference}`), {
       headers: { "content-type": type, "content-length": String(body.length) },
       body,
     });
     if ((answer.statusCode ?? 0) >= 300) throw await registryError(answer, target.host);
     answer.resume();
     response.writeHead(answer.statusCode ?? 201, { ...passed(answer), "content-length": 0 }).end();
-  };
+  }
 
-  const dispatch = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const route = parsePushRoute(request.method ?? "", request.url ?? "", name);
-    switch (route?.kind) {
-      case "base":
-        return void response.writeHead(200, { "content-type": "application/json" }).end("{}");
-      case "check":
-        return await check(
-          route.path === `manifests/${name.tag}` ? `manifests/${target.tag}` : route.path,
-          request,
-          response,
-        );
-      case "start":
-        return await startUpload(response);
-      case "upload":
-        return await upload(route, request, response);
-      case "manifest":
-        return await putManifest(route.reference, request, response);
-      default:
-        return sendError(response, 404, "UNSUPPORTED", "this registry accepts only the requests of one push");
-    }
-  };
+  #at(path: string): URL {
+    const { upstream, target } = this.#options;
+    return new URL(`/v2/${target.path}/${path}`, upstream.registry);
+  }
 
-  return {
-    name,
-    username,
-    password,
-    get problem() {
-      return problem;
-    },
-    get hasRequests() {
-      return hasRequests;
-    },
-    isFrom: (authorization) => isAuthorized(authorization, { username, password }),
-    async handle(request, response) {
-      hasRequests = true;
-      try {
-        await dispatch(request, response);
-      } catch (error) {
-        const refusal = error instanceof Refusal ? error : undefined;
-        problem ??= refusal;
-        const { statusCode = 502, message = "the registry has not answered" } = refusal ?? {};
-        const isTemporary = statusCode >= 500 || (refusal?.rule === "push.registry" && TEMPORARY.has(statusCode));
-        if (refusal !== undefined && !isTemporary) onFatal(refusal);
-        // The rest of the body is not read. After DENIED, an engine does not retry.
-        if (!request.complete) response.setHeader("connection", "close");
-        if (response.headersSent) response.destroy();
-        else if (isTemporary) sendError(response, statusCode, "UNKNOWN", message);
-        else sendError(response, 403, "DENIED", message);
-      }
-    },
-  };
+  async #send(method: string, url: URL, rest: Partial<UpstreamRequest> = {}): Promise<IncomingMessage> {
+    return await this.#options.upstream.send({ method, url, headers: { "content-length": "0" }, ...rest });
+  }
 }
 
 /** Yields a body as it arrives, and counts its bytes. Does not destroy the request, because the answer needs its connection. */
