@@ -12,6 +12,7 @@ import { refuseUnknownFields } from "./unknown-fields.ts";
 import { workerForTenant } from "./workers.ts";
 import {
   BytesMessageSchema,
+  type BytesMessage,
   Control,
   InfoRequestSchema,
   ListWorkersRequestSchema,
@@ -85,40 +86,48 @@ export function controlService(parts: BuildkitParts, builds: Builds): ServiceImp
       return createClient(Control, (await engine()).transport).info({}, { signal });
     },
 
-    async *session(messages, context) {
-      const { stream, count } = await openSession(parts, builds, callOf(context.values).caller, sessionOf(context));
-      let refused: unknown;
-      const pump = async (): Promise<void> => {
-        for await (const message of messages) {
-          refuseUnknownFields(BytesMessageSchema, message);
-          const { data } = message;
-          count(data.length);
-          if (!stream.write(data)) await once(stream, "drain", { signal: context.signal });
-        }
-        stream.end();
-      };
-      pump().catch((error: unknown) => {
-        refused = error;
-        stream.destroy();
-      });
-      try {
-        for await (const data of stream as AsyncIterable<Buffer>) yield { data };
-        // If the stream is destroyed without an error, the call ends without one.
-        if (isForTenant(refused)) throw refused;
-      } catch (error) {
-        if (isForTenant(refused)) throw refused;
-        throw new ConnectError(
-          "the session's connection to the engine has broken",
-          Code.Unavailable,
-          undefined,
-          undefined,
-          error,
-        );
-      } finally {
-        stream.destroy();
-      }
-    },
+    session: (messages, context) => serveSession(parts, builds, messages, context),
   };
+}
+
+/** Passes the messages of a client's session to the engine, and the engine's back, until either side ends it. */
+async function* serveSession(
+  parts: BuildkitParts,
+  builds: Builds,
+  messages: AsyncIterable<BytesMessage>,
+  context: HandlerContext,
+): AsyncGenerator<{ data: Buffer }> {
+  const { stream, count } = await openSession(parts, builds, callOf(context.values).caller, sessionOf(context));
+  let refused: unknown;
+  const pump = async (): Promise<void> => {
+    for await (const message of messages) {
+      refuseUnknownFields(BytesMessageSchema, message);
+      const { data } = message;
+      count(data.length);
+      if (!stream.write(data)) await once(stream, "drain", { signal: context.signal });
+    }
+    stream.end();
+  };
+  pump().catch((error: unknown) => {
+    refused = error;
+    stream.destroy();
+  });
+  try {
+    for await (const data of stream as AsyncIterable<Buffer>) yield { data };
+    // If the stream is destroyed without an error, the call ends without one.
+    if (isForTenant(refused)) throw refused;
+  } catch (error) {
+    if (isForTenant(refused)) throw refused;
+    throw new ConnectError(
+      "the session's connection to the engine has broken",
+      Code.Unavailable,
+      undefined,
+      undefined,
+      error,
+    );
+  } finally {
+    stream.destroy();
+  }
 }
 
 /** Returns whether an error is a message for the tenant, not one of a connection. */

@@ -8,7 +8,8 @@ import type { PushName } from "./push-name.ts";
 import { readManifest } from "./pushed-manifest.ts";
 import { parsePushRoute, type PushRoute } from "./push-route.ts";
 import { registryError } from "./registry-error.ts";
-import type { Upstream, UpstreamRequest } from "./upstream.ts";
+import type { UpstreamRequest } from "./registry-connection.ts";
+import type { Upstream } from "./upstream.ts";
 
 /** Headers of a registry that the engine reads */
 const PASSED = ["docker-content-digest", "docker-upload-uuid", "oci-chunk-min-length", "range", "retry-after"];
