@@ -13,13 +13,13 @@ const INTRODUCTION = `# The API of \`docker-over-ssh serve\`
 
 <!-- Written by \`npm run docs\` from the routes of the server: change the descriptions there. -->
 
-[serve.md](serve.md) tells how to run the server and how builds go. This page has each call. The same as OpenAPI 3.1:
-[serve-api.openapi.json](serve-api.openapi.json), which a server has at \`/api/v2/openapi.json\`.
+[serve.md](serve.md) describes how to run the server, and what happens to a build. This page describes each call.
+[serve-api.openapi.json](serve-api.openapi.json) has the same content as OpenAPI 3.1; a server provides it at \`/api/v2/openapi.json\`.
 
 In the examples, \`$server\` is the server's address, e.g. \`http://127.0.0.1:8080\`, \`$id\` the ID of a build, and \`auth\` a file with the line
-\`Authorization: Bearer TOKEN\`. A server without tokens, on loopback, needs no \`-H @auth\`. What a server refuses, it answers with
+\`Authorization: Bearer TOKEN\`. A server without tokens, on loopback, needs no \`-H @auth\`. The server sends errors as
 [problem details](#problem), \`application/problem+json\`, whose \`code\` programs may compare; version 1 answers with \`{"Error": "…"}\`.
-Version 2 refuses unknown fields, and names them.
+Version 2 rejects unknown fields, and names them.
 `;
 
 /** Returns both files as they are, and as they should be. */

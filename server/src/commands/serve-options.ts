@@ -114,9 +114,9 @@ export const SERVE: CommandText = {
     "Runs a service that builds images with an engine, and pushes them to registries: an API, a queue, logs and a page.",
   options: OPTIONS,
   more: `Commands:
-  docker-over-ssh serve token NAME   make a token for --token-file
+  docker-over-ssh serve token NAME   create a token for --token-file
 
-SIGTERM stops the service: it takes no more jobs, and those that have not ended after --grace run again at the next start. SIGHUP makes it read
+SIGTERM stops the service: it starts no more jobs, and jobs that have not ended after --grace run again at the next start. SIGHUP makes it read
 --token-file again.`,
 };
 

@@ -23,7 +23,10 @@ export async function versionsMatchTheEngine({ engine, socket }: Guarded): Promi
   for (const path of versions.flatMap((version) =>
     ["/_ping", "/version", "/images/json"].map((one) => version + one),
   )) {
-    const [own, engines] = [await requestSocket(socket("a"), path), await requestSocket(engine.description.socket, path)];
+    const [own, engines] = [
+      await requestSocket(socket("a"), path),
+      await requestSocket(engine.description.socket, path),
+    ];
     expect({ path, status: own.status }).toEqual({ path, status: engines.status });
     if (engines.status !== 200) expect(messageIn(own.body)).toBe(messageIn(engines.body));
   }

@@ -17,7 +17,7 @@ import {
 
 const MAX_PAGE = 200;
 const PAGE = 50;
-export const jobParams = Type.Object({ id: Type.String({ description: "Of the job" }) });
+export const jobParams = Type.Object({ id: Type.String({ description: "ID of the build" }) });
 const tags = ["builds"];
 
 /**

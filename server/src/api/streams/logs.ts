@@ -36,7 +36,7 @@ const SCHEMA = {
     "Events: `log` for each line (its `id` identifies the line), `job` with the build at the start and when its state changes, and `end` when the " +
     "build is over and its log complete. A broken stream continues after the line of `Last-Event-ID`; after `end`, the response is 204. A comment is sent " +
     "after every 15 s without an event. A reader that receives nothing for 60 s is dropped.",
-  params: Type.Object({ id: Type.String({ description: "The build's ID" }) }),
+  params: Type.Object({ id: Type.String({ description: "ID of the build" }) }),
   querystring: Type.Object(
     {
       follow: Type.Optional(
