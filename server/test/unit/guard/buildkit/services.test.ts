@@ -182,8 +182,8 @@ describe("a session that exceeds the limit of contexts", () => {
     const building = bed.build();
     building.catch(() => {});
     await bed.gateway.ping({}, bed.headers);
-    await expect(session(bed, parts)).rejects.toThrow("the context is larger than the 1000 bytes");
-    await expect(building).rejects.toThrow("the context is larger than the 1000 bytes");
+    await expect(session(bed, parts)).rejects.toThrow("the context is larger than the allowed 1000 bytes");
+    await expect(building).rejects.toThrow("the context is larger than the allowed 1000 bytes");
     expect(bed.entries.map(({ rule }) => rule)).toEqual(["grpc.ping", "context.size", "context.size"]);
   });
 
