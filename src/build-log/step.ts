@@ -82,7 +82,7 @@ export class Step {
   /** Returns how long the step has run, in ms. @param now on the builder's clock */
   ms(now: number): number {
     const durations = [...this.#runs].map(([started, completed = now]) => Math.max(0, completed - started));
-    return durations.reduce((sum, one) => sum + one, 0);
+    return durations.reduce((sum, duration) => sum + duration, 0);
   }
 
   #msSinceStart(now: number): number {

@@ -44,7 +44,11 @@ export function parseAuthFile(text: string): AuthFile {
 /** Returns whether a file or its helpers may have credentials. */
 export function hasCredentials({ auths, credHelpers, credsStore }: AuthFile): boolean {
   const entries = Object.values(auths).map(credentialsIn);
-  return credsStore !== undefined || Object.keys(credHelpers).length > 0 || entries.some((one) => one !== undefined);
+  return (
+    credsStore !== undefined ||
+    Object.keys(credHelpers).length > 0 ||
+    entries.some((credentials) => credentials !== undefined)
+  );
 }
 
 /**

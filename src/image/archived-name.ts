@@ -3,7 +3,7 @@ import { InvalidReference, parseReference, type Reference } from "./reference.ts
 /** The name of an image in an archive or a layout. A layout may name an image with any text. */
 export type ArchivedName =
   | { given: string; reference: Reference }
-  /** Text that is no reference. `fault` says why. */
+  /** Text that is not a reference. `fault` is the reason. */
   | { given: string; reference?: never; fault: string };
 
 export function parseArchivedName(given: string): ArchivedName {

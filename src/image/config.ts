@@ -7,7 +7,7 @@ import { platformOf, type Platform } from "./platform.ts";
 /** The fields of an image's config that a transfer needs (OCI image spec, config.md). */
 export interface ImageConfig {
   diffIds: Digest[];
-  /** With `unknown` for a part that the config leaves out ({@link platformOf}). */
+  /** Missing parts are `unknown` ({@link platformOf}). */
   platform: Platform;
 }
 
@@ -28,14 +28,14 @@ export function parseConfig(bytes: Uint8Array): ImageConfig {
   };
 }
 
-/** Returns one part of the config's platform, "" for one that is left out. */
+/** Returns one part of the config's platform, "" for a missing part. */
 function part(value: unknown): string {
   const text = value ?? "";
   if (typeof text === "string" && /^[a-z0-9_.]*$/.test(text)) return text;
   throw new InvalidImage("its config names an invalid platform");
 }
 
-/** Tells for each step of an image's history, oldest first, whether it made a layer. Empty for a config without a history. */
+/** Returns for each step of an image's history, oldest first, whether it created a layer. Empty for a config without a history. */
 export function historyStepsWithLayer(config: Uint8Array): boolean[] {
   const { history } = parseJsonObject(config, "config");
   if (!Array.isArray(history)) return [];

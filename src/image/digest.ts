@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 
-/** `sha256:` and 64 hex digits. Engines write no other algorithm. */
+/** `sha256:` and 64 hex digits. Engines use no other algorithm. */
 export type Digest = string;
 
 const FORM = /^sha256:[0-9a-f]{64}$/;

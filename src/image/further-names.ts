@@ -1,14 +1,14 @@
 import { fullName, parseReference, type Reference } from "./reference.ts";
 
-/** Names that an image gets besides its first one. */
+/** The names of an image in addition to its first one. */
 export interface FurtherNames {
-  /** --as, after the first one */
+  /** The names of --as after the first one */
   names: readonly Reference[];
-  /** --tag-also: further tags of the first name's repository */
+  /** --tag-also: more tags in the repository of the first name */
   tags: readonly string[];
 }
 
-/** Returns the first name and the further ones, each once. */
+/** Returns the first name and the other ones, each once. */
 export function withFurtherNames(
   first: Reference,
   { names, tags }: FurtherNames = { names: [], tags: [] },
@@ -18,7 +18,7 @@ export function withFurtherNames(
   return [first, ...[...names, ...tags.map((tag) => withTag(first, tag))].filter(isNew)];
 }
 
-/** Returns the reference with another tag, spelled as it was typed: Podman has its own rules for short names. */
+/** Returns the reference with another tag. Preserves its spelling, because Podman has its own rules for short names. */
 function withTag({ given, tag }: Reference, other: string): Reference {
   const [named = ""] = given.split("@");
   const repository = tag !== undefined && named.endsWith(`:${tag}`) ? named.slice(0, -`:${tag}`.length) : named;

@@ -1,12 +1,15 @@
 import { parseReference, type Reference } from "./reference.ts";
 
-/** How a user names an image in an engine: by a reference, an ID, or the first digits of an ID, which may be a reference as well. */
+/** A user's name for an image in an engine: a reference, an ID, or the first digits of an ID, which may also be a reference. */
 export interface ImageName {
-  /** As typed. */
+  /** Verbatim. */
   given: string;
-  /** Left out for text that can only be an ID. */
+  /** Undefined for text that can only be an ID. */
   reference?: Reference;
-  /** The first digits of the ID, left out for text that cannot be an ID. Engines try a name first (moby `daemon/images/image.go`, GetImage). */
+  /**
+   * The first digits of the ID; undefined for text that cannot be an ID. Engines try the name first (moby `daemon/images/image.go`,
+   * GetImage).
+   */
   digits?: string;
 }
 
@@ -14,7 +17,7 @@ export interface ImageName {
 const ID = /^(sha256:)?([0-9a-f]{4,64})$/;
 const DIGITS_OF_ID = 64;
 
-/** Tells whether text can only be an image ID or the beginning of one: engines then try no name. */
+/** Returns whether text can only be an image ID or the beginning of one. Engines do not try such text as a name. */
 export function isImageId(given: string): boolean {
   const [, algorithm, digits = ""] = ID.exec(given) ?? [];
   return algorithm !== undefined || digits.length === DIGITS_OF_ID;

@@ -11,34 +11,34 @@ import {
 } from "./manifest.ts";
 import { formatPlatform, parsePlatform, platformOf, type Platform } from "./platform.ts";
 
-/** The platforms of an image to move: all of its index, or those that serve one of these. */
+/** The platforms of an image to transfer: all in its index, or those that match one of these. */
 export type PlatformChoice = "all" | readonly Platform[];
 
 /**
- * An image as it is kept byte for byte, for one platform or several: its root, an index or the manifest of one image, and what is there of it.
- * An index may name further manifests, as after `docker pull`, which takes one platform of it.
+ * An image for one or several platforms, byte for byte: its root, which is an index or the manifest of one image, and the available parts
+ * of it. An index may name more manifests, for instance after `docker pull`, which pulls one platform.
  */
 export interface IndexContent {
   root: EncodedManifest;
-  /** The manifests of an index that are there, in its order, attestations among them. Empty where the root is a manifest. */
+  /** The available manifests of an index, in its order, including attestations. Empty if the root is a manifest. */
   manifests: readonly EncodedManifest[];
-  /** The platforms of these manifests, as the index names them. A root that is a manifest names none. */
+  /** The platforms of these manifests, from the index. Empty if the root is a manifest. */
   platforms: readonly Platform[];
-  /** Their configs and layers, each once: all that is there besides root and manifests. */
+  /** Their configs and layers, each once: all available parts except root and manifests. */
   blobs: readonly Descriptor[];
 }
 
 /**
- * Bytes of the root and the manifests together: they go into one message (PROTOCOL.md, 3), in base64. 18 manifests of an official image have
- * some 60 kB.
+ * Bytes of the root and the manifests together. They are sent in one message (PROTOCOL.md, 3), in base64. The 18 manifests of an official
+ * image have some 60 kB.
  */
 const MAX_BYTES = 500_000;
 
 /**
- * Puts an index and its manifests together. Throws {@link InvalidImage} for a manifest that the index does not name, for an index in the
- * index, and for more than a transfer takes.
+ * Combines an index and its manifests. Throws {@link InvalidImage} for a manifest that the index does not name, for a nested index, and for
+ * contents that exceed the limits of a transfer.
  *
- * @param manifests in any order; none for a root that is the manifest of one image
+ * @param manifests in any order; empty for a root that is the manifest of one image
  */
 export function indexContent(root: Buffer, manifests: readonly Buffer[]): IndexContent {
   const bytes = [root, ...manifests].reduce((sum, { length }) => sum + length, 0);
@@ -48,13 +48,14 @@ export function indexContent(root: Buffer, manifests: readonly Buffer[]): IndexC
   const parsed = parseManifest(root);
   const encoded = withDescriptor({ mediaType: parsed.mediaType, bytes: root });
   if (!isIndex(parsed)) {
-    if (manifests.length > 0) throw new InvalidImage("it is the manifest of one image, and others come with it");
+    if (manifests.length > 0)
+      throw new InvalidImage("it is the manifest of one image, but other manifests came with it");
     return { root: encoded, manifests: [], platforms: [], blobs: blobsOf([root]) };
   }
   const given = new Map(
-    manifests.map((one) => {
-      const { mediaType } = parseImageManifest(one);
-      const manifest = withDescriptor({ mediaType, bytes: one });
+    manifests.map((manifestBytes) => {
+      const { mediaType } = parseImageManifest(manifestBytes);
+      const manifest = withDescriptor({ mediaType, bytes: manifestBytes });
       return [manifest.descriptor.digest, manifest];
     }),
   );
@@ -70,20 +71,20 @@ export function indexContent(root: Buffer, manifests: readonly Buffer[]): IndexC
   };
 }
 
-/** Returns the platforms that the entries of an index name, each once, without attestations, and without those that no option can name. */
+/** Returns the platforms in the entries of an index, each once. Omits attestations, and platforms that options cannot express. */
 export function platformsOf(entries: readonly Descriptor[]): Platform[] {
   const named = entries.filter((entry) => !isAttestation(entry)).flatMap(({ platform }) => platform ?? []);
-  const platforms = named.flatMap((one) => parsePlatform(formatPlatform(platformOf(one))) ?? []);
+  const platforms = named.flatMap((platform) => parsePlatform(formatPlatform(platformOf(platform))) ?? []);
   return [...new Map(platforms.map((platform) => [formatPlatform(platform), platform])).values()];
 }
 
-/** Returns the platforms of an image that is moved with its index, for messages; undefined where it names none. */
+/** Returns the platforms of an image that is transferred with its index, for messages; undefined if it names none. */
 export function platformTexts(index: IndexContent | undefined): string[] | undefined {
   const platforms = index?.platforms.map(formatPlatform);
   return platforms?.length === 0 ? undefined : platforms;
 }
 
-/** Returns all that an image consists of. */
+/** Returns all parts of an image. */
 export function partsOf({ root, manifests, blobs }: IndexContent): Descriptor[] {
   return [root.descriptor, ...manifests.map(({ descriptor }) => descriptor), ...blobs];
 }

@@ -1,9 +1,9 @@
-/** Thrown when an image, or a part of one, is malformed or not what it claims to be. The message says what is wrong. */
+/** Thrown for an image, or a part of one, that is malformed or contradicts its metadata. The message states the reason. */
 export class InvalidImage extends Error {
   override readonly name = "InvalidImage";
 }
 
-/** Resolves to the value of `reading`, or to undefined when that rejects with {@link InvalidImage}. Rejects with every other error. */
+/** Resolves to the value of `reading`, or to undefined if it rejects with {@link InvalidImage}. Rejects with all other errors. */
 export async function undefinedIfInvalid<T>(reading: Promise<T>): Promise<T | undefined> {
   try {
     return await reading;

@@ -1,14 +1,14 @@
 import { parseArchivedName, type ArchivedName } from "./archived-name.ts";
 
 /**
- * Where an image is, in the syntax of skopeo, Podman and buildah (containers-transports(5)): `docker-daemon:REFERENCE`,
+ * The location of an image, in the syntax of skopeo, Podman and buildah (containers-transports(5)): `docker-daemon:REFERENCE`,
  * `docker-archive:FILE[:REFERENCE]`, `oci:FOLDER[:REFERENCE]`, `oci-archive:FILE[:REFERENCE]`.
  */
 export type ImageLocation = EngineLocation | FileLocation;
 
 export interface EngineLocation {
   kind: "docker-daemon";
-  /** As typed. */
+  /** Verbatim. */
   given: string;
   reference?: string;
 }
@@ -16,7 +16,7 @@ export interface EngineLocation {
 /** A location without an engine: a file or a folder. */
 export interface FileLocation {
   kind: ArchiveKind;
-  /** As typed. */
+  /** Verbatim. */
   given: string;
   path: string;
   /** Selects one of several images. */
@@ -26,17 +26,17 @@ export interface FileLocation {
 /** A docker archive (`docker save`), an OCI layout in a folder, or an OCI archive: the layout as a tar. */
 export type ArchiveKind = "docker-archive" | "oci" | "oci-archive";
 
-/** Thrown for a malformed location. The message says what is wrong. */
+/** Thrown for a malformed location. The message states the reason. */
 export class InvalidLocation extends Error {
   override readonly name = "InvalidLocation";
 }
 
 const KIND = /^(docker-daemon|docker-archive|oci|oci-archive):(.*)$/s;
 
-/** As in containers-transports(5), a path contains no colon, except for a drive's. */
+/** As in containers-transports(5), a path contains no colon, except after a drive letter. */
 const PATH_AND_REFERENCE = /^((?:[A-Za-z]:(?=[\\/]))?[^:]*)(?::(.*))?$/s;
 
-/** Parses a location; returns undefined for text that begins with no location's prefix. Throws {@link InvalidLocation}. */
+/** Parses a location; returns undefined for text without the prefix of a location. Throws {@link InvalidLocation}. */
 export function parseLocation(given: string): ImageLocation | undefined {
   const [, kind, rest = ""] = KIND.exec(given) ?? [];
   if (kind === undefined) return undefined;

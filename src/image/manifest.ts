@@ -11,7 +11,7 @@ export interface Descriptor {
   size: number;
   platform?: Platform;
   annotations?: Record<string, string>;
-  /** Where else the blob can be downloaded. */
+  /** Other URLs of the blob. */
   urls?: string[];
 }
 
@@ -22,7 +22,7 @@ export interface Manifest {
   layers: Descriptor[];
 }
 
-/** The manifest of one image together with its bytes as received. */
+/** The manifest of one image, with its original bytes. */
 export interface ImageManifest extends Manifest {
   bytes: Buffer;
 }
@@ -48,7 +48,7 @@ export const MEDIA_TYPE = {
 
 /** Bytes. The OCI spec asks registries to accept manifests of 4 MB; no tool writes larger ones. */
 export const MAX_MANIFEST = 4 * 1024 * 1024;
-/** Engines stop at 127 layers on overlay2; this limit only keeps a hostile list from filling the memory. */
+/** Bounds the memory that a hostile list needs. Engines allow at most 127 layers on overlay2. */
 export const MAX_LAYERS = 1000;
 
 /** Parses a manifest or an index. Throws {@link InvalidImage}. */
@@ -67,7 +67,7 @@ export function parseManifest(bytes: Uint8Array): Manifest | Index {
   };
 }
 
-/** Parses the manifest of one image and keeps its bytes. Throws {@link InvalidImage}, also for an index. */
+/** Parses the manifest of one image and preserves its bytes. Throws {@link InvalidImage}, also for an index. */
 export function parseImageManifest(bytes: Buffer): ImageManifest {
   const manifest = parseManifest(bytes);
   if (isIndex(manifest)) throw new InvalidImage("its manifest is an index");
@@ -112,7 +112,7 @@ export function parseDescriptor(value: unknown, what: string): Descriptor {
     mediaType,
     digest,
     size,
-    // Only shown to people, and no reason to refuse an image: a malformed value counts as missing.
+    // These properties are only shown to people. A malformed value counts as missing, and is no reason to refuse an image.
     ...(isPlatform(platform) && { platform }),
     ...(isStringRecord(annotations) && { annotations }),
     ...(Array.isArray(urls) && urls.every((url) => typeof url === "string") && { urls }),

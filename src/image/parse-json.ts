@@ -22,8 +22,8 @@ const [QUOTE, BACKSLASH, COMMA] = [0x22, 0x5c, 0x2c];
 const [OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d];
 
 /**
- * Parses untrusted JSON (RFC 8259, UTF-8) of limited depth and size. Counts both first, in one pass without an allocation: parsed values
- * of a few bytes each take many times the text's memory, and V8 parses nesting that it cannot serialise again.
+ * Parses untrusted JSON (RFC 8259, UTF-8) of limited depth and size. Counts both first, in one pass without an allocation: small parsed
+ * values need many times the memory of their text, and V8 parses nesting that it cannot serialise again.
  * Throws {@link InvalidImage}. `what` names the text in messages: "index.json".
  */
 export function parseBoundedJson(bytes: Buffer, what: string, limits: JsonLimits): unknown {
@@ -47,7 +47,7 @@ export function parseBoundedJson(bytes: Buffer, what: string, limits: JsonLimits
   }
 }
 
-/** Returns the index of the quote that closes the string opened at `start`; the length of `bytes` without one. */
+/** Returns the index of the quote that closes the string opened at `start`; the length of `bytes` if there is none. */
 function endOfString(bytes: Buffer, start: number): number {
   let end = start;
   let escapes: number;

@@ -5,10 +5,10 @@ export interface Platform {
   readonly variant?: string;
 }
 
-/** Stands for an operating system or architecture that an image's config leaves out, or gives as an empty string. */
+/** Stands for an operating system or architecture that is missing or empty in an image's config. */
 export const UNKNOWN = "unknown";
 
-/** The variant of an architecture that names none (containerd `platforms`, normalization). */
+/** The default variants of architectures (containerd `platforms`, normalization). */
 const DEFAULT_VARIANT: Record<string, string> = { arm64: "v8", arm: "v7" };
 
 const FORM = /^([a-z0-9]+)\/([a-z0-9_]+)(?:\/([a-z0-9.]+))?$/;
@@ -20,19 +20,19 @@ export function parsePlatform(text: string): Platform | undefined {
 }
 
 /**
- * Makes a platform of its parts, with `unknown` for an operating system or architecture that is missing. Some builders leave the
- * architecture out; Docker accepts such images. `unknown` goes into no image and to no engine ({@link isKnownPlatform}).
+ * Creates a platform from its parts. A missing operating system or architecture becomes `unknown`: some builders omit the architecture, and
+ * Docker accepts such images. `unknown` is never written into an image or sent to an engine ({@link isKnownPlatform}).
  */
 export function platformOf({ os, architecture, variant }: { [part in keyof Platform]?: string | undefined }): Platform {
   return { os: os || UNKNOWN, architecture: architecture || UNKNOWN, ...(variant && { variant }) };
 }
 
-/** Formats a platform as {@link parsePlatform} reads it. */
+/** Formats a platform in the syntax of {@link parsePlatform}. */
 export function formatPlatform({ os, architecture, variant }: Platform): string {
   return [os, architecture, ...(variant ? [variant] : [])].join("/");
 }
 
-/** Tells whether both operating system and architecture are known. Engines are asked for no other platform. */
+/** Returns whether both operating system and architecture are known. Engines are queried only for such platforms. */
 export function isKnownPlatform({ os, architecture }: Platform): boolean {
   return os !== UNKNOWN && architecture !== UNKNOWN;
 }
@@ -41,20 +41,20 @@ export function isSamePlatform(one: Platform, other: Platform): boolean {
   return formatPlatform(one) === formatPlatform(other);
 }
 
-/** Tells whether an image for the platform `actual` serves a request for `wanted`. Without a wanted variant, any variant does. */
+/** Returns whether an image for the platform `actual` matches a request for `wanted`. Without a wanted variant, any variant does. */
 export function matchesPlatform(actual: Platform, wanted: Platform): boolean {
   if (actual.os !== wanted.os || actual.architecture !== wanted.architecture) return false;
   return !wanted.variant || (actual.variant || DEFAULT_VARIANT[actual.architecture]) === wanted.variant;
 }
 
-/** Tells whether an entry of an index serves a request for `wanted`. An entry without a platform serves none. */
+/** Returns whether an entry of an index matches a request for `wanted`. An entry without a platform does not. */
 export function entryMatchesPlatform({ platform }: { platform?: Platform }, wanted: Platform): boolean {
   return platform !== undefined && matchesPlatform(platform, wanted);
 }
 
 /**
- * Returns the images that run best on the platform `wanted`: same operating system and architecture, and the highest variant not above
- * the wanted one. Without a wanted variant, the lowest higher one is better than none.
+ * Returns the images that run best on the platform `wanted`: same operating system and architecture, and the highest variant that is not
+ * above the wanted one. Without a wanted variant, falls back to the lowest higher one.
  */
 export function bestPlatformMatches<T extends { platform: Platform }>(images: readonly T[], wanted: Platform): T[] {
   const same = images.filter(

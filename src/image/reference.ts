@@ -1,6 +1,6 @@
 /** An image reference, `[domain/]path[:tag][@digest]`, in the grammar of the distribution project's `reference` package, which Docker follows. */
 export interface Reference {
-  /** As typed. */
+  /** Verbatim. */
   given: string;
   /** Registry host with its port, `docker.io` by default. */
   domain: string;
@@ -11,7 +11,7 @@ export interface Reference {
   digest?: string;
 }
 
-/** Thrown for text that is not a reference. The message says what is wrong. */
+/** Thrown for text that is not a reference. The message states the reason. */
 export class InvalidReference extends Error {
   override readonly name = "InvalidReference";
 }
@@ -33,7 +33,7 @@ export function parseReference(given: string): Reference {
   };
   if (given === "") fail("it is empty");
   const [beforeDigest = "", digest, ...more] = given.split("@");
-  if (more.length > 0 || (digest !== undefined && !DIGEST.test(digest))) fail("what follows the @ is not a digest");
+  if (more.length > 0 || (digest !== undefined && !DIGEST.test(digest))) fail("the text after the @ is not a digest");
   const colon = beforeDigest.lastIndexOf(":");
   const hasTag = colon > beforeDigest.lastIndexOf("/");
   const tag = hasTag ? beforeDigest.slice(colon + 1) : undefined;
@@ -62,7 +62,7 @@ export function isTag(text: string): boolean {
   return TAG.test(text);
 }
 
-/** Parses a reference; returns undefined for text that is none. */
+/** Parses a reference; returns undefined for text that is not a reference. */
 export function tryReference(text: string): Reference | undefined {
   try {
     return parseReference(text);
@@ -94,8 +94,9 @@ export function fullName({ domain, path, tag, digest }: Reference): string {
 }
 
 /**
- * Returns the name by which an engine can tag an image: as typed, but with a tag and without a digest; undefined for a reference with a
- * digest alone. Not the full name: to Podman, `app` is `localhost/app` if that exists, and Docker Hub's otherwise.
+ * Returns the name with which an engine can tag an image: the verbatim name, but with a tag and without a digest. Returns undefined for a
+ * reference with a digest but no tag. Does not return the full name, because for Podman, `app` means `localhost/app` if that exists, and
+ * Docker Hub's `app` otherwise.
  */
 export function taggableName({ given, tag }: Reference): string | undefined {
   const [named = ""] = given.split("@");

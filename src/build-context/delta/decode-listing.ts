@@ -41,7 +41,7 @@ class ListingDecoder {
   read(): ListedEntry[] {
     if (this.#from.number() !== VERSION) throw new InvalidBytes("it has another version");
     const count = this.#from.number();
-    if (count * SHORTEST > this.#from.left) throw new InvalidBytes("it has fewer entries than it says");
+    if (count * SHORTEST > this.#from.left) throw new InvalidBytes("it has fewer entries than it declares");
     let before = "";
     for (let left = count; left > 0; left -= 1) {
       const entry = this.#entry(before);

@@ -74,9 +74,9 @@ function readRepeat(chars: readonly string[], at: number): { min: number; max: n
 /** Returns the source of the same regular expression for JavaScript, with the flag `u`. */
 export function javaScriptSource(alternatives: readonly (readonly RegexpPart[])[]): string {
   const sourceOf = ({ text, group, min, max }: RegexpPart): string => {
-    const one = group ? `(?:${group.map(sourceOf).join("")})` : text;
-    if (min === 1 && max === 1) return one;
-    return `${text.length > 1 && !group && /^\\?[\^$bB]$/.test(text) ? `(?:${one})` : one}{${min},${max === Infinity ? "" : max}}`;
+    const item = group ? `(?:${group.map(sourceOf).join("")})` : text;
+    if (min === 1 && max === 1) return item;
+    return `${text.length > 1 && !group && /^\\?[\^$bB]$/.test(text) ? `(?:${item})` : item}{${min},${max === Infinity ? "" : max}}`;
   };
   return alternatives.map((parts) => parts.map(sourceOf).join("")).join("|");
 }

@@ -22,6 +22,6 @@ export async function diskUsage(api: DockerApi, signal: AbortSignal | undefined)
   };
 }
 
-function total<T>(all: readonly T[] | null | undefined, size: (one: T) => number): number {
-  return (all ?? []).reduce((sum, one) => sum + size(one), 0);
+function total<T>(all: readonly T[] | null | undefined, size: (item: T) => number): number {
+  return (all ?? []).reduce((sum, item) => sum + size(item), 0);
 }

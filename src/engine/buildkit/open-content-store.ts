@@ -155,9 +155,9 @@ class Store implements ContentStore {
     limit = Infinity,
   ): AsyncGenerator<Message> {
     const left = new AbortController();
-    const given = [signal, this.#api.signal].filter((one) => one !== undefined);
+    const signals = [signal, this.#api.signal].filter((each) => each !== undefined);
     const { endpoint } = this.#api;
-    using watch = stallTimer((ms) => engineSilent(endpoint, `for ${what}`, ms), ...given, left.signal);
+    using watch = stallTimer((ms) => engineSilent(endpoint, `for ${what}`, ms), ...signals, left.signal);
     try {
       const connection = await this.#api.grpc(watch.signal);
       if (connection === undefined) throw new EngineError("the engine no longer speaks gRPC");
@@ -168,7 +168,7 @@ class Store implements ContentStore {
         watch.start(limit);
       }
     } catch (error) {
-      for (const one of given) one.throwIfAborted();
+      for (const each of signals) each.throwIfAborted();
       watch.signal.throwIfAborted();
       if (!(error instanceof ConnectError)) throw error;
       throw new EngineError(`the engine did not give ${what}: ${error.rawMessage}`, undefined, { cause: error });

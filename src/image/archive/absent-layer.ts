@@ -2,7 +2,7 @@ import { Readable } from "node:stream";
 import { fileNotFound } from "./archive-files.ts";
 import type { ArchivedImage, ArchivedLayer } from "./image-archive.ts";
 
-/** Returns the properties of a layer that the archive names but does not hold, with the URLs that its descriptor lists. */
+/** Returns the properties of a layer that the archive names but does not contain, with the URLs in its descriptor. */
 export function absentLayer(path: string, urls: readonly string[] = []): Pick<ArchivedLayer, "absent" | "open"> {
   return {
     absent: { path, urls },
@@ -15,7 +15,7 @@ export function absentLayer(path: string, urls: readonly string[] = []): Pick<Ar
   };
 }
 
-/** Returns the image if the archive holds all of its layers. Throws `FileNotFound` otherwise. */
+/** Returns the image if the archive contains all of its layers. Throws `FileNotFound` otherwise. */
 export function refuseAbsentLayers(image: ArchivedImage): ArchivedImage {
   const layer = image.layers.find(({ absent }) => absent !== undefined);
   if (layer?.absent !== undefined) throw fileNotFound(layer.absent.path);

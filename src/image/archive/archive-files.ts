@@ -2,11 +2,11 @@ import type { Readable } from "node:stream";
 import { InvalidImage } from "../invalid-image.ts";
 import { quoted } from "../tar/entry-path.ts";
 
-/** An archive's small files by their paths (`entryPath`). Links are followed. */
+/** Access to an archive's small files by their paths (`entryPath`). Follows links. */
 export interface ArchiveFiles {
-  /** Returns a file's size in bytes; undefined when there is no such file. */
+  /** Returns a file's size in bytes; undefined if the file does not exist. */
   sizeOf(path: string): Promise<number | undefined>;
-  /** Reads a whole file. Throws {@link FileNotFound}, and `InvalidImage` when it has more than `limit` bytes. */
+  /** Reads a whole file. Throws {@link FileNotFound}, and `InvalidImage` if it has more than `limit` bytes. */
   read(path: string, limit: number): Promise<Buffer>;
 }
 

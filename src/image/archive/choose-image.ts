@@ -5,12 +5,12 @@ import { quoted } from "../tar/entry-path.ts";
 import type { ListedImage } from "./image-archive.ts";
 import { imagesByName } from "./images-by-name.ts";
 
-/** Thrown when an archive has no such image, or several. The message lists the images there are. */
+/** Thrown if no image or several images match. The message lists the images in the archive. */
 export class ImageNotFound extends Error {
   override readonly name = "ImageNotFound";
-  /** The choice to make when there are several images. */
+  /** The choice that the user must make between several images. */
   readonly ambiguity: "name" | "platform" | undefined;
-  /** For a wrong or ambiguous name: the images there are, for a message. */
+  /** For a wrong or ambiguous name: the images in the archive, for a message. */
   readonly images: string | undefined;
 
   constructor(message: string, ambiguity?: "name" | "platform", images?: string) {
@@ -20,19 +20,19 @@ export class ImageNotFound extends Error {
   }
 }
 
-/** An image of an archive that may be the requested one. */
+/** An image in an archive that may be the requested one. */
 export interface Candidate<T> extends ListedImage {
-  /** Equal for the same image under several names. */
+  /** Equal for entries of the same image under several names. */
   id: string;
   /**
-   * Reads the image; resolves to undefined for an artifact that is no image. Throws `InvalidImage`. Called twice for the chosen one.
+   * Reads the image. Resolves to undefined for an artifact that is not an image. Throws `InvalidImage`. Called twice for the chosen image.
    */
   read(): Promise<T | undefined>;
 }
 
-/** How a message lists an image without a name. */
+/** The text that stands for an image without a name in messages. */
 export const NAMELESS = "one without a name";
-/** The names or platforms that a message lists. */
+/** The maximum number of names or platforms that a message lists. */
 const MAX_SHOWN = 10;
 
 interface NamedImage {
@@ -40,20 +40,23 @@ interface NamedImage {
   platform: Platform;
 }
 
-/** The properties kept of an image that has been read: a layout may have tens of thousands, each with a config of up to 8 MB. */
+/**
+ * The stored properties of an image that has been read, without its config: a layout may have tens of thousands of images, with configs of
+ * up to 8 MB.
+ */
 interface ReadCandidate<T> extends NamedImage {
   candidate: Candidate<T>;
 }
 
 interface Candidates<T> {
-  /** Images that can be read. */
+  /** The images that can be read. */
   readable: ReadCandidate<T>[];
   unreadable: Candidate<T>[];
   /** The error of the first of `unreadable`. */
   error: InvalidImage | undefined;
 }
 
-/** Returns the requested image, read once more. Throws {@link ImageNotFound}, and what its `read` throws. */
+/** Returns the requested image, which it reads again. Throws {@link ImageNotFound}, and the errors of its `read`. */
 export async function chooseImage<T extends NamedImage>(
   all: Candidate<T>[],
   name: ArchivedName | undefined,
@@ -66,17 +69,19 @@ export async function chooseImage<T extends NamedImage>(
   const [image] = best;
   if (image === undefined) throw found.error ?? noSuchPlatform(name, platform, [...named, ...found.readable]);
   // An unreadable image does not matter, unless it is a variant of this one and may be the requested one.
-  const variants = found.unreadable.filter((one) => platform === undefined && isVariant(one, image));
+  const variants = found.unreadable.filter((candidate) => platform === undefined && isVariant(candidate, image));
   if (best.length === 1 && variants.length === 0) return await readAgain(image);
   throw ambiguous(name, best, variants);
 }
 
-/** Keeps the images that the index does not list for an unsuitable platform. */
+/** Drops the images whose platform in the index does not match. */
 function suitable<T>(candidates: Candidate<T>[], wanted: Platform | undefined): Candidate<T>[] {
   if (wanted === undefined) return candidates;
-  const known = candidates.filter((one): one is Candidate<T> & { platform: Platform } => one.platform !== undefined);
+  const known = candidates.filter(
+    (candidate): candidate is Candidate<T> & { platform: Platform } => candidate.platform !== undefined,
+  );
   const best = new Set<Candidate<T>>(bestPlatformMatches(known, wanted));
-  return candidates.filter((one) => one.platform === undefined || best.has(one));
+  return candidates.filter((candidate) => candidate.platform === undefined || best.has(candidate));
 }
 
 async function readAll<T extends NamedImage>(candidates: Candidate<T>[]): Promise<Candidates<T>> {
@@ -126,7 +131,7 @@ function noSuchName(all: readonly ListedImage[], name: ArchivedName | undefined)
   return new ImageNotFound(`it holds no image ${name.given}, but ${images}`, undefined, images);
 }
 
-/** An index may list platforms that the archive does not hold: engines save the ones they have. */
+/** Reports all platforms in the index. The archive may not contain all of them, because engines save the ones that they have. */
 function noSuchPlatform(
   name: ArchivedName | undefined,
   platform: Platform | undefined,

@@ -5,15 +5,15 @@ import { InvalidImage } from "../invalid-image.ts";
 import { quoted } from "../tar/entry-path.ts";
 import { fileNotFound, fileTooLarge, type RandomAccessFiles } from "./archive-files.ts";
 
-/** Does not block on a file that has become a pipe since it was checked. */
+/** Flags that do not block on a file that has become a pipe since it was checked. */
 const READ = (constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)) as unknown as string; // Node accepts numbers, its types only strings
 
 const NOT_FOUND = new Set(["ENOENT", "ENOTDIR"]);
 
 export interface FolderFilesOptions {
   /**
-   * Refuses symbolic links that lead out of the folder: for a folder with untrusted file names, such as an unpacked docker archive. An OCI
-   * layout names its files by digests, which are verified, and its links are followed: build tools link blobs into their layouts.
+   * Refuses symbolic links that lead out of the folder, for a folder with untrusted file names, such as an unpacked docker archive. Links
+   * in an OCI layout are followed: its file names are digests, which are verified, and build tools link blobs into their layouts.
    */
   within?: boolean;
 }

@@ -20,12 +20,12 @@ interface EntryInFile extends TarHeader {
 }
 
 /**
- * Opens a tar on disk for reading in any order. Reads the headers once, contents only on request.
- * Throws `InvalidImage` for a path that is no regular file, and for a tar that is compressed as a whole, truncated, damaged, or has two different
- * files of one name.
+ * Opens a tar on disk for reading in any order. Reads the headers at once, and contents on request.
+ * Throws `InvalidImage` for a path that is not a regular file, and for a tar that is compressed as a whole, truncated or damaged, or has
+ * two different files with the same name.
  */
 export async function openTarFiles(path: string): Promise<RandomAccessFiles> {
-  // A blocking open of a pipe without a writer holds a thread that nothing stops.
+  // A blocking open of a pipe without a writer would block a thread for ever.
   const file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
   try {
     if (!(await file.stat()).isFile()) throw new InvalidImage(`${quoted(path)} is not a file`);
@@ -77,8 +77,8 @@ async function readEntries(file: FileHandle): Promise<Map<string, EntryInFile>> 
 }
 
 /**
- * Adds an entry; skips a second entry of the same path and content, because some builders write a layer once for each time that an image
- * has it. Refuses a different one, as {@link addEntry} does. Reads no more for that than the file holds.
+ * Adds an entry. Skips a second entry with the same path and content, because some builders write a layer once for each occurrence in an
+ * image. Refuses a different one, as {@link addEntry} does. In total, reads no more bytes for this than the file has.
  */
 async function addUnlessSame(file: FileHandle, entries: Map<string, EntryInFile>, entry: EntryInFile): Promise<void> {
   const before = entries.get(entry.path);
@@ -98,7 +98,7 @@ async function areSame(file: FileHandle, one: EntryInFile, other: EntryInFile): 
 
 /**
  * Yields an entry's content. Does not use the handle's createReadStream, whose streams stay registered with the handle until it closes.
- * Throws `InvalidImage` when the file has been truncated meanwhile.
+ * Throws `InvalidImage` if the file has been truncated since it was opened.
  */
 async function* contentOf(
   file: FileHandle,

@@ -20,7 +20,7 @@ export async function readDockerManifest(files: ArchiveFiles): Promise<DockerMan
   return parseDockerManifest(await files.read("manifest.json", MAX_MANIFEST));
 }
 
-/** Reads an image's config. Throws `InvalidImage` when the config contradicts its file name or the manifest's number of layers. */
+/** Reads an image's config. Throws `InvalidImage` if the config contradicts its file name or the manifest's number of layers. */
 export async function readDockerImage(files: ArchiveFiles, item: DockerManifestItem): Promise<DockerImage> {
   const config = await files.read(item.config, MAX_CONFIG);
   const configDigest = digestOf(config);

@@ -8,7 +8,7 @@ import { blobPath } from "../oci/oci-layout.ts";
 import { bestPlatformMatches, isSamePlatform, type Platform } from "../platform.ts";
 import { readDockerImage, readDockerManifest } from "./docker-image.ts";
 
-/** An image of an archive in either format. */
+/** An image in an archive of either format. */
 export interface FoundSavedImage extends ImageConfig {
   names: string[];
   config: Buffer;
@@ -17,9 +17,9 @@ export interface FoundSavedImage extends ImageConfig {
 }
 
 /**
- * Finds the image with exactly these layers. The variants of an image that only copies files into `scratch` have the same layers for every
- * platform: of those, returns the one that runs best on `platform`. Throws `InvalidImage`; its cause is the first error in the
- * images that the archive holds.
+ * Finds the image with exactly these layers. An image that only copies files into `scratch` has the same layers for every platform. Among
+ * such variants, returns the one that runs best on `platform`. Throws `InvalidImage` with the first error of an image in the archive as its
+ * cause.
  */
 export async function findSavedImage(
   files: ArchiveFiles,
@@ -35,7 +35,7 @@ export async function findSavedImage(
       if (platform === undefined || isSamePlatform(image.platform, platform)) return image;
       found.push(image);
     } catch (error) {
-      // Engines save the variants they have, some of them in part: an incomplete one is not the saved image.
+      // Engines save the variants that they have, some of them incompletely. An incomplete variant is not the saved image.
       if (!(error instanceof InvalidImage)) throw error;
       cause ??= error;
     }

@@ -4,22 +4,23 @@ import { InvalidImage } from "../invalid-image.ts";
 import { isIndex, parseManifest, type Descriptor, type Manifest } from "../manifest.ts";
 import { digestInName } from "./docker-image.ts";
 
-/** Finds an image's manifest among the blobs of an OCI layout that streams by, before the index that names it arrives. */
+/** Finds an image's manifest among the blobs of a streamed OCI layout, before the index that names it arrives. */
 export interface ManifestFinder {
   /**
    * Adds a blob that may be a manifest or a config.
-   * @returns the layers, bottom first, of each manifest that has now turned out to be the image's
+   * @returns the layers, bottom first, of each manifest that this blob identifies as the image's
    */
   addBlob(path: string, content: Uint8Array): Descriptor[][];
 }
 
 /**
- * Finds the manifest of the image with the layers `diffIds`: the diff IDs identify the config, and the config's digest the manifest. Either
- * may come first. Engines write blobs in the order of their digests: on average, both have passed after two thirds of the archive.
+ * Finds the manifest of the image with the layers `diffIds`: the diff IDs identify the config, and the config's digest identifies the
+ * manifest. They may arrive in any order. Engines write blobs in the order of their digests, so on average, both have arrived after two
+ * thirds of the archive.
  */
 export function manifestFinder(diffIds: readonly Digest[]): ManifestFinder {
   const configs = new Set<Digest>();
-  /** Layers of manifests whose config has not been seen, by the config's digest. */
+  /** Layers of manifests whose config has not arrived, by the config's digest. */
   const pending = new Map<Digest, Descriptor[][]>();
   return {
     addBlob(path, content) {

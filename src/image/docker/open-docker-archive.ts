@@ -9,8 +9,8 @@ import { verifiedStream } from "../layer/verified-stream.ts";
 import { digestInName, readDockerImage, readDockerManifest, type DockerImage } from "./docker-image.ts";
 
 /**
- * Opens a docker archive: files with a manifest.json in any form that `docker save`, Podman or a build tool writes, layers compressed or not.
- * Owns `files` when it resolves. Throws `InvalidImage`, and the file system's errors.
+ * Opens a docker archive: files with a manifest.json in any form that `docker save`, Podman or a build tool writes. Layers may be
+ * compressed. Owns `files` when it resolves. Throws `InvalidImage`, and the file system's errors.
  */
 export async function openDockerArchive(files: RandomAccessFiles): Promise<ImageArchive> {
   const items = await readDockerManifest(files);
@@ -27,7 +27,7 @@ export async function openDockerArchive(files: RandomAccessFiles): Promise<Image
   };
 }
 
-/** Docker accepts an archive without the layers it has, and with empty files in their place. */
+/** Docker accepts an archive that lacks layers that it already has, or has empty files in their place. */
 const EMPTY_FILE = digestOf("");
 
 async function withLayers(files: RandomAccessFiles, image: DockerImage): Promise<ArchivedImage> {
@@ -50,7 +50,7 @@ async function withLayers(files: RandomAccessFiles, image: DockerImage): Promise
   return { ...image, layers };
 }
 
-/** Docker 25 and later name a blob's path by its digest; other names reveal nothing about a compressed layer. */
+/** Docker 25 and later name a blob's path by its digest; other names do not identify a compressed layer. */
 function blobDigest(path: string): Digest | undefined {
   return path.startsWith("blobs/sha256/") ? digestInName(path) : undefined;
 }

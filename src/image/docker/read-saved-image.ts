@@ -14,7 +14,7 @@ import { findSavedImage } from "./find-saved-image.ts";
 import { layerPaths, type LayerPaths } from "./layer-paths.ts";
 import { manifestFinder, type ManifestFinder } from "./manifest-finder.ts";
 import { seenFiles } from "./seen-files.ts";
-import { UnidentifiedFiles, type KeepFile, type StoredLayer } from "./unidentified-files.ts";
+import { UnidentifiedFiles, type CopyFile, type StoredLayer } from "./unidentified-files.ts";
 import type { Platform } from "../platform.ts";
 
 const TAR_BLOCK = 512;
@@ -26,15 +26,15 @@ export interface ReadSavedImageOptions {
   wanted: ReadonlySet<Digest>;
   /** Chooses between images with the same layers. */
   platform?: Platform;
-  /** The layers in the image's manifest, bottom first, if only exactly these blobs may be used. */
+  /** The layers in the image's manifest, bottom first. If set, only these blobs are used. */
   descriptors?: readonly Descriptor[] | undefined;
   /**
-   * Receives a wanted layer while the archive waits. The stream fails with `InvalidImage` at its end when the bytes do not match; a
+   * Receives a wanted layer while the archive waits. The stream fails with `InvalidImage` at its end if the bytes do not match. A
    * compressed layer is verified as a blob, not yet by its diff ID. Leaving the stream early skips the layer.
    */
   onLayer(diffId: Digest, stream: Readable, stored: StoredLayer): Promise<void>;
-  /** Keeps a file that may be a wanted layer until it is identified. Left out: such files are skipped. */
-  onUnidentified?: KeepFile;
+  /** Stores a file that may be a wanted layer until it is identified. If undefined, such files are skipped. */
+  onUnidentified?: CopyFile;
   signal?: AbortSignal;
 }
 
@@ -46,19 +46,19 @@ export interface SavedImage {
   platform: Platform;
   /** The image's names in the archive. */
   names: string[];
-  /** Wanted layers that the archive names but does not hold. */
+  /** Wanted layers that the archive names but does not contain. */
   absent: Digest[];
-  /** Wanted layers that the archive holds, and that passed before they were identified. */
+  /** Wanted layers that the archive contains, but that passed before they were identified. */
   unrecognised: Digest[];
 }
 
 /**
  * Reads the output of `docker save` in one pass: passes each wanted layer to `onLayer` once while it streams, in the order of the archive,
- * and keeps nothing but manifests and configs. Reads the forms of Docker up to 24.0 (`<v1 id>/layer.tar`), of Docker from 25.0
- * on (an OCI layout of uncompressed layers), of the containerd store (an OCI layout of blobs as stored) and of Podman
- * (`<diff id>.tar`). All of them name their layers in a file at the end; a manifest among the blobs identifies them earlier.
+ * and stores only manifests and configs. Reads the formats of Docker up to 24.0 (`<v1 id>/layer.tar`), of Docker from 25.0 on (an OCI
+ * layout of uncompressed layers), of the containerd store (an OCI layout of blobs as stored) and of Podman (`<diff id>.tar`). All of them
+ * name their layers in a file at the end; a manifest among the blobs identifies them earlier.
  *
- * Owns `archive`, and reads it to its end. Throws `InvalidImage` for another kind of file or another image, the callbacks' errors,
+ * Owns `archive`, and reads it to its end. Throws `InvalidImage` for a file of another format or another image, the callbacks' errors,
  * `archive`'s own error, and the signal's reason. Waits for a callback to settle before it throws.
  */
 export async function readSavedImage(archive: Readable, options: ReadSavedImageOptions): Promise<SavedImage> {
@@ -76,12 +76,12 @@ class SavedImageReader {
   readonly #paths: LayerPaths;
   readonly #files = seenFiles();
   readonly #manifests: ManifestFinder;
-  /** The layers' descriptors, once a manifest is known. */
+  /** The descriptors of the layers, after a manifest has been found. */
   readonly #descriptors = new Map<Digest, Descriptor>();
   /** The wanted layers that have not been found. */
   readonly #outstanding: Set<Digest>;
   readonly #unidentified: UnidentifiedFiles | undefined;
-  /** A manifest has named all layers. */
+  /** Whether a manifest has named all layers. */
   #hasManifest = false;
 
   constructor(options: ReadSavedImageOptions) {
@@ -143,7 +143,7 @@ class SavedImageReader {
     );
   }
 
-  /** Reads a file that its path does not identify: keeps a manifest or a config, and has a possible layer kept. */
+  /** Reads a file that its path does not identify. Stores a manifest or a config, and passes a possible layer to `onUnidentified`. */
   async #readOther(entry: PassingEntry): Promise<void> {
     const { path, size } = entry;
     const { start, all } = await peek(entry.chunks(), MAGIC_LENGTH);
@@ -170,7 +170,10 @@ class SavedImageReader {
   }
 }
 
-/** An uncompressed blob is named by its diff ID and has been identified by its path; any other tar consists of blocks. */
+/**
+ * Returns whether a file may be a layer. The name of an uncompressed blob is its diff ID, so its path has already identified it. Any other
+ * uncompressed tar consists of blocks.
+ */
 function mayBeLayer({ path, size }: PassingEntry, start: Buffer): boolean {
   if (compressionOf(start) !== "none") return true;
   return !path.startsWith("blobs/sha256/") && size > 0 && size % TAR_BLOCK === 0;
@@ -180,7 +183,7 @@ function isJson(start: Buffer): boolean {
   return /^\s*[[{]/.test(start.toString("latin1"));
 }
 
-/** Tells a manifest, an index or a config from the attestations and old configs that may accompany them. */
+/** Distinguishes a manifest, an index or a config from the attestations and old configs that may accompany them. */
 function mayMatter(content: Buffer): boolean {
   try {
     const value = JSON.parse(content.toString("utf8")) as Record<string, unknown>;

@@ -5,15 +5,15 @@ import { addEntry, followLinks } from "../tar/links.ts";
 import type { TarHeader } from "../tar/tar-entries.ts";
 
 /**
- * Records the files of an archive that streams by: every header, and the content of manifests and configs. The records are read at the
- * end of the archive, which names its layers.
+ * Records the files of a streamed archive: every header, and the contents of manifests and configs. The records are used at the end of the
+ * archive, which names its layers.
  */
 export interface SeenFiles extends ArchiveFiles {
-  /** Throws `InvalidImage` for a second file of the same path. */
+  /** Throws `InvalidImage` for a second file with the same path. */
   addHeader(entry: TarHeader): void;
-  /** Throws `InvalidImage` when the contents together exceed {@link MAX_MANIFEST_BYTES}. */
+  /** Throws `InvalidImage` if the sum of the contents exceeds {@link MAX_MANIFEST_BYTES}. */
   addContent(path: string, content: Buffer): void;
-  /** Returns the path of the file that a path leads to, links followed; undefined without one. */
+  /** Follows links, and returns the path of the file that a path leads to; undefined if it leads to no file. */
   resolve(path: string): string | undefined;
 }
 

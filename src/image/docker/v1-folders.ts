@@ -1,9 +1,11 @@
 import type { Digest } from "../digest.ts";
 import { parseV1Image, v1Ids, type V1Constants } from "./v1-ids.ts";
 
-/** Sets of constants (time zone, Docker version) tried for one archive: real ones have one. Each costs a hash for each layer. */
+/** Sets of constants (time zone, Docker version) to try for one archive. Real archives have one. Each set costs a hash for each layer. */
 const MAX_CONSTANTS = 4;
-/** The constants of Docker 1.10 to 24.0 in UTC: mostly right, and then the layers are known before the first folder arrives. */
+/**
+ * The constants of Docker 1.10 to 24.0 in UTC. They are usually right, in which case the layers are known before the first folder arrives.
+ */
 const USUAL: V1Constants = {
   created: "1970-01-01T00:00:00Z",
   containerConfig: JSON.stringify({

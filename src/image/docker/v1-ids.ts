@@ -1,16 +1,16 @@
 import { chainIds, digestOf, hexOf, type Digest } from "../digest.ts";
 
 /**
- * The constant fields of the images from which `docker save` up to 24.0 computes its folder names: the image IDs of Docker before 1.10, computed
- * anew for each layer (moby v20.10 image/tarexport/save.go, saveImage, and image/v1/imagev1.go, CreateID).
+ * The constant fields of the images from which `docker save` up to 24.0 computes its folder names. The names are the image IDs of Docker
+ * before 1.10, computed for each layer (moby v20.10 image/tarexport/save.go, saveImage, and image/v1/imagev1.go, CreateID).
  *
- * All but the top layer get an image without properties: the ID depends on the chain ID, the parent's ID and these constants alone. The
- * folder's own `json` contains them: `created` is the epoch in the daemon's time zone, `container_config` an empty struct with
- * as many fields as that version of Docker defines.
+ * All layers except the top one get an image without properties: its ID depends only on the chain ID, the parent's ID and these constants.
+ * The `json` in the folder contains them: `created` is the epoch in the daemon's time zone, and `container_config` is an empty struct with
+ * the fields of that version of Docker.
  */
 export interface V1Constants {
   created: string;
-  /** JSON without spaces, fields in the order they were written. */
+  /** JSON without spaces, with the fields in their original order. */
   containerConfig: string;
 }
 
@@ -19,7 +19,7 @@ export interface V1Image {
   constants: V1Constants;
   /** v1 ID, hex. */
   parent: string | undefined;
-  /** The image has properties, as only the top layer's has. */
+  /** Whether the image has properties, as only the top layer's image has. */
   hasProperties: boolean;
 }
 
@@ -49,7 +49,7 @@ export function v1Ids(diffIds: readonly Digest[], { created, containerConfig }: 
   for (const chainId of chainIds(diffIds.slice(0, -1))) {
     const below = ids.at(-1);
     const parent = below === undefined ? "" : `,"parent":"sha256:${below}"`;
-    // As Go writes a map: sorted keys, no spaces.
+    // The format in which Go writes a map: sorted keys, no spaces.
     const text = `{"container_config":${containerConfig},"created":${JSON.stringify(created)},"layer_id":"${chainId}"${parent}}`;
     ids.push(hexOf(digestOf(text)));
   }

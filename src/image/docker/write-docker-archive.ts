@@ -14,16 +14,16 @@ export interface DockerArchiveToWrite {
   config: Uint8Array;
   /** Bottom first: one for each diff ID of the config. */
   layers: readonly LayerToWrite[];
-  /** The references to give the image; may be empty. */
+  /** The names of the image. May be empty. */
   names: readonly string[];
 }
 
 /**
  * Writes a docker archive (moby image/spec/v1.2, "Combined Image JSON + Filesystem Changeset Format") for a classic store or Podman, with
  * empty files in place of the layers that the engine has. Docker accepts an archive without them, Podman does not. Not for a containerd
- * store, which takes an empty file for an empty layer.
+ * store, which treats an empty file as an empty layer.
  *
- * Names layers by their diff IDs, as Podman does. Throws `InvalidImage` when the layers are not those of the config.
+ * Names layers by their diff IDs, as Podman does. Throws `InvalidImage` if the layers are not those of the config.
  */
 export function writeDockerArchive({ config, layers, names }: DockerArchiveToWrite): TarStream {
   const { diffIds } = parseConfig(config);
@@ -38,20 +38,20 @@ export interface LayerToStream {
   diffId: Digest;
   /** Bytes, compressed or not. */
   size: number;
-  /** Opens the layer's bytes. The stream fails at its end when they do not match. */
+  /** Opens the layer's bytes. The stream fails at its end if they do not match. */
   open: () => Promise<Readable>;
 }
 
 export interface DockerArchiveToStream {
   /** The layers to send, in any order, each once. */
   layers: AsyncIterable<LayerToStream>;
-  /** Called when all layers have passed. `present`: diff IDs of the config's other layers, which the engine has. */
+  /** Called after all layers have been sent. `present`: diff IDs of the config's other layers, which the engine has. */
   finish: () => Promise<{ config: Uint8Array; present: readonly Digest[]; names: readonly string[] }>;
 }
 
 /**
- * Streams the same archive from layers that are still arriving. manifest.json and the config come last, and an engine unpacks an archive to
- * its end before it reads them: a truncated archive holds no image. The stream fails with a layer's error.
+ * Streams the same archive from layers that are still arriving. manifest.json and the config are at the end, and an engine unpacks the
+ * whole archive before it reads them, so a truncated archive contains no image. The stream fails with a layer's error.
  */
 export function streamDockerArchive({ layers, finish }: DockerArchiveToStream): Readable {
   return streamTar(

@@ -1,10 +1,10 @@
 import { InvalidImage } from "../invalid-image.ts";
 import { MEDIA_TYPE } from "../manifest.ts";
 
-/** How a layer or an archive is compressed. Engines write the first three; the others are only recognised. */
+/** The compression of a layer or an archive. Engines write the first three; the others are only recognised. */
 export type Compression = "none" | "gzip" | "zstd" | "bzip2" | "xz";
 
-/** The first bytes of a file that identify its compression. */
+/** The number of bytes at the start of a file that identify its compression. */
 export const MAGIC_LENGTH = 6;
 
 const MAGIC: [Compression, number[]][] = [
@@ -14,7 +14,7 @@ const MAGIC: [Compression, number[]][] = [
   ["xz", [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]],
 ];
 
-/** Returns the compression of a file by its first {@link MAGIC_LENGTH} bytes, as engines do, whatever the media type says. */
+/** Determines the compression of a file by its first {@link MAGIC_LENGTH} bytes, as engines do. The media type does not matter. */
 export function compressionOf(start: Uint8Array): Compression {
   return MAGIC.find(([, magic]) => magic.every((byte, index) => start[index] === byte))?.[0] ?? "none";
 }
@@ -26,8 +26,8 @@ export function layerMediaType(compression: Compression): string {
 }
 
 /**
- * Returns a layer's media type corrected by its first bytes: the declared one, unless it names another compression. Builders declare
- * `+gzip` for uncompressed tars, and readers that trust the media type fail on those.
+ * Returns a layer's media type corrected by its first bytes: the declared one, unless it names another compression. Some builders declare
+ * `+gzip` for uncompressed tars, and readers that trust the media type fail on them.
  */
 export function correctMediaType(declared: string, start: Uint8Array): string {
   const compression = compressionOf(start);
@@ -40,8 +40,8 @@ export function compressionInMediaType(mediaType: string): string {
 }
 
 /**
- * Tells whether this is the media type of a layer's tar, compressed or not (OCI image spec, layer.md; Docker's image manifest v2
- * schema 2). Attestations, signatures and encrypted layers, which a manifest may list as well, have others.
+ * Returns whether this is the media type of a layer's tar, compressed or not (OCI image spec, layer.md; Docker's image manifest v2 schema
+ * 2). A manifest may also list attestations, signatures and encrypted layers, which have other types.
  */
 export function isLayerType(mediaType: string): boolean {
   return /^application\/vnd\.(?:oci\.image\.layer(?:\.nondistributable)?\.v1|docker\.image\.rootfs(?:\.foreign)?\.diff)\.tar(?:[+.](?:gzip|zstd))?$/.test(

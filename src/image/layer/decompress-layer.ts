@@ -6,8 +6,8 @@ import { decompress, isDataError } from "./decompress.ts";
 import { hasZstd } from "./zstd-frames.ts";
 
 /**
- * Returns a layer's uncompressed tar. The first bytes identify the compression: gzip, zstd or none. Owns `source`. Buffers nothing: a zip
- * bomb costs time only, and a size limit ends it (size-limit.ts).
+ * Returns a layer's uncompressed tar. The first bytes identify the compression: gzip, zstd or none. Owns `source`. Buffers nothing, so a
+ * zip bomb only costs time, and a size limit ends it (size-limit.ts).
  *
  * The stream fails with {@link InvalidImage} for data that cannot be decompressed, and for a media type that is not a layer's.
  */
@@ -39,7 +39,7 @@ function unsupported(compression: Compression): InvalidImage {
   );
 }
 
-/** Throws {@link CannotDecompress} when the media type alone names a compression that this Node lacks. */
+/** Throws {@link CannotDecompress} if the media type names a compression that this Node lacks. */
 export function refuseUnsupportedCompression(mediaType: string): void {
   if (mediaType.endsWith("zstd") && !hasZstd) throw new CannotDecompress();
 }

@@ -4,12 +4,12 @@ import { CHUNK, coalesce } from "../../streams/coalesce.ts";
 import type { Compression } from "./compression.ts";
 import { decompressZstd, hasZstd } from "./zstd-frames.ts";
 
-/** zlib's errors for invalid data. Others, such as out of memory, say nothing about the image. */
+/** Matches zlib's errors for invalid data. Other errors, such as out of memory, are not caused by the image. */
 const DATA_ERRORS = /^(?:Z_DATA_ERROR|Z_BUF_ERROR|Z_NEED_DICT|ZSTD_error_.*)$/;
 
 /**
- * Decompresses gzip (RFC 1952) and zstd (RFC 8878); passes uncompressed bytes through. Leaves `compressed` to its owner.
- * Throws what `unsupported` returns for other compressions, and for zstd where this Node has none. The stream fails with zlib's errors.
+ * Decompresses gzip (RFC 1952) and zstd (RFC 8878); passes uncompressed bytes through. Leaves `compressed` to its owner. Throws the result
+ * of `unsupported` for other compressions, and for zstd if this Node lacks it. The stream fails with zlib's errors.
  */
 export function decompress(
   compression: Compression,
@@ -31,7 +31,7 @@ async function* decompressGzip(compressed: AsyncIterable<Buffer>): AsyncGenerato
   await fed;
 }
 
-/** Tells whether a decompressor's error blames the data and not this process. */
+/** Returns whether invalid data caused a decompressor's error. */
 export function isDataError(error: unknown): error is Error {
   return DATA_ERRORS.test((error as NodeJS.ErrnoException).code ?? "");
 }

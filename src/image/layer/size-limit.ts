@@ -1,35 +1,35 @@
-/** A limit to the bytes that several layers may have together. */
+/** A limit on the total size of several layers. */
 export interface SizeLimit {
-  /** Bytes that are left, Infinity without a limit. */
+  /** The remaining bytes, Infinity without a limit. */
   readonly left: number;
-  /** Throws {@link SizeLimitExceeded} when fewer bytes than that are left. Spends none. */
+  /** Throws {@link SizeLimitExceeded} if fewer bytes are left. Spends none. */
   refuse(bytes: number): void;
   /** Spends bytes of uncompressed layers. Throws {@link SizeLimitExceeded}. */
   spend(bytes: number): void;
-  /** Spends bytes of layers as they are stored, which have a slightly larger limit ({@link COMPRESSION_OVERHEAD}). */
+  /** Spends bytes of stored layers, which have a slightly larger limit ({@link COMPRESSION_OVERHEAD}). */
   spendStored(bytes: number): void;
-  /** Returns the same limit for one layer, whose bytes can be given back. */
+  /** Returns a share of the limit for one layer. Its bytes can be given back. */
   share(): SizeLimitShare;
 }
 
 /** One layer's share of a limit. */
 export interface SizeLimitShare extends SizeLimit {
-  /** Gives back the bytes of a layer whose files have been removed. Spending from the share fails from now on. */
+  /** Gives back the bytes of a layer whose files have been removed. Afterwards, spending from the share fails. */
   release(): void;
 }
 
-/** Thrown when an image's layers have more bytes than the receiver allows. */
+/** Thrown if an image's layers have more bytes than the receiver allows. */
 export class SizeLimitExceeded extends Error {
   override readonly name = "SizeLimitExceeded";
 }
 
 /**
  * The bytes by which compression may enlarge a layer. Incompressible content grows by a thousandth with gzip, and an empty layer by a few
- * bytes; a larger blob (empty gzip members, skippable zstd frames) is made to fill a disk.
+ * bytes. A blob that is larger than that (empty gzip members, skippable zstd frames) is meant to fill a disk.
  */
 const COMPRESSION_OVERHEAD = { part: 1 / 16, bytes: 1_000_000 };
 
-/** @param maxSize bytes of all layers together, uncompressed */
+/** @param maxSize the uncompressed size of all layers in bytes */
 export function sizeLimit(maxSize = Number.POSITIVE_INFINITY): SizeLimit {
   const maxStored = maxSize + maxSize * COMPRESSION_OVERHEAD.part + COMPRESSION_OVERHEAD.bytes;
   return new Share({ maxSize, maxStored, plain: 0, stored: 0 });

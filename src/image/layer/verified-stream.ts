@@ -3,8 +3,8 @@ import type { Digest } from "../digest.ts";
 import { digestVerifier, type DigestVerifier, type Expected } from "./verify-digest.ts";
 
 /**
- * Returns a stream of the same bytes that fails at its end with `InvalidImage` when they are not the expected ones. Do not rely on any
- * of them before the stream has ended without an error. Owns `source`.
+ * Returns a stream of the same bytes that fails at its end with `InvalidImage` if they do not match. The bytes are not verified before the
+ * stream has ended without an error. Owns `source`.
  */
 export function verifiedStream(source: AsyncIterable<Uint8Array>, expected: Expected): Readable {
   const verifier = digestVerifier(expected);
@@ -17,7 +17,7 @@ export function verifiedStream(source: AsyncIterable<Uint8Array>, expected: Expe
   );
 }
 
-/** Passes bytes through a verifier. The caller calls `verifier.finish`. */
+/** Passes bytes through a verifier. The caller must call `verifier.finish`. */
 export async function* passThroughVerifier<T extends Uint8Array>(
   source: AsyncIterable<T>,
   verifier: DigestVerifier,
@@ -29,9 +29,9 @@ export async function* passThroughVerifier<T extends Uint8Array>(
 }
 
 /**
- * Calls `use` with a verified stream of the bytes, and waits for it. Resolves to what the bytes were, or to undefined when `use` left the
- * stream early. Rejects with `InvalidImage` when they are not the expected ones, even if `use` did not notice, and with what
- * `use` rejects with. Leaves `chunks` to its owner.
+ * Calls `use` with a verified stream of the bytes, and waits for it. Resolves to the digest and size of the bytes, or to undefined if `use`
+ * left the stream early. Rejects with `InvalidImage` if they do not match, even if `use` ignored the error, and with the errors of `use`.
+ * Leaves `chunks` to its owner.
  */
 export async function withVerifiedStream(
   chunks: AsyncIterable<Buffer>,

@@ -3,22 +3,22 @@ import type { Digest } from "../digest.ts";
 import { InvalidImage } from "../invalid-image.ts";
 import type { SizeLimit } from "./size-limit.ts";
 
-/** The expected properties of some bytes. A property that is left out is not checked. */
+/** The expected properties of some bytes. Undefined properties are not checked. */
 export interface Expected {
   /** Names the bytes in messages: "layer sha256:…". */
   what: string;
   digest?: Digest | undefined;
   /** Bytes, exactly. */
   size?: number | undefined;
-  /** The limit that the bytes count against. */
+  /** The limit from which the bytes are spent. */
   limit?: Pick<SizeLimit, "spend"> | undefined;
 }
 
-/** Hashes and counts bytes that pass. Memory does not grow with them. */
+/** Hashes and counts the bytes of a stream, in constant memory. */
 export interface DigestVerifier {
-  /** Throws {@link InvalidImage} as soon as there are too many bytes, and the limit's error. */
+  /** Processes the next bytes. Throws {@link InvalidImage} as soon as there are too many, and the limit's error. */
   take(chunk: Uint8Array): void;
-  /** Returns what the bytes were. Throws {@link InvalidImage} when they are not the expected ones. Called once, at the end. */
+  /** Returns the digest and size of the bytes. Throws {@link InvalidImage} if they do not match. Call it once, at the end. */
   finish(): { digest: Digest; size: number };
 }
 

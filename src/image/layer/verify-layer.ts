@@ -5,26 +5,26 @@ import { decompressLayer } from "./decompress-layer.ts";
 import type { SizeLimit } from "./size-limit.ts";
 import { digestVerifier, type DigestVerifier, type Expected } from "./verify-digest.ts";
 
-/** Compressed bytes that may wait for the decompressor while the stored bytes pass on. */
+/** Compressed bytes that may wait for the decompressor while the stored bytes are passed on. */
 const AHEAD = 128 * 1024;
 
 export interface LayerToVerify {
-  /** The layer as it is stored, compressed or not. Unknown properties are left out. Size in bytes. */
+  /** The stored layer, compressed or not. Unknown properties are undefined. Size in bytes. */
   blob: { mediaType?: string; digest?: Digest; size?: number };
   /** The digest of the uncompressed tar. */
   diffId: Digest;
-  /** Limits the uncompressed tar, so that a zip bomb ends early, and the stored bytes. */
+  /** Limits the uncompressed tar, which stops a zip bomb early, and the stored bytes. */
   limit?: SizeLimit;
 }
 
 /**
  * Passes a stored layer through and verifies both the stored bytes (digest and size) and the uncompressed tar (diff ID). Fails with
- * `InvalidImage` at the end, or as soon as the layer is known to be wrong; do not rely on any byte before the stream has ended. Back-pressure
- * reaches through; memory does not grow with the layer.
+ * `InvalidImage` at the end, or as soon as the layer is known to be wrong. The bytes are not verified before the stream has ended.
+ * Propagates back-pressure; memory does not grow with the layer.
  */
 export function verifyLayer({ blob: { mediaType, digest, size }, diffId, limit }: LayerToVerify): Transform {
   const stored = { what: `layer ${digest ?? diffId}`, digest, size };
-  // A compressed layer cannot have the digest of its own content: this one is uncompressed, and hashed once.
+  // A compressed layer cannot have the digest of its own content: this layer is uncompressed, and hashed only once.
   if (digest === diffId) return verifyUncompressed({ ...stored, limit });
   const compressed = { ...stored, limit: limit && { spend: (bytes: number) => limit.spendStored(bytes) } };
   return verifyBoth(compressed, { what: `the uncompressed layer ${diffId}`, digest: diffId, limit }, mediaType);
@@ -49,7 +49,7 @@ function verifyBoth(stored: Expected, uncompressed: Expected, mediaType: string 
       once(branch, "drain").then(() => done(null, chunk), done);
     },
     flush(done) {
-      // First, because a truncated layer is a clearer message than the decompressor's.
+      // First, because its message about a truncated layer is clearer than the decompressor's.
       if (!succeeds(() => verifier.finish(), done)) return;
       branch.end();
       uncompressedVerified.then(() => done(), done);
@@ -60,7 +60,7 @@ function verifyBoth(stored: Expected, uncompressed: Expected, mediaType: string 
     },
   });
   branch.on("error", () => {});
-  // Also while nothing is written, and while a write waits for a drain that never comes.
+  // Also reports errors while nothing is written, and while a write waits for a "drain" that never comes.
   uncompressedVerified.catch((error: Error) => transform.destroy(error));
   return transform;
 }

@@ -5,7 +5,7 @@ import { InvalidImage } from "../invalid-image.ts";
 /** zstd:chunked has one frame for each file of a layer, some tens of thousands. Each frame costs a decoder. */
 const MAX_FRAMES = 1_000_000;
 
-/** In Node since 22.15 and 23.8; the types are those of Node 20. */
+/** Available since Node 22.15 and 23.8. The types of Node 20 lack it. */
 type ZstdDecoder = Transform & { readonly bytesWritten: number };
 const { createZstdDecompress } = zlib as { createZstdDecompress?: () => ZstdDecoder };
 
@@ -13,8 +13,8 @@ const { createZstdDecompress } = zlib as { createZstdDecompress?: () => ZstdDeco
 export const hasZstd = createZstdDecompress !== undefined;
 
 /**
- * Decompresses zstd (RFC 8878, section 3: consecutive frames, which may be skippable). Node's decoder ends with the first frame,
- * while pzstd and Podman's zstd:chunked write many: each gets a decoder of its own.
+ * Decompresses zstd (RFC 8878, section 3: consecutive frames, which may be skippable). Node's decoder ends with the first frame, but pzstd
+ * and Podman's zstd:chunked write many. Each frame gets its own decoder.
  * Throws zlib's errors, and `InvalidImage` for more than {@link MAX_FRAMES} frames.
  */
 export async function* decompressZstd(compressed: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
@@ -31,7 +31,7 @@ export async function* decompressZstd(compressed: AsyncIterable<Buffer>): AsyncG
   }
 }
 
-/** Feeds one frame to a decoder, a chunk at a time. Resolves to the bytes behind the frame, undefined at the end of the input. */
+/** Feeds one frame to a decoder, a chunk at a time. Resolves to the bytes after the frame; undefined at the end of the input. */
 async function feedFrame(
   decoder: ZstdDecoder,
   first: Buffer,

@@ -3,15 +3,15 @@ import { fullName, tryReference } from "../reference.ts";
 import type { RawEntry } from "./index-file.ts";
 import { IMAGE_NAME, REF_NAME } from "./oci-layout.ts";
 
-/** An entry of an index, and its descriptor; undefined for an entry that this program does not understand. */
+/** An entry of an index, and its descriptor. The descriptor is undefined for an entry that this program does not understand. */
 export interface IndexEntry {
   raw: RawEntry;
   descriptor: Descriptor | undefined;
 }
 
 /**
- * Returns the entries of an index with others added. Each name of an added entry leads to that entry alone from then on; all other names keep
- * their images. An image without a name is not listed twice. Entries that this program does not understand stay.
+ * Adds entries to those of an index. The names of the added entries then lead only to these; all other names still lead to their images. An
+ * image without a name is not listed twice. Entries that this program does not understand remain.
  */
 export function addIndexEntries(before: readonly IndexEntry[], added: readonly Descriptor[]): IndexEntry[] {
   return [
@@ -20,7 +20,7 @@ export function addIndexEntries(before: readonly IndexEntry[], added: readonly D
   ];
 }
 
-/** Returns an entry without the names that added entries take over; nothing when no name is left. */
+/** Returns an entry without the names that added entries take over, or no entry if no name is left. */
 function withoutTakenNames(entry: IndexEntry, added: readonly Descriptor[]): IndexEntry[] {
   const { raw, descriptor } = entry;
   if (descriptor === undefined) return [entry];
@@ -31,7 +31,7 @@ function withoutTakenNames(entry: IndexEntry, added: readonly Descriptor[]): Ind
   const isTaken = (key: string, name: string | undefined): boolean =>
     name !== undefined && added.some(({ annotations }) => annotations?.[key] === name);
   const imageIsTaken = isTaken(IMAGE_NAME, image);
-  // Another spelling of a taken name is taken as well; any other text is a name of its own.
+  // Another spelling of a taken name is also taken. Any other text is a separate name.
   const refIsTaken = isTaken(REF_NAME, ref) || (imageIsTaken && isSpellingOf(ref, image));
   if (!imageIsTaken && !refIsTaken) return [entry];
   const left = {

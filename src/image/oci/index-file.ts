@@ -5,7 +5,7 @@ import { InvalidImage } from "../invalid-image.ts";
 
 /** The index.json of an OCI layout (OCI image spec, image-layout.md, "index.json file"). */
 export interface IndexFile {
-  /** The parsed JSON, with fields and entries that this program does not understand and keeps. */
+  /** The parsed JSON, including fields and entries that this program does not understand, but preserves. */
   raw: { manifests: RawEntry[] };
   /** The descriptor in each of `raw.manifests`; undefined for an entry that this program does not understand. */
   entries: (Descriptor | undefined)[];
@@ -18,9 +18,9 @@ export type RawEntry = Record<string, unknown>;
 const ANY_DIGEST = /^[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[A-Za-z0-9=_-]+$/;
 
 /**
- * Parses an index.json. Skips entries with another digest algorithm than sha256, and malformed entries beside valid ones: one tool's entries
- * are no reason to refuse another tool's images. Throws `InvalidImage` for a file that is no index, for one whose entries are all
- * malformed, and for one beyond the limits.
+ * Parses an index.json. Skips entries with another digest algorithm than sha256, and malformed entries if there are valid ones: the entries
+ * of one tool are no reason to refuse the images of another. Throws `InvalidImage` for a file that is not an index, has only malformed
+ * entries, or exceeds the limits.
  */
 export function parseIndexFile(bytes: Buffer): IndexFile {
   if (bytes.length > MAX_INDEX) throw new InvalidImage(`its index.json is larger than ${MAX_INDEX} bytes`);
@@ -44,10 +44,10 @@ export function parseIndexFile(bytes: Buffer): IndexFile {
   return { raw: raw as IndexFile["raw"], entries };
 }
 
-/** Thrown when an index has no room for another image. */
+/** Thrown if an index has no room for another image. */
 export class IndexFull extends InvalidImage {}
 
-/** Serialises an index.json. Throws {@link IndexFull} for one beyond the limits of {@link parseIndexFile}. */
+/** Serialises an index.json. Throws {@link IndexFull} if it exceeds the limits of {@link parseIndexFile}. */
 export function writeIndexFile(raw: IndexFile["raw"]): Buffer {
   const bytes = Buffer.from(JSON.stringify(raw));
   refuseFull(raw.manifests.length, bytes.length);

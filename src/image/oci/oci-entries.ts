@@ -9,21 +9,21 @@ import { readLayoutManifest } from "./read-blob.ts";
 
 /** A manifest that an OCI layout's index leads to. */
 export interface OciEntry {
-  /** The manifest's own names, else those of the index that leads to it: references, tags, or any other text. */
+  /** The names of the manifest, or if it has none, of the index that leads to it: references, tags, or any other text. */
   names: string[];
   descriptor: Descriptor;
 }
 
 /** The annotations that name an image: containerd's, which has the full reference, and the OCI image spec's. */
 const NAME_ANNOTATIONS = [IMAGE_NAME, REF_NAME];
-/** Bytes of an entry that this program adds to an index: its names have up to 255 each, and are in it twice. */
+/** Bytes of an entry that this program adds to an index. It contains names of up to 255 bytes twice. */
 const LARGEST_ENTRY = 1024;
 
 /**
  * Lists the manifests that index.json leads to, through nested indexes (OCI image spec, image-layout.md, "index.json file"), without
  * attestations. Reads indexes only. An index cannot contain itself, because its digest is verified. Throws `InvalidImage`.
  *
- * @param willGrow throws `IndexFull` when there is no room for another entry
+ * @param willGrow throws `IndexFull` if there is no room for another entry
  */
 export async function listOciEntries(files: ArchiveFiles, { willGrow = false } = {}): Promise<OciEntry[]> {
   const walk = new IndexWalk(files);
@@ -40,7 +40,7 @@ export async function readIndexFile(files: ArchiveFiles): Promise<IndexFile> {
 /** Visits an index and the indexes nested in it. */
 class IndexWalk {
   readonly found: OciEntry[] = [];
-  /** Manifests that all visited indexes name. Counted before reading: indexes that lead to nothing take time as well. */
+  /** The number of manifests in all visited indexes. Counted before reading, because indexes that lead to nothing also take time. */
   seen = 0;
   readonly #files: ArchiveFiles;
   #indexes = 0;
@@ -64,7 +64,9 @@ class IndexWalk {
     }
   }
 
-  /** Returns the entries of a nested index; undefined for a manifest, and for an index that is absent or invalid, which reading it reports. */
+  /**
+   * Returns the entries of a nested index; undefined for a manifest, and for a missing or invalid index, which is reported when it is read.
+   */
   async #nestedIn(descriptor: Descriptor): Promise<readonly Descriptor[] | undefined> {
     if (!isIndexType(descriptor)) return undefined;
     if ((await this.#files.sizeOf(blobPath(descriptor.digest))) === undefined) return undefined;

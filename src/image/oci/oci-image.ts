@@ -12,7 +12,7 @@ export interface OciImage extends ImageConfig {
   names: string[];
   config: Buffer;
   configDigest: Digest;
-  /** The descriptor is without the names and other annotations of the index. */
+  /** The descriptor does not contain the annotations of the index, such as names. */
   manifest: { bytes: Buffer; descriptor: Descriptor };
   /** Bottom first. */
   layers: { diffId: Digest; blob: Descriptor }[];
@@ -22,8 +22,8 @@ const IMAGE_CONFIG_TYPES = new Set<string>([MEDIA_TYPE.ociConfig, MEDIA_TYPE.doc
 
 /**
  * Reads an image's manifest and config. Returns undefined for another artifact (a signature, a chart, a build cache; a signature's config
- * may have an image's media type), and for a manifest that the layout lacks: of an image for many platforms, engines save the
- * variants they have. Throws `InvalidImage`.
+ * may have an image's media type), and for a missing manifest, because engines save only the variants that they have. Throws
+ * `InvalidImage`.
  */
 export async function readOciImage(
   files: ArchiveFiles,
@@ -48,7 +48,7 @@ export async function readOciImage(
   };
 }
 
-/** Reads an image's manifest alone. Returns undefined and throws as {@link readOciImage} does. */
+/** Reads only an image's manifest. Returns undefined and throws in the same cases as {@link readOciImage}. */
 export async function readImageManifest(
   files: ArchiveFiles,
   descriptor: Descriptor,

@@ -7,17 +7,17 @@ export interface OciLayoutToWrite {
   /** Byte for byte. */
   config: Uint8Array;
   manifest: { bytes: Uint8Array; descriptor: Descriptor };
-  /** The layers to write, as they are stored. The target must have all others. */
+  /** The stored layers to write. The target must have all others. */
   blobs: readonly BlobFile[];
-  /** The image's names in the layout; may be empty. A reference is written as engines write it. */
+  /** The image's names in the layout. May be empty. A reference is written as engines do. */
   names: readonly (LayoutName | string)[];
 }
 
 /** An image's name in an index. */
 export interface LayoutName {
-  /** Any text, the part behind the folder's colon for skopeo, buildah and kaniko (`org.opencontainers.image.ref.name`). */
+  /** Any text. In names of skopeo, buildah and kaniko, the part after the folder's colon (`org.opencontainers.image.ref.name`). */
   ref: string;
-  /** A full reference, the name that containerd, Docker and Podman give the image when they load it (`io.containerd.image.name`). */
+  /** A full reference. The name of the image after containerd, Docker or Podman has loaded it (`io.containerd.image.name`). */
   image?: string;
 }
 
@@ -51,7 +51,7 @@ export function namedDescriptors(manifest: Descriptor, names: readonly (LayoutNa
   });
 }
 
-/** Names an image as engines do: by the full reference, with the tag alone as the short name. */
+/** Names an image as engines do: with the full reference, and the tag alone as the short name. */
 function engineName(name: string): LayoutName {
   const reference = tryReference(name);
   if (reference === undefined) return { ref: name }; // a layout may name an image with any text

@@ -13,12 +13,12 @@ interface Root {
   descriptor: Descriptor;
 }
 
-/** The names that a message lists. */
+/** The maximum number of names that a message lists. */
 const MAX_SHOWN = 10;
 
 /**
- * Finds what index.json has under a name, or the only image in it, and returns the bytes: of an index, or of the manifest of one image. Throws
- * {@link ImageNotFound}, and `InvalidImage`.
+ * Finds the entry of index.json with a name, or its only image, and returns the bytes of the index or of the manifest of one image. Throws
+ * {@link ImageNotFound} and `InvalidImage`.
  */
 export async function readRoot(files: ArchiveFiles, name: ArchivedName | undefined): Promise<Buffer> {
   const roots = await listRoots(files);
@@ -47,7 +47,7 @@ function severalRoots(found: readonly Root[], name: ArchivedName | undefined): I
       `it lists ${found.length} manifests as ${name.given}, and no index of them, whose digest could be kept`,
     );
   }
-  const names = found.slice(0, MAX_SHOWN).map(({ names: [one = NAMELESS] }) => one);
+  const names = found.slice(0, MAX_SHOWN).map(({ names: [first = NAMELESS] }) => first);
   const images = names.join(", ") + (found.length > MAX_SHOWN ? ` and ${found.length - MAX_SHOWN} more` : "");
   return new ImageNotFound(`it holds ${found.length} images: choose one of ${images}`, "name", images);
 }

@@ -62,8 +62,8 @@ function rootsOf(files: RandomAccessFiles): ArchivedRoots {
       return new Set(blobs.filter(({ size }, index) => sizes[index] === size).map(({ digest }) => digest));
     },
     async readSmall(blob, max) {
-      const isThere = (await files.sizeOf(blobPath(blob.digest))) !== undefined;
-      return isThere ? await readBlob(files, blob, max) : undefined;
+      const exists = (await files.sizeOf(blobPath(blob.digest))) !== undefined;
+      return exists ? await readBlob(files, blob, max) : undefined;
     },
     open: ({ digest, size }) => verifiedStream(files.open(blobPath(digest)), { what: digest, digest, size }),
   };
@@ -81,7 +81,7 @@ async function archivedLayer(files: RandomAccessFiles, diffId: Digest, blob: Des
   const path = blobPath(digest);
   const size = await files.sizeOf(path);
   if (size === undefined) return { diffId, blob, ...absentLayer(path, urls) };
-  if (size !== blob.size) throw new InvalidImage(`${digest} has ${size} bytes, its descriptor says ${blob.size}`);
+  if (size !== blob.size) throw new InvalidImage(`${digest} has ${size} bytes, its descriptor states ${blob.size}`);
   const { mediaType: declared } = blob;
   const mediaType = isLayerType(declared) ? correctMediaType(declared, await firstBytes(files, path)) : declared;
   const open = (): Readable => verifiedStream(files.open(path), { what: `layer ${diffId}`, digest, size });

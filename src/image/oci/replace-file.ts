@@ -2,14 +2,14 @@ import { constants } from "node:fs";
 import { chmod, copyFile, open, rename, rm, stat, writeFile } from "node:fs/promises";
 import { InvalidImage } from "../invalid-image.ts";
 
-/** Replaces a file's content atomically: a reader, also after a crash, finds the old content or the new one, whole. */
+/** Replaces a file's content atomically: even after a crash, a reader finds either the whole old content or the whole new content. */
 export async function replaceFile(path: string, bytes: Uint8Array, runId: string): Promise<void> {
   await viaTemporaryFile(path, runId, async (temporary) => await writeFile(temporary, bytes, { flag: "wx" }));
 }
 
 /**
- * Moves a file of `size` bytes over whatever is at `to`, and makes it readable for everyone. Copies it to another file system.
- * Throws `InvalidImage` for a file of another size.
+ * Moves a file of `size` bytes to `to`, replaces any existing file, and makes it readable for everyone. Copies it if `to` is on another
+ * file system. Throws `InvalidImage` for a file of another size.
  */
 export async function moveFile(from: string, to: string, size: number, runId: string): Promise<void> {
   const { size: written } = await stat(from);
@@ -27,7 +27,7 @@ export async function moveFile(from: string, to: string, size: number, runId: st
   }
 }
 
-/** Writes to a new temporary file and renames it. A link at its path is not followed, and is an error. */
+/** Writes to a new temporary file and renames it. Fails if its path is a link. */
 async function viaTemporaryFile(
   path: string,
   runId: string,
@@ -44,7 +44,7 @@ async function viaTemporaryFile(
   }
 }
 
-/** Flushes a file to disk before it gets its name: a power failure must not leave the name without the content. */
+/** Flushes a file to disk before it gets its name. Otherwise, a power failure could leave the name without the content. */
 async function sync(path: string): Promise<void> {
   const file = await open(path, constants.O_RDWR | constants.O_NOFOLLOW);
   try {

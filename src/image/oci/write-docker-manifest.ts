@@ -17,25 +17,27 @@ export interface DockerManifestImage {
 }
 
 /**
- * Writes the manifest.json of an OCI layout, as `docker save` does since Docker 25: an engine with a graph driver reads no index. Leaves out
- * images without a name: the engine would load them, and no name would lead to them.
+ * Writes the manifest.json of an OCI layout, as `docker save` does since Docker 25, because an engine with a graph driver reads no index.
+ * Omits images without a name: the engine would load them, and no name would lead to them.
  */
 export function writeDockerManifest(images: readonly DockerManifestImage[]): Buffer {
   return jsonArray(images.map(itemJson));
 }
 
-/**
- * Writes the manifest.json for the images that an index names. Leaves out those that are not what the index says. `onBytes` receives
- * the progress.
- */
+/** Writes the manifest.json for the images that an index names. Omits images that contradict the index. `onBytes` receives the progress. */
 export async function writeDockerManifestFor(
   files: ArchiveFiles,
   manifests: readonly Descriptor[],
   onBytes?: (count: number) => void,
 ): Promise<Buffer> {
-  const named = manifests.filter((one) => one.annotations?.[IMAGE_NAME] !== undefined && !isIndexType(one));
-  const items: string[] = []; // as text: parsed, 20,000 images take four times the memory
-  for await (const image of mapConcurrently(named, async (one) => await undefinedIfInvalid(readImage(files, one)))) {
+  const named = manifests.filter(
+    (manifest) => manifest.annotations?.[IMAGE_NAME] !== undefined && !isIndexType(manifest),
+  );
+  const items: string[] = []; // as text: parsed, 20,000 images need four times the memory
+  for await (const image of mapConcurrently(
+    named,
+    async (manifest) => await undefinedIfInvalid(readImage(files, manifest)),
+  )) {
     if (image === undefined) continue;
     const item = itemJson(image);
     onBytes?.(item.length);
@@ -54,7 +56,9 @@ function jsonArray(items: readonly string[]): Buffer {
   return Buffer.from(`[${items.filter((item) => item !== "").join(",")}]`);
 }
 
-/** Reads an image's manifest. Skips an image without a config: for a missing one, an engine refuses the whole archive. */
+/**
+ * Reads an image's manifest. Returns undefined for an image without a config: a missing config makes an engine refuse the whole archive.
+ */
 async function readImage(files: ArchiveFiles, descriptor: Descriptor): Promise<DockerManifestImage | undefined> {
   const manifest = await readImageManifest(files, descriptor);
   if (manifest === undefined) return undefined;

@@ -13,9 +13,7 @@ import {
 import { moveFile } from "./replace-file.ts";
 import { writeBytes } from "./write-oci-folder.ts";
 
-/**
- * Writes an OCI archive of an index and its manifests, byte for byte. The caller makes sure that the target has the blobs that are left out.
- */
+/** Writes an OCI archive of an index and its manifests, byte for byte. The caller must ensure that the target has the omitted blobs. */
 export function writeIndexArchive(
   { root, manifests }: IndexContent,
   blobs: readonly BlobFile[],
@@ -31,10 +29,10 @@ export function writeIndexArchive(
 }
 
 /**
- * Writes an index and its manifests into a folder that is, or becomes, an OCI layout, and moves the files of blobs there. Nobody finds the
- * image before it is listed in index.json.
+ * Writes an index and its manifests into a folder that is, or becomes, an OCI layout, and moves the files of blobs there. The image is not
+ * visible before it is listed in index.json.
  *
- * @param runId in the names of temporary files
+ * @param runId used in the names of temporary files
  */
 export async function writeIndexBlobs(
   folder: string,

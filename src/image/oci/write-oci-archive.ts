@@ -5,13 +5,13 @@ import { namedDescriptors, OCI_LAYOUT_FILE, writeIndex, type BlobFile, type OciL
 import { streamTar, writeTar, type FileToWrite, type TarStream } from "../tar/write-tar.ts";
 
 export interface OciArchiveToWrite extends OciLayoutToWrite {
-  /** A manifest.json beside the index, for engines that read no index (write-docker-manifest.ts). */
+  /** A manifest.json in addition to the index, for engines that read no index (write-docker-manifest.ts). */
   dockerManifest?: Uint8Array;
 }
 
 /**
- * Writes an OCI archive: an OCI layout as a tar (OCI image spec, image-layout.md), for a containerd store or Podman. The caller makes sure
- * that the target has the blobs that are left out: a containerd store also accepts an incomplete image, which it can never export.
+ * Writes an OCI archive: an OCI layout as a tar (OCI image spec, image-layout.md), for a containerd store or Podman. The caller must ensure
+ * that the target has the omitted blobs: a containerd store also accepts an incomplete image, but can never export it.
  */
 export function writeOciArchive({ config, manifest, blobs, names, dockerManifest }: OciArchiveToWrite): TarStream {
   const files = new Map<string, FileToWrite>();
@@ -27,15 +27,15 @@ export function writeOciArchive({ config, manifest, blobs, names, dockerManifest
 
 export interface OciArchiveToStream {
   blobs: AsyncIterable<BlobFile>;
-  /** Called when all blobs have passed. */
+  /** Called after all blobs have been sent. */
   finish: () => Promise<Omit<OciLayoutToWrite, "blobs">>;
   /** Receives the error of `blobs` or `finish`. */
   onError: (error: unknown) => void;
 }
 
 /**
- * Streams the same archive from blobs that are still arriving. When they or `finish` fail, the archive ends properly without an image: the
- * engine that loads it refuses it, and is not interrupted.
+ * Streams the same archive from blobs that are still arriving. If they or `finish` fail, the archive ends correctly, but without an image:
+ * the engine that loads it is not interrupted, and refuses it.
  */
 export function streamOciArchive({ blobs, finish, onError }: OciArchiveToStream): Readable {
   return streamTar(

@@ -11,11 +11,11 @@ import { namedDescriptors, OCI_LAYOUT_FILE, writeIndex, type OciLayoutToWrite, b
 import { moveFile, replaceFile } from "./replace-file.ts";
 
 /**
- * Writes an image's blobs into a folder that is, or becomes, an OCI layout (OCI image spec, image-layout.md). Each blob appears whole or not
- * at all. Moves the verified files of layers where the file system can, over a blob of the same name, which may be damaged. Nobody finds the
- * image before {@link addImageToIndex}.
+ * Writes an image's blobs into a folder that is, or becomes, an OCI layout (OCI image spec, image-layout.md). Each blob appears completely
+ * or not at all. Moves the verified files of layers if the file system allows it, and replaces blobs with the same name, which may be
+ * damaged. The image is not visible before {@link addImageToIndex}.
  *
- * @param runId in the names of temporary files, which end with `.RUN.part`
+ * @param runId used in the names of temporary files, which end with `.RUN.part`
  */
 export async function writeImageBlobs(
   folder: string,
@@ -30,11 +30,11 @@ export async function writeImageBlobs(
 }
 
 /**
- * Adds an image to a layout's index.json and manifest.json under these names, which lead to this image alone from then on
- * ({@link addIndexEntries}). Replaces index.json last and atomically: a reader, also after a crash, finds the old state or the new one.
- * Not for two writers at once. `onBytes` receives the progress, the manifests of all named images.
+ * Adds an image to a layout's index.json and manifest.json under these names, which then lead only to this image ({@link addIndexEntries}).
+ * Replaces index.json last and atomically: even after a crash, a reader finds either the old state or the new one. Not safe for concurrent
+ * writers. `onBytes` receives the progress: bytes of the manifests of all named images.
  *
- * Throws `InvalidImage` for an index.json that is invalid or full, and the file system's errors; nothing is written in these cases.
+ * Throws `InvalidImage` for an index.json that is invalid or full, and the file system's errors. Writes nothing in these cases.
  */
 export async function addImageToIndex(
   folder: string,
@@ -56,7 +56,7 @@ export async function addImageToIndex(
   await replaceFile(join(folder, "index.json"), index, runId);
 }
 
-/** Writes a small blob into a layout, unless the same bytes are there. Replaces a blob that cannot be read. */
+/** Writes a small blob into a layout, unless it already contains the same bytes. Replaces a blob that cannot be read. */
 export async function writeBytes(folder: string, path: string, bytes: Uint8Array, runId: string): Promise<void> {
   const present = await openFolderFiles(folder)
     .read(path, bytes.length)

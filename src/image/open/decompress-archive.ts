@@ -18,7 +18,7 @@ export class CannotDecompressArchive extends InvalidImage {
 
 /**
  * Yields the tar of an archive that may be compressed as a whole with gzip or zstd, identified by its first bytes. Refuses a file that is
- * no tar by its first block, before it reads more. Leaves `source` to its owner.
+ * not a tar after its first block, without reading more. Leaves `source` to its owner.
  * Throws `InvalidImage`, {@link CannotDecompressArchive}, and `source`'s own errors.
  */
 export async function* decompressArchive(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {

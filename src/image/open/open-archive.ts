@@ -9,8 +9,8 @@ import { isPartialArchive, openPartialArchive } from "../partial/open-partial-ar
 import type { ImageArchive } from "../archive/image-archive.ts";
 
 /**
- * Opens a file or folder of images in its actual format: users name one format and pass another. `kind`, the format that was named, decides
- * for an archive that is both, as written by `docker save` since Docker 25.
+ * Opens a file or folder of images in its actual format, because users name one format and pass another. If an archive has both formats, as
+ * `docker save` writes since Docker 25, the named format `kind` decides.
  * Throws `InvalidImage`, and the file system's errors.
  */
 export async function openArchive(kind: ArchiveKind, path: string): Promise<ImageArchive> {

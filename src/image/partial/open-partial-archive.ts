@@ -19,12 +19,14 @@ import {
   type PartialLayer,
 } from "./partial-image.ts";
 
-/** Tells whether an archive is a partial one. */
+/** Returns whether an archive is a partial archive. */
 export async function isPartialArchive(files: RandomAccessFiles): Promise<boolean> {
   return (await files.sizeOf(PARTIAL_FILE)) !== undefined;
 }
 
-/** Opens a partial archive, which holds one image. Owns `files` when it resolves. Throws `InvalidImage`, and the file system's errors. */
+/**
+ * Opens a partial archive, which contains one image. Owns `files` when it resolves. Throws `InvalidImage`, and the file system's errors.
+ */
 export async function openPartialArchive(files: RandomAccessFiles): Promise<ImageArchive> {
   const partial = parsePartialImage(await files.read(PARTIAL_FILE, MAX_PARTIAL_FILE));
   const names = [...partial.names];
@@ -79,7 +81,7 @@ async function archivedLayer(files: RandomAccessFiles, layer: PartialLayer): Pro
   return { diffId, blob: { mediaType, digest: blob.digest, size: blob.size }, open };
 }
 
-/** Returns what opens a blob: its bytes are verified. A blob that the archive should hold is there, and has its size. */
+/** Checks that a blob exists with the right size. Returns a function that opens it as a verified stream. */
 async function openBlob(
   files: RandomAccessFiles,
   diffId: string,
@@ -89,7 +91,9 @@ async function openBlob(
   const size = await files.sizeOf(path);
   if (size !== expected) {
     throw new InvalidImage(
-      size === undefined ? `it lacks ${digest}, which it should hold` : `${digest} has ${size} bytes, not ${expected}`,
+      size === undefined
+        ? `it lacks ${digest}, which it should contain`
+        : `${digest} has ${size} bytes, not ${expected}`,
     );
   }
   return () => verifiedStream(files.open(path), { what: `layer ${diffId}`, digest, size });

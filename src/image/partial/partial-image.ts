@@ -7,31 +7,31 @@ import { parseBoundedJson } from "../parse-json.ts";
 import { tryReference } from "../reference.ts";
 
 /**
- * The file that describes the image of a partial archive. There is no index.json, oci-layout or manifest.json beside it: no other program
- * takes the archive for an image that lacks nothing (docs/air-gap.md).
+ * The file that describes the image of a partial archive. The archive has no index.json, oci-layout or manifest.json, so other programs
+ * cannot mistake it for a complete image (docs/air-gap.md).
  */
 export const PARTIAL_FILE = "docker-over-ssh-partial.json";
 const FORMAT = "docker-over-ssh/partial";
 const VERSION = 1;
 
-/** Bytes of {@link PARTIAL_FILE} at most: a layer takes some 300. */
+/** The maximum size of {@link PARTIAL_FILE} in bytes. Each layer needs some 300. */
 export const MAX_PARTIAL_FILE = 1024 * 1024;
 const LIMITS = { depth: 4, values: 16_384 };
 const MAX_NAMES = 100;
-/** Bytes of a layer's plain tar at most: messages carry no larger size. */
+/** The maximum size of a layer's plain tar in bytes, which is that of messages. */
 const MAX_SIZE = 2 ** 50;
 
-/** Thrown for a partial archive that another version has written. The message says which. */
+/** Thrown for a partial archive of another version of the format. The message names the version. */
 export class OtherPartialVersion extends InvalidImage {}
 
-/** An image without the layers that an engine elsewhere has. */
+/** An image without the layers that the receiving engine has. */
 export interface PartialImage {
   /** References with a tag. */
   names: readonly string[];
   config: Digest;
-  /** When the list was made of what that engine has: ISO 8601. */
+  /** The time when the have list of that engine was written, in ISO 8601. */
   listed: string;
-  /** The delta base of all layers by delta: the chain ID of its uppermost layer. */
+  /** The delta base of all layers by delta. */
   base?: PartialBase | undefined;
   /** Bottom first. */
   layers: readonly PartialLayer[];
@@ -59,7 +59,7 @@ export function parsePartialImage(bytes: Buffer): PartialImage {
   if (format !== FORMAT) throw malformed("format");
   if (version !== VERSION) {
     throw new OtherPartialVersion(
-      `a partial archive of version ${typeof version === "number" ? version : "?"}, and this program reads version ${VERSION}`,
+      `a partial archive of version ${typeof version === "number" ? version : "?"}, but this program reads version ${VERSION}`,
     );
   }
   if (!Array.isArray(names) || names.length > MAX_NAMES || !names.every(isTagged)) throw malformed("names");

@@ -7,7 +7,7 @@ export interface PartialToWrite {
   image: PartialImage;
   /** Byte for byte. */
   config: Uint8Array;
-  /** The blobs of the layers that are not present there, by their digests; each once. */
+  /** The paths of the blobs of all layers that are not present in the receiving engine, by digest. */
   paths: ReadonlyMap<string, string>;
 }
 

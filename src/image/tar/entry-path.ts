@@ -1,9 +1,9 @@
 import { InvalidImage } from "../invalid-image.ts";
 
 /**
- * Normalises the path of an archive's entry: without `./` and without a slash at either end, "" for the archive's root. A leading slash means
- * the archive's root, as for Docker. Paths of a tar are never used in the file system; a path that leads out of the archive is
- * refused nevertheless. Throws {@link InvalidImage}.
+ * Normalises the path of an archive's entry: without `./` and without a slash at either end, "" for the archive's root. A leading slash
+ * means the archive's root, as for Docker. Throws {@link InvalidImage} for a path that leads out of the archive, although paths of a tar
+ * are never used in the file system.
  */
 export function entryPath(name: string): string {
   const parts = name.split("/").filter((part) => part !== "." && part !== "");
@@ -28,7 +28,7 @@ export function linkTarget(path: string, type: "symlink" | "link", target: strin
   return from.join("/");
 }
 
-/** Quotes an untrusted name for a message: truncated, and without control characters. */
+/** Quotes an untrusted name for a message, truncated and without control characters. */
 export function quoted(name: string): string {
   return JSON.stringify(name.length > 120 ? `${name.slice(0, 120)}…` : name);
 }

@@ -4,9 +4,9 @@ import { linkTarget, quoted } from "./entry-path.ts";
 import type { TarHeader } from "./tar-entries.ts";
 
 /**
- * Returns the file at a path of an archive, following links; undefined without one. Docker up to 24.0 writes a symbolic link for a layer
- * that an image has twice, Podman for each layer's former name.
- * Throws `InvalidImage` for links that lead out of the archive, or in a circle.
+ * Follows links, and returns the file at a path of an archive; undefined if there is none. Docker up to 24.0 writes a symbolic link for a
+ * layer that an image has twice, Podman writes one for each layer's former name.
+ * Throws `InvalidImage` for links that lead out of the archive, and for circular ones.
  */
 export function followLinks<T extends TarHeader>(entries: ReadonlyMap<string, T>, path: string): T | undefined {
   let entry = entries.get(path);
@@ -18,8 +18,8 @@ export function followLinks<T extends TarHeader>(entries: ReadonlyMap<string, T>
 }
 
 /**
- * Adds an entry under its path. Throws `InvalidImage` for a second entry of the same path: an engine keeps the last one, other programs read
- * the first, and neither can be trusted.
+ * Adds an entry under its path. Throws `InvalidImage` for a second entry with the same path: an engine uses the last one, other programs
+ * use the first, and neither can be trusted.
  */
 export function addEntry<T extends TarHeader>(entries: Map<string, T>, entry: T): void {
   if (entry.type === "directory") return;

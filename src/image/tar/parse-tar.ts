@@ -2,7 +2,7 @@ import { pipeline } from "node:stream/promises";
 import { extract, type Extract } from "tar-stream";
 import { InvalidImage } from "../invalid-image.ts";
 
-/** A tar-stream parser that is being fed from a source. */
+/** A tar-stream parser that reads from a source. */
 export interface TarParsing {
   parser: Extract;
   /** Returns the true cause of an error in the parser's loop: the source's own error or the signal's reason, else `InvalidImage`. */
@@ -11,11 +11,13 @@ export interface TarParsing {
   stop: () => Promise<void>;
 }
 
-/** Feeds a parser no faster than it is read. Owns `source`, whose iterator ends when the parser stops. */
+/**
+ * Starts a parser, which reads the source no faster than its entries are read. Owns `source`, whose iterator ends when the parser stops.
+ */
 export function parseTar(source: AsyncIterable<Buffer>, signal?: AbortSignal): TarParsing {
   const parser = extract();
   let failure: { error: unknown } | undefined;
-  // A pipeline passes one error to all of its streams; this generator records whether it was the source's.
+  // A pipeline passes one error to all of its streams; this generator records whether it came from the source.
   async function* watched(): AsyncGenerator<Buffer> {
     try {
       yield* source;
@@ -39,7 +41,7 @@ export function parseTar(source: AsyncIterable<Buffer>, signal?: AbortSignal): T
   };
 }
 
-/** Gives the error of a stream that was destroyed without a reason a message of its own: the archive may be valid. */
+/** Replaces the error of a stream that was destroyed without a reason: the archive may be valid. */
 function sourceError(error: unknown): unknown {
   const { code } = error as NodeJS.ErrnoException;
   return code === "ERR_STREAM_PREMATURE_CLOSE"

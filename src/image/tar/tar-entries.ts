@@ -7,29 +7,29 @@ import { parseTar } from "./parse-tar.ts";
 
 /** The checked header of a tar's entry. */
 export interface TarHeader {
-  /** In the form of {@link entryPath}. */
+  /** Normalised by {@link entryPath}. */
   path: string;
   type: "file" | "directory" | "symlink" | "link";
-  /** Bytes of content, 0 for an entry that is no file. */
+  /** Bytes of content. 0 unless the entry is a file. */
   size: number;
-  /** A link's target as written, else "". */
+  /** The verbatim target of a link, else "". */
   target: string;
 }
 
-/** An entry of a tar that streams by. */
+/** An entry of a streamed tar. */
 export interface PassingEntry extends TarHeader {
-  /** Yields the rest of the content. A rest that is not read is skipped when the next entry is requested. */
+  /** Yields the rest of the content. Unread content is skipped when the next entry is requested. */
   chunks(): AsyncGenerator<Buffer>;
 }
 
 type Entry = Extract extends AsyncIterable<infer E> ? E : never;
 
 /**
- * Yields the entries of a tar as they arrive (pax(1), "ustar Interchange Format", with pax and GNU extensions), and reads no faster than they
- * are consumed. Owns `source`, and destroys it when the loop is left early.
+ * Yields the entries of a tar as they arrive (pax(1), "ustar Interchange Format", with pax and GNU extensions), and reads no faster than
+ * they are consumed. Owns `source`, and destroys it if the loop is left early.
  *
- * Throws {@link InvalidImage} for a file that is no tar, is truncated, or has names that lead out of it; `source`'s own error and the
- * signal's reason unchanged.
+ * Throws {@link InvalidImage} for a file that is not a tar, is truncated, or has names that lead out of it. Throws `source`'s own error and
+ * the signal's reason unchanged.
  */
 export async function* tarEntries(source: Readable, signal?: AbortSignal): AsyncGenerator<PassingEntry> {
   const { parser, causeOf, stop } = parseTar(source, signal);
@@ -45,17 +45,20 @@ export async function* tarEntries(source: Readable, signal?: AbortSignal): Async
   } catch (error) {
     throw causeOf(error);
   } finally {
-    // First, so that a stalled source is not waited for.
+    // Called first: otherwise, `stop` would wait for a stalled source.
     source.destroy();
     await stop();
   }
 }
 
-/** Reads an entry's content in several loops, each continuing where the last one left off: leaving tar-stream's own loop ends the whole tar. */
+/**
+ * Allows several loops over an entry's content, each of which continues where the last one ended: leaving tar-stream's own loop would end
+ * the whole tar.
+ */
 function contentOf(entry: Entry, causeOf: (error: unknown) => unknown): () => AsyncGenerator<Buffer> {
   const content = entry[Symbol.asyncIterator]() as AsyncIterator<Buffer, unknown>;
   let last: Promise<IteratorResult<Buffer, unknown>> | undefined;
-  // One read at a time, also after a loop was left while it waited: tar-stream forgets the first of two pending reads.
+  // One read at a time, even after a loop was left during a read: tar-stream forgets the first of two pending reads.
   const next = async (before: typeof last): Promise<IteratorResult<Buffer, unknown>> => {
     try {
       await before;

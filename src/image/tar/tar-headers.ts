@@ -5,7 +5,7 @@ import { notTar } from "./parse-tar.ts";
 
 /** Bytes read at once: the headers of small files lie close together. */
 const WINDOW = 64 * 1024;
-/** Bytes written to the parser at once: its high-water mark, so that it emits "drain" when it needs more. */
+/** Bytes written to the parser at once. This is its high-water mark, so it emits "drain" when it needs more. */
 const CHUNK = 16 * 1024;
 
 /** A header of a tar on disk. */
@@ -29,8 +29,8 @@ export class TarHeaders {
   }
 
   /**
-   * Reads the first header from `position` on, including the pax and GNU headers before it. Returns undefined when only zeros
-   * follow. Throws `InvalidImage` for bytes that are no tar, and the file system's errors.
+   * Reads the first header from `position` on, including the pax and GNU headers before it. Returns undefined if only zeros follow. Throws
+   * `InvalidImage` for bytes that are not a tar, and the file system's errors.
    */
   async at(position: number): Promise<HeaderAtOffset | undefined> {
     const parser = extract();

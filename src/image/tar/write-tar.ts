@@ -3,12 +3,12 @@ import { Readable, type Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { pack, type Pack } from "tar-stream";
 
-/** A file to write into a tar. Its path has at most 100 bytes, all ASCII: a longer one needs more headers. */
+/** A file to write into a tar. Its path must be ASCII and have at most 100 bytes, because other paths need more headers. */
 export type FileToWrite = { path: string } & (
   | { content: Uint8Array }
   /** A file of exactly `size` bytes in the file system. */
   | { file: string; size: number }
-  /** A stream of exactly `size` bytes, opened when its turn comes; it is read to its end, or destroyed. */
+  /** A stream of exactly `size` bytes, opened when it is needed, and read to its end or destroyed. */
   | { open: () => Promise<Readable>; size: number }
 );
 
@@ -23,15 +23,15 @@ const BLOCK = 512;
 const END = 2 * BLOCK;
 
 /**
- * Writes a tar (POSIX ustar) of world-readable files owned by root. The same files give the same bytes. Reads nothing before the stream is
- * read. The stream fails when a file has another size than its `size`.
+ * Writes a tar (POSIX ustar) of world-readable files owned by root. The same files give the same bytes. Reads no file before the stream is
+ * read. The stream fails if the size of a file differs from `size`.
  */
 export function writeTar(files: readonly FileToWrite[]): TarStream {
   const size = files.reduce((sum, file) => sum + BLOCK + padded(sizeOf(file)), END);
   return Object.assign(streamTar(files), { size });
 }
 
-/** Writes the same tar from files that arrive one after the other. */
+/** Writes the same tar from files that become available one after the other. */
 export function streamTar(files: Iterable<FileToWrite> | AsyncIterable<FileToWrite>): Readable {
   return Readable.from(chunksOf(files), { objectMode: false });
 }

@@ -2,7 +2,7 @@ import { createReadStream, createWriteStream } from "node:fs";
 import { rm } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import type { KeptFile, StoredLayer, UnidentifiedFile } from "../../image/docker/unidentified-files.ts";
+import type { FileCopy, StoredLayer, UnidentifiedFile } from "../../image/docker/unidentified-files.ts";
 import type { Digest } from "../../image/digest.ts";
 import { Failure } from "../../output/errors.ts";
 import type { SpooledLayer } from "../../engine-push/dry-push.ts";
@@ -33,7 +33,7 @@ export class UnidentifiedBlobs {
   }
 
   /** Writes one to a file. Skips one that has no room on the disk: that is an error only if it is wanted. */
-  async keep(stream: Readable, { size }: UnidentifiedFile): Promise<KeptFile> {
+  async keep(stream: Readable, { size }: UnidentifiedFile): Promise<FileCopy> {
     let path: string | undefined;
     try {
       const spool = await this.#spool.open();
@@ -50,7 +50,7 @@ export class UnidentifiedBlobs {
     }
   }
 
-  #keptAt(path: string): KeptFile {
+  #keptAt(path: string): FileCopy {
     return {
       identified: async (diffId, stored) => {
         if (stored === undefined) throw new Error("a file that was kept whole has no digest");
@@ -78,6 +78,6 @@ export class UnidentifiedBlobs {
 }
 
 /** A file that was not written. */
-function skipped(failure: Failure): KeptFile {
+function skipped(failure: Failure): FileCopy {
   return { identified: async () => await Promise.reject(failure), discard: async () => {} };
 }

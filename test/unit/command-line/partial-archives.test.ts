@@ -132,7 +132,7 @@ describe("rejects a damaged or hostile archive, and gives no image a name:", asy
       "another version has written it",
       (files) => files.set(PARTIAL_FILE, Buffer.from(JSON.stringify({ ...description(files), version: 2 }))),
       3,
-      "bad.tar is a partial archive of version 2, and this program reads version 1",
+      "bad.tar is a partial archive of version 2, but this program reads version 1",
     ],
     [
       "its name has a digest",

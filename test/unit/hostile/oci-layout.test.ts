@@ -51,7 +51,7 @@ describe.concurrent("an OCI layout", () => {
         { name: blobPath(fakeDigest), content: selfIndex },
       ],
       12,
-      /has the digest|its descriptor says/,
+      /has the digest|its descriptor states/,
     ],
     [
       "indexes within indexes",
@@ -85,19 +85,19 @@ describe.concurrent("an OCI layout", () => {
       "a wrong size of the manifest",
       [...without(layout, "index.json"), index([{ ...manifest.descriptor, size: manifest.descriptor.size + 1 }])],
       12,
-      /its descriptor says/,
+      /its descriptor states/,
     ],
     [
       "a wrong size of the config",
       withManifest((whole) => ({ ...whole, config: { ...whole.config, size: 5 } })),
       12,
-      /its descriptor says 5/,
+      /its descriptor states 5/,
     ],
     [
       "a wrong size of a layer",
       withManifest((whole) => ({ ...whole, layers: whole.layers.map((layer) => ({ ...layer, size: 5 })) })),
       12,
-      /its descriptor says 5/,
+      /its descriptor states 5/,
     ],
     [
       "a config of another digest",
@@ -120,7 +120,7 @@ describe.concurrent("an OCI layout", () => {
   test("in a tar: with a wrong size of a layer", async () => {
     const small = withManifest((whole) => ({ ...whole, layers: whole.layers.map((layer) => ({ ...layer, size: 5 })) }));
     const path = await tarFile(await makeTar(small));
-    expect(await push(`oci-archive:${path}`)).toEqual(refused(12, /its descriptor says 5/));
+    expect(await push(`oci-archive:${path}`)).toEqual(refused(12, /its descriptor states 5/));
   });
 
   test("with a config of 1 GB, as a folder and as a tar", async () => {
@@ -145,6 +145,6 @@ describe.concurrent("an OCI layout", () => {
     await rename(join(path, lowestBlob), join(path, "x"));
     await rename(join(path, topBlob), join(path, lowestBlob));
     await rename(join(path, "x"), join(path, topBlob));
-    expect(await push(`oci:${path}`)).toEqual(refused(12, /its descriptor says/));
+    expect(await push(`oci:${path}`)).toEqual(refused(12, /its descriptor states/));
   });
 });

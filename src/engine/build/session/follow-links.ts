@@ -11,7 +11,9 @@ const MAX_STEPS = 10_000;
  */
 export function followLinks(entries: readonly ContextEntry[], paths: readonly string[]): string[] {
   const links = new Map(
-    entries.flatMap((one) => (one.kind === "symlink" ? [[shownPath(one.path), shownPath(one.target)] as const] : [])),
+    entries.flatMap((entry) =>
+      entry.kind === "symlink" ? [[shownPath(entry.path), shownPath(entry.target)] as const] : [],
+    ),
   );
   const resolved = new Set<string>();
   const waiting = paths.map(cleanPath);

@@ -71,7 +71,7 @@ function pick(
     const isExcluded = excludes?.excludes(path, parent?.excluded, excluded) ?? false;
     const isPicked = isIncluded && !isExcluded;
     if (isPicked) {
-      for (const folder of open.filter((one) => !one.isPicked)) {
+      for (const folder of open.filter((each) => !each.isPicked)) {
         folder.isPicked = true;
         picked.push(folder.entry);
       }

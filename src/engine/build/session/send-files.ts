@@ -94,7 +94,7 @@ async function receive(
 }
 
 async function allOrFirstError(all: readonly Promise<void>[]): Promise<void> {
-  for (const one of all) one.catch(() => {});
+  for (const promise of all) promise.catch(() => {});
   await Promise.all(all);
 }
 

@@ -94,7 +94,7 @@ describe("a hostile listing:", () => {
   test("rejects a count of entries without entries before it allocates memory", () => {
     const bytes = new ByteWriter();
     for (const number of [1, 2 ** 40]) bytes.number(number);
-    expect(() => decodeListing(bytes.take(), CONTEXT_LIMITS)).toThrow("fewer entries than it says");
+    expect(() => decodeListing(bytes.take(), CONTEXT_LIMITS)).toThrow("fewer entries than it declares");
   });
 
   test("random damage yields valid entries, or a context-invalid failure", () => {

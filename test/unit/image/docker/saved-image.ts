@@ -3,7 +3,7 @@ import { buffer } from "node:stream/consumers";
 import { expect } from "vitest";
 import { verifyLayer } from "../../../../src/image/layer/verify-layer.ts";
 import { readSavedImage, type ReadSavedImageOptions } from "../../../../src/image/docker/read-saved-image.ts";
-import type { KeepFile, StoredLayer } from "../../../../src/image/docker/unidentified-files.ts";
+import type { CopyFile, StoredLayer } from "../../../../src/image/docker/unidentified-files.ts";
 import { digestOf, type Digest } from "../../../../src/image/digest.ts";
 import type { TestImage } from "../make-image.ts";
 import { chopped } from "../../pseudo-random.ts";
@@ -31,7 +31,7 @@ export async function read(
   const events: string[] = [];
   let waiting = 0;
   let mostWaiting = 0;
-  const onUnidentified: KeepFile = async (body, { path }) => {
+  const onUnidentified: CopyFile = async (body, { path }) => {
     const bytes = await buffer(body);
     events.push("kept");
     mostWaiting = Math.max(mostWaiting, (waiting += 1));

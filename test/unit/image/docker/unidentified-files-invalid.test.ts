@@ -121,7 +121,7 @@ describe("invalid archives", () => {
     await expect(read(tar, image, { keeps: true })).rejects.toThrow("no image with the layers");
   });
 
-  test("a KeepFile fails: its error is passed on, and the archive is destroyed", async () => {
+  test("a CopyFile fails: its error is passed on, and the archive is destroyed", async () => {
     const source = stream(await makeTar(layout("0123mc").entries));
     const full = new Error("no space left on device");
     const options = { diffIds: image.diffIds, wanted: new Set<Digest>(image.diffIds), onLayer: async () => {} };

@@ -90,7 +90,7 @@ describe("compressed blobs are kept until manifest and config have passed", () =
     }
   });
 
-  test("none without a KeepFile: they are unrecognised", async () => {
+  test("none without a CopyFile: they are unrecognised", async () => {
     const { entries } = layout("01m2c3");
     const wanted = new Set([second, top]);
     expect(await read(await makeTar(entries), image, { wanted })).toMatchObject({ absent: [], unrecognised: [second] });

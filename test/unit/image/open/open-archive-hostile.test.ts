@@ -130,7 +130,7 @@ test.each([
     ),
     "more than 50000 manifests",
   ],
-  ["a manifest of another size", ociEntry(oci.blobs, [wrongManifestSize]), "its descriptor says"],
+  ["a manifest of another size", ociEntry(oci.blobs, [wrongManifestSize]), "its descriptor states"],
   [
     "a blob of another digest",
     [
@@ -147,7 +147,7 @@ test.each([
   [
     "a layer of another size",
     ociEntry([...oci.blobs, wrongLayerSizes], [descriptorOf(wrongLayerSizes, MEDIA_TYPE.ociManifest)]),
-    "its descriptor says",
+    "its descriptor states",
   ],
   [
     "a huge config",
