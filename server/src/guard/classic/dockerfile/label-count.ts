@@ -47,6 +47,6 @@ function valueOf({ line }: Instruction, value: string, variables: Variables): st
     return variables.expand(value);
   } catch (error) {
     if (!(error instanceof ExpansionError)) throw error;
-    throw dockerfileRefusal("dockerfile.labels", line, `the value of a label cannot be told: ${error.message}`);
+    throw dockerfileRefusal("dockerfile.labels", line, `the value of a label cannot be determined: ${error.message}`);
   }
 }
