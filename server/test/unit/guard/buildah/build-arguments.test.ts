@@ -20,7 +20,7 @@ const tenant: Tenant = {
 const argumentsOf = (request: Partial<BuildRequest>): string =>
   buildArguments({ ...PLAIN_BUILD, ...request }, tenant, setup, "none").join(" ");
 
-test("a build takes images from the storage alone, and its labels and limits are the guard's", () => {
+test("a build uses only images of the storage, and has the guard's labels and limits", () => {
   const labels = { "docker-over-ssh.guard.tenant": "b", team: "blue", other: "1" };
   const found = argumentsOf({ labels, ulimits: ["nofile=99:99", "core=0:0"] });
   expect(found).toContain("--pull=never");
@@ -30,7 +30,7 @@ test("a build takes images from the storage alone, and its labels and limits are
   expect(found).toContain("--ulimit core=0:0 --ulimit nofile=10:10");
 });
 
-test("values of build arguments are no arguments of a program, unless their names are the program's own", () => {
+test("passes values of build arguments as variables, unless buildah itself reads variables of these names", () => {
   const buildArgs = { TOKEN: "secret", LD_PRELOAD: "/x.so", PATH: "/evil", NONE: null };
   expect(argumentsOf({ buildArgs })).not.toContain("secret");
   expect(argumentsOf({ buildArgs })).toContain("--build-arg TOKEN --build-arg LD_PRELOAD=/x.so");
@@ -44,7 +44,7 @@ test.each([
   "docker-archive:/etc/passwd",
   "docker-daemon:a:b",
   "docker://dir:/x",
-])("no base: %s", (text) => {
+])("refuses the base %s", (text) => {
   expect(() => baseOf(text)).toThrow(expect.objectContaining({ rule: "base.refused" }) as Error);
 });
 
@@ -53,17 +53,17 @@ test.each<[Partial<BuildRequest>, string]>([
   [{ remote: "https://example.com/a.git" }, "sent to it"],
   [{ dockerfile: "../Dockerfile" }, "outside"],
   [{ dockerfile: "/etc/passwd" }, "outside"],
-])("refused: %o", (request, words) => {
+])("refuses %o", (request, words) => {
   expect(() => checkRequest({ ...PLAIN_BUILD, ...request }, setup)).toThrow(words);
 });
 
-test("a size of /dev/shm is refused where steps share the one of buildah", () => {
+test("refuses a size of /dev/shm if steps share buildah's", () => {
   const request = { ...PLAIN_BUILD, shmSize: 1 };
   expect(() => checkRequest(request, setup)).not.toThrow();
   expect(() => checkRequest(request, { ...setup, isolation: "chroot" })).toThrow("--shm-size");
 });
 
-test("buildah may read its storage, and one image of a registry", () => {
+test("buildah may read only its storage and one image of a registry", () => {
   const reference = { given: "alpine", domain: "docker.io", path: "library/alpine", tag: "3" };
   expect(imagePolicy(reference)).toEqual({
     default: [{ type: "reject" }],
@@ -75,7 +75,7 @@ test("buildah may read its storage, and one image of a registry", () => {
   expect(JSON.stringify(imagePolicy(undefined))).not.toContain("docker.io");
 });
 
-test("a program is in a user namespace, in namespaces that end with it, and in no network", () => {
+test("a program runs in a user namespace, in namespaces that end with it, and without a network", () => {
   const sandbox = { folder: "/f", cgroupFiles: ["/c/cgroup.procs"], policy: {}, registries: "", hasAuthFile: false };
   const found = sandboxArguments(["buildah"], { ...sandbox, userNamespace: "/proc/1/fd/3", network: "none", user: 5 });
   expect(found.slice(2)).toEqual(expect.arrayContaining(["/f", "/c/cgroup.procs", "--user=/proc/1/fd/3", "--net"]));
@@ -93,20 +93,20 @@ test.each([
   ["COMMIT docker.io/library/x:1", undefined],
   ["COMMIT", undefined],
   ["text of a step", "text of a step\n"],
-])("line: %s", (line, expected) => {
+])("translates the line %s", (line, expected) => {
   expect(streamLine(line)).toBe(expected);
 });
 
-test("a command that fails has its exit status, as from docker", () => {
+test("reports the exit status of a failed command like docker", () => {
   expect(errorLine('building at STEP "RUN false": while running runtime: exit status 3', false)).toEqual({
     errorDetail: { code: 3, message: "The command 'false' returned a non-zero code: 3" },
     error: "The command 'false' returned a non-zero code: 3",
   });
 });
 
-test("a command that was killed for its memory says so", () => {
-  const said = 'building at STEP "RUN hog": while running runtime: exit status 1';
+test("reports that a command was killed because of its memory", () => {
+  const error = 'building at STEP "RUN hog": while running runtime: exit status 1';
   const message =
     "The command 'hog' returned a non-zero code: 137: the memory that builds of this tenant may have was used up";
-  expect(errorLine(said, true)).toEqual({ errorDetail: { code: 137, message }, error: message });
+  expect(errorLine(error, true)).toEqual({ errorDetail: { code: 137, message }, error: message });
 });

@@ -38,22 +38,22 @@ interface Scene {
   dockerfile?: string;
   policy?: Partial<Policy>;
   quotas?: Partial<Quotas>;
-  /** What the storage has; a build adds an image of 10 bytes with the digit 1 */
+  /** The images in the storage. A build adds an image of 10 bytes with the digit 1 */
   stored?: readonly StoredOne[];
-  /** What `buildah build` prints last, or why it fails */
+  /** The last line of `buildah build`, or its error */
   printed?: string | BuildahError;
   /** A quota that ends the build while `buildah build` runs */
   quota?: Refusal;
 }
 
-/** A tenant's storage, in which a stand-in for buildah works */
+/** Creates a tenant's storage, in which a stand-in for buildah works. */
 async function bedWith({ dockerfile, policy, quotas, stored = [], printed = idOf("1"), quota }: Scene = {}) {
   const folder = await temporaryFolder();
   const ledger = await openLedger(join(folder.path, "ledger"));
   const limits = createLimits(ledger);
-  const place = new AbortController();
+  const slot = new AbortController();
   if (quota !== undefined)
-    vi.spyOn(limits, "startBuild").mockResolvedValue({ signal: place.signal, [Symbol.asyncDispose]: async () => {} });
+    vi.spyOn(limits, "startBuild").mockResolvedValue({ signal: slot.signal, [Symbol.asyncDispose]: async () => {} });
   onTestFinished(async () => {
     await limits[Symbol.asyncDispose]();
     await ledger[Symbol.asyncDispose]();
@@ -75,7 +75,7 @@ async function bedWith({ dockerfile, policy, quotas, stored = [], printed = idOf
     }
     if (name === "build") {
       if (printed instanceof BuildahError) throw printed;
-      place.abort(quota);
+      slot.abort(quota);
       signal.throwIfAborted();
       if (!images.has(idOf("1"))) images.set(idOf("1"), { id: idOf("1"), names: [], tenant: "a", size: 10 });
       give(
@@ -129,7 +129,7 @@ async function bedWith({ dockerfile, policy, quotas, stored = [], printed = idOf
   return { build, images: createImages(parts), caller, lines, removed, ledger };
 }
 
-test("an image that is built is the tenant's", async () => {
+test("records a built image as the tenant's", async () => {
   const { build, lines, ledger, images, caller } = await bedWith({ dockerfile: "FROM scratch" });
   await build();
   expect(lines).toContainEqual({ stream: "Successfully tagged app:latest\n" });
@@ -137,7 +137,7 @@ test("an image that is built is the tenant's", async () => {
   expect(await images.inspect(caller, "app", { manifests: false })).toMatchObject({ RepoTags: ["app:latest"] });
 });
 
-test("a build that its quota ends tells the reason, and leaves no image", async () => {
+test("reports the reason when a quota ends a build, and leaves no image", async () => {
   const quota = new Refusal("quota.build-time", "the build time is used up");
   const { build, ledger, lines } = await bedWith({ dockerfile: "FROM scratch", quota });
   await expect(build()).rejects.toBe(quota);
@@ -181,7 +181,7 @@ test.each<[rule: string, quotas: Partial<Quotas>]>([
   expect(ledger.read("a").images).toEqual([]);
 });
 
-test("a build that has made what the tenant has, and passes a quota, removes nothing", async () => {
+test("removes no image if a build beyond a quota has created one that the tenant has", async () => {
   const stored = [{ id: idOf("1"), names: ["docker.io/library/own:1"], tenant: "a", size: 10 }];
   const scene = { dockerfile: "FROM scratch", quotas: { images: 2 }, stored };
   const { build, images, caller, removed } = await bedWith(scene);
@@ -190,19 +190,19 @@ test("a build that has made what the tenant has, and passes a quota, removes not
   expect(removed).toEqual([]);
 });
 
-test("a name moves to what was built last, whose earlier image counts on without it", async () => {
+test("moves a name to the last built image; the earlier image still counts", async () => {
   const stored = [{ id: idOf("2"), names: ["docker.io/library/app:latest"], tenant: "a" }];
   const { build, images, caller } = await bedWith({ dockerfile: "FROM scratch", quotas: { images: 2 }, stored });
   await build({ names: ["app"] });
   expect(await images.inspect(caller, "app", { manifests: false })).toMatchObject({ Id: `sha256:${idOf("1")}` });
 });
 
-test("a context that is no tar, or too large, is refused", async () => {
+test("refuses a context that is too large", async () => {
   const { build } = await bedWith({ dockerfile: "FROM scratch", quotas: { context: 1 } });
   await expect(build()).rejects.toMatchObject({ rule: "context.invalid", statusCode: 400 });
 });
 
-test("what was fetched as a base that policy no longer allows goes before the next build", async () => {
+test("removes fetched bases that the policy no longer allows before the next build", async () => {
   const stored = [
     { id: idOf("2"), names: ["docker.io/library/alpine:3"] },
     { id: idOf("3"), names: ["docker.io/library/debian:12"] },
@@ -214,14 +214,14 @@ test("what was fetched as a base that policy no longer allows goes before the ne
   expect(removed).toEqual([idOf("2")]);
 });
 
-test("a name more than the quota allows is refused, but not one that the image has", async () => {
+test("refuses a new name beyond the quota, but accepts one that the image has", async () => {
   const stored = [{ id: idOf("2"), names: ["docker.io/library/own:1", "docker.io/library/own:2"], tenant: "a" }];
   const { images, caller } = await bedWith({ stored, quotas: { images: 2 } });
   await expect(images.tag(caller, "own:1", "own:3")).rejects.toMatchObject({ rule: "quota.images" });
   await images.tag(caller, "own:1", "own:2");
 });
 
-test("a base, or another tenant's image, is none that can be shown or removed", async () => {
+test("neither shows nor removes a base or another tenant's image", async () => {
   const stored = [
     { id: idOf("2"), names: ["docker.io/library/alpine:3"] },
     { id: idOf("3"), names: ["docker.io/library/x:1"], tenant: "b" },
@@ -236,7 +236,7 @@ test("a base, or another tenant's image, is none that can be shown or removed", 
   expect(removed).toEqual([]);
 });
 
-test("a step that fails is a line; a build without an image is a failure", async () => {
+test("reports a failed step as a line, and fails if a build creates no image", async () => {
   const failed = await bedWith({ dockerfile: "FROM scratch", printed: new BuildahError("no such step", 1, []) });
   await failed.build();
   expect(failed.lines.at(-1)).toMatchObject({ error: "no such step" });
@@ -244,7 +244,7 @@ test("a step that fails is a line; a build without an image is a failure", async
   await expect(silent.build()).rejects.toThrow("does not report which image");
 });
 
-test("an image that a build uses is not removed, and the message does not say by what", async () => {
+test("does not remove an image that a build uses, and does not name the container", async () => {
   const stored = [{ id: idOf("2"), names: ["docker.io/library/own:1"], tenant: "a" }];
   const { images, caller } = await bedWith({ stored });
   const run = vi.mocked(runBuildah).getMockImplementation();
@@ -259,12 +259,12 @@ test("an image that a build uses is not removed, and the message does not say by
   });
 });
 
-test("those who list images at the same time start one program, not one each", async () => {
+test("simultaneous listings share programs", async () => {
   const { images, caller } = await bedWith({
     stored: [{ id: idOf("2"), names: ["docker.io/library/own:1"], tenant: "a" }],
   });
   const any = { all: false, digests: false, references: [], labels: [], before: [], since: [], until: [] };
-  await images.list(caller, any); // the tenant is in the ledger then
+  await images.list(caller, any); // records the tenant in the ledger
   vi.mocked(runBuildah).mockClear();
   const lists = await Promise.all(Array.from({ length: 50 }, () => images.list(caller, any)));
   for (const list of lists) expect(list).toHaveLength(1);

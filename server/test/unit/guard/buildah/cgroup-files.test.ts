@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { openCgroupFiles } from "../../../../src/guard/buildah/cgroup-files.ts";
 import { temporaryFolder } from "../sockets/socket-bed.ts";
 
-/** Files of the kernel, in a plain folder */
+/** Writes files of the kernel to a plain folder. */
 function write(root: string, files: Readonly<Record<string, string>>): void {
   for (const [name, text] of Object.entries(files)) {
     mkdirSync(join(root, name, ".."), { recursive: true });
@@ -12,7 +12,7 @@ function write(root: string, files: Readonly<Record<string, string>>): void {
   }
 }
 
-test("version 1: a program is in each hierarchy that has the cgroup, and whose processors are set", async () => {
+test("v1: a program enters each hierarchy that has the cgroup and whose processors are set", async () => {
   await using folder = await temporaryFolder();
   const { path: root } = folder;
   write(root, {
@@ -30,7 +30,7 @@ test("version 1: a program is in each hierarchy that has the cgroup, and whose p
   expect(opened.ranOutOfMemory()).toBe(true);
 });
 
-test("version 2: a call has a child of the cgroup, which goes with it", async () => {
+test("v2: a call gets a child of the cgroup, which is removed at its end", async () => {
   await using folder = await temporaryFolder();
   const { path: root } = folder;
   write(root, { "cgroup.controllers": "memory", "a.slice/a-b.slice/cgroup.procs": "" });
@@ -41,7 +41,7 @@ test("version 2: a call has a child of the cgroup, which goes with it", async ()
     expect(opened.ranOutOfMemory()).toBe(false);
     write(child, { "memory.events": "oom 1\noom_kill 1\n" });
     expect(opened.ranOutOfMemory()).toBe(true);
-    rmSync(join(child, "memory.events")); // the kernel's files go with the folder
+    rmSync(join(child, "memory.events")); // the kernel removes its files with the folder
   }
   expect(existsSync(child)).toBe(false);
 });
@@ -50,7 +50,7 @@ test.each([
   ["/missing", { "memory/cgroup.procs": "" }],
   ["/missing", { "cgroup.controllers": "memory" }],
   ["/a/../b", { "memory/b/cgroup.procs": "" }],
-])("a build that should be in a cgroup does not run without: %s", async (parent, files) => {
+])("refuses a build if its cgroup is not available: %s", async (parent, files) => {
   await using folder = await temporaryFolder();
   write(folder.path, files);
   await expect(openCgroupFiles(parent, "call", folder.path)).rejects.toMatchObject({

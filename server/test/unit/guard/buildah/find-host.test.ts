@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { hasStarted } from "../../../../src/guard/buildah/find-host.ts";
 
-// As Debian 12's buildah, crun 1.8 and runc 1.1 write them
-const LINES: [who: string, line: string, hasStarted: boolean][] = [
+// The lines of Debian 12's buildah, crun 1.8 and runc 1.1
+const LINES: [runtime: string, line: string, hasStarted: boolean][] = [
   [
     "crun",
     "error running container: from crun creating container for [/none]: executable file `/none` not found: No such file or directory",
@@ -30,6 +30,6 @@ const LINES: [who: string, line: string, hasStarted: boolean][] = [
   ],
 ];
 
-test.each(LINES)("a runtime works that comes to the program of a step: %s", (_who, line, expected) => {
+test.each(LINES)("recognizes a runtime that has started the program of a step: %s", (_runtime, line, expected) => {
   expect(hasStarted([line, ": exit status 1"])).toBe(expected);
 });

@@ -55,14 +55,14 @@ test.each<[rule: string, filter: Partial<ImageFilter>]>([
   expect(() => listed(filter)).toThrow(expect.objectContaining({ rule }));
 });
 
-test("a pattern with many stars takes no longer than another", () => {
+test("matches a pattern with many stars as fast as another", () => {
   const long = [stored("cc", [`docker.io/library/${"a".repeat(120)}:v1`], 1)];
   const filter = { all: false, digests: false, labels: [], before: [], since: [], until: [] };
-  // An expression of as many stars would take years, in which no tenant is answered.
+  // A regular expression with as many stars would take years, during which no tenant gets an answer.
   expect(filterImages(long, { ...filter, references: [`${"*a".repeat(20)}*b`] }, 0)).toEqual([]);
 });
 
-test("a name comes before the beginning of an ID", () => {
+test("prefers a name to the beginning of an ID", () => {
   const images = [...IMAGES, stored("cc", ["docker.io/library/bb3:latest"], 1)];
   expect(findImage(images, "bb3")?.id).toMatch(/^sha256:cc/);
   expect(findImage(images, "sha256:bb3")?.id).toMatch(/^sha256:bb3/);

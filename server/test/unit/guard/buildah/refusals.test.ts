@@ -30,7 +30,7 @@ const IMAGE: StoredImage = {
   isOwn: true,
 };
 
-/** A tenant whose storage has one image, and in which no program can run */
+/** Returns the parts for a tenant whose storage has one image, and in which no program can run. */
 function partsWith(setup: Partial<Setup> = {}): BuildahParts {
   return {
     setup: { driver: "vfs", driverOptions: [], isolation: "oci", ...setup },
@@ -50,7 +50,7 @@ function partsWith(setup: Partial<Setup> = {}): BuildahParts {
   } as unknown as BuildahParts;
 }
 
-describe("of images", () => {
+describe("images", () => {
   const images = createImages(partsWith());
   const push = { credentials: undefined, platform: undefined, onLine: () => {} };
   const pushAs = async (pushes: string[], name: string): Promise<unknown> =>
@@ -67,17 +67,17 @@ describe("of images", () => {
     ["buildah.save", () => images.save(caller, ["app:v1", "app:v2"], {})],
     ["push.refused", () => pushAs(["r.example/*"], "other.example/app:v1")],
     ["registry.not-public", () => pushAs(["*"], "127.0.0.1:5000/app:v1")],
-  ])("%s refuses what is not allowed", async (rule, call) => {
+  ])("apply the rule %s", async (rule, call) => {
     await expect(call()).rejects.toMatchObject({ rule });
     await expect(call()).rejects.not.toHaveProperty("statusCode", 500);
   });
 });
 
-describe("of builds", () => {
+describe("builds", () => {
   const builds = createBuilds(partsWith());
   const ignore = (): void => {};
 
-  test("a context is needed, and what buildah cannot do is refused before it is read", async () => {
+  test("refuse a missing context, and refuse unsupported requests before they read the context", async () => {
     await expect(builds.build(caller, PLAIN_BUILD, undefined, ignore)).rejects.toMatchObject({ rule: "build.context" });
     await expect(
       builds.build(caller, { ...PLAIN_BUILD, builder: "buildkit" }, Readable.from([]), ignore),
@@ -88,7 +88,7 @@ describe("of builds", () => {
     });
   });
 
-  test("addresses of ADD are those of the policy; unknown ones are for who has the network anyway", () => {
+  test("allow the policy's addresses in ADD, and unknown addresses only if steps have a network", () => {
     const check = (address: string, hasNetwork: boolean) => () =>
       checkAddresses(
         { images: [], addresses: [address] },
@@ -100,7 +100,7 @@ describe("of builds", () => {
     expect(check("$UNKNOWN", false)).toThrow(expect.objectContaining({ rule: "source.refused" }));
   });
 
-  test("ADD fetches nothing where steps share the network of buildah, and have none", async () => {
+  test("refuse ADD of an address if steps share buildah's network and may have none", async () => {
     const open = async (isolation: Setup["isolation"], fetches: boolean): Promise<unknown> =>
       openBuildNetwork(partsWith({ isolation }), caller, home, { ...PLAIN_BUILD, network: "none" }, fetches);
     await expect(open("chroot", true)).rejects.toMatchObject({ rule: "buildah.network" });
@@ -108,7 +108,7 @@ describe("of builds", () => {
     await expect(open("oci", false)).resolves.toMatchObject({ sandbox: "none", steps: "none" });
   });
 
-  test("a build without the network that it wants does not run with another one", async () => {
+  test("do not run if the requested network is not available", async () => {
     const parts = { ...partsWith(), env: { PATH: "/nonexistent" } };
     await expect(openBuildNetwork(parts, caller, home, PLAIN_BUILD, false)).rejects.toMatchObject({
       rule: "buildah.network",
@@ -116,7 +116,7 @@ describe("of builds", () => {
     });
   });
 
-  test("a base inside of the network is fetched only where policy names its host", async () => {
+  test("fetch a base from a private network only if the policy names its host", async () => {
     const pull = async (needed: string): Promise<void> =>
       pullBases(partsWith(), caller, home, PLAIN_BUILD, [needed], { signal: caller.signal, onLine: ignore });
     await expect(pull("127.0.0.1:5000/base")).rejects.toMatchObject({ rule: "registry.not-public" });
@@ -129,7 +129,7 @@ describe("of builds", () => {
   });
 });
 
-test("users of tenants do not run into those that the kernel keeps", () => {
+test("assigns no user IDs that the kernel reserves", () => {
   expect(userAt(0)).toBe(2_147_483_648);
   expect(userAt(1)).toBe(2_147_483_648 + 65_536);
   expect(() => userAt(40_000)).toThrow(expect.objectContaining({ rule: "buildah.tenants" }));

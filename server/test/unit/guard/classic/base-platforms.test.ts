@@ -8,7 +8,7 @@ import { Refusal } from "../../../../src/guard/refusal.ts";
 const ID = `sha256:${"1".repeat(64)}`;
 const signal = new AbortController().signal;
 
-/** An engine with one image for two platforms, as the containerd image store has it: that for arm64 has a trigger. */
+/** Returns a resolver for an engine with a containerd image store that has one image for two platforms. The one for arm64 has a trigger. */
 function resolver({
   apiVersion = "1.51",
   hasContainerdStore = true,
@@ -18,7 +18,7 @@ function resolver({
     async json({ query = [] }: EngineRequest) {
       const platform = query.find(([key]) => key === "platform")?.[1] ?? "";
       const isArm = JSON.parse(platform || "{}").architecture === "arm64";
-      // With a platform, the ID is that of its manifest, which is no image's.
+      // With a platform, the ID is that of its manifest, not of an image.
       return {
         Id: platform === "" ? ID : "sha256:2",
         Config: { Env: [], OnBuild: isArm ? ["COPY --from=secret / /"] : [] },
@@ -35,7 +35,7 @@ function resolver({
   return baseResolver({ tenant: { id: "a" }, signal } as Caller, request as BuildRequest, parts);
 }
 
-test("the triggers of a base are those of the platform that FROM names", async () => {
+test("returns the triggers for the platform that FROM names", async () => {
   expect(await resolver()("own", "linux/arm64")).toMatchObject({
     id: ID,
     env: [],
@@ -44,23 +44,23 @@ test("the triggers of a base are those of the platform that FROM names", async (
   expect(await resolver()("own")).toMatchObject({ id: ID, env: [], triggers: [] });
 });
 
-test("or that the request names", async () => {
+test("returns the triggers for the platform that the request names", async () => {
   const resolve = resolver({ request: { platform: "linux/arm64" } });
   expect((await resolve("own")).triggers).toHaveLength(1);
 });
 
-test("an engine that does not tell them gets no platform", async () => {
+test("refuses a platform if the engine does not report its triggers", async () => {
   const resolve = resolver({ apiVersion: "1.48" });
   await expect(resolve("own", "linux/arm64")).rejects.toThrow(Refusal);
   await expect(resolve("own", "linux/arm64")).rejects.toMatchObject({ rule: "base.platform" });
   expect((await resolve("own")).id).toBe(ID);
 });
 
-test("a platform that the engine would complete itself is refused", async () => {
+test("refuses an incomplete platform, which the engine would complete itself", async () => {
   await expect(resolver()("own", "arm64")).rejects.toMatchObject({ rule: "base.platform", statusCode: 400 });
 });
 
-test("elsewhere an ID has one config", async () => {
+test("returns the only config of an ID with another image store", async () => {
   const resolve = resolver({ hasContainerdStore: false, apiVersion: "1.41" });
   expect(await resolve("own", "linux/arm64")).toMatchObject({ id: ID, env: [], triggers: [] });
 });

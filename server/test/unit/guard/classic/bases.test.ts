@@ -14,9 +14,9 @@ const DIGEST = `sha256:${"d".repeat(64)}`;
 interface Scene {
   policy?: Partial<Policy>;
   request?: Partial<BuildRequest>;
-  /** What the engine has, by the name that it is asked for: an ID, or an ID and a name that the image has in truth */
+  /** The engine's images by the requested name: an ID, or an ID and the actual name of the image */
   images?: Readonly<Record<string, string | { id: string; named: string }>>;
-  /** What the registry answers for a digest; left out: {@link DIGEST} */
+  /** The registry's answer to a request for a digest. Default: {@link DIGEST} */
   digest?: string | EngineAnswer;
   /** Lines of a pull */
   lines?: readonly object[];
@@ -24,13 +24,13 @@ interface Scene {
 
 /** Finds one base. The tenant has `own:v1`. */
 async function find(given: string, { policy, request, images = {}, digest = DIGEST, lines = [] }: Scene = {}) {
-  const asked: string[] = [];
-  const there: Record<string, string | { id: string; named: string }> = { "sha256:own": "sha256:own", ...images };
+  const requests: string[] = [];
+  const stored: Record<string, string | { id: string; named: string }> = { "sha256:own": "sha256:own", ...images };
   const note = ({ method, path, query = [], headers }: EngineRequest): void => {
     const auth = headers?.["x-registry-auth"];
     const user =
       auth === undefined ? "" : ` as ${String(JSON.parse(Buffer.from(auth, "base64url").toString()).username)}`;
-    asked.push(`${method} ${[path, ...query.map((pair) => pair.join("="))].join(" ")}${user}`);
+    requests.push(`${method} ${[path, ...query.map((pair) => pair.join("="))].join(" ")}${user}`);
   };
   const resolve = baseResolver(
     callerOf({ ...tenantOf("a"), policy: { ...tenantOf("a").policy, bases: [], ...policy } }),
@@ -44,7 +44,7 @@ async function find(given: string, { policy, request, images = {}, digest = DIGE
             return { Descriptor: { digest } };
           }
           const name = /^\/images\/(.*)\/json$/.exec(asking.path)?.[1] ?? "";
-          const found = there[name];
+          const found = stored[name];
           if (found === undefined) throw new EngineAnswer(404, "No such image");
           return typeof found === "string"
             ? { Id: found, RepoTags: [name] }
@@ -52,15 +52,15 @@ async function find(given: string, { policy, request, images = {}, digest = DIGE
         },
         async request(asking) {
           note(asking);
-          there[`${asking.query?.[0]?.[1]}@${asking.query?.[1]?.[1]}`] = "sha256:pulled";
+          stored[`${asking.query?.[0]?.[1]}@${asking.query?.[1]?.[1]}`] = "sha256:pulled";
           return { body: Readable.from(lines.map((line) => Buffer.from(`${JSON.stringify(line)}\n`))) } as never;
         },
-        version: async () => await Promise.reject(new Error("not asked")),
+        version: async () => await Promise.reject(new Error("not requested")),
       },
       hasContainerdStore: async () => false,
       own: {
         async find(_tenant, name) {
-          if (name === "broken:v1") throw new Refusal("engine.unreachable", "it has gone", { statusCode: 502 });
+          if (name === "broken:v1") throw new Refusal("engine.unreachable", "it is down", { statusCode: 502 });
           if (name !== "own:v1") throw noSuchImage(name);
           return { id: "sha256:own", names: [], created: 0, size: 0 };
         },
@@ -70,27 +70,27 @@ async function find(given: string, { policy, request, images = {}, digest = DIGE
       signal: new AbortController().signal,
     },
   );
-  return { base: await resolve(given), asked };
+  return { base: await resolve(given), requests };
 }
 
-test("a tenant's own image comes first, and no registry is asked", async () => {
-  const { base, asked } = await find("own:v1", { policy: { pulls: ["*"] } });
+test("prefers a tenant's own image, without a request to a registry", async () => {
+  const { base, requests } = await find("own:v1", { policy: { pulls: ["*"] } });
   expect(base.id).toBe("sha256:own");
-  expect(asked).toEqual(["GET /images/sha256:own/json"]);
+  expect(requests).toEqual(["GET /images/sha256:own/json"]);
 });
 
-test("the host's image is one where policy allows it, and with --pull its registry's", async () => {
+test("returns the host's image if the policy allows it, and with --pull the registry's", async () => {
   const images = { "docker.io/library/alpine:3": "sha256:host" };
   const policy = { bases: ["docker.io/library/alpine"] };
   expect((await find("alpine:3", { policy, images })).base.id).toBe("sha256:host");
   expect((await find("alpine:3", { policy, images, request: { pull: true } })).base.id).toBe("sha256:pulled");
 });
 
-test("an image of a registry is never the host's of that name, and is pulled by its digest, as the tenant", async () => {
+test("pulls an image of a registry by its digest as the tenant, even if the host has an image of that name", async () => {
   const images = { "r.example/a:1": "sha256:host" };
-  const { base, asked } = await find("r.example/a:1", { policy: { pulls: ["r.example/*"] }, images });
+  const { base, requests } = await find("r.example/a:1", { policy: { pulls: ["r.example/*"] }, images });
   expect(base.id).toBe("sha256:pulled");
-  expect(asked).toEqual([
+  expect(requests).toEqual([
     "GET /distribution/r.example/a:1/json as user-of-r.example",
     `GET /images/r.example/a@${DIGEST}/json`,
     `POST /images/create fromImage=r.example/a tag=${DIGEST} as user-of-r.example`,
@@ -98,7 +98,7 @@ test("an image of a registry is never the host's of that name, and is pulled by 
   ]);
 });
 
-test("one that the host has by its digest is asked for at the registry all the same", async () => {
+test("requests an image from the registry even if the host has it by its digest", async () => {
   const images = { [`r.example/a@${DIGEST}`]: "sha256:host" };
   const scene = { policy: { pulls: ["r.example/*"] }, images };
   await expect(
@@ -107,13 +107,13 @@ test("one that the host has by its digest is asked for at the registry all the s
   expect((await find(`r.example/a@${DIGEST}`, scene)).base.id).toBe("sha256:host");
 });
 
-test("a name with a digest is not another repository's image of this digest", async () => {
+test("does not return another repository's image of the digest in a name", async () => {
   const images = {
     [`docker.io/library/alpine@${DIGEST}`]: { id: "sha256:b", named: "guard.internal/b/r.example/secret:1" },
   };
   const policy = { bases: ["docker.io/library/alpine"] };
-  const { asked } = await find(`alpine@${DIGEST}`, { policy, images });
-  expect(asked[1]).toMatch(/^GET \/distribution\//);
+  const { requests } = await find(`alpine@${DIGEST}`, { policy, images });
+  expect(requests[1]).toMatch(/^GET \/distribution\//);
 });
 
 test.each<[rule: string, given: string, scene: Scene]>([
@@ -132,7 +132,7 @@ test.each<[rule: string, given: string, scene: Scene]>([
   await expect(find(given, scene)).rejects.toMatchObject({ rule });
 });
 
-test("credentials of a request are those of the registry alone", () => {
+test("finds only the registry's credentials in a request", () => {
   const of = (username: string) => ({ username, password: "" });
   const credentials = { "https://index.docker.io/v1/": of("hub"), "https://r.example/v2/": of("one") };
   const request = { ...PLAIN_BUILD, credentials };

@@ -20,12 +20,12 @@ interface Scene {
   dockerfile?: string;
   request?: Partial<BuildRequest>;
   tenant?: Partial<Tenant>;
-  /** What the engine answers to the build */
+  /** The engine's answer to the build */
   lines?: readonly object[] | EngineAnswer;
   /** All images of the engine */
   listed?: readonly ListedImage[];
   hasContext?: boolean;
-  /** Of the tenant */
+  /** IDs of the tenant's images */
   own?: readonly string[];
   /** Whether the tenant may have one more image */
   hasRoom?: boolean;
@@ -35,24 +35,24 @@ interface Scene {
 
 async function build({ dockerfile = "FROM scratch\nCOPY x /\n", lines = [BUILT], ...scene }: Scene = {}) {
   const { request = {}, listed = [], own = [], hasRoom = true, hasContext = true } = scene;
-  const asked: string[] = [];
+  const requests: string[] = [];
   const auths: string[] = [];
   let query: Record<string, string> = {};
   const answer = (given: readonly object[]) =>
     ({ body: Readable.from(given.map((line) => Buffer.from(`${JSON.stringify(line)}\n`))) }) as never;
   const note = ({ method, path, query: pairs = [], headers }: EngineRequest): void => {
-    asked.push([method, path, ...(path === "/build" ? [] : pairs.map((pair) => pair.join("=")))].join(" "));
+    requests.push([method, path, ...(path === "/build" ? [] : pairs.map((pair) => pair.join("=")))].join(" "));
     const auth = headers?.["x-registry-auth"];
     if (auth !== undefined) auths.push(Buffer.from(auth, "base64url").toString());
   };
   const taken: string[] = [];
   const steps: string[] = [];
   const counted: string[] = [];
-  const place = new AbortController();
-  /** As the engine's answer to a build: it breaks off when the request is aborted. */
+  const slot = new AbortController();
+  /** Yields the engine's answer to a build, which breaks off when the request is aborted. */
   async function* untilQuota(given: readonly object[], signal: AbortSignal) {
     for (const line of given.slice(0, -1)) yield Buffer.from(`${JSON.stringify(line)}\n`);
-    place.abort(scene.quota);
+    slot.abort(scene.quota);
     if (signal.aborted) throw new Error("aborted");
     yield Buffer.from(`${JSON.stringify(given.at(-1))}\n`);
   }
@@ -72,7 +72,7 @@ async function build({ dockerfile = "FROM scratch\nCOPY x /\n", lines = [BUILT],
         if (scene.quota !== undefined) return { body: Readable.from(untilQuota(lines, asking.signal)) } as never;
         return answer(lines);
       },
-      version: async () => await Promise.reject(new Error("not asked")),
+      version: async () => await Promise.reject(new Error("not requested")),
     },
     hasContainerdStore: async () => false,
     own: {
@@ -86,7 +86,7 @@ async function build({ dockerfile = "FROM scratch\nCOPY x /\n", lines = [BUILT],
       takeIntermediate: async (_tenant, ids) => void steps.push(...ids),
     },
     limits: {
-      startBuild: async () => ({ signal: place.signal, [Symbol.asyncDispose]: async () => {} }),
+      startBuild: async () => ({ signal: slot.signal, [Symbol.asyncDispose]: async () => {} }),
     },
     cgroupParent: async () => "/pod",
     guardCredentials: async (_tenant, host) =>
@@ -95,23 +95,23 @@ async function build({ dockerfile = "FROM scratch\nCOPY x /\n", lines = [BUILT],
   const tar = pack();
   tar.entry({ name: "Dockerfile" }, dockerfile);
   tar.finalize();
-  const told: ApiObject[] = [];
+  const output: ApiObject[] = [];
   const caller = callerOf({ ...tenantOf("a"), ...scene.tenant });
   const done = builds.build(
     caller,
     { ...PLAIN_BUILD, ...request },
     hasContext ? Readable.from(tar) : undefined,
-    (line) => void told.push(line),
+    (line) => void output.push(line),
   );
   const error: unknown = await done.then(
     () => undefined,
     (reason: unknown) => reason,
   );
-  return { error, asked, auths, query, taken, counted, steps, told, rule: caller.note.rule };
+  return { error, requests, auths, query, taken, counted, steps, output, rule: caller.note.rule };
 }
 
-describe("the engine is asked for", () => {
-  test("an image without a name, in the tenant's cgroup and network, whose names come when it is the tenant's", async () => {
+describe("the guard requests", () => {
+  test("an image without a name, in the tenant's cgroup and network, and names it after it is the tenant's", async () => {
     const labels = { team: "b", "docker-over-ssh.guard.tenant": "b" };
     const { policy } = tenantOf("a");
     const found = await build({
@@ -128,31 +128,31 @@ describe("the engine is asked for", () => {
     expect(JSON.parse(found.query["labels"] ?? "")).toEqual({ team: "a", ...LABEL });
     expect(found.query["t"]).toBeUndefined();
     expect(found.taken).toEqual([idOf("1")]);
-    expect(found.asked.at(-1)).toBe(
+    expect(found.requests.at(-1)).toBe(
       `POST /images/${idOf("1")}/tag repo=guard.internal/a/docker.io/library/app tag=latest`,
     );
   });
 
-  test("names that count before they are given, with the last stage, when those before it count", async () => {
-    const { taken, counted, asked } = await build({
+  test("names that count before the image gets them, with the last stage, after the earlier stages", async () => {
+    const { taken, counted, requests } = await build({
       request: { names: ["app", "app:v1"] },
       lines: [BUILT, { aux: { ID: idOf("2") } }, BUILT],
     });
     expect(taken).toEqual([idOf("2"), idOf("1")]);
     expect(counted).toEqual(["latest", "v1"].map((tag) => `guard.internal/a/docker.io/library/app:${tag}`));
-    expect(asked.filter((line) => line.includes("/tag "))).toHaveLength(2);
+    expect(requests.filter((line) => line.includes("/tag "))).toHaveLength(2);
     const refused = await build({ hasRoom: false });
     expect(refused.error).toMatchObject({ rule: "quota.images" });
-    expect(refused.asked.join()).not.toContain("/tag ");
+    expect(refused.requests.join()).not.toContain("/tag ");
   });
 
-  test("no cache where the tenant has none: an engine would take steps of all builds", async () => {
+  test("no cache if the tenant has none, because an engine would use the steps of all builds", async () => {
     expect((await build()).query).toMatchObject({ nocache: "1" });
     const { query } = await build({ own: [idOf("7")] });
     expect([query["nocache"], query["cachefrom"]]).toEqual([undefined, JSON.stringify([idOf("7")])]);
   });
 
-  test("a base of a registry, with the guard's credentials before the tenant's", async () => {
+  test("a base of a registry, with the guard's credentials rather than the tenant's", async () => {
     const { policy } = tenantOf("a");
     const credentials = {
       "held.example": { username: "tenant", password: "" },
@@ -172,23 +172,23 @@ describe("the engine is asked for", () => {
 test.each<[string, Scene]>([
   ["an address", { request: { remote: "https://example.com/x.git" } }],
   ["in a session", { request: { session: "s1" }, hasContext: false }],
-])("a context that the engine would fetch is refused: %s", async (_, scene) => {
-  const { error, asked } = await build(scene);
+])("refuses a context that the engine would fetch: %s", async (_, scene) => {
+  const { error, requests } = await build(scene);
   expect(error).toMatchObject({ rule: "build.remote" });
-  expect(asked).toEqual([]);
+  expect(requests).toEqual([]);
 });
 
-test("a build that its quota ends tells the reason, and makes no image", async () => {
+test("reports the reason when a quota ends a build, and creates no image", async () => {
   const quota = new Refusal("quota.build-time", "the build time is used up");
-  const { error, taken, told } = await build({ quota, lines: [{ stream: "Step 1/1 : FROM scratch\n" }, BUILT] });
+  const { error, taken, output } = await build({ quota, lines: [{ stream: "Step 1/1 : FROM scratch\n" }, BUILT] });
   expect(error).toBe(quota);
   expect(taken).toEqual([]);
-  expect(JSON.stringify(told)).not.toContain("Successfully");
+  expect(JSON.stringify(output)).not.toContain("Successfully");
 });
 
-describe("what the engine says", () => {
-  test("is told in the tenant's steps; what RUN prints makes no image, and no step of another number", async () => {
-    const { told, taken } = await build({
+describe("the engine's output", () => {
+  test("appears in the tenant's steps, in which the output of RUN forges neither an image nor a step", async () => {
+    const { output, taken } = await build({
       dockerfile: "FROM scratch\nRUN a\n",
       lines: [
         { stream: "Step 1/4 : FROM scratch\n" },
@@ -202,7 +202,7 @@ describe("what the engine says", () => {
       ],
     });
     expect(taken).toEqual([idOf("1")]);
-    expect(told.map(({ stream }) => stream).filter(Boolean)).toEqual([
+    expect(output.map(({ stream }) => stream).filter(Boolean)).toEqual([
       "Step 1/2 : FROM scratch",
       "Step 2/2 : RUN a",
       "Step 4/7 : printed\n",
@@ -212,21 +212,21 @@ describe("what the engine says", () => {
     ]);
   });
 
-  test("of a failure is a line; an end without an image is an error", async () => {
+  test("contains a failure as a line; its end without an image is an error", async () => {
     const failed = await build({
       lines: [{ error: "pull of guard.internal/b/docker.io/library/x:1", errorDetail: {} }],
     });
     expect(failed).toMatchObject({ rule: "build.failed", taken: [], error: undefined });
-    expect(failed.told.at(-1)).toMatchObject({ error: "pull of (an image of another tenant)" });
+    expect(failed.output.at(-1)).toMatchObject({ error: "pull of (an image of another tenant)" });
     expect((await build({ lines: [] })).error).toMatchObject({ rule: "build.failed", statusCode: 502 });
   });
 
-  test("of an error has no name of another tenant", async () => {
-    const { error } = await build({ lines: new EngineAnswer(500, "guard.internal/b/docker.io/library/x:1 is there") });
+  test("contains no name of another tenant in an error", async () => {
+    const { error } = await build({ lines: new EngineAnswer(500, "guard.internal/b/docker.io/library/x:1 exists") });
     expect(error).toMatchObject({
       rule: "build.failed",
       statusCode: 500,
-      message: "(an image of another tenant) is there",
+      message: "(an image of another tenant) exists",
     });
   });
 });
@@ -234,8 +234,8 @@ describe("what the engine says", () => {
 describe("images of steps", () => {
   const short = (digit: string): object => ({ stream: ` ---> ${digit.repeat(12)}\n` });
 
-  test("of a build that has failed are removed: those that it made, whatever RUN has printed", async () => {
-    const { asked } = await build({
+  test("of a failed build are removed, but not other images that RUN has printed", async () => {
+    const { requests } = await build({
       lines: [...["2", "3", "4", "5", "6"].map(short), { error: "no" }],
       listed: [
         { Id: idOf("2"), Labels: LABEL },
@@ -246,7 +246,7 @@ describe("images of steps", () => {
       ],
       own: [idOf("5")],
     });
-    expect(asked.filter((line) => line.startsWith("DELETE"))).toEqual([`DELETE /images/${idOf("2")} noprune=1`]);
+    expect(requests.filter((line) => line.startsWith("DELETE"))).toEqual([`DELETE /images/${idOf("2")} noprune=1`]);
   });
 
   const failing: Scene = {
@@ -256,27 +256,28 @@ describe("images of steps", () => {
       { Id: idOf("2"), Labels: LABEL },
     ],
   };
-  const removed = (asked: readonly string[]): string[] => asked.filter((line) => line.startsWith("DELETE"));
+  const removed = (requests: readonly string[]): string[] => requests.filter((line) => line.startsWith("DELETE"));
 
-  test("of a build that has failed are there for the next one, as docker's are", async () => {
-    const { taken, steps, asked } = await build(failing);
+  test("of a failed build are kept for the next one, as with docker", async () => {
+    const { taken, steps, requests } = await build(failing);
     expect([taken, steps]).toEqual([[idOf("3")], [idOf("2")]]);
-    expect(removed(asked)).toEqual([]);
+    expect(removed(requests)).toEqual([]);
   });
 
-  test("or are removed, the last one first, where the tenant may have no more", async () => {
-    const { steps, asked } = await build({ ...failing, hasRoom: false });
+  test("of a failed build are removed, the last one first, if the tenant may have no more images", async () => {
+    const { steps, requests } = await build({ ...failing, hasRoom: false });
     expect(steps).toEqual([]);
-    expect(removed(asked)).toEqual([3, 2].map((digit) => `DELETE /images/${idOf(String(digit))} noprune=1`));
+    expect(removed(requests)).toEqual([3, 2].map((digit) => `DELETE /images/${idOf(String(digit))} noprune=1`));
   });
 
-  test("or are left as they are, where another image is made of them", async () => {
+  test("of a failed build stay unchanged if another image was built from them", async () => {
     const child = { Id: idOf("7"), ParentId: idOf("3"), Labels: LABEL };
-    const { taken, asked } = await build({ ...failing, listed: [child, ...(failing.listed ?? [])], own: [idOf("7")] });
-    expect([taken, removed(asked)]).toEqual([[], []]);
+    const listed = [child, ...(failing.listed ?? [])];
+    const { taken, requests } = await build({ ...failing, listed, own: [idOf("7")] });
+    expect([taken, removed(requests)]).toEqual([[], []]);
   });
 
-  test("are the tenant's down to what is not labelled, unless that is on a base of the build", async () => {
+  test("count as the tenant's down to the first one without its label, unless that is on top of a base of the build", async () => {
     const { steps } = await build({
       listed: [
         { Id: idOf("1"), ParentId: idOf("2"), Labels: LABEL },

@@ -15,11 +15,11 @@ test.each<[string, string, boolean]>([
   ["*\n !  Dockerfile ", "Dockerfile", false],
   ["*\n!#x", "#x", false],
   ["*\n!!x", "!x", false],
-])("%j and %s: %s", async (text, path, expected) => {
+])("isIgnored with %j and %s returns %s", async (text, path, expected) => {
   expect(await isIgnored(Buffer.from(text), path, signal)).toBe(expected);
 });
 
-test("patterns that are made to take long let others in, and end with the build", async () => {
+test("lets other calls run while it matches slow patterns, and ends with the build", async () => {
   const patterns = Buffer.from("*a*a*b\n".repeat(9000));
   const stop = new AbortController();
   const answer = isIgnored(patterns, "a".repeat(250), stop.signal);

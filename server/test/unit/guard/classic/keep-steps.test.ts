@@ -33,13 +33,13 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** Adds images, each on the one before, of 10 bytes. */
+/** Adds images of 10 bytes, each on top of the previous one. */
 function add(...digits: string[]): void {
   for (const [at, digit] of digits.entries())
     engine.images.push({ Id: idOf(digit), RepoTags: [], ParentId: idOf(digits[at - 1] ?? "0"), Size: 10, Labels });
 }
 
-/** A build that has printed steps, the last of them last, and failed */
+/** Reports a failed build that has printed these steps, in this order. */
 async function fail(tenant: ReturnType<typeof tenantOf>, printed: readonly string[], built: readonly string[] = []) {
   const output = { built: built.map(idOf), printed: new Set(printed.map((digit) => digit.repeat(12))) };
   return await keepSteps(tenant, { ...output, take: () => {}, failure: undefined }, new Set(), engine, own, signal);
@@ -50,7 +50,7 @@ const held = async (): Promise<string[]> => (await own.list("a", signal)).map(({
 test.each([
   ["images", { images: 1 }],
   ["bytes", { bytes: 10 }],
-])("a build that fails does not keep the next one from beginning: %s", async (_, quotas) => {
+])("keeps no steps if they would block the next build: %s", async (_, quotas) => {
   add("1", "2");
   const tenant = tenantOf("a", quotas);
   expect(await fail(tenant, ["1", "2"])).toEqual(new Set());
@@ -58,7 +58,7 @@ test.each([
   await (await limits.startBuild(tenant))[Symbol.asyncDispose]();
 });
 
-test("with room for the next one, it is continued; what has become a step no longer counts", async () => {
+test("keeps the steps if there is room for the next build; an image that has become a step no longer counts", async () => {
   const tenant = tenantOf("a", { images: 2, bytes: 20 });
   add("1", "2");
   expect(await fail(tenant, ["1", "2"])).toEqual(new Set([idOf("2"), idOf("1")]));
@@ -69,7 +69,7 @@ test("with room for the next one, it is continued; what has become a step no lon
   await (await limits.startBuild(tenant))[Symbol.asyncDispose]();
 });
 
-test("where it is not kept, an image under it counts as before; one that the tenant had stays", async () => {
+test("if it does not keep a step, an image under it counts as before, and earlier images of the tenant stay", async () => {
   add("1");
   const name = "guard.internal/a/docker.io/library/stage:v1";
   engine.images.push({ Id: idOf("7"), RepoTags: [name], Size: 10, Labels });

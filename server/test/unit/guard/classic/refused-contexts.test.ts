@@ -6,7 +6,7 @@ import { file, rewritten, tarOf, type Given } from "../../../fixtures/guard/cont
 
 const ignoring = (patterns: string): Given[] => [file("Dockerfile", "FROM a"), file(".dockerignore", patterns)];
 
-describe("what is refused", () => {
+describe("refuses", () => {
   test.each<[string, Given[], string]>([
     ["a device", [{ name: "null", type: "character-device", devmajor: 1, devminor: 3 }], "context.entry"],
     ["a device with a target", [{ name: "x", type: "block-device", devmajor: 8, linkname: "y" }], "context.entry"],
@@ -21,7 +21,11 @@ describe("what is refused", () => {
     ["an absolute path", [file("/etc/passwd", "1")], "context.entry"],
     ["a hard link that leads out", [{ name: "x", type: "link", linkname: "../../etc/passwd" }], "context.entry"],
     ["a hard link to an absolute path", [{ name: "x", type: "link", linkname: "/etc/passwd" }], "context.entry"],
-    ["the name of the guard's Dockerfile", [file("./.docker-over-ssh-guard.dockerfile", "1")], "context.entry"],
+    [
+      "an entry with the name of the guard's Dockerfile",
+      [file("./.docker-over-ssh-guard.dockerfile", "1")],
+      "context.entry",
+    ],
     ["a folder of this name", [file(".docker-over-ssh-guard.dockerfile/x", "1")], "context.entry"],
     ["a path that is too long", [file(`${"a/".repeat(2100)}x`, "1")], "context.entry"],
     ["a symbolic link to nothing", [{ name: "x", type: "symlink", linkname: "" }], "context.entry"],
@@ -31,7 +35,7 @@ describe("what is refused", () => {
       "context.entry",
     ],
     [
-      "a pattern of .dockerignore that is none",
+      "an invalid pattern of .dockerignore",
       [file("Dockerfile", "1"), file(".dockerignore", "[a")],
       "context.dockerignore",
     ],
@@ -59,7 +63,7 @@ describe("what is refused", () => {
       [file("Dockerfile", "1"), { name: ".dockerignore", type: "symlink", linkname: "x" }],
       "dockerfile.link",
     ],
-    ["no Dockerfile", [file("x", "1")], "dockerfile.missing"],
+    ["a context without a Dockerfile", [file("x", "1")], "dockerfile.missing"],
     ["an empty Dockerfile", [file("Dockerfile", "")], "dockerfile.missing"],
     ["a Dockerfile of megabytes", [file("Dockerfile", "#".repeat(2 * 1024 ** 2))], "dockerfile.size"],
   ])("%s", async (_, entries, rule) => {
@@ -79,7 +83,7 @@ describe("what is refused", () => {
       undefined,
       ".dockerignore is a link in the context: send the file itself$",
     ],
-  ])("in words for people: %#", async (entries, dockerfile, message) => {
+  ])("with a readable message: %#", async (entries, dockerfile, message) => {
     const options = { limit: 10 * 1024 ** 2, ...(dockerfile !== undefined && { dockerfile }) };
     const words = new RegExp(message.replaceAll(/[().]/g, "\\$&"));
     await expect(rewritten(entries, options)).rejects.toHaveProperty("message", expect.stringMatching(words));
@@ -91,19 +95,19 @@ describe("what is refused", () => {
     await expect(rewritten(cut)).rejects.toMatchObject({ rule: "context.invalid" });
   });
 
-  test("more entries than a context may have", async () => {
+  test("more entries than the limit of a context", async () => {
     const entries = [file("Dockerfile", "FROM a"), file("x", ""), file("y", "")];
     await expect(rewritten(entries, { maxEntries: 3 })).resolves.toBeDefined();
     await expect(rewritten(entries, { maxEntries: 2 })).rejects.toMatchObject({ rule: "context.entries" });
   });
 
-  test("a header whose sum is not its own", async () => {
+  test("a header with a wrong checksum", async () => {
     const bytes = await tarOf([file("x", "1"), file("Dockerfile", "FROM a")]);
     bytes.write("y", 0);
     await expect(rewritten(bytes)).rejects.toMatchObject({ rule: "context.invalid" });
   });
 
-  test("a context that is larger than allowed, also when it is compressed", async () => {
+  test("a context that is larger than allowed, even if it is compressed", async () => {
     const bytes = gzipSync(await tarOf([file("Dockerfile", "FROM a"), file("zeros", "0".repeat(1024 ** 2))]));
     expect(bytes.length).toBeLessThan(10_000);
     await expect(rewritten(bytes, { limit: 100_000 })).rejects.toMatchObject({ rule: "context.size" });
@@ -124,9 +128,9 @@ describe("what is refused", () => {
     ["xz", Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0, 0]), "context.compression"],
     ["zstd", Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, 0]), "context.compression"],
     ["half a gzip", gzipSync(Buffer.alloc(100_000, "x")).subarray(0, 60), "context.invalid"],
-    ["what is no tar", Buffer.alloc(2048, "x"), "context.invalid"],
+    ["data that is not a tar", Buffer.alloc(2048, "x"), "context.invalid"],
     ["a Dockerfile alone", Buffer.from("FROM scratch\n"), "context.invalid"],
-    ["nothing", Buffer.alloc(0), "dockerfile.missing"],
+    ["an empty context", Buffer.alloc(0), "dockerfile.missing"],
   ])("%s", async (_, bytes, rule) => {
     await expect(rewritten(bytes)).rejects.toMatchObject({ name: "Refusal", rule });
   });

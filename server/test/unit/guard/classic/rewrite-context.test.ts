@@ -12,8 +12,8 @@ import {
   type Head,
 } from "../../../fixtures/guard/context-tar.ts";
 
-describe("what the engine gets", () => {
-  test("the files, and at the end a Dockerfile of the guard's, which it removes again", async () => {
+describe("rewriteContext", () => {
+  test("sends the files, and at the end a Dockerfile of the guard, which the engine removes again", async () => {
     const { read, found } = await rewritten([
       file("Dockerfile", "FROM a"),
       { name: "dir/", type: "directory" },
@@ -33,7 +33,7 @@ describe("what the engine gets", () => {
     ]);
   });
 
-  test("in gzip", async () => {
+  test("decompresses gzip", async () => {
     const { read } = await rewritten(gzipSync(await tarOf([file("Dockerfile", "FROM a")])));
     expect(read).toBe("FROM a");
   });
@@ -53,29 +53,29 @@ describe("what the engine gets", () => {
     ],
     ["one with a path of pax", [[{ name: "x", pax: { path: "Dockerfile" } }, "1"]], undefined, "1"],
     ["a long name", [file(`${"a/".repeat(80)}D`, "1")], `${"a/".repeat(80)}D`, "1"],
-  ])("the Dockerfile is %s", async (_, entries, dockerfile, expected) => {
+  ])("reads as the Dockerfile %s", async (_, entries, dockerfile, expected) => {
     const { read } = await rewritten(entries, dockerfile === undefined ? {} : { dockerfile });
     expect(read).toBe(expected);
   });
 
-  test("a tar that ends with its last file, without padding and end, as docker build -f - sends it", async () => {
+  test("accepts a tar that ends with its last file, without padding and end, which docker build -f - sends", async () => {
     const whole = await tarOf([file("Dockerfile", "FROM a"), file("x", "content")]);
     const { read, found } = await rewritten(whole.subarray(0, 3 * 512 + "content".length));
     expect(read).toBe("FROM a");
     expect(found).toEqual([ROOT, "x: content", "Dockerfile: FROM a", ...END]);
   });
 
-  test("a .dockerignore keeps its lines, and a Dockerfile that it names is not passed on", async () => {
+  test("keeps the lines of .dockerignore, and omits a Dockerfile that it names", async () => {
     const { found } = await rewritten([file("Dockerfile", "FROM a"), file(".dockerignore", "*file\n!x")]);
     expect(found).toEqual([ROOT, ".dockerignore: *file\n!x\nRANDOM\n", "RANDOM: OURS\n"]);
   });
 
-  test("a Dockerfile whose name is beyond ASCII is not passed on where .dockerignore names it", async () => {
+  test("omits a Dockerfile with a non-ASCII name if .dockerignore names it", async () => {
     const { found } = await rewritten([file("ü", "FROM a"), file(".dockerignore", "ü")], { dockerfile: "ü" });
     expect(found).toEqual([ROOT, ".dockerignore: ü\nRANDOM\n", "RANDOM: OURS\n"]);
   });
 
-  test("a hard link to the Dockerfile becomes a file", async () => {
+  test("replaces a hard link to the Dockerfile with a file", async () => {
     const { found } = await rewritten([
       file("Dockerfile", "1"),
       { name: "copy", type: "link", linkname: "./Dockerfile" },
@@ -83,28 +83,28 @@ describe("what the engine gets", () => {
     expect(found).toEqual([ROOT, "copy: 1", "Dockerfile: 1", ...END]);
   });
 
-  test("no header of pax", async () => {
+  test("sends no pax header", async () => {
     const header: Head = { name: "x", pax: { "SCHILY.xattr.security.capability": "evil" } };
     const bytes = await bytesOf([[header, "1"], file("Dockerfile", "FROM a")]);
     expect(bytes.toString()).not.toContain("SCHILY");
   });
 
   test.each(["P*M\u0018\u0010\u0002", "BZh91AY&SY"])(
-    "first bytes that are the guard's: an engine would take the name %j for the beginning of a compressed tar",
+    "begins with the guard's own bytes, because an engine would treat the name %j as the beginning of a compressed tar",
     async (name) => {
       const bytes = await bytesOf([file("Dockerfile", "FROM a"), file(name, "x")]);
       expect(bytes.subarray(0, 8)).toEqual(Buffer.from("./\0\0\0\0\0\0"));
     },
   );
 
-  test("nothing that stands behind the end of the tar, where engines stop", async () => {
+  test("omits data after the end of the tar, where engines stop", async () => {
     const two = [await tarOf([file("Dockerfile", "1")]), await tarOf([file("Dockerfile", "2"), file("x", "")])];
     const { read, found } = await rewritten(Buffer.concat(two));
     expect(read).toBe("1");
     expect(found).toEqual([ROOT, "Dockerfile: 1", ...END]);
   });
 
-  test("a path of a global header of pax counts for no entry, as for engines", async () => {
+  test("ignores the path of a global pax header, like engines", async () => {
     const whole = await tarOf([[{ name: "x", pax: { path: "Dockerfile" } }, "1"], file("Dockerfile", "2")]);
     whole.write("g", 156);
     whole.write(checksumOf(whole.subarray(0, 512)), 148);
@@ -113,7 +113,7 @@ describe("what the engine gets", () => {
     expect(found).toEqual([ROOT, "PaxHeader: 1", "Dockerfile: 2", ...END]);
   });
 
-  test("names that are no UTF-8, byte by byte", async () => {
+  test("keeps the bytes of names that are not UTF-8", async () => {
     const whole = await tarOf([file("ab", "1"), file("Dockerfile", "FROM a")]);
     whole[1] = 0xe9;
     whole.write(checksumOf(whole.subarray(0, 512)), 148);

@@ -12,7 +12,7 @@ const policy: Policy = {
   sharesCache: false,
   hasNetwork: true,
 };
-/** The tenant has `own`, and one with triggers. */
+/** The tenant's images */
 const IMAGES: Readonly<Record<string, Partial<Base>>> = {
   own: { env: ["VERSION=9", "URL=http://169.254.169.254/"] },
   "own:1": {},
@@ -44,7 +44,7 @@ const rewrite = async (text: string, more: { target?: string; buildArgs?: Record
   const { target, buildArgs = {} } = more;
   return await rewriteDockerfile(text, { target, buildArgs, policy, tenant: "a", resolve });
 };
-/** Without the label of the tenant, and with the names of stages as numbers */
+/** Returns the rewritten lines without the tenant's label, with the names of stages as numbers. */
 const written = async (...given: Parameters<typeof rewrite>) => {
   const { text } = await rewrite(...given);
   return text
@@ -54,14 +54,14 @@ const written = async (...given: Parameters<typeof rewrite>) => {
     .map((line) => line.replaceAll(/s(\d+)-[0-9a-f]{16}/g, "s$1"));
 };
 
-describe("what the engine gets", () => {
+describe("rewrites", () => {
   test.each<[string, string, string[]]>([
     ["an image by its ID", "FROM own", ["FROM sha256:own AS s0"]],
     ["instructions in any case", "from own as X\nrUn a  b", ["FROM sha256:own AS s0", "RUN a  b"]],
     ["a byte order mark", "\uFEFFFROM own", ["FROM sha256:own AS s0"]],
     ["lines that end with \\r\\n", "FROM own\r\nRUN a \\\r\n  b\r\n", ["FROM sha256:own AS s0", "RUN a   b"]],
     [
-      "no comments, no syntax",
+      "a Dockerfile without its comments and syntax",
       "# syntax=evil/x\n#c\nFROM own\n # c\nRUN a \\\n# b\n\n c",
       ["FROM sha256:own AS s0", "RUN a  c"],
     ],
@@ -93,12 +93,12 @@ describe("what the engine gets", () => {
     ],
     ["a list in JSON", 'FROM scratch\nCOPY ["a b", "/c/"]', ["FROM scratch AS s0", 'COPY ["a b","/c/"]']],
     [
-      "what looks like a flag",
+      "a word that looks like a flag",
       "FROM scratch\nCOPY -- --from=own /a /b",
       ["FROM scratch AS s0", 'COPY ["--from=own","/a","/b"]'],
     ],
     [
-      "what a space makes JSON",
+      "words that a space turns into JSON",
       'FROM scratch\nCOPY [\v"--from=x","/b"]',
       ["FROM scratch AS s0", 'COPY ["[","\\"--from=x\\",\\"/b\\"]"]'],
     ],
@@ -107,7 +107,7 @@ describe("what the engine gets", () => {
       "FROM scratch\nARG V=1\nADD https://files.example.com/$V /x",
       ["FROM scratch AS s0", "ARG V=1", "ADD https://files.example.com/1 /x"],
     ],
-    ["a path that stays one", "FROM own\nADD $VERSION.tar /x", ["FROM sha256:own AS s0", "ADD ./$VERSION.tar /x"]],
+    ["a path that stays a path", "FROM own\nADD $VERSION.tar /x", ["FROM sha256:own AS s0", "ADD ./$VERSION.tar /x"]],
     ["quotes in a path", 'FROM scratch\nADD "a b" /x', ["FROM scratch AS s0", 'ADD ["./\\"a","b\\"","/x"]']],
     ["a trigger", "FROM trigger\nONBUILD ADD $X /y", ["FROM sha256:trigger AS s0", "ONBUILD ADD ./$X /y"]],
     [
@@ -115,22 +115,18 @@ describe("what the engine gets", () => {
       "FROM scratch\nRUN cat <<<x; echo $((1<<2)) '<< a'; x=$((1 << 2)); cat <<-",
       ["FROM scratch AS s0", "RUN cat <<<x; echo $((1<<2)) '<< a'; x=$((1 << 2)); cat <<-"],
     ],
-    [
-      "labels of the tenant's",
-      'FROM scratch\nLABEL "a.b"="c d" e=$F',
-      ["FROM scratch AS s0", 'LABEL "a.b"="c d" e=$F'],
-    ],
+    ["labels of the tenant", 'FROM scratch\nLABEL "a.b"="c d" e=$F', ["FROM scratch AS s0", 'LABEL "a.b"="c d" e=$F']],
   ])("%s", async (_, text, lines) => {
     expect(await written(text)).toEqual(lines);
   });
 
-  test("the tenant's label comes after FROM, in each stage", async () => {
+  test("each stage with the tenant's label after FROM", async () => {
     const { text, steps } = await rewrite("FROM own AS a\nRUN x\nFROM a");
     expect(text.match(/^FROM .*\nLABEL docker-over-ssh\.guard\.tenant=a$/gm)).toHaveLength(2);
     expect(steps).toEqual(["FROM own AS a", undefined, "RUN x", "FROM a", undefined]);
   });
 
-  test("--build-arg comes before a default, and stages after the target are left out", async () => {
+  test("variables with --build-arg rather than a default, and omits stages after the target", async () => {
     const text = "ARG B=secret\nFROM $B AS one\nFROM secret AS two";
     expect(await written(text, { target: "ONE", buildArgs: { B: "own" } })).toEqual([
       "ARG B=secret",
@@ -150,10 +146,10 @@ describe("what the engine gets", () => {
 
 const manyVariables = (): string => Array.from({ length: 1001 }, (_, at) => ` V${at}=`).join("");
 
-/** Some instructions, each with a long row of something: they take minutes where the time grows with the square of the length. */
+/** Returns instructions, each with a long run of characters. They take minutes if the time grows with the square of the length. */
 const each = (row: string): string => `FROM own\n${`RUN ${row}\n`.repeat(18)}`;
 
-describe("long rows of one character are read in no time", () => {
+describe("reads quickly long runs of", () => {
   test.each([
     ["spaces", each(`a${" ".repeat(55_000)}b`)],
     ["carriage returns", each(`a${"\r".repeat(55_000)}b`)],
@@ -163,18 +159,22 @@ describe("long rows of one character are read in no time", () => {
   });
 });
 
-describe("what is refused", () => {
+describe("refuses", () => {
   test.each<[string, string, string]>([
     ["another image", "FROM secret", "base.refused"],
     ["another image in another stage", "FROM own\nFROM secret", "base.refused"],
     ["files of another image", "FROM own\nCOPY --from=secret / /", "base.refused"],
     ["files of another image, with an escape", "FROM own\nCOPY --fr\\om=secret / /", "base.refused"],
     ["files of another image, with quotes", 'FROM own\nCOPY "--from=secret" / /', ""],
-    ["files of a stage that is to come", "FROM own\nCOPY --from=later / /\nFROM own AS later", "base.refused"],
+    ["files of a later stage", "FROM own\nCOPY --from=later / /\nFROM own AS later", "base.refused"],
     ["--from with a variable", "ARG X=own\nFROM own\nCOPY --from=$X / /", "dockerfile.from"],
-    ["a stage whose name is in another case", "FROM own AS Secret\nFROM own\nCOPY --from=secret2 / /", "base.refused"],
-    ["FROM behind a comment that is none", "FROM own\nRUN a \\\n#\\\nFROM secret\nFROM secret", "base.refused"],
-    ["FROM behind an escape that is none", "# escape=`\nFROM own\nRUN a \\\nFROM secret", "base.refused"],
+    [
+      "files of an image whose name begins like a stage's",
+      "FROM own AS Secret\nFROM own\nCOPY --from=secret2 / /",
+      "base.refused",
+    ],
+    ["FROM after a line that is no comment", "FROM own\nRUN a \\\n#\\\nFROM secret\nFROM secret", "base.refused"],
+    ["FROM after a character that is no escape", "# escape=`\nFROM own\nRUN a \\\nFROM secret", "base.refused"],
     ["a base in a variable", "ARG X=sec\nFROM ${X}ret", "base.refused"],
     ["an address", "FROM own\nADD http://169.254.169.254/ /x", "source.refused"],
     ["an address in a variable", "FROM own\nENV U=http://169.254.169.254/\nADD $U /x", "source.refused"],
@@ -191,10 +191,10 @@ describe("what is refused", () => {
     ["ONBUILD ADD of an address with a variable", "FROM own\nONBUILD ADD http://x/$A /x", "dockerfile.add"],
     ["ONBUILD FROM", "FROM own\nONBUILD FROM secret", "dockerfile.invalid"],
     ["ONBUILD of the guard's label", "FROM own\nONBUILD LABEL docker-over-ssh.guard.tenant=b", "label.reserved"],
-    ["a trigger that is none", "FROM trigger-empty", "dockerfile.trigger"],
+    ["a trigger without an instruction", "FROM trigger-empty", "dockerfile.trigger"],
     ["a trigger with a NUL", "FROM trigger-nul", "dockerfile.trigger"],
-    ["a trigger that goes on", "FROM trigger-continued", "dockerfile.trigger"],
-    ["a trigger that is a trigger's", "FROM trigger-from-trigger", "dockerfile.invalid"],
+    ["a trigger with a continued line", "FROM trigger-continued", "dockerfile.trigger"],
+    ["a trigger of a trigger", "FROM trigger-from-trigger", "dockerfile.invalid"],
     ["ONBUILD ADD of an address", "FROM own\nONBUILD ADD http://x/ /x", "source.refused"],
     ["ONBUILD COPY of an image", "FROM own\nONBUILD COPY --from=secret / /", "dockerfile.trigger"],
     ["a trigger with --from", "FROM trigger-from", "dockerfile.trigger"],
@@ -207,24 +207,20 @@ describe("what is refused", () => {
     ["a trigger with the guard's label", "FROM trigger-label", "label.reserved"],
     ["a here-document", "FROM own\nRUN cat <<EOF\nFROM secret\nEOF", "dockerfile.heredoc"],
     ["a here-document with a number", "FROM own\nRUN cat 3<<EOF\nEOF", "dockerfile.heredoc"],
-    ["a shift that is a here-document for engines", "FROM own\nRUN x=$((1 <<2))\n2))", "dockerfile.heredoc"],
+    ["a shift that engines treat as a here-document", "FROM own\nRUN x=$((1 <<2))\n2))", "dockerfile.heredoc"],
     ["a here-document without tabs", "FROM own\nRUN cat <<-EOF\nEOF", "dockerfile.heredoc"],
     ["a here-document whose name is in quotes", "FROM own\nRUN cat <<' '\n ", "dockerfile.heredoc"],
-    ["a here-document behind a space beyond ASCII", "FROM own\nRUN x\u0085<<EOF\nEOF", "dockerfile.heredoc"],
+    ["a here-document after a non-ASCII space", "FROM own\nRUN x\u0085<<EOF\nEOF", "dockerfile.heredoc"],
     ["a here-document after braces", "FROM own\nRUN a${X:-}<<EOF\nEOF", "dockerfile.heredoc"],
     ["COPY of a here-document", "FROM own\nCOPY <<EOF /x\nEOF", "dockerfile.heredoc"],
-    // Each step is an image with all labels so far, in every list of the engine's images.
+    // Each step is an image with all labels so far, which every list of the engine's images contains.
     ["large labels", `FROM own\n${`LABEL a=${"x".repeat(40_000)}\n`.repeat(2)}`, "dockerfile.labels"],
     [
       "labels that grow with variables",
       `FROM own\nENV A=${"x".repeat(2000)}\nLABEL a=${"$A".repeat(40)}`,
       "dockerfile.labels",
     ],
-    [
-      "a label of which only the engine knows the value",
-      "FROM own\nENV A=${VERSION#x}\nLABEL a=$A",
-      "dockerfile.labels",
-    ],
+    ["a label whose value only the engine knows", "FROM own\nENV A=${VERSION#x}\nLABEL a=$A", "dockerfile.labels"],
     [
       "a label in hundreds of steps",
       `FROM own\nLABEL a=${"x".repeat(60_000)}\n${"ENV A=b\n".repeat(150)}`,
@@ -239,16 +235,16 @@ describe("what is refused", () => {
     ["the guard's label", "FROM own\nLABEL docker-over-ssh.guard.tenant=b", "label.reserved"],
     ["the guard's label in quotes", 'FROM own\nLABEL docker-over-ssh."guard".tenant=b', "label.reserved"],
     ["the guard's label in the old form", "FROM own\nLABEL docker-over-ssh.guard.tenant b", "label.reserved"],
-    ["the guard's label behind another", "FROM own\nLABEL a=b docker-over-ssh\\.guard.tenant=b", "label.reserved"],
+    ["the guard's label after another", "FROM own\nLABEL a=b docker-over-ssh\\.guard.tenant=b", "label.reserved"],
     [
-      "the guard's label behind two ends of flags",
+      "the guard's label after two ends of flags",
       "FROM own\nLABEL -- -- docker-over-ssh.guard.tenant=b",
       "dockerfile.invalid",
     ],
-    ["more stages than anybody has", "FROM own\n".repeat(257), "dockerfile.invalid"],
-    ["more triggers than anybody has", "FROM trigger-many", "dockerfile.invalid"],
-    ["a base with more variables than anybody has", "FROM many-variables", "dockerfile.invalid"],
-    ["more variables than anybody has", `FROM own\nENV${manyVariables()}`, "dockerfile.invalid"],
+    ["more stages than the limit", "FROM own\n".repeat(257), "dockerfile.invalid"],
+    ["more triggers than the limit", "FROM trigger-many", "dockerfile.invalid"],
+    ["a base with more variables than the limit", "FROM many-variables", "dockerfile.invalid"],
+    ["more variables than the limit", `FROM own\nENV${manyVariables()}`, "dockerfile.invalid"],
     [
       "a value that doubles",
       `FROM own\n${Array.from({ length: 30 }, () => "ENV A=${A}${A}x\n").join("")}ADD $A http://x`,
@@ -265,7 +261,7 @@ describe("what is refused", () => {
 
   test.each([
     ["NUL", Buffer.from("FROM own\0")],
-    ["bytes that are no UTF-8", Buffer.from([0x46, 0xff])],
+    ["bytes that are not UTF-8", Buffer.from([0x46, 0xff])],
   ])("%s", (_, bytes) => {
     expect(() => decodeDockerfile(bytes)).toThrow(expect.objectContaining({ rule: "dockerfile.encoding" }));
   });

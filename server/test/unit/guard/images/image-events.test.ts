@@ -3,7 +3,7 @@ import { a, idOf, Labels, nameOf, useImagesBed } from "../../../fixtures/guard/i
 
 const bed = useImagesBed();
 
-test("events of others are left out, also of images with names of others", async () => {
+test("omits events of others, including those with others' names of an own image", async () => {
   await bed.ledger.change("a", (record) => void record.images.push({ id: idOf("7"), created: 1 }));
   const event = (Action: string, ID: string, Attributes: object, Type = "image"): string =>
     `${JSON.stringify({ Type, Action, id: ID, from: "x", Actor: { ID, Attributes }, time: 1, x: 1 })}\n`;
@@ -42,7 +42,7 @@ test("events of others are left out, also of images with names of others", async
   await expect(seen({ x: ["y"] })).rejects.toMatchObject({ rule: "events.filter" });
 });
 
-test("an event without an end is not gathered", async () => {
+test("stops reading an event without an end", async () => {
   bed.engine.body = Buffer.alloc(5 * 1024 * 1024, "x");
   const events = bed.images.events(a, { filters: {} })[Symbol.asyncIterator]();
   await expect(events.next()).rejects.toMatchObject({ rule: "events.size" });

@@ -7,14 +7,14 @@ const signal = new AbortController().signal;
 const any = { all: false, digests: false, references: [], labels: [], before: [], since: [], until: [] } as const;
 const bed = useImagesBed();
 
-test("a tenant whose name begins with another's has nothing of it", async () => {
+test("hides images of a tenant whose name begins with this tenant's name", async () => {
   bed.engine.images.push({ Id: idOf("1"), RepoTags: [nameOf("a-b", "app:v1")], Labels });
   expect(await bed.images.list(a, any)).toEqual([]);
   await expect(bed.own.find("a", "app:v1", signal)).rejects.toMatchObject({ statusCode: 404 });
   await expect(bed.own.find("a", idOf("1"), signal)).rejects.toMatchObject({ message: `No such image: ${idOf("1")}` });
 });
 
-test("nothing that a tenant names reaches the engine as it came", async () => {
+test("sends no name of a tenant to the engine verbatim", async () => {
   bed.engine.images.push({ Id: idOf("1"), RepoTags: ["app:v1", "host:latest"], RepoDigests: [`app@${idOf("d")}`] });
   for (const name of ["app:v1", "host", `app@${idOf("d")}`, idOf("1"), "1111", "../../version", "app?x=1", "%2e%2e/x"])
     await expect(bed.images.inspect(a, name, { manifests: false })).rejects.toHaveProperty("statusCode");
@@ -26,7 +26,7 @@ test("nothing that a tenant names reaches the engine as it came", async () => {
   ).toEqual([]);
 });
 
-test("a listing has known properties, the tenant's names, and what the filters let through", async () => {
+test("a listing contains known properties, the tenant's names, and only images that match the filters", async () => {
   await bed.ledger.change("a", (record) => void record.images.push({ id: idOf("2"), created: 1 }));
   const app = {
     Id: idOf("1"),
@@ -67,7 +67,7 @@ test("a listing has known properties, the tenant's names, and what the filters l
   expect(old).toMatchObject([{ RepoTags: ["<none>:<none>"], RepoDigests: ["<none>@<none>"] }]);
 });
 
-test("those who list images at the same time get one list of the engine, which has begun after they have asked", async () => {
+test("simultaneous calls share one list of the engine, which begins after them", async () => {
   bed.engine.images.push({ Id: idOf("1"), RepoTags: [nameOf("a", "app:v1")], Labels });
   const first = bed.images.list(a, any);
   const others = Array.from({ length: 50 }, () => bed.images.list(a, any));
@@ -79,7 +79,7 @@ test("those who list images at the same time get one list of the engine, which h
   await expect(bed.images.list(callerOf(tenantOf("a"), { signal: gone }), any)).rejects.toThrow("gone");
 });
 
-test("the images that filters name are looked up one after the other", async () => {
+test("looks up the images of filters one at a time", async () => {
   bed.engine.images.push({ Id: idOf("1"), RepoTags: [nameOf("a", "app:v1")], Created: 1 });
   let [open, most] = [0, 0];
   const json = bed.engine.json.bind(bed.engine);
@@ -92,7 +92,7 @@ test("the images that filters name are looked up one after the other", async () 
   expect(most).toBe(1);
 });
 
-test("an inspection has nothing of the host: no folders, no container, no parent", async () => {
+test("an inspection contains no folder, container or parent of the host", async () => {
   bed.engine.images.push({
     Id: idOf("1"),
     RepoTags: [nameOf("a", "app:v1"), "host:v1"],
@@ -111,7 +111,7 @@ test("an inspection has nothing of the host: no folders, no container, no parent
   ]);
 });
 
-test("take removes an image whose labels, or those of all of the tenant's images, would make lists too long", async () => {
+test("take removes an image if its labels, or those of all of the tenant's images, would make lists too long", async () => {
   const image = (digit: string, bytes: number): void =>
     void bed.engine.images.push({ Id: idOf(digit), RepoTags: [], Labels: { ...Labels, x: "x".repeat(bytes) } });
   const refused = { rule: "image.labels", statusCode: 403 };
@@ -129,7 +129,7 @@ test("take removes an image whose labels, or those of all of the tenant's images
   expect(bed.engine.images.map(({ Id }) => Id)).not.toContain(idOf("7"));
 });
 
-test("a name that is given has a tag, and no digest", async () => {
+test("tag refuses a new name with a digest", async () => {
   bed.engine.images.push({ Id: idOf("1"), RepoTags: [nameOf("a", "app:v1")] });
   const withDigest = bed.images.tag(a, "app:v1", `other:v1@${idOf("d")}`);
   await expect(withDigest).rejects.toMatchObject({ rule: "name.digest" });
@@ -139,14 +139,14 @@ test("a name that is given has a tag, and no digest", async () => {
   );
 });
 
-test("a name more than the quota allows is refused, but not one that the image has", async () => {
+test("tag refuses a new name beyond the quota, but accepts one that the image has", async () => {
   bed.engine.images.push({ Id: idOf("1"), RepoTags: [nameOf("a", "app:v1"), nameOf("a", "app:v2")] });
   const full = callerOf(tenantOf("a", { images: 2 }));
   await expect(bed.images.tag(full, "app:v1", "app:v3")).rejects.toMatchObject({ rule: "quota.images" });
   await bed.images.tag(full, "app:v1", "app:v2");
 });
 
-test("what is not the tenant's is neither pushed nor saved, and neither is what has no name", async () => {
+test("neither pushes nor saves images of others or images without a name", async () => {
   bed.engine.images.push(
     { Id: idOf("1"), RepoTags: ["host:v1"] },
     { Id: idOf("2"), RepoTags: [nameOf("a", "app:v1")] },
@@ -162,7 +162,7 @@ test("what is not the tenant's is neither pushed nor saved, and neither is what 
   await expect(bed.own.take(a.tenant, idOf("9"), signal)).rejects.toMatchObject({ rule: "image.unknown" });
 });
 
-test("an image that goes between two questions is none", async () => {
+test("reports an image as unknown if it is removed between two requests", async () => {
   bed.engine.images.push({ Id: idOf("1"), RepoTags: [nameOf("a", "app:v1")] });
   const json = bed.engine.json.bind(bed.engine);
   bed.engine.json = async (request) => {

@@ -3,7 +3,7 @@ import { engineName, withTenantNames, parseTenantName, tenantName } from "../../
 
 const mapped = (given: string, tenant = "a"): string => engineName(tenant, parseTenantName(given));
 
-describe("the engine's name of a tenant's name", () => {
+describe("the engine's name for a tenant's name", () => {
   test.each([
     ["app", "guard.internal/a/docker.io/library/app:latest"],
     ["app:v1", "guard.internal/a/docker.io/library/app:v1"],
@@ -16,7 +16,7 @@ describe("the engine's name of a tenant's name", () => {
     expect(parseTenantName(tenantName("a", name) ?? "")).toMatchObject({ path: parseTenantName(given).path });
   });
 
-  test("is no other tenant's, whatever the names of tenants begin with", () => {
+  test("does not belong to another tenant, even if the tenants' names begin alike", () => {
     const name = mapped("app:v1", "a-b");
     expect(tenantName("a-b", name)).toBe("app:v1");
     expect(tenantName("a", name)).toBeUndefined();
@@ -37,12 +37,12 @@ describe("the engine's name of a tenant's name", () => {
     ["name.invalid", "a//b"],
     ["name.invalid", "../app"],
     ["name.invalid", ""],
-  ])("there is none: %s %s", (rule, given) => {
+  ])("does not exist: %s %s", (rule, given) => {
     expect(() => mapped(given)).toThrow(expect.objectContaining({ name: "Refusal", rule }));
   });
 });
 
-test("a text of the engine has the tenant's names, and none of another tenant", () => {
+test("withTenantNames inserts the tenant's names, and hides those of other tenants", () => {
   const text = "naming to guard.internal/a/docker.io/library/app:v1, guard.internal/b/docker.io/library/x:v1.";
   expect(withTenantNames("a", text)).toBe("naming to app:v1, (an image of another tenant).");
   expect(withTenantNames("a", "docker.io/library/app:v1")).toBe("docker.io/library/app:v1");

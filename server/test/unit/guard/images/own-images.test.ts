@@ -5,13 +5,13 @@ import { tenantOf } from "../../../fixtures/guard/tenants.ts";
 const signal = new AbortController().signal;
 const bed = useImagesBed();
 
-test("an engine that looks up the digest of a name alone does not give away another's image", async () => {
+test("find returns no foreign image on an engine that looks up names only by their digest", async () => {
   bed.engine.images.push({ Id: idOf("1"), RepoTags: ["host:v1"] });
   bed.engine.looksUpDigestsOnly = true;
   await expect(bed.own.find("a", `x@${idOf("1")}`, signal)).rejects.toMatchObject({ statusCode: 404 });
 });
 
-test("a name comes before the beginning of an ID; an ambiguous beginning is none", async () => {
+test("find prefers a name to the beginning of an ID, and refuses an ambiguous beginning", async () => {
   const ids = [`sha256:bee${"1".repeat(61)}`, `sha256:bee${"2".repeat(61)}`] as const;
   bed.engine.images.push(
     { Id: ids[0], RepoTags: [nameOf("a", "one:v1")] },
@@ -22,7 +22,7 @@ test("a name comes before the beginning of an ID; an ambiguous beginning is none
   await expect(bed.own.find("a", "bee", signal)).rejects.toMatchObject({ rule: "image.ambiguous", statusCode: 404 });
 });
 
-test("take refuses an image without the tenant's label, and removes one that the ledger or a quota does not take", async () => {
+test("take refuses an image without the tenant's label, and removes one that the ledger or a quota does not allow", async () => {
   bed.engine.images.push({ Id: idOf("1"), RepoTags: ["host:v1"], Labels: { "docker-over-ssh.guard.tenant": "b" } });
   await expect(bed.own.take(a.tenant, idOf("1"), signal)).rejects.toMatchObject({ rule: "image.not-stamped" });
   expect(bed.engine.images).toHaveLength(1);
@@ -31,11 +31,11 @@ test("take refuses an image without the tenant's label, and removes one that the
   await expect(bed.own.take(full, idOf("2"), signal)).rejects.toMatchObject({ rule: "quota.bytes" });
   expect(bed.engine.images).toHaveLength(1);
   expect(bed.ledger.read("a").images).toEqual([]);
-  // What was removed does not count when the next build starts.
+  // A removed image does not count when the next build starts.
   await using _ = await bed.limits.startBuild(full);
 });
 
-test("what counts as a tenant's are its own images, not those of others, nor of steps", async () => {
+test("counts only a tenant's own images, not those of others or of steps", async () => {
   bed.engine.images.push(
     { Id: idOf("1"), RepoTags: [nameOf("a", "app:v1")], Size: 5, Labels },
     { Id: idOf("2"), RepoTags: ["host:v1"], Size: 100 },
@@ -47,7 +47,7 @@ test("what counts as a tenant's are its own images, not those of others, nor of 
   await bed.own.take(tenantOf("a", { bytes: 5, images: 1 }), idOf("1"), signal);
 });
 
-test("names that an image is given next count; one that is there is left as it was where they are too many", async () => {
+test("take counts the names that an image gets next, and leaves an existing image unchanged if they are too many", async () => {
   const [one, two, three] = ["one:v1", "two:v1", "three:v1"].map((name) => nameOf("a", name)) as [
     string,
     string,
@@ -56,7 +56,7 @@ test("names that an image is given next count; one that is there is left as it w
   bed.engine.images.push({ Id: idOf("1"), RepoTags: [one], Labels }, { Id: idOf("2"), RepoTags: [], Labels });
   const full = tenantOf("a", { images: 2 });
   await bed.own.take(full, idOf("2"), signal, [two, two]);
-  // It loses the name, and counts without one.
+  // The image 1 loses the name, and counts without one.
   await bed.own.take(full, idOf("2"), signal, [one]);
   await expect(bed.own.take(full, idOf("2"), signal, [two, three])).rejects.toMatchObject({ rule: "quota.images" });
   await expect(bed.own.take(full, idOf("1"), signal, [two])).rejects.toMatchObject({ rule: "quota.images" });
@@ -66,7 +66,7 @@ test("names that an image is given next count; one that is there is left as it w
   expect(bed.engine.images).toHaveLength(2);
 });
 
-test("an image that the host has a name for as well is never asked to go by its ID", async () => {
+test("never removes an image by its ID if the host also has a name for it", async () => {
   const removals = (): string[] => bed.engine.requests.splice(0).filter((line) => line.startsWith("DELETE"));
   bed.engine.images.push({ Id: idOf("1"), RepoTags: [nameOf("a", "app:v1"), "host:v1"], Size: 10, Labels });
   await expect(bed.own.take(tenantOf("a", { bytes: 9 }), idOf("1"), signal)).rejects.toMatchObject({

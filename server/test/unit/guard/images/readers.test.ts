@@ -16,10 +16,10 @@ test.each([
   ["[^a]pp", "app", false],
   ["\\*", "app", false],
   ["a*p*:v*1", "app:v2.1", true],
-  ["*a*a*a*a*a*a*a*a*a*b", "a".repeat(250), false], // an expression with so many stars would take years
+  ["*a*a*a*a*a*a*a*a*a*b", "a".repeat(250), false], // a regular expression with so many stars would take years
 ])("the pattern %s and the name %s: %s", (pattern, name, isMatch) => expect(pathMatch(pattern)(name)).toBe(isMatch));
 
-test.each(["[a", "[", "\\", "[]", "[a-]", "[-a]", "[]a]", "x".repeat(600)])("the pattern %s is none", (pattern) => {
+test.each(["[a", "[", "\\", "[]", "[a-]", "[-a]", "[]a]", "x".repeat(600)])("refuses the pattern %s", (pattern) => {
   expect(() => pathMatch(pattern)).toThrow(expect.objectContaining({ rule: "filter.pattern", statusCode: 400 }));
 });
 
@@ -29,9 +29,9 @@ test.each([
   ["2023-11-14", Date.UTC(2023, 10, 14)],
   ["2023-11-14T22:13", Date.UTC(2023, 10, 14, 22, 13)],
   ["2023-11-14T22:13:20+01:00", Date.UTC(2023, 10, 14, 21, 13, 20)],
-])("the time %s", (given, time) => expect(readTime(given, 10_000_000)).toBe(time));
+])("parses the time %s", (given, time) => expect(readTime(given, 10_000_000)).toBe(time));
 
-test.each(["", "yesterday", "2023-99-99", "1x", "-5"])("%j is no time", (given) => {
+test.each(["", "yesterday", "2023-99-99", "1x", "-5"])("refuses the time %j", (given) => {
   expect(() => readTime(given, 0)).toThrow(expect.objectContaining({ rule: "filter.time" }));
 });
 
@@ -49,7 +49,7 @@ async function rewritten(files: Record<string, string | Buffer>): Promise<Record
   return found;
 }
 
-test("an archive has the tenant's names, none of others, and layers as they were", async () => {
+test("an archive contains the tenant's names, no names of others, and unchanged layers", async () => {
   const layer = Buffer.alloc(1_000_000, "layer");
   const annotations = { "io.containerd.image.name": `${name}:v1`, "org.opencontainers.image.ref.name": "v1", x: "y" };
   const other = { "io.containerd.image.name": "docker.io/library/host:v1", "org.opencontainers.image.ref.name": "v1" };
@@ -70,7 +70,7 @@ test("an archive has the tenant's names, none of others, and layers as they were
   });
 });
 
-test("an archive that breaks off fails, and so does one with an error in place of its end", async () => {
+test("an archive fails if it breaks off, contains an error instead of its end, or has a large or invalid file", async () => {
   const error = Buffer.from(`${JSON.stringify({ errorDetail: { message: "no" } })}\n`.padEnd(1024, " "));
   await expect(buffer(archiveForTenant("a", Readable.from([error]), signal))).rejects.toThrow(/tar|header|data/i);
   const long = { "manifest.json": `[${" ".repeat(17 * 1024 ** 2)}]` };

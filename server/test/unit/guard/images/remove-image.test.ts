@@ -4,7 +4,7 @@ import { a, idOf, Labels, nameOf, plainly, useImagesBed } from "../../../fixture
 const signal = new AbortController().signal;
 const bed = useImagesBed();
 
-test("nothing is forced, and a container that uses the image is not named", async () => {
+test("does not force a removal, and does not name the container that uses the image", async () => {
   bed.engine.images.push({ Id: idOf("1"), RepoTags: [nameOf("a", "app:v1")], isUsed: true });
   const message = "conflict: unable to delete app:v1 - a container is using it";
   await expect(bed.images.remove(a, "app:v1", { force: true, noPrune: false })).rejects.toMatchObject({
@@ -16,11 +16,11 @@ test("nothing is forced, and a container that uses the image is not named", asyn
   ]);
 });
 
-test("steps go with their image, but a parent that is not the tenant's stays", async () => {
+test("removes steps with their image, but keeps a parent that is not the tenant's", async () => {
   bed.engine.images.push(
     { Id: idOf("1"), RepoTags: [nameOf("a", "app:v1")], ParentId: idOf("2"), Labels },
     { Id: idOf("2"), RepoTags: [], ParentId: idOf("3") },
-    { Id: idOf("3"), RepoTags: [] }, // a base of the host whose name has gone
+    { Id: idOf("3"), RepoTags: [] }, // a base of the host that has lost its name
   );
   await bed.own.takeIntermediate(a.tenant, [idOf("2")]);
   await bed.own.take(a.tenant, idOf("1"), signal);
@@ -33,7 +33,7 @@ test("steps go with their image, but a parent that is not the tenant's stays", a
   expect(bed.ledger.read("a").images).toEqual([]);
 });
 
-test("an ID is removed with all of its names only where that is forced", async () => {
+test("removes an image by ID with several names only if that is forced", async () => {
   bed.engine.images.push({ Id: idOf("1"), RepoTags: [nameOf("a", "app:v1"), nameOf("a", "app:v2")] });
   await expect(bed.images.remove(a, idOf("1"), plainly)).rejects.toMatchObject({
     rule: "image.conflict",

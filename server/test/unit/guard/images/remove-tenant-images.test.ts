@@ -5,7 +5,7 @@ import { idOf, Labels, nameOf, useImagesBed } from "../../../fixtures/guard/imag
 const signal = new AbortController().signal;
 const bed = useImagesBed();
 
-test("a tenant that goes takes its images along, not those that others have names for or use; and again", async () => {
+test("removes a tenant's images, but keeps those that others name or use; can be repeated", async () => {
   bed.engine.images.push(
     { Id: idOf("1"), RepoTags: [nameOf("a", "app:v1"), "host:v1"], Labels },
     { Id: idOf("2"), RepoTags: [nameOf("b", "app:v1")] },
@@ -23,7 +23,7 @@ test("a tenant that goes takes its images along, not those that others have name
   expect(await removeTenantImages(bed, "a", signal)).toEqual([]);
 });
 
-test("steps of a build whose guard was killed go with the tenant: those with its label and without a name", async () => {
+test("removes the steps of a build whose guard was killed: images with the tenant's label and without a name", async () => {
   const ofB = { "docker-over-ssh.guard.tenant": "b" };
   bed.engine.images.push(
     { Id: idOf("1"), RepoTags: [], Labels, ParentId: idOf("2") },

@@ -9,7 +9,7 @@ import { temporaryFolder } from "../sockets/socket-bed.ts";
 
 const hasOpenssl = spawnSync("openssl", ["version"]).status === 0;
 
-/** A certificate of 127.0.0.1, and its key */
+/** Creates a certificate of 127.0.0.1, and its key. */
 function certificateIn(folder: string): { cert: string; key: string } {
   const files = { cert: join(folder, "x.crt"), key: join(folder, "x.key") };
   const words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=127.0.0.1";
@@ -18,30 +18,30 @@ function certificateIn(folder: string): { cert: string; key: string } {
   return { cert: readFileSync(files.cert, "utf8"), key: readFileSync(files.key, "utf8") };
 }
 
-test.skipIf(!hasOpenssl)("another host to which a registry leads does not get the credentials", async () => {
+test.skipIf(!hasOpenssl)("sends no credentials to another host to which a registry redirects", async () => {
   await using folder = await temporaryFolder();
   const own = certificateIn(folder.path);
-  // As if an authority of the world had signed it
+  // Behaves as if a public authority had signed it.
   const create = tls.createSecureContext;
   const trusting = vi
     .spyOn(tls, "createSecureContext")
     .mockImplementation((given) => create({ ...given, ca: own.cert }));
   onTestFinished(() => trusting.mockRestore());
-  const seen: (string | undefined)[] = [];
+  const foreignHeaders: (string | undefined)[] = [];
   await using foreign = await startStandInRegistry({
     tls: own,
     answer({ headers }, response) {
-      seen.push(headers.authorization);
+      foreignHeaders.push(headers.authorization);
       response.end();
       return true;
     },
   });
-  const asked: (string | undefined)[] = [];
+  const registryHeaders: (string | undefined)[] = [];
   await using registry = await startStandInRegistry({
     auth: "basic",
     answer({ method, headers }, response) {
       if (method !== "HEAD") return false;
-      asked.push(headers.authorization);
+      registryHeaders.push(headers.authorization);
       response.writeHead(307, { location: `https://${foreign.host}/blob` }).end();
       return true;
     },
@@ -61,6 +61,6 @@ test.skipIf(!hasOpenssl)("another host to which a registry leads does not get th
   });
   answer.resume();
   expect(answer.statusCode).toBe(200);
-  expect(asked).toEqual([expect.stringMatching(/^Basic /)]);
-  expect(seen).toEqual([undefined]);
+  expect(registryHeaders).toEqual([expect.stringMatching(/^Basic /)]);
+  expect(foreignHeaders).toEqual([undefined]);
 });

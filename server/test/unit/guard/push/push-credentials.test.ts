@@ -8,7 +8,7 @@ import { REGISTRY_USER } from "../../../fixtures/guard/stand-in-registry.ts";
 
 const { push, registryWith } = usePushBed();
 
-test.for(["basic", "token"] as const)("logs in by %s, with credentials that the engine does not get", async (auth) => {
+test.for(["basic", "token"] as const)("logs in by %s without sending the credentials to the engine", async (auth) => {
   const registry = await registryWith({ auth });
   const { engine, error } = await push({ host: registry.host, credentials: REGISTRY_USER });
   expect(error).toBeUndefined();
@@ -16,7 +16,7 @@ test.for(["basic", "token"] as const)("logs in by %s, with credentials that the 
   expect(engine.auths.join()).not.toContain("secret");
 });
 
-test("asks for a token that may push, once for all requests", async () => {
+test("requests one token that may push for all requests", async () => {
   const registry = await registryWith({ auth: "token" });
   await push({ host: registry.host, credentials: REGISTRY_USER });
   expect(
@@ -24,14 +24,14 @@ test("asks for a token that may push, once for all requests", async () => {
   ).toEqual([["repository:team/app:pull,push", "tests", "user"]]);
 });
 
-test("asks with an identity token", async () => {
+test("requests a token with an identity token", async () => {
   const registry = await registryWith({ auth: "token" });
   const credentials = { username: "", password: "", identityToken: "identity" };
   expect((await push({ host: registry.host, credentials })).error).toBeUndefined();
   expect(registry.tokenForms[0]?.get("grant_type")).toBe("refresh_token");
 });
 
-test("asks for another token when the registry no longer takes one", async () => {
+test("requests a new token when the registry no longer accepts the old one", async () => {
   const registry = await registryWith({ auth: "token", tokenUses: 2 });
   const script: PushScript = async function* (send, at) {
     for (let round = 0; round < 6; round++)
@@ -42,7 +42,7 @@ test("asks for another token when the registry no longer takes one", async () =>
   expect(registry.tokens).toBe(3);
 });
 
-test("gives up when the registry takes no token", async () => {
+test("gives up when the registry accepts no token", async () => {
   const registry = await registryWith({ auth: "token", tokenUses: 0 });
   const { error, note } = await push({ host: registry.host, credentials: REGISTRY_USER });
   expect(error).toContain("unauthorized");
@@ -50,7 +50,7 @@ test("gives up when the registry takes no token", async () => {
   expect(registry.requests.length).toBeLessThan(12);
 });
 
-test("the guard's credentials come before the tenant's", async () => {
+test("prefers the guard's credentials to the tenant's", async () => {
   const registry = await registryWith({ auth: "basic" });
   const folder = mkdtempSync(join(tmpdir(), "dos-guard-push-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));
@@ -68,7 +68,7 @@ test("the guard's credentials come before the tenant's", async () => {
 test.for([
   ["basic", /^unauthorized: authentication required$/],
   ["token", /the token service of .* has answered with status 401: the credentials are not accepted/],
-] as const)("tells wrong credentials: %s", async ([auth, words]) => {
+] as const)("reports wrong credentials: %s", async ([auth, words]) => {
   const registry = await registryWith({ auth });
   const { error, note } = await push({ host: registry.host, credentials: { username: "user", password: "wrong" } });
   expect(error).toMatch(words);

@@ -14,13 +14,13 @@ import { startStandInRegistry, type StandInOptions } from "../../../fixtures/gua
 
 const closing: AsyncDisposable[] = [];
 afterEach(async () => {
-  for (const one of closing.splice(0).toReversed()) await one[Symbol.asyncDispose]();
+  for (const resource of closing.splice(0).toReversed()) await resource[Symbol.asyncDispose]();
 });
 
 interface Run {
   registry?: StandInOptions;
   script?: PushScript;
-  /** Of the engine's */
+  /** Properties that replace the engine's */
   changes?: (engine: StandInEngine) => Partial<StandInEngine>;
   platform?: string;
 }
@@ -50,7 +50,7 @@ async function ruleOf({ registry = {}, script = pushOneLayer, changes = () => ({
   return { rule: caller.note.rule, error: lines.at(-1)?.["error"], requests: opened.requests.length };
 }
 
-/** A registry that answers some requests in another way. */
+/** Returns options of a registry that answers matching requests with a status and headers. */
 function answering(
   matches: (method: string, url: string) => boolean,
   status: number,
@@ -68,17 +68,17 @@ function answering(
 const isStart = (method: string): boolean => method === "POST";
 
 test.each<[string, StandInOptions, string]>([
-  ["is none", answering((_, url) => url === "/v2/", 500), "push.registry"],
-  ["takes no upload", answering(isStart, 403), "push.denied"],
-  ["does not say where to send a layer", answering(isStart, 202), "push.registry"],
-  ["says that a layer goes to what is no address", answering(isStart, 202, { location: "http://[" }), "push.registry"],
-  ["takes no layer", answering((method) => method === "PATCH", 403), "push.denied"],
-  ["takes no manifest", answering((_, url) => url.includes("/manifests/"), 403), "push.denied"],
-])("a registry that %s ends the push", async (_, registry, rule) => {
+  ["answers /v2/ with an error", answering((_, url) => url === "/v2/", 500), "push.registry"],
+  ["accepts no upload", answering(isStart, 403), "push.denied"],
+  ["sends no address for a layer", answering(isStart, 202), "push.registry"],
+  ["sends an invalid address for a layer", answering(isStart, 202, { location: "http://[" }), "push.registry"],
+  ["accepts no layer", answering((method) => method === "PATCH", 403), "push.denied"],
+  ["accepts no manifest", answering((_, url) => url.includes("/manifests/"), 403), "push.denied"],
+])("ends the push if the registry %s", async (_, registry, rule) => {
   expect((await ruleOf({ registry })).rule).toBe(rule);
 });
 
-test("an engine that begins uploads without an end is stopped", async () => {
+test("stops an engine that begins endless uploads", async () => {
   const script: PushScript = async function* (send, at) {
     let status = 202;
     for (let begun = 0; begun < 600 && status === 202; begun++)
@@ -90,7 +90,7 @@ test("an engine that begins uploads without an end is stopped", async () => {
   expect(requests).toBeLessThan(520);
 });
 
-test("a registry that leads in a circle is not followed for ever", async () => {
+test("does not follow a registry's redirects in a circle forever", async () => {
   let redirects = 0;
   const { requests } = await ruleOf({
     registry: {
@@ -104,7 +104,7 @@ test("a registry that leads in a circle is not followed for ever", async () => {
   expect(requests).toBeLessThan(20);
 });
 
-test("an engine that does not take the temporary name fails the push", async () => {
+test("fails if the engine does not accept the temporary name", async () => {
   const changes = ({ json }: StandInEngine): Partial<StandInEngine> => ({
     json: async (request) => {
       if (request.path.endsWith("/tag")) throw new EngineAnswer(500, "no space");
@@ -114,9 +114,9 @@ test("an engine that does not take the temporary name fails the push", async () 
   expect(await ruleOf({ changes })).toMatchObject({ rule: "push.failed", error: "no space" });
 });
 
-test("an engine that goes in the middle fails the push, though it has told no error", async () => {
+test("fails if the engine disconnects during the push without an error", async () => {
   const changes = ({ request }: StandInEngine): Partial<StandInEngine> => ({
-    request: async (asked) => ({ ...(await request(asked)), isWhole: () => false }),
+    request: async (sent) => ({ ...(await request(sent)), isWhole: () => false }),
   });
   expect((await ruleOf({ changes })).rule).toBe("engine.unreachable");
 });
@@ -124,7 +124,7 @@ test("an engine that goes in the middle fails the push, though it has told no er
 test.each([
   ["x/y/z/w", "1.51"],
   ["linux/arm64", "1.45"],
-])("the platform %s is refused with the API %s", async (platform, apiVersion) => {
+])("refuses the platform %s with the API %s", async (platform, apiVersion) => {
   const changes = ({ version }: StandInEngine): Partial<StandInEngine> => ({
     version: async (signal) => ({ ...(await version(signal)), apiVersion }),
   });

@@ -12,7 +12,7 @@ const name = { host: "127.0.0.1:40000", repository: "docker-over-ssh-guard/1/2",
 const reference = parseReference("registry.example.com/team/app:v1");
 const DIGEST = `sha256:${"a".repeat(64)}`;
 
-test("a line has the tenant's names, and nothing that docker does not read", () => {
+test("a line contains the tenant's names, and only properties that docker reads", () => {
   const line = {
     status: `push-1: to 127.0.0.1:40000, repository docker-over-ssh-guard/1/2`,
     progressDetail: { current: 1, total: 2, other: "127.0.0.1" },
@@ -25,7 +25,7 @@ test("a line has the tenant's names, and nothing that docker does not read", () 
   expect(tenantsLine({ progress: "1 of 2" }, name, reference)).toBeUndefined();
 });
 
-test("a failure has the tenant's names, and an end", () => {
+test("a failure contains the tenant's names, and is shortened", () => {
   const failed = {
     errorDetail: { message: `http://127.0.0.1:40000/v2/docker-over-ssh-guard/1/2/x${"x".repeat(9999)}` },
   };
@@ -34,13 +34,13 @@ test("a failure has the tenant's names, and an end", () => {
   expect(message.length).toBeLessThan(5000);
 });
 
-test("nothing is looked at below a blob or a manifest", () => {
+test("rejects a path below a blob or a manifest", () => {
   const at = `/v2/${name.repository}`;
   expect(parsePushRoute("HEAD", `${at}/blobs/${DIGEST}`, name)).toEqual({ kind: "check", path: `blobs/${DIGEST}` });
   expect(parsePushRoute("HEAD", `${at}/blobs/${DIGEST}/more`, name)).toBeUndefined();
 });
 
-test("an identity token of the guard's is told from a password by its user", async () => {
+test("recognizes an identity token of the guard by its user name", async () => {
   const folder = mkdtempSync(join(tmpdir(), "dos-guard-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const registryConfig = join(folder, "config.json");

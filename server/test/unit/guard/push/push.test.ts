@@ -4,7 +4,7 @@ import { usePushBed } from "../../../fixtures/guard/push-bed.ts";
 
 const { push, registryWith } = usePushBed();
 
-test("pushes a layer and its manifest, and says so in the tenant's words", async () => {
+test("pushes a layer and its manifest, and reports it with the tenant's names", async () => {
   const registry = await registryWith();
   const { engine, lines, counted } = await push({ host: registry.host });
   const manifest = registry.manifests.get("team/app:v1");
@@ -20,19 +20,19 @@ test("pushes a layer and its manifest, and says so in the tenant's words", async
   expect([...engine.names]).toEqual([]);
 });
 
-test("does not pass on the mount of another repository", async () => {
+test("drops the mount of another repository", async () => {
   const registry = await registryWith();
   await push({ host: registry.host });
   expect(registry.requests.filter((line) => line.startsWith("POST"))).toEqual(["POST /v2/team/app/blobs/uploads/"]);
 });
 
-test("sends nothing that the registry has", async () => {
+test("sends no layer that the registry has", async () => {
   const registry = await registryWith();
   registry.blobs.set(digestOf(LAYER), LAYER);
   expect((await push({ host: registry.host })).counted).toBe(0);
 });
 
-test("tells the registry's reason where a layer has another digest", async () => {
+test("reports the registry's reason if a layer has a different digest", async () => {
   const registry = await registryWith();
   const script: PushScript = async function* (send, at) {
     const started = await send("POST", `${at}/blobs/uploads/`);
@@ -42,7 +42,7 @@ test("tells the registry's reason where a layer has another digest", async () =>
   expect((await push({ host: registry.host, script })).error).toBe("digest invalid: not this digest");
 });
 
-test("shows nothing of where the registry keeps uploads", async () => {
+test("hides the registry's addresses of uploads from the engine", async () => {
   const registry = await registryWith();
   const locations: (string | undefined)[] = [];
   const script: PushScript = async function* (send, at) {
@@ -57,7 +57,7 @@ test("shows nothing of where the registry keeps uploads", async () => {
   expect(lines.at(-1)).toEqual({ status: `0-${LAYER.length - 1}` });
 });
 
-test("says so when the engine does not reach the guard", async () => {
+test("reports an engine that does not reach the guard", async () => {
   const registry = await registryWith();
   const script: PushScript = async function* () {
     yield { error: 'Get "http://127.0.0.1:1/v2/": dial tcp 127.0.0.1:1: connect: connection refused' };
@@ -75,7 +75,7 @@ test("does not wait for a registry that switches to another protocol", async () 
   expect((await push({ host: registry.host })).error).toContain("the connection was closed before an answer");
 });
 
-test("leaves it to the engine to try again what a registry has had too much of", async () => {
+test("lets the engine retry a request that the registry has answered with 429", async () => {
   const statuses: number[] = [];
   const registry = await registryWith({
     answer: ({ method }, response) => {

@@ -28,7 +28,7 @@ test.for([
   expect(() => checkNamedAddress(new URL(url), registry, onlyPublic)).toThrow(expect.objectContaining({ rule }));
 });
 
-test("a name whose address is not public is not looked up to it", async () => {
+test("fails to look up a name whose address is not public", async () => {
   const found = await new Promise<unknown>((resolve) => {
     lookupPublic("localhost", {}, (error, address) => resolve(error ?? address));
   });
@@ -43,11 +43,11 @@ test.for([
   ['Bearer realm="not an address"', undefined],
   ["Negotiate", undefined],
   [undefined, undefined],
-] as const)("reads the challenge %s", ([header, expected]) => {
+] as const)("parses the challenge %s", ([header, expected]) => {
   expect(parseChallenge(header)).toEqual(expected);
 });
 
-test("takes a digest for an upload, and nothing else of its query", () => {
+test("accepts only a digest in the query of an upload", () => {
   const name = { host: "127.0.0.1:1", repository: "r", tag: "t" };
   const digest = `sha256:${"a".repeat(64)}`;
   expect(parsePushRoute("PUT", `/v2/r/blobs/uploads/1?digest=${digest}&mount=x`, name)).toEqual({

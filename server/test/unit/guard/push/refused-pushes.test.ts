@@ -16,7 +16,7 @@ import { REGISTRY_USER } from "../../../fixtures/guard/stand-in-registry.ts";
 
 const { push, registryWith } = usePushBed();
 
-test("ends a push that has used up its quota, without another try of the engine", async () => {
+test("ends a push that has used up its quota, without a retry by the engine", async () => {
   const registry = await registryWith();
   const script: PushScript = async function* (send, at) {
     for (;;) {
@@ -34,14 +34,14 @@ test("ends a push that has used up its quota, without another try of the engine"
 test.for([
   ["its uploads", { uploadsAt: "http://127.0.0.1:1" }],
   ["its token service", { auth: "token", realm: "http://127.0.0.1:1/token" }],
-] as const)("does not follow a registry that has %s elsewhere, without HTTPS", async ([, options]) => {
+] as const)("does not follow a registry that has %s on another host without HTTPS", async ([, options]) => {
   const registry = await registryWith(options);
   const { error, note } = await push({ host: registry.host, credentials: REGISTRY_USER });
   expect(error).toContain("http://127.0.0.1:1, which is not the registry");
   expect(note.rule).toBe("push.foreign-address");
 });
 
-test("does not follow a redirect to elsewhere", async () => {
+test("does not follow a redirect to another host", async () => {
   const registry = await registryWith({
     answer: ({ method }, response) => {
       if (method !== "HEAD") return false;
@@ -53,7 +53,7 @@ test("does not follow a redirect to elsewhere", async () => {
 });
 
 test.for(["127.0.0.1", "localhost"])(
-  "reaches nothing inside of the network unless policy names the host: %s",
+  "reaches no private address unless the policy names the host: %s",
   async (name) => {
     const registry = await registryWith();
     const { note } = await push({ host: registry.host.replace("127.0.0.1", name), pushes: ["*"] });
@@ -62,7 +62,7 @@ test.for(["127.0.0.1", "localhost"])(
   },
 );
 
-test("refuses what policy does not have, and says what it has", async () => {
+test("refuses a name that the policy does not allow, and lists the allowed ones", async () => {
   const pushes = ["registry.example.com/team/*"];
   await expect(push({ host: "other.example.com", pushes })).rejects.toMatchObject({
     rule: "push.refused",
@@ -78,7 +78,7 @@ test.for([
   ["a path upwards", "HEAD", (at: string) => `${at}/../../team/app/blobs/${digestOf(LAYER)}`],
   ["the tags", "GET", (at: string) => `${at}/tags/list`],
   ["the removal of a manifest", "DELETE", (at: string) => `${at}/manifests/${digestOf(LAYER)}`],
-] as const)("does not answer what is no push: %s", async ([, method, path]) => {
+] as const)("does not answer a request that is not part of a push: %s", async ([, method, path]) => {
   const registry = await registryWith();
   const script: PushScript = async function* (send, at) {
     yield { status: String((await send(method, path(at))).status) };
@@ -102,7 +102,7 @@ test.for([
   expect(registry.manifests.size).toBe(0);
 });
 
-test("pushes no digest, and nothing with an engine elsewhere", () => {
+test("refuses a digest, and an engine on another machine", () => {
   const tenant = { policy: { pushes: ["*"] } } as unknown as Tenant;
   const check = (given: string) => () => checkPush(tenant, parseReference(given));
   expect(check("team/app:v1")).not.toThrow();
@@ -114,7 +114,7 @@ test("pushes no digest, and nothing with an engine elsewhere", () => {
   );
 });
 
-test("asks everybody for the password of a push", async () => {
+test("requires the password of a push in each request", async () => {
   const registry = await registryWith();
   const statuses: number[] = [];
   const script: PushScript = async function* (send, at, tag) {

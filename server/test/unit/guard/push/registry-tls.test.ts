@@ -10,7 +10,7 @@ import { openPusher } from "../../../../src/guard/push/pusher.ts";
 import { standInEngine } from "../../../fixtures/guard/pushing-engine.ts";
 import { startStandInRegistry } from "../../../fixtures/guard/stand-in-registry.ts";
 
-test("a certificate is one that the engine trusts, where its registries are listed as secure", async () => {
+test("requires a certificate that the engine trusts if the engine lists the registry as secure", async () => {
   const folder = mkdtempSync(join(tmpdir(), "dos-guard-"));
   const [keyFile, certFile] = [join(folder, "key.pem"), join(folder, "cert.pem")];
   const kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];

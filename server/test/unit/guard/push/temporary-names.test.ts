@@ -7,11 +7,11 @@ import { IMAGE, usePushBed } from "../../../fixtures/guard/push-bed.ts";
 
 const { closing, push, registryWith } = usePushBed();
 
-test("removes the temporary name when the client goes", async () => {
+test("removes the temporary name when the client disconnects", async () => {
   const registry = await registryWith();
   const client = new AbortController();
   const script: PushScript = async function* () {
-    client.abort(new Error("the client has gone"));
+    client.abort(new Error("the client has disconnected"));
     yield await new Promise<object>(() => {});
   };
   const engine = standInEngine(script);
@@ -27,11 +27,11 @@ test("removes the temporary name when the client goes", async () => {
   const pushed = pusher.push(caller as unknown as Caller, IMAGE, parseReference(`${registry.host}/team/app:v1`), {
     onLine: () => {},
   });
-  await expect(pushed).rejects.toThrow("the client has gone");
+  await expect(pushed).rejects.toThrow("the client has disconnected");
   expect([...engine.names]).toEqual([]);
 });
 
-test("removes what a crash has left, and nothing else", async () => {
+test("removes only the names that a crash has left", async () => {
   const registry = await registryWith();
   const left: string[] = [];
   const script: PushScript = async function* (_, at, tag) {
