@@ -86,7 +86,7 @@ async function receive(
     if (type !== PACKET.request) throw new InvalidRequest(`BuildKit sent a packet of an unknown type, ${type}`);
     // Refuses a second request for a file, which would be unbounded work, and a request for a folder.
     if (entries[id]?.content === undefined || requested.has(id))
-      throw new InvalidRequest(`BuildKit asked for file ${id}`);
+      throw new InvalidRequest(`BuildKit requested file ${id}`);
     requested.add(id);
     requests.push(id);
   }

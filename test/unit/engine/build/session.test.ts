@@ -143,9 +143,9 @@ test("sends only the entries that match BuildKit's patterns, which may be escape
 });
 
 test.each<[string, (copy: Copy) => void, RegExp]>([
-  ["asks for a folder", (copy) => copy.send(1, 1), /asked for file 1/],
-  ["asks for a file that is not listed", (copy) => copy.send(1, 4_000_000_000), /asked for file 4000000000/],
-  ["asks twice for a file", (copy) => (copy.send(1, 0), copy.send(1, 0)), /asked for file 0/],
+  ["asks for a folder", (copy) => copy.send(1, 1), /requested file 1/],
+  ["asks for a file that is not listed", (copy) => copy.send(1, 4_000_000_000), /requested file 4000000000/],
+  ["asks twice for a file", (copy) => (copy.send(1, 0), copy.send(1, 0)), /requested file 0/],
   ["sends a packet of another type", (copy) => copy.send(9), /unknown type, 9/],
   ["reports an error", (copy) => copy.send(4), /cannot take the context/],
   ["sends an invalid packet", (copy) => copy.stream.write(Buffer.from([0, 0, 0, 0, 2, 0xff, 0xff])), /./],
