@@ -30,7 +30,7 @@ export async function* zipToTar(path: string, limits: ContextLimits): AsyncGener
     yield* tar as AsyncIterable<Buffer>;
     await filled;
   } catch (error) {
-    throw explain(error);
+    throw zipFailure(error);
   } finally {
     tar.destroy();
   }
@@ -101,7 +101,7 @@ function tooMany({ entries }: ContextLimits): Failure {
 }
 
 /** Converts an error of yauzl or zlib into a failure: these errors mean that the input is not a zip, or a damaged one. */
-function explain(error: unknown): unknown {
+function zipFailure(error: unknown): unknown {
   if (error instanceof Failure || FILE_SYSTEM_ERROR.test((error as NodeJS.ErrnoException).code ?? "")) return error;
   return invalidArchive(`the archive is a zip that is cut off or damaged: ${messageOf(error)}`, error);
 }

@@ -37,8 +37,8 @@ async function runOnce(api: DockerApi, spec: ContainerSpec): Promise<RunningCont
   signal?.throwIfAborted();
   // The signal is checked between these short requests and does not abort them: an unread answer may contain the ID of a container, which
   // nothing would remove.
-  const makes = { effect: "makes", timeout: "work", signal } as const;
-  const { Id: id } = (await api.json("POST", "/containers/create", { ...makes, body: createBody(spec) })) as {
+  const creation = { effect: "creates", timeout: "work", signal } as const;
+  const { Id: id } = (await api.json("POST", "/containers/create", { ...creation, body: createBody(spec) })) as {
     Id: string;
   };
   try {
@@ -46,10 +46,10 @@ async function runOnce(api: DockerApi, spec: ContainerSpec): Promise<RunningCont
     if (Object.keys(spec.files).length > 0) {
       const { archiveOf } = await import("./file-archive.ts"); // loads the tar library
       const archive = await archiveOf(spec.files);
-      await api.json("PUT", `/containers/${id}/archive`, { ...makes, query: { path: "/" }, archive });
+      await api.json("PUT", `/containers/${id}/archive`, { ...creation, query: { path: "/" }, archive });
     }
     signal?.throwIfAborted();
-    await api.json("POST", `/containers/${id}/start`, makes);
+    await api.json("POST", `/containers/${id}/start`, creation);
     signal?.throwIfAborted();
     const port = await publishedPort(api, id, spec);
     signal?.throwIfAborted();

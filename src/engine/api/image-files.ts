@@ -17,7 +17,7 @@ export async function openImageFiles(
   // A command is required, and many images have none.
   const body = { Image: image, Labels: labels, Cmd: ["/"], NetworkDisabled: true };
   const { Id: id } = (await api.json("POST", "/containers/create", {
-    effect: "makes",
+    effect: "creates",
     timeout: "work",
     signal,
     body,

@@ -107,7 +107,7 @@ export async function listedSize(api: DockerApi, reference: string): Promise<num
 
 export async function tagImage(api: DockerApi, source: string, target: string): Promise<void> {
   const { repository, tag } = splitName(target);
-  await api.json("POST", `/images/${inPath(source)}/tag`, { effect: "makes", query: { repo: repository, tag } });
+  await api.json("POST", `/images/${inPath(source)}/tag`, { effect: "creates", query: { repo: repository, tag } });
 }
 
 /**

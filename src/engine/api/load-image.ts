@@ -8,7 +8,7 @@ import { LOAD_PLATFORM, platformQuery } from "./platform-query.ts";
 import type { Platform } from "../../image/platform.ts";
 
 /**
- * Loads an archive. `takesGzip` returns whether the engine accepts gzip. It is called only for a single connection, on which archives are
+ * Loads an archive. `acceptsGzip` returns whether the engine accepts gzip. It is called only for a single connection, on which archives are
  * compressed.
  */
 export async function loadImage(

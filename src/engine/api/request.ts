@@ -27,11 +27,11 @@ export interface ApiRequest {
   timeout?: "work" | "none";
   /**
    * The request's effect in the engine, which decides when an abort ends the request. Without an effect, the request ends at once.
-   * - `makes`: the answer identifies a new object, or the order of requests matters. The request may take GRACE (stop-signal.ts) longer.
+   * - `creates`: the answer identifies a new object, or the order of requests matters. The request may take GRACE (stop-signal.ts) longer.
    * - `completes`: the request runs to its end.
    * - `removes`: the request is used after an abort, so it ignores the signals. It may take GRACE (stop-signal.ts).
    */
-  effect?: "makes" | "removes" | "completes";
+  effect?: "creates" | "removes" | "completes";
 }
 
 export function httpRequest(

@@ -23,5 +23,5 @@ export function stopSignal(
   // An interrupted load can block the next one until the engine restarts (moby #51623).
   if (effect === "completes") return new AbortController().signal;
   const stop = AbortSignal.any([signal, own].filter((each) => each !== undefined));
-  return effect === "makes" && !stop.aborted ? delayAbort(stop, GRACE) : stop;
+  return effect === "creates" && !stop.aborted ? delayAbort(stop, GRACE) : stop;
 }

@@ -64,14 +64,14 @@ export async function buildImage(
       const words = `the session of the build has ended: ${messageOf(session.broken)}`;
       throw connectionFailure(new Error(words, { cause: session.broken }), api.endpoint);
     }
-    throw explain(error, order, session?.error ?? archive?.errored ?? undefined);
+    throw errorToReport(error, order, session?.error ?? archive?.errored ?? undefined);
   } finally {
     archive?.destroy();
   }
 }
 
 /** Chooses the error to report: a file that this side could not read is a better reason than the error that it caused in the engine. */
-function explain(error: unknown, order: BuildOrder, cause: Error | undefined): unknown {
+function errorToReport(error: unknown, order: BuildOrder, cause: Error | undefined): unknown {
   if (cause instanceof Failure) return cause;
   // An EngineError with a status came before the first line of the answer.
   if (error instanceof EngineError && error.status !== undefined)

@@ -43,7 +43,7 @@ export async function checkBuild(
     return readFindings(await askFrontend(connection, session.id, order, signal));
   } catch (error) {
     signal.throwIfAborted();
-    throw session.error instanceof Failure ? session.error : explain(error, checker, order.dockerfile);
+    throw session.error instanceof Failure ? session.error : checkFailure(error, checker, order.dockerfile);
   }
 }
 
@@ -113,7 +113,7 @@ function readFindings({ "result.json": json, "result.txt": text }: Record<string
   };
 }
 
-function explain(error: unknown, checker: Checker, dockerfile: string): Failure {
+function checkFailure(error: unknown, checker: Checker, dockerfile: string): Failure {
   const reason = messageOf(error).replace(/^\[\w+\] /, ""); // the name of the gRPC status, added by connect
   if (UNSUPPORTED.test(reason)) return cannotCheck(checker);
   const failure = buildFailure(reason, undefined, dockerfile);

@@ -5,7 +5,7 @@ import { Control } from "../../buildkit/gen/control_pb.ts";
 import type { BuildAnswers, BuildOrder } from "../../engine-builds.ts";
 import type { GrpcConnection } from "../../grpc/grpc-connection.ts";
 import { serveGrpc } from "../../grpc/grpc-server.ts";
-import { questions } from "./answer-questions.ts";
+import { userServices } from "./user-services.ts";
 import { fileSync } from "./file-sync.ts";
 import { SessionStream } from "./session-stream.ts";
 
@@ -53,7 +53,7 @@ export function openSession(
   const fail = (reason: unknown): void => void (error ??= reason as Error);
   const onServed = (bytes: number): void => void (served += bytes);
   const raw = context === undefined ? {} : { [DIFF_COPY]: fileSync(context, { onServed, onFailed: fail }) };
-  const server = serveGrpc(stream, { routes: questions(order, answers), raw });
+  const server = serveGrpc(stream, { routes: userServices(order, answers), raw });
   return {
     id,
     get error() {

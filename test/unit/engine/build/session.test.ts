@@ -9,7 +9,7 @@ import { Auth } from "../../../../src/engine/buildkit/gen/auth_pb.ts";
 import { Health } from "../../../../src/engine/buildkit/gen/health_pb.ts";
 import { Secrets } from "../../../../src/engine/buildkit/gen/secrets_pb.ts";
 import { SSH } from "../../../../src/engine/buildkit/gen/ssh_pb.ts";
-import { questions } from "../../../../src/engine/build/session/answer-questions.ts";
+import { userServices } from "../../../../src/engine/build/session/user-services.ts";
 import { fileSync } from "../../../../src/engine/build/session/file-sync.ts";
 import { serveGrpc } from "../../../../src/engine/grpc/grpc-server.ts";
 import { readFrames, writeFrameHeader } from "../../../../src/engine/grpc/grpc-frames.ts";
@@ -43,7 +43,7 @@ beforeEach(() => {
     agent: async () => new PassThrough(), // echoes its input
   };
   server = serveGrpc(here, {
-    routes: questions({ secrets: ["token"], agents: ["default"] }, answers),
+    routes: userServices({ secrets: ["token"], agents: ["default"] }, answers),
     raw: {
       [DIFF_COPY]: async (call) =>
         await fileSync(context, { onServed, onFailed: (error) => ownErrors.push(error) })(call),

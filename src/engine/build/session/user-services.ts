@@ -15,7 +15,7 @@ const MAX_SECRET = 500 * 1024;
 const TOKEN = "<token>";
 
 /** Adds the services of a session that need the user's side: credentials, secrets, ssh agents. */
-export function questions(
+export function userServices(
   order: Pick<BuildOrder, "secrets" | "agents">,
   answers: BuildAnswers,
 ): (router: ConnectRouter) => void {
