@@ -11,8 +11,8 @@ export function streamLine(line: string): string | undefined {
   if (step !== null) return `Step ${step[1]} : ${step[2]}\n`;
   const cached = /^--> Using cache ([0-9a-f]{12})/.exec(line);
   if (cached !== null) return ` ---> Using cache\n ---> ${cached[1]}\n`;
-  const made = /^(?:\[\d+\/\d+\] )?--> ([0-9a-f]{11,64})$/.exec(line);
-  if (made !== null) return ` ---> ${made[1]?.slice(0, 12)}\n`;
+  const built = /^(?:\[\d+\/\d+\] )?--> ([0-9a-f]{11,64})$/.exec(line);
+  if (built !== null) return ` ---> ${built[1]?.slice(0, 12)}\n`;
   return `${line}\n`;
 }
 

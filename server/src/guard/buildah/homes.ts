@@ -107,9 +107,9 @@ export class Homes implements AsyncDisposable {
     const owners = await Promise.all(
       (await readdir(this.#folder)).map(async (name) => (await lstat(join(this.#folder, name))).uid),
     );
-    const taken = new Set(owners.map((uid) => (uid - FIRST_USER) / USERS));
+    const usedIndexes = new Set(owners.map((uid) => (uid - FIRST_USER) / USERS));
     let index = 0;
-    while (taken.has(index)) index++;
+    while (usedIndexes.has(index)) index++;
     return userAt(index);
   }
 }

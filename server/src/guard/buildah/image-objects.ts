@@ -1,7 +1,7 @@
 import { familiarName, tryReference } from "docker-over-ssh/builds";
 import type { ApiObject, ImageFilter } from "../backend.ts";
 import { labelTest, referenceTest } from "../images/image-filters.ts";
-import { CONFIG } from "../images/shapes.ts";
+import { CONFIG } from "../images/visible-properties.ts";
 import { readTime } from "../images/times.ts";
 import { noSuchImage } from "../refusal.ts";
 import { findImage, type StoredImage } from "./stored-images.ts";

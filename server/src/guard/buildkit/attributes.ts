@@ -156,7 +156,7 @@ const PREFIXES: readonly (readonly [prefix: string, check: Checker])[] = [
   ["sharedkey:localdir:", text],
   ["local-sessionid:", (value, _key, { sessionOf }) => sessionOf(value)],
   ["attest:provenance", text],
-  // Refused with any value: buildx sends nothing if it uses no scanner, and BuildKit does not know `disabled`. BuildKit runs the scanner in steps of its own,
+  // Refused with any value: buildx sends nothing if it uses no scanner, and BuildKit does not know `disabled`. BuildKit runs the scanner in additional steps,
   // which run in no cgroup and were not checked, and the scanner's name may refer to one of the tenant's images.
   ["attest:sbom", refused("attest.sbom", "builds may not run an SBOM scanner here: leave --sbom out")],
 ];

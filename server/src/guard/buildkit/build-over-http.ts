@@ -38,7 +38,7 @@ export function buildsOverHttp(buildkit: Pick<GuardedBuildkit, "solve">): Builds
       const cancelled = new AbortController();
       if (key !== undefined) running.set(key, cancelled);
       let hasLine = false;
-      const tell = (line: ApiObject): void => {
+      const sendLine = (line: ApiObject): void => {
         hasLine = true;
         onLine(line);
       };
@@ -47,11 +47,11 @@ export function buildsOverHttp(buildkit: Pick<GuardedBuildkit, "solve">): Builds
         const { imageId } = await buildkit.solve({ ...caller, signal }, order, (status) => {
           if (request.quiet) return;
           const aux = Buffer.from(toBinary(StatusResponseSchema, status)).toString("base64");
-          tell({ id: "moby.buildkit.trace", aux });
+          sendLine({ id: "moby.buildkit.trace", aux });
         });
         // The CLI prints the `stream` of a quiet build, and reads the ID from it.
         if (imageId !== undefined)
-          tell(request.quiet ? { stream: `${imageId}\n` } : { id: "moby.image.id", aux: { ID: imageId } });
+          sendLine(request.quiet ? { stream: `${imageId}\n` } : { id: "moby.image.id", aux: { ID: imageId } });
       } catch (error) {
         if (!hasLine || caller.signal.aborted || !(error instanceof Refusal)) throw error;
         caller.note.rule = error.rule;

@@ -116,7 +116,7 @@ export function createCacheRecords(parts: CacheRecordsParts): CacheRecords {
       const pruned: UsageRecord[] = [];
       if (chosen.length > 0) {
         const filter = chosen.map(({ ID }) => `id==${JSON.stringify(ID)}`);
-        for await (const one of client.prune({ filter, all: choice.all }, { signal })) pruned.push(one);
+        for await (const removed of client.prune({ filter, all: choice.all }, { signal })) pruned.push(removed);
       }
       const isGone = new Set(pruned.map(({ ID }) => ID));
       const left = new Set(own.map(({ ID }) => ID).filter((id) => !isGone.has(id)));

@@ -182,14 +182,14 @@ async function cleanUp(
   bases: ReadonlySet<string> | undefined,
 ): Promise<void> {
   const signal = AbortSignal.timeout(CLEANUP_TIMEOUT);
-  let kept: ReadonlySet<string> = new Set();
+  let keptSteps: ReadonlySet<string> = new Set();
   try {
-    if (bases !== undefined) kept = await keepSteps(tenant, output, bases, engine, own, signal);
+    if (bases !== undefined) keptSteps = await keepSteps(tenant, output, bases, engine, own, signal);
   } catch {
     // The steps are removed below.
   }
   try {
-    await removeLeftovers(tenant, output.printed, kept, engine, own, signal);
+    await removeLeftovers(tenant, output.printed, keptSteps, engine, own, signal);
   } catch {
     // The build's own error is reported. The images that are left have the tenant's label, and are removed with the tenant.
   }

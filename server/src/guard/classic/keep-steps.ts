@@ -27,12 +27,12 @@ export async function keepSteps(
   // First, because an image without a name that has become a step no longer counts.
   const demoted = stepsUnder([...heads], bases, tenant.id, listed).filter((step) => before.has(step));
   await own.takeIntermediate(tenant, demoted);
-  const kept: string[] = [];
-  for (const head of heads) if (before.has(head) || (await isTaken(tenant, head, own, signal))) kept.push(head);
-  const steps = stepsUnder(kept, bases, tenant.id, listed);
+  const keptHeads: string[] = [];
+  for (const head of heads) if (before.has(head) || (await isTaken(tenant, head, own, signal))) keptHeads.push(head);
+  const steps = stepsUnder(keptHeads, bases, tenant.id, listed);
   await own.takeIntermediate(tenant, steps);
   for (const image of demoted) if (!steps.includes(image)) await own.take(tenant, image, signal, []);
-  return new Set([...kept, ...steps]);
+  return new Set([...keptHeads, ...steps]);
 }
 
 /** Records an image as the tenant's if the tenant can still build afterwards, which needs room for one more image and one more byte. */

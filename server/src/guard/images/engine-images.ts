@@ -49,8 +49,8 @@ const LIST_TIMEOUT = 120_000;
 const LISTINGS = new WeakMap<ImagesEngine, Map<string, () => Promise<Json[]>>>();
 
 /**
- * Lists all images of the engine; with `all`, also those from which other images were built. A list has the images of all tenants and takes the engine long if
- * there are many, so simultaneous calls share one listing.
+ * Lists all images of the engine; with `all`, also those from which other images were built. A list contains the images of all tenants. If there are many, the
+ * engine needs a long time, so simultaneous calls share one listing.
  */
 export async function listImages(engine: ImagesEngine, options: Listing & { signal: AbortSignal }): Promise<Json[]> {
   const { signal, ...listing } = options;

@@ -9,7 +9,7 @@ import { imagesInLedger } from "../ledger/ledger-images.ts";
 import { arrayOf, objectOf, textOf } from "./json.ts";
 import { tenantName } from "./names.ts";
 import type { OwnImages } from "./own-images.ts";
-import { historyOf, inspectionOf, summaryOf } from "./shapes.ts";
+import { historyOf, inspectionOf, summaryOf } from "./visible-properties.ts";
 
 export interface ViewParts {
   engine: ImagesEngine;

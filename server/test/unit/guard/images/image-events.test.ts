@@ -3,7 +3,7 @@ import { a, idOf, Labels, nameOf, useImagesBed } from "../../../fixtures/guard/i
 
 const bed = useImagesBed();
 
-test("omits events of others, including those with others' names of an own image", async () => {
+test("omits events of others, and events of an own image with somebody else's name", async () => {
   await bed.ledger.change("a", (record) => void record.images.push({ id: idOf("7"), created: 1 }));
   const event = (Action: string, ID: string, Attributes: object, Type = "image"): string =>
     `${JSON.stringify({ Type, Action, id: ID, from: "x", Actor: { ID, Attributes }, time: 1, x: 1 })}\n`;
