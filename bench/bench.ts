@@ -1,6 +1,6 @@
 /**
- * Measures how long it takes to move an image and how many bytes cross the link, beside other tools: `npm run bench`. Real
- * engines, a real ssh, an image of 1.4 GB made of Debian's and npm's packages. A full run takes hours; options.ts selects parts.
+ * Compares the time and the bytes of an image transfer with those of other tools: `npm run bench`. Uses real engines, a real ssh, and an
+ * image of 1.4 GB from Debian and npm packages. A full run takes hours; options.ts selects parts.
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { checkTestbed } from "../test/testbed/check.ts";
@@ -82,14 +82,14 @@ async function printPlans(options: Options): Promise<void> {
   console.log(planTable(rows));
 }
 
-/** Writes the picture and prints the table. */
+/** Draws the picture and prints the table. */
 function report({ svg }: Options, rows: Row[], about: Surroundings): void {
   const picture = chart(rows);
   if (picture !== undefined) writeFileSync(svg, picture);
   console.log(`${table(rows)}\n\n${notes(about).join("\n")}`);
 }
 
-/** Aborts on the first signal, so that everything is taken down; on a second one, the test bed's reaper does that. */
+/** Aborts on the first signal, so that the benchmark cleans up. On a second signal, the reaper of the test bed cleans up. */
 function onSignal(): AbortSignal {
   const stop = new AbortController();
   let first: number | undefined;
@@ -97,7 +97,7 @@ function onSignal(): AbortSignal {
     process.on(name, () => {
       first ??= Date.now();
       stop.abort(new Error(`stopped by ${name}`));
-      // npm forwards the signal that the terminal has sent already.
+      // npm forwards the signal, which the terminal has already sent to this process.
       if (Date.now() > first + 1000) process.exit(130);
     });
   }

@@ -1,7 +1,7 @@
 /**
- * Measures `build`: `npm run bench:build`. A context of 40,000 files of which three change, beside what people use today, in turns: from the start of
- * the command until the first step of the Dockerfile begins, until it ends, and the bytes on the wire. Then the way back: `--load`, beside
- * `docker save | docker load`.
+ * Measures `build`: `npm run bench:build`. Builds a context of 40,000 files, three of which change, in turns with the usual alternatives. Measures
+ * the time from the start of the command to the first step of the Dockerfile and to the end, and the bytes on the wire. Then compares the return of
+ * the image with `--load` to `docker save | docker load`.
  */
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -29,16 +29,16 @@ const { values: options } = parseArgs({
   },
 });
 
-/** The first step begins after all files have arrived. */
+/** The first step, which begins after all files have arrived. */
 const DOCKERFILE = `FROM scratch AS files
 COPY package.json /first-step/
 COPY . /app/
 `;
-/** BuildKit's log, of the first step of the Dockerfile */
+/** Matches the first step of the Dockerfile in BuildKit's log */
 const FIRST_STEP = /^#\d+ \[(?:files )?1\/2\] /m;
 
 interface Measured {
-  /** Seconds until the first step, and until the end */
+  /** Seconds to the first step, and to the end */
   step: number;
   end: number;
   /** MB on the wire, in both directions */
@@ -50,7 +50,7 @@ interface Peer {
   build: (bed: Testbed, folder: string) => ReturnType<typeof shell>;
 }
 
-/** Runs a command line in the folder of the context; both outputs are one. */
+/** Runs a command line in the folder of the context, and joins stdout and stderr. */
 function shell(bed: Testbed, folder: string, line: string, env: Record<string, string> = {}) {
   return execa("sh", ["-c", line], {
     cwd: folder,
@@ -79,7 +79,7 @@ const PEERS: readonly Peer[] = [
       shell(
         bed,
         folder,
-        // The far machine has the same files, and so the plugin.
+        // The far machine has the same files, including the plugin.
         `tar czf - . | ssh far DOCKER_CONFIG=${bed.env["DOCKER_CONFIG"]} docker buildx build --progress plain --load -t built:pipe -`,
       ),
   },
@@ -102,8 +102,8 @@ async function main(): Promise<void> {
     writeFileSync(join(folder, "package.json"), "{}\n");
     await bed.limitRate(mbit);
     for (const [index, { name, build }] of PEERS.entries()) {
-      change(folder, `cold ${index}`); // with the same files, BuildKit would have the result of the one before
-      say(name, "cold", [await measure(bed, () => build(bed, folder))]);
+      change(folder, `cold ${index}`); // with the same files, BuildKit would reuse the result of the previous build
+      printFigures(name, "cold", [await measure(bed, () => build(bed, folder))]);
     }
     const measured = PEERS.map((): Measured[] => []);
     for (let round = 1; round <= rounds; round++) {
@@ -112,7 +112,7 @@ async function main(): Promise<void> {
         measured[index]?.push(await measure(bed, () => build(bed, folder)));
       }
     }
-    PEERS.forEach(({ name }, index) => say(name, "three files changed", measured[index] ?? []));
+    PEERS.forEach(({ name }, index) => printFigures(name, "three files changed", measured[index] ?? []));
     await bringBack(bed, folder, rounds);
   } finally {
     rmSync(folder, { recursive: true });
@@ -120,7 +120,7 @@ async function main(): Promise<void> {
   }
 }
 
-/** Brings the image back after a change, by delta and whole. */
+/** Returns the image to the near machine after a change, by delta and whole. */
 async function bringBack(bed: Testbed, folder: string, rounds: number): Promise<void> {
   const load = "docker-over-ssh build --load --progress plain -t built:ours . ssh://far";
   await shell(bed, folder, load);
@@ -130,8 +130,8 @@ async function bringBack(bed: Testbed, folder: string, rounds: number): Promise<
     ours.push(await measure(bed, () => shell(bed, folder, load)));
     pipe.push(await measure(bed, () => shell(bed, folder, "ssh far 'docker save built:ours | gzip -1' | docker load")));
   }
-  say("docker-over-ssh build --load", "three files changed, and the image back", ours);
-  say("docker save | docker load", "the image back alone", pipe);
+  printFigures("docker-over-ssh build --load", "three files changed, and the image back", ours);
+  printFigures("docker save | docker load", "the image back alone", pipe);
 }
 
 /** Changes three files of the context. */
@@ -159,9 +159,9 @@ async function measure(bed: Testbed, begin: () => ReturnType<typeof shell>): Pro
   return { step, end, megabytes: (toFar + toNear) / 1e6 };
 }
 
-function say(name: string, what: string, all: readonly Measured[]): void {
+function printFigures(name: string, change: string, all: readonly Measured[]): void {
   const of = (value: (one: Measured) => number): string => median(all.map(value)).toFixed(2);
   console.log(
-    `${name}, ${what}: first step after ${of(({ step }) => step)} s, end after ${of(({ end }) => end)} s, ${of(({ megabytes }) => megabytes)} MB (median of ${all.length})`,
+    `${name}, ${change}: first step after ${of(({ step }) => step)} s, end after ${of(({ end }) => end)} s, ${of(({ megabytes }) => megabytes)} MB (median of ${all.length})`,
   );
 }

@@ -4,10 +4,10 @@ import { LINKS } from "./links.ts";
 import { STORES } from "./stores.ts";
 import { svg } from "./svg.ts";
 
-/** The link that the picture shows: the first of these that was measured. Most people have 100 Mbit/s. */
+/** The link in the picture is the first of these that was measured. 100 Mbit/s is the most common rate. */
 const SHOWN = ["100mbit", "loopback", "10mbit"];
 
-/** Draws the picture of the README: all scenarios of one store over one link. Undefined when nothing was measured. */
+/** Draws the picture of the README: all scenarios of one store over one link. Returns undefined if nothing was measured. */
 export function chart(rows: Row[]): string | undefined {
   const measured = sorted(rows).filter(({ seconds }) => seconds !== undefined);
   const link = LINKS.find(({ name }) => name === SHOWN.find((name) => measured.some((row) => row.link === name)));

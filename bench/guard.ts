@@ -1,7 +1,7 @@
 /**
- * Measures what the guard costs: `npm run bench:guard`. The same docker commands at the engine's socket and at a tenant's, in turns: a build of 50 small
- * steps with BuildKit and with the classic builder, and 100 times `docker images`; and, where buildah is installed, the same build by `buildah build` and by
- * the docker command at a guard of mode buildah. It prints medians and their ratio.
+ * Measures the cost of the guard: `npm run bench:guard`. Runs the same docker commands at the engine's socket and at a tenant's socket, in turns: a
+ * build of 50 small steps with BuildKit and with the classic builder, and `docker images` 100 times. If buildah is installed, also compares the same
+ * build by `buildah build` and by the docker command at a guard in mode buildah. Prints medians and their ratio.
  */
 import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -22,14 +22,14 @@ const { values: options } = parseArgs({
     rounds: { type: "string", default: "5" },
     steps: { type: "string", default: "50" },
     images: { type: "string", default: "100" },
-    /** `engine` or `buildah`; left out: both */
+    /** `engine` or `buildah`. Default: both */
     only: { type: "string" },
   },
 });
 
 const rounds = Number(options.rounds);
 
-/** Returns seconds. */
+/** Runs docker, and returns the time in seconds. */
 async function timed(run: () => Promise<unknown>): Promise<number> {
   const begun = performance.now();
   await run();
@@ -41,17 +41,17 @@ async function succeed(cli: TenantCli, words: readonly string[], how: CliOptions
   if (exitCode !== 0) throw new Error(`docker ${words.join(" ")} ended with ${exitCode}:\n${stderr}`);
 }
 
-/** The two ways in which something is done, by round */
-type Ways = Record<"without" | "through", (round: number) => Promise<void>>;
+/** Both alternatives. Each function runs a round. */
+type Variants = Record<"without" | "through", (round: number) => Promise<void>>;
 
-/** Runs both in turns, the first one first in every other round, and prints their medians. */
-async function compare(name: string, ways: Ways): Promise<void> {
-  const times: Record<keyof Ways, number[]> = { without: [], through: [] };
+/** Runs both alternatives in turns, the first one first in every other round, and prints their medians. */
+async function compare(name: string, variants: Variants): Promise<void> {
+  const times: Record<keyof Variants, number[]> = { without: [], through: [] };
   for (let round = 0; round <= rounds; round += 1) {
     const order = round % 2 === 0 ? (["without", "through"] as const) : (["through", "without"] as const);
-    for (const way of order) {
-      const seconds = await timed(async () => await ways[way](2 * round + (way === "through" ? 1 : 0)));
-      if (round > 0) times[way].push(seconds); // the first one warms up
+    for (const variant of order) {
+      const seconds = await timed(async () => await variants[variant](2 * round + (variant === "through" ? 1 : 0)));
+      if (round > 0) times[variant].push(seconds); // the first round fills the caches
     }
   }
   const [without, through] = [median(times.without), median(times.through)];
@@ -60,7 +60,7 @@ async function compare(name: string, ways: Ways): Promise<void> {
   );
 }
 
-/** A Dockerfile of small steps, which no round has in common with another */
+/** Returns a Dockerfile of small steps, which differs in each round */
 function steps(base: string, round: number): string {
   const runs = Array.from({ length: Number(options.steps) }, (_, step) => `RUN echo ${round} ${step} > /step`);
   return [`FROM ${base}`, ...runs, ""].join("\n");
@@ -76,13 +76,13 @@ try {
   rmSync(folder, { recursive: true, force: true });
 }
 
-/** The docker command at an engine's socket, and at a tenant's. */
+/** Compares the docker command at an engine's socket and at a tenant's socket. */
 async function compareEngine(): Promise<void> {
   const allowed = ["--bind-local", folder, "--allow-base", BASE];
   await using _ = await startGuard(folder, ["-H", bed.near.host, ...allowed], bed.env);
   const engine = await tenantCli(bed.near, { socket: bed.near.description.socket, folder });
   const tenant = await tenantCli(bed.near, { socket: join(folder, "docker.sock"), folder });
-  const atBoth = (run: (cli: TenantCli, round: number) => Promise<void>): Ways => ({
+  const atBoth = (run: (cli: TenantCli, round: number) => Promise<void>): Variants => ({
     without: async (round) => await run(engine, round),
     through: async (round) => await run(tenant, round),
   });
@@ -100,9 +100,10 @@ async function compareEngine(): Promise<void> {
   await compare(`${options.images} times docker images`, atBoth(images));
 }
 
-/** `buildah build` as root, in a storage of its own, beside docker at a guard of mode buildah: both on overlay, and without a network. */
+/** Compares `buildah build` as root, with its own storage, to docker at a guard in mode buildah. Both use overlay, without a network. */
 async function compareBuildah(): Promise<void> {
-  if ((await findProgram("buildah")) === undefined) return console.log("buildah is not installed: it is left out");
+  if ((await findProgram("buildah")) === undefined)
+    return console.log("buildah is not installed, so its part is skipped");
   const data = join(folder, "buildah");
   const wanted = ["--mode", "buildah", "--bind-local", data, "--network", "none"];
   await using _ = await startGuard(data, wanted, bed.env);

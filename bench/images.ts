@@ -2,8 +2,8 @@ import type { Engine } from "../test/testbed/engine.ts";
 import { prepareLayer, type LayerName } from "./workload/layers.ts";
 
 /**
- * Builds an image of these layers with the engine's classic builder, because in one of the versions BuildKit needs a further package. Two
- * images that begin with the same layers share them. Returns the image's name.
+ * Builds an image of these layers with the engine's classic builder, because one of the versions needs a further package for BuildKit. Two
+ * images that begin with the same layers share them. Returns the name of the image.
  */
 export async function buildImage(engine: Engine, layers: LayerName[]): Promise<string> {
   let below = "scratch";

@@ -4,18 +4,18 @@ export interface Link {
   title: string;
   /** Megabits per second in each direction. */
   mbit?: number;
-  /** Seconds; a run known to need more for its bytes alone is left out. */
+  /** A limit in seconds. A run whose bytes alone are known to need more is skipped. */
   patience?: number;
 }
 
-/** Fastest first: the bytes that cross a fast link predict the time on a slower one. */
+/** The fastest link first, because the bytes that cross it predict the time on a slower link. */
 export const LINKS: Link[] = [
   { name: "loopback", title: "no limit" },
   { name: "100mbit", title: "100 Mbit/s", mbit: 100 },
   { name: "10mbit", title: "10 Mbit/s", mbit: 10, patience: 240 },
 ];
 
-/** Returns why a run with this many bytes is left out, or undefined. */
+/** Returns why a run with this number of bytes is skipped, or undefined. */
 export function tooSlow({ mbit, patience, title }: Link, bytes: number | undefined): string | undefined {
   if (mbit === undefined || patience === undefined || bytes === undefined) return undefined;
   const seconds = (bytes * 8) / (mbit * 1e6);

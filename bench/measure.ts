@@ -18,7 +18,7 @@ export interface Measured {
   peakFar?: number;
 }
 
-/** Runs the peer's line as typed. Throws when it fails, or when another image than the one sent arrived. */
+/** Runs the peer's line verbatim. Throws an error if it fails, or if an image other than the sent one arrives. */
 export async function transfer(stage: Stage, peer: Peer, image: string, signal: AbortSignal): Promise<Measured> {
   const { bed, peaks } = stage;
   for (const path of Object.values(peaks)) rmSync(path, { force: true });
@@ -39,19 +39,19 @@ export async function transfer(stage: Stage, peer: Peer, image: string, signal: 
   return { seconds, toFar, toNear, ...(peakNear && peakFar ? { peakNear, peakFar } : {}) };
 }
 
-/** Removes what docker-over-ssh keeps of layers on either side. */
+/** Removes the parts of layers that docker-over-ssh caches on either side. */
 export function forgetLayers({ caches }: Stage): void {
   for (const path of [...layersIn(caches.near), ...layersIn(caches.far)])
     rmSync(path, { recursive: true, force: true });
 }
 
-/** Returns the paths in a cache folder that hold layers. The compiled command and bundles stay, as they would from one day to the next. */
+/** Returns the paths in a cache folder that contain parts of layers. The compiled command and bundles stay, as in everyday use. */
 function layersIn(cache: string): string[] {
   const names = existsSync(cache) ? readdirSync(cache) : [];
   return names.filter((name) => name !== "code" && !name.startsWith("bundle-")).map((name) => join(cache, name));
 }
 
-/** Runs a line as typed, in its own process group, which is ended as a whole on abort. */
+/** Runs a line verbatim, in its own process group. An abort ends the whole group. */
 export async function typed(
   line: string,
   { env, bed }: Pick<Stage, "env" | "bed">,
@@ -78,7 +78,7 @@ export async function typed(
   if (failed) throw new Error(`status ${exitCode}: ${lastLine(stderr)}`);
 }
 
-/** Drops the system's caches, so that one transfer does not help the next. */
+/** Drops the system's caches, so that a transfer does not speed up the next one. */
 async function dropCaches(): Promise<void> {
   await run`sync`;
   writeFileSync("/proc/sys/vm/drop_caches", "3");

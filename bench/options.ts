@@ -12,16 +12,16 @@ export interface Options {
   scenarios: Scenario[];
   links: Link[];
   peers: Peer[];
-  /** Undefined: three transfers of a quick case, one of a slow case. */
+  /** If undefined, a quick case has three transfers, and a slow case has one. */
   repeat: number | undefined;
   json: string;
   svg: string;
   add: boolean;
-  /** Only draws the picture and prints the table of the results there are. */
+  /** Only draws the picture and prints the table of the existing results. */
   draw: boolean;
   /** Compares dry runs with transfers, and measures nothing else. */
   plan: boolean;
-  /** Of both pushes of a comparison. */
+  /** Options for both pushes of a comparison. */
   pushOptions: string[];
 }
 
@@ -37,12 +37,12 @@ export const USAGE = `npm run bench -- [options]; separate several values with c
 --json FILE --svg FILE   where to write the results (bench/results.json, docs/bench.svg)
 --add       keep the rows of FILE for cases that are not measured now
 --draw      measure nothing: draw the picture and print the table of FILE
---plan      run each scenario with --dry-run and then without, and print what was planned beside what was sent
+--plan      run each scenario with --dry-run and then without, and print the plan next to the sent bytes
 --push-options WORDS   with --plan: options of both pushes, separated by spaces`;
 
 const QUICK = { store: "containerd", link: "100mbit", scenario: "nothing,app", peer: "ours,zstd", repeat: "1" };
 
-/** Reads the command line. Throws when a value is unknown. */
+/** Reads the command line. Throws an error if a value is unknown. */
 export function readOptions(args: string[]): Options {
   const word = { type: "string" } as const;
   const flag = { type: "boolean", default: false } as const;

@@ -1,6 +1,6 @@
 /**
- * For `node --import`: records the peak resident memory (VmHWM) of an ending process, in kB. Not getrusage's ru_maxrss, which
- * includes the process before its exec, here the benchmark.
+ * For `node --import`: records the peak resident memory (VmHWM) of an ending process, in kB. It does not use getrusage's ru_maxrss, which
+ * includes the process before its exec, in this case the benchmark.
  */
 import { appendFileSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";

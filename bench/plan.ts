@@ -9,7 +9,7 @@ import { byBefore, type Scenario } from "./scenarios.ts";
 import { openStage, type Stage } from "./stage.ts";
 import type { Store } from "./stores.ts";
 
-/** What a dry run told, and what the transfer after it sent. */
+/** The plan of a dry run, and the bytes that the transfer after it sent. */
 export interface PlanRow {
   store: string;
   scenario: string;
@@ -17,9 +17,9 @@ export interface PlanRow {
   planned: number;
   isExact: boolean;
   sent: number;
-  /** Layers of the plan by the way in which they are sent, bottom first. */
+  /** How each layer of the plan is sent, the bottom layer first. */
   ways: string;
-  /** A rebuild was planned, and given up because it was slower than the whole layer. */
+  /** A rebuild was planned and then abandoned because it was slower than the whole layer. */
   isGivenUp: boolean;
 }
 
@@ -28,7 +28,7 @@ interface Events {
   result?: { bytesSent: number; bytesRebuilt: number };
 }
 
-/** Runs each scenario as a dry run, and then as a transfer. The receiver has app:v1. */
+/** Runs each scenario first as a dry run, and then as a transfer. The receiver has app:v1. */
 export async function comparePlans(
   store: Store,
   { scenarios, links, pushOptions }: Options,

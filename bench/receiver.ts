@@ -8,11 +8,11 @@ import { contentFolders } from "./stores.ts";
 
 export interface State {
   references: string[];
-  /** Every layer, blob and image in the engine's folders. */
+  /** All layers, blobs and images in the engine's folders. */
   contents: string[];
 }
 
-/** The receiving engine. It is reset after each run, and compared with its state before. */
+/** The receiving engine. It is reset after each run, and compared with its state before the run. */
 export class Receiver {
   readonly #engine: Engine;
   readonly #folders: string[];
@@ -22,7 +22,7 @@ export class Receiver {
     this.#folders = contentFolders(store).map((path) => join(machinesOf(bed).far.dataFolder, path));
   }
 
-  /** Returns the engine's content once it has not changed for two seconds: containerd collects garbage in its own time. */
+  /** Returns the engine's content when it has not changed for two seconds, because containerd collects garbage asynchronously. */
   async state(): Promise<State> {
     let before: string[] | undefined;
     let contents = this.#contents();
@@ -34,10 +34,10 @@ export class Receiver {
     return { references: (await this.#engine.listing()).references, contents };
   }
 
-  /** Removes what arrived since. Throws when the content then differs from before. */
+  /** Removes everything that has arrived since. Throws an error if the content then differs from the state before. */
   async putBack({ references, contents }: State): Promise<void> {
     for (const reference of (await this.#engine.listing()).references) {
-      // A name that was removed with the previous one is gone already: the content decides.
+      // An error is ignored, because a name may have been removed with the previous one. The comparison of the content decides.
       if (!references.includes(reference)) await this.#engine.docker("rmi", "--force", reference).catch(() => {});
     }
     await this.#engine.docker("image", "prune", "--force");
@@ -49,7 +49,7 @@ export class Receiver {
     if (now.join() !== references.join()) throw new Error(`the receiver has ${now.join()}, not ${references.join()}`);
   }
 
-  /** Restarts the engine: an interrupted load can hang the next one (moby #51623). */
+  /** Restarts the engine, because an interrupted load can hang the next one (moby #51623). */
   async restart(): Promise<void> {
     await this.#engine.stop();
     await this.#engine.start();

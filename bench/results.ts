@@ -11,16 +11,16 @@ export interface Row {
   link: string;
   peer: string;
   ours?: true;
-  /** How many transfers the figures are medians of. */
+  /** The number of transfers whose medians are the figures. */
   repeats?: number;
   seconds?: number;
   toFar?: number;
   toNear?: number;
   peakNear?: number;
   peakFar?: number;
-  /** Why there are no figures. */
+  /** Why the row has no figures. */
   why?: string;
-  /** Set for a size that serves only for comparison, because it is not from a transfer. */
+  /** Set for a size that is only for comparison, because it does not come from a transfer. */
   yardstick?: true;
 }
 
@@ -31,7 +31,7 @@ export interface Ratios {
   bytes: number | undefined;
 }
 
-/** Compares a row with the best of the other tools. The other tools are compared with the best of their own group, which gets 1. */
+/** Compares a row with the best of the other tools. Another tool is compared with the best of these tools, which gets 1. */
 export function ratios(row: Row, rows: Row[]): Ratios {
   const peers = rows.filter(
     (other) => isSameCase(row, other) && !other.ours && !other.yardstick && other.seconds !== undefined,
@@ -53,20 +53,20 @@ export function isSameCase(a: Row, b: Row): boolean {
   return a.store === b.store && a.scenario === b.scenario && a.link === b.link;
 }
 
-/** Replaces earlier rows by the ones measured now. */
+/** Replaces earlier rows with the new ones. */
 export function merge(before: Row[], now: Row[]): Row[] {
   const isReplaced = (old: Row): boolean => now.some((row) => isSameCase(row, old) && row.peer === old.peer);
   return [...before.filter((row) => !isReplaced(row)), ...now];
 }
 
-/** Sorts rows by store, scenario, link and peer, each in the order of its own file, so that every group lists its peers alike. */
+/** Sorts rows by store, scenario, link and peer, each in the order of its own file, so that every group lists its peers in the same order. */
 export function sorted(rows: Row[]): Row[] {
   const peers = Object.values(PEERS).map(({ name }) => name);
   const position = ({ store, scenario, link, peer }: Row): number[] => [
     STORES.findIndex(({ name }) => name === store),
     SCENARIOS.findIndex(({ name }) => name === scenario),
     LINKS.findIndex(({ name }) => name === link),
-    // A yardstick is not a peer, and comes last.
+    // A yardstick is not a peer, and is last.
     peers.includes(peer) ? peers.indexOf(peer) : peers.length,
   ];
   return rows.toSorted((a, b) => {

@@ -14,7 +14,7 @@ import type { Store } from "./stores.ts";
 
 /** Seconds above which a case is measured once instead of three times, unless --repeat is given. */
 const SLOW = 20;
-/** Seconds after which a transfer counts as hanging. */
+/** Seconds after which a transfer is treated as hanging. */
 const HANGS = 1200;
 
 export interface RunContext {
@@ -40,7 +40,7 @@ export async function runStore(store: Store, options: Options, context: RunConte
 interface Parts {
   stage: Stage;
   receiver: Receiver;
-  /** State of the receiver before the first transfer. */
+  /** The state of the receiver before the first transfer. */
   fresh: State;
   options: Options;
   context: RunContext;
@@ -72,7 +72,7 @@ class StoreRun {
     }
   }
 
-  /** Gives the receiver app:v1 by the peer, then sends app:v2 repeatedly. */
+  /** Sends app:v1 to the receiver with the peer, and then sends app:v2 repeatedly. */
   async peer(peer: Peer, scenarios: Scenario[]): Promise<void> {
     const { options, context } = this.#parts;
     const cells = scenarios.flatMap((scenario) => options.links.map((link) => ({ scenario, link })));
@@ -136,7 +136,7 @@ class StoreRun {
     return AbortSignal.any([this.#parts.context.signal, AbortSignal.timeout(seconds * 1000)]);
   }
 
-  /** Removes the names created to push to the registry. */
+  /** Removes the names that were created to push to the registry. */
   async #cleanSender(): Promise<void> {
     const { near } = this.#parts.stage.bed;
     const { references } = await near.listing();

@@ -1,17 +1,17 @@
 import type { LayerName } from "./workload/layers.ts";
 
-/** The layers that the receiver has and the layers that are sent, each from the lowest up. */
+/** The layers that the receiver has and the layers that are sent, each with the bottom layer first. */
 export interface Scenario {
   name: string;
   title: string;
-  /** Layers of app:v1, which the receiver has. Empty: the receiver has nothing. */
+  /** The layers of app:v1, which the receiver has. If empty, the receiver has nothing. */
   before: LayerName[];
-  /** Layers of app:v2, which is sent. */
+  /** The layers of app:v2, which is sent. */
   after: LayerName[];
 }
 
 const V1: LayerName[] = ["base", "runtime", "modules", "app"];
-/** A second image, so that the program is not tuned for a single one. */
+/** A second image, so that the program is not tuned for a single image. */
 const OTHER_V1: LayerName[] = ["base", "runtime", "other-modules", "app"];
 
 export const SCENARIOS: Scenario[] = [

@@ -1,7 +1,7 @@
 /**
- * Measures the build service: `npm run bench:serve`. 200 jobs of 20 clients, with the store in files and in Redis: the times of answers to
- * `GET /api/v2/builds/:id` meanwhile; from a request to the first line of the log while nothing else is done; and the memory of the server with 1,000
- * readers of a log. The engine is a stand-in whose builds take as long as they are to.
+ * Measures the build service: `npm run bench:serve`. Runs 200 jobs of 20 clients, with the store in files and in Redis. Measures the times of answers
+ * to `GET /api/v2/builds/:id` under this load, the time from a request to the first line of the log on an idle server, and the memory of the server
+ * with 1,000 readers of a log. The engine is a stand-in whose builds take a given time.
  */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { request } from "node:http";
@@ -26,11 +26,11 @@ const { values: options } = parseArgs({
 const LINES = 20;
 /** ms that a build takes */
 const BUILD = 500;
-/** Jobs submitted one after the other, to measure the time until the first line */
+/** Jobs that are submitted one after the other, to measure the time to the first line */
 const IDLE_JOBS = 10;
 
 interface Bed {
-  /** What takes requests */
+  /** The server that accepts requests */
   api: Service;
   close(this: void): Promise<void>;
 }
@@ -41,7 +41,7 @@ async function inFiles(folder: string, engine: string): Promise<Bed> {
   return { api, close: async () => void (await api.end("SIGTERM")) };
 }
 
-/** A server and two workers. */
+/** Starts a server and two workers. */
 async function inRedis(folder: string, engine: string): Promise<Bed> {
   await installPackages();
   const redis = await startRedis(["appendfsync everysec"]);
@@ -59,7 +59,7 @@ async function inRedis(folder: string, engine: string): Promise<Bed> {
   };
 }
 
-/** Returns ms from the request until the first line of the log arrives. */
+/** Returns the ms from the request to the arrival of the first line of the log. */
 async function firstLine(url: string, name: string): Promise<number> {
   const begun = performance.now();
   const answer = await fetch(`${url}/api/v2/builds`, {
@@ -74,7 +74,7 @@ async function firstLine(url: string, name: string): Promise<number> {
   return first ?? NaN;
 }
 
-/** Returns resident MB of the server, before and with so many readers of the log of a finished job and of a running one. */
+/** Returns the resident MB of the server, before and with this number of readers of the log of a finished job and of a running job. */
 async function memory(api: Service, readers: number): Promise<{ before: number; after: number }> {
   const answer = await fetch(`${api.url}/api/v2/builds?limit=1`);
   const { builds } = (await answer.json()) as { builds: { id: string }[] };
@@ -82,10 +82,10 @@ async function memory(api: Service, readers: number): Promise<{ before: number; 
   const sockets = await Promise.all(
     Array.from({ length: readers }, async (_, index) => {
       const path = index % 2 === 0 ? "/api/v2/events" : `/api/v2/builds/${builds[0]?.id}/logs`;
-      const asked = request(`${api.url}${path}`, { headers: { accept: "text/event-stream" }, agent: false });
-      asked.on("error", () => {});
-      await new Promise<void>((resolve) => asked.on("response", (response) => (response.resume(), resolve())).end());
-      return asked;
+      const stream = request(`${api.url}${path}`, { headers: { accept: "text/event-stream" }, agent: false });
+      stream.on("error", () => {});
+      await new Promise<void>((resolve) => stream.on("response", (response) => (response.resume(), resolve())).end());
+      return stream;
     }),
   );
   const after = residentMB(api.pid);

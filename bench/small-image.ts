@@ -6,13 +6,13 @@ import { tar } from "../test/testbed/tar.ts";
 const BELOW = "below:v1";
 const APP_FILES = 20;
 
-/** Builds two layers of so many megabytes together, for {@link buildApp}. */
+/** Builds two layers with this total number of megabytes, for {@link buildApp}. */
 export async function buildLayersBelow(engine: Engine, megabytes: number): Promise<void> {
   const layers = ["system", "modules"].map((name) => ({ name, bytes: (megabytes * 1e6) / 2, files: megabytes * 5 }));
   await buildImage(engine, BELOW, layers);
 }
 
-/** Builds an app layer of so many bytes, with every file new for another seed, on the layers below. */
+/** Builds an app layer of this number of bytes on the layers below. With another seed, every file is new. */
 export async function buildApp(engine: Engine, reference: string, seed: string, bytes: number): Promise<void> {
   const size = Math.round(bytes / APP_FILES);
   const files = Array.from({ length: APP_FILES }, (_, index) => ({

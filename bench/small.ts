@@ -1,7 +1,7 @@
 /**
- * Measures small transfers: `npm run bench:small`. Nothing changed, or an app layer of 0.2 MB; beside `ssh far true` (a login alone)
- * and a registry that is kept running. Unlike `npm run bench`, caches are warm, as in a day's work, and the peers take turns, so that
- * other load on the machine affects all alike.
+ * Measures small transfers: `npm run bench:small`. Nothing has changed, or an app layer of 0.2 MB. Compares them with `ssh far true` (a login
+ * alone) and a registry that keeps running. Unlike in `npm run bench`, caches are warm, as in everyday use, and the peers take turns, so that
+ * other load on the machine affects all of them equally.
  */
 import { writeFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
@@ -62,12 +62,12 @@ async function main(): Promise<void> {
 
   await buildLayersBelow(bed.near, megabytes);
   const seconds = new Map<string, number[]>();
-  const time = async (what: string, line: string): Promise<void> => {
+  const time = async (peer: string, line: string): Promise<void> => {
     const start = performance.now();
     await typed(line, stage, new AbortController().signal);
-    seconds.set(what, [...(seconds.get(what) ?? []), (performance.now() - start) / 1000]);
+    seconds.set(peer, [...(seconds.get(peer) ?? []), (performance.now() - start) / 1000]);
   };
-  // The first round sends the layers below, and is not counted.
+  // The first round is not counted, because it sends the layers below.
   for (let round = 0; round <= rounds; round++) {
     await time("ssh far true", "ssh far true");
     await time("node -e 0", "node -e 0");
@@ -90,17 +90,17 @@ async function main(): Promise<void> {
   console.log(table(seconds));
 }
 
-/** Rotates the peers, so that each round begins with another one. */
+/** Rotates the peers, so that each round begins with another peer. */
 function turned<T>(all: T[], by: number): T[] {
   return all.map((_, index) => all[(index + by) % all.length] as T);
 }
 
 function table(seconds: Map<string, number[]>): string {
   const login = median(seconds.get("ssh far true") ?? []);
-  const rows = [...seconds].map(([what, all]) => {
+  const rows = [...seconds].map(([peer, all]) => {
     const middle = median(all);
     const [least, most] = [Math.min(...all), Math.max(...all)];
-    return [what, middle, least, most, middle - login, ratio(middle, login)]
+    return [peer, middle, least, most, middle - login, ratio(middle, login)]
       .map((cell) => (typeof cell === "string" ? cell : figure(cell)))
       .join(" | ");
   });

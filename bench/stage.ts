@@ -11,18 +11,18 @@ import type { Testbed } from "../test/testbed/testbed.ts";
 import { startRegistry, type RegistryProcess } from "./peers/registry-process.ts";
 import { digestsFolder, type Store } from "./stores.ts";
 
-/** Two engines, and everything that any peer uses beside them. */
+/** Two engines, and everything else that the peers use. */
 export interface Stage extends AsyncDisposable {
   store: Store;
   bed: Testbed;
-  /** Environment of a user on the near machine. */
+  /** The environment of a user on the near machine. */
   env: Record<string, string>;
   registry: RegistryProcess;
   /** A registry on the far machine. */
   farRegistry: RegistryProcess;
-  /** Path of the program, which is unpacked beside Podman. */
+  /** The path of the program, which is unpacked together with Podman. */
   skopeo: string;
-  /** Folder of skopeo's notes about layers. */
+  /** The folder of skopeo's cache about layers. */
   skopeoMemory: string;
   /** A file in either home with one line for each ended docker-over-ssh process: its peak memory in kB. */
   peaks: { near: string; far: string };

@@ -6,7 +6,7 @@ export function median(values: number[]): number {
     : ((sorted[middle - 1] ?? NaN) + (sorted[middle] ?? NaN)) / 2;
 }
 
-/** Returns how many times as much; undefined if there is nothing to compare. */
+/** Returns the ratio; undefined if there is nothing to compare. */
 export function ratio(value: number | undefined, other: number | undefined): number | undefined {
   return value === undefined || other === undefined || other === 0 ? undefined : value / other;
 }

@@ -5,7 +5,7 @@ export interface Store {
   name: string;
   near: EngineKind;
   far: EngineKind;
-  /** The sending engine's knowledge of layers that it has built. */
+  /** The digests that the sending engine knows for layers that it has built. */
   knows: string;
 }
 
@@ -16,7 +16,7 @@ export const STORES: Store[] = [
 ];
 
 /**
- * Returns the folders below the engine's data whose entries are its layers, blobs and images. Engines with equal listings are equal.
+ * Returns the folders in the engine's data whose entries are its layers, blobs and images. Engines with equal listings have equal content.
  */
 export function contentFolders(store: Store): string[] {
   const containerd = [
@@ -30,5 +30,5 @@ export function contentFolders(store: Store): string[] {
     : overlay.map((path) => `docker/${path}`);
 }
 
-/** Folder where a graph driver notes digests learnt from a push or pull. The engine reads it anew each time. */
+/** The folder in which a graph driver records the digests from a push or pull. The engine reads it again each time. */
 export const digestsFolder = "docker/image/overlay2/distribution";

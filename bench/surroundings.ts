@@ -4,22 +4,22 @@ import { type Scenario } from "./scenarios.ts";
 import { prepareLayer } from "./workload/layers.ts";
 import type { Stage } from "./stage.ts";
 
-/** The machine and versions that the figures depend on. */
+/** The machine and the versions that the figures depend on. */
 export interface Surroundings {
   cores: number;
-  /** Several if rows were added on another machine; the rows of one store, scenario and link always come from one. */
+  /** Several machines if rows were added on another one. The rows of one store, scenario and link always come from one machine. */
   processor: string;
   memoryGB: number;
   kernel: string;
   node: string;
   ssh: string;
   zstd: string;
-  /** By store: the versions of the sending and the receiving engine. */
+  /** The versions of the sending and the receiving engine, by store. */
   engines: Record<string, string>;
   workload: Record<string, { MB: number; files: number }>;
 }
 
-/** @param before the surroundings of the results that rows are added to */
+/** @param before the surroundings of the results to which rows are added */
 export async function surroundings(before?: Surroundings): Promise<Surroundings> {
   const { stderr: ssh } = await run`ssh -V`;
   const { stdout: zstd } = await run`zstd --version`;

@@ -11,7 +11,7 @@ export interface Group {
   rows: Row[];
 }
 
-/** Draws bars, one group for each scenario; the longest bar of a group has the full width. Two colours, for light and dark pages. */
+/** Draws bars, one group for each scenario. The longest bar of a group has the full width. The colours differ on light and dark pages. */
 export function svg(title: string, groups: Group[]): string {
   const parts: string[] = [];
   let y = 30;

@@ -1,6 +1,6 @@
 /**
- * Measures `push --watch`: `npm run bench:watch`. From the move of a tag in the near engine until the far engine shows the image under its name,
- * beside a fresh push of an image that was changed alike, in turns.
+ * Measures `push --watch`: `npm run bench:watch`. Measures the time from the move of a tag in the near engine until the far engine has the image
+ * under its name, in turns with a fresh push of an image with the same kind of change.
  */
 import { readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
@@ -20,11 +20,11 @@ const USAGE = `npm run bench:watch -- [options]
 --rounds N    (10)
 --near KIND --far KIND   engines of the test bed (28.5-containerd)
 --way WAY     --far of docker-over-ssh (installed)
---verbose     print what the watch prints`;
+--verbose     print name the watch prints`;
 
-/** ms between two looks at the far engine. */
+/** The ms between two queries of the far engine. */
 const LOOK_EVERY = 5;
-/** ms for an image to arrive. */
+/** The time limit for the arrival of an image, in ms. */
 const PATIENCE = 30_000;
 
 const { values: options } = parseArgs({
@@ -88,7 +88,7 @@ async function main(): Promise<void> {
     await pushed;
     seconds["fresh, until it ends"].push(since(fresh.start));
     if (round === 1) before = memoryOf(watch.pid);
-    const last = Object.entries(seconds).map(([what, all]) => `${what} ${all.at(-1)?.toFixed(2)} s`);
+    const last = Object.entries(seconds).map(([name, all]) => `${name} ${all.at(-1)?.toFixed(2)} s`);
     console.error(`round ${round} of ${rounds}: ${last.join(", ")}`);
   }
   const memory = `${before} MB of memory after the first round, ${memoryOf(watch.pid)} MB after the last`;
@@ -97,13 +97,13 @@ async function main(): Promise<void> {
   console.log(
     `${bed.near.version} (${options.near}) to ${bed.far.version} (${options.far}), ${options.way}, ${megabytes} MB below`,
   );
-  for (const [what, all] of Object.entries(seconds)) {
-    console.log(`${what}: median ${median(all).toFixed(2)} s of ${all.map((one) => one.toFixed(2)).join(" ")}`);
+  for (const [name, all] of Object.entries(seconds)) {
+    console.log(`${name}: median ${median(all).toFixed(2)} s of ${all.map((one) => one.toFixed(2)).join(" ")}`);
   }
   console.log(`the watch: ${memory}; it ended with status ${exitCode}`);
 }
 
-/** Resident memory of a process, MB. */
+/** Returns the resident memory of a process in MB. */
 function memoryOf(pid: number | undefined): number {
   const [, kB = ""] = /^VmRSS:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
   return Math.round(Number(kB) / 1000);
@@ -122,7 +122,7 @@ async function topLayer(engine: Engine, image: string): Promise<string> {
 
 async function untilThere(engine: Engine, image: string, layer: string): Promise<void> {
   const end = performance.now() + PATIENCE;
-  // A containerd store takes a name away for a moment while it gives it to another image.
+  // A containerd store removes a name for a moment while it moves the name to another image.
   while ((await topLayer(engine, image).catch(() => "")) !== layer) {
     if (performance.now() > end) throw new Error(`${image} has not arrived`);
     await delay(LOOK_EVERY);

@@ -1,8 +1,8 @@
 /**
  * Moves an image end to end on real engines: `npm run demo`.
  *
- * The sending engine is this machine's, or a throw-away if it has none. The receiving engine is always a throw-away in its own
- * network namespace, behind a real sshd, on a host where docker-over-ssh is not installed. Everything is removed at the end.
+ * The sending engine is the engine of this machine, or a temporary one if the machine has none. The receiving engine is always a temporary one in
+ * its own network namespace, behind a real sshd, on a host without docker-over-ssh. The demo removes everything at the end.
  */
 import { execa } from "execa";
 import { buildImage } from "../test/testbed/build-image.ts";
@@ -12,7 +12,7 @@ import { useHostEngine } from "../test/testbed/host-engine.ts";
 import { startTestbed } from "../test/testbed/start.ts";
 
 const IMAGE = "docker-over-ssh-demo";
-/** Has docker and Node, and no docker-over-ssh. */
+/** A host with docker and Node, but without docker-over-ssh. */
 const HOST = "with-node";
 const MB = 1_000_000;
 /** The layers that both versions share: 45 MB that hardly compress, in four layers including busybox. */
@@ -27,21 +27,23 @@ const say = (text: string): void => console.log(`\n\u001b[1m${text}\u001b[0m`);
 const check = await checkTestbed();
 if (check.usable) await demo();
 else {
-  console.error(`The demo needs two engines, and cannot start a second one here: ${check.why}.`);
+  console.error(`The demo needs two engines, and cannot start a second one on this machine: ${check.why}.`);
   console.error("Run it as root on Debian or Ubuntu, for instance in a privileged container or a virtual machine.");
   process.exitCode = 1;
 }
 
 async function demo(): Promise<void> {
-  console.log("Starting engines (the first time, this installs what is missing) …");
+  console.log("Starting engines (the first time, this installs missing packages) …");
   await using bed = await startTestbed();
   const own = await engineAtHand();
   const near = own ?? bed.near;
   const env = { ...bed.env, ...(own === undefined ? {} : { DOCKER_HOST: own.host }) };
   try {
-    console.log(`near: Docker ${near.version}, ${own === undefined ? "a throw-away" : "the engine of this machine"}`);
     console.log(
-      `far:  Docker ${bed.far.version}, a throw-away in its own network namespace, reached by ssh; docker-over-ssh is not installed there`,
+      `near: Docker ${near.version}, ${own === undefined ? "a temporary engine" : "the engine of this machine"}`,
+    );
+    console.log(
+      `far:  Docker ${bed.far.version}, a temporary engine in its own network namespace, reached by ssh; docker-over-ssh is not installed on its host`,
     );
     for (const version of ["v1", "v2"]) await buildImage(near, `${IMAGE}:${version}`, LAYERS);
 
@@ -57,7 +59,7 @@ async function demo(): Promise<void> {
     }
   }
 
-  /** Pushes and runs the image with the commands shown. Returns the bytes that crossed the wire. */
+  /** Pushes and runs the image with the printed commands. Returns the bytes that crossed the wire. */
   async function push(version: string): Promise<number> {
     const image = `${IMAGE}:${version}`;
     const wire = await bed.countWire();
@@ -71,7 +73,7 @@ async function demo(): Promise<void> {
   }
 }
 
-/** The engine that the docker command of this machine talks to, if one answers. */
+/** Returns the engine that the docker command of this machine uses, if it answers. */
 async function engineAtHand(): Promise<Engine | undefined> {
   try {
     const { near } = await useHostEngine("");

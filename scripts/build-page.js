@@ -3,8 +3,8 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { build } from "esbuild";
 
 /**
- * Builds the page of `serve`: server/page/ to server/dist/page/files/. Scripts and styles have the hash of their content in their names, so that browsers
- * may keep them for ever; index.html names them.
+ * Builds the page of `serve` from server/page/ into server/dist/page/files/. The names of scripts and styles contain the hash of their content, so
+ * that browsers may cache them for ever. index.html refers to these names.
  */
 export async function buildPage(root) {
   const from = `${root}server/page/`;

@@ -10,14 +10,14 @@ const PAGE = new URL("../docs/cli.md", import.meta.url);
 const BEGIN = "<!-- Written by `npm run docs` from the command definitions: change the descriptions there. -->\n";
 const END = "\n<!-- End of what `npm run docs` writes. -->";
 
-/** Returns docs/cli.md as it is, and as it should be. */
+/** Returns the current and the expected docs/cli.md. */
 export function readPage(): { is: string; shouldBe: string } {
   const is = readFileSync(PAGE, "utf8");
   const [before, after] = [is.split(BEGIN)[0], is.split(END)[1]];
   return { is, shouldBe: `${before}${BEGIN}\n${table()}\n${END}${after}` };
 }
 
-/** One row for each argument and option, with the commands that take it. */
+/** Returns a row for each argument and option, with the commands that accept it. */
 function table(): string {
   const rows = new Map<string, { commands: string[]; description: string }>();
   for (const command of commandsForPeople(buildProgram(() => {}, {}))) {
@@ -37,7 +37,7 @@ function table(): string {
   return ["| | command | |", "|---|---|---|", ...lines, ...serverTables()].join("\n");
 }
 
-/** A table for each command of the server's package. */
+/** Returns a table for each command of the server package. */
 function serverTables(): string[] {
   return [SERVE, TOKEN, GUARD, EXPLAIN].flatMap(({ name, arguments: words = [], options }) => [
     "",

@@ -7,7 +7,7 @@ import { readRules } from "./guard/rules.ts";
 const PAGE = new URL("../docs/guard.md", import.meta.url);
 const SOURCE = fileURLToPath(new URL("../server/src/guard", import.meta.url));
 
-/** Returns docs/guard.md as it is, and as it should be. */
+/** Returns the current and the expected docs/guard.md. */
 export function readGuardPage(): { is: string; shouldBe: string } {
   const is = readFileSync(PAGE, "utf8");
   return { is, shouldBe: replaced(replaced(is, "calls", callTable()), "rules", ruleTable()) };

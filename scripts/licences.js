@@ -4,8 +4,8 @@ import { join } from "node:path";
 const LINE = "-".repeat(80);
 
 /**
- * Returns one text with the licences of all packages in a bundle of these files, each with name and version. A package without a licence
- * file has its licence at the beginning of its source files.
+ * Returns one text with the licences of all packages in a bundle of these files, each with its name and version. The licence of a package without
+ * a licence file is at the beginning of its source files.
  */
 export function licencesOf(inputs, root) {
   const packages = new Map();

@@ -6,7 +6,7 @@ import { buildProgram, commandsForPeople } from "../src/cli.ts";
 export const MAN_PAGE = new URL("../man/docker-over-ssh.1", import.meta.url);
 const STATUS_PAGE = new URL("../docs/exit-status.md", import.meta.url);
 
-/** Returns the page in the man macros (man(7)). It has no date and no version, so that it changes with the commands alone. */
+/** Returns the page in the man macros (man(7)). It contains no date and no version, so that it changes only with the commands. */
 export function manPage(): string {
   const program = buildProgram(() => {}, {});
   const commands = commandsForPeople(program);
@@ -38,12 +38,12 @@ export function manPage(): string {
   ].join("\n");
 }
 
-/** An item with its explanation. */
+/** Returns an item with its explanation. */
 function entry(term: string, words: string): string[] {
   return [".TP", `.B ${inQuotes(term)}`, text(words)];
 }
 
-/** Escapes text: no line begins with a control character, and hyphens stay hyphens, which a reader may copy. */
+/** Escapes text, so that no line begins with a control character, and hyphens stay hyphens that a reader can copy. */
 function text(words: string): string {
   const escaped = words
     .replaceAll("\\", "\\e")
@@ -62,12 +62,12 @@ function codeOf(character: string): string {
   return (character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0");
 }
 
-/** One argument of a macro. */
+/** Returns an argument of a macro. */
 function inQuotes(words: string): string {
   return `"${text(words).replaceAll('"', "\\(dq")}"`;
 }
 
-/** The table in docs/exit-status.md: status, and cause. */
+/** Returns the rows of the table in docs/exit-status.md: status and cause. */
 function statuses(): [string, string][] {
   const rows = readFileSync(STATUS_PAGE, "utf8").matchAll(/^\| (\d[^|]*?) *\|[^|]*\| *([^|]*?) *\|/gm);
   return [...rows].map(([, status = "", cause = ""]) => [status, cause.replaceAll(/\[([^\]]*)\]\([^)]*\)/g, "$1")]);

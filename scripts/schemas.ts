@@ -1,4 +1,4 @@
-/** Writes the schemas in docs/ from the types of what is printed or read as JSON: `npm run docs`. Unit tests fail if one is out of date. */
+/** Writes the schemas in docs/ from the types of the printed and read JSON: `npm run docs`. Unit tests fail if one is out of date. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { createGenerator } from "ts-json-schema-generator";
@@ -6,19 +6,19 @@ import { createGenerator } from "ts-json-schema-generator";
 const SCHEMAS = [
   {
     file: "docs/events.schema.json",
-    title: "An event of docker-over-ssh --json, one a line",
+    title: "An event of docker-over-ssh --json, one per line",
     source: "src/output/events.ts",
     type: "TransferEvent",
   },
   {
     file: "docs/have.schema.json",
-    title: "What an engine has, as docker-over-ssh list prints it",
+    title: "The images and layers of an engine, as printed by docker-over-ssh list",
     source: "src/have/have-list.ts",
     type: "HaveList",
   },
   {
     file: "docs/guard.schema.json",
-    title: "The tenants of docker-over-ssh guard, as the file of --config",
+    title: "The tenants of docker-over-ssh guard, in the format of the --config file",
     source: "server/src/guard/config/guard-config.ts",
     type: "GuardConfig",
   },
@@ -26,7 +26,7 @@ const SCHEMAS = [
 
 const at = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));
 
-/** Returns each schema as it is, and as it should be. */
+/** Returns the current and the expected text of each schema. */
 export function readSchemas(): { file: string; is: string; shouldBe: string }[] {
   return SCHEMAS.map(({ file, title, source, type }) => {
     const schema = createGenerator({

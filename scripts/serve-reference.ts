@@ -22,7 +22,7 @@ In the examples, \`$server\` is the server's address, e.g. \`http://127.0.0.1:80
 Version 2 rejects unknown fields, and names them.
 `;
 
-/** Returns both files as they are, and as they should be. */
+/** Returns the current and the expected text of both files. */
 export async function readServeFiles(): Promise<{ file: string; is: string; shouldBe: string }[]> {
   const document = await apiDocument();
   const files = {
@@ -35,7 +35,7 @@ export async function readServeFiles(): Promise<{ file: string; is: string; shou
   });
 }
 
-/** Nothing is asked of the store: the document is made of the routes alone. */
+/** A store that is never queried, because the document is created only from the routes. */
 async function apiDocument(): Promise<ApiDocument> {
   const watch: JobStore["watch"] = () => ({ [Symbol.dispose]: () => {} });
   const store = { watch } as unknown as JobStore;

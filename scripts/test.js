@@ -1,6 +1,7 @@
 /**
- * Runs all tests. Beside the engine tests, which mostly wait, it runs the unit tests, whose output comes in one piece, and builds the Docker 29
- * that some engine tests need. These come last, and engine tests go first where both want the processor. With arguments: `vitest run` with these.
+ * Runs all tests. At the same time as the engine tests, which mostly wait, it runs the unit tests and prints their output at the end, and builds
+ * the Docker 29 that some engine tests need. These engine tests run last. Engine tests have the higher priority for the processor. With arguments,
+ * runs `vitest run` with these arguments.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -14,7 +15,7 @@ function run(args, stdio) {
   return spawn(process.execPath, [inProject("node_modules/vitest/vitest.mjs"), "run", ...args], { stdio });
 }
 
-/** Returns its exit status; 1 for the end by a signal. */
+/** Returns the exit status of a process; 1 if a signal has ended it. */
 async function statusOf(child) {
   const [status] = await once(child, "exit");
   return status ?? 1;

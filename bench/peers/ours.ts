@@ -9,47 +9,47 @@ export const ours = {
   line: (image: string) => `docker-over-ssh push ${image} ssh far "docker-over-ssh pull ${image}"`,
 } satisfies Peer;
 
-/** The same, with each missing layer whole. */
+/** Like {@link ours}, with each missing layer whole. */
 export const oursWhole: Peer = {
   name: "docker-over-ssh --delta never",
   line: (image) => `docker-over-ssh push --no-delta ${image} ssh far "docker-over-ssh pull ${image}"`,
 };
 
-/** The same, with each missing layer by delta where possible. */
+/** Like {@link ours}, with each missing layer by delta if possible. */
 export const oursInPieces: Peer = {
   name: "docker-over-ssh --delta always",
   line: (image) => `docker-over-ssh push --delta always ${image} ssh far "docker-over-ssh pull ${image}"`,
 };
 
-/** With nothing installed on the remote machine but Node and an engine. The cache folder there has kept the bundle from v1's transfer. */
+/** With only Node and an engine installed on the remote machine. Its cache folder contains the bundle from the transfer of v1. */
 export const oursToNode: Peer = {
   name: "docker-over-ssh --far node",
   line: (image, { nodeBin }) => `docker-over-ssh push --far node --far-path ${nodeBin} ${image} ssh://far`,
 };
 
-/** The same, the first time. */
+/** The same for the first transfer, which sends the bundle. */
 export const oursToNodeFirst: Peer = { ...oursToNode, name: "docker-over-ssh --far node, first", isFirstContact: true };
 
-/** With nothing installed on the remote machine but an engine, which has an image with Node. The volume keeps the bundle from v1's transfer. */
+/** With only an engine installed on the remote machine, which has an image with Node. The volume contains the bundle from the transfer of v1. */
 export const oursToContainer: Peer = {
   name: "docker-over-ssh --far container",
   line: (image) => `docker-over-ssh push --far container --far-image ${NODE_IMAGE} ${image} ssh://far`,
 };
 
-/** The same, the first time. */
+/** The same for the first transfer, which sends the bundle. */
 export const oursToContainerFirst: Peer = {
   ...oursToContainer,
   name: "docker-over-ssh --far container, first",
   isFirstContact: true,
 };
 
-/** With nothing installed on the remote machine but an engine. */
+/** With only an engine installed on the remote machine. */
 export const oursToEngine: Peer = {
   name: "docker-over-ssh --far engine",
   line: (image) => `docker-over-ssh push --far engine ${image} ssh://far`,
 };
 
-/** The method of the 2019 tool with today's code: a registry container, a tunnel, and the other engine's own pull. */
+/** The method of the tool of 2019 with today's code: a registry container, a tunnel, and a pull by the other engine. */
 export const oursOf2019: Peer = {
   name: "registry container, --via pull",
   line: (image) =>

@@ -5,8 +5,8 @@ import { cached } from "../workload/cache.ts";
 import { prepareLayer, type Layer, type LayerName } from "../workload/layers.ts";
 
 /**
- * Returns the size in bytes of a `zstd --patch-from` between the two images, each as `docker save` with a graph driver writes it:
- * uncompressed, layer after layer. A size to approach: zstd needs both images on one machine.
+ * Returns the size in bytes of a `zstd --patch-from` between the two images, each in the form that `docker save` writes with a graph driver:
+ * uncompressed, layer after layer. This is a lower bound for comparison, because zstd needs both images on one machine.
  */
 export async function patchBytes(before: LayerName[], after: LayerName[]): Promise<number> {
   const [old, young] = await Promise.all([before, after].map(async (names) => await all(names)));

@@ -13,7 +13,7 @@ import type { Peer } from "./peer.ts";
 import { gzipPipe, plainPipe, zstdPipe } from "./pipe.ts";
 import { pushToRemote, registryPull, skopeo } from "./registry.ts";
 
-/** The peers by their word for `--peer`, in the order of tables and the picture. */
+/** The peers by their value of `--peer`, in the order of the tables and the picture. */
 export const PEERS: Record<string, Peer> = {
   ours,
   always: oursInPieces,

@@ -5,13 +5,13 @@ import { systemPath } from "../../test/testbed/programs.ts";
 import { until } from "../../test/testbed/wait.ts";
 
 export interface RegistryProcess {
-  /** Port on 127.0.0.1, where engines need no TLS. */
+  /** A port on 127.0.0.1, where engines need no TLS. */
   port: number;
-  /** Folder of the pushed content. It can be exchanged while the registry runs, because the registry caches nothing. */
+  /** The folder of the pushed content. It can be replaced while the registry runs, because the registry caches nothing. */
   data: string;
 }
 
-/** Starts Debian's docker-registry beside the machine's engine, as a separate process that ends with the machine. */
+/** Starts Debian's docker-registry on the machine of the engine, as a separate process that ends with the machine. */
 export async function startRegistry(machine: Machine, folder: string): Promise<RegistryProcess> {
   const data = join(folder, "data");
   mkdirSync(data, { recursive: true });

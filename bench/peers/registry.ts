@@ -2,10 +2,10 @@ import { join } from "node:path";
 import type { Stage } from "../stage.ts";
 import type { Peer } from "./peer.ts";
 
-/** Port of a forwarding on either machine; each has its own network. */
+/** The port of a forwarding on either machine. Each machine has its own network. */
 const FAR_PORT = 5001;
 
-/** A registry kept beside the sending engine, which holds everything pushed to it before. */
+/** A permanent registry on the machine of the sending engine, which has everything that was pushed to it before. */
 export const registryPull = {
   name: "docker push, ssh -R, docker pull",
   line: (image: string, stage: Pick<Stage, "bed" | "registry">): string => {
@@ -15,8 +15,8 @@ export const registryPull = {
 } satisfies Peer;
 
 /**
- * Models unregistry: `docker push` through ssh to a registry on the far machine, which keeps everything pushed to it before.
- * unregistry writes into the far engine's containerd; this registry keeps a copy, which the engine pulls.
+ * Models unregistry: `docker push` through ssh to a registry on the far machine, which has everything that was pushed to it before.
+ * unregistry writes into the far engine's containerd. This registry stores a copy, which the engine pulls.
  */
 export const pushToRemote: Peer = {
   name: "ssh -L, docker push, docker pull there",
@@ -34,16 +34,16 @@ ${ssh} far "docker pull -q ${there} && docker tag ${there} ${image}"`;
 };
 
 /**
- * skopeo compresses the image instead of docker, and knows from its own notes which layers the registry has. It reads a file that
- * `docker save` wrote: its docker-daemon: transport asks for API version 1.22, too old for Docker 25 and later, and it reads the archive
- * more than once.
+ * skopeo compresses the image instead of docker, and knows from its own cache which layers the registry has. It reads a file that
+ * `docker save` has written, because its docker-daemon: transport requests API version 1.22, which is too old for Docker 25 and later, and
+ * because it reads the archive more than once.
  */
 export const skopeo: Peer = {
   name: "docker save, skopeo copy, ssh -R, docker pull",
   line: (image, stage) => {
     const to = `--dest-tls-verify=false docker://${inRegistry(image, stage)}`;
     const archive = join(stage.bed.folder, "saved.tar");
-    // Its notes are always in /var/lib/containers, so it gets a separate folder there.
+    // Its cache is always in /var/lib/containers, so a separate folder is mounted there.
     const mount = `mount --bind ${stage.skopeoMemory} /var/lib`;
     const copy = `${stage.skopeo} --insecure-policy copy -q docker-archive:${archive} ${to}`;
     return `docker save -o ${archive} ${image}
@@ -58,7 +58,7 @@ function inRegistry(image: string, { registry }: Pick<Stage, "registry">): strin
 }
 
 /**
- * Uses one login, and ends the forwarding with the pull. `ssh -R … docker pull` alone would end two minutes later: it waits for
+ * Uses one login, and ends the forwarding with the pull. `ssh -R … docker pull` alone would end two minutes later, because it waits for
  * the connections that the engine keeps open for another pull.
  */
 function pullThroughSsh(image: string, { registry, bed }: Pick<Stage, "bed" | "registry">): string {

@@ -9,16 +9,16 @@ import { startSshd } from "../../test/testbed/ssh.ts";
 import type { Testbed } from "../../test/testbed/testbed.ts";
 import { limitRate } from "../../test/testbed/wire.ts";
 
-/** A machine with an engine and an sshd, behind a link of its own. */
+/** A machine with an engine and an sshd, behind its own link. */
 export interface Host {
-  /** As ssh knows it. */
+  /** The name for ssh. */
   name: string;
   engine: Engine;
   /** Limits the link, as `Testbed.limitRate` does. */
   limitRate(mbit: number | undefined): Promise<void>;
 }
 
-/** Hosts beside a bed's `far`. Dispose of them before the bed. */
+/** Hosts in addition to the `far` of a test bed. Dispose of them before the test bed. */
 export class AddedHosts implements AsyncDisposable {
   readonly #bed: Testbed;
   readonly #lifelines: Writable[] = [];
@@ -50,7 +50,7 @@ export class AddedHosts implements AsyncDisposable {
     await this.#startSshd(machine, engine, wire, home);
     appendFileSync(sshConfig, `\nHost ${name}\n  HostName ${wire.farAddress}\n`);
     this.all.push({ name, engine, limitRate: async (mbit) => await limitRate(endsOf(near, machine, wire), mbit) });
-    if (far.hostname === name) throw new Error(`${name} is taken`);
+    if (far.hostname === name) throw new Error(`${name} is already in use`);
   }
 
   async #startSshd(machine: Machine, engine: Engine, { farAddress }: Wire, home: string): Promise<void> {

@@ -1,15 +1,15 @@
 import { createConnection, createServer } from "node:net";
 import type { Engine } from "../../test/testbed/engine.ts";
 
-/** What was read from an engine. */
+/** Counts the bytes that are read from an engine. */
 export interface EngineReads extends AsyncDisposable {
   /** The value for `DOCKER_HOST`. */
   host: string;
-  /** Returns the bytes that the engine has answered since the last call, uploads of a push included. */
+  /** Returns the bytes that the engine has sent since the last call, including uploads of a push. */
   take(): number;
 }
 
-/** Stands before an engine's socket, and counts. */
+/** Starts a proxy in front of an engine's socket, which counts bytes. */
 export async function countReads(engine: Engine, socket: string): Promise<EngineReads> {
   let bytes = 0;
   const server = createServer((client) => {

@@ -9,7 +9,7 @@ import { countReads } from "./engine-reads.ts";
 import { buildImages, load, medianOf, push, type Pushed } from "./pushes.ts";
 import type { SeveralOptions } from "./several.ts";
 
-/** Pushes an image to one host, and to several, each with an engine and a link of its own. */
+/** Pushes an image to one host and to several hosts, each with its own engine and link. */
 export async function measureHosts(options: SeveralOptions): Promise<void> {
   const { count, rounds, baseMB, ownMB, content, mbit, near, far, args } = options;
   await using bed = await startTestbed({ near: { kind: near }, far: { kind: far } });
@@ -22,17 +22,18 @@ export async function measureHosts(options: SeveralOptions): Promise<void> {
 
   const pushTo = async (to: readonly Host[], env: Record<string, string> = {}): Promise<Pushed> => {
     for (const { engine } of to) {
-      await engine.docker("rmi", "--force", image).catch(() => {}); // not there in the first round
+      await engine.docker("rmi", "--force", image).catch(() => {}); // missing in the first round
       await engine.docker("image", "prune", "--force", "--all");
     }
     const pushed = await push(bed, [...args, image, ...to.map(({ name }) => `ssh://${name}`)], env);
     for (const { name, engine } of to) {
-      if ((await layersOf(engine, image)) !== (await layersOf(bed.near, image))) throw new Error(`not on ${name}`);
+      if ((await layersOf(engine, image)) !== (await layersOf(bed.near, image)))
+        throw new Error(`${image} has not arrived on ${name}`);
     }
     return pushed;
   };
 
-  // Counting takes time: these two are not measured. They also fill the caches.
+  // These two pushes are not measured, because counting takes time. They also fill the caches.
   await using reads = await countReads(bed.near, join(bed.folder, "counted.sock"));
   const counted: number[] = [];
   for (const to of [hosts, [first], hosts]) {

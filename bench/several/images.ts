@@ -8,7 +8,7 @@ import { figure } from "../table.ts";
 import { buildImages, load, medianOf, push, type Pushed } from "./pushes.ts";
 import type { SeveralOptions } from "./several.ts";
 
-/** Pushes images that share a base to one host: by one command, and by one for each. */
+/** Pushes images that share a base to one host, with one command and with a command for each. */
 export async function measureImages(options: SeveralOptions): Promise<void> {
   const { count, rounds, baseMB, ownMB, content, mbit, near, far, args } = options;
   await using bed = await startTestbed({ near: { kind: near }, far: { kind: far } });
@@ -16,7 +16,7 @@ export async function measureImages(options: SeveralOptions): Promise<void> {
   const distinct = await distinctBytes(bed, names);
   await bed.limitRate(mbit);
   const [together, single]: [Pushed[], Pushed[]] = [[], []];
-  // The first round sends docker-over-ssh, compiles it and fills the system's caches, and is not counted.
+  // The first round is not counted, because it sends docker-over-ssh, compiles it and fills the system's caches.
   for (let round = 0; round <= rounds; round++) {
     await empty(bed, names);
     const one = await push(bed, [...args, ...names, "ssh://far"]);
@@ -48,20 +48,21 @@ function sum(all: readonly Pushed[]): Pushed {
   return { seconds: of("seconds"), bytes: of("bytes"), nearCpu: of("nearCpu"), allCpu: of("allCpu") };
 }
 
-/** Removes the images from the receiver, and waits until nothing of them is left. */
+/** Removes the images from the receiver, and waits until their blobs are gone. */
 async function empty(bed: Testbed, names: string[]): Promise<void> {
-  await bed.far.docker("rmi", "--force", ...names).catch(() => {}); // none in the first round
+  await bed.far.docker("rmi", "--force", ...names).catch(() => {}); // missing in the first round
   await bed.far.docker("image", "prune", "--force", "--all");
   await until("the receiver is empty", async () => (await bed.far.listing()).references.length === 0);
 }
 
 async function check(bed: Testbed, names: string[]): Promise<void> {
   for (const name of names) {
-    if ((await layersOf(bed.near, name)) !== (await layersOf(bed.far, name))) throw new Error(`${name} is not there`);
+    if ((await layersOf(bed.near, name)) !== (await layersOf(bed.far, name)))
+      throw new Error(`${name} has not arrived`);
   }
 }
 
-/** Returns the bytes of all layers, each once, as the sending engine saves them. */
+/** Returns the bytes of all layers, each counted once, in the form that the sending engine saves. */
 async function distinctBytes(bed: Testbed, names: string[]): Promise<number> {
   const script = `set -o pipefail; docker save "$@" | tar -xO manifest.json; echo; docker save "$@" | tar -tv`;
   const { stdout } = await execa("bash", ["-ec", script, "bash", ...names], { env: bed.env });

@@ -8,11 +8,11 @@ import type { SeveralOptions } from "./several.ts";
 /** The figures of one command line. */
 export interface Pushed {
   seconds: number;
-  /** Bytes that docker-over-ssh sent, without the overhead of ssh and TCP. */
+  /** The bytes that docker-over-ssh sent, without the overhead of ssh and TCP. */
   bytes: number;
-  /** CPU time of docker-over-ssh and ssh on the near machine, s. */
+  /** The CPU time of docker-over-ssh and ssh on the near machine, in seconds. */
   nearCpu: number;
-  /** CPU time of the whole machine, engines and the far side included, s. */
+  /** The CPU time of the whole machine, including the engines and the far side, in seconds. */
   allCpu: number;
 }
 
@@ -21,11 +21,11 @@ interface Result {
   bytesSent: number;
 }
 
-/** Runs `docker-over-ssh push`. Throws when it fails. */
+/** Runs `docker-over-ssh push`. Throws an error if it fails. */
 export async function push(bed: Testbed, args: string[], env: Record<string, string> = {}): Promise<Pushed> {
   const before = busySeconds();
   const start = performance.now();
-  // bash tells the CPU time of what it has waited for.
+  // bash reports the CPU time of the processes for which it has waited.
   const script = 'TIMEFORMAT="cpu %U %S"; time docker-over-ssh push --json "$@"';
   const { stdout, stderr } = await execa("bash", ["-ec", script, "bash", ...args], {
     env: { ...bed.env, ...env },
@@ -38,7 +38,7 @@ export async function push(bed: Testbed, args: string[], env: Record<string, str
   return { seconds, bytes, nearCpu: Number(user) + Number(system), allCpu: busySeconds() - before };
 }
 
-/** Seconds that all cores have worked since the start of the machine. */
+/** Returns the seconds that all cores have worked since the machine started. */
 function busySeconds(): number {
   const [, user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = (
     readFileSync("/proc/stat", "utf8").split("\n")[0] ?? ""
@@ -56,7 +56,7 @@ export function load(): string {
   return readFileSync("/proc/loadavg", "utf8").split(" ").slice(0, 3).join(" ");
 }
 
-/** Builds images with a layer that they share, and one of each. Returns their names. */
+/** Builds images with a shared layer and a layer of their own. Returns their names. */
 export async function buildImages(bed: Testbed, { count, baseMB, ownMB, content }: SeveralOptions): Promise<string[]> {
   const names = Array.from({ length: count }, (_, index) => `service-${index + 1}:v1`);
   for (const name of names) {

@@ -6,7 +6,7 @@ import { figure } from "../table.ts";
 import { buildImages, load } from "./pushes.ts";
 import type { SeveralOptions } from "./several.ts";
 
-/** Pushes an image over one uplink to one host, to three by relay, and to three from here. Each host has an engine of its own. */
+/** Pushes an image over one uplink to one host, to three hosts by relay, and to three hosts directly. Each host has its own engine. */
 export async function measureRelay(options: SeveralOptions): Promise<void> {
   const { baseMB, ownMB, content, mbit, near, far, args } = options;
   await using bed = await startTestbed({ near: { kind: near }, far: { kind: far } });
@@ -19,7 +19,7 @@ export async function measureRelay(options: SeveralOptions): Promise<void> {
 
   const push = async (to: readonly string[]): Promise<{ seconds: number; bytes: number }> => {
     for (const engine of [bed.far, ...Object.values(engines)]) {
-      await engine.docker("rmi", "--force", image).catch(() => {}); // not there in the first round
+      await engine.docker("rmi", "--force", image).catch(() => {}); // missing in the first round
       await engine.docker("image", "prune", "--force", "--all");
     }
     await bed.limitRate(mbit);
@@ -33,7 +33,7 @@ export async function measureRelay(options: SeveralOptions): Promise<void> {
   };
   const byRelay = ["--relay", ...words, "ssh://b", "ssh://c"];
   await bed.limitRate(undefined);
-  await push(byRelay); // docker-over-ssh itself goes there once
+  await push(byRelay); // this sends docker-over-ssh itself to the host
   const one = await push(words);
   const relayed = await push(byRelay);
   const direct = await push([...words, "ssh://b@login", "ssh://c@login"]);

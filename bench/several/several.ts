@@ -1,5 +1,5 @@
 /**
- * Measures several images and several hosts: `npm run bench:several -- images`, `… hosts` and `… relay`. Both sides of a
+ * Measures several images and several hosts: `npm run bench:several -- images`, `… hosts` and `… relay`. The two commands of a
  * ratio take turns in one run, so that other load on the machine affects both.
  */
 import { parseArgs } from "node:util";

@@ -1,4 +1,4 @@
-/** Measures without a tunnel: a child writes and this process reads through the same kind of pipe. bare.mjs BYTES prints JSON. */
+/** Measures without a tunnel: a child process writes, and this process reads through the same kind of pipe. bare.mjs BYTES prints JSON. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { Socket } from "node:net";

@@ -21,7 +21,7 @@ export interface TunnelRun {
   receiver: Usage;
 }
 
-/** Sends `bytes` on each of `streams` streams, beside `stalled` streams that nobody reads. The seconds exclude start-up. */
+/** Sends `bytes` on each of `streams` streams, in addition to `stalled` streams that nobody reads. The seconds exclude the start-up. */
 export async function tunnel(bytes: number, streams: number, stalled = 0): Promise<TunnelRun> {
   const receiver = fileURLToPath(new URL("receiver.mjs", import.meta.url));
   const { stdout } = await run(process.execPath, [receiver, String(bytes), String(streams), String(stalled)]);
@@ -35,7 +35,7 @@ export async function bare(bytes: number): Promise<number> {
   return (JSON.parse(stdout) as { seconds: number }).seconds;
 }
 
-/** Size of the file that `cat` reads repeatedly, in bytes: small enough to come from memory, not from a disk. */
+/** The size of the file that `cat` reads repeatedly, in bytes. It is small enough to be read from memory instead of a disk. */
 const PIECE = 100e6;
 
 /** Sends the same bytes through one pipe: `cat FILE… | cat > /dev/null`. Returns seconds. */

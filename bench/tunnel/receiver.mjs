@@ -1,7 +1,7 @@
 /**
  * The receiving side of a measured tunnel, which spawns the sending side: receiver.mjs BYTES STREAMS STALLED.
- * Reads BYTES on each of STREAMS streams, beside STALLED streams that it never reads. Prints JSON: the seconds from the
- * first request to the last byte, and what both sides used.
+ * Reads BYTES on each of STREAMS streams, in addition to STALLED streams that it never reads. Prints JSON: the seconds from the
+ * first request to the last byte, and the resources that both sides used.
  */
 import { fileURLToPath } from "node:url";
 import { spawnRemote } from "../../dist/stdio-tunnel/remote-process.js";

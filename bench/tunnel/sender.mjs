@@ -1,4 +1,4 @@
-/** The sending side of a measured tunnel: serves streams of BYTES each (`sender.mjs BYTES`), then reports what it used. */
+/** The sending side of a measured tunnel: serves streams of BYTES each (`sender.mjs BYTES`), then reports the resources that it used. */
 import { PROTOCOL_VERSION } from "../../dist/stdio-tunnel/constants.js";
 import { shakeHands } from "../../dist/stdio-tunnel/handshake.js";
 import { Tunnel } from "../../dist/stdio-tunnel/session.js";

@@ -1,4 +1,4 @@
-/** Streams this many bytes from memory, as fast as they are read. */
+/** Streams this number of bytes from memory, as fast as they are read. */
 import { Readable } from "node:stream";
 
 const piece = Buffer.alloc(65_536, 7);

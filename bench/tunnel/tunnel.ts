@@ -1,6 +1,6 @@
 /**
  * Measures speed and memory of the tunnel: `npm run bench:tunnel`, with `--quick` for less data and `--json FILE`.
- * Uses dist/ (`npm run build`). The things compared take turns in one run. Prints medians, and both sides of each ratio.
+ * Uses dist/ (`npm run build`). The compared alternatives take turns in one run. Prints medians, and both values of each ratio.
  */
 import { existsSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -13,7 +13,7 @@ const { values: flags } = parseArgs({
 const BYTES = flags.quick ? 200e6 : 1e9;
 const REPEATS = flags.quick ? 3 : 5;
 const LARGE = flags.quick ? 500e6 : 5e9;
-/** Limit for the resident memory of either side in bytes, whatever is sent. */
+/** The limit for the resident memory of either side in bytes, regardless of the data that is sent. */
 const BUDGET = 200e6;
 
 interface Row {
@@ -22,7 +22,7 @@ interface Row {
   nextTo: string;
   nextToMBps: number;
   ratio: number;
-  /** CPU seconds of both sides together for each GB. */
+  /** The CPU seconds of both sides together for each GB. */
   cpuPerGB: number;
 }
 

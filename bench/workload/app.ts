@@ -2,7 +2,7 @@ import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from "node:f
 import { join } from "node:path";
 import { makeContent } from "../../test/testbed/content.ts";
 
-/** A team's own code: 20 files, 0.2 MB. */
+/** The code of a team: 20 files, 0.2 MB. */
 export function plantApp(root: string, seed: string): void {
   mkdirSync(join(root, "app/dist"), { recursive: true });
   for (let index = 0; index < 20; index++) {
@@ -14,7 +14,7 @@ export function plantApp(root: string, seed: string): void {
 const MB = 1_000_000;
 export const FILE = { bytes: 300 * MB, places: 16, placeBytes: 64_000 };
 
-/** One large file: compressible and incompressible data alternate, one MB each. */
+/** One large file, in which compressible and incompressible data alternate, one MB each. */
 export function plantFile(root: string, changed: boolean): void {
   mkdirSync(join(root, "data"));
   const file = openSync(join(root, "data/index.bin"), "w");
@@ -25,7 +25,7 @@ export function plantFile(root: string, changed: boolean): void {
     }
   }
   for (let place = 0; place < (changed ? FILE.places : 0); place++) {
-    // Not at a round offset, where some tool's block might begin.
+    // The offset is not round, because a block of some tool might begin at a round one.
     const position = Math.floor(((place + 0.37) * FILE.bytes) / FILE.places);
     writeSync(file, Buffer.concat([...makeContent("random", FILE.placeBytes, `changed/${place}`)]), 0, null, position);
   }

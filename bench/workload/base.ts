@@ -5,18 +5,18 @@ import { aptSources, debianSource } from "../../test/testbed/engine-packages.ts"
 import { osRelease } from "../../test/testbed/packages.ts";
 import { run } from "../../test/testbed/programs.ts";
 
-/** Like a typical base image: Debian's userland, a compiler, libraries to build against. */
+/** The packages of a typical base image: Debian's userland, a compiler, libraries to build against. */
 export const BASE_PACKAGES = (
   "?essential apt ca-certificates curl wget git gnupg openssh-client procps python3 " +
   "build-essential libssl-dev libpq-dev libxml2-dev libxslt1-dev libcurl4-openssl-dev"
 ).split(" ");
 
-/** The latest point release; or with the security updates since, like a newer base image. */
+/** The latest point release, or the same with the security updates since, like a newer base image. */
 export type BaseState = "released" | "upgraded";
 
 /**
- * Unpacks Debian packages and their dependencies into `root`, without configuring them. The machine's apt sources decide the
- * versions, which are written to packages.txt beside it.
+ * Unpacks Debian packages and their dependencies into `root`, without configuring them. The machine's apt sources determine the
+ * versions, which are written to packages.txt next to it.
  */
 export async function plantBase(root: string, state: BaseState): Promise<void> {
   const work = join(root, "../apt");
@@ -43,11 +43,11 @@ function sources(state: BaseState): string {
   if (state === "released") return line(mirror, codename);
   const suite = `${codename}-security`;
   const security = aptSources().find(({ suites }) => suites.includes(suite));
-  if (!security) throw new Error(`an upgraded base is made of ${suite}, which is not among apt's sources here`);
+  if (!security) throw new Error(`an upgraded base needs ${suite}, which is not among the apt sources of this machine`);
   return line(mirror, codename) + line(security.uri, suite);
 }
 
-/** As debootstrap does first: packages of this release still have files below /bin and /lib. */
+/** Does the first step of debootstrap, because packages of this release still have files in /bin and /lib. */
 function mergeUsr(root: string): void {
   for (const name of ["bin", "sbin", "lib", "lib64"]) {
     mkdirSync(join(root, "usr", name), { recursive: true });

@@ -4,12 +4,12 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { exclusively } from "../../test/testbed/packages.ts";
 
-/** Cache outside the repository, about 5 GB, used by every later run. */
+/** A cache outside of the repository, about 5 GB, which all later runs use. */
 export const cacheFolder = join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "docker-over-ssh-bench");
 
 /**
- * Returns the folder that `make` filled for this recipe, now or in an earlier run.
- * @param recipe everything that determines the content: another recipe gets another folder
+ * Returns the folder that `make` has filled for this recipe, now or in an earlier run.
+ * @param recipe everything that determines the content. Each recipe has its own folder
  */
 export async function cached(name: string, recipe: unknown, make: (folder: string) => Promise<void>): Promise<string> {
   const hash = createHash("sha256").update(JSON.stringify(recipe)).digest("hex").slice(0, 12);
@@ -18,10 +18,10 @@ export async function cached(name: string, recipe: unknown, make: (folder: strin
   await exclusively("bench", async () => {
     if (existsSync(folder)) return;
     const part = join(cacheFolder, "part");
-    rmSync(part, { recursive: true, force: true }); // left by a killed run
+    rmSync(part, { recursive: true, force: true }); // a killed run may have left it
     mkdirSync(part, { recursive: true });
     await make(part);
-    // The same workload made from another recipe.
+    // The same workload from another recipe.
     for (const other of readdirSync(cacheFolder).filter((entry) => isOf(entry, name))) {
       rmSync(join(cacheFolder, other), { recursive: true });
     }

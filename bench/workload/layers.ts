@@ -6,11 +6,11 @@ import { BASE_PACKAGES, plantBase } from "./base.ts";
 import { cached } from "./cache.ts";
 import { BUMPED, lockOf, plantModules, plantRuntime } from "./packages.ts";
 
-/** The files of a layer; some have two states. `recipe` determines the whole content. */
+/** The files of a layer. Some layers have two states. `recipe` determines the whole content. */
 interface Tree {
   recipe: unknown;
   plant(root: string): Promise<void> | void;
-  /** Set if files keep the times from their package. */
+  /** Set if the files have the times from their package. */
   ownTimes?: true;
 }
 
@@ -43,7 +43,7 @@ const TREES = {
 
 type TreeName = keyof typeof TREES;
 
-/** A tree as first built (`base`), or rebuilt (`base again`) with a new time for all files. */
+/** A tree of the first build (`base`), or of a rebuild (`base again`) with a new time for all files. */
 export type LayerName = TreeName | `${TreeName} again`;
 
 export interface Layer {
@@ -57,7 +57,7 @@ export interface Layer {
 /** Build times in seconds since the epoch: the first of January and of February 2026. */
 const BUILT = { first: 1_767_225_600, again: 1_769_904_000 };
 
-/** Returns the layer from the cache, or makes it. The same files give the same archive, byte for byte. */
+/** Returns the layer from the cache, or creates it. The same files give the same archive, byte for byte. */
 export async function prepareLayer(name: LayerName): Promise<Layer> {
   const treeName = name.replace(" again", "") as TreeName;
   const tree: Tree = TREES[treeName];

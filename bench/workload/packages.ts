@@ -10,14 +10,14 @@ type Locked = "modules" | "other-modules" | "runtime";
 
 const locked = (name: Locked): string => join(import.meta.dirname, name);
 
-/** Key for the cache that identifies exactly what is installed. */
+/** The cache key, which identifies exactly the installed packages. */
 export function lockOf(name: Locked): string {
   return readFileSync(join(locked(name), "package-lock.json"), "utf8");
 }
 
 type Versions = Record<string, { version: string; integrity: string }>;
 
-/** Other versions of three packages of each image; their dependencies do not change. */
+/** Other versions of three packages of each image. Their dependencies do not change. */
 export const BUMPED = {
   modules: {
     axios: {

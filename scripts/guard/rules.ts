@@ -1,11 +1,11 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-/** Literals of the guard's source that look like rules and are none: names of files, labels, capabilities, frontends. */
+/** Literals in the guard's source that look like rules but are not: names of files, labels, capabilities, frontends. */
 const OTHERS =
   /^(?:docker-over-ssh|containerimage|io|moby|org|os|cpu|cpuset|pids|ca|memory|registry\.insecure)(?:\.|$)|\.(?:json|sock|crt|io|v0|procs|controllers|caps|tar|max|internal)$/;
 
-/** What rules mean whose sentence is made elsewhere. */
+/** The meanings of rules whose sentence is not next to the rule in the source. */
 const SENTENCES: Readonly<Record<string, string>> = {
   "build.cpus": "a build asks for more processors, or for a larger share of them, than it may have",
   "build.extra-hosts": "a host of --add-host is not HOST:ADDRESS, or is the guard's own (guard.internal)",
@@ -39,9 +39,9 @@ const SENTENCES: Readonly<Record<string, string>> = {
 };
 
 /**
- * Returns the rules by which the guard's source refuses, with their first sentences.
+ * Returns the rules of all refusals in the guard's source, with their first sentences.
  *
- * @throws Error for a refusal whose rule cannot be read here: one that is put together, or that has the name of a call
+ * @throws Error for a refusal whose rule cannot be read from the source: a template, or the name of a call
  */
 export function readRules(folder: string, calls: ReadonlySet<string>): Map<string, string> {
   const found = new Map<string, string>();
@@ -57,7 +57,7 @@ export function readRules(folder: string, calls: ReadonlySet<string>): Map<strin
   return new Map([...found].toSorted(([one], [other]) => one.localeCompare(other)));
 }
 
-/** The table has no line for such a refusal, though audit lines and `guard explain` name its rule. */
+/** Throws an error for a refusal that the table could not contain, although audit lines and `guard explain` name its rule. */
 function checkRefusals(file: string, source: string, calls: ReadonlySet<string>): void {
   for (const [, rule = ""] of source.matchAll(/\bnew Refusal\(\s*("[^"]*"|`)/g)) {
     if (rule === "`") throw new Error(`${file}: the rule of a refusal is a template: write it as a string`);
@@ -71,7 +71,7 @@ function rulesOf(source: string): [rule: string, sentence: string][] {
   return [...literals].map(({ 0: whole, 1: rule = "", index }) => [rule, sentenceOf(text.slice(index + whole.length))]);
 }
 
-/** The literal behind a rule, with `…` for what is filled in; empty where there is none. */
+/** Returns the literal after a rule, with `…` for its placeholders; empty if there is no literal. */
 function sentenceOf(text: string): string {
   const [, , quoted, template] =
     /^\s*([\w.]+,\s*)?(?:"((?:[^"\\]|\\.)*)"|`((?:[^`\\$]|\\.|\$(?!\{)|\$\{(?:[^{}`]|`[^`]*`|\{[^{}]*\})*\})*)`)/s.exec(

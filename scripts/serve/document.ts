@@ -1,4 +1,4 @@
-/** The parts of the OpenAPI document that the reference is made of. */
+/** The parts of the OpenAPI document from which the reference is created. */
 export interface ApiDocument {
   tags: { name: string; description: string }[];
   paths: Record<string, Record<string, Operation>>;
@@ -28,7 +28,7 @@ export interface Schema {
   additionalProperties?: Schema | boolean;
 }
 
-/** Returns a type in a few words: names of schemas are links. */
+/** Returns a short description of a type. Names of schemas are links. */
 export function typeOf(schema: Schema): string {
   const { $ref, type, enum: values, const: value, anyOf, items, properties, additionalProperties } = schema;
   if ($ref !== undefined) {
@@ -47,7 +47,7 @@ export function typeOf(schema: Schema): string {
   return [type ?? "anything"].flat().join(" or ");
 }
 
-/** Returns a row for each field, those of objects within it included: `engine.disk.images`. */
+/** Returns a row for each field, including the fields of nested objects: `engine.disk.images`. */
 export function fieldRows({ properties = {}, required = [] }: Schema, prefix = ""): string[] {
   return Object.entries(properties).flatMap(([name, schema]) => {
     const { properties: inner, items } = schema;

@@ -1,4 +1,4 @@
-/** An example for each call of the API, in the order in which the reference has them. A new call needs one: `npm run docs` fails without. */
+/** An example for each call of the API, in the order of the reference. `npm run docs` fails for a call without an example. */
 export const EXAMPLES: ReadonlyMap<string, string> = new Map([
   [
     "POST /api/v2/builds",
