@@ -18,7 +18,7 @@ import { scriptWords } from "./script/remote-script.ts";
 import { SentNode } from "./node/sent-node.ts";
 import { startRemoteProgram } from "./start-remote-program.ts";
 
-/** Connects by one login to the best program that can run the remote side there: docker-over-ssh, which may be sent there, or the engine. */
+/** Connects with one login to the best program that can run the remote side on the host: docker-over-ssh, which may be sent there, or the engine. */
 export function connectToHost(
   connection: HostConnection,
   request: TransferRequest,
@@ -61,7 +61,7 @@ export function connectToHost(
   };
 }
 
-/** The arguments of docker-over-ssh on the remote side. It learns the platform through the tunnel. */
+/** Returns the arguments of docker-over-ssh on the remote side, which receives the platform through the tunnel. */
 function remoteWords(request: TransferRequest): string[] {
   const { timeout } = request;
   const options = timeout === undefined ? [] : ["--timeout", String(timeout / 1000)];
@@ -70,7 +70,7 @@ function remoteWords(request: TransferRequest): string[] {
   return ["push", ...options, askedOf(request).given];
 }
 
-/** Sends the image for a container to the engine there, if this side has it. Returns whether it did. */
+/** Sends the image for a container to the remote engine, if this side has it. Returns whether the image was sent. */
 async function sendImage(
   platform: Platform,
   connection: HostConnection,

@@ -23,7 +23,7 @@ export function connectToLocation(connection: LocationConnection, request: Trans
     const near: Side = async (tunnel, stop) => {
       const traffic: Traffic = {
         program: "none",
-        /** Of an archive, what was written: layers by delta are smaller than those that passed here. */
+        /** For an archive, the bytes written, because layers by delta are smaller than the layers that passed through this process. */
         get bytesSent() {
           return target?.written ?? tunnel.bytesSent;
         },
@@ -58,19 +58,19 @@ export function connectToLocation(connection: LocationConnection, request: Trans
   };
 }
 
-/** Returns the location with the image that is pulled from it: an archive finds its only image, whatever name it is asked for. */
+/** Returns the location with the image that is pulled from it: an archive finds its only image under any requested name. */
 function namedIn(location: FileLocation, { image }: PullRequest): FileLocation {
   if (location.name !== undefined || image?.reference === undefined) return location;
   return { ...location, name: parseArchivedName(image.given) };
 }
 
-/** Throws a `usage` Failure where neither the command line nor the location names the one image to pull. */
+/** Throws a `usage` Failure if neither the command line nor the location names the one image to pull. */
 async function refuseNameless(source: Source, request: PullRequest, given: string): Promise<void> {
   const { image, name } = request;
   if (image !== undefined || name !== undefined || (await source.name?.(request)) !== undefined) return;
   throw new Failure(
     "usage",
-    `${given} has several images or names, or one without a full name, and no IMAGE is named`,
+    `${given} has several images or names, or an image without a full name, and no IMAGE is named`,
     {
       expected: "the name of one of its images; or --as NAME for the only one",
       hint: `docker-over-ssh pull --from ${given} IMAGE`,
@@ -78,7 +78,7 @@ async function refuseNameless(source: Source, request: PullRequest, given: strin
   );
 }
 
-/** What both sides are told. Names are those of the side that the command line is about. */
+/** Returns the options of both sides. Names belong only to the side that the command line is about. */
 function sharedOf({ platform, platforms, timeout, delta, preserveDigest, dryRun }: TransferRequest): SharedRequest {
   return {
     connection: { kind: "in-process", with: "location" },

@@ -3,8 +3,8 @@ import type { TransferRequest } from "../request.ts";
 import { connectByCommand, type Connect, type Context } from "../transfer.ts";
 
 /**
- * Returns the connection to the remote side that the request names. Code that only one kind needs is imported here: the
- * command starts 15 ms earlier. Throws a `usage` Failure for options that this kind does not have.
+ * Returns the connection to the remote side that the request names. Code that only one kind needs is imported in this
+ * function, so the command starts 15 ms earlier. Throws a `usage` Failure for options that this kind does not support.
  */
 export async function chooseConnection(request: TransferRequest, context: Context): Promise<Connect> {
   const { connection } = request;

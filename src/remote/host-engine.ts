@@ -10,10 +10,10 @@ import { scriptWords } from "./script/remote-script.ts";
 import { SentNode } from "./node/sent-node.ts";
 import { startRemoteProgram, type StartedProgram } from "./start-remote-program.ts";
 
-/** How the engine of a host is reached, once a login leads to it. */
+/** How to reach the engine of a host after a login. */
 type HostEngineOptions = Pick<RemoteEngineOptions, "address" | "link" | "again" | "speaksHttp2">;
 
-/** Returns the engine that the remote script has started. When the command runs once more, the script's lines are skipped as noise. */
+/** Returns the engine that the remote script has started. When the command runs again, the script's lines are skipped as noise. */
 export function engineOn(
   { given }: HostConnection,
   { program, apiVersion }: Extract<StartedProgram, { kind: "engine" }>,
@@ -22,7 +22,7 @@ export function engineOn(
   return { address, speaksHttp2: apiVersion !== undefined && engineSpeaksHttp2(apiVersion) };
 }
 
-/** Logs in once more, with a command that any shell understands, and that a login may be restricted to. */
+/** Logs in again, with a command that any shell understands and that a restricted login may allow. */
 export function withoutScript(
   connection: HostConnection,
   request: Pick<SharedRequest, "bwlimit">,
@@ -36,7 +36,7 @@ export function withoutScript(
   return { ...engineOn(connection, { kind: "engine", program: "docker" }), link: again(), again };
 }
 
-/** Opens the engine of a host by a login, without a transfer. The caller owns it. Rejects with a Failure where there is none. */
+/** Opens the engine of a host through a login, without a transfer. The caller owns the engine. Rejects with a Failure if there is none. */
 export async function openHostEngine(host: HostConnection, context: Context): Promise<RemoteEngine> {
   const connection: HostConnection = { ...host, programs: ["engine"], isImageRequested: false, asksForNode: false };
   const shown = shownCommand([...loginCommand(connection, []), "(the remote script)"]);
@@ -59,7 +59,7 @@ export async function openHostEngine(host: HostConnection, context: Context): Pr
         sendImage: async () => false,
       },
     );
-    if (started.kind === "tunnel") throw new Error("a program was started that was not asked for");
+    if (started.kind === "tunnel") throw new Error("a program was started that was not requested");
     if (started.kind === "engine") {
       const reached = { ...engineOn(connection, started), link, again: start };
       return await openRemoteEngine({ ...reached, request: {}, context });

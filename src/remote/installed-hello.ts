@@ -6,8 +6,8 @@ import { withinAnswerTimeout, type RemoteCommand } from "./login/remote-command.
 import { findMarker, MAX_NOISE } from "./script/remote-lines.ts";
 
 /**
- * Reads what an installed docker-over-ssh says first, without taking it from the stream: a hello of this protocol, one of another, or none.
- * A stream that ends, or says too much else, counts as this protocol: the tunnel finds the words for it.
+ * Reads the first message of an installed docker-over-ssh without consuming it: a hello of this protocol, a hello of another protocol, or none. A stream
+ * that ends, or that contains too much other data, counts as this protocol, because the tunnel reports it.
  */
 export async function readHello(
   link: RemoteCommand,
@@ -18,7 +18,7 @@ export async function readHello(
     const start = text.indexOf(MAGIC_LINE);
     const end = text.indexOf("\n", start + MAGIC_LINE.length);
     if (start !== -1 && end !== -1) return { start, end: start, line: text.slice(start + MAGIC_LINE.length, end) };
-    // The script goes on, because the program has ended.
+    // The script continues, because the program has ended.
     return findMarker(text) && { start: 0, end: 0, line: undefined };
   };
   const { found } = await withinAnswerTimeout(
@@ -40,7 +40,7 @@ function protocolIn(hello: string): unknown {
   }
 }
 
-/** Answers the hello of a docker-over-ssh that speaks another protocol: it ends then, with status 8, and the script goes on. */
+/** Answers the hello of a docker-over-ssh that speaks another protocol. It ends with status 8, and the script continues. */
 export function answerOtherProtocol(link: RemoteCommand, role: TransferRequest["role"]): void {
   link.child.stdin.write(
     `${MAGIC_LINE}${JSON.stringify({ protocol: PROTOCOL_VERSION, tool: VERSION, role, features: [] })}\n`,

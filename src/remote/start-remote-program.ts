@@ -15,42 +15,42 @@ import { findMarker, MAX_NOISE, parseRemoteLine, type RemoteLine, type TunnelPro
 import { furtherBlocks } from "./script/remote-script.ts";
 import type { SentNode } from "./node/sent-node.ts";
 
-/** Characters of an unexpected line that are shown. */
+/** Maximum characters of an unexpected line that are shown. */
 const MAX_SHOWN = 200;
 
-/** ms by which the last words of a program on stderr may come after the line on stdout that says it has ended: ssh sends two streams. */
+/** ms by which the last output of a program on stderr may arrive after the line on stdout that reports its end, because ssh sends two streams. */
 const STDERR_LAG = 50;
 
-/** Lines of the script: each program is tried in a few places. */
+/** Maximum lines of the script, which tries each program in a few folders. */
 const MAX_LINES = 100;
 
-/** ms for an image to be pulled there. */
+/** ms for the remote engine to pull an image. */
 const PULL_TIMEOUT = 10 * 60_000;
 
 /** The program that the remote side has started. */
 export type StartedProgram =
-  /** docker-over-ssh, whose tunnel comes next. */
+  /** docker-over-ssh, whose tunnel follows. */
   | { kind: "tunnel"; program: TunnelProgram }
-  /** The next bytes are the engine's. docker also gives its API version, if the engine answered. */
+  /** The next bytes are the engine's. With docker, the API version is present if the engine answered. */
   | { kind: "engine"; program: "docker" | "podman"; apiVersion?: string | undefined }
-  /** The login has ended before the script wrote a line: the host has no shell that understands it, or allows none. */
+  /** The login ended before the script wrote a line, because the host has no shell that understands the script, or allows none. */
   | { kind: "no-script"; status: number; failure: Failure };
 
-/** What the talk with the script needs of a request. */
+/** The fields of a request that the dialog with the script uses. */
 export type TalkRequest = Pick<TransferRequest, "role" | "timeout">;
 
 export interface StartRemoteOptions {
   output: Output;
   signal: AbortSignal;
-  /** Sends the image for a container to the engine there. Returns whether it is there now. */
+  /** Sends the image for a container to the remote engine. Returns whether the engine has the image afterwards. */
   sendImage: (platform: Platform) => Promise<boolean>;
   /** Sends a Node. */
   sentNode: Pick<SentNode, "answer" | "send" | "passedOver">;
 }
 
 /**
- * Talks with the remote script until a program there is the remote side: then the stream stands at the first byte of the tunnel or of the engine.
- * Throws a Failure where no program suits.
+ * Answers the remote script until a program runs as the remote side. The next byte of the stream is then the first byte of the tunnel or of the engine.
+ * Throws a Failure if no program can be used.
  */
 export async function startRemoteProgram(
   link: RemoteCommand,
@@ -77,7 +77,7 @@ export async function startRemoteProgram(
   throw noUsableProgram(connection, talk.passedOver, "");
 }
 
-/** What this side answers to the lines of the script, and what it remembers of them. */
+/** Answers the lines of the script, and holds the state of this dialog. */
 class ScriptTalk {
   /** The programs that were passed over, with the reasons. */
   readonly passedOver: string[] = [];
@@ -170,7 +170,7 @@ class ScriptTalk {
   }
 }
 
-/** What comes next. `hello`: of docker-over-ssh, which a login with a command of its own (ForceCommand) has started. */
+/** The next input. `hello`: the hello of a docker-over-ssh that a login with a forced command (ForceCommand) has started. */
 type Next =
   | { kind: "line"; line: RemoteLine | undefined; words: string }
   | { kind: "hello" }
@@ -203,7 +203,7 @@ async function nextLine(
   return { kind: "line", line: parseRemoteLine(found.words), words: found.words };
 }
 
-/** Tells whether this side lacks the program that logs in: the words are remote-command.ts's own. */
+/** Returns whether this side lacks the program that logs in. The message comes from remote-command.ts. */
 function isCommandMissing(link: RemoteCommand): boolean {
   return /^exec: .*: not found$/m.test(link.lastLines());
 }
@@ -218,10 +218,10 @@ function findMarkerOrHello(text: string): { start: number; end: number; words: s
 function unknownLine({ words }: RemoteCommand, line: string): Failure {
   return new Failure(
     "remote-not-a-tunnel",
-    `\`${words}\` wrote a line that the remote script does not write there: ${line.slice(0, MAX_SHOWN)}`,
+    `\`${words}\` wrote a line that the remote script does not write at this point: ${line.slice(0, MAX_SHOWN)}`,
     {
       expected: "the lines of the script that this docker-over-ssh sends there",
-      hint: "Run the command again with --verbose, and report what it prints.",
+      hint: "Run the command again with --verbose, and report its output.",
     },
   );
 }

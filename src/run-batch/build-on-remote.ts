@@ -5,7 +5,7 @@ import type { BuildRequest } from "../request.ts";
 import { contextOf, type Connect, type Context } from "../transfer.ts";
 import { chooseConnection } from "../remote/connect.ts";
 
-/** Builds with whatever is on the remote side: docker-over-ssh, or an engine alone. Rejects as {@link build}. */
+/** Builds with the remote side: docker-over-ssh, or an engine alone. Rejects like {@link build}. */
 export async function buildOnRemote(
   given: BuildRequest,
   context: Context,
@@ -15,7 +15,7 @@ export async function buildOnRemote(
   return await withFiles(given, context, run, observer.onFailed);
 }
 
-/** Checks a Dockerfile with whatever is on the remote side. Rejects as {@link check}. */
+/** Checks a Dockerfile with the remote side. Rejects like {@link check}. */
 export async function checkOnRemote(given: BuildRequest, context: Context): Promise<CheckedBuild> {
   return await withFiles(given, context, check);
 }
@@ -48,7 +48,7 @@ async function withFiles<T>(
   }
 }
 
-/** Whoever writes an archive to stdin may take an hour. When the connection has failed, nobody waits for it. */
+/** Stops reading when the connection fails: a program that writes an archive to stdin may take an hour, and nothing waits for it any longer. */
 function endingWith(connect: Connect, reading: AbortController): Connect {
   return async (use, options) => {
     try {

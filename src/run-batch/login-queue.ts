@@ -6,22 +6,22 @@ import { deferred, type Deferred } from "../streams/deferred.ts";
 import { memoize } from "../streams/memoize.ts";
 
 /**
- * Lets one login after the other ask on the terminal: the questions of several would mix, and two programs would read one answer. Without a
- * terminal nothing can ask, and logins run at the same time.
+ * Lets logins ask on the terminal one after the other, because otherwise their questions would mix, and two programs would read one answer. Without a
+ * terminal no login can ask, and logins run at the same time.
  */
 export class LoginQueue {
   #last = Promise.resolve();
   readonly #mayPrompt: () => Promise<boolean>;
 
-  /** @param mayPrompt whether a login can ask; left out: whether this process has a terminal */
+  /** @param mayPrompt whether a login can ask. Default: whether this process has a terminal */
   constructor(mayPrompt: () => boolean = hasTerminal) {
     this.#mayPrompt = memoize(async () => mayPrompt());
   }
 
   /**
-   * Runs `use`, whose logins wait for their turn in `login`: the first one, and those of a further connection, or of --run. A turn is over when the
-   * remote side answers, as `watched` is told, or `login`'s result is called, or `use` ends, or it waits (--watch). A login within a turn does not
-   * wait.
+   * Runs `use`, whose logins wait for their turn in `login`: the first one, and those of a further connection or of --run. A turn ends when an event
+   * shows that the remote side has answered, when `login`'s result is called, when `use` ends, or when `use` waits (--watch). A login within a turn
+   * does not wait.
    */
   async run<T>(output: Output, use: (own: Required<Pick<Context, "output" | "login">>) => Promise<T>): Promise<T> {
     let turn: Deferred<void> | undefined;
@@ -50,12 +50,12 @@ function hasAnswered(event: TransferEvent): boolean {
   return event.type === "plan" || (event.type === "detail" && event.code === "tunnel-opened");
 }
 
-/** Tells whether a watch asks for nothing now: its link is open, also after a transfer that has failed early, or its login has failed. */
+/** Returns whether an event shows that a watch asks no questions now: its link is open, also after a transfer that failed early, or its login has failed. */
 function isWaiting(event: TransferEvent): boolean {
   return event.type === "note" && (event.code === "watching" || event.code === "connecting-in");
 }
 
-/** Whether this process has a terminal, on which ssh asks even when stdin and stderr are none. */
+/** Returns whether this process has a terminal, on which ssh asks even if stdin and stderr are not terminals. */
 function hasTerminal(): boolean {
   try {
     closeSync(openSync("/dev/tty", "r"));

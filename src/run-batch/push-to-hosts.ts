@@ -10,7 +10,7 @@ import { LoginQueue } from "./login-queue.ts";
 /** The outcome of the transfers with one host. */
 export type Outcome = { results: NonEmpty<TransferResult> } | { failure: Failure };
 
-/** Pushes the images of one host, from sources that hosts share. A single host has sources of its own. */
+/** Pushes the images to one host, from sources that hosts share. A single host has sources of its own. */
 type PushToHost = (
   remote: RemoteBatch<PushRequest>,
   context: Context,
@@ -21,8 +21,8 @@ type PushToHost = (
 const PARALLEL = 4;
 
 /**
- * Pushes to several hosts, `parallel` at a time. Each image is read, packed and cut once for all of them. A host that fails does not hold up
- * the others. Rejects with the code of the first host, in the order of the command line, that has failed.
+ * Pushes to several hosts, `parallel` at a time. Each image is read, packed and cut once for all of them. A failed host does not stop the others.
+ * Rejects with the code of the first failed host in the order of the command line.
  */
 export async function pushToHosts(
   remotes: NonEmpty<RemoteBatch<PushRequest>>,
@@ -62,16 +62,16 @@ export async function pushToHosts(
       return { failure: asFailure(error) };
     }
   };
-  // After Ctrl-C all must have cleaned up, not only the first: the process ends then.
+  // After Ctrl-C, wait until all pushes have cleaned up, because the process exits after this.
   await Promise.allSettled(Array.from({ length: parallel ?? PARALLEL }, work));
   context.signal.throwIfAborted();
   return resultsOf(remotes.map((remote) => outcomes.get(remote)));
 }
 
 /**
- * Returns the results of all hosts, in the order of the command line. Throws a Failure where one has failed, with the code of the first.
+ * Returns the results of all hosts, in the order of the command line. If a host has failed, throws a Failure with the code of the first one.
  *
- * @param outcomes undefined for a host that was not begun
+ * @param outcomes undefined for a host whose push was not started
  */
 export function resultsOf(outcomes: readonly (Outcome | undefined)[]): NonEmpty<TransferResult> {
   const failures = outcomes.flatMap((outcome) =>
@@ -80,7 +80,7 @@ export function resultsOf(outcomes: readonly (Outcome | undefined)[]): NonEmpty<
   const [result, ...others] = outcomes.flatMap((it) => (it !== undefined && "results" in it ? [...it.results] : []));
   if (failures.length === 0 && result !== undefined) return [result, ...others];
   throw new Failure(failures[0]?.code ?? "internal", `${failures.length} of ${outcomes.length} hosts have failed`, {
-    expected: "all of them to succeed; the exit status is that of the first of them",
-    hint: "Mend what is told above, and run the same command again: hosts that have the image are sent nothing.",
+    expected: "all hosts to succeed; the exit status is that of the first failed host",
+    hint: "Fix the failures above, and run the same command again: it sends nothing to hosts that have the image.",
   });
 }

@@ -9,7 +9,7 @@ import type { Batch, NonEmpty, PullRequest, PushRequest, RemoteBatch, TransferRe
 import { contextOf, type Context } from "../transfer.ts";
 import { chooseConnection } from "../remote/connect.ts";
 
-/** Pushes the images of a batch. Rejects when any of them has failed, after all have been tried. */
+/** Pushes the images of a batch. After all have been tried, rejects if any has failed. */
 export async function pushToRemotes(batch: Batch<PushRequest>, context: Context): Promise<NonEmpty<TransferResult>> {
   const { remotes } = batch;
   const [first] = remotes;
@@ -17,15 +17,15 @@ export async function pushToRemotes(batch: Batch<PushRequest>, context: Context)
   return await (first.watch ? watchAll : pushAll)(first, context);
 }
 
-/** Pushes as to several hosts, also where there is one: an event tells of each that fails. */
+/** Pushes like to several hosts, even if there is only one, so that an event reports each failed host. */
 export async function pushToEach(batch: Batch<PushRequest>, context: Context): Promise<NonEmpty<TransferResult>> {
   const { remotes, parallel } = batch;
   const { pushToHosts } = await import("./push-to-hosts.ts");
   if (!remotes[0].watch) return await pushToHosts(remotes, parallel, context, pushAll);
-  return await pushToHosts(remotes, remotes.length, context, watchAll); // a watch does not end for another one
+  return await pushToHosts(remotes, remotes.length, context, watchAll); // no watch waits for the end of another one
 }
 
-/** Keeps the images of a batch on one remote side as they are here. */
+/** Keeps the images of a batch on one remote side up to date with this side. */
 async function watchAll(remote: RemoteBatch<PushRequest>, context: Context): Promise<never> {
   const { watchImages } = await import("../watch/watch-images.ts");
   return await watchImages(remote, context, {
@@ -45,7 +45,7 @@ async function pushAll(
   return results;
 }
 
-/** Pushes the images of a batch to one remote side, and runs nothing there afterwards. */
+/** Pushes the images of a batch to one remote side, without running a command afterwards. */
 export async function pushImagesOf(
   remote: RemoteBatch<PushRequest>,
   context: Context,
@@ -59,7 +59,7 @@ export async function pushImagesOf(
   return await pushImages(remote, context, async (image) => await chooseConnection(image, context), open);
 }
 
-/** Pulls the images of a batch. Rejects when any of them has failed, after all have been tried. */
+/** Pulls the images of a batch. After all have been tried, rejects if any has failed. */
 export async function pullFromRemotes(batch: Batch<PullRequest>, context: Context): Promise<NonEmpty<TransferResult>> {
   const remote = onlyRemote(batch);
   const [request, ...others] = remote.transfers;
@@ -78,7 +78,7 @@ function onlyRemote<Request extends TransferRequest>({
   });
 }
 
-/** Runs the command of --run, if there is one, but not after a dry run. Called when the remote side has all images. */
+/** Runs the command of --run, if there is one and this is not a dry run. Called when the remote side has all images. */
 export async function runAfterwards(
   { run, connection, transfers: [request] }: RemoteBatch,
   context: Context,
@@ -89,7 +89,7 @@ export async function runAfterwards(
   await runOnHost(run, connection, request, { ...context, output });
 }
 
-/** Pushes to whatever is on the remote side: docker-over-ssh, or an engine alone. */
+/** Pushes to the remote side: docker-over-ssh, or an engine alone. */
 export async function pushToRemote(
   request: PushRequest,
   context: Context,
@@ -106,7 +106,7 @@ export async function pushToRemote(
   return await push(request, context, { byName }, open);
 }
 
-/** Pulls from whatever is on the remote side. */
+/** Pulls from the remote side. */
 export async function pullFromRemote(request: PullRequest, context: Context): Promise<TransferResult> {
   return await pull(request, context, await chooseConnection(request, context));
 }

@@ -101,7 +101,7 @@ describe.skipIf(why)(`setup ${why ?? ""}`, () => {
     await ssh("other", "chmod 500 .");
     const run = await dos(["setup", ...paths, "ssh://other@login"], { env: host.env });
     expect(run).toMatchObject({ exitCode: 13 });
-    expect(run.stderr).toContain("nothing may be written to /home/other/.local\n");
+    expect(run.stderr).toContain("/home/other/.local cannot be written to\n");
   });
 
   test("installs nothing without Node", async () => {

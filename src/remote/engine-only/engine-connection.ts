@@ -4,8 +4,8 @@ import type { RemoteCommand } from "../login/remote-command.ts";
 import { engineLost, engineUnreachable } from "../login/remote-errors.ts";
 
 /**
- * Connects to the engine behind a remote command's stdin and stdout. Destroying the connection closes both; the command is ended with
- * `link`. `onLost` gets the failure when the command does not end in order after an answer; the connection is destroyed with it.
+ * Connects to the engine behind a remote command's stdin and stdout. Destroying the connection closes both; disposing of `link` ends the command.
+ * `onLost` gets the failure when the command ends with an error after an answer; the connection is destroyed with that failure.
  */
 export function connectToEngine(link: RemoteCommand, onLost: (failure: Failure) => void): ProgramConnection {
   const { stdin, stdout } = link.child;

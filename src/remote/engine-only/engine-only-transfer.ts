@@ -12,8 +12,8 @@ import { engineSide, engineSideForImages } from "./engine-side.ts";
 import { openRemoteEngine, type RemoteEngineOptions } from "./remote-engine.ts";
 
 /**
- * Connects to a remote engine without docker-over-ssh. Both sides of the transfer run in this process; the other side works with the
- * remote engine as it would with an engine of its own machine. Throws a `usage` Failure for options that need docker-over-ssh there.
+ * Connects to a remote engine without docker-over-ssh. Both sides of the transfer run in this process; the other side uses the remote engine like an
+ * engine of its own machine. Throws a `usage` Failure for options that need docker-over-ssh on the remote side.
  */
 export function connectToEngineOnly(
   request: TransferRequest,
@@ -23,7 +23,7 @@ export function connectToEngineOnly(
   if (request.role === "receiver" && request.target.kind === "docker-daemon" && request.target.via === "pull") {
     throw new Failure("usage", "--via pull needs docker-over-ssh on the remote side, which has only an engine", {
       expected: "--via load, or docker-over-ssh on the remote side",
-      hint: "Leave --via pull out, or install docker-over-ssh there.",
+      hint: "Omit --via pull, or install docker-over-ssh there.",
     });
   }
   refuseCodec(request);
@@ -31,7 +31,7 @@ export function connectToEngineOnly(
   return async (use, options) => {
     const playOtherSide = options.features?.includes(CONVERSATIONS) ? engineSideForImages(request) : singleImage;
     const begun = start();
-    await using _ = begun.link; // also when no engine is opened over it
+    await using _ = begun.link; // even if no engine is opened over it
     await abortable(options.ready, options.signal);
     await using remote = await openRemoteEngine({ ...begun, request, context });
     const signal = AbortSignal.any([context.signal, remote.signal]);
@@ -60,13 +60,13 @@ function refuseCodec({ role, compress: choice }: TransferRequest): void {
   if (role === "sender" && choice.how === "gzip") return;
   const words = `--compress ${formatCompressOption(choice)} needs docker-over-ssh on the remote side, which has only an engine`;
   if (role === "sender") {
-    throw new Failure("usage", `${words}, which takes only gzip`, {
+    throw new Failure("usage", `${words}, which accepts only gzip`, {
       expected: "auto, none, gzip or gzip:LEVEL",
       hint: "Choose one of these, or install docker-over-ssh there.",
     });
   }
   throw new Failure("usage", `${words}, which sends layers as it stores them`, {
     expected: "auto or none",
-    hint: "Leave --compress out, or install docker-over-ssh there; `ssh -C` compresses whatever passes.",
+    hint: "Omit --compress, or install docker-over-ssh there; `ssh -C` compresses all traffic.",
   });
 }

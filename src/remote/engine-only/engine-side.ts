@@ -13,7 +13,7 @@ import type { Tunnel } from "../../stdio-tunnel/session.ts";
 import type { Context } from "../../transfer.ts";
 import { askedOf, remoteNameOf } from "./remote-names.ts";
 
-/** The side at the remote engine. The other one, with the request's own connection, shares the progress with people. */
+/** The side at the remote engine. The other side, which has the request's own connection, shows the progress to people. */
 type EngineSide = (engine: Engine, tunnel: Tunnel, context: Context) => Promise<void>;
 
 /** Returns the side at the remote engine for one image. */
@@ -81,15 +81,15 @@ function receiveRequest(request: PushRequest, name: Reference): ReceiveRequest {
   return { ...optionsOf(request), image, name, isRenamed: false, acceptsNames: true, acceptsKeep: true };
 }
 
-/** Podman takes no compressed archive. */
+/** Throws a Failure if the engine is Podman, which accepts no compressed archive. */
 async function refusePodman(engine: Engine, choice: CompressOption | undefined): Promise<void> {
   if (choice?.how !== "gzip" || (await engine.info()).store !== "podman") return;
   throw new Failure(
     "usage",
-    `--compress ${formatCompressOption(choice)}: the remote engine is Podman, which takes only uncompressed archives`,
+    `--compress ${formatCompressOption(choice)}: the remote engine is Podman, which accepts only uncompressed archives`,
     {
       expected: "auto or none",
-      hint: "Leave --compress out, or install docker-over-ssh there; `ssh -C` compresses whatever passes.",
+      hint: "Omit --compress, or install docker-over-ssh there; `ssh -C` compresses all traffic.",
     },
   );
 }

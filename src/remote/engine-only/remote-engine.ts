@@ -19,9 +19,9 @@ export interface RemoteEngine extends AsyncDisposable {
 }
 
 export interface RemoteEngineOptions {
-  /** For messages: where the engine is, and how it is reached. */
+  /** For messages: the location of the engine, and the path to it. */
   address: { host: string; source: string };
-  /** The command, which runs already. It is ended when the engine is disposed of. */
+  /** The running command. Disposing of the engine ends it. */
   link: RemoteCommand;
   /** Runs the command once more. */
   again: () => RemoteCommand;
@@ -32,8 +32,8 @@ export interface RemoteEngineOptions {
 }
 
 /**
- * Opens the engine behind a remote command's stdin and stdout. All requests share one connection. A second one is opened, by running the
- * command once more, after an answer was broken off on purpose, and for gRPC where a connection that is switched to it carries nothing else.
+ * Opens the engine behind a remote command's stdin and stdout. All requests share one connection. A second run of the command opens another connection
+ * after an answer was aborted on purpose, and for gRPC, because a connection that is upgraded to gRPC carries nothing else.
  */
 export async function openRemoteEngine(options: RemoteEngineOptions): Promise<RemoteEngine> {
   const links = new Links(options);
@@ -54,7 +54,7 @@ export async function openRemoteEngine(options: RemoteEngineOptions): Promise<Re
   }
 }
 
-/** Opens the engine. It ends with the transfer, or when the remote side has not answered in time. */
+/** Opens the engine. Stops when the transfer is stopped, or when the remote side does not answer in time. */
 async function openWithin(options: RemoteEngineOptions, links: Links): Promise<Engine> {
   const { address, link, speaksHttp2, request, context } = options;
   const { compress, timeout } = request;
@@ -88,7 +88,7 @@ class Links implements AsyncDisposable {
     this.#links = [options.link];
   }
 
-  /** Aborted, with a Failure, when a connection is lost that requests share. */
+  /** Aborted, with a Failure, when the shared connection is lost. */
   get lost(): AbortSignal {
     return this.#lost.signal;
   }
@@ -106,14 +106,14 @@ class Links implements AsyncDisposable {
     };
   }
 
-  /** Connects for all requests: over the command that runs already, or once more after that connection has ended. */
+  /** Connects for all requests: over the running command, or over a new run after that connection has ended. */
   open(): Duplex {
     if (this.lost.aborted) return broken(this.lost.reason as Failure);
     const link = this.#connections.length === 0 ? this.#options.link : this.#runAgain();
     return this.#connect(link, (failure) => this.#lost.abort(failure));
   }
 
-  /** Connects for gRPC. The loss of this connection fails only the request that needs it, which can do without. */
+  /** Connects for gRPC. The loss of this connection fails only the request that uses it, which has a fallback. */
   another(): Duplex {
     const { address, context } = this.#options;
     context.output.note({ code: "connecting-again", host: address.host });

@@ -3,17 +3,17 @@ import type { Reference } from "../../image/reference.ts";
 import { Failure } from "../../output/errors.ts";
 import type { PushRequest } from "../../request.ts";
 
-/** Returns the image that the remote side is asked for, which starts with its name. */
+/** Returns the image to request from the remote side, which is started with its name. */
 export function askedOf({ image }: { image?: ImageName | undefined }): ImageName {
   if (image !== undefined) return image;
-  throw new Failure("usage", "no IMAGE is named", { expected: "the name of an image there" });
+  throw new Failure("usage", "no IMAGE is named", { expected: "the name of an image on the remote side" });
 }
 
-/** Returns the name that the image gets on the remote side. Throws a `usage` Failure where neither the request nor the archive has one. */
+/** Returns the name of the image on the remote side. Throws a `usage` Failure if neither the request nor the archive has one. */
 export function remoteNameOf({ remoteName, source }: PushRequest): Reference {
   if (remoteName !== undefined) return remoteName;
   throw new Failure("usage", `${source.given} does not name the image, and the remote side needs a name for it`, {
-    expected: "a name behind the path, or --as NAME",
+    expected: "a name after the path, or --as NAME",
     hint: `For instance ${source.given}:app:v2.`,
   });
 }

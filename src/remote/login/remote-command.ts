@@ -6,22 +6,22 @@ import type { Context } from "../../transfer.ts";
 import { StderrLines } from "./stderr-lines.ts";
 import { SudoQuestion } from "./sudo-question.ts";
 
-/** A remote command that runs. */
+/** A running remote command. */
 export interface RemoteCommand extends AsyncDisposable {
   readonly child: RemoteProcess;
-  /** As it was typed, without its passwords, for messages. */
+  /** The command without its passwords, for messages. */
   readonly words: string;
-  /** A command that a person can try when this one fails. */
+  /** A command that a person can try if this command fails. */
   readonly byHand: string;
   /** Returns the last lines of its stderr. The user has seen them, or sees them when the command ends. */
   lastLines(): string;
-  /** Called when something has answered: the login is over, and asks for nothing more. */
+  /** Called when something has answered: the login is over and asks no more questions. */
   answered(): void;
-  /** Keeps the next lines of its stderr back: they matter only if the program that is tried next is not passed over. */
+  /** Holds back the next lines of its stderr, which matter only if the program that is tried next is used. */
   holdLines(): void;
-  /** Ends this: the lines are for the user, or belong to a program that was passed over. */
+  /** Releases the held lines: as lines for the user, or as those of a program that was passed over. */
   releaseLines(as: "remote" | "passed-over"): void;
-  /** Tells at once, and with each change, whether a person is asked for a password. */
+  /** Calls `watcher` at once, and at each change, with whether a person is being asked for a password. */
   watchQuestions(watcher: (isOpen: boolean) => void): Disposable;
   /** Aborted, with a Failure, when a question of the remote side cannot be answered. */
   readonly signal: AbortSignal;
@@ -32,23 +32,23 @@ export interface RemoteCommandOptions extends Pick<RemoteCommand, "words" | "byH
   /** The command for --verbose. */
   shown?: string;
   /**
-   * It may ask for sudo's password, which is typed once for all commands with this object. The question of any other command is a line like
-   * others: a hostile one could get a password by it.
+   * The command may ask for sudo's password, which is typed once for all commands with this object. If undefined, the question is an ordinary line,
+   * because a hostile command could use it to get a password.
    */
   sudo?: { password?: string } | undefined;
 }
 
 /**
- * Runs the words behind it, and ignores the signals of the terminal. It names a program that is not there itself: a shell's words depend on the
- * locale, which stays that of the program.
+ * Runs the words after it, and ignores the signals of the terminal. It reports a missing program itself, because a shell's message depends on the
+ * locale, which must stay unchanged for the program.
  */
 const IGNORING_SIGNALS = `trap "" INT QUIT HUP
 command -v "$1" >/dev/null || { echo "exec: $1: not found" >&2; exit 127; }
 exec "$@"`;
 
 /**
- * Runs a remote command that may lead to an engine. Ctrl-C in a terminal reaches every program of the foreground: this one ignores it,
- * because the transfer still has to end requests and remove leftovers through it. It keeps the terminal, where ssh may ask for a password.
+ * Runs a remote command that may lead to an engine. Ctrl-C in a terminal reaches every foreground program. The command ignores it, because the transfer
+ * still needs it to end requests and remove leftovers. The command keeps the terminal, on which ssh may ask for a password.
  */
 export function runRemoteCommand(
   command: readonly string[],
@@ -96,8 +96,8 @@ export function runRemoteCommand(
 const ANSWER_TIMEOUT = 60_000;
 
 /**
- * Runs `listen`. Its signal is aborted when the transfer is stopped, or when the remote side has not answered in time: the time in which a
- * person is asked for a password does not count, and after the answer all of it is left.
+ * Runs `listen`. Its signal is aborted when the transfer is stopped, or when the remote side does not answer in time. The timer is paused while a person
+ * is asked for a password, and starts again after the answer.
  */
 export async function withinAnswerTimeout<T>(
   link: Pick<RemoteCommand, "words" | "watchQuestions">,

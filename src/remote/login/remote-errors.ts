@@ -3,13 +3,13 @@ import { Failure } from "../../output/errors.ts";
 import type { HostConnection } from "../../request.ts";
 import type { RemoteCommand } from "./remote-command.ts";
 
-/** Returns, for a message, what came on stdout in place of an answer. */
+/** Returns, for a message, the output on stdout that arrived instead of an answer. */
 function printed(noise: string): string {
   const text = noise.trim();
   return text === "" ? "" : `. It printed:\n${text}`;
 }
 
-/** For a connection that ends or breaks after an engine has answered. */
+/** Returns the Failure for a connection that ends or breaks after an engine has answered. */
 export function engineLost({ words }: RemoteCommand, exit: Exit | undefined): Failure {
   return new Failure("link-lost", `the connection to the remote engine was lost: \`${words}\` ${describeExit(exit)}`, {
     expected: "a connection that stays open until the transfer is done",
@@ -17,7 +17,7 @@ export function engineLost({ words }: RemoteCommand, exit: Exit | undefined): Fa
   });
 }
 
-/** For a remote command that ends before an engine, or anything else, has answered. */
+/** Returns the Failure for a remote command that ends before an engine, or anything else, has answered. */
 export function engineUnreachable(link: RemoteCommand, exit: Exit | undefined, noise: string): Failure {
   const { words } = link;
   const hint = hintFrom(link.lastLines());
@@ -41,7 +41,7 @@ export function engineUnreachable(link: RemoteCommand, exit: Exit | undefined, n
   );
 }
 
-/** A login that is silent may run `docker system dial-stdio`, which waits for a request, whatever command is asked for. */
+/** Returns a hint for a silent login. It may run `docker system dial-stdio`, which waits for a request, instead of the requested command. */
 export function silentLoginHint({ byHand }: RemoteCommand): string {
   const dial = byHand.replace(/docker version$/, "docker system dial-stdio");
   return `Run \`${byHand}\` to see what the login waits for, or give it more time with --timeout SECONDS. For a login that always runs \`docker system dial-stdio\` (ForceCommand), write ${dial} in place of the host.`;
@@ -66,7 +66,7 @@ function hintFrom(lines: string): string | undefined {
     return "Run the same command again, with the password that sudo asks for there.";
   }
   if (/sudo: (?:command )?not found/.test(lines)) {
-    return "Install sudo there, or leave --sudo out.";
+    return "Install sudo there, or omit --sudo.";
   }
   if (/^sudo: /m.test(lines)) {
     return "Let sudo run it without a password there (NOPASSWD in sudoers), or use a user who needs no sudo.";
@@ -74,7 +74,7 @@ function hintFrom(lines: string): string | undefined {
   return undefined;
 }
 
-/** For a host where no program can run the remote side. `passedOver`: each with the reason. */
+/** Returns the Failure for a host where no program can run the remote side. `passedOver`: each program with the reason. */
 export function noUsableProgram(
   { given, programs }: HostConnection,
   passedOver: readonly string[],
@@ -97,7 +97,7 @@ export function noUsableProgram(
       expected: `one of the programs of --far: ${programs.join(", ")}`,
       hint: passedOver.some((reason) => reason.includes("this user may not use"))
         ? "Add the user to the group docker there, or use --sudo."
-        : "Leave --far out to use any program that works there, or name a folder with --far-path.",
+        : "Omit --far to use any program that works there, or name a folder with --far-path.",
     },
   );
 }

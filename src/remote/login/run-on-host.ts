@@ -9,15 +9,15 @@ import { hostName, loginByHand, loginCommand } from "./login.ts";
 import { MARKER } from "../script/remote-lines.ts";
 import { runRemoteCommand, type RemoteCommand } from "./remote-command.ts";
 
-/** Evaluates the script in stdin, of `$1` bytes. The words of the login are short, and pass through any login shell. */
+/** Evaluates the script on stdin, which has `$1` bytes. The words of the login are short, and pass through any login shell. */
 const EVALUATE_STDIN = `eval "$(dd bs=1 count=$1 2>/dev/null)"`;
 
-/** The script's first line: the login asks for nothing more. */
+/** The script's first line, after which the login asks no more questions. */
 const BEGUN = `${MARKER} begun`;
 
 /**
- * Runs a command by the user's login shell, as ssh does, without input. When stdin ends, because the initiator stops or is gone, the command
- * is ended, with the programs that it has started where there is a setsid.
+ * Returns a script that runs a command in the user's login shell, as ssh does, without input. When stdin ends, because the initiator has stopped or
+ * disconnected, the script ends the command and, if setsid exists, the programs that it has started.
  */
 function scriptFor(command: string): string {
   return `
@@ -36,7 +36,7 @@ exit $e
 `;
 }
 
-/** The command has failed. As with ssh, its exit status is the one of this process. */
+/** The command has failed. As with ssh, its exit status becomes that of this process. */
 class RunFailed extends Failure {
   readonly #status: number | undefined;
 
@@ -51,10 +51,10 @@ class RunFailed extends Failure {
 }
 
 /**
- * Runs a command on a host or in a container by a login of its own, so that it runs there whatever the remote side was: also a container, or
- * an engine alone. Its output comes line by line.
+ * Runs a command on a host or in a container through a login of its own. This works for any remote side, also a container or an engine alone. The output
+ * is passed on line by line.
  *
- * @throws RunFailed where it ends with another status than 0, or cannot be run
+ * @throws RunFailed if the command ends with a status other than 0, or cannot be run
  */
 export async function runOnHost(
   command: string,
@@ -69,7 +69,7 @@ export async function runOnHost(
   const words = ["/bin/sh", "-c", EVALUATE_STDIN, "sh", String(Buffer.byteLength(script))];
   const named = { words: connection.given, byHand: loginByHand(connection), shown: `${connection.given} ${shown}` };
   const leave = await abortable(Promise.resolve(context.login?.()), signal);
-  using _ = { [Symbol.dispose]: () => leave?.() }; // also when the login fails: a watch goes on
+  using _ = { [Symbol.dispose]: () => leave?.() }; // also after a failed login, because a watch continues
   await using link = runRemoteCommand(loginCommand(connection, words), named, request, context);
   const { stdin, stdout } = link.child;
   const lines = new Promise((resolve) => stdout.once("close", resolve).once("end", resolve));
@@ -85,7 +85,7 @@ export async function runOnHost(
   if (exit.status !== 0) throw runFailed(shown, connection, exit);
 }
 
-/** Waits for the command however long it takes. */
+/** Waits for the command without a time limit. */
 async function exitOf({ child }: RemoteCommand): Promise<Exit> {
   for (;;) {
     const exit = await child.exit();
@@ -95,7 +95,7 @@ async function exitOf({ child }: RemoteCommand): Promise<Exit> {
 
 function runFailed(command: string, connection: HostConnection, exit: Exit): RunFailed {
   return new RunFailed(`\`${command}\` on ${hostName(connection)} ${describeExit(exit)}`, exit.status, {
-    expected: "the command of --run to succeed; the images are there, under their names",
-    hint: "Read its output above. Nothing has to be sent again: the next run finds all layers there.",
+    expected: "the command of --run to succeed; the images have arrived under their names",
+    hint: "Read its output above. Nothing needs to be sent again: the next run finds all layers on the host.",
   });
 }

@@ -1,11 +1,11 @@
 import type { Output } from "../../output/output.ts";
 
-/** Lines that are remembered: they may say why the command failed. */
+/** Number of lines that are remembered, because they may contain the reason of a failure. */
 const REMEMBERED = 5;
-/** Lines that are held back for one program. */
+/** Maximum number of lines that are held back for one program. */
 const MAX_HELD = 100;
 
-/** The lines that a remote command writes to its stderr. Those of a program that may be passed over are held back. */
+/** The lines that a remote command writes to its stderr. Lines of a program that may be passed over are held back. */
 export class StderrLines {
   readonly #output: Output;
   readonly #last: string[] = [];
@@ -27,7 +27,7 @@ export class StderrLines {
     if (this.#last.length > REMEMBERED) this.#last.shift();
   }
 
-  /** Returns the last lines, also those that are held back. */
+  /** Returns the last lines, including those that are held back. */
   last(): string {
     return this.#last.join("\n");
   }
@@ -36,7 +36,7 @@ export class StderrLines {
     this.#held ??= [];
   }
 
-  /** Shows the held lines as the remote command's, or as those of a program that was passed over. */
+  /** Shows the held lines as lines of the remote command, or of a program that was passed over. */
   release(as: "remote" | "passed-over"): void {
     for (const line of this.#held ?? [])
       this.#output.event(

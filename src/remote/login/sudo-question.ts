@@ -4,7 +4,7 @@ import { SUDO_PROMPT } from "../script/shell-words.ts";
 /** sudo asks three times by default. */
 const MAX_QUESTIONS = 3;
 
-/** The question of the remote sudo for a password, which is typed once for all commands that share a memory. */
+/** The password question of the remote sudo. The password is typed once for all commands that share a memory. */
 export class SudoQuestion {
   readonly #host: string;
   readonly #memory: { password?: string } | undefined;
@@ -16,8 +16,8 @@ export class SudoQuestion {
   #given: string | undefined;
 
   /**
-   * @param host for the question on the terminal
-   * @param memory undefined: sudo does not run there, and no line is its question
+   * @param host name for the question on the terminal
+   * @param memory if undefined, sudo does not run on the remote side, and no line is its question
    * @param signal withdraws the question from the terminal
    */
   constructor(host: string, memory: { password?: string } | undefined, signal: AbortSignal) {
@@ -26,26 +26,26 @@ export class SudoQuestion {
     this.#signal = signal;
   }
 
-  /** Tells at once, and with each change, whether the question is open. */
+  /** Calls `watcher` at once, and at each change, with whether the question is open. */
   watch(watcher: (isOpen: boolean) => void): Disposable {
     this.#watchers.add(watcher);
     watcher(this.#isAsking);
     return { [Symbol.dispose]: () => void this.#watchers.delete(watcher) };
   }
 
-  /** Whether a line is the question. After {@link MAX_QUESTIONS} it is a line like any other. */
+  /** Returns whether a line is the question. After {@link MAX_QUESTIONS} questions it is an ordinary line. */
   isIn(line: string): boolean {
     return this.#memory !== undefined && this.#left > 0 && line.includes(SUDO_PROMPT);
   }
 
-  /** Passes the password to `send`; asks for it unless it is known. Rejects with a Failure where it cannot be asked. */
+  /** Passes the password to `send`; asks a person for it unless it is known. Rejects with a Failure if nobody can be asked. */
   async answer(send: (password: string) => void): Promise<void> {
     const memory = this.#memory;
     if (memory === undefined || this.#isAsking) return;
     this.#left -= 1;
     this.#setAsking(true);
     try {
-      // Asked once more by the same sudo, the password was wrong.
+      // If the same sudo asks again, the password was wrong.
       const { password } = memory;
       const isWrong = password === undefined || password === this.#given;
       const right = isWrong ? await this.#ask() : password;

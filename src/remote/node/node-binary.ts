@@ -2,7 +2,7 @@ import type { RemoteSystem } from "../script/remote-lines.ts";
 
 /** A Node that can run on the remote side. */
 export type NodeBinary =
-  /** The one that runs this process. */
+  /** The Node that runs this process. */
   { kind: "own" } | NodePackage;
 
 /** An npm package with Node's binary, in `bin/node`. */
@@ -10,21 +10,21 @@ export interface NodePackage {
   kind: "package";
   name: string;
   version: string;
-  /** Of its tarball, as npm writes it. */
+  /** Integrity string of its tarball, in npm's format. */
   integrity: string;
 }
 
-/** An operating system and processor in Node's words, and the C library: undefined where there is only one, macOS. */
+/** An operating system and processor in Node's words, and the C library: undefined on macOS, which has only one. */
 export interface NodeSystem {
   platform: string;
   arch: string;
   libc: Libc | undefined;
 }
 
-/** `minor`: of glibc 2. As a requirement the oldest, as a system its own. */
+/** `minor`: the minor version of glibc 2. In a requirement, the oldest accepted one; in a system, its own. */
 export type Libc = { kind: "glibc"; minor: number } | { kind: "musl" };
 
-/** The latest version that each of these packages has in a line with long-term support. They are made from the official downloads. */
+/** The latest long-term-support version that exists of each of these packages. They are built from the official downloads. */
 const VERSION = "22.23.2";
 /** Node's own builds from version 18 to 24, for Linux (its BUILDING.md). */
 const GLIBC_MINOR = 28;
@@ -48,7 +48,7 @@ const PACKAGES: Record<string, readonly [name: string, integrity: string]> = {
   ],
 };
 
-/** Chooses a Node for the system of the remote side: this process's own, or one from npm. `own`: what this process's needs, if it can be sent. */
+/** Chooses a Node for the system of the remote side: this process's own, or one from npm. `own`: the system that this process's Node needs, if it can be sent. */
 export function chooseNode(
   system: RemoteSystem,
   own: NodeSystem | undefined = ownSystem(),
@@ -62,14 +62,14 @@ export function chooseNode(
   if (name === undefined || integrity === undefined)
     return { refused: `npm has no Node for ${system.kernel} on ${system.machine}` };
   if (libc?.kind === "musl")
-    return { refused: "it has musl, for which npm has no Node, and the Node here is for another system" };
+    return { refused: "it has musl, for which npm has no Node, and this side's Node is for another system" };
   const needs: NodeSystem = {
     platform,
     arch,
     libc: platform === "linux" ? { kind: "glibc", minor: GLIBC_MINOR } : undefined,
   };
   if (!runsOn(needs, remote))
-    return { refused: `Node needs glibc 2.${GLIBC_MINOR}, and it has ${system.libc || "none"}` };
+    return { refused: `Node needs glibc 2.${GLIBC_MINOR}, but it has ${system.libc || "none"}` };
   return { kind: "package", name, version: VERSION, integrity };
 }
 
@@ -83,7 +83,7 @@ const ARCHES: Record<string, string> = {
   s390x: "s390x",
 };
 
-/** Undefined for a system of which nothing is known here. */
+/** Returns undefined for an unknown system. */
 function nodeSystem({ kernel, machine, bits, libc }: RemoteSystem): NodeSystem | undefined {
   const platform = PLATFORMS[kernel];
   const arch = bits === "64" ? ARCHES[machine] : undefined;
@@ -103,16 +103,16 @@ function runsOn(needs: NodeSystem, { platform, arch, libc }: NodeSystem): boolea
   return needs.libc?.kind !== "glibc" || libc?.kind !== "glibc" || needs.libc.minor <= libc.minor;
 }
 
-/** Libraries that belong to the system. Distributions' own Nodes need more, for instance libnode and libuv. */
+/** Libraries that belong to the system. The Nodes of Linux distributions need more, for instance libnode and libuv. */
 const SYSTEM_LIBRARY: Record<string, RegExp> = {
   linux:
     /^(?:linux-vdso\d*|\/.*\/(?:lib(?:c|dl|m|rt|pthread|stdc\+\+|gcc_s|atomic)|ld-(?:linux|musl)[\w-]*))\.so(?:\.\d+)*$/,
   darwin: /^\/(?:usr\/lib|System)\//,
 };
-/** The place of the loader, which is the same on all systems but a few (NixOS). */
+/** The path of the loader, which is the same on almost all systems (not on NixOS). */
 const LOADER = /^\/lib(?:64)?\/ld-/;
 
-/** Returns the system that this process's Node needs; undefined if it needs libraries that others may lack. */
+/** Returns the system that this process's Node needs; undefined if it needs libraries that other systems may lack. */
 function ownSystem(): NodeSystem | undefined {
   const { platform, arch } = process;
   const libraries = SYSTEM_LIBRARY[platform];
@@ -132,7 +132,7 @@ interface Report {
   sharedObjects: readonly string[];
 }
 
-/** Node's report on itself. It looks up the names of this machine's addresses, which may take seconds, unless it is told not to. */
+/** Returns Node's diagnostic report, without the names of this machine's addresses, because looking them up may take seconds. */
 function report(): Report {
   const { report: own } = process as { report?: { getReport(): object; excludeNetwork?: boolean } };
   if (own === undefined) return { header: {}, sharedObjects: [] };

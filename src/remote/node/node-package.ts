@@ -19,8 +19,8 @@ const KILL_TIMEOUT = 2000;
 const BINARY = "package/bin/node";
 
 /**
- * Fetches a package by npm, which knows the user's registry and proxy, and passes Node's binary in it to `use`. npm runs no script of a
- * package that it only packs, and the tarball is compared with the digest that this code has.
+ * Fetches a package with npm, which knows the user's registry and proxy, and passes Node's binary in it to `use`. npm runs no script of a package that
+ * it only packs, and the tarball must match the digest in this file.
  */
 export async function withNodeOfPackage<T>(
   wanted: NodePackage,
@@ -28,7 +28,7 @@ export async function withNodeOfPackage<T>(
   signal: AbortSignal,
   use: (binary: AsyncIterable<Buffer>) => Promise<T>,
 ): Promise<T> {
-  // The path of an open folder (/proc/self/fd) means something else to npm.
+  // npm would interpret the path of an open folder (/proc/self/fd) as its own.
   const own = mkdtempSync(join(realpathSync(folder), "sent-node-npm-"));
   try {
     await fetchPackage(wanted, own, signal);
@@ -68,11 +68,11 @@ async function fetchPackage({ name, version }: NodePackage, folder: string, sign
   limit.signal.removeEventListener("abort", stop);
   signal.throwIfAborted();
   if (exit.status === 0) return;
-  const said = lines.filter((line) => line.trim() !== "").join(" ");
-  throw new Failure("transfer-failed", `npm could not fetch ${name}@${version}: it ${describeExit(exit)}: ${said}`);
+  const printed = lines.filter((line) => line.trim() !== "").join(" ");
+  throw new Failure("transfer-failed", `npm could not fetch ${name}@${version}: it ${describeExit(exit)}: ${printed}`);
 }
 
-/** Returns npm's command: the one that stands beside this Node, else the one in PATH. */
+/** Returns npm's command: the one next to this Node, otherwise the one in PATH. */
 function npm(): [string, ...string[]] {
   const beside = dirname(realpathSync(process.execPath));
   const script = ["../lib/node_modules", "node_modules"]
@@ -81,7 +81,7 @@ function npm(): [string, ...string[]] {
   return script === undefined ? ["npm"] : [process.execPath, script];
 }
 
-/** Throws a Failure for a tarball with another content. */
+/** Throws a Failure if the tarball has other content. */
 async function compare({ name, version, integrity }: NodePackage, path: string, signal: AbortSignal): Promise<void> {
   const hash = createHash("sha512");
   for await (const chunk of createReadStream(path, { signal })) hash.update(chunk as Buffer);

@@ -8,7 +8,7 @@ import { isPrivate, openPrivateFolder } from "../../files/private-folder.ts";
 import { Failure } from "../../output/errors.ts";
 import { gzip } from "../../streams/gzip.ts";
 
-/** A Node that is ready to be sent: compressed by gzip, which each system has, in the cache folder of this side. */
+/** A Node that is ready to be sent: compressed with gzip, which every system has, in the cache folder of this side. */
 export interface PackedNode {
   path: string;
   packedSize: number;
@@ -21,19 +21,19 @@ export interface PackedNode {
 /** Files are named by their source, and by their content: `sent-node-KEY-SIZE-DIGEST.gz`. */
 const PREFIX = "sent-node-";
 const NAME = /^sent-node-([0-9a-f]{16})-(\d+)-([0-9a-f]{64})\.gz$/;
-/** Files that are kept, of 40 MB each: of a few systems. */
-const KEPT = 3;
+/** Number of cached files, 40 MB each, for a few systems. */
+const CACHED_FILES = 3;
 /** ms after which a half-written file is a leftover. */
 const ABANDONED = 3600_000;
 
-/** Opens the cache folder. Throws a Failure, and the system's error, where there is none that this user alone can write to. */
+/** Opens the cache folder. Throws a Failure or the system's error if there is no folder that only this user can write to. */
 export function openNodeFolder(env: NodeJS.ProcessEnv): string {
   const folder = cacheFolder(env);
   if (folder === undefined) throw new Failure("transfer-failed", "there is no cache folder to pack Node in");
   return openPrivateFolder(folder, { make: true });
 }
 
-/** Returns the key of the binary that a packed Node is made of. */
+/** Returns the key of the binary in a packed Node. */
 export function keyOf(source: string): string {
   return createHash("sha256").update(source).digest("hex").slice(0, 16);
 }
@@ -50,7 +50,7 @@ export function findPackedNode(folder: string, key: string): PackedNode | undefi
   return undefined;
 }
 
-/** Packs a Node, and keeps the file for later runs: it has its name only when it is whole. */
+/** Packs a Node, and caches the file for later runs. The file gets its name when it is complete. */
 export async function packNode(
   folder: string,
   key: string,
@@ -81,12 +81,12 @@ export async function packNode(
   }
 }
 
-/** Reads a packed Node as it is sent. */
+/** Reads the compressed bytes of a packed Node. */
 export function readPackedNode({ path, packedSize }: PackedNode): Readable {
   return createReadStream(path, { end: packedSize - 1 });
 }
 
-/** Removes a packed Node: it has arrived damaged. */
+/** Removes a packed Node that has arrived damaged. */
 export function removePackedNode({ path }: PackedNode): void {
   rmSync(path, { force: true });
 }
@@ -98,5 +98,5 @@ function removeOld(folder: string): void {
     .map((file) => ({ ...file, at: lstatSync(file.path, { throwIfNoEntry: false })?.mtimeMs ?? 0 }));
   const byAge = files.filter(({ isWhole }) => isWhole).toSorted((one, other) => other.at - one.at);
   const abandoned = files.filter(({ isWhole, at }) => !isWhole && Date.now() - at > ABANDONED);
-  for (const { path } of [...byAge.slice(KEPT), ...abandoned]) rmSync(path, { force: true, recursive: true });
+  for (const { path } of [...byAge.slice(CACHED_FILES), ...abandoned]) rmSync(path, { force: true, recursive: true });
 }

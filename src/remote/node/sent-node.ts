@@ -23,15 +23,15 @@ import type { RemoteCommand } from "../login/remote-command.ts";
 import type { RemoteSystem } from "../script/remote-lines.ts";
 import { DAMAGED_NODE } from "../script/sent-node-script.ts";
 
-/** Bytes of a Node as it is sent, of which nothing is known yet: for the question. */
+/** Usual compressed bytes of a Node, for the question before the size is known. */
 const USUAL_SIZE = 40e6;
-/** ms in which the remote side takes no byte. */
+/** ms without progress after which the remote side counts as stalled. */
 const STALL_TIMEOUT = 60_000;
-/** ms for an answer to the question. Where nobody gives one, the transfer goes on without a Node. */
+/** ms for an answer to the question. Without an answer, the transfer continues without a Node. */
 const ASK_TIMEOUT = 60_000;
 const NOT_WANTED = "no sending it was declined";
 
-/** Sends a Node to a remote side that has none: this side's part of the talk with the script's blocks in sent-node-script.ts. */
+/** Sends a Node to a remote side that has none: this side's part of the dialog with the script's blocks in sent-node-script.ts. */
 export class SentNode {
   readonly #connection: HostConnection;
   readonly #context: Context;
@@ -39,7 +39,7 @@ export class SentNode {
   #node: PackedNode | undefined;
   #isWanted: boolean | undefined;
 
-  /** @param ask asks a person */
+  /** @param ask asks a person a question */
   constructor(
     connection: HostConnection,
     context: Context,
@@ -51,7 +51,7 @@ export class SentNode {
     if (!connection.asksForNode) this.#isWanted = true;
   }
 
-  /** Returns the answer to the line that names the system there: the Node that suits it, or why there is none. Packs or fetches it at the first time. */
+  /** Returns the answer to the line that names the remote system: a suitable Node, or why there is none. The first call packs or fetches the Node. */
   async answer(system: RemoteSystem): Promise<string> {
     const binary = chooseNode(system);
     if ("refused" in binary) return `no ${binary.refused}`;
@@ -71,7 +71,7 @@ export class SentNode {
     }
   }
 
-  /** Answers the line that asks for it. */
+  /** Answers the line that requests the Node. */
   async send({ child, words }: RemoteCommand): Promise<void> {
     const node = this.#node;
     if (node === undefined || !(await this.#wanted(node.packedSize))) return void child.stdin.write(`${NOT_WANTED}\n`);
@@ -89,12 +89,12 @@ export class SentNode {
       await pipeline(countBytes(readPackedNode(node), onBytes), child.stdin, { signal: timer.signal, end: false });
     } catch (error) {
       timer.signal.throwIfAborted();
-      // The remote side has ended, which the next line of it shows; or the file here cannot be read.
+      // Either the remote side has ended, which its next line shows, or the local file cannot be read.
       if (current < node.packedSize && !child.stdin.errored && !child.stdin.destroyed) throw error;
     }
   }
 
-  /** The script has passed over it. A Node that may be damaged here is not sent again. */
+  /** Handles a Node that the script has passed over. Removes it if its file may be damaged, so that it is not sent again. */
   passedOver(reason: string): void {
     if (this.#node !== undefined && reason.startsWith(DAMAGED_NODE)) removePackedNode(this.#node);
   }
@@ -105,7 +105,7 @@ export class SentNode {
       const question = `${host} has no Node: send one, ${bytes(size)}, once? (--far engine does not ask) [y/N] `;
       using timer = stallTimer(() => new Error("nobody has answered"), this.#context.signal);
       timer.start(ASK_TIMEOUT);
-      const typed = await this.#ask(question, timer.signal).catch(() => undefined); // or the terminal is gone
+      const typed = await this.#ask(question, timer.signal).catch(() => undefined); // also if the terminal is closed
       this.#context.signal.throwIfAborted();
       this.#isWanted = /^\s*y(?:es)?\s*$/i.test(typed ?? "");
     }
@@ -127,7 +127,7 @@ export class SentNode {
   }
 }
 
-/** Names the binary, and changes with it. */
+/** Returns a text that identifies the binary and its version. */
 function sourceOf(binary: NodeBinary): string {
   if (binary.kind === "package") return binary.integrity;
   const { size, mtimeMs } = statSync(process.execPath);
@@ -135,7 +135,7 @@ function sourceOf(binary: NodeBinary): string {
 }
 
 function stalled(words: string, ms: number): Failure {
-  return new Failure("link-lost", `\`${words}\` has not taken any bytes for ${ms / 1000} s, while Node is sent there`, {
+  return new Failure("link-lost", `\`${words}\` has accepted no bytes for ${ms / 1000} s while Node is sent there`, {
     expected: "a link that moves bytes",
     hint: "Check the link and the remote side, then run the same command again: there is nothing to undo.",
   });

@@ -4,7 +4,7 @@ import { STARTED_BY_SCRIPT } from "./remote-lines.ts";
 /** The volume with the cache folder of remote sides in containers. */
 export const CACHE_VOLUME = "docker-over-ssh-cache";
 
-/** s for an image to be pulled there. Some 55 MB take 44 s at 10 Mbit/s. */
+/** s within which the remote engine must pull the image. About 55 MB take 44 s at 10 Mbit/s. */
 const PULL_LIMIT = 120;
 
 /**
@@ -12,14 +12,14 @@ const PULL_LIMIT = 120;
  * platform of the engine, `$u` the path of its socket.
  */
 export const CONTAINER_SCRIPT = `
-# The image has to be there, for the platform of the engine. Otherwise it is pulled, or the initiator sends it.
+# The image must exist for the platform of the engine. Otherwise the engine pulls it, or the initiator sends it.
 has_image() {
   a="$($s "$p" image inspect --format "{{.Os}}/{{.Architecture}}" "$i" 2>/dev/null)"
   [ "$a" = "$v" ]
 }
 
-# A host without the internet must not wait for it each time: unless the image was asked for, a day passes between two attempts.
-# The folder may be the work of another user: no FIFO is opened there, and no link is followed to a file to write (set -C).
+# A host without internet access must not wait each time, so there is one attempt a day unless the image was requested.
+# Another user may have created the folder: open no FIFO in it, and follow no link to a file to write (set -C).
 may_pull() {
   c="\${XDG_CACHE_HOME:-$HOME/.cache}/docker-over-ssh/pull-failed"
   [ "$q" = asked ] && return
@@ -28,7 +28,7 @@ may_pull() {
   return 0
 }
 
-# The note is written first: the attempt may be stopped. Without it there is no attempt.
+# Write the note first, because the attempt may be stopped. Without a note there is no attempt.
 note_pull() {
   [ "$q" = asked ] || { [ -n "$HOME" ] && (umask 077; mkdir -p "\${c%/*}" && rm -f "$c" && set -C && echo "$i" > "$c") 2>/dev/null; }
 }
@@ -48,8 +48,8 @@ get_image() {
   [ "$a" = sent ] && has_image
 }
 
-# A docker that is killed before the container starts leaves one that --rm does not remove. Those of the last minutes may be about to start.
-# Not by prune: Docker 1.13 ignores its filters, and removes all that do not run.
+# If docker is killed before the container starts, --rm does not remove the container. Recent containers may be about to start.
+# Do not use prune: Docker 1.13 ignores its filters, and removes all stopped containers.
 tidy_engine() {
   $s "$p" ps -a --filter label=${REMOTE_LABEL} --filter status=created --filter status=exited --format "{{.ID}} {{.RunningFor}}" </dev/null 2>/dev/null | while read -r a e; do
     case "$e" in
@@ -58,7 +58,7 @@ tidy_engine() {
   done
 }
 
-# Without a log driver: an engine keeps a log of what a container writes, and this one writes the tunnel.
+# Use no log driver: the output of this container is the tunnel, which the engine would log.
 t_container() {
   p="$(command -v docker)"
   v="$($s "$p" version --format "{{.Server.Os}}/{{.Server.Arch}}" 2>/dev/null)"

@@ -2,20 +2,20 @@ import type { RemoteProgram } from "../../request.ts";
 import type { RemoteLine } from "./remote-lines.ts";
 
 /**
- * Tells which lines the remote script may write next. A hostile remote side writes others: a line makes this side send something, or wait
- * for longer, only for a program that is to be tried, and only once.
+ * Decides which lines the remote script may write next. A hostile remote side may write other lines. A line can make this side send something or wait
+ * longer only for a program that this side allows, and only once.
  */
 export class LineOrder {
   readonly #programs: readonly RemoteProgram[];
-  /** Kinds of line that have come for the program that is tried. */
-  readonly #come = new Set<string>();
+  /** Kinds of line that have arrived for the program that is tried. */
+  readonly #arrived = new Set<string>();
   #program: RemoteProgram | undefined;
 
   constructor(programs: readonly RemoteProgram[]) {
     this.#programs = programs;
   }
 
-  /** Notes a line. Returns whether the script may write it now. */
+  /** Records a line. Returns whether the script may write it now. */
   accepts(line: RemoteLine): boolean {
     switch (line.kind) {
       case "pass":
@@ -23,7 +23,7 @@ export class LineOrder {
         return true;
       case "try":
         this.#program = line.program;
-        this.#come.delete("send");
+        this.#arrived.delete("send");
         return this.#programs.includes(line.program);
       case "send":
       case "run":
@@ -43,8 +43,8 @@ export class LineOrder {
 
   #isFirst({ kind }: RemoteLine, program = ""): boolean {
     const key = kind + program;
-    const isFirst = !this.#come.has(key);
-    this.#come.add(key);
+    const isFirst = !this.#arrived.has(key);
+    this.#arrived.add(key);
     return isFirst;
   }
 }

@@ -1,7 +1,7 @@
-/** Where programs are on a remote side, as its shell reads it. `$h` is the home folder of the user who has logged in. */
+/** The folders of programs on a remote side, in shell syntax. `$h` is the home folder of the user who has logged in. */
 
 /**
- * Folders that the PATH of a shell that is not a login shell may lack: Homebrew, MacPorts, snap, Docker Desktop, Synology's packages.
+ * Folders that the PATH of a non-login shell may lack: Homebrew, MacPorts, snap, Docker Desktop, Synology's packages.
  */
 export const FOLDERS = [
   "/usr/local/bin",
@@ -15,12 +15,12 @@ export const FOLDERS = [
   "/bin",
 ];
 
-/** Folders in the home folder: those that all software uses, Docker Desktop, OrbStack, Rancher Desktop. */
+/** Folders in the home folder: the common ones, and those of Docker Desktop, OrbStack and Rancher Desktop. */
 export const HOME_FOLDERS = "$h/.local/bin:$h/bin:$h/.docker/bin:$h/.orbstack/bin:$h/.rd/bin";
 
 /**
- * A function that prints Nodes of nvm: `nvm_node NAME` the newest one that an alias means (`default`), `nvm_node` the newest of all. An alias
- * is a version (`v22.1.0`), the beginning of one (`22`), or another alias (`lts/*`).
+ * A function that prints the path of a Node of nvm: `nvm_node NAME` prints the newest one that an alias (`default`) matches, `nvm_node` the newest of
+ * all. An alias is a version (`v22.1.0`), the prefix of a version (`22`), or another alias (`lts/*`).
  */
 export const NVM_NODE = `
 nvm_node() {
@@ -37,7 +37,7 @@ nvm_node() {
 }
 `;
 
-/** Where Node may be: in PATH, where the version managers volta, fnm, nvm, mise and asdf have it, and Synology's packages. Uses {@link NVM_NODE}. */
+/** Possible paths of Node: in PATH, of the version managers volta, fnm, nvm, mise and asdf, and of Synology's packages. Uses {@link NVM_NODE}. */
 export const NODE_PATHS = [
   '"$(command -v node)" "$(command -v nodejs)"',
   '"$h/.volta/bin/node"',

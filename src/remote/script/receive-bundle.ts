@@ -4,14 +4,14 @@ import { brotliDecompressSync } from "node:zlib";
 import { MARKER, PASSED_OVER } from "./remote-lines.ts";
 
 /**
- * Code that the programs share which run first in the remote side's Node (`node -e`). It is compiled for Node 10, so that an older Node can
- * report its version.
+ * The code that the first programs in the remote side's Node (`node -e`) share. It is compiled for Node 10, so that an older Node can report its
+ * version.
  */
 
 /** package.json's `engines`. */
 export const OLDEST_NODE = [20, 19] as const;
 
-/** Tells the initiator that this Node is too old, and returns whether it is. */
+/** Returns whether this Node is too old, and if so reports it to the initiator. */
 export function isTooOld(program: string): boolean {
   const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
   const [oldest, least] = OLDEST_NODE;
@@ -20,7 +20,7 @@ export function isTooOld(program: string): boolean {
   return true;
 }
 
-/** Tells the initiator that this program does not suit. */
+/** Reports to the initiator that this program cannot be used. */
 export function pass(program: string, reason: string): void {
   tell(`pass ${program} ${reason}`);
   process.exitCode = PASSED_OVER;
@@ -31,7 +31,7 @@ export function tell(text: string): void {
   writeSync(1, `${MARKER} ${text}\n`);
 }
 
-/** Asks for the bundle, and receives exactly `bytes` bytes of stdin, because others follow. Undefined if the initiator has gone. */
+/** Requests the bundle, and reads exactly `bytes` bytes from stdin, because other data follows. Returns undefined if the initiator has disconnected. */
 export function receive(bytes: number): Buffer | undefined {
   tell("send");
   const received = Buffer.alloc(bytes);
@@ -39,7 +39,7 @@ export function receive(bytes: number): Buffer | undefined {
   while (length < bytes) {
     const read = readSome(received, length);
     if (read === 0) {
-      process.exitCode = 1; // the initiator has gone: no other program is tried
+      process.exitCode = 1; // the initiator has disconnected: the script must try no other program
       return undefined;
     }
     length += read;

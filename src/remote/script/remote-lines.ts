@@ -3,64 +3,64 @@ import type { RemoteProgram } from "../../request.ts";
 
 /** The lines that the remote script and the bootstrap write to stdout for the initiator. Each begins with the marker. */
 
-/** Bytes that a login shell may print before it runs the script, and a program before its hello. */
+/** Maximum bytes that a login shell may print before it runs the script, or a program before its hello. */
 export const MAX_NOISE = 64 * 1024;
 
 export const MARKER = "#docker-over-ssh#remote#";
 
 /**
- * Environment variable of a docker-over-ssh that the remote script starts. Whoever sends the script chooses all of its words, so this side
- * may do what its words do not name: get other images, and give them further names.
+ * Environment variable of a docker-over-ssh that the remote script starts. The sender of the script chooses all of its words, so this side may do things
+ * that its words do not name: receive other images, and give them further names.
  */
 export const STARTED_BY_SCRIPT = "DOCKER_OVER_SSH_BY_SCRIPT";
 
-/** Exit status of the bootstrap where this Node does not suit. The bootstrap has written why. */
+/** Exit status of the bootstrap if this Node cannot be used. The bootstrap has written the reason. */
 export const PASSED_OVER = 96;
 
-/** A program whose tunnel comes behind the lines. */
+/** A program whose tunnel follows the lines. */
 export type TunnelProgram = Exclude<RemoteProgram, "engine">;
 
-/** A program for which the script asks for further blocks. */
+/** A program for which the script requests further blocks. */
 export type FurtherProgram = "container" | "node-sent";
 
-/** What the script tells of the system there. */
+/** The script's description of the remote system. */
 export interface RemoteSystem {
   /** `uname -s` */
   kernel: string;
   /** `uname -m` */
   machine: string;
-  /** Bits of the programs there: a 64-bit kernel may run a 32-bit system. */
+  /** Bits of the system's programs: a 64-bit kernel may run a 32-bit system. */
   bits: string;
-  /** `glibc 2.36` or `musl` where the script knows it */
+  /** `glibc 2.36` or `musl`, if the script can find out */
   libc: string;
 }
 
 /** A line from the remote side. */
 export type RemoteLine =
-  /** A program does not suit, or cannot be started. */
+  /** A program cannot be used or started. */
   | { kind: "pass"; program: string; reason: string }
   /** A program is started. `what`: its path, or the image. */
   | { kind: "try"; program: TunnelProgram; what: string }
-  /** The bootstrap wants the bundle. */
+  /** The bootstrap requests the bundle. */
   | { kind: "send" }
-  /** The bootstrap becomes docker-over-ssh. */
+  /** The bootstrap runs docker-over-ssh. */
   | { kind: "run"; isKept: boolean }
-  /** An image is pulled there. */
+  /** The remote engine pulls an image. */
   | { kind: "pull"; image: string }
   /** The remote side cannot get the image, and waits for an answer: `sent`, or another word. Without a valid platform, none is sent. */
   | { kind: "image"; platform: Platform | undefined }
-  /** The script wants the further blocks for a program. */
+  /** The script requests the further blocks for a program. */
   | { kind: "more"; program: FurtherProgram }
-  /** The system there, for which Node may be sent. It waits for an answer: `node SHA256 PACKED-SIZE SIZE`, or `no REASON`. */
+  /** The remote system, for which Node may be sent. The script waits for an answer: `node SHA256 PACKED-SIZE SIZE`, or `no REASON`. */
   | { kind: "system"; system: RemoteSystem }
-  /** That Node is not in the cache folder there. It waits for an answer: `send` and the packed Node, or `no REASON`. */
+  /** That Node is not in the remote cache folder. The script waits for an answer: `send` and the packed Node, or `no REASON`. */
   | { kind: "send-node" }
-  /** The bytes after this line are the engine's. docker also gives its API version, if the engine answered. */
+  /** The bytes after this line are the engine's. With docker, the API version is present if the engine answered. */
   | { kind: "engine"; program: "docker" | "podman"; apiVersion?: string }
-  /** There is no program left. */
+  /** No program is left. */
   | { kind: "nothing"; path: string };
 
-/** Finds the first marker line in the text that has come so far; undefined until it is complete. */
+/** Finds the first marker line in the text received so far; returns undefined until the line is complete. */
 export function findMarker(text: string): { start: number; end: number; words: string } | undefined {
   const start = text.indexOf(`${MARKER} `);
   const end = start === -1 ? -1 : text.indexOf("\n", start);
@@ -70,7 +70,7 @@ export function findMarker(text: string): { start: number; end: number; words: s
 
 const TUNNEL_PROGRAMS: readonly TunnelProgram[] = ["installed", "node", "container", "node-sent"];
 
-/** Parses the words behind a marker; undefined for a line that neither program writes. */
+/** Parses the words after a marker; returns undefined for a line that neither program writes. */
 export function parseRemoteLine(words: string): RemoteLine | undefined {
   const [kind = "", first = "", ...more] = words.split(" ");
   const rest = more.join(" ");
@@ -98,7 +98,7 @@ export function parseRemoteLine(words: string): RemoteLine | undefined {
     }
     case "engine":
       if (first === "podman") return { kind, program: first };
-      // podman behind the name of docker prints other words.
+      // podman under the name of docker prints other words.
       return first === "docker"
         ? { kind, program: first, ...(/^\d+\.\d+$/.test(rest) && { apiVersion: rest }) }
         : undefined;

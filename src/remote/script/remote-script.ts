@@ -8,11 +8,11 @@ import { SENT_NODE_SCRIPT } from "./sent-node-script.ts";
 import { blocksOf, evaluatingWords } from "./shell-words.ts";
 
 /**
- * Starts a program that can run the remote side: tries the kinds of program in `$o` in that order, and names each on stdout. A program that
- * cannot be started, or does not suit, is passed over; the exit status of any other is the script's own.
+ * Starts a program that can run the remote side: tries the kinds of program in `$o` in that order, and names each on stdout. Passes over a program that
+ * cannot be started or used. The exit status of any other program becomes the script's own.
  *
- * The blocks between empty lines are evaluated one after the other, in any POSIX shell. They get there as words in single quotes,
- * which no login shell changes: there is no single quote, backslash or exclamation mark in them.
+ * The blocks between empty lines are evaluated one after the other, in any POSIX shell. They are sent as words in single quotes, which no login shell
+ * changes, because they contain no single quote, backslash or exclamation mark.
  */
 const SCRIPT = `
 m="${MARKER}"; s="$DOCKER_OVER_SSH_SUDO"; h="\${DOCKER_OVER_SSH_HOME:-$HOME}"; b=""
@@ -22,9 +22,9 @@ pass() {
   echo "$m pass $1 $2"
 }
 
-# Ends the script with the status of a program, unless that tells that the program has not run: 126 and 127 are the shell's,
-# 125 is docker run's, 8 is that of a docker-over-ssh with another protocol, and ${PASSED_OVER} the bootstrap's. An installed version that
-# cannot relay, or build, does not know the word (2).
+# Ends the script with the status of a program, unless the status shows that the program has not run: 126 and 127 of the shell, 125 of docker
+# run, 8 of a docker-over-ssh with another protocol, ${PASSED_OVER} of the bootstrap. An installed version that cannot relay or build does not
+# know the word (2).
 ended() {
   case $2 in
     ${PASSED_OVER}) ;;
@@ -54,7 +54,7 @@ may() {
 
 ${NVM_NODE.trim()}
 
-# Whether a file has not been tried yet, by another name: nodejs may be a link to node. $f has the inodes.
+# Returns whether a file has not been tried yet under another name: nodejs may be a link to node. $f contains the inodes.
 f=""
 is_new() {
   x="$(ls -Li "$1" 2>/dev/null | { read -r x a; echo "$x"; })"
@@ -65,7 +65,7 @@ is_new() {
   f="$f $x"
 }
 
-# Status 1 is a failed transfer's, and that of a Node that lacks a library, or is too old for the bootstrap. A signal may be that of a
+# Status 1 is that of a failed transfer, and also of a Node that lacks a library or is too old for the bootstrap. A signal may come from a
 # processor that lacks an instruction.
 run_node() {
   w=$1; p="$2"; shift 2
@@ -85,8 +85,8 @@ usable() {
   [ -n "$s" ] || { [ -r "$u" ] && [ -w "$u" ]; }
 }
 
-# Whether docker-over-ssh reaches an engine there as docker does, or only docker does: by a wrapper, or as podman. An engine that
-# is not behind a socket is for docker-over-ssh to try.
+# Returns whether docker-over-ssh can reach an engine like docker, or whether only docker can, through a wrapper or as podman. If the engine
+# has no socket, docker-over-ssh tries it itself.
 api() {
   [ "$q" = install ] && return
   u="$DOCKER_HOST"
@@ -105,7 +105,7 @@ t_node() {
   [ $n = 1 ] || pass node "not found"
 }
 
-# The path of the engine socket that docker uses. Docker Desktop's own is mounted by its usual name.
+# Prints the path of the engine socket that docker uses. The socket of Docker Desktop is mounted under its usual name.
 socket() {
   u="$DOCKER_HOST"
   [ -n "$u" ] || u="$($s "$p" context inspect --format "{{.Endpoints.docker.Host}}" 2>/dev/null)"
@@ -115,14 +115,14 @@ socket() {
   esac
 }
 
-# The first byte decides between HTTP/1.1 and HTTP/2, so docker is asked for the engine's API version (30 ms).
+# The first byte decides between HTTP/1.1 and HTTP/2, so the script gets the API version of the engine from docker (30 ms).
 t_engine() {
   p="$(command -v docker)" && { echo "$m engine docker $($s "$p" version --format "{{.Server.APIVersion}}" 2>/dev/null)"; exec $s "$p" system dial-stdio; }
   p="$(command -v podman)" && { echo "$m engine podman"; exec $s "$p" system dial-stdio; }
   pass engine "not found"
 }
 
-# The blocks of a program that is seldom reached are asked for: with them, the command would be longer than Dropbear takes.
+# Requests the blocks of a program that is seldom reached. With them, the command would be longer than Dropbear accepts.
 more() {
   echo "$m more $1"
   y=""
@@ -141,7 +141,7 @@ t_sent() {
   more node-sent && t_sent "$@"
 }
 
-# The blocks above stand in front of these words until they are evaluated.
+# The blocks above precede these words until they are evaluated.
 o="$1"; d="$2"; i="$3"; q="$6"
 PATH="\${4:+$4:}\${PATH:+$PATH:}\${5:+$5:}${HOME_FOLDERS}"; ${STARTED_BY_SCRIPT}=1
 export PATH ${STARTED_BY_SCRIPT}; shift 6
@@ -159,17 +159,17 @@ export interface ScriptOptions {
   bundle: Pick<Bundle, "digest" | "size" | "bootstrap">;
   /** The image for a remote side in a container. */
   image: Pick<Reference, "given">;
-  /** An option asks for a container, or for this image. */
+  /** An option requests a container, or this image. */
   isImageRequested: boolean;
-  /** The bootstrap installs docker-over-ssh there, and needs no engine. */
+  /** The bootstrap installs docker-over-ssh, and needs no engine. */
   isInstalling?: boolean;
-  /** docker-over-ssh there passes images on to other hosts. */
+  /** The remote docker-over-ssh passes images on to other hosts. */
   isRelay?: boolean;
-  /** Folders to look into first. */
+  /** Folders that are searched first. */
   paths: readonly string[];
-  /** Folders to look into last. */
+  /** Folders that are searched last. */
   folders?: readonly string[];
-  /** The arguments of docker-over-ssh there. */
+  /** The arguments of the remote docker-over-ssh. */
   words: readonly string[];
 }
 
@@ -177,7 +177,7 @@ export interface ScriptOptions {
 export function scriptWords(options: ScriptOptions): string[] {
   const { sudo, programs, bundle, image, paths, folders = FOLDERS, words } = options;
   const [first = "", ...blocks] = blocksOf(SCRIPT);
-  // csh refuses words of 1024 (4.2BSD) or 4096 (Debian) characters.
+  // csh rejects words of 1024 (4.2BSD) or 4096 (Debian) characters.
   const takesBundle = programs.some((program) => program !== "installed" && program !== "engine");
   const parts = (takesBundle && bundle.bootstrap.match(/.{1,900}/g)) || [];
   const all = [first, ...parts.map((part) => `b="\${b}${part}"`), ...blocks];
@@ -202,7 +202,7 @@ function purposeOf({ isInstalling, isRelay, isImageRequested }: ScriptOptions): 
 /** The further blocks of the script, for programs that are seldom reached. */
 const FURTHER: Record<FurtherProgram, string> = { container: CONTAINER_SCRIPT, "node-sent": SENT_NODE_SCRIPT };
 
-/** Returns the blocks that the script asks for, each a line, and an empty line. */
+/** Returns the blocks that the script requests: each on a line, and an empty line. */
 export function furtherBlocks(program: FurtherProgram): string {
   return `${blocksOf(FURTHER[program]).join("\n")}\n\n`;
 }

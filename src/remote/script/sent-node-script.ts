@@ -1,15 +1,15 @@
-/** Why the script passes over a Node whose digest differs. Behind it stands gzip's message. */
+/** Why the script passes over a Node whose digest differs. gzip's message follows it. */
 export const DAMAGED_NODE = "the Node that arrived is not the one that was sent:";
 
 /**
- * The blocks of the remote script that use a Node of this side (`--far node-sent`), under the rules of the other blocks. The script names its
- * system in a line, and is answered with a Node: SHA-256, bytes as it is sent, bytes. One that is in the cache folder is used. Otherwise
- * the script asks for the bytes. All that fails passes over, and leaves no more than a part file, which the next run removes.
+ * The blocks of the remote script that use a Node of this side (`--far node-sent`), under the rules of the other blocks. The script names its system in a
+ * line, and the initiator answers with a Node: SHA-256, compressed bytes, bytes. If that Node is in the cache folder, the script uses it. Otherwise it
+ * requests the bytes. On any failure the script passes over this program, and leaves at most a part file, which the next run removes.
  *
- * Works in the folder, and runs Node by a relative path: the folder cannot be replaced on the way.
+ * The script changes into the folder and runs Node by a relative path, so nobody can replace the folder in the meantime.
  */
 export const SENT_NODE_SCRIPT = `
-# The SHA-256 of a file; nothing if there is no such file, or no program for it.
+# Prints the SHA-256 of a file; prints nothing if there is no such file, or no program for it.
 digest() {
   set -- $({ sha256sum <"$1" || shasum -a 256 <"$1" || openssl dgst -sha256 -r <"$1"; } 2>/dev/null)
   echo $1
@@ -25,7 +25,7 @@ libc() {
   esac
 }
 
-# Goes into a folder if it belongs to this user, and only this user may write to it.
+# Changes into a folder if it belongs to this user, and only this user may write to it.
 enter() {
   [ -L "$1" ] && return 1
   cd -P "$1" 2>/dev/null || return
@@ -35,7 +35,7 @@ enter() {
   esac
 }
 
-# Whether this folder has room, and programs can be run from it.
+# Returns whether this folder has room, and programs can be run from it.
 suits() {
   set -- $(df -Pk . 2>/dev/null | tail -n 1)
   [ "\${4:-$y}" -gt $((y/1024)) ] || return
@@ -44,8 +44,8 @@ suits() {
   set -- $?; rm -f $f; return $1
 }
 
-# Removes what killed runs have left. Their process IDs are in the names. What has changed within an hour may belong to a process that is not
-# seen here: one of another machine that has the same home folder, or of another container.
+# Removes the files of killed runs, whose names contain their process IDs. A file that was changed within the last hour may belong to a process
+# that is not visible: on another machine with the same home folder, or in another container.
 tidy() {
   for f do
     a="\${f%.*}"
@@ -54,7 +54,7 @@ tidy() {
   done
 }
 
-# Goes into the cache folder, or into a new one for this run, $r.
+# Changes into the cache folder, or into a new folder for this run, $r.
 place() {
   enter "$k" && suits && return
   for q in "$XDG_RUNTIME_DIR" /dev/shm /tmp /var/tmp; do
@@ -69,7 +69,7 @@ place() {
   return 1
 }
 
-# All bytes are read, whatever becomes of them: what follows is for another program.
+# Reads all bytes even on failure, because another program reads the data that follows.
 receive() {
   echo "$m send-node"
   read -r a q

@@ -4,9 +4,9 @@
 export const SUDO_PROMPT = "#docker-over-ssh#password#";
 
 /**
- * Runs with sudo what follows, in root's home folder (-H: some keep that of the user, where root must not create a cache folder), and tells it
- * the home of the user who has logged in. Where sudo allows docker without a password, and not everything, only programs are run with it.
- * Otherwise it asks for the password on stderr.
+ * Runs the words that follow with sudo and root's home folder, and passes them the home folder of the user who has logged in. -H is needed because some
+ * versions of sudo keep the home folder of the user, where root must not create a cache folder. If sudo allows docker without a password, but not
+ * everything, the script runs only programs with sudo. Otherwise sudo asks for the password on stderr.
  */
 const WITH_SUDO = `
 if sudo -n true 2>/dev/null; then
@@ -18,7 +18,7 @@ fi
 exec sudo -S -H -p "${SUDO_PROMPT}" env "DOCKER_OVER_SSH_HOME=$HOME" "$@"
 `;
 
-/** Evaluates as many words as the first one tells, and leaves the others to them. */
+/** Evaluates the number of words that the first word states. The remaining words are their parameters. */
 const EVALUATE = `
 n=$1; shift
 while [ $n -gt 0 ]; do
@@ -27,8 +27,8 @@ done
 `;
 
 /**
- * Returns the words of a command that evaluates these blocks one after the other, in any POSIX shell; `given` are its parameters. They get
- * there as words in single quotes, which no login shell changes: there must be no single quote, backslash or exclamation mark in them.
+ * Returns the words of a command that evaluates these blocks one after the other, in any POSIX shell; `given` are its parameters. The blocks are sent as
+ * words in single quotes, which no login shell changes, so they must not contain a single quote, backslash or exclamation mark.
  */
 export function evaluatingWords(
   blocks: readonly string[],
@@ -47,12 +47,12 @@ export function evaluatingWords(
   ];
 }
 
-/** Splits a script into its blocks, which empty lines separate, of one line each. */
+/** Splits a script into its blocks, which empty lines separate, and joins each block into one line. */
 export function blocksOf(script: string): string[] {
   return script.trim().split("\n\n").map(joined);
 }
 
-/** Makes one line of a block: removes comments, and joins the lines with semicolons where the shell's grammar wants one. */
+/** Joins a block into one line: removes comments, and inserts semicolons where the shell's grammar requires them. */
 function joined(block: string): string {
   const lines = block
     .split("\n")
@@ -61,13 +61,13 @@ function joined(block: string): string {
   return lines.map((line, index) => (index === lines.length - 1 || OPEN.test(line) ? line : `${line};`)).join(" ");
 }
 
-/** The end of a line that another line continues. */
+/** The end of a line that the next line continues. */
 const OPEN = /(?:^|[\s;])(?:do|then|else|\{|in|;;)$/;
 
 /**
- * Returns a word in quotes that sh, csh and fish read alike: single quotes around text without any special character of theirs.
+ * Quotes a word for sh, csh and fish: puts single quotes around a text without special characters of these shells.
  *
- * @throws Error for other text
+ * @throws Error if the text contains such a character
  */
 export function quote(word: string): string {
   if (/['\\\n!]/.test(word)) throw new Error(`cannot be quoted for every shell: ${word}`);

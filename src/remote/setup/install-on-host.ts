@@ -22,15 +22,15 @@ import type { InstallProblem } from "./setup-lines.ts";
 
 const GROUP_WRITES = 0o020;
 const ANYBODY_WRITES = 0o002;
-/** ms after which something half-written counts as abandoned. */
+/** ms after which a half-written file counts as abandoned. */
 const ABANDONED = 3600_000;
-/** ms for the installed command to tell its version. */
+/** ms for the installed command to print its version. */
 const VERSION_TIMEOUT = 30_000;
 
-/** Thrown where nothing can be installed. */
+/** Thrown if nothing can be installed. */
 export class NotInstalled extends Error {
   readonly problem: InstallProblem;
-  /** The file or folder that is in the way, or the words of the system. */
+  /** The obstructing file or folder, or the system's message. */
   readonly about: string;
 
   constructor(problem: InstallProblem, about: string) {
@@ -44,20 +44,20 @@ export interface Installation {
   version: string;
   /** SHA-256 of the bundle, hexadecimal */
   digest: string;
-  /** SHA-256 of bundle.json as the initiator has it */
+  /** SHA-256 of the initiator's bundle.json */
   factsDigest: string;
-  /** Receives the bundle as it is sent, and bundle.json; undefined if the initiator has gone. */
+  /** Receives the compressed bundle and bundle.json; returns undefined if the initiator has disconnected. */
   receive: () => { packed: Buffer; facts: Buffer } | undefined;
   onStep: (step: SetupStep) => void;
 }
 
 /**
- * Installs docker-over-ssh for this user. Returns whether it is complete: not if the initiator has gone. The launcher is written last, and each
- * file is whole at any moment. Throws {@link NotInstalled}, and then has left everything as it was.
+ * Installs docker-over-ssh for this user. Returns false if the initiator has disconnected before the end. Writes the launcher last, and each file
+ * atomically. If it throws {@link NotInstalled}, it has restored the previous state.
  */
 export function installOnHost(installation: Installation, env: NodeJS.ProcessEnv): boolean {
   const home = homeFolder(env);
-  // The system names the home folder, which may be a link.
+  // The home folder comes from the system, so it may be a link.
   if (home === undefined || statSync(home, { throwIfNoEntry: false })?.isDirectory() !== true)
     throw new NotInstalled("no-home", home ?? "");
   const made: string[] = [];
@@ -105,7 +105,7 @@ function install(
   return true;
 }
 
-/** Creates a folder, or checks that it is a real one that no other user can change. */
+/** Creates a folder, or checks that it is a real folder that no other user can change. */
 function useFolder(path: string, made: string[]): void {
   if (lstatSync(path, { throwIfNoEntry: false }) === undefined) {
     mkdirSync(path, { mode: 0o755 });
@@ -118,12 +118,12 @@ function useFolder(path: string, made: string[]): void {
   if (othersWrite(found)) throw new NotInstalled("open-to-others", path);
 }
 
-/** The user's own group may write: many systems give each user a group, and umask 002. Another group is there to share the folder. */
+/** Returns whether other users may write. The user's own group does not count, because many systems give each user a group and umask 002. Any other group exists to share the folder. */
 function othersWrite({ mode, gid }: Stats): boolean {
   return (mode & ANYBODY_WRITES) !== 0 || ((mode & GROUP_WRITES) !== 0 && gid !== process.getgid?.());
 }
 
-/** Reads the launcher of an earlier setup; undefined without one. */
+/** Reads the launcher of an earlier setup; returns undefined if there is none. */
 function readLauncher(path: string): string | undefined {
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found === undefined) return undefined;
@@ -132,7 +132,7 @@ function readLauncher(path: string): string | undefined {
   return text;
 }
 
-/** Whether an earlier setup has left everything there. */
+/** Returns whether the folder contains all files of an earlier setup. */
 function isWhole(folder: string, digest: string, factsDigest: string): boolean {
   try {
     const facts = readFileSync(join(folder, "bundle.json"));
@@ -145,7 +145,7 @@ function isWhole(folder: string, digest: string, factsDigest: string): boolean {
   }
 }
 
-/** The files are as in dist/, so that this docker-over-ssh can be an initiator as well. */
+/** Writes the same files as in dist/, so that the installed docker-over-ssh can also be an initiator. */
 function writeBundle(
   share: string,
   name: string,
@@ -170,7 +170,7 @@ function writeBundle(
   }
 }
 
-/** As the build names it in start.cjs. */
+/** Returns the file's name, which the build writes into start.cjs. */
 function commandFile(digest: string): string {
   return `bundle-${digest.slice(0, 16)}.cjs`;
 }
@@ -189,7 +189,7 @@ function replace(launcher: string, text: string): void {
   }
 }
 
-/** Runs the launcher once: a home folder may be mounted such that no program in it runs. */
+/** Runs the launcher once, because programs cannot run in a home folder that is mounted with noexec. */
 function checkLauncher(launcher: string, version: string): void {
   let printed: string;
   try {
@@ -200,7 +200,7 @@ function checkLauncher(launcher: string, version: string): void {
   if (printed.trim() !== version) throw new NotInstalled("not-runnable", `${launcher}: it printed ${printed}`);
 }
 
-/** Removes the bundles of other versions, and what a killed setup has left. */
+/** Removes the bundles of other versions, and the leftovers of killed setups. */
 function removeOthers(share: string, name: string): void {
   for (const other of readdirSync(share)) {
     const path = join(share, other);
@@ -210,7 +210,7 @@ function removeOthers(share: string, name: string): void {
   }
 }
 
-/** Removes what killed setups have left of a launcher (`replace`): whole or empty, because a launcher is written at once. */
+/** Removes the temporary launchers of killed setups (`replace`). They are complete or empty, because a launcher is written at once. */
 function removeParts(launcher: string): void {
   const folder = dirname(launcher);
   const form = new RegExp(`^${NAME}\\.\\d+$`);
@@ -228,7 +228,7 @@ function removeEmpty(folders: readonly string[]): void {
     try {
       rmdirSync(folder);
     } catch {
-      // not empty any more
+      // no longer empty
     }
   }
 }

@@ -11,9 +11,9 @@ import type { SetupLine } from "./setup-lines.ts";
 import { setupLines, startSetup } from "./setup-link.ts";
 
 /**
- * Installs this docker-over-ssh on a host for good: the Node there runs the installer (src/installer.ts), which receives the bundle.
- * Resolves when it has run there. With --sudo as well it is installed for the user who logs in: that is where ssh://HOST looks for it.
- * Throws a Failure, and then everything there is as it was.
+ * Installs this docker-over-ssh on a host permanently: the host's Node runs the installer (src/installer.ts), which receives the bundle. Resolves when
+ * the installed command has run once. Even with --sudo, it is installed for the user who logs in, because ssh://HOST looks for it there. If it throws a
+ * Failure, the host is unchanged.
  */
 export async function install(connection: HostConnection, context: Context): Promise<void> {
   const { output } = context;
@@ -63,7 +63,7 @@ export async function install(connection: HostConnection, context: Context): Pro
   }
 }
 
-/** Whether the remote script writes such a line. The installer writes the others. */
+/** Returns whether the remote script writes such a line. The installer writes the others. */
 function isOfScript(line: SetupLine): line is RemoteLine {
   return !["step", "not-installed", "ask", "freed", "no-engine", "done"].includes(line.kind);
 }

@@ -1,29 +1,29 @@
 import { FOLDERS, HOME_FOLDERS, NODE_PATHS, NVM_NODE } from "../script/program-folders.ts";
 
-/** Where setup puts the launcher and the bundle, below the home folder. */
+/** The folders of the launcher and the bundle, relative to the home folder. */
 export const BIN_FOLDER = ".local/bin";
 export const SHARE_FOLDER = ".local/share";
 export const NAME = "docker-over-ssh";
 
-/** Begins the second line of each launcher that setup has written. Others are not touched. */
+/** Begins the second line of each launcher that setup has written. setup touches no other file. */
 export const LAUNCHER_MARK = "# Written by docker-over-ssh setup";
 
-/** Tells whether a launcher is one of ours. */
+/** Returns whether setup has written a launcher. */
 export function isLauncher(text: string): boolean {
   return text.split("\n")[1]?.startsWith(LAUNCHER_MARK) === true;
 }
 
 export interface LauncherOptions {
   version: string;
-  /** The Node that has installed it, which is tried first. */
+  /** The Node that ran the installer, which the launcher tries first. */
   node: string;
   /** The file that the Node runs. */
   start: string;
 }
 
 /**
- * Returns a shell script that runs docker-over-ssh by the first Node of version 20.19 or later, in the places where the remote script finds
- * it.
+ * Returns a shell script that runs docker-over-ssh with the first Node of version 20.19 or later, in the folders that the remote script also
+ * searches.
  */
 export function launcherText({ version, node, start }: LauncherOptions): string {
   return `#!/bin/sh
@@ -36,15 +36,15 @@ if [ -f "$start" ]; then
       v20.19.*|v20.[2-9][0-9].*|v2[1-9].*|v[3-9][0-9].*|v[1-9][0-9][0-9].*) exec "$node" "$start" "$@" ;;
     esac
   done
-  echo "docker-over-ssh: no Node 20.19 or later is found; the command needs it" >&2
+  echo "docker-over-ssh: no Node 20.19 or later was found, which the command needs" >&2
 else
-  echo "docker-over-ssh: $start is gone; run docker-over-ssh setup once more" >&2
+  echo "docker-over-ssh: $start is missing; run docker-over-ssh setup again" >&2
 fi
 exit 127
 `;
 }
 
-/** Returns a word for a POSIX shell. */
+/** Quotes a word for a POSIX shell. */
 function inQuotes(word: string): string {
   return `'${word.replaceAll("'", `'\\''`)}'`;
 }

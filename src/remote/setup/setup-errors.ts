@@ -4,19 +4,19 @@ import type { HostConnection } from "../../request.ts";
 import type { RemoteCommand } from "../login/remote-command.ts";
 import type { InstallProblem } from "./setup-lines.ts";
 
-/** For a host without a Node that suits. A launcher without one would be of no use, so nothing is installed. */
+/** Returns the Failure for a host without a suitable Node. The launcher would be useless without one, so nothing is installed. */
 export function noNode({ given }: HostConnection, passedOver: readonly string[]): Failure {
   return new Failure(
     "remote-command-not-found",
     `no Node on ${given} can run docker-over-ssh: ${passedOver.join("; ")}; nothing was installed`,
     {
-      expected: "Node 20.19 or later, in PATH or where a version manager keeps it",
+      expected: "Node 20.19 or later, in PATH or in the folder of a version manager",
       hint: `Install Node there, or name its folder with --far-path. A transfer needs no setup: docker-over-ssh push IMAGE ${given}`,
     },
   );
 }
 
-/** What is expected, and what to do. `about`: the file or folder, or the words of the system. */
+/** The code, message, expectation and hint for each problem. `about`: the file or folder, or the system's message. */
 const PROBLEMS: Record<InstallProblem, (about: string) => [FailureCode, string, string, string]> = {
   "no-home": (path) => [
     "refused",
@@ -25,19 +25,19 @@ const PROBLEMS: Record<InstallProblem, (about: string) => [FailureCode, string, 
     "Use another user, or create the folder there.",
   ],
   link: (path) => ["refused", `${path} is a link`, ...REAL],
-  "no-folder": (path) => ["refused", `${path} is no folder`, ...REAL],
+  "no-folder": (path) => ["refused", `${path} is not a folder`, ...REAL],
   "not-own": (path) => ["refused", `${path} belongs to another user`, ...REAL],
   "open-to-others": (path) => ["refused", `other users may write to ${path}`, ...REAL],
   unsafe: (message) => ["refused", message, ...REAL],
   foreign: (path) => [
     "refused",
     `setup has not written ${path}`,
-    "no file there, or the launcher of an earlier setup",
-    "Remove it, if it is not needed. If it is docker-over-ssh, ssh://HOST uses it as it is.",
+    "no file, or the launcher of an earlier setup",
+    "Remove it if it is not needed. If it is docker-over-ssh, ssh://HOST already uses it.",
   ],
   "no-permission": (path) => [
     "refused",
-    `nothing may be written to ${path}`,
+    `${path} cannot be written to`,
     "a home folder that this user can write to",
     "Use another user. A transfer needs no setup.",
   ],
@@ -50,7 +50,7 @@ const PROBLEMS: Record<InstallProblem, (about: string) => [FailureCode, string, 
   damaged: () => [
     "not-verified",
     "the docker-over-ssh that arrived is damaged",
-    "docker-over-ssh with the digest that this side has announced",
+    "docker-over-ssh with the announced digest",
     "Run the same command again; report a failure that repeats.",
   ],
   "not-runnable": (message) => [
@@ -63,34 +63,34 @@ const PROBLEMS: Record<InstallProblem, (about: string) => [FailureCode, string, 
     "transfer-failed",
     message,
     "a home folder in which files can be written",
-    "Correct what the message says, and run the same command again.",
+    "Fix the reported problem, and run the same command again.",
   ],
 };
 
 const REAL: [string, string] = [
   "folders of this user, which no other user can change",
-  "Correct that there, and run the same command again.",
+  "Fix that on the host, and run the same command again.",
 ];
 
-/** For a host that tells that nothing could be installed. */
+/** Returns the Failure for a host that reports that nothing could be installed. */
 export function notInstalled({ given }: HostConnection, problem: InstallProblem, about: string): Failure {
   const [code, message, expected, hint] = PROBLEMS[problem](about);
   return new Failure(code, `docker-over-ssh was not installed on ${given}: ${message}`, { expected, hint });
 }
 
-/** For files or things in the engine that could not be removed. The user has seen the error of each. */
+/** Returns the Failure for files, containers, volumes or images that could not be removed. The user has seen the error of each. */
 export function notRemoved({ given }: HostConnection, names: readonly string[]): Failure {
   return new Failure("transfer-failed", `not everything on ${given} could be removed: ${names.join(", ")}`, {
     expected: "files and an engine that this user may change",
-    hint: "Correct what the lines above say, or use --sudo, and run the same command again.",
+    hint: "Fix the problems in the lines above, or use --sudo, and run the same command again.",
   });
 }
 
-/** For an engine that does not answer. Everything else was removed. */
+/** Returns the Failure for an engine that does not answer. Everything else was removed. */
 export function engineNotCleaned({ given }: HostConnection, program: string): Failure {
   return new Failure(
     "engine-unreachable",
-    `the engine of ${program} on ${given} does not answer: what is in it stays`,
+    `the engine of ${program} on ${given} does not answer: its containers, volumes and images were not removed`,
     {
       expected: "a running engine that this user may use",
       hint: "Start it, or use --sudo, and run the same command again.",
@@ -98,10 +98,10 @@ export function engineNotCleaned({ given }: HostConnection, program: string): Fa
   );
 }
 
-/** For a connection that ends before all is done. */
+/** Returns the Failure for a connection that ends before setup is complete. */
 export function setupEnded({ words, byHand }: RemoteCommand, exit: Exit | undefined, noise: string): Failure {
   const printed = noise.trim() === "" ? "" : `. It printed:\n${noise.trim()}`;
-  return new Failure("engine-unreachable", `\`${words}\` ${describeExit(exit)} before all was done${printed}`, {
+  return new Failure("engine-unreachable", `\`${words}\` ${describeExit(exit)} before setup was complete${printed}`, {
     expected: "a login, and a shell that runs a command",
     hint: `Try \`${byHand}\`: it must log in.`,
   });
@@ -110,6 +110,6 @@ export function setupEnded({ words, byHand }: RemoteCommand, exit: Exit | undefi
 export function unknownLine({ words }: RemoteCommand, line: string): Failure {
   return new Failure("remote-not-a-tunnel", `\`${words}\` wrote a line that only the setup script writes: ${line}`, {
     expected: "the lines of the script that this docker-over-ssh sends there",
-    hint: "Run the command again with --verbose, and report what it prints.",
+    hint: "Run the command again with --verbose, and report its output.",
   });
 }

@@ -1,11 +1,11 @@
 import { parseSetupStep, type SetupStep } from "../../output/setup-steps.ts";
 import { parseRemoteLine, type RemoteLine } from "../script/remote-lines.ts";
 
-/** Why nothing can be installed; `about` tells the file or folder, or what the system says. */
+/** Why nothing can be installed; `about` is the file or folder, or the system's message. */
 export const INSTALL_PROBLEMS = [
   /** The user has no home folder. */
   "no-home",
-  /** A folder is a link, no folder, or another user's; or others may write to it. */
+  /** A folder is a link, is not a folder, or belongs to another user, or other users may write to it. */
   "link",
   "no-folder",
   "not-own",
@@ -29,16 +29,16 @@ export type SetupLine =
   | RemoteLine
   | { kind: "step"; step: SetupStep }
   | { kind: "not-installed"; problem: InstallProblem; about: string }
-  /** Whether these transfers of another machine are over; an answer is expected: `over`, or anything else. */
+  /** Asks whether these transfers of another machine are over. The script waits for an answer: `over`, or any other word. */
   | { kind: "ask"; runIds: readonly string[] }
-  /** What is removed next has this many bytes. */
+  /** The size of the file or folder that is removed next. */
   | { kind: "freed"; bytes: number }
-  /** The engine there does not answer this program. */
+  /** The remote engine does not answer this program. */
   | { kind: "no-engine"; program: string }
-  /** All is done. `isInPath`: a shell that is not a login shell finds the launcher. */
+  /** The script is complete. `isInPath`: a non-login shell finds the launcher. */
   | { kind: "done"; isInPath: boolean };
 
-/** Parses the words behind a marker; undefined for any other line. */
+/** Parses the words after a marker; returns undefined for any other line. */
 export function parseSetupLine(words: string): SetupLine | undefined {
   const [kind = "", first = "", ...more] = words.split(" ");
   switch (kind) {

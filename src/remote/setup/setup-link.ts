@@ -8,9 +8,9 @@ import { runRemoteCommand, withinAnswerTimeout, type RemoteCommand } from "../lo
 import { setupEnded, unknownLine } from "./setup-errors.ts";
 import { parseSetupLine, type SetupLine } from "./setup-lines.ts";
 
-/** Bytes that a login shell may print before it runs the script. */
+/** Maximum bytes that a login shell may print before it runs the script. */
 const MAX_NOISE = 64 * 1024;
-/** Lines of one run: an engine may hold many leftovers. */
+/** Maximum lines of one run: an engine may hold many leftovers. */
 const MAX_LINES = 10_000;
 
 /** Logs in and runs these words. */
@@ -25,7 +25,7 @@ export function startSetup(connection: HostConnection, words: readonly string[],
   return runRemoteCommand(loginCommand(connection, words), named, {}, context);
 }
 
-/** Reads the lines up to the one that says that all is done. Throws a Failure where the connection ends before. */
+/** Yields the lines up to the line `done`. Throws a Failure if the connection ends before it. */
 export async function* setupLines(link: RemoteCommand, { output, signal }: Context): AsyncGenerator<SetupLine> {
   for (let lines = 0; lines < MAX_LINES; lines++) {
     const { found, before } = await withinAnswerTimeout(

@@ -6,9 +6,9 @@ import { blocksOf, evaluatingWords } from "../script/shell-words.ts";
 import { BIN_FOLDER, LAUNCHER_MARK, NAME, SHARE_FOLDER } from "./launcher.ts";
 
 /**
- * Removes what docker-over-ssh has left on a host, and names each thing on stdout. A shell does it, because a host where everything ran in
- * containers has no Node. Its blocks are as in remote-script.ts; `$n` is taken. `$x` is the launcher's second line, `$l` the life of a
- * transfer.
+ * Removes the files and leftovers of docker-over-ssh from a host, and names each on stdout. It is a shell script, because a host on which everything ran
+ * in containers has no Node. Its blocks follow the rules of remote-script.ts; `$n` is already used. `$x` is the launcher's second line, `$l` the state of
+ * a transfer.
  */
 const SCRIPT = `
 m="${MARKER}"; s="$DOCKER_OVER_SSH_SUDO"; h="\${DOCKER_OVER_SSH_HOME:-$HOME}"
@@ -19,12 +19,12 @@ removed() {
   echo "$m step $o $*"
 }
 
-# Removes, unless what would be removed is only to be told.
+# Runs a command that removes something, unless this is a dry run.
 remove() {
   [ $o = would-remove ] || "$@"
 }
 
-# Tells how many KiB a folder has, before it is removed.
+# Reports the KiB of a folder before it is removed.
 size() {
   du -sk "$1" 2>/dev/null | { read -r z x && echo "$m freed $z"; }
 }
@@ -37,7 +37,7 @@ hash() {
   { sha256sum || shasum -a 256 || openssl dgst -sha256 -r; } 2>/dev/null | cut -c1-8
 }
 
-# How the run IDs of this machine begin, and those of its containers, which have no machine ID (src/run/run-id.ts).
+# Prefixes of the run IDs of this machine, and of its containers, which have no machine ID (src/run/run-id.ts).
 u="$(uname -n)"; y="$(readlink /proc/self/ns/pid 2>/dev/null)"
 k="$(printf %s "2 $u $(cat /etc/machine-id 2>/dev/null) $y" | hash)"
 c="$(printf %s "2 $u  $y" | hash)"
@@ -46,7 +46,7 @@ runs() {
   [ -d "/proc/$1" ] || kill -0 "$1" 2>/dev/null || ps -p "$1" >/dev/null 2>&1
 }
 
-# Tells of run IDs whether one of their processes has ended, else whether one runs here.
+# Finds out whether one of the processes of these run IDs has ended, and if not, whether one runs on this machine.
 life() {
   l=none
   for r in $(echo "$1" | tr . " "); do
@@ -59,7 +59,7 @@ life() {
   done
 }
 
-# Whether the transfers are over that have left this. The initiator is asked about those of another machine, which may be its own.
+# Returns whether the transfers that created this are over. Asks the initiator about those of another machine, which may be the initiator itself.
 over() {
   life "$3"
   case $l in
@@ -73,7 +73,7 @@ over() {
   left elsewhere $1 "$2"; return 1
 }
 
-# Whether setup has written a launcher.
+# Returns whether setup has written a launcher.
 ours() {
   x=""
   [ -L "$1" ] && return 1
@@ -90,12 +90,12 @@ launcher() {
   rmdir "\${f%/*}" 2>/dev/null
 }
 
-# The process ID in the name of something; nothing if there is none.
+# Prints the process ID in a name; prints nothing if there is none.
 process() {
   echo "$1" | grep -xE "[0-9]+"
 }
 
-# The launchers that killed setups have not renamed. They are whole or empty.
+# Removes the launchers that killed setups have not renamed. They are complete or empty.
 parts() {
   for f in "$h/${BIN_FOLDER}/${NAME}".*; do
     z="$(process "\${f##*.}")"
@@ -116,7 +116,7 @@ folder() {
   remove rmdir "\${2%/*}" 2>/dev/null
 }
 
-# Whether a process runs from a folder, or has it open, as each transfer has the cache folder. /proc tells; for root, of all users.
+# Returns whether a process runs from a folder or has it open, as each transfer has the cache folder. Reads /proc, which shows root all users.
 used() {
   z="$(cd -P "$1" 2>/dev/null && pwd -P)"
   [ -n "$z" ] && ls -l /proc/[0-9]*/fd /proc/[0-9]*/exe /proc/[0-9]*/cwd 2>/dev/null | sed "s,$,/," | grep -qF -e "-> $z/"
@@ -132,7 +132,7 @@ cache() {
   folder cache "$f"
 }
 
-# The folders of killed transfers that could not keep Node in the cache folder.
+# Removes the folders of killed transfers that could not store Node in the cache folder.
 nodes() {
   for f in "$1"/docker-over-ssh-node.*.*; do
     [ -L "$f" ] && continue
@@ -144,7 +144,7 @@ nodes() {
   done
 }
 
-# Containers of transfers run as long as these, and remove themselves.
+# Containers of transfers run as long as the transfers, and remove themselves.
 containers() {
   for i in $($s "$p" ps -aq --filter label=${REMOTE_LABEL}); do
     if [ "$($s "$p" inspect -f "{{.State.Running}}" $i)" = true ]; then
@@ -155,7 +155,7 @@ containers() {
   done
 }
 
-# The image for the containers may be used by others.
+# Other programs may use the image of the containers.
 volumes() {
   for i in $($s "$p" volume ls -q --filter label=${REMOTE_LABEL}); do
     remove $s "$p" volume rm "$i" >/dev/null 2>&1 || { left in-use volume "$i"; continue; }
@@ -186,7 +186,7 @@ engine() {
   leftovers "$1"
 }
 
-# The words that are given are $1 to $5 in the last block alone.
+# The parameters are $1 to $5 only in the last block.
 w="$1"
 PATH="\${3:+$3:}$PATH\${4:+:$4}:${HOME_FOLDERS}"
 export PATH
@@ -213,7 +213,7 @@ engine "$2"
 echo "$m done"
 `;
 
-/** Whether what setup has installed is removed as well; if not, whether what would be removed is only told. */
+/** `uninstall` also removes the files of setup; `dry-run` only reports what would be removed. */
 export type Removal = "uninstall" | "prune" | "dry-run";
 
 /** Returns the words of a command that runs the script, without the login. */

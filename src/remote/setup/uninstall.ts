@@ -6,15 +6,15 @@ import { setupLines, startSetup } from "./setup-link.ts";
 import { uninstallWords, type Removal } from "./uninstall-script.ts";
 
 /**
- * Removes from a host what setup has installed there, and everything that transfers have left: files, and what is in the engine. What a running
- * transfer uses stays. Throws a Failure where something else stays.
+ * Removes from a host the files of setup and all leftovers of transfers: files, containers, volumes and images. Keeps those that a running transfer uses.
+ * Throws a Failure if something else cannot be removed.
  */
 export async function uninstall(connection: HostConnection, context: Context): Promise<void> {
   const { isClean } = await removeOnHost(connection, "uninstall", context);
   if (isClean) context.output.note({ code: "uninstalled", host: connection.given });
 }
 
-/** Removes only what transfers have left, or tells what that is. Throws a Failure where something cannot be removed. */
+/** Removes only the leftovers of transfers, or reports them in a dry run. Throws a Failure if something cannot be removed. */
 export async function pruneHost(connection: HostConnection, isDryRun: boolean, context: Context): Promise<void> {
   const { freed } = await removeOnHost(connection, isDryRun ? "dry-run" : "prune", context);
   context.output.note({ code: "pruned", bytes: freed, isDryRun });
@@ -39,7 +39,7 @@ async function removeOnHost(
         if (line.step.did === "left" && line.step.reason === "not-removable") stuck.push(line.step.name);
         break;
       case "ask": {
-        // The transfers may be of this machine.
+        // The transfers may belong to this machine.
         const isOver = line.runIds.every(isRunId) && isLeftover(line.runIds);
         link.child.stdin.write(isOver ? "over\n" : "no\n");
         break;

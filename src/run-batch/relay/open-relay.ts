@@ -11,15 +11,15 @@ import { noRelayOnHost } from "./relay-errors.ts";
 import { canRelay } from "./relay-programs.ts";
 import { RelayTalk } from "./relay-talk.ts";
 
-/** A relay on the first host that is ready, and waits. Disposing ends it, and what it does. */
+/** A relay on the first host that is ready and waiting. Disposing ends the relay and its pushes. */
 export interface Relay extends AsyncDisposable {
-  /** As `pass` of {@link RelayTalk} */
+  /** Like `pass` of {@link RelayTalk} */
   pass(images: readonly string[], onLine: (line: string) => void): Promise<void>;
 }
 
 /**
- * Logs in to the first host, and starts docker-over-ssh there as a relay. Before anything is sent: a host that cannot pass images on is told
- * early, and nobody has to wait before a terminal for the question of a second login.
+ * Logs in to the first host, and starts docker-over-ssh there as a relay. This happens before anything is sent, so that a host that cannot pass images on
+ * is reported early, and nobody waits at a terminal for the question of a second login.
  */
 export async function openRelay(
   first: HostConnection,

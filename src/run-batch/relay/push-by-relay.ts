@@ -12,9 +12,9 @@ import { RelayedHosts } from "./relayed-hosts.ts";
 type FirstHost = RemoteBatch<PushRequest> & { connection: HostConnection };
 
 /**
- * Pushes to the first host, which passes the images on to the others: each crosses the uplink of this side once. An image that the first host has
- * not got does not hold up the others. Rejects with the code of the first host, in the order of the command line, that has failed; and before
- * anything is sent where the first host cannot pass images on.
+ * Pushes to the first host, which passes the images on to the others, so each image crosses the uplink of this side once. An image that does not reach the
+ * first host does not stop the others. Rejects with the code of the first failed host in the order of the command line. If the first host cannot pass
+ * images on, rejects before anything is sent.
  */
 export async function pushByRelay(
   { remotes }: Batch<PushRequest>,
@@ -46,8 +46,8 @@ export async function pushByRelay(
 }
 
 /**
- * Passes images on that the first host has: its docker-over-ssh pushes them to the others. Rejects with the code of the first of these, in the
- * order of the command line, that has failed.
+ * Passes on the images that the first host has: its docker-over-ssh pushes them to the others. Rejects with the code of the first failed host in the order
+ * of the command line.
  */
 export async function relayFromFirst(
   { remotes }: Batch<PushRequest>,
@@ -61,7 +61,7 @@ export async function relayFromFirst(
   const hosts = new RelayedHosts(first, others, order, output);
   output.note({ code: "relaying", host: hostName(first.connection), hosts: order.hosts });
   const ended = await relay
-    .pass(order.images, (line) => hosts.take(line))
+    .pass(order.images, (line) => hosts.read(line))
     .then(
       () => undefined,
       (error: unknown) => error,
@@ -70,7 +70,7 @@ export async function relayFromFirst(
   return resultsOf(hosts.outcomes(ended));
 }
 
-/** Pushes to the first host. Returns which images have arrived there, as they were typed. */
+/** Pushes to the first host. Returns the images that have arrived there, verbatim from the command line. */
 async function pushToFirst(first: FirstHost, context: Context): Promise<{ arrived: Set<string>; outcome: Outcome }> {
   const arrived = new Set<string>();
   const output = outputTo((event) => {
@@ -103,5 +103,5 @@ async function passOn({ relay, hosts, first, order, arrived, outcome }: Passing,
   const images = order.images.filter((_, index) => arrived.has(imageOf(first.transfers[index] ?? first.transfers[0])));
   if (images.length === 0) return;
   output.note({ code: "relaying", host: hostName(first.connection), hosts: order.hosts });
-  await relay.pass(images, (line) => hosts.take(line));
+  await relay.pass(images, (line) => hosts.read(line));
 }

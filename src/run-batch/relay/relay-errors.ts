@@ -2,9 +2,9 @@ import { describeExit, type Exit } from "../../child-process/exit.ts";
 import { Failure, type FailureCode } from "../../output/errors.ts";
 import type { HostConnection } from "../../request.ts";
 
-const DIRECTLY = "or leave --relay out: then each host gets the images from here";
+const DIRECTLY = "or omit --relay: this side then sends the images to each host";
 
-/** For a first host on which no docker-over-ssh can run; other failures of a login are returned as they are. */
+/** Returns the Failure for a first host on which docker-over-ssh cannot run; returns other failures of a login unchanged. */
 export function noRelayOnHost({ given }: HostConnection, failure: unknown): unknown {
   if (!(failure instanceof Failure) || failure.code !== "remote-command-not-found") return failure;
   return new Failure(failure.code, `${given} cannot pass the images on: ${failure.message}`, {
@@ -14,7 +14,7 @@ export function noRelayOnHost({ given }: HostConnection, failure: unknown): unkn
   });
 }
 
-/** For a relay of another version. */
+/** Returns the Failure for a relay of another version. */
 export function otherRelay({ given }: HostConnection): Failure {
   return new Failure("remote-other-protocol", `the docker-over-ssh on ${given} cannot pass images on`, {
     expected: "the same version on both sides",
@@ -22,43 +22,43 @@ export function otherRelay({ given }: HostConnection): Failure {
   });
 }
 
-/** For a relay that has ended, or at least its output: then `exit` is undefined. */
+/** Returns the Failure for a relay that has ended, or only closed its output, in which case `exit` is undefined. */
 export function relayEnded(connection: HostConnection, exit: Exit | undefined): Failure {
-  return relayBroken(connection, exit === undefined ? "has closed its output, and has not ended" : describeExit(exit));
+  return relayBroken(connection, exit === undefined ? "has closed its output, but has not ended" : describeExit(exit));
 }
 
-/** For a relay that writes what none writes. */
-export function relayBroken({ given }: HostConnection, how = "wrote a line that none writes"): Failure {
+/** Returns the Failure for a relay that violates the protocol. */
+export function relayBroken({ given }: HostConnection, how = "wrote an invalid line"): Failure {
   return new Failure("link-lost", `the relay on ${given} ${how}`, {
-    expected: "it to pass the images on, and to tell what has become of them",
-    hint: "Run the same command again: hosts that have the images are sent nothing.",
+    expected: "a relay that passes the images on and reports the outcomes",
+    hint: "Run the same command again: it sends nothing to hosts that have the images.",
   });
 }
 
-/** For a relay of which nothing has come for `ms`. */
+/** Returns the Failure for a relay that has sent nothing for `ms`. */
 export function relaySilent({ given }: HostConnection, ms: number): Failure {
   return new Failure("link-lost", `the relay on ${given} has sent nothing for ${ms / 1000} s: the link is dead`, {
     expected: "a sign of life every few seconds",
-    hint: "Check the link, then run the same command again: hosts that have the images are sent nothing.",
+    hint: "Check the link, then run the same command again: it sends nothing to hosts that have the images.",
   });
 }
 
-/** For an image that the first host has not got. */
+/** Returns the Failure for an image that the first host does not have. */
 export function notPassedOn(image: string, { given }: HostConnection, code: FailureCode): Failure {
   return new Failure(code, `${image} was not passed on: ${given} does not have it`, {
-    hint: `Mend what is told of ${given}, and run the same command again; ${DIRECTLY}.`,
+    hint: `Fix the failure of ${given}, and run the same command again; ${DIRECTLY}.`,
   });
 }
 
-/** For a host of which the relay has not told what has become of it. */
-export function notTold({ given }: HostConnection): Failure {
-  return new Failure("transfer-failed", `${given} has not told whether the images have arrived`, {
+/** Returns the Failure for a host whose outcome the relay has not reported. */
+export function notReported({ given }: HostConnection): Failure {
+  return new Failure("transfer-failed", `${given} has not reported whether the images have arrived`, {
     expected: "a result, or a failure",
-    hint: "Run the same command again: a host that has the images is sent nothing.",
+    hint: "Run the same command again: it sends nothing to a host that has the images.",
   });
 }
 
-/** What else is to be done where the relay could not log in: nobody answers its ssh there. */
+/** Returns a further hint if the relay could not log in, because nobody can answer the questions of its ssh. */
 export function relayedLoginHint(host: string, { given }: HostConnection): string {
-  return `${given} logs in to ${host} by its own ssh, which nobody answers: it needs keys there, or your agent (ForwardAgent for ${given}, or --ssh "ssh -A"), and the host key in its known_hosts.`;
+  return `${given} logs in to ${host} with its own ssh, whose questions nobody can answer: it needs keys on ${given}, or your agent (ForwardAgent for ${given}, or --ssh "ssh -A"), and the host key in its known_hosts.`;
 }

@@ -1,6 +1,6 @@
 import type { RemoteProgram } from "../../request.ts";
 
-/** Whether a program there can log in to other hosts: a container has neither the user's ssh nor the keys, and the engine alone runs nothing. */
+/** Returns whether a remote program can log in to other hosts. A container has neither the user's ssh nor the keys, and an engine alone cannot run ssh. */
 export function canRelay(program: RemoteProgram): boolean {
   return program !== "container" && program !== "engine";
 }

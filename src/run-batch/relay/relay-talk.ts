@@ -10,10 +10,10 @@ import type { RemoteCommand } from "../../remote/login/remote-command.ts";
 import { otherRelay, relayBroken, relayEnded, relaySilent } from "./relay-errors.ts";
 import { MAX_LINE, READY, silence } from "./relay-lines.ts";
 
-/** Lines before the hello that are passed over: what a wrapper of an installed docker-over-ssh prints. */
+/** Maximum lines before the hello that are skipped, e.g. the output of a wrapper of an installed docker-over-ssh. */
 const MAX_NOISE_LINES = 100;
 
-/** This side's part of the talk with the relay (relay-lines.ts). What the relay writes is hostile input. */
+/** This side's part of the dialog with the relay (relay-lines.ts). The relay's output is hostile input. */
 export class RelayTalk {
   readonly #link: RemoteCommand;
   readonly #connection: HostConnection;
@@ -25,7 +25,7 @@ export class RelayTalk {
     this.#lines = boundedLines(link.child.stdout, MAX_LINE);
   }
 
-  /** Reads the hello, sends the order, and waits until the relay is ready. Throws the Failure of a relay that is not. */
+  /** Reads the hello, sends the order, and waits until the relay is ready. Throws the Failure that a relay reports instead. */
   async order(order: RelayOrder, stop: AbortSignal): Promise<void> {
     const next = async (): Promise<string> => {
       const line = await this.#next(stop);
@@ -42,8 +42,8 @@ export class RelayTalk {
   }
 
   /**
-   * Lets it pass on the images that have arrived. `onLine` gets the lines that it then writes. Resolves when it has ended; rejects with a
-   * `link-lost` Failure when it has not ended well.
+   * Lets the relay pass on the images that have arrived. `onLine` gets its lines. Resolves when the relay has ended; rejects with a `link-lost` Failure
+   * if it has ended with an error.
    */
   async pass(
     images: readonly string[],
@@ -83,7 +83,7 @@ export class RelayTalk {
     }
   }
 
-  /** The relay has told in an event why it cannot do it. */
+  /** Returns the Failure for an event in which the relay reports why it cannot pass images on. */
   #refusal(line: string): Failure {
     const event = new EventReader().read(line);
     if (event?.type !== "error") return relayBroken(this.#connection);

@@ -7,29 +7,29 @@ import type { HostConnection, NonEmpty, PushRequest, RelayOrder, RemoteBatch } f
 import { RemoteFailure } from "../../stdio-tunnel/failures.ts";
 import { imageOf } from "../../transfer.ts";
 import type { Outcome } from "../push-to-hosts.ts";
-import { notPassedOn, notTold, relayedLoginHint } from "./relay-errors.ts";
+import { notPassedOn, notReported, relayedLoginHint } from "./relay-errors.ts";
 
-/** What has become of one host. */
+/** The outcome of one host. */
 interface RelayedHost {
   address: string;
   remote: RemoteBatch<PushRequest>;
-  /** By the image as it was typed */
+  /** Keys: the images, verbatim from the command line */
   results: Map<string, TransferResult>;
   failures: Map<string | undefined, Failure>;
 }
 
 /**
- * Reads what the relay tells of the other hosts, and tells it here: events of hosts and images that are not in the order are ignored, and of
- * several outcomes of one transfer all but the first, so that neither memory nor the table at the end grows.
+ * Reads the relay's events of the other hosts, and emits them on this side. Ignores events of hosts and images that are not in the order, and all but
+ * the first outcome of a transfer, so that neither memory nor the table at the end can grow.
  */
 export class RelayedHosts {
   readonly #first: HostConnection;
   readonly #output: Output;
   readonly #reader = new EventReader();
   readonly #hosts = new Map<string, RelayedHost>();
-  /** The images as they were typed here, by their names on the first host. */
+  /** The images, verbatim from this command line, by their names on the first host. */
   readonly #images: ReadonlyMap<string, string>;
-  /** Why the relay has done nothing, in its words. */
+  /** The relay's reason for doing nothing. */
   #refusal: Failure | undefined;
 
   constructor(
@@ -47,8 +47,8 @@ export class RelayedHosts {
     this.#images = new Map(first.transfers.map((request, index) => [images[index] ?? "", imageOf(request)]));
   }
 
-  /** Takes a line of the relay. */
-  take(line: string): void {
+  /** Reads a line of the relay. */
+  read(line: string): void {
     const event = this.#reader.read(line);
     if (event === undefined) return;
     const { host: address, image: name } = event.transfer ?? {};
@@ -56,19 +56,19 @@ export class RelayedHosts {
     const host = this.#hosts.get(address ?? "");
     const image = this.#images.get(name ?? "");
     if (host === undefined || (name !== undefined && image === undefined)) return;
-    const told = this.#toldOf(host, image, event);
-    if (told === undefined) return;
-    this.#output.event({ ...told, transfer: { host: host.address, ...(image !== undefined && { image }) } });
+    const shown = this.#shownEvent(host, image, event);
+    if (shown === undefined) return;
+    this.#output.event({ ...shown, transfer: { host: host.address, ...(image !== undefined && { image }) } });
   }
 
-  /** Returns an event as it is told here; undefined for one that is not. */
-  #toldOf(host: RelayedHost, image: string | undefined, event: TransferEvent): TransferEvent | undefined {
+  /** Returns the event to emit on this side; undefined for an event to ignore. */
+  #shownEvent(host: RelayedHost, image: string | undefined, event: TransferEvent): TransferEvent | undefined {
     switch (event.type) {
       case "started":
         return image === undefined ? undefined : { ...event, image };
-      case "note": // of doctor, whose lines do not say which host they are about
+      case "note": // from doctor, whose lines do not name their host
         return event.code === "checked" ? undefined : event;
-      case "detail": // of a login that may ask for something: that one asks nothing here
+      case "detail": // the start of a login, which cannot ask anything on this side
         return event.code === "command-started" ? undefined : event;
       case "error": {
         if (host.failures.has(image)) return undefined;
@@ -83,16 +83,16 @@ export class RelayedHosts {
         if (image === undefined || host.results.has(image) || host.failures.has(image)) return undefined;
         const { type, transfer: _, ...result } = event;
         const as = host.remote.transfers.find((request) => imageOf(request) === image)?.as;
-        const told: TransferResult = { ...result, role: "sender", image, ...(as && { name: as.given }) };
-        host.results.set(image, told);
-        return { type, ...told };
+        const shown: TransferResult = { ...result, role: "sender", image, ...(as && { name: as.given }) };
+        host.results.set(image, shown);
+        return { type, ...shown };
       }
       default:
         return event;
     }
   }
 
-  /** Tells of images that the first host has not got. */
+  /** Emits the failures of images that the first host does not have. */
   notArrived(images: readonly string[], reason: unknown): void {
     const { code } = asFailure(reason);
     for (const host of this.#hosts.values())
@@ -100,13 +100,13 @@ export class RelayedHosts {
   }
 
   /**
-   * Returns the outcome of each host, in the order of the command line. A host that lacks one has failed.
+   * Returns the outcome of each host, in the order of the command line. A host without an outcome has failed.
    *
-   * @param ended why the relay has not ended well
+   * @param ended the error with which the relay has ended
    */
   outcomes(ended?: unknown): Outcome[] {
     return [...this.#hosts.values()].map((host) => {
-      if (!isTold(host, ended)) this.#fail(host, ended ?? this.#refusal ?? notTold(this.#first));
+      if (!isReported(host, ended)) this.#fail(host, ended ?? this.#refusal ?? notReported(this.#first));
       const [failure] = host.failures.values();
       if (failure !== undefined) return { failure };
       const results = host.remote.transfers.flatMap((request) => host.results.get(imageOf(request)) ?? []);
@@ -126,9 +126,9 @@ export class RelayedHosts {
   }
 }
 
-/** Whether the relay has told what has become of each image, and of the command of --run, which follows the last one. */
-function isTold({ remote, results, failures }: RelayedHost, ended: unknown): boolean {
-  if (failures.has(undefined)) return true; // of the host as a whole
+/** Returns whether the relay has reported the outcome of each image, and of the command of --run, which follows the last image. */
+function isReported({ remote, results, failures }: RelayedHost, ended: unknown): boolean {
+  if (failures.has(undefined)) return true; // a failure of the whole host
   const isOpen = remote.transfers.map(imageOf).some((image) => !results.has(image) && !failures.has(image));
   return !isOpen && (ended === undefined || remote.run === undefined || failures.size > 0);
 }

@@ -9,17 +9,17 @@ import type { Context } from "../../transfer.ts";
 import { pushToEach } from "../transfers.ts";
 import { HELLO, MAX_LINE, READY, silence } from "./relay-lines.ts";
 
-/** All events: the initiator knows which are to be shown. */
+/** All events, because the initiator decides which ones to show. */
 const ALL = { quiet: false, verbose: true, progress: true, json: true };
 
 /**
- * Passes images on from this host, as the `push --relay` at the other end of stdin and stdout says (relay-lines.ts). Never rejects for what fails
- * here: the initiator reads it in an event. Rejects with the signal's reason.
+ * Passes images on from this host, on the orders of the `push --relay` at the other end of stdin and stdout (relay-lines.ts). Rejects only with the
+ * signal's reason: failures on this host are sent to the initiator as events.
  *
- * @param toBatch makes requests of an order; throws a Failure where this host cannot carry them out
+ * @param toBatch creates requests from an order; throws a Failure if this host cannot carry them out
  */
 export async function runRelay(toBatch: (order: RelayOrder) => Batch<PushRequest>, context: Context): Promise<void> {
-  process.stdout.on("error", () => {}); // the end of stdin tells that the initiator has gone
+  process.stdout.on("error", () => {}); // the end of stdin shows that the initiator has disconnected
   const write = (text: string): void => void process.stdout.write(text);
   write(HELLO);
   const input = boundedLines(process.stdin, MAX_LINE);
@@ -29,9 +29,9 @@ export async function runRelay(toBatch: (order: RelayOrder) => Batch<PushRequest
   };
   const events = new JsonLines(ALL, write);
   const output = outputTo((event) => events.show(event));
-  const ordered = await next();
-  if (ordered === undefined) return;
-  const order = parseOrder(ordered);
+  const orderLine = await next();
+  if (orderLine === undefined) return;
+  const order = parseOrder(orderLine);
   const { tick } = silence(order.options);
   const alive = setInterval(() => write("\n"), tick);
   try {
@@ -41,11 +41,11 @@ export async function runRelay(toBatch: (order: RelayOrder) => Batch<PushRequest
     if (arrived === undefined) return;
     const gone = new AbortController();
     next().then(
-      () => gone.abort(new Error("the initiator has gone")),
-      () => {}, // a signal, which ends the pushes as well
+      () => gone.abort(new Error("the initiator has disconnected")),
+      () => {}, // a signal, which also ends the pushes
     );
     const signal = AbortSignal.any([context.signal, gone.signal]);
-    // Each host that fails has had its event.
+    // An event has reported each failed host.
     await pushToEach(withImages(batch, JSON.parse(arrived) as string[]), { ...context, output, signal }).catch(
       () => {},
     );
@@ -58,7 +58,7 @@ export async function runRelay(toBatch: (order: RelayOrder) => Batch<PushRequest
   }
 }
 
-/** An initiator with another protocol answers the hello with its own: the remote script then tries another program. */
+/** Parses the order. An initiator with another protocol answers with its own hello instead, and the remote script tries another program. */
 function parseOrder(line: string): RelayOrder {
   try {
     return JSON.parse(line) as RelayOrder;
@@ -70,7 +70,7 @@ function parseOrder(line: string): RelayOrder {
   }
 }
 
-/** Leaves out the images that have not arrived, and then the command of --run, which is for all of them. */
+/** Removes the images that have not arrived and, if there are any, the command of --run, which needs all images. */
 function withImages(batch: Batch<PushRequest>, arrived: readonly string[]): Batch<PushRequest> {
   const remotes = batch.remotes.map(({ transfers, run, ...remote }) => {
     const passedOn = transfers.filter(({ source }) => arrived.includes(source.given));

@@ -205,7 +205,7 @@ describe("push --to and pull --from without a list", () => {
     expect(await pull("oci:stick", "pulled", "app:v1", "app:v3")).toMatchObject({ exitCode: 3 });
     const nameless = await pull("oci:stick", "pulled");
     expect(nameless.stderr).toContain(
-      "oci:stick has several images or names, or one without a full name, and no IMAGE is named",
+      "oci:stick has several images or names, or an image without a full name, and no IMAGE is named",
     );
     expect(nameless.exitCode).toBe(2);
   });

@@ -90,9 +90,9 @@ describe("push --relay", () => {
 
   test.each<[string, string, string[], number, string]>([
     ["ends early", "dies", [], 9, "the relay on ssh://dies ended with status 3"],
-    ["writes a line without an end", "endless", [], 9, "the relay on ssh://endless wrote a line that none writes"],
+    ["writes a line without an end", "endless", [], 9, "the relay on ssh://endless wrote an invalid line"],
     ["falls silent", "silent", ["--timeout", "8"], 9, "the relay on ssh://silent has sent nothing for 8 s"],
-    ["omits a host", "forgets", [], 1, "ssh://forgets has not told whether the images have arrived"],
+    ["omits a host", "forgets", [], 1, "ssh://forgets has not reported whether the images have arrived"],
   ])(
     "a relay that %s has failed for the hosts about which it has reported nothing",
     async (_, host, options, status, message) => {

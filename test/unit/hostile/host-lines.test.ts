@@ -68,7 +68,7 @@ test.each<[string, RemoteProgram[], string[]]>([
 ])("it asks for %s", async (_, programs, written) => {
   const { started, images } = await host(lines(...written), { programs });
   expect(started).toMatchObject({ code: "remote-not-a-tunnel" });
-  expect((started as Error).message).toContain("does not write there: ");
+  expect((started as Error).message).toContain("does not write at this point: ");
   expect((started as Error).message.length).toBeLessThan(400);
   expect(images.length).toBeLessThanOrEqual(1);
 });

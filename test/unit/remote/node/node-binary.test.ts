@@ -34,9 +34,9 @@ test.each([
 });
 
 test.each([
-  ["Linux x86_64 64 glibc 2.27", "Node needs glibc 2.28, and it has glibc 2.27"],
-  ["Linux x86_64 64 musl", "it has musl, for which npm has no Node, and the Node here is for another system"],
-  ["Linux x86_64 64 ", "Node needs glibc 2.28, and it has none"],
+  ["Linux x86_64 64 glibc 2.27", "Node needs glibc 2.28, but it has glibc 2.27"],
+  ["Linux x86_64 64 musl", "it has musl, for which npm has no Node, and this side's Node is for another system"],
+  ["Linux x86_64 64 ", "Node needs glibc 2.28, but it has none"],
   ["Linux aarch64 32 glibc 2.36", "no Node is known for Linux on aarch64 (32 bits)"],
   ["Linux armv7l 32 glibc 2.36", "no Node is known for Linux on armv7l (32 bits)"],
   ["Linux s390x 64 glibc 2.36", "npm has no Node for Linux on s390x"],

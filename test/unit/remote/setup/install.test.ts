@@ -206,7 +206,7 @@ describe("refuses, and leaves everything as it was:", () => {
     [
       "a file in place of a folder",
       async (home) => await writeFile(join(home, ".local"), ""),
-      /~\/\.local is no folder$/,
+      /~\/\.local is not a folder$/,
     ],
     [
       "a folder that anybody may write to",

@@ -274,8 +274,8 @@ describe("--uninstall", () => {
 });
 
 test.each([
-  [255, "engine-unreachable", "`ssh://prod` ended with status 255 before all was done"],
-  [0, "engine-unreachable", "`ssh://prod` ended with status 0 before all was done"],
+  [255, "engine-unreachable", "`ssh://prod` ended with status 255 before setup was complete"],
+  [0, "engine-unreachable", "`ssh://prod` ended with status 0 before setup was complete"],
 ])("a login that ends with status %d is a failure", async (status, code, message) => {
   await using far = await makeFarHome();
   await addProgram(join(far.home, ".."), "ssh", `exit ${status}`);

@@ -27,6 +27,6 @@ test("a relay that has sent signs of life while this process was stopped is none
 test("a relay that closes its output and runs on has not ended well", async () => {
   await expect(pass("exec >&-; exec sleep 10", 10_000)).rejects.toMatchObject({
     code: "link-lost",
-    message: "the relay on ssh://a has closed its output, and has not ended",
+    message: "the relay on ssh://a has closed its output, but has not ended",
   });
 });

@@ -36,7 +36,7 @@ function relayedBy(options: { as?: undefined; run?: string }, images: [string, .
     batch.relay as never,
     outputTo((event) => told.push(event)),
   );
-  for (const event of events) hosts.take(JSON.stringify(event));
+  for (const event of events) hosts.read(JSON.stringify(event));
   return { hosts, told };
 }
 
