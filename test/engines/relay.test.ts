@@ -104,7 +104,9 @@ describe.skipIf(why)("push --relay", () => {
         }),
       ]),
     );
-    expect(run.stderr).toContain("ssh://root@login logs in to ssh://none with its own ssh, whose questions nobody can answer");
+    expect(run.stderr).toContain(
+      "ssh://root@login logs in to ssh://none with its own ssh, whose questions nobody can answer",
+    );
     expect(run.stdout).toContain('"type":"remote","line":"ssh: Could not resolve hostname none');
     for (const engine of [engines.a, engines.c]) expect((await engine.listing()).references).toContain("relay-v2:2");
   });
@@ -165,7 +167,9 @@ describe.skipIf(why)("push --relay", () => {
       const words = ["relay-v1:1", FIRST_HOST, "ssh://b"];
       const without = await relay(...words);
       expect(without.run).toMatchObject({ exitCode: 4 });
-      expect(without.run.stderr).toContain("ssh://root@login logs in to ssh://b with its own ssh, whose questions nobody can answer");
+      expect(without.run.stderr).toContain(
+        "ssh://root@login logs in to ssh://b with its own ssh, whose questions nobody can answer",
+      );
       expect((await relay("--ssh", `ssh -A -o IdentityAgent=${socket}`, ...words)).run).toEqual(done);
     } finally {
       agent.kill();
