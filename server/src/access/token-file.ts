@@ -77,8 +77,10 @@ function parseToken(value: unknown, where: string): KnownToken {
   }
   const client: Client = {
     name,
-    scopes: new Set(someOf(scopes, where, "scopes").map((scope) => parseScope(scope, where))),
-    ...(images !== undefined && { images: someOf(images, where, "images").map((image) => parsePattern(image, where)) }),
+    scopes: new Set(nonEmptyListOf(scopes, where, "scopes").map((scope) => parseScope(scope, where))),
+    ...(images !== undefined && {
+      images: nonEmptyListOf(images, where, "images").map((image) => parsePattern(image, where)),
+    }),
     limits: limits === undefined ? {} : parseLimits(limits, `${where}: limits`),
   };
   return { hash: Buffer.from(digits, "hex"), client };
@@ -168,7 +170,7 @@ function listOf(value: unknown, where: string, what: string): readonly unknown[]
 }
 
 /** Rejects an empty list, which could mean none or all. */
-function someOf(value: unknown, where: string, what: string): readonly unknown[] {
+function nonEmptyListOf(value: unknown, where: string, what: string): readonly unknown[] {
   const list = listOf(value, where, what);
   if (list.length > 0) return list;
   throw wrong(

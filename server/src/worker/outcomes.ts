@@ -10,8 +10,8 @@ export type ReasonCode = "cancelled" | "time-limit" | "lease-lost" | "server-sto
 const AGAIN_AFTER = 5_000;
 
 /** The signal's reason when a job exceeds its time limit. */
-export class TimeIsUp extends Error {
-  override readonly name = "TimeIsUp";
+export class TimeLimitReached extends Error {
+  override readonly name = "TimeLimitReached";
   readonly ms: number;
 
   constructor(ms: number) {
@@ -23,7 +23,7 @@ export class TimeIsUp extends Error {
 /** Returns the outcome of a run that has thrown this error. Masks passwords. */
 export function outcomeOf(error: unknown, masks: Masks): Outcome {
   if (error instanceof Stopped) return stopped(error);
-  if (error instanceof TimeIsUp) {
+  if (error instanceof TimeLimitReached) {
     const reason = ownReason("time-limit", error.message, { expected: "a job that ends within that time" });
     return { state: "timed_out", reason };
   }
@@ -55,9 +55,9 @@ function reasonOf(error: unknown): JobReason {
     const { code, message, expected, hint } = error;
     return {
       code,
-      message: forService(message),
+      message: addressedToSender(message),
       ...(expected !== undefined && { expected }),
-      ...(hint !== undefined && { hint: forService(hint) }),
+      ...(hint !== undefined && { hint: addressedToSender(hint) }),
     };
   }
   if (error instanceof EngineError) {
@@ -96,7 +96,7 @@ const FOR_SERVICE: readonly (readonly [core: string | RegExp, service: string])[
   ],
 ];
 
-function forService(text: string): string {
+function addressedToSender(text: string): string {
   return FOR_SERVICE.reduce((words, [core, service]) => words.replaceAll(core, service), text);
 }
 

@@ -54,7 +54,7 @@ export async function removeReplaced(engine: PurgeEngine, { id }: NameBefore, bu
 }
 
 /** Performs a part of a purge. The outcome of the job is final: errors become warnings in its log. */
-export async function tidily(log: JobLog, problem: string, work: () => Promise<void>): Promise<void> {
+export async function warnOnError(log: JobLog, problem: string, work: () => Promise<void>): Promise<void> {
   const stop = new AbortController();
   try {
     const tooLong = wait(LIMIT, undefined, { signal: stop.signal }).then(() => {

@@ -16,7 +16,7 @@ import { JobLog } from "./job-log.ts";
 import { Masks } from "./masks.ts";
 import { openFiles, type FileTools, type JobFiles } from "./open-files.ts";
 import { outcomeOf } from "./outcomes.ts";
-import { lookUpName, purgeName, removeReplaced, tidily, type NameBefore, type PurgeEngine } from "./purge.ts";
+import { lookUpName, purgeName, removeReplaced, warnOnError, type NameBefore, type PurgeEngine } from "./purge.ts";
 import { StepImages, type StepRemoval } from "./step-images.ts";
 import { timeLimit } from "./time-limit.ts";
 import { JobProgress } from "./job-progress.ts";
@@ -140,13 +140,13 @@ async function publish({ tools, log, progress, answers, signal, name }: Run): Pr
 
 async function clear({ tools, log, name, signal }: Run, before: NameBefore, { id, steps }: Made): Promise<void> {
   const { engine } = tools;
-  await tidily(log, `${name} cannot be removed from the engine`, async () => {
+  await warnOnError(log, `${name} cannot be removed from the engine`, async () => {
     await purgeName(engine, before, id, { isShared: isLost(signal) });
     if (id !== undefined) log.say(`Removed ${name} from the engine`);
     if (before.id !== undefined) log.say(`${name} is ${before.id} in the engine again`);
   });
   if (steps === undefined) return;
-  await tidily(log, "images of steps cannot be removed from the engine", async () => {
+  await warnOnError(log, "images of steps cannot be removed from the engine", async () => {
     await tools.steps.end(engine, steps.made);
   });
 }
@@ -158,7 +158,7 @@ function isLost({ reason }: AbortSignal): boolean {
 
 async function clearReplaced({ tools, log, name }: Run, before: NameBefore, built: string): Promise<void> {
   const problem = `the image that was ${name} cannot be removed from the engine`;
-  await tidily(log, problem, async () => await removeReplaced(tools.engine, before, built));
+  await warnOnError(log, problem, async () => await removeReplaced(tools.engine, before, built));
 }
 
 /** BuildKit has its own cache. For limits, the core chooses another builder. */

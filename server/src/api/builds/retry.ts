@@ -75,14 +75,14 @@ function repeatOrder(
 async function sourceOf({ source }: Job, path: string | undefined): Promise<ReadOrder["source"]> {
   if (source.kind === "address") return source;
   if (source.kind === "archive" || path === undefined) return { kind: "archive" };
-  return { kind: "dockerfile", text: await orGone(readFile(path, "utf8")) };
+  return { kind: "dockerfile", text: await unlessRemoved(readFile(path, "utf8")) };
 }
 
 async function copyOf(store: JobStore, path: string | undefined): Promise<BodyFile> {
   if (path === undefined) throw bodyGone();
   const body = await store.newBody();
   try {
-    await orGone(copyFile(path, body.path, constants.COPYFILE_FICLONE));
+    await unlessRemoved(copyFile(path, body.path, constants.COPYFILE_FICLONE));
     return body;
   } catch (error) {
     await body[Symbol.asyncDispose]();
@@ -91,7 +91,7 @@ async function copyOf(store: JobStore, path: string | undefined): Promise<BodyFi
 }
 
 /** The store may remove the file at any moment, because the job is over. */
-async function orGone<Result>(reading: Promise<Result>): Promise<Result> {
+async function unlessRemoved<Result>(reading: Promise<Result>): Promise<Result> {
   try {
     return await reading;
   } catch (error) {

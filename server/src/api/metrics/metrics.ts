@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import { isOver, type Job } from "../../jobs/job.ts";
 import type { JobStore } from "../../store/job-store.ts";
-import { within } from "../http/within.ts";
+import { withTimeout } from "../http/with-timeout.ts";
 import { processMetrics } from "./process-metrics.ts";
 
 const PREFIX = "docker_over_ssh";
@@ -118,7 +118,10 @@ export class Metrics {
     this.#jobs.reset();
     this.#workers.reset();
     try {
-      const [counts, workers] = await within(STORE_TIME, Promise.all([this.#store.counts(), this.#store.workers()]));
+      const [counts, workers] = await withTimeout(
+        STORE_TIME,
+        Promise.all([this.#store.counts(), this.#store.workers()]),
+      );
       for (const [state, count] of Object.entries(counts)) this.#jobs.set({ state }, count);
       const reachable = workers.filter(({ engine }) => engine.isReachable).length;
       this.#workers.set({ engine: "reachable" }, reachable);

@@ -3,7 +3,7 @@ import { Type } from "typebox";
 import type { JobStore } from "../../store/job-store.ts";
 import { ProblemError } from "../http/problem.ts";
 import { PROBLEMS } from "../shapes/schemas.ts";
-import { within } from "../http/within.ts";
+import { withTimeout } from "../http/with-timeout.ts";
 
 /** ms that the store may take to answer */
 const STORE_TIME = 2000;
@@ -52,7 +52,7 @@ function notReady(detail: string): ProblemError {
 
 async function findMissing(store: Pick<JobStore, "workers">): Promise<Missing | undefined> {
   try {
-    const workers = await within(STORE_TIME, store.workers());
+    const workers = await withTimeout(STORE_TIME, store.workers());
     if (workers.length === 0) return "a worker";
     return workers.some(({ engine }) => engine.isReachable) ? undefined : "a worker that reaches its engine";
   } catch {

@@ -29,11 +29,11 @@ const REMOVE_PAUSE = 100;
 
 /** Detects the version of the cgroups that are mounted at a folder such as `/sys/fs/cgroup`. */
 export async function openHierarchy(root: string): Promise<Hierarchy> {
-  return (await exists(join(root, "cgroup.controllers"))) ? unified(root) : perController(root);
+  return (await exists(join(root, "cgroup.controllers"))) ? unifiedHierarchy(root) : controllerHierarchies(root);
 }
 
 /** Version 2: one tree, in which a cgroup enables the controllers of its children. */
-function unified(root: string): Hierarchy {
+function unifiedHierarchy(root: string): Hierarchy {
   return {
     version: 2,
     async create(cgroup, { memory, cpus, pids }) {
@@ -42,7 +42,7 @@ function unified(root: string): Hierarchy {
       for (const part of parts) {
         await giveControllers(parent);
         parent = join(parent, part);
-        await mkdir(parent).catch(unlessThere);
+        await mkdir(parent).catch(ignoreExisting);
       }
       await write(join(parent, "memory.max"), limit(memory));
       await writeIfThere(join(parent, "memory.swap.max"), memory === undefined ? "max" : "0");
@@ -62,7 +62,7 @@ async function giveControllers(cgroup: string): Promise<void> {
 }
 
 /** Version 1: a tree for each controller. Engines create a container's cgroup in all of them. */
-function perController(root: string): Hierarchy {
+function controllerHierarchies(root: string): Hierarchy {
   const all = async (cgroup: string): Promise<string[]> =>
     (await foldersIn(root)).map((controller) => join(root, controller, cgroup));
   return {
@@ -140,6 +140,6 @@ async function exists(path: string): Promise<boolean> {
   );
 }
 
-function unlessThere(error: NodeJS.ErrnoException): void {
+function ignoreExisting(error: NodeJS.ErrnoException): void {
   if (error.code !== "EEXIST") throw error;
 }

@@ -30,7 +30,7 @@ export function grpcForwarder(context: FrontContext): ForwardGrpc {
     const started = performance.now();
     context.open.count++;
     request.stream.once("close", () => context.open.count--);
-    void handOver(context, request, response, gone).catch((error: unknown) => {
+    void forward(context, request, response, gone).catch((error: unknown) => {
       const tenant = context.tenant().id;
       const call = METHOD.test(request.url) ? request.url : "gRPC";
       const refusal = refusalOf(error, { tenant, call, signal: gone, onProblem: context.onProblem });
@@ -52,7 +52,7 @@ export function grpcForwarder(context: FrontContext): ForwardGrpc {
   };
 }
 
-async function handOver(
+async function forward(
   context: FrontContext,
   request: Http2ServerRequest,
   response: Http2ServerResponse,

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { TimeIsUp } from "../../../src/worker/outcomes.ts";
+import { TimeLimitReached } from "../../../src/worker/outcomes.ts";
 import { timeLimit } from "../../../src/worker/time-limit.ts";
 
 test("aborts with the first reason: of a signal, or of the time limit", async () => {
@@ -11,7 +11,7 @@ test("aborts with the first reason: of a signal, or of the time limit", async ()
   }
   using over = timeLimit(1, new AbortController().signal);
   await new Promise((resolve) => over.signal.addEventListener("abort", resolve));
-  expect(over.signal.reason).toBeInstanceOf(TimeIsUp);
+  expect(over.signal.reason).toBeInstanceOf(TimeLimitReached);
 });
 
 test("leaves no listeners of expired limits in a signal that lives as long as the worker", () => {
