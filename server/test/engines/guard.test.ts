@@ -260,7 +260,7 @@ COPY --from=steps /made /made
         expect(exitCode).not.toBe(0);
         expect(stdout + stderr).toMatch(
           builder === "classic"
-            ? /the body is larger than the 1048576 bytes/
+            ? /the body is larger than the allowed 1048576 bytes/
             : /the context is larger than the allowed 1048576 bytes/,
         );
         writeFileSync(join(files, "file"), "x".repeat(900_000));
