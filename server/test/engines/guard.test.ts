@@ -290,7 +290,7 @@ COPY --from=steps /made /made
       },
     );
 
-    only(["28.5"])?.("each request has a line of audit, and is counted", async () => {
+    only(["28.5"])?.("writes an audit line for each request, and counts it", async () => {
       await expect(requestsAreAudited(it)).resolves.toBeUndefined();
     });
 
@@ -309,7 +309,7 @@ COPY --from=steps /made /made
       },
     );
 
-    only(["20.10", "28.5"])?.("classic: steps have the limits of their tenant", async () => {
+    only(["20.10", "28.5"])?.("classic: gives steps the limits of their tenant", async () => {
       await expect(stepsAreLimited(it, "classic")).resolves.toBeUndefined();
     });
 
@@ -320,7 +320,7 @@ COPY --from=steps /made /made
       },
     );
 
-    only(["20.10"])?.("BuildKit: steps that would not have their limits do not run", async () => {
+    only(["20.10"])?.("BuildKit: does not run steps without their limits", async () => {
       await expect(unlimitedStepsDoNotRun(it)).resolves.toBeUndefined();
     });
 
@@ -331,11 +331,11 @@ COPY --from=steps /made /made
       },
     );
 
-    only(["28.5"])?.("a build whose minutes are used up is ended with the reason", async () => {
+    only(["28.5"])?.("ends a build whose minutes are used up, with the reason", async () => {
       await expect(minutesEndBuilds(it)).resolves.toBeUndefined();
     });
 
-    only(["28.5"])?.("BuildKit: a tenant sees and removes its own cache records", async () => {
+    only(["28.5"])?.("BuildKit: lets a tenant see and remove its own cache records", async () => {
       await expect(recordsAreIsolated(it)).resolves.toBeUndefined();
     });
 

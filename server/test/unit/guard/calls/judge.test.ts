@@ -17,7 +17,7 @@ const UPGRADE = ["Connection", "Upgrade", "Upgrade", "h2c"];
 const session = (...more: string[]): readonly string[] => [...UPGRADE, "X-Docker-Expose-Session-Uuid", "abc", ...more];
 const DIGEST = `sha256:${"a".repeat(64)}`;
 
-test.each<[rule: string, line: string, asked?: ExplainedRequest]>([
+test.each<[rule: string, line: string, request?: ExplainedRequest]>([
   ["target.length", `GET /images/${"a".repeat(5000)}/json`],
   ["target.length", `GET /images/json?all=${"0".repeat(70_000)}`],
   ["target.form", "GET /images/json?all=1#fragment"],
@@ -90,7 +90,7 @@ test.each<[rule: string, line: string, asked?: ExplainedRequest]>([
   ["target.encoded", "GET /images%3a/json"],
   // Requests of docker-py and docker inspect
   ["image.list", "GET /v1.51/images/json?only_ids=0&all=0"],
-])("%s: %s", (rule, line, asked) => expect(ruleOf(line, asked)).toBe(rule));
+])("%s: %s", (rule, line, request) => expect(ruleOf(line, request)).toBe(rule));
 
 test("reads a name with an escape like the name without it", () => {
   const judged = judge({ method: "GET", target: `/images/app%40${DIGEST}/json`, rawHeaders: ["Host", "a"] });

@@ -12,7 +12,7 @@ async function two() {
       configuredTenants(`${index}.json`, async () => await Promise.resolve(lists[index] ?? []), DEFAULTS),
     ),
   );
-  if (first === undefined || second === undefined) throw new Error("two were asked for");
+  if (first === undefined || second === undefined) throw new Error("two sources are required");
   const followed = [follow(first), follow(second)] as const;
   await Promise.all(followed.map(async ({ ready }) => await ready));
   const set = async (index: 0 | 1, ...pairs: string[]): Promise<string[]> => {
