@@ -6,15 +6,15 @@ import { isRunId, type RunId } from "../run/run-id.ts";
 import type { Message } from "../stdio-tunnel/control.ts";
 import { imageName, malformed, platformChoice, platformChoiceText, platformIn, references, text } from "./fields.ts";
 
-/** The receiver is ready, and asks for an image. */
+/** The receiver is ready, and requests an image. */
 export interface Ask {
-  /** Left out: whatever the sender offers, under the names that it gives (feature OFFERS_NAMES). */
+  /** If undefined, the image that the sender offers, under the names that the sender gives (feature OFFERS_NAMES). */
   image?: ImageName | undefined;
-  /** The names that the image gets at the receiver. Left out by version 0.1. */
+  /** The names that the image gets at the receiver. Version 0.1 does not send them. */
   names?: readonly Reference[] | undefined;
-  /** The sender may give the image further names. */
+  /** Whether the sender may give the image further names. */
   acceptsNames?: boolean | undefined;
-  /** The sender may say how many older images to keep. */
+  /** Whether the sender may set the number of older images to keep. */
   acceptsKeep?: boolean | undefined;
   /** On the wire: `run` */
   runId: RunId;
@@ -22,13 +22,13 @@ export interface Ask {
   platform?: Platform | undefined;
   /** The receiver's --all-platforms, or several --platform */
   platforms?: PlatformChoice | undefined;
-  /** Of the receiver's engine, which decides between several variants. On the wire: `runs` */
+  /** The platform of the receiver's engine, which decides between several variants. On the wire: `runs` */
   receiverPlatform?: Platform | undefined;
-  /** The receiver's target keeps the manifests of images. */
+  /** Whether the receiver's target stores the manifests of images. */
   keepsManifests?: boolean | undefined;
   /** The receiver's --preserve-digest */
   preserve?: boolean | undefined;
-  /** The image gets another name at the receiver, so `image` may be its ID. */
+  /** True if the image gets another name at the receiver, so that `image` may be its ID. */
   isRenamed?: boolean | undefined;
 }
 

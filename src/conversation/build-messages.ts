@@ -4,32 +4,32 @@ import type { Message } from "../stdio-tunnel/control.ts";
 import { count, DIGEST, malformed, matching, platformIn, references, text } from "./fields.ts";
 
 /**
- * The messages of a build, in this order: `build` (the initiator, which is the receiver), `builder` (the side with the engine), `built`,
- * or `checked` where nothing is to be built.
- * `question` and `answer` come at any time between the last two. Streams carry the context and the log, see the services below.
+ * The messages of a build, in this order: `build` (from the initiator, which is the receiver), `builder` (from the side with the engine), and
+ * `built`, or `checked` if nothing is to be built. `question` and `answer` can be sent at any time between the last two. Streams carry the
+ * context and the log: see the services below.
  */
 
-/** The stream on which the context goes to the builder's side (build-context/delta/). */
+/** The stream that carries the context to the builder's side (build-context/delta/). */
 export const CONTEXT_SERVICE = "build-context";
-/** The stream on which the events of the build come back, each a line of JSON. */
+/** The stream that carries the events of the build back, each a line of JSON. */
 export const LOG_SERVICE = "build-log";
-/** The stream to an ssh agent of the initiator, with the ID of the question that asked for it behind a hyphen. */
+/** The stream to an ssh agent of the initiator. The ID of the question that requested it follows after a hyphen. */
 export const AGENT_SERVICE = "build-agent";
 
-/** Bytes of a text in an order, e.g. the value of a build argument. */
+/** The maximum bytes of a text in an order, e.g. the value of a build argument. */
 const MAX_TEXT = 512 * 1024;
-/** Entries of a list or a map in an order. */
+/** The maximum entries of a list or a map in an order. */
 const MAX_ENTRIES = 1000;
 
-/** What the initiator wants to be built. */
+/** The build that the initiator requests. */
 export interface BuildMessage {
-  /** Its context key is that of the project. */
+  /** The order, with the context key of the project. */
   order: BuildOrder;
-  /** The context comes on a stream of its own; left out where the other side has it already, or `order.git` names it. */
+  /** Whether the context is sent on a separate stream. False if the other side already has it, or if `order.git` names it. */
   sendsContext: boolean;
-  /** --push: publish the image from there, under each of its names */
+  /** --push: publish the image from the builder's side, under each of its names */
   push: boolean;
-  /** --check: only the Dockerfile is checked. The context is then the Dockerfile and its ignore file. */
+  /** --check: only check the Dockerfile. The context is then the Dockerfile and its ignore file. */
   check: boolean;
 }
 
@@ -69,7 +69,7 @@ function parseOrder(order: Record<string, unknown>): BuildOrder {
   };
 }
 
-/** The builder that is to build it. */
+/** The builder that performs the build. */
 export interface BuilderMessage {
   kind: BuilderKind;
   /** The engine's version */
@@ -88,7 +88,7 @@ export function parseBuilder({ kind, version, platform }: Message): BuilderMessa
   return { kind: known, version: text(version), platform: text(platform) };
 }
 
-/** What a builder asks the user's side. */
+/** A question of a builder to the user's side. */
 export type Question =
   | { id: number; kind: "credentials"; host: string }
   | { id: number; kind: "secret"; name: string }
@@ -105,14 +105,14 @@ export function parseQuestion({ id, kind, host, name }: Message): Question {
   throw malformed("question");
 }
 
-/** The answer. Without a value: there is none. */
+/** The answer. It has no value if the user's side has none. */
 export interface Answer {
   id: number;
   credentials?: Credentials | undefined;
   secret?: Buffer | undefined;
-  /** The stream to the agent is open. */
+  /** True if the stream to the agent is open. */
   agent?: boolean | undefined;
-  /** Why there is no answer, in words */
+  /** The reason why there is no answer, for people */
   error?: string | undefined;
 }
 
@@ -130,7 +130,7 @@ export function parseAnswer({ id, credentials, secret, agent, error }: Message):
   };
 }
 
-/** Bytes: BuildKit takes no larger secret (`MaxSecretSize`). */
+/** Bytes: BuildKit accepts no larger secret (`MaxSecretSize`). */
 const MAX_SECRET = 500 * 1024;
 
 function credentialsIn({ username, password }: Record<string, unknown>): Credentials {
@@ -139,11 +139,11 @@ function credentialsIn({ username, password }: Record<string, unknown>): Credent
 
 /** The image is built. */
 export interface BuiltMessage {
-  /** The engine's image ID there */
+  /** The image ID in the engine of the builder's side */
   id: string;
-  /** With `push`: the digests that the registries gave to the names */
+  /** With `push`: the names, with the digests that the registries returned */
   pushed: readonly { name: string; digest?: string | undefined }[];
-  /** Bytes, as the engine there counts them */
+  /** Bytes, as counted by the engine of the builder's side */
   size: number;
   /** ms */
   times: { context: number; build: number; push: number };
@@ -167,7 +167,7 @@ export function parseBuilt({ id, pushed, size, times }: Message): BuiltMessage {
   };
 }
 
-/** The Dockerfile is checked. */
+/** Returns the message with the result of a check of the Dockerfile. */
 export function checkedMessage(checked: CheckedBuild): Message {
   return { type: "checked", ...checked };
 }
@@ -206,7 +206,7 @@ function mapOf(value: unknown): Record<string, string> {
   return Object.fromEntries(entries.map(([key, one]) => [longText(key, MAX_TEXT), longText(one, MAX_TEXT)]));
 }
 
-/** A path of the context: relative, and not leading out. */
+/** Parses a path in the context: it is relative, and stays in the context. */
 function pathInside(value: unknown): string {
   const path = longText(value, MAX_TEXT);
   const isInside = path !== "" && path.split("/").every((name) => name !== "" && name !== "." && name !== "..");

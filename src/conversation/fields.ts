@@ -7,11 +7,11 @@ import { InvalidReference, tryReference, type Reference } from "../image/referen
 import { Failure } from "../output/errors.ts";
 import { InvalidCompressOption, parseCompressOption, type CompressOption } from "../packing/compress-option.ts";
 
-/** Parsers for the fields of messages. Messages are untrusted input: a field of another form throws, which ends the transfer. */
+/** Parsers for the fields of messages. Messages are untrusted input: a parser throws for a malformed field, which ends the transfer. */
 
 export const DIGEST = /^sha256:[0-9a-f]{64}$/;
 const MAX_TEXT = 512;
-/** Names of one image. */
+/** The maximum number of names of one image. */
 const MAX_NAMES = 100;
 
 /** Encodes a manifest for a message. {@link manifestOf} decodes it. */
@@ -32,7 +32,7 @@ export function text(value: unknown): string {
   return value;
 }
 
-/** Parses a path in a registry. It goes into URLs and names, so it has the form of a path in a reference. */
+/** Parses a path in a registry. It becomes part of URLs and names, so it must have the form of a path in a reference. */
 export function repositoryPath(value: unknown): string {
   const path = text(value);
   if (tryReference(`localhost/${path}`)?.path !== path) throw malformed("name");
@@ -66,7 +66,7 @@ export function platformIn(value: unknown): Platform {
   return platform;
 }
 
-/** Platforms that a person may name. */
+/** The maximum number of platforms that a user may name. */
 const MAX_PLATFORMS = 100;
 
 /** Parses `all`, or a list of platforms. */
@@ -113,7 +113,7 @@ export function count(value: unknown): number {
   return Number(value);
 }
 
-/** Bytes. No layer comes near it, and JavaScript numbers are exact below it. */
+/** Bytes. No layer is nearly as large, and JavaScript numbers below it are exact. */
 const MAX_SIZE = 2 ** 50;
 
 /** Parses a size in bytes. */

@@ -2,13 +2,13 @@ import type { ImageName } from "../image/image-name.ts";
 import type { Message } from "../stdio-tunnel/control.ts";
 import { imageName, malformed } from "./fields.ts";
 
-/** As on the command line (commands/image-list.ts). */
+/** The same limit as on the command line (commands/image-list.ts). */
 const MAX_IMAGES = 1000;
 
-/** The images that a sender has, each to be asked for in a conversation. */
+/** The images that a sender has. The receiver requests each in a conversation. */
 export interface NamedImages {
   images: readonly ImageName[];
-  /** The sender names further ones later, in another message (feature MORE_IMAGES): the receiver does not end the tunnel before. */
+  /** True if the sender names further images later, in another message (feature MORE_IMAGES). The receiver does not end the tunnel before that. */
   more: boolean;
 }
 

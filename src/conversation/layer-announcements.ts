@@ -8,13 +8,13 @@ import { parseLayer, type AnnouncedLayer } from "./messages.ts";
 export interface LayerAnnouncements {
   /** Layers that can be fetched, in the order of their announcement. Ends after the last. */
   layers: Queue<AnnouncedLayer>;
-  /** Those of them that the sender can cut. Ends with `layers`. */
+  /** The layers among them that the sender can cut. Ends with `layers`. */
   cuttable: Queue<AnnouncedLayer>;
 }
 
 /**
- * Collects the sender's announcements until each of `wanted` has been announced. Call it before the sender can announce any. An announcement
- * of another layer ends the tunnel.
+ * Collects the sender's announcements until each layer of `wanted` has been announced. Call it before the sender can announce any layer. An
+ * announcement of another layer ends the tunnel.
  */
 export function receiveLayerAnnouncements(
   tunnel: Conversation,

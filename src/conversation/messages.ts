@@ -24,11 +24,12 @@ import {
 
 /**
  * The messages on the tunnel's control stream, in this order: `ask` (receiver), `about` (sender), `want` (receiver), `offer` and a `layer` for
- * each wanted layer (sender), `result` (receiver). `progress` comes at any time. Where a tunnel carries several conversations, the sender
- * names the images in `images` first, and an empty `result` ends all. Messages are untrusted input: one of another form ends the transfer.
+ * each wanted layer (sender), `result` (receiver). `progress` can be sent at any time. If a tunnel carries several conversations, the sender
+ * first names the images in `images`, and an empty `result` ends all conversations. Messages are untrusted input: a malformed message ends
+ * the transfer.
  */
 
-/** The tunnel's service that leads to the temporary registry. */
+/** The service of the tunnel that connects to the temporary registry. */
 export const REGISTRY_SERVICE = "registry";
 
 /** Describes the image. */
@@ -36,79 +37,79 @@ export interface About {
   /** `RootFS.Layers` of the image's config, lowest first */
   diffIds: string[];
   platform: Platform;
-  /** The names that the sender gives to the image, where the receiver accepts them. */
+  /** The names that the sender gives to the image, if the receiver accepts them. */
   names?: Reference[];
-  /** The sender's --keep, where the receiver accepts it */
+  /** The sender's --keep, if the receiver accepts it */
   keep?: number;
-  /** Digest of the config, where the sender knows it. In most stores it is the image's ID. */
+  /** The digest of the config, if the sender knows it. In most stores it is the image's ID. */
   configDigest?: string;
   /** Either side's --preserve-digest */
   preserve?: boolean;
   /** The sender's --delta always */
   delta?: "always";
-  /** With `preserve`, where both sides keep manifests: the sender's. It names a blob for each diff ID, and layers are sent as these blobs. */
+  /** The sender's manifest, with `preserve` and if both sides store manifests. It names a blob for each diff ID, and layers are sent as these blobs. */
   manifest?: ImageManifest;
   /**
-   * The image with its index, where either side asks for several platforms: the manifests that are sent, byte for byte. The layers are then all
-   * blobs that these name, in place of diff IDs by their own digests, and each is sent as it is stored.
+   * The image with its index, if either side requests several platforms: the manifests that are sent, byte for byte. The layers are then all
+   * blobs that these name, identified by their own digests instead of diff IDs, and each is sent as it is stored.
    */
   index?: IndexContent;
-  /** Bytes of each layer as the sender stores it, lowest first, where it knows them early: a plain layer has at least as many. */
+  /** The bytes of each layer as the sender stores it, lowest first, if the sender knows them early. A plain layer has at least as many. */
   sizes?: number[];
 }
 
-/** Some layers of the image. The receiver has the others. */
+/** Some layers of the image. The receiver has the other layers. */
 export interface WantedLayers {
   kind: "layers";
   /** Empty when only manifest and config are missing. */
   diffIds: readonly Digest[];
   /** The receiver has delta bases, so layers may be sent by delta. */
   delta: boolean;
-  /** The layers that an earlier run left a partial file of. */
+  /** The layers of which an earlier run has left a partial file. */
   begun: readonly Digest[];
 }
 
 /** The whole image in a registry, from which the receiving engine pulls. */
 export interface WantedImage {
   kind: "image";
-  /** All of the image's. */
+  /** All diff IDs of the image. */
   diffIds: readonly Digest[];
 }
 
-/** The receiver has the image already. */
+/** The receiver already has the image. */
 export interface NothingWanted {
   kind: "nothing";
 }
 
 /** The layers that the receiver wants, and how they may be packed. */
 export type Want = (WantedLayers | WantedImage | NothingWanted) & {
-  /** Names of the codecs that the receiver can unpack (packing/codecs.ts). Empty: nothing is packed. */
+  /** Names of the codecs that the receiver can unpack (packing/codecs.ts). If empty, nothing is packed. */
   codecs: readonly string[];
   /** The receiver's `--compress`. The sender's own option takes precedence. */
   compress?: CompressOption;
 };
 
-/** Names the repository of the wanted layers in the registry behind the tunnel. */
+/** The repository of the wanted layers in the registry behind the tunnel. */
 export interface Offer {
-  /** Each wanted layer is announced when it can be fetched, and manifest and config come last. Otherwise all of it can be fetched now. */
+  /** True if each wanted layer is announced when it can be fetched, with manifest and config last. Otherwise, everything can be fetched now. */
   announced?: boolean;
-  /** In a dry run: no layer is announced, because reading them would send them. The sizes of the `about` are all that is known. */
+  /** True in a dry run if no layer is announced, because reading layers would send them. Only the sizes in the `about` are known then. */
   unread?: boolean;
   repository: string;
   tag: string;
   credentials: Credentials;
 }
 
-/** A wanted layer that can be fetched from now on, by the digest of its blob, which may still grow. */
+/** A wanted layer that can be fetched from now on, by the digest of its blob. The blob may still be growing. */
 export interface AnnouncedLayer extends Descriptor {
   diffId: Digest;
-  /** Set when the layer can also be sent by delta (delta/): a request for its recipe makes the sender cut it. */
+  /** Set if the layer can also be sent by delta (delta/). A request for its recipe makes the sender cut it. */
   cutting?: Cutting;
 }
 
 /**
  * The effect of cutting on a layer's blob. `leaves-blob`: the blob stays readable. `consumes-blob`: the sender reads the layer from a stream
- * once, so the blob is gone after the cut. Either way the sender serves the plain tar by its diff ID from then on.
+ * once, so the blob is no longer available after the cut. In both cases, the sender then serves the plain tar by its diff ID.
  */
 export type Cutting = "leaves-blob" | "consumes-blob";
 
@@ -118,24 +119,24 @@ const PIECES = { "leaves-blob": "too", "consumes-blob": "instead" } as const;
 /** The image is in the receiver's store under its name. */
 export interface Result {
   image: string;
-  /** The names of older images that --keep has removed; with a plan, those that it would remove. */
+  /** The names of older images that --keep has removed; with a plan, the names that it would remove. */
   removed?: string[];
   /** Bytes that this has freed */
   bytesFreed?: number;
-  /** All of its names; left out by version 0.1 */
+  /** All names of the image. Version 0.1 does not send them. */
   names?: string[];
   id: string;
-  /** Of the stored manifest, where the receiver knows it; left out by version 0.1 */
+  /** The digest of the stored manifest, if the receiver knows it. Version 0.1 does not send it. */
   manifestDigest?: Digest;
   layersSent: number;
   layersPresent: number;
   /** Compressed size of the present layers, bytes, as far as it is known */
   bytesPresent: number;
-  /** Uncompressed bytes of the sent layers that came from delta bases */
+  /** Uncompressed bytes of the sent layers that were found in delta bases */
   bytesFound: number;
-  /** Bytes that came through the tunnel */
+  /** Bytes that were received through the tunnel */
   bytesReceived: number;
-  /** Of a dry run, after which nothing has changed. */
+  /** The plan of a dry run, which changes nothing. */
   plan?: ImagePlan;
 }
 
@@ -179,7 +180,7 @@ export function parseAbout({
   return manifest === undefined ? about : { ...about, manifest: manifestOf(manifest, about.diffIds.length) };
 }
 
-/** A list of another length says nothing about the layers. */
+/** Parses the sizes. Ignores a list whose length differs from the number of layers. */
 function sizesOf(sizes: unknown, layers: number): Pick<About, "sizes"> {
   const found = sizes === undefined ? [] : list(sizes).map(sizeIn);
   return layers > 0 && found.length === layers ? { sizes: found } : {};
@@ -201,8 +202,8 @@ export function parseWant({ diffIds, whole, nothing, codecs = [], begun = [], de
 }
 
 /**
- * Returns the message for a `want`; {@link parseWant} reads it. On the wire two booleans stand for the kind, as in version 0.1, so that
- * such a peer understands it.
+ * Returns the message for a `want`; {@link parseWant} reads it. On the wire, two booleans stand for the kind, as in version 0.1, so that a
+ * peer of that version understands them.
  */
 export function wantMessage({ compress, codecs, ...want }: Want): Message {
   return {

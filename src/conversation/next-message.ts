@@ -4,8 +4,8 @@ import type { Conversation } from "../stdio-tunnel/conversation.ts";
 import { stallTimer } from "../streams/stall-timer.ts";
 
 /**
- * ms for the peer's lookups. It gives its engine a minute for each of several answers, and reports one that does not come, which says
- * more than this side's timeout.
+ * ms for the peer's lookups. The peer gives its engine a minute for each of several answers, and reports a missing answer, which is more
+ * specific than this side's timeout.
  */
 export const LOOK_UP_TIMEOUT = 300_000;
 
@@ -18,7 +18,7 @@ export interface NextMessageOptions {
 }
 
 /**
- * Returns the next message of a type. Rejects with a Failure `remote-no-answer` when the peer makes no progress towards it, and when the
+ * Returns the next message of a type. Rejects with a Failure `remote-no-answer` if the peer makes no progress towards it, and when the
  * tunnel ends.
  */
 export async function nextMessage(

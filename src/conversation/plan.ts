@@ -2,17 +2,17 @@ import type { PlannedBytes, PlannedLayer, PlannedRoom, StoreName } from "../outp
 import { formatPlatform } from "../image/platform.ts";
 import { DIGEST, list, malformed, matching, platformIn, sizeIn, text } from "./fields.ts";
 
-/** What a transfer would do, as the receiver of a dry run has found. Part of its `result`. */
+/** The effect of a transfer that the receiver of a dry run has determined. Part of its `result`. */
 export interface ImagePlan {
   /** Each layer of the image, bottom first. */
   layers: PlannedLayer[];
-  /** The rate of the link, bytes a second; left out where it was not measured. */
+  /** The rate of the link in bytes a second; undefined if it was not measured. */
   bytesPerSecond?: number;
-  /** Bytes with which a transfer would measure the link; left out for none. */
+  /** Bytes with which a transfer would measure the link; undefined for none. */
   bytesProbed?: number;
   /** `os/arch[/variant]` */
   platform: string;
-  /** Several, of an image that is moved with its index. */
+  /** The platforms of an image that is transferred with its index, if there are several. */
   platforms?: string[];
   store: StoreName;
   /** The disks that need room. */
@@ -23,7 +23,7 @@ const WAYS = ["present", "by-delta", "whole"] as const;
 const STORES = ["graphdriver", "containerd", "podman", "layout", "archive", "stream"] as const;
 const DISKS = ["engine", "cache", "target"] as const;
 
-/** Parses a plan, which is untrusted input. Throws a Failure for one of another form. */
+/** Parses a plan, which is untrusted input. Throws a Failure for a malformed plan. */
 export function parsePlan(value: unknown): ImagePlan {
   const { layers, bytesPerSecond, bytesProbed, platform, platforms, store, room } = object(value);
   return {

@@ -4,11 +4,15 @@ import { INDEXES } from "./features.ts";
 
 type Peer = { peer: { features: readonly string[]; tool: string } };
 
-/** Throws a `usage` Failure when this side asks for several platforms, and the peer is of a version that moves one. */
+/** Throws a `usage` Failure if this side requests several platforms, and the peer has a version that transfers only one. */
 export function refuseOldPeer({ platforms }: { platforms?: PlatformChoice | undefined }, { peer }: Peer): void {
   if (platforms === undefined || peer.features.includes(INDEXES)) return;
-  throw new Failure("usage", `the remote side is docker-over-ssh ${peer.tool}, which moves one platform of an image`, {
-    expected: "a version with --all-platforms on both sides",
-    hint: "Nothing was sent. Install the same version there, let a host run this one (--far node,container,engine), or name one --platform.",
-  });
+  throw new Failure(
+    "usage",
+    `the remote side is docker-over-ssh ${peer.tool}, which transfers one platform of an image`,
+    {
+      expected: "a version with --all-platforms on both sides",
+      hint: "Nothing was sent. Install the same version there, let a host run this one (--far node,container,engine), or name one --platform.",
+    },
+  );
 }

@@ -9,17 +9,17 @@ const LAYER_ID = /^[0-9a-f]{12}$/;
 /** ms between two progress messages of one stage. */
 const SEND_EVERY = 100;
 
-/** Layers that a message names: more of them are not in work at a time. */
+/** The maximum number of layers in a message: no more are in progress at a time. */
 const MAX_LAYERS = 16;
 
-/** ms between two messages about progress that the peer cannot see: an engine that loads or saves. */
+/** ms between two messages about progress that the peer cannot see, such as that of an engine that loads or saves. */
 const PULSE = 5_000;
 
 /**
- * Returns the function by which this side reports its progress. People see it at the initiator: that shows its own progress and the peer's; a
- * spawned side sends its own. Both sides send a message when only they can see that something moves.
+ * Returns the function by which this side reports its progress. The initiator shows its own progress and that of the peer; a spawned side sends
+ * its progress. Both sides also send a message if only they can see that something moves.
  *
- * @param moved bytes that have moved on this side; undefined where they are not counted
+ * @param moved bytes that have moved on this side; undefined if they are not counted
  */
 export function shareProgress(
   tunnel: Conversation,
@@ -47,7 +47,7 @@ export function shareProgress(
       output.progress(progress);
     };
   }
-  tunnel.on("progress", parseProgress); // it shows only that the peer makes progress
+  tunnel.on("progress", parseProgress); // the message only shows that the peer makes progress
   return (progress) => {
     const at = performance.now();
     if (progress.stage === last.progress.stage && at - last.at < SEND_EVERY) return;
@@ -79,7 +79,7 @@ function layerOf(given: unknown): ProgressOfLayer {
   };
 }
 
-/** A peer of another version may have other stages. Its words are not shown: a progress line does not say whose it is. */
+/** A peer of another version may have other stages. Its words are not shown, because a progress line does not show which side it is from. */
 function stageOf(given: string): Stage {
   return STAGES.find((stage) => stage === given) ?? "working";
 }

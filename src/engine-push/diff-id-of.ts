@@ -4,7 +4,7 @@ import { createGunzip } from "node:zlib";
 import type { Digest } from "../image/digest.ts";
 import type { SpooledBlob } from "../registry/embedded/push/upload-spool.ts";
 
-/** Computes the diff ID of a gzipped layer; returns undefined when the blob is no gzip, or the signal is aborted. */
+/** Computes the diff ID of a gzipped layer. Returns undefined if the blob is not gzip, or if the signal is aborted. */
 export async function diffIdOf(blob: SpooledBlob, signal: AbortSignal): Promise<Digest | undefined> {
   const hash = createHash("sha256");
   try {

@@ -15,25 +15,25 @@ import type { SpooledBlob } from "../registry/embedded/push/upload-spool.ts";
 
 /** A layer as the engine would push it. */
 export interface DryPushLayer {
-  /** From the manifest. Podman names gzip even where the digest is the diff ID of the plain layer. */
+  /** From the manifest. Podman names gzip even if the digest is the diff ID of the plain layer. */
   mediaType: string;
-  /** The digest that the engine requests. Podman requests the diff ID; the blob that it would upload is compressed, and another one. */
+  /** The digest that the engine requests. Podman requests the diff ID, although it would upload a compressed blob with another digest. */
   digest: Digest;
   diffId: Digest;
-  /** Bytes of the blob; undefined on graph drivers and Podman, which do not know it. */
+  /** Bytes of the blob; undefined for graph drivers and Podman, which do not know the size. */
   size: number | undefined;
 }
 
-/** A layer in a file of the spool. Its owner removes the file; the spool's end removes it at the latest. */
+/** A layer in a file of the spool. Its owner removes the file; otherwise the file is removed with the spool. */
 export interface SpooledLayer extends SpooledBlob {
   diffId: Digest;
 }
 
 /** The result of a dry push. */
 export interface DryPushResult {
-  /** Of the manifest for the platform. */
+  /** The descriptor of the manifest for the platform. */
   descriptor: Descriptor;
-  /** The manifest's bytes as pushed. A graph driver's and Podman's name wrong sizes: `layers` has those that are known. */
+  /** The manifest's bytes as pushed. Manifests of graph drivers and Podman contain wrong sizes: `layers` has the known sizes. */
   bytes: Uint8Array;
   manifest: Manifest;
   /** The index that names the manifest, if the engine has one. */
@@ -43,23 +43,23 @@ export interface DryPushResult {
   platform: Platform;
   /** Bottom first. */
   diffIds: Digest[];
-  /** Bottom first; as many as there are diff IDs. */
+  /** Bottom first, one for each diff ID. */
   layers: DryPushLayer[];
   /** Layers that were uploaded during the dry push: see {@link DryPushOptions.wanted}. */
   uploaded: SpooledLayer[];
-  /** The blobs that the engine did not upload, because the answer was that they are present. */
+  /** The blobs that the engine did not upload, because they were reported as present. */
   skipped: ReadonlySet<Digest>;
 }
 
 export interface DryPushOptions extends EnginePushOptions {
   /**
-   * Diff IDs of wanted layers: the engine may upload these if it does not know their digests, as a graph driver does not of a layer that
-   * was built and never pushed. Any other layer without a digest ends the dry push.
+   * Diff IDs of wanted layers. The engine may upload them if it does not know their digests: a graph driver does not know the digest of a
+   * layer that was built and never pushed. Any other layer without a digest ends the dry push.
    */
   wanted?: ReadonlySet<Digest>;
   /** The engine's info about the image, if the caller has it. */
   info?: Pick<ImageInfo, "id" | "platform">;
-  /** The most plain bytes of layers that are uploaded: the engine compresses them with one thread. More end the dry push. */
+  /** The maximum plain bytes of uploaded layers, because the engine compresses them with one thread. More bytes end the dry push. */
   maxBytes?: number;
 }
 
@@ -67,11 +67,11 @@ export interface DryPushOptions extends EnginePushOptions {
 const CONFIG_TYPES = [MEDIA_TYPE.dockerConfig, MEDIA_TYPE.ociConfig] as const;
 
 /**
- * Makes a dry push: lets an engine push, answers that every layer is present, and takes manifest and config. Takes some 50 ms, whatever the
+ * Performs a dry push: lets an engine push, reports every layer as present, and receives manifest and config. Takes about 50 ms, whatever the
  * size, and leaves the engine's store unchanged.
  *
- * Returns undefined, and tells --verbose why, when the engine does not reach this process, or would have to compress a layer first: that is
- * given up at once. Rejects as {@link enginePush} does.
+ * Returns undefined, and reports the reason for --verbose, if the engine does not reach this process, or would have to compress a layer
+ * first, which is given up immediately. Rejects as {@link enginePush} does.
  */
 export async function dryPush(
   engine: EngineConnection & EngineImages,
@@ -80,7 +80,7 @@ export async function dryPush(
 ): Promise<DryPushResult | undefined> {
   const info = options.info ?? (await engine.inspectImage(image.given));
   const platform = options.platform ?? info?.platform;
-  // A graph driver's image ID is the config's digest; its request for the config does not name the media type.
+  // A graph driver's image ID is the digest of the config. Its request for the config does not name the media type.
   const configs = new Set<Digest>(info === undefined ? [] : [info.id]);
   const blobs = new Map<Digest, SpooledBlob>();
   const push = async (): Promise<SelectivePushHandler> => await pushOnce(engine, image, options, configs, blobs);
@@ -111,7 +111,7 @@ class DryPushFailed extends Error {
   }
 }
 
-/** Returns why a dry push yields no result. Throws any other error. */
+/** Returns the reason why a dry push yields no result. Throws any other error. */
 function reasonOf(error: unknown): PushFailure {
   if (error instanceof DryPushFailed) return error.reason;
   if (error instanceof InvalidImage) return { code: "invalid-image", error: error.message };
@@ -144,7 +144,7 @@ interface ChosenManifest {
   index: DryPushResult["index"];
 }
 
-/** Chooses the manifest for the platform: the pushed one, or one that the pushed index names. */
+/** Chooses the manifest for the platform: the pushed manifest, or one that the pushed index names. */
 function chooseManifest({ root, manifests }: SelectivePushHandler, platform: Platform | undefined): ChosenManifest {
   if (root === undefined) throw new DryPushFailed({ code: "no-manifest" });
   if (!isIndex(root.parsed)) return { pushed: root, manifest: root.parsed, index: undefined };

@@ -12,20 +12,20 @@ import type { EmbeddedRegistry } from "../registry/embedded/server.ts";
 import { IdleTimer } from "./idle-timer.ts";
 import type { Platform } from "../image/platform.ts";
 
-/** ms until an engine's first request: one on another machine mostly fails at once, but some networks drop the packets. */
+/** ms until an engine's first request. An engine on another machine mostly fails immediately, but some networks drop the packets. */
 const REACH_TIMEOUT = 10_000;
 /** ms; see {@link EnginePushOptions.idleTimeout}. */
 const IDLE_TIMEOUT = 30_000;
 
 export interface EnginePushOptions {
-  /** Starts to listen on its port, if it does not yet. */
+  /** Starts to listen on its port, unless it already does. */
   registry: EmbeddedRegistry;
   /** The run IDs of both sides, for the temporary name. */
   runIds: readonly RunId[];
   /** `os/arch[/variant]`; engines before API 1.46 ignore it. */
   platform?: Platform;
   signal: AbortSignal;
-  /** ms without a request, a byte or a line of progress after which the push is given up; an active engine has several a second. */
+  /** ms without a request, a byte or a line of progress after which the push is given up. An active engine sends several a second. */
   idleTimeout?: number;
   /** For --verbose. */
   onDetail?: (detail: Detail) => void;
@@ -36,16 +36,16 @@ export interface PushHandler {
   readonly policy: PushPolicy;
   /** Called with each line of the engine's progress. */
   onProgress?(line: EngineProgress): void;
-  /** Aborted when the push is no longer useful; its reason is a {@link PushFailure}. */
+  /** Aborted when the push is no longer useful. The reason is a {@link PushFailure}. */
   readonly giveUp: AbortSignal;
 }
 
 /**
- * Lets an engine push an image to the embedded registry, under a temporary name that is removed before this settles. Returns why the
- * push did not succeed, or undefined when it did; the handler has what was pushed.
+ * Lets an engine push an image to the embedded registry, under a temporary name that is removed before this settles. Returns the reason why
+ * the push failed, or undefined if it succeeded. The handler has the pushed content.
  *
  * Rejects with the error of `PushObserver.broken`, with the signal's reason, and with a `Failure` of the engine. Throws on a second push of
- * the same image at the same time: it would have the same name.
+ * the same image at the same time, because it would have the same name.
  */
 export async function enginePush(
   engine: EngineConnection & EngineImages,
@@ -77,7 +77,7 @@ export async function enginePush(
     if (error instanceof EngineError) return { code: "engine-error", error: messageOf(error) };
     throw error;
   } finally {
-    // A push that was given up had its upload or its manifest refused: the engine records no digest of it.
+    // If a push was given up, its upload or its manifest was refused, so the engine records no digest of it.
     const isSettled = isFinished || handler.giveUp.aborted;
     await (isSettled ? forgetName(engine, name) : forgetBrokenOffName(engine, name));
   }
@@ -116,7 +116,7 @@ async function pushTo(
     signal: end,
     onProgress: (line) => {
       if (isReached) idleTimer.reset();
-      // An engine tries five times, 5 to 25 s apart. When the first try fails, another method of export is faster.
+      // An engine tries five times, 5 to 25 s apart. If the first try fails, another method of export is faster.
       if (line.status.startsWith("Retrying")) failing.abort({ code: "retried" } satisfies PushFailure);
       handler.onProgress?.(line);
     },

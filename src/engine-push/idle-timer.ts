@@ -1,6 +1,6 @@
 interface TimeLimit {
   ms: number;
-  /** Called when the time is over. */
+  /** Called when the time limit has passed. */
   onTimeout: () => void;
 }
 
@@ -15,7 +15,7 @@ export class IdleTimer implements Disposable {
     this.#timer = setTimeout(first.onTimeout, first.ms).unref();
   }
 
-  /** Restarts the timer: something has happened. */
+  /** Restarts the timer. Call it on each sign of activity. */
   reset(): void {
     if (!this.#isFirst) return void this.#timer.refresh();
     this.#isFirst = false;

@@ -11,20 +11,20 @@ import type { SpooledLayer } from "./dry-push.ts";
 import type { PushPolicy, BeforeChunk } from "../registry/embedded/push/push-policy.ts";
 import type { SpooledBlob } from "../registry/embedded/push/upload-spool.ts";
 
-/** ms. Uploads that are held back are silent; one that is not has many lines of progress a second. */
+/** ms. Uploads that are held back are silent; any other upload has many lines of progress a second. */
 const IDLE_TIMEOUT = 10_000;
 
 export interface PushByProgressOptions extends EnginePushOptions {
-  /** Called with each wanted layer, verified, and owns its file. */
+  /** Called with each wanted layer after verification. It owns the file of the layer. */
   onLayer: (layer: SpooledLayer) => void;
 }
 
 /**
- * Takes the wanted layers, which are the topmost, from a graph driver that knows no digests, as of an image that was built and never
- * pushed. The engine would compress and upload all layers; of one that is not wanted it uploads only the bytes that identify it. An engine
- * has five uploads at once for all its pushes, and the uploads that are held back count until this settles.
+ * Receives the wanted layers, which are the topmost, from a graph driver that knows no digests, for example of an image that was built and
+ * never pushed. The engine would compress and upload all layers. Of an unwanted layer, it uploads only the bytes that identify it. An engine
+ * runs five uploads at a time for all its pushes, and the uploads that are held back count until this settles.
  *
- * Returns the diff IDs of wanted layers that did not come, and tells --verbose why. Rejects as {@link enginePush} does.
+ * Returns the diff IDs of wanted layers that did not arrive, and reports the reason for --verbose. Rejects as {@link enginePush} does.
  */
 export async function pushByProgress(
   engine: EngineConnection & EngineImages,
@@ -45,26 +45,26 @@ export async function pushByProgress(
   return handler.missing;
 }
 
-/** An upload whose layer is not identified yet. */
+/** An upload whose layer is not yet identified. */
 interface Upload {
   isWanted: boolean;
   identified: Deferred<void>;
 }
 
 /**
- * Answers that no layer is present, except those already received, which the engine requests after their upload. The engine does not say
- * which layer an upload is, but its progress names layers by the first 12 digits of their diff ID, the first time within 512 kB. Therefore
- * an upload starts only when the one before is identified. An upload that is not wanted is then held back, and with it the engine's, by
+ * Reports all layers as missing, except those already received, which the engine requests after their upload. The engine does not name the
+ * layer of an upload, but its progress names layers by the first 12 digits of their diff ID, for the first time within 512 kB. Therefore an
+ * upload starts only when the previous one has been identified. An unwanted upload is then held back, which also stops the engine by
  * back-pressure.
  *
- * This starves no wanted layer: the engine starts with the topmost layers (moby, `distribution/push_v2.go`), five at a time, and a receiver
- * on a graph driver lacks the topmost. If the order is another, the push becomes silent and is given up.
+ * This delays no wanted layer for ever: the engine starts with the topmost layers (moby, `distribution/push_v2.go`), five at a time, and a
+ * receiver on a graph driver lacks the topmost. If the order is different, the push becomes silent and is given up.
  */
 class ProgressPushHandler implements PushHandler {
   readonly policy: PushPolicy;
   readonly giveUp: AbortSignal;
   readonly missing: Set<Digest>;
-  /** As the progress names them. */
+  /** The wanted layers, by the names that the progress uses. */
   readonly #wanted: ReadonlySet<string>;
   readonly #onLayer: (layer: SpooledLayer) => void;
   readonly #signal: AbortSignal;
@@ -113,7 +113,7 @@ class ProgressPushHandler implements PushHandler {
     this.#controller.abort({ code: "not-needed" } satisfies PushFailure);
   }
 
-  /** Ends the uploads that are held back, and waits for layers that are being identified. Rejects when one could not be taken. */
+  /** Ends the uploads that are held back, and waits for layers that are being identified. Rejects if a layer could not be received. */
   async settle(): Promise<void> {
     this.#over.reject(notWanted());
     await Promise.all(this.#added);
@@ -137,5 +137,5 @@ class ProgressPushHandler implements PushHandler {
 }
 
 function notWanted(): DistributionError {
-  return new DistributionError(403, "DENIED", "this registry takes the wanted layers only");
+  return new DistributionError(403, "DENIED", "this registry accepts only the wanted layers");
 }

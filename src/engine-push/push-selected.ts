@@ -14,21 +14,21 @@ import type { SpooledBlob } from "../registry/embedded/push/upload-spool.ts";
 
 export interface PushSelectedOptions extends EnginePushOptions {
   /**
-   * Called with each wanted layer, and owns its file from then on. A layer whose digest is known is passed on while it arrives: it is
-   * verified at its end. Is called without waiting for earlier calls.
+   * Called with each wanted layer, and owns its file from then on. A layer whose digest is known is passed on while it arrives, and verified
+   * at its end. Does not wait for earlier calls.
    */
   onLayer: (layer: SpooledLayer) => void;
 }
 
 /**
- * Lets an engine push an image after a dry push of it, and takes the layers whose digests are `wanted`, in the order in which the engine
+ * Lets an engine push an image after a dry push of it, and receives the layers whose digests are `wanted`, in the order in which the engine
  * finishes them.
  *
- * A graph driver compresses layers anew: one that it once pulled may come with **another digest**, and Podman's always do. Their diff IDs
- * identify them, and are verified.
+ * A graph driver compresses layers again: a layer that it once pulled may arrive with **another digest**, and layers of Podman always do.
+ * Their diff IDs identify them, and are verified.
  *
- * Returns the wanted digests that did not come, and tells --verbose why. Rejects as {@link enginePush} does, and when a layer that was
- * passed on breaks off.
+ * Returns the wanted digests that did not arrive, and reports the reason for --verbose. Rejects as {@link enginePush} does, and if a layer
+ * that was passed on is truncated.
  */
 export async function pushSelected(
   engine: EngineConnection & EngineImages,
@@ -41,7 +41,7 @@ export async function pushSelected(
   if (layers.missing.size === 0) return new Set();
   const known = new Set([...dryPushed.skipped, dryPushed.manifest.config.digest]);
   const handler = new SelectivePushHandler({
-    // Also unknown digests: a graph driver may know several digests for a layer, and asks for one after the other.
+    // Also unknown digests: a graph driver may know several digests for a layer, and requests one after the other.
     wants: (digest) => wanted.has(digest) || !known.has(digest),
     layers: new Set(layers.missing.keys()),
     onArriving: (blob) => layers.begin(blob),
@@ -62,12 +62,12 @@ export async function pushSelected(
 
 /** The wanted layers of one push. */
 class SelectedLayers {
-  /** Digests of the layers that have neither come nor begun, by diff ID. */
+  /** Digests of the layers that have neither arrived nor begun to arrive, by diff ID. */
   readonly missing: Map<Digest, Digest>;
   readonly #diffIds: ReadonlyMap<Digest, Digest>;
   readonly #onLayer: (layer: SpooledLayer) => void;
   readonly #signal: AbortSignal;
-  /** Layers that were passed on while they arrived; undefined when they broke off. By digest. */
+  /** Layers that were passed on while they arrived, by digest; undefined if they were truncated. */
   readonly #arriving = new Map<Digest, Deferred<SpooledBlob | undefined>>();
   readonly #added: Promise<void>[] = [];
 
@@ -93,7 +93,7 @@ class SelectedLayers {
     this.#onLayer({ ...blob, diffId, remove: async () => await (await arriving.promise)?.remove() });
   }
 
-  /** Takes a blob that has arrived. */
+  /** Adds a blob that has arrived. */
   add(blob: SpooledBlob): void {
     this.#added.push(this.#identify(blob));
   }
@@ -106,20 +106,20 @@ class SelectedLayers {
     else await blob.remove();
   }
 
-  /** Waits for blobs that are being identified: the push is over. */
+  /** Waits for blobs that are being identified. Call it after the push. */
   async settle(): Promise<void> {
     for (const { resolve } of this.#arriving.values()) resolve(undefined);
     await Promise.allSettled(this.#added);
   }
 
-  /** Rejects when a layer that was passed on broke off, or could not be identified. */
+  /** Rejects if a layer that was passed on was truncated, or could not be identified. */
   async refuseBrokenOff(reason: PushFailure | undefined): Promise<void> {
     await Promise.all(this.#added);
     const why = reason === undefined ? "it gave no reason" : pushFailureText(reason);
     for (const [digest, { promise }] of this.#arriving) {
       if ((await promise) !== undefined) continue;
       throw new Failure("transfer-failed", `the engine stopped in the middle of pushing ${digest}: ${why}`, {
-        expected: "all of a layer that it had begun to push",
+        expected: "the rest of a layer that it had begun to push",
         hint: "Run the same command again.",
       });
     }

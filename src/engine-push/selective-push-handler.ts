@@ -7,44 +7,44 @@ import type { PushHandler } from "./engine-push.ts";
 import { UNKNOWN_SIZE, type PushedManifest, type PushPolicy } from "../registry/embedded/push/push-policy.ts";
 import type { SpooledBlob } from "../registry/embedded/push/upload-spool.ts";
 
-/** An image for every platform, with attestations, has some fifty manifests; 4 MB each at most. */
+/** An image for every platform, with attestations, has about fifty manifests, of at most 4 MB each. */
 const MAX_MANIFESTS = 100;
 
 export interface SelectivePushOptions {
-  /** Whether the engine must upload a blob. Called once for each HEAD request, with its Accept header. */
+  /** Returns whether the engine must upload a blob. Called once for each HEAD request, with its Accept header. */
   wants: (digest: Digest, accept: string) => boolean;
-  /** Diff IDs of layers that the engine may upload without knowing their digests (a graph driver's own layers). */
+  /** Diff IDs of layers that the engine may upload without knowing their digests (layers that a graph driver has built). */
   layers: ReadonlySet<Digest>;
-  /** The most bytes of such layers, plain, as the engine counts them. */
+  /** The maximum plain bytes of such layers, as the engine counts them. */
   maxBytes?: number;
-  /** The most bytes of one upload. */
+  /** The maximum bytes of one upload. */
   maxUpload?: number;
   /** Called when a wanted blob begins to arrive. */
   onArriving?: (blob: StoredBlob & { digest: Digest }) => void;
-  /** Called with each blob that has arrived, and owns it. */
+  /** Called with each blob that has arrived. It owns the blob. */
   onBlob: (blob: SpooledBlob) => void;
 }
 
 /**
- * Answers an engine's push so that the engine uploads the wanted blobs only. Gives the push up when the engine uploads anything else:
+ * Answers an engine's push so that the engine uploads only the wanted blobs. Gives up the push if the engine uploads anything else:
  * - An upload without an earlier request for its blob cannot be a wanted blob, unless it is a layer whose digest the engine does not know.
- *   A graph driver compresses such a layer while it uploads it, and does not request the blob before.
+ *   A graph driver compresses such a layer while it uploads it, and does not request the blob first.
  * - The engine's progress names the layers that it uploads: by diff ID (graph driver), or by digest.
  *
- * Reads the last manifest, the one for the tag, and refuses it. Otherwise the engine would record the push: a containerd store labels
- * every blob with the name of the registry, which is another one for each run.
+ * Reads the last manifest, which is for the tag, and refuses it. Otherwise the engine would record the push: a containerd store labels
+ * every blob with the name of the registry, which differs for each run.
  */
 export class SelectivePushHandler implements PushHandler {
   readonly policy: PushPolicy;
   readonly giveUp: AbortSignal;
   /** By digest. */
   readonly manifests = new Map<Digest, PushedManifest>();
-  /** Blobs that the engine did not upload, because the answer was that they are present. */
+  /** Blobs that the engine did not upload, because they were reported as present. */
   readonly skipped = new Set<Digest>();
   #root: PushedManifest | undefined;
   readonly #options: SelectivePushOptions;
   readonly #controller = new AbortController();
-  /** Wanted blobs that the engine has requested and not uploaded. */
+  /** Wanted blobs that the engine has requested, but not uploaded. */
   readonly #wanted = new Set<Digest>();
   readonly #received = new Map<Digest, number>();
   /** The first 12 digits of layers that may be uploaded. */
@@ -68,7 +68,7 @@ export class SelectivePushHandler implements PushHandler {
     };
   }
 
-  /** The manifest or index for the tag; undefined when the push did not get that far. */
+  /** The manifest or index for the tag; undefined if the push did not get that far. */
   get root(): PushedManifest | undefined {
     return this.#root;
   }
@@ -111,7 +111,7 @@ export class SelectivePushHandler implements PushHandler {
     this.manifests.set(pushed.digest, pushed);
     if (pushed.reference === pushed.digest) return;
     this.#root = pushed;
-    throw new DistributionError(403, "DENIED", "this registry reads the manifest, and does not keep it");
+    throw new DistributionError(403, "DENIED", "this registry reads the manifest, but does not store it");
   }
 
   #refuse(reason: PushFailure): DistributionError {

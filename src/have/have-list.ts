@@ -1,18 +1,18 @@
 import type { StoreName } from "../output/events.ts";
 
 /**
- * What an engine has, as `docker-over-ssh list` prints it: its layers as a tree, so that layers which images share are there once, and its
- * images as leaves. `docs/have.schema.json` is made of these types.
+ * The contents of an engine in the format that `docker-over-ssh list` prints: its layers as a tree, in which layers that images share occur
+ * once, and its images as leaves. `docs/have.schema.json` is generated from these types.
  */
 export interface HaveList {
   format: typeof HAVE_FORMAT;
   version: typeof HAVE_VERSION;
-  /** When the list was made: ISO 8601, UTC */
+  /** The time at which the list was created: ISO 8601, UTC */
   listed: string;
   engine: ListedEngine;
-  /** Each layer stands behind the one below it. */
+  /** Each layer follows the layer below it. */
   layers: readonly ListedLayer[];
-  /** The images with a name, the newest first where the engine tells. */
+  /** The images with a name, the newest first if the engine reports their times. */
   images: readonly ListedImage[];
 }
 
@@ -20,21 +20,21 @@ export const HAVE_FORMAT = "docker-over-ssh/have";
 export const HAVE_VERSION = 1;
 
 export interface ListedEngine {
-  /** Of Docker or Podman */
+  /** The version of Docker or Podman */
   version: string;
-  /** How it identifies a layer: a containerd store by its diff ID, the others by all diff IDs up to it. */
+  /** The store, which determines how a layer is identified: in a containerd store by its diff ID, in others by all diff IDs up to it. */
   store: Extract<StoreName, "graphdriver" | "containerd" | "podman">;
   /** `os/arch[/variant]` */
   platform: string;
-  /** Free bytes of the disk with the images; left out where that is not known, as for an engine on another machine. */
+  /** Free bytes of the disk with the images. Omitted if that is not known, for example for an engine on another machine. */
   bytesFree?: number;
 }
 
 export interface ListedLayer {
   diffId: string;
-  /** Index of the layer below; left out for the lowest one of an image. */
+  /** The index of the layer below. Omitted for the lowest layer of an image. */
   on?: number;
-  /** An image is made of it, but its blob is gone: it counts as missing. */
+  /** An image contains the layer, but its blob no longer exists: the layer counts as missing. */
   absent?: true;
 }
 
@@ -43,6 +43,6 @@ export interface ListedImage {
   names: readonly string[];
   /** `os/arch[/variant]` */
   platform: string;
-  /** Index of its uppermost layer; left out for an image without layers. */
+  /** The index of its uppermost layer. Omitted for an image without layers. */
   top?: number;
 }

@@ -4,8 +4,9 @@ import { layerKey } from "./make-have-list.ts";
 import type { HaveList } from "./have-list.ts";
 
 /**
- * Returns the layers of an image that the listed engine lacks, bottom first, each once. A containerd store has a layer if it has its blob,
- * whatever is below; the others, if they have it on top of the same layers (docs/decisions/missing-layers-by-chain-id.md).
+ * Returns the layers of an image that the listed engine lacks, bottom first, each once. A containerd store has a layer if it has the layer's
+ * blob, whatever is below it. Other stores have a layer if they have it on top of the same layers
+ * (docs/decisions/missing-layers-by-chain-id.md).
  */
 export function layersMissingInList({ engine, layers }: HaveList, diffIds: readonly Digest[]): Digest[] {
   const distinct = [...new Set(diffIds)];
@@ -24,7 +25,7 @@ export function layersMissingInList({ engine, layers }: HaveList, diffIds: reado
   return [...new Set(diffIds.slice(count))];
 }
 
-/** An image of the listed engine that a new version of an image may be like. */
+/** An image of the listed engine that may be similar to a new version of an image. */
 export interface SimilarImage {
   /** For messages. */
   name: string;
@@ -32,12 +33,12 @@ export interface SimilarImage {
   diffIds: Digest[];
 }
 
-/** Images of the list that are compared with those of this side, the most similar first. */
+/** The maximum number of listed images that are compared with those of this side, the most similar first. */
 const MAX_SIMILAR = 8;
 
 /**
- * Returns the images of the listed engine that are most similar to one of these names and layers: those of its repository first, then those
- * that share most layers, in the order of the list.
+ * Returns the images of the listed engine that are most similar to an image with this name and these layers: first the images of its
+ * repository, then those that share the most layers, in the order of the list.
  */
 export function similarImagesInList(list: HaveList, image: Reference, diffIds: readonly Digest[]): SimilarImage[] {
   const own = new Set(diffIds);
@@ -46,15 +47,15 @@ export function similarImagesInList(list: HaveList, image: Reference, diffIds: r
     .map(({ names, top }) => {
       const layers = layersBelow(list, top);
       return {
-        there: { name: names[0] ?? "", diffIds: layers },
+        similar: { name: names[0] ?? "", diffIds: layers },
         isNamesake: names.some((name) => isIn(repository, name)),
         shared: layers.filter((diffId) => own.has(diffId)).length,
       };
     })
-    .filter(({ isNamesake, shared, there }) => (isNamesake || shared > 0) && there.diffIds.length > 0)
+    .filter(({ isNamesake, shared, similar }) => (isNamesake || shared > 0) && similar.diffIds.length > 0)
     .toSorted((a, b) => Number(b.isNamesake) - Number(a.isNamesake) || b.shared - a.shared)
     .slice(0, MAX_SIMILAR)
-    .map(({ there }) => there);
+    .map(({ similar }) => similar);
 }
 
 function layersBelow({ layers }: HaveList, top: number | undefined): Digest[] {

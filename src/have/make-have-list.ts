@@ -3,7 +3,7 @@ import { HAVE_FORMAT, HAVE_VERSION, type HaveList, type ListedLayer } from "./ha
 
 /** An image of an engine, for a list. */
 export interface ImageToList {
-  /** Empty for an image without a name: its layers are listed nevertheless. */
+  /** Empty for an image without a name, whose layers are also listed. */
   names: readonly string[];
   /** `os/arch[/variant]` */
   platform: string;
@@ -12,9 +12,9 @@ export interface ImageToList {
 }
 
 /**
- * Makes the list of an engine.
+ * Creates the have list of an engine.
  *
- * @param isPresent whether the blob of a layer is there, where the store needs it
+ * @param isPresent returns whether the blob of a layer exists, if the store needs it
  */
 export function makeHaveList(
   engine: HaveList["engine"],
@@ -46,7 +46,7 @@ export function makeHaveList(
   };
 }
 
-/** Identifies a layer with all those below it. `on`: the index of the one below. */
+/** Returns a key for a layer with all layers below it. `on`: the index of the layer below. */
 export function layerKey(diffId: Digest, on: number | undefined): string {
   return `${on ?? ""} ${diffId}`;
 }

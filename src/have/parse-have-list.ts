@@ -13,16 +13,16 @@ import {
   type ListedLayer,
 } from "./have-list.ts";
 
-/** Bytes of a list at most. An engine with 1,000 images of 20 layers, half of them shared, has one of 1 MB. */
+/** The maximum bytes of a list. The list of an engine with 1,000 images of 20 layers, half of them shared, has 1 MB. */
 export const MAX_HAVE_LIST = 16 * 1024 * 1024;
-/** A layer has up to four JSON values, an image six and one for each name. */
+/** A layer has up to four JSON values; an image has six, and one for each name. */
 const LIMITS = { depth: 4, values: 600_000 };
 const MAX_LISTED_LAYERS = 100_000;
 const MAX_LISTED_IMAGES = 20_000;
-/** Characters: of a name, a version or a time. */
+/** The maximum length of a name, a version or a time, in characters. */
 const MAX_TEXT = 512;
 
-/** Thrown for text that is no list. The message says why. */
+/** Thrown for text that is not a have list. The message contains the reason. */
 export class InvalidHaveList extends Error {
   override readonly name = "InvalidHaveList";
 }
@@ -33,7 +33,8 @@ export function parseHaveList(bytes: Buffer): HaveList {
   const { format, version, listed, engine, layers, images } = objectOf(parse(bytes), "it");
   if (format !== HAVE_FORMAT) refuse(`its format is not ${HAVE_FORMAT}`);
   if (version !== HAVE_VERSION) refuse(`it has the version ${shown(version)}, and this program reads ${HAVE_VERSION}`);
-  if (!isText(listed) || Number.isNaN(Date.parse(listed))) refuse("it does not tell when it was made");
+  if (!isText(listed) || Number.isNaN(Date.parse(listed)))
+    refuse("it does not contain the time at which it was created");
   const read = readLayers(arrayOf(layers, "layers", MAX_LISTED_LAYERS));
   return {
     format: HAVE_FORMAT,
@@ -67,7 +68,7 @@ function readLayers(values: readonly unknown[]): ListedLayer[] {
   const depths: number[] = [];
   return values.map((value, index) => {
     const { diffId, on, absent } = objectOf(value, "a layer");
-    // The one below comes before, so there is no circle.
+    // The layer below must precede it, so there is no cycle.
     if (!isDigest(diffId) || (on !== undefined && !isIndex(on, index))) refuse(`its layer ${index} is malformed`);
     if (absent !== undefined && absent !== true) refuse(`its layer ${index} is malformed`);
     const depth = on === undefined ? 1 : (depths[on] ?? 0) + 1;
@@ -79,7 +80,7 @@ function readLayers(values: readonly unknown[]): ListedLayer[] {
 
 function readImage(value: unknown, layers: number): ListedImage {
   const { names, platform, top } = objectOf(value, "an image");
-  // An archive names its delta base by one of them.
+  // An archive refers to its delta base by one of them.
   const areNames = Array.isArray(names) && names.length > 0 && names.every(isName);
   if (!areNames || !isPlatform(platform) || (top !== undefined && !isIndex(top, layers))) {
     return refuse("one of its images is malformed");
@@ -89,7 +90,7 @@ function readImage(value: unknown, layers: number): ListedImage {
 
 function objectOf(value: unknown, what: string): Record<string, unknown> {
   if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
-  return refuse(`${what} is no object`);
+  return refuse(`${what} is not an object`);
 }
 
 function arrayOf(value: unknown, what: string, most: number): unknown[] {
@@ -97,7 +98,7 @@ function arrayOf(value: unknown, what: string, most: number): unknown[] {
   return value.length > most ? refuse(`it has more than ${most} ${what}`) : value;
 }
 
-/** Whether a value can be printed and kept: engines give no control characters. */
+/** Returns whether a value is text that can be printed and stored: engines return no control characters. */
 function isText(value: unknown): value is string {
   return typeof value === "string" && value.length <= MAX_TEXT && !/\p{Cc}/u.test(value);
 }
@@ -110,7 +111,7 @@ function isPlatform(value: unknown): value is string {
   return isText(value) && parsePlatform(value) !== undefined;
 }
 
-/** Whether a value is a whole number below `end`. */
+/** Returns whether a value is an integer from 0 that is below `end`. */
 function isIndex(value: unknown, end: number): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) < end;
 }

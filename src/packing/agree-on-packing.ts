@@ -5,17 +5,17 @@ import type { Packing } from "./paced-packer.ts";
 
 /** The two sides' requests for the packing of layers. */
 export interface CompressOptions {
-  /** `--compress` of the sender, which decides. */
+  /** `--compress` of the sender, which takes precedence. */
   own: CompressOption | undefined;
   /** `--compress` of the receiver. */
   theirs: CompressOption | undefined;
-  /** The names of the codecs that the receiver can unpack. Empty between two sides in one process: nothing is packed. */
+  /** The names of the codecs that the receiver can unpack. Empty for two sides in one process, between which nothing is packed. */
   codecs: readonly string[];
 }
 
 type Side = "sending" | "receiving";
 
-/** Makes the sender's decision. Throws a `usage` Failure when a side lacks the requested codec. */
+/** Returns the sender's decision. Throws a `usage` Failure if a side lacks the requested codec. */
 export function agreeOnPacking({ own, theirs, codecs }: CompressOptions): Packing {
   const option = own ?? theirs ?? { how: "auto" };
   if (option.how === "none" || codecs.length === 0) return {};
@@ -27,7 +27,7 @@ export function agreeOnPacking({ own, theirs, codecs }: CompressOptions): Packin
   return { codec, level: option.level };
 }
 
-/** Throws a `usage` Failure when this side lacks the requested codec. */
+/** Throws a `usage` Failure if this side lacks the requested codec. */
 export function refuseUnsupported(option: CompressOption | undefined, side: Side): void {
   if (option === undefined || option.how === "auto" || option.how === "none") return;
   if (codecOf(option) === undefined) throw unsupported(option, [side]);

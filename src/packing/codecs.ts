@@ -21,8 +21,8 @@ export interface Codec {
 }
 
 /**
- * Bytes of a compressor's output buffers: its default of 16 kB makes many small buffers that are then concatenated; a single large one stays
- * mostly empty, and is held as long as the packed bytes.
+ * Bytes of a compressor's output buffers. The default of 16 kB makes many small buffers that must be concatenated. A single large buffer would
+ * stay mostly empty, and be in memory as long as the packed bytes.
  */
 const CHUNK = 256 * 1024;
 /** Bytes beyond a block's size, so that it decompresses into one buffer and the decompressor sees the end. */
@@ -33,7 +33,7 @@ const gzipDecompress = promisify<Buffer, zlib.ZlibOptions, Buffer>(zlib.gunzip);
 const brotliCompress = promisify<Buffer, zlib.BrotliOptions, Buffer>(zlib.brotliCompress);
 const brotliDecompress = promisify<Buffer, zlib.BrotliOptions, Buffer>(zlib.brotliDecompress);
 
-/** The logarithm of brotli's window: half a block. A whole block makes 1 % less output, and costs a sender some 3 MB. */
+/** The logarithm of brotli's window: half a block. A whole block makes 1 % less output, and costs a sender about 3 MB of memory. */
 const WINDOW = 19;
 
 const brotli: Codec = {
@@ -65,7 +65,7 @@ const gzip: Codec = {
   decompress: async (packed, size) => await gzipDecompress(packed, { chunkSize: size + SLACK, maxOutputLength: size }),
 };
 
-/** In Node since 22.15 and 23.8; the types are those of Node 20. */
+/** Zstd exists in Node since 22.15 and 23.8, but this program uses the types of Node 20. */
 interface Zstd {
   zstdCompress: (block: Buffer, options: object, done: (error: Error | null, packed: Buffer) => void) => void;
   zstdDecompress: (packed: Buffer, options: object, done: (error: Error | null, block: Buffer) => void) => void;
@@ -93,7 +93,7 @@ export const CODECS: readonly Codec[] = [
   gzip,
 ];
 
-/** Returns the best codec that both sides have; undefined without one. */
+/** Returns the best codec that both sides have; undefined if there is none. */
 export function commonCodec(names: readonly string[]): Codec | undefined {
   return CODECS.find(({ name }) => names.includes(name));
 }

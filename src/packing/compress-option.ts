@@ -7,11 +7,11 @@ export type CodecName = keyof typeof LEVELS;
 export interface CompressOption {
   /** `auto`: with the best codec that both sides have; `none`: not at all. */
   how: "auto" | "none" | CodecName;
-  /** The codec's level. Left out: as strong as the link leaves time for. */
+  /** The codec's level. Default: as strong as the link allows without delay. */
   level?: number;
 }
 
-/** Thrown for a malformed `--compress`. The message says what is expected. */
+/** Thrown for a malformed `--compress`. The message contains the expected form. */
 export class InvalidCompressOption extends Error {
   override readonly name = "InvalidCompressOption";
 }

@@ -1,24 +1,24 @@
 import { EFFORTS, type Codec, type Effort } from "./codecs.ts";
 
-/** Bytes packed with one effort before it is judged. */
+/** Bytes that are packed with one effort before the effort is judged. */
 export const INTERVAL = 16 * 1024 * 1024;
-/** Consecutive intervals that must ask for less effort: a short transfer is to be small, a long one fast. */
+/** The effort is reduced only after this many consecutive slow intervals: a short transfer should be small, a long transfer fast. */
 const INTERVALS_FOR_LESS = 4;
 
-/** The part of the time spent waiting for the link above which it counts as slow, and below which it counts as fast. */
+/** The link counts as slow above, and as fast below, these shares of the time spent waiting for it. */
 const LINK = { slow: 1 / 2, fast: 1 / 8 };
-/** The part of the time spent waiting for packing above which packing counts as slow. */
+/** Packing counts as slow above this share of the time spent waiting for it. */
 const PACKING_IS_SLOW = 1 / 2;
 
 /** How layers are packed for the transfer. */
 export interface Packing {
-  /** Left out: blocks are only framed. */
+  /** If undefined, blocks are only framed. */
   codec?: Codec | undefined;
-  /** The codec's level. Left out: as strong as the link leaves time for. */
+  /** The codec's level. Default: as strong as the link allows without delay. */
   level?: number | undefined;
 }
 
-/** Chooses how strongly to pack: more strongly when the link is the bottleneck; more lightly, down to not at all, when packing is. */
+/** Chooses how strongly to pack: more strongly if the link is the bottleneck; more lightly, down to not at all, if packing is the bottleneck. */
 export class Pace {
   #effort = EFFORTS.indexOf("medium");
   #intervalsForLess = 0;
@@ -27,7 +27,7 @@ export class Pace {
     return EFFORTS[this.#effort] ?? "medium";
   }
 
-  /** Judges an interval: ms spent waiting for packing and for the link, and in all. */
+  /** Judges an interval: ms spent waiting for packing and for the link, and in total. */
   judge({ packing, link, total }: { packing: number; link: number; total: number }): void {
     const wantsMore = link > total * LINK.slow || (this.effort === "none" && link > total * LINK.fast);
     const wantsLess = packing > total * PACKING_IS_SLOW && link < total * LINK.fast;
@@ -42,7 +42,7 @@ export class Pace {
   }
 }
 
-/** Returns the codec's level for the next block; undefined: the block is not compressed. */
+/** Returns the codec's level for the next block; undefined if the block is not compressed. */
 export function levelFor({ codec, level }: Packing, { effort }: Pace): number | undefined {
   return level ?? (effort === "none" ? undefined : codec?.levels[effort]);
 }

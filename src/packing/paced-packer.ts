@@ -8,17 +8,17 @@ export type { Packing } from "./pace.ts";
 export type PacedPackOptions = Pick<PackOptions, "blockPerChunk">;
 
 /**
- * Packs a transfer's layers while they are read, as strongly as it costs no time: more strongly when the reader, which is the link, is the
- * bottleneck; more lightly, down to not at all, when packing is. The next layer begins with the effort of the last. A requested level is
- * fixed.
+ * Packs a transfer's layers while they are read, as strongly as possible without delay: more strongly if the reader, which is the link, is the
+ * bottleneck; more lightly, down to not at all, if packing is the bottleneck. The next layer begins with the effort of the last layer. A
+ * requested level is fixed.
  */
 export class PacedPacker {
   readonly #packing: Packing;
   readonly #sizes: PackedSizes;
   readonly #pace = new Pace();
-  /** ms. `source`, the time spent reading, is a part of `untilPacked`. */
+  /** ms. `source`, the time spent reading, is included in `untilPacked`. */
   #clocks = { source: 0, untilPacked: 0, link: 0 };
-  /** Bytes since the last judgement. */
+  /** Bytes since the effort was last judged. */
   #bytes = 0;
 
   constructor(packing: Packing) {
@@ -26,7 +26,7 @@ export class PacedPacker {
     this.#sizes = new PackedSizes(packing);
   }
 
-  /** Returns the bytes that {@link pack} would make of a layer. See {@link PackedSizes.sizeOf}. */
+  /** Returns the size that a layer would have after {@link pack}. See {@link PackedSizes.sizeOf}. */
   async sizeOf(plain: Readable, size: number, bytesPerSecond: number): Promise<PackedSize> {
     return await this.#sizes.sizeOf(plain, size, bytesPerSecond);
   }

@@ -7,15 +7,15 @@ import { mapInOrder } from "../streams/map-in-order.ts";
 export const PACKED_ENCODING = "docker-over-ssh-blocks";
 
 /**
- * Bytes of a block. Blocks are compressed independently, so that up to three cores work at once and each block gets the current effort.
- * Larger ones gain little and cost memory for every core on both sides: 2 MB make 2 % less output, and a sender on two cores that packs with
- * brotli's level 5 takes 250 MB instead of 199.
+ * Bytes of a block. Blocks are compressed independently, so that up to three cores work at the same time and each block gets the current
+ * effort. Larger blocks gain little and cost memory for every core on both sides: blocks of 2 MB make 2 % less output, and a sender on two
+ * cores that packs with brotli's level 5 takes 250 MB instead of 199.
  */
 export const BLOCK = 1024 * 1024;
 
 /**
- * Blocks packed at once: one for each core; at least two, so that one is read meanwhile; and at most three, with which a sender that packs
- * with brotli's level 5 takes 200 MB (with four, 214).
+ * Blocks that are packed at the same time: one for each core, but at least two, so that one is read while the other is packed, and at most
+ * three, with which a sender that packs with brotli's level 5 takes 200 MB (with four, 214).
  */
 const CONCURRENCY = Math.min(3, Math.max(2, availableParallelism()));
 
@@ -26,21 +26,21 @@ export const STORED = 0;
 /** The codec number of the header that ends the stream: a stream without it is truncated. */
 export const END = 255;
 
-/** A block that keeps more than this part of its size is not worth compressing: photographs, archives, encrypted data. */
+/** A block that keeps more than this share of its size is not worth compressing: photographs, archives, encrypted data. */
 const WORTH_IT = 0.95;
 
 export interface PackOptions {
-  /** Left out: blocks are only framed. */
+  /** If undefined, blocks are only framed. */
   codec: Codec | undefined;
-  /** Returns the codec's level for the next block; undefined: the block is not compressed. */
+  /** Returns the codec's level for the next block; undefined if the block is not compressed. */
   level: () => number | undefined;
-  /** Makes each chunk a block, of at most {@link BLOCK} bytes: for a reader that follows a growing source. */
+  /** Makes each chunk a block of at most {@link BLOCK} bytes, for a reader that follows a growing source. */
   blockPerChunk?: boolean | undefined;
 }
 
 /**
- * Packs bytes for the transfer: blocks, each behind a {@link HEADER}, and an {@link END}. Stores incompressible blocks. Holds some blocks
- * for each core in memory, whatever the length.
+ * Packs bytes for the transfer: blocks, each after a {@link HEADER}, and an {@link END}. Stores incompressible blocks uncompressed. Keeps some
+ * blocks for each core in memory, whatever the length.
  */
 export async function* pack(
   plain: AsyncIterable<Buffer>,
@@ -53,7 +53,7 @@ export async function* pack(
   yield header(END, 0, 0);
 }
 
-/** After a barely compressible block, the next one is tried on a sample first: a full try costs an encoder. */
+/** After a barely compressible block, a sample of the next block is tried first, because a full try costs an encoder. */
 interface Suspicion {
   isDense: boolean;
 }

@@ -3,9 +3,9 @@ import { splitIntoBlocks } from "../streams/blocks.ts";
 import { INTERVAL, levelFor, Pace, type Packing } from "./pace.ts";
 import { BLOCK, HEADER, pack } from "./pack.ts";
 
-/** Plain bytes of a layer that are packed at most: blocks are packed independently, so every nth stands for its neighbours. */
+/** The maximum plain bytes of a layer that are packed: blocks are packed independently, so every nth block represents its neighbours. */
 const SAMPLED = 64 * 1024 * 1024;
-/** ms for a layer. What was read until then stands for the rest. */
+/** ms for a layer. The bytes that were read until then represent the rest. */
 const TIME_LIMIT = 10_000;
 
 export interface PackedSize {
@@ -13,7 +13,7 @@ export interface PackedSize {
   isExact: boolean;
 }
 
-/** Finds out how large layers are when they are packed, without a link: its rate, and the time of packing, decide how strongly they are packed. */
+/** Determines the packed size of layers without a link: the rate of the link and the time of packing decide how strongly they are packed. */
 export class PackedSizes {
   readonly #packing: Packing;
   readonly #sampled: number;
@@ -25,8 +25,8 @@ export class PackedSizes {
   }
 
   /**
-   * Returns the bytes of a layer of `size` plain bytes when it is packed for a link of this rate. It may close `plain`
-   * before its end. Exact only where nothing is compressed.
+   * Returns the packed size of a layer of `size` plain bytes for a link of this rate. May close `plain` before its end. The size is exact only
+   * if nothing is compressed.
    */
   async sizeOf(plain: Readable, size: number, bytesPerSecond: number): Promise<PackedSize> {
     const frames = (Math.ceil(size / BLOCK) + 1) * HEADER;
@@ -57,7 +57,7 @@ export class PackedSizes {
     return { bytes: Math.round(all.packed * (all.plain === 0 ? 1 : size / all.plain)), isExact: false };
   }
 
-  /** In a transfer, blocks are packed while others are on the link: the time of the shorter is hidden behind the longer. */
+  /** In a transfer, blocks are packed while others are on the link, so the shorter of the two times does not count. */
   #judge(interval: Interval, every: number, bytesPerSecond: number): void {
     const packing = Math.max(0, interval.packing - interval.source) * every;
     const link = ((interval.packed * every) / bytesPerSecond) * 1000;
@@ -66,7 +66,7 @@ export class PackedSizes {
   }
 }
 
-/** ms, and bytes of the sampled blocks. `source`, the time spent reading, is a part of `packing`. */
+/** ms, and bytes of the sampled blocks. `source`, the time spent reading, is included in `packing`. */
 interface Interval {
   source: number;
   packing: number;

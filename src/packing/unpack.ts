@@ -2,7 +2,7 @@ import { mapInOrder } from "../streams/map-in-order.ts";
 import { CODECS } from "./codecs.ts";
 import { BLOCK, END, HEADER, STORED } from "./pack.ts";
 
-/** Blocks unpacked at once. Three of 2 MB are unpacked at 900 MB/s; those in memory are lost when the process is killed. */
+/** Blocks that are unpacked at the same time. Three blocks of 2 MB are unpacked at 900 MB/s. Blocks in memory are lost if the process is killed. */
 const CONCURRENCY = 3;
 
 /** Thrown for bytes that are not a packed stream. */
@@ -11,8 +11,8 @@ export class InvalidPackedStream extends Error {
 }
 
 /**
- * Unpacks the output of `pack`. The input is untrusted: throws {@link InvalidPackedStream} when it is malformed or truncated, or when a block is
- * larger than its header says. Holds a few blocks in memory.
+ * Unpacks the output of `pack`. The input is untrusted: throws {@link InvalidPackedStream} if it is malformed or truncated, or if the size of a
+ * block differs from its header. Keeps a few blocks in memory.
  */
 export async function* unpack(packed: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   yield* mapInOrder(framedBlocks(packed), unpackBlock, CONCURRENCY);
@@ -21,7 +21,7 @@ export async function* unpack(packed: AsyncIterable<Buffer>): AsyncGenerator<Buf
 interface Block {
   codec: number;
   packed: Buffer;
-  /** Bytes when unpacked. */
+  /** The unpacked size in bytes. */
   size: number;
 }
 

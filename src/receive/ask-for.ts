@@ -6,7 +6,7 @@ import type { RunId } from "../run/run-id.ts";
 import { ownNames, type NamesRequested } from "./names-to-give.ts";
 import type { Target } from "./target.ts";
 
-/** The parts of a request that the sender learns. */
+/** The parts of a request that are sent to the sender. */
 interface Request extends NamesRequested {
   image?: ImageName | undefined;
   isRenamed: boolean;
@@ -16,7 +16,7 @@ interface Request extends NamesRequested {
   preserveDigest?: boolean | undefined;
 }
 
-/** Returns what the sender is asked for. */
+/** Returns the `ask` for the sender. */
 export function askFor(request: Request, target: Target, runId: RunId): Ask {
   const { image, acceptsNames, acceptsKeep, isRenamed, platform, platforms, preserveDigest: preserve } = request;
   const keepsManifests = target.manifestOf !== undefined;

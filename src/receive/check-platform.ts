@@ -33,7 +33,7 @@ function checkSeveral(
   const all = offered.map(formatPlatform).join(", ");
   if (missing !== undefined) {
     throw new Failure("refused", `the remote side sends the image for ${all}, not for ${formatPlatform(missing)}`, {
-      expected: "the platforms that were asked for",
+      expected: "the requested platforms",
       hint: "Install the same version on both sides.",
     });
   }

@@ -8,11 +8,11 @@ import type { ImageMetadata } from "./read-image-metadata.ts";
 import type { ReceiveOptions } from "./receive-options.ts";
 import { requestLayers } from "./request-layers.ts";
 
-/** Manifest, config and missing layers of an image. */
+/** The manifest, config and missing layers of an image. */
 export interface FetchedImage extends ImageMetadata {
-  /** The layers that were wanted, bottom first. */
+  /** The wanted layers, bottom first. */
   files: LayerFile[];
-  /** Plain bytes of them that were found in delta bases. */
+  /** The plain bytes of these layers that were found in delta bases. */
   bytesFound: number;
 }
 
@@ -28,7 +28,7 @@ export async function fetchImage(
   deltaBases: DeltaBases | undefined,
 ): Promise<FetchedImage> {
   using requested = await requestLayers(options, wanted, deltaBases);
-  // An archive or a layout takes in the files as they are, without unpacking them.
+  // An archive or a layout stores the files unchanged, without unpacking them.
   const choice = requested.deltaChoice({ reads: deltaBases?.reads ?? "files", takesIn: undefined });
   await using rebuilder = addRebuilder(requested.fetch, requested.cuttable, {
     deltaBases,

@@ -14,18 +14,18 @@ import { resolveWithin } from "../streams/resolve-within.ts";
 import { fetchInto, incomingLayer, type FetchOptions, type IncomingLayer } from "./incoming-layer.ts";
 
 /**
- * Bytes from which a layer is large. Large layers are fetched one at a time, so that the lowest arrives early and is loaded while the others
- * are in transit. Small ones are fetched beside them, `SMALL_AT_ONCE` at a time, because each costs a round trip.
+ * A layer of at least this many bytes is large. Large layers are fetched one at a time, so that the lowest arrives early and is loaded while
+ * the others are in transit. Small layers are fetched concurrently with them, `SMALL_AT_ONCE` at a time, because each costs a round trip.
  */
 const LARGE = 8_000_000;
 const SMALL_AT_ONCE = 2;
 
-/** ms to wait for the sender's error after the connection broke. */
+/** ms to wait for the sender's error after the connection was lost. */
 const SENDER_ERROR_TIMEOUT = 1000;
 
 /**
- * Fetches layers into files, and verifies the digest and size of each blob and its diff ID. Of large layers, the first of `wanted` is fetched
- * first. Yields each layer when it is complete, until `layers` ends. Throws the first failure, and abandons the other layers.
+ * Fetches layers into files, and verifies the digest and size of each blob and its diff ID. Fetches large layers in the order of `wanted`.
+ * Yields each layer when it is complete, until `layers` ends. Throws the first failure, and abandons the other layers.
  */
 export async function* fetchLayers(
   layers: Queue<AnnouncedLayer>,
@@ -84,7 +84,7 @@ async function fetchLayer(
   return { kind: "file", diffId, path, size, blob: { ...blob, mediaType } };
 }
 
-/** Yields the layers as they can be fetched. Throws the reason of the signal when it is aborted, and `InvalidImage` for an invalid layer. */
+/** Yields each layer when it can be fetched. Throws the reason of the signal when it is aborted, and `InvalidImage` for an invalid layer. */
 export async function* streamLayers(
   layers: Queue<AnnouncedLayer>,
   options: FetchOptions,
@@ -97,11 +97,11 @@ export async function* streamLayers(
     for await (const layer of layers) {
       signal.throwIfAborted();
       refuseNonLayerType(layer.mediaType);
-      // One that is named by its own digest, of an index, is not decompressed here.
+      // A blob of an index is named by its own digest, and is not decompressed on this side.
       if (layer.cutting === undefined && layer.digest !== layer.diffId) refuseUnsupportedCompression(layer.mediaType);
       if (options.named !== undefined && options.named.get(layer.diffId) !== layer.digest)
         throw new InvalidImage(`the layer ${layer.diffId} is sent as another blob than its manifest names`);
-      // A layer that is being rebuilt has been counted already; one that is then sent whole is counted before it is fetched.
+      // A layer that is being rebuilt is already counted. A layer that is then sent whole is counted before it is fetched.
       if (layer.cutting === undefined || options.rebuild === undefined) options.limit.refuse(layer.size);
       yield incomingLayer(layer, options);
     }
@@ -111,9 +111,9 @@ export async function* streamLayers(
   }
 }
 
-/** Returns the Failure for an error of fetching layers; or the reason of the signal, if it is aborted. */
+/** Returns the Failure for an error of fetching layers, or the reason of the signal if it is aborted. */
 export async function fetchFailure(error: unknown, signal: AbortSignal): Promise<unknown> {
-  // A connection often breaks just before the sender reports the cause, which aborts the signal.
+  // A connection is often lost just before the sender reports the cause, which aborts the signal.
   const mayBeExplained =
     isBrokenConnection(error) || (error instanceof Failure && error.code === "registry-unavailable");
   if (mayBeExplained && !signal.aborted) await resolveWithin(SENDER_ERROR_TIMEOUT, once(signal, "abort"));

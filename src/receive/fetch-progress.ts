@@ -6,9 +6,9 @@ import type { Progress } from "../output/output.ts";
 const REPORT_EVERY = 50;
 
 interface Layer {
-  /** Bytes of the blob as it was announced: what it takes to send it whole */
+  /** The announced bytes of the blob: the cost of sending it whole */
   size: number;
-  /** Bytes of `size` that are done, received or saved */
+  /** The bytes of `size` that are complete, received or saved */
   current: number;
   saved: number;
   isByDelta: boolean;
@@ -16,8 +16,8 @@ interface Layer {
 }
 
 /**
- * Sums the progress of the wanted layers. A layer counts with its size as announced. One that is sent by delta counts as done to the share
- * of its pieces that is there, whether they were found in delta bases, which is saved, or received.
+ * Sums the progress of the wanted layers. A layer counts with its announced size. The progress of a layer by delta is the share of its pieces
+ * that are present: either found in delta bases, which counts as saved, or received.
  */
 export class FetchProgress {
   readonly #wanted: number;
@@ -26,7 +26,7 @@ export class FetchProgress {
   readonly #layers = new Map<Digest, Layer>();
   #reportedAt = -Infinity;
 
-  /** @param wanted the count of layers */
+  /** @param wanted the number of layers */
   constructor(wanted: number, report: (progress: Progress) => void, now: () => number = () => performance.now()) {
     this.#wanted = wanted;
     this.#report = report;
@@ -37,21 +37,21 @@ export class FetchProgress {
     this.#layers.set(diffId, { size, current: 0, saved: 0, isByDelta: false, isDone: false });
   }
 
-  /** The layer is sent whole, after bytes that are there already: also after it could not be rebuilt, or from its beginning again. */
+  /** The layer is sent whole, after the bytes that are already present. Also called after a failed rebuild, and for a restart from the beginning. */
   startWhole(layer: Pick<AnnouncedLayer, "diffId" | "size">, bytesPresent: number): void {
     this.announce(layer);
     this.receive(layer.diffId, bytesPresent);
   }
 
-  /** Bytes of a layer that is sent whole. */
+  /** Bytes of a layer that is sent whole have arrived. */
   receive(diffId: Digest, bytes: number): void {
     const layer = this.#layers.get(diffId);
-    // A server may send what is there already, and a blob that still grows may become larger than was announced.
+    // A server may send bytes that are already present, and a growing blob may become larger than announced.
     if (layer !== undefined && !layer.isByDelta) layer.current = Math.min(layer.size, layer.current + bytes);
     this.#reportSometimes();
   }
 
-  /** Plain bytes of a layer's pieces that were found in delta bases, of all. */
+  /** `found` plain bytes of a layer's pieces were found in delta bases, out of `all`. */
   find(diffId: Digest, found: number, all: number): void {
     const layer = this.#layers.get(diffId);
     if (layer === undefined) return;
@@ -60,7 +60,7 @@ export class FetchProgress {
     this.#reportSometimes();
   }
 
-  /** Plain bytes of pieces were received, of `all` of the layer's pieces. */
+  /** `bytes` plain bytes of pieces were received, out of `all` bytes of the layer's pieces. */
   receivePieces(diffId: Digest, bytes: number, all: number): void {
     const layer = this.#layers.get(diffId);
     if (layer === undefined) return;
@@ -95,7 +95,7 @@ export class FetchProgress {
     };
   }
 
-  /** A chunk has few bytes, and comes thousands of times a second. */
+  /** Limits the reports: chunks are small, and thousands arrive a second. */
   #reportSometimes(): void {
     if (this.#now() - this.#reportedAt >= REPORT_EVERY) this.#reportNow();
   }

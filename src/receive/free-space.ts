@@ -9,21 +9,21 @@ import { freeFiles } from "../store/resume-cache-files.ts";
 import type { EngineReceiveOptions, ReceiveOptions } from "./receive-options.ts";
 
 /**
- * Part of the needed bytes that must be free. They are the least that is needed, but as tar headers and padding count among them, a store
- * that writes only the files may need slightly less (docs/decisions/room-is-checked-early.md).
+ * The share of the needed bytes that must be free. They are the minimum, but they include tar headers and padding, so a store that writes only
+ * the files may need slightly less (docs/decisions/room-is-checked-early.md).
  */
 const SURELY_NEEDED = 0.9;
 
-/** A disk of this side, and what is needed there. */
+/** A disk of this side, and the bytes that are needed on it. */
 export interface Room extends PlannedRoom {
-  /** Whether more bytes than `free` surely do not fit. */
+  /** Whether it is certain that more bytes than `free` do not fit. */
   isLimit?: boolean;
 }
 
 type RoomOptions = Pick<ReceiveOptions, "about" | "env">;
 type Measure = typeof freeBytes;
 
-/** Returns the room in the data of an engine. Free bytes are known where the engine's folder is a folder of this machine. */
+/** Returns the room in the data folder of an engine. Free bytes are known if that folder is on this machine. */
 export async function roomInEngine(
   { about, info: { dataFolder } }: Pick<EngineReceiveOptions, "about" | "info">,
   wanted: readonly Digest[],
@@ -33,7 +33,7 @@ export async function roomInEngine(
   return roomOf("engine", neededFor(about, wanted), free);
 }
 
-/** Returns the room in the cache folder, which holds the layers until the target has taken them. */
+/** Returns the room in the cache folder, which contains the layers until the target has stored them. */
 export async function roomInCache(
   { about, env }: RoomOptions,
   wanted: readonly Digest[],
@@ -41,13 +41,13 @@ export async function roomInCache(
 ): Promise<Room> {
   const folder = cacheFolder(env);
   const free = folder === undefined ? undefined : await freeNear(folder, measure);
-  // What is kept for the next run gives way.
+  // Files that are stored for the next run can be removed.
   const kept = folder === undefined ? [] : await freeFiles(join(folder, "kept"));
   const keptBytes = kept.reduce((sum, { allocated }) => sum + allocated, 0);
   return roomOf("cache", neededFor(about, wanted), free && { ...free, bytes: free.bytes + keptBytes });
 }
 
-/** Returns the room of an archive or a layout: on its own disk, and in the cache folder. */
+/** Returns the room for an archive or a layout: on its own disk, and in the cache folder. */
 export async function roomForFiles(
   path: string,
   options: RoomOptions,
@@ -58,12 +58,12 @@ export async function roomForFiles(
   return [target, await roomInCache(options, wanted, measure)];
 }
 
-/** Returns the room of an engine that is not reached, as its list of layers tells it; nothing where it does not. */
+/** Returns the room of an engine that cannot be reached, from its have list; an empty array if the list does not contain it. */
 export function roomThere(free: number | undefined, about: RoomOptions["about"], wanted: readonly Digest[]): Room[] {
   return free === undefined ? [] : [roomOf("engine", neededFor(about, wanted), { bytes: free, isLimit: true })];
 }
 
-/** Throws a `no-space` Failure when the bytes that are needed surely do not fit. Unknown sizes and disks are not refused. */
+/** Throws a `no-space` Failure if it is certain that the needed bytes do not fit. Accepts unknown sizes and disks. */
 export function refuseWithoutRoom(rooms: readonly Room[]): void {
   for (const { disk, needed = 0, free, isLimit = false } of rooms) {
     if (free === undefined || !isLimit || free >= needed * SURELY_NEEDED) continue;
@@ -82,7 +82,7 @@ export function refuseWithoutRoom(rooms: readonly Room[]): void {
 const WORDS: Record<PlannedRoom["disk"], { where: string; hint: string }> = {
   engine: {
     where: "the receiving engine",
-    hint: "Nothing was sent. Free some there: docker system df shows what takes it, docker system prune removes what is unused.",
+    hint: "Nothing was sent. Free some there: docker system df shows the usage, docker system prune removes unused data.",
   },
   cache: {
     where: CACHE_FOLDER,
@@ -91,7 +91,7 @@ const WORDS: Record<PlannedRoom["disk"], { where: string; hint: string }> = {
   target: { where: "the target", hint: "Nothing was sent. Free some, or name another path with --to." },
 };
 
-/** Returns the least bytes that layers take: those that their source stores, each once. Undefined where they are not known early. */
+/** Returns the minimum bytes that layers take: the size that their source stores, each layer once. Undefined if the sizes are not known early. */
 function neededFor({ diffIds, sizes }: ReceiveOptions["about"], wanted: readonly Digest[]): number | undefined {
   if (sizes === undefined) return undefined;
   return [...new Set(wanted)].reduce((sum, diffId) => sum + (sizes[diffIds.indexOf(diffId)] ?? 0), 0);
@@ -105,7 +105,7 @@ function roomOf(disk: PlannedRoom["disk"], needed: number | undefined, free: Fre
   };
 }
 
-/** Returns the free bytes of the disk that a path is, or will be, on. */
+/** Returns the free bytes of the disk that contains a path, or will contain it. */
 async function freeNear(path: string, measure: Measure): Promise<FreeBytes | undefined> {
   const free = await measure(path);
   if (free !== undefined || dirname(path) === path) return free;

@@ -6,7 +6,7 @@ import type { Target } from "./target.ts";
 import { verifyIndex } from "./receive-index.ts";
 import { verifyStored } from "./verify-stored.ts";
 
-/** Gives the image its names, and verifies the image under each of them once more. Returns the image's ID. */
+/** Gives the image its names, and verifies the image again under each of them. Returns the image's ID. */
 export async function giveNames(
   target: Target,
   names: NamesToGive,

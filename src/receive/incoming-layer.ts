@@ -26,18 +26,18 @@ export interface FetchOptions {
   client: RegistryClient;
   repository: string;
   signal: AbortSignal;
-  /** By diff ID, the digests of the blobs in a manifest to preserve; no other blobs are accepted. Undefined: any blob. */
+  /** The digests of the blobs in a manifest to preserve, by diff ID; no other blobs are accepted. If undefined, any blob is accepted. */
   named?: ReadonlyMap<Digest, Digest> | undefined;
-  /** Partial layers of earlier runs, and for the next one; undefined: none. */
+  /** Partial layers of earlier runs, and for the next run. If undefined, there are none. */
   resumeCache: ResumeCache | undefined;
-  /** Receives the bytes of each chunk from the sender, of any layer. */
+  /** Receives the size of each chunk from the sender, of any layer. */
   onBytes: (count: number) => void;
   /** Called when a layer is about to be fetched whole, after `bytesPresent` bytes of an earlier run. */
   onStart: (layer: AnnouncedLayer, bytesPresent: number) => void;
   progress: FetchProgress;
   /** Limits the uncompressed bytes of all layers together. */
   limit: SizeLimit;
-  /** Rebuilds a layer from delta bases. Resolves to the verified file; or to the layer to fetch whole. Undefined: no layer is rebuilt. */
+  /** Rebuilds a layer from delta bases. Resolves to the verified file, or to the layer to fetch whole. If undefined, no layer is rebuilt. */
   rebuild?: (layer: AnnouncedLayer) => Promise<LayerFile | AnnouncedLayer>;
 }
 
@@ -46,9 +46,9 @@ export interface IncomingLayer extends LayerToStream {
   kind: "incoming";
   /** The blob to fetch. */
   blob: Descriptor;
-  /** Rebuilds the layer if that is possible and chosen. Resolves to the verified file; or to the layer to fetch whole. */
+  /** Rebuilds the layer if that is possible and chosen. Resolves to the verified file, or to the layer to fetch whole. */
   rebuild: () => Promise<LayerFile | IncomingLayer>;
-  /** Fetches the layer like `open`, and writes it to a file, complete at the end. When this rejects, the caller closes the file. */
+  /** Fetches the layer like `open`, and writes it to a file, which is complete at the end. If this rejects, the caller closes the file. */
   fetch: (file: ResumableFile) => Promise<Readable>;
 }
 
@@ -70,7 +70,7 @@ export function incomingLayer(announced: AnnouncedLayer, options: FetchOptions):
       refuseUnsupportedCompression(whole.mediaType);
       return incomingLayer(whole, options);
     },
-    // The layer is streamed to the engine; the file only serves the next run.
+    // The layer is streamed to the engine, so the file only serves the next run.
     open: async () =>
       await openLayer(announced, options, await options.resumeCache?.takeIfSpace(blob), cacheWhileSlow()),
     fetch: async (file) => await openLayer(announced, options, file),
@@ -78,7 +78,7 @@ export function incomingLayer(announced: AnnouncedLayer, options: FetchOptions):
   return layer;
 }
 
-/** Rebuilds each layer first if that is chosen, so that its size is known before it is opened. */
+/** First rebuilds each layer for which that is chosen, so that its size is known before it is opened. */
 export async function* rebuildFirst(layers: AsyncIterable<IncomingLayer>): AsyncGenerator<IncomingLayer> {
   for await (const layer of layers) {
     const result = await layer.rebuild();
@@ -87,7 +87,7 @@ export async function* rebuildFirst(layers: AsyncIterable<IncomingLayer>): Async
   }
 }
 
-/** Fetches a layer into a file, after the bytes of an earlier run; or from its beginning if these are invalid. Returns the file's path. */
+/** Fetches a layer into a file, after the bytes of an earlier run, or from its beginning if these are invalid. Returns the file's path. */
 export async function fetchInto(
   spool: Spool,
   { diffId, size, blob, fetch }: IncomingLayer,
@@ -102,7 +102,7 @@ export async function fetchInto(
     await pipeline(
       await fetch(file),
       async (bytes) => {
-        for await (const _ of bytes); // the file has written the bytes already
+        for await (const _ of bytes); // the file has already written the bytes
       },
       { signal },
     );
@@ -115,14 +115,14 @@ export async function fetchInto(
     await file.close();
     if (resumeCache === undefined || file.resumedBytes === 0 || !isInvalidContent(error)) throw error;
     await resumeCache.drop(file);
-    // The sender cannot send a layer again that it reads from a stream.
+    // The sender cannot send a layer again if it reads the layer from a stream.
     return await fill(await open()).catch((again: unknown) => {
       throw signal.aborted ? again : resumeFailure(again);
     });
   }
 }
 
-/** Opens a layer and verifies it while it is read: the bytes in `file`, then those of the sender, which are written to it. */
+/** Opens a layer, and verifies it while it is read: first the bytes in `file`, then the bytes from the sender, which are written to `file`. */
 async function openLayer(
   announced: AnnouncedLayer,
   { client, repository, signal, limit, onBytes, onStart, progress }: FetchOptions,
@@ -134,7 +134,7 @@ async function openLayer(
   const from = file?.resumedBytes ?? 0;
   onStart(announced, from);
   const { first, bytes } = await client.stream(repository, blob.digest, { from, signal });
-  bytes.on("error", () => {}); // may occur before it is read; its reader gets it as well
+  bytes.on("error", () => {}); // an error may occur before it is read; its reader gets the error as well
   const onChunk = (count: number): void => {
     onBytes(count);
     progress.receive(diffId, count);
@@ -146,12 +146,12 @@ async function openLayer(
   verified.once("error", (error) => {
     if (file === undefined || !isInvalidContent(error)) return;
     file.isInvalid = true;
-    void file.remove(); // at once, so that a killed run leaves no invalid file
+    void file.remove(); // immediately, so that a killed run leaves no invalid file
     share.release();
   });
-  verified.once("close", () => bytes.destroy()); // it is not read yet while the resumed bytes are
+  verified.once("close", () => bytes.destroy()); // it is not yet read while the resumed bytes are read
   const all = file === undefined ? received : file.pass(received, keepGoing === undefined ? {} : { keepGoing });
-  pipeline(Readable.from(all, { objectMode: false }), verified, { signal }).catch(() => {}); // the reader of `verified` gets it
+  pipeline(Readable.from(all, { objectMode: false }), verified, { signal }).catch(() => {}); // the reader of `verified` gets the error
   return verified;
 }
 

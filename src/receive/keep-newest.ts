@@ -5,19 +5,19 @@ import type { Output } from "../output/output.ts";
 import type { NamesToGive } from "./names-to-give.ts";
 import type { Target } from "./target.ts";
 
-/** How many images of a repository stay: this side's --keep, or the sender's where this side accepts that. */
+/** The number of images of a repository that stay: this side's --keep, or the sender's if this side accepts it. */
 interface KeepRequested {
   keep?: number | undefined;
   acceptsKeep?: boolean | undefined;
 }
 
-/** What --keep has removed, for the result. */
+/** The images that --keep has removed, for the result. */
 interface Removed {
   removed?: string[];
   bytesFreed?: number;
 }
 
-/** Removes older images because of --keep. The image has arrived, whatever happens: an error is a warning. */
+/** Removes older images because of --keep. Reports an error as a warning, because the image has already arrived. */
 export async function keepNewest(
   target: Target,
   request: KeepRequested,
@@ -38,10 +38,10 @@ export async function keepNewest(
 }
 
 /**
- * Returns what --keep would remove, for a dry run. The image may be there already: its ID is the digest of its config; in a containerd store that
- * of the manifest or the index, which the sender names where it is kept.
+ * Returns the images that --keep would remove, for a dry run. The image may already be present. Its ID is then the digest of its config, or in
+ * a containerd store the digest of its manifest or index, which the sender names if it is to be preserved.
  *
- * @param found ID of the image, which the target has found
+ * @param found the ID of the image, if the target has found it
  */
 export async function planKeep(
   target: Target,
@@ -59,7 +59,7 @@ export async function planKeep(
   return { removed: await target.oldNames(names, keep, ids) };
 }
 
-/** No less than 2, whoever says so: the next delta needs the previous image. */
+/** Returns at least 2, whichever side has set the number: the next delta needs the previous image. */
 function keepOf({ keep, acceptsKeep }: KeepRequested, about: About): number | undefined {
   const count = keep ?? (acceptsKeep ? about.keep : undefined);
   return count === undefined ? undefined : Math.max(2, count);

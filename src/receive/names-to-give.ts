@@ -11,14 +11,14 @@ export interface NamesRequested {
   acceptsNames?: boolean | undefined;
 }
 
-/** Returns the names of the image that this side knows by itself; undefined where it takes those that are offered. */
+/** Returns the names of the image that this side has set; undefined if it accepts the names that are offered. */
 export function ownNames({ name, further }: NamesRequested): NamesToGive | undefined {
   return name && withFurtherNames(name, further);
 }
 
 export type NamesToGive = readonly [Reference, ...Reference[]];
 
-/** Returns all names that the image gets: this side's, and the sender's where this side accepts them. */
+/** Returns all names that the image gets: the names of this side, and those of the sender if this side accepts them. */
 export function imageNames(
   { name, further, acceptsNames }: NamesRequested,
   { names: offered = [] }: About,
@@ -30,11 +30,11 @@ export function imageNames(
   return withFurtherNames(first, { names: [...others, ...names], tags });
 }
 
-/** The failure for a sender of version 0.1, which must be asked for an image by its name. */
+/** Returns the Failure for a sender of version 0.1, from which an image can only be requested by its name. */
 export function offersNoName(tool: string): Failure {
   return new Failure(
     "refused",
-    `the remote side is docker-over-ssh ${tool}, which does not tell the name of its image`,
+    `the remote side is docker-over-ssh ${tool}, which does not send the name of its image`,
     {
       expected: "the name of an image, or a docker-over-ssh there that offers one",
       hint: "Name the image: docker-over-ssh pull IMAGE. Or install the same version on both sides.",

@@ -4,10 +4,10 @@ import { familiarName, fullName, taggableName, tryReference, type Reference } fr
 
 type NonEmpty<T> = readonly [T, ...T[]];
 
-/** What --keep removes: names of images, and an image with its last one. */
+/** The names of images that --keep removes. An image is removed with its last name. */
 export interface OldImages {
   names: readonly string[];
-  /** Bytes that this has freed, where the engine tells. */
+  /** The bytes that this has freed, if the engine reports them. */
   bytesFreed?: number;
 }
 
@@ -18,13 +18,13 @@ interface OldImage {
 }
 
 /**
- * Finds the images that --keep removes in a repository: of `keep` images that stay, the one that has just arrived is the first. The others are
- * those that were tagged last, as the engine tells; Podman tells when they were built. So the previous image always stays, of which the next
- * delta is made. An image that a container uses stays as well, whether that runs or not.
+ * Finds the images that --keep removes in a repository. The image that has just arrived is the first of `keep` images that stay. The others are
+ * the images that were tagged last, according to the engine; Podman only reports when they were built. So the previous image, from which the
+ * next delta is created, always stays. An image that a container uses stays as well, whether the container is running or not.
  *
- * @param names of the image that has arrived, or would, in this repository
- * @param arrived its IDs: more than one where it is not known which of them the engine gives to it, for --dry-run
- * @param isOurs whether a name counts, and may be removed; left out: all of the repository
+ * @param names the names in this repository of the image that has arrived, or would arrive
+ * @param arrived its IDs: more than one for --dry-run if it is not known which of them the engine assigns
+ * @param isOurs returns whether a name counts, and may be removed. Default: all names of the repository
  */
 async function findOldImages(
   engine: Pick<Engine, "listTagged" | "inspectImage" | "usedImages">,
@@ -35,7 +35,7 @@ async function findOldImages(
 ): Promise<OldImage[]> {
   const [repository] = names;
   const given = new Set(names.map((name) => fullNameOf(taggableName(name) ?? name.given)));
-  // An engine finds nothing by docker.io/library/app (moby#34385).
+  // An engine finds no image by docker.io/library/app (moby#34385).
   const tagged = await engine.listTagged(familiarName(repository));
   const own = tagged.filter(({ name }) => {
     const reference = tryReference(name);
@@ -56,7 +56,7 @@ async function findOldImages(
   return old.filter((image) => !image.isUsed);
 }
 
-/** Removes what {@link findOldImages} finds in the repositories of these names. */
+/** Removes the images that {@link findOldImages} finds in the repositories of these names. */
 export async function removeOldImages(
   engine: Engine,
   names: NonEmpty<Reference>,
@@ -77,9 +77,9 @@ export async function removeOldImages(
 }
 
 /**
- * Returns what {@link removeOldImages} would remove, before the image arrives.
+ * Returns the images that {@link removeOldImages} would remove, before the image arrives.
  *
- * @param ids of the image, as far as they are known
+ * @param ids the IDs of the image, as far as they are known
  */
 export async function planOldImages(
   engine: Engine,
@@ -92,8 +92,9 @@ export async function planOldImages(
 }
 
 /**
- * Removes an image by its names, and returns those. Meanwhile a container may have begun to use it, or a name may have got another image: it is
- * looked at once more. The engine refuses (409) to remove the last name of an image that a container uses.
+ * Removes an image by its names, and returns the removed names. In the meantime, a container may have begun to use the image, or a name may
+ * have been given to another image, so the image is inspected again. The engine refuses (409) to remove the last name of an image that a
+ * container uses.
  */
 async function removeImage(engine: Engine, image: OldImage): Promise<string[]> {
   if (isUsed(image, await engine.usedImages())) return [];
@@ -123,7 +124,7 @@ function byRepository(names: NonEmpty<Reference>): NonEmpty<Reference>[] {
   return [...groups.values()];
 }
 
-/** Removes a name. The engine refuses (409) where a container has been created from it meanwhile. */
+/** Removes a name. The engine refuses (409) if a container has been created from it in the meantime. */
 async function isRemoved(engine: Engine, name: string): Promise<boolean> {
   try {
     await engine.removeReference(name);

@@ -15,21 +15,21 @@ import { requestLayers, type RequestedLayers } from "./request-layers.ts";
 export interface PlannedLayers {
   /** In any order. */
   layers: PlannedLayer[];
-  /** The rate of the link; undefined where it was not measured. */
+  /** The rate of the link; undefined if it was not measured. */
   bytesPerSecond?: number | undefined;
-  /** Bytes with which a transfer would measure the link, to choose between whole and by delta. */
+  /** The bytes with which a transfer would measure the link, to choose between whole and by delta. */
   bytesProbed?: number | undefined;
 }
 
-/** To measure the link for a person: no rate is enough to stop early, and three further probes are few bytes. */
+/** Measures the link for the user: no rate is high enough to stop early, and three further probes take few bytes. */
 const MEASURE = { enough: Infinity, budget: 1_000_000 };
 
-/** Bytes a second with which a layer is packed as strongly as possible: an archive for a remote engine has gzip's usual level. */
+/** A rate, in bytes a second, at which a layer is packed as strongly as possible: an archive for a remote engine uses gzip's default level. */
 const SLOW = 1;
 
 /**
- * Requests missing layers as for a transfer, and fetches none of them: finds out for each whether it would be sent whole or by delta, and how
- * many bytes that takes.
+ * Requests missing layers as for a transfer, but fetches none of them. Determines for each layer whether it would be sent whole or by delta,
+ * and how many bytes that takes.
  *
  * @param wanted diff IDs, bottom first
  */
@@ -60,7 +60,7 @@ export async function planLayers(
   }
 }
 
-/** Returns the layers by the sizes that the sender knows early: all that can be said without reading them. */
+/** Returns the layers with the sizes that the sender knows early: no more is known without reading the layers. */
 export function estimatedLayers({ about }: ReceiveOptions, wanted: readonly Digest[]): PlannedLayer[] {
   return wanted.map((diffId) => {
     const size = about.sizes?.[about.diffIds.indexOf(diffId)];
@@ -124,7 +124,7 @@ class LayerPlanner {
     const { fetch } = this.#requested;
     fetch.limit.refuse(size);
     const resumed = (await fetch.resumeCache?.bytesOf(digest)) ?? 0;
-    // A compressed layer is sent as it is stored, but goes into an archive for a remote engine.
+    // A compressed layer is sent as it is stored, but is part of an archive for a remote engine.
     const packed =
       digest === diffId
         ? await fetch.client.packedSize(fetch.repository, digest, this.#bytesPerSecond, fetch.signal)
@@ -133,7 +133,7 @@ class LayerPlanner {
   }
 }
 
-/** Returns the bytes that are left after those of an earlier run, which counts plain bytes of a layer that is packed. */
+/** Returns the bytes that are left after those of an earlier run. For a packed layer, these are plain bytes. */
 function bytesLeft(
   { bytes, isExact }: { bytes: number; isExact: boolean },
   resumed: number,

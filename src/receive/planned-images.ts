@@ -8,17 +8,17 @@ export class PlannedImages {
   readonly #isFoundBy: "chain" | "blob";
   readonly #images: (readonly Digest[])[] = [];
 
-  /** @param isFoundBy how the target finds a present layer: on the same layers below it only, or anywhere */
+  /** @param isFoundBy how the target finds a present layer: only on top of the same layers, or anywhere */
   constructor(isFoundBy: "chain" | "blob") {
     this.#isFoundBy = isFoundBy;
   }
 
-  /** Notes an image that would be stored. */
+  /** Adds an image that would be stored. */
   add(diffIds: readonly Digest[]): void {
     this.#images.push(diffIds);
   }
 
-  /** Returns the layers of an image that would not be there, bottom first. */
+  /** Returns the layers of an image that would not be present, bottom first. */
   without(diffIds: readonly Digest[], wanted: readonly Digest[]): Digest[] {
     const there = new Set(
       this.#isFoundBy === "blob"
@@ -29,7 +29,7 @@ export class PlannedImages {
   }
 }
 
-/** Returns how many of the lowest layers are the same. */
+/** Returns the number of lowest layers that are the same. */
 function sharedBelow(image: readonly Digest[], other: readonly Digest[]): number {
   const differs = other.findIndex((diffId, index) => image[index] !== diffId);
   return differs === -1 ? other.length : differs;

@@ -8,21 +8,21 @@ import { Failure } from "../output/errors.ts";
 import type { RegistryClient } from "../registry/registry-client.ts";
 import type { ReceiveOptions } from "./receive-options.ts";
 
-/** Manifest and config of the sender's image. */
+/** The manifest and config of the sender's image. */
 export interface ImageMetadata {
   manifest: ImageManifest;
   /** Raw. */
   config: Buffer;
 }
 
-/** Reads manifest and config through the tunnel, and verifies that they belong together and to the image of `about`. */
+/** Reads manifest and config through the tunnel, and verifies that they belong to each other and to the image of `about`. */
 export async function readImageMetadata(
   client: RegistryClient,
   { repository, tag }: Offer,
   { about }: ReceiveOptions,
 ): Promise<ImageMetadata> {
   try {
-    // Concurrently with the manifest, which may be available only after the last layer.
+    // Requested concurrently with the manifest, which may be available only after the last layer.
     const { configDigest } = about;
     const request = configDigest === undefined ? undefined : client.blobByDigest(repository, configDigest, MAX_CONFIG);
     const early = request?.catch(() => undefined); // requested again below, which throws its error
@@ -33,7 +33,7 @@ export async function readImageMetadata(
     const received = digest === configDigest ? await early : undefined;
     const config = received?.length === size ? received : await client.blob(repository, manifest.config, MAX_CONFIG);
     const { diffIds, platform } = parseConfig(config);
-    // Engines may leave out the variant of a platform.
+    // Engines may omit the variant of a platform.
     if (!matchesPlatform(platform, about.platform) && !matchesPlatform(about.platform, platform))
       throw new InvalidImage(
         `its config is for ${formatPlatform(platform)}, and ${formatPlatform(about.platform)} was offered`,

@@ -14,8 +14,8 @@ import { refuseWithoutRoom } from "./free-space.ts";
 import type { Target, TargetPlan } from "./target.ts";
 
 /**
- * Fetches the blobs of an image with its index that the target lacks, whatever platforms they are of, each once, verifies them by their digests,
- * and stores the image under a temporary name. An index is stored when all that is sent of it has arrived.
+ * Fetches the blobs of an image with its index that the target lacks, for all platforms, each once. Verifies them by their digests, and stores
+ * the image under a temporary name when all sent blobs have arrived.
  */
 export async function receiveIndex(
   target: IndexTarget,
@@ -49,7 +49,7 @@ export async function receiveIndex(
   }
 }
 
-/** Finds out what {@link receiveIndex} would do, and fetches nothing. */
+/** Determines the effect of {@link receiveIndex}, and fetches nothing. */
 export async function planIndex(
   target: IndexTarget,
   index: IndexContent,
@@ -81,7 +81,7 @@ async function fetchBlobs(options: ReceiveOptions, wanted: readonly Digest[], sp
   return files;
 }
 
-/** Verifies that a name leads to the sender's index, and that all that was sent of it is there. Returns its digest. */
+/** Verifies that a name refers to the sender's index, and that all sent blobs are present. Returns the digest of the index. */
 export async function verifyIndex(target: Target, name: string, index: IndexContent): Promise<Digest> {
   const { digest } = index.root.descriptor;
   const found = await target.indexes().digestOf(name, index);
@@ -93,26 +93,26 @@ export async function verifyIndex(target: Target, name: string, index: IndexCont
   );
 }
 
-/** Throws a Failure where an image with its index is asked for or offered, and this side cannot take it as it was asked. */
+/** Throws a Failure if an image with its index is requested or offered, and this side cannot store it as requested. */
 export function refuseIndex({ index }: About, { platform, platforms, maxSize }: Asked, target: Target): void {
   if (index === undefined) {
     if (platforms === undefined) return;
-    throw new Failure("refused", "the remote side sends one platform, and several were asked for", {
+    throw new Failure("refused", "the remote side sends one platform, and several were requested", {
       expected: "the image with its index",
       hint: "Install the same version on both sides.",
     });
   }
   if (platform !== undefined) {
-    throw new Failure("refused", "the remote side sends an index, and one platform was asked for", {
-      expected: "the image for that platform alone",
+    throw new Failure("refused", "the remote side sends an index, and one platform was requested", {
+      expected: "only the image for that platform",
       hint: "Install the same version on both sides.",
     });
   }
-  target.indexes(); // throws where it takes none
+  target.indexes(); // throws if the target stores no indexes
   if (maxSize === undefined) return;
   throw new Failure("refused", "--max-size cannot be enforced for an image with several platforms", {
     expected: "one platform, whose layers are unpacked while they are verified",
-    hint: "Leave --max-size out here, or --all-platforms and all but one --platform there.",
+    hint: "Leave --max-size out on this side, or --all-platforms and all but one --platform on the other side.",
   });
 }
 

@@ -14,7 +14,7 @@ export type Wanted = WantedLayers | WantedImage;
 
 /** The sender's answer to {@link Wanted}. */
 export interface OfferedLayers extends LayerAnnouncements {
-  /** Says whether the layers are announced. */
+  /** Contains whether the layers are announced. */
   offer: Offer;
 }
 
@@ -24,9 +24,9 @@ export interface ReceiveOptions {
   about: About;
   /** Sends a `want`, and resolves to the sender's offer. */
   obtain: (want: Wanted, onAnnounced?: (layer: AnnouncedLayer) => void) => Promise<OfferedLayers>;
-  /** Tells the sender that nothing is wanted, not even manifest and config. Does not wait for its answer. */
+  /** Reports to the sender that nothing is wanted, not even manifest and config. Does not wait for its answer. */
   decline: () => Promise<void>;
-  /** Whether `obtain` or `decline` may be called a second time, because present layers have disappeared meanwhile. */
+  /** Whether `obtain` or `decline` may be called a second time, because present layers have disappeared in the meantime. */
   allowsSecondWant: boolean;
   /** The first name that the image gets. */
   image: Reference;
@@ -34,20 +34,20 @@ export interface ReceiveOptions {
   names: readonly [Reference, ...Reference[]];
   runId: RunId;
   env: NodeJS.ProcessEnv;
-  /** Partial layers, also of earlier runs; undefined where they would save nothing. */
+  /** Partial layers, also of earlier runs; undefined if they would save nothing. */
   resumeCache: ResumeCache | undefined;
   output: Output;
   signal: AbortSignal;
   onProgress: (progress: Progress) => void;
   /** --max-size: bytes of all missing layers, uncompressed. */
   maxSize: number | undefined;
-  /** The reason why layers are not sent by delta; undefined: they may be. */
+  /** The reason why layers are not sent by delta; undefined if they may be. */
   noDeltaReason: WholeReason | undefined;
-  /** `always`: layers are sent by delta whenever that is possible. Undefined: when it is faster. */
+  /** `always`: layers are sent by delta whenever that is possible. If undefined, whenever that is faster. */
   delta: "always" | undefined;
-  /** Both sides are in this process: the link is behind an engine's API. */
+  /** True if both sides are in this process: the link is that of an engine's API. */
   isOneProcess?: boolean;
-  /** --bwlimit of this side, bytes a second; 0 or undefined: no limit. */
+  /** --bwlimit of this side, in bytes a second; 0 or undefined for no limit. */
   bwlimit: number | undefined;
 }
 
@@ -56,7 +56,7 @@ export interface EngineReceiveOptions extends ReceiveOptions {
   info: EngineInfo;
 }
 
-/** Returns the digests of the blobs in the manifest or index to preserve, by diff ID; undefined when there is none. */
+/** Returns the digests of the blobs in the manifest or index to preserve, by diff ID; undefined if there is none. */
 export function namedBlobs({ diffIds, manifest, index }: About): ReadonlyMap<Digest, Digest> | undefined {
   if (index !== undefined) return new Map(diffIds.map((digest) => [digest, digest]));
   return manifest && new Map(manifest.layers.map(({ digest }, index) => [diffIds[index] ?? "", digest]));

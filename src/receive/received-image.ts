@@ -2,14 +2,14 @@ import type { Result } from "../conversation/messages.ts";
 import type { Digest } from "../image/digest.ts";
 import type { NamesToGive } from "./names-to-give.ts";
 
-/** An image in the target under a temporary name, which disposal removes; or under its ID, if it was present before. */
+/** An image in the target under a temporary name, which disposal removes, or under its ID if it was present before. */
 export interface ReceivedImage extends AsyncDisposable {
   name: string;
-  /** It needs no further verification. */
+  /** True if it needs no further verification. */
   isVerified?: boolean;
   /**
-   * The ID that the image must have: the digest of its config, or of its manifest in a containerd store. Undefined when a containerd store
-   * has pulled it from the registry, because the ID may be that of an index.
+   * The ID that the image must have: the digest of its config, or of its manifest in a containerd store. Undefined if a containerd store has
+   * pulled the image from the registry, because the ID may be that of an index.
    */
   id?: Digest;
   layersSent: number;
@@ -18,7 +18,7 @@ export interface ReceivedImage extends AsyncDisposable {
   bytesPresent: number;
   /** Plain bytes of the other layers that were found in delta bases. */
   bytesFound?: number;
-  /** Bytes of the archive that holds it. */
+  /** Bytes of the archive that contains the image. */
   archiveBytes?: number;
 }
 
@@ -27,7 +27,7 @@ export type LayerCounts = Pick<ReceivedImage, "layersSent" | "layersPresent" | "
 /**
  * Counts the layers for the summary.
  *
- * @param sizes of the layers' blobs in bytes, bottom first
+ * @param sizes the sizes of the layers' blobs in bytes, bottom first
  * @param isSent whether each layer came through the tunnel
  */
 export function countLayers(sizes: readonly number[], isSent: readonly boolean[]): LayerCounts {

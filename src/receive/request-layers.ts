@@ -14,13 +14,13 @@ import type { FetchOptions } from "./incoming-layer.ts";
 import { readImageMetadata, type ImageMetadata } from "./read-image-metadata.ts";
 import { namedBlobs, type ReceiveOptions } from "./receive-options.ts";
 
-/** The requested layers. Dispose of it when they are fetched. */
+/** The requested layers. Dispose of this when they have been fetched. */
 export interface RequestedLayers extends Disposable {
   /** Each wanted layer once, as soon as it can be fetched. */
   layers: Queue<AnnouncedLayer>;
-  /** Those of them that the sender can cut. */
+  /** The layers among them that the sender can cut. */
   cuttable: Queue<AnnouncedLayer>;
-  /** Returns a choice between whole and delta for the cuttable layers. */
+  /** Returns the choice between whole and by delta for the cuttable layers. */
   deltaChoice: (speed: RebuildSpeed) => DeltaChoice;
   fetch: FetchOptions;
   /** Measures the link. */
@@ -31,17 +31,17 @@ export interface RequestedLayers extends Disposable {
   metadata: () => Promise<ImageMetadata>;
 }
 
-/** Returns a client of the registry of an offer. Dispose of it. */
+/** Returns a client of the registry of an offer. The caller disposes of it. */
 export function clientFor({ credentials }: Offer, { tunnel, signal }: ReceiveOptions): RegistryClient {
   return new RegistryClient({ connect: () => tunnel.connect(REGISTRY_SERVICE), credentials, signal });
 }
 
 /**
- * Requests missing layers from the sender. It announces each layer when it can be fetched, while it exports others; or it has all of them
- * in a registry, whose manifest names them.
+ * Requests missing layers from the sender. The sender announces each layer when it can be fetched, while it exports others. Alternatively it
+ * has all layers in a registry, whose manifest names them.
  *
  * @param wanted diff IDs, bottom first
- * @param deltaBases with which layers may be sent by delta
+ * @param deltaBases the delta bases with which layers may be sent by delta
  */
 export async function requestLayers(
   options: ReceiveOptions,
@@ -63,7 +63,7 @@ export async function requestLayers(
   const client = clientFor(offer, options);
   const rate = linkRate(client, offer, options);
   const metadata = memoize(async () => await readImageMetadata(client, offer, options));
-  if (offer.unread !== true && options.about.index === undefined) metadata().catch(() => {}); // requested early, which saves a round trip after the last layer; the caller handles it
+  if (offer.unread !== true && options.about.index === undefined) metadata().catch(() => {}); // requested early, which saves a round trip after the last layer; the caller handles the error
   const common = {
     cuttable,
     deltaChoice: (speed: RebuildSpeed) => deltaChoice(speed, rate, options),

@@ -16,40 +16,40 @@ type NonEmpty<T> = readonly [T, ...T[]];
 export interface Target extends AsyncDisposable {
   /** For messages. */
   readonly address: string;
-  /** Counts the bytes read and written there, to detect progress; of an engine, see `Engine`. */
+  /** The bytes read and written at the location, to detect progress; for an engine, see `Engine`. */
   readonly moved?: number;
   /** Bytes of the archive that were written. */
   readonly written?: number | undefined;
   /** `os/arch` of the engine; undefined without one. */
   readonly platform?: Platform;
-  /** What is loaded there is compressed on the way: the engine is behind one connection. */
+  /** True if loaded data is compressed in transit: the engine is reached over one connection. */
   readonly compressesLoads?: boolean;
-  /** Returns the names as this target writes them, each once. Throws a `usage` Failure for a name that it cannot hold. */
+  /** Returns the names in the notation of this target, each once. Throws a `usage` Failure for a name that the target cannot store. */
   namesFor(images: NonEmpty<Reference>): NonEmpty<string>;
   /** Removes the leftovers of killed runs, and returns their names. */
   tidy(): Promise<Leftover[]>;
-  /** Returns how images with an index are stored. Throws a `refused` Failure where the target keeps one platform of an image. */
+  /** Returns the part of the target that stores images with an index. Throws a `refused` Failure if the target stores one platform of an image. */
   indexes(): IndexTarget;
   /** Receives the missing layers, and stores the image under a temporary name. The caller disposes of the result. */
   receive(options: ReceiveOptions): Promise<ReceivedImage>;
-  /** Finds out what {@link receive} would do, with as little as that needs. Rejects as it would. */
+  /** Determines the effect of {@link receive} with as few requests as possible. Rejects with the same errors. */
   plan(options: ReceiveOptions): Promise<TargetPlan>;
-  /** Returns the image under a name. */
+  /** Returns the image with a name. */
   inspect(name: string): Promise<{ id: string; diffIds: Digest[] } | undefined>;
-  /** Returns the digest of the stored manifest under a name. Undefined in a target that keeps no manifests. */
+  /** Returns the digest of the stored manifest with a name. Not defined for a target that stores no manifests. */
   manifestOf?(name: string, of: { platform: Platform; runId: RunId }): Promise<Digest | undefined>;
-  /** Removes older images of the repositories of these names, because of --keep. Left out by targets without an engine. */
+  /** Removes older images of the repositories of these names, because of --keep. Not defined for targets without an engine. */
   removeOld?(images: NonEmpty<Reference>, keep: number, arrived: string): Promise<OldImages>;
-  /** Returns the names that {@link removeOld} would remove. `ids`: those that the image may have here. */
+  /** Returns the names that {@link removeOld} would remove. `ids`: the IDs that the image may have in this target. */
   oldNames?(images: NonEmpty<Reference>, keep: number, ids: readonly string[]): Promise<string[]>;
-  /** Gives the received image its names, which other images lose. */
+  /** Gives the received image its names, and removes them from other images. */
   tag(from: string, to: NonEmpty<string>): Promise<void>;
 }
 
-/** What a target would do with an image. */
+/** The effect that the transfer of an image would have on a target. */
 export interface TargetPlan extends PlannedLayers {
   store: StoreName;
   room: PlannedRoom[];
-  /** ID of the image, which is there already. Left out: it is not there, or that is not known. */
+  /** The ID of the image if it is already present; undefined if it is missing, or if that is not known. */
   id?: string;
 }

@@ -5,9 +5,9 @@ import type { RunId } from "../run/run-id.ts";
 import type { Target } from "./target.ts";
 
 /**
- * Verifies that the image under `name` has the sender's config and layers, all of them, in order. Returns its ID.
+ * Verifies that the image with the name `name` has the sender's config, and all of the sender's layers in order. Returns its ID.
  *
- * @param id that it must have; undefined where the store alone knows it.
+ * @param id the ID that it must have; undefined if only the store knows it
  * @throws Failure `not-verified`
  */
 export async function verifyStored(
@@ -28,8 +28,8 @@ export async function verifyStored(
 }
 
 /**
- * Verifies that the image under `name` has the sender's manifest, where the sender has sent one to be kept.
- * Returns the digest of the manifest, where it is known.
+ * Verifies that the image with the name `name` has the sender's manifest, if the sender has sent a manifest to preserve.
+ * Returns the digest of the manifest, if it is known.
  *
  * @throws Failure `not-verified`
  */
@@ -40,7 +40,7 @@ export async function verifyManifest(
   runId: RunId,
 ): Promise<Digest | undefined> {
   if (manifest === undefined) {
-    // An engine would be asked once more, and has the digest as the ID if it keeps manifests.
+    // An engine would need another request, and uses the digest as the ID if it stores manifests.
     const isEngine = target.platform !== undefined;
     return isEngine ? undefined : await target.manifestOf?.(name, { platform, runId });
   }
@@ -53,7 +53,7 @@ export async function verifyManifest(
       : `the image's manifest in the store is ${found}, not the sender's`,
     {
       expected: `${digest}, because of --preserve-digest`,
-      hint: "Leave --preserve-digest out: the image then has the same config and layers, and a manifest of its own.",
+      hint: "Leave --preserve-digest out: the image then has the same config and layers, and a new manifest.",
     },
   );
 }

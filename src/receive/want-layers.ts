@@ -5,12 +5,12 @@ import type { OfferedLayers, ReceiveOptions, Wanted } from "./receive-options.ts
 
 export interface WantLayersOptions {
   packing: Pick<Want, "codecs" | "compress">;
-  /** Called with the count of missing layers before each `want`; undefined where the target finds them out by itself. */
+  /** Called with the number of missing layers before each `want`; undefined if the engine determines them by itself. */
   onWant: (missing: number | undefined) => void;
   signal: AbortSignal;
 }
 
-/** Returns the functions by which a target tells the sender which layers it wants. */
+/** Returns the functions by which a target requests layers from the sender. */
 export function wantLayers(
   tunnel: ReceiveOptions["tunnel"],
   { packing, onWant, signal }: WantLayersOptions,
@@ -18,7 +18,7 @@ export function wantLayers(
   let unread: Promise<unknown> | undefined;
   return {
     async decline() {
-      unread = tunnel.next("offer"); // of nothing
+      unread = tunnel.next("offer"); // the offer of nothing
       unread.catch(() => {});
       onWant(0);
       await tunnel.send(wantMessage({ kind: "nothing", ...packing }));

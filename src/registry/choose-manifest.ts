@@ -2,10 +2,10 @@ import type { Descriptor, Index } from "../image/manifest.ts";
 import { formatPlatform, type Platform } from "../image/platform.ts";
 import { Failure } from "../output/errors.ts";
 
-/** The most platforms in a message. */
+/** The maximum number of platforms in a message. */
 const MAX_LISTED = 10;
 
-/** Chooses an index's manifest for a platform. Throws an `image-not-found` Failure when there is none. */
+/** Chooses an index's manifest for a platform. Throws an `image-not-found` Failure if there is none. */
 export function chooseManifest({ manifests }: Index, wanted: Platform): Descriptor {
   const { os, architecture, variant } = wanted;
   const fitting = manifests.filter(({ platform }) => platform?.os === os && platform?.architecture === architecture);

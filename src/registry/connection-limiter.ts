@@ -2,25 +2,25 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 
 export interface ConnectionLimits {
-  /** The most unauthenticated connections; a further one closes the oldest, because it may be the engine's. */
+  /** The maximum number of unauthenticated connections. A further connection closes the oldest, because the new one may be the engine's. */
   unauthenticated: number;
-  /** The most authenticated connections. An engine opens one for each blob under way, and a few more. */
+  /** The maximum number of authenticated connections. An engine opens one for each blob in transit, and a few more. */
   authenticated: number;
-  /** ms in which a connection must authenticate. */
+  /** ms within which a connection must authenticate. */
   timeout: number;
 }
 
 const LIMITS: ConnectionLimits = { unauthenticated: 128, authenticated: 128, timeout: 5_000 };
-/** ms that a refused client gets to read the answer: closing at once resets the connection, and the answer is lost. */
+/** ms that a refused client gets to read the answer: closing immediately would reset the connection, and the answer would be lost. */
 const TIME_TO_READ = 500;
 
 /**
- * Keeps clients without the password from taking the connections of those that know it: every user of this machine can connect to a port of
- * 127.0.0.1. A connection is unauthenticated until a request on it has shown the password.
+ * Prevents clients without the password from using up the connections of clients with the password: every user of this machine can connect to
+ * a port of 127.0.0.1. A connection is unauthenticated until a request on it has contained the password.
  */
 export class ConnectionLimiter {
   readonly #limits: ConnectionLimits;
-  /** With the timer that closes each; the oldest first. */
+  /** The connections, each with the timer that closes it; the oldest first. */
   readonly #unauthenticated = new Map<Duplex, NodeJS.Timeout>();
   readonly #authenticated = new Set<Duplex>();
 
@@ -42,7 +42,7 @@ export class ConnectionLimiter {
     });
   }
 
-  /** Counts the connection of a request with the password as authenticated. Returns false when there are too many: refuse the request. */
+  /** Counts the connection of a request with the password as authenticated. Returns false if there are too many; the caller refuses the request. */
   admit({ socket }: IncomingMessage): boolean {
     if (this.#authenticated.has(socket)) return true;
     if (this.#authenticated.size >= this.#limits.authenticated) return false;

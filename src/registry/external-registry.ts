@@ -8,8 +8,8 @@ import { passwordProxy, allowWrites } from "./password-proxy.ts";
 import type { RegistryChoice, RegistryOptions, TemporaryRegistry } from "./temporary-registry.ts";
 
 /**
- * Uses a running registry as the temporary registry, and leaves in it what is pushed, below `docker-over-ssh/`. An engine on this machine
- * pushes to it directly. An engine behind ngrok may only write below `docker-over-ssh/`, with a password made for this run.
+ * Uses a running registry as the temporary registry. Pushed content stays in it, below `docker-over-ssh/`. An engine on this machine
+ * pushes to it directly. An engine behind ngrok may only write below `docker-over-ssh/`, with a password that is created for this run.
  */
 export async function useExternalRegistry(
   choice: Extract<RegistryChoice, { kind: "external" }>,
@@ -20,7 +20,9 @@ export async function useExternalRegistry(
   await requireRegistry(url, address, signal);
   const gone = new AbortController();
   const reportUnreachable = (reason: string): void =>
-    gone.abort(new Failure("registry-unavailable", `the registry at ${address} is gone: ${reason}`, EXPECTED));
+    gone.abort(
+      new Failure("registry-unavailable", `the registry at ${address} is no longer available: ${reason}`, EXPECTED),
+    );
   const exposed =
     choice.ngrok === undefined ? undefined : await expose(choice.ngrok, url, reportUnreachable, onProgress);
   return {
@@ -37,7 +39,7 @@ export async function useExternalRegistry(
 
 type ExposedRegistry = PublicAddress & { credentials: Credentials };
 
-/** Opens a public address that leads to the registry through a password proxy. */
+/** Opens a public address that connects to the registry through a password proxy. */
 async function expose(
   token: string | true,
   target: string,
@@ -58,7 +60,7 @@ async function expose(
       host: address.host,
       credentials,
       async [Symbol.asyncDispose]() {
-        // An address that cannot be closed leads nowhere when the proxy is closed.
+        // An address that cannot be closed is harmless when the proxy is closed.
         await Promise.resolve(address[Symbol.asyncDispose]()).catch(() => {});
         await proxy[Symbol.asyncDispose]();
       },
@@ -74,7 +76,7 @@ const EXPECTED = {
   hint: "Start one (docker run -d -p 127.0.0.1:5000:5000 registry:2), or let docker-over-ssh start one with --registry container.",
 };
 
-/** Rejects with a `registry-unavailable` Failure when no registry without a password answers. */
+/** Rejects with a `registry-unavailable` Failure unless a registry without a password answers. */
 async function requireRegistry(url: string, address: string, signal: AbortSignal): Promise<void> {
   const { state, reason } = await pingRegistry(url, undefined, signal);
   if (state === "ready") return;

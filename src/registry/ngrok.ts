@@ -1,8 +1,8 @@
 import { Failure, messageOf } from "../output/errors.ts";
 
-/** A public address that leads to a port of this machine. Disposing closes it. */
+/** A public address that connects to a port of this machine. Disposing closes it. */
 export interface PublicAddress extends AsyncDisposable {
-  /** Host, with a port unless it is the scheme's default. */
+  /** The host, with the port unless that is the scheme's default. */
   readonly host: string;
 }
 
@@ -19,7 +19,7 @@ export async function openPublicAddress(port: number, token: string | true): Pro
     const url = listener.url();
     if (url === null) {
       await listener.close();
-      throw new Error("ngrok gave no address");
+      throw new Error("ngrok returned no address");
     }
     return { host: new URL(url).host, [Symbol.asyncDispose]: () => listener.close() };
   } catch (error) {
@@ -27,7 +27,7 @@ export async function openPublicAddress(port: number, token: string | true): Pro
     const message = token === true ? messageOf(error) : messageOf(error).replaceAll(token, "[token]");
     throw new Failure("registry-unavailable", `ngrok did not open a public address: ${message}`, {
       expected: "DOCKER_REGISTRY_NGROK to hold a valid auth token, and ngrok's cloud to be reachable",
-      hint: "Check the token; or, where the engine is on this machine, unset DOCKER_REGISTRY_NGROK.",
+      hint: "Check the token; or, if the engine is on this machine, unset DOCKER_REGISTRY_NGROK.",
     });
   }
 }
@@ -41,7 +41,7 @@ async function loadNgrok(): Promise<typeof import("@ngrok/ngrok")> {
       "registry-unavailable",
       "DOCKER_REGISTRY_NGROK is set, but the optional package @ngrok/ngrok is not installed",
       {
-        expected: "@ngrok/ngrok beside docker-over-ssh",
+        expected: "@ngrok/ngrok next to docker-over-ssh",
         hint: "npm install --global @ngrok/ngrok, or unset DOCKER_REGISTRY_NGROK.",
         cause: error,
       },

@@ -8,7 +8,7 @@ import { asSocket } from "../streams/bridge.ts";
 import { basicAuth, isAuthorized } from "./password.ts";
 import { ConnectionLimiter } from "./connection-limiter.ts";
 
-/** Asks for a password in front of a registry that has none, or whose password others may know. */
+/** Requires a password in front of a registry that has none, or whose password others may know. */
 export interface PasswordProxy extends AsyncDisposable {
   /** Answers HTTP on a stream, without a port. Owns the stream. */
   accept(stream: Duplex): void;
@@ -22,13 +22,13 @@ export interface PasswordProxyOptions {
   credentials: Credentials;
   /** The credentials that the registry itself needs. */
   upstream?: Credentials | undefined;
-  /** Whether a request may pass, by method and path; others are answered with 403. */
+  /** Returns whether a request may pass, by method and path. The proxy answers other requests with 403. */
   allows: (method: string, path: string) => boolean;
-  /** Called when the registry cannot be reached. */
+  /** Called if the registry cannot be reached. */
   onUnreachable: (error: Error) => void;
 }
 
-/** Allows reading one repository: the receiver must not see the sender's other images. */
+/** Allows reading one repository, because the receiver must not see the sender's other images. */
 export function allowReads(repository: string): PasswordProxyOptions["allows"] {
   return (method, path) => (method === "GET" || method === "HEAD") && isWithin(path, repository);
 }
@@ -38,7 +38,7 @@ export function allowWrites(repository: string): PasswordProxyOptions["allows"] 
   return (_, path) => isWithin(path, repository);
 }
 
-/** Whether a path is `/v2/`, the check for a registry, or below the repository. Rejects paths that a registry may normalise. */
+/** Returns whether a path is `/v2/`, which checks for a registry, or below the repository. Rejects paths that a registry may normalise. */
 function isWithin(path: string, repository: string): boolean {
   const [withoutQuery = ""] = path.split("?", 1);
   if (/%|\/\.\.?(?:\/|$)|\/\//.test(withoutQuery)) return false;
@@ -46,7 +46,7 @@ function isWithin(path: string, repository: string): boolean {
 }
 
 /**
- * Forwards requests with `credentials` (RFC 7617) to the registry, without their Authorization header, and answers others with 401. Keeps
+ * Forwards requests with `credentials` (RFC 7617) to the registry, without their Authorization header, and answers others with 401. Preserves
  * the Host header, because a registry builds its upload URLs from it.
  */
 export function passwordProxy(options: PasswordProxyOptions): PasswordProxy {
@@ -86,7 +86,7 @@ export function passwordProxy(options: PasswordProxyOptions): PasswordProxy {
   };
 }
 
-/** Checks a request, and gives it the registry's own credentials. Otherwise answers it with an error, and returns false. */
+/** Checks a request. If it is allowed, adds the registry's own credentials; otherwise answers with an error, and returns false. */
 function isAllowed(
   request: IncomingMessage,
   response: ServerResponse,

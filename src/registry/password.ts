@@ -1,7 +1,7 @@
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import type { Credentials } from "../engine/engine-images.ts";
 
-/** Makes a password for one run: 192 random bits, in characters that need no quoting. */
+/** Creates a password for one run: 192 random bits, in characters that need no quoting. */
 export function newCredentials(): Credentials {
   return { username: "docker-over-ssh", password: randomBytes(24).toString("base64url") };
 }
@@ -11,7 +11,7 @@ export function basicAuth({ username, password }: Credentials): string {
   return `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`;
 }
 
-/** Whether a request's Authorization header is right. Takes the same time whatever part of it is right. */
+/** Returns whether a request's Authorization header is correct. Takes the same time whatever part of it is correct. */
 export function isAuthorized(header: string | undefined, credentials: Credentials): boolean {
   const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
   return timingSafeEqual(digest(header ?? ""), digest(basicAuth(credentials)));

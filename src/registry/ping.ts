@@ -8,12 +8,12 @@ import { basicAuth } from "./password.ts";
 /** ms */
 const ANSWER_TIMEOUT = 10_000;
 
-/** Neither Node's global agent nor fetch: with NODE_USE_ENV_PROXY these use HTTP_PROXY, even for 127.0.0.1. */
+/** Node's global agent and fetch are not used, because with NODE_USE_ENV_PROXY they use HTTP_PROXY, even for 127.0.0.1. */
 const agent = new Agent();
 
 export type RegistryState = "ready" | "asks-for-password" | "not-a-registry" | "unreachable";
 
-/** Requests `url`/v2/ (OCI distribution spec 1.1, "end-1") within `timeout` ms, without following redirects. Rejects only when aborted. */
+/** Requests `url`/v2/ (OCI distribution spec 1.1, "end-1") within `timeout` ms, without following redirects. Rejects only if aborted. */
 export async function pingRegistry(
   url: string,
   credentials: Credentials | undefined,
@@ -23,7 +23,7 @@ export async function pingRegistry(
   using late = deadline(timeout, signal);
   try {
     const { statusCode, headers } = await get(`${url}/v2/`, credentials, late.signal);
-    // Distribution sends this header since version 2; the OCI spec dropped it, so a plain 200 is accepted as well.
+    // Distribution sends this header since version 2. The OCI spec dropped it, so a plain 200 is accepted as well.
     const isRegistry = headers["docker-distribution-api-version"] === "registry/2.0";
     if (statusCode === 200) return { state: "ready", reason: "" };
     if (statusCode === 401 && (isRegistry || headers["www-authenticate"] !== undefined))

@@ -13,7 +13,7 @@ export interface RegistryPushOptions {
   name: string;
   /** `os/arch[/variant]` to push. */
   platform: Platform;
-  /** The image has several platforms, and only `platform` is pushed. */
+  /** True if the image has several platforms, and only `platform` is pushed. */
   onlyPlatform: boolean;
   signal: AbortSignal;
   onProgress: (progress: Progress) => void;
@@ -38,7 +38,7 @@ export async function pushIntoRegistry(
       signal: stop,
       onProgress: (line) => {
         if (layers.add(line)) onProgress(layers.progress);
-        // An engine tries five times, 5 to 25 s apart, even when the registry's disk is full.
+        // An engine tries five times, 5 to 25 s apart, even if the registry's disk is full.
         if (line.status.startsWith("Retrying"))
           void hasFullDisk(registry).then((isFull) => isFull && full.abort(noSpace(image)));
       },
@@ -52,7 +52,7 @@ export async function pushIntoRegistry(
   }
 }
 
-/** Looks for a full disk in the registry's log: an engine reports it as "500 Internal Server Error". */
+/** Looks for a full disk in the registry's log, because an engine only reports it as "500 Internal Server Error". */
 async function hasFullDisk(registry: TemporaryRegistry): Promise<boolean> {
   return /no space left on device/i.test(await registry.readLogs().catch(() => ""));
 }

@@ -1,7 +1,7 @@
 import { InvalidImage } from "../image/invalid-image.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 
-/** The sender cannot cut the layer: nothing of it has been cut, and it can be fetched whole as it was announced. */
+/** The sender cannot cut the layer. No part of it has been cut, so it can be fetched whole as announced. */
 export class NoRecipe extends Error {
   override readonly name = "NoRecipe";
 }
@@ -9,7 +9,7 @@ export class NoRecipe extends Error {
 /** Status 404. */
 export class NotFound extends Error {}
 
-/** The Failure for a request that got no usable answer. */
+/** Returns the Failure for a request that got no usable answer. */
 export function requestFailure(path: string, error: unknown): Failure {
   return new Failure("registry-unavailable", `the temporary registry did not give ${path}: ${messageOf(error)}`, {
     expected: "the content that the sending side has offered",
@@ -18,7 +18,7 @@ export function requestFailure(path: string, error: unknown): Failure {
   });
 }
 
-/** The Failure for content that does not match its digest or its size. */
+/** Returns the Failure for content that does not match its digest or its size. */
 export function mismatch(what: string): Failure {
   return new Failure("not-verified", `the sending side's registry sent invalid content: ${what}`, {
     expected: "content that has the digest and the size of its descriptor",
@@ -26,7 +26,7 @@ export function mismatch(what: string): Failure {
   });
 }
 
-/** Runs a parser, and throws a Failure for its `InvalidImage`. */
+/** Calls a parser, and throws a Failure for its `InvalidImage`. */
 export function parsed<T>(parse: () => T): T {
   try {
     return parse();

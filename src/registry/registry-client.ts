@@ -30,9 +30,9 @@ const MANIFEST_TYPES = [
   MEDIA_TYPE.dockerIndex,
 ].join(", ");
 const PACKED = { "accept-encoding": PACKED_ENCODING };
-/** Connections at a time: the layers fetched at once, a recipe, and manifest and config, which wait for the last layer. */
+/** Connections at a time: the layers that are fetched concurrently, a recipe, and manifest and config, which wait for the last layer. */
 const MAX_CONNECTIONS = 8;
-/** An index may name another one; no tool nests more than one, and a circle must end. */
+/** An index may name another index. No tool nests more than one, and a cycle must end. */
 const MAX_DEPTH = 3;
 
 export interface RegistryClientOptions {
@@ -49,20 +49,20 @@ export interface StreamOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** A blob's bytes from the offset `first`, which is not behind the requested one. */
+/** A blob's bytes from the offset `first`, which is not after the requested offset. */
 export interface BlobStream {
   first: number;
   bytes: Readable;
 }
 
-/** Reads from a registry (OCI distribution spec 1.1, "Pull") over the connections that it is given. */
+/** Reads from a registry (OCI distribution spec 1.1, "Pull") over connections that the caller provides. */
 export class RegistryClient {
   readonly #agent: Agent;
   readonly #options: RegistryClientOptions;
 
   constructor(options: RegistryClientOptions) {
     this.#options = options;
-    // A connection costs one stream of the tunnel, and Node keeps only real sockets alive.
+    // A connection costs only one stream of the tunnel, and Node can only keep real sockets alive.
     this.#agent = new Agent({ keepAlive: false, maxSockets: MAX_CONNECTIONS });
     this.#agent.createConnection = () => asSocket(options.connect());
   }
@@ -96,7 +96,7 @@ export class RegistryClient {
   }
 
   /**
-   * Fetches a blob as a stream, which is not verified. Unpacks it if it is packed for the transfer (Content-Encoding, RFC 9110, 8.4). The
+   * Fetches a blob as a stream, without verification. Unpacks it if it is packed for the transfer (Content-Encoding, RFC 9110, 8.4). The
    * caller reads the stream to its end, or destroys it.
    */
   async stream(repository: string, digest: Digest, { from = 0, signal }: StreamOptions = {}): Promise<BlobStream> {
@@ -106,15 +106,15 @@ export class RegistryClient {
     const first = response.statusCode === 206 ? offsetOf(response) : 0; // a server may ignore a range
     if (first > from) {
       response.destroy();
-      throw mismatch(`another part of the blob ${digest} than was asked for`);
+      throw mismatch(`another part of the blob ${digest} than the requested part`);
     }
     if (response.headers["content-encoding"] !== PACKED_ENCODING) return { first, bytes: response };
     return { first, bytes: Readable.from(unpack(response), { objectMode: false }) };
   }
 
   /**
-   * Fetches a layer's recipe while the sender cuts the layer; otherwise as {@link stream}. Rejects with {@link NoRecipe} if it cannot.
-   * `onPacked` receives the bytes of each chunk as it comes.
+   * Fetches a layer's recipe while the sender cuts the layer, otherwise like {@link stream}. Rejects with {@link NoRecipe} if the sender cannot
+   * cut it. `onPacked` receives the size of each chunk when it arrives.
    */
   async recipe(
     repository: string,
@@ -132,7 +132,7 @@ export class RegistryClient {
     return Readable.from(unpack(countBytes(response as AsyncIterable<Buffer>, onPacked)), { objectMode: false });
   }
 
-  /** Fetches the pieces of a layer that the list `missing` names, one after the other. */
+  /** Fetches the pieces of a layer in the list `missing`, one after the other. */
   async pieces(repository: string, digest: Digest, missing: Buffer, signal?: AbortSignal): Promise<Readable> {
     const path = `/v2/${repository}/_delta/pieces/${digest}`;
     const response = await this.#get(path, PACKED, signal, { method: "POST", body: missing });
@@ -144,7 +144,7 @@ export class RegistryClient {
     return await this.#get(`/v2/${repository}/_delta/probe?bytes=${bytes}`, {}, signal);
   }
 
-  /** Fetches the size of a blob that was announced without it. */
+  /** Fetches the size of a blob that was announced without a size. */
   async sizeOf(repository: string, digest: Digest, signal?: AbortSignal): Promise<number> {
     const response = await this.#get(`/v2/${repository}/blobs/${digest}`, {}, signal, { method: "HEAD" });
     response.resume();
@@ -153,13 +153,13 @@ export class RegistryClient {
     throw mismatch(`the size of the blob ${digest}`);
   }
 
-  /** Fetches the bytes that a blob would take on a link of this rate, bytes a second: as it is stored, or packed. */
+  /** Fetches the number of bytes that a blob would take on a link of this rate (bytes a second): as stored, or packed. */
   async packedSize(repository: string, digest: Digest, rate: number, signal?: AbortSignal): Promise<PackedSize> {
     const path = `/v2/${repository}/_size/packed/${digest}?rate=${Math.round(rate)}`;
     return await sizeIn(await this.#get(path, {}, signal));
   }
 
-  /** Fetches the bytes that missing pieces would take on the link. */
+  /** Fetches the number of bytes that missing pieces would take on the link. */
   async piecesSize(repository: string, digest: Digest, missing: Buffer, signal?: AbortSignal): Promise<number> {
     const path = `/v2/${repository}/_size/pieces/${digest}`;
     return (await sizeIn(await this.#get(path, {}, signal, { method: "POST", body: missing }))).bytes;
@@ -202,7 +202,7 @@ export class RegistryClient {
       });
       outgoing.end(body);
       const [response] = (await once(outgoing, "response")) as [IncomingMessage];
-      outgoing.on("error", () => {}); // from here on, the response has the error
+      outgoing.on("error", () => {}); // from now on, the response reports the error
       if (response.statusCode === 200 || (response.statusCode === 206 && "range" in headers)) return response;
       response.destroy();
       throw new (response.statusCode === 404 ? NotFound : Error)(`status ${response.statusCode}`);
@@ -217,7 +217,7 @@ export class RegistryClient {
   }
 }
 
-/** Returns the offset of a partial answer (Content-Range, RFC 9110, 14.4); Infinity when it names none. */
+/** Returns the offset of a partial answer (Content-Range, RFC 9110, 14.4); Infinity if it contains none. */
 function offsetOf({ headers }: IncomingMessage): number {
   const [, first] = /^bytes ([0-9]{1,15})-/.exec(headers["content-range"] ?? "") ?? [];
   return first === undefined ? Infinity : Number(first);

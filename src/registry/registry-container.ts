@@ -13,9 +13,9 @@ import type { RegistryOptions, TemporaryRegistry } from "./temporary-registry.ts
 const IMAGE = "registry:2";
 const HTPASSWD = "/docker-over-ssh/htpasswd";
 const PORT = 5000;
-/** bcrypt's lowest: the password has 192 random bits, and the registry hashes it for each request. */
+/** The lowest cost of bcrypt: the password has 192 random bits, and the registry hashes it for each request. */
 const BCRYPT_COST = 4;
-/** ms until the registry must answer. */
+/** ms within which the registry must answer. */
 const READY_TIMEOUT = 30_000;
 /** ms between two requests. */
 const READY_INTERVAL = 50;
@@ -23,8 +23,8 @@ const READY_INTERVAL = 50;
 const READY_REQUEST_TIMEOUT = 1_000;
 
 /**
- * Starts `registry:2` with a password made for this run, on a port of 127.0.0.1 that the engine picks (no race for it), and waits until it
- * answers. Pulls the image if the engine lacks it.
+ * Starts `registry:2` with a password that is created for this run, on a port of 127.0.0.1 that the engine chooses (which avoids a race for
+ * the port), and waits until it answers. Pulls the image if the engine lacks it.
  */
 export async function startRegistryContainer(engine: Engine, options: RegistryOptions): Promise<TemporaryRegistry> {
   const { signal } = options;

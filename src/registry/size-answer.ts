@@ -1,12 +1,12 @@
 import type { PackedSize } from "../packing/packed-sizes.ts";
 import { mismatch } from "./registry-client-errors.ts";
 
-/** Characters of an answer. */
+/** The maximum length of an answer in characters. */
 const MAX_ANSWER = 200;
-/** Bytes. No layer comes near it. */
+/** Bytes. No layer is nearly as large. */
 const MAX_SIZE = 2 ** 50;
 
-/** Parses the answer to a question for the size of a blob or of pieces. Throws a Failure: it is untrusted input. */
+/** Parses the answer to a request for the size of a blob or of pieces, which is untrusted input. Throws a Failure. */
 export async function sizeIn(answer: AsyncIterable<Buffer>): Promise<PackedSize> {
   let text = "";
   for await (const chunk of answer) if ((text += chunk.toString("utf8")).length > MAX_ANSWER) break;

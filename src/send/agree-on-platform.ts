@@ -2,10 +2,10 @@ import type { Ask } from "../conversation/ask.ts";
 import { formatPlatform, matchesPlatform, type Platform } from "../image/platform.ts";
 import { Failure } from "../output/errors.ts";
 
-/** Returns the platform that both sides mean, if one of them named any. Throws a `usage` Failure for two that differ. */
+/** Returns the platform that either side has named, if any. Throws a `usage` Failure if the two sides contradict each other. */
 export function agreeOnPlatform(ask: Ask, platform: Platform | undefined): Platform | undefined {
   if (ask.platform === undefined) return platform;
-  // The more precise one: linux/arm64 and linux/arm64/v8 do not contradict each other.
+  // Returns the more precise platform: linux/arm64 and linux/arm64/v8 do not contradict each other.
   if (platform === undefined || matchesPlatform(ask.platform, platform)) return ask.platform;
   if (matchesPlatform(platform, ask.platform)) return platform;
   throw new Failure(

@@ -5,7 +5,7 @@ import { Failure } from "../output/errors.ts";
 import { agreeOnPlatform } from "./agree-on-platform.ts";
 import type { WantedPlatforms } from "./source.ts";
 
-/** Returns the platforms that both sides mean, if one of them named any. Throws a `usage` Failure where they contradict each other. */
+/** Returns the platforms that either side has named, if any. Throws a `usage` Failure if the two sides contradict each other. */
 export function agreeOnPlatforms(ask: Ask, own: WantedPlatforms): WantedPlatforms {
   const [theirs, ours] = [ask.platforms, own.platforms];
   if (theirs === undefined && ours === undefined) return { platform: agreeOnPlatform(ask, own.platform) };

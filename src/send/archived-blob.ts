@@ -7,14 +7,14 @@ import type { StoredBlob } from "../registry/embedded/pull/registry-content.ts";
 import { byteRange } from "../streams/byte-range.ts";
 
 export interface ArchivedBlobOptions {
-  /** Packs a plain layer for the transfer; undefined: nothing is packed. */
+  /** Packs a plain layer for the transfer. If undefined, nothing is packed. */
   packer: PacedPacker | undefined;
-  /** Called when a layer cannot be read, or does not match its digest or diff ID. */
+  /** Called if a layer cannot be read, or does not match its digest or diff ID. */
   onError: (error: Error) => void;
 }
 
 /**
- * Returns an archive's layer as a blob for the embedded registry: a compressed layer as it is stored, a plain one also packed while it
+ * Returns an archive's layer as a blob for the embedded registry: a compressed layer as it is stored, and a plain layer also packed while it
  * is read. Each read verifies digest and diff ID.
  */
 export function archivedBlob(layer: ArchivedLayer, { packer, onError }: ArchivedBlobOptions): StoredBlob {
@@ -35,19 +35,19 @@ export function archivedBlob(layer: ArchivedLayer, { packer, onError }: Archived
   };
 }
 
-/** Calls `onError` for a stream's own errors, but not when its reader closes it before the end. */
+/** Calls `onError` for a stream's own errors, but not if its reader closes it before the end. */
 export function unlessReaderLeft(onError: (error: Error) => void): (error: NodeJS.ErrnoException) => void {
   return (error) => {
     if (error.code !== "ERR_STREAM_PREMATURE_CLOSE" && error.name !== "AbortError") onError(error);
   };
 }
 
-/** Whether a layer is stored plain: a compressed one has another digest than its tar. */
+/** Returns whether a layer is stored plain. The digest of a compressed layer differs from that of its tar. */
 export function isPlain({ blob, diffId }: ArchivedLayer): boolean {
   return blob.digest === diffId;
 }
 
-/** Opens a layer. The archive verifies the digest; the diff ID is verified here, or by the receiver if this Node has no zstd. */
+/** Opens a layer. The archive verifies the digest. This function verifies the diff ID, or the receiver does if this Node has no zstd. */
 function openVerified(layer: ArchivedLayer): Readable {
   const { diffId, blob, open } = layer;
   if (isPlain(layer) || (blob.mediaType.endsWith("zstd") && !hasZstd)) return open();

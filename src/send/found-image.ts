@@ -16,21 +16,21 @@ export interface FoundImage {
   diffIds: Digest[];
   /** `os/arch[/variant]` */
   platform: Platform;
-  /** Left out where it is not known without reading the image. */
+  /** Undefined if it is not known without reading the image. */
   configDigest?: Digest;
   /**
-   * Returns the bytes of each layer as the source stores it, bottom first; empty where they are not known without reading layers.
+   * Returns the bytes of each layer as the source stores it, bottom first; empty if they are not known without reading layers.
    *
-   * @param mayQueryEngine allows a request of its own to a remote engine
+   * @param mayQueryEngine allows a separate request to a remote engine
    */
   sizes?(mayQueryEngine: boolean): Promise<readonly number[]>;
-  /** The layers can only be read over the link to a remote engine. */
+  /** True if the layers can only be read over the link to a remote engine. */
   isRemote?: boolean;
-  /** Reads the manifest that the source stores for the image; undefined when it cannot be read. Left out where the source stores none. */
+  /** Reads the manifest that the source stores for the image; undefined if it cannot be read. Not defined if the source stores no manifests. */
   manifest?(runIds: RunIds): Promise<ImageManifest | undefined>;
-  /** How the embedded registry serves the image, for several receivers that share its export. Left out where another registry serves it. */
+  /** Returns how the embedded registry serves the image, for several receivers that share its export. Not defined if another registry serves it. */
   served?: (options: OfferOptions) => Promise<ServedImage>;
-  /** Set where several platforms were asked for: all blobs of the image are its layers then, by their own digests. */
+  /** Set if several platforms were requested. The layers are then all blobs of the image, by their own digests. */
   index?: IndexContent;
   /** Makes the wanted layers available through the tunnel. The caller owns the result. */
   offer(options: OfferOptions): Promise<OfferedImage>;
@@ -41,27 +41,27 @@ type RunIds = readonly [RunId, RunId];
 
 export interface OfferOptions {
   want: Exclude<Want, { kind: "nothing" }>;
-  /** Digest of the config if the receiver knows it, so that it may request the config before it is available. */
+  /** The digest of the config if the receiver knows it, so that it may request the config before the config is available. */
   configDigest: Digest | undefined;
   /** How plain layers are packed for the transfer. */
   packing: Packing;
   runIds: RunIds;
-  /** The manifest that the receiver keeps: layers are sent as the blobs that it names. Left out: any manifest of these layers is sufficient. */
+  /** The manifest that the receiver preserves: layers are sent as the blobs that it names. If undefined, any manifest of these layers is sufficient. */
   manifest?: ImageManifest | undefined;
   env: NodeJS.ProcessEnv;
   output: Output;
   signal: AbortSignal;
   onProgress: (progress: Progress) => void;
-  /** Tells the receiver of a layer that it can fetch. */
+  /** Announces a layer to the receiver that can be fetched. */
   announce: (layer: AnnouncedLayer) => void;
 }
 
 /** The wanted layers, available through the tunnel until this is disposed of. */
 export interface OfferedImage extends AsyncDisposable {
   offer: Offer;
-  /** Answers a connection that comes through the tunnel. Owns the stream. */
+  /** Answers a connection through the tunnel. Owns the stream. */
   accept(stream: Duplex): void;
-  /** Aborted, with a Failure, when the layers are not available any more. */
+  /** Aborted, with a Failure, when the layers are no longer available. */
   signal: AbortSignal;
 }
 

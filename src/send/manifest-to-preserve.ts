@@ -4,12 +4,12 @@ import type { ImageManifest } from "../image/manifest.ts";
 import { Failure } from "../output/errors.ts";
 import type { FoundImage } from "./found-image.ts";
 
-/** Bytes, so that the manifest fits into a message (PROTOCOL.md, 3); one of 127 layers has some 30 kB. */
+/** The maximum size in bytes, so that the manifest fits into a message (PROTOCOL.md, 3). A manifest of 127 layers has about 30 kB. */
 const MAX_BYTES = 512_000;
 
 /**
- * Reads the manifest that the receiver is to keep; returns undefined where the source stores none. Rejects with `not-verified` when the
- * image's manifest cannot be kept.
+ * Reads the manifest that the receiver is to preserve. Returns undefined if the source stores no manifests. Rejects with `not-verified` if
+ * the image's manifest cannot be preserved.
  */
 export async function manifestToPreserve(
   image: FoundImage,
@@ -17,7 +17,7 @@ export async function manifestToPreserve(
 ): Promise<ImageManifest | undefined> {
   if (image.manifest === undefined) return undefined;
   const manifest = await image.manifest(runIds);
-  if (manifest === undefined) throw cannotPreserve("the engine does not give it");
+  if (manifest === undefined) throw cannotPreserve("the engine does not return it");
   if (manifest.layers.length !== image.diffIds.length) throw cannotPreserve("it does not name a blob for each layer");
   if (manifest.bytes.length > MAX_BYTES) throw cannotPreserve(`it is larger than ${MAX_BYTES / 1000} kB`);
   const blobs = new Map<Digest, Digest>();
@@ -32,8 +32,8 @@ export async function manifestToPreserve(
 }
 
 function cannotPreserve(reason: string): Failure {
-  return new Failure("not-verified", `the manifest of the image cannot be kept as it is: ${reason}`, {
+  return new Failure("not-verified", `the manifest of the image cannot be preserved: ${reason}`, {
     expected: "a manifest that can be the same on both sides, because of --preserve-digest",
-    hint: "Leave --preserve-digest out: config and layers stay the same, and the image gets a manifest of its own.",
+    hint: "Leave --preserve-digest out: config and layers stay the same, and the image gets a new manifest.",
   });
 }

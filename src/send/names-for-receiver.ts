@@ -15,7 +15,7 @@ interface NamesGiven {
   platforms?: PlatformChoice | undefined;
 }
 
-/** Returns the image that the receiver asks for. One that takes what is offered gets the name that this side has for the image. */
+/** Returns the image that the receiver requests. If the receiver accepts any image, uses the name that this side has for the image. */
 export async function askedImage(
   { image, names, isRenamed }: Ask,
   given: NamesGiven,
@@ -25,12 +25,12 @@ export async function askedImage(
   if (given.as !== undefined) return { given: given.as.given, reference: given.as };
   const own = await source.name?.(given);
   if (own !== undefined) return parseImageName(own);
-  // An archive finds its only image, whatever it is called.
+  // An archive finds its only image under any name.
   const [there] = names ?? [];
   if (isRenamed && there !== undefined) return { given: there.given, reference: there };
   throw new Failure(
     "refused",
-    "the sending side has no name for the image, and the receiving side takes the name that is offered",
+    "the sending side has no name for the image, and the receiving side uses the name that is offered",
     {
       expected: "a name from one of the two sides",
       hint: "Give it on either side with --as NAME, for instance --as app:v2.",
@@ -38,34 +38,34 @@ export async function askedImage(
   );
 }
 
-/** Returns how many images the receiver is to keep. Throws a Failure where that is not for this side to say. */
+/** Returns the number of images that the receiver is to keep. Throws a Failure if the receiver does not accept --keep from this side. */
 export function keepToGive(ask: Ask, keep: number | undefined): number | undefined {
   if (keep === undefined || ask.acceptsKeep) return keep;
   throw new Failure("refused", `the receiving side removes no images because of --keep ${keep} on this side`, {
     expected:
-      "ssh://HOST, docker://CONTAINER or kubectl://… behind the image, and this version there; or --keep on the receiving side",
-    hint: `Give it there, for instance ssh HOST "docker-over-ssh pull --keep ${keep} IMAGE".`,
+      "ssh://HOST, docker://CONTAINER or kubectl://… after the image, and this version there; or --keep on the receiving side",
+    hint: `Give it on that side, for instance ssh HOST "docker-over-ssh pull --keep ${keep} IMAGE".`,
   });
 }
 
-/** Whether --as names the image. Throws a Failure if the receiver asks for another name. */
+/** Returns whether --as names the image. Throws a Failure if the receiver requests another name. */
 export function isNameGiven({ as, further }: NamesGiven, { given, reference }: ImageName): boolean {
   if (as === undefined) return false;
   const all = withFurtherNames(as, further);
   if (reference !== undefined && all.some((one) => fullName(one) === fullName(reference))) return true;
-  throw new Failure("refused", `the sending side has --as ${as.given}, the receiving side asks for ${given}`, {
+  throw new Failure("refused", `the sending side has --as ${as.given}, the receiving side requests ${given}`, {
     expected: "the same name on both sides",
-    hint: `Name ${as.given} there, or leave --as out: the image gets the name that the receiving side gives.`,
+    hint: `Name ${as.given} on the receiving side, or leave --as out: the image then gets the name that the receiving side gives.`,
   });
 }
 
 /**
- * Returns the names for a receiver that takes them from this side; undefined where it has its own, and these are enough. Throws a Failure
- * where the image would lack one of the names that this side gives.
+ * Returns the names for a receiver that accepts them from this side; undefined if the receiver's own names are sufficient. Throws a Failure
+ * if the image would lack one of the names that this side gives.
  */
 export function namesToGive(ask: Ask, given: NamesGiven, image: ImageName): readonly Reference[] | undefined {
   const first = given.as ?? image.reference ?? ask.names?.[0];
-  if (first === undefined) return undefined; // an ID, which is refused where it is no name
+  if (first === undefined) return undefined; // an ID, which is refused elsewhere if it is not a name
   const all = withFurtherNames(first, given.further);
   if (ask.image === undefined && !ask.isRenamed) return all;
   if (given.further === undefined) return undefined;
@@ -84,7 +84,7 @@ export function namesToGive(ask: Ask, given: NamesGiven, image: ImageName): read
       hint:
         ask.names === undefined
           ? "Install the same version on both sides, or leave the further names out: --tag-also, and all but one --as."
-          : "Give --as and --tag-also on the receiving side, or let it take the names that are offered: docker-over-ssh pull, without IMAGE.",
+          : "Give --as and --tag-also on the receiving side, or let it use the names that are offered: docker-over-ssh pull, without IMAGE.",
     },
   );
 }

@@ -24,18 +24,18 @@ export interface OutgoingBlobsOptions {
   offer: Offer;
   /** The image's diff IDs, bottom first. */
   diffIds: readonly Digest[];
-  /** Digest of the config if the receiver knows it; a request for it is answered when the config is available. */
+  /** The digest of the config if the receiver knows it. A request for it is answered when the config is available. */
   configDigest?: Digest | undefined;
-  /** The image's stored manifest, which the receiver keeps. */
+  /** The image's stored manifest, which the receiver preserves. */
   manifest?: EncodedManifest | undefined;
   packing: Packing;
-  /** For the files of layers that are sent by delta. Left out: all layers are sent whole. */
+  /** For the files of layers that are sent by delta. If undefined, all layers are sent whole. */
   deltaSpool?: LazySpool | undefined;
-  /** The cuts that several receivers share, in place of own ones. The caller owns them. */
+  /** The cuts that several receivers share, in place of separate cuts. The caller owns them. */
   sharedDeltas?: OutgoingDeltas | undefined;
-  /** Called once, when there is no room for files: from then on layers are sent by methods that need none. */
+  /** Called once if there is no room for files. From then on, layers are sent by methods that need no files. */
   onNoSpace?: (reason: NoRoomReason) => void;
-  /** Layers that the receiver has a partial file of: it requests them from an offset. */
+  /** Layers of which the receiver has a partial file. It requests them from an offset. */
   begun?: ReadonlySet<Digest>;
   /** Called once for each layer, when the receiver can fetch it. */
   announce: (layer: AnnouncedLayer) => void;
@@ -46,9 +46,9 @@ export interface OutgoingBlobsOptions {
 }
 
 /**
- * The blobs that the sender serves: layers are added one by one, and announced. The receiver can fetch a layer as soon as it is added, and
- * then waits for bytes that are still to come. It gets manifest and config last. A large layer is sent whole, or by delta: the sender cuts
- * it when the receiver requests its recipe.
+ * The blobs that the sender serves. Layers are added one by one, and announced. The receiver can fetch a layer as soon as it is added, and
+ * waits for bytes that have not yet arrived. It gets manifest and config last. A large layer is sent whole, or by delta: the sender cuts it
+ * when the receiver requests its recipe.
  */
 export class OutgoingBlobs implements OutgoingLayers, AsyncDisposable {
   readonly content: RegistryContent;
@@ -77,7 +77,7 @@ export class OutgoingBlobs implements OutgoingLayers, AsyncDisposable {
       },
       blob: async (repository, digest) => {
         if (repository !== offer.repository) return undefined;
-        if (digest === configDigest) await this.#manifest.promise; // the config comes with it
+        if (digest === configDigest) await this.#manifest.promise; // the config is set together with it
         const replaced = this.#deltas.plain(digest, { replacesBlob: true });
         return await (replaced ?? this.#blobs.get(digest) ?? this.#deltas.plain(digest));
       },
@@ -92,8 +92,8 @@ export class OutgoingBlobs implements OutgoingLayers, AsyncDisposable {
   }
 
   /**
-   * Adds a layer as a blob that can be read again and again. The caller owns the blob and keeps it until this is disposed of.
-   * The blob itself reports when it cannot be read.
+   * Adds a layer as a blob that can be read repeatedly. The caller owns the blob, and keeps it until this is disposed of.
+   * The blob itself reports if it cannot be read.
    */
   async addStored(diffId: Digest, descriptor: Descriptor, blob: StoredBlob): Promise<void> {
     const canCut = this.#deltas.isCuttable(descriptor) && (await this.#deltas.hasRoom());
@@ -102,8 +102,8 @@ export class OutgoingBlobs implements OutgoingLayers, AsyncDisposable {
   }
 
   /**
-   * Adds a layer as a stream of the blob's bytes, which fails when they are not the blob's. Resolves when the receiver has read the stream,
-   * or it has been cut.
+   * Adds a layer as a stream of the blob's bytes. The stream fails if they do not match the blob's digest. Resolves when the receiver has read
+   * the stream, or when it has been cut.
    */
   async addStoredStream(diffId: Digest, descriptor: Descriptor, blobBytes: AsyncIterable<Buffer>): Promise<void> {
     const canCut = this.#deltas.isCuttable(descriptor) && (await this.#deltas.hasRoom());
@@ -119,7 +119,8 @@ export class OutgoingBlobs implements OutgoingLayers, AsyncDisposable {
 
   /**
    * Adds a layer as a stream of its plain tar of `size` bytes, and packs it while the receiver reads it. Resolves when the receiver has read
-   * the stream, or it has been cut. The stream fails, at its end at the latest, when its bytes are not the layer's: they are not hashed here.
+   * the stream, or when it has been cut. The stream must fail, at its end at the latest, if its bytes do not match the layer: this class does
+   * not hash them.
    */
   async addPlainStream(diffId: Digest, size: number, tar: AsyncIterable<Buffer>): Promise<void> {
     const descriptor = { mediaType: MEDIA_TYPE.ociLayer, digest: diffId, size };
@@ -144,8 +145,8 @@ export class OutgoingBlobs implements OutgoingLayers, AsyncDisposable {
   }
 
   /**
-   * Makes manifest and config available: all wanted layers have been added. The manifest is the stored one, if the image has it or the
-   * receiver keeps it. Otherwise it is composed: it names layers that are not wanted by their diff ID, and they cannot be fetched.
+   * Makes manifest and config available. Call it when all wanted layers have been added. The manifest is the stored manifest, if the image has
+   * it or the receiver preserves it. Otherwise it is composed: it names unwanted layers by their diff ID, and these cannot be fetched.
    */
   finish(config: Buffer, stored = this.#options.manifest): void {
     const digest = digestOf(config);
@@ -201,5 +202,5 @@ export class OutgoingBlobs implements OutgoingLayers, AsyncDisposable {
 }
 
 function transferOver(): Error {
-  return new Error("the image is not being sent any more");
+  return new Error("the image is no longer being sent");
 }

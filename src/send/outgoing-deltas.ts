@@ -15,16 +15,16 @@ import type { LazySpool } from "../run/spool.ts";
 import { layerFailure } from "../store/layer-failure.ts";
 
 export interface OutgoingDeltasOptions {
-  /** For the files of layers that are cut. Left out: no layer is sent by delta. */
+  /** For the files of layers that are cut. If undefined, no layer is sent by delta. */
   spool?: LazySpool | undefined;
   packer: PacedPacker;
-  /** Called once, when there is no room for files: from then on no more layers are cut. */
+  /** Called once if there is no room for files. From then on, no more layers are cut. */
   onNoSpace?: ((reason: NoRoomReason) => void) | undefined;
   /** Called with the error of cutting a layer whose blob stays readable. */
   onFailure?: ((error: unknown) => void) | undefined;
   /**
-   * Several receivers get the same layers: the cut goes on when one of them stops reading a recipe. `name` distinguishes the files from those
-   * for receivers with another codec.
+   * Set if several receivers get the same layers: the cut then continues when one of them stops reading a recipe. `name` distinguishes the
+   * files from those for receivers with another codec.
    */
   shared?: { name: string };
 }
@@ -39,11 +39,11 @@ export interface CuttableLayer {
 /** The outgoing layers that can also be sent by delta. Each is cut when the receiver requests its recipe. */
 export class OutgoingDeltas implements AsyncDisposable {
   readonly #options: OutgoingDeltasOptions;
-  /** Undefined when no layer, or none any more, is cut. */
+  /** Undefined if no layer, or no further layer, is cut. */
   #cutter: LayerCutter | undefined;
   #hasReportedNoSpace = false;
   readonly #cuts = new Map<Digest, CutOnDemand>();
-  /** Layers whose blob cannot be read any more when they are cut. */
+  /** Layers whose blob can no longer be read when they are cut. */
   readonly #consumed = new Set<Digest>();
 
   constructor(options: OutgoingDeltasOptions) {
@@ -51,12 +51,12 @@ export class OutgoingDeltas implements AsyncDisposable {
     this.#cutter = options.spool && new LayerCutter(options.spool, options.packer, options.shared?.name);
   }
 
-  /** Whether a layer, as it is stored, is cut where there is room for the files. */
+  /** Returns whether a layer, as stored, is cut if there is room for the files. */
   isCuttable(layer: Descriptor): boolean {
     return this.#cutter !== undefined && this.reasonAgainst(layer) === undefined;
   }
 
-  /** Whether there is room for the files. */
+  /** Returns whether there is room for the files. */
   async hasRoom(): Promise<boolean> {
     try {
       await this.#cutter?.openSpool();
@@ -66,14 +66,14 @@ export class OutgoingDeltas implements AsyncDisposable {
     }
   }
 
-  /** Returns why a layer, as it is stored, is not cut where others are; undefined when it is, or when no layer is. */
+  /** Returns the reason why a layer, as stored, is not cut although others are; undefined if it is cut, or if no layer is. */
   reasonAgainst({ size, mediaType }: Descriptor): NotCutReason | undefined {
     if (this.#cutter === undefined) return undefined;
     if (mediaType.endsWith("zstd") && !hasZstd) return "zstd";
     return this.#cutter.isWorthCutting(size) ? undefined : "small";
   }
 
-  /** Lets receivers request a layer's recipe. Returns false when layers are not cut any more. */
+  /** Lets receivers request a layer's recipe. Returns false if layers are no longer cut. */
   add(diffId: Digest, { cutting, openPlain }: CuttableLayer): boolean {
     if (this.#cuts.has(diffId)) return true;
     if (this.#cutter === undefined) return false;
@@ -85,32 +85,32 @@ export class OutgoingDeltas implements AsyncDisposable {
       plain: openPlain,
       endsWithReader: leavesBlob && this.#options.shared === undefined,
       onNoFiles: (error) => this.#reportFailure(error),
-      // The export of a blob that is consumed rejects with it.
+      // The export of a consumed blob rejects with the error.
       onFailure: leavesBlob ? (error) => this.#reportFailure(error) : () => {},
     });
     this.#cuts.set(diffId, cut);
     return true;
   }
 
-  /** Begins to cut a layer, the first time. Returns undefined when the layer cannot be cut. */
+  /** Begins to cut a layer on the first call. Returns undefined if the layer cannot be cut. */
   async get(diffId: Digest): Promise<LayerDelta | undefined> {
     return await this.#cuts.get(diffId)?.pieces();
   }
 
   /**
-   * Returns a layer's plain tar as a blob, which is whole when all of it has been cut; undefined before the cut has begun.
-   * `replacesBlob`: only of a layer whose blob the cut consumes.
+   * Returns a layer's plain tar as a blob, which is complete when the whole layer has been cut; undefined before the cut has begun.
+   * `replacesBlob`: only for a layer whose blob the cut consumes.
    */
   plain(diffId: Digest, { replacesBlob = false } = {}): Promise<StoredBlob> | undefined {
     return replacesBlob && !this.#consumed.has(diffId) ? undefined : this.#cuts.get(diffId)?.whole;
   }
 
-  /** Resolves when a layer is not being cut. Rejects with the error of cutting it. */
+  /** Resolves when no cut of the layer is in progress. Rejects with the error of the cut. */
   async done(diffId: Digest): Promise<void> {
     await this.#cuts.get(diffId)?.done();
   }
 
-  /** Stops cutting layers when the error tells that there is no room for files, and reports that once. Throws any other error. */
+  /** Stops cutting layers if the error means that there is no room for files, and reports that once. Throws any other error. */
   continueWithoutSpool(error: unknown): false {
     const failure = layerFailure(error, "sent");
     if (!(failure instanceof Failure && failure.code === "no-space")) throw error;
@@ -129,7 +129,7 @@ export class OutgoingDeltas implements AsyncDisposable {
     }
   }
 
-  /** Resolves when no layer is being cut. */
+  /** Resolves when no cut is in progress. */
   async [Symbol.asyncDispose](): Promise<void> {
     for (const cut of this.#cuts.values()) await cut[Symbol.asyncDispose]();
   }

@@ -16,13 +16,13 @@ import { entryMatchesPlatform, formatPlatform } from "../image/platform.ts";
 import { Failure } from "../output/errors.ts";
 import type { ByteRange } from "../registry/embedded/pull/registry-content.ts";
 
-/** The blobs of a source that keeps images byte for byte: a content store, or an OCI layout. */
+/** The blobs of a source that stores images byte for byte: a content store, or an OCI layout. */
 export interface StoredBlobs {
-  /** Blobs are in files of this machine. */
+  /** Whether blobs are in files on this machine. */
   readonly isInFile: boolean;
-  /** Returns those of the blobs that are there in this size. */
+  /** Returns the blobs that exist with this size. */
   present(blobs: readonly Descriptor[]): Promise<ReadonlySet<Digest>>;
-  /** Reads a whole small blob, verified; undefined when it is not there. */
+  /** Reads and verifies a whole small blob; undefined if it is missing. */
   readSmall(blob: Descriptor, max: number): Promise<Buffer | undefined>;
   /** Streams a blob, or a range of it. The caller owns the stream. */
   open(blob: Descriptor, range: ByteRange | undefined, signal: AbortSignal): Readable;
@@ -31,15 +31,15 @@ export interface StoredBlobs {
 /** For messages. */
 interface Named {
   image: string;
-  /** Where it is. */
+  /** The location of the image. */
   address: string;
 }
 
 /**
- * Reads the chosen platforms of an image: the root, its manifests, and attestations of these that are there. Throws a Failure
- * `image-not-found` for a platform that the index does not name, or whose content is not there; and `InvalidImage`.
+ * Reads the chosen platforms of an image: the root, its manifests, and those of their attestations that exist. Throws a Failure
+ * `image-not-found` for a platform that the index does not name, or whose content is missing; and `InvalidImage`.
  *
- * @param root the bytes of the image's index, or of its manifest, which is all of an image for one platform
+ * @param root the bytes of the image's index; for an image for one platform, the bytes of its manifest
  */
 export async function readIndex(
   root: Buffer,
@@ -83,7 +83,7 @@ async function readSingle(
   });
 }
 
-/** Returns the entries for platforms, each once. An index may name a manifest for two platforms. */
+/** Returns the entries for platforms, each once. An index may name one manifest for two platforms. */
 function chooseImages(index: Index, choice: PlatformChoice, { image, address }: Named): Descriptor[] {
   const all = index.manifests.filter((entry) => !isAttestation(entry));
   if (all.length === 0) {
@@ -104,14 +104,14 @@ function chooseImages(index: Index, choice: PlatformChoice, { image, address }: 
       `the index of ${image} in ${address} does not name ${formatPlatform(platform)}`,
       {
         expected: known === "" ? "an index that names platforms" : `some of ${known}`,
-        hint: "Choose others with --platform.",
+        hint: "Choose other platforms with --platform.",
       },
     );
   }
   return [...new Map([...chosen].map((entry) => [entry.digest, entry])).values()];
 }
 
-/** Reads the manifests whose config and layers are all there. Throws `InvalidImage` for an index among them. */
+/** Reads the manifests whose config and layers all exist. Throws `InvalidImage` for an index among them. */
 async function readComplete(entries: readonly Descriptor[], stored: StoredBlobs): Promise<Map<Digest, Buffer>> {
   const read = new Map<Digest, Buffer>();
   let total = 0;
@@ -119,7 +119,7 @@ async function readComplete(entries: readonly Descriptor[], stored: StoredBlobs)
     const bytes = read.has(entry.digest) ? undefined : await stored.readSmall(entry, MAX_MANIFEST);
     if (bytes === undefined) continue;
     read.set(entry.digest, bytes);
-    total += bytes.length; // a hostile index names a thousand of 4 MB
+    total += bytes.length; // a hostile index may name a thousand manifests of 4 MB
     if (total > MAX_MANIFEST) throw new InvalidImage(`its manifests have more than ${MAX_MANIFEST} bytes together`);
   }
   const partsOf = (bytes: Buffer): Descriptor[] => {
@@ -131,12 +131,12 @@ async function readComplete(entries: readonly Descriptor[], stored: StoredBlobs)
   return new Map([...read].filter(([, bytes]) => partsOf(bytes).every(({ digest }) => present.has(digest))));
 }
 
-/** The Failure for an image that cannot be moved with its index; other errors as they are. */
+/** Returns the Failure for an image that cannot be sent with its index. Returns other errors unchanged. */
 export function indexFailure(error: unknown, image: string): unknown {
   if (!(error instanceof InvalidImage)) return error;
   return new Failure("not-verified", `${image} cannot be sent with its index: ${error.message}`, {
     expected: "an index of the manifests of images",
-    hint: "Leave --all-platforms out, or name one --platform: one platform of it is sent then.",
+    hint: "Leave --all-platforms out, or name one --platform: then one platform of it is sent.",
     cause: error,
   });
 }
@@ -153,7 +153,7 @@ function notComplete(
     `the index of ${image} in ${address} names ${names === "" ? "manifests" : names} without the content`,
     {
       expected: "manifest, config and layers of each platform to send",
-      hint: `docker pull takes one platform of an index: pull the others with docker pull --platform${options === "" ? "" : `, or send what is there: ${options}`}.`,
+      hint: `docker pull takes one platform of an index: pull the others with docker pull --platform${options === "" ? "" : `, or send the platforms that exist: ${options}`}.`,
     },
   );
 }

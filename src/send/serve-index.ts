@@ -14,11 +14,11 @@ import { serveFromEmbeddedRegistry } from "./serve-from-embedded-registry.ts";
 import type { ServedImage } from "./served-image.ts";
 
 export interface IndexToServe {
-  /** Gives the repository its name. */
+  /** Determines the name of the repository. */
   image: Reference;
   content: IndexContent;
   stored: StoredBlobs;
-  /** Of the receiver's engine: what its person is told of the image. */
+  /** The platform of the receiver's engine, which messages about the image name. */
   receiverPlatform: Platform | undefined;
   isRemote?: boolean;
   /** Returns the Failure for a blob that could not be read. */
@@ -26,8 +26,8 @@ export interface IndexToServe {
 }
 
 /**
- * Returns an image with its index as a source finds it. Its "layers" are all blobs of its manifests, configs among them, by their own digests:
- * two platforms may have one layer as different blobs, and both are kept.
+ * Returns an image with its index, in the form in which a source finds images. Its "layers" are all blobs of its manifests, including configs,
+ * by their own digests: two platforms may have one layer as different blobs, and both are preserved.
  */
 export function foundIndex({ isRemote = false, ...index }: IndexToServe): FoundImage {
   const { content, receiverPlatform } = index;
@@ -46,7 +46,7 @@ export function foundIndex({ isRemote = false, ...index }: IndexToServe): FoundI
   };
 }
 
-/** The manifest of one image does not name its platform. */
+/** The platform of an image whose manifest does not name it. */
 const UNNAMED: Platform = { os: "unknown", architecture: "unknown" };
 
 function serveIndex({ image, content, stored, toFailure }: IndexToServe, options: OfferOptions): ServedImage {
@@ -65,19 +65,19 @@ function serveIndex({ image, content, stored, toFailure }: IndexToServe, options
         if (!wanted.has(blob.digest)) continue;
         await outgoing.addStored(blob.digest, onLink(blob), blobOf(blob, stored, { packer, onError, signal }));
       }
-      // The receiver has it from the `about`, and asks for no config.
+      // The receiver has the root from the `about`, and requests no config.
       outgoing.finish(content.root.bytes, content.root);
     },
     wholeImage: async () => {
-      throw new Failure("refused", "an engine that pulls by itself takes one platform of an index", {
+      throw new Failure("refused", "an engine that pulls by itself pulls one platform of an index", {
         expected: "a receiving side without --via pull, because of --all-platforms or several --platform",
-        hint: "Leave --via pull out there.",
+        hint: "Leave --via pull out on the receiving side.",
       });
     },
   };
 }
 
-/** Returns a blob as it is announced: a config or an attestation as a plain layer, whose bytes are verified by the digest alone. */
+/** Returns the descriptor that announces a blob. A config or an attestation is announced as a plain layer, verified only by its digest. */
 function onLink({ mediaType, digest, size }: Descriptor): Descriptor {
   return { mediaType: isLayerType(mediaType) ? mediaType : MEDIA_TYPE.ociLayer, digest, size };
 }

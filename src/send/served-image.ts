@@ -9,15 +9,15 @@ import type { OutgoingLayers } from "./outgoing-layers.ts";
 
 /** An image to serve from the embedded registry, and how its layers are exported. */
 export interface ServedImage {
-  /** Gives the repository its name. */
+  /** Determines the name of the repository. */
   image: Reference;
   /** Bottom first. */
   diffIds: readonly Digest[];
-  /** Adds the wanted layers to the outgoing ones, and finishes them. `signal` tells that the receiver fetches nothing more. */
+  /** Adds the wanted layers to the outgoing layers, and finishes these. `signal` is aborted when the receiver fetches nothing more. */
   exportLayers: (outgoing: OutgoingLayers, registry: EmbeddedRegistry, signal: AbortSignal) => Promise<void>;
   /** Returns the Failure for a layer that could not be read. */
   toFailure?: (error: unknown) => unknown;
-  /** Aborted, with a Failure, when a layer that was added cannot be read. Left out: `exportLayers` rejects. */
+  /** Aborted, with a Failure, if an added layer cannot be read. If undefined, `exportLayers` rejects instead. */
   broken?: AbortSignal;
   /** The cuts of the layers, if several receivers share them. */
   sharedDeltas?: OutgoingDeltas;

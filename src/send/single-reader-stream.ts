@@ -2,15 +2,15 @@ import { Readable } from "node:stream";
 import { finished } from "node:stream/promises";
 import { deferred } from "../streams/deferred.ts";
 
-/** Bytes that are read ahead, so that source and reader do not wait for each other's every step. */
+/** Bytes that are read ahead, so that source and reader do not wait for each other at every step. */
 const READ_AHEAD = 2 * 1024 * 1024;
 
 export interface SingleReaderOptions {
-  /** Opens the source when the reader comes, because the reader may want the bytes from an offset. */
+  /** Opens the source when the reader starts, because the reader may request the bytes from an offset. */
   startsWhenRead?: boolean;
 }
 
-/** Passes a source's bytes to one reader, once, at the reader's pace, and stores none. */
+/** Passes a source's bytes to one reader, once, at the reader's pace, without storing them. */
 export class SingleReaderStream {
   readonly #open: (from: number) => AsyncIterable<Buffer>;
   readonly #ended = deferred<void>();
@@ -19,7 +19,7 @@ export class SingleReaderStream {
   #sourceFailure: { error: unknown } | undefined;
   #givenUp: { reason: Error } | undefined;
 
-  /** @param open returns the bytes from an offset; called once, and at once with 0 unless `startsWhenRead` */
+  /** @param open returns the bytes from an offset; called once, immediately and with 0 unless `startsWhenRead` is set */
   constructor(open: (from: number) => AsyncIterable<Buffer>, { startsWhenRead = false }: SingleReaderOptions = {}) {
     this.#open = open;
     this.#ended.promise.catch(() => {}); // done() rejects with it
@@ -36,11 +36,11 @@ export class SingleReaderStream {
   }
 
   /**
-   * Returns the bytes, for one reader: from the offset `from`, or from the `first` byte if the source has been opened already. The stream
-   * fails with the source's error. Throws when it has been read, or given up.
+   * Returns the bytes, for one reader: from the offset `from`, or from the `first` byte if the source has already been opened. The stream
+   * fails with the source's error. Throws if the stream has already been read or given up.
    */
   read(from = 0): { first: number; stream: Readable } {
-    if (this.#wasRead) throw new Error("the stream has been read, and its bytes are not kept");
+    if (this.#wasRead) throw new Error("the stream has been read, and its bytes are not stored");
     this.#wasRead = true;
     if (this.#stream !== undefined) return { first: 0, stream: this.#stream };
     if (this.#givenUp !== undefined) throw this.#givenUp.reason;
@@ -53,7 +53,7 @@ export class SingleReaderStream {
     if (this.#sourceFailure !== undefined) throw this.#sourceFailure.error;
   }
 
-  /** Ends the stream for its reader, and does not wait for a source that is stuck. */
+  /** Ends the stream for its reader, without waiting for a source that hangs. */
   giveUp(reason: Error): void {
     this.#givenUp = { reason };
     this.#ended.reject(reason);

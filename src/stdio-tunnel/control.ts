@@ -9,9 +9,9 @@ export interface Message {
 }
 
 /**
- * JSON lines in both directions over one stream. When the peer ends its half, this side ends its own.
+ * JSON lines in both directions over one stream. When the peer ends its half, this side ends its own half.
  *
- * `onMessage` is called for each object; `onBroken` once, for a line that is not an object with a `type`.
+ * `onMessage` is called for each object, and `onBroken` once for a line that is not an object with a `type`.
  */
 export class ControlChannel {
   readonly #stream: Duplex;
@@ -47,7 +47,7 @@ export class ControlChannel {
     });
   }
 
-  /** Resolves when the transport has accepted the line; to false when the stream has ended, which is reported elsewhere. */
+  /** Resolves when the transport has accepted the line, or to false if the stream has ended, which is reported elsewhere. */
   send(message: Message): Promise<boolean> {
     return new Promise((resolve) => {
       if (!this.#stream.writable) return resolve(false);

@@ -21,15 +21,15 @@ export class ConversationOpener {
 
 /**
  * Yields the conversations that the receiver opens, one after the other (sender only), until the receiver's result for all of them has
- * arrived. Only the next number is accepted: others, and one that was used, are answered as a service that does not exist.
+ * arrived. Accepts only the next number: any other number is answered like a service that does not exist.
  *
- * @param limit of their number: left out, that of a batch
+ * @param limit the maximum number of conversations. Default: that of a batch
  */
 export async function* acceptConversations(
   tunnel: Tunnel,
   limit = MAX_CONVERSATIONS,
 ): AsyncGenerator<NumberedConversation> {
-  // A signal: a promise would keep each conversation that was raced with it.
+  // This is a signal, because a promise would keep each conversation that was raced with it in memory.
   const over = new AbortController();
   let isFinished = false;
   tunnel
@@ -41,10 +41,10 @@ export async function* acceptConversations(
   for (let number = 2; ; number++) {
     const conversation = await abortable(opened, over.signal).catch(async (error: unknown) => {
       if (!isFinished) throw error;
-      return await Promise.race([opened, Promise.resolve(undefined)]); // the last one, if it was opened and ended meanwhile
+      return await Promise.race([opened, Promise.resolve(undefined)]); // the last conversation, if it was opened and ended in the meantime
     });
     if (conversation === undefined) return;
-    // The receiver may open it before this side has ended the last one.
+    // The receiver may open the next conversation before this side has ended the last one.
     opened = number > limit ? new Promise(() => {}) : acceptOne(tunnel, number);
     yield conversation;
   }

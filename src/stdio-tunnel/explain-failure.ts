@@ -3,18 +3,18 @@ import { Failure, messageOf } from "../output/errors.ts";
 import { RemoteFailure } from "./failures.ts";
 import { HandshakeError } from "./handshake.ts";
 
-/** The remote command, as its failures name it. */
+/** The remote command, in the form that failures name. */
 export interface CommandToExplain {
   /** Its program. */
   file: string;
-  /** All of it, without passwords. */
+  /** The whole command, without passwords. */
   command: string;
   exit: () => Promise<Exit | undefined>;
 }
 
 /**
- * Adds to a failure of the tunnel how the remote command ended, and the text it printed in place of a hello. Returns the peer's failures and
- * all other errors as they are.
+ * Adds to a failure of the tunnel how the remote command ended, and the text that it printed in place of a hello. Returns the peer's failures
+ * and all other errors unchanged.
  */
 export async function explainFailure(failure: unknown, { file, command, exit }: CommandToExplain): Promise<unknown> {
   if (!(failure instanceof Failure) || failure instanceof RemoteFailure) return failure;

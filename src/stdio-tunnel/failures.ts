@@ -28,7 +28,7 @@ export function noProgress(ms: number): Failure {
   );
 }
 
-/** Makes a failure of the peer's message, which is hostile input: a known code, bounded text. */
+/** Creates a failure from the peer's message, which is hostile input: the code must be known, and the text is bounded. */
 export function remoteFailure({ code, message, expected, hint }: Message): Failure {
   const words = (value: unknown): string | undefined => (typeof value === "string" ? value.slice(0, 4000) : undefined);
   const known =
@@ -40,5 +40,5 @@ export function remoteFailure({ code, message, expected, hint }: Message): Failu
   });
 }
 
-/** A failure that the peer reported. Its output names the remote side. */
+/** A failure that the peer has reported. Its output names the remote side. */
 export class RemoteFailure extends Failure {}

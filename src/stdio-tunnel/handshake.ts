@@ -35,7 +35,7 @@ export interface Greeting {
 export class HandshakeError extends Failure {
   /** The end of the text that the remote side printed instead. */
   readonly noise: string;
-  /** The stream ended, so the exit of its process may tell more. */
+  /** True if the stream ended, so that the exit of its process may explain the failure. */
   readonly ended: boolean;
 
   constructor(failure: Failure, noise: string, ended = false) {
@@ -50,8 +50,8 @@ function textOf({ expected, hint }: Failure): { expected?: string; hint?: string
 }
 
 /**
- * Exchanges hellos over `stream`, which stays open and paused and keeps the bytes after the peer's hello. Rejects with a
- * {@link HandshakeError}, or with the signal's reason; on rejection, the caller destroys the stream.
+ * Exchanges hellos over `stream`, which stays open and paused, and still contains the bytes after the peer's hello. Rejects with a
+ * {@link HandshakeError}, or with the signal's reason. On rejection, the caller destroys the stream.
  */
 export async function shakeHands(stream: Duplex, options: HandshakeOptions): Promise<Greeting> {
   const { origin, hello, timeout = HANDSHAKE_TIMEOUT } = options;
@@ -77,7 +77,7 @@ export async function shakeHands(stream: Duplex, options: HandshakeOptions): Pro
 /** Reads up to and including the peer's hello, and returns the bytes after it to the stream. */
 class PreambleReader {
   readonly #stream: Duplex;
-  /** Unprocessed bytes: before the magic line noise, after it the hello. */
+  /** Unprocessed bytes: noise before the magic line, the hello after it. */
   #pending: Buffer = Buffer.alloc(0);
   #noiseTail: Buffer = Buffer.alloc(0);
   #noiseBytes = 0;
@@ -139,7 +139,7 @@ class PreambleReader {
     return { line: this.#pending.toString("utf8", 0, end), rest: this.#pending.subarray(end + 1) };
   }
 
-  /** Returns whether the magic line has been read. Keeps only the bytes in which a magic line could start. */
+  /** Returns whether the magic line has been read. Drops all bytes in which no magic line can start. */
   #skipNoise(): boolean {
     const at = this.#pending.indexOf(MAGIC_LINE);
     const noiseEnd = at === -1 ? Math.max(0, this.#pending.length - MAGIC_LINE.length + 1) : at;
@@ -190,7 +190,7 @@ function parseHello(line: string): Hello {
   const { protocol, tool, role, features, image } = (value ?? {}) as Record<string, unknown>;
   if (typeof protocol !== "number" || typeof tool !== "string") throw notATunnel("its hello lacks a version");
   const knownRole = role === "sender" || role === "receiver";
-  // Another protocol may have other roles; checkHello reports it.
+  // Another protocol may have other roles. checkHello reports it.
   if (protocol === PROTOCOL_VERSION && !knownRole) throw notATunnel("its hello names no role");
   return {
     protocol,

@@ -1,10 +1,10 @@
 import { TICKS_PER_SILENCE } from "./constants.ts";
 
 /**
- * Watches a link for silence (PROTOCOL.md, 5): each tick calls `ping`, which asks the peer for a sign of life; TICKS_PER_SILENCE ticks in
- * a row without a byte call `onSilence`. Returns a function that stops it.
+ * Watches a link for silence (PROTOCOL.md, 5). Each tick calls `ping`, which requests a sign of life from the peer. After TICKS_PER_SILENCE
+ * ticks in a row without a byte, calls `onSilence`. Returns a function that stops the watch.
  *
- * Counts ticks, not time: after this computer was suspended, a timer fires only once.
+ * Counts ticks instead of time, because a timer fires only once after this computer was suspended.
  */
 export function keepAlive(
   link: { readonly bytesRead: number },

@@ -3,22 +3,22 @@ import { createServer, type AddressInfo, type Socket } from "node:net";
 import { bridge } from "../streams/bridge.ts";
 import type { Conversation } from "./conversation.ts";
 
-/** A TCP port of this machine that leads to a service of the sender. */
+/** A TCP port of this machine that connects to a service of the sender. */
 export interface LocalPortForward extends AsyncDisposable {
   /** On 127.0.0.1. */
   readonly port: number;
 }
 
-/** Connections at a time. Each is one of the tunnel's 128 streams. */
+/** Connections at a time. Each uses one of the tunnel's 128 streams. */
 const MAX_CONNECTIONS = 100;
-/** ms for a connection's first byte: every user of this machine can connect. */
+/** ms within which a connection must send its first byte: every user of this machine can connect. */
 const FIRST_BYTE_TIMEOUT = 5_000;
-/** Upper limit for the bytes of a refusal. A connection that has received more has shown the password. */
+/** The maximum bytes of a refusal. A connection that has received more has sent the password. */
 const REFUSAL = 4096;
 
 /**
- * Forwards every connection to a free port of 127.0.0.1 to `service` (receiver only). A silent connection is reset; when there are too
- * many, so is the oldest one that has received no more than a refusal.
+ * Forwards every connection to a free port of 127.0.0.1 to `service` (receiver only). Resets a silent connection. If there are too many
+ * connections, also resets the oldest connection that has received no more than a refusal.
  */
 export async function openLocalPortForward(tunnel: Conversation, service: string): Promise<LocalPortForward> {
   const sockets = new Set<Socket>();

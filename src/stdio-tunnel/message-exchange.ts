@@ -11,11 +11,11 @@ import { MessageQueue } from "./message-queue.ts";
 export interface MessageExchangeOptions {
   /** Called with each message before its listener. */
   onMessage: (message: Message) => void;
-  /** Called with the reason when the peer sends invalid input, or a listener throws. */
+  /** Called with the reason if the peer sends invalid input, or if a listener throws. */
   onInvalid: (reason: unknown) => void;
 }
 
-/** The messages of a tunnel, or of a conversation in it: sends them when the control stream is open, and delivers received ones to their listeners. */
+/** The messages of a tunnel, or of a conversation in it. Sends them when the control stream is open, and delivers received messages to listeners. */
 export class MessageExchange {
   readonly #options: MessageExchangeOptions;
   readonly #queue = new MessageQueue();
@@ -24,7 +24,7 @@ export class MessageExchange {
 
   constructor(options: MessageExchangeOptions) {
     this.#options = options;
-    this.#opening.promise.catch(() => {}); // `send` reports it
+    this.#opening.promise.catch(() => {}); // `send` reports the error
   }
 
   /** Uses `stream` as the control stream. */
@@ -37,12 +37,12 @@ export class MessageExchange {
     this.#opening.resolve(this.#channel);
   }
 
-  /** Rejects messages that wait for the control stream: the tunnel has ended. */
+  /** Rejects the messages that wait for the control stream, because the tunnel has ended. */
   abandon(reason: unknown): void {
     this.#opening.reject(reason);
   }
 
-  /** Sends a message. Rejects when the tunnel ends before the control stream is open. */
+  /** Sends a message. Rejects if the tunnel ends before the control stream is open. */
   async send(message: Message): Promise<void> {
     const channel = await this.#opening.promise;
     await channel.send(message);
@@ -51,7 +51,7 @@ export class MessageExchange {
   /**
    * Sends this side's `result`, and waits for the peer to confirm it. Returns whether it has.
    *
-   * @param onSent called when the result is sent: the end of `of` is no loss from then on
+   * @param onSent called when the result is sent: from then on, the end of `of` is not a loss
    */
   async sendResult(
     result: Record<string, unknown>,
@@ -70,7 +70,7 @@ export class MessageExchange {
   /**
    * Sends a `failure` to the peer. Returns whether it was written in time.
    *
-   * @param isLost whether the transport has been lost meanwhile
+   * @param isLost returns whether the transport has been lost in the meantime
    */
   async sendFailure({ code, message, expected, hint }: Failure, isLost: () => boolean): Promise<boolean> {
     const channel = await resolveWithin(
@@ -82,7 +82,7 @@ export class MessageExchange {
     return (await resolveWithin(FAREWELL_TIMEOUT, written)) === true;
   }
 
-  /** Calls `listener` for each message of a type, also for one that has arrived already. One listener for each type. */
+  /** Calls `listener` for each message of a type, also for a message that has already arrived. Each type can have one listener. */
   on(type: string, listener: (message: Message) => void): void {
     const early = this.#queue.listen(type, listener);
     if (early !== undefined) this.#deliver(early);
@@ -96,7 +96,7 @@ export class MessageExchange {
     });
   }
 
-  /** Resolves to the next message of a type; rejects when what the messages belong to ends first. */
+  /** Resolves to the next message of a type. Rejects if the tunnel or conversation ends first. */
   next(type: string, { signal, closed }: Pick<Conversation, "signal" | "closed">): Promise<Message> {
     return new Promise((resolve, reject) => {
       const onEnd = (): void => reject(signal.aborted ? (signal.reason as Error) : linkLost());

@@ -9,13 +9,13 @@ import type { Hello } from "./handshake.ts";
 import { MessageExchange } from "./message-exchange.ts";
 import type { Tunnel } from "./session.ts";
 
-/** The services of a conversation. An HTTP/2 authority takes no slash. */
+/** Returns the name of a service of a conversation. An HTTP/2 authority may not contain a slash. */
 export const numbered = (service: string, number: number): string => `${service}:${number}`;
 
 /**
- * One of several conversations in a tunnel (PROTOCOL.md, 4). Its failure ends only this one; the end of the tunnel ends each.
+ * One of several conversations in a tunnel (PROTOCOL.md, 4). Its failure ends only this conversation. The end of the tunnel ends all.
  *
- * @param control its control stream, which it owns
+ * @param control the control stream, which the conversation owns
  */
 export class NumberedConversation implements Conversation {
   readonly peer: Hello;
@@ -28,7 +28,7 @@ export class NumberedConversation implements Conversation {
   readonly #streams = new Set<Duplex>();
   readonly #services: string[] = [];
   readonly #start: { sent: number; received: number };
-  /** The last message has been exchanged: the end of the control stream is no loss from now on. */
+  /** True when the last message has been exchanged: from then on, the end of the control stream is not a loss. */
   #finished = false;
 
   constructor(tunnel: Tunnel, number: number, control: Duplex) {
@@ -52,7 +52,7 @@ export class NumberedConversation implements Conversation {
       this.#release();
     });
     this.on("failure", (message) => this.#end(remoteFailure(message)));
-    control.on("error", () => {}); // its close tells
+    control.on("error", () => {}); // its close reports the error
     this.#messages.open(control);
     if (tunnel.signal.aborted) onTunnelEnd();
   }
@@ -115,13 +115,13 @@ export class NumberedConversation implements Conversation {
 
   async fail(failure: Failure): Promise<boolean> {
     if (this.signal.aborted || this.#finished) return false;
-    this.#finished = true; // the peer's end after this is no loss
+    this.#finished = true; // from now on, the peer's end is not a loss
     const reported = await this.#messages.sendFailure(failure, () => this.#control.destroyed);
     await this.close();
     return reported;
   }
 
-  /** Ends the conversation from this side: resets its streams, after the messages sent so far have left. Idempotent. */
+  /** Ends the conversation from this side: waits until the messages so far have been sent, then resets its streams. Idempotent. */
   async close(): Promise<void> {
     this.#finished = true;
     this.#release();

@@ -4,7 +4,7 @@ import { MAX_FRAME, MAX_STREAMS, MAX_UNANSWERED_PINGS, SESSION_WINDOW, STREAM_WI
 import type { Role } from "./handshake.ts";
 import type { StdioTransport } from "./transport.ts";
 
-/** Opens the HTTP/2 session of a tunnel (PROTOCOL.md, 2): the receiver is its client. The caller still owns the transport. */
+/** Opens the HTTP/2 session of a tunnel (PROTOCOL.md, 2). The receiver is the client. The caller still owns the transport. */
 export function openSession(role: Role, transport: StdioTransport): Http2Session {
   const settings = {
     initialWindowSize: STREAM_WINDOW,
@@ -22,7 +22,7 @@ export function openSession(role: Role, transport: StdioTransport): Http2Session
   return session;
 }
 
-/** Opens a stream to a service (receiver only). It fails when the sender has no such service. */
+/** Opens a stream to a service (receiver only). The stream fails if the sender has no such service. */
 export function openStream(session: Http2Session, service: string): Http2Stream & Duplex {
   if (!("request" in session)) throw new Error("only the receiver opens streams");
   const request = session.request as (headers: Record<string, string>) => Http2Stream & Duplex;

@@ -11,11 +11,11 @@ import { ownStdio, type StdioTransport } from "./transport.ts";
 
 /** The stream that carries the tunnel. */
 export type TunnelConnection =
-  /** This process is the spawned side: the tunnel is on its own stdin and stdout. */
+  /** This process is the spawned side, and its stdin and stdout carry the tunnel. */
   | { kind: "spawned" }
   /** A remote command to run: a program and its arguments. */
   | { kind: "command"; words: readonly string[] }
-  /** A remote command that runs already. It ends with the tunnel. */
+  /** A remote command that is already running. It ends with the tunnel. */
   | { kind: "running"; process: RemoteProcess };
 
 export interface TunnelOptions {
@@ -24,35 +24,35 @@ export interface TunnelOptions {
   tool: string;
   /** The image argument, for messages on this side. */
   image: string;
-  /** The reference in it, for the hello; left out where there is none. The peer does not learn a path of this side. */
+  /** The reference in it, for the hello; undefined if there is none. A path of this side is not sent to the peer. */
   reference?: string | undefined;
   /** Features of the program above, for the hello (PROTOCOL.md, 1). */
   features?: readonly string[] | undefined;
   connection: TunnelConnection;
   /** ms without an answer, or later without a sign of life, after which this side gives up. */
   timeout?: number | undefined;
-  /** ms for the remote command to end, first by itself, then after SIGTERM. */
+  /** ms within which the remote command must end, first by itself, then after SIGTERM. */
   leaveTimeout?: number | undefined;
-  /** Limit of bytes per second to the peer, and of bytes per second from it. A command that runs already has its own. */
+  /** The limit of bytes per second to the peer, and of bytes per second from the peer. A running command has its own limit. */
   rate?: number | undefined;
-  /** Nothing is sent to a remote command before this has resolved. It does not reject; `signal` is aborted instead. */
+  /** Nothing is sent to a remote command before this has resolved. It does not reject; instead, `signal` is aborted. */
   ready?: Promise<unknown> | undefined;
   signal: AbortSignal;
   /** Called with each line of the remote command's stderr. */
   onRemoteLine: (line: string) => void;
   /** For --verbose. */
   onDetail: (detail: Detail) => void;
-  /** Returns the version of a failure that the peer may see. Left out: the failure itself. */
+  /** Returns the version of a failure that the peer may see. Default: the failure itself. */
   failureForPeer?: ((failure: Failure) => Failure) | undefined;
-  /** Makes failures, which people can read, of errors of the program above. */
+  /** Turns errors of the program above into Failures for people. */
   explain?: (error: unknown) => unknown;
 }
 
 /**
- * Opens a tunnel, lets `use` work with it, and closes it.
+ * Opens a tunnel, calls `use` with it, and closes it.
  *
- * When `use` fails, the peer gets the failure before the tunnel closes; when the tunnel ends first, this rejects with its reason. Either
- * way, everything opened here is closed when the promise settles.
+ * If `use` fails, the peer gets the failure before the tunnel closes. If the tunnel ends first, this rejects with its reason. In both cases,
+ * everything that this function has opened is closed when the promise settles.
  */
 export async function overTunnel<T>(
   options: TunnelOptions,
@@ -65,7 +65,7 @@ export async function overTunnel<T>(
   await using remote = await remoteProcess(options);
   const transport = remote?.transport ?? ownStdio(rate);
   transport.on("error", () => {});
-  const session = import("./session.ts"); // loads HTTP/2, 6 ms, while the remote command starts or the hello is sent
+  const session = import("./session.ts"); // loads HTTP/2 (6 ms) while the remote command starts or the hello is sent
   try {
     const greeting = await greet(transport, options);
     const { Tunnel } = await session;
@@ -82,7 +82,7 @@ export async function overTunnel<T>(
   }
 }
 
-/** Returns the remote command's process, which it may have to start; undefined for the spawned side. */
+/** Returns the remote command's process, and starts it if necessary. Returns undefined for the spawned side. */
 async function remoteProcess({
   connection,
   leaveTimeout,
@@ -93,7 +93,7 @@ async function remoteProcess({
   if (connection.kind === "spawned") return undefined;
   if (connection.kind === "running") return connection.process;
   onDetail({ code: "command-started", command: shownCommand(connection.words) });
-  const { spawnRemote } = await import("./remote-process.ts"); // loads a library, 50 ms, which the spawned side does not need
+  const { spawnRemote } = await import("./remote-process.ts"); // loads a library (50 ms) that the spawned side does not need
   return spawnRemote(connection.words, onRemoteLine, { leaveTimeout, rate });
 }
 
@@ -110,8 +110,8 @@ async function greet(transport: StdioTransport, options: TunnelOptions): Promise
 }
 
 /**
- * Runs `use` until it is done, `signal` is aborted, or the tunnel ends, or the conversation in it; the first of these is the outcome. A
- * failure of this side is reported to the peer.
+ * Calls `use`, and waits until it settles, `signal` is aborted, or the tunnel or the conversation in it ends. The first of these events is the
+ * outcome. Reports a failure of this side to the peer.
  */
 export async function useTunnel<T, Ending extends Pick<Conversation, "signal" | "fail">>(
   tunnel: Ending,
@@ -126,7 +126,7 @@ export async function useTunnel<T, Ending extends Pick<Conversation, "signal" | 
   try {
     return await use(tunnel, either);
   } catch (thrown) {
-    // After Ctrl-C or the tunnel's end, that is the reason for any error.
+    // After Ctrl-C, or the end of the tunnel, that is the reason for any error.
     const error: unknown = either.aborted ? either.reason : explain(thrown);
     const text = error instanceof Error ? error.message : String(error);
     const failure = error instanceof Failure ? error : new Failure("transfer-failed", text);
@@ -138,7 +138,7 @@ export async function useTunnel<T, Ending extends Pick<Conversation, "signal" | 
 
 const reportedErrors = new WeakSet<Error>();
 
-/** Whether this error was reported to the peer, so that only one side prints it. */
+/** Returns whether this error was reported to the peer, so that only one side prints it. */
 export function wasReported(error: unknown): boolean {
   return error instanceof Error && reportedErrors.has(error);
 }

@@ -13,32 +13,32 @@ import { StdioTransport } from "./transport.ts";
 export interface RemoteProcess extends AsyncDisposable {
   readonly stdin: Writable;
   readonly stdout: Readable;
-  /** Both as one stream. The caller that reads this property owns the stream. */
+  /** Stdin and stdout as one stream. The caller that reads this property owns the stream. */
   readonly transport: StdioTransport;
-  /** Resolves to the exit, or to undefined when the child still runs after `leaveTimeout`. */
+  /** Resolves to the exit, or to undefined if the child is still running after `leaveTimeout`. */
   exit(): Promise<Exit | undefined>;
-  /** Returns the failure with how the child ended, which it awaits for at most `leaveTimeout`. Other errors are returned as they are. */
+  /** Waits at most `leaveTimeout` for the child to end, and returns the failure with how it ended. Returns other errors unchanged. */
   explain(failure: unknown): Promise<unknown>;
 }
 
 export interface SpawnOptions {
-  /** ms for the child to end, first by itself, then after SIGTERM. */
+  /** ms within which the child must end, first by itself, then after SIGTERM. */
   leaveTimeout?: number | undefined;
   /** Its name in messages. */
   name?: string | undefined;
-  /** Limit of bytes per second to the child, and of bytes per second from it. */
+  /** The limit of bytes per second to the child, and of bytes per second from the child. */
   rate?: number | undefined;
 }
 
 /**
- * Runs `command` (a program and its arguments; no shell interprets them) with pipes for stdin and stdout. `onStderr` gets each line of
- * its stderr, also an unfinished one that a prompt leaves.
+ * Runs `command` (a program and its arguments; no shell interprets them) with pipes for stdin and stdout. `onStderr` is called with each line
+ * of its stderr, also with an unfinished line, such as a prompt.
  *
- * Disposing closes its stdin, waits for it to end, then sends SIGTERM and SIGKILL (PROTOCOL.md, 6), `leaveTimeout` ms apart. A child
- * that has not been sent anything has nothing to finish and gets SIGTERM at once: an ssh that is still logging in does not see the end
- * of its stdin.
+ * Disposing closes its stdin, waits for it to end, then sends SIGTERM and SIGKILL (PROTOCOL.md, 6), `leaveTimeout` ms apart. A child to which
+ * nothing has been sent has nothing to finish, and gets SIGTERM immediately: an ssh that is still logging in does not notice the end of its
+ * stdin.
  *
- * @throws Failure where this process may open no more files
+ * @throws Failure if this process may open no more files
  */
 export function spawnRemote(
   command: readonly string[],
@@ -53,7 +53,7 @@ export function spawnRemote(
   });
   const stdin = writeAtRate(program.stdin, rate);
   const stdout = readAtRate(program.stdout, rate);
-  stdin.on("error", () => {}); // EPIPE after the child has ended: its exit says more
+  stdin.on("error", () => {}); // EPIPE after the child has ended: its exit explains more
   const exit = async (): Promise<Exit | undefined> => await resolveWithin(leaveTimeout, program.exit);
   let transport: StdioTransport | undefined;
   return {
@@ -66,7 +66,7 @@ export function spawnRemote(
     explain: async (failure) => await explainFailure(failure, { file, command: name, exit }),
     async [Symbol.asyncDispose]() {
       if (program.stdin.bytesWritten === 0) {
-        isOfInterest = false; // its report of the signal that this process sends
+        isOfInterest = false; // it would report the signal that this process sends
         program.kill();
       }
       stdin.end();

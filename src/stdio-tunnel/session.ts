@@ -19,16 +19,16 @@ export interface SessionOptions {
   role: Role;
   /** ms without a byte from the peer after which the link counts as dead. */
   silence?: number | undefined;
-  /** How long the two sides may work without progress. */
+  /** The times that the two sides may work without progress. */
   timeouts?: Timeouts;
-  /** This is the spawned side. After the result it exits without closing the session, which the initiator waits for. */
+  /** True for the spawned side. After the result, it exits without closing the session; the initiator waits for the exit. */
   spawned?: boolean;
 }
 
 /**
  * An open tunnel (PROTOCOL.md, 2 to 6), and its conversation 0. It owns the transport.
  *
- * Every end (`close`, the peer's end, a broken transport, silence) leads to one idempotent close: `signal` is aborted with the reason,
+ * Every end (`close`, the peer's end, a broken transport, silence) causes the same idempotent close: `signal` is aborted with the reason,
  * every stream is reset, and every wait fails with that reason.
  */
 export class Tunnel implements Conversation, AsyncDisposable {
@@ -44,9 +44,9 @@ export class Tunnel implements Conversation, AsyncDisposable {
   /** The transport's bytes at the start. */
   readonly #start: { read: number; written: number };
   onMoved: (() => void) | undefined;
-  /** How many {@link rest} now. */
+  /** The number of active calls of {@link rest}. */
   #resting = 0;
-  /** The last message has been exchanged: the end of the transport is no loss from now on. */
+  /** True when the last message has been exchanged: from then on, the end of the transport is not a loss. */
   #finished = false;
 
   constructor(
@@ -60,7 +60,7 @@ export class Tunnel implements Conversation, AsyncDisposable {
     this.#start = { read: transport.bytesRead, written: transport.bytesWritten };
     this.#messages = new MessageExchange({
       onMessage: ({ type }) => {
-        // From here on the end of the transport is no loss, even if `result()` has not been called yet.
+        // From now on, the end of the transport is not a loss, even if `result()` has not been called yet.
         if (type === "result" && role === "sender") this.#finished = true;
       },
       onInvalid: (reason) => this.#reject(reason),
@@ -108,7 +108,7 @@ export class Tunnel implements Conversation, AsyncDisposable {
     this.#services.delete(service);
   }
 
-  /** Nothing is expected to move until the result is disposed of. Keep-alive goes on. */
+  /** Suspends the watch for progress until the result is disposed of. Keep-alive continues. */
   rest(): Disposable {
     this.#resting += 1;
     return { [Symbol.dispose]: () => void (this.#resting -= 1) };
@@ -128,7 +128,7 @@ export class Tunnel implements Conversation, AsyncDisposable {
 
   async finish(result: Record<string, unknown>): Promise<boolean> {
     const isConfirmed = await this.#messages.sendResult(result, this, () => (this.#finished = true));
-    if (isConfirmed && this.#spawned) this.#destroy(); // closing in good order costs one more round trip
+    if (isConfirmed && this.#spawned) this.#destroy(); // an orderly close would cost one more round trip
     await this.close();
     return isConfirmed;
   }
@@ -142,13 +142,13 @@ export class Tunnel implements Conversation, AsyncDisposable {
 
   async fail(failure: Failure): Promise<boolean> {
     if (this.signal.aborted || this.#finished) return false;
-    this.#finished = true; // the peer's end after this is no loss
+    this.#finished = true; // from now on, the peer's end is not a loss
     const reported = await this.#report(failure);
     await this.close();
     return reported;
   }
 
-  /** Ends the tunnel from this side: resets open streams, after the messages sent so far have left. Idempotent. */
+  /** Ends the tunnel from this side: waits until the messages so far have been sent, then resets open streams. Idempotent. */
   async close(): Promise<void> {
     this.#finished = true;
     this.#streams.resetAll();
@@ -172,7 +172,7 @@ export class Tunnel implements Conversation, AsyncDisposable {
     });
   }
 
-  /** Ends the tunnel when the peer is silent, or nothing moves (PROTOCOL.md, 5). */
+  /** Ends the tunnel if the peer is silent, or if nothing moves (PROTOCOL.md, 5). */
   #watchPeer(silence: number, timeouts: Timeouts): void {
     const ping = (): void => void (this.#session.destroyed || this.#session.ping(() => {}));
     const onSilence = (): void => this.#end(linkSilent(silence));

@@ -7,13 +7,13 @@ import { MAX_BACKLOG } from "./constants.ts";
 type Done = (error?: Error | null) => void;
 
 /**
- * One Duplex over a readable and a writable half. It counts the bytes in both directions.
+ * A Duplex over a readable and a writable half. It counts the bytes in both directions.
  *
- * It owns both halves and destroys them with itself. An error of either half is its error; it ends with the readable half, and ending it
- * ends the writable half.
+ * It owns both halves, and destroys them when it is destroyed. It fails with the error of either half. It ends with the readable half, and
+ * ending it ends the writable half.
  *
- * A pending write does not block reading: while received bytes are unread, a write counts as done before the sink has accepted it. Node's
- * HTTP/2 does not read while it writes (nodejs/node#29399), so two sides with much to send would wait for each other for ever.
+ * A pending write does not block reading: while received bytes are unread, a write counts as complete before the sink has accepted it. Node's
+ * HTTP/2 does not read while it writes (nodejs/node#29399), so two sides with much to send would otherwise wait for each other for ever.
  */
 export class StdioTransport extends Duplex {
   readonly #source: Readable;
@@ -22,7 +22,7 @@ export class StdioTransport extends Duplex {
   bytesRead = 0;
   /** Bytes sent so far. */
   bytesWritten = 0;
-  /** Completes the write that the sink has not accepted yet. */
+  /** Completes the write that the sink has not yet accepted. */
   #release: Done | undefined;
 
   constructor(source: Readable, sink: Writable) {
@@ -55,7 +55,7 @@ export class StdioTransport extends Duplex {
     this.#send([{ chunk }], done);
   }
 
-  // One system call for the many small frames of a session.
+  // Writes the many small frames of a session with one system call.
   override _writev(chunks: { chunk: Buffer }[], done: Done): void {
     this.#send(chunks, done);
   }

@@ -22,11 +22,11 @@ export class TunnelStreams {
       this.#onMoved();
     });
     this.#open.add(stream);
-    stream.on("error", () => {}); // a reset is no uncaught error, even when the owner has stopped listening
+    stream.on("error", () => {}); // a reset must not be an uncaught error, even if the owner has stopped listening
     stream.once("close", () => this.#open.delete(stream));
   }
 
-  /** Leaves the control stream out of {@link resetAll}: its messages must still arrive. */
+  /** Excludes the control stream from {@link resetAll}, because its messages must still arrive. */
   exclude(control: Duplex): void {
     this.#open.delete(control as Http2Stream);
   }

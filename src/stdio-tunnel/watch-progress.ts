@@ -2,7 +2,7 @@ import type { Http2Stream } from "node:http2";
 import type { Timeouts } from "../streams/timeouts.ts";
 import { TICKS_PER_SILENCE } from "./constants.ts";
 
-/** Calls `onMoved` with the bytes received on a stream and the bytes of it that the session has sent. Keep-alive does not count. */
+/** Calls `onMoved` with the bytes received on a stream, and with its bytes that the session has sent. Keep-alive does not count. */
 export function countData(stream: Http2Stream, onMoved: (bytes: number) => void): void {
   const push = stream.push.bind(stream);
   stream.push = (chunk: Uint8Array | null, encoding?: BufferEncoding) => {
@@ -31,8 +31,8 @@ export function countData(stream: Http2Stream, onMoved: (bytes: number) => void)
 }
 
 /**
- * Watches the progress of the tunnel (PROTOCOL.md, 5): calls `onStuck` when no byte has moved for longer than the peer's longest wait, so
- * that the peer should have reported it. Counts ticks, not time, as keep-alive does. Returns a function that stops it.
+ * Watches the progress of the tunnel (PROTOCOL.md, 5). Calls `onStuck` if no byte has moved for longer than the peer's longest wait, after
+ * which the peer should have reported a failure. Counts ticks instead of time, like keep-alive. Returns a function that stops the watch.
  *
  * @param moved returns the bytes moved so far; undefined while nothing is expected to move
  */

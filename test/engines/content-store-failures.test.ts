@@ -156,7 +156,7 @@ describe.skipIf(whyNot).each(["29", "28.5"] as const)(`an image from Docker %s $
     await using proxy = await proxyTo(source(), [rule]);
     const run = await send(image, proxy, another(where));
     expect(run).toMatchObject({ exitCode: 1, stdout: "" });
-    expect(run.stderr).toContain(`a layer of ${image} cannot be read any more`);
+    expect(run.stderr).toContain(`a layer of ${image} can no longer be read`);
     expect(await another(where).listing()).toEqual(before);
   });
 });

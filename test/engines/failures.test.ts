@@ -115,7 +115,7 @@ describe.skipIf(why)("a remote command that is not docker-over-ssh, or prints be
       "wants another image",
       ["ssh", "far", "docker-over-ssh pull failing:v2"],
       13,
-      "offers failing:v1, the receiving side asks for failing:v2",
+      "offers failing:v1, the receiving side requests failing:v2",
     ],
     [
       "has no engine",

@@ -112,7 +112,7 @@ describe.skipIf(why).each([
     const changes = await rememberEngines(containerd[side], bed.near);
     const run = await send(name, ["-H", bed.near.host], "--platform", platform);
     expect(run).toMatchObject({ exitCode: 3, stdout: "" });
-    expect(run.stderr).toContain(`${name} is here for linux/${RUNS}, not for ${platform}`);
+    expect(run.stderr).toContain(`${name} is for linux/${RUNS}, not for ${platform}`);
     expect(await changes()).toEqual(unchanged(2));
   });
 });

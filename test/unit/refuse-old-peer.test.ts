@@ -7,7 +7,7 @@ const peer = (...features: string[]) => ({ peer: { features, tool: "0.1.0" } });
 test("several platforms are not asked of a peer that moves one", () => {
   for (const platforms of ["all", [{ os: "linux", architecture: "arm64" }]] as const) {
     expect(() => refuseOldPeer({ platforms }, peer())).toThrow(
-      "the remote side is docker-over-ssh 0.1.0, which moves one platform of an image",
+      "the remote side is docker-over-ssh 0.1.0, which transfers one platform of an image",
     );
     expect(() => refuseOldPeer({ platforms }, peer(INDEXES))).not.toThrow();
   }

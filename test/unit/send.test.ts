@@ -178,7 +178,7 @@ describe("a manifest that must be preserved", () => {
   });
 
   test.each<[string, Partial<FoundImage>]>([
-    ["the engine does not give it", { manifest: async () => undefined }],
+    ["the engine does not return it", { manifest: async () => undefined }],
     ["it does not name a blob for each layer", { manifest: async () => manifestOf(["one", "two"]) }],
     ["it is larger than 512 kB", { manifest: async () => manifestOf(["one"], { long: "x".repeat(512_000) }) }],
     [
@@ -189,7 +189,7 @@ describe("a manifest that must be preserved", () => {
     const sent = offerFor({ preserveDigest: true }, {}, { ask: { keepsManifests }, found: image });
     await expect(sent).rejects.toMatchObject({
       code: "not-verified",
-      message: `the manifest of the image cannot be kept as it is: ${why}`,
+      message: `the manifest of the image cannot be preserved: ${why}`,
     });
   });
 

@@ -13,7 +13,7 @@ import { clientFor } from "../request-layers.ts";
 
 /**
  * Lets the engine pull the image, through a local port forward to the sender's registry. The engine skips only layers that it has pulled
- * before as blobs of the same digest.
+ * before as blobs with the same digest.
  */
 export async function letEnginePull(options: EngineReceiveOptions): Promise<ReceivedImage> {
   const { tunnel, about, engine, info, signal, onProgress } = options;
@@ -56,7 +56,7 @@ export async function letEnginePull(options: EngineReceiveOptions): Promise<Rece
 }
 
 /**
- * Throws when the pulled image lacks blobs: a containerd store does not fetch the blob of a layer that it has unpacked, even if that was
+ * Throws if the pulled image lacks blobs: a containerd store does not fetch the blob of a layer that it has unpacked, even if it has unpacked
  * another blob. Docker 28.5 then reports no layers; 26.1 reports them, but does not list the image.
  */
 async function refuseIncompletePull(engine: Engine, name: string, info: EngineInfo): Promise<void> {

@@ -23,7 +23,7 @@ export async function engineTarget(engine: Engine, via: Via = "load"): Promise<T
   let isTidy = false;
   const [receive, plan] = via === "pull" ? [letEnginePull, planEnginePull] : [loadIntoEngine, planLoad];
   const planned = new PlannedImages(info.store === "containerd" ? "blob" : "chain");
-  // Opened early, while the sender is asked.
+  // The content store is opened early, during the request to the sender.
   if (via === "load" && info.store === "containerd") engine.contentStore().catch(() => {});
   return {
     address: engine.address,
@@ -35,7 +35,7 @@ export async function engineTarget(engine: Engine, via: Via = "load"): Promise<T
     namesFor: ([first, ...others]) => [nameInEngine(first), ...others.map(nameInEngine)],
     indexes: () => ({ ...indexesInEngine(engine, info, via === "pull"), planned }),
     async tidy() {
-      if (isTidy) return []; // several images go into it
+      if (isTidy) return []; // the engine receives several images
       isTidy = true;
       return await removeLeftovers(engine);
     },

@@ -2,8 +2,8 @@ import { once } from "node:events";
 import type { LayerToStream } from "../../image/docker/write-docker-archive.ts";
 
 /**
- * Yields the next layer when the previous one has been read, or closed: a sender may announce all at once, but the lowest is to arrive
- * early, and only one is held in memory. Throws the reason of the signal when it is aborted.
+ * Yields the next layer when the previous layer has been read or closed: a sender may announce all layers at the same time, but the lowest
+ * layer must arrive early, and memory is limited to one layer. Throws the reason of the signal when it is aborted.
  */
 export async function* fetchInSequence<Layer extends LayerToStream>(
   layers: AsyncIterable<Layer>,

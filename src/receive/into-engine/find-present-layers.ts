@@ -22,15 +22,15 @@ import type { EngineReceiveOptions } from "../receive-options.ts";
 export interface EngineContents {
   store: TargetStore;
   known: KnownImage;
-  /** Returns the present layers. Looks again on each call. */
+  /** Returns the present layers. Queries the engine again on each call. */
   present(): Promise<PresentLayers>;
-  /** Opens similar images as delta bases; undefined when there are none. The caller disposes of them. */
+  /** Opens similar images as delta bases; undefined if there are none. The caller disposes of them. */
   deltaBases(): Promise<DeltaBases | undefined>;
-  /** The reason why layers are not sent by delta; undefined: they may be. */
+  /** The reason why layers are not sent by delta; undefined if they may be. */
   noDeltaReason: WholeReason | undefined;
 }
 
-/** Starts the queries that are one request each; longer ones start when their results are needed. */
+/** Starts the queries that take one request each. Longer queries start when their results are needed. */
 export async function findPresentLayers(options: EngineReceiveOptions): Promise<EngineContents> {
   const { about, engine, info, image, runId, signal } = options;
   const { diffIds, platform, manifest: named } = about;
@@ -39,13 +39,13 @@ export async function findPresentLayers(options: EngineReceiveOptions): Promise<
   const blobs = info.store === "containerd" ? await blobsOf(options, relatedImages) : undefined;
   const store = openStore(engine, info, { platform, path: image.path, runId, relatedImages, blobs });
 
-  // Files of an engine behind one connection would share it with all other requests.
+  // Over a single connection, reading files of the engine would block all other requests.
   const oneConnection = engine.takesManyAtOnce ? undefined : "one-connection";
   const noDeltaReason = options.noDeltaReason ?? oneConnection;
   const newest = noDeltaReason === undefined ? engine.newestOf(familiarName(image)) : Promise.resolve(undefined);
   newest.catch(() => {}); // awaited if a layer is missing
   const findLayers = async (): Promise<PresentLayers> => await store.present(diffIds, named?.layers);
-  // In other stores it may take a request for each image, which is useless if the engine has this one.
+  // In other stores, this may take a request for each image, which is unnecessary if the engine has this image.
   let early = blobs === undefined ? undefined : findLayers();
   early?.catch(() => {}); // awaited by the first call of `present`
   return {
@@ -94,8 +94,8 @@ async function blobsOf(
 }
 
 /**
- * Returns the image itself, or its config, if the engine has it. One request tells where the ID of an image is the digest of its config. An
- * image whose manifest is to be preserved is never known.
+ * Returns the image itself, or its config, if the engine has it. One request is sufficient if the ID of an image is the digest of its config.
+ * An image whose manifest is to be preserved is never known.
  */
 async function knownImage(
   engine: Engine,
@@ -108,7 +108,7 @@ async function knownImage(
   return found?.id === configDigest && found.diffIds.join() === diffIds.join() ? { id: configDigest } : {};
 }
 
-/** Returns the blobs that the engine would push of an image. For containerd stores without access to their content store. */
+/** Returns the blobs of an image that the engine would push. For containerd stores without access to their content store. */
 async function blobsByDryPush(options: EngineReceiveOptions, id: string): Promise<Descriptor[] | undefined> {
   const { engine, runId, env, signal, output } = options;
   await using registry = openEmbeddedRegistry({ runId, parent: cacheFolder(env) });

@@ -13,8 +13,8 @@ import type { IndexTarget } from "../index-target.ts";
 import { roomInCache, roomInEngine } from "../free-space.ts";
 
 /**
- * Returns how an engine stores images with their index. A containerd store loads an OCI archive of an index without the blobs that it has, and
- * without platforms that the index only names; it unpacks its own platform alone (moby `daemon/containerd/image_exporter.go`, LoadImage).
+ * Returns an engine as a target of images with their index. A containerd store loads an OCI archive of an index without the blobs that it has,
+ * and without platforms that the index only names. It unpacks only its own platform (moby `daemon/containerd/image_exporter.go`, LoadImage).
  * Throws a `refused` Failure for another store, and for an engine that pulls the image itself (`--via pull`).
  */
 export function indexesInEngine(engine: Engine, info: EngineInfo, pullsItself: boolean): IndexTarget {
@@ -50,7 +50,7 @@ export function indexesInEngine(engine: Engine, info: EngineInfo, pullsItself: b
   };
 }
 
-/** Returns the ID of an image: in a containerd store, the digest of its index or manifest. */
+/** Returns the ID of an image. In a containerd store, this is the digest of its index or manifest. */
 async function idOf(engine: Engine, name: string): Promise<string | undefined> {
   return (await engine.inspectImage(name))?.id;
 }
@@ -63,7 +63,7 @@ async function presentIn(content: ContentStore, blobs: readonly Descriptor[], si
 }
 
 function cannotPull(): Failure {
-  return new Failure("refused", "an engine that pulls by itself takes one platform of an index", {
+  return new Failure("refused", "an engine that pulls by itself pulls one platform of an index", {
     expected: "no --via pull, because of --all-platforms or several --platform",
     hint: "Leave --via pull out.",
   });
@@ -73,7 +73,7 @@ function loadFailure(error: unknown, { address }: Engine): unknown {
   if (!(error instanceof EngineError)) return error;
   return new Failure("transfer-failed", `the receiving engine could not load the image: ${messageOf(error)}`, {
     expected: `${address} to load an archive of an index`,
-    hint: "Run the same command again: what has arrived is not sent once more.",
+    hint: "Run the same command again: blobs that have arrived are not sent again.",
     cause: error,
   });
 }

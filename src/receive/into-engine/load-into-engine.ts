@@ -11,12 +11,12 @@ import type { EngineReceiveOptions } from "../receive-options.ts";
 import { refuseWithoutRoom, roomInCache, roomInEngine } from "../free-space.ts";
 import { countLayers, type ReceivedImage } from "../received-image.ts";
 
-/** The domain of the image's temporary name, before it is verified. There is no registry. */
+/** The domain of the image's temporary name, before the image is verified. It belongs to no registry. */
 const TEMPORARY_DOMAIN = "localhost";
 
 /**
- * Fetches the layers that the store lacks, verifies them, and loads them as a partial archive. The content store tells which layers are
- * present, or chain IDs, which are the same on every engine.
+ * Fetches the layers that the store lacks, verifies them, and loads them as a partial archive. Present layers are identified by the content
+ * store, or by chain IDs, which are the same on every engine.
  */
 export async function loadIntoEngine(options: EngineReceiveOptions): Promise<ReceivedImage> {
   const { about, engine, image, runId, output } = options;
@@ -32,14 +32,14 @@ export async function loadIntoEngine(options: EngineReceiveOptions): Promise<Rec
       await forgetName(engine, name);
       const before = present;
       if (options.allowsSecondWant && error instanceof EngineError) present = await contents.present();
-      // Layers that `docker rmi` has removed meanwhile are requested. Any other error would occur again.
+      // Requests layers that `docker rmi` has removed in the meantime. Any other error would occur again.
       if (!isAnyGone(before, present)) throw loadFailure(error, engine);
       output.detail({ code: "layers-gone" });
     }
   }
 }
 
-/** Tells the sender that the engine has the image. */
+/** Reports to the sender that the engine has the image. */
 async function declineAll(
   id: Digest,
   diffIds: readonly Digest[],
@@ -82,7 +82,7 @@ export function missingLayers(diffIds: readonly Digest[], { lowest, others }: Pr
   return diffIds.map((diffId, index) => index >= lowest.length && !otherIds.has(diffId));
 }
 
-/** Whether a layer that was present is missing now. */
+/** Returns whether a layer that was present is now missing. */
 function isAnyGone(before: PresentLayers, now: PresentLayers): boolean {
   const isPresent = new Set([...now.lowest, ...now.others].map(({ diffId }) => diffId));
   return [...before.lowest, ...before.others].some(({ diffId }) => !isPresent.has(diffId));

@@ -18,9 +18,9 @@ import { unpackZstdLayers } from "./unpack-zstd-layers.ts";
 /** An image in a store under its temporary name. */
 export interface LoadedImage {
   id: Digest;
-  /** Bytes of the layers' blobs, bottom first. */
+  /** The bytes of the layers' blobs, bottom first. */
   sizes: readonly number[];
-  /** Plain bytes of the missing layers that were found in delta bases. */
+  /** The plain bytes of the missing layers that were found in delta bases. */
   bytesFound: number;
 }
 
@@ -31,12 +31,12 @@ export interface LayersToLoad {
   deltaBases: DeltaBases | undefined;
 }
 
-/** Plain bytes a second that a store takes in of a stream. Docker 26.1 took 47 MB/s of a layer of 546 MB. */
+/** The speed at which a store loads a stream, in plain bytes a second. Docker 26.1 loaded a layer of 546 MB at 47 MB/s. */
 const STREAM_TAKES_IN = 50_000_000;
-/** Plain bytes a second that a store takes in of files. Uncompressed as after a rebuild, 546 MB took 3.7 s; compressed, 1 s. */
+/** The speed at which a store loads files, in plain bytes a second. 546 MB took 3.7 s uncompressed, as after a rebuild, and 1 s compressed. */
 const FILES_TAKE_IN = 300_000_000;
 
-/** Loads an image while its missing layers are fetched and verified. An archive with an invalid layer breaks off before its end. */
+/** Loads an image while its missing layers are fetched and verified. An archive with an invalid layer is truncated. */
 export async function loadWhileFetching(
   store: TargetStore,
   { present, wanted, deltaBases }: LayersToLoad,
@@ -98,7 +98,7 @@ interface PendingLoad {
   over: AbortController;
 }
 
-/** Gives the layers to the store as it takes them, as streams or files. */
+/** Passes the layers to the store, as streams or as files, whichever it accepts. */
 async function loadAs(
   name: string,
   { store, image, progress, wanted, requested, spool, fetch, over }: PendingLoad,
@@ -123,12 +123,12 @@ async function loadAs(
   return await feed(files, async (whole) => await store.load(whole, name));
 }
 
-/** Returns how fast a store takes in rebuilt layers. */
+/** Returns how fast layers are rebuilt, and how fast a store loads them afterwards. */
 export function rebuildSpeed({ takes }: TargetStore, deltaBases: DeltaBases | undefined): RebuildSpeed {
   return { reads: deltaBases?.reads ?? "files", takesIn: takes === "streams" ? STREAM_TAKES_IN : FILES_TAKE_IN };
 }
 
-/** Loads an image whose layers and config are present, and tells the sender that nothing is wanted. */
+/** Loads an image whose layers and config are present, and reports to the sender that nothing is wanted. */
 export async function loadPresentLayers(
   store: TargetStore,
   { present, config }: { present: PresentLayers; config: Buffer },

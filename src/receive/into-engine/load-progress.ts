@@ -5,12 +5,12 @@ import type { Progress } from "../../output/output.ts";
 /** The status of a layer that a graph driver unpacks. A containerd store and Podman report none. */
 const UNPACKING = "Loading layer";
 
-/** Sums what an engine reports of the layers that it unpacks. It counts bytes of a layer's file in the archive, packed or not. */
+/** Sums the progress that an engine reports for the layers that it unpacks. It counts bytes of a layer's file in the archive, packed or not. */
 export class LoadProgress {
   readonly #report: (progress: Progress) => void;
   /** By the ID that the engine gives them. */
   readonly #layers = new Map<string, { size: number; current: number }>();
-  /** Some layers are loaded while others arrive: people look at those until the last is here. */
+  /** Some layers are loaded while others arrive. The progress of those that arrive is shown until the last has arrived. */
   #haveArrived = false;
   #isReported = false;
 
@@ -18,7 +18,7 @@ export class LoadProgress {
     this.#report = report;
   }
 
-  /** Passes layers on that the engine gets. */
+  /** Passes on the layers that are sent to the engine, and counts them. */
   async *watch<Layer extends { diffId: Digest; size: number }>(layers: AsyncIterable<Layer>): AsyncGenerator<Layer> {
     for await (const layer of layers) {
       this.#layers.set(shortOf(layer.diffId), { size: layer.size, current: 0 });
@@ -26,13 +26,13 @@ export class LoadProgress {
     }
   }
 
-  /** All layers have arrived: from now on there is nothing but the load. */
+  /** All layers have arrived, so from now on the progress is that of the load. */
   begin(): void {
     this.#haveArrived = true;
     this.#report(this.progress);
   }
 
-  /** Adds one line of the engine. */
+  /** Adds one line of the engine's progress. */
   add({ id, status, current }: EngineProgress): void {
     const layer = this.#layers.get(id ?? "");
     if (status !== UNPACKING || layer === undefined || current === undefined) return;

@@ -7,7 +7,7 @@ import { roomInEngine, roomInCache, refuseWithoutRoom } from "../free-space.ts";
 import type { EngineReceiveOptions } from "../receive-options.ts";
 import type { TargetPlan } from "../target.ts";
 
-/** Tells what an engine would pull by itself, at most: it skips layers that it has pulled before as the same blobs. */
+/** Returns the maximum that an engine would pull by itself. It skips layers that it has pulled before as the same blobs. */
 export async function planEnginePull(options: EngineReceiveOptions): Promise<TargetPlan> {
   const { diffIds } = options.about;
   await options.decline();
@@ -15,7 +15,7 @@ export async function planEnginePull(options: EngineReceiveOptions): Promise<Tar
   return { layers: estimatedLayers(options, diffIds), store: options.info.store, room };
 }
 
-/** Finds out what would be loaded into an engine. `planned`: the images that would be there by then. */
+/** Determines the layers that would be loaded into an engine. `planned`: the images that would already be present. */
 export async function planLoad(options: EngineReceiveOptions, planned: PlannedImages): Promise<TargetPlan> {
   const { about, info } = options;
   const { store } = info;

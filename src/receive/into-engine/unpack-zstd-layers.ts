@@ -10,10 +10,10 @@ import { passThroughVerifier } from "../../image/layer/verified-stream.ts";
 import { sizeLimit, type SizeLimit } from "../../image/layer/size-limit.ts";
 
 /**
- * Decompresses layers that are compressed with zstd, which engines up to Docker 20.10 cannot read. Such a layer is written to the spool,
- * because the header of a tar needs its size. Other layers pass unchanged.
+ * Decompresses layers that are compressed with zstd, which engines up to Docker 20.10 cannot read. Writes such a layer to the spool, because
+ * the header of a tar needs its size. Passes other layers unchanged.
  *
- * @param limit that the layers count against
+ * @param limit the limit against which the layers count
  */
 export async function* unpackZstdLayers(
   layers: AsyncGenerator<IncomingLayer>,

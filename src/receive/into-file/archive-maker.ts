@@ -8,15 +8,15 @@ import { namesInFile } from "./name-in-file.ts";
 import type { ReceiveOptions } from "../receive-options.ts";
 import type { Room } from "../free-space.ts";
 
-/** Makes the archive of a fetched image. */
+/** Creates the archive of a fetched image. */
 export interface ArchiveMaker {
   /** Whether the archive may lack layers. */
   readonly isPartial: boolean;
-  /** Returns the layers that it will hold, bottom first; it may be longer than each of them once. */
+  /** Returns the layers that it will contain, bottom first. A layer may occur more than once. */
   wanted(about: About): readonly Digest[];
-  /** Returns further disks that need room, beside those of the archive and of the cache folder. */
+  /** Returns further disks that need room, in addition to those of the archive and of the cache folder. */
   rooms(about: About, wanted: readonly Digest[]): Room[];
-  /** @param onMoved receives bytes that are read for that */
+  /** @param onMoved receives the number of bytes read for that */
   make(
     fetched: FetchedImage,
     options: ReceiveOptions,
@@ -26,11 +26,11 @@ export interface ArchiveMaker {
 }
 
 export interface MadeArchive extends ArchiveStream {
-  /** Plain bytes of layers that the archive leaves out, because they are in a delta base. */
+  /** The plain bytes of layers that the archive omits, because they are in a delta base. */
   bytesFound?: number;
 }
 
-/** Makes archives that hold a whole image. */
+/** Creates archives that contain a whole image. */
 export function wholeArchives(location: FileLocation): ArchiveMaker {
   return {
     isPartial: false,

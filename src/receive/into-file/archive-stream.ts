@@ -20,9 +20,9 @@ import { passThroughVerifier } from "../../image/layer/verified-stream.ts";
 
 /** An image as an archive. */
 export interface ArchiveStream {
-  /** Reads the layers out of the spool on demand. */
+  /** Reads the layers from the spool on demand. */
   tar: TarStream;
-  /** Digest of the manifest, in an OCI archive. */
+  /** The digest of the manifest, for an OCI archive. */
   manifest?: Digest;
 }
 
@@ -33,9 +33,9 @@ export interface NamedImage extends Pick<FetchedImage, "config" | "files" | "man
 }
 
 /**
- * Returns a fetched image as a docker archive, as `docker save` writes it, or as an OCI archive.
+ * Returns a fetched image as a docker archive, in the format of `docker save`, or as an OCI archive.
  *
- * @param onBytes receives the bytes that are decompressed for that
+ * @param onBytes receives the number of bytes decompressed for that
  */
 export async function archiveStream(
   kind: FileLocation["kind"],
@@ -61,7 +61,7 @@ export async function archiveStream(
   return { tar, manifest: manifest.descriptor.digest };
 }
 
-/** Returns the ID and the counts of an archive. Of layers that it leaves out, no size is known. */
+/** Returns the ID and the counts of an archive. The sizes of layers that it omits are unknown. */
 export function archiveCounts(
   { config, files, bytesFound }: FetchedImage,
   { diffIds }: Pick<About, "diffIds">,

@@ -5,23 +5,22 @@ import type { FileLocation } from "../../image/location.ts";
 import { Failure } from "../../output/errors.ts";
 import { refuseName, refuseUnwritable } from "./refuse-location.ts";
 
-/** The file or stream that an archive is written to. */
+/** The file or stream to which an archive is written. */
 export type Destination =
-  /** A file that may exist. It is no link. */
+  /** A file that may exist, and is not a link. */
   | { kind: "file"; path: string }
   /** The archive is streamed. */
   | { kind: "stdout" }
   | { kind: "pipe"; path: string };
 
-/** Links in a row that are followed, as by Linux. */
+/** The maximum number of consecutive links that are followed, which is that of Linux. */
 const MAX_LINKS = 40;
 
 /**
- * Resolves the location of an archive: `-` is stdout, archives are streamed to a pipe, a link is followed, even if its target does not exist,
- * as by skopeo (`docker save --output` rejects links). Throws a `usage` Failure, before anything is requested, when no archive can be
- * written there.
+ * Resolves the location of an archive. `-` is stdout. Archives are streamed to a pipe. A link is followed even if its target does not exist, as
+ * in skopeo (`docker save --output` rejects links). Throws a `usage` Failure, before anything is requested, if no archive can be written there.
  *
- * @param stdoutIsTunnel this is the spawned side, whose stdout carries the tunnel
+ * @param stdoutIsTunnel true on the spawned side, whose stdout carries the tunnel
  */
 export async function findDestination(location: FileLocation, stdoutIsTunnel: boolean): Promise<Destination> {
   const { path } = location;
@@ -34,7 +33,7 @@ export async function findDestination(location: FileLocation, stdoutIsTunnel: bo
       hint: `For a folder: --to oci:${path}`,
     });
   }
-  // Also if stdout is a file: its content is kept, and others may append to it (`>>`).
+  // Also if stdout is a file: its content is preserved, and other programs may append to it (`>>`).
   if (found !== undefined && !isDevice(found) && isStdout(found)) {
     return stdoutIsTunnel ? refuseTunnel(location) : stdout(location);
   }
@@ -67,13 +66,13 @@ async function statOf({ path, given }: FileLocation): Promise<Stats | undefined>
   }
 }
 
-/** Returns the path that a link leads to in the end; a path that is no link, or does not exist, unchanged. */
+/** Returns the final path to which a link leads. Returns a path that is not a link, or does not exist, unchanged. */
 async function followLinks(path: string): Promise<string> {
   let at = path;
   for (let links = 0; links < MAX_LINKS; links += 1) {
     if ((await lstat(at).catch(() => undefined))?.isSymbolicLink() !== true) return at;
     const to = await readlink(at);
-    // Not normalised: after a link to a folder, only the file system knows where `..` leads.
+    // The path is not normalised: after a link to a folder, only the file system knows where `..` leads.
     at = isAbsolute(to) ? to : `${dirname(at)}${sep}${to}`;
   }
   return at;
@@ -83,7 +82,7 @@ function isDevice(found: Stats): boolean {
   return found.isCharacterDevice() || found.isBlockDevice();
 }
 
-/** Whether a file is this process's stdout, as `/dev/stdout` is. */
+/** Returns whether a file is this process's stdout, such as `/dev/stdout`. */
 function isStdout({ dev, ino }: Stats): boolean {
   const own = fstatSync(1);
   return own.dev === dev && own.ino === ino;
@@ -91,13 +90,13 @@ function isStdout({ dev, ino }: Stats): boolean {
 
 function stdout({ given }: FileLocation): Destination {
   if (!process.stdout.isTTY) return { kind: "stdout" };
-  throw new Failure("usage", `${given}: stdout is a terminal, where no archive is written`, {
+  throw new Failure("usage", `${given}: stdout is a terminal, to which no archive is written`, {
     expected: "stdout to be a pipe or a file",
     hint: "For instance … | docker load, or … > app.tar",
   });
 }
 
-/** Throws a `usage` Failure when this user may not write to the pipe. */
+/** Throws a `usage` Failure if this user may not write to the pipe. */
 async function refuseReadOnlyPipe({ path, given }: FileLocation): Promise<void> {
   try {
     await access(path, constants.W_OK);

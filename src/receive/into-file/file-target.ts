@@ -29,10 +29,10 @@ import type { Target } from "../target.ts";
 
 /**
  * Returns a docker archive or an OCI archive as a target without an engine. A file is written as a partial file, and replaces an existing
- * one after verification; to stdout and pipes the archive is streamed.
+ * file after verification. To stdout and pipes, the archive is streamed.
  *
- * @param stdoutIsTunnel this is the spawned side, whose stdout carries the tunnel
- * @param partial what a partial archive leaves out; left out: it holds the whole image
+ * @param stdoutIsTunnel true on the spawned side, whose stdout carries the tunnel
+ * @param partial the options of a partial archive. If undefined, the archive contains the whole image
  */
 export async function archiveTarget(
   location: FileLocation,
@@ -46,7 +46,7 @@ export async function archiveTarget(
     : streamTarget(location, destination, maker);
 }
 
-/** @param path of the file, which `location` may name through a link */
+/** @param path the path of the file, which `location` may name through a link */
 function fileTarget(location: FileLocation, path: string, maker: ArchiveMaker): Target {
   const { kind } = location;
   const partialPaths = new Set<string>();
@@ -144,7 +144,7 @@ async function writePartialFile(
     progress.current += count;
     onProgress(progress);
   };
-  // Always a new file: a link that another user has put there is not followed, and no other file is written to.
+  // Always creates a new file, so that a link that another user has put there is not followed, and no other file is written to.
   const file = createWriteStream(partialPath, { flags: "wx", flush: true });
   const remove = async (): Promise<void> => await rm(partialPath, { force: true });
   try {
@@ -156,7 +156,7 @@ async function writePartialFile(
   return remove;
 }
 
-/** Opens the images of the file that is replaced. */
+/** Opens the images in the file that is replaced. */
 async function deltaBasesFor(location: FileLocation, { noDeltaReason, about }: ReceiveOptions) {
   return noDeltaReason === undefined ? await findDeltaBasesInFile(location, about) : undefined;
 }

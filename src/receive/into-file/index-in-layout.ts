@@ -16,13 +16,13 @@ import { locationErrors } from "./location-errors.ts";
 import type { ReceiveOptions } from "../receive-options.ts";
 import { roomForFiles } from "../free-space.ts";
 
-/** What the layout does with a stored index: it lists it when it is named. */
+/** The callbacks of the layout: it lists a stored index when the index gets its name. */
 interface Layout {
   onStored: (root: Descriptor, options: ReceiveOptions) => void;
   onMoved: (bytes: number) => void;
 }
 
-/** Returns how an OCI layout in a folder stores images with their index. One that is not listed yet is named by its digest. */
+/** Returns an OCI layout in a folder as a target of images with their index. An index that is not yet listed is named by its digest. */
 export function indexesInLayout(location: FileLocation, { onStored, onMoved }: Layout): IndexTarget {
   const { path: folder } = location;
   const explain = locationErrors(location);
@@ -36,7 +36,7 @@ export function indexesInLayout(location: FileLocation, { onStored, onMoved }: L
     async put(index, files, options) {
       await explain(writeIndexBlobs(folder, index, files, options.runId));
       onStored(index.root.descriptor, options);
-      // Blobs that no image in the index uses do no harm, and serve the next run.
+      // Blobs that no image in the index uses are harmless, and the next run can use them.
       return { name: index.root.descriptor.digest, [Symbol.asyncDispose]: async () => {} };
     },
     async digestOf(name, index) {
@@ -48,13 +48,13 @@ export function indexesInLayout(location: FileLocation, { onStored, onMoved }: L
   };
 }
 
-/** Throws `InvalidImage` when index.json is invalid, or has no room for another image, before anything is sent. */
+/** Throws `InvalidImage`, before anything is sent, if index.json is invalid, or has no room for another image. */
 async function refuseFull(folder: string): Promise<void> {
   const files = openFolderFiles(folder);
   if ((await files.sizeOf("index.json")) !== undefined) await listOciEntries(files, { willGrow: true });
 }
 
-/** Reads the blobs that the folder has, and returns those that are what their digests say. */
+/** Reads the blobs that the folder has, and returns those that match their digests. */
 async function verified(
   folder: string,
   blobs: readonly Descriptor[],

@@ -18,7 +18,7 @@ import { planLayers } from "../plan-layers.ts";
 import { refuseWithoutRoom, roomForFiles } from "../free-space.ts";
 import type { Target, TargetPlan } from "../target.ts";
 
-/** Returns an OCI layout, existing or new, as a target without an engine. A new image is named by its manifest until it is listed. */
+/** Returns an existing or new OCI layout as a target without an engine. A new image is named by its manifest until it is listed. */
 export async function layoutTarget(location: FileLocation): Promise<Target> {
   await refuseLayoutLocation(location);
   const store = new LayoutStore(location.path, newRunId());
@@ -66,7 +66,7 @@ export async function layoutTarget(location: FileLocation): Promise<Target> {
   };
 }
 
-/** Fetches the layers that no image of the folder has, and adds them to it. */
+/** Fetches the layers that no image of the folder has, and adds them to the folder. */
 async function receiveInto(
   location: FileLocation,
   store: LayoutStore,
@@ -90,7 +90,7 @@ async function receiveInto(
     layers.map(({ blob }) => blob?.size ?? 0),
     layers.map(({ kind }) => kind === "file"),
   );
-  // Blobs that no image in the index uses do no harm, and serve the next run.
+  // Blobs that no image in the index uses are harmless, and the next run can use them.
   return {
     manifest,
     image: {

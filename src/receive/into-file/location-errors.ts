@@ -4,7 +4,7 @@ import { InvalidImage } from "../../image/invalid-image.ts";
 import type { FileLocation } from "../../image/location.ts";
 import { Failure, messageOf } from "../../output/errors.ts";
 
-/** Returns a function that turns the errors of work with a location into Failures. */
+/** Returns a function that turns errors of operations on a location into Failures. */
 export function locationErrors(location: FileLocation): <T>(work: Promise<T>) => Promise<T> {
   return async (work) =>
     await work.catch((error: unknown) => {
@@ -12,7 +12,7 @@ export function locationErrors(location: FileLocation): <T>(work: Promise<T>) =>
     });
 }
 
-/** Returns the Failure for an error of reading or writing a location; other errors as they are. */
+/** Returns the Failure for an error of reading or writing a location. Returns other errors unchanged. */
 function locationFailure(error: unknown, { path, kind }: FileLocation): unknown {
   if (error instanceof Failure) return error;
   if (error instanceof IndexFull) {

@@ -8,7 +8,7 @@ import { Failure } from "../../output/errors.ts";
 const REF = /^[A-Za-z0-9]+(?:(?:[-._:@+]|--)[A-Za-z0-9]+)*(?:\/[A-Za-z0-9]+(?:(?:[-._:@+]|--)[A-Za-z0-9]+)*)*$/;
 
 /**
- * Returns the name of an image in an archive or layout: the one in the location, or else the requested one. In a layout or OCI archive, the
+ * Returns the name of an image in an archive or layout: the name in the location, or else the requested name. In a layout or OCI archive, the
  * text after the colon is only the short name; engines load the image under the requested name. Throws a `usage` Failure for an invalid
  * name.
  */
@@ -26,7 +26,7 @@ function nameInFile({ kind, given, name: named }: FileLocation, requested: Refer
   return { ref: name, image: full };
 }
 
-/** Returns the names of an image in an archive or layout. Only the first one is replaced by the name in the location. */
+/** Returns the names of an image in an archive or layout. The name in the location replaces only the first name. */
 export function namesInFile(
   location: FileLocation,
   [first, ...others]: readonly [Reference, ...Reference[]],
@@ -37,7 +37,7 @@ export function namesInFile(
   return [own, ...further.filter(({ ref, image }) => ref !== own.ref && image !== own.image)];
 }
 
-/** Returns the short names, by which images are found in a layout; in a docker archive, the names. */
+/** Returns the short names by which images are found in a layout. For a docker archive, returns the names. */
 export function refsOf([first, ...others]: readonly [LayoutName, ...LayoutName[]]): readonly [string, ...string[]] {
   return [first.ref, ...others.map(({ ref }) => ref)];
 }

@@ -22,19 +22,19 @@ import type { ReceiveOptions } from "../receive-options.ts";
 import { roomThere } from "../free-space.ts";
 
 export interface PartialOptions {
-  /** What the engine there has. */
+  /** The have list of the receiving engine. */
   list: HaveList;
-  /** Opens the engine of this side, for delta bases. The caller of this owns it. Left out: there is none. */
+  /** Opens the engine of this side, for delta bases. The caller owns the engine. Undefined if this side has no engine. */
   engine?: (() => Promise<Engine>) | undefined;
 }
 
-/** Bytes as stored from which a layer is cut, and the part of them that a delta may have to be worth another way to fail there. */
+/** A layer of at least this many stored bytes is cut. Its delta is used if it has at most the share below, because a delta can also fail there. */
 const WORTH_CUTTING = 512 * 1024;
 const WORTH_IT = 0.9;
 
 /**
- * Makes archives without the layers that an engine elsewhere has. A layer that it lacks is written by delta if both engines have an image like
- * this one: the files of that image are read here in place of there (docs/decisions/delta-without-a-receiver.md).
+ * Creates archives without the layers that the receiving engine has. A layer that it lacks is written by delta if both engines have an image
+ * that is similar to this image: the files of that image are read on this side (docs/decisions/delta-without-a-receiver.md).
  */
 export function partialArchives({ list, engine: openEngine }: PartialOptions): ArchiveMaker {
   return {
@@ -75,7 +75,7 @@ export function partialArchives({ list, engine: openEngine }: PartialOptions): A
   };
 }
 
-/** Returns a function that reports the bytes that are read to make deltas: without reports, a side that works for minutes is given up. */
+/** Returns a function that reports the bytes read to create deltas: without reports, the peer gives up a side that works for minutes. */
 function whileCutting({ onProgress }: ReceiveOptions, onMoved: (bytes: number) => void): (count: number) => void {
   const progress = { stage: "preparing" as const, current: 0 };
   return (count) => {
@@ -100,7 +100,7 @@ interface Deltas {
 
 const NONE: Deltas = { of: new Map() };
 
-/** Cuts the layers for which that is worth it. */
+/** Cuts the layers for which that is worthwhile. */
 async function deltasOf(
   files: readonly LayerFile[],
   { list, openEngine }: { list: HaveList; openEngine: PartialOptions["engine"] },
@@ -124,7 +124,7 @@ async function deltasOf(
   return deltas.size === 0 ? NONE : { of: deltas, base: found.base };
 }
 
-/** Finds the image there that is most similar to this one, and that this engine has as well. */
+/** Finds the image of the receiving engine that is most similar to this image, and that this engine also has. */
 async function findBase(
   list: HaveList,
   engine: Engine,
@@ -142,11 +142,11 @@ async function findBase(
   return undefined;
 }
 
-/** Writes a layer's delta to a file of the spool. Undefined where it is not worth it, or the base cannot be read. */
+/** Writes a layer's delta to a file of the spool. Returns undefined if that is not worthwhile, or if the base cannot be read. */
 async function deltaOf(file: LayerFile, base: DeltaBase, options: CuttingOptions): Promise<Delta | undefined> {
   const { spool, signal, output, onBytes } = options;
   const { diffId } = file;
-  // One that is stored plain needs no copy.
+  // A layer that is stored plain needs no copy.
   const plain = file.blob.digest === diffId ? undefined : spool.pathFor(`${hexOf(diffId)}.plain`);
   try {
     if (plain !== undefined) await unpack(file, plain, options);

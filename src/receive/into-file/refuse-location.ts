@@ -3,13 +3,13 @@ import { dirname, join, resolve, sep } from "node:path";
 import type { FileLocation } from "../../image/location.ts";
 import { Failure } from "../../output/errors.ts";
 
-/** Bytes of a name and of a path that all common file systems of Linux, macOS and Windows accept. */
+/** The maximum bytes of a name and of a path that all common file systems of Linux, macOS and Windows accept. */
 const MAX_NAME = 255;
 const MAX_PATH = 4096;
-/** Bytes of the longest path below a layout's folder: `blobs/sha256/`, a digest, and the suffix of a partial file. */
+/** The bytes of the longest path below a layout's folder: `blobs/sha256/`, a digest, and the suffix of a partial file. */
 const BELOW_LAYOUT = 140;
 
-/** Throws a `usage` Failure when no layout can be written there. Called before anything is requested. */
+/** Throws a `usage` Failure if no layout can be written at a location. Called before anything is requested. */
 export async function refuseLayoutLocation(location: FileLocation): Promise<void> {
   const { path, given } = location;
   refuseName(location, BELOW_LAYOUT);
@@ -42,11 +42,11 @@ export function refuseName({ path, given }: FileLocation, more = 0): void {
   });
 }
 
-/** Throws a `usage` Failure for a folder with other files: a layout needs a folder of its own. */
+/** Throws a `usage` Failure for a folder with other files: a layout needs a separate folder. */
 async function refuseOtherFolder(path: string): Promise<void> {
   const names = await readdir(path);
   if (names.length === 0 || names.includes("oci-layout") || names.every((name) => name === "blobs")) return;
-  throw new Failure("usage", `${path} is a folder with other files, and no OCI layout`, {
+  throw new Failure("usage", `${path} is a folder with other files, not an OCI layout`, {
     expected: "an OCI layout, an empty folder, or none yet",
     hint: `Name another folder, for instance oci:${path}/layout`,
   });

@@ -24,17 +24,17 @@ const READER_TIMEOUT = 60_000;
 
 type Streamed = Exclude<Destination, { kind: "file" }>;
 
-/** A fetched image that is not written yet. */
+/** A fetched image that has not yet been written. */
 interface UnwrittenImage {
   image: { id: Digest; diffIds: Digest[]; manifest: Digest | undefined };
   write: () => Promise<void>;
-  /** Of the archive. */
+  /** The size of the archive. */
   bytes: number;
 }
 
 /**
- * Returns stdout or a pipe as a target. Nothing is written before the whole image is fetched and verified, because output cannot be taken
- * back: `tag` writes it.
+ * Returns stdout or a pipe as a target. Nothing is written before the whole image has been fetched and verified, because output cannot be
+ * undone. `tag` writes the archive.
  */
 export function streamTarget(location: FileLocation, destination: Streamed, maker: ArchiveMaker): Target {
   const address = destination.kind === "stdout" ? "stdout" : location.path;

@@ -21,13 +21,14 @@ export interface RequestListenerOptions {
   credentials: Credentials;
   connectionLimiter: ConnectionLimiter;
   content: RegistryContent;
-  /** The repositories that take pushes. */
+  /** The repositories that accept pushes. */
   pushSessions: ReadonlyMap<string, PushSession>;
   onDetail: (detail: Detail) => void;
 }
 
 /**
- * Returns a function that answers a request. It never rejects: an error becomes the answer, or closes the connection if the answer has begun.
+ * Returns a function that answers a request. It never rejects: an error becomes the answer, or closes the connection if the answer has
+ * already begun.
  */
 export function requestListener(
   options: RequestListenerOptions,
@@ -36,7 +37,7 @@ export function requestListener(
   return async (request, response) => {
     let session: PushSession | undefined;
     try {
-      // By this header Docker recognises the current registry protocol.
+      // Docker recognises the current registry protocol by this header.
       response.setHeader("docker-distribution-api-version", "registry/2.0");
       const hasPassword = isAuthorized(request.headers.authorization, credentials);
       if (!hasPassword || !connectionLimiter.admit(request)) {
@@ -62,7 +63,7 @@ export function requestListener(
   };
 }
 
-/** Whether an error only tells that the client closed the connection. */
+/** Returns whether an error only means that the client closed the connection. */
 function isClientGone(error: unknown): boolean {
   return ["ECONNRESET", "EPIPE", "ERR_STREAM_PREMATURE_CLOSE"].includes(String((error as NodeJS.ErrnoException).code));
 }
@@ -109,7 +110,7 @@ async function answerRoute(
 
 function requireOpen(session: PushSession | undefined): PushSession {
   if (session !== undefined) return session;
-  throw new DistributionError(403, "DENIED", "this repository takes no pushes");
+  throw new DistributionError(403, "DENIED", "this repository accepts no pushes");
 }
 
 function unauthorized(): DistributionError {
@@ -135,5 +136,5 @@ function sendError(response: ServerResponse, error: DistributionError): void {
     "content-type": "application/json",
     "content-length": Buffer.byteLength(body),
   });
-  response.end(body); // Node leaves the body out of the answer to a HEAD request
+  response.end(body); // Node omits the body from the answer to a HEAD request
 }

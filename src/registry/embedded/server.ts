@@ -11,24 +11,24 @@ import { NO_CONTENT, type RegistryContent } from "./pull/registry-content.ts";
 import { requestListener } from "./request-listener.ts";
 import { uploadSpool } from "./push/upload-spool.ts";
 
-/** ms in which a stream of the tunnel must show the password: its link can be slow. */
+/** ms in which a stream of the tunnel must show the password. Its link may be slow. */
 const TUNNEL_TIMEOUT = 30_000;
 
 /**
- * An OCI distribution server in this process (spec 1.1: pull, and push as far as engines need it). Every request needs the password of the
- * run. Listens on no port before {@link listen}.
+ * An OCI distribution server in this process (spec 1.1: pull, and the parts of push that engines need). Every request needs the password of
+ * the run. Listens on no port before {@link listen}.
  */
 export interface EmbeddedRegistry extends AsyncDisposable {
   readonly credentials: Credentials;
   /** Answers HTTP on a stream, for pulls only. Owns the stream. */
   accept(stream: Duplex): void;
-  /** Listens on a free port of 127.0.0.1, and returns it; always the same. Answers pulls there, and pushes to repositories that are open. */
+  /** Listens on a free port of 127.0.0.1, and always returns the same port. Answers pulls on it, and pushes to open repositories. */
   listen(): Promise<number>;
-  /** Opens the spool for pushed blobs. Rejects with a `no-space` Failure when there is no usable cache folder. */
+  /** Opens the spool for pushed blobs. Rejects with a `no-space` Failure if there is no usable cache folder. */
   openSpool(): Promise<void>;
   /**
-   * Lets a repository take pushes until the result is disposed of, which gives up unfinished uploads. Meanwhile clients of the port see the
-   * policy's content of this repository, and nothing else of it.
+   * Accepts pushes to a repository until the result is disposed of, which gives up unfinished uploads. During that time, clients of the port
+   * see only the policy's content of this repository.
    */
   openPushSession(repository: string, policy: PushPolicy, observer?: PushObserver): AsyncDisposable;
 }
@@ -38,7 +38,7 @@ export interface EmbeddedRegistryOptions {
   /** The content to pull. */
   content?: RegistryContent;
   credentials?: Credentials;
-  /** The user's cache folder, for the spool. Left out: there is none, and nothing can be pushed. */
+  /** The user's cache folder, for the spool. If undefined, nothing can be pushed. */
   parent?: string | undefined;
   /** Called with errors of this process, for --verbose. */
   onDetail?: (detail: Detail) => void;
@@ -67,7 +67,7 @@ export function openEmbeddedRegistry({
     listen: async () => await (port ??= portServer.listen()),
     openSpool: async () => void (await spool.open()),
     openPushSession(repository, policy, observer = {}) {
-      if (sessions.has(repository)) throw new TypeError(`${repository} is open already`);
+      if (sessions.has(repository)) throw new TypeError(`${repository} is already open`);
       const session = new PushSession(policy, observer, spool);
       sessions.set(repository, session);
       return {

@@ -10,9 +10,9 @@ import { Failure, messageOf } from "../../output/errors.ts";
 import type { Platform } from "../../image/platform.ts";
 import { layerFailure } from "../../store/layer-failure.ts";
 
-/** What to do when an engine does not have any more what its list says. */
+/** The hint for an engine that no longer has the layers in its list. */
 export const NEW_LIST =
-  "Make a new list there, docker-over-ssh list > have.json, and write the archive again with --have have.json.";
+  "Create a new list there, docker-over-ssh list > have.json, and write the archive again with --have have.json.";
 
 const EXPECTED: Record<ArchiveKind, string> = {
   "docker-archive": "a file as `docker save` writes it",
@@ -20,7 +20,7 @@ const EXPECTED: Record<ArchiveKind, string> = {
   "oci-archive": "a tar of an OCI layout",
 };
 
-/** The Failure for an archive or layout that cannot be opened, or is none. Returns any other error unchanged. */
+/** Returns the Failure for an archive or layout that cannot be opened, or for a file that is neither. Returns any other error unchanged. */
 export function archiveFailure(location: FileLocation, error: unknown): unknown {
   const { kind, path } = location;
   const { code } = error as NodeJS.ErrnoException;
@@ -28,7 +28,7 @@ export function archiveFailure(location: FileLocation, error: unknown): unknown 
   if (code === "ENOENT") return missingArchive(location, error);
   if (error instanceof CannotDecompressArchive) {
     return new Failure("image-not-found", `${path} cannot be read: ${error.message}`, {
-      expected: "an archive that is plain, compressed with gzip, or with zstd where Node is 22.15 or later",
+      expected: "an archive that is plain, compressed with gzip, or with zstd if Node is 22.15 or later",
       hint: `${decompressCommand(error.compression)} ${isStdin(path) ? "" : `${path} `}| docker-over-ssh push ${kind}:- …`,
       cause: error,
     });
@@ -36,7 +36,7 @@ export function archiveFailure(location: FileLocation, error: unknown): unknown 
   if (error instanceof OtherPartialVersion) {
     return new Failure("image-not-found", `${path} is ${error.message}`, {
       expected: "an archive of push --have of the same version",
-      hint: "Install the version here that has written it, or write it with this one.",
+      hint: "Install the version that has written it, or write it with this version.",
       cause: error,
     });
   }
@@ -65,12 +65,12 @@ function missingArchive({ kind, path, given }: FileLocation, cause: unknown): Fa
   });
 }
 
-/** The program that writes a file's plain bytes to its stdout. */
+/** Returns the command that writes a file's plain bytes to stdout. */
 function decompressCommand(compression: Compression): string {
   return { xz: "xz -dc", bzip2: "bzip2 -dc", zstd: "zstd -dc", gzip: "gzip -dc", none: "cat" }[compression];
 }
 
-/** The Failure for an image that an open archive lacks, holds twice, or holds damaged. Returns any other error unchanged. */
+/** Returns the Failure for an image that is missing, ambiguous or damaged in an open archive. Returns any other error unchanged. */
 export function archivedImageFailure(location: FileLocation, error: unknown, platform: Platform | undefined): unknown {
   if (error instanceof InvalidImage) return damagedImage(location, error);
   if (!(error instanceof ImageNotFound)) return error;
@@ -88,7 +88,7 @@ export function archivedImageFailure(location: FileLocation, error: unknown, pla
   });
 }
 
-/** The Failure for an image whose content does not match its digests. */
+/** Returns the Failure for an image whose content does not match its digests. */
 function damagedImage({ path }: FileLocation, cause: InvalidImage): Failure {
   return new Failure("not-verified", `the image in ${path} is damaged: ${cause.message}`, {
     expected: "content that matches the image's digests",
@@ -97,31 +97,31 @@ function damagedImage({ path }: FileLocation, cause: InvalidImage): Failure {
   });
 }
 
-/** The Failure for an archive that could be opened, and cannot be read any more. Returns any other error unchanged. */
+/** Returns the Failure for an archive that could be opened, but can no longer be read. Returns any other error unchanged. */
 export function readFailure(error: unknown, location: FileLocation): unknown {
   if (error instanceof InvalidImage) return damagedImage(location, error);
   if (isNoSpace(error)) return layerFailure(error, "sent");
   if (error instanceof Failure || (error as NodeJS.ErrnoException).code === undefined) return error;
-  return new Failure("transfer-failed", `${location.path} cannot be read any more: ${messageOf(error)}`, {
+  return new Failure("transfer-failed", `${location.path} can no longer be read: ${messageOf(error)}`, {
     expected: "the archive to stay unchanged until the image has been sent",
     hint: "Run the same command again.",
     cause: error,
   });
 }
 
-/** The Failure for a location that keeps one platform of each image, and no index. */
+/** Returns the Failure for a location that stores one platform of each image, and no index. */
 export function noIndexIn({ kind, path }: FileLocation, isPartial = false): Failure {
   if (isPartial) {
     return new Failure(
       "refused",
-      `${path} holds no index of several platforms: it is a partial archive, of one platform`,
+      `${path} contains no index of several platforms: it is a partial archive, of one platform`,
       {
         expected: "neither --all-platforms nor several --platform",
         hint: "Leave them out.",
       },
     );
   }
-  return new Failure("refused", `${path} holds no index of several platforms: it is a docker archive`, {
+  return new Failure("refused", `${path} contains no index of several platforms: it is a docker archive`, {
     expected: "an OCI layout or an OCI archive, because of --all-platforms or several --platform",
     hint:
       kind === "docker-archive"

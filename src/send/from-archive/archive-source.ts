@@ -22,8 +22,8 @@ import { spoolArchive, type SpoolOptions } from "./spool-archive.ts";
 import type { Platform } from "../../image/platform.ts";
 
 /**
- * Opens an archive or an OCI layout for sending an image, without an engine. An archive that comes from a pipe, or is compressed as a
- * whole, is first read to its end. The caller owns the source.
+ * Opens an archive or an OCI layout for sending an image, without an engine. First reads an archive to its end if it arrives through a pipe,
+ * or is compressed as a whole. The caller owns the source.
  */
 export async function archiveSource(
   location: FileLocation,
@@ -43,7 +43,7 @@ export async function archiveSource(
         if (platforms === undefined) await findImage(archive, location, { platform });
         else await findIndex(archive, location, { platforms });
       } catch (error) {
-        // The receiver's name or platform may choose between several images.
+        // The receiver's name or platform may select one of several images.
         if (!isAmbiguous(error)) throw archivedImageFailure(location, error, platform);
       }
     },
@@ -93,7 +93,7 @@ interface IndexChoice {
   requested?: Reference | undefined;
 }
 
-/** Finds the image that the location names, or the only one, or that of the requested name, with its index. */
+/** Finds the image that the location names, or the only image, or the image with the requested name, with its index. */
 async function findIndex(
   { roots, isPartial }: ImageArchive,
   location: FileLocation,
@@ -147,8 +147,8 @@ interface ImageChoice {
 }
 
 /**
- * Finds the image that the location names, or the only one, whatever name the receiver gives it. Among several images, finds the one
- * with the requested name; among several platforms, the receiver's.
+ * Finds the image that the location names, or the only image, whatever name the receiver gives it. Among several images, finds the image
+ * with the requested name; among several platforms, the receiver's platform.
  */
 async function findImage(
   archive: ImageArchive,
@@ -169,12 +169,12 @@ async function findImage(
     }
     if (error.ambiguity !== "platform" || platform !== undefined || receiverPlatform === undefined) throw error;
     return await findImage(archive, location, { name, platform: receiverPlatform }).catch(() => {
-      throw error; // none is for the receiver's platform: a person must choose
+      throw error; // no image is for the receiver's platform: the user must choose
     });
   }
 }
 
-/** Returns the only full name among an archive's names, which may be tags alone, or the same name twice. */
+/** Returns the only full name among an archive's names. Some of these may be only tags, or the same name twice. */
 function onlyName(names: readonly string[]): string | undefined {
   const references = names.filter((name) => /[:/]/.test(name)).flatMap((name) => tryReference(name) ?? []);
   const [one, ...others] = new Set(references.map((it) => `${familiarName(it)}:${it.tag ?? "latest"}`));

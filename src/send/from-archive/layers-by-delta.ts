@@ -16,20 +16,20 @@ import { NEW_LIST } from "./archive-errors.ts";
 
 export interface LayersByDeltaOptions {
   location: FileLocation;
-  /** Opens the engine of this side, which the caller of this owns. Left out: there is none that has delta bases. */
+  /** Opens the engine of this side. The caller owns the engine. Undefined if this side has no engine with delta bases. */
   engine?: (() => Promise<Engine>) | undefined;
   env: NodeJS.ProcessEnv;
   signal: AbortSignal;
 }
 
-/** Rebuilds the layers by delta of a partial archive, in files, from an image of the engine on this side. Dispose of it after the last read. */
+/** Rebuilds the layers by delta of a partial archive in files, from an image of the engine on this side. Dispose of it after the last read. */
 export class LayersByDelta implements AsyncDisposable {
   readonly #options: LayersByDeltaOptions;
   readonly #spool;
   readonly #engine: (() => Promise<Engine>) | undefined;
-  /** By diff ID: a receiver that has lost a layer meanwhile asks for all that it lacks once more. */
+  /** By diff ID. A receiver that has lost a layer in the meantime requests all missing layers once more. */
   readonly #rebuilt = new Map<Digest, Promise<ArchivedLayer>>();
-  /** Bytes read for that. */
+  /** Bytes that were read to rebuild layers. */
   moved = 0;
   #base: Promise<DeltaBase> | undefined;
   #opened: Promise<Engine> | undefined;
@@ -41,7 +41,7 @@ export class LayersByDelta implements AsyncDisposable {
     this.#engine = engine && memoize(async () => await (this.#opened = engine()));
   }
 
-  /** Rebuilds a layer, which is verified then. Throws a Failure where that cannot be done. */
+  /** Rebuilds and verifies a layer. Throws a Failure if that is impossible. */
   async rebuild(image: ArchivedImage, layer: ArchivedLayer): Promise<ArchivedLayer> {
     const { diffId, delta } = layer;
     if (delta === undefined) return layer;
@@ -81,7 +81,7 @@ export class LayersByDelta implements AsyncDisposable {
     if (found !== undefined) return await openDeltaBase(engine, found.id, signal);
     throw new Failure(
       "image-not-found",
-      `${location.path} holds layers by delta, and ${engine.address} does not have the image for that any more: ${base?.name ?? "none is named"}, as it was listed ${partial?.listed ?? ""}`,
+      `${location.path} contains layers by delta, and ${engine.address} no longer has the image for that: ${base?.name ?? "none is named"}, as it was listed ${partial?.listed ?? ""}`,
       { expected: "an image with the same layers, under any name", hint: NEW_LIST },
     );
   }
@@ -96,13 +96,17 @@ export class LayersByDelta implements AsyncDisposable {
 }
 
 function needsEngine({ path, given }: FileLocation): Failure {
-  return new Failure("image-not-found", `${path} holds layers by delta, which are rebuilt where the engine is`, {
-    expected: "the archive on the machine of the receiving engine",
-    hint: `Take it there, and run docker-over-ssh pull --from ${given} IMAGE; or write it with --delta never.`,
-  });
+  return new Failure(
+    "image-not-found",
+    `${path} contains layers by delta, which are rebuilt on the machine of the engine`,
+    {
+      expected: "the archive on the machine of the receiving engine",
+      hint: `Copy it there, and run docker-over-ssh pull --from ${given} IMAGE; or write it with --delta never.`,
+    },
+  );
 }
 
-/** Returns the Failure for a layer that cannot be rebuilt; other errors as they are. */
+/** Returns the Failure for a layer that cannot be rebuilt. Returns other errors unchanged. */
 function rebuildFailure(error: unknown, { path }: FileLocation, { partial }: ArchivedImage, diffId: string): unknown {
   if (!(error instanceof OtherDeltaBase || error instanceof InvalidImage)) return error;
   const isOther = error instanceof OtherDeltaBase;
@@ -114,7 +118,7 @@ function rebuildFailure(error: unknown, { path }: FileLocation, { partial }: Arc
     {
       expected: isOther
         ? "the files that the other engine reads in an image of the same layers"
-        : "the archive as it was written",
+        : "the unchanged archive",
       hint: isOther ? "Write the archive again with --delta never." : "Copy it once more, or write it again.",
       cause: error,
     },

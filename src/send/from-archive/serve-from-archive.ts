@@ -23,8 +23,8 @@ export interface ImageInArchive {
 }
 
 /**
- * Serves an image from its archive, and copies nothing: a layer is read when the receiver fetches it. Throws a Failure when a wanted layer is
- * not there.
+ * Serves an image from its archive without copying: a layer is read when the receiver fetches it. Throws a Failure if a wanted layer is
+ * missing.
  */
 export function serveFromArchive(
   { location, image, name, byDelta }: ImageInArchive,
@@ -66,7 +66,7 @@ export function serveFromArchive(
   };
 }
 
-/** Throws when a wanted layer is not in the archive: the receiver must have the base of an image that was saved without it. */
+/** Throws if a wanted layer is not in the archive: the receiver must have the base of an image that was saved without the base. */
 function refuseAbsent(
   { path }: FileLocation,
   { layers, partial }: ArchivedImage,
@@ -78,8 +78,8 @@ function refuseAbsent(
     const lacking = [layer, ...others].map(({ diffId }) => diffId);
     throw new Failure(
       "image-not-found",
-      `${path} is a partial archive, without ${plural(lacking.length, "layer")} that the receiving side does not have (any more): ${lacking.join(", ")}`,
-      { expected: `an engine that has what it had when it was listed, ${partial.listed}`, hint: NEW_LIST },
+      `${path} is a partial archive, without ${plural(lacking.length, "layer")} that the receiving side does not have, or no longer has: ${lacking.join(", ")}`,
+      { expected: `an engine with all layers that it had when it was listed, ${partial.listed}`, hint: NEW_LIST },
     );
   }
   const [url] = layer.absent?.urls ?? [];

@@ -14,14 +14,14 @@ import { openSpool } from "../../run/spool.ts";
 import { removeDeadSpools } from "../../run/spool-folder.ts";
 import { layerFailure } from "../../store/layer-failure.ts";
 
-/** The part of the free space on the cache folder's disk that an archive may fill: other programs need some. */
+/** The share of the free space on the cache folder's disk that an archive may fill: other programs need some. */
 const MAX_FILLED = 0.9;
 
 export interface SpoolOptions {
   env: NodeJS.ProcessEnv;
   output: Output;
   signal: AbortSignal;
-  /** A dry run changes nothing: the spools of killed runs stay. */
+  /** True for a dry run, which changes nothing: the spools of killed runs stay. */
   dryRun?: boolean | undefined;
 }
 
@@ -31,16 +31,16 @@ export interface SpooledArchive extends AsyncDisposable {
 }
 
 /**
- * Copies an archive into the cache folder, decompressed: one from a pipe, or compressed as a whole, cannot be read in place, because its
- * manifest comes last and its layers are read when they are fetched. Leaves no file when it fails.
+ * Copies an archive into the cache folder, decompressed. An archive from a pipe, or compressed as a whole, cannot be read in place, because
+ * its manifest is at the end, and its layers are read when they are fetched. Leaves no file if it fails.
  *
- * Rejects with `no-space` when the archive would fill the disk, with `InvalidImage` when it is none, and with the signal's reason.
+ * Rejects with `no-space` if the archive would fill the disk, with `InvalidImage` if it is not an archive, and with the signal's reason.
  */
 export async function spoolArchive(
   path: string,
   { env, output, signal, dryRun }: SpoolOptions,
 ): Promise<SpooledArchive> {
-  if (!dryRun) await removeDeadSpools(env); // they may take the room
+  if (!dryRun) await removeDeadSpools(env); // they may occupy the space
   const spool = await openSpool(env, newRunId());
   const file = spool.pathFor("archive.tar");
   try {

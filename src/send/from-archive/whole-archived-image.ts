@@ -26,9 +26,9 @@ interface WholeImageOptions {
 }
 
 /**
- * Returns all of an archived image, for an engine that pulls by itself. An OCI layout's manifest is served as it is stored, so that it
- * keeps its digest. A docker archive's is composed, and plain layers are gzipped into files first: such an engine does not unpack what
- * is packed for the transfer.
+ * Returns a whole archived image, for an engine that pulls by itself. The manifest of an OCI layout is served as it is stored, so that it
+ * keeps its digest. The manifest of a docker archive is composed, and plain layers are first gzipped into files, because such an engine
+ * does not unpack the packing of the transfer.
  */
 export async function wholeArchivedImage(
   { image, manifest: stored, offer: { repository, tag } }: WholeImage,
@@ -40,7 +40,7 @@ export async function wholeArchivedImage(
   const layers = new Map<Digest, Descriptor>();
   for (const layer of image.layers) {
     const asStored = stored !== undefined || !isPlain(layer);
-    if (!asStored && layers.has(layer.diffId)) continue; // twice in the image
+    if (!asStored && layers.has(layer.diffId)) continue; // the layer occurs twice in the image
     if (asStored) {
       const descriptor = await describeLayer(layer, signal);
       layers.set(layer.diffId, descriptor);
@@ -62,7 +62,7 @@ export async function wholeArchivedImage(
   };
 }
 
-/** Returns a stored layer's descriptor. Reads a docker archive's compressed layer for it: the archive does not tell its digest. */
+/** Returns a stored layer's descriptor. Reads a compressed layer of a docker archive, because the archive does not contain its digest. */
 export async function describeLayer({ blob, open }: ArchivedLayer, signal: AbortSignal): Promise<Descriptor> {
   const { mediaType, digest, size } = blob;
   if (digest !== undefined) return { mediaType, digest, size };

@@ -5,12 +5,12 @@ import { Failure } from "../../output/errors.ts";
 import type { RequestedImage } from "../source.ts";
 
 /**
- * Makes sure that both sides mean the same image of an engine, and returns its reference there; `given` is what the engine finds it by.
- * An image that the sender names by ID gets the receiver's name, or the name from --as.
+ * Ensures that both sides name the same image of an engine, and returns its reference in the engine. `given` is the name or ID by which the
+ * engine finds it. An image that the sender names by ID gets the receiver's name, or the name from --as.
  *
  * @param named the sender's name for the image
- * @param info the image that the engine has under that name; only needed when one of the two names may be an ID
- * @throws Failure `refused` when the names differ, or the image would be without a name at the receiver
+ * @param info the image that the engine has under that name; only needed if one of the two names may be an ID
+ * @throws Failure `refused` if the names differ, or if the image would have no name at the receiver
  */
 export function agreeOnName(named: ImageName, info: ImageInfo | undefined, requested: RequestedImage): Reference {
   const { image, isNewName = false, isRenamed = false } = requested;
@@ -33,7 +33,7 @@ export function agreeOnName(named: ImageName, info: ImageInfo | undefined, reque
   });
 }
 
-/** Whether a name is the image's ID or the beginning of it, and not the image's name. */
+/** Returns whether a name is the image's ID or a prefix of it, and not the image's name. */
 function isIdOf(info: ImageInfo | undefined, { digits, reference }: ImageName): boolean {
   const { id = "", names = [] } = info ?? {};
   if (digits === undefined || !id.startsWith(`sha256:${digits}`)) return false;
@@ -44,7 +44,7 @@ function isIdOf(info: ImageInfo | undefined, { digits, reference }: ImageName): 
 function differentNames(named: ImageName, requested: ImageName): Failure {
   return new Failure(
     "refused",
-    `the sending side offers ${named.given}, the receiving side asks for ${requested.given}`,
+    `the sending side offers ${named.given}, the receiving side requests ${requested.given}`,
     {
       expected: "the same name on both sides",
       hint: `Name ${named.given} on both sides, or give its name at the target with --as NAME.`,

@@ -11,13 +11,13 @@ export interface EngineOfferOptions extends OfferOptions {
   engineInfo: EngineInfo;
   image: Reference;
   info: ImageInfo;
-  /** The image has several platforms, and only that of `info` is sent. */
+  /** True if the image has several platforms, and only that of `info` is sent. */
   onlyPlatform: boolean;
-  /** Undefined where the engine has no content store that answers. */
+  /** Undefined if the engine gives no access to a content store. */
   stored: StoredImage | undefined;
 }
 
-/** An image whose blobs the engine's content store gives. */
+/** An image whose blobs are read from the engine's content store. */
 export interface StoredImage {
   content: ContentStore;
   manifest: ImageManifest;

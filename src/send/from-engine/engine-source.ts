@@ -25,7 +25,7 @@ import { storedLayerFailure } from "./export-from-content-store.ts";
 import { indexInEngine, type StoredIndex } from "./index-in-engine.ts";
 import { formatPlatform, isSamePlatform, type Platform } from "../../image/platform.ts";
 
-/** Opens an engine for sending an image through the chosen registry. Owns the engine. */
+/** Opens an engine as a source that sends an image through the chosen registry. Owns the engine. */
 export function engineSource(engine: Engine, choice: RegistryChoice | { kind: "embedded" }, named: ImageName): Source {
   return new EngineSource(engine, choice, named);
 }
@@ -37,12 +37,12 @@ class EngineSource implements Source {
   readonly #named: ImageName;
   readonly #engineInfo: () => Promise<EngineInfo>;
   readonly #leftovers: () => Promise<readonly Leftover[]>;
-  /** By platform; undefined is the engine's own choice. The first answer holds for the whole transfer. */
+  /** By platform; undefined stands for the engine's own choice. The first answer is used for the whole transfer. */
   readonly #inspected: (platform: Platform | undefined) => Promise<ImageInfo>;
   readonly #storedImage: (platform: Platform | undefined) => Promise<StoredImage | undefined>;
-  /** The image with several platforms. The first answer holds, as above. */
+  /** The image with several platforms. The first answer is used for the whole transfer. */
   readonly #index: (platforms: PlatformChoice) => Promise<StoredIndex>;
-  /** Plain bytes of the build steps. */
+  /** The plain bytes of the build steps. */
   readonly #stepSizes: () => Promise<number[]>;
 
   constructor(engine: Engine, choice: RegistryChoice | { kind: "embedded" }, named: ImageName) {
@@ -92,7 +92,7 @@ class EngineSource implements Source {
   async find(requested: RequestedImage): Promise<FoundImage> {
     const [engine, named] = [this.#engine, this.#named];
     const tidy = requested.isPlanned ? async () => [] : this.#leftovers;
-    tidy().catch(() => {}); // awaited when layers are wanted
+    tidy().catch(() => {}); // it is awaited when layers are wanted
     const mayBeId = (named.digits ?? requested.image.digits) !== undefined;
     const image = agreeOnName(named, mayBeId ? await this.#inspected(undefined) : undefined, requested);
     if (requested.platforms !== undefined) return await this.#findIndex(image, requested.platforms, requested);
@@ -129,7 +129,7 @@ class EngineSource implements Source {
     return foundIndex({ ...(await this.#index(platforms)), image, receiverPlatform, isRemote, toFailure });
   }
 
-  /** Returns the bytes of the blobs in a content store; in other stores, of the files that the build steps have added. */
+  /** Returns the bytes of the blobs in a content store; for other stores, the bytes of the files that the build steps have added. */
   async #sizesOf(
     { diffIds }: ImageInfo,
     stored: StoredImage | undefined,
@@ -171,7 +171,7 @@ class EngineSource implements Source {
   }
 }
 
-/** Reads an image's manifest and config from the content store. Returns undefined without a content store, or when one of them is missing. */
+/** Reads an image's manifest and config from the content store. Returns undefined if there is no content store, or if either is missing. */
 async function readStoredImage(
   content: ContentStore | undefined,
   engine: Engine,
@@ -184,8 +184,8 @@ async function readStoredImage(
 }
 
 /**
- * Chooses among an image's platforms: the requested one, else the receiver's if the engine has it, else the engine's own choice.
- * `onlyPlatform` tells that the engine must be asked for just that one.
+ * Chooses among an image's platforms: the requested platform, else the receiver's if the engine has it, else the engine's own choice.
+ * `onlyPlatform` means that requests to the engine must name the platform.
  */
 async function choosePlatform(
   engine: Engine,
@@ -205,7 +205,7 @@ async function choosePlatform(
   return isOther ? { platform: receiverPlatform, onlyPlatform: true } : enginesChoice;
 }
 
-/** The key of a platform. */
+/** Returns the key of a platform. */
 function textOf(platform: Platform | undefined): string {
   return platform === undefined ? "" : formatPlatform(platform);
 }
@@ -216,7 +216,7 @@ async function inspect(engine: Engine, given: string, platform: Platform | undef
   const other = platform === undefined ? undefined : await engine.inspectImage(given);
   if (platform !== undefined && other !== undefined) {
     const wanted = formatPlatform(platform);
-    throw new Failure("image-not-found", `${given} is here for ${formatPlatform(other.platform)}, not for ${wanted}`, {
+    throw new Failure("image-not-found", `${given} is for ${formatPlatform(other.platform)}, not for ${wanted}`, {
       expected: `the image for ${wanted} in ${engine.address}`,
       hint: `Build or pull it with --platform ${wanted}, or leave --platform out.`,
     });

@@ -10,18 +10,18 @@ import type { OutgoingLayers } from "../outgoing-layers.ts";
 import { historyStepsWithLayer } from "../../image/config.ts";
 
 /**
- * The largest part of an image, in plain bytes, that a graph driver pushes. It gzips with one thread, 12 to 40 MB/s; `docker save`
- * first copies the whole image, 120 to 180 MB/s, and this process compresses it.
+ * The largest part of an image, in plain bytes, that a graph driver pushes. It gzips with one thread at 12 to 40 MB/s. `docker save`, in
+ * contrast, first copies the whole image at 120 to 180 MB/s, and this process compresses it.
  */
 const MAX_PUSHED_PART = 1 / 6;
-/** Plain bytes that take no time either way. */
+/** Plain bytes that take no time with either method. */
 const NEGLIGIBLE = 16_000_000;
-/** Plain bytes for which other uploads are held back: an engine has five uploads at once for all its pushes, and this holds up to four. */
+/** The maximum plain bytes for which other uploads are held back: an engine has five uploads at a time for all its pushes, and this holds up to four. */
 const MAX_WHILE_HOLDING = 500_000_000;
 
 /**
- * Exports the wanted layers by letting the engine push them to the embedded registry: from a containerd store any number, from other
- * stores a small part of the image. Returns false when some of them are still missing.
+ * Exports the wanted layers by letting the engine push them to the embedded registry: any number from a containerd store, a small part of the
+ * image from other stores. Returns false if some of them are still missing.
  */
 export async function exportByPush(
   registry: EmbeddedRegistry,
@@ -34,7 +34,7 @@ export async function exportByPush(
   }
   const config = await readConfig(options);
   if (config !== undefined && want.diffIds.length === 0) {
-    outgoing.finish(config); // only the config differs, for instance in a label
+    outgoing.finish(config); // only the config differs, for example in a label
     return true;
   }
   const { wanted, all } = await plainSizes(options, config);
@@ -45,7 +45,7 @@ export async function exportByPush(
   return await pushWithDigests(registry, outgoing, options, maxBytes);
 }
 
-/** Makes sure that pushed layers can be written to files. */
+/** Returns whether pushed layers can be written to files. */
 async function hasSpool(registry: EmbeddedRegistry, outgoing: OutgoingLayers): Promise<boolean> {
   try {
     await registry.openSpool();
@@ -55,7 +55,7 @@ async function hasSpool(registry: EmbeddedRegistry, outgoing: OutgoingLayers): P
   }
 }
 
-/** Reads a graph driver's config through the engine's builder; in a push the config comes after all layers. */
+/** Reads a graph driver's config through the engine's builder, because in a push the config arrives after all layers. */
 async function readConfig({
   engine,
   engineInfo,
@@ -69,14 +69,14 @@ async function readConfig({
 }
 
 /**
- * Whether the wanted layers are the topmost: a receiver on a graph driver lacks no others. The same layer can also occur further down,
- * because each `WORKDIR` makes the same empty layer.
+ * Returns whether the wanted layers are the topmost: a receiver on a graph driver lacks no others. The same layer can also occur further down,
+ * because each `WORKDIR` creates the same empty layer.
  */
 function areTopmost(wanted: readonly Digest[], all: readonly Digest[]): boolean {
   return all.slice(-wanted.length).join() === wanted.join();
 }
 
-/** Exports from a graph driver that knows no digests, as of an image that was built and never pushed. */
+/** Exports from a graph driver that knows no digests, for example of an image that was built and never pushed. */
 async function pushLayersByProgress(
   registry: EmbeddedRegistry,
   outgoing: OutgoingLayers,
@@ -101,8 +101,9 @@ async function pushLayersByProgress(
 }
 
 /**
- * Returns the plain bytes of the wanted layers, and of all, from the image's history. The config tells which steps of the history made a
- * layer; without it, a step that made an empty layer looks like one that made none. `wanted` is Infinity when the numbers differ.
+ * Returns the plain bytes of the wanted layers, and of all layers, from the image's history. The config shows which steps of the history
+ * created a layer; without it, a step that created an empty layer looks like a step that created none. `wanted` is Infinity if the numbers
+ * of steps and layers differ.
  */
 async function plainSizes(
   { engine, image, info, want }: EngineOfferOptions,

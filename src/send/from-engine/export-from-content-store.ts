@@ -13,11 +13,11 @@ import type { OutgoingLayers } from "../outgoing-layers.ts";
 import { InvalidImage } from "../../image/invalid-image.ts";
 
 /**
- * Exports the wanted layers as the blobs of the engine's content store. Each is read when the receiver fetches it, from the byte that the
- * receiver wants, several at once; nothing is copied, and other layers are not touched. Returns false when the manifest has another
- * number of layers than the image.
+ * Exports the wanted layers as the blobs of the engine's content store. Each blob is read when the receiver fetches it, from the byte that the
+ * receiver requests, and several can be read at a time. Nothing is copied, and other layers are not read. Returns false if the manifest has
+ * another number of layers than the image.
  *
- * Resolves when `options.signal` tells that the receiver fetches nothing more; rejects when a layer cannot be read.
+ * Resolves when `options.signal` is aborted because the receiver fetches nothing more. Rejects if a layer cannot be read.
  */
 export async function exportFromContentStore(
   outgoing: OutgoingLayers,
@@ -42,7 +42,7 @@ export async function exportFromContentStore(
     const wanted = new Set(want.diffIds);
     for (const [index, diffId] of info.diffIds.entries()) {
       const blob = manifest.layers[index];
-      if (blob === undefined || !wanted.delete(diffId)) continue; // not wanted, or twice in the image
+      if (blob === undefined || !wanted.delete(diffId)) continue; // the layer is not wanted, or occurs twice in the image
       await outgoing.addStored(diffId, blob, blobOf(diffId, blob));
     }
     outgoing.finish(config, withDescriptor(manifest));
@@ -69,12 +69,12 @@ async function aborted(signal: AbortSignal): Promise<void> {
   await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
 }
 
-/** The Failure for a layer that was in the engine a moment ago and cannot be read. Returns any other error unchanged. */
+/** Returns the Failure for a layer that was in the engine a moment ago but cannot be read. Returns any other error unchanged. */
 export function storedLayerFailure(error: unknown, image: string): unknown {
   if (!(error instanceof BlobGone || error instanceof EngineError || error instanceof InvalidImage)) return error;
-  return new Failure("transfer-failed", `a layer of ${image} cannot be read any more: ${messageOf(error)}`, {
+  return new Failure("transfer-failed", `a layer of ${image} can no longer be read: ${messageOf(error)}`, {
     expected: "the image to stay in the engine until it has been sent",
-    hint: "Check with `docker images` whether it was removed meanwhile, then run the same command again.",
+    hint: "Check with `docker images` whether it has been removed in the meantime, then run the same command again.",
     cause: error,
   });
 }

@@ -10,10 +10,10 @@ import type { OutgoingLayers } from "../outgoing-layers.ts";
 
 /**
  * Exports the wanted layers from an engine to the outgoing blobs, by the cheapest method that the engine supports:
- * 1. a containerd store's content store is read blob by blob;
+ * 1. the content store of a containerd store is read blob by blob;
  * 2. the engine pushes the layers to the embedded registry: a containerd store all of them, a graph driver a few;
- * 3. a containerd store saves an image that this program has made, which names the wanted blobs only;
- * 4. `docker save` of the whole image is read, and layers that are not wanted are skipped.
+ * 3. a containerd store saves an image that this program has created, which names only the wanted blobs;
+ * 4. `docker save` of the whole image is read, and unwanted layers are skipped.
  */
 export async function exportLayers(
   registry: EmbeddedRegistry,
@@ -30,8 +30,8 @@ export async function exportLayers(
 }
 
 /**
- * Returns false also when the engine refuses to load an image, as some proxies and plugins do; some of them close the connection during
- * the upload. The next request tells whether the engine is gone.
+ * Also returns false if the engine refuses to load an image, as some proxies and plugins do. Some of them close the connection during the
+ * upload, so only the next request shows whether the engine is still reachable.
  */
 async function tryPartialSave(outgoing: OutgoingLayers, options: EngineOfferOptions): Promise<boolean> {
   const countExported = (): number => options.want.diffIds.filter((diffId) => outgoing.has(diffId)).length;
@@ -40,7 +40,7 @@ async function tryPartialSave(outgoing: OutgoingLayers, options: EngineOfferOpti
     return await exportWithPartialSave(outgoing, options);
   } catch (error) {
     const isRefusal = error instanceof EngineError || (error instanceof Failure && error.code === "engine-unreachable");
-    if (!isRefusal || countExported() > before) throw error; // a layer that broke off cannot be exported again
+    if (!isRefusal || countExported() > before) throw error; // a truncated layer cannot be exported again
     return false;
   }
 }

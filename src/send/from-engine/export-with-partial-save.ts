@@ -10,8 +10,8 @@ import type { EngineOfferOptions } from "./engine-offer-options.ts";
 import type { OutgoingLayers } from "../outgoing-layers.ts";
 
 /**
- * Exports the wanted layers from a containerd store as they are stored there: loads an image that names just these blobs under a temporary
- * name, and saves it. Needs no access from the engine to this process. Returns false when the engine does not give all of the layers.
+ * Exports the wanted layers from a containerd store as they are stored: loads an image that names only these blobs under a temporary
+ * name, and saves it. Needs no access from the engine to this process. Returns false if the engine does not save all of the layers.
  */
 export async function exportWithPartialSave(outgoing: OutgoingLayers, options: EngineOfferOptions): Promise<boolean> {
   const { engine, image, info, want, runIds } = options;
@@ -61,7 +61,7 @@ async function addLayer(
   });
 }
 
-/** Reads a small blob; returns undefined when it does not match its digest. */
+/** Reads a small blob. Returns undefined if it does not match its digest. */
 async function readVerified({ digest, chunks }: SavedBlob): Promise<Buffer | undefined> {
   const bytes = await buffer(chunks());
   return digestOf(bytes) === digest ? bytes : undefined;

@@ -7,9 +7,9 @@ import type { OutgoingLayers } from "../outgoing-layers.ts";
 import { UnidentifiedBlobs } from "./unidentified-blobs.ts";
 
 /**
- * Exports the wanted layers while `docker save` of the whole image is read; a containerd store's come as the blobs that it stores.
- * Resolves when the receiver has read the layers that were streamed, and, if some are in files, when `options.signal` tells that it
- * fetches nothing more. The files are removed before it resolves.
+ * Exports the wanted layers while `docker save` of the whole image is read. Layers of a containerd store arrive as the stored blobs.
+ * Resolves when the receiver has read the layers that were streamed. If some layers are in files, waits until `options.signal` is aborted
+ * because the receiver fetches nothing more, and removes the files.
  */
 export async function exportWithSave(outgoing: OutgoingLayers, options: EngineOfferOptions): Promise<void> {
   const { engine, env, image, info, manifest, onlyPlatform, runIds, signal, want } = options;
@@ -52,9 +52,9 @@ function refuseIncomplete(
   });
 }
 
-/** The Failure for layers that `docker save` compressed anew, or took from another platform's image. */
+/** Returns the Failure for layers that `docker save` has compressed again, or taken from the image for another platform. */
 function notAsStored(image: string): Failure {
-  return new Failure("not-verified", `the engine does not give the layers of ${image} as it stores them`, {
+  return new Failure("not-verified", `the engine does not return the layers of ${image} as it stores them`, {
     expected: "the blobs that its manifest names, because of --preserve-digest",
     hint: "Leave --preserve-digest out, or serve the image from a registry:2 container: --registry container.",
   });

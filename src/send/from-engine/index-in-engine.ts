@@ -16,8 +16,8 @@ export interface StoredIndex {
 }
 
 /**
- * Reads an image with its index from the content store of an engine. Throws a Failure: `refused` where the engine has another store, or does
- * not give access to that one; `image-not-found` for a platform without content; `not-verified` for an index that is invalid.
+ * Reads an image with its index from the content store of an engine. Throws a Failure: `refused` if the engine has another store, or does
+ * not give access to its content store; `image-not-found` for a platform without content; `not-verified` for an invalid index.
  */
 export async function indexInEngine(
   engine: Engine,

@@ -11,10 +11,10 @@ import type { OutgoingLayers } from "../outgoing-layers.ts";
 import { PushedLayers } from "./pushed-layers.ts";
 
 /**
- * Exports from an engine that knows the digests of the layers that are not wanted: makes a dry push, then lets it push the wanted
- * layers. Returns false when some of them are still missing.
+ * Exports from an engine that knows the digests of the unwanted layers: performs a dry push, then lets the engine push the wanted layers.
+ * Returns false if some of them are still missing.
  *
- * @param maxBytes the most, in plain bytes, that the engine may compress: see `DryPushOptions.maxBytes`
+ * @param maxBytes the maximum plain bytes that the engine may compress: see `DryPushOptions.maxBytes`
  */
 export async function pushWithDigests(
   registry: EmbeddedRegistry,
@@ -50,7 +50,7 @@ export async function pushWithDigests(
     pushed.giveUp(incompletePush(image, lastDetail));
   }
   await pushed.added();
-  // A layer is missing when the engine did not push it, or the name has been given to another image meanwhile.
+  // A layer is missing if the engine did not push it, or if the name has been given to another image in the meantime.
   if (want.diffIds.some((diffId) => !outgoing.has(diffId))) return false;
   outgoing.finish(dryPushed.config);
   return true;
@@ -62,7 +62,7 @@ function notUploaded({ layers, uploaded }: DryPushResult, wanted: ReadonlySet<Di
   return layers.filter(({ diffId }) => wanted.has(diffId) && !come.has(diffId));
 }
 
-/** A containerd store's blobs are known before they come: the receiver learns of all, and fetches the lowest first. */
+/** Announces all blobs of a containerd store, which are known before they arrive, so that the receiver can fetch the lowest first. */
 async function expectKnownBlobs(pushed: PushedLayers, layers: readonly DryPushLayer[]): Promise<void> {
   for (const layer of layers) {
     if (layer.size !== undefined && layer.digest !== layer.diffId) await pushed.expect({ ...layer, size: layer.size });

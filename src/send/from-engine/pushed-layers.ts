@@ -7,7 +7,7 @@ import { deferred, type Deferred } from "../../streams/deferred.ts";
 import { addLayerFile } from "./add-layer-file.ts";
 import type { OutgoingLayers } from "../outgoing-layers.ts";
 
-/** Adds the layers that an engine pushes to the outgoing blobs, one after the other: packing one keeps all cores busy. */
+/** Adds the layers that an engine pushes to the outgoing blobs, one after the other: packing one layer keeps all cores busy. */
 export class PushedLayers {
   readonly #outgoing: OutgoingLayers;
   readonly #mediaTypes: ReadonlyMap<Digest, string>;
@@ -20,17 +20,17 @@ export class PushedLayers {
     this.#mediaTypes = mediaTypes;
   }
 
-  /** Makes a layer available before the engine pushes it: the receiver can fetch it, and waits for its bytes. */
+  /** Makes a layer available before the engine pushes it. The receiver can fetch it, and waits for its bytes. */
   async expect({ diffId, mediaType, digest, size }: Descriptor & { diffId: Digest }): Promise<void> {
     if (this.#outgoing.has(diffId)) return;
     const layer = deferred<SpooledLayer>();
-    layer.promise.catch(() => {}); // its readers get the error, and added()
+    layer.promise.catch(() => {}); // its readers and added() get the error
     this.#expected.set(diffId, layer);
     const open = async (range?: ByteRange): Promise<Readable> => (await layer.promise).open(range);
     await this.#outgoing.addStored(diffId, { mediaType, digest, size }, { size, open, isInFile: true });
   }
 
-  /** Takes a layer that the engine pushes, and owns its file. */
+  /** Adds a layer that the engine pushes, and owns its file. */
   add(layer: SpooledLayer): void {
     const expected = this.#expected.get(layer.diffId);
     if (expected !== undefined) return expected.resolve(layer);
@@ -39,12 +39,12 @@ export class PushedLayers {
     this.#added.catch(() => {}); // added() rejects with it
   }
 
-  /** Ends the wait for expected layers that have not come. */
+  /** Ends the wait for expected layers that have not arrived. */
   giveUp(error: Error): void {
     for (const { reject } of this.#expected.values()) reject(error);
   }
 
-  /** Resolves when all layers have been added. Rejects when one could not be, or an expected one has not come. */
+  /** Resolves when all layers have been added. Rejects if a layer could not be added, or if an expected layer has not arrived. */
   async added(): Promise<void> {
     await this.#added;
     for (const { promise } of this.#expected.values()) await promise;

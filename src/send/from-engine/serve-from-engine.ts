@@ -11,8 +11,8 @@ import type { ServedImage } from "../served-image.ts";
 import { storedLayerFailure } from "./export-from-content-store.ts";
 
 /**
- * Serves an engine's image from the embedded registry: no container, no download, and only the wanted layers, as the engine gives them.
- * A port of 127.0.0.1 is open only while the engine pushes.
+ * Serves an engine's image from the embedded registry: without a container or a download, and only the wanted layers, as the engine returns
+ * them. A port of 127.0.0.1 is open only while the engine pushes.
  */
 export function serveFromEngine(options: EngineOfferOptions): ServedImage {
   const { image, info } = options;

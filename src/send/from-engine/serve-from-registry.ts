@@ -8,13 +8,13 @@ import type { EngineOfferOptions } from "./engine-offer-options.ts";
 import type { OfferedImage } from "../found-image.ts";
 
 /**
- * Serves an engine's image from a registry:2 container or an external registry: the engine pushes the whole image there, and the receiver
- * reads it through a read-only proxy.
+ * Serves an engine's image from a registry:2 container or an external registry: the engine pushes the whole image into it, and the receiver
+ * reads the image through a read-only proxy.
  */
 export async function serveFromRegistry(choice: RegistryChoice, options: EngineOfferOptions): Promise<OfferedImage> {
   const { engine, image, info, runIds, onlyPlatform, signal, onProgress } = options;
   const registry = await openRegistry(choice, engine, { runId: runIds[0], signal, onProgress });
-  // Keeps the path of the image's own name, so that an external registry finds its layers again.
+  // Uses the path of the image's own name, so that an external registry finds its layers again.
   const name = temporaryName(registry.pushHost, image.path, runIds);
   const [repository = "", tag = ""] = name.slice(name.indexOf("/") + 1).split(":");
   try {

@@ -12,9 +12,9 @@ import { addLayerFile } from "./add-layer-file.ts";
 import type { OutgoingLayers } from "../outgoing-layers.ts";
 
 /**
- * Writes unidentified files of a saved archive to disk, as they are stored: those that may be wanted layers, which only the archive's
- * manifest tells. Wanted layers become outgoing blobs from there: a compressed one keeps its digest, and is not compressed twice. Bounded
- * by the disk's free space, and by the archive's reader (`MAX_UNIDENTIFIED` files).
+ * Writes unidentified files of a saved archive to disk, as they are stored: files that may be wanted layers, which only the archive's
+ * manifest shows. Wanted layers become outgoing blobs from these files, so a compressed layer keeps its digest, and is not compressed twice.
+ * Bounded by the disk's free space, and by the archive's reader (`MAX_UNIDENTIFIED` files).
  */
 export class UnidentifiedBlobs {
   readonly #outgoing: OutgoingLayers;
@@ -32,7 +32,7 @@ export class UnidentifiedBlobs {
     return this.#paths.size > 0;
   }
 
-  /** Writes one to a file. Skips one that has no room on the disk: that is an error only if it is wanted. */
+  /** Writes an unidentified file to disk. Skips it if the disk has no room for it, which is an error only if it is wanted. */
   async keep(stream: Readable, { size }: UnidentifiedFile): Promise<FileCopy> {
     let path: string | undefined;
     try {
@@ -53,7 +53,7 @@ export class UnidentifiedBlobs {
   #keptAt(path: string): FileCopy {
     return {
       identified: async (diffId, stored) => {
-        if (stored === undefined) throw new Error("a file that was kept whole has no digest");
+        if (stored === undefined) throw new Error("a file that was written completely has no digest");
         await addLayerFile(this.#outgoing, this.#layerAt(path, diffId, stored), stored.mediaType);
       },
       discard: async () => await this.#remove(path),

@@ -11,22 +11,22 @@ import type { RequestedImage, Source } from "../source.ts";
 import { SharedImage, type ServableImage } from "./shared-image.ts";
 
 /**
- * ms that an export waits for other receivers that know the image, and are about to tell which of its layers they want. One that wants
- * nothing does not tell.
+ * ms that an export waits for other receivers that know the image, and are about to request layers. A receiver that wants nothing sends no
+ * request.
  */
 const GATHER = 500;
 
 /** A source whose layers several receivers share. */
 export interface SharedSource extends Source {
-  /** Why layers are not shared any more, because there was no room for their files; undefined while they are. */
+  /** The reason why layers are no longer shared: there was no room for their files. Undefined while they are shared. */
   readonly noRoom: NoRoomReason | undefined;
 }
 
 type Surroundings = Pick<OfferOptions, "env" | "output">;
 
 /**
- * Makes a source that reads, packs and cuts each layer once for all receivers, in files of the spool. Without room for these it warns once,
- * and each receiver that comes from then on gets an export of its own. Disposing of it does not dispose of `source`.
+ * Creates a source that reads, packs and cuts each layer once for all receivers, in files of the spool. If there is no room for these, it
+ * warns once, and each later receiver gets a separate export. Disposing of it does not dispose of `source`.
  */
 export function shareSource(source: Source, surroundings: Surroundings): SharedSource {
   return new Sharing(source, surroundings);
@@ -36,9 +36,9 @@ class Sharing implements SharedSource {
   readonly #source: Source;
   readonly #surroundings: Surroundings;
   readonly #images = new Map<string, SharedImage>();
-  /** All that were opened: one that has failed is replaced, and still has readers. */
+  /** All images that were opened. A failed image is replaced, but still has readers. */
   readonly #opened: SharedImage[] = [];
-  /** Receivers that know the image, and have not told what they want. */
+  /** The number of receivers that know the image, but have not yet sent their `want`. */
   #undecided = 0;
   #decided = deferred<void>();
   noRoom: NoRoomReason | undefined;
@@ -118,7 +118,7 @@ class Sharing implements SharedSource {
     return image;
   }
 
-  /** Stops sharing if the error tells that there is no room for files, and warns once. */
+  /** Stops sharing if the error means that there is no room for files, and warns once. */
   #stopSharing(error: unknown): void {
     const failure = layerFailure(error, "sent");
     if (!(failure instanceof Failure && failure.code === "no-space") || this.noRoom !== undefined) return;

@@ -16,7 +16,7 @@ import { SpooledLayers } from "./spooled-layers.ts";
 export type ServableImage = FoundImage & Required<Pick<FoundImage, "served">>;
 
 export interface SharedImageOptions extends Pick<OfferOptions, "env" | "output" | "manifest"> {
-  /** Resolves when receivers have told which layers they want, as far as they are about to. */
+  /** Resolves when all receivers that are about to request layers have done so. */
   untilWanted: () => Promise<void>;
   /** Called with the error that ends the exports. */
   onFailure: (error: unknown) => void;
@@ -26,8 +26,8 @@ export interface SharedImageOptions extends Pick<OfferOptions, "env" | "output" 
 type Wanted = Pick<OfferOptions, "want" | "packing" | "onProgress">;
 
 /**
- * An image on its way to several receivers. The first that wants a layer begins its export; it is written to the spool, and packed and cut
- * there, once for all. Each receiver reads from there at its own pace, also one that comes later.
+ * An image that is sent to several receivers. The first receiver that wants a layer begins its export. The layer is written to the spool, and
+ * packed and cut there once for all receivers. Each receiver reads from the spool at its own pace, also one that arrives later.
  */
 export class SharedImage implements AsyncDisposable {
   readonly #found: ServableImage;
@@ -37,7 +37,7 @@ export class SharedImage implements AsyncDisposable {
   readonly #packings = new Map<string, SharedPacking>();
   readonly #stop = new AbortController();
   readonly #failed = deferred<never>();
-  /** Layers that some receiver wants, and those whose export has begun. */
+  /** The layers that any receiver wants, and the layers whose export has begun. */
   readonly #wanted = new Set<Digest>();
   readonly #begun = new Set<Digest>();
   readonly #exports: Promise<void>[] = [];
@@ -48,15 +48,15 @@ export class SharedImage implements AsyncDisposable {
     this.#options = options;
     this.#spool = lazySpool(options.env, newRunId());
     this.#layers = new SpooledLayers(this.#spool);
-    this.#failed.promise.catch(() => {}); // those who send layers get it
+    this.#failed.promise.catch(() => {}); // the offers of layers get the error
   }
 
-  /** Makes sure that there is a folder for the files. Rejects with a `no-space` Failure. */
+  /** Opens the folder for the files. Rejects with a `no-space` Failure. */
   async openSpool(): Promise<void> {
     await this.#spool.open();
   }
 
-  /** As `FoundImage.offer`, for a receiver that wants layers. */
+  /** Like `FoundImage.offer`, for a receiver that wants layers. */
   async offer(options: OfferOptions): Promise<OfferedImage> {
     const { broken: _, ...served } = await this.#found.served(options);
     const packing = this.#packing(options.packing);
@@ -82,13 +82,13 @@ export class SharedImage implements AsyncDisposable {
     outgoing.finish(config, manifest);
   }
 
-  /** Begins to export the layers that nobody has wanted before. */
+  /** Begins to export the layers that no receiver has wanted before. */
   async #begin(diffIds: readonly Digest[]): Promise<void> {
     for (const diffId of diffIds) this.#wanted.add(diffId);
     await (this.#gathering ??= this.#gather());
   }
 
-  /** An engine that saves an image does so for each export: receivers that ask at the same time get one for all that they want. */
+  /** Combines the layers of receivers that request them at the same time into one export: some engines save the image for each export. */
   async #gather(): Promise<void> {
     await this.#options.untilWanted();
     this.#gathering = undefined;
@@ -145,7 +145,7 @@ export class SharedImage implements AsyncDisposable {
     return found;
   }
 
-  /** Ends the exports, and removes the files. No receiver may be reading any more. */
+  /** Ends the exports, and removes the files. Call it when no receiver is reading. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort(new Error("the image has been sent to all receivers"));
     await Promise.all(this.#exports);

@@ -14,14 +14,14 @@ import type { SpooledLayer } from "./spooled-layers.ts";
 export interface SharedPackingOptions extends Pick<OutgoingDeltasOptions, "onNoSpace"> {
   packing: Packing;
   spool: LazySpool;
-  /** Distinguishes the files of this packing from those of others. */
+  /** Distinguishes the files of this packing from those of other packings. */
   name: string;
   /** Ends the packing. */
   signal: AbortSignal;
   onFailure: (error: unknown) => void;
 }
 
-/** The layers as receivers with the same codec and level get them: each is packed once, into a file, and cut once. */
+/** The layers for receivers with the same codec and level. Each layer is packed once into a file, and cut once. */
 export class SharedPacking implements AsyncDisposable {
   readonly #options: SharedPackingOptions;
   readonly #packer: PacedPacker;
@@ -36,12 +36,12 @@ export class SharedPacking implements AsyncDisposable {
     this.deltas = new OutgoingDeltas({ spool, packer: this.#packer, onFailure, onNoSpace, shared: { name } });
   }
 
-  /** Returns a layer as a blob for one of the receivers: a plain layer also packed. */
+  /** Returns a layer as a blob for one of the receivers. A plain layer is also packed. */
   blobOf(diffId: Digest, { descriptor, blob }: SpooledLayer): StoredBlob {
     // A blob of an index is named by its own digest, compressed or not.
     if (descriptor.digest !== diffId || compressionInMediaType(descriptor.mediaType) !== "none") return blob;
     const whole = (): Readable => Readable.from(this.#packed(diffId, blob), { objectMode: false });
-    // A rest, for a receiver that has the beginning, is packed for that receiver alone.
+    // The rest of a layer, for a receiver that has its beginning, is packed for that receiver alone.
     const rest = (first: number): Readable =>
       Readable.from(this.#packer.pack(rangeOf(blob, first)), { objectMode: false });
     const isFile = this.#options.packing.codec !== undefined; // otherwise packing is only framing
@@ -74,7 +74,7 @@ export class SharedPacking implements AsyncDisposable {
     }
   }
 
-  /** Resolves when nothing is being packed or cut; call it after the signal's abort. */
+  /** Resolves when nothing is being packed or cut. Call it after the signal is aborted. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#writing);
     await this.deltas[Symbol.asyncDispose]();

@@ -8,22 +8,22 @@ import { deferred, type Deferred } from "../../streams/deferred.ts";
 import { GrowingFile } from "../../streams/growing-file.ts";
 import type { OutgoingLayers } from "../outgoing-layers.ts";
 
-/** A layer as its source gave it, which can be read again and again, also while it grows. */
+/** A layer as its source provides it, which can be read repeatedly, also while it grows. */
 export interface SpooledLayer {
   descriptor: Descriptor;
   blob: StoredBlob;
 }
 
-/** What comes after all layers. */
+/** Manifest and config, which are available after all layers. */
 export interface SpooledMetadata {
   config: Buffer;
-  /** Where the image has one. */
+  /** Undefined if the image has no stored manifest. */
   manifest: EncodedManifest | undefined;
 }
 
 /**
- * Takes the layers of exports for several receivers. Each is read from its source once, as fast as the source is, into a file of the spool,
- * unless it is in a file already.
+ * Receives the layers of exports for several receivers. Each layer is read from its source once, at the speed of the source, into a file of
+ * the spool, unless it is already in a file.
  */
 export class SpooledLayers implements OutgoingLayers {
   readonly #spool: LazySpool;
@@ -34,14 +34,14 @@ export class SpooledLayers implements OutgoingLayers {
 
   constructor(spool: LazySpool) {
     this.#spool = spool;
-    this.#metadata.promise.catch(() => {}); // those who wait for it get the error
+    this.#metadata.promise.catch(() => {}); // the callers of metadata() get the error
   }
 
   has(diffId: Digest): boolean {
     return this.#added.has(diffId);
   }
 
-  /** Resolves to a layer when it has been added: its bytes may still be to come. Rejects with the error of {@link fail}. */
+  /** Resolves to a layer when it has been added, even if its bytes have not yet arrived. Rejects with the error of {@link fail}. */
   async get(diffId: Digest): Promise<SpooledLayer> {
     return await this.#layer(diffId).promise;
   }
@@ -77,7 +77,7 @@ export class SpooledLayers implements OutgoingLayers {
     await this.#lastCopy;
   }
 
-  /** Fails what has not been added. */
+  /** Rejects the pending calls for layers and metadata that have not been added. */
   fail(error: unknown): void {
     this.#metadata.reject(error);
     for (const { reject } of this.#layers.values()) reject(error);
@@ -95,7 +95,7 @@ export class SpooledLayers implements OutgoingLayers {
     this.#layer(diffId).resolve(layer);
   }
 
-  /** Copies a layer when those before it are complete: receivers fetch the lowest first. */
+  /** Copies a layer when the layers before it are complete: receivers fetch the lowest first. */
   #copy(diffId: Digest, descriptor: Descriptor, read: () => Promise<AsyncIterable<Buffer>>): Promise<void> {
     const { size } = descriptor;
     const file = deferred<GrowingFile>();

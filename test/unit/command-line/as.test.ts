@@ -33,6 +33,6 @@ describe("renames the image of an archive", () => {
     ];
     const { exitCode, stderr } = await run(...line);
     expect(exitCode).toBe(13);
-    expect(stderr).toContain("the sending side has --as app:v7, the receiving side asks for app:v8");
+    expect(stderr).toContain("the sending side has --as app:v7, the receiving side requests app:v8");
   });
 });

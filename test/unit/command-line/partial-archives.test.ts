@@ -81,9 +81,9 @@ describe("a partial archive", () => {
   test("names the layers that it lacks if the target no longer has them", async () => {
     const { exitCode, stderr } = await pull("oci-archive:part.tar", "empty");
     expect(stderr).toContain(
-      `without 2 layers that the receiving side does not have (any more): ${v2.diffIds.slice(0, 2).join(", ")}`,
+      `without 2 layers that the receiving side does not have, or no longer has: ${v2.diffIds.slice(0, 2).join(", ")}`,
     );
-    expect(stderr).toContain("Make a new list there");
+    expect(stderr).toContain("Create a new list there");
     expect(exitCode).toBe(3);
   });
 
@@ -174,7 +174,7 @@ describe("rejects a damaged or hostile archive, and gives no image a name:", asy
         files.set(PARTIAL_FILE, Buffer.from(JSON.stringify({ ...rest, layers: cut })));
       },
       3,
-      "holds layers by delta, which are rebuilt where the engine is",
+      "contains layers by delta, which are rebuilt on the machine of the engine",
     ],
   ])("%s", async (_, harm, exitCode, text) => {
     const files = await good();

@@ -75,7 +75,7 @@ describe.concurrent("an invalid source causes an error before the peer receives 
 describe.concurrent("an invalid target causes an error before the peer receives a byte:", () => {
   test.each<[string[], RegExp]>([
     [["--to", "layout", "app"], /--to layout names no location\n.*\n.*--to oci:layout/],
-    [["--to", "oci:other", "app"], /other is a folder with other files, and no OCI layout/],
+    [["--to", "oci:other", "app"], /other is a folder with other files, not an OCI layout/],
     [["--to", "oci:app.tar", "app"], /app.tar is a file/],
     [["--to", "docker-archive:layout", "app"], /layout is a folder\n.*\n.*--to oci:layout/],
     [["--to", "docker-archive:no/where.tar", "app"], /there is no folder no\n/],

@@ -22,7 +22,7 @@ test.each([
 
 test("rejects an index for an engine that pulls by itself, and for an engine without access to its content store", async () => {
   const containerd = { ...info, store: "containerd" } as const;
-  expect(() => indexesInEngine(engine, containerd, true)).toThrow("takes one platform of an index");
+  expect(() => indexesInEngine(engine, containerd, true)).toThrow("pulls one platform of an index");
   const target = indexesInEngine(engine, containerd, false);
   await expect(target.present([], { signal: new AbortController().signal } as never)).rejects.toThrow(
     "gives no access to its content store",

@@ -92,12 +92,12 @@ describe("a hostile list is refused", () => {
   const { layers, images: named } = list;
   const deep = Array.from({ length: 1001 }, (_, on) => ({ diffId: base, ...(on > 0 && { on: on - 1 }) }));
   test.each<[string, unknown]>([
-    ["it is no object", []],
+    ["it is not an object", []],
     ["its format is not", {}],
     ["its format is not", { ...list, format: "x" }],
     ["it has the version 2, and this program reads 1", { ...list, version: 2 }],
-    ["it does not tell when", { ...list, listed: "yesterday" }],
-    ["it does not tell when", { ...list, listed: "2026-01-01\u001b[2J" }],
+    ["it does not contain the time", { ...list, listed: "yesterday" }],
+    ["it does not contain the time", { ...list, listed: "2026-01-01\u001b[2J" }],
     ["its engine is malformed", { ...list, engine: { ...classic, store: "x" } }],
     ["its engine is malformed", { ...list, engine: { ...classic, platform: "../x" } }],
     ["its free bytes are malformed", { ...list, engine: { ...classic, bytesFree: -1 } }],

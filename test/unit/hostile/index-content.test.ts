@@ -1,4 +1,4 @@
-/** A hostile sender of an image with its index: nothing that the index does not name gets into the target. */
+/** A hostile sender of an image with its index. The target receives nothing that the index does not name. */
 import { describe, expect, test } from "vitest";
 import { digestOf } from "../../../src/image/digest.ts";
 import { MEDIA_TYPE } from "../../../src/image/manifest.ts";
@@ -17,24 +17,24 @@ const diffIds = [digestOf(image.config), lower?.digest ?? "", upper?.digest ?? "
 
 describe.concurrent("a sender", () => {
   test.each([
-    ["of other blobs than the manifests name", { diffIds: diffIds.slice(1), index }],
+    ["of blobs that the manifests do not name", { diffIds: diffIds.slice(1), index }],
     ["of a manifest that the index does not name", { diffIds, index: { ...index, manifests: [text(root)] } }],
     ["of no index", { diffIds, index: { root: 7, manifests: [] } }],
-    ["of null in place of one", { diffIds, index: null }],
+    ["of null in place of an index", { diffIds, index: null }],
   ])("%s breaks the protocol", async (_, about) => {
     const { exitCode, stderr, changed } = await pullFrom(image, { about });
     expect(stderr).toContain("broke the protocol");
     expect({ exitCode, changed }).toEqual({ exitCode: 1, changed: [] });
   });
 
-  test("of an index, when one platform was asked for, is refused", async () => {
+  test("of an index is refused if one platform was requested", async () => {
     const options = ["--platform", "linux/amd64"];
     const { exitCode, stderr, changed } = await pullFrom(image, { about: { diffIds, index }, options });
-    expect(stderr).toContain("one platform was asked for");
+    expect(stderr).toContain("one platform was requested");
     expect({ exitCode, changed }).toEqual({ exitCode: 13, changed: [] });
   });
 
-  test("of the manifest of one image, when several platforms were asked for, is refused", async () => {
+  test("of the manifest of one image is refused if several platforms were requested", async () => {
     const options = ["--platform", "linux/amd64", "--platform", "linux/s390x"];
     const one = { root: text(manifest.bytes), manifests: [] };
     const { exitCode, stderr, changed } = await pullFrom(image, { about: { diffIds, index: one }, options });
@@ -42,7 +42,7 @@ describe.concurrent("a sender", () => {
     expect({ exitCode, changed }).toEqual({ exitCode: 13, changed: [] });
   });
 
-  test("that announces a blob as another one is told so", async () => {
+  test("that announces a blob as another blob gets an error", async () => {
     const announce = (): object[] => [
       { diffId: diffIds[0], mediaType: MEDIA_TYPE.ociLayer, digest: lower?.digest, size: lower?.size },
     ];
@@ -51,7 +51,7 @@ describe.concurrent("a sender", () => {
     expect({ exitCode, changed }).toEqual({ exitCode: 12, changed: [] });
   });
 
-  test("that sends other bytes is told so", async () => {
+  test("that sends other bytes gets an error", async () => {
     const announce = (): object[] =>
       diffIds.map((digest) => ({ diffId: digest, mediaType: MEDIA_TYPE.ociLayer, digest, size: 300 }));
     const answer = { layer: bytes(Buffer.alloc(300)) };

@@ -88,12 +88,12 @@ describe("in an engine with a containerd store", () => {
 
   test("a requested platform that is missing is an error", async () => {
     const failing = source.find(requested({ platform: "linux/s390x" }));
-    await expect(failing).rejects.toThrow("app:v1 is here for linux/amd64, not for linux/s390x");
+    await expect(failing).rejects.toThrow("app:v1 is for linux/amd64, not for linux/s390x");
   });
 
   test("both sides must name the same image", async () => {
     await expect(source.find({ image: parseImageName("app:v2") })).rejects.toThrow(
-      "the receiving side asks for app:v2",
+      "the receiving side requests app:v2",
     );
   });
 });

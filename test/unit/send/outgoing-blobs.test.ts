@@ -68,7 +68,7 @@ test("adding a stream resolves when the receiver has read it, packed or as it is
   expect(done).toEqual(["added"]);
   await buffer(unpack(await packedBlob(diffIds[2])));
   await packing;
-  await expect(async () => await packedBlob(diffIds[2])).rejects.toThrow("not kept");
+  await expect(async () => await packedBlob(diffIds[2])).rejects.toThrow("not stored");
 });
 
 test("a config can be requested early, and is available when all layers are", async () => {
@@ -161,14 +161,14 @@ test("a request for the manifest fails when the transfer ends", async () => {
   const request = outgoing.content.manifest("r", "t");
   request.catch(() => {});
   await outgoing[Symbol.asyncDispose]();
-  await expect(request).rejects.toThrow("not being sent any more");
+  await expect(request).rejects.toThrow("no longer being sent");
 });
 
 test("a layer that was not fetched does not delay the end", async () => {
   const packing = outgoing.addPlainStream(diffIds[0] ?? "", bottom.length, queueOf(bottom));
   await outgoing[Symbol.asyncDispose]();
-  await expect(packing).rejects.toThrow("not being sent any more");
-  await expect(packedBlob(diffIds[0]).then(buffer)).rejects.toThrow("not being sent any more");
+  await expect(packing).rejects.toThrow("no longer being sent");
+  await expect(packedBlob(diffIds[0]).then(buffer)).rejects.toThrow("no longer being sent");
 });
 
 function queueOf(bytes: Buffer): AsyncIterable<Buffer> {
@@ -181,7 +181,7 @@ function queueOf(bytes: Buffer): AsyncIterable<Buffer> {
 test("a layer that is added after the end is rejected", async () => {
   await outgoing[Symbol.asyncDispose]();
   await expect(outgoing.addPlainStream(diffIds[0] ?? "", bottom.length, queueOf(bottom))).rejects.toThrow(
-    "not being sent any more",
+    "no longer being sent",
   );
 });
 

@@ -108,7 +108,7 @@ test("giveUp() fails done() and the reader with its reason", async () => {
 test("a second read() throws", async () => {
   const single = new SingleReaderStream(() => manyChunks().bytes);
   single.read().stream.destroy();
-  expect(() => single.read()).toThrow("not kept");
+  expect(() => single.read()).toThrow("not stored");
   await single.done();
 });
 

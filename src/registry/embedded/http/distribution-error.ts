@@ -18,7 +18,7 @@ export type ErrorCode =
   | "UNKNOWN"
   | "UNSUPPORTED";
 
-/** An error that becomes the answer to a request. Engines show the message to people. */
+/** An error that becomes the answer to a request. Engines show the message to their users. */
 export class DistributionError extends Error {
   override readonly name = "DistributionError";
   /** The HTTP status. */

@@ -5,7 +5,7 @@ import type { Duplex } from "node:stream";
 import { asSocket } from "../../../streams/bridge.ts";
 import type { ConnectionLimiter } from "../../connection-limiter.ts";
 
-/** Bytes of a request line and its headers: Node's default, stated because any program can be the client. */
+/** Maximum bytes of a request line and its headers. This is Node's default, but explicit because any program can be the client. */
 const MAX_HEADERS = 16 * 1024;
 
 export interface HttpServer {
@@ -13,7 +13,7 @@ export interface HttpServer {
   accept(stream: Duplex): void;
   /** Listens on a free port of 127.0.0.1, and returns it. */
   listen(): Promise<number>;
-  /** Closes every connection, and waits until no request is being answered. */
+  /** Closes every connection, and waits until no request is in progress. */
   close(): Promise<void>;
 }
 
@@ -32,7 +32,7 @@ export function createHttpServer(
   // A layer of many GB on a slow link takes longer than Node's default limit of five minutes.
   server.requestTimeout = 0;
   server.keepAliveTimeout = 60_000;
-  // Node tracks only connections that were accepted on a port (seen on 20.20).
+  // Node tracks only connections that were accepted on a port (observed on 20.20).
   const track = (stream: Duplex): void => {
     connections.add(stream);
     stream.once("close", () => connections.delete(stream));

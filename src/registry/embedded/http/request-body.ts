@@ -4,14 +4,14 @@ import type { IncomingMessage } from "node:http";
 const MAX_IGNORED = 1024 * 1024;
 
 /**
- * Iterates over a request's body. Leaving the loop early keeps the connection open for the answer; {@link ignoreBody} discards the rest.
- * Fails when the client closes the connection.
+ * Iterates over a request's body. If the caller leaves the loop early, the connection stays open for the answer, and {@link ignoreBody}
+ * discards the rest. Fails if the client closes the connection.
  */
 export function bodyOf(request: IncomingMessage): AsyncIterable<Buffer> {
   return request.iterator({ destroyOnReturn: false });
 }
 
-/** Discards the rest of a body, and closes the connection when that is too long. */
+/** Discards the rest of a body, and closes the connection if the rest is too long. */
 export function ignoreBody(request: IncomingMessage): void {
   if (request.readableEnded || request.destroyed) return;
   let left = MAX_IGNORED;
@@ -22,7 +22,7 @@ export function ignoreBody(request: IncomingMessage): void {
   });
 }
 
-/** Returns the announced length in bytes; undefined for a chunked body. Node's parser refuses a malformed length. */
+/** Returns the announced length in bytes; undefined for a chunked body. Node's parser rejects a malformed length. */
 export function announcedLength(request: IncomingMessage): number | undefined {
   const { "content-length": length } = request.headers;
   return length === undefined ? undefined : Number(length);

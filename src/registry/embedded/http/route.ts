@@ -13,9 +13,9 @@ export type Route =
   | { kind: "uploads"; repository: string; query: URLSearchParams }
   | { kind: "upload"; repository: string; id: string; query: URLSearchParams };
 
-/** Characters. The longest URL that a client needs has a name, an upload's ID and a digest: some 450. */
+/** The maximum length in characters. The longest URL that a client needs has a name, an upload's ID and a digest: about 450 characters. */
 const MAX_URL = 2048;
-/** Characters of a repository's name; engines allow 255 including the host. */
+/** The maximum length of a repository's name in characters. Engines allow 255, including the host. */
 const MAX_NAME = 255;
 const COMPONENT = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/;
 const TAG = /^\w[\w.-]{0,127}$/;
@@ -35,7 +35,7 @@ const METHODS: Record<Route["kind"], readonly string[]> = {
   upload: ["GET", "PATCH", "PUT", "DELETE"],
 };
 
-/** Parses method and URL of a request. No part of them ever becomes a path of the file system. Throws a {@link DistributionError}. */
+/** Parses the method and URL of a request. No part of them ever becomes a file system path. Throws a {@link DistributionError}. */
 export function readRoute(method: string, url: string): Route {
   if (url.length > MAX_URL) throw new DistributionError(414, "UNSUPPORTED", "the URL is too long");
   const [path = "", ...rest] = url.split("?");
@@ -71,7 +71,7 @@ function readPath(path: string, query: URLSearchParams): Route {
   throw noEndpoint();
 }
 
-/** Decodes one segment, so that an encoded slash cannot split it. */
+/** Decodes a single segment, so that an encoded slash cannot split it. */
 function decode(segment: string): string {
   try {
     return decodeURIComponent(segment);
@@ -96,7 +96,7 @@ function readReference(text: string): string {
   throw new DistributionError(400, "MANIFEST_INVALID", "this is neither a tag nor a digest");
 }
 
-/** Parses a digest. Accepts SHA-256 only, as engines write it. */
+/** Parses a digest. Accepts only SHA-256, in the notation of engines. */
 export function readDigest(text: string | null): Digest {
   if (isDigest(text)) return text;
   throw new DistributionError(400, "DIGEST_INVALID", "this is not a SHA-256 digest");

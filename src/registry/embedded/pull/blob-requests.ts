@@ -37,8 +37,8 @@ export async function sendBlob(
 }
 
 /**
- * Sends a packed blob. Deviates from RFC 9110, section 14.4: the range is one of the plain bytes, because the packed bytes have no known
- * length, and differ each time. It always goes to the end of the blob.
+ * Sends a packed blob. Deviates from RFC 9110, section 14.4: the range counts plain bytes, because the packed bytes have no known length, and
+ * differ each time. The range always extends to the end of the blob.
  */
 async function sendPacked(
   response: ServerResponse,
@@ -62,7 +62,7 @@ export function describeBlob(response: ServerResponse, digest: Digest, size: num
 }
 
 export function unknownBlob(digest: Digest): DistributionError {
-  return new DistributionError(404, "BLOB_UNKNOWN", `there is no blob ${digest} here`);
+  return new DistributionError(404, "BLOB_UNKNOWN", `there is no blob ${digest}`);
 }
 
 function headersOf(digest: Digest, length: number) {

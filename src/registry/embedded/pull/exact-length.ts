@@ -1,6 +1,6 @@
 import { Transform, type TransformCallback } from "node:stream";
 
-/** Passes bytes through, and fails when there are not exactly `length`. */
+/** Passes bytes through, and fails unless there are exactly `length` bytes. */
 export function exactLength(length: number): Transform {
   let left = length;
   return new Transform({

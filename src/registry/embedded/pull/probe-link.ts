@@ -2,11 +2,11 @@ import { randomBytes } from "node:crypto";
 import type { ServerResponse } from "node:http";
 import { DistributionError } from "../http/distribution-error.ts";
 
-/** The most bytes of a probe. */
+/** The maximum bytes of a probe. */
 export const MAX_PROBE = 256 * 1024;
 
 /**
- * Answers GET of random bytes, which ssh cannot compress: the time that they take tells how fast the link is. An extension of the
+ * Answers GET of random bytes, which ssh cannot compress. The time that they take shows how fast the link is. An extension of the
  * distribution spec.
  */
 export function sendProbe(response: ServerResponse, query: URLSearchParams): void {

@@ -8,7 +8,7 @@ export interface ByteRange {
   last: number;
 }
 
-/** A blob's bytes from the offset `first` of its plain bytes, packed. The caller owns the stream. */
+/** A blob's packed bytes, from the offset `first` of its plain bytes. The caller owns the stream. */
 export interface PackedPart {
   first: number;
   stream: Readable;
@@ -17,27 +17,27 @@ export interface PackedPart {
 export interface StoredBlob {
   /** Bytes. */
   size: number;
-  /** The blob is in a file of this machine: to read it again costs its source nothing. */
+  /** True if the blob is in a file on this machine, so that another read costs its source nothing. */
   isInFile?: boolean;
   /**
-   * Opens the blob, or a range of it. The caller owns the stream. When the stream has more or fewer bytes than announced, the registry
-   * breaks the connection, so that the client does not take them for the whole blob.
+   * Opens the blob, or a range of it. The caller owns the stream. If the stream has more or fewer bytes than announced, the registry breaks
+   * the connection, so that the client does not treat them as the whole blob.
    */
   open(range?: ByteRange): Readable | Promise<Readable>;
   /**
-   * Opens the blob packed for the transfer (pack.ts), for clients that accept this content encoding (RFC 9110, 8.4). It can still be
-   * growing. Begins at the plain byte `from`, or at an earlier one if the stream has begun already.
+   * Opens the blob packed for the transfer (pack.ts), for clients that accept this content encoding (RFC 9110, 8.4). The blob may still be
+   * growing. Begins at the plain byte `from`, or at an earlier byte if the stream has already begun.
    */
   packed?: (from: number) => PackedPart;
-  /** Returns the bytes that `packed` would send over a link of this rate. Set with `packed`; like it, it may read the blob's only stream. */
+  /** Returns the bytes that `packed` would send over a link of this rate. Set together with `packed`. Both may read the blob's only stream. */
   packedSize?: (bytesPerSecond: number) => Promise<PackedSize>;
 }
 
 /** A layer that is sent by delta. Both streams are packed for the transfer. */
 export interface LayerDelta {
-  /** Opens the recipe, which can still be growing. */
+  /** Opens the recipe, which may still be growing. */
   recipe(): Readable;
-  /** Opens the pieces that the request's list names, one after the other. Call it when the recipe has been read. */
+  /** Opens the pieces in the request's list, one after the other. Call it when the recipe has been read. */
   pieces(missing: AsyncIterable<Buffer>): Promise<Readable>;
 }
 
@@ -48,7 +48,8 @@ export interface StoredManifest {
 }
 
 /**
- * The content of a registry. The arguments have been validated (spec, "Pull"). `undefined` is answered with 404, a rejection with 500.
+ * The content of a registry. The arguments have been validated (spec, "Pull"). The registry answers `undefined` with 404, and a rejection
+ * with 500.
  */
 export interface RegistryContent {
   /** `reference`: a tag, or the digest of a manifest. */

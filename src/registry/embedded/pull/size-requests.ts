@@ -13,7 +13,7 @@ interface SizeRoute {
 }
 
 /**
- * Answers GET of the bytes that a blob would take on the link: as stored, or packed for the rate `rate` in the query, bytes a second. For a
+ * Answers GET of the bytes that a blob would take on the link: as stored, or packed for the `rate` in the query (bytes a second). Used by a
  * dry run. An extension of the distribution spec.
  */
 export async function sendPackedSize(

@@ -33,7 +33,7 @@ export async function sendManifest(
   response.end(request.method === "HEAD" ? undefined : manifest.bytes);
 }
 
-/** Answers PUT of a manifest (spec, "Pushing Manifests"): gives the policy its exact bytes. */
+/** Answers PUT of a manifest (spec, "Pushing Manifests"): passes its exact bytes to the policy. */
 export async function receiveManifest(
   request: IncomingMessage,
   response: ServerResponse,
@@ -67,7 +67,7 @@ async function readManifest(request: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** Parses a manifest. Its media type is its own field, or the Content-Type header; the two must not differ. */
+/** Parses a manifest. Its media type is the field in it, or the Content-Type header. The two must not differ. */
 function parse(bytes: Buffer, header = ""): Pick<PushedManifest, "mediaType" | "parsed"> {
   const contentType = header.split(";")[0]?.trim() ?? "";
   try {

@@ -5,18 +5,18 @@ import type { SpooledBlob } from "./upload-spool.ts";
 
 /** A manifest or index that was pushed, with its exact bytes. */
 export interface PushedManifest extends StoredManifest {
-  /** The tag or the digest that it was pushed to. */
+  /** The tag or the digest to which it was pushed. */
   reference: string;
   parsed: Manifest | Index;
 }
 
 /**
- * The size in bytes, in answers, of a blob whose size is unknown. A graph driver copies it into the manifest that it pushes; containerd has
- * sizes of its own. No layer is that small. Docker would leave a size of 0 out of its manifest.
+ * The size in bytes that answers contain for a blob whose size is unknown. A graph driver copies it into the manifest that it pushes;
+ * containerd uses its own sizes. No layer is that small. Docker would omit a size of 0 from its manifest.
  */
 export const UNKNOWN_SIZE = 1;
 
-/** Called before each chunk of an upload is written. Resolves when the chunk may be written; a rejection ends the upload. */
+/** Called before each chunk of an upload is written. Resolves when the chunk may be written. A rejection ends the upload. */
 export type BeforeChunk = () => void | Promise<void>;
 
 /** Decides what happens to pushes to one repository. Every method may throw a `DistributionError`, which becomes the answer. */
@@ -31,15 +31,15 @@ export interface PushPolicy {
    * delays each of its chunks.
    */
   beforeUpload?(digest: Digest | undefined): BeforeChunk | undefined | Promise<BeforeChunk>;
-  /** Called when a whole blob is about to arrive in one request. The blob can be read from now on, and is not verified yet. */
+  /** Called when a whole blob is about to arrive in one request. The blob can be read from then on, but is not yet verified. */
   blobArriving?(blob: StoredBlob & { digest: Digest }): void;
-  /** Called with a blob that has arrived, its digest verified. The policy owns the blob. */
+  /** Called with a blob that has arrived, after its digest has been verified. The policy owns the blob. */
   blobReceived(blob: SpooledBlob): void | Promise<void>;
-  /** Called with each manifest. Throwing refuses it. */
+  /** Called with each manifest. It refuses the manifest by throwing. */
   manifestReceived(pushed: PushedManifest): void | Promise<void>;
-  /** The content of the repository for the clients that push to it. Left out: none. */
+  /** The content of the repository for the clients that push to it. Default: none. */
   readonly content?: RegistryContent;
-  /** The most bytes of one upload. */
+  /** The maximum bytes of one upload. */
   readonly maxUpload?: number;
 }
 

@@ -4,10 +4,10 @@ import type { PushPolicy, PushObserver, BeforeChunk } from "./push-policy.ts";
 import type { UploadSpool, SpooledBlob } from "./upload-spool.ts";
 import { Upload } from "./upload.ts";
 
-/** Each upload holds a file open. Engines upload 3 to 6 blobs at once. */
+/** Each upload keeps a file open. Engines upload 3 to 6 blobs at a time. */
 const MAX_UPLOADS = 32;
 
-/** A repository that takes pushes until this is disposed of. */
+/** A repository that accepts pushes until this is disposed of. */
 export class PushSession implements AsyncDisposable {
   readonly policy: PushPolicy;
   readonly observer: PushObserver;
@@ -22,10 +22,10 @@ export class PushSession implements AsyncDisposable {
     this.#spool = spool;
   }
 
-  /** Starts an upload. Throws a {@link DistributionError} when there are too many, or the session is closed. */
+  /** Starts an upload. Throws a {@link DistributionError} if there are too many uploads, or if the session is closed. */
   async startUpload(beforeChunk?: BeforeChunk): Promise<Upload> {
     if (this.#uploads.size + this.#opening >= MAX_UPLOADS) {
-      throw new DistributionError(429, "TOOMANYREQUESTS", `there are ${MAX_UPLOADS} uploads already`);
+      throw new DistributionError(429, "TOOMANYREQUESTS", `there are already ${MAX_UPLOADS} uploads`);
     }
     this.#opening++;
     const file = await this.#spool.create().finally(() => this.#opening--);
@@ -36,7 +36,7 @@ export class PushSession implements AsyncDisposable {
     });
     if (this.#isClosed) {
       await this.cancel(upload);
-      throw new DistributionError(403, "DENIED", "this repository takes no more pushes");
+      throw new DistributionError(403, "DENIED", "this repository accepts no more pushes");
     }
     this.#uploads.set(upload.id, upload);
     return upload;
@@ -48,7 +48,7 @@ export class PushSession implements AsyncDisposable {
     return upload;
   }
 
-  /** Ends an upload, verifies its digest and gives the blob to the policy. */
+  /** Ends an upload, verifies its digest, and passes the blob to the policy. */
   async finish(upload: Upload, digest: string): Promise<SpooledBlob> {
     upload.refuseWhileAppending();
     this.#uploads.delete(upload.id);

@@ -15,7 +15,7 @@ interface UploadTarget {
   query: URLSearchParams;
 }
 
-/** POST: starts an upload; with `digest`, the body is the whole blob; with `mount`, a present blob needs no upload. */
+/** POST: starts an upload. With `digest`, the body is the whole blob. With `mount`, a present blob needs no upload. */
 export async function startUpload(
   request: IncomingMessage,
   response: ServerResponse,
@@ -47,7 +47,7 @@ export async function appendToUpload(
   answer(response, 202, uploadHeaders(repository, upload));
 }
 
-/** PUT: appends a last chunk, if there is one, and ends the upload with the blob's digest. */
+/** PUT: appends a last chunk, if any, and ends the upload with the blob's digest. */
 export async function finishUpload(
   request: IncomingMessage,
   response: ServerResponse,
@@ -60,13 +60,13 @@ export async function finishUpload(
   if (size !== undefined && size > 0 && upload.file.size === 0) {
     session.policy.blobArriving?.({ digest, size, open: (range) => upload.file.read(range) });
   }
-  // Some clients send the range of earlier chunks with an empty body: it is ignored.
+  // Some clients send the range of earlier chunks with an empty body. This range is ignored.
   if (size !== 0) await appendBody(request, repository, upload, session);
   await session.finish(upload, digest);
   answer(response, 201, blobHeaders(repository, digest));
 }
 
-/** GET: answers how many bytes have been received. */
+/** GET: reports the number of received bytes. */
 export function describeUpload(
   response: ServerResponse,
   { repository, id }: UploadTarget & { id: string },
@@ -85,7 +85,7 @@ export async function cancelUpload(
   answer(response, 204, {});
 }
 
-/** Appends a request's body, and removes the upload when that fails. */
+/** Appends a request's body, and removes the upload if that fails. */
 async function appendBody(
   request: IncomingMessage,
   repository: string,

@@ -10,20 +10,20 @@ import { Failure } from "../../../output/errors.ts";
 import { GrowingFile } from "../../../streams/growing-file.ts";
 import type { ByteRange, StoredBlob } from "../pull/registry-content.ts";
 
-/** A blob in a file of the spool, with verified digest and size. */
+/** A blob in a file of the spool, with a verified digest and size. */
 export interface SpooledBlob extends StoredBlob {
   digest: Digest;
-  /** Removes the file. Does not fail when it is gone. */
+  /** Removes the file. Does not fail if the file no longer exists. */
   remove(): Promise<void>;
 }
 
-/** The files of uploads, in a spool that the first upload opens. Disposing removes it. */
+/** The files of uploads, in a spool that the first upload opens. Disposing removes the spool. */
 export interface UploadSpool extends LazySpool {
-  /** Creates an empty file. The client has no influence on its name. Rejects as `open` does. */
+  /** Creates an empty file. The client cannot influence its name. Rejects as `open` does. */
   create(): Promise<UploadFile>;
 }
 
-/** @param parent the user's cache folder; undefined where there is none */
+/** @param parent the user's cache folder; undefined if there is none */
 export function uploadSpool(runId: RunId, parent: string | undefined): UploadSpool {
   const spool = lazySpoolIn(parent, runId);
   let count = 0;
@@ -53,7 +53,7 @@ export class UploadFile {
     return this.#size;
   }
 
-  /** Rejects with a `no-space` Failure when the disk is full. */
+  /** Rejects with a `no-space` Failure if the disk is full. */
   async write(chunk: Buffer): Promise<void> {
     this.#hash.update(chunk);
     this.#size += chunk.length;
@@ -65,14 +65,14 @@ export class UploadFile {
   }
 
   /**
-   * Opens the file, or a range of it, also while it is written: the stream waits for more bytes, and fails when the upload is given up. The
+   * Opens the file, or a range of it, also while it is written: the stream waits for more bytes, and fails if the upload is given up. The
    * bytes are not verified before {@link finish} has resolved.
    */
   read(range?: ByteRange): Readable {
     return Readable.from(this.#file.read(range?.first, range?.last), { objectMode: false });
   }
 
-  /** Ends the upload: nothing more can be written. */
+  /** Ends the upload. Nothing more can be written after that. */
   async finish(): Promise<SpooledBlob> {
     await this.#file.finish();
     return {
@@ -84,7 +84,7 @@ export class UploadFile {
     };
   }
 
-  /** Gives the upload up, and removes the file. */
+  /** Gives up the upload, and removes the file. */
   async remove(): Promise<void> {
     await this.#file.giveUp(new Error("the upload has been given up"));
     await rm(this.path, { force: true });

@@ -6,7 +6,7 @@ import { announcedLength, bodyOf } from "../http/request-body.ts";
 import type { UploadFile } from "./upload-spool.ts";
 
 export interface UploadOptions {
-  /** The most bytes. */
+  /** The maximum bytes. */
   limit: number;
   /** Called for each chunk that has been written. */
   onBytes: () => void;
@@ -18,7 +18,7 @@ export class Upload {
   readonly id: string;
   readonly file: UploadFile;
   readonly #options: UploadOptions;
-  /** The request that appends; there is one at a time. */
+  /** The request that is appending; there is only one at a time. */
   #appending: IncomingMessage | undefined;
 
   constructor(id: string, file: UploadFile, options: UploadOptions) {
@@ -27,14 +27,14 @@ export class Upload {
     this.#options = options;
   }
 
-  /** The value of the `Range` header; an empty upload has no form of its own. */
+  /** The value of the `Range` header. It cannot express an empty upload. */
   get range(): string {
     return `0-${Math.max(0, this.file.size - 1)}`;
   }
 
   /**
-   * Appends a request's body. Throws a {@link DistributionError}: with status 416 nothing was written, and the upload goes on; with any
-   * other the upload is lost. Rejects with the connection's error when the client closes it.
+   * Appends a request's body. Throws a {@link DistributionError}: with status 416, nothing was written, and the upload continues; with any
+   * other status, the upload is lost. Rejects with the connection's error if the client closes it.
    */
   async append(request: IncomingMessage): Promise<void> {
     this.refuseWhileAppending();
@@ -64,12 +64,12 @@ export class Upload {
     throw new DistributionError(416, "BLOB_UPLOAD_INVALID", "another request appends to this upload");
   }
 
-  /** Closes the connection of the request that appends, if there is one. */
+  /** Closes the connection of the request that is appending, if any. */
   interrupt(): void {
     this.#appending?.destroy();
   }
 
-  /** Returns the length that a Content-Range header announces. Throws when the range does not begin at the upload's end. */
+  /** Returns the length that a Content-Range header announces. Throws if the range does not begin at the end of the upload. */
   #rangeLength(header: string | undefined): number | undefined {
     if (header === undefined) return undefined;
     const range = readContentRange(header);

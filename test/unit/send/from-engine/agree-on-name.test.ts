@@ -39,7 +39,7 @@ describe("an image that the sender names must be requested", () => {
   test("by the same name, in any spelling", () => {
     expect(agree("app:v1", found("app:v1"), "docker.io/library/app:v1").given).toBe("app:v1");
     expect(() => agree("app:v1", found("app:v1"), "app:v2")).toThrow(
-      "offers app:v1, the receiving side asks for app:v2",
+      "offers app:v1, the receiving side requests app:v2",
     );
   });
 
@@ -47,8 +47,8 @@ describe("an image that the sender names must be requested", () => {
     expect(agree("app:v1", found("app:v1"), ID, { isRenamed: true }).given).toBe("app:v1");
     expect(() => agree("app:v1", found("app:v1"), ID)).toThrow("needs a name");
     const another = `sha256:${"f".repeat(64)}`;
-    expect(() => agree("app:v1", found("app:v1"), another, { isRenamed: true })).toThrow("asks for sha256:ff");
-    expect(() => agree(ID, found(), another, { isRenamed: true })).toThrow("asks for sha256:ff");
+    expect(() => agree("app:v1", found("app:v1"), another, { isRenamed: true })).toThrow("requests sha256:ff");
+    expect(() => agree(ID, found(), another, { isRenamed: true })).toThrow("requests sha256:ff");
   });
 
   test("or by the name that --as gives it", () => {

@@ -263,7 +263,7 @@ describe("the export ends", () => {
     const failure = await rejection(exported.result);
     expect(failure).toBeInstanceOf(Failure);
     expect(failure).toMatchObject({ code: "transfer-failed", cause: { name: "BlobGone" } });
-    expect(failure.message).toMatch(/^a layer of app:v1 cannot be read any more: the engine does not have the blob/);
+    expect(failure.message).toMatch(/^a layer of app:v1 can no longer be read: the engine does not have the blob/);
     expect(failure.hint).toContain("docker images");
   });
 

@@ -65,7 +65,7 @@ test.each([
   const manifest = parseImageManifest(ociBlobs(image, gzipped).manifest.bytes);
   await expect(exportFrom(engine, outgoing, image, { manifest })).rejects.toMatchObject({
     code: "not-verified",
-    message: "the engine does not give the layers of app:v1 as it stores them",
+    message: "the engine does not return the layers of app:v1 as it stores them",
   });
   expect(saved).toContain("app:v1");
   expect(added).toEqual([]);

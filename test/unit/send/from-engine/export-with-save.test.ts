@@ -228,7 +228,7 @@ describe("a containerd store's layers are exported as it stores them", () => {
 describe("for a manifest to preserve", () => {
   const notAsStored = {
     code: "not-verified",
-    message: "the engine does not give the layers of app:v1 as it stores them",
+    message: "the engine does not return the layers of app:v1 as it stores them",
   };
   const { manifest, descriptors } = ociBlobs(image, gzipped);
 
