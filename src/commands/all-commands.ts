@@ -11,7 +11,7 @@ import { pushCommand } from "./push.ts";
 import { serveCommand } from "./serve.ts";
 import { setupCommand } from "./setup.ts";
 
-/** What completion reads of the commands, except itself. */
+/** The definitions that completion reads: all commands except completion itself. */
 export const COMMANDS: readonly Pick<CommandDefinition<object>, "name" | "arguments" | "options">[] = [
   pushCommand,
   pullCommand,

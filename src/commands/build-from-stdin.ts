@@ -11,7 +11,7 @@ import { CLIENT_OPTIONS, DEFAULT_BASE, FACTORY_OPTIONS, type FactoryOptionValues
 import { OUTPUT_OPTIONS } from "./options/output-options.ts";
 import { readReference } from "./options/read-names.ts";
 
-/** A build of an archive that has not run yet. */
+/** A parsed build of an archive, not yet run. */
 export interface FactoryJob extends CommandJob {
   request: FactoryRequest;
 }
@@ -20,15 +20,15 @@ export interface FactoryJob extends CommandJob {
 const MAX_TIME = 3600_000;
 
 /**
- * `build --stdin` and `build --forced`, which build here: the command line takes these words for this command (cli.ts). Its options are others
- * than those of a build on a host.
+ * `build --stdin` and `build --forced`, which build on this machine. cli.ts treats these words as a command of their own, because its options differ from
+ * those of a build on a host.
  */
 export const buildFromStdinCommand: CommandDefinition<FactoryOptionValues, FactoryJob> = {
   name: "build-from-stdin",
   isHidden: true,
   summary: "build the archive on stdin with the engine of this machine",
   description:
-    "Builds the archive on stdin and gives the image NAME. The root of the archive has a Dockerfile, or build.sh and run.sh. Whoever sends it needs nothing but ssh: git archive HEAD | ssh HOST docker-over-ssh build --stdin NAME. With --forced it is the only command of a key in authorized_keys (docs/factory.md).",
+    "Builds the archive on stdin and gives the image NAME. The root of the archive has a Dockerfile, or build.sh and run.sh. The sender needs only ssh: git archive HEAD | ssh HOST docker-over-ssh build --stdin NAME. With --forced it is the only command of a key in authorized_keys (docs/factory.md).",
   arguments: [{ term: "[NAME]", description: "name of the image; with --forced the client names it" }],
   usage: "--stdin [options] NAME",
   options: FACTORY_OPTIONS,
@@ -44,7 +44,7 @@ export const buildFromStdinCommand: CommandDefinition<FactoryOptionValues, Facto
   },
 };
 
-/** Reads what the client asks for. What the key says itself cannot be changed by it. */
+/** Reads the client's command, which cannot change the options of the key. */
 function readClient(
   words: readonly string[],
   options: FactoryOptionValues,
@@ -69,7 +69,7 @@ function readClient(
   };
 }
 
-/** Options without a value have one of false or true whether they were given or not: the client's count as well. */
+/** Options without a value are false or true whether they were given or not, so those of the client also count. */
 function overridden(client: FactoryOptionValues, own: FactoryOptionValues): FactoryOptionValues {
   const either = (name: "json" | "quiet" | "verbose" | "latest" | "pull"): boolean =>
     client[name] === true || own[name] === true;
@@ -131,12 +131,12 @@ function baseOf({ DOCKER_OVER_SSH_BASE: base = "" }: NodeJS.ProcessEnv): string 
 }
 
 function readPublishedName(name: Reference, to: string): Reference {
-  readReference(`${to}/name`); // throws a Failure for what no name can begin with
+  readReference(`${to}/name`); // throws a Failure if no name can begin with this
   return publishedName(name, to);
 }
 
 function oneName(count: number): Failure {
-  return new Failure("usage", count === 0 ? "nothing names the image" : `${count} words stand where NAME belongs`, {
+  return new Failure("usage", count === 0 ? "no image name is given" : `${count} words are given in place of NAME`, {
     expected: "one NAME[:TAG]",
     hint: "git archive HEAD | docker-over-ssh build --stdin app:v2",
   });
@@ -152,7 +152,7 @@ function forcedWithoutAllow(words: readonly string[]): Failure {
   const [word] = words;
   return new Failure(
     "usage",
-    word === undefined ? "--forced allows no name" : `${word} stands behind --forced, where the client names the image`,
+    word === undefined ? "--forced allows no name" : `${word} follows --forced, where the client names the image`,
     {
       expected: "--allow PATTERN, once or more, and no NAME",
       hint: "For instance command=\"docker-over-ssh build --forced --allow 'team/*'\" in authorized_keys.",

@@ -12,7 +12,7 @@ export const buildCommand: CommandDefinition<BuildOptionValues> = {
   name: "build",
   summary: "build an image with the engine of a host, and optionally bring it back",
   description:
-    "Has the engine of a host build CONTEXT, and gives the image its names there. The files go by delta: only what differs from the last context of the project is sent. CONTEXT is a folder, - for an archive on stdin, or the address of a git repository that the engine there clones. Without CONTEXT and COMMAND, this process is the remote side. With --stdin NAME, the engine of this machine builds an archive on stdin: see build --stdin --help.",
+    "Builds CONTEXT with the engine of a host, and gives the image its names there. The files are sent by delta: only the differences from the last context of the project are sent. CONTEXT is a folder, - for an archive on stdin, or the address of a git repository that the remote engine clones. Without CONTEXT and COMMAND, this process is the remote side. With --stdin NAME, the engine of this machine builds an archive on stdin: see build --stdin --help.",
   arguments: [
     { term: "[CONTEXT]", description: "a folder, - for an archive on stdin, or the address of a git repository" },
     {
@@ -33,7 +33,7 @@ export const buildCommand: CommandDefinition<BuildOptionValues> = {
     if (options.rsh !== undefined && command.length > 1 && !command.every(isAddress)) throw noLogin();
     const [connection, ...others] = readConnections(command, hostOptions(options), env);
     if (others.length > 0) throw severalHosts(others.length + 1);
-    // Not for every command: it loads node:crypto.
+    // Imported here, because it loads node:crypto.
     const { readBuildRequest } = await import("./options/read-build.ts");
     const request = readBuildRequest(given, connection, options, env);
     return jobOf(request, options, env);
@@ -60,49 +60,49 @@ function jobOf(request: BuildRequest, options: BuildOptionValues, env: NodeJS.Pr
   };
 }
 
-/** Tells whether -q prints the image ID on stdout: not among events, nor behind an archive. */
+/** Returns whether -q prints the image ID on stdout: not with events or an archive on stdout. */
 export function printsId({ quiet = false, json = false, to = "" }: BuildOptionValues): boolean {
   return quiet && !json && !/^[a-z-]+:-(?::|$)/.test(to);
 }
 
-/** Here, --ssh is that of docker build. */
+/** Returns the options for the host. --ssh is the option of docker build, and --rsh names the login program. */
 function hostOptions(options: BuildOptionValues): HostOptions {
   return { ...options, ssh: options.rsh };
 }
 
-/** The words behind CONTEXT are passed on: an option among them would be a part of the remote command. */
+/** Throws a `usage` Failure for an option after CONTEXT: the words after CONTEXT are passed on, so it would be part of the remote command. */
 function refuseLateOption([first = ""]: readonly string[]): void {
   if (!first.startsWith("-")) return;
-  throw new Failure("usage", `${first} stands behind CONTEXT, where the remote command begins`, {
+  throw new Failure("usage", `${first} follows CONTEXT, where the remote command begins`, {
     expected: "options before CONTEXT",
     hint: "docker-over-ssh build -t app:v2 . ssh://HOST",
   });
 }
 
 function noContext(given: string): Failure {
-  return new Failure("usage", `${given} stands where CONTEXT belongs`, {
-    expected: "a folder, - or the address of a git repository, and then the host",
+  return new Failure("usage", `${given} is given in place of CONTEXT`, {
+    expected: "a folder, - or the address of a git repository, followed by the host",
     hint: `docker-over-ssh build -t app:v2 . ${given}`,
   });
 }
 
 function noCommand(given: string): Failure {
-  return new Failure("usage", `nothing says where to build ${given}`, {
-    expected: "a host or a command behind CONTEXT",
+  return new Failure("usage", `no host is given to build ${given}`, {
+    expected: "a host or a command after CONTEXT",
     hint: `docker-over-ssh build -t app:v2 ${given} ssh://HOST; the engine of this machine builds with docker build.`,
   });
 }
 
 function noLogin(): Failure {
-  return new Failure("usage", "--rsh is for ssh://HOST, and a command is passed on unchanged", {
+  return new Failure("usage", "--rsh is for ssh://HOST, but a command is passed on unchanged", {
     expected: "ssh://[USER@]HOST[:PORT] behind CONTEXT",
-    hint: "Put what logs in into the command: ssh -i KEY HOST docker-over-ssh build",
+    hint: "Put the login options into the command: ssh -i KEY HOST docker-over-ssh build",
   });
 }
 
 function severalHosts(count: number): Failure {
   return new Failure("usage", `${count} hosts are named`, {
-    expected: "one host that builds",
-    hint: "Name the others with --deploy, and the image is sent on to them.",
+    expected: "one host for the build",
+    hint: "Name the others with --deploy, which sends the image on to them.",
   });
 }

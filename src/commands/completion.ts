@@ -11,7 +11,7 @@ export const completionCommand: CommandDefinition<object> = {
     'Prints a script for bash, zsh or fish. In ~/.bashrc: eval "$(docker-over-ssh completion bash)"; in ~/.zshrc, after compinit: source <(docker-over-ssh completion zsh); in fish: docker-over-ssh completion fish | source.',
   arguments: [
     { term: "<SHELL>", description: "bash, zsh or fish; or words, which the scripts use" },
-    { term: "[WORD...]", description: "with words: what has been typed; prints the words that may come next" },
+    { term: "[WORD...]", description: "with words: the typed words; prints the possible next words" },
   ],
   options: [],
   usage: "[options] SHELL",

@@ -8,11 +8,11 @@ import { isAddress } from "./options/read-words.ts";
 import { relayOrder } from "./options/relay-order.ts";
 import type { Batch, Connection, PushRequest } from "../request.ts";
 
-/** Sends the built image from the host that has built it on to others, by the ssh of that host. */
+/** Sends the built image from the host that has built it on to other hosts, with the ssh of that host. */
 export type Deploy = (context: Context) => Promise<NonEmpty<TransferResult>>;
 
 /**
- * Reads --deploy; undefined where it is not given. Throws a `usage` Failure where the builder is not a host, or not one that can pass images on.
+ * Reads --deploy; returns undefined if it is not given. Throws a `usage` Failure if the builder is not a host, or cannot pass images on.
  */
 export function readDeploy(
   names: readonly string[],
@@ -23,7 +23,7 @@ export function readDeploy(
   if (hosts.length === 0) return undefined;
   const wrong = hosts.find((host) => !isAddress(host));
   if (wrong !== undefined) throw noHost(`--deploy ${wrong}`);
-  if (connection.kind !== "host") throw noHost("--deploy, behind a remote command,");
+  if (connection.kind !== "host") throw noHost("--deploy, with a remote command,");
   const { sudo, far, farImage, farPath, timeout, bwlimit } = options;
   const ofHosts = { sudo, far, farImage, farPath, timeout, bwlimit };
   const [image = "", ...images] = names;
@@ -40,8 +40,8 @@ export function readDeploy(
 }
 
 function noHost(what: string): Failure {
-  return new Failure("usage", `${what} is not a way from host to host`, {
-    expected: "ssh://HOST as the builder, and ssh://HOST behind --deploy",
-    hint: "Or bring the image back with --load, and push it from here.",
+  return new Failure("usage", `${what} cannot send images from host to host`, {
+    expected: "ssh://HOST as the builder, and ssh://HOST after --deploy",
+    hint: "Or bring the image back with --load, and push it from this machine.",
   });
 }

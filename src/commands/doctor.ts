@@ -9,9 +9,9 @@ export interface DoctorOptions extends HostOptions {
 
 export const doctorCommand: CommandDefinition<DoctorOptions> = {
   name: "doctor",
-  summary: "check both sides, and say what is missing",
+  summary: "check both sides, and report missing parts",
   description:
-    "Checks this side, and HOST where one is named: the engine, Node, codecs, the cache folder and free disk, the login, and which program a transfer would use there. Says what is missing and how to mend it. Changes nothing.",
+    "Checks this side, and HOST if it is named: the engine, Node, codecs, the cache folder and free disk, the login, and which program a transfer would use there. Reports missing parts and how to fix them. Changes nothing.",
   arguments: [
     {
       term: "[HOST]",

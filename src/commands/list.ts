@@ -11,9 +11,9 @@ export interface ListOptionValues extends Pick<HostOptions, "ssh" | "sudo" | "fa
 
 export const listCommand: CommandDefinition<ListOptionValues> = {
   name: "list",
-  summary: "print what an engine has, for push --have",
+  summary: "print the images and layers of an engine, for push --have",
   description:
-    "Prints the images and layers of an engine: the one of this side, or with HOST the one there, which needs nothing else. On a terminal as a table; otherwise, and with --json, as one JSON object (docs/air-gap.md), from which push --have tells what is missing there. Changes nothing.",
+    "Prints the images and layers of an engine: that of this side, or with HOST that of the host, which needs nothing else. Prints a table on a terminal; otherwise, and with --json, one JSON object (docs/air-gap.md), from which push --have finds the missing layers. Changes nothing.",
   arguments: [
     {
       term: "[HOST]",
@@ -30,9 +30,9 @@ export const listCommand: CommandDefinition<ListOptionValues> = {
   ],
   toJob([given], { host: engine, json = false, ...options }, env) {
     if (given !== undefined && engine !== undefined) {
-      throw new Failure("usage", "--host is for the engine of this side, and a host is named", {
-        expected: "one of both",
-        hint: "Leave --host out: the engine of the host is listed.",
+      throw new Failure("usage", "--host is for the engine of this side, but a host is named", {
+        expected: "--host or a host, not both",
+        hint: "Omit --host to list the engine of the host.",
       });
     }
     const host = given === undefined ? undefined : readHost(given, options, env, "list");

@@ -10,10 +10,10 @@ export const pluginCommand: CommandDefinition<object> = {
   options: [],
   toJob([action = ""]) {
     if (action !== "install" && action !== "uninstall") {
-      throw new Failure("usage", `plugin knows no ${action}`, { expected: "install or uninstall" });
+      throw new Failure("usage", `plugin has no action ${action}`, { expected: "install or uninstall" });
     }
     if (process.platform === "win32") {
-      throw new Failure("usage", "plugin works with a POSIX shell, which Windows has not", {
+      throw new Failure("usage", "plugin needs a POSIX shell, which Windows does not have", {
         expected: "Linux or macOS, or docker in WSL",
       });
     }

@@ -14,9 +14,9 @@ export interface PruneOptionValues extends Pick<HostOptions, "ssh" | "sudo" | "f
 
 export const pruneCommand: CommandDefinition<PruneOptionValues> = {
   name: "prune",
-  summary: "remove what transfers have kept or left, here or on a host",
+  summary: "remove caches and leftovers of transfers, on this machine or on a host",
   description:
-    "Removes the partial layers, the kept contexts of builds, spools, bundles, Nodes and compiled code in the cache folder, and what killed transfers have left in the engine: temporary names, containers, and the volume with the cache folder of remote sides in containers. Not what a running transfer uses. With HOST, does that there, where a transfer that runs keeps the whole cache folder; what setup has installed stays.",
+    "Removes partial layers, kept contexts of builds, spools, bundles, Nodes and compiled code from the cache folder, and leftovers of killed transfers from the engine: temporary names, containers, and the volume with the cache folder of remote sides in containers. Keeps everything that a running transfer uses. With HOST, does this on the host, where a running transfer keeps the whole cache folder; the files of setup stay.",
   arguments: [
     {
       term: "[HOST]",
@@ -25,10 +25,10 @@ export const pruneCommand: CommandDefinition<PruneOptionValues> = {
     },
   ],
   options: [
-    { flags: "--dry-run", description: "tell what would be removed, and remove nothing" },
+    { flags: "--dry-run", description: "print what would be removed, and remove nothing" },
     {
       flags: "--older-than <age>",
-      description: "without HOST: keep files that were changed since: 90m, 12h, 7d",
+      description: "without HOST: keep files that were changed within this time: 90m, 12h, 7d",
       parse: parseAge,
     },
     ...LOGIN_OPTIONS,
@@ -55,8 +55,8 @@ export const pruneCommand: CommandDefinition<PruneOptionValues> = {
 };
 
 function forThisSide(option: string): Failure {
-  return new Failure("usage", `${option} is for this side, and a host is named`, {
-    expected: "one of both",
-    hint: `Leave ${option} out: all that no transfer uses is removed there.`,
+  return new Failure("usage", `${option} is for this side, but a host is named`, {
+    expected: `${option} or a host, not both`,
+    hint: `Omit ${option}: everything that no transfer uses is removed from the host.`,
   });
 }

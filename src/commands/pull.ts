@@ -40,7 +40,7 @@ export const pullCommand: CommandDefinition<PullOptionValues, TransferJob> = {
   name: "pull",
   summary: "receive an image from a host, through a remote command, or over stdin and stdout of this process",
   description:
-    "Receives IMAGE. With COMMAND, runs it and talks to the `docker-over-ssh push IMAGE` that it starts, or to the engine behind `docker system dial-stdio`; ssh://[USER@]HOST[:PORT], or a host alone, runs the best program that is there, or sends docker-over-ssh there. Without COMMAND, this process is the remote side, and without IMAGE it takes the image that the sender offers, under the names that the sender gives to it.",
+    "Receives IMAGE. With COMMAND, runs it and talks to the `docker-over-ssh push IMAGE` that it starts, or to the engine behind `docker system dial-stdio`; ssh://[USER@]HOST[:PORT], or a host alone, runs the best program on the host, or sends docker-over-ssh there. Without COMMAND, this process is the remote side; without IMAGE, it accepts the image that the sender offers, under the names that the sender gives to it.",
   arguments: TRANSFER_ARGUMENTS,
   options: [
     {
@@ -56,7 +56,7 @@ export const pullCommand: CommandDefinition<PullOptionValues, TransferJob> = {
     FROM_OPTION,
     {
       flags: "--max-size <size>",
-      description: "refuse an image whose missing layers are larger than this uncompressed, e.g. 500m or 2g",
+      description: "reject an image whose missing layers are larger than this uncompressed, e.g. 500m or 2g",
       parse: parseSize,
     },
     ...LISTED_IMAGES_OPTIONS,
@@ -72,7 +72,7 @@ export const pullCommand: CommandDefinition<PullOptionValues, TransferJob> = {
   },
 };
 
-/** Makes a job of a pull from a file or a folder; without an image, of the only one there. */
+/** Creates the job of a pull from a file or a folder; without an image, of its only image. */
 function pullFromLocationJob(
   words: readonly string[],
   listed: readonly string[] | undefined,
@@ -83,10 +83,10 @@ function pullFromLocationJob(
   if (via === "pull") {
     throw new Failure(
       "usage",
-      `--via pull has no meaning with --from ${from}: there is nothing that an engine pulls from`,
+      `--via pull has no effect with --from ${from}, because an engine cannot pull from a file or a folder`,
       {
         expected: "one of them",
-        hint: "Leave --via out.",
+        hint: "Omit --via.",
       },
     );
   }
@@ -96,9 +96,9 @@ function pullFromLocationJob(
 }
 
 /**
- * Makes a job of a pull of these words. Throws a `usage` Failure for arguments that contradict each other.
+ * Creates the job of a pull from these words. Throws a `usage` Failure for arguments that contradict each other.
  *
- * @param otherSide where no COMMAND leads to it
+ * @param otherSide the other side, if no COMMAND leads to it
  */
 export function pullJob(
   words: Words,
@@ -112,12 +112,12 @@ export function pullJob(
   return jobOf(batch);
 }
 
-/** Throws a `usage` Failure for a --to that holds one image, or names it. */
+/** Throws a `usage` Failure for a --to that can hold only one image, or names the image. */
 function refuseOneImageTarget(request: PullRequest, { to = "" }: PullOptionValues): void {
   if (isForOneImage(request)) throw takesOneImage(to);
 }
 
-/** Makes a job of a pull without words: the sender starts this side, and says which images it has; a location has one. */
+/** Creates the job of a pull without words: the sender, which starts this side, names its images; a location contains one. */
 function offeredJob(options: PullOptionValues, env: NodeJS.ProcessEnv, otherSide?: LocationConnection): TransferJob {
   const connection = otherSide ?? readConnection([], options, env);
   const transfers = [readPullRequest(undefined, connection, options, env)] as const;
@@ -131,7 +131,7 @@ function jobOf(batch: Batch<PullRequest>): TransferJob {
   };
 }
 
-/** Makes a request of a pull as it was typed; without an image, of whatever the sender offers. Throws a `usage` Failure for arguments that contradict each other. */
+/** Creates a request from a pull's command line; without an image, for any image that the sender offers. Throws a `usage` Failure for arguments that contradict each other. */
 export function readPullRequest(
   image: string | undefined,
   connection: Connection,
@@ -152,23 +152,19 @@ export function readPullRequest(
   };
 }
 
-/** Layers that an engine pulls do not pass through this process. */
+/** Throws a `usage` Failure for options that contradict --via pull: layers that an engine pulls do not pass through this process. */
 function refuseWithEnginePull({ via, maxSize, compress }: PullOptionValues): void {
   if (via !== "pull") return;
   if (compress !== undefined && compress.how !== "auto") {
-    throw new Failure(
-      "usage",
-      "--compress has no meaning with --via pull, because the engine pulls blobs as they are",
-      {
-        expected: "--compress or --via pull, not both",
-        hint: "Leave one of them out.",
-      },
-    );
+    throw new Failure("usage", "--compress has no effect with --via pull, because the engine pulls blobs unchanged", {
+      expected: "--compress or --via pull, not both",
+      hint: "Omit one of them.",
+    });
   }
   if (maxSize === undefined) return;
   throw new Failure("usage", "--max-size cannot be enforced with --via pull", {
     expected: "--max-size or --via pull, not both",
-    hint: "Leave --via pull out.",
+    hint: "Omit --via pull.",
   });
 }
 
@@ -176,12 +172,15 @@ function refuseWithEnginePull({ via, maxSize, compress }: PullOptionValues): voi
 function refuseOnePlatform({ via, maxSize, to = "" }: PullOptionValues): void {
   const [option, why] =
     via === "pull"
-      ? ["--via pull", "takes one platform of an image"]
+      ? ["--via pull", "accepts one platform of an image"]
       : to.startsWith("docker-archive:")
-        ? [`--to ${to}`, "is a docker archive, which keeps one platform of an image"]
+        ? [`--to ${to}`, "is a docker archive, which holds one platform of an image"]
         : maxSize === undefined
           ? []
-          : ["--max-size", "counts layers while they are unpacked, which those of several platforms are not"];
+          : [
+              "--max-size",
+              "counts layers while they are unpacked, but the layers of several platforms are not unpacked",
+            ];
   if (option === undefined) return;
   throw new Failure("usage", `${option} ${why}`, {
     expected: `--all-platforms or several --platform, or ${option}, not both`,
@@ -192,7 +191,7 @@ function refuseOnePlatform({ via, maxSize, to = "" }: PullOptionValues): void {
 function readTo(to: string): ImageLocation {
   const location = readLocation(to);
   if (location !== undefined) return location;
-  throw new Failure("usage", `--to ${to} names no location`, {
+  throw new Failure("usage", `--to ${to} does not name a location`, {
     expected: "docker-daemon:, docker-archive:FILE, oci:FOLDER or oci-archive:FILE",
     hint: `For instance --to oci:${to}`,
   });
@@ -203,12 +202,12 @@ function readNames(
   to: ImageLocation | undefined,
   { as: [as] = [] }: PullOptionValues,
 ): Pick<PullRequest, "image" | "name" | "isRenamed" | "acceptsNames"> {
-  const image = given === undefined ? undefined : readAskedName(given);
+  const image = given === undefined ? undefined : readRequestedName(given);
   const inTo = to?.kind === "docker-daemon" ? to.reference : undefined;
   if (as !== undefined && inTo !== undefined) {
     throw new Failure("usage", `--as ${as} and --to ${to?.given} are two names for one image`, {
       expected: "one of them",
-      hint: "Leave the name behind docker-daemon: out, or --as.",
+      hint: "Omit the name after docker-daemon: or --as.",
     });
   }
   const name = as ?? inTo;
@@ -218,13 +217,13 @@ function readNames(
   return { image, name: image.reference, isRenamed: false };
 }
 
-/** Only the sender knows where the image is. */
-function readAskedName(given: string): ImageName {
+/** Parses the name of the requested image. It cannot be a location, because only the sender knows where the image is. */
+function readRequestedName(given: string): ImageName {
   const location = readLocation(given);
   if (location === undefined) return readImageName(given);
   if (location.kind === "docker-daemon") return readImageName(location.reference ?? "");
-  throw new Failure("usage", `${given} is a location, and pull takes the name of an image`, {
-    expected: "the name of the image, and where to put it behind --to",
+  throw new Failure("usage", `${given} is a location, but pull needs the name of an image`, {
+    expected: "the name of the image, and its target after --to",
     hint: `For instance --to ${given} IMAGE; an image of that name is docker-daemon:${given}`,
   });
 }

@@ -50,7 +50,7 @@ export const pushCommand: CommandDefinition<PushOptionValues, TransferJob> = {
   name: "push",
   summary: "send an image to a host, through a remote command, or over stdin and stdout of this process",
   description:
-    "Sends IMAGE. With COMMAND, runs it and talks to the `docker-over-ssh pull IMAGE` that it starts, or to the engine behind `docker system dial-stdio`; ssh://[USER@]HOST[:PORT], or a host alone, runs the best program that is there, or sends docker-over-ssh there. Without COMMAND, this process is the remote side.",
+    "Sends IMAGE. With COMMAND, runs it and talks to the `docker-over-ssh pull IMAGE` that it starts, or to the engine behind `docker system dial-stdio`; ssh://[USER@]HOST[:PORT], or a host alone, runs the best program on the host, or sends docker-over-ssh there. Without COMMAND, this process is the remote side.",
   arguments: TRANSFER_ARGUMENTS,
   options: [
     {
@@ -62,7 +62,7 @@ export const pushCommand: CommandDefinition<PushOptionValues, TransferJob> = {
     {
       flags: "--run <command>",
       description:
-        "with ssh://HOST, docker://CONTAINER or kubectl://…: run this command there when all images have arrived, by the login shell and without input; its output is shown, and its exit status becomes that of docker-over-ssh. It takes a login of its own",
+        "with ssh://HOST, docker://CONTAINER or kubectl://…: run this command in the remote login shell, without input, when all images have arrived; its output is shown, and its exit status becomes that of docker-over-ssh. It needs a login of its own",
     },
     WATCH_OPTION,
     ...TO_OPTIONS,
@@ -84,7 +84,7 @@ export const pushCommand: CommandDefinition<PushOptionValues, TransferJob> = {
   },
 };
 
-/** Makes a job of a push to a file or a folder. */
+/** Creates the job of a push to a file or a folder. */
 async function pushToLocationJob(
   words: readonly string[],
   options: PushOptionValues & { to: string },
@@ -106,9 +106,9 @@ async function pushToLocationJob(
 }
 
 /**
- * Makes a job of a push of these words. Throws a `usage` Failure for arguments that contradict each other.
+ * Creates the job of a push from these words. Throws a `usage` Failure for arguments that contradict each other.
  *
- * @param otherSide where no COMMAND leads to it
+ * @param otherSide the other side, if no COMMAND leads to it
  */
 export function pushJob(
   words: Words,
@@ -130,11 +130,11 @@ async function pushBatch(batch: Batch<PushRequest>, context: Context): Promise<N
   return await (await import("../run-batch/relay/push-by-relay.ts")).pushByRelay(batch, relay, context);
 }
 
-/** Throws a `usage` Failure for one of several images without a name: the receiver asks for each by its name. */
+/** Throws a `usage` Failure for an image without a name among several, because the receiver requests each by its name. */
 function refuseNameless({ source }: PushRequest): void {
   if (nameIn(source) !== undefined) return;
-  throw new Failure("usage", `${source.given} does not name its image, and is one of several`, {
-    expected: "a name behind the path",
+  throw new Failure("usage", `${source.given} does not name its image, but several images are named`, {
+    expected: "a name after the path",
     hint: `For instance ${source.given}:app:v2.`,
   });
 }
@@ -145,14 +145,14 @@ function withRun({ remotes }: Batch<PushRequest>, { run }: PushOptionValues): Ba
   const [first, ...others] = remotes;
   if (run.trim() === "" || remotes.some(({ connection }) => connection.kind !== "host")) {
     throw new Failure("usage", "--run is a command for a host", {
-      expected: "--run COMMAND, with ssh://[USER@]HOST, docker://CONTAINER or kubectl://NAMESPACE/POD behind the image",
-      hint: `Behind a command of your own, let the shell run it: docker-over-ssh push … && ssh HOST ${JSON.stringify(run)}`,
+      expected: "--run COMMAND, with ssh://[USER@]HOST, docker://CONTAINER or kubectl://NAMESPACE/POD after the image",
+      hint: `With a command of your own, let the shell run it: docker-over-ssh push … && ssh HOST ${JSON.stringify(run)}`,
     });
   }
   return { remotes: [{ ...first, run }, ...others.map((remote) => ({ ...remote, run }))] };
 }
 
-/** Makes a request of a push as it was typed. Throws a `usage` Failure for arguments that contradict each other. */
+/** Creates a request from a push's command line. Throws a `usage` Failure for arguments that contradict each other. */
 export function readPushRequest(
   image: string,
   connection: Connection,
@@ -164,7 +164,7 @@ export function readPushRequest(
   const as = given === undefined ? undefined : readReference(given);
   const source = readSource(image, options, env);
   const { kind } = connection;
-  // A typed command names the image itself.
+  // The user's remote command names the image itself.
   const remoteName = kind === "host" || kind === "engine" ? (as ?? nameIn(source)) : undefined;
   return { role: "sender", source, as, remoteName, ...shared };
 }
@@ -188,7 +188,7 @@ function readSource(image: string, options: PushOptionValues, env: NodeJS.Proces
   };
 }
 
-/** An engine pushes one platform. */
+/** Throws a `usage` Failure for several platforms, because an engine pushes one. */
 function refuseSeveralPlatforms({ allPlatforms, platform = [] }: PushOptionValues): void {
   if (!allPlatforms && platform.length < 2) return;
   throw new Failure("usage", "a registry that the engine pushes into gets one platform of an image", {
@@ -197,20 +197,20 @@ function refuseSeveralPlatforms({ allPlatforms, platform = [] }: PushOptionValue
   });
 }
 
-/** An image that an engine pushes into a registry is served unchanged. */
+/** Throws a `usage` Failure for --compress, because an image that an engine pushes into a registry is served unchanged. */
 function refuseCompress(compress: CompressOption | undefined): void {
   if (compress === undefined || compress.how === "auto") return;
   throw new Failure(
     "usage",
-    "--compress has no meaning with a registry that the engine pushes into, because the registry serves blobs as they are",
+    "--compress has no effect with a registry that the engine pushes into, because the registry serves blobs unchanged",
     {
       expected: "--compress, or such a registry, not both",
-      hint: "Leave --compress out, or serve the image from this process: --registry embedded.",
+      hint: "Omit --compress, or serve the image from this process: --registry embedded.",
     },
   );
 }
 
-/** The name in IMAGE; undefined for a file or a folder without one. */
+/** Returns the name in IMAGE; undefined for a file or a folder without one. */
 function nameIn(source: SourceEngine | FileLocation): Reference | undefined {
   if (source.kind !== "docker-daemon" && source.name === undefined) return undefined;
   const image = source.kind === "docker-daemon" ? source.image : readImageName(source.name?.given ?? "");

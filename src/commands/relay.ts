@@ -9,8 +9,8 @@ import { findProgram } from "./options/read-words.ts";
 export const relayCommand: CommandDefinition<object> = {
   name: "relay",
   isHidden: true,
-  summary: "pass images on to other hosts, as a push --relay at the other end of stdin and stdout says",
-  description: "Passes images on to other hosts, as a push --relay at the other end of stdin and stdout says.",
+  summary: "pass images on to other hosts, on the orders of a push --relay at the other end of stdin and stdout",
+  description: "Passes images on to other hosts, on the orders of a push --relay at the other end of stdin and stdout.",
   arguments: [],
   options: [],
   toJob(_words, _options, env) {
@@ -21,16 +21,20 @@ export const relayCommand: CommandDefinition<object> = {
   },
 };
 
-/** Makes the requests of an order. Throws a Failure where this host lacks the program that logs in. */
+/** Creates the requests from an order. Throws a Failure if this host lacks the login program. */
 function batchOf({ images, hosts, options }: RelayOrder, env: NodeJS.ProcessEnv): Batch<PushRequest> {
   const { batch } = pushJob({ images, command: hosts }, options, env);
   for (const { connection } of batch.remotes) {
     const [program = ""] = connection.kind === "host" ? loginCommand(connection, []) : [];
     if (connection.kind === "host" && findProgram(program, env) === undefined) {
-      throw new Failure("remote-command-not-found", `it has no ${program}, and ${connection.given} is reached by it`, {
-        expected: `${program} in the PATH of a shell there that is not a login shell`,
-        hint: `Install ${program} there, or leave --relay out: then each host gets the images from here.`,
-      });
+      throw new Failure(
+        "remote-command-not-found",
+        `it has no ${program}, which a login to ${connection.given} needs`,
+        {
+          expected: `${program} in the PATH of a non-login shell there`,
+          hint: `Install ${program} there, or omit --relay: this side then sends the images to each host.`,
+        },
+      );
     }
   }
   return batch as Batch<PushRequest>;

@@ -20,10 +20,10 @@ export interface AfterBuild {
   metadataFile: string | undefined;
 }
 
-/** Bytes of a Dockerfile that are searched for the lines at which a build has failed. */
+/** Maximum bytes of a Dockerfile that are searched for the lines at which a build has failed. */
 const MAX_DOCKERFILE = 1024 * 1024;
 
-/** Runs a build of the command line, and what follows it. */
+/** Runs the build of a command line, and the steps that follow it. */
 export async function runBuild(request: BuildRequest, after: AfterBuild, context: Context): Promise<void> {
   const { output } = context;
   let failedStep: string | undefined;
@@ -65,12 +65,12 @@ function resultOf({ built, received, contextBytes, ms }: FinishedBuild, { build:
   };
 }
 
-/** Returns the ID of an image where it is to be used: of one that has come back, here. Engines with other stores have other IDs. */
+/** Returns the ID of an image in the engine that will use it: on this side for an image that was brought back. The ID depends on the engine's store. */
 export function idOf({ built, received }: Pick<FinishedBuild, "built" | "received">): string {
   return received?.id ?? built.id;
 }
 
-/** Writes --iidfile and --metadata-file (keys as docker buildx writes them). */
+/** Writes --iidfile and --metadata-file (with the keys of docker buildx). */
 async function saveResult(
   finished: FinishedBuild,
   { build: { order } }: BuildRequest,
@@ -89,8 +89,8 @@ async function saveResult(
     if (iidfile !== undefined) await writeFile(iidfile, id);
     if (metadataFile !== undefined) await writeFile(metadataFile, `${JSON.stringify(metadata, undefined, 2)}\n`);
   } catch (error) {
-    throw new Failure("transfer-failed", `the image is built, and its ID cannot be written: ${messageOf(error)}`, {
-      expected: "a path behind --iidfile and --metadata-file where this user may write",
+    throw new Failure("transfer-failed", `the image is built, but its ID cannot be written: ${messageOf(error)}`, {
+      expected: "a path for --iidfile and --metadata-file that this user can write to",
       cause: error,
     });
   }
@@ -111,6 +111,6 @@ async function sourceOf(
     const text = Buffer.concat(chunks).toString("utf8");
     return findSource({ path: files.dockerfile, text }, error.message, failedStep);
   } catch {
-    return undefined; // the failure itself says enough
+    return undefined; // the failure itself is sufficient
   }
 }

@@ -16,13 +16,13 @@ export async function runCheck(request: BuildRequest, printsText: boolean, conte
   context.output.event({ type: "dockerfile-checked", text, count, ...(error !== undefined && { error }) });
   if (error !== undefined) {
     throw new Failure("build-failed", `the Dockerfile cannot be built: ${error}`, {
-      expected: "a Dockerfile whose instructions the builder knows, with bases that it finds",
+      expected: "a Dockerfile with known instructions and existing base images",
     });
   }
   if (count > 0) {
     throw new Failure("build-failed", `the Dockerfile has ${plural(count, "warning")}`, {
       expected: "a Dockerfile without warnings",
-      hint: "Mend it; `# check=skip=RULE` in its first lines leaves a rule out.",
+      hint: "Fix the warnings, or disable a rule with `# check=skip=RULE` in the first lines of the Dockerfile.",
     });
   }
 }

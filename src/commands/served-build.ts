@@ -7,7 +7,7 @@ import type { CommandJob } from "./options/command-definition.ts";
 /** Options that make sense on the remote side. */
 const SERVED = new Set(["host", "timeout", "bwlimit", "delta", "compress"]);
 
-/** Makes a job of `build` without words: this process is the remote side, which builds what the initiator orders. Throws a `usage` Failure. */
+/** Creates the job of `build` without words: this process is the remote side, which carries out the initiator's order. Throws a `usage` Failure. */
 export function servedBuildJob(options: BuildOptionValues, env: NodeJS.ProcessEnv): CommandJob {
   refuseOrder(options);
   const { timeout, bwlimit, delta, compress } = options;
@@ -29,7 +29,7 @@ export function servedBuildJob(options: BuildOptionValues, env: NodeJS.ProcessEn
   return {
     batch: { remotes: [{ connection: request.connection, transfers: [request] }] },
     async run(context) {
-      // A person who has typed it wants to build something.
+      // A person at a terminal wants to build something.
       if (process.stdin.isTTY || process.stdout.isTTY) throw noContext();
       await (await import("../build-with-engine.ts")).serveBuild(request, context);
     },
@@ -45,12 +45,12 @@ function refuseOrder(options: BuildOptionValues): void {
 
 function noContext(): Failure {
   return new Failure("usage", "no CONTEXT is named", {
-    expected: "a folder, - for an archive on stdin, or the address of a git repository, and then a host",
+    expected: "a folder, - for an archive on stdin, or the address of a git repository, followed by a host",
     hint: "docker-over-ssh build -t app:v2 . ssh://HOST",
   });
 }
 
-/** Output options, and those that have a value by default. */
+/** Output options, and options with a default value. */
 const OF_OUTPUT = new Set(["quiet", "verbose", "progress", "json", "mayPrompt", "cache", "gitignore"]);
 
 function isGiven(value: unknown): boolean {

@@ -1,10 +1,10 @@
 import { Failure, messageOf, type FailureCode } from "../output/errors.ts";
 import type { CommandDefinition } from "./options/command-definition.ts";
 
-/** The package of what runs as a service. Whoever moves images does not install it. */
+/** The package of the services. It is separate, because moving images does not need it. */
 export const SERVER_PACKAGE = "docker-over-ssh-server";
 
-/** What the package of the server exports. Its failures are those of its own copy of this library: they have the same properties. */
+/** The exports of the server's package. Its failures are instances of its own copy of this library, with the same properties. */
 interface Server {
   run(this: void, words: readonly string[], surroundings: ServerSurroundings): Promise<void>;
 }
@@ -16,14 +16,14 @@ interface ServerSurroundings {
   tell: (text: string) => void;
 }
 
-/** Makes a command of the server's package: it reads its words, `--help` as well. */
+/** Creates a command of the server's package, which parses its words itself, including `--help`. */
 export function serverCommand(
   command: Pick<CommandDefinition<object>, "name" | "summary" | "description">,
 ): CommandDefinition<object> {
   return {
     ...command,
     readsWords: true,
-    arguments: [{ term: "[WORD...]", description: "words of the service: its --help lists them" }],
+    arguments: [{ term: "[WORD...]", description: "arguments of the service; its --help lists them" }],
     options: [],
     usage: "[options]",
     toJob: (words) => ({
@@ -43,7 +43,7 @@ export function serverCommand(
   };
 }
 
-/** A reader that has gone (`--help | head`) is no failure. */
+/** Returns a function that writes to a stream. A reader that has closed it (`--help | head`) is not a failure. */
 function writer(stream: NodeJS.WriteStream): (text: string) => void {
   stream.on("error", () => {});
   return (text) => void stream.write(text);
@@ -51,17 +51,17 @@ function writer(stream: NodeJS.WriteStream): (text: string) => void {
 
 async function loadServer(command: string): Promise<Server> {
   try {
-    // @ts-ignore -- the package is built after this one, and need not be there
+    // @ts-ignore -- the package is built after this one, and may be missing
     const server: Server = await import("docker-over-ssh-server");
     return server;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    // A package that this one imports may be missing just as well.
+    // A package that this one imports may also be missing.
     if (code !== "ERR_MODULE_NOT_FOUND" || !messageOf(error).startsWith(`Cannot find package '${SERVER_PACKAGE}'`))
       throw error;
     throw new Failure("usage", `${command} is in the package ${SERVER_PACKAGE}, which is not installed`, {
-      expected: `${SERVER_PACKAGE} beside docker-over-ssh`,
-      hint: `Run \`npm install --global ${SERVER_PACKAGE}\`, or without --global where docker-over-ssh is a dependency.`,
+      expected: `${SERVER_PACKAGE}, installed next to docker-over-ssh`,
+      hint: `Run \`npm install --global ${SERVER_PACKAGE}\`, or without --global if docker-over-ssh is a dependency.`,
       cause: error,
     });
   }

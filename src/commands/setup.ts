@@ -8,9 +8,9 @@ export interface SetupOptions extends Pick<HostOptions, "ssh" | "sudo" | "farPat
 
 export const setupCommand: CommandDefinition<SetupOptions> = {
   name: "setup",
-  summary: "install docker-over-ssh on a host for good, or remove it from there",
+  summary: "install docker-over-ssh on a host permanently, or remove it",
   description:
-    "Installs this docker-over-ssh in the home folder of HOST, where Node 20.19 or later is needed: the launcher ~/.local/bin/docker-over-ssh, and docker-over-ssh itself in ~/.local/share. ssh://HOST needs no setup, but with it sends and starts less.",
+    "Installs this docker-over-ssh in the home folder of HOST, which needs Node 20.19 or later: the launcher ~/.local/bin/docker-over-ssh, and docker-over-ssh itself in ~/.local/share. ssh://HOST works without setup, but sends and starts less with it.",
   arguments: [
     {
       term: "<HOST>",
@@ -22,7 +22,7 @@ export const setupCommand: CommandDefinition<SetupOptions> = {
     {
       flags: "--uninstall",
       description:
-        "remove what setup has installed on HOST and everything that transfers have left there: the cache folder, and in the engine the volume, containers and temporary names; not what a running transfer uses",
+        "remove the files of setup from HOST, and all leftovers of transfers: the cache folder, and in the engine the volume, containers and temporary names; keep everything that a running transfer uses",
     },
     ...LOGIN_OPTIONS,
   ],

@@ -158,7 +158,7 @@ describe.skipIf(why)("build: fails", () => {
     ["no Dockerfile", 17, "there is no Dockerfile in ", ["."]],
     ["nothing in the folder", 16, "is empty: there is nothing to build", ["empty"]],
     ["no such folder", 16, "does not exist", ["none"]],
-    ["a Dockerfile outside", 17, "is outside of the context", ["-f", "other/Dockerfile", "empty"]],
+    ["a Dockerfile outside", 17, "is outside the context", ["-f", "other/Dockerfile", "empty"]],
     ["a base that is nowhere", 15, "the base build.invalid/none:v1 cannot be pulled from build.invalid", ["unbased"]],
     ["an option that is not known", 2, "unknown option '--output'", ["--output", "x", "other"]],
     ["a secret that is not there", 2, "none.txt", ["--secret", "id=x,src=none.txt", "other"]],

@@ -13,7 +13,7 @@ const hello = (fields: object): string => `#docker-over-ssh#tunnel#\\n${JSON.str
 describe.skipIf(why)(`rejects an invalid command line before it starts anything: ${why ?? ""}`, () => {
   test.each<[string, string[], string]>([
     ["an invalid reference", ["push", "App:v1"], "must be in lower case"],
-    ["an image ID for a name", ["pull", "ab".repeat(32)], "is an image ID, and the image needs a name"],
+    ["an image ID for a name", ["pull", "ab".repeat(32)], "is an image ID, but the image needs a name"],
     ["an invalid engine address", ["push", "-H", "ftp://x", "failing:v1"], "ftp://x (-H)"],
     ["an invalid engine address of the receiver", ["pull", "-H", "ftp://x", "failing:v1"], "ftp://x (-H)"],
     ["an invalid registry", ["push", "--registry", "x:y", "failing:v1"], "--registry x:y names no registry"],

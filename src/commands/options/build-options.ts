@@ -14,7 +14,7 @@ export interface BuildOptionValues
   buildArg?: readonly Pair[] | undefined;
   label?: readonly Pair[] | undefined;
   secret?: readonly string[] | undefined;
-  /** docker's: an ssh agent for the build. The program that logs in is `rsh` here. */
+  /** docker's option: an ssh agent for the build. The login program is `rsh`. */
   ssh?: readonly string[] | undefined;
   rsh?: readonly string[] | undefined;
   platform?: Platform | undefined;
@@ -44,7 +44,7 @@ export type BuildProgress = (typeof PROGRESS)[number];
 
 const text = (given: string): string => given;
 
-/** Options of transfers that a build has as well: they are about the link, or about the image that comes back. */
+/** Options of transfers that a build also has: they concern the link, or the image that is brought back. */
 const OF_TRANSFERS = /^(?:--delta|--no-delta|--compress|--bwlimit|-H|--timeout)\b/;
 
 export const BUILD_OPTIONS: readonly OptionDefinition[] = [
@@ -56,7 +56,7 @@ export const BUILD_OPTIONS: readonly OptionDefinition[] = [
   { flags: "--target <stage>", description: "the stage of the Dockerfile to build" },
   {
     flags: "--build-arg <name=value>",
-    description: "a build argument; without a value, that of the environment variable; may be repeated",
+    description: "a build argument; without a value, the value of the environment variable; may be repeated",
     parse: parsePair,
     repeats: true,
   },
@@ -92,33 +92,35 @@ export const BUILD_OPTIONS: readonly OptionDefinition[] = [
     description: "how the log of the build is shown: auto, plain or tty",
     choices: PROGRESS,
   },
-  { flags: "--check", description: "check the Dockerfile, and build nothing; status 15 if there are warnings" },
+  { flags: "--check", description: "check the Dockerfile without building; status 15 if there are warnings" },
   { flags: "--iidfile <file>", description: "write the image ID to this file" },
   { flags: "--metadata-file <file>", description: "write ID, names and digests of the image to this file, as JSON" },
   {
     flags: "--no-gitignore",
-    description: "send all files where there is no .dockerignore; by default, .gitignore is honoured there",
+    description: "send all files if there is no .dockerignore; by default, .gitignore is respected in this case",
   },
   {
     flags: "--strip <count>",
-    description: "of an archive on stdin, leave out so many folders at the beginning of each path",
+    description: "for an archive on stdin: remove this number of leading folders from each path",
     parse: parseStrip,
   },
   {
     flags: "--push",
-    description: "then push the image from there to the registries of its names, with the credentials of this side",
+    description:
+      "after the build, push the image from the remote side to the registries of its names, with the credentials of this side",
   },
   {
     flags: "--load",
-    description: "then bring the image back into the engine of this side; only missing bytes are sent",
+    description: "after the build, bring the image back into the engine of this side; only missing bytes are sent",
   },
   {
     flags: "--to <location>",
-    description: "then write the image to docker-archive:FILE, oci:FOLDER or oci-archive:FILE of this side",
+    description: "after the build, write the image to docker-archive:FILE, oci:FOLDER or oci-archive:FILE on this side",
   },
   {
     flags: "--deploy <address>",
-    description: "then send the image from there on to ssh://HOST, by the ssh of that machine; may be repeated",
+    description:
+      "after the build, send the image from the remote side on to ssh://HOST, with the ssh of the remote side; may be repeated",
     parse: text,
     repeats: true,
   },

@@ -2,7 +2,7 @@ import type { ClientOption, ForcedOrder } from "../../factory/forced/forced-comm
 import { Failure } from "../../output/errors.ts";
 import { InvalidValue, type OptionDefinition } from "./command-definition.ts";
 
-/** Returns what the grammar of a forced command has to know of options. */
+/** Returns the options in the form that the grammar of a forced command needs. */
 export function clientOptions(definitions: readonly OptionDefinition[]): ClientOption[] {
   return definitions.map(({ flags }) => {
     const [, short, name = "", value] = /^(?:-(\w), )?--([\w-]+)(?: <([^>]+)>)?$/.exec(flags) ?? [];
@@ -10,7 +10,7 @@ export function clientOptions(definitions: readonly OptionDefinition[]): ClientO
   });
 }
 
-/** Returns the values of a client's options, by the names that the parser of the command line gives to them. Throws a Failure `refused`. */
+/** Returns the values of a client's options, under the names that the parser of the command line gives to them. Throws a Failure `refused`. */
 export function valuesOf(
   order: Pick<ForcedOrder, "options">,
   definitions: readonly OptionDefinition[],
@@ -31,7 +31,7 @@ function parse(name: string, value: string, definition: OptionDefinition | undef
     return definition?.parse === undefined ? value : definition.parse(value);
   } catch (error) {
     if (!(error instanceof InvalidValue)) throw error;
-    throw new Failure("refused", `--${name} has a value that this key does not take`, {
+    throw new Failure("refused", `--${name} has a value that this key does not accept`, {
       expected: error.message.replace(/^Expected /, "").replace(/\.$/, ""),
     });
   }

@@ -4,24 +4,24 @@ import type { OutputOptions } from "../../output/output.ts";
 import type { Batch, NonEmpty } from "../../request.ts";
 import type { Context } from "../../transfer.ts";
 
-/** A command of the command line, as data: cli.ts makes the parser and the help of it, scripts/cli-reference.ts the table in docs/cli.md. */
+/** A command of the command line, as data. cli.ts creates the parser and the help from it, scripts/cli-reference.ts the table in docs/cli.md. */
 export interface CommandDefinition<Options extends object, Job extends CommandJob = CommandJob> {
   name: string;
-  /** Left out of the help: another docker-over-ssh runs it. */
+  /** Omitted from the help, because another docker-over-ssh runs it. */
   isHidden?: boolean;
-  /** It reads its words itself, options as well: the parser has none. */
+  /** The command parses its words and options itself. */
   readsWords?: boolean;
   summary: string;
   description: string;
   arguments: readonly ArgumentDefinition[];
   options: readonly OptionDefinition[];
-  /** Makes a job of a parsed command line. Throws a `usage` Failure for arguments that contradict each other. */
+  /** Creates a job from a parsed command line. Throws a `usage` Failure for arguments that contradict each other. */
   toJob(words: readonly string[], options: Options, env: NodeJS.ProcessEnv): Job | Promise<Job>;
-  /** The words behind the options, for `usage:`. Left out: the arguments. */
+  /** The words after the options, for `usage:`. Default: the arguments. */
   usage?: string;
 }
 
-/** Words behind the options. */
+/** Words after the options. */
 export interface ArgumentDefinition {
   /** `<NAME>`, `[NAME]`, or `[NAME...]` for all further words, which are passed on unchanged. */
   term: string;
@@ -32,9 +32,9 @@ export interface OptionDefinition {
   flags: string;
   description: string;
   choices?: readonly string[];
-  /** Turns the text behind the option into its value. Throws {@link InvalidValue}. Left out: the text is the value. */
+  /** Converts the text after the option to its value. Throws {@link InvalidValue}. If undefined, the text is the value. */
   parse?: (text: string) => unknown;
-  /** It may be given several times: its value is the list of them. */
+  /** It may be given several times; its value is the list of all values. */
   repeats?: boolean;
 }
 
@@ -42,23 +42,23 @@ export interface OptionDefinition {
 export interface Words {
   /** IMAGE… */
   images: NonEmpty<string>;
-  /** COMMAND, word for word, or addresses of hosts; empty where none was given */
+  /** COMMAND, word for word, or addresses of hosts; empty if none is given */
   command: readonly string[];
 }
 
-/** A command that has not run yet. */
+/** A parsed command, not yet run. */
 export interface CommandJob {
-  /** Left out by commands that are no transfer. */
+  /** Undefined for commands without a transfer. */
   batch?: Batch;
-  /** Its own output is on stdout: no events go there, with --json either. */
+  /** It prints its own output on stdout, so no events are printed there, not even with --json. */
   printsOnStdout?: boolean;
   /** --progress of a command that builds */
   buildProgress?: ProgressMode;
-  /** SIGHUP does not stop it: it means to read its files again. */
+  /** SIGHUP does not stop it, but makes it read its files again. */
   handlesHangup?: boolean;
-  /** What Ctrl-C on a terminal tells in place of the usual words */
+  /** The message of Ctrl-C on a terminal. Default: the usual message */
   stopText?: string;
-  /** What is printed, where others than the options decide that. */
+  /** Options of the output, if the command overrides those of the command line. */
   output?: OutputOptions;
   run(context: Context): Promise<unknown>;
 }
@@ -69,7 +69,7 @@ export interface TransferJob extends CommandJob {
   run(context: Context): Promise<NonEmpty<TransferResult>>;
 }
 
-/** Thrown for an option's text that cannot be its value. The message says what was expected, one sentence. */
+/** Thrown for an invalid value of an option. The message is one sentence, which states the expected value. */
 export class InvalidValue extends Error {
   override readonly name = "InvalidValue";
 }

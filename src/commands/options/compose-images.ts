@@ -8,13 +8,13 @@ import { atLeastOne } from "./image-list.ts";
 /** ms between SIGTERM and SIGKILL */
 const KILL_TIMEOUT = 1000;
 
-/** Names the images of a project as compose does: a service without an image has one of its own. */
+/** A compose project. A service without an image gets a name from the project, as in compose. */
 interface Project {
   name?: string;
   services?: Record<string, { image?: string; build?: unknown }>;
 }
 
-/** Returns the images of a compose file's services. Throws a `usage` Failure when compose cannot read it, or is not there. */
+/** Returns the images of a compose file's services. Throws a `usage` Failure if compose cannot read the file or is not installed. */
 export async function readComposeImages(file: string, onlyBuilt: boolean): Promise<NonEmpty<string>> {
   const { name = "", services = {} } = parseProject(await runCompose(file), file);
   const chosen = Object.entries(services).filter(([, { build }]) => !onlyBuilt || build !== undefined);
@@ -40,7 +40,7 @@ function composeFailed(file: string, words: string, { error }: Exit): Failure {
       hint: `Try docker compose --file ${file} config`,
     });
   }
-  return new Failure("usage", "--compose needs `docker compose`, which is not here", {
+  return new Failure("usage", "--compose needs `docker compose`, which is not installed", {
     expected: "Docker Compose 2, as a plugin of the docker command",
     hint: "Install it (docs.docker.com/compose/install), or name the images: --images-from FILE.",
     cause: error,

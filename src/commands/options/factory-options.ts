@@ -42,10 +42,10 @@ export interface FactoryOptionValues {
 
 type Pair = readonly [name: string, value: string];
 
-/** The image that a tree of scripts is built from: small, and of one date. */
+/** The base image for a tree of scripts: small, and fixed to one version. */
 export const DEFAULT_BASE = "debian:12.12-slim";
 
-/** Options that a client of a forced command may use as well. */
+/** Options that a client of a forced command may also use. */
 export const CLIENT_OPTIONS: readonly OptionDefinition[] = [
   { flags: "-f, --file <path>", description: "the Dockerfile in the archive (default: Dockerfile)", parse: parsePath },
   { flags: "--target <stage>", description: "the stage of the Dockerfile to build" },
@@ -64,41 +64,52 @@ export const CLIENT_OPTIONS: readonly OptionDefinition[] = [
   ...BUILDER_OPTIONS,
   {
     flags: "--strip <count>",
-    description: "leave out so many folders at the beginning of each path in the archive",
+    description: "remove this number of leading folders from each path in the archive",
     parse: parseStrip,
   },
-  { flags: "--latest", description: "end builds of NAME that came before, whether they wait or run" },
+  { flags: "--latest", description: "cancel earlier builds of NAME, whether they wait or run" },
 ];
 
 export const FACTORY_OPTIONS: readonly OptionDefinition[] = [
-  { flags: "--stdin", description: "build the archive on stdin here: tar, also with gzip, zstd, xz or bzip2, or zip" },
+  {
+    flags: "--stdin",
+    description: "build the archive on stdin on this machine: tar, also with gzip, zstd, xz or bzip2, or zip",
+  },
   ...CLIENT_OPTIONS,
   {
     flags: "--base <image>",
-    description: `the image that build.sh and run.sh run in, where there is no Dockerfile (default: DOCKER_OVER_SSH_BASE, else ${DEFAULT_BASE})`,
+    description: `the image that build.sh and run.sh run in, if there is no Dockerfile (default: DOCKER_OVER_SSH_BASE, or ${DEFAULT_BASE})`,
     parse: parseImage,
   },
   {
     flags: "--push <registry>",
-    description: "then push the image to REGISTRY[/PATH], with the credentials of this account",
+    description: "after the build, push the image to REGISTRY[/PATH], with the credentials of this account",
   },
   {
     flags: "--keep <count>",
-    description: "then remove older images of the same repository, but not the newest ones, so many in all",
+    description: "after the build, remove older images of the same repository, and keep this number of the newest ones",
     parse: parseCount,
   },
   {
     flags: "--cache-limit <size>",
-    description: "then cut the engine's build cache to this size, e.g. 10g",
+    description: "after the build, reduce the engine's build cache to this size, e.g. 10g",
     parse: parseSize,
   },
-  { flags: "--jobs <count>", description: "builds of this account at the same time; others wait", parse: parseCount },
+  {
+    flags: "--jobs <count>",
+    description: "maximum number of concurrent builds of this account; further builds wait",
+    parse: parseCount,
+  },
   {
     flags: "--max-size <size>",
-    description: "refuse an archive that unpacks to more (default: 4g)",
+    description: "reject an archive that unpacks to more than this (default: 4g)",
     parse: parseSize,
   },
-  { flags: "--max-time <time>", description: "end a build that takes longer, e.g. 10m (default: 1h)", parse: parseAge },
+  {
+    flags: "--max-time <time>",
+    description: "stop a build that takes longer, e.g. 10m (default: 1h)",
+    parse: parseAge,
+  },
   {
     flags: "--forced",
     description:
@@ -107,7 +118,7 @@ export const FACTORY_OPTIONS: readonly OptionDefinition[] = [
   {
     flags: "--allow <pattern>",
     description:
-      "with --forced: names that the key may build; * stands for any characters but / and :; may be repeated",
+      "with --forced: names that the key may build; * matches any characters except / and :; may be repeated",
     parse: parsePattern,
     repeats: true,
   },
@@ -122,7 +133,7 @@ export const FACTORY_OPTIONS: readonly OptionDefinition[] = [
   },
 ];
 
-/** Without a value, docker takes that of the environment: here it is that of another machine. */
+/** Requires a value. Without one, docker uses the environment, which would be that of another machine. */
 function parsePair(text: string): Pair {
   const [, name, value] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
   if (name === undefined || value === undefined) throw new InvalidValue("Expected NAME=VALUE.");
@@ -150,7 +161,7 @@ function parsePattern(text: string): NamePattern {
   }
 }
 
-/** It stands in a Dockerfile: a reference has neither spaces nor lines. */
+/** Parses the base image. It is inserted into a Dockerfile, which is safe because a reference contains neither spaces nor line ends. */
 function parseImage(text: string): string {
   try {
     return parseReference(text).given;

@@ -3,15 +3,15 @@ import { Failure } from "../../output/errors.ts";
 import type { HostAddress, HostConnection, RemoteProgram } from "../../request.ts";
 import { InvalidValue, type OptionDefinition } from "./command-definition.ts";
 
-/** An official image of Node, which is small, and packs with zstd (Node 22.15 and later). */
+/** An official image of Node, which is small and supports zstd (Node 22.15 and later). */
 const DEFAULT_IMAGE = "node:24.11.1-alpine";
 
-/** --far auto: the best one first. Node is sent only on request, or when a question on the terminal is answered with yes. */
+/** --far auto: the best program first. Node is sent only on request, or if a person answers a question on the terminal with yes. */
 const AUTO: readonly RemoteProgram[] = ["installed", "node", "container", "engine"];
 const AUTO_ON_TERMINAL: readonly RemoteProgram[] = ["installed", "node", "container", "node-sent", "engine"];
 const CHOICES = ["auto", "installed", "node", "container", "node-sent", "engine"] as const;
 
-/** Values of the options for a remote side that this side starts by a login. */
+/** Values of the options for a remote side that this side starts through a login. */
 export interface HostOptions {
   sudo?: boolean | undefined;
   ssh?: readonly string[] | undefined;
@@ -26,7 +26,7 @@ export const HOST_OPTIONS: readonly OptionDefinition[] = [
   {
     flags: "--far <program>",
     description:
-      "with ssh://HOST: the program that runs the remote side. auto (the default) takes the first of these that works there: installed, a docker-over-ssh that is installed; node, to which this docker-over-ssh is sent; container, the same in a container of --far-image; engine, the engine alone, to which layers are sent whole. node-sent sends Node as well, about 40 MB, once; on a terminal, auto asks whether to do so before it uses the engine alone, but not with --quiet or --no-progress, nor where CI is set",
+      "with ssh://HOST: the program that runs the remote side. auto (the default) uses the first of these that works there: installed, an installed docker-over-ssh; node, the host's Node, to which this docker-over-ssh is sent; container, the same in a container of --far-image; engine, the engine alone, to which layers are sent whole. node-sent also sends Node, about 40 MB, once; on a terminal, auto asks whether to do this before it uses the engine alone, but not with --quiet or --no-progress, or if CI is set",
     choices: CHOICES,
   },
   {
@@ -37,7 +37,7 @@ export const HOST_OPTIONS: readonly OptionDefinition[] = [
   {
     flags: "--far-path <folder>",
     description:
-      "with ssh://HOST: a folder there, as an absolute path, that is searched for programs first; may be repeated",
+      "with ssh://HOST: the absolute path of a remote folder that is searched for programs first; may be repeated",
     parse: parseFolder,
     repeats: true,
   },
@@ -52,10 +52,10 @@ export const HOST_OPTIONS: readonly OptionDefinition[] = [
   },
 ];
 
-/** Those that say how to get there. */
+/** The options of the login. */
 export const LOGIN_OPTIONS = HOST_OPTIONS.filter(({ flags }) => /^--(?:ssh|sudo|far-path)\b/.test(flags));
 
-/** Makes a connection of an address and the options for it. Throws a `usage` Failure. */
+/** Creates a connection from an address and its options. Throws a `usage` Failure. */
 export function hostConnection(
   given: string,
   address: HostAddress,
@@ -67,7 +67,7 @@ export function hostConnection(
   const far = options.far ?? fromEnvironment("DOCKER_OVER_SSH_FAR", chosen, env) ?? "auto";
   const auto = mayPrompt ? AUTO_ON_TERMINAL : AUTO;
   const programs = far === "auto" ? auto : [far];
-  // The image has some 50 MB: it is not sent over a link of unknown speed unless an option asks for it.
+  // The image has about 50 MB, so it is not sent over a link of unknown speed unless an option requests it.
   const isImageRequested = farImage !== undefined || far === "container";
   return {
     kind: "host",
@@ -83,7 +83,7 @@ export function hostConnection(
   };
 }
 
-/** Returns the names of those options that are given, for messages. */
+/** Returns the names of the given options, for messages. */
 export function givenHostOptions({ sudo, far, farImage, farPath, ssh }: HostOptions): string[] {
   const given = { "--sudo": sudo, "--far": far, "--far-image": farImage, "--far-path": farPath, "--ssh": ssh };
   return Object.entries(given).flatMap(([name, value]) => (value === undefined || value === false ? [] : [name]));
@@ -120,7 +120,7 @@ export function parseImage(text: string): Reference {
   }
 }
 
-/** --far-path: it is passed to the shell there, in quotes. */
+/** --far-path. The path is passed to the remote shell in quotes. */
 export function parseFolder(text: string): string {
   if (/^\/[^'\\\n!:]*$/.test(text)) return text;
   throw new InvalidValue(

@@ -1,16 +1,16 @@
 import { Failure } from "../../output/errors.ts";
 import type { NonEmpty } from "../../request.ts";
 
-/** More images than a project has. A longer list is a wrong file. */
+/** More images than a project has. A longer list is probably the wrong file. */
 const MAX_IMAGES = 1000;
 
-/** Returns the names, each once. Throws a `usage` Failure for none, or for too many. */
+/** Returns the names without duplicates. Throws a `usage` Failure for none, or for too many. */
 export function atLeastOne(names: readonly string[], from = "the command line"): NonEmpty<string> {
   const [first, ...others] = new Set(names);
   if (first === undefined) {
     throw new Failure("usage", `${from} names no image`, {
       expected: "at least one image",
-      hint: "One name a line; empty lines, and what follows a #, are left out.",
+      hint: "Write one name per line; empty lines, and text after a #, are ignored.",
     });
   }
   if (others.length < MAX_IMAGES) return [first, ...others];
@@ -20,7 +20,7 @@ export function atLeastOne(names: readonly string[], from = "the command line"):
   });
 }
 
-/** Reads a list of images: one a line; empty lines, and what follows a #, are left out. */
+/** Reads a list of images, one per line. Ignores empty lines, and text after a #. */
 export function parseImageList(text: string, from: string): NonEmpty<string> {
   const names = text.split(/\r?\n/).map((line) => line.replace(/#.*/, "").trim());
   return atLeastOne(

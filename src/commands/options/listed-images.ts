@@ -11,21 +11,21 @@ export interface ListedImagesOptions {
   built?: boolean | undefined;
 }
 
-/** Bytes. A longer file is no list of images. */
+/** Maximum bytes of a list of images. */
 const MAX_LIST = 1_000_000;
 
 export const LISTED_IMAGES_OPTIONS: readonly OptionDefinition[] = [
   {
     flags: "--images-from <file>",
     description:
-      "take the images that a file names, one a line, instead of IMAGE; - is stdin. # begins a comment. All words are then the remote side",
+      "send the images that a file names, one per line, instead of IMAGE; - is stdin. # begins a comment. All words then belong to the remote side",
   },
   {
     flags: "--compose <file>",
     description:
-      "take the images of the services in a compose file, as `docker compose config` reads it, instead of IMAGE. All words are then the remote side",
+      "send the images of the services in a compose file, as `docker compose config` reads it, instead of IMAGE. All words then belong to the remote side",
   },
-  { flags: "--built", description: "with --compose: only services that are built here, which have a build section" },
+  { flags: "--built", description: "with --compose: only the services with a build section" },
 ];
 
 /**
@@ -40,7 +40,7 @@ export async function readListedImages(
   if (built && compose === undefined) {
     throw new Failure("usage", "--built is for --compose", {
       expected: "--compose FILE",
-      hint: "Leave --built out, or name the compose file.",
+      hint: "Omit --built, or name the compose file.",
     });
   }
   if (imagesFrom !== undefined && compose !== undefined) {
@@ -59,8 +59,8 @@ export async function readListedImages(
 async function readList(file: string, words: readonly string[]): Promise<NonEmpty<string>> {
   if (file !== "-") return parseImageList(await readWithin(file), `--images-from ${file}`);
   if (words.length > 0) return parseImageList(await readStdin(), "stdin");
-  throw new Failure("usage", "--images-from - reads stdin, and without a command stdin is the tunnel", {
-    expected: "a remote side behind the options",
+  throw new Failure("usage", "--images-from - reads stdin, but without a command stdin is the tunnel", {
+    expected: "a remote side after the options",
     hint: "For instance docker compose config --images | docker-over-ssh push --images-from - ssh://HOST",
   });
 }
@@ -68,7 +68,7 @@ async function readList(file: string, words: readonly string[]): Promise<NonEmpt
 async function readWithin(file: string): Promise<string> {
   const text = await readFile(file, "utf8").catch((error: unknown) => {
     throw new Failure("usage", `--images-from ${file} cannot be read: ${messageOf(error)}`, {
-      expected: "a file with one image a line, or - for stdin",
+      expected: "a file with one image per line, or - for stdin",
       cause: error,
     });
   });
@@ -86,7 +86,7 @@ async function readStdin(): Promise<string> {
 }
 
 function tooLong(from: string): Failure {
-  return new Failure("usage", `${from} is no list of images: it is longer than 1 MB`, {
-    expected: "one image a line",
+  return new Failure("usage", `${from} is not a list of images: it is longer than 1 MB`, {
+    expected: "one image per line",
   });
 }

@@ -3,7 +3,7 @@ import { parsePlatform, type Platform } from "../../image/platform.ts";
 import { InvalidCompressOption, parseCompressOption, type CompressOption } from "../../packing/compress-option.ts";
 import { InvalidValue } from "./command-definition.ts";
 
-/** The texts behind options, made into values. Each function throws {@link InvalidValue}. */
+/** Functions that parse the values of options. Each function throws {@link InvalidValue}. */
 
 /** --compress */
 export function parseCompress(text: string): CompressOption {
@@ -21,7 +21,7 @@ export function parseSize(text: string): number {
   return Math.floor(Number(number) * 1024 ** " kmgt".indexOf(unit.toLowerCase() || " "));
 }
 
-/** Bytes a second. rsync treats a lower limit as none, and a tunnel could not send a sign of life in time. */
+/** Minimum bytes a second. rsync treats a lower limit as none, and a tunnel could not send a sign of life in time. */
 const LEAST_RATE = 512;
 
 /** --bwlimit, as for rsync: KiB, or a number with a unit: powers of 1024 (`m`, `mib`), powers of 1000 (`mb`), or bytes (`b`). */
@@ -60,28 +60,28 @@ export function parseAge(text: string): number {
   return Number(number) * { s: 1, m: 60, h: 3600, d: 86_400 }[unit as "s" | "m" | "h" | "d"] * 1000;
 }
 
-/** --registry. Returns the text; chooseRegistry reads it, because it depends on the environment as well. */
+/** --registry. Returns the text; chooseRegistry parses it, because the result also depends on the environment. */
 export function checkRegistry(text: string): string {
   if (text === "embedded" || text === "container" || text.includes(":")) return text;
   throw new InvalidValue("Expected embedded, container or HOST:PORT.");
 }
 
-/** --keep. With one, the next transfer would have no delta base. */
+/** --keep. With 1, the next transfer would have no delta base. */
 export function parseKeep(text: string): number {
   const count = Number(text);
   if (Number.isSafeInteger(count) && count >= 2) return count;
   throw new InvalidValue(
-    "Expected at least 2: the image that arrives, and the one before it, of which the next delta is made.",
+    "Expected at least 2: the image that arrives, and the previous one, which the next delta needs.",
   );
 }
 
 /** --tag-also */
 export function parseTag(text: string): string {
   if (isTag(text)) return text;
-  throw new InvalidValue("Expected a tag alone, without a name before it, e.g. latest.");
+  throw new InvalidValue("Expected a tag without a name, e.g. latest.");
 }
 
-/** --strip: folders at the beginning of each path. */
+/** --strip: number of leading folders of each path. */
 export function parseStrip(text: string): number {
   if (/^\d{1,2}$/.test(text)) return Number(text);
   throw new InvalidValue("Expected a number from 0 to 99.");

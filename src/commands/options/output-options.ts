@@ -7,6 +7,7 @@ export const OUTPUT_OPTIONS: readonly OptionDefinition[] = [
   { flags: "--no-progress", description: "do not print progress" },
   {
     flags: "--json",
-    description: "print events for programs on stdout, one JSON object a line (docs/events.md); stderr has errors only",
+    description:
+      "print events for programs on stdout, one JSON object per line (docs/events.md); stderr contains only errors",
   },
 ];

@@ -30,14 +30,14 @@ export interface PublishOptionValues {
   mayPrompt?: boolean | undefined;
 }
 
-/** What a build by a service takes as one on a host does. */
+/** Options of a build on a host that a build by a service also has. */
 const OF_BUILD = /--(?:file|target|build-arg|label|platform|no-cache|pull|no-gitignore|strip)\b/;
 
 export const PUBLISH_OPTIONS: readonly OptionDefinition[] = [
   {
     flags: "--server <url>",
     description:
-      "the build service: http://HOST:PORT, https://HOST or unix:PATH; by default BUILD_HOST, with BUILD_PORT, in the environment",
+      "the build service: http://HOST:PORT, https://HOST or unix:PATH; by default, BUILD_HOST and BUILD_PORT in the environment",
   },
   {
     flags: "--token-file <file>",
@@ -46,9 +46,9 @@ export const PUBLISH_OPTIONS: readonly OptionDefinition[] = [
   ...BUILD_OPTIONS.filter(({ flags }) => OF_BUILD.test(flags)),
   {
     flags: "--no-push",
-    description: "build the image, and push it nowhere: it stays in the engine of the build service",
+    description: "do not push the image: it stays in the engine of the build service",
   },
-  { flags: "--keep-image", description: "leave the image in the engine of the build service after the push" },
+  { flags: "--keep-image", description: "keep the image in the engine of the build service after the push" },
   {
     flags: "--registry-credentials <when>",
     description:
@@ -61,7 +61,7 @@ export const PUBLISH_OPTIONS: readonly OptionDefinition[] = [
   },
   {
     flags: "--timeout <seconds>",
-    description: "take the connection to the build service for lost after so much silence (default: 60)",
+    description: "treat the connection to the build service as lost after this time of silence (default: 60)",
     parse: parseSeconds,
   },
 ];

@@ -14,13 +14,13 @@ import type { Reference } from "../../image/reference.ts";
 import type { BuildOptionValues, Pair } from "./build-options.ts";
 import { readLocation, readReference } from "./read-names.ts";
 
-/** What CONTEXT is. `git`: the engine fetches it. */
+/** The parsed CONTEXT. `git`: the engine fetches it. */
 type GivenContext = LocalFiles | { kind: "git"; address: string };
 
-/** As the docker CLI tells the address of a repository, or of an archive, from a path (moby, `builder/remotecontext/urlutil`). */
+/** Distinguishes the address of a repository or an archive from a path, like the docker CLI (moby, `builder/remotecontext/urlutil`). */
 export const GIT_ADDRESS = /^(?:https?:\/\/|git:\/\/|git@|github\.com\/)/;
 
-/** Makes a request of a build as it was typed. Throws a `usage` or `not-buildable` Failure. */
+/** Creates a request from a build's command line. Throws a `usage` or `not-buildable` Failure. */
 export function readBuildRequest(
   given: string,
   connection: Connection,
@@ -90,7 +90,7 @@ export function dockerfileIn(context: GivenContext, file: string | undefined): s
   if (file === "-") {
     throw new Failure("usage", "-f - would read the Dockerfile from stdin", {
       expected: "a Dockerfile in the context",
-      hint: "Write it to a file there.",
+      hint: "Write it to a file in the context.",
     });
   }
   if (context.kind !== "folder") return pathInside(file, context);
@@ -100,18 +100,18 @@ export function dockerfileIn(context: GivenContext, file: string | undefined): s
   );
   if (path === undefined) {
     throw new Failure("not-buildable", `there is no ${file}`, {
-      expected: "the path of the Dockerfile behind -f, from the current folder or from the context",
+      expected: "the path of the Dockerfile after -f, relative to the current folder or to the context",
     });
   }
   const inside = relative(root, realPath(path));
   if (inside !== "" && inside !== ".." && !inside.startsWith(`..${sep}`)) return inside.split(sep).join("/");
-  throw new Failure("not-buildable", `${file} is outside of the context ${context.path}`, {
+  throw new Failure("not-buildable", `${file} is outside the context ${context.path}`, {
     expected: "a Dockerfile in the context",
-    hint: "Name a folder that holds both, and exclude the rest with a .dockerignore.",
+    hint: "Name a folder that contains both, and exclude the rest with a .dockerignore.",
   });
 }
 
-/** Of an archive, or a repository, -f names a path in it. */
+/** Returns the path of -f inside an archive or a repository. */
 function pathInside(file: string, { kind }: GivenContext): string {
   const path = posix.normalize(file);
   if (!/^(?:\/|\.\.?(?:\/|$))/.test(path) && !path.endsWith("/")) return path;
@@ -121,7 +121,7 @@ function pathInside(file: string, { kind }: GivenContext): string {
   });
 }
 
-/** An argument without a value gets that of the environment; where there is none, the Dockerfile's default remains. */
+/** Returns the build arguments. An argument without a value gets the value of the environment; if there is none, the Dockerfile's default applies. */
 export function readBuildArgs(pairs: readonly Pair[], env: NodeJS.ProcessEnv): Record<string, string> {
   const args: Record<string, string> = {};
   for (const [name, given] of pairs) {
@@ -135,17 +135,17 @@ function realPath(path: string): string {
   try {
     return realpathSync(path);
   } catch {
-    return path; // opening the context tells why
+    return path; // opening the context reports why
   }
 }
 
-/** Identifies the project among those whose contexts are kept: by its image, so that any checkout of it counts; else by its folder. */
+/** Returns the key of the project among the kept contexts: its image, so that all checkouts share a context; otherwise its folder. */
 function projectKey([name]: readonly Reference[], context: GivenContext): string {
   const project = name === undefined ? placeOf(context) : [name.domain, name.path];
   return digestOf(JSON.stringify(project));
 }
 
-/** Identifies the folder of the project. */
+/** Returns a key of the project's folder. */
 function placeKey([name]: readonly Reference[], context: GivenContext): string {
   return digestOf(JSON.stringify([...placeOf(context), ...(name === undefined ? [] : [name.domain, name.path])]));
 }
@@ -154,7 +154,7 @@ function placeOf(context: GivenContext): string[] {
   return [hostname(), context.kind === "folder" ? realPath(resolve(context.path)) : context.kind];
 }
 
-/** A check makes no image, and prints what it finds. */
+/** Throws a `usage` Failure for options that contradict a check, which builds no image and prints its findings. */
 function refuseCheckWith({ check, push, load, to, deploy, iidfile, metadataFile, quiet }: BuildOptionValues): void {
   if (check !== true) return;
   const others = { "--push": push, "--load": load, "--to": to, "--deploy": deploy };
@@ -162,8 +162,8 @@ function refuseCheckWith({ check, push, load, to, deploy, iidfile, metadataFile,
   const [option] = given({ ...others, ...ofResult });
   if (option === undefined) return;
   throw new Failure("usage", `--check and ${option} are both given`, {
-    expected: "one of them: a check builds nothing, and prints what it finds",
-    hint: "Leave one out.",
+    expected: "one of them: a check builds nothing, and prints its findings",
+    hint: "Omit one of them.",
   });
 }
 
@@ -171,7 +171,7 @@ function given(options: Record<string, unknown>): string[] {
   return Object.entries(options).flatMap(([name, value]) => (value === undefined || value === false ? [] : [name]));
 }
 
-/** Bytes of an order: it is one line for the other side, which takes 1 MB, and no text in it more than half of that. */
+/** Maximum bytes of an order. It is sent as one line, of which the other side accepts 1 MB, and half of that for each text in it. */
 const MAX_ORDER = 500_000;
 
 function refuseLargeOrder(order: BuildOrder): void {
@@ -179,7 +179,7 @@ function refuseLargeOrder(order: BuildOrder): void {
   if (bytes <= MAX_ORDER) return;
   throw new Failure("usage", `the options of the build have ${bytes} bytes`, {
     expected: `at most ${MAX_ORDER} bytes of names, arguments and labels`,
-    hint: "Put large values into a file of the context, or give them as --secret.",
+    hint: "Put large values into a file of the context, or pass them with --secret.",
   });
 }
 
@@ -196,10 +196,13 @@ function refuseNameless(names: readonly Reference[], { push, load, to, deploy }:
 function readTarget({ to, load, host }: BuildOptionValues, env: NodeJS.ProcessEnv): TargetEngine | FileLocation {
   const location = to === undefined ? undefined : readLocation(to);
   if (to !== undefined && load === true) {
-    throw new Failure("usage", "--load and --to are both given", { expected: "one of them", hint: "Leave one out." });
+    throw new Failure("usage", "--load and --to are both given", {
+      expected: "one of them",
+      hint: "Omit one of them.",
+    });
   }
   if (to !== undefined && location === undefined) {
-    throw new Failure("usage", `--to ${to} names no location`, {
+    throw new Failure("usage", `--to ${to} does not name a location`, {
       expected: "docker-archive:FILE, oci:FOLDER or oci-archive:FILE",
       hint: `For instance --to oci:${to}`,
     });

@@ -11,10 +11,10 @@ import { findProgram, isAddress } from "./read-words.ts";
 /** An engine at the end of a command. */
 const ENGINE = /\bsystem\s+dial-stdio$/;
 
-/** `[USER@]HOST[:PORT]`, as rsync and scp take it. */
+/** `[USER@]HOST[:PORT]`, as in rsync and scp. */
 const BARE_HOST = /^(?:[\w.-]+@)?[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?(?::\d{1,5})?$/;
 
-/** Returns the remote sides that COMMAND leads to: one, or several addresses. Throws a `usage` Failure as {@link readConnection}. */
+/** Returns the remote sides that COMMAND leads to: one, or several addresses. Throws a `usage` Failure like {@link readConnection}. */
 export function readConnections(
   command: readonly string[],
   options: HostOptions,
@@ -27,10 +27,10 @@ export function readConnections(
 }
 
 /**
- * Tells from COMMAND how this side reaches the other one:
+ * Finds out from COMMAND how this side reaches the other one:
  * - no command: this process is the spawned side;
- * - `ssh://[USER@]HOST[:PORT]`, `docker://CONTAINER`, `kubectl://NAMESPACE/POD[/CONTAINER]`: the best program that is there;
- * - one word that is no program here: `ssh://` is added;
+ * - `ssh://[USER@]HOST[:PORT]`, `docker://CONTAINER`, `kubectl://NAMESPACE/POD[/CONTAINER]`: the best program there;
+ * - one word that is not a program of this machine: `ssh://` is added;
  * - `… system dial-stdio`: an engine;
  * - any other command: docker-over-ssh.
  *
@@ -48,28 +48,28 @@ export function readConnection(
   }
   const [unused] = givenHostOptions(options);
   if (unused !== undefined) {
-    throw new Failure("usage", `${unused} is for ssh://HOST, and a command is passed on unchanged`, {
-      expected: "ssh://[USER@]HOST[:PORT] behind the image",
-      hint: 'Put what it does into the command, for instance ssh HOST "sudo docker system dial-stdio".',
+    throw new Failure("usage", `${unused} is for ssh://HOST, but a command is passed on unchanged`, {
+      expected: "ssh://[USER@]HOST[:PORT] after the image",
+      hint: 'Put its effect into the command, for instance ssh HOST "sudo docker system dial-stdio".',
     });
   }
   if (command.length === 0) return { kind: "spawned" };
   return { kind: ENGINE.test(command.join(" ")) ? "engine" : "command", words: command };
 }
 
-/** Tells whether a single word is a host. Throws a `usage` Failure where it may also be a program of this machine. */
+/** Returns whether a single word is a host. Throws a `usage` Failure if it may also be a program of this machine. */
 function isBareHost(word: string, env: NodeJS.ProcessEnv): boolean {
   if (!BARE_HOST.test(word)) return false;
   const program = findProgram(word, env);
   if (program === undefined) return true;
   if (!isInSshConfig(word)) return false;
-  throw new Failure("usage", `${word} is a host in the settings of ssh, and ${program} is a program`, {
+  throw new Failure("usage", `${word} is a host in the settings of ssh, but ${program} is a program`, {
     expected: "a word that can only mean one of them",
     hint: `Write ssh://${word} for the host, or ${program} for the program.`,
   });
 }
 
-/** Tells whether the user's ssh settings name this very host. */
+/** Returns whether the user's ssh settings contain this host without wildcards. */
 function isInSshConfig(host: string): boolean {
   try {
     const lines = readFileSync(join(homedir(), ".ssh/config"), "utf8").matchAll(/^[ \t]*host[ \t=]+(.*)$/gim);
@@ -81,8 +81,8 @@ function isInSshConfig(host: string): boolean {
 
 function readAddress(given: string, more: readonly string[]): HostAddress {
   if (more.length > 0) {
-    throw new Failure("usage", `${given} stands for the whole command, and \`${shownCommand(more)}\` follows it`, {
-      expected: "an address, and nothing behind it",
+    throw new Failure("usage", `${given} replaces the whole command, but \`${shownCommand(more)}\` follows it`, {
+      expected: "an address, and nothing after it",
       hint: "For a command of your own: ssh HOST docker --host=unix:///PATH system dial-stdio",
     });
   }
@@ -90,8 +90,8 @@ function readAddress(given: string, more: readonly string[]): HostAddress {
   if (given.startsWith("kubectl://")) return readPod(given);
   const address = parseHost(given, "the remote side").address as SshAddress;
   if (address.socketPath === undefined) return address;
-  throw new Failure("usage", `${given} names a socket, and only a machine can be named there`, {
-    expected: "ssh://[USER@]HOST[:PORT], and nothing behind it",
+  throw new Failure("usage", `${given} names a socket, but only a machine can be named`, {
+    expected: "ssh://[USER@]HOST[:PORT], and nothing after it",
     hint: "For a command of your own: ssh HOST docker --host=unix:///PATH system dial-stdio",
   });
 }
@@ -101,7 +101,7 @@ function readContainer(given: string): HostAddress {
   const [, container] = /^docker:\/\/([a-zA-Z0-9][\w.-]*)$/.exec(given) ?? [];
   if (container !== undefined) return { protocol: "docker", container };
   throw new Failure("usage", `${given} does not name a container`, {
-    expected: "docker://CONTAINER: its name or its ID",
+    expected: "docker://CONTAINER, with the container's name or ID",
     hint: "`docker ps` lists the containers.",
   });
 }

@@ -3,7 +3,7 @@ import type { HaveList } from "../../have/have-list.ts";
 import { InvalidHaveList, MAX_HAVE_LIST, parseHaveList } from "../../have/parse-have-list.ts";
 import { Failure, messageOf } from "../../output/errors.ts";
 
-/** Reads what --have names. Throws a `usage` Failure for a file that cannot be read, or is no list. */
+/** Reads the file of --have. Throws a `usage` Failure if it cannot be read, or is not a list. */
 export async function readHave(path: string): Promise<HaveList> {
   const chunks: Buffer[] = [];
   let size = 0;
@@ -11,7 +11,7 @@ export async function readHave(path: string): Promise<HaveList> {
     for await (const chunk of createReadStream(path)) {
       chunks.push(chunk as Buffer);
       size += (chunk as Buffer).length;
-      if (size > MAX_HAVE_LIST) break; // which parsing refuses
+      if (size > MAX_HAVE_LIST) break; // parsing rejects it
     }
     return parseHaveList(Buffer.concat(chunks));
   } catch (error) {
@@ -20,11 +20,11 @@ export async function readHave(path: string): Promise<HaveList> {
     throw new Failure(
       "usage",
       code === undefined
-        ? `${path} is no list of an engine: ${messageOf(error)}`
+        ? `${path} is not a list of an engine: ${messageOf(error)}`
         : `${path} cannot be read: ${messageOf(error)}`,
       {
-        expected: "a file as docker-over-ssh list writes it, of the same version",
-        hint: `Make a new one: docker-over-ssh list ssh://HOST > ${path}`,
+        expected: "a file that docker-over-ssh list of the same version has written",
+        hint: `Create a new one: docker-over-ssh list ssh://HOST > ${path}`,
         cause: error,
       },
     );

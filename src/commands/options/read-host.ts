@@ -7,7 +7,7 @@ import { readConnection } from "./read-connection.ts";
 export function readHost(given: string, options: HostOptions, env: NodeJS.ProcessEnv, command: string): HostConnection {
   const connection = readConnection([given], options, env);
   if (connection.kind === "host") return connection;
-  throw new Failure("usage", `${given} is a program of this machine, and ${command} wants a host`, {
+  throw new Failure("usage", `${given} is a program of this machine, but ${command} needs a host`, {
     expected: "ssh://[USER@]HOST[:PORT]",
     hint: `Write ssh://${given} for a host of that name.`,
   });

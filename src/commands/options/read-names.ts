@@ -19,40 +19,40 @@ function asUsage<T>(parse: () => T): T {
   } catch (error) {
     if (!(error instanceof InvalidReference)) throw error;
     throw new Failure("usage", error.message, {
-      expected: "NAME[:TAG], optionally with the host of a registry before it",
+      expected: "NAME[:TAG], optionally with the host of a registry in front",
       hint: "For instance app:v2 or registry.example.com/team/app:v2.",
       cause: error,
     });
   }
 }
 
-/** Parses a location; undefined for the name of an image alone. Throws a `usage` Failure. */
+/** Parses a location; returns undefined for the name of an image. Throws a `usage` Failure. */
 export function readLocation(given: string): ImageLocation | undefined {
   try {
     return parseLocation(given);
   } catch (error) {
     if (!(error instanceof InvalidLocation)) throw error;
     throw new Failure("usage", error.message, {
-      expected: "docker-archive:FILE, oci:FOLDER or oci-archive:FILE, optionally with :NAME behind it",
+      expected: "docker-archive:FILE, oci:FOLDER or oci-archive:FILE, optionally followed by :NAME",
       hint: "For instance docker-archive:app.tar or oci:./layout:v2.",
       cause: error,
     });
   }
 }
 
-/** An ID cannot be the name of an image at the receiver. */
+/** Returns the Failure for an ID, which cannot be the name of an image at the receiver. */
 export function nameless(image: string): Failure {
-  return new Failure("usage", `${image} is an image ID, and the image needs a name at the receiver`, {
+  return new Failure("usage", `${image} is an image ID, but the image needs a name at the receiver`, {
     expected: "--as NAME",
     hint: `For instance --as app:v2 ${image}`,
   });
 }
 
-/** Throws a `usage` Failure for the first option that is given: it is for an engine, and the location is a file or a folder. */
+/** Throws a `usage` Failure for the first given option: these are for an engine, but the location is a file or a folder. */
 export function refuseEngineOptions(location: ImageLocation, options: Record<string, string | undefined>): void {
   const option = Object.keys(options).find((name) => options[name] !== undefined);
   if (option === undefined) return;
-  throw new Failure("usage", `${option} is for an engine, and ${location.given} is a location without one`, {
+  throw new Failure("usage", `${option} is for an engine, but ${location.given} is a file or a folder`, {
     expected: `an image in an engine, or no ${option}`,
     hint: `Leave ${option} out.`,
   });

@@ -6,7 +6,7 @@ import type { PublishOptionValues } from "./publish-options.ts";
 import { dockerfileIn, GIT_ADDRESS, readBuildArgs } from "./read-build.ts";
 import { readReference } from "./read-names.ts";
 
-/** Makes a request of a build by a service as it was typed. Throws a `usage` or `not-buildable` Failure. */
+/** Creates a request from the command line of a build by a service. Throws a `usage` or `not-buildable` Failure. */
 export function readPublishRequest(
   givenName: string,
   givenContext: string,
@@ -15,7 +15,9 @@ export function readPublishRequest(
 ): PublishRequest {
   const name = readReference(givenName);
   if (taggableName(name) === undefined) {
-    throw new Failure("usage", `${givenName} has a digest, which the build decides`, { expected: "NAME[:TAG]" });
+    throw new Failure("usage", `${givenName} has a digest, which only the build can determine`, {
+      expected: "NAME[:TAG]",
+    });
   }
   const files = readFiles(givenContext, options);
   const { detach: isDetached = false, json = false, push: isPushed = true } = options;
@@ -31,7 +33,7 @@ export function readPublishRequest(
       noCache: options.cache === false,
       pull: options.pull ?? false,
       push: isPushed,
-      purge: isPushed && options.keepImage !== true, // an image that is not pushed is for the engine there
+      purge: isPushed && options.keepImage !== true, // an image that is not pushed stays in the service's engine
     },
     server: options.server,
     tokenFile: options.tokenFile,
@@ -46,7 +48,7 @@ export function readPublishRequest(
 function readFiles(given: string, { gitignore = true, strip }: PublishOptionValues): LocalFiles {
   if (given === "-") return { kind: "stdin", strip };
   if (!GIT_ADDRESS.test(given)) return { kind: "folder", path: given, gitignore };
-  throw new Failure("usage", `${given} is an address, and the files of this side are sent`, {
+  throw new Failure("usage", `${given} is an address, but publish sends files of this side`, {
     expected: "a folder, or - for an archive on stdin",
     hint: "git archive HEAD | docker-over-ssh publish NAME -",
   });

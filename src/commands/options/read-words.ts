@@ -9,19 +9,19 @@ import { atLeastOne } from "./image-list.ts";
 /** The schemes of a host's address. */
 const SCHEME = /^(?:ssh|docker|kubectl):\/\//;
 
-/** Tells whether the word is the address of a host or a container. */
+/** Returns whether the word is the address of a host or a container. */
 export function isAddress(word: string): boolean {
   return SCHEME.test(word);
 }
 
 /**
  * Reads the words of a transfer:
- * - `IMAGE [COMMAND…]`, as ever: one image, and all other words are the remote side;
- * - `IMAGE IMAGE… -- COMMAND…` and `IMAGE IMAGE… ADDRESS…`: the words before the first `--` or address are images, unless they cannot all be.
- *   A command may contain both as well (`kubectl exec -i POD -- …`, `ssh ssh://HOST …`): then the second word is a program of this machine and
- *   other words than addresses come last, or an option is among the words before.
+ * - `IMAGE [COMMAND…]`: one image, and all other words are the remote side;
+ * - `IMAGE IMAGE… -- COMMAND…` and `IMAGE IMAGE… ADDRESS…`: the words before the first `--` or address are images, unless one of them cannot be an
+ *   image. A command may also contain `--` or an address (`kubectl exec -i POD -- …`, `ssh ssh://HOST …`). In this case, the second word is a program of
+ *   this machine and the last words are not addresses, or there is an option among the words before.
  *
- * Throws a `usage` Failure when no image is named.
+ * Throws a `usage` Failure if no image is named.
  */
 export function readWords(words: readonly string[], env: NodeJS.ProcessEnv): Words {
   const [image, ...others] = words;
@@ -34,7 +34,7 @@ export function readWords(words: readonly string[], env: NodeJS.ProcessEnv): Wor
   return { images: atLeastOne([image, ...further]), command: readCommand(others.slice(further.length)) };
 }
 
-/** Reads the words of the remote side alone: the images are named elsewhere. As anywhere, `--` says that no option follows it. */
+/** Reads the words of the remote side alone, because an option names the images. As usual, `--` marks the end of the options. */
 export function readCommand(words: readonly string[]): readonly string[] {
   return words[0] === "--" ? words.slice(1) : words;
 }
@@ -46,7 +46,7 @@ function noImage(): Failure {
   });
 }
 
-/** Tells whether a word can name an image. */
+/** Returns whether a word can name an image. */
 function mayBeImage(word: string): boolean {
   try {
     return parseLocation(word) !== undefined || parseImageName(word) !== undefined;
@@ -59,7 +59,7 @@ function isProgram(word: string | undefined, env: NodeJS.ProcessEnv): boolean {
   return word !== undefined && findProgram(word, env) !== undefined;
 }
 
-/** Returns the path of a program as a shell finds it: in PATH, or where the word itself is a path. */
+/** Returns the path of a program, like a shell: in PATH, or the word itself if it is a path. */
 export function findProgram(name: string, { PATH = "" }: NodeJS.ProcessEnv): string | undefined {
   const candidates = name.includes("/") ? [name] : PATH.split(delimiter).map((folder) => join(folder, name));
   return candidates.find((path) => {

@@ -11,18 +11,18 @@ export interface SeveralHostsOptions {
   relay?: boolean | undefined;
 }
 
-/** Hosts at a time at most: each takes a login, and memory for its link. */
+/** Maximum number of hosts at a time: each needs a login, and memory for its link. */
 const MAX_PARALLEL = 64;
 
 export const SEVERAL_HOSTS_OPTIONS: readonly OptionDefinition[] = [
   {
     flags: "--hosts-file <file>",
     description:
-      "send to the hosts that a file names as well, one a line: ssh://[USER@]HOST[:PORT], or HOST alone; # begins a comment",
+      "also send to the hosts that a file names, one per line: ssh://[USER@]HOST[:PORT], or HOST alone; # begins a comment",
   },
   {
     flags: "--parallel <number>",
-    description: "with several hosts: how many are sent to at a time (default: 4)",
+    description: "with several hosts: number of hosts to send to at a time (default: 4)",
     parse: parseParallel,
   },
   {
@@ -39,9 +39,9 @@ function parseParallel(text: string): number {
 }
 
 /**
- * Reads the words of a push to the hosts of a file: images, and then addresses of further hosts. Throws a `usage` Failure.
+ * Reads the words of a push to the hosts of a file: images, followed by addresses of further hosts. Throws a `usage` Failure.
  *
- * @param listed the images, if an option has named them: then all words are addresses
+ * @param listed the images, if an option has named them; all words are addresses in this case
  */
 export async function wordsWithHosts(
   words: readonly string[],
@@ -54,9 +54,9 @@ export async function wordsWithHosts(
   const [images, addresses] = [listed ?? words.slice(0, first), words.slice(first)];
   const stray = addresses.find((word) => !isAddress(word)) ?? images.find((word) => word === "--");
   if (stray !== undefined) {
-    throw new Failure("usage", `--hosts-file names hosts, and \`${stray}\` is neither an image nor a host`, {
-      expected: "images, then addresses of further hosts: IMAGE... [ssh://HOST...]",
-      hint: "Leave the command out, or --hosts-file.",
+    throw new Failure("usage", `--hosts-file names hosts, but \`${stray}\` is neither an image nor a host`, {
+      expected: "images, followed by addresses of further hosts: IMAGE... [ssh://HOST...]",
+      hint: "Omit the command or --hosts-file.",
     });
   }
   return { images: atLeastOne(images), command: [...new Set([...addresses, ...hosts])] };
@@ -65,12 +65,14 @@ export async function wordsWithHosts(
 async function readHosts(file: string): Promise<string[]> {
   const text = await readFile(file, "utf8").catch((error: unknown) => {
     throw new Failure("usage", `--hosts-file ${file} cannot be read: ${messageOf(error)}`, {
-      expected: "a file with one host a line",
+      expected: "a file with one host per line",
       cause: error,
     });
   });
   const lines = text.split("\n").map((line) => line.replace(/(?:^|\s)#.*$/, "").trim());
   const hosts = lines.filter((line) => line !== "").map((line) => (isAddress(line) ? line : `ssh://${line}`));
   if (hosts.length > 0) return hosts;
-  throw new Failure("usage", `--hosts-file ${file} names no host`, { expected: "a file with one host a line" });
+  throw new Failure("usage", `--hosts-file ${file} does not name a host`, {
+    expected: "a file with one host per line",
+  });
 }

@@ -16,7 +16,7 @@ export interface SharedOptions extends HostOptions {
   as?: readonly string[] | undefined;
   tagAlso?: readonly string[] | undefined;
   keep?: number | undefined;
-  /** Several: the image goes with its index. */
+  /** With several, the image is moved with its index. */
   platform?: readonly Platform[] | undefined;
   allPlatforms?: boolean | undefined;
   delta?: Delta | undefined;
@@ -30,7 +30,7 @@ export interface SharedOptions extends HostOptions {
   timeout?: number | undefined;
 }
 
-/** Converts the shared options to their part of a request. */
+/** Converts the shared options to the fields of a request. */
 export function readTransferOptions(connection: Connection, options: SharedOptions): SharedRequest {
   const { timeout, compress, bwlimit, delta = "auto", preserveDigest, dryRun } = options;
   const { keep } = options;
@@ -49,7 +49,7 @@ export function readTransferOptions(connection: Connection, options: SharedOptio
   };
 }
 
-/** One platform is moved alone; several are moved with the index that names them. */
+/** Reads --platform and --all-platforms. One platform is moved alone; several are moved with the index that names them. */
 function readPlatforms({
   platform = [],
   allPlatforms = false,
@@ -58,7 +58,7 @@ function readPlatforms({
   if (allPlatforms && distinct.length > 0) {
     throw new Failure("usage", "--all-platforms and --platform are both given", {
       expected: "one of them",
-      hint: "Name the platforms with --platform, or leave it out.",
+      hint: "Name the platforms with --platform, or omit it.",
     });
   }
   if (allPlatforms) return { platforms: "all" };
@@ -70,9 +70,9 @@ function readFurtherNames({ as: [, ...names] = [], tagAlso: tags = [] }: SharedO
 }
 
 /**
- * Makes a request of each image for each remote side that COMMAND leads to. Throws a `usage` Failure.
+ * Creates a request for each image and each remote side of COMMAND. Throws a `usage` Failure.
  *
- * @param otherSide the only one, where no COMMAND leads to it
+ * @param otherSide the only other side, if no COMMAND leads to it
  */
 export function readBatch<Request extends TransferRequest>(
   { images: [image, ...others], command }: Words,
@@ -83,9 +83,9 @@ export function readBatch<Request extends TransferRequest>(
 ): Batch<Request> {
   const [as] = options.as ?? [];
   if (as !== undefined && others.length > 0) {
-    throw new Failure("usage", `--as ${as} is one name, and ${others.length + 1} images are named`, {
+    throw new Failure("usage", `--as ${as} is one name, but ${others.length + 1} images are named`, {
       expected: "one image, or no --as",
-      hint: "Leave --as out: each image gets the name that it has at the sender.",
+      hint: "Omit --as: each image then gets the name that it has at the sender.",
     });
   }
   const read = (connection: Connection): RemoteBatch<Request> => ({
@@ -97,7 +97,7 @@ export function readBatch<Request extends TransferRequest>(
   return { remotes: [read(first), ...further.map(read)] };
 }
 
-/** Whether the initiator has started this side by the remote script, and so chooses all of its words. */
+/** Returns whether the initiator has started this side through the remote script, and has therefore chosen all of its words. */
 export function isStartedByScript({ kind }: Connection, env: NodeJS.ProcessEnv): boolean {
   return kind === "spawned" && env[STARTED_BY_SCRIPT] === "1";
 }
@@ -109,7 +109,7 @@ export const TRANSFER_ARGUMENTS: readonly ArgumentDefinition[] = [
   {
     term: "[IMAGE]",
     description:
-      "name of the image, the same on both sides, or its ID; push also takes docker-archive:FILE, oci:FOLDER or oci-archive:FILE, each with an optional :NAME. Several images stand before -- or before an address: IMAGE IMAGE -- COMMAND, IMAGE IMAGE ssh://HOST",
+      "name of the image, the same on both sides, or its ID; push also accepts docker-archive:FILE, oci:FOLDER or oci-archive:FILE, each with an optional :NAME. Several images must precede -- or an address: IMAGE IMAGE -- COMMAND, IMAGE IMAGE ssh://HOST",
   },
   {
     term: "[COMMAND...]",
@@ -122,19 +122,19 @@ export const SHARED_OPTIONS: readonly OptionDefinition[] = [
   {
     flags: "--platform <os/arch>",
     description:
-      "variant of the image to send, e.g. linux/arm64. Repeated, these platforms are sent with the image's index, which keeps its digest and names the others without their content, as after docker pull --platform",
+      "variant of the image to send, e.g. linux/arm64. If repeated, these platforms are sent with the image's index, which keeps its digest and names the other platforms without their content, as after docker pull --platform",
     parse: parsePlatformOption,
     repeats: true,
   },
   {
     flags: "--all-platforms",
     description:
-      "send the image with its index: all platforms, and the attestations that the source has, byte for byte. From and to containerd stores, OCI layouts and OCI archives",
+      "send the image with its index: all platforms, and the attestations that the source has, byte for byte. Works from and to containerd stores, OCI layouts and OCI archives",
   },
   {
     flags: "--as <name>",
     description:
-      "name of the image at the receiver; by default IMAGE, or the name that the receiver asks for. May be repeated: the image gets all of the names",
+      "name of the image at the receiver; by default IMAGE, or the name that the receiver requests. May be repeated: the image gets all of the names",
     parse: (text) => text,
     repeats: true,
   },
@@ -148,36 +148,36 @@ export const SHARED_OPTIONS: readonly OptionDefinition[] = [
   {
     flags: "--keep <count>",
     description:
-      "then remove older images of the same repository from the receiving engine: this many stay, with the one that has arrived, at least 2, so that the next delta has the previous one. An image that a container uses, running or not, stays as well",
+      "after the transfer, remove older images of the same repository from the receiving engine, and keep this number of images, including the one that has arrived; at least 2, because the next delta needs the previous image. An image that a container uses, running or not, also stays",
     parse: parseKeep,
   },
   {
     flags: "--delta <when>",
     description:
-      "send missing layers by delta: auto (where that is predicted to be faster, the default), always (where possible) or never",
+      "send missing layers by delta: auto (if that is predicted to be faster, the default), always (if possible) or never",
     choices: ["auto", "always", "never"],
   },
   { flags: "--no-delta", description: "same as --delta never" },
   {
     flags: "--preserve-digest",
     description:
-      "send layers as the source stores them and keep its manifest, so that its digest stays the same where both sides keep manifests",
+      "send layers exactly as the source stores them and keep its manifest, so that the digest stays the same if both sides store manifests",
   },
   {
     flags: "--dry-run",
     description:
-      "connect and find out what would be sent, how, in what time, and whether the disks there have room; send no layer, and change nothing",
+      "connect and find out what would be sent, how, in what time, and whether the receiver's disks have room; send no layer, and change nothing",
   },
   {
     flags: "--compress <codec>",
     description:
-      "compress layers that are stored uncompressed: none, gzip, brotli or zstd, with an optional level (gzip:9); by default auto, the best codec that both sides have, at a level that keeps up with the link. Compressed layers are sent as they are",
+      "compress layers that are stored uncompressed: none, gzip, brotli or zstd, with an optional level (gzip:9); by default auto, the best codec that both sides have, at a level that keeps up with the link. Compressed layers are sent unchanged",
     parse: parseCompress,
   },
   {
     flags: "--bwlimit <rate>",
     description:
-      "limit the rate in each direction, in KiB/s or with a unit as for rsync: 500, 1.5m, 2mb; 0 means no limit",
+      "limit the rate in each direction, in KiB/s or with a unit as in rsync: 500, 1.5m, 2mb; 0 means no limit",
     parse: parseRate,
   },
   ...HOST_OPTIONS,

@@ -2,7 +2,7 @@ import { Failure } from "../../output/errors.ts";
 import type { Batch, Connection, PushRequest } from "../../request.ts";
 import type { OptionDefinition } from "./command-definition.ts";
 
-/** Values of the options that matter to --watch. */
+/** Values of the options that affect --watch. */
 export interface WatchOptions {
   watch?: boolean | undefined;
   dryRun?: boolean | undefined;
@@ -13,18 +13,18 @@ export interface WatchOptions {
 export const WATCH_OPTION: OptionDefinition = {
   flags: "--watch",
   description:
-    "with a host: stay connected, and send each image again whenever its tag moves in the engine here, until Ctrl-C; --run and --keep follow each transfer. Connects again when the link is lost",
+    "with a host: stay connected, and send each image again whenever its tag moves in the engine of this side, until Ctrl-C; --run and --keep are applied after each transfer. Reconnects when the link is lost",
 };
 
-/** Makes the pushes of a batch a watch, if the option is given. Throws a `usage` Failure for pushes that cannot be one. */
+/** Turns the pushes of a batch into a watch if the option is given. Throws a `usage` Failure for pushes that cannot be watched. */
 export function withWatch(
   batch: Batch<PushRequest>,
   { watch, dryRun, parallel, relay }: WatchOptions,
 ): Batch<PushRequest> {
   if (!watch) return batch;
-  if (dryRun) throw contradicts("--dry-run", "a dry run sends nothing, also when a tag moves");
-  if (parallel !== undefined) throw contradicts("--parallel", "a watch keeps a link to each host");
-  if (relay) throw contradicts("--relay", "what a host passes on ends with its images");
+  if (dryRun) throw contradicts("--dry-run", "a dry run sends nothing, even when a tag moves");
+  if (parallel !== undefined) throw contradicts("--parallel", "a watch needs a link to each host");
+  if (relay) throw contradicts("--relay", "a relay ends after its images");
   const [first, ...others] = batch.remotes;
   for (const { connection } of batch.remotes) refuseConnection(connection);
   first.transfers.forEach(refuseFixed);
@@ -42,19 +42,19 @@ function refuseConnection({ kind }: Connection): void {
   if (kind === "host" || kind === "engine") return;
   throw new Failure("usage", "--watch needs a remote side that it can start again", {
     expected:
-      "ssh://[USER@]HOST, docker://CONTAINER, kubectl://NAMESPACE/POD or a command that ends in docker system dial-stdio, behind the image",
-    hint: "A docker-over-ssh that a command of your own starts ends after its images: name the host in place of the command.",
+      "ssh://[USER@]HOST, docker://CONTAINER, kubectl://NAMESPACE/POD or a command that ends in docker system dial-stdio, after the image",
+    hint: "A docker-over-ssh that a command of your own starts ends after its images: name the host instead of the command.",
   });
 }
 
-/** Throws for an image that no tag names, so that none can move. */
+/** Throws a `usage` Failure for an image without a tag, because no tag can move. */
 function refuseFixed({ source }: PushRequest): void {
   const isFixed =
     source.kind !== "docker-daemon" ||
     source.image.reference === undefined ||
     source.image.reference.digest !== undefined;
   if (!isFixed) return;
-  throw new Failure("usage", `--watch waits for a tag that moves, and ${source.given} names no tag in an engine`, {
+  throw new Failure("usage", `--watch waits for a tag to move, but ${source.given} names no tag in an engine`, {
     expected: "NAME[:TAG] of an image in an engine; not an ID, a digest, or an archive",
     hint: "For instance --watch app:dev.",
   });

@@ -236,27 +236,27 @@ describe("push --to and pull --from without a list", () => {
 });
 
 test.each([
-  [["push", "--to", "oci:x", "app", "ssh://h"], "--to oci:x is the other side, and ssh://h is for another one"],
-  [["push", "--to", "oci:x", "--sudo", "app"], "--to oci:x is the other side, and --sudo is for another one"],
-  [["push", "--to", "oci:x", "--keep", "2", "app"], "and --keep is for another one"],
-  [["push", "--to", "x", "app"], "--to x names no file or folder"],
-  [["push", "--to", "oci-archive:x.tar", "app", "db"], "takes one image, and several are named"],
-  [["push", "--to", "oci:x", "--compress", "gzip", "app"], "--compress has no meaning"],
-  [["push", "--to", "oci:x", "--have", "have.json", "app"], "needs an archive to leave layers out of"],
+  [["push", "--to", "oci:x", "app", "ssh://h"], "--to oci:x is the other side, but ssh://h is for a different one"],
+  [["push", "--to", "oci:x", "--sudo", "app"], "--to oci:x is the other side, but --sudo is for a different one"],
+  [["push", "--to", "oci:x", "--keep", "2", "app"], "but --keep is for a different one"],
+  [["push", "--to", "x", "app"], "--to x does not name a file or folder"],
+  [["push", "--to", "oci-archive:x.tar", "app", "db"], "accepts one image, but several are named"],
+  [["push", "--to", "oci:x", "--compress", "gzip", "app"], "--compress has no effect"],
+  [["push", "--to", "oci:x", "--have", "have.json", "app"], "needs an archive from which to omit layers"],
   [["push", "--to", "oci-archive:x.tar", "--have", "have.json", "--all-platforms", "app"], "is for one platform"],
   [
     ["push", "--to", "oci-archive:x.tar:app:v9", "--have", "have.json", "app"],
     "oci-archive:x.tar:app:v9 names the image",
   ],
   [["list", "-H", "unix:///nowhere.sock", "ssh://h"], "--host is for the engine of this side"],
-  [["push", "--have", "have.json", "app", "ssh://h"], "needs an archive to leave layers out of"],
+  [["push", "--have", "have.json", "app", "ssh://h"], "needs an archive from which to omit layers"],
   [["push", "--to", "oci-archive:x.tar", "--have", "no.json", "app"], "no.json cannot be read"],
-  [["push", "--to", "oci-archive:x.tar", "--have", "part.tar", "app"], "part.tar is no list of an engine"],
+  [["push", "--to", "oci-archive:x.tar", "--have", "part.tar", "app"], "part.tar is not a list of an engine"],
   [["push", "--json", "--to", "oci-archive:-", "app"], "both write to stdout"],
   [["push", "--to", "oci:x", "--run", "true", "app"], "--run is a command for a host"],
-  [["pull", "--from", "docker-daemon:app"], "names no file or folder"],
-  [["pull", "--from", "oci:x", "app", "ssh://h"], "and ssh://h is for another one"],
-  [["pull", "--from", "oci:x", "--via", "pull", "app"], "--via pull has no meaning with --from oci:x"],
+  [["pull", "--from", "docker-daemon:app"], "does not name a file or folder"],
+  [["pull", "--from", "oci:x", "app", "ssh://h"], "but ssh://h is for a different one"],
+  [["pull", "--from", "oci:x", "--via", "pull", "app"], "--via pull has no effect with --from oci:x"],
 ])("rejects the command line %j", async (words, text) => {
   const { exitCode, stderr } = await run(...words);
   expect(stderr).toContain(text);

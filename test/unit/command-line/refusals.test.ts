@@ -74,7 +74,7 @@ describe.concurrent("an invalid source causes an error before the peer receives 
 
 describe.concurrent("an invalid target causes an error before the peer receives a byte:", () => {
   test.each<[string[], RegExp]>([
-    [["--to", "layout", "app"], /--to layout names no location\n.*\n.*--to oci:layout/],
+    [["--to", "layout", "app"], /--to layout does not name a location\n.*\n.*--to oci:layout/],
     [["--to", "oci:other", "app"], /other is a folder with other files, not an OCI layout/],
     [["--to", "oci:app.tar", "app"], /app.tar is a file/],
     [["--to", "docker-archive:layout", "app"], /layout is a folder\n.*\n.*--to oci:layout/],
@@ -84,7 +84,7 @@ describe.concurrent("an invalid target causes an error before the peer receives 
     [["--to", "oci:new", `app@sha256:${"ab".repeat(32)}`], /it has a digest and no tag/],
     [["--to", "oci:new", "--via", "load", "app"], /--via is for an engine/],
     [["--to", "oci:new", "--host", "tcp://x", "app"], /--host is for an engine/],
-    [["oci:layout"], /oci:layout is a location, and pull takes the name of an image/],
+    [["oci:layout"], /oci:layout is a location, but pull needs the name of an image/],
   ])("pull %j", async (words, message) => {
     const far = listener("sender");
     const { exitCode, stderr } = await run("pull", ...words, ...far);

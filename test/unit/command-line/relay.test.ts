@@ -151,7 +151,7 @@ describe("the relay", () => {
   test("names the program that it lacks before it receives the images", async () => {
     const stdout = await relayed([order], "no such text", { DOCKER_OVER_SSH_SSH: "no-such-ssh" });
     expect(stdout).toContain('"code":"remote-command-not-found"');
-    expect(stdout).toContain("it has no no-such-ssh, and ssh://d is reached by it");
+    expect(stdout).toContain("it has no no-such-ssh, which a login to ssh://d needs");
     expect(stdout).not.toContain('"ready"');
   });
 

@@ -161,7 +161,7 @@ describe("several --platform", () => {
 describe("rejects before anything is sent", () => {
   test("a docker archive at the receiver, and says what to do", async () => {
     const { exitCode, stderr } = await pull("oci:source", "docker-archive:x.tar", [], { there: all });
-    expect(stderr).toContain("keeps one platform of an image");
+    expect(stderr).toContain("holds one platform of an image");
     expect(stderr).toContain("oci-archive:FILE");
     expect(exitCode).toBe(13);
     expect(await stat(at("x.tar")).catch(() => undefined)).toBeUndefined();

@@ -151,9 +151,9 @@ describe("push", () => {
     ["push App", "must be in lower case"],
     ["push --as App app:v1 cat", "must be in lower case"],
     ["push oci: cat", "names no folder"],
-    [`push ${ID} ssh://prod`, "is an image ID, and the image needs a name at the receiver"],
+    [`push ${ID} ssh://prod`, "is an image ID, but the image needs a name at the receiver"],
     ["push oci:layout:A ssh://prod", "must be in lower case"],
-    ["push --registry container --compress gzip app:v1 cat", "--compress has no meaning"],
+    ["push --registry container --compress gzip app:v1 cat", "--compress has no effect"],
     ["push --registry container oci:layout cat", "--registry is for an engine"],
     ["push -H tcp://build oci:layout cat", "--host is for an engine"],
     ["push -H gopher://build app:v1 cat", "is not the address of an engine"],
@@ -223,16 +223,16 @@ describe("pull", () => {
   });
 
   test.each([
-    [`pull ${ID}`, "is an image ID, and the image needs a name"],
-    [`pull --to oci:layout ${ID}`, "is an image ID, and the image needs a name"],
+    [`pull ${ID}`, "is an image ID, but the image needs a name"],
+    [`pull --to oci:layout ${ID}`, "is an image ID, but the image needs a name"],
     [`pull --as ${ID} app:v1`, "it is an image ID"],
     ["pull --as App app:v1", "must be in lower case"],
     [`pull --as app:v1 --to docker-daemon:app:v2 ${ID}`, "two names for one image"],
-    ["pull --to layout app:v1", "--to layout names no location"],
-    ["pull oci:layout", "oci:layout is a location, and pull takes the name of an image"],
+    ["pull --to layout app:v1", "--to layout does not name a location"],
+    ["pull oci:layout", "oci:layout is a location, but pull needs the name of an image"],
     ["pull --to oci:layout --via load app:v1", "--via is for an engine"],
     ["pull --via pull --max-size 1g app:v1", "--max-size cannot be enforced"],
-    ["pull --via pull --compress gzip app:v1", "--compress has no meaning"],
+    ["pull --via pull --compress gzip app:v1", "--compress has no effect"],
   ])("rejects %s", async (words, message) => {
     await expect(request(words)).rejects.toMatchObject({
       code: "usage",

@@ -109,7 +109,7 @@ describe("--compose", () => {
   test("fails without docker", async () => {
     vi.stubEnv("PATH", "/nowhere");
     await expect(read("push --compose c.yaml ssh://prod")).rejects.toMatchObject({
-      message: "--compose needs `docker compose`, which is not here",
+      message: "--compose needs `docker compose`, which is not installed",
     });
   });
 });

@@ -75,8 +75,8 @@ describe.each(["push", "pull"])("%s", (verb) => {
   });
 
   test.each([
-    ["a ssh://prod x", "ssh://prod stands for the whole command"],
-    ["--as x a b ssh://prod", "--as x is one name, and 2 images are named"],
+    ["a ssh://prod x", "ssh://prod replaces the whole command"],
+    ["--as x a b ssh://prod", "--as x is one name, but 2 images are named"],
   ])("rejects %s", async (words, message) => {
     await expect(read(`${verb} ${words}`.trim())).rejects.toMatchObject({
       code: "usage",
@@ -100,9 +100,9 @@ test("push names an image; pull need not, if the sender has started it", async (
 test.each([
   ["push oci:layout a ssh://prod", "oci:layout does not name its image"],
   [`push ${"0a".repeat(32)} a -- x`, "is an image ID"],
-  ["pull --to docker-archive:x.tar a b ssh://prod", "--to docker-archive:x.tar takes one image"],
-  ["pull --to oci:x:c a b ssh://prod", "--to oci:x:c takes one image"],
-  ["pull --to docker-daemon:c a b ssh://prod", "takes one image"],
+  ["pull --to docker-archive:x.tar a b ssh://prod", "--to docker-archive:x.tar accepts one image"],
+  ["pull --to oci:x:c a b ssh://prod", "--to oci:x:c accepts one image"],
+  ["pull --to docker-daemon:c a b ssh://prod", "accepts one image"],
 ])("rejects %s", async (words, message) => {
   await expect(read(words)).rejects.toMatchObject({
     code: "usage",
