@@ -30,7 +30,7 @@ export function checkPath(path: string, { depth }: Pick<ContextLimits, "depth">)
   const names = path.split("/");
   if (names.includes("..")) throw invalidEntry(path, "which leads out of it");
   if (names.some((name) => name === "" || name === ".") || path.includes("\0")) {
-    throw invalidEntry(path, "which is no path");
+    throw invalidEntry(path, "which is not a path");
   }
   if (path.length > MAX_PATH) throw invalidEntry(path, `whose path has more than ${MAX_PATH} bytes`);
   if (names.length > depth) throw invalidEntry(path, `which lies more than ${depth} folders deep`);

@@ -54,8 +54,8 @@ export async function openAgent({ id, socket: named }: AgentSpec, env: NodeJS.Pr
 }
 
 function refuseKeys(path: string): never {
-  throw new Failure("usage", `--ssh takes the socket of an agent, and ${path} is a key`, {
+  throw new Failure("usage", `--ssh accepts the socket of an agent, but ${path} is a key`, {
     expected: "default, ID or ID=SOCKET",
-    hint: "Add the key to an ssh agent with ssh-add KEY, and give --ssh default.",
+    hint: "Add the key to an ssh agent with ssh-add KEY, and use --ssh default.",
   });
 }

@@ -12,7 +12,8 @@ export function storeWithoutIndexes({ store }: Pick<EngineInfo, "store">, addres
 
 const WHY: Record<EngineInfo["store"], (address: string) => string> = {
   graphdriver: (address) => `the classic store of ${address} stores one platform of an image, and no index`,
-  containerd: (address) => `${address} gives no access to its content store (gRPC of BuildKit), where the index is`,
+  containerd: (address) =>
+    `${address} does not provide access to its content store (gRPC of BuildKit), where the index is`,
   podman: (address) => `the API of Podman at ${address} supports one platform of an image, and no index`,
 };
 

@@ -95,7 +95,7 @@ function blobsOf(manifests: readonly Buffer[]): Descriptor[] {
   for (const { config, layers } of manifests.map(parseImageManifest)) {
     for (const { mediaType, digest, size } of [config, ...layers]) {
       const before = blobs.get(digest);
-      if (before !== undefined && before.size !== size) throw new InvalidImage(`it gives ${digest} two sizes`);
+      if (before !== undefined && before.size !== size) throw new InvalidImage(`it contains ${digest} with two sizes`);
       blobs.set(digest, before ?? { mediaType, digest, size });
     }
   }

@@ -56,7 +56,7 @@ class TarContext implements BuildContext {
 
   async *read({ path, size }: ContextFile, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
     const offset = this.#offsets.get(path);
-    if (offset === undefined) throw new TypeError(`${path} is no file of this context`);
+    if (offset === undefined) throw new TypeError(`${path} is not a file of this context`);
     for (let done = 0; done < size;) {
       signal?.throwIfAborted();
       const buffer = Buffer.allocUnsafe(Math.min(CHUNK, size - done));

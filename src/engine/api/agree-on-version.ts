@@ -24,7 +24,7 @@ export async function agreeOnVersion(api: DockerApi): Promise<string> {
       `GET /_ping returns HTTP status ${status} and no API version${status === 200 ? "" : `: ${words.trim()}`}`,
     );
   }
-  if (!isAtLeast(offered, OLDEST)) throw notAnEngine(api.endpoint, `it speaks API version ${offered}`);
+  if (!isAtLeast(offered, OLDEST)) throw notAnEngine(api.endpoint, `it supports only API version ${offered}`);
   api.offered = offered;
   return isAtLeast(offered, NEWEST) ? NEWEST : offered;
 }

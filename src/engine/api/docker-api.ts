@@ -150,7 +150,7 @@ export class DockerApi implements AsyncDisposable {
     const { body, isWhole, brokenBy } = answer;
     try {
       yield* body;
-      if (!isWhole()) throw new Error("it hung up in the middle of its answer");
+      if (!isWhole()) throw new Error("it closed the connection in the middle of its answer");
     } catch (error) {
       stop.throwIfAborted();
       throw connectionFailure(brokenBy() ?? error, this.endpoint);

@@ -160,7 +160,7 @@ class Store implements ContentStore {
     using watch = stallTimer((ms) => engineSilent(endpoint, `for ${what}`, ms), ...signals, left.signal);
     try {
       const connection = await this.#api.grpc(watch.signal);
-      if (connection === undefined) throw new EngineError("the engine no longer speaks gRPC");
+      if (connection === undefined) throw new EngineError("the engine no longer supports gRPC");
       watch.start(limit);
       for await (const message of ask(createClient(Content, connection.transport), { signal: watch.signal })) {
         watch.stop();
@@ -171,7 +171,7 @@ class Store implements ContentStore {
       for (const each of signals) each.throwIfAborted();
       watch.signal.throwIfAborted();
       if (!(error instanceof ConnectError)) throw error;
-      throw new EngineError(`the engine did not give ${what}: ${error.rawMessage}`, undefined, { cause: error });
+      throw new EngineError(`the engine did not return ${what}: ${error.rawMessage}`, undefined, { cause: error });
     } finally {
       left.abort();
     }

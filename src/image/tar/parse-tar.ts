@@ -45,7 +45,7 @@ export function parseTar(source: AsyncIterable<Buffer>, signal?: AbortSignal): T
 function sourceError(error: unknown): unknown {
   const { code } = error as NodeJS.ErrnoException;
   return code === "ERR_STREAM_PREMATURE_CLOSE"
-    ? new Error("the archive broke off: its source was closed", { cause: error })
+    ? new Error("the archive ended early: its source was closed", { cause: error })
     : error;
 }
 

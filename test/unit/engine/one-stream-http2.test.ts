@@ -208,7 +208,7 @@ describe("requests over HTTP/2", () => {
     await using engine = await openEngine(shared(fake).endpoint);
     const error = await rejection(engine.saveImage("app:v1").then(buffer));
     expect(error).toMatchObject({ code: "engine-unreachable" });
-    expect(error.message).toContain("it hung up in the middle of its answer");
+    expect(error.message).toContain("it closed the connection in the middle of its answer");
   });
 
   test("work after the connection has broken, on the first connection if it is open, or else on a new one", async () => {

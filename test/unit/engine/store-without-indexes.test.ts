@@ -25,6 +25,6 @@ test("rejects an index for an engine that pulls by itself, and for an engine wit
   expect(() => indexesInEngine(engine, containerd, true)).toThrow("pulls one platform of an index");
   const target = indexesInEngine(engine, containerd, false);
   await expect(target.present([], { signal: new AbortController().signal } as never)).rejects.toThrow(
-    "gives no access to its content store",
+    "does not provide access to its content store",
   );
 });

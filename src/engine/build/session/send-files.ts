@@ -82,7 +82,7 @@ async function receive(
   for await (const message of readFrames(stream.iterator({ destroyOnReturn: false }), MAX_MESSAGE)) {
     const { type, id, text } = readPacket(message);
     if (type === PACKET.finish) return;
-    if (type === PACKET.error) throw new InvalidRequest(`BuildKit cannot take the context: ${text}`);
+    if (type === PACKET.error) throw new InvalidRequest(`BuildKit cannot receive the context: ${text}`);
     if (type !== PACKET.request) throw new InvalidRequest(`BuildKit sent a packet of an unknown type, ${type}`);
     // Refuses a second request for a file, which would be unbounded work, and a request for a folder.
     if (entries[id]?.content === undefined || requested.has(id))

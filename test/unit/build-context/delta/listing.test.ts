@@ -48,10 +48,10 @@ test("decodes a listing to the encoded entries", () => {
 describe("a hostile listing:", () => {
   const cases: [string, ListedEntry[], string][] = [
     ["a path that leads out", [file("../x")], 'an entry "../x", which leads out of it'],
-    ["an absolute path", [file("/etc/passwd")], "which is no path"],
-    ["an empty path", [file("")], "which is no path"],
-    ["a NUL in a path", [file("a\0b")], "which is no path"],
-    ["a dot in a path", [folder("a"), file("a/./b")], "which is no path"],
+    ["an absolute path", [file("/etc/passwd")], "which is not a path"],
+    ["an empty path", [file("")], "which is not a path"],
+    ["a NUL in a path", [file("a\0b")], "which is not a path"],
+    ["a dot in a path", [folder("a"), file("a/./b")], "which is not a path"],
     ["a long path", [file("x".repeat(5000))], "more than 4095 bytes"],
     ["a deep path", [file("x/".repeat(300) + "x")], "folders deep"],
     ["two of a path", [file("a"), file("a")], "not in its place"],

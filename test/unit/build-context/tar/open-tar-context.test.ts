@@ -171,7 +171,7 @@ test.each<[string, readonly TarEntry[] | Buffer, string | RegExp]>([
   ["another file", Buffer.alloc(2048, "text"), "is not a tar archive"],
   ["a path that leads out", [{ name: "a/../../b" }], '"a/../../b", which leads out'],
   ["a path that leads out by pax", [{ name: "x", pax: { path: "../b" } }], '"../b", which leads out'],
-  ["a NUL in a path", [{ name: "x", pax: { path: "a\0b" } }], "which is no path"],
+  ["a NUL in a path", [{ name: "x", pax: { path: "a\0b" } }], "which is not a path"],
   ["a long path", [{ name: "x", pax: { path: `${"d".repeat(200)}/`.repeat(30) } }], "more than 4095 bytes"],
   ["a deep path", [{ name: "x", pax: { path: "d/".repeat(300) } }], "more than 256 folders deep"],
   ["a device", [{ name: "null", type: "3" }], '"null", which is a device'],

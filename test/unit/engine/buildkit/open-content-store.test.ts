@@ -146,7 +146,7 @@ describe("finds blobs", () => {
       await using engine = await openEngine(fake.endpoint);
       const error = await rejection((await storeOf(engine)).find({ diffIds: [diffId] }));
       expect(error).toBeInstanceOf(EngineError);
-      expect(error.message).toBe("the engine did not give the list of its blobs: the disk is gone");
+      expect(error.message).toBe("the engine did not return the list of its blobs: the disk is gone");
     },
   );
 });
@@ -342,7 +342,7 @@ describe("a connection that breaks", () => {
     await using engine = await openEngine(fake.endpoint);
     const error = await rejection(buffer((await storeOf(engine)).read(large.digest, large.of)));
     expect(error).toBeInstanceOf(EngineError);
-    expect(error.message).toMatch(/^the engine did not give the blob sha256:[0-9a-f]{64}: ./);
+    expect(error.message).toMatch(/^the engine did not return the blob sha256:[0-9a-f]{64}: ./);
     expect(fake.reads).toHaveLength(3);
   });
 
@@ -353,7 +353,7 @@ describe("a connection that breaks", () => {
     const store = await storeOf(engine);
     options.grpc = 503;
     fake.drop();
-    await expect(buffer(store.read(large.digest, large.of))).rejects.toThrow("the engine no longer speaks gRPC");
+    await expect(buffer(store.read(large.digest, large.of))).rejects.toThrow("the engine no longer supports gRPC");
   });
 });
 
