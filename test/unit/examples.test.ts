@@ -17,7 +17,7 @@ const { deploy } = (parse(text) as { jobs: { deploy: CircleJob } }).jobs;
 const commands = deploy.steps.flatMap((step) => (typeof step === "string" ? [] : [step.run.command]));
 
 describe("examples/circleci/config.yml", () => {
-  test("runs a registry beside the primary container, and passes its port to docker-over-ssh", () => {
+  test("runs a registry next to the primary container, and passes its port to docker-over-ssh", () => {
     expect(deploy.docker.map(({ image }) => image.split(":")[0])).toEqual(["cimg/node", "registry"]);
     expect(chooseRegistry(undefined, deploy.environment)).toEqual({ kind: "external", host: "127.0.0.1", port: 5000 });
   });
@@ -32,13 +32,13 @@ describe("examples/circleci/config.yml", () => {
     expect(commands.join("\n")).toMatch(/npm install .*docker-over-ssh\S* .*@ngrok\/ngrok/);
   });
 
-  test("names the same variables as the README beside it", () => {
+  test("names the same variables as the README next to it", () => {
     for (const name of [NGROK_VARIABLE, REGISTRY_PORT_VARIABLE, "DEPLOY_HOST"])
       expect(read("circleci/README.md")).toContain(name);
   });
 });
 
-/** A word with a value in the place of each variable. */
+/** Returns a word with a value in place of each variable. */
 const valued = (word: string): string => word.replaceAll(/\$(?:\{\w+\}|\w+)/g, "v1");
 
 test.each([

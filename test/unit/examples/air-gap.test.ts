@@ -16,7 +16,7 @@ const save = async (...names: string[]) => await runNear([example("air-gap/save.
 const load = async (...names: string[]) =>
   await runNear([example("air-gap/load.sh"), at("stick"), ...names], { ENGINE: at("other") });
 
-test("a second version adds only its new layers to the stick, and to the engine on the other side", async () => {
+test("a second version adds only its new layers to the stick and to the engine of the receiver", async () => {
   const countBlobs = async (): Promise<number> => (await readdir(at("stick/blobs/sha256"))).length;
   expect(await save("app:v1")).toMatchObject({ exitCode: 0 });
   const before = await countBlobs();
@@ -32,7 +32,7 @@ test("a second version adds only its new layers to the stick, and to the engine 
   }
 });
 
-test("an image that is not there is an error", async () => {
+test("fails for a missing image", async () => {
   expect(await save("app:v3")).toMatchObject({ exitCode: 3 });
   expect(await load("app:v3")).toMatchObject({ exitCode: 3 });
 });

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { parse } from "yaml";
 import { example } from "./stand-ins.ts";
 
-/** A script of a CI's file, with the variables that the file gives to it. */
+/** A script of a CI file, with the variables that the file sets for it. */
 export interface Step {
   script: string;
   env?: Record<string, string>;
@@ -10,7 +10,7 @@ export interface Step {
 
 const read = (name: string): unknown => parse(readFileSync(example(name), "utf8"));
 
-/** @param values the values of the expressions between `${{` and `}}`; others become empty, as there */
+/** @param values the values of the expressions between `${{` and `}}`. Other expressions become empty, as in GitHub Actions */
 export function readGithubSteps(name: string, values: Record<string, string>): Step[] {
   interface Workflow {
     jobs: { deploy: { env: Record<string, string>; steps: { run?: string; env?: Record<string, string> }[] } };
@@ -33,7 +33,7 @@ export function readGitlabSteps(name: string, values: Record<string, string>): S
   const { variables, before_script: before, script } = (read(name) as Pipeline).deploy;
   const evaluate = (text: string): string =>
     text.replaceAll(/\$(\w+)/g, (_, variable: string) => values[variable] ?? "");
-  const { DOCKER_HOST: _, ...others } = variables; // there is no engine here
+  const { DOCKER_HOST: _, ...others } = variables; // the test has no engine
   const env = Object.fromEntries(Object.entries(others).map(([key, value]) => [key, evaluate(value)]));
   return [{ script: [...before, ...script].join("\n"), env }];
 }

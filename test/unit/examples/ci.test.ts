@@ -29,7 +29,7 @@ const gitlab = readGitlabSteps("gitlab-ci/gitlab-ci.yml", { CI_COMMIT_SHA: COMMI
 const gitlabFiles = { DEPLOY_SSH_KEY: at("near/key-file"), DEPLOY_KNOWN_HOSTS: at("near/hosts-file") };
 const circle = readCircleSteps("circleci/machine.yml");
 
-/** Each with the shell that runs its scripts there, and the variables of the project. */
+/** Each file with the shell in which the CI runs its scripts, and the variables of the project. */
 test.each<[string, { shell: string[]; steps: Step[]; variables: Record<string, string>; writesKey: boolean }]>([
   ["github-actions/deploy.yml", { shell: ["bash", "-e", "-c"], steps: github, variables: {}, writesKey: true }],
   [
@@ -47,10 +47,10 @@ test.each<[string, { shell: string[]; steps: Step[]; variables: Record<string, s
       shell: ["bash", "-eo", "pipefail", "-c"],
       steps: circle,
       variables: { CIRCLE_SHA1: COMMIT, DEPLOY_HOST: "deploy@server.example.com", DEPLOY_KNOWN_HOSTS: KNOWN_HOSTS },
-      writesKey: false, // add_ssh_keys does
+      writesKey: false, // add_ssh_keys writes it
     },
   ],
-])("%s: the image arrives, and is started there", async (_, { shell, steps, variables, writesKey }) => {
+])("%s: the image arrives, and the host starts it", async (_, { shell, steps, variables, writesKey }) => {
   for (const { script, env } of steps) {
     expect(await runNear([...shell, script], { ...variables, ...env })).toMatchObject({ exitCode: 0 });
   }
@@ -72,7 +72,7 @@ test.each<[string, { shell: string[]; steps: Step[]; variables: Record<string, s
   expect(statSync(at("near/.ssh/id_ed25519")).mode & 0o777).toBe(0o600);
 });
 
-test("github-actions/deploy.yml pastes no value into a script, where a shell would interpret it", () => {
+test("github-actions/deploy.yml inserts no value into a script, because a shell would interpret it", () => {
   const scripts = readFileSync(example("github-actions/deploy.yml"), "utf8").matchAll(/run: [^]*?(?=\n {6}- |$)/g);
   expect([...scripts].join("\n")).not.toContain("${{");
 });

@@ -17,7 +17,7 @@ interface Project {
   services: Record<string, { image: string; build?: string }>;
 }
 
-/** What `docker compose config` prints of compose.yaml, with the layout in place of the engine. */
+/** The output of `docker compose config` for compose.yaml, with the layout in place of the engine. */
 function composeConfig(): string {
   const project = parse(readFileSync(file, "utf8").replaceAll("${VERSION:?}", "v7")) as Project;
   for (const service of Object.values(project.services)) {
@@ -26,7 +26,7 @@ function composeConfig(): string {
   return JSON.stringify(project);
 }
 
-/** @param start how docker compose ends there */
+/** @param start shell code that sets the status of docker compose on the host */
 async function deploy(start = "exit 0") {
   const calls = at("calls");
   await makeStandIns({
@@ -42,7 +42,7 @@ beforeEach(async () => {
   for (const name of ["calls", "far"]) await rm(at(name), { recursive: true, force: true });
 });
 
-test("deploy.sh builds here, sends what it has built, and starts the project there", async () => {
+test("deploy.sh builds locally, sends the built images, and starts the project on the host", async () => {
   await mkdir(at("far/shop"), { recursive: true });
   await writeFile(at("far/shop/.env"), "VERSION=v6\nPOSTGRES_PASSWORD=1234"); // without a newline
   const { exitCode, stderr } = await deploy();
@@ -62,11 +62,11 @@ test("deploy.sh builds here, sends what it has built, and starts the project the
   for (const { image, ref } of images) expect(await look("oci", at("far/images"), ref)).toEqual(whole(image));
 });
 
-test("a start that fails is the status of deploy.sh", async () => {
+test("deploy.sh exits with the status of a failed start", async () => {
   expect((await deploy("exit 17")).exitCode).toBe(17);
 });
 
-test("nothing changes there when an image cannot be sent", async () => {
+test("nothing changes on the host if an image cannot be sent", async () => {
   await rm(at("near/images"), { recursive: true });
   expect((await deploy()).exitCode).toBe(3);
   expect(existsSync(at("far/shop/compose.yaml"))).toBe(false);

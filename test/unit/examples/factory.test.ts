@@ -27,10 +27,10 @@ async function run(script: string, args: readonly string[], env: Record<string, 
 
 const calls = (): string[] => readFileSync(join(folder, "calls"), "utf8").trim().split("\n");
 
-/** What the key of a line in authorized_keys may do, for this command of a client. */
+/** Returns the build that the key of a line in authorized_keys may run for this command of a client. */
 async function requestOf(line: string, asked: string): Promise<unknown> {
   const [, command = ""] = /^restrict,command="([^"]+)" ssh-ed25519 /.exec(line) ?? [];
-  // The account's shell splits it.
+  // The shell of the account splits it.
   const { stdout } = await execa("sh", [
     "-c",
     `for word in ${command.replace("docker-over-ssh", "")}; do echo "$word"; done`,
@@ -40,7 +40,7 @@ async function requestOf(line: string, asked: string): Promise<unknown> {
   return "job" in parsed ? (parsed.job as unknown as { request: unknown }).request : parsed;
 }
 
-test("authorized_keys lets a key build what its pattern says", async () => {
+test("authorized_keys lets a key build the names that match its pattern", async () => {
   const line = readFileSync(example("factory/authorized_keys"), "utf8");
   expect(await requestOf(line, "team/app:v2")).toMatchObject({
     keep: 5,
@@ -63,7 +63,7 @@ describe("setup.sh", () => {
   };
   const keys = (): string => readFileSync(join(folder, ".ssh/authorized_keys"), "utf8");
 
-  test("makes the account and its key", async () => {
+  test("creates the account and its key", async () => {
     standIns({ ...account, id: "exit 1" });
     expect(await setup({ ALLOW: "team/*", REGISTRY: "registry.example.com" })).toMatchObject({
       exitCode: 0,
@@ -74,13 +74,13 @@ describe("setup.sh", () => {
       "useradd --create-home --shell /bin/sh --groups docker factory",
     ]);
     expect(statSync(join(folder, ".ssh/authorized_keys")).mode & 0o777).toBe(0o600);
-    // The file beside it is an example of what it writes.
+    // The file next to it is an example of the output.
     const shown = readFileSync(example("factory/authorized_keys"), "utf8");
     expect(keys().replace(/ ssh-.*/s, "")).toBe(shown.replace(/ ssh-.*/s, ""));
     expect(await requestOf(keys(), "team/app")).toMatchObject({ name: { path: "team/app" } });
   });
 
-  test("adds a second key, without a registry, to an account that is there", async () => {
+  test("adds a second key, without a registry, to an existing account", async () => {
     standIns({ ...account, id: "" });
     await setup({ ALLOW: "team/*" });
     await setup({ ALLOW: "web/app" });
@@ -90,7 +90,7 @@ describe("setup.sh", () => {
     expect(await requestOf(second, "web/app")).toMatchObject({ name: { path: "web/app" } });
   });
 
-  test.each([{ ALLOW: `team/*' --host x '` }, { ALLOW: "team/*", REGISTRY: 'a" b' }])("refuses %j", async (env) => {
+  test.each([{ ALLOW: `team/*' --host x '` }, { ALLOW: "team/*", REGISTRY: 'a" b' }])("rejects %j", async (env) => {
     standIns({ ...account, id: "" });
     expect(await setup(env)).toMatchObject({ exitCode: 2 });
   });
@@ -106,7 +106,7 @@ describe("post-receive", () => {
   rev-parse*) echo 111111111111 ;;
 esac`;
 
-  test("sends the branch's commit alone", async () => {
+  test("sends only the commit of the branch", async () => {
     standIns({ git, ssh: "cat >$SENT" });
     const zeros = "0".repeat(40);
     const lines = `${zeros} ${COMMIT} refs/heads/other\n${zeros} ${COMMIT} refs/heads/main\n${COMMIT} ${zeros} refs/heads/main\n`;

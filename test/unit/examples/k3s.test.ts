@@ -15,7 +15,7 @@ await makeStandIns({ "far/k3s": K3S });
 const send = async (script: string, image: string) =>
   await runNear([example(`k3s/${script}`), image], { NODE: "deploy@node.example.com" });
 
-/** The names that containerd gives to the images of an archive. */
+/** Returns the names that containerd gives to the images of an archive. */
 async function importedNames(): Promise<unknown> {
   const index = (await readTar(await readFile(at("imported.tar")))).get("index.json")?.toString() ?? "";
   const { manifests } = JSON.parse(index) as { manifests: { annotations: Record<string, string> }[] };
@@ -32,12 +32,12 @@ describe.each(["import.sh", "import-missing.sh"])("%s", (script) => {
     }
   });
 
-  test("fails when there is no such image", async () => {
+  test("fails if the image does not exist", async () => {
     expect((await send(script, "app:v3")).exitCode).not.toBe(0);
   });
 });
 
-test("import-missing.sh sends only layers that earlier images have not brought", async () => {
+test("import-missing.sh sends only layers that earlier images do not have", async () => {
   await rm(at("far/images"), { recursive: true, force: true });
   expect(await send("import-missing.sh", "app:v1")).toMatchObject({ exitCode: 0 });
   expect((await send("import-missing.sh", "app:v2")).stderr).toMatch(/pushed \S*app:v2: .* for 1 layer, 2 layers/);

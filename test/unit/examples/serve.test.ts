@@ -19,7 +19,7 @@ import { example } from "./stand-ins.ts";
 const read = (name: string): string => readFileSync(example(`serve/${name}`), "utf8");
 const page = readFileSync(join(import.meta.dirname, "../../../docs/serve.md"), "utf8");
 
-/** Reads words as `serve` does. */
+/** Parses words like `serve`. */
 function settingsOf(words: readonly string[], env: NodeJS.ProcessEnv = {}): ServeSettings {
   const parsed = parseWords<ServeOptions>(SERVE, words, () => {});
   if (parsed === undefined) throw new Error("no options");
@@ -32,7 +32,7 @@ describe("docker-over-ssh-serve.service", () => {
   const [, command = ""] = /^ExecStart=\S+\/docker-over-ssh serve ((?:.*\\\n)*.*)$/m.exec(unit) ?? [];
   const settings = settingsOf(command.replaceAll("\\\n", " ").trim().split(/\s+/));
 
-  test("has options that serve takes", () => {
+  test("has options that serve accepts", () => {
     expect(settings).toMatchObject({
       listen: { kind: "tcp", host: "127.0.0.1", port: 8080 },
       role: "both",
@@ -41,7 +41,7 @@ describe("docker-over-ssh-serve.service", () => {
     });
   });
 
-  test("gives the service the time of --grace, the credentials that it reads, and a folder to write to", () => {
+  test("gives the service the time of --grace, the credentials that it reads, and a writable folder", () => {
     expect(1000 * Number(/^TimeoutStopSec=(\d+)$/m.exec(unit)?.[1])).toBeGreaterThan(settings.grace);
     for (const file of [settings.keyFile, settings.webhookSecretFile])
       expect(unit).toContain(`\nLoadCredential=${file?.replace("%d/", "")}:/etc/docker-over-ssh-serve/`);
@@ -72,7 +72,7 @@ describe("compose.yaml", () => {
     settingsOf(command ?? [], environment),
   );
 
-  test("has options that serve takes, and one place for what server and workers share", () => {
+  test("has options that serve accepts, and one location for the data that the server and the workers share", () => {
     expect([ofServer?.role, ofWorker?.role]).toEqual(["api", "worker"]);
     expect(ofServer).toMatchObject({ redis: "redis://redis:6379", data: ofWorker?.data, keyFile: ofWorker?.keyFile });
     expect(worker.stop_grace_period).toBe("90s");
@@ -80,7 +80,7 @@ describe("compose.yaml", () => {
     expect(redis.command?.join(" ")).toContain("--appendonly yes --maxmemory-policy noeviction");
   });
 
-  test("mounts what it names, and declares what it mounts", () => {
+  test("mounts the files that it names, and declares the volumes that it mounts", () => {
     for (const { volumes: mounted = [], secrets: given = [], networks: joined } of Object.values(services)) {
       const named = mounted.map((volume) => volume.split(":")[0] ?? "").filter((name) => !/^[./]/.test(name));
       for (const name of named) expect(volumes).toHaveProperty([name]);
@@ -93,7 +93,7 @@ describe("compose.yaml", () => {
     }
   });
 
-  test("the workers use the engine's socket, and the proxy the server's, as the user that it belongs to", () => {
+  test("the workers use the engine's socket, and the proxy uses the server's socket, each as the owner of the socket", () => {
     const [socket = ""] = ofWorker?.engines ?? [];
     expect(engine.command).toContain(`--host=${socket}`);
     expect(engine.command).toContain("--group=1000");
@@ -111,13 +111,13 @@ describe("compose.yaml", () => {
     ]);
   });
 
-  test("the Dockerfile has the folders that are written to", () => {
+  test("the Dockerfile creates the folders to which the programs write", () => {
     const made = /mkdir (.*?) \\/.exec(read("Dockerfile"))?.[1]?.split(" ");
     expect(made).toEqual(expect.arrayContaining(["/data", "/cache", "/listen", "/engine"]));
   });
 });
 
-test("nginx.conf passes uploads and streams on at once, and not what clients say of their address", () => {
+test("nginx.conf passes uploads and streams on at once, and drops the addresses that clients claim", () => {
   const conf = read("nginx.conf");
   for (const line of [
     "proxy_request_buffering off;",
@@ -165,7 +165,7 @@ describe("build.yml", { skip: !hasPrograms }, () => {
     return execa("bash", ["-c", step?.run ?? ""], { cwd: folder, env, reject: false, stdin: "ignore", all: true });
   };
 
-  test("sends the commit, shows the log, and ends well", async () => {
+  test("sends the commit, shows the log, and succeeds", async () => {
     server.onAccepted = (build) => {
       server.log(build, "#1 FROM scratch", "#1 DONE");
       server.end(build, { state: "succeeded", digest: "sha256:abc" });
@@ -183,13 +183,13 @@ describe("build.yml", { skip: !hasPrograms }, () => {
     expect([...server.authorizations]).toEqual(["Bearer dos_secret"]);
   });
 
-  test("fails as the build does, with the reason", async () => {
+  test("fails with the reason if the build fails", async () => {
     server.onAccepted = (build) => server.end(build, { state: "failed", reason: { message: "step 2 failed" } });
     const { exitCode, all } = await start();
     expect([exitCode, all?.split("\n").at(-1)]).toEqual([1, "step 2 failed"]);
   });
 
-  test("shows why it was refused", async () => {
+  test("shows why the server rejected the build", async () => {
     server.hooks.push((request, response) => {
       request.resume();
       response.writeHead(403, { "content-type": "application/problem+json" }).end('{"detail": "not this name"}');
@@ -200,7 +200,7 @@ describe("build.yml", { skip: !hasPrograms }, () => {
     expect(all).toContain("not this name");
   });
 
-  test("a job that is cancelled cancels the build", async () => {
+  test("cancels the build if the job is cancelled", async () => {
     const running = start();
     server.onAccepted = (build) => server.log(build, "a");
     running.stdout.on("data", (text: Buffer) => void (text.toString().includes("a\n") && running.kill("SIGTERM")));
@@ -241,7 +241,7 @@ describe("docs/serve.md", () => {
     }
   });
 
-  test("its receiver of webhooks takes what is signed, and nothing else", async () => {
+  test("its receiver of webhooks accepts only signed requests", async () => {
     const [, code = ""] = /^```js\n([\s\S]*?)^```/m.exec(page) ?? [];
     const { isGenuine } = (await import(`data:text/javascript,${encodeURIComponent(code)}`)) as {
       isGenuine: (headers: Record<string, string>, body: Buffer, secret: string) => boolean;
@@ -250,7 +250,7 @@ describe("docs/serve.md", () => {
     const secret = `whsec_${key.toString("base64")}`;
     const body = Buffer.from('{"state":"succeeded"}');
     const at = Math.floor(Date.now() / 1000);
-    /** As Standard Webhooks 1.0.0 defines it */
+    /** The signature that Standard Webhooks 1.0.0 defines */
     const headers = (timestamp: number, signed = body): Record<string, string> => ({
       "webhook-id": "msg_1",
       "webhook-timestamp": String(timestamp),

@@ -8,15 +8,15 @@ export const example = (name: string): string => join(import.meta.dirname, "../.
 
 const DOCKER_OVER_SSH = `exec ${program.join(" ")}`;
 
-/** Shell code that notes the program and these words in a line of the file `calls`. */
+/** Returns shell code that writes the program and these words to a line of the file `calls`. */
 const note = (words: string): string => `echo "$(basename "$0") ${words}" >> ${at("calls")}`;
 
-/** What follows runs on the other side. */
+/** The code after this runs on the other side. */
 const GO_THERE = `cd ${at("far")}; export HOME=$PWD PATH=${at("far/bin")}:$PATH`;
 
-/** The programs where an example runs. */
+/** The programs on the side on which an example runs. */
 const NEAR: Record<string, string> = {
-  // `app:…` in the engine is that image in the layout, and what is pulled without --to goes there.
+  // `app:…` in the engine is the image of this name in the layout. A pull without --to writes to the layout.
   "docker-over-ssh": `
 verb=$1; shift
 engine=oci:\${ENGINE:-${at("near/images")}}
@@ -55,10 +55,10 @@ shift; ${DOCKER_OVER_SSH} pull --to oci:${at("far/images")} "$@"`,
 };
 
 /**
- * Makes the surroundings of an example of folders: `near`, where it runs, and `far`, to which ssh and kubectl lead. The engine of each is the layout
- * `images` in it. All other programs are stand-ins.
+ * Creates the environment of an example in folders: `near`, in which it runs, and `far`, to which ssh and kubectl connect. The engine of each is the
+ * layout `images` in it. All other programs are stand-ins.
  *
- * @param others shell code for further programs, by place and name: `far/k3s`
+ * @param others shell code for further programs, by side and name: `far/k3s`
  */
 export async function makeStandIns(others: Record<string, string> = {}): Promise<void> {
   const all = [
@@ -74,7 +74,7 @@ export async function makeStandIns(others: Record<string, string> = {}): Promise
   }
 }
 
-/** Runs a command in `near`, which is its home. */
+/** Runs a command in `near`, which is also its home. */
 export async function runNear(words: readonly string[], env: Record<string, string> = {}) {
   const [file = "", ...more] = words;
   const PATH = [at("near/bin"), process.env["PATH"]].join(delimiter);

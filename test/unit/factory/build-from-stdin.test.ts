@@ -21,7 +21,7 @@ let folder: string;
 beforeEach(() => (folder = mkdtempSync(join(tmpdir(), "dos-factory-"))));
 afterEach(() => rmSync(folder, { recursive: true }));
 
-/** What a run did, and what the engine was asked for. */
+/** A run with its output, and the calls that it makes to the engine. */
 class Run {
   readonly events: TransferEvent[] = [];
   readonly calls: string[] = [];
@@ -29,9 +29,9 @@ class Run {
   readonly gone = new AbortController();
   stdout = "";
   order: BuildOrder | undefined;
-  /** What the engine does with a build; by default it succeeds. */
+  /** The engine's behaviour in a build. By default, the build succeeds. */
   onBuild: (options: BuildOptions, context: BuildContext) => Promise<void> = async () => {};
-  /** The names in the engine */
+  /** The image names in the engine */
   readonly images = new Map<string, string>();
   pushFails = false;
 
@@ -97,7 +97,7 @@ class Run {
     };
   }
 
-  /** Where the context is. */
+  /** The spool folders, which contain the context. */
   get spools(): string[] {
     return readdirSync(join(folder, "docker-over-ssh")).filter((name) => name.startsWith("spool-"));
   }
@@ -111,7 +111,7 @@ const tree = (...entries: TestEntry[]): Promise<Buffer> => makeTar(entries);
 const dockerfile = await tree({ name: "Dockerfile", content: "FROM scratch\n" });
 
 describe("an archive", () => {
-  test("with a Dockerfile is built as it is, and reported", async () => {
+  test("with a Dockerfile is built unchanged, and the image is reported", async () => {
     const run = new Run();
     run.onBuild = async (options, context) => {
       expect(await contentOf(context, "Dockerfile")).toBe("FROM scratch\n");
@@ -146,7 +146,7 @@ describe("an archive", () => {
     expect(text).toMatch(/^FROM base:v1\n/);
   });
 
-  test("with --json is reported as an event alone", async () => {
+  test("with --json is reported only as an event", async () => {
     const run = new Run();
     await run.build(dockerfile, { printsReport: false });
     expect(run.stdout).toBe("");
@@ -154,9 +154,9 @@ describe("an archive", () => {
   });
 
   test.each<[string, Promise<Buffer> | Buffer, string]>([
-    ["is none", Buffer.from("hello"), "context-invalid"],
+    ["is not an archive", Buffer.from("hello"), "context-invalid"],
     ["has nothing to build", tree({ name: "README", content: "x" }), "not-buildable"],
-  ])("that %s is refused before anything is built", async (_, archive, code) => {
+  ])("that %s is rejected before anything is built", async (_, archive, code) => {
     const run = new Run();
     await expect(run.build(await archive)).rejects.toMatchObject({ code });
     expect(run.calls).toEqual([]);
@@ -165,7 +165,7 @@ describe("an archive", () => {
 });
 
 describe("after the build", () => {
-  test("the image is published under its name there, and the digest reported", async () => {
+  test("publishes the image under its name in the registry, and reports the digest", async () => {
     const run = new Run();
     await run.build(dockerfile, { published: parseReference("registry.example.com/team/app:v2") });
     expect(run.order?.names).toEqual(["team/app:v2", "registry.example.com/team/app:v2"]);
@@ -174,7 +174,7 @@ describe("after the build", () => {
     expect(run.stdout).toContain("digest: sha256:digest\n");
   });
 
-  test("a registry that refuses fails the run, and nothing is reported", async () => {
+  test("fails if the registry rejects the image, and reports nothing", async () => {
     const run = new Run();
     run.pushFails = true;
     const published = parseReference("registry.example.com/team/app:v2");
@@ -182,7 +182,7 @@ describe("after the build", () => {
     expect(run.stdout).toBe("");
   });
 
-  test("what lost its name to the image, what is old and the cache are removed", async () => {
+  test("removes the image that has lost its name, old images and the cache", async () => {
     const run = new Run();
     run.images.set("team/app:v2", "sha256:before");
     run.images.set("team/app:v1", "sha256:old");
@@ -191,7 +191,7 @@ describe("after the build", () => {
     expect(run.stdout).toContain("removed: team/app:v1\n");
   });
 
-  test("of a key, --keep removes only names that it may build", async () => {
+  test("--keep of a key removes only names that the key may build", async () => {
     const run = new Run();
     run.images.set("team/app:prod", "sha256:prod");
     run.images.set("team/app:v1", "sha256:old");
@@ -199,7 +199,7 @@ describe("after the build", () => {
     expect(run.calls).toEqual(["build", "remove team/app:v1"]);
   });
 
-  test("an image that a container uses stays", async () => {
+  test("does not remove an image that a container uses", async () => {
     const run = new Run();
     run.images.set("team/app:v2", "sha256:used");
     await run.build(dockerfile);
@@ -208,7 +208,7 @@ describe("after the build", () => {
   });
 });
 
-/** A build that lasts until it is aborted, or released. */
+/** A build that runs until it is aborted or released. */
 function lasting(run: Run): { begun: Promise<void>; release: () => void } {
   const begun = deferred<void>();
   const released = deferred<void>();
@@ -222,8 +222,8 @@ function lasting(run: Run): { begun: Promise<void>; release: () => void } {
   return { begun: begun.promise, release: () => released.resolve() };
 }
 
-describe("turns", () => {
-  test("builds of one name wait for each other, and say so", async () => {
+describe("the queue", () => {
+  test("builds of the same name wait for each other, and report it", async () => {
     const [first, second] = [new Run(), new Run()];
     const { begun, release } = lasting(first);
     const building = first.build(dockerfile);
@@ -243,7 +243,7 @@ describe("turns", () => {
     await waiting;
   });
 
-  test("builds of other names do not wait, unless --jobs says so", async () => {
+  test("builds of different names do not wait, unless --jobs limits them", async () => {
     const [first, second, third] = [new Run(), new Run(), new Run()];
     const { begun, release } = lasting(first);
     const building = first.build(dockerfile, { jobs: 1 });
@@ -258,7 +258,7 @@ describe("turns", () => {
     await waiting;
   });
 
-  test("no more archives than eight are unpacked at a time: the next one is not read before", async () => {
+  test("unpacks at most eight archives at a time, and does not read the next one before", async () => {
     const runs = Array.from({ length: 8 }, () => new Run());
     const builds = runs.map((run, index) => {
       const { begun, release } = lasting(run);
@@ -280,7 +280,7 @@ describe("turns", () => {
     await Promise.all(builds.map(({ done }) => done));
   });
 
-  test("the latest ends a build that runs", async () => {
+  test("--latest ends a running build", async () => {
     const [first, second] = [new Run(), new Run()];
     const { begun } = lasting(first);
     const building = first.build(dockerfile);
@@ -292,8 +292,8 @@ describe("turns", () => {
   });
 });
 
-describe("a build ends", () => {
-  test("when its client has gone", async () => {
+describe("ends a build", () => {
+  test("when its client disconnects", async () => {
     const run = new Run();
     const { begun } = lasting(run);
     const building = run.build(dockerfile);
@@ -303,7 +303,7 @@ describe("a build ends", () => {
     expect(run.spools).toEqual([]);
   });
 
-  test("when its time is over", async () => {
+  test("when its time limit is reached", async () => {
     const run = new Run();
     lasting(run);
     await expect(run.build(dockerfile, { maxTime: 50 })).rejects.toMatchObject({
@@ -312,7 +312,7 @@ describe("a build ends", () => {
     });
   });
 
-  test("while it waits, when its client has gone", async () => {
+  test("that waits, when its client disconnects", async () => {
     const [first, second] = [new Run(), new Run()];
     const { begun, release } = lasting(first);
     const building = first.build(dockerfile);

@@ -1,12 +1,12 @@
 import type { BuildContext, ContextEntry } from "../../../src/build-context/build-context.ts";
 
-/** A file of a fake context by its path: its content, a link, or null for a folder. */
+/** The files of a fake context by path: the content, a link, or null for a folder. */
 export type FakeFiles = Record<
   string,
   string | null | { link?: string; hardLink?: string; content?: string; mode?: number }
 >;
 
-/** A context of these files, in their order. */
+/** Returns a context of these files, in their order. */
 export function fakeContext(files: FakeFiles): BuildContext & { isClosed: () => boolean } {
   let isClosed = false;
   const contents = new Map<string, string>();

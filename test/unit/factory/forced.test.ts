@@ -41,15 +41,18 @@ describe("names that a key may build", () => {
     expect(() => readName(`app@${digest}`)).toThrow(/has a digest/);
   });
 
-  test("a refusal names the name in full, and no pattern", () => {
+  test("are printed in full in a refusal, without the pattern", () => {
     expect(() => refuseName(readName("other/app"), [parseNamePattern("team/*")])).toThrow(
       "this key may not build docker.io/other/app:latest",
     );
   });
 
-  test.each(["", "team/(a|b)", "a".repeat(400), "team/[ab]", "team/a b"])("%j is no pattern", (pattern) => {
-    expect(() => parseNamePattern(pattern)).toThrow(/is not a pattern of names/);
-  });
+  test.each(["", "team/(a|b)", "a".repeat(400), "team/[ab]", "team/a b"])(
+    "cannot be described by the pattern %j",
+    (pattern) => {
+      expect(() => parseNamePattern(pattern)).toThrow(/is not a pattern of names/);
+    },
+  );
 });
 
 test.each([
@@ -60,7 +63,7 @@ test.each([
   expect(fullName(publishedName(parseReference(name), to))).toBe(published);
 });
 
-test("a name that is too long in the registry is refused, and no bug", () => {
+test("rejects a name that is too long in the registry, without an internal error", () => {
   const long = parseReference(`team/${"a".repeat(235)}`);
   expect(() => publishedName(long, "registry.longer.example.com")).toThrow(
     expect.objectContaining({
@@ -70,13 +73,13 @@ test("a name that is too long in the registry is refused, and no bug", () => {
   );
 });
 
-test("a name of another registry is not published", () => {
+test("does not publish a name of another registry", () => {
   expect(() => publishedName(parseReference("other.example.com/app"), "registry.example.com")).toThrow(
     "other.example.com/app belongs to another registry than --push registry.example.com",
   );
 });
 
-/** Parses what stands in authorized_keys, with the command of the client. */
+/** Parses the command in authorized_keys, with the command of the client. */
 async function forced(command: string | undefined, ...more: string[]): Promise<FactoryRequest> {
   const argv = [
     "node",
@@ -98,7 +101,7 @@ async function forced(command: string | undefined, ...more: string[]): Promise<F
   return (parsed.job as unknown as { request: FactoryRequest }).request;
 }
 
-describe("a forced command takes", () => {
+describe("a forced command accepts", () => {
   test.each([
     "team/app:v2",
     "docker-over-ssh build --stdin team/app:v2",
@@ -128,7 +131,7 @@ describe("a forced command takes", () => {
   });
 });
 
-describe("attempts to get out are refused with one sentence", () => {
+describe("rejects an escape attempt with one sentence:", () => {
   const digest = `sha256:${"0".repeat(64)}`;
   test.each([
     ["no command", undefined],
@@ -182,14 +185,14 @@ describe("attempts to get out are refused with one sentence", () => {
     });
   });
 
-  test("the key's own options cannot be changed", async () => {
+  test("the client cannot change the options of the key", async () => {
     expect(await forced("team/app --target evil --strip 3", "--target", "good", "--strip", "0")).toMatchObject({
       order: { target: "good" },
       strip: 0,
     });
   });
 
-  test("without a pattern nothing is allowed", async () => {
+  test("without a pattern, nothing is allowed", async () => {
     const argv = ["node", "docker-over-ssh", "build", "--forced"];
     const write = { out: () => {}, err: () => {} };
     await expect(parseCommandLine(argv, { SSH_ORIGINAL_COMMAND: "app" }, write)).rejects.toMatchObject({

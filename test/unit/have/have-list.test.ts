@@ -25,7 +25,7 @@ const containerd = (absent: string[] = []) =>
     isPresent: (diffId) => !absent.includes(diffId),
   });
 
-test("layers that images share are listed once, and the schema describes the list", () => {
+test("lists shared layers once, and the schema describes the list", () => {
   expect(list.layers.map(({ diffId, on }) => [diffId, on])).toEqual([
     [base, undefined],
     [libs, 0],
@@ -44,7 +44,7 @@ test("layers that images share are listed once, and the schema describes the lis
   expect(isInHaveSchema({ ...list, version: 2 })).toBe(false);
 });
 
-test("a thousand images with twenty layers, half of them shared, take some megabytes at most", () => {
+test("a list of a thousand images with twenty layers, half of them shared, takes a few megabytes at most", () => {
   const many = Array.from({ length: 1000 }, (_, image) => ({
     names: [`app:${image}`],
     platform,
@@ -55,7 +55,7 @@ test("a thousand images with twenty layers, half of them shared, take some megab
   expect(parseHaveList(bytes).layers).toHaveLength(10_010);
 });
 
-describe("what is missing there", () => {
+describe("finds the layers that are missing in", () => {
   test.each<[string, string[], string[]]>([
     ["another top", [base, libs, app2], [app2]],
     ["the same image", [base, libs, app1], []],
@@ -64,13 +64,13 @@ describe("what is missing there", () => {
     ["a layer twice", [base, libs, app2, libs, app2], [app2, libs]],
   ])("a classic store: %s", (_, diffIds, missing) => expect(layersMissingInList(list, diffIds)).toEqual(missing));
 
-  test("a containerd store: each layer whose blob is there", () => {
+  test("a containerd store: each layer whose blob is missing", () => {
     expect(layersMissingInList(containerd(), [app2, libs, app1])).toEqual([app2]);
     expect(layersMissingInList(containerd([libs]), [app2, libs, app1])).toEqual([app2, libs]);
   });
 });
 
-test("the images of the repository are the most similar ones, then those that share most layers", () => {
+test("sorts similar images: first those of the repository, then those that share most layers", () => {
   const names = (image: string, diffIds: string[]): string[] =>
     similarImagesInList(list, parseReference(image), diffIds).map(({ name }) => name);
   expect(names("other:v2", [base, libs, app1])).toEqual(["other:v1", "app:v1"]);
@@ -79,7 +79,7 @@ test("the images of the repository are the most similar ones, then those that sh
   expect(names("docker.io/library/app:v2", [app2])).toEqual(["app:v1"]);
 });
 
-test("a table for people", () => {
+test("prints a table for people", () => {
   expect(listTable(list)).toBe(`Docker 28.5.2 (classic store, linux/amd64), 12.3 GB free: 3 images, 4 layers
 app:v1      linux/amd64  3 layers
 app:latest  linux/amd64  3 layers
@@ -88,7 +88,7 @@ nothing:v1  linux/amd64  0 layers
 `);
 });
 
-describe("a hostile list is refused", () => {
+describe("rejects a hostile list:", () => {
   const { layers, images: named } = list;
   const deep = Array.from({ length: 1001 }, (_, on) => ({ diffId: base, ...(on > 0 && { on: on - 1 }) }));
   test.each<[string, unknown]>([

@@ -1,4 +1,4 @@
-/** Hostile layers in an archive. The sender or the receiver refuses them. */
+/** Hostile layers in an archive. The sender or the receiver rejects them. */
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { MEDIA_TYPE } from "../../../src/image/manifest.ts";

@@ -1,4 +1,4 @@
-/** Secrets that neither the remote side nor a log of the command line may learn; and output to a closed reader. */
+/** Secrets that must not reach the remote side or a log of the command line, and output to a closed reader. */
 import { join } from "node:path";
 import { execa } from "execa";
 import { expect, test } from "vitest";
@@ -12,13 +12,13 @@ import { folder, program, makeWorkspace } from "./run-program.ts";
 
 await writeTree(join(folder, "image"), layoutOf([{ image: await makeImage([3000]), ref: "v1" }]));
 
-/** Sends its hello, and copies all that it receives to its stderr. */
+/** A remote side that sends its hello, and copies its input to its stderr. */
 const ECHO = `
 process.stdout.write(${JSON.stringify(MAGIC_LINE + JSON.stringify(hello("receiver")))} + "\\n");
 process.stdin.once("data", (chunk) => { console.error("received " + chunk.toString("latin1").split("\\n").slice(0, 2).join(" ")); process.exit(1); });
 `;
 
-test("the remote side learns the image's name, and not its path; a log contains no password", async () => {
+test("the remote side gets the name of the image, but not its path; a log contains no password", async () => {
   const { run } = await makeWorkspace();
   const remote = ["env", "PASSWORD=hunter2", process.execPath, "-e", ECHO];
   const { stderr } = await run("push", "--verbose", `oci:${join(folder, "image")}:v1`, ...remote);
@@ -30,7 +30,7 @@ test("the remote side learns the image's name, and not its path; a log contains 
   expect(stderr).not.toContain("hunter2");
 });
 
-test("the remote side does not learn the path from a failure of this side", async () => {
+test("the remote side does not get the path in a failure of this side", async () => {
   const { run, socket } = await makeWorkspace();
   await using remote = await playRemoteSide(socket, "receiver", async (tunnel) => {
     await tunnel.send({ type: "ask", image: "app:v1", run: newRunId(), platform: "linux/arm64" });

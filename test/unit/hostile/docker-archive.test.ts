@@ -1,4 +1,4 @@
-/** A hostile docker archive. The sender refuses it before it starts the remote command. */
+/** A hostile docker archive. The sender rejects it before it starts the remote command. */
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { configFor, dockerManifest } from "../image/make-image.ts";

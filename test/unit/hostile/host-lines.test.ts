@@ -1,4 +1,4 @@
-/** A host that writes lines of the remote script which the script would not write, and asks for passwords. */
+/** A hostile host, which writes marker lines that the remote script would not write, and asks for passwords. */
 import { execPath } from "node:process";
 import { beforeEach, expect, test, vi } from "vitest";
 import { readConnection } from "../../../src/commands/options/read-connection.ts";
@@ -18,7 +18,7 @@ interface HostOptions {
   asksPassword?: boolean;
 }
 
-/** Runs a host that writes this, and reads its stdin to the end. Returns what becomes of it, and what it was sent beside the bundle. */
+/** Runs a host that writes this and reads its stdin to the end. Returns the outcome, the requested images and the shown lines. */
 async function host(code: string, { programs = ["installed", "node", "engine"], asksPassword = false }: HostOptions) {
   const shown: string[] = [];
   const output = outputTo((event) => void (event.type === "remote" && shown.push(event.line)));
@@ -52,20 +52,20 @@ const lines = (...written: string[]): string =>
 
 test.each<[string, RemoteProgram[], string[]]>([
   ["a program that does not exist", ["node"], ["try perl /usr/bin/perl"]],
-  ["a program that is not to be tried", ["engine"], ["try installed /bin/docker-over-ssh"]],
-  ["an engine that is not to be used", ["node"], ["engine docker 1.48"]],
+  ["a program that may not be tried", ["engine"], ["try installed /bin/docker-over-ssh"]],
+  ["an engine that may not be used", ["node"], ["engine docker 1.48"]],
   ["the bundle before a program is tried", ["node"], ["send"]],
   ["the bundle for a program of its own", ["node"], ["try node-sent /tmp/node", "send"]],
   ["the bundle twice", ["node"], ["try node /bin/node", "send", "send"]],
-  ["an image where no container is to be tried", ["node"], ["image linux/amd64 node:24"]],
+  ["an image although no container may be tried", ["node"], ["image linux/amd64 node:24"]],
   ["an image twice", ["container"], ["image linux/amd64 node:24", "image linux/amd64 node:24"]],
   ["time for an image twice", ["container"], ["pull node:24", "pull node:24"]],
-  ["Node where none is to be sent", ["node"], ["system Linux x86_64 64 glibc 2.36"]],
-  ["the bytes of Node where none is to be sent", ["node"], ["send-node"]],
+  ["Node although it may not be sent", ["node"], ["system Linux x86_64 64 glibc 2.36"]],
+  ["the bytes of Node although it may not be sent", ["node"], ["send-node"]],
   ["Node twice", ["node-sent"], ["system Linux x86_64 64 musl", "system Linux aarch64 64 musl"]],
   ["the bytes of Node twice", ["node-sent"], ["send-node", "send-node"]],
   ["a line of its own", ["node"], [`format ${"x".repeat(5000)}`]],
-])("it asks for %s", async (_, programs, written) => {
+])("rejects a host that requests %s", async (_, programs, written) => {
   const { started, images } = await host(lines(...written), { programs });
   expect(started).toMatchObject({ code: "remote-not-a-tunnel" });
   expect((started as Error).message).toContain("does not write at this point: ");
@@ -73,7 +73,7 @@ test.each<[string, RemoteProgram[], string[]]>([
   expect(images.length).toBeLessThanOrEqual(1);
 });
 
-test("another Node gets the bundle where the first one is passed over", async () => {
+test("sends the bundle to another Node after the first one is passed over", async () => {
   const written = ["try node /a", "send", "pass node damaged", "try node /b", "send", "run sent"];
   const { started } = await host(lines(...written), { programs: ["node"] });
   expect(started).toEqual({ kind: "tunnel", program: "node" });
@@ -82,14 +82,14 @@ test("another Node gets the bundle where the first one is passed over", async ()
 const question = `process.stderr.write("${SUDO_PROMPT}\\n");`;
 const podman = lines("engine podman");
 
-test("it asks for a password that nobody has offered: the question is a line like any other", async () => {
+test("treats a question for a password as an ordinary line if no password has been offered", async () => {
   const { started, shown } = await host(`${question} process.stderr.write("end\\n", () => { ${podman} })`, {});
   expect(started).toEqual({ kind: "engine", program: "podman" });
   await vi.waitFor(() => expect(shown).toEqual([SUDO_PROMPT, "end"]));
   expect(askPassword).not.toHaveBeenCalled();
 });
 
-test("it asks for sudo's password a fourth time", async () => {
+test("does not answer a fourth question for sudo's password", async () => {
   const third = `${question} process.stderr.write("end\\n", () => { ${podman} });`;
   const again = `let asked = 1; process.stdin.on("data", () => { if (asked++ < 3) { ${question} } else { ${third} } });`;
   const { started, shown } = await host(`${again} ${question}`, { asksPassword: true });
@@ -98,7 +98,7 @@ test("it asks for sudo's password a fourth time", async () => {
   expect(askPassword).toHaveBeenCalledTimes(3);
 });
 
-test("it asks for sudo's password when the remote side has started", async () => {
+test("does not answer a question for sudo's password after the remote side has started", async () => {
   const started = lines("try node /bin/node", "send", "run sent");
   const { shown } = await host(`process.stdin.on("end", () => { ${question} }); ${started}`, { asksPassword: true });
   expect(shown).toEqual([SUDO_PROMPT]);

@@ -1,4 +1,4 @@
-/** Docker archives and OCI layouts to change for an attack, and their files. */
+/** Docker archives and OCI layouts, and their files, which a test changes for an attack. */
 import { open, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { digestOf, hexOf } from "../../../src/image/digest.ts";
@@ -13,7 +13,7 @@ export const image = await makeImage([3000, 70_000]);
 export const other = await makeImage([50, 600]);
 export const saved = await savePodman(image);
 export const layout = layoutOf([{ image, ref: "v1" }]);
-/** Of the layout. */
+/** The files of the layout. */
 export const { manifest, descriptors } = ociBlobs(image, gzipped);
 export const configName = `${hexOf(digestOf(image.config))}.json`;
 export const layerNames = image.diffIds.map((diffId) => `${hexOf(diffId)}.tar`);
@@ -39,7 +39,7 @@ export function withManifest(
   return [...without(layout, "index.json"), ...added, index([descriptor])];
 }
 
-/** Returns a layout with one layer stored so; everything but its diff ID is right. */
+/** Returns a layout with one layer in this stored form. Everything except its diff ID is correct. */
 export function withStoredLayer(pack: Pack): TestEntry[] {
   const packed = pack(image.layers[1] ?? Buffer.alloc(0));
   const one = { mediaType: packed.mediaType, digest: digestOf(packed.blob), size: packed.blob.length };
@@ -61,7 +61,7 @@ export async function layoutFolder(entries: TestEntry[]): Promise<string> {
   return path;
 }
 
-/** Writes a tar whose first file has 1 GB: a hole, which takes no disk space. */
+/** Writes a tar whose first file is a hole of 1 GB, which takes no disk space. */
 export async function hugeFirst(entries: TestEntry[]): Promise<string> {
   const [head = { name: "" }, ...rest] = entries;
   const header = forgeSize((await makeTar([{ name: head.name, content: "x" }])).subarray(0, 512), 0, GB);
@@ -73,7 +73,7 @@ export async function hugeFirst(entries: TestEntry[]): Promise<string> {
   return path;
 }
 
-/** Pushes to a command that is no docker-over-ssh: the archive is refused before it is started. */
+/** Pushes to a command that is not docker-over-ssh, because the archive is rejected before the command is started. */
 export async function push(source: string): Promise<object> {
   const { run } = await makeWorkspace();
   return outcome(await run("push", source, "true"));

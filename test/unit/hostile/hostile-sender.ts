@@ -9,7 +9,7 @@ import { gzipped, type Pack, type TestImage } from "../image/make-image.ts";
 import { playRemoteSide } from "./remote-side.ts";
 import { makeWorkspace, type ProgramRun } from "./run-program.ts";
 
-/** The kind of content that a request asks for. */
+/** Returns the kind of content that a request asks for. */
 type Kind = "manifest" | "config" | "layer";
 type Answer = (response: ServerResponse, honest: Buffer, request: IncomingMessage) => void;
 interface Layer extends Descriptor {
@@ -18,7 +18,7 @@ interface Layer extends Descriptor {
 
 /** How a sender deviates from an honest one. */
 export interface Attack {
-  /** How layers are stored, and their media type. */
+  /** The stored form of layers, and their media type. */
   pack?: Pack;
   /** Fields of its messages. */
   about?: object;
@@ -30,7 +30,7 @@ export interface Attack {
   configDescriptor?: object;
   /** Returns the manifest to send instead of the honest one. */
   manifest?: (manifest: { layers: Descriptor[] }) => unknown;
-  /** The registry's responses. */
+  /** The responses of its registry. */
   answer?: Partial<Record<Kind, Answer>>;
   /** Answers a connection instead of HTTP. */
   connection?: (stream: Duplex) => void;
@@ -38,7 +38,7 @@ export interface Attack {
   options?: string[];
 }
 
-/** `announcing`: as this program sends, the manifest last. `registry`: the receiver requests the manifest first. */
+/** `announcing`: announces layers like this program, with the manifest last. `registry`: the receiver requests the manifest first. */
 export type Manner = "announcing" | "registry";
 
 /** Pulls from a hostile sender, with the real program. */
@@ -103,7 +103,7 @@ async function send(tunnel: Tunnel, image: TestImage, attack: Attack, manner: Ma
   await tunnel.result();
 }
 
-/** An endless body. */
+/** Sends an endless body. */
 export const endless: Answer = (response) => {
   const chunk = Buffer.alloc(65_536, " ");
   function* flood(): Generator<Buffer> {
@@ -117,7 +117,7 @@ export const status =
   (response) =>
     void response.writeHead(code, headers).end("a page of text");
 
-/** The same response to all requests. */
+/** Sends the same response to all requests. */
 export const always = (answer: Answer): Partial<Record<Kind, Answer>> => ({
   manifest: answer,
   config: answer,
@@ -129,14 +129,14 @@ export const bytes =
   (response) =>
     void response.end(content);
 
-/** Half of the announced body. */
+/** Sends half of the announced body. */
 export const cutOff: Answer = (response, honest) => {
   response.writeHead(200, { "content-length": honest.length });
-  // Ends the connection without destroying it, so that even a slow receiver gets the beginning.
+  // This ends the connection without destroying it, so that even a slow receiver gets the beginning.
   response.write(honest.subarray(0, honest.length / 2), () => response.socket?.end());
 };
 
-/** A packed body, as this program sends it. */
+/** Returns a packed body in the format of this program. */
 export const inBlocks =
   (...parts: Buffer[]): Answer =>
   (response) =>

@@ -19,7 +19,7 @@ describe.concurrent("a sender", () => {
   test.each([
     ["of blobs that the manifests do not name", { diffIds: diffIds.slice(1), index }],
     ["of a manifest that the index does not name", { diffIds, index: { ...index, manifests: [text(root)] } }],
-    ["of no index", { diffIds, index: { root: 7, manifests: [] } }],
+    ["of an invalid index", { diffIds, index: { root: 7, manifests: [] } }],
     ["of null in place of an index", { diffIds, index: null }],
   ])("%s breaks the protocol", async (_, about) => {
     const { exitCode, stderr, changed } = await pullFrom(image, { about });

@@ -1,4 +1,4 @@
-/** `pull --max-size`: its values, what counts against it, and its error. */
+/** `pull --max-size`: its values, the sizes that it limits, and its error. */
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { parseCommandLine } from "../../../src/cli.ts";
@@ -49,7 +49,7 @@ describe("sizes", () => {
     },
   );
 
-  test("not with --via pull, and not for a push", async () => {
+  test("are rejected with --via pull, and for a push", async () => {
     const { run } = await makeWorkspace();
     expect(outcome(await run("pull", "--via", "pull", "--max-size", "1g", "app", "true"))).toEqual(
       refused(2, /--max-size cannot be enforced/),
@@ -78,14 +78,14 @@ async function pull(run: Run, name: string, limit: number | string, to = "oci:ta
   );
 }
 
-describe.concurrent("the missing layers' total uncompressed size counts", () => {
+describe.concurrent("limits the total uncompressed size of the missing layers:", () => {
   test.each<[string, string, number | string, string?]>([
     ["a small image", "image", "1g"],
     ["as much as is allowed", "image", all],
     ["as much, of plain layers", "plain", all],
     ["a layer that occurs twice in the image, once", "twice", twice.layers[0]?.length ?? 0],
     ["into a file", "image", all, "docker-archive:app.tar"],
-  ])("accepted: %s", async (_, name, limit, to) => {
+  ])("accepts %s", async (_, name, limit, to) => {
     const { run } = await makeWorkspace();
     const { exitCode, stderr } = await pull(run, name, limit, to);
     expect(stderr).toContain("pulled app:v1");
@@ -98,20 +98,20 @@ describe.concurrent("the missing layers' total uncompressed size counts", () => 
     ["two layers together", "image", top],
     ["nothing is allowed", "lower", 0],
     ["into a file", "image", all - 1, "docker-archive:app.tar"],
-  ])("refused: %s", async (_, name, limit, to) => {
+  ])("rejects %s", async (_, name, limit, to) => {
     const { run } = await makeWorkspace();
     const message = new RegExp(`refuses this image: its layers are larger than the ${limit} bytes .*\\n.*--max-size`);
     expect(outcome(await pull(run, name, limit, to))).toEqual(refused(13, message));
   });
 
-  test("present layers do not count", async () => {
+  test("does not count present layers", async () => {
     const { run } = await makeWorkspace();
     expect((await pull(run, "lower", lowest)).exitCode).toBe(0);
     expect(outcome(await pull(run, "image", top - 1))).toEqual(refused(13, /larger than/));
     expect(await pull(run, "image", top)).toMatchObject({ exitCode: 0 });
   });
 
-  test("a sender that is the initiator reports it too", async () => {
+  test("a sender that is the initiator also reports the error", async () => {
     const { run } = await makeWorkspace();
     const line = ["pull", "--max-size", "1k", "--to", "oci:target", "app:v1"];
     const ended = await run("push", `oci:${join(folder, "image")}`, ...program, ...line);

@@ -1,4 +1,4 @@
-/** A hostile OCI layout. The sender refuses it before it starts the remote command. */
+/** A hostile OCI layout. The sender rejects it before it starts the remote command. */
 import { rename, rm, symlink, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -26,12 +26,12 @@ import {
 } from "./hostile-archives.ts";
 import { refused } from "./run-program.ts";
 
-/** The digest of no blob. */
+/** A digest that no blob has. */
 const fakeDigest = `sha256:${"0".repeat(64)}`;
 const selfIndex = Buffer.from(
   JSON.stringify({ manifests: [{ mediaType: MEDIA_TYPE.ociIndex, digest: fakeDigest, size: 149 }] }),
 );
-/** Indexes within each other, the innermost first. */
+/** Nested indexes, the innermost first. */
 let outermost = Buffer.from(JSON.stringify({ manifests: [manifest.descriptor] }));
 const levels = [outermost];
 const indexOf = (bytes: Buffer) => ({ mediaType: MEDIA_TYPE.ociIndex, digest: digestOf(bytes), size: bytes.length });

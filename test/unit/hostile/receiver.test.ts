@@ -1,4 +1,4 @@
-/** A hostile receiver. It gets nothing but the image, and leaves no file behind. */
+/** A hostile receiver. It receives only the image, and leaves no file behind. */
 import { Agent, request } from "node:http";
 import { text } from "node:stream/consumers";
 import { once } from "node:events";
@@ -60,7 +60,7 @@ async function fetchFrom(
   agent.createConnection = () => asSocket(tunnel.connect("registry"));
   const outgoing = request({ host: "registry", path, method, headers, agent });
   outgoing.end();
-  outgoing.on("error", () => {}); // when the tunnel ends
+  outgoing.on("error", () => {}); // the tunnel may end
   const [response] = (await once(outgoing, "response")) as [IncomingMessage];
   return [response.statusCode ?? 0, await text(response)];
 }
@@ -100,7 +100,7 @@ describe.concurrent("a receiver that breaks the protocol", () => {
   );
 });
 
-test("requests for anything else are refused", async () => {
+test("gets no answer to requests for anything else", async () => {
   const responses: [string, number, string][] = [];
   const ended = await pushTo({
     async afterOffer(tunnel, { repository, credentials }) {

@@ -62,16 +62,16 @@ async function* zeros(): AsyncGenerator<Buffer> {
   yield* encodeRecipe(cutTar(Readable.from(Array.from({ length: 90 }, () => Buffer.alloc(MB - (MB % 512))))));
 }
 
-test("a rebuilt layer with a wrong digest leaves no file when the link breaks, and ends the delta transfer", async () => {
+test("a rebuilt layer with a wrong digest leaves no file if the link breaks, and ends the transfer by delta", async () => {
   const { exitCode, changed, recipes, peak } = await pull(zeros, ["--max-size", "100m"], async (untilRequested) => {
-    await untilRequested(/\/blobs\/sha256:(?!0000)/); // the layer is requested whole
+    await untilRequested(/\/blobs\/sha256:(?!0000)/); // the request for the whole layer
   });
   expect({ exitCode, changed, recipes }).toEqual({ exitCode: expect.any(Number) as number, changed: [], recipes: 1 });
   expect(exitCode).not.toBe(0);
   expect(peak).toBeLessThan(MAX_MEMORY);
 });
 
-test("a recipe with the maximum of pieces takes little memory", async () => {
+test("a recipe with the maximum number of pieces takes little memory", async () => {
   async function* segments(): AsyncGenerator<Segment[]> {
     for (let at = 0; at < MAX_PIECES; at += 4096) {
       yield Array.from({ length: 4096 }, (_, index): Segment => {

@@ -16,7 +16,7 @@ const indexNaming = (digest: string): Buffer =>
       { mediaType: MEDIA_TYPE.ociIndex, digest, size: 300, platform: { os: "linux", architecture: "amd64" } },
     ],
   });
-/** First an index that names itself, with a wrong digest; then indexes within each other. */
+/** Answers first with an index that names itself, with a wrong digest, and then with nested indexes. */
 const indexes: Buffer[] = [indexNaming(`sha256:${"0".repeat(64)}`)];
 for (let level = 0; level < 10; level++) indexes.push(indexNaming(digestOf(indexes.at(-1) ?? "")));
 
@@ -120,8 +120,8 @@ const configs: Row[] = [
     12,
     /registry sent invalid content: the blob sha256:/,
   ],
-  ["a wrong size, too small", { configDescriptor: { size: 5 } }, 12, /registry sent invalid content/],
-  ["a wrong size, too large", { configDescriptor: { size: 5000 } }, 12, /registry sent invalid content: the blob/],
+  ["a size that is less than its own", { configDescriptor: { size: 5 } }, 12, /registry sent invalid content/],
+  ["a size that exceeds its own", { configDescriptor: { size: 5000 } }, 12, /registry sent invalid content: the blob/],
   ["no JSON", { config: Buffer.from("{") }, 12, /its config is not JSON/],
   [
     "no platform",

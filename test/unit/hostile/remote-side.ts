@@ -5,14 +5,14 @@ import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
 import { StdioTransport } from "../../../src/stdio-tunnel/transport.ts";
 import { openEnd } from "../../fixtures/remote/open-end.ts";
 
-/** A remote command that leads to a socket of this process, so that attacks can be functions. */
+/** A remote command that connects to a socket of this process, so that attacks can be functions. */
 const BRIDGE = [
   `const socket = require("node:net").connect(process.argv[1])`,
   `for (const end of [socket, process.stdout]) end.on("error", () => process.exit())`,
   `process.stdin.pipe(socket).pipe(process.stdout)`,
 ].join("; ");
 
-/** The remote side of a transfer, played by the test. */
+/** The remote side of a transfer, which the test plays. */
 export interface RemoteSide extends AsyncDisposable {
   /** The remote command. */
   command: string[];
@@ -20,7 +20,7 @@ export interface RemoteSide extends AsyncDisposable {
   reported: Promise<Failure>;
 }
 
-/** Plays one side of a transfer behind a remote command: `play` decides what it sends through a real tunnel. */
+/** Plays one side of a transfer behind a remote command. `play` sends messages through a real tunnel. */
 export async function playRemoteSide(
   socket: string,
   role: Role,

@@ -7,19 +7,19 @@ import { digestOf } from "../../../src/image/digest.ts";
 import { makeImage, savePodman } from "../image/make-image.ts";
 import { layoutOf, writeTar, writeTree } from "../command-line/images.ts";
 
-/** A folder for the test file that imports this; removed after its last test. */
+/** A folder for the test file that imports this module. It is removed after the last test. */
 export const folder = await mkdtemp(join(tmpdir(), "hostile-"));
 afterAll(async () => await rm(folder, { recursive: true }));
 
-/** The built program, as the first words of a command. */
+/** The first words of a command line that runs the built program. */
 export const program = [process.execPath, join(import.meta.dirname, "../../../bin/docker-over-ssh.js")];
 
 /** The image in every target, which must stay unchanged. */
 const oldImage = await makeImage([400]);
 
 /**
- * For `node --import`: writes a process's peak memory, in kB, to a file when it ends. VmHWM where there is /proc: maxRSS includes the memory
- * of the process that it was forked from, here the test's.
+ * For `node --import`: writes the peak memory of a process, in kB, to a file when the process ends. Uses VmHWM if /proc exists, because maxRSS
+ * includes the memory of the process from which it was forked, in this case the test.
  */
 const PEAK = `
 import { readFileSync, writeFileSync } from "node:fs";
@@ -32,19 +32,19 @@ process.on("exit", () => {
 });`;
 const NODE_OPTIONS = `--import=data:text/javascript,${encodeURIComponent(PEAK)}`;
 
-/** MB of memory that a process must stay below, whatever an attack announces or sends. */
+/** The upper limit for the memory of a process in MB, whatever an attack announces or sends. */
 export const MAX_MEMORY = 200;
 
 export interface ProgramRun {
   exitCode: number | undefined;
   stderr: string;
-  /** Peak memory of all processes, in MB. */
+  /** The peak memory of all processes, in MB. */
   peak: number;
-  /** Files and folders that have changed: in targets, the cache folder and the folder for temporary files. */
+  /** The files and folders that have changed in targets, the cache folder and the folder for temporary files. */
   changed: string[];
 }
 
-/** Makes a working folder with an old layout `target`, old archives `app.tar` and `oci.tar`, and an empty cache folder. */
+/** Creates a working folder with an old layout `target`, old archives `app.tar` and `oci.tar`, and an empty cache folder. */
 export async function makeWorkspace(): Promise<{ run: (...args: string[]) => Promise<ProgramRun>; socket: string }> {
   const base = await mkdtemp(join(folder, "run-"));
   const [work, peaks] = [join(base, "work"), join(base, "peaks")];
@@ -92,19 +92,19 @@ export function outcome({ exitCode, stderr, peak, changed }: ProgramRun): object
   // The three parts of an error message.
   const hasAllParts = /^docker-over-ssh: .+\n {2}expected: .+\n {2}to do: {4}.+/m.test(stderr);
   const isModest = peak > 0 && peak < MAX_MEMORY ? true : `${peak} MB`;
-  // After a broken link or an invalid message, the resume cache keeps partial layers for the next run.
+  // After a broken link or an invalid message, the resume cache contains partial layers for the next run.
   const isPartialLayer = (path: string): boolean => [1, 10].includes(exitCode ?? 0) && path.startsWith(RESUME_CACHE);
   const others = changed.filter((path) => !isPartialLayer(path));
   return { exitCode, stderr, isClear: hasAllParts && !stderr.includes("undefined"), isModest, changed: others };
 }
 
-/** The outcome of a run that fails with this status and message; no file has changed, and little memory was used. */
+/** The outcome of a run that fails with this status and message, has changed no file, and has used little memory. */
 export function refused(exitCode: number, message: RegExp): object {
   const stderr = expect.stringMatching(message) as string;
   return { exitCode, stderr, isClear: true, isModest: true, changed: [] };
 }
 
-/** Returns the digest of every file by its path, and every folder. */
+/** Returns all folders, and the digest of every file by its path. */
 async function stateOf(path: string): Promise<Map<string, string>> {
   const entries = await readdir(path, { recursive: true, withFileTypes: true });
   const described = entries.map(async (entry): Promise<[string, string]> => {

@@ -44,7 +44,7 @@ test.each<[string, string[], "sender" | "receiver", (tunnel: Tunnel) => Promise<
     },
     /list of the layers that it wants/,
   ],
-])("%s is silent", async (_, [command = "", ...options], role, play, missing) => {
+])("fails if the silent peer is %s", async (_, [command = "", ...options], role, play, missing) => {
   const { run, socket } = await makeWorkspace();
   await using remote = await playRemoteSide(socket, role, play);
   const ended = await run(command, "--timeout", "2", ...options, ...remote.command);
@@ -52,7 +52,7 @@ test.each<[string, string[], "sender" | "receiver", (tunnel: Tunnel) => Promise<
   expect(await remote.reported).toMatchObject({ code: "remote-no-answer" });
 });
 
-test("an engine accepts and never answers", async () => {
+test("fails if an engine accepts a connection and never answers", async () => {
   const { run, socket } = await makeWorkspace();
   const server = createServer({ allowHalfOpen: true }, (connection) => void connection.on("error", () => {}).resume());
   await new Promise<void>((resolve) => server.listen(socket, resolve));

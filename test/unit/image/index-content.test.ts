@@ -23,7 +23,7 @@ const indexOf = (...manifests: Descriptor[]): Buffer =>
   Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests }));
 const index = indexOf(entry(amd, "amd64"), entry(arm, "arm64"));
 
-test("blobs that platforms share are listed once, whatever the order of the manifests", () => {
+test("lists blobs that platforms share once, regardless of the order of the manifests", () => {
   const content = indexContent(index, [arm.bytes, amd.bytes]);
   const digests = ["amd", "shared", "a", "arm", "b"].map((text) => digestOf(text));
   expect(content.blobs.map(({ digest }) => digest)).toEqual(digests);
@@ -37,21 +37,21 @@ test("blobs that platforms share are listed once, whatever the order of the mani
   expect(content).toEqual(indexContent(index, [amd.bytes, arm.bytes]));
 });
 
-test("a platform that is not there is named by the index alone", () => {
+test("only the index names a missing platform", () => {
   const { platforms, blobs, root } = indexContent(index, [arm.bytes]);
   expect(platforms.map(({ architecture }) => architecture)).toEqual(["arm64"]);
   expect(blobs).toHaveLength(3);
   expect(root.descriptor.digest).toBe(digestOf(index));
 });
 
-test("a platform that no option can name is none", () => {
+test("ignores a platform that no option can name", () => {
   const odd = { ...amd.descriptor, platform: { os: "Linux", architecture: "x86.64" } };
   const { platforms, manifests } = indexContent(indexOf(odd, entry(arm, "arm64")), [amd.bytes, arm.bytes]);
   expect(platforms.map(({ architecture }) => architecture)).toEqual(["arm64"]);
   expect(manifests).toHaveLength(2);
 });
 
-test("the manifest of one image is a root by itself", () => {
+test("accepts the manifest of one image as the root", () => {
   const { manifests, blobs, root } = indexContent(amd.bytes, []);
   expect([manifests, blobs.length, root.descriptor]).toEqual([[], 3, amd.descriptor]);
 });
@@ -75,6 +75,6 @@ test.each<[string, Buffer, Buffer[], string]>([
     "more than 1000",
   ],
   ["too many bytes", Buffer.concat([index, Buffer.alloc(500_000, " ")]), [], "more than the 500000"],
-])("%s is refused", (_, root, manifests, words) => {
+])("rejects %s", (_, root, manifests, words) => {
   expect(() => indexContent(root, manifests)).toThrow(words);
 });

@@ -19,7 +19,7 @@ test.each([
   ["oci-archive:x.tar:v2", { kind: "oci-archive", path: "x.tar", name: parseArchivedName("v2") }],
   ["oci:C:\\layout:v2", { kind: "oci", path: "C:\\layout", name: parseArchivedName("v2") }],
   ["oci:C:/layout", { kind: "oci", path: "C:/layout" }],
-  // As with skopeo, an engine's image of that name is docker-daemon:oci:v2.
+  // As with skopeo, the image of this name in an engine is docker-daemon:oci:v2.
   ["oci:v2", { kind: "oci", path: "v2" }],
 ])("%s", (given, location) => {
   expect(parseLocation(given)).toEqual({ given, ...location });
@@ -32,7 +32,7 @@ test.each(["app", "app:v2", "example.com/oci:v2", "ocis:x", "docker-archive", "O
   },
 );
 
-test.each(["oci:", "docker-archive::app:v2", "oci-archive:x.tar:"])("%s is refused", (given) => {
+test.each(["oci:", "docker-archive::app:v2", "oci-archive:x.tar:"])("rejects %s", (given) => {
   expect(() => parseLocation(given)).toThrow(InvalidLocation);
 });
 

@@ -7,11 +7,11 @@ import { pseudoRandomBytes } from "../pseudo-random.ts";
 export interface TestImage {
   config: Buffer;
   diffIds: Digest[];
-  /** Uncompressed tars, bottom first. */
+  /** The uncompressed tars, the bottom layer first. */
   layers: Buffer[];
 }
 
-/** Makes an image with layers of these sizes in bytes; layers of the same size are the same layer. */
+/** Creates an image with layers of these sizes in bytes. Layers of the same size are the same layer. */
 export async function makeImage(sizes: number[], platform: Record<string, string> = {}): Promise<TestImage> {
   const layers = await Promise.all(
     sizes.map(async (size) => await makeTar([{ name: "file", content: pseudoRandomBytes(size, size) }])),
@@ -30,7 +30,7 @@ export function dockerManifest(config: string, layers: string[], names = ["app:v
 }
 
 /**
- * Saves an image as Docker 20.10 does: folders in the order of their v1 IDs, the manifest last. The IDs are computed as in Go, and agree with
+ * Saves an image like Docker 20.10: folders in the order of their v1 IDs, and the manifest last. The IDs are computed as in Go, and equal
  * those of a real `docker save` (v1-ids.test.ts). The epoch is in the daemon's time zone.
  */
 export async function saveLegacy(
@@ -111,7 +111,7 @@ const V1_CONTAINER_CONFIG = {
   Labels: null,
 };
 
-/** Saves an image as Podman does: layers by their diff IDs, and links to them from their former names. */
+/** Saves an image like Podman: layers by their diff IDs, and links to them from their former names. */
 export async function savePodman({ config, diffIds, layers }: TestImage): Promise<TestEntry[]> {
   const configName = `${hexOf(digestOf(config))}.json`;
   const files = new Map(diffIds.map((diffId, index) => [`${hexOf(diffId)}.tar`, layers[index] ?? Buffer.alloc(0)]));
@@ -140,7 +140,7 @@ export type Pack = (layer: Buffer) => { blob: Buffer; mediaType: string };
 export const plain: Pack = (blob) => ({ blob, mediaType: MEDIA_TYPE.ociLayer });
 export const gzipped: Pack = (layer) => ({ blob: gzipSync(layer), mediaType: MEDIA_TYPE.ociLayerGzip });
 
-/** Returns the blobs of an OCI layout, the layers' descriptors and the manifest. */
+/** Returns the blobs of an OCI layout, the descriptors of the layers, and the manifest. */
 export function ociBlobs({ config, layers }: TestImage, pack: Pack) {
   const packed = layers.map(pack);
   const descriptors = packed.map(({ blob, mediaType }): Descriptor => ({
@@ -171,7 +171,7 @@ export function index(manifests: unknown[]): TestEntry {
   };
 }
 
-/** Saves an image as Docker does from 25.0 on: uncompressed layers with a graph driver, blobs as stored with the containerd store. */
+/** Saves an image like Docker from 25.0 on: uncompressed layers with a graph driver, stored blobs with the containerd store. */
 export function saveOci(image: TestImage, pack: Pack): TestEntry[] {
   const { blobs, descriptors, manifest } = ociBlobs(image, pack);
   const annotations = {

@@ -6,11 +6,11 @@ const parse = (text: string): unknown => parseBoundedJson(Buffer.from(text), "in
 
 test.each([
   '{"a":[{"b":1}]}',
-  // Characters in strings do not count, however they are escaped.
+  // Brackets in strings do not count, however they are escaped.
   String.raw`{"[[[[,,,,,,,,,{{{{":"\"[[[[,,,,,,,,\\","x":"\\\""}`,
   '[["é]]]]"],[]]',
   "null",
-])("%s is parsed as by JSON.parse", (text) => {
+])("parses %s like JSON.parse", (text) => {
   expect(parse(text)).toEqual(JSON.parse(text));
 });
 
@@ -21,6 +21,6 @@ test.each([
   ['{"a":', "its index.json is not JSON"],
   ['{"a', "its index.json is not JSON"],
   ["", "its index.json is not JSON"],
-])("%s is refused", (text, message) => {
+])("rejects %s", (text, message) => {
   expect(() => parse(text)).toThrow(new InvalidImage(message));
 });

@@ -22,7 +22,7 @@ describe("the platform that a config names", () => {
   });
 });
 
-test("an unknown platform goes into no config", () => {
+test("writes no unknown platform into a config", () => {
   expect(["linux/amd64", "linux/unknown", "unknown/unknown"].map(asPlatform).map(isKnownPlatform)).toEqual([
     true,
     false,
@@ -33,7 +33,7 @@ test("an unknown platform goes into no config", () => {
   expect(made).toEqual({ os: "linux", config: {}, rootfs: { type: "layers", diff_ids: [] } });
 });
 
-test.each(["linux/amd64", "linux/arm64/v8", "windows/amd64"])("%s is parsed and formatted", (text) => {
+test.each(["linux/amd64", "linux/arm64/v8", "windows/amd64"])("parses and formats %s", (text) => {
   expect(formatPlatform(asPlatform(text))).toBe(text);
 });
 

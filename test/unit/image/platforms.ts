@@ -1,6 +1,6 @@
 import { parsePlatform, type Platform } from "../../../src/image/platform.ts";
 
-/** Makes a platform of its text, e.g. `linux/arm64/v8`. */
+/** Returns the platform of a text, e.g. `linux/arm64/v8`. */
 export function asPlatform(text: string): Platform {
   const platform = parsePlatform(text);
   if (platform === undefined) throw new Error(`"${text}" is no platform`);

@@ -3,7 +3,7 @@ import { fullName, InvalidReference, parseReference, taggableName } from "../../
 
 const SHA = `sha256:${"a1".repeat(32)}`;
 
-describe("a reference is parsed as by docker", () => {
+describe("parses a reference like docker:", () => {
   test.each([
     ["app", "docker.io/library/app:latest"],
     ["app:v2", "docker.io/library/app:v2"],
@@ -28,7 +28,7 @@ describe("a reference is parsed as by docker", () => {
   });
 });
 
-describe("other text is refused with a reason", () => {
+describe("rejects other text with a reason:", () => {
   test.each([
     ["", "empty"],
     ["App", "lower case"],
@@ -55,7 +55,7 @@ describe("other text is refused with a reason", () => {
   });
 });
 
-test("an engine can give a tag, not a digest alone", () => {
+test("an engine can assign a tag, but not a digest alone", () => {
   expect(taggableName(parseReference("app"))).toBe("app:latest");
   expect(taggableName(parseReference("localhost:5000/app"))).toBe("localhost:5000/app:latest");
   expect(taggableName(parseReference("docker.io/library/app:v1"))).toBe("docker.io/library/app:v1");

@@ -4,7 +4,7 @@ import { digestOf } from "../../../src/image/digest.ts";
 import { type TestImage } from "./make-image.ts";
 import { bytesOf } from "./tar/make-tar.ts";
 
-/** Tells whether config and layers are the image's, the layers in the form of `stored`. */
+/** Returns whether the config and the layers are those of the image, with the layers in the form of `stored`. */
 export async function isWhole(
   found: ArchivedImage,
   of: TestImage,

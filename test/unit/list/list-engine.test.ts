@@ -19,7 +19,7 @@ async function listOf(images: { names: string[]; diffIds: string[]; platform?: o
   return await listEngine(engine, { output: outputTo(() => {}), signal: new AbortController().signal });
 }
 
-test("an odd image, or a hostile engine, does not make a list that push --have refuses", async () => {
+test("an odd image or a hostile engine does not cause a list that push --have rejects", async () => {
   const good = { names: ["app:v1"], diffIds: [base, app] };
   const list = await listOf(
     [

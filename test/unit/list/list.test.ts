@@ -21,7 +21,7 @@ test("prints one JSON object", async () => {
   expect(parseHaveList(Buffer.from(stdout)).engine.version).toBe("28.5.2");
 });
 
-test("to a full disk, or to a reader that has left, is a failure in words", async () => {
+test("reports a full disk, or a reader that has closed its pipe, as a failure", async () => {
   const full = await list("> /dev/full");
   expect(full.stderr).toContain("the list cannot be written: ENOSPC");
   expect(full.stderr).not.toContain("node:events");

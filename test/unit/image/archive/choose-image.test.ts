@@ -11,7 +11,7 @@ interface Image {
   config: Buffer;
 }
 
-/** Makes images with a config of one MB each; `used`: bytes of buffers in memory at each read. */
+/** Creates images with a config of one MB each. `used`: the bytes of buffers in memory at each read. */
 function images(count: number, of: (index: number) => { names: string[]; platform: string }) {
   const used: number[] = [];
   const properties = (index: number) => ({ names: of(index).names, platform: asPlatform(of(index).platform) });
@@ -26,7 +26,7 @@ function images(count: number, of: (index: number) => { names: string[]; platfor
   return { candidates, used };
 }
 
-test("choosing keeps only the chosen image's config in memory", async () => {
+test("the choice keeps only the config of the chosen image in memory", async () => {
   const { candidates, used } = images(1000, (index) => ({ names: [], platform: index === 7 ? "os/one" : "os/other" }));
   const chosen = await chooseImage(candidates, undefined, asPlatform("os/one"));
   expect(chosen).toMatchObject({ platform: asPlatform("os/one"), config: { length: MB } });

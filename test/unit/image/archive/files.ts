@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 import { afterAll } from "vitest";
 import type { TestEntry } from "../tar/make-tar.ts";
 
-/** A folder of the importing test file, removed after its last test. */
+/** A folder of the importing test file. It is removed after the last test. */
 export const folder = await mkdtemp(join(tmpdir(), "archive-"));
 afterAll(async () => await rm(folder, { recursive: true }));
 let files = 0;
@@ -18,7 +18,7 @@ export async function file(content: Buffer): Promise<string> {
   return path;
 }
 
-/** Makes a new folder with the files that a tar of these entries contains, and returns its path. */
+/** Creates a new folder with the files that a tar of these entries contains, and returns its path. */
 export async function unpack(entries: TestEntry[]): Promise<string> {
   const path = await mkdtemp(join(folder, "layout-"));
   for (const { name, content } of entries) {

@@ -7,7 +7,7 @@ import { type TestEntry } from "../tar/make-tar.ts";
 export const image = await makeImage([3000, 70_000, 200, 9000]);
 export const entry = (content: Buffer): TestEntry => ({ name: blobPath(digestOf(content)), content });
 
-/** Makes a layout with its blobs in this order: layers by their numbers, `m`anifest and `c`onfig. */
+/** Creates a layout with its blobs in this order: layers by their numbers, `m`anifest and `c`onfig. */
 export function layout(order: string, pack: Pack = gzipped) {
   const { blobs, manifest, descriptors } = ociBlobs(image, pack);
   const [config = Buffer.alloc(0), bytes = Buffer.alloc(0), ...layers] = blobs;

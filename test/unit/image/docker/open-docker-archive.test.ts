@@ -45,7 +45,7 @@ describe("a docker archive on disk", () => {
     for (const { blob } of found.layers) expect(blob.digest !== undefined).toBe(isDigestKnown);
   });
 
-  test("a config that is a link to another file", async () => {
+  test("may have a config that is a link to another file", async () => {
     const names = image.diffIds.map((diffId) => `${hexOf(diffId)}.tar`);
     const entries = podman.filter(({ name }) => name !== "manifest.json");
     const tar = await makeTar([
@@ -58,7 +58,7 @@ describe("a docker archive on disk", () => {
     expect((await read(tar, image)).config).toEqual(image.config);
   });
 
-  test("may have names longer than a header's field", async () => {
+  test("may have names that are longer than the header field", async () => {
     const long = `${"folder/".repeat(40)}é`;
     const entries = [
       { name: long, content: image.config },
@@ -72,7 +72,7 @@ describe("a docker archive on disk", () => {
     expect((await archive.find()).config).toEqual(image.config);
   });
 
-  test("as tar(1) writes it", async () => {
+  test("is opened as tar(1) writes it", async () => {
     const from = await unpack((await savePodman(image)).filter(({ type }) => type !== "symlink"));
     for (const format of ["pax", "ustar"]) {
       const path = join(folder, `${format}.tar`);

@@ -129,8 +129,8 @@ test.each([
   await expect(read(bytes, image)).rejects.toBeInstanceOf(InvalidImage);
 });
 
-test("a config of a gigabyte is not kept", async () => {
-  // The bytes are generated while they are read: kept, they would exceed the limit below.
+test("does not store a config of a gigabyte", async () => {
+  // The bytes are generated while they are read. If they were stored, they would exceed the limit below.
   const header = (await makeTar([{ name: configName, content: "x" }])).subarray(0, 512);
   const piece = Buffer.alloc(1024 * 1024, " ");
   piece[0] = 0x7b;
@@ -146,7 +146,7 @@ test("a config of a gigabyte is not kept", async () => {
   expect(process.memoryUsage().arrayBuffers).toBeLessThan(700 * 1024 * 1024);
 });
 
-test("too many bytes of manifests are refused", async () => {
+test("rejects too many bytes of manifests", async () => {
   const config = configFor([]).config;
   const blobs = Array.from({ length: 9 }, (_, at) =>
     Buffer.concat([config, Buffer.alloc(8_000_000, " "), Buffer.from(" ".repeat(at))]),
@@ -154,7 +154,7 @@ test("too many bytes of manifests are refused", async () => {
   await expect(read(await makeTar(blobEntries(blobs)), image)).rejects.toThrow("manifests and configs have more than");
 });
 
-test("attestations of any size are not kept", async () => {
+test("does not store attestations of any size", async () => {
   const blobs = Array.from({ length: 9 }, (_, at) =>
     Buffer.from(`{"_type":"statement ${at}${" ".repeat(8_000_000)}"}`),
   );
@@ -162,7 +162,7 @@ test("attestations of any size are not kept", async () => {
   await expect(read(await makeTar(entries), image)).resolves.toMatchObject({ unrecognised: [] });
 });
 
-test("too many entries are refused", async () => {
+test("rejects too many entries", async () => {
   const header = (await makeTar([{ name: "folder", type: "directory" }])).subarray(0, 512);
   const source = Readable.from(
     (function* () {
@@ -174,7 +174,7 @@ test("too many entries are refused", async () => {
   expect(source.destroyed).toBe(true);
 });
 
-test("descriptors of another image are refused", async () => {
+test("rejects descriptors of another image", async () => {
   const { descriptors } = ociBlobs(other, gzipped);
   await expect(read(tar, image, { descriptors })).rejects.toThrow("manifest names 1 layers, its config 4");
 });

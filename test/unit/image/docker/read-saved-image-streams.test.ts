@@ -84,14 +84,14 @@ describe("the reader of a layer", () => {
     expect(left?.closed).toBe(true);
   });
 
-  test("fails: its error is passed on, and the archive is destroyed", async () => {
+  test("may fail: its error is passed on, and the archive is destroyed", async () => {
     const source = stream(await makeTar(await savePodman(image)), 1, 600);
     const full = new Error("no space left on device");
     await expect(read(source, image, { onLayer: async () => await Promise.reject(full) })).rejects.toBe(full);
     expect(source.destroyed).toBe(true);
   });
 
-  test("fails on a wrong layer: the error is the layer's", async () => {
+  test("may fail on a wrong layer: the error is that of the layer", async () => {
     const entries = await savePodman({ ...image, layers: image.layers.with(1, image.layers[0] ?? Buffer.alloc(0)) });
     const onLayer = async (_diffId: Digest, body: Readable): Promise<void> => {
       for await (const _ of body);
@@ -103,7 +103,7 @@ describe("the reader of a layer", () => {
     await expect(read(await makeTar(entries), image, { onLayer: wrapped })).rejects.toThrow(InvalidImage);
   });
 
-  test("does not notice a wrong layer: reading fails nevertheless", async () => {
+  test("may ignore a wrong layer: the read fails nevertheless", async () => {
     const entries = await savePodman({ ...image, layers: image.layers.with(1, image.layers[0] ?? Buffer.alloc(0)) });
     const onLayer = async (_diffId: Digest, body: Readable): Promise<void> => {
       await pipeline(body, async (chunks) => {
@@ -121,7 +121,7 @@ describe("an interrupted stream", () => {
     return source;
   };
 
-  test("its own error is passed on unchanged", async () => {
+  test("passes its own error on unchanged", async () => {
     const tar = await makeTar(await savePodman(image));
     const reset = Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET" });
     const source = endless(tar.subarray(0, 10_000));
@@ -130,14 +130,14 @@ describe("an interrupted stream", () => {
     await expect(done).rejects.toBe(reset);
   });
 
-  test("closed without an error, it fails with a message", async () => {
+  test("fails with a message if it is closed without an error", async () => {
     const source = endless((await makeTar(await savePodman(image))).subarray(0, 10_000));
     const done = read(source, image);
     setImmediate(() => source.destroy());
     await expect(done).rejects.toThrow("its source was closed");
   });
 
-  test.each([0, 700, 10_000])("a signal, after %i bytes", async (bytes) => {
+  test.each([0, 700, 10_000])("ends by a signal after %i bytes", async (bytes) => {
     const abort = new AbortController();
     const source = endless((await makeTar(await savePodman(image))).subarray(0, bytes));
     const reason = new Error("interrupted");
@@ -147,7 +147,7 @@ describe("an interrupted stream", () => {
     expect(source.destroyed).toBe(true);
   });
 
-  test("a signal that is already aborted", async () => {
+  test("ends by a signal that is already aborted", async () => {
     const reason = new Error("interrupted");
     const source = stream(await makeTar(await savePodman(image)));
     await expect(read(source, image, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);

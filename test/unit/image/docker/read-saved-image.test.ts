@@ -19,10 +19,10 @@ import { read, stream } from "./saved-image.ts";
 import { AMD64, asPlatform } from "../platforms.ts";
 
 const image = await makeImage([3000, 70_000, 200, 9000]);
-/** Has the second layer twice. */
+/** An image that contains the second layer twice. */
 const twice = await makeImage([3000, 70_000, 200, 70_000, 9000]);
 
-describe("layers are identified while the archive streams by", () => {
+describe("identifies layers while it streams the archive:", () => {
   const formats: [string, (of: TestImage) => TestEntry[] | Promise<TestEntry[]>][] = [
     ["Docker 20.10", async (of) => await saveLegacy(of)],
     ["Docker 20.10, its daemon in another time zone", async (of) => await saveLegacy(of, "1970-01-01T05:30:00+05:30")],
@@ -69,7 +69,7 @@ describe("blobs of the containerd store", () => {
     }
   });
 
-  test("of several platforms: finds the wanted image, other variants may be incomplete", async () => {
+  test("of several platforms: finds the wanted image; other variants may be incomplete", async () => {
     const other = await makeImage([4000], { architecture: "arm64" });
     const [mine, theirs] = [ociBlobs(image, gzipped), ociBlobs(other, gzipped)];
     const attestation = {
@@ -95,7 +95,7 @@ describe("blobs of the containerd store", () => {
     expect(result.layers.size).toBe(4);
   });
 
-  test("are required when descriptors are given: the same layers in other bytes are not used", async () => {
+  test("are required if descriptors are given: other blobs of the same layers are not used", async () => {
     for (const pack of [plain, (layer: Buffer) => ({ ...gzipped(layer), blob: gzipSync(layer, { level: 1 }) })]) {
       const result = await read(await makeTar(saveOci(image, pack)), image, { descriptors, keeps: true });
       expect(result).toMatchObject({ unrecognised: image.diffIds, identified: [], discarded: [] });
@@ -123,7 +123,7 @@ test("of images with the same layers, finds the one for the platform", async () 
   }
 });
 
-test("many layers", async () => {
+test("of many layers are identified", async () => {
   const many = await makeImage(Array.from({ length: 127 }, (_, at) => at + 1));
   for (const entries of [
     await saveLegacy(many, "1970-01-01T01:00:00+01:00"),

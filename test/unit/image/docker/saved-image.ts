@@ -12,14 +12,14 @@ export function stream(tar: Buffer, seed = 1, largest = 65_536): Readable {
   return Readable.from(chopped(tar, seed, largest), { objectMode: false });
 }
 
-/** An unidentified file that has been identified. */
+/** A file that was unidentified at first and has been identified. */
 interface Identified {
   diffId: Digest;
   path: string;
   stored: StoredLayer | undefined;
 }
 
-/** Reads a saved image and verifies each layer. With `keeps`, keeps unidentified files; `identified` and `discarded` are in order. */
+/** Reads a saved image and verifies each layer. With `keeps`, stores unidentified files. `identified` and `discarded` are in order. */
 export async function read(
   tar: Buffer | Readable,
   of: TestImage,
@@ -62,6 +62,6 @@ export async function read(
     ...(keeps && { onUnidentified }),
     ...options,
   });
-  expect(waiting).toBe(0); // each has been identified or discarded
+  expect(waiting).toBe(0); // each file has been identified or discarded
   return { ...result, layers, identified, discarded, events, mostWaiting };
 }

@@ -16,7 +16,7 @@ describe("files of any name", () => {
     dockerManifest("config.json", names),
   ];
 
-  test("uncompressed: each is identified by its digest when it has passed", async () => {
+  test("uncompressed: identifies each by its digest when it has passed", async () => {
     const wanted = new Set([second, top]);
     const result = await read(await makeTar(archive(image.layers)), image, { keeps: true, wanted });
     expect(result).toMatchObject({
@@ -31,12 +31,12 @@ describe("files of any name", () => {
     ]);
   });
 
-  test("uncompressed, in another order than the manifest's", async () => {
+  test("uncompressed, in another order than in the manifest", async () => {
     const swapped = await makeTar(archive(image.layers.toReversed()));
     await expect(read(swapped, image, { keeps: true })).rejects.toThrow(/layer sha256:.* has the digest sha256:/);
   });
 
-  test("compressed: they are identified by manifest.json, at the end", async () => {
+  test("compressed: identifies them by manifest.json, at the end", async () => {
     const packed = image.layers.map((layer) => gzipped(layer).blob);
     const wanted = new Set([bottom, third]);
     const result = await read(await makeTar(archive(packed)), image, { keeps: true, wanted });
@@ -53,7 +53,7 @@ describe("files of any name", () => {
   });
 });
 
-test("an uncompressed blob is identified by its name: others are not kept, and no manifest makes it another layer", async () => {
+test("identifies an uncompressed blob by its name, stores no other blobs, and accepts no manifest that names it as another layer", async () => {
   const { blobs, descriptors } = ociBlobs(image, plain);
   const [config = expect.fail(), , ...layers] = blobs;
   const foreign = await makeTar([{ name: "of another variant", content: "x" }]);
@@ -70,7 +70,7 @@ test("an uncompressed blob is identified by its name: others are not kept, and n
     expect(result.layers.get(diffId)?.equals(image.layers[at] ?? foreign)).toBe(true);
 });
 
-test("a file in another folder is no blob, even if it is named by a digest", async () => {
+test("a file in another folder is not a blob, even if its name is a digest", async () => {
   const { entries } = layout("mc");
   const moved = image.layers.map((layer): TestEntry => {
     const { blob } = gzipped(layer);

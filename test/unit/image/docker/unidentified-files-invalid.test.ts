@@ -43,14 +43,14 @@ describe("invalid archives", () => {
     await expect(done).rejects.toBeInstanceOf(InvalidImage);
   });
 
-  test.each(orders)("a blob of another size than its descriptor's, %s", async (order) => {
+  test.each(orders)("a blob whose size differs from its descriptor, %s", async (order) => {
     const forged = withDescriptors((at) => (at === 1 ? { size: 7000 } : {}))(order);
     await expect(read(await makeTar(forged), image, { keeps: true })).rejects.toBeInstanceOf(InvalidImage);
     const unwanted = await read(await makeTar(forged), image, { keeps: true, wanted: new Set([bottom]) });
     expect(unwanted).toMatchObject({ absent: [], unrecognised: [] });
   });
 
-  test.each(orders)("a layer whose media type is not a tar's, %s", async (order) => {
+  test.each(orders)("a layer whose media type is not that of a tar, %s", async (order) => {
     const forged = withDescriptors((at) => (at === 2 ? { mediaType: "application/vnd.in-toto+json" } : {}))(order);
     const onLayer = async (_: Digest, body: Readable): Promise<void> => void (await buffer(body));
     const done = read(await makeTar(forged), image, { keeps: true, onLayer });
@@ -67,7 +67,7 @@ describe("invalid archives", () => {
     }
   });
 
-  test("a layer that is no tar and has no known compression", async () => {
+  test("a layer that is not a tar and has no known compression", async () => {
     const odd: Pack = (layer) =>
       digestOf(layer) === second ? { ...gzipped(layer), blob: Buffer.from("odd") } : gzipped(layer);
     const result = await read(await makeTar(layout("0123mc", odd).entries), image, { keeps: true });
@@ -87,7 +87,7 @@ describe("invalid archives", () => {
     await expect(read(tar, image, { keeps: true })).rejects.toThrow("not a tar archive, or a damaged one");
   });
 
-  test("thousands of unidentified blobs: no more are kept than an image may have layers", async () => {
+  test("thousands of unidentified blobs: stores no more than the maximum number of layers of an image", async () => {
     const many = (count: number): TestEntry[] =>
       Array.from({ length: count }, (_, at) => entry(Buffer.concat([gzipSync("x"), pseudoRandomBytes(20, at)])));
     const { entries } = layout("0123mc");
@@ -117,11 +117,11 @@ describe("invalid archives", () => {
       ),
     );
     const tar = await makeTar([...manifests, ...entries, entry(image.config)]);
-    // The index names a manifest that is absent: the manifests among the blobs do not replace it.
+    // The index names a missing manifest, and the manifests among the blobs do not replace it.
     await expect(read(tar, image, { keeps: true })).rejects.toThrow("no image with the layers");
   });
 
-  test("a CopyFile fails: its error is passed on, and the archive is destroyed", async () => {
+  test("a failed CopyFile: its error is passed on, and the archive is destroyed", async () => {
     const source = stream(await makeTar(layout("0123mc").entries));
     const full = new Error("no space left on device");
     const options = { diffIds: image.diffIds, wanted: new Set<Digest>(image.diffIds), onLayer: async () => {} };

@@ -13,7 +13,7 @@ import { entry, image, layout } from "./layout-order.ts";
 
 const [, second = "", third = "", top = ""] = image.diffIds;
 
-/** One uncompressed frame (RFC 8878, 3.1.1): any Node can write it, not every Node can decompress it. */
+/** One uncompressed frame (RFC 8878, 3.1.1). Any Node can write it, but not every Node can decompress it. */
 const zstd: Pack = (layer) => {
   const blob: Buffer[] = [Buffer.from("28b52ffda0", "hex"), Buffer.alloc(4)];
   blob[1]?.writeUInt32LE(layer.length);
@@ -26,11 +26,11 @@ const zstd: Pack = (layer) => {
   return { blob: Buffer.concat(blob), mediaType: MEDIA_TYPE.ociLayerZstd };
 };
 
-describe("compressed blobs are kept until manifest and config have passed", () => {
+describe("stores compressed blobs until the manifest and the config have passed", () => {
   test.each([
     ["gzip", gzipped],
     ["zstd", zstd],
-  ])("%s, all of them: each is identified as stored", async (_, pack) => {
+  ])("%s, all of them: identifies each in its stored form", async (_, pack) => {
     for (const order of ["3102mc", "3102cm"]) {
       const { entries, descriptors } = layout(order, pack);
       const result = await read(await makeTar(entries), image, { keeps: true });
@@ -47,7 +47,7 @@ describe("compressed blobs are kept until manifest and config have passed", () =
     }
   });
 
-  test.each(["mc0123", "cm0123"])("none if these come first: %s", async (order) => {
+  test.each(["mc0123", "cm0123"])("none if these are first: %s", async (order) => {
     const { entries, descriptors } = layout(order);
     const result = await read(await makeTar(entries), image, { keeps: true });
     expect(result).toMatchObject({ absent: [], unrecognised: [], identified: [], discarded: [], mostWaiting: 0 });
@@ -55,7 +55,7 @@ describe("compressed blobs are kept until manifest and config have passed", () =
       expect(digestOf(result.layers.get(diffId) ?? "")).toBe(descriptors[at]?.digest);
   });
 
-  test("only the blobs before; later ones are passed on, unwanted ones discarded or skipped", async () => {
+  test("only the blobs before them; passes later blobs on, and discards or skips unwanted ones", async () => {
     const { entries, descriptors } = layout("0m1c23");
     const foreign = entry(gzipSync("of another variant"));
     const wanted = new Set([second, top]);
@@ -90,13 +90,13 @@ describe("compressed blobs are kept until manifest and config have passed", () =
     }
   });
 
-  test("none without a CopyFile: they are unrecognised", async () => {
+  test("none without a CopyFile, which leaves them unrecognised", async () => {
     const { entries } = layout("01m2c3");
     const wanted = new Set([second, top]);
     expect(await read(await makeTar(entries), image, { wanted })).toMatchObject({ absent: [], unrecognised: [second] });
   });
 
-  test("one whose stream was left early is identified without its descriptor", async () => {
+  test("(a blob whose stream was left early is identified without its descriptor)", async () => {
     const received: unknown[] = [];
     const result = await readSavedImage(stream(await makeTar(layout("1mc023").entries), 1, 300), {
       diffIds: image.diffIds,
@@ -111,7 +111,7 @@ describe("compressed blobs are kept until manifest and config have passed", () =
     expect(result).toMatchObject({ absent: [], unrecognised: [] });
   });
 
-  test("the same layer in two blobs: one is used", async () => {
+  test("the same layer in two blobs: uses one of them", async () => {
     const other: Pack = (layer) => ({ ...gzipped(layer), blob: gzipSync(layer, { level: 0 }) });
     const [mine, theirs] = [ociBlobs(image, gzipped), ociBlobs(image, other)];
     const layersOf = ({ blobs }: typeof mine): Buffer[] => blobs.slice(2);
@@ -131,7 +131,7 @@ describe("compressed blobs are kept until manifest and config have passed", () =
   });
 });
 
-test("attestations and configs that come with an image are not kept", async () => {
+test("but not the attestations and configs of an image", async () => {
   const arm = await makeImage([4000, 5000], { architecture: "arm64" });
   const entries = attestedLayout({ "linux/amd64": image, "linux/arm64": arm }, "app:v1");
   const packed = new Set([...image.layers, ...arm.layers].map((layer) => blobPath(digestOf(gzipped(layer).blob))));
@@ -142,7 +142,7 @@ test("attestations and configs that come with an image are not kept", async () =
   }
 });
 
-test("while a blob is kept, the archive waits", async () => {
+test("and the archive waits while a blob is stored", async () => {
   const large = await makeImage([4_000_000]);
   const tar = await makeTar(saveOci(large, gzipped));
   let given = 0;
@@ -174,7 +174,7 @@ test("while a blob is kept, the archive waits", async () => {
   expect(ahead).toBeLessThan(200_000);
 });
 
-test("blobs in the order of their names are all identified", async () => {
+test("and identifies all blobs if they are in the order of their names", async () => {
   const { blobs, manifest } = ociBlobs(image, gzipped);
   const tar = await makeTar([...blobEntries(blobs), index([manifest.descriptor]), LAYOUT]);
   expect(await read(tar, image, { keeps: true })).toMatchObject({ absent: [], unrecognised: [] });

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { parseV1Image, v1Ids } from "../../../../src/image/docker/v1-ids.ts";
 
-/** Of an image saved by Docker 20.10.24. */
+/** The IDs of an image that Docker 20.10.24 has saved. */
 const DIFF_IDS = [
   "sha256:5bfdae8643c70a63b83e2ef54dc38b74ba6b57e2122ddf0662943a93dd151ccb",
   "sha256:68a3589758e6ac58f583d3d86454a05c63e97a1d70edbd45e78b014aa66ae4b1",
@@ -22,11 +22,11 @@ test("the diff IDs determine the folders of docker save", () => {
   ]);
 });
 
-test("the top layer's ID depends on its config, and the config's properties identify it", () => {
+test("the ID of the top layer depends on its config, and the properties of the config identify it", () => {
   const top = { ...(JSON.parse(JSON_OF_ONE) as object), architecture: "amd64" };
   expect(parseV1Image(Buffer.from(JSON.stringify(top)))?.hasProperties).toBe(true);
 });
 
-test.each(["", "[]", "null", "{", '{"created":5}'])("%j is no v1 image", (text) => {
+test.each(["", "[]", "null", "{", '{"created":5}'])("%j is not a v1 image", (text) => {
   expect(parseV1Image(Buffer.from(text))).toBeUndefined();
 });

@@ -19,7 +19,7 @@ import { bytesOf } from "../tar/make-tar.ts";
 
 const image = await makeImage([3000, 70_000, 200, 9000]);
 
-/** Writes all layers to files but those at `present`. */
+/** Writes all layers except those at `present` to files. */
 async function layersOf({ layers, diffIds }: TestImage, present: number[] = []): Promise<LayerToWrite[]> {
   return await Promise.all(
     layers.map(async (layer, at) => {
@@ -78,7 +78,7 @@ describe("a docker archive", () => {
     expect(digestOf(await read(whole))).toBe(image.diffIds[1]);
   });
 
-  test("contains a layer that an image has twice once, in full if the engine lacks one of the two", async () => {
+  test("contains a layer that an image has twice once, in full if the engine lacks one of them", async () => {
     const twice = await makeImage([3000, 200, 3000]);
     for (const present of [[0], [2], [0, 2]]) {
       const tar = await bytesOf(
@@ -90,14 +90,14 @@ describe("a docker archive", () => {
     }
   });
 
-  test("with other layers than the config's is refused", async () => {
+  test("with layers that differ from the config is rejected", async () => {
     const layers = await layersOf(image, [0, 1, 2, 3]);
     for (const wrong of [layers.slice(1), layers.toReversed(), []]) {
       expect(() => writeDockerArchive({ config: image.config, layers: wrong, names: [] })).toThrow(InvalidImage);
     }
   });
 
-  test.each([-1, 1])("fails when a file has %i bytes more than its `size`", async (more) => {
+  test.each([-1, 1])("fails if a file has %i bytes more than its `size`", async (more) => {
     const [layer] = await layersOf(image);
     if (layer?.kind !== "file") throw new Error("no file");
     const layers = [{ ...layer, blob: { size: layer.blob.size - more } }, ...(await layersOf(image)).slice(1)];
@@ -119,7 +119,7 @@ describe("a docker archive", () => {
       return async () => ({ config: image.config, present, names });
     };
 
-    test("contains the same as an archive of files, whatever the order", async () => {
+    test("contains the same as an archive of files, regardless of the order", async () => {
       const present = image.diffIds.slice(0, 2);
       const streamed = streamDockerArchive({ layers: arriving([3, 2]), finish: finish(present, ["app:v1"]) });
       const layers = await layersOf(image, [0, 1]);
@@ -132,7 +132,7 @@ describe("a docker archive", () => {
       }
     });
 
-    test("ends with manifest and config: a truncated archive holds no image", async () => {
+    test("ends with manifest and config, so that a truncated archive contains no image", async () => {
       const order: string[] = [];
       async function* layers(): AsyncGenerator<LayerToStream> {
         for await (const layer of arriving([0, 1, 2, 3])) yield ((order.push("layer"), layer));
@@ -152,17 +152,17 @@ describe("a docker archive", () => {
         arriving([0], { open: async () => Readable.from(failing(), { objectMode: false }) }),
         "it broke off",
       ],
-    ])("fails when %s", async (_name, layers, words) => {
+    ])("fails if %s", async (_name, layers, words) => {
       await expect(bytesOf(streamDockerArchive({ layers, finish: finish() }))).rejects.toThrow(words);
     });
 
-    test("fails when `finish` fails", async () => {
+    test("fails if `finish` fails", async () => {
       const fails = async () => await Promise.reject(new Error("finish failed"));
       const archive = streamDockerArchive({ layers: arriving([0, 1, 2, 3]), finish: fails });
       await expect(bytesOf(archive)).rejects.toThrow("finish failed");
     });
 
-    test("fails without an unhandled error when a layer cannot be opened or the reader leaves", async () => {
+    test("fails without an unhandled error if a layer cannot be opened or the reader stops", async () => {
       const layers = arriving([0], { open: async () => await Promise.reject(new Error("it cannot be opened")) });
       await expect(bytesOf(streamDockerArchive({ layers, finish: finish() }))).rejects.toThrow("cannot be opened");
       let opened!: () => void;
@@ -181,7 +181,7 @@ describe("a docker archive", () => {
     }
   });
 
-  test("fails when a file is missing", async () => {
+  test("fails if a file is missing", async () => {
     const layers = (await layersOf(image)).map((layer) => ({ ...layer, path: join(folder, "nowhere") }));
     await expect(bytesOf(writeDockerArchive({ config: image.config, layers, names: [] }))).rejects.toThrow("ENOENT");
   });

@@ -12,7 +12,7 @@ import { counted, stream } from "./streams.ts";
 const { zstdCompressSync } = zlib as { zstdCompressSync?: (bytes: Buffer) => Buffer };
 const tar = await makeTar([{ name: "file", content: pseudoRandomBytes(100_000, 1) }]);
 const gzip = zlib.gzipSync(tar);
-/** As written by pigz and estargz. */
+/** In the format that pigz and estargz write. */
 const twoMembers = Buffer.concat([zlib.gzipSync(tar.subarray(0, 40_000)), zlib.gzipSync(tar.subarray(40_000))]);
 /** The output of `zstd -1` for a few letters. */
 const zstd = Buffer.from("28b52ffd044841000061206c617965720aff5c4f24", "hex");
@@ -24,7 +24,7 @@ const compressed: [string, Buffer][] = [
   ...(zstdCompressSync === undefined ? [] : zstdForms(zstdCompressSync)),
 ];
 
-/** As written by buildx, pzstd and Podman's zstd:chunked: with skippable frames (RFC 8878, section 3.1.2). */
+/** In the format that buildx, pzstd and Podman's zstd:chunked write, with skippable frames (RFC 8878, section 3.1.2). */
 function zstdForms(compress: (bytes: Buffer) => Buffer): [string, Buffer][] {
   const skippable = Buffer.concat([Buffer.from([0x50, 0x2a, 0x4d, 0x18, 8, 0, 0, 0]), Buffer.alloc(8, 7)]);
   const frames = [0, 1, 2].map((third) =>
@@ -37,7 +37,7 @@ function zstdForms(compress: (bytes: Buffer) => Buffer): [string, Buffer][] {
   ];
 }
 
-describe("a layer is decompressed", () => {
+describe("decompresses a layer", () => {
   test.each(compressed)("%s, in chunks of any size", async (_name, blob) => {
     for (const [seed, largest] of [
       [1, 7],
@@ -72,7 +72,7 @@ describe("a layer is decompressed", () => {
       Buffer.concat([zstd, gzip]),
       zstdCompressSync === undefined ? "Node 22.15 can" : "cannot be decompressed",
     ],
-  ])("%s is refused", async (_name, blob, message) => {
+  ])("but rejects %s", async (_name, blob, message) => {
     const source = stream(blob);
     const done = buffer(decompressLayer(source));
     await expect(done).rejects.toThrow(message);
@@ -96,11 +96,11 @@ describe("a layer is decompressed", () => {
     "application/vnd.docker.image.rootfs.diff.tar.zstd",
     "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
     "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
-  ])("a layer of the media type %s may have any compression, as for engines", async (mediaType) => {
+  ])("of the media type %s with any compression, like engines", async (mediaType) => {
     expect((await buffer(decompressLayer(stream(gzip), mediaType))).equals(tar)).toBe(true);
   });
 
-  test("an error of the source is passed on unchanged", async () => {
+  test("and passes an error of the source on unchanged", async () => {
     const reset = new Error("read ECONNRESET");
     for (const start of [0, 4, 5000]) {
       const source = new Readable({ read() {} });
@@ -111,7 +111,7 @@ describe("a layer is decompressed", () => {
     }
   });
 
-  test("leaving the stream early destroys the source", async () => {
+  test("and destroys the source if the reader leaves the stream early", async () => {
     const { source, given } = counted(zlib.gzipSync(pseudoRandomBytes(3_000_000, 1)));
     for await (const _ of decompressLayer(source)) break;
     await expect.poll(() => source.destroyed).toBe(true);

@@ -6,7 +6,7 @@ export function stream(bytes: Buffer, seed = 1, largest = 20_000): Readable {
   return Readable.from(chopped(bytes, seed, largest), { objectMode: false });
 }
 
-/** Returns a stream that counts the bytes read from it. */
+/** Returns a stream that counts the bytes that are read from it. */
 export const counted = (bytes: Buffer): { source: Readable; given: () => number } => {
   let given = 0;
   const pieces = function* (): Generator<Buffer> {

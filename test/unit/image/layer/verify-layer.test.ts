@@ -15,7 +15,7 @@ import { counted, stream } from "./streams.ts";
 
 const tar = await makeTar([{ name: "file", content: pseudoRandomBytes(100_000, 1) }]);
 const gzip = zlib.gzipSync(tar);
-describe("a layer is verified while it passes", () => {
+describe("verifies a layer while it passes", () => {
   const blob = { mediaType: MEDIA_TYPE.ociLayerGzip, digest: digestOf(gzip), size: gzip.length };
   const check = async (bytes: Buffer, layer: LayerToVerify, seed = 1, largest = 5000): Promise<Buffer> => {
     const checked = verifyLayer(layer);
@@ -23,7 +23,7 @@ describe("a layer is verified while it passes", () => {
     return all;
   };
 
-  test("and passes unchanged", async () => {
+  test("and passes it on unchanged", async () => {
     for (let seed = 1; seed <= 5; seed += 1) {
       const bytes = await check(gzip, { blob, diffId: digestOf(tar) }, seed, 10 ** seed);
       expect(bytes.equals(gzip)).toBe(true);
@@ -74,7 +74,7 @@ describe("a layer is verified while it passes", () => {
       { blob: {}, diffId: digestOf(tar) },
       "cannot be decompressed",
     ],
-  ])("%s is refused", async (_name, bytes, layer, message) => {
+  ])("and rejects %s", async (_name, bytes, layer, message) => {
     const done = check(bytes, layer);
     await expect(done).rejects.toThrow(message);
     await expect(done).rejects.toBeInstanceOf(InvalidImage);
@@ -83,7 +83,7 @@ describe("a layer is verified while it passes", () => {
   test.each([
     ["uncompressed", tar, { blob: { digest: digestOf(tar) }, diffId: digestOf(tar) }],
     ["compressed", gzip, { blob, diffId: digestOf(tar) }],
-  ])("%s, it counts against the size limit of all layers", async (_name, bytes, layer) => {
+  ])("%s: counts it against the size limit of all layers", async (_name, bytes, layer) => {
     const limit = sizeLimit(tar.length * 2 - 1);
     expect((await check(bytes, { ...layer, limit })).equals(bytes)).toBe(true);
     await expect(check(bytes, { ...layer, limit })).rejects.toThrow(
@@ -91,7 +91,7 @@ describe("a layer is verified while it passes", () => {
     );
   });
 
-  test("compressed, it also counts as stored: gzip may have empty members", async () => {
+  test("compressed: also counts its stored size, because gzip may have empty members", async () => {
     const nothing = zlib.gzipSync(Buffer.alloc(0));
     const stored = Buffer.concat([gzip, ...Array.from({ length: 700_000 / nothing.length }, () => nothing)]);
     const layer = { blob: { digest: digestOf(stored) }, diffId: digestOf(tar), limit: sizeLimit(300_000) };
@@ -99,7 +99,7 @@ describe("a layer is verified while it passes", () => {
     await expect(check(stored, layer)).rejects.toThrow("larger than the 300000 bytes that are allowed");
   });
 
-  test("a zip bomb is refused long before its end", async () => {
+  test("and rejects a zip bomb long before its end", async () => {
     const member = zlib.gzipSync(Buffer.alloc(200 * 1024 * 1024), { level: 1 }); // 0.9 MB
     const bomb = Buffer.concat([member, member, member, member]);
     const { source, given } = counted(bomb);
@@ -109,7 +109,7 @@ describe("a layer is verified while it passes", () => {
     expect(given()).toBeLessThan(bomb.length / 4);
   });
 
-  test("no more is taken than is read", async () => {
+  test("without reading ahead of its reader", async () => {
     const large = pseudoRandomBytes(2_000_000, 1);
     const { source, given } = counted(large);
     const checked = verifyLayer({ blob: {}, diffId: digestOf(large) });
@@ -121,7 +121,7 @@ describe("a layer is verified while it passes", () => {
     expect(given()).toBe(large.length);
   });
 
-  test("destroyed in the middle, it destroys its source", async () => {
+  test("and destroys its source if it is destroyed in the middle", async () => {
     const checked = verifyLayer({ blob, diffId: digestOf(tar) });
     const source = new Readable({ read() {} });
     source.push(gzip.subarray(0, 9000));
@@ -133,7 +133,7 @@ describe("a layer is verified while it passes", () => {
   });
 });
 
-test("a stream is verified as it passes", async () => {
+test("verifies a stream while it passes", async () => {
   const expected = { what: "it", digest: digestOf(tar), size: tar.length };
   expect((await buffer(verifiedStream(stream(tar), expected))).equals(tar)).toBe(true);
   await expect(buffer(verifiedStream(stream(tar), { ...expected, digest: digestOf("x") }))).rejects.toThrow(

@@ -24,7 +24,7 @@ describe("an OCI layout", () => {
   });
   const entries = saveOci(image, gzipped);
 
-  test("as a folder and as a tar, by the same names", async () => {
+  test("is opened as a folder and as a tar, by the same names", async () => {
     for (const archive of [
       await openArchive("oci", await unpack(entries)),
       await openArchive("oci-archive", await file(await makeTar(entries))),
@@ -40,7 +40,7 @@ describe("an OCI layout", () => {
     }
   });
 
-  test("a blob in a folder may be a symbolic link, as build tools make them", async () => {
+  test("may contain symbolic links to blobs in a folder, as some build tools write", async () => {
     const path = await unpack(entries.filter(({ name }) => !name.includes(hexOf(one.descriptors[0]?.digest ?? ""))));
     const blob = await file(gzipSync(image.layers[0] ?? Buffer.alloc(0)));
     await symlink(blob, join(path, "blobs/sha256", hexOf(one.descriptors[0]?.digest ?? "")));

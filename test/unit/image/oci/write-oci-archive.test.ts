@@ -25,7 +25,7 @@ const blobs = async (which: number[]) =>
   );
 
 describe("an OCI archive", () => {
-  test("leaves out the blobs that the target has", async () => {
+  test("omits the blobs that the target has", async () => {
     const stream = writeOciArchive({ config: image.config, manifest, blobs: await blobs([3]), names: ["app:v1"] });
     const tar = await bytesOf(stream);
     expect(tar).toHaveLength(stream.size);
@@ -77,7 +77,7 @@ describe("an OCI archive", () => {
       if (error !== undefined) throw error;
     }
 
-    test("contains the same as an archive of files, whatever the order, each once", async () => {
+    test("contains the same as an archive of files, each once, regardless of the order", async () => {
       const streamed = streamOciArchive({ blobs: arriving([3, 0, 3, 2, 0, 1]), finish: last, onError: never });
       const layout = { config: image.config, manifest, blobs: await blobs([0, 1, 2, 3]), names: ["app:v1"] };
       const tar = await bytesOf(streamed);
@@ -107,7 +107,7 @@ describe("an OCI archive", () => {
     test.each<[string, AsyncIterable<BlobFile>, () => ReturnType<typeof last>]>([
       ["the blobs fail", arriving([0, 1], broken), last],
       ["`finish` fails", arriving([0, 1]), async () => await Promise.reject(broken)],
-    ])("ends properly without an image when %s", async (_name, some, finish) => {
+    ])("ends properly without an image if %s", async (_name, some, finish) => {
       const received: unknown[] = [];
       const archive = streamOciArchive({ blobs: some, finish, onError: (error) => received.push(error) });
       const tar = await bytesOf(archive);
@@ -115,7 +115,7 @@ describe("an OCI archive", () => {
       expect(Object.keys(await filesInTar(tar)).toSorted()).toEqual(
         [0, 1].map((at) => `blobs/sha256/${hexOf(descriptors[at]?.digest ?? "")}`).toSorted(),
       );
-      expect(tar.subarray(-1024).equals(Buffer.alloc(1024))).toBe(true); // tar(1) accepts a tar without them
+      expect(tar.subarray(-1024).equals(Buffer.alloc(1024))).toBe(true); // checked, because tar(1) accepts a tar without an end
     });
   });
 });

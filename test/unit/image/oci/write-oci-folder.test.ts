@@ -48,7 +48,7 @@ describe("an OCI layout in a folder", () => {
       manifests: object[];
       extra?: string;
     };
-    // Entries and fields of other tools are kept.
+    // Entries and fields of other tools stay.
     index.extra = "kept";
     index.manifests.push({
       ...manifest.descriptor,
@@ -88,7 +88,7 @@ describe("an OCI layout in a folder", () => {
     expect(await temporaryFiles(path)).toEqual([]);
   });
 
-  test("lists an image without a name once, however often it is written", async () => {
+  test("lists an image without a name once, even if it is written several times", async () => {
     const path = join(folder, "nameless");
     for (let times = 0; times < 3; times += 1) {
       await writeOciFolder(path, { config: image.config, manifest, blobs: await blobs([0, 1, 2, 3]), names: [] });
@@ -97,7 +97,7 @@ describe("an OCI layout in a folder", () => {
     expect(archive.list()).toHaveLength(1);
   });
 
-  test("keeps its index when a blob fails", async () => {
+  test("keeps its index if a blob fails", async () => {
     const path = join(folder, "failing");
     await writeOciFolder(path, {
       config: image.config,

@@ -71,7 +71,7 @@ test("docker archive: truncated while it is open", async () => {
   await Promise.allSettled(layers);
 });
 
-test("a closed archive reads no layer", async () => {
+test("reads no layer from a closed archive", async () => {
   const archive = await openArchive("docker-archive", await file(tar));
   const [layer] = (await archive.find()).layers;
   await archive.close();
@@ -113,7 +113,7 @@ const bigConfigManifest = Buffer.from(JSON.stringify(bigConfig));
 
 test.each([
   [
-    "an index that points at itself",
+    "an index that refers to itself",
     [
       ...ociEntry([], [{ mediaType: MEDIA_TYPE.ociIndex, digest: itself, size: 149 }]),
       { name: `blobs/sha256/${hexOf(itself)}`, content: pointsAtItself },
@@ -209,14 +209,14 @@ test("OCI layout: a layer with another digest fails when it is read", async () =
   await expect(bytesOf(layer.open())).rejects.toThrow(/has the digest/);
 });
 
-test("OCI layout: a named pipe is refused without waiting for it", async () => {
+test("OCI layout: rejects a named pipe without waiting for it", async () => {
   const path = await unpack(ociEntry(oci.blobs, [oci.manifest.descriptor]));
   await rm(join(path, "index.json"));
   await promisify(execFile)("mkfifo", [join(path, "index.json")]);
   await expect(openArchive("oci", path)).rejects.toThrow('"index.json" is not a file');
 });
 
-test("a missing archive is the file system's error", async () => {
+test("reports the error of the file system for a missing archive", async () => {
   await expect(openArchive("docker-archive", join(folder, "nowhere"))).rejects.toMatchObject({ code: "ENOENT" });
   await expect(openArchive("oci", join(folder, "nowhere"))).rejects.toMatchObject({ code: "ENOENT" });
 });

@@ -6,7 +6,7 @@ import { blobEntries, dockerManifest, gzipped, index, LAYOUT, makeImage, ociBlob
 import { makeTar } from "../tar/make-tar.ts";
 import { parseArchivedName } from "../../../../src/image/archived-name.ts";
 
-/** Archives at their limits: code of quadratic complexity would exceed the test's time limit. */
+/** Archives at their limits. Code of quadratic complexity would exceed the time limit of the test. */
 
 const image = await makeImage([3000]);
 const saved = await savePodman(image);

@@ -26,7 +26,7 @@ const parsed = (more: object): PartialImage =>
   parsePartialImage(Buffer.from(JSON.stringify({ ...JSON.parse(writePartialImage(image).toString()), ...more })));
 const [present, whole, delta] = image.layers;
 
-test("what is written can be read, in less than a megabyte for a thousand layers", () => {
+test("reads a written partial image, which has less than a megabyte for a thousand layers", () => {
   expect(parsed({})).toEqual(image);
   const layers = Array.from({ length: 1000 }, () => delta ?? expect.fail());
   expect(writePartialImage({ ...image, layers }).length).toBeLessThan(MAX_PARTIAL_FILE);
@@ -51,4 +51,4 @@ test.each<[string, object]>([
   ["a delta of a negative size", { layers: [{ ...delta, size: -1 }] }],
   ["a delta of more bytes than a message carries", { layers: [{ ...delta, size: 2 ** 53 - 1 }] }],
   ["no object", { layers: [[[[[[]]]]]] }],
-])("%s is refused", (_, more) => expect(() => parsed(more)).toThrow(InvalidImage));
+])("rejects %s", (_, more) => expect(() => parsed(more)).toThrow(InvalidImage));

@@ -1,12 +1,12 @@
 import { pack } from "tar-stream";
 
-/** An entry of a test's tar; a folder or a link has no content. */
+/** An entry of a test tar. A folder or a link has no content. */
 export interface TestEntry {
   name: string;
   content?: Buffer | string;
   type?: "file" | "directory" | "symlink" | "link" | "fifo";
   linkname?: string;
-  /** Seconds. */
+  /** The time in seconds. */
   mtime?: number;
   uid?: number;
 }
@@ -28,7 +28,7 @@ export async function bytesOf(stream: AsyncIterable<unknown>): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** Changes the size in the header at `offset`, and the header's checksum. */
+/** Changes the size in the header at `offset`, and the checksum of the header. */
 export function forgeSize(tar: Buffer, offset: number, size: number): Buffer {
   const forged = Buffer.from(tar);
   const header = forged.subarray(offset, offset + 512);

@@ -5,7 +5,7 @@ import { file, folder } from "../archive/files.ts";
 import { bytesOf } from "./make-tar.ts";
 
 describe("a tar", () => {
-  test("is read no faster than its reader", async () => {
+  test("is written no faster than its reader reads", async () => {
     const path = await file(Buffer.alloc(5_000_000));
     const stream = writeTar([{ path: "large", file: path, size: 5_000_000 }]);
     await new Promise((resolve) => stream.once("readable", resolve));
@@ -14,7 +14,7 @@ describe("a tar", () => {
     expect(await bytesOf(stream)).toHaveLength(stream.size);
   });
 
-  test("closes its files when the reader leaves", async () => {
+  test("closes its files when the reader stops", async () => {
     const path = await file(Buffer.alloc(5_000_000));
     const stream = writeTar([{ path: "large", file: path, size: 5_000_000 }]);
     for await (const _ of stream) break;
