@@ -120,7 +120,7 @@ describe.skipIf(why)(`examples/factory ${why ?? ""}`, () => {
 
   test.each([
     ["one script alone", "factory-team/no:v1", treeOf({ "build.sh": "#!/bin/sh\n" }), 17, "and no run.sh"],
-    ["a folder around it", "factory-team/no:v1", treeOf({ "app-1/Dockerfile": "" }), 17, "With --strip 1"],
+    ["a folder around it", "factory-team/no:v1", treeOf({ "app-1/Dockerfile": "" }), 17, "Use --strip 1"],
     ["no archive", "factory-team/no:v1", Buffer.from("hello"), 16, "the input on stdin is not an archive"],
     ["nothing", "factory-team/no:v1", Buffer.alloc(0), 16, "there is no archive on stdin"],
     ["a path that leads out", "factory-team/no:v1", treeOf({ ...dockerfile, "../x": "" }), 16, "leads out of it"],
