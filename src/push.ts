@@ -31,7 +31,7 @@ import { removeDeadSpools } from "./run/spool-folder.ts";
 import { NOTHING_OFFERED, type FoundImage } from "./send/found-image.ts";
 import { manifestToPreserve } from "./send/manifest-to-preserve.ts";
 import { agreeOnPlatforms } from "./send/agree-on-platforms.ts";
-import { askedImage, isNameGiven, keepToGive, namesToGive } from "./send/names-for-receiver.ts";
+import { requestedImage, isNameGiven, keepToGive, namesToGive } from "./send/names-for-receiver.ts";
 import type { Source } from "./send/source.ts";
 import type { Conversation } from "./stdio-tunnel/conversation.ts";
 import { abortable } from "./streams/abortable.ts";
@@ -172,7 +172,7 @@ export async function send(
 /** Finds the image that the receiver requests, and answers with `about`. */
 async function agree({ tunnel, request, isPlanned }: Sender, source: Source, ask: Ask): Promise<Agreement> {
   const { receiverPlatform, isRenamed } = ask;
-  const image = await askedImage(ask, request, source);
+  const image = await requestedImage(ask, request, source);
   const isNewName = isNameGiven(request, image);
   const names = namesToGive(ask, request, image);
   const there = { receiverPlatform, isNewName, isRenamed };
@@ -219,9 +219,9 @@ function choose(
       hint: "Install the same version on both sides.",
     });
   }
-  const { compress: theirs, codecs: theirCodecs } = want;
-  const codecs = isOneProcess(request.connection) ? [] : theirCodecs;
-  return { want, packing: agreeOnPacking({ own: request.compress, theirs, codecs }) };
+  const { compress: receiverOption, codecs: receiverCodecs } = want;
+  const codecs = isOneProcess(request.connection) ? [] : receiverCodecs;
+  return { want, packing: agreeOnPacking({ sender: request.compress, receiver: receiverOption, codecs }) };
 }
 
 /** Offers the wanted layers through the tunnel until the receiver has the image, or sends another `want` because it has lost a layer. */

@@ -93,7 +93,7 @@ export type Want = (WantedLayers | WantedImage | NothingWanted) & {
 export interface Offer {
   /** True if each wanted layer is announced when it can be fetched, with manifest and config last. Otherwise, everything can be fetched now. */
   announced?: boolean;
-  /** True in a dry run if no layer is announced, because reading layers would send them. Only the sizes in the `about` are known then. */
+  /** True in a dry run if no layer is announced, because reading layers would send them. Then only the sizes in the `about` are known. */
   unread?: boolean;
   repository: string;
   tag: string;

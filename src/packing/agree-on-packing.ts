@@ -6,9 +6,9 @@ import type { Packing } from "./paced-packer.ts";
 /** The two sides' requests for the packing of layers. */
 export interface CompressOptions {
   /** `--compress` of the sender, which takes precedence. */
-  own: CompressOption | undefined;
+  sender: CompressOption | undefined;
   /** `--compress` of the receiver. */
-  theirs: CompressOption | undefined;
+  receiver: CompressOption | undefined;
   /** The names of the codecs that the receiver can unpack. Empty for two sides in one process, between which nothing is packed. */
   codecs: readonly string[];
 }
@@ -16,8 +16,8 @@ export interface CompressOptions {
 type Side = "sending" | "receiving";
 
 /** Returns the sender's decision. Throws a `usage` Failure if a side lacks the requested codec. */
-export function agreeOnPacking({ own, theirs, codecs }: CompressOptions): Packing {
-  const option = own ?? theirs ?? { how: "auto" };
+export function agreeOnPacking({ sender, receiver, codecs }: CompressOptions): Packing {
+  const option = sender ?? receiver ?? { how: "auto" };
   if (option.how === "none" || codecs.length === 0) return {};
   if (option.how === "auto") return { codec: commonCodec(codecs) };
   const codec = codecOf(option);

@@ -42,9 +42,9 @@ export async function roomInCache(
   const folder = cacheFolder(env);
   const free = folder === undefined ? undefined : await freeNear(folder, measure);
   // Files that are stored for the next run can be removed.
-  const kept = folder === undefined ? [] : await freeFiles(join(folder, "kept"));
-  const keptBytes = kept.reduce((sum, { allocated }) => sum + allocated, 0);
-  return roomOf("cache", neededFor(about, wanted), free && { ...free, bytes: free.bytes + keptBytes });
+  const cachedFiles = folder === undefined ? [] : await freeFiles(join(folder, "kept"));
+  const cachedBytes = cachedFiles.reduce((sum, { allocated }) => sum + allocated, 0);
+  return roomOf("cache", neededFor(about, wanted), free && { ...free, bytes: free.bytes + cachedBytes });
 }
 
 /** Returns the room for an archive or a layout: on its own disk, and in the cache folder. */
@@ -59,7 +59,7 @@ export async function roomForFiles(
 }
 
 /** Returns the room of an engine that cannot be reached, from its have list; an empty array if the list does not contain it. */
-export function roomThere(free: number | undefined, about: RoomOptions["about"], wanted: readonly Digest[]): Room[] {
+export function roomInList(free: number | undefined, about: RoomOptions["about"], wanted: readonly Digest[]): Room[] {
   return free === undefined ? [] : [roomOf("engine", neededFor(about, wanted), { bytes: free, isLimit: true })];
 }
 

@@ -20,12 +20,12 @@ export class PlannedImages {
 
   /** Returns the layers of an image that would not be present, bottom first. */
   without(diffIds: readonly Digest[], wanted: readonly Digest[]): Digest[] {
-    const there = new Set(
+    const present = new Set(
       this.#isFoundBy === "blob"
         ? this.#images.flat()
         : this.#images.flatMap((image) => image.slice(0, sharedBelow(image, diffIds))),
     );
-    return wanted.filter((diffId) => !there.has(diffId));
+    return wanted.filter((diffId) => !present.has(diffId));
   }
 }
 

@@ -94,7 +94,11 @@ export async function verifyIndex(target: Target, name: string, index: IndexCont
 }
 
 /** Throws a Failure if an image with its index is requested or offered, and this side cannot store it as requested. */
-export function refuseIndex({ index }: About, { platform, platforms, maxSize }: Asked, target: Target): void {
+export function refuseIndex(
+  { index }: About,
+  { platform, platforms, maxSize }: RequestedPlatforms,
+  target: Target,
+): void {
   if (index === undefined) {
     if (platforms === undefined) return;
     throw new Failure("refused", "the remote side sends one platform, and several were requested", {
@@ -116,7 +120,7 @@ export function refuseIndex({ index }: About, { platform, platforms, maxSize }: 
   });
 }
 
-interface Asked {
+interface RequestedPlatforms {
   platform?: unknown;
   platforms?: unknown;
   maxSize?: number | undefined;

@@ -7,11 +7,12 @@ import type { WantedPlatforms } from "./source.ts";
 
 /** Returns the platforms that either side has named, if any. Throws a `usage` Failure if the two sides contradict each other. */
 export function agreeOnPlatforms(ask: Ask, own: WantedPlatforms): WantedPlatforms {
-  const [theirs, ours] = [ask.platforms, own.platforms];
-  if (theirs === undefined && ours === undefined) return { platform: agreeOnPlatform(ask, own.platform) };
-  const isOne = [theirs ?? ask.platform, ours ?? own.platform].includes(undefined);
-  const platforms = theirs ?? ours;
-  if (isOne || keyOf(theirs) === keyOf(ours)) return { platforms };
+  const [receiverChoice, senderChoice] = [ask.platforms, own.platforms];
+  if (receiverChoice === undefined && senderChoice === undefined)
+    return { platform: agreeOnPlatform(ask, own.platform) };
+  const isOne = [receiverChoice ?? ask.platform, senderChoice ?? own.platform].includes(undefined);
+  const platforms = receiverChoice ?? senderChoice;
+  if (isOne || keyOf(receiverChoice) === keyOf(senderChoice)) return { platforms };
   throw new Failure("usage", `the sending side has ${optionsOf(own)}, the receiving side ${optionsOf(ask)}`, {
     expected: "the same platforms, or none on one side",
     hint: "Give --platform or --all-platforms on one side only.",

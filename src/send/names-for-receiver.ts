@@ -16,7 +16,7 @@ interface NamesGiven {
 }
 
 /** Returns the image that the receiver requests. If the receiver accepts any image, uses the name that this side has for the image. */
-export async function askedImage(
+export async function requestedImage(
   { image, names, isRenamed }: Ask,
   given: NamesGiven,
   source: Source,
@@ -26,8 +26,8 @@ export async function askedImage(
   const own = await source.name?.(given);
   if (own !== undefined) return parseImageName(own);
   // An archive finds its only image under any name.
-  const [there] = names ?? [];
-  if (isRenamed && there !== undefined) return { given: there.given, reference: there };
+  const [receiverName] = names ?? [];
+  if (isRenamed && receiverName !== undefined) return { given: receiverName.given, reference: receiverName };
   throw new Failure(
     "refused",
     "the sending side has no name for the image, and the receiving side uses the name that is offered",
@@ -70,8 +70,8 @@ export function namesToGive(ask: Ask, given: NamesGiven, image: ImageName): read
   if (ask.image === undefined && !ask.isRenamed) return all;
   if (given.further === undefined) return undefined;
   if (ask.acceptsNames) return all;
-  const there = new Set(ask.names?.map(fullName));
-  const missing = all.find((name) => !there.has(fullName(name)));
+  const receiverNames = new Set(ask.names?.map(fullName));
+  const missing = all.find((name) => !receiverNames.has(fullName(name)));
   if (missing === undefined) return undefined;
   throw new Failure(
     "refused",

@@ -53,11 +53,14 @@ export async function readIndex(
   const subjects = new Set(images.map(({ digest }) => digest));
   const isAbout = (entry: Descriptor): boolean => choice === "all" || subjects.has(subjectOf(entry) ?? "");
   const attestations = index.manifests.filter((entry) => isAttestation(entry) && isAbout(entry));
-  const [there, further] = [await readComplete(images, stored), await readComplete(attestations, stored)];
-  const missing = images.filter(({ digest }) => !there.has(digest));
+  const [complete, completeAttestations] = [
+    await readComplete(images, stored),
+    await readComplete(attestations, stored),
+  ];
+  const missing = images.filter(({ digest }) => !complete.has(digest));
   if (missing.length > 0)
-    throw notComplete(missing, platformsOf(images.filter(({ digest }) => there.has(digest))), named);
-  return indexContent(root, [...there.values(), ...further.values()]);
+    throw notComplete(missing, platformsOf(images.filter(({ digest }) => complete.has(digest))), named);
+  return indexContent(root, [...complete.values(), ...completeAttestations.values()]);
 }
 
 async function readSingle(
@@ -143,11 +146,11 @@ export function indexFailure(error: unknown, image: string): unknown {
 
 function notComplete(
   missing: readonly Descriptor[],
-  there: readonly Parameters<typeof formatPlatform>[0][],
+  existing: readonly Parameters<typeof formatPlatform>[0][],
   { image, address }: Named,
 ): Failure {
   const names = platformsOf(missing).map(formatPlatform).join(", ");
-  const options = there.map((platform) => `--platform ${formatPlatform(platform)}`).join(" ");
+  const options = existing.map((platform) => `--platform ${formatPlatform(platform)}`).join(" ");
   return new Failure(
     "image-not-found",
     `the index of ${image} in ${address} names ${names === "" ? "manifests" : names} without the content`,

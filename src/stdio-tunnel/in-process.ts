@@ -17,8 +17,8 @@ export async function runBothSides(
   options: Pick<TunnelOptions, "tool" | "features" | "signal" | "explain">,
 ): Promise<void> {
   options.signal.throwIfAborted();
-  const [there, back] = [new PassThrough(), new PassThrough()];
-  const ends = { sender: new StdioTransport(there, back), receiver: new StdioTransport(back, there) };
+  const [toSender, toReceiver] = [new PassThrough(), new PassThrough()];
+  const ends = { sender: new StdioTransport(toSender, toReceiver), receiver: new StdioTransport(toReceiver, toSender) };
   const failures: { error: unknown; isOwn: boolean }[] = [];
   const run = async (role: Role, other: Role): Promise<void> => {
     const peer: Hello = {

@@ -57,7 +57,7 @@ const result = {
   bytesReceived: 4,
 };
 
-test("valid messages are parsed, and unknown fields are dropped", () => {
+test("parses valid messages, and drops unknown fields", () => {
   expect(askMessage(parseAsk({ ...ask, extra: 1 }))).toEqual(ask);
   expect({ type: "offer", ...parseOffer({ ...offer, extra: 1 }) }).toEqual(offer);
   const platform = asPlatform("linux/arm64/v8");

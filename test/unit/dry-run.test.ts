@@ -21,13 +21,13 @@ const plan = {
   bytesPerSecond: 3000,
 };
 
-test("the option on one side applies to both sides", () => {
+test("applies the option of one side to both sides", () => {
   expect(isDryRun({}, peer(PLANS))).toBe(false);
   expect(isDryRun({ dryRun: true }, peer(PLANS))).toBe(true);
   expect(isDryRun({}, peer(PLANS, DRY_RUN))).toBe(true);
 });
 
-test("a peer that would transfer the image ends a dry run with status 2", () => {
+test("ends a dry run with status 2 if the peer would transfer the image", () => {
   expect(() => isDryRun({ dryRun: true }, peer("asks-again"))).toThrow(
     expect.objectContaining({
       exitStatus: 2,
@@ -36,7 +36,7 @@ test("a peer that would transfer the image ends a dry run with status 2", () => 
   );
 });
 
-test("the event of a dry run counts a layer that occurs twice once, and is exact only if all sizes are", () => {
+test("counts a layer that occurs twice once in the event, which is exact only if all sizes are exact", () => {
   const event = dryRunEvent("sender", { image: "app:v2", plan: parsePlan(plan) }, { program: "node" });
   expect(event).toMatchObject({
     image: "docker.io/library/app:v2",
@@ -47,13 +47,13 @@ test("the event of a dry run counts a layer that occurs twice once, and is exact
   });
 });
 
-test("the bytes that would measure the link are included, and are an estimate", () => {
+test("includes the bytes that would measure the link, which are an estimate", () => {
   const layers = [{ diffId: low, way: "whole", bytes: { count: 1000, isExact: true } }];
   const event = dryRunEvent("sender", { image: "app:v2", plan: parsePlan({ ...plan, layers, bytesProbed: 500 }) }, {});
   expect(event).toMatchObject({ bytes: { count: 1500, isExact: false }, dryRun: { bytesProbed: 500 } });
 });
 
-test("without the size of a layer, the sum is unknown", () => {
+test("reports no sum if the size of a layer is unknown", () => {
   const layers = [{ diffId: low, way: "whole" }];
   const event = dryRunEvent("sender", { image: "app:v2", plan: parsePlan({ ...plan, layers }) }, {});
   expect(event).toMatchObject({ missing: 1, dryRun: { program: "command" } });
@@ -61,18 +61,18 @@ test("without the size of a layer, the sum is unknown", () => {
 });
 
 test.each([
-  ["no object", 5],
+  ["a value that is not an object", 5],
   ["a layer without a digest", { ...plan, layers: [{ diffId: "low", way: "whole" }] }],
   ["an unknown way", { ...plan, layers: [{ diffId: low, way: "by magic" }] }],
   ["a negative size", { ...plan, room: [{ disk: "engine", needed: -1 }] }],
   ["too many layers", { ...plan, layers: Array.from({ length: 100_000 }, () => plan.layers[0]) }],
   ["a long name", { ...plan, layers: [{ diffId: low, way: "by-delta", deltaBase: "x".repeat(10_000) }] }],
-])("a plan with %s ends the transfer", (_, invalid) => {
+])("ends the transfer after a plan with %s", (_, invalid) => {
   expect(() => parsePlan(invalid)).toThrow(expect.objectContaining({ code: "transfer-failed" }));
 });
 
 test.each(["", "{}", "null", '{"bytes":-1}', '{"bytes":1e300}', `{"bytes":1,"x":"${"y".repeat(1000)}"}`])(
-  "an answer that is no size: %s",
+  "rejects an answer that is not a size: %s",
   async (text) => {
     await expect(sizeIn(Readable.from([Buffer.from(text)]))).rejects.toThrow("the size of a layer");
   },

@@ -66,7 +66,7 @@ async function receiveInto(
         asked = parseAsk(await tunnel.next("ask"));
         await tunnel.send({ type: "about", diffIds, platform: "linux/amd64", configDigest: id, ...about });
         if (declines) wanted = parseWant(await tunnel.next("want"));
-        await tunnel.next("result"); // nothing was offered
+        await tunnel.next("result"); // after an empty offer
       },
       async receiver(tunnel, stop) {
         const request = readPullRequest("app:v1", { kind: "spawned" }, { preserveDigest }, {});
@@ -78,16 +78,16 @@ async function receiveInto(
   return names;
 }
 
-test("an image with the expected ID and layers is tagged", async () => {
+test("tags an image with the expected ID and layers", async () => {
   expect(await receiveInto({ id, diffIds }, { id })).toEqual(["app:v1"]);
 });
 
-test("an image that is present is tagged without waiting for the sender", async () => {
+test("tags a present image without waiting for the sender", async () => {
   expect(await receiveInto({ id, diffIds }, { id }, { declines: true })).toEqual(["app:v1"]);
   expect(wanted).toMatchObject({ kind: "nothing" });
 });
 
-test("an image of unknown ID is identified by its layers", async () => {
+test("identifies an image of unknown ID by its layers", async () => {
   expect(await receiveInto({ id: digestOf("an index"), diffIds }, {})).toEqual(["app:v1"]);
 });
 
@@ -95,7 +95,7 @@ test.each([
   ["another config", { id: digestOf("other"), diffIds }, `its ID is ${digestOf("other")}`],
   ["other layers", { id, diffIds: diffIds.toReversed() }, "its layers differ"],
   ["no content", undefined, "it is not in the store"],
-])("an image with %s is not tagged", async (_, found, words) => {
+])("does not tag an image with %s", async (_, found, words) => {
   await expect(receiveInto(found, { id })).rejects.toMatchObject({
     code: "not-verified",
     message: expect.stringContaining(words) as string,
@@ -106,7 +106,7 @@ test.each([
   ["a layer that is not wanted", [digestOf("three")]],
   ["the same layer twice", [diffIds[0], diffIds[0]]],
   ["an invalid diff ID", ["one"]],
-])("a sender that announces %s breaks the protocol", async (_, announced) => {
+])("reports a broken protocol if the sender announces %s", async (_, announced) => {
   const { signal } = new AbortController();
   const both = runBothSides(
     {
@@ -139,14 +139,14 @@ describe("--preserve-digest", () => {
   const about = { preserve: true, manifest: manifestText(parseImageManifest(bytes)) };
   beforeEach(() => notes.splice(0));
 
-  test("an image with the sender's manifest is tagged", async () => {
+  test("tags an image with the sender's manifest", async () => {
     const manifestOf = descriptor.digest;
     expect(await receiveInto({ id, diffIds }, {}, { manifestOf, about, preserveDigest: true })).toEqual(["app:v1"]);
     expect(asked).toMatchObject({ keepsManifests: true, preserve: true });
     expect(notes).toEqual([]);
   });
 
-  test("an image with another manifest is not tagged", async () => {
+  test("does not tag an image with another manifest", async () => {
     await expect(receiveInto({ id, diffIds }, {}, { manifestOf: digestOf("other"), about })).rejects.toMatchObject({
       code: "not-verified",
       message: `the image's manifest in the store is ${digestOf("other")}, not the sender's`,
@@ -157,7 +157,7 @@ describe("--preserve-digest", () => {
     `no manifest digest can be preserved: ${whose} stores no manifests; config and layers will be the same`,
   ];
 
-  test("a note names the side that keeps no manifests, whichever side has the option", async () => {
+  test("prints a note that names the side that stores no manifests, whichever side has the option", async () => {
     expect(await receiveInto({ id, diffIds }, {}, { preserveDigest: true })).toEqual(["app:v1"]);
     expect(asked).not.toHaveProperty("keepsManifests");
     expect(notes.splice(0)).toEqual(none("a fake"));

@@ -4,7 +4,7 @@ import { refuseOldPeer } from "../../src/conversation/refuse-old-peer.ts";
 
 const peer = (...features: string[]) => ({ peer: { features, tool: "0.1.0" } });
 
-test("several platforms are not asked of a peer that moves one", () => {
+test("rejects several platforms if the peer transfers only one", () => {
   for (const platforms of ["all", [{ os: "linux", architecture: "arm64" }]] as const) {
     expect(() => refuseOldPeer({ platforms }, peer())).toThrow(
       "the remote side is docker-over-ssh 0.1.0, which transfers one platform of an image",

@@ -59,7 +59,7 @@ async function offerFor(
   return { ...offered, want: offered.want, about };
 }
 
-test("a second `want`, for layers that the receiver has lost, is answered by a second offer", async () => {
+test("answers a second `want`, for layers that the receiver has lost, with a second offer", async () => {
   const offered: string[][] = [];
   let ended = 0;
   const offer = async ({ want }: OfferOptions): Promise<OfferedImage> => {
@@ -94,7 +94,7 @@ test("a second `want`, for layers that the receiver has lost, is answered by a s
   expect({ offered, ended }).toEqual({ offered: [diffIds], ended: 1 });
 });
 
-/** How layers are packed for a receiver with this `want`, as `CODEC[:LEVEL]`. */
+/** Returns how layers are packed for a receiver with this `want`, as `CODEC[:LEVEL]`. */
 async function packingFor(request: Partial<PushRequest>, want: object): Promise<string> {
   const { codec, level } = (await offerFor(request, want)).packing;
   return [codec?.name ?? "plain", level].filter((word) => word !== undefined).join(":");
@@ -102,7 +102,7 @@ async function packingFor(request: Partial<PushRequest>, want: object): Promise<
 
 const codecs = ["brotli", "gzip"];
 
-test("the packing is the sender's option, else the receiver's, else the best codec that the receiver has", async () => {
+test("packs with the sender's option, else the receiver's, else the best codec that the receiver has", async () => {
   expect(await packingFor({ compress: parseCompressOption("gzip:9") }, { codecs, compress: "brotli:1" })).toBe(
     "gzip:9",
   );
@@ -111,19 +111,19 @@ test("the packing is the sender's option, else the receiver's, else the best cod
   expect(await packingFor({}, { codecs })).toBe("brotli");
 });
 
-test("layers are not packed for a receiver without codecs, nor for one in the same process", async () => {
+test("does not pack layers for a receiver without codecs, or in the same process", async () => {
   expect(await packingFor({}, {})).toBe("plain");
   expect(await packingFor({ connection: { kind: "in-process", with: "engine" } }, { codecs })).toBe("plain");
 });
 
-test("a codec that the receiver lacks is an error before anything is sent", async () => {
+test("rejects a codec that the receiver lacks before anything is sent", async () => {
   await expect(packingFor({ compress: parseCompressOption("gzip") }, { codecs: ["brotli"] })).rejects.toMatchObject({
     code: "usage",
     message: "--compress gzip: the receiving side has no gzip",
   });
 });
 
-test("layers are sent by delta if both sides agree and there is a link between them", async () => {
+test("sends layers by delta if both sides agree and there is a link between them", async () => {
   const cuts = async (request: Partial<PushRequest>, delta: boolean): Promise<boolean> =>
     (await offerFor(request, { codecs, delta })).want.delta;
   said.length = 0;
@@ -158,13 +158,16 @@ describe("a manifest that must be preserved", () => {
   test.each<[string, Partial<PushRequest>, object]>([
     ["this side", { preserveDigest: true }, { keepsManifests }],
     ["the receiver", {}, { keepsManifests, preserve: true }],
-  ])("is sent in `about`, and layers are sent as it names them: %s has the option", async (_, request, ask) => {
-    const { about, ...offered } = await offerFor(request, { codecs, delta: true }, { ask, found });
-    expect(about).toMatchObject({ preserve: true, manifest });
-    expect(offered).toMatchObject({ manifest, want: { delta: false } });
-  });
+  ])(
+    "is sent in `about`, and layers are sent as the blobs that it names: %s has the option",
+    async (_, request, ask) => {
+      const { about, ...offered } = await offerFor(request, { codecs, delta: true }, { ask, found });
+      expect(about).toMatchObject({ preserve: true, manifest });
+      expect(offered).toMatchObject({ manifest, want: { delta: false } });
+    },
+  );
 
-  test("is not requested without the option, or if one side keeps no manifests; layers are then sent as without the option", async () => {
+  test("is not requested without the option, or if one side stores no manifests; layers are then sent as without the option", async () => {
     const unasked = { manifest: () => expect.fail("the manifest must not be requested") };
     const plain = await offerFor({}, { delta: true }, { ask: { keepsManifests }, found: unasked });
     expect(plain.about).not.toHaveProperty("preserve");
@@ -185,7 +188,7 @@ describe("a manifest that must be preserved", () => {
       `it names the layer ${diffIds[0]} twice, as different blobs`,
       { diffIds: [...diffIds, ...diffIds], manifest: async () => manifestOf(["one", "two"]) },
     ],
-  ])("that cannot be preserved is an error: %s", async (why, image) => {
+  ])("causes an error if it cannot be preserved: %s", async (why, image) => {
     const sent = offerFor({ preserveDigest: true }, {}, { ask: { keepsManifests }, found: image });
     await expect(sent).rejects.toMatchObject({
       code: "not-verified",
@@ -193,7 +196,7 @@ describe("a manifest that must be preserved", () => {
     });
   });
 
-  test("that names a layer twice, as the same blob, is preserved", async () => {
+  test("is preserved if it names a layer twice as the same blob", async () => {
     const twice = { diffIds: [...diffIds, ...diffIds], manifest: async () => manifestOf(["one", "one"]) };
     const { about } = await offerFor({ preserveDigest: true }, {}, { ask: { keepsManifests }, found: twice });
     expect(about.manifest?.layers).toHaveLength(2);

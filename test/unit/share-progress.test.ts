@@ -17,17 +17,17 @@ async function shown(stages: readonly string[]): Promise<Progress[]> {
   return events;
 }
 
-test("the initiator shows the stages of its peer", async () => {
+test("shows the stages of the peer at the initiator", async () => {
   expect(await shown(STAGES)).toEqual(STAGES.map((stage) => ({ type: "progress", stage, current: 1 })));
 });
 
-test("a stage that this version does not know is shown as work, without the peer's words", async () => {
+test("shows an unknown stage as work, without the peer's words", async () => {
   const others = ["dancing", "reading the archive", "constructor", "", "no\npushed app:v1: 1 kB sent", "x".repeat(500)];
   const work = { type: "progress", stage: "working", current: 1 };
   expect(await shown(others)).toEqual(others.map(() => work));
 });
 
-test("totals, savings and layers of the peer are shown as it sends them", async () => {
+test("shows totals, savings and layers of the peer unchanged", async () => {
   const { sender, receiver } = await tunnelPair();
   const events: unknown[] = [];
   shareProgress(

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { DividedTraffic } from "../../src/traffic.ts";
 
-test("the bytes of the transfers of a connection add up to its traffic; those of a failed one count for none", async () => {
+test("divides the traffic of a connection among its transfers, and counts the bytes of a failed transfer for none", async () => {
   const traffic = { bytesSent: 7, bytesReceived: 3, program: "node" as const }; // the opening of the connection
   const divided = new DividedTraffic(traffic);
   const move = async (bytes: number) =>

@@ -19,7 +19,7 @@ import type { LayerFile } from "../../store/store.ts";
 import { countBytes } from "../../streams/count-bytes.ts";
 import type { ArchiveMaker } from "./archive-maker.ts";
 import type { ReceiveOptions } from "../receive-options.ts";
-import { roomThere } from "../free-space.ts";
+import { roomInList } from "../free-space.ts";
 
 export interface PartialOptions {
   /** The have list of the receiving engine. */
@@ -40,7 +40,7 @@ export function partialArchives({ list, engine: openEngine }: PartialOptions): A
   return {
     isPartial: true,
     wanted: ({ diffIds }) => layersMissingInList(list, diffIds),
-    rooms: (about, wanted) => roomThere(list.engine.bytesFree, about, wanted),
+    rooms: (about, wanted) => roomInList(list.engine.bytesFree, about, wanted),
     async make({ files, config }, options, spool, onMoved) {
       const { about, names } = options;
       const onBytes = whileCutting(options, onMoved);
@@ -130,10 +130,10 @@ async function findBase(
   engine: Engine,
   { image, about, output }: ReceiveOptions,
 ): Promise<{ id: string; base: PartialBase } | undefined> {
-  const there = similarImagesInList(list, image, about.diffIds);
-  const here = there.length > 0 && engine.takesManyAtOnce ? await inspectAll(engine) : [];
-  const ids = new Map(here.map(({ id, diffIds }) => [diffIds.join(), id]));
-  for (const { name, diffIds } of there) {
+  const listedImages = similarImagesInList(list, image, about.diffIds);
+  const ownImages = listedImages.length > 0 && engine.takesManyAtOnce ? await inspectAll(engine) : [];
+  const ids = new Map(ownImages.map(({ id, diffIds }) => [diffIds.join(), id]));
+  for (const { name, diffIds } of listedImages) {
     const id = ids.get(diffIds.join());
     const chainId = chainIds(diffIds).at(-1);
     if (id !== undefined && chainId !== undefined) return { id, base: { name, chainId } };

@@ -16,7 +16,7 @@ import { SpooledLayers } from "./spooled-layers.ts";
 export type ServableImage = FoundImage & Required<Pick<FoundImage, "served">>;
 
 export interface SharedImageOptions extends Pick<OfferOptions, "env" | "output" | "manifest"> {
-  /** Resolves when all receivers that are about to request layers have done so. */
+  /** Resolves when all receivers that are about to request layers have sent their requests. */
   untilWanted: () => Promise<void>;
   /** Called with the error that ends the exports. */
   onFailure: (error: unknown) => void;

@@ -60,7 +60,7 @@ describe("finds the layers that are missing in", () => {
     ["another top", [base, libs, app2], [app2]],
     ["the same image", [base, libs, app1], []],
     ["another base: the layers above it are others", [app2, libs, app1], [app2, libs, app1]],
-    ["a layer alone that some image has as its lowest", [libs, app1], [app1]],
+    ["a separate layer that some image has as its lowest", [libs, app1], [app1]],
     ["a layer twice", [base, libs, app2, libs, app2], [app2, libs]],
   ])("a classic store: %s", (_, diffIds, missing) => expect(layersMissingInList(list, diffIds)).toEqual(missing));
 
@@ -120,7 +120,7 @@ describe("rejects a hostile list:", () => {
     expect(() => parseHaveList(bytesOf(value))).toThrow(why);
   });
 
-  test("text that is no JSON, or too long", () => {
+  test("text that is not JSON, or is too long", () => {
     expect(() => parseHaveList(Buffer.from("{"))).toThrow("is not JSON");
     expect(() => parseHaveList(Buffer.alloc(MAX_HAVE_LIST + 1, " "))).toThrow("larger than");
   });

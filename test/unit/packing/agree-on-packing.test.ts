@@ -3,7 +3,7 @@ import { agreeOnPacking, refuseUnsupported } from "../../../src/packing/agree-on
 import { parseCompressOption, type CompressOption } from "../../../src/packing/compress-option.ts";
 import type { Codec } from "../../../src/packing/codecs.ts";
 
-/** The sender's codecs: those of Node 22.15, or of an older Node. */
+/** The sender's codecs, which are those of Node 22.15 or of an older Node. */
 const here = vi.hoisted(() => ({ names: [] as string[] }));
 vi.mock("../../../src/packing/codecs.ts", () => ({
   get CODECS() {
@@ -23,12 +23,12 @@ const option = (text: string | undefined): CompressOption | undefined =>
   text === undefined ? undefined : parseCompressOption(text);
 
 /** Returns the decision as `CODEC[:LEVEL]`. */
-function agree(own: string | undefined, theirs: string | undefined, codecs: string[] = ALL): string {
-  const { codec, level } = agreeOnPacking({ own: option(own), theirs: option(theirs), codecs });
+function agree(sender: string | undefined, receiver: string | undefined, codecs: string[] = ALL): string {
+  const { codec, level } = agreeOnPacking({ sender: option(sender), receiver: option(receiver), codecs });
   return [codec?.name ?? "none", level].filter((word) => word !== undefined).join(":");
 }
 
-describe("the sender decides, else the receiver", () => {
+describe("uses the option of the sender, else of the receiver:", () => {
   test.each([
     [undefined, undefined, "zstd"],
     [undefined, "auto", "zstd"],
@@ -41,7 +41,7 @@ describe("the sender decides, else the receiver", () => {
     ["gzip", "none", "gzip"],
     ["auto", "none", "zstd"],
     ["brotli", "brotli:11", "brotli"],
-  ])("sender %s, receiver %s: %s", (own, theirs, outcome) => expect(agree(own, theirs)).toBe(outcome));
+  ])("sender %s, receiver %s: %s", (sender, receiver, outcome) => expect(agree(sender, receiver)).toBe(outcome));
 });
 
 test.each([undefined, "auto", "gzip:9", "zstd"])("with %s, nothing is packed for a receiver without codecs", (own) => {
@@ -49,7 +49,7 @@ test.each([undefined, "auto", "gzip:9", "zstd"])("with %s, nothing is packed for
 });
 
 describe("a side without zstd", () => {
-  test("still gets the next best codec with auto", () => {
+  test("gets the next best codec with auto", () => {
     expect(agree(undefined, undefined, OLDER)).toBe("brotli");
     here.names = OLDER;
     expect(agree("auto", undefined)).toBe("brotli");
@@ -66,24 +66,24 @@ describe("a side without zstd", () => {
   test.each([
     ["zstd", undefined],
     [undefined, "zstd"],
-  ])("sender %s, receiver %s: the receiving side lacks it", (own, theirs) => {
-    expect(() => agree(own, theirs, OLDER)).toThrow(unsupported("receiving", "zstd"));
+  ])("sender %s, receiver %s: the receiving side lacks it", (sender, receiver) => {
+    expect(() => agree(sender, receiver, OLDER)).toThrow(unsupported("receiving", "zstd"));
   });
 
   test.each([
     ["zstd:3", undefined],
     [undefined, "zstd:3"],
-  ])("sender %s, receiver %s: the sending side lacks it", (own, theirs) => {
+  ])("sender %s, receiver %s: the sending side lacks it", (sender, receiver) => {
     here.names = OLDER;
-    expect(() => agree(own, theirs)).toThrow(unsupported("sending", "zstd:3"));
+    expect(() => agree(sender, receiver)).toThrow(unsupported("sending", "zstd:3"));
   });
 
-  test("is named for both sides", () => {
+  test("is reported for both sides", () => {
     here.names = OLDER;
     expect(() => agree("zstd", undefined, OLDER)).toThrow("--compress zstd: neither side has zstd");
   });
 
-  test("refuses its own option early", () => {
+  test("rejects its own option early", () => {
     expect(() => refuseUnsupported(option("zstd"), "receiving")).not.toThrow();
     here.names = OLDER;
     expect(() => refuseUnsupported(option("zstd"), "receiving")).toThrow(unsupported("receiving", "zstd"));
@@ -92,6 +92,6 @@ describe("a side without zstd", () => {
   });
 });
 
-test("a receiver of an older version without gzip", () => {
+test("reports a receiver of an older version without gzip", () => {
   expect(() => agree("gzip", undefined, ["brotli"])).toThrow("--compress gzip: the receiving side has no gzip");
 });

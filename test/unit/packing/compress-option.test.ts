@@ -18,7 +18,7 @@ test.each<[string, CompressOption]>([
   ["zstd", { how: "zstd" }],
   ["zstd:1", { how: "zstd", level: 1 }],
   ["zstd:19", { how: "zstd", level: 19 }],
-])("%s", (text, option) => {
+])("parses and formats %s", (text, option) => {
   expect(parseCompressOption(text)).toEqual(option);
   expect(formatCompressOption(option)).toBe(text);
 });
@@ -43,7 +43,7 @@ test.each([
   ["lz4", "Expected auto"],
   ["toString", "Expected auto"],
   ["__proto__:1", "Expected auto"],
-])("%j is refused: %s", (text, words) => {
+])("rejects %j: %s", (text, words) => {
   expect(() => parseCompressOption(text)).toThrow(words);
   expect(() => parseCompressOption(text)).toThrow(InvalidCompressOption);
 });

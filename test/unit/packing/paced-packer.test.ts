@@ -24,7 +24,7 @@ const LEVELS = { light: 1, medium: 2, strong: 3 };
 const nameOf = (level: number): string =>
   Object.entries(LEVELS).find(([, one]) => one === level)?.[0] ?? `level ${level}`;
 
-/** Packs a block of 1 MB to the name of its effort. */
+/** Packs a block of 1 MB into the name of its effort. */
 const codec = (ms: number): Codec => ({
   name: "a fake",
   id: 1,
@@ -64,7 +64,7 @@ async function efforts(
 const names = (found: [string, number][]): string[] => found.map(([effort]) => effort);
 const always = (ms: number) => () => ms;
 
-/** Blocks of a layer long enough for all efforts, and of one too short for a lighter effort. */
+/** The blocks of a layer that is long enough for all efforts, and of a layer that is too short for a lighter effort. */
 const LONG = 240;
 const SHORT = 60;
 
@@ -80,7 +80,7 @@ test("packs more lightly, in the end not at all, when packing is slow", async ()
   ]);
 });
 
-test("the next layer begins with the last effort", async () => {
+test("begins the next layer with the last effort", async () => {
   const packer = new PacedPacker({ codec: codec(10) });
   const slowPacking = { source: 2, link: always(0.25) };
   expect(names(await efforts(LONG, slowPacking, packer)).at(-1)).toBe("none");
@@ -93,14 +93,14 @@ test("keeps the effort when link and packing are balanced, and when the source i
   expect(names(await efforts(LONG, { source: 10, packing: 1, link: always(1) }))).toEqual(["medium"]);
 });
 
-test("a short layer keeps its effort; a slow link counts sooner than slow packing", async () => {
+test("keeps the effort for a short layer, and reacts to a slow link sooner than to slow packing", async () => {
   expect(names(await efforts(SHORT, { packing: 10 }))).toEqual(["medium"]);
   expect(names(await efforts(SHORT / 2, { packing: 1, link: always(10) }))).toEqual(["medium", "strong"]);
   expect(names(await efforts(SHORT / 5, { packing: 1, link: always(10) }))).toEqual(["medium"]);
 });
 
-test("a link that is slow at times does not count as fast", async () => {
-  // Slow for 16 blocks out of 48: never four fast intervals in a row.
+test("does not treat a link as fast if it is slow at times", async () => {
+  // The link is slow for 16 blocks out of 48, so there are never four fast intervals in a row.
   const link = (block: number): number => (block % 48 < 16 ? 8 : 0);
   expect(names(await efforts(LONG, { packing: 10, link }))).toEqual(["medium"]);
 });
@@ -111,18 +111,18 @@ test("packs again when the link has become slower", async () => {
   expect(found.slice(0, 4)).toEqual(["medium", "light", "none", "light"]);
 });
 
-test("only the latest intervals count", async () => {
+test("judges only the latest intervals", async () => {
   const link = (block: number): number => (block < LONG - 40 ? 4 : 10);
   expect(names(await efforts(LONG, { packing: 6, link }))).toEqual(["medium", "strong"]);
 });
 
-test("a requested level is fixed", async () => {
+test("keeps a requested level", async () => {
   const fixed = () => new PacedPacker({ codec: codec(10), level: 7 });
   expect(await efforts(LONG, { source: 2, link: always(0.25) }, fixed())).toEqual([["level 7", LONG]]);
   expect(await efforts(LONG, { link: always(100) }, fixed())).toEqual([["level 7", LONG]]);
 });
 
-test("a failing source and a reader that leaves both end the source", async () => {
+test("ends the source when it fails, and when the reader leaves", async () => {
   const closed: string[] = [];
   async function* plain(error?: Error): AsyncGenerator<Buffer> {
     try {

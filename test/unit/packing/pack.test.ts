@@ -31,7 +31,7 @@ describe.each(CODECS.map(({ name }) => name as CodecName))("%s", (name) => {
 
   test.each<[string, Buffer]>([
     ["nothing", Buffer.alloc(0)],
-    ["a byte", Buffer.from("x")],
+    ["one byte", Buffer.from("x")],
     ["a block", Buffer.alloc(BLOCK, "ab")],
     ["a block and a byte", Buffer.alloc(BLOCK + 1, "ab")],
     ["text", text],
@@ -46,7 +46,7 @@ describe.each(CODECS.map(({ name }) => name as CodecName))("%s", (name) => {
     }
   });
 
-  test("the highest level packs smaller than the lowest", async () => {
+  test("packs smaller with the highest level than with the lowest", async () => {
     const some = Buffer.from(Array.from({ length: 20_000 }, (_, at) => `${at * at} said twice`).join(""));
     const sizes: number[] = [];
     for (const level of LEVELS[name]) {
@@ -58,14 +58,14 @@ describe.each(CODECS.map(({ name }) => name as CodecName))("%s", (name) => {
   });
 });
 
-test("text becomes small, noise hardly larger, and text after noise is compressed again", async () => {
+test("makes text small and noise hardly larger, and compresses text after noise", async () => {
   expect((await packed(text)).length).toBeLessThan(text.length / 100);
   expect((await packed(noise)).length).toBe(noise.length + 3 * HEADER);
   const mixed = await packed(Buffer.concat([noise.subarray(0, BLOCK), text]));
   expect(mixed.length).toBeLessThan(BLOCK + text.length / 100);
 });
 
-test("a block of text with noise in its middle is compressed, also after noise", async () => {
+test("compresses a block of text with noise in its middle, also after noise", async () => {
   const half = text.subarray(0, BLOCK / 4);
   const mixed = Buffer.concat([half, half, noise.subarray(0, BLOCK / 4), half]);
   expect((await packed(mixed)).length).toBeLessThan(BLOCK / 3);
@@ -73,20 +73,20 @@ test("a block of text with noise in its middle is compressed, also after noise",
   expect(behind.length).toBeLessThan(BLOCK + BLOCK / 3);
 });
 
-test("without a codec in common, bytes are only framed", async () => {
+test("only frames bytes without a common codec", async () => {
   expect(commonCodec(["zip", "rot13"])).toBeUndefined();
   const framed = await all(pack(chunksOf(text.subarray(0, 1000), 10), { codec: undefined, level: () => 5 }));
   expect(framed.length).toBe(1000 + 2 * HEADER);
 });
 
-test("asks for the level of each block", async () => {
+test("requests the level of each block", async () => {
   const asked: number[] = [];
   const level = (): number => (asked.push(0), 0);
   await all(pack(chunksOf(text, 100_000), { codec: brotli, level }));
   expect(asked).toHaveLength(Math.ceil(text.length / BLOCK));
 });
 
-test("reads no more than keeps the cores busy", async () => {
+test("reads only as much as keeps the cores busy", async () => {
   let read = 0;
   async function* source(): AsyncGenerator<Buffer> {
     for (; read < 1000; read++) yield Buffer.alloc(BLOCK);
@@ -109,25 +109,25 @@ const END_BLOCK = block(END, 0, 0);
 
 const twice = Buffer.concat([gzipSync("123"), gzipSync("456789ab")]);
 
-describe("an invalid stream is refused", () => {
+describe("rejects an invalid stream:", () => {
   test.each<[string, Buffer, string]>([
     ["no bytes", Buffer.alloc(0), "ends in the middle"],
     ["a truncated end", END_BLOCK.subarray(0, 5), "ends in the middle"],
     ["no end", block(0, 3, 3, Buffer.from("abc")), "ends in the middle"],
     ["a truncated block", block(0, 3, 3, Buffer.from("ab")), "ends in the middle"],
-    ["bytes behind the end", Buffer.concat([END_BLOCK, Buffer.from("x")]), "bytes follow its end"],
+    ["bytes after the end", Buffer.concat([END_BLOCK, Buffer.from("x")]), "bytes follow its end"],
     ["a block of 4 GB", block(1, 10, 2 ** 32 - 1), "a block of 4294967295 bytes"],
     ["a block packed in 4 GB", block(1, 2 ** 32 - 1, 10), "a block of 10 bytes in 4294967295"],
     ["an unknown codec", Buffer.concat([block(77, 1, 1, Buffer.from("x")), END_BLOCK]), "unknown codec 77"],
-    ["no brotli", Buffer.concat([block(1, 3, 9, Buffer.from("abc")), END_BLOCK]), "cannot be unpacked"],
-    ["no gzip", Buffer.concat([block(3, 3, 9, Buffer.from("abc")), END_BLOCK]), "cannot be unpacked"],
+    ["invalid brotli", Buffer.concat([block(1, 3, 9, Buffer.from("abc")), END_BLOCK]), "cannot be unpacked"],
+    ["invalid gzip", Buffer.concat([block(3, 3, 9, Buffer.from("abc")), END_BLOCK]), "cannot be unpacked"],
     [
       "truncated gzip",
       Buffer.concat([block(3, 9, 9, gzipSync("123456789").subarray(0, 9)), END_BLOCK]),
       "cannot be unpacked",
     ],
     [
-      "more gzip than the header says, in two members",
+      "more gzip than announced in the header, in two members",
       Buffer.concat([block(3, twice.length, 9, twice), END_BLOCK]),
       "cannot be unpacked",
     ],
@@ -136,7 +136,7 @@ describe("an invalid stream is refused", () => {
     await expect(all(unpack(chunksOf(bytes, 4)))).rejects.toThrow(words);
   });
 
-  test.each(CODECS)("a block of $name that unpacks to more or less than its header says", async (codec) => {
+  test.each(CODECS)("a block of $name whose unpacked size differs from its header", async (codec) => {
     const { id, levels } = codec;
     for (const [plain, size] of [
       [BLOCK, 1000],
@@ -152,7 +152,7 @@ describe("an invalid stream is refused", () => {
     await expect(all(unpack(chunksOf(stream, 4)))).rejects.toThrow("10 bytes, not 11");
   });
 
-  test("an error of the source is passed on, on either side", async () => {
+  test("passes on an error of the source, on either side", async () => {
     async function* broken(): AsyncGenerator<Buffer> {
       yield Buffer.alloc(HEADER - 1);
       throw new Error("it broke");

@@ -9,7 +9,7 @@ import { pseudoRandomBytes } from "../pseudo-random.ts";
 const MB = 1_000_000;
 const FAST = 1000 * MB;
 
-/** Bytes whose second half is text, so that blocks differ. */
+/** Returns bytes whose second half is text, so that blocks differ. */
 function content(size: number): Buffer {
   const text = Buffer.from("some words that repeat, but not too often: ".repeat(size / 40));
   return Buffer.concat([pseudoRandomBytes(size / 2, 1), text.subarray(0, size / 2)]);
@@ -25,13 +25,13 @@ async function packed(packer: PacedPacker, bytes: Buffer): Promise<number> {
 
 const [codec] = CODECS;
 
-test("of a small layer, all is packed", async () => {
+test("packs all of a small layer", async () => {
   const bytes = content(3 * MB);
   const size = await new PacedPacker({ codec }).sizeOf(streamOf(bytes), bytes.length, FAST);
   expect(size).toEqual({ bytes: await packed(new PacedPacker({ codec }), bytes), isExact: false });
 });
 
-test("of a large layer, every nth block is packed", async () => {
+test("packs every nth block of a large layer", async () => {
   const bytes = content(24 * MB);
   const light = { codec, level: codec?.levels.light };
   const { bytes: size } = await new PackedSizes(light, 6 * MB).sizeOf(streamOf(bytes), bytes.length, FAST);
@@ -39,8 +39,8 @@ test("of a large layer, every nth block is packed", async () => {
   expect(Math.abs(size - all)).toBeLessThan(all * 0.1);
 });
 
-test("for a slow link, layers are packed more strongly", async () => {
-  // A program, in which every codec finds more at a higher level.
+test("packs layers more strongly for a slow link", async () => {
+  // A program, which every codec compresses better at a higher level.
   await using program = await open(process.execPath);
   const { buffer: bytes } = await program.read(Buffer.alloc(34 * MB), 0, 34 * MB, 10 * MB);
   const sizeAt = async (rate: number): Promise<number> =>
@@ -48,7 +48,7 @@ test("for a slow link, layers are packed more strongly", async () => {
   expect(await sizeAt(1000)).toBeLessThan(await sizeAt(1000 * FAST));
 });
 
-test("without a codec, blocks are only framed: the size is exact, and nothing is read", async () => {
+test("returns the exact size of framed blocks without a codec, and reads nothing", async () => {
   const bytes = content(3 * MB);
   const stream = streamOf(bytes);
   const size = await new PacedPacker({}).sizeOf(stream, bytes.length, FAST);
@@ -56,7 +56,7 @@ test("without a codec, blocks are only framed: the size is exact, and nothing is
   expect(stream.destroyed).toBe(true);
 });
 
-test("an empty layer", async () => {
+test("returns the size of an empty layer", async () => {
   const size = await new PacedPacker({ codec }).sizeOf(streamOf(Buffer.alloc(0)), 0, FAST);
   expect(size.bytes).toBe(await packed(new PacedPacker({ codec }), Buffer.alloc(0)));
 });

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { cacheWhileSlow } from "../../../src/receive/cache-while-slow.ts";
 
-/** Whether a layer is still written after each second in which so many MB arrived. */
+/** Returns, for each second and the MB that arrive in it, whether the layer is still written after that second. */
 function writtenAfter(...megabytes: number[]): boolean[] {
   let ms = 0;
   const keepGoing = cacheWhileSlow(() => ms);
@@ -11,7 +11,7 @@ function writtenAfter(...megabytes: number[]): boolean[] {
   });
 }
 
-test("a layer is written while it is slow or small", () => {
+test("writes a layer while it is slow or small", () => {
   expect(writtenAfter(10, 10, 10, 10, 10, 10, 10, 10)).not.toContain(false);
   expect(writtenAfter(60)).toEqual([true]);
   expect(writtenAfter(100)).toEqual([false]);

@@ -44,12 +44,12 @@ afterEach(async () => {
 
 const newRun = () => new ResumeCache({ env: { XDG_CACHE_HOME: cache }, runId: newRunId() });
 
-/** How the sender reads the layer: from a stream once, plain or as stored; or from a blob as often as needed. */
+/** How the sender reads the layer: once from a stream, plain or as stored, or repeatedly from a blob. */
 type Source = "plain stream" | "stored stream" | "blob";
 
 interface Fetched {
   bytes: Buffer;
-  /** Bytes from the sender, as the receiver counts them. */
+  /** Bytes from the sender, counted by the receiver. */
   received: number;
   resumed: number[];
 }
@@ -57,8 +57,8 @@ interface Fetched {
 /**
  * Fetches the layer into a file, or as a stream.
  *
- * @param breakAfter bytes after which the connection breaks
- * @param isAnnounced whether the sender learns that the receiver has a part of the layer
+ * @param breakAfter bytes after which the connection is lost
+ * @param isAnnounced whether the receiver reports to the sender that it has a part of the layer
  */
 async function fetch(
   source: Source,
@@ -125,7 +125,7 @@ const whole = (source: Source): Buffer => (source === "plain stream" ? plain : z
 describe.each(routes)("a layer that the sender reads from a %s, fetched as a %s,", (source, how) => {
   const blob = whole(source);
 
-  test("is continued where it broke off, and only new bytes are counted", async () => {
+  test("is continued where it was interrupted, and only new bytes are counted", async () => {
     await expect(fetch(source, how, { breakAfter: 3 * MB })).rejects.toThrow("the link is gone");
     await resumeCache[Symbol.asyncDispose]();
     resumeCache = newRun();
@@ -136,7 +136,7 @@ describe.each(routes)("a layer that the sender reads from a %s, fetched as a %s,
     expect(received).toBe(blob.length - (resumed[0] ?? 0));
   });
 
-  test("and present as a whole: its last byte is fetched", async () => {
+  test("has only its last byte fetched if it is completely present", async () => {
     expect((await fetch(source, how)).bytes.equals(blob)).toBe(true);
     await resumeCache[Symbol.asyncDispose]();
     resumeCache = newRun();
@@ -166,7 +166,7 @@ describe("an invalid partial file", () => {
     expect((await fetch("blob", "file", { limit: plain.length })).bytes.equals(zipped)).toBe(true);
   });
 
-  test("is removed at once, so that a killed run does not leave it", async () => {
+  test("is removed immediately, so that a killed run does not leave it", async () => {
     await put(digestOf(zipped), Buffer.alloc(MB, zipped.subarray(0, 20)));
     await expect(fetch("blob", "stream")).rejects.toThrow(/cannot be decompressed|incorrect|invalid/);
     await vi.waitFor(async () => expect(await readdir(folder)).toEqual([]));
@@ -194,7 +194,7 @@ describe("an invalid partial file", () => {
     expect((await fetch(source, how)).bytes.equals(whole(source))).toBe(true);
   });
 
-  test.each(sources)("fails a streamed layer from a %s, and the next run begins at its start", async (source) => {
+  test.each(sources)("fails a streamed layer from a %s, and the next run starts from the beginning", async (source) => {
     await put(digestOf(whole(source)), Buffer.alloc(MB));
     await expect(fetch(source, "stream")).rejects.toThrow(/has the digest|incorrect header check/);
     expect(resumeCache.hasResumedInvalidFile).toBe(true);
@@ -205,7 +205,7 @@ describe("an invalid partial file", () => {
 });
 
 test.each(["file", "stream"] as const)(
-  "when the sender sends all of a layer, the present bytes are skipped: %s",
+  "skips the present bytes if the sender sends the whole layer: %s",
   async (how) => {
     await put(diffId, plain.subarray(0, MB));
     const { bytes, ...counts } = await fetch("plain stream", how, { isAnnounced: false });
@@ -214,7 +214,7 @@ test.each(["file", "stream"] as const)(
   },
 );
 
-test("two runs at once do not disturb each other", async () => {
+test("fetches the same layer in two runs at the same time", async () => {
   await put(diffId, plain.subarray(0, MB));
   const other = newRun();
   await other.take({ mediaType: MEDIA_TYPE.ociLayer, digest: diffId, size: plain.length });

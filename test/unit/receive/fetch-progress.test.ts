@@ -4,7 +4,7 @@ import { FetchProgress } from "../../../src/receive/fetch-progress.ts";
 
 const [a, b, c] = ["a", "b", "c"].map((digit) => `sha256:${digit.repeat(64)}`) as [string, string, string];
 
-test("sums sizes as they are announced, and bytes as they arrive; a layer by delta counts what it saves as done", () => {
+test("sums announced sizes and received bytes, and counts the saved bytes of a layer by delta as complete", () => {
   const reports: Progress[] = [];
   const progress = new FetchProgress(
     3,
@@ -43,7 +43,7 @@ test("sums sizes as they are announced, and bytes as they arrive; a layer by del
   expect(reports.at(-1)).toEqual(end);
 });
 
-test("a layer that is sent again counts from its beginning, whole after a delta has failed, and never more than its size", () => {
+test("counts a layer that is sent again from its beginning, whole after a failed delta, and never more than its size", () => {
   const progress = new FetchProgress(1, () => {});
   progress.announce({ diffId: a, size: 1000 });
   progress.find(a, 900, 1000);

@@ -25,7 +25,7 @@ const free =
   (bytes: number, isLimit = true) =>
   async () => ({ bytes, isLimit });
 
-/** Whether the rooms are refused. */
+/** Returns whether the rooms are refused. */
 function isRefused(...rooms: Room[]): boolean {
   try {
     refuseWithoutRoom(rooms);
@@ -36,7 +36,7 @@ function isRefused(...rooms: Room[]): boolean {
   }
 }
 
-test("a layer that occurs twice needs its bytes once", async () => {
+test("counts a layer that occurs twice once", async () => {
   expect(await roomInEngine({ about: sized, info: { ...info, dataFolder: "/data" } }, diffIds, free(5000))).toEqual({
     disk: "engine",
     needed: 3000,
@@ -45,14 +45,14 @@ test("a layer that occurs twice needs its bytes once", async () => {
   });
 });
 
-test("an engine's disk that this side cannot see, and sizes that nobody knows early, are not guessed", async () => {
+test("does not guess the free space of an inaccessible disk, or sizes that are not known early", async () => {
   expect(await roomInEngine({ about: sized, info }, diffIds, free(1))).toEqual({ disk: "engine", needed: 3000 });
   const unknown = await roomInEngine({ about: unsized, info: { ...info, dataFolder: "/data" } }, diffIds, free(1));
   expect(unknown).toEqual({ disk: "engine", free: 1, isLimit: true });
   expect(isRefused({ disk: "engine", needed: 3000 }, unknown)).toBe(false);
 });
 
-test("only what surely does not fit is refused", () => {
+test("rejects an image only if it certainly does not fit", () => {
   expect(isRefused({ disk: "engine", needed: 3000, free: 2600, isLimit: true })).toBe(true);
   // Headers and padding of a tar take no room in some stores.
   expect(isRefused({ disk: "engine", needed: 3000, free: 2800, isLimit: true })).toBe(false);
@@ -60,7 +60,7 @@ test("only what surely does not fit is refused", () => {
   expect(isRefused({ disk: "engine", needed: 3000, free: 10, isLimit: false })).toBe(false);
 });
 
-test("files kept for the next run give way to layers in the cache folder", async () => {
+test("counts files that are stored for the next run as free space of the cache folder", async () => {
   const kept = join(folder, "docker-over-ssh/kept");
   await mkdir(kept, { recursive: true });
   await writeFile(join(kept, "a".repeat(64)), Buffer.alloc(1_000_000, 1));
@@ -69,7 +69,7 @@ test("files kept for the next run give way to layers in the cache folder", async
   expect(isRefused(room)).toBe(false);
 });
 
-test("a layout needs room on its own disk, also before its folder exists, and in the cache folder", async () => {
+test("requires room for a layout on its own disk, also before its folder exists, and in the cache folder", async () => {
   const options = { about: sized, env: { XDG_CACHE_HOME: folder } };
   const rooms = await roomForFiles(join(folder, "new/layout"), options, diffIds);
   expect(rooms.map(({ disk, needed }) => [disk, needed])).toEqual([
@@ -79,7 +79,7 @@ test("a layout needs room on its own disk, also before its folder exists, and in
   expect(rooms.every((room) => (room.free ?? 0) > 3000)).toBe(true);
 });
 
-test("a folder that does not exist has no free bytes", async () => {
+test("returns no free bytes for a folder that does not exist", async () => {
   expect(await freeBytes(join(folder, "none"))).toBeUndefined();
   expect((await freeBytes(folder))?.bytes).toBeGreaterThan(0);
 });

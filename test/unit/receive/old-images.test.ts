@@ -7,7 +7,7 @@ import { planOldImages, removeOldImages } from "../../../src/receive/old-images.
 /** The names of a store, with the ID of each image: `app:v1` was tagged first. */
 type Names = Map<string, string>;
 
-/** An engine that finds names as Docker does: by the short form alone. `onUsed` is called when it is asked again which images containers use. */
+/** An engine that finds names like Docker: only by the short form. `onUsed` is called on the second query for the images that containers use. */
 function engineWith(names: Names, { used = [] as string[], onUsed = (): void => {} } = {}): Engine {
   const numberOf = (id: string): number => Number(id.slice("id-".length));
   let asked = 0;
@@ -38,18 +38,18 @@ const versions = (...more: [string, string][]): Names =>
 const names = (...given: [string, ...string[]]) => given.map(parseReference) as [Reference, ...Reference[]];
 
 test.each(["app:v4", "docker.io/library/app:v4", "library/app:v4", "index.docker.io/library/app:v4"])(
-  "the older images of %s are found, and those that a container uses stay",
+  "finds the older images of %s, and keeps those that a container uses",
   async (name) => {
     const engine = engineWith(versions(), { used: ["docker.io/library/app:v2"] });
     expect(await planOldImages(engine, names(name), 2, [])).toEqual(["app:v1"]);
   },
 );
 
-describe("a plan names what the transfer removes", () => {
+describe("a plan contains the names that the transfer would remove if", () => {
   test.each([
     ["the image is new", 3, names("app:v4"), [], ["app:v1"]],
-    ["the image is there already", 2, names("app:v3"), ["config", "id-3"], ["app:v1"]],
-    ["the image is there already, by another name", 2, names("app:v4"), ["config", "id-3"], ["app:v1"]],
+    ["the image is already present", 2, names("app:v3"), ["config", "id-3"], ["app:v1"]],
+    ["the image is already present under another name", 2, names("app:v4"), ["config", "id-3"], ["app:v1"]],
     ["another image loses its name", 3, names("app:v4", "app:v3"), [], []],
   ])("%s", async (_, keep, given, ids, expected) => {
     expect(await planOldImages(engineWith(versions()), given, keep, ids)).toEqual(expected);
@@ -57,7 +57,7 @@ describe("a plan names what the transfer removes", () => {
 });
 
 describe("between the list and the removal", () => {
-  test("an image that a container begins to use stays, with all its names", async () => {
+  test("keeps an image that a container begins to use, with all its names", async () => {
     const store = versions(["app:old", "id-1"], ["app:v4", "id-4"]);
     const used: string[] = [];
     const engine = engineWith(store, { used, onUsed: () => void used.push("id-1") });
@@ -65,14 +65,14 @@ describe("between the list and the removal", () => {
     expect([...store.keys()]).toEqual(["app:v1", "app:v3", "app:old", "app:v4"]);
   });
 
-  test("a name that got another image stays", async () => {
+  test("keeps a name that was given to another image", async () => {
     const store = versions(["app:v4", "id-4"]);
     const engine = engineWith(store, { onUsed: () => void store.set("app:v1", "id-9") });
     expect(await removeOldImages(engine, names("app:v4"), 2, "id-4")).toEqual({ names: ["app:v2"] });
     expect(store.get("app:v1")).toBe("id-9");
   });
 
-  test("an image that the engine refuses to remove stays", async () => {
+  test("keeps an image that the engine refuses to remove", async () => {
     const store = versions(["app:v4", "id-4"]);
     const engine = engineWith(store);
     engine.removeReference = async () => await Promise.reject(new EngineError("a container uses it", 409));

@@ -4,11 +4,11 @@ import { PlannedImages } from "../../../src/receive/planned-images.ts";
 
 const [a = "", b = "", c = "", d = ""] = ["a", "b", "c", "d"].map((name) => digestOf(Buffer.from(name)));
 
-test("without other images, all that is wanted is missing", () => {
+test("returns all wanted layers if there are no other images", () => {
   expect(new PlannedImages("chain").without([a, b], [b])).toEqual([b]);
 });
 
-test("a store that finds layers by chain has those that are on the same layers in another image", () => {
+test("omits layers on top of the same layers in another image, for a store that finds layers by chain ID", () => {
   const planned = new PlannedImages("chain");
   planned.add([a, b, c]);
   planned.add([d]);
@@ -17,7 +17,7 @@ test("a store that finds layers by chain has those that are on the same layers i
   expect(planned.without([a, b, c], [b, c])).toEqual([]);
 });
 
-test("a store that finds layers by their blobs has them wherever they are in another image", () => {
+test("omits layers anywhere in another image, for a store that finds layers by their blobs", () => {
   const planned = new PlannedImages("blob");
   planned.add([a, b]);
   expect(planned.without([c, b, a], [c, b])).toEqual([c]);

@@ -53,7 +53,7 @@ async function requestFrom(
   return await requestLayers(options, [diffId], deltaBases);
 }
 
-test("manifest and config are requested early, and concurrently", async () => {
+test("requests manifest and config early, and concurrently", async () => {
   const open = new Map<string, ServerResponse>();
   let onBoth!: () => void;
   const both = new Promise<void>((resolve) => (onBoth = resolve));
@@ -72,9 +72,9 @@ test("manifest and config are requested early, and concurrently", async () => {
 });
 
 test.each([
-  ["that is not available yet", (response: ServerResponse) => response.writeHead(404).end()],
-  ["that is another", (response: ServerResponse) => response.end("{}")],
-])("a config %s is requested again after the manifest", async (_, first) => {
+  ["that is not yet available", (response: ServerResponse) => response.writeHead(404).end()],
+  ["that differs", (response: ServerResponse) => response.end("{}")],
+])("requests a config %s again after the manifest", async (_, first) => {
   const urls: (string | undefined)[] = [];
   using requested = await requestFrom(
     ({ url }, response) => {
@@ -89,7 +89,7 @@ test.each([
   expect(urls.filter((one) => one === CONFIG)).toHaveLength(2);
 });
 
-test("an announced config that the manifest does not name is ignored", async () => {
+test("ignores an announced config that the manifest does not name", async () => {
   using requested = await requestFrom(
     ({ url }, response) => {
       if (url === MANIFEST) return void response.end(written.bytes);
@@ -100,7 +100,7 @@ test("an announced config that the manifest does not name is ignored", async () 
   expect(await requested.metadata()).toMatchObject({ config });
 });
 
-test("an error is thrown by `metadata`, and not before", async () => {
+test("throws an error only in `metadata`", async () => {
   using requested = await requestFrom(
     ({ url }, response) => void response.end(url === MANIFEST ? written.bytes : "{}"),
   );
@@ -109,7 +109,7 @@ test("an error is thrown by `metadata`, and not before", async () => {
   await expect(requested.metadata()).rejects.not.toBeInstanceOf(InvalidImage);
 });
 
-test("layers in a registry are sent whole, and the reason is reported", async () => {
+test("fetches layers in a registry whole, and reports the reason", async () => {
   const answer = ({ url }: IncomingMessage, response: ServerResponse): void =>
     void response.end(url === MANIFEST ? written.bytes : config);
   using requested = await requestFrom(answer, { announced: false, deltaBases: {} as DeltaBases });

@@ -3,7 +3,7 @@ import { chooseRegistry } from "../../../src/registry/choose-registry.ts";
 
 const LOCAL = { LOCAL_DOCKER_REGISTRY_PORT: "5000" };
 
-describe("the registry of", () => {
+describe("chooses a registry for", () => {
   test.each<[string | undefined, NodeJS.ProcessEnv, unknown]>([
     [undefined, {}, { kind: "embedded" }],
     ["container", LOCAL, { kind: "container" }],
@@ -27,7 +27,7 @@ describe("the registry of", () => {
   });
 });
 
-describe("a usage error for", () => {
+describe("throws a usage error for", () => {
   test.each<[string | undefined, NodeJS.ProcessEnv, string]>([
     [undefined, { LOCAL_DOCKER_REGISTRY_PORT: "http" }, "LOCAL_DOCKER_REGISTRY_PORT=http names no registry"],
     [undefined, { LOCAL_DOCKER_REGISTRY_PORT: "70000" }, "names no registry"],

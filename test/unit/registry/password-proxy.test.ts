@@ -43,7 +43,7 @@ afterEach(async () => {
 });
 
 describe("the password proxy", () => {
-  test("forwards requests with the password, without it, and keeps the Host header that upload URLs are built from", async () => {
+  test("forwards requests with the password, removes the password, and preserves the Host header, from which upload URLs are built", async () => {
     const headers = { authorization: basicAuth(credentials) };
     const response = await fetch(`${url}/v2/app/blobs/uploads/`, { method: "POST", body: "layer", headers });
     expect(await response.text()).toBe("from the registry");
@@ -80,7 +80,7 @@ describe("the password proxy", () => {
     expect(response.statusCode).toBe(401);
   });
 
-  test("answers 502 when the registry is gone, and reports it", async () => {
+  test("answers 502 if the registry is no longer available, and reports it", async () => {
     registry.close();
     registry.closeAllConnections();
     const response = await fetch(`${url}/v2/`, { headers: { authorization: basicAuth(credentials) } });
@@ -89,7 +89,7 @@ describe("the password proxy", () => {
   });
 });
 
-test("passwords differ between runs and need no quoting", () => {
+test("uses passwords that differ between runs and need no quoting", () => {
   const other = newCredentials();
   expect(other.password).not.toBe(credentials.password);
   expect(other.password).toMatch(/^[\w-]{32}$/);
@@ -119,7 +119,7 @@ describe("allowed requests", () => {
   });
 });
 
-test("unauthenticated clients whose bodies never arrive do not keep others out", async () => {
+test("is not blocked by unauthenticated clients whose bodies never arrive", async () => {
   const port = Number(new URL(url).port);
   const sockets = Array.from({ length: 300 }, () =>
     connect(port, "127.0.0.1")

@@ -28,7 +28,7 @@ afterEach(() => {
 });
 
 describe("the server at a registry's address is", () => {
-  test("a registry that is ready; the request has the password", async () => {
+  test("a registry that is ready, and gets the password", async () => {
     let request: unknown;
     const found = await ping(({ url, headers }, response) => {
       request = { url, authorization: headers.authorization };
@@ -38,17 +38,17 @@ describe("the server at a registry's address is", () => {
     expect(request).toEqual({ url: "/v2/", authorization: `Basic ${btoa("run:secret")}` });
   });
 
-  test("a registry that asks for a password", async () => {
+  test("a registry that requires a password", async () => {
     const found = await ping((_, response) => response.writeHead(401, { "www-authenticate": "Basic" }).end());
     expect(found).toEqual({ state: "asks-for-password", reason: "" });
   });
 
-  test.each([404, 307])("a server that answers with status %i; no redirect is followed", async (status) => {
+  test.each([404, 307])("a server that answers with status %i, without following a redirect", async (status) => {
     const found = await ping((_, response) => response.writeHead(status, { location: "http://127.0.0.1:9/" }).end());
     expect(found).toEqual({ state: "not-a-registry", reason: `it answers /v2/ with status ${status}` });
   });
 
-  test("no HTTP server", async () => {
+  test("not an HTTP server", async () => {
     const found = await ping(({ socket }) => socket.end("SSH-2.0-OpenSSH\r\n"));
     expect(found).toMatchObject({ state: "not-a-registry" });
   });

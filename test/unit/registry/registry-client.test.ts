@@ -28,7 +28,7 @@ async function fetchFrom5(answer: RequestListener): Promise<{ first: number; tex
   return { first, text: (await buffer(bytes)).toString() };
 }
 
-test("the client requests the rest of a blob", async () => {
+test("requests the rest of a blob", async () => {
   const ranges: (string | undefined)[] = [];
   const found = await fetchFrom5((request, response) => {
     ranges.push(request.headers.range);
@@ -37,11 +37,11 @@ test("the client requests the rest of a blob", async () => {
   expect([found, ranges]).toEqual([{ first: 5, text: "fghij" }, ["bytes=5-"]]);
 });
 
-test("a server without ranges answers with the whole blob", async () => {
+test("accepts the whole blob from a server without ranges", async () => {
   expect(await fetchFrom5((_, response) => void response.end(blob))).toEqual({ first: 0, text: "abcdefghij" });
 });
 
-test("a server may answer with a larger range", async () => {
+test("accepts a larger range", async () => {
   const earlier: RequestListener = (_, response) =>
     void response.writeHead(206, { "content-range": "bytes 3-9/10" }).end(blob.subarray(3));
   expect(await fetchFrom5(earlier)).toEqual({ first: 3, text: "defghij" });
@@ -53,11 +53,11 @@ test.each([["bytes 6-9/10"], ["bytes */10"], ["6"], [undefined]])("the range %s 
   await expect(fetchFrom5(answer)).rejects.toMatchObject({ code: "not-verified" });
 });
 
-test("status 416 is an error", async () => {
+test("rejects status 416", async () => {
   await expect(fetchFrom5((_, response) => void response.writeHead(416).end())).rejects.toThrow("status 416");
 });
 
-test("a layer without a recipe is distinguished from a registry that fails", async () => {
+test("distinguishes a layer without a recipe from a registry that fails", async () => {
   using withoutRecipe = clientOf((_, response) => void response.writeHead(404).end());
   await expect(withoutRecipe.recipe("app", digest)).rejects.toBeInstanceOf(NoRecipe);
   using failing = clientOf((_, response) => void response.writeHead(500).end());

@@ -11,7 +11,7 @@ import { startRegistryContainer } from "../../../src/registry/registry-container
 const engineGone = new Failure("engine-unreachable", "the engine is gone");
 const failing = async (): Promise<never> => await Promise.reject(engineGone);
 
-/** An engine that has the image, and runs containers with this function. */
+/** An engine that has the image, and uses this function to run containers. */
 function engineWith(runContainer: Engine["runContainer"]): Engine {
   return { address: "unix:///engine", inspectImage: async () => ({}), runContainer } as unknown as Engine;
 }
@@ -35,12 +35,12 @@ describe("a registry container that does not start", () => {
     });
   });
 
-  test("passes other failures on", async () => {
+  test("passes on other failures", async () => {
     await expect(start(engineWith(failing))).rejects.toBe(engineGone);
   });
 });
 
-describe("an engine that is gone hides no error", () => {
+describe("an engine that is no longer available hides no error", () => {
   test("when the registry does not become ready", async () => {
     const exited = Promise.resolve({ status: 2 });
     await expect(start(engineWith(async () => container({ exited })))).rejects.toMatchObject({

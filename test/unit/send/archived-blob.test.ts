@@ -29,7 +29,7 @@ function layer(stored: Buffer, diffId = digestOf(bytes)): ArchivedLayer {
 
 const never = (error: Error): void => expect.unreachable(String(error));
 
-test("a plain layer can be packed for the transfer, a compressed one is served as it is stored", async () => {
+test("packs a plain layer for the transfer, and serves a compressed layer as it is stored", async () => {
   const plain = archivedBlob(layer(bytes), { packer, onError: never });
   const packed = await bytesOf(plain.packed?.(0).stream ?? Readable.from([]));
   expect(packed.length).toBeLessThan(350_000);
@@ -47,19 +47,19 @@ test.each([
   [999, 1000],
   [1500, 250_000],
   [599_000, 599_999],
-])("the range from %i to %i", async (first, last) => {
+])("serves the range from %i to %i", async (first, last) => {
   const blob = archivedBlob(layer(bytes), { packer, onError: never });
   expect((await bytesOf(await blob.open({ first, last }))).equals(bytes.subarray(first, last + 1))).toBe(true);
 });
 
-test("a plain layer is packed from any offset", async () => {
+test("packs a plain layer from any offset", async () => {
   const { first, stream } = archivedBlob(layer(bytes), { packer, onError: never }).packed?.(1234) ?? {};
   expect(first).toBe(1234);
   expect((await bytesOf(Readable.from(unpack(stream ?? Readable.from([]))))).equals(bytes.subarray(1234))).toBe(true);
 });
 
-describe("errors are reported", () => {
-  test("a layer with another diff ID", async () => {
+describe("when it reads a layer,", () => {
+  test("reports another diff ID", async () => {
     const reported: Error[] = [];
     const other = digestOf("another");
     const blob = archivedBlob(layer(gzipped, other), { packer, onError: (error) => reported.push(error) });
@@ -69,7 +69,7 @@ describe("errors are reported", () => {
     expect(reported).toHaveLength(1);
   });
 
-  test("but not a reader that leaves", async () => {
+  test("does not report a reader that leaves", async () => {
     const reported: Error[] = [];
     for (const stored of [bytes, gzipped]) {
       const blob = archivedBlob(layer(stored), { packer, onError: (error) => reported.push(error) });

@@ -21,7 +21,7 @@ const amd64 = await makeImage([100]);
 const arm64 = await makeImage([200], { architecture: "arm64", variant: "v8" });
 const image = parseImageName("app:v1");
 
-/** Requests the image for a platform, or for a receiver's. */
+/** Requests the image for a platform, or for the platform of a receiver. */
 function requested({ platform, receiverPlatform }: { platform?: string; receiverPlatform?: string } = {}) {
   return {
     image,
@@ -47,7 +47,7 @@ describe("in an OCI layout", async () => {
     expect((await source.find(requested(request))).platform).toEqual(asPlatform(platform));
   });
 
-  test("an error lists the platforms if none is the receiver's", async () => {
+  test("lists the platforms in an error if none is the receiver's", async () => {
     await using source = await open("many");
     for (const request of [{}, { receiverPlatform: "linux/s390x" }])
       await expect(source.find(requested(request))).rejects.toThrow("linux/amd64, linux/arm64/v8: choose a platform");
@@ -55,7 +55,7 @@ describe("in an OCI layout", async () => {
     await expect(source.check({ platform: asPlatform("linux/s390x") })).rejects.toThrow("no image for linux/s390x");
   });
 
-  test("the only one is sent to any receiver, which warns", async () => {
+  test("chooses the only platform for any receiver, which warns", async () => {
     await using source = await open("one");
     expect((await source.find(requested({ receiverPlatform: "linux/amd64" }))).platform).toEqual(
       asPlatform("linux/arm64/v8"),
@@ -64,7 +64,7 @@ describe("in an OCI layout", async () => {
 });
 
 describe("in an engine with a containerd store", () => {
-  /** Has the image for both platforms; its own is amd64. */
+  /** Has the image for both platforms. Its own platform is amd64. */
   const engine = {
     address: "there",
     info: async () => ({ store: "containerd", platform: AMD64 }),
@@ -86,12 +86,12 @@ describe("in an engine with a containerd store", () => {
     expect((await source.find(requested(request))).platform).toEqual(asPlatform(platform));
   });
 
-  test("a requested platform that is missing is an error", async () => {
+  test("rejects a requested platform that is missing", async () => {
     const failing = source.find(requested({ platform: "linux/s390x" }));
     await expect(failing).rejects.toThrow("app:v1 is for linux/amd64, not for linux/s390x");
   });
 
-  test("both sides must name the same image", async () => {
+  test("rejects different image names of the two sides", async () => {
     await expect(source.find({ image: parseImageName("app:v2") })).rejects.toThrow(
       "the receiving side requests app:v2",
     );

@@ -7,19 +7,19 @@ import { keepToGive, namesToGive } from "../../../src/send/names-for-receiver.ts
 
 const image = parseImageName("app:v2");
 const latest = { further: { names: [], tags: ["latest"] } };
-/** As version 0.1 asks: it says nothing of names. */
+/** The `ask` of version 0.1, which contains no names. */
 const old: Ask = { image, runId: newRunId() };
 const asked = (...names: string[]): Ask => ({ ...old, names: names.map(parseReference) });
 
 describe("the names that the sender gives", () => {
-  test("are for a receiver that accepts them, or asks for no image", () => {
+  test("are sent to a receiver that accepts them, or requests no image", () => {
     const all = ["app:v2", "app:latest"];
     for (const ask of [{ ...asked("app:v2"), acceptsNames: true }, { runId: old.runId }]) {
       expect(namesToGive(ask, latest, image)?.map(({ given }) => given)).toEqual(all);
     }
   });
 
-  test("are not needed where the receiver gives the same ones, or where there are none", () => {
+  test("are not needed if the receiver gives the same names, or if there are none", () => {
     expect(namesToGive(asked("app:v2", "docker.io/library/app:latest"), latest, image)).toBe(undefined);
     expect(namesToGive(old, {}, image)).toBe(undefined);
   });
@@ -34,7 +34,7 @@ describe("the names that the sender gives", () => {
   });
 });
 
-test("--keep is refused for a receiver that does not take it from the sender", () => {
+test("rejects --keep for a receiver that does not accept it from the sender", () => {
   expect(keepToGive({ ...old, acceptsKeep: true }, 3)).toBe(3);
   expect(keepToGive(old, undefined)).toBe(undefined);
   expect(() => keepToGive(old, 3)).toThrow("the receiving side removes no images because of --keep 3");

@@ -35,11 +35,11 @@ const blob = async (digest: string | undefined) => await outgoing.content.blob("
 const packedBlob = async (diffId: string | undefined, from = 0) =>
   (await blob(diffId))?.packed?.(from).stream as Readable;
 
-test("a layer is announced and read while it is packed", async () => {
+test("announces a layer, which can be read while it is packed", async () => {
   const plain = queue<Buffer>();
   const packing = outgoing.addPlainStream(digestOf(bottom), bottom.length, plain);
   for (let at = 0; at < 2 * BLOCK; at += BLOCK) plain.push(bottom.subarray(at, at + BLOCK));
-  // More blocks than are compressed at once, so that the first comes out before the last has come in.
+  // More blocks than are compressed at the same time, so that the first is yielded before the last is read.
   while (announced.length === 0) await new Promise((resolve) => setImmediate(resolve));
   expect(announced).toEqual([
     { diffId: diffIds[0], digest: diffIds[0], size: bottom.length, mediaType: MEDIA_TYPE.ociLayer },
@@ -51,7 +51,7 @@ test("a layer is announced and read while it is packed", async () => {
   await packing;
 });
 
-test("adding a stream resolves when the receiver has read it, packed or as it is stored; it cannot be read again", async () => {
+test("resolves after adding a stream when the receiver has read it, packed or as stored, and rejects a second read", async () => {
   const gzipped = { mediaType: MEDIA_TYPE.ociLayerGzip, digest: digestOf("gzipped"), size: 7 };
   const done: string[] = [];
   const packing = outgoing.addPlainStream(diffIds[2] ?? "", top.length, queueOf(top)).then(() => done.push("packed"));
@@ -71,7 +71,7 @@ test("adding a stream resolves when the receiver has read it, packed or as it is
   await expect(async () => await packedBlob(diffIds[2])).rejects.toThrow("not stored");
 });
 
-test("a config can be requested early, and is available when all layers are", async () => {
+test("answers an early request for the config when all layers are available", async () => {
   const config = Buffer.from("{}");
   const packing = { codec: undefined };
   await using other = new OutgoingBlobs({
@@ -82,14 +82,14 @@ test("a config can be requested early, and is available when all layers are", as
     announce: () => {},
   });
   const request = other.content.blob("r", digestOf(config));
-  // Other requests are answered at once: an engine has other things to do.
+  // Other requests are answered immediately: an engine has other things to do.
   expect(await other.content.blob("r", digestOf("other"))).toBeUndefined();
   expect(await other.content.blob("another", digestOf(config))).toBeUndefined();
   other.finish(config);
   expect((await request)?.size).toBe(2);
 });
 
-test("a layer that fails fails its reader and its export", async () => {
+test("fails the reader and the export of a layer that fails", async () => {
   async function* broken(): AsyncGenerator<Buffer> {
     yield top;
     throw new Error("it is another layer");
@@ -99,7 +99,7 @@ test("a layer that fails fails its reader and its export", async () => {
   await Promise.all([expect(packing).rejects.toThrow("another"), expect(reading).rejects.toThrow("another")]);
 });
 
-test("manifest and config are available when all layers are; the manifest names the others by diff ID, and they cannot be fetched", async () => {
+test("serves manifest and config when all layers are available; unwanted layers have diff IDs in the manifest, and cannot be fetched", async () => {
   const request = outgoing.content.manifest("r", "t");
   const gzipped = { mediaType: MEDIA_TYPE.ociLayerGzip, digest: digestOf("gzipped"), size: 7 };
   const neverOpened = (): never => {
@@ -123,7 +123,7 @@ test("manifest and config are available when all layers are; the manifest names 
   expect([outgoing.has(diffIds[0] ?? ""), outgoing.has(diffIds[1] ?? "")]).toEqual([true, false]);
 });
 
-test("a layer in zstd is cut if this Node can decompress it; otherwise --verbose tells that it is sent whole", async () => {
+test("cuts a layer in zstd if this Node can decompress it; otherwise reports for --verbose that it is sent whole", async () => {
   const details: string[] = [];
   const deltaSpool = { open: async () => ({}) } as unknown as LazySpool;
   const onDetail = (detail: Detail): void => void details.push(detailText(detail));
@@ -141,7 +141,7 @@ test("a layer in zstd is cut if this Node can decompress it; otherwise --verbose
   expect(details).toEqual(hasZstd ? [] : [`layer ${hexOf(diffIds[0] ?? "").slice(0, 12)} ${why}`]);
 });
 
-test("a manifest to preserve is served unchanged, unless the image has its own", async () => {
+test("serves a manifest to preserve unchanged, unless the image has its own", async () => {
   for (const own of [undefined, withDescriptor({ mediaType: MEDIA_TYPE.ociManifest, bytes: Buffer.from("own") })]) {
     const manifest = withDescriptor({ mediaType: MEDIA_TYPE.dockerManifest, bytes: Buffer.from(" {}") });
     await using other = new OutgoingBlobs({
@@ -157,14 +157,14 @@ test("a manifest to preserve is served unchanged, unless the image has its own",
   }
 });
 
-test("a request for the manifest fails when the transfer ends", async () => {
+test("fails a request for the manifest when the transfer ends", async () => {
   const request = outgoing.content.manifest("r", "t");
   request.catch(() => {});
   await outgoing[Symbol.asyncDispose]();
   await expect(request).rejects.toThrow("no longer being sent");
 });
 
-test("a layer that was not fetched does not delay the end", async () => {
+test("does not wait at the end for a layer that was not fetched", async () => {
   const packing = outgoing.addPlainStream(diffIds[0] ?? "", bottom.length, queueOf(bottom));
   await outgoing[Symbol.asyncDispose]();
   await expect(packing).rejects.toThrow("no longer being sent");
@@ -178,14 +178,14 @@ function queueOf(bytes: Buffer): AsyncIterable<Buffer> {
   return all;
 }
 
-test("a layer that is added after the end is rejected", async () => {
+test("rejects a layer that is added after the end", async () => {
   await outgoing[Symbol.asyncDispose]();
   await expect(outgoing.addPlainStream(diffIds[0] ?? "", bottom.length, queueOf(bottom))).rejects.toThrow(
     "no longer being sent",
   );
 });
 
-test("a layer that the receiver has a partial file of is packed from the requested offset", async () => {
+test("packs a layer of which the receiver has a partial file from the requested offset", async () => {
   const begun = new Set(diffIds.slice(0, 1));
   await using other = new OutgoingBlobs({
     offer,
@@ -202,7 +202,7 @@ test("a layer that the receiver has a partial file of is packed from the request
   await packing;
 });
 
-test("a range of a stored stream can be read", async () => {
+test("serves a range of a stored stream", async () => {
   const gzipped = { mediaType: MEDIA_TYPE.ociLayerGzip, digest: digestOf("gzipped"), size: 7 };
   const adding = outgoing.addStoredStream(diffIds[0] ?? "", gzipped, queueOf(Buffer.from("gzipped")));
   const part = await (await blob(gzipped.digest))?.open({ first: 4, last: 6 });
@@ -211,7 +211,7 @@ test("a range of a stored stream can be read", async () => {
 });
 
 test.each(["neither of its files", "only one of its files"])(
-  "a layer for which %s can be created is sent whole, which is reported once",
+  "sends a layer whole if %s can be created for it, and reports that once",
   async (creatable) => {
     const folder = mkdtempSync(join(tmpdir(), "dos-outgoing-"));
     try {

@@ -5,7 +5,7 @@ import { encodeManifest, MEDIA_TYPE, type Descriptor } from "../../../src/image/
 import { readIndex, type StoredBlobs } from "../../../src/send/read-index.ts";
 import { asPlatform } from "../image/platforms.ts";
 
-/** Blobs by digest, as a store has them. */
+/** A store of blobs, by digest. */
 function storeOf(...blobs: Buffer[]): StoredBlobs {
   const all = new Map(blobs.map((blob) => [digestOf(blob), blob]));
   return {
@@ -43,7 +43,7 @@ const attestation = {
   annotations: { "vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": image.digest },
 };
 
-test("attestations go along as far as they are there", async () => {
+test("includes the attestations that exist", async () => {
   const root = indexOf(image, attestation);
   const without = await readIndex(root, storeOf(manifest, config, layer), "all", named);
   expect(without.manifests.map((one) => one.descriptor.digest)).toEqual([image.digest]);
@@ -60,7 +60,7 @@ test("attestations go along as far as they are there", async () => {
   expect(whole.platforms).toEqual([asPlatform("linux/arm64")]);
 });
 
-test("attestations of other platforms stay behind", async () => {
+test("omits attestations of other platforms", async () => {
   const other = {
     ...attestation,
     annotations: { ...attestation.annotations, "vnd.docker.reference.digest": "another" },
@@ -70,31 +70,31 @@ test("attestations of other platforms stay behind", async () => {
   expect(manifests.map((one) => one.descriptor.digest)).toEqual([image.digest]);
 });
 
-test("the manifest of one image has the platform of its config", async () => {
+test("uses the platform of the config for the manifest of one image", async () => {
   const { platforms, blobs } = await readIndex(manifest, storeOf(config, layer), "all", named);
   expect(platforms).toEqual([asPlatform("linux/arm64")]);
   expect(blobs).toHaveLength(2);
 });
 
 test.each([
-  ["an index of nothing", indexOf(), [], "names no image"],
-  ["an index of attestations alone", indexOf(attestation), [statement.bytes], "names no image"],
+  ["an empty index", indexOf(), [], "names no image"],
+  ["an index that contains only attestations", indexOf(attestation), [statement.bytes], "names no image"],
   ["a manifest without a layer", manifest, [config], "lacks a part of its content"],
   ["a platform without a layer", indexOf(image), [manifest, config], "names linux/arm64 without the content"],
-])("%s is not sent", async (_, root, blobs, words) => {
+])("does not send %s", async (_, root, blobs, words) => {
   await expect(readIndex(root, storeOf(...blobs), "all", named)).rejects.toMatchObject({
     code: "image-not-found",
     message: expect.stringContaining(words) as string,
   });
 });
 
-test("an index in the index is refused", async () => {
+test("rejects an index in the index", async () => {
   const nested = indexOf(image);
   const root = indexOf({ ...describe(nested, MEDIA_TYPE.ociIndex), platform: asPlatform("linux/arm64") });
   await expect(readIndex(root, storeOf(nested), "all", named)).rejects.toThrow("its manifest is an index");
 });
 
-test("a hostile index does not fill the memory: reading ends at 4 MB of manifests", async () => {
+test("stops reading a hostile index at 4 MB of manifests, to limit memory", async () => {
   const padded = Array.from({ length: 40 }, (_, at) =>
     Buffer.from(JSON.stringify({ ...(JSON.parse(manifest.toString()) as object), x: `${at}`.padEnd(1_000_000) })),
   );

@@ -21,7 +21,7 @@ import { AMD64 } from "../image/platforms.ts";
 
 const image = await makeImage([3000, 2_000_000, 700, 40_000]);
 let folder: string;
-/** The layers of each export, by their place in the image. */
+/** The layers of each export, by their position in the image. */
 let exports: number[][];
 let warnings: string[];
 
@@ -34,14 +34,14 @@ afterEach(async () => await rm(folder, { recursive: true }));
 const output = outputTo((event) => {
   if (event.type === "warning") warnings.push(event.code);
 });
-/** @param cache the cache folder's place: each side has its own */
+/** @param cache the path of the cache folder: each side has its own */
 const contextOf = (signal: AbortSignal, cache: string) => ({
   output,
   signal,
   env: { XDG_CACHE_HOME: join(folder, cache) },
 });
 
-/** A source that gives each wanted layer once in each export, as an engine that saves an image. */
+/** A source that yields each wanted layer once in each export, like an engine that saves an image. */
 function savingSource({ breaksAt = Infinity } = {}): SharedSource {
   const served = async ({ want }: OfferOptions): Promise<ServedImage> => ({
     image: parseReference("app:v1"),
@@ -94,7 +94,7 @@ async function sendTo(source: SharedSource, host: string, compress?: string): Pr
   );
 }
 
-test("several receivers, with several codecs, get an image that is exported once; so does one that comes later", async () => {
+test("exports an image once for several receivers with several codecs, and for a later receiver", async () => {
   const source = savingSource();
   await Promise.all([sendTo(source, "a"), sendTo(source, "b"), sendTo(source, "c", "gzip:1")]);
   await sendTo(source, "d", "none");
@@ -104,7 +104,7 @@ test("several receivers, with several codecs, get an image that is exported once
   expect(exports).toEqual([[0, 1, 2, 3]]);
 });
 
-test("without room for files there is one warning, and each receiver gets its own export", async () => {
+test("warns once if there is no room for files, and exports the image for each receiver", async () => {
   await writeFile(join(folder, "cache"), "not a folder");
   const source = savingSource();
   await sendTo(source, "a");
@@ -116,7 +116,7 @@ test("without room for files there is one warning, and each receiver gets its ow
   expect(source.noRoom).toMatchObject({ code: "no-folder" });
 });
 
-test("an export that fails fails the receivers that wait for it, and the next one begins another", async () => {
+test("fails the receivers that wait for an export that fails, and starts another for the next receiver", async () => {
   const source = savingSource({ breaksAt: 2 });
   const both = await Promise.allSettled([sendTo(source, "a"), sendTo(source, "b")]);
   expect(both.map(({ status }) => status)).toEqual(["rejected", "rejected"]);

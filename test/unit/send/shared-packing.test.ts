@@ -10,7 +10,7 @@ import { lazySpool } from "../../../src/run/spool.ts";
 import { SharedPacking } from "../../../src/send/shared/shared-packing.ts";
 import { makeImage } from "../image/make-image.ts";
 
-test("a layer is cut for receivers with one codec, and once more for those with another", async () => {
+test("cuts a layer once for all receivers with the same codec", async () => {
   const folder = await mkdtemp(join(tmpdir(), "packing-"));
   const spool = lazySpool({ XDG_CACHE_HOME: folder }, newRunId());
   const { layers, diffIds } = await makeImage([2_000_000]);

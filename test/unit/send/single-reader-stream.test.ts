@@ -21,12 +21,12 @@ function manyChunks() {
   return source;
 }
 
-/** Waits until nothing moves any more by itself. */
+/** Waits until nothing moves without further input. */
 async function settle(): Promise<void> {
   for (let turn = 0; turn < 100; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 }
 
-test("bytes are read while they arrive, and done() resolves when they have been read", async () => {
+test("passes on bytes while they arrive, and done() resolves when they have been read", async () => {
   const source = queue<Buffer>();
   const single = new SingleReaderStream(() => source);
   let isDone = false;
@@ -43,7 +43,7 @@ test("bytes are read while they arrive, and done() resolves when they have been 
   await done;
 });
 
-test("some bytes are read ahead, and then as many as the reader reads", async () => {
+test("reads some bytes ahead, then as many as the reader reads", async () => {
   const source = manyChunks();
   const single = new SingleReaderStream(() => source.bytes);
   await settle();
@@ -60,7 +60,7 @@ test("some bytes are read ahead, and then as many as the reader reads", async ()
   await single.done();
 });
 
-test("a reader that closes the stream ends it, and the source is closed", async () => {
+test("closes the source when a reader closes the stream", async () => {
   const source = manyChunks();
   const single = new SingleReaderStream(() => source.bytes);
   const reader = single.read().stream;
@@ -70,7 +70,7 @@ test("a reader that closes the stream ends it, and the source is closed", async 
   expect(source.read).toBeLessThan(MANY);
 });
 
-test("an error of the source fails done() and the reader, also a late one", async () => {
+test("passes an error of the source to done() and the reader, also to a late reader", async () => {
   const source = queue<Buffer>();
   const broken = new Error("it broke off");
   async function* failing(): AsyncGenerator<Buffer> {
@@ -90,7 +90,7 @@ test("an error of the source fails done() and the reader, also a late one", asyn
   }
 });
 
-test("giveUp() fails done() and the reader with its reason", async () => {
+test("passes the reason of giveUp() to done() and the reader", async () => {
   for (const isRead of [true, false]) {
     const source = manyChunks();
     const single = new SingleReaderStream(() => source.bytes);
@@ -105,35 +105,35 @@ test("giveUp() fails done() and the reader with its reason", async () => {
   }
 });
 
-test("a second read() throws", async () => {
+test("throws on a second read()", async () => {
   const single = new SingleReaderStream(() => manyChunks().bytes);
   single.read().stream.destroy();
   expect(() => single.read()).toThrow("not stored");
   await single.done();
 });
 
-test("done() resolves when the reader breaks out of its loop", async () => {
+test("resolves done() when the reader breaks out of its loop", async () => {
   const single = new SingleReaderStream(() => manyChunks().bytes);
   for await (const _ of single.read().stream) break;
   await expect(single.done()).resolves.toBeUndefined();
 });
 
-test("and when its connection closes", async () => {
+test("resolves done() when the reader's connection closes", async () => {
   const single = new SingleReaderStream(() => manyChunks().bytes);
   const gone = new Writable({ write: (_chunk, _encoding, done) => (gone.destroy(), done()) });
   await expect(pipeline(single.read().stream, gone)).rejects.toThrow("Premature close");
   await expect(single.done()).resolves.toBeUndefined();
 });
 
-test("giveUp() does not wait for a source that is stuck", async () => {
+test("does not wait in giveUp() for a source that hangs", async () => {
   const single = new SingleReaderStream(() => queue<Buffer>());
   await settle();
   single.giveUp(new Error("it is over"));
   await expect(single.done()).rejects.toThrow("it is over");
 }, 2000);
 
-describe("with startsWhenRead, the source", () => {
-  test("is opened at the reader's offset", async () => {
+describe("the source", () => {
+  test("is opened at the reader's offset with startsWhenRead", async () => {
     const offsets: number[] = [];
     const open = (from: number) => (offsets.push(from), manyChunks().bytes);
     const single = new SingleReaderStream(open, { startsWhenRead: true });
@@ -145,7 +145,7 @@ describe("with startsWhenRead, the source", () => {
     await single.done();
   });
 
-  test("without it, is read from its beginning", async () => {
+  test("is read from its beginning without startsWhenRead", async () => {
     const single = new SingleReaderStream(() => manyChunks().bytes);
     const { first, stream } = single.read(7);
     expect(first).toBe(0);

@@ -8,7 +8,7 @@ import { useTunnel } from "../../../src/stdio-tunnel/open.ts";
 import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
 import { tunnelPair } from "./carriers.ts";
 
-/** Plays the sender: answers each conversation, and returns what became of them. */
+/** Plays the sender: answers each conversation, and returns the outcomes. */
 async function serve(tunnel: Tunnel, answer: (conversation: Conversation) => Promise<unknown>): Promise<unknown[]> {
   const outcomes: unknown[] = [];
   for await (const conversation of acceptConversations(tunnel)) {
@@ -18,7 +18,7 @@ async function serve(tunnel: Tunnel, answer: (conversation: Conversation) => Pro
   return outcomes;
 }
 
-/** Greets on a stream with what the receiver asks for, and returns the receiver's result. */
+/** Greets on a stream with the name that the receiver requests, and returns the receiver's result. */
 async function greet(conversation: Conversation): Promise<unknown> {
   const { name } = await conversation.next("ask");
   return await greetBy(conversation, name);
@@ -41,7 +41,7 @@ async function ask(conversation: Conversation, name: string): Promise<string> {
   return greeting;
 }
 
-test("each conversation has its own messages, streams and result", async () => {
+test("gives each conversation its own messages, streams and result", async () => {
   const { sender, receiver } = await tunnelPair();
   const served = serve(sender, greet);
   const conversations = new ConversationOpener(receiver);
@@ -53,7 +53,7 @@ test("each conversation has its own messages, streams and result", async () => {
   await sender.closed;
 });
 
-test("counts the bytes of each", async () => {
+test("counts the bytes of each conversation", async () => {
   const { sender, receiver } = await tunnelPair();
   void serve(sender, async (conversation) => {
     await conversation.next("ask");
@@ -71,7 +71,7 @@ test("counts the bytes of each", async () => {
   await receiver.close();
 });
 
-test("a failure of the sender ends only its conversation", async () => {
+test("ends only the conversation in which the sender fails", async () => {
   const { sender, receiver } = await tunnelPair();
   const served = serve(sender, greet);
   const conversations = new ConversationOpener(receiver);
@@ -84,7 +84,7 @@ test("a failure of the sender ends only its conversation", async () => {
   expect(await served).toEqual([expect.objectContaining({ code: "image-not-found" }), "hello b"]);
 });
 
-test("a failure of the receiver ends only its conversation, with the streams of it", async () => {
+test("ends only the conversation in which the receiver fails, with its streams", async () => {
   const { sender, receiver } = await tunnelPair();
   const served = serve(sender, async (conversation) => {
     const { name } = await conversation.next("ask");
@@ -106,7 +106,7 @@ test("a failure of the receiver ends only its conversation, with the streams of 
   expect(await served).toEqual([expect.objectContaining({ code: "no-space" }), "hello b"]);
 });
 
-test("an invalid message ends only its conversation", async () => {
+test("ends only the conversation with an invalid message", async () => {
   const { sender, receiver } = await tunnelPair();
   const served = serve(sender, greet);
   const broken = receiver.connect("control:1").on("error", () => {});
@@ -123,7 +123,7 @@ test("an invalid message ends only its conversation", async () => {
   ]);
 });
 
-test("a lost link ends all of it", async () => {
+test("ends all conversations when the link is lost", async () => {
   const { sender, receiver } = await tunnelPair();
   const served = serve(sender, greet);
   served.catch(() => {});
@@ -137,7 +137,7 @@ test("a lost link ends all of it", async () => {
   expect(() => new ConversationOpener(receiver).open()).toThrow("the engine is gone");
 });
 
-test("a number that is not the next, or was used, is refused", async () => {
+test("rejects a number that is not the next, or was used", async () => {
   const { sender, receiver } = await tunnelPair();
   const served = serve(sender, greet);
   for (const number of ["2", "0", "01", "-1", "x", ""]) {

@@ -1,4 +1,4 @@
-/** How a tunnel ends after success and after a failure. PROTOCOL.md, 3 and 5. */
+/** How a tunnel ends after success and after a failure. PROTOCOL.md, 3 and 6. */
 import { execFile } from "node:child_process";
 import { PassThrough, Writable } from "node:stream";
 import { promisify } from "node:util";
@@ -13,7 +13,7 @@ import { duplexPair, remoteProgram, tunnelPair } from "./carriers.ts";
 import { greet } from "./preamble.ts";
 
 describe("the result", () => {
-  test("reaches the sender before the receiver is done; then both close, without a lost link", async () => {
+  test("reaches the sender before the receiver finishes; both then close, without a lost link", async () => {
     const { sender, receiver } = await tunnelPair();
     const order: string[] = [];
     const result = sender.result().then((message) => {
@@ -30,11 +30,11 @@ describe("the result", () => {
     expect(order).toContain("sender has the result");
   });
 
-  test("is all that a spawned receiver waits for: closing in good order costs one more round trip", async () => {
-    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }); // so no time limit ends it either
+  test("is the last message that a spawned receiver waits for, because an orderly close would cost one more round trip", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }); // so that no time limit ends it
     const [fromReceiver, arriving] = [new PassThrough(), new PassThrough()];
     let isOver = false;
-    /** Nothing that the sender sends after that arrives, not even its end. */
+    /** After that, nothing from the sender arrives, not even its end. */
     const fromSender = new Writable({
       write(chunk: Buffer, _, done) {
         if (!isOver) arriving.write(chunk);
@@ -64,14 +64,14 @@ describe("the result", () => {
     expect(await receiver.finish({})).toBe(false);
   }, 5_000);
 
-  test("never comes from a receiver that closes without one", async () => {
+  test("is never received from a receiver that closes without a result", async () => {
     const { sender, receiver } = await tunnelPair();
     const result = sender.result();
     await receiver.close();
     await expect(result).rejects.toMatchObject({ code: "link-lost" });
   });
 
-  test("cannot come from the sender", async () => {
+  test("cannot be sent by the sender", async () => {
     const { sender, receiver } = await tunnelPair();
     await sender.send({ type: "result" });
     await sender.close();
@@ -105,7 +105,7 @@ describe("a side that fails", () => {
     await Promise.all([tunnels.sender.closed, tunnels.receiver.closed]);
   });
 
-  test("reports it although the tunnel has only just opened", async () => {
+  test("reports the failure although the tunnel has only just opened", async () => {
     const { sender, receiver } = await tunnelPair();
     await receiver.fail(failure);
     await sender.closed;
@@ -122,7 +122,7 @@ describe("a side that fails", () => {
     expect(await lost.receiver.fail(failure)).toBe(false);
   });
 
-  test("learns that its report was not sent when the link is lost meanwhile", async () => {
+  test("detects that its report was not sent when the link is lost in the meantime", async () => {
     const pair = duplexPair();
     const { sender, receiver } = await tunnelPair(pair);
     const told = receiver.fail(failure);
@@ -174,7 +174,7 @@ describe("close", () => {
     expect(await served).toMatchObject({ ended: false, failed: true });
   });
 
-  test("after the result, with a stream open on both sides", async () => {
+  test("works after the result, with a stream open on both sides", async () => {
     const { sender, receiver } = await tunnelPair();
     sender.listen("endless", (stream) => pseudoRandom(1, Infinity).pipe(stream));
     const stream = receiver.connect("endless");
@@ -183,7 +183,7 @@ describe("close", () => {
     expect(stream.destroyed).toBe(true);
   });
 
-  test("with data queued that nobody reads", async () => {
+  test("works with queued data that is never read", async () => {
     const { sender, receiver } = await tunnelPair();
     sender.listen("stuck", (stream) => pseudoRandom(1, Infinity).pipe(stream));
     const stream = receiver.connect("stuck");
@@ -216,7 +216,7 @@ describe("close", () => {
     await expect(sending).rejects.toMatchObject({ code: "link-lost" });
   });
 
-  test("leaves nothing that keeps the process alive", async () => {
+  test("leaves no handle that keeps the process alive", async () => {
     const [file = "", ...args] = remoteProgram("leaves-by-itself.ts");
     const { stdout } = await promisify(execFile)(file, args, { timeout: 15_000 });
     expect(stdout).toBe("closed\n");

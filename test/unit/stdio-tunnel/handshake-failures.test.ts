@@ -1,4 +1,4 @@
-/** Peers that do not send a valid preamble: how the handshake fails, and how little it keeps. */
+/** Peers that do not send a valid preamble: the failures of the handshake, and its limits of memory. */
 import { once } from "node:events";
 import { describe, expect, test } from "vitest";
 import { KEPT_NOISE, MAGIC_LINE, MAX_HELLO, MAX_NOISE } from "../../../src/stdio-tunnel/constants.ts";
@@ -80,7 +80,7 @@ describe.each(ENDS)("the %s", (end) => {
     ["within the magic line", MAGIC_LINE.slice(0, 9)],
     ["after the magic line", MAGIC_LINE],
     ["within the hello", `${MAGIC_LINE}${HELLO_LINE.slice(0, 9)}`],
-    ["at once", ""],
+    ["immediately", ""],
   ])("reports that the remote side closed its output %s", async (_when, bytes) => {
     const [near, remote] = duplexPair();
     remote.end(bytes);
@@ -104,14 +104,14 @@ describe.each(ENDS)("the %s", (end) => {
     expect(await error).toMatchObject({ code: "remote-not-a-tunnel", ended: true });
   });
 
-  test("reports a stream that is closed already", async () => {
+  test("reports a stream that is already closed", async () => {
     const [near] = duplexPair();
     near.destroy();
     await new Promise((resolve) => near.once("close", resolve));
     expect(await refusal(greet(near, { origin: end }))).toMatchObject({ code: "remote-not-a-tunnel", ended: true });
   });
 
-  test("an abort ends it with the signal's reason", async () => {
+  test("rejects with the signal's reason after an abort", async () => {
     const stop = new AbortController();
     const reason = new Error("Ctrl-C");
     const greeting = greet(peerBytes("motd"), { origin: end, signal: stop.signal });
@@ -143,8 +143,8 @@ async function bothRefusals(
   ]);
 }
 
-test("another protocol: each side names both protocols and both tools", async () => {
-  // This tool cannot speak protocol 2. A peer that does looks the same to both sides.
+test("names both protocols and both tools on each side for another protocol", async () => {
+  // This tool does not support protocol 2. A peer that supports it looks the same to both sides.
   const line = `${MAGIC_LINE}${JSON.stringify({ protocol: 2, tool: "9.0.0", role: "relay" })}\n`;
   for (const end of ENDS) {
     const [near, remote] = duplexPair();
@@ -162,7 +162,7 @@ test("another protocol: each side names both protocols and both tools", async ()
 test.each<[Role, string, string]>([
   ["sender", "push", "pull"],
   ["receiver", "pull", "push"],
-])("two sides that are both %s", async (role, command, other) => {
+])("rejects two sides that are both %s", async (role, command, other) => {
   const errors = await bothRefusals({ hello: hello(role) }, { hello: hello(role) });
   for (const error of errors) {
     expect(error).toMatchObject({ code: "usage", message: expect.stringContaining(`docker-over-ssh ${command}`) });

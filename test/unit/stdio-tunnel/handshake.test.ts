@@ -8,7 +8,7 @@ import { peerBytes, greet, HELLO_LINE } from "./preamble.ts";
 
 const PEER_PREAMBLE = `${MAGIC_LINE}${HELLO_LINE}`;
 
-describe("the magic line is found", () => {
+describe("finds the magic line", () => {
   test.each(Array.from({ length: PEER_PREAMBLE.length - 1 }, (_, index) => index + 1))(
     "split after byte %i",
     async (at) => {
@@ -17,7 +17,7 @@ describe("the magic line is found", () => {
     },
   );
 
-  test("when every byte comes in its own chunk", async () => {
+  test("if every byte arrives in its own chunk", async () => {
     const { peer, noise } = await greet(peerBytes(...Array.from(`motd\n${PEER_PREAMBLE}`)));
     expect({ peer, noise }).toEqual({ peer: hello("sender"), noise: "motd\n" });
   });
@@ -38,7 +38,7 @@ describe("the magic line is found", () => {
     }
   });
 
-  test("after almost 1 MB, whose end is kept", async () => {
+  test("after almost 1 MB, whose end is stored", async () => {
     const lines = Array.from({ length: 20 }, () => `${"x".repeat(MAX_NOISE / 20 - 2)}\n`);
     const { noise } = await greet(peerBytes(...lines, `the end${PEER_PREAMBLE}`));
     expect(noise).toHaveLength(KEPT_NOISE);
@@ -55,7 +55,7 @@ describe("the bytes after the hello", () => {
     expect(String(await buffer(near))).toBe("PRI * HTTP/2.0 and more");
   });
 
-  test("are none at first: the stream stays open and paused", async () => {
+  test("can arrive later: the stream stays open and paused", async () => {
     const [near, remote] = duplexPair();
     remote.write(PEER_PREAMBLE);
     await greet(near);
@@ -65,7 +65,7 @@ describe("the bytes after the hello", () => {
 });
 
 describe("the first to write", () => {
-  test("is the spawned side, at once", async () => {
+  test("is the spawned side, immediately", async () => {
     const [near, remote] = duplexPair();
     void greet(near, { origin: "spawned" }).catch(() => {});
     expect(String(await nextChunk(remote))).toMatch(/^#docker-over-ssh#tunnel#\n\{.*\}\n$/);
@@ -86,7 +86,7 @@ describe("the first to write", () => {
 });
 
 describe("a hello of a newer tool", () => {
-  test("unknown fields and features are ignored", async () => {
+  test("is accepted, and unknown fields and features are ignored", async () => {
     const words = { ...hello("sender"), features: ["delta", 7, "zstd"], compression: { level: 3 } };
     const { peer } = await greet(peerBytes(`${MAGIC_LINE}${JSON.stringify(words)}\n`));
     expect(peer).toEqual({ ...hello("sender"), features: ["delta", "zstd"] });
@@ -96,7 +96,7 @@ describe("a hello of a newer tool", () => {
     ["features", "all"],
     ["features", null],
     ["image", 5],
-  ])("%s of the wrong type counts as none: %j", async (field, value) => {
+  ])("is accepted, and %s of the wrong type is ignored: %j", async (field, value) => {
     const { peer } = await greet(peerBytes(`${MAGIC_LINE}${JSON.stringify({ ...hello("sender"), [field]: value })}\n`));
     const { image: _, ...rest } = hello("sender");
     expect(peer).toEqual(field === "image" ? rest : hello("sender"));

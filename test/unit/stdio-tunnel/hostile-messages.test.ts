@@ -38,7 +38,7 @@ describe("a control line", () => {
     ["is null", "null\n"],
     ["has no type", "{}\n"],
     ["has a type that is not a string", '{"type":1}\n'],
-  ])("that %s ends the tunnel, and the remote side gets the reason", async (_what, line) => {
+  ])("that %s ends the tunnel, and the reason is sent to the remote side", async (_what, line) => {
     const { sender, open } = await rawReceiver();
     const control = open(CONTROL);
     control.write(line);
@@ -50,7 +50,7 @@ describe("a control line", () => {
     expect(JSON.parse(String(received[0]))).toMatchObject({ type: "failure", code: "transfer-failed" });
   });
 
-  test("that never ends is an error after 1 MB", async () => {
+  test("that never ends causes an error after 1 MB", async () => {
     const { sender, open } = await rawReceiver();
     const control = open(CONTROL);
     const more = (): void => void (control.destroyed || control.write("x".repeat(50_000), more));
@@ -59,7 +59,7 @@ describe("a control line", () => {
     expect(sender.bytesReceived).toBeLessThan(MAX_CONTROL_LINE + 500_000);
   });
 
-  test("of almost 1 MB is read, however it is split, and so is the next", async () => {
+  test("of almost 1 MB is read, however it is split, and the next line as well", async () => {
     const { sender, receiver } = await tunnelPair();
     const words = "ä".repeat(MAX_CONTROL_LINE / 2 - 100);
     await receiver.send({ type: "long", words });
@@ -70,7 +70,7 @@ describe("a control line", () => {
   });
 });
 
-test("an error of a listener ends the tunnel, and nothing else", async () => {
+test("ends only the tunnel after an error of a listener", async () => {
   const { sender, receiver } = await tunnelPair();
   const failure = new Failure("transfer-failed", "the remote side broke the protocol: a malformed number");
   receiver.on("progress", () => {
@@ -81,7 +81,7 @@ test("an error of a listener ends the tunnel, and nothing else", async () => {
   expect(await reasonOf(sender)).toMatchObject({ message: failure.message });
 });
 
-test("messages without a listener are kept for a few types only", async () => {
+test("stores messages without a listener for only a few types", async () => {
   const { sender, receiver } = await tunnelPair();
   for (let number = 0; number < 20; number++) await sender.send({ type: `type ${number}`, number });
   await sender.send({ type: "type 0", number: "last" });
@@ -105,7 +105,7 @@ describe("a stream", () => {
     await sender.close();
   });
 
-  test("that is opened and reset in one packet does no harm", async () => {
+  test("that is opened and reset in one packet is harmless", async () => {
     const { sender, receiver } = await tunnelPair();
     sender.listen("echo", (stream) => stream.pipe(stream));
     for (let count = 0; count < 50; count++) {
@@ -119,7 +119,7 @@ describe("a stream", () => {
 });
 
 test.each(["sender", "receiver"] as const)(
-  "a peer that does not speak HTTP/2 is a lost link for the %s",
+  "reports a peer that does not use HTTP/2 as a lost link to the %s",
   async (role) => {
     const [near, remote] = duplexPair();
     const other = role === "sender" ? "receiver" : "sender";

@@ -1,4 +1,4 @@
-/** Two sides that are alive but make no progress. PROTOCOL.md, 4. */
+/** Two sides that are alive but make no progress. PROTOCOL.md, 5. */
 import { once } from "node:events";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { TICKS_PER_SILENCE } from "../../../src/stdio-tunnel/constants.ts";
@@ -8,7 +8,7 @@ import { timeoutsFor } from "../../../src/streams/timeouts.ts";
 import { hello } from "../../fixtures/remote/open-end.ts";
 import { duplexPair } from "./carriers.ts";
 
-const TIMEOUTS = timeoutsFor(31); // 341 ms in all
+const TIMEOUTS = timeoutsFor(31); // 341 ms in total
 const KEEP_ALIVE = 60;
 /** Bytes of a PING and of its answer (RFC 9113, 6.7). */
 const PING = 17;
@@ -25,7 +25,7 @@ async function tunnels(): Promise<{ sender: Tunnel; receiver: Tunnel }> {
       silence: KEEP_ALIVE,
       timeouts,
     });
-  // One side detects it; the other gets its report.
+  // One side detects it, and the other side gets the report.
   const [sender, receiver] = await Promise.all([
     open(one, "initiator", "sender", timeoutsFor(60_000)),
     open(other, "spawned", "receiver"),
@@ -50,7 +50,7 @@ async function pass(ms: number, ...ends: Tunnel[]): Promise<void> {
   }
 }
 
-test("keep-alive is no progress: the side that waits too long reports it to its peer", async () => {
+test("does not count keep-alive as progress: the side that waits too long reports that to its peer", async () => {
   const { sender, receiver } = await tunnels();
   const stuck = { code: "remote-no-answer", message: expect.stringContaining("nothing has moved") as string };
   await pass(330, sender, receiver);
@@ -59,7 +59,7 @@ test("keep-alive is no progress: the side that waits too long reports it to its 
   expect(await Promise.all([ended(sender), ended(receiver)])).toMatchObject([stuck, stuck]);
 });
 
-test("bytes on a stream are progress, in both directions, and so are messages", async () => {
+test("counts bytes on a stream, in both directions, and messages as progress", async () => {
   const { sender, receiver } = await tunnels();
   sender.listen("echo", (stream) => stream.pipe(stream));
   const stream = receiver.connect("echo");
@@ -82,7 +82,7 @@ test("bytes on a stream are progress, in both directions, and so are messages", 
   await Promise.all([sender.close(), receiver.close()]);
 });
 
-test("while a side rests, nothing has to move; afterwards the whole time is left", async () => {
+test("requires no progress while a side rests, and restarts the whole time limit afterwards", async () => {
   const { sender, receiver } = await tunnels();
   {
     using _ = receiver.rest();

@@ -11,7 +11,7 @@ const fails =
   async () =>
     await Promise.reject(error);
 
-test("both sides exchange messages, as over any tunnel", async () => {
+test("lets both sides exchange messages, as over any tunnel", async () => {
   let result: unknown;
   let confirmed: boolean | undefined;
   await runBothSides(
@@ -35,7 +35,7 @@ test("both sides exchange messages, as over any tunnel", async () => {
 });
 
 test.each(["sender", "receiver"] as const)(
-  "a failure of the %s is reported as its own, and ends the other side",
+  "rejects with the failure of the %s, and ends the other side",
   async (role) => {
     const failure = new Failure("no-space", "the disk is full");
     const other = role === "sender" ? "receiver" : "sender";
@@ -44,12 +44,12 @@ test.each(["sender", "receiver"] as const)(
   },
 );
 
-test("a bug is reported as well", async () => {
+test("also rejects with an unexpected error", async () => {
   const bug = new TypeError("x is not a function");
   await expect(runBothSides({ sender: waits, receiver: fails(bug) }, options)).rejects.toBe(bug);
 });
 
-test("a signal ends both, with its reason", async () => {
+test("ends both sides with the reason of a signal", async () => {
   const stop = new AbortController();
   const ended: string[] = [];
   const untilStopped =

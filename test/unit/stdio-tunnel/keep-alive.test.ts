@@ -1,4 +1,4 @@
-/** Silence is counted in ticks without a byte. PROTOCOL.md, 4. */
+/** Silence is counted in ticks without a byte. PROTOCOL.md, 5. */
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { TICKS_PER_SILENCE } from "../../../src/stdio-tunnel/constants.ts";
 import { keepAlive } from "../../../src/stdio-tunnel/keep-alive.ts";
@@ -21,14 +21,14 @@ afterEach(() => {
   vi.clearAllMocks();
 });
 
-test("asks for a sign of life at every tick, and gives up once, at the fourth without one", () => {
+test("requests a sign of life at every tick, and gives up once, at the fourth tick without an answer", () => {
   vi.advanceTimersByTime(3 * TICK);
   expect([ping.mock.calls.length, onSilence.mock.calls.length]).toEqual([3, 0]);
   vi.advanceTimersByTime(100 * TICK);
   expect([ping.mock.calls.length, onSilence.mock.calls.length]).toEqual([3, 1]);
 });
 
-test("any byte is a sign of life", () => {
+test("accepts any byte as a sign of life", () => {
   for (let round = 0; round < 10; round++) {
     vi.advanceTimersByTime(3 * TICK);
     line.bytesRead++;
@@ -36,7 +36,7 @@ test("any byte is a sign of life", () => {
   expect(onSilence).not.toHaveBeenCalled();
 });
 
-test("a computer that was suspended for a night has missed one tick", () => {
+test("counts one missed tick after the computer was suspended for a night", () => {
   line.bytesRead = 17;
   vi.advanceTimersByTime(TICK);
   vi.setSystemTime(Date.now() + 8 * 3_600_000);
@@ -46,7 +46,7 @@ test("a computer that was suspended for a night has missed one tick", () => {
   expect(onSilence).toHaveBeenCalledOnce();
 });
 
-test("no tick is counted after the end", () => {
+test("counts no tick after the end", () => {
   stop();
   expect(vi.getTimerCount()).toBe(0);
   vi.advanceTimersByTime(100 * TICK);

@@ -1,4 +1,4 @@
-/** A link that breaks, or falls silent, while both sides still send. */
+/** A link that breaks, or becomes silent, while both sides are still sending. */
 import { once } from "node:events";
 import { PassThrough } from "node:stream";
 import { describe, expect, test, vi } from "vitest";
@@ -55,7 +55,7 @@ describe.each<[Role, Role]>([
       }
       process.kill(pid, "SIGKILL");
       await once(signal, "abort");
-      throw new Error("a download broke"); // a consequence, not the reason
+      throw new Error("a download broke"); // a consequence of the lost link, not the reason
     }).catch((error: unknown) => error);
     expect(error).toMatchObject({
       ...lost,
@@ -111,7 +111,7 @@ test.each(["sees", "has seen"])("a remote side that ends after its hello: this s
   await tunnel.closed;
 });
 
-test("a remote side that sends a hello and nothing more", async () => {
+test("gives up a remote side that sends a hello and nothing more", async () => {
   const [near, remote] = duplexPair();
   const [tunnel] = await Promise.all([
     openEnd(near, "initiator", "sender", 40),
@@ -120,7 +120,7 @@ test("a remote side that sends a hello and nothing more", async () => {
   await expect(tunnel.next("anything")).rejects.toMatchObject({ ...lost, message: expect.stringContaining("0.04 s") });
 });
 
-test("two idle sides keep each other alive", async () => {
+test("keeps the link of two idle sides alive", async () => {
   const { sender, receiver } = await tunnelPair(duplexPair(), 100);
   const PING_FRAME = 17;
   const before = receiver.bytesReceived;
@@ -131,7 +131,7 @@ test("two idle sides keep each other alive", async () => {
   await Promise.all([sender.close(), receiver.close()]);
 });
 
-test("bytes are counted from the hellos on", async () => {
+test("counts bytes from the hellos on", async () => {
   const { sender, receiver } = await tunnelPair();
   sender.listen("echo", (stream) => stream.pipe(stream));
   await receiver.connect("echo").end(Buffer.alloc(100_000)).toArray();

@@ -59,7 +59,7 @@ async function response(): Promise<IncomingMessage> {
 }
 
 describe("through the local port forward", () => {
-  test("a client reaches the server, and half-closes work both ways", async () => {
+  test("a client reaches the server, and half-closes work in both directions", async () => {
     await serve(answering(async (socket) => `heard ${await text(socket)}`));
     expect(await text(client().end("this"))).toBe("heard this");
     expect(onUnreachable).not.toHaveBeenCalled();
@@ -74,7 +74,7 @@ describe("through the local port forward", () => {
     expect(await text((await connection)[0])).toBe("said after your end");
   });
 
-  test("many HTTP downloads at once, byte for byte", async () => {
+  test("many concurrent HTTP downloads arrive, byte for byte", async () => {
     await serveHttp((_request, answer) => pseudoRandom(3, 2_000_001).pipe(answer));
     const digests = Array.from({ length: 8 }, async () => await sha256(await response()));
     expect(new Set(await Promise.all(digests))).toEqual(new Set([await sha256(pseudoRandom(3, 2_000_001))]));
@@ -160,12 +160,12 @@ describe("a reset at the client", () => {
     await once(served, "end");
     void cutIt(socket);
     await closed(socket);
-    served.write("an answer"); // only a write shows that the client is gone
+    served.write("an answer"); // only a write shows that the client has disconnected
     expect(await outcome).toMatchObject({ bytes: 9, failed: true });
   });
 });
 
-test("silent connections do not block others", async () => {
+test("is not blocked by silent connections", async () => {
   await serveHttp((_, answer) => void answer.end("an answer"));
   const silent = Array.from({ length: 300 }, () =>
     client()

@@ -1,4 +1,4 @@
-/** Peers made of bytes, and this side's half of the preamble. */
+/** Peers that send given bytes, and this side's half of the preamble. */
 import { Failure } from "../../../src/output/errors.ts";
 import {
   shakeHands,

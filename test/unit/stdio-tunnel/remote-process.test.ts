@@ -1,4 +1,4 @@
-/** The remote command as a child: every row of PROTOCOL.md's table of failures, with a program that fails in that way. */
+/** The remote command as a child: each row of PROTOCOL.md's table of failures, with a program that fails in that way. */
 import { randomUUID } from "node:crypto";
 import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -88,7 +88,7 @@ describe("a command that cannot be run", () => {
   });
 });
 
-describe("a command that is no tunnel", () => {
+describe("a command that is not a tunnel", () => {
   test.each([0, 1, 255])("ends at once with %i", async (status) => {
     const { failure } = await run(remoteProgram("exits.mjs", String(status)));
     expect(failure).toMatchObject({
@@ -101,7 +101,7 @@ describe("a command that is no tunnel", () => {
     );
   });
 
-  test.each([126, 127])("ends with %i, as a shell that finds no such command", async (status) => {
+  test.each([126, 127])("ends with %i, like a shell that does not find a command", async (status) => {
     const { failure } = await run(remoteProgram("exits.mjs", String(status)));
     expect(failure).toMatchObject({
       code: "remote-command-not-found",
@@ -138,11 +138,11 @@ describe("a command that is no tunnel", () => {
     expect(lines).toEqual(["Permission denied", "Connection closed"]);
   });
 
-  test("is read to the end of its stderr, which comes just after its exit", async () => {
+  test("is read to the end of its stderr, which arrives just after its exit", async () => {
     expect((await run(remoteProgram("last-words.mjs"))).lines).toEqual(["the last word"]);
   });
 
-  test("prints escape sequences: they are passed on, and made harmless by the output", async () => {
+  test("prints escape sequences, which are passed on, and which the output makes harmless", async () => {
     const words = "\u001b]0;owned\u0007\u001b[2J";
     expect((await run(remoteProgram("prints.mjs", "stdout", words, "x"))).failure?.message).toContain(
       `It printed:\n${words}x`,
@@ -159,7 +159,7 @@ describe("a command that is no tunnel", () => {
     expect(failure?.message.length).toBeLessThan(6000);
   });
 
-  test("closes its stdout and keeps running: it is ended", async () => {
+  test("closes its stdout and continues to run, and is ended", async () => {
     const { failure, lines } = await run(remoteProgram("closes-stdout.mjs"), { leaveTimeout: 50 });
     expect(failure).toMatchObject({
       code: "remote-not-a-tunnel",
@@ -168,7 +168,7 @@ describe("a command that is no tunnel", () => {
     expect(isRunning(pidOf(lines))).toBe(false);
   });
 
-  test("never answers: its output is shown, and it is ended", async () => {
+  test("never answers, and is ended; its output is shown", async () => {
     const { failure, lines } = await run(remoteProgram("never-answers.mjs"), { timeout: 1500 });
     expect(failure).toMatchObject({ code: "remote-no-answer", exitStatus: 6 });
     expect(failure?.message).toMatch(
@@ -179,7 +179,7 @@ describe("a command that is no tunnel", () => {
 });
 
 describe("a command that is another docker-over-ssh", () => {
-  test("of another protocol: both are named, on both sides", async () => {
+  test("with another protocol is reported on both sides, with both protocols", async () => {
     const { failure, lines } = await run(remoteProgram("other-protocol.mjs"));
     expect(failure).toMatchObject({
       code: "remote-other-protocol",
@@ -192,7 +192,7 @@ describe("a command that is another docker-over-ssh", () => {
     expect(lines).toEqual(["#docker-over-ssh#tunnel#", expect.stringContaining('"protocol":1,"tool":"0.1.0"')]);
   });
 
-  test("of the same role", async () => {
+  test("with the same role is reported", async () => {
     const { failure } = await run(remoteProgram("same-role.mjs"));
     expect(failure).toMatchObject({
       code: "usage",
@@ -201,7 +201,7 @@ describe("a command that is another docker-over-ssh", () => {
     });
   });
 
-  test("that dies in the middle: its status and its last output", async () => {
+  test("that dies in the middle is reported with its status and its last output", async () => {
     const { failure, lines } = await run(remoteProgram("dies-in-the-middle.mjs"), {}, (tunnel) => tunnel.next("offer"));
     expect(failure).toMatchObject({ code: "link-lost", exitStatus: 9 });
     expect(failure?.message).toMatch(/was lost: `.*dies-in-the-middle\.mjs` ended with status 3$/);
@@ -240,7 +240,7 @@ describe("a remote command that starts before this side is ready", () => {
   const hello = JSON.stringify({ protocol: 2, tool: "9.0.0", role: "relay" });
   const greeter = ["sh", "-c", 'printf "#docker-over-ssh#tunnel#\\n%s\\n" "$0"; echo greeted >&2; cat >&2', hello];
 
-  test("gets no input before it is", async () => {
+  test("gets no input before this side is ready", async () => {
     const atHand = deferred<void>();
     const lines: string[] = [];
     const onRemoteLine = (line: string): void => {
@@ -255,13 +255,16 @@ describe("a remote command that starts before this side is ready", () => {
   });
 
   test.each([
-    ["one that has sent its hello", greeter],
-    ["one that is slow and does not see the end of its stdin", ["sh", "-c", "echo greeted >&2; exec sleep 1000.357"]],
+    ["a command that has sent its hello", greeter],
     [
-      "one that still writes to stderr",
+      "a command that is slow and does not notice the end of its stdin",
+      ["sh", "-c", "echo greeted >&2; exec sleep 1000.357"],
+    ],
+    [
+      "a command that still writes to stderr",
       ["sh", "-c", 'trap "echo ended >&2; exit" TERM; echo greeted >&2; while :; do sleep 0.1; done'],
     ],
-  ])("is ended at once when this side fails: %s", async (_, command) => {
+  ])("is ended immediately when this side fails: %s", async (_, command) => {
     const stop = new AbortController();
     const reason = new Failure("image-not-found", "there is no image app:v2");
     const lines: string[] = [];
@@ -277,7 +280,7 @@ describe("a remote command that starts before this side is ready", () => {
 });
 
 describe("the end of a remote command", () => {
-  test("is waited for, after success", async () => {
+  test("is awaited after success", async () => {
     const remote = spawnRemote(remoteProgram("never-answers.mjs"), () => {}, { leaveTimeout: 5_000 });
     remote.stdin.write("secret");
     await remote[Symbol.asyncDispose]();
@@ -285,7 +288,7 @@ describe("the end of a remote command", () => {
     expect([remote.stdin, remote.stdout].map(({ destroyed }) => destroyed)).toEqual([true, true]);
   });
 
-  test("is not delayed by a process that it leaves behind", async () => {
+  test("is not delayed by a process that the command leaves behind", async () => {
     const { failure, lines } = await run(remoteProgram("leaves-a-process.mjs"));
     const pid = pidOf(lines);
     expect(isRunning(pid)).toBe(true);
@@ -293,7 +296,7 @@ describe("the end of a remote command", () => {
     expect(failure?.message).toContain("ended with status 255 before");
   });
 
-  test("comes after an abort, also when it ignores SIGTERM", async () => {
+  test("is forced after an abort, also if the command ignores SIGTERM", async () => {
     const stop = new AbortController();
     const reason = new Error("Ctrl-C");
     const lines: string[] = [];

@@ -53,16 +53,16 @@ const cut = { ended: false, failed: true };
 
 describe.each(Object.entries(CARRIERS))("over %s", (_carrier, run) => {
   describe.each<Role>(["sender", "receiver"])("the %s is the initiator", (initiator) => {
-    test("the maximal number of streams", async () => {
+    test("opens the maximum number of streams", async () => {
       expect(await run("many", initiator)).toBe(MAX_STREAMS - 1);
     });
 
-    test("large data in both directions, byte for byte", async () => {
+    test("transfers large data in both directions, byte for byte", async () => {
       const expected = await Promise.all([digest(1), digest(2)]);
       expect(await run("bulk", initiator)).toEqual({ down: expected, up: expected });
     });
 
-    test("a side that has ended its half still reads", async () => {
+    test("lets a side that has ended its half read on", async () => {
       expect(await run("halfClose", initiator)).toEqual({
         youFirst: "heard this",
         meFirst: "all I have",
@@ -70,7 +70,7 @@ describe.each(Object.entries(CARRIERS))("over %s", (_carrier, run) => {
       });
     });
 
-    test("a broken stream never looks complete, and a complete one never broken", async () => {
+    test("distinguishes broken streams from complete streams", async () => {
       expect(await run("resets", initiator)).toMatchObject({
         complete: { bytes: 100_000, ended: true, failed: false },
         "sender, with-an-error": cut,
@@ -82,7 +82,7 @@ describe.each(Object.entries(CARRIERS))("over %s", (_carrier, run) => {
       });
     });
 
-    test("a stream to an unknown service is reset, and others continue", async () => {
+    test("resets a stream to an unknown service, and continues others", async () => {
       expect(await run("unknownService", initiator)).toEqual({
         unknown: { bytes: 0, ...cut },
         words: "the remote side has no service nobody",
@@ -90,7 +90,7 @@ describe.each(Object.entries(CARRIERS))("over %s", (_carrier, run) => {
       });
     });
 
-    test("messages: early ones are kept, unknown ones ignored, in order", async () => {
+    test("stores early messages, ignores unknown messages, and preserves the order", async () => {
       expect(await run("messages", initiator)).toEqual({ counted: [1, 2, 3], words: "ä\nö", early: 2 });
     });
   });

@@ -1,4 +1,4 @@
-/** A link that takes much longer than the silence limit to carry its data is alive. PROTOCOL.md, 4. */
+/** A link that takes much longer than the silence limit to carry its data is alive. PROTOCOL.md, 5. */
 import { PassThrough } from "node:stream";
 import { expect, test } from "vitest";
 import { StdioTransport } from "../../../src/stdio-tunnel/transport.ts";
@@ -12,7 +12,7 @@ const SILENCE = 400;
 const BYTES = 120_000;
 
 test.each(["the end that sends", "the end that receives", "both"])(
-  "slowed down by %s: answers wait behind the data, signs of life do not",
+  "stays alive if slowed down by %s: answers wait behind the data, signs of life do not",
   async (who) => {
     const [there, back] = [new PassThrough(), new PassThrough()];
     const sends = who === "the end that receives" ? undefined : RATE;

@@ -1,4 +1,4 @@
-/** Unread streams: they hold at most their window, and other streams continue. PROTOCOL.md, 2. */
+/** Unread streams, which buffer at most their window, while other streams continue. PROTOCOL.md, 2. */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { expect, test, vi } from "vitest";
@@ -17,7 +17,7 @@ function held(): number {
   return process.memoryUsage().arrayBuffers;
 }
 
-test.each([1, 8])("%i of them, down", async (count) => {
+test.each([1, 8])("buffers at most the windows of %i unread streams to the receiver", async (count) => {
   const { sender, receiver } = await tunnelPair();
   const expected = await sha256(pseudoRandom(1, BYTES));
   const given: number[] = [];
@@ -38,14 +38,14 @@ test.each([1, 8])("%i of them, down", async (count) => {
   for (let round = 0; round < 3; round++) expect(await sha256(receiver.connect("random").end())).toBe(expected);
   expect(Math.max(...stalled.map((stream) => stream.readableLength))).toBeLessThanOrEqual(STREAM_WINDOW);
   expect(Math.max(...given.slice(0, count))).toBeLessThan(STREAM_WINDOW + 1_000_000);
-  // A separate thread frees collected buffers a moment later.
+  // A separate thread frees garbage-collected buffers a moment later.
   await vi.waitFor(() => expect(held() - before).toBeLessThan(count * STREAM_WINDOW * 2 + 30_000_000), 15_000);
   // When they are read, they are complete.
   expect(await Promise.all(stalled.map((stream) => sha256(stream.end())))).toEqual(stalled.map(() => expected));
   await Promise.all([sender.close(), receiver.close()]);
 });
 
-test("one of them, up", async () => {
+test("buffers at most the window of an unread stream to the sender", async () => {
   const { sender, receiver } = await tunnelPair();
   let taken = 0;
   const source = pseudoRandom(1, BYTES).on("data", (chunk: Buffer) => (taken += chunk.length));

@@ -1,4 +1,4 @@
-/** One Duplex over two halves. */
+/** A Duplex over two halves. */
 import { once } from "node:events";
 import { PassThrough, Readable, Writable } from "node:stream";
 import { expect, test, vi } from "vitest";
@@ -24,7 +24,7 @@ function heldSink(): { sink: Writable; taken: Buffer[]; go: () => void } {
   return { sink, taken, go: () => waiting.shift()?.() };
 }
 
-test("bytes pass in both directions and are counted", async () => {
+test("passes bytes in both directions, and counts them", async () => {
   const { source, sink, transport } = halves();
   source.end("hello");
   expect(await text(transport)).toBe("hello");
@@ -33,7 +33,7 @@ test("bytes pass in both directions and are counted", async () => {
   expect([transport.bytesRead, transport.bytesWritten]).toEqual([5, 8]);
 });
 
-test("an unread source is paused", async () => {
+test("pauses an unread source", async () => {
   const source = Readable.from(endless());
   const transport = new StdioTransport(source, new PassThrough());
   transport.read(0);
@@ -47,7 +47,7 @@ async function* endless(): AsyncGenerator<Buffer> {
   for (;;) yield await Promise.resolve(Buffer.alloc(10_000));
 }
 
-test("many small writes are sent as one", () => {
+test("sends many small writes as one", () => {
   const { sink, taken } = heldSink();
   const transport = new StdioTransport(new PassThrough(), sink);
   transport.write("first");
@@ -57,7 +57,7 @@ test("many small writes are sent as one", () => {
   expect(taken.map(String)).toEqual(["first"]);
 });
 
-test("a write is done when the sink has accepted it", async () => {
+test("completes a write when the sink has accepted it", async () => {
   const { sink, go } = heldSink();
   const transport = new StdioTransport(new PassThrough(), sink);
   const done = vi.fn<() => void>();
@@ -70,7 +70,7 @@ test("a write is done when the sink has accepted it", async () => {
 });
 
 test.each(["before", "after"])(
-  "a write does not wait for the sink while data that came %s it is unread",
+  "completes a write without waiting for the sink while data that arrived %s it is unread",
   async (when) => {
     const { sink, taken, go } = heldSink();
     const source = new PassThrough();
@@ -94,7 +94,7 @@ test.each(["before", "after"])(
   },
 );
 
-test("the data that waits in this way is bounded", async () => {
+test("limits the data that waits in this way", async () => {
   const { sink } = heldSink();
   const source = new PassThrough();
   const transport = new StdioTransport(source, sink);
@@ -108,7 +108,7 @@ test("the data that waits in this way is bounded", async () => {
   expect(sink.writableLength).toBeLessThan(MAX_BACKLOG + 2 * chunk.length);
 });
 
-test("a closed sink is an error, also while data waits to be read", async () => {
+test("fails when the sink is closed, also while data waits to be read", async () => {
   const { source, sink, transport } = halves();
   source.write("never read");
   transport.read(0);
@@ -128,14 +128,14 @@ test.each(["source", "sink"] as const)("an error of the %s is its error, and des
   expect([all.source.destroyed, all.sink.destroyed]).toEqual([true, true]);
 });
 
-test("a source that closes without an end has ended", async () => {
+test("ends when the source closes without an end", async () => {
   const { source, transport } = halves();
   source.destroy();
   expect(await text(transport)).toBe("");
   expect(transport.writable).toBe(true);
 });
 
-test("destroying it destroys both halves", async () => {
+test("destroys both halves when it is destroyed", async () => {
   const { source, sink, transport } = halves();
   transport.destroy();
   await once(transport, "close");

@@ -5,8 +5,8 @@ import type { Engine } from "../../../../src/engine/engine.ts";
 import { digestOf } from "../../../../src/image/digest.ts";
 import { AMD64 } from "../../image/platforms.ts";
 
-describe("an image with more layers than a classic store takes", () => {
-  /** Receives an image of so many layers. Returns the error of the first request to the sender or the store, at the latest. */
+describe("an image with more layers than a classic store accepts", () => {
+  /** Receives an image with this number of layers. Returns the error of the first request to the sender or the store, at the latest. */
   async function receiveInto(store: string, layers: number): Promise<unknown> {
     const fail = async (): Promise<never> => await Promise.reject(new Error("went on"));
     const engine = {
@@ -26,7 +26,7 @@ describe("an image with more layers than a classic store takes", () => {
     return await target.receive(run as unknown as ReceiveOptions).catch((error: unknown) => error);
   }
 
-  test("is refused by a classic store before anything is requested", async () => {
+  test("is refused for a classic store before anything is requested", async () => {
     expect(await receiveInto("graphdriver", 126)).toMatchObject({
       code: "refused",
       message: "the image has 126 layers, and the classic store of there takes at most 125",
@@ -37,7 +37,7 @@ describe("an image with more layers than a classic store takes", () => {
     ["graphdriver", 125],
     ["containerd", 126],
     ["podman", 126],
-  ])("%s takes %i", async (store, layers) => {
+  ])("is accepted by %s with %i layers", async (store, layers) => {
     expect(await receiveInto(store, layers)).not.toMatchObject({ code: "refused" });
   });
 });

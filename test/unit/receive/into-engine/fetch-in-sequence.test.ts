@@ -31,7 +31,7 @@ test("yields the next layer when the previous one has been read, or closed", asy
   expect((await layers.next()).value?.diffId).toBe(digestOf("three"));
 });
 
-test("a layer that cannot be opened does not block the next", async () => {
+test("yields the next layer after a layer that cannot be opened", async () => {
   const none = { ...layerOf("one"), open: async () => await Promise.reject<Readable>(new Error("there is none")) };
   const layers = fetchInSequence(
     Readable.from([none, layerOf("two")]) as AsyncIterable<typeof none>,

@@ -7,7 +7,7 @@ const [a, b] = [
   { diffId: `sha256:${"b".repeat(64)}`, size: 1000 },
 ] as const;
 
-test("shows what the engine has unpacked of the layers that it got, once all have arrived", async () => {
+test("reports the unpacked part of the layers that the engine has received, when all have arrived", async () => {
   const reports: Progress[] = [];
   const progress = new LoadProgress((report) => reports.push(report));
   const status = "Loading layer";
@@ -38,7 +38,7 @@ test("shows what the engine has unpacked of the layers that it got, once all hav
   ]);
 });
 
-test("says no total where the engine reports none of its layers", () => {
+test("reports no total if the engine reports no layers", () => {
   const reports: Progress[] = [];
   new LoadProgress((report) => reports.push(report)).begin();
   expect(reports).toEqual([{ stage: "loading", current: 0 }]);

@@ -44,7 +44,7 @@ const engine = {
   [Symbol.asyncDispose]: async () => {},
 } as unknown as Engine;
 
-test("cutting reports the bytes that it reads, and leaves the delta alone in the spool", async () => {
+test("reports the bytes that are read to cut a layer, and leaves only the delta in the spool", async () => {
   await using folder = await temporaryFolder();
   const path = join(folder.path, "layer");
   const stored = gzipSync(next);

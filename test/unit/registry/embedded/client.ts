@@ -30,7 +30,7 @@ export interface RequestOptions {
 
 export type Client = (method: string, path: string, options?: RequestOptions) => Promise<Response>;
 
-/** Closes a registry, and removes its parent folder. Throws when the registry has left a file there. */
+/** Closes a registry, and removes its parent folder. Throws if the registry has left a file in it. */
 export async function endRegistry(registry: EmbeddedRegistry, parent: string): Promise<void> {
   await registry[Symbol.asyncDispose]();
   await rmdir(parent);
@@ -58,7 +58,7 @@ export async function sendRequest(options: HttpRequestOptions, body?: RequestOpt
   >;
   if (body instanceof Readable) {
     client.flushHeaders();
-    pipeline(body, client).catch(() => {}); // the response may come before the body's end
+    pipeline(body, client).catch(() => {}); // the response may arrive before the body's end
   } else client.end(body);
   const [response] = await responded;
   const chunks: Buffer[] = [];

@@ -14,7 +14,7 @@ import { blob, image, layer } from "./test-images.ts";
  * referrers.
  */
 
-/** Method, path, request, status and the rest of the response. In the path, `@` is the last Location, `=` the one before it. */
+/** Method, path, request, status and the rest of the response. In the path, `@` is the last Location, and `=` the previous Location. */
 type Exchange = [string, string, { headers?: Record<string, string>; body?: Buffer | string }, number, Expected?];
 
 interface Expected {

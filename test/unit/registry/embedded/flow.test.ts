@@ -24,7 +24,7 @@ const MB = 1_000_000;
 const digest = digestOf("any content");
 let folder: string;
 let registry: EmbeddedRegistry;
-/** A server whose connections the registry accepts, as it does those of a tunnel. */
+/** A server whose connections the registry accepts in the same way as those of a tunnel. */
 let tunnel: Server;
 let tunnelPort: Promise<number>;
 /** The blobs to pull, by repository. */
@@ -45,7 +45,7 @@ afterEach(async () => {
   await endRegistry(registry, folder);
 });
 
-/** A stream of zeros, made when they are read, and their count. */
+/** A stream of zeros, which are created when they are read, and their count. */
 function zeros(bytes: number): { stream: Readable; made: () => number } {
   let made = 0;
   const stream = new Readable({
@@ -67,19 +67,19 @@ async function throughTunnel(
   return await sendRequest({ port: await tunnelPort, method, path, headers }, body);
 }
 
-describe("on a stream of the tunnel", () => {
-  test("the registry answers, and needs the password", async () => {
+describe("on a stream of the tunnel, the registry", () => {
+  test("answers, and requires the password", async () => {
     expect((await throughTunnel("GET", "/v2/")).status).toBe(200);
     expect((await throughTunnel("GET", "/v2/", "", {})).status).toBe(401);
   });
 
-  test("blobs are served, whole and in ranges", async () => {
+  test("serves blobs, whole and in ranges", async () => {
     const text = "0123456789";
     blobs = { app: { size: 10, open: (range) => Readable.from([text.slice(range?.first, (range?.last ?? 9) + 1)]) } };
     expect((await throughTunnel("GET", `/v2/app/blobs/${digest}`)).body.toString()).toBe(text);
   });
 
-  test("pushes are refused, also during a push session", async () => {
+  test("refuses pushes, also during a push session", async () => {
     registry.openPushSession("app", new AcceptAllPolicy("app"));
     for (const [method, path] of [
       ["POST", "/v2/app/blobs/uploads/"],
@@ -91,7 +91,7 @@ describe("on a stream of the tunnel", () => {
     }
   });
 
-  test("the stream is closed with the registry", async () => {
+  test("closes the stream when it is closed", async () => {
     const stream = connect(await tunnelPort, "127.0.0.1");
     stream.write("GET /v2/ HTTP/1.1\r\n");
     const isClosed = closed(stream);
@@ -101,7 +101,7 @@ describe("on a stream of the tunnel", () => {
   });
 });
 
-test("a stream whose response has ended, but not its client, is closed with the registry", async () => {
+test("closes a stream whose response has ended, but whose client has not, when it is closed", async () => {
   const accepted = once(tunnel, "connection") as Promise<[Socket]>;
   const stream = connect({ port: await tunnelPort, host: "127.0.0.1", allowHalfOpen: true });
   stream.write("GET /v2/ HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
@@ -113,7 +113,7 @@ test("a stream whose response has ended, but not its client, is closed with the 
   stream.destroy();
 });
 
-test("during a push session, the port serves what was pushed, and the tunnel what is offered", async () => {
+test("serves pushed content on the port, and offered content in the tunnel, during a push session", async () => {
   blobs = { app: { size: 7, open: () => Readable.from(["offered"]) } };
   const client = await clientOf(registry);
   const session = registry.openPushSession("app", new AcceptAllPolicy("app"));
@@ -124,7 +124,7 @@ test("during a push session, the port serves what was pushed, and the tunnel wha
   expect((await client("GET", `/v2/app/blobs/${digest}`)).body.toString()).toBe("offered");
 });
 
-test("it always listens on the same port, of 127.0.0.1 only", async () => {
+test("always listens on the same port, only on 127.0.0.1", async () => {
   const [one, two] = await Promise.all([registry.listen(), registry.listen()]);
   expect(one).toBe(two);
   const elsewhere = connect(one, "127.0.0.2");
@@ -132,7 +132,7 @@ test("it always listens on the same port, of 127.0.0.1 only", async () => {
 });
 
 describe("back-pressure", () => {
-  test("a client that does not read is sent only what buffers hold", async () => {
+  test("sends a client that does not read only as much as the buffers hold", async () => {
     const source = zeros(500 * MB);
     blobs = { app: { size: 500 * MB, open: () => source.stream } };
     const authorization = basicAuth(registry.credentials);
@@ -152,7 +152,7 @@ describe("back-pressure", () => {
   });
 
   // Counts bytes in transit, because the heap's size depends on garbage collection.
-  test("a blob is never held in memory, up or down: few of its bytes are in transit", async () => {
+  test("never has a whole blob in memory, in either direction: few of its bytes are in transit", async () => {
     registry.openPushSession("app", new AcceptAllPolicy("app"));
     const client = await clientOf(registry);
     const up = zeros(300 * MB);
@@ -197,17 +197,17 @@ describe("back-pressure", () => {
           })(),
         ),
     ],
-  ])("a source that %s breaks the connection", async (_, open) => {
+  ])("breaks the connection if the source %s", async (_, open) => {
     blobs = { app: { size: 10, open } };
     const client = await clientOf(registry);
     await expect(client("GET", `/v2/app/blobs/${digest}`)).rejects.toThrow("aborted");
-    // Also when the connection is kept alive.
+    // Also if the connection is kept alive.
     const headers = { authorization: basicAuth(registry.credentials), connection: "keep-alive" };
     await expect(throughTunnel("GET", `/v2/app/blobs/${digest}`, "", headers)).rejects.toThrow(/aborted|ECONNRESET/);
     expect((await client("GET", "/v2/")).status).toBe(200);
   });
 
-  test("an internal error is answered with 500, without its message", async () => {
+  test("answers 500 after an internal error, without its message", async () => {
     const details: string[] = [];
     await using faulty = await openRegistry(folder, {
       onDetail: (detail: Detail) => details.push(detailText(detail)),

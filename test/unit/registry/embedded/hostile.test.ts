@@ -51,7 +51,7 @@ afterEach(async () => {
   await endRegistry(registry, folder);
 });
 
-/** Zeros, endless by default. */
+/** Returns zeros, endless by default. */
 function* flood(bytes = Infinity): Generator<Buffer> {
   const chunk = Buffer.alloc(65_536);
   for (let sent = 0; sent < bytes; sent += chunk.length) yield chunk;
@@ -92,7 +92,7 @@ describe("without the password", () => {
     expect(await spooled()).toEqual([]);
   });
 
-  test("a body is cut off after a while, and leaves no file", async () => {
+  test("a body is aborted after some time, and leaves no file", async () => {
     const refusedClient = request({ port, method: "PUT", path: "/v2/app/manifests/v1" });
     Readable.from(flood()).pipe(refusedClient);
     await closed(refusedClient);
@@ -100,7 +100,7 @@ describe("without the password", () => {
   });
 });
 
-describe("unauthenticated clients of the port do not keep the engine out", () => {
+describe("unauthenticated clients of the port do not block the engine:", () => {
   const refused = `POST /v2/app/blobs/uploads/ HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n`;
 
   test.each([
@@ -118,7 +118,7 @@ describe("unauthenticated clients of the port do not keep the engine out", () =>
     await Promise.all(sockets.map(async (socket) => socket.closed || (await closed(socket))));
   });
 
-  test("a refused client gets the answer while it still sends", async () => {
+  test("a refused client gets the answer while it is still sending", async () => {
     const refusedClient = rawConnection();
     refusedClient.write(refused);
     let received = "";
@@ -139,7 +139,7 @@ describe("unauthenticated clients of the port do not keep the engine out", () =>
   });
 });
 
-describe("names", () => {
+describe("validates names:", () => {
   test.each([
     "/v2/../app/manifests/v1",
     "/v2/app/../../etc/passwd/manifests/v1",
@@ -170,12 +170,12 @@ describe("names", () => {
     expect(codeOf(await client("GET", path))).toBe(code);
   });
 
-  test("a URL that is too long is refused, and headers that are too large", async () => {
+  test("rejects a URL that is too long, and headers that are too large", async () => {
     expect((await client("GET", `/v2/app/tags/list?last=${"t".repeat(2048)}`)).status).toBe(414);
     expect((await client("GET", "/v2/", { headers: { "x-large": "x".repeat(20_000) } })).status).toBe(431);
   });
 
-  test("an upload of one repository is not found in another", async () => {
+  test("does not find an upload of one repository in another", async () => {
     registry.openPushSession("other", new AcceptAllPolicy("other"));
     const location = await beginUpload();
     expect((await client("GET", location.replace("/app/", "/other/"))).status).toBe(404);
@@ -183,7 +183,7 @@ describe("names", () => {
 });
 
 describe("manifests", () => {
-  test("of more than 4 MB are refused: at once when the length is announced, otherwise while they arrive", async () => {
+  test("of more than 4 MB are refused: immediately if the length is announced, otherwise while they arrive", async () => {
     const send = (headers: Record<string, string | number>, body?: Readable) =>
       client("PUT", "/v2/app/manifests/v1", {
         headers: { "content-type": MEDIA_TYPE.ociManifest, ...headers },
@@ -197,7 +197,7 @@ describe("manifests", () => {
 });
 
 describe("uploads", () => {
-  test("of more than the limit are refused: at once when the length is announced, otherwise while they arrive", async () => {
+  test("of more than the limit are refused: immediately if the length is announced, otherwise while they arrive", async () => {
     const announced = await client("PATCH", await beginUpload(), {
       headers: { "content-length": LIMIT + 1 },
       body: new Readable({ read() {} }),
@@ -234,7 +234,7 @@ describe("uploads", () => {
     },
   );
 
-  test("are limited in number; one that ends makes room", async () => {
+  test("are limited in number; an upload that ends allows another", async () => {
     const locations: string[] = [];
     for (let count = 0; count < 32; count++) locations.push(await beginUpload());
     const next = await client("POST", "/v2/app/blobs/uploads/");
@@ -250,7 +250,7 @@ describe("uploads", () => {
     expect(await spooled()).toHaveLength(32);
   });
 
-  test("take one chunk at a time", async () => {
+  test("accept one chunk at a time", async () => {
     const location = await beginUpload();
     const first = request({
       port,
@@ -282,7 +282,7 @@ describe("uploads", () => {
     expect(broken).toEqual([]);
   });
 
-  test("that are unfinished when the session is closed are cut off, and leave no file", async () => {
+  test("that are unfinished when the session is closed are aborted, and leave no file", async () => {
     const location = await beginUpload();
     const late = rawConnection();
     const isClosed = closed(late);
@@ -302,7 +302,7 @@ describe("uploads", () => {
     expect(broken).toHaveLength(1);
   });
 
-  test("of the same blob again and again keep one file", async () => {
+  test("of the same blob, repeated many times, leave one file", async () => {
     const { bytes, digest } = blob("again");
     for (let count = 0; count < 3; count++) {
       expect((await client("POST", `/v2/app/blobs/uploads/?digest=${digest}`, { body: bytes })).status).toBe(201);
@@ -331,11 +331,11 @@ describe("uploads", () => {
 });
 
 describe("responses and connections", () => {
-  test("a blob that is longer than announced breaks the connection", async () => {
+  test("break off if a blob is longer than announced", async () => {
     await expect(client("GET", `/v2/other/blobs/${digestOf("")}`)).rejects.toThrow(/aborted|socket hang up|ECONNRESET/);
   });
 
-  test("an invalid request is answered with 400, and the next client is served", async () => {
+  test("report an invalid request with 400, and the next client is served", async () => {
     for (const invalid of [
       "\x16\x03\x01\x02\x00\x01 is how TLS begins\r\n\r\n",
       "GET\r\n\r\n",
@@ -348,12 +348,12 @@ describe("responses and connections", () => {
     expect((await client("GET", "/v2/")).status).toBe(200);
   });
 
-  test("a silent connection, or half a request, does not keep the registry from closing", async () => {
+  test("do not prevent the registry from closing if they are silent, or have sent half a request", async () => {
     const [silent, half] = [rawConnection(), rawConnection()];
     half.write("GET /v2/ HT");
     await Promise.all([once(silent, "connect"), once(half, "connect")]);
     const areClosed = Promise.all([closed(silent), closed(half)]);
-    await client("GET", "/v2/"); // both have been accepted by now
+    await client("GET", "/v2/"); // both connections have been accepted by now
     await registry[Symbol.asyncDispose]();
     await expect(areClosed).resolves.toHaveLength(2);
   });

@@ -35,12 +35,12 @@ test.each([
   [["app:v1", "app:v2"], undefined],
   [["v2"], undefined],
   [[], undefined],
-])("an archive with the image names %j gives the name %s", async (names, name) => {
+])("returns for an archive with the image names %j the name %s", async (names, name) => {
   await using source = await archiveSource({ kind: "docker-archive", given: "", path: await docker(names) }, context);
   expect(await source.name?.({})).toBe(name);
 });
 
-test("an archive of two images names none", async () => {
+test("returns no name for an archive of two images", async () => {
   const path = join(folder, "two.tar");
   const images = [
     { image, ref: "app:v1" },
@@ -51,7 +51,7 @@ test("an archive of two images names none", async () => {
   expect(await source.name?.({})).toBeUndefined();
 });
 
-test("for a remote engine, an archive without a name needs --as", async () => {
+test("requires --as for an archive without a name and a remote engine", async () => {
   const push = async (path: string) =>
     await pushToRemote(
       readPushRequest(`docker-archive:${path}`, { kind: "engine", words: ["false", "system", "dial-stdio"] }, {}, {}),

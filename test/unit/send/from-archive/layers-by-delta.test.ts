@@ -36,7 +36,7 @@ const engine = {
   [Symbol.asyncDispose]: async () => {},
 } as unknown as Engine;
 
-/** A partial archive with `next` by delta, and what rebuilds it. */
+/** A partial archive with `next` by delta, and the object that rebuilds it. */
 async function opened(folder: string, size = next.length) {
   const [tar, path] = [join(folder, "tar"), join(folder, "delta")];
   await writeFile(tar, next);
@@ -59,7 +59,7 @@ async function opened(folder: string, size = next.length) {
   return { byDelta, image, layer };
 }
 
-test("a layer that is asked for again is the same file, and its bytes are counted once", async () => {
+test("returns the same file for a layer that is requested again, and counts its bytes once", async () => {
   await using folder = await temporaryFolder();
   const { byDelta, image, layer } = await opened(folder.path);
   await using _ = byDelta;
@@ -71,7 +71,7 @@ test("a layer that is asked for again is the same file, and its bytes are counte
   expect(byDelta.moved).toBe(moved);
 });
 
-test("a layer for which the disk has no room is not called damaged", async () => {
+test("does not report a layer as damaged if the disk has no room for it", async () => {
   await using folder = await temporaryFolder();
   const { byDelta, image, layer } = await opened(folder.path, 2 ** 50);
   await using _ = byDelta;

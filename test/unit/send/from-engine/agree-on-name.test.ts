@@ -11,7 +11,7 @@ const found = (...names: string[]): ImageInfo => ({ id: ID, names, diffIds: [], 
 const agree = (named: string, info: ImageInfo, requested: string, options: object = {}) =>
   agreeOnName(parseImageName(named), info, { image: parseImageName(requested), ...options });
 
-describe("an image that the sender names by ID is found by it, and gets the requested name", () => {
+describe("an image that the sender names by ID is found by the ID, and gets the requested name", () => {
   test.each([ID, HEX, SHORT, `sha256:${SHORT}`])("%s", (named) => {
     expect(agree(named, found(), "team/app:v2")).toEqual({ given: ID, domain: "docker.io", path: "team/app" });
   });
@@ -20,14 +20,14 @@ describe("an image that the sender names by ID is found by it, and gets the requ
     expect(agree(SHORT, found("other:v1"), "team/app:v2")).toMatchObject({ given: "other:v1", tag: "v1" });
   });
 
-  test("an image without any name is refused", () => {
+  test("or is refused if it has no name", () => {
     for (const requested of [ID, SHORT])
       expect(() => agree(SHORT, found(), requested)).toThrow(`${requested} is the ID of an image`);
     expect(agree(SHORT, found(), SHORT, { isRenamed: true }).given).toBe(ID);
   });
 });
 
-describe("a name that looks like an ID is a name if an image has it", () => {
+describe("a name that looks like an ID is treated as a name if an image has it", () => {
   test.each([`${SHORT}:latest`, `localhost/${SHORT}:latest`, `docker.io/library/${SHORT}:latest`])("%s", (name) => {
     const info = { ...found(name), id: `sha256:${"f".repeat(64)}` };
     expect(agree(SHORT, info, SHORT)).toMatchObject({ given: SHORT, tag: "latest" });

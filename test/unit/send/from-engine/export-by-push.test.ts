@@ -19,7 +19,7 @@ const [base = expect.fail(), workdir = expect.fail(), libraries = expect.fail(),
 const withDigests = layers.map((it) => ({ ...it, known: [it.digest] }));
 const withoutDigests = layers.map((it) => ({ ...it, known: [] }));
 const { config } = image(layers);
-/** The same layers with a history, which alone tells which steps made a layer. */
+/** The same layers with a history. Only the history shows which steps created a layer. */
 const configWithHistory = blob(
   JSON.stringify({
     ...(JSON.parse(config.bytes.toString()) as object),
@@ -49,7 +49,7 @@ interface Case {
   name?: string;
 }
 
-/** Returns whether all wanted layers were exported, which were, the arguments of readConfig, and the engine's requests. */
+/** Returns whether all wanted layers were exported, the exported layers, the arguments of readConfig, and the engine's requests. */
 async function push({
   wanted,
   has = withoutDigests,
@@ -94,7 +94,7 @@ async function push({
 const names = (...of: TestLayer[]): string[] => of.map(({ diffId }) => shortOf(diffId));
 
 describe("a graph driver", () => {
-  test("pushes the new layers on top without knowing digests; the builder reads the config", async () => {
+  test("pushes the new topmost layers without knowing digests, and the builder reads the config", async () => {
     const { isAll, exported, isFinished, readConfigArgs } = await push({ wanted: [top] });
     expect([isAll, isFinished, exported]).toEqual([true, true, names(top)]);
     expect(readConfigArgs).toEqual(["app:latest", config.digest, "28.5.2"]);
@@ -105,13 +105,13 @@ describe("a graph driver", () => {
     expect([isAll, isFinished, sent]).toEqual([true, true, []]);
   });
 
-  test("pushes layers that are not the topmost if it knows the digests of those above; otherwise none", async () => {
+  test("pushes layers that are not the topmost only if it knows the digests of the layers above", async () => {
     const wanted = [workdir];
     expect(await push({ wanted, has: withDigests })).toMatchObject({ isAll: true, exported: names(workdir) });
     expect(await push({ wanted })).toMatchObject({ isAll: false, exported: [] });
   });
 
-  test("does not hold other layers for more than half a gigabyte: pushes it if it knows the others' digests", async () => {
+  test("holds back other layers for at most half a gigabyte, and pushes more only if it knows the digests of the other layers", async () => {
     const [wanted, sizes] = [[top], [90e9, 0, 0, 0, 600e6, 0]];
     expect(await push({ wanted, sizes, has: [...withDigests.slice(0, 3), { ...top, known: [] }] })).toMatchObject({
       isAll: true,
@@ -142,7 +142,7 @@ describe("a graph driver", () => {
     expect([isAll, sent]).toEqual([false, []]);
   });
 
-  test("needs the config to tell an empty layer from a step without one", async () => {
+  test("needs the config to distinguish an empty layer from a step without a layer", async () => {
     const wanted = [top];
     expect(await push({ wanted, has: withDigests, config: "none" })).toMatchObject({ isAll: false, sent: [] });
     const sizes = [600e6, 5, 300e6, 100e6];
@@ -155,7 +155,7 @@ describe("a graph driver", () => {
   test.each([
     ["Podman", { store: "podman" }],
     ["an image named by a digest", { name: `app@${base.digest}` }],
-  ])("the builder does not read the config of %s", async (_, options) => {
+  ])("does not let the builder read the config of %s", async (_, options) => {
     expect(await push({ wanted: [top], ...options })).toMatchObject({ readConfigArgs: [] });
   });
 });

@@ -57,7 +57,7 @@ interface Export extends AsyncDisposable {
   stop: AbortController;
   /** Returns an outgoing blob. */
   blob(layer: Layer): Promise<StoredBlob>;
-  /** Whether the export has not ended. */
+  /** Returns whether the export is still running. */
   goesOn(): Promise<boolean>;
 }
 
@@ -207,7 +207,7 @@ describe("wanted layers", () => {
     expect(exported.announced.map(({ digest }) => digest)).toEqual([bottom.blob.digest]);
   });
 
-  test("come with the image's stored manifest and config", async () => {
+  test("are served with the image's stored manifest and config", async () => {
     await using exported = await startExport({ want: [] });
     expect(await exported.outgoing.content.manifest("r", "t")).toEqual({
       ...manifest.descriptor,
@@ -219,7 +219,7 @@ describe("wanted layers", () => {
   });
 });
 
-test("a manifest of other layers is not used: there are no outgoing blobs", async () => {
+test("are not exported if the manifest names other layers", async () => {
   await using exported = await startExport({ of: diffIds.slice(1) });
   expect(await exported.result).toBe(false);
   expect([exported.announced, exported.fake.reads]).toEqual([[], []]);
@@ -238,7 +238,7 @@ describe("the export ends", () => {
     expect(await late.result).toBe(true);
   });
 
-  test("but not when a reader closes its stream: the engine's stream ends, and the layer can be fetched again", async () => {
+  test("but not when a reader closes its stream: only the engine's stream ends, and the layer can be fetched again", async () => {
     const ended = latch();
     await using exported = await startExport({
       read: async function* ({ digest }, { signal }) {
@@ -267,7 +267,7 @@ describe("the export ends", () => {
     expect(failure.hint).toContain("docker images");
   });
 
-  test("with a failure when a layer to cut is gone", async () => {
+  test("with a failure when a layer to cut no longer exists", async () => {
     await using into = await spool();
     const blobs = [bottom, top].map(({ stored }) => ({ bytes: stored }));
     await using exported = await startExport({ deltaSpool: into.opened, want: [large.diffId], blobs });
@@ -302,7 +302,7 @@ describe("the export ends", () => {
     });
   });
 
-  test("but not when a blob has other bytes: the receiver verifies it", async () => {
+  test("but not when a blob has different bytes, which the receiver detects", async () => {
     const other = { bytes: Buffer.alloc(top.blob.size, "other"), digest: top.blob.digest };
     await using exported = await startExport({ blobs: [other] });
     expect((await buffer(await (await exported.blob(top)).open())).equals(other.bytes)).toBe(true);

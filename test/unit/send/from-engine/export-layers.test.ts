@@ -15,7 +15,7 @@ import { AMD64 } from "../../image/platforms.ts";
 
 const lost = new Failure("engine-unreachable", "it closed the connection", { expected: "it to stay open" });
 
-/** Exports from a containerd store on another machine, which neither pushes to this process nor has a content store that answers. */
+/** Exports from a containerd store on another machine, which cannot push to this process, and whose content store does not answer. */
 function exportFrom(engine: object, outgoing: object, { diffIds }: TestImage, more: object = {}): Promise<void> {
   const options = {
     engine: {
@@ -43,7 +43,7 @@ test.each([
   ["saves no single blobs", undefined],
   ["refuses to load", new EngineError("not allowed", 403)],
   ["closes the connection", lost],
-])("from an engine that %s, `docker save` is read, also for a manifest to preserve", async (_, refusal) => {
+])("reads `docker save` of an engine that %s, also for a manifest to preserve", async (_, refusal) => {
   const image = await makeImage([100]);
   const saved: string[] = [];
   const engine = {
@@ -73,7 +73,7 @@ test.each([
   expect(added).toEqual([...image.diffIds, "config"]);
 });
 
-test("a layer that broke off is not exported again", async () => {
+test("does not export a truncated layer again", async () => {
   const image = await makeImage([100]);
   const { blobs, manifest } = ociBlobs(image, gzipped);
   const added: string[] = [];

@@ -43,7 +43,7 @@ vi.mock(import("../../../../src/run/spool.ts"), async (original) => ({
 
 const image = await makeImage([3000, 70_000, 200, 9000]);
 const [bottom = "", second = "", third = "", top = ""] = image.diffIds;
-/** Has a layer that is large enough for a delta. */
+/** An image with a layer that is large enough for a delta. */
 const large = await makeImage([600_000, 300]);
 
 let cache: string;
@@ -112,7 +112,7 @@ function save(archive: TestEntry[] | Buffer | Readable, options: Case = {}) {
     signal: receiver.signal,
   } as unknown as EngineOfferOptions);
   saved.catch(() => {}); // awaited below
-  /** Files of blobs that are not identified, or not read yet. */
+  /** Files of blobs that are not yet identified, or not yet read. */
   const waitingFiles = async (): Promise<string[]> =>
     (await readdir(cache, { recursive: true })).filter((path) => path.includes("/unidentified-"));
   return {
@@ -151,7 +151,7 @@ function unidentifiedToTheEnd(of: TestImage, pack: Pack = gzipped) {
   return { entries: [...entries, index([manifest.descriptor]), LAYOUT], manifest, descriptors, layers };
 }
 
-describe("a containerd store's layers are exported as it stores them", () => {
+describe("exports layers of a containerd store as they are stored:", () => {
   test.each([
     ["identified at the end", unidentifiedToTheEnd(image).entries],
     ["in the order in which engines write them", saveOci(image, gzipped)],
@@ -169,7 +169,7 @@ describe("a containerd store's layers are exported as it stores them", () => {
     await run.end();
   });
 
-  test("only the wanted ones, and only these stay in files", async () => {
+  test("only the wanted layers, and only these stay in files", async () => {
     const { entries, descriptors } = unidentifiedToTheEnd(image);
     const run = save(entries, { wanted: [second, top] });
     expect([...(await run.received()).keys()]).toEqual([second, top]);
@@ -181,7 +181,7 @@ describe("a containerd store's layers are exported as it stores them", () => {
     await run.end();
   });
 
-  test("a large one is cut when its recipe is requested, also from a file", async () => {
+  test("a large layer, which is cut when its recipe is requested, also from a file", async () => {
     const run = save(unidentifiedToTheEnd(large).entries, { of: large, delta: true });
     const received = await run.received();
     expect(received.get(large.diffIds[0] ?? "")?.equals(large.layers[0] ?? Buffer.alloc(0))).toBe(true);
@@ -192,7 +192,7 @@ describe("a containerd store's layers are exported as it stores them", () => {
     await run.end();
   });
 
-  test("plain ones are packed for the transfer, and the export ends when they have been read", async () => {
+  test("plain layers, which are packed for the transfer; the export ends when they have been read", async () => {
     for (const entries of [
       saveOci(image, plain),
       await saveLegacy(image),
@@ -205,7 +205,7 @@ describe("a containerd store's layers are exported as it stores them", () => {
     }
   });
 
-  test("of several platforms with the same layers, the inspected one", async () => {
+  test("those of the inspected platform, if several platforms have the same layers", async () => {
     const arm = await makeImage([3000, 70_000, 200, 9000], { architecture: "arm64" });
     const entries = attestedLayout({ "linux/arm64": arm, "linux/amd64": image }, "app:v1");
     for (const [platform, { config }] of [
@@ -232,7 +232,7 @@ describe("for a manifest to preserve", () => {
   };
   const { manifest, descriptors } = ociBlobs(image, gzipped);
 
-  test("its blobs are recognised in the archive, and none is in a file", async () => {
+  test("recognises its blobs in the archive, and writes none to a file", async () => {
     for (const entries of [unidentifiedToTheEnd(image).entries, saveOci(image, gzipped)]) {
       const run = save(entries, { manifest: manifest.bytes, wanted: [bottom, top] });
       await run.received();
@@ -247,13 +247,13 @@ describe("for a manifest to preserve", () => {
   test.each([
     ["plain", saveOci(image, plain)],
     ["some of them", saveOci(image, (layer) => (digestOf(layer) === third ? plain(layer) : gzipped(layer)))],
-  ])("the same layers in other bytes are refused: %s", async (_, entries) => {
+  ])("rejects the same layers as different blobs: %s", async (_, entries) => {
     const run = save(entries, { manifest: manifest.bytes });
     await expect(run.received()).rejects.toMatchObject(notAsStored);
     await run.end();
   });
 
-  test("so are those of another platform with the same layers", async () => {
+  test("rejects the blobs of another platform with the same layers", async () => {
     const arm = await makeImage([3000, 70_000, 200, 9000], { architecture: "arm64" });
     const run = save(saveOci(arm, gzipped), { manifest: manifest.bytes });
     await expect(run.received()).rejects.toMatchObject(notAsStored);
@@ -261,7 +261,7 @@ describe("for a manifest to preserve", () => {
   });
 });
 
-describe("failures, which leave no file", () => {
+describe("leaves no file after", () => {
   const { entries, layers } = unidentifiedToTheEnd(image);
 
   test("a wanted blob without room on the disk", async () => {
@@ -271,14 +271,14 @@ describe("failures, which leave no file", () => {
     await run.end();
   });
 
-  test("an unwanted one is no failure", async () => {
+  test("an unwanted blob without room on the disk, which is not a failure", async () => {
     disk.left = (layers[1]?.length ?? 0) - 1;
     const run = save(entries, { wanted: [bottom, third] });
     expect([...(await run.received()).keys()]).toEqual([bottom, third]);
     await run.end();
   });
 
-  test("no usable cache folder", async () => {
+  test("a failure because there is no usable cache folder", async () => {
     await writeFile(join(cache, "docker-over-ssh"), "");
     const run = save(entries);
     await expect(run.received()).rejects.toMatchObject({ code: "no-space" });
@@ -299,7 +299,7 @@ describe("failures, which leave no file", () => {
     await other.end();
   });
 
-  test("a layer in an unknown form is not reported as missing", async () => {
+  test("a layer in an unknown form, which is not reported as missing", async () => {
     const odd: Pack = (layer) => ({ blob: Buffer.concat([Buffer.from("odd"), layer]), mediaType: MEDIA_TYPE.ociLayer });
     const run = save(unidentifiedToTheEnd(image, odd).entries);
     await expect(run.received()).rejects.toMatchObject({

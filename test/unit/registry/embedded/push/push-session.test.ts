@@ -8,7 +8,7 @@ import { PushSession } from "../../../../../src/registry/embedded/push/push-sess
 import { uploadSpool } from "../../../../../src/registry/embedded/push/upload-spool.ts";
 import { clientOf, endRegistry, openRegistry } from "../client.ts";
 
-test("an upload that starts while the session is closed is refused, and leaves no file", async () => {
+test("refuses an upload that starts while the session is closed, and leaves no file", async () => {
   const folder = await mkdtemp(join(tmpdir(), "embedded-"));
   await using spool = uploadSpool(newRunId(), folder);
   const session = new PushSession(new AcceptAllPolicy("app"), {}, spool);
@@ -21,7 +21,7 @@ test("an upload that starts while the session is closed is refused, and leaves n
   await rm(folder, { recursive: true });
 });
 
-test("the observer is called for requests, and for chunks of an upload", async () => {
+test("calls the observer for requests, and for chunks of an upload", async () => {
   const folder = await mkdtemp(join(tmpdir(), "embedded-"));
   const registry = await openRegistry(folder);
   const client = await clientOf(registry);

@@ -12,7 +12,7 @@ let folder: string;
 beforeEach(async () => void (folder = await mkdtemp(join(tmpdir(), "embedded-"))));
 afterEach(async () => await rm(folder, { recursive: true }));
 
-test("only this user can read a spool, and it is removed with its files", async () => {
+test("creates a spool that only this user can read, and removes it with its files", async () => {
   const spool = uploadSpool(newRunId(), folder);
   const file = await spool.create();
   await file.write(Buffer.from("some bytes"));
@@ -32,7 +32,7 @@ test("only this user can read a spool, and it is removed with its files", async 
   expect(await readdir(folder)).toEqual([]);
 });
 
-test("a registry without uploads needs no cache folder", async () => {
+test("needs no cache folder without uploads", async () => {
   const nowhere = uploadSpool(newRunId(), undefined);
   await expect(nowhere.create()).rejects.toMatchObject({ code: "no-space" });
   await nowhere[Symbol.asyncDispose]();
@@ -40,7 +40,7 @@ test("a registry without uploads needs no cache folder", async () => {
   expect(await readdir(folder)).toEqual([]);
 });
 
-test("a file is read while it is written, to its end", async () => {
+test("reads a file to its end while it is written", async () => {
   await using spool = uploadSpool(newRunId(), folder);
   const file = await spool.create();
   const reader = file.read()[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
@@ -57,7 +57,7 @@ test("a file is read while it is written, to its end", async () => {
   expect((await buffer(await blob.open())).toString()).toBe("one two");
 });
 
-test("reading a file that is given up fails", async () => {
+test("fails to read a file that is given up", async () => {
   await using spool = uploadSpool(newRunId(), folder);
   const file = await spool.create();
   const read = buffer(file.read());
@@ -67,7 +67,7 @@ test("reading a file that is given up fails", async () => {
   await expect(read).rejects.toThrow("given up");
 });
 
-test("leftovers of a killed run are removed by the next one, the files of a living run are not", async () => {
+test("removes leftovers of a killed run, but not the files of a living run", async () => {
   const cache = join(folder, "docker-over-ssh");
   await mkdir(cache, { mode: 0o700 });
   await using living = uploadSpool(newRunId(), cache);
@@ -92,7 +92,7 @@ test.skipIf(process.platform !== "linux")("a full disk is a no-space failure", a
   await file.remove();
 });
 
-test.skipIf(process.getuid?.() !== 0)("another user's folder is not removed, whatever its name", async () => {
+test.skipIf(process.getuid?.() !== 0)("does not remove another user's folder, whatever its name", async () => {
   const theirs = join(folder, `spool-${newRunId(2 ** 22 + 1)}-abcdef`);
   await mkdir(theirs);
   await chown(theirs, 65_534, 65_534);
