@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { cycleIn, readSourceTree } from "../fixtures/source-tree.ts";
 
-/** Libraries that only one file may import, a client and a server at most, so that replacing a library changes one file. */
+/** Libraries that only one file, or a client and a server, may import, so that replacing a library changes one file. */
 const SOLE_IMPORTERS: Record<string, string[]> = {
   "@connectrpc/connect-node": ["engine/grpc/grpc-connection.ts", "engine/grpc/grpc-server.ts"],
   commander: ["cli.ts"],
@@ -17,7 +17,7 @@ const root = join(import.meta.dirname, "../..");
 const core = readSourceTree(join(root, "src"));
 const server = readSourceTree(join(root, "server/src"), ["guard"]);
 
-/** Reads the tables of a page: | `room/` | what it holds | in its section Rooms, | `room/` | `other/`, `file.ts` | in Imports. */
+/** Reads the tables of a page: | `room/` | its content | in the section Rooms, | `room/` | `other/`, `file.ts` | in the section Imports. */
 function readTables(page: string): { rooms: string[]; imports: Record<string, string[]> } {
   const [tour = "", imports = ""] = readFileSync(join(root, page), "utf8").split("\n## Imports\n");
   const rowsOf = (text: string) => [...text.matchAll(/^\| `([\w./-]+)` \| (.*) \|$/gm)];
@@ -40,12 +40,12 @@ describe.each([
     expect(rooms.toSorted()).toEqual(tree.rooms.toSorted());
   });
 
-  test(`${page} lists what the rooms import`, () => {
+  test(`${page} lists the imports of the rooms`, () => {
     const actual = tree.rooms.map((room) => [room, tree.importedRooms(room).toSorted()] as const);
     expect(Object.fromEntries(actual)).toEqual(imports);
   });
 
-  test("no rooms import each other in a circle", () => {
+  test("rooms do not import each other in a cycle", () => {
     expect(cycleIn(tree.rooms, tree.importedRooms)).toBeUndefined();
   });
 
@@ -54,23 +54,23 @@ describe.each([
     expect(cycleIn(folders, tree.importedFolders)).toBeUndefined();
   });
 
-  test("no files import each other in a circle", () => {
+  test("files do not import each other in a cycle", () => {
     expect(cycleIn(tree.files, tree.importedFiles)).toBeUndefined();
   });
 });
 
-test.each(Object.entries(SOLE_IMPORTERS))("no other file imports %s than %s", (library, importers) => {
+test.each(Object.entries(SOLE_IMPORTERS))("%s is imported only by %s", (library, importers) => {
   expect(core.files.filter((file) => core.importsOf(file).includes(library)).toSorted()).toEqual(importers);
 });
 
-test("one file exits, and one starts programs", () => {
+test("only one file exits the process, and only one starts programs", () => {
   expect(core.having("process.exit(")).toEqual(["main.ts"]);
   expect(core.having('from "execa"')).toEqual(["child-process/start-program.ts"]);
-  // The installer is a process of its own, sent as an argument: execa would be larger than all of it.
+  // The installer is a separate process, whose code is sent as an argument. execa would be larger than all of its code.
   expect(core.having("node:child_process")).toEqual(["remote/setup/install-on-host.ts"]);
 });
 
-test("the server imports one entry of the core, exits nowhere, and starts no programs", () => {
+test("the server imports one entry of the core, never exits the process, and starts no programs", () => {
   const fromCore = server.files.flatMap(server.importsOf).filter((name) => name.startsWith("docker-over-ssh"));
   expect(new Set(fromCore)).toEqual(new Set(["docker-over-ssh/builds"]));
   expect(server.files.flatMap(server.importedFiles).filter((name) => name.startsWith("../"))).toEqual([]);

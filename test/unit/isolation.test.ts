@@ -5,17 +5,17 @@ import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 const root = join(import.meta.dirname, "../..");
-/** Programs that a unit test could run by mistake: they must be the test's own, or absent. */
+/** Programs that a unit test could run by mistake. They must be those of the test, or absent. */
 const PROGRAMS = ["docker-over-ssh", "docker", "podman", "ssh"];
 
-describe("a test sees nothing of the machine", () => {
+describe("a test finds nothing of the machine:", () => {
   test.each(PROGRAMS)("no %s on PATH", async (name) => {
     const { stdout, exitCode } = await execa({ reject: false })`sh -c ${`command -v ${name}`}`;
     expect({ stdout, exitCode }).toMatchObject({ stdout: "" });
     expect(exitCode).not.toBe(0);
   });
 
-  test("a home with no docker contexts, no ssh config, no settings of npm", async () => {
+  test("no docker contexts, ssh config and npm settings in the home", async () => {
     const entries = await readdir(homedir());
     expect(entries.filter((name) => [".docker", ".ssh", ".config", ".npmrc", ".bashrc"].includes(name))).toEqual([]);
   });
@@ -27,7 +27,7 @@ describe("a test sees nothing of the machine", () => {
   });
 });
 
-/** A machine with every setting that people use. */
+/** A machine with all common settings. */
 describe("on a machine where the tool is installed, with contexts, an ssh config, proxies and a Turkish locale", () => {
   let folder: string;
   let hostile: Record<string, string>;

@@ -18,7 +18,7 @@ const idle = [process.execPath, "--eval", "setInterval(() => {}, 1000)"];
 beforeAll(async () => await writeTree(at("source"), layoutOf([{ image, ref: "v1" }])));
 
 describe("push", () => {
-  test("returns what was sent, and emits events from started to result", async () => {
+  test("returns the sent layers and bytes, and emits events from started to result", async () => {
     const events: TransferEvent[] = [];
     const remote = remotely("pull", "--to", `oci:${at("pushed")}`, "app:v1");
     const result = await push({ image: source, remote }, { onEvent: (event) => events.push(event) });
@@ -48,7 +48,7 @@ describe("push", () => {
     expect(events.at(-1)).toEqual({ transfer, type: "result", ...result });
   });
 
-  test("passes on lines and failures of the remote side", async () => {
+  test("passes lines and failures of the remote side on", async () => {
     const lines: string[] = [];
     const say = ["sh", "-c", 'echo hello >&2; exec "$@"', "sh"];
     const remote = [...say, ...remotely("pull", "--to", `oci:${at("refused")}`, "--max-size", "10", "app:v1")];
@@ -62,7 +62,7 @@ describe("push", () => {
   });
 });
 
-test("pull returns what was received", async () => {
+test("pull returns the received layers and bytes", async () => {
   const remote = remotely("push", source);
   const result = await pull({ image: "app:v1", remote, as: "app:v2", to: `oci:${at("pulled")}` });
   expect(result).toMatchObject({ role: "receiver", image: "app:v1", name: "app:v2", layersSent: 2 });
@@ -70,11 +70,7 @@ test("pull returns what was received", async () => {
 });
 
 test.each<[string, () => Promise<unknown>, object]>([
-  [
-    "an image that is not there",
-    () => push({ image: `oci:${at("nowhere")}`, remote: idle }),
-    { code: "image-not-found" },
-  ],
+  ["a missing image", () => push({ image: `oci:${at("nowhere")}`, remote: idle }), { code: "image-not-found" }],
   ["a name that cannot be", () => pull({ image: "App", remote: idle }), { code: "usage" }],
   ["a platform that cannot be", () => pull({ image: "app", platform: "arm64", remote: idle }), { code: "usage" }],
   ["a codec that cannot be", () => push({ image: source, compress: "lz4", remote: idle }), { code: "usage" }],
@@ -87,14 +83,14 @@ test.each<[string, () => Promise<unknown>, object]>([
   ],
   ["an image that cannot be", () => push({ image: source, remote: "ssh://prod", farImage: "A'" }), { code: "usage" }],
   ["no remote side", () => push({ image: source, remote: [] }), { code: "usage", exitStatus: 2 }],
-])("%s is a Failure with a code", async (_, transfer, failure) => {
+])("%s causes a Failure with a code", async (_, transfer, failure) => {
   await expect(transfer()).rejects.toMatchObject({ name: "Failure", ...failure });
 });
 
 test("sends docker-over-ssh to a host that has only Node", async () => {
   const home = at("far-home");
   mkdirSync(home);
-  // In place of ssh: it runs what ssh would run there, in a home folder of its own, and without an engine.
+  // A stand-in for ssh: it runs the remote command locally, in its own home folder, and without an engine.
   const there = `HOME='${home}' XDG_CACHE_HOME= DOCKER_HOST=tcp://127.0.0.1:1`;
   writeFileSync(at("ssh"), `#!/bin/sh\nwhile [ "$1" != -- ]; do shift; done\nshift 2\n${there} exec sh -c "$*"\n`, {
     mode: 0o755,
@@ -132,7 +128,7 @@ describe("a transfer is stopped", () => {
   });
 });
 
-test("nothing is printed, and no listener is left on the process", async () => {
+test("prints nothing, and leaves no listener on the process", async () => {
   const [out, err] = [vi.spyOn(process.stdout, "write"), vi.spyOn(process.stderr, "write")];
   const listeners = () => process.eventNames().map((name) => [name, process.listenerCount(name)]);
   const before = listeners();

@@ -4,7 +4,7 @@ import { dirname, join, relative, resolve } from "node:path";
 import { expect, test } from "vitest";
 
 const root = resolve(import.meta.dirname, "../..");
-/** Folders with no pages of this project, or a great many files. */
+/** Folders without pages of this project, or with very many files. */
 const SKIPPED = new Set(["node_modules", "dist", ".git", "coverage"]);
 
 async function pagesIn(folder: string): Promise<string[]> {
@@ -17,7 +17,7 @@ async function pagesIn(folder: string): Promise<string[]> {
   return (await Promise.all(pages)).flat();
 }
 
-/** The anchors that a page's headings get: lower case, without punctuation, hyphens for spaces. */
+/** Returns the anchors of a page's headings: lower case, without punctuation, with hyphens for spaces. */
 function anchorsOf(page: string): string[] {
   const headings = readFileSync(page, "utf8").matchAll(/^#+ (.+)$/gm);
   return [...headings].map(([, heading = ""]) =>
@@ -28,7 +28,7 @@ function anchorsOf(page: string): string[] {
   );
 }
 
-/** The links of a page that lead nowhere: Markdown's and images', not those with a scheme. */
+/** Returns the broken links of a page, in Markdown and images, except for those with a scheme. */
 function brokenLinksOf(page: string): string[] {
   const text = readFileSync(page, "utf8").replaceAll(/^```[\s\S]*?^```/gm, "");
   const links = [...text.matchAll(/\]\(([^)\s]+)\)|<img[^>]* src="([^"]+)"/g)].map(

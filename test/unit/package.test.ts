@@ -19,7 +19,7 @@ beforeAll(async () => {
   await execa({ cwd: root })`npm pack --ignore-scripts --pack-destination ${folder}`;
   await execa({ cwd: folder })`npm init --yes`;
   const env = machineEnvironment(); // npm's cache, proxies and registry
-  // Without the optional ngrok, which the command must not need.
+  // This installs without the optional ngrok, which the command must not need.
   const archive = readdirSync(folder).find((name) => name.endsWith(".tgz")) ?? "";
   await execa({ cwd: folder, env })`npm install --prefer-offline --omit=optional --no-audit --no-fund ./${archive}`;
 }, 120_000);
@@ -66,20 +66,20 @@ describe("the package, installed in an empty folder", () => {
     expect(failed.stderr).toMatch(/^usage: package\.json is a file$/m);
   }, 60_000);
 
-  test("contains the bundle for a remote side, which is small, and has the digest that is announced", async () => {
+  test("contains a small bundle for a remote side, with the announced digest", async () => {
     const dist = join(folder, "node_modules/docker-over-ssh/dist");
     const packed = readFileSync(join(dist, "bundle.br"));
     const bundle = JSON.parse(readFileSync(join(dist, "bundle.json"), "utf8")) as Bundle;
     const content = brotliDecompressSync(packed);
     expect(createHash("sha256").update(content).digest("hex")).toBe(bundle.digest);
     expect(bundle.size).toBe(packed.length);
-    // A first transfer waits for it.
+    // A first transfer waits for the bundle.
     expect(packed.length).toBeLessThanOrEqual(400_000);
-    // It is a part of each login's command line.
+    // The bootstrap is a part of the command line of each login.
     expect(bundle.bootstrap).toMatch(/^[A-Za-z0-9+/=]{1000,5000}$/);
   });
 
-  test("contains the files it needs and no others", async () => {
+  test("contains only the files that it needs", async () => {
     const { stdout } = await execa({ cwd: folder })`ls -A node_modules/docker-over-ssh`;
     expect(stdout.split("\n").toSorted()).toEqual([
       "CHANGELOG.md",
@@ -108,7 +108,7 @@ describe("the command", () => {
 
   test("loads the modules of a transfer only for a transfer", async () => {
     expect(await loaded("push", "-H", "unix:///nowhere.sock", "app:v1")).toMatch(/^NativeModule http2$/m);
-    // The start of the command is fast because of this. `npm run bench` measures it.
+    // This makes the start of the command fast. `npm run bench` measures it.
     expect(await loaded("push", "App:v1")).not.toMatch(/^NativeModule (?:http|http2|tls)$/m);
     expect(await loaded("--help")).not.toMatch(/^NativeModule (?:http|http2|tls|crypto)$/m);
   });

@@ -34,7 +34,7 @@ function played(headers: Headers | PlainHeaders): unknown {
   return { each, asked, entries: [...headers], copy: [...new PlainHeaders(headers)] };
 }
 
-test.each(inits.map((init) => [init]))("they equal the standard's: %j", (init) => {
+test.each(inits.map((init) => [init]))("equal the standard headers: %j", (init) => {
   expect([...new PlainHeaders(init)]).toEqual([...new Headers(init as Record<string, string>)]);
   expect(played(new PlainHeaders(init))).toEqual(played(new Headers(init as Record<string, string>)));
 });

@@ -4,7 +4,7 @@ import { askPassword } from "../../../src/output/ask-password.ts";
 
 vi.mock("../../../src/output/ask-on-terminal.ts", () => ({ askOnTerminal: vi.fn<typeof askOnTerminal>() }));
 
-test("a question that is withdrawn fails with the reason, and not for want of a terminal", async () => {
+test("a withdrawn question fails with the reason, not because of a missing terminal", async () => {
   const controller = new AbortController();
   vi.mocked(askOnTerminal).mockImplementation(async (_, { signal }) => {
     await new Promise((resolve) => signal?.addEventListener("abort", resolve));
@@ -16,7 +16,7 @@ test("a question that is withdrawn fails with the reason, and not for want of a 
   await expect(asked).rejects.toBe(reason);
 });
 
-test("without a terminal it says so", async () => {
+test("reports a missing terminal", async () => {
   vi.mocked(askOnTerminal).mockRejectedValue(new Error("ENXIO"));
   await expect(askPassword("password: ", new AbortController().signal)).rejects.toMatchObject({
     code: "engine-unreachable",

@@ -3,7 +3,7 @@ export class FakeTerminal {
   readonly isTTY = true;
   columns: number;
   rows: number;
-  /** All that was written */
+  /** The whole output */
   text = "";
   #lines: string[] = [""];
   #row = 0;
@@ -15,7 +15,7 @@ export class FakeTerminal {
     this.rows = rows;
   }
 
-  /** The lines that are seen, without the empty ones at the end. */
+  /** The visible lines, without the empty lines at the end. */
   get lines(): string[] {
     return this.#lines.join("\n").trimEnd().split("\n");
   }
@@ -24,7 +24,7 @@ export class FakeTerminal {
     this.#onResize = listener;
   }
 
-  /** Wraps the lines that are now too long, as terminals do, and tells the program. */
+  /** Wraps the lines that are now too long, like a terminal, and notifies the program. */
   resize(columns: number): void {
     this.columns = columns;
     const before = this.#lines;

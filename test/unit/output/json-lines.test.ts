@@ -9,12 +9,12 @@ import { isInSchema } from "./event-schema.ts";
 
 const [eventSchema, ...others] = readSchemas();
 
-test("docs/events.schema.json is made of the types; `npm run docs` brings it up to date", () => {
+test("docs/events.schema.json is generated from the types (`npm run docs` updates it)", () => {
   expect(eventSchema?.shouldBe).toContain('"tunnel-opened"');
   expect(eventSchema?.is).toBe(eventSchema?.shouldBe);
 });
 
-test.each(others)("$file is as well", ({ is, shouldBe }) => expect(is).toBe(shouldBe));
+test.each(others)("$file is also generated from the types", ({ is, shouldBe }) => expect(is).toBe(shouldBe));
 
 test("docs/events.md has a row for each type of event, and for no other", () => {
   const page = readFileSync(new URL("../../../docs/events.md", import.meta.url), "utf8");
@@ -36,7 +36,7 @@ test.each([
   { type: "remote", line: "hello", more: true },
 ])("the schema does not have %j", (event) => expect(isInSchema(event)).toBe(false));
 
-/** Lines that were printed, and a clock that is turned by hand. */
+/** The printed lines, and a clock that the test sets. */
 function lines(options: Partial<OutputOptions> = {}) {
   const printed: string[] = [];
   const clock = { ms: 0 };
@@ -49,7 +49,7 @@ function lines(options: Partial<OutputOptions> = {}) {
   return { printed, clock, show: (event: TransferEvent) => output.show(event) };
 }
 
-test("an event is one line, which cannot steer a terminal that shows it", () => {
+test("prints an event as one line, which cannot control a terminal", () => {
   const { printed, show } = lines();
   const line = "red\u001b[31m \u009b2J \u202e\u2028two\nlines \u{e0001}";
   show({ type: "remote", line, transfer: { host: "ssh://prod" } });
@@ -67,13 +67,13 @@ describe("progress", () => {
     transfer: { host },
   });
 
-  test("comes five times a second for each transfer", () => {
+  test("is printed five times per second for each transfer", () => {
     const { printed, clock, show } = lines();
     for (; clock.ms < 10_000; clock.ms += 10) for (const host of ["a", "b"]) show(update(clock.ms, host));
     expect(printed).toHaveLength(2 * 50);
   });
 
-  test("comes at once for a new stage, and no more often when every update has another one", () => {
+  test("is printed at once for a new stage, but not more often if every update has another stage", () => {
     const { printed, clock, show } = lines();
     for (const stage of STAGES) show({ type: "progress", stage, current: 0 });
     expect(printed).toHaveLength(STAGES.length);
@@ -95,7 +95,7 @@ test.each<[Partial<OutputOptions>, string[]]>([
   [{ verbose: true }, ["note", "progress", "detail", "warning"]],
   [{ progress: false }, ["note", "warning"]],
   [{ quiet: true }, ["warning"]],
-])("with %j it has %j", (options, types) => {
+])("with %j, prints %j", (options, types) => {
   const { printed, show } = lines(options);
   for (const event of Object.values(events)) show(event);
   expect(printed.map((line) => (JSON.parse(line) as TransferEvent).type)).toEqual(types);
@@ -125,14 +125,14 @@ describe("a build", () => {
 
   test.each(events)("the schema has $type", (event) => expect(isInSchema(event)).toBe(true));
 
-  test("is told with all of its events; with --quiet by its result", () => {
+  test("prints all of its events, and only its result with --quiet", () => {
     const [all, quiet] = [lines(), lines({ quiet: true })];
     for (const event of events) [all, quiet].forEach((one) => one.show(event));
     expect(all.printed.map((line) => JSON.parse(line) as unknown)).toEqual(events);
     expect(quiet.printed.map((line) => JSON.parse(line) as unknown)).toEqual([built]);
   });
 
-  test("tells of a download at most five times a second, and at once that it is complete", () => {
+  test("prints a download at most five times per second, and its completion at once", () => {
     const { show, printed, clock } = lines();
     for (; clock.ms < 1000; clock.ms += 10) show({ ...item, current: clock.ms });
     show({ ...item, completed: 2 });

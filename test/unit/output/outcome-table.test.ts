@@ -25,7 +25,7 @@ function tableOf(...events: TransferEvent[]): string[] {
   return table.lines();
 }
 
-test("hosts are named where there are several, and images where there are several", () => {
+test("names hosts if there are several, and images if there are several", () => {
   const [a, b] = [
     { image: "app", host: "ssh://a" },
     { image: "app", host: "ssh://long" },
@@ -40,7 +40,7 @@ test("hosts are named where there are several, and images where there are severa
   ]);
 });
 
-test("a single transfer, and the failure of the command as a whole, make no table", () => {
+test("prints no table for a single transfer, nor for a failure of the whole command", () => {
   const { transfer: _, ...whole } = failed({});
   expect(tableOf(done({ image: "app" }), whole)).toEqual([]);
 });

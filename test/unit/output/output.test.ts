@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import type { TransferEvent } from "../../../src/output/events.ts";
 import { outputFor, outputTo } from "../../../src/output/output.ts";
 
-test("an output for a host and one made of it for an image name both in each event", () => {
+test("an output for an image of a host names both in each event", () => {
   const events: TransferEvent[] = [];
   const forHost = outputFor(
     outputTo((event) => events.push(event)),

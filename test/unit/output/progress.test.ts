@@ -57,16 +57,16 @@ describe("on a terminal", () => {
       40,
       ["sending  50%  50 of 100 MB  eta 5.0 s", "  0123456789ab  6 of 12 MB", "  ba9876543210  9 of 10 MB  by delta"],
     ],
-  ])("of %i columns it has what there is room for, and nothing wraps", (columns, lines) => {
+  ])("of %i columns, shows the fields that fit, and no line wraps", (columns, lines) => {
     const { seen } = halfway(columns);
     expect(seen.lines).toEqual(lines);
   });
 
-  test("of few rows it has no layers", () => {
+  test("of few rows, shows no layers", () => {
     expect(halfway(80, 3).seen.lines).toHaveLength(1);
   });
 
-  test("a total that is not known yet is marked", () => {
+  test("marks a total that is not known yet", () => {
     const { seen, show, clock } = halfway(200);
     clock.ms += 200;
     show({ ...half, isEstimated: true, perLayer: [] });
@@ -74,7 +74,7 @@ describe("on a terminal", () => {
     expect(seen.lines[0]).toContain("eta ~");
   });
 
-  test("lines of the remote side stand above it", () => {
+  test("prints lines of the remote side above it", () => {
     const { seen, output } = halfway(80);
     const before = seen.lines;
     output.show({ type: "remote", line: "one" });
@@ -84,14 +84,14 @@ describe("on a terminal", () => {
     expect(seen.lines.slice(0, -before.length).join("")).toBe(`remote: oneremote: ${long}`);
   });
 
-  test.each([30, 50, 120])("that gets %i columns wide it is drawn anew, and nothing is left behind", (columns) => {
+  test.each([30, 50, 120])("whose width becomes %i columns, is redrawn, and leaves nothing behind", (columns) => {
     const { seen, output } = halfway(80);
     output.show({ type: "remote", line: "one" });
     seen.resize(columns);
     expect(seen.lines).toEqual(["remote: one", ...halfway(columns).seen.lines]);
   });
 
-  test("each transfer has a line; one that is over leaves its result above the others", () => {
+  test("shows a line for each transfer, and moves the result of a finished transfer above the others", () => {
     const { seen, output, show } = halfway(80);
     show(beginning, { image: "db:v1", host: "ssh://b" });
     expect(seen.lines).toHaveLength(4);
@@ -145,7 +145,7 @@ describe("on a terminal", () => {
     },
   );
 
-  test("of more transfers than rows, those that fit are shown", () => {
+  test("shows the transfers that fit if there are more than rows", () => {
     const { seen, clock, show } = halfway(80, 5);
     for (let count = 1; count < 10; count++) {
       clock.ms += 200;
@@ -155,7 +155,7 @@ describe("on a terminal", () => {
     expect(seen.lines.at(-1)).toBe("and 6 more");
   });
 
-  test("nothing but lines, carriage returns and clearing is written: no colours, whatever NO_COLOR says", () => {
+  test("writes only lines, carriage returns and clear sequences, and no colours, whatever NO_COLOR is", () => {
     expect(halfway(80).seen.text).not.toMatch(/\u001b\[[\d;]*m/);
   });
 });
@@ -163,7 +163,7 @@ describe("on a terminal", () => {
 test.each([
   ["elsewhere", false, "xterm"],
   ["with TERM=dumb", true, "dumb"],
-])("%s it is a line every 3 s, with percent, and no control characters", (_, isTTY, term) => {
+])("%s, prints a line every 3 s, with the percentage and without control characters", (_, isTTY, term) => {
   const seen = { text: "", isTTY, write: (text: string) => (seen.text += text) };
   const clock = { ms: 0 };
   const output = new Terminal(OPTIONS, seen, () => clock.ms, term);
@@ -178,7 +178,7 @@ test.each([
   ]);
 });
 
-test("lines of several transfers name theirs in a log", () => {
+test("the lines of several transfers in a log name the transfer", () => {
   const seen = { text: "", write: (text: string) => (seen.text += text) };
   const output = new Terminal({ ...OPTIONS, namesHosts: true }, seen, () => 0, undefined);
   for (const host of ["ssh://a", "ssh://b"])
@@ -189,7 +189,7 @@ test("lines of several transfers name theirs in a log", () => {
 test.each([
   [true, "app:v2  loading  for 15 s"],
   [false, "loading  for 15 s"],
-])("an engine that loads and reports nothing is shown with the time that it takes (terminal: %j)", (isTTY, line) => {
+])("shows the elapsed time of an engine that loads and reports nothing (terminal: %j)", (isTTY, line) => {
   const seen = new FakeTerminal(80);
   const clock = { ms: 0 };
   const screen = isTTY ? seen : { write: (text: string) => seen.write(text) };
@@ -207,7 +207,7 @@ test.each([
   display.close();
 });
 
-test("a watch that has lost its link shows no progress of that host, and goes on with that of others, whatever its login has come to", () => {
+test("a watch that has lost its link shows no progress of that host, and continues with that of other hosts, whatever the state of its login", () => {
   const seen = new FakeTerminal(80);
   const output = new Terminal({ ...OPTIONS, namesHosts: true, isEndless: true }, seen, () => 0, "xterm");
   const [a, b] = [{ host: "ssh://a" }, { host: "ssh://b" }];

@@ -14,7 +14,7 @@ test.each<[string, TransferEvent]>([
     { type: "detail", code: "leftover-removed", leftover: { kind: "file", path: "/x" } },
   ],
   ["an error", { type: "error", code: "no-space", exitStatus: 11, side: "here", message: "full" }],
-])("reads %s as it was printed", (_, event) => {
+])("reads %s as printed", (_, event) => {
   expect(read(event)).toEqual(event);
 });
 
@@ -33,11 +33,11 @@ test.each<[string, unknown]>([
   expect(read(event)).toBeUndefined();
 });
 
-test("skips what is not JSON", () => {
+test("skips a line that is not JSON", () => {
   expect(reader.read("#docker-over-ssh#")).toBeUndefined();
 });
 
-test("leaves out fields that this version does not have, and what steers a terminal or begins a line", () => {
+test("drops fields that this version does not have, control characters and line breaks", () => {
   const line = `{"type":"remote","line":"a\\u001b[2Jb\\nc\\u202ed","later":1,"__proto__":{"transfer":{}}}`;
   expect(reader.read(line)).toEqual({ type: "remote", line: "ab cd" });
 });

@@ -16,11 +16,11 @@ test.each([
   ["curl https://me:hunter2@example.com/x ssh://me@prod:22", "curl https://me:***@example.com/x ssh://me@prod:22"],
 ])("%s", (line, shown) => {
   expect(shownCommand(line.split(" "))).toBe(shown);
-  // The same in a line for a shell.
+  // The same words in a command line for a shell.
   expect(shownCommand(["sh", "-c", `cd /x && ${line}`])).toBe(`sh -c cd /x && ${shown}`);
 });
 
-test("a word with spaces is hidden as a whole, also when quoted in a line for a shell", () => {
+test("hides a word with spaces as a whole, even if it is quoted in a command line for a shell", () => {
   expect(shownCommand(["sshpass", "-p", "hunter 2", "ssh", "prod"])).toBe("sshpass -p *** ssh prod");
   expect(shownCommand(["ssh", "jump", `sshpass -p 'hunter 2' ssh prod; PASSWORD="hunter 2" x`])).toBe(
     "ssh jump sshpass -p *** ssh prod; PASSWORD=*** x",

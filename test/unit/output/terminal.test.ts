@@ -5,7 +5,7 @@ import { STAGES } from "../../../src/output/events.ts";
 import type { OutputOptions } from "../../../src/output/output.ts";
 import { Terminal } from "../../../src/output/terminal.ts";
 
-/** A terminal, or a log, that remembers; and a clock that is turned by hand. */
+/** A terminal or a log that records its output, and a clock that the test sets. */
 function screen(isTTY: boolean, options: Partial<OutputOptions> = {}) {
   const seen = { text: "", isTTY, columns: 60, write: (text: string) => (seen.text += text) };
   const clock = { ms: 0 };
@@ -13,13 +13,13 @@ function screen(isTTY: boolean, options: Partial<OutputOptions> = {}) {
   return { output, seen, clock };
 }
 
-/** How one line is cleared. */
+/** The sequence that clears a line. */
 const CLEAR = "\r\u001b[K\u001b[C\u001b[J\r";
 
 const MB = 1_000_000;
 
 describe("progress", () => {
-  test("is one line that is drawn over on a terminal, with bytes, rate and the time that is left", () => {
+  test("is one line that is overwritten on a terminal, with bytes, rate and remaining time", () => {
     const { output, seen, clock } = screen(true);
     output.progress({ stage: "sending", current: 0, total: 100 * MB, layers: { done: 0, total: 5 } });
     clock.ms = 2000;
@@ -35,7 +35,7 @@ describe("progress", () => {
     expect(seen.text.split(CLEAR).at(-1)).toBe("opening a public ad");
   });
 
-  test("is a line now and then in a log, and at once for a new stage", () => {
+  test("is an occasional line in a log, and a line at once for a new stage", () => {
     const { output, seen, clock } = screen(false);
     for (const ms of [0, 100, 2900, 3000, 3100]) {
       clock.ms = ms;
@@ -50,7 +50,7 @@ describe("progress", () => {
     ]);
   });
 
-  test("is drawn no more often when every update has another stage", () => {
+  test("is not drawn more often if every update has another stage", () => {
     for (const [isTTY, every] of [
       [false, 3000],
       [true, 100],
@@ -84,7 +84,7 @@ describe("during a login, which may ask for a password on the terminal", () => {
     { type: "detail", code: "tunnel-opened", peerVersion: "1.0.0" },
   ] as const;
 
-  test.each(ends)("the progress line is removed, and drawn again after $code", (end) => {
+  test.each(ends)("removes the progress line, and draws it again after $code", (end) => {
     for (const verbose of [false, true]) {
       const { output, seen, clock } = screen(true, { verbose });
       output.progress({ stage: "reading-archive", current: 0 });
@@ -100,7 +100,7 @@ describe("during a login, which may ask for a password on the terminal", () => {
     }
   });
 
-  test("a log goes on: nobody is asked there", () => {
+  test("continues in a log, where no question is printed", () => {
     const { output, seen } = screen(false);
     output.show(login);
     output.progress({ stage: "reading-archive", current: 0 });
@@ -109,14 +109,14 @@ describe("during a login, which may ask for a password on the terminal", () => {
 });
 
 describe("lines", () => {
-  test("stand above the progress line, which is drawn again below", () => {
+  test("are printed above the progress line, which is redrawn below", () => {
     const { output, seen } = screen(true);
     output.progress({ stage: "sending", current: 0 });
     output.remote("hello");
     expect(seen.text).toBe(`${CLEAR}sending${CLEAR}remote: hello\n${CLEAR}sending`);
   });
 
-  test("of the remote side cannot steer the terminal", () => {
+  test("of the remote side cannot control the terminal", () => {
     const { output, seen } = screen(false);
     output.remote("\u001b[31mred\u001b[0m \u001b]0;title\u0007\u001b[2Jgone\u0008\u009b1A tab\there");
     expect(seen.text).toBe("remote: red gone1A tab\there\n");
@@ -124,7 +124,7 @@ describe("lines", () => {
 
   const speaksAsUs = "no\npushed app:v1: 1 kB sent\r\ndocker-over-ssh: all is well\u2028pushed app:v1";
 
-  test("of the remote side are never ours: not the second one of a text, nor one that a gap begins", () => {
+  test("of the remote side never look like those of this side: neither the second line of a text, nor a line after a gap", () => {
     const { output, seen } = screen(false, { verbose: true });
     output.remote(speaksAsUs);
     output.detail(speaksAsUs);
@@ -140,7 +140,7 @@ describe("lines", () => {
     expect(seen.text).not.toMatch(/ {5}p/);
   });
 
-  test("of the remote side read in the order in which they are written", () => {
+  test("of the remote side are printed in the order in which they are written", () => {
     const { output, seen } = screen(false);
     output.remote("a\u202eb\u2066c\u200fd\u061ce\u200bf\ufeffg\u{e0041}h");
     expect(seen.text).toBe("remote: abcdefgh\n");
@@ -154,7 +154,7 @@ describe("lines", () => {
     expect(verbose.seen.text).toBe("docker-over-ssh: 1.23 s: the registry answers\n");
   });
 
-  test("summaries are not shown with --quiet, errors are", () => {
+  test("with errors are shown with --quiet, and summaries are not", () => {
     const { output, seen } = screen(false, { quiet: true });
     output.summary("pushed app");
     output.failure(
@@ -163,14 +163,14 @@ describe("lines", () => {
     expect(seen.text).toBe("docker-over-ssh: no space left\n  expected: room\n  to do:    make some\n");
   });
 
-  test("whose error it is can be seen", () => {
+  test("show which side has failed", () => {
     const { output, seen } = screen(false);
     output.failure(errorReport(new Failure("no-space", "no space left"), "remote"));
     expect(seen.text).toBe("docker-over-ssh: the remote side failed: no space left\n");
   });
 });
 
-test("of a command that does not end by itself, failures come again, and nothing is collected for its end", () => {
+test("of a command that does not end by itself repeat failures, and nothing is collected for its end", () => {
   const seen = { text: "", isTTY: false, columns: 60, write: (text: string) => (seen.text += text) };
   const terminal = new Terminal({ quiet: false, verbose: false, progress: true, isEndless: true }, seen);
   const report = errorReport(new Failure("no-space", "the disk is full"), "remote");
@@ -196,14 +196,14 @@ describe("a build", () => {
     return { output, told };
   }
 
-  test("is shown by its display, which prints the lines of others above itself", () => {
+  test("is shown by its display, which prints other lines above itself", () => {
     const { output, told } = building();
     output.show({ type: "build-text", text: "Step 1/2" });
     output.show({ type: "remote", line: "hello" });
     expect(told).toEqual(["build-text", "above", "remote: hello\n"]);
   });
 
-  test("takes the place of the progress of its context, and gives it back for what follows", () => {
+  test("replaces the progress of its context, and restores it for the stages after the build", () => {
     const { output, told } = building();
     output.show({ type: "progress", stage: "sending", current: 1_000_000 });
     output.show({ type: "build-text", text: "Step 1/2" });
@@ -215,7 +215,7 @@ describe("a build", () => {
     expect(told).toEqual(["sending  1 MB\n", "build-text", "built", "loading  1 B\n", "stopped"]);
   });
 
-  test("that only checks has a line where nothing was found: a failure follows otherwise", () => {
+  test("that only checks prints a line if it has found nothing, because a failure is printed otherwise", () => {
     const { output, told } = building();
     output.show({ type: "dockerfile-checked", text: "WARNING: x", count: 1 });
     output.show({ type: "dockerfile-checked", text: "", count: 0, error: "x" });

@@ -217,7 +217,7 @@ const NO_ROOM: { [Code in NoRoomReason["code"]]: [Extract<NoRoomReason, { code: 
   ],
 };
 
-test.each(Object.values(NO_ROOM) as [NoRoomReason, string][])("there is no room for files: %j", (reason, text) =>
+test.each(Object.values(NO_ROOM) as [NoRoomReason, string][])("explains missing space for files: %j", (reason, text) =>
   expect(warningText({ code: "no-room-for-files", reason })).toBe(
     `layers are sent whole, because there is no room for files: ${text}`,
   ),
@@ -240,14 +240,14 @@ const STAGE_TEXTS: Record<Stage, string> = {
 
 test("each stage has a text", () => expect(STAGE_TEXT).toEqual(STAGE_TEXTS));
 
-test("a plan shows how many layers are missing, if known", () => {
+test("a plan shows the number of missing layers, if known", () => {
   const plan: Plan = { type: "plan", role: "sender", image: "app:v1", platform: "linux/amd64", layers: 4, missing: 1 };
   expect(planText(plan)).toBe("offering 1 of 4 layers of app:v1 for linux/amd64");
   expect(planText({ ...plan, role: "receiver" })).toBe("3 of 4 layers are already present");
   expect(planText({ ...plan, missing: undefined })).toBeUndefined();
 });
 
-test("a result counts the layers that moved and those that were present", () => {
+test("a result counts the sent and the present layers", () => {
   const result: TransferResult = {
     role: "sender",
     image: "app:v1",

@@ -44,7 +44,7 @@ describe("uses the option of the sender, else of the receiver:", () => {
   ])("sender %s, receiver %s: %s", (sender, receiver, outcome) => expect(agree(sender, receiver)).toBe(outcome));
 });
 
-test.each([undefined, "auto", "gzip:9", "zstd"])("with %s, nothing is packed for a receiver without codecs", (own) => {
+test.each([undefined, "auto", "gzip:9", "zstd"])("with %s, packs nothing for a receiver without codecs", (own) => {
   expect(agree(own, undefined, [])).toBe("none");
 });
 
@@ -66,14 +66,14 @@ describe("a side without zstd", () => {
   test.each([
     ["zstd", undefined],
     [undefined, "zstd"],
-  ])("sender %s, receiver %s: the receiving side lacks it", (sender, receiver) => {
+  ])("is an error if the receiving side lacks the codec: sender %s, receiver %s", (sender, receiver) => {
     expect(() => agree(sender, receiver, OLDER)).toThrow(unsupported("receiving", "zstd"));
   });
 
   test.each([
     ["zstd:3", undefined],
     [undefined, "zstd:3"],
-  ])("sender %s, receiver %s: the sending side lacks it", (sender, receiver) => {
+  ])("is an error if the sending side lacks the codec: sender %s, receiver %s", (sender, receiver) => {
     here.names = OLDER;
     expect(() => agree(sender, receiver)).toThrow(unsupported("sending", "zstd:3"));
   });

@@ -72,7 +72,7 @@ test("packs more strongly when the link is slow", async () => {
   expect(names(await efforts(LONG, { packing: 1, link: always(10) }))).toEqual(["medium", "strong"]);
 });
 
-test("packs more lightly, in the end not at all, when packing is slow", async () => {
+test("packs more lightly, and finally not at all, when packing is slow", async () => {
   expect(names(await efforts(LONG, { source: 2, packing: 10, link: always(0.25) }))).toEqual([
     "medium",
     "light",

@@ -1,4 +1,4 @@
-/** The command as people run it: on a terminal, in a CI job, and with --json. */
+/** The command in typical uses: on a terminal, in a CI job, and with --json. */
 import { spawnSync } from "node:child_process";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -18,7 +18,7 @@ beforeEach(async () => {
 
 const words = (): string[] => ["publish", "--server", server.url, "team/app:v2", "app"];
 
-test("the log is on stderr, and the exit status is that of the build", async () => {
+test("prints the log on stderr, and exits with the status of the build", async () => {
   server.onAccepted = (build) => {
     build.log.push("#1 [1/2] FROM scratch", "\u001b[31mred\u001b[2J");
     server.end(build, {
@@ -32,13 +32,13 @@ test("the log is on stderr, and the exit status is that of the build", async () 
   expect(stderr).toMatch(/^docker-over-ssh: step 2 failed\n {2}to do: {4}Mend it\.\n {2}\| last\n {2}\| line$/m);
 });
 
-test("a build that has succeeded is told in one line", async () => {
+test("reports a successful build in one line", async () => {
   const { exitCode, stderr } = await run(...words());
   expect(exitCode).toBe(0);
   expect(stderr.split("\n").at(-1)).toMatch(/^built team\/app:v2 \(5d5d5d5d5d5d\): /);
 });
 
-test("--quiet prints nothing of it, --detach the ID alone on stdout, and --json events", async () => {
+test("--quiet prints nothing, --detach prints only the ID on stdout, and --json prints events", async () => {
   expect(await run(...words(), "--quiet")).toMatchObject({ exitCode: 0, stderr: "" });
   expect((await start(...words(), "--detach", "--quiet")).stdout).toBe("build-2");
   const { stdout } = await start(...words(), "--json");
@@ -49,7 +49,7 @@ test("--quiet prints nothing of it, --detach the ID alone on stdout, and --json 
   expect(JSON.parse(detached.stdout.split("\n").at(-1) ?? "")).toMatchObject({ code: "build-accepted", id: "build-4" });
 });
 
-test("an archive on stdin", async () => {
+test("publishes an archive from stdin", async () => {
   const archive = (await execa({ encoding: "buffer" })`tar -C ${folder} -c app`).stdout;
   const [node, ...rest] = program as [string, string];
   const given = ["publish", "--server", server.url, "--strip", "1", "team/app:v2", "-"];
@@ -58,18 +58,18 @@ test("an archive on stdin", async () => {
   expect(server.builds).toHaveLength(1);
 });
 
-test("SIGTERM, as of a CI job that is cancelled, cancels the build", async () => {
+test("SIGTERM, which cancelled CI jobs get, cancels the build", async () => {
   const running = start(...words());
   server.onAccepted = (build) => void (server.log(build, "a"), setImmediate(() => running.kill("SIGTERM")));
   expect((await running).exitCode).toBe(143);
   expect(server.builds[0]?.cancelled).toBe(1);
 });
 
-// The program of util-linux: that of macOS and the BSDs has other options.
+// The program from util-linux, because that of macOS and the BSDs has other options.
 const hasTerminals = process.platform === "linux" && spawnSync("script", ["--version"]).status === 0;
 
 describe("Ctrl-C on a terminal", { skip: !hasTerminals }, () => {
-  /** @param keys what is typed when the question is there */
+  /** @param keys the keys to type when the question is shown */
   async function stopped(keys: string): Promise<{ exitCode: number | undefined; shown: string }> {
     server.onAccepted = (build) => server.log(build, "the first line");
     const command = [...program, ...words()].join(" ");
@@ -101,7 +101,7 @@ describe("Ctrl-C on a terminal", { skip: !hasTerminals }, () => {
     expect([exitCode, server.builds[0]?.cancelled]).toEqual([130, cancelled]);
   });
 
-  test("a second one ends at once, and the build goes on", async () => {
+  test("a second one ends the command at once, and the build continues", async () => {
     const { exitCode, shown } = await stopped("\u0003");
     expect([exitCode, server.builds[0]?.cancelled]).toEqual([130, 0]);
     expect(shown).not.toContain("the build continues:");

@@ -5,12 +5,12 @@ import { afterAll, expect, test } from "vitest";
 import { readServerAddress } from "../../../src/publish/server-address.ts";
 import { ServiceClient } from "../../../src/publish/service-client.ts";
 
-/** What a thread waits for: the client has sent a chunk, and the server has answered and reset the connection. */
+/** The events for which a thread waits: the client has sent a chunk, and the server has answered and reset the connection. */
 const turns = new Int32Array(new SharedArrayBuffer(4));
 const SENT = 1;
 const RESET = 2;
 
-/** A server in a thread of its own, which goes on while the client's thread is busy. */
+/** A server in its own thread, which continues while the thread of the client is busy. */
 const server = new Worker(
   `
   const { createServer } = require("node:net");
@@ -36,14 +36,14 @@ const server = new Worker(
 );
 afterAll(async () => void (await server.terminate()));
 
-test("an answer counts that came while the client was busy, also where the connection was reset behind it", async () => {
+test("uses an answer that arrived while the client was busy, even if the connection was reset after it", async () => {
   const [port] = (await once(server, "message")) as [number];
   const client = new ServiceClient(readServerAddress(`http://127.0.0.1:${port}`, {}), undefined, 10_000);
   async function* body(): AsyncGenerator<Buffer> {
     yield Buffer.alloc(1000);
     await afterPoll();
     await afterPoll();
-    // From here to the next chunk, this thread does not look at the socket.
+    // Between this line and the next chunk, this thread does not read the socket.
     Atomics.store(turns, 0, SENT);
     Atomics.notify(turns, 0);
     Atomics.wait(turns, 0, SENT);

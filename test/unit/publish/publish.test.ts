@@ -33,8 +33,8 @@ async function namesIn(archive: Buffer): Promise<string[]> {
   return names;
 }
 
-describe("what is sent", () => {
-  test("the files that the rules leave, and what was asked for", async () => {
+describe("sends", () => {
+  test("the files that the rules include, and the requested options", async () => {
     const { error, events } = await run({
       name: "registry.example.com/team/app:v2",
       file: "docker/Dockerfile",
@@ -75,12 +75,12 @@ describe("what is sent", () => {
     expect(events.find(({ type }) => type === "progress")).toMatchObject({ stage: "sending-context" });
   });
 
-  test("an image that is pushed and removed there, unless something else is said", async () => {
+  test("an order to push the image and to remove it on the server, by default", async () => {
     await run();
     expect(server.builds[0]?.fields).toMatchObject({ file: "Dockerfile", push: true, purge: true, noCache: false });
   });
 
-  test("the token, of the file or of BUILD_AUTH, with or without Bearer; none in errors", async () => {
+  test("the token from the file or from BUILD_AUTH, with or without Bearer, and no error contains it", async () => {
     const tokenFile = join(folder, "token");
     writeFileSync(tokenFile, "dos_file\n");
     await run({ tokenFile, env: { BUILD_AUTH: "other" } });
@@ -92,12 +92,12 @@ describe("what is sent", () => {
     expect(error).toMatchObject({ code: "usage", message: "BUILD_AUTH has no token" });
   });
 
-  test("to BUILD_HOST and BUILD_PORT, as dockerbuild did", async () => {
+  test("to BUILD_HOST and BUILD_PORT, like dockerbuild", async () => {
     await runPublish({ context, env: { BUILD_HOST: "127.0.0.1", BUILD_PORT: String(server.port) } });
     expect(server.builds).toHaveLength(1);
   });
 
-  test("nothing where there is no Dockerfile", async () => {
+  test("nothing if the Dockerfile is missing", async () => {
     const { error } = await run({ context: join(folder, "context/docker"), file: "other" });
     expect(error).toMatchObject({ code: "not-buildable" });
     expect(server.builds).toEqual([]);
@@ -110,7 +110,7 @@ describe("credentials for the registry", () => {
     auths: { "registry.example.com": { auth: auth("team") }, "https://index.docker.io/v1/": { auth: auth("hub") } },
   });
   const env = { DOCKER_AUTH_CONFIG };
-  /** Leads to this machine, but is no address of it. */
+  /** A name that leads to this machine, but is not one of its addresses. */
   const elsewhere = (): string => `http://0.0.0.0:${server.port}`;
 
   test.each([
@@ -124,7 +124,7 @@ describe("credentials for the registry", () => {
     expect(JSON.stringify(published.events)).not.toContain("pw-");
   });
 
-  test("stay here where others could read them, unless they are sent in any case", async () => {
+  test("are not sent if others could read them, unless the option is always", async () => {
     const published = await run({ env, server: elsewhere() });
     expect(server.builds[0]?.fields).not.toHaveProperty("credentials");
     expect(codesOf(published)).toContain("credentials-not-sent");
@@ -141,7 +141,7 @@ describe("credentials for the registry", () => {
 });
 
 describe("a lost answer", () => {
-  test("the upload is repeated, and the server has one build", async () => {
+  test("causes a second upload, and the server has one build", async () => {
     server.answersToLose = 2;
     const { error, clock } = await run();
     expect(error).toBeUndefined();
@@ -150,7 +150,7 @@ describe("a lost answer", () => {
     expect(clock.pauses).toEqual([1000, 2000]);
   });
 
-  test("is given up after some minutes", async () => {
+  test("causes an error after some minutes", async () => {
     server.answersToLose = Infinity;
     const { error, clock } = await run();
     expect(error).toMatchObject({ code: "server-unreachable" });
@@ -158,7 +158,7 @@ describe("a lost answer", () => {
     expect(clock.now()).toBeLessThanOrEqual(10 * 60_000);
   });
 
-  test("two builds have two keys", async () => {
+  test("(two builds have two keys)", async () => {
     await run();
     await run();
     expect(server.builds).toHaveLength(2);
@@ -168,7 +168,7 @@ describe("a lost answer", () => {
 describe("the log", () => {
   const LINES = Array.from({ length: 50 }, (_, index) => `#${index} é`);
 
-  test("comes line by line, with the place in the queue, to its end", async () => {
+  test("is printed line by line, with the place in the queue, to its end", async () => {
     server.onAccepted = (build) => server.change(build, { position: 3 });
     let build: StandInBuild | undefined;
     const published = await run({
@@ -200,7 +200,7 @@ describe("the log", () => {
     });
   });
 
-  test("is read on from the last line when the connection is lost, again and again; each line comes once", async () => {
+  test("continues after the last line each time the connection is lost, and prints each line once", async () => {
     server.cuts.push(0, 1, 20, 49);
     server.onAccepted = (build) => {
       build.log.push(...LINES);
@@ -213,7 +213,7 @@ describe("the log", () => {
     expect(codesOf(published).filter((code) => code === "connecting-in")).toHaveLength(4);
   });
 
-  test("is read on when the server was away meanwhile", async () => {
+  test("continues when the server is available again", async () => {
     const clock = new FastClock();
     let isAway = false;
     server.onAccepted = (build) => {
@@ -239,7 +239,7 @@ describe("the log", () => {
     expect(clock.pauses.slice(0, 4)).toEqual([1000, 2000, 4000, 8000]);
   });
 
-  test("is given up when the server stays away, and the message names the build", async () => {
+  test("ends when the server stays unavailable, and the message names the build", async () => {
     server.onAccepted = (build) => void build.log.push("a");
     const published = await run({
       onEvent: (event) => void (event.type === "build-text" && server.stop()),
@@ -266,7 +266,7 @@ describe("the end", () => {
     expect(error).toMatchObject({ code, exitStatus, message: reason?.message ?? "the build was cancelled" });
   });
 
-  test("--detach prints the ID, and waits for nothing", async () => {
+  test("--detach prints the ID, and does not wait", async () => {
     server.onAccepted = () => {};
     const published = await run({ detach: true });
     expect(published).toMatchObject({ error: undefined, printed: "build-1\n" });
@@ -275,7 +275,7 @@ describe("the end", () => {
   });
 });
 
-test("a Unix socket leads there as well", async () => {
+test("works through a Unix socket", async () => {
   const path = join(folder, "serve.sock");
   await using own = await StandIn.start(path);
   const { error } = await run({ server: `unix:${path}` });

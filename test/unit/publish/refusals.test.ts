@@ -17,7 +17,7 @@ beforeEach(async () => {
 const run = async (options: Parameters<typeof runPublish>[0] = {}) =>
   await runPublish({ server: server.url, context, ...options });
 
-/** The first upload, or the first request of another kind, is answered so. */
+/** Answers the first upload, or the first request of another kind, with this. */
 const answer = (status: number, value: object, headers: Record<string, string> = {}, method = "POST"): void =>
   void server.hooks.push((request, response) => {
     if (request.method !== method) return false;
@@ -38,7 +38,7 @@ test.each([
   expect(server.builds).toEqual([]);
 });
 
-test("a server that refuses before the upload gets none of it", async () => {
+test("sends no upload to a server that rejects the request before it", async () => {
   let received = 0;
   server.beforeBody = (request, response) => {
     request.on("data", (chunk: Buffer) => (received += chunk.length));
@@ -52,13 +52,13 @@ test("a server that refuses before the upload gets none of it", async () => {
   expect(received).toBe(0);
 });
 
-test("a server that does not ask for the upload gets it all the same", async () => {
+test("sends the upload to a server that does not request it", async () => {
   server.beforeBody = (request, response) => server.handle(request, response);
   expect((await run()).error).toBeUndefined();
   expect(server.builds).toHaveLength(1);
 });
 
-test("an upload that is too large ends it, without being sent to its end", async () => {
+test("stops an upload that is too large before its end", async () => {
   const large = join(folder, "large");
   mkdirSync(large);
   writeFileSync(join(large, "Dockerfile"), "FROM scratch\n");
@@ -78,7 +78,7 @@ test("an upload that is too large ends it, without being sent to its end", async
   expect(received).toBeLessThan(30_000_000);
 });
 
-test("fields that are wrong are named", async () => {
+test("names invalid fields", async () => {
   answer(422, {
     detail: "The build is not valid.",
     errors: [{ field: "platform", message: "must be OS/ARCH" }, { field: "labels.x", message: "too long" }, 7, {}],
@@ -90,7 +90,7 @@ test("fields that are wrong are named", async () => {
   });
 });
 
-test("words of the server steer no terminal", async () => {
+test("text from the server cannot control the terminal", async () => {
   answer(422, { detail: "a\u001b[2Jb\nc", errors: [{ field: "\u001b]0;x\u0007y" }] });
   const { error } = await run();
   expect(error).toMatchObject({
@@ -99,7 +99,7 @@ test("words of the server steer no terminal", async () => {
   });
 });
 
-test.each([429, 503])("%d is waited for, as long as the server says", async (status) => {
+test.each([429, 503])("after status %d, waits for the time that the server requests", async (status) => {
   answer(status, { detail: "full" }, { "retry-after": "7" });
   answer(status, { detail: "full" });
   const published = await run();
@@ -108,14 +108,14 @@ test.each([429, 503])("%d is waited for, as long as the server says", async (sta
   expect(server.builds).toHaveLength(1);
 });
 
-test("a server that asks for more than some minutes is not waited for", async () => {
+test("does not wait if the server requests more than some minutes", async () => {
   answer(503, { detail: "maintenance" }, { "retry-after": "86400" });
   const { error, clock } = await run();
   expect(error).toMatchObject({ code: "refused", message: `${server.url} answers 503: maintenance` });
   expect(clock.pauses).toEqual([]);
 });
 
-test("what is no build service is told at once", async () => {
+test("reports at once that the server is not a build service", async () => {
   server.hooks.push((_, response) => {
     response.writeHead(200, { "content-type": "text/html" }).end("<p>It works!");
     return true;
@@ -123,7 +123,7 @@ test("what is no build service is told at once", async () => {
   expect((await run()).error).toMatchObject({ code: "server-unreachable", exitStatus: 19 });
 });
 
-test("a redirect is not followed: it would lead the token elsewhere", async () => {
+test("does not follow a redirect, because it would send the token elsewhere", async () => {
   await using other = await StandIn.start();
   server.hooks.push((_, response) => {
     response.writeHead(307, { location: `${other.url}/api/v2/builds` }).end();
@@ -134,7 +134,7 @@ test("a redirect is not followed: it would lead the token elsewhere", async () =
   expect(other.requests).toEqual([]);
 });
 
-test("a server that does not run is told at once", async () => {
+test("reports at once that the server does not run", async () => {
   await server.stop();
   const { error, clock } = await run();
   expect(error).toMatchObject({
@@ -145,7 +145,7 @@ test("a server that does not run is told at once", async () => {
   await server.listen();
 });
 
-test("a token that may build and not read can submit, and is refused before the upload otherwise", async () => {
+test("accepts a token that may build but not read with --detach, and rejects it before the upload otherwise", async () => {
   answer(403, { detail: 'it lacks the scope "read"' }, {}, "GET");
   expect((await run({ detach: true })).error).toBeUndefined();
   answer(403, { detail: 'it lacks the scope "read"' }, {}, "GET");

@@ -9,7 +9,7 @@ import { outputTo } from "../../../src/output/output.ts";
 import type { Clock } from "../../../src/publish/retry-while-away.ts";
 import { publish, type PublishTools } from "../../../src/publish/publish.ts";
 
-/** A temporary folder of the test file that imports this */
+/** A temporary folder for the test file that imports this module */
 export const folder = mkdtempSync(join(tmpdir(), "publish-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -36,10 +36,10 @@ export class FastClock implements Clock {
 
 export interface Published {
   events: TransferEvent[];
-  /** What was printed on stdout */
+  /** The output on stdout */
   printed: string;
   clock: FastClock;
-  /** What has been thrown */
+  /** The thrown error */
   error: unknown;
 }
 
@@ -52,7 +52,7 @@ interface Options extends PublishOptionValues, Pick<PublishTools, "ask"> {
   onEvent?: (event: TransferEvent) => void;
 }
 
-/** Runs `publish` in this process. Credentials of whoever runs the test are not found. */
+/** Runs `publish` in this process. It does not find the credentials of the user who runs the test. */
 export async function runPublish({
   name = "team/app:v2",
   context = folder,
@@ -79,7 +79,7 @@ export async function runPublish({
   return published;
 }
 
-/** Returns the lines of the log that were shown. */
+/** Returns the printed lines of the log. */
 export function logOf({ events }: Published): string[] {
   return events.flatMap((event) => (event.type === "build-text" ? [event.text.trimEnd()] : []));
 }

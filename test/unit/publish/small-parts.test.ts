@@ -40,7 +40,7 @@ describe("the address of the service", () => {
     ["https://:dos_token@build.example.com", {}, "has a user or a password"],
     [undefined, { BUILD_HOST: "build.example.com", BUILD_PORT: "80x" }, "is not an address"],
     [undefined, { BUILD_HOST: "a b" }, "is not an address"],
-  ])("%s %j is refused", (given, env, message) => {
+  ])("rejects %s %j", (given, env, message) => {
     const read = (): unknown => readServerAddress(given, env);
     expect(read).toThrow(
       expect.objectContaining({ code: "usage", message: expect.stringContaining(message) as string }),
@@ -94,14 +94,14 @@ data: cut off`;
     expect(await read(Array.from(bytes, (_, index) => bytes.subarray(index, index + 1)))).toEqual(EVENTS);
   });
 
-  test("begins after the ID that is known", async () => {
+  test("begins after the known ID", async () => {
     expect(await read([Buffer.from("data: x\n\n")], "7")).toEqual([{ type: "message", data: "x", lastId: "7" }]);
   });
 
   test.each([
     ["a line", "x".repeat(1_000_000)],
     ["an event", `data: ${"x".repeat(1_000_000)}\n`],
-  ])("%s without an end fills no memory", async (_, chunk) => {
+  ])("%s without an end does not fill the memory", async (_, chunk) => {
     let chunks = 0;
     async function* endless(): AsyncGenerator<Buffer> {
       for (; ; chunks++) yield Buffer.from(chunk);
@@ -118,7 +118,7 @@ describe("the command line", () => {
     ["app", "https://git.example.com/team/app.git", {}, "is an address"],
     ["app", "-", { file: "../Dockerfile" }, "is not the path of a file in the archive"],
     ["app", ".", { file: "no such file" }, "there is no no such file"],
-  ])("%s %s %j is refused", (name, context, options, message) => {
+  ])("rejects %s %s %j", (name, context, options, message) => {
     expect(() => readPublishRequest(name, context, options, {})).toThrow(message);
   });
 });

@@ -10,33 +10,33 @@ export interface StandInBuild {
   fields: Record<string, unknown>;
   /** The part `archive` */
   archive: Buffer;
-  /** As the API tells it */
+  /** The state that the API returns */
   job: Record<string, unknown>;
   log: string[];
   isLogComplete: boolean;
   cancelled: number;
 }
 
-/** Answers a request in place of the stand-in. Returns false to let it go on. */
+/** Answers a request in place of the stand-in. Returns false if the stand-in must answer. */
 type Hook = (request: IncomingMessage, response: ServerResponse) => boolean;
 
-/** A build service on 127.0.0.1 that builds nothing: tests say what becomes of its builds. */
+/** A build service on 127.0.0.1 that builds nothing. Tests determine the outcomes of its builds. */
 export class StandIn implements AsyncDisposable {
   readonly builds: StandInBuild[] = [];
   /** Each request, e.g. `POST /api/v2/builds` */
   readonly requests: string[] = [];
   readonly authorizations = new Set<string | undefined>();
-  /** Headers Last-Event-ID */
+  /** The headers Last-Event-ID */
   readonly resumedAfter: (string | undefined)[] = [];
-  /** Asked first for each request; those that have answered are removed. */
+  /** Called first for each request. A function that has answered is removed. */
   readonly hooks: Hook[] = [];
-  /** Answers a request whose body has not been asked for */
+  /** Answers a request before its body is requested */
   beforeBody: Hook = () => false;
   /** Called with a build when it has been accepted */
   onAccepted: (build: StandInBuild) => void = (build) => this.end(build, { state: "succeeded", imageId: ID });
-  /** The connection is lost in place of the answer to so many uploads. */
+  /** The number of uploads whose connection is lost instead of an answer. */
   answersToLose = 0;
-  /** The connection of a log is lost after so many lines, once for each number. */
+  /** The numbers of lines after which the connection of a log is lost, each once. */
   readonly cuts: number[] = [];
   readonly #streams = new Map<StandInBuild, Set<() => void>>();
   #server = createServer();
@@ -87,7 +87,7 @@ export class StandIn implements AsyncDisposable {
     this.#changed(build);
   }
 
-  /** Tells a change, or the end, of a build. */
+  /** Reports a change or the end of a build. */
   change(build: StandInBuild, job: Record<string, unknown>): void {
     Object.assign(build.job, job);
     this.#changed(build);
@@ -205,7 +205,7 @@ export function sendJson(
   response.writeHead(status, { "content-type": type, ...headers }).end(JSON.stringify(value));
 }
 
-/** Reads a form whole, as a server must not; or an archive, whose fields are in the query. */
+/** Reads a whole form (a real server must not do this), or an archive, whose fields are in the query. */
 async function readParts(request: IncomingMessage): Promise<Map<string, Buffer>> {
   const [, boundary = ""] = /boundary=(.+)$/.exec(request.headers["content-type"] ?? "") ?? [];
   const chunks: Buffer[] = [];

@@ -12,7 +12,7 @@ beforeEach(async () => {
   return async () => await server[Symbol.asyncDispose]();
 });
 
-/** As main.ts aborts. */
+/** Aborts like main.ts. */
 class Stopped extends Error {
   readonly signal: string;
 
@@ -22,7 +22,7 @@ class Stopped extends Error {
   }
 }
 
-/** Publishes, and stops when the first line of the log is there. */
+/** Publishes, and stops when the first line of the log has arrived. */
 async function stopBy(signal: string, options: Partial<Parameters<typeof runPublish>[0]> = {}) {
   server.onAccepted = (build) => server.log(build, "a");
   const stop = new AbortController();
@@ -67,13 +67,13 @@ describe("while the build runs", () => {
     ["SIGTERM", false, 1],
     ["SIGHUP", true, 0],
     ["SIGHUP", false, 0],
-  ])("%s, may ask: %s: nobody is asked, and %d build is cancelled", async (signal, mayPrompt, cancelled) => {
+  ])("%s, may ask: %s: does not ask, and cancels %d build", async (signal, mayPrompt, cancelled) => {
     const ask = async (): Promise<string> => await Promise.reject(new Error("asked"));
     await stopBy(signal, { mayPrompt, ask });
     expect(server.builds[0]?.cancelled).toBe(cancelled);
   });
 
-  test("a cancellation that fails is told", async () => {
+  test("reports a failed cancellation", async () => {
     server.hooks.push((request, response) => {
       if (request.url?.endsWith("/cancel") !== true) return false;
       sendJson(response, 503, { detail: "no store" });
@@ -86,7 +86,7 @@ describe("while the build runs", () => {
     });
   });
 
-  test("a wait until the next attempt is stopped as well", async () => {
+  test("also stops a wait for the next attempt", async () => {
     server.cuts.push(0);
     server.onAccepted = (build) => server.log(build, "a");
     const [stop, clock] = [new AbortController(), new FastClock()];
@@ -111,7 +111,7 @@ describe("while files are sent", () => {
     expect(server.builds).toEqual([]);
   });
 
-  test("a build whose files are there is cancelled, as soon as the server has told its ID", async () => {
+  test("cancels a build whose files have arrived as soon as the server has returned its ID", async () => {
     const stop = new AbortController();
     server.onAccepted = () => stop.abort(new Stopped("SIGTERM"));
     const { error } = await runPublish({ server: server.url, signal: stop.signal });

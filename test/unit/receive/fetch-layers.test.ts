@@ -145,7 +145,7 @@ describe.each(routes)("a layer that the sender reads from a %s, fetched as a %s,
     expect(counts).toEqual({ received: 1, resumed: [blob.length - 1] });
   });
 
-  test("counts as a whole against --max-size", async () => {
+  test("counts its whole size against --max-size", async () => {
     await put(digestOf(blob), blob.subarray(0, MB));
     await expect(fetch(source, how, { limit: plain.length - 1 })).rejects.toThrow("larger than the");
     await resumeCache[Symbol.asyncDispose]();

@@ -56,7 +56,7 @@ test("counts a layer that is sent again from its beginning, whole after a failed
   expect(progress.progress).toMatchObject({ current: 0 });
 });
 
-test("reports twenty times a second, whatever arrives", () => {
+test("reports twenty times per second, regardless of the number of updates", () => {
   const reports: Progress[] = [];
   const clock = { ms: 0 };
   const progress = new FetchProgress(

@@ -54,9 +54,9 @@ test("does not guess the free space of an inaccessible disk, or sizes that are n
 
 test("rejects an image only if it certainly does not fit", () => {
   expect(isRefused({ disk: "engine", needed: 3000, free: 2600, isLimit: true })).toBe(true);
-  // Headers and padding of a tar take no room in some stores.
+  // In some stores, headers and padding of a tar take no space.
   expect(isRefused({ disk: "engine", needed: 3000, free: 2800, isLimit: true })).toBe(false);
-  // btrfs and zfs may compress what is written.
+  // btrfs and zfs may compress the written data.
   expect(isRefused({ disk: "engine", needed: 3000, free: 10, isLimit: false })).toBe(false);
 });
 

@@ -4,7 +4,7 @@ import type { Engine } from "../../../src/engine/engine.ts";
 import { parseReference, type Reference } from "../../../src/image/reference.ts";
 import { planOldImages, removeOldImages } from "../../../src/receive/old-images.ts";
 
-/** The names of a store, with the ID of each image: `app:v1` was tagged first. */
+/** The names in a store, with the ID of each image. `app:v1` was tagged first. */
 type Names = Map<string, string>;
 
 /** An engine that finds names like Docker: only by the short form. `onUsed` is called on the second query for the images that containers use. */

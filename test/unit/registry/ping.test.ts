@@ -71,7 +71,7 @@ describe("the server at a registry's address is", () => {
   });
 
   // With NODE_USE_ENV_PROXY=1, fetch and the global agent of Node 24 use HTTP_PROXY, even for 127.0.0.1.
-  test("reached without the environment's proxy", async () => {
+  test("reached without the proxy of the environment", async () => {
     const proxied = () => {
       throw new Error("through a proxy");
     };

@@ -9,7 +9,7 @@ import { NoRecipe } from "../../../src/registry/registry-client-errors.ts";
 const blob = Buffer.from("abcdefghij");
 const digest = digestOf(blob);
 
-/** A client of a registry with this listener. */
+/** Returns a client of a registry with this listener. */
 function clientOf(answer: RequestListener): RegistryClient {
   const server = createServer(answer);
   const connect = (): Duplex => {
@@ -47,7 +47,7 @@ test("accepts a larger range", async () => {
   expect(await fetchFrom5(earlier)).toEqual({ first: 3, text: "defghij" });
 });
 
-test.each([["bytes 6-9/10"], ["bytes */10"], ["6"], [undefined]])("the range %s is refused", async (range) => {
+test.each([["bytes 6-9/10"], ["bytes */10"], ["6"], [undefined]])("rejects the range %s", async (range) => {
   const answer: RequestListener = (_, response) =>
     void response.writeHead(206, range === undefined ? {} : { "content-range": range }).end(blob.subarray(6));
   await expect(fetchFrom5(answer)).rejects.toMatchObject({ code: "not-verified" });

@@ -18,7 +18,7 @@ async function settle(): Promise<void> {
   for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 }
 
-test("yields the next layer when the previous one has been read, or closed", async () => {
+test("yields the next layer when the previous one has been read or closed", async () => {
   const layers = fetchInSequence(announced("one", "two", "three"), new AbortController().signal);
   const first = (await layers.next()).value;
   let hasSecond = false;

@@ -41,7 +41,7 @@ export async function openRegistry(parent: string, options = {}): Promise<Embedd
   return openEmbeddedRegistry({ runId: newRunId(), parent, ...options });
 }
 
-/** Returns a client that knows the password, and sends paths exactly as they are written. */
+/** Returns a client that knows the password, and sends paths verbatim. */
 export async function clientOf(registry: EmbeddedRegistry): Promise<Client> {
   const port = await registry.listen();
   const authorization = basicAuth(registry.credentials);
@@ -49,10 +49,10 @@ export async function clientOf(registry: EmbeddedRegistry): Promise<Client> {
     sendRequest({ port, host: "127.0.0.1", method, path, headers: { authorization, ...headers } }, body);
 }
 
-/** Sends one request. Rejects when the connection breaks before the response is complete. */
+/** Sends a request. Rejects if the connection breaks before the response is complete. */
 export async function sendRequest(options: HttpRequestOptions, body?: RequestOptions["body"]): Promise<Response> {
   const client = request({ agent: false, ...options });
-  client.on("error", () => {}); // the response fails as well
+  client.on("error", () => {}); // the response also fails
   const responded = once(client, "response") as Promise<
     [Readable & { statusCode?: number; headers: IncomingHttpHeaders }]
   >;
@@ -66,7 +66,7 @@ export async function sendRequest(options: HttpRequestOptions, body?: RequestOpt
   return { status: response.statusCode, headers: response.headers, body: Buffer.concat(chunks) };
 }
 
-/** Returns the code in a response's error body of the distribution spec. */
+/** Returns the code in the error body of a response, in the format of the distribution spec. */
 export function codeOf({ headers, body }: Response): unknown {
   if (headers["content-type"] !== "application/json" || body.length === 0) return undefined;
   const { errors } = JSON.parse(body.toString()) as { errors?: { code: string; message: string }[] };

@@ -18,11 +18,11 @@ import { blob, image, layer } from "./test-images.ts";
 type Exchange = [string, string, { headers?: Record<string, string>; body?: Buffer | string }, number, Expected?];
 
 interface Expected {
-  /** In an error body. */
+  /** The code in an error body. */
   code?: string;
   headers?: Record<string, unknown>;
   body?: Buffer | string;
-  /** As JSON. */
+  /** The body as JSON. */
   json?: unknown;
 }
 
@@ -402,7 +402,7 @@ describe.each(Object.entries({ pull: PULL, push: PUSH, discovery: DISCOVERY }))(
       const answer = await client(method, at, options);
       if (answer.headers.location !== undefined) locations.push(answer.headers.location);
       const hasError = status >= 400 && method !== "HEAD";
-      // One comparison, which shows all differences.
+      // A single comparison shows all differences.
       expect({
         at: `${method} ${path}`,
         status: answer.status,

@@ -151,7 +151,7 @@ describe("back-pressure", () => {
     await isClosed; // the source is closed with the connection
   });
 
-  // Counts bytes in transit, because the heap's size depends on garbage collection.
+  // This counts bytes in transit, because the size of the heap depends on garbage collection.
   test("never has a whole blob in memory, in either direction: few of its bytes are in transit", async () => {
     registry.openPushSession("app", new AcceptAllPolicy("app"));
     const client = await clientOf(registry);

@@ -166,7 +166,7 @@ describe("validates names:", () => {
     ["/v2/app/blobs/%", "UNSUPPORTED"],
     ["/v2/__proto__/tags/list", "NAME_INVALID"],
     ["/v2/constructor/tags/list", "NAME_UNKNOWN"],
-  ])("%s is refused with %s", async (path, code) => {
+  ])("%s is rejected with %s", async (path, code) => {
     expect(codeOf(await client("GET", path))).toBe(code);
   });
 
@@ -244,7 +244,7 @@ describe("uploads", () => {
     expect((await client("POST", "/v2/app/blobs/uploads/")).status).toBe(202);
   });
 
-  test("are limited in number when they start at the same time", async () => {
+  test("are limited in number even if they start at the same time", async () => {
     const answers = await Promise.all(Array.from({ length: 60 }, () => client("POST", "/v2/app/blobs/uploads/")));
     expect(answers.filter(({ status }) => status === 202)).toHaveLength(32);
     expect(await spooled()).toHaveLength(32);

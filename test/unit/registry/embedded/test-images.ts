@@ -12,7 +12,7 @@ export function blob(content: string | Buffer): TestBlob {
   return { bytes, digest: digestOf(bytes) };
 }
 
-/** A layer, packed. */
+/** A packed layer. */
 export interface TestLayer extends TestBlob {
   diffId: Digest;
 }

@@ -72,7 +72,7 @@ test("removes leftovers of a killed run, but not the files of a living run", asy
   await mkdir(cache, { mode: 0o700 });
   await using living = uploadSpool(newRunId(), cache);
   await living.open();
-  const dead = newRunId(2 ** 22 + 1); // above every process ID
+  const dead = newRunId(2 ** 22 + 1); // greater than any process ID
   await mkdir(join(cache, `spool-${dead}-abcdef`));
   await writeFile(join(cache, `spool-${dead}-abcdef`, "1"), "");
   const others = ["spool-x", `spool-${newRunId()}-abcdef`, "mine"];
@@ -86,7 +86,7 @@ test("removes leftovers of a killed run, but not the files of a living run", asy
   expect((await readdir(cache)).toSorted()).toEqual(stay.toSorted());
 });
 
-test.skipIf(process.platform !== "linux")("a full disk is a no-space failure", async () => {
+test.skipIf(process.platform !== "linux")("reports a full disk as a no-space failure", async () => {
   const file = new UploadFile(join(folder, "1"), await open("/dev/full", "w"));
   await expect(file.write(Buffer.from("x"))).rejects.toMatchObject({ code: "no-space", cause: { code: "ENOSPC" } });
   await file.remove();
