@@ -127,7 +127,7 @@ function offeredJob(options: PullOptionValues, env: NodeJS.ProcessEnv, otherSide
 function jobOf(batch: Batch<PullRequest>): TransferJob {
   return {
     batch,
-    run: async (context) => await (await import("../run-batch/transfers.ts")).pullFromRemotes(batch, context),
+    run: async (context) => await (await import("../run-batch/run-batch.ts")).pullFromRemotes(batch, context),
   };
 }
 

@@ -126,7 +126,7 @@ export function pushJob(
 
 async function pushBatch(batch: Batch<PushRequest>, context: Context): Promise<NonEmpty<TransferResult>> {
   const { relay } = batch;
-  if (relay === undefined) return await (await import("../run-batch/transfers.ts")).pushToRemotes(batch, context);
+  if (relay === undefined) return await (await import("../run-batch/run-batch.ts")).pushToRemotes(batch, context);
   return await (await import("../run-batch/relay/push-by-relay.ts")).pushByRelay(batch, relay, context);
 }
 

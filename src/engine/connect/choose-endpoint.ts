@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { DEFAULT_CONTEXT, readContext, readCurrentContext } from "./context.ts";
+import { DEFAULT_CONTEXT, readContext, readCurrentContext } from "./docker-context.ts";
 import { defaultHost, type EngineEndpoint, parseHost, type TlsMaterial, wantsTls } from "./endpoint.ts";
 import { readTlsFiles } from "./tls-files.ts";
 

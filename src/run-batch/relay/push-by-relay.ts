@@ -5,7 +5,7 @@ import type { Batch, HostConnection, NonEmpty, PushRequest, RelayOrder, RemoteBa
 import { imageOf, type Context } from "../../transfer.ts";
 import { hostName } from "../../remote/login/login.ts";
 import { resultsOf, type Outcome } from "../push-to-hosts.ts";
-import { pushImagesOf, runAfterwards } from "../transfers.ts";
+import { pushImagesOf, runAfterwards } from "../run-batch.ts";
 import { openRelay, type Relay } from "./open-relay.ts";
 import { RelayedHosts } from "./relayed-hosts.ts";
 

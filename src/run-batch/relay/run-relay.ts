@@ -6,7 +6,7 @@ import type { Batch, PushRequest, RelayOrder } from "../../request.ts";
 import { abortable } from "../../streams/abortable.ts";
 import { boundedLines } from "../../streams/bounded-lines.ts";
 import type { Context } from "../../transfer.ts";
-import { pushToEach } from "../transfers.ts";
+import { pushToEach } from "../run-batch.ts";
 import { HELLO, MAX_LINE, READY, silence } from "./relay-lines.ts";
 
 /** All events, because the initiator decides which ones to show. */

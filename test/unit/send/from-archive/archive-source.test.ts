@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { archiveSource } from "../../../../src/send/from-archive/archive-source.ts";
 import { readPushRequest } from "../../../../src/commands/push.ts";
-import { pushToRemote } from "../../../../src/run-batch/transfers.ts";
+import { pushToRemote } from "../../../../src/run-batch/run-batch.ts";
 import { outputTo } from "../../../../src/output/output.ts";
 import { dockerManifest, makeImage } from "../../image/make-image.ts";
 import { layoutOf, writeTar } from "../../command-line/images.ts";
