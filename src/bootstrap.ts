@@ -15,7 +15,7 @@ import { join } from "node:path";
 import { cacheFolder } from "./files/cache-folder.ts";
 import { isPrivate, openPrivateFolder } from "./files/private-folder.ts";
 import { runCommand, tuneGarbageCollection } from "./load-command.ts";
-import { digestOf, isTooOld, pass, receive, tell, unpack } from "./remote/script/receive-bundle.ts";
+import { digestOf, isTooOld, pass, receive, writeLine, unpack } from "./remote/script/receive-bundle.ts";
 
 /**
  * The first code that runs in the remote side's Node (`node -e`). It gets docker-over-ssh itself, the bundle, from the cache folder or from stdin,
@@ -43,7 +43,7 @@ function boot(): void {
   const content = cached || receiveBundle();
   if (content === undefined) return;
   if (folder && path && !cached) cacheBundle(folder, path, content);
-  tell(cached ? "run kept" : "run sent");
+  writeLine(cached ? "run kept" : "run sent");
   const name = `${PREFIX}${digest}.cjs`;
   const file = { text: content.toString("latin1"), path: path || join("/", name), name, sent: { digest, bootstrap } };
   void runCommand(file, [process.execPath, name, ...words]);

@@ -66,10 +66,10 @@ export async function buildWithEngine(
     await sendImage(tunnel, conversation, {
       timeout: request.timeout,
       signal,
-      async sendOne(one, ask, stop) {
+      async sendOne(imageConversation, ask, stop) {
         if (ask.image === undefined) throw new Failure("usage", "no image is named", { expected: "the built image" });
         await send(
-          one,
+          imageConversation,
           engineSource(engine, { kind: "embedded" }, ask.image),
           request,
           { ...context, signal: stop },

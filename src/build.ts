@@ -72,12 +72,12 @@ export async function build(
   ready.catch(() => {});
   const use = async (tunnel: Tunnel, stop: AbortSignal, traffic: Traffic): Promise<FinishedBuild> => {
     const [opened, answers, target] = await abortable(ready, stop);
-    const own = { ...context, signal: stop };
-    const outcome = order(tunnel, opened, request, own, { answers, traffic, onEvent, type: "built" });
+    const ownContext = { ...context, signal: stop };
+    const outcome = order(tunnel, opened, request, ownContext, { answers, traffic, onEvent, type: "built" });
     const { builder, contextBytes, ...reply } = await outcome;
     const built = parseBuilt(reply.message);
     onBuilt(built.id);
-    const received = target && (await bringBack(tunnel, target, built, request, own, traffic));
+    const received = target && (await bringBack(tunnel, target, built, request, ownContext, traffic));
     if (!(await tunnel.finish({}))) context.output.warn({ code: "sender-not-notified" });
     return { builder, built, received, contextBytes, ms: performance.now() - started };
   };
@@ -95,8 +95,13 @@ export async function check(request: BuildRequest, context: Context, connect: Co
   const use = async (tunnel: Tunnel, stop: AbortSignal, traffic: Traffic): Promise<CheckedBuild> => {
     const [opened, answers] = await abortable(ready, stop);
     const files = opened && filesOfCheck(opened);
-    const own = { ...context, signal: stop };
-    const { message } = await order(tunnel, files, request, own, { answers, traffic, onEvent() {}, type: "checked" });
+    const ownContext = { ...context, signal: stop };
+    const { message } = await order(tunnel, files, request, ownContext, {
+      answers,
+      traffic,
+      onEvent() {},
+      type: "checked",
+    });
     const checked = parseChecked(message);
     if (!(await tunnel.finish({}))) context.output.warn({ code: "sender-not-notified" });
     return checked;
@@ -127,8 +132,8 @@ async function order(
   const sendsContext = files !== undefined && traffic.program !== "engine";
   const isCheck = type === "checked";
   const contextKey = isCheck ? keyOfCheck(given.contextKey) : given.contextKey;
-  const what = { ...given, contextKey, ...(files && { dockerfile: files.dockerfile }) };
-  await tunnel.send(buildMessage({ order: what, sendsContext, push, check: isCheck }));
+  const completeOrder = { ...given, contextKey, ...(files && { dockerfile: files.dockerfile }) };
+  await tunnel.send(buildMessage({ order: completeOrder, sendsContext, push, check: isCheck }));
   const builder = parseBuilder(await nextMessage(tunnel, "builder", { timeout, what: "builder", stop: signal }));
   output.detail({ code: "builder-found", builder: builder.kind, version: builder.version });
   const logged = receiveLog(tunnel, onEvent);
@@ -157,10 +162,10 @@ async function bringBack(
   const options = { signal: context.signal, failureForPeer: failureForPeer(request), explain: explainError };
   const conversation = new ConversationOpener(tunnel).open();
   return await useTunnel(conversation, options, async (_, signal) => {
-    const own = { ...context, signal };
+    const ownContext = { ...context, signal };
     return await new DividedTraffic(traffic).use(
       async (divided) =>
-        await receiveOver(conversation, target, { ...request, image, isRenamed: true }, own, {
+        await receiveOver(conversation, target, { ...request, image, isRenamed: true }, ownContext, {
           traffic: divided,
           started: performance.now(),
         }),

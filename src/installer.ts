@@ -1,7 +1,7 @@
 import { delimiter, join } from "node:path";
 import { homeFolder } from "./files/cache-folder.ts";
 import type { SetupStep } from "./output/setup-steps.ts";
-import { isTooOld, receive, tell } from "./remote/script/receive-bundle.ts";
+import { isTooOld, receive, writeLine } from "./remote/script/receive-bundle.ts";
 import { installOnHost, NotInstalled } from "./remote/setup/install-on-host.ts";
 import { BIN_FOLDER } from "./remote/setup/launcher.ts";
 
@@ -19,10 +19,10 @@ function run(): void {
   if (isTooOld(program)) return;
   try {
     const isDone = installOnHost({ version, digest, factsDigest, receive: receiveBoth, onStep }, process.env);
-    if (isDone) tell(`done ${isInPath() ? "in-path" : ""}`);
+    if (isDone) writeLine(`done ${isInPath() ? "in-path" : ""}`);
   } catch (error) {
     if (!(error instanceof NotInstalled)) throw error;
-    tell(`not-installed ${error.problem} ${error.about.replaceAll(/\s+/g, " ")}`);
+    writeLine(`not-installed ${error.problem} ${error.about.replaceAll(/\s+/g, " ")}`);
     process.exitCode = 1;
   }
 }
@@ -34,7 +34,7 @@ function receiveBoth(): { packed: Buffer; facts: Buffer } | undefined {
 }
 
 function onStep({ did, what, name }: SetupStep): void {
-  tell(`step ${did} ${what} ${name}`);
+  writeLine(`step ${did} ${what} ${name}`);
 }
 
 /** Returns whether the folder was in PATH before the remote script added it at the end. */

@@ -26,7 +26,7 @@ export async function answersFor(
     credentials: async (host) => await registries.for(host),
     secret: async (id) => await Promise.resolve(values.get(id)),
     async agent(id) {
-      const agent = agents.find((one) => one.id === id);
+      const agent = agents.find((candidate) => candidate.id === id);
       if (agent === undefined) throw new Error(`no --ssh ${id} is given`);
       return await openAgent(agent, env);
     },

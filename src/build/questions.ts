@@ -29,10 +29,10 @@ export function questionsOver(tunnel: Conversation): BuildAnswers {
     waiting.delete(answer.id);
   });
   const ask = async (question: Question): Promise<Answer> => {
-    const asked = deferred<Answer>();
-    waiting.set(question.id, asked);
+    const pending = deferred<Answer>();
+    waiting.set(question.id, pending);
     await tunnel.send(questionMessage(question));
-    const answer = await abortable(asked.promise, tunnel.signal);
+    const answer = await abortable(pending.promise, tunnel.signal);
     if (answer.error !== undefined) throw new Error(answer.error);
     return answer;
   };
@@ -67,11 +67,11 @@ export function answerQuestions(
   answers: BuildAnswers,
   onCredentials: (registry: string) => void,
 ): void {
-  const told = new Set<string>();
+  const announced = new Set<string>();
   const tellOnce = (host: string): void => {
     const registry = registryKey(host);
-    if (!told.has(registry)) onCredentials(registry);
-    told.add(registry);
+    if (!announced.has(registry)) onCredentials(registry);
+    announced.add(registry);
   };
   let open = 0;
   let count = 0;

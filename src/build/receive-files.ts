@@ -13,6 +13,9 @@ export async function receiveFiles(
   { output, signal, env }: Context,
 ): Promise<BuildContext> {
   const onNotKept = (error: string): void => output.warn({ code: "context-not-kept", error });
-  const kept = new KeptContext({ env, runId: newRunId(), project, onNotKept });
-  return await receiveContext(stream, kept, { signal, onWait: () => output.note({ code: "waiting-for-context" }) });
+  const keptContext = new KeptContext({ env, runId: newRunId(), project, onNotKept });
+  return await receiveContext(stream, keptContext, {
+    signal,
+    onWait: () => output.note({ code: "waiting-for-context" }),
+  });
 }

@@ -95,7 +95,7 @@ function noCommand(given: string): Failure {
 
 function noLogin(): Failure {
   return new Failure("usage", "--rsh is for ssh://HOST, but a command is passed on unchanged", {
-    expected: "ssh://[USER@]HOST[:PORT] behind CONTEXT",
+    expected: "ssh://[USER@]HOST[:PORT] after CONTEXT",
     hint: "Put the login options into the command: ssh -i KEY HOST docker-over-ssh build",
   });
 }

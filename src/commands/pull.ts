@@ -174,7 +174,7 @@ function refuseOnePlatform({ via, maxSize, to = "" }: PullOptionValues): void {
     via === "pull"
       ? ["--via pull", "accepts one platform of an image"]
       : to.startsWith("docker-archive:")
-        ? [`--to ${to}`, "is a docker archive, which holds one platform of an image"]
+        ? [`--to ${to}`, "is a docker archive, which stores one platform of an image"]
         : maxSize === undefined
           ? []
           : [
@@ -184,7 +184,7 @@ function refuseOnePlatform({ via, maxSize, to = "" }: PullOptionValues): void {
   if (option === undefined) return;
   throw new Failure("usage", `${option} ${why}`, {
     expected: `--all-platforms or several --platform, or ${option}, not both`,
-    hint: `Leave ${option} out.`,
+    hint: `Omit ${option}.`,
   });
 }
 

@@ -48,7 +48,7 @@ type Result = Omit<Extract<Parameters<Context["output"]["event"]>[0], { type: "b
 
 function resultOf({ built, received, contextBytes, ms }: FinishedBuild, { build: { order } }: BuildRequest): Result {
   const { id, pushed, size, times } = built;
-  const [digest] = pushed.flatMap((one) => one.digest ?? []);
+  const [digest] = pushed.flatMap((published) => published.digest ?? []);
   return {
     names: order.names,
     id,
@@ -78,7 +78,7 @@ async function saveResult(
 ): Promise<void> {
   const { built, received } = finished;
   const id = idOf(finished);
-  const [digest] = built.pushed.flatMap((one) => one.digest ?? []);
+  const [digest] = built.pushed.flatMap((published) => published.digest ?? []);
   const manifest = digest ?? received?.manifestDigest;
   const metadata = {
     ...(manifest !== undefined && { "containerimage.digest": manifest }),

@@ -153,7 +153,7 @@ function checkProgram(host: HostFacts, { image, given }: HostConnection): Findin
     return missing(
       "program",
       `no program can be used there${because}`,
-      "Install Docker there, or leave --far out.",
+      "Install Docker there, or omit --far.",
       "remote-command-not-found",
     );
   }

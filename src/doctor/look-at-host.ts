@@ -39,13 +39,13 @@ export async function lookAtHost(connection: HostConnection, context: Context): 
     bundle: { digest: "0", size: 0, bootstrap: lookingBootstrap() },
     words: ["--version"],
   });
-  const named = {
+  const commandOptions = {
     words: connection.given,
     byHand: loginByHand(connection),
     shown: shownCommand([...loginCommand(connection, []), "(the remote script)"]),
     sudo: connection.sudo ? {} : undefined,
   };
-  await using link = runRemoteCommand(loginCommand(connection, words), named, {}, context);
+  await using link = runRemoteCommand(loginCommand(connection, words), commandOptions, {}, context);
   return await readFacts(link, context);
 }
 

@@ -37,7 +37,7 @@ export async function tidyUp(engine: Engine, options: TidyOptions, output: Outpu
   const { names, id, before, keep, name, allow, cacheLimit } = options;
   // The name in a registry and the name without it count as the same image: they have the same tag.
   const isOurs = ({ tag }: Reference): boolean =>
-    allow?.some((one) => one.matches({ ...name, ...(tag && { tag }) })) ?? true;
+    allow?.some((pattern) => pattern.matches({ ...name, ...(tag && { tag }) })) ?? true;
   const removed: string[] = [];
   const attempt = async (work: () => Promise<void>): Promise<void> => {
     try {
@@ -47,7 +47,7 @@ export async function tidyUp(engine: Engine, options: TidyOptions, output: Outpu
     }
   };
   await attempt(async () => {
-    for (const one of before) if (one !== id) await removeNameless(engine, one);
+    for (const oldId of before) if (oldId !== id) await removeNameless(engine, oldId);
   });
   await attempt(async () => {
     if (keep !== undefined) removed.push(...(await removeOldImages(engine, names, keep, id, isOurs)).names);

@@ -9,9 +9,9 @@ export interface LivelyOutput extends Disposable {
 /** Passes events on. While there are none, reports every 15 s that the build continues, so that a disconnected client is noticed. */
 export function withSignsOfLife(inner: Output, every: number = SIGN_OF_LIFE): LivelyOutput {
   const started = performance.now();
-  const tell = (): void =>
+  const report = (): void =>
     inner.note({ code: "build-goes-on", seconds: Math.round((performance.now() - started) / 1000) });
-  const timer = setInterval(tell, every);
+  const timer = setInterval(report, every);
   const output = outputTo((event) => {
     timer.refresh();
     inner.event(event);

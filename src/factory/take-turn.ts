@@ -76,8 +76,8 @@ export async function takeRoom(options: Omit<TurnOptions, "name" | "jobs" | "isL
     return undefined; // opening the spool reports why this folder cannot be used
   }
   using reminder = repeat((ahead) => output.note({ code: "build-waiting", ahead }));
-  const place = { places: MAX_ARCHIVES, isLatest: false, signal, onWait: reminder.report };
-  return await takePlace(join(folder, ARRIVING), runId, place);
+  const queueOptions = { places: MAX_ARCHIVES, isLatest: false, signal, onWait: reminder.report };
+  return await takePlace(join(folder, ARRIVING), runId, queueOptions);
 }
 
 function queueOf(name: Reference): string {

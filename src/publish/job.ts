@@ -20,7 +20,7 @@ export interface ServedJob {
 /** Reads the state of a build from a server's answer, which is hostile input; returns undefined for a value that is not a job. */
 export function readJob(value: unknown): ServedJob | undefined {
   const job = (value ?? {}) as Record<string, unknown>;
-  const state = STATES.find((one) => one === job["state"]);
+  const state = STATES.find((known) => known === job["state"]);
   if (state === undefined) return undefined;
   const { reason, seconds, imageId, digest } = job;
   const [position, size] = [numberOf(job["position"]), numberOf(job["size"])];

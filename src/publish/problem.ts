@@ -50,7 +50,7 @@ export function refusal({ status, headers, value }: Refusal, { shown }: ServerAd
     case 413:
       return new Failure("refused", `the context is larger than ${shown} accepts${details}`, {
         expected: "a context within the limit of the server, or of a proxy in front of it",
-        hint: "Leave files out with a .dockerignore.",
+        hint: "Exclude files with a .dockerignore.",
       });
     case 400:
     case 415:
@@ -100,7 +100,7 @@ function fieldsOf(value: unknown): string | undefined {
   if (!Array.isArray(errors) || errors.length === 0) return undefined;
   const fields = (errors as unknown[]).slice(0, MAX_FIELDS).flatMap((error) => {
     const { field, detail, message } = (error ?? {}) as Record<string, unknown>;
-    const why = [detail, message].find((one) => typeof one === "string");
+    const why = [detail, message].find((text) => typeof text === "string");
     return typeof field === "string" ? [oneLine(`${field}${typeof why === "string" ? ` (${why})` : ""}`)] : [];
   });
   return fields.length === 0 ? undefined : `other values of ${fields.join(", ")}`.slice(0, MAX_WORDS);

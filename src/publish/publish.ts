@@ -135,10 +135,10 @@ async function credentialsFor(
 
 /** Returns a function that emits the position in the queue when it has changed. */
 function noteOfPlace(output: Output): (job: ServedJob) => void {
-  let told = 0;
+  let reported = 0;
   return ({ state, position = 0 }) => {
-    if (state === "queued" && position > 0 && position !== told)
+    if (state === "queued" && position > 0 && position !== reported)
       output.note({ code: "build-waiting", ahead: position });
-    told = position;
+    reported = position;
   };
 }

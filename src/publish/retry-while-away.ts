@@ -54,12 +54,12 @@ export class Patience {
   async wait(error: unknown, signal: AbortSignal, giveUp: (error: Error) => Failure): Promise<void> {
     signal.throwIfAborted();
     if (!(error instanceof NotReached || error instanceof Busy)) throw error;
-    const own = this.#backOff.next() * 1000;
-    const asked = error instanceof Busy ? Math.max(error.retryAfter ?? own, 1000) : own;
+    const backOff = this.#backOff.next() * 1000;
+    const ms = error instanceof Busy ? Math.max(error.retryAfter ?? backOff, 1000) : backOff;
     const now = this.#clock.now();
     this.#failingSince ??= now;
-    if (now - this.#failingSince + asked > PATIENCE) throw giveUp(error);
-    this.#output.note({ code: "connecting-in", seconds: Math.ceil(asked / 1000), error: messageOf(error) });
-    await this.#clock.pause(asked, signal);
+    if (now - this.#failingSince + ms > PATIENCE) throw giveUp(error);
+    this.#output.note({ code: "connecting-in", seconds: Math.ceil(ms / 1000), error: messageOf(error) });
+    await this.#clock.pause(ms, signal);
   }
 }

@@ -26,10 +26,10 @@ export function connectToHost(
   sudo: RemoteCommandOptions["sudo"] = connection.sudo ? {} : undefined,
 ): Connect {
   const shown = shownCommand([...loginCommand(connection, []), "(the remote script)"]);
-  const named = { words: connection.given, byHand: loginByHand(connection), shown, sudo };
+  const commandOptions = { words: connection.given, byHand: loginByHand(connection), shown, sudo };
   const start = (programs = connection.programs): RemoteCommand => {
     const words = scriptWords({ ...connection, programs, bundle: readBundle(), words: remoteWords(request) });
-    return runRemoteCommand(loginCommand(connection, words), named, request, context);
+    return runRemoteCommand(loginCommand(connection, words), commandOptions, request, context);
   };
   return async (use, options) => {
     await abortable(Promise.resolve(context.login?.()), options.signal);

@@ -30,8 +30,8 @@ export function withoutScript(
   status: number,
 ): HostEngineOptions {
   const command = [...loginCommand(connection, []), "docker", "system", "dial-stdio"];
-  const named = { words: connection.given, byHand: loginByHand(connection) };
-  const again = (): RemoteCommand => runRemoteCommand(command, named, request, context);
+  const commandOptions = { words: connection.given, byHand: loginByHand(connection) };
+  const again = (): RemoteCommand => runRemoteCommand(command, commandOptions, request, context);
   context.output.note({ code: "no-remote-shell", host: hostName(connection), status });
   return { ...engineOn(connection, { kind: "engine", program: "docker" }), link: again(), again };
 }
@@ -41,10 +41,10 @@ export async function openHostEngine(host: HostConnection, context: Context): Pr
   const connection: HostConnection = { ...host, programs: ["engine"], isImageRequested: false, asksForNode: false };
   const shown = shownCommand([...loginCommand(connection, []), "(the remote script)"]);
   const sudo = connection.sudo ? {} : undefined;
-  const named = { words: connection.given, byHand: loginByHand(connection), shown, sudo };
+  const commandOptions = { words: connection.given, byHand: loginByHand(connection), shown, sudo };
   const start = (): RemoteCommand => {
     const words = scriptWords({ ...connection, bundle: readBundle(), words: [] });
-    return runRemoteCommand(loginCommand(connection, words), named, {}, context);
+    return runRemoteCommand(loginCommand(connection, words), commandOptions, {}, context);
   };
   const link = start();
   try {

@@ -11,7 +11,8 @@ export async function buildOnRemote(
   context: Context,
   observer: BuildObserver,
 ): Promise<FinishedBuild> {
-  const run: Run<FinishedBuild> = async (request, own, connect) => await build(request, own, connect, observer);
+  const run: Run<FinishedBuild> = async (request, ownContext, connect) =>
+    await build(request, ownContext, connect, observer);
   return await withFiles(given, context, run, observer.onFailed);
 }
 
@@ -29,22 +30,22 @@ async function withFiles<T>(
   onFailed?: BuildObserver["onFailed"],
 ): Promise<T> {
   const { files, order } = given.build;
-  const own = contextOf(given, context);
+  const ownContext = contextOf(given, context);
   const reading = new AbortController();
-  const signal = AbortSignal.any([own.signal, reading.signal]);
-  const opened = files && openContext(files, order.dockerfile, { ...own, signal });
+  const signal = AbortSignal.any([ownContext.signal, reading.signal]);
+  const opened = files && openContext(files, order.dockerfile, { ...ownContext, signal });
   opened?.catch(() => {}); // the build reports it
   const request = { ...given, build: { ...given.build, opened } };
   try {
-    const connect = await chooseConnection(request, own);
-    return await run(request, own, files?.kind === "stdin" ? endingWith(connect, reading) : connect);
+    const connect = await chooseConnection(request, ownContext);
+    return await run(request, ownContext, files?.kind === "stdin" ? endingWith(connect, reading) : connect);
   } catch (error) {
     context.signal.throwIfAborted();
     reading.abort(error);
     await onFailed?.(error, await opened?.catch(() => undefined));
     throw error;
   } finally {
-    await opened?.then(async (one) => await one[Symbol.asyncDispose]()).catch(() => {});
+    await opened?.then(async (openedFiles) => await openedFiles[Symbol.asyncDispose]()).catch(() => {});
   }
 }
 

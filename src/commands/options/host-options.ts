@@ -104,7 +104,7 @@ function fromEnvironment<T>(name: string, parse: (text: string) => T, env: NodeJ
 }
 
 function chosen(text: string): (typeof CHOICES)[number] {
-  const choice = CHOICES.find((one) => one === text);
+  const choice = CHOICES.find((candidate) => candidate === text);
   if (choice !== undefined) return choice;
   throw new InvalidValue(`Expected one of ${CHOICES.join(", ")}.`);
 }

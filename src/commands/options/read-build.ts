@@ -96,7 +96,7 @@ export function dockerfileIn(context: GivenContext, file: string | undefined): s
   if (context.kind !== "folder") return pathInside(file, context);
   const root = realPath(resolve(context.path));
   const path = [resolve(file), resolve(context.path, file)].find(
-    (one) => statSync(one, { throwIfNoEntry: false }) !== undefined,
+    (path) => statSync(path, { throwIfNoEntry: false }) !== undefined,
   );
   if (path === undefined) {
     throw new Failure("not-buildable", `there is no ${file}`, {

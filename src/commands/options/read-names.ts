@@ -54,6 +54,6 @@ export function refuseEngineOptions(location: ImageLocation, options: Record<str
   if (option === undefined) return;
   throw new Failure("usage", `${option} is for an engine, but ${location.given} is a file or a folder`, {
     expected: `an image in an engine, or no ${option}`,
-    hint: `Leave ${option} out.`,
+    hint: `Omit ${option}.`,
   });
 }

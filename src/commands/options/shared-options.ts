@@ -54,7 +54,7 @@ function readPlatforms({
   platform = [],
   allPlatforms = false,
 }: SharedOptions): Pick<SharedRequest, "platform" | "platforms"> {
-  const distinct = [...new Map(platform.map((one) => [formatPlatform(one), one])).values()];
+  const distinct = [...new Map(platform.map((choice) => [formatPlatform(choice), choice])).values()];
   if (allPlatforms && distinct.length > 0) {
     throw new Failure("usage", "--all-platforms and --platform are both given", {
       expected: "one of them",

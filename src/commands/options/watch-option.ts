@@ -34,7 +34,7 @@ export function withWatch(
 function contradicts(option: string, why: string): Failure {
   return new Failure("usage", `--watch and ${option} contradict each other: ${why}`, {
     expected: "one of them",
-    hint: `Leave ${option} out.`,
+    hint: `Omit ${option}.`,
   });
 }
 

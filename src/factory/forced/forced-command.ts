@@ -64,19 +64,20 @@ function readWords(words: readonly string[], allowed: readonly ClientOption[]): 
       names.push(word);
       continue;
     }
-    const [flag = "", ...behind] = word.split("=");
+    const [flag = "", ...valueParts] = word.split("=");
     const option = allowed.find(
       ({ name, short }) => flag === `--${name}` || (short !== undefined && flag === `-${short}`),
     );
     if (option === undefined) throw refused(`this key does not accept the option ${flag}`);
     const { name } = option;
     if (!option.takesValue) {
-      if (behind.length > 0) throw refused(`--${name} accepts no value`);
+      if (valueParts.length > 0) throw refused(`--${name} accepts no value`);
       options.push({ name });
       continue;
     }
-    const value = behind.length > 0 ? behind.join("=") : words[(at += 1)];
-    if (value === undefined || (behind.length === 0 && value.startsWith("-"))) throw refused(`--${name} needs a value`);
+    const value = valueParts.length > 0 ? valueParts.join("=") : words[(at += 1)];
+    if (value === undefined || (valueParts.length === 0 && value.startsWith("-")))
+      throw refused(`--${name} needs a value`);
     options.push({ name, value });
   }
   const [name] = names;

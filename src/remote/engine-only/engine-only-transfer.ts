@@ -60,12 +60,12 @@ function refuseCodec({ role, compress: choice }: TransferRequest): void {
   if (role === "sender" && choice.how === "gzip") return;
   const words = `--compress ${formatCompressOption(choice)} needs docker-over-ssh on the remote side, which has only an engine`;
   if (role === "sender") {
-    throw new Failure("usage", `${words}, which accepts only gzip`, {
+    throw new Failure("usage", `${words}, and it accepts only gzip`, {
       expected: "auto, none, gzip or gzip:LEVEL",
       hint: "Choose one of these, or install docker-over-ssh there.",
     });
   }
-  throw new Failure("usage", `${words}, which sends layers as it stores them`, {
+  throw new Failure("usage", `${words}, and it sends layers as it stores them`, {
     expected: "auto or none",
     hint: "Omit --compress, or install docker-over-ssh there; `ssh -C` compresses all traffic.",
   });

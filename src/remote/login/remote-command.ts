@@ -108,7 +108,7 @@ export async function withinAnswerTimeout<T>(
   const late = new AbortController();
   const failure = (): Failure =>
     new Failure("remote-no-answer", `\`${link.words}\` has not answered for ${timeout / 1000} s`, {
-      expected: "a login, and a Docker engine or docker-over-ssh behind it",
+      expected: "a login, followed by a Docker engine or docker-over-ssh",
       hint: hint ?? "Run the command by itself to see what it waits for, or give it more time with --timeout SECONDS.",
     });
   let timer: NodeJS.Timeout | undefined;

@@ -67,10 +67,14 @@ export async function runOnHost(
   output.note({ code: "running-there", host: hostName(connection), command: shown });
   const script = scriptFor(command);
   const words = ["/bin/sh", "-c", EVALUATE_STDIN, "sh", String(Buffer.byteLength(script))];
-  const named = { words: connection.given, byHand: loginByHand(connection), shown: `${connection.given} ${shown}` };
+  const commandOptions = {
+    words: connection.given,
+    byHand: loginByHand(connection),
+    shown: `${connection.given} ${shown}`,
+  };
   const leave = await abortable(Promise.resolve(context.login?.()), signal);
   using _ = { [Symbol.dispose]: () => leave?.() }; // also after a failed login, because a watch continues
-  await using link = runRemoteCommand(loginCommand(connection, words), named, request, context);
+  await using link = runRemoteCommand(loginCommand(connection, words), commandOptions, request, context);
   const { stdin, stdout } = link.child;
   const lines = new Promise((resolve) => stdout.once("close", resolve).once("end", resolve));
   onLines(stdout, (line) => {

@@ -74,9 +74,9 @@ async function fetchPackage({ name, version }: NodePackage, folder: string, sign
 
 /** Returns npm's command: the one next to this Node, otherwise the one in PATH. */
 function npm(): [string, ...string[]] {
-  const beside = dirname(realpathSync(process.execPath));
+  const nodeFolder = dirname(realpathSync(process.execPath));
   const script = ["../lib/node_modules", "node_modules"]
-    .map((modules) => join(beside, modules, "npm/bin/npm-cli.js"))
+    .map((modules) => join(nodeFolder, modules, "npm/bin/npm-cli.js"))
     .find((path) => existsSync(path));
   return script === undefined ? ["npm"] : [process.execPath, script];
 }

@@ -22,18 +22,18 @@ export function isTooOld(program: string): boolean {
 
 /** Reports to the initiator that this program cannot be used. */
 export function pass(program: string, reason: string): void {
-  tell(`pass ${program} ${reason}`);
+  writeLine(`pass ${program} ${reason}`);
   process.exitCode = PASSED_OVER;
 }
 
 /** Writes a line for the initiator. */
-export function tell(text: string): void {
+export function writeLine(text: string): void {
   writeSync(1, `${MARKER} ${text}\n`);
 }
 
 /** Requests the bundle, and reads exactly `bytes` bytes from stdin, because other data follows. Returns undefined if the initiator has disconnected. */
 export function receive(bytes: number): Buffer | undefined {
-  tell("send");
+  writeLine("send");
   const received = Buffer.alloc(bytes);
   let length = 0;
   while (length < bytes) {

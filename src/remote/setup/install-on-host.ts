@@ -60,19 +60,19 @@ export function installOnHost(installation: Installation, env: NodeJS.ProcessEnv
   // The home folder comes from the system, so it may be a link.
   if (home === undefined || statSync(home, { throwIfNoEntry: false })?.isDirectory() !== true)
     throw new NotInstalled("no-home", home ?? "");
-  const made: string[] = [];
+  const createdFolders: string[] = [];
   const share = join(home, SHARE_FOLDER, NAME);
   try {
-    for (const folder of [".local", BIN_FOLDER, SHARE_FOLDER]) useFolder(join(home, folder), made);
+    for (const folder of [".local", BIN_FOLDER, SHARE_FOLDER]) useFolder(join(home, folder), createdFolders);
     const launcher = join(home, BIN_FOLDER, NAME);
     const before = readLauncher(launcher);
-    if (lstatSync(share, { throwIfNoEntry: false }) === undefined) made.push(share);
+    if (lstatSync(share, { throwIfNoEntry: false }) === undefined) createdFolders.push(share);
     if (install(installation, { share, launcher, before })) return true;
   } catch (error) {
-    removeEmpty(made);
+    removeEmpty(createdFolders);
     throw explained(error, share);
   }
-  removeEmpty(made);
+  removeEmpty(createdFolders);
   return false;
 }
 
@@ -106,10 +106,10 @@ function install(
 }
 
 /** Creates a folder, or checks that it is a real folder that no other user can change. */
-function useFolder(path: string, made: string[]): void {
+function useFolder(path: string, createdFolders: string[]): void {
   if (lstatSync(path, { throwIfNoEntry: false }) === undefined) {
     mkdirSync(path, { mode: 0o755 });
-    made.push(path);
+    createdFolders.push(path);
   }
   const found = lstatSync(path);
   if (found.isSymbolicLink()) throw new NotInstalled("link", path);

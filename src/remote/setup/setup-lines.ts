@@ -47,7 +47,7 @@ export function parseSetupLine(words: string): SetupLine | undefined {
       return step && { kind, step };
     }
     case "not-installed": {
-      const problem = INSTALL_PROBLEMS.find((one) => one === first);
+      const problem = INSTALL_PROBLEMS.find((known) => known === first);
       return problem && { kind, problem, about: more.join(" ") };
     }
     case "ask":

@@ -16,13 +16,13 @@ const MAX_LINES = 10_000;
 /** Logs in and runs these words. */
 export function startSetup(connection: HostConnection, words: readonly string[], context: Context): RemoteCommand {
   const shown = shownCommand([...loginCommand(connection, []), "(the setup script)"]);
-  const named = {
+  const commandOptions = {
     words: connection.given,
     byHand: loginByHand(connection),
     shown,
     sudo: connection.sudo ? {} : undefined,
   };
-  return runRemoteCommand(loginCommand(connection, words), named, {}, context);
+  return runRemoteCommand(loginCommand(connection, words), commandOptions, {}, context);
 }
 
 /** Yields the lines up to the line `done`. Throws a Failure if the connection ends before it. */

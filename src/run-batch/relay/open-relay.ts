@@ -29,14 +29,14 @@ export async function openRelay(
 ): Promise<Relay> {
   const { output, signal } = context;
   const connection = { ...first, programs: first.programs.filter(canRelay) };
-  const named = {
+  const commandOptions = {
     words: connection.given,
     byHand: loginByHand(connection),
     shown: shownCommand([...loginCommand(connection, []), "(the remote script, for the relay)"]),
     sudo: connection.sudo ? {} : undefined,
   };
   const words = scriptWords({ ...connection, bundle: readBundle(), isRelay: true, words: ["relay"] });
-  const link = runRemoteCommand(loginCommand(connection, words), named, { bwlimit }, context);
+  const link = runRemoteCommand(loginCommand(connection, words), commandOptions, { bwlimit }, context);
   const talk = new RelayTalk(link, connection);
   const sendImage = async (): Promise<boolean> => await Promise.resolve(false); // no container
   try {

@@ -131,8 +131,8 @@ describe.concurrent("rejects --compress where it has no effect, before the comma
     ],
     [["push", "--compress", "none", "--registry", "localhost:5000", "app", "true"], /with a registry that the engine/],
     [["pull", "--compress", "none", "--via", "pull", "app", "true"], /no effect with --via pull/],
-    [["push", "--compress", "brotli:5", "oci:plain:app:v1", ...dial], /brotli:5 needs .* takes only gzip/],
-    [["push", "--compress", "zstd", "oci:plain:app:v1", ...dial], /zstd needs .* takes only gzip/],
+    [["push", "--compress", "brotli:5", "oci:plain:app:v1", ...dial], /brotli:5 needs .* accepts only gzip/],
+    [["push", "--compress", "zstd", "oci:plain:app:v1", ...dial], /zstd needs .* accepts only gzip/],
     [["pull", "--compress", "gzip", "app", ...dial], /gzip needs .* sends layers as it stores them/],
   ])("%j", async (words, message) => {
     const { exitCode, stderr } = await run(...words);

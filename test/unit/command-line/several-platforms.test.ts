@@ -161,7 +161,7 @@ describe("several --platform", () => {
 describe("rejects before anything is sent", () => {
   test("a docker archive at the receiver, and says what to do", async () => {
     const { exitCode, stderr } = await pull("oci:source", "docker-archive:x.tar", [], { there: all });
-    expect(stderr).toContain("holds one platform of an image");
+    expect(stderr).toContain("stores one platform of an image");
     expect(stderr).toContain("oci-archive:FILE");
     expect(exitCode).toBe(13);
     expect(await stat(at("x.tar")).catch(() => undefined)).toBeUndefined();
@@ -175,7 +175,7 @@ describe("rejects before anything is sent", () => {
 
   test.each([
     [["--all-platforms", "--platform", AMD], "--all-platforms and --platform are both given"],
-    [["--all-platforms", "--via", "pull"], "--via pull takes one platform"],
+    [["--all-platforms", "--via", "pull"], "--via pull accepts one platform"],
     [["--all-platforms", "--max-size", "1g"], "--max-size counts layers"],
     [["--platform", AMD, "--platform", ARM, "--to", "docker-archive:x.tar"], "is a docker archive"],
   ])("%j", async (options, words) => {
