@@ -44,8 +44,8 @@ function late(what: string, ms: number): Failure {
     "remote-no-answer",
     `the tunnel is open, but the remote side has sent no ${what} for ${Number((ms / 1000).toFixed(1))} s`,
     {
-      expected: "the engine there to answer",
-      hint: "Check whether the engine there hangs (docker info). For a slow engine, raise --timeout SECONDS.",
+      expected: "the engine on the remote side to answer",
+      hint: "Check whether the engine on the remote side hangs (docker info). For a slow engine, raise --timeout SECONDS.",
     },
   );
 }

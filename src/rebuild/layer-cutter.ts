@@ -123,8 +123,8 @@ function noFiles(cause: unknown): NoRoom {
   return new NoRoom(
     { code: "no-files", error: messageOf(cause) },
     {
-      expected: "room for files there, and a limit that allows some more open files (`ulimit -n`)",
-      hint: "Free some, or name a folder on another disk with XDG_CACHE_HOME.",
+      expected: "room for files in that folder, and a limit that allows some more open files (`ulimit -n`)",
+      hint: "Free some space, or name a folder on another disk with XDG_CACHE_HOME.",
       cause,
     },
   );

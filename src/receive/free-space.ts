@@ -82,13 +82,13 @@ export function refuseWithoutRoom(rooms: readonly Room[]): void {
 const WORDS: Record<PlannedRoom["disk"], { where: string; hint: string }> = {
   engine: {
     where: "the receiving engine",
-    hint: "Nothing was sent. Free some there: docker system df shows the usage, docker system prune removes unused data.",
+    hint: "Nothing was sent. Free some space on that disk: docker system df shows the usage, docker system prune removes unused data.",
   },
   cache: {
     where: CACHE_FOLDER,
-    hint: "Nothing was sent. Free some, or name a folder on a larger disk with XDG_CACHE_HOME.",
+    hint: "Nothing was sent. Free some space, or name a folder on a larger disk with XDG_CACHE_HOME.",
   },
-  target: { where: "the target", hint: "Nothing was sent. Free some, or name another path with --to." },
+  target: { where: "the target", hint: "Nothing was sent. Free some space, or name another path with --to." },
 };
 
 /** Returns the minimum bytes that layers take: the size that their source stores, each layer once. Undefined if the sizes are not known early. */

@@ -36,7 +36,7 @@ export function offersNoName(tool: string): Failure {
     "refused",
     `the remote side is docker-over-ssh ${tool}, which does not send the name of its image`,
     {
-      expected: "the name of an image, or a docker-over-ssh there that offers one",
+      expected: "the name of an image, or a docker-over-ssh on the remote side that offers one",
       hint: "Name the image: docker-over-ssh pull IMAGE. Or install the same version on both sides.",
     },
   );

@@ -70,7 +70,7 @@ function noSpace(image: Reference, cause?: Error): Failure {
     `the temporary registry ran out of disk space while ${image.given} was pushed into it`,
     {
       expected: "room for one compressed copy of the image where the engine keeps its volumes",
-      hint: "Free some (docker system df, docker system prune), or use a registry elsewhere with --registry HOST:PORT.",
+      hint: "Free some space (docker system df, docker system prune), or use a registry elsewhere with --registry HOST:PORT.",
       cause,
     },
   );
@@ -80,7 +80,7 @@ function pushFailed(image: Reference, registry: TemporaryRegistry, cause: Error)
   const message = `the engine could not push ${image.given} into the temporary registry at ${registry.pushHost}: ${messageOf(cause)}`;
   if (/HTTP response to HTTPS client/i.test(messageOf(cause))) {
     return new Failure("registry-unavailable", message, {
-      expected: "HTTPS at that address, or an engine that allows HTTP there",
+      expected: "HTTPS at that address, or an engine that allows HTTP for it",
       hint: `Add ${registry.pushHost} to the engine's "insecure-registries" (daemon.json), or use a registry on 127.0.0.1.`,
       cause,
     });

@@ -11,7 +11,7 @@ export class NotFound extends Error {}
 
 /** Returns the Failure for a request that got no usable answer. */
 export function requestFailure(path: string, error: unknown): Failure {
-  return new Failure("registry-unavailable", `the temporary registry did not give ${path}: ${messageOf(error)}`, {
+  return new Failure("registry-unavailable", `the temporary registry did not return ${path}: ${messageOf(error)}`, {
     expected: "the content that the sending side has offered",
     hint: "Run the same command again.",
     cause: error,

@@ -88,7 +88,7 @@ async function startContainer(engine: Engine, spec: ContainerSpec): Promise<Runn
       `${engine.address} could not start a registry container from ${IMAGE}: ${error.message}`,
       {
         expected: `an engine that runs ${IMAGE} and publishes a port of it on 127.0.0.1`,
-        hint: `Check the output of \`docker run --rm -p 127.0.0.1::${PORT} ${IMAGE}\` there, or use another registry with --registry HOST:PORT.`,
+        hint: `Check the output of \`docker run --rm -p 127.0.0.1::${PORT} ${IMAGE}\` on the machine of the engine, or use another registry with --registry HOST:PORT.`,
         cause: error,
       },
     );
@@ -113,7 +113,7 @@ async function pullIfMissing(engine: Engine, { signal, onProgress }: RegistryOpt
       `the image ${IMAGE} is not on ${engine.address}, and pulling it failed: ${messageOf(error)}`,
       {
         expected: `${IMAGE} in the engine, or a registry to pull it from`,
-        hint: `Copy it there once (docker pull ${IMAGE} on any machine, then docker save | docker load), or use another registry with --registry HOST:PORT.`,
+        hint: `Copy it to that engine once (docker pull ${IMAGE} on any machine, then docker save | docker load), or use another registry with --registry HOST:PORT.`,
         cause: error,
       },
     );

@@ -207,6 +207,6 @@ export async function isLocked(path: string): Promise<boolean> {
 function heldTooLong(lock: string, timeout: number): Failure {
   return new Failure("transfer-failed", `another run has held ${lock} for ${timeout / 1000} s`, {
     expected: "the lock to be released after a few milliseconds",
-    hint: "If no program writes there any more, remove the lock and run the same command again.",
+    hint: "If no other program is writing to this location, remove the lock and run the same command again.",
   });
 }

@@ -58,6 +58,6 @@ export async function refuseWithoutSpace(spool: Spool, size: number): Promise<vo
   if (size <= bavail * bsize) return;
   throw new Failure("no-space", `the cache folder's disk has no room for a layer of ${bytes(size)}`, {
     expected: `room for the missing layers in ${CACHE_FOLDER}`,
-    hint: "Free some, or name a folder on a larger disk with XDG_CACHE_HOME.",
+    hint: "Free some space, or name a folder on a larger disk with XDG_CACHE_HOME.",
   });
 }

@@ -43,7 +43,7 @@ export function keepToGive(ask: Ask, keep: number | undefined): number | undefin
   if (keep === undefined || ask.acceptsKeep) return keep;
   throw new Failure("refused", `the receiving side removes no images because of --keep ${keep} on this side`, {
     expected:
-      "ssh://HOST, docker://CONTAINER or kubectl://… after the image, and this version there; or --keep on the receiving side",
+      "ssh://HOST, docker://CONTAINER or kubectl://… after the image, and this version on the remote side; or --keep on the receiving side",
     hint: `Give it on that side, for instance ssh HOST "docker-over-ssh pull --keep ${keep} IMAGE".`,
   });
 }
@@ -79,7 +79,7 @@ export function namesToGive(ask: Ask, given: NamesGiven, image: ImageName): read
     {
       expected:
         ask.names === undefined
-          ? "a docker-over-ssh there that gives an image several names"
+          ? "a docker-over-ssh on the receiving side that gives an image several names"
           : "the same names on both sides",
       hint:
         ask.names === undefined

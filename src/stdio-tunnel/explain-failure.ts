@@ -51,7 +51,7 @@ function explainExit(failure: Failure, file: string, command: string, exit: Exit
       `\`${command}\` ${describeExit(exit)}: the remote shell found no such command${printed(noise)}`,
       {
         expected: "docker-over-ssh on the remote side, in the PATH of a shell that is not a login shell",
-        hint: "Install it there, name its full path in the command, or use ssh://HOST instead, which needs only an engine there.",
+        hint: "Install it on the remote side, name its full path in the command, or use ssh://HOST instead, which needs only an engine on the host.",
         cause: failure,
       },
     );

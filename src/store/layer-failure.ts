@@ -44,7 +44,7 @@ export function layerFailure(error: unknown, purpose: "loaded" | "sent"): unknow
   if (isNoSpace(error)) {
     return new Failure("no-space", `there is no space left for the layers to be ${purpose}`, {
       expected: `room for the missing layers in ${CACHE_FOLDER}`,
-      hint: "Free some, or name a folder on a larger disk with XDG_CACHE_HOME.",
+      hint: "Free some space, or name a folder on a larger disk with XDG_CACHE_HOME.",
       cause: error,
     });
   }
@@ -61,9 +61,9 @@ function refusal(error: unknown): Failure | undefined {
     });
   }
   if (error instanceof CannotDecompress) {
-    return new Failure("refused", `the image cannot be verified here: ${error.message}`, {
+    return new Failure("refused", `the receiving side cannot verify the image: ${error.message}`, {
       expected: "uncompressed layers, layers compressed with gzip, or Node 22.15 or later on the receiving side",
-      hint: "Nothing was loaded. Install that Node there, or build the image with gzip.",
+      hint: "Nothing was loaded. Install that Node on the receiving side, or build the image with gzip.",
       cause: error,
     });
   }

@@ -12,7 +12,7 @@ import { layerFailure } from "../../store/layer-failure.ts";
 
 /** The hint for an engine that no longer has the layers in its list. */
 export const NEW_LIST =
-  "Create a new list there, docker-over-ssh list > have.json, and write the archive again with --have have.json.";
+  "Create a new list of that engine, docker-over-ssh list > have.json, and write the archive again with --have have.json.";
 
 const EXPECTED: Record<ArchiveKind, string> = {
   "docker-archive": "a file as `docker save` writes it",
@@ -82,7 +82,7 @@ export function archivedImageFailure(location: FileLocation, error: unknown, pla
       ambiguity === "platform" || platform !== undefined
         ? "Choose another with --platform."
         : error.images === NAMELESS
-          ? "Its image has no name: leave the name out there, and give it one with --as NAME."
+          ? "Its image has no name: leave the name out of the location, and give it one with --as NAME."
           : `Name one of its images: ${kind}:${path}:NAME`,
     cause: error,
   });

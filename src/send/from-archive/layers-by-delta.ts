@@ -101,7 +101,7 @@ function needsEngine({ path, given }: FileLocation): Failure {
     `${path} contains layers by delta, which are rebuilt on the machine of the engine`,
     {
       expected: "the archive on the machine of the receiving engine",
-      hint: `Copy it there, and run docker-over-ssh pull --from ${given} IMAGE; or write it with --delta never.`,
+      hint: `Copy it to that machine, and run docker-over-ssh pull --from ${given} IMAGE; or write it with --delta never.`,
     },
   );
 }

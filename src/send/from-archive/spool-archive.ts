@@ -82,7 +82,7 @@ function noRoom(room: number): Failure {
     `the archive, decompressed, is larger than the ${bytes(room)} that it may use on the cache folder's disk`,
     {
       expected: `room for the whole archive in ${CACHE_FOLDER}, because it cannot be read in place`,
-      hint: "Free some, name a folder on a larger disk with XDG_CACHE_HOME, or give the archive as a plain file.",
+      hint: "Free some space, name a folder on a larger disk with XDG_CACHE_HOME, or give the archive as a plain file.",
     },
   );
 }

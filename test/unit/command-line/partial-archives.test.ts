@@ -83,7 +83,7 @@ describe("a partial archive", () => {
     expect(stderr).toContain(
       `without 2 layers that the receiving side does not have, or no longer has: ${v2.diffIds.slice(0, 2).join(", ")}`,
     );
-    expect(stderr).toContain("Create a new list there");
+    expect(stderr).toContain("Create a new list of that engine");
     expect(exitCode).toBe(3);
   });
 

@@ -153,7 +153,7 @@ const lastMessages: Row[] = [
     12,
     /media type "text\/html", which is not a tar/,
   ],
-  ["breaks off", { answer: { manifest: cutOff } }, 10, /did not give \/v2\/app\/manifests.*: aborted/],
+  ["breaks off", { answer: { manifest: cutOff } }, 10, /did not return \/v2\/app\/manifests.*: aborted/],
 ];
 
 describe.concurrent("a sender that announces its layers", () => {

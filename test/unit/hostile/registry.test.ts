@@ -157,7 +157,7 @@ const configs: Row[] = [
 ];
 
 const answers: Row[] = [
-  ["asks for another password", { answer: always(status(401)) }, 10, /did not give \/v2\/app\/.*: status 401/],
+  ["asks for another password", { answer: always(status(401)) }, 10, /did not return \/v2\/app\/.*: status 401/],
   ["answers 404", { answer: { layer: status(404), manifest: status(404) } }, 10, /: status 404/],
   ["answers 500", { answer: always(status(500)) }, 10, /: status 500/],
   [
@@ -171,24 +171,24 @@ const answers: Row[] = [
     "speaks no HTTP",
     { connection: (stream) => void stream.end("SSH-2.0-OpenSSH_9.2\r\n") },
     10,
-    /did not give \/v2\/app\/.*: Parse Error/,
+    /did not return \/v2\/app\/.*: Parse Error/,
   ],
-  ["hangs up", { connection: (stream) => void stream.destroy() }, 10, /did not give|connection .* broke/],
-  ["ends without a response", { connection: (stream) => void stream.end() }, 10, /did not give|connection .* broke/],
+  ["hangs up", { connection: (stream) => void stream.destroy() }, 10, /did not return|connection .* broke/],
+  ["ends without a response", { connection: (stream) => void stream.end() }, 10, /did not return|connection .* broke/],
   [
     "sends endless headers",
     { connection: (stream) => void stream.on("error", () => {}).write(`HTTP/1.1 200 OK\r\nx: ${"y".repeat(100_000)}`) },
     10,
     /Header overflow/i,
   ],
-  ["breaks off in a manifest", { answer: { manifest: cutOff } }, 10, /did not give .*manifests.*: aborted/],
-  ["breaks off in a config", { answer: { config: cutOff } }, 10, /did not give .*blobs.*: aborted/],
+  ["breaks off in a manifest", { answer: { manifest: cutOff } }, 10, /did not return .*manifests.*: aborted/],
+  ["breaks off in a config", { answer: { config: cutOff } }, 10, /did not return .*blobs.*: aborted/],
   ["breaks off in a layer", { answer: { layer: cutOff } }, 10, /the connection to the sending side's registry broke/],
   [
     "sends invalid chunks",
     { connection: (stream) => void stream.end("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzzz\r\n") },
     10,
-    /did not give .*: (?:aborted|Parse Error)/,
+    /did not return .*: (?:aborted|Parse Error)/,
   ],
 ];
 

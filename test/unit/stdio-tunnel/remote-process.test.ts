@@ -106,7 +106,7 @@ describe("a command that is not a tunnel", () => {
     expect(failure).toMatchObject({
       code: "remote-command-not-found",
       exitStatus: 5,
-      hint: expect.stringContaining("Install it there"),
+      hint: expect.stringContaining("Install it on the remote side"),
     });
     expect(failure?.message).toMatch(
       new RegExp(`ended with status ${status}: the remote shell found no such command$`),

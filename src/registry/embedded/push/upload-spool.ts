@@ -94,7 +94,7 @@ export class UploadFile {
 function noSpace(cause: unknown): Failure {
   return new Failure("no-space", "the cache folder's disk is full", {
     expected: `room for the layers that are sent, compressed, in ${CACHE_FOLDER}`,
-    hint: "Free some, or name a folder on a larger disk with XDG_CACHE_HOME.",
+    hint: "Free some space, or name a folder on a larger disk with XDG_CACHE_HOME.",
     cause,
   });
 }
