@@ -77,7 +77,7 @@ function reasonOf(error: unknown): JobReason {
 }
 
 /** Replaces messages of the core, which address the user of a command, by messages for the sender of a job. */
-const FOR_SERVICE: readonly (readonly [core: string | RegExp, service: string])[] = [
+export const FOR_SERVICE: readonly (readonly [core: string | RegExp, service: string])[] = [
   [
     /Run `docker login[^`]*` on this side/g,
     "Send credentials for that registry with the build, as `docker-over-ssh publish` does after `docker login`",

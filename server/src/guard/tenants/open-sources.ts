@@ -1,6 +1,6 @@
 import type { EngineApi } from "../engine/engine-api.ts";
 import type { ListedTenant, TenantDefaults, TenantSources } from "../settings.ts";
-import { withClaims } from "./claims.ts";
+import { assignTenants } from "./assign-tenants.ts";
 import { enginePods } from "./engine-pods.ts";
 import { kubeletPods } from "./kubelet-pods.ts";
 import { commandLineTenants, configuredTenants, localTenant } from "./listed-tenants.ts";
@@ -33,5 +33,5 @@ export function openSources(
   if (hasEnginePods) sources.push(enginePods({ engine, defaults, kubelet: kubelet?.folder }));
   // Not both: the folder of a pod, which the kubelet removes later, would bring back a pod whose containers are gone.
   else if (kubelet !== undefined) sources.push(kubeletPods({ ...kubelet, defaults, server }));
-  return withClaims(sources);
+  return assignTenants(sources);
 }

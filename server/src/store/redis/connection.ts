@@ -109,7 +109,7 @@ export class RedisDatabase implements Disposable {
     if (NOT_NOW.test(text)) return new StoreUnavailable(`${at} accepts no commands: ${text}`, { cause: error });
     if (!FULL.test(text)) return error;
     return new Failure("no-space", `${at} stores nothing more: ${text}`, {
-      hint: "Give it more memory or disk, or remove jobs sooner (--retention).",
+      hint: "Give it more memory or disk, or keep fewer jobs: --keep-for, --keep-bytes.",
       cause: error,
     });
   }

@@ -1,7 +1,7 @@
 import type { TenantEndpoint } from "../tenant.ts";
 import type { TenantChanges, TenantSource } from "./tenant-source.ts";
 
-interface Claim {
+interface Candidate {
   source: TenantSource;
   changes: TenantChanges;
   endpoint: TenantEndpoint;
@@ -11,38 +11,39 @@ interface Claim {
  * Assigns each tenant to the first source that names it. If another source names the same tenant, or the same socket,
  * it waits until that tenant is removed, and this is reported. A pod that two sources find is not reported.
  */
-export function withClaims(sources: readonly TenantSource[]): TenantSource[] {
-  const held = new Map<string, Claim>();
-  const waiting = new Set<Claim>();
+export function assignTenants(sources: readonly TenantSource[]): TenantSource[] {
+  const held = new Map<string, Candidate>();
+  const waiting = new Set<Candidate>();
 
-  const holderOf = ({ source, endpoint }: Claim): Claim | undefined =>
+  const holderOf = ({ source, endpoint }: Candidate): Candidate | undefined =>
     [...held.values()].find(
       (other) =>
         (other.endpoint.tenant.id === endpoint.tenant.id || other.endpoint.socket === endpoint.socket) &&
         !(other.source === source && other.endpoint.tenant.id === endpoint.tenant.id),
     );
   const forget = (source: TenantSource, id: string): boolean => {
-    for (const claim of waiting) if (claim.source === source && claim.endpoint.tenant.id === id) waiting.delete(claim);
+    for (const candidate of waiting)
+      if (candidate.source === source && candidate.endpoint.tenant.id === id) waiting.delete(candidate);
     const isHeld = held.get(id)?.source === source;
     if (isHeld) held.delete(id);
     return isHeld;
   };
-  const take = (claim: Claim): void => {
-    const { changes, endpoint } = claim;
-    const holder = holderOf(claim);
+  const take = (candidate: Candidate): void => {
+    const { changes, endpoint } = candidate;
+    const holder = holderOf(candidate);
     if (holder === undefined) {
-      held.set(endpoint.tenant.id, claim);
+      held.set(endpoint.tenant.id, candidate);
       changes.onCame(endpoint);
       return;
     }
-    waiting.add(claim);
-    if (!isSame(holder.endpoint, endpoint)) changes.onProblem(conflict(claim, holder));
+    waiting.add(candidate);
+    if (!isSame(holder.endpoint, endpoint)) changes.onProblem(conflict(candidate, holder));
   };
   const takeWaiting = (): void => {
-    for (const claim of waiting) {
-      if (holderOf(claim) !== undefined) continue;
-      waiting.delete(claim);
-      take(claim);
+    for (const candidate of waiting) {
+      if (holderOf(candidate) !== undefined) continue;
+      waiting.delete(candidate);
+      take(candidate);
     }
   };
 
@@ -75,7 +76,7 @@ export function withClaims(sources: readonly TenantSource[]): TenantSource[] {
 const isSame = (one: TenantEndpoint, other: TenantEndpoint): boolean =>
   one.tenant.id === other.tenant.id && one.socket === other.socket;
 
-function conflict({ source, endpoint }: Claim, holder: Claim): string {
+function conflict({ source, endpoint }: Candidate, holder: Candidate): string {
   const subject =
     endpoint.tenant.id === holder.endpoint.tenant.id
       ? `the tenant ${endpoint.tenant.id}`

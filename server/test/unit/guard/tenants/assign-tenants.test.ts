@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { withClaims } from "../../../../src/guard/tenants/claims.ts";
+import { assignTenants } from "../../../../src/guard/tenants/assign-tenants.ts";
 import { configuredTenants } from "../../../../src/guard/tenants/listed-tenants.ts";
 import type { ListedTenant } from "../../../../src/guard/settings.ts";
 import { DEFAULTS, follow } from "./changes-bed.ts";
@@ -7,7 +7,7 @@ import { DEFAULTS, follow } from "./changes-bed.ts";
 /** Returns two sources whose tenants can be set. */
 async function two() {
   const lists: ListedTenant[][] = [[], []];
-  const [first, second] = withClaims(
+  const [first, second] = assignTenants(
     lists.map((_, index) =>
       configuredTenants(`${index}.json`, async () => await Promise.resolve(lists[index] ?? []), DEFAULTS),
     ),
