@@ -64,7 +64,7 @@ describe("on a machine where the tool is installed, with contexts, an ssh config
 
   test("the tests above pass", async () => {
     const vitest = join(root, "node_modules/vitest/vitest.mjs");
-    const these = ["--project", "unit", "test/unit/isolation.test.ts", "-t", "a test sees nothing of the machine"];
+    const these = ["--project", "unit", "test/unit/isolation.test.ts", "-t", "a test finds nothing of the machine"];
     const { exitCode, stdout, stderr } = await execa(process.execPath, [vitest, "run", ...these], {
       cwd: root,
       env: hostile,

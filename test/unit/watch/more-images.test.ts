@@ -4,7 +4,7 @@ import { imagesMessage } from "../../../src/conversation/images.ts";
 import { acceptConversations } from "../../../src/stdio-tunnel/conversations.ts";
 import { tunnelPair } from "../stdio-tunnel/carriers.ts";
 
-/** A receiver that notes which images it receives, and a sender that sends by hand. */
+/** A receiver that records the images that it receives, and a sender whose messages the test sends. */
 async function sides(acceptsMore: boolean) {
   const { sender, receiver } = await tunnelPair();
   const received: string[] = [];
@@ -29,7 +29,7 @@ async function sides(acceptsMore: boolean) {
   return { sender, received, ended, send, conversations };
 }
 
-test("a receiver waits for further images until the sender has no more", async () => {
+test("a receiver waits for further images until the sender reports the end", async () => {
   const { sender, received, ended, send, conversations } = await sides(true);
   await send(["a:v1"], true);
   await send([], true);
@@ -42,7 +42,7 @@ test("a receiver waits for further images until the sender has no more", async (
   await sender.closed;
 });
 
-test("one with images of its own ends after them", async () => {
+test("a receiver with its own images ends after them", async () => {
   const { received, ended, send } = await sides(false);
   await send(["a:v1"], true);
   expect(await ended).toBe(true);

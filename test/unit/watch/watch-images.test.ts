@@ -21,23 +21,23 @@ import { answer, fakeEngine, type FakeEngine } from "../engine/fake-engine.ts";
 let engine: FakeEngine;
 let image: object | undefined;
 let listeners: ServerResponse[];
-/** The engine begins to tell events when this has resolved. */
-let tellsEvents: Promise<void>;
+/** The engine begins to send events when this has resolved. */
+let sendsEvents: Promise<void>;
 let stop: AbortController;
-/** What was told and done, in a word each. */
+/** The events and actions so far, one word each. */
 let log: string[];
-/** Fails the next transfer there, or the link. */
+/** The failure of the next transfer at the receiver, or of the link. */
 let failure: Failure | undefined;
 let loseLink: (error: Failure) => void;
-/** Resolves when the link or the engine of the first attempt was lost. */
+/** Resolves when the link or the engine of the first attempt is lost. */
 let attemptEnded: Deferred<void>;
 
 beforeEach(async () => {
   [listeners, log, failure, stop] = [[], [], undefined, new AbortController()];
-  [tellsEvents, attemptEnded] = [Promise.resolve(), deferred<void>()];
+  [sendsEvents, attemptEnded] = [Promise.resolve(), deferred<void>()];
   engine = await fakeEngine({
     "GET /events": async (_, response) => {
-      await tellsEvents;
+      await sendsEvents;
       response.writeHead(200).flushHeaders();
       listeners.push(response);
     },
@@ -52,7 +52,7 @@ afterEach(async () => {
   await engine[Symbol.asyncDispose]();
 });
 
-/** Gives the tag to another image, or to none. */
+/** Moves the tag to another image, or removes it. */
 function put(seed: string | undefined, architecture = "amd64"): void {
   const RootFS = { Layers: [digestOf(String(seed))] };
   image =
@@ -60,7 +60,7 @@ function put(seed: string | undefined, architecture = "amd64"): void {
   for (const response of listeners) response.write("{}\n{}\n");
 }
 
-/** Receives an image that is there already, as the far side does. */
+/** Receives an image that is already present, like the far side. */
 async function receive(conversation: Conversation): Promise<void> {
   if (failure !== undefined) {
     const error = failure;
@@ -102,7 +102,7 @@ function connectTo(features: string[]): Connect {
   };
 }
 
-/** Watches app:v1, and notes the events. */
+/** Watches app:v1, and records the events. */
 function watch(
   features = [CONVERSATIONS, MORE_IMAGES],
   afterwards: WatchSteps["afterwards"] = async () => {},
@@ -120,10 +120,10 @@ function watch(
   ended.catch(() => {});
   return {
     ended,
-    /** Waits until all of this was told and done. */
+    /** Waits until exactly these events and actions have happened. */
     until: async (...words: string[]) =>
       await vi.waitFor(() => expect(log).toEqual(words), { timeout: 8_000, interval: 10 }),
-    /** Stops it. Returns the reason with which it has rejected. */
+    /** Stops the watch. Returns the reason with which it rejects. */
     end: async (): Promise<unknown> => {
       stop.abort("stopped");
       return await ended.catch((reason: unknown) => reason);
@@ -131,7 +131,7 @@ function watch(
   };
 }
 
-test("sends what the tag moves to, over one connection", async () => {
+test("sends each image to which the tag moves, over one connection", async () => {
   const { until, end } = watch();
   const first = ["connected", "received 1", "watching"];
   await until(...first);
@@ -145,7 +145,7 @@ test("sends what the tag moves to, over one connection", async () => {
   expect(log).toEqual([...first, "received 2", "received 3"]);
 });
 
-test("the image may be named with the prefix of its location", async () => {
+test("accepts an image with the prefix of its location", async () => {
   const { until, end } = watch(undefined, undefined, "docker-daemon:app:v1");
   await until("connected", "received 1", "watching");
   put("2");
@@ -153,9 +153,9 @@ test("the image may be named with the prefix of its location", async () => {
   expect(await end()).toBe("stopped");
 });
 
-test("a tag that moves before the engine tells events is sent as well", async () => {
+test("also sends the image of a tag that moves before the engine sends events", async () => {
   const telling = deferred<void>();
-  tellsEvents = telling.promise;
+  sendsEvents = telling.promise;
   const { until, end } = watch();
   await until("connected", "received 1", "watching");
   put("2");
@@ -164,7 +164,7 @@ test("a tag that moves before the engine tells events is sent as well", async ()
   expect(await end()).toBe("stopped");
 });
 
-test("a transfer that fails is told, and the watch goes on", async () => {
+test("reports a transfer that fails, and continues to watch", async () => {
   const { until, end } = watch();
   await until("connected", "received 1", "watching");
   put("2", "arm64");
@@ -175,10 +175,10 @@ test("a transfer that fails is told, and the watch goes on", async () => {
   put("4");
   await until("connected", "received 1", "watching", "image-not-found", "no-space", "received 4");
   expect(await end()).toBe("stopped");
-  expect(log.slice(3)).toEqual(["image-not-found", "no-space", "received 4"]); // none is tried again by itself
+  expect(log.slice(3)).toEqual(["image-not-found", "no-space", "received 4"]); // neither is tried again automatically
 });
 
-test("a link that is lost is opened again, and what has moved meanwhile is sent", async () => {
+test("opens a lost link again, and sends the image if the tag has moved in the meantime", async () => {
   const { until, end } = watch();
   const first = ["connected", "received 1", "watching"];
   await until(...first);
@@ -189,7 +189,7 @@ test("a link that is lost is opened again, and what has moved meanwhile is sent"
   expect(await end()).toBe("stopped");
 });
 
-test("after a lost link nothing is sent if nothing has moved; the loss of an engine there sends the image again", async () => {
+test("sends nothing after a lost link if the tag has not moved; sends the image again after the loss of the receiver's engine", async () => {
   const { until, end } = watch();
   const first = ["connected", "received 1", "watching"];
   await until(...first);
@@ -202,7 +202,7 @@ test("after a lost link nothing is sent if nothing has moved; the loss of an eng
   expect(await end()).toBe("stopped");
 });
 
-test("the loss of the engine here is one as well", async () => {
+test("treats the loss of the local engine like a lost link", async () => {
   const { until, end } = watch();
   await until("connected", "received 1", "watching");
   listeners[0]?.end();
@@ -210,7 +210,7 @@ test("the loss of the engine here is one as well", async () => {
   expect(await end()).toBe("stopped");
 });
 
-test("an earlier version gets a connection for each transfer", async () => {
+test("opens a connection for each transfer to an earlier version", async () => {
   const { until, end } = watch([]);
   const first = ["connected", "link-not-kept", "received 1", "watching"];
   await until(...first);
@@ -222,7 +222,7 @@ test("an earlier version gets a connection for each transfer", async () => {
   expect(await end()).toBe("stopped");
 });
 
-test("a command that fails afterwards is told; the next transfer waits for its end", async () => {
+test("reports a command that fails after the transfer; the next transfer waits for its end", async () => {
   const command = deferred<void>();
   const { until, end } = watch(undefined, async () => {
     log.push("command");
@@ -236,7 +236,7 @@ test("a command that fails afterwards is told; the next transfer waits for its e
   expect(await end()).toBe("stopped");
 });
 
-test("the command goes on when the engine here is lost", async () => {
+test("the command continues when the local engine is lost", async () => {
   const command = deferred<void>();
   const { until, end } = watch(undefined, async ({ signal }) => {
     log.push("command");
@@ -251,7 +251,7 @@ test("the command goes on when the engine here is lost", async () => {
   expect(await end()).toBe("stopped");
 });
 
-test("before anything was sent, a failure ends it", async () => {
+test("a failure ends the watch if nothing has been sent", async () => {
   put(undefined);
   await expect(watch().ended).rejects.toMatchObject({ code: "image-not-found" });
   put("1");

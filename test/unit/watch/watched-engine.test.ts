@@ -7,7 +7,7 @@ import { answer, fakeEngine, type FakeEngine } from "../engine/fake-engine.ts";
 
 let engine: FakeEngine;
 let watched: WatchedEngine;
-/** The answer to the request for events, once it was made. */
+/** The answer to the request for events, when it has been received. */
 let events: Promise<ServerResponse>;
 const stop = new AbortController();
 const inspect = { Id: "sha256:1", Os: "linux", Architecture: "amd64", RootFS: { Layers: [] } };
@@ -37,7 +37,7 @@ afterEach(async () => {
   await engine[Symbol.asyncDispose]();
 });
 
-test("asks for the events of images, and takes a burst of them for one change", async () => {
+test("requests the events of images, and treats a burst of them as one change", async () => {
   const response = await events;
   const changed = watched.changed(stop.signal);
   for (let count = 0; count < 100; count++) response.write('{"Type":"image","Action":"tag"}\n');
@@ -50,7 +50,7 @@ test("asks for the events of images, and takes a burst of them for one change", 
   await expect(another).rejects.toThrow("no further change");
 });
 
-test("the end of the events is a failure of the engine", async () => {
+test("treats the end of the events as a failure of the engine", async () => {
   (await events).end();
   await expect(watched.changed(watched.signal)).rejects.toMatchObject({ code: "engine-unreachable" });
 });

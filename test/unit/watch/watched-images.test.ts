@@ -4,7 +4,7 @@ import { WatchedImages, type MovedImage } from "../../../src/watch/watched-image
 
 const requests = ["a:v1", "b:v1"].map((name) => readPushRequest(name, { kind: "in-process", with: "engine" }, {}, {}));
 
-/** An engine with these images, and what moves in it. */
+/** An engine with these images, and its changes. */
 function watch(ids: Record<string, string | undefined>) {
   const images = new WatchedImages(requests);
   const engine = { idOf: async ({ source }: MovedImage["request"]) => await Promise.resolve(ids[source.given]) };
@@ -20,7 +20,7 @@ function watch(ids: Record<string, string | undefined>) {
   };
 }
 
-test("an image moves when its ID is another one than the last that was sent", async () => {
+test("an image has moved if its ID differs from the last ID that was sent", async () => {
   const { move } = watch({ "a:v1": "1", "b:v1": "2" });
   expect(await move({})).toEqual(["a:v1", "b:v1"]);
   expect(await move({})).toEqual([]);
@@ -28,7 +28,7 @@ test("an image moves when its ID is another one than the last that was sent", as
   expect(await move({ "a:v1": "3", "b:v1": "4" })).toEqual(["a:v1", "b:v1"]);
 });
 
-test("a tag that is removed is not sent, and moves only if another image gets it", async () => {
+test("a removed tag is not sent, and counts as moved only if another image gets it", async () => {
   const { move, all } = watch({ "a:v1": "1" });
   expect((await all()).map(({ id }) => id)).toEqual(["1", undefined]);
   expect(await move({})).toEqual(["a:v1"]);

@@ -57,7 +57,7 @@ describe("without a .dockerignore, a context contains the files that git would t
     ],
     ["a link of this name is not read", { ".gitignore": "-> rules", rules: "a", a: "" }, [".gitignore", "a", "rules"]],
     [
-      "letters are told apart",
+      "upper and lower case differ on Linux",
       { ".gitignore": "build", Build: "", build: "" },
       process.platform === "linux" ? [".gitignore", "Build"] : [".gitignore"],
     ],

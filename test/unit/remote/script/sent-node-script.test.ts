@@ -19,7 +19,7 @@ function nodeThat(code: string): Buffer {
 
 const sha256 = (content: Buffer): string => createHash("sha256").update(content).digest("hex");
 
-/** What this side says: the Node that it has, then the Node. `rest` is for the program that is run. */
+/** Returns the answers of this side: the Node that it has, and then the Node. `rest` is for the program that runs. */
 function answers(
   node: Buffer,
   { packed = gzipSync(node), rest = "rest\n" }: { packed?: Buffer; rest?: string } = {},
@@ -97,9 +97,9 @@ const ASKED = ["# system Linux x86_64 64 glibc 2.36", "# send-node"];
 const RUN = ["# try node-sent ./node-DIGEST", "[node] d19e57:1234 node-sent pull app:v2"];
 
 describe.each(shells.filter((path) => path !== ""))("the script in %s, for a Node that is sent,", (sh) => {
-  test("receives it, keeps it and runs it; the next run asks for nothing", async () => {
+  test("receives it, caches it and runs it; the next run requests nothing", async () => {
     await using there = await machine(sh);
-    // busybox' head reads more than it is told to. Nothing follows before the next line of the script is answered.
+    // The head of busybox reads more than the requested bytes. Nothing may follow before the next line of the script is answered.
     const rest = sh.endsWith("busybox") ? "" : "rest\n";
     const first = await there.start(answers(NODE, { rest }));
     const where = "~/home/.cache/docker-over-ssh";

@@ -127,7 +127,7 @@ describe("setup", () => {
     expect(await far.files()).toEqual([".local", ".local/bin"]);
   });
 
-  test("what it installs can set up another host itself", async () => {
+  test("installs a program that can set up another host itself", async () => {
     await using far = await makeFarHome();
     await using farther = await makeFarHome();
     await far.setup();
@@ -244,9 +244,9 @@ describe("refuses, and leaves everything as it was:", () => {
     expect(await far.files()).toEqual([]);
   });
 
-  test("what arrives damaged", async () => {
+  test("if the bundle arrives damaged", async () => {
     await using far = await makeFarHome();
-    // The installer there expects another digest than that of what is sent.
+    // The remote installer expects a digest that differs from that of the sent bundle.
     const ssh = await readFile(join(far.home, "../ssh"), "utf8");
     const other = `$(echo "$*" | sed "s/${readBundle().digest}/${"0".repeat(64)}/")`;
     await writeFile(
@@ -259,7 +259,7 @@ describe("refuses, and leaves everything as it was:", () => {
 });
 
 describe("the launcher", () => {
-  test("finds another Node when the one that has installed it is gone, and tells when there is none", async () => {
+  test("finds another Node if the one that has installed it is gone, and reports if there is none", async () => {
     await using far = await makeFarHome();
     await far.setup();
     const text = await readFile(join(far.home, launcher), "utf8");

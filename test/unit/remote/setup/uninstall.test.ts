@@ -27,7 +27,7 @@ interface InEngine {
   /** Containers of transfers, with their run IDs. */
   run?: Record<string, string>;
   images?: string[];
-  /** What cannot be removed. */
+  /** Objects that cannot be removed. */
   stuck?: string[];
 }
 

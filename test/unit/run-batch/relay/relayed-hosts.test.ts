@@ -1,4 +1,4 @@
-/** What a hostile first host can make of the events of others. */
+/** Events of other hosts that a hostile first host has forged. */
 import { expect, test } from "vitest";
 import { pushJob } from "../../../../src/commands/push.ts";
 import { Failure } from "../../../../src/output/errors.ts";
@@ -54,7 +54,7 @@ test("a result names the image as it was typed here, and what it is called there
   expect(c).toMatchObject({ failure: { code: "transfer-failed" } });
 });
 
-test("what is about no host or image of the order is not told", () => {
+test("drops events for hosts and images that are not in the order", () => {
   const line = { type: "remote", line: "x" };
   const { told } = relayed(line, on("ssh://a", line), on("ssh://d", line), on("ssh://b", line, "other:v1"), {
     transfer: 1,
@@ -62,7 +62,7 @@ test("what is about no host or image of the order is not told", () => {
   expect(told).toEqual([]);
 });
 
-test("what would hold the terminal, or look like a line of this program, is not told", () => {
+test("drops events that would occupy the terminal, or look like a line of this program", () => {
   const { told } = relayed(
     on("ssh://b", { type: "detail", code: "command-started", command: "x" }),
     on("ssh://b", {
@@ -74,7 +74,7 @@ test("what would hold the terminal, or look like a line of this program, is not 
   expect(told).toEqual([]);
 });
 
-test("of several outcomes of a transfer, the first counts", () => {
+test("uses the first of several outcomes of a transfer", () => {
   const error = { type: "error", code: "no-space", exitStatus: 0, side: "here", message: "full" };
   const { hosts, told } = relayed(
     on("ssh://b", error),
@@ -88,7 +88,7 @@ test("of several outcomes of a transfer, the first counts", () => {
   expect(hosts.outcomes()).toMatchObject([{ failure: { code: "no-space" } }, { results: [{}] }]);
 });
 
-test("a login that fails there says what else to do", () => {
+test("a failed login on the first host gets an additional hint", () => {
   const { told } = relayed(
     on("ssh://b", {
       type: "error",
@@ -104,7 +104,7 @@ test("a login that fails there says what else to do", () => {
   });
 });
 
-test("a relay that has not ended well has failed for the hosts without an outcome, and one that refuses, in its words", () => {
+test("a relay that has not succeeded has failed for the hosts without an outcome; a relay that rejects the order has failed with its message", () => {
   expect(relayed(on("ssh://b", { type: "result", ...RESULT })).hosts.outcomes(new Error("gone"))).toMatchObject([
     { results: [{}] },
     { failure: { code: "internal" } },
@@ -113,14 +113,14 @@ test("a relay that has not ended well has failed for the hosts without an outcom
   expect(hosts.outcomes()).toMatchObject([{ failure: { message: "not an order" } }, { failure: { code: "usage" } }]);
 });
 
-test("with --run, a result is no outcome before the relay has ended well", () => {
+test("with --run, a result is not an outcome before the relay has succeeded", () => {
   const result = on("ssh://b", { type: "result", ...RESULT });
   const withRun = (...events: object[]) => relayedBy({ run: "true" }, ["app:v1"], ...events).hosts;
   expect(withRun(result).outcomes(new Error("gone"))[0]).toMatchObject({ failure: { code: "internal" } });
   expect(withRun(result).outcomes()[0]).toMatchObject({ results: [{}] });
 });
 
-test("the end of the relay is told where only some images have an outcome", () => {
+test("reports the end of the relay for hosts on which only some images have an outcome", () => {
   const { hosts, told } = relayedBy({ as: undefined }, ["app:v1", "app:v2"]);
   hosts.notArrived(["app:v1"], undefined);
   hosts.outcomes(new Failure("link-lost", "the relay has ended"));
