@@ -79,7 +79,7 @@ describe("does not use a cache folder that another user may change:", () => {
   });
 });
 
-test.skipIf(process.platform !== "linux")("a folder that replaces the opened one is not written to", async () => {
+test.skipIf(process.platform !== "linux")("does not write to a folder that replaces the opened folder", async () => {
   await using spool = await openSpool(env(), newRunId());
   await using layers = resumeCache();
   const file = await layers.take(blob);

@@ -37,7 +37,7 @@ describe.each(CODECS.map(({ name }) => name as CodecName))("%s", (name) => {
     ["text", text],
     ["noise", noise],
     ["noise, then text, then noise", Buffer.concat([noise, text, noise])],
-  ])("%s unpacks to the same bytes, in chunks of any size", async (_name, bytes) => {
+  ])("unpacks to the same bytes, in chunks of any size: %s", async (_name, bytes) => {
     for (const level of Object.values(codec?.levels ?? {})) {
       const result = await packed(bytes, codec, level);
       for (const size of [1000, 65_536, 5_000_000]) {

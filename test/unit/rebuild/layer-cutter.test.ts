@@ -7,7 +7,7 @@ import { cutLayer, v2, useTwoSides } from "./two-sides.ts";
 
 useTwoSides();
 
-test("also serves a layer that has been cut whole, and by range", async () => {
+test("serves a layer that has been cut also whole, and by range", async () => {
   const blob = await cutLayer(v2);
   expect(blob.size).toBe(v2.length);
   expect((await buffer(await blob.open())).equals(v2)).toBe(true);

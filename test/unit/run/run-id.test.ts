@@ -12,7 +12,7 @@ test("returns whether the process of a run ID still exists", () => {
 });
 
 test.skipIf(process.platform !== "linux")(
-  "a killed run is dead, even before its parent has read its exit",
+  "treats a killed run as dead, even before its parent has read its exit status",
   async () => {
     // `sleep` replaces the shell and does not wait for its child. The child waits: a background job's stdin would be /dev/null.
     const parent = spawn("sh", ["-c", "exec 3<&0; sh -c 'read _ <&3' & echo $!; exec sleep 60 </dev/null"], {
@@ -30,7 +30,7 @@ test.skipIf(process.platform !== "linux")(
   },
 );
 
-test.skipIf(process.platform !== "linux")("a later process with a run's number is not that run", () => {
+test.skipIf(process.platform !== "linux")("does not treat a later process with the same process ID as the run", () => {
   const runId = newRunId();
   // The same run ID with the number of the parent process.
   const before = newRunId(process.ppid).slice(-8, -4);

@@ -86,7 +86,7 @@ describe("a side that fails", () => {
     hint: "docker image prune",
   });
 
-  test.each(["sender", "receiver"] as const)("the %s's failure arrives at the other", async (role) => {
+  test.each(["sender", "receiver"] as const)("the %s's failure is sent to the other side", async (role) => {
     const tunnels = await tunnelPair();
     const other = role === "sender" ? tunnels.receiver : tunnels.sender;
     const waiting = other.next("anything").catch((error: unknown) => error);

@@ -79,7 +79,7 @@ describe.each<[Role, Role]>([
   });
 });
 
-test.each(["destroyed", "ended"])("a transport that is %s resets every stream on both sides", async (how) => {
+test.each(["destroyed", "ended"])("resets every stream on both sides when the transport is %s", async (how) => {
   const pair = duplexPair();
   const { sender, receiver } = await tunnelPair(pair);
   const served = new Promise<Outcome>((resolve) => {
@@ -98,18 +98,21 @@ test.each(["destroyed", "ended"])("a transport that is %s resets every stream on
   expect([sender.signal.reason, receiver.signal.reason]).toMatchObject([lost, lost]);
 });
 
-test.each(["sees", "has seen"])("a remote side that ends after its hello: this side %s it end", async (when) => {
-  const source = new PassThrough();
-  const near = new StdioTransport(source, new PassThrough());
-  source.end(`${MAGIC_LINE}${JSON.stringify(hello("sender"))}\n`);
-  if (when === "has seen") {
-    near.read(0);
-    await once(source, "end");
-  }
-  const tunnel = await openEnd(near, "initiator", "receiver");
-  await expect(tunnel.next("anything")).rejects.toMatchObject(lost);
-  await tunnel.closed;
-});
+test.each(["detects", "has detected"])(
+  "reports a lost link if this side %s that the remote side ended after its hello",
+  async (when) => {
+    const source = new PassThrough();
+    const near = new StdioTransport(source, new PassThrough());
+    source.end(`${MAGIC_LINE}${JSON.stringify(hello("sender"))}\n`);
+    if (when === "has detected") {
+      near.read(0);
+      await once(source, "end");
+    }
+    const tunnel = await openEnd(near, "initiator", "receiver");
+    await expect(tunnel.next("anything")).rejects.toMatchObject(lost);
+    await tunnel.closed;
+  },
+);
 
 test("gives up a remote side that sends a hello and nothing more", async () => {
   const [near, remote] = duplexPair();

@@ -65,7 +65,7 @@ describe("through the local port forward", () => {
     expect(onUnreachable).not.toHaveBeenCalled();
   });
 
-  test("a server that has ended its half still reads", async () => {
+  test("a server can still read after it has ended its half", async () => {
     const server = await serve(createServer({ allowHalfOpen: true }, (socket) => socket.end("all I have")));
     const connection = once(server, "connection") as Promise<[Socket]>;
     const socket = client();
@@ -107,10 +107,10 @@ describe("the local port forward", () => {
   });
 });
 
-describe("a reset at the client", () => {
+describe("a reset", () => {
   const cut = { ended: false, failed: true };
 
-  test("when the server refuses the connection; the sender gets the error", async () => {
+  test("is sent to the client when the server refuses the connection; the sender gets the error", async () => {
     const server = await serve(createServer());
     server.close();
     await once(server, "close");
@@ -118,7 +118,7 @@ describe("a reset at the client", () => {
     expect(onUnreachable).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ code: "ECONNREFUSED" }));
   });
 
-  test("when there is no such service", async () => {
+  test("is sent to the client when the service does not exist", async () => {
     expect(await outcomeOf(client())).toMatchObject(cut);
   });
 
@@ -128,7 +128,7 @@ describe("a reset at the client", () => {
     ["the receiver's tunnel closes", () => receiver.close()],
     ["the sender's tunnel closes", () => sender.close()],
     ["the local port forward closes", () => portForward[Symbol.asyncDispose]()],
-  ])("when %s in the middle of an answer that ends with its connection", async (_when, cutIt) => {
+  ])("is sent to the client when %s in the middle of an answer that ends with its connection", async (_when, cutIt) => {
     let atServer: Socket | undefined;
     await serve(createServer((socket) => (atServer = socket.on("error", () => {})).write(Buffer.alloc(100_000))));
     const socket = client();

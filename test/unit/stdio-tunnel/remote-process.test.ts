@@ -62,7 +62,7 @@ function isRunning(pid: number): boolean {
 }
 
 describe("a command that cannot be run", () => {
-  test("there is no such program", async () => {
+  test("because the program does not exist", async () => {
     const { failure } = await run(["no-such-program", "host", "docker-over-ssh pull"]);
     expect(failure).toMatchObject({
       code: "remote-command-not-found",
@@ -73,7 +73,7 @@ describe("a command that cannot be run", () => {
     });
   });
 
-  test("it is not executable", async () => {
+  test("because it is not executable", async () => {
     const folder = await mkdtemp(join(tmpdir(), "far-command-"));
     const path = join(folder, randomUUID());
     await writeFile(path, "#!/bin/sh\n");
@@ -83,7 +83,7 @@ describe("a command that cannot be run", () => {
     await rm(folder, { recursive: true });
   });
 
-  test("it is empty", async () => {
+  test("because it is empty", async () => {
     expect((await run([""])).failure).toMatchObject({ code: "remote-command-not-found" });
   });
 });
@@ -211,7 +211,7 @@ describe("a command that is another docker-over-ssh", () => {
   test.each([
     ["a banner", "Welcome to build-7\n"],
     ["a banner without a line feed", "Last login: today"],
-  ])("after %s still works", async (_what, banner) => {
+  ])("still works after %s", async (_what, banner) => {
     const { failure, lines, details } = await run(remoteProgram("banner.ts", banner));
     expect({ failure, lines }).toEqual({ failure: undefined, lines: [] });
     expect(details.join("\n")).toContain(banner.trim());

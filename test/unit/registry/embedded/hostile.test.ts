@@ -216,7 +216,7 @@ describe("uploads", () => {
   test.each([
     ["more", "0-4", Buffer.alloc(10)],
     ["less", "0-19", Buffer.alloc(10)],
-  ])("with %s bytes than their range announces are removed", async (_, range, body) => {
+  ])("with %s bytes than announced in their range are removed", async (_, range, body) => {
     for (const framing of [{ "content-length": body.length }, { "transfer-encoding": "chunked" }]) {
       const location = await beginUpload();
       const answer = await client("PATCH", location, { headers: { "content-range": range, ...framing }, body });

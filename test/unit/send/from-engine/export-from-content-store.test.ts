@@ -254,7 +254,7 @@ describe("the export ends", () => {
     expect(await exported.goesOn()).toBe(true);
   });
 
-  test.each(["as it is stored", "packed"])("with a failure when a layer fetched %s is gone", async (how) => {
+  test.each(["as it is stored", "packed"])("with a failure when a layer fetched %s no longer exists", async (how) => {
     await using exported = await startExport();
     exported.fake.blobs.delete(bottom.blob.digest);
     const blob = await exported.blob(bottom);
