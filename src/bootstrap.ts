@@ -21,8 +21,8 @@ import { digestOf, isTooOld, pass, receive, writeLine, unpack } from "./remote/s
  * The first code that runs in the remote side's Node (`node -e`). It gets docker-over-ssh itself, the bundle, from the cache folder or from stdin,
  * checks its digest, and runs it. Compiled for Node 10, so that an older Node can report its version.
  *
- * process.argv: this code (brotli, in base64), `DIGEST:SIZE` (hexadecimal SHA-256 of the bundle; its compressed size in bytes), the kind of program, and the
- * arguments of docker-over-ssh.
+ * process.argv: this code (brotli, in base64), `DIGEST:SIZE` (hexadecimal SHA-256 of the bundle; its compressed size in bytes), the kind of
+ * program, and the arguments of docker-over-ssh.
  */
 
 /** Number of bundles that stay in the cache: one for each of a few versions. */
@@ -85,7 +85,10 @@ function receiveBundle(): Buffer | undefined {
   return content;
 }
 
-/** Caches the bundle for the next run, and replaces the file atomically. Never throws: if there is no space, the next run receives the bundle again. */
+/**
+ * Caches the bundle for the next run, and replaces the file atomically. Never throws: if there is no space, the next run receives the
+ * bundle again.
+ */
 function cacheBundle(folder: string, path: string, content: Buffer): void {
   const part = `${path}.${process.pid}`;
   try {

@@ -85,8 +85,8 @@ export async function build(
 }
 
 /**
- * Lets the remote side check a Dockerfile without building it. Sends only the files that a check reads. Rejects like {@link build}, and with `usage`
- * if the remote builder does not support checks.
+ * Lets the remote side check a Dockerfile without building it. Sends only the files that a check reads. Rejects like {@link build}, and
+ * with `usage` if the remote builder does not support checks.
  */
 export async function check(request: BuildRequest, context: Context, connect: Connect): Promise<CheckedBuild> {
   const { build: task } = request;

@@ -1,6 +1,6 @@
 /**
- * The library `docker-over-ssh/builds`, for programs that let an engine build images from contexts. docker-over-ssh-server is based on it. It may change
- * with every version of docker-over-ssh, so the server depends on one exact version.
+ * The library `docker-over-ssh/builds`, for programs that let an engine build images from contexts. docker-over-ssh-server is based on it.
+ * It may change with every version of docker-over-ssh, so the server depends on one exact version.
  */
 export { startProgram, type Program } from "./child-process/start-program.ts";
 export { openArchiveContext, type ArchiveContextOptions } from "./build-context/archive/open-archive-context.ts";

@@ -27,9 +27,9 @@ type Load = (
 ) => void;
 
 /**
- * Makes V8 collect garbage without incremental marking. Short-lived buffers make V8 mark the small heap again and again in the background: for
- * an image of 920 MB, this takes a third of the sender's CPU time and 40 % of the receiver's (Node 20). Without it, V8 collects 11 times instead of 182.
- * Must be called first, because V8 accepts compiled code only under the flags that it was compiled with.
+ * Makes V8 collect garbage without incremental marking. Short-lived buffers make V8 mark the small heap again and again in the background:
+ * for an image of 920 MB, this takes a third of the sender's CPU time and 40 % of the receiver's (Node 20). Without it, V8 collects 11
+ * times instead of 182. Must be called first, because V8 accepts compiled code only under the flags that it was compiled with.
  */
 export function tuneGarbageCollection(): void {
   setFlagsFromString("--no-incremental-marking");

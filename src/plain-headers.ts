@@ -1,7 +1,7 @@
 /**
- * A substitute for `Headers` of the Fetch standard, with the methods that the library for gRPC uses. The build inserts it, because Node's own class
- * loads all of fetch at its first use, which takes 20 ms (Node 20; 15 ms in Node 24) while the other side of a transfer waits. Like Node's class, it
- * joins several values of a name, and iterates in the order of the names.
+ * A substitute for `Headers` of the Fetch standard, with the methods that the library for gRPC uses. The build inserts it, because Node's
+ * own class loads all of fetch at its first use, which takes 20 ms (Node 20; 15 ms in Node 24) while the other side of a transfer waits.
+ * Like Node's class, it joins several values of a name, and iterates in the order of the names.
  */
 export class PlainHeaders {
   readonly #values = new Map<string, string>();

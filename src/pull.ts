@@ -209,8 +209,8 @@ function choose({ tunnel, request }: Receiver, { manifest, index, delta }: About
 }
 
 /**
- * Lets the target find the missing layers, fetch them, and store the image under a temporary name. If this fails for a temporary reason, the layers that have arrived stay in
- * the resume cache.
+ * Lets the target find the missing layers, fetch them, and store the image under a temporary name. If this fails for a temporary reason,
+ * the layers that have arrived stay in the resume cache.
  */
 async function transfer(
   receiver: Receiver,

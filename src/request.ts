@@ -63,8 +63,8 @@ export interface PushRequest extends SharedRequest {
   /** --as: the name of the image at the receiver. If undefined, the receiver chooses it. */
   as?: Reference | undefined;
   /**
-   * The name that this side gives to a remote side that it starts itself, or to an engine: --as, or the name in IMAGE. Undefined if the remote command
-   * names the image, or if only the archive names it.
+   * The name that this side gives to a remote side that it starts itself, or to an engine: --as, or the name in IMAGE. Undefined if the
+   * remote command names the image, or if only the archive names it.
    */
   remoteName?: Reference | undefined;
 }

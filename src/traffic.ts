@@ -24,9 +24,9 @@ export function trafficBy(program: RemoteProgram, traffic: Traffic): Traffic {
 type Bytes = Pick<Traffic, "bytesSent" | "bytesReceived">;
 
 /**
- * Divides the traffic of a connection between its transfers, which run one after the other. A transfer's share begins after the result of the previous
- * one; the first share includes the opening of the connection. The results therefore add up to the traffic at the last one. The traffic of a failed
- * transfer counts for no transfer.
+ * Divides the traffic of a connection between its transfers, which run one after the other. A transfer's share begins after the result of
+ * the previous one; the first share includes the opening of the connection. The results therefore add up to the traffic at the last one.
+ * The traffic of a failed transfer counts for no transfer.
  */
 export class DividedTraffic {
   readonly #traffic: Traffic;

@@ -22,8 +22,8 @@ export interface Context {
   signal: AbortSignal;
   env: NodeJS.ProcessEnv;
   /**
-   * Resolves when a login may ask on the terminal, on which several hosts take turns. Calling the result ends the turn; an answer of the remote side
-   * also ends it. If undefined, a login may ask at once.
+   * Resolves when a login may ask on the terminal, on which several hosts take turns. Calling the result ends the turn; an answer of the
+   * remote side also ends it. If undefined, a login may ask at once.
    */
   login?: () => Promise<() => void>;
 }
@@ -159,8 +159,8 @@ interface ConnectOptions {
   /** Aborts the attempt, even if `ready` rejects. */
   signal: AbortSignal;
   /**
-   * Further features of this side. CONVERSATIONS: this side transfers several images, each in a conversation of its own if the peer supports several
-   * conversations.
+   * Further features of this side. CONVERSATIONS: this side transfers several images, each in a conversation of its own if the peer
+   * supports several conversations.
    */
   features?: readonly string[] | undefined;
 }

@@ -15,7 +15,10 @@ export function filesOfCheck(files: OpenedContext): OpenedContext {
   return { ...files, entries: files.entries.filter((entry) => read.includes(entry) || isAbove(entry.path)) };
 }
 
-/** Returns the key under which the remote side keeps these few files. It differs from the project's key, so they do not replace the project's context. */
+/**
+ * Returns the key under which the remote side keeps these few files. It differs from the project's key, so they do not replace the
+ * project's context.
+ */
 export function keyOfCheck(contextKey: string): Digest {
   return digestOf(JSON.stringify(["check", contextKey]));
 }

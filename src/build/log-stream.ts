@@ -9,7 +9,10 @@ import { resolveWithin } from "../streams/resolve-within.ts";
 
 /** Maximum bytes of an event. BuildKit sends a step's output in chunks of 32 kB at most. */
 const MAX_LINE = 1024 * 1024;
-/** Maximum characters of an event's texts that are stored until the build ends. The name of a step is its whole instruction, which may be longer. */
+/**
+ * Maximum characters of an event's texts that are stored until the build ends. The name of a step is its whole instruction, which may be
+ * longer.
+ */
 const MAX_ID = 1024;
 const MAX_NAME = 4096;
 const MAX_ERROR = 16_384;
@@ -65,7 +68,10 @@ export class LogSender {
     stream.end();
   }
 
-  /** Resolves when the initiator has read all events, or the stream is closed. Without this, a failure that is sent next would overtake the events. */
+  /**
+   * Resolves when the initiator has read all events, or the stream is closed. Without this, a failure that is sent next would overtake the
+   * events.
+   */
   async end(): Promise<void> {
     this.#isOver = true;
     const stream = this.#stream;

@@ -17,8 +17,8 @@ import { bridge } from "../streams/bridge.ts";
 import { deferred, type Deferred } from "../streams/deferred.ts";
 
 /**
- * Returns the questions of a builder to the initiator, over the tunnel. Each method rejects when the conversation ends, and with an Error in the words
- * of the initiator if it cannot answer.
+ * Returns the questions of a builder to the initiator, over the tunnel. Each method rejects when the conversation ends, and with an Error
+ * in the words of the initiator if it cannot answer.
  */
 export function questionsOver(tunnel: Conversation): BuildAnswers {
   const waiting = new Map<number, Deferred<Answer>>();

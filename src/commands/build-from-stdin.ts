@@ -20,8 +20,8 @@ export interface FactoryJob extends CommandJob {
 const MAX_TIME = 3600_000;
 
 /**
- * `build --stdin` and `build --forced`, which build on this machine. cli.ts treats these words as a command of their own, because its options differ from
- * those of a build on a host.
+ * `build --stdin` and `build --forced`, which build on this machine. cli.ts treats these words as a command of their own, because its
+ * options differ from those of a build on a host.
  */
 export const buildFromStdinCommand: CommandDefinition<FactoryOptionValues, FactoryJob> = {
   name: "build-from-stdin",

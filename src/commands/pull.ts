@@ -131,7 +131,10 @@ function jobOf(batch: Batch<PullRequest>): TransferJob {
   };
 }
 
-/** Creates a request from a pull's command line; without an image, for any image that the sender offers. Throws a `usage` Failure for arguments that contradict each other. */
+/**
+ * Creates a request from a pull's command line; without an image, for any image that the sender offers. Throws a `usage` Failure for
+ * arguments that contradict each other.
+ */
 export function readPullRequest(
   image: string | undefined,
   connection: Connection,

@@ -65,7 +65,10 @@ function resultOf({ built, received, contextBytes, ms }: FinishedBuild, { build:
   };
 }
 
-/** Returns the ID of an image in the engine that will use it: on this side for an image that was brought back. The ID depends on the engine's store. */
+/**
+ * Returns the ID of an image in the engine that will use it: on this side for an image that was brought back. The ID depends on the
+ * engine's store.
+ */
 export function idOf({ built, received }: Pick<FinishedBuild, "built" | "received">): string {
   return received?.id ?? built.id;
 }

@@ -3,8 +3,8 @@ import { Failure } from "../output/errors.ts";
 import { readName } from "./forced/name-patterns.ts";
 
 /**
- * Returns the name of an image in a registry. `to` is the host of the registry, optionally with a prefix of paths. A name that has this prefix stays
- * unchanged. Throws a Failure `usage` for a name that belongs to another registry, or would be too long.
+ * Returns the name of an image in a registry. `to` is the host of the registry, optionally with a prefix of paths. A name that has this
+ * prefix stays unchanged. Throws a Failure `usage` for a name that belongs to another registry, or would be too long.
  */
 export function publishedName(name: Reference, to: string): Reference {
   const given = `${name.domain}/${name.path}`;

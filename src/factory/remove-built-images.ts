@@ -30,8 +30,9 @@ export async function imagesOf(engine: Images, names: readonly Reference[]): Pro
 }
 
 /**
- * Removes the remains of builds from the engine's disk: images that have lost their last name to this one, older images of the repositories (--keep),
- * and the build cache above its limit. An error becomes a warning, because the image is already built. Returns the names that were removed.
+ * Removes the remains of builds from the engine's disk: images that have lost their last name to this one, older images of the repositories
+ * (--keep), and the build cache above its limit. An error becomes a warning, because the image is already built. Returns the names that
+ * were removed.
  */
 export async function tidyUp(engine: Engine, options: TidyOptions, output: Output): Promise<readonly string[]> {
   const { names, id, before, keep, name, allow, cacheLimit } = options;

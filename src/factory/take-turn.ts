@@ -22,9 +22,9 @@ export interface TurnOptions {
 }
 
 /**
- * Waits until no other build of this name runs, and after that until fewer than `jobs` builds of this user run. A build takes the place for its name
- * first, and a build with both places waits for nothing else, so a deadlock is impossible. Reports every 15 s that it waits. Rejects like
- * {@link takePlace}.
+ * Waits until no other build of this name runs, and after that until fewer than `jobs` builds of this user run. A build takes the place for
+ * its name first, and a build with both places waits for nothing else, so a deadlock is impossible. Reports every 15 s that it waits.
+ * Rejects like {@link takePlace}.
  */
 export async function takeTurn(options: TurnOptions): Promise<Place> {
   const { name, jobs, isLatest, runId, env, output, signal } = options;

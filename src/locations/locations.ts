@@ -11,7 +11,10 @@ import type { Context } from "../transfer.ts";
 /** A location that is being opened. Disposing cancels the opening, or disposes of the opened location. */
 export interface OpeningLocation<T> extends AsyncDisposable {
   opened: Promise<T>;
-  /** Returns whether opening may take longer than a remote side waits for the first message; if so, the remote command starts afterwards. Default: false. */
+  /**
+   * Returns whether opening may take longer than a remote side waits for the first message; if so, the remote command starts afterwards.
+   * Default: false.
+   */
   takesTime?(): Promise<boolean>;
 }
 

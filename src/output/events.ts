@@ -155,7 +155,7 @@ export interface ProgressOfLayer {
 }
 
 export type Note =
-  /** The remote side is an engine alone, because no program can run docker-over-ssh there or because it was requested. This command leads to the engine. */
+  /** The remote side is an engine alone, as requested or because nothing can run docker-over-ssh there. `command` leads to the engine. */
   | { code: "engine-only"; host: string; command: string }
   /** There is no .dockerignore: files that git ignores are left out. `file`: the first .gitignore, relative to the context */
   | { code: "gitignore-applied"; file?: string }
@@ -167,7 +167,7 @@ export type Note =
   | { code: "one-by-one"; host: string }
   /** --watch: the remote side has these images in their current version. Each is sent again when its tag moves. */
   | { code: "watching"; images: readonly string[] }
-  /** --watch: the link or an engine was lost, for this reason. publish: the build service is unreachable or busy. The next attempt starts in `seconds`. */
+  /** --watch: the link or an engine was lost. publish: the build service is unreachable or busy. The next attempt starts in `seconds`. */
   | { code: "connecting-in"; seconds: number; error: string }
   /** --watch: the remote side has this earlier version, which closes the connection after each transfer. */
   | { code: "link-not-kept"; peerVersion: string }
@@ -237,7 +237,7 @@ export type Warning =
   | { code: "credentials-not-sent"; registry: string; server: string }
   /** publish was stopped, and the build continues, because the request to cancel it failed. */
   | { code: "build-not-cancelled"; id: string; error: string }
-  /** A credential helper of the docker config has failed: the registry is used without credentials. `error`: completes a sentence that begins with the helper's name. */
+  /** A credential helper of the docker config has failed: the registry is used without credentials. `error` follows the helper's name in a text. */
   | { code: "credential-helper-failed"; helper: string; registry: string; error: string };
 
 /** A folder or a file that makes a context large. */

@@ -35,7 +35,10 @@ export function outputTo(onEvent: (event: TransferEvent) => void): Output {
   };
 }
 
-/** Creates an output that adds the transfer's name to each event. Names that an inner output has set stay, so an output for a host can be wrapped for each image. */
+/**
+ * Creates an output that adds the transfer's name to each event. Names that an inner output has set stay, so an output for a host can be
+ * wrapped for each image.
+ */
 export function outputFor(output: Output, transfer: TransferName): Output {
   return outputTo((event) => output.event({ ...event, transfer: { ...transfer, ...event.transfer } }));
 }

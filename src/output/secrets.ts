@@ -13,8 +13,8 @@ const IN_URL = /([a-z][a-z0-9+.-]*:\/\/[^\s/@:"']*:)[^\s/"']*@/gi;
 const SSHPASS = /(\bsshpass\s+(?:-[fdP]\s*\S+\s+|-[evhV]+\s+)*-p\s*)(?:"[^"]*"?|'[^']*'?|[^\s"']+)/g;
 
 /**
- * Joins the words of a command for a message, with `***` in place of secrets: the word after `sshpass -p`; the value of an option or a variable that
- * is named password, passphrase, secret, token or API key; and the password in `scheme://user:password@host`.
+ * Joins the words of a command for a message, with `***` in place of secrets: the word after `sshpass -p`; the value of an option or a
+ * variable that is named password, passphrase, secret, token or API key; and the password in `scheme://user:password@host`.
  */
 export function shownCommand(words: readonly string[]): string {
   let isSshpass = false;

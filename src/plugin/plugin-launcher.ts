@@ -1,4 +1,7 @@
-/** The plugins of the docker command: their names, which must not contain a hyphen (docker/cli, cli-plugins/manager), and the commands that they run. */
+/**
+ * The plugins of the docker command: their names, which must not contain a hyphen (docker/cli, cli-plugins/manager), and the commands that
+ * they run.
+ */
 export const PLUGINS = [
   { name: "pushssh", command: "push", description: "Send an image to a host over ssh, only the missing bytes" },
   { name: "pullssh", command: "pull", description: "Fetch an image from a host over ssh, only the missing bytes" },

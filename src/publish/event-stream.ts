@@ -12,7 +12,10 @@ export class InvalidEventStream extends Error {
   override readonly name = "InvalidEventStream";
 }
 
-/** An ID that a header may contain, because the client sends it in one when it opens the stream again. Other IDs are ignored, as the standard ignores those with NUL. */
+/**
+ * An ID that a header may contain, because the client sends it in one when it opens the stream again. Other IDs are ignored, as the
+ * standard ignores those with NUL.
+ */
 const ID = /^[ -~]{0,1000}$/;
 
 /** Characters of one event. */

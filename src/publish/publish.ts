@@ -29,8 +29,8 @@ export interface PublishTools {
 }
 
 /**
- * Lets a build service build the files of this side: sends them, shows the log, and ends when the build ends. Rejects with the Failure of the build,
- * in the words of the server.
+ * Lets a build service build the files of this side: sends them, shows the log, and ends when the build ends. Rejects with the Failure of
+ * the build, in the words of the server.
  */
 export async function publish(
   request: PublishRequest,

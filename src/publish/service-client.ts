@@ -15,7 +15,10 @@ export interface ServiceRequest {
   /** Relative to the address of the server, without a leading `/` */
   path: string;
   headers?: OutgoingHttpHeaders;
-  /** A stream is read when the server requests it, as fast as the server accepts it, and only until the server has answered. The client destroys it. */
+  /**
+   * A stream is read when the server requests it, as fast as the server accepts it, and only until the server has answered. The client
+   * destroys it.
+   */
   body?: AsyncIterable<Buffer> | string;
   signal: AbortSignal;
   /** The whole body was sent. */
@@ -48,7 +51,10 @@ export class ServiceClient {
     this.#timeout = timeout;
   }
 
-  /** Resolves when the headers of the answer have arrived. Rejects with {@link NotReached}, with the signal's reason, or with an error of the body. */
+  /**
+   * Resolves when the headers of the answer have arrived. Rejects with {@link NotReached}, with the signal's reason, or with an error of
+   * the body.
+   */
   async request({ method, path, headers, body, signal, onSent }: ServiceRequest): Promise<ServiceAnswer> {
     signal.throwIfAborted();
     const { base, socketPath } = this.address;
@@ -106,8 +112,8 @@ export class ServiceClient {
 }
 
 /**
- * Passes each chunk on after Node has read from the socket. A server that refuses a body closes the connection with bytes of it unread, which resets the
- * connection: a write would fail, and the answer, which has already arrived, would be lost.
+ * Passes each chunk on after Node has read from the socket. A server that refuses a body closes the connection with bytes of it unread,
+ * which resets the connection: a write would fail, and the answer, which has already arrived, would be lost.
  */
 async function* lookingForAnswers(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   for await (const chunk of chunks) {

@@ -4,7 +4,10 @@ import { Failure, messageOf } from "../output/errors.ts";
 /** Characters that a header may contain. */
 const TOKEN = /^[\x21-\x7e]{1,4096}$/;
 
-/** Reads the token for the build service: from `file` (--token-file) or BUILD_AUTH; returns undefined if neither is given. Throws a Failure `usage`, which does not contain the token. */
+/**
+ * Reads the token for the build service: from `file` (--token-file) or BUILD_AUTH; returns undefined if neither is given. Throws a Failure
+ * `usage`, which does not contain the token.
+ */
 export async function readToken(file: string | undefined, env: NodeJS.ProcessEnv): Promise<string | undefined> {
   if (file === undefined) {
     const { BUILD_AUTH: given = "" } = env;

@@ -18,7 +18,10 @@ import { scriptWords } from "./script/remote-script.ts";
 import { SentNode } from "./node/sent-node.ts";
 import { startRemoteProgram } from "./start-remote-program.ts";
 
-/** Connects with one login to the best program that can run the remote side on the host: docker-over-ssh, which may be sent there, or the engine. */
+/**
+ * Connects with one login to the best program that can run the remote side on the host: docker-over-ssh, which may be sent there, or the
+ * engine.
+ */
 export function connectToHost(
   connection: HostConnection,
   request: TransferRequest,

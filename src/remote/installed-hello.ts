@@ -6,8 +6,8 @@ import { withinAnswerTimeout, type RemoteCommand } from "./login/remote-command.
 import { findMarker, MAX_NOISE } from "./script/remote-lines.ts";
 
 /**
- * Reads the first message of an installed docker-over-ssh without consuming it: a hello of this protocol, a hello of another protocol, or none. A stream
- * that ends, or that contains too much other data, counts as this protocol, because the tunnel reports it.
+ * Reads the first message of an installed docker-over-ssh without consuming it: a hello of this protocol, a hello of another protocol, or
+ * none. A stream that ends, or that contains too much other data, counts as this protocol, because the tunnel reports it.
  */
 export async function readHello(
   link: RemoteCommand,

@@ -49,8 +49,8 @@ export interface StartRemoteOptions {
 }
 
 /**
- * Answers the remote script until a program runs as the remote side. The next byte of the stream is then the first byte of the tunnel or of the engine.
- * Throws a Failure if no program can be used.
+ * Answers the remote script until a program runs as the remote side. The next byte of the stream is then the first byte of the tunnel or of
+ * the engine. Throws a Failure if no program can be used.
  */
 export async function startRemoteProgram(
   link: RemoteCommand,

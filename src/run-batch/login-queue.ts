@@ -6,8 +6,8 @@ import { deferred, type Deferred } from "../streams/deferred.ts";
 import { memoize } from "../streams/memoize.ts";
 
 /**
- * Lets logins ask on the terminal one after the other, because otherwise their questions would mix, and two programs would read one answer. Without a
- * terminal no login can ask, and logins run at the same time.
+ * Lets logins ask on the terminal one after the other, because otherwise their questions would mix, and two programs would read one answer.
+ * Without a terminal no login can ask, and logins run at the same time.
  */
 export class LoginQueue {
   #last = Promise.resolve();
@@ -19,9 +19,9 @@ export class LoginQueue {
   }
 
   /**
-   * Runs `use`, whose logins wait for their turn in `login`: the first one, and those of a further connection or of --run. A turn ends when an event
-   * shows that the remote side has answered, when `login`'s result is called, when `use` ends, or when `use` waits (--watch). A login within a turn
-   * does not wait.
+   * Runs `use`, whose logins wait for their turn in `login`: the first one, and those of a further connection or of --run. A turn ends when
+   * an event shows that the remote side has answered, when `login`'s result is called, when `use` ends, or when `use` waits (--watch). A
+   * login within a turn does not wait.
    */
   async run<T>(output: Output, use: (own: Required<Pick<Context, "output" | "login">>) => Promise<T>): Promise<T> {
     let turn: Deferred<void> | undefined;
@@ -50,7 +50,10 @@ function hasAnswered(event: TransferEvent): boolean {
   return event.type === "plan" || (event.type === "detail" && event.code === "tunnel-opened");
 }
 
-/** Returns whether an event shows that a watch asks no questions now: its link is open, also after a transfer that failed early, or its login has failed. */
+/**
+ * Returns whether an event shows that a watch asks no questions now: its link is open, also after a transfer that failed early, or its
+ * login has failed.
+ */
 function isWaiting(event: TransferEvent): boolean {
   return event.type === "note" && (event.code === "watching" || event.code === "connecting-in");
 }

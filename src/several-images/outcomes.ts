@@ -72,8 +72,8 @@ export class Outcomes<Request extends TransferRequest> {
   }
 
   /**
-   * Returns the results if all transfers have succeeded. Otherwise throws a Failure with the code of the first failed transfer, or of the error that
-   * ended the connection before any.
+   * Returns the results if all transfers have succeeded. Otherwise throws a Failure with the code of the first failed transfer, or of the
+   * error that ended the connection before any.
    */
   finish(ended?: unknown): NonEmpty<TransferResult> {
     const outcomes = [...this.#requests].map((request) => this.#outcomes.get(request));

@@ -12,8 +12,8 @@ import { PushedImages } from "./pushed-images.ts";
 import { sendImages } from "./send-images.ts";
 
 /**
- * Sends several images over one connection, one after the other, so that shared layers are sent once. A failed image does not stop the others. After
- * all have been tried, rejects if any has failed.
+ * Sends several images over one connection, one after the other, so that shared layers are sent once. A failed image does not stop the
+ * others. After all have been tried, rejects if any has failed.
  *
  * @param connectTo returns the connection for an image, which may also carry the others
  * @param open opens the sources. Default: opens sources for this push only
@@ -59,7 +59,8 @@ export function isForOneImage({ peer }: Tunnel): boolean {
 }
 
 /**
- * Sends all images over a tunnel, or only one if the peer accepts one image per connection. Only in the second case, a failed image rejects the promise.
+ * Sends all images over a tunnel, or only one if the peer accepts one image per connection. Only in the second case, a failed image rejects
+ * the promise.
  *
  * @param first any of the requests, used for the options that they share
  */

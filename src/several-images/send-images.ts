@@ -23,8 +23,8 @@ export interface SendImagesOptions extends SendImageOptions {
 }
 
 /**
- * Names images to the receiver, and sends those that it requests, each in a conversation of its own, until the receiver has finished. A failure ends
- * only its conversation. Rejects when the tunnel ends or `signal` is aborted.
+ * Names images to the receiver, and sends those that it requests, each in a conversation of its own, until the receiver has finished. A
+ * failure ends only its conversation. Rejects when the tunnel ends or `signal` is aborted.
  */
 export async function sendImages(tunnel: Tunnel, options: SendImagesOptions): Promise<void> {
   await tunnel.send(imagesMessage(options.names));

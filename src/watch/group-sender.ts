@@ -28,8 +28,8 @@ export class GroupSender {
   }
 
   /**
-   * Names the images of a group, and sends each in a conversation. A failed image does not stop the others, but a failure of the link or of an engine
-   * rejects the promise. Without a group, tells the peer to expect images later.
+   * Names the images of a group, and sends each in a conversation. A failed image does not stop the others, but a failure of the link or of
+   * an engine rejects the promise. Without a group, tells the peer to expect images later.
    */
   async send(images?: PushedImages): Promise<void> {
     await this.#tunnel.send(imagesMessage(images?.names ?? [], true));

@@ -7,9 +7,9 @@ import { transferName, type Context } from "../transfer.ts";
 import { Watch, type WatchSteps } from "./watch.ts";
 
 /**
- * Sends images, and sends each again when its tag in the engine of this side moves, over one lasting link, until the signal is aborted. When the link
- * or the engine is lost, reconnects, and sends the images whose tags have moved in the meantime. Reports any other failed transfer, and continues
- * the watch.
+ * Sends images, and sends each again when its tag in the engine of this side moves, over one lasting link, until the signal is aborted.
+ * When the link or the engine is lost, reconnects, and sends the images whose tags have moved in the meantime. Reports any other failed
+ * transfer, and continues the watch.
  *
  * @throws Failure if the first connection fails, or if no other connection can help
  */

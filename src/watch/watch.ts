@@ -141,7 +141,10 @@ export class Watch {
     }
   }
 
-  /** Sends images over a link that ends after them. A peer that accepts one image per connection gets the first. `onReported`: the transfer has failed, and the failure was reported. */
+  /**
+   * Sends images over a link that ends after them. A peer that accepts one image per connection gets the first. `onReported`: the transfer
+   * has failed, and the failure was reported.
+   */
   async #sendOnce(
     attempt: Attempt,
     { tunnel, stop, traffic }: Link,

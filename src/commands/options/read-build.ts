@@ -121,7 +121,10 @@ function pathInside(file: string, { kind }: GivenContext): string {
   });
 }
 
-/** Returns the build arguments. An argument without a value gets the value of the environment; if there is none, the Dockerfile's default applies. */
+/**
+ * Returns the build arguments. An argument without a value gets the value of the environment; if there is none, the Dockerfile's default
+ * applies.
+ */
 export function readBuildArgs(pairs: readonly Pair[], env: NodeJS.ProcessEnv): Record<string, string> {
   const args: Record<string, string> = {};
   for (const [name, given] of pairs) {

@@ -18,8 +18,8 @@ export function isAddress(word: string): boolean {
  * Reads the words of a transfer:
  * - `IMAGE [COMMAND…]`: one image, and all other words are the remote side;
  * - `IMAGE IMAGE… -- COMMAND…` and `IMAGE IMAGE… ADDRESS…`: the words before the first `--` or address are images, unless one of them cannot be an
- *   image. A command may also contain `--` or an address (`kubectl exec -i POD -- …`, `ssh ssh://HOST …`). In this case, the second word is a program of
- *   this machine and the last words are not addresses, or there is an option among the words before.
+ *   image. A command may also contain `--` or an address (`kubectl exec -i POD -- …`, `ssh ssh://HOST …`). In this case, the second word is a
+ *   program of this machine and the last words are not addresses, or there is an option among the words before.
  *
  * Throws a `usage` Failure if no image is named.
  */

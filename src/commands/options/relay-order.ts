@@ -4,8 +4,8 @@ import { canRelay } from "../../run-batch/relay/relay-programs.ts";
 import type { Batch, PushRequest, RelayOrder } from "../../request.ts";
 
 /**
- * Returns the order that tells the first host of --relay to push to the others. Throws a `usage` Failure if there are no others, if an option makes this
- * impossible, and for an image without a name.
+ * Returns the order that tells the first host of --relay to push to the others. Throws a `usage` Failure if there are no others, if an
+ * option makes this impossible, and for an image without a name.
  */
 export function relayOrder({ remotes }: Batch<PushRequest>, given: object): RelayOrder {
   const [{ connection, transfers }, ...others] = remotes;

@@ -12,9 +12,9 @@ export interface NamePattern {
 const FORM = /^[A-Za-z0-9.:/_*-]{1,300}$/;
 
 /**
- * Parses a pattern: a name in which `*` matches any characters except `/` and `:`, and `**` matches any characters. A pattern without a tag matches
- * all tags. Patterns are completed like names: `team/*` is `docker.io/team/*`, and `*` is `docker.io/library/*`. `**` alone matches any name. Throws
- * {@link InvalidReference}.
+ * Parses a pattern: a name in which `*` matches any characters except `/` and `:`, and `**` matches any characters. A pattern without a tag
+ * matches all tags. Patterns are completed like names: `team/*` is `docker.io/team/*`, and `*` is `docker.io/library/*`. `**` alone matches
+ * any name. Throws {@link InvalidReference}.
  */
 export function parseNamePattern(given: string): NamePattern {
   if (!FORM.test(given)) throw new InvalidReference(`"${given}" is not a pattern of names`);
@@ -58,7 +58,10 @@ export function readName(given: string): Reference {
   });
 }
 
-/** Throws a Failure `refused` for a name that no pattern matches. The message does not contain the patterns, which may name images of other people. */
+/**
+ * Throws a Failure `refused` for a name that no pattern matches. The message does not contain the patterns, which may name images of other
+ * people.
+ */
 export function refuseName(name: Reference, patterns: readonly NamePattern[]): void {
   if (patterns.some((pattern) => pattern.matches(name))) return;
   throw new Failure("refused", `this key may not build ${fullName(name)}`, {

@@ -12,8 +12,8 @@ import { engineSide, engineSideForImages } from "./engine-side.ts";
 import { openRemoteEngine, type RemoteEngineOptions } from "./remote-engine.ts";
 
 /**
- * Connects to a remote engine without docker-over-ssh. Both sides of the transfer run in this process; the other side uses the remote engine like an
- * engine of its own machine. Throws a `usage` Failure for options that need docker-over-ssh on the remote side.
+ * Connects to a remote engine without docker-over-ssh. Both sides of the transfer run in this process; the other side uses the remote
+ * engine like an engine of its own machine. Throws a `usage` Failure for options that need docker-over-ssh on the remote side.
  */
 export function connectToEngineOnly(
   request: TransferRequest,

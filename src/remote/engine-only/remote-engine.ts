@@ -32,8 +32,8 @@ export interface RemoteEngineOptions {
 }
 
 /**
- * Opens the engine behind a remote command's stdin and stdout. All requests share one connection. A second run of the command opens another connection
- * after an answer was aborted on purpose, and for gRPC, because a connection that is upgraded to gRPC carries nothing else.
+ * Opens the engine behind a remote command's stdin and stdout. All requests share one connection. A second run of the command opens another
+ * connection after an answer was aborted on purpose, and for gRPC, because a connection that is upgraded to gRPC carries nothing else.
  */
 export async function openRemoteEngine(options: RemoteEngineOptions): Promise<RemoteEngine> {
   const links = new Links(options);

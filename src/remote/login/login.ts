@@ -22,8 +22,8 @@ export function loginCommand({ address, ssh }: HostConnection, words: readonly s
 }
 
 /**
- * Returns whether a login that ended with this status has reached a remote shell, or has looked for one. ssh's own status is 255; docker, kubectl and
- * other programs can fail with any status.
+ * Returns whether a login that ended with this status has reached a remote shell, or has looked for one. ssh's own status is 255; docker,
+ * kubectl and other programs can fail with any status.
  */
 export function hasReachedShell({ address, ssh }: HostConnection, status: number): boolean {
   if (status === 126 || status === 127) return true;

@@ -47,8 +47,8 @@ command -v "$1" >/dev/null || { echo "exec: $1: not found" >&2; exit 127; }
 exec "$@"`;
 
 /**
- * Runs a remote command that may lead to an engine. Ctrl-C in a terminal reaches every foreground program. The command ignores it, because the transfer
- * still needs it to end requests and remove leftovers. The command keeps the terminal, on which ssh may ask for a password.
+ * Runs a remote command that may lead to an engine. Ctrl-C in a terminal reaches every foreground program. The command ignores it, because
+ * the transfer still needs it to end requests and remove leftovers. The command keeps the terminal, on which ssh may ask for a password.
  */
 export function runRemoteCommand(
   command: readonly string[],
@@ -96,8 +96,8 @@ export function runRemoteCommand(
 const ANSWER_TIMEOUT = 60_000;
 
 /**
- * Runs `listen`. Its signal is aborted when the transfer is stopped, or when the remote side does not answer in time. The timer is paused while a person
- * is asked for a password, and starts again after the answer.
+ * Runs `listen`. Its signal is aborted when the transfer is stopped, or when the remote side does not answer in time. The timer is paused
+ * while a person is asked for a password, and starts again after the answer.
  */
 export async function withinAnswerTimeout<T>(
   link: Pick<RemoteCommand, "words" | "watchQuestions">,

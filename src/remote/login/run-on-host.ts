@@ -51,8 +51,8 @@ class RunFailed extends Failure {
 }
 
 /**
- * Runs a command on a host or in a container through a login of its own. This works for any remote side, also a container or an engine alone. The output
- * is passed on line by line.
+ * Runs a command on a host or in a container through a login of its own. This works for any remote side, also a container or an engine
+ * alone. The output is passed on line by line.
  *
  * @throws RunFailed if the command ends with a status other than 0, or cannot be run
  */

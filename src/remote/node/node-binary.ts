@@ -48,7 +48,10 @@ const PACKAGES: Record<string, readonly [name: string, integrity: string]> = {
   ],
 };
 
-/** Chooses a Node for the system of the remote side: this process's own, or one from npm. `own`: the system that this process's Node needs, if it can be sent. */
+/**
+ * Chooses a Node for the system of the remote side: this process's own, or one from npm. `own`: the system that this process's Node needs,
+ * if it can be sent.
+ */
 export function chooseNode(
   system: RemoteSystem,
   own: NodeSystem | undefined = ownSystem(),

@@ -19,8 +19,8 @@ const KILL_TIMEOUT = 2000;
 const BINARY = "package/bin/node";
 
 /**
- * Fetches a package with npm, which knows the user's registry and proxy, and passes Node's binary in it to `use`. npm runs no script of a package that
- * it only packs, and the tarball must match the digest in this file.
+ * Fetches a package with npm, which knows the user's registry and proxy, and passes Node's binary in it to `use`. npm runs no script of a
+ * package that it only packs, and the tarball must match the digest in this file.
  */
 export async function withNodeOfPackage<T>(
   wanted: NodePackage,

@@ -51,7 +51,10 @@ export class SentNode {
     if (!connection.asksForNode) this.#isWanted = true;
   }
 
-  /** Returns the answer to the line that names the remote system: a suitable Node, or why there is none. The first call packs or fetches the Node. */
+  /**
+   * Returns the answer to the line that names the remote system: a suitable Node, or why there is none. The first call packs or fetches the
+   * Node.
+   */
   async answer(system: RemoteSystem): Promise<string> {
     const binary = chooseNode(system);
     if ("refused" in binary) return `no ${binary.refused}`;

@@ -24,8 +24,8 @@ declare const sentBundle: { text: string; digest: string; bootstrap: string } | 
 const sent = typeof sentBundle === "undefined" ? undefined : sentBundle;
 
 /**
- * brotli's level for a bundle that is packed again and sent on: takes 0.1 s instead of the build's 4 s, and the result is 12 % larger. Hosts that send
- * it on are usually near each other.
+ * brotli's level for a bundle that is packed again and sent on: takes 0.1 s instead of the build's 4 s, and the result is 12 % larger.
+ * Hosts that send it on are usually near each other.
  */
 const LEVEL_TO_SEND_ON = 5;
 

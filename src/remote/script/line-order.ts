@@ -2,8 +2,8 @@ import type { RemoteProgram } from "../../request.ts";
 import type { RemoteLine } from "./remote-lines.ts";
 
 /**
- * Decides which lines the remote script may write next. A hostile remote side may write other lines. A line can make this side send something or wait
- * longer only for a program that this side allows, and only once.
+ * Decides which lines the remote script may write next. A hostile remote side may write other lines. A line can make this side send
+ * something or wait longer only for a program that this side allows, and only once.
  */
 export class LineOrder {
   readonly #programs: readonly RemoteProgram[];

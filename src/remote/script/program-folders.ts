@@ -19,8 +19,8 @@ export const FOLDERS = [
 export const HOME_FOLDERS = "$h/.local/bin:$h/bin:$h/.docker/bin:$h/.orbstack/bin:$h/.rd/bin";
 
 /**
- * A function that prints the path of a Node of nvm: `nvm_node NAME` prints the newest one that an alias (`default`) matches, `nvm_node` the newest of
- * all. An alias is a version (`v22.1.0`), the prefix of a version (`22`), or another alias (`lts/*`).
+ * A function that prints the path of a Node of nvm: `nvm_node NAME` prints the newest one that an alias (`default`) matches, `nvm_node` the
+ * newest of all. An alias is a version (`v22.1.0`), the prefix of a version (`22`), or another alias (`lts/*`).
  */
 export const NVM_NODE = `
 nvm_node() {

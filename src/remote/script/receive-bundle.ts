@@ -31,7 +31,10 @@ export function writeLine(text: string): void {
   writeSync(1, `${MARKER} ${text}\n`);
 }
 
-/** Requests the bundle, and reads exactly `bytes` bytes from stdin, because other data follows. Returns undefined if the initiator has disconnected. */
+/**
+ * Requests the bundle, and reads exactly `bytes` bytes from stdin, because other data follows. Returns undefined if the initiator has
+ * disconnected.
+ */
 export function receive(bytes: number): Buffer | undefined {
   writeLine("send");
   const received = Buffer.alloc(bytes);

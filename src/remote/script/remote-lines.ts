@@ -9,8 +9,8 @@ export const MAX_NOISE = 64 * 1024;
 export const MARKER = "#docker-over-ssh#remote#";
 
 /**
- * Environment variable of a docker-over-ssh that the remote script starts. The sender of the script chooses all of its words, so this side may do things
- * that its words do not name: receive other images, and give them further names.
+ * Environment variable of a docker-over-ssh that the remote script starts. The sender of the script chooses all of its words, so this side
+ * may do things that its words do not name: receive other images, and give them further names.
  */
 export const STARTED_BY_SCRIPT = "DOCKER_OVER_SSH_BY_SCRIPT";
 

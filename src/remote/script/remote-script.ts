@@ -8,11 +8,11 @@ import { SENT_NODE_SCRIPT } from "./sent-node-script.ts";
 import { blocksOf, evaluatingWords } from "./shell-words.ts";
 
 /**
- * Starts a program that can run the remote side: tries the kinds of program in `$o` in that order, and names each on stdout. Passes over a program that
- * cannot be started or used. The exit status of any other program becomes the script's own.
+ * Starts a program that can run the remote side: tries the kinds of program in `$o` in that order, and names each on stdout. Passes over a
+ * program that cannot be started or used. The exit status of any other program becomes the script's own.
  *
- * The blocks between empty lines are evaluated one after the other, in any POSIX shell. They are sent as words in single quotes, which no login shell
- * changes, because they contain no single quote, backslash or exclamation mark.
+ * The blocks between empty lines are evaluated one after the other, in any POSIX shell. They are sent as words in single quotes, which no
+ * login shell changes, because they contain no single quote, backslash or exclamation mark.
  */
 const SCRIPT = `
 m="${MARKER}"; s="$DOCKER_OVER_SSH_SUDO"; h="\${DOCKER_OVER_SSH_HOME:-$HOME}"; b=""

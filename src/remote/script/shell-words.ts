@@ -4,9 +4,9 @@
 export const SUDO_PROMPT = "#docker-over-ssh#password#";
 
 /**
- * Runs the words that follow with sudo and root's home folder, and passes them the home folder of the user who has logged in. -H is needed because some
- * versions of sudo keep the home folder of the user, where root must not create a cache folder. If sudo allows docker without a password, but not
- * everything, the script runs only programs with sudo. Otherwise sudo asks for the password on stderr.
+ * Runs the words that follow with sudo and root's home folder, and passes them the home folder of the user who has logged in. -H is needed
+ * because some versions of sudo keep the home folder of the user, where root must not create a cache folder. If sudo allows docker without
+ * a password, but not everything, the script runs only programs with sudo. Otherwise sudo asks for the password on stderr.
  */
 const WITH_SUDO = `
 if sudo -n true 2>/dev/null; then
@@ -27,8 +27,9 @@ done
 `;
 
 /**
- * Returns the words of a command that evaluates these blocks one after the other, in any POSIX shell; `given` are its parameters. The blocks are sent as
- * words in single quotes, which no login shell changes, so they must not contain a single quote, backslash or exclamation mark.
+ * Returns the words of a command that evaluates these blocks one after the other, in any POSIX shell; `given` are its parameters. The
+ * blocks are sent as words in single quotes, which no login shell changes, so they must not contain a single quote, backslash or
+ * exclamation mark.
  */
 export function evaluatingWords(
   blocks: readonly string[],

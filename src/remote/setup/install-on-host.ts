@@ -118,7 +118,10 @@ function useFolder(path: string, createdFolders: string[]): void {
   if (othersWrite(found)) throw new NotInstalled("open-to-others", path);
 }
 
-/** Returns whether other users may write. The user's own group does not count, because many systems give each user a group and umask 002. Any other group exists to share the folder. */
+/**
+ * Returns whether other users may write. The user's own group does not count, because many systems give each user a group and umask 002.
+ * Any other group exists to share the folder.
+ */
 function othersWrite({ mode, gid }: Stats): boolean {
   return (mode & ANYBODY_WRITES) !== 0 || ((mode & GROUP_WRITES) !== 0 && gid !== process.getgid?.());
 }

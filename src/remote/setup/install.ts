@@ -11,9 +11,9 @@ import type { SetupLine } from "./setup-lines.ts";
 import { setupLines, startSetup } from "./setup-link.ts";
 
 /**
- * Installs this docker-over-ssh on a host permanently: the host's Node runs the installer (src/installer.ts), which receives the bundle. Resolves when
- * the installed command has run once. Even with --sudo, it is installed for the user who logs in, because ssh://HOST looks for it there. If it throws a
- * Failure, the host is unchanged.
+ * Installs this docker-over-ssh on a host permanently: the host's Node runs the installer (src/installer.ts), which receives the bundle.
+ * Resolves when the installed command has run once. Even with --sudo, it is installed for the user who logs in, because ssh://HOST looks
+ * for it there. If it throws a Failure, the host is unchanged.
  */
 export async function install(connection: HostConnection, context: Context): Promise<void> {
   const { output } = context;

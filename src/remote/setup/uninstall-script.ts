@@ -6,9 +6,9 @@ import { blocksOf, evaluatingWords } from "../script/shell-words.ts";
 import { BIN_FOLDER, LAUNCHER_MARK, NAME, SHARE_FOLDER } from "./launcher.ts";
 
 /**
- * Removes the files and leftovers of docker-over-ssh from a host, and names each on stdout. It is a shell script, because a host on which everything ran
- * in containers has no Node. Its blocks follow the rules of remote-script.ts; `$n` is already used. `$x` is the launcher's second line, `$l` the state of
- * a transfer.
+ * Removes the files and leftovers of docker-over-ssh from a host, and names each on stdout. It is a shell script, because a host on which
+ * everything ran in containers has no Node. Its blocks follow the rules of remote-script.ts; `$n` is already used. `$x` is the launcher's
+ * second line, `$l` the state of a transfer.
  */
 const SCRIPT = `
 m="${MARKER}"; s="$DOCKER_OVER_SSH_SUDO"; h="\${DOCKER_OVER_SSH_HOME:-$HOME}"

@@ -6,8 +6,8 @@ import { setupLines, startSetup } from "./setup-link.ts";
 import { uninstallWords, type Removal } from "./uninstall-script.ts";
 
 /**
- * Removes from a host the files of setup and all leftovers of transfers: files, containers, volumes and images. Keeps those that a running transfer uses.
- * Throws a Failure if something else cannot be removed.
+ * Removes from a host the files of setup and all leftovers of transfers: files, containers, volumes and images. Keeps those that a running
+ * transfer uses. Throws a Failure if something else cannot be removed.
  */
 export async function uninstall(connection: HostConnection, context: Context): Promise<void> {
   const { isClean } = await removeOnHost(connection, "uninstall", context);

@@ -18,8 +18,8 @@ export interface Relay extends AsyncDisposable {
 }
 
 /**
- * Logs in to the first host, and starts docker-over-ssh there as a relay. This happens before anything is sent, so that a host that cannot pass images on
- * is reported early, and nobody waits at a terminal for the question of a second login.
+ * Logs in to the first host, and starts docker-over-ssh there as a relay. This happens before anything is sent, so that a host that cannot
+ * pass images on is reported early, and nobody waits at a terminal for the question of a second login.
  */
 export async function openRelay(
   first: HostConnection,

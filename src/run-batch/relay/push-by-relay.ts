@@ -12,9 +12,9 @@ import { RelayedHosts } from "./relayed-hosts.ts";
 type FirstHost = RemoteBatch<PushRequest> & { connection: HostConnection };
 
 /**
- * Pushes to the first host, which passes the images on to the others, so each image crosses the uplink of this side once. An image that does not reach the
- * first host does not stop the others. Rejects with the code of the first failed host in the order of the command line. If the first host cannot pass
- * images on, rejects before anything is sent.
+ * Pushes to the first host, which passes the images on to the others, so each image crosses the uplink of this side once. An image that
+ * does not reach the first host does not stop the others. Rejects with the code of the first failed host in the order of the command line.
+ * If the first host cannot pass images on, rejects before anything is sent.
  */
 export async function pushByRelay(
   { remotes }: Batch<PushRequest>,
@@ -46,8 +46,8 @@ export async function pushByRelay(
 }
 
 /**
- * Passes on the images that the first host has: its docker-over-ssh pushes them to the others. Rejects with the code of the first failed host in the order
- * of the command line.
+ * Passes on the images that the first host has: its docker-over-ssh pushes them to the others. Rejects with the code of the first failed
+ * host in the order of the command line.
  */
 export async function relayFromFirst(
   { remotes }: Batch<PushRequest>,

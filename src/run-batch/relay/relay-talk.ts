@@ -42,8 +42,8 @@ export class RelayTalk {
   }
 
   /**
-   * Lets the relay pass on the images that have arrived. `onLine` gets its lines. Resolves when the relay has ended; rejects with a `link-lost` Failure
-   * if it has ended with an error.
+   * Lets the relay pass on the images that have arrived. `onLine` gets its lines. Resolves when the relay has ended; rejects with a
+   * `link-lost` Failure if it has ended with an error.
    */
   async pass(
     images: readonly string[],

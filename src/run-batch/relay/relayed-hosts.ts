@@ -19,8 +19,8 @@ interface RelayedHost {
 }
 
 /**
- * Reads the relay's events of the other hosts, and emits them on this side. Ignores events of hosts and images that are not in the order, and all but
- * the first outcome of a transfer, so that neither memory nor the table at the end can grow.
+ * Reads the relay's events of the other hosts, and emits them on this side. Ignores events of hosts and images that are not in the order,
+ * and all but the first outcome of a transfer, so that neither memory nor the table at the end can grow.
  */
 export class RelayedHosts {
   readonly #first: HostConnection;
