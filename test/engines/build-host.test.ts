@@ -33,7 +33,7 @@ describe.skipIf(why)(`build: a folder ${why ?? ""}`, () => {
     const words = [...options, "-t", `build-${host}:v1`, "-t", `build-${host}:latest`, context, `ssh://${host}`];
     const first = await build(...words);
     expect(first).toEqual(done);
-    expect(first.stderr).toContain("what .gitignore ignores is not sent");
+    expect(first.stderr).toContain("files that .gitignore ignores are not sent");
     expect(connections()).toBe(1);
     expect(await inFar(`build-${host}:latest`, "sh", "-c", "cat /said /app/src/main; ls -A /app")).toBe(
       "hello\nfirst.gitignore\nDockerfile\nsrc",
