@@ -7,7 +7,7 @@ import type { BuildRequest } from "../../../src/request.ts";
 
 vi.mock("../../../src/build/open-context.ts", () => ({ openContext: vi.fn<typeof openContext>() }));
 
-test("when the remote command fails, nobody waits for an archive that still arrives", async () => {
+test("does not wait for an archive that still arrives if the remote command fails", async () => {
   vi.mocked(openContext).mockImplementation(
     async (_files, _dockerfile, { signal }) =>
       await new Promise((_, reject) => {

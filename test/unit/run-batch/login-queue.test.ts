@@ -10,7 +10,7 @@ import { deferred } from "../../../src/streams/deferred.ts";
 const quiet = outputTo(() => {});
 const settle = async (): Promise<void> => await setImmediate();
 
-/** Plays the transfer with a host, whose logins are steps of the test. Notes in `log` when each of them may ask. */
+/** Plays the transfer with a host, whose logins are steps of the test. Records in `log` when each login may ask. */
 function hostOf(queue: LoginQueue, name: string, log: string[]) {
   const over = deferred<void>();
   const own = deferred<Parameters<Parameters<LoginQueue["run"]>[1]>[0]>();
@@ -33,7 +33,7 @@ function hostOf(queue: LoginQueue, name: string, log: string[]) {
   };
 }
 
-test("logins take turns, also those of a further connection and of --run", async () => {
+test("logins take turns, including those of a further connection and of --run", async () => {
   const queue = new LoginQueue(() => true);
   const log: string[] = [];
   const [a, b] = [hostOf(queue, "a", log), hostOf(queue, "b", log)];
@@ -53,7 +53,7 @@ test("logins take turns, also those of a further connection and of --run", async
   logins.push(b.login("of --run"));
   await settle();
   expect(log.at(-1)).toBe("a: of --run");
-  (await ofRun)(); // the command has begun
+  (await ofRun)(); // the command has started
   await Promise.all(logins);
   expect(log.at(-1)).toBe("b: of --run");
   await Promise.all([a.end(), b.end()]);
@@ -99,7 +99,7 @@ test("a command of --run whose login fails gives up its turn", async () => {
   await Promise.all([a.end(), b.end()]);
 });
 
-test("without a terminal no login waits", async () => {
+test("no login waits without a terminal", async () => {
   const queue = new LoginQueue(() => false);
   const log: string[] = [];
   const hosts = [hostOf(queue, "a", log), hostOf(queue, "b", log)];

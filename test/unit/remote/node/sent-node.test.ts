@@ -17,7 +17,7 @@ import { temporaryFolder } from "../../engine/fake-engine.ts";
 
 afterEach(() => void vi.useRealTimers());
 
-/** As ssh does: joins the words, and gives them to the login shell, in a home folder that is empty and a PATH without Node. */
+/** Acts like ssh: joins the words, and passes them to the login shell, with an empty home folder and a PATH without Node. */
 const SSH = `#!/bin/sh
 while [ "$1" != -- ]; do shift; done
 shift 2
@@ -76,7 +76,7 @@ async function twoMachines() {
 }
 
 describe("to a machine without Node", { timeout: 180_000 }, () => {
-  test("Node is sent once, with progress, and is kept on both sides; then docker-over-ssh runs on it", async () => {
+  test("sends Node once, with progress, and caches it on both sides; docker-over-ssh then runs on it", async () => {
     await using machines = await twoMachines();
     const tunnel = { kind: "tunnel", program: "node-sent" };
     const first = await machines.start(false);
@@ -114,7 +114,7 @@ describe("to a machine without Node", { timeout: 180_000 }, () => {
     });
     expect(asked.codes).not.toContain("node-packed");
 
-    // A packed file that is damaged here arrives as such, and is made anew.
+    // A compressed file that is damaged on this side arrives damaged, and is created again.
     const [packed = ""] = await readdir(machines.here);
     await execa`truncate -s 1000 ${join(machines.here, packed)}`;
     for (const name of await readdir(machines.home)) await execa`rm -rf ${join(machines.home, name)}`;
@@ -140,7 +140,7 @@ describe("to a machine without Node", { timeout: 180_000 }, () => {
   );
 });
 
-test("a question that nobody answers for 60 s is answered with no", async () => {
+test("a question without an answer for 60 s counts as answered with no", async () => {
   vi.useFakeTimers();
   await using folder = await temporaryFolder();
   const context = {

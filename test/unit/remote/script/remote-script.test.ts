@@ -14,7 +14,7 @@ import { temporaryFolder } from "../../engine/fake-engine.ts";
 import { AMD64 } from "../../image/platforms.ts";
 
 const prod = readConnection(["ssh://deploy@prod:2222"]) as HostConnection;
-/** Longer than a word may be, and with each character of base64. */
+/** Longer than the limit of a word, and with each character of base64. */
 const bootstrap = "+/=0aA".repeat(400);
 
 describe("the login", () => {
@@ -28,7 +28,7 @@ describe("the login", () => {
     ]);
   });
 
-  test("is what --ssh names", () => {
+  test("is the program that --ssh names", () => {
     const { ssh } = readConnection(["prod"], { ssh: ["ssh", "-i", "key"] }) as HostConnection;
     expect(loginCommand({ ...prod, ssh }, []).slice(0, 4)).toEqual(["ssh", "-i", "key", "-l"]);
   });
@@ -37,7 +37,7 @@ describe("the login", () => {
     ["docker://box", "docker exec -i box"],
     ["kubectl://ns/pod", "kubectl exec -i -n ns pod --"],
     ["kubectl://ns/pod/box", "kubectl exec -i -n ns pod -c box --"],
-  ])("into the container %s is %s, without a shell between", (given, words) => {
+  ])("into the container %s is %s, without a shell in between", (given, words) => {
     expect(loginCommand(readConnection([given]) as HostConnection, ["it's", "b"])).toEqual([
       ...words.split(" "),
       "it's",
@@ -59,12 +59,12 @@ describe("the login", () => {
     expect(statuses.map((status) => hasReachedShell(connection, status))).toEqual(statuses.map(() => expected));
   });
 
-  test("refuses a word that cannot be quoted for every shell", () => {
+  test("rejects a word that cannot be quoted for every shell", () => {
     expect(() => loginCommand(prod, ["app'; rm -rf /; '"])).toThrow("cannot be quoted");
   });
 });
 
-test("the command is shorter than Dropbear takes, 9000 characters, and short for an engine alone", () => {
+test("the command is shorter than the limit of Dropbear, 9000 characters, and short for an engine alone", () => {
   const { bootstrap } = readBundle();
   const bundle = { digest: "0".repeat(64), size: 230_000, bootstrap };
   const length = (programs: readonly RemoteProgram[]): number =>
@@ -73,7 +73,7 @@ test("the command is shorter than Dropbear takes, 9000 characters, and short for
   expect(length(["engine"])).toBeLessThan(5500);
 });
 
-test("no word is longer than csh takes, 1024 characters", () => {
+test("no word exceeds the limit of csh, 1024 characters", () => {
   const words = script({ sudo: true, programs: ["node-sent"] });
   expect(Math.max(...words.map((word) => word.length))).toBeLessThanOrEqual(1000);
 });
@@ -108,7 +108,7 @@ test.skipIf(missing.length > 0)(
 
 describe.each(have)("the script in the remote shell %s", (shell) => {
   interface RunOptions extends Partial<ScriptOptions> {
-    /** Shell code of programs in PATH. Left out: it prints its name and arguments. */
+    /** The shell code of programs in PATH. Default: print the name and the arguments. */
     code?: Record<string, string>;
     /** Further files in the home folder, with shell code. */
     home?: Record<string, string>;
@@ -117,13 +117,13 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     aliases?: Record<string, string>;
     /** Links in the home folder. */
     links?: Record<string, string>;
-    /** DOCKER_HOST. By default docker-over-ssh itself reaches an engine where Node is to be tried. */
+    /** DOCKER_HOST. By default, docker-over-ssh itself reaches an engine if Node is tried. */
     dockerHost?: string;
     /** The image whose pull has failed in an earlier run. */
     stamp?: string;
   }
 
-  /** Runs the line with only these programs in PATH; returns what they print, and the marker lines. */
+  /** Runs the line with only these programs in PATH. Returns their output, and the marker lines. */
   async function run(
     programs: string[],
     { code = {}, home = {}, input = "", stamp, dockerHost, aliases = {}, links = {}, ...options }: RunOptions = {},
@@ -167,31 +167,31 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
   const trying = (...programs: RemoteProgram[]) => ({ programs });
   const boot = `eval(require(/zlib/.source).brotliDecompressSync(Buffer.from(process.argv[1],/base64/.source))+[])`;
 
-  test("docker-over-ssh is run if it is installed", async () => {
+  test("runs docker-over-ssh if it is installed", async () => {
     expect(await run(["docker-over-ssh", "docker", "node"])).toEqual({
       lines: ["# try installed ~/bin/docker-over-ssh", "[docker-over-ssh] pull --timeout 5 app:v2"],
       exitCode: 0,
     });
   });
 
-  test.each([1, 2, 9, 70, 130])("its exit status %d is the script's", async (status) => {
+  test.each([1, 2, 9, 70, 130])("exits with its exit status %d", async (status) => {
     const code = { "docker-over-ssh": `exit ${status}` };
     expect(await run(["docker-over-ssh", "docker"], { code })).toMatchObject({ exitCode: status });
   });
 
-  test("one that cannot relay is passed over, where it is to do that", async () => {
+  test("passes over a version that cannot relay if a relay is requested", async () => {
     const code = { "docker-over-ssh": "exit 2" };
     const { lines } = await run(["docker-over-ssh"], { code, isRelay: true, ...trying("installed") });
     expect(lines[1]).toBe("# pass installed status 2");
   });
 
-  test("one that does not know `build` is passed over, where it is to build", async () => {
+  test("passes over a version without `build` if a build is requested", async () => {
     const code = { "docker-over-ssh": "exit 2" };
     const { lines } = await run(["docker-over-ssh"], { code, words: ["build"], ...trying("installed") });
     expect(lines[1]).toBe("# pass installed status 2");
   });
 
-  test("one that knows `build`, and refuses this one, is not passed over", async () => {
+  test("does not pass over a version that has `build` but rejects this build", async () => {
     const code = { "docker-over-ssh": '[ "$2" = --help ] && exit 0; exit 2' };
     const { exitCode } = await run(["docker-over-ssh"], { code, words: ["build"], ...trying("installed") });
     expect(exitCode).toBe(2);
@@ -209,7 +209,7 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     },
   );
 
-  test("Node runs the bootstrap, which gets the bundle's digest and size", async () => {
+  test("has Node run the bootstrap with the bundle's digest and size", async () => {
     const { lines, exitCode } = await run(["node"], trying("installed", "node"));
     expect(lines).toEqual([
       "# pass installed not found",
@@ -219,7 +219,7 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     expect(exitCode).toBe(0);
   });
 
-  /** Nodes of nvm. Each is passed over, unless it is one that suits. */
+  /** The Nodes of nvm. Each unsuitable one is passed over. */
   const nvm = (versions: string[], suits = "") =>
     Object.fromEntries(
       versions.map((version) => [
@@ -232,7 +232,7 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
       (line) => /^# try node ~\/(?:\.nvm\/versions\/node\/)?(.*?)(?:\/bin\/node)?$/.exec(line)?.[1] ?? [],
     );
 
-  test("Node is found where version managers keep it, the newest of nvm, and a Node that does not suit is passed over", async () => {
+  test("finds Node in the folders of version managers, the newest of nvm, and passes over an unsuitable Node", async () => {
     const home = { ".volta/bin/node": "exit 126", ...nvm(["v20.19.0", "v9.9.9", "v24.2.0", "v24.10.0"], "v24.10.0") };
     expect((await run([], { home, ...trying("node") })).lines).toEqual([
       "# try node ~/.volta/bin/node",
@@ -252,19 +252,19 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     ["v24.0.0", ["v24.0.0"]],
     ["2", ["v24.0.0"]],
     ["loop", ["v24.0.0"]],
-  ])("nvm's default %j comes first, then its newest", async (alias, expected) => {
+  ])("tries nvm's default %j first, and then its newest", async (alias, expected) => {
     const home = nvm(["v20.19.0", "v22.1.0", "v22.10.0", "v24.0.0"]);
     const aliases = { default: alias, "lts/*": "lts/iron", "lts/iron": "v20.19.0", loop: "loop" };
     expect(await tried(home, [], { aliases })).toEqual(expected);
   });
 
-  test("a Node that has two names is tried once", async () => {
+  test("tries a Node that has two names once", async () => {
     const code = { node: "exit 126", nodejs: "exit 126" };
     expect(await tried({}, ["node", "nodejs"], { code })).toEqual(["bin/node", "bin/nodejs"]);
     expect(await tried({}, ["node"], { code, links: { "bin/nodejs": "node" } })).toEqual(["bin/node"]);
   });
 
-  test("a Node that does not start is passed over; the status of a transfer that has failed is not", async () => {
+  test("passes over a Node that does not start, but not the status of a failed transfer", async () => {
     const broken = await run(["node"], { code: { node: "exit 1" }, ...trying("node") });
     expect(broken.lines[1]).toBe("# pass node status 126");
     const failed = await run(["node"], {
@@ -285,7 +285,7 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     esac`,
   });
 
-  test("a container runs the bootstrap, with the engine's socket and a volume for the cache", async () => {
+  test("runs the bootstrap in a container, with the engine's socket and a volume for the cache", async () => {
     const { lines } = await run(["docker"], { code: docker("echo linux/amd64"), ...trying("container") });
     expect(lines[0]).toBe("# try container node:24");
     expect(lines[1]).toMatch(/^\[docker\] run -i --rm .* type=bind,src=\/run\/here.sock,dst=\/var\/run\/docker.sock /);
@@ -295,7 +295,7 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     );
   });
 
-  test("before a container starts, those are removed that a killed docker has left, and nothing of the tunnel is read", async () => {
+  test("removes the containers of a killed docker before it starts one, and reads nothing of the tunnel", async () => {
     const code = docker("echo linux/amd64");
     const ages = ["c1 10 minutes ago", "c2 9 minutes ago", "c3 Less than a second ago", "c4 59 seconds ago"];
     ages.push("c5 About a minute ago", "c6 About an hour ago", "c7 2 days", "c8 something else");
@@ -314,7 +314,7 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     ]);
   });
 
-  test("an image that is not there is pulled; then the initiator is asked for it", async () => {
+  test("pulls a missing image, or else requests it from the initiator", async () => {
     const code = docker(`[ -e ~/there ] && echo linux/amd64`, "> ~/there");
     const { lines } = await run(["docker"], { code, ...trying("container") });
     expect(lines.slice(0, 2)).toEqual(["# pull node:24", "# try container node:24"]);
@@ -326,7 +326,7 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     ]);
   });
 
-  test("after a failed pull, the next one is a day later, unless the image is asked for", async () => {
+  test("pulls again a day after a failed pull, or if the image is requested by an option", async () => {
     const code = docker("exit 1");
     const home = { ".cache/docker-over-ssh/pull-failed": "" };
     const pulls = async (options: RunOptions) =>
@@ -342,7 +342,7 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
   test.each([
     ["a link to a file", "ln -s ~/own ~/.cache/docker-over-ssh/pull-failed"],
     ["a FIFO", "mkfifo ~/.cache/docker-over-ssh/pull-failed"],
-  ])("in a cache folder that another user has prepared, %s does no harm", async (_, prepare) => {
+  ])("%s in a cache folder that another user has prepared does no harm", async (_, prepare) => {
     const there = "PATH=/bin:/usr/bin; echo own > ~/own; mkdir -p ~/.cache/docker-over-ssh";
     const code = docker("exit 1");
     code["docker"] =
@@ -351,12 +351,12 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     expect(lines.slice(-2)).toEqual(["own", "[docker] system dial-stdio"]);
   });
 
-  test("an image for another platform is as good as none", async () => {
+  test("treats an image for another platform as missing", async () => {
     const { lines } = await run(["docker"], { code: docker("echo linux/arm64"), ...trying("container") });
     expect(lines).toContain("# pass container no image");
   });
 
-  test("an engine that cannot start the container leaves the engine alone", async () => {
+  test("uses the engine alone if it cannot start the container", async () => {
     const code = docker("echo linux/amd64");
     code["docker"] = code["docker"]?.replace(`*) echo "`, `run*) exit 125 ;; *) echo "`) ?? "";
     expect((await run(["docker"], { code, ...trying("container", "engine") })).lines).toEqual([
@@ -367,7 +367,7 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     ]);
   });
 
-  test("the engine is reached by docker, or by podman", async () => {
+  test("reaches the engine with docker or with podman", async () => {
     const code = docker("exit 1");
     expect((await run(["docker", "podman"], { code, ...trying("engine") })).lines).toEqual([
       "# engine docker 1.56",
@@ -376,7 +376,7 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     expect((await run(["podman"], trying("engine"))).lines).toEqual(["# engine podman", "[podman] system dial-stdio"]);
   });
 
-  test("Node is passed over where docker-over-ssh itself does not reach the engine", async () => {
+  test("passes over Node if docker-over-ssh itself does not reach the engine", async () => {
     const wrapper = docker("exit 1");
     wrapper["docker"] = wrapper["docker"]?.replace("unix:///run/here.sock", "unix:///root/only.sock") ?? "";
     const { lines } = await run(["node", "docker"], {
@@ -392,22 +392,25 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
   });
 
   const why = existsSync("/var/run/docker.sock") ? " (skipped: /var/run/docker.sock is here, and would count)" : "";
-  test.skipIf(why !== "")(`the engine of docker's context counts, and podman alone is none${why}`, async () => {
-    const podman = await run(["node", "podman"], { dockerHost: "", ...trying("node", "engine") });
-    expect(podman.lines).toEqual([
-      "# pass node no engine at /var/run/docker.sock",
-      "# engine podman",
-      "[podman] system dial-stdio",
-    ]);
-    const context = await run(["node", "docker"], {
-      code: docker("exit 1"),
-      dockerHost: "",
-      ...trying("node", "engine"),
-    });
-    expect(context.lines[0]).toBe("# pass node no engine at /run/here.sock");
-  });
+  test.skipIf(why !== "")(
+    `uses the engine of docker's context, and does not treat podman alone as one${why}`,
+    async () => {
+      const podman = await run(["node", "podman"], { dockerHost: "", ...trying("node", "engine") });
+      expect(podman.lines).toEqual([
+        "# pass node no engine at /var/run/docker.sock",
+        "# engine podman",
+        "[podman] system dial-stdio",
+      ]);
+      const context = await run(["node", "docker"], {
+        code: docker("exit 1"),
+        dockerHost: "",
+        ...trying("node", "engine"),
+      });
+      expect(context.lines[0]).toBe("# pass node no engine at /run/here.sock");
+    },
+  );
 
-  test("a Node that a signal ends at its start is passed over; a transfer that a signal ends is not", async () => {
+  test("passes over a Node that a signal ends at its start, but not a transfer that a signal ends", async () => {
     const broken = await run(["node"], { code: { node: "kill -4 $$" }, ...trying("node") });
     expect(broken.lines[1]).toBe("# pass node status 126");
     const killed = await run(["node"], {
@@ -417,14 +420,14 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     expect(killed).toEqual({ lines: ["# try node ~/bin/node"], exitCode: 137 });
   });
 
-  test("podman behind the name of docker has no image for a container", async () => {
+  test("uses no container if the program docker is podman", async () => {
     const code = { docker: `case "$*" in *Server*) echo linux/ ;; *) echo "[docker]" "$@" ;; esac` };
     expect((await run(["docker"], { code, ...trying("container", "engine") })).lines[0]).toBe(
       "# pass container no engine",
     );
   });
 
-  test("docker is run without its version if the engine is down, and prints the error itself", async () => {
+  test("reports no version of docker if the engine is down, and docker prints the error itself", async () => {
     const code = { docker: `[ "$1" = version ] && exit 1; echo "[docker]" "$@"` };
     expect((await run(["docker"], { code, ...trying("engine") })).lines).toEqual([
       "# engine docker ",
@@ -432,7 +435,7 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     ]);
   });
 
-  test("folders of --far-path come first, then PATH, then the usual folders", async () => {
+  test("searches the folders of --far-path first, then PATH, then the usual folders", async () => {
     await using tools = await temporaryFolder();
     await writeFile(join(tools.path, "docker-over-ssh"), "#!/bin/sh\necho from the folder\n", { mode: 0o755 });
     const lines = async (programs: string[], options: RunOptions) =>
@@ -446,7 +449,7 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     const sudo = (code: string) => ({ sudo: true, code: { sudo: code }, ...trying("installed") });
     const programs = ["docker-over-ssh", "sudo"];
 
-    test("everything runs as root where sudo asks for no password, and finds root's home folder", async () => {
+    test("runs everything as root if sudo asks for no password, and finds root's home folder", async () => {
       const { lines } = await run(programs, sudo(`[ "$2" = true ] && exit; echo "root: $1 $2"; shift 2; exec "$@"`));
       expect(lines).toEqual([
         "root: -n -H",
@@ -455,7 +458,7 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
       ]);
     });
 
-    /** A sudo that lists these rights, and wants a password for what is not allowed without one. */
+    /** A sudo that lists these rights, and asks for a password for all other commands. */
     const rights = (listed: string) =>
       sudo(`case "$2" in true) exit 1;; -l) echo "User deploy may run the following commands on prod:
     ${listed}"; exit;; esac; [ "$1" = -n ] || { echo password; exit; }; shift 2; echo "root: $@"`);
@@ -465,7 +468,7 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
       "(ALL) ALL\n    (root) NOPASSWD: /usr/bin/docker",
       "(root) NOPASSWD: /bin/ls, /usr/bin/podman, /bin/df",
       "(root) NOPASSWD: /usr/bin/docker *",
-    ])("only the programs run as root where sudo allows only some without a password: %j", async (listed) => {
+    ])("runs only the programs as root if sudo allows only some without a password: %j", async (listed) => {
       const { lines } = await run(programs, rights(listed));
       expect(lines).toEqual([
         "# try installed ~/bin/docker-over-ssh",
@@ -478,11 +481,11 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
       "(ALL) ALL\n    (root) NOPASSWD: /usr/local/bin/docker-prune",
       "(ALL) ALL\n    (root) NOPASSWD: /usr/bin/docker-compose, /usr/bin/podman-remote",
       "(root) NOPASSWD: /bin/ls\n    (root) /usr/bin/docker",
-    ])("sudo asks for the password where others are the ones that need none: %j", async (listed) => {
+    ])("has sudo ask for the password if only other programs need none: %j", async (listed) => {
       expect((await run(programs, rights(listed))).lines).toEqual(["password"]);
     });
 
-    test("otherwise sudo asks for the password, once, and reads it from stdin", async () => {
+    test("otherwise, has sudo ask for the password once, and read it from stdin", async () => {
       const code = `[ "$1" = -n ] && exit 1; read -r x; echo "$1 $2 $3 $4 $x"; shift 4; exec "$@"`;
       const { lines } = await run(programs, { ...sudo(code), input: "secret\n" });
       expect(lines.slice(0, 2)).toEqual([
@@ -492,13 +495,13 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     });
   });
 
-  test("without any program, the last line has the remote PATH", async () => {
+  test("prints the remote PATH in the last line if there is no program", async () => {
     const { lines, exitCode } = await run([]);
     expect(lines.at(-1)).toMatch(/^# nothing ~\/bin:/);
     expect(exitCode).toBe(127);
   });
 
-  test("an image's name arrives as it is", async () => {
+  test("passes the name of an image on unchanged", async () => {
     const name = "registry.example.com:8443/team/a__b/app-x:1.0_x-y@sha256:0123";
     expect((await run(["docker-over-ssh"], { words: ["push", name] })).lines[1]).toBe(`[docker-over-ssh] push ${name}`);
   });
@@ -510,7 +513,7 @@ describe("a line of the script", () => {
     system: { kernel, machine, bits, libc },
   });
 
-  test.each(["", "Welcome\n", "no line feed"])("is found behind %j", (banner) => {
+  test.each(["", "Welcome\n", "no line feed"])("is found after %j", (banner) => {
     const text = `${banner}#docker-over-ssh#remote# engine docker 1.56\nHTTP/1.1 200 OK`;
     const found = findMarker(text);
     expect({ ...found, rest: text.slice(found?.end) }).toMatchObject({

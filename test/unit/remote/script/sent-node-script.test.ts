@@ -8,11 +8,11 @@ import { furtherBlocks, scriptWords } from "../../../../src/remote/script/remote
 import type { RemoteProgram } from "../../../../src/request.ts";
 import { temporaryFolder } from "../../engine/fake-engine.ts";
 
-/** Answers as Node does when it is tried; else prints where it is, its arguments behind the bootstrap, and its stdin. */
+/** A Node that answers when it is tried. Otherwise it prints its folder, its arguments after the bootstrap, and its stdin. */
 const NODE = nodeThat(`[ "$2" = 0 ] && exit; shift 4; echo "[node]" "$@"; pwd; cat`);
 
 function nodeThat(code: string): Buffer {
-  // Longer than a pipe holds, and random, so that it is as long when it is packed.
+  // Longer than the buffer of a pipe, and random, so that compression does not shorten it.
   const noise = createHash("shake256", { outputLength: 300_000 }).update(code).digest("base64");
   return Buffer.from(`#!/bin/sh\n${code}\nexit\n${noise}\n`);
 }
@@ -39,7 +39,7 @@ test.skipIf(missing.length > 0)(`each shell is here; not installed, and not test
   expect(missing).toEqual([]);
 });
 
-/** A machine with these tools alone, where `sh` is the given shell. */
+/** A machine with only these tools, on which `sh` is the given shell. */
 async function machine(
   sh: string,
   { without = [], code = {} }: { without?: string[]; code?: Record<string, string> } = {},
@@ -84,7 +84,7 @@ async function machine(
       const lines = text.split("\n").map((line) => line.replace(/^#docker-over-ssh#remote# /, "# "));
       return { lines: lines.filter((line) => line !== "# more node-sent"), exitCode };
     },
-    /** All files that are left in the home folder and in the folder for temporary ones. */
+    /** Returns all files that are left in the home folder and in the folder for temporary files. */
     async files() {
       const names = await Promise.all([home, run].map(async (top) => await readdir(top, { recursive: true })));
       return names.flat().filter((name) => !/^\.cache(?:\/docker-over-ssh)?$/.test(name));
@@ -110,7 +110,7 @@ describe.each(shells.filter((path) => path !== ""))("the script in %s, for a Nod
     expect(second.lines).toEqual([ASKED[0], ...RUN, where, "rest"]);
   });
 
-  test("removes what it has received where it cannot be kept, or is not the right one", async () => {
+  test("removes the received Node if it cannot be stored, or has the wrong digest", async () => {
     await using there = await machine(sh);
     const { lines } = await there.start(answers(NODE, { rest: "" }), { env: { HOME: "/proc/none" } });
     expect(lines.at(-1)).toMatch(/^~\/run\/docker-over-ssh-node\.\d+\.\w{6}$/);
@@ -122,7 +122,7 @@ describe.each(shells.filter((path) => path !== ""))("the script in %s, for a Nod
 describe("the script, for a Node that is sent,", () => {
   const sh = "/bin/sh";
 
-  test("passes over with the reason that this side gives, before it asks for the bytes and then", async () => {
+  test("passes over with the reason from this side, before and after it requests the bytes", async () => {
     await using there = await machine(sh);
     expect((await there.start("no it has musl\n")).lines[1]).toBe("# pass node-sent it has musl");
     const { lines } = await there.start(`node ${sha256(NODE)} 9 9\nno it was declined\n`);
@@ -134,7 +134,7 @@ describe("the script, for a Node that is sent,", () => {
     ["with another content", answers(NODE, { packed: gzipSync("something else".repeat(100_000)) })],
     ["that is not packed", answers(NODE, { packed: NODE })],
     ["of which a part is missing", answers(NODE, { packed: gzipSync(NODE).subarray(0, -9000) })],
-  ])("passes over one %s: the next program gets what follows, and nothing is left", async (_, input) => {
+  ])("passes over a Node %s: the next program gets the following input, and nothing is left", async (_, input) => {
     await using there = await machine(sh, { code: { docker: `[ $1 = version ] || cat` } });
     const { lines } = await there.start(input, { programs: ["node-sent", "engine"] });
     expect(lines.slice(1)).toEqual([
@@ -146,21 +146,21 @@ describe("the script, for a Node that is sent,", () => {
     expect(await there.files()).toEqual([]);
   });
 
-  test("passes over when the link ends in the middle, and leaves nothing", async () => {
+  test("passes over if the link ends in the middle, and leaves nothing behind", async () => {
     await using there = await machine(sh);
     const { lines } = await there.start(answers(NODE).subarray(0, 100_000));
     expect(lines[2]).toMatch(/^# pass node-sent the Node that arrived/);
     expect(await there.files()).toEqual([]);
   });
 
-  test("passes over one that does not start, with what it prints", async () => {
+  test("passes over a Node that does not start, and reports its output", async () => {
     await using there = await machine(sh);
     const { lines } = await there.start(answers(nodeThat("echo no such library >&2; exit 1")));
     expect(lines[2]).toBe("# pass node-sent it does not start: no such library");
     expect(await there.files()).toEqual([]);
   });
 
-  test("passes over when the disk is full while it is received", async () => {
+  test("passes over if the disk becomes full during the transfer", async () => {
     const full = `head -c 9 >/dev/null; echo "gzip: No space left on device" >&2; exit 1`;
     await using there = await machine(sh, { code: { gzip: full, docker: `[ $1 = version ] || cat` } });
     const { lines } = await there.start(answers(NODE), { programs: ["node-sent", "engine"] });
@@ -169,7 +169,7 @@ describe("the script, for a Node that is sent,", () => {
     expect(await there.files()).toEqual([]);
   });
 
-  test("does not run a kept one that has changed", async () => {
+  test("does not run a cached Node that has changed", async () => {
     await using there = await machine(sh);
     await there.start(answers(NODE));
     await writeFile(join(there.cache, `node-${sha256(NODE)}`), "#!/bin/sh\necho changed\n");
@@ -198,10 +198,10 @@ describe("the script, for a Node that is sent,", () => {
     expect((await there.start(answers(NODE), { env })).lines[0]).toBe(`# pass node-sent ${reason}`);
   });
 
-  describe("uses a folder of its own for one run", () => {
+  describe("uses a separate folder for one run", () => {
     const inRun = /^~\/run\/docker-over-ssh-node\.\d+\.\w{6}$/;
 
-    test("without a home folder that it may write to", async () => {
+    test("without a writable home folder", async () => {
       await using there = await machine(sh);
       const { lines } = await there.start(answers(NODE), { env: { HOME: "/proc/none" } });
       expect(lines).toEqual([expect.any(String), "# send-node", ...RUN, expect.stringMatching(inRun), "rest"]);
@@ -211,7 +211,7 @@ describe("the script, for a Node that is sent,", () => {
     test.each([
       ["is a link", async (cache: string) => await symlink("../../run", cache)],
       ["can be written to by others", async (cache: string) => await mkdir(cache).then(() => chmod(cache, 0o777))],
-    ])("where the cache folder %s", async (_, make) => {
+    ])("if the cache folder %s", async (_, make) => {
       await using there = await machine(sh);
       await mkdir(join(there.cache, ".."));
       await make(there.cache);
@@ -222,13 +222,13 @@ describe("the script, for a Node that is sent,", () => {
     test.each([
       ["programs cannot be run in the home folder", { chmod: `case $PWD in */home/*) ;; *) /bin/chmod "$@" ;; esac` }],
       ["there is no room in the home folder", { df: `case $PWD in */home/*) echo fs 9 9 0 1% / ;; esac` }],
-    ])("where %s", async (_, code) => {
+    ])("if %s", async (_, code) => {
       await using there = await machine(sh, { code });
       expect((await there.start(answers(NODE))).lines.at(-2)).toMatch(inRun);
       expect(await there.files()).toEqual([]);
     });
 
-    test("and removes it when the Node does not suit", async () => {
+    test("and removes it if the Node is unsuitable", async () => {
       await using there = await machine(sh);
       const node = nodeThat(`[ "$2" = 0 ] || exit 96`);
       await there.start(answers(node), { env: { HOME: "/proc/none" } });
@@ -236,7 +236,7 @@ describe("the script, for a Node that is sent,", () => {
     });
   });
 
-  test("passes over where no folder will do", async () => {
+  test("passes over if no folder is usable", async () => {
     await using there = await machine(sh, { code: { df: "echo fs 9 9 0 1% /" } });
     expect((await there.start(answers(NODE))).lines[1]).toBe(
       "# pass node-sent no folder has room for it and lets programs run",
@@ -244,7 +244,7 @@ describe("the script, for a Node that is sent,", () => {
     expect(await there.files()).toEqual([]);
   });
 
-  test("removes what killed runs have left, and leaves what running ones need", async () => {
+  test("removes the leftovers of killed runs, and leaves the files of running ones", async () => {
     await using there = await machine(sh);
     await mkdir(there.cache, { recursive: true, mode: 0o700 });
     const gone = 2 ** 22 + 1; // Linux has no greater process IDs than 2 ** 22
@@ -255,7 +255,7 @@ describe("the script, for a Node that is sent,", () => {
       const folder = join(there.run, `docker-over-ssh-node.${pid}.AbCdEf`);
       await writeFile(part, "");
       await mkdir(folder);
-      // Another machine or container writes to the same folder, and its processes are not seen here.
+      // Another machine or container writes to the same folder, and its processes are not visible on this machine.
       if (pid !== elsewhere) for (const path of [part, folder]) await utimes(path, longAgo, longAgo);
     }
     await there.start(answers(NODE));

@@ -8,17 +8,17 @@ import { outputTo } from "../../../../src/output/output.ts";
 import { noteText } from "../../../../src/output/texts.ts";
 
 /**
- * A remote side in the shape of a folder: a home folder, a folder in PATH with a docker that only keeps a log, and the `ssh` that leads
- * there.
+ * A remote side in a folder: a home folder, a folder in PATH with a docker that only writes a log, and an `ssh` that connects to this remote
+ * side.
  */
 export interface FarHome extends AsyncDisposable {
   home: string;
   /** The folder in PATH. */
   bin: string;
   env: Record<string, string>;
-  /** Runs `docker-over-ssh setup`. Returns what it told, with `~` for the home folder, and its failure. */
+  /** Runs `docker-over-ssh setup`. Returns its messages, with `~` for the home folder, and its failure. */
   setup(options?: SetupOptions): Promise<{ notes: string[]; failure?: Pick<Failure, "code" | "message"> }>;
-  /** Lists everything in the home folder. */
+  /** Returns all paths in the home folder. */
   files(): Promise<string[]>;
 }
 

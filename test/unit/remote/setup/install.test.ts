@@ -15,10 +15,10 @@ const wrote = [
   "transfers to ssh://prod now use this installation, although ~/.local/bin is not in the PATH of a non-login shell there",
 ];
 
-/** A group that this user may give a file to, besides its own; root may use any. */
+/** Another group to which this user may assign a file. Root may use any group. */
 const otherGroup = process.getuid?.() === 0 ? 1 : process.getgroups?.().find((group) => group !== process.getgid?.());
 
-/** Runs the installed command with nothing but these folders in PATH. */
+/** Runs the installed command with only these folders in PATH. */
 async function run({ home, env }: FarHome, args: string[], more: Record<string, string> = {}) {
   return await execa(join(home, launcher), args, { env: { ...env, ...more }, extendEnv: false, reject: false });
 }
@@ -38,9 +38,9 @@ test.skipIf(missing.length > 0)(
 );
 
 describe.each(shells.filter((_, index) => installed[index]))("the login shell %s", (shell) => {
-  test("setup installs, and --uninstall leaves nothing", async () => {
+  test("setup installs, and --uninstall leaves nothing behind", async () => {
     await using far = await makeFarHome({ shell });
-    await execa`${join(far.home, "../ssh")} -- prod true`; // fish makes folders of its own
+    await execa`${join(far.home, "../ssh")} -- prod true`; // fish creates its own folders
     const before = await far.files();
     expect(await far.setup()).toEqual({ notes: wrote });
     expect((await run(far, ["--version"])).stdout).toBe(VERSION);
@@ -57,7 +57,7 @@ describe.each(shells.filter((_, index) => installed[index]))("the login shell %s
 });
 
 describe("setup", () => {
-  test("changes nothing the second time, and repairs what is damaged", async () => {
+  test("changes nothing the second time, and repairs a damaged installation", async () => {
     await using far = await makeFarHome();
     await far.setup();
     const files = await far.files();
@@ -88,7 +88,7 @@ describe("setup", () => {
     expect(await far.files()).toEqual(files);
   });
 
-  test("removes the halves of launchers that killed setups have left, and no other files", async () => {
+  test("removes the partial launchers of killed setups, and no other files", async () => {
     await using far = await makeFarHome();
     const bin = join(far.home, ".local/bin");
     const [text, longAgo] = [launcherText({ version: "1", node: "/node", start: "/start" }), new Date(0)];
@@ -100,7 +100,7 @@ describe("setup", () => {
     await write("docker-over-ssh.1001", text);
     await write("docker-over-ssh.1002", "");
     const kept = ["docker-over-ssh.1003", "docker-over-ssh.1004", "docker-over-ssh.1005", "docker-over-ssh.old"];
-    await write("docker-over-ssh.1003", text, new Date()); // of a setup that may run
+    await write("docker-over-ssh.1003", text, new Date()); // the file of a setup that may still run
     await write("docker-over-ssh.1004", "#!/bin/sh\n# mine\n");
     await write("docker-over-ssh.old", text);
     await symlink("docker-over-ssh.old", join(bin, "docker-over-ssh.1005"));
@@ -108,14 +108,14 @@ describe("setup", () => {
     expect((await readdir(bin)).toSorted()).toEqual(["docker-over-ssh", ...kept]);
   });
 
-  test("installs where the group of this user may write, as with umask 002", async () => {
+  test("installs into a folder that the group of this user may write to, as with umask 002", async () => {
     await using far = await makeFarHome();
     await mkdir(join(far.home, ".local/bin"), { recursive: true });
     await chmod(join(far.home, ".local/bin"), 0o775);
     expect(await far.setup()).toEqual({ notes: wrote });
   });
 
-  test.skipIf(otherGroup === undefined)("refuses a folder that another group may write to", async () => {
+  test.skipIf(otherGroup === undefined)("rejects a folder that another group may write to", async () => {
     await using far = await makeFarHome();
     await mkdir(join(far.home, ".local/bin"), { recursive: true });
     await chmod(join(far.home, ".local/bin"), 0o775);
@@ -136,13 +136,13 @@ describe("setup", () => {
     expect((await run(farther, ["--version"])).stdout).toBe(VERSION);
   });
 
-  test("says nothing of PATH where it has the folder", async () => {
+  test("prints no hint about PATH if PATH contains the folder", async () => {
     await using far = await makeFarHome();
     await execa`sed -i s,PATH=,PATH=${join(far.home, ".local/bin")}:, ${join(far.home, "../ssh")}`;
     expect((await far.setup()).notes.at(-1)).toBe("transfers to ssh://prod now use this installation");
   });
 
-  test("installs in a home folder that is reached by a link", async () => {
+  test("installs into a home folder behind a link", async () => {
     await using far = await makeFarHome();
     const link = join(far.home, "../link");
     await symlink(far.home, link);
@@ -153,7 +153,7 @@ describe("setup", () => {
     expect(await far.files()).toEqual([]);
   });
 
-  test("without a Node that suits, installs nothing", async () => {
+  test("installs nothing without a suitable Node", async () => {
     await using far = await makeFarHome();
     const lines = ["pass node Node 18.0.0 is too old", "nothing /bin"];
     await addProgram(
@@ -170,7 +170,7 @@ describe("setup", () => {
   });
 });
 
-describe("refuses, and leaves everything as it was:", () => {
+describe("fails, and leaves everything unchanged:", () => {
   const refusals: [string, (home: string) => Promise<void>, RegExp][] = [
     [
       "a launcher of somebody else",
@@ -237,7 +237,7 @@ describe("refuses, and leaves everything as it was:", () => {
 
   test("a full disk", async () => {
     await using far = await makeFarHome();
-    // Node's start reads the file system's limit from the shell.
+    // Node inherits the file size limit from the shell when it starts.
     await execa`sed -i ${"s/exec env/ulimit -f 100; exec env/"} ${join(far.home, "../ssh")}`;
     const { failure } = await far.setup();
     expect(failure).toMatchObject({ code: "no-space" });
@@ -297,7 +297,7 @@ describe("the launcher", () => {
     return stdout === "taken";
   }
 
-  test("takes nvm's default, or else its newest", async () => {
+  test("uses nvm's default, or else its newest", async () => {
     await using folder = await temporaryFolder();
     const versions = ["v20.19.0", "v22.9.0", "v22.10.0", "v24.0.0"];
     for (const version of versions) {
@@ -317,7 +317,7 @@ describe("the launcher", () => {
     expect(await taken()).toBe("v22.10.0 is taken");
   });
 
-  test("ends with 127, as a command that is not there, when docker-over-ssh itself is gone", async () => {
+  test("exits with 127, like a missing command, if docker-over-ssh itself is gone", async () => {
     await using far = await makeFarHome();
     await far.setup();
     await execa`rm -r ${join(far.home, ".local/share/docker-over-ssh")}`;

@@ -9,18 +9,18 @@ import { uninstallWords } from "../../../../src/remote/setup/uninstall-script.ts
 import { newRunId, temporaryName } from "../../../../src/run/run-id.ts";
 import { addProgram, makeFarHome, type FarHome } from "./far-home.ts";
 
-/** IDs of runs: one that lives, one that was killed, one of another machine, and one that another machine started long ago. */
+/** Run IDs: of a live run, of a killed run, of a run on another machine, and of a run that another machine started long ago. */
 const alive = newRunId();
 const dead = newRunId(Number((await execa`sh -c ${"echo $$"}`).stdout));
 const elsewhere = `01234567${alive.slice(8)}`;
 const old = elsewhere.replace(/-(\d+)-\w+-/, `-$1-${Math.floor(Date.UTC(2025, 0, 1) / 1000).toString(36)}-`);
-/** Linux has no greater process IDs than 2 ** 22. */
+/** The maximum process ID of Linux is 2 ** 22. */
 const gone = 2 ** 22 + 1;
 
 const temporary = (...runIds: string[]) => temporaryName("127.0.0.1:5000", "library/app", runIds);
 
 interface InEngine {
-  /** The containers of remote sides; those that run are in `running`. */
+  /** The containers of remote sides. Those that run are in `running`. */
   remote?: string[];
   running?: string[];
   volumes?: string[];
@@ -31,7 +31,7 @@ interface InEngine {
   stuck?: string[];
 }
 
-/** Gives the far side a docker that lists these, and writes down what it removes. */
+/** Adds a docker to the far side that lists these objects, and records the objects that it removes. */
 async function addEngine(
   far: FarHome,
   { remote = [], running = [], volumes = [], run = {}, images = [], stuck = [] }: InEngine,
@@ -59,7 +59,7 @@ async function addEngine(
 }
 
 describe("--uninstall", () => {
-  test("removes what transfers have left in the home folder, and nothing else", async () => {
+  test("removes the leftovers of transfers in the home folder, and nothing else", async () => {
     await using far = await makeFarHome();
     await far.setup();
     await mkdir(join(far.home, ".cache/docker-over-ssh/code"), { recursive: true });
@@ -108,7 +108,7 @@ describe("--uninstall", () => {
     expect(await far.files()).toEqual(before);
   });
 
-  test("leaves the cache folder to a transfer that runs there, and removes it after a killed one", async () => {
+  test("leaves the cache folder to a running transfer, and removes it after a killed transfer", async () => {
     await using far = await makeFarHome();
     const spool = join(far.home, ".cache/docker-over-ssh/spool-");
     await mkdir(`${spool}${alive}-aBcDeF`, { recursive: true });
@@ -136,7 +136,7 @@ describe("--uninstall", () => {
     await using far = await makeFarHome();
     const cache = join(far.home, ".cache/docker-over-ssh");
     await mkdir(cache, { recursive: true });
-    // Another folder whose name begins with the same words tells nothing.
+    // Another folder whose name begins with the same words does not count.
     await mkdir(`${cache}-other`);
     await using _other = await open(`${cache}-other`);
     const opened = await open(cache);
@@ -148,7 +148,7 @@ describe("--uninstall", () => {
     expect(await far.files()).toEqual([".cache", ".cache/docker-over-ssh-other"]);
   });
 
-  test("removes the folders that killed runs have made for Node, and leaves those of running ones and links", async () => {
+  test("removes the folders that killed runs have created for Node, and leaves those of running ones, and links", async () => {
     await using far = await makeFarHome();
     const run = join(far.home, "../run");
     const folder = (pid: number) => join(run, `docker-over-ssh-node.${pid}.AbCdEf`);
@@ -172,7 +172,7 @@ describe("--uninstall", () => {
     expect(await far.files()).toEqual(["elsewhere"]);
   });
 
-  test("removes the halves of launchers that killed setups have left, and no other files", async () => {
+  test("removes the partial launchers of killed setups, and no other files", async () => {
     await using far = await makeFarHome();
     const bin = join(far.home, ".local/bin");
     await mkdir(bin, { recursive: true });
@@ -198,7 +198,7 @@ describe("--uninstall", () => {
     expect(await far.files()).toEqual(before);
   });
 
-  test("removes containers and volumes of remote sides, but for those that run", async () => {
+  test("removes containers and volumes of remote sides, except for those that run", async () => {
     await using far = await makeFarHome();
     const removed = await addEngine(far, {
       remote: ["c1", "c2"],
@@ -215,7 +215,7 @@ describe("--uninstall", () => {
     expect(await removed()).toEqual(["rm -f c1", "volume rm v1"]);
   });
 
-  test("removes what killed transfers have left in the engine, and leaves that of others", async () => {
+  test("removes the leftovers of killed transfers in the engine, and leaves other objects", async () => {
     await using far = await makeFarHome();
     const removed = await addEngine(far, {
       run: { killed: dead, living: alive, other: elsewhere, oldest: old, mine: "something" },
@@ -234,7 +234,7 @@ describe("--uninstall", () => {
     expect(await removed()).toEqual(["rm -f -v killed", "rm -f -v oldest", `rmi ${temporary(dead, elsewhere)}`]);
   });
 
-  test("the remote side itself knows whether its own transfers live", async () => {
+  test("the remote side itself checks whether its transfers are alive", async () => {
     await using far = await makeFarHome();
     await addEngine(far, { run: { killed: dead, living: alive } });
     const words = uninstallWords({ image: parseReference("node:24"), paths: [], sudo: false });
@@ -247,7 +247,7 @@ describe("--uninstall", () => {
     ]);
   });
 
-  test("fails where something cannot be removed, after everything else", async () => {
+  test("fails, after everything else, if something cannot be removed", async () => {
     await using far = await makeFarHome();
     await addEngine(far, { remote: ["c1", "c2"], stuck: ["c1"] });
     expect(await far.setup({ uninstall: true })).toEqual({
@@ -256,7 +256,7 @@ describe("--uninstall", () => {
     });
   });
 
-  test("fails where the engine does not answer, after everything else", async () => {
+  test("fails, after everything else, if the engine does not answer", async () => {
     await using far = await makeFarHome();
     await far.setup();
     await addProgram(far.bin, "docker", "exit 1");
@@ -265,7 +265,7 @@ describe("--uninstall", () => {
     expect(await far.files()).toEqual([]);
   });
 
-  test("no word is longer than csh takes, 1024 characters", () => {
+  test("no word exceeds the limit of csh, 1024 characters", () => {
     const lengths = uninstallWords({ image: parseReference("node:24"), paths: [], sudo: true }).map(
       (word) => word.length,
     );
@@ -276,18 +276,18 @@ describe("--uninstall", () => {
 test.each([
   [255, "engine-unreachable", "`ssh://prod` ended with status 255 before setup was complete"],
   [0, "engine-unreachable", "`ssh://prod` ended with status 0 before setup was complete"],
-])("a login that ends with status %d is a failure", async (status, code, message) => {
+])("fails if the login ends with status %d", async (status, code, message) => {
   await using far = await makeFarHome();
   await addProgram(join(far.home, ".."), "ssh", `exit ${status}`);
   for (const uninstall of [true, false]) expect((await far.setup({ uninstall })).failure).toEqual({ code, message });
 });
 
 test.each([
-  ["words that setup does not write", ["step removed everything /"]],
+  ["lines that setup does not write", ["step removed everything /"]],
   ["docker-over-ssh before a program is tried", ["send"]],
   ["docker-over-ssh a second time", ["try node /node", "send", "send"]],
   ["an image", ["try node /node", "image linux/amd64 node:24"]],
-])("a hostile remote side does not get %s", async (_, lines) => {
+])("rejects a hostile remote side that prints or requests %s", async (_, lines) => {
   await using far = await makeFarHome();
   const echoes = lines.map((line) => `echo "#docker-over-ssh#remote# ${line}"`);
   await addProgram(join(far.home, ".."), "ssh", echoes.join("; "));

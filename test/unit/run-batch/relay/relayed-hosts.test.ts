@@ -19,7 +19,7 @@ const RESULT: TransferResult = {
   ms: 5,
 };
 
-/** The hosts b and c get app:v1 under the name app:v2, and the relay writes these events. */
+/** Reads these events of a relay. The hosts b and c get app:v1 under the name app:v2. */
 const relayed = (...events: object[]) => relayedBy({}, ["app:v1"], ...events);
 
 function relayedBy(options: { as?: undefined; run?: string }, images: [string, ...string[]], ...events: object[]) {
@@ -45,7 +45,7 @@ const on = (host: string, event: object, image: string | undefined = "app:v2") =
   transfer: { image, host },
 });
 
-test("a result names the image as it was typed here, and what it is called there", () => {
+test("a result contains the image name verbatim, and its name on the host", () => {
   const { hosts, told } = relayed(on("ssh://b", { type: "result", ...RESULT }));
   const result = { ...RESULT, image: "app:v1", name: "app:v2" };
   expect(told).toEqual([{ type: "result", ...result, transfer: { image: "app:v1", host: "ssh://b" } }]);
