@@ -29,8 +29,8 @@ export interface StartOptions {
   /** ms between SIGTERM and SIGKILL. */
   killTimeout: number;
   /**
-   * Starts the program in a session of its own, as docker/cli does for ssh. Ctrl-C reaches every process of the terminal's foreground group,
-   * and this program is still needed to clean up after the run. Has no effect on Windows, where it would open a console.
+   * Starts the program in a session of its own, as docker/cli does for ssh. Ctrl-C reaches every process of the terminal's foreground
+   * group, and this program is still needed to clean up after the run. Has no effect on Windows, where it would open a console.
    */
   ownSession?: boolean;
   /** The complete environment of the program, whose PATH finds it. Default: the environment of this process. */

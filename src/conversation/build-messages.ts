@@ -4,9 +4,9 @@ import type { Message } from "../stdio-tunnel/control.ts";
 import { count, DIGEST, malformed, matching, platformIn, references, text } from "./fields.ts";
 
 /**
- * The messages of a build, in this order: `build` (from the initiator, which is the receiver), `builder` (from the side with the engine), and
- * `built`, or `checked` if nothing is to be built. `question` and `answer` can be sent at any time between the last two. Streams carry the
- * context and the log: see the services below.
+ * The messages of a build, in this order: `build` (from the initiator, which is the receiver), `builder` (from the side with the engine),
+ * and `built`, or `checked` if nothing is to be built. `question` and `answer` can be sent at any time between the last two. Streams carry
+ * the context and the log: see the services below.
  */
 
 /** The stream that carries the context to the builder's side (build-context/delta/). */

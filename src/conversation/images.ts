@@ -8,7 +8,10 @@ const MAX_IMAGES = 1000;
 /** The images that a sender has. The receiver requests each in a conversation. */
 export interface NamedImages {
   images: readonly ImageName[];
-  /** True if the sender names further images later, in another message (feature MORE_IMAGES). The receiver does not end the tunnel before that. */
+  /**
+   * True if the sender names further images later, in another message (feature MORE_IMAGES). The receiver does not end the tunnel before
+   * that.
+   */
   more: boolean;
 }
 

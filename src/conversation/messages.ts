@@ -23,10 +23,10 @@ import {
 } from "./fields.ts";
 
 /**
- * The messages on the tunnel's control stream, in this order: `ask` (receiver), `about` (sender), `want` (receiver), `offer` and a `layer` for
- * each wanted layer (sender), `result` (receiver). `progress` can be sent at any time. If a tunnel carries several conversations, the sender
- * first names the images in `images`, and an empty `result` ends all conversations. Messages are untrusted input: a malformed message ends
- * the transfer.
+ * The messages on the tunnel's control stream, in this order: `ask` (receiver), `about` (sender), `want` (receiver), `offer` and a `layer`
+ * for each wanted layer (sender), `result` (receiver). `progress` can be sent at any time. If a tunnel carries several conversations, the
+ * sender first names the images in `images`, and an empty `result` ends all conversations. Messages are untrusted input: a malformed
+ * message ends the transfer.
  */
 
 /** The service of the tunnel that connects to the temporary registry. */
@@ -47,11 +47,14 @@ export interface About {
   preserve?: boolean;
   /** The sender's --delta always */
   delta?: "always";
-  /** The sender's manifest, with `preserve` and if both sides store manifests. It names a blob for each diff ID, and layers are sent as these blobs. */
+  /**
+   * The sender's manifest, with `preserve` and if both sides store manifests. It names a blob for each diff ID, and layers are sent as
+   * these blobs.
+   */
   manifest?: ImageManifest;
   /**
-   * The image with its index, if either side requests several platforms: the manifests that are sent, byte for byte. The layers are then all
-   * blobs that these name, identified by their own digests instead of diff IDs, and each is sent as it is stored.
+   * The image with its index, if either side requests several platforms: the manifests that are sent, byte for byte. The layers are then
+   * all blobs that these name, identified by their own digests instead of diff IDs, and each is sent as it is stored.
    */
   index?: IndexContent;
   /** The bytes of each layer as the sender stores it, lowest first, if the sender knows them early. A plain layer has at least as many. */
@@ -91,7 +94,9 @@ export type Want = (WantedLayers | WantedImage | NothingWanted) & {
 
 /** The repository of the wanted layers in the registry behind the tunnel. */
 export interface Offer {
-  /** True if each wanted layer is announced when it can be fetched, with manifest and config last. Otherwise, everything can be fetched now. */
+  /**
+   * True if each wanted layer is announced when it can be fetched, with manifest and config last. Otherwise, everything can be fetched now.
+   */
   announced?: boolean;
   /** True in a dry run if no layer is announced, because reading layers would send them. Then only the sizes in the `about` are known. */
   unread?: boolean;
@@ -108,8 +113,8 @@ export interface AnnouncedLayer extends Descriptor {
 }
 
 /**
- * The effect of cutting on a layer's blob. `leaves-blob`: the blob stays readable. `consumes-blob`: the sender reads the layer from a stream
- * once, so the blob is no longer available after the cut. In both cases, the sender then serves the plain tar by its diff ID.
+ * The effect of cutting on a layer's blob. `leaves-blob`: the blob stays readable. `consumes-blob`: the sender reads the layer from a
+ * stream once, so the blob is no longer available after the cut. In both cases, the sender then serves the plain tar by its diff ID.
  */
 export type Cutting = "leaves-blob" | "consumes-blob";
 

@@ -16,8 +16,8 @@ const MAX_LAYERS = 16;
 const PULSE = 5_000;
 
 /**
- * Returns the function by which this side reports its progress. The initiator shows its own progress and that of the peer; a spawned side sends
- * its progress. Both sides also send a message if only they can see that something moves.
+ * Returns the function by which this side reports its progress. The initiator shows its own progress and that of the peer; a spawned side
+ * sends its progress. Both sides also send a message if only they can see that something moves.
  *
  * @param moved bytes that have moved on this side; undefined if they are not counted
  */
@@ -79,7 +79,9 @@ function layerOf(given: unknown): ProgressOfLayer {
   };
 }
 
-/** A peer of another version may have other stages. Its words are not shown, because a progress line does not show which side it is from. */
+/**
+ * A peer of another version may have other stages. Its words are not shown, because a progress line does not show which side it is from.
+ */
 function stageOf(given: string): Stage {
   return STAGES.find((stage) => stage === given) ?? "working";
 }

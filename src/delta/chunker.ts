@@ -11,7 +11,9 @@ const MIN = 8 * 1024;
 const NORMAL = 32 * 1024;
 export const MAX_PIECE = 128 * 1024;
 
-/** Masks of 17 and 13 bits. They select the highest bits, which depend on the last 32 bytes; the lowest bits depend only on the last byte. */
+/**
+ * Masks of 17 and 13 bits. They select the highest bits, which depend on the last 32 bytes; the lowest bits depend only on the last byte.
+ */
 const RARE = ~0 << (32 - 17);
 const FREQUENT = ~0 << (32 - 13);
 

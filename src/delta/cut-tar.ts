@@ -6,7 +6,9 @@ import { BLOCK, FIELD, isZeros, isHeader, readPath, readSize } from "./tar-block
 export type Segment =
   /** A header, padding, or other bytes between the files. */
   | { kind: "literal"; bytes: Buffer }
-  /** A piece: a file or a part of it, at most {@link MAX_PIECE} bytes. `path` is the path in the tar; undefined for data that is not a tar. */
+  /**
+   * A piece: a file or a part of it, at most {@link MAX_PIECE} bytes. `path` is the path in the tar; undefined for data that is not a tar.
+   */
   | { kind: "content"; bytes: Buffer; path: string | undefined };
 
 /** A file of up to this many bytes is one piece: boundaries within it would cost more in keys than they save. */

@@ -98,7 +98,10 @@ export function readFrameHeader(header: Buffer): number[] {
   return lengths;
 }
 
-/** Reads the columns of a frame in the order in which they were written. Throws {@link InvalidRecipe} for a short column or a malformed number. */
+/**
+ * Reads the columns of a frame in the order in which they were written. Throws {@link InvalidRecipe} for a short column or a malformed
+ * number.
+ */
 export class FrameReader {
   readonly #frame: Buffer;
   readonly #at = new Map<Column, { at: number; end: number }>();

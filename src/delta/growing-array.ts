@@ -4,7 +4,9 @@ const BLOCK = 2 ** BLOCK_BITS;
 
 type Numbers = Float64Array | Uint32Array | Int32Array | Uint8Array;
 
-/** An array of numbers, initially 0. It grows by blocks without copying: doubling a typed array of 50 MB would take three times its memory. */
+/**
+ * An array of numbers, initially 0. It grows by blocks without copying: doubling a typed array of 50 MB would take three times its memory.
+ */
 export class GrowingArray<T extends Numbers> {
   readonly #blocks: T[] = [];
   readonly #allocate: (length: number) => T;

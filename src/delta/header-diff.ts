@@ -4,7 +4,10 @@ import { BLOCK, checksum, FIELD, readSize } from "./tar-block.ts";
 
 type Field = keyof typeof FIELD;
 
-/** Bits of the operand, one for each field that differs. Fields that often differ have the lowest bits: four bits fit into an op of one byte. */
+/**
+ * Bits of the operand, one for each field that differs. Fields that often differ have the lowest bits: four bits fit into an op of one
+ * byte.
+ */
 const SIZE = 1;
 const MTIME = 2;
 const NAME = 4;

@@ -1,7 +1,9 @@
 import type { PieceKey } from "./piece-key.ts";
 import type { Instruction } from "./recipe.ts";
 
-/** With 100,000 keys in the filter, 2 % of all other keys are false positives. The filter takes 512 kB of memory, however many keys it has. */
+/**
+ * With 100,000 keys in the filter, 2 % of all other keys are false positives. The filter takes 512 kB of memory, however many keys it has.
+ */
 const BITS = 22;
 
 /** A set of piece keys with false positives. It shows whether it is worthwhile to read a tar again. */

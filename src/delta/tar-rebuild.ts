@@ -47,7 +47,8 @@ export class TarRebuild {
   }
 
   /**
-   * Starts to read a recipe, and writes all of the tar except its pieces. Older tars can be read at the same time (`reusePiecesAlongRecipe`).
+   * Starts to read a recipe, and writes all of the tar except its pieces. Older tars can be read at the same time
+   * (`reusePiecesAlongRecipe`).
    *
    * @param file open for writing; its content is overwritten, and may be longer than the tar. The caller closes it after {@link stop}. If
    * undefined, nothing is written, because only the list of missing pieces is needed.
@@ -199,7 +200,9 @@ export class TarRebuild {
    * @throws InvalidRecipe when there are too few bytes or too many
    */
   async fill(pieces: AsyncIterable<Uint8Array>): Promise<void> {
-    /** The beginning of a piece that is split between chunks. A piece is written as a whole, because it may be written at very many offsets. */
+    /**
+     * The beginning of a piece that is split between chunks. A piece is written as a whole, because it may be written at very many offsets.
+     */
     let partial: Buffer | undefined;
     let filled = 0;
     for await (const chunk of pieces) {

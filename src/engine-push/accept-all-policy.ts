@@ -9,8 +9,8 @@ import type { SpooledBlob } from "../registry/embedded/push/upload-spool.ts";
 const MAX_MANIFESTS = 100;
 
 /**
- * Accepts all pushes to one repository, and serves the pushed content, as an ordinary registry does. Stores blobs in the spool, and a limited
- * number of manifests in memory.
+ * Accepts all pushes to one repository, and serves the pushed content, as an ordinary registry does. Stores blobs in the spool, and a
+ * limited number of manifests in memory.
  */
 export class AcceptAllPolicy implements PushPolicy {
   readonly content: RegistryContent;

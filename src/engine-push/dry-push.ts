@@ -67,8 +67,8 @@ export interface DryPushOptions extends EnginePushOptions {
 const CONFIG_TYPES = [MEDIA_TYPE.dockerConfig, MEDIA_TYPE.ociConfig] as const;
 
 /**
- * Performs a dry push: lets an engine push, reports every layer as present, and receives manifest and config. Takes about 50 ms, whatever the
- * size, and leaves the engine's store unchanged.
+ * Performs a dry push: lets an engine push, reports every layer as present, and receives manifest and config. Takes about 50 ms, whatever
+ * the size, and leaves the engine's store unchanged.
  *
  * Returns undefined, and reports the reason for --verbose, if the engine does not reach this process, or would have to compress a layer
  * first, which is given up immediately. Rejects as {@link enginePush} does.

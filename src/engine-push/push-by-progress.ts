@@ -21,8 +21,8 @@ export interface PushByProgressOptions extends EnginePushOptions {
 
 /**
  * Receives the wanted layers, which are the topmost, from a graph driver that knows no digests, for example of an image that was built and
- * never pushed. The engine would compress and upload all layers. Of an unwanted layer, it uploads only the bytes that identify it. An engine
- * runs five uploads at a time for all its pushes, and the uploads that are held back count until this settles.
+ * never pushed. The engine would compress and upload all layers. Of an unwanted layer, it uploads only the bytes that identify it. An
+ * engine runs five uploads at a time for all its pushes, and the uploads that are held back count until this settles.
  *
  * Returns the diff IDs of wanted layers that did not arrive, and reports the reason for --verbose. Rejects as {@link enginePush} does.
  */

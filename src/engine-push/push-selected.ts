@@ -14,8 +14,8 @@ import type { SpooledBlob } from "../registry/embedded/push/upload-spool.ts";
 
 export interface PushSelectedOptions extends EnginePushOptions {
   /**
-   * Called with each wanted layer, and owns its file from then on. A layer whose digest is known is passed on while it arrives, and verified
-   * at its end. Does not wait for earlier calls.
+   * Called with each wanted layer, and owns its file from then on. A layer whose digest is known is passed on while it arrives, and
+   * verified at its end. Does not wait for earlier calls.
    */
   onLayer: (layer: SpooledLayer) => void;
 }

@@ -2,8 +2,8 @@ import { userInfo } from "node:os";
 import { isAbsolute, join } from "node:path";
 
 /**
- * Returns this program's folder in the user's cache (XDG Base Directory Specification: a relative path in XDG_CACHE_HOME is ignored). If HOME
- * is not set, uses the home folder in the system's user database. Returns undefined if neither is known.
+ * Returns this program's folder in the user's cache (XDG Base Directory Specification: a relative path in XDG_CACHE_HOME is ignored). If
+ * HOME is not set, uses the home folder in the system's user database. Returns undefined if neither is known.
  */
 export function cacheFolder(env: NodeJS.ProcessEnv): string | undefined {
   const { XDG_CACHE_HOME: cache = "" } = env;

@@ -14,8 +14,8 @@ export function openFileLimitError(error: unknown): Error | undefined {
 }
 
 /**
- * Checks that enough file descriptors are left to start a program. Throws the file system's error. execa (9.6) throws a TypeError instead, and
- * the process then ends with an error that cannot be caught.
+ * Checks that enough file descriptors are left to start a program. Throws the file system's error. execa (9.6) throws a TypeError instead,
+ * and the process then ends with an error that cannot be caught.
  */
 export function checkOpenFileLimit(): void {
   const files: number[] = [];

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { isOwn } from "./private-folder.ts";
 
 /**
- * Removes a folder of this user that contains only files and is in a folder that no other user may write to (`openPrivateFolder`). Follows no
- * links: unlinks names, and leaves subfolders. Never fails: a folder that cannot be removed stays.
+ * Removes a folder of this user that contains only files and is in a folder that no other user may write to (`openPrivateFolder`). Follows
+ * no links: unlinks names, and leaves subfolders. Never fails: a folder that cannot be removed stays.
  */
 export async function removeFolder(path: string): Promise<void> {
   try {

@@ -4,8 +4,8 @@ import { layerKey } from "./make-have-list.ts";
 import type { HaveList } from "./have-list.ts";
 
 /**
- * Returns the layers of an image that the listed engine lacks, bottom first, each once. A containerd store has a layer if it has the layer's
- * blob, whatever is below it. Other stores have a layer if they have it on top of the same layers
+ * Returns the layers of an image that the listed engine lacks, bottom first, each once. A containerd store has a layer if it has the
+ * layer's blob, whatever is below it. Other stores have a layer if they have it on top of the same layers
  * (docs/decisions/missing-layers-by-chain-id.md).
  */
 export function layersMissingInList({ engine, layers }: HaveList, diffIds: readonly Digest[]): Digest[] {

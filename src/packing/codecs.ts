@@ -21,8 +21,8 @@ export interface Codec {
 }
 
 /**
- * Bytes of a compressor's output buffers. The default of 16 kB makes many small buffers that must be concatenated. A single large buffer would
- * stay mostly empty, and be in memory as long as the packed bytes.
+ * Bytes of a compressor's output buffers. The default of 16 kB makes many small buffers that must be concatenated. A single large buffer
+ * would stay mostly empty, and be in memory as long as the packed bytes.
  */
 const CHUNK = 256 * 1024;
 /** Bytes beyond a block's size, so that it decompresses into one buffer and the decompressor sees the end. */
@@ -39,7 +39,8 @@ const WINDOW = 19;
 const brotli: Codec = {
   name: "brotli",
   id: 1,
-  // Shared libraries, one thread, blocks of 2 MB: level 0 does 340 MB/s and leaves 1.13 times the size of gzip -6 (50 MB/s); level 1, 210 MB/s
+  // Shared libraries, one thread, blocks of 2 MB: level 0 does 340 MB/s and leaves 1.13 times the size of gzip -6 (50 MB/s); level 1, 210
+  // MB/s
   // and 1.06; level 2, 135 MB/s and 0.95; level 5, 40 MB/s and 0.84. All unpack at 300 MB/s.
   levels: { light: 0, medium: 2, strong: 5 },
   compress: async (block, level) =>
@@ -59,7 +60,8 @@ const brotli: Codec = {
 const gzip: Codec = {
   name: "gzip",
   id: 3,
-  // As above: level 1 does 92 MB/s and leaves 1.09 times the size of level 6; level 4, 71 MB/s and 1.03; level 9 gains nothing at half the speed.
+  // As above: level 1 does 92 MB/s and leaves 1.09 times the size of level 6; level 4, 71 MB/s and 1.03; level 9 gains nothing at half the
+  // speed.
   levels: { light: 1, medium: 4, strong: 6 },
   compress: async (block, level) => await gzipCompress(block, { chunkSize: CHUNK, level }),
   decompress: async (packed, size) => await gzipDecompress(packed, { chunkSize: size + SLACK, maxOutputLength: size }),

@@ -18,7 +18,10 @@ export interface Packing {
   level?: number | undefined;
 }
 
-/** Chooses how strongly to pack: more strongly if the link is the bottleneck; more lightly, down to not at all, if packing is the bottleneck. */
+/**
+ * Chooses how strongly to pack: more strongly if the link is the bottleneck; more lightly, down to not at all, if packing is the
+ * bottleneck.
+ */
 export class Pace {
   #effort = EFFORTS.indexOf("medium");
   #intervalsForLess = 0;

@@ -8,9 +8,9 @@ export type { Packing } from "./pace.ts";
 export type PacedPackOptions = Pick<PackOptions, "blockPerChunk">;
 
 /**
- * Packs a transfer's layers while they are read, as strongly as possible without delay: more strongly if the reader, which is the link, is the
- * bottleneck; more lightly, down to not at all, if packing is the bottleneck. The next layer begins with the effort of the last layer. A
- * requested level is fixed.
+ * Packs a transfer's layers while they are read, as strongly as possible without delay: more strongly if the reader, which is the link, is
+ * the bottleneck; more lightly, down to not at all, if packing is the bottleneck. The next layer begins with the effort of the last layer.
+ * A requested level is fixed.
  */
 export class PacedPacker {
   readonly #packing: Packing;

@@ -39,8 +39,8 @@ export interface PackOptions {
 }
 
 /**
- * Packs bytes for the transfer: blocks, each after a {@link HEADER}, and an {@link END}. Stores incompressible blocks uncompressed. Keeps some
- * blocks for each core in memory, whatever the length.
+ * Packs bytes for the transfer: blocks, each after a {@link HEADER}, and an {@link END}. Stores incompressible blocks uncompressed. Keeps
+ * some blocks for each core in memory, whatever the length.
  */
 export async function* pack(
   plain: AsyncIterable<Buffer>,

@@ -13,7 +13,9 @@ export interface PackedSize {
   isExact: boolean;
 }
 
-/** Determines the packed size of layers without a link: the rate of the link and the time of packing decide how strongly they are packed. */
+/**
+ * Determines the packed size of layers without a link: the rate of the link and the time of packing decide how strongly they are packed.
+ */
 export class PackedSizes {
   readonly #packing: Packing;
   readonly #sampled: number;
@@ -25,8 +27,8 @@ export class PackedSizes {
   }
 
   /**
-   * Returns the packed size of a layer of `size` plain bytes for a link of this rate. May close `plain` before its end. The size is exact only
-   * if nothing is compressed.
+   * Returns the packed size of a layer of `size` plain bytes for a link of this rate. May close `plain` before its end. The size is exact
+   * only if nothing is compressed.
    */
   async sizeOf(plain: Readable, size: number, bytesPerSecond: number): Promise<PackedSize> {
     const frames = (Math.ceil(size / BLOCK) + 1) * HEADER;

@@ -2,7 +2,10 @@ import { mapInOrder } from "../streams/map-in-order.ts";
 import { CODECS } from "./codecs.ts";
 import { BLOCK, END, HEADER, STORED } from "./pack.ts";
 
-/** Blocks that are unpacked at the same time. Three blocks of 2 MB are unpacked at 900 MB/s. Blocks in memory are lost if the process is killed. */
+/**
+ * Blocks that are unpacked at the same time. Three blocks of 2 MB are unpacked at 900 MB/s. Blocks in memory are lost if the process is
+ * killed.
+ */
 const CONCURRENCY = 3;
 
 /** Thrown for bytes that are not a packed stream. */
@@ -11,8 +14,8 @@ export class InvalidPackedStream extends Error {
 }
 
 /**
- * Unpacks the output of `pack`. The input is untrusted: throws {@link InvalidPackedStream} if it is malformed or truncated, or if the size of a
- * block differs from its header. Keeps a few blocks in memory.
+ * Unpacks the output of `pack`. The input is untrusted: throws {@link InvalidPackedStream} if it is malformed or truncated, or if the size
+ * of a block differs from its header. Keeps a few blocks in memory.
  */
 export async function* unpack(packed: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   yield* mapInOrder(framedBlocks(packed), unpackBlock, CONCURRENCY);

@@ -1,7 +1,10 @@
 import type { Instruction } from "../delta/recipe.ts";
 import type { SizeLimitShare } from "../image/layer/size-limit.ts";
 
-/** Passes a recipe through, and counts the bytes that it describes against the size limit before they are written. Throws `SizeLimitExceeded`. */
+/**
+ * Passes a recipe through, and counts the bytes that it describes against the size limit before they are written. Throws
+ * `SizeLimitExceeded`.
+ */
 export async function* countRebuiltBytes(
   recipe: AsyncIterable<Instruction[]>,
   share: Pick<SizeLimitShare, "spend">,

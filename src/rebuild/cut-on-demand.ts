@@ -9,7 +9,9 @@ export interface CutOnDemandOptions {
   diffId: Digest;
   /** Opens the layer's tar. Called at most once. The stream is destroyed when it is no longer needed. */
   plain: () => Readable | Promise<Readable>;
-  /** The layer is cut for one receiver, which can also fetch it whole as stored. When the receiver stops reading the recipe, the cut ends. */
+  /**
+   * The layer is cut for one receiver, which can also fetch it whole as stored. When the receiver stops reading the recipe, the cut ends.
+   */
   endsWithReader: boolean;
   /** Receives the error if the files for the cut cannot be created. The layer is then served as if its recipe had not been requested. */
   onNoFiles: (error: unknown) => void;
@@ -29,8 +31,8 @@ export class CutOnDemand implements AsyncDisposable {
   }
 
   /**
-   * Returns the recipe and the pieces, and begins the cut on the first call. Returns undefined, without calling `plain`, if the layer cannot
-   * be cut. Rejects with an error of the cut that occurs before any data can be read.
+   * Returns the recipe and the pieces, and begins the cut on the first call. Returns undefined, without calling `plain`, if the layer
+   * cannot be cut. Rejects with an error of the cut that occurs before any data can be read.
    */
   async pieces(): Promise<LayerDelta | undefined> {
     const cut = await (this.#pieces ??= this.#begin());

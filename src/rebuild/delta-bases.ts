@@ -20,8 +20,8 @@ export interface DeltaBaseImage {
    */
   baseLayer(diffId: Digest): Promise<AsyncIterable<Buffer> | undefined>;
   /**
-   * Opens a tar of each of these folders that exists. If the store does not provide single folders, opens a tar of each layer, with `covers`
-   * {@link WHOLE_LAYER}. The caller reads each tar to its end, or closes its iterator. Fails with the errors of the store.
+   * Opens a tar of each of these folders that exists. If the store does not provide single folders, opens a tar of each layer, with
+   * `covers` {@link WHOLE_LAYER}. The caller reads each tar to its end, or closes its iterator. Fails with the errors of the store.
    */
   tars(folders: readonly string[]): AsyncGenerator<{ covers: string; tar: AsyncIterable<Buffer> }>;
 }

@@ -24,9 +24,9 @@ import { bytesFree } from "./rebuilt-file.ts";
 import { verifyRebuiltTar } from "./verify-rebuilt-tar.ts";
 
 /**
- * A layer by delta in a file, for a receiver that cannot be queried: gzip of a header, the recipe, the list of the pieces that the delta base
- * lacks, and these pieces. The header consists of {@link MAGIC} and the lengths of the recipe and of the list in bytes, each as 64 bits in
- * big-endian order.
+ * A layer by delta in a file, for a receiver that cannot be queried: gzip of a header, the recipe, the list of the pieces that the delta
+ * base lacks, and these pieces. The header consists of {@link MAGIC} and the lengths of the recipe and of the list in bytes, each as 64
+ * bits in big-endian order.
  */
 const MAGIC = "dos-dlt1";
 const HEADER = MAGIC.length + 2 * 8;
@@ -125,8 +125,8 @@ export interface RebuildFromDeltaOptions {
 }
 
 /**
- * Rebuilds a layer's tar in a file from a delta and its base, and verifies its diff ID. Returns the bytes of the tar. Throws `InvalidImage`,
- * {@link OtherDeltaBase}, and the errors of the base and of the file system.
+ * Rebuilds a layer's tar in a file from a delta and its base, and verifies its diff ID. Returns the bytes of the tar. Throws
+ * `InvalidImage`, {@link OtherDeltaBase}, and the errors of the base and of the file system.
  */
 export async function rebuildFromDelta(options: RebuildFromDeltaOptions): Promise<number> {
   const { diffId, base, path, signal, onBytes = () => {} } = options;

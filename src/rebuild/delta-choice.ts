@@ -21,8 +21,8 @@ const ROUND_TRIPS = 0.1;
 const CLEARLY = 0.9;
 
 /**
- * Bytes that are read before a rebuild is measured: until then, both sides start up and read ahead of each other. After `ENOUGH` more bytes,
- * the measured speed replaces the assumed speed.
+ * Bytes that are read before a rebuild is measured: until then, both sides start up and read ahead of each other. After `ENOUGH` more
+ * bytes, the measured speed replaces the assumed speed.
  */
 const STARTED = 32 * MB;
 const ENOUGH = 64 * MB;
@@ -101,8 +101,8 @@ export class DeltaChoice {
   }
 
   /**
-   * Returns a function that measures the rebuild of a layer. Call it repeatedly with the bytes of the tar read so far, and whether the layer
-   * can already be fetched whole. It throws {@link RebuildTooSlow} if the whole layer is predicted to arrive earlier.
+   * Returns a function that measures the rebuild of a layer. Call it repeatedly with the bytes of the tar read so far, and whether the
+   * layer can already be fetched whole. It throws {@link RebuildTooSlow} if the whole layer is predicted to arrive earlier.
    */
   async watch(layer: AnnouncedLayer): Promise<(read: number, isAvailableWhole: boolean) => void> {
     const { always, rate } = this.#options;

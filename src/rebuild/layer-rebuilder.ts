@@ -36,8 +36,8 @@ export interface LayerRebuilderOptions extends RebuildOptions {
 
 /**
  * Rebuilds layers from delta bases and the pieces that they lack (delta/), one at a time, in the order in which they are announced. The
- * sender cuts a layer when its recipe is requested, and the receiver rebuilds it at the same time. Dispose of the rebuilder before the delta
- * bases and the spool.
+ * sender cuts a layer when its recipe is requested, and the receiver rebuilds it at the same time. Dispose of the rebuilder before the
+ * delta bases and the spool.
  */
 export class LayerRebuilder implements AsyncDisposable {
   readonly #options: LayerRebuilderOptions;
@@ -72,8 +72,8 @@ export class LayerRebuilder implements AsyncDisposable {
   }
 
   /**
-   * Rebuilds a layer in a file of the spool if delta is chosen for it. Resolves to the verified file. Resolves to the layer to fetch whole if
-   * that is chosen, or if the rebuild has failed.
+   * Rebuilds a layer in a file of the spool if delta is chosen for it. Resolves to the verified file. Resolves to the layer to fetch whole
+   * if that is chosen, or if the rebuild has failed.
    */
   async rebuild(layer: AnnouncedLayer): Promise<LayerFile | AnnouncedLayer> {
     const { diffId } = layer;

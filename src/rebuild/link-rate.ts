@@ -4,8 +4,8 @@ const FIRST = 64 * 1024;
 const SLOW = 20;
 /**
  * Rate limiters let a burst pass at full speed: the bytes that they carry in a hundredth of a second or more, and again after each pause of
- * that length. Therefore this many bytes at the beginning of a further probe prove nothing. A burst that passed in an earlier probe does not
- * change that: at 100 Mbit/s, another burst is allowed after 10 ms.
+ * that length. Therefore this many bytes at the beginning of a further probe prove nothing. A burst that passed in an earlier probe does
+ * not change that: at 100 Mbit/s, another burst is allowed after 10 ms.
  */
 const BURST = 128 * 1024;
 /** Bytes of each further probe. */
@@ -196,8 +196,8 @@ interface Probed {
 }
 
 /**
- * A busy process receives the bytes late and all at once, so the longest pause is nearly all of the time. On a rate-limited link, the kernel
- * passes up to 64 kB at a time, so each pause is about half of the time.
+ * A busy process receives the bytes late and all at once, so the longest pause is nearly all of the time. On a rate-limited link, the
+ * kernel passes up to 64 kB at a time, so each pause is about half of the time.
  */
 function isSpreadOut({ pause, tail }: Probed): boolean {
   return pause < tail * SPREAD_OUT;

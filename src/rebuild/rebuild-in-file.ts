@@ -32,7 +32,10 @@ export interface RebuildOptions {
   onDetail: (detail: Detail) => void;
 }
 
-/** Receives the plain bytes of a layer's pieces that are present, and of all its pieces. Pieces are first found in delta bases, then received. */
+/**
+ * Receives the plain bytes of a layer's pieces that are present, and of all its pieces. Pieces are first found in delta bases, then
+ * received.
+ */
 export interface RebuildProgress {
   find(diffId: Digest, bytes: number, all: number): void;
   receivePieces(diffId: Digest, bytes: number, all: number): void;

@@ -3,10 +3,14 @@ import type { PieceKeyFilter } from "../delta/piece-key-filter.ts";
 import type { TarRebuild } from "../delta/tar-rebuild.ts";
 import { WORTH_READING, type DeltaBaseReader } from "./delta-base-reader.ts";
 
-/** The maximum number of layers whose piece keys are stored: each takes half a megabyte, and the sender decides how many layers there are. */
+/**
+ * The maximum number of layers whose piece keys are stored: each takes half a megabyte, and the sender decides how many layers there are.
+ */
 const MAX_FILTERS = 32;
 
-/** Layers that this run has rebuilt. A later layer may contain their pieces: `RUN chown -R` creates a layer from files of the layers below. */
+/**
+ * Layers that this run has rebuilt. A later layer may contain their pieces: `RUN chown -R` creates a layer from files of the layers below.
+ */
 export class RebuiltLayers {
   readonly #filters: PieceKeyFilter[] = [];
 

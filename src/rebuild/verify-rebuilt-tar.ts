@@ -7,8 +7,8 @@ import { digestVerifier } from "../image/layer/verify-digest.ts";
 const CHUNK = 1024 * 1024;
 
 /**
- * Verifies the diff ID of a layer's tar while it is rebuilt: reads its complete prefix while the prefix grows, because reading 500 MB at the
- * end would take another second. Resolves to the size in bytes when the tar is complete. Rejects with `InvalidImage` if the diff ID
+ * Verifies the diff ID of a layer's tar while it is rebuilt: reads its complete prefix while the prefix grows, because reading 500 MB at
+ * the end would take another second. Resolves to the size in bytes when the tar is complete. Rejects with `InvalidImage` if the diff ID
  * differs, with the recipe's error, and when the rebuild is stopped.
  *
  * @param file stays open: the caller owns it

@@ -3,12 +3,15 @@ const MB = 1_000_000;
 /** The rate of a layer is judged after this many bytes. */
 const ENOUGH = 64 * MB;
 /**
- * A streamed layer is not written to the resume cache at this rate or above, in plain bytes a second. Fetching 64 MB again takes a second, and
- * writing them would compete for the disk with the engine, which writes the layer twice itself.
+ * A streamed layer is not written to the resume cache at this rate or above, in plain bytes a second. Fetching 64 MB again takes a second,
+ * and writing them would compete for the disk with the engine, which writes the layer twice itself.
  */
 const FAST = 64 * MB;
 
-/** Returns a function that receives the size of each chunk of a layer, and returns whether to continue writing the layer to the resume cache. */
+/**
+ * Returns a function that receives the size of each chunk of a layer, and returns whether to continue writing the layer to the resume
+ * cache.
+ */
 export function cacheWhileSlow(now: () => number = () => performance.now()): (bytes: number) => boolean {
   const since = now();
   let received = 0;

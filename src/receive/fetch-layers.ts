@@ -14,8 +14,9 @@ import { resolveWithin } from "../streams/resolve-within.ts";
 import { fetchInto, incomingLayer, type FetchOptions, type IncomingLayer } from "./incoming-layer.ts";
 
 /**
- * A layer of at least this many bytes is large. Large layers are fetched one at a time, so that the lowest arrives early and is loaded while
- * the others are in transit. Small layers are fetched concurrently with them, `SMALL_AT_ONCE` at a time, because each costs a round trip.
+ * A layer of at least this many bytes is large. Large layers are fetched one at a time, so that the lowest arrives early and is loaded
+ * while the others are in transit. Small layers are fetched concurrently with them, `SMALL_AT_ONCE` at a time, because each costs a round
+ * trip.
  */
 const LARGE = 8_000_000;
 const SMALL_AT_ONCE = 2;
@@ -84,7 +85,9 @@ async function fetchLayer(
   return { kind: "file", diffId, path, size, blob: { ...blob, mediaType } };
 }
 
-/** Yields each layer when it can be fetched. Throws the reason of the signal when it is aborted, and `InvalidImage` for an invalid layer. */
+/**
+ * Yields each layer when it can be fetched. Throws the reason of the signal when it is aborted, and `InvalidImage` for an invalid layer.
+ */
 export async function* streamLayers(
   layers: Queue<AnnouncedLayer>,
   options: FetchOptions,

@@ -16,8 +16,8 @@ interface Layer {
 }
 
 /**
- * Sums the progress of the wanted layers. A layer counts with its announced size. The progress of a layer by delta is the share of its pieces
- * that are present: either found in delta bases, which counts as saved, or received.
+ * Sums the progress of the wanted layers. A layer counts with its announced size. The progress of a layer by delta is the share of its
+ * pieces that are present: either found in delta bases, which counts as saved, or received.
  */
 export class FetchProgress {
   readonly #wanted: number;
@@ -37,7 +37,10 @@ export class FetchProgress {
     this.#layers.set(diffId, { size, current: 0, saved: 0, isByDelta: false, isDone: false });
   }
 
-  /** The layer is sent whole, after the bytes that are already present. Also called after a failed rebuild, and for a restart from the beginning. */
+  /**
+   * The layer is sent whole, after the bytes that are already present. Also called after a failed rebuild, and for a restart from the
+   * beginning.
+   */
   startWhole(layer: Pick<AnnouncedLayer, "diffId" | "size">, bytesPresent: number): void {
     this.announce(layer);
     this.receive(layer.diffId, bytesPresent);

@@ -9,8 +9,8 @@ import { freeFiles } from "../store/resume-cache-files.ts";
 import type { EngineReceiveOptions, ReceiveOptions } from "./receive-options.ts";
 
 /**
- * The share of the needed bytes that must be free. They are the minimum, but they include tar headers and padding, so a store that writes only
- * the files may need slightly less (docs/decisions/room-is-checked-early.md).
+ * The share of the needed bytes that must be free. They are the minimum, but they include tar headers and padding, so a store that writes
+ * only the files may need slightly less (docs/decisions/room-is-checked-early.md).
  */
 const SURELY_NEEDED = 0.9;
 
@@ -91,7 +91,10 @@ const WORDS: Record<PlannedRoom["disk"], { where: string; hint: string }> = {
   target: { where: "the target", hint: "Nothing was sent. Free some space, or name another path with --to." },
 };
 
-/** Returns the minimum bytes that layers take: the size that their source stores, each layer once. Undefined if the sizes are not known early. */
+/**
+ * Returns the minimum bytes that layers take: the size that their source stores, each layer once. Undefined if the sizes are not known
+ * early.
+ */
 function neededFor({ diffIds, sizes }: ReceiveOptions["about"], wanted: readonly Digest[]): number | undefined {
   if (sizes === undefined) return undefined;
   return [...new Set(wanted)].reduce((sum, diffId) => sum + (sizes[diffIds.indexOf(diffId)] ?? 0), 0);

@@ -37,7 +37,9 @@ export interface FetchOptions {
   progress: FetchProgress;
   /** Limits the uncompressed bytes of all layers together. */
   limit: SizeLimit;
-  /** Rebuilds a layer from delta bases. Resolves to the verified file, or to the layer to fetch whole. If undefined, no layer is rebuilt. */
+  /**
+   * Rebuilds a layer from delta bases. Resolves to the verified file, or to the layer to fetch whole. If undefined, no layer is rebuilt.
+   */
   rebuild?: (layer: AnnouncedLayer) => Promise<LayerFile | AnnouncedLayer>;
 }
 
@@ -122,7 +124,9 @@ export async function fetchInto(
   }
 }
 
-/** Opens a layer, and verifies it while it is read: first the bytes in `file`, then the bytes from the sender, which are written to `file`. */
+/**
+ * Opens a layer, and verifies it while it is read: first the bytes in `file`, then the bytes from the sender, which are written to `file`.
+ */
 async function openLayer(
   announced: AnnouncedLayer,
   { client, repository, signal, limit, onBytes, onStart, progress }: FetchOptions,

@@ -38,8 +38,8 @@ export async function keepNewest(
 }
 
 /**
- * Returns the images that --keep would remove, for a dry run. The image may already be present. Its ID is then the digest of its config, or in
- * a containerd store the digest of its manifest or index, which the sender names if it is to be preserved.
+ * Returns the images that --keep would remove, for a dry run. The image may already be present. Its ID is then the digest of its config, or
+ * in a containerd store the digest of its manifest or index, which the sender names if it is to be preserved.
  *
  * @param found the ID of the image, if the target has found it
  */

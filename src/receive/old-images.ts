@@ -18,9 +18,9 @@ interface OldImage {
 }
 
 /**
- * Finds the images that --keep removes in a repository. The image that has just arrived is the first of `keep` images that stay. The others are
- * the images that were tagged last, according to the engine; Podman only reports when they were built. So the previous image, from which the
- * next delta is created, always stays. An image that a container uses stays as well, whether the container is running or not.
+ * Finds the images that --keep removes in a repository. The image that has just arrived is the first of `keep` images that stay. The others
+ * are the images that were tagged last, according to the engine; Podman only reports when they were built. So the previous image, from
+ * which the next delta is created, always stays. An image that a container uses stays as well, whether the container is running or not.
  *
  * @param names the names in this repository of the image that has arrived, or would arrive
  * @param arrived its IDs: more than one for --dry-run if it is not known which of them the engine assigns

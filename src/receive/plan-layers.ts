@@ -24,12 +24,14 @@ export interface PlannedLayers {
 /** Measures the link for the user: no rate is high enough to stop early, and three further probes take few bytes. */
 const MEASURE = { enough: Infinity, budget: 1_000_000 };
 
-/** A rate, in bytes a second, at which a layer is packed as strongly as possible: an archive for a remote engine uses gzip's default level. */
+/**
+ * A rate, in bytes a second, at which a layer is packed as strongly as possible: an archive for a remote engine uses gzip's default level.
+ */
 const SLOW = 1;
 
 /**
- * Requests missing layers as for a transfer, but fetches none of them. Determines for each layer whether it would be sent whole or by delta,
- * and how many bytes that takes.
+ * Requests missing layers as for a transfer, but fetches none of them. Determines for each layer whether it would be sent whole or by
+ * delta, and how many bytes that takes.
  *
  * @param wanted diff IDs, bottom first
  */

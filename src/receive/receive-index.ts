@@ -14,8 +14,8 @@ import { refuseWithoutRoom } from "./free-space.ts";
 import type { Target, TargetPlan } from "./target.ts";
 
 /**
- * Fetches the blobs of an image with its index that the target lacks, for all platforms, each once. Verifies them by their digests, and stores
- * the image under a temporary name when all sent blobs have arrived.
+ * Fetches the blobs of an image with its index that the target lacks, for all platforms, each once. Verifies them by their digests, and
+ * stores the image under a temporary name when all sent blobs have arrived.
  */
 export async function receiveIndex(
   target: IndexTarget,

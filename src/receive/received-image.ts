@@ -8,8 +8,8 @@ export interface ReceivedImage extends AsyncDisposable {
   /** True if it needs no further verification. */
   isVerified?: boolean;
   /**
-   * The ID that the image must have: the digest of its config, or of its manifest in a containerd store. Undefined if a containerd store has
-   * pulled the image from the registry, because the ID may be that of an index.
+   * The ID that the image must have: the digest of its config, or of its manifest in a containerd store. Undefined if a containerd store
+   * has pulled the image from the registry, because the ID may be that of an index.
    */
   id?: Digest;
   layersSent: number;

@@ -37,8 +37,8 @@ export function clientFor({ credentials }: Offer, { tunnel, signal }: ReceiveOpt
 }
 
 /**
- * Requests missing layers from the sender. The sender announces each layer when it can be fetched, while it exports others. Alternatively it
- * has all layers in a registry, whose manifest names them.
+ * Requests missing layers from the sender. The sender announces each layer when it can be fetched, while it exports others. Alternatively
+ * it has all layers in a registry, whose manifest names them.
  *
  * @param wanted diff IDs, bottom first
  * @param deltaBases the delta bases with which layers may be sent by delta

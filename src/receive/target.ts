@@ -28,7 +28,10 @@ export interface Target extends AsyncDisposable {
   namesFor(images: NonEmpty<Reference>): NonEmpty<string>;
   /** Removes the leftovers of killed runs, and returns their names. */
   tidy(): Promise<Leftover[]>;
-  /** Returns the part of the target that stores images with an index. Throws a `refused` Failure if the target stores one platform of an image. */
+  /**
+   * Returns the part of the target that stores images with an index. Throws a `refused` Failure if the target stores one platform of an
+   * image.
+   */
   indexes(): IndexTarget;
   /** Receives the missing layers, and stores the image under a temporary name. The caller disposes of the result. */
   receive(options: ReceiveOptions): Promise<ReceivedImage>;

@@ -15,8 +15,8 @@ const LIMITS: ConnectionLimits = { unauthenticated: 128, authenticated: 128, tim
 const TIME_TO_READ = 500;
 
 /**
- * Prevents clients without the password from using up the connections of clients with the password: every user of this machine can connect to
- * a port of 127.0.0.1. A connection is unauthenticated until a request on it has contained the password.
+ * Prevents clients without the password from using up the connections of clients with the password: every user of this machine can connect
+ * to a port of 127.0.0.1. A connection is unauthenticated until a request on it has contained the password.
  */
 export class ConnectionLimiter {
   readonly #limits: ConnectionLimits;
@@ -42,7 +42,10 @@ export class ConnectionLimiter {
     });
   }
 
-  /** Counts the connection of a request with the password as authenticated. Returns false if there are too many; the caller refuses the request. */
+  /**
+   * Counts the connection of a request with the password as authenticated. Returns false if there are too many; the caller refuses the
+   * request.
+   */
   admit({ socket }: IncomingMessage): boolean {
     if (this.#authenticated.has(socket)) return true;
     if (this.#authenticated.size >= this.#limits.authenticated) return false;

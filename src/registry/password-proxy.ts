@@ -46,8 +46,8 @@ function isWithin(path: string, repository: string): boolean {
 }
 
 /**
- * Forwards requests with `credentials` (RFC 7617) to the registry, without their Authorization header, and answers others with 401. Preserves
- * the Host header, because a registry builds its upload URLs from it.
+ * Forwards requests with `credentials` (RFC 7617) to the registry, without their Authorization header, and answers others with 401.
+ * Preserves the Host header, because a registry builds its upload URLs from it.
  */
 export function passwordProxy(options: PasswordProxyOptions): PasswordProxy {
   const { target, onUnreachable } = options;

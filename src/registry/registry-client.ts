@@ -113,8 +113,8 @@ export class RegistryClient {
   }
 
   /**
-   * Fetches a layer's recipe while the sender cuts the layer, otherwise like {@link stream}. Rejects with {@link NoRecipe} if the sender cannot
-   * cut it. `onPacked` receives the size of each chunk when it arrives.
+   * Fetches a layer's recipe while the sender cuts the layer, otherwise like {@link stream}. Rejects with {@link NoRecipe} if the sender
+   * cannot cut it. `onPacked` receives the size of each chunk when it arrives.
    */
   async recipe(
     repository: string,

@@ -31,8 +31,9 @@ export interface LockOptions {
  * `transfer-failed` Failure after the timeout, and with the signal's reason.
  *
  * The lock is the folder `PATH.lock`. It contains a file whose name is the run ID of the holder. A run takes the lock by renaming its own
- * folder to that name, which succeeds only if no such folder exists, or if it is empty (rename(2)). So two runs never hold the lock, and its
- * holder is always known. Run IDs are unique, so the removal of a dead run's file, however often, never takes the lock from a living run.
+ * folder to that name, which succeeds only if no such folder exists, or if it is empty (rename(2)). So two runs never hold the lock, and
+ * its holder is always known. Run IDs are unique, so the removal of a dead run's file, however often, never takes the lock from a living
+ * run.
  */
 export async function withLock<T>(
   path: string,
@@ -86,14 +87,17 @@ async function withPart(lock: string, runId: RunId, rename: (part: string) => Pr
 
 /** A lock that is held. Disposing releases it. */
 export interface HeldLock extends AsyncDisposable {
-  /** Shows runs on other hosts that this run is alive. Returns whether it still holds the lock: a run that was suspended for long may have lost it. */
+  /**
+   * Shows runs on other hosts that this run is alive. Returns whether it still holds the lock: a run that was suspended for long may have
+   * lost it.
+   */
   beat(): Promise<boolean>;
 }
 
 /**
- * Takes the lock of `path`, as {@link withLock} does, and holds it. Returns undefined if another run holds it. Takes over the lock of a killed
- * run: immediately if the run was on this host. A run on another host, or in another container, cannot be checked, so its lock is taken over
- * after `silence` ms without a {@link HeldLock.beat}.
+ * Takes the lock of `path`, as {@link withLock} does, and holds it. Returns undefined if another run holds it. Takes over the lock of a
+ * killed run: immediately if the run was on this host. A run on another host, or in another container, cannot be checked, so its lock is
+ * taken over after `silence` ms without a {@link HeldLock.beat}.
  */
 export async function holdLock(path: string, runId: RunId, silence: number): Promise<HeldLock | undefined> {
   const lock = `${path}.lock`;
@@ -182,8 +186,8 @@ async function succeeds(work: Promise<void>): Promise<boolean> {
 }
 
 /**
- * Returns whether a file in place of the lock is a leftover. Version 0.1 used a file that contains the run ID; any other file is not a lock.
- * Does not block on a pipe.
+ * Returns whether a file in place of the lock is a leftover. Version 0.1 used a file that contains the run ID; any other file is not a
+ * lock. Does not block on a pipe.
  */
 async function isLeftoverFile(lock: string, found: Stats): Promise<boolean> {
   if (!found.isFile()) return true;

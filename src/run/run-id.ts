@@ -27,7 +27,9 @@ const LONGEST_HOST = "127.0.0.1:65535".length;
  * Until then, leftovers (a name, a container or a file) do little harm, while removing those of a living run would make it fail.
  */
 const FOREIGN_AGE = 30 * 24 * 3600 * 1000;
-/** ms since the epoch. An earlier start time means that the clock was not set, as on machines without a battery. Then the age is unknown. */
+/**
+ * ms since the epoch. An earlier start time means that the clock was not set, as on machines without a battery. Then the age is unknown.
+ */
 const FIRST_START = Date.UTC(2024, 0, 1);
 
 export function newRunId(pid = process.pid, now = Date.now()): RunId {
@@ -161,7 +163,9 @@ function processIsRunning(pid: number): boolean {
   }
 }
 
-/** Returns whether the process has ended but its parent has not read its exit status: a signal would still reach it. Linux only (proc(5)). */
+/**
+ * Returns whether the process has ended but its parent has not read its exit status: a signal would still reach it. Linux only (proc(5)).
+ */
 function isZombie(pid: number): boolean {
   return ["Z", "X"].includes(statOf(pid)?.[0] ?? "");
 }

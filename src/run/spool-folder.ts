@@ -12,8 +12,8 @@ import { runState, type RunId } from "./run-id.ts";
 export const SPOOL_PREFIX = "spool-";
 
 /**
- * Creates a folder in `parent`, the user's cache folder. Only this user can read the folder, its name contains the run ID, and no other user
- * can redirect its path. The caller removes it with `removeFolder`.
+ * Creates a folder in `parent`, the user's cache folder. Only this user can read the folder, its name contains the run ID, and no other
+ * user can redirect its path. The caller removes it with `removeFolder`.
  *
  * @throws Failure `no-space` for every error: the run has no place for files
  */

@@ -14,8 +14,8 @@ export interface ArchivedBlobOptions {
 }
 
 /**
- * Returns an archive's layer as a blob for the embedded registry: a compressed layer as it is stored, and a plain layer also packed while it
- * is read. Each read verifies digest and diff ID.
+ * Returns an archive's layer as a blob for the embedded registry: a compressed layer as it is stored, and a plain layer also packed while
+ * it is read. Each read verifies digest and diff ID.
  */
 export function archivedBlob(layer: ArchivedLayer, { packer, onError }: ArchivedBlobOptions): StoredBlob {
   const open = (): Readable => openVerified(layer).on("error", unlessReaderLeft(onError));

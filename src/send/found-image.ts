@@ -26,9 +26,14 @@ export interface FoundImage {
   sizes?(mayQueryEngine: boolean): Promise<readonly number[]>;
   /** True if the layers can only be read over the link to a remote engine. */
   isRemote?: boolean;
-  /** Reads the manifest that the source stores for the image; undefined if it cannot be read. Not defined if the source stores no manifests. */
+  /**
+   * Reads the manifest that the source stores for the image; undefined if it cannot be read. Not defined if the source stores no manifests.
+   */
   manifest?(runIds: RunIds): Promise<ImageManifest | undefined>;
-  /** Returns how the embedded registry serves the image, for several receivers that share its export. Not defined if another registry serves it. */
+  /**
+   * Returns how the embedded registry serves the image, for several receivers that share its export. Not defined if another registry serves
+   * it.
+   */
   served?: (options: OfferOptions) => Promise<ServedImage>;
   /** Set if several platforms were requested. The layers are then all blobs of the image, by their own digests. */
   index?: IndexContent;
@@ -46,7 +51,10 @@ export interface OfferOptions {
   /** How plain layers are packed for the transfer. */
   packing: Packing;
   runIds: RunIds;
-  /** The manifest that the receiver preserves: layers are sent as the blobs that it names. If undefined, any manifest of these layers is sufficient. */
+  /**
+   * The manifest that the receiver preserves: layers are sent as the blobs that it names. If undefined, any manifest of these layers is
+   * sufficient.
+   */
   manifest?: ImageManifest | undefined;
   env: NodeJS.ProcessEnv;
   output: Output;

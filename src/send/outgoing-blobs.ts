@@ -102,8 +102,8 @@ export class OutgoingBlobs implements OutgoingLayers, AsyncDisposable {
   }
 
   /**
-   * Adds a layer as a stream of the blob's bytes. The stream fails if they do not match the blob's digest. Resolves when the receiver has read
-   * the stream, or when it has been cut.
+   * Adds a layer as a stream of the blob's bytes. The stream fails if they do not match the blob's digest. Resolves when the receiver has
+   * read the stream, or when it has been cut.
    */
   async addStoredStream(diffId: Digest, descriptor: Descriptor, blobBytes: AsyncIterable<Buffer>): Promise<void> {
     const canCut = this.#deltas.isCuttable(descriptor) && (await this.#deltas.hasRoom());
@@ -118,9 +118,9 @@ export class OutgoingBlobs implements OutgoingLayers, AsyncDisposable {
   }
 
   /**
-   * Adds a layer as a stream of its plain tar of `size` bytes, and packs it while the receiver reads it. Resolves when the receiver has read
-   * the stream, or when it has been cut. The stream must fail, at its end at the latest, if its bytes do not match the layer: this class does
-   * not hash them.
+   * Adds a layer as a stream of its plain tar of `size` bytes, and packs it while the receiver reads it. Resolves when the receiver has
+   * read the stream, or when it has been cut. The stream must fail, at its end at the latest, if its bytes do not match the layer: this
+   * class does not hash them.
    */
   async addPlainStream(diffId: Digest, size: number, tar: AsyncIterable<Buffer>): Promise<void> {
     const descriptor = { mediaType: MEDIA_TYPE.ociLayer, digest: diffId, size };
@@ -145,8 +145,8 @@ export class OutgoingBlobs implements OutgoingLayers, AsyncDisposable {
   }
 
   /**
-   * Makes manifest and config available. Call it when all wanted layers have been added. The manifest is the stored manifest, if the image has
-   * it or the receiver preserves it. Otherwise it is composed: it names unwanted layers by their diff ID, and these cannot be fetched.
+   * Makes manifest and config available. Call it when all wanted layers have been added. The manifest is the stored manifest, if the image
+   * has it or the receiver preserves it. Otherwise it is composed: it names unwanted layers by their diff ID, and these cannot be fetched.
    */
   finish(config: Buffer, stored = this.#options.manifest): void {
     const digest = digestOf(config);

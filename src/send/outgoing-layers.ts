@@ -9,7 +9,9 @@ export interface OutgoingLayers {
   addStored(diffId: Digest, descriptor: Descriptor, blob: StoredBlob): Promise<void>;
   /** Adds a layer as a stream of the blob's bytes, which fails if they do not match the blob's digest. Resolves when it has been read. */
   addStoredStream(diffId: Digest, descriptor: Descriptor, blobBytes: AsyncIterable<Buffer>): Promise<void>;
-  /** Adds a layer as a stream of its plain tar of `size` bytes, which fails if they do not match the layer. Resolves when it has been read. */
+  /**
+   * Adds a layer as a stream of its plain tar of `size` bytes, which fails if they do not match the layer. Resolves when it has been read.
+   */
   addPlainStream(diffId: Digest, size: number, tar: AsyncIterable<Buffer>): Promise<void>;
   /** Makes manifest and config available. Call it when all wanted layers have been added. `stored`: the manifest, if the image has one. */
   finish(config: Buffer, stored?: EncodedManifest): void;

@@ -26,8 +26,8 @@ export interface IndexToServe {
 }
 
 /**
- * Returns an image with its index, in the form in which a source finds images. Its "layers" are all blobs of its manifests, including configs,
- * by their own digests: two platforms may have one layer as different blobs, and both are preserved.
+ * Returns an image with its index, in the form in which a source finds images. Its "layers" are all blobs of its manifests, including
+ * configs, by their own digests: two platforms may have one layer as different blobs, and both are preserved.
  */
 export function foundIndex({ isRemote = false, ...index }: IndexToServe): FoundImage {
   const { content, receiverPlatform } = index;

@@ -27,7 +27,10 @@ export type WantedPlatforms = Pick<RequestedImage, "platform" | "platforms">;
 export interface Source extends AsyncDisposable {
   /** The location, for messages. */
   readonly address: string;
-  /** Bytes that the engine's long requests have moved (see `EngineConnection`), or that were read to rebuild layers; undefined if neither applies. */
+  /**
+   * Bytes that the engine's long requests have moved (see `EngineConnection`), or that were read to rebuild layers; undefined if neither
+   * applies.
+   */
   readonly moved?: number;
   /** Returns the name that this side has for the image: as typed by the user, or in the archive; undefined if there is none, or several. */
   name?(wanted: WantedPlatforms): Promise<string | undefined>;

@@ -44,8 +44,8 @@ export const MAX_CONVERSATIONS = 1000;
 export const SILENCE_TIMEOUT = 20_000;
 export const TICKS_PER_SILENCE = 4;
 /**
- * The next PING is held back after this many unanswered PINGs: on a slow link, an answer waits behind minutes of data. With Node's default of
- * 10, a side that only receives would become silent after two and a half silence limits.
+ * The next PING is held back after this many unanswered PINGs: on a slow link, an answer waits behind minutes of data. With Node's default
+ * of 10, a side that only receives would become silent after two and a half silence limits.
  */
 export const MAX_UNANSWERED_PINGS = 10_000;
 

@@ -20,8 +20,8 @@ export interface Conversation {
   /** Called each time bytes have moved on a stream. */
   onMoved: (() => void) | undefined;
   /**
-   * Opens a stream to a service of the sender (receiver only). Throws if the conversation has ended. The caller owns the stream, which fails
-   * when the conversation ends. Destroying it before its end resets it.
+   * Opens a stream to a service of the sender (receiver only). Throws if the conversation has ended. The caller owns the stream, which
+   * fails when the conversation ends. Destroying it before its end resets it.
    */
   connect(service: string): Duplex;
   /** Accepts streams to a service (sender only). `accept` owns each stream. */

@@ -13,8 +13,8 @@ export interface CommandToExplain {
 }
 
 /**
- * Adds to a failure of the tunnel how the remote command ended, and the text that it printed in place of a hello. Returns the peer's failures
- * and all other errors unchanged.
+ * Adds to a failure of the tunnel how the remote command ended, and the text that it printed in place of a hello. Returns the peer's
+ * failures and all other errors unchanged.
  */
 export async function explainFailure(failure: unknown, { file, command, exit }: CommandToExplain): Promise<unknown> {
   if (!(failure instanceof Failure) || failure instanceof RemoteFailure) return failure;

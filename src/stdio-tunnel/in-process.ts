@@ -9,8 +9,8 @@ import { StdioTransport } from "./transport.ts";
 export type Side = (tunnel: Tunnel, signal: AbortSignal) => Promise<void>;
 
 /**
- * Runs both sides of a transfer in this process, with a tunnel in memory between them. If one side fails, the other gets the failure, and this
- * rejects with the failure of the side in which it occurred. Settles when both sides have ended.
+ * Runs both sides of a transfer in this process, with a tunnel in memory between them. If one side fails, the other gets the failure, and
+ * this rejects with the failure of the side in which it occurred. Settles when both sides have ended.
  */
 export async function runBothSides(
   halves: Record<Role, Side>,

@@ -15,7 +15,10 @@ export interface MessageExchangeOptions {
   onInvalid: (reason: unknown) => void;
 }
 
-/** The messages of a tunnel, or of a conversation in it. Sends them when the control stream is open, and delivers received messages to listeners. */
+/**
+ * The messages of a tunnel, or of a conversation in it. Sends them when the control stream is open, and delivers received messages to
+ * listeners.
+ */
 export class MessageExchange {
   readonly #options: MessageExchangeOptions;
   readonly #queue = new MessageQueue();

@@ -1,6 +1,9 @@
 import type { Message } from "./control.ts";
 
-/** The maximum number of message types that are stored for a later listener. Messages of more types, which only a hostile peer sends, are dropped. */
+/**
+ * The maximum number of message types that are stored for a later listener. Messages of more types, which only a hostile peer sends, are
+ * dropped.
+ */
 const MAX_EARLY = 16;
 
 /** Delivers each message to the listener for its type, or stores it until there is a listener. */

@@ -51,8 +51,8 @@ export interface TunnelOptions {
 /**
  * Opens a tunnel, calls `use` with it, and closes it.
  *
- * If `use` fails, the peer gets the failure before the tunnel closes. If the tunnel ends first, this rejects with its reason. In both cases,
- * everything that this function has opened is closed when the promise settles.
+ * If `use` fails, the peer gets the failure before the tunnel closes. If the tunnel ends first, this rejects with its reason. In both
+ * cases, everything that this function has opened is closed when the promise settles.
  */
 export async function overTunnel<T>(
   options: TunnelOptions,
@@ -110,8 +110,8 @@ async function greet(transport: StdioTransport, options: TunnelOptions): Promise
 }
 
 /**
- * Calls `use`, and waits until it settles, `signal` is aborted, or the tunnel or the conversation in it ends. The first of these events is the
- * outcome. Reports a failure of this side to the peer.
+ * Calls `use`, and waits until it settles, `signal` is aborted, or the tunnel or the conversation in it ends. The first of these events is
+ * the outcome. Reports a failure of this side to the peer.
  */
 export async function useTunnel<T, Ending extends Pick<Conversation, "signal" | "fail">>(
   tunnel: Ending,

@@ -31,12 +31,12 @@ export interface SpawnOptions {
 }
 
 /**
- * Runs `command` (a program and its arguments; no shell interprets them) with pipes for stdin and stdout. `onStderr` is called with each line
- * of its stderr, also with an unfinished line, such as a prompt.
+ * Runs `command` (a program and its arguments; no shell interprets them) with pipes for stdin and stdout. `onStderr` is called with each
+ * line of its stderr, also with an unfinished line, such as a prompt.
  *
- * Disposing closes its stdin, waits for it to end, then sends SIGTERM and SIGKILL (PROTOCOL.md, 6), `leaveTimeout` ms apart. A child to which
- * nothing has been sent has nothing to finish, and gets SIGTERM immediately: an ssh that is still logging in does not notice the end of its
- * stdin.
+ * Disposing closes its stdin, waits for it to end, then sends SIGTERM and SIGKILL (PROTOCOL.md, 6), `leaveTimeout` ms apart. A child to
+ * which nothing has been sent has nothing to finish, and gets SIGTERM immediately: an ssh that is still logging in does not notice the end
+ * of its stdin.
  *
  * @throws Failure if this process may open no more files
  */

@@ -12,8 +12,9 @@ type Done = (error?: Error | null) => void;
  * It owns both halves, and destroys them when it is destroyed. It fails with the error of either half. It ends with the readable half, and
  * ending it ends the writable half.
  *
- * A pending write does not block reading: while received bytes are unread, a write counts as complete before the sink has accepted it. Node's
- * HTTP/2 does not read while it writes (nodejs/node#29399), so two sides with much to send would otherwise wait for each other for ever.
+ * A pending write does not block reading: while received bytes are unread, a write counts as complete before the sink has accepted it.
+ * Node's HTTP/2 does not read while it writes (nodejs/node#29399), so two sides with much to send would otherwise wait for each other for
+ * ever.
  */
 export class StdioTransport extends Duplex {
   readonly #source: Readable;

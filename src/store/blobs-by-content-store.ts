@@ -108,8 +108,8 @@ class ContentQueries {
   }
 
   /**
-   * Returns the unlabelled blobs that an image of the engine has for the same layer. The sender's manifest is not sufficient evidence, because
-   * it could name any blob.
+   * Returns the unlabelled blobs that an image of the engine has for the same layer. The sender's manifest is not sufficient evidence,
+   * because it could name any blob.
    */
   async #confirmByImages(blobs: ReadonlyMap<Digest, ContentBlob>): Promise<Map<Digest, ContentBlob>> {
     const confirmed = new Map<Digest, ContentBlob>();
@@ -154,8 +154,8 @@ class ContentQueries {
 }
 
 /**
- * Returns the named blobs, by diff ID, that have no label with a diff ID. A store labels a blob when it unpacks it, but it does not unpack a
- * blob whose layer it already had as another blob.
+ * Returns the named blobs, by diff ID, that have no label with a diff ID. A store labels a blob when it unpacks it, but it does not unpack
+ * a blob whose layer it already had as another blob.
  */
 function unlabelledBlobs(
   blobs: readonly ContentBlob[],

@@ -36,9 +36,9 @@ const MAX_RELATED = 2;
 const MAX_RELATED_NAMED = 4;
 
 /**
- * Finds blobs of an engine without access to its content store (older engines, and proxies that pass only the classic API). A dry push of an
- * image that shares layers, or its manifest, shows the blobs of these layers. A dry load then shows whether the blobs are present: it loads
- * an image of only these layers without any blob, in about 100 ms. Tested with Docker 26.1 and 28.5.
+ * Finds blobs of an engine without access to its content store (older engines, and proxies that pass only the classic API). A dry push of
+ * an image that shares layers, or its manifest, shows the blobs of these layers. A dry load then shows whether the blobs are present: it
+ * loads an image of only these layers without any blob, in about 100 ms. Tested with Docker 26.1 and 28.5.
  */
 export function blobsByDryLoad(engine: EngineImages & EngineBuilder, options: DryLoadOptions): ContainerdBlobs {
   return new BlobsByDryLoad(engine, options);

@@ -7,7 +7,9 @@ import type { RelatedImage } from "./related-images.ts";
 import { loadAhead } from "./load-ahead.ts";
 import type { StreamStore } from "./store.ts";
 
-/** Layers of this many bytes are worth a separate image: the engine unpacks 100 to 200 MB/s with one core, and an image costs about 10 ms. */
+/**
+ * Layers of this many bytes are worth a separate image: the engine unpacks 100 to 200 MB/s with one core, and an image costs about 10 ms.
+ */
 const AHEAD_MIN = 64_000_000;
 
 /**

@@ -23,6 +23,8 @@ export interface ContainerdBlobs {
   present(diffIds: readonly Digest[], named?: readonly Descriptor[]): Promise<PresentLayers>;
   /** Returns the image with this config and these layers, or only its config; an empty object if neither is known to be present. */
   known(config: Digest, diffIds: readonly Digest[]): Promise<KnownImage>;
-  /** Opens the plain, unverified tar of a layer; undefined if its blob is not available. The caller reads the tar to its end or closes it. */
+  /**
+   * Opens the plain, unverified tar of a layer; undefined if its blob is not available. The caller reads the tar to its end or closes it.
+   */
   layerOf(image: { id: string; diffIds: readonly Digest[] }, index: number): Promise<AsyncIterable<Buffer> | undefined>;
 }

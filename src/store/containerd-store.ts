@@ -22,9 +22,9 @@ export interface ContainerdStoreOptions {
 }
 
 /**
- * Docker's containerd store. A layer is present if its blob is present, because the blob can be unpacked again. An unpacked layer without its
- * blob is not present. The store loads an OCI archive that lacks present blobs if the manifest names them. Such a manifest is composed from
- * present blobs and from blobs that have arrived.
+ * Docker's containerd store. A layer is present if its blob is present, because the blob can be unpacked again. An unpacked layer without
+ * its blob is not present. The store loads an OCI archive that lacks present blobs if the manifest names them. Such a manifest is composed
+ * from present blobs and from blobs that have arrived.
  */
 export function containerdStore(engine: EngineImages & EngineConnection, options: ContainerdStoreOptions): FileStore {
   return {
@@ -34,7 +34,9 @@ export function containerdStore(engine: EngineImages & EngineConnection, options
   };
 }
 
-/** Stored layers of this many bytes are worth a separate image: the engine unpacks about 60 MB/s with one core, and an image costs 0.1 s. */
+/**
+ * Stored layers of this many bytes are worth a separate image: the engine unpacks about 60 MB/s with one core, and an image costs 0.1 s.
+ */
 const AHEAD_MIN = 32_000_000;
 
 class ContainerdLoad {

@@ -8,8 +8,8 @@ import { Failure } from "../output/errors.ts";
 const MAX_CLASSIC_STORE_LAYERS = 125;
 
 /**
- * Throws a `refused` Failure for an image with more layers than the store accepts, present layers included. The engine would refuse it only after
- * its last layer.
+ * Throws a `refused` Failure for an image with more layers than the store accepts, present layers included. The engine would refuse it only
+ * after its last layer.
  */
 export function refuseTooManyLayers(layers: number, { store }: Pick<EngineInfo, "store">, address: string): void {
   if (store !== "graphdriver" || layers <= MAX_CLASSIC_STORE_LAYERS) return;

@@ -31,8 +31,8 @@ export class LayoutStore {
   }
 
   /**
-   * Finds layers in the images of the folder by diff ID, whatever the layers below them, and verifies their blobs, because the incoming image
-   * uses them without another check. Reads no more images than necessary, the last added first. Ignores an invalid image.
+   * Finds layers in the images of the folder by diff ID, whatever the layers below them, and verifies their blobs, because the incoming
+   * image uses them without another check. Reads no more images than necessary, the last added first. Ignores an invalid image.
    *
    * Throws `InvalidImage` if the index is invalid, or has no room for another image.
    *
@@ -69,8 +69,8 @@ export class LayoutStore {
   }
 
   /**
-   * Adds the blobs of an image without listing it in the index. Moves the files of its layers. Returns the descriptor of its manifest, which
-   * is the sender's manifest if possible ({@link manifestFor}).
+   * Adds the blobs of an image without listing it in the index. Moves the files of its layers. Returns the descriptor of its manifest,
+   * which is the sender's manifest if possible ({@link manifestFor}).
    */
   async addBlobs(
     config: Buffer,
@@ -86,7 +86,10 @@ export class LayoutStore {
     return manifest.descriptor;
   }
 
-  /** Lists an image in the index under these names, and removes the names from other images. `onBytes` receives the number of bytes read for that. */
+  /**
+   * Lists an image in the index under these names, and removes the names from other images. `onBytes` receives the number of bytes read for
+   * that.
+   */
   async listImage(
     manifest: Descriptor,
     names: readonly LayoutName[],

@@ -28,8 +28,8 @@ export interface LoadAheadOptions<Layer> {
   /** Starts a load. It calls `finish` after the last layer. */
   load: (layers: AsyncIterable<Layer>, finish: () => Promise<FinalImage>) => OpenLoad;
   /**
-   * Returns a temporary name for an image of the `count` lowest layers. If undefined, all layers are written into one archive, for an engine
-   * that cannot load two at a time.
+   * Returns a temporary name for an image of the `count` lowest layers. If undefined, all layers are written into one archive, for an
+   * engine that cannot load two at a time.
    */
   nameForLowest: ((count: number) => string) | undefined;
   /** Layers of at least this many bytes are loaded before the other layers have arrived. */
@@ -42,8 +42,8 @@ type SizedLayer = { diffId: Digest; size: number };
 
 /**
  * Loads an image while its layers arrive. An engine begins to unpack an image when its archive is complete, so the lowest missing layers
- * are loaded as separate images as soon as they have arrived, while the other layers are in transit. Layers that arrive before a layer below
- * them are written into the last archive. All images of lowest layers are removed at the end, also after a failure.
+ * are loaded as separate images as soon as they have arrived, while the other layers are in transit. Layers that arrive before a layer
+ * below them are written into the last archive. All images of lowest layers are removed at the end, also after a failure.
  *
  * @returns the raw config. Rejects as soon as a load fails.
  */
@@ -102,7 +102,10 @@ class AheadLoader<Layer extends SizedLayer> {
     return config;
   }
 
-  /** Puts each layer into an archive when it arrives, and loads archives of lowest layers. Returns the archive that is to end with the image. */
+  /**
+   * Puts each layer into an archive when it arrives, and loads archives of lowest layers. Returns the archive that is to end with the
+   * image.
+   */
   async #distribute(): Promise<OpenArchive<Layer>> {
     const { diffIds, layers } = this.#image;
     const { nameForLowest, minBytes } = this.#options;

@@ -9,8 +9,8 @@ const MAX_WAITING = 1024 * 1024;
 
 export interface PassOptions {
   /**
-   * Receives the size of each chunk in bytes, and returns whether to continue writing. If defined, the file only serves the next run, and may
-   * be incomplete. Default: the file must be complete at the end.
+   * Receives the size of each chunk in bytes, and returns whether to continue writing. If defined, the file only serves the next run, and
+   * may be incomplete. Default: the file must be complete at the end.
    */
   keepGoing?: (bytes: number) => boolean;
 }

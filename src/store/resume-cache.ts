@@ -40,9 +40,9 @@ export interface ResumeCacheOptions {
 
 /**
  * Partial layers in the user's cache folder. The next run, with any command, continues with them after this run is stopped, killed or
- * disconnected. Each blob has one file. A run takes over a file by a rename that adds its run ID, which only one run can do. It copies a file
- * that another run uses. No content is trusted: the layer is verified from its first byte. Errors of the folder never make a transfer fail;
- * nothing is stored in that case.
+ * disconnected. Each blob has one file. A run takes over a file by a rename that adds its run ID, which only one run can do. It copies a
+ * file that another run uses. No content is trusted: the layer is verified from its first byte. Errors of the folder never make a transfer
+ * fail; nothing is stored in that case.
  */
 export class ResumeCache implements AsyncDisposable {
   /** Set when the folder exists and has been checked. */
@@ -189,8 +189,8 @@ export class ResumeCache implements AsyncDisposable {
   }
 
   /**
-   * Takes over the longest file of a blob, or copies it if another run uses it: that run may not have noticed that its link is dead. Removes
-   * the shorter files that no run uses.
+   * Takes over the longest file of a blob, or copies it if another run uses it: that run may not have noticed that its link is dead.
+   * Removes the shorter files that no run uses.
    */
   async #takeOver(digest: Digest, size: number): Promise<ResumableFile | undefined> {
     const path = this.#ownPath(digest);

@@ -15,9 +15,9 @@ export interface SavedBlob {
 
 /**
  * Streams blobs out of a containerd store whose content store is not accessible, in any order. Yields no blob if one of them is missing. No
- * call of the API returns a blob, but `docker save` writes every blob that a manifest names. This function loads an image that names the blobs
- * as layers (1 kB), saves it, and removes it. The media type is not that of a layer, so that the engine does not unpack them: 26.1 and 28.5
- * treat such an image as an attestation. 29.7 does not save it, so this function yields nothing.
+ * call of the API returns a blob, but `docker save` writes every blob that a manifest names. This function loads an image that names the
+ * blobs as layers (1 kB), saves it, and removes it. The media type is not that of a layer, so that the engine does not unpack them: 26.1
+ * and 28.5 treat such an image as an attestation. 29.7 does not save it, so this function yields nothing.
  *
  * @param name a temporary name, which is removed
  */
@@ -64,8 +64,8 @@ export async function saveSmallBlob(engine: EngineImages, digest: Digest, name: 
 }
 
 /**
- * Removes the JSON error at the end. If a blob is smaller than the size in its descriptor, the engine writes the whole blob, then stops with
- * an error in the middle of the archive ("unexpected copy size").
+ * Removes the JSON error at the end. If a blob is smaller than the size in its descriptor, the engine writes the whole blob, then stops
+ * with an error in the middle of the archive ("unexpected copy size").
  */
 function withoutError(bytes: Buffer): Buffer {
   const error = bytes.lastIndexOf('{"errorDetail"');

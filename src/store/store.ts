@@ -30,7 +30,9 @@ export type AvailableLayer = PresentLayer | LayerFile;
 export interface PresentLayers {
   /** The lowest layers of the image, bottom first: each is present on top of the one below. */
   lowest: PresentLayer[];
-  /** Other layers whose blobs are present, in any order, for example those of an image on a new base. They are unpacked again, but not sent. */
+  /**
+   * Other layers whose blobs are present, in any order, for example those of an image on a new base. They are unpacked again, but not sent.
+   */
   others: PresentLayer[];
 }
 
@@ -64,8 +66,8 @@ interface PresenceCheck {
 export interface StreamStore extends PresenceCheck {
   takes: "streams";
   /**
-   * Loads an image under a temporary name, which the caller removes. An interrupted load leaves nothing behind. Returns the ID that the image
-   * must have: the digest of its config, or of its manifest in a containerd store.
+   * Loads an image under a temporary name, which the caller removes. An interrupted load leaves nothing behind. Returns the ID that the
+   * image must have: the digest of its config, or of its manifest in a containerd store.
    */
   load(image: ImageToLoad<LayerToStream>, name: string): Promise<Digest>;
 }

@@ -6,8 +6,8 @@ export class LineTooLong extends Error {
 }
 
 /**
- * Yields the lines of a text stream, without line ends. Destroys the stream if it is not read to its end. Drops the text after the last line
- * end. Throws {@link LineTooLong} if a line has more than `max` bytes.
+ * Yields the lines of a text stream, without line ends. Destroys the stream if it is not read to its end. Drops the text after the last
+ * line end. Throws {@link LineTooLong} if a line has more than `max` bytes.
  */
 export async function* boundedLines(stream: Readable, max: number): AsyncGenerator<string> {
   let pending: Buffer[] = [];

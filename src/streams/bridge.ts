@@ -18,7 +18,9 @@ export function bridge(a: Duplex, b: Duplex): void {
   }
 }
 
-/** Returns whether both directions have ended properly. Does not use writableFinished: HTTP/2 may close a stream before it emits "finish". */
+/**
+ * Returns whether both directions have ended properly. Does not use writableFinished: HTTP/2 may close a stream before it emits "finish".
+ */
 function isComplete(stream: Duplex): boolean {
   return stream.readableEnded && stream.writableEnded && stream.writableLength === 0 && !stream.errored;
 }

@@ -26,8 +26,8 @@ export class NoReader extends Error {
 
 /**
  * Opens a named pipe, or another pipe with a path (`/dev/fd/63`). Polls for a reader, because a blocking `open` occupies a thread that no
- * signal can interrupt. `timeout`: ms to wait for a reader. `onWait` is called once if there is no reader at first. `write` closes the pipe.
- * Rejects with {@link NoReader}, the signal's reason, and the file system's errors.
+ * signal can interrupt. `timeout`: ms to wait for a reader. `onWait` is called once if there is no reader at first. `write` closes the
+ * pipe. Rejects with {@link NoReader}, the signal's reason, and the file system's errors.
  */
 export async function openPipe(
   path: string,

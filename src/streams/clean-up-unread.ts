@@ -1,6 +1,6 @@
 /**
- * Passes a generator's values through, and calls `onUnread` if it is ended before its first value is requested: such a generator does not run
- * its `finally` blocks (ECMA-262, 27.6.3.8, "suspended-start").
+ * Passes a generator's values through, and calls `onUnread` if it is ended before its first value is requested: such a generator does not
+ * run its `finally` blocks (ECMA-262, 27.6.3.8, "suspended-start").
  */
 export function cleanUpUnread<T>(values: AsyncGenerator<T>, onUnread: () => void): AsyncIterableIterator<T> {
   let isBegun = false;

@@ -9,7 +9,8 @@ export interface Deadline extends Disposable {
 
 /**
  * Returns a signal that is aborted with the reason of the first of `signals`, or after `ms`. Does not use `AbortSignal.any` with
- * `AbortSignal.timeout`: on Node 20 nothing references the latter, so it is garbage-collected and never fires (20.20, tried with --expose-gc).
+ * `AbortSignal.timeout`: on Node 20 nothing references the latter, so it is garbage-collected and never fires (20.20, tried with
+ * --expose-gc).
  */
 export function deadline(ms: number, ...signals: readonly (AbortSignal | undefined)[]): Deadline {
   let isOver = false;

@@ -22,7 +22,10 @@ export class FollowedFile {
     this.#file = file;
   }
 
-  /** Appends the chunks as fast as the fastest reader reads them. Rejects with the errors of the chunks and of the file, which readers get as well. */
+  /**
+   * Appends the chunks as fast as the fastest reader reads them. Rejects with the errors of the chunks and of the file, which readers get
+   * as well.
+   */
   async writeAll(chunks: AsyncIterable<Buffer>, signal: AbortSignal): Promise<void> {
     try {
       for await (const chunk of chunks) {

@@ -13,12 +13,15 @@ const BLOCK = 512 * 1024;
 /** Blocks that are compressed at the same time: libuv's pool has four threads. The memory is that of twice as many blocks. */
 const CONCURRENCY = 4;
 const LEVEL = 6;
-/** If the compressed sample of a block is larger than this share, the block is already compressed: gzip does 25 MB/s on it and gains nothing. */
+/**
+ * If the compressed sample of a block is larger than this share, the block is already compressed: gzip does 25 MB/s on it and gains
+ * nothing.
+ */
 const TOO_DENSE = 0.97;
 
 /**
- * Compresses to gzip (RFC 1952) on several cores, in blocks that become consecutive members of one file. Every gunzip reads them as one file.
- * Stores blocks of already compressed data uncompressed.
+ * Compresses to gzip (RFC 1952) on several cores, in blocks that become consecutive members of one file. Every gunzip reads them as one
+ * file. Stores blocks of already compressed data uncompressed.
  *
  * @param level 1 to 9
  */

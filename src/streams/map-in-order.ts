@@ -1,7 +1,7 @@
 /**
- * Calls `work` for up to `concurrency` items at a time, and yields the results in the order of the items. Does not read further items ahead.
- * Yields each result as soon as it is ready, even if the next item has not arrived, so that no data is lost when a link breaks. When the
- * items fail, yields the results of the earlier items first.
+ * Calls `work` for up to `concurrency` items at a time, and yields the results in the order of the items. Does not read further items
+ * ahead. Yields each result as soon as it is ready, even if the next item has not arrived, so that no data is lost when a link breaks. When
+ * the items fail, yields the results of the earlier items first.
  */
 export async function* mapInOrder<T, R>(
   items: AsyncIterable<T>,

@@ -10,8 +10,8 @@ export function readAtRate(source: Readable, rate: number | undefined): Readable
 }
 
 /**
- * Returns a stream that writes to `sink` at no more than `rate` bytes a second. Returns `sink` itself if the rate is 0 or undefined. A write
- * is complete when `sink` has accepted it. End, errors and destruction are passed on in both directions.
+ * Returns a stream that writes to `sink` at no more than `rate` bytes a second. Returns `sink` itself if the rate is 0 or undefined. A
+ * write is complete when `sink` has accepted it. End, errors and destruction are passed on in both directions.
  */
 export function writeAtRate(sink: Writable, rate: number | undefined): Writable {
   return rate ? new RatedWritable(sink, rate) : sink;

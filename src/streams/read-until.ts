@@ -2,8 +2,8 @@ import type { Readable } from "node:stream";
 
 /**
  * Reads a paused stream until `find` finds a match in the received text, and returns the bytes after the match to the stream. `found` is
- * undefined if the stream ends first, or after more than `max` bytes. `before` is the text before the match, or all of the text. Rejects with
- * the signal's reason.
+ * undefined if the stream ends first, or after more than `max` bytes. `before` is the text before the match, or all of the text. Rejects
+ * with the signal's reason.
  */
 export async function readUntil<T extends { start: number; end: number }>(
   stream: Readable,

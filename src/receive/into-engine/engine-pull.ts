@@ -56,8 +56,8 @@ export async function letEnginePull(options: EngineReceiveOptions): Promise<Rece
 }
 
 /**
- * Throws if the pulled image lacks blobs: a containerd store does not fetch the blob of a layer that it has unpacked, even if it has unpacked
- * another blob. Docker 28.5 then reports no layers; 26.1 reports them, but does not list the image.
+ * Throws if the pulled image lacks blobs: a containerd store does not fetch the blob of a layer that it has unpacked, even if it has
+ * unpacked another blob. Docker 28.5 then reports no layers; 26.1 reports them, but does not list the image.
  */
 async function refuseIncompletePull(engine: Engine, name: string, info: EngineInfo): Promise<void> {
   if (info.store !== "containerd") return;

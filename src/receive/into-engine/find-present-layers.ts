@@ -94,8 +94,8 @@ async function blobsOf(
 }
 
 /**
- * Returns the image itself, or its config, if the engine has it. One request is sufficient if the ID of an image is the digest of its config.
- * An image whose manifest is to be preserved is never known.
+ * Returns the image itself, or its config, if the engine has it. One request is sufficient if the ID of an image is the digest of its
+ * config. An image whose manifest is to be preserved is never known.
  */
 async function knownImage(
   engine: Engine,

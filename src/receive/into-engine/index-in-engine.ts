@@ -13,9 +13,9 @@ import type { IndexTarget } from "../index-target.ts";
 import { roomInCache, roomInEngine } from "../free-space.ts";
 
 /**
- * Returns an engine as a target of images with their index. A containerd store loads an OCI archive of an index without the blobs that it has,
- * and without platforms that the index only names. It unpacks only its own platform (moby `daemon/containerd/image_exporter.go`, LoadImage).
- * Throws a `refused` Failure for another store, and for an engine that pulls the image itself (`--via pull`).
+ * Returns an engine as a target of images with their index. A containerd store loads an OCI archive of an index without the blobs that it
+ * has, and without platforms that the index only names. It unpacks only its own platform (moby `daemon/containerd/image_exporter.go`,
+ * LoadImage). Throws a `refused` Failure for another store, and for an engine that pulls the image itself (`--via pull`).
  */
 export function indexesInEngine(engine: Engine, info: EngineInfo, pullsItself: boolean): IndexTarget {
   if (info.store !== "containerd") throw storeWithoutIndexes(info, engine.address);

@@ -33,7 +33,9 @@ export interface LayersToLoad {
 
 /** The speed at which a store loads a stream, in plain bytes a second. Docker 26.1 loaded a layer of 546 MB at 47 MB/s. */
 const STREAM_TAKES_IN = 50_000_000;
-/** The speed at which a store loads files, in plain bytes a second. 546 MB took 3.7 s uncompressed, as after a rebuild, and 1 s compressed. */
+/**
+ * The speed at which a store loads files, in plain bytes a second. 546 MB took 3.7 s uncompressed, as after a rebuild, and 1 s compressed.
+ */
 const FILES_TAKE_IN = 300_000_000;
 
 /** Loads an image while its missing layers are fetched and verified. An archive with an invalid layer is truncated. */

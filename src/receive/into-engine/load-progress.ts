@@ -5,7 +5,9 @@ import type { Progress } from "../../output/output.ts";
 /** The status of a layer that a graph driver unpacks. A containerd store and Podman report none. */
 const UNPACKING = "Loading layer";
 
-/** Sums the progress that an engine reports for the layers that it unpacks. It counts bytes of a layer's file in the archive, packed or not. */
+/**
+ * Sums the progress that an engine reports for the layers that it unpacks. It counts bytes of a layer's file in the archive, packed or not.
+ */
 export class LoadProgress {
   readonly #report: (progress: Progress) => void;
   /** By the ID that the engine gives them. */

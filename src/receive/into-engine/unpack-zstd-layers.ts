@@ -10,8 +10,8 @@ import { passThroughVerifier } from "../../image/layer/verified-stream.ts";
 import { sizeLimit, type SizeLimit } from "../../image/layer/size-limit.ts";
 
 /**
- * Decompresses layers that are compressed with zstd, which engines up to Docker 20.10 cannot read. Writes such a layer to the spool, because
- * the header of a tar needs its size. Passes other layers unchanged.
+ * Decompresses layers that are compressed with zstd, which engines up to Docker 20.10 cannot read. Writes such a layer to the spool,
+ * because the header of a tar needs its size. Passes other layers unchanged.
  *
  * @param limit the limit against which the layers count
  */

@@ -17,8 +17,9 @@ export type Destination =
 const MAX_LINKS = 40;
 
 /**
- * Resolves the location of an archive. `-` is stdout. Archives are streamed to a pipe. A link is followed even if its target does not exist, as
- * in skopeo (`docker save --output` rejects links). Throws a `usage` Failure, before anything is requested, if no archive can be written there.
+ * Resolves the location of an archive. `-` is stdout. Archives are streamed to a pipe. A link is followed even if its target does not
+ * exist, as in skopeo (`docker save --output` rejects links). Throws a `usage` Failure, before anything is requested, if no archive can be
+ * written there.
  *
  * @param stdoutIsTunnel true on the spawned side, whose stdout carries the tunnel
  */

@@ -8,8 +8,8 @@ import { Failure } from "../../output/errors.ts";
 const REF = /^[A-Za-z0-9]+(?:(?:[-._:@+]|--)[A-Za-z0-9]+)*(?:\/[A-Za-z0-9]+(?:(?:[-._:@+]|--)[A-Za-z0-9]+)*)*$/;
 
 /**
- * Returns the name of an image in an archive or layout: the name in the location, or else the requested name. In a layout or OCI archive, the
- * text after the colon is only the short name; engines load the image under the requested name. Throws a `usage` Failure for an invalid
+ * Returns the name of an image in an archive or layout: the name in the location, or else the requested name. In a layout or OCI archive,
+ * the text after the colon is only the short name; engines load the image under the requested name. Throws a `usage` Failure for an invalid
  * name.
  */
 function nameInFile({ kind, given, name: named }: FileLocation, requested: Reference): LayoutName {

@@ -28,13 +28,16 @@ export interface PartialOptions {
   engine?: (() => Promise<Engine>) | undefined;
 }
 
-/** A layer of at least this many stored bytes is cut. Its delta is used if it has at most the share below, because a delta can also fail there. */
+/**
+ * A layer of at least this many stored bytes is cut. Its delta is used if it has at most the share below, because a delta can also fail
+ * there.
+ */
 const WORTH_CUTTING = 512 * 1024;
 const WORTH_IT = 0.9;
 
 /**
- * Creates archives without the layers that the receiving engine has. A layer that it lacks is written by delta if both engines have an image
- * that is similar to this image: the files of that image are read on this side (docs/decisions/delta-without-a-receiver.md).
+ * Creates archives without the layers that the receiving engine has. A layer that it lacks is written by delta if both engines have an
+ * image that is similar to this image: the files of that image are read on this side (docs/decisions/delta-without-a-receiver.md).
  */
 export function partialArchives({ list, engine: openEngine }: PartialOptions): ArchiveMaker {
   return {

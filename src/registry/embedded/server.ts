@@ -27,8 +27,8 @@ export interface EmbeddedRegistry extends AsyncDisposable {
   /** Opens the spool for pushed blobs. Rejects with a `no-space` Failure if there is no usable cache folder. */
   openSpool(): Promise<void>;
   /**
-   * Accepts pushes to a repository until the result is disposed of, which gives up unfinished uploads. During that time, clients of the port
-   * see only the policy's content of this repository.
+   * Accepts pushes to a repository until the result is disposed of, which gives up unfinished uploads. During that time, clients of the
+   * port see only the policy's content of this repository.
    */
   openPushSession(repository: string, policy: PushPolicy, observer?: PushObserver): AsyncDisposable;
 }

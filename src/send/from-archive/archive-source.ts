@@ -22,8 +22,8 @@ import { spoolArchive, type SpoolOptions } from "./spool-archive.ts";
 import type { Platform } from "../../image/platform.ts";
 
 /**
- * Opens an archive or an OCI layout for sending an image, without an engine. First reads an archive to its end if it arrives through a pipe,
- * or is compressed as a whole. The caller owns the source.
+ * Opens an archive or an OCI layout for sending an image, without an engine. First reads an archive to its end if it arrives through a
+ * pipe, or is compressed as a whole. The caller owns the source.
  */
 export async function archiveSource(
   location: FileLocation,

@@ -22,7 +22,9 @@ export interface LayersByDeltaOptions {
   signal: AbortSignal;
 }
 
-/** Rebuilds the layers by delta of a partial archive in files, from an image of the engine on this side. Dispose of it after the last read. */
+/**
+ * Rebuilds the layers by delta of a partial archive in files, from an image of the engine on this side. Dispose of it after the last read.
+ */
 export class LayersByDelta implements AsyncDisposable {
   readonly #options: LayersByDeltaOptions;
   readonly #spool;

@@ -16,12 +16,15 @@ import { historyStepsWithLayer } from "../../image/config.ts";
 const MAX_PUSHED_PART = 1 / 6;
 /** Plain bytes that take no time with either method. */
 const NEGLIGIBLE = 16_000_000;
-/** The maximum plain bytes for which other uploads are held back: an engine has five uploads at a time for all its pushes, and this holds up to four. */
+/**
+ * The maximum plain bytes for which other uploads are held back: an engine has five uploads at a time for all its pushes, and this holds up
+ * to four.
+ */
 const MAX_WHILE_HOLDING = 500_000_000;
 
 /**
- * Exports the wanted layers by letting the engine push them to the embedded registry: any number from a containerd store, a small part of the
- * image from other stores. Returns false if some of them are still missing.
+ * Exports the wanted layers by letting the engine push them to the embedded registry: any number from a containerd store, a small part of
+ * the image from other stores. Returns false if some of them are still missing.
  */
 export async function exportByPush(
   registry: EmbeddedRegistry,
@@ -69,8 +72,8 @@ async function readConfig({
 }
 
 /**
- * Returns whether the wanted layers are the topmost: a receiver on a graph driver lacks no others. The same layer can also occur further down,
- * because each `WORKDIR` creates the same empty layer.
+ * Returns whether the wanted layers are the topmost: a receiver on a graph driver lacks no others. The same layer can also occur further
+ * down, because each `WORKDIR` creates the same empty layer.
  */
 function areTopmost(wanted: readonly Digest[], all: readonly Digest[]): boolean {
   return all.slice(-wanted.length).join() === wanted.join();

@@ -13,9 +13,9 @@ import type { OutgoingLayers } from "../outgoing-layers.ts";
 import { InvalidImage } from "../../image/invalid-image.ts";
 
 /**
- * Exports the wanted layers as the blobs of the engine's content store. Each blob is read when the receiver fetches it, from the byte that the
- * receiver requests, and several can be read at a time. Nothing is copied, and other layers are not read. Returns false if the manifest has
- * another number of layers than the image.
+ * Exports the wanted layers as the blobs of the engine's content store. Each blob is read when the receiver fetches it, from the byte that
+ * the receiver requests, and several can be read at a time. Nothing is copied, and other layers are not read. Returns false if the manifest
+ * has another number of layers than the image.
  *
  * Resolves when `options.signal` is aborted because the receiver fetches nothing more. Rejects if a layer cannot be read.
  */

@@ -13,8 +13,8 @@ import type { OutgoingLayers } from "../outgoing-layers.ts";
 
 /**
  * Writes unidentified files of a saved archive to disk, as they are stored: files that may be wanted layers, which only the archive's
- * manifest shows. Wanted layers become outgoing blobs from these files, so a compressed layer keeps its digest, and is not compressed twice.
- * Bounded by the disk's free space, and by the archive's reader (`MAX_UNIDENTIFIED` files).
+ * manifest shows. Wanted layers become outgoing blobs from these files, so a compressed layer keeps its digest, and is not compressed
+ * twice. Bounded by the disk's free space, and by the archive's reader (`MAX_UNIDENTIFIED` files).
  */
 export class UnidentifiedBlobs {
   readonly #outgoing: OutgoingLayers;

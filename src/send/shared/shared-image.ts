@@ -26,8 +26,8 @@ export interface SharedImageOptions extends Pick<OfferOptions, "env" | "output" 
 type Wanted = Pick<OfferOptions, "want" | "packing" | "onProgress">;
 
 /**
- * An image that is sent to several receivers. The first receiver that wants a layer begins its export. The layer is written to the spool, and
- * packed and cut there once for all receivers. Each receiver reads from the spool at its own pace, also one that arrives later.
+ * An image that is sent to several receivers. The first receiver that wants a layer begins its export. The layer is written to the spool,
+ * and packed and cut there once for all receivers. Each receiver reads from the spool at its own pace, also one that arrives later.
  */
 export class SharedImage implements AsyncDisposable {
   readonly #found: ServableImage;

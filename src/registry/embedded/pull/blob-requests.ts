@@ -37,8 +37,8 @@ export async function sendBlob(
 }
 
 /**
- * Sends a packed blob. Deviates from RFC 9110, section 14.4: the range counts plain bytes, because the packed bytes have no known length, and
- * differ each time. The range always extends to the end of the blob.
+ * Sends a packed blob. Deviates from RFC 9110, section 14.4: the range counts plain bytes, because the packed bytes have no known length,
+ * and differ each time. The range always extends to the end of the blob.
  */
 async function sendPacked(
   response: ServerResponse,

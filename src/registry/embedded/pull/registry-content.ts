@@ -29,7 +29,9 @@ export interface StoredBlob {
    * growing. Begins at the plain byte `from`, or at an earlier byte if the stream has already begun.
    */
   packed?: (from: number) => PackedPart;
-  /** Returns the bytes that `packed` would send over a link of this rate. Set together with `packed`. Both may read the blob's only stream. */
+  /**
+   * Returns the bytes that `packed` would send over a link of this rate. Set together with `packed`. Both may read the blob's only stream.
+   */
   packedSize?: (bytesPerSecond: number) => Promise<PackedSize>;
 }
 
