@@ -1,9 +1,9 @@
-/** A warning of Node's (a leak of listeners, something deprecated) fails the file in which it appears. */
+/** A warning of Node (a listener leak, a deprecation) fails the test file in which it appears. */
 import { afterAll } from "vitest";
 
 const warnings: string[] = [];
 process.on("warning", (warning) => {
-  // Of Node itself, not of ours, while these features are young.
+  // Warnings about experimental features of Node, not of this project.
   if (warning.name !== "ExperimentalWarning") warnings.push(warning.stack ?? warning.message);
 });
 afterAll(() => {

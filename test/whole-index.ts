@@ -1,12 +1,12 @@
 import { createHash } from "node:crypto";
 
-/** An image with its index in a layout, as a reader finds it that shares no code with `src`. */
+/** An image with its index in a layout, as found by a reader that shares no code with `src`. */
 export interface WholeIndex {
-  /** Digest of the root that index.json names. */
+  /** The digest of the root that index.json names. */
   root: string;
-  /** Platforms whose manifest, config and layers are all there; `unknown/unknown` for an attestation. In the order of the index. */
+  /** The platforms whose manifest, config and layers are all present, in the order of the index; `unknown/unknown` for an attestation. */
   platforms: string[];
-  /** Blobs that do not match their digest. */
+  /** The blobs that do not match their digest. */
   faults: string[];
 }
 

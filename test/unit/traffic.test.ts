@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { DividedTraffic } from "../../src/traffic.ts";
 
 test("divides the traffic of a connection among its transfers, and counts the bytes of a failed transfer for none", async () => {
-  const traffic = { bytesSent: 7, bytesReceived: 3, program: "node" as const }; // the opening of the connection
+  const traffic = { bytesSent: 7, bytesReceived: 3, program: "node" as const }; // the traffic that opens the connection
   const divided = new DividedTraffic(traffic);
   const move = async (bytes: number) =>
     await divided.use(async (own) => {

@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { temporaryFolder } from "../engine/fake-engine.ts";
 import { program } from "../command-line/cli.ts";
 
-/** Runs docker-over-ssh, or docker, with this folder of docker's settings. */
+/** Runs docker-over-ssh, or docker, with this folder of docker settings. */
 async function run(folder: string, words: string[]) {
   const [command = "", ...rest] = words;
   const env = { DOCKER_CONFIG: folder, HOME: folder, DOCKER_HOST: "unix:///nowhere.sock" };
@@ -38,7 +38,7 @@ describe("plugin", () => {
     expect(await readdir(join(folder.path, "cli-plugins"))).toEqual(["docker-pushssh"]);
   });
 
-  test("knows two actions", async () => {
+  test("accepts only two actions", async () => {
     await using folder = await temporaryFolder();
     expect((await dos(folder.path, "plugin", "update")).exitCode).toBe(2);
   });

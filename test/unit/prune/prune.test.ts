@@ -12,7 +12,7 @@ import { addProgram, makeFarHome } from "../remote/setup/far-home.ts";
 const alive = newRunId();
 const dead = newRunId(Number((await execa`sh -c ${"echo $$"}`).stdout));
 
-/** Runs `docker-over-ssh prune`, and returns what it tells. */
+/** Runs `docker-over-ssh prune`, and returns its output. */
 async function prune(
   home: string,
   words: string[] = [],
@@ -29,7 +29,7 @@ async function prune(
   return notes.filter((note) => !note.startsWith("no engine"));
 }
 
-/** A home folder with a cache folder that two runs have used; one of them was killed. */
+/** A home folder with a cache folder that two runs have used. One of them was killed. */
 async function fill(home: string): Promise<string> {
   const cache = join(home, ".cache/docker-over-ssh");
   for (const name of ["kept", "code", `spool-${dead}-x`, `spool-${alive}-x`])
@@ -50,7 +50,7 @@ async function fill(home: string): Promise<string> {
 const LEFT = ["container c1", "volume cache"].map((what) => `left the ${what}: a running transfer uses it`);
 
 describe("prune", () => {
-  test("removes the contexts of builds that no run receives, and what is remembered of files", async () => {
+  test("removes the kept contexts that no run receives, and the remembered files", async () => {
     await using folder = await temporaryFolder();
     const cache = join(folder.path, ".cache/docker-over-ssh");
     const [free, busy] = ["a".repeat(64), "b".repeat(64)];
@@ -72,7 +72,7 @@ describe("prune", () => {
     expect(await readdir(join(cache, "contexts"))).toEqual([`${busy}.lock`, `${busy}.pack`]);
   });
 
-  test("removes what no run uses, and tells each thing and the bytes", async () => {
+  test("removes everything that no run uses, and reports each object and its bytes", async () => {
     await using folder = await temporaryFolder();
     const cache = await fill(folder.path);
     const layer = "0".repeat(64);
@@ -87,7 +87,7 @@ describe("prune", () => {
     ]);
   });
 
-  test("--dry-run tells the same, and removes nothing", async () => {
+  test("--dry-run reports the same, and removes nothing", async () => {
     await using folder = await temporaryFolder();
     const cache = await fill(folder.path);
     const before = await readdir(cache, { recursive: true });
@@ -97,7 +97,7 @@ describe("prune", () => {
     expect(await readdir(cache, { recursive: true })).toEqual(before);
   });
 
-  test("--older-than keeps what was changed since", async () => {
+  test("--older-than leaves objects that have been changed since", async () => {
     await using folder = await temporaryFolder();
     const cache = await fill(folder.path);
     const old = Date.now() / 1000 - 3 * 86_400;
@@ -140,7 +140,7 @@ describe("prune", () => {
     },
   );
 
-  test.each([true, false])("on a host, leaves what setup has installed (dry run: %s)", async (dryRun) => {
+  test.each([true, false])("on a host, leaves the installation of setup (dry run: %s)", async (dryRun) => {
     await using far = await makeFarHome();
     await far.setup();
     const cache = await fill(far.home);
@@ -168,7 +168,7 @@ describe("prune", () => {
     expect(await readFile(log, "utf8").catch(() => "")).toBe(dryRun ? "" : "rm -f -v c1\n");
   });
 
-  test("takes no option of this side together with a host", () => {
+  test("rejects options of this side together with a host", () => {
     expect(() => pruneCommand.toJob(["prod"], { olderThan: 1 }, {})).toThrow("--older-than is for this side");
   });
 });
