@@ -42,8 +42,8 @@ export type {
   BuildOptions,
   BuildOrder,
   BuiltImage,
-  Credentials,
 } from "./engine/engine-builds.ts";
+export type { Credentials } from "./engine/credentials.ts";
 export { EngineError } from "./engine/engine-error.ts";
 export { FRAME_HEADER, readFrames, writeFrameHeader } from "./engine/grpc/grpc-frames.ts";
 export { connectHttp2 } from "./engine/grpc/connect-grpc.ts";

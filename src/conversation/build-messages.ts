@@ -1,4 +1,5 @@
-import type { BuilderKind, BuildOrder, CheckedBuild, Credentials } from "../engine/engine-builds.ts";
+import { MAX_SECRET, type Credentials } from "../engine/credentials.ts";
+import type { BuilderKind, BuildOrder, CheckedBuild } from "../engine/engine-builds.ts";
 import { formatPlatform } from "../image/platform.ts";
 import type { Message } from "../stdio-tunnel/control.ts";
 import { count, DIGEST, malformed, matching, platformIn, references, text } from "./fields.ts";
@@ -129,9 +130,6 @@ export function parseAnswer({ id, credentials, secret, agent, error }: Message):
     ...(error !== undefined && { error: text(error) }),
   };
 }
-
-/** Bytes: BuildKit accepts no larger secret (`MaxSecretSize`). */
-const MAX_SECRET = 500 * 1024;
 
 function credentialsIn({ username, password }: Record<string, unknown>): Credentials {
   return { username: longText(username, MAX_TEXT), password: longText(password, MAX_TEXT) };

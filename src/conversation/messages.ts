@@ -1,4 +1,4 @@
-import type { Credentials } from "../engine/engine-images.ts";
+import type { Credentials } from "../engine/credentials.ts";
 import type { Digest } from "../image/digest.ts";
 import type { IndexContent } from "../image/index-content.ts";
 import type { Descriptor, ImageManifest } from "../image/manifest.ts";

@@ -1,11 +1,8 @@
 import { readFile } from "node:fs/promises";
-import type { Credentials } from "../engine/engine-builds.ts";
+import { TOKEN_USER, type Credentials } from "../engine/credentials.ts";
 import { messageOf } from "../output/errors.ts";
 import { hiddenCredentials } from "./hidden-credentials.ts";
 import { registryKey } from "./registry-host.ts";
-
-/** The username that stands for an identity token (docker-credential-helpers). */
-export const TOKEN_USER = "<token>";
 
 /** The fields about credentials in the docker config and in containers-auth.json(5). */
 export interface AuthFile {

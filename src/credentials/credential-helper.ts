@@ -1,7 +1,7 @@
 import { text } from "node:stream/consumers";
 import { describeExit } from "../child-process/exit.ts";
 import { startProgram } from "../child-process/start-program.ts";
-import type { Credentials } from "../engine/engine-builds.ts";
+import type { Credentials } from "../engine/credentials.ts";
 import { oneLine } from "../output/describe.ts";
 import { hiddenCredentials } from "./hidden-credentials.ts";
 

@@ -1,4 +1,4 @@
-import type { Credentials } from "../engine/engine-builds.ts";
+import type { Credentials } from "../engine/credentials.ts";
 import { fileCredentials, helperFor, readAuthFile } from "./auth-file.ts";
 import { askHelper } from "./credential-helper.ts";
 import { registryKey } from "./registry-host.ts";

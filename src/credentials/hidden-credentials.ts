@@ -1,5 +1,5 @@
 import { inspect } from "node:util";
-import type { Credentials } from "../engine/engine-builds.ts";
+import type { Credentials } from "../engine/credentials.ts";
 
 /** Creates credentials whose password `console.log` and `util.inspect` do not show. `JSON.stringify` includes it. */
 export function hiddenCredentials(username: string, password: string): Credentials {

@@ -1,6 +1,6 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
-import type { Credentials } from "../engine/engine-builds.ts";
+import type { Credentials } from "../engine/credentials.ts";
 import type { Warning } from "../output/events.ts";
 import { askHelper, HelperFailure } from "./credential-helper.ts";
 import {

@@ -1,9 +1,7 @@
 import { createReadStream } from "node:fs";
+import { MAX_SECRET } from "../engine/credentials.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import { csvFields } from "./csv-fields.ts";
-
-/** Bytes that BuildKit accepts (session/secrets/secretsprovider, MaxSecretSize). */
-const MAX_SECRET = 500 * 1024;
 
 /** A secret of --secret: its source, not its value. */
 export interface SecretSpec {

@@ -1,6 +1,7 @@
 import type { Duplex } from "node:stream";
 import type { BuildContext } from "../build-context/build-context.ts";
 import type { Platform } from "../image/platform.ts";
+import type { Credentials } from "./credentials.ts";
 import type { EngineProgress } from "./engine-images.ts";
 
 /** The build operations of an engine. */
@@ -131,12 +132,6 @@ export interface BuildAnswers {
   secret(id: string): Promise<Buffer | undefined>;
   /** Opens a connection to an ssh agent of `BuildOrder.agents`. The caller owns it. */
   agent(id: string): Promise<Duplex>;
-}
-
-export interface Credentials {
-  /** "<token>" if the password is an identity token (docker-credential-helpers) */
-  username: string;
-  password: string;
 }
 
 export interface BuiltImage {

@@ -1,5 +1,6 @@
 import type { Readable } from "node:stream";
 import type { Platform } from "../image/platform.ts";
+import type { Credentials } from "./credentials.ts";
 
 /** The images of an engine. */
 export interface EngineImages {
@@ -87,11 +88,6 @@ export interface TaggedImage {
   id: string;
   /** The time of the image's build, in ms since the epoch */
   created: number;
-}
-
-export interface Credentials {
-  username: string;
-  password: string;
 }
 
 export interface ImageTransferOptions {

@@ -3,7 +3,7 @@ import type { OpenedContext } from "../build-context/local-files.ts";
 import { writeContextTar } from "../build-context/tar/write-context-tar.ts";
 import { openContext } from "../build/open-context.ts";
 import { registryCredentials } from "../credentials/registry-credentials.ts";
-import type { Credentials } from "../engine/engine-builds.ts";
+import type { Credentials } from "../engine/credentials.ts";
 import type { Output } from "../output/output.ts";
 import { countBytes } from "../streams/count-bytes.ts";
 import { gzip } from "../streams/gzip.ts";

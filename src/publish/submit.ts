@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { Credentials } from "../engine/engine-builds.ts";
+import type { Credentials } from "../engine/credentials.ts";
 import type { Reference } from "../image/reference.ts";
 import { formatPlatform } from "../image/platform.ts";
 import { tooBusy } from "./check-service.ts";

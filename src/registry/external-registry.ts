@@ -1,4 +1,4 @@
-import type { Credentials } from "../engine/engine-images.ts";
+import type { Credentials } from "../engine/credentials.ts";
 import { TEMPORARY_PATH } from "../run/run-id.ts";
 import { Failure } from "../output/errors.ts";
 import { pingRegistry } from "./ping.ts";

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { createProxyServer } from "http-proxy-3";
-import type { Credentials } from "../engine/engine-images.ts";
+import type { Credentials } from "../engine/credentials.ts";
 import { asSocket } from "../streams/bridge.ts";
 import { basicAuth, isAuthorized } from "./password.ts";
 import { ConnectionLimiter } from "./connection-limiter.ts";

@@ -1,5 +1,5 @@
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
-import type { Credentials } from "../engine/engine-images.ts";
+import type { Credentials } from "../engine/credentials.ts";
 
 /** Creates a password for one run: 192 random bits, in characters that need no quoting. */
 export function newCredentials(): Credentials {

@@ -1,6 +1,6 @@
 import { Agent, request, type IncomingMessage } from "node:http";
 import { once } from "node:events";
-import type { Credentials } from "../engine/engine-images.ts";
+import type { Credentials } from "../engine/credentials.ts";
 import { messageOf } from "../output/errors.ts";
 import { deadline } from "../streams/deadline.ts";
 import { basicAuth } from "./password.ts";

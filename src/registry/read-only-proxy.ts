@@ -1,4 +1,4 @@
-import type { Credentials } from "../engine/engine-images.ts";
+import type { Credentials } from "../engine/credentials.ts";
 import { newCredentials } from "./password.ts";
 import { passwordProxy, allowReads, type PasswordProxy } from "./password-proxy.ts";
 import type { TemporaryRegistry } from "./temporary-registry.ts";

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { Agent, request, type IncomingMessage } from "node:http";
 import { Readable, type Duplex } from "node:stream";
-import type { Credentials } from "../engine/engine-images.ts";
+import type { Credentials } from "../engine/credentials.ts";
 import { digestOf, type Digest } from "../image/digest.ts";
 import {
   isIndex,

@@ -1,4 +1,4 @@
-import type { Credentials } from "../engine/engine-images.ts";
+import type { Credentials } from "../engine/credentials.ts";
 import type { RunId } from "../run/run-id.ts";
 import type { Progress } from "../output/output.ts";
 

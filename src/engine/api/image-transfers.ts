@@ -1,5 +1,6 @@
 import { Readable } from "node:stream";
-import type { Credentials, ImageTransferOptions } from "../engine-images.ts";
+import type { Credentials } from "../credentials.ts";
+import type { ImageTransferOptions } from "../engine-images.ts";
 import type { DockerApi } from "./docker-api.ts";
 import { followProgress } from "./follow-progress.ts";
 import { registryAuth } from "./registry-auth.ts";

@@ -5,7 +5,8 @@ import { pushImage } from "../api/image-transfers.ts";
 import { registryAuth } from "../api/registry-auth.ts";
 import { splitName } from "../api/split-name.ts";
 import { EngineError } from "../engine-error.ts";
-import type { Credentials, PublishedImage, PublishOptions } from "../engine-builds.ts";
+import type { Credentials } from "../credentials.ts";
+import type { PublishedImage, PublishOptions } from "../engine-builds.ts";
 
 const REFUSED = /unauthorized|authentication required|no basic auth|denied|forbidden|\b40[13]\b/i;
 

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Credentials } from "../../engine/engine-images.ts";
+import type { Credentials } from "../../engine/credentials.ts";
 import type { Detail } from "../../output/details.ts";
 import { messageOf } from "../../output/errors.ts";
 import { isAuthorized } from "../password.ts";

@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import type { Credentials } from "../../engine/engine-images.ts";
+import type { Credentials } from "../../engine/credentials.ts";
 import type { Detail } from "../../output/details.ts";
 import type { RunId } from "../../run/run-id.ts";
 import { ConnectionLimiter } from "../connection-limiter.ts";

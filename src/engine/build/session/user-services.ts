@@ -4,15 +4,12 @@ import { Auth } from "../../buildkit/gen/auth_pb.ts";
 import { Health } from "../../buildkit/gen/health_pb.ts";
 import { Secrets } from "../../buildkit/gen/secrets_pb.ts";
 import { SSH } from "../../buildkit/gen/ssh_pb.ts";
+import { MAX_SECRET, TOKEN_USER } from "../../credentials.ts";
 import type { BuildAnswers, BuildOrder } from "../../engine-builds.ts";
 
 const SERVING = 1;
 /** Docker Hub's host, and its name in the docker config. */
 const HUB = ["registry-1.docker.io", "docker.io", "https://index.docker.io/v1/"] as const;
-/** Bytes of a secret. BuildKit's own client accepts no larger one. */
-const MAX_SECRET = 500 * 1024;
-/** A docker config's user name for an identity token. BuildKit treats a secret without a user name as such a token. */
-const TOKEN = "<token>";
 
 /** Adds the services of a session that need the user's side: credentials, secrets, ssh agents. */
 export function userServices(
@@ -26,7 +23,8 @@ export function userServices(
       async credentials({ host }) {
         const found = await answers.credentials(host === HUB[0] || host === HUB[1] ? HUB[2] : host);
         if (found === undefined) return {};
-        return { username: found.username === TOKEN ? "" : found.username, secret: found.password };
+        // BuildKit treats a secret without a user name as an identity token.
+        return { username: found.username === TOKEN_USER ? "" : found.username, secret: found.password };
       },
     });
     router.service(Secrets, {
