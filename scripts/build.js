@@ -128,7 +128,7 @@ writeFileSync(
     size: packed.length,
     bootstrap: await firstCode("dist/bootstrap.js"),
     installer: await firstCode("dist/installer.js"),
-    start: await startCode(`bundle-${digest.slice(0, 16)}.cjs`, { minify: true }), // the name that install-here.ts uses
+    start: await startCode(`bundle-${digest.slice(0, 16)}.cjs`, { minify: true }), // the name that install-on-host.ts uses
   }),
 );
 

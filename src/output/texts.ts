@@ -16,7 +16,7 @@ export function noteText(note: Note): string {
     case "waiting-for-context":
       return "waiting for another build of this project, which is sending its files to that machine";
     case "credentials-sent":
-      return `sent your credentials for ${note.registry} to the builder, for this build`;
+      return `sending your credentials for ${note.registry} to the builder, for this build`;
     case "one-by-one":
       return `${note.host} has an earlier version of docker-over-ssh, which accepts one image per connection: each other image is sent over a connection of its own`;
     case "watching":
@@ -48,7 +48,7 @@ export function noteText(note: Note): string {
     case "installed":
       return `transfers to ${note.host} now use this installation${note.isInPath ? "" : ", although ~/.local/bin is not in the PATH of a non-login shell there"}`;
     case "uninstalled":
-      return `removed docker-over-ssh and all its files from ${note.host}`;
+      return `no files of docker-over-ssh remain on ${note.host}`;
     case "pruned":
       return `${bytes(note.bytes)} of files ${note.isDryRun ? "would be removed" : "were removed"}`;
     case "engine-not-pruned":

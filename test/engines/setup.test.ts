@@ -56,7 +56,7 @@ describe.skipIf(why)(`setup ${why ?? ""}`, () => {
       "docker-over-ssh: removed the launcher /home/fresh/.local/bin/docker-over-ssh",
       "docker-over-ssh: removed docker-over-ssh itself in /home/fresh/.local/share/docker-over-ssh",
       "docker-over-ssh: removed the cache folder /home/fresh/.cache/docker-over-ssh",
-      `docker-over-ssh: removed docker-over-ssh and all its files from ${there}`,
+      `docker-over-ssh: no files of docker-over-ssh remain on ${there}`,
     ]);
     expect(await filesOf("fresh")).toBe(before);
     expect(await engines()).toEqual(unchanged(1));

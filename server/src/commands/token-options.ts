@@ -11,7 +11,7 @@ export interface TokenOptions {
 
 export const TOKEN: CommandText = {
   name: "docker-over-ssh serve token",
-  description: "Creates a token, adds its hash to a token file, and prints the token, which is stored nowhere.",
+  description: "Creates a token, adds its hash to a token file, and prints the token. Only its hash is stored.",
   arguments: [{ term: "<NAME>", description: "the user of the token, e.g. ci; shown as the owner of its jobs" }],
   options: [
     { flags: "--token-file <file>", description: "the file, created if it is missing (default: tokens.json)" },

@@ -20,7 +20,7 @@ const NOTES: { [Code in Note["code"]]: [Extract<Note, { code: Code }>, string] }
   ],
   "credentials-sent": [
     { code: "credentials-sent", registry: "registry.example.com" },
-    "sent your credentials for registry.example.com to the builder, for this build",
+    "sending your credentials for registry.example.com to the builder, for this build",
   ],
   watching: [
     { code: "watching", images: ["app:v1", "db:v1"] },
@@ -107,7 +107,7 @@ const NOTES: { [Code in Note["code"]]: [Extract<Note, { code: Code }>, string] }
   ],
   uninstalled: [
     { code: "uninstalled", host: "ssh://prod" },
-    "removed docker-over-ssh and all its files from ssh://prod",
+    "no files of docker-over-ssh remain on ssh://prod",
   ],
 };
 

@@ -167,7 +167,7 @@ export const JobSchema = Type.Object(
     acceptedAt: time("Time at which the job was accepted"),
     startedAt: Type.Optional(time("Time at which its run began")),
     finishedAt: Type.Optional(time("When it ended")),
-    cancelledAt: Type.Optional(time("Time at which it was cancelled")),
+    cancelledAt: Type.Optional(time("Time at which its cancellation was requested")),
     worker: Type.Optional(Type.String()),
     engine: Type.Optional(Type.String()),
     webhook: Type.Optional(Type.String()),

@@ -41,7 +41,7 @@ export function readHeaders(raw: readonly string[]): StrictHeaders {
     const value = raw[index + 1] ?? "";
     if (!NAME.test(name)) throw badRequest("header.invalid", "the request has a header with an invalid name");
     if (!VALUE.test(value)) {
-      throw badRequest("header.invalid", `the header ${name} has forbidden characters`);
+      throw badRequest("header.invalid", `the header ${name} has invalid characters`);
     }
     const values = found.get(name) ?? [];
     if (values.length > 0 && ONCE.has(name)) throw badRequest("header.duplicate", `the header ${name} occurs twice`);

@@ -60,7 +60,7 @@ export function credentialsOf(config: AuthConfig): Credentials | undefined {
   serverAddress(config);
   // Tokens are sent as headers.
   if (/[^\u0021-\u007e]/.test(`${identityToken ?? ""}${registryToken ?? ""}`)) {
-    throw invalid("a token has forbidden characters");
+    throw invalid("a token has invalid characters");
   }
   if (username === "" && password === "" && !identityToken && !registryToken) return undefined;
   return { username, password, ...(identityToken && { identityToken }), ...(registryToken && { registryToken }) };

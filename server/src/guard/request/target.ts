@@ -52,7 +52,7 @@ function checkPath(path: string): void {
   if (path.length > MAX_PATH) throw invalid("target.length", `the path is longer than ${MAX_PATH} bytes`, 414);
   if (path.includes("%")) throw invalid("target.encoded", "the path has escaped characters: write them unescaped");
   if (!/^[A-Za-z0-9._:@+/-]*$/.test(path)) {
-    throw invalid("target.form", "the path has forbidden characters");
+    throw invalid("target.form", "the path has invalid characters");
   }
   const segments = path.slice(1).split("/");
   if (segments.some((segment) => segment === "" || segment === "." || segment === "..")) {

@@ -47,11 +47,11 @@ describe.each(shells.filter((_, index) => installed[index]))("the login shell %s
     expect((await far.setup({ uninstall: true })).notes).toEqual([
       "removed the launcher ~/.local/bin/docker-over-ssh",
       "removed docker-over-ssh itself in ~/.local/share/docker-over-ssh",
-      "removed docker-over-ssh and all its files from ssh://prod",
+      "no files of docker-over-ssh remain on ssh://prod",
     ]);
     expect(await far.files()).toEqual(before);
     expect(await far.setup({ uninstall: true })).toEqual({
-      notes: ["removed docker-over-ssh and all its files from ssh://prod"],
+      notes: ["no files of docker-over-ssh remain on ssh://prod"],
     });
   });
 });

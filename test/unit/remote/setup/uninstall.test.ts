@@ -87,7 +87,7 @@ describe("--uninstall", () => {
       "removed docker-over-ssh itself in ~/.local/share/docker-over-ssh",
       "removed the cache folder ~/.cache/docker-over-ssh",
       `removed the cache folder ${root}/.cache/docker-over-ssh`,
-      "removed docker-over-ssh and all its files from ssh://prod",
+      "no files of docker-over-ssh remain on ssh://prod",
     ]);
     expect(await far.files()).toEqual([]);
   });
