@@ -42,7 +42,7 @@ describe.skipIf(why)(
         "a missing platform",
         ["push", "--platform", "linux/s390x", "failing:v1"],
         3,
-        "is here for linux/amd64, not for linux/s390x",
+        "is for linux/amd64, not for linux/s390x",
       ],
       ["no engine", ["push", "-H", "unix:///nowhere.sock", "failing:v1"], 4, "/nowhere.sock"],
       ["no engine to receive", ["pull", "-H", "tcp://127.0.0.1:1", "failing:v1"], 4, "127.0.0.1:1"],

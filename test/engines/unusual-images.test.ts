@@ -141,9 +141,7 @@ describe.skipIf(why)("an image for no platform, or a foreign one, is sent with a
     }
     const run = await dos(["push", name, "ssh", "far", `docker-over-ssh pull ${name}`], { on: on() });
     expect(run).toEqual(done);
-    expect(run.stderr).toContain(
-      `warning: the image is for linux/${FOREIGN}, and this engine outputOnFar linux/${RUNS}`,
-    );
+    expect(run.stderr).toContain(`warning: the image is for linux/${FOREIGN}, and this engine runs linux/${RUNS}`);
     const { stdout } = await on().far.docker("inspect", "--format", "{{.Architecture}} {{.RootFS.Layers}}", name);
     expect(stdout).toBe(`${FOREIGN} [${image.diffIds.join(" ")}]`);
     for (const engine of [on().near, on().far]) await engine.docker("rmi", name);

@@ -105,10 +105,7 @@ const NOTES: { [Code in Note["code"]]: [Extract<Note, { code: Code }>, string] }
     },
     `missing  there  engine           no docker\n${" ".repeat(33)}to do: Install it.`,
   ],
-  uninstalled: [
-    { code: "uninstalled", host: "ssh://prod" },
-    "no files of docker-over-ssh remain on ssh://prod",
-  ],
+  uninstalled: [{ code: "uninstalled", host: "ssh://prod" }, "no files of docker-over-ssh remain on ssh://prod"],
 };
 
 test.each<[Note, string]>([

@@ -1,6 +1,6 @@
 import type { Rule } from "../refusal.ts";
 
-/** A line of audit, about a request or a gRPC call. It contains no secret: no header, no body, no build argument. */
+/** An audit line, about a request or a gRPC call. It contains no secret: no header, no body, no build argument. */
 export interface AuditEntry {
   /** ISO 8601 */
   time: string;

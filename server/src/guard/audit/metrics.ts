@@ -40,7 +40,7 @@ export class GuardMetrics {
   });
   readonly #lost = new Counter({
     name: `${PREFIX}_audit_lines_lost_total`,
-    help: "Lines of audit that could not be written",
+    help: "Audit lines that could not be written",
     registers: [this.#registry],
   });
 

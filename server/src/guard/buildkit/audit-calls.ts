@@ -9,13 +9,13 @@ import { callOf } from "./tenant-call.ts";
 import type { AuditEntry, AuditLog } from "../audit/entry.ts";
 import type { Caller } from "../caller.ts";
 
-/** The names that a call is about (`about`), for its line of audit. */
+/** The names that a call is about (`about`), for its audit line. */
 export const ABOUT = createContextKey<readonly string[] | undefined>(undefined);
 
 /** Bytes before a message: a flag for compression, and the length */
 const PREFIX = 5;
 
-/** Writes a line of audit at the end of each call, and puts the tenant's names into its errors. */
+/** Writes an audit line at the end of each call, and puts the tenant's names into its errors. */
 export function auditing(audit: AuditLog): Interceptor {
   return (next) => async (request) => {
     const { caller } = callOf(request.contextValues);
@@ -66,7 +66,7 @@ export function auditing(audit: AuditLog): Interceptor {
   };
 }
 
-/** Writes a line of audit for a call that ends without a readable message. Traces are not audited. */
+/** Writes an audit line for a call that ends without a readable message. Traces are not audited. */
 export function writeUnread(
   audit: AuditLog,
   { tenant, note }: Caller,

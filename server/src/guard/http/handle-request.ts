@@ -36,7 +36,7 @@ interface Handling {
   isHttp2: boolean;
 }
 
-/** Answers one request, and writes its line of audit. Never rejects. */
+/** Answers one request, and writes its audit line. Never rejects. */
 export async function handleRequest(exchange: Exchange, context: FrontContext): Promise<void> {
   const controller = new AbortController();
   const handling: Handling = {

@@ -104,7 +104,7 @@ test.for<[description: string, body: Buffer, headers: Record<string, string>]>([
     framed(inField(8, Buffer.alloc(3_000_000, Buffer.from([(4 << 3) | 2, 0])))),
     {},
   ],
-])("refuses a call %s, and writes a line of audit", async ([, body, headers]) => {
+])("refuses a call %s, and writes an audit line", async ([, body, headers]) => {
   await using bed = await grpcBed();
   using session = await http2Of(bed.port, "direct");
   const { code } = await callWith(session, SOLVE, body, headers);

@@ -36,7 +36,7 @@ async function session(
   await all(control.session(sent, { headers: { "x-docker-expose-session-uuid": id } }));
 }
 
-/** Returns the rule that refuses a call, from its line of audit. */
+/** Returns the rule that refuses a call, from its audit line. */
 async function ruleOf(bed: ServicesBed, call: Promise<unknown>): Promise<string | undefined> {
   await expect(call).rejects.toBeInstanceOf(ConnectError);
   return bed.entries.at(-1)?.rule;
