@@ -64,6 +64,8 @@ export interface ImageInfo {
   platform: Platform;
   /** The time when the image got its last name, in ms since the epoch. Podman does not report it. */
   lastTagged?: number;
+  /** The time of the image's build, in ms since the epoch. A list of images has only its seconds. */
+  created?: number;
   /**
    * Bytes, as the engine counts them: the unpacked size with a graph driver, the size of the blobs, often compressed, in a containerd
    * store.

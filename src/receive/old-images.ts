@@ -46,10 +46,10 @@ async function findOldImages(
   for (const id of arrived) ids.delete(id);
   const others = await Promise.all(
     [...ids].map(async (id) => {
-      const { lastTagged } = (await engine.inspectImage(id)) ?? {};
+      const { lastTagged, created } = (await engine.inspectImage(id)) ?? {};
       const images = own.filter((image) => image.id === id);
       const old = { id, names: images.map(({ name }) => name) };
-      return { ...old, isUsed: isUsed(old, used), at: lastTagged ?? images[0]?.created ?? 0 };
+      return { ...old, isUsed: isUsed(old, used), at: lastTagged ?? created ?? images[0]?.created ?? 0 };
     }),
   );
   const old = others.toSorted((a, b) => b.at - a.at).slice(keep - 1);

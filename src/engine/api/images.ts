@@ -12,6 +12,8 @@ interface ImageInspect {
   Architecture: string;
   Variant?: string;
   Size?: number;
+  /** RFC 3339, with fractions of a second */
+  Created?: string;
   /** In the year 1 if the engine does not know the time. */
   Metadata?: { LastTagTime?: string };
   RepoTags?: string[] | null;
@@ -45,6 +47,7 @@ export async function inspectImage(
   if (found === undefined) return undefined;
   const image = found as ImageInspect;
   const lastTagged = Date.parse(image.Metadata?.LastTagTime ?? "");
+  const created = Date.parse(image.Created ?? "");
   const info: ImageInfo = {
     id: image.Id,
     names: (image.RepoTags ?? []).filter((name) => !name.includes("<none>")),
@@ -52,6 +55,7 @@ export async function inspectImage(
     platform: platformOf({ os: image.Os, architecture: image.Architecture, variant: image.Variant }),
     size: image.Size ?? 0,
     ...(lastTagged > 0 && { lastTagged }),
+    ...(created > 0 && { created }),
   };
   return platform === undefined || matchesPlatform(info.platform, platform) ? info : undefined;
 }

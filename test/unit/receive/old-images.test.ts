@@ -56,6 +56,20 @@ describe("a plan contains the names that the transfer would remove if", () => {
   });
 });
 
+test("orders images that were built within one second, if the engine reports no time of their tags", async () => {
+  const built = new Map([
+    ["id-1", 1200],
+    ["id-2", 1700],
+    ["id-3", 1100],
+  ]);
+  const engine: Engine = {
+    ...engineWith(versions()),
+    listTagged: async () => [...versions()].map(([name, id]) => ({ name, id, created: 1000 })),
+    inspectImage: async (id: string) => ({ id, created: built.get(id) }),
+  } as unknown as Engine;
+  expect(await planOldImages(engine, names("app:v4"), 2, [])).toEqual(["app:v1", "app:v3"]);
+});
+
 describe("between the list and the removal", () => {
   test("keeps an image that a container begins to use, with all its names", async () => {
     const store = versions(["app:old", "id-1"], ["app:v4", "id-4"]);
