@@ -70,7 +70,7 @@ export function installOnHost(installation: Installation, env: NodeJS.ProcessEnv
     if (install(installation, { share, launcher, before })) return true;
   } catch (error) {
     removeEmpty(createdFolders);
-    throw explained(error, share);
+    throw asNotInstalled(error, share);
   }
   removeEmpty(createdFolders);
   return false;
@@ -236,7 +236,7 @@ function removeEmpty(folders: readonly string[]): void {
   }
 }
 
-function explained(error: unknown, share: string): unknown {
+function asNotInstalled(error: unknown, share: string): unknown {
   if (error instanceof NotInstalled) return error;
   if (error instanceof UnsafeFolder) return new NotInstalled("unsafe", error.message);
   const { code = "", path = share, message } = error as NodeJS.ErrnoException;

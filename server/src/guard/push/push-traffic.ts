@@ -18,21 +18,6 @@ const TEMPORARY = new Set([408, 416, 429]);
 /** Maximum open uploads. An image has at most 127 layers. */
 const MAX_UPLOADS = 512;
 
-/** The traffic between the engine and the registry in one push. */
-export interface PushTraffic {
-  readonly name: PushName;
-  /** The user name in the engine's Authorization header */
-  readonly username: string;
-  readonly password: string;
-  /** The reason why the registry or the guard has refused a request. The engine's own error would be about the guard's proxy. */
-  readonly problem: Refusal | undefined;
-  /** Whether the engine has reached the proxy */
-  readonly hasRequests: boolean;
-  isFrom(authorization: string | undefined): boolean;
-  /** Answers a request of the engine. Never rejects. */
-  handle(request: IncomingMessage, response: ServerResponse): Promise<void>;
-}
-
 export interface TrafficOptions {
   name: PushName;
   password: string;
@@ -45,16 +30,15 @@ export interface TrafficOptions {
   onFatal: (refusal: Refusal) => void;
 }
 
-/** Opens the traffic of one push. */
-export function pushTraffic(options: TrafficOptions): PushTraffic {
-  return new Traffic(options);
-}
-
-class Traffic implements PushTraffic {
+/** The traffic between the engine and the registry in one push. */
+export class PushTraffic {
   readonly name: PushName;
+  /** The user name in the engine's Authorization header */
   readonly username: string;
   readonly password: string;
+  /** The reason why the registry or the guard has refused a request. The engine's own error would be about the guard's proxy. */
   problem: Refusal | undefined;
+  /** Whether the engine has reached the proxy */
   hasRequests = false;
   readonly #options: TrafficOptions;
   /** Where the registry wants the next part of each upload, by the ID that the engine has for it */
@@ -71,6 +55,7 @@ class Traffic implements PushTraffic {
     return isAuthorized(authorization, this);
   }
 
+  /** Answers a request of the engine. Never rejects. */
   async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.hasRequests = true;
     try {

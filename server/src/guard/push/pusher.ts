@@ -13,7 +13,7 @@ import { createProxyServer, type ProxyServer } from "./proxy-server.ts";
 import { failureIn, failureLine, tenantsLine } from "./push-lines.ts";
 import { newPushName, type PushName } from "./push-name.ts";
 import { PushSlots } from "./push-slots.ts";
-import { engineAuth, pushTraffic, type PushTraffic } from "./push-traffic.ts";
+import { engineAuth, PushTraffic } from "./push-traffic.ts";
 import { ENGINE_CERTIFICATES, registrySecurity } from "./registry-security.ts";
 import { forgetPush, removeLeftovers } from "./temporary-names.ts";
 import { openUpstream, type Upstream } from "./upstream.ts";
@@ -112,7 +112,7 @@ async function pushThrough(through: PushThrough): Promise<void> {
   const { proxy, upstream, caller, image, reference, stop, signal, options } = through;
   const { engine, owner, limits } = options;
   const name = newPushName(await proxy.listen(), owner, caller.tenant.id, reference);
-  const traffic = pushTraffic({
+  const traffic = new PushTraffic({
     name,
     password: randomBytes(24).toString("base64url"),
     upstream,
