@@ -2,6 +2,7 @@ import type { Readable, Writable } from "node:stream";
 import type { Exit } from "../child-process/exit.ts";
 import { startProgram } from "../child-process/start-program.ts";
 import { shownCommand } from "../output/secrets.ts";
+import { keepOutput } from "../streams/keep-output.ts";
 import { onLines } from "../streams/lines.ts";
 import { readAtRate, writeAtRate } from "../streams/rate.ts";
 import { resolveWithin } from "../streams/resolve-within.ts";
@@ -52,7 +53,7 @@ export function spawnRemote(
     if (isOfInterest) onStderr(line);
   });
   const stdin = writeAtRate(program.stdin, rate);
-  const stdout = readAtRate(program.stdout, rate);
+  const stdout = readAtRate(keepOutput(program.stdout), rate);
   stdin.on("error", () => {}); // EPIPE after the child has ended: its exit explains more
   const exit = async (): Promise<Exit | undefined> => await resolveWithin(leaveTimeout, program.exit);
   let transport: StdioTransport | undefined;

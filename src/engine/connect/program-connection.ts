@@ -44,7 +44,6 @@ export class ProgramConnection extends Duplex {
     this.#program = program;
     const { stdout } = program;
     stdout.on("data", (chunk: Buffer) => this.#receive(chunk));
-    // After a program has ended, Node reads its stdout to the end, whether or not anyone listens.
     if (stdout.destroyed) void this.#end();
     for (const end of ["end", "error", "close"]) stdout.once(end, () => void this.#end());
     program.stdin.on("error", () => {}); // EPIPE after the program has ended; the callback of the write receives it

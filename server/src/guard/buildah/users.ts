@@ -9,6 +9,8 @@ export const USERS = 65_536;
 /** A script that prints its process ID, then waits until its stdin closes */
 export const HOLD = "read -r pid _ </proc/self/stat; echo $pid; read -r _ || :";
 const KILL_TIMEOUT = 2000;
+/** Characters of a program's stderr after which no more are stored, for a message */
+const MAX_ERRORS = 4096;
 
 /** A process that keeps namespaces alive. Disposing ends it. */
 export interface Holder extends Disposable {
@@ -29,6 +31,8 @@ export async function hold(argv: readonly string[], env: NodeJS.ProcessEnv): Pro
     killTimeout: KILL_TIMEOUT,
     env: { PATH: env["PATH"], HOME: env["HOME"] },
   });
+  let errors = "";
+  program.stderr.on("data", (chunk: Buffer) => (errors += errors.length < MAX_ERRORS ? chunk.toString() : ""));
   const pid = Number(await firstLine(program));
   if (pid > 0) {
     return {
@@ -41,18 +45,17 @@ export async function hold(argv: readonly string[], env: NodeJS.ProcessEnv): Pro
   }
   program.kill();
   const { error } = await program.exit;
-  const output = program.stderr.read() as Buffer | null;
-  throw new Error(messageOf(error ?? (output?.toString().trim() || `${name} has ended`)));
+  throw new Error(messageOf(error ?? (errors.trim() || `${name} has ended`)));
 }
 
-async function firstLine({ stdout, stderr, stdin }: Program): Promise<string> {
+async function firstLine({ stdout, stdin }: Program): Promise<string> {
   stdin.on("error", () => {});
-  stderr.pause();
   let text = "";
   for await (const chunk of stdout.iterator({ destroyOnReturn: false })) {
     text += String(chunk);
     if (text.includes("\n")) break;
   }
+  stdout.resume();
   return text.trim();
 }
 

@@ -143,11 +143,12 @@ describe.skipIf(process.platform === "win32")("an engine behind a remote command
     expect(failure.message).toMatch(/status 3 before an engine answered\. It printed:\nGo away$/);
   });
 
-  test("that has ended before the connection is made", async () => {
+  test.each([false, true])("that has ended before the connection is made; stdout has been read: %s", async (isRead) => {
     const context = { output: outputTo(() => {}), signal: stop.signal, env: process.env };
     const request = { timeout: 10_000, bwlimit: undefined };
     const link = runRemoteCommand(["sh", "-c", "exit 127"], { words, byHand: words }, request, context);
-    await Promise.all([link.child.exit(), once(link.child.stdout, "close")]);
+    if (isRead) link.child.stdout.resume();
+    await Promise.all([link.child.exit(), isRead && once(link.child.stdout, "close")]);
     const address = { host: words, source: "over its stdin and stdout" };
     const opening = openRemoteEngine({ address, link, again: () => link, request, context });
     expect(await rejection(opening)).toMatchObject({ code: "remote-command-not-found" });
