@@ -53,7 +53,7 @@ function checkOne(
     const wanted = formatPlatform(requested);
     throw new Failure("refused", `the remote side sends the image for ${platform}, not for ${wanted}`, {
       expected: `a variant for ${wanted}`,
-      hint: "Leave --platform out, or build the image for that platform on the sending side.",
+      hint: "Omit --platform, or build the image for that platform on the sending side.",
     });
   }
   if (!isKnownPlatform(offered)) {

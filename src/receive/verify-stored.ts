@@ -53,7 +53,7 @@ export async function verifyManifest(
       : `the image's manifest in the store is ${found}, not the sender's`,
     {
       expected: `${digest}, because of --preserve-digest`,
-      hint: "Leave --preserve-digest out: the image then has the same config and layers, and a new manifest.",
+      hint: "Omit --preserve-digest: the image then has the same config and layers, and a new manifest.",
     },
   );
 }

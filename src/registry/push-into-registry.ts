@@ -60,7 +60,7 @@ async function hasFullDisk(registry: TemporaryRegistry): Promise<boolean> {
 function withoutName({ given }: Reference): Failure {
   return new Failure("registry-unavailable", `${given} has no name, and an engine pushes no image without one`, {
     expected: "an image with a name, or the embedded registry",
-    hint: `Leave --registry out, or give the image a name first: docker tag ${given} NAME`,
+    hint: `Omit --registry, or give the image a name first: docker tag ${given} NAME`,
   });
 }
 

@@ -34,6 +34,6 @@ export async function manifestToPreserve(
 function cannotPreserve(reason: string): Failure {
   return new Failure("not-verified", `the manifest of the image cannot be preserved: ${reason}`, {
     expected: "a manifest that can be the same on both sides, because of --preserve-digest",
-    hint: "Leave --preserve-digest out: config and layers stay the same, and the image gets a new manifest.",
+    hint: "Omit --preserve-digest: config and layers stay the same, and the image gets a new manifest.",
   });
 }

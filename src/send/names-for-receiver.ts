@@ -55,7 +55,7 @@ export function isNameGiven({ as, further }: NamesGiven, { given, reference }: I
   if (reference !== undefined && all.some((one) => fullName(one) === fullName(reference))) return true;
   throw new Failure("refused", `the sending side has --as ${as.given}, the receiving side requests ${given}`, {
     expected: "the same name on both sides",
-    hint: `Name ${as.given} on the receiving side, or leave --as out: the image then gets the name that the receiving side gives.`,
+    hint: `Name ${as.given} on the receiving side, or omit --as: the image then gets the name that the receiving side gives.`,
   });
 }
 
@@ -83,7 +83,7 @@ export function namesToGive(ask: Ask, given: NamesGiven, image: ImageName): read
           : "the same names on both sides",
       hint:
         ask.names === undefined
-          ? "Install the same version on both sides, or leave the further names out: --tag-also, and all but one --as."
+          ? "Install the same version on both sides, or omit the further names: --tag-also, and all but one --as."
           : "Give --as and --tag-also on the receiving side, or let it use the names that are offered: docker-over-ssh pull, without IMAGE.",
     },
   );

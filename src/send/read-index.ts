@@ -72,7 +72,7 @@ async function readSingle(
   if (choice !== "all") {
     throw new Failure("image-not-found", `${image} in ${address} has one platform, and no index of several`, {
       expected: "an image with an index, because several platforms are named",
-      hint: "Leave all but one --platform out.",
+      hint: "Omit all but one --platform.",
     });
   }
   const content = indexContent(root, []);
@@ -139,7 +139,7 @@ export function indexFailure(error: unknown, image: string): unknown {
   if (!(error instanceof InvalidImage)) return error;
   return new Failure("not-verified", `${image} cannot be sent with its index: ${error.message}`, {
     expected: "an index of the manifests of images",
-    hint: "Leave --all-platforms out, or name one --platform: then one platform of it is sent.",
+    hint: "Omit --all-platforms, or name one --platform: then one platform of it is sent.",
     cause: error,
   });
 }

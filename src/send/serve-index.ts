@@ -71,7 +71,7 @@ function serveIndex({ image, content, stored, toFailure }: IndexToServe, options
     wholeImage: async () => {
       throw new Failure("refused", "an engine that pulls by itself pulls one platform of an index", {
         expected: "a receiving side without --via pull, because of --all-platforms or several --platform",
-        hint: "Leave --via pull out on the receiving side.",
+        hint: "Omit --via pull on the receiving side.",
       });
     },
   };

@@ -159,7 +159,7 @@ function engineOf({ engine }: Mode): EngineApi {
     "usage",
     "--dry-run needs --mode passthrough, because buildah has no engine to which requests can be passed on",
     {
-      hint: "Leave --dry-run out.",
+      hint: "Omit --dry-run.",
     },
   );
 }

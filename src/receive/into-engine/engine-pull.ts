@@ -41,7 +41,7 @@ export async function letEnginePull(options: EngineReceiveOptions): Promise<Rece
     if (!(error instanceof EngineError)) throw error;
     throw new Failure("transfer-failed", `the receiving engine could not pull the image: ${messageOf(error)}`, {
       expected: `${engine.address} to reach 127.0.0.1 of the machine that docker-over-ssh runs on`,
-      hint: "Leave --via pull out: the image is then loaded through the engine's API.",
+      hint: "Omit --via pull: the image is then loaded through the engine's API.",
       cause: error,
     });
   }
@@ -70,7 +70,7 @@ async function refuseIncompletePull(engine: Engine, name: string, info: EngineIn
     "the engine's pull left the image incomplete, because it has some of the layers as other blobs",
     {
       expected: "a store without these layers, or with these blobs",
-      hint: "Leave --via pull out: missing layers are then loaded through the engine's API.",
+      hint: "Omit --via pull: missing layers are then loaded through the engine's API.",
     },
   );
 }

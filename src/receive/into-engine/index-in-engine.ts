@@ -65,7 +65,7 @@ async function presentIn(content: ContentStore, blobs: readonly Descriptor[], si
 function cannotPull(): Failure {
   return new Failure("refused", "an engine that pulls by itself pulls one platform of an index", {
     expected: "no --via pull, because of --all-platforms or several --platform",
-    hint: "Leave --via pull out.",
+    hint: "Omit --via pull.",
   });
 }
 

@@ -82,7 +82,7 @@ export function archivedImageFailure(location: FileLocation, error: unknown, pla
       ambiguity === "platform" || platform !== undefined
         ? "Choose another with --platform."
         : error.images === NAMELESS
-          ? "Its image has no name: leave the name out of the location, and give it one with --as NAME."
+          ? "Its image has no name: omit the name in the location, and give it one with --as NAME."
           : `Name one of its images: ${kind}:${path}:NAME`,
     cause: error,
   });
@@ -117,7 +117,7 @@ export function noIndexIn({ kind, path }: FileLocation, isPartial = false): Fail
       `${path} contains no index of several platforms: it is a partial archive, of one platform`,
       {
         expected: "neither --all-platforms nor several --platform",
-        hint: "Leave them out.",
+        hint: "Omit them.",
       },
     );
   }

@@ -218,7 +218,7 @@ async function inspect(engine: Engine, given: string, platform: Platform | undef
     const wanted = formatPlatform(platform);
     throw new Failure("image-not-found", `${given} is for ${formatPlatform(other.platform)}, not for ${wanted}`, {
       expected: `the image for ${wanted} in ${engine.address}`,
-      hint: `Build or pull it with --platform ${wanted}, or leave --platform out.`,
+      hint: `Build or pull it with --platform ${wanted}, or omit --platform.`,
     });
   }
   throw new Failure("image-not-found", `there is no image ${given} in ${engine.address}`, {

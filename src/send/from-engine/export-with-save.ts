@@ -56,6 +56,6 @@ function refuseIncomplete(
 function notAsStored(image: string): Failure {
   return new Failure("not-verified", `the engine does not return the layers of ${image} as it stores them`, {
     expected: "the blobs that its manifest names, because of --preserve-digest",
-    hint: "Leave --preserve-digest out, or serve the image from a registry:2 container: --registry container.",
+    hint: "Omit --preserve-digest, or serve the image from a registry:2 container: --registry container.",
   });
 }

@@ -47,7 +47,7 @@ async function pushWholeImage(
     `the engine could not push ${image.given} to this process: ${pushFailureText(reason)}`,
     {
       expected: "an engine that reaches 127.0.0.1 of the machine that docker-over-ssh runs on",
-      hint: "Leave --via pull out on the receiving side.",
+      hint: "Omit --via pull on the receiving side.",
     },
   );
 }

@@ -61,8 +61,7 @@ const EXACT: Readonly<Record<string, Checker>> = {
     return matching(/^[!#-~]*$/, "HOST=ADDRESS")(value, key, context);
   },
   "force-network-mode": (value, key, context) => {
-    if (value === "host")
-      throw new Refusal("network.host", "builds may not use the host's network: leave --network out");
+    if (value === "host") throw new Refusal("network.host", "builds may not use the host's network: omit --network");
     return matching(/^(?:|default|sandbox|none)$/, "none or default")(value, key, context);
   },
   "shm-size": number,
@@ -85,7 +84,7 @@ const EXACT: Readonly<Record<string, Checker>> = {
   "cache-imports": () => {
     throw noCacheImport();
   },
-  "cgroup-parent": refused("cgroup.refused", "the guard chooses the cgroup of builds: leave --cgroup-parent out"),
+  "cgroup-parent": refused("cgroup.refused", "the guard chooses the cgroup of builds: omit --cgroup-parent"),
   // dockerfile.v0 reads the context's address from the attribute of this name, whichever that is. Only `context` is checked as an address.
   contextkey: (value, key, context) => {
     const expected = "the name of a folder of the client's, which no other attribute has";
@@ -97,7 +96,7 @@ const EXACT: Readonly<Record<string, Checker>> = {
   // buildx sets it for BUILDKIT_SYNTAX.
   source: refused(
     "frontend.syntax",
-    "builds may not choose the frontend that reads the Dockerfile here: leave BUILDKIT_SYNTAX out",
+    "builds may not choose the frontend that reads the Dockerfile here: omit BUILDKIT_SYNTAX",
   ),
   // The guard sets its own value, so that "# syntax=" is ignored.
   cmdline: omitted,
@@ -158,7 +157,7 @@ const PREFIXES: readonly (readonly [prefix: string, check: Checker])[] = [
   ["attest:provenance", text],
   // Refused with any value: buildx sends nothing if it uses no scanner, and BuildKit does not know `disabled`. BuildKit runs the scanner in additional steps,
   // which run in no cgroup and were not checked, and the scanner's name may refer to one of the tenant's images.
-  ["attest:sbom", refused("attest.sbom", "builds may not run an SBOM scanner here: leave --sbom out")],
+  ["attest:sbom", refused("attest.sbom", "builds may not run an SBOM scanner here: omit --sbom")],
 ];
 
 /**

@@ -78,7 +78,7 @@ function solveOrder(request: BuildRequest): SolveOrder {
     );
   }
   if (outputs.length > 1)
-    throw new Refusal("exporter.several", "a build may have one output here: leave the other --output out");
+    throw new Refusal("exporter.several", "a build may have one output here: omit the other --output");
   const [output = { type: "moby", attributes: {} }] = outputs;
   const isImage = output.type === "moby" || output.type === "image";
   const name = isImage && names.length > 0 ? { name: names.join(",") } : {};

@@ -52,7 +52,7 @@ export function refuseCacheImports(caches: readonly unknown[]): void {
 export function noCacheImport(): Refusal {
   return new Refusal(
     "cache.import",
-    "a build may read no cache from elsewhere here, because it could change what other builds get: leave --cache-from out",
+    "a build may read no cache from elsewhere here, because it could change what other builds get: omit --cache-from",
   );
 }
 

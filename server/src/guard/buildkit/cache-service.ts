@@ -60,7 +60,7 @@ function isFiltered(filters: readonly string[]): boolean {
 function noFilter(): Refusal {
   return new Refusal(
     "build.prune-filter",
-    "cache records are listed and removed here without a filter, or by their age: leave --filter out",
+    "cache records are listed and removed here without a filter, or by their age: omit --filter",
   );
 }
 

@@ -63,5 +63,5 @@ export function isSameResult(given: Result, known: Result): boolean {
 export function refuseNoImage({ exporters }: Pick<SolvePlan, "exporters">, { metadata }: Result): void {
   if (!exporters.some(makesImage)) return;
   if (Object.keys(metadata).some((key) => key.split("/", 1)[0] === IMAGE_CONFIG)) return;
-  throw new Refusal("result.empty", "an image can only be made of what a Dockerfile has made: leave the output out");
+  throw new Refusal("result.empty", "an image can only be made of what a Dockerfile has made: omit the output");
 }

@@ -55,17 +55,17 @@ function refuseForbidden(request: SolveRequest): void {
   const { definition, entitlements, frontendInputs, frontend, sourcePolicy, sourcePolicySession, proxyNetwork } =
     request;
   if (request.exporters.length > 1) {
-    throw new Refusal("exporter.several", "a build may have one output here: leave the other --output out");
+    throw new Refusal("exporter.several", "a build may have one output here: omit the other --output");
   }
   if (definition !== undefined && definition.def.length > 0) throw refusedLlb();
   if (Object.keys(frontendInputs).length > 0) throw refusedInputs();
   if (entitlements.includes("network.host")) {
-    throw new Refusal("network.host", "builds may not use the host's network: leave --network=host out");
+    throw new Refusal("network.host", "builds may not use the host's network: omit --network=host");
   }
   if (entitlements.length > 0) {
     throw new Refusal(
       "entitlement.refused",
-      `builds get no entitlement here (${entitlements.join(", ").slice(0, 200)}): leave --allow out`,
+      `builds get no entitlement here (${entitlements.join(", ").slice(0, 200)}): omit --allow`,
     );
   }
   if (sourcePolicy !== undefined || sourcePolicySession !== "") {

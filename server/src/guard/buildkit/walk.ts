@@ -111,14 +111,13 @@ function checkStep(step: MessageShape<typeof OpSchema>, rules: StepRules): UsedB
 function checkExec({ meta, network, security, cdiDevices, mounts }: ExecOp, rules: StepRules): void {
   const { policy, cgroupParent, cacheHost } = rules;
   if (network !== NETWORK_NONE && network !== NETWORK_SANDBOX) {
-    throw new Refusal("network.host", "RUN may not use the host's network: leave --network=host out");
+    throw new Refusal("network.host", "RUN may not use the host's network: omit --network=host");
   }
   if (!policy.hasNetwork && network !== NETWORK_NONE) {
-    throw new Refusal("network.refused", "RUN has no network here: leave --network out");
+    throw new Refusal("network.refused", "RUN has no network here: omit --network");
   }
-  if (security !== 0)
-    throw new Refusal("security.insecure", "RUN may not be privileged: leave --security=insecure out");
-  if (cdiDevices.length > 0) throw new Refusal("device.refused", "RUN gets no device here: leave --device out");
+  if (security !== 0) throw new Refusal("security.insecure", "RUN may not be privileged: omit --security=insecure");
+  if (cdiDevices.length > 0) throw new Refusal("device.refused", "RUN gets no device here: omit --device");
   if (cgroupParent !== undefined && meta?.cgroupParent !== cgroupParent) {
     throw new Refusal(
       "cgroup.unsupported",

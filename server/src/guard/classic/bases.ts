@@ -125,10 +125,7 @@ async function configFor(
   }
   const { apiVersion } = await engine.version(signal);
   if (!isAtLeast(apiVersion, PLATFORM_API)) {
-    throw new Refusal(
-      "base.platform",
-      "this engine does not report its images for another platform: leave --platform out",
-    );
+    throw new Refusal("base.platform", "this engine does not report its images for another platform: omit --platform");
   }
   const query = [["platform", JSON.stringify(platform)]] as const;
   const image = (await engine.json({ method: "GET", path: `/images/${id}/json`, query, signal })) as Inspected;

@@ -18,5 +18,5 @@ export function isReservedLabel(key: string): boolean {
 export function refuseReservedHost(host: string): void {
   const name = host.toLowerCase().replace(/\.+$/, "");
   if (name !== GUARD_HOST && !name.endsWith(`.${GUARD_HOST}`)) return;
-  throw new Refusal("build.extra-hosts", `the host ${host} is the guard's own: leave it out of --add-host`);
+  throw new Refusal("build.extra-hosts", `the host ${host} is the guard's own: omit it from --add-host`);
 }

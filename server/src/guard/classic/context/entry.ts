@@ -28,7 +28,7 @@ export function checkEntry({ type, name, target, mode, mtime, size }: TarEntry):
     throw invalidEntry(`${shown(name)} is a sparse file: write the tar without --sparse (bsdtar: --no-read-sparse)`);
   }
   if (kind === undefined) {
-    throw invalidEntry(`${shown(name)} is neither a file, a folder nor a link: leave it out with .dockerignore`);
+    throw invalidEntry(`${shown(name)} is neither a file, a folder nor a link: exclude it with .dockerignore`);
   }
   const common = { path, mode, mtime };
   if (kind === "folder") return { ...common, kind };
