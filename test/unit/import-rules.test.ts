@@ -17,32 +17,38 @@ const root = join(import.meta.dirname, "../..");
 const core = readSourceTree(join(root, "src"));
 const server = readSourceTree(join(root, "server/src"), ["guard"]);
 
-/** Reads the tables of a page: | `room/` | its content | in the section Rooms, | `room/` | `other/`, `file.ts` | in the section Imports. */
-function readTables(page: string): { rooms: string[]; imports: Record<string, string[]> } {
-  const [tour = "", imports = ""] = readFileSync(join(root, page), "utf8").split("\n## Imports\n");
-  const rowsOf = (text: string) => [...text.matchAll(/^\| `([\w./-]+)` \| (.*) \|$/gm)];
-  const namesIn = (cell: string) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name = ""]) => name);
-  return {
-    rooms: rowsOf(tour.split("\n## Rooms\n")[1] ?? "").map(([, room = ""]) => room),
-    imports: Object.fromEntries(
-      rowsOf(imports).map(([, room = "", cell = ""]) => [room, namesIn(cell).toSorted()] as const),
-    ),
-  };
+/** Reads the rows `| `room/` | other cell |` of a section of a page. */
+function rowsOf(page: string, section: string): (readonly [room: string, cell: string])[] {
+  const [, text = ""] = readFileSync(join(root, page), "utf8").split(`\n## ${section}\n`);
+  const [tables = ""] = text.split(/\n## /);
+  return Array.from(
+    tables.matchAll(/^\| `([\w./-]+)` \| (.*) \|$/gm),
+    ([, room = "", cell = ""]) => [room, cell] as const,
+  );
+}
+
+/** Returns the names in a cell: `other/`, `file.ts`. */
+function namesIn(cell: string): string[] {
+  return Array.from(cell.matchAll(/`([^`]+)`/g), ([, name = ""]) => name);
 }
 
 describe.each([
-  ["src/", core, "docs/architecture.md"],
-  ["server/src/", server, "docs/architecture-server.md"],
-] as const)("%s", (_, tree, page) => {
-  const { rooms, imports } = readTables(page);
-
+  ["src/", core, "docs/architecture.md", "The core"],
+  ["server/src/", server, "docs/architecture-server.md", "The server"],
+] as const)("%s", (_, tree, page, section) => {
   test(`${page} describes each room once`, () => {
-    expect(rooms.toSorted()).toEqual(tree.rooms.toSorted());
+    expect(
+      rowsOf(page, "Rooms")
+        .map(([room]) => room)
+        .toSorted(),
+    ).toEqual(tree.rooms.toSorted());
   });
 
-  test(`${page} lists the imports of the rooms`, () => {
+  test("docs/imports.md lists the imports of the rooms", () => {
+    const listed = rowsOf("docs/imports.md", section).map(([room, cell]) => [room, namesIn(cell).toSorted()] as const);
     const actual = tree.rooms.map((room) => [room, tree.importedRooms(room).toSorted()] as const);
-    expect(Object.fromEntries(actual)).toEqual(imports);
+    expect(Object.fromEntries(actual)).toEqual(Object.fromEntries(listed));
+    expect(listed).toHaveLength(tree.rooms.length);
   });
 
   test("rooms do not import each other in a cycle", () => {
