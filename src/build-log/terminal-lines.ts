@@ -1,5 +1,5 @@
 import type { BuildProgress } from "../output/build-events.ts";
-import { columnsOf, cutToColumns } from "../output/columns.ts";
+import { columnsOf, cutToColumns } from "../output/text-width.ts";
 import { oneLine } from "../output/describe.ts";
 import type { BuildSteps } from "./build-steps.ts";
 import { safeLine } from "./safe-line.ts";

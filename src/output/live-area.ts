@@ -1,4 +1,4 @@
-import { columnsOf } from "./columns.ts";
+import { columnsOf } from "./text-width.ts";
 
 /** The terminal on stderr, because stdout belongs to the tunnel. */
 export interface Screen {

@@ -1,6 +1,6 @@
 import type { Progress, TransferName } from "./events.ts";
 import { LiveArea, type Screen } from "./live-area.ts";
-import { logLine, progressLines, type ShownProgress } from "./progress-lines.ts";
+import { logLine, progressLines, type ShownProgress } from "./draw-progress.ts";
 import { TrackedProgress } from "./tracked-progress.ts";
 
 /** ms between two drawings on a terminal. */

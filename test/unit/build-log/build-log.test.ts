@@ -2,7 +2,7 @@ import { afterEach, expect, test } from "vitest";
 import { buildLog, type BuildLogOptions } from "../../../src/build-log/build-log.ts";
 import { findSource } from "../../../src/build-log/find-source.ts";
 import type { BuildDisplay, BuildOutputEvent } from "../../../src/output/build-events.ts";
-import { columnsOf } from "../../../src/output/columns.ts";
+import { columnsOf } from "../../../src/output/text-width.ts";
 import { FakeTerminal } from "../output/fake-terminal.ts";
 import { scriptedBuild, START } from "./scripted-build.ts";
 
