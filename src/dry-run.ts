@@ -21,7 +21,7 @@ export function isDryRun({ dryRun = false }: Pick<SharedRequest, "dryRun">, { pe
   if (peer.features.includes(PLANS)) return true;
   throw new Failure("usage", `the remote side is docker-over-ssh ${peer.tool}, which cannot make a dry run`, {
     expected: "a version with --dry-run on both sides",
-    hint: "Nothing was sent. Install the same version there, or run this version there with --far node,container,engine.",
+    hint: "Nothing was sent. Install the same version there, or send this version to the host with --far node.",
   });
 }
 

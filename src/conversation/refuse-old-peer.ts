@@ -12,7 +12,7 @@ export function refuseOldPeer({ platforms }: { platforms?: PlatformChoice | unde
     `the remote side is docker-over-ssh ${peer.tool}, which transfers one platform of an image`,
     {
       expected: "a version with --all-platforms on both sides",
-      hint: "Nothing was sent. Install the same version on the remote side, let a host run this version (--far node,container,engine), or name one --platform.",
+      hint: "Nothing was sent. Install the same version on the remote side, send this version to the host with --far node, or name one --platform.",
     },
   );
 }

@@ -32,6 +32,7 @@ test("ends a dry run with status 2 if the peer would transfer the image", () => 
     expect.objectContaining({
       exitStatus: 2,
       message: "the remote side is docker-over-ssh 0.1.0, which cannot make a dry run",
+      hint: "Nothing was sent. Install the same version there, or send this version to the host with --far node.",
     }),
   );
 });

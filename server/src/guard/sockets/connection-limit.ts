@@ -3,7 +3,7 @@ import { Refusal } from "../refusal.ts";
 
 const REFUSAL = new Refusal(
   "quota.connections",
-  "too many open connections of this tenant: close some, or ask the operator for a higher quota (quotas.connections)",
+  "too many open connections of this tenant: close some, or ask the operator to raise --max-connections",
   { statusCode: 429, retryAfter: 1 },
 );
 /** The answer for HTTP/1 clients. An HTTP/2 client only sees that the connection is closed. */

@@ -20,7 +20,9 @@ test("answers a connection beyond the quota with 429 at once, and accepts one ag
   const [head = "", body = ""] = refused.split("\r\n\r\n");
   expect(head).toContain(`Content-Length: ${body.length}`);
   expect(head).toContain("Retry-After: 1\r\n");
-  expect(JSON.parse(body)).toEqual({ message: expect.stringContaining("too many open connections") as string });
+  expect(JSON.parse(body)).toEqual({
+    message: "too many open connections of this tenant: close some, or ask the operator to raise --max-connections",
+  });
   first.destroy();
   await vi.waitFor(async () => expect(await greeting(endpoint.socket)).toBe("hello"));
   second.destroy();
