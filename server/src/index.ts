@@ -10,7 +10,7 @@ import { readSettings } from "./commands/read-settings.ts";
 import { SERVE, type ServeOptions } from "./commands/serve-options.ts";
 import { TOKEN, type TokenOptions } from "./commands/token-options.ts";
 
-export interface CommandSurroundings {
+export interface CommandDependencies {
   env: NodeJS.ProcessEnv;
   /** Stops the command. */
   signal: AbortSignal;
@@ -26,15 +26,15 @@ export interface CommandSurroundings {
  * @param words the command line after `docker-over-ssh`; the first word is `serve` or `guard`
  * @throws Failure with a code of docs/exit-status.md
  */
-export async function run(words: readonly string[], surroundings: CommandSurroundings): Promise<void> {
+export async function run(words: readonly string[], dependencies: CommandDependencies): Promise<void> {
   const [command, first, ...rest] = words;
-  if (command === "guard") return await runGuard(words.slice(1), surroundings);
+  if (command === "guard") return await runGuard(words.slice(1), dependencies);
   if (command !== "serve") throw new Failure("usage", `this package has no command ${command ?? ""}`);
-  if (first === "token") return await runToken(rest, surroundings);
-  return await runServe(words.slice(1), surroundings);
+  if (first === "token") return await runToken(rest, dependencies);
+  return await runServe(words.slice(1), dependencies);
 }
 
-async function runServe(words: readonly string[], { env, signal, print, tell }: CommandSurroundings): Promise<void> {
+async function runServe(words: readonly string[], { env, signal, print, tell }: CommandDependencies): Promise<void> {
   const parsed = parseWords<ServeOptions>(SERVE, words, print);
   if (parsed === undefined) return;
   const settings = readSettings(parsed.options, env);
@@ -42,7 +42,7 @@ async function runServe(words: readonly string[], { env, signal, print, tell }: 
   await serve(settings, { env, signal, printLine: (line) => tell(`docker-over-ssh: ${line}\n`) });
 }
 
-async function runGuard(words: readonly string[], { env, signal, print, tell }: CommandSurroundings): Promise<void> {
+async function runGuard(words: readonly string[], { env, signal, print, tell }: CommandDependencies): Promise<void> {
   if (words[0] === "explain") {
     const { explainRequest } = await import("./commands/guard-explain.ts");
     return await explainRequest(words.slice(1), print);
@@ -54,7 +54,7 @@ async function runGuard(words: readonly string[], { env, signal, print, tell }: 
   await guard(settings, { env, signal, printLine: (line) => tell(`docker-over-ssh: ${line}\n`) });
 }
 
-async function runToken(words: readonly string[], { print, tell }: CommandSurroundings): Promise<void> {
+async function runToken(words: readonly string[], { print, tell }: CommandDependencies): Promise<void> {
   const parsed = parseWords<TokenOptions>(TOKEN, words, print);
   if (parsed === undefined) return;
   const { tokenFile = "tokens.json", scope, image } = parsed.options;

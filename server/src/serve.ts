@@ -17,7 +17,7 @@ import { webhookSender } from "./webhooks/send-webhook.ts";
 import { isOwnWorker, startWorker } from "./worker/worker.ts";
 
 /** The environment of the service. */
-export interface Surroundings {
+export interface ServeDependencies {
   env: NodeJS.ProcessEnv;
   /** Stops the service. */
   signal: AbortSignal;
@@ -30,22 +30,22 @@ export interface Surroundings {
  * stops, workers accept no more jobs, and the API answers until the running jobs have ended. Rejects with a Failure if
  * the service cannot start.
  */
-export async function serve(settings: ServeSettings, { env, signal, printLine }: Surroundings): Promise<void> {
+export async function serve(settings: ServeSettings, { env, signal, printLine }: ServeDependencies): Promise<void> {
   const access = settings.role === "worker" ? undefined : await openAccess(settings);
   const webhookKey = settings.webhookSecretFile && (await readWebhookSecret(settings.webhookSecretFile));
   const tls = settings.tls && (await readTlsFiles(settings.tls));
   await using store = await openStore(settings, { env, warn: printLine });
   const metrics = new Metrics(store);
-  using parts = new Parts(signal);
+  using tasks = new Tasks(signal);
 
   const network = networkOf(settings.fetch.allowedHosts);
   if (webhookKey) {
-    const send = webhookSender({ key: webhookKey, network, view: jobView, signal: parts.signal });
-    parts.add(store.workWebhooks(parts.signal, send));
+    const send = webhookSender({ key: webhookKey, network, view: jobView, signal: tasks.signal });
+    tasks.add(store.workWebhooks(tasks.signal, send));
   }
   using _ = countEnded(store, metrics, (job) => settings.redis === undefined || isOwnWorker(job.worker));
   if (settings.role !== "api") {
-    parts.add(startWorker({ store, settings, env, signal: parts.signal, grace: settings.grace, warn: printLine }));
+    tasks.add(startWorker({ store, settings, env, signal: tasks.signal, grace: settings.grace, warn: printLine }));
   }
   const app =
     access &&
@@ -57,7 +57,7 @@ export async function serve(settings: ServeSettings, { env, signal, printLine }:
       tls,
       hasWebhookSecret: Boolean(webhookKey),
       network,
-      stopping: parts.signal,
+      stopping: tasks.signal,
       plugins: [servePage],
       onError: (error) =>
         printLine(`a bug in docker-over-ssh: ${error instanceof Error ? error.stack : String(error)}`),
@@ -65,34 +65,34 @@ export async function serve(settings: ServeSettings, { env, signal, printLine }:
   await using listening = app && (await listen(app, settings, { onProblem: ({ message }) => printLine(message) }));
   using __ = access && reloadTokens(access, printLine);
   printLine(listening === undefined ? "waiting for jobs" : `listening on ${listening.url}`);
-  await parts.ended;
+  await tasks.ended;
 }
 
 /**
- * The parts that run until the service stops. If one fails or ends early, the others are stopped. Disposing stops all.
+ * The tasks that run until the service stops. If one fails or ends early, the others are stopped. Disposing stops all.
  */
-class Parts implements Disposable {
+class Tasks implements Disposable {
   readonly signal: AbortSignal;
   readonly #failed = new AbortController();
-  readonly #parts: Promise<unknown>[] = [];
+  readonly #tasks: Promise<unknown>[] = [];
 
   constructor(signal: AbortSignal) {
     this.signal = AbortSignal.any([signal, this.#failed.signal]);
   }
 
-  add(part: Promise<unknown>): void {
-    part.then(
+  add(task: Promise<unknown>): void {
+    task.then(
       () => this.signal.aborted || this.#failed.abort(storeLost()),
       (error: unknown) => this.#failed.abort(error),
     );
-    this.#parts.push(part);
+    this.#tasks.push(task);
   }
 
-  /** Resolves when the service stops and all parts have ended. Rejects with the failure of a part. */
+  /** Resolves when the service stops and all tasks have ended. Rejects with the failure of a task. */
   get ended(): Promise<void> {
     return (async () => {
       if (!this.signal.aborted) await once(this.signal, "abort");
-      await Promise.allSettled(this.#parts);
+      await Promise.allSettled(this.#tasks);
       if (this.#failed.signal.aborted) throw this.#failed.signal.reason;
     })();
   }
@@ -103,7 +103,7 @@ class Parts implements Disposable {
 }
 
 /**
- * Returns the failure of a part that ends although nobody stops it. The server cannot continue without its folder;
+ * Returns the failure of a task that ends although nobody stops it. The server cannot continue without its folder;
  * after a restart it may have its jobs back.
  */
 function storeLost(): Failure {

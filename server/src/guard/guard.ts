@@ -9,7 +9,7 @@ import { checkMessage } from "./buildkit/check-message.ts";
 import { judge } from "./calls/judge.ts";
 import { readGuardConfig } from "./config/read-config.ts";
 import { openDryRun } from "./dry-run/open-dry-run.ts";
-import { Endpoints, type EndpointParts } from "./endpoints/endpoints.ts";
+import { Endpoints, type EndpointActions } from "./endpoints/endpoints.ts";
 import type { EngineApi } from "./engine/engine-api.ts";
 import { openFront } from "./http/front.ts";
 import type { Ledger } from "./ledger/ledger.ts";
@@ -27,7 +27,7 @@ import { findApiServer } from "./tenants/pod-directory.ts";
 import type { TenantSource } from "./tenants/tenant-source.ts";
 
 /** The environment of the guard. */
-export interface Surroundings {
+export interface GuardDependencies {
   env: NodeJS.ProcessEnv;
   /** Stops the guard. */
   signal: AbortSignal;
@@ -43,7 +43,7 @@ const END_OF_BUILDS = 60_000;
  * whose requests are read, checked and rebuilt for the engine. When the guard stops, the data of tenants stays; the
  * data of pods is removed with them. Rejects with a Failure if the guard cannot start.
  */
-export async function guard(settings: GuardSettings, { env, signal, printLine }: Surroundings): Promise<void> {
+export async function guard(settings: GuardSettings, { env, signal, printLine }: GuardDependencies): Promise<void> {
   using _alive = keepAlive();
   let sources: readonly TenantSource[] = [];
   // Comes first, because SIGHUP ends a process without a handler.
@@ -67,7 +67,7 @@ export async function guard(settings: GuardSettings, { env, signal, printLine }:
     printLine(`tenant ${tenant}: ${messageOf(error)}`);
   };
   await using endpoints = new Endpoints(
-    endpointParts({ mode, dryRunEngine, ledger, limits, metrics, audit, signal, printLine, onFailure }),
+    endpointActions({ mode, dryRunEngine, ledger, limits, metrics, audit, signal, printLine, onFailure }),
   );
   const { defaults, sources: wanted } = settings;
   sources = openSources(wanted, {
@@ -104,7 +104,8 @@ export async function guard(settings: GuardSettings, { env, signal, printLine }:
   }
 }
 
-interface GuardParts extends Pick<Surroundings, "signal" | "printLine">, Pick<EndpointParts, "onFailure"> {
+interface EndpointDependencies
+  extends Pick<GuardDependencies, "signal" | "printLine">, Pick<EndpointActions, "onFailure"> {
   mode: Mode;
   dryRunEngine: EngineApi | undefined;
   ledger: Ledger;
@@ -114,8 +115,8 @@ interface GuardParts extends Pick<Surroundings, "signal" | "printLine">, Pick<En
 }
 
 /** The actions when a tenant appears, connects, and is removed. */
-function endpointParts(parts: GuardParts): EndpointParts {
-  const { mode, dryRunEngine, ledger, limits, metrics, audit, signal, printLine, onFailure } = parts;
+function endpointActions(dependencies: EndpointDependencies): EndpointActions {
+  const { mode, dryRunEngine, ledger, limits, metrics, audit, signal, printLine, onFailure } = dependencies;
   return {
     openFront(tenant) {
       if (dryRunEngine) return openDryRun(tenant, { engine: dryRunEngine, audit, judge, checkMessage, printLine });

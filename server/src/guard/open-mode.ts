@@ -15,7 +15,7 @@ import type { GuardSettings } from "./settings.ts";
 const FIRST_PAUSE = 250;
 const LONGEST_PAUSE = 10_000;
 
-export interface ModeParts {
+export interface ModeDependencies {
   env: NodeJS.ProcessEnv;
   signal: AbortSignal;
   ledger: Ledger;
@@ -34,19 +34,21 @@ export interface Mode extends AsyncDisposable {
 }
 
 /** Opens the backend that the settings select. */
-export async function openMode(settings: GuardSettings, parts: ModeParts): Promise<Mode> {
-  return settings.mode === "buildah" ? await withBuildah(settings, parts) : await withEngine(settings, parts);
+export async function openMode(settings: GuardSettings, dependencies: ModeDependencies): Promise<Mode> {
+  return settings.mode === "buildah"
+    ? await withBuildah(settings, dependencies)
+    : await withEngine(settings, dependencies);
 }
 
-async function withEngine({ engine: host, data }: GuardSettings, parts: ModeParts): Promise<Mode> {
-  const engine = await EngineApi.prepare(host, parts.env);
+async function withEngine({ engine: host, data }: GuardSettings, dependencies: ModeDependencies): Promise<Mode> {
+  const engine = await EngineApi.prepare(host, dependencies.env);
   try {
-    await untilReached(engine, parts);
-    const backend = await openPassthrough({ ...parts, engine, data });
+    await untilReached(engine, dependencies);
+    const backend = await openPassthrough({ ...dependencies, engine, data });
     return {
       backend,
       engine,
-      cgroups: createCgroups({ driver: async () => await engineCgroupDriver(engine, parts.signal), data }),
+      cgroups: createCgroups({ driver: async () => await engineCgroupDriver(engine, dependencies.signal), data }),
       async [Symbol.asyncDispose]() {
         await backend[Symbol.asyncDispose]();
         await engine[Symbol.asyncDispose]();
@@ -61,7 +63,7 @@ async function withEngine({ engine: host, data }: GuardSettings, parts: ModePart
 /** Waits for an engine that starts later than its guard, for instance when a machine boots. */
 async function untilReached(
   engine: EngineApi,
-  { signal, printLine }: Pick<ModeParts, "signal" | "printLine">,
+  { signal, printLine }: Pick<ModeDependencies, "signal" | "printLine">,
 ): Promise<void> {
   for (let tries = 0; ; tries++) {
     try {
@@ -78,7 +80,10 @@ async function untilReached(
 /** The guard itself starts steps, in any cgroup that it can write to. */
 const BY_PATH: CgroupDriver = { name: "cgroupfs" };
 
-async function withBuildah(settings: GuardSettings, { limits, ledger, env, printLine }: ModeParts): Promise<Mode> {
+async function withBuildah(
+  settings: GuardSettings,
+  { limits, ledger, env, printLine }: ModeDependencies,
+): Promise<Mode> {
   const backend = await openBuildah(settings, {
     limits,
     ledger,

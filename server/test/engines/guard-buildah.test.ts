@@ -37,8 +37,14 @@ beforeAll(async () => {
     busybox = fileEntry("busybox", await readFile("/bin/busybox"), 0o755);
     const ledger = await openLedger(folder);
     const tell = (line: string): void => console.info(line);
-    const parts = { limits: createLimits(ledger), ledger, env: process.env, cgroupParentOf: () => undefined, tell };
-    backend = await openBuildah({ data: folder }, parts);
+    const dependencies = {
+      limits: createLimits(ledger),
+      ledger,
+      env: process.env,
+      cgroupParentOf: () => undefined,
+      tell,
+    };
+    backend = await openBuildah({ data: folder }, dependencies);
   } catch (error) {
     // The error on a machine without user namespaces and runtimes. Any other failure is a bug.
     if (!(error instanceof Failure && error.code === "usage")) throw error;

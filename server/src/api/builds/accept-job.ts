@@ -45,7 +45,7 @@ function queueFull(detail: string): ProblemError {
   return new ProblemError(429, "queue-full", detail, { headers: { "retry-after": "30" } });
 }
 
-export interface JobParts {
+export interface Submission {
   client: Client;
   read: ReadOrder;
   archive?: Archive | undefined;
@@ -56,11 +56,11 @@ export interface JobParts {
 /** Passes a job to the store. Throws ProblemError 422 if another request used the same idempotency key. */
 export async function acceptJob(
   context: AppContext,
-  parts: JobParts,
+  submission: Submission,
 ): Promise<Exclude<AddedJob, { kind: "conflict" }>> {
   const { store, metrics } = context;
   refuseWhenStopping(context);
-  const { client, read, archive, idempotency, retryOf } = parts;
+  const { client, read, archive, idempotency, retryOf } = submission;
   await using written = read.source.kind === "dockerfile" ? await writeBody(store, read.source.text) : undefined;
   const body = written ?? archive?.body;
   const added = await store.add({

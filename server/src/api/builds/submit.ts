@@ -1,7 +1,7 @@
 import type { FastifyReply } from "fastify";
 import type { Job } from "../../jobs/job.ts";
 import type { JobStore } from "../../store/job-store.ts";
-import { acceptJob, bodyLimits, refuseWhenFull, type JobParts } from "./accept-job.ts";
+import { acceptJob, bodyLimits, refuseWhenFull, type Submission } from "./accept-job.ts";
 import type { AppContext, TypedApp } from "./app-context.ts";
 import { clientOf } from "../http/auth.ts";
 import { spoolBody, tooLarge } from "../http/body.ts";
@@ -98,8 +98,8 @@ export function addSubmitRoute(app: TypedApp, context: AppContext): void {
     },
   });
 
-  async function answer(reply: FastifyReply, parts: JobParts): Promise<FastifyReply> {
-    const { kind, job } = await acceptJob(context, parts);
+  async function answer(reply: FastifyReply, submission: Submission): Promise<FastifyReply> {
+    const { kind, job } = await acceptJob(context, submission);
     if (kind === "known") reply.header("idempotency-replayed", "true");
     return await sendAccepted(reply, store, job);
   }

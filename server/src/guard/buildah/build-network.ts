@@ -4,7 +4,7 @@ import type { Caller } from "../caller.ts";
 import { Refusal } from "../refusal.ts";
 import type { Home } from "./run-buildah.ts";
 import { openStepNetwork, type StepNetwork } from "./slirp-network.ts";
-import type { BuildahParts } from "./parts.ts";
+import type { BuildahDependencies } from "./dependencies.ts";
 import type { SandboxOptions } from "./sandbox.ts";
 
 /** The network of one build. Disposing ends it. */
@@ -22,7 +22,7 @@ export interface BuildNetwork extends AsyncDisposable {
  * @throws Refusal `buildah.network` if it is not available
  */
 export async function openBuildNetwork(
-  { setup, env }: BuildahParts,
+  { setup, env }: BuildahDependencies,
   { tenant: { policy } }: Caller,
   { userNamespace }: Home,
   { network }: BuildRequest,

@@ -13,7 +13,7 @@ import { openCallFolder, type CallFolder, type OpenHome } from "./homes.ts";
 import { dockerName } from "./image-objects.ts";
 import { openBuildNetwork } from "./build-network.ts";
 import { bare } from "./images.ts";
-import { cgroupOf, countImages, homeOf, run, type BuildahParts, type Naming } from "./parts.ts";
+import { cgroupOf, countImages, homeOf, run, type BuildahDependencies, type Naming } from "./dependencies.ts";
 import { pruneCache } from "./prune.ts";
 import { checkAddresses, pullBases } from "./pull-bases.ts";
 import { BuildahError } from "./run-buildah.ts";
@@ -22,12 +22,12 @@ import { writeVariables } from "./variables.ts";
 type OnLine = (line: ApiObject) => void;
 
 /** Returns the builds of a backend that runs buildah. */
-export function createBuilds(parts: BuildahParts): BackendBuilds {
+export function createBuilds(dependencies: BuildahDependencies): BackendBuilds {
   const byId = new Map<string, AbortController>();
   const keyOf = ({ tenant }: Caller, buildId: string): string => `${tenant.id} ${buildId}`;
   return {
     async build(caller, request, context, onLine) {
-      checkRequest(request, parts.setup);
+      checkRequest(request, dependencies.setup);
       const names = namesOf(request.names);
       if (context === undefined) throw new Refusal("build.context", "the build has no context", { statusCode: 400 });
       caller.note.about ??= names.map(dockerName);
@@ -35,7 +35,7 @@ export function createBuilds(parts: BuildahParts): BackendBuilds {
       // docker exits at this line, and its user may start the next build at once. Therefore the slot is already free.
       if (failure !== undefined) onLine(failure);
     },
-    prune: async (caller) => await pruneCache(parts, caller, await homeOf(parts, caller)),
+    prune: async (caller) => await pruneCache(dependencies, caller, await homeOf(dependencies, caller)),
     async cancel(caller, buildId) {
       byId
         .get(keyOf(caller, buildId))
@@ -50,32 +50,32 @@ export function createBuilds(parts: BuildahParts): BackendBuilds {
     context: Readable,
     onLine: OnLine,
   ): Promise<ApiObject | undefined> {
-    await using slot = await parts.limits.startBuild(caller.tenant);
+    await using slot = await dependencies.limits.startBuild(caller.tenant);
     const stop = new AbortController();
     const signal = AbortSignal.any([caller.signal, slot.signal, stop.signal]);
     const key = request.buildId === undefined ? undefined : keyOf(caller, request.buildId);
-    const home = await homeOf(parts, caller);
-    await clean(parts, home);
+    const home = await homeOf(dependencies, caller);
+    await clean(dependencies, home);
     home.builds.add(stop);
     if (key !== undefined) byId.set(key, stop);
     try {
-      return await build(parts, { ...caller, signal }, home, { request, names, context, onLine });
+      return await build(dependencies, { ...caller, signal }, home, { request, names, context, onLine });
     } catch (error) {
       home.isClean = false;
       throw error;
     } finally {
       if (key !== undefined) byId.delete(key);
       home.builds.delete(stop);
-      await clean(parts, home);
+      await clean(dependencies, home);
     }
   }
 }
 
 /** Removes the containers that earlier builds have left, unless a build of the tenant is running. */
-async function clean(parts: BuildahParts, home: OpenHome): Promise<void> {
+async function clean(dependencies: BuildahDependencies, home: OpenHome): Promise<void> {
   if (!home.isClean && home.builds.size === 0) {
     home.isClean = true;
-    home.ready = run(parts, home, ["rm", "--all"], { signal: AbortSignal.timeout(60_000) }).then(
+    home.ready = run(dependencies, home, ["rm", "--all"], { signal: AbortSignal.timeout(60_000) }).then(
       () => {},
       () => void (home.isClean = false),
     );
@@ -92,25 +92,30 @@ interface Work {
 }
 
 /** Runs a build. Returns the error line if it fails. */
-async function build(parts: BuildahParts, caller: Caller, home: OpenHome, work: Work): Promise<ApiObject | undefined> {
+async function build(
+  dependencies: BuildahDependencies,
+  caller: Caller,
+  home: OpenHome,
+  work: Work,
+): Promise<ApiObject | undefined> {
   const { request, names, onLine } = work;
   const { tenant, signal } = caller;
   await using call = await openCallFolder(home);
-  const external = await openContext(parts, caller, home, call, work);
-  await using cgroup = await cgroupOf(parts, caller, call);
+  const external = await openContext(dependencies, caller, home, call, work);
+  await using cgroup = await cgroupOf(dependencies, caller, call);
   const options = { signal, cgroupFiles: cgroup.files, call: call.name };
   const print = (text: string): void => {
     if (!request.quiet) onLine({ stream: text });
   };
   try {
-    await pullBases(parts, caller, home, request, external.images, {
+    await pullBases(dependencies, caller, home, request, external.images, {
       ...options,
       onLine: (line) => print(`${line}\n`),
     });
-    await using network = await openBuildNetwork(parts, caller, home, request, external.addresses.length > 0);
+    await using network = await openBuildNetwork(dependencies, caller, home, request, external.addresses.length > 0);
     await writeVariables(join(call.path, "variables"), home.user, variablesOf(request));
     let last = "";
-    await run(parts, home, buildArguments(request, tenant, parts.setup, network.steps), {
+    await run(dependencies, home, buildArguments(request, tenant, dependencies.setup, network.steps), {
       ...options,
       network: network.sandbox,
       onLine: (line, from) => {
@@ -121,8 +126,8 @@ async function build(parts: BuildahParts, caller: Caller, home: OpenHome, work: 
     });
     const id = `sha256:${/^[0-9a-f]{64}$/.exec(last)?.[0] ?? ""}`;
     if (id === "sha256:") throw new Error("buildah does not report which image it has built");
-    await takeOver(parts, caller, home, { id, names });
-    reportBuilt(parts, caller, id, names, { onLine, quiet: request.quiet });
+    await takeOver(dependencies, caller, home, { id, names });
+    reportBuilt(dependencies, caller, id, names, { onLine, quiet: request.quiet });
     return undefined;
   } catch (error) {
     if (!(error instanceof BuildahError)) throw error;
@@ -133,7 +138,7 @@ async function build(parts: BuildahParts, caller: Caller, home: OpenHome, work: 
 
 /** Unpacks the context, and refuses addresses that its Dockerfile may not fetch. */
 async function openContext(
-  { env }: BuildahParts,
+  { env }: BuildahDependencies,
   { tenant, signal }: Caller,
   { user }: OpenHome,
   { path }: CallFolder,
@@ -154,28 +159,33 @@ async function openContext(
  * Records an image as the tenant's, and names it. Removes an image beyond the quotas, unless the tenant had it before, because a build may create the same
  * image again.
  */
-async function takeOver(parts: BuildahParts, caller: Caller, home: OpenHome, naming: Naming): Promise<void> {
+async function takeOver(
+  dependencies: BuildahDependencies,
+  caller: Caller,
+  home: OpenHome,
+  naming: Naming,
+): Promise<void> {
   const { tenant, signal } = caller;
   const { id, names } = naming;
-  const own = await parts.images.own(home, signal);
-  const isKnown = imagesInLedger(parts.ledger, tenant.id).has(id) || own.some((image) => image.id === id);
+  const own = await dependencies.images.own(home, signal);
+  const isKnown = imagesInLedger(dependencies.ledger, tenant.id).has(id) || own.some((image) => image.id === id);
   try {
-    await recordImages(parts.ledger, tenant.id, [{ id, created: Date.now() }]);
-    const { images, bytes } = await countImages(parts, caller, home, naming);
-    parts.limits.checkImages(tenant, images, bytes);
-    if (names.length > 0) await run(parts, home, ["tag", bare(id), ...names], { signal });
+    await recordImages(dependencies.ledger, tenant.id, [{ id, created: Date.now() }]);
+    const { images, bytes } = await countImages(dependencies, caller, home, naming);
+    dependencies.limits.checkImages(tenant, images, bytes);
+    if (names.length > 0) await run(dependencies, home, ["tag", bare(id), ...names], { signal });
   } catch (error) {
     if (!isKnown) {
-      await run(parts, home, ["rmi", "--force", id], { signal });
-      await forgetImages(parts.ledger, tenant.id, [id]);
+      await run(dependencies, home, ["rmi", "--force", id], { signal });
+      await forgetImages(dependencies.ledger, tenant.id, [id]);
     }
-    await countImages(parts, caller, home);
+    await countImages(dependencies, caller, home);
     throw error;
   }
 }
 
 function reportBuilt(
-  { events }: BuildahParts,
+  { events }: BuildahDependencies,
   { tenant }: Caller,
   id: string,
   names: readonly string[],

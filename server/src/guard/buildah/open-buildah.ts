@@ -11,11 +11,11 @@ import { findHost } from "./find-host.ts";
 import { Homes } from "./homes.ts";
 import { ImageEvents } from "./image-events.ts";
 import { createImages } from "./images.ts";
-import type { BuildahParts } from "./parts.ts";
+import type { BuildahDependencies } from "./dependencies.ts";
 import { runInSandbox } from "./run-buildah.ts";
 import { StoredImages } from "./stored-images.ts";
 
-export interface BuildahOptions extends Pick<BuildahParts, "cgroupParentOf" | "env"> {
+export interface BuildahOptions extends Pick<BuildahDependencies, "cgroupParentOf" | "env"> {
   limits: Limits;
   ledger: Ledger;
   /** Reports to the operator, once, which features do not work on this host */
@@ -48,10 +48,10 @@ export async function openBuildah(
   const homes = new Homes(folder, env, hasUsers);
   const images = new StoredImages(setup, env, ledger);
   const events = new ImageEvents();
-  const parts = { setup, homes, images, events, limits, ledger, env: ownEnv, cgroupParentOf };
+  const dependencies = { setup, homes, images, events, limits, ledger, env: ownEnv, cgroupParentOf };
   return {
-    images: createImages(parts),
-    builds: createBuilds(parts),
+    images: createImages(dependencies),
+    builds: createBuilds(dependencies),
     async version() {
       return {
         version: `${version} (buildah)`,

@@ -9,7 +9,7 @@ import { guardCredentials } from "../push/guard-credentials.ts";
 import { baseOf } from "./build-arguments.ts";
 import type { ExternalSources } from "./external-sources.ts";
 import type { OpenHome } from "./homes.ts";
-import { run, type BuildahParts } from "./parts.ts";
+import { run, type BuildahDependencies } from "./dependencies.ts";
 import { authFile, isOfThisHost } from "./registry-files.ts";
 import { AUTHFILE } from "./sandbox.ts";
 import type { RunOptions } from "./run-buildah.ts";
@@ -36,7 +36,7 @@ export function checkAddresses({ addresses }: ExternalSources, policy: Policy): 
  * @throws Refusal `base.refused`; BuildahError
  */
 export async function pullBases(
-  parts: BuildahParts,
+  dependencies: BuildahDependencies,
   { tenant }: Caller,
   home: OpenHome,
   request: BuildRequest,
@@ -44,17 +44,17 @@ export async function pullBases(
   options: PullOptions,
 ): Promise<void> {
   const { signal } = options;
-  const stored = await parts.images.all(home, signal);
+  const stored = await dependencies.images.all(home, signal);
   const own = stored.filter(({ isOwn }) => isOwn);
   const wanted = needed.filter((name) => findImage(own, name) === undefined).map(baseOf);
   for (const reference of wanted) originOf(reference, tenant.policy, false);
   for (const image of stored) {
     if (isStillAllowed(image, tenant.policy)) continue;
-    await run(parts, home, ["rmi", "--force", image.id], { signal });
+    await run(dependencies, home, ["rmi", "--force", image.id], { signal });
   }
   for (const reference of wanted) {
     if (!request.pull && findImage(stored, fullName(reference)) !== undefined) continue;
-    await pull(parts, reference, home, request, tenant, options);
+    await pull(dependencies, reference, home, request, tenant, options);
   }
 }
 
@@ -71,7 +71,7 @@ function isStillAllowed({ isStamped, names }: StoredImage, policy: Policy): bool
 }
 
 async function pull(
-  parts: BuildahParts,
+  dependencies: BuildahDependencies,
   reference: Reference,
   home: OpenHome,
   { platform, credentials }: BuildRequest,
@@ -81,7 +81,7 @@ async function pull(
   const { domain } = reference;
   await checkHostOf(reference, [...tenant.policy.bases, ...tenant.policy.pulls]);
   const given = credentials[registryKey(domain)] ?? credentials[domain];
-  const used = (await guardCredentials(tenant, domain, parts.env)) ?? given;
+  const used = (await guardCredentials(tenant, domain, dependencies.env)) ?? given;
   const argv = [
     "pull",
     "--quiet",
@@ -91,7 +91,7 @@ async function pull(
     `docker://${fullName(reference)}`,
   ];
   onLine(`Pulling ${fullName(reference)}`);
-  await run(parts, home, argv, {
+  await run(dependencies, home, argv, {
     ...options,
     network: "host",
     reference,

@@ -8,7 +8,7 @@ import { checkPush } from "../push/check-push.ts";
 import { guardCredentials } from "../push/guard-credentials.ts";
 import { openCallFolder } from "./homes.ts";
 import { dockerName } from "./image-objects.ts";
-import { cgroupOf, homeOf, run, type BuildahParts } from "./parts.ts";
+import { cgroupOf, homeOf, run, type BuildahDependencies } from "./dependencies.ts";
 import { authFile, isOfThisHost } from "./registry-files.ts";
 import { AUTHFILE, CALL } from "./sandbox.ts";
 import { BuildahError } from "./run-buildah.ts";
@@ -21,7 +21,7 @@ import type { StoredImage } from "./stored-images.ts";
  * @throws Refusal `push.refused`, `registry.not-public`, `quota.push-bytes`
  */
 export async function pushImage(
-  parts: BuildahParts,
+  dependencies: BuildahDependencies,
   caller: Caller,
   image: StoredImage,
   reference: Reference,
@@ -31,11 +31,11 @@ export async function pushImage(
   const { domain, path, tag = "latest" } = reference;
   checkPush(tenant, reference);
   await checkHostOf(reference, tenant.policy.pushes);
-  parts.limits.countPushed(tenant, image.size);
-  const used = (await guardCredentials(tenant, domain, parts.env)) ?? credentials;
-  const home = await homeOf(parts, caller);
+  dependencies.limits.countPushed(tenant, image.size);
+  const used = (await guardCredentials(tenant, domain, dependencies.env)) ?? credentials;
+  const home = await homeOf(dependencies, caller);
   await using call = await openCallFolder(home);
-  await using cgroup = await cgroupOf(parts, caller, call);
+  await using cgroup = await cgroupOf(dependencies, caller, call);
   onLine({ status: `The push refers to repository [${domain}/${path}]` });
   const argv = [
     "push",
@@ -47,7 +47,7 @@ export async function pushImage(
     `docker://${fullName(reference)}`,
   ];
   try {
-    await run(parts, home, argv, {
+    await run(dependencies, home, argv, {
       signal,
       network: "host",
       cgroupFiles: cgroup.files,
@@ -70,5 +70,5 @@ export async function pushImage(
   const digest = (await readFile(join(call.path, "digest"), "utf8")).trim();
   onLine({ status: `${tag}: digest: ${digest} size: ${image.size}` });
   onLine({ progressDetail: {}, aux: { Tag: tag, Digest: digest, Size: image.size } });
-  parts.events.emit(tenant.id, "push", dockerName(fullName(reference)), dockerName(fullName(reference)));
+  dependencies.events.emit(tenant.id, "push", dockerName(fullName(reference)), dockerName(fullName(reference)));
 }

@@ -10,7 +10,7 @@ import { supportOf, type EngineSupport } from "./engine-support.ts";
 import { withOwnAttributes } from "./own-attributes.ts";
 import { Control } from "./gen/control_pb.ts";
 import { LLBBridge, type Result } from "./gen/gateway_pb.ts";
-import type { BuildkitParts } from "./parts.ts";
+import type { BuildkitDependencies } from "./dependencies.ts";
 import type { Caller } from "../caller.ts";
 import type { SolvePlan } from "./solve-plan.ts";
 
@@ -63,7 +63,7 @@ const START_TIMEOUT = 5_000;
 /** Finished builds that are remembered, of all tenants together */
 const MAX_OVER = 1_000;
 
-export function createBuilds(parts: BuildkitParts): Builds {
+export function createBuilds(dependencies: BuildkitDependencies): Builds {
   const running = new Map<string, RunningBuild>();
   const over = new Set<string>();
   const changes = new EventEmitter().setMaxListeners(0);
@@ -105,19 +105,19 @@ export function createBuilds(parts: BuildkitParts): Builds {
     const ending = new AbortController();
     let signal = stopped;
     try {
-      await using slot = await parts.limits.startBuild(tenant);
+      await using slot = await dependencies.limits.startBuild(tenant);
       signal = AbortSignal.any([stopped, caller.signal, slot.signal, ending.signal]);
       // It ends before the slot becomes free, so the next build in the slot finds the records.
-      using _records = parts.cacheRecords.building(tenant.id, connection);
-      const build = await prepare(parts, caller, plan, connection, (reason) => ending.abort(reason));
+      using _records = dependencies.cacheRecords.building(tenant.id, connection);
+      const build = await prepare(dependencies, caller, plan, connection, (reason) => ending.abort(reason));
       running.set(key, build);
       over.delete(key);
       changes.emit(key);
       const { exporterResponse } = await createClient(Control, connection.transport).solve(
-        solveRequest(parts, caller, build),
+        solveRequest(dependencies, caller, build),
         { signal },
       );
-      await takeImage(parts, caller, plan, exporterResponse);
+      await takeImage(dependencies, caller, plan, exporterResponse);
       return exporterResponse;
     } catch (error) {
       // Reports the limit that ended the build, instead of "canceled".
@@ -138,7 +138,7 @@ export function createBuilds(parts: BuildkitParts): Builds {
 }
 
 async function prepare(
-  { engine, own, cgroupParentOf }: BuildkitParts,
+  { engine, own, cgroupParentOf }: BuildkitDependencies,
   { tenant, signal }: Caller,
   plan: SolvePlan,
   connection: GrpcConnection,
@@ -177,7 +177,7 @@ export function sessionsOf(attributes: Readonly<Record<string, string>>): string
 type SolveInit = Parameters<Client<typeof Control>["solve"]>[0];
 
 /** Returns the request to the engine. It contains only values that were parsed and checked. */
-function solveRequest({ ids }: BuildkitParts, { tenant }: Caller, build: RunningBuild): SolveInit {
+function solveRequest({ ids }: BuildkitDependencies, { tenant }: Caller, build: RunningBuild): SolveInit {
   const { plan, support, own, cgroupParent } = build;
   const [exporter] = plan.exporters;
   return {
@@ -199,7 +199,7 @@ function solveRequest({ ids }: BuildkitParts, { tenant }: Caller, build: Running
 
 /** Records that the image is the tenant's. In both kinds of image store, its ID is the digest that the exporter returns. */
 async function takeImage(
-  { own }: BuildkitParts,
+  { own }: BuildkitDependencies,
   { tenant, signal }: Caller,
   { exporters }: SolvePlan,
   response: Readonly<Record<string, string>>,

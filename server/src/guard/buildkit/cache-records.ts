@@ -25,7 +25,7 @@ export interface CacheRecords {
   prune(tenant: string, choice: RecordChoice, signal: AbortSignal): Promise<UsageRecord[]>;
 }
 
-export interface CacheRecordsParts {
+export interface CacheRecordsDependencies {
   engine: Pick<EngineApi, "grpc">;
   ledger: Pick<Ledger, "read" | "change">;
   /** Aborts the work in the background */
@@ -48,17 +48,17 @@ interface Period {
   begun: number;
 }
 
-export function createCacheRecords(parts: CacheRecordsParts): CacheRecords {
+export function createCacheRecords(dependencies: CacheRecordsDependencies): CacheRecords {
   let period: Period | undefined;
   let closing: Promise<void> = Promise.resolve();
 
   /** Lists the records after a period. A build that was aborted holds its context for a moment, and a record has a different ID while it is held. */
   async function recordsAfter(ended: Period, before: ReadonlySet<string>): Promise<UsageRecord[]> {
     for (let attempt = 1; ; attempt++) {
-      const found = await recordsNow(parts);
+      const found = await recordsNow(dependencies);
       const areHeld = found.some(({ ID, inUse }) => inUse && !before.has(ID));
       if (!areHeld || ended.running > 0 || attempt === LIST_ATTEMPTS) return found;
-      await sleep(BETWEEN_LISTS, undefined, { signal: parts.signal });
+      await sleep(BETWEEN_LISTS, undefined, { signal: dependencies.signal });
     }
   }
 
@@ -73,14 +73,14 @@ export function createCacheRecords(parts: CacheRecordsParts): CacheRecords {
     if (tenant === undefined || ended.tenants.size > 1) return;
     const existing = after.map(({ ID }) => ID);
     const isLeft = new Set(existing);
-    const known = parts.ledger.read(tenant).cacheRecords.filter((id) => isLeft.has(id));
+    const known = dependencies.ledger.read(tenant).cacheRecords.filter((id) => isLeft.has(id));
     const own = [...new Set([...known, ...existing.filter((id) => !before.has(id))])];
-    await parts.ledger.change(tenant, (record) => void (record.cacheRecords = own));
+    await dependencies.ledger.change(tenant, (record) => void (record.cacheRecords = own));
   }
 
   return {
     building(tenant, connection) {
-      period ??= { before: idsOf(connection, parts.signal), tenants: new Set(), running: 0, begun: 0 };
+      period ??= { before: idsOf(connection, dependencies.signal), tenants: new Set(), running: 0, begun: 0 };
       const own = period;
       own.before.catch(() => {});
       own.tenants.add(tenant);
@@ -100,14 +100,14 @@ export function createCacheRecords(parts: CacheRecordsParts): CacheRecords {
 
     async list(tenant, signal) {
       await closing;
-      return await ownRecords(parts, tenant, signal);
+      return await ownRecords(dependencies, tenant, signal);
     },
 
     async prune(tenant, choice, signal) {
       await closing;
-      const known = parts.ledger.read(tenant).cacheRecords;
+      const known = dependencies.ledger.read(tenant).cacheRecords;
       if (known.length === 0) return [];
-      using connection = await parts.engine.grpc(signal);
+      using connection = await dependencies.engine.grpc(signal);
       const client = createClient(Control, connection.transport);
       const { record } = await client.diskUsage({}, { signal });
       const ids = new Set(known);
@@ -120,7 +120,7 @@ export function createCacheRecords(parts: CacheRecordsParts): CacheRecords {
       }
       const isGone = new Set(pruned.map(({ ID }) => ID));
       const left = new Set(own.map(({ ID }) => ID).filter((id) => !isGone.has(id)));
-      await parts.ledger.change(
+      await dependencies.ledger.change(
         tenant,
         (written) => void (written.cacheRecords = written.cacheRecords.filter((id) => left.has(id) || !ids.has(id))),
       );
@@ -130,7 +130,7 @@ export function createCacheRecords(parts: CacheRecordsParts): CacheRecords {
 }
 
 async function ownRecords(
-  { engine, ledger }: CacheRecordsParts,
+  { engine, ledger }: CacheRecordsDependencies,
   tenant: string,
   signal: AbortSignal,
 ): Promise<UsageRecord[]> {
@@ -141,7 +141,7 @@ async function ownRecords(
   return record.filter(({ ID }) => own.has(ID));
 }
 
-async function recordsNow({ engine, signal }: CacheRecordsParts): Promise<UsageRecord[]> {
+async function recordsNow({ engine, signal }: CacheRecordsDependencies): Promise<UsageRecord[]> {
   const stop = AbortSignal.any([signal, AbortSignal.timeout(LIST_TIMEOUT)]);
   using connection = await engine.grpc(stop);
   return (await createClient(Control, connection.transport).diskUsage({}, { signal: stop })).record;

@@ -11,7 +11,7 @@ import {
 } from "./gen/control_pb.ts";
 import type { RecordChoice } from "./choose-records.ts";
 import { callOf } from "./tenant-call.ts";
-import type { BuildkitParts } from "./parts.ts";
+import type { BuildkitDependencies } from "./dependencies.ts";
 
 /** Nanoseconds in a second */
 const SECOND = 1_000_000_000n;
@@ -19,7 +19,7 @@ const SECOND = 1_000_000_000n;
 /** Serves the calls of `docker buildx du` and `docker buildx prune`, limited to a tenant's own records. */
 export function cacheService({
   cacheRecords,
-}: BuildkitParts): Pick<ServiceImpl<typeof Control>, "diskUsage" | "prune"> {
+}: BuildkitDependencies): Pick<ServiceImpl<typeof Control>, "diskUsage" | "prune"> {
   return {
     async diskUsage(request, { signal, values }) {
       const { tenant } = callOf(values).caller;

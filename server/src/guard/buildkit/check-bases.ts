@@ -6,7 +6,7 @@ import { parseReference, type Reference } from "docker-over-ssh/builds";
 import type { EngineSupport } from "./engine-support.ts";
 import type { OwnBases } from "./own-bases.ts";
 import type { Policy } from "../policy/policy.ts";
-import type { UsedBase } from "./walk.ts";
+import type { UsedBase } from "./check-steps.ts";
 
 /** The rules and look-ups that decide which bases a build may use. */
 export interface BaseRules {

@@ -19,15 +19,15 @@ import {
   StatusRequestSchema,
 } from "./gen/control_pb.ts";
 import { callOf } from "./tenant-call.ts";
-import type { BuildkitParts } from "./parts.ts";
+import type { BuildkitDependencies } from "./dependencies.ts";
 import type { Builds } from "./builds.ts";
 import { withTenantNames } from "../images/names.ts";
 import type { SessionRequest } from "../backend.ts";
 
 /** `moby.buildkit.v1.Control` for tenants. */
-export function controlService(parts: BuildkitParts, builds: Builds): ServiceImpl<typeof Control> {
+export function controlService(dependencies: BuildkitDependencies, builds: Builds): ServiceImpl<typeof Control> {
   return {
-    ...cacheService(parts),
+    ...cacheService(dependencies),
 
     async solve(request, { signal, values }) {
       const { caller, engine } = callOf(values);
@@ -35,7 +35,7 @@ export function controlService(parts: BuildkitParts, builds: Builds): ServiceImp
       const ref = checkId(request.ref, "build");
       const plan = (() => {
         try {
-          return planSolve(request, tenant, parts.ids);
+          return planSolve(request, tenant, dependencies.ids);
         } catch (error) {
           builds.refuse(tenant.id, ref);
           throw error;
@@ -49,7 +49,7 @@ export function controlService(parts: BuildkitParts, builds: Builds): ServiceImp
       const engineConnection = await engine();
       const exporterResponse = plan.isGatewayClient
         ? await builds.run(caller, plan, engineConnection, signal)
-        : await solveDirectly(parts, builds, caller, { plan, connection: engineConnection, signal });
+        : await solveDirectly(dependencies, builds, caller, { plan, connection: engineConnection, signal });
       return { exporterResponse: answerForTenant(tenant.id, exporterResponse) };
     },
 
@@ -63,7 +63,7 @@ export function controlService(parts: BuildkitParts, builds: Builds): ServiceImp
       if (build === undefined) return;
       const client = createClient(Control, (await engine()).transport);
       try {
-        for await (const status of client.status({ ref: parts.ids.build(tenant.id, ref) }, { signal })) {
+        for await (const status of client.status({ ref: dependencies.ids.build(tenant.id, ref) }, { signal })) {
           const visible = build.support.hasSourcePolicies ? status : withoutForeignImages(tenant.policy, status);
           yield statusForTenant(tenant.id, visible);
         }
@@ -86,18 +86,18 @@ export function controlService(parts: BuildkitParts, builds: Builds): ServiceImp
       return createClient(Control, (await engine()).transport).info({}, { signal });
     },
 
-    session: (messages, context) => serveSession(parts, builds, messages, context),
+    session: (messages, context) => serveSession(dependencies, builds, messages, context),
   };
 }
 
 /** Passes the messages of a client's session to the engine, and the engine's back, until either side ends it. */
 async function* serveSession(
-  parts: BuildkitParts,
+  dependencies: BuildkitDependencies,
   builds: Builds,
   messages: AsyncIterable<BytesMessage>,
   context: HandlerContext,
 ): AsyncGenerator<{ data: Buffer }> {
-  const { stream, count } = await openSession(parts, builds, callOf(context.values).caller, sessionOf(context));
+  const { stream, count } = await openSession(dependencies, builds, callOf(context.values).caller, sessionOf(context));
   let refused: unknown;
   const pump = async (): Promise<void> => {
     for await (const message of messages) {

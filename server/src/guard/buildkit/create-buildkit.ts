@@ -5,7 +5,7 @@ import { engineOnDemand } from "./tenant-call.ts";
 import { grpcHandler } from "./serve-grpc.ts";
 import { openSession } from "./sessions.ts";
 import { solveForTenant, type SolveOrder, type SolveOutcome, type OnStatus } from "./solve-for-tenant.ts";
-import type { BuildkitOptions, BuildkitParts } from "./parts.ts";
+import type { BuildkitOptions, BuildkitDependencies } from "./dependencies.ts";
 import type { BackendBuildkit } from "../backend.ts";
 import type { Caller } from "../caller.ts";
 
@@ -16,10 +16,10 @@ export interface GuardedBuildkit extends BackendBuildkit {
 
 /** Puts checks in front of the engine's BuildKit. Tenants' gRPC connections end at the guard, which makes its own calls to the engine. */
 export function createBuildkit(options: BuildkitOptions): GuardedBuildkit {
-  const parts: BuildkitParts = { ...options, ids: engineIds() };
-  const builds = createBuilds(parts);
-  const handle = grpcHandler(parts, builds);
-  const engines = engineConnections(parts);
+  const dependencies: BuildkitDependencies = { ...options, ids: engineIds() };
+  const builds = createBuilds(dependencies);
+  const handle = grpcHandler(dependencies, builds);
+  const engines = engineConnections(dependencies);
   return {
     handle(caller, request, response) {
       const { session } = request.stream;
@@ -27,19 +27,21 @@ export function createBuildkit(options: BuildkitOptions): GuardedBuildkit {
       const engine = engines(session);
       handle({ caller, engine: async () => engine.get() }, request, response);
     },
-    openSession: async (caller, session) => openSession(parts, builds, caller, session),
-    solve: async (caller, order, onStatus) => solveForTenant(parts, builds, caller, order, onStatus),
+    openSession: async (caller, session) => openSession(dependencies, builds, caller, session),
+    solve: async (caller, order, onStatus) => solveForTenant(dependencies, builds, caller, order, onStatus),
   };
 }
 
 /** Returns a function that finds the connection to the engine that belongs to a tenant's connection. Both are closed together. */
-function engineConnections(parts: BuildkitParts): (session: Http2Session) => ReturnType<typeof engineOnDemand> {
+function engineConnections(
+  dependencies: BuildkitDependencies,
+): (session: Http2Session) => ReturnType<typeof engineOnDemand> {
   const known = new WeakMap<object, ReturnType<typeof engineOnDemand>>();
   return (session) => {
     const before = known.get(session);
     if (before !== undefined) return before;
     const closed = new AbortController();
-    const engine = engineOnDemand(parts, closed.signal);
+    const engine = engineOnDemand(dependencies, closed.signal);
     known.set(session, engine);
     session.once("close", () => {
       closed.abort();

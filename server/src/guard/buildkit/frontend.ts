@@ -9,7 +9,7 @@ import { warnOfSyntax } from "./syntax.ts";
 import { undisclosedBase, refusedSource } from "./refused-source.ts";
 import { Refusal } from "../refusal.ts";
 import { refuseUnknownFields } from "./unknown-fields.ts";
-import { walkSteps, type StepRules, type UsedBase } from "./walk.ts";
+import { checkSteps, type StepRules, type UsedBase } from "./check-steps.ts";
 import { withOwnAttributes } from "./own-attributes.ts";
 import { ResultSchema, SolveRequestSchema, type Result, type SolveRequest } from "./gen/gateway_pb.ts";
 import { sessionsOf, type RunningBuild } from "./builds.ts";
@@ -74,7 +74,7 @@ export function planFrontend(request: SolveRequest, tenant: Tenant, ids: EngineI
 export async function solveFrontend(
   build: RunningBuild,
   request: FrontendRequest,
-  names: FrontendParts,
+  names: TenantIds,
   signal: AbortSignal,
 ): Promise<Result> {
   const solved = build.lastSolve.then(async () => {
@@ -85,7 +85,7 @@ export async function solveFrontend(
   return await solved;
 }
 
-interface FrontendParts {
+interface TenantIds {
   tenant: Tenant;
   ids: EngineIds;
 }
@@ -93,7 +93,7 @@ interface FrontendParts {
 async function solveAlone(
   build: RunningBuild,
   request: FrontendRequest,
-  { tenant, ids }: FrontendParts,
+  { tenant, ids }: TenantIds,
   signal: AbortSignal,
 ): Promise<Result> {
   if (build.results.length >= MAX_RESULTS || build.resultBytes > MAX_RESULT_BYTES) {
@@ -117,7 +117,7 @@ async function solveAlone(
     });
     const definitions = definitionsOf(result);
     const used: UsedBase[] = [];
-    for (const definition of definitions) used.push(...(await walkSteps(definition, rules)));
+    for (const definition of definitions) used.push(...(await checkSteps(definition, rules)));
     const bases = await checkBases(used, baseRules).catch((error: unknown) => {
       const disclosesBase = error instanceof Refusal && /^(?:base\.refused|name\.reserved)$/.test(error.rule);
       throw disclosesBase && !build.support.hasSourcePolicies ? undisclosedBase(tenant.policy) : error;

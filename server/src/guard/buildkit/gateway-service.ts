@@ -20,7 +20,7 @@ import {
 } from "./gen/gateway_pb.ts";
 import type { Builds, RunningBuild } from "./builds.ts";
 import { callOf } from "./tenant-call.ts";
-import type { BuildkitParts } from "./parts.ts";
+import type { BuildkitDependencies } from "./dependencies.ts";
 
 /** Capabilities of a builder that tenants may not use */
 const HIDDEN_CAPABILITY = /^(?:gateway\.exec(?:\..*)?|frontend\.inputs)$/;
@@ -33,7 +33,7 @@ type Bridge = Pick<
 >;
 
 /** Serves `moby.buildkit.v1.frontend.LLBBridge` to tenants: the methods that buildx calls. */
-export function gatewayService(parts: BuildkitParts, builds: Builds): Bridge {
+export function gatewayService(dependencies: BuildkitDependencies, builds: Builds): Bridge {
   async function findBuild({ requestHeader, signal, values }: HandlerContext): Promise<RunningBuild> {
     const ref = buildOf(requestHeader);
     const build = await builds.find(callOf(values).caller.tenant.id, ref, signal);
@@ -69,14 +69,14 @@ export function gatewayService(parts: BuildkitParts, builds: Builds): Bridge {
     async solve(request, context) {
       const { tenant } = callOf(context.values).caller;
       const build = await findBuild(context);
-      const plan = planFrontend(request, tenant, parts.ids);
+      const plan = planFrontend(request, tenant, dependencies.ids);
       const { target = "", filename = "" } = plan.attributes;
       context.values.set(
         ABOUT,
         [target, filename].filter((text) => text !== ""),
       );
       const { signal } = optionsOf(build, context);
-      const result = await solveFrontend(build, plan, { tenant, ids: parts.ids }, signal);
+      const result = await solveFrontend(build, plan, { tenant, ids: dependencies.ids }, signal);
       if (plan.evaluates) {
         for (const ref of refIdsOf(result)) await build.gateway.evaluate({ ref }, optionsOf(build, context));
       }

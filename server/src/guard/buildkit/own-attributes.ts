@@ -3,7 +3,7 @@ import type { Tenant } from "../tenant.ts";
 import type { EngineIds } from "./ids.ts";
 
 /** The values from which the guard's own attributes are created. */
-export interface OwnAttributeParts {
+export interface OwnAttributeValues {
   tenant: Tenant;
   ids: EngineIds;
   cgroupParent: string | undefined;
@@ -12,7 +12,7 @@ export interface OwnAttributeParts {
 /** Returns a tenant's checked attributes, followed by those of the guard. */
 export function withOwnAttributes(
   given: Readonly<Record<string, string>>,
-  { tenant, ids, cgroupParent }: OwnAttributeParts,
+  { tenant, ids, cgroupParent }: OwnAttributeValues,
 ): Record<string, string> {
   const attributes: Record<string, string> = {
     ...given,

@@ -11,7 +11,7 @@ import { answerUnsupported } from "./unsupported-calls.ts";
 import { withCall, type TenantCall } from "./tenant-call.ts";
 import { Control } from "./gen/control_pb.ts";
 import { LLBBridge } from "./gen/gateway_pb.ts";
-import type { BuildkitParts } from "./parts.ts";
+import type { BuildkitDependencies } from "./dependencies.ts";
 import type { Builds } from "./builds.ts";
 
 /** Bytes of a tenant's message. By default, gRPC servers in Go accept no larger ones. */
@@ -32,7 +32,7 @@ const CALLS: ReadonlyMap<string, { input: DescMessage; isStream: boolean }> = ne
 export type GrpcHandler = (call: TenantCall, request: Http2ServerRequest, response: Http2ServerResponse) => void;
 
 /** Returns a function that answers the gRPC calls of all tenants. */
-export function grpcHandler(parts: BuildkitParts, builds: Builds): GrpcHandler {
+export function grpcHandler(dependencies: BuildkitDependencies, builds: Builds): GrpcHandler {
   const calls = new WeakMap<object, TenantCall>();
   const hold = limitHeldBytes(MAX_HELD);
   const answer = connectNodeAdapter({
@@ -45,23 +45,28 @@ export function grpcHandler(parts: BuildkitParts, builds: Builds): GrpcHandler {
     acceptCompression: [],
     // Reduces answers of the engine to known fields.
     binaryOptions: { writeUnknownFields: false },
-    interceptors: [auditing(parts.audit)],
+    interceptors: [auditing(dependencies.audit)],
     contextValues: (request) => withCall(createContextValues(), calls.get(request)),
     routes: (router) => {
-      router.service(Control, controlService(parts, builds));
-      router.service(LLBBridge, gatewayService(parts, builds));
+      router.service(Control, controlService(dependencies, builds));
+      router.service(LLBBridge, gatewayService(dependencies, builds));
     },
     fallback: (request, response) => {
       const call = calls.get(request);
       if (call !== undefined) {
-        answerUnsupported(parts.audit, call.caller, request as Http2ServerRequest, response as Http2ServerResponse);
+        answerUnsupported(
+          dependencies.audit,
+          call.caller,
+          request as Http2ServerRequest,
+          response as Http2ServerResponse,
+        );
       }
     },
   });
   return (call, request, response) => {
     calls.set(request, call);
     response.stream.on("error", () => {}); // the handler also gets the error
-    writeUnread(parts.audit, call.caller, request, response);
+    writeUnread(dependencies.audit, call.caller, request, response);
     const calledMethod = CALLS.get(request.url);
     if (calledMethod !== undefined) {
       const { input, isStream } = calledMethod;

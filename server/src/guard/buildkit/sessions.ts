@@ -2,7 +2,7 @@ import { contextTooLarge } from "../limits/refusals.ts";
 import { checkId } from "./ids.ts";
 import { Refusal } from "../refusal.ts";
 import type { Builds } from "./builds.ts";
-import type { BuildkitParts } from "./parts.ts";
+import type { BuildkitDependencies } from "./dependencies.ts";
 import type { Caller } from "../caller.ts";
 import type { OpenSession, SessionRequest } from "../backend.ts";
 
@@ -38,7 +38,7 @@ const MAX_TEXT = 1024;
  * @throws Refusal `session.*`
  */
 export async function openSession(
-  { engine, ids }: BuildkitParts,
+  { engine, ids }: BuildkitDependencies,
   builds: Pick<Builds, "endThoseOf">,
   { tenant, signal }: Caller,
   session: SessionRequest,

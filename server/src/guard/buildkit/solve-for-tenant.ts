@@ -8,7 +8,7 @@ import { Refusal } from "../refusal.ts";
 import { refuseNoImage } from "./results.ts";
 import { solveFrontend } from "./frontend.ts";
 import { Control, SolveRequestSchema, type StatusResponse } from "./gen/control_pb.ts";
-import type { BuildkitParts } from "./parts.ts";
+import type { BuildkitDependencies } from "./dependencies.ts";
 import type { Builds, RunningBuild } from "./builds.ts";
 import type { Caller } from "../caller.ts";
 import type { GrpcConnection } from "docker-over-ssh/builds";
@@ -44,7 +44,7 @@ export type OnStatus = (status: StatusResponse) => void;
  * @throws Refusal; an error of the engine becomes a Refusal `build.failed`, with the tenant's names
  */
 export async function solveForTenant(
-  parts: BuildkitParts,
+  dependencies: BuildkitDependencies,
   builds: Builds,
   caller: Caller,
   { ref, session = "", attributes, exporters, cacheFrom = [] }: SolveOrder,
@@ -60,11 +60,11 @@ export async function solveForTenant(
     cache: { imports: cacheFrom.map((image) => ({ type: "registry", attrs: { ref: image } })) },
   });
   try {
-    const plan = planSolve(request, tenant, parts.ids);
-    using connection = await parts.engine.grpc(signal);
-    const following = followStatus(parts, builds, caller, { plan, connection, onStatus });
+    const plan = planSolve(request, tenant, dependencies.ids);
+    using connection = await dependencies.engine.grpc(signal);
+    const following = followStatus(dependencies, builds, caller, { plan, connection, onStatus });
     try {
-      const answer = await solveDirectly(parts, builds, caller, { plan, connection, signal });
+      const answer = await solveDirectly(dependencies, builds, caller, { plan, connection, signal });
       return { imageId: answer["containerimage.digest"], answer: answerForTenant(tenant.id, answer) };
     } finally {
       await following;
@@ -78,28 +78,31 @@ export async function solveForTenant(
 
 /** Runs a build whose client requests dockerfile.v0 directly. The guard acts as the gateway's client. */
 export async function solveDirectly(
-  parts: BuildkitParts,
+  dependencies: BuildkitDependencies,
   builds: Builds,
   caller: Caller,
   { plan, connection, signal }: { plan: SolvePlan; connection: GrpcConnection; signal: AbortSignal },
 ): Promise<Record<string, string>> {
   const over = new AbortController();
   const running = builds.run(caller, plan, connection, signal);
-  const walk = walkGateway(parts, builds, caller, { plan, signal: AbortSignal.any([signal, over.signal]) });
+  const solving = solveInGateway(dependencies, builds, caller, {
+    plan,
+    signal: AbortSignal.any([signal, over.signal]),
+  });
   let refused: unknown;
-  walk.catch((error: unknown) => (refused = error)); // the error was returned to the engine, which ends the build
+  solving.catch((error: unknown) => (refused = error)); // the error was returned to the engine, which ends the build
   try {
     return await running;
   } catch (error) {
     throw refused instanceof Refusal && !over.signal.aborted ? refused : error;
   } finally {
     over.abort();
-    await walk.catch(() => {});
+    await solving.catch(() => {});
   }
 }
 
-async function walkGateway(
-  { ids }: BuildkitParts,
+async function solveInGateway(
+  { ids }: BuildkitDependencies,
   builds: Builds,
   { tenant }: Caller,
   { plan, signal }: { plan: SolvePlan; signal: AbortSignal },
@@ -132,7 +135,7 @@ async function returnError(
 }
 
 async function followStatus(
-  { ids }: BuildkitParts,
+  { ids }: BuildkitDependencies,
   builds: Builds,
   { tenant, signal }: Caller,
   { plan, connection, onStatus }: { plan: SolvePlan; connection: GrpcConnection; onStatus: OnStatus },

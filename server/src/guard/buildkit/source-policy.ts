@@ -16,7 +16,7 @@ const IMAGE = "docker-image://";
 
 /**
  * Returns the source policy of a tenant's build. It lists the bases and addresses that the build may use, and maps the tenant's own images to their names on
- * the engine. BuildKit applies it to the names in a Dockerfile before it fetches anything. The walk over the steps (walk.ts) checks them again.
+ * the engine. BuildKit applies it to the names in a Dockerfile before it fetches anything. The check of the steps (check-steps.ts) does so again.
  */
 export function sourcePolicy(tenant: string, { bases, pulls, sources }: Policy, own: OwnBases): SourcePolicy {
   const allow = (pattern: ImagePattern) => rule(ALLOW, `^${escape(IMAGE)}${patternRegex(pattern)}$`);
@@ -62,7 +62,7 @@ function hasStarForHost(pattern: ImagePattern): boolean {
   return partsOf(pattern)?.host.includes("*") ?? true;
 }
 
-/** Matches like `matchesPattern`, but with any digest after a tag, because the builder appends one. The walk over the steps checks it. */
+/** Matches like `matchesPattern`, but with any digest after a tag, because the builder appends one. The check of the steps checks it. */
 function patternRegex(pattern: ImagePattern): string {
   const parts = partsOf(pattern);
   if (parts === undefined) return ".*";

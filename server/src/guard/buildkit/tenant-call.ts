@@ -1,6 +1,6 @@
 import { createContextKey, type ContextValues } from "@connectrpc/connect";
 import type { GrpcConnection } from "docker-over-ssh/builds";
-import type { BuildkitParts } from "./parts.ts";
+import type { BuildkitDependencies } from "./dependencies.ts";
 import type { Caller } from "../caller.ts";
 
 /** A gRPC call of a tenant. */
@@ -26,7 +26,7 @@ export function callOf(values: ContextValues): TenantCall {
 
 /** Opens the engine's connection when it is needed, and again if it was closed. Disposing closes it. */
 export function engineOnDemand(
-  { engine }: Pick<BuildkitParts, "engine">,
+  { engine }: Pick<BuildkitDependencies, "engine">,
   signal: AbortSignal,
 ): { get: () => Promise<GrpcConnection> } & AsyncDisposable {
   let opened: Promise<GrpcConnection> | undefined;

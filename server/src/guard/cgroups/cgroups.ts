@@ -27,7 +27,7 @@ export interface Cgroups {
   sweep(tenants: ReadonlySet<Tenant["id"]>): Promise<void>;
 }
 
-export interface CgroupParts {
+export interface CgroupDependencies {
   driver: () => Promise<CgroupDriver>;
   /** The data folder of the guard: it prevents guards of one host from sweeping each other's cgroups. */
   data: string;
@@ -37,7 +37,7 @@ export interface CgroupParts {
 
 const OURS = "docker-over-ssh-guard";
 
-export function createCgroups({ driver, data, root = "/sys/fs/cgroup" }: CgroupParts): Cgroups {
+export function createCgroups({ driver, data, root = "/sys/fs/cgroup" }: CgroupDependencies): Cgroups {
   const top = `/${OURS}/${createHash("sha256").update(resolve(data)).digest("hex").slice(0, 12)}`;
   const made = new Map<string, string>();
   const make = async (id: string, cgroup: string, limits: CgroupLimits): Promise<string> => {

@@ -12,7 +12,7 @@ import { Refusal } from "../refusal.ts";
 import type { Base } from "./dockerfile/rewrite-dockerfile.ts";
 import { registryAuthHeader } from "./registry-credentials.ts";
 
-export interface BaseParts {
+export interface BaseDependencies {
   engine: Pick<EngineApi, "request" | "json" | "version">;
   hasContainerdStore: (signal: AbortSignal) => Promise<boolean>;
   own: Pick<OwnImages, "find">;
@@ -37,11 +37,11 @@ const PLATFORM_API = "1.49";
  * Returns a function that finds the bases that the policy allows: the tenant's own images, the host's, or a registry's. It pulls an image by its digest, so
  * that no tag of the host is created or moved. It looks up each base once for a build.
  */
-export function baseResolver(caller: Caller, request: BuildRequest, parts: BaseParts) {
+export function baseResolver(caller: Caller, request: BuildRequest, dependencies: BaseDependencies) {
   const found = new Map<string, Promise<Base>>();
   return async (given: string, platform = request.platform): Promise<Base> => {
     const key = `${platform ?? ""} ${given}`;
-    const known = found.get(key) ?? resolve(caller, request, parts, given, platform);
+    const known = found.get(key) ?? resolve(caller, request, dependencies, given, platform);
     found.set(key, known);
     return await known;
   };
@@ -50,37 +50,38 @@ export function baseResolver(caller: Caller, request: BuildRequest, parts: BaseP
 async function resolve(
   { tenant, signal }: Caller,
   { pull }: BuildRequest,
-  parts: BaseParts,
+  dependencies: BaseDependencies,
   given: string,
   platform: string | undefined,
 ): Promise<Base> {
-  const own = await ownId(tenant.id, given, parts, signal);
-  if (own !== undefined) return await inspect(own, platform, parts);
+  const own = await ownId(tenant.id, given, dependencies, signal);
+  if (own !== undefined) return await inspect(own, platform, dependencies);
   const reference = parseTenantName(given);
   const origin = originOf(reference, tenant.policy, false);
   const { domain, path, tag, digest } = reference;
   const name = `${domain}/${path}`;
   if (origin === "host" && !pull) {
     const suffix = digest === undefined ? `:${tag ?? "latest"}` : `@${digest}`;
-    const local = await findLocal(suffix, reference, platform, parts);
+    const local = await findLocal(suffix, reference, platform, dependencies);
     if (local !== undefined) return local;
   }
   await checkHostOf(reference, [...tenant.policy.bases, ...tenant.policy.pulls]);
-  const credentials = await parts.credentials(domain);
+  const credentials = await dependencies.credentials(domain);
   const headers = credentials === undefined ? {} : { "x-registry-auth": registryAuthHeader(credentials, domain) };
   // Requested even if the digest is known, because the registry decides whether the tenant may have the image.
-  const pinnedDigest = await remoteDigest(reference, headers, parts);
+  const pinnedDigest = await remoteDigest(reference, headers, dependencies);
   const pinned = `${name}@${pinnedDigest}`;
-  const present = platform === undefined ? await findLocal(`@${pinnedDigest}`, reference, platform, parts) : undefined;
+  const present =
+    platform === undefined ? await findLocal(`@${pinnedDigest}`, reference, platform, dependencies) : undefined;
   if (present !== undefined) return present;
-  await pullPinned(name, pinnedDigest, platform, headers, parts);
-  return await inspect(pinned, platform, parts);
+  await pullPinned(name, pinnedDigest, platform, headers, dependencies);
+  return await inspect(pinned, platform, dependencies);
 }
 
 async function ownId(
   tenant: string,
   given: string,
-  { own }: BaseParts,
+  { own }: BaseDependencies,
   signal: AbortSignal,
 ): Promise<string | undefined> {
   try {
@@ -91,16 +92,16 @@ async function ownId(
   }
 }
 
-async function inspect(nameOrId: string, platform: string | undefined, parts: BaseParts): Promise<Base> {
-  return await toBase(await inspectImage(nameOrId, parts), platform, parts);
+async function inspect(nameOrId: string, platform: string | undefined, dependencies: BaseDependencies): Promise<Base> {
+  return await toBase(await inspectImage(nameOrId, dependencies), platform, dependencies);
 }
 
-async function inspectImage(nameOrId: string, { engine, signal }: BaseParts): Promise<Inspected> {
+async function inspectImage(nameOrId: string, { engine, signal }: BaseDependencies): Promise<Inspected> {
   return (await engine.json({ method: "GET", path: `/images/${nameOrId}/json`, signal })) as Inspected;
 }
 
-async function toBase(image: Inspected, platform: string | undefined, parts: BaseParts): Promise<Base> {
-  const config = (await configFor(image.Id, platform, parts)) ?? image.Config;
+async function toBase(image: Inspected, platform: string | undefined, dependencies: BaseDependencies): Promise<Base> {
+  const config = (await configFor(image.Id, platform, dependencies)) ?? image.Config;
   return {
     id: image.Id,
     env: config?.Env ?? [],
@@ -116,7 +117,7 @@ async function toBase(image: Inspected, platform: string | undefined, parts: Bas
 async function configFor(
   id: string,
   given: string | undefined,
-  { engine, signal, hasContainerdStore }: BaseParts,
+  { engine, signal, hasContainerdStore }: BaseDependencies,
 ): Promise<Inspected["Config"]> {
   if (given === undefined || !(await hasContainerdStore(signal))) return undefined;
   const platform = parsePlatform(given);
@@ -140,23 +141,27 @@ async function findLocal(
   tagOrDigest: string,
   { domain, path }: Reference,
   platform: string | undefined,
-  parts: BaseParts,
+  dependencies: BaseDependencies,
 ): Promise<Base | undefined> {
   try {
-    const image = await inspectImage(`${domain}/${path}${tagOrDigest}`, parts);
+    const image = await inspectImage(`${domain}/${path}${tagOrDigest}`, dependencies);
     const names = [...(image.RepoTags ?? []), ...(image.RepoDigests ?? [])].map(tryReference);
     const isOfRepository = names.some((name) => name?.domain === domain && name.path === path);
-    return isOfRepository ? await toBase(image, platform, parts) : undefined;
+    return isOfRepository ? await toBase(image, platform, dependencies) : undefined;
   } catch (error) {
     if (error instanceof EngineAnswer && error.statusCode === 404) return undefined;
     throw error;
   }
 }
 
-async function remoteDigest(reference: Reference, headers: Record<string, string>, parts: BaseParts): Promise<string> {
+async function remoteDigest(
+  reference: Reference,
+  headers: Record<string, string>,
+  dependencies: BaseDependencies,
+): Promise<string> {
   const { domain, path, tag, digest } = reference;
   const name = `${domain}/${path}${digest === undefined ? `:${tag ?? "latest"}` : `@${digest}`}`;
-  const { engine, signal } = parts;
+  const { engine, signal } = dependencies;
   try {
     const found = (await engine.json({ method: "GET", path: `/distribution/${name}/json`, headers, signal })) as {
       Descriptor?: { digest?: string };
@@ -179,7 +184,7 @@ async function pullPinned(
   digest: string,
   platform: string | undefined,
   headers: Record<string, string>,
-  { engine, signal, onLine }: BaseParts,
+  { engine, signal, onLine }: BaseDependencies,
 ): Promise<void> {
   const query: [string, string][] = [
     ["fromImage", name],

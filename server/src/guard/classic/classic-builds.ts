@@ -22,7 +22,7 @@ import { buildLines } from "./build-lines.ts";
 import { requestCredentials } from "./registry-credentials.ts";
 import { listSteps, stepsUnder } from "./steps.ts";
 
-export interface ClassicParts {
+export interface ClassicDependencies {
   engine: Pick<EngineApi, "request" | "json" | "version">;
   hasContainerdStore: (signal: AbortSignal) => Promise<boolean>;
   own: OwnImages;
@@ -49,16 +49,16 @@ const MAX_CACHE_SOURCES = 50;
 const CLEANUP_TIMEOUT = 60_000;
 
 /** Returns the builds of tenants that share the classic builder of an engine. */
-export function createClassicBuilds(parts: ClassicParts): ClassicBuilds {
+export function createClassicBuilds(dependencies: ClassicDependencies): ClassicBuilds {
   return {
     async build(caller, request, context, onLine) {
       if (request.remote !== undefined || context === undefined) throw noRemote();
-      await using slot = await parts.limits.startBuild(caller.tenant);
+      await using slot = await dependencies.limits.startBuild(caller.tenant);
       const signal = AbortSignal.any([caller.signal, slot.signal]);
       const lines = buildLines(request.quiet, onLine);
       try {
-        const id = await run(parts, { ...caller, signal }, request, context, (line) => lines.take(line));
-        await giveNames(parts.engine, caller.tenant, id, request.names, lines, signal);
+        const id = await run(dependencies, { ...caller, signal }, request, context, (line) => lines.take(line));
+        await giveNames(dependencies.engine, caller.tenant, id, request.names, lines, signal);
       } catch (error) {
         lines.onFailure();
         if (error instanceof BuildFailed) {
@@ -78,16 +78,16 @@ export function createClassicBuilds(parts: ClassicParts): ClassicBuilds {
 
 /** @returns the ID of the image, which is recorded as the tenant's */
 async function run(
-  parts: ClassicParts,
+  dependencies: ClassicDependencies,
   caller: Caller,
   request: BuildRequest,
   source: Readable,
   onLine: (line: ApiObject) => void,
 ): Promise<string> {
-  const { engine, hasContainerdStore, own } = parts;
+  const { engine, hasContainerdStore, own } = dependencies;
   const { tenant, signal } = caller;
   const credentials = async (host: string): Promise<Credentials | undefined> =>
-    (await parts.guardCredentials(tenant, host)) ?? requestCredentials(request, host);
+    (await dependencies.guardCredentials(tenant, host)) ?? requestCredentials(request, host);
   const find = baseResolver(caller, request, { engine, hasContainerdStore, own, credentials, onLine, signal });
   const bases = new Set<string>();
   const resolve: typeof find = async (...given) => {
@@ -113,15 +113,15 @@ async function run(
   });
   const output = buildOutput(tenant.id, () => steps, onLine);
   try {
-    const cgroupParent = await parts.cgroupParent(tenant);
+    const cgroupParent = await dependencies.cgroupParent(tenant);
     const cacheFrom = await cacheSources(own, tenant, request, signal);
     const query = engineQuery(tenant, request, { dockerfile, cgroupParent, cacheFrom });
     const headers = { "content-type": "application/x-tar" };
     const { body } = await engine.request({ method: "POST", path: "/build", query, headers, body: tar, signal });
     for await (const line of jsonLines(body)) output.take(line);
-    return await takeOver(parts, tenant, request, output, bases, signal);
+    return await takeOver(dependencies, tenant, request, output, bases, signal);
   } catch (error) {
-    await cleanUp(parts, tenant, output, error instanceof BuildFailed ? bases : undefined);
+    await cleanUp(dependencies, tenant, output, error instanceof BuildFailed ? bases : undefined);
     throw error;
   } finally {
     tar.destroy();
@@ -129,7 +129,7 @@ async function run(
 }
 
 async function takeOver(
-  { engine, own }: ClassicParts,
+  { engine, own }: ClassicDependencies,
   tenant: Tenant,
   request: BuildRequest,
   output: BuildOutput,
@@ -176,7 +176,7 @@ async function cacheSources(own: OwnImages, tenant: Tenant, { cacheFrom, noCache
  * @param bases the bases of a build whose steps are to be kept, or undefined to remove all steps
  */
 async function cleanUp(
-  { engine, own }: ClassicParts,
+  { engine, own }: ClassicDependencies,
   tenant: Tenant,
   output: BuildOutput,
   bases: ReadonlySet<string> | undefined,

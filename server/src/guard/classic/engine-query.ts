@@ -3,7 +3,7 @@ import { LABEL_PREFIX, TENANT_LABEL } from "../images/reserved.ts";
 import { readUlimit, stepLimits } from "../policy/build-limits.ts";
 import type { Tenant } from "../tenant.ts";
 
-export interface QueryParts {
+export interface QueryValues {
   /** The name of the Dockerfile in the rewritten context */
   dockerfile: string;
   cgroupParent: string | undefined;
@@ -15,13 +15,17 @@ export interface QueryParts {
  * Returns the query of `POST /build` to the engine. It has no names and no target: the guard names the image after it has recorded it as the tenant's, and the
  * rewritten Dockerfile lacks the stages after the target. Throws a Refusal for limits above the tenant's.
  */
-export function engineQuery(tenant: Tenant, request: BuildRequest, parts: QueryParts): [key: string, value: string][] {
+export function engineQuery(
+  tenant: Tenant,
+  request: BuildRequest,
+  values: QueryValues,
+): [key: string, value: string][] {
   const { memory, memorySwap, cpuPeriod, cpuQuota, ulimits } = stepLimits(tenant, request);
   const sharesCache = tenant.policy.sharesCache && request.cacheFrom.length === 0;
   // Without a list of images, an engine uses the steps of all builds as its cache.
-  const hasNoCache = request.noCache || (parts.cacheFrom.length === 0 && !sharesCache);
+  const hasNoCache = request.noCache || (values.cacheFrom.length === 0 && !sharesCache);
   const optional: Record<string, string | number | undefined> = {
-    cgroupparent: parts.cgroupParent,
+    cgroupparent: values.cgroupParent,
     platform: request.platform,
     memory,
     memswap: memorySwap,
@@ -31,12 +35,12 @@ export function engineQuery(tenant: Tenant, request: BuildRequest, parts: QueryP
     cpusetcpus: request.cpusetCpus,
     shmsize: request.shmSize,
     nocache: hasNoCache ? 1 : undefined,
-    cachefrom: hasNoCache || sharesCache ? undefined : JSON.stringify(parts.cacheFrom),
+    cachefrom: hasNoCache || sharesCache ? undefined : JSON.stringify(values.cacheFrom),
     ulimits: ulimits.length === 0 ? undefined : JSON.stringify(ulimits.map(engineUlimit)),
   };
   return [
     ["version", "1"],
-    ["dockerfile", parts.dockerfile],
+    ["dockerfile", values.dockerfile],
     ["buildargs", JSON.stringify(request.buildArgs)],
     ["labels", JSON.stringify(Object.fromEntries(imageLabels(tenant, request)))],
     ["networkmode", tenant.policy.hasNetwork ? request.network : "none"],

@@ -10,7 +10,7 @@ import { readGrpc } from "./read-grpc.ts";
 import { readHttp, type CopiedRequest } from "./read-http.ts";
 
 /** Judges requests by their content. Checks that depend on the engine's images or on quotas are skipped. */
-export interface DryRunParts {
+export interface DryRunDependencies {
   /** Opens a connection for a tenant's bytes. Its errors are emitted as events. */
   engine: { connect(): Duplex };
   audit: AuditLog;
@@ -41,13 +41,13 @@ const MAX_WAITING = 64 * 1024 * 1024;
  */
 export function openDryRun(
   tenant: () => Tenant,
-  parts: DryRunParts,
+  dependencies: DryRunDependencies,
 ): { take(connection: Duplex): void; close(): Promise<void> } {
   const open = new Set<Duplex>();
   return {
     take(connection) {
       open.add(connection);
-      void passOn(connection, tenant, parts).finally(() => open.delete(connection));
+      void passOn(connection, tenant, dependencies).finally(() => open.delete(connection));
     },
     async close() {
       for (const connection of open) connection.destroy();
@@ -55,9 +55,9 @@ export function openDryRun(
   };
 }
 
-async function passOn(connection: Duplex, tenant: () => Tenant, parts: DryRunParts): Promise<void> {
-  const engine = parts.engine.connect();
-  const take = judging(tenant, parts);
+async function passOn(connection: Duplex, tenant: () => Tenant, dependencies: DryRunDependencies): Promise<void> {
+  const engine = dependencies.engine.connect();
+  const take = judging(tenant, dependencies);
   connection.on("data", (chunk: Buffer) => take(chunk));
   connection.pause(); // until the pipeline below reads it
   // Each direction ends separately: a client that has sent its request may close its half.
@@ -71,7 +71,7 @@ async function passOn(connection: Duplex, tenant: () => Tenant, parts: DryRunPar
   for (const result of both) {
     const { code = "" } = (result.status === "rejected" ? result.reason : {}) as NodeJS.ErrnoException;
     if (["ECONNREFUSED", "ENOENT", "EACCES"].includes(code)) {
-      parts.printLine(`tenant ${tenant().id}: the engine cannot be reached: ${code}`);
+      dependencies.printLine(`tenant ${tenant().id}: the engine cannot be reached: ${code}`);
       return;
     }
   }
@@ -80,7 +80,7 @@ async function passOn(connection: Duplex, tenant: () => Tenant, parts: DryRunPar
 /**
  * Judges the data of a connection. Returns a function that receives its bytes, and undefined at its end. Never throws.
  */
-function judging(tenant: () => Tenant, parts: DryRunParts): (chunk: Buffer | undefined) => void {
+function judging(tenant: () => Tenant, dependencies: DryRunDependencies): (chunk: Buffer | undefined) => void {
   const copy = new CopiedStream();
   let first: Buffer = Buffer.alloc(0);
   let isBegun = false;
@@ -90,8 +90,8 @@ function judging(tenant: () => Tenant, parts: DryRunParts): (chunk: Buffer | und
     copy.push(first);
     const isHttp2 =
       first.length >= HTTP2_PREFACE.length && first.subarray(0, HTTP2_PREFACE.length).equals(HTTP2_PREFACE);
-    if (isHttp2) readGrpc(copy, grpcEvents(tenant, parts));
-    else judgeRequests(copy, tenant, parts);
+    if (isHttp2) readGrpc(copy, grpcEvents(tenant, dependencies));
+    else judgeRequests(copy, tenant, dependencies);
   }
 
   return (chunk) => {
@@ -105,17 +105,17 @@ function judging(tenant: () => Tenant, parts: DryRunParts): (chunk: Buffer | und
       if (chunk === undefined) copy.push(null);
     }
     if (copy.readableLength > MAX_WAITING) {
-      unreadable(tenant(), parts, "it arrives faster than it can be judged");
+      unreadable(tenant(), dependencies, "it arrives faster than it can be judged");
       copy.destroy();
     }
   };
 }
 
-function judgeRequests(copy: Duplex, tenant: () => Tenant, parts: DryRunParts): void {
+function judgeRequests(copy: Duplex, tenant: () => Tenant, dependencies: DryRunDependencies): void {
   const judged = (request: CopiedRequest): Judged => {
-    const result = parts.judge(request);
+    const result = dependencies.judge(request);
     const call = `${request.method} ${request.target.replace(/\?.*/s, "")}`;
-    write(parts, {
+    write(dependencies, {
       tenant: tenant().id,
       call,
       decision: result.decision === "allowed" ? "allowed" : "would-refuse",
@@ -131,21 +131,21 @@ function judgeRequests(copy: Duplex, tenant: () => Tenant, parts: DryRunParts): 
     onUpgrade(request, rest) {
       const { decision } = judged(request);
       const isGrpc = decision === "allowed" && request.target.endsWith("/grpc");
-      if (isGrpc) readGrpc(rest, grpcEvents(tenant, parts));
+      if (isGrpc) readGrpc(rest, grpcEvents(tenant, dependencies));
       // On a session, the engine is the client, and the tenant answers.
       else rest.resume();
     },
-    onUnreadable: (why) => unreadable(tenant(), parts, why),
+    onUnreadable: (why) => unreadable(tenant(), dependencies, why),
   });
 }
 
-function grpcEvents(tenant: () => Tenant, parts: DryRunParts): Parameters<typeof readGrpc>[1] {
+function grpcEvents(tenant: () => Tenant, dependencies: DryRunDependencies): Parameters<typeof readGrpc>[1] {
   return {
-    checkMessage: (path, message) => parts.checkMessage(path, message, tenant()),
+    checkMessage: (path, message) => dependencies.checkMessage(path, message, tenant()),
     onCall({ path, bytes, ...rest }) {
       const { error } = rest;
       const rule = error instanceof Refusal ? error.rule : "dry-run.unreadable";
-      write(parts, {
+      write(dependencies, {
         tenant: tenant().id,
         call: path,
         ...("error" in rest
@@ -154,13 +154,13 @@ function grpcEvents(tenant: () => Tenant, parts: DryRunParts): Parameters<typeof
         received: bytes,
       });
     },
-    onUnreadable: (why) => unreadable(tenant(), parts, why),
+    onUnreadable: (why) => unreadable(tenant(), dependencies, why),
   };
 }
 
 /** Records a connection that a guard would have closed at this point. */
-function unreadable({ id }: Tenant, parts: DryRunParts, why: string): void {
-  write(parts, {
+function unreadable({ id }: Tenant, dependencies: DryRunDependencies, why: string): void {
+  write(dependencies, {
     tenant: id,
     call: "(the rest of a connection)",
     decision: "would-refuse",
@@ -170,6 +170,6 @@ function unreadable({ id }: Tenant, parts: DryRunParts, why: string): void {
   });
 }
 
-function write({ audit, now = Date.now }: DryRunParts, entry: Omit<AuditEntry, "time" | "sent" | "ms">): void {
+function write({ audit, now = Date.now }: DryRunDependencies, entry: Omit<AuditEntry, "time" | "sent" | "ms">): void {
   audit.write({ time: new Date(now()).toISOString(), ...entry, sent: 0, ms: 0 });
 }

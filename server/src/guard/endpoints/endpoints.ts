@@ -18,7 +18,7 @@ export interface Socket extends AsyncDisposable {
   readonly gone: AbortSignal;
 }
 
-export interface EndpointParts {
+export interface EndpointActions {
   /**
    * Opens the front that answers a tenant. `tenant` returns its current state: limits may change while it is served.
    */
@@ -59,13 +59,13 @@ interface OpenEndpoint {
  * affects only this tenant, and is retried. Disposing closes all sockets, and keeps all data of tenants.
  */
 export class Endpoints implements AsyncDisposable {
-  readonly #parts: EndpointParts;
+  readonly #actions: EndpointActions;
   readonly #open = new Map<string, OpenEndpoint>();
   readonly #waiting = new Map<string, Waiting>();
   readonly #changes = new Map<string, Promise<void>>();
 
-  constructor(parts: EndpointParts) {
-    this.#parts = parts;
+  constructor(actions: EndpointActions) {
+    this.#actions = actions;
   }
 
   /** IDs of the tenants that are served, or will be as soon as possible */
@@ -104,8 +104,8 @@ export class Endpoints implements AsyncDisposable {
       const endpoint = this.#open.get(tenant);
       this.#open.delete(tenant);
       if (endpoint !== undefined) await this.#shut(endpoint);
-      await this.#parts.left(tenant); // also if the tenant was not served, because its environment may exist
-      if (isForGood) await this.#parts.clear(tenant);
+      await this.#actions.left(tenant); // also if the tenant was not served, because its environment may exist
+      if (isForGood) await this.#actions.clear(tenant);
     });
   }
 
@@ -124,7 +124,7 @@ export class Endpoints implements AsyncDisposable {
   async #serve(requested: TenantEndpoint, mayReturn: boolean): Promise<void> {
     const { id } = requested.tenant;
     const before = this.#open.get(id);
-    const prepared = { ...requested, tenant: await this.#parts.prepare(requested.tenant, mayReturn) };
+    const prepared = { ...requested, tenant: await this.#actions.prepare(requested.tenant, mayReturn) };
     if (before !== undefined && before.prepared.socket === requested.socket) {
       Object.assign(before, { requested, prepared });
       return;
@@ -145,7 +145,7 @@ export class Endpoints implements AsyncDisposable {
     const isNew = this.#waiting.get(id)?.reason !== reason;
     this.#forgetWaiting(id);
     this.#waiting.set(id, { reason, timer: setTimeout(() => this.open(endpoint, mayReturn), RETRY_AFTER).unref() });
-    if (isNew) this.#parts.onFailure(id, error);
+    if (isNew) this.#actions.onFailure(id, error);
   }
 
   #forgetWaiting(tenant: string): void {
@@ -157,10 +157,10 @@ export class Endpoints implements AsyncDisposable {
     { requested, prepared }: Pick<OpenEndpoint, "requested" | "prepared">,
     mayReturn: boolean,
   ): Promise<OpenEndpoint> {
-    const front = this.#parts.openFront(() => endpoint.prepared.tenant);
+    const front = this.#actions.openFront(() => endpoint.prepared.tenant);
     const endpoint: OpenEndpoint = { requested, prepared, front, socket: undefined };
     try {
-      const bound = await this.#parts.bind(
+      const bound = await this.#actions.bind(
         prepared,
         (connection) => front.take(connection),
         () => endpoint.prepared.tenant,
@@ -181,7 +181,7 @@ export class Endpoints implements AsyncDisposable {
 
   #change(tenant: string, change: () => Promise<void>): void {
     const before = this.#changes.get(tenant) ?? Promise.resolve();
-    const made = before.then(change).catch((error: unknown) => this.#parts.onFailure(tenant, error));
+    const made = before.then(change).catch((error: unknown) => this.#actions.onFailure(tenant, error));
     this.#changes.set(tenant, made);
     void made.then(() => {
       if (this.#changes.get(tenant) === made) this.#changes.delete(tenant);
@@ -192,6 +192,6 @@ export class Endpoints implements AsyncDisposable {
     await socket?.close(); // from this point on, another server may listen there
     await front.close(); // reports to clients why their calls end
     await socket?.[Symbol.asyncDispose]();
-    await this.#parts.idle(prepared.tenant.id);
+    await this.#actions.idle(prepared.tenant.id);
   }
 }

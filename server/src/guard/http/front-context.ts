@@ -7,7 +7,7 @@ import type { Tenant } from "../tenant.ts";
 import type { Timeouts } from "./timeouts.ts";
 
 /** The service behind one tenant's socket. */
-export interface FrontParts {
+export interface FrontDependencies {
   backend: Backend;
   audit: AuditLog;
   throttle: Pick<Throttle, "take">;
@@ -19,7 +19,7 @@ export interface FrontParts {
 }
 
 /** The shared state of the requests of one front. */
-export interface FrontContext extends Required<Omit<FrontParts, "timeouts">> {
+export interface FrontContext extends Required<Omit<FrontDependencies, "timeouts">> {
   timeouts: Timeouts;
   tenant: () => Tenant;
   /** Aborted when the front closes */

@@ -5,7 +5,7 @@ import { abortable, deadline } from "docker-over-ssh/builds";
 import { refusedConnection } from "../audit/refused-connection.ts";
 import { Refusal } from "../refusal.ts";
 import type { Tenant } from "../tenant.ts";
-import type { FrontContext, FrontParts } from "./front-context.ts";
+import type { FrontContext, FrontDependencies } from "./front-context.ts";
 import { handleRequest } from "./handle-request.ts";
 import { createHttp1 } from "./http1.ts";
 import { createHttp2 } from "./http2.ts";
@@ -22,13 +22,13 @@ export interface Front {
 }
 
 /** @param tenant returns the tenant's current state; called for each request */
-export function openFront(tenant: () => Tenant, parts: FrontParts): Front {
+export function openFront(tenant: () => Tenant, dependencies: FrontDependencies): Front {
   const closing = new AbortController();
   setMaxListeners(0, closing.signal);
-  const timeouts = { ...TIMEOUTS, ...parts.timeouts };
+  const timeouts = { ...TIMEOUTS, ...dependencies.timeouts };
   const context: FrontContext = {
     now: () => new Date(),
-    ...parts,
+    ...dependencies,
     timeouts,
     tenant,
     closing: closing.signal,
@@ -55,7 +55,7 @@ export function openFront(tenant: () => Tenant, parts: FrontParts): Front {
       calls.add(call);
       return true;
     },
-    { timeouts, onFlood: (refusal) => parts.audit.write(refusedConnection(tenant().id, refusal)) },
+    { timeouts, onFlood: (refusal) => dependencies.audit.write(refusedConnection(tenant().id, refusal)) },
   );
   const open = new Set<Duplex>();
   return {

@@ -13,7 +13,7 @@ import { removeImage } from "./remove-image.ts";
 import { saveImages } from "./save-images.ts";
 import { viewHistory, viewList, viewOne } from "./view-images.ts";
 
-export interface ImagesParts {
+export interface ImagesDependencies {
   engine: ImagesEngine;
   own: OwnImages;
   ledger: Ledger;
@@ -21,41 +21,46 @@ export interface ImagesParts {
 }
 
 /** Serves the images of an engine that several tenants share. Names on the engine and the ledger decide to whom an image belongs. */
-export function createImages(parts: ImagesParts): BackendImages {
+export function createImages(dependencies: ImagesDependencies): BackendImages {
   return {
     list: async (caller, filter) =>
-      await asRefusals(caller.tenant.id, async () => await viewList(parts, caller, filter)),
+      await asRefusals(caller.tenant.id, async () => await viewList(dependencies, caller, filter)),
     inspect: async (caller, name, options) =>
-      await asRefusals(caller.tenant.id, async () => await viewOne(parts, caller, name, options)),
+      await asRefusals(caller.tenant.id, async () => await viewOne(dependencies, caller, name, options)),
     history: async (caller, name, options) =>
-      await asRefusals(caller.tenant.id, async () => await viewHistory(parts, caller, name, options)),
+      await asRefusals(caller.tenant.id, async () => await viewHistory(dependencies, caller, name, options)),
     tag: async (caller, name, target) =>
-      await asRefusals(caller.tenant.id, async () => await tag(parts, caller, name, target)),
+      await asRefusals(caller.tenant.id, async () => await tag(dependencies, caller, name, target)),
     remove: async (caller, name, options) =>
-      await asRefusals(caller.tenant.id, async () => await removeImage(parts, caller, name, options)),
+      await asRefusals(caller.tenant.id, async () => await removeImage(dependencies, caller, name, options)),
     save: async (caller, names, options) =>
-      await asRefusals(caller.tenant.id, async () => await saveImages(parts, caller, names, options)),
+      await asRefusals(caller.tenant.id, async () => await saveImages(dependencies, caller, names, options)),
     push: async (caller, reference, options) =>
-      await asRefusals(caller.tenant.id, async () => await push(parts, caller, reference, options)),
-    events: (caller, filter) => eventsOrRefusal(parts, caller, filter),
+      await asRefusals(caller.tenant.id, async () => await push(dependencies, caller, reference, options)),
+    events: (caller, filter) => eventsOrRefusal(dependencies, caller, filter),
   };
 }
 
 async function* eventsOrRefusal(
-  parts: ImagesParts,
+  dependencies: ImagesDependencies,
   caller: Caller,
   filter: Parameters<BackendImages["events"]>[1],
 ): ReturnType<typeof imageEvents> {
   try {
-    yield* imageEvents(parts, caller, filter);
+    yield* imageEvents(dependencies, caller, filter);
   } catch (error) {
     throw asRefusal(caller.tenant.id, error);
   }
 }
 
 /** Serves `POST /images/NAME/tag`. The image that had the name before still belongs to the tenant. */
-async function tag(parts: ImagesParts, { tenant, signal }: Caller, name: string, target: string): Promise<void> {
-  const { engine, own, ledger } = parts;
+async function tag(
+  dependencies: ImagesDependencies,
+  { tenant, signal }: Caller,
+  name: string,
+  target: string,
+): Promise<void> {
+  const { engine, own, ledger } = dependencies;
   const { id, names } = await own.find(tenant.id, name, signal);
   const reference = parseTenantName(target);
   const { tag: newTag = "latest", digest } = reference;
@@ -95,7 +100,7 @@ async function refuseOneMore(own: OwnImages, { id, quotas }: Caller["tenant"], s
 }
 
 async function push(
-  { own, push: pusher }: ImagesParts,
+  { own, push: pusher }: ImagesDependencies,
   caller: Caller,
   given: string,
   options: Parameters<BackendImages["push"]>[2],

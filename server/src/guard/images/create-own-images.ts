@@ -23,26 +23,26 @@ import { TENANT_LABEL } from "./reserved.ts";
 /** Maximum ms of the removal of an image that the tenant may not have */
 const CLEANUP_TIMEOUT = 60_000;
 
-export interface OwnImagesParts {
+export interface OwnImagesDependencies {
   engine: ImagesEngine;
   ledger: Ledger;
   limits: Limits;
 }
 
-export function createOwnImages(parts: OwnImagesParts): OwnImages {
+export function createOwnImages(dependencies: OwnImagesDependencies): OwnImages {
   return {
-    list: async (tenant, signal) => (await list(parts, tenant, signal)).images,
+    list: async (tenant, signal) => (await list(dependencies, tenant, signal)).images,
     find: async (tenant, given, signal) =>
-      await asRefusals(tenant, async () => await find(parts, tenant, given, signal)),
+      await asRefusals(tenant, async () => await find(dependencies, tenant, given, signal)),
     take: async (tenant, id, signal, names) =>
-      await asRefusals(tenant.id, async () => await take(parts, tenant, id, signal, names)),
-    takeIntermediate: async (tenant, ids) => await takeIntermediate(parts.ledger, tenant.id, ids),
+      await asRefusals(tenant.id, async () => await take(dependencies, tenant, id, signal, names)),
+    takeIntermediate: async (tenant, ids) => await takeIntermediate(dependencies.ledger, tenant.id, ids),
   };
 }
 
 /** @returns the images that count, and the engine's entries of all images of the tenant, including those of steps */
 async function list(
-  { engine, ledger, limits }: OwnImagesParts,
+  { engine, ledger, limits }: OwnImagesDependencies,
   tenant: string,
   signal: AbortSignal,
 ): Promise<{ images: OwnImage[]; listed: readonly Json[] }> {
@@ -74,18 +74,23 @@ function withNames(images: readonly OwnImage[], given: string, added: readonly s
   });
 }
 
-async function find(parts: OwnImagesParts, tenant: string, given: string, signal: AbortSignal): Promise<FoundImage> {
+async function find(
+  dependencies: OwnImagesDependencies,
+  tenant: string,
+  given: string,
+  signal: AbortSignal,
+): Promise<FoundImage> {
   const prefix = idPrefix(given);
-  if (prefix?.isCertain === true) return await findById(parts, tenant, given, prefix.hex, signal);
+  if (prefix?.isCertain === true) return await findById(dependencies, tenant, given, prefix.hex, signal);
   const reference = parseTenantName(given);
-  const named = await findByName(parts, tenant, reference, signal);
+  const named = await findByName(dependencies, tenant, reference, signal);
   if (named !== undefined) return { ...named, foundAs: engineName(tenant, reference) };
   if (prefix === undefined) throw noSuchImage(nameAsListed(reference));
-  return await findById(parts, tenant, given, prefix.hex, signal);
+  return await findById(dependencies, tenant, given, prefix.hex, signal);
 }
 
 async function findByName(
-  { engine, ledger }: OwnImagesParts,
+  { engine, ledger }: OwnImagesDependencies,
   tenant: string,
   reference: Reference,
   signal: AbortSignal,
@@ -99,7 +104,7 @@ async function findByName(
 }
 
 async function findById(
-  { engine, ledger }: OwnImagesParts,
+  { engine, ledger }: OwnImagesDependencies,
   tenant: string,
   given: string,
   hex: string,
@@ -122,13 +127,13 @@ async function findById(
 }
 
 async function take(
-  parts: OwnImagesParts,
+  dependencies: OwnImagesDependencies,
   tenant: Tenant,
   id: string,
   signal: AbortSignal,
   names?: readonly string[],
 ): Promise<void> {
-  const { engine, ledger, limits } = parts;
+  const { engine, ledger, limits } = dependencies;
   const raw = await inspectImage(engine, id, { signal });
   if (raw === undefined) throw noSuchImage(id);
   refuseOthers(tenant.id, raw);
@@ -136,7 +141,7 @@ async function take(
   const wasOwn = namesOf(tenant.id, raw).tags.length > 0 || (known !== undefined && known.isIntermediate !== true);
   try {
     await recordImages(ledger, tenant.id, [{ id: idOf(raw), created: Date.now() }]);
-    const { images, listed } = await list(parts, tenant.id, signal);
+    const { images, listed } = await list(dependencies, tenant.id, signal);
     refuseLabels(
       objectOf(raw["Config"])["Labels"],
       listed.map((image) => image["Labels"]),
@@ -146,8 +151,8 @@ async function take(
   } catch (error) {
     // Does not use the caller's signal: an image that stays in the count would block the tenant's next build.
     const cleanup = AbortSignal.timeout(CLEANUP_TIMEOUT);
-    if (names === undefined || !wasOwn) await giveBack(parts, tenant.id, raw, cleanup);
-    await list(parts, tenant.id, cleanup).catch(() => {}); // reports the error of the image instead
+    if (names === undefined || !wasOwn) await giveBack(dependencies, tenant.id, raw, cleanup);
+    await list(dependencies, tenant.id, cleanup).catch(() => {}); // reports the error of the image instead
     throw error;
   }
 }
@@ -165,7 +170,7 @@ function refuseOthers(tenant: string, raw: Json): void {
 
 /** Removes an image that the tenant may not have. */
 async function giveBack(
-  { engine, ledger }: OwnImagesParts,
+  { engine, ledger }: OwnImagesDependencies,
   tenant: string,
   raw: Json,
   signal: AbortSignal,

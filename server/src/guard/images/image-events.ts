@@ -8,7 +8,7 @@ import { TENANT_LABEL } from "./reserved.ts";
 import { labelTest } from "./image-filters.ts";
 import { objectOf, pick, textOf, type Json } from "./json.ts";
 import { tenantName } from "./names.ts";
-import type { ViewParts } from "./view-images.ts";
+import type { ViewDependencies } from "./view-images.ts";
 
 /** Maximum characters of an event, which contains the labels of its image */
 const MAX_EVENT = 4 * 1024 * 1024;
@@ -29,15 +29,19 @@ const OTHER_KINDS = new Set([
  * Serves `GET /events`, limited to the tenant's images. The image's ID, label or name decides to whom an event belongs. An event with somebody else's name is
  * omitted. Ends when the caller's signal aborts, or at `until`.
  */
-export async function* imageEvents(parts: ViewParts, caller: Caller, filter: EventFilter): AsyncGenerator<ApiObject> {
+export async function* imageEvents(
+  dependencies: ViewDependencies,
+  caller: Caller,
+  filter: EventFilter,
+): AsyncGenerator<ApiObject> {
   const { tenant, apiVersion, signal } = caller;
   const isWanted = eventTest(filter.filters);
   const query: [string, string][] = [["filters", JSON.stringify({ type: ["image"] })], ...times(filter)];
   // Requested before the list of images, so that no event is missed.
-  const { body } = await parts.engine.request({ method: "GET", path: "/events", query, apiVersion, signal });
+  const { body } = await dependencies.engine.request({ method: "GET", path: "/events", query, apiVersion, signal });
   try {
-    const ids = new Set(imagesInLedger(parts.ledger, tenant.id).keys());
-    for (const { id } of await parts.own.list(tenant.id, signal)) ids.add(id);
+    const ids = new Set(imagesInLedger(dependencies.ledger, tenant.id).keys());
+    for (const { id } of await dependencies.own.list(tenant.id, signal)) ids.add(id);
     for await (const line of linesOf(body)) {
       const event = ownEvent(tenant.id, objectOf(JSON.parse(line)), ids);
       if (event !== undefined && isWanted(event)) yield event;

@@ -7,25 +7,25 @@ import { forgetImages, imagesInLedger } from "../ledger/ledger-images.ts";
 import { inspectImage, namesOf, removeFromEngine, type EngineNames, type ImagesEngine } from "./engine-images.ts";
 import { objectOf, textOf, type Json } from "./json.ts";
 import { tenantName } from "./names.ts";
-import type { ViewParts } from "./view-images.ts";
+import type { ViewDependencies } from "./view-images.ts";
 
 /**
  * Serves `DELETE /images/NAME`. A name removes this name, and with the last name the image. An ID removes all names of the tenant. An image stays if the host or
  * another tenant has a name for it or a container of it, because the guard never requests a forced removal.
  */
 export async function removeImage(
-  parts: ViewParts,
+  dependencies: ViewDependencies,
   caller: Caller,
   given: string,
   options: { force: boolean; noPrune: boolean },
 ): Promise<ApiObject[]> {
-  const { engine, own, ledger } = parts;
+  const { engine, own, ledger } = dependencies;
   const { tenant, signal } = caller;
   const { id, foundAs } = await own.find(tenant.id, given, signal);
   const raw = await inspectImage(engine, id, { signal });
   if (raw === undefined) throw noSuchImage(given);
   const names = namesOf(tenant.id, raw);
-  const steps = options.noPrune ? [] : await stepsOf(parts, tenant.id, raw, signal);
+  const steps = options.noPrune ? [] : await stepsOf(dependencies, tenant.id, raw, signal);
   const removed =
     foundAs === undefined
       ? await removeById(engine, id, names, options.force, signal)

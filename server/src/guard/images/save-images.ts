@@ -4,14 +4,14 @@ import { Refusal } from "../refusal.ts";
 import { idPrefix } from "./id-prefix.ts";
 import { engineName, parseTenantName } from "./names.ts";
 import { archiveForTenant } from "./saved-archive.ts";
-import { platformQuery, type ViewParts } from "./view-images.ts";
+import { platformQuery, type ViewDependencies } from "./view-images.ts";
 
 /** Maximum names in one request. Each is looked up before the archive is sent. */
 const MAX_NAMES = 1000;
 
 /** Serves `GET /images/get`. The caller must read the archive to its end or destroy it. */
 export async function saveImages(
-  parts: ViewParts,
+  dependencies: ViewDependencies,
   caller: Caller,
   names: readonly string[],
   { platform }: { platform?: string | undefined },
@@ -22,14 +22,14 @@ export async function saveImages(
       statusCode: 400,
     });
   const found: string[] = [];
-  for (const name of names) found.push(...(await engineNamesOf(parts, caller, name)));
+  for (const name of names) found.push(...(await engineNamesOf(dependencies, caller, name)));
   const query = [...found.map((name): [string, string] => ["names", name]), ...platformQuery(platform)];
-  const { body } = await parts.engine.request({ method: "GET", path: "/images/get", query, apiVersion, signal });
+  const { body } = await dependencies.engine.request({ method: "GET", path: "/images/get", query, apiVersion, signal });
   return archiveForTenant(tenant.id, body, signal);
 }
 
 /** Returns the engine's names for the requested image: its ID, or names with tags. A repository without a tag selects all of its tags. */
-async function engineNamesOf({ own }: ViewParts, { tenant, signal }: Caller, given: string): Promise<string[]> {
+async function engineNamesOf({ own }: ViewDependencies, { tenant, signal }: Caller, given: string): Promise<string[]> {
   if (idPrefix(given)?.isCertain !== true) {
     const reference = parseTenantName(given);
     if (!given.includes("@") && given.lastIndexOf(":") <= given.lastIndexOf("/")) {

@@ -11,21 +11,25 @@ import { tenantName } from "./names.ts";
 import type { OwnImages } from "./own-images.ts";
 import { historyOf, inspectionOf, summaryOf } from "./visible-properties.ts";
 
-export interface ViewParts {
+export interface ViewDependencies {
   engine: ImagesEngine;
   own: OwnImages;
   ledger: Ledger;
 }
 
 /** Serves `GET /images/json`. */
-export async function viewList(parts: ViewParts, caller: Caller, filter: ImageFilter): Promise<ApiObject[]> {
+export async function viewList(
+  dependencies: ViewDependencies,
+  caller: Caller,
+  filter: ImageFilter,
+): Promise<ApiObject[]> {
   const { tenant, apiVersion, signal } = caller;
-  const known = imagesInLedger(parts.ledger, tenant.id);
+  const known = imagesInLedger(dependencies.ledger, tenant.id);
   const isListed = referenceTest(filter);
-  const test = await imageTest(parts.own, caller, filter);
+  const test = await imageTest(dependencies.own, caller, filter);
   const { all, manifests = false } = filter;
   const shown: ApiObject[] = [];
-  for (const raw of await listImages(parts.engine, { all, manifests, apiVersion, signal })) {
+  for (const raw of await listImages(dependencies.engine, { all, manifests, apiVersion, signal })) {
     const { tags, digests } = namesOf(tenant.id, raw);
     const entry = known.get(idOf(raw));
     const isNamed = tags.length + digests.length > 0;
@@ -48,7 +52,7 @@ export async function viewList(parts: ViewParts, caller: Caller, filter: ImageFi
 
 /** Serves `GET /images/NAME/json`. */
 export async function viewOne(
-  { engine, own, ledger }: ViewParts,
+  { engine, own, ledger }: ViewDependencies,
   { tenant, apiVersion, signal }: Caller,
   given: string,
   { platform, manifests }: { platform?: string | undefined; manifests: boolean },
@@ -70,7 +74,7 @@ export async function viewOne(
 
 /** Serves `GET /images/NAME/history`. */
 export async function viewHistory(
-  { engine, own, ledger }: ViewParts,
+  { engine, own, ledger }: ViewDependencies,
   { tenant, apiVersion, signal }: Caller,
   given: string,
   { platform }: { platform?: string | undefined },

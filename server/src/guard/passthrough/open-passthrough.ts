@@ -21,7 +21,7 @@ import type { Tenant } from "../tenant.ts";
 const REMOVAL_ATTEMPTS = 10;
 const BETWEEN_ATTEMPTS = 500;
 
-export interface PassthroughParts {
+export interface PassthroughDependencies {
   engine: EngineApi;
   ledger: Ledger;
   limits: Limits;
@@ -36,8 +36,8 @@ export interface PassthroughParts {
  * Opens a backend on an engine that the tenants share. Each tenant has its own names on it. Removes leftovers of a
  * killed guard from the engine. Disposing ends running builds.
  */
-export async function openPassthrough(parts: PassthroughParts): Promise<Backend> {
-  const { engine, ledger, limits, audit, env, data, signal } = parts;
+export async function openPassthrough(dependencies: PassthroughDependencies): Promise<Backend> {
+  const { engine, ledger, limits, audit, env, data, signal } = dependencies;
   const cgroupParentOf = async ({ resources }: Tenant): Promise<string | undefined> => resources.cgroupParent;
   const push = openPusher({ engine, limits, env, owner: data });
   const own = createOwnImages({ engine, ledger, limits });
@@ -92,7 +92,7 @@ export async function openPassthrough(parts: PassthroughParts): Promise<Backend>
  * the step of an aborted build, whose image stays until then.
  */
 async function removeAllImages(
-  { engine, ledger, signal }: Pick<PassthroughParts, "engine" | "ledger" | "signal">,
+  { engine, ledger, signal }: Pick<PassthroughDependencies, "engine" | "ledger" | "signal">,
   tenant: string,
 ): Promise<string[]> {
   for (let attempt = 1; ; attempt++) {

@@ -7,7 +7,7 @@ import { commandLineTenants, configuredTenants, localTenant } from "./listed-ten
 import type { ApiServer } from "./pod-directory.ts";
 import type { TenantSource } from "./tenant-source.ts";
 
-export interface SourceParts {
+export interface SourceDependencies {
   defaults: TenantDefaults;
   /** Reads --config, like `readGuardConfig` */
   readConfig: (file: string) => Promise<readonly ListedTenant[]>;
@@ -23,7 +23,7 @@ export interface SourceParts {
  */
 export function openSources(
   { bindLocal, listed, configFile, usesEnginePods, kubelet }: TenantSources,
-  { defaults, readConfig, engine, server }: SourceParts,
+  { defaults, readConfig, engine, server }: SourceDependencies,
 ): TenantSource[] {
   const sources: TenantSource[] = [];
   if (bindLocal !== undefined) sources.push(localTenant(bindLocal, defaults));

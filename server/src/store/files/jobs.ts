@@ -6,7 +6,7 @@ import type { Change } from "../job-store.ts";
 import { expired } from "../retention.ts";
 import type { Seal } from "../seal.ts";
 import { cancelled, over, REASONS, recovered } from "../transitions.ts";
-import { Bell } from "./bell.ts";
+import { ChangeNotifier } from "./change-notifier.ts";
 import { Changes } from "./changes.ts";
 import type { DataFolder } from "./data-folder.ts";
 import { bytesOf, compact, isRemovable, recordOf, type Entry } from "./entry.ts";
@@ -35,9 +35,9 @@ export class Jobs {
   /** Jobs with a webhook to deliver */
   readonly due = new Set<Entry>();
   readonly changes = new Changes();
-  /** Rings when a job may run, and when a webhook is due. */
-  readonly work = new Bell();
-  readonly webhooks = new Bell();
+  /** Notified when a job may run, and when a webhook is due. */
+  readonly work = new ChangeNotifier();
+  readonly webhooks = new ChangeNotifier();
   readonly #folder: DataFolder;
   readonly #clock: Clock;
   readonly #options: JobsOptions;
@@ -88,7 +88,7 @@ export class Jobs {
     this.index.add(entry);
     this.queue.add(entry);
     this.notify(entry, "job");
-    this.work.ring();
+    this.work.notify();
   }
 
   notify({ id }: Entry, what: Change["what"]): void {
@@ -120,7 +120,7 @@ export class Jobs {
     if (job.webhook?.nextAt === undefined) this.due.delete(entry);
     else this.due.add(entry);
     if (!isOver(job)) return;
-    this.webhooks.ring();
+    this.webhooks.notify();
     if (wasOver) return;
     this.queue.remove(entry.id);
     if (job.hasCredentials) {

@@ -45,7 +45,7 @@ export async function runJobs(store: RunJobs, worker: WorkerOptions, run: Run): 
     if (entry === undefined) continue;
     const done = runJob(store, worker, entry, run).finally(() => {
       running.delete(entry);
-      jobs.work.ring();
+      jobs.work.notify();
     });
     running.set(entry, done);
   }

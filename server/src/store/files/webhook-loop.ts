@@ -38,7 +38,7 @@ export async function deliverWebhooks(
       else
         sending.set(
           entry,
-          deliver(entry).finally(() => (sending.delete(entry), jobs.webhooks.ring())),
+          deliver(entry).finally(() => (sending.delete(entry), jobs.webhooks.notify())),
         );
     }
     await jobs.webhooks.next(signal, next);

@@ -1,6 +1,6 @@
 import type { Redis } from "ioredis";
 import { patientClient, type RedisAddress } from "./connection.ts";
-import type { Space } from "./space.ts";
+import type { KeySpace } from "./key-space.ts";
 import type { Change } from "../job-store.ts";
 
 /** Minimum ms between two reported changes of one log */
@@ -17,7 +17,7 @@ type Listener = (change: Change) => void;
  * all jobs may have changed that are running or have ended since.
  */
 export class Changes implements Disposable {
-  readonly #space: Space;
+  readonly #keySpace: KeySpace;
   readonly #client: Redis;
   readonly #listeners = new Set<Listener>();
   readonly #cancels = new Set<(id: string) => void>();
@@ -25,13 +25,13 @@ export class Changes implements Disposable {
   readonly #logs = new Map<string, boolean>();
   #lostAt: number | undefined;
 
-  private constructor(space: Space, address: RedisAddress) {
-    this.#space = space;
+  private constructor(keySpace: KeySpace, address: RedisAddress) {
+    this.#keySpace = keySpace;
     this.#client = patientClient(address);
   }
 
-  static async open(space: Space, address: RedisAddress): Promise<Changes> {
-    const changes = new Changes(space, address);
+  static async open(keySpace: KeySpace, address: RedisAddress): Promise<Changes> {
+    const changes = new Changes(keySpace, address);
     await changes.#subscribe();
     return changes;
   }
@@ -57,7 +57,7 @@ export class Changes implements Disposable {
     });
     client.on("close", () => (this.#lostAt ??= Date.now()));
     client.on("ready", () => void this.#catchUp());
-    await client.subscribe(this.#space.key("changes"));
+    await client.subscribe(this.#keySpace.key("changes"));
   }
 
   #notify(what: string | undefined, id: string): void {
@@ -97,11 +97,11 @@ export class Changes implements Disposable {
   }
 
   async #changedSince(since: number): Promise<string[]> {
-    const space = this.#space;
-    return await space.database.use(async (redis) => [
-      ...(await redis.zrange(space.key("state", "running"), "0", "-1")),
-      ...(await redis.zrange(space.key("state", "pushing"), "0", "-1")),
-      ...(await redis.zrange(space.key("over"), since, "+inf", "BYSCORE")),
+    const keySpace = this.#keySpace;
+    return await keySpace.database.use(async (redis) => [
+      ...(await redis.zrange(keySpace.key("state", "running"), "0", "-1")),
+      ...(await redis.zrange(keySpace.key("state", "pushing"), "0", "-1")),
+      ...(await redis.zrange(keySpace.key("over"), since, "+inf", "BYSCORE")),
     ]);
   }
 

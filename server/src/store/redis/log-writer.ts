@@ -2,7 +2,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { Failure } from "docker-over-ssh/builds";
 import { cutLine, roomInLog, splitLines } from "../transitions.ts";
 import { LOG } from "./scripts.ts";
-import type { Space } from "./space.ts";
+import type { KeySpace } from "./key-space.ts";
 
 /** ms between two batches, and between two reports to readers */
 const EVERY = 100;
@@ -28,7 +28,7 @@ export interface Run {
 
 /** Writes the log of one run, in batches. */
 export class LogWriter {
-  readonly #space: Space;
+  readonly #keySpace: KeySpace;
   readonly #run: Run;
   readonly #maxLog: number;
   readonly #signal: AbortSignal;
@@ -45,8 +45,8 @@ export class LogWriter {
   #writing: Promise<void> | undefined;
 
   /** @param signal aborted when nothing more may be written */
-  constructor(space: Space, run: Run, maxLog: number, signal: AbortSignal) {
-    this.#space = space;
+  constructor(keySpace: KeySpace, run: Run, maxLog: number, signal: AbortSignal) {
+    this.#keySpace = keySpace;
     this.#run = run;
     this.#maxLog = maxLog;
     this.#signal = signal;
@@ -111,7 +111,7 @@ export class LogWriter {
 
   async #writeBatch(batch: readonly string[]): Promise<void> {
     const limits = [roomInLog(this.#maxLog), MAX_LINES, cutLine(this.#maxLog)];
-    const answer = await this.#space.run(LOG, this.#run.id, this.#run.run, this.#first, ...limits, ...batch);
+    const answer = await this.#keySpace.run(LOG, this.#run.id, this.#run.run, this.#first, ...limits, ...batch);
     if (answer !== "ok") return this.#close();
     this.#lines.splice(0, batch.length);
     this.#first += batch.length;

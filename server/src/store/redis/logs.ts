@@ -2,30 +2,30 @@ import type { JobState } from "../../jobs/job.ts";
 import { isOver } from "../../jobs/job.ts";
 import type { LogLine, LogPiece, ReadLogOptions } from "../job-store.ts";
 import type { KeptLogs } from "./kept-logs.ts";
-import type { Space } from "./space.ts";
+import type { KeySpace } from "./key-space.ts";
 
 /** Number of lines that are read with one request */
 const CHUNK = 500;
 
 /** Reads a piece of a log: from its stream, or from the stored text when the stream no longer exists. */
 export async function readLog(
-  space: Space,
+  keySpace: KeySpace,
   kept: KeptLogs | undefined,
   id: string,
   { after, limit }: ReadLogOptions,
 ): Promise<LogPiece> {
   // Reads the state before the lines, because the last line is written before the job is over.
-  const [state] = (await space.fields([id], "state"))[0] ?? [];
+  const [state] = (await keySpace.fields([id], "state"))[0] ?? [];
   const isEnd = typeof state !== "string" || isOver({ state: state as JobState });
-  const key = space.key("log", id);
-  if (isEnd && kept !== undefined && (await space.database.use((redis) => redis.exists(key))) === 0) {
+  const key = keySpace.key("log", id);
+  if (isEnd && kept !== undefined && (await keySpace.database.use((redis) => redis.exists(key))) === 0) {
     return await readKept(kept, id, { after, limit });
   }
-  let from = await startAfter(space, key, after);
+  let from = await startAfter(keySpace, key, after);
   const lines: LogLine[] = [];
   let bytes = 0;
   for (;;) {
-    const found = await space.database.use((redis) => redis.xrange(key, from, "+", "COUNT", CHUNK));
+    const found = await keySpace.database.use((redis) => redis.xrange(key, from, "+", "COUNT", CHUNK));
     for (const [lineId, [, text = ""]] of found) {
       if (bytes > 0 && bytes + text.length > limit) return { lines, isLast: false };
       lines.push({ id: lineId, text });
@@ -38,9 +38,9 @@ export async function readLog(
 }
 
 /** Returns the start of the next read: after a line that the stream contains, or at the start of the stream. */
-async function startAfter(space: Space, key: string, after: string | undefined): Promise<string> {
+async function startAfter(keySpace: KeySpace, key: string, after: string | undefined): Promise<string> {
   if (after === undefined || !/^\d{1,15}-\d{1,15}$/.test(after)) return "-";
-  const found = await space.database.use((redis) => redis.xrange(key, after, after));
+  const found = await keySpace.database.use((redis) => redis.xrange(key, after, after));
   return found.length === 1 ? `(${after}` : "-";
 }
 
@@ -63,10 +63,12 @@ async function readKept(kept: KeptLogs, id: string, { after, limit }: ReadLogOpt
 }
 
 /** Yields the text of a log in pieces, with a newline after each line. */
-export async function* logText(space: Space, id: string): AsyncGenerator<string> {
+export async function* logText(keySpace: KeySpace, id: string): AsyncGenerator<string> {
   let from = "-";
   for (;;) {
-    const found = await space.database.use((redis) => redis.xrange(space.key("log", id), from, "+", "COUNT", CHUNK));
+    const found = await keySpace.database.use((redis) =>
+      redis.xrange(keySpace.key("log", id), from, "+", "COUNT", CHUNK),
+    );
     if (found.length === 0) return;
     yield found.map(([, [, text = ""]]) => `${text}\n`).join("");
     from = `(${found.at(-1)?.[0] ?? ""}`;

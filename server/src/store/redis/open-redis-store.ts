@@ -10,7 +10,7 @@ import { openKeptLogs } from "./kept-logs.ts";
 import { LEASE_TIMES, type LeaseTimes } from "./lease.ts";
 import { inspectServer } from "./inspect-server.ts";
 import { RedisStore } from "./redis-store.ts";
-import { Space } from "./space.ts";
+import { KeySpace } from "./key-space.ts";
 import { Upkeep } from "./upkeep.ts";
 
 export interface RedisStoreOptions {
@@ -56,19 +56,19 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<JobSto
   if (!/^[\x21-\x7E]+$/.test(prefix))
     throw new Failure("usage", "the prefix of keys in Redis may contain only visible ASCII characters");
   const database = await RedisDatabase.open(address, options.patience ?? 10_000);
-  let space: Space | undefined;
+  let keySpace: KeySpace | undefined;
   try {
     const warnings = await inspectServer(database, address.shown);
     warnings.forEach(warn);
     const bodies = await Bodies.open(data, database, `${prefix}:folder`);
     const seal = options.seal ?? (await readKeyFile(join(data, "key")));
     const kept = keepLogs === undefined ? undefined : await openKeptLogs(keepLogs, env);
-    space = new Space(database, prefix, warnings.length > 0);
-    const changes = await Changes.open(space, address);
-    const upkeep = new Upkeep({ space, bodies, retention, kept, every: options.upkeep ?? 15_000, warn });
-    return new RedisStore({ address, space, bodies, changes, upkeep, seal, kept, times, maxQueued, maxLog });
+    keySpace = new KeySpace(database, prefix, warnings.length > 0);
+    const changes = await Changes.open(keySpace, address);
+    const upkeep = new Upkeep({ keySpace, bodies, retention, kept, every: options.upkeep ?? 15_000, warn });
+    return new RedisStore({ address, keySpace, bodies, changes, upkeep, seal, kept, times, maxQueued, maxLog });
   } catch (error) {
-    await space?.[Symbol.asyncDispose]();
+    await keySpace?.[Symbol.asyncDispose]();
     database[Symbol.dispose]();
     throw error;
   }

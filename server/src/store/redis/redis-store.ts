@@ -30,15 +30,15 @@ import { countJobs, listJobs, positionOf } from "./queries.ts";
 import { specOf } from "./record.ts";
 import { readReports, writeReport } from "./reports.ts";
 import { ADD, CANCEL } from "./scripts.ts";
-import type { Space } from "./space.ts";
+import type { KeySpace } from "./key-space.ts";
 import type { Upkeep } from "./upkeep.ts";
 import { deliverWebhooks } from "./webhooks.ts";
 import { JobWorker } from "./worker.ts";
 
-/** The parts of the store, which disposes of them. */
-export interface RedisStoreParts {
+/** The dependencies of the store, which disposes of them. */
+export interface RedisStoreDependencies {
   address: RedisAddress;
-  space: Space;
+  keySpace: KeySpace;
   bodies: Bodies;
   changes: Changes;
   upkeep: Upkeep;
@@ -52,21 +52,21 @@ export interface RedisStoreParts {
 
 /** Stores jobs in Redis, for several servers and workers. Bodies are files in a folder that they share. */
 export class RedisStore implements JobStore {
-  readonly #parts: RedisStoreParts;
+  readonly #dependencies: RedisStoreDependencies;
   readonly #closed = new AbortController();
 
-  constructor(parts: RedisStoreParts) {
-    this.#parts = parts;
+  constructor(dependencies: RedisStoreDependencies) {
+    this.#dependencies = dependencies;
   }
 
   async newBody(): Promise<BodyFile> {
-    return await this.#parts.bodies.create();
+    return await this.#dependencies.bodies.create();
   }
 
   async add(added: NewJob): Promise<AddedJob> {
-    const { space, bodies, maxQueued } = this.#parts;
+    const { keySpace, bodies, maxQueued } = this.#dependencies;
     const { job, body, credentials, idempotency } = added;
-    const sealed = credentials === undefined ? "" : this.#parts.seal.seal(job, credentials);
+    const sealed = credentials === undefined ? "" : this.#dependencies.seal.seal(job, credentials);
     if (body !== undefined) await bodies.take(job.id, body);
     const webhook = added.webhookUrl === undefined ? "" : JSON.stringify({ url: added.webhookUrl, deliveries: [] });
     const limits = [added.maxRunning ?? "", added.maxQueued ?? "", maxQueued];
@@ -74,14 +74,14 @@ export class RedisStore implements JobStore {
       idempotency === undefined ? ["", "", 0] : [hashOf(job.owner, idempotency.key), idempotency.fingerprint, KEY_AGE];
     const size = job.source.kind === "address" ? 0 : job.source.bytes;
     const fields = [job.id, job.owner, job.fullName, specOf(job), webhook, sealed, ...limits, ...key];
-    fields.push(this.#parts.kept === undefined ? "" : 1, size);
-    const [kind, value] = (await space.run(ADD, ...fields).catch(async (error: unknown) => {
+    fields.push(this.#dependencies.kept === undefined ? "" : 1, size);
+    const [kind, value] = (await keySpace.run(ADD, ...fields).catch(async (error: unknown) => {
       if (!(error instanceof StoreUnavailable)) await this.#putBack(added);
       throw error;
     })) as [string, unknown];
     if (kind === "added") {
       // The job is accepted. If Redis fails at this point, upkeep adds it to the queue.
-      await space.enqueue(job.id, Number(value)).catch(() => {});
+      await keySpace.enqueue(job.id, Number(value)).catch(() => {});
       return { kind, job: await this.#job(job.id) };
     }
     await this.#putBack(added);
@@ -93,71 +93,71 @@ export class RedisStore implements JobStore {
   }
 
   async get(id: string): Promise<Job | undefined> {
-    return isJobId(id) ? await this.#parts.space.job(id) : undefined;
+    return isJobId(id) ? await this.#dependencies.keySpace.job(id) : undefined;
   }
 
   async list(query: JobQuery): Promise<JobPage> {
-    return await listJobs(this.#parts.space, query);
+    return await listJobs(this.#dependencies.keySpace, query);
   }
 
   async position(id: string): Promise<number | undefined> {
-    return await positionOf(this.#parts.space, id);
+    return await positionOf(this.#dependencies.keySpace, id);
   }
 
   async counts(owner?: string): Promise<Record<JobState, number>> {
-    return await countJobs(this.#parts.space, owner);
+    return await countJobs(this.#dependencies.keySpace, owner);
   }
 
   async cancel(id: string): Promise<Job | undefined> {
-    const { space } = this.#parts;
+    const { keySpace } = this.#dependencies;
     if (!isJobId(id)) return undefined;
-    if ((await space.run(CANCEL, id, JSON.stringify(REASONS.cancelled))) === "over") {
+    if ((await keySpace.run(CANCEL, id, JSON.stringify(REASONS.cancelled))) === "over") {
       // A worker that takes it detects that it is over.
-      await space.database.use(() => space.builds.remove(id)).catch(() => {});
-      await space.ended(id, []).catch(() => {});
+      await keySpace.database.use(() => keySpace.builds.remove(id)).catch(() => {});
+      await keySpace.ended(id, []).catch(() => {});
     }
-    return await space.job(id);
+    return await keySpace.job(id);
   }
 
   async bodyOf(id: string): Promise<string | undefined> {
     if ((await this.get(id)) === undefined) return undefined;
-    return await this.#parts.bodies.find(id);
+    return await this.#dependencies.bodies.find(id);
   }
 
   async readLog(id: string, options: ReadLogOptions): Promise<LogPiece> {
     if (!isJobId(id)) return { lines: [], isLast: true };
-    return await readLog(this.#parts.space, this.#parts.kept, id, options);
+    return await readLog(this.#dependencies.keySpace, this.#dependencies.kept, id, options);
   }
 
   watch(listener: (change: Change) => void): Disposable {
-    return this.#parts.changes.watch(listener);
+    return this.#dependencies.changes.watch(listener);
   }
 
   async work(worker: WorkerOptions, run: (claim: Claim) => Promise<Outcome>): Promise<void> {
-    await new JobWorker({ ...this.#parts, closed: this.#closed.signal }, worker, run).work();
+    await new JobWorker({ ...this.#dependencies, closed: this.#closed.signal }, worker, run).work();
   }
 
   async workWebhooks(signal: AbortSignal, send: (job: Job) => Promise<DeliveryOutcome>): Promise<void> {
-    await deliverWebhooks({ ...this.#parts, signal: AbortSignal.any([signal, this.#closed.signal]) }, send);
+    await deliverWebhooks({ ...this.#dependencies, signal: AbortSignal.any([signal, this.#closed.signal]) }, send);
   }
 
   async report(worker: WorkerReport): Promise<void> {
-    await writeReport(this.#parts.space, worker);
+    await writeReport(this.#dependencies.keySpace, worker);
   }
 
   async workers(): Promise<readonly WorkerReport[]> {
-    return await readReports(this.#parts.space);
+    return await readReports(this.#dependencies.keySpace);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed.abort();
-    this.#parts.upkeep[Symbol.dispose]();
-    this.#parts.changes[Symbol.dispose]();
-    await this.#parts.space[Symbol.asyncDispose]();
+    this.#dependencies.upkeep[Symbol.dispose]();
+    this.#dependencies.changes[Symbol.dispose]();
+    await this.#dependencies.keySpace[Symbol.asyncDispose]();
   }
 
   async #job(id: string): Promise<Job> {
-    const job = await this.#parts.space.job(id);
+    const job = await this.#dependencies.keySpace.job(id);
     if (job === undefined) throw new Error(`the record of the job ${id} is gone`);
     return job;
   }
@@ -167,7 +167,7 @@ export class RedisStore implements JobStore {
    * upkeep finds that no job has it.
    */
   async #putBack({ job, body }: NewJob): Promise<void> {
-    if (body !== undefined) await this.#parts.bodies.putBack(job.id, body);
+    if (body !== undefined) await this.#dependencies.bodies.putBack(job.id, body);
   }
 }
 

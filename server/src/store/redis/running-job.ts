@@ -8,13 +8,13 @@ import type { Bodies } from "./bodies.ts";
 import { LogWriter, type Run } from "./log-writer.ts";
 import { fieldsOf, jobOf } from "./record.ts";
 import { AGAIN, FINISH, UPDATE } from "./scripts.ts";
-import type { Space } from "./space.ts";
+import type { KeySpace } from "./key-space.ts";
 
 /** ms before a retry while Redis is unavailable */
 const RETRY_EVERY = 500;
 
 export interface RunningJobOptions {
-  space: Space;
+  keySpace: KeySpace;
   bodies: Bodies;
   seal: Seal;
   maxLog: number;
@@ -44,7 +44,7 @@ export class RunningJob implements Run {
     this.id = id;
     this.run = run;
     this.#options = options;
-    this.#log = new LogWriter(options.space, this, options.maxLog, this.#lost.signal);
+    this.#log = new LogWriter(options.keySpace, this, options.maxLog, this.#lost.signal);
   }
 
   /** Requests the end of the run. The run of a lost job writes nothing more. */
@@ -77,8 +77,8 @@ export class RunningJob implements Run {
   }
 
   async #find(): Promise<{ job: Job; body?: string; credentials?: Credentials } | { reason: JobReason }> {
-    const { space, bodies, seal } = this.#options;
-    const record = await space.record(this.id);
+    const { keySpace, bodies, seal } = this.#options;
+    const record = await keySpace.record(this.id);
     const job = jobOf(record);
     if (job === undefined) return { reason: REASONS.lost };
     const body = job.source.kind === "address" ? undefined : await bodies.find(this.id);
@@ -96,7 +96,7 @@ export class RunningJob implements Run {
     if (this.#hasEnded) return;
     const all = { ...this.#unsavedChange, ...change };
     this.#unsavedChange = all;
-    const owns = await this.#options.space.run(UPDATE, this.id, this.run, state ?? "", ...fieldsOf(all));
+    const owns = await this.#options.keySpace.run(UPDATE, this.id, this.run, state ?? "", ...fieldsOf(all));
     if (this.#unsavedChange === all) this.#unsavedChange = {};
     if (owns === 1) return;
     this.stop("lost");
@@ -106,22 +106,24 @@ export class RunningJob implements Run {
   /** Saves the changes that were not saved. Rejects while Redis is unavailable. */
   async #saveRest(): Promise<void> {
     const fields = fieldsOf(this.#unsavedChange);
-    if (fields.length > 0) await this.#options.space.run(UPDATE, this.id, this.run, "", ...fields);
+    if (fields.length > 0) await this.#options.keySpace.run(UPDATE, this.id, this.run, "", ...fields);
     this.#unsavedChange = {};
   }
 
   async #end(outcome: Outcome): Promise<End> {
-    const { space } = this.#options;
+    const { keySpace } = this.#options;
     const reason = "reason" in outcome ? JSON.stringify(outcome.reason) : "";
     await this.#retried(async () => await this.#saveRest());
     if (outcome.state !== "again") {
-      const answer = await this.#retried(() => space.run(FINISH, this.id, this.run, outcome.state, reason));
+      const answer = await this.#retried(() => keySpace.run(FINISH, this.id, this.run, outcome.state, reason));
       const [owns, ...freed] = (answer ?? [0]) as [number, ...string[]];
       return owns === 1 ? { kind: "over", freed } : { kind: "lost" };
     }
     const { delay, isFree } = outcome;
     const limits = [isFree ? 1 : "", MAX_RUNS, JSON.stringify(REASONS.cancelled)];
-    const answer = await this.#retried(() => space.run(AGAIN, this.id, this.run, reason, Math.round(delay), ...limits));
+    const answer = await this.#retried(() =>
+      keySpace.run(AGAIN, this.id, this.run, reason, Math.round(delay), ...limits),
+    );
     const [owns, isOver = 1, ...freed] = (answer ?? [0]) as [number, number?, ...string[]];
     if (owns !== 1) return { kind: "lost" };
     return isOver === 1 ? { kind: "over", freed } : { kind: "queued", delay, freed };

@@ -5,7 +5,7 @@ import type { Bodies } from "./bodies.ts";
 import type { KeptLogs } from "./kept-logs.ts";
 import { logText } from "./logs.ts";
 import { REMOVE } from "./scripts.ts";
-import type { Space } from "./space.ts";
+import type { KeySpace } from "./key-space.ts";
 
 /** Number of jobs that are checked with one request */
 const CHUNK = 500;
@@ -17,7 +17,7 @@ const LOG_STAYS = 3600 * 1000;
 const LEFTOVERS_EVERY = 10 * 60 * 1000;
 
 export interface UpkeepOptions {
-  space: Space;
+  keySpace: KeySpace;
   bodies: Bodies;
   retention: Retention;
   kept: KeptLogs | undefined;
@@ -48,9 +48,9 @@ export class Upkeep implements Disposable {
   }
 
   async #round(): Promise<void> {
-    const { space, every, bodies } = this.#options;
-    const mine = await space.database.use((redis) =>
-      redis.set(space.key("upkeep"), "1", "PX", Math.round(every * 0.9), "NX"),
+    const { keySpace, every, bodies } = this.#options;
+    const mine = await keySpace.database.use((redis) =>
+      redis.set(keySpace.key("upkeep"), "1", "PX", Math.round(every * 0.9), "NX"),
     );
     if (mine === null) return;
     await this.#queueAgain();
@@ -59,63 +59,63 @@ export class Upkeep implements Disposable {
     if (Date.now() - this.#leftoversAt < LEFTOVERS_EVERY) return;
     this.#leftoversAt = Date.now();
     await bodies.removeLeftovers(async (ids) =>
-      (await space.fields(ids, "state")).map(([state]) => typeof state === "string"),
+      (await keySpace.fields(ids, "state")).map(([state]) => typeof state === "string"),
     );
   }
 
   async #queueAgain(): Promise<void> {
-    const { space } = this.#options;
+    const { keySpace } = this.#options;
     for (const state of ["queued", "running", "pushing"]) {
-      const ids = await space.database.use((redis) => redis.zrange(space.key("state", state), "0", "-1"));
-      for (const id of await this.#unqueued(ids, space.builds.toKey.bind(space.builds))) {
-        const [now, tag] = (await space.fields([id], "state", "tag"))[0] ?? [];
-        if (now === "queued" || now === "running" || now === "pushing") await space.enqueue(id, Number(tag));
+      const ids = await keySpace.database.use((redis) => redis.zrange(keySpace.key("state", state), "0", "-1"));
+      for (const id of await this.#unqueued(ids, keySpace.builds.toKey.bind(keySpace.builds))) {
+        const [now, tag] = (await keySpace.fields([id], "state", "tag"))[0] ?? [];
+        if (now === "queued" || now === "running" || now === "pushing") await keySpace.enqueue(id, Number(tag));
       }
     }
-    const hooks = await space.database.use((redis) => redis.smembers(space.key("hooks")));
-    for (const id of await this.#unqueued(hooks, space.hooks.toKey.bind(space.hooks))) {
-      const nextAt = (await space.job(id))?.webhook?.nextAt;
-      if (nextAt !== undefined) await space.enqueueHook(id, Math.max(0, nextAt - Date.now()));
+    const hooks = await keySpace.database.use((redis) => redis.smembers(keySpace.key("hooks")));
+    for (const id of await this.#unqueued(hooks, keySpace.hooks.toKey.bind(keySpace.hooks))) {
+      const nextAt = (await keySpace.job(id))?.webhook?.nextAt;
+      if (nextAt !== undefined) await keySpace.enqueueHook(id, Math.max(0, nextAt - Date.now()));
     }
   }
 
   /** Returns the jobs without an entry in a queue. */
   async #unqueued(ids: readonly string[], keyOf: (id: string) => string): Promise<string[]> {
-    const { space } = this.#options;
+    const { keySpace } = this.#options;
     const found: string[] = [];
     for (const chunk of chunks(ids)) {
-      const pipeline = space.database.redis.pipeline();
+      const pipeline = keySpace.database.redis.pipeline();
       for (const id of chunk) pipeline.exists(keyOf(id));
-      const exists = await space.batch(pipeline);
+      const exists = await keySpace.batch(pipeline);
       found.push(...chunk.filter((_, index) => exists[index] === 0));
     }
     return found;
   }
 
   async #keepLogs(): Promise<void> {
-    const { space, kept, warn } = this.#options;
+    const { keySpace, kept, warn } = this.#options;
     if (kept === undefined) return;
-    for (const id of await space.database.use((redis) => redis.smembers(space.key("keep")))) {
+    for (const id of await keySpace.database.use((redis) => redis.smembers(keySpace.key("keep")))) {
       if (!isJobId(id)) continue;
       try {
-        await kept.write(id, logText(space, id));
+        await kept.write(id, logText(keySpace, id));
       } catch (error) {
         warn(`the log of ${id} cannot be stored, and will be tried again: ${String(error)}`);
         return;
       }
-      await space.database.use((redis) =>
-        redis.multi().pexpire(space.key("log", id), LOG_STAYS).srem(space.key("keep"), id).exec(),
+      await keySpace.database.use((redis) =>
+        redis.multi().pexpire(keySpace.key("log", id), LOG_STAYS).srem(keySpace.key("keep"), id).exec(),
       );
     }
   }
 
   async #removeOld(): Promise<void> {
-    const { space, bodies, retention } = this.#options;
-    const all = await space.database.use((redis) => redis.zrange(space.key("over"), "0", "-1"));
+    const { keySpace, bodies, retention } = this.#options;
+    const all = await keySpace.database.use((redis) => redis.zrange(keySpace.key("over"), "0", "-1"));
     const ids = all.filter((id) => isJobId(id));
     const jobs: Removable[] = [];
     for (const chunk of chunks(ids)) {
-      const found = await space.fields(chunk, "finishedAt", "bytes", "logBytes", "hookAt");
+      const found = await keySpace.fields(chunk, "finishedAt", "bytes", "logBytes", "hookAt");
       for (const [index, id] of chunk.entries()) {
         const [finishedAt, bytes, logBytes, hookAt] = found[index] ?? [];
         if (typeof hookAt === "string") continue;
@@ -123,7 +123,7 @@ export class Upkeep implements Disposable {
       }
     }
     for (const id of expired(jobs, retention, Date.now())) {
-      if ((await space.run(REMOVE, id)) === 1) await bodies.remove(id);
+      if ((await keySpace.run(REMOVE, id)) === 1) await bodies.remove(id);
     }
   }
 

@@ -2,7 +2,7 @@ import { DelayedError, Worker } from "bullmq";
 import { patientClient, type RedisAddress } from "./connection.ts";
 import type { LeaseTimes } from "./lease.ts";
 import { DELIVERED } from "./scripts.ts";
-import type { Space } from "./space.ts";
+import type { KeySpace } from "./key-space.ts";
 import type { Job } from "../../jobs/job.ts";
 import type { DeliveryOutcome } from "../job-store.ts";
 
@@ -13,29 +13,34 @@ const KEPT = 50;
 
 /** Delivers webhooks until the signal is aborted. Repeats a delivery that a dead server had begun. */
 export async function deliverWebhooks(
-  { space, address, times, signal }: { space: Space; address: RedisAddress; times: LeaseTimes; signal: AbortSignal },
+  {
+    keySpace,
+    address,
+    times,
+    signal,
+  }: { keySpace: KeySpace; address: RedisAddress; times: LeaseTimes; signal: AbortSignal },
   send: (job: Job) => Promise<DeliveryOutcome>,
 ): Promise<void> {
   const client = patientClient(address);
   const worker = new Worker(
-    space.hooks.name,
+    keySpace.hooks.name,
     async (entry, token) => {
       const id = entry.id ?? "";
-      const job = await space.job(id);
+      const job = await keySpace.job(id);
       if (job?.webhook?.nextAt === undefined) return; // removed, or delivered
       const { delivery, again } = await send(job);
       const { url, deliveries } = job.webhook;
       const webhook = JSON.stringify({ url, deliveries: [...deliveries, delivery].slice(-KEPT) });
       const next = again === undefined ? undefined : Date.now() + again;
-      await space.run(DELIVERED, id, webhook, next ?? "");
+      await keySpace.run(DELIVERED, id, webhook, next ?? "");
       if (next === undefined) return;
       await entry.moveToDelayed(next, token);
       throw new DelayedError();
     },
     {
       connection: client,
-      prefix: space.key("bull"),
-      skipVersionCheck: space.skipsCheck,
+      prefix: keySpace.key("bull"),
+      skipVersionCheck: keySpace.skipsCheck,
       concurrency: PLACES,
       lockDuration: times.lease,
       stalledInterval: times.look,

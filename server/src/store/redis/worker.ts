@@ -46,12 +46,12 @@ export class JobWorker {
 
   /** Works until the signal of the worker is aborted, and the running jobs have ended. */
   async work(): Promise<void> {
-    const { space, address, times, changes, closed } = this.#options;
+    const { keySpace, address, times, changes, closed } = this.#options;
     const client = patientClient(address);
-    const queue = new Worker(space.builds.name, null, {
+    const queue = new Worker(keySpace.builds.name, null, {
       connection: client,
-      prefix: space.key("bull"),
-      skipVersionCheck: space.skipsCheck,
+      prefix: keySpace.key("bull"),
+      skipVersionCheck: keySpace.skipsCheck,
       autorun: false,
       lockDuration: times.lease,
       stalledInterval: times.look,
@@ -107,7 +107,7 @@ export class JobWorker {
 
   /** Runs the job of an entry, if it may run. */
   async #take(entry: Entry, token: string): Promise<void> {
-    const { space, closed } = this.#options;
+    const { keySpace, closed } = this.#options;
     const id = entry.id ?? "";
     if (!isJobId(id)) return void (await entry.moveToCompleted(null, token, false)); // not an entry of the store
     const [kind, value, ...freed] = await this.#ask(id, token);
@@ -120,25 +120,33 @@ export class JobWorker {
       await this.#settle(entry, token, end);
     } else if (kind === "gone") {
       await entry.moveToCompleted(null, token, false);
-      await space.ended(id, value === undefined ? [] : [value, ...freed]);
+      await keySpace.ended(id, value === undefined ? [] : [value, ...freed]);
     } else if (kind === "wait") {
       await entry.moveToDelayed(Date.now() + Number(value) + 1, token);
     } else if (kind === "parked") {
       await entry.moveToDelayed(Date.now() + PARKED, token);
-      if ((await space.run(MAY_RUN, id)) === 1) await space.unpark([id]);
+      if ((await keySpace.run(MAY_RUN, id)) === 1) await keySpace.unpark([id]);
     }
   }
 
   /** Requests the permission to run a job. */
   async #ask(id: string, token: string): Promise<[string, string?, ...string[]]> {
-    const { space, times, closed } = this.#options;
+    const { keySpace, times, closed } = this.#options;
     const { worker, engine } = this.#worker;
     const reasons = [JSON.stringify(REASONS.lost), JSON.stringify(REASONS.cancelled)];
     while (!closed.aborted) {
       try {
-        return (await space.run(TAKE, id, worker, engine, token, times.lease, times.grace, MAX_RUNS, ...reasons)) as [
-          string,
-        ];
+        return (await keySpace.run(
+          TAKE,
+          id,
+          worker,
+          engine,
+          token,
+          times.lease,
+          times.grace,
+          MAX_RUNS,
+          ...reasons,
+        )) as [string];
       } catch {
         await wait(RETRY_EVERY, undefined, { signal: closed }).catch(() => {});
       }
@@ -151,14 +159,14 @@ export class JobWorker {
    * detects the end by itself.
    */
   async #settle(entry: Entry, token: string, end: End): Promise<void> {
-    const { space, closed } = this.#options;
+    const { keySpace, closed } = this.#options;
     if (end.kind === "lost" || closed.aborted) return;
     const moved =
       end.kind === "over"
         ? entry.moveToCompleted(null, token, false)
         : entry.moveToDelayed(Date.now() + Math.max(1, end.delay), token);
     await abortable(moved, closed).catch(() => {});
-    await (end.kind === "over" ? space.ended(entry.id ?? "", end.freed) : space.unpark(end.freed));
+    await (end.kind === "over" ? keySpace.ended(entry.id ?? "", end.freed) : keySpace.unpark(end.freed));
   }
 
   #stopAll(why: "stopping" | "lost"): void {
@@ -171,12 +179,16 @@ export class JobWorker {
 
   /** Renews leases until it is ended. */
   #beat(queue: Worker): { end: () => void } {
-    const { space, times } = this.#options;
+    const { keySpace, times } = this.#options;
     let isBusy = false;
     let renewed = 0;
     const renew = async (): Promise<void> => {
       const jobs = [...this.#running];
-      const answers = (await space.run(BEAT, times.lease, ...jobs.flatMap(([{ id, run }]) => [id, run]))) as string[];
+      const answers = (await keySpace.run(
+        BEAT,
+        times.lease,
+        ...jobs.flatMap(([{ id, run }]) => [id, run]),
+      )) as string[];
       const lost = new Set<RunningJob>();
       for (const [index, [job]] of jobs.entries()) {
         if (answers[index] === "cancelled") job.stop("cancelled");
@@ -201,7 +213,7 @@ export class JobWorker {
         .finally(() => (isBusy = false));
     };
     const timer = setInterval(beat, beatEvery(times));
-    const { redis } = space.database;
+    const { redis } = keySpace.database;
     redis.on("ready", beat);
     return {
       end() {

@@ -9,7 +9,7 @@ import { createBuilds } from "../../../../src/guard/buildah/builds.ts";
 import type { OpenHome } from "../../../../src/guard/buildah/homes.ts";
 import { ImageEvents } from "../../../../src/guard/buildah/image-events.ts";
 import { createImages } from "../../../../src/guard/buildah/images.ts";
-import type { BuildahParts } from "../../../../src/guard/buildah/parts.ts";
+import type { BuildahDependencies } from "../../../../src/guard/buildah/dependencies.ts";
 import { BuildahError, runBuildah, type Setup } from "../../../../src/guard/buildah/run-buildah.ts";
 import { StoredImages } from "../../../../src/guard/buildah/stored-images.ts";
 import { openLedger } from "../../../../src/guard/ledger/open-ledger.ts";
@@ -102,7 +102,7 @@ async function bedWith({ dockerfile, policy, quotas, stored = [], printed = idOf
     isClean: true,
     ready: Promise.resolve(),
   };
-  const parts = {
+  const dependencies = {
     setup,
     homes: { of: async () => home },
     images: new StoredImages(setup, {}, ledger),
@@ -111,7 +111,7 @@ async function bedWith({ dockerfile, policy, quotas, stored = [], printed = idOf
     ledger,
     env: {},
     cgroupParentOf: () => undefined,
-  } as unknown as BuildahParts;
+  } as unknown as BuildahDependencies;
   const plain = tenantOf("a", quotas);
   const caller = callerOf({ ...plain, policy: { ...plain.policy, bases: [], ...policy } });
   const lines: ApiObject[] = [];
@@ -119,14 +119,14 @@ async function bedWith({ dockerfile, policy, quotas, stored = [], printed = idOf
     const context = pack();
     if (dockerfile !== undefined) context.entry({ name: "Dockerfile" }, dockerfile);
     context.finalize();
-    await createBuilds(parts).build(
+    await createBuilds(dependencies).build(
       caller,
       { ...PLAIN_BUILD, network: "none", ...request },
       Readable.from(context),
       (line) => lines.push(line),
     );
   };
-  return { build, images: createImages(parts), caller, lines, removed, ledger };
+  return { build, images: createImages(dependencies), caller, lines, removed, ledger };
 }
 
 test("records a built image as the tenant's", async () => {

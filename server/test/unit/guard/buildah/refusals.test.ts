@@ -8,7 +8,7 @@ import { createImages } from "../../../../src/guard/buildah/images.ts";
 import { checkAddresses, pullBases } from "../../../../src/guard/buildah/pull-bases.ts";
 import { checkHostOf } from "../../../../src/guard/policy/registry-host.ts";
 import { userAt } from "../../../../src/guard/buildah/users.ts";
-import type { BuildahParts } from "../../../../src/guard/buildah/parts.ts";
+import type { BuildahDependencies } from "../../../../src/guard/buildah/dependencies.ts";
 import type { OpenHome } from "../../../../src/guard/buildah/homes.ts";
 import type { StoredImage } from "../../../../src/guard/buildah/stored-images.ts";
 import type { Setup } from "../../../../src/guard/buildah/run-buildah.ts";
@@ -30,8 +30,8 @@ const IMAGE: StoredImage = {
   isOwn: true,
 };
 
-/** Returns the parts for a tenant whose storage has one image, and in which no program can run. */
-function partsWith(setup: Partial<Setup> = {}): BuildahParts {
+/** Returns the dependencies for a tenant whose storage has one image, and in which no program can run. */
+function dependenciesWith(setup: Partial<Setup> = {}): BuildahDependencies {
   return {
     setup: { driver: "vfs", driverOptions: [], isolation: "oci", ...setup },
     homes: { of: async () => home },
@@ -47,18 +47,17 @@ function partsWith(setup: Partial<Setup> = {}): BuildahParts {
     ledger: { tenants: () => ["a"] },
     env: {},
     cgroupParentOf: () => undefined,
-  } as unknown as BuildahParts;
+  } as unknown as BuildahDependencies;
 }
 
 describe("images", () => {
-  const images = createImages(partsWith());
+  const images = createImages(dependenciesWith());
   const push = { credentials: undefined, platform: undefined, onLine: () => {} };
   const pushAs = async (pushes: string[], name: string): Promise<unknown> =>
-    createImages({ ...partsWith(), images: { find: async () => IMAGE } as unknown as BuildahParts["images"] }).push(
-      callerOf({ ...tenant, policy: { ...tenant.policy, pushes } }),
-      name,
-      push,
-    );
+    createImages({
+      ...dependenciesWith(),
+      images: { find: async () => IMAGE } as unknown as BuildahDependencies["images"],
+    }).push(callerOf({ ...tenant, policy: { ...tenant.policy, pushes } }), name, push);
 
   test.each<[rule: string, call: () => Promise<unknown>]>([
     ["name.digest", () => images.tag(caller, "app:v1", `app@sha256:${"1".repeat(64)}`)],
@@ -74,7 +73,7 @@ describe("images", () => {
 });
 
 describe("builds", () => {
-  const builds = createBuilds(partsWith());
+  const builds = createBuilds(dependenciesWith());
   const ignore = (): void => {};
 
   test("refuse a missing context, and refuse unsupported requests before they read the context", async () => {
@@ -102,15 +101,15 @@ describe("builds", () => {
 
   test("refuse ADD of an address if steps share buildah's network and may have none", async () => {
     const open = async (isolation: Setup["isolation"], fetches: boolean): Promise<unknown> =>
-      openBuildNetwork(partsWith({ isolation }), caller, home, { ...PLAIN_BUILD, network: "none" }, fetches);
+      openBuildNetwork(dependenciesWith({ isolation }), caller, home, { ...PLAIN_BUILD, network: "none" }, fetches);
     await expect(open("chroot", true)).rejects.toMatchObject({ rule: "buildah.network" });
     await expect(open("chroot", false)).resolves.toMatchObject({ sandbox: "none", steps: "host" });
     await expect(open("oci", false)).resolves.toMatchObject({ sandbox: "none", steps: "none" });
   });
 
   test("do not run if the requested network is not available", async () => {
-    const parts = { ...partsWith(), env: { PATH: "/nonexistent" } };
-    await expect(openBuildNetwork(parts, caller, home, PLAIN_BUILD, false)).rejects.toMatchObject({
+    const dependencies = { ...dependenciesWith(), env: { PATH: "/nonexistent" } };
+    await expect(openBuildNetwork(dependencies, caller, home, PLAIN_BUILD, false)).rejects.toMatchObject({
       rule: "buildah.network",
       statusCode: 501,
     });
@@ -118,7 +117,7 @@ describe("builds", () => {
 
   test("fetch a base from a private network only if the policy names its host", async () => {
     const pull = async (needed: string): Promise<void> =>
-      pullBases(partsWith(), caller, home, PLAIN_BUILD, [needed], { signal: caller.signal, onLine: ignore });
+      pullBases(dependenciesWith(), caller, home, PLAIN_BUILD, [needed], { signal: caller.signal, onLine: ignore });
     await expect(pull("127.0.0.1:5000/base")).rejects.toMatchObject({ rule: "registry.not-public" });
     await expect(pull("dir:/etc")).rejects.toMatchObject({ rule: "base.refused" });
     const named = parseReference("127.0.0.1:5000/base");

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import type { BuildRequest } from "../../../../src/guard/build-request.ts";
 import type { Caller } from "../../../../src/guard/caller.ts";
-import { baseResolver, type BaseParts } from "../../../../src/guard/classic/bases.ts";
+import { baseResolver, type BaseDependencies } from "../../../../src/guard/classic/bases.ts";
 import type { EngineRequest } from "../../../../src/guard/engine/engine-api.ts";
 import { Refusal } from "../../../../src/guard/refusal.ts";
 
@@ -26,13 +26,13 @@ function resolver({
     },
     version: async () => ({ apiVersion }),
   };
-  const parts = {
+  const dependencies = {
     engine,
     own: { find: async () => ({ id: ID }) },
     hasContainerdStore: async () => hasContainerdStore,
     signal,
-  } as unknown as BaseParts;
-  return baseResolver({ tenant: { id: "a" }, signal } as Caller, request as BuildRequest, parts);
+  } as unknown as BaseDependencies;
+  return baseResolver({ tenant: { id: "a" }, signal } as Caller, request as BuildRequest, dependencies);
 }
 
 test("returns the triggers for the platform that FROM names", async () => {

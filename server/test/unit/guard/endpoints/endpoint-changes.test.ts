@@ -12,7 +12,7 @@ const endpoint = (id: string, socket: string, isInTenantsFolder = false): Tenant
   isInTenantsFolder,
 });
 
-/** Endpoints whose parts record their calls, and fail while `failing` names the call. */
+/** Endpoints whose actions record their calls, and fail while `failing` names the call. */
 function bed() {
   const calls: string[] = [];
   const failing = new Set<string>();

@@ -2,17 +2,17 @@
 const MAX_DELAY = 2 ** 31 - 1;
 
 /**
- * Wakes tasks that wait for a change. It does not remember a ring: check the state and wait, without an await in
+ * Wakes tasks that wait for a change. It does not remember a change: check the state and wait, without an await in
  * between.
  */
-export class Bell {
+export class ChangeNotifier {
   readonly #waiting = new Set<() => void>();
 
-  ring(): void {
+  notify(): void {
     for (const wake of this.#waiting) wake();
   }
 
-  /** Resolves at the next ring, after `ms`, or when the signal is aborted. */
+  /** Resolves at the next change, after `ms`, or when the signal is aborted. */
   async next(signal: AbortSignal, ms = MAX_DELAY): Promise<void> {
     if (signal.aborted) return;
     await new Promise<void>((resolve) => {

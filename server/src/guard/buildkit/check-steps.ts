@@ -56,7 +56,7 @@ const STEPS_AT_ONCE = 100;
  * @returns the images that the steps use, which the caller checks
  * @throws Refusal
  */
-export async function walkSteps({ def, metadata }: Definition, rules: StepRules): Promise<UsedBase[]> {
+export async function checkSteps({ def, metadata }: Definition, rules: StepRules): Promise<UsedBase[]> {
   if (def.length > MAX_STEPS) throw new Refusal("llb.steps", `a build may have at most ${MAX_STEPS} steps`);
   const used: UsedBase[] = [];
   for (const [index, bytes] of def.entries()) {

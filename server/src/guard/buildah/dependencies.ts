@@ -9,7 +9,7 @@ import { runBuildah, type RunOptions, type Setup } from "./run-buildah.ts";
 import type { StoredImages } from "./stored-images.ts";
 
 /** The dependencies that builds and images share. */
-export interface BuildahParts {
+export interface BuildahDependencies {
   readonly setup: Setup;
   readonly homes: Homes;
   readonly images: StoredImages;
@@ -21,13 +21,13 @@ export interface BuildahParts {
 }
 
 /** Returns the home of a tenant. Records the tenant first, so that its files are found after it is removed. */
-export async function homeOf({ homes, ledger }: BuildahParts, { tenant }: Caller): Promise<OpenHome> {
+export async function homeOf({ homes, ledger }: BuildahDependencies, { tenant }: Caller): Promise<OpenHome> {
   if (!ledger.tenants().includes(tenant.id)) await ledger.change(tenant.id, () => {});
   return await homes.of(tenant.id);
 }
 
 export async function run(
-  { setup, env }: BuildahParts,
+  { setup, env }: BuildahDependencies,
   home: OpenHome,
   argv: readonly string[],
   options: RunOptions,
@@ -49,7 +49,7 @@ export interface Naming {
  * @param naming counted as if it were done: its names move from the images that have them
  */
 export async function countImages(
-  { images, limits }: BuildahParts,
+  { images, limits }: BuildahDependencies,
   { tenant, signal }: Caller,
   home: OpenHome,
   naming?: Naming,
@@ -69,7 +69,7 @@ export async function countImages(
 
 /** Prepares the tenant's cgroup for programs that run for a long time. */
 export async function cgroupOf(
-  { cgroupParentOf }: BuildahParts,
+  { cgroupParentOf }: BuildahDependencies,
   { tenant }: Caller,
   call: { name: string },
 ): Promise<CgroupFiles> {

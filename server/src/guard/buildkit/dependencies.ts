@@ -17,6 +17,6 @@ export interface BuildkitOptions {
   cgroupParentOf: (tenant: Tenant) => Promise<string | undefined>;
 }
 
-export interface BuildkitParts extends BuildkitOptions {
+export interface BuildkitDependencies extends BuildkitOptions {
   ids: EngineIds;
 }

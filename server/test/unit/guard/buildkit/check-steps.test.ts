@@ -5,7 +5,7 @@ import { definitionsOf } from "../../../../src/guard/buildkit/results.ts";
 import { ownBases } from "../../../../src/guard/buildkit/own-bases.ts";
 import { knownResult } from "../../../../src/guard/buildkit/gateway-service.ts";
 import { sourcePolicy } from "../../../../src/guard/buildkit/source-policy.ts";
-import { walkSteps, type StepRules, type UsedBase } from "../../../../src/guard/buildkit/walk.ts";
+import { checkSteps, type StepRules, type UsedBase } from "../../../../src/guard/buildkit/check-steps.ts";
 import {
   DefinitionSchema,
   OpMetadataSchema,
@@ -56,7 +56,7 @@ function source(identifier: string, attrs: Record<string, string> = {}): OpInit 
   return { case: "source", value: { identifier, attrs } };
 }
 
-describe("walkSteps", () => {
+describe("checkSteps", () => {
   test("accepts the steps of a plain Dockerfile", async () => {
     const plain = steps(
       source("docker-image://docker.io/library/a:1", { "image.resolvemode": "pull" }),
@@ -66,7 +66,7 @@ describe("walkSteps", () => {
       { case: "file", value: {} },
       { case: undefined },
     );
-    expect(await walkSteps(plain, RULES)).toEqual([
+    expect(await checkSteps(plain, RULES)).toEqual([
       { reference: "docker.io/library/a:1", resolveMode: "pull", platform: undefined },
     ]);
   });
@@ -103,7 +103,7 @@ describe("walkSteps", () => {
     ["llb.step", { case: "build", value: {} }],
     ["llb.step", { case: "passthrough", value: {} }],
   ])("applies the rule %s", async ([rule, op, rules]) => {
-    await expect(walkSteps(steps(op), { ...RULES, ...rules })).rejects.toMatchObject({ rule });
+    await expect(checkSteps(steps(op), { ...RULES, ...rules })).rejects.toMatchObject({ rule });
   });
 
   describe("with limits of steps", () => {
@@ -116,7 +116,7 @@ describe("walkSteps", () => {
 
     test("accepts limits within the tenant's", async () => {
       const limits = { memory: 1000n, memorySwap: 1000n, cpuShares: 1024n, cpuQuota: 50_000n, cpusetCpus: "0" };
-      expect(await walkSteps(limited(limits), RULES)).toEqual([]);
+      expect(await checkSteps(limited(limits), RULES)).toEqual([]);
     });
 
     test.for<[rule: string, limits: Limits]>([
@@ -130,7 +130,7 @@ describe("walkSteps", () => {
       ["build.cpus", { cpuPeriod: 10_000n, cpuQuota: 5001n }],
       ["build.cpusetmems", { cpusetMems: "0" }],
     ])("refuses larger limits by %s", async ([rule, limits]) => {
-      await expect(walkSteps(limited(limits), RULES)).rejects.toMatchObject({ rule });
+      await expect(checkSteps(limited(limits), RULES)).rejects.toMatchObject({ rule });
     });
 
     test("refuses unknown limits", async () => {
@@ -138,33 +138,33 @@ describe("walkSteps", () => {
       const about = create(OpMetadataSchema);
       about.$unknown = [{ no: 8, wireType: 0, data: new Uint8Array([1]) }];
       definition.metadata["third"] = about;
-      await expect(walkSteps(definition, RULES)).rejects.toMatchObject({ rule: "grpc.unknown-field" });
+      await expect(checkSteps(definition, RULES)).rejects.toMatchObject({ rule: "grpc.unknown-field" });
     });
   });
 
   test("accepts at most 20,000 steps", async () => {
     const many = create(DefinitionSchema, { def: Array.from({ length: 20_001 }, () => new Uint8Array()) });
-    await expect(walkSteps(many, RULES)).rejects.toMatchObject({ rule: "llb.steps" });
+    await expect(checkSteps(many, RULES)).rejects.toMatchObject({ rule: "llb.steps" });
   });
 
   test("accepts a git repository if the address that is fetched is allowed", async () => {
     const policy = strictTenant({ sources: ["https://example.com/"] }).policy;
     const git = source("git://example.com/x.git#main", { "git.fullurl": "https://evil.example/x.git" });
-    await expect(walkSteps(steps(git), { ...RULES, policy })).rejects.toMatchObject({ rule: "source.refused" });
-    expect(await walkSteps(steps(source("git://example.com/x.git#main")), { ...RULES, policy })).toEqual([]);
+    await expect(checkSteps(steps(git), { ...RULES, policy })).rejects.toMatchObject({ rule: "source.refused" });
+    expect(await checkSteps(steps(source("git://example.com/x.git#main")), { ...RULES, policy })).toEqual([]);
   });
 
   test("refuses a step with an unknown field", async () => {
     const op = create(OpSchema, { op: { case: "exec", value: { meta: META } } });
     if (op.op.case === "exec") op.op.value.$unknown = [{ no: 50, wireType: 0, data: new Uint8Array([1]) }];
     const definition = create(DefinitionSchema, { def: [toBinary(OpSchema, op)] });
-    await expect(walkSteps(definition, RULES)).rejects.toMatchObject({ rule: "grpc.unknown-field" });
+    await expect(checkSteps(definition, RULES)).rejects.toMatchObject({ rule: "grpc.unknown-field" });
   });
 
   test("lets other calls run while it checks a long Dockerfile", async () => {
     let turns = 0;
     const timer = setInterval(() => turns++, 0);
-    await walkSteps(steps(...Array.from({ length: 5000 }, () => exec())), RULES);
+    await checkSteps(steps(...Array.from({ length: 5000 }, () => exec())), RULES);
     clearInterval(timer);
     expect(turns).toBeGreaterThan(5);
   });

@@ -5,7 +5,7 @@ import type { Script } from "./script.ts";
 import type { Job } from "../../jobs/job.ts";
 
 /** The shared parts of the store: the database, the names of its keys, and the queues. */
-export class Space implements AsyncDisposable {
+export class KeySpace implements AsyncDisposable {
   readonly database: RedisDatabase;
   /** Prefix of each key */
   readonly prefix: string;
