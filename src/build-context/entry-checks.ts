@@ -74,6 +74,6 @@ export class ContextTotals {
 function tooLarge(what: string): Failure {
   return new Failure("context-invalid", `the context has ${what}`, {
     expected: "a context within the limits",
-    hint: "Leave out files that the build does not need (.dockerignore).",
+    hint: "Exclude files that the build does not need (.dockerignore).",
   });
 }

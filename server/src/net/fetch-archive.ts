@@ -125,7 +125,7 @@ function checkStatus(url: URL, { statusCode = 0 }: IncomingMessage, { redirects 
 function tooLarge({ maxBytes }: FetchLimits): Failure {
   return new Failure("context-invalid", "the archive at the address is too large", {
     expected: `at most ${bytes(maxBytes)}`,
-    hint: "Leave out files that the build does not need.",
+    hint: "Exclude files that the build does not need.",
   });
 }
 

@@ -130,7 +130,8 @@ export async function quotasHold({ cli, engine, folder }: LimitsScene, builder: 
 
 /** Checks that a build whose minutes are used up is ended with the reason, and that the next one is refused. */
 export async function minutesEndBuilds({ cli, engine, folder }: LimitsScene): Promise<void> {
-  const reason = /the build time of 24 hours is used up \(.*\): more is available at \d{4}-\d\d-\d\d \d\d:\d\d UTC/;
+  const reason =
+    /this tenant has used up its build time for 24 hours \(.*\): more is available at \d{4}-\d\d-\d\d \d\d:\d\d UTC/;
   await Promise.all(
     (["classic", "buildkit"] as const).map(async (builder) => {
       const docker = await cli(`late-${builder}`);

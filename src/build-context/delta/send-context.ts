@@ -177,7 +177,7 @@ class ContextSender {
     if (bytes.length <= MAX_LISTING) return cutListing(bytes);
     throw new Failure("context-invalid", `the context has too many files: ${this.#entries.length} entries`, {
       expected: "a million at most",
-      hint: "Leave out files that the build does not need (.dockerignore).",
+      hint: "Exclude files that the build does not need (.dockerignore).",
     });
   }
 

@@ -120,7 +120,7 @@ function checkFailure(error: unknown, checker: Checker, dockerfile: string): Fai
   if (failure.code === "not-buildable") return failure;
   return new Failure("build-failed", `the Dockerfile cannot be checked: ${oneLine(reason)}`, {
     expected: "findings of the builder",
-    hint: "Build without --check: the log has more details.",
+    hint: "Omit --check: the log of the build has more details.",
     cause: error,
   });
 }
@@ -139,6 +139,6 @@ function cannotCheck({ kind, version }: Checker): Failure {
 function noGrpc({ version }: Checker): Failure {
   return new Failure("usage", `the engine, Docker ${version}, does not pass gRPC to its builder, which a check needs`, {
     expected: "Docker 27 or later whose API offers gRPC, without a proxy that blocks it",
-    hint: "Use the engine's own socket, or build without --check.",
+    hint: "Use the engine's own socket, or omit --check.",
   });
 }

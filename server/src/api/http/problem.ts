@@ -61,7 +61,7 @@ export function asProblem(error: unknown): ProblemError {
   if (error instanceof QueueFull) return later(429, "queue-full", "The queue is full.", error, 30);
   if (error instanceof Failure) return failureProblem(error);
   if (isFastifyError(error)) return frameworkProblem(error);
-  return new ProblemError(500, "internal", "The server has made a mistake.", { cause: error });
+  return internal(error);
 }
 
 /** Returns the members of problem details, ordered for people. */
@@ -91,6 +91,11 @@ export function notFound(detail = "There is nothing at this address."): ProblemE
   return new ProblemError(404, "not-found", detail);
 }
 
+function internal(cause: unknown): ProblemError {
+  const hint = "Ask the operator: the server's output has the reason.";
+  return new ProblemError(500, "internal", "The server failed to handle this request.", { hint, cause });
+}
+
 function later(status: number, code: string, detail: string, cause: unknown, seconds = RETRY_AFTER): ProblemError {
   return new ProblemError(status, code, detail, { headers: { "retry-after": String(seconds) }, cause });
 }
@@ -99,8 +104,7 @@ const FAILURE_STATUS: Partial<Record<Failure["code"], number>> = { usage: 422, r
 
 function failureProblem(failure: Failure): ProblemError {
   const status = FAILURE_STATUS[failure.code];
-  if (status === undefined)
-    return new ProblemError(500, "internal", "The server has made a mistake.", { cause: failure });
+  if (status === undefined) return internal(failure);
   const { expected, hint } = failure;
   // Only the operator of the server learns which disk is full.
   if (status === 507) return new ProblemError(507, "no-space", "The server has no space for this.", { cause: failure });
@@ -140,5 +144,5 @@ function frameworkProblem(error: FastifyError): ProblemError {
   if (statusCode >= 400 && statusCode < 500) {
     return new ProblemError(statusCode, "malformed", "The request is malformed.", { cause: error });
   }
-  return new ProblemError(500, "internal", "The server has made a mistake.", { cause: error });
+  return internal(error);
 }

@@ -52,7 +52,7 @@ export function checkRequest(request: BuildRequest, { isolation }: Setup): void 
     });
   }
   if (request.shmSize !== undefined && isolation === "chroot") {
-    throw new Refusal("buildah.shm-size", "steps have no /dev/shm of their own here: leave out --shm-size");
+    throw new Refusal("buildah.shm-size", "steps have no /dev/shm of their own here: omit --shm-size");
   }
 }
 

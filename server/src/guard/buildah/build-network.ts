@@ -35,7 +35,7 @@ export async function openBuildNetwork(
   // If the policy allows no network, buildah could still fetch addresses that the guard has not checked: those of a trigger, or of a line that buildah parses
   // differently.
   if (!forSteps && (isolated === "host" || !policy.hasNetwork)) {
-    throw new Refusal("buildah.network", "ADD cannot fetch an address here where steps have no network");
+    throw new Refusal("buildah.network", "ADD cannot fetch an address, because steps have no network here");
   }
   const opened = await openOrRefuse(userNamespace, env);
   return {

@@ -37,7 +37,7 @@ export function cacheService({
       if (maxUsedSpace !== 0n || minFreeSpace !== 0n) {
         throw new Refusal(
           "build.prune-space",
-          "only --reserved-space is supported here: how much of your own cache is kept",
+          "only --reserved-space (the amount of your own cache to keep) is supported here",
         );
       }
       const choice: RecordChoice = {

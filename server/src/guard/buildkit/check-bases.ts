@@ -105,7 +105,7 @@ async function askRegistry(base: UsedBase, reference: Reference, { digestOf }: B
   if (reference.tag === undefined) {
     throw new Refusal(
       "base.digest-alone",
-      `"${reference.given}" has no tag: its registry is asked by tag whether this build may use it. Write a tag before the digest, or use the classic builder (DOCKER_BUILDKIT=0)`,
+      `"${reference.given}" has no tag, and the guard needs one to ask the registry whether this build may use the image. Write a tag before the digest, or use the classic builder (DOCKER_BUILDKIT=0)`,
     );
   }
   await digestOf(base, nameOf(reference));

@@ -71,7 +71,7 @@ function imageAttributes(tenant: Tenant, attrs: Readonly<Record<string, string>>
       if (/^(?:|0|f|false)$/i.test(value)) continue;
       throw new Refusal(
         "exporter.push",
-        "a build cannot push by itself here: build without --push, then use docker push",
+        "a build cannot push by itself here: omit --push, and use docker push after the build",
       );
     } else if (IMAGE_ATTRIBUTES.has(key) || ANNOTATION.test(key)) {
       checked[key] = value;

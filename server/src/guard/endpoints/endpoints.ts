@@ -131,7 +131,11 @@ export class Endpoints implements AsyncDisposable {
     }
     const other = [...this.#open.values()].find(({ prepared: { socket } }) => socket === requested.socket);
     if (other !== undefined) {
-      throw new Failure("usage", `${requested.socket} is the socket of the tenant ${other.prepared.tenant.id}`);
+      throw new Failure(
+        "usage",
+        `the tenant ${id} cannot have the socket ${requested.socket}: it belongs to the tenant ${other.prepared.tenant.id}`,
+        { expected: "a socket for each tenant" },
+      );
     }
     // From this point on, another tenant may get its socket.
     this.#open.delete(id);

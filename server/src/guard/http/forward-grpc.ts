@@ -63,11 +63,13 @@ async function forward(
   await context.throttle.take(gone);
   readHeaders(withoutPseudo(request.rawHeaders));
   if (!METHOD.test(request.url)) {
-    throw new Refusal("grpc.method", "the path of a gRPC call is /package.Service/Method", { statusCode: 400 });
+    throw new Refusal("grpc.method", "the path is not that of a gRPC call (/package.Service/Method)", {
+      statusCode: 400,
+    });
   }
   // The library builds a URL from the two.
   if (!URL.canParse(request.url, `http://${request.authority}`)) {
-    throw new Refusal("grpc.authority", "the :authority of a gRPC call is the name of a host", { statusCode: 400 });
+    throw new Refusal("grpc.authority", "the :authority of this call is not the name of a host", { statusCode: 400 });
   }
   if (buildkit === undefined) throw noBuildkit();
   const controller = new AbortController();

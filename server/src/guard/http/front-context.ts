@@ -42,7 +42,7 @@ export interface FrontContext extends Required<Omit<FrontDependencies, "timeouts
 export function checkOpen({ open, tenant }: FrontContext): void {
   const most = tenant().quotas.connections;
   if (open.count > most) {
-    throw new Refusal("quota.calls", `too many requests at a time: this tenant may have ${most} open`, {
+    throw new Refusal("quota.calls", `too many requests at a time: this tenant may have at most ${most} open`, {
       statusCode: 429,
       retryAfter: 1,
     });

@@ -119,9 +119,13 @@ async function findById(
   const [raw, another] = found;
   if (raw === undefined) throw noSuchImage(given);
   if (another !== undefined) {
-    throw new Refusal("image.ambiguous", `No such image: ${given}: the IDs of ${found.length} images begin so`, {
-      statusCode: 404,
-    });
+    throw new Refusal(
+      "image.ambiguous",
+      `No such image: ${given}: ${found.length} images have an ID that begins with it`,
+      {
+        statusCode: 404,
+      },
+    );
   }
   return asOwn(tenant, raw);
 }

@@ -18,11 +18,11 @@ export function bytesOfLabels(labels: unknown): number {
  */
 export function refuseLabels(labels: unknown, all: readonly unknown[]): void {
   if (bytesOfLabels(labels) > MAX_LABELS) {
-    throw new Refusal("image.labels", `an image may have ${MAX_LABELS} bytes of labels here`);
+    throw new Refusal("image.labels", `an image may have at most ${MAX_LABELS} bytes of labels here`);
   }
   if (all.reduce((sum: number, other) => sum + bytesOfLabels(other), 0) <= MAX_ALL_LABELS) return;
   throw new Refusal(
     "image.labels",
-    `all images of a tenant, with the steps of the classic builder, may have ${MAX_ALL_LABELS} bytes of labels here: remove some with docker rmi`,
+    `all images of a tenant, with the steps of the classic builder, may have at most ${MAX_ALL_LABELS} bytes of labels here: remove some with docker rmi`,
   );
 }

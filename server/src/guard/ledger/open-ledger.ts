@@ -171,7 +171,7 @@ function gone(): Refusal {
 function tooMany(): Refusal {
   return new Refusal(
     "ledger.images",
-    `a tenant may have ${MAX_IMAGES} images, including the steps of the classic builder: remove some with docker rmi`,
+    `a tenant may have at most ${MAX_IMAGES} images, including the steps of the classic builder: remove some with docker rmi`,
   );
 }
 

@@ -15,7 +15,7 @@ export function tooManyBuilds(allowed: number): Refusal {
 export function noBuildTime(allowed: number, more: number): Refusal {
   return new Refusal(
     "quota.build-time",
-    `the build time of 24 hours is used up (${duration(allowed)}): more is available at ${clock(more)}`,
+    `this tenant has used up its build time for 24 hours (${duration(allowed)}): more is available at ${clock(more)}`,
     { statusCode: 429, retryAfter: secondsUntil(more) },
   );
 }
@@ -24,7 +24,7 @@ export function noBuildTime(allowed: number, more: number): Refusal {
 export function noPushBytes(allowed: number, more: number): Refusal {
   return new Refusal(
     "quota.push-bytes",
-    `the bytes that may be pushed in 24 hours are used up (${bytes(allowed)}): more is available at ${clock(more)}`,
+    `this tenant has pushed all bytes that it may push in 24 hours (${bytes(allowed)}): more is available at ${clock(more)}`,
     { statusCode: 429, retryAfter: secondsUntil(more) },
   );
 }

@@ -37,7 +37,7 @@ export function createThrottle(
       if (wait > PATIENCE) {
         throw new Refusal(
           "quota.requests",
-          `too many requests: this tenant may make ${quotas().requests} per second on average`,
+          `too many requests: this tenant may make at most ${quotas().requests} per second on average`,
           { statusCode: 429, retryAfter: Math.ceil((wait - PATIENCE) / 1000) },
         );
       }

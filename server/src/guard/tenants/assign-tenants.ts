@@ -82,5 +82,5 @@ function conflict({ source, endpoint }: Candidate, holder: Candidate): string {
       ? `the tenant ${endpoint.tenant.id}`
       : `${endpoint.socket}, for the tenant ${endpoint.tenant.id}`;
   const of = holder.source === source ? `its tenant ${holder.endpoint.tenant.id}` : holder.source.name;
-  return `${source.name} names ${subject}, which ${of} already has: it gets no socket until that one is removed`;
+  return `${source.name} names ${subject}, which ${of} already has: the later tenant gets no socket until the earlier one is removed`;
 }

@@ -162,7 +162,7 @@ test("refuses a socket of another tenant", async () => {
   endpoints.open(endpoint("a", "/a"), true);
   await next();
   endpoints.open(endpoint("b", "/a"), true);
-  expect(await next()).toEqual(["prepare b", "!b /a is the socket of the tenant a"]);
+  expect(await next()).toEqual(["prepare b", "!b the tenant b cannot have the socket /a: it belongs to the tenant a"]);
 });
 
 test("closes all sockets at the end, and removes nothing", async () => {

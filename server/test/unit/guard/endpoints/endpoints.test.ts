@@ -62,7 +62,7 @@ test("keeps a socket for its first tenant, and reports another one that requests
   await endpoints.settled();
   endpoints.open(endpoint("b", "/1"), true);
   await endpoints.settled();
-  expect(events).toEqual(["/1 bound", "b: /1 is the socket of the tenant a"]);
+  expect(events).toEqual(["/1 bound", "b: the tenant b cannot have the socket /1: it belongs to the tenant a"]);
   expect(endpoints.sockets).toEqual(["/1"]);
 });
 

@@ -25,7 +25,7 @@ test("ends a push that has used up its quota, without a retry by the engine", as
     }
   };
   const { error, engine, note } = await push({ host: registry.host, script, quota: 100 });
-  expect(error).toContain("the bytes that may be pushed in 24 hours are used up");
+  expect(error).toContain("this tenant has pushed all bytes that it may push in 24 hours");
   expect(note.rule).toBe("quota.push-bytes");
   expect(registry.blobs.size).toBe(0);
   expect([...engine.names]).toEqual([]);

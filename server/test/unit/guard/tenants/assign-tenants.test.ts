@@ -28,8 +28,8 @@ test("keeps a tenant for the source that names it, and gives it to another after
   const set = await two();
   expect(await set(0, "a@/a")).toEqual(["0+a /a"]);
   expect(await set(1, "a@/other", "b@/a", "c@/c")).toEqual([
-    "1!--config 1.json names the tenant a, which --config 0.json already has: it gets no socket until that one is removed",
-    "1!--config 1.json names /a, for the tenant b, which --config 0.json already has: it gets no socket until that one is removed",
+    "1!--config 1.json names the tenant a, which --config 0.json already has: the later tenant gets no socket until the earlier one is removed",
+    "1!--config 1.json names /a, for the tenant b, which --config 0.json already has: the later tenant gets no socket until the earlier one is removed",
     "1+c /c",
   ]);
   expect(await set(0)).toEqual(["0-a", "1+a /other", "1+b /a"]);
