@@ -83,8 +83,8 @@ beforeAll(async () => {
 afterAll(async () => {
   if (why) return;
   for (const engine of [bed.near, bed.far]) {
-    const { references } = await engine.listing();
-    await engine.docker("rmi", "--force", ...references.filter((name) => /^(?:app|web|worker):/.test(name)));
+    const ours = (await engine.listing()).references.filter((name) => /^(?:app|web|worker):/.test(name));
+    if (ours.length > 0) await engine.docker("rmi", "--force", ...ours);
   }
   await rm(folder, { recursive: true });
 });
