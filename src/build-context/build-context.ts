@@ -1,5 +1,5 @@
 /**
- * The files that a build may use. It is opened from a folder, from a tarball, or from the kept contexts on the side that builds. The sender
+ * The files that a build may use. It is opened from a folder, from a tarball, or from the stored contexts on the side that builds. The sender
  * of contexts and the engine's builder read it.
  */
 export interface BuildContext extends AsyncDisposable {

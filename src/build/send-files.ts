@@ -1,6 +1,6 @@
 import type { Duplex } from "node:stream";
 import type { BuildContext } from "../build-context/build-context.ts";
-import { PieceMemory } from "../build-context/delta/piece-memory.ts";
+import { KnownPieces } from "../build-context/delta/known-pieces.ts";
 import { sendContext } from "../build-context/delta/send-context.ts";
 import type { Digest } from "../image/digest.ts";
 import { newRunId } from "../run/run-id.ts";
@@ -13,9 +13,9 @@ export async function sendFiles(
   project: Digest,
   { output, signal, env }: Context,
 ): Promise<void> {
-  const memory = await PieceMemory.open({ env, runId: newRunId(), project });
+  const known = await KnownPieces.open({ env, runId: newRunId(), project });
   await sendContext(stream, files, {
-    memory,
+    known,
     signal,
     onProgress: ({ sent, wanted }) =>
       output.progress({

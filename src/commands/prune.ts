@@ -16,7 +16,7 @@ export const pruneCommand: CommandDefinition<PruneOptionValues> = {
   name: "prune",
   summary: "remove caches and leftovers of transfers, on this machine or on a host",
   description:
-    "Removes partial layers, kept contexts of builds, spools, bundles, Nodes and compiled code from the cache folder, and leftovers of killed transfers from the engine: temporary names, containers, and the volume with the cache folder of remote sides in containers. Keeps everything that a running transfer uses. With HOST, does this on the host, where a running transfer keeps the whole cache folder; the files of setup stay.",
+    "Removes partial layers, stored contexts of builds, spools, bundles, Nodes and compiled code from the cache folder, and leftovers of killed transfers from the engine: temporary names, containers, and the volume with the cache folder of remote sides in containers. Keeps everything that a running transfer uses. With HOST, does this on the host, where a running transfer keeps the whole cache folder; the files of setup stay.",
   arguments: [
     {
       term: "[HOST]",

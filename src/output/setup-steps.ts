@@ -5,7 +5,7 @@ const THINGS = {
   bundle: "docker-over-ssh itself in",
   cache: "the cache folder",
   file: "the file",
-  context: "the kept build context",
+  context: "the stored build context",
   spool: "the spool",
   node: "the folder with Node",
   container: "the container",

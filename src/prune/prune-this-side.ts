@@ -1,7 +1,7 @@
 import { lstat, readdir, readlink, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { CONTEXTS_FOLDER, freePacks } from "../build-context/delta/kept-contexts.ts";
-import { MEMORIES_FOLDER } from "../build-context/delta/piece-memory.ts";
+import { CONTEXTS_FOLDER, freePieceStores } from "../build-context/delta/stored-context.ts";
+import { KNOWN_PIECES_FOLDER } from "../build-context/delta/known-pieces.ts";
 import type { EngineEndpoint } from "../engine/connect/endpoint.ts";
 import type { EngineContainers } from "../engine/engine-containers.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -68,7 +68,7 @@ async function garbageIn(path: string): Promise<Garbage[]> {
   const spools = names.filter((name) => name.startsWith(SPOOL_PREFIX));
   return [
     ...(await partialLayers(folder)),
-    ...(await keptContexts(folder)),
+    ...(await storedContexts(folder)),
     ...(await Promise.all(spools.map(async (name) => await deadSpool(folder, name)))),
     ...own.filter((file) => file !== undefined && !running.has(join(path, file.name))),
   ].filter((garbage) => garbage !== undefined);
@@ -97,20 +97,20 @@ async function partialLayers(folder: string): Promise<Garbage[]> {
   }));
 }
 
-/** Returns the kept contexts of builds, and the memories of sent files. A build that reads a context holds it open, so it is not free. */
-async function keptContexts(folder: string): Promise<Garbage[]> {
-  const packs = (await freePacks(join(folder, CONTEXTS_FOLDER))).map(({ path, bytes, usedAt }): Garbage => ({
+/** Returns the stored contexts of builds, and the known pieces of sent files. A build that reads a context holds it open, so it is not free. */
+async function storedContexts(folder: string): Promise<Garbage[]> {
+  const stores = (await freePieceStores(join(folder, CONTEXTS_FOLDER))).map(({ path, bytes, usedAt }): Garbage => ({
     what: "context",
     name: path.slice(folder.length + 1),
     bytes,
     modifiedAt: usedAt,
     remove: async () => await rm(path, { force: true }),
   }));
-  const memories = (await readdir(join(folder, MEMORIES_FOLDER)).catch(() => [])).map((name) =>
-    join(MEMORIES_FOLDER, name),
+  const known = (await readdir(join(folder, KNOWN_PIECES_FOLDER)).catch(() => [])).map((name) =>
+    join(KNOWN_PIECES_FOLDER, name),
   );
-  const files = await Promise.all(memories.map(async (name) => await ownFileIn(folder, name)));
-  return [...packs, ...files.filter((file) => file !== undefined)];
+  const files = await Promise.all(known.map(async (name) => await ownFileIn(folder, name)));
+  return [...stores, ...files.filter((file) => file !== undefined)];
 }
 
 async function deadSpool(folder: string, name: string): Promise<Garbage | undefined> {

@@ -64,7 +64,7 @@ export async function untilPrinted(run: { stderr: Readable }, text: string): Pro
 }
 
 /**
- * Returns whether a path in the cache folder stays from one run to the next: compiled code, kept contexts and their packs, the bundle of a host,
+ * Returns whether a path in the cache folder stays from one run to the next: compiled code, stored contexts and known pieces, the bundle of a host,
  * a compressed Node, the record of a failed pull.
  */
 export function staysInCache(path: string): boolean {

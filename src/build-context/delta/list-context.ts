@@ -1,35 +1,35 @@
 import type { BuildContext, ContextFile } from "../build-context.ts";
 import { readAhead } from "../read-ahead.ts";
 import { cutContent, withoutContent } from "./cut-content.ts";
+import type { KnownPieces } from "./known-pieces.ts";
 import type { ListedEntry } from "./listing.ts";
-import type { PieceMemory } from "./piece-memory.ts";
 import type { FilledPiece, Piece } from "./piece.ts";
 
 /**
- * Determines the pieces of a context's files, and adds all entries to `into`. Reads the files that the memory does not know, and yields
- * their pieces. Throws as `BuildContext.read` does.
+ * Determines the pieces of a context's files, and adds all entries to `into`. Reads the files whose pieces are not known, and yields their
+ * pieces. Throws as `BuildContext.read` does.
  */
 export async function* listContext(
   context: BuildContext,
   into: ListedEntry[],
-  { memory, signal }: { memory: PieceMemory | undefined; signal: AbortSignal },
+  { known, signal }: { known: KnownPieces | undefined; signal: AbortSignal },
 ): AsyncGenerator<FilledPiece> {
-  const known = new Map<string, readonly Piece[]>();
-  const unknown: ContextFile[] = [];
+  const unchanged = new Map<string, readonly Piece[]>();
+  const changed: ContextFile[] = [];
   for (const entry of context.entries) {
     if (entry.kind !== "file") continue;
-    const pieces = entry.size === 0 ? [] : memory?.piecesOf(entry);
-    if (pieces === undefined) unknown.push(entry);
-    else known.set(entry.path, pieces);
+    const pieces = entry.size === 0 ? [] : known?.piecesOf(entry);
+    if (pieces === undefined) changed.push(entry);
+    else unchanged.set(entry.path, pieces);
   }
-  const contents = readAhead(context, unknown, signal);
+  const contents = readAhead(context, changed, signal);
   try {
     for (const entry of context.entries) {
       if (entry.kind !== "file") {
         into.push(entry);
         continue;
       }
-      let pieces = known.get(entry.path);
+      let pieces = unchanged.get(entry.path);
       if (pieces === undefined) {
         const found: Piece[] = [];
         const next = await contents.next();

@@ -3,20 +3,17 @@ import { finished, pipeline } from "node:stream/promises";
 import { CODECS } from "../../packing/codecs.ts";
 import { pack } from "../../packing/pack.ts";
 import { Failure } from "../../output/errors.ts";
+import { RemoteFailure } from "../../stdio-tunnel/failures.ts";
 import { queue } from "../../streams/queue.ts";
 import { resolveWithin } from "../../streams/resolve-within.ts";
 import type { BuildContext } from "../build-context.ts";
 import { CONTEXT_LIMITS, type ContextLimits } from "../limits.ts";
+import { ContextReceiver } from "./context-receiver.ts";
 import { encodeMessage, type ContextReceiverMessage } from "./exchange-messages.ts";
-import { incomingMessages, failureToSend } from "./inbox.ts";
-import { KeptBuildContext } from "./kept-build-context.ts";
-import type { KeptContext } from "./kept-contexts.ts";
-import type { PackFile } from "./pack-file.ts";
-import { Reception } from "./reception.ts";
-import { RemoteFailure } from "../../stdio-tunnel/failures.ts";
-
-/** ms to wait until the other side has received a failure. */
-const FAREWELL = 5000;
+import { FAILURE_DELIVERY_TIMEOUT, failureToSend, incomingMessages } from "./incoming-messages.ts";
+import type { PieceStore } from "./piece-store.ts";
+import { ReceivedContext } from "./received-context.ts";
+import type { StoredContext } from "./stored-context.ts";
 
 export interface ReceiveContextOptions {
   limits?: ContextLimits | undefined;
@@ -30,15 +27,15 @@ export interface ReceiveContextOptions {
 }
 
 /**
- * Receives a context from `sendContext`, which sends only the pieces that the kept context lacks. Resolves when the context is complete.
- * The caller disposes of it. Pieces that arrived before a failure remain in the kept context for the next run. Ends the stream.
+ * Receives a context from `sendContext`, which sends only the pieces that the stored context lacks. Resolves when the context is complete.
+ * The caller disposes of it. Pieces that arrived before a failure remain in the stored context for the next run. Ends the stream.
  *
- * Throws `context-invalid` for a listing that is not valid or exceeds the limits, `no-space`, `not-verified` for a damaged pack, the other
- * side's failure, `link-lost` for a stream that ends early, and the signal's reason.
+ * Throws `context-invalid` for a listing that is not valid or exceeds the limits, `no-space`, `not-verified` for a damaged piece store, the
+ * other side's failure, `link-lost` for a stream that ends early, and the signal's reason.
  */
 export async function receiveContext(
   stream: Duplex,
-  kept: KeptContext,
+  stored: StoredContext,
   options: ReceiveContextOptions,
 ): Promise<BuildContext> {
   const { limits = CONTEXT_LIMITS, signal, onProgress, onWait, codecs = CODECS.map(({ name }) => name) } = options;
@@ -50,15 +47,15 @@ export async function receiveContext(
   signal.addEventListener("abort", onAbort);
   try {
     signal.throwIfAborted();
-    let reception: Reception | undefined;
-    const file = await kept.update({ signal, ...(onWait && { onWait }) }, async (packFile: PackFile) => {
-      reception = new Reception(packFile, { limits, onProgress, send: (message) => outbox.push(message) });
-      outbox.push({ type: "hello", isEmpty: packFile.isEmpty, codecs });
-      return await reception.receive(incomingMessages(stream));
+    let receiver: ContextReceiver | undefined;
+    const store = await stored.update({ signal, ...(onWait && { onWait }) }, async (opened: PieceStore) => {
+      receiver = new ContextReceiver(opened, { limits, onProgress, send: (message) => outbox.push(message) });
+      outbox.push({ type: "hello", isEmpty: opened.isEmpty, codecs });
+      return await receiver.receive(incomingMessages(stream));
     });
     outbox.end();
     stream.resume(); // until the other side ends it
-    return new KeptBuildContext(reception?.entries ?? [], file);
+    return new ReceivedContext(receiver?.entries ?? [], store);
   } catch (error) {
     if (!signal.aborted && !(error instanceof RemoteFailure) && !stream.destroyed) {
       outbox.push({ type: "failure", failure: failureToSend(error) });
@@ -67,7 +64,7 @@ export async function receiveContext(
     stream.resume();
     if (error instanceof Failure && error.code === "link-lost") stream.destroy();
     await resolveWithin(
-      FAREWELL,
+      FAILURE_DELIVERY_TIMEOUT,
       finished(stream).catch(() => {}),
     );
     stream.destroy();

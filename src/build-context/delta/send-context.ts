@@ -6,21 +6,18 @@ import { PacedPacker } from "../../packing/paced-packer.ts";
 import { resolveWithin } from "../../streams/resolve-within.ts";
 import type { BuildContext, ContextFile } from "../build-context.ts";
 import { readAhead } from "../read-ahead.ts";
-import { batchPieces } from "./batch-pieces.ts";
+import { groupPieces } from "./group-pieces.ts";
 import { cutListing, wantedPieces, withoutContent } from "./cut-content.ts";
 import { encodeListing } from "./encode-listing.ts";
 import { encodeMessage, type ContextReceiverMessage, type ContextSenderMessage } from "./exchange-messages.ts";
-import { incomingMessages, failureToSend, unexpected } from "./inbox.ts";
+import { FAILURE_DELIVERY_TIMEOUT, failureToSend, incomingMessages, unexpected } from "./incoming-messages.ts";
+import type { KnownPieces } from "./known-pieces.ts";
 import { listContext } from "./list-context.ts";
 import { distinctPieces, MAX_LISTING, type ListedEntry, type ListedFile } from "./listing.ts";
-import type { PieceMemory } from "./piece-memory.ts";
 import type { FilledPiece } from "./piece.ts";
 
 /** Bytes of new pieces that are sent before they are requested, which saves two round trips. */
 const MAX_UNREQUESTED = 1024 * 1024;
-
-/** ms to wait until the other side has received a failure. */
-const FAREWELL = 5000;
 
 /** The progress of sending a context. All numbers are bytes of content, before packing. */
 export interface SendProgress {
@@ -34,7 +31,7 @@ export interface SendProgress {
 
 export interface SendContextOptions {
   /** If undefined, all files are read. */
-  memory?: PieceMemory | undefined;
+  known?: KnownPieces | undefined;
   signal: AbortSignal;
   onProgress?: ((progress: SendProgress) => void) | undefined;
 }
@@ -75,7 +72,7 @@ class ContextSender {
   #failure: { error: unknown } | undefined;
   /** The other side has the whole context. */
   #isDone = false;
-  #savingMemory: Promise<void> | undefined;
+  #savingPieces: Promise<void> | undefined;
 
   constructor(stream: Duplex, context: BuildContext, options: SendContextOptions) {
     this.#stream = stream;
@@ -90,23 +87,23 @@ class ContextSender {
     try {
       await pipeline(this.#packed(), this.#stream, { signal: this.#signal });
     } catch (error) {
-      if (this.#isDone) return await this.#savingMemory; // HTTP/2 may close a stream before it emits "finish"
+      if (this.#isDone) return await this.#savingPieces; // HTTP/2 may close a stream before it emits "finish"
       this.#signal.throwIfAborted(); // the true reason
       throw this.#failure?.error ?? error;
     }
     if (this.#failure === undefined) return;
     await resolveWithin(
-      FAREWELL,
+      FAILURE_DELIVERY_TIMEOUT,
       this.#next.catch(() => {}),
     ); // until the other side has read it
     throw this.#failure.error;
   }
 
   async *#packed(): AsyncGenerator<Buffer> {
-    const { memory } = this.#options;
-    // If the other side probably has a kept context, list the files while its first message is on its way. Otherwise, it gets the pieces as
-    // they are read.
-    const early = memory === undefined || memory.isEmpty ? undefined : this.#list();
+    const { known } = this.#options;
+    // If the other side probably has a stored context, list the files while its first message is on its way. Otherwise, it gets the pieces
+    // as they are read.
+    const early = known === undefined || known.isEmpty ? undefined : this.#list();
     early?.catch(() => {}); // awaited below
     const hello = await this.#receive("hello");
     const packer = new PacedPacker({ codec: commonCodec(hello.codecs) });
@@ -120,17 +117,17 @@ class ContextSender {
     } catch (error) {
       this.#failure = { error };
       if (this.#signal.aborted) throw error;
-      if (error instanceof Failure && error.code === "context-invalid") await this.#options.memory?.forget();
+      if (error instanceof Failure && error.code === "context-invalid") await this.#options.known?.forget();
       yield encodeMessage({ type: "failure", failure: failureToSend(error) });
     }
   }
 
   async *#exchange(isEmpty: boolean, early?: Promise<FilledPiece[]>): AsyncGenerator<Buffer> {
-    const { memory } = this.#options;
+    const { known } = this.#options;
     if (early === undefined && isEmpty) yield* this.#send(contentsOf(this.#listed()));
     else yield* this.#send(contentsOf(await (early ?? this.#list())));
     const listing = this.#cutListing();
-    this.#savingMemory = memory?.save(this.#entries, listing.map(withoutContent));
+    this.#savingPieces = known?.save(this.#entries, listing.map(withoutContent));
     yield* this.#send(contentsOf(isEmpty ? listing : this.#likelyMissing(listing)));
 
     yield encodeMessage({ type: "listing", pieces: listing.map(withoutContent) });
@@ -141,13 +138,13 @@ class ContextSender {
     yield* this.#send(this.#contents(new Set(wanted.map(({ digest }) => digest))));
     await this.#receive("done");
     this.#isDone = true;
-    await this.#savingMemory;
+    await this.#savingPieces;
   }
 
   async *#listed(): AsyncGenerator<FilledPiece> {
-    const { memory } = this.#options;
+    const { known } = this.#options;
     const sent = new Set<string>();
-    for await (const piece of listContext(this.#context, this.#entries, { memory, signal: this.#signal })) {
+    for await (const piece of listContext(this.#context, this.#entries, { known, signal: this.#signal })) {
       this.#report({ listed: piece.content.length });
       if (!sent.has(piece.digest)) yield piece;
       sent.add(piece.digest);
@@ -162,14 +159,14 @@ class ContextSender {
       bytes += piece.content.length;
       if (bytes <= MAX_UNREQUESTED) found.push(piece);
     }
-    const { memory } = this.#options;
-    return memory === undefined || memory.isEmpty || bytes > MAX_UNREQUESTED ? [] : found;
+    const { known } = this.#options;
+    return known === undefined || known.isEmpty || bytes > MAX_UNREQUESTED ? [] : found;
   }
 
   /** Returns the pieces of the listing that were not sent in the last run. Sending them before they are requested saves a round trip. */
   #likelyMissing(listing: readonly FilledPiece[]): FilledPiece[] {
-    const { memory } = this.#options;
-    return memory === undefined || memory.isEmpty ? [] : listing.filter(({ digest }) => !memory.listing.has(digest));
+    const { known } = this.#options;
+    return known === undefined || known.isEmpty ? [] : listing.filter(({ digest }) => !known.listing.has(digest));
   }
 
   #cutListing(): FilledPiece[] {
@@ -201,9 +198,9 @@ class ContextSender {
   }
 
   async *#send(contents: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): AsyncGenerator<Buffer> {
-    for await (const batch of batchPieces(contents)) {
-      yield encodeMessage({ type: "pieces", contents: batch });
-      this.#report({ sent: batch.reduce((sum, { length }) => sum + length, 0) });
+    for await (const group of groupPieces(contents)) {
+      yield encodeMessage({ type: "pieces", contents: group });
+      this.#report({ sent: group.reduce((sum, { length }) => sum + length, 0) });
     }
   }
 

@@ -142,7 +142,7 @@ function realPath(path: string): string {
   }
 }
 
-/** Returns the key of the project among the kept contexts: its image, so that all checkouts share a context; otherwise its folder. */
+/** Returns the key of the project among the stored contexts: its image, so that all checkouts share a context; otherwise its folder. */
 function projectKey([name]: readonly Reference[], context: GivenContext): string {
   const project = name === undefined ? placeOf(context) : [name.domain, name.path];
   return digestOf(JSON.stringify(project));

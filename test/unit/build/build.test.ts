@@ -230,7 +230,7 @@ describe("a check", () => {
     expect(builds[0]?.files["Dockerfile"]).toBe("FROM scratch\nCOPY . /\n");
   });
 
-  test("receives only the files that it reads, and they do not replace the kept context", async () => {
+  test("receives only the files that it reads, and they do not replace the stored context", async () => {
     writeFileSync(join(folder, "random"), randomBytes(50_000));
     const first = await run();
     const { builds } = await runInitiator(check, {});

@@ -50,7 +50,7 @@ async function fill(home: string): Promise<string> {
 const LEFT = ["container c1", "volume cache"].map((what) => `left the ${what}: a running transfer uses it`);
 
 describe("prune", () => {
-  test("removes the kept contexts that no run receives, and the remembered files", async () => {
+  test("removes the stored contexts that no run receives, and the remembered files", async () => {
     await using folder = await temporaryFolder();
     const cache = join(folder.path, ".cache/docker-over-ssh");
     const [free, busy] = ["a".repeat(64), "b".repeat(64)];
@@ -65,7 +65,7 @@ describe("prune", () => {
       await writeFile(join(cache, name), Buffer.alloc(8192, 1));
     const notes = await prune(folder.path);
     expect(notes).toEqual([
-      `removed the kept build context ~/.cache/docker-over-ssh/contexts/${free}.pack`,
+      `removed the stored build context ~/.cache/docker-over-ssh/contexts/${free}.pack`,
       `removed the file ~/.cache/docker-over-ssh/pieces/${free}`,
       expect.stringMatching(/^16\.\d kB of files were removed$/),
     ]);

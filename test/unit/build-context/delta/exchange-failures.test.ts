@@ -10,7 +10,7 @@ import {
   type ContextReceiverMessage,
   type ContextSenderMessage,
 } from "../../../../src/build-context/delta/exchange-messages.ts";
-import { KeptContext } from "../../../../src/build-context/delta/kept-contexts.ts";
+import { StoredContext } from "../../../../src/build-context/delta/stored-context.ts";
 import type { ListedEntry } from "../../../../src/build-context/delta/listing.ts";
 import { pieceDigest } from "../../../../src/build-context/delta/piece.ts";
 import { receiveContext } from "../../../../src/build-context/delta/receive-context.ts";
@@ -35,7 +35,7 @@ function largeContext(): MemoryContext {
   return memoryContext(Object.fromEntries(files) as Record<string, { content: Buffer }>);
 }
 
-const packPath = async (): Promise<string> => {
+const storePath = async (): Promise<string> => {
   const contexts = join(homes.far, "docker-over-ssh/contexts");
   const name = (await readdir(contexts)).find((one) => one.endsWith(".pack")) ?? "";
   return join(contexts, name);
@@ -46,20 +46,20 @@ test("after the link breaks in the middle, the next run sends only the missing p
   const [sent, received] = await exchangeSettled(context, { homes, link: link({ cutAfter: 1_200_000 }) });
   expect(sent).toMatchObject({ status: "rejected", reason: { code: "link-lost" } });
   expect(received).toMatchObject({ status: "rejected", reason: { code: "link-lost" } });
-  const kept = (await stat(await packPath())).size;
-  expect(kept).toBeGreaterThan(500_000);
+  const stored = (await stat(await storePath())).size;
+  expect(stored).toBeGreaterThan(500_000);
 
   const second = link();
   const { context: arrived } = await exchange(context, { homes, link: second });
   await using _ = arrived;
-  expect(second.bytes.there).toBeLessThan(2_010_000 - kept + 20_000);
+  expect(second.bytes.there).toBeLessThan(2_010_000 - stored + 20_000);
   expect(await contentsOf(arrived)).toEqual(await contentsOf(context));
 });
 
 test("both sides name a file that changes before it is sent, and the next run reads all files", async () => {
   const context = largeContext();
   await using _ = (await exchange(context, { homes })).context;
-  await rm(await packPath());
+  await rm(await storePath());
   context.contents.set("dir/file-7", pseudoRandomBytes(50_000, 1000)); // with the old fingerprint
   const [sent, received] = await exchangeSettled(context, { homes });
   const reason = { code: "context-invalid", message: expect.stringContaining('"dir/file-7" has changed') as string };
@@ -79,11 +79,11 @@ test("both sides report a file whose size differs from the listing", async () =>
   for (const side of settled) expect(side).toMatchObject({ status: "rejected", reason: { code: "context-invalid" } });
 });
 
-test("a damaged pack is reported and removed; the next run sends everything", async () => {
+test("a damaged piece store is reported and removed; the next run sends everything", async () => {
   const context = largeContext();
   const { context: first } = await exchange(context, { homes });
   await first[Symbol.asyncDispose]();
-  const path = await packPath();
+  const path = await storePath();
   const bytes = await readFile(path);
   bytes.fill(0, 500_000, 500_100);
   await writeFile(path, bytes);
@@ -100,8 +100,8 @@ test("two simultaneous runs of one project take turns, and each gets its own con
   const [one, other] = [largeContext(), largeContext()];
   other.contents.set("dir/file-1", Buffer.alloc(50_000, "other"));
   const contexts = await Promise.all([
-    exchange(one, { homes, near: { memory: false } }),
-    exchange(other, { homes, near: { memory: false } }),
+    exchange(one, { homes, near: { known: false } }),
+    exchange(other, { homes, near: { known: false } }),
   ]);
   for (const [at, context] of [one, other].entries()) {
     const arrived = contexts[at]?.context;
@@ -110,22 +110,25 @@ test("two simultaneous runs of one project take turns, and each gets its own con
   }
 });
 
-test("an open context stays readable while later runs replace the pack", async () => {
+test("an open context stays readable while later runs replace the piece store", async () => {
   const first = memoryContext({ a: { content: pseudoRandomBytes(20_000_000, 1) } });
   await using open = (await exchange(first, { homes })).context;
-  const before = (await stat(await packPath())).size;
+  const before = (await stat(await storePath())).size;
   await using small = (await exchange(memoryContext({ b: { content: "small" } }), { homes })).context;
-  expect((await stat(await packPath())).size).toBeLessThan(before / 1000);
+  expect((await stat(await storePath())).size).toBeLessThan(before / 1000);
   expect(await contentsOf(small)).toEqual(new Map([["b", "small"]]));
   expect(await contentsOf(open)).toEqual(await contentsOf(first));
 });
 
-test("without a usable cache folder, the context is not kept, and the run gets the reason", async () => {
+test("without a usable cache folder, the context is not stored, and the run gets the reason", async () => {
   await mkdir(join(homes.far), { recursive: true });
   await writeFile(join(homes.far, "docker-over-ssh"), "a file in its place");
   const reasons: string[] = [];
   const context = largeContext();
-  const { context: arrived } = await exchange(context, { homes, far: { onNotKept: (reason) => reasons.push(reason) } });
+  const { context: arrived } = await exchange(context, {
+    homes,
+    far: { onNotStored: (reason) => reasons.push(reason) },
+  });
   await using _ = arrived;
   expect(reasons).toHaveLength(1);
   expect(await contentsOf(arrived)).toEqual(await contentsOf(context));
@@ -145,9 +148,9 @@ test("the signal ends both sides with its reason", async () => {
 });
 
 test("the signal ends the wait for another run of the project", async () => {
-  const kept = new KeptContext({ env: { XDG_CACHE_HOME: homes.far }, runId: newRunId(), project: PROJECT });
+  const stored = new StoredContext({ env: { XDG_CACHE_HOME: homes.far }, runId: newRunId(), project: PROJECT });
   let release: () => void = () => {};
-  const first = kept.update({}, async () => {
+  const first = stored.update({}, async () => {
     await new Promise<void>((resolve) => (release = resolve));
     return [];
   });
@@ -165,7 +168,7 @@ test("the signal ends the wait for another run of the project", async () => {
 
 test("rejects a project that is not a digest", () => {
   const options = { env: { XDG_CACHE_HOME: homes.far }, runId: newRunId(), project: "../../../etc" };
-  expect(() => new KeptContext(options)).toThrow("no valid key");
+  expect(() => new StoredContext(options)).toThrow("no valid key");
 });
 
 /** Plays one side with these messages, and reads the messages of the other side. */
@@ -200,11 +203,11 @@ describe("a hostile near side", () => {
     messages: readonly (ContextSenderMessage | ContextReceiverMessage | Buffer)[],
   ): Promise<unknown> {
     const used = link();
-    const kept = new KeptContext({ env: { XDG_CACHE_HOME: homes.far }, runId: newRunId(), project: PROJECT });
+    const stored = new StoredContext({ env: { XDG_CACHE_HOME: homes.far }, runId: newRunId(), project: PROJECT });
     const { signal } = new AbortController();
     const limits = { entries: 10, bytes: 1000, depth: 5 };
     const [context] = await Promise.allSettled([
-      receiveContext(used.far, kept, { signal, limits }),
+      receiveContext(used.far, stored, { signal, limits }),
       play(used.near, messages),
     ]);
     if (context.status === "rejected") return context.reason;
@@ -275,19 +278,19 @@ describe("a hostile near side", () => {
     ],
   ])("that %s is rejected", async (_, messages, { code, message = "" }) => {
     expect(await received(messages())).toMatchObject({ code, message: expect.stringContaining(message) as string });
-    await using pack = await new KeptContext({
+    await using store = await new StoredContext({
       env: { XDG_CACHE_HOME: homes.far },
       runId: newRunId(),
       project: PROJECT,
     }).update({}, async () => []);
-    expect(pack.size).toBeLessThan(10_000);
+    expect(store.size).toBeLessThan(10_000);
   });
 
   test("that sends a piece repeatedly: it is stored once", async () => {
     const content = pseudoRandomBytes(100, 1);
     const again = Array.from({ length: 5 }, () => ({ type: "pieces", contents: [content] }) as const);
     expect(await received([...again, ...listingOf([])])).toEqual([]);
-    expect((await stat(await packPath())).size).toBeLessThan(300);
+    expect((await stat(await storePath())).size).toBeLessThan(300);
   });
 
   test("that sends random bytes causes a failure, not an error of this program", async () => {
@@ -295,8 +298,8 @@ describe("a hostile near side", () => {
     for (let round = 0; round < 40; round += 1) {
       const used = link();
       used.near.on("error", () => {});
-      const kept = new KeptContext({ env: { XDG_CACHE_HOME: homes.far }, runId: newRunId(), project: PROJECT });
-      const receiving = receiveContext(used.far, kept, { signal: new AbortController().signal });
+      const stored = new StoredContext({ env: { XDG_CACHE_HOME: homes.far }, runId: newRunId(), project: PROJECT });
+      const receiving = receiveContext(used.far, stored, { signal: new AbortController().signal });
       used.near.resume();
       used.near.end(pseudoRandomBytes(Math.floor(random() * 3000), round));
       await expect(receiving).rejects.toMatchObject({ name: "Failure" });

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { expect, test } from "vitest";
-import { KeptContext } from "../../../../src/build-context/delta/kept-contexts.ts";
+import { StoredContext } from "../../../../src/build-context/delta/stored-context.ts";
 import { receiveContext } from "../../../../src/build-context/delta/receive-context.ts";
 import { sendContext } from "../../../../src/build-context/delta/send-context.ts";
 import { newRunId } from "../../../../src/run/run-id.ts";
@@ -32,9 +32,9 @@ test("a stream of the tunnel carries a context, and the failure of either side",
           });
           for (let count = 0; count < 3; count += 1) {
             while (accepted.length <= count) await new Promise<void>((resolve) => (wake = resolve));
-            const kept = new KeptContext({ env: { XDG_CACHE_HOME: home }, runId: newRunId(), project: PROJECT });
+            const stored = new StoredContext({ env: { XDG_CACHE_HOME: home }, runId: newRunId(), project: PROJECT });
             const limits = { entries: 1000, bytes: count === 2 ? 5 : 1e9, depth: 9 };
-            const arrived = await receiveContext(accepted[count] as Duplex, kept, { signal, limits }).catch(
+            const arrived = await receiveContext(accepted[count] as Duplex, stored, { signal, limits }).catch(
               (error: unknown) => error as Error,
             );
             results.push(arrived instanceof Error ? `there: ${arrived.message}` : await contentsOf(arrived));

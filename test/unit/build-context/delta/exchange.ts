@@ -1,7 +1,7 @@
 import { Duplex } from "node:stream";
 import type { BuildContext } from "../../../../src/build-context/build-context.ts";
-import { KeptContext, type KeptContextOptions } from "../../../../src/build-context/delta/kept-contexts.ts";
-import { PieceMemory } from "../../../../src/build-context/delta/piece-memory.ts";
+import { StoredContext, type StoredContextOptions } from "../../../../src/build-context/delta/stored-context.ts";
+import { KnownPieces } from "../../../../src/build-context/delta/known-pieces.ts";
 import { receiveContext, type ReceiveContextOptions } from "../../../../src/build-context/delta/receive-context.ts";
 import { sendContext, type SendProgress } from "../../../../src/build-context/delta/send-context.ts";
 import { digestOf } from "../../../../src/image/digest.ts";
@@ -70,8 +70,8 @@ export interface ExchangeOptions {
   /** The home of each side, with its cache folder. */
   homes: { near: string; far: string };
   link?: Link;
-  near?: { memory?: boolean; listedAt?: number };
-  far?: Partial<ReceiveContextOptions> & Partial<KeptContextOptions>;
+  near?: { known?: boolean; listedAt?: number };
+  far?: Partial<ReceiveContextOptions> & Partial<StoredContextOptions>;
   signal?: AbortSignal;
 }
 
@@ -94,18 +94,18 @@ export async function exchangeSettled(
   { homes, link: used = link(), near = {}, far = {}, signal = new AbortController().signal }: ExchangeOptions,
 ): Promise<[PromiseSettledResult<SendProgress>, PromiseSettledResult<BuildContext>]> {
   const runId = newRunId();
-  const memory =
-    near.memory === false
+  const known =
+    near.known === false
       ? undefined
-      : await PieceMemory.open({
+      : await KnownPieces.open({
           env: { XDG_CACHE_HOME: homes.near },
           runId,
           project: PROJECT,
           ...near,
         });
-  const kept = new KeptContext({ env: { XDG_CACHE_HOME: homes.far }, runId: newRunId(), project: PROJECT, ...far });
+  const stored = new StoredContext({ env: { XDG_CACHE_HOME: homes.far }, runId: newRunId(), project: PROJECT, ...far });
   return await Promise.allSettled([
-    sendContext(used.near, context, { memory, signal }),
-    receiveContext(used.far, kept, { signal, ...far }),
+    sendContext(used.near, context, { known, signal }),
+    receiveContext(used.far, stored, { signal, ...far }),
   ]);
 }

@@ -5,26 +5,26 @@ import { ByteWriter } from "./byte-writer.ts";
 import { DIGEST_BYTES, type FilledPiece } from "./piece.ts";
 
 /**
- * The format of a pack:
+ * The format of a piece store:
  *
- *     pack  = MAGIC, batches
- *     batch = bytes of the table (4), check of the table (8), table, concatenated contents of its pieces
- *     table = for each piece: size (4), digest (32)
+ *     store   = MAGIC, segments
+ *     segment = bytes of the table (4), check of the table (8), table, concatenated contents of its pieces
+ *     table   = for each piece: size (4), digest (32)
  *
- * Numbers are big-endian; the check is the beginning of the table's SHA-256. A batch is written in one go after the last one. An incomplete
- * batch of a killed run is truncated.
+ * Numbers are big-endian; the check is the beginning of the table's SHA-256. A segment is written in one go after the last one. An
+ * incomplete segment of a killed run is truncated.
  */
 export const MAGIC = Buffer.from("dosctx 1");
 const HEAD = 12;
 const CHECK = 8;
 const ROW = 4 + DIGEST_BYTES;
-/** The maximum size of a table in bytes: a batch has at most a megabyte of pieces, which are rarely smaller than 100 bytes. */
+/** The maximum size of a table in bytes: a segment has at most a megabyte of pieces, which are rarely smaller than 100 bytes. */
 const MAX_TABLE = 16 * 1024 * 1024;
-/** Bytes read for a head and its table. Enough for most batches, whose files have 4 kB or more. */
+/** Bytes read for a head and its table. Enough for most segments, whose files have 4 kB or more. */
 const FIRST_READ = 16 * 1024;
 
-/** A batch of a pack: its pieces, and the offset of its end. */
-export interface Batch {
+/** A segment of a piece store: its pieces, and the offset of its end. */
+export interface Segment {
   pieces: { digest: string; at: number; size: number }[];
   end: number;
 }
@@ -34,8 +34,8 @@ export async function beginsWithMagic(file: FileHandle): Promise<boolean> {
   return bytesRead === MAGIC.length && buffer.equals(MAGIC);
 }
 
-/** Returns the bytes that precede the contents of a batch: length, check and table. */
-export function encodeBatchHead(pieces: readonly FilledPiece[]): Buffer {
+/** Returns the bytes that precede the contents of a segment: length, check and table. */
+export function encodeSegmentHead(pieces: readonly FilledPiece[]): Buffer {
   const rows = new ByteWriter();
   const size = Buffer.alloc(4);
   for (const { digest, content } of pieces) {
@@ -49,8 +49,8 @@ export function encodeBatchHead(pieces: readonly FilledPiece[]): Buffer {
   return Buffer.concat([length, checkOf(table), table]);
 }
 
-/** Reads the table of the batch at `start`; returns undefined if the batch is incomplete. `size`: bytes of the file. */
-export async function readBatch(file: FileHandle, start: number, size: number): Promise<Batch | undefined> {
+/** Reads the table of the segment at `start`; returns undefined if the segment is incomplete. `size`: bytes of the file. */
+export async function readSegment(file: FileHandle, start: number, size: number): Promise<Segment | undefined> {
   const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(FIRST_READ), 0, FIRST_READ, start);
   const length = bytesRead < HEAD ? 0 : buffer.readUInt32BE(0);
   if (length === 0 || length % ROW !== 0 || length > MAX_TABLE || length > size - start - HEAD) return undefined;
@@ -60,7 +60,7 @@ export async function readBatch(file: FileHandle, start: number, size: number): 
     await file.read(table, 0, length, start + HEAD);
   }
   if (!checkOf(table).equals(buffer.subarray(HEAD - CHECK, HEAD))) return undefined;
-  const pieces: Batch["pieces"] = [];
+  const pieces: Segment["pieces"] = [];
   let at = start + HEAD + length;
   for (let row = 0; row < length; row += ROW) {
     const bytes = table.readUInt32BE(row);

@@ -14,12 +14,12 @@ import { ByteWriter } from "./byte-writer.ts";
 import type { ListedEntry } from "./listing.ts";
 import { DIGEST_BYTES, type Piece } from "./piece.ts";
 
-/** The folder of memories in the cache folder. */
-export const MEMORIES_FOLDER = "pieces";
+/** The folder of known pieces in the cache folder: a file for each project. */
+export const KNOWN_PIECES_FOLDER = "pieces";
 const MAGIC = Buffer.from("dosmem 1");
-/** The maximum size of a memory in bytes. For a million files, it has 60 MB. */
+/** The maximum size of a file in bytes. For a million files, it has 60 MB. */
 const MAX_BYTES = 256 * 1024 * 1024;
-/** A memory is removed this many ms after its last use. */
+/** A file is removed this many ms after its last use. */
 const MAX_AGE = 30 * 24 * 3600_000;
 /** Bytes of a key: enough to make equal keys of two files of a user improbable. */
 const KEY_BYTES = 16;
@@ -29,7 +29,7 @@ const KEY_BYTES = 16;
  */
 const RACY = 2000;
 
-export interface PieceMemoryOptions {
+export interface KnownPiecesOptions {
   env: NodeJS.ProcessEnv;
   runId: RunId;
   /** The key of the project */
@@ -42,11 +42,11 @@ export interface PieceMemoryOptions {
 }
 
 /**
- * Remembers the pieces of a project's files in the last run, by path and fingerprint: files that have not changed since need not be read
- * again. The cache folder has one memory file for each project. It is only an optimisation: if it is missing or damaged, all files are
- * read.
+ * The pieces of a project's files in the last run, by path and fingerprint: files that have not changed since need not be read again. The
+ * cache folder has one file with them for each project. It is only an optimisation: if it is missing or damaged, all files of the project
+ * are read.
  */
-export class PieceMemory {
+export class KnownPieces {
   /** The pieces of the last listing, which the receiver probably has. */
   readonly listing = new Set<string>();
   readonly #path: string | undefined;
@@ -62,18 +62,18 @@ export class PieceMemory {
     this.#listedAt = listedAt;
   }
 
-  /** Opens the memory of a project. Never rejects. */
+  /** Reads the known pieces of a project. Never rejects. */
   static async open({
     env,
     runId,
     project,
     listedAt = performance.timeOrigin,
-  }: PieceMemoryOptions): Promise<PieceMemory> {
+  }: KnownPiecesOptions): Promise<KnownPieces> {
     const folder = await openFolder(env).catch(() => undefined);
-    const memory = new PieceMemory(folder && join(folder, hexOf(project)), runId, listedAt);
+    const known = new KnownPieces(folder && join(folder, hexOf(project)), runId, listedAt);
     if (folder !== undefined) await removeOld(folder);
-    await memory.#load().catch(() => memory.#clear()); // a damaged memory counts as empty
-    return memory;
+    await known.#load().catch(() => known.#clear()); // a damaged file counts as empty
+    return known;
   }
 
   get isEmpty(): boolean {
@@ -85,7 +85,7 @@ export class PieceMemory {
     return file.fingerprint === undefined ? undefined : this.#pieces.get(this.#keyOf(file));
   }
 
-  /** Replaces the memory for the next run. Never rejects. */
+  /** Replaces the file for the next run. Never rejects. */
   async save(entries: readonly ListedEntry[], listing: readonly Piece[]): Promise<void> {
     if (this.#path === undefined) return;
     try {
@@ -103,7 +103,7 @@ export class PieceMemory {
     }
   }
 
-  /** Removes the memory, because it was wrong. Never rejects. */
+  /** Removes the file, because it was wrong. Never rejects. */
   async forget(): Promise<void> {
     if (this.#path !== undefined) await rm(this.#path, { force: true }).catch(() => {});
   }
@@ -122,7 +122,7 @@ export class PieceMemory {
     while (from.left > 0) this.#pieces.set(from.text(KEY_BYTES), readPieces(from));
   }
 
-  /** Returns whether the memory on disk already equals the new one. A file that had changed too recently to be stored counts as new. */
+  /** Returns whether the pieces on disk already equal the new ones. A file that had changed too recently to be stored counts as new. */
   #isSame(entries: readonly ListedEntry[], listing: readonly Piece[]): boolean {
     if (listing.length !== this.listing.size || listing.some(({ digest }) => !this.listing.has(digest))) return false;
     let known = 0;
@@ -176,7 +176,7 @@ export class PieceMemory {
 async function openFolder(env: NodeJS.ProcessEnv): Promise<string> {
   const cache = cacheFolder(env);
   if (cache === undefined) throw new Error("there is no cache folder");
-  const folder = join(openPrivateFolder(cache, { make: true }), MEMORIES_FOLDER);
+  const folder = join(openPrivateFolder(cache, { make: true }), KNOWN_PIECES_FOLDER);
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const found = await lstat(folder);
   if (!found.isDirectory() || (process.platform !== "win32" && !isPrivate(found))) throw new Error("it is not private");

@@ -5,6 +5,9 @@ import { linkLost } from "../../stdio-tunnel/failures.ts";
 import { InvalidBytes } from "./byte-reader.ts";
 import { decodeMessage, type ContextReceiverMessage, type ContextSenderMessage } from "./exchange-messages.ts";
 
+/** ms to wait until the other side has received a failure. */
+export const FAILURE_DELIVERY_TIMEOUT = 5000;
+
 /**
  * Yields the messages of the other side. The stream stays open when the loop is left, because this side may still send. Throws the other
  * side's failure (`RemoteFailure`), `transfer-failed` for bytes that are not a message, and `link-lost` for a stream that ends early.

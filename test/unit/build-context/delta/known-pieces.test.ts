@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { ListedFile } from "../../../../src/build-context/delta/listing.ts";
-import { PieceMemory } from "../../../../src/build-context/delta/piece-memory.ts";
+import { KnownPieces } from "../../../../src/build-context/delta/known-pieces.ts";
 import { newRunId } from "../../../../src/run/run-id.ts";
 import { pseudoRandom } from "../../pseudo-random.ts";
 import { MTIME } from "../memory-context.ts";
@@ -11,12 +11,12 @@ import { PROJECT } from "./exchange.ts";
 
 let home: string;
 beforeEach(async () => {
-  home = await mkdtemp(join(tmpdir(), "memory-"));
+  home = await mkdtemp(join(tmpdir(), "known-pieces-"));
 });
 afterEach(async () => await rm(home, { recursive: true }));
 
-const open = async (listedAt = Date.now()): Promise<PieceMemory> =>
-  await PieceMemory.open({ env: { XDG_CACHE_HOME: home }, runId: newRunId(), project: PROJECT, listedAt });
+const open = async (listedAt = Date.now()): Promise<KnownPieces> =>
+  await KnownPieces.open({ env: { XDG_CACHE_HOME: home }, runId: newRunId(), project: PROJECT, listedAt });
 
 const PIECES = [{ digest: "\x01".repeat(32), size: 9 }];
 
@@ -33,9 +33,9 @@ const memoryPath = async (): Promise<string> => {
 };
 
 test("remembers unchanged files by path and fingerprint", async () => {
-  const memory = await open();
-  expect(memory.isEmpty).toBe(true);
-  await memory.save([file("a"), file("b")], [{ digest: "\x02".repeat(32), size: 5 }]);
+  const known = await open();
+  expect(known.isEmpty).toBe(true);
+  await known.save([file("a"), file("b")], [{ digest: "\x02".repeat(32), size: 5 }]);
   const next = await open();
   expect(next.piecesOf(file("a"))).toEqual(PIECES);
   expect(next.piecesOf(file("b", "another"))).toBeUndefined();
@@ -63,7 +63,7 @@ test("forgets removed files", async () => {
   expect((await open()).isEmpty).toBe(true);
 });
 
-test("does not write an unchanged memory again", async () => {
+test("does not write unchanged pieces again", async () => {
   await (await open()).save([file("a")], []);
   const before = await stat(await memoryPath());
   await (await open()).save([file("a")], []);
@@ -72,7 +72,7 @@ test("does not write an unchanged memory again", async () => {
   expect((await stat(await memoryPath())).ino).not.toBe(before.ino);
 });
 
-test("ignores a damaged memory", async () => {
+test("ignores a damaged file", async () => {
   await (await open()).save([file("a"), file("b")], []);
   const path = await memoryPath();
   const good = await readFile(path);
@@ -90,8 +90,8 @@ test("ignores a damaged memory", async () => {
 
 test("remembers nothing without a usable cache folder", async () => {
   await writeFile(join(home, "docker-over-ssh"), "a file in its place");
-  const memory = await open();
-  await memory.save([file("a")], []);
-  await memory.forget();
+  const known = await open();
+  await known.save([file("a")], []);
+  await known.forget();
   expect((await open()).isEmpty).toBe(true);
 });

@@ -2,22 +2,22 @@ import { constants } from "node:fs";
 import { open, rename, rm, stat, type FileHandle } from "node:fs/promises";
 import { isNoSpace } from "../../files/no-space.ts";
 import { Failure } from "../../output/errors.ts";
-import { beginsWithMagic, encodeBatchHead, MAGIC, readBatch } from "./pack-format.ts";
+import { beginsWithMagic, encodeSegmentHead, MAGIC, readSegment } from "./piece-store-format.ts";
 import { pieceDigest, type FilledPiece, type Piece } from "./piece.ts";
 
-/** Bytes of contents in each batch of a rewritten pack. */
-const BATCH = 1024 * 1024;
+/** A segment of a rewritten piece store ends when its contents have this many bytes. */
+const MAX_SEGMENT = 1024 * 1024;
 
-/** Thrown for a piece that is missing from the pack or has changed since it was written, because of the disk or another program. */
-export class DamagedPack extends Error {
-  override readonly name = "DamagedPack";
+/** Thrown for a piece that is missing from its store or has changed since it was written, because of the disk or another program. */
+export class DamagedPieceStore extends Error {
+  override readonly name = "DamagedPieceStore";
 }
 
 /**
- * An append-only file of pieces. Only one run may append to a pack at a time. Pieces remain readable as long as this process has the pack
- * open, even after another run has replaced or removed the file.
+ * An append-only file of pieces. Only one run may append to it at a time. Pieces remain readable as long as this process has the file open,
+ * even after another run has replaced or removed it.
  */
-export class PackFile implements AsyncDisposable {
+export class PieceStore implements AsyncDisposable {
   readonly path: string;
   #file: FileHandle;
   #end = MAGIC.length;
@@ -29,16 +29,16 @@ export class PackFile implements AsyncDisposable {
   }
 
   /**
-   * Opens a pack for reading and appending, and truncates an incomplete batch of a killed run at its end. Creates an empty pack if there is
-   * none.
+   * Opens a piece store for reading and appending, and truncates an incomplete segment of a killed run at its end. Creates an empty one if
+   * there is none.
    */
-  static async open(path: string): Promise<PackFile> {
+  static async open(path: string): Promise<PieceStore> {
     const { O_RDWR, O_CREAT, O_NOFOLLOW } = constants;
     const file = await open(path, O_RDWR | O_CREAT | (O_NOFOLLOW ?? 0), 0o600);
-    const pack = new PackFile(path, file);
+    const store = new PieceStore(path, file);
     try {
-      await pack.#readTables();
-      return pack;
+      await store.#readTables();
+      return store;
     } catch (error) {
       await file.close();
       throw outOfSpace(error);
@@ -59,10 +59,10 @@ export class PackFile implements AsyncDisposable {
     return this.#pieces.get(digest)?.size;
   }
 
-  /** Appends pieces that the pack does not have yet. Calls must not overlap. Throws a `no-space` Failure. */
+  /** Appends pieces that the store does not have yet. Calls must not overlap. Throws a `no-space` Failure. */
   async append(pieces: readonly FilledPiece[]): Promise<void> {
     if (pieces.length === 0) return;
-    const head = encodeBatchHead(pieces);
+    const head = encodeSegmentHead(pieces);
     const bytes = Buffer.concat([head, ...pieces.map(({ content }) => content)]);
     try {
       for (let done = 0; done < bytes.length;) {
@@ -80,13 +80,13 @@ export class PackFile implements AsyncDisposable {
     this.#end = at;
   }
 
-  /** Reads a piece, and verifies it. Throws {@link DamagedPack}. */
+  /** Reads a piece, and verifies it. Throws {@link DamagedPieceStore}. */
   async read({ digest, size }: Piece): Promise<Buffer> {
     const found = this.#pieces.get(digest);
-    if (found?.size !== size) throw new DamagedPack(`${this.path} has lost a piece`);
+    if (found?.size !== size) throw new DamagedPieceStore(`${this.path} has lost a piece`);
     const { buffer, bytesRead } = await this.#file.read(Buffer.allocUnsafe(size), 0, size, found.at);
     if (bytesRead < size || pieceDigest(buffer) !== digest)
-      throw new DamagedPack(`a piece of ${this.path} has changed`);
+      throw new DamagedPieceStore(`a piece of ${this.path} has changed`);
     return buffer;
   }
 
@@ -96,19 +96,19 @@ export class PackFile implements AsyncDisposable {
    */
   async rewrite(pieces: Iterable<Piece>, partPath: string): Promise<void> {
     await rm(partPath, { force: true });
-    const fresh = await PackFile.open(partPath);
+    const fresh = await PieceStore.open(partPath);
     try {
-      let batch: FilledPiece[] = [];
+      let segment: FilledPiece[] = [];
       let bytes = 0;
       for (const piece of pieces) {
-        batch.push({ digest: piece.digest, content: await this.read(piece) });
+        segment.push({ digest: piece.digest, content: await this.read(piece) });
         bytes += piece.size;
-        if (bytes < BATCH) continue;
-        await fresh.append(batch);
-        batch = [];
+        if (bytes < MAX_SEGMENT) continue;
+        await fresh.append(segment);
+        segment = [];
         bytes = 0;
       }
-      await fresh.append(batch);
+      await fresh.append(segment);
       await rename(partPath, this.path);
     } catch (error) {
       await fresh[Symbol.asyncDispose]();
@@ -128,17 +128,17 @@ export class PackFile implements AsyncDisposable {
     if (current?.ino === own.ino) await rm(this.path, { force: true });
   }
 
-  /** Marks the pack as used now. */
+  /** Marks the store as used now. */
   async touch(): Promise<void> {
     const now = new Date();
-    await this.#file.utimes(now, now).catch(() => {}); // at worst, the pack is removed earlier
+    await this.#file.utimes(now, now).catch(() => {}); // at worst, the store is removed earlier
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#file.close();
   }
 
-  /** Reads the tables of all batches, and truncates the file after the last complete batch. */
+  /** Reads the tables of all segments, and truncates the file after the last complete segment. */
   async #readTables(): Promise<void> {
     const { size } = await this.#file.stat();
     if (!(await beginsWithMagic(this.#file))) {
@@ -147,10 +147,10 @@ export class PackFile implements AsyncDisposable {
       return;
     }
     for (;;) {
-      const batch = await readBatch(this.#file, this.#end, size);
-      if (batch === undefined) break;
-      for (const { digest, ...found } of batch.pieces) this.#pieces.set(digest, found);
-      this.#end = batch.end;
+      const segment = await readSegment(this.#file, this.#end, size);
+      if (segment === undefined) break;
+      for (const { digest, ...found } of segment.pieces) this.#pieces.set(digest, found);
+      this.#end = segment.end;
     }
     if (this.#end < size) await this.#file.truncate(this.#end);
   }

@@ -2,12 +2,12 @@ import { Failure } from "../../output/errors.ts";
 import type { ContextLimits } from "../limits.ts";
 import { decodeListing } from "./decode-listing.ts";
 import { wantMessages, type ContextReceiverMessage, type ContextSenderMessage } from "./exchange-messages.ts";
-import { brokenProtocol, unexpected } from "./inbox.ts";
+import { brokenProtocol, unexpected } from "./incoming-messages.ts";
 import { distinctPieces, MAX_LISTING, type ListedEntry } from "./listing.ts";
-import type { PackFile } from "./pack-file.ts";
+import type { PieceStore } from "./piece-store.ts";
 import { pieceDigest, type FilledPiece, type Piece } from "./piece.ts";
 
-export interface ReceptionOptions {
+export interface ContextReceiverOptions {
   limits: ContextLimits;
   onProgress?: ((received: number) => void) | undefined;
   /** Sends a message to the other side. */
@@ -15,11 +15,11 @@ export interface ReceptionOptions {
 }
 
 /** The receiving half of an exchange. Tracks which pieces are present, and which have been requested. */
-export class Reception {
+export class ContextReceiver {
   /** The entries of the context, once it is complete. */
   entries: readonly ListedEntry[] | undefined;
-  readonly #pack: PackFile;
-  readonly #options: ReceptionOptions;
+  readonly #store: PieceStore;
+  readonly #options: ContextReceiverOptions;
   /** The pieces of the listing, once they are known. */
   #listing: readonly Piece[] | undefined;
   #files: readonly Piece[] = [];
@@ -27,15 +27,15 @@ export class Reception {
   #missing = new Set<string>();
   #received = 0;
 
-  constructor(pack: PackFile, options: ReceptionOptions) {
-    this.#pack = pack;
+  constructor(store: PieceStore, options: ContextReceiverOptions) {
+    this.#store = store;
     this.#options = options;
   }
 
   /** Reads messages until the context is complete. Returns the pieces of files and listing. */
   async receive(messages: AsyncIterable<ContextSenderMessage | ContextReceiverMessage>): Promise<readonly Piece[]> {
     for await (const message of messages) {
-      if (message.type === "pieces") await this.#store(message.contents);
+      if (message.type === "pieces") await this.#add(message.contents);
       else if (message.type === "listing" && this.#listing === undefined) this.#begin(message.pieces);
       else throw unexpected(message);
       if (this.#listing === undefined || this.#missing.size > 0) continue;
@@ -48,19 +48,21 @@ export class Reception {
     throw unexpected(undefined);
   }
 
-  /** Adds pieces to the pack under their actual digests. A piece with another digest than the announced one counts as not arrived. */
-  async #store(contents: readonly Uint8Array[]): Promise<void> {
+  /**
+   * Adds pieces to the piece store under their actual digests. A piece with another digest than the announced one counts as not arrived.
+   */
+  async #add(contents: readonly Uint8Array[]): Promise<void> {
     const fresh = new Map<string, FilledPiece>();
     for (const content of contents) {
       this.#received += content.length;
       const digest = pieceDigest(content);
       this.#missing.delete(digest);
-      if (this.#pack.sizeOf(digest) === undefined) fresh.set(digest, { digest, content });
+      if (this.#store.sizeOf(digest) === undefined) fresh.set(digest, { digest, content });
     }
     if (this.#received > this.#options.limits.bytes + MAX_LISTING) {
       throw new Failure("context-invalid", "the context has more bytes than are allowed");
     }
-    await this.#pack.append([...fresh.values()]);
+    await this.#store.append([...fresh.values()]);
     this.#options.onProgress?.(this.#received);
   }
 
@@ -77,7 +79,7 @@ export class Reception {
   async #readListing(pieces: readonly Piece[]): Promise<void> {
     this.#refuseOtherSizes(pieces);
     const parts: Buffer[] = [];
-    for (const piece of pieces) parts.push(await this.#pack.read(piece));
+    for (const piece of pieces) parts.push(await this.#store.read(piece));
     this.entries = decodeListing(Buffer.concat(parts), this.#options.limits);
     this.#files = distinctPieces(this.entries);
     this.#request(this.#files);
@@ -86,7 +88,7 @@ export class Reception {
   #request(pieces: readonly Piece[]): void {
     const numbers: number[] = [];
     for (const [number, { digest }] of pieces.entries()) {
-      if (this.#pack.sizeOf(digest) !== undefined || this.#missing.has(digest)) continue;
+      if (this.#store.sizeOf(digest) !== undefined || this.#missing.has(digest)) continue;
       numbers.push(number);
       this.#missing.add(digest);
     }
@@ -98,7 +100,7 @@ export class Reception {
    * them.
    */
   #refuseOtherSizes(pieces: readonly Piece[]): void {
-    const isOther = ({ digest, size }: Piece): boolean => this.#pack.sizeOf(digest) !== size;
+    const isOther = ({ digest, size }: Piece): boolean => this.#store.sizeOf(digest) !== size;
     if (pieces.some(isOther)) throw brokenProtocol("a piece has another size than its listing declares");
   }
 }

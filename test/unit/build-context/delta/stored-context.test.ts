@@ -2,7 +2,11 @@ import { chmod, mkdir, mkdtemp, readdir, rm, stat, utimes, writeFile } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { freePacks, KeptContext, type KeptContextLimits } from "../../../../src/build-context/delta/kept-contexts.ts";
+import {
+  freePieceStores,
+  StoredContext,
+  type StoredContextLimits,
+} from "../../../../src/build-context/delta/stored-context.ts";
 import { pieceDigest, type Piece } from "../../../../src/build-context/delta/piece.ts";
 import { digestOf } from "../../../../src/image/digest.ts";
 import { newRunId } from "../../../../src/run/run-id.ts";
@@ -11,13 +15,13 @@ import { pseudoRandomBytes } from "../../pseudo-random.ts";
 let home: string;
 let contexts: string;
 beforeEach(async () => {
-  home = await mkdtemp(join(tmpdir(), "kept-"));
+  home = await mkdtemp(join(tmpdir(), "stored-"));
   contexts = join(home, "docker-over-ssh/contexts");
 });
 afterEach(async () => await rm(home, { recursive: true }));
 
-const kept = (project: string, limits?: KeptContextLimits): KeptContext =>
-  new KeptContext({
+const stored = (project: string, limits?: StoredContextLimits): StoredContext =>
+  new StoredContext({
     env: { XDG_CACHE_HOME: home },
     runId: newRunId(),
     project: digestOf(project),
@@ -25,14 +29,14 @@ const kept = (project: string, limits?: KeptContextLimits): KeptContext =>
   });
 
 /** Receives a piece for a project, as a run does. */
-async function use(project: string, size: number, limits?: KeptContextLimits): Promise<void> {
+async function use(project: string, size: number, limits?: StoredContextLimits): Promise<void> {
   const content = pseudoRandomBytes(size, size);
-  const pack = await kept(project, limits).update({}, async (file) => {
+  const store = await stored(project, limits).update({}, async (file) => {
     const piece: Piece = { digest: pieceDigest(content), size };
     if (file.sizeOf(piece.digest) === undefined) await file.append([{ digest: piece.digest, content }]);
     return [piece];
   });
-  await pack[Symbol.asyncDispose]();
+  await store[Symbol.asyncDispose]();
 }
 
 const nameOf = (project: string): string => `${digestOf(project).slice(7)}.pack`;
@@ -43,14 +47,14 @@ async function setAge(project: string, ms: number): Promise<void> {
   await utimes(join(contexts, nameOf(project)), then, then);
 }
 
-test("stores one pack for each project, in a folder of this user alone", async () => {
+test("has one piece store for each project, in a folder of this user alone", async () => {
   await use("a", 1000);
   await use("b", 1000);
   expect((await readdir(contexts)).toSorted()).toEqual([nameOf("a"), nameOf("b")].toSorted());
   expect((await stat(contexts)).mode & 0o777).toBe(0o700);
 });
 
-test("removes the least recently used packs when they exceed the limit of bytes, and each pack after 30 days", async () => {
+test("removes the least recently used piece stores when they exceed the limit of bytes, and each after 30 days", async () => {
   for (const [at, project] of ["a", "b", "c"].entries()) {
     await use(project, 50_000);
     await setAge(project, (10 - at) * day);
@@ -65,8 +69,8 @@ test("removes the least recently used packs when they exceed the limit of bytes,
 test("the leftovers of failed runs do not grow without limit", async () => {
   const fail = async (size: number): Promise<void> => {
     const content = pseudoRandomBytes(size, size);
-    const failed = kept("a", { bytes: 100_000, age: day }).update({}, async (pack) => {
-      await pack.append([{ digest: pieceDigest(content), content }]);
+    const failed = stored("a", { bytes: 100_000, age: day }).update({}, async (store) => {
+      await store.append([{ digest: pieceDigest(content), content }]);
       throw new Error("cut off");
     });
     await expect(failed).rejects.toThrow("cut off");
@@ -79,41 +83,41 @@ test("the leftovers of failed runs do not grow without limit", async () => {
   expect(sizes.map((size) => Math.floor(size / 60_000))).toEqual([1, 2, 1, 2]);
 });
 
-test("neither removes nor lists a pack that another run updates", async () => {
+test("neither removes nor lists a piece store that another run updates", async () => {
   await use("busy", 50_000);
   await setAge("busy", 40 * day);
-  const pack = await kept("busy").update({}, async () => {
-    expect(await freePacks(contexts)).toEqual([]);
+  const store = await stored("busy").update({}, async () => {
+    expect(await freePieceStores(contexts)).toEqual([]);
     await use("other", 50_000);
     return [];
   });
-  await pack[Symbol.asyncDispose]();
+  await store[Symbol.asyncDispose]();
   expect(await readdir(contexts)).toContain(nameOf("busy"));
 });
 
-test("a context that exceeds the limit of kept bytes can still be read in this run", async () => {
+test("a context that exceeds the limit of stored bytes can still be read in this run", async () => {
   const content = Buffer.from("some content");
   const piece = { digest: pieceDigest(content), size: content.length };
-  await using pack = await kept("a", { bytes: 5, age: day }).update({}, async (file) => {
+  await using store = await stored("a", { bytes: 5, age: day }).update({}, async (file) => {
     await file.append([{ digest: piece.digest, content }]);
     return [piece];
   });
   expect(await readdir(contexts)).toEqual([]);
-  expect(await pack.read(piece)).toEqual(content);
+  expect(await store.read(piece)).toEqual(content);
 });
 
-test("reports a folder that cannot be created, and uses an unnamed pack", async () => {
+test("reports a folder that cannot be created, and uses an unnamed piece store", async () => {
   await mkdir(join(home, "docker-over-ssh"), { mode: 0o700 });
   await writeFile(contexts, "a file in its place");
   const reasons: string[] = [];
   const options = { env: { XDG_CACHE_HOME: home }, runId: newRunId(), project: digestOf("a") };
-  await using pack = await new KeptContext({ ...options, onNotKept: (why) => reasons.push(why) }).update(
+  await using store = await new StoredContext({ ...options, onNotStored: (why) => reasons.push(why) }).update(
     {},
     async () => [],
   );
-  expect(pack.isEmpty).toBe(true);
+  expect(store.isEmpty).toBe(true);
   expect(reasons).toHaveLength(1);
-  await expect(stat(pack.path)).rejects.toThrow("ENOENT");
+  await expect(stat(store.path)).rejects.toThrow("ENOENT");
 });
 
 test("does not use a folder that other users may read", async () => {
@@ -121,11 +125,11 @@ test("does not use a folder that other users may read", async () => {
   await chmod(contexts, 0o755);
   const reasons: string[] = [];
   const options = { env: { XDG_CACHE_HOME: home }, runId: newRunId(), project: digestOf("a") };
-  await using pack = await new KeptContext({ ...options, onNotKept: (why) => reasons.push(why) }).update(
+  await using store = await new StoredContext({ ...options, onNotStored: (why) => reasons.push(why) }).update(
     {},
     async () => [],
   );
   expect(reasons).toEqual([expect.stringContaining("not a folder of this user alone")]);
-  expect(pack.isEmpty).toBe(true);
+  expect(store.isEmpty).toBe(true);
   expect(await readdir(contexts)).toEqual([]);
 });
