@@ -14,7 +14,7 @@ import { Failure } from "../output/errors.ts";
 import type { SetupStep, SetupThing } from "../output/setup-steps.ts";
 import { isLeftover, isRunId, REMOTE_LABEL } from "../run/run-id.ts";
 import { SPOOL_PREFIX } from "../run/spool-folder.ts";
-import { freeFiles } from "../store/resume-cache-files.ts";
+import { freeFiles, RESUME_CACHE_FOLDER } from "../store/resume-cache-files.ts";
 import type { Context } from "../transfer.ts";
 
 export interface PruneOptions {
@@ -88,7 +88,7 @@ function openSafely(path: string): string {
 }
 
 async function partialLayers(folder: string): Promise<Garbage[]> {
-  return (await freeFiles(join(folder, "kept"))).map(({ path, allocated, modifiedAt }) => ({
+  return (await freeFiles(join(folder, RESUME_CACHE_FOLDER))).map(({ path, allocated, modifiedAt }) => ({
     what: "file",
     name: path.slice(folder.length + 1),
     bytes: allocated,

@@ -5,7 +5,7 @@ import type { Digest } from "../image/digest.ts";
 import { bytes } from "../output/describe.ts";
 import { Failure } from "../output/errors.ts";
 import type { PlannedRoom } from "../output/events.ts";
-import { freeFiles } from "../store/resume-cache-files.ts";
+import { freeFiles, RESUME_CACHE_FOLDER } from "../store/resume-cache-files.ts";
 import type { EngineReceiveOptions, ReceiveOptions } from "./receive-options.ts";
 
 /**
@@ -42,7 +42,7 @@ export async function roomInCache(
   const folder = cacheFolder(env);
   const free = folder === undefined ? undefined : await freeNear(folder, measure);
   // Files that are stored for the next run can be removed.
-  const cachedFiles = folder === undefined ? [] : await freeFiles(join(folder, "kept"));
+  const cachedFiles = folder === undefined ? [] : await freeFiles(join(folder, RESUME_CACHE_FOLDER));
   const cachedBytes = cachedFiles.reduce((sum, { allocated }) => sum + allocated, 0);
   return roomOf("cache", neededFor(about, wanted), free && { ...free, bytes: free.bytes + cachedBytes });
 }

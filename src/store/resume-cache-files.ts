@@ -5,6 +5,9 @@ import { isOwn } from "../files/private-folder.ts";
 import type { Digest } from "../image/digest.ts";
 import { isLeftover, isRunId } from "../run/run-id.ts";
 
+/** The name of the resume cache in the cache folder. */
+export const RESUME_CACHE_FOLDER = "kept";
+
 /** `DIGEST` for a file that no run uses, `DIGEST.RUN-ID` for a file in use. */
 const NAME = /^([0-9a-f]{64})(?:\.(.+))?$/;
 

@@ -12,6 +12,7 @@ import {
   filesOfBlob,
   freeFiles,
   ownFile,
+  RESUME_CACHE_FOLDER,
   resumeCacheFiles,
   trimCache,
   type CachedFile,
@@ -231,7 +232,7 @@ export class ResumeCache implements AsyncDisposable {
     const cache = cacheFolder(this.#options.env);
     if (cache === undefined) return false;
     try {
-      const folder = join(openPrivateFolder(cache, { make }), "kept");
+      const folder = join(openPrivateFolder(cache, { make }), RESUME_CACHE_FOLDER);
       if (make) await mkdir(folder, { recursive: true, mode: 0o700 });
       const found = await lstat(folder);
       if (!found.isDirectory() || !isPrivate(found)) return false;
