@@ -21,9 +21,9 @@ export class SharedSources implements AsyncDisposable {
   });
 
   /** Returns whether the space for the shared files has run out. A transfer that failed for this reason can be repeated on its own. */
-  async isOutOfRoom(request: PushRequest): Promise<boolean> {
+  async isOutOfSpace(request: PushRequest): Promise<boolean> {
     const source = await this.#opening(request).opened.catch(() => undefined);
-    return source?.noRoom !== undefined;
+    return source?.noSpace !== undefined;
   }
 
   #opening(request: PushRequest): OpeningLocation<SharedSource> {

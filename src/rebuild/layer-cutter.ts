@@ -10,7 +10,7 @@ import { hexOf, type Digest } from "../image/digest.ts";
 import { messageOf } from "../output/errors.ts";
 import type { PacedPacker, PacedPackOptions } from "../packing/paced-packer.ts";
 import type { LayerDelta, StoredBlob } from "../registry/embedded/pull/registry-content.ts";
-import { NoRoom } from "../run/no-space-failure.ts";
+import { NoSpaceFailure } from "../run/no-space-failure.ts";
 import type { LazySpool } from "../run/spool.ts";
 import { GrowingFile } from "../streams/growing-file.ts";
 
@@ -119,8 +119,8 @@ export class LayerCutter {
   }
 }
 
-function noFiles(cause: unknown): NoRoom {
-  return new NoRoom(
+function noFiles(cause: unknown): NoSpaceFailure {
+  return new NoSpaceFailure(
     { code: "no-files", error: messageOf(cause) },
     {
       expected: "room for files in that folder, and a limit that allows some more open files (`ulimit -n`)",

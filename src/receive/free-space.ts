@@ -10,62 +10,66 @@ import type { EngineReceiveOptions, ReceiveOptions } from "./receive-options.ts"
 
 /**
  * The share of the needed bytes that must be free. They are the minimum, but they include tar headers and padding, so a store that writes
- * only the files may need slightly less (docs/decisions/room-is-checked-early.md).
+ * only the files may need slightly less (docs/decisions/space-is-checked-early.md).
  */
 const SURELY_NEEDED = 0.9;
 
 /** A disk of this side, and the bytes that are needed on it. */
-export interface Room extends PlannedRoom {
+export interface DiskSpace extends PlannedRoom {
   /** Whether it is certain that more bytes than `free` do not fit. */
   isLimit?: boolean;
 }
 
-type RoomOptions = Pick<ReceiveOptions, "about" | "env">;
+type SpaceOptions = Pick<ReceiveOptions, "about" | "env">;
 type Measure = typeof freeBytes;
 
-/** Returns the room in the data folder of an engine. Free bytes are known if that folder is on this machine. */
-export async function roomInEngine(
+/** Returns the space that layers need in the data folder of an engine. Free bytes are known if that folder is on this machine. */
+export async function spaceInEngine(
   { about, info: { dataFolder } }: Pick<EngineReceiveOptions, "about" | "info">,
   wanted: readonly Digest[],
   measure: Measure = freeBytes,
-): Promise<Room> {
+): Promise<DiskSpace> {
   const free = dataFolder === undefined ? undefined : await measure(dataFolder, { forRoot: true });
-  return roomOf("engine", neededFor(about, wanted), free);
+  return spaceOf("engine", neededFor(about, wanted), free);
 }
 
-/** Returns the room in the cache folder, which contains the layers until the target has stored them. */
-export async function roomInCache(
-  { about, env }: RoomOptions,
+/** Returns the space that layers need in the cache folder, which contains the layers until the target has stored them. */
+export async function spaceInCache(
+  { about, env }: SpaceOptions,
   wanted: readonly Digest[],
   measure: Measure = freeBytes,
-): Promise<Room> {
+): Promise<DiskSpace> {
   const folder = cacheFolder(env);
   const free = folder === undefined ? undefined : await freeNear(folder, measure);
   // Files that are stored for the next run can be removed.
   const cachedFiles = folder === undefined ? [] : await freeFiles(join(folder, RESUME_CACHE_FOLDER));
   const cachedBytes = cachedFiles.reduce((sum, { allocated }) => sum + allocated, 0);
-  return roomOf("cache", neededFor(about, wanted), free && { ...free, bytes: free.bytes + cachedBytes });
+  return spaceOf("cache", neededFor(about, wanted), free && { ...free, bytes: free.bytes + cachedBytes });
 }
 
-/** Returns the room for an archive or a layout: on its own disk, and in the cache folder. */
-export async function roomForFiles(
+/** Returns the space that layers need for an archive or a layout: on its own disk, and in the cache folder. */
+export async function spaceForFiles(
   path: string,
-  options: RoomOptions,
+  options: SpaceOptions,
   wanted: readonly Digest[],
   measure: Measure = freeBytes,
-): Promise<Room[]> {
-  const target = roomOf("target", neededFor(options.about, wanted), await freeNear(path, measure));
-  return [target, await roomInCache(options, wanted, measure)];
+): Promise<DiskSpace[]> {
+  const target = spaceOf("target", neededFor(options.about, wanted), await freeNear(path, measure));
+  return [target, await spaceInCache(options, wanted, measure)];
 }
 
-/** Returns the room of an engine that cannot be reached, from its have list; an empty array if the list does not contain it. */
-export function roomInList(free: number | undefined, about: RoomOptions["about"], wanted: readonly Digest[]): Room[] {
-  return free === undefined ? [] : [roomOf("engine", neededFor(about, wanted), { bytes: free, isLimit: true })];
+/** Returns the space that layers need in an engine that cannot be reached; an empty array if its have list has no free bytes. */
+export function spaceInList(
+  free: number | undefined,
+  about: SpaceOptions["about"],
+  wanted: readonly Digest[],
+): DiskSpace[] {
+  return free === undefined ? [] : [spaceOf("engine", neededFor(about, wanted), { bytes: free, isLimit: true })];
 }
 
 /** Throws a `no-space` Failure if it is certain that the needed bytes do not fit. Accepts unknown sizes and disks. */
-export function refuseWithoutRoom(rooms: readonly Room[]): void {
-  for (const { disk, needed = 0, free, isLimit = false } of rooms) {
+export function refuseWithoutSpace(spaces: readonly DiskSpace[]): void {
+  for (const { disk, needed = 0, free, isLimit = false } of spaces) {
     if (free === undefined || !isLimit || free >= needed * SURELY_NEEDED) continue;
     const { where, hint } = WORDS[disk];
     throw new Failure(
@@ -100,7 +104,7 @@ function neededFor({ diffIds, sizes }: ReceiveOptions["about"], wanted: readonly
   return [...new Set(wanted)].reduce((sum, diffId) => sum + (sizes[diffIds.indexOf(diffId)] ?? 0), 0);
 }
 
-function roomOf(disk: PlannedRoom["disk"], needed: number | undefined, free: FreeBytes | undefined): Room {
+function spaceOf(disk: PlannedRoom["disk"], needed: number | undefined, free: FreeBytes | undefined): DiskSpace {
   return {
     disk,
     ...(needed !== undefined && { needed }),

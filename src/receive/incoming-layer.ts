@@ -11,7 +11,7 @@ import { verifyLayer } from "../image/layer/verify-layer.ts";
 import type { Descriptor } from "../image/manifest.ts";
 import { Failure } from "../output/errors.ts";
 import type { RegistryClient } from "../registry/registry-client.ts";
-import { refuseWithoutSpace, type Spool } from "../run/spool.ts";
+import { refuseWithoutSpoolSpace, type Spool } from "../run/spool.ts";
 import { isInvalidContent } from "../store/layer-failure.ts";
 import { ResumableFile } from "../store/resumable-file.ts";
 import type { ResumeCache } from "../store/resume-cache.ts";
@@ -100,7 +100,7 @@ export async function fetchInto(
     (await resumeCache?.take(blob)) ?? (await ResumableFile.create(spool.pathFor(hexOf(diffId))));
   const fill = async (file: ResumableFile): Promise<string> => {
     await resumeCache?.freeSpace(size - file.resumedBytes);
-    await refuseWithoutSpace(spool, size - file.resumedBytes);
+    await refuseWithoutSpoolSpace(spool, size - file.resumedBytes);
     await pipeline(
       await fetch(file),
       async (bytes) => {

@@ -5,7 +5,7 @@ import type { BlobFile } from "../image/oci/oci-layout.ts";
 import type { StoreName } from "../output/events.ts";
 import type { PlannedImages } from "./planned-images.ts";
 import type { ReceiveOptions } from "./receive-options.ts";
-import type { Room } from "./free-space.ts";
+import type { DiskSpace } from "./free-space.ts";
 
 /** Stores an image with its index in a target, byte for byte. receive-index.ts receives the image. */
 export interface IndexTarget {
@@ -14,8 +14,8 @@ export interface IndexTarget {
   planned?: PlannedImages;
   /** Returns the blobs that are completely present. */
   present(blobs: readonly Descriptor[], options: ReceiveOptions): Promise<ReadonlySet<Digest>>;
-  /** Returns the disks that need room for these blobs. */
-  room(options: ReceiveOptions, wanted: readonly Digest[]): Promise<Room[]>;
+  /** Returns the disks that need space for these blobs. */
+  space(options: ReceiveOptions, wanted: readonly Digest[]): Promise<DiskSpace[]>;
   /**
    * Stores an image under a temporary name: its root, its manifests, and these blobs. All other blobs are present. The files may be moved;
    * otherwise they stay until the result is disposed of.

@@ -10,7 +10,7 @@ import { planLayers } from "./plan-layers.ts";
 import type { ReceiveOptions } from "./receive-options.ts";
 import { countLayers, type ReceivedImage } from "./received-image.ts";
 import { requestLayers } from "./request-layers.ts";
-import { refuseWithoutRoom } from "./free-space.ts";
+import { refuseWithoutSpace } from "./free-space.ts";
 import type { Target, TargetPlan } from "./target.ts";
 
 /**
@@ -25,7 +25,7 @@ export async function receiveIndex(
   const { env, runId, signal, onProgress } = options;
   const present = await target.present(index.blobs, options);
   const wanted = wantedOf(index, present);
-  refuseWithoutRoom(await target.room(options, wanted));
+  refuseWithoutSpace(await target.space(options, wanted));
   const spool = await openSpool(env, runId);
   try {
     const files = await fetchBlobs(options, wanted, spool);
@@ -59,9 +59,9 @@ export async function planIndex(
   const missing = wantedOf(index, await target.present(index.blobs, options));
   const wanted = target.planned?.without(diffIds, missing) ?? missing;
   target.planned?.add(diffIds);
-  const room = await target.room(options, wanted);
-  refuseWithoutRoom(room);
-  return { ...(await planLayers(options, wanted, undefined, undefined)), store: target.store, room };
+  const space = await target.space(options, wanted);
+  refuseWithoutSpace(space);
+  return { ...(await planLayers(options, wanted, undefined, undefined)), store: target.store, room: space };
 }
 
 function wantedOf({ blobs }: IndexContent, present: ReadonlySet<Digest>): Digest[] {

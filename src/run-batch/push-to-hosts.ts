@@ -51,7 +51,7 @@ export async function pushToHosts(
         await logins.run(output, async (own) => await pushToHost(remote, { ...context, ...own }, open));
       const results = await once().catch(async (error: unknown) => {
         const isOurDisk =
-          open !== undefined && asFailure(error).code === "no-space" && (await sources.isOutOfRoom(request));
+          open !== undefined && asFailure(error).code === "no-space" && (await sources.isOutOfSpace(request));
         if (!isOurDisk || context.signal.aborted) throw error;
         return await once();
       });

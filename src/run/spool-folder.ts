@@ -5,7 +5,7 @@ import { cacheFolder } from "../files/cache-folder.ts";
 import { openPrivateFolder, UnsafeFolder } from "../files/private-folder.ts";
 import { removeFolder } from "../files/remove-folder.ts";
 import { messageOf } from "../output/errors.ts";
-import { NoRoom } from "./no-space-failure.ts";
+import { NoSpaceFailure } from "./no-space-failure.ts";
 import { runState, type RunId } from "./run-id.ts";
 
 /** The prefix of the name of a spool folder. The run ID and a random part follow. */
@@ -46,8 +46,8 @@ async function removeDead(folder: string): Promise<void> {
   }
 }
 
-function unknownFolder(): NoRoom {
-  return new NoRoom(
+function unknownFolder(): NoSpaceFailure {
+  return new NoSpaceFailure(
     { code: "no-cache-folder" },
     {
       expected: "an absolute path in HOME or in XDG_CACHE_HOME",
@@ -56,8 +56,8 @@ function unknownFolder(): NoRoom {
   );
 }
 
-function unsafe(cause: UnsafeFolder): NoRoom {
-  return new NoRoom(
+function unsafe(cause: UnsafeFolder): NoSpaceFailure {
+  return new NoSpaceFailure(
     { code: "unsafe-cache-folder", error: cause.message },
     {
       expected: "a folder of this user that no other user may write to, because others could replace layers in it",
@@ -67,8 +67,8 @@ function unsafe(cause: UnsafeFolder): NoRoom {
   );
 }
 
-function noFolder(parent: string, cause: unknown): NoRoom {
-  return new NoRoom(
+function noFolder(parent: string, cause: unknown): NoSpaceFailure {
+  return new NoSpaceFailure(
     { code: "no-folder", path: parent, error: messageOf(cause) },
     {
       expected: "a cache folder that this user may write to, with room for the layers that are missing",

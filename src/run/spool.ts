@@ -1,6 +1,6 @@
-import { statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { CACHE_FOLDER, cacheFolder } from "../files/cache-folder.ts";
+import { freeBytes } from "../files/free-bytes.ts";
 import { removeFolder } from "../files/remove-folder.ts";
 import { bytes } from "../output/describe.ts";
 import { Failure } from "../output/errors.ts";
@@ -52,10 +52,10 @@ async function openSpoolIn(parent: string | undefined, runId: RunId): Promise<Sp
   };
 }
 
-/** Throws a `no-space` Failure if the spool's disk has no room for `size` bytes. */
-export async function refuseWithoutSpace(spool: Spool, size: number): Promise<void> {
-  const { bavail, bsize } = await statfs(spool.pathFor("."));
-  if (size <= bavail * bsize) return;
+/** Throws a `no-space` Failure if the spool's disk has no space for `size` bytes. Accepts a disk whose free bytes are unknown. */
+export async function refuseWithoutSpoolSpace(spool: Spool, size: number): Promise<void> {
+  const free = await freeBytes(spool.folder);
+  if (free === undefined || size <= free.bytes) return;
   throw new Failure("no-space", `the cache folder's disk has no room for a layer of ${bytes(size)}`, {
     expected: `room for the missing layers in ${CACHE_FOLDER}`,
     hint: "Free some space, or name a folder on a larger disk with XDG_CACHE_HOME.",

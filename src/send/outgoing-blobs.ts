@@ -33,7 +33,7 @@ export interface OutgoingBlobsOptions {
   deltaSpool?: LazySpool | undefined;
   /** The cuts that several receivers share, in place of separate cuts. The caller owns them. */
   sharedDeltas?: OutgoingDeltas | undefined;
-  /** Called once if there is no room for files. From then on, layers are sent by methods that need no files. */
+  /** Called once if there is no space for files. From then on, layers are sent by methods that need no files. */
   onNoSpace?: (reason: NoRoomReason) => void;
   /** Layers of which the receiver has a partial file. It requests them from an offset. */
   begun?: ReadonlySet<Digest>;

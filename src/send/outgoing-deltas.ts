@@ -10,7 +10,7 @@ import type { PacedPacker } from "../packing/paced-packer.ts";
 import { CutOnDemand } from "../rebuild/cut-on-demand.ts";
 import { LayerCutter } from "../rebuild/layer-cutter.ts";
 import type { LayerDelta, StoredBlob } from "../registry/embedded/pull/registry-content.ts";
-import { NoRoom } from "../run/no-space-failure.ts";
+import { NoSpaceFailure } from "../run/no-space-failure.ts";
 import type { LazySpool } from "../run/spool.ts";
 import { layerFailure } from "../store/layer-failure.ts";
 
@@ -18,7 +18,7 @@ export interface OutgoingDeltasOptions {
   /** For the files of layers that are cut. If undefined, no layer is sent by delta. */
   spool?: LazySpool | undefined;
   packer: PacedPacker;
-  /** Called once if there is no room for files. From then on, no more layers are cut. */
+  /** Called once if there is no space for files. From then on, no more layers are cut. */
   onNoSpace?: ((reason: NoRoomReason) => void) | undefined;
   /** Called with the error of cutting a layer whose blob stays readable. */
   onFailure?: ((error: unknown) => void) | undefined;
@@ -51,12 +51,12 @@ export class OutgoingDeltas implements AsyncDisposable {
     this.#cutter = options.spool && new LayerCutter(options.spool, options.packer, options.shared?.name);
   }
 
-  /** Returns whether a layer, as stored, is cut if there is room for the files. */
+  /** Returns whether a layer, as stored, is cut if there is space for the files. */
   isCuttable(layer: Descriptor): boolean {
     return this.#cutter !== undefined && this.reasonAgainst(layer) === undefined;
   }
 
-  /** Returns whether there is room for the files. */
+  /** Returns whether there is space for the files. */
   async hasRoom(): Promise<boolean> {
     try {
       await this.#cutter?.openSpool();
@@ -110,12 +110,12 @@ export class OutgoingDeltas implements AsyncDisposable {
     await this.#cuts.get(diffId)?.done();
   }
 
-  /** Stops cutting layers if the error means that there is no room for files, and reports that once. Throws any other error. */
+  /** Stops cutting layers if the error means that there is no space for files, and reports that once. Throws any other error. */
   continueWithoutSpool(error: unknown): false {
     const failure = layerFailure(error, "sent");
     if (!(failure instanceof Failure && failure.code === "no-space")) throw error;
     this.#cutter = undefined;
-    const reason: NoRoomReason = failure instanceof NoRoom ? failure.reason : { code: "disk-full" };
+    const reason: NoRoomReason = failure instanceof NoSpaceFailure ? failure.reason : { code: "disk-full" };
     if (!this.#hasReportedNoSpace) this.#options.onNoSpace?.(reason);
     this.#hasReportedNoSpace = true;
     return false;

@@ -15,6 +15,6 @@ export interface OutgoingLayers {
   addPlainStream(diffId: Digest, size: number, tar: AsyncIterable<Buffer>): Promise<void>;
   /** Makes manifest and config available. Call it when all wanted layers have been added. `stored`: the manifest, if the image has one. */
   finish(config: Buffer, stored?: EncodedManifest): void;
-  /** Reports that there is no room for files, and returns false. Throws any other error. */
+  /** Reports that there is no space for files, and returns false. Throws any other error. */
   continueWithoutSpool(error: unknown): false;
 }

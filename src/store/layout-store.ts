@@ -34,7 +34,7 @@ export class LayoutStore {
    * Finds layers in the images of the folder by diff ID, whatever the layers below them, and verifies their blobs, because the incoming
    * image uses them without another check. Reads no more images than necessary, the last added first. Ignores an invalid image.
    *
-   * Throws `InvalidImage` if the index is invalid, or has no room for another image.
+   * Throws `InvalidImage` if the index is invalid, or has no space for another image.
    *
    * @param named the blobs of a manifest to preserve, by diff ID; no other blobs count. If undefined, any blob counts.
    * @returns the blobs by diff ID

@@ -1,7 +1,8 @@
 import { constants } from "node:fs";
-import { copyFile, lstat, mkdir, rename, rm, rmdir, statfs } from "node:fs/promises";
+import { copyFile, lstat, mkdir, rename, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { cacheFolder } from "../files/cache-folder.ts";
+import { freeBytes } from "../files/free-bytes.ts";
 import { isPrivate, openPrivateFolder } from "../files/private-folder.ts";
 import { digestOf, hexOf, type Digest } from "../image/digest.ts";
 import type { Descriptor } from "../image/manifest.ts";
@@ -23,7 +24,7 @@ import {
 export const LIMITS: CacheLimits = { size: 10_000_000_000, age: 7 * 24 * 3600 * 1000 };
 
 /**
- * The share of the free disk that a file may take if it only serves the next run. An engine on the same disk needs room for its copy of the
+ * The share of the free disk that a file may take if it only serves the next run. An engine on the same disk needs space for its copy of the
  * archive, for the layer, and for both of another image.
  */
 const SHARE_OF_FREE = 1 / 4;
@@ -215,8 +216,7 @@ export class ResumeCache implements AsyncDisposable {
   }
 
   async #freeBytes(): Promise<number> {
-    const { bavail, bsize } = await statfs(this.#folder);
-    return bavail * bsize;
+    return (await freeBytes(this.#folder))?.bytes ?? 0;
   }
 
   async #trim(): Promise<void> {

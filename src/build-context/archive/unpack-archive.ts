@@ -103,11 +103,11 @@ async function write(chunks: AsyncIterable<Buffer>, path: string, signal: AbortS
     await pipeline(chunks, createWriteStream(path, { flags: "wx", mode: 0o600 }), { signal });
   } catch (error) {
     signal.throwIfAborted();
-    throw isNoSpace(error) ? noRoom(error) : error;
+    throw isNoSpace(error) ? noSpace(error) : error;
   }
 }
 
-function noRoom(cause: unknown): Failure {
+function noSpace(cause: unknown): Failure {
   return new Failure("no-space", "the cache folder's disk has no room for the unpacked archive", {
     expected: `room for it in ${CACHE_FOLDER}`,
     hint: "Free some space there, or name a folder on a larger disk with XDG_CACHE_HOME.",

@@ -44,7 +44,7 @@ export function parseIndexFile(bytes: Buffer): IndexFile {
   return { raw: raw as IndexFile["raw"], entries };
 }
 
-/** Thrown if an index has no room for another image. */
+/** Thrown if an index has no space for another image. */
 export class IndexFull extends InvalidImage {}
 
 /** Serialises an index.json. Throws {@link IndexFull} if it exceeds the limits of {@link parseIndexFile}. */

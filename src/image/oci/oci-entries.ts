@@ -23,7 +23,7 @@ const LARGEST_ENTRY = 1024;
  * Lists the manifests that index.json leads to, through nested indexes (OCI image spec, image-layout.md, "index.json file"), without
  * attestations. Reads indexes only. An index cannot contain itself, because its digest is verified. Throws `InvalidImage`.
  *
- * @param willGrow throws `IndexFull` if there is no room for another entry
+ * @param willGrow throws `IndexFull` if there is no space for another entry
  */
 export async function listOciEntries(files: ArchiveFiles, { willGrow = false } = {}): Promise<OciEntry[]> {
   const walk = new IndexWalk(files);

@@ -10,7 +10,7 @@ import { writeIndexArchive } from "../../image/oci/write-index-content.ts";
 import { Failure, messageOf } from "../../output/errors.ts";
 import { temporaryName } from "../../run/run-id.ts";
 import type { IndexTarget } from "../index-target.ts";
-import { roomInCache, roomInEngine } from "../free-space.ts";
+import { spaceInCache, spaceInEngine } from "../free-space.ts";
 
 /**
  * Returns an engine as a target of images with their index. A containerd store loads an OCI archive of an index without the blobs that it
@@ -28,9 +28,9 @@ export function indexesInEngine(engine: Engine, info: EngineInfo, pullsItself: b
   return {
     store: info.store,
     present: async (blobs, { signal }) => await presentIn(await contentStore(), blobs, signal),
-    room: async (options, wanted) => [
-      await roomInEngine({ ...options, info }, wanted),
-      await roomInCache(options, wanted),
+    space: async (options, wanted) => [
+      await spaceInEngine({ ...options, info }, wanted),
+      await spaceInCache(options, wanted),
     ],
     async put(index, files, { image, runId }) {
       const name = temporaryName("localhost", image.path, [runId]);

@@ -8,7 +8,7 @@ import type { PresentLayers } from "../../store/store.ts";
 import { findPresentLayers, type EngineContents } from "./find-present-layers.ts";
 import { loadPresentLayers, loadWhileFetching } from "./load-layers.ts";
 import type { EngineReceiveOptions } from "../receive-options.ts";
-import { refuseWithoutRoom, roomInCache, roomInEngine } from "../free-space.ts";
+import { refuseWithoutSpace, spaceInCache, spaceInEngine } from "../free-space.ts";
 import { countLayers, type ReceivedImage } from "../received-image.ts";
 
 /** The domain of the image's temporary name, before the image is verified. It belongs to no registry. */
@@ -64,9 +64,9 @@ async function receiveMissing(
   );
   const isMissing = missingLayers(about.diffIds, present);
   const wanted = about.diffIds.filter((_, index) => isMissing[index]);
-  const room = [await roomInEngine(options, wanted)];
-  if (store.takes === "files") room.push(await roomInCache(options, wanted));
-  refuseWithoutRoom(room);
+  const space = [await spaceInEngine(options, wanted)];
+  if (store.takes === "files") space.push(await spaceInCache(options, wanted));
+  refuseWithoutSpace(space);
   await using deltaBases = wanted.length > 0 ? await contents.deltaBases() : undefined;
   const { id, sizes, bytesFound } =
     known.config === undefined || wanted.length > 0

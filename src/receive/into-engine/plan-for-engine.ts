@@ -3,7 +3,7 @@ import { rebuildSpeed } from "./load-layers.ts";
 import { missingLayers } from "./load-into-engine.ts";
 import type { PlannedImages } from "../planned-images.ts";
 import { estimatedLayers, planLayers } from "../plan-layers.ts";
-import { roomInEngine, roomInCache, refuseWithoutRoom } from "../free-space.ts";
+import { spaceInEngine, spaceInCache, refuseWithoutSpace } from "../free-space.ts";
 import type { EngineReceiveOptions } from "../receive-options.ts";
 import type { TargetPlan } from "../target.ts";
 
@@ -11,8 +11,8 @@ import type { TargetPlan } from "../target.ts";
 export async function planEnginePull(options: EngineReceiveOptions): Promise<TargetPlan> {
   const { diffIds } = options.about;
   await options.decline();
-  const room = [await roomInEngine(options, diffIds)];
-  return { layers: estimatedLayers(options, diffIds), store: options.info.store, room };
+  const space = [await spaceInEngine(options, diffIds)];
+  return { layers: estimatedLayers(options, diffIds), store: options.info.store, room: space };
 }
 
 /** Determines the layers that would be loaded into an engine. `planned`: the images that would already be present. */
@@ -29,11 +29,11 @@ export async function planLoad(options: EngineReceiveOptions, planned: PlannedIm
   const isMissing = missingLayers(about.diffIds, present);
   const missing = about.diffIds.filter((_, index) => isMissing[index]);
   const wanted = planned.without(about.diffIds, missing);
-  const room = [await roomInEngine(options, wanted)];
-  if (contents.store.takes === "files") room.push(await roomInCache(options, wanted));
-  refuseWithoutRoom(room);
+  const space = [await spaceInEngine(options, wanted)];
+  if (contents.store.takes === "files") space.push(await spaceInCache(options, wanted));
+  refuseWithoutSpace(space);
   await using deltaBases = wanted.length > 0 ? await contents.deltaBases() : undefined;
   const { takesIn } = rebuildSpeed(contents.store, deltaBases);
   const layers = await planLayers({ ...options, noDeltaReason: contents.noDeltaReason }, wanted, deltaBases, takesIn);
-  return { ...layers, store, room };
+  return { ...layers, store, room: space };
 }

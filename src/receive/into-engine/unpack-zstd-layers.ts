@@ -4,7 +4,7 @@ import { pipeline } from "node:stream/promises";
 import { decompressLayer } from "../../image/layer/decompress-layer.ts";
 import { digestVerifier } from "../../image/layer/verify-digest.ts";
 import { hexOf } from "../../image/digest.ts";
-import { refuseWithoutSpace, type LazySpool } from "../../run/spool.ts";
+import { refuseWithoutSpoolSpace, type LazySpool } from "../../run/spool.ts";
 import type { IncomingLayer } from "../incoming-layer.ts";
 import { passThroughVerifier } from "../../image/layer/verified-stream.ts";
 import { sizeLimit, type SizeLimit } from "../../image/layer/size-limit.ts";
@@ -26,7 +26,7 @@ export async function* unpackZstdLayers(
       continue;
     }
     const folder = await spool.open();
-    await refuseWithoutSpace(folder, layer.size);
+    await refuseWithoutSpoolSpace(folder, layer.size);
     const path = folder.pathFor(`${hexOf(layer.diffId)}.tar`);
     // The verification of the stream counts bytes as well, but lags by up to 128 kB of compressed data, which may expand to gigabytes.
     const plain = digestVerifier({ what: `the uncompressed layer ${layer.diffId}`, limit: sizeLimit(limit.left) });

@@ -6,7 +6,7 @@ import { archiveStream, type ArchiveStream } from "./archive-stream.ts";
 import type { FetchedImage } from "../fetch-image.ts";
 import { namesInFile } from "./name-in-file.ts";
 import type { ReceiveOptions } from "../receive-options.ts";
-import type { Room } from "../free-space.ts";
+import type { DiskSpace } from "../free-space.ts";
 
 /** Creates the archive of a fetched image. */
 export interface ArchiveMaker {
@@ -14,8 +14,8 @@ export interface ArchiveMaker {
   readonly isPartial: boolean;
   /** Returns the layers that it will contain, bottom first. A layer may occur more than once. */
   wanted(about: About): readonly Digest[];
-  /** Returns further disks that need room, in addition to those of the archive and of the cache folder. */
-  rooms(about: About, wanted: readonly Digest[]): Room[];
+  /** Returns further disks that need space, in addition to those of the archive and of the cache folder. */
+  spaces(about: About, wanted: readonly Digest[]): DiskSpace[];
   /** @param onMoved receives the number of bytes read for that */
   make(
     fetched: FetchedImage,
@@ -35,7 +35,7 @@ export function wholeArchives(location: FileLocation): ArchiveMaker {
   return {
     isPartial: false,
     wanted: ({ diffIds }) => diffIds,
-    rooms: () => [],
+    spaces: () => [],
     async make(fetched, { about, names }, spool, onMoved) {
       const named = { ...fetched, names: namesInFile(location, names), preserve: about.manifest !== undefined };
       return await archiveStream(location.kind, named, spool, onMoved);

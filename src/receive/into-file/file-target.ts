@@ -23,7 +23,7 @@ import { findDeltaBasesInFile } from "../../rebuild/delta-bases-in-file.ts";
 import { refuseDockerArchive, rootInArchive } from "./index-in-archive.ts";
 import { partialArchives, type PartialOptions } from "./partial-archives.ts";
 import { planLayers } from "../plan-layers.ts";
-import { refuseWithoutRoom, roomForFiles } from "../free-space.ts";
+import { refuseWithoutSpace, spaceForFiles } from "../free-space.ts";
 import { streamTarget } from "./stream-target.ts";
 import type { Target } from "../target.ts";
 
@@ -73,7 +73,7 @@ function fileTarget(location: FileLocation, path: string, maker: ArchiveMaker): 
       return {
         store: "archive",
         present: async () => new Set(),
-        room: async (options, wanted) => await roomForFiles(path, options, wanted),
+        space: async (options, wanted) => await spaceForFiles(path, options, wanted),
         async put(index, files, options) {
           const partialPath = partialFile(path, options.runId);
           partialPaths.add(partialPath);
@@ -93,10 +93,10 @@ function fileTarget(location: FileLocation, path: string, maker: ArchiveMaker): 
     },
     async plan(options) {
       const wanted = maker.wanted(options.about);
-      const room = [...maker.rooms(options.about, wanted), ...(await roomForFiles(path, options, wanted))];
-      refuseWithoutRoom(room);
+      const space = [...maker.spaces(options.about, wanted), ...(await spaceForFiles(path, options, wanted))];
+      refuseWithoutSpace(space);
       await using deltaBases = await deltaBasesFor(location, options);
-      return { ...(await planLayers(options, wanted, deltaBases, undefined)), store: "archive", room };
+      return { ...(await planLayers(options, wanted, deltaBases, undefined)), store: "archive", room: space };
     },
     async inspect(name) {
       const { configDigest: id, diffIds } = await explain(written(name));
@@ -120,7 +120,7 @@ async function receiveInto(
 ): Promise<ReceivedImage> {
   const { about, env, runId } = options;
   const wanted = maker.wanted(about);
-  refuseWithoutRoom([...maker.rooms(about, wanted), ...(await roomForFiles(partialPath, options, wanted))]);
+  refuseWithoutSpace([...maker.spaces(about, wanted), ...(await spaceForFiles(partialPath, options, wanted))]);
   await using deltaBases = await deltaBasesFor(location, options);
   await using spool = await openSpool(env, runId);
   const fetched = await fetchImage(options, wanted, spool, deltaBases);

@@ -14,7 +14,7 @@ import { verifyBlob } from "../../store/verify-blob.ts";
 import type { IndexTarget } from "../index-target.ts";
 import { locationErrors } from "./location-errors.ts";
 import type { ReceiveOptions } from "../receive-options.ts";
-import { roomForFiles } from "../free-space.ts";
+import { spaceForFiles } from "../free-space.ts";
 
 /** The callbacks of the layout: it lists a stored index when the index gets its name. */
 interface Layout {
@@ -32,7 +32,7 @@ export function indexesInLayout(location: FileLocation, { onStored, onMoved }: L
       await explain(refuseFull(folder));
       return await explain(verified(folder, blobs, options, onMoved));
     },
-    room: async (options, wanted) => await roomForFiles(folder, options, wanted),
+    space: async (options, wanted) => await spaceForFiles(folder, options, wanted),
     async put(index, files, options) {
       await explain(writeIndexBlobs(folder, index, files, options.runId));
       onStored(index.root.descriptor, options);
@@ -48,7 +48,7 @@ export function indexesInLayout(location: FileLocation, { onStored, onMoved }: L
   };
 }
 
-/** Throws `InvalidImage`, before anything is sent, if index.json is invalid, or has no room for another image. */
+/** Throws `InvalidImage`, before anything is sent, if index.json is invalid, or has no space for another image. */
 async function refuseFull(folder: string): Promise<void> {
   const files = openFolderFiles(folder);
   if ((await files.sizeOf("index.json")) !== undefined) await listOciEntries(files, { willGrow: true });

@@ -15,7 +15,7 @@ import { findDeltaBasesInFile } from "../../rebuild/delta-bases-in-file.ts";
 import { indexesInLayout } from "./index-in-layout.ts";
 import { PlannedImages } from "../planned-images.ts";
 import { planLayers } from "../plan-layers.ts";
-import { refuseWithoutRoom, roomForFiles } from "../free-space.ts";
+import { refuseWithoutSpace, spaceForFiles } from "../free-space.ts";
 import type { Target, TargetPlan } from "../target.ts";
 
 /** Returns an existing or new OCI layout as a target without an engine. A new image is named by its manifest until it is listed. */
@@ -76,7 +76,7 @@ async function receiveInto(
   const { about, env, runId, signal, onProgress, noDeltaReason } = options;
   const present = await findPresent(store, options, onMoved);
   const wanted = about.diffIds.filter((diffId) => !present.has(diffId));
-  refuseWithoutRoom(await roomForFiles(location.path, options, wanted));
+  refuseWithoutSpace(await spaceForFiles(location.path, options, wanted));
   await using deltaBases =
     noDeltaReason === undefined && wanted.length > 0 ? await findDeltaBasesInFile(location, about) : undefined;
   await using spool = await openSpool(env, runId);
@@ -112,11 +112,11 @@ async function planFor(
   const present = await findPresent(store, options, onMoved);
   const missing = about.diffIds.filter((diffId) => !present.has(diffId));
   const wanted = planned.without(about.diffIds, missing);
-  const room = await roomForFiles(location.path, options, wanted);
-  refuseWithoutRoom(room);
+  const space = await spaceForFiles(location.path, options, wanted);
+  refuseWithoutSpace(space);
   await using deltaBases =
     noDeltaReason === undefined && wanted.length > 0 ? await findDeltaBasesInFile(location, about) : undefined;
-  return { ...(await planLayers(options, wanted, deltaBases, undefined)), store: "layout", room };
+  return { ...(await planLayers(options, wanted, deltaBases, undefined)), store: "layout", room: space };
 }
 
 /** Finds and verifies the layers that the folder has. */

@@ -19,7 +19,7 @@ import type { LayerFile } from "../../store/store.ts";
 import { countBytes } from "../../streams/count-bytes.ts";
 import type { ArchiveMaker } from "./archive-maker.ts";
 import type { ReceiveOptions } from "../receive-options.ts";
-import { roomInList } from "../free-space.ts";
+import { spaceInList } from "../free-space.ts";
 
 export interface PartialOptions {
   /** The have list of the receiving engine. */
@@ -43,7 +43,7 @@ export function partialArchives({ list, engine: openEngine }: PartialOptions): A
   return {
     isPartial: true,
     wanted: ({ diffIds }) => layersMissingInList(list, diffIds),
-    rooms: (about, wanted) => roomInList(list.engine.bytesFree, about, wanted),
+    spaces: (about, wanted) => spaceInList(list.engine.bytesFree, about, wanted),
     async make({ files, config }, options, spool, onMoved) {
       const { about, names } = options;
       const onBytes = whileCutting(options, onMoved);

@@ -16,7 +16,7 @@ import { locationErrors } from "./location-errors.ts";
 import { fetchImage } from "../fetch-image.ts";
 import { refuseDockerArchive } from "./index-in-archive.ts";
 import { planLayers } from "../plan-layers.ts";
-import { refuseWithoutRoom, roomInCache } from "../free-space.ts";
+import { refuseWithoutSpace, spaceInCache } from "../free-space.ts";
 import type { Target } from "../target.ts";
 
 /** ms to wait for a reader of a named pipe when the image is complete: the reader should run at the same time. */
@@ -56,7 +56,7 @@ export function streamTarget(location: FileLocation, destination: Streamed, make
       return {
         store: "stream",
         present: async () => new Set(),
-        room: async (options, wanted) => [await roomInCache(options, wanted)],
+        space: async (options, wanted) => [await spaceInCache(options, wanted)],
         async put(index, files, options) {
           const tar = writeIndexArchive(index, files, namesInFile(location, options.names));
           const { digest } = index.root.descriptor;
@@ -80,9 +80,9 @@ export function streamTarget(location: FileLocation, destination: Streamed, make
     },
     async plan(options) {
       const wanted = maker.wanted(options.about);
-      const room = [...maker.rooms(options.about, wanted), await roomInCache(options, wanted)];
-      refuseWithoutRoom(room);
-      return { ...(await planLayers(options, wanted, undefined, undefined)), store: "stream", room };
+      const space = [...maker.spaces(options.about, wanted), await spaceInCache(options, wanted)];
+      refuseWithoutSpace(space);
+      return { ...(await planLayers(options, wanted, undefined, undefined)), store: "stream", room: space };
     },
     inspect: async () => unwritten?.image,
     ...(location.kind !== "docker-archive" &&
@@ -103,7 +103,7 @@ async function receiveInto(
 ): Promise<UnwrittenImage & { received: ReceivedImage }> {
   const { about, env, runId } = options;
   const wanted = maker.wanted(about);
-  refuseWithoutRoom([...maker.rooms(about, wanted), await roomInCache(options, wanted)]);
+  refuseWithoutSpace([...maker.spaces(about, wanted), await spaceInCache(options, wanted)]);
   const spool = await openSpool(env, runId);
   try {
     const fetched = await fetchImage(options, wanted, spool, undefined);

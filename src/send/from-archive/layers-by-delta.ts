@@ -9,7 +9,7 @@ import { Failure } from "../../output/errors.ts";
 import { openDeltaBase, type DeltaBase } from "../../rebuild/delta-base-in-engine.ts";
 import { OtherDeltaBase, rebuildFromDelta } from "../../rebuild/delta-blob.ts";
 import { newRunId } from "../../run/run-id.ts";
-import { lazySpool, refuseWithoutSpace } from "../../run/spool.ts";
+import { lazySpool, refuseWithoutSpoolSpace } from "../../run/spool.ts";
 import { inspectAll } from "../../store/related-images.ts";
 import { memoize } from "../../streams/memoize.ts";
 import { NEW_LIST } from "./archive-errors.ts";
@@ -60,7 +60,7 @@ export class LayersByDelta implements AsyncDisposable {
     const { location, signal } = this.#options;
     const base = await (this.#base ??= this.#openBase(image));
     const spool = await this.#spool.open();
-    await refuseWithoutSpace(spool, blob.size);
+    await refuseWithoutSpoolSpace(spool, blob.size);
     const path = spool.pathFor(`${hexOf(diffId)}.rebuilt`);
     const onBytes = (count: number): void => void (this.moved += count);
     try {

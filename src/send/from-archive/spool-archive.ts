@@ -45,12 +45,12 @@ export async function spoolArchive(
   const file = spool.pathFor("archive.tar");
   try {
     const { bavail, bsize } = await statfs(spool.pathFor("."));
-    const room = Math.floor(bavail * bsize * MAX_FILLED);
-    output.detail({ code: "archive-spooled", path, bytesFree: room });
+    const limit = Math.floor(bavail * bsize * MAX_FILLED);
+    output.detail({ code: "archive-spooled", path, bytesFree: limit });
     const onBytes = (current: number): void => output.progress({ stage: "reading-archive", current });
     const source = addAbortSignal(signal, await openInput(path)); // a pipe without a writer never ends
     try {
-      const tar = refuseAbove(room, decompressArchive(source), onBytes);
+      const tar = refuseAbove(limit, decompressArchive(source), onBytes);
       await pipeline(tar, createWriteStream(file, { flags: "wx", mode: 0o600 }), { signal });
     } finally {
       source.destroy();
@@ -63,23 +63,23 @@ export async function spoolArchive(
 }
 
 async function* refuseAbove(
-  room: number,
+  limit: number,
   chunks: AsyncIterable<Buffer>,
   onBytes: (current: number) => void,
 ): AsyncGenerator<Buffer> {
   let total = 0;
   for await (const chunk of chunks) {
     total += chunk.length;
-    if (total > room) throw noRoom(room);
+    if (total > limit) throw noSpace(limit);
     onBytes(total);
     yield chunk;
   }
 }
 
-function noRoom(room: number): Failure {
+function noSpace(limit: number): Failure {
   return new Failure(
     "no-space",
-    `the archive, decompressed, is larger than the ${bytes(room)} that it may use on the cache folder's disk`,
+    `the archive, decompressed, is larger than the ${bytes(limit)} that it may use on the cache folder's disk`,
     {
       expected: `room for the whole archive in ${CACHE_FOLDER}, because it cannot be read in place`,
       hint: "Free some space, name a folder on a larger disk with XDG_CACHE_HOME, or give the archive as a plain file.",

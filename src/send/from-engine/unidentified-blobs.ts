@@ -6,7 +6,7 @@ import type { FileCopy, StoredLayer, UnidentifiedFile } from "../../image/docker
 import type { Digest } from "../../image/digest.ts";
 import { Failure } from "../../output/errors.ts";
 import type { SpooledLayer } from "../../engine-push/dry-push.ts";
-import { refuseWithoutSpace, type LazySpool } from "../../run/spool.ts";
+import { refuseWithoutSpoolSpace, type LazySpool } from "../../run/spool.ts";
 import { layerFailure } from "../../store/layer-failure.ts";
 import { addLayerFile } from "./add-layer-file.ts";
 import type { OutgoingLayers } from "../outgoing-layers.ts";
@@ -32,12 +32,12 @@ export class UnidentifiedBlobs {
     return this.#paths.size > 0;
   }
 
-  /** Writes an unidentified file to disk. Skips it if the disk has no room for it, which is an error only if it is wanted. */
+  /** Writes an unidentified file to disk. Skips it if the disk has no space for it, which is an error only if it is wanted. */
   async keep(stream: Readable, { size }: UnidentifiedFile): Promise<FileCopy> {
     let path: string | undefined;
     try {
       const spool = await this.#spool.open();
-      await refuseWithoutSpace(spool, size);
+      await refuseWithoutSpoolSpace(spool, size);
       path = spool.pathFor(`unidentified-${(this.#count += 1)}`);
       this.#paths.add(path);
       await pipeline(stream, createWriteStream(path, { flags: "wx", mode: 0o600 }));

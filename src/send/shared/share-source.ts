@@ -2,7 +2,7 @@ import { digestOf } from "../../image/digest.ts";
 import { formatPlatform } from "../../image/platform.ts";
 import { Failure } from "../../output/errors.ts";
 import type { NoRoomReason } from "../../output/reasons.ts";
-import { NoRoom } from "../../run/no-space-failure.ts";
+import { NoSpaceFailure } from "../../run/no-space-failure.ts";
 import { layerFailure } from "../../store/layer-failure.ts";
 import { deferred } from "../../streams/deferred.ts";
 import { resolveWithin } from "../../streams/resolve-within.ts";
@@ -18,14 +18,14 @@ const GATHER = 500;
 
 /** A source whose layers several receivers share. */
 export interface SharedSource extends Source {
-  /** The reason why layers are no longer shared: there was no room for their files. Undefined while they are shared. */
-  readonly noRoom: NoRoomReason | undefined;
+  /** The reason why layers are no longer shared: there was no space for their files. Undefined while they are shared. */
+  readonly noSpace: NoRoomReason | undefined;
 }
 
 type Surroundings = Pick<OfferOptions, "env" | "output">;
 
 /**
- * Creates a source that reads, packs and cuts each layer once for all receivers, in files of the spool. If there is no room for these, it
+ * Creates a source that reads, packs and cuts each layer once for all receivers, in files of the spool. If there is no space for these, it
  * warns once, and each later receiver gets a separate export. Disposing of it does not dispose of `source`.
  */
 export function shareSource(source: Source, surroundings: Surroundings): SharedSource {
@@ -41,7 +41,7 @@ class Sharing implements SharedSource {
   /** The number of receivers that know the image, but have not yet sent their `want`. */
   #undecided = 0;
   #decided = deferred<void>();
-  noRoom: NoRoomReason | undefined;
+  noSpace: NoRoomReason | undefined;
 
   constructor(source: Source, surroundings: Surroundings) {
     this.#source = source;
@@ -67,7 +67,7 @@ class Sharing implements SharedSource {
   async find(requested: RequestedImage): Promise<FoundImage> {
     const found = await this.#source.find(requested);
     const { served } = found;
-    if (served === undefined || this.noRoom !== undefined) return found;
+    if (served === undefined || this.noSpace !== undefined) return found;
     this.#undecided += 1;
     let isUndecided = true;
     const offer = async (options: OfferOptions): Promise<OfferedImage> => {
@@ -86,7 +86,7 @@ class Sharing implements SharedSource {
   }
 
   async #offer(found: ServableImage, options: OfferOptions): Promise<OfferedImage> {
-    if (options.want.kind !== "layers" || this.noRoom !== undefined) return await found.offer(options);
+    if (options.want.kind !== "layers" || this.noSpace !== undefined) return await found.offer(options);
     const image = this.#imageFor(found, options);
     try {
       await image.openSpool();
@@ -118,12 +118,12 @@ class Sharing implements SharedSource {
     return image;
   }
 
-  /** Stops sharing if the error means that there is no room for files, and warns once. */
+  /** Stops sharing if the error means that there is no space for files, and warns once. */
   #stopSharing(error: unknown): void {
     const failure = layerFailure(error, "sent");
-    if (!(failure instanceof Failure && failure.code === "no-space") || this.noRoom !== undefined) return;
-    this.noRoom = failure instanceof NoRoom ? failure.reason : { code: "disk-full" };
-    this.#surroundings.output.warn({ code: "not-shared", reason: this.noRoom });
+    if (!(failure instanceof Failure && failure.code === "no-space") || this.noSpace !== undefined) return;
+    this.noSpace = failure instanceof NoSpaceFailure ? failure.reason : { code: "disk-full" };
+    this.#surroundings.output.warn({ code: "not-shared", reason: this.noSpace });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -3,7 +3,7 @@ import { Readable } from "node:stream";
 import { hexOf, type Digest } from "../../image/digest.ts";
 import { MEDIA_TYPE, type Descriptor, type EncodedManifest } from "../../image/manifest.ts";
 import type { ByteRange, StoredBlob } from "../../registry/embedded/pull/registry-content.ts";
-import { refuseWithoutSpace, type LazySpool } from "../../run/spool.ts";
+import { refuseWithoutSpoolSpace, type LazySpool } from "../../run/spool.ts";
 import { deferred, type Deferred } from "../../streams/deferred.ts";
 import { GrowingFile } from "../../streams/growing-file.ts";
 import type { OutgoingLayers } from "../outgoing-layers.ts";
@@ -119,7 +119,7 @@ export class SpooledLayers implements OutgoingLayers {
 
   async #newFile(diffId: Digest, size: number): Promise<GrowingFile> {
     const spool = await this.#spool.open();
-    await refuseWithoutSpace(spool, size);
+    await refuseWithoutSpoolSpace(spool, size);
     const path = spool.pathFor(`${hexOf(diffId)}.stored`);
     return new GrowingFile(path, await open(path, "wx", 0o600));
   }

@@ -6,11 +6,11 @@ import type { About } from "../../../src/conversation/messages.ts";
 import { freeBytes } from "../../../src/files/free-bytes.ts";
 import { digestOf } from "../../../src/image/digest.ts";
 import {
-  refuseWithoutRoom,
-  roomForFiles,
-  roomInCache,
-  roomInEngine,
-  type Room,
+  refuseWithoutSpace,
+  spaceForFiles,
+  spaceInCache,
+  spaceInEngine,
+  type DiskSpace,
 } from "../../../src/receive/free-space.ts";
 
 const folder = await mkdtemp(join(tmpdir(), "room-"));
@@ -25,10 +25,10 @@ const free =
   (bytes: number, isLimit = true) =>
   async () => ({ bytes, isLimit });
 
-/** Returns whether the rooms are refused. */
-function isRefused(...rooms: Room[]): boolean {
+/** Returns whether the spaces are refused. */
+function isRefused(...spaces: DiskSpace[]): boolean {
   try {
-    refuseWithoutRoom(rooms);
+    refuseWithoutSpace(spaces);
     return false;
   } catch (error) {
     expect(error).toMatchObject({ code: "no-space" });
@@ -37,7 +37,7 @@ function isRefused(...rooms: Room[]): boolean {
 }
 
 test("counts a layer that occurs twice once", async () => {
-  expect(await roomInEngine({ about: sized, info: { ...info, dataFolder: "/data" } }, diffIds, free(5000))).toEqual({
+  expect(await spaceInEngine({ about: sized, info: { ...info, dataFolder: "/data" } }, diffIds, free(5000))).toEqual({
     disk: "engine",
     needed: 3000,
     free: 5000,
@@ -46,8 +46,8 @@ test("counts a layer that occurs twice once", async () => {
 });
 
 test("does not guess the free space of an inaccessible disk, or sizes that are not known early", async () => {
-  expect(await roomInEngine({ about: sized, info }, diffIds, free(1))).toEqual({ disk: "engine", needed: 3000 });
-  const unknown = await roomInEngine({ about: unsized, info: { ...info, dataFolder: "/data" } }, diffIds, free(1));
+  expect(await spaceInEngine({ about: sized, info }, diffIds, free(1))).toEqual({ disk: "engine", needed: 3000 });
+  const unknown = await spaceInEngine({ about: unsized, info: { ...info, dataFolder: "/data" } }, diffIds, free(1));
   expect(unknown).toEqual({ disk: "engine", free: 1, isLimit: true });
   expect(isRefused({ disk: "engine", needed: 3000 }, unknown)).toBe(false);
 });
@@ -64,19 +64,19 @@ test("counts files that are stored for the next run as free space of the cache f
   const kept = join(folder, "docker-over-ssh/kept");
   await mkdir(kept, { recursive: true });
   await writeFile(join(kept, "a".repeat(64)), Buffer.alloc(1_000_000, 1));
-  const room = await roomInCache({ about: sized, env: { XDG_CACHE_HOME: folder } }, diffIds, free(1000));
-  expect(room.free).toBeGreaterThanOrEqual(1_000_000);
-  expect(isRefused(room)).toBe(false);
+  const space = await spaceInCache({ about: sized, env: { XDG_CACHE_HOME: folder } }, diffIds, free(1000));
+  expect(space.free).toBeGreaterThanOrEqual(1_000_000);
+  expect(isRefused(space)).toBe(false);
 });
 
-test("requires room for a layout on its own disk, also before its folder exists, and in the cache folder", async () => {
+test("requires space for a layout on its own disk, also before its folder exists, and in the cache folder", async () => {
   const options = { about: sized, env: { XDG_CACHE_HOME: folder } };
-  const rooms = await roomForFiles(join(folder, "new/layout"), options, diffIds);
-  expect(rooms.map(({ disk, needed }) => [disk, needed])).toEqual([
+  const spaces = await spaceForFiles(join(folder, "new/layout"), options, diffIds);
+  expect(spaces.map(({ disk, needed }) => [disk, needed])).toEqual([
     ["target", 3000],
     ["cache", 3000],
   ]);
-  expect(rooms.every((room) => (room.free ?? 0) > 3000)).toBe(true);
+  expect(spaces.every((space) => (space.free ?? 0) > 3000)).toBe(true);
 });
 
 test("returns no free bytes for a folder that does not exist", async () => {

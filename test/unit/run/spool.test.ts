@@ -1,10 +1,15 @@
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, rm, statfs, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { newRunId } from "../../../src/run/run-id.ts";
-import { lazySpool, lazySpoolIn, openSpool, refuseWithoutSpace } from "../../../src/run/spool.ts";
+import { lazySpool, lazySpoolIn, openSpool, refuseWithoutSpoolSpace } from "../../../src/run/spool.ts";
 import { layerFailure } from "../../../src/store/layer-failure.ts";
+
+vi.mock(import("node:fs/promises"), async (original) => {
+  const real = await original();
+  return { ...real, statfs: vi.fn(real.statfs) as unknown as typeof real.statfs };
+});
 
 let folder: string;
 beforeEach(async () => void (folder = await mkdtemp(join(tmpdir(), "spool-test-"))));
@@ -22,11 +27,11 @@ test("creates one folder in XDG_CACHE_HOME when a file is needed, and removes it
   expect(await readdir(at())).toEqual([]);
 });
 
-test("names the variable that determines the folder if there is no room, or no folder", async () => {
+test("names the variable that determines the folder if there is no space, or no folder", async () => {
   await using spool = await openSpool({ XDG_CACHE_HOME: folder }, newRunId());
   const full = layerFailure(Object.assign(new Error("write ENOSPC"), { code: "ENOSPC" }), "sent");
   const failures = [
-    async () => await refuseWithoutSpace(spool, 2 ** 60),
+    async () => await refuseWithoutSpoolSpace(spool, 2 ** 60),
     async () => await Promise.reject(full),
     async () => await lazySpoolIn(undefined, newRunId()).open(),
   ];
@@ -37,4 +42,11 @@ test("names the variable that determines the folder if there is no room, or no f
       expected: expect.not.stringMatching("TMPDIR") as string,
     });
   }
+});
+
+test("accepts a layer if the file system does not report its free bytes", async () => {
+  await using spool = await openSpool({ XDG_CACHE_HOME: folder }, newRunId());
+  // Some file systems of FUSE report a size of zero blocks.
+  vi.mocked(statfs).mockResolvedValueOnce({ type: 0, bsize: 4096, blocks: 0, bfree: 0, bavail: 0, files: 0, ffree: 0 });
+  await expect(refuseWithoutSpoolSpace(spool, 1000)).resolves.toBeUndefined();
 });

@@ -113,7 +113,7 @@ test("warns once if there is no room for files, and exports the image for each r
   for (const host of ["a", "b"]) expect(await look("oci", join(folder, host), "app:v1")).toEqual(whole(image));
   expect(exports).toHaveLength(2);
   expect(warnings.filter((code) => code === "not-shared")).toHaveLength(1);
-  expect(source.noRoom).toMatchObject({ code: "no-folder" });
+  expect(source.noSpace).toMatchObject({ code: "no-folder" });
 });
 
 test("fails the receivers that wait for an export that fails, and starts another for the next receiver", async () => {

@@ -36,7 +36,7 @@ const disk = vi.hoisted(() => ({ left: Infinity }));
 vi.mock(import("../../../../src/run/spool.ts"), async (original) => ({
   ...(await original()),
   // The test sets the free space of the disk.
-  refuseWithoutSpace: async (_spool, size) => {
+  refuseWithoutSpoolSpace: async (_spool, size) => {
     if (size > disk.left) throw new Failure("no-space", "no room", { expected: "room" });
   },
 }));
