@@ -17,22 +17,24 @@ export function readPage(): { is: string; shouldBe: string } {
   return { is, shouldBe: `${before}${BEGIN}\n${table()}\n${END}${after}` };
 }
 
-/** Returns a row for each argument and option, with the commands that accept it. */
+/** Returns a row for each argument and option, with the commands that accept it; several rows if commands describe it differently. */
 function table(): string {
-  const rows = new Map<string, { commands: string[]; description: string }>();
+  const rows = new Map<string, Map<string, string[]>>();
   for (const command of commandsForPeople(buildProgram(() => {}, {}))) {
     for (const { term, description } of [
       ...command.registeredArguments.map((argument) => ({ term: argument.name(), description: argument.description })),
       ...command.options.map(({ flags, description }) => ({ term: flags, description })),
     ]) {
-      const row = rows.get(term);
-      if (row === undefined) rows.set(term, { commands: [command.name()], description });
-      else row.commands.push(command.name());
+      const descriptions = rows.get(term) ?? new Map<string, string[]>();
+      rows.set(term, descriptions);
+      descriptions.set(description, [...(descriptions.get(description) ?? []), command.name()]);
     }
   }
-  const lines = [...rows].map(
-    ([term, { commands, description }]) =>
-      `| \`${term}\` | ${commands.join(", ")} | ${description.replaceAll("|", "\\|")} |`,
+  const lines = [...rows].flatMap(([term, descriptions]) =>
+    Array.from(
+      descriptions,
+      ([description, commands]) => `| \`${term}\` | ${commands.join(", ")} | ${description.replaceAll("|", "\\|")} |`,
+    ),
   );
   return ["| | command | |", "|---|---|---|", ...lines, ...serverTables()].join("\n");
 }

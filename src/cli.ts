@@ -11,7 +11,7 @@ import { buildFromStdinCommand } from "./commands/build-from-stdin.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { listCommand } from "./commands/list.ts";
-import { OUTPUT_OPTIONS } from "./commands/options/output-options.ts";
+import { withOutputOptions } from "./commands/options/output-options.ts";
 import { pluginCommand } from "./commands/plugin.ts";
 import { pruneCommand } from "./commands/prune.ts";
 import { publishCommand } from "./commands/publish.ts";
@@ -149,7 +149,7 @@ function addCommand<Options extends object>(
     )
     .passThroughOptions(isPassedOn);
   for (const { term, description: text } of definition.arguments) command.argument(term, text);
-  for (const option of [...options, ...(definition.readsWords ? [] : OUTPUT_OPTIONS)])
+  for (const option of definition.readsWords ? options : withOutputOptions(options))
     command.addOption(optionOf(option));
   command.action(async () => {
     const given: Options & Partial<OutputOptions> & { delta?: unknown } = command.opts();

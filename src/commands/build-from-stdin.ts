@@ -8,7 +8,7 @@ import { Failure } from "../output/errors.ts";
 import { clientOptions, valuesOf } from "./options/client-options.ts";
 import type { CommandDefinition, CommandJob } from "./options/command-definition.ts";
 import { CLIENT_OPTIONS, DEFAULT_BASE, FACTORY_OPTIONS, type FactoryOptionValues } from "./options/factory-options.ts";
-import { OUTPUT_OPTIONS } from "./options/output-options.ts";
+import { withOutputOptions } from "./options/output-options.ts";
 import { readReference } from "./options/read-names.ts";
 
 /** A parsed build of an archive, not yet run. */
@@ -52,7 +52,7 @@ function readClient(
 ): { name: string; values: FactoryOptionValues } {
   const { allow = [] } = options;
   if (words.length > 0 || allow.length === 0) throw forcedWithoutAllow(words);
-  const definitions = [...CLIENT_OPTIONS, ...OUTPUT_OPTIONS];
+  const definitions = withOutputOptions(CLIENT_OPTIONS);
   const order = readForcedCommand(env["SSH_ORIGINAL_COMMAND"], clientOptions(definitions));
   refuseName(readName(order.name), allow);
   const client: FactoryOptionValues = valuesOf(order, definitions);

@@ -2,7 +2,7 @@ import { SHELLS } from "../completion/scripts.ts";
 import { Failure } from "../output/errors.ts";
 import { COMMANDS } from "./all-commands.ts";
 import type { CommandDefinition } from "./options/command-definition.ts";
-import { OUTPUT_OPTIONS } from "./options/output-options.ts";
+import { withOutputOptions } from "./options/output-options.ts";
 
 export const completionCommand: CommandDefinition<object> = {
   name: "completion",
@@ -29,7 +29,7 @@ export const completionCommand: CommandDefinition<object> = {
         const commands = [...COMMANDS, completionCommand].map(({ name, arguments: terms, options }) => ({
           name,
           arguments: terms,
-          options: [...options, ...OUTPUT_OPTIONS],
+          options: withOutputOptions(options),
         }));
         await (await import("../completion/print-words.ts")).printWords(typed, commands, context);
       },

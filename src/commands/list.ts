@@ -27,6 +27,7 @@ export const listCommand: CommandDefinition<ListOptionValues> = {
       flags: "-H, --host <address>",
       description: "address of the engine, as for the docker command: unix://, tcp://, npipe:// or ssh://",
     },
+    { flags: "--json", description: "print the JSON object, also on a terminal; notes and errors stay on stderr" },
   ],
   toJob([given], { host: engine, json = false, ...options }, env) {
     if (given !== undefined && engine !== undefined) {

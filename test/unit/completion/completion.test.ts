@@ -4,13 +4,13 @@ import { execa } from "execa";
 import { describe, expect, test } from "vitest";
 import { buildProgram, commandsForPeople } from "../../../src/cli.ts";
 import { COMMANDS } from "../../../src/commands/all-commands.ts";
-import { OUTPUT_OPTIONS } from "../../../src/commands/options/output-options.ts";
+import { withOutputOptions } from "../../../src/commands/options/output-options.ts";
 import { nextWords } from "../../../src/completion/next-words.ts";
 import { sshHosts } from "../../../src/completion/ssh-hosts.ts";
 import { program } from "../command-line/cli.ts";
 import { temporaryFolder } from "../engine/fake-engine.ts";
 
-const commands = COMMANDS.map(({ options, ...command }) => ({ ...command, options: [...options, ...OUTPUT_OPTIONS] }));
+const commands = COMMANDS.map(({ options, ...command }) => ({ ...command, options: withOutputOptions(options) }));
 const sources = { images: async () => ["app:v1", "app:v2", "base:1"], hosts: () => ["prod", "ci", "staging"] };
 const next = async (...typed: string[]) => await nextWords(typed, commands, sources);
 

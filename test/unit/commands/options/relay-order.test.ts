@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { parseCommandLine } from "../../../../src/cli.ts";
 import { pushCommand, pushJob } from "../../../../src/commands/push.ts";
-import { OUTPUT_OPTIONS } from "../../../../src/commands/options/output-options.ts";
+import { withOutputOptions } from "../../../../src/commands/options/output-options.ts";
 import type { RelayOrder } from "../../../../src/request.ts";
 
 async function orderOf(words: string, env: NodeJS.ProcessEnv = {}): Promise<RelayOrder | undefined> {
@@ -76,7 +76,7 @@ describe("the order of a push --relay", () => {
 
   // Decide for each new option of push whether it also applies to the hosts of a relay.
   test("passes each option of push on, or applies it on the initiator", () => {
-    const names = [...pushCommand.options, ...OUTPUT_OPTIONS].map(({ flags }) => /--([\w-]+)/.exec(flags)?.[1]);
+    const names = withOutputOptions(pushCommand.options).map(({ flags }) => /--([\w-]+)/.exec(flags)?.[1]);
     const passedOn =
       "run parallel platform all-platforms as tag-also keep preserve-digest far far-image far-path sudo timeout";
     const own =
