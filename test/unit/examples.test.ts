@@ -5,6 +5,7 @@ import { parseCommandLine } from "../../src/cli.ts";
 import { chooseRegistry, NGROK_VARIABLE, REGISTRY_PORT_VARIABLE } from "../../src/registry/choose-registry.ts";
 
 const read = (name: string): string => readFileSync(new URL(`../../examples/${name}`, import.meta.url), "utf8");
+const doc = (name: string): string => readFileSync(new URL(`../../docs/${name}`, import.meta.url), "utf8");
 
 interface CircleJob {
   docker: { image: string }[];
@@ -67,3 +68,27 @@ test("the command lines in the READMEs are valid", async () => {
     expect(parsed).toHaveProperty("job");
   }
 });
+
+describe("the types of events", () => {
+  const types = [...eventTypes(JSON.parse(doc("events.schema.json")) as EventSchema)];
+  const sorted = (found: Iterable<RegExpExecArray>): string[] => Array.from(found, ([, type = ""]) => type).toSorted();
+
+  test("in examples/library/README.md are those of a push or pull, except `error`, which is thrown", () => {
+    const [row = ""] = /^\| follow it \|.*$/m.exec(read("library/README.md")) ?? [];
+    const [list = ""] = /called for each event:[^;]*/.exec(row) ?? [];
+    const ofTransfers = types.filter((type) => type !== "error" && !/build|built|dockerfile/.test(type));
+    expect(sorted(list.matchAll(/`([\w-]+)`/g))).toEqual(ofTransfers.toSorted());
+  });
+
+  test("in docs/events.md are those of the schema", () => {
+    expect(sorted(doc("events.md").matchAll(/^\| `([\w-]+)` \|/gm))).toEqual(types.toSorted());
+  });
+});
+
+interface EventSchema {
+  anyOf: readonly { properties: { type: { const: string } } }[];
+}
+
+function eventTypes({ anyOf }: EventSchema): Set<string> {
+  return new Set(anyOf.map(({ properties }) => properties.type.const));
+}
