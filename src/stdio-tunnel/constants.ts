@@ -34,7 +34,7 @@ export const MAX_CONTROL_LINE = MB;
 export const FAREWELL_TIMEOUT = 2_000;
 
 // 4. Conversations
-/** The feature of an end that supports several conversations. */
+/** The feature of a side that supports several conversations. */
 export const CONVERSATIONS = "conversations";
 /** The maximum number of images in a batch (commands/image-list.ts). */
 export const MAX_CONVERSATIONS = 1000;
