@@ -9,8 +9,8 @@ const OTHERS_MAY_WRITE = 0o022;
  * ms between two heartbeats for processes on other hosts, and the silence after which a process on another host counts
  * as dead.
  */
-const BEAT = 2_000;
-const SILENCE = 12_000;
+const HEARTBEAT_EVERY = 2_000;
+const HEARTBEAT_TIMEOUT = 12_000;
 
 /** The purpose of a folder. */
 export interface FolderUse {
@@ -43,7 +43,7 @@ export interface OwnFolder extends AsyncDisposable {
 export async function openOwnFolder(path: string, use: FolderUse): Promise<OwnFolder> {
   await mkdir(path, { recursive: true, mode: 0o700 });
   await refuseOthers(path, use);
-  const lock = await holdLock(join(path, use.user), newRunId(), SILENCE);
+  const lock = await holdLock(join(path, use.user), newRunId(), HEARTBEAT_TIMEOUT);
   if (lock === undefined) throw inUse(path, use);
   try {
     const version = await readVersion(path);
@@ -61,7 +61,7 @@ function held(path: string, lock: HeldLock): OwnFolder {
   const lost = new AbortController();
   const beat = setInterval(() => {
     void lock.beat().then((isHeld) => isHeld || lost.abort());
-  }, BEAT).unref();
+  }, HEARTBEAT_EVERY).unref();
   return {
     path,
     lost: lost.signal,

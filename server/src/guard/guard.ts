@@ -36,7 +36,7 @@ export interface GuardDependencies {
 }
 
 /** Maximum ms in which an ended build cleans up */
-const END_OF_BUILDS = 60_000;
+const CLEANUP_TIMEOUT = 60_000;
 
 /**
  * Serves the sockets of tenants until `signal` is aborted. Sources name the tenants. Each tenant gets an endpoint,
@@ -80,7 +80,7 @@ export async function guard(settings: GuardSettings, { env, signal, printLine }:
     sources,
     {
       onCame: (endpoint, mayReturn) => endpoints.open(endpoint, mayReturn),
-      onWent: (tenant, isForGood) => endpoints.close(tenant, isForGood),
+      onWent: (tenant, removesData) => endpoints.close(tenant, removesData),
       onProblem: printLine,
     },
     signal,
@@ -139,7 +139,7 @@ function endpointActions(dependencies: EndpointDependencies): EndpointActions {
       const cgroupParent = await mode.cgroups.prepare(tenant);
       return { ...tenant, resources: { ...tenant.resources, cgroupParent } };
     },
-    idle: async (tenant) => await limits.idle(tenant, END_OF_BUILDS),
+    idle: async (tenant) => await limits.idle(tenant, CLEANUP_TIMEOUT),
     async left(tenant) {
       metrics.tenantWent(tenant);
       await mode.cgroups.remove(tenant);

@@ -3,11 +3,11 @@ import { link, open, readFile, unlink } from "node:fs/promises";
 import { Failure, messageOf, type Credentials } from "docker-over-ssh/builds";
 
 /** Minimum bytes of a key file, and the bytes of a new one (as base64). */
-const LEAST = 32;
-const NEW = 48;
+const MIN_KEY = 32;
+const NEW_KEY = 48;
 /** Bytes of the nonce and of the tag of AES-256-GCM (NIST SP 800-38D) */
-const NONCE = 12;
-const TAG = 16;
+const NONCE_LENGTH = 12;
+const TAG_LENGTH = 16;
 /** Identifies the layout of a sealed text: `1.` and, in base64url, nonce, tag and ciphertext. */
 const VERSION = "1.";
 
@@ -39,8 +39,8 @@ export function createSeal(secret: Uint8Array): Seal {
   const key = Buffer.from(hkdfSync("sha256", secret, "", "docker-over-ssh-server credentials 1", 32));
   return {
     seal(job, { username, password }) {
-      const nonce = randomBytes(NONCE);
-      const cipher = createCipheriv("aes-256-gcm", key, nonce, { authTagLength: TAG }).setAAD(boundTo(job));
+      const nonce = randomBytes(NONCE_LENGTH);
+      const cipher = createCipheriv("aes-256-gcm", key, nonce, { authTagLength: TAG_LENGTH }).setAAD(boundTo(job));
       const text = JSON.stringify({ username, password });
       const sealed = Buffer.concat([cipher.update(text, "utf8"), cipher.final()]);
       return VERSION + Buffer.concat([nonce, cipher.getAuthTag(), sealed]).toString("base64url");
@@ -49,10 +49,12 @@ export function createSeal(secret: Uint8Array): Seal {
       if (!sealed.startsWith(VERSION)) throw unreadable();
       const bytes = Buffer.from(sealed.slice(VERSION.length), "base64url");
       try {
-        const decipher = createDecipheriv("aes-256-gcm", key, bytes.subarray(0, NONCE), { authTagLength: TAG })
+        const decipher = createDecipheriv("aes-256-gcm", key, bytes.subarray(0, NONCE_LENGTH), {
+          authTagLength: TAG_LENGTH,
+        })
           .setAAD(boundTo(job))
-          .setAuthTag(bytes.subarray(NONCE, NONCE + TAG));
-        const text = Buffer.concat([decipher.update(bytes.subarray(NONCE + TAG)), decipher.final()]);
+          .setAuthTag(bytes.subarray(NONCE_LENGTH, NONCE_LENGTH + TAG_LENGTH));
+        const text = Buffer.concat([decipher.update(bytes.subarray(NONCE_LENGTH + TAG_LENGTH)), decipher.final()]);
         return JSON.parse(text.toString("utf8")) as Credentials;
       } catch (error) {
         throw unreadable(error);
@@ -96,9 +98,9 @@ async function existing(path: string): Promise<Buffer | undefined> {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw new Failure("usage", `the key file ${path} cannot be read: ${messageOf(error)}`, { cause: error });
   }
-  if (content.length >= LEAST) return content;
+  if (content.length >= MIN_KEY) return content;
   throw new Failure("usage", `the key file ${path} is too short: it has ${content.length} bytes`, {
-    expected: `a file of at least ${LEAST} random bytes`,
+    expected: `a file of at least ${MIN_KEY} random bytes`,
     hint: "Remove it, and the server creates one; or create one with: openssl rand -base64 48",
   });
 }
@@ -116,7 +118,7 @@ async function make(path: string): Promise<Buffer> {
   try {
     const file = await open(part, "wx", 0o600);
     try {
-      await file.writeFile(`${randomBytes(NEW).toString("base64")}\n`);
+      await file.writeFile(`${randomBytes(NEW_KEY).toString("base64")}\n`);
       await file.sync();
     } finally {
       await file.close();

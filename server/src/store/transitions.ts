@@ -10,7 +10,7 @@ export const MAX_RUNS = 3;
 /** ms until an idempotency key expires */
 export const KEY_AGE = 24 * 3600 * 1000;
 /** Bytes reserved for the last line of a log, which reports that the log is cut. */
-const CUT_LINE_ROOM = 100;
+const CUT_LINE_SPACE = 100;
 
 /** The reasons that a store sets. */
 export const REASONS = {
@@ -102,8 +102,8 @@ export function cutLine(maxLog: number): string {
 }
 
 /** Returns the maximum bytes of a log's lines before its last line. */
-export function roomInLog(maxLog: number): number {
-  return Math.max(0, maxLog - CUT_LINE_ROOM);
+export function spaceInLog(maxLog: number): number {
+  return Math.max(0, maxLog - CUT_LINE_SPACE);
 }
 
 /** Splits a text into lines without line endings. */

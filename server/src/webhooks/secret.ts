@@ -4,8 +4,8 @@ import { readOperatorFile } from "../access/operator-file.ts";
 const OPTION = "--webhook-secret-file";
 const PREFIX = "whsec_";
 /** Minimum bytes of a key, by Standard Webhooks */
-const LEAST = 24;
-const MOST = 64;
+const MIN_KEY = 24;
+const MAX_KEY = 64;
 
 /**
  * Reads the key that signs webhooks: `whsec_` and base64, the format of Standard Webhooks, or any other text on one
@@ -18,14 +18,14 @@ export async function readWebhookSecret(path: string): Promise<Buffer> {
 
 export function parseWebhookSecret(text: string): Buffer {
   if (!text.startsWith(PREFIX)) {
-    if (text.length >= LEAST && !/[\r\n]/.test(text)) return Buffer.from(text, "utf8");
-    throw noSecret(`whsec_ and base64, or one line of at least ${LEAST} characters`);
+    if (text.length >= MIN_KEY && !/[\r\n]/.test(text)) return Buffer.from(text, "utf8");
+    throw noSecret(`whsec_ and base64, or one line of at least ${MIN_KEY} characters`);
   }
   const encoded = text.slice(PREFIX.length);
   const key = Buffer.from(encoded, "base64");
   const isBase64 = key.toString("base64").replace(/=+$/, "") === encoded.replace(/=+$/, "");
-  if (isBase64 && key.length >= LEAST && key.length <= MOST) return key;
-  throw noSecret(`${LEAST} to ${MOST} bytes in base64 after whsec_`);
+  if (isBase64 && key.length >= MIN_KEY && key.length <= MAX_KEY) return key;
+  throw noSecret(`${MIN_KEY} to ${MAX_KEY} bytes in base64 after whsec_`);
 }
 
 function noSecret(expected: string): Failure {

@@ -21,7 +21,7 @@ export interface WebhookOptions {
   random?: () => number;
 }
 
-const TIMEOUT = 10_000;
+const ATTEMPT_TIMEOUT = 10_000;
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
 /** ms to wait after the first attempt, the second, and so on. One more attempt follows the last wait. */
@@ -54,7 +54,7 @@ export function webhookSender(options: WebhookOptions): (job: Job) => Promise<De
 async function attempt(
   job: Job,
   url: string,
-  { key, network, view, signal, timeout = TIMEOUT }: WebhookOptions,
+  { key, network, view, signal, timeout = ATTEMPT_TIMEOUT }: WebhookOptions,
 ): Promise<{ isFinal: boolean; delivery: Delivery }> {
   const at = Date.now();
   const begin = performance.now();

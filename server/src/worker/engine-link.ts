@@ -20,9 +20,9 @@ const FIRST_WAIT = 100;
 const LONGEST_WAIT = 1_000;
 const LONGEST_SSH_WAIT = 15_000;
 /** ms within which an engine must answer a ping */
-const ANSWER_LIMIT = 10_000;
+const PING_TIMEOUT = 10_000;
 /** The default address of the engine in tutum-builder */
-const FALLBACK = "http://127.0.0.1:4243";
+const DEFAULT_ADDRESS = "http://127.0.0.1:4243";
 
 /** The connection to one engine, which is reopened after a loss. Disposing closes it. */
 export class EngineLink implements AsyncDisposable {
@@ -57,7 +57,7 @@ export class EngineLink implements AsyncDisposable {
     const find = async (): Promise<EngineEndpoint> => {
       const chosen = await chooseEndpoint({ named, env, homedir: homedir() });
       return named === undefined && isDefault(chosen) && !isThere(chosen.address.path)
-        ? parseHost(FALLBACK, "the default socket is missing")
+        ? parseHost(DEFAULT_ADDRESS, "the default socket is missing")
         : chosen;
     };
     return new EngineLink(await find(), find);
@@ -90,7 +90,7 @@ export class EngineLink implements AsyncDisposable {
    * seconds, or with the signal's reason.
    */
   async look(signal: AbortSignal): Promise<void> {
-    using limit = deadline(ANSWER_LIMIT, signal);
+    using limit = deadline(PING_TIMEOUT, signal);
     try {
       await abortable(
         this.with(async (engine) => void (await engine.info())),

@@ -7,7 +7,7 @@ import type { Masks } from "./masks.ts";
 export type ReasonCode = "cancelled" | "time-limit" | "lease-lost" | "server-stopped";
 
 /** ms before a job is retried on an engine that was unavailable */
-const AGAIN_AFTER = 5_000;
+const RETRY_DELAY = 5_000;
 
 /** The signal's reason when a job exceeds its time limit. */
 export class TimeLimitReached extends Error {
@@ -28,7 +28,7 @@ export function outcomeOf(error: unknown, masks: Masks): Outcome {
     return { state: "timed_out", reason };
   }
   const reason = masked(reasonOf(error), masks);
-  if (reason.code === "engine-unreachable") return { state: "again", reason, delay: AGAIN_AFTER, isFree: false };
+  if (reason.code === "engine-unreachable") return { state: "again", reason, delay: RETRY_DELAY, isFree: false };
   return { state: "failed", reason };
 }
 
@@ -77,7 +77,7 @@ function reasonOf(error: unknown): JobReason {
 }
 
 /** Replaces messages of the core, which address the user of a command, by messages for the sender of a job. */
-export const FOR_SERVICE: readonly (readonly [core: string | RegExp, service: string])[] = [
+export const SERVICE_WORDS: readonly (readonly [core: string | RegExp, service: string])[] = [
   [
     /Run `docker login[^`]*` on this side/g,
     "Send credentials for that registry with the build, as `docker-over-ssh publish` does after `docker login`",
@@ -97,7 +97,7 @@ export const FOR_SERVICE: readonly (readonly [core: string | RegExp, service: st
 ];
 
 function addressedToSender(text: string): string {
-  return FOR_SERVICE.reduce((words, [core, service]) => words.replaceAll(core, service), text);
+  return SERVICE_WORDS.reduce((words, [core, service]) => words.replaceAll(core, service), text);
 }
 
 function masked({ code, message, expected, hint }: JobReason, masks: Masks): JobReason {

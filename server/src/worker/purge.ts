@@ -6,7 +6,7 @@ import { removeNameless } from "./step-images.ts";
 export type PurgeEngine = Pick<Engine, "inspectImage" | "listImageIds" | "removeReference" | "tagImage">;
 
 /** Maximum ms of a purge: an engine that hangs must not block a job */
-const LIMIT = 30_000;
+const PURGE_TIMEOUT = 30_000;
 
 /** The image with a name before a build. */
 export interface NameBefore {
@@ -57,8 +57,8 @@ export async function removeReplaced(engine: PurgeEngine, { id }: NameBefore, bu
 export async function warnOnError(log: JobLog, problem: string, work: () => Promise<void>): Promise<void> {
   const stop = new AbortController();
   try {
-    const tooLong = wait(LIMIT, undefined, { signal: stop.signal }).then(() => {
-      throw new Error(`the engine did not finish within ${LIMIT / 1000} s`);
+    const tooLong = wait(PURGE_TIMEOUT, undefined, { signal: stop.signal }).then(() => {
+      throw new Error(`the engine did not finish within ${PURGE_TIMEOUT / 1000} s`);
     });
     await Promise.race([work(), tooLong]);
   } catch (error) {

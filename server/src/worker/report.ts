@@ -7,10 +7,10 @@ import type { EngineLink } from "./engine-link.ts";
  * ms between two reports of a worker, and between two queries of its engine's disk usage, for which the engine adds up
  * files
  */
-const EVERY = 10_000;
-const DISK_EVERY = 60_000;
+const REPORT_EVERY = 10_000;
+const DISK_QUERY_EVERY = 60_000;
 /** Maximum ms of a query of the disk usage */
-const DISK_LIMIT = 30_000;
+const DISK_QUERY_TIMEOUT = 30_000;
 
 export interface Reporting {
   store: Pick<JobStore, "report">;
@@ -36,7 +36,7 @@ export async function reportEvery({
   places,
   running,
   signal,
-  every = EVERY,
+  every = REPORT_EVERY,
 }: Reporting): Promise<void> {
   const disk = new DiskLook(link, signal);
   const send = async (engine: EngineReport): Promise<void> => {
@@ -79,11 +79,11 @@ class DiskLook {
   look(): void {
     if (performance.now() < this.#next) return;
     this.#next = Infinity;
-    void this.#find().finally(() => (this.#next = performance.now() + DISK_EVERY));
+    void this.#find().finally(() => (this.#next = performance.now() + DISK_QUERY_EVERY));
   }
 
   async #find(): Promise<void> {
-    using limit = deadline(DISK_LIMIT, this.#signal);
+    using limit = deadline(DISK_QUERY_TIMEOUT, this.#signal);
     try {
       this.found = await this.#link.with(async (engine) => await engine.diskUsage(limit.signal));
     } catch {

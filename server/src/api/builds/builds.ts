@@ -16,7 +16,7 @@ import {
 } from "../shapes/schemas.ts";
 
 const MAX_PAGE = 200;
-const PAGE = 50;
+const PAGE_SIZE = 50;
 export const jobParams = Type.Object({ id: Type.String({ description: "ID of the build" }) });
 const tags = ["builds"];
 
@@ -61,7 +61,7 @@ export function addBuildRoutes(app: TypedApp, context: AppContext): void {
         ...(name !== undefined && { name }),
         ...(!scopes.has("admin") && { owner }),
         ...(cursor !== undefined && { cursor }),
-        limit: Math.min(limit === undefined ? PAGE : Number(limit), MAX_PAGE),
+        limit: Math.min(limit === undefined ? PAGE_SIZE : Number(limit), MAX_PAGE),
       });
       return {
         builds: await Promise.all(page.jobs.map((job) => viewWithPosition(store, job))),

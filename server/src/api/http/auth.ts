@@ -19,11 +19,11 @@ declare module "fastify" {
 }
 
 /**
- * Maximum number of wrong tokens from one address in {@link WINDOW} seconds. After that, other wrong tokens from it are
+ * Maximum number of wrong tokens from one address in {@link FAILURE_PERIOD} seconds. After that, other wrong tokens from it are
  * rejected until these seconds are over.
  */
 const MAX_FAILURES = 20;
-const WINDOW = 60;
+const FAILURE_PERIOD = 60;
 
 /**
  * Requires a token before the body of a request is read, and the scope in the `config` of the route. A route without a
@@ -32,7 +32,7 @@ const WINDOW = 60;
  * 256 bits: the limit only reduces noise.
  */
 export function requireTokens(app: FastifyInstance, access: Access): void {
-  const failures = new RateLimiterMemory({ points: MAX_FAILURES, duration: WINDOW });
+  const failures = new RateLimiterMemory({ points: MAX_FAILURES, duration: FAILURE_PERIOD });
   app.decorateRequest("sender", undefined);
   app.decorateRequest("senderNow", undefined);
   app.addHook("onRoute", ({ method, url, config }) => {

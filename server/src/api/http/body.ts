@@ -9,7 +9,7 @@ import { ProblemError } from "./problem.ts";
 export interface BodyLimits {
   /** Bytes */
   maxBody: number;
-  /** ms within which at least {@link MIN_PIECE} bytes must arrive while the server waits for them */
+  /** ms within which at least {@link MIN_PROGRESS} bytes must arrive while the server waits for them */
   idle: number;
   /** Called with the size of each chunk. An error that it throws ends the body. */
   onBytes?: ((count: number) => void) | undefined;
@@ -29,7 +29,7 @@ export type Archive = Spooled & { body: BodyFile };
  * Fewer bytes within {@link BodyLimits.idle} count as silence: single bytes now and then would hold a connection for
  * ever.
  */
-const MIN_PIECE = 1024;
+const MIN_PROGRESS = 1024;
 
 /**
  * Writes a body to a file, as fast as the disk accepts it. A failure does not destroy `source`, because the response
@@ -97,7 +97,7 @@ export function watchBody(source: Readable, { maxBody, idle, onBytes }: BodyLimi
   });
   const timer = setInterval(() => {
     const isWaiting = watched.writableLength === 0 && watched.readableLength === 0;
-    if (isWaiting && bytes - before < MIN_PIECE) watched.destroy(tooSlow(idle));
+    if (isWaiting && bytes - before < MIN_PROGRESS) watched.destroy(tooSlow(idle));
     before = bytes;
   }, idle);
   const stopListening = finished(source, { writable: false }, (error) => {

@@ -18,7 +18,7 @@ const MAX_CONNECTIONS = 10_000;
  * ms without activity after which a connection is closed. A client that does not read its response would hold it for
  * ever. Streams have a time of their own.
  */
-const SILENCE = 5 * 60_000;
+const IDLE_TIMEOUT = 5 * 60_000;
 
 /** Creates the server. A body may take any time as long as it makes progress: the code that reads a body limits it. */
 export function createHttpServer(handler: RequestListener, tls: TlsFiles | undefined): Server {
@@ -34,7 +34,7 @@ export function createHttpServer(handler: RequestListener, tls: TlsFiles | undef
   const server = tls === undefined ? createServer(options, handler) : createTlsServer({ ...options, ...tls }, handler);
   server.maxHeadersCount = MAX_HEADER_COUNT;
   server.maxConnections = MAX_CONNECTIONS;
-  server.timeout = SILENCE;
+  server.timeout = IDLE_TIMEOUT;
   return server;
 }
 

@@ -3,7 +3,7 @@ import type { JobStore } from "../../store/job-store.ts";
 import type { Metrics } from "./metrics.ts";
 
 /** Number of jobs whose end is remembered: a job changes again when its webhook is delivered. */
-const REMEMBERED = 10_000;
+const MAX_COUNTED = 10_000;
 
 /**
  * Counts each job once when it ends, until it is disposed of. Each of several servers counts its own jobs.
@@ -24,7 +24,7 @@ export function countEnded(
     const job = await store.get(id).catch(() => undefined);
     if (job === undefined || !isOver(job) || counted.has(id) || !isOwn(job)) return;
     counted.add(id);
-    if (counted.size > REMEMBERED) counted.delete(counted.values().next().value ?? "");
+    if (counted.size > MAX_COUNTED) counted.delete(counted.values().next().value ?? "");
     metrics.jobEnded(job);
   }
 }

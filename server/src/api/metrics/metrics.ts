@@ -11,7 +11,7 @@ const JOB_BUCKETS = [0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 600, 1800, 3600];
 const HTTP_BUCKETS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60];
 
 /** ms that the store may take when metrics are read */
-const STORE_TIME = 2000;
+const STORE_TIMEOUT = 2000;
 
 /**
  * The metrics for Prometheus. Counters and histograms describe this process; the store provides jobs by state, and
@@ -119,7 +119,7 @@ export class Metrics {
     this.#workers.reset();
     try {
       const [counts, workers] = await withTimeout(
-        STORE_TIME,
+        STORE_TIMEOUT,
         Promise.all([this.#store.counts(), this.#store.workers()]),
       );
       for (const [state, count] of Object.entries(counts)) this.#jobs.set({ state }, count);

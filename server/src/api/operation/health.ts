@@ -6,9 +6,9 @@ import { PROBLEMS } from "../shapes/schemas.ts";
 import { withTimeout } from "../http/with-timeout.ts";
 
 /** ms that the store may take to answer */
-const STORE_TIME = 2000;
+const STORE_TIMEOUT = 2000;
 /** ms for which an answer of the store is cached for all requests, which need no token. */
-const FRESH = 1000;
+const CACHE_TIME = 1000;
 
 /** Conditions for running jobs. */
 type Missing = "the store of jobs" | "a worker" | "a worker that reaches its engine";
@@ -34,7 +34,7 @@ const READY_SCHEMA = {
 
 /** Routes for process supervisors. Their responses reveal nothing about the inside of the server. */
 export function healthRoutes(store: Pick<JobStore, "workers">, stopping?: AbortSignal): FastifyPluginAsync {
-  const missing = remember(FRESH, () => findMissing(store));
+  const missing = remember(CACHE_TIME, () => findMissing(store));
   return async (app) => {
     app.get("/healthz", { config: { scope: "open" }, schema: HEALTH_SCHEMA }, async () => ({ status: "ok" }));
     app.get("/readyz", { config: { scope: "open" }, schema: READY_SCHEMA }, async () => {
@@ -52,7 +52,7 @@ function notReady(detail: string): ProblemError {
 
 async function findMissing(store: Pick<JobStore, "workers">): Promise<Missing | undefined> {
   try {
-    const workers = await withTimeout(STORE_TIME, store.workers());
+    const workers = await withTimeout(STORE_TIMEOUT, store.workers());
     if (workers.length === 0) return "a worker";
     return workers.some(({ engine }) => engine.isReachable) ? undefined : "a worker that reaches its engine";
   } catch {

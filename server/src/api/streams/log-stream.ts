@@ -4,7 +4,7 @@ import type { JobFeed, JobFollower } from "./job-feed.ts";
 import { SSE_HEARTBEAT, SSE_START, sseEvent } from "./sse.ts";
 
 /** Bytes of a log that are read at a time. A slow reader holds two pieces. */
-const PIECE = 32 * 1024;
+const CHUNK = 32 * 1024;
 
 /** The ID of the event `end`: a client that reconnects with it has the complete log. */
 export const END_ID = "end";
@@ -85,7 +85,7 @@ export async function* logEvents(
 }
 
 function readPiece(feed: JobFeed, id: string, after: string | undefined): Promise<LogPiece> {
-  return feed.readLog(id, { after, limit: PIECE });
+  return feed.readLog(id, { after, limit: CHUNK });
 }
 
 /**

@@ -15,7 +15,7 @@ import { asProblem, prepareAnswer, ProblemError } from "../http/problem.ts";
 import { readV1Order } from "./v1-request.ts";
 
 /** Bytes of a log that are read at once */
-const PIECE = 256 * 1024;
+const CHUNK = 256 * 1024;
 const NO_JOB = "Jobid doesn't exist in the cache.  Bad request.";
 const TEXT = { type: "string" };
 
@@ -72,7 +72,7 @@ export function v1Routes(context: AppContext & { onError?: OnError }): FastifyPl
       handler: async (request, reply) => {
         const { id } = await findJob(store, clientOf(request), request.params.id);
         // Read before the response begins, because it can still be an error at that point.
-        const first = await store.readLog(id, { limit: PIECE });
+        const first = await store.readLog(id, { limit: CHUNK });
         return await reply.type("application/json").send(Readable.from(logJson(store, id, first)));
       },
     });
@@ -123,7 +123,7 @@ async function* logJson(store: JobStore, id: string, first: LogPiece): AsyncGene
     yield JSON.stringify(piece.lines.map(({ text }) => `${text}\n`).join("")).slice(1, -1);
     const after = piece.lines.at(-1)?.id;
     if (piece.isLast) break;
-    piece = await store.readLog(id, { after, limit: PIECE });
+    piece = await store.readLog(id, { after, limit: CHUNK });
   }
   yield '"\n}';
 }

@@ -11,7 +11,7 @@ const COLLAPSED: ReadonlySet<string> = new Set([
   "connection.flood",
 ]);
 /** ms */
-const EVERY = 1000;
+const LINE_EVERY = 1000;
 
 /** The refusals of a tenant by one rule. It has an entry if some of them have no line yet */
 interface Repeats {
@@ -23,7 +23,7 @@ interface Repeats {
  * Passes entries on. If a tenant sends too fast, it passes on the first refusal, and after that at most one each
  * second, with the number of refusals that it stands for. Disposing passes on pending entries.
  */
-export function collapseRepeats(write: (entry: AuditEntry) => void, every = EVERY): AuditLog & Disposable {
+export function collapseRepeats(write: (entry: AuditEntry) => void, every = LINE_EVERY): AuditLog & Disposable {
   const repeats = new Map<string, Repeats>();
   const wait = (key: string): NodeJS.Timeout =>
     setTimeout(() => {

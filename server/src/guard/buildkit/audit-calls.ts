@@ -13,7 +13,7 @@ import type { Caller } from "../caller.ts";
 export const ABOUT = createContextKey<readonly string[] | undefined>(undefined);
 
 /** Bytes before a message: a flag for compression, and the length */
-const PREFIX = 5;
+const PREFIX_LENGTH = 5;
 
 /** Writes an audit line at the end of each call, and puts the tenant's names into its errors. */
 export function auditing(audit: AuditLog): Interceptor {
@@ -100,7 +100,7 @@ export function writeUnread(
 }
 
 function sizeOf<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): number {
-  return PREFIX + toBinary(schema, message).length;
+  return PREFIX_LENGTH + toBinary(schema, message).length;
 }
 
 async function* counted<Desc extends DescMessage>(

@@ -2,7 +2,7 @@ import { createHmac, randomBytes } from "node:crypto";
 import { Refusal } from "../refusal.ts";
 
 /** Characters of an ID on the engine. It has more bits than a UUID. */
-const LENGTH = 40;
+const ID_LENGTH = 40;
 
 /** The engine's IDs for the IDs that tenants choose. Two tenants that choose the same ID get different ones, so guessing another tenant's ID is useless. */
 export interface EngineIds {
@@ -20,7 +20,7 @@ export function engineIds(secret: Buffer = randomBytes(32)): EngineIds {
     createHmac("sha256", secret)
       .update(JSON.stringify([kind, tenant, given]))
       .digest("hex")
-      .slice(0, LENGTH);
+      .slice(0, ID_LENGTH);
   return {
     session: (tenant, given) => id("session", tenant, given),
     build: (tenant, ref) => id("build", tenant, ref),

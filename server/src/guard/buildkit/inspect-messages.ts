@@ -2,7 +2,7 @@ import type { Http2ServerRequest } from "node:http2";
 import { Code, ConnectError } from "@connectrpc/connect";
 
 /** Bytes before a message: a flag for compression, and the length */
-const PREFIX = 5;
+const PREFIX_LENGTH = 5;
 /** Memory overhead of a chunk of a message, in bytes. A client may send each byte as a chunk. */
 const CHUNK_OVERHEAD = 256;
 
@@ -47,7 +47,7 @@ async function* wholeMessages(
 ): AsyncGenerator<Buffer> {
   let waiting: Buffer[] = [];
   let size = 0;
-  let wanted = PREFIX;
+  let wanted = PREFIX_LENGTH;
   let passedOn = 0;
   for await (const chunk of chunks) {
     waiting.push(chunk);
@@ -56,17 +56,17 @@ async function* wholeMessages(
     if (size < wanted) continue;
     const bytes = Buffer.concat(waiting);
     let at = 0;
-    wanted = PREFIX;
-    while (bytes.length - at >= PREFIX) {
+    wanted = PREFIX_LENGTH;
+    while (bytes.length - at >= PREFIX_LENGTH) {
       const length = bytes.readUInt32BE(at + 1);
       if (length > maxBytes) {
         throw new ConnectError(`a message may have at most ${maxBytes} bytes here`, Code.ResourceExhausted);
       }
-      wanted = PREFIX + length;
+      wanted = PREFIX_LENGTH + length;
       if (bytes.length - at < wanted) break;
-      check(bytes.subarray(at + PREFIX, at + wanted));
+      check(bytes.subarray(at + PREFIX_LENGTH, at + wanted));
       at += wanted;
-      wanted = PREFIX;
+      wanted = PREFIX_LENGTH;
     }
     if (at > 0) yield bytes.subarray(0, at);
     // Copied, because a slice would keep the whole buffer in memory.

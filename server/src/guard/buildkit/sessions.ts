@@ -25,7 +25,7 @@ const METHODS = new Set([
 ]);
 
 /** Methods whose answers would change a build after its check. The guard hides from the engine that the client has them. */
-const HIDDEN =
+const HIDDEN_METHODS =
   /^\/(?:moby\.exporter\.v1\.Exporter|moby\.buildkit\.v1\.sourcepolicy\.[\w.]+|containerd\.services\.content\.v1\.Content)\/\w+$/;
 
 /** Maximum characters of the name or the key of a session */
@@ -76,7 +76,7 @@ export async function openSession(
 
 /** Returns the methods that the engine may call. Throws a Refusal for an unknown one. */
 export function checkMethods(methods: readonly string[]): string[] {
-  const shown = methods.filter((method) => !HIDDEN.test(method));
+  const shown = methods.filter((method) => !HIDDEN_METHODS.test(method));
   const unknown = shown.find((method) => !METHODS.has(method));
   if (unknown === undefined) return shown;
   throw new Refusal(

@@ -19,11 +19,11 @@ export function parseBytes(text: string): number {
 }
 
 /** The minimum of the classic builder (runc and older engines refuse less than 6 MB) */
-const LEAST_MEMORY = 6 * 1024 ** 2;
+const MIN_MEMORY = 6 * 1024 ** 2;
 
 export function parseMemory(text: string): number {
   const size = parseBytes(text);
-  if (size >= LEAST_MEMORY) return size;
+  if (size >= MIN_MEMORY) return size;
   throw new InvalidValue("Expected at least 6m.");
 }
 

@@ -96,8 +96,8 @@ export class Endpoints implements AsyncDisposable {
     });
   }
 
-  /** Closes a tenant's socket, and ends its requests. `isForGood`: also removes all data of the tenant. */
-  close(tenant: string, isForGood: boolean): void {
+  /** Closes a tenant's socket, and ends its requests. `removesData`: also removes all data of the tenant. */
+  close(tenant: string, removesData: boolean): void {
     clearTimeout(this.#waiting.get(tenant)?.timer);
     this.#change(tenant, async () => {
       this.#forgetWaiting(tenant);
@@ -105,7 +105,7 @@ export class Endpoints implements AsyncDisposable {
       this.#open.delete(tenant);
       if (endpoint !== undefined) await this.#shut(endpoint);
       await this.#actions.left(tenant); // also if the tenant was not served, because its environment may exist
-      if (isForGood) await this.#actions.clear(tenant);
+      if (removesData) await this.#actions.clear(tenant);
     });
   }
 

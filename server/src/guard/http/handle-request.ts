@@ -18,7 +18,7 @@ import { checkLength, streamBody, wholeBody } from "./request-body.ts";
 const MAX_SHOWN = 2048;
 
 /** The rule of a request before it is matched against the table */
-const UNREAD = "request";
+const BEFORE_MATCH = "request";
 
 /** A request in progress. */
 interface Handling {
@@ -51,7 +51,7 @@ export async function handleRequest(exchange: Exchange, context: FrontContext): 
       (reason) => controller.abort(reason),
     ),
     version: undefined,
-    rule: UNREAD,
+    rule: BEFORE_MATCH,
     received: 0,
     isHttp2: false,
   };
@@ -136,7 +136,7 @@ function entryOf(handling: Handling, refusal: Refusal | undefined, ms: number): 
   const { exchange, context, tenant, note, reply, rule } = handling;
   const switched = (handling.isHttp2 ? undefined : exchange.switchedBytes?.()) ?? { received: 0, sent: 0 };
   // Sessions, event streams and cancelled builds end like this: it is not a failure.
-  const hasLeft = refusal?.rule === CLIENT_GONE && rule !== UNREAD;
+  const hasLeft = refusal?.rule === CLIENT_GONE && rule !== BEFORE_MATCH;
   return {
     time: context.now().toISOString(),
     tenant: tenant.id,

@@ -10,7 +10,7 @@ export const GUARD_HOST = "guard.internal";
 /** Maximum characters of domain and path together (distribution/reference) */
 const MAX_NAME = 255;
 /** Replaces the colon before a port. No host has an underscore. */
-const PORT = "__";
+const PORT_SEPARATOR = "__";
 
 /**
  * Returns the engine's name for a tenant's name: `app:v1` of the tenant `a` is `guard.internal/a/docker.io/library/app:v1`. Two different names never get the
@@ -25,7 +25,7 @@ export function engineName(tenant: string, reference: Reference): string {
       statusCode: 400,
     });
   }
-  const name = `${prefixOf(tenant)}${domain.replace(":", PORT)}/${path}`;
+  const name = `${prefixOf(tenant)}${domain.replace(":", PORT_SEPARATOR)}/${path}`;
   if (name.length > MAX_NAME) {
     throw new Refusal(
       "name.length",
@@ -49,7 +49,7 @@ export function tenantName(tenant: string, name: string): string | undefined {
   if (!name.startsWith(prefix)) return undefined;
   const [host = "", ...rest] = name.slice(prefix.length).split("/");
   try {
-    return nameAsListed(parseReference(`${host.replace(PORT, ":")}/${rest.join("/")}`));
+    return nameAsListed(parseReference(`${host.replace(PORT_SEPARATOR, ":")}/${rest.join("/")}`));
   } catch (error) {
     if (error instanceof InvalidReference) return undefined;
     throw error;

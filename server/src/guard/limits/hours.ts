@@ -3,7 +3,7 @@ import type { LedgerHour } from "../ledger/ledger.ts";
 /** ms */
 const HOUR = 3_600_000;
 /** Number of hours that count, including the current one */
-const COUNTED = 24;
+const COUNTED_HOURS = 24;
 
 /** The usage of a tenant, by hours. */
 export class UsedHours {
@@ -35,13 +35,13 @@ export class UsedHours {
    */
   counted(now: number): LedgerHour[] {
     const current = Math.floor(now / HOUR);
-    this.#hours = this.#hours.filter(({ hour }) => hour > current - COUNTED && hour <= current);
+    this.#hours = this.#hours.filter(({ hour }) => hour > current - COUNTED_HOURS && hour <= current);
     return this.#hours.map((hour) => ({ ...hour }));
   }
 
   /** Returns when the oldest hour with usage stops counting, ms since 1970. */
   nextFree(now: number, what: "buildTime" | "pushBytes"): number {
     const used = this.counted(now).filter((hour) => hour[what] > 0);
-    return (Math.min(...used.map(({ hour }) => hour), Math.floor(now / HOUR)) + COUNTED) * HOUR;
+    return (Math.min(...used.map(({ hour }) => hour), Math.floor(now / HOUR)) + COUNTED_HOURS) * HOUR;
   }
 }

@@ -36,10 +36,10 @@ export interface BindOptions {
 /**
  * Any user of a pod, with any ID, may connect: mode 0666. The folders above it control who else can reach the folder.
  */
-const FOR_POD = 0o111;
+const POD_UMASK = 0o111;
 /** The user and the group of the guard may connect: mode 0660 */
-const FOR_OPERATOR = 0o117;
-const INTERVAL = 10_000;
+const OPERATOR_UMASK = 0o117;
+const CHECK_EVERY = 10_000;
 
 /**
  * Listens at a tenant's socket, and restores it when the tenant removes or replaces it. In a tenant's folder it
@@ -52,7 +52,7 @@ const INTERVAL = 10_000;
 export async function bindSocket(
   endpoint: TenantEndpoint,
   onConnection: (connection: Socket) => void,
-  { onProblem, signal, quotas = () => endpoint.tenant.quotas, onRefused, interval = INTERVAL }: BindOptions,
+  { onProblem, signal, quotas = () => endpoint.tenant.quotas, onRefused, interval = CHECK_EVERY }: BindOptions,
 ): Promise<BoundSocket> {
   const { socket: path, isInTenantsFolder, tenant } = endpoint;
   const name = basename(path);
@@ -60,7 +60,7 @@ export async function bindSocket(
   const connections = limitConnections(() => quotas().connections, onConnection, onRefused);
   const folder = await openFolder(dirname(path), !isInTenantsFolder);
   const put = async (): Promise<ListeningSocket> =>
-    await listenIn(folder, name, isInTenantsFolder ? FOR_POD : FOR_OPERATOR, connections.take);
+    await listenIn(folder, name, isInTenantsFolder ? POD_UMASK : OPERATOR_UMASK, connections.take);
   let listening: ListeningSocket;
   try {
     signal.throwIfAborted();

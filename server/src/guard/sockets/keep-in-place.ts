@@ -10,7 +10,7 @@ export interface KeepOptions {
 }
 
 /** ms from a change to the check, because changes often occur together */
-const SETTLE = 20;
+const DEBOUNCE = 20;
 /**
  * ms from a repair to the next check, doubled by each repair, so that a tenant that removes its socket in a loop costs
  * almost nothing
@@ -42,7 +42,7 @@ export function keepInPlace({ folder, interval, repair }: KeepOptions): Disposab
     watcher ??= watchFolder(folder, () => {
       watcher?.close();
       watcher = undefined;
-      plan(SETTLE);
+      plan(DEBOUNCE);
     });
   };
   const run = async (): Promise<void> => {

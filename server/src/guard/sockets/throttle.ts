@@ -15,7 +15,7 @@ export interface Throttle {
 /** The size of a burst, in ms at the average rate: a build with buildx makes some fifty calls within a moment */
 const BURST = 10_000;
 /** The maximum wait of a request, in ms */
-const PATIENCE = 5_000;
+const MAX_WAIT = 5_000;
 
 /**
  * A token bucket, stored as the time at which the bucket would be full again.
@@ -34,11 +34,11 @@ export function createThrottle(
       const time = now();
       const next = Math.max(full, time) + each;
       const wait = next - time - Math.max(BURST, each);
-      if (wait > PATIENCE) {
+      if (wait > MAX_WAIT) {
         throw new Refusal(
           "quota.requests",
           `too many requests: this tenant may make at most ${quotas().requests} per second on average`,
-          { statusCode: 429, retryAfter: Math.ceil((wait - PATIENCE) / 1000) },
+          { statusCode: 429, retryAfter: Math.ceil((wait - MAX_WAIT) / 1000) },
         );
       }
       full = next;

@@ -61,9 +61,9 @@ export function assignTenants(sources: readonly TenantSource[]): TenantSource[] 
           if (wasHeld && !held.has(endpoint.tenant.id)) changes.onWent(endpoint.tenant.id, false);
           takeWaiting();
         },
-        onWent(id, isForGood) {
+        onWent(id, removesData) {
           if (!forget(source, id)) return;
-          changes.onWent(id, isForGood);
+          changes.onWent(id, removesData);
           takeWaiting();
         },
       };

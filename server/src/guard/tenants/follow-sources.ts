@@ -5,7 +5,7 @@ import type { TenantSource } from "./tenant-source.ts";
 export interface FollowedChanges {
   /** @param mayReturn whether the tenant may return after its removal */
   onCame: (endpoint: TenantEndpoint, mayReturn: boolean) => void;
-  onWent: (id: string, isForGood: boolean) => void;
+  onWent: (id: string, removesData: boolean) => void;
   onProblem: (problem: string) => void;
 }
 

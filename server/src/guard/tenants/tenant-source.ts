@@ -7,9 +7,9 @@ export interface TenantChanges {
   /**
    * Called when a tenant was removed.
    *
-   * @param isForGood whether to remove all its data as well: a pod does not return, but a tenant of a configuration may
+   * @param removesData whether to remove all its data as well: a pod does not return, but a tenant of a configuration may
    */
-  onWent: (id: string, isForGood: boolean) => void;
+  onWent: (id: string, removesData: boolean) => void;
   /** For the operator: a file that cannot be read, an engine that does not answer. The source continues. */
   onProblem: (problem: string) => void;
 }

@@ -10,7 +10,7 @@ import { entryOf, recordOf, type Entry, type JobRecord } from "./entry.ts";
 import { recoverLog } from "./log-file.ts";
 
 /** Number of files that are read at the same time */
-const READS = 16;
+const MAX_CONCURRENT = 16;
 
 /**
  * Creates the folder of a job. After a kill at any moment, it is complete or missing. It is on the disk when this
@@ -71,7 +71,7 @@ export async function readJobs(
       }
     }
   };
-  await Promise.all(Array.from({ length: READS }, readNext));
+  await Promise.all(Array.from({ length: MAX_CONCURRENT }, readNext));
   return entries;
 }
 

@@ -16,7 +16,7 @@ import { RunQueue } from "./run-queue.ts";
 
 /** ms between two attempts to write failed records, and between two searches for expired jobs */
 const REWRITE_EVERY = 1_000;
-const TIDY_EVERY = 60_000;
+const EXPIRE_EVERY = 60_000;
 
 export interface JobsOptions {
   maxLog: number;
@@ -56,7 +56,7 @@ export class Jobs {
     this.#options = options;
     this.#timers = [
       setInterval(() => void this.#rewrite(), REWRITE_EVERY).unref(),
-      setInterval(() => this.#tidy(), TIDY_EVERY).unref(),
+      setInterval(() => this.#tidy(), EXPIRE_EVERY).unref(),
     ];
   }
 

@@ -2,10 +2,10 @@ import { constants } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 import type { Job } from "../../jobs/job.ts";
 import type { LogLine } from "../job-store.ts";
-import { cutLine, roomInLog, splitLines } from "../transitions.ts";
+import { cutLine, spaceInLog, splitLines } from "../transitions.ts";
 
 /** ms between two writes of a log */
-const EVERY = 100;
+const WRITE_EVERY = 100;
 /** Bytes read at a time */
 const CHUNK = 64 * 1024;
 const NEWLINE = 0x0a;
@@ -53,7 +53,10 @@ export class LogWriter {
   add(texts: readonly string[]): void {
     for (const line of texts.flatMap((text) => splitLines(text))) this.#addLine(line);
     if (this.#pending.length === 0) return;
-    this.#timer ??= setTimeout(() => void this.#flush(), Math.max(0, this.#lastWrite + EVERY - performance.now()));
+    this.#timer ??= setTimeout(
+      () => void this.#flush(),
+      Math.max(0, this.#lastWrite + WRITE_EVERY - performance.now()),
+    );
   }
 
   /** Stops writing: the file has a new owner. */
@@ -75,7 +78,7 @@ export class LogWriter {
   #addLine(line: string): void {
     if (this.#isCut) return;
     const bytes = Buffer.byteLength(line) + 1;
-    this.#isCut = this.#bytes + bytes > roomInLog(this.#maxLog);
+    this.#isCut = this.#bytes + bytes > spaceInLog(this.#maxLog);
     this.#pending.push(this.#isCut ? cutLine(this.#maxLog) : line);
     this.#bytes += bytes;
   }

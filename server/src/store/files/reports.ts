@@ -2,7 +2,7 @@ import type { Clock } from "../clock.ts";
 import type { WorkerReport } from "../job-store.ts";
 
 /** ms for which a report is valid */
-const KEPT = 30_000;
+const REPORT_LIFETIME = 30_000;
 
 /** The reports of workers, in memory. */
 export class Reports {
@@ -14,7 +14,7 @@ export class Reports {
   }
 
   add(report: WorkerReport): void {
-    this.#reports.set(report.worker, { report, until: this.#clock.now() + KEPT });
+    this.#reports.set(report.worker, { report, until: this.#clock.now() + REPORT_LIFETIME });
   }
 
   /** Returns the reports of live workers. */

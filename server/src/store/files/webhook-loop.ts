@@ -6,11 +6,11 @@ import type { Entry } from "./entry.ts";
 import type { Jobs } from "./jobs.ts";
 
 /** Number of webhooks that are delivered at the same time */
-const PLACES = 16;
+const MAX_CONCURRENT = 16;
 /** Maximum for one owner: receivers that do not answer delay no other owner. */
-const PLACES_OF_ONE = 4;
+const MAX_OF_ONE_OWNER = 4;
 /** ms before a delivery is retried that was aborted by an error of this program */
-const AFTER_ERROR = 60_000;
+const RETRY_DELAY = 60_000;
 
 /** Delivers webhooks at their times until the signal is aborted; resolves when no delivery is in progress. */
 export async function deliverWebhooks(
@@ -20,12 +20,13 @@ export async function deliverWebhooks(
 ): Promise<void> {
   const sending = new Map<Entry, Promise<void>>();
   const hasPlace = (owner: string): boolean =>
-    sending.size < PLACES && [...sending.keys()].filter(({ job }) => job.owner === owner).length < PLACES_OF_ONE;
+    sending.size < MAX_CONCURRENT &&
+    [...sending.keys()].filter(({ job }) => job.owner === owner).length < MAX_OF_ONE_OWNER;
   const deliver = async (entry: Entry): Promise<void> => {
     const at = jobs.now();
     const outcome = await send(entry.job).catch((error: unknown) => ({
       delivery: errorOf(error, at, jobs.now()),
-      again: AFTER_ERROR,
+      again: RETRY_DELAY,
     }));
     await jobs.change(entry, (job, now) => delivered(job, outcome, now));
   };

@@ -6,9 +6,9 @@ import type { Change } from "../job-store.ts";
 /** Minimum ms between two reported changes of one log */
 const LOG_EVERY = 100;
 /** ms before the loss of the connection in which unreported jobs may have ended */
-const MARGIN = 10_000;
+const LOOKBACK = 10_000;
 /** ms before the search for them is retried */
-const AGAIN = 500;
+const RETRY_EVERY = 500;
 
 type Listener = (change: Change) => void;
 
@@ -86,13 +86,13 @@ export class Changes implements Disposable {
     if (lostAt === undefined) return;
     this.#lostAt = undefined;
     try {
-      for (const id of await this.#changedSince(lostAt - MARGIN)) {
+      for (const id of await this.#changedSince(lostAt - LOOKBACK)) {
         this.#notify("job", id);
         this.#notify("log", id);
       }
     } catch {
       this.#lostAt ??= lostAt;
-      setTimeout(() => void this.#catchUp(), AGAIN).unref();
+      setTimeout(() => void this.#catchUp(), RETRY_EVERY).unref();
     }
   }
 

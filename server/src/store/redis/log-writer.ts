@@ -1,13 +1,13 @@
 import { setTimeout as wait } from "node:timers/promises";
 import { Failure } from "docker-over-ssh/builds";
-import { cutLine, roomInLog, splitLines } from "../transitions.ts";
+import { cutLine, spaceInLog, splitLines } from "../transitions.ts";
 import { LOG } from "./scripts.ts";
 import type { KeySpace } from "./key-space.ts";
 
 /** ms between two batches, and between two reports to readers */
-const EVERY = 100;
+const BATCH_EVERY = 100;
 /** ms before a batch is sent again while Redis is unavailable */
-const AGAIN = 500;
+const RETRY_EVERY = 500;
 /** Maximum lines and bytes of a batch */
 const BATCH_LINES = 500;
 const BATCH_BYTES = 256 * 1024;
@@ -15,7 +15,7 @@ const BATCH_BYTES = 256 * 1024;
  * Maximum bytes of one job's log in memory while Redis is unavailable. Later lines are lost, and a line in the log
  * reports it.
  */
-const BUFFER = 4 * 1024 * 1024;
+const MAX_BUFFERED = 4 * 1024 * 1024;
 /** Maximum number of lines of a log. Each needs more memory than its bytes. */
 const MAX_LINES = 500_000;
 
@@ -67,7 +67,7 @@ export class LogWriter {
   #add(line: string): void {
     if (this.#isClosed) return;
     const size = Buffer.byteLength(line);
-    if (this.#bytes + size > BUFFER) {
+    if (this.#bytes + size > MAX_BUFFERED) {
       this.#dropped += 1;
       return;
     }
@@ -88,7 +88,7 @@ export class LogWriter {
       } catch (error) {
         // A full Redis accepts no lines, so the job ends without its last ones.
         if (error instanceof Failure && this.#hurry.signal.aborted) return this.#close();
-        await wait(AGAIN, undefined, { signal: this.#signal }).catch(() => this.#close());
+        await wait(RETRY_EVERY, undefined, { signal: this.#signal }).catch(() => this.#close());
         continue;
       }
       if (this.#lines.length < BATCH_LINES) await this.#pause();
@@ -97,7 +97,7 @@ export class LogWriter {
   }
 
   async #pause(): Promise<void> {
-    await wait(EVERY, undefined, { signal: this.#hurry.signal }).catch(() => {});
+    await wait(BATCH_EVERY, undefined, { signal: this.#hurry.signal }).catch(() => {});
   }
 
   #batch(): string[] {
@@ -110,7 +110,7 @@ export class LogWriter {
   }
 
   async #writeBatch(batch: readonly string[]): Promise<void> {
-    const limits = [roomInLog(this.#maxLog), MAX_LINES, cutLine(this.#maxLog)];
+    const limits = [spaceInLog(this.#maxLog), MAX_LINES, cutLine(this.#maxLog)];
     const answer = await this.#keySpace.run(LOG, this.#run.id, this.#run.run, this.#first, ...limits, ...batch);
     if (answer !== "ok") return this.#close();
     this.#lines.splice(0, batch.length);

@@ -2,13 +2,13 @@ import type { WorkerReport } from "../job-store.ts";
 import type { KeySpace } from "./key-space.ts";
 
 /** Seconds for which the report of a worker is stored */
-const KEPT = 30;
+const REPORT_LIFETIME = 30;
 
 /** Stores the report of a worker: `worker:NAME`, which expires, and its name in `workers`. */
 export async function writeReport(keySpace: KeySpace, report: WorkerReport): Promise<void> {
   const transaction = keySpace.database.redis
     .multi()
-    .set(keySpace.key("worker", report.worker), JSON.stringify(report), "EX", KEPT)
+    .set(keySpace.key("worker", report.worker), JSON.stringify(report), "EX", REPORT_LIFETIME)
     .sadd(keySpace.key("workers"), report.worker);
   await keySpace.batch(transaction);
 }

@@ -125,7 +125,7 @@ return 1
  * Renews the leases of jobs. ARGV: ms of a lease, followed by id and run of each job. Returns for each `ok`,
  * `cancelled`, or `lost`: another run owns it.
  */
-export const BEAT = script(`
+export const HEARTBEAT = script(`
 local lease = tonumber(ARGV[2])
 local now = clock()
 local answers = {}

@@ -7,9 +7,9 @@ import type { Job } from "../../jobs/job.ts";
 import type { DeliveryOutcome } from "../job-store.ts";
 
 /** Number of simultaneous deliveries. A receiver that does not answer does not delay the others. */
-const PLACES = 20;
+const MAX_CONCURRENT = 20;
 /** Number of stored deliveries of one webhook: the last ones */
-const KEPT = 50;
+const MAX_STORED = 50;
 
 /** Delivers webhooks until the signal is aborted. Repeats a delivery that a dead server had begun. */
 export async function deliverWebhooks(
@@ -30,7 +30,7 @@ export async function deliverWebhooks(
       if (job?.webhook?.nextAt === undefined) return; // removed, or delivered
       const { delivery, again } = await send(job);
       const { url, deliveries } = job.webhook;
-      const webhook = JSON.stringify({ url, deliveries: [...deliveries, delivery].slice(-KEPT) });
+      const webhook = JSON.stringify({ url, deliveries: [...deliveries, delivery].slice(-MAX_STORED) });
       const next = again === undefined ? undefined : Date.now() + again;
       await keySpace.run(DELIVERED, id, webhook, next ?? "");
       if (next === undefined) return;
@@ -41,7 +41,7 @@ export async function deliverWebhooks(
       connection: client,
       prefix: keySpace.key("bull"),
       skipVersionCheck: keySpace.skipsCheck,
-      concurrency: PLACES,
+      concurrency: MAX_CONCURRENT,
       lockDuration: times.lease,
       stalledInterval: times.look,
       maxStalledCount: Number.MAX_SAFE_INTEGER,

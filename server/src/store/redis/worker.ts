@@ -7,16 +7,16 @@ import type { Changes } from "./changes.ts";
 import { patientClient, type RedisAddress } from "./connection.ts";
 import { beatEvery, type LeaseTimes } from "./lease.ts";
 import { RunningJob, type End, type RunningJobOptions } from "./running-job.ts";
-import { BEAT, MAY_RUN, TAKE } from "./scripts.ts";
+import { HEARTBEAT, MAY_RUN, TAKE } from "./scripts.ts";
 import { MAX_RUNS, REASONS } from "../transitions.ts";
 import type { Claim, Outcome, WorkerOptions } from "../job-store.ts";
 
 /** ms before a retry while Redis is unavailable */
 const RETRY_EVERY = 500;
 /** ms after which a parked job checks by itself whether it may run */
-const PARKED = 30_000;
+const RECHECK_DELAY = 30_000;
 /** Seconds that a worker waits for a job in one request */
-const POLL = 5;
+const POLL_TIMEOUT = 5;
 
 export interface JobWorkerOptions extends RunningJobOptions {
   /** Aborted when the store is closed */
@@ -56,7 +56,7 @@ export class JobWorker {
       lockDuration: times.lease,
       stalledInterval: times.look,
       maxStalledCount: Number.MAX_SAFE_INTEGER, // the record counts the runs
-      drainDelay: POLL,
+      drainDelay: POLL_TIMEOUT,
     });
     queue.on("error", () => {}); // each error also rejects a command, or the next attempt resolves it
     using _cancels = changes.watchCancels((id) => this.#stop(id, "cancelled"));
@@ -124,7 +124,7 @@ export class JobWorker {
     } else if (kind === "wait") {
       await entry.moveToDelayed(Date.now() + Number(value) + 1, token);
     } else if (kind === "parked") {
-      await entry.moveToDelayed(Date.now() + PARKED, token);
+      await entry.moveToDelayed(Date.now() + RECHECK_DELAY, token);
       if ((await keySpace.run(MAY_RUN, id)) === 1) await keySpace.unpark([id]);
     }
   }
@@ -185,7 +185,7 @@ export class JobWorker {
     const renew = async (): Promise<void> => {
       const jobs = [...this.#running];
       const answers = (await keySpace.run(
-        BEAT,
+        HEARTBEAT,
         times.lease,
         ...jobs.flatMap(([{ id, run }]) => [id, run]),
       )) as string[];

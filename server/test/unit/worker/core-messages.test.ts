@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { FOR_SERVICE } from "../../../src/worker/outcomes.ts";
+import { SERVICE_WORDS } from "../../../src/worker/outcomes.ts";
 
 const core = join(import.meta.dirname, "../../../../src");
 const sources = readdirSync(core, { recursive: true, encoding: "utf8" })
@@ -9,7 +9,7 @@ const sources = readdirSync(core, { recursive: true, encoding: "utf8" })
   .map((name) => readFileSync(join(core, name), "utf8"));
 
 /** The hint about `docker login` is composed; how-jobs-end.test.ts checks its whole sentence. */
-const texts = FOR_SERVICE.flatMap(([core]) => (typeof core === "string" ? [core] : []));
+const texts = SERVICE_WORDS.flatMap(([core]) => (typeof core === "string" ? [core] : []));
 
 // A message of the core that gets other words would reach the sender of a job unchanged.
 test.each(texts)("the core has the message that the worker replaces: %s", (text) => {

@@ -11,7 +11,7 @@ const UNREADABLE: readonly (readonly [start: Buffer, name: string])[] = [
 ];
 const GZIP = Buffer.from([0x1f, 0x8b]);
 /** Bytes that identify a compression */
-const LONGEST = 5;
+const MAX_MAGIC = 5;
 
 /**
  * Yields the tar of a context, which may be compressed with gzip. Owns `source`.
@@ -53,7 +53,7 @@ export async function* decompress(source: Readable, limit: number): AsyncGenerat
 
 async function readStart(chunks: AsyncIterator<Buffer>): Promise<{ start: Buffer; isWhole: boolean }> {
   let start: Buffer = Buffer.alloc(0);
-  while (start.length < LONGEST) {
+  while (start.length < MAX_MAGIC) {
     const { done, value } = await chunks.next();
     if (done === true) return { start, isWhole: true };
     start = Buffer.concat([start, value]);

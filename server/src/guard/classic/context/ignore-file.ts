@@ -8,7 +8,7 @@ export const IGNORE_FILE = ".dockerignore";
 const MAX_IGNORE_FILE = 64 * 1024;
 const MAX_PATH = 256;
 /** ms for which patterns are matched in one turn, during which other tenants wait */
-const TURN = 10;
+const TIME_SLICE = 10;
 
 /**
  * Returns whether the engine removes the Dockerfile from the context after it has read it. The last line that matches it or a folder above it decides. Rejects
@@ -24,12 +24,12 @@ export async function isIgnored(ignoreFile: Buffer | undefined, path: string, si
   const text = ignoreFile.toString().replace(/^\uFEFF/, "");
   refuseInvalid(text);
   let isExcluded = false;
-  let until = performance.now() + TURN;
+  let until = performance.now() + TIME_SLICE;
   for (const line of text.split(/\r?\n/)) {
     if (performance.now() > until) {
       await nextTurn();
       signal.throwIfAborted();
-      until = performance.now() + TURN;
+      until = performance.now() + TIME_SLICE;
     }
     // Applies this line to the result of the lines before it.
     isExcluded = excludes(`${isExcluded ? "**" : ""}\n${line}`, path);

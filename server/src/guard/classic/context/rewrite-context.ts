@@ -37,7 +37,7 @@ export interface RewrittenContext {
 
 /** Large source trees with their dependencies have half as many. */
 const MAX_ENTRIES = 1_000_000;
-const DEFAULT = "Dockerfile";
+const DEFAULT_DOCKERFILE = "Dockerfile";
 /** The guard's name for the Dockerfile. It is the same in each build, because it is in .dockerignore, which is part of the cache key of `COPY . /`. */
 const GUARD_DOCKERFILE = ".docker-over-ssh-guard.dockerfile";
 /**
@@ -53,7 +53,7 @@ const ROOT: ContextEntry = { kind: "folder", path: ".", mode: 0o755, mtime: 0 };
  */
 export function rewriteContext(source: Readable, options: ContextOptions): RewrittenContext {
   const path = dockerfilePath(options.dockerfile);
-  const candidates = path === DEFAULT ? [DEFAULT, DEFAULT.toLowerCase()] : [path];
+  const candidates = path === DEFAULT_DOCKERFILE ? [DEFAULT_DOCKERFILE, DEFAULT_DOCKERFILE.toLowerCase()] : [path];
   const tar = Readable.from(coalesce(rewritten(source, candidates, options)), { objectMode: false });
   return { dockerfile: GUARD_DOCKERFILE, tar };
 }

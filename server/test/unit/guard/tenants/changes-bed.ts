@@ -23,8 +23,8 @@ export function follow(source: TenantSource): Followed {
         reports.push(`+${endpoint.tenant.id} ${endpoint.socket}`);
         endpoints.set(endpoint.tenant.id, endpoint);
       },
-      onWent(id: string, isForGood: boolean) {
-        reports.push(`${isForGood ? "--" : "-"}${id}`);
+      onWent(id: string, removesData: boolean) {
+        reports.push(`${removesData ? "--" : "-"}${id}`);
         endpoints.delete(id);
       },
       onProblem: (problem: string) => void reports.push(`!${problem}`),
