@@ -16,7 +16,7 @@ import type { Traffic } from "./traffic.ts";
 type Peer = { peer: Pick<Hello, "features" | "tool"> };
 
 /** Returns whether this is a dry run. Throws a `usage` Failure if this side requests a dry run and the other side does not support it. */
-export function isDryRun({ dryRun = false }: Pick<SharedRequest, "dryRun">, { peer }: Peer): boolean {
+export function agreeOnDryRun({ dryRun = false }: Pick<SharedRequest, "dryRun">, { peer }: Peer): boolean {
   if (!dryRun) return peer.features.includes(DRY_RUN);
   if (peer.features.includes(PLANS)) return true;
   throw new Failure("usage", `the remote side is docker-over-ssh ${peer.tool}, which cannot make a dry run`, {

@@ -4,10 +4,8 @@ import { parseAbout, type About, type Result, type Want } from "./conversation/m
 import { nextMessage, LOOK_UP_TIMEOUT } from "./conversation/next-message.ts";
 import { refuseOldPeer } from "./conversation/refuse-old-peer.ts";
 import { shareProgress } from "./conversation/share-progress.ts";
-import { dryRunEvent, isDryRun, plannedResult } from "./dry-run.ts";
+import { dryRunEvent, agreeOnDryRun, plannedResult } from "./dry-run.ts";
 import type { Digest } from "./image/digest.ts";
-import { platformTexts } from "./image/index-content.ts";
-import { formatPlatform } from "./image/platform.ts";
 import { fullName } from "./image/reference.ts";
 import { openTarget } from "./locations/locations.ts";
 import type { TransferResult } from "./output/events.ts";
@@ -35,10 +33,11 @@ import { mayBeContinued } from "./explain-error.ts";
 import { type Traffic } from "./traffic.ts";
 import {
   connectEarly,
-  imageOf,
   reasonAgainstDelta,
   transferResult,
   connectByCommand,
+  planEvent,
+  startTransfer,
   type Context,
   type Connect,
 } from "./transfer.ts";
@@ -54,19 +53,11 @@ export async function pull(
   context: Context,
   connect: Connect = connectByCommand(request, context),
 ): Promise<TransferResult> {
-  const started = performance.now();
-  context.output.event({ type: "started", role: request.role, image: imageOf(request) });
+  const { started, succeed } = startTransfer(request, context);
   const initiates = isInitiator(request.connection);
   if (initiates) refuseUnsupported(request.compress, "receiving"); // the sender reports what a spawned receiver lacks
   await using location = openTarget(request, context);
-  // Before anything is sent, the engine must answer and accept the name.
-  const ready = location.opened.then((target) => {
-    const names = ownNames(request);
-    if (names !== undefined) target.namesFor(names);
-    if (request.platforms !== undefined) target.indexes(); // throws if the target accepts no index
-    return target;
-  });
-  ready.catch(() => {}); // a spawned side reports it through the tunnel
+  const ready = acceptingTarget(location.opened, request);
   const result = await connectEarly(
     connect,
     initiates ? ready : Promise.resolve(),
@@ -76,8 +67,19 @@ export async function pull(
       return await receiveOver(tunnel, target, request, { ...context, signal: stop }, { traffic, started });
     },
   );
-  context.output.event({ type: "result", ...result });
-  return result;
+  return succeed(result);
+}
+
+/** Resolves to a target that is being opened, when it answers and accepts the name. */
+function acceptingTarget(opened: Promise<Target>, request: PullRequest): Promise<Target> {
+  const accepting = opened.then((target) => {
+    const names = ownNames(request);
+    if (names !== undefined) target.namesFor(names);
+    if (request.platforms !== undefined) target.indexes(); // throws if the target accepts no index
+    return target;
+  });
+  accepting.catch(() => {}); // a spawned side reports it through the tunnel
+  return accepting;
 }
 
 /** Receives an image over an open tunnel, or in a conversation. Returns the result for people; the plan of a dry run is an event. */
@@ -104,10 +106,16 @@ interface Receiver {
   target: Target;
   request: ReceiveRequest;
   runId: RunId;
-  /** This is a dry run. */
-  isPlanned: boolean;
+  isDryRun: boolean;
   onProgress: (progress: Progress) => void;
   context: Context;
+}
+
+/** The result of the phase "agree". */
+interface Agreement {
+  about: About;
+  /** The names that the image gets. */
+  names: NamesToGive;
 }
 
 /**
@@ -121,17 +129,15 @@ export async function receive(
   context: Context,
 ): Promise<Result> {
   const { output, signal, env } = context;
-  const isPlanned = isDryRun(request, tunnel);
+  const isDryRun = agreeOnDryRun(request, tunnel);
   refuseOldPeer(request, tunnel);
   if (request.platforms !== undefined) target.indexes();
   const runId = newRunId();
   const onProgress = shareProgress(tunnel, isInitiator(request.connection), output, () => target.moved);
-  const receiver = { tunnel, target, request, runId, isPlanned, onProgress, context };
-  const about = await agree(receiver);
-  const names = imageNames(request, about);
-  target.namesFor(names); // fails before anything is sent
-  const terms = { ...choose(receiver, about), names };
-  if (isPlanned) return await plan(receiver, about, terms);
+  const receiver = { tunnel, target, request, runId, isDryRun, onProgress, context };
+  const agreement = await agree(receiver);
+  const terms = choose(receiver, agreement);
+  if (isDryRun) return await plan(receiver, agreement, terms);
   const onKept = (bytes: number): void => output.note({ code: "layers-kept", bytes });
   // Between two sides in one process layers cross no link, so there is nothing to resume.
   const crossesLink = !isOneProcess(request.connection);
@@ -139,27 +145,26 @@ export async function receive(
   let result: Result;
   {
     // The temporary name is removed before the sender gets the result.
-    await using received = await transfer(receiver, about, terms, resumeCache);
-    const manifestDigest = await verify(receiver, about, received);
+    await using received = await transfer(receiver, agreement, terms, resumeCache);
+    const manifestDigest = await verify(receiver, agreement, received);
     signal.throwIfAborted();
-    const id = await giveNames(target, names, received, about);
-    await resumeCache?.forget();
-    const cleanup = await keepNewest(target, request, about, names, id, output);
-    result = { ...resultOf(received, { id, names, manifestDigest, bytesReceived: tunnel.bytesReceived }), ...cleanup };
+    const { id, ...cleanup } = await tag(receiver, agreement, received, resumeCache);
+    const { bytesReceived } = tunnel;
+    result = { ...resultOf(received, { id, names: agreement.names, manifestDigest, bytesReceived }), ...cleanup };
   }
   const confirmed = await tunnel.finish({ ...result });
   if (!confirmed) output.warn({ code: "sender-not-notified" });
   return result;
 }
 
-/** Requests the image, and receives the `about`. Fails if the image is for another platform than the requested one. */
-async function agree({ tunnel, target, request, runId, isPlanned, context }: Receiver): Promise<About> {
+/** Requests the image, and receives the `about`. Fails if the target cannot store this image, or not under its names. */
+async function agree({ tunnel, target, request, runId, isDryRun, context }: Receiver): Promise<Agreement> {
   const { output, signal, env } = context;
   const { image, preserveDigest: preserve, timeout = LOOK_UP_TIMEOUT } = request;
   if (image === undefined && !tunnel.peer.features.includes(OFFERS_NAMES)) throw offersNoName(tunnel.peer.tool);
   const ask = askFor(request, target, runId);
   await tunnel.send(askMessage(ask));
-  const tidied = isPlanned ? Promise.resolve([]) : removeDeadSpools(env).then(async () => await target.tidy());
+  const tidied = isDryRun ? Promise.resolve([]) : removeDeadSpools(env).then(async () => await target.tidy());
   tidied.catch(() => {}); // awaited below
   const about = parseAbout(
     await nextMessage(tunnel, "about", { timeout, what: "description of the image", stop: signal }),
@@ -171,19 +176,22 @@ async function agree({ tunnel, target, request, runId, isPlanned, context }: Rec
   if ((preserve || about.preserve) && about.manifest === undefined && about.index === undefined) {
     output.note({ code: "manifest-not-kept", ...(!ask.keepsManifests && { address: target.address }) });
   }
-  return about;
+  const names = imageNames(request, about);
+  target.namesFor(names); // throws for a name that the target cannot store
+  return { about, names };
 }
 
 /** Finds out what a transfer would do, reports it to the sender, and changes nothing. */
-async function plan(receiver: Receiver, about: About, terms: NamedTerms): Promise<Result> {
+async function plan(receiver: Receiver, agreement: Agreement, terms: Terms): Promise<Result> {
   const { tunnel, target, request, runId, context } = receiver;
   const codecs = request.connection.kind === "in-process" && target.compressesLoads ? ["gzip"] : terms.packing.codecs;
   const packing = { ...terms.packing, codecs };
   await using resumeCache = new ResumeCache({ env: context.env, runId, limits: { size: Infinity, age: Infinity } }); // removes nothing
-  const options = receiveOptions(receiver, about, { ...terms, packing }, resumeCache);
+  const options = receiveOptions(receiver, agreement, { ...terms, packing }, resumeCache);
+  const { about, names } = agreement;
   const { index } = about;
   const found = index === undefined ? await target.plan(options) : await planIndex(target.indexes(), index, options);
-  const cleanup = await planKeep(target, request, about, terms.names, found.id);
+  const cleanup = await planKeep(target, request, about, names, found.id);
   const result = { ...plannedResult(found, options, tunnel.bytesReceived), ...cleanup };
   await tunnel.finish({ ...result });
   return result;
@@ -194,10 +202,8 @@ interface Terms extends Pick<ReceiveOptions, "noDeltaReason" | "delta" | "allows
   packing: Pick<Want, "codecs" | "compress">;
 }
 
-type NamedTerms = Terms & { names: NamesToGive };
-
-/** Chooses how missing layers may be sent: whole or by delta, in which codecs. The target finds the missing ones. */
-function choose({ tunnel, request }: Receiver, { manifest, index, delta }: About): Terms {
+/** Chooses how missing layers may be sent: whole or by delta, in which codecs. Which layers are missing, the target finds in `transfer`. */
+function choose({ tunnel, request }: Receiver, { about: { manifest, index, delta } }: Agreement): Terms {
   const { compress, connection } = request;
   const codecs = isOneProcess(connection) ? [] : CODECS.map(({ name }) => name);
   return {
@@ -209,19 +215,20 @@ function choose({ tunnel, request }: Receiver, { manifest, index, delta }: About
 }
 
 /**
- * Lets the target find the missing layers, fetch them, and store the image under a temporary name. If this fails for a temporary reason,
+ * Lets the target find the missing layers, send a `want`, fetch them, and store the image under a temporary name. If this fails for a temporary reason,
  * the layers that have arrived stay in the resume cache.
  */
 async function transfer(
   receiver: Receiver,
-  about: About,
-  terms: NamedTerms,
+  agreement: Agreement,
+  terms: Terms,
   resumeCache: ResumeCache | undefined,
 ): Promise<ReceivedImage> {
   const { target } = receiver;
-  const options = receiveOptions(receiver, about, terms, resumeCache);
+  const { index } = agreement.about;
+  const options = receiveOptions(receiver, agreement, terms, resumeCache);
   try {
-    if (about.index !== undefined) return await receiveIndex(target.indexes(), about.index, options);
+    if (index !== undefined) return await receiveIndex(target.indexes(), index, options);
     return await target.receive(options);
   } catch (error) {
     if (!mayBeContinued(error)) await resumeCache?.forget();
@@ -231,43 +238,55 @@ async function transfer(
 
 /** Returns the options with which the target finds and requests the missing layers. */
 function receiveOptions(
-  { tunnel, request, runId, isPlanned, onProgress, context: { output, signal, env } }: Receiver,
-  about: About,
-  { packing, ...terms }: NamedTerms,
+  { tunnel, request, runId, isDryRun, onProgress, context: { output, signal, env } }: Receiver,
+  { about, names }: Agreement,
+  { packing, ...terms }: Terms,
   resumeCache: ResumeCache | undefined,
 ): ReceiveOptions {
   const { maxSize, bwlimit } = request;
-  const [image] = terms.names;
-  const platform = formatPlatform(about.platform);
+  const [image] = names;
   const onWant = (missing: number | undefined): void => {
-    if (isPlanned) return; // a more detailed plan follows at the end
-    const layers = about.diffIds.length;
-    const platforms = platformTexts(about.index);
-    output.event({
-      type: "plan",
-      role: "receiver",
-      image: fullName(image),
-      platform,
-      ...(platforms && { platforms }),
-      layers,
-      missing,
-    });
+    if (!isDryRun) output.event(planEvent("receiver", fullName(image), about, missing)); // a dry run reports more at the end
   };
-  const surroundings = { image, runId, env, resumeCache, output, signal, onProgress, maxSize, bwlimit };
   return {
     tunnel,
     about,
     isOneProcess: isOneProcess(request.connection),
     ...wantLayers(tunnel, { packing, onWant, signal }),
     ...terms,
-    ...surroundings,
+    image,
+    names,
+    runId,
+    env,
+    resumeCache,
+    output,
+    signal,
+    onProgress,
+    maxSize,
+    bwlimit,
   };
 }
 
 /** Compares the image under its temporary name with the sender's. Returns the digest of its manifest, if it is known. */
-async function verify({ target, runId }: Receiver, about: About, received: ReceivedImage): Promise<Digest | undefined> {
+async function verify(
+  { target, runId }: Receiver,
+  { about }: Agreement,
+  received: ReceivedImage,
+): Promise<Digest | undefined> {
   const { name, id, isVerified } = received;
   if (about.index !== undefined) return await verifyIndex(target, name, about.index);
   if (isVerified !== true) await verifyStored(target, name, id, about.diffIds);
   return await verifyManifest(target, name, about, runId);
+}
+
+/** Gives the verified image its names, and removes the layers stored for a next run and, because of --keep, older images. */
+async function tag(
+  { target, request, context: { output } }: Receiver,
+  { about, names }: Agreement,
+  received: ReceivedImage,
+  resumeCache: ResumeCache | undefined,
+): Promise<Pick<Result, "id" | "removed" | "bytesFreed">> {
+  const id = await giveNames(target, names, received, about);
+  await resumeCache?.forget();
+  return { id, ...(await keepNewest(target, request, about, names, id, output)) };
 }

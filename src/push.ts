@@ -13,13 +13,12 @@ import {
 import { nextMessage, LOOK_UP_TIMEOUT } from "./conversation/next-message.ts";
 import { refuseOldPeer } from "./conversation/refuse-old-peer.ts";
 import { shareProgress } from "./conversation/share-progress.ts";
-import { dryRunEvent, isDryRun } from "./dry-run.ts";
+import { dryRunEvent, agreeOnDryRun } from "./dry-run.ts";
 import type { Digest } from "./image/digest.ts";
 import type { ImageManifest } from "./image/manifest.ts";
-import { platformTexts } from "./image/index-content.ts";
 import { formatPlatform } from "./image/platform.ts";
 import { fullName } from "./image/reference.ts";
-import { openSource } from "./locations/locations.ts";
+import { checkedSource, openSource } from "./locations/locations.ts";
 import { Failure } from "./output/errors.ts";
 import type { TransferResult } from "./output/events.ts";
 import type { Progress } from "./output/output.ts";
@@ -41,6 +40,8 @@ import {
   reasonAgainstDelta,
   transferResult,
   connectByCommand,
+  planEvent,
+  startTransfer,
   type Context,
   type Connect,
 } from "./transfer.ts";
@@ -67,16 +68,11 @@ export async function push(
   connect: Connect | ConnectByName = connectByCommand(request, context),
   open: typeof openSource = openSource,
 ): Promise<TransferResult> {
-  const started = performance.now();
-  context.output.event({ type: "started", role: request.role, image: request.source.given });
+  const { started, succeed } = startTransfer(request, context);
   const initiates = isInitiator(request.connection);
   if (initiates) refuseUnsupported(request.compress, "sending"); // a spawned side reports it through the tunnel
   await using location = open(request, context);
-  const ready = location.opened.then(async (source) => {
-    await source.check(request);
-    return source;
-  });
-  ready.catch(() => {}); // as above
+  const ready = checkedSource(location, request);
   if (initiates && (await location.takesTime?.())) await ready;
   const chosen = "byName" in connect ? await connect.byName(await (await ready).name?.(request)) : connect;
   const result = await connectEarly(
@@ -88,8 +84,7 @@ export async function push(
       return await sendOver(tunnel, source, request, { ...context, signal: stop }, { traffic, started });
     },
   );
-  context.output.event({ type: "result", ...result });
-  return result;
+  return succeed(result);
 }
 
 /** Sends an image over an open tunnel, or in a conversation. Returns the result for people; the plan of a dry run is an event. */
@@ -113,8 +108,7 @@ export type SendRequest = SharedRequest & Pick<PushRequest, "as">;
 interface Sender {
   tunnel: Conversation;
   request: SendRequest;
-  /** This is a dry run. */
-  isPlanned: boolean;
+  isDryRun: boolean;
   onProgress: (progress: Progress) => void;
   context: Context;
 }
@@ -152,11 +146,11 @@ export async function send(
   context: Context,
   receivedAsk?: Ask,
 ): Promise<Result> {
-  const isPlanned = isDryRun(request, tunnel); // throws if the receiver does not support it
+  const isDryRun = agreeOnDryRun(request, tunnel); // throws if the receiver does not support it
   refuseOldPeer(request, tunnel);
   const onProgress = shareProgress(tunnel, isInitiator(request.connection), context.output, () => source.moved);
-  const sender = { tunnel, request, isPlanned, onProgress, context };
-  if (!isPlanned) await removeDeadSpools(context.env);
+  const sender = { tunnel, request, isDryRun, onProgress, context };
+  if (!isDryRun) await removeDeadSpools(context.env);
   const ask = receivedAsk ?? (await receiveAsk(tunnel, request, context.signal));
   const agreement = await agree(sender, source, ask);
   const waiting = {
@@ -170,14 +164,14 @@ export async function send(
 }
 
 /** Finds the image that the receiver requests, and answers with `about`. */
-async function agree({ tunnel, request, isPlanned }: Sender, source: Source, ask: Ask): Promise<Agreement> {
+async function agree({ tunnel, request, isDryRun }: Sender, source: Source, ask: Ask): Promise<Agreement> {
   const { receiverPlatform, isRenamed } = ask;
   const image = await requestedImage(ask, request, source);
   const isNewName = isNameGiven(request, image);
   const names = namesToGive(ask, request, image);
-  const there = { receiverPlatform, isNewName, isRenamed };
-  const requested = { image, ...agreeOnPlatforms(ask, request), ...there, isPlanned };
-  const found = await source.find(requested);
+  const receiverNaming = { isNewName, isRenamed };
+  const platforms = { ...agreeOnPlatforms(ask, request), receiverPlatform };
+  const found = await source.find({ image, ...platforms, ...receiverNaming, isDryRun });
   const { diffIds, configDigest, index } = found;
   const platform = formatPlatform(found.platform);
   const runIds = [newRunId(), ask.runId] as const;
@@ -193,7 +187,7 @@ async function agree({ tunnel, request, isPlanned }: Sender, source: Source, ask
     configDigest,
     preserve,
     delta,
-    sizes: await found.sizes?.(isPlanned || found.isRemote !== true),
+    sizes: await found.sizes?.(isDryRun || found.isRemote !== true),
     manifest: manifest && manifestText(manifest),
     index: index && indexField(index),
   };
@@ -226,33 +220,19 @@ function choose(
 
 /** Offers the wanted layers through the tunnel until the receiver has the image, or sends another `want` because it has lost a layer. */
 async function transfer(
-  { tunnel, isPlanned, onProgress, context: { env, output, signal } }: Sender,
+  { tunnel, isDryRun, onProgress, context: { env, output, signal } }: Sender,
   { name, found, runIds, manifest }: Agreement,
   { want, packing }: { want: Want; packing: Packing },
 ): Promise<Result | Want> {
-  const { diffIds, configDigest } = found;
-  const platform = formatPlatform(found.platform);
+  const { configDigest } = found;
   const announce = (layer: AnnouncedLayer): void => void tunnel.send(layerMessage(layer));
-  const surroundings = { runIds, env, output, signal, onProgress, announce };
   await using offered =
-    want.kind === "nothing" || (isPlanned && found.isRemote)
+    want.kind === "nothing" || (isDryRun && found.isRemote)
       ? NOTHING_OFFERED
-      : await found.offer({ want, configDigest, packing, manifest, ...surroundings });
+      : await found.offer({ want, configDigest, packing, manifest, runIds, env, output, signal, onProgress, announce });
   tunnel.listen(REGISTRY_SERVICE, (stream) => offered.accept(stream));
-  const [layers, missing] = [diffIds.length, diffIdsOf(want).length];
-  const platforms = platformTexts(found.index);
-  if (!isPlanned) {
-    output.event({
-      type: "plan",
-      role: "sender",
-      image: name,
-      platform,
-      ...(platforms && { platforms }),
-      layers,
-      missing,
-    });
-  }
-  await tunnel.send({ type: "offer", ...offered.offer, unread: isPlanned && found.isRemote });
+  if (!isDryRun) output.event(planEvent("sender", name, found, diffIdsOf(want).length));
+  await tunnel.send({ type: "offer", ...offered.offer, unread: isDryRun && found.isRemote });
   const untilGone = AbortSignal.any([signal, offered.signal]);
   const result = abortable(tunnel.result(), untilGone).then(parseResult);
   const again = tunnel.next("want").then(parseWant, async () => await result); // when the tunnel ends, the result contains the reason

@@ -1,10 +1,12 @@
 import { homedir } from "node:os";
 import { CUTS_ON_DEMAND, DRY_RUN, FEATURES } from "./conversation/features.ts";
-import { type Result } from "./conversation/messages.ts";
+import type { About, Result } from "./conversation/messages.ts";
 import { explainError } from "./explain-error.ts";
+import { platformTexts } from "./image/index-content.ts";
+import { formatPlatform } from "./image/platform.ts";
 import type { WholeReason } from "./output/details.ts";
 import { Failure } from "./output/errors.ts";
-import type { TransferName, TransferResult } from "./output/events.ts";
+import type { TransferEvent, TransferName, TransferResult, TransferRole } from "./output/events.ts";
 import { outputFor, type Output } from "./output/output.ts";
 import { withoutFolders } from "./output/without-folders.ts";
 import { isInitiator, isOneProcess, type SharedRequest, type TransferRequest } from "./request.ts";
@@ -58,6 +60,45 @@ export function reasonAgainstDelta(
   if (manifest !== undefined) return "preserved-digest";
   if (index !== undefined) return "preserved-index";
   return undefined;
+}
+
+/** A transfer whose event `started` was emitted. */
+export interface StartedTransfer {
+  /** When it started, in ms. */
+  readonly started: number;
+  /** Emits the event `result`, and returns the result. */
+  succeed: (result: TransferResult) => TransferResult;
+}
+
+/** Emits the event `started` of a transfer. */
+export function startTransfer(request: TransferRequest, { output }: Pick<Context, "output">): StartedTransfer {
+  output.event({ type: "started", role: request.role, image: imageOf(request) });
+  return {
+    started: performance.now(),
+    succeed(result) {
+      output.event({ type: "result", ...result });
+      return result;
+    },
+  };
+}
+
+/** Returns the plan of a transfer. `missing`: layers; undefined if an engine will determine them by itself. */
+export function planEvent(
+  role: TransferRole,
+  image: string,
+  { diffIds, platform, index }: Pick<About, "diffIds" | "platform" | "index">,
+  missing: number | undefined,
+): TransferEvent {
+  const platforms = platformTexts(index);
+  return {
+    type: "plan",
+    role,
+    image,
+    platform: formatPlatform(platform),
+    ...(platforms && { platforms }),
+    layers: diffIds.length,
+    missing,
+  };
 }
 
 /** Creates the result of a transfer from the receiver's `result` message. `ms`: time since the transfer began. */

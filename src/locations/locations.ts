@@ -45,6 +45,19 @@ export function openSource(
   );
 }
 
+/** Resolves to a source that is being opened, when it has checked that the image of the request can be sent. */
+export function checkedSource(
+  { opened }: Pick<OpeningLocation<Source>, "opened">,
+  request: PushRequest,
+): Promise<Source> {
+  const checked = opened.then(async (source) => {
+    await source.check(request);
+    return source;
+  });
+  checked.catch(() => {}); // the code that awaits it gets the error
+  return checked;
+}
+
 /** Begins to open the engine of this side that has the image. */
 export function openEngine({ source, connection, timeout }: PushRequest, context: Context): OpeningLocation<Engine> {
   const endpoint = source.kind === "docker-daemon" ? source.endpoint : undefined;

@@ -17,7 +17,7 @@ export interface RequestedImage {
   /** The platform of the receiver's engine, which is preferred if the image has several platforms and `platform` is undefined. */
   receiverPlatform?: Platform | undefined;
   /** True for a dry run, which changes nothing: leftovers of killed runs stay. */
-  isPlanned?: boolean | undefined;
+  isDryRun?: boolean | undefined;
 }
 
 /** The acceptable platforms. */

@@ -11,7 +11,15 @@ import { CONVERSATIONS } from "../stdio-tunnel/constants.ts";
 import type { Conversation } from "../stdio-tunnel/conversation.ts";
 import { abortable } from "../streams/abortable.ts";
 import { DividedTraffic } from "../traffic.ts";
-import { connectEarly, failureForPeer, imageOf, type Connect, type Context, type Use } from "../transfer.ts";
+import {
+  connectEarly,
+  failureForPeer,
+  imageOf,
+  startTransfer,
+  type Connect,
+  type Context,
+  type Use,
+} from "../transfer.ts";
 import { oneConnectionPerImage } from "./one-connection-per-image.ts";
 import { Outcomes } from "./outcomes.ts";
 import { receiveImages } from "./receive-images.ts";
@@ -85,14 +93,12 @@ async function receiveInto(
   signal: AbortSignal,
   traffic: DividedTraffic,
 ): Promise<void> {
-  const started = performance.now();
-  const context = outcomes.begin(request);
-  context.output.event({ type: "started", role: request.role, image: imageOf(request) });
+  const context = { ...outcomes.begin(request), signal };
+  const { started, succeed } = startTransfer(request, context);
   const result = await traffic.use(
-    async (own) => await receiveOver(conversation, target, request, { ...context, signal }, { traffic: own, started }),
+    async (own) => await receiveOver(conversation, target, request, context, { traffic: own, started }),
   );
-  outcomes.succeed(request, result);
-  context.output.event({ type: "result", ...result });
+  outcomes.succeed(request, succeed(result));
 }
 
 /** Returns the requests for the images that the sender has named. Throws a Failure for several if this side can store only one. */

@@ -1,7 +1,7 @@
 import type { Ask } from "../conversation/ask.ts";
 import type { ImageName } from "../image/image-name.ts";
 import { fullName, tryReference, type Reference } from "../image/reference.ts";
-import { Sources, type openSource } from "../locations/locations.ts";
+import { checkedSource, Sources, type openSource } from "../locations/locations.ts";
 import { Failure } from "../output/errors.ts";
 import { sendOver } from "../push.ts";
 import type { PushRequest, RemoteBatch } from "../request.ts";
@@ -9,7 +9,7 @@ import type { Source } from "../send/source.ts";
 import type { Conversation } from "../stdio-tunnel/conversation.ts";
 import { abortable } from "../streams/abortable.ts";
 import type { DividedTraffic } from "../traffic.ts";
-import { imageOf, type Context } from "../transfer.ts";
+import { imageOf, startTransfer, type Context } from "../transfer.ts";
 import { Outcomes } from "./outcomes.ts";
 
 /** An image of a push, and its source, which is being opened. */
@@ -43,11 +43,7 @@ export class PushedImages implements AsyncDisposable {
   #open(request: PushRequest): PushedImage {
     const location = this.#openSource(request, this.#context);
     this.#opened.push(location);
-    const ready = location.opened.then(async (source) => {
-      await source.check(request);
-      return source;
-    });
-    ready.catch(() => {}); // reported to a receiver that requests the image
+    const ready = checkedSource(location, request); // an error is reported to a receiver that requests the image
     return { request, ready, takesTime: async () => (await location.takesTime?.()) ?? false };
   }
 
@@ -74,17 +70,14 @@ export class PushedImages implements AsyncDisposable {
 
   /** Sends the image that the receiver requests. */
   async send(conversation: Conversation, ask: Ask, stop: AbortSignal, traffic: DividedTraffic): Promise<void> {
-    const started = performance.now();
     const { request, ready } = this.#find(ask.image);
-    const context = this.outcomes.begin(request);
-    context.output.event({ type: "started", role: request.role, image: imageOf(request) });
+    const context = { ...this.outcomes.begin(request), signal: stop };
+    const { started, succeed } = startTransfer(request, context);
     const source = await abortable(ready, stop);
-    const surroundings = { ...context, signal: stop };
     const result = await traffic.use(
-      async (own) => await sendOver(conversation, source, request, surroundings, { traffic: own, started, ask }),
+      async (own) => await sendOver(conversation, source, request, context, { traffic: own, started, ask }),
     );
-    this.outcomes.succeed(request, result);
-    context.output.event({ type: "result", ...result });
+    this.outcomes.succeed(request, succeed(result));
   }
 
   /** Throws a `refused` Failure for an image that is not of this batch. */

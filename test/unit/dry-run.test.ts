@@ -2,7 +2,7 @@ import { Readable } from "node:stream";
 import { expect, test } from "vitest";
 import { DRY_RUN, PLANS } from "../../src/conversation/features.ts";
 import { parsePlan } from "../../src/conversation/plan.ts";
-import { dryRunEvent, isDryRun } from "../../src/dry-run.ts";
+import { dryRunEvent, agreeOnDryRun } from "../../src/dry-run.ts";
 import { digestOf } from "../../src/image/digest.ts";
 import { sizeIn } from "../../src/registry/size-answer.ts";
 
@@ -22,13 +22,13 @@ const plan = {
 };
 
 test("applies the option of one side to both sides", () => {
-  expect(isDryRun({}, peer(PLANS))).toBe(false);
-  expect(isDryRun({ dryRun: true }, peer(PLANS))).toBe(true);
-  expect(isDryRun({}, peer(PLANS, DRY_RUN))).toBe(true);
+  expect(agreeOnDryRun({}, peer(PLANS))).toBe(false);
+  expect(agreeOnDryRun({ dryRun: true }, peer(PLANS))).toBe(true);
+  expect(agreeOnDryRun({}, peer(PLANS, DRY_RUN))).toBe(true);
 });
 
 test("ends a dry run with status 2 if the peer would transfer the image", () => {
-  expect(() => isDryRun({ dryRun: true }, peer("asks-again"))).toThrow(
+  expect(() => agreeOnDryRun({ dryRun: true }, peer("asks-again"))).toThrow(
     expect.objectContaining({
       exitStatus: 2,
       message: "the remote side is docker-over-ssh 0.1.0, which cannot make a dry run",

@@ -91,7 +91,7 @@ class EngineSource implements Source {
 
   async find(requested: RequestedImage): Promise<FoundImage> {
     const [engine, named] = [this.#engine, this.#named];
-    const tidy = requested.isPlanned ? async () => [] : this.#leftovers;
+    const tidy = requested.isDryRun ? async () => [] : this.#leftovers;
     tidy().catch(() => {}); // it is awaited when layers are wanted
     const mayBeId = (named.digits ?? requested.image.digits) !== undefined;
     const image = agreeOnName(named, mayBeId ? await this.#inspected(undefined) : undefined, requested);
