@@ -6,6 +6,8 @@ export interface ContextLimits {
   bytes: number;
   /** Names in a path. */
   depth: number;
+  /** Says, as the end of a hint, how somebody can raise the limit of bytes. */
+  howToRaise?: string | undefined;
 }
 
 /** Far above the contexts that people build from, and low enough to bound the memory and time that a hostile context costs. */

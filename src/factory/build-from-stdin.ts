@@ -50,9 +50,10 @@ export async function buildFromStdin(request: FactoryRequest, workshop: Workshop
     runId,
     signal,
     strip: request.strip,
-    limits: request.limits,
+    limits: { ...request.limits, howToRaise: "raise the limit with --max-size on the machine that builds" },
     refuseLinksOut: true,
     timeout: request.timeout,
+    slowHint: "--timeout on the machine that builds sets another limit.",
     onBytes: (current) => output.progress({ stage: "reading-archive", current }),
   });
   const { files, dockerfile } = await buildable(tree, request, signal);

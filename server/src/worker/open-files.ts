@@ -85,7 +85,10 @@ async function unpack(path: string, { order }: Job, tools: FileTools, signal: Ab
     runId: newRunId(),
     signal,
     strip: order.strip,
-    limits: { bytes: tools.settings.build.maxUnpacked },
+    limits: {
+      bytes: tools.settings.build.maxUnpacked,
+      howToRaise: "ask the server's administrator for a larger --max-size",
+    },
     refuseLinksOut: true,
   }).finally(() => archive.destroy());
   try {

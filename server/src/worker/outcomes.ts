@@ -86,14 +86,6 @@ export const SERVICE_WORDS: readonly (readonly [core: string | RegExp, service: 
   ["Name it with -f", "Name it with `file`"],
   ["there is no archive on stdin: it is empty", "the archive is empty"],
   ["the input on stdin", "the body"],
-  [
-    "git archive HEAD | ssh HOST …, or tar -cz . | ssh HOST …",
-    "git archive --format=tar.gz HEAD, or tar -cz . in the folder that has the Dockerfile.",
-  ],
-  [
-    "raise the limit with --max-size on the machine that builds",
-    "ask the server's administrator for a larger --max-size",
-  ],
 ];
 
 function addressedToSender(text: string): string {

@@ -1,5 +1,6 @@
 import { bytes } from "../../output/describe.ts";
 import { Failure } from "../../output/errors.ts";
+import type { ContextLimits } from "../limits.ts";
 import { MAX_RATIO } from "./limits.ts";
 
 const FORMATS = "a tar, which may be compressed with gzip, zstd, xz or bzip2, or a zip";
@@ -8,16 +9,16 @@ const FORMATS = "a tar, which may be compressed with gzip, zstd, xz or bzip2, or
 export function invalidArchive(message: string, cause?: unknown): Failure {
   return new Failure("context-invalid", message, {
     expected: `the whole archive of a source tree: ${FORMATS}`,
-    hint: "For instance git archive HEAD | ssh HOST …, or tar -cz . | ssh HOST …",
+    hint: "For instance the output of git archive HEAD, or of tar -cz . in the folder that has the Dockerfile.",
     cause,
   });
 }
 
-/** Returns the failure for an archive that unpacks to more than `limit` bytes. */
-export function tooLarge(limit: number): Failure {
+/** Returns the failure for an archive that unpacks to more bytes than the limit. */
+export function tooLarge({ bytes: limit, howToRaise }: Pick<ContextLimits, "bytes" | "howToRaise">): Failure {
   return new Failure("context-invalid", `the archive unpacks to more than ${bytes(limit)}`, {
     expected: `at most ${bytes(limit)}`,
-    hint: "Leave out files that the build does not need, or raise the limit with --max-size on the machine that builds.",
+    hint: `Exclude files that the build does not need${howToRaise === undefined ? "" : `, or ${howToRaise}`}.`,
   });
 }
 

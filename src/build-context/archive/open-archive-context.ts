@@ -21,6 +21,8 @@ export interface ArchiveContextOptions {
   refuseLinksOut?: boolean | undefined;
   /** --timeout: ms without data */
   timeout?: number | undefined;
+  /** The hint for an archive that arrives too slowly */
+  slowHint?: string | undefined;
   /** Called with the number of bytes that have arrived */
   onBytes?: ((count: number) => void) | undefined;
 }
@@ -37,13 +39,13 @@ export async function openArchiveContext(
   source: AsyncIterable<Buffer>,
   options: ArchiveContextOptions,
 ): Promise<BuildContext> {
-  const { env, runId, signal, strip = 0, refuseLinksOut = false, timeout, onBytes } = options;
+  const { env, runId, signal, strip = 0, refuseLinksOut = false, timeout, slowHint, onBytes } = options;
   if (source === (process.stdin as unknown) && isatty(0)) throw terminal();
   const limits = { ...ARCHIVE_LIMITS, ...options.limits };
   const spool = await openSpool(env, runId);
   const close = async (): Promise<void> => await spool[Symbol.asyncDispose]();
   try {
-    const arriving = upload(source, timeoutsFor(timeout).answer, signal);
+    const arriving = upload(source, timeoutsFor(timeout).answer, signal, slowHint);
     const path = await unpackArchive(arriving, spool, limits, { signal, onBytes });
     const tar = await openTarContext(path, { strip, limits, refuseLinksOut, refuseDuplicates: true });
     return {

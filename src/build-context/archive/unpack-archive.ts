@@ -83,7 +83,7 @@ async function* limited(
   let count = 0;
   for await (const chunk of bytes) {
     count += chunk.length;
-    if (count > limits.bytes) throw tooLarge(limits.bytes);
+    if (count > limits.bytes) throw tooLarge(limits);
     if (count > RATIO_FREE + packed() * MAX_RATIO) throw tooDense();
     yield chunk;
   }

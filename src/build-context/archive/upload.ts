@@ -9,12 +9,20 @@ const SILENCES_PER_UPLOAD = 60;
 /**
  * Passes the arriving bytes on. Fails with `context-invalid` when nothing has arrived for `silence` ms, or when the upload takes more than
  * 60 times that: a client that sends a byte a minute would block the process for ever.
+ *
+ * @param slowHint the hint of that failure
  */
 export async function* upload(
   source: AsyncIterable<Buffer>,
   silence: number,
   signal: AbortSignal,
+  slowHint = "Write the archive to a file first, and read stdin from that file.",
 ): AsyncGenerator<Buffer> {
+  const tooSlow = (message: string): Failure =>
+    new Failure("context-invalid", message, {
+      expected: "an archive on stdin, without such pauses",
+      hint: slowHint,
+    });
   using silent = stallTimer((ms) => tooSlow(`nothing of the archive has arrived for ${duration(ms)}`), signal);
   using whole = stallTimer((ms) => tooSlow(`the archive has not arrived within ${duration(ms)}`), silent.signal);
   whole.start(silence * SILENCES_PER_UPLOAD);
@@ -31,11 +39,4 @@ export async function* upload(
     // Not awaited: a pending read of a pipe ends only when its writer writes.
     void chunks.return?.().catch(() => {});
   }
-}
-
-function tooSlow(message: string): Failure {
-  return new Failure("context-invalid", message, {
-    expected: "an archive on stdin, without such pauses",
-    hint: "For instance git archive HEAD | ssh HOST …; --timeout on the machine that builds sets another limit.",
-  });
 }

@@ -46,7 +46,7 @@ async function fill(tar: Pack, path: string, limits: ContextLimits): Promise<voi
       entries += 1;
       bytes += entry.uncompressedSize;
       if (entries > limits.entries) throw tooMany(limits);
-      if (bytes > limits.bytes) throw tooLarge(limits.bytes);
+      if (bytes > limits.bytes) throw tooLarge(limits);
       await add(tar, zip, entry);
     }
     tar.finalize();

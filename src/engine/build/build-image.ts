@@ -86,7 +86,7 @@ function refuseImpossible(kind: BuilderKind, { secrets, agents, memory, cpus }: 
   const option = secrets.length > 0 ? "--secret" : "--ssh";
   throw new Failure("usage", `${name} does not accept ${option} over the API of the engine`, {
     expected: "an engine that builds with BuildKit (Docker 20.10 or later)",
-    hint: `Choose such an engine with -H, or build without ${option}.`,
+    hint: `Build on a host with such an engine, or omit ${option}.`,
   });
 }
 

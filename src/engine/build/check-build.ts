@@ -132,7 +132,7 @@ function cannotCheck({ kind, version }: Checker): Failure {
     expected: "Docker 27 or later, which builds with BuildKit",
     hint: isDocker
       ? "If the Dockerfile has a line `# syntax=`, that frontend must support checks: docker/dockerfile:1.8 or later."
-      : "Choose such an engine with -H, or build without --check.",
+      : "Build on a host with such an engine, or omit --check.",
   });
 }
 

@@ -146,6 +146,23 @@ describe("an archive", () => {
     expect(text).toMatch(/^FROM base:v1\n/);
   });
 
+  test("that is too large is refused with the option that raises the limit", async () => {
+    await expect(new Run().build(gzipSync(dockerfile), { limits: { bytes: 1000 } })).rejects.toMatchObject({
+      code: "context-invalid",
+      hint: "Exclude files that the build does not need, or raise the limit with --max-size on the machine that builds.",
+    });
+  });
+
+  test("that arrives too slowly is refused with the option that sets another limit", async () => {
+    async function* stalling(): AsyncGenerator<Buffer> {
+      yield await new Promise<Buffer>(() => {});
+    }
+    await expect(new Run().build(stalling(), { timeout: 10 })).rejects.toMatchObject({
+      code: "context-invalid",
+      hint: "--timeout on the machine that builds sets another limit.",
+    });
+  });
+
   test("with --json is reported only as an event", async () => {
     const run = new Run();
     await run.build(dockerfile, { printsReport: false });

@@ -192,6 +192,12 @@ describe("rejects", () => {
     });
   });
 
+  test("a text with a hint for each place that reads an archive", async () => {
+    await expect(unpack(Buffer.from("x"))).rejects.toMatchObject({
+      hint: "For instance the output of git archive HEAD, or of tar -cz . in the folder that has the Dockerfile.",
+    });
+  });
+
   test("more bytes than the limit, early", async () => {
     const limits = { ...ARCHIVE_LIMITS, bytes: 50_000 };
     const tooLarge = { code: "context-invalid", message: "the archive unpacks to more than 50 kB" };
@@ -200,6 +206,18 @@ describe("rejects", () => {
     expect(await failure(gzipSync(tree), limits)).toEqual(tooLarge);
     await using __ = await renewed();
     expect(await failure(makeZip([{ name: "a", content: Buffer.alloc(60_000) }]), limits)).toEqual(tooLarge);
+  });
+
+  test("more bytes than the limit, and names only an option that exists", async () => {
+    const limits = { ...ARCHIVE_LIMITS, bytes: 50_000 };
+    const hint = "Exclude files that the build does not need";
+    await expect(unpack(tree, limits)).rejects.toMatchObject({ hint: `${hint}.` });
+    await using _ = await renewed();
+    const raised = { ...limits, howToRaise: "raise it" };
+    await expect(unpack(tree, raised)).rejects.toMatchObject({ hint: `${hint}, or raise it.` });
+    await using __ = await renewed();
+    const zip = makeZip([{ name: "a", content: Buffer.alloc(60_000) }]);
+    await expect(unpack(zip, raised)).rejects.toMatchObject({ hint: `${hint}, or raise it.` });
   });
 
   test("a gzip bomb as soon as its ratio is known", async () => {
@@ -244,5 +262,6 @@ test("an upload that stalls fails", async () => {
   await expect(unpackArchive(upload(stalling(), 10, signal), spool, ARCHIVE_LIMITS, { signal })).rejects.toMatchObject({
     code: "context-invalid",
     message: "nothing of the archive has arrived for 0.0 s",
+    hint: "Write the archive to a file first, and read stdin from that file.",
   });
 });

@@ -6,6 +6,7 @@ import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { expect, test } from "vitest";
 import type { BuildContext } from "../../../../src/build-context/build-context.ts";
 import type { ApiRequest } from "../../../../src/engine/api/request.ts";
+import { checkBuild } from "../../../../src/engine/build/check-build.ts";
 import { buildImage } from "../../../../src/engine/build/build-image.ts";
 import { Control } from "../../../../src/engine/buildkit/gen/control_pb.ts";
 import { parseHost } from "../../../../src/engine/connect/endpoint.ts";
@@ -174,15 +175,35 @@ test.each(["classic", "buildah"] as const)("sends %s the credentials for the bas
   expect(api.sessions).toEqual([]);
 });
 
-test.each<[string, Given, boolean]>([
-  ["classic", { kind: "classic", order: { agents: ["default"] } }, true],
-  ["buildah", { kind: "buildah", order: { secrets: ["token"] } }, true],
-  ["BuildKit behind a proxy", { order: { secrets: ["token"] } }, false],
-])("%s: rejects an order that needs a session, and sends nothing", async (_, given, hasGrpc) => {
+test.each<[string, Given, boolean, string]>([
+  [
+    "classic",
+    { kind: "classic", order: { agents: ["default"] } },
+    true,
+    "Build on a host with such an engine, or omit --ssh.",
+  ],
+  [
+    "buildah",
+    { kind: "buildah", order: { secrets: ["token"] } },
+    true,
+    "Build on a host with such an engine, or omit --secret.",
+  ],
+  ["BuildKit behind a proxy", { order: { secrets: ["token"] } }, false, "Use the engine's own socket."],
+])("%s: rejects an order that needs a session, and sends nothing", async (_, given, hasGrpc, hint) => {
   const api = new FakeApi();
   api.hasGrpc = hasGrpc;
-  expect((await rejection(build(api, given))).code).toBe("usage");
+  expect(await rejection(build(api, given))).toMatchObject({ code: "usage", hint });
   expect(api.requests).toEqual([]);
+});
+
+test.each<[BuilderKind, string]>([
+  ["classic", "the builder of the engine, Docker 26.1, does not check Dockerfiles"],
+  ["buildah", "the builder of the engine, Podman 26.1, does not check Dockerfiles"],
+])("does not let %s check a Dockerfile", async (kind, message) => {
+  const options = { answers: {} as never, signal: new AbortController().signal };
+  const checking = checkBuild(new FakeApi(), { kind, version: "26.1" }, {} as BuildOrder, undefined, options);
+  const hint = "Build on a host with such an engine, or omit --check.";
+  expect(await rejection(checking)).toMatchObject({ code: "usage", message, hint });
 });
 
 test("reports a file that cannot be read as the reason, whatever error the engine reports", async () => {
