@@ -152,7 +152,9 @@ function forcedWithoutAllow(words: readonly string[]): Failure {
   const [word] = words;
   return new Failure(
     "usage",
-    word === undefined ? "--forced allows no name" : `${word} follows --forced, where the client names the image`,
+    word === undefined
+      ? "--forced needs --allow, which defines the names that a client may build"
+      : `${word} follows --forced, where the client names the image`,
     {
       expected: "--allow PATTERN, once or more, and no NAME",
       hint: "For instance command=\"docker-over-ssh build --forced --allow 'team/*'\" in authorized_keys.",

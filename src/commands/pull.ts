@@ -227,7 +227,7 @@ function readRequestedName(given: string): ImageName {
   if (location.kind === "docker-daemon") return readImageName(location.reference ?? "");
   throw new Failure("usage", `${given} is a location, but pull needs the name of an image`, {
     expected: "the name of the image, and its target after --to",
-    hint: `For instance --to ${given} IMAGE; an image of that name is docker-daemon:${given}`,
+    hint: `To write it: pull --to ${given} IMAGE; to read it: pull --from ${given} IMAGE. An image of that name is docker-daemon:${given}.`,
   });
 }
 

@@ -94,6 +94,7 @@ async function saveResult(
   } catch (error) {
     throw new Failure("transfer-failed", `the image is built, but its ID cannot be written: ${messageOf(error)}`, {
       expected: "a path for --iidfile and --metadata-file that this user can write to",
+      hint: "Name another path; the image need not be built again.",
       cause: error,
     });
   }

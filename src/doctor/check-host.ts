@@ -88,9 +88,10 @@ function checkEngine(host: HostFacts, connection: HostConnection): Finding {
 }
 
 function engineFix(host: HostFacts, reason: string): string {
-  const withSudo = host.facts.has("sudo") ? "Add --sudo, which works without a password there. Or: " : "";
+  const hasSudo = host.facts.has("sudo");
+  const withSudo = hasSudo ? "Add --sudo, which works without a password there. Or: " : "";
   if (/permission denied/i.test(reason))
-    return `${withSudo}\`sudo usermod -aG docker ${factOf(host, "user")}\` there, then log in again; or use a rootless engine, or --sudo.`;
+    return `${withSudo}\`sudo usermod -aG docker ${factOf(host, "user")}\` there, then log in again; or use a rootless engine${hasSudo ? "" : ", or --sudo"}.`;
   return `${withSudo}Start the engine there: \`sudo systemctl start docker\`.`;
 }
 

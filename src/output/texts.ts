@@ -14,7 +14,7 @@ export function noteText(note: Note): string {
     case "gitignore-applied":
       return `there is no .dockerignore: files that ${note.file ?? "git"} ignores are not sent (--no-gitignore sends them)`;
     case "waiting-for-context":
-      return "waiting for another build of this project, which is sending its files to that machine";
+      return "waiting for another build of this project, which is sending its files to the remote side";
     case "credentials-sent":
       return `sending your credentials for ${note.registry} to the builder, for this build`;
     case "one-by-one":
@@ -80,13 +80,13 @@ export function warningText(warning: Warning): string {
     case "context-not-kept":
       return `the remote side cannot keep the files for the next build: ${warning.error}`;
     case "platform-unknown":
-      return `the image's config does not name its platform (${warning.platform}): it may not run here`;
+      return `the image's config names the platform ${warning.platform}: an engine may be unable to run it`;
     case "platform-differs":
       return `the image is for ${warning.platform}, and this engine runs ${warning.enginePlatform}`;
     case "no-room-for-files":
       return `layers are sent whole, because there is no room for files: ${noRoomText(warning.reason)}`;
     case "not-shared":
-      return `the image is read and packed for each host again, because there is no room for files: ${noRoomText(warning.reason)}`;
+      return `the image is read and compressed again for each host, because there is no room for files: ${noRoomText(warning.reason)}`;
     case "old-images-not-removed":
       return `the image has arrived, but no older images were removed: ${warning.error}`;
     case "sender-not-notified":

@@ -19,6 +19,7 @@ export async function readToken(file: string | undefined, env: NodeJS.ProcessEnv
     if (error instanceof Failure) throw error;
     throw new Failure("usage", `the token in ${file} cannot be read: ${messageOf(error)}`, {
       expected: "a file with the token of the build service, in one line",
+      hint: "Check the path and the file's permissions.",
       cause: error,
     });
   }
@@ -28,5 +29,8 @@ export async function readToken(file: string | undefined, env: NodeJS.ProcessEnv
 function tokenIn(text: string, from: string): string {
   const token = text.trim().replace(/^Bearer\s+/i, "");
   if (TOKEN.test(token)) return token;
-  throw new Failure("usage", `${from} has no token`, { expected: "one line of visible ASCII characters" });
+  throw new Failure("usage", `${from} has no token`, {
+    expected: "one line of visible ASCII characters",
+    hint: "The operator of the service creates a token: docker-over-ssh serve token NAME --token-file FILE",
+  });
 }

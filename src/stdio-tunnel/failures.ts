@@ -2,7 +2,7 @@ import { EXIT_STATUS, Failure, type FailureCode } from "../output/errors.ts";
 import type { Message } from "./control.ts";
 
 const LOST = {
-  expected: "it to stay open until the receiver reports that the image is in its store",
+  expected: "a connection that stays open until the receiver reports that the image is in its store",
   hint: "Check the link and the remote side, then run the same command again: there is nothing to undo.",
 };
 

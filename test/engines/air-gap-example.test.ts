@@ -99,7 +99,7 @@ describe.skipIf(why).each([
     const { exitCode, stderr } = await onFar(script("load-missing.sh"), stick);
     // The engine may still have the base layer, which all test images share.
     expect(stderr).toMatch(/is a partial archive, without [12] layers? that .* or no longer has: sha256:\w{64}[,\n]/);
-    expect(stderr).toContain("Create a new list of that engine, docker-over-ssh list > have.json");
+    expect(stderr).toContain("Create a new list of that engine (docker-over-ssh list > have.json)");
     expect(exitCode).toBe(3);
     expect(await changes()).toMatchObject([{ came: [], went: [] }]);
   });

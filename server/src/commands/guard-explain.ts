@@ -46,6 +46,10 @@ async function bodyOf(file: string | undefined): Promise<Buffer> {
   try {
     return await readFile(file);
   } catch (error) {
-    throw new Failure("usage", `${file} (--body) cannot be read: ${messageOf(error)}`, { cause: error });
+    throw new Failure("usage", `${file} (--body) cannot be read: ${messageOf(error)}`, {
+      expected: "a file that this user may read",
+      hint: "Check the path.",
+      cause: error,
+    });
   }
 }

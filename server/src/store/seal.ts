@@ -96,7 +96,11 @@ async function existing(path: string): Promise<Buffer | undefined> {
   } catch (error) {
     if (error instanceof Failure) throw error;
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw new Failure("usage", `the key file ${path} cannot be read: ${messageOf(error)}`, { cause: error });
+    throw new Failure("usage", `the key file ${path} cannot be read: ${messageOf(error)}`, {
+      expected: "a file that this user may read",
+      hint: "Check the path of --key-file and its permissions.",
+      cause: error,
+    });
   }
   if (content.length >= MIN_KEY) return content;
   throw new Failure("usage", `the key file ${path} is too short: it has ${content.length} bytes`, {
@@ -129,7 +133,11 @@ async function make(path: string): Promise<Buffer> {
     });
     return await readFile(path);
   } catch (error) {
-    throw new Failure("usage", `the key file ${path} cannot be created: ${messageOf(error)}`, { cause: error });
+    throw new Failure("usage", `the key file ${path} cannot be created: ${messageOf(error)}`, {
+      expected: "a path in a folder that this user may write to",
+      hint: "Check the path of --key-file.",
+      cause: error,
+    });
   } finally {
     await unlink(part).catch(() => {});
   }

@@ -67,9 +67,9 @@ async function textOf({ stderr }: Program): Promise<string> {
 function noProgram(name: UnpackingProgram): Failure {
   return new Failure(
     "context-invalid",
-    `the archive is compressed with ${name}, and this machine has no program ${name}`,
+    `the archive is compressed with ${name}, and the machine that unpacks it has no program ${name}`,
     {
-      expected: "an archive in a format that this machine can unpack",
+      expected: "an archive in a format that the machine can unpack",
       hint: `Install ${name} on that machine, or send the archive compressed with gzip.`,
     },
   );

@@ -9,6 +9,8 @@ import { BLOCK, TYPE } from "./tar-header.ts";
 
 /** Bytes read at once: the headers of small files lie close together. */
 const WINDOW = 256 * 1024;
+/** The hint for an archive that is not a tar. */
+const WRITE_AGAIN = "Write it again, for instance with git archive HEAD.";
 
 /** An entry of a tar, verbatim. Texts have one character for each byte. */
 export interface TarRecord {
@@ -110,11 +112,14 @@ class Blocks {
 }
 
 function notTar(): Failure {
-  return new Failure("context-invalid", "the context is not a tar archive", { expected: "a tar" });
+  return new Failure("context-invalid", "the context is not a tar archive", { expected: "a tar", hint: WRITE_AGAIN });
 }
 
 function damaged(at: number): Failure {
-  return new Failure("context-invalid", `the archive of the context is damaged at byte ${at}`, { expected: "a tar" });
+  return new Failure("context-invalid", `the archive of the context is damaged at byte ${at}`, {
+    expected: "a tar",
+    hint: WRITE_AGAIN,
+  });
 }
 
 function cutOff(name?: string): Failure {

@@ -69,6 +69,7 @@ async function readWithin(file: string): Promise<string> {
   const text = await readFile(file, "utf8").catch((error: unknown) => {
     throw new Failure("usage", `--images-from ${file} cannot be read: ${messageOf(error)}`, {
       expected: "a file with one image per line, or - for stdin",
+      hint: "Check the path.",
       cause: error,
     });
   });
@@ -88,5 +89,6 @@ async function readStdin(): Promise<string> {
 function tooLong(from: string): Failure {
   return new Failure("usage", `${from} is not a list of images: it is longer than 1 MB`, {
     expected: "one image per line",
+    hint: "Check that this is the list, or split it.",
   });
 }

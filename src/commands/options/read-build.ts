@@ -101,6 +101,7 @@ export function dockerfileIn(context: GivenContext, file: string | undefined): s
   if (path === undefined) {
     throw new Failure("not-buildable", `there is no ${file}`, {
       expected: "the path of the Dockerfile after -f, relative to the current folder or to the context",
+      hint: "Check the path.",
     });
   }
   const inside = relative(root, realPath(path));

@@ -23,7 +23,7 @@ export const TO_OPTIONS: readonly OptionDefinition[] = [
   {
     flags: "--have <file>",
     description:
-      "with --to oci-archive:FILE: omit the layers in a list of an engine, which docker-over-ssh list ssh://HOST > FILE writes; pull --from on that host completes the image. The missing layers are written by delta if both engines have a similar image (--delta never: whole)",
+      "with --to oci-archive:FILE: omit the layers that another engine has, according to its list (docker-over-ssh list ssh://HOST > LIST); pull --from on that host completes the image. The missing layers are written by delta if both engines have a similar image (--delta never: whole)",
   },
 ];
 

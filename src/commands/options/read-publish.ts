@@ -17,6 +17,7 @@ export function readPublishRequest(
   if (taggableName(name) === undefined) {
     throw new Failure("usage", `${givenName} has a digest, which only the build can determine`, {
       expected: "NAME[:TAG]",
+      hint: "For instance team/app:v2.",
     });
   }
   const files = readFiles(givenContext, options);

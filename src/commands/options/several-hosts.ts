@@ -66,6 +66,7 @@ async function readHosts(file: string): Promise<string[]> {
   const text = await readFile(file, "utf8").catch((error: unknown) => {
     throw new Failure("usage", `--hosts-file ${file} cannot be read: ${messageOf(error)}`, {
       expected: "a file with one host per line",
+      hint: "Check the path.",
       cause: error,
     });
   });
@@ -74,5 +75,6 @@ async function readHosts(file: string): Promise<string[]> {
   if (hosts.length > 0) return hosts;
   throw new Failure("usage", `--hosts-file ${file} does not name a host`, {
     expected: "a file with one host per line",
+    hint: "For instance ssh://deploy@example.com",
   });
 }

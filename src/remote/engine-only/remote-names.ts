@@ -6,7 +6,10 @@ import type { PushRequest } from "../../request.ts";
 /** Returns the image to request from the remote side, which is started with its name. */
 export function askedOf({ image }: { image?: ImageName | undefined }): ImageName {
   if (image !== undefined) return image;
-  throw new Failure("usage", "no IMAGE is named", { expected: "the name of an image on the remote side" });
+  throw new Failure("usage", "no IMAGE is named", {
+    expected: "the name of an image on the remote side",
+    hint: "For instance docker-over-ssh pull app:v2 ssh://HOST.",
+  });
 }
 
 /** Returns the name of the image on the remote side. Throws a `usage` Failure if neither the request nor the archive has one. */

@@ -29,7 +29,12 @@ const ABANDONED = 3600_000;
 /** Opens the cache folder. Throws a Failure or the system's error if there is no folder that only this user can write to. */
 export function openNodeFolder(env: NodeJS.ProcessEnv): string {
   const folder = cacheFolder(env);
-  if (folder === undefined) throw new Failure("transfer-failed", "there is no cache folder to pack Node in");
+  if (folder === undefined) {
+    throw new Failure("transfer-failed", "there is no cache folder to pack Node in", {
+      expected: "a folder for caches of this user",
+      hint: "Set HOME or XDG_CACHE_HOME.",
+    });
+  }
   return openPrivateFolder(folder, { make: true });
 }
 

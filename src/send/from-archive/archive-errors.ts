@@ -12,7 +12,7 @@ import { layerFailure } from "../../store/layer-failure.ts";
 
 /** The hint for an engine that no longer has the layers in its list. */
 export const NEW_LIST =
-  "Create a new list of that engine, docker-over-ssh list > have.json, and write the archive again with --have have.json.";
+  "Create a new list of that engine (docker-over-ssh list > have.json), and write the archive again with --have have.json.";
 
 const EXPECTED: Record<ArchiveKind, string> = {
   "docker-archive": "a file as `docker save` writes it",

@@ -83,7 +83,7 @@ export class LayersByDelta implements AsyncDisposable {
     if (found !== undefined) return await openDeltaBase(engine, found.id, signal);
     throw new Failure(
       "image-not-found",
-      `${location.path} contains layers by delta, and ${engine.address} no longer has the image for that: ${base?.name ?? "none is named"}, as it was listed ${partial?.listed ?? ""}`,
+      `${location.path} contains layers by delta, and ${engine.address} does not have their delta base (${base === undefined ? "the archive does not name it" : `${base.name}, as listed ${partial?.listed ?? ""}`})`,
       { expected: "an image with the same layers, under any name", hint: NEW_LIST },
     );
   }

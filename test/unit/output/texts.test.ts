@@ -16,7 +16,7 @@ const NOTES: { [Code in Note["code"]]: [Extract<Note, { code: Code }>, string] }
   ],
   "waiting-for-context": [
     { code: "waiting-for-context" },
-    "waiting for another build of this project, which is sending its files to that machine",
+    "waiting for another build of this project, which is sending its files to the remote side",
   ],
   "credentials-sent": [
     { code: "credentials-sent", registry: "registry.example.com" },
@@ -147,7 +147,7 @@ const WARNINGS: { [Code in Warning["code"]]: [Extract<Warning, { code: Code }>, 
   ],
   "platform-unknown": [
     { code: "platform-unknown", platform: "linux/unknown" },
-    "the image's config does not name its platform (linux/unknown): it may not run here",
+    "the image's config names the platform linux/unknown: an engine may be unable to run it",
   ],
   "platform-differs": [
     { code: "platform-differs", platform: "linux/arm64", enginePlatform: "linux/amd64" },
@@ -159,7 +159,7 @@ const WARNINGS: { [Code in Warning["code"]]: [Extract<Warning, { code: Code }>, 
   ],
   "not-shared": [
     { code: "not-shared", reason: { code: "disk-full" } },
-    "the image is read and packed for each host again, because there is no room for files: no space left on the disk",
+    "the image is read and compressed again for each host, because there is no room for files: no space left on the disk",
   ],
   "old-images-not-removed": [
     { code: "old-images-not-removed", error: "conflict" },

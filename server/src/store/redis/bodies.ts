@@ -34,7 +34,11 @@ export class Bodies {
       }
     } catch (error) {
       if (error instanceof Failure) throw error;
-      throw new Failure("usage", `the folder ${folder} cannot be used: ${messageOf(error)}`, { cause: error });
+      throw new Failure("usage", `the folder ${folder} cannot be used: ${messageOf(error)}`, {
+        expected: "a folder that this user may write to",
+        hint: "Check the path of --data and its permissions.",
+        cause: error,
+      });
     }
     await compareMarkers(folder, database, key);
     return bodies;
@@ -131,7 +135,11 @@ async function marker(path: string): Promise<string | undefined> {
     return (await readFile(path, "utf8")).trim() || undefined;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw new Failure("usage", `${path} cannot be read: ${messageOf(error)}`, { cause: error });
+    throw new Failure("usage", `${path} cannot be read: ${messageOf(error)}`, {
+      expected: "a file that this user may read",
+      hint: "Check its permissions.",
+      cause: error,
+    });
   }
 }
 
@@ -145,7 +153,11 @@ async function makeMarker(path: string): Promise<string | undefined> {
     return id;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EEXIST") return await marker(path);
-    throw new Failure("usage", `${path} cannot be written: ${messageOf(error)}`, { cause: error });
+    throw new Failure("usage", `${path} cannot be written: ${messageOf(error)}`, {
+      expected: "a file that this user may write",
+      hint: "Check the permissions of its folder.",
+      cause: error,
+    });
   }
 }
 

@@ -28,7 +28,11 @@ export async function openKeptLogs(place: string, env: NodeJS.ProcessEnv): Promi
   try {
     await mkdir(place, { recursive: true, mode: 0o700 });
   } catch (error) {
-    throw new Failure("usage", `the folder for logs ${place} cannot be used: ${messageOf(error)}`, { cause: error });
+    throw new Failure("usage", `the folder for logs ${place} cannot be used: ${messageOf(error)}`, {
+      expected: "a folder that this user may write to",
+      hint: "Check the path and its permissions.",
+      cause: error,
+    });
   }
   return folderLogs(place);
 }

@@ -101,7 +101,7 @@ describe("detects the format by the first bytes:", () => {
     try {
       expect(await failure(Buffer.from("fd377a585a000000", "hex"))).toEqual({
         code: "context-invalid",
-        message: "the archive is compressed with xz, and this machine has no program xz",
+        message: "the archive is compressed with xz, and the machine that unpacks it has no program xz",
       });
     } finally {
       process.env["PATH"] = path;
