@@ -13,6 +13,7 @@ import { isAddress } from "./commands/options/read-words.ts";
 import type { SharedOptions } from "./commands/options/shared-options.ts";
 import { Failure } from "./output/errors.ts";
 import type { TransferEvent, TransferResult } from "./output/events.ts";
+import type { RemoteProgram } from "./output/remote-programs.ts";
 import { outputTo } from "./output/output.ts";
 import { asFailure } from "./explain-error.ts";
 
@@ -45,7 +46,7 @@ export interface TransferOptions {
   /** Bytes a second, in each direction; 0 is no limit */
   bwlimit?: number | undefined;
   /** With an address: the program that runs the remote side */
-  far?: "auto" | "installed" | "node" | "container" | "node-sent" | "engine" | undefined;
+  far?: "auto" | RemoteProgram | undefined;
   /** With an address: an image with Node for a remote side in a container */
   farImage?: string | undefined;
   /** With an address: folders on the remote side that are searched for programs first */

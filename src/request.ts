@@ -8,6 +8,7 @@ import type { FurtherNames } from "./image/further-names.ts";
 import type { ImageName } from "./image/image-name.ts";
 import type { FileLocation } from "./image/location.ts";
 import type { Reference } from "./image/reference.ts";
+import type { RemoteProgram } from "./output/remote-programs.ts";
 import type { CompressOption } from "./packing/compress-option.ts";
 import type { Via } from "./receive/into-engine/engine-target.ts";
 import type { RegistryChoice } from "./registry/temporary-registry.ts";
@@ -171,19 +172,6 @@ export type HostAddress =
   | SshAddress
   | { protocol: "docker"; container: string }
   | { protocol: "kubectl"; namespace: string; pod: string; container?: string };
-
-/** A program that can run the remote side. */
-export type RemoteProgram =
-  /** The installed docker-over-ssh of the host */
-  | "installed"
-  /** The host's Node, to which this docker-over-ssh is sent */
-  | "node"
-  /** The same in a container */
-  | "container"
-  /** The same, and Node is also sent */
-  | "node-sent"
-  /** The engine alone: both sides run in this process */
-  | "engine";
 
 /** An engine to receive an image. */
 export interface TargetEngine {

@@ -1,4 +1,4 @@
-import type { RemoteProgram } from "./request.ts";
+import type { RemoteProgram } from "./output/remote-programs.ts";
 
 /** Bytes that the connection to the remote side has transferred so far. */
 export interface Traffic {

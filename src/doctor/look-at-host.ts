@@ -5,7 +5,8 @@ import { findMarker, MAX_NOISE, parseRemoteLine, type RemoteLine } from "../remo
 import { runRemoteCommand, withinAnswerTimeout, type RemoteCommand } from "../remote/login/remote-command.ts";
 import { scriptWords } from "../remote/script/remote-script.ts";
 import { shownCommand } from "../output/secrets.ts";
-import type { HostConnection, RemoteProgram } from "../request.ts";
+import type { RemoteProgram } from "../output/remote-programs.ts";
+import type { HostConnection } from "../request.ts";
 import { readUntil } from "../streams/read-until.ts";
 import type { Context } from "../transfer.ts";
 import { lookingBlocks, lookingBootstrap } from "./check-script.ts";

@@ -1,14 +1,7 @@
 import { bytes, shortDigest } from "./describe.ts";
-import type {
-  ContentQuery,
-  Detail,
-  Leftover,
-  NotCutReason,
-  RebuildFailure,
-  RemoteProgramName,
-  WholeReason,
-} from "./details.ts";
+import type { ContentQuery, Detail, Leftover, NotCutReason, RebuildFailure, WholeReason } from "./details.ts";
 import { pushFailureText } from "./reasons.ts";
+import type { TunnelProgram } from "./remote-programs.ts";
 
 /** Puts a step or a decision into words, for people who look for a reason (--verbose). */
 export function detailText(detail: Detail): string {
@@ -82,7 +75,7 @@ export function detailText(detail: Detail): string {
   }
 }
 
-const FOUND: Record<RemoteProgramName, string> = {
+const FOUND: Record<TunnelProgram, string> = {
   installed: "",
   node: ", sent to the Node there",
   container: ", sent into a container",

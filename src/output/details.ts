@@ -1,4 +1,5 @@
 import type { PushFailure } from "./reasons.ts";
+import type { TunnelProgram } from "./remote-programs.ts";
 
 /**
  * A step or a decision of a transfer, for people who look for a reason (--verbose). `error` is the message of an engine, of the system or of
@@ -10,7 +11,7 @@ export type Detail =
   /** The login is over: the remote side has answered. */
   | { code: "command-answered" }
   /** A program on the remote side is tried. `what`: its path, or the image of a container. */
-  | { code: "program-tried"; program: RemoteProgramName; what: string }
+  | { code: "program-tried"; program: TunnelProgram; what: string }
   /** A program cannot serve as the remote side. `reason`: in the words of the remote side. */
   | { code: "program-passed-over"; program: string; reason: string }
   /** A line that an unusable program wrote to its stderr. */
@@ -26,7 +27,7 @@ export type Detail =
   /** The image for a container cannot be sent from this machine. */
   | { code: "image-not-sent"; image: string; error: string }
   /** docker-over-ssh runs on the remote side, started by this program. */
-  | { code: "remote-found"; host: string; program: RemoteProgramName }
+  | { code: "remote-found"; host: string; program: TunnelProgram }
   /** Text arrived before the first byte of the started program. */
   | { code: "noise"; printedBy: "remote-side" | "login-shell"; text: string }
   | { code: "tunnel-opened"; peerVersion: string }
@@ -70,9 +71,6 @@ export type Detail =
   | { code: "layer-continued"; digest: string; bytesPresent: number; bytes: number }
   /** Layers that were present were removed from the engine. They are requested again. */
   | { code: "layers-gone" };
-
-/** The values of --far that run docker-over-ssh on the remote side. */
-export type RemoteProgramName = "installed" | "node" | "container" | "node-sent";
 
 /** A container, an image name or a file that a killed run left behind. */
 export type Leftover =

@@ -1,8 +1,9 @@
 import type { BuildOutputEvent, CheckedDockerfile } from "./build-events.ts";
-import type { Detail, RemoteProgramName } from "./details.ts";
+import type { Detail } from "./details.ts";
 import type { ErrorReport } from "./errors.ts";
 import type { Finding } from "./findings.ts";
 import type { NoRoomReason } from "./reasons.ts";
+import type { RemoteProgram } from "./remote-programs.ts";
 import type { SetupStep } from "./setup-steps.ts";
 
 /**
@@ -81,7 +82,7 @@ export interface DryRun {
   /** The receiver's store. */
   store: StoreName;
   /** The program that runs the remote side: one of `--far`, `command` for a command after IMAGE, or `none` for a file or a folder. */
-  program: RemoteProgramName | "engine" | "command" | "none";
+  program: RemoteProgram | "command" | "none";
   /** The disks of the receiver that need room. */
   room: readonly PlannedRoom[];
 }

@@ -11,9 +11,10 @@ import { LineOrder } from "./script/line-order.ts";
 import { hasReachedShell } from "./login/login.ts";
 import { withinAnswerTimeout, type RemoteCommand } from "./login/remote-command.ts";
 import { engineUnreachable, noUsableProgram, silentLoginHint } from "./login/remote-errors.ts";
-import { findMarker, MAX_NOISE, parseRemoteLine, type RemoteLine, type TunnelProgram } from "./script/remote-lines.ts";
+import { findMarker, MAX_NOISE, parseRemoteLine, type RemoteLine } from "./script/remote-lines.ts";
 import { furtherBlocks } from "./script/remote-script.ts";
 import type { SentNode } from "./node/sent-node.ts";
+import type { TunnelProgram } from "../output/remote-programs.ts";
 
 /** Maximum characters of an unexpected line that are shown. */
 const MAX_SHOWN = 200;

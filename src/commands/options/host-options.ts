@@ -1,21 +1,21 @@
 import { InvalidReference, parseReference, type Reference } from "../../image/reference.ts";
 import { Failure } from "../../output/errors.ts";
-import type { HostAddress, HostConnection, RemoteProgram } from "../../request.ts";
+import { REMOTE_PROGRAMS, type RemoteProgram } from "../../output/remote-programs.ts";
+import type { HostAddress, HostConnection } from "../../request.ts";
 import { InvalidValue, type OptionDefinition } from "./command-definition.ts";
 
 /** An official image of Node, which is small and supports zstd (Node 22.15 and later). */
 const DEFAULT_IMAGE = "node:24.11.1-alpine";
 
 /** --far auto: the best program first. Node is sent only on request, or if a person answers a question on the terminal with yes. */
-const AUTO: readonly RemoteProgram[] = ["installed", "node", "container", "engine"];
-const AUTO_ON_TERMINAL: readonly RemoteProgram[] = ["installed", "node", "container", "node-sent", "engine"];
-const CHOICES = ["auto", "installed", "node", "container", "node-sent", "engine"] as const;
+const AUTO = REMOTE_PROGRAMS.filter((program) => program !== "node-sent");
+const CHOICES: readonly ("auto" | RemoteProgram)[] = ["auto", ...REMOTE_PROGRAMS];
 
 /** Values of the options for a remote side that this side starts through a login. */
 export interface HostOptions {
   sudo?: boolean | undefined;
   ssh?: readonly string[] | undefined;
-  far?: (typeof CHOICES)[number] | undefined;
+  far?: "auto" | RemoteProgram | undefined;
   farImage?: Reference | undefined;
   farPath?: readonly string[] | undefined;
   /** This process has a terminal, on which it may ask whether to send Node. */
@@ -65,7 +65,7 @@ export function hostConnection(
   const { sudo = false, farImage, farPath = [], mayPrompt = false } = options;
   const ssh = options.ssh ?? fromEnvironment("DOCKER_OVER_SSH_SSH", splitWords, env) ?? ["ssh"];
   const far = options.far ?? fromEnvironment("DOCKER_OVER_SSH_FAR", chosen, env) ?? "auto";
-  const auto = mayPrompt ? AUTO_ON_TERMINAL : AUTO;
+  const auto = mayPrompt ? REMOTE_PROGRAMS : AUTO;
   const programs = far === "auto" ? auto : [far];
   // The image has about 50 MB, so it is not sent over a link of unknown speed unless an option requests it.
   const isImageRequested = farImage !== undefined || far === "container";
@@ -103,7 +103,7 @@ function fromEnvironment<T>(name: string, parse: (text: string) => T, env: NodeJ
   }
 }
 
-function chosen(text: string): (typeof CHOICES)[number] {
+function chosen(text: string): "auto" | RemoteProgram {
   const choice = CHOICES.find((candidate) => candidate === text);
   if (choice !== undefined) return choice;
   throw new InvalidValue(`Expected one of ${CHOICES.join(", ")}.`);

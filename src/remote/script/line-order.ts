@@ -1,4 +1,4 @@
-import type { RemoteProgram } from "../../request.ts";
+import type { RemoteProgram } from "../../output/remote-programs.ts";
 import type { RemoteLine } from "./remote-lines.ts";
 
 /**

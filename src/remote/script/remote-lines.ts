@@ -1,5 +1,5 @@
 import { parsePlatform, type Platform } from "../../image/platform.ts";
-import type { RemoteProgram } from "../../request.ts";
+import { TUNNEL_PROGRAMS, type TunnelProgram } from "../../output/remote-programs.ts";
 
 /** The lines that the remote script and the bootstrap write to stdout for the initiator. Each begins with the marker. */
 
@@ -17,11 +17,8 @@ export const STARTED_BY_SCRIPT = "DOCKER_OVER_SSH_BY_SCRIPT";
 /** Exit status of the bootstrap if this Node cannot be used. The bootstrap has written the reason. */
 export const PASSED_OVER = 96;
 
-/** A program whose tunnel follows the lines. */
-export type TunnelProgram = Exclude<RemoteProgram, "engine">;
-
 /** A program for which the script requests further blocks. */
-export type FurtherProgram = "container" | "node-sent";
+export type FurtherProgram = Extract<TunnelProgram, "container" | "node-sent">;
 
 /** The script's description of the remote system. */
 export interface RemoteSystem {
@@ -67,8 +64,6 @@ export function findMarker(text: string): { start: number; end: number; words: s
   if (end === -1) return undefined;
   return { start, end: end + 1, words: text.slice(start + MARKER.length + 1, end).trim() };
 }
-
-const TUNNEL_PROGRAMS: readonly TunnelProgram[] = ["installed", "node", "container", "node-sent"];
 
 /** Parses the words after a marker; returns undefined for a line that neither program writes. */
 export function parseRemoteLine(words: string): RemoteLine | undefined {

@@ -1,5 +1,5 @@
 import type { Reference } from "../../image/reference.ts";
-import type { RemoteProgram } from "../../request.ts";
+import type { RemoteProgram } from "../../output/remote-programs.ts";
 import type { Bundle } from "./bundle.ts";
 import { FOLDERS, HOME_FOLDERS, NODE_PATHS, NVM_NODE } from "./program-folders.ts";
 import { MARKER, PASSED_OVER, STARTED_BY_SCRIPT, type FurtherProgram } from "./remote-lines.ts";

@@ -1,4 +1,4 @@
-import type { RemoteProgram } from "../../request.ts";
+import type { RemoteProgram } from "../../output/remote-programs.ts";
 
 /**
  * Returns whether a remote program can log in to other hosts. A container has neither the user's ssh nor the keys, and an engine alone

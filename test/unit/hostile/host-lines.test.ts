@@ -8,7 +8,8 @@ import { runRemoteCommand } from "../../../src/remote/login/remote-command.ts";
 import { MARKER } from "../../../src/remote/script/remote-lines.ts";
 import { SUDO_PROMPT } from "../../../src/remote/script/shell-words.ts";
 import { startRemoteProgram } from "../../../src/remote/start-remote-program.ts";
-import type { HostConnection, RemoteProgram, TransferRequest } from "../../../src/request.ts";
+import type { RemoteProgram } from "../../../src/output/remote-programs.ts";
+import type { HostConnection, TransferRequest } from "../../../src/request.ts";
 
 vi.mock("../../../src/output/ask-password.ts", () => ({ askPassword: vi.fn<typeof askPassword>() }));
 beforeEach(() => vi.mocked(askPassword).mockReset().mockResolvedValue("secret"));

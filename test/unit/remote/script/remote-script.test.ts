@@ -9,7 +9,8 @@ import { hasReachedShell, loginCommand } from "../../../../src/remote/login/logi
 import { findMarker, parseRemoteLine, STARTED_BY_SCRIPT } from "../../../../src/remote/script/remote-lines.ts";
 import { furtherBlocks, scriptWords, type ScriptOptions } from "../../../../src/remote/script/remote-script.ts";
 import { quote } from "../../../../src/remote/script/shell-words.ts";
-import type { HostConnection, RemoteProgram } from "../../../../src/request.ts";
+import type { RemoteProgram } from "../../../../src/output/remote-programs.ts";
+import type { HostConnection } from "../../../../src/request.ts";
 import { temporaryFolder } from "../../engine/fake-engine.ts";
 import { AMD64 } from "../../image/platforms.ts";
 

@@ -5,7 +5,7 @@ import { gzipSync } from "node:zlib";
 import { execa } from "execa";
 import { describe, expect, test } from "vitest";
 import { furtherBlocks, scriptWords } from "../../../../src/remote/script/remote-script.ts";
-import type { RemoteProgram } from "../../../../src/request.ts";
+import type { RemoteProgram } from "../../../../src/output/remote-programs.ts";
 import { temporaryFolder } from "../../engine/fake-engine.ts";
 
 /** A Node that answers when it is tried. Otherwise it prints its folder, its arguments after the bootstrap, and its stdin. */
