@@ -138,10 +138,10 @@ export async function receive(
   const agreement = await agree(receiver);
   const terms = choose(receiver, agreement);
   if (isDryRun) return await plan(receiver, agreement, terms);
-  const onKept = (bytes: number): void => output.note({ code: "layers-kept", bytes });
+  const onStored = (bytes: number): void => output.note({ code: "layers-kept", bytes });
   // Between two sides in one process layers cross no link, so there is nothing to resume.
   const crossesLink = !isOneProcess(request.connection);
-  await using resumeCache = crossesLink ? new ResumeCache({ env, runId, onKept }) : undefined;
+  await using resumeCache = crossesLink ? new ResumeCache({ env, runId, onStored }) : undefined;
   let result: Result;
   {
     // The temporary name is removed before the sender gets the result.
@@ -174,7 +174,7 @@ async function agree({ tunnel, target, request, runId, isDryRun, context }: Rece
   refuseIndex(about, request, target);
   checkPlatforms(about, request, target, (warning) => output.warn(warning));
   if ((preserve || about.preserve) && about.manifest === undefined && about.index === undefined) {
-    output.note({ code: "manifest-not-kept", ...(!ask.keepsManifests && { address: target.address }) });
+    output.note({ code: "manifest-not-kept", ...(!ask.storesManifests && { address: target.address }) });
   }
   const names = imageNames(request, about);
   target.namesFor(names); // throws for a name that the target cannot store

@@ -176,7 +176,7 @@ async function agree({ tunnel, request, isDryRun }: Sender, source: Source, ask:
   const platform = formatPlatform(found.platform);
   const runIds = [newRunId(), ask.runId] as const;
   const preserve = ask.preserve || request.preserveDigest;
-  const manifest = preserve && ask.keepsManifests ? await manifestToPreserve(found, runIds) : undefined;
+  const manifest = preserve && ask.storesManifests ? await manifestToPreserve(found, runIds) : undefined;
   const delta = request.delta === "always" ? request.delta : undefined;
   const given = names?.map((name) => name.given);
   const about = {

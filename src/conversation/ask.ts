@@ -24,8 +24,8 @@ export interface Ask {
   platforms?: PlatformChoice | undefined;
   /** The platform of the receiver's engine, which decides between several variants. On the wire: `runs` */
   receiverPlatform?: Platform | undefined;
-  /** Whether the receiver's target stores the manifests of images. */
-  keepsManifests?: boolean | undefined;
+  /** Whether the receiver's target stores the manifests of images. On the wire: `keepsManifests` */
+  storesManifests?: boolean | undefined;
   /** The receiver's --preserve-digest */
   preserve?: boolean | undefined;
   /** True if the image gets another name at the receiver, so that `image` may be its ID. */
@@ -40,6 +40,7 @@ export function askMessage({
   platform,
   platforms,
   receiverPlatform,
+  storesManifests: keepsManifests,
   ...ask
 }: Ask): Message & { type: "ask" } {
   const runs = receiverPlatform && formatPlatform(receiverPlatform);
@@ -48,7 +49,7 @@ export function askMessage({
     platform: platform && formatPlatform(platform),
     platforms: platforms && platformChoiceText(platforms),
   };
-  return { type: "ask", ...named, run: runId, ...wanted, runs, ...ask };
+  return { type: "ask", ...named, run: runId, ...wanted, runs, keepsManifests, ...ask };
 }
 
 export function parseAsk({
@@ -73,7 +74,7 @@ export function parseAsk({
     ...(platform === undefined ? {} : { platform: platformIn(platform) }),
     ...(platforms !== undefined && { platforms: platformChoice(platforms) }),
     ...(runs === undefined ? {} : { receiverPlatform: platformIn(runs) }),
-    ...(keepsManifests === true && { keepsManifests }),
+    ...(keepsManifests === true && { storesManifests: true }),
     ...(preserve === true && { preserve }),
     ...(isRenamed === true && { isRenamed }),
   };

@@ -19,8 +19,8 @@ interface Request extends NamesRequested {
 /** Returns the `ask` for the sender. */
 export function askFor(request: Request, target: Target, runId: RunId): Ask {
   const { image, acceptsNames, acceptsKeep, isRenamed, platform, platforms, preserveDigest: preserve } = request;
-  const keepsManifests = target.manifestOf !== undefined;
-  const receiver = { receiverPlatform: target.platform, keepsManifests };
+  const storesManifests = target.manifestOf !== undefined;
+  const receiver = { receiverPlatform: target.platform, storesManifests };
   return {
     image,
     names: ownNames(request),

@@ -37,7 +37,7 @@ export interface ResumeCacheOptions {
   runId: RunId;
   limits?: CacheLimits;
   /** Called on disposal with the number of bytes that the next run need not fetch. */
-  onKept?: (bytes: number) => void;
+  onStored?: (bytes: number) => void;
 }
 
 /**
@@ -175,7 +175,7 @@ export class ResumeCache implements AsyncDisposable {
     await rmdir(this.#folder).catch(() => {}); // it is not empty
     this.#taken.clear();
     await this.#trim();
-    if (storedBytes > 0) this.#options.onKept?.(storedBytes);
+    if (storedBytes > 0) this.#options.onStored?.(storedBytes);
   }
 
   /** Keeps the longer of this file and a file that another run has released in the meantime. Returns its size in bytes. */

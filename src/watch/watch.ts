@@ -50,7 +50,7 @@ export class Watch {
   /** The transfer of the first images is over. */
   #hasBegun = false;
   /** The peer can hold the link open for further images, as each peer of this version can. */
-  #keepsLink = true;
+  #linkStaysOpen = true;
 
   constructor(batch: RemoteBatch<PushRequest>, context: Context, steps: WatchSteps) {
     this.#batch = batch;
@@ -72,7 +72,7 @@ export class Watch {
     try {
       let group = await (this.#hasBegun ? this.#images.moved(engine) : this.#first(engine));
       for (;;) {
-        if (this.#keepsLink || group.length > 0) await this.#connect(attempt, group);
+        if (this.#linkStaysOpen || group.length > 0) await this.#connect(attempt, group);
         group = await this.#next(attempt, signal);
       }
     } catch (error) {
@@ -103,7 +103,7 @@ export class Watch {
     }
   }
 
-  /** Connects, and sends images. Resolves only if the peer cannot keep the link. */
+  /** Connects, and sends images. Resolves only if the peer cannot hold the link open. */
   async #connect(attempt: Attempt, group: readonly MovedImage[]): Promise<void> {
     const { context } = attempt;
     const request = group[0]?.request ?? this.#batch.transfers[0];
@@ -113,8 +113,8 @@ export class Watch {
       this.#hasConnected = true;
       const link = { tunnel, stop, traffic: new DividedTraffic(traffic) };
       if (tunnel.peer.features.includes(MORE_IMAGES)) return await this.#keepSending(attempt, link, group);
-      if (this.#keepsLink) context.output.note({ code: "link-not-kept", peerVersion: tunnel.peer.tool });
-      this.#keepsLink = false;
+      if (this.#linkStaysOpen) context.output.note({ code: "link-not-kept", peerVersion: tunnel.peer.tool });
+      this.#linkStaysOpen = false;
       await this.#sendOnce(attempt, link, group, () => (isTold = true));
     };
     try {

@@ -142,7 +142,7 @@ describe("--preserve-digest", () => {
   test("tags an image with the sender's manifest", async () => {
     const manifestOf = descriptor.digest;
     expect(await receiveInto({ id, diffIds }, {}, { manifestOf, about, preserveDigest: true })).toEqual(["app:v1"]);
-    expect(asked).toMatchObject({ keepsManifests: true, preserve: true });
+    expect(asked).toMatchObject({ storesManifests: true, preserve: true });
     expect(notes).toEqual([]);
   });
 
@@ -159,7 +159,7 @@ describe("--preserve-digest", () => {
 
   test("prints a note that names the side that stores no manifests, whichever side has the option", async () => {
     expect(await receiveInto({ id, diffIds }, {}, { preserveDigest: true })).toEqual(["app:v1"]);
-    expect(asked).not.toHaveProperty("keepsManifests");
+    expect(asked).not.toHaveProperty("storesManifests");
     expect(notes.splice(0)).toEqual(none("a fake"));
     await receiveInto({ id, diffIds }, {}, { manifestOf: descriptor.digest, about: { preserve: true } });
     expect(notes.splice(0)).toEqual(none("the source of the image"));

@@ -1,6 +1,6 @@
 import { accessSync, constants, lstatSync, readdirSync, readlinkSync, type Stats } from "node:fs";
 import type { ContextEntry, ContextFolder } from "../build-context.ts";
-import { type FolderRules, KEEP_NOTHING } from "../ignore/ignore-rules.ts";
+import { type FolderRules, EXCLUDE_ALL } from "../ignore/ignore-rules.ts";
 import { cannotRead, hasChanged } from "./context-failures.ts";
 import { nativePath } from "../native-path.ts";
 import { fingerprintOf, microseconds } from "./fingerprint.ts";
@@ -92,12 +92,12 @@ class Walk {
   }
 
   async #enter(path: string, native: string | Buffer, stat: Stats, rules: FolderRules): Promise<void> {
-    const { isKept, inside = this.#builderFolders.has(path) ? KEEP_NOTHING : undefined } = rules.enter(path);
-    if (!isKept && !inside) return;
+    const { isIncluded, inside = this.#builderFolders.has(path) ? EXCLUDE_ALL : undefined } = rules.enter(path);
+    if (!isIncluded && !inside) return;
     const entry: ContextFolder = { kind: "folder", path, mode: modeOf(stat), mtime: microseconds(stat.mtimeMs) };
-    if (isKept) this.#add(entry);
+    if (isIncluded) this.#add(entry);
     else this.#pending.push(entry);
-    if (inside) await this.#readFolder(path, inside, isKept);
+    if (inside) await this.#readFolder(path, inside, isIncluded);
     if (this.#pending.at(-1) === entry) this.#pending.pop();
     const after = this.#stat(path, native);
     if (!after?.isDirectory() || after.ino !== stat.ino || after.dev !== stat.dev)
@@ -105,8 +105,8 @@ class Walk {
   }
 
   /** Reads a folder. An excluded folder that cannot be read counts as empty, as for BuildKit. */
-  async #readFolder(path: string, rules: FolderRules, isKept: boolean): Promise<void> {
-    if (!isKept && !this.#builderFolders.has(path)) {
+  async #readFolder(path: string, rules: FolderRules, isIncluded: boolean): Promise<void> {
+    if (!isIncluded && !this.#builderFolders.has(path)) {
       try {
         accessSync(nativePath(this.#root, path), constants.R_OK | constants.X_OK);
       } catch {
@@ -117,7 +117,7 @@ class Walk {
   }
 
   #other(path: string, native: string | Buffer, stat: Stats, rules: FolderRules): void {
-    if (!rules.keeps(path)) {
+    if (!rules.includes(path)) {
       if (!this.#builderFiles.has(path)) return;
       this.walked.onlyForBuilder.push(path);
     }

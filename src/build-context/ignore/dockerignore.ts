@@ -1,7 +1,7 @@
 import { Failure } from "../../output/errors.ts";
 import { shownPath } from "../paths.ts";
 import { cleanPath, type DockerPattern, dockerPattern, trimSpace } from "./docker-pattern.ts";
-import { type FolderRules, type FolderVerdict, KEEP_ALL } from "./ignore-rules.ts";
+import { type FolderRules, type FolderVerdict, INCLUDE_ALL } from "./ignore-rules.ts";
 import { type Matched, PatternMatcher } from "./pattern-matcher.ts";
 
 /**
@@ -10,7 +10,7 @@ import { type Matched, PatternMatcher } from "./pattern-matcher.ts";
  */
 export function dockerignoreRules(text: string, file: string): FolderRules {
   const patterns = readDockerignore(text, file);
-  return patterns.length === 0 ? KEEP_ALL : new DockerignoreRules(new PatternMatcher(patterns));
+  return patterns.length === 0 ? INCLUDE_ALL : new DockerignoreRules(new PatternMatcher(patterns));
 }
 
 /** Reads the lines as moby/patternmatcher/ignorefile does: ignores a byte order mark, comments and leading slashes. */
@@ -56,15 +56,15 @@ class DockerignoreRules implements FolderRules {
     this.#matched = matched;
   }
 
-  keeps(path: string): boolean {
+  includes(path: string): boolean {
     return !this.#matcher.excludes(shownPath(path), this.#matched);
   }
 
   enter(path: string): FolderVerdict {
     const matched = this.#matcher.emptyMatched();
     const folder = shownPath(path);
-    const isKept = !this.#matcher.excludes(folder, this.#matched, matched);
-    if (!isKept && !this.#matcher.mayKeepInside(folder)) return { isKept };
-    return { isKept, inside: new DockerignoreRules(this.#matcher, matched) };
+    const isIncluded = !this.#matcher.excludes(folder, this.#matched, matched);
+    if (!isIncluded && !this.#matcher.mayIncludeInside(folder)) return { isIncluded };
+    return { isIncluded, inside: new DockerignoreRules(this.#matcher, matched) };
   }
 }

@@ -100,21 +100,21 @@ class GitFolder implements FolderRules {
     return this.#lines.length > 0 && this.#rules.ignores(path);
   }
 
-  keeps(path: string): boolean {
+  includes(path: string): boolean {
     const inRepository = this.#scope.toRepository(path);
     return !isGitFolder(path) && (!this.ignores(inRepository) || this.#tracks(inRepository));
   }
 
   enter(path: string): FolderVerdict {
-    if (isGitFolder(path)) return { isKept: false };
+    if (isGitFolder(path)) return { isIncluded: false };
     const folder = this.#scope.toRepository(path);
     // In an ignored folder, only tracked files are included. Its own .gitignore has no effect, as in git.
-    if (this.ignores(`${folder}/`)) return { isKept: false, inside: this.#tracks(folder) ? this : undefined };
+    if (this.ignores(`${folder}/`)) return { isIncluded: false, inside: this.#tracks(folder) ? this : undefined };
     const native = join(this.#scope.top, shownPath(folder));
-    if (!isGitRepository(native)) return { isKept: true, inside: this.below(folder) };
+    if (!isGitRepository(native)) return { isIncluded: true, inside: this.below(folder) };
     const toRepository = (inContext: string): string => inContext.slice(path.length + 1);
     const scope = { ...this.#scope, top: native, repository: new GitRepository(native), toRepository };
-    return { isKept: true, inside: GitFolder.top(scope) };
+    return { isIncluded: true, inside: GitFolder.top(scope) };
   }
 
   #tracks(path: string): boolean {

@@ -4,14 +4,14 @@
  */
 export interface FolderRules {
   /** Returns whether an entry of this folder belongs to the context. Not for folders. @param path as in ContextEntry */
-  keeps(path: string): boolean;
+  includes(path: string): boolean;
   /** Decides about a folder in this folder. @param path as in ContextEntry */
   enter(path: string): FolderVerdict;
 }
 
 export interface FolderVerdict {
   /** A folder that is not included itself is still part of the context if something in it is. */
-  isKept: boolean;
+  isIncluded: boolean;
   /** The rules for the content of the folder. If undefined, nothing in it belongs to the context. */
   inside?: FolderRules | undefined;
 }
@@ -26,12 +26,12 @@ export interface AppliedRules {
   file?: string | undefined;
 }
 
-export const KEEP_ALL: FolderRules = {
-  keeps: () => true,
-  enter: () => ({ isKept: true, inside: KEEP_ALL }),
+export const INCLUDE_ALL: FolderRules = {
+  includes: () => true,
+  enter: () => ({ isIncluded: true, inside: INCLUDE_ALL }),
 };
 
-export const KEEP_NOTHING: FolderRules = {
-  keeps: () => false,
-  enter: () => ({ isKept: false }),
+export const EXCLUDE_ALL: FolderRules = {
+  includes: () => false,
+  enter: () => ({ isIncluded: false }),
 };

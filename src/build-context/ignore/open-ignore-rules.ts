@@ -4,7 +4,7 @@ import { entryPath } from "../paths.ts";
 import { dockerignoreRules } from "./dockerignore.ts";
 import { type Followed, followInside } from "./follow-inside.ts";
 import { GitRules } from "./gitignore.ts";
-import { type AppliedRules, type FolderRules, KEEP_ALL } from "./ignore-rules.ts";
+import { type AppliedRules, type FolderRules, INCLUDE_ALL } from "./ignore-rules.ts";
 import { readRegularFile } from "./read-regular-file.ts";
 
 export interface IgnoreOptions {
@@ -44,7 +44,7 @@ export function openIgnoreRules(root: string, { dockerfile, gitignore }: IgnoreO
   }
   const git = gitignore ? new GitRules(root) : undefined;
   return {
-    root: git?.root ?? KEEP_ALL,
+    root: git?.root ?? INCLUDE_ALL,
     builderFiles,
     applied: () =>
       git && (git.hasRepository || git.firstFile !== undefined)

@@ -38,7 +38,7 @@ export class PatternMatcher {
   /**
    * Returns whether an exception may match something in an excluded folder. If not, the folder need not be read (fsutil, `filterFS.Walk`).
    */
-  mayKeepInside(folder: string): boolean {
+  mayIncludeInside(folder: string): boolean {
     return this.#exceptions.some(({ text }) => {
       const start = text.replace(/\/\*\*$/, "").replace(/\/\*$/, "");
       return /[*[\]?^\\]/.test(start) || `${start}/`.startsWith(`${folder}/`);

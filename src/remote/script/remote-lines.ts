@@ -41,7 +41,7 @@ export type RemoteLine =
   /** The bootstrap requests the bundle. */
   | { kind: "send" }
   /** The bootstrap runs docker-over-ssh. */
-  | { kind: "run"; isKept: boolean }
+  | { kind: "run"; isCached: boolean }
   /** The remote engine pulls an image. */
   | { kind: "pull"; image: string }
   /** The remote side cannot get the image, and waits for an answer: `sent`, or another word. Without a valid platform, none is sent. */
@@ -82,7 +82,7 @@ export function parseRemoteLine(words: string): RemoteLine | undefined {
     case "more":
       return first === "container" || first === "node-sent" ? { kind, program: first } : undefined;
     case "run":
-      return { kind, isKept: first === "kept" };
+      return { kind, isCached: first === "kept" };
     case "pull":
       return { kind, image: first };
     case "image":

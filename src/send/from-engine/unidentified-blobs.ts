@@ -41,7 +41,7 @@ export class UnidentifiedBlobs {
       path = spool.pathFor(`unidentified-${(this.#count += 1)}`);
       this.#paths.add(path);
       await pipeline(stream, createWriteStream(path, { flags: "wx", mode: 0o600 }));
-      return this.#keptAt(path);
+      return this.#fileCopyAt(path);
     } catch (error) {
       if (path !== undefined) await this.#remove(path);
       const failure = layerFailure(error, "sent");
@@ -50,7 +50,7 @@ export class UnidentifiedBlobs {
     }
   }
 
-  #keptAt(path: string): FileCopy {
+  #fileCopyAt(path: string): FileCopy {
     return {
       identified: async (diffId, stored) => {
         if (stored === undefined) throw new Error("a file that was written completely has no digest");

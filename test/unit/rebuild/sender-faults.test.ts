@@ -182,14 +182,14 @@ describe("recipes of a malicious sender", () => {
       yield recipe;
       throw new Error("the link is dead");
     }
-    const onKept = vi.fn<(bytes: number) => void>();
+    const onStored = vi.fn<(bytes: number) => void>();
     {
-      await using resumeCache = new ResumeCache({ env: env(), runId: newRunId(), onKept });
+      await using resumeCache = new ResumeCache({ env: env(), runId: newRunId(), onStored });
       expect(await rebuildAll(new Map([[digestOf("a"), broken()]]), resumeCache)).toMatchObject({
         message: "the link is dead",
       });
     }
-    expect(onKept).not.toHaveBeenCalled();
+    expect(onStored).not.toHaveBeenCalled();
     expect(onDisk()).toBe(0);
   });
 });

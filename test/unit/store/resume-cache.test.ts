@@ -61,7 +61,7 @@ async function read(bytes: AsyncIterable<Buffer>): Promise<string> {
 test("stores a partial layer when the transfer is interrupted, and the next run continues after it", async () => {
   const kept: number[] = [];
   {
-    await using first = open({ onKept: (bytes) => kept.push(bytes) });
+    await using first = open({ onStored: (bytes) => kept.push(bytes) });
     const file = await first.take(blob());
     await expect(read(file?.pass(broken("abc", "de")) ?? incoming())).rejects.toThrow("the link is gone");
   }

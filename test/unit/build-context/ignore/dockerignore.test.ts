@@ -11,7 +11,7 @@ function isExcluded(text: string, path: string): boolean {
     if (!inside) return true;
     rules = inside;
   }
-  return !rules.keeps(names.join("/"));
+  return !rules.includes(names.join("/"));
 }
 
 interface Row {
@@ -172,8 +172,8 @@ describe("a .dockerignore has the same meaning as in BuildKit", () => {
 
   test("matches a name that is not UTF-8 in its decoded form", () => {
     const rules = dockerignoreRules("*.txt", ".dockerignore");
-    expect(rules.keeps("\xff.txt")).toBe(false);
-    expect(rules.keeps("\xff.log")).toBe(true);
+    expect(rules.includes("\xff.txt")).toBe(false);
+    expect(rules.includes("\xff.log")).toBe(true);
   });
 });
 
@@ -213,7 +213,7 @@ describe("an excluded folder", () => {
     const names = folder.split("/");
     let verdict = dockerignoreRules(lines.join("\n"), ".dockerignore").enter(names[0] as string);
     if (names.length > 1) verdict = verdict.inside?.enter(folder) ?? verdict;
-    expect(verdict.isKept).toBe(false);
+    expect(verdict.isIncluded).toBe(false);
     expect(verdict.inside !== undefined).toBe(isRead);
   });
 });

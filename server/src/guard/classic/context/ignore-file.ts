@@ -44,7 +44,7 @@ function excludes(lines: string, path: string): boolean {
     if (inside === undefined) return true;
     rules = inside;
   }
-  return !rules.keeps(path);
+  return !rules.includes(path);
 }
 
 function refuseInvalid(text: string): void {
