@@ -8,15 +8,16 @@ import type { Plan, PlannedBytes, PlannedLayer, TransferRole } from "./output/ev
 import type { ReceiveOptions } from "./receive/receive-options.ts";
 import type { TargetPlan } from "./receive/target.ts";
 import type { SharedRequest } from "./request.ts";
-import type { Hello } from "./stdio-tunnel/handshake.ts";
+import type { PeerVersion } from "./stdio-tunnel/handshake.ts";
 import type { Traffic } from "./traffic.ts";
 
 /** `--dry-run`: the code that push and pull share. One side's option counts for both, because its hello contains it. */
 
-type Peer = { peer: Pick<Hello, "features" | "tool"> };
-
 /** Returns whether this is a dry run. Throws a `usage` Failure if this side requests a dry run and the other side does not support it. */
-export function agreeOnDryRun({ dryRun = false }: Pick<SharedRequest, "dryRun">, { peer }: Peer): boolean {
+export function agreeOnDryRun(
+  { dryRun = false }: Pick<SharedRequest, "dryRun">,
+  { peer }: { peer: PeerVersion },
+): boolean {
   if (!dryRun) return peer.features.includes(DRY_RUN);
   if (peer.features.includes(PLANS)) return true;
   throw new Failure("usage", `the remote side is docker-over-ssh ${peer.tool}, which cannot make a dry run`, {

@@ -6,8 +6,9 @@ import { refuseOldPeer } from "./conversation/refuse-old-peer.ts";
 import { shareProgress } from "./conversation/share-progress.ts";
 import { dryRunEvent, agreeOnDryRun, plannedResult } from "./dry-run.ts";
 import type { Digest } from "./image/digest.ts";
-import { fullName } from "./image/reference.ts";
+import { fullName, type Reference } from "./image/reference.ts";
 import { openTarget } from "./locations/locations.ts";
+import type { NonEmpty } from "./non-empty.ts";
 import type { TransferResult } from "./output/events.ts";
 import type { Progress } from "./output/output.ts";
 import { refuseUnsupported } from "./packing/agree-on-packing.ts";
@@ -15,7 +16,7 @@ import { CODECS } from "./packing/codecs.ts";
 import { askFor } from "./receive/ask-for.ts";
 import { giveNames } from "./receive/give-names.ts";
 import { keepNewest, planKeep } from "./receive/keep-newest.ts";
-import { imageNames, offersNoName, ownNames, type NamesToGive } from "./receive/names-to-give.ts";
+import { imageNames, offersNoName, ownNames } from "./receive/names-to-give.ts";
 import { planIndex, receiveIndex, refuseIndex, verifyIndex } from "./receive/receive-index.ts";
 import { checkPlatforms } from "./receive/check-platform.ts";
 import type { ReceiveOptions } from "./receive/receive-options.ts";
@@ -115,7 +116,7 @@ interface Receiver {
 interface Agreement {
   about: About;
   /** The names that the image gets. */
-  names: NamesToGive;
+  names: NonEmpty<Reference>;
 }
 
 /**

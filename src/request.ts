@@ -8,6 +8,7 @@ import type { FurtherNames } from "./image/further-names.ts";
 import type { ImageName } from "./image/image-name.ts";
 import type { FileLocation } from "./image/location.ts";
 import type { Reference } from "./image/reference.ts";
+import type { NonEmpty } from "./non-empty.ts";
 import type { RemoteProgram } from "./output/remote-programs.ts";
 import type { CompressOption } from "./packing/compress-option.ts";
 import type { Via } from "./receive/into-engine/engine-target.ts";
@@ -54,8 +55,6 @@ export interface RemoteBatch<Request extends TransferRequest = TransferRequest> 
   /** This side accepts the images that the peer names: the remote script or `pull` without IMAGE has started it. */
   acceptsOthers?: boolean;
 }
-
-export type NonEmpty<T> = readonly [T, ...T[]];
 
 /** Sends an image. */
 export interface PushRequest extends SharedRequest {

@@ -1,4 +1,4 @@
-import type { NonEmpty } from "../request.ts";
+import type { NonEmpty } from "../non-empty.ts";
 import type { TransferResult } from "../output/events.ts";
 import { Failure } from "../output/errors.ts";
 import type { Context } from "../transfer.ts";

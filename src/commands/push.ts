@@ -1,6 +1,7 @@
 import { namedEndpoint } from "../engine/connect/endpoint.ts";
 import type { FileLocation } from "../image/location.ts";
 import type { Reference } from "../image/reference.ts";
+import type { NonEmpty } from "../non-empty.ts";
 import { Failure } from "../output/errors.ts";
 import type { CompressOption } from "../packing/compress-option.ts";
 import { chooseRegistry } from "../registry/choose-registry.ts";
@@ -10,7 +11,6 @@ import {
   type Batch,
   type Connection,
   type LocationConnection,
-  type NonEmpty,
   type PushRequest,
   type SourceEngine,
 } from "../request.ts";

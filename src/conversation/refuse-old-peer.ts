@@ -1,11 +1,13 @@
 import type { PlatformChoice } from "../image/index-content.ts";
 import { Failure } from "../output/errors.ts";
+import type { PeerVersion } from "../stdio-tunnel/handshake.ts";
 import { INDEXES } from "./features.ts";
 
-type Peer = { peer: { features: readonly string[]; tool: string } };
-
 /** Throws a `usage` Failure if this side requests several platforms, and the peer has a version that transfers only one. */
-export function refuseOldPeer({ platforms }: { platforms?: PlatformChoice | undefined }, { peer }: Peer): void {
+export function refuseOldPeer(
+  { platforms }: { platforms?: PlatformChoice | undefined },
+  { peer }: { peer: PeerVersion },
+): void {
   if (platforms === undefined || peer.features.includes(INDEXES)) return;
   throw new Failure(
     "usage",

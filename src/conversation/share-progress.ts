@@ -1,10 +1,9 @@
+import { SHORT_DIGEST } from "../image/digest.ts";
 import { STAGES, type ProgressOfLayer, type Stage } from "../output/events.ts";
 import type { Output, Progress } from "../output/output.ts";
 import type { Message } from "../stdio-tunnel/control.ts";
 import type { Conversation } from "../stdio-tunnel/conversation.ts";
 import { count, list, matching, text } from "./fields.ts";
-
-const LAYER_ID = /^[0-9a-f]{12}$/;
 
 /** ms between two progress messages of one stage. */
 const SEND_EVERY = 100;
@@ -72,7 +71,7 @@ function parseProgress(message: Message): Progress {
 function layerOf(given: unknown): ProgressOfLayer {
   const { id, current, total, isByDelta } = (given ?? {}) as Record<string, unknown>;
   return {
-    id: matching(id, LAYER_ID),
+    id: matching(id, SHORT_DIGEST),
     current: count(current),
     ...(total === undefined ? {} : { total: count(total) }),
     ...(isByDelta === true && { isByDelta }),

@@ -9,6 +9,8 @@ import { hiddenCredentials } from "./hidden-credentials.ts";
 const NOT_FOUND = "credentials not found in native keychain";
 /** Characters of a failed helper's output that a message quotes. */
 const MAX_WORDS = 200;
+/** ms until a helper must have answered. */
+export const HELPER_TIMEOUT = 60_000;
 /** ms between SIGTERM and SIGKILL */
 const KILL_TIMEOUT = 1_000;
 

@@ -1,10 +1,7 @@
 import type { Credentials } from "../engine/credentials.ts";
 import { fileCredentials, helperFor, readAuthFile } from "./auth-file.ts";
-import { askHelper } from "./credential-helper.ts";
+import { askHelper, HELPER_TIMEOUT } from "./credential-helper.ts";
 import { registryKey } from "./registry-host.ts";
-
-/** ms until a helper must have answered. */
-const HELPER_TIMEOUT = 60_000;
 
 /**
  * Returns the credentials for a registry from one docker config or its credential helpers; undefined if there are none. Reads the file each

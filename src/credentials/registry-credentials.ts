@@ -2,7 +2,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import type { Credentials } from "../engine/credentials.ts";
 import type { Warning } from "../output/events.ts";
-import { askHelper, HelperFailure } from "./credential-helper.ts";
+import { askHelper, HELPER_TIMEOUT, HelperFailure } from "./credential-helper.ts";
 import {
   type AuthFile,
   fileCredentials,
@@ -13,9 +13,6 @@ import {
   UnreadableAuthFile,
 } from "./auth-file.ts";
 import { registryKey } from "./registry-host.ts";
-
-/** ms until a helper must have answered. */
-const HELPER_TIMEOUT = 60_000;
 
 /** The user's credentials for registries. */
 export interface RegistryCredentials {

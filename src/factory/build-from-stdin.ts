@@ -4,6 +4,7 @@ import { openArchiveContext } from "../build-context/archive/open-archive-contex
 import type { Engine } from "../engine/engine.ts";
 import type { BuildAnswers, BuildOrder } from "../engine/engine-builds.ts";
 import { fullName, taggableName, type Reference } from "../image/reference.ts";
+import type { NonEmpty } from "../non-empty.ts";
 import { Failure } from "../output/errors.ts";
 import type { Built } from "../output/build-events.ts";
 import { newRunId } from "../run/run-id.ts";
@@ -108,7 +109,7 @@ async function buildable(
 }
 
 /** Returns the names of the image: NAME, and the name in the registry if it differs. */
-function namesOf({ name, published }: FactoryRequest): readonly [Reference, ...Reference[]] {
+function namesOf({ name, published }: FactoryRequest): NonEmpty<Reference> {
   return published === undefined || fullName(published) === fullName(name) ? [name] : [name, published];
 }
 

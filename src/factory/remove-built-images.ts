@@ -1,6 +1,7 @@
 import type { Engine } from "../engine/engine.ts";
 import { EngineError } from "../engine/engine-error.ts";
 import { taggableName, type Reference } from "../image/reference.ts";
+import type { NonEmpty } from "../non-empty.ts";
 import { messageOf } from "../output/errors.ts";
 import type { Output } from "../output/output.ts";
 import { removeOldImages } from "../receive/old-images.ts";
@@ -9,7 +10,7 @@ import type { NamePattern } from "./forced/name-patterns.ts";
 type Images = Pick<Engine, "inspectImage" | "removeReference">;
 
 export interface TidyOptions {
-  names: readonly [Reference, ...Reference[]];
+  names: NonEmpty<Reference>;
   /** The image that was built */
   id: string;
   /** The images that had the names before the build, see {@link imagesOf} */

@@ -5,6 +5,9 @@ export type Digest = string;
 
 const FORM = /^sha256:[0-9a-f]{64}$/;
 
+/** The form of {@link shortOf}. */
+export const SHORT_DIGEST = /^[0-9a-f]{12}$/;
+
 export function isDigest(text: unknown): text is Digest {
   return typeof text === "string" && FORM.test(text);
 }

@@ -1,3 +1,4 @@
+import type { NonEmpty } from "../non-empty.ts";
 import { fullName, parseReference, type Reference } from "./reference.ts";
 
 /** The names of an image in addition to its first one. */
@@ -12,7 +13,7 @@ export interface FurtherNames {
 export function withFurtherNames(
   first: Reference,
   { names, tags }: FurtherNames = { names: [], tags: [] },
-): readonly [Reference, ...Reference[]] {
+): NonEmpty<Reference> {
   const seen = new Set([fullName(first)]);
   const isNew = (other: Reference): boolean => !seen.has(fullName(other)) && seen.add(fullName(other)).size > 0;
   return [first, ...[...names, ...tags.map((tag) => withTag(first, tag))].filter(isNew)];

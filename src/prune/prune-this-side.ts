@@ -7,6 +7,7 @@ import type { EngineContainers } from "../engine/engine-containers.ts";
 import type { Engine } from "../engine/engine.ts";
 import { findLeftovers, removeLeftover } from "../engine/leftovers.ts";
 import { connectEngine } from "../engine/open/connect-engine.ts";
+import { allocatedBytes } from "../files/allocated-bytes.ts";
 import { cacheFolder } from "../files/cache-folder.ts";
 import { isOwn, openPrivateFolder, UnsafeFolder } from "../files/private-folder.ts";
 import { removeFolder } from "../files/remove-folder.ts";
@@ -121,7 +122,7 @@ async function deadSpool(folder: string, name: string): Promise<Garbage | undefi
   const files = await Promise.all(
     (await readdir(path).catch(() => [])).map(async (file) => await lstat(join(path, file)).catch(() => undefined)),
   );
-  const bytes = files.reduce((sum, file) => sum + (file?.blocks ?? 0) * 512, 0);
+  const bytes = files.reduce((sum, file) => sum + (file === undefined ? 0 : allocatedBytes(file)), 0);
   return { what: "spool", name, bytes, modifiedAt: found.mtimeMs, remove: async () => await removeFolder(path) };
 }
 
@@ -133,7 +134,7 @@ async function ownFileIn(folder: string, name: string): Promise<Garbage | undefi
   const isHalf = /\.(?:part|\d+(?:-\w+)?)$/.test(name);
   if (isHalf && Date.now() - found.mtimeMs < ABANDONED) return undefined;
   const remove = async (): Promise<void> => await rm(path, { force: true });
-  return { what: "file", name, bytes: found.blocks * 512, modifiedAt: found.mtimeMs, remove };
+  return { what: "file", name, bytes: allocatedBytes(found), modifiedAt: found.mtimeMs, remove };
 }
 
 /** Returns the files of all running programs: a Node in the cache folder may be one of them (Linux, proc_pid_exe(5)). */

@@ -1,6 +1,7 @@
 import type { About } from "../conversation/messages.ts";
 import type { Digest } from "../image/digest.ts";
-import type { NamesToGive } from "./names-to-give.ts";
+import type { Reference } from "../image/reference.ts";
+import type { NonEmpty } from "../non-empty.ts";
 import type { ReceivedImage } from "./received-image.ts";
 import type { Target } from "./target.ts";
 import { verifyIndex } from "./receive-index.ts";
@@ -9,7 +10,7 @@ import { verifyStored } from "./verify-stored.ts";
 /** Gives the image its names, and verifies the image again under each of them. Returns the image's ID. */
 export async function giveNames(
   target: Target,
-  names: NamesToGive,
+  names: NonEmpty<Reference>,
   received: ReceivedImage,
   { diffIds, index }: About,
 ): Promise<Digest> {

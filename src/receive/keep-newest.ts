@@ -1,8 +1,9 @@
 import type { About } from "../conversation/messages.ts";
 import { digestOf } from "../image/digest.ts";
+import type { Reference } from "../image/reference.ts";
+import type { NonEmpty } from "../non-empty.ts";
 import { messageOf } from "../output/errors.ts";
 import type { Output } from "../output/output.ts";
-import type { NamesToGive } from "./names-to-give.ts";
 import type { Target } from "./target.ts";
 
 /** The number of images of a repository that stay: this side's --keep, or the sender's if this side accepts it. */
@@ -22,7 +23,7 @@ export async function keepNewest(
   target: Target,
   request: KeepRequested,
   about: About,
-  names: NamesToGive,
+  names: NonEmpty<Reference>,
   arrived: string,
   output: Output,
 ): Promise<Removed> {
@@ -47,7 +48,7 @@ export async function planKeep(
   target: Target,
   request: KeepRequested,
   about: About,
-  names: NamesToGive,
+  names: NonEmpty<Reference>,
   found: string | undefined,
 ): Promise<Removed> {
   const keep = keepOf(request, about);

@@ -2,6 +2,7 @@ import { malformed } from "../conversation/fields.ts";
 import type { About } from "../conversation/messages.ts";
 import { withFurtherNames, type FurtherNames } from "../image/further-names.ts";
 import type { Reference } from "../image/reference.ts";
+import type { NonEmpty } from "../non-empty.ts";
 import { Failure } from "../output/errors.ts";
 
 /** The names in a request to receive an image. */
@@ -12,17 +13,15 @@ export interface NamesRequested {
 }
 
 /** Returns the names of the image that this side has set; undefined if it accepts the names that are offered. */
-export function ownNames({ name, further }: NamesRequested): NamesToGive | undefined {
+export function ownNames({ name, further }: NamesRequested): NonEmpty<Reference> | undefined {
   return name && withFurtherNames(name, further);
 }
-
-export type NamesToGive = readonly [Reference, ...Reference[]];
 
 /** Returns all names that the image gets: the names of this side, and those of the sender if this side accepts them. */
 export function imageNames(
   { name, further, acceptsNames }: NamesRequested,
   { names: offered = [] }: About,
-): NamesToGive {
+): NonEmpty<Reference> {
   const { names = [], tags = [] } = further ?? {};
   if (name !== undefined) return withFurtherNames(name, { names: [...(acceptsNames ? offered : []), ...names], tags });
   const [first, ...others] = offered;

@@ -1,8 +1,7 @@
 import type { Engine } from "../engine/engine.ts";
 import { EngineError } from "../engine/engine-error.ts";
 import { familiarName, fullName, taggableName, tryReference, type Reference } from "../image/reference.ts";
-
-type NonEmpty<T> = readonly [T, ...T[]];
+import type { NonEmpty } from "../non-empty.ts";
 
 /** The names of images that --keep removes. An image is removed with its last name. */
 export interface OldImages {

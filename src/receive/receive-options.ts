@@ -3,6 +3,7 @@ import type { About, AnnouncedLayer, Offer, WantedImage, WantedLayers } from "..
 import type { Engine, EngineInfo } from "../engine/engine.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Reference } from "../image/reference.ts";
+import type { NonEmpty } from "../non-empty.ts";
 import type { WholeReason } from "../output/details.ts";
 import type { Output, Progress } from "../output/output.ts";
 import type { RunId } from "../run/run-id.ts";
@@ -31,7 +32,7 @@ export interface ReceiveOptions {
   /** The first name that the image gets. */
   image: Reference;
   /** All names that it gets. */
-  names: readonly [Reference, ...Reference[]];
+  names: NonEmpty<Reference>;
   runId: RunId;
   env: NodeJS.ProcessEnv;
   /** Partial layers, also of earlier runs; undefined if they would save nothing. */

@@ -1,6 +1,7 @@
 import type { Result } from "../conversation/messages.ts";
 import type { Digest } from "../image/digest.ts";
-import type { NamesToGive } from "./names-to-give.ts";
+import type { Reference } from "../image/reference.ts";
+import type { NonEmpty } from "../non-empty.ts";
 
 /** An image in the target under a temporary name, which disposal removes, or under its ID if it was present before. */
 export interface ReceivedImage extends AsyncDisposable {
@@ -47,7 +48,7 @@ export function resultOf(
     names,
     manifestDigest,
     bytesReceived,
-  }: { id: Digest; names: NamesToGive; manifestDigest: Digest | undefined; bytesReceived: number },
+  }: { id: Digest; names: NonEmpty<Reference>; manifestDigest: Digest | undefined; bytesReceived: number },
 ): Result {
   const counts = { layersSent, layersPresent, bytesPresent, bytesFound, bytesReceived };
   return {

@@ -1,3 +1,4 @@
+import type { NonEmpty } from "../non-empty.ts";
 import type { RunId } from "../run/run-id.ts";
 import type { Leftover } from "../output/details.ts";
 import type { Digest } from "../image/digest.ts";
@@ -9,8 +10,6 @@ import type { IndexTarget } from "./index-target.ts";
 import type { ReceiveOptions } from "./receive-options.ts";
 import type { ReceivedImage } from "./received-image.ts";
 import type { Platform } from "../image/platform.ts";
-
-type NonEmpty<T> = readonly [T, ...T[]];
 
 /** A location opened for writing. */
 export interface Target extends AsyncDisposable {

@@ -1,8 +1,9 @@
+import type { NonEmpty } from "../non-empty.ts";
 import { Failure } from "../output/errors.ts";
 import type { TransferResult } from "../output/events.ts";
 import { outputFor } from "../output/output.ts";
 import { SharedSources } from "../locations/shared-sources.ts";
-import type { NonEmpty, PushRequest, RemoteBatch } from "../request.ts";
+import type { PushRequest, RemoteBatch } from "../request.ts";
 import { asFailure, reportOf } from "../explain-error.ts";
 import { transferName, type Context } from "../transfer.ts";
 import { LoginQueue } from "./login-queue.ts";

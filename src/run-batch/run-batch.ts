@@ -1,11 +1,12 @@
 import { parseReference } from "../image/reference.ts";
 import type { openSource } from "../locations/locations.ts";
+import type { NonEmpty } from "../non-empty.ts";
 import { Failure } from "../output/errors.ts";
 import type { TransferResult } from "../output/events.ts";
 import { outputFor } from "../output/output.ts";
 import { pull } from "../pull.ts";
 import { push } from "../push.ts";
-import type { Batch, NonEmpty, PullRequest, PushRequest, RemoteBatch, TransferRequest } from "../request.ts";
+import type { Batch, PullRequest, PushRequest, RemoteBatch, TransferRequest } from "../request.ts";
 import { contextOf, type Context } from "../transfer.ts";
 import { chooseConnection } from "../remote/connect.ts";
 

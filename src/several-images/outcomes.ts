@@ -1,6 +1,7 @@
+import type { NonEmpty } from "../non-empty.ts";
 import { Failure } from "../output/errors.ts";
 import type { TransferResult } from "../output/events.ts";
-import { isInitiator, type NonEmpty, type RemoteBatch, type TransferRequest } from "../request.ts";
+import { isInitiator, type RemoteBatch, type TransferRequest } from "../request.ts";
 import { asFailure, reportOf } from "../explain-error.ts";
 import { contextOf, imageOf, type Context } from "../transfer.ts";
 

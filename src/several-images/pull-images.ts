@@ -1,12 +1,13 @@
 import { MORE_IMAGES } from "../conversation/features.ts";
 import type { ImageName } from "../image/image-name.ts";
 import { openTarget } from "../locations/locations.ts";
+import type { NonEmpty } from "../non-empty.ts";
 import { Failure } from "../output/errors.ts";
 import type { TransferResult } from "../output/events.ts";
 import { refuseUnsupported } from "../packing/agree-on-packing.ts";
 import { pull, receiveOver } from "../pull.ts";
 import type { Target } from "../receive/target.ts";
-import { isForOneImage, isInitiator, type NonEmpty, type PullRequest, type RemoteBatch } from "../request.ts";
+import { isForOneImage, isInitiator, type PullRequest, type RemoteBatch } from "../request.ts";
 import { CONVERSATIONS } from "../stdio-tunnel/constants.ts";
 import type { Conversation } from "../stdio-tunnel/conversation.ts";
 import { abortable } from "../streams/abortable.ts";

@@ -1,8 +1,9 @@
 import type { openSource } from "../locations/locations.ts";
+import type { NonEmpty } from "../non-empty.ts";
 import type { TransferResult } from "../output/events.ts";
 import { refuseUnsupported } from "../packing/agree-on-packing.ts";
 import { push, receiveAsk } from "../push.ts";
-import { isInitiator, type NonEmpty, type PushRequest, type RemoteBatch } from "../request.ts";
+import { isInitiator, type PushRequest, type RemoteBatch } from "../request.ts";
 import { CONVERSATIONS } from "../stdio-tunnel/constants.ts";
 import type { Tunnel } from "../stdio-tunnel/session.ts";
 import { DividedTraffic } from "../traffic.ts";

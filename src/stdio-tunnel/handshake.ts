@@ -14,6 +14,9 @@ export interface Hello {
   image?: string;
 }
 
+/** The part of a hello that shows which messages the peer knows. */
+export type PeerVersion = Readonly<Pick<Hello, "features" | "tool">>;
+
 export interface HandshakeOptions {
   /** The initiator waits for the magic line before it writes. */
   origin: "initiator" | "spawned";

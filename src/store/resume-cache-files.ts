@@ -1,6 +1,7 @@
 import type { Stats } from "node:fs";
 import { lstat, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { allocatedBytes } from "../files/allocated-bytes.ts";
 import { isOwn } from "../files/private-folder.ts";
 import type { Digest } from "../image/digest.ts";
 import { isLeftover, isRunId } from "../run/run-id.ts";
@@ -10,9 +11,6 @@ export const RESUME_CACHE_FOLDER = "kept";
 
 /** `DIGEST` for a file that no run uses, `DIGEST.RUN-ID` for a file in use. */
 const NAME = /^([0-9a-f]{64})(?:\.(.+))?$/;
-
-/** Bytes of a block in `stat`, whatever the block size of the file system. */
-const STAT_BLOCK = 512;
 
 /** A file of the resume cache. */
 export interface CachedFile {
@@ -50,7 +48,7 @@ export async function resumeCacheFiles(folder: string): Promise<CachedFile[]> {
       digest: `sha256:${hex}`,
       isFree,
       size: found.size,
-      allocated: found.blocks * STAT_BLOCK,
+      allocated: allocatedBytes(found),
       modifiedAt: found.mtimeMs,
     });
   }

@@ -2,6 +2,7 @@ import { constants } from "node:fs";
 import { access, lstat, mkdir, mkdtemp, readdir, rm, rmdir, unlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { allocatedBytes } from "../../files/allocated-bytes.ts";
 import { cacheFolder } from "../../files/cache-folder.ts";
 import { isOwn, isPrivate, openPrivateFolder } from "../../files/private-folder.ts";
 import { hexOf, isDigest } from "../../image/digest.ts";
@@ -16,8 +17,6 @@ import type { Piece } from "./piece.ts";
 /** The folder of stored contexts in the cache folder. */
 export const CONTEXTS_FOLDER = "contexts";
 const NAME = /^([0-9a-f]{64})\.pack$/;
-/** The unit of `stat`'s `blocks` in bytes, on any file system. */
-const STAT_BLOCK = 512;
 
 export interface StoredContextLimits {
   /** Bytes of all piece stores. */
@@ -109,7 +108,7 @@ export async function freePieceStores(folder: string): Promise<FreePieceStore[]>
     if (hex === undefined || (await isLocked(join(folder, hex)))) continue;
     const path = join(folder, name);
     const found = await lstat(path).catch(() => undefined);
-    if (found?.isFile() && isOwn(found)) stores.push({ path, bytes: found.blocks * STAT_BLOCK, usedAt: found.mtimeMs });
+    if (found?.isFile() && isOwn(found)) stores.push({ path, bytes: allocatedBytes(found), usedAt: found.mtimeMs });
   }
   return stores.toSorted((one, other) => other.usedAt - one.usedAt);
 }

@@ -1,7 +1,8 @@
 import type { ProgressMode } from "../../build-log/build-log.ts";
+import type { NonEmpty } from "../../non-empty.ts";
 import type { TransferResult } from "../../output/events.ts";
 import type { OutputOptions } from "../../output/output.ts";
-import type { Batch, NonEmpty } from "../../request.ts";
+import type { Batch } from "../../request.ts";
 import type { Context } from "../../transfer.ts";
 
 /** A command of the command line, as data. cli.ts creates the parser and the help from it, scripts/cli-reference.ts the table in docs/cli.md. */

@@ -1,8 +1,8 @@
 import { text } from "node:stream/consumers";
 import type { Exit } from "../../child-process/exit.ts";
 import { startProgram } from "../../child-process/start-program.ts";
+import type { NonEmpty } from "../../non-empty.ts";
 import { Failure } from "../../output/errors.ts";
-import type { NonEmpty } from "../../request.ts";
 import { atLeastOne } from "./image-list.ts";
 
 /** ms between SIGTERM and SIGKILL */

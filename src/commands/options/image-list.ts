@@ -1,5 +1,5 @@
+import type { NonEmpty } from "../../non-empty.ts";
 import { Failure } from "../../output/errors.ts";
-import type { NonEmpty } from "../../request.ts";
 
 /** More images than a project has. A longer list is probably the wrong file. */
 const MAX_IMAGES = 1000;

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
+import type { NonEmpty } from "../../non-empty.ts";
 import { Failure, messageOf } from "../../output/errors.ts";
-import type { NonEmpty } from "../../request.ts";
 import type { OptionDefinition } from "./command-definition.ts";
 import { parseImageList } from "./image-list.ts";
 

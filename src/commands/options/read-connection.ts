@@ -2,9 +2,10 @@ import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { parseHost, type SshAddress } from "../../engine/connect/endpoint.ts";
+import type { NonEmpty } from "../../non-empty.ts";
 import { Failure } from "../../output/errors.ts";
 import { shownCommand } from "../../output/secrets.ts";
-import type { Connection, HostAddress, NonEmpty } from "../../request.ts";
+import type { Connection, HostAddress } from "../../request.ts";
 import { givenHostOptions, hostConnection, type HostOptions } from "./host-options.ts";
 import { findProgram, isAddress } from "./read-words.ts";
 

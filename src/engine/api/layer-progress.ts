@@ -1,3 +1,4 @@
+import { SHORT_DIGEST } from "../../image/digest.ts";
 import type { Stage } from "../../output/events.ts";
 import type { Progress } from "../../output/output.ts";
 import type { EngineProgress } from "../engine-images.ts";
@@ -14,8 +15,6 @@ const PRESENT = /^(?:Already exists|Layer already exists|Mounted from )/;
 const DONE = /^(?:Pushed|Pull complete|Download complete)/;
 /** Statuses that count transferred bytes; `Extracting` counts other bytes. */
 const MOVING = /^(?:Pushing|Downloading)/;
-/** The first 12 hex digits of a digest. Other IDs, such as a tag, are not layers. */
-const LAYER_ID = /^[0-9a-f]{12}$/;
 
 /** The first statuses of a missing layer. A containerd store reports no other layers. */
 const ANNOUNCED = /^(?:Pulling fs layer|Waiting|Preparing)/;
@@ -34,7 +33,7 @@ export class LayerProgress {
 
   /** Adds one line. Returns true for progress of a layer, false for the announcement of a layer and for other lines. */
   add({ id, status, current, total }: EngineProgress): boolean {
-    if (id === undefined || !LAYER_ID.test(id)) return false;
+    if (id === undefined || !SHORT_DIGEST.test(id)) return false; // for instance a tag
     const layer = this.#layers.get(id) ?? { present: false, done: false, current: 0, total: this.#sizes.get(id) ?? 0 };
     this.#layers.set(id, layer);
     if (PRESENT.test(status)) Object.assign(layer, { present: true, done: true });

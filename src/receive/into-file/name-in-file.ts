@@ -2,6 +2,7 @@ import type { LayoutName } from "../../image/oci/oci-layout.ts";
 import type { ArchivedName } from "../../image/archived-name.ts";
 import type { FileLocation } from "../../image/location.ts";
 import { fullName, taggableName, type Reference } from "../../image/reference.ts";
+import type { NonEmpty } from "../../non-empty.ts";
 import { Failure } from "../../output/errors.ts";
 
 /** The grammar of `org.opencontainers.image.ref.name` (OCI image spec, annotations.md). */
@@ -27,10 +28,7 @@ function nameInFile({ kind, given, name: named }: FileLocation, requested: Refer
 }
 
 /** Returns the names of an image in an archive or layout. The name in the location replaces only the first name. */
-export function namesInFile(
-  location: FileLocation,
-  [first, ...others]: readonly [Reference, ...Reference[]],
-): readonly [LayoutName, ...LayoutName[]] {
+export function namesInFile(location: FileLocation, [first, ...others]: NonEmpty<Reference>): NonEmpty<LayoutName> {
   const { name: _, ...unnamed } = location;
   const own = nameInFile(location, first);
   const further = others.map((other) => nameInFile(unnamed, other));
@@ -38,7 +36,7 @@ export function namesInFile(
 }
 
 /** Returns the short names by which images are found in a layout. For a docker archive, returns the names. */
-export function refsOf([first, ...others]: readonly [LayoutName, ...LayoutName[]]): readonly [string, ...string[]] {
+export function refsOf([first, ...others]: NonEmpty<LayoutName>): NonEmpty<string> {
   return [first.ref, ...others.map(({ ref }) => ref)];
 }
 

@@ -1,7 +1,8 @@
 import { asFailure, reportOf } from "../../explain-error.ts";
+import type { NonEmpty } from "../../non-empty.ts";
 import type { TransferResult } from "../../output/events.ts";
 import { outputFor, outputTo } from "../../output/output.ts";
-import type { Batch, HostConnection, NonEmpty, PushRequest, RelayOrder, RemoteBatch } from "../../request.ts";
+import type { Batch, HostConnection, PushRequest, RelayOrder, RemoteBatch } from "../../request.ts";
 import { imageOf, type Context } from "../../transfer.ts";
 import { hostName } from "../../remote/login/login.ts";
 import { resultsOf, type Outcome } from "../push-to-hosts.ts";

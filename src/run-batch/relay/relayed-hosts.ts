@@ -1,9 +1,10 @@
 import { asFailure, reportOf } from "../../explain-error.ts";
+import type { NonEmpty } from "../../non-empty.ts";
 import { EXIT_STATUS, type Failure } from "../../output/errors.ts";
 import type { TransferEvent, TransferResult } from "../../output/events.ts";
 import type { Output } from "../../output/output.ts";
 import { EventReader } from "../../output/read-event.ts";
-import type { HostConnection, NonEmpty, PushRequest, RelayOrder, RemoteBatch } from "../../request.ts";
+import type { HostConnection, PushRequest, RelayOrder, RemoteBatch } from "../../request.ts";
 import { RemoteFailure } from "../../stdio-tunnel/failures.ts";
 import { imageOf } from "../../transfer.ts";
 import type { Outcome } from "../push-to-hosts.ts";

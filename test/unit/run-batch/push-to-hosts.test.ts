@@ -1,10 +1,11 @@
 import { setImmediate } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { pushJob } from "../../../src/commands/push.ts";
+import type { NonEmpty } from "../../../src/non-empty.ts";
 import type { TransferResult } from "../../../src/output/events.ts";
 import { outputTo } from "../../../src/output/output.ts";
 import { pushToHosts } from "../../../src/run-batch/push-to-hosts.ts";
-import type { NonEmpty, PushRequest, RemoteBatch } from "../../../src/request.ts";
+import type { PushRequest, RemoteBatch } from "../../../src/request.ts";
 import { deferred } from "../../../src/streams/deferred.ts";
 
 const { batch } = pushJob({ images: ["oci:none:app:v1"], command: ["ssh://a", "ssh://b"] }, {}, {});

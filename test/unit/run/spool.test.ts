@@ -8,7 +8,7 @@ import { layerFailure } from "../../../src/store/layer-failure.ts";
 
 vi.mock(import("node:fs/promises"), async (original) => {
   const real = await original();
-  return { ...real, statfs: vi.fn(real.statfs) as unknown as typeof real.statfs };
+  return { ...real, statfs: vi.fn<typeof real.statfs>(real.statfs) as typeof real.statfs };
 });
 
 let folder: string;
