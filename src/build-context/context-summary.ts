@@ -16,7 +16,7 @@ const NAMED = 5;
 /** The minimum share of all bytes for a folder or file in `largest`: smaller ones do not make a context large. */
 const SHARE = 0.02;
 /** A folder with this share of the bytes of its parent is listed instead of the parent. */
-const MOST = 0.9;
+const MAIN_SHARE = 0.9;
 /** Folders that programs create, which users ignore as a whole or not at all. Names that begin with a dot count as such folders. */
 const MADE_BY_PROGRAMS = new Set([
   "node_modules",
@@ -42,7 +42,7 @@ export function contextSummary({ entries }: Pick<BuildContext, "entries">): Cont
   const root: Tally = { path: "", bytes: 0, children: new Map() };
   for (const file of files) add(root, file);
   const largest = [...root.children.values()]
-    .map(mostOf)
+    .map(mainPartOf)
     .filter(({ bytes }) => bytes > root.bytes * SHARE)
     .toSorted((a, b) => b.bytes - a.bytes)
     .slice(0, NAMED)
@@ -65,11 +65,11 @@ function add(root: Tally, { path, size }: ContextFile): void {
   }
 }
 
-function mostOf(folder: Tally): Tally {
+function mainPartOf(folder: Tally): Tally {
   const name = folder.path.slice(folder.path.lastIndexOf("/") + 1);
   if (name.startsWith(".") || MADE_BY_PROGRAMS.has(name)) return folder;
   for (const child of folder.children.values()) {
-    if (child.bytes >= folder.bytes * MOST) return mostOf(child);
+    if (child.bytes >= folder.bytes * MAIN_SHARE) return mainPartOf(child);
   }
   return folder;
 }

@@ -8,9 +8,9 @@ import type { Step, StepLine } from "./step.ts";
 
 /** ms between two lines of one download. */
 const PROGRESS_EVERY = 5_000;
-/** A step blocks the lines of the others until it has printed nothing for SILENT ms, or has had the turn for TURN ms. */
-const SILENT = 1_000;
-const TURN = 5_000;
+/** A step blocks the lines of the others until it has printed nothing for MAX_SILENCE ms, or has had the turn for MAX_TURN ms. */
+const MAX_SILENCE = 1_000;
+const MAX_TURN = 5_000;
 /** Lines that a step may buffer. */
 const MAX_HELD = 1_000;
 /** Lines of a failed step that are printed again at the end. */
@@ -83,7 +83,8 @@ export class PlainLog implements BuildDisplay {
   /** Passes the turn on if the current step is silent or has had it long enough. */
   tick(): void {
     const now = this.#options.now();
-    if (this.#current !== undefined && now - this.#printedAt < SILENT && now - this.#currentSince < TURN) return;
+    if (this.#current !== undefined && now - this.#printedAt < MAX_SILENCE && now - this.#currentSince < MAX_TURN)
+      return;
     const [waiting] = [...this.#logged].find(([step, { held }]) => step !== this.#current && held.length > 0) ?? [];
     if (waiting === undefined) return;
     this.#turnTo(waiting);

@@ -5,7 +5,7 @@ import { setImmediate } from "node:timers/promises";
 /** A write of up to this many bytes is synchronous, which takes 5 µs instead of 30 µs through the thread pool. */
 const SMALL = 64 * 1024;
 /** The event loop gets a turn after this many bytes of small writes: about every millisecond, if the disk keeps up. */
-const TURN = 1024 * 1024;
+const BYTES_PER_TURN = 1024 * 1024;
 
 interface Write {
   offset: number;
@@ -45,7 +45,7 @@ export class ScatteredWrites {
       if (length > SMALL) await write(file, bytes, offset);
       else writeNow(file.fd, bytes, offset);
       turn += length;
-      if (turn < TURN) continue;
+      if (turn < BYTES_PER_TURN) continue;
       turn = 0;
       await setImmediate();
     }

@@ -6,16 +6,16 @@ import type { RemoteProgram } from "../output/remote-programs.ts";
 import type { HostConnection } from "../request.ts";
 import type { Context } from "../transfer.ts";
 import { VERSION } from "../version.ts";
-import { finder, LITTLE } from "./finder.ts";
-import { lookAtHost, type HostFacts } from "./look-at-host.ts";
+import { findingCreators, FREE_SPACE_WARNING } from "./create-findings.ts";
+import { inspectHost, type HostFacts } from "./inspect-host.ts";
 
-const { ok, warning, missing } = finder("there");
+const { ok, warning, missing } = findingCreators("there");
 
 /** Checks a host, without changing anything there. */
 export async function* checkHost(connection: HostConnection, context: Context): AsyncGenerator<Finding> {
   let host: HostFacts;
   try {
-    host = await lookAtHost(connection, context);
+    host = await inspectHost(connection, context);
   } catch (error) {
     context.signal.throwIfAborted();
     if (!(error instanceof Failure)) throw error;
@@ -111,7 +111,9 @@ function* checkDisk(host: HostFacts): Generator<Finding> {
   const { size, path } = diskOf(factOf(host, "data"));
   if (size === undefined) return;
   const text = `${bytes(size)} free in ${path}`;
-  yield size < LITTLE ? warning("disk", text, "Free some space there: `docker system prune`.") : ok("disk", text);
+  yield size < FREE_SPACE_WARNING
+    ? warning("disk", text, "Free some space there: `docker system prune`.")
+    : ok("disk", text);
 }
 
 function diskOf(fact = ""): { size: number | undefined; path: string } {

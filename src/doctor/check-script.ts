@@ -10,7 +10,7 @@ import { blocksOf } from "../remote/script/shell-words.ts";
  * inspect: they create, pull and start nothing. The script requests the first of them before it tries any program, where it would otherwise
  * request the blocks that receive Node.
  */
-const LOOK = `
+const INSPECT = `
 fact() {
   echo "$m fact $*"
 }
@@ -68,7 +68,7 @@ t_sent() {
 `;
 
 /** Replaces, in the blocks of a container, the function that would pull the image and start a container. */
-const LOOK_FOR_IMAGE = `
+const INSPECT_IMAGE = `
 get_image() {
   has_image && echo "$m fact image there" || echo "$m fact image to-pull"
   return 1
@@ -76,13 +76,13 @@ get_image() {
 `;
 
 /** Returns the answer to `more`: each block on a line, and an empty line. */
-export function lookingBlocks(program: "container" | "node-sent"): string {
-  if (program === "node-sent") return `${blocksOf(LOOK).join("\n")}\n\n`;
-  return `${furtherBlocks("container").trimEnd()}\n${blocksOf(LOOK_FOR_IMAGE).join("\n")}\n\n`;
+export function inspectionBlocks(program: "container" | "node-sent"): string {
+  if (program === "node-sent") return `${blocksOf(INSPECT).join("\n")}\n\n`;
+  return `${furtherBlocks("container").trimEnd()}\n${blocksOf(INSPECT_IMAGE).join("\n")}\n\n`;
 }
 
 /** Returns code for the remote Node, in place of the bootstrap. It reports whether this Node can be used, and runs on Node 10 or later. */
-export function lookingBootstrap(): string {
+export function inspectionBootstrap(): string {
   const [major, minor] = OLDEST_NODE;
   const code = `var v=process.versions.node,p=v.split(".");
 if(+p[0]>${major}||+p[0]==${major}&&+p[1]>=${minor})console.log("${MARKER} run kept");

@@ -14,9 +14,9 @@ import { Failure, messageOf } from "../output/errors.ts";
 import type { Finding } from "../output/findings.ts";
 import { CODECS } from "../packing/codecs.ts";
 import type { Context } from "../transfer.ts";
-import { finder, LITTLE } from "./finder.ts";
+import { findingCreators, FREE_SPACE_WARNING } from "./create-findings.ts";
 
-const { ok, warning, missing } = finder("here");
+const { ok, warning, missing } = findingCreators("here");
 
 /** Checks this side, without changing anything. */
 export async function* checkThisSide(named: EngineEndpoint | undefined, context: Context): AsyncGenerator<Finding> {
@@ -45,7 +45,7 @@ async function checkEngine(named: EngineEndpoint | undefined, { env, signal }: C
     const free = dataFolder === undefined ? undefined : await freeBytes(dataFolder, { forRoot: true });
     const text = `${store === "podman" ? "Podman" : "Docker"} ${version} (API ${apiVersion}, ${store === "graphdriver" ? "classic" : store} store, ${formatPlatform(platform)}) at ${describeEndpoint(endpoint)}`;
     const room = free === undefined ? "" : `; ${bytes(free.bytes)} free in ${dataFolder}`;
-    if (free !== undefined && free.bytes < LITTLE)
+    if (free !== undefined && free.bytes < FREE_SPACE_WARNING)
       return warning("engine", text + room, "Free some space, for instance with `docker system prune`.");
     return ok("engine", text + room);
   } catch (error) {
@@ -76,7 +76,7 @@ async function checkCache({ env }: Context): Promise<Finding> {
     if (exists) openPrivateFolder(path, { make: false });
     const free = await freeBytes(exists ? path : await existing(dirname(path)));
     const text = `${path}${exists ? "" : ", which the first transfer creates"}${free === undefined ? "" : `; ${bytes(free.bytes)} free`}`;
-    if (free === undefined || free.bytes >= LITTLE) return ok("cache", text);
+    if (free === undefined || free.bytes >= FREE_SPACE_WARNING) return ok("cache", text);
     return warning("cache", text, "Run `docker-over-ssh prune`, or set XDG_CACHE_HOME to a folder with more room.");
   } catch (error) {
     return missing(

@@ -18,11 +18,11 @@ import type { FactoryRequest } from "./factory-request.ts";
 import { findLayout } from "./layout.ts";
 import { reportText } from "./report.ts";
 import { withSignsOfLife } from "./signs-of-life.ts";
-import { takeRoom, takeTurn } from "./take-turn.ts";
+import { takeTurn, takeUnpackingPlace } from "./take-turn.ts";
 import { imagesOf, tidyUp } from "./remove-built-images.ts";
 
 /** The dependencies of {@link buildFromStdin}. */
-export interface Workshop {
+export interface FactoryDependencies {
   /** The caller owns it and disposes of it */
   engine: Engine;
   archive: AsyncIterable<Buffer>;
@@ -37,15 +37,19 @@ export interface Workshop {
  * Builds an image from an archive: reads and checks it, waits for its turn, lets the engine build, publishes the image, and removes old images.
  * Rejects with a Failure, or with the signal's reason. This stops the engine's build, as does a client that disconnects.
  */
-export async function buildFromStdin(request: FactoryRequest, workshop: Workshop, context: Context): Promise<Built> {
-  const { engine, answers, archive, print } = workshop;
+export async function buildFromStdin(
+  request: FactoryRequest,
+  dependencies: FactoryDependencies,
+  context: Context,
+): Promise<Built> {
+  const { engine, answers, archive, print } = dependencies;
   const started = performance.now();
-  using client = workshop.client ?? watchClient();
+  using client = dependencies.client ?? watchClient();
   const signal = AbortSignal.any([context.signal, client.signal]);
   const { env, output } = context;
   const runId = newRunId();
   await removeDeadSpools(env);
-  await using _ = await takeRoom({ runId, env, output, signal });
+  await using _ = await takeUnpackingPlace({ runId, env, output, signal });
   await using tree = await openArchiveContext(archive, {
     env,
     runId,
@@ -60,7 +64,7 @@ export async function buildFromStdin(request: FactoryRequest, workshop: Workshop
   const { files, dockerfile } = await buildable(tree, request, signal);
   const read = performance.now();
   await using turn = await takeTurn({ ...request, runId, env, output, signal });
-  using lively = withSignsOfLife(output);
+  using signsOfLife = withSignsOfLife(output);
   using clock = stallTimer(tooLong, signal, turn.signal);
   clock.start(request.maxTime);
   const names = namesOf(request);
@@ -69,7 +73,7 @@ export async function buildFromStdin(request: FactoryRequest, workshop: Workshop
   const order = orderOf(request, dockerfile);
   const { id } = await engine.build(order, files, {
     answers,
-    onEvent: (event) => lively.output.event(buildOutputEvent(event)),
+    onEvent: (event) => signsOfLife.output.event(buildOutputEvent(event)),
     signal: clock.signal,
   });
   const done = performance.now();

@@ -67,7 +67,9 @@ const MAX_ARCHIVES = 8;
  * Waits, before an archive is read, until fewer than {@link MAX_ARCHIVES} archives of this user are unpacked. The place is held until the build is
  * over. A run with this place may wait for a turn, but no run with a turn waits for this place. Rejects like {@link takePlace}.
  */
-export async function takeRoom(options: Omit<TurnOptions, "name" | "jobs" | "isLatest">): Promise<Place | undefined> {
+export async function takeUnpackingPlace(
+  options: Omit<TurnOptions, "name" | "jobs" | "isLatest">,
+): Promise<Place | undefined> {
   const { runId, env, output, signal } = options;
   let folder: string;
   try {

@@ -17,7 +17,7 @@ import type { Context } from "../transfer.ts";
 /** Maximum characters of a version in the list. */
 const MAX_VERSION = 100;
 /** Layers in one query to a content store, which reads the first bytes of all their blobs at once. */
-const AT_ONCE = 64;
+const LAYERS_PER_QUERY = 64;
 
 /** Lists the images and layers of an engine, as a transfer would find them. Changes nothing. Rejects with the errors of the engine. */
 export async function listEngine(engine: Engine, context: Pick<Context, "output" | "signal">): Promise<HaveList> {
@@ -71,8 +71,8 @@ async function presentBlobs(
     const none = { relatedImages: async () => [], manifestOf: async () => undefined };
     const blobs = blobsByContentStore(engine, content, { ...none, signal, onDetail });
     const all = [...new Set(images.flatMap(({ diffIds }) => diffIds))];
-    for (let at = 0; at < all.length; at += AT_ONCE) {
-      const { lowest, others } = await blobs.present(all.slice(at, at + AT_ONCE));
+    for (let at = 0; at < all.length; at += LAYERS_PER_QUERY) {
+      const { lowest, others } = await blobs.present(all.slice(at, at + LAYERS_PER_QUERY));
       [...lowest, ...others].forEach(add);
     }
     return found;

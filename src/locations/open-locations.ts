@@ -6,7 +6,7 @@ import { engineTarget, type Via } from "../receive/into-engine/engine-target.ts"
 import type { Target } from "../receive/target.ts";
 import type { Context } from "../transfer.ts";
 
-export { archiveTarget } from "../receive/into-file/file-target.ts";
+export { archiveTarget } from "../receive/into-file/archive-target.ts";
 export { layoutTarget } from "../receive/into-file/layout-target.ts";
 export { archiveSource } from "../send/from-archive/archive-source.ts";
 export { engineSource } from "../send/from-engine/engine-source.ts";

@@ -1,10 +1,10 @@
 import { Failure } from "../output/errors.ts";
-import type { Patience } from "./retry-while-away.ts";
+import type { RetryPolicy } from "./retry-while-away.ts";
 import { noService, refusal } from "./problem.ts";
 import { NotReached, serverUnreachable, type ServiceClient } from "./service-client.ts";
 
 export interface CheckOptions {
-  patience: Patience;
+  retries: RetryPolicy;
   signal: AbortSignal;
   /** The log is also read, which needs another scope of the token than the build. */
   isFollowed: boolean;
@@ -13,7 +13,7 @@ export interface CheckOptions {
 /** Checks, before files are read and sent, that the build service exists and accepts the token. Throws a Failure. */
 export async function checkService(
   client: ServiceClient,
-  { patience, signal, isFollowed }: CheckOptions,
+  { retries, signal, isFollowed }: CheckOptions,
 ): Promise<void> {
   const { address } = client;
   for (;;) {
@@ -26,7 +26,7 @@ export async function checkService(
     } catch (error) {
       // An address that is unreachable on the first request is most likely wrong.
       if (error instanceof NotReached && !signal.aborted) throw serverUnreachable(client, error);
-      await patience.wait(error, signal, (last) => tooBusy(address.shown, last));
+      await retries.wait(error, signal, (last) => tooBusy(address.shown, last));
     }
   }
 }

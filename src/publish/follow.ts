@@ -1,12 +1,12 @@
 import { Failure } from "../output/errors.ts";
 import { readEvents, InvalidEventStream } from "./event-stream.ts";
 import { isOver, readJob, type ServedJob } from "./job.ts";
-import type { Patience } from "./retry-while-away.ts";
+import type { RetryPolicy } from "./retry-while-away.ts";
 import { noService, refusal } from "./problem.ts";
 import { NotReached, readJson, type ServiceClient } from "./service-client.ts";
 
 export interface FollowOptions {
-  patience: Patience;
+  retries: RetryPolicy;
   signal: AbortSignal;
   /** Called once for each line of the log. The line has no line end. */
   onLine: (line: string) => void;
@@ -16,7 +16,7 @@ export interface FollowOptions {
 
 /** Follows the log of a build to its end, and returns the outcome of the build. Reconnects when the connection is lost. */
 export async function follow(client: ServiceClient, id: string, options: FollowOptions): Promise<ServedJob> {
-  const { patience, signal } = options;
+  const { retries, signal } = options;
   const log = { lastId: "", isComplete: false };
   // Gets the position in the queue, which no event contains. Errors are ignored, because reading the log meets them too and reports them.
   await readState(client, id, signal).then(options.onJob, () => {});
@@ -27,7 +27,7 @@ export async function follow(client: ServiceClient, id: string, options: FollowO
       if (isOver(job)) return job;
       throw new NotReached("the log has ended before the build");
     } catch (error) {
-      await patience.wait(error, signal, (last) => lost(client, id, last));
+      await retries.wait(error, signal, (last) => lost(client, id, last));
     }
   }
 }
@@ -37,7 +37,7 @@ async function readLog(
   client: ServiceClient,
   id: string,
   log: { lastId: string; isComplete: boolean },
-  { patience, signal, onLine, onJob }: FollowOptions,
+  { retries, signal, onLine, onJob }: FollowOptions,
 ): Promise<void> {
   const { status, headers, body } = await client.request({
     method: "GET",
@@ -58,7 +58,7 @@ async function readLog(
   }
   try {
     for await (const { type, data, lastId } of readEvents(body as AsyncIterable<Buffer>, log.lastId)) {
-      patience.reset();
+      retries.reset();
       if (type === "log") onLine(data);
       log.lastId = lastId;
       if (type === "job") {

@@ -12,7 +12,7 @@ import type { Context } from "../transfer.ts";
 import { checkService } from "./check-service.ts";
 import { follow } from "./follow.ts";
 import { failureOf, type ServedJob } from "./job.ts";
-import { CLOCK, Patience, type Clock } from "./retry-while-away.ts";
+import { CLOCK, RetryPolicy, type Clock } from "./retry-while-away.ts";
 import type { PublishRequest } from "./publish-request.ts";
 import { readServerAddress, type ServerAddress } from "./server-address.ts";
 import { ServiceClient } from "./service-client.ts";
@@ -44,10 +44,10 @@ export async function publish(
     await readToken(request.tokenFile, env),
     timeoutsFor(request.timeout).answer,
   );
-  const patience = new Patience(clock, output);
+  const retries = new RetryPolicy(clock, output);
   const began = clock.now();
-  await checkService(client, { patience, signal, isFollowed: !request.isDetached });
-  const sent = await send(request, context, client, patience);
+  await checkService(client, { retries, signal, isFollowed: !request.isDetached });
+  const sent = await send(request, context, client, retries);
   const { id } = sent;
   const contextMs = Math.round(clock.now() - began);
   output.note({ code: "build-accepted", id, server: address.shown });
@@ -58,7 +58,7 @@ export async function publish(
   let job: ServedJob;
   try {
     job = await follow(client, id, {
-      patience,
+      retries,
       signal,
       onLine: (line) => output.event({ type: "build-text", text: `${line}\n` }),
       onJob: noteOfPlace(output),
@@ -91,7 +91,7 @@ async function send(
   request: PublishRequest,
   context: Context,
   client: ServiceClient,
-  patience: Patience,
+  retries: RetryPolicy,
 ): Promise<{ id: string; bytes: number }> {
   const { signal } = context;
   const credentials = await credentialsFor(request, client.address, context);
@@ -102,7 +102,7 @@ async function send(
     return countBytes(gzip(readFiles(files, context)), (count) => (bytes += count));
   };
   const order = { ...request.order, dockerfile: files.dockerfile };
-  const id = await submit(client, { name: request.name, order, credentials, archive }, { patience, signal });
+  const id = await submit(client, { name: request.name, order, credentials, archive }, { retries, signal });
   return { id, bytes };
 }
 

@@ -6,7 +6,7 @@ import { Busy } from "./problem.ts";
 import { NotReached } from "./service-client.ts";
 
 /** ms of failing attempts after which the client gives up. Until then the server may be restarting. */
-const PATIENCE = 10 * 60_000;
+const GIVE_UP_AFTER = 10 * 60_000;
 
 /** The current time and pauses. A test replaces them. */
 export interface Clock {
@@ -29,7 +29,7 @@ export const CLOCK: Clock = {
 };
 
 /** Waits between attempts, and gives up after too long. */
-export class Patience {
+export class RetryPolicy {
   readonly #clock: Clock;
   readonly #output: Output;
   readonly #backOff = new BackOff();
@@ -58,7 +58,7 @@ export class Patience {
     const ms = error instanceof Busy ? Math.max(error.retryAfter ?? backOff, 1000) : backOff;
     const now = this.#clock.now();
     this.#failingSince ??= now;
-    if (now - this.#failingSince + ms > PATIENCE) throw giveUp(error);
+    if (now - this.#failingSince + ms > GIVE_UP_AFTER) throw giveUp(error);
     this.#output.note({ code: "connecting-in", seconds: Math.ceil(ms / 1000), error: messageOf(error) });
     await this.#clock.pause(ms, signal);
   }

@@ -4,7 +4,7 @@ import type { Reference } from "../image/reference.ts";
 import { formatPlatform } from "../image/platform.ts";
 import { tooBusy } from "./check-service.ts";
 import { multipart, type FormPart } from "./multipart.ts";
-import type { Patience } from "./retry-while-away.ts";
+import type { RetryPolicy } from "./retry-while-away.ts";
 import { noService, refusal } from "./problem.ts";
 import type { PublishOrder } from "./publish-request.ts";
 import { NotReached, serverUnreachable, type ServiceClient } from "./service-client.ts";
@@ -19,7 +19,7 @@ export interface Submission {
 }
 
 export interface SubmitOptions {
-  patience: Patience;
+  retries: RetryPolicy;
   /** If it aborts after the whole body was sent, `submit` still waits for the answer, which contains the ID of a build that can be cancelled. */
   signal: AbortSignal;
 }
@@ -34,14 +34,14 @@ const ID = /^[\w-]{1,100}$/;
 export async function submit(
   client: ServiceClient,
   submission: Submission,
-  { patience, signal }: SubmitOptions,
+  { retries, signal }: SubmitOptions,
 ): Promise<string> {
   const key = randomUUID();
   for (;;) {
     try {
       return await attempt(client, submission, key, signal);
     } catch (error) {
-      await patience.wait(error, signal, (last) =>
+      await retries.wait(error, signal, (last) =>
         last instanceof NotReached ? serverUnreachable(client, last) : tooBusy(client.address.shown, last),
       );
     }

@@ -18,14 +18,14 @@ const SENT = 0.03;
 /** Seconds that even a small recipe and list of missing pieces take: two round trips, and the start of reading the delta bases. */
 const ROUND_TRIPS = 0.1;
 /** Predictions are inexact: delta must take less than this share of the time. */
-const CLEARLY = 0.9;
+const MAX_TIME_SHARE = 0.9;
 
 /**
- * Bytes that are read before a rebuild is measured: until then, both sides start up and read ahead of each other. After `ENOUGH` more
+ * Bytes that are read before a rebuild is measured: until then, both sides start up and read ahead of each other. After `MIN_SAMPLE` more
  * bytes, the measured speed replaces the assumed speed.
  */
-const STARTED = 32 * MB;
-const ENOUGH = 64 * MB;
+const WARM_UP = 32 * MB;
+const MIN_SAMPLE = 64 * MB;
 /** A rebuild is given up if its rest is predicted to take this many times as long as the whole layer. */
 const GIVE_UP_RATIO = 1.5;
 
@@ -88,7 +88,7 @@ export class DeltaChoice {
     const perSecond = await rate.bytesPerSecond(this.#question(layer));
     const whole = this.#secondsWhole(layer, perSecond, present.whole);
     const byDelta = this.#secondsByDelta(layer, perSecond);
-    const isByDelta = byDelta < whole * CLEARLY;
+    const isByDelta = byDelta < whole * MAX_TIME_SHARE;
     onDetail({
       code: "layer-predicted",
       diffId: layer.diffId,
@@ -112,10 +112,10 @@ export class DeltaChoice {
     const all = plainSize(layer);
     let start: { read: number; at: number } | undefined;
     return (read, isAvailableWhole) => {
-      if (read < STARTED) return;
+      if (read < WARM_UP) return;
       start ??= { read, at: this.#now() };
       const [more, ms] = [read - start.read, this.#now() - start.at];
-      if (more < ENOUGH || ms <= 0) return;
+      if (more < MIN_SAMPLE || ms <= 0) return;
       this.#rebuiltPerSecond = (more / ms) * 1000;
       const left = Math.max(all - read, 0) / this.#rebuiltPerSecond + this.#secondsToTakeIn(layer);
       if (isAvailableWhole && left > whole * GIVE_UP_RATIO)
@@ -131,7 +131,7 @@ export class DeltaChoice {
 
   /** Returns the rate up to which the choice depends on the link, and a budget for probes that is small compared with the layer. */
   #question(layer: AnnouncedLayer): RateQuestion {
-    return { enough: (sentWhole(layer) * CLEARLY) / this.#secondsToRebuild(layer), budget: layer.size / 16 };
+    return { enough: (sentWhole(layer) * MAX_TIME_SHARE) / this.#secondsToRebuild(layer), budget: layer.size / 16 };
   }
 
   /** Returns the seconds until the whole layer has arrived and is unpacked and verified. `resumed`: bytes of its blob that are present. */

@@ -38,7 +38,7 @@ export type StartedProgram =
   | { kind: "no-script"; status: number; failure: Failure };
 
 /** The fields of a request that the dialog with the script uses. */
-export type TalkRequest = Pick<TransferRequest, "role" | "timeout">;
+export type DialogRequest = Pick<TransferRequest, "role" | "timeout">;
 
 export interface StartRemoteOptions {
   output: Output;
@@ -56,42 +56,42 @@ export interface StartRemoteOptions {
 export async function startRemoteProgram(
   link: RemoteCommand,
   connection: HostConnection,
-  request: TalkRequest,
+  request: DialogRequest,
   options: StartRemoteOptions,
 ): Promise<StartedProgram> {
-  const talk = new ScriptTalk(link, connection, request, options);
+  const dialog = new ScriptDialog(link, connection, request, options);
   const order = new LineOrder(connection.programs);
   for (let lines = 0; lines < MAX_LINES; lines++) {
-    const next = await nextLine(link, talk.timeout, options.signal, options.output, lines === 0);
+    const next = await nextLine(link, dialog.timeout, options.signal, options.output, lines === 0);
     if (next.kind === "no-script") {
       const mayHelp = !connection.sudo && connection.programs.includes("engine");
       if (!mayHelp || isCommandMissing(link) || !hasReachedShell(connection, next.status)) throw next.failure;
       return next;
     }
     link.answered();
-    if (next.kind === "hello") return talk.tunnel();
+    if (next.kind === "hello") return dialog.tunnel();
     const { line, words } = next;
     if (line === undefined || !order.accepts(line)) throw unknownLine(link, words);
-    const started = await talk.answer(line);
+    const started = await dialog.answer(line);
     if (started !== undefined) return started;
   }
-  throw noUsableProgram(connection, talk.passedOver, "");
+  throw noUsableProgram(connection, dialog.passedOver, "");
 }
 
 /** Answers the lines of the script, and holds the state of this dialog. */
-class ScriptTalk {
+class ScriptDialog {
   /** The programs that were passed over, with the reasons. */
   readonly passedOver: string[] = [];
   /** ms for the next line */
   timeout: number | undefined;
   readonly #link: RemoteCommand;
   readonly #connection: HostConnection;
-  readonly #request: TalkRequest;
+  readonly #request: DialogRequest;
   readonly #options: StartRemoteOptions;
   #program: TunnelProgram = "installed";
   #tried: TunnelProgram | undefined;
 
-  constructor(link: RemoteCommand, connection: HostConnection, request: TalkRequest, options: StartRemoteOptions) {
+  constructor(link: RemoteCommand, connection: HostConnection, request: DialogRequest, options: StartRemoteOptions) {
     this.#link = link;
     this.#connection = connection;
     this.#request = request;

@@ -3,7 +3,7 @@ import { chainIds, digestOf, type Digest } from "../image/digest.ts";
 import { isLeftover, runIdsInName } from "../run/run-id.ts";
 
 /** Concurrent inspections: an engine with hundreds of images answers each in milliseconds. */
-const AT_ONCE = 8;
+const MAX_CONCURRENT = 8;
 
 /** The diff ID of an empty tar. `WORKDIR`, and a `RUN` without changes, create this layer in otherwise unrelated images. */
 const EMPTY_LAYER = digestOf(Buffer.alloc(1024));
@@ -36,7 +36,7 @@ export async function inspectAll(engine: EngineImages): Promise<ImageInfo[]> {
   const ids = await engine.listImageIds();
   const found: ImageInfo[] = [];
   await Promise.all(
-    Array.from({ length: AT_ONCE }, async () => {
+    Array.from({ length: MAX_CONCURRENT }, async () => {
       for (let id = ids.pop(); id !== undefined; id = ids.pop()) {
         // The image has been removed in the meantime, or is for another platform.
         const info = await engine.inspectImage(id).catch(() => undefined);

@@ -7,7 +7,7 @@ import { linkLost } from "../stdio-tunnel/failures.ts";
 import type { Tunnel } from "../stdio-tunnel/session.ts";
 import type { DividedTraffic } from "../traffic.ts";
 import { failureForPeer } from "../transfer.ts";
-import { isOfTheLink } from "./link-failures.ts";
+import { isLinkFailure } from "./link-failures.ts";
 
 /** Sends groups of images over one tunnel, one after the other, to a peer that accepts further groups. */
 export class GroupSender {
@@ -43,7 +43,7 @@ export class GroupSender {
         failureForPeer: failureForPeer(this.#request),
         sendOne: async (opened, ask, signal) => await images.send(opened, ask, signal, this.#traffic),
         onFailed: (error) => {
-          if (isOfTheLink(error)) throw error;
+          if (isLinkFailure(error)) throw error;
           images.outcomes.failNext(error);
         },
       });

@@ -8,7 +8,7 @@ import type { Tunnel } from "../stdio-tunnel/session.ts";
 import { DividedTraffic } from "../traffic.ts";
 import { connectEarly, imageOf, type Connect, type Context, type Use } from "../transfer.ts";
 import { BackOff } from "../streams/back-off.ts";
-import { isForGood, isOfTheLink } from "./link-failures.ts";
+import { isLinkFailure, isPermanent } from "./link-failures.ts";
 import { GroupSender } from "./group-sender.ts";
 import { WatchedEngine } from "./watched-engine.ts";
 import { WatchedImages, type MovedImage } from "./watched-images.ts";
@@ -61,7 +61,7 @@ export class Watch {
 
   /** Returns whether another attempt may succeed. Before the first images are transferred, a person can read the error. */
   mayMend(error: unknown): boolean {
-    return this.#hasBegun ? !isForGood(error) : this.#hasConnected && asFailure(error).code === "link-lost";
+    return this.#hasBegun ? !isPermanent(error) : this.#hasConnected && asFailure(error).code === "link-lost";
   }
 
   /** Watches until the engine or the link is lost; rejects with that failure. */
@@ -159,7 +159,7 @@ export class Watch {
       } catch (thrown) {
         attempt.context.signal.throwIfAborted();
         const error: unknown = stop.aborted ? stop.reason : thrown; // the failure that the peer reported ends the tunnel
-        if (isOfTheLink(error)) throw error;
+        if (isLinkFailure(error)) throw error;
         images.outcomes.failNext(error);
         failure = { error };
         onReported();

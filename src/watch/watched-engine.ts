@@ -9,7 +9,7 @@ import { deferred } from "../streams/deferred.ts";
 import type { Context } from "../transfer.ts";
 
 /** ms from an event until the images are looked up, so that a burst of events (`docker load` of many tags) is one change. */
-const SETTLE = 50;
+const DEBOUNCE = 50;
 
 /** The engine of this side, in which images are watched. Disposing closes its connections. */
 export class WatchedEngine implements AsyncDisposable {
@@ -47,7 +47,7 @@ export class WatchedEngine implements AsyncDisposable {
   /** Resolves soon after any image of the engine has changed, or at once if one has changed since the last call. */
   async changed(signal: AbortSignal): Promise<void> {
     await abortable(this.#changed.promise, signal);
-    await abortable(delay(SETTLE), signal);
+    await abortable(delay(DEBOUNCE), signal);
     this.#changed = deferred();
   }
 

@@ -1,7 +1,7 @@
 import type { Output } from "../../output/output.ts";
 
 /** Number of lines that are remembered, because they may contain the reason of a failure. */
-const REMEMBERED = 5;
+const MAX_LAST_LINES = 5;
 /** Maximum number of lines that are held back for one program. */
 const MAX_HELD = 100;
 
@@ -24,7 +24,7 @@ export class StderrLines {
   /** Remembers a line without showing it. */
   remember(line: string): void {
     this.#last.push(line);
-    if (this.#last.length > REMEMBERED) this.#last.shift();
+    if (this.#last.length > MAX_LAST_LINES) this.#last.shift();
   }
 
   /** Returns the last lines, including those that are held back. */

@@ -9,11 +9,11 @@ import { SentNode } from "../../remote/node/sent-node.ts";
 import { startRemoteProgram } from "../../remote/start-remote-program.ts";
 import { noRelayOnHost } from "./relay-errors.ts";
 import { canRelay } from "./relay-programs.ts";
-import { RelayTalk } from "./relay-talk.ts";
+import { RelayDialog } from "./relay-dialog.ts";
 
 /** A relay on the first host that is ready and waiting. Disposing ends the relay and its pushes. */
 export interface Relay extends AsyncDisposable {
-  /** Like `pass` of {@link RelayTalk} */
+  /** Like `pass` of {@link RelayDialog} */
   pass(images: readonly string[], onLine: (line: string) => void): Promise<void>;
 }
 
@@ -37,7 +37,7 @@ export async function openRelay(
   };
   const words = scriptWords({ ...connection, bundle: readBundle(), isRelay: true, words: ["relay"] });
   const link = runRemoteCommand(loginCommand(connection, words), commandOptions, { bwlimit }, context);
-  const talk = new RelayTalk(link, connection);
+  const dialog = new RelayDialog(link, connection);
   const sendImage = async (): Promise<boolean> => await Promise.resolve(false); // no container
   try {
     const options = { output, signal, sentNode: new SentNode(connection, context), sendImage };
@@ -45,13 +45,13 @@ export async function openRelay(
       throw noRelayOnHost(connection, error);
     });
     const either = AbortSignal.any([signal, link.signal]);
-    await withinAnswerTimeout(link, { timeout }, either, async (stop) => await talk.order(order, stop));
+    await withinAnswerTimeout(link, { timeout }, either, async (stop) => await dialog.order(order, stop));
   } catch (error) {
     await link[Symbol.asyncDispose]();
     throw error;
   }
   return {
-    pass: async (images, onLine) => await talk.pass(images, onLine, { signal, timeout }),
+    pass: async (images, onLine) => await dialog.pass(images, onLine, { signal, timeout }),
     [Symbol.asyncDispose]: async () => await link[Symbol.asyncDispose](),
   };
 }

@@ -2,7 +2,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { doctorCommand, type DoctorOptions } from "../../../src/commands/doctor.ts";
-import { lookingBlocks } from "../../../src/doctor/check-script.ts";
+import { inspectionBlocks } from "../../../src/doctor/check-script.ts";
 import { Failure } from "../../../src/output/errors.ts";
 import type { Finding } from "../../../src/output/findings.ts";
 import { outputTo } from "../../../src/output/output.ts";
@@ -148,6 +148,6 @@ describe("doctor", () => {
 });
 
 test("the blocks that inspect the host follow the rules of the other blocks of the script", () => {
-  const blocks = lookingBlocks("node-sent").trim().split("\n");
+  const blocks = inspectionBlocks("node-sent").trim().split("\n");
   for (const block of blocks) expect(block).not.toMatch(/['\\!]/);
 });

@@ -38,9 +38,9 @@ test("a build that prints nothing tells every 15 s that it goes on", () => {
   vi.useFakeTimers();
   try {
     const events: TransferEvent[] = [];
-    using lively = withSignsOfLife(outputTo((event) => events.push(event)));
+    using signsOfLife = withSignsOfLife(outputTo((event) => events.push(event)));
     vi.advanceTimersByTime(14_000);
-    lively.output.event({ type: "build-text", text: "step" });
+    signsOfLife.output.event({ type: "build-text", text: "step" });
     vi.advanceTimersByTime(14_000);
     expect(events).toHaveLength(1);
     vi.advanceTimersByTime(1_000);

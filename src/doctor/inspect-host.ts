@@ -9,7 +9,7 @@ import type { RemoteProgram } from "../output/remote-programs.ts";
 import type { HostConnection } from "../request.ts";
 import { readUntil } from "../streams/read-until.ts";
 import type { Context } from "../transfer.ts";
-import { lookingBlocks, lookingBootstrap } from "./check-script.ts";
+import { inspectionBlocks, inspectionBootstrap } from "./check-script.ts";
 
 /** Maximum number of lines of the script. A kind of fact can occur several times: the script looks for Node in about ten folders. */
 const MAX_LINES = 200;
@@ -32,12 +32,12 @@ export interface HostFacts {
  * Logs in as a transfer does, lets the remote script look for a program in the same order, and ends it as soon as a program would start. Throws
  * the Failure of a login that does not reach the script.
  */
-export async function lookAtHost(connection: HostConnection, context: Context): Promise<HostFacts> {
+export async function inspectHost(connection: HostConnection, context: Context): Promise<HostFacts> {
   const programs = connection.programs.filter((program) => program !== "node-sent");
   const words = scriptWords({
     ...connection,
     programs: ["node-sent", ...programs], // the script requests its blocks first: these are the ones that inspect
-    bundle: { digest: "0", size: 0, bootstrap: lookingBootstrap() },
+    bundle: { digest: "0", size: 0, bootstrap: inspectionBootstrap() },
     words: ["--version"],
   });
   const commandOptions = {
@@ -51,7 +51,7 @@ export async function lookAtHost(connection: HostConnection, context: Context): 
 }
 
 async function readFacts(link: RemoteCommand, context: Context): Promise<HostFacts> {
-  const found = new Look();
+  const found = new HostInspection();
   for (let lines = 0; lines < MAX_LINES; lines++) {
     const { words, before } = await nextLine(link, context);
     if (words === undefined) return found.atEnd(link, await link.child.exit(), before);
@@ -78,7 +78,7 @@ async function nextLine(
 }
 
 /** The facts that have arrived so far. */
-class Look implements HostFacts {
+class HostInspection implements HostFacts {
   readonly facts = new Map<string, string[]>();
   noise = "";
   readonly passedOver: HostFacts["passedOver"] = [];
@@ -97,7 +97,7 @@ class Look implements HostFacts {
   async isLast(line: RemoteLine | undefined, link: RemoteCommand): Promise<boolean> {
     switch (line?.kind) {
       case "more":
-        link.child.stdin.write(lookingBlocks(line.program));
+        link.child.stdin.write(inspectionBlocks(line.program));
         return false;
       case "pass":
         link.releaseLines("passed-over");

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { hostConnection } from "../../../../src/commands/options/host-options.ts";
-import { RelayTalk } from "../../../../src/run-batch/relay/relay-talk.ts";
+import { RelayDialog } from "../../../../src/run-batch/relay/relay-dialog.ts";
 import { spawnRemote } from "../../../../src/stdio-tunnel/remote-process.ts";
 
 const connection = hostConnection("ssh://a", { protocol: "docker", container: "a" }, {}, {});
@@ -12,8 +12,8 @@ const block = (ms: number): void => void Atomics.wait(new Int32Array(new SharedA
 async function pass(program: string, timeout: number, meanwhile = (): void => {}): Promise<string[]> {
   await using child = spawnRemote(["sh", "-c", program], () => {}, { leaveTimeout: 200 });
   const lines: string[] = [];
-  const talk = new RelayTalk({ child } as never, connection);
-  const passed = talk.pass([], (line) => lines.push(line), { signal: new AbortController().signal, timeout });
+  const dialog = new RelayDialog({ child } as never, connection);
+  const passed = dialog.pass([], (line) => lines.push(line), { signal: new AbortController().signal, timeout });
   meanwhile();
   await passed;
   return lines;

@@ -14,7 +14,7 @@ import { MAX_LINE, READY, silence } from "./relay-lines.ts";
 const MAX_NOISE_LINES = 100;
 
 /** This side's part of the dialog with the relay (relay-lines.ts). The relay's output is hostile input. */
-export class RelayTalk {
+export class RelayDialog {
   readonly #link: RemoteCommand;
   readonly #connection: HostConnection;
   readonly #lines: AsyncGenerator<string>;

@@ -2,16 +2,16 @@ import type { FailureCode } from "../output/errors.ts";
 import type { CheckName, Finding } from "../output/findings.ts";
 
 /** Free bytes of a disk below which doctor warns. */
-export const LITTLE = 1_000_000_000;
+export const FREE_SPACE_WARNING = 1_000_000_000;
 
-interface Finder {
+interface FindingCreators {
   ok: (check: CheckName, text: string) => Finding;
   warning: (check: CheckName, text: string, toDo: string) => Finding;
   missing: (check: CheckName, text: string, toDo: string, code: FailureCode) => Finding;
 }
 
 /** Creates functions that create findings of one side. */
-export function finder(side: Finding["side"]): Finder {
+export function findingCreators(side: Finding["side"]): FindingCreators {
   return {
     ok: (check, text) => ({ side, check, state: "ok", text }),
     warning: (check, text, toDo) => ({ side, check, state: "warning", text, toDo }),
