@@ -23,16 +23,16 @@ afterAll(async () => await bed?.[Symbol.asyncDispose]());
 
 describe.skipIf(whyNot)(`a build over the stdin and stdout of a program ${whyNot ?? ""}`, () => {
   test.each([
-    ["29", () => bed.near, { secrets: [], syncsFiles: undefined, connections: 1 }],
-    ["29", () => bed.near, { secrets: ["token"], syncsFiles: undefined, connections: 1 }],
-    ["29", () => bed.near, { secrets: [], syncsFiles: true, connections: 1 }],
-    ["28.5", () => bed.far, { secrets: [], syncsFiles: undefined, connections: 1 }],
-    ["28.5", () => bed.far, { secrets: ["token"], syncsFiles: undefined, connections: 2 }],
-  ] as const)("%s: %o", async (kind, engineOf, { secrets, syncsFiles, connections }) => {
+    { kind: "29", with: "nothing", secrets: [], connections: 1 },
+    { kind: "29", with: "a secret", secrets: ["token"], connections: 1 },
+    { kind: "29", with: "synchronised files", secrets: [], syncsFiles: true, connections: 1 },
+    { kind: "28.5", with: "nothing", secrets: [], connections: 1 },
+    { kind: "28.5", with: "a secret", secrets: ["token"], connections: 2 },
+  ])("Docker $kind, $with: connections opened: $connections", async ({ kind, secrets, syncsFiles, connections }) => {
     let opened = 0;
     const open = () => {
       opened += 1;
-      return dial(engineOf());
+      return dial(kind === "29" ? bed.near : bed.far);
     };
     const address = { protocol: "stream", open, another: open, speaksHttp2: kind === "29" } as const;
     await using engine = await openEngine({ host: "docker system dial-stdio", source: "test", address });
