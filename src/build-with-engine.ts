@@ -14,7 +14,7 @@ import {
 import { BUILDS } from "./conversation/features.ts";
 import { LOOK_UP_TIMEOUT, nextMessage } from "./conversation/next-message.ts";
 import { sendImage } from "./several-images/send-images.ts";
-import type { BuildEvent } from "./engine/engine-builds.ts";
+import type { BuildEvent } from "./engine/engine-builder.ts";
 import type { Engine } from "./engine/engine.ts";
 import { formatPlatform } from "./image/platform.ts";
 import { openEngine } from "./locations/locations.ts";

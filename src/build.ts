@@ -15,7 +15,7 @@ import {
 } from "./conversation/build-messages.ts";
 import { BUILDS } from "./conversation/features.ts";
 import { LOOK_UP_TIMEOUT, nextMessage } from "./conversation/next-message.ts";
-import type { BuildAnswers, BuildEvent, CheckedBuild } from "./engine/engine-builds.ts";
+import type { BuildAnswers, BuildEvent, CheckedBuild } from "./engine/engine-builder.ts";
 import { parseImageName } from "./image/image-name.ts";
 import { openTarget } from "./locations/locations.ts";
 import { Failure } from "./output/errors.ts";

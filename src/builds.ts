@@ -42,7 +42,7 @@ export type {
   BuildOptions,
   BuildOrder,
   BuiltImage,
-} from "./engine/engine-builds.ts";
+} from "./engine/engine-builder.ts";
 export type { Credentials } from "./engine/credentials.ts";
 export { EngineError } from "./engine/engine-error.ts";
 export { FRAME_HEADER, readFrames, writeFrameHeader } from "./engine/grpc/grpc-frames.ts";

@@ -2,7 +2,7 @@ import type { LocalFiles, OpenedContext } from "./build-context/local-files.ts";
 import type { SecretSpec } from "./credentials/secrets.ts";
 import type { AgentSpec } from "./credentials/ssh-agents.ts";
 import type { EngineEndpoint, SshAddress } from "./engine/connect/endpoint.ts";
-import type { BuildOrder } from "./engine/engine-builds.ts";
+import type { BuildOrder } from "./engine/engine-builder.ts";
 import type { HaveList } from "./have/have-list.ts";
 import type { FurtherNames } from "./image/further-names.ts";
 import type { ImageName } from "./image/image-name.ts";

@@ -1,4 +1,4 @@
-import type { BuildEvent } from "../engine/engine-builds.ts";
+import type { BuildEvent } from "../engine/engine-builder.ts";
 import type { BuildOutputEvent } from "../output/build-events.ts";
 
 /** Converts an event of an engine's builder into the event that is shown to people. */

@@ -1,7 +1,7 @@
 import { registryCredentials } from "../credentials/registry-credentials.ts";
 import { readSecret, type SecretSpec } from "../credentials/secrets.ts";
 import { openAgent, type AgentSpec } from "../credentials/ssh-agents.ts";
-import type { BuildAnswers } from "../engine/engine-builds.ts";
+import type { BuildAnswers } from "../engine/engine-builder.ts";
 import type { Context } from "../transfer.ts";
 
 /** The secrets and agents that the command line names. */

@@ -2,7 +2,7 @@ import type { Duplex } from "node:stream";
 import { finished } from "node:stream/promises";
 import { LOG_SERVICE } from "../conversation/build-messages.ts";
 import { malformed } from "../conversation/fields.ts";
-import type { BuildEvent } from "../engine/engine-builds.ts";
+import type { BuildEvent } from "../engine/engine-builder.ts";
 import type { Conversation } from "../stdio-tunnel/conversation.ts";
 import { boundedLines, LineTooLong } from "../streams/bounded-lines.ts";
 import { resolveWithin } from "../streams/resolve-within.ts";

@@ -1,4 +1,4 @@
-import type { BuildEvent, EngineBuilds, PublishOptions } from "../engine/engine-builds.ts";
+import type { BuildEvent, EngineBuilder, PublishOptions } from "../engine/engine-builder.ts";
 import { messageOf } from "../output/errors.ts";
 
 /** A published name, and the digest of its manifest in the registry, if the engine reports it. */
@@ -9,7 +9,7 @@ export interface PublishedName {
 
 /** Publishes an image under each of its names. Each name is a step of the log. Rejects like `publish` of the engine. */
 export async function publishBuilt(
-  engine: Pick<EngineBuilds, "publish">,
+  engine: Pick<EngineBuilder, "publish">,
   names: readonly string[],
   { onEvent, ...options }: PublishOptions & { onEvent: (event: BuildEvent) => void },
 ): Promise<PublishedName[]> {

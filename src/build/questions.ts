@@ -9,7 +9,7 @@ import {
   type Question,
 } from "../conversation/build-messages.ts";
 import { registryKey } from "../credentials/registry-host.ts";
-import type { BuildAnswers } from "../engine/engine-builds.ts";
+import type { BuildAnswers } from "../engine/engine-builder.ts";
 import { messageOf } from "../output/errors.ts";
 import type { Conversation } from "../stdio-tunnel/conversation.ts";
 import { abortable } from "../streams/abortable.ts";

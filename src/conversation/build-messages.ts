@@ -1,5 +1,5 @@
 import { MAX_SECRET, type Credentials } from "../engine/credentials.ts";
-import type { BuilderKind, BuildOrder, CheckedBuild } from "../engine/engine-builds.ts";
+import type { BuilderKind, BuildOrder, CheckedBuild } from "../engine/engine-builder.ts";
 import { formatPlatform } from "../image/platform.ts";
 import type { Message } from "../stdio-tunnel/control.ts";
 import { count, DIGEST, malformed, matching, platformIn, references, text } from "./fields.ts";

@@ -51,6 +51,8 @@ export interface EngineImages {
   removeReference(reference: string): Promise<void>;
   /** Removes every `repository@digest` of a repository (named with its host), which a graph driver stores in addition to the tags. */
   removeDigestReferences(repository: string): Promise<void>;
+  /** Removes the untagged images that have a label, e.g. `key=value`, and that no container uses. Returns the number of freed bytes. */
+  removeUntagged(label: string): Promise<number>;
 }
 
 export interface ImageInfo {

@@ -1,18 +1,18 @@
+import type { EngineContent } from "./engine-content.ts";
 import type { EngineBuilder } from "./engine-builder.ts";
-import type { EngineBuilds } from "./engine-builds.ts";
 import type { EngineContainers } from "./engine-containers.ts";
 import type { EngineImages } from "./engine-images.ts";
 import type { Platform } from "../image/platform.ts";
 
 /**
  * A Docker-compatible engine. Code that needs only some of its parts uses these interfaces: {@link EngineImages}, {@link EngineContainers},
- * {@link EngineBuilder}, {@link EngineBuilds}, {@link EngineConnection}. open/open-engine.ts implements them all.
+ * {@link EngineContent}, {@link EngineBuilder}, {@link EngineConnection}. open/open-engine.ts implements them all.
  *
  * Every method rejects with a `Failure` `engine-unreachable` when the connection fails, with `no-space` when the engine's disk is full, and
  * with an `EngineError` when the engine answers with an error. After the signal given to `openEngine` is aborted, it rejects with the
  * signal's reason; only the removing methods still work, for a limited time.
  */
-export interface Engine extends EngineConnection, EngineImages, EngineContainers, EngineBuilder, EngineBuilds {}
+export interface Engine extends EngineConnection, EngineImages, EngineContainers, EngineContent, EngineBuilder {}
 
 /** The connection to an engine. Disposing closes it. */
 export interface EngineConnection extends AsyncDisposable {

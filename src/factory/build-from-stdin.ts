@@ -2,7 +2,7 @@ import { buildOutputEvent } from "../build-log/build-output-event.ts";
 import type { BuildContext } from "../build-context/build-context.ts";
 import { openArchiveContext } from "../build-context/archive/open-archive-context.ts";
 import type { Engine } from "../engine/engine.ts";
-import type { BuildAnswers, BuildOrder } from "../engine/engine-builds.ts";
+import type { BuildAnswers, BuildOrder } from "../engine/engine-builder.ts";
 import { fullName, taggableName, type Reference } from "../image/reference.ts";
 import type { NonEmpty } from "../non-empty.ts";
 import { Failure } from "../output/errors.ts";

@@ -1,6 +1,6 @@
 import type { ContextLimits } from "../build-context/limits.ts";
 import type { EngineEndpoint } from "../engine/connect/endpoint.ts";
-import type { BuildOrder } from "../engine/engine-builds.ts";
+import type { BuildOrder } from "../engine/engine-builder.ts";
 import type { Reference } from "../image/reference.ts";
 import type { NamePattern } from "./forced/name-patterns.ts";
 

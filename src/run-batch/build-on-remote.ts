@@ -1,6 +1,6 @@
 import { build, type BuildObserver, check, type FinishedBuild } from "../build.ts";
 import { openContext } from "../build/open-context.ts";
-import type { CheckedBuild } from "../engine/engine-builds.ts";
+import type { CheckedBuild } from "../engine/engine-builder.ts";
 import type { BuildRequest } from "../request.ts";
 import { contextOf, type Connect, type Context } from "../transfer.ts";
 import { chooseConnection } from "../remote/connect.ts";

@@ -1,5 +1,5 @@
 import { Readable } from "node:stream";
-import type { EngineBuilder } from "../engine/engine-builder.ts";
+import type { EngineContent } from "../engine/engine-content.ts";
 import { EngineError } from "../engine/engine-error.ts";
 import type { EngineImages } from "../engine/engine-images.ts";
 import { forgetName } from "../engine/temporary-name.ts";
@@ -40,15 +40,15 @@ const MAX_RELATED_NAMED = 4;
  * an image that shares layers, or its manifest, shows the blobs of these layers. A dry load then shows whether the blobs are present: it
  * loads an image of only these layers without any blob, in about 100 ms. Tested with Docker 26.1 and 28.5.
  */
-export function blobsByDryLoad(engine: EngineImages & EngineBuilder, options: DryLoadOptions): ContainerdBlobs {
+export function blobsByDryLoad(engine: EngineImages & EngineContent, options: DryLoadOptions): ContainerdBlobs {
   return new BlobsByDryLoad(engine, options);
 }
 
 class BlobsByDryLoad implements ContainerdBlobs {
-  readonly #engine: EngineImages & EngineBuilder;
+  readonly #engine: EngineImages & EngineContent;
   readonly #options: DryLoadOptions;
 
-  constructor(engine: EngineImages & EngineBuilder, options: DryLoadOptions) {
+  constructor(engine: EngineImages & EngineContent, options: DryLoadOptions) {
     this.#engine = engine;
     this.#options = options;
   }

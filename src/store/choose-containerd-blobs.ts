@@ -1,4 +1,4 @@
-import type { EngineBuilder } from "../engine/engine-builder.ts";
+import type { EngineContent } from "../engine/engine-content.ts";
 import type { EngineImages } from "../engine/engine-images.ts";
 import { blobsByContentStore } from "./blobs-by-content-store.ts";
 import { blobsByDryLoad, type DryLoadOptions } from "./blobs-by-dry-load.ts";
@@ -7,7 +7,7 @@ import { readManifest } from "./read-manifest.ts";
 
 /** Returns {@link blobsByContentStore} if the engine gives access to its content store, else {@link blobsByDryLoad}. */
 export async function chooseContainerdBlobs(
-  engine: EngineImages & EngineBuilder,
+  engine: EngineImages & EngineContent,
   options: DryLoadOptions,
 ): Promise<ContainerdBlobs> {
   const content = await engine.contentStore();

@@ -1,4 +1,4 @@
-import type { EngineBuilder } from "../engine/engine-builder.ts";
+import type { EngineContent } from "../engine/engine-content.ts";
 import type { EngineImages, ImageInfo } from "../engine/engine-images.ts";
 import { entryMatchesPlatform } from "../image/platform.ts";
 import { InvalidImage } from "../image/invalid-image.ts";
@@ -15,7 +15,7 @@ import { saveSmallBlob } from "./save-blobs.ts";
  * @returns undefined if the engine does not have it
  */
 export async function readManifest(
-  engine: EngineImages & EngineBuilder,
+  engine: EngineImages & EngineContent,
   { id, platform }: Pick<ImageInfo, "id" | "platform">,
   name: string,
 ): Promise<ImageManifest | undefined> {

@@ -7,7 +7,13 @@ import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { BuildContext } from "../../src/build-context/build-context.ts";
 import { parseHost } from "../../src/engine/connect/endpoint.ts";
-import type { BuildEvent, BuildOptions, BuildOrder, BuiltImage, CheckedBuild } from "../../src/engine/engine-builds.ts";
+import type {
+  BuildEvent,
+  BuildOptions,
+  BuildOrder,
+  BuiltImage,
+  CheckedBuild,
+} from "../../src/engine/engine-builder.ts";
 import { openEngine } from "../../src/engine/open/open-engine.ts";
 import { Failure } from "../../src/output/errors.ts";
 import { buildImage } from "../testbed/build-image.ts";
@@ -283,7 +289,7 @@ describe.skipIf(why)(`the builder's cache ${why ?? ""}`, () => {
         await build(kind, files, { names: ["build-engine-pruned:v1"], labels: { pruned: kind } });
       }
       const before = await engine.listImageIds();
-      await engine.removeDangling(`pruned=${kind}`);
+      await engine.removeUntagged(`pruned=${kind}`);
       await engine.removeReference("build-engine-pruned:v1");
       expect(await engine.listImageIds()).not.toEqual(before);
       expect(await engine.pruneBuildCache(1_000_000_000)).toBe(0);

@@ -5,7 +5,7 @@ import { digestOf } from "../../image/digest.ts";
 import { parseSecret } from "../../credentials/secrets.ts";
 import { parseAgent } from "../../credentials/ssh-agents.ts";
 import { namedEndpoint } from "../../engine/connect/endpoint.ts";
-import type { BuildOrder } from "../../engine/engine-builds.ts";
+import type { BuildOrder } from "../../engine/engine-builder.ts";
 import { Failure } from "../../output/errors.ts";
 import type { BuildRequest, Connection, TargetEngine } from "../../request.ts";
 import type { LocalFiles } from "../../build-context/local-files.ts";

@@ -133,6 +133,17 @@ export async function removeDigestReferences(api: DockerApi, repository: string)
   }
 }
 
+/** Removes the untagged images with a label that no container uses. Returns the number of freed bytes. */
+export async function removeUntagged(api: DockerApi, label: string): Promise<number> {
+  const query = { filters: { dangling: ["true"], label: [label] } };
+  return spaceReclaimed(await api.json("POST", "/images/prune", { query, timeout: "work" }));
+}
+
+/** Returns the freed bytes from the answer to a `prune` request; 0 if the engine does not count them. */
+export function spaceReclaimed(answer: unknown): number {
+  return (answer as { SpaceReclaimed?: number } | undefined)?.SpaceReclaimed ?? 0;
+}
+
 /** Resolves to undefined if the engine answers 404. */
 async function unlessMissing(answer: Promise<unknown>): Promise<unknown> {
   try {

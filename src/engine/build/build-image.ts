@@ -8,7 +8,7 @@ import { connectionFailure } from "../api/errors.ts";
 import type { DockerApi } from "../api/docker-api.ts";
 import { isOneStream } from "../connect/endpoint.ts";
 import { EngineError } from "../engine-error.ts";
-import type { BuilderKind, BuildOptions, BuildOrder, BuiltImage } from "../engine-builds.ts";
+import type { BuilderKind, BuildOptions, BuildOrder, BuiltImage } from "../engine-builder.ts";
 import { buildFailure } from "./build-failure.ts";
 import { buildParameters } from "./build-request.ts";
 import { followBuild } from "./follow-build.ts";

@@ -1,5 +1,5 @@
 import { oneLine, printable } from "../../output/describe.ts";
-import type { BuildEvent } from "../engine-builds.ts";
+import type { BuildEvent } from "../engine-builder.ts";
 
 /** Lines of a failed step that the message contains. */
 const MAX_LINES = 10;

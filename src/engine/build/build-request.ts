@@ -1,6 +1,6 @@
 import { formatPlatform } from "../../image/platform.ts";
 import type { ApiRequest } from "../api/request.ts";
-import type { BuilderKind, BuildOrder } from "../engine-builds.ts";
+import type { BuilderKind, BuildOrder } from "../engine-builder.ts";
 
 /** The period of the CPU quota in µs, the default of the kernel's scheduler (CFS) */
 const CPU_PERIOD = 100_000;

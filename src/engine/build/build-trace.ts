@@ -2,7 +2,7 @@ import { StringDecoder } from "node:string_decoder";
 import { fromBinary } from "@bufbuild/protobuf";
 import { timestampMs, type Timestamp } from "@bufbuild/protobuf/wkt";
 import { StatusResponseSchema } from "../buildkit/gen/control_pb.ts";
-import type { BuildEvent } from "../engine-builds.ts";
+import type { BuildEvent } from "../engine-builder.ts";
 
 const STDERR = 2n;
 /** The maximum number of streams whose output may be cut in the middle of a character. */

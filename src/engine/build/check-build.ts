@@ -7,7 +7,7 @@ import { Failure, messageOf } from "../../output/errors.ts";
 import type { DockerApi } from "../api/docker-api.ts";
 import { Control } from "../buildkit/gen/control_pb.ts";
 import { LLBBridge } from "../buildkit/gen/gateway_pb.ts";
-import type { BuilderKind, BuildOrder, CheckedBuild, CheckOptions } from "../engine-builds.ts";
+import type { BuilderKind, BuildOrder, CheckedBuild, CheckOptions } from "../engine-builder.ts";
 import { EngineError } from "../engine-error.ts";
 import type { GrpcConnection } from "../grpc/grpc-connection.ts";
 import { buildFailure } from "./build-failure.ts";

@@ -2,7 +2,7 @@ import { messageOf } from "../../output/errors.ts";
 import { answerError } from "../api/errors.ts";
 import { jsonLines } from "../api/json-lines.ts";
 import { EngineError } from "../engine-error.ts";
-import type { BuildEvent } from "../engine-builds.ts";
+import type { BuildEvent } from "../engine-builder.ts";
 import { buildFailure } from "./build-failure.ts";
 import { BuildRecord } from "./build-record.ts";
 import { BuildTrace } from "./build-trace.ts";

@@ -1,5 +1,6 @@
 import { isAtLeast } from "../compare-versions.ts";
 import type { DockerApi } from "../api/docker-api.ts";
+import { spaceReclaimed } from "../api/images.ts";
 
 /** The first API version with `max-used-space`, which limits the cache. */
 const MAX_USED = "1.48";
@@ -12,14 +13,5 @@ export async function pruneBuildCache(api: DockerApi, keep: number): Promise<num
   const limit = isAtLeast(api.version ?? "", MAX_USED)
     ? { "reserved-space": keep, "max-used-space": keep }
     : { "keep-storage": keep };
-  return reclaimed(await api.json("POST", "/build/prune", { query: { all: true, ...limit }, timeout: "work" }));
-}
-
-export async function removeDangling(api: DockerApi, label: string): Promise<number> {
-  const query = { filters: { dangling: ["true"], label: [label] } };
-  return reclaimed(await api.json("POST", "/images/prune", { query, timeout: "work" }));
-}
-
-function reclaimed(answer: unknown): number {
-  return (answer as { SpaceReclaimed?: number } | undefined)?.SpaceReclaimed ?? 0;
+  return spaceReclaimed(await api.json("POST", "/build/prune", { query: { all: true, ...limit }, timeout: "work" }));
 }

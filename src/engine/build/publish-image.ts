@@ -6,7 +6,7 @@ import { registryAuth } from "../api/registry-auth.ts";
 import { splitName } from "../api/split-name.ts";
 import { EngineError } from "../engine-error.ts";
 import type { Credentials } from "../credentials.ts";
-import type { PublishedImage, PublishOptions } from "../engine-builds.ts";
+import type { PublishedImage, PublishOptions } from "../engine-builder.ts";
 
 const REFUSED = /unauthorized|authentication required|no basic auth|denied|forbidden|\b40[13]\b/i;
 

@@ -1,5 +1,5 @@
 import { registryAuth } from "../api/registry-auth.ts";
-import type { BuildAnswers, BuildOrder } from "../engine-builds.ts";
+import type { BuildAnswers, BuildOrder } from "../engine-builder.ts";
 import { baseRegistries } from "./base-registries.ts";
 
 /**

@@ -1,6 +1,6 @@
 import { Failure } from "../../output/errors.ts";
 import type { DockerApi } from "../api/docker-api.ts";
-import type { BuildOrder } from "../engine-builds.ts";
+import type { BuildOrder } from "../engine-builder.ts";
 
 /** The properties of the kernel in `GET /info` (moby `api/docs/v1.41.yaml`, SystemInfo). */
 interface Info {

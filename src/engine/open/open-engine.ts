@@ -7,14 +7,14 @@ import { type ApiOptions, type DockerApi, openApi } from "../api/docker-api.ts";
 import { describeEndpoint, isOneStream, mayReachUs, type EngineEndpoint } from "../connect/endpoint.ts";
 import { memoize } from "../../streams/memoize.ts";
 import type { Engine, EngineInfo } from "../engine.ts";
-import type { EngineBuilder } from "../engine-builder.ts";
+import type { EngineContent } from "../engine-content.ts";
 import type { EngineContainers } from "../engine-containers.ts";
 import type { EngineImages } from "../engine-images.ts";
 import { dataFolder, type DataFolderInfo } from "../api/data-folder.ts";
 import { diskUsage } from "../api/disk-usage.ts";
-import type { BuilderKind, BuildOrder, EngineBuilds } from "../engine-builds.ts";
+import type { BuilderKind, BuildOrder, EngineBuilder } from "../engine-builder.ts";
 import { refuseUnenforcedLimits } from "../build/unenforced-limits.ts";
-import { pruneBuildCache, removeDangling } from "../build/prune-builds.ts";
+import { pruneBuildCache } from "../build/prune-builds.ts";
 import { publishImage } from "../build/publish-image.ts";
 import { imageEvents } from "../api/image-events.ts";
 import { openImageFiles } from "../api/image-files.ts";
@@ -29,6 +29,7 @@ import {
   newestOf,
   removeDigestReferences,
   removeReference,
+  removeUntagged,
   stepSizes,
   tagImage,
 } from "../api/images.ts";
@@ -72,8 +73,8 @@ function engineOver(api: DockerApi, apiVersion: string): Engine {
     info: () => readInfo(api, apiVersion, version),
     ...imagesOf(api, apiVersion, isPodman),
     ...containersOf(api),
-    ...builderOf(api),
-    ...buildsOf(api, version),
+    ...contentOf(api),
+    ...builderOf(api, version),
     [Symbol.asyncDispose]: () => api[Symbol.asyncDispose](),
   };
 }
@@ -102,6 +103,7 @@ function imagesOf(api: DockerApi, apiVersion: string, isPodman: () => Promise<bo
     tagImage: (source, target) => tagImage(api, source, target),
     removeReference: (reference) => removeReference(api, reference),
     removeDigestReferences: (repository) => removeDigestReferences(api, repository),
+    removeUntagged: (label) => removeUntagged(api, label),
   };
 }
 
@@ -117,7 +119,7 @@ function containersOf(api: DockerApi): EngineContainers {
   };
 }
 
-function builderOf(api: DockerApi): EngineBuilder {
+function contentOf(api: DockerApi): EngineContent {
   return {
     readConfig: (image, version, signal) => readConfig(api, image, version, signal),
     contentStore: memoize(async () => {
@@ -127,7 +129,7 @@ function builderOf(api: DockerApi): EngineBuilder {
   };
 }
 
-function buildsOf(api: DockerApi, version: () => Promise<VersionAnswer>): EngineBuilds {
+function builderOf(api: DockerApi, version: () => Promise<VersionAnswer>): EngineBuilder {
   const builder = async (): Promise<BuilderKind> => {
     const found = await version();
     if (namesPodman(found)) return "buildah";
@@ -148,7 +150,6 @@ function buildsOf(api: DockerApi, version: () => Promise<VersionAnswer>): Engine
     },
     publish: async (reference, options) => await publishImage(api, reference, options),
     pruneBuildCache: async (keep) => ((await builder()) === "buildah" ? 0 : await pruneBuildCache(api, keep)),
-    removeDangling: async (label) => await removeDangling(api, label),
   };
 }
 

@@ -11,7 +11,7 @@ import {
   parseChecked,
   parseQuestion,
 } from "../../../src/conversation/build-messages.ts";
-import type { BuildOrder } from "../../../src/engine/engine-builds.ts";
+import type { BuildOrder } from "../../../src/engine/engine-builder.ts";
 
 const order: BuildOrder = {
   names: ["app:v2", "registry.example.com/team/app:v2"],

@@ -9,7 +9,7 @@ import { buildWithEngine } from "../../../src/build-with-engine.ts";
 import type { BuildContext } from "../../../src/build-context/build-context.ts";
 import { openContext } from "../../../src/build/open-context.ts";
 import { BUILDS } from "../../../src/conversation/features.ts";
-import type { BuildEvent, BuildOptions, BuildOrder } from "../../../src/engine/engine-builds.ts";
+import type { BuildEvent, BuildOptions, BuildOrder } from "../../../src/engine/engine-builder.ts";
 import type { Engine } from "../../../src/engine/engine.ts";
 import { parseReference } from "../../../src/image/reference.ts";
 import { Failure } from "../../../src/output/errors.ts";

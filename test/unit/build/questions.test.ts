@@ -3,7 +3,7 @@ import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
 import { answerQuestions, questionsOver } from "../../../src/build/questions.ts";
 import { LogSender, receiveLog } from "../../../src/build/log-stream.ts";
-import type { BuildAnswers, BuildEvent } from "../../../src/engine/engine-builds.ts";
+import type { BuildAnswers, BuildEvent } from "../../../src/engine/engine-builder.ts";
 import { runBothSides } from "../../../src/stdio-tunnel/in-process.ts";
 import type { Tunnel } from "../../../src/stdio-tunnel/session.ts";
 

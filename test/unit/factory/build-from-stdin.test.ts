@@ -7,7 +7,7 @@ import { buildFromStdin } from "../../../src/factory/build-from-stdin.ts";
 import { parseNamePattern } from "../../../src/factory/forced/name-patterns.ts";
 import type { FactoryRequest } from "../../../src/factory/factory-request.ts";
 import type { BuildContext } from "../../../src/build-context/build-context.ts";
-import type { BuildOptions, BuildOrder } from "../../../src/engine/engine-builds.ts";
+import type { BuildOptions, BuildOrder } from "../../../src/engine/engine-builder.ts";
 import { EngineError } from "../../../src/engine/engine-error.ts";
 import { parseReference } from "../../../src/image/reference.ts";
 import { Failure } from "../../../src/output/errors.ts";

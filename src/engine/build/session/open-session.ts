@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { createClient } from "@connectrpc/connect";
 import type { BuildContext } from "../../../build-context/build-context.ts";
 import { Control } from "../../buildkit/gen/control_pb.ts";
-import type { BuildAnswers, BuildOrder } from "../../engine-builds.ts";
+import type { BuildAnswers, BuildOrder } from "../../engine-builder.ts";
 import type { GrpcConnection } from "../../grpc/grpc-connection.ts";
 import { serveGrpc } from "../../grpc/grpc-server.ts";
 import { userServices } from "./user-services.ts";

@@ -5,7 +5,7 @@ import { Health } from "../../buildkit/gen/health_pb.ts";
 import { Secrets } from "../../buildkit/gen/secrets_pb.ts";
 import { SSH } from "../../buildkit/gen/ssh_pb.ts";
 import { MAX_SECRET, TOKEN_USER } from "../../credentials.ts";
-import type { BuildAnswers, BuildOrder } from "../../engine-builds.ts";
+import type { BuildAnswers, BuildOrder } from "../../engine-builder.ts";
 
 const SERVING = 1;
 /** Docker Hub's host, and its name in the docker config. */

@@ -11,7 +11,7 @@ import { buildImage } from "../../../../src/engine/build/build-image.ts";
 import { Control } from "../../../../src/engine/buildkit/gen/control_pb.ts";
 import { parseHost } from "../../../../src/engine/connect/endpoint.ts";
 import { EngineError } from "../../../../src/engine/engine-error.ts";
-import type { BuilderKind, BuildOptions, BuildOrder } from "../../../../src/engine/engine-builds.ts";
+import type { BuilderKind, BuildOptions, BuildOrder } from "../../../../src/engine/engine-builder.ts";
 import { grpcOver, type GrpcConnection } from "../../../../src/engine/grpc/grpc-connection.ts";
 import { Http2Connection } from "../../../../src/engine/http/http2.ts";
 import { Failure } from "../../../../src/output/errors.ts";

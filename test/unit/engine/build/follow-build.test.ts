@@ -3,7 +3,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { expect, test } from "vitest";
 import { followBuild } from "../../../../src/engine/build/follow-build.ts";
 import { StatusResponseSchema } from "../../../../src/engine/buildkit/gen/control_pb.ts";
-import type { BuildEvent } from "../../../../src/engine/engine-builds.ts";
+import type { BuildEvent } from "../../../../src/engine/engine-builder.ts";
 import type { Failure } from "../../../../src/output/errors.ts";
 import { rejection } from "../fake-engine.ts";
 
