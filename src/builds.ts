@@ -3,7 +3,7 @@
  * It may change with every version of docker-over-ssh, so the server depends on one exact version.
  */
 export { startProgram, type Program } from "./child-process/start-program.ts";
-export { openArchiveContext, type ArchiveContextOptions } from "./build-context/archive/open-archive-context.ts";
+export { openArchiveContext } from "./build-context/archive/open-archive-context.ts";
 export { readHeader as readTarHeader } from "./build-context/tar/read-header.ts";
 export {
   EXTENSIONS as TAR_EXTENSIONS,
@@ -15,12 +15,10 @@ export { headersOf as tarHeadersOf } from "./build-context/tar/write-context-tar
 export { dockerignoreRules } from "./build-context/ignore/dockerignore.ts";
 export { ARCHIVE_LIMITS } from "./build-context/archive/limits.ts";
 export type { BuildContext, ContextEntry, ContextFile } from "./build-context/build-context.ts";
-export type { ContextLimits } from "./build-context/limits.ts";
 export { buildOutputEvent } from "./build-log/build-output-event.ts";
-export { PlainLog, type LogOptions } from "./build-log/plain-log.ts";
+export { PlainLog } from "./build-log/plain-log.ts";
 export { credentialsInFile } from "./credentials/credentials-in-file.ts";
-export { hiddenCredentials } from "./credentials/hidden-credentials.ts";
-export { registryCredentials, type RegistryCredentials } from "./credentials/registry-credentials.ts";
+export { registryCredentials } from "./credentials/registry-credentials.ts";
 export { registryKey } from "./credentials/registry-host.ts";
 export { jsonLines } from "./engine/api/json-lines.ts";
 export { isAtLeast } from "./engine/compare-versions.ts";
@@ -45,16 +43,15 @@ export type {
 } from "./engine/engine-builder.ts";
 export type { Credentials } from "./engine/credentials.ts";
 export { EngineError } from "./engine/engine-error.ts";
-export { FRAME_HEADER, readFrames, writeFrameHeader } from "./engine/grpc/grpc-frames.ts";
+export { readFrames } from "./engine/grpc/grpc-frames.ts";
 export { connectHttp2 } from "./engine/grpc/connect-grpc.ts";
 export { grpcOver, type GrpcConnection } from "./engine/grpc/grpc-connection.ts";
 export { overHttp1, switchProtocol } from "./engine/http/http1.ts";
 export type { HttpAnswer } from "./engine/http/requests.ts";
-export type { DiskUsage, EngineImages, ImageInfo } from "./engine/engine-images.ts";
+export type { DiskUsage, ImageInfo } from "./engine/engine-images.ts";
 export { openEngine } from "./engine/open/open-engine.ts";
-export { asFailure } from "./explain-error.ts";
 export { isNoSpace } from "./files/no-space.ts";
-export { findLayout } from "./factory/layout.ts";
+export { findLayout, MissingBuildFiles } from "./factory/layout.ts";
 export { parseNamePattern, readName, type NamePattern } from "./factory/forced/name-patterns.ts";
 export {
   familiarName,
@@ -65,13 +62,13 @@ export {
   tryReference,
   type Reference,
 } from "./image/reference.ts";
-export { formatPlatform, parsePlatform, type Platform } from "./image/platform.ts";
+export { formatPlatform, parsePlatform } from "./image/platform.ts";
 export { bytes, duration, oneLine } from "./output/describe.ts";
-export { EXIT_STATUS, Failure, messageOf, type FailureCode } from "./output/errors.ts";
+export { Failure, messageOf } from "./output/errors.ts";
 export { ConnectionLimiter } from "./registry/connection-limiter.ts";
-export { basicAuth, isAuthorized, newCredentials } from "./registry/password.ts";
+export { basicAuth, isAuthorized } from "./registry/password.ts";
 export { holdLock, withLock, type HeldLock } from "./run/lock.ts";
-export { newRunId, type RunId } from "./run/run-id.ts";
+export { newRunId } from "./run/run-id.ts";
 export { removeDeadSpools } from "./run/spool-folder.ts";
 export { parseAge, parseSize } from "./commands/options/option-values.ts";
 export { InvalidValue, type OptionDefinition } from "./commands/options/command-definition.ts";
@@ -79,4 +76,4 @@ export { VERSION } from "./version.ts";
 export { coalesce } from "./streams/coalesce.ts";
 export { abortable } from "./streams/abortable.ts";
 export { stallTimer } from "./streams/stall-timer.ts";
-export { deadline, type Deadline } from "./streams/deadline.ts";
+export { deadline } from "./streams/deadline.ts";

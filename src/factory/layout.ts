@@ -1,6 +1,17 @@
 import type { BuildContext, ContextEntry, ContextFile } from "../build-context/build-context.ts";
 import { entryPath, shownPath } from "../build-context/paths.ts";
-import { Failure } from "../output/errors.ts";
+import { Failure, type FailureText } from "../output/errors.ts";
+
+/** Thrown for a tree without the files that define an image. */
+export class MissingBuildFiles extends Failure {
+  /** The folder that contains all entries of the tree */
+  readonly onlyFolder: string | undefined;
+
+  constructor(message: string, text: FailureText, onlyFolder: string | undefined) {
+    super("not-buildable", message, text);
+    this.onlyFolder = onlyFolder;
+  }
+}
 
 /** How a source tree defines its image. */
 export type Layout =
@@ -23,7 +34,7 @@ const STARTS = ["#!", "\u007fELF"];
 const MAX_LINKS = 40;
 
 /**
- * Finds out what to build. Throws a Failure `not-buildable`, which names the missing files.
+ * Finds out what to build. Throws {@link MissingBuildFiles}, or a Failure `not-buildable` for a script that cannot be started.
  *
  * @param dockerfile -f, in UTF-8: the path of a file that must exist. Default: a Dockerfile at the root, or the two scripts
  */
@@ -36,9 +47,9 @@ export async function findLayout(
   const byPath = new Map(entries.map((entry) => [entry.path, entry]));
   const wanted = dockerfile ?? DOCKERFILE;
   if (fileAt(byPath, entryPath(wanted)) !== undefined) return { kind: "dockerfile", dockerfile: wanted };
-  if (dockerfile !== undefined) throw notBuildable(entries, `there is no file ${dockerfile} in the archive`);
+  if (dockerfile !== undefined) throw missingFiles(entries, `there is no file ${dockerfile} in the archive`);
   const [build, run] = [fileAt(byPath, BUILD), fileAt(byPath, RUN)];
-  if (build === undefined || run === undefined) throw notBuildable(entries, missingAtRoot(byPath));
+  if (build === undefined || run === undefined) throw missingFiles(entries, missingAtRoot(byPath));
   return {
     kind: "scripts",
     build: await readScript(context, BUILD, build, signal),
@@ -104,16 +115,21 @@ function resolveLink(path: string, target: string): string | undefined {
   return names.join("/");
 }
 
-/** Creates a Failure. The usual mistake is an archive whose files are all in one folder: `git archive --prefix`, GitHub's tarballs. */
-function notBuildable(entries: readonly ContextEntry[], message: string): Failure {
+/** Creates the failure. The usual mistake is an archive whose files are all in one folder: `git archive --prefix`, GitHub's tarballs. */
+function missingFiles(entries: readonly ContextEntry[], message: string): MissingBuildFiles {
   const top = onlyFolder(entries);
-  return new Failure("not-buildable", message + (top === undefined ? "" : `, only the folder ${JSON.stringify(top)}`), {
+  const text = {
     expected: "a Dockerfile (-f names another), or the files build.sh and run.sh",
     hint:
       top === undefined
         ? "Add a Dockerfile, or both scripts, at the root of the tree."
         : "Use --strip 1, which makes that folder the root.",
-  });
+  };
+  return new MissingBuildFiles(
+    message + (top === undefined ? "" : `, only the folder ${JSON.stringify(top)}`),
+    text,
+    top,
+  );
 }
 
 /** Returns the name of the folder that contains all entries. */

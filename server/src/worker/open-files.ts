@@ -4,6 +4,7 @@ import {
   bytes,
   Failure,
   findLayout,
+  MissingBuildFiles,
   newRunId,
   openArchiveContext,
   type BuildContext,
@@ -95,7 +96,7 @@ async function unpack(path: string, { order }: Job, tools: FileTools, signal: Ab
     await findLayout(context, order.file, signal);
   } catch (error) {
     await context[Symbol.asyncDispose]();
-    throw error instanceof Failure && error.code === "not-buildable" ? notBuildable(error) : error;
+    throw error instanceof Failure && error.code === "not-buildable" ? addressedToSender(error) : error;
   }
   return filesOf(context, order.file);
 }
@@ -123,9 +124,9 @@ function textFiles(text: string): JobFiles {
 }
 
 /** Replaces the core's hints, which name options of a command. */
-function notBuildable({ message }: Failure): Failure {
-  const isInFolder = message.includes("only the folder");
-  return new Failure("not-buildable", message, {
+function addressedToSender(failure: Failure): Failure {
+  const isInFolder = failure instanceof MissingBuildFiles && failure.onlyFolder !== undefined;
+  return new Failure("not-buildable", failure.message, {
     expected: "a Dockerfile at the top of the archive, or at the path in `file`",
     hint: isInFolder
       ? "With `strip` 1 the top is that folder; or create the archive inside it: tar -cz ."

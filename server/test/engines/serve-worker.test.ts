@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { gzipSync } from "node:zlib";
-import { hiddenCredentials, openEngine, parseHost, type Engine } from "docker-over-ssh/builds";
+import { openEngine, parseHost, type Engine } from "docker-over-ssh/builds";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { hiddenCredentials } from "../../../src/credentials/hidden-credentials.ts";
 import { bed, why } from "../../../test/engines/bed.ts";
 import { BASE, farProcessesWith, importBase, twoMachines } from "../../../test/engines/build-projects.ts";
 import { startPrivateRegistries, type PrivateRegistries } from "../../../test/engines/private-registry.ts";

@@ -1,7 +1,8 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Failure, hiddenCredentials } from "docker-over-ssh/builds";
+import { Failure } from "docker-over-ssh/builds";
 import { expect, test } from "vitest";
+import { hiddenCredentials } from "../../../../src/credentials/hidden-credentials.ts";
 import { Masks } from "../../../src/worker/masks.ts";
 import { RunBed, type Given } from "../../fixtures/run-bed.ts";
 

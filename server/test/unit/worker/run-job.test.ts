@@ -72,6 +72,14 @@ test.each<[string, Iterable<Uint8Array>, string, RegExp]>([
   expect(bed.leftFiles).toEqual([]);
 });
 
+test("proposes to strip a folder only if all files are in one, whatever the Dockerfile's name is", async () => {
+  using bed = new RunBed();
+  const archive = tar([fileEntry("a", "1"), fileEntry("b/Dockerfile", "2")]);
+  const outcome = await bed.run({ archive, order: { file: "only the folder" } });
+  const hint = expect.stringMatching(/at the top/) as string;
+  expect(outcome).toMatchObject({ state: "failed", reason: { code: "not-buildable", hint } });
+});
+
 test.each<[string, Iterable<Uint8Array>, RegExp]>([
   ["a bomb", [gzipSync(Buffer.concat([...tar([fileEntry("Dockerfile", Buffer.alloc(8_000_000))])]))], /1 ?MB|1,?000/],
   ["a link out of the tree", tar([{ path: "x", type: "link", target: "/etc/passwd" }]), /x/],
