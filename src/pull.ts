@@ -13,7 +13,7 @@ import type { TransferResult } from "./output/events.ts";
 import type { Progress } from "./output/output.ts";
 import { refuseUnsupported } from "./packing/agree-on-packing.ts";
 import { CODECS } from "./packing/codecs.ts";
-import { askFor } from "./receive/ask-for.ts";
+import { createAsk } from "./receive/create-ask.ts";
 import { giveNames } from "./receive/give-names.ts";
 import { keepNewest, planKeep } from "./receive/keep-newest.ts";
 import { imageNames, offersNoName, ownNames } from "./receive/names-to-give.ts";
@@ -163,7 +163,7 @@ async function agree({ tunnel, target, request, runId, isDryRun, context }: Rece
   const { output, signal, env } = context;
   const { image, preserveDigest: preserve, timeout = LOOK_UP_TIMEOUT } = request;
   if (image === undefined && !tunnel.peer.features.includes(OFFERS_NAMES)) throw offersNoName(tunnel.peer.tool);
-  const ask = askFor(request, target, runId);
+  const ask = createAsk(request, target, runId);
   await tunnel.send(askMessage(ask));
   const tidied = isDryRun ? Promise.resolve([]) : removeDeadSpools(env).then(async () => await target.tidy());
   tidied.catch(() => {}); // awaited below

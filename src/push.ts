@@ -6,6 +6,7 @@ import {
   parseWant,
   REGISTRY_SERVICE,
   layerMessage,
+  offerMessage,
   type AnnouncedLayer,
   type Result,
   type Want,
@@ -226,13 +227,14 @@ async function transfer(
 ): Promise<Result | Want> {
   const { configDigest } = found;
   const announce = (layer: AnnouncedLayer): void => void tunnel.send(layerMessage(layer));
+  const isUnread = isDryRun && found.isRemote === true;
   await using offered =
-    want.kind === "nothing" || (isDryRun && found.isRemote)
+    want.kind === "nothing" || isUnread
       ? NOTHING_OFFERED
       : await found.offer({ want, configDigest, packing, manifest, runIds, env, output, signal, onProgress, announce });
   tunnel.listen(REGISTRY_SERVICE, (stream) => offered.accept(stream));
   if (!isDryRun) output.event(planEvent("sender", name, found, diffIdsOf(want).length));
-  await tunnel.send({ type: "offer", ...offered.offer, unread: isDryRun && found.isRemote });
+  await tunnel.send(offerMessage(isUnread ? { ...offered.offer, layers: "unread" } : offered.offer));
   const untilGone = AbortSignal.any([signal, offered.signal]);
   const result = abortable(tunnel.result(), untilGone).then(parseResult);
   const again = tunnel.next("want").then(parseWant, async () => await result); // when the tunnel ends, the result contains the reason

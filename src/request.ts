@@ -203,7 +203,7 @@ export function isOneProcess({ kind }: Connection): boolean {
 }
 
 /** Returns whether a receiver accepts only one image, because it has a name of its own for it, or a file for one image. */
-export function isForOneImage({ target, isRenamed }: Pick<PullRequest, "target" | "isRenamed">): boolean {
+export function storesOneImage({ target, isRenamed }: Pick<PullRequest, "target" | "isRenamed">): boolean {
   return isRenamed || (target.kind !== "docker-daemon" && (target.kind !== "oci" || target.name !== undefined));
 }
 

@@ -4,7 +4,7 @@ import type { FileLocation, ImageLocation } from "../image/location.ts";
 import { Failure } from "../output/errors.ts";
 import type { Via } from "../receive/into-engine/engine-target.ts";
 import {
-  isForOneImage,
+  storesOneImage,
   type Batch,
   type Connection,
   type LocationConnection,
@@ -114,7 +114,7 @@ export function pullJob(
 
 /** Throws a `usage` Failure for a --to that can hold only one image, or names the image. */
 function refuseOneImageTarget(request: PullRequest, { to = "" }: PullOptionValues): void {
-  if (isForOneImage(request)) throw takesOneImage(to);
+  if (storesOneImage(request)) throw takesOneImage(to);
 }
 
 /** Creates the job of a pull without words: the sender, which starts this side, names its images; a location contains one. */

@@ -7,7 +7,7 @@ import type { CompressOption } from "../packing/compress-option.ts";
 import { chooseRegistry } from "../registry/choose-registry.ts";
 import type { TransferResult } from "../output/events.ts";
 import {
-  isForOneImage,
+  storesOneImage,
   type Batch,
   type Connection,
   type LocationConnection,
@@ -99,7 +99,7 @@ async function pushToLocationJob(
   const listed = await readListedImages(options, [to]);
   const read = wordsWithLocation(words, `--to ${to}`, listed);
   const { location } = side;
-  if (read.images.length > 1 && isForOneImage({ target: location, isRenamed: false })) throw takesOneImage(to);
+  if (read.images.length > 1 && storesOneImage({ target: location, isRenamed: false })) throw takesOneImage(to);
   const list = have === undefined ? undefined : await (await import("./options/read-have.ts")).readHave(have);
   const engine = { endpoint: namedEndpoint(options.host, env) };
   return pushJob(read, options, env, { ...side, ...(list && { partial: { list, engine } }) });

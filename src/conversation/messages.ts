@@ -95,11 +95,10 @@ export type Want = (WantedLayers | WantedImage | NothingWanted) & {
 /** The repository of the wanted layers in the registry behind the tunnel. */
 export interface Offer {
   /**
-   * True if each wanted layer is announced when it can be fetched, with manifest and config last. Otherwise, everything can be fetched now.
+   * `announced`: each wanted layer is announced when it can be fetched, with manifest and config last. `available`: everything can be
+   * fetched now. `unread`: in a dry run, reading layers would send them, so only the sizes in the `about` are known.
    */
-  announced?: boolean;
-  /** True in a dry run if no layer is announced, because reading layers would send them. Then only the sizes in the `about` are known. */
-  unread?: boolean;
+  layers: "announced" | "available" | "unread";
   repository: string;
   tag: string;
   credentials: Credentials;
@@ -153,10 +152,14 @@ export function parseOffer(message: Message): Offer {
   return {
     repository: repositoryPath(message.repository),
     tag: matching(message.tag, TAG),
-    announced: message.announced === true,
-    ...(message.unread === true && { unread: true }),
+    layers: message.unread === true ? "unread" : message.announced === true ? "announced" : "available",
     credentials: { username: text(username), password: text(password) },
   };
+}
+
+/** Returns the message for an `offer`; {@link parseOffer} reads it. */
+export function offerMessage({ layers, ...offer }: Offer): Message {
+  return { type: "offer", ...offer, announced: layers === "announced", ...(layers === "unread" && { unread: true }) };
 }
 
 export function parseAbout({

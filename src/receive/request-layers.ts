@@ -58,22 +58,23 @@ export async function requestLayers(
   const { offer, layers, cuttable } = await options.obtain({ kind: "layers", diffIds: wanted, begun, delta }, (layer) =>
     progress.announce(layer),
   );
-  if (delta && !offer.announced) reportWhole("served-from-registry");
+  if (delta && offer.layers !== "announced") reportWhole("served-from-registry");
 
+  const isUnread = offer.layers === "unread";
   const client = clientFor(offer, options);
   const rate = linkRate(client, offer, options);
   const metadata = memoize(async () => await readImageMetadata(client, offer, options));
-  if (offer.unread !== true && options.about.index === undefined) metadata().catch(() => {}); // requested early, which saves a round trip after the last layer; the caller handles the error
+  if (!isUnread && options.about.index === undefined) metadata().catch(() => {}); // requested early, which saves a round trip after the last layer; the caller handles the error
   const common = {
     cuttable,
     deltaChoice: (speed: RebuildSpeed) => deltaChoice(speed, rate, options),
     fetch: fetchOptions(client, offer, progress, rate, options),
     rate,
-    isUnread: offer.unread === true,
+    isUnread,
     metadata,
     [Symbol.dispose]: () => client[Symbol.dispose](),
   };
-  if (offer.announced || offer.unread) return { ...common, layers };
+  if (offer.layers !== "available") return { ...common, layers };
   try {
     const { manifest } = await metadata();
     return { ...common, layers: layersInManifest(manifest, options.about.diffIds, wanted, progress) };

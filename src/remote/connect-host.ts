@@ -11,7 +11,7 @@ import { readBundle } from "./script/bundle.ts";
 import { connectToEngineOnly } from "./engine-only/engine-only-transfer.ts";
 import { engineOn, withoutScript } from "./host-engine.ts";
 import { hostName, loginByHand, loginCommand } from "./login/login.ts";
-import { askedOf, remoteNameOf } from "./engine-only/remote-names.ts";
+import { requestedName, remoteNameOf } from "./engine-only/remote-names.ts";
 import { runRemoteCommand, type RemoteCommandOptions, type RemoteCommand } from "./login/remote-command.ts";
 import { explainTunnelFailure } from "./login/remote-errors.ts";
 import { scriptWords } from "./script/remote-script.ts";
@@ -70,7 +70,7 @@ function remoteWords(request: TransferRequest): string[] {
   const options = timeout === undefined ? [] : ["--timeout", String(timeout / 1000)];
   if (isBuild(request)) return ["build", ...options];
   if (request.role === "sender") return ["pull", ...options, remoteNameOf(request).given];
-  return ["push", ...options, askedOf(request).given];
+  return ["push", ...options, requestedName(request).given];
 }
 
 /** Sends the image for a container to the remote engine, if this side has it. Returns whether the image was sent. */

@@ -8,7 +8,8 @@ import { send } from "../push.ts";
 import type { Target } from "../receive/target.ts";
 import type { LocationConnection, PullRequest, SharedRequest, TransferRequest } from "../request.ts";
 import type { Source } from "../send/source.ts";
-import { runBothSides, type Side } from "../stdio-tunnel/in-process.ts";
+import { runWithOtherSide, type Side } from "../stdio-tunnel/in-process.ts";
+import type { Tunnel } from "../stdio-tunnel/session.ts";
 import { abortable } from "../streams/abortable.ts";
 import type { Traffic } from "../traffic.ts";
 import { featuresOf, type Connect, type Context } from "../transfer.ts";
@@ -18,21 +19,17 @@ import { VERSION } from "../version.ts";
 export function connectToLocation(connection: LocationConnection, request: TransferRequest, context: Context): Connect {
   return async (use, { ready, signal }) => {
     await abortable(ready, signal);
-    let result: { value: Awaited<ReturnType<typeof use>> } | undefined;
     let target: Target | undefined;
-    const near: Side = async (tunnel, stop) => {
-      const traffic: Traffic = {
-        program: "none",
-        /** For an archive, the bytes written, because layers by delta are smaller than the layers that passed through this process. */
-        get bytesSent() {
-          return target?.written ?? tunnel.bytesSent;
-        },
-        get bytesReceived() {
-          return tunnel.bytesReceived;
-        },
-      };
-      result = { value: await use(tunnel, stop, traffic) };
-    };
+    /** For an archive, the bytes written, because layers by delta are smaller than the layers that passed through this process. */
+    const trafficOf = (tunnel: Tunnel): Traffic => ({
+      program: "none",
+      get bytesSent() {
+        return target?.written ?? tunnel.bytesSent;
+      },
+      get bytesReceived() {
+        return tunnel.bytesReceived;
+      },
+    });
     const other: Side = async (tunnel, stop) => {
       const there = { ...context, signal: stop };
       if (request.role === "sender") {
@@ -51,10 +48,12 @@ export function connectToLocation(connection: LocationConnection, request: Trans
         await send(tunnel, source, sending, there);
       }
     };
-    const halves = request.role === "sender" ? { sender: near, receiver: other } : { sender: other, receiver: near };
-    await runBothSides(halves, { tool: VERSION, features: featuresOf(request), signal, explain: explainError });
-    if (result === undefined) throw new Error("the transfer has ended without a result");
-    return result.value;
+    return await runWithOtherSide(
+      request.role,
+      async (tunnel, stop) => await use(tunnel, stop, trafficOf(tunnel)),
+      other,
+      { tool: VERSION, features: featuresOf(request), signal, explain: explainError },
+    );
   };
 }
 

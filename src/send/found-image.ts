@@ -75,7 +75,12 @@ export interface OfferedImage extends AsyncDisposable {
 
 /** The offer for a receiver that wants nothing. */
 export const NOTHING_OFFERED: OfferedImage = {
-  offer: { repository: `${TEMPORARY_PATH}/nothing`, tag: "nothing", credentials: newCredentials() },
+  offer: {
+    repository: `${TEMPORARY_PATH}/nothing`,
+    tag: "nothing",
+    layers: "available",
+    credentials: newCredentials(),
+  },
   accept: (stream) => void stream.destroy(),
   signal: new AbortController().signal,
   [Symbol.asyncDispose]: async () => {},

@@ -76,7 +76,7 @@ function openRegistry({ env, output, runIds }: OfferOptions, current: () => Regi
 function offerOf({ image }: ServedImage, { credentials }: EmbeddedRegistry, { runIds, want }: OfferOptions): Offer {
   // The engine's temporary names also have this repository, and shorten a long path.
   const { path, tag = "" } = parseReference(temporaryName("127.0.0.1:65535", image.path, runIds));
-  return { repository: path, tag, credentials, announced: want.kind === "layers" };
+  return { repository: path, tag, credentials, layers: want.kind === "layers" ? "announced" : "available" };
 }
 
 function openOutgoingBlobs(

@@ -3,6 +3,8 @@ import { imageOf, type Context } from "../transfer.ts";
 import { Failure, type FailureCode } from "../output/errors.ts";
 import type { TransferResult } from "../output/events.ts";
 import type { RemoteBatch, TransferRequest } from "../request.ts";
+import { CONVERSATIONS } from "../stdio-tunnel/constants.ts";
+import type { Conversation } from "../stdio-tunnel/conversation.ts";
 import type { Outcomes } from "./outcomes.ts";
 
 /** Failures of a connection. The next connection would also fail, perhaps only after a minute. */
@@ -13,6 +15,11 @@ const DEAD_LINK = new Set<FailureCode>([
   "remote-not-a-tunnel",
   "remote-other-protocol",
 ]);
+
+/** Returns whether the peer accepts one image per connection. */
+export function acceptsOneImage({ peer }: Pick<Conversation, "peer">): boolean {
+  return !peer.features.includes(CONVERSATIONS);
+}
 
 /**
  * Transfers the rest of a batch, each image over a connection of its own, because the remote side accepts one image per connection: it is an

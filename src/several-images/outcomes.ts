@@ -82,7 +82,7 @@ export class Outcomes<Request extends TransferRequest> {
     const [first, ...others] = outcomes.flatMap((outcome) => (outcome && "result" in outcome ? [outcome.result] : []));
     const reason = failed[0] ?? ended;
     if (reason === undefined) {
-      if (first === undefined) throw nothingAskedFor();
+      if (first === undefined) throw nothingRequested();
       return [first, ...others];
     }
     const isSpawned = !isInitiator(this.#batch.connection);
@@ -103,7 +103,7 @@ export class Outcomes<Request extends TransferRequest> {
   }
 }
 
-function nothingAskedFor(): Failure {
+function nothingRequested(): Failure {
   return new Failure("refused", "the other side has ended the transfer without naming an image", {
     expected: "at least one image",
   });

@@ -7,7 +7,7 @@ import type { TransferResult } from "../output/events.ts";
 import { refuseUnsupported } from "../packing/agree-on-packing.ts";
 import { pull, receiveOver } from "../pull.ts";
 import type { Target } from "../receive/target.ts";
-import { isForOneImage, isInitiator, type PullRequest, type RemoteBatch } from "../request.ts";
+import { isInitiator, storesOneImage, type PullRequest, type RemoteBatch } from "../request.ts";
 import { CONVERSATIONS } from "../stdio-tunnel/constants.ts";
 import type { Conversation } from "../stdio-tunnel/conversation.ts";
 import { abortable } from "../streams/abortable.ts";
@@ -21,7 +21,7 @@ import {
   type Context,
   type Use,
 } from "../transfer.ts";
-import { oneConnectionPerImage } from "./one-connection-per-image.ts";
+import { acceptsOneImage, oneConnectionPerImage } from "./one-connection-per-image.ts";
 import { Outcomes } from "./outcomes.ts";
 import { receiveImages } from "./receive-images.ts";
 
@@ -40,7 +40,7 @@ export async function pullImages(
   if (isInitiator(batch.connection)) refuseUnsupported(first.compress, "receiving");
   const outcomes = new Outcomes(batch, context);
   await using location = openTarget(first, context);
-  let takesOneImage = false;
+  let peerAcceptsOne = false;
   const requests = new Map<string, PullRequest>();
   /** Returns the existing request for an image that is sent again, so that its last outcome counts. */
   const known = (request: PullRequest): PullRequest => {
@@ -50,12 +50,12 @@ export async function pullImages(
     return found;
   };
   const use: Use<void> = async (tunnel, stop, traffic) => {
-    takesOneImage = !tunnel.peer.features.includes(CONVERSATIONS);
+    peerAcceptsOne = acceptsOneImage(tunnel);
     const target = await abortable(location.opened, stop);
     const divided = new DividedTraffic(traffic);
     const receiveOne = async (conversation: Conversation, request: PullRequest, signal: AbortSignal): Promise<void> =>
       await receiveInto(target, outcomes, conversation, request, signal, divided);
-    if (takesOneImage) return await receiveOne(tunnel, first, stop);
+    if (peerAcceptsOne) return await receiveOne(tunnel, first, stop);
     const isConfirmed = await receiveImages(tunnel, {
       timeout: first.timeout,
       imagesFor: (named) => (batch.acceptsOthers ? requestsFor(named, first).map(known) : batch.transfers),
@@ -74,7 +74,7 @@ export async function pullImages(
     await connectEarly(await connectTo(first), ready, context.signal, use, { features });
   } catch (error) {
     context.signal.throwIfAborted();
-    const isOne = outcomes.failCurrent(error) && takesOneImage;
+    const isOne = outcomes.failCurrent(error) && peerAcceptsOne;
     if (!isOne) return outcomes.finish(error);
   }
   await oneConnectionPerImage(
@@ -104,7 +104,7 @@ async function receiveInto(
 
 /** Returns the requests for the images that the sender has named. Throws a Failure for several if this side can store only one. */
 function requestsFor(named: readonly ImageName[], template: PullRequest): PullRequest[] {
-  if (named.length > 1 && isForOneImage(template)) {
+  if (named.length > 1 && storesOneImage(template)) {
     throw new Failure("refused", `the receiving side accepts one image, but the sending side has ${named.length}`, {
       expected: "one image, or a receiving side without --as that stores images in an engine or with --to oci:FOLDER",
       hint: "Name one image on the sending side, or omit --as and --to on the receiving side.",

@@ -8,7 +8,7 @@ import { CONVERSATIONS } from "../stdio-tunnel/constants.ts";
 import type { Tunnel } from "../stdio-tunnel/session.ts";
 import { DividedTraffic } from "../traffic.ts";
 import { connectEarly, failureForPeer, type Connect, type Context, type Use } from "../transfer.ts";
-import { oneConnectionPerImage } from "./one-connection-per-image.ts";
+import { acceptsOneImage, oneConnectionPerImage } from "./one-connection-per-image.ts";
 import { PushedImages } from "./pushed-images.ts";
 import { sendImages } from "./send-images.ts";
 
@@ -29,11 +29,11 @@ export async function pushImages(
   if (isInitiator(batch.connection)) refuseUnsupported(first.compress, "sending");
   await using images = new PushedImages(batch, context, open);
   const { outcomes } = images;
-  let takesOneImage = false;
+  let peerAcceptsOne = false;
   try {
     await images.readSlowOnes();
     const use: Use<void> = async (tunnel, stop, traffic) => {
-      takesOneImage = isForOneImage(tunnel);
+      peerAcceptsOne = acceptsOneImage(tunnel);
       await sendOverTunnel(tunnel, images, first, stop, new DividedTraffic(traffic));
     };
     const ready = isInitiator(batch.connection) ? images.oneIsReady() : Promise.resolve(); // as in push.ts
@@ -42,7 +42,7 @@ export async function pushImages(
     });
   } catch (error) {
     context.signal.throwIfAborted();
-    const isOne = outcomes.failCurrent(error) && takesOneImage;
+    const isOne = outcomes.failCurrent(error) && peerAcceptsOne;
     if (!isOne) return outcomes.finish(error);
   }
   await oneConnectionPerImage(
@@ -52,11 +52,6 @@ export async function pushImages(
     async (request, own) => await push(request, own, await connectTo(request), open),
   );
   return outcomes.finish();
-}
-
-/** Returns whether the peer accepts one image per connection. */
-export function isForOneImage({ peer }: Tunnel): boolean {
-  return !peer.features.includes(CONVERSATIONS);
 }
 
 /**
@@ -72,7 +67,7 @@ export async function sendOverTunnel(
   stop: AbortSignal,
   traffic: DividedTraffic,
 ): Promise<void> {
-  if (isForOneImage(tunnel)) return await images.send(tunnel, await receiveAsk(tunnel, first, stop), stop, traffic);
+  if (acceptsOneImage(tunnel)) return await images.send(tunnel, await receiveAsk(tunnel, first, stop), stop, traffic);
   await sendImages(tunnel, {
     names: images.names,
     timeout: first.timeout,

@@ -101,7 +101,7 @@ export class PushedImages implements AsyncDisposable {
 
   /** Marks the images that the receiver has not requested as failed. */
   failRest(): void {
-    for (const request of this.outcomes.open) this.outcomes.fail(request, notAskedFor(request));
+    for (const request of this.outcomes.open) this.outcomes.fail(request, notRequested(request));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -122,7 +122,7 @@ function isNamed(request: PushRequest, { given, reference }: ImageName): boolean
   return fullName(name) === fullName(reference);
 }
 
-function notAskedFor(request: PushRequest): Failure {
+function notRequested(request: PushRequest): Failure {
   const image = imageOf(request);
   return new Failure("refused", `${image} was not sent: the receiving side has not requested it`, {
     expected: "the same images on both sides",

@@ -39,3 +39,27 @@ export async function runBothSides(
   await Promise.all([run("sender", "receiver"), run("receiver", "sender")]);
   if (failures.length > 0) throw (failures.find(({ isOwn }) => isOwn) ?? failures[0])?.error;
 }
+
+/**
+ * Like {@link runBothSides}. Returns the result of the side with this role.
+ *
+ * @param run runs that side
+ * @param runOther runs the other side
+ */
+export async function runWithOtherSide<T>(
+  role: Role,
+  run: (tunnel: Tunnel, signal: AbortSignal) => Promise<T>,
+  runOther: Side,
+  options: Parameters<typeof runBothSides>[1],
+): Promise<T> {
+  let result: { value: T } | undefined;
+  const own: Side = async (tunnel, signal) => {
+    result = { value: await run(tunnel, signal) };
+  };
+  await runBothSides(
+    role === "sender" ? { sender: own, receiver: runOther } : { sender: runOther, receiver: own },
+    options,
+  );
+  if (result === undefined) throw new Error("the transfer has ended without a result");
+  return result.value;
+}

@@ -5,6 +5,7 @@ import {
   parseAbout,
   layerMessage,
   parseLayer,
+  offerMessage,
   parseOffer,
   parseResult,
   parseWant,
@@ -59,7 +60,9 @@ const result = {
 
 test("parses valid messages, and drops unknown fields", () => {
   expect(askMessage(parseAsk({ ...ask, extra: 1 }))).toEqual(ask);
-  expect({ type: "offer", ...parseOffer({ ...offer, extra: 1 }) }).toEqual(offer);
+  expect(offerMessage(parseOffer({ ...offer, extra: 1 }))).toEqual(offer);
+  const unread = { ...offer, announced: false, unread: true };
+  expect(offerMessage(parseOffer(unread))).toEqual(unread);
   const platform = asPlatform("linux/arm64/v8");
   expect({ type: "about", ...parseAbout({ ...about, extra: 1 }) }).toEqual({ ...about, platform });
   const kept = parseImageManifest(Buffer.from(` ${JSON.stringify(manifest)}\n`));

@@ -2,7 +2,7 @@ import { Failure } from "../../output/errors.ts";
 import { formatCompressOption } from "../../packing/compress-option.ts";
 import type { TransferRequest } from "../../request.ts";
 import { CONVERSATIONS } from "../../stdio-tunnel/constants.ts";
-import { runBothSides, type Side } from "../../stdio-tunnel/in-process.ts";
+import { runWithOtherSide } from "../../stdio-tunnel/in-process.ts";
 import { abortable } from "../../streams/abortable.ts";
 import { explainError } from "../../explain-error.ts";
 import { trafficBy } from "../../traffic.ts";
@@ -35,22 +35,18 @@ export function connectToEngineOnly(
     await abortable(options.ready, options.signal);
     await using remote = await openRemoteEngine({ ...begun, request, context });
     const signal = AbortSignal.any([context.signal, remote.signal]);
-    let result: { value: Awaited<ReturnType<typeof use>> } | undefined;
-    const near: Side = async (tunnel, stop) => {
-      result = { value: await use(tunnel, stop, trafficBy("engine", remote.traffic)) };
-    };
-    const other: Side = async (tunnel, stop) => {
-      await playOtherSide(remote.engine, tunnel, { ...context, signal: stop });
-    };
-    const halves = request.role === "sender" ? { sender: near, receiver: other } : { sender: other, receiver: near };
-    await runBothSides(halves, {
-      tool: VERSION,
-      features: [...featuresOf(request), ...(options.features ?? [])],
-      signal,
-      explain: explainError,
-    });
-    if (result === undefined) throw new Error("the transfer has ended without a result");
-    return result.value;
+    const traffic = trafficBy("engine", remote.traffic);
+    return await runWithOtherSide(
+      request.role,
+      async (tunnel, stop) => await use(tunnel, stop, traffic),
+      async (tunnel, stop) => await playOtherSide(remote.engine, tunnel, { ...context, signal: stop }),
+      {
+        tool: VERSION,
+        features: [...featuresOf(request), ...(options.features ?? [])],
+        signal,
+        explain: explainError,
+      },
+    );
   };
 }
 

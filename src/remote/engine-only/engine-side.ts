@@ -11,7 +11,7 @@ import { isBuild, type PushRequest, type SharedRequest, type TransferRequest } f
 import { engineSource } from "../../send/from-engine/engine-source.ts";
 import type { Tunnel } from "../../stdio-tunnel/session.ts";
 import type { Context } from "../../transfer.ts";
-import { askedOf, remoteNameOf } from "./remote-names.ts";
+import { requestedName, remoteNameOf } from "./remote-names.ts";
 
 /** The side at the remote engine. The other side, which has the request's own connection, shows the progress to people. */
 type EngineSide = (engine: Engine, tunnel: Tunnel, context: Context) => Promise<void>;
@@ -28,7 +28,7 @@ export function engineSide(request: TransferRequest): EngineSide {
   }
   if (request.role === "receiver") {
     return async (engine, tunnel, context) => {
-      await send(tunnel, engineSource(engine, { kind: "embedded" }, askedOf(request)), options, context);
+      await send(tunnel, engineSource(engine, { kind: "embedded" }, requestedName(request)), options, context);
     };
   }
   const name = remoteNameOf(request);
@@ -48,7 +48,7 @@ export function engineSideForImages(request: TransferRequest): EngineSide {
         timeout: options.timeout,
         signal: context.signal,
         async sendOne(conversation, ask, signal) {
-          const source = engineSource(engine, { kind: "embedded" }, askedOf(ask));
+          const source = engineSource(engine, { kind: "embedded" }, requestedName(ask));
           await send(conversation, source, options, { ...context, signal }, ask);
         },
       });

@@ -4,7 +4,7 @@ import { Failure } from "../../output/errors.ts";
 import type { PushRequest } from "../../request.ts";
 
 /** Returns the image to request from the remote side, which is started with its name. */
-export function askedOf({ image }: { image?: ImageName | undefined }): ImageName {
+export function requestedName({ image }: { image?: ImageName | undefined }): ImageName {
   if (image !== undefined) return image;
   throw new Failure("usage", "no IMAGE is named", {
     expected: "the name of an image on the remote side",

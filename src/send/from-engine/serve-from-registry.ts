@@ -27,7 +27,7 @@ export async function serveFromRegistry(choice: RegistryChoice, options: EngineO
     });
     const proxy = openReadOnlyProxy(registry, repository);
     return {
-      offer: { repository, tag, credentials: proxy.credentials },
+      offer: { repository, tag, layers: "available", credentials: proxy.credentials },
       accept: (stream) => proxy.accept(stream),
       signal: registry.signal,
       async [Symbol.asyncDispose]() {

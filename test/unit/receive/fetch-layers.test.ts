@@ -27,7 +27,12 @@ const MB = 1_000_000;
 const plain = Buffer.concat([randomBytes(5 * MB), Buffer.alloc(MB)]);
 const diffId = digestOf(plain);
 const zipped = gzipSync(plain, { level: 1 });
-const offer = { repository: "app", tag: "v1", credentials: { username: "u", password: "p" } };
+const offer = {
+  repository: "app",
+  tag: "v1",
+  layers: "announced" as const,
+  credentials: { username: "u", password: "p" },
+};
 
 let cache: string;
 let folder: string;

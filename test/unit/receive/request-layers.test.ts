@@ -27,9 +27,9 @@ async function requestFrom(
   answer: (request: IncomingMessage, response: ServerResponse) => void,
   {
     configDigest,
-    announced = true,
+    layers = "announced",
     deltaBases,
-  }: { configDigest?: string; announced?: boolean; deltaBases?: DeltaBases } = {},
+  }: { configDigest?: string; layers?: "announced" | "available"; deltaBases?: DeltaBases } = {},
 ) {
   details.length = 0;
   const server = createServer(answer);
@@ -42,7 +42,7 @@ async function requestFrom(
     tunnel: { connect },
     about: { diffIds: [diffId], platform: AMD64, ...(configDigest !== undefined && { configDigest }) },
     obtain: async () => ({
-      offer: { repository: "app", tag: "v1", credentials: { username: "u", password: "p" }, announced },
+      offer: { repository: "app", tag: "v1", credentials: { username: "u", password: "p" }, layers },
       layers: queue(),
       cuttable: queue(),
     }),
@@ -112,7 +112,7 @@ test("throws an error only in `metadata`", async () => {
 test("fetches layers in a registry whole, and reports the reason", async () => {
   const answer = ({ url }: IncomingMessage, response: ServerResponse): void =>
     void response.end(url === MANIFEST ? written.bytes : config);
-  using requested = await requestFrom(answer, { announced: false, deltaBases: {} as DeltaBases });
+  using requested = await requestFrom(answer, { layers: "available", deltaBases: {} as DeltaBases });
   expect(details).toEqual([{ code: "all-whole", reason: "served-from-registry" }]);
   expect(await requested.metadata()).toMatchObject({ config });
 });

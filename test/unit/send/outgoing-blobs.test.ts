@@ -20,7 +20,12 @@ import { detailText } from "../../../src/output/detail-texts.ts";
 
 let outgoing: OutgoingBlobs;
 const announced: AnnouncedLayer[] = [];
-const offer = { repository: "r", tag: "t", credentials: { username: "u", password: "p" } };
+const offer = {
+  repository: "r",
+  tag: "t",
+  layers: "announced" as const,
+  credentials: { username: "u", password: "p" },
+};
 const [bottom, top, unwanted] = [Buffer.alloc(3 * BLOCK, "bottom"), Buffer.from("top"), Buffer.from("unwanted")];
 const diffIds = [digestOf(bottom), digestOf(unwanted), digestOf(top)];
 

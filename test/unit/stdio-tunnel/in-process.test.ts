@@ -1,7 +1,7 @@
 import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
 import { Failure } from "../../../src/output/errors.ts";
-import { runBothSides, type Side } from "../../../src/stdio-tunnel/in-process.ts";
+import { runBothSides, runWithOtherSide, type Side } from "../../../src/stdio-tunnel/in-process.ts";
 
 const options = { tool: "1.2.3", signal: new AbortController().signal };
 /** Runs until the other side ends the tunnel. */
@@ -43,6 +43,16 @@ test.each(["sender", "receiver"] as const)(
     await expect(runBothSides(halves, options)).rejects.toBe(failure);
   },
 );
+
+test.each(["sender", "receiver"] as const)("returns the result of the %s", async (role) => {
+  const result = await runWithOtherSide(
+    role,
+    async ({ peer }) => `beside the ${peer.role}`,
+    async () => {},
+    options,
+  );
+  expect(result).toBe(`beside the ${role === "sender" ? "receiver" : "sender"}`);
+});
 
 test("also rejects with an unexpected error", async () => {
   const bug = new TypeError("x is not a function");

@@ -69,7 +69,12 @@ async function push({
     ),
   });
   const diffIds = stack.map(({ diffId }) => diffId);
-  const offer = { repository: "r", tag: "t", credentials: { username: "u", password: "p" } };
+  const offer = {
+    repository: "r",
+    tag: "t",
+    layers: "announced" as const,
+    credentials: { username: "u", password: "p" },
+  };
   const outgoing = new OutgoingBlobs({ offer, diffIds, packing: { codec: undefined }, announce: () => {} });
   const ended = outgoing.content.manifest("r", "t").then(
     (manifest) => manifest !== undefined,

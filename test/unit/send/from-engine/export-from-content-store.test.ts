@@ -81,7 +81,12 @@ async function startExport(options: ExportOptions = {}): Promise<Export> {
     announced.push(layer);
     if (announced.length === want.length) allAnnounced.open();
   };
-  const offer = { repository: "r", tag: "t", credentials: { username: "u", password: "p" } };
+  const offer = {
+    repository: "r",
+    tag: "t",
+    layers: "announced" as const,
+    credentials: { username: "u", password: "p" },
+  };
   const outgoing = new OutgoingBlobs({ offer, diffIds: of, packing, announce, deltaSpool });
   const stop = new AbortController();
   const result = exportFromContentStore(outgoing, { content, manifest: parseImageManifest(manifest.bytes), config }, {

@@ -73,7 +73,12 @@ function save(archive: TestEntry[] | Buffer | Readable, options: Case = {}) {
   const announced: AnnouncedLayer[] = [];
   const reading: Promise<[Digest, Buffer]>[] = [];
   const saveImageArgs: unknown[] = [];
-  const offer = { repository: "r", tag: "t", credentials: { username: "u", password: "p" } };
+  const offer = {
+    repository: "r",
+    tag: "t",
+    layers: "announced" as const,
+    credentials: { username: "u", password: "p" },
+  };
   const read = async ({ diffId, digest, cutting }: AnnouncedLayer): Promise<[Digest, Buffer]> => {
     const delta = cutting && (await outgoing.content.delta?.("r", diffId));
     if (delta !== undefined) await buffer(unpack(delta.recipe()));

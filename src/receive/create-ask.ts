@@ -17,7 +17,7 @@ interface Request extends NamesRequested {
 }
 
 /** Returns the `ask` for the sender. */
-export function askFor(request: Request, target: Target, runId: RunId): Ask {
+export function createAsk(request: Request, target: Target, runId: RunId): Ask {
   const { image, acceptsNames, acceptsKeep, isRenamed, platform, platforms, preserveDigest: preserve } = request;
   const storesManifests = target.manifestOf !== undefined;
   const receiver = { receiverPlatform: target.platform, storesManifests };
