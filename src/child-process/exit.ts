@@ -9,6 +9,17 @@ export interface Exit {
   error?: NodeJS.ErrnoException | undefined;
 }
 
+/** Returns whether a shell, here or on a host, has not found the command that it was to run, or may not run it. */
+export function isNotFound(exit: Exit | undefined): boolean {
+  return exit?.status === 127 || exit?.status === 126;
+}
+
+/** Returns the end of a message about a program: its output, if there is any. */
+export function withOutput(output: string): string {
+  const text = output.trim();
+  return text === "" ? "" : `. It printed:\n${text}`;
+}
+
 /** Returns the predicate of a sentence about the program, e.g. `ended with status 255`. `undefined` means that it has not ended yet. */
 export function describeExit(exit: Exit | undefined): string {
   if (exit === undefined) return "is still running";

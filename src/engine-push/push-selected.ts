@@ -20,6 +20,14 @@ export interface PushSelectedOptions extends EnginePushOptions {
   onLayer: (layer: SpooledLayer) => void;
 }
 
+/** The outcome of a push of wanted layers. */
+interface SelectedPush {
+  /** The wanted digests that did not arrive. */
+  missing: Set<Digest>;
+  /** Why the push ended early, if the engine gave a reason. */
+  reason?: PushFailure | undefined;
+}
+
 /**
  * Lets an engine push an image after a dry push of it, and receives the layers whose digests are `wanted`, in the order in which the engine
  * finishes them.
@@ -36,9 +44,9 @@ export async function pushSelected(
   dryPushed: DryPushResult,
   wanted: ReadonlySet<Digest>,
   { onLayer, ...options }: PushSelectedOptions,
-): Promise<Set<Digest>> {
+): Promise<SelectedPush> {
   const layers = new SelectedLayers(dryPushed, wanted, onLayer, options.signal);
-  if (layers.missing.size === 0) return new Set();
+  if (layers.missing.size === 0) return { missing: new Set() };
   const known = new Set([...dryPushed.skipped, dryPushed.manifest.config.digest]);
   const handler = new SelectivePushHandler({
     // Also unknown digests: a graph driver may know several digests for a layer, and requests one after the other.
@@ -57,7 +65,7 @@ export async function pushSelected(
   if (layers.missing.size > 0) {
     options.onDetail?.({ code: "push-incomplete", image: image.given, reason });
   }
-  return new Set(layers.missing.values());
+  return { missing: new Set(layers.missing.values()), reason };
 }
 
 /** The wanted layers of one push. */
@@ -115,13 +123,16 @@ class SelectedLayers {
   /** Rejects if a layer that was passed on was truncated, or could not be identified. */
   async refuseBrokenOff(reason: PushFailure | undefined): Promise<void> {
     await Promise.all(this.#added);
-    const why = reason === undefined ? "it gave no reason" : pushFailureText(reason);
     for (const [digest, { promise }] of this.#arriving) {
       if ((await promise) !== undefined) continue;
-      throw new Failure("transfer-failed", `the engine stopped in the middle of pushing ${digest}: ${why}`, {
-        expected: "the rest of a layer that it had begun to push",
-        hint: "Run the same command again.",
-      });
+      throw new Failure(
+        "transfer-failed",
+        `the engine stopped in the middle of pushing ${digest}: ${pushFailureText(reason)}`,
+        {
+          expected: "the rest of a layer that it had begun to push",
+          hint: "Run the same command again.",
+        },
+      );
     }
   }
 }

@@ -51,7 +51,7 @@ export function detailText(detail: Detail): string {
     case "dry-push-failed":
       return `the dry push of ${detail.image} failed: ${pushFailureText(detail.reason)}`;
     case "push-incomplete":
-      return `the engine did not push all wanted layers of ${detail.image}: ${detail.reason === undefined ? "it gave no reason" : pushFailureText(detail.reason)}`;
+      return `the engine did not push all wanted layers of ${detail.image}: ${pushFailureText(detail.reason)}`;
     case "embedded-registry-failed":
       return `the embedded registry: ${detail.error}`;
     case "all-whole":

@@ -40,8 +40,11 @@ export type NoRoomReason =
   /** No file can be created in the cache folder. */
   | { code: "no-files"; error: string };
 
-export function pushFailureText(reason: PushFailure): string {
-  switch (reason.code) {
+/** Returns the reason in words. `undefined`: the engine gave none. */
+export function pushFailureText(reason: PushFailure | undefined): string {
+  switch (reason?.code) {
+    case undefined:
+      return "it gave no reason";
     case "other-machine":
       return "the engine is on another machine, and cannot reach this process";
     case "not-reached":

@@ -1,4 +1,4 @@
-import { describeExit, type Exit } from "../child-process/exit.ts";
+import { describeExit, isNotFound, withOutput, type Exit } from "../child-process/exit.ts";
 import { Failure, messageOf } from "../output/errors.ts";
 import { RemoteFailure } from "./failures.ts";
 import { HandshakeError } from "./handshake.ts";
@@ -45,10 +45,10 @@ function explainExit(failure: Failure, file: string, command: string, exit: Exit
     return new Failure("link-lost", `${failure.message}: \`${command}\` ${describeExit(exit)}`, text);
   }
   const noise = failure instanceof HandshakeError ? failure.noise : "";
-  if (exit?.status === 127 || exit?.status === 126) {
+  if (isNotFound(exit)) {
     return new Failure(
       "remote-command-not-found",
-      `\`${command}\` ${describeExit(exit)}: the remote shell found no such command${printed(noise)}`,
+      `\`${command}\` ${describeExit(exit)}: the remote shell found no such command${withOutput(noise)}`,
       {
         expected: "docker-over-ssh on the remote side, in the PATH of a shell that is not a login shell",
         hint: "Install it on the remote side, name its full path in the command, or use ssh://HOST instead, which needs only an engine on the host.",
@@ -58,20 +58,15 @@ function explainExit(failure: Failure, file: string, command: string, exit: Exit
   }
   return new Failure(
     "remote-not-a-tunnel",
-    `\`${command}\` ${exit === undefined ? "closed its output" : describeExit(exit)} before its hello${printed(noise)}`,
+    `\`${command}\` ${exit === undefined ? "closed its output" : describeExit(exit)} before its hello${withOutput(noise)}`,
     text,
   );
 }
 
 function withNoise(failure: HandshakeError, command: string): Failure {
-  return new Failure(failure.code, `\`${command}\`: ${failure.message}${printed(failure.noise)}`, {
+  return new Failure(failure.code, `\`${command}\`: ${failure.message}${withOutput(failure.noise)}`, {
     expected: failure.expected ?? "",
     hint: failure.hint ?? "",
     cause: failure,
   });
-}
-
-function printed(noise: string): string {
-  const text = noise.trim();
-  return text === "" ? "" : `. It printed:\n${text}`;
 }

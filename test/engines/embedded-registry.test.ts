@@ -104,11 +104,17 @@ describe.skipIf(why).each(STORES)(`the embedded registry and %s`, (store, near) 
     const layers: SpooledLayer[] = [];
     const wanted = dryPushed?.layers[1]?.digest ?? "";
     const onLayer = (layer: SpooledLayer) => layers.push(layer);
-    const missing = await pushSelected(engine, parseReference(image), dryPushed as DryPushResult, new Set([wanted]), {
-      ...options,
-      registry,
-      onLayer,
-    });
+    const { missing } = await pushSelected(
+      engine,
+      parseReference(image),
+      dryPushed as DryPushResult,
+      new Set([wanted]),
+      {
+        ...options,
+        registry,
+        onLayer,
+      },
+    );
     expect(missing).toEqual(new Set());
     // Podman requests a layer by its diff ID. It compresses a wanted layer, which gives another blob.
     const digest = store === "Podman" ? expect.any(String) : wanted;

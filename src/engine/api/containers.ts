@@ -1,3 +1,4 @@
+import { withOutput } from "../../child-process/exit.ts";
 import { exitOf } from "./container-exit.ts";
 import type { DockerApi } from "./docker-api.ts";
 import type { ContainerSpec, FoundContainer, RunningContainer } from "../engine-containers.ts";
@@ -80,11 +81,11 @@ async function publishedPort(api: DockerApi, id: string, { image, port, signal }
   const { State, NetworkSettings } = (await api.json("GET", `/containers/${id}/json`, { signal })) as ContainerInspect;
   const published = Number(NetworkSettings.Ports?.[`${port}/tcp`]?.[0]?.HostPort);
   if (State.Running && published > 0) return published;
-  const words = (await readLog(api, id, LOG_BYTES, signal)).trim();
+  const log = await readLog(api, id, LOG_BYTES, signal);
   const happened = State.Running
     ? `has no published port ${port}`
     : `stopped as soon as it was started, with status ${State.ExitCode}`;
-  throw new EngineError(`the container of ${image} ${happened}${words === "" ? "" : `. It printed:\n${words}`}`);
+  throw new EngineError(`the container of ${image} ${happened}${withOutput(log)}`);
 }
 
 function watch(api: DockerApi, id: string, port: number): RunningContainer {

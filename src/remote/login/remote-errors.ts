@@ -1,13 +1,7 @@
-import { describeExit, type Exit } from "../../child-process/exit.ts";
+import { describeExit, isNotFound, withOutput, type Exit } from "../../child-process/exit.ts";
 import { Failure } from "../../output/errors.ts";
 import type { HostConnection } from "../../request.ts";
 import type { RemoteCommand } from "./remote-command.ts";
-
-/** Returns, for a message, the output on stdout that arrived instead of an answer. */
-function printed(noise: string): string {
-  const text = noise.trim();
-  return text === "" ? "" : `. It printed:\n${text}`;
-}
 
 /** Returns the Failure for a connection that ends or breaks after an engine has answered. */
 export function engineLost({ words }: RemoteCommand, exit: Exit | undefined): Failure {
@@ -21,10 +15,10 @@ export function engineLost({ words }: RemoteCommand, exit: Exit | undefined): Fa
 export function engineUnreachable(link: RemoteCommand, exit: Exit | undefined, noise: string): Failure {
   const { words } = link;
   const hint = hintFrom(link.lastLines());
-  if (hint === undefined && (exit?.status === 127 || exit?.status === 126)) {
+  if (hint === undefined && isNotFound(exit)) {
     return new Failure(
       "remote-command-not-found",
-      `\`${words}\` ${describeExit(exit)}: command not found${printed(noise)}`,
+      `\`${words}\` ${describeExit(exit)}: command not found${withOutput(noise)}`,
       {
         expected: "docker (18.09 or later) or podman on the remote side, in the PATH of a non-login shell",
         hint: "Install it there, or name its full path in the command.",
@@ -33,7 +27,7 @@ export function engineUnreachable(link: RemoteCommand, exit: Exit | undefined, n
   }
   return new Failure(
     "engine-unreachable",
-    `\`${words}\` ${describeExit(exit)} before an engine answered${printed(noise)}`,
+    `\`${words}\` ${describeExit(exit)} before an engine answered${withOutput(noise)}`,
     {
       expected: "a login without questions, and a running engine that this user may use",
       hint: hint ?? `Try \`${link.byHand}\`: it must log in without questions.`,

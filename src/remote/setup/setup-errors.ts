@@ -1,4 +1,4 @@
-import { describeExit, type Exit } from "../../child-process/exit.ts";
+import { describeExit, withOutput, type Exit } from "../../child-process/exit.ts";
 import { Failure, type FailureCode } from "../../output/errors.ts";
 import type { HostConnection } from "../../request.ts";
 import type { RemoteCommand } from "../login/remote-command.ts";
@@ -100,11 +100,14 @@ export function engineNotCleaned({ given }: HostConnection, program: string): Fa
 
 /** Returns the Failure for a connection that ends before setup is complete. */
 export function setupEnded({ words, byHand }: RemoteCommand, exit: Exit | undefined, noise: string): Failure {
-  const printed = noise.trim() === "" ? "" : `. It printed:\n${noise.trim()}`;
-  return new Failure("engine-unreachable", `\`${words}\` ${describeExit(exit)} before setup was complete${printed}`, {
-    expected: "a login, and a shell that runs a command",
-    hint: `Try \`${byHand}\`: it must log in.`,
-  });
+  return new Failure(
+    "engine-unreachable",
+    `\`${words}\` ${describeExit(exit)} before setup was complete${withOutput(noise)}`,
+    {
+      expected: "a login, and a shell that runs a command",
+      hint: `Try \`${byHand}\`: it must log in.`,
+    },
+  );
 }
 
 export function unknownLine({ words }: RemoteCommand, line: string): Failure {

@@ -1,7 +1,6 @@
 import type { Reference } from "../../image/reference.ts";
-import type { Detail } from "../../output/details.ts";
 import { Failure } from "../../output/errors.ts";
-import { detailText } from "../../output/detail-texts.ts";
+import { pushFailureText, type PushFailure } from "../../output/reasons.ts";
 import type { Digest } from "../../image/digest.ts";
 import { dryPush, type DryPushLayer, type DryPushResult } from "../../engine-push/dry-push.ts";
 import { pushSelected } from "../../engine-push/push-selected.ts";
@@ -24,16 +23,12 @@ export async function pushWithDigests(
 ): Promise<boolean> {
   const { engine, image, info, want, runIds, onlyPlatform, signal, output } = options;
   const wanted = new Set(want.diffIds);
-  let lastDetail: Detail | undefined;
   const pushOptions = {
     registry,
     runIds,
     signal,
     ...(onlyPlatform && { platform: info.platform }),
-    onDetail: (detail: Detail) => {
-      lastDetail = detail;
-      output.detail(detail);
-    },
+    onDetail: output.detail.bind(output),
   };
   const dryPushed = await dryPush(engine, image, { ...pushOptions, info, wanted, maxBytes });
   if (dryPushed === undefined) return false;
@@ -43,11 +38,13 @@ export async function pushWithDigests(
   const rest = notUploaded(dryPushed, wanted);
   await expectKnownBlobs(pushed, rest);
   const digests = new Set(rest.map(({ digest }) => digest));
+  let reason: PushFailure | undefined;
   try {
     const onLayer = pushed.add.bind(pushed);
-    if (digests.size > 0) await pushSelected(engine, image, dryPushed, digests, { ...pushOptions, onLayer });
+    if (digests.size > 0)
+      ({ reason } = await pushSelected(engine, image, dryPushed, digests, { ...pushOptions, onLayer }));
   } finally {
-    pushed.giveUp(incompletePush(image, lastDetail));
+    pushed.giveUp(incompletePush(image, reason));
   }
   await pushed.added();
   // A layer is missing if the engine did not push it, or if the name has been given to another image in the meantime.
@@ -69,9 +66,9 @@ async function expectKnownBlobs(pushed: PushedLayers, layers: readonly DryPushLa
   }
 }
 
-function incompletePush(image: Reference, lastDetail: Detail | undefined): Failure {
-  const reason = lastDetail === undefined ? "no reason given" : detailText(lastDetail);
-  return new Failure("transfer-failed", `the engine did not push all announced layers of ${image.given} (${reason})`, {
+function incompletePush(image: Reference, reason: PushFailure | undefined): Failure {
+  const words = `the engine did not push all announced layers of ${image.given}: ${pushFailureText(reason)}`;
+  return new Failure("transfer-failed", words, {
     expected: "the layers that its manifest names",
     hint: "Run the same command again; if it happens again, serve the image from a registry:2 container: --registry container.",
   });

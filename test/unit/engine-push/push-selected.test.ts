@@ -36,10 +36,8 @@ describe("a push of wanted layers", () => {
     digests: string[],
   ): Promise<Set<string>> => {
     if (dryPushed === undefined) throw new Error(setup.details.join());
-    return await pushSelected(engine, app, dryPushed, new Set(digests), {
-      ...setup.options,
-      onLayer: (it) => layers.push(it),
-    });
+    const onLayer = (it: SpooledLayer) => layers.push(it);
+    return (await pushSelected(engine, app, dryPushed, new Set(digests), { ...setup.options, onLayer })).missing;
   };
 
   test.each([
