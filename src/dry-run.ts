@@ -5,6 +5,7 @@ import { formatPlatform } from "./image/platform.ts";
 import { fullName, tryReference } from "./image/reference.ts";
 import { Failure } from "./output/errors.ts";
 import type { Plan, PlannedBytes, PlannedLayer, TransferRole } from "./output/events.ts";
+import { givenNames } from "./receive/names-to-give.ts";
 import type { ReceiveOptions } from "./receive/receive-options.ts";
 import type { TargetPlan } from "./receive/target.ts";
 import type { SharedRequest } from "./request.ts";
@@ -29,7 +30,7 @@ export function agreeOnDryRun(
 /** Returns the event of a dry run, from the receiver's `result`; undefined after a transfer. */
 export function dryRunEvent(
   role: TransferRole,
-  { image, plan }: Pick<Result, "image" | "plan">,
+  { names: [image], plan }: Pick<Result, "names" | "plan">,
   { program }: Pick<Traffic, "program">,
 ): Plan | undefined {
   if (plan === undefined) return undefined;
@@ -81,8 +82,7 @@ export function plannedResult(
     ...(bytesProbed > 0 && { bytesProbed }),
   };
   return {
-    image: names[0].given,
-    names: names.map(({ given }) => given),
+    names: givenNames(names),
     id: about.configDigest ?? "",
     layersSent: 0,
     layersPresent: layers.filter(({ way }) => way === "present").length,

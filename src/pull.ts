@@ -1,6 +1,6 @@
 import { askMessage } from "./conversation/ask.ts";
 import { OFFERS_NAMES, SECOND_WANT } from "./conversation/features.ts";
-import { parseAbout, type About, type Result, type Want } from "./conversation/messages.ts";
+import { parseAbout, resultMessage, type About, type Result, type Want } from "./conversation/messages.ts";
 import { nextMessage, LOOK_UP_TIMEOUT } from "./conversation/next-message.ts";
 import { refuseOldPeer } from "./conversation/refuse-old-peer.ts";
 import { shareProgress } from "./conversation/share-progress.ts";
@@ -153,7 +153,7 @@ export async function receive(
     const { bytesReceived } = tunnel;
     result = { ...resultOf(received, { id, names: agreement.names, manifestDigest, bytesReceived }), ...cleanup };
   }
-  const confirmed = await tunnel.finish({ ...result });
+  const confirmed = await tunnel.finish(resultMessage(result));
   if (!confirmed) output.warn({ code: "sender-not-notified" });
   return result;
 }
@@ -194,7 +194,7 @@ async function plan(receiver: Receiver, agreement: Agreement, terms: Terms): Pro
   const found = index === undefined ? await target.plan(options) : await planIndex(target.indexes(), index, options);
   const cleanup = await planKeep(target, request, about, names, found.id);
   const result = { ...plannedResult(found, options, tunnel.bytesReceived), ...cleanup };
-  await tunnel.finish({ ...result });
+  await tunnel.finish(resultMessage(result));
   return result;
 }
 

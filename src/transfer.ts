@@ -104,25 +104,13 @@ export function planEvent(
 /** Creates the result of a transfer from the receiver's `result` message. `ms`: time since the transfer began. */
 export function transferResult(
   request: TransferRequest,
-  {
-    image: named,
-    names = [],
-    id,
-    manifestDigest,
-    layersSent,
-    layersPresent,
-    bytesPresent,
-    bytesFound,
-    plan,
-    removed,
-    bytesFreed,
-  }: Result,
+  { names, id, manifestDigest, layersSent, layersPresent, bytesPresent, bytesFound, plan, removed, bytesFreed }: Result,
   { bytesSent, bytesReceived }: Traffic,
   ms: number,
 ): TransferResult {
   const counts = { layersSent, layersPresent, bytesPresent, bytesRebuilt: bytesFound, bytesSent, bytesReceived };
   const { role } = request;
-  const image = imageOf(request) || named;
+  const image = imageOf(request) || names[0];
   const name = request.role === "sender" ? request.as : request.isRenamed ? request.name : undefined;
   const several = names.length > 1 && { names };
   return {

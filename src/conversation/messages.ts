@@ -5,6 +5,7 @@ import type { Descriptor, ImageManifest } from "../image/manifest.ts";
 import type { Platform } from "../image/platform.ts";
 import type { Reference } from "../image/reference.ts";
 import { formatCompressOption, type CompressOption } from "../packing/compress-option.ts";
+import type { NonEmpty } from "../non-empty.ts";
 import type { Message } from "../stdio-tunnel/control.ts";
 import { parseIndex } from "./index-field.ts";
 import { parsePlan, type ImagePlan } from "./plan.ts";
@@ -122,13 +123,12 @@ const PIECES = { "leaves-blob": "too", "consumes-blob": "instead" } as const;
 
 /** The image is in the receiver's store under its name. */
 export interface Result {
-  image: string;
+  /** All names of the image; of version 0.1, only the first. */
+  names: NonEmpty<string>;
   /** The names of older images that --keep has removed; with a plan, the names that it would remove. */
   removed?: string[];
   /** Bytes that this has freed */
   bytesFreed?: number;
-  /** All names of the image. Version 0.1 does not send them. */
-  names?: string[];
   id: string;
   /** The digest of the stored manifest, if the receiver knows it. Version 0.1 does not send it. */
   manifestDigest?: Digest;
@@ -246,12 +246,16 @@ function cuttingOf(pieces: unknown): Pick<AnnouncedLayer, "cutting"> {
   return pieces === PIECES["consumes-blob"] ? { cutting: "consumes-blob" } : {};
 }
 
+/** Returns the message for a `result`; {@link parseResult} reads it. Version 0.1 reads the first name alone. */
+export function resultMessage({ names, ...result }: Result): Omit<Message, "type"> {
+  return { image: names[0], names, ...result };
+}
+
 export function parseResult(message: Message): Result {
   return {
-    image: text(message.image),
+    names: namesIn(message),
     ...(message.removed !== undefined && { removed: list(message.removed).map((name) => text(name)) }),
     ...(message.bytesFreed !== undefined && { bytesFreed: count(message.bytesFreed) }),
-    ...(message.names !== undefined && { names: references(message.names).map(({ given }) => given) }),
     id: text(message.id),
     ...(message.manifestDigest !== undefined && { manifestDigest: matching(message.manifestDigest, DIGEST) }),
     layersSent: count(message.layersSent),
@@ -261,4 +265,11 @@ export function parseResult(message: Message): Result {
     bytesReceived: count(message.bytesReceived),
     ...(message.plan !== undefined && { plan: parsePlan(message.plan) }),
   };
+}
+
+function namesIn({ image, names }: Message): Result["names"] {
+  const only = text(image);
+  if (names === undefined) return [only];
+  const [first = only, ...others] = references(names).map(({ given }) => given);
+  return [first, ...others];
 }

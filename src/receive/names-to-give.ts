@@ -1,5 +1,5 @@
 import { malformed } from "../conversation/fields.ts";
-import type { About } from "../conversation/messages.ts";
+import type { About, Result } from "../conversation/messages.ts";
 import { withFurtherNames, type FurtherNames } from "../image/further-names.ts";
 import type { Reference } from "../image/reference.ts";
 import type { NonEmpty } from "../non-empty.ts";
@@ -15,6 +15,11 @@ export interface NamesRequested {
 /** Returns the names of the image that this side has set; undefined if it accepts the names that are offered. */
 export function ownNames({ name, further }: NamesRequested): NonEmpty<Reference> | undefined {
   return name && withFurtherNames(name, further);
+}
+
+/** Returns the names verbatim, for the `result`. */
+export function givenNames([first, ...others]: NonEmpty<Reference>): Result["names"] {
+  return [first.given, ...others.map(({ given }) => given)];
 }
 
 /** Returns all names that the image gets: the names of this side, and those of the sender if this side accepts them. */

@@ -2,6 +2,7 @@ import type { Result } from "../conversation/messages.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Reference } from "../image/reference.ts";
 import type { NonEmpty } from "../non-empty.ts";
+import { givenNames } from "./names-to-give.ts";
 
 /** An image in the target under a temporary name, which disposal removes, or under its ID if it was present before. */
 export interface ReceivedImage extends AsyncDisposable {
@@ -52,8 +53,7 @@ export function resultOf(
 ): Result {
   const counts = { layersSent, layersPresent, bytesPresent, bytesFound, bytesReceived };
   return {
-    image: names[0].given,
-    names: names.map(({ given }) => given),
+    names: givenNames(names),
     id,
     ...(manifestDigest !== undefined && { manifestDigest }),
     ...counts,

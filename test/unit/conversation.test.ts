@@ -8,6 +8,7 @@ import {
   offerMessage,
   parseOffer,
   parseResult,
+  resultMessage,
   parseWant,
   wantMessage,
 } from "../../src/conversation/messages.ts";
@@ -72,7 +73,11 @@ test("parses valid messages, and drops unknown fields", () => {
   expect(parseWant({ ...want, extra: 1 })).toEqual(layers);
   expect(parseWant({ ...want, compress: "gzip:9" })).toEqual({ ...layers, compress: { how: "gzip", level: 9 } });
   expect(layerMessage(parseLayer({ ...layer, extra: 1 }))).toEqual(layer);
-  expect({ type: "result", ...parseResult({ ...result, extra: 1 }) }).toEqual(result);
+  expect({ type: "result", ...resultMessage(parseResult({ ...result, extra: 1 })) }).toEqual({
+    ...result,
+    names: ["app"],
+  });
+  expect(parseResult({ ...result, names: ["app:v1", "app:v2"] }).names).toEqual(["app:v1", "app:v2"]);
 });
 
 test.each([

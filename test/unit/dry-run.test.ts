@@ -38,7 +38,7 @@ test("ends a dry run with status 2 if the peer would transfer the image", () => 
 });
 
 test("counts a layer that occurs twice once in the event, which is exact only if all sizes are exact", () => {
-  const event = dryRunEvent("sender", { image: "app:v2", plan: parsePlan(plan) }, { program: "node" });
+  const event = dryRunEvent("sender", { names: ["app:v2"], plan: parsePlan(plan) }, { program: "node" });
   expect(event).toMatchObject({
     image: "docker.io/library/app:v2",
     layers: 4,
@@ -50,13 +50,17 @@ test("counts a layer that occurs twice once in the event, which is exact only if
 
 test("includes the bytes that would measure the link, which are an estimate", () => {
   const layers = [{ diffId: low, way: "whole", bytes: { count: 1000, isExact: true } }];
-  const event = dryRunEvent("sender", { image: "app:v2", plan: parsePlan({ ...plan, layers, bytesProbed: 500 }) }, {});
+  const event = dryRunEvent(
+    "sender",
+    { names: ["app:v2"], plan: parsePlan({ ...plan, layers, bytesProbed: 500 }) },
+    {},
+  );
   expect(event).toMatchObject({ bytes: { count: 1500, isExact: false }, dryRun: { bytesProbed: 500 } });
 });
 
 test("reports no sum if the size of a layer is unknown", () => {
   const layers = [{ diffId: low, way: "whole" }];
-  const event = dryRunEvent("sender", { image: "app:v2", plan: parsePlan({ ...plan, layers }) }, {});
+  const event = dryRunEvent("sender", { names: ["app:v2"], plan: parsePlan({ ...plan, layers }) }, {});
   expect(event).toMatchObject({ missing: 1, dryRun: { program: "command" } });
   expect(event?.bytes).toBeUndefined();
 });
