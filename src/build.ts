@@ -73,7 +73,7 @@ export async function build(
   const use = async (tunnel: Tunnel, stop: AbortSignal, traffic: Traffic): Promise<FinishedBuild> => {
     const [opened, answers, target] = await abortable(ready, stop);
     const ownContext = { ...context, signal: stop };
-    const outcome = order(tunnel, opened, request, ownContext, { answers, traffic, onEvent, type: "built" });
+    const outcome = requestBuild(tunnel, opened, request, ownContext, { answers, traffic, onEvent, type: "built" });
     const { builder, contextBytes, ...reply } = await outcome;
     const built = parseBuilt(reply.message);
     onBuilt(built.id);
@@ -96,7 +96,7 @@ export async function check(request: BuildRequest, context: Context, connect: Co
     const [opened, answers] = await abortable(ready, stop);
     const files = opened && filesOfCheck(opened);
     const ownContext = { ...context, signal: stop };
-    const { message } = await order(tunnel, files, request, ownContext, {
+    const { message } = await requestBuild(tunnel, files, request, ownContext, {
       answers,
       traffic,
       onEvent() {},
@@ -118,7 +118,7 @@ interface OrderOptions {
 }
 
 /** Sends the order and the context, and passes on the events of the build until it is done. */
-async function order(
+async function requestBuild(
   tunnel: Tunnel,
   files: OpenedContext | undefined,
   { build: { order: given, push }, timeout = LOOK_UP_TIMEOUT }: BuildRequest,

@@ -1,9 +1,9 @@
 import type { BuildContext, ContextEntry } from "./build-context.ts";
-import { comparePaths, entryPath } from "./paths.ts";
+import { comparePaths, toEntryPath } from "./paths.ts";
 
 /** Returns the entry at a path, without following links. @param path relative to the root, in UTF-8 */
 export function findEntry({ entries }: Pick<BuildContext, "entries">, path: string): ContextEntry | undefined {
-  const wanted = entryPath(path);
+  const wanted = toEntryPath(path);
   let [low, high] = [0, entries.length];
   while (low < high) {
     const middle = (low + high) >>> 1;

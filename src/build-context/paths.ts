@@ -4,13 +4,13 @@ export function shownPath(path: string): string {
 }
 
 /** Converts a path in UTF-8 to the path of an entry. */
-export function entryPath(path: string): string {
+export function toEntryPath(path: string): string {
   return Buffer.from(path, "utf8").toString("latin1");
 }
 
 /** Returns whether the path of an entry is UTF-8. BuildKit's protocol for folders supports no other paths. */
 export function isUtf8Path(path: string): boolean {
-  return entryPath(shownPath(path)) === path;
+  return toEntryPath(shownPath(path)) === path;
 }
 
 /** Compares two paths name by name, by their bytes. In this order, the content of a folder directly follows it. */

@@ -131,9 +131,9 @@ const NAMES: Record<RemoteProgram, string> = {
 
 /** Reports the program that a transfer would use, and why it would not use a better one. */
 function checkProgram(host: HostFacts, { image, given }: HostConnection): Finding {
-  const { chosen, ended, passedOver } = host;
+  const { chosen, ended, skipped } = host;
   const wanted = factOf(host, "image");
-  const why = passedOver
+  const why = skipped
     .filter(({ program }) => program !== "container" || wanted === undefined)
     .map(({ program, reason }) => `${program}: ${reason}`);
   const because = why.length === 0 ? "" : ` (${why.join("; ")})`;

@@ -1,7 +1,7 @@
 import { brotliCompressSync } from "node:zlib";
 import { NODE_PATHS } from "../remote/script/program-folders.ts";
 import { OLDEST_NODE } from "../remote/script/receive-bundle.ts";
-import { MARKER, PASSED_OVER } from "../remote/script/remote-lines.ts";
+import { MARKER, SKIPPED_STATUS } from "../remote/script/remote-lines.ts";
 import { furtherBlocks } from "../remote/script/remote-script.ts";
 import { blocksOf } from "../remote/script/shell-words.ts";
 
@@ -86,6 +86,6 @@ export function inspectionBootstrap(): string {
   const [major, minor] = OLDEST_NODE;
   const code = `var v=process.versions.node,p=v.split(".");
 if(+p[0]>${major}||+p[0]==${major}&&+p[1]>=${minor})console.log("${MARKER} run kept");
-else{console.log("${MARKER} pass node Node "+v+" is too old");process.exitCode=${PASSED_OVER}}`;
+else{console.log("${MARKER} pass node Node "+v+" is too old");process.exitCode=${SKIPPED_STATUS}}`;
   return brotliCompressSync(code).toString("base64");
 }

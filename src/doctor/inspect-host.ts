@@ -21,7 +21,7 @@ export interface HostFacts {
   /** Output of the login before the script. */
   noise: string;
   /** The programs that cannot be used, with the reasons. */
-  passedOver: { program: string; reason: string }[];
+  skipped: { program: string; reason: string }[];
   /** The program that a transfer would use. */
   chosen?: { program: RemoteProgram; what: string; apiVersion?: string | undefined };
   /** The program that was tried and ended the script: a transfer would fail. */
@@ -81,7 +81,7 @@ async function nextLine(
 class HostInspection implements HostFacts {
   readonly facts = new Map<string, string[]>();
   noise = "";
-  readonly passedOver: HostFacts["passedOver"] = [];
+  readonly skipped: HostFacts["skipped"] = [];
   chosen?: NonNullable<HostFacts["chosen"]>;
   ended?: NonNullable<HostFacts["ended"]>;
   #hasBegun = false;
@@ -100,8 +100,8 @@ class HostInspection implements HostFacts {
         link.child.stdin.write(inspectionBlocks(line.program));
         return false;
       case "pass":
-        link.releaseLines("passed-over");
-        this.passedOver.push({ program: line.program, reason: line.reason });
+        link.releaseLines("skipped");
+        this.skipped.push({ program: line.program, reason: line.reason });
         return false;
       case "try":
         link.holdLines();

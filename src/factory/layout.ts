@@ -1,5 +1,5 @@
 import type { BuildContext, ContextEntry, ContextFile } from "../build-context/build-context.ts";
-import { entryPath, shownPath } from "../build-context/paths.ts";
+import { toEntryPath, shownPath } from "../build-context/paths.ts";
 import { Failure, type FailureText } from "../output/errors.ts";
 
 /** Thrown for a tree without the files that define an image. */
@@ -46,7 +46,7 @@ export async function findLayout(
   const { entries } = context;
   const byPath = new Map(entries.map((entry) => [entry.path, entry]));
   const wanted = dockerfile ?? DOCKERFILE;
-  if (fileAt(byPath, entryPath(wanted)) !== undefined) return { kind: "dockerfile", dockerfile: wanted };
+  if (fileAt(byPath, toEntryPath(wanted)) !== undefined) return { kind: "dockerfile", dockerfile: wanted };
   if (dockerfile !== undefined) throw missingFiles(entries, `there is no file ${dockerfile} in the archive`);
   const [build, run] = [fileAt(byPath, BUILD), fileAt(byPath, RUN)];
   if (build === undefined || run === undefined) throw missingFiles(entries, missingAtRoot(byPath));

@@ -13,7 +13,7 @@ export async function readHello(
   link: RemoteCommand,
   request: Pick<TransferRequest, "timeout">,
   signal: AbortSignal,
-): Promise<"this-protocol" | "other-protocol" | "passed-over"> {
+): Promise<"this-protocol" | "other-protocol" | "skipped"> {
   const hello = (text: string) => {
     const start = text.indexOf(MAGIC_LINE);
     const end = text.indexOf("\n", start + MAGIC_LINE.length);
@@ -28,7 +28,7 @@ export async function readHello(
     async (stop) => await readUntil(link.child.stdout, hello, { max: MAX_NOISE, signal: stop }),
   );
   if (found === undefined) return "this-protocol";
-  if (found.line === undefined) return "passed-over";
+  if (found.line === undefined) return "skipped";
   return protocolIn(found.line) === PROTOCOL_VERSION ? "this-protocol" : "other-protocol";
 }
 

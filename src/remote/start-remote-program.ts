@@ -7,7 +7,7 @@ import { MAGIC_LINE } from "../stdio-tunnel/constants.ts";
 import { readUntil } from "../streams/read-until.ts";
 import { readPackedBundle } from "./script/bundle.ts";
 import { answerOtherProtocol, readHello } from "./installed-hello.ts";
-import { LineOrder } from "./script/line-order.ts";
+import { LineSequence } from "./script/line-sequence.ts";
 import { hasReachedShell } from "./login/login.ts";
 import { withinAnswerTimeout, type RemoteCommand } from "./login/remote-command.ts";
 import { engineUnreachable, noUsableProgram, silentLoginHint } from "./login/remote-errors.ts";
@@ -46,7 +46,7 @@ export interface StartRemoteOptions {
   /** Sends the image for a container to the remote engine. Returns whether the engine has the image afterwards. */
   sendImage: (platform: Platform) => Promise<boolean>;
   /** Sends a Node. */
-  sentNode: Pick<SentNode, "answer" | "send" | "passedOver">;
+  sentNode: Pick<SentNode, "answer" | "send" | "skipped">;
 }
 
 /**
@@ -60,7 +60,7 @@ export async function startRemoteProgram(
   options: StartRemoteOptions,
 ): Promise<StartedProgram> {
   const dialog = new ScriptDialog(link, connection, request, options);
-  const order = new LineOrder(connection.programs);
+  const sequence = new LineSequence(connection.programs);
   for (let lines = 0; lines < MAX_LINES; lines++) {
     const next = await nextLine(link, dialog.timeout, options.signal, options.output, lines === 0);
     if (next.kind === "no-script") {
@@ -71,17 +71,17 @@ export async function startRemoteProgram(
     link.answered();
     if (next.kind === "hello") return dialog.tunnel();
     const { line, words } = next;
-    if (line === undefined || !order.accepts(line)) throw unknownLine(link, words);
+    if (line === undefined || !sequence.accepts(line)) throw unknownLine(link, words);
     const started = await dialog.answer(line);
     if (started !== undefined) return started;
   }
-  throw noUsableProgram(connection, dialog.passedOver, "");
+  throw noUsableProgram(connection, dialog.skipped, "");
 }
 
 /** Answers the lines of the script, and holds the state of this dialog. */
 class ScriptDialog {
-  /** The programs that were passed over, with the reasons. */
-  readonly passedOver: string[] = [];
+  /** The programs that were skipped, with the reasons. */
+  readonly skipped: string[] = [];
   /** ms for the next line */
   timeout: number | undefined;
   readonly #link: RemoteCommand;
@@ -128,7 +128,7 @@ class ScriptDialog {
         this.#link.releaseLines("remote");
         return line;
       case "nothing":
-        throw noUsableProgram(this.#connection, this.passedOver, line.path);
+        throw noUsableProgram(this.#connection, this.skipped, line.path);
     }
   }
 
@@ -139,10 +139,10 @@ class ScriptDialog {
 
   async #pass(program: string, reason: string): Promise<undefined> {
     if (program === this.#tried) await delay(STDERR_LAG, undefined, { signal: this.#options.signal });
-    this.#link.releaseLines("passed-over");
-    this.passedOver.push(`${program}: ${reason}`);
+    this.#link.releaseLines("skipped");
+    this.skipped.push(`${program}: ${reason}`);
     this.#options.output.detail({ code: "program-passed-over", program, reason });
-    if (program === "node-sent") this.#options.sentNode.passedOver(reason);
+    if (program === "node-sent") this.#options.sentNode.skipped(reason);
   }
 
   async #try(program: TunnelProgram, what: string): Promise<StartedProgram | undefined> {

@@ -333,7 +333,7 @@ test.skipIf(why).each([
 });
 
 describe.skipIf(why)("a user of the host", () => {
-  test("whose home is noexec: passes over a Node in it, and another Node runs the cached bundle", async () => {
+  test("whose home is noexec: skips a Node in it, and another Node runs the cached bundle", async () => {
     const options = ["--far", "node", "--far-path", PROGRAMS.node];
     const [first, second] = [
       await push("ssh://noexec@login", ...options),

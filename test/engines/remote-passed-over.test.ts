@@ -7,7 +7,7 @@ import { registryImage } from "../testbed/registry-image.ts";
 import { fileEntry, tar } from "../testbed/tar.ts";
 import { until } from "../testbed/wait.ts";
 import { bed, done, rememberEngines, why } from "./bed.ts";
-import { BUNDLE_SENT, ENGINE_ALONE, found, passedOver, RemoteUsers, userWith, VOLUME } from "./remote-users.ts";
+import { BUNDLE_SENT, ENGINE_ALONE, found, skipped, RemoteUsers, userWith, VOLUME } from "./remote-users.ts";
 
 /** No registry listens on this address, so pulls fail at once. */
 const REGISTRY = "127.0.0.1:1";
@@ -121,7 +121,7 @@ afterEach(async () => {
   await bed.far.docker("rmi", IMAGE);
 });
 
-/** Returns the programs that are passed over, with the reasons, from the output of --verbose. */
+/** Returns the programs that are skipped, with the reasons, from the output of --verbose. */
 function reasons(stderr: string): string[] {
   const lines = stderr.matchAll(/remote side: (\S+) cannot be used: (.*)$/gm);
   return Array.from(lines, ([, program, reason]) => `${program}: ${reason}`);
@@ -189,12 +189,12 @@ describe.skipIf(why)("docker-over-ssh or Node on the host is unsuitable:", () =>
   test("does not run a bundle that arrives damaged", async () => {
     const { run } = await on.transfer("push", { user: "damaged", options: image }, IMAGE);
     expect(run).toEqual(done);
-    expect(run.stderr).toContain(passedOver("node", "the bundle that arrived is damaged"));
+    expect(run.stderr).toContain(skipped("node", "the bundle that arrived is damaged"));
     expect(run.stderr).toContain(ENGINE_ALONE);
     expect(await on.cached("damaged")).toEqual([]);
   });
 
-  test("passes over a Node that cannot start", async () => {
+  test("skips a Node that cannot start", async () => {
     const { run } = await on.transfer("push", { user: "broken-node", options: image }, IMAGE);
     expect(run).toEqual(done);
     expect(reasons(run.stderr)).toEqual(["installed: not found", "node: status 127", "container: no image"]);

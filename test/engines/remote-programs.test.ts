@@ -12,7 +12,7 @@ import {
   byNode,
   ENGINE_ALONE,
   found,
-  passedOver,
+  skipped,
   RemoteUsers,
   userWith,
   VOLUME,
@@ -170,15 +170,15 @@ describe.skipIf(why)("--far selects one program:", () => {
     expect(run.stderr).toMatch(/^ {2}expected: .+\n {2}to do: {4}.+/m);
   });
 
-  test("auto uses the Node of the host, or else a container, and names the programs that it passes over", async () => {
+  test("auto uses the Node of the host, or else a container, and names the programs that it skips", async () => {
     const options = image;
     const node = await classic.transfer("push", { user: "killed", options }, "programs:v1");
     expect(node.run).toEqual(done);
-    expect(node.run.stderr).toContain(passedOver("installed", "not found"));
+    expect(node.run.stderr).toContain(skipped("installed", "not found"));
     expect(node.run.stderr).toContain(found("killed", ", sent to the Node there"));
     const container = await classic.transfer("push", { user: "only-docker", options }, "programs:v1");
     expect(container.run).toEqual(done);
-    expect(container.run.stderr).toContain(passedOver("node", "not found"));
+    expect(container.run.stderr).toContain(skipped("node", "not found"));
     expect(container.run.stderr).toContain(found("only-docker", ", sent into a container"));
   });
 });

@@ -43,7 +43,7 @@ export const VOLUME = "volume docker-over-ssh-cache";
 
 /** Lines that --verbose prints. */
 export const BUNDLE_SENT = "sending docker-over-ssh itself, ";
-export const passedOver = (program: string, reason: string): string =>
+export const skipped = (program: string, reason: string): string =>
   `remote side: ${program} cannot be used: ${reason}\n`;
 export const found = (user: string, how: string): string =>
   `remote side: docker-over-ssh on ssh://${user}@login${how}\n`;

@@ -1,7 +1,7 @@
 import { join, relative, sep } from "node:path";
 import ignore, { type Ignore } from "ignore";
 import { nativePath } from "../native-path.ts";
-import { entryPath, shownPath } from "../paths.ts";
+import { toEntryPath, shownPath } from "../paths.ts";
 import { findGitRepository, GitRepository, isGitRepository } from "./git-repository.ts";
 import { linesForFolder } from "./gitignore-lines.ts";
 import type { FolderRules, FolderVerdict } from "./ignore-rules.ts";
@@ -37,7 +37,7 @@ export class GitRules {
  * the content.
  */
 function rulesFromAbove(top: string, context: string, found: Scope["found"]): GitFolder | undefined {
-  const names = relative(top, context).split(sep).filter(Boolean).map(entryPath);
+  const names = relative(top, context).split(sep).filter(Boolean).map(toEntryPath);
   const above = names.map((name) => `${name}/`).join("");
   let rules = GitFolder.top({ top, repository: new GitRepository(top), toRepository: (path) => above + path, found });
   for (const index of names.keys()) {

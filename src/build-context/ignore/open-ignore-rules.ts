@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { Failure } from "../../output/errors.ts";
-import { entryPath } from "../paths.ts";
+import { toEntryPath } from "../paths.ts";
 import { dockerignoreRules } from "./dockerignore.ts";
 import { type Followed, followInside } from "./follow-inside.ts";
 import { GitRules } from "./gitignore.ts";
@@ -69,5 +69,5 @@ function readIgnoreFile(root: string, file: string, { target, links }: Followed)
 }
 
 function visited({ target, links }: Followed): string[] {
-  return [...links, ...(target === undefined ? [] : [target])].map(entryPath);
+  return [...links, ...(target === undefined ? [] : [target])].map(toEntryPath);
 }

@@ -24,7 +24,7 @@ export interface BuildOptionValues
   cacheFrom?: readonly string[] | undefined;
   network?: string | undefined;
   /** False for --no-progress */
-  progress?: BuildProgress | boolean | undefined;
+  progress?: ProgressStyle | boolean | undefined;
   quiet?: boolean | undefined;
   json?: boolean | undefined;
   check?: boolean | undefined;
@@ -40,7 +40,7 @@ export interface BuildOptionValues
 }
 
 const PROGRESS = ["auto", "plain", "tty"] as const;
-export type BuildProgress = (typeof PROGRESS)[number];
+export type ProgressStyle = (typeof PROGRESS)[number];
 
 const text = (given: string): string => given;
 

@@ -8,7 +8,7 @@ const CPU_PERIOD = 100_000;
 const MIN_QUOTA = 1_000;
 
 /** How an order is built, and where its files come from. */
-export interface BuildSource {
+export interface BuildMethod {
   kind: BuilderKind;
   /** The ID of the session, if there is one */
   session?: string | undefined;
@@ -17,8 +17,8 @@ export interface BuildSource {
 }
 
 /** Returns the parameters of `POST /build` (moby, `api/docs/v1.41.yaml`, ImageBuild). */
-export function buildParameters(order: BuildOrder, source: BuildSource): Pick<ApiRequest, "query" | "repeated"> {
-  const { kind, session, syncsFiles } = source;
+export function buildParameters(order: BuildOrder, method: BuildMethod): Pick<ApiRequest, "query" | "repeated"> {
+  const { kind, session, syncsFiles } = method;
   const { platform, cacheFrom, git } = order;
   return {
     query: {

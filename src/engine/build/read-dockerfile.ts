@@ -1,12 +1,12 @@
 import type { BuildContext, ContextFile } from "../../build-context/build-context.ts";
-import { entryPath } from "../../build-context/paths.ts";
+import { toEntryPath } from "../../build-context/paths.ts";
 
 /** The maximum size of a Dockerfile in bytes. */
 const MAX_DOCKERFILE = 1024 * 1024;
 
 /** Returns the text of a context's Dockerfile; "" if it does not exist or is too large. */
 export async function readDockerfile(path: string, context: BuildContext | undefined): Promise<string> {
-  const wanted = entryPath(path);
+  const wanted = toEntryPath(path);
   const file = context?.entries.find((entry): entry is ContextFile => entry.kind === "file" && entry.path === wanted);
   if (context === undefined || file === undefined || file.size > MAX_DOCKERFILE) return "";
   const chunks: Uint8Array[] = [];

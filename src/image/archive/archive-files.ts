@@ -2,7 +2,7 @@ import type { Readable } from "node:stream";
 import { InvalidImage } from "../invalid-image.ts";
 import { quoted } from "../tar/entry-path.ts";
 
-/** Access to an archive's small files by their paths (`entryPath`). Follows links. */
+/** Access to an archive's small files by their paths (`normalisedPath`). Follows links. */
 export interface ArchiveFiles {
   /** Returns a file's size in bytes; undefined if the file does not exist. */
   sizeOf(path: string): Promise<number | undefined>;

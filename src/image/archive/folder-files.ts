@@ -18,7 +18,7 @@ export interface FolderFilesOptions {
   within?: boolean;
 }
 
-/** Reads an archive's files from a folder, by paths in the form of `entryPath`. */
+/** Reads an archive's files from a folder, by paths in the form of `normalisedPath`. */
 export function openFolderFiles(folder: string, { within = false }: FolderFilesOptions = {}): RandomAccessFiles {
   const refuseOutside = async (path: string): Promise<void> => {
     if (!within) return;

@@ -1,7 +1,7 @@
 import { MAX_IMAGES } from "../archive/limits.ts";
 import { InvalidImage } from "../invalid-image.ts";
 import { MAX_LAYERS, MAX_MANIFEST } from "../manifest.ts";
-import { entryPath } from "../tar/entry-path.ts";
+import { normalisedPath } from "../tar/entry-path.ts";
 
 /** An image in a docker archive's manifest.json (moby image/spec/v1.2, "Combined Image JSON + Filesystem Changeset Format"). */
 export interface DockerManifestItem {
@@ -34,7 +34,7 @@ function parseItem(item: unknown): DockerManifestItem {
   }
   const paths = (layers ?? []) as string[];
   if (paths.length > MAX_LAYERS) throw new InvalidImage(`it has more than ${MAX_LAYERS} layers`);
-  return { config: entryPath(config), names: (names ?? []) as string[], layers: paths.map(entryPath) };
+  return { config: normalisedPath(config), names: (names ?? []) as string[], layers: paths.map(normalisedPath) };
 }
 
 function isStringArray(value: unknown): value is string[] {

@@ -5,7 +5,7 @@ import { InvalidImage } from "../invalid-image.ts";
  * means the archive's root, as for Docker. Throws {@link InvalidImage} for a path that leads out of the archive, although paths of a tar
  * are never used in the file system.
  */
-export function entryPath(name: string): string {
+export function normalisedPath(name: string): string {
   const parts = name.split("/").filter((part) => part !== "." && part !== "");
   if (parts.includes("..") || name.includes("\0")) {
     throw new InvalidImage(`the archive has an entry named ${quoted(name)}, which leads out of it`);

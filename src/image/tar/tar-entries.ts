@@ -2,12 +2,12 @@ import type { Readable } from "node:stream";
 import type { Extract, Header } from "tar-stream";
 import { MAX_ENTRIES } from "./limits.ts";
 import { InvalidImage } from "../invalid-image.ts";
-import { entryPath, quoted } from "./entry-path.ts";
+import { normalisedPath, quoted } from "./entry-path.ts";
 import { parseTar } from "./parse-tar.ts";
 
 /** The checked header of a tar's entry. */
 export interface TarHeader {
-  /** Normalised by {@link entryPath}. */
+  /** In the form of {@link normalisedPath}. */
   path: string;
   type: "file" | "directory" | "symlink" | "link";
   /** Bytes of content. 0 unless the entry is a file. */
@@ -79,7 +79,7 @@ function contentOf(entry: Entry, causeOf: (error: unknown) => unknown): () => As
 
 /** Checks a tar-stream header. Throws {@link InvalidImage}. */
 export function readHeader({ name, type, size, linkname }: Header): TarHeader {
-  const path = entryPath(name);
+  const path = normalisedPath(name);
   if (type === "file" || type === "contiguous-file") return { path, type: "file", size, target: "" };
   if (type === "directory") return { path, type, size: 0, target: "" };
   if (type === "symlink" || type === "link") return { path, type, size: 0, target: linkname };

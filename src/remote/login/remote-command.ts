@@ -19,8 +19,8 @@ export interface RemoteCommand extends AsyncDisposable {
   answered(): void;
   /** Holds back the next lines of its stderr, which matter only if the program that is tried next is used. */
   holdLines(): void;
-  /** Releases the held lines: as lines for the user, or as those of a program that was passed over. */
-  releaseLines(as: "remote" | "passed-over"): void;
+  /** Releases the held lines: as lines for the user, or as those of a program that was skipped. */
+  releaseLines(as: "remote" | "skipped"): void;
   /** Calls `watcher` at once, and at each change, with whether a person is being asked for a password. */
   watchQuestions(watcher: (isOpen: boolean) => void): Disposable;
   /** Aborted, with a Failure, when a question of the remote side cannot be answered. */

@@ -1,6 +1,7 @@
 import { describeExit, isNotFound, withOutput, type Exit } from "../../child-process/exit.ts";
 import { Failure } from "../../output/errors.ts";
 import type { HostConnection } from "../../request.ts";
+import { NO_ACCESS } from "../script/remote-lines.ts";
 import type { RemoteCommand } from "./remote-command.ts";
 
 /** Returns the Failure for a connection that ends or breaks after an engine has answered. */
@@ -68,10 +69,10 @@ function hintFrom(lines: string): string | undefined {
   return undefined;
 }
 
-/** Returns the Failure for a host where no program can run the remote side. `passedOver`: each program with the reason. */
+/** Returns the Failure for a host where no program can run the remote side. `skipped`: each program with the reason. */
 export function noUsableProgram(
   { given, programs }: HostConnection,
-  passedOver: readonly string[],
+  skipped: readonly string[],
   path: string,
 ): Failure {
   if (programs.includes("engine")) {
@@ -86,10 +87,10 @@ export function noUsableProgram(
   }
   return new Failure(
     "remote-command-not-found",
-    `no program on ${given} can run the remote side: ${passedOver.join("; ")}`,
+    `no program on ${given} can run the remote side: ${skipped.join("; ")}`,
     {
       expected: `one of the programs of --far: ${programs.join(", ")}`,
-      hint: passedOver.some((reason) => reason.includes("this user may not use"))
+      hint: skipped.some((reason) => reason.includes(NO_ACCESS))
         ? "Add the user to the group docker there, or use --sudo."
         : "Omit --far to use any program that works there, or name a folder with --far-path.",
     },

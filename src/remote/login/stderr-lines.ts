@@ -5,7 +5,7 @@ const MAX_LAST_LINES = 5;
 /** Maximum number of lines that are held back for one program. */
 const MAX_HELD = 100;
 
-/** The lines that a remote command writes to its stderr. Lines of a program that may be passed over are held back. */
+/** The lines that a remote command writes to its stderr. Lines of a program that may be skipped are held back. */
 export class StderrLines {
   readonly #output: Output;
   readonly #last: string[] = [];
@@ -36,8 +36,8 @@ export class StderrLines {
     this.#held ??= [];
   }
 
-  /** Shows the held lines as lines of the remote command, or of a program that was passed over. */
-  release(as: "remote" | "passed-over"): void {
+  /** Shows the held lines as lines of the remote command, or of a program that was skipped. */
+  release(as: "remote" | "skipped"): void {
     for (const line of this.#held ?? [])
       this.#output.event(
         as === "remote" ? { type: "remote", line } : { type: "detail", code: "passed-over-line", line },

@@ -97,8 +97,8 @@ export class SentNode {
     }
   }
 
-  /** Handles a Node that the script has passed over. Removes it if its file may be damaged, so that it is not sent again. */
-  passedOver(reason: string): void {
+  /** Handles a Node that the script has skipped. Removes it if its file may be damaged, so that it is not sent again. */
+  skipped(reason: string): void {
     if (this.#node !== undefined && reason.startsWith(DAMAGED_NODE)) removePackedNode(this.#node);
   }
 

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { readSync, writeSync } from "node:fs";
 import { brotliDecompressSync } from "node:zlib";
-import { MARKER, PASSED_OVER } from "./remote-lines.ts";
+import { MARKER, SKIPPED_STATUS } from "./remote-lines.ts";
 
 /**
  * The code that the first programs in the remote side's Node (`node -e`) share. It is compiled for Node 10, so that an older Node can report its
@@ -23,7 +23,7 @@ export function isTooOld(program: string): boolean {
 /** Reports to the initiator that this program cannot be used. */
 export function pass(program: string, reason: string): void {
   writeLine(`pass ${program} ${reason}`);
-  process.exitCode = PASSED_OVER;
+  process.exitCode = SKIPPED_STATUS;
 }
 
 /** Writes a line for the initiator. */

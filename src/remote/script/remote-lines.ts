@@ -15,7 +15,10 @@ export const MARKER = "#docker-over-ssh#remote#";
 export const STARTED_BY_SCRIPT = "DOCKER_OVER_SSH_BY_SCRIPT";
 
 /** Exit status of the bootstrap if this Node cannot be used. The bootstrap has written the reason. */
-export const PASSED_OVER = 96;
+export const SKIPPED_STATUS = 96;
+
+/** The words with which the reason for skipping a program begins if the user may not use the engine's socket. The socket's path follows. */
+export const NO_ACCESS = "this user may not use";
 
 /** A program for which the script requests further blocks. */
 export type FurtherProgram = Extract<TunnelProgram, "container" | "node-sent">;

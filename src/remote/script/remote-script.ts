@@ -2,7 +2,7 @@ import type { Reference } from "../../image/reference.ts";
 import type { RemoteProgram } from "../../output/remote-programs.ts";
 import type { Bundle } from "./bundle.ts";
 import { FOLDERS, HOME_FOLDERS, NODE_PATHS, NVM_NODE } from "./program-folders.ts";
-import { MARKER, PASSED_OVER, STARTED_BY_SCRIPT, type FurtherProgram } from "./remote-lines.ts";
+import { MARKER, NO_ACCESS, SKIPPED_STATUS, STARTED_BY_SCRIPT, type FurtherProgram } from "./remote-lines.ts";
 import { CONTAINER_SCRIPT } from "./container-script.ts";
 import { SENT_NODE_SCRIPT } from "./sent-node-script.ts";
 import { blocksOf, evaluatingWords } from "./shell-words.ts";
@@ -23,11 +23,11 @@ pass() {
 }
 
 # Ends the script with the status of a program, unless the status shows that the program has not run: 126 and 127 of the shell, 125 of docker
-# run, 8 of a docker-over-ssh with another protocol, ${PASSED_OVER} of the bootstrap. An installed version that cannot relay or build does not
+# run, 8 of a docker-over-ssh with another protocol, ${SKIPPED_STATUS} of the bootstrap. An installed version that cannot relay or build does not
 # know the word (2).
 ended() {
   case $2 in
-    ${PASSED_OVER}) ;;
+    ${SKIPPED_STATUS}) ;;
     2) case "$q $3" in
       relay*) ;;
       *" build") $s "$p" build --help </dev/null >/dev/null 2>&1 && exit 2 ;;
@@ -81,7 +81,7 @@ run_node() {
 usable() {
   why="no engine at $u"
   [ -S "$u" ] || return
-  why="this user may not use $u"
+  why="${NO_ACCESS} $u"
   [ -n "$s" ] || { [ -r "$u" ] && [ -w "$u" ]; }
 }
 

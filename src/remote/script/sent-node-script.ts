@@ -1,10 +1,10 @@
-/** Why the script passes over a Node whose digest differs. gzip's message follows it. */
+/** Why the script skips a Node whose digest differs. gzip's message follows it. */
 export const DAMAGED_NODE = "the Node that arrived is not the one that was sent:";
 
 /**
  * The blocks of the remote script that use a Node of this side (`--far node-sent`), under the rules of the other blocks. The script names
  * its system in a line, and the initiator answers with a Node: SHA-256, compressed bytes, bytes. If that Node is in the cache folder, the
- * script uses it. Otherwise it requests the bytes. On any failure the script passes over this program, and leaves at most a part file,
+ * script uses it. Otherwise it requests the bytes. On any failure the script skips this program, and leaves at most a part file,
  * which the next run removes.
  *
  * The script changes into the folder and runs Node by a relative path, so nobody can replace the folder in the meantime.

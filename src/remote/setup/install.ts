@@ -3,7 +3,7 @@ import type { HostConnection } from "../../request.ts";
 import type { Context } from "../../transfer.ts";
 import { VERSION } from "../../version.ts";
 import { readBuiltBundle, readFacts, readPackedBundle } from "../script/bundle.ts";
-import { LineOrder } from "../script/line-order.ts";
+import { LineSequence } from "../script/line-sequence.ts";
 import type { RemoteLine } from "../script/remote-lines.ts";
 import { scriptWords } from "../script/remote-script.ts";
 import { noNode, notInstalled, unknownLine } from "./setup-errors.ts";
@@ -28,15 +28,15 @@ export async function install(connection: HostConnection, context: Context): Pro
     bundle: { digest, size, bootstrap: installer },
     words: [`${factsDigest}:${facts.length}`, VERSION],
   });
-  const passedOver: string[] = [];
-  const order = new LineOrder(["node"]);
+  const skipped: string[] = [];
+  const sequence = new LineSequence(["node"]);
   await using link = startSetup({ ...connection, sudo: false }, words, context);
   for await (const line of setupLines(link, context)) {
-    if (isOfScript(line) && !order.accepts(line)) throw unknownLine(link, line.kind);
+    if (isOfScript(line) && !sequence.accepts(line)) throw unknownLine(link, line.kind);
     switch (line.kind) {
       case "pass":
-        link.releaseLines("passed-over");
-        passedOver.push(line.reason);
+        link.releaseLines("skipped");
+        skipped.push(line.reason);
         output.detail({ code: "program-passed-over", program: line.program, reason: line.reason });
         break;
       case "try":
@@ -55,7 +55,7 @@ export async function install(connection: HostConnection, context: Context): Pro
       case "not-installed":
         throw notInstalled(connection, line.problem, line.about);
       case "nothing":
-        throw noNode(connection, passedOver);
+        throw noNode(connection, skipped);
       case "done":
         output.note({ code: "installed", host: connection.given, isInPath: line.isInPath });
         break;

@@ -5,10 +5,10 @@ import type { RemoteCommand } from "../login/remote-command.ts";
 import type { InstallProblem } from "./setup-lines.ts";
 
 /** Returns the Failure for a host without a suitable Node. The launcher would be useless without one, so nothing is installed. */
-export function noNode({ given }: HostConnection, passedOver: readonly string[]): Failure {
+export function noNode({ given }: HostConnection, skipped: readonly string[]): Failure {
   return new Failure(
     "remote-command-not-found",
-    `no Node on ${given} can run docker-over-ssh: ${passedOver.join("; ")}; nothing was installed`,
+    `no Node on ${given} can run docker-over-ssh: ${skipped.join("; ")}; nothing was installed`,
     {
       expected: "Node 20.19 or later, in PATH or in the folder of a version manager",
       hint: `Install Node there, or name its folder with --far-path. A transfer needs no setup: docker-over-ssh push IMAGE ${given}`,

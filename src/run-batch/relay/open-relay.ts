@@ -45,7 +45,7 @@ export async function openRelay(
       throw noRelayOnHost(connection, error);
     });
     const either = AbortSignal.any([signal, link.signal]);
-    await withinAnswerTimeout(link, { timeout }, either, async (stop) => await dialog.order(order, stop));
+    await withinAnswerTimeout(link, { timeout }, either, async (stop) => await dialog.sendOrder(order, stop));
   } catch (error) {
     await link[Symbol.asyncDispose]();
     throw error;

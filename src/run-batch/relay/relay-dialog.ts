@@ -26,7 +26,7 @@ export class RelayDialog {
   }
 
   /** Reads the hello, sends the order, and waits until the relay is ready. Throws the Failure that a relay reports instead. */
-  async order(order: RelayOrder, stop: AbortSignal): Promise<void> {
+  async sendOrder(order: RelayOrder, stop: AbortSignal): Promise<void> {
     const next = async (): Promise<string> => {
       const line = await this.#next(stop);
       if (line === undefined) throw relayEnded(this.#connection, await this.#link.child.exit());

@@ -3,7 +3,7 @@ import { VERSION } from "../../version.ts";
 
 /**
  * The lines between `push --relay` and the `relay` that it starts on the first host. The relay sends the hello of a tunnel,
- * because the remote script may pass over a program without one. After that, each on a line:
+ * because the remote script may skip a program without one. After that, each on a line:
  *
  * 1. the initiator sends the order (`RelayOrder`),
  * 2. the relay reports that it is ready, or why it is not,

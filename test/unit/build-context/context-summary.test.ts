@@ -2,11 +2,11 @@ import { describe, expect, test } from "vitest";
 import type { ContextEntry } from "../../../src/build-context/build-context.ts";
 import { contextSummary, ignoreLine } from "../../../src/build-context/context-summary.ts";
 import { findEntry } from "../../../src/build-context/find-entry.ts";
-import { comparePaths, entryPath } from "../../../src/build-context/paths.ts";
+import { comparePaths, toEntryPath } from "../../../src/build-context/paths.ts";
 import { contextFolder, pathsOf } from "./context-folder.ts";
 
 const base = { mode: 0o644, mtime: 0 };
-const file = (path: string, size = 0): ContextEntry => ({ kind: "file", path: entryPath(path), size, ...base });
+const file = (path: string, size = 0): ContextEntry => ({ kind: "file", path: toEntryPath(path), size, ...base });
 const context = (...entries: ContextEntry[]) => ({ entries: entries.toSorted((a, b) => comparePaths(a.path, b.path)) });
 
 describe("the summary of a context", () => {
@@ -119,7 +119,7 @@ describe("findEntry", () => {
     ...base,
   });
   test.each(["a", "a.b", "a-b", "é/☺", "a/b/c", "zz", "x"])("finds %s", (path) => {
-    expect(findEntry(entries, path)?.path).toBe(entryPath(path));
+    expect(findEntry(entries, path)?.path).toBe(toEntryPath(path));
   });
   test.each(["", "b", "a/b", "zzz", "A", "./a", "é"])("does not find %j", (path) => {
     expect(findEntry(entries, path)).toBeUndefined();

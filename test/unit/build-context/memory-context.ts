@@ -1,5 +1,5 @@
 import type { BuildContext, ContextEntry, ContextFile } from "../../../src/build-context/build-context.ts";
-import { comparePaths, entryPath } from "../../../src/build-context/paths.ts";
+import { comparePaths, toEntryPath } from "../../../src/build-context/paths.ts";
 
 export type MemoryEntry =
   | { content: string | Buffer; mode?: number; mtime?: number; fingerprint?: string }
@@ -22,7 +22,7 @@ export function memoryContext(files: Record<string, MemoryEntry>): MemoryContext
   const entries = new Map<string, ContextEntry>();
   const contents = new Map<string, Buffer>();
   for (const [name, entry] of Object.entries(files)) {
-    const path = entryPath(name);
+    const path = toEntryPath(name);
     const names = path.split("/");
     for (let depth = 1; depth < names.length; depth += 1) {
       const folder = names.slice(0, depth).join("/");
@@ -46,9 +46,10 @@ export function memoryContext(files: Record<string, MemoryEntry>): MemoryContext
 }
 
 function entryOf(path: string, entry: MemoryEntry): ContextEntry {
-  if ("symlink" in entry) return { kind: "symlink", path, mode: 0o777, mtime: MTIME, target: entryPath(entry.symlink) };
+  if ("symlink" in entry)
+    return { kind: "symlink", path, mode: 0o777, mtime: MTIME, target: toEntryPath(entry.symlink) };
   if ("hardLink" in entry)
-    return { kind: "hard-link", path, mode: 0o644, mtime: MTIME, target: entryPath(entry.hardLink) };
+    return { kind: "hard-link", path, mode: 0o644, mtime: MTIME, target: toEntryPath(entry.hardLink) };
   if ("folder" in entry) return { kind: "folder", path, mode: entry.mode ?? 0o755, mtime: MTIME };
   const { content, mode = 0o644, mtime = MTIME } = entry;
   const size = Buffer.from(content).length;

@@ -42,7 +42,7 @@ async function host(code: string, { programs = ["installed", "node", "engine"], 
     sentNode: {
       answer: async () => await Promise.resolve("no"),
       send: async () => await Promise.resolve(void images.push("Node")),
-      passedOver: () => {},
+      skipped: () => {},
     },
   }).catch((error: unknown) => error);
   return { started, images, shown };
@@ -74,7 +74,7 @@ test.each<[string, RemoteProgram[], string[]]>([
   expect(images.length).toBeLessThanOrEqual(1);
 });
 
-test("sends the bundle to another Node after the first one is passed over", async () => {
+test("sends the bundle to another Node after the first one is skipped", async () => {
   const written = ["try node /a", "send", "pass node damaged", "try node /b", "send", "run sent"];
   const { started } = await host(lines(...written), { programs: ["node"] });
   expect(started).toEqual({ kind: "tunnel", program: "node" });

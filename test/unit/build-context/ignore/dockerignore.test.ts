@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { entryPath } from "../../../../src/build-context/paths.ts";
+import { toEntryPath } from "../../../../src/build-context/paths.ts";
 import { dockerignoreRules } from "../../../../src/build-context/ignore/dockerignore.ts";
 
 /** Walks down to a path, like a reader of the context. */
 function isExcluded(text: string, path: string): boolean {
-  const names = entryPath(path).split("/");
+  const names = toEntryPath(path).split("/");
   let rules = dockerignoreRules(text, ".dockerignore");
   for (let depth = 1; depth < names.length; depth += 1) {
     const { inside } = rules.enter(names.slice(0, depth).join("/"));

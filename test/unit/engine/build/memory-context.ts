@@ -1,5 +1,5 @@
 import type { BuildContext, ContextEntry } from "../../../../src/build-context/build-context.ts";
-import { comparePaths, entryPath } from "../../../../src/build-context/paths.ts";
+import { comparePaths, toEntryPath } from "../../../../src/build-context/paths.ts";
 
 /** Files by path, in UTF-8. Their folders are added. */
 export type MemoryFiles = Record<string, string | MemoryFile | { linkTo: string }>;
@@ -20,10 +20,10 @@ export function memoryContext(files: MemoryFiles, reads: string[] = []): BuildCo
   for (const [name, file] of Object.entries(files)) {
     const names = name.split("/");
     for (let depth = 1; depth < names.length; depth += 1) {
-      const path = entryPath(names.slice(0, depth).join("/"));
+      const path = toEntryPath(names.slice(0, depth).join("/"));
       entries.set(path, { kind: "folder", path, mode: 0o755, mtime: MTIME * 1e6 });
     }
-    entries.set(entryPath(name), entryOf(entryPath(name), file));
+    entries.set(toEntryPath(name), entryOf(toEntryPath(name), file));
   }
   return {
     entries: [...entries.values()].toSorted((a, b) => comparePaths(a.path, b.path)),
@@ -41,9 +41,9 @@ function entryOf(path: string, file: MemoryFiles[string]): ContextEntry {
   if (typeof file === "string")
     return { kind: "file", path, mode: 0o644, mtime: MTIME * 1e6, size: Buffer.byteLength(file) };
   if ("linkTo" in file)
-    return { kind: "symlink", path, mode: 0o777, mtime: MTIME * 1e6, target: entryPath(file.linkTo) };
+    return { kind: "symlink", path, mode: 0o777, mtime: MTIME * 1e6, target: toEntryPath(file.linkTo) };
   const { text, mtime = MTIME, sameAs } = file;
   if (sameAs !== undefined)
-    return { kind: "hard-link", path, mode: 0o644, mtime: mtime * 1e6, target: entryPath(sameAs) };
+    return { kind: "hard-link", path, mode: 0o644, mtime: mtime * 1e6, target: toEntryPath(sameAs) };
   return { kind: "file", path, mode: 0o644, mtime: mtime * 1e6, size: Buffer.byteLength(text) };
 }

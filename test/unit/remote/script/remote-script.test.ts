@@ -180,35 +180,32 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     expect(await run(["docker-over-ssh", "docker"], { code })).toMatchObject({ exitCode: status });
   });
 
-  test("passes over a version that cannot relay if a relay is requested", async () => {
+  test("skips a version that cannot relay if a relay is requested", async () => {
     const code = { "docker-over-ssh": "exit 2" };
     const { lines } = await run(["docker-over-ssh"], { code, isRelay: true, ...trying("installed") });
     expect(lines[1]).toBe("# pass installed status 2");
   });
 
-  test("passes over a version without `build` if a build is requested", async () => {
+  test("skips a version without `build` if a build is requested", async () => {
     const code = { "docker-over-ssh": "exit 2" };
     const { lines } = await run(["docker-over-ssh"], { code, words: ["build"], ...trying("installed") });
     expect(lines[1]).toBe("# pass installed status 2");
   });
 
-  test("does not pass over a version that has `build` but rejects this build", async () => {
+  test("does not skip a version that has `build` but rejects this build", async () => {
     const code = { "docker-over-ssh": '[ "$2" = --help ] && exit 0; exit 2' };
     const { exitCode } = await run(["docker-over-ssh"], { code, words: ["build"], ...trying("installed") });
     expect(exitCode).toBe(2);
   });
 
-  test.each([8, 126, 127])(
-    "it is passed over after status %d: another protocol, or it cannot be run",
-    async (status) => {
-      const code = { "docker-over-ssh": `exit ${status}` };
-      const { lines } = await run(["docker-over-ssh"], { code, ...trying("installed") });
-      expect(lines.slice(1, 3)).toEqual([
-        `# pass installed status ${status}`,
-        expect.stringMatching(/^# nothing ~\/bin:.*~\/.local\/bin/),
-      ]);
-    },
-  );
+  test.each([8, 126, 127])("it is skipped after status %d: another protocol, or it cannot be run", async (status) => {
+    const code = { "docker-over-ssh": `exit ${status}` };
+    const { lines } = await run(["docker-over-ssh"], { code, ...trying("installed") });
+    expect(lines.slice(1, 3)).toEqual([
+      `# pass installed status ${status}`,
+      expect.stringMatching(/^# nothing ~\/bin:.*~\/.local\/bin/),
+    ]);
+  });
 
   test("has Node run the bootstrap with the bundle's digest and size", async () => {
     const { lines, exitCode } = await run(["node"], trying("installed", "node"));
@@ -220,7 +217,7 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     expect(exitCode).toBe(0);
   });
 
-  /** The Nodes of nvm. Each unsuitable one is passed over. */
+  /** The Nodes of nvm. Each unsuitable one is skipped. */
   const nvm = (versions: string[], suits = "") =>
     Object.fromEntries(
       versions.map((version) => [
@@ -233,7 +230,7 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
       (line) => /^# try node ~\/(?:\.nvm\/versions\/node\/)?(.*?)(?:\/bin\/node)?$/.exec(line)?.[1] ?? [],
     );
 
-  test("finds Node in the folders of version managers, the newest of nvm, and passes over an unsuitable Node", async () => {
+  test("finds Node in the folders of version managers, the newest of nvm, and skips an unsuitable Node", async () => {
     const home = { ".volta/bin/node": "exit 126", ...nvm(["v20.19.0", "v9.9.9", "v24.2.0", "v24.10.0"], "v24.10.0") };
     expect((await run([], { home, ...trying("node") })).lines).toEqual([
       "# try node ~/.volta/bin/node",
@@ -265,7 +262,7 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     expect(await tried({}, ["node"], { code, links: { "bin/nodejs": "node" } })).toEqual(["bin/node"]);
   });
 
-  test("passes over a Node that does not start, but not the status of a failed transfer", async () => {
+  test("skips a Node that does not start, but not the status of a failed transfer", async () => {
     const broken = await run(["node"], { code: { node: "exit 1" }, ...trying("node") });
     expect(broken.lines[1]).toBe("# pass node status 126");
     const failed = await run(["node"], {
@@ -377,7 +374,7 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     expect((await run(["podman"], trying("engine"))).lines).toEqual(["# engine podman", "[podman] system dial-stdio"]);
   });
 
-  test("passes over Node if docker-over-ssh itself does not reach the engine", async () => {
+  test("skips Node if docker-over-ssh itself does not reach the engine", async () => {
     const wrapper = docker("exit 1");
     wrapper["docker"] = wrapper["docker"]?.replace("unix:///run/here.sock", "unix:///root/only.sock") ?? "";
     const { lines } = await run(["node", "docker"], {
@@ -411,7 +408,7 @@ describe.each(have)("the script in the remote shell %s", (shell) => {
     },
   );
 
-  test("passes over a Node that a signal ends at its start, but not a transfer that a signal ends", async () => {
+  test("skips a Node that a signal ends at its start, but not a transfer that a signal ends", async () => {
     const broken = await run(["node"], { code: { node: "kill -4 $$" }, ...trying("node") });
     expect(broken.lines[1]).toBe("# pass node status 126");
     const killed = await run(["node"], {

@@ -122,7 +122,7 @@ describe.each(shells.filter((path) => path !== ""))("the script in %s, for a Nod
 describe("the script, for a Node that is sent,", () => {
   const sh = "/bin/sh";
 
-  test("passes over with the reason from this side, before and after it requests the bytes", async () => {
+  test("skips the program with the reason from this side, before and after it requests the bytes", async () => {
     await using there = await machine(sh);
     expect((await there.start("no it has musl\n")).lines[1]).toBe("# pass node-sent it has musl");
     const { lines } = await there.start(`node ${sha256(NODE)} 9 9\nno it was declined\n`);
@@ -134,7 +134,7 @@ describe("the script, for a Node that is sent,", () => {
     ["with another content", answers(NODE, { packed: gzipSync("something else".repeat(100_000)) })],
     ["that is not packed", answers(NODE, { packed: NODE })],
     ["of which a part is missing", answers(NODE, { packed: gzipSync(NODE).subarray(0, -9000) })],
-  ])("passes over a Node %s: the next program gets the following input, and nothing is left", async (_, input) => {
+  ])("skips a Node %s: the next program gets the following input, and nothing is left", async (_, input) => {
     await using there = await machine(sh, { code: { docker: `[ $1 = version ] || cat` } });
     const { lines } = await there.start(input, { programs: ["node-sent", "engine"] });
     expect(lines.slice(1)).toEqual([
@@ -146,21 +146,21 @@ describe("the script, for a Node that is sent,", () => {
     expect(await there.files()).toEqual([]);
   });
 
-  test("passes over if the link ends in the middle, and leaves nothing behind", async () => {
+  test("skips the program if the link ends in the middle, and leaves nothing behind", async () => {
     await using there = await machine(sh);
     const { lines } = await there.start(answers(NODE).subarray(0, 100_000));
     expect(lines[2]).toMatch(/^# pass node-sent the Node that arrived/);
     expect(await there.files()).toEqual([]);
   });
 
-  test("passes over a Node that does not start, and reports its output", async () => {
+  test("skips a Node that does not start, and reports its output", async () => {
     await using there = await machine(sh);
     const { lines } = await there.start(answers(nodeThat("echo no such library >&2; exit 1")));
     expect(lines[2]).toBe("# pass node-sent it does not start: no such library");
     expect(await there.files()).toEqual([]);
   });
 
-  test("passes over if the disk becomes full during the transfer", async () => {
+  test("skips the program if the disk becomes full during the transfer", async () => {
     const full = `head -c 9 >/dev/null; echo "gzip: No space left on device" >&2; exit 1`;
     await using there = await machine(sh, { code: { gzip: full, docker: `[ $1 = version ] || cat` } });
     const { lines } = await there.start(answers(NODE), { programs: ["node-sent", "engine"] });
@@ -193,7 +193,7 @@ describe("the script, for a Node that is sent,", () => {
     ["gzip", "no gzip, or no program for SHA-256", { without: ["gzip"] }, {}],
     ["an engine", "no engine at /nowhere", {}, { DOCKER_HOST: "unix:///nowhere" }],
     ["the right to run it by sudo", "sudo wants a password for it", {}, { DOCKER_OVER_SSH_SUDO: "sudo -n" }],
-  ])("passes over without %s", async (_, reason, options, env) => {
+  ])("skips the program without %s", async (_, reason, options, env) => {
     await using there = await machine(sh, options);
     expect((await there.start(answers(NODE), { env })).lines[0]).toBe(`# pass node-sent ${reason}`);
   });
@@ -236,7 +236,7 @@ describe("the script, for a Node that is sent,", () => {
     });
   });
 
-  test("passes over if no folder is usable", async () => {
+  test("skips the program if no folder is usable", async () => {
     await using there = await machine(sh, { code: { df: "echo fs 9 9 0 1% /" } });
     expect((await there.start(answers(NODE))).lines[1]).toBe(
       "# pass node-sent no folder has room for it and lets programs run",

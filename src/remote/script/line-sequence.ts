@@ -5,7 +5,7 @@ import type { RemoteLine } from "./remote-lines.ts";
  * Decides which lines the remote script may write next. A hostile remote side may write other lines. A line can make this side send
  * something or wait longer only for a program that this side allows, and only once.
  */
-export class LineOrder {
+export class LineSequence {
   readonly #programs: readonly RemoteProgram[];
   /** Kinds of line that have arrived for the program that is tried. */
   readonly #arrived = new Set<string>();
