@@ -168,22 +168,20 @@ export async function send(
 async function agree({ tunnel, request, isDryRun }: Sender, source: Source, ask: Ask): Promise<Agreement> {
   const { receiverPlatform, isRenamed } = ask;
   const image = await requestedImage(ask, request, source);
-  const isNewName = isNameGiven(request, image);
+  const naming = { isNewName: isNameGiven(request, image), isRenamed };
   const names = namesToGive(ask, request, image);
-  const receiverNaming = { isNewName, isRenamed };
   const platforms = { ...agreeOnPlatforms(ask, request), receiverPlatform };
-  const found = await source.find({ image, ...platforms, ...receiverNaming, isDryRun });
+  const found = await source.find({ image, ...platforms, ...naming, isDryRun });
   const { diffIds, configDigest, index } = found;
   const platform = formatPlatform(found.platform);
   const runIds = [newRunId(), ask.runId] as const;
   const preserve = ask.preserve || request.preserveDigest;
   const manifest = preserve && ask.storesManifests ? await manifestToPreserve(found, runIds) : undefined;
   const delta = request.delta === "always" ? request.delta : undefined;
-  const given = names?.map((name) => name.given);
   const about = {
     diffIds,
     platform,
-    names: given,
+    names: names?.map((name) => name.given),
     keep: keepToGive(ask, request.keep),
     configDigest,
     preserve,

@@ -29,7 +29,7 @@ export const publishCommand: CommandDefinition<PublishOptionValues> = {
       buildProgress: "plain",
       printsOnStdout: request.printsId,
       stopText: "stopping; press Ctrl-C again to end at once and leave the build running",
-      run: async (surroundings) => await (await import("../publish/publish.ts")).publish(request, surroundings),
+      run: async (ownContext) => await (await import("../publish/publish.ts")).publish(request, ownContext),
     };
   },
 };

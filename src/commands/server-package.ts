@@ -6,10 +6,10 @@ export const SERVER_PACKAGE = "docker-over-ssh-server";
 
 /** The exports of the server's package. Its failures are instances of its own copy of this library, with the same properties. */
 interface Server {
-  run(this: void, words: readonly string[], surroundings: ServerSurroundings): Promise<void>;
+  run(this: void, words: readonly string[], context: ServerContext): Promise<void>;
 }
 
-interface ServerSurroundings {
+interface ServerContext {
   env: NodeJS.ProcessEnv;
   signal: AbortSignal;
   print: (text: string) => void;

@@ -22,19 +22,19 @@ export interface SharedSource extends Source {
   readonly noSpace: NoRoomReason | undefined;
 }
 
-type Surroundings = Pick<OfferOptions, "env" | "output">;
+type ShareContext = Pick<OfferOptions, "env" | "output">;
 
 /**
  * Creates a source that reads, packs and cuts each layer once for all receivers, in files of the spool. If there is no space for these, it
  * warns once, and each later receiver gets a separate export. Disposing of it does not dispose of `source`.
  */
-export function shareSource(source: Source, surroundings: Surroundings): SharedSource {
-  return new Sharing(source, surroundings);
+export function shareSource(source: Source, context: ShareContext): SharedSource {
+  return new Sharing(source, context);
 }
 
 class Sharing implements SharedSource {
   readonly #source: Source;
-  readonly #surroundings: Surroundings;
+  readonly #context: ShareContext;
   readonly #images = new Map<string, SharedImage>();
   /** All images that were opened. A failed image is replaced, but still has readers. */
   readonly #opened: SharedImage[] = [];
@@ -43,9 +43,9 @@ class Sharing implements SharedSource {
   #decided = deferred<void>();
   noSpace: NoRoomReason | undefined;
 
-  constructor(source: Source, surroundings: Surroundings) {
+  constructor(source: Source, context: ShareContext) {
     this.#source = source;
-    this.#surroundings = surroundings;
+    this.#context = context;
   }
 
   get address(): string {
@@ -103,7 +103,7 @@ class Sharing implements SharedSource {
     const opened = this.#images.get(key);
     if (opened !== undefined) return opened;
     const image = new SharedImage(found, {
-      ...this.#surroundings,
+      ...this.#context,
       manifest,
       untilWanted: async () => {
         if (this.#undecided > 0) await resolveWithin(GATHER, this.#decided.promise);
@@ -123,7 +123,7 @@ class Sharing implements SharedSource {
     const failure = layerFailure(error, "sent");
     if (!(failure instanceof Failure && failure.code === "no-space") || this.noSpace !== undefined) return;
     this.noSpace = failure instanceof NoSpaceFailure ? failure.reason : { code: "disk-full" };
-    this.#surroundings.output.warn({ code: "not-shared", reason: this.noSpace });
+    this.#context.output.warn({ code: "not-shared", reason: this.noSpace });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
