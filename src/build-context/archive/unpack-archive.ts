@@ -1,10 +1,10 @@
 import { createWriteStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
+import { BLOCK, isHeader, isZeros } from "../../delta/tar-block.ts";
 import { isNoSpace } from "../../files/no-space.ts";
 import { decompress, isDataError } from "../../image/layer/decompress.ts";
 import { hasZstd } from "../../image/layer/zstd-frames.ts";
-import { startsTar } from "../../image/tar/starts-tar.ts";
 import { Failure, messageOf } from "../../output/errors.ts";
 import { CACHE_FOLDER } from "../../files/cache-folder.ts";
 import type { Spool } from "../../run/spool.ts";
@@ -16,9 +16,6 @@ import { invalidArchive, tooDense, tooLarge } from "./invalid-archive.ts";
 import { MAX_RATIO, RATIO_FREE } from "./limits.ts";
 import { unpackByProgram } from "./unpack-by-program.ts";
 import { zipToTar } from "./zip-to-tar.ts";
-
-/** Bytes of a tar's block. */
-const BLOCK = 512;
 
 /**
  * Writes the archive that `source` streams to a file of the spool as an uncompressed tar, and returns the path. The first bytes identify
@@ -62,8 +59,9 @@ async function* tarOf(format: Exclude<ArchiveFormat, "zip">, all: AsyncIterable<
     ? unpackByProgram(format, all)
     : decompress(format, all, () => new TypeError(`${format} is unpacked by a program`));
   const { start, all: tar } = await peek(unpacked, BLOCK);
-  const isEmptyTar = start.length >= BLOCK && start.subarray(0, BLOCK).every((byte) => byte === 0);
-  if (!startsTar(start) && !isEmptyTar) {
+  // A tar without entries begins with a block of zeros.
+  const isTar = start.length >= BLOCK && (isHeader(start, 0) || isZeros(start, 0, BLOCK));
+  if (!isTar) {
     // Thrown before the rest is read, whose error would be less clear.
     throw invalidArchive(
       format === "none"

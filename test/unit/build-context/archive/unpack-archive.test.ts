@@ -78,6 +78,13 @@ const has = (program: string): boolean => {
 
 describe("detects the format by the first bytes:", () => {
   test("tar", async () => expect(await unpack(tree)).toEqual(tree));
+  test("tar with a signed checksum, as some old programs write it", async () => {
+    const signed = Buffer.from(tree);
+    const sum = Number.parseInt(tree.toString("latin1", 148, 154), 8);
+    signed[511] = 0xff; // -1 in a signed sum
+    signed.write((sum - 1).toString(8).padStart(6, "0"), 148, "latin1");
+    expect(await unpack(signed)).toEqual(signed);
+  });
   test("tar.gz", async () => expect(await unpack(gzipSync(tree))).toEqual(tree));
   test("tar.gz of several members", async () =>
     expect(await unpack(Buffer.concat([gzipSync(tree.subarray(0, 700)), gzipSync(tree.subarray(700))]))).toEqual(tree));
