@@ -16,6 +16,7 @@ import { refuseOldPeer } from "./conversation/refuse-old-peer.ts";
 import { shareProgress } from "./conversation/share-progress.ts";
 import { dryRunEvent, agreeOnDryRun } from "./dry-run.ts";
 import type { Digest } from "./image/digest.ts";
+import type { ImageName } from "./image/image-name.ts";
 import type { ImageManifest } from "./image/manifest.ts";
 import { formatPlatform } from "./image/platform.ts";
 import { fullName } from "./image/reference.ts";
@@ -52,8 +53,8 @@ const ASK_TIMEOUT = 60_000;
 
 /** A connection that needs the image's name, which only the archive knows. */
 export interface ConnectByName {
-  /** @param name the name of the image in the archive, `name:tag`, if it has one */
-  byName(name: string | undefined): Promise<Connect>;
+  /** @param name the name of the image in the archive, if it has one */
+  byName(name: ImageName | undefined): Promise<Connect>;
 }
 
 /**

@@ -206,7 +206,7 @@ function readNames(
   { as: [as] = [] }: PullOptionValues,
 ): Pick<PullRequest, "image" | "name" | "isRenamed" | "acceptsNames"> {
   const image = given === undefined ? undefined : readRequestedName(given);
-  const inTo = to?.kind === "docker-daemon" ? to.reference : undefined;
+  const inTo = to?.kind === "docker-daemon" ? to.name : undefined;
   if (as !== undefined && inTo !== undefined) {
     throw new Failure("usage", `--as ${as} and --to ${to?.given} are two names for one image`, {
       expected: "one of them",
@@ -224,7 +224,7 @@ function readNames(
 function readRequestedName(given: string): ImageName {
   const location = readLocation(given);
   if (location === undefined) return readImageName(given);
-  if (location.kind === "docker-daemon") return readImageName(location.reference ?? "");
+  if (location.kind === "docker-daemon") return readImageName(location.name ?? "");
   throw new Failure("usage", `${given} is a location, but pull needs the name of an image`, {
     expected: "the name of the image, and its target after --to",
     hint: `To write it: pull --to ${given} IMAGE; to read it: pull --from ${given} IMAGE. An image of that name is docker-daemon:${given}.`,

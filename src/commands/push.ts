@@ -171,7 +171,7 @@ export function readPushRequest(
 
 function readSource(image: string, options: PushOptionValues, env: NodeJS.ProcessEnv): SourceEngine | FileLocation {
   const { registry, host, compress } = options;
-  const location = readLocation(image) ?? { kind: "docker-daemon", given: image, reference: image };
+  const location = readLocation(image) ?? { kind: "docker-daemon", given: image, name: image };
   if (location.kind !== "docker-daemon") {
     refuseEngineOptions(location, { "--registry": registry === "embedded" ? undefined : registry, "--host": host });
     return location;
@@ -182,7 +182,7 @@ function readSource(image: string, options: PushOptionValues, env: NodeJS.Proces
   return {
     kind: location.kind,
     given: image,
-    image: readImageName(location.reference ?? ""),
+    image: readImageName(location.name ?? ""),
     endpoint: namedEndpoint(host, env),
     registry: choice,
   };

@@ -10,7 +10,8 @@ export interface EngineLocation {
   kind: "docker-daemon";
   /** Verbatim. */
   given: string;
-  reference?: string;
+  /** The name after the colon, not parsed: that of an image to send may also be an ID, a name to give may not. */
+  name?: string;
 }
 
 /** A location without an engine: a file or a folder. */
@@ -40,7 +41,7 @@ const PATH_AND_REFERENCE = /^((?:[A-Za-z]:(?=[\\/]))?[^:]*)(?::(.*))?$/s;
 export function parseLocation(given: string): ImageLocation | undefined {
   const [, kind, rest = ""] = KIND.exec(given) ?? [];
   if (kind === undefined) return undefined;
-  if (kind === "docker-daemon") return { kind, given, ...(rest !== "" && { reference: rest }) };
+  if (kind === "docker-daemon") return { kind, given, ...(rest !== "" && { name: rest }) };
   const [, path = "", name] = PATH_AND_REFERENCE.exec(rest) ?? [];
   if (path === "") throw new InvalidLocation(`"${given}" names no ${kind === "oci" ? "folder" : "file"}`);
   if (name === "") throw new InvalidLocation(`"${given}" ends with a colon, but no image name follows`);

@@ -1,4 +1,4 @@
-import { parseReference } from "../image/reference.ts";
+import type { ImageName } from "../image/image-name.ts";
 import type { openSource } from "../locations/locations.ts";
 import type { NonEmpty } from "../non-empty.ts";
 import { Failure } from "../output/errors.ts";
@@ -100,10 +100,8 @@ export async function pushToRemote(
   if (remoteName !== undefined || (connection.kind !== "host" && connection.kind !== "engine")) {
     return await push(request, context, await chooseConnection(request, context), open);
   }
-  const byName = async (name: string | undefined) => {
-    const named = name === undefined ? request : { ...request, remoteName: parseReference(name) };
-    return await chooseConnection(named, context);
-  };
+  const byName = async (name: ImageName | undefined) =>
+    await chooseConnection({ ...request, remoteName: name?.reference }, context);
   return await push(request, context, { byName }, open);
 }
 

@@ -1,6 +1,6 @@
 import type { Ask } from "../conversation/ask.ts";
 import { withFurtherNames, type FurtherNames } from "../image/further-names.ts";
-import { parseImageName, type ImageName } from "../image/image-name.ts";
+import type { ImageName } from "../image/image-name.ts";
 import type { PlatformChoice } from "../image/index-content.ts";
 import type { Platform } from "../image/platform.ts";
 import { fullName, type Reference } from "../image/reference.ts";
@@ -24,7 +24,7 @@ export async function requestedImage(
   if (image !== undefined) return image;
   if (given.as !== undefined) return { given: given.as.given, reference: given.as };
   const own = await source.name?.(given);
-  if (own !== undefined) return parseImageName(own);
+  if (own !== undefined) return own;
   // An archive finds its only image under any name.
   const [receiverName] = names ?? [];
   if (isRenamed && receiverName !== undefined) return { given: receiverName.given, reference: receiverName };

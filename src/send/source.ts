@@ -33,7 +33,7 @@ export interface Source extends AsyncDisposable {
    */
   readonly moved?: number;
   /** Returns the name that this side has for the image: as typed by the user, or in the archive; undefined if there is none, or several. */
-  name?(wanted: WantedPlatforms): Promise<string | undefined>;
+  name?(wanted: WantedPlatforms): Promise<ImageName | undefined>;
   /** Rejects with the errors of {@link find} that do not depend on the receiver's request. */
   check(wanted: WantedPlatforms): Promise<void>;
   /**

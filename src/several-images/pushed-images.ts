@@ -1,6 +1,6 @@
 import type { Ask } from "../conversation/ask.ts";
 import type { ImageName } from "../image/image-name.ts";
-import { fullName, tryReference, type Reference } from "../image/reference.ts";
+import { fullName, type Reference } from "../image/reference.ts";
 import { checkedSource, Sources, type openSource } from "../locations/locations.ts";
 import { Failure } from "../output/errors.ts";
 import { sendOver } from "../push.ts";
@@ -112,7 +112,7 @@ export class PushedImages implements AsyncDisposable {
 
 /** Returns the name of the image at the receiver, if this side knows it. */
 function nameOf({ as, remoteName, source }: PushRequest): Reference | undefined {
-  const own = source.kind === "docker-daemon" ? source.image.reference : tryReference(source.name?.given ?? "");
+  const own = source.kind === "docker-daemon" ? source.image.reference : source.name?.reference;
   return as ?? remoteName ?? own;
 }
 

@@ -3,7 +3,7 @@ import { ImageNotFound } from "../../image/archive/choose-image.ts";
 import type { ArchivedImage, ImageArchive } from "../../image/archive/image-archive.ts";
 import type { ArchivedName } from "../../image/archived-name.ts";
 import { parseImageManifest } from "../../image/manifest.ts";
-import { referenceOrPlaceholder } from "../../image/image-name.ts";
+import { parseImageName, referenceOrPlaceholder, type ImageName } from "../../image/image-name.ts";
 import type { IndexContent, PlatformChoice } from "../../image/index-content.ts";
 import type { FileLocation } from "../../image/location.ts";
 import { familiarName, fullName, tryReference, type Reference } from "../../image/reference.ts";
@@ -48,7 +48,7 @@ export async function archiveSource(
       }
     },
     async name({ platform, platforms }) {
-      if (location.name?.reference !== undefined) return location.name.given;
+      if (location.name?.reference !== undefined) return location.name;
       if (platforms !== undefined) return onlyName(archive.list().flatMap(({ names }) => names));
       const image = await findImage(archive, location, { platform }).catch(() => undefined); // find() rejects with it
       return image && onlyName(image.names);
@@ -175,10 +175,10 @@ async function findImage(
 }
 
 /** Returns the only full name among an archive's names. Some of these may be only tags, or the same name twice. */
-function onlyName(names: readonly string[]): string | undefined {
+function onlyName(names: readonly string[]): ImageName | undefined {
   const references = names.filter((name) => /[:/]/.test(name)).flatMap((name) => tryReference(name) ?? []);
   const [one, ...others] = new Set(references.map((it) => `${familiarName(it)}:${it.tag ?? "latest"}`));
-  return others.length === 0 ? one : undefined;
+  return one === undefined || others.length > 0 ? undefined : parseImageName(one);
 }
 
 function isAmbiguous(error: unknown): error is ImageNotFound {

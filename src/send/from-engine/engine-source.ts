@@ -71,8 +71,8 @@ class EngineSource implements Source {
     return this.#engine.moved;
   }
 
-  async name(): Promise<string> {
-    return await Promise.resolve(this.#named.given);
+  async name(): Promise<ImageName> {
+    return await Promise.resolve(this.#named);
   }
 
   async check({ platform, platforms }: WantedPlatforms): Promise<void> {

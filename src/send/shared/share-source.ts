@@ -1,4 +1,5 @@
 import { digestOf } from "../../image/digest.ts";
+import type { ImageName } from "../../image/image-name.ts";
 import { formatPlatform } from "../../image/platform.ts";
 import { Failure } from "../../output/errors.ts";
 import type { NoRoomReason } from "../../output/reasons.ts";
@@ -60,7 +61,7 @@ class Sharing implements SharedSource {
     await this.#source.check(...args);
   }
 
-  async name(...args: Parameters<NonNullable<Source["name"]>>): Promise<string | undefined> {
+  async name(...args: Parameters<NonNullable<Source["name"]>>): Promise<ImageName | undefined> {
     return await this.#source.name?.(...args);
   }
 

@@ -3,7 +3,7 @@ import { parseArchivedName } from "../../../src/image/archived-name.ts";
 import { InvalidLocation, parseLocation } from "../../../src/image/location.ts";
 
 test.each([
-  ["docker-daemon:app:v2", { kind: "docker-daemon", reference: "app:v2" }],
+  ["docker-daemon:app:v2", { kind: "docker-daemon", name: "app:v2" }],
   ["docker-daemon:", { kind: "docker-daemon" }],
   ["docker-archive:app.tar", { kind: "docker-archive", path: "app.tar" }],
   [

@@ -37,7 +37,7 @@ test.each([
   [[], undefined],
 ])("returns for an archive with the image names %j the name %s", async (names, name) => {
   await using source = await archiveSource({ kind: "docker-archive", given: "", path: await docker(names) }, context);
-  expect(await source.name?.({})).toBe(name);
+  expect((await source.name?.({}))?.given).toBe(name);
 });
 
 test("returns no name for an archive of two images", async () => {
