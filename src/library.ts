@@ -142,7 +142,7 @@ async function run(
   } catch (error) {
     // The abort caused any other error.
     if (stop.aborted) throw stop.reason;
-    throw error instanceof InvalidValue ? new Failure("usage", error.message) : asFailure(error);
+    throw asFailure(error);
   }
 }
 
@@ -172,12 +172,26 @@ function valuesOf({
   return {
     ...others,
     as: typeof as === "string" ? [as] : as,
-    tagAlso: tagAlso?.map(parseTag),
-    keep: keep === undefined ? undefined : parseKeep(String(keep)),
-    platform: typeof platform === "string" ? [parsePlatformOption(platform)] : platform?.map(parsePlatformOption),
-    compress: compress === undefined ? undefined : parseCompress(compress),
-    bwlimit: bwlimit === undefined ? undefined : checkRate(bwlimit),
-    farImage: farImage === undefined ? undefined : parseImage(farImage),
-    farPath: farPath?.map(parseFolder),
+    tagAlso: tagAlso?.map((tag) => parsed("tagAlso", tag, parseTag)),
+    keep: keep === undefined ? undefined : parsed("keep", keep, (count) => parseKeep(String(count))),
+    platform: (typeof platform === "string" ? [platform] : platform)?.map((one) =>
+      parsed("platform", one, parsePlatformOption),
+    ),
+    compress: compress === undefined ? undefined : parsed("compress", compress, parseCompress),
+    bwlimit: bwlimit === undefined ? undefined : parsed("bwlimit", bwlimit, checkRate),
+    farImage: farImage === undefined ? undefined : parsed("farImage", farImage, parseImage),
+    farPath: farPath?.map((folder) => parsed("farPath", folder, parseFolder)),
   };
+}
+
+/** Parses the value of an option. Throws a `usage` Failure, which names the option. */
+function parsed<T, R>(option: keyof TransferOptions, value: T, parse: (value: T) => R): R {
+  try {
+    return parse(value);
+  } catch (error) {
+    if (!(error instanceof InvalidValue)) throw error;
+    throw new Failure("usage", `the option ${option} has the value ${JSON.stringify(value)}`, {
+      expected: error.expected,
+    });
+  }
 }

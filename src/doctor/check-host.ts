@@ -130,7 +130,7 @@ const NAMES: Record<RemoteProgram, string> = {
 };
 
 /** Reports the program that a transfer would use, and why it would not use a better one. */
-function checkProgram(host: HostFacts, { image, given }: HostConnection): Finding {
+function checkProgram(host: HostFacts, { image, given, asksForNode: isAuto }: HostConnection): Finding {
   const { chosen, ended, skipped } = host;
   const wanted = factOf(host, "image");
   const why = skipped
@@ -157,7 +157,7 @@ function checkProgram(host: HostFacts, { image, given }: HostConnection): Findin
     return missing(
       "program",
       `no program can be used there${because}`,
-      "Install Docker there, or omit --far.",
+      isAuto ? "Install Docker there." : "Install Docker there; or omit --far, and unset DOCKER_OVER_SSH_FAR.",
       "remote-command-not-found",
     );
   }

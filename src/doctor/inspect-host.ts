@@ -70,7 +70,7 @@ async function nextLine(
   const either = AbortSignal.any([signal, link.signal]);
   const { found, before } = await withinAnswerTimeout(
     link,
-    {},
+    { hint: `Run \`${link.byHand}\` to see what the login waits for.` },
     either,
     async (stop) => await readUntil(link.child.stdout, findMarker, { max: MAX_NOISE, signal: stop }),
   );

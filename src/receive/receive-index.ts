@@ -116,7 +116,7 @@ export function refuseIndex(
   if (maxSize === undefined) return;
   throw new Failure("refused", "--max-size cannot be enforced for an image with several platforms", {
     expected: "one platform, whose layers are unpacked while they are verified",
-    hint: "Omit --max-size on this side, or --all-platforms and all but one --platform on the other side.",
+    hint: "Omit --max-size on the receiving side, or --all-platforms and all but one --platform on the sending side.",
   });
 }
 

@@ -41,10 +41,10 @@ export async function requestedImage(
 /** Returns the number of images that the receiver is to keep. Throws a Failure if the receiver does not accept --keep from this side. */
 export function keepToGive(ask: Ask, keep: number | undefined): number | undefined {
   if (keep === undefined || ask.acceptsKeep) return keep;
-  throw new Failure("refused", `the receiving side removes no images because of --keep ${keep} on this side`, {
+  throw new Failure("refused", `the receiving side does not accept --keep ${keep} from the sending side`, {
     expected:
       "ssh://HOST, docker://CONTAINER or kubectl://… after the image, and this version on the remote side; or --keep on the receiving side",
-    hint: `Give it on that side, for instance ssh HOST "docker-over-ssh pull --keep ${keep} IMAGE".`,
+    hint: `Give it on the receiving side, for instance ssh HOST "docker-over-ssh pull --keep ${keep} IMAGE".`,
   });
 }
 

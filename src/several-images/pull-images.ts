@@ -118,8 +118,12 @@ function requestsFor(named: readonly ImageName[], template: PullRequest): PullRe
 function requestFor(image: ImageName, template: PullRequest): PullRequest {
   const { reference } = image;
   if (reference !== undefined) return { ...template, image, name: reference, isRenamed: false };
-  throw new Failure("refused", `the sending side names the image ${image.given}, but this side needs a name for it`, {
-    expected: "names, not IDs",
-    hint: "Tag the image on the sending side first.",
-  });
+  throw new Failure(
+    "refused",
+    `the sending side names the image ${image.given}, but the receiving side needs a name for it`,
+    {
+      expected: "names, not IDs",
+      hint: "Tag the image on the sending side first.",
+    },
+  );
 }

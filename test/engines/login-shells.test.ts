@@ -236,7 +236,7 @@ describe.skipIf(why)("--sudo", () => {
 
 describe.skipIf(why)("a host without Node, named without ssh://", () => {
   const nowhere = ["--far-image", "127.0.0.1:1/nowhere"];
-  const question = "login has no Node: send one, ";
+  const question = "no Node on login can run docker-over-ssh: send one, ";
 
   test("gets Node if the user answers the question on the terminal with yes", async () => {
     const run = await pushOnTerminal("no-node@login", nowhere, [[question, "y"]]);

@@ -74,6 +74,15 @@ test.each<[string, () => Promise<unknown>, object]>([
   ["a name that cannot be", () => pull({ image: "App", remote: idle }), { code: "usage" }],
   ["a platform that cannot be", () => pull({ image: "app", platform: "arm64", remote: idle }), { code: "usage" }],
   ["a codec that cannot be", () => push({ image: source, compress: "lz4", remote: idle }), { code: "usage" }],
+  [
+    "a further tag that is a name",
+    () => push({ image: source, tagAlso: ["app:v2"], remote: idle }),
+    {
+      code: "usage",
+      message: 'the option tagAlso has the value "app:v2"',
+      expected: "a tag without a name, e.g. latest",
+    },
+  ],
   ["a rate that cannot be", () => push({ image: source, bwlimit: 100, remote: idle }), { code: "usage" }],
   ["a folder that cannot be", () => push({ image: source, remote: "ssh://prod", farPath: ["bin"] }), { code: "usage" }],
   [

@@ -31,8 +31,6 @@ function parse(name: string, value: string, definition: OptionDefinition | undef
     return definition?.parse === undefined ? value : definition.parse(value);
   } catch (error) {
     if (!(error instanceof InvalidValue)) throw error;
-    throw new Failure("refused", `--${name} has a value that this key does not accept`, {
-      expected: error.message.replace(/^Expected /, "").replace(/\.$/, ""),
-    });
+    throw new Failure("refused", `the value of --${name} is not valid`, { expected: error.expected });
   }
 }

@@ -70,7 +70,12 @@ export interface TransferJob extends CommandJob {
   run(context: Context): Promise<NonEmpty<TransferResult>>;
 }
 
-/** Thrown for an invalid value of an option. The message is one sentence, which states the expected value. */
+/** Thrown for an invalid value of an option. The message is one sentence, `Expected ….` */
 export class InvalidValue extends Error {
   override readonly name = "InvalidValue";
+
+  /** Returns the expected value, for the part `expected` of a Failure. */
+  get expected(): string {
+    return this.message.replace(/^Expected /, "").replace(/\.$/, "");
+  }
 }

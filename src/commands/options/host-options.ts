@@ -97,7 +97,7 @@ function fromEnvironment<T>(name: string, parse: (text: string) => T, env: NodeJ
   } catch (error) {
     if (!(error instanceof InvalidValue)) throw error;
     throw new Failure("usage", `${name} is ${JSON.stringify(text)}`, {
-      expected: error.message,
+      expected: error.expected,
       hint: "Correct the variable, or unset it.",
     });
   }

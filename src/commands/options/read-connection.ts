@@ -48,6 +48,12 @@ export function readConnection(
     return hostConnection(given, readAddress(`ssh://${given}`, []), options, env);
   }
   const [unused] = givenHostOptions(options);
+  if (unused !== undefined && command.length === 0) {
+    throw new Failure("usage", `${unused} is for a host, but no host is given`, {
+      expected: "ssh://[USER@]HOST[:PORT] after the image",
+      hint: `Name the host, or omit ${unused}.`,
+    });
+  }
   if (unused !== undefined) {
     throw new Failure("usage", `${unused} is for ssh://HOST, but a command is passed on unchanged`, {
       expected: "ssh://[USER@]HOST[:PORT] after the image",

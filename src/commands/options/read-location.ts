@@ -74,7 +74,13 @@ export function readOtherSide(
     });
   }
   const unused = [...givenHostOptions(options), ...others];
-  if (unused[0] !== undefined) throw twoSides(`${option} ${given}`, unused[0]);
+  if (unused[0] !== undefined) {
+    const does = option === "--to" ? "writes to" : "reads from";
+    throw new Failure("usage", `${unused[0]} is for a host, but ${option} ${given} ${does} a file or a folder`, {
+      expected: "one of them",
+      hint: `Omit ${unused[0]}.`,
+    });
+  }
   if (options.compress !== undefined && options.compress.how !== "auto" && options.compress.how !== "none") {
     throw new Failure(
       "usage",

@@ -19,7 +19,7 @@ export function relayOrder({ remotes }: Batch<PushRequest>, given: object): Rela
   if (!connection.programs.some(canRelay)) {
     throw new Failure("usage", `--far ${connection.programs.join(" ")} cannot pass the images on to other hosts`, {
       expected: "a program with the ssh of the first host: --far installed, node or node-sent",
-      hint: "Omit --far or --relay.",
+      hint: "Omit --far, and unset DOCKER_OVER_SSH_FAR; or omit --relay.",
     });
   }
   const [image, ...images] = transfers.map(nameThere);

@@ -111,8 +111,8 @@ async function refuseReadOnlyPipe({ path, given }: FileLocation): Promise<void> 
 }
 
 function refuseTunnel({ given }: FileLocation): never {
-  throw new Failure("usage", `${given}: the stdout of this side is the tunnel to the side that started it`, {
+  throw new Failure("usage", `${given}: the stdout of the spawned side is the tunnel to the side that started it`, {
     expected: "stdout as a target on the initiator's side only",
-    hint: "Name a file; or start the transfer on this side: docker-over-ssh pull --to docker-archive:- IMAGE COMMAND…",
+    hint: "Name a file; or start the transfer on that side: docker-over-ssh pull --to docker-archive:- IMAGE COMMAND…",
   });
 }

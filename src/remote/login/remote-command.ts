@@ -95,20 +95,26 @@ export function runRemoteCommand(
 /** ms for the remote side to answer. A person may have to type a password or a second factor into ssh first. */
 const ANSWER_TIMEOUT = 60_000;
 
+/** The time limit, and texts of its Failure that replace those for a transfer. */
+interface AnswerOptions extends Pick<SharedRequest, "timeout"> {
+  expected?: string;
+  hint?: string;
+}
+
 /**
  * Runs `listen`. Its signal is aborted when the transfer is stopped, or when the remote side does not answer in time. The timer is paused
  * while a person is asked for a password, and starts again after the answer.
  */
 export async function withinAnswerTimeout<T>(
   link: Pick<RemoteCommand, "words" | "watchQuestions">,
-  { timeout = ANSWER_TIMEOUT, hint }: Pick<SharedRequest, "timeout"> & { hint?: string },
+  { timeout = ANSWER_TIMEOUT, expected, hint }: AnswerOptions,
   stop: AbortSignal,
   listen: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const late = new AbortController();
   const failure = (): Failure =>
     new Failure("remote-no-answer", `\`${link.words}\` has not answered for ${timeout / 1000} s`, {
-      expected: "a login, followed by a Docker engine or docker-over-ssh",
+      expected: expected ?? "a login, followed by a Docker engine or docker-over-ssh",
       hint: hint ?? "Run the command by itself to see what it waits for, or give it more time with --timeout SECONDS.",
     });
   let timer: NodeJS.Timeout | undefined;

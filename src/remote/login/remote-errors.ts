@@ -30,8 +30,8 @@ export function engineUnreachable(link: RemoteCommand, exit: Exit | undefined, n
     "engine-unreachable",
     `\`${words}\` ${describeExit(exit)} before an engine answered${withOutput(noise)}`,
     {
-      expected: "a login without questions, and a running engine that this user may use",
-      hint: hint ?? `Try \`${link.byHand}\`: it must log in without questions.`,
+      expected: "a login that succeeds, and a running engine that this user may use",
+      hint: hint ?? `Try \`${link.byHand}\`: it must succeed; without a terminal, it must ask no question.`,
     },
   );
 }
@@ -75,12 +75,15 @@ export function noUsableProgram(
   skipped: readonly string[],
   path: string,
 ): Failure {
+  const isInstalled = skipped.some((reason) => /^installed: (?!not found$)/.test(reason));
   if (programs.includes("engine")) {
     return new Failure(
       "remote-command-not-found",
-      `neither ${programs.includes("installed") ? "docker-over-ssh nor " : ""}docker nor podman is installed on ${given}`,
+      isInstalled
+        ? `no program on ${given} can run the remote side: ${skipped.join("; ")}`
+        : `neither ${programs.includes("installed") ? "docker-over-ssh nor " : ""}docker nor podman is installed on ${given}`,
       {
-        expected: `one of them in the PATH of a non-login shell there, which is ${path}`,
+        expected: `one of ${isInstalled ? "docker and podman" : "them"} in the PATH of a non-login shell there, which is ${path}`,
         hint: "Install docker there, or name its folder with --far-path.",
       },
     );
@@ -92,7 +95,7 @@ export function noUsableProgram(
       expected: `one of the programs of --far: ${programs.join(", ")}`,
       hint: skipped.some((reason) => reason.includes(NO_ACCESS))
         ? "Add the user to the group docker there, or use --sudo."
-        : "Omit --far to use any program that works there, or name a folder with --far-path.",
+        : "Omit --far, and unset DOCKER_OVER_SSH_FAR, to use any program that works there; or name a folder with --far-path.",
     },
   );
 }

@@ -105,7 +105,7 @@ export class SentNode {
   async #wanted(size: number): Promise<boolean> {
     if (this.#isWanted === undefined) {
       const host = hostName(this.#connection);
-      const question = `${host} has no Node: send one, ${bytes(size)}, once? (--far engine does not ask) [y/N] `;
+      const question = `no Node on ${host} can run docker-over-ssh: send one, ${bytes(size)}, once? (--far engine does not ask) [y/N] `;
       using timer = stallTimer(() => new Error("nobody has answered"), this.#context.signal);
       timer.start(ASK_TIMEOUT);
       const typed = await this.#ask(question, timer.signal).catch(() => undefined); // also if the terminal is closed

@@ -31,7 +31,7 @@ const PROBLEMS: Record<InstallProblem, (about: string) => [FailureCode, string, 
   unsafe: (message) => ["refused", message, ...REAL],
   foreign: (path) => [
     "refused",
-    `setup has not written ${path}`,
+    `${path} exists, and setup did not write it`,
     "no file, or the launcher of an earlier setup",
     "Remove it if it is not needed. If it is docker-over-ssh, ssh://HOST already uses it.",
   ],
@@ -67,6 +67,9 @@ const PROBLEMS: Record<InstallProblem, (about: string) => [FailureCode, string, 
   ],
 };
 
+/** The remote side that the scripts of setup, --uninstall and prune need. */
+export const LOGIN = "a login, and a shell that runs a command";
+
 const REAL: [string, string] = [
   "folders of this user, which no other user can change",
   "Fix that on the host, and run the same command again.",
@@ -98,21 +101,25 @@ export function engineNotCleaned({ given }: HostConnection, program: string): Fa
   );
 }
 
-/** Returns the Failure for a connection that ends before setup is complete. */
+/** Returns the Failure for a connection that ends before the script of setup, --uninstall or prune is complete. */
 export function setupEnded({ words, byHand }: RemoteCommand, exit: Exit | undefined, noise: string): Failure {
   return new Failure(
     "engine-unreachable",
-    `\`${words}\` ${describeExit(exit)} before setup was complete${withOutput(noise)}`,
+    `\`${words}\` ${describeExit(exit)} before the script was complete${withOutput(noise)}`,
     {
-      expected: "a login, and a shell that runs a command",
+      expected: LOGIN,
       hint: `Try \`${byHand}\`: it must log in.`,
     },
   );
 }
 
 export function unknownLine({ words }: RemoteCommand, line: string): Failure {
-  return new Failure("remote-not-a-tunnel", `\`${words}\` wrote a line that only the setup script writes: ${line}`, {
-    expected: "the lines of the script that this docker-over-ssh sends there",
-    hint: "Run the command again with --verbose, and report its output.",
-  });
+  return new Failure(
+    "remote-not-a-tunnel",
+    `\`${words}\` wrote a line that the setup script does not write at this point: ${line}`,
+    {
+      expected: "the lines of the script that this docker-over-ssh sends there",
+      hint: "Run the command again with --verbose, and report its output.",
+    },
+  );
 }

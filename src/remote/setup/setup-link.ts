@@ -5,7 +5,7 @@ import type { Context } from "../../transfer.ts";
 import { loginByHand, loginCommand } from "../login/login.ts";
 import { findMarker } from "../script/remote-lines.ts";
 import { runRemoteCommand, withinAnswerTimeout, type RemoteCommand } from "../login/remote-command.ts";
-import { setupEnded, unknownLine } from "./setup-errors.ts";
+import { LOGIN, setupEnded, unknownLine } from "./setup-errors.ts";
 import { parseSetupLine, type SetupLine } from "./setup-lines.ts";
 
 /** Maximum bytes that a login shell may print before it runs the script. */
@@ -30,7 +30,7 @@ export async function* setupLines(link: RemoteCommand, { output, signal }: Conte
   for (let lines = 0; lines < MAX_LINES; lines++) {
     const { found, before } = await withinAnswerTimeout(
       link,
-      {},
+      { expected: LOGIN, hint: `Run \`${link.byHand}\` to see what the login waits for.` },
       AbortSignal.any([signal, link.signal]),
       async (stop) => await readUntil(link.child.stdout, findMarker, { max: MAX_NOISE, signal: stop }),
     );

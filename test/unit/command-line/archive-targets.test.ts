@@ -95,7 +95,7 @@ describe("an archive is streamed", () => {
   test.each(["-", "/dev/stdout"])("but not to %s of the spawned side, which is the tunnel", async (path) => {
     const far = ["pull", "--to", `docker-archive:${path}`, "app:v1"];
     const { exitCode, stderr } = await run("push", "oci:layout", ...program, ...far);
-    expect(stderr).toContain("the stdout of this side is the tunnel");
+    expect(stderr).toContain("the stdout of the spawned side is the tunnel");
     expect(exitCode).toBe(2);
   });
 });

@@ -237,8 +237,11 @@ describe("push --to and pull --from without a list", () => {
 
 test.each([
   [["push", "--to", "oci:x", "app", "ssh://h"], "--to oci:x is the other side, but ssh://h is for a different one"],
-  [["push", "--to", "oci:x", "--sudo", "app"], "--to oci:x is the other side, but --sudo is for a different one"],
-  [["push", "--to", "oci:x", "--keep", "2", "app"], "but --keep is for a different one"],
+  [["push", "--to", "oci:x", "--sudo", "app"], "--sudo is for a host, but --to oci:x writes to a file or a folder"],
+  [
+    ["push", "--to", "oci:x", "--keep", "2", "app"],
+    "--keep is for a host, but --to oci:x writes to a file or a folder",
+  ],
   [["push", "--to", "x", "app"], "--to x does not name a file or folder"],
   [["push", "--to", "oci-archive:x.tar", "app", "db"], "accepts one image, but several are named"],
   [["push", "--to", "oci:x", "--compress", "gzip", "app"], "--compress has no effect"],
@@ -256,6 +259,10 @@ test.each([
   [["push", "--to", "oci:x", "--run", "true", "app"], "--run is a command for a host"],
   [["pull", "--from", "docker-daemon:app"], "does not name a file or folder"],
   [["pull", "--from", "oci:x", "app", "ssh://h"], "but ssh://h is for a different one"],
+  [
+    ["pull", "--from", "oci:x", "--ssh", "ssh", "app"],
+    "--ssh is for a host, but --from oci:x reads from a file or a folder",
+  ],
   [["pull", "--from", "oci:x", "--via", "pull", "app"], "--via pull has no effect with --from oci:x"],
 ])("rejects the command line %j", async (words, text) => {
   const { exitCode, stderr } = await run(...words);

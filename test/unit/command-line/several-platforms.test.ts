@@ -170,6 +170,9 @@ describe("rejects before anything is sent", () => {
   test("--max-size at the receiver, which cannot be enforced", async () => {
     const { exitCode, stderr } = await pull("oci:source", "oci:limited", ["--max-size", "1g"], { there: all });
     expect(stderr).toContain("--max-size cannot be enforced");
+    expect(stderr).toContain(
+      "Omit --max-size on the receiving side, or --all-platforms and all but one --platform on the sending side.",
+    );
     expect(exitCode).toBe(13);
   });
 

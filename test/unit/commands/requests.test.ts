@@ -157,7 +157,8 @@ describe("push", () => {
     ["push --registry container oci:layout cat", "--registry is for an engine"],
     ["push -H tcp://build oci:layout cat", "--host is for an engine"],
     ["push -H gopher://build app:v1 cat", "is not the address of an engine"],
-    ["push --sudo app:v1 cat", "--sudo is for ssh://HOST"],
+    ["push --sudo app:v1 cat", "--sudo is for ssh://HOST, but a command is passed on unchanged"],
+    ["push --sudo app:v1", "--sudo is for a host, but no host is given"],
   ])("rejects %s", async (words, message) => {
     await expect(request(words)).rejects.toMatchObject({
       code: "usage",

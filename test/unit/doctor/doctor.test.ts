@@ -120,6 +120,15 @@ describe("doctor", () => {
     expect(there["program"]).toMatchObject({ state: "missing", text: expect.stringContaining("no such Node") });
   });
 
+  test("suggests to omit --far if the chosen program cannot be used", async () => {
+    await using far = await makeFarHome();
+    const { there } = await examine(far, { far: "installed" });
+    expect(there["program"]).toMatchObject({
+      state: "missing",
+      toDo: "Install Docker there; or omit --far, and unset DOCKER_OVER_SSH_FAR.",
+    });
+  });
+
   test("warns of a login shell that prints", async () => {
     await using far = await makeFarHome();
     const ssh = join(far.home, "../ssh");

@@ -37,5 +37,5 @@ describe("the names that the sender gives", () => {
 test("rejects --keep for a receiver that does not accept it from the sender", () => {
   expect(keepToGive({ ...old, acceptsKeep: true }, 3)).toBe(3);
   expect(keepToGive(old, undefined)).toBe(undefined);
-  expect(() => keepToGive(old, 3)).toThrow("the receiving side removes no images because of --keep 3");
+  expect(() => keepToGive(old, 3)).toThrow("the receiving side does not accept --keep 3 from the sending side");
 });

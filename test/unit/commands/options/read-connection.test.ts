@@ -76,8 +76,12 @@ test("the options of a host", () => {
     isImageRequested: true,
     paths: ["/opt"],
   });
-  for (const variable of [{ DOCKER_OVER_SSH_FAR: "moon" }, { DOCKER_OVER_SSH_SSH: 'ssh "' }])
-    expect(() => readConnection(["prod"], {}, variable)).toThrow(expect.objectContaining({ code: "usage" }));
+  const invalid = [
+    [{ DOCKER_OVER_SSH_FAR: "moon" }, "one of auto, installed, node, container, node-sent, engine"],
+    [{ DOCKER_OVER_SSH_SSH: 'ssh "' }, "a program and its options, with quotes in pairs"],
+  ] as const;
+  for (const [variable, expected] of invalid)
+    expect(() => readConnection(["prod"], {}, variable)).toThrow(expect.objectContaining({ code: "usage", expected }));
 });
 
 describe("a word that is a local program and a host in the ssh settings", () => {
@@ -119,12 +123,15 @@ describe("in place of a command", () => {
   });
 
   test("options of a host are valid only for ssh://HOST", () => {
-    for (const command of [[], ["ssh", "prod", "docker system dial-stdio"]])
+    for (const [command, why] of [
+      [[], "is for a host, but no host is given"],
+      [["ssh", "prod", "docker system dial-stdio"], "is for ssh://HOST, but a command is passed on unchanged"],
+    ] as const)
       for (const [options, name] of [
         [{ sudo: true }, "--sudo"],
         [{ far: "node" }, "--far"],
         [{ ssh: ["ssh"] }, "--ssh"],
       ] as const)
-        expect(() => readConnection(command, options)).toThrow(`${name} is for ssh://HOST`);
+        expect(() => readConnection(command, options)).toThrow(`${name} ${why}`);
   });
 });

@@ -108,7 +108,7 @@ describe("to a machine without Node", { timeout: 180_000 }, () => {
       started: tunnel,
       questions: [
         expect.stringMatching(
-          /^prod has no Node: send one, [\d.]+ MB, once\? \(--far engine does not ask\) \[y\/N\] $/,
+          /^no Node on prod can run docker-over-ssh: send one, [\d.]+ MB, once\? \(--far engine does not ask\) \[y\/N\] $/,
         ),
       ],
     });
@@ -133,7 +133,9 @@ describe("to a machine without Node", { timeout: 180_000 }, () => {
       expect(started).toMatchObject({
         message: expect.stringContaining("node-sent: sending it was declined") as string,
       });
-      expect(questions).toEqual(["prod has no Node: send one, 40 MB, once? (--far engine does not ask) [y/N] "]);
+      expect(questions).toEqual([
+        "no Node on prod can run docker-over-ssh: send one, 40 MB, once? (--far engine does not ask) [y/N] ",
+      ]);
       expect(codes).not.toContain("node-packed");
       expect(await readdir(machines.here)).toEqual([]);
     },

@@ -175,7 +175,7 @@ describe("fails, and leaves everything unchanged:", () => {
     [
       "a launcher of somebody else",
       async (home) => await addProgram(join(home, ".local/bin"), "docker-over-ssh", "exit"),
-      /setup has not written ~\/\.local\/bin\/docker-over-ssh$/,
+      /~\/\.local\/bin\/docker-over-ssh exists, and setup did not write it$/,
     ],
     [
       "a link in place of the launcher",
@@ -183,7 +183,7 @@ describe("fails, and leaves everything unchanged:", () => {
         await mkdir(join(home, ".local/bin"), { recursive: true });
         await symlink("/nowhere", join(home, launcher));
       },
-      /setup has not written/,
+      /docker-over-ssh exists, and setup did not write it$/,
     ],
     [
       "a link in place of a folder",

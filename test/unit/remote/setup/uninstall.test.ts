@@ -274,8 +274,8 @@ describe("--uninstall", () => {
 });
 
 test.each([
-  [255, "engine-unreachable", "`ssh://prod` ended with status 255 before setup was complete"],
-  [0, "engine-unreachable", "`ssh://prod` ended with status 0 before setup was complete"],
+  [255, "engine-unreachable", "`ssh://prod` ended with status 255 before the script was complete"],
+  [0, "engine-unreachable", "`ssh://prod` ended with status 0 before the script was complete"],
 ])("fails if the login ends with status %d", async (status, code, message) => {
   await using far = await makeFarHome();
   await addProgram(join(far.home, ".."), "ssh", `exit ${status}`);
