@@ -35,7 +35,7 @@ export function asFailure(error: unknown): Failure {
   if (explained instanceof Failure) return explained;
   return new Failure("internal", `a bug in docker-over-ssh: ${messageOf(error)}`, {
     expected: "no error of this kind",
-    hint: "Run the command again with --verbose, and report its output.",
+    hint: "Run the same command again with --verbose, and report its output.",
     cause: error,
   });
 }

@@ -4,7 +4,7 @@ import type { RemoteBatch } from "../request.ts";
 /** Throws a `usage` Failure for --json if stdout is the tunnel or the image. */
 export function refuseUsedStdout({ connection, transfers: [request] }: RemoteBatch): void {
   if (connection.kind === "spawned") {
-    throw new Failure("usage", "--json cannot print events, because stdout is the connection to the other side", {
+    throw new Failure("usage", "--json cannot print events, because stdout is the tunnel", {
       expected: "--json on the side that a person or a program starts",
       hint: "Omit --json from the remote command: its events reach the side that starts it.",
     });

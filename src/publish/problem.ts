@@ -36,7 +36,7 @@ export function refusal({ status, headers, value }: Refusal, { shown }: ServerAd
     case 401:
       return new Failure("refused", `${shown} does not know the token${details}`, {
         expected: "a token of that server in BUILD_AUTH or --token-file",
-        hint: "Ask the person who runs the server for a token: docker-over-ssh serve token NAME creates one.",
+        hint: "Ask the server's operator for a token: docker-over-ssh serve token NAME creates one.",
       });
     case 403:
       return new Failure("refused", `${shown} does not allow the request${details}`, {

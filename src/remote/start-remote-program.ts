@@ -222,7 +222,7 @@ function unknownLine({ words }: RemoteCommand, line: string): Failure {
     `\`${words}\` wrote a line that the remote script does not write at this point: ${line.slice(0, MAX_SHOWN)}`,
     {
       expected: "the lines of the script that this docker-over-ssh sends there",
-      hint: "Run the command again with --verbose, and report its output.",
+      hint: "Run the same command again with --verbose, and report its output.",
     },
   );
 }

@@ -104,7 +104,7 @@ export class Outcomes<Request extends TransferRequest> {
 }
 
 function nothingRequested(): Failure {
-  return new Failure("refused", "the other side has ended the transfer without naming an image", {
+  return new Failure("refused", "the remote side has ended the transfer without naming an image", {
     expected: "at least one image",
   });
 }

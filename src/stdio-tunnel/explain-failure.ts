@@ -50,7 +50,7 @@ function explainExit(failure: Failure, file: string, command: string, exit: Exit
       "remote-command-not-found",
       `\`${command}\` ${describeExit(exit)}: the remote shell found no such command${withOutput(noise)}`,
       {
-        expected: "docker-over-ssh on the remote side, in the PATH of a shell that is not a login shell",
+        expected: "docker-over-ssh on the remote side, in the PATH of a non-login shell",
         hint: "Install it on the remote side, name its full path in the command, or use ssh://HOST instead, which needs only an engine on the host.",
         cause: failure,
       },

@@ -7,7 +7,7 @@ const MAX_SIZE = 1024 ** 2;
 const OTHERS_MAY_WRITE = 0o022;
 
 /**
- * Reads a file in which the administrator defines who may do what. Throws a Failure `usage` for an unreadable file, and
+ * Reads a file in which the operator defines who may do what. Throws a Failure `usage` for an unreadable file, and
  * for a file that another user may write to, because that user could grant any permission.
  *
  * @param option the option that names the file, for messages, e.g. `--token-file`

@@ -79,10 +79,10 @@ const OPTIONS: readonly OptionDefinition[] = [
   },
   { flags: "--max-upload <size>", description: "maximum size of a request, e.g. 500m (default: 1g)", parse: parseSize },
   { flags: "--max-size <size>", description: "maximum size of an unpacked archive (default: 4g)", parse: parseSize },
-  { flags: "--max-time <age>", description: "maximum duration of a job, e.g. 30m (default: 1h)", parse: parseAge },
+  { flags: "--max-time <time>", description: "maximum duration of a job, e.g. 30m (default: 1h)", parse: parseAge },
   { flags: "--max-log <size>", description: "maximum size of a log (default: 16m)", parse: parseSize },
   {
-    flags: "--keep-for <age>",
+    flags: "--keep-for <time>",
     description: "how long jobs that are over are kept, e.g. 7d (default: 30d)",
     parse: parseAge,
   },
@@ -102,7 +102,7 @@ const OPTIONS: readonly OptionDefinition[] = [
     repeats: true,
   },
   {
-    flags: "--grace <age>",
+    flags: "--grace <time>",
     description: "time for running jobs to end when the service is stopped (default: 30s)",
     parse: parseAge,
   },

@@ -9,7 +9,7 @@ const NAT64 = ipaddr.parseCIDR("64:ff9b::/96");
 const PLATFORM = new Set(["168.63.129.16"]);
 
 /**
- * Returns whether the server may connect to an IP address on behalf of somebody who is not its administrator. Only
+ * Returns whether the server may connect to an IP address on behalf of somebody who is not its operator. Only
  * public addresses are allowed. Private, shared (CGNAT), loopback, link-local (with the metadata services of clouds),
  * multicast, reserved and unspecified addresses are refused, according to IANA's registries of special-purpose
  * addresses (RFC 6890). Their IPv6 forms (mapped, NAT64, 6to4, Teredo) are refused as well, and so are texts that are

@@ -99,7 +99,7 @@ function explain(error: unknown, url: URL): Failure {
   if (code === "ENOSPC" || code === "EDQUOT" || code === "EFBIG") {
     return new Failure("no-space", "the server's disk is too full for the archive", {
       expected: "room for it",
-      hint: "Try again later, or ask the server's administrator.",
+      hint: "Try again later, or ask the server's operator.",
       cause: error,
     });
   }

@@ -8,7 +8,7 @@ import { unreachable } from "./unreachable.ts";
 
 /**
  * The hosts that the server may connect to on behalf of clients: those with public addresses, and those that the
- * administrator allows.
+ * operator allows.
  */
 export interface Network {
   allowedHosts: readonly AllowedHost[];
@@ -89,7 +89,7 @@ function refuseUnlessPublic(url: URL, addresses: readonly string[], { allowedHos
   // The message reveals neither the addresses of the name in the server's network, nor their kind.
   throw new Failure("refused", `${url.hostname} has an address that the server does not connect to`, {
     expected: "a host with only public addresses",
-    hint: "The server's administrator can allow it with --allow-host.",
+    hint: "The server's operator can allow it with --allow-host.",
   });
 }
 

@@ -68,9 +68,9 @@ function boundTo({ id, name }: SealedFor): Buffer {
 }
 
 function unreadable(cause?: unknown): Failure {
-  return new Failure("refused", "the sealed credentials of the job cannot be opened", {
+  return new Failure("refused", "the sealed credentials of the build cannot be opened", {
     expected: "credentials that were sealed with the key of this server",
-    hint: "Start all servers and workers with the same --key-file, or all without one, and send the job again.",
+    hint: "Start all servers and workers with the same --key-file, or all without one, and submit the build again.",
     cause,
   });
 }

@@ -14,18 +14,18 @@ const CUT_LINE_SPACE = 100;
 
 /** The reasons that a store sets. */
 export const REASONS = {
-  cancelled: { code: "cancelled", message: "the job was cancelled" },
+  cancelled: { code: "cancelled", message: "the build was cancelled" },
   lost: {
     code: "worker-lost",
-    message: "the worker or the server ended while it ran the job",
-    expected: "a worker that runs until the job is over",
-    hint: "Read the log of the server; the disk or the memory of its machine may be full. Then submit the job again.",
+    message: "the worker or the server ended while it ran the build",
+    expected: "a worker that runs until the build is over",
+    hint: "Read the log of the server; the disk or the memory of its machine may be full. Then submit the build again.",
   },
   credentialsLost: {
     code: "credentials-lost",
     message: "the credentials for the registry are lost: the server keeps them in memory only, and has been restarted",
-    expected: "a server that runs until the job is over, or that is started with --key-file",
-    hint: "Submit the job again. With --key-file, the server stores the credentials of jobs encrypted, and they survive a restart.",
+    expected: "a server that runs until the build is over, or that is started with --key-file",
+    hint: "Submit the build again. With --key-file, the server stores the credentials of builds encrypted, and they survive a restart.",
   },
 } as const satisfies Record<string, JobReason>;
 

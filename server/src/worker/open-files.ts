@@ -88,7 +88,7 @@ async function unpack(path: string, { order }: Job, tools: FileTools, signal: Ab
     strip: order.strip,
     limits: {
       bytes: tools.settings.build.maxUnpacked,
-      howToRaise: "ask the server's administrator for a larger --max-size",
+      howToRaise: "ask the server's operator for a larger --max-size",
     },
     refuseLinksOut: true,
   }).finally(() => archive.destroy());
@@ -136,8 +136,8 @@ function addressedToSender(failure: Failure): Failure {
 
 function bodyOf(path: string | undefined): string {
   if (path !== undefined) return path;
-  throw new Failure("context-invalid", "the body of the job is missing", {
-    expected: "the file that was stored when the job was accepted",
-    hint: "Submit the job again.",
+  throw new Failure("context-invalid", "the body of the build is missing", {
+    expected: "the file that was stored when the build was accepted",
+    hint: "Submit the build again.",
   });
 }

@@ -15,7 +15,7 @@ export class TimeLimitReached extends Error {
   readonly ms: number;
 
   constructor(ms: number) {
-    super(`the job has exceeded its time limit of ${duration(ms)}`);
+    super(`the build has exceeded its time limit of ${duration(ms)}`);
     this.ms = ms;
   }
 }
@@ -24,7 +24,7 @@ export class TimeLimitReached extends Error {
 export function outcomeOf(error: unknown, masks: Masks): Outcome {
   if (error instanceof Stopped) return stopped(error);
   if (error instanceof TimeLimitReached) {
-    const reason = ownReason("time-limit", error.message, { expected: "a job that ends within that time" });
+    const reason = ownReason("time-limit", error.message, { expected: "a build that ends within that time" });
     return { state: "timed_out", reason };
   }
   const reason = masked(reasonOf(error), masks);
@@ -35,9 +35,9 @@ export function outcomeOf(error: unknown, masks: Masks): Outcome {
 function stopped({ why }: Stopped): Outcome {
   switch (why) {
     case "cancelled":
-      return { state: "cancelled", reason: ownReason("cancelled", "the job was cancelled") };
+      return { state: "cancelled", reason: ownReason("cancelled", "the build was cancelled") };
     case "lost": {
-      const reason = ownReason("lease-lost", "the worker has lost its lease of the job");
+      const reason = ownReason("lease-lost", "the worker has lost its lease of the build");
       return { state: "again", reason, delay: 0, isFree: false };
     }
     case "stopping":
@@ -65,7 +65,7 @@ function reasonOf(error: unknown): JobReason {
       code: "build-failed",
       message: `the engine reported an error: ${messageOf(error)}`,
       expected: "a successful answer; the words of the error are the engine's",
-      hint: "Read the engine's log, then retry the job.",
+      hint: "Read the engine's log, then submit the build again.",
     };
   }
   return {

@@ -128,7 +128,7 @@ test("fails a job without its body, with the reason", async () => {
   rmSync(join(bed.options.data, "bodies", id));
   await using _ = new TestWorker(store);
   await isOver(store, id, "failed");
-  expect((await jobOf(store, id)).reason).toMatchObject({ code: "body-missing", hint: "Send the job again." });
+  expect((await jobOf(store, id)).reason).toMatchObject({ code: "body-missing", hint: "Submit the build again." });
 });
 
 test("a worker that does not share the folder refuses to start", async () => {

@@ -35,7 +35,7 @@ export function unexpected(message: { type: string } | undefined): Failure {
 export function brokenProtocol(why: string, cause?: unknown): Failure {
   return new Failure("transfer-failed", `the remote side broke the protocol of contexts: ${why}`, {
     expected: "the messages of docker-over-ssh",
-    hint: "Use the same version on both sides.",
+    hint: "Install the same version on both sides.",
     cause,
   });
 }

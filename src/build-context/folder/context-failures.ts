@@ -5,7 +5,7 @@ import { shownPath } from "../paths.ts";
 export function hasChanged(path: string, how: string): Failure {
   return new Failure("context-invalid", `${shownPath(path)} ${how} while the build context was read`, {
     expected: "files that do not change until all of them have been read",
-    hint: "Run the command again when no program writes to it, or exclude it in .dockerignore.",
+    hint: "Run the same command again when no program writes to it, or exclude it in .dockerignore.",
   });
 }
 

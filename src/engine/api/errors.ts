@@ -12,7 +12,7 @@ export function answerError(words: string, status?: number): EngineError | Failu
   if (/no space left on device/i.test(words)) {
     return new Failure("no-space", `the engine's disk is full: ${words.trim()}`, {
       expected: "room for the image on the disk on which the engine stores its images",
-      hint: "Free some space there, for instance with `docker image prune` or `docker builder prune`, and run this again.",
+      hint: "Free some space there, for instance with `docker image prune` or `docker builder prune`, and run the same command again.",
       cause: new EngineError(words.trim(), status),
     });
   }

@@ -36,8 +36,7 @@ export function sshArguments(address: SshAddress): string[] {
 /** Returns the hint for an ssh that failed. */
 export function sshHint(error: DialError, address: SshAddress): string {
   if (error.missing) return "Install ssh (OpenSSH's client), or put it into PATH.";
-  if (isNotFound(error))
-    return `Install the docker CLI on ${address.hostname}, in the PATH of a shell that is not a login shell.`;
+  if (isNotFound(error)) return `Install the docker CLI on ${address.hostname}, in the PATH of a non-login shell.`;
   return `Try \`${tryByHand(address)}\`; it must work without a password prompt.`;
 }
 

@@ -119,7 +119,7 @@ export function unknownLine({ words }: RemoteCommand, line: string): Failure {
     `\`${words}\` wrote a line that the setup script does not write at this point: ${line}`,
     {
       expected: "the lines of the script that this docker-over-ssh sends there",
-      hint: "Run the command again with --verbose, and report its output.",
+      hint: "Run the same command again with --verbose, and report its output.",
     },
   );
 }

@@ -30,7 +30,7 @@ export async function refuseWhenFull(context: AppContext, { name, limits }: Clie
   if (queued >= settings.maxQueued) throw queueFull("The server's queue is full.");
   if (limits.queued === undefined) return;
   const own = await store.counts(name);
-  if (own.queued >= limits.queued) throw queueFull("This token already has its maximum number of queued jobs.");
+  if (own.queued >= limits.queued) throw queueFull("This token already has its maximum number of queued builds.");
 }
 
 /** The process keeps credentials in memory: a job with credentials would lose them. */

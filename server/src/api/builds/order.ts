@@ -141,7 +141,7 @@ export function wrongAddress(address: string, network: Network | undefined): str
     return undefined;
   } catch (error) {
     if (error instanceof Failure) {
-      return "is not public, and this server does not connect to it. The server's administrator can allow it with --allow-host";
+      return "is not public, and this server does not connect to it. The server's operator can allow it with --allow-host";
     }
     throw error;
   }

@@ -49,7 +49,7 @@ export function addSubmitRoute(app: TypedApp, context: AppContext): void {
       summary: "Submit a build",
       description:
         "Accepts JSON; a form with the parts `build`, which is that JSON, and `archive`; or a plain archive, with the fields in the query and " +
-        "credentials, if any, in the header `X-Registry-Auth` (base64url of JSON). With `Idempotency-Key`, a repeated request returns the same job; " +
+        "credentials, if any, in the header `X-Registry-Auth` (base64url of JSON). With `Idempotency-Key`, a repeated request returns the same build; " +
         "a different request with the same key returns 422.",
       tags: ["builds"],
       querystring: BuildQuerySchema,

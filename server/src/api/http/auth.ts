@@ -78,7 +78,7 @@ export function seesJob({ name, scopes }: Client, { owner }: Job): boolean {
  * exist.
  */
 export function visibleJob(client: Client, job: Job | undefined): Job {
-  if (job === undefined || !seesJob(client, job)) throw notFound("This job does not exist.");
+  if (job === undefined || !seesJob(client, job)) throw notFound("This build does not exist.");
   return job;
 }
 

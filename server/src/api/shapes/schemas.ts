@@ -49,7 +49,7 @@ export const BuildSchema = Type.Object(
     ),
     credentials: Type.Optional(CredentialsSchema),
     webhook: Type.Optional(
-      Type.Object({ url: text("http or https address that is called when the job is over", 2048) }, strict),
+      Type.Object({ url: text("http or https address that is called when the build is over", 2048) }, strict),
     ),
   },
   {
@@ -80,7 +80,7 @@ export const BuildQuerySchema = Type.Object(
     pull: flag(),
     push: flag(),
     purge: flag(),
-    webhook: Type.Optional(text("http or https address that is called when the job is over", 2048)),
+    webhook: Type.Optional(text("http or https address that is called when the build is over", 2048)),
   },
   { ...strict, description: "Only for a plain archive in the body" },
 );
@@ -105,7 +105,7 @@ export const ListQuerySchema = Type.Object(
         description: `States, separated by commas: ${JOB_STATES.join(", ")}`,
       }),
     ),
-    name: Type.Optional(text("Only jobs whose name contains this text", 512)),
+    name: Type.Optional(text("Only builds whose name contains this text", 512)),
     cursor: Type.Optional(
       Type.String({ description: "`cursor` of the previous page", pattern: "^[\\x21-\\x7e]{1,500}$" }),
     ),
@@ -119,10 +119,10 @@ const bytes = (description: string) => Type.Integer({ description: `Bytes ${desc
 
 export const JobSchema = Type.Object(
   {
-    id: Type.String({ description: "A UUID. IDs sort in the order in which jobs were accepted" }),
+    id: Type.String({ description: "A UUID. IDs sort in the order in which builds were accepted" }),
     name: Type.String(),
     fullName: Type.String({ description: "Name with registry and tag" }),
-    owner: Type.String({ description: "Name of the token with which the job was submitted" }),
+    owner: Type.String({ description: "Name of the token with which the build was submitted" }),
     state: Type.Enum([...JOB_STATES]),
     reason: Type.Optional(
       Type.Object({
@@ -132,7 +132,7 @@ export const JobSchema = Type.Object(
         hint: Type.Optional(Type.String()),
       }),
     ),
-    position: Type.Optional(Type.Integer({ description: "Number of jobs that run before this one" })),
+    position: Type.Optional(Type.Integer({ description: "Number of builds that run before this one" })),
     attempts: Type.Integer({ description: "Number of runs that have begun" }),
     source: Type.Object({
       kind: Type.Enum(["dockerfile", "archive", "address"]),
@@ -156,7 +156,7 @@ export const JobSchema = Type.Object(
       network: Type.Optional(Type.String()),
     }),
     hasCredentials: Type.Boolean(),
-    retryOf: Type.Optional(Type.String({ description: "Job that this one repeats" })),
+    retryOf: Type.Optional(Type.String({ description: "Build that this one repeats" })),
     imageId: Type.Optional(Type.String()),
     digest: Type.Optional(Type.String({ description: "Digest of the manifest in the registry" })),
     size: Type.Optional(bytes("of the image's layers")),
@@ -164,9 +164,9 @@ export const JobSchema = Type.Object(
     seconds: Type.Record(Type.String(), Type.Number(), {
       description: "Duration of each completed phase: queue, fetch, context, build, push, purge",
     }),
-    acceptedAt: time("Time at which the job was accepted"),
+    acceptedAt: time("Time at which the build was accepted"),
     startedAt: Type.Optional(time("Time at which its run began")),
-    finishedAt: Type.Optional(time("When it ended")),
+    finishedAt: Type.Optional(time("Time at which it ended")),
     cancelledAt: Type.Optional(time("Time at which its cancellation was requested")),
     worker: Type.Optional(Type.String()),
     engine: Type.Optional(Type.String()),
@@ -198,7 +198,7 @@ export const DeliveriesSchema = Type.Object(
     url: Type.Optional(Type.String()),
     deliveries: Type.Array(
       Type.Object({
-        at: time("When"),
+        at: time("Time of the attempt"),
         status: Type.Optional(Type.Integer({ description: "HTTP status of the response" })),
         error: Type.Optional(Type.String({ description: "Reason why there was no response" })),
         seconds: Type.Number(),

@@ -18,7 +18,7 @@ export interface RunJobs {
 /** The outcome of a job that was stopped before its run began. */
 const STOPPED: Outcome = {
   state: "again",
-  reason: { code: "server-stopped", message: "the server was stopped before the job began" },
+  reason: { code: "server-stopped", message: "the server was stopped before the build began" },
   delay: 0,
   isFree: true,
 };

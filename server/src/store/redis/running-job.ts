@@ -151,8 +151,8 @@ function unreadable(error: unknown): JobReason {
 function bodyMissing(path: string): JobReason {
   return {
     code: "body-missing",
-    message: `the body of the job is missing: ${path} does not exist`,
+    message: `the body of the build is missing: ${path} does not exist`,
     expected: "servers and workers share the folder of bodies (--data), and nobody else removes files in it",
-    hint: "Send the job again.",
+    hint: "Submit the build again.",
   };
 }

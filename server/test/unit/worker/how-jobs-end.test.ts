@@ -9,7 +9,7 @@ test("a cancelled build ends, and leaves nothing", async () => {
   bed.stopInBuild(new Stopped("cancelled"));
   expect(await bed.run()).toMatchObject({ state: "cancelled", reason: { code: "cancelled" } });
   expect(bed.engine.images.size).toBe(0);
-  expect(bed.lines.at(-1)).toBe("error: the job was cancelled");
+  expect(bed.lines.at(-1)).toBe("error: the build was cancelled");
 });
 
 test("a job that was cancelled before it began does not begin", async () => {
@@ -92,7 +92,7 @@ test.each([
   bed.maxTime = maxTime;
   const earlier = bed.engine.addImage(NAME);
   bed.engine.onBuild = async (__, { signal }) => await untilAborted(signal);
-  const reason = { code: "time-limit", message: "the job has exceeded its time limit of 0.0 s" };
+  const reason = { code: "time-limit", message: "the build has exceeded its time limit of 0.0 s" };
   expect(await bed.run({ order: { limits } })).toMatchObject({ state: "timed_out", reason });
   expect([...bed.engine.images.keys()]).toEqual([earlier]);
 });

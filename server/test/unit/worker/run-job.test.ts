@@ -98,7 +98,7 @@ test.each<[string, Iterable<Uint8Array>, RegExp]>([
 test("names the server's option for an archive that unpacks to too many bytes", async () => {
   using bed = new RunBed();
   const archive = [gzipSync(Buffer.concat([...tar([fileEntry("Dockerfile", Buffer.alloc(8_000_000))])]))];
-  const hint = "Exclude files that the build does not need, or ask the server's administrator for a larger --max-size.";
+  const hint = "Exclude files that the build does not need, or ask the server's operator for a larger --max-size.";
   expect(await bed.run({ archive })).toMatchObject({ state: "failed", reason: { code: "context-invalid", hint } });
 });
 
