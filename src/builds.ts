@@ -12,6 +12,7 @@ export {
 } from "./build-context/tar/tar-extension.ts";
 export { BLOCK as TAR_BLOCK, padding as tarPadding } from "./build-context/tar/tar-header.ts";
 export { headersOf as tarHeadersOf } from "./build-context/tar/write-context-tar.ts";
+export { trimSpace } from "./build-context/ignore/docker-pattern.ts";
 export { dockerignoreRules } from "./build-context/ignore/dockerignore.ts";
 export { ARCHIVE_LIMITS } from "./build-context/archive/limits.ts";
 export type { BuildContext, ContextEntry, ContextFile } from "./build-context/build-context.ts";
@@ -21,6 +22,7 @@ export { credentialsInFile } from "./credentials/credentials-in-file.ts";
 export { registryCredentials } from "./credentials/registry-credentials.ts";
 export { registryKey } from "./credentials/registry-host.ts";
 export { jsonLines } from "./engine/api/json-lines.ts";
+export { CPU_PERIOD, MIN_CPU_QUOTA } from "./engine/build/build-request.ts";
 export { isAtLeast } from "./engine/compare-versions.ts";
 export { chooseEndpoint } from "./engine/connect/choose-endpoint.ts";
 export {
@@ -41,7 +43,7 @@ export type {
   BuildOrder,
   BuiltImage,
 } from "./engine/engine-builder.ts";
-export type { Credentials } from "./engine/credentials.ts";
+export { TOKEN_USER, type Credentials } from "./engine/credentials.ts";
 export { EngineError } from "./engine/engine-error.ts";
 export { readFrames } from "./engine/grpc/grpc-frames.ts";
 export { connectHttp2 } from "./engine/grpc/connect-grpc.ts";
@@ -62,6 +64,8 @@ export {
   tryReference,
   type Reference,
 } from "./image/reference.ts";
+export { MAX_MANIFEST } from "./image/manifest.ts";
+export { IMAGE_NAME, REF_NAME } from "./image/oci/oci-layout.ts";
 export { formatPlatform, parsePlatform } from "./image/platform.ts";
 export { bytes, duration, oneLine } from "./output/describe.ts";
 export { Failure, messageOf } from "./output/errors.ts";

@@ -1,5 +1,5 @@
 /** The name of Docker Hub in the docker config and for credential helpers: the URL of its first API. */
-export const DOCKER_HUB = "https://index.docker.io/v1/";
+const DOCKER_HUB = "https://index.docker.io/v1/";
 const HUB_HOSTS = new Set(["docker.io", "index.docker.io", "registry-1.docker.io"]);
 
 /** Returns the name of a registry in the docker config; `host` may have a scheme and a path. */

@@ -78,7 +78,7 @@ async function readLog(
 }
 
 /** Requests the state of a build. */
-export async function readState(client: ServiceClient, id: string, signal: AbortSignal): Promise<ServedJob> {
+async function readState(client: ServiceClient, id: string, signal: AbortSignal): Promise<ServedJob> {
   const { status, headers, value } = await client.json({ method: "GET", path: `api/v2/builds/${id}`, signal });
   if (status !== 200) throw refusal({ status, headers, value }, client.address);
   const job = readJob(value);

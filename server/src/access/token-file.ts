@@ -11,7 +11,7 @@ export interface KnownToken {
 }
 
 export const OPTION = "--token-file";
-export const TOKEN_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+const TOKEN_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 /** The owner of all jobs on a server without tokens */
 export const ANONYMOUS = "anonymous";
 

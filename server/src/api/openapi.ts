@@ -2,7 +2,7 @@ import swagger from "@fastify/swagger";
 import type { FastifyInstance, FastifySchema } from "fastify";
 import { hoistNamedSchemas } from "./openapi-names.ts";
 
-export const OPENAPI_PATH = "/api/v2/openapi.json";
+const OPENAPI_PATH = "/api/v2/openapi.json";
 
 const TAGS = [
   { name: "builds", description: "Builds" },

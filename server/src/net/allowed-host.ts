@@ -31,7 +31,7 @@ export function isAllowedHost(url: URL, allowed: readonly AllowedHost[]): boolea
   return allowed.some((host) => host.hostname === hostname && (host.port === undefined || host.port === portOf(url)));
 }
 
-export function portOf({ port, protocol }: URL): number {
+function portOf({ port, protocol }: URL): number {
   return port === "" ? { "http:": 80, "https:": 443 }[protocol as "http:" | "https:"] : Number(port);
 }
 

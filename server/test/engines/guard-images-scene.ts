@@ -113,7 +113,7 @@ export async function openScene(host: string): Promise<Scene> {
   };
 }
 
-export async function tarOf(files: Readonly<Record<string, string>>): Promise<Buffer> {
+async function tarOf(files: Readonly<Record<string, string>>): Promise<Buffer> {
   const tar = pack();
   for (const [name, content] of Object.entries(files)) tar.entry({ name }, content);
   tar.finalize();

@@ -20,7 +20,7 @@ export function linesForFolder(text: string, folder: string): string[] {
 }
 
 /** Escapes the characters that have a meaning in a pattern. */
-export function escapeForGitignore(path: string): string {
+function escapeForGitignore(path: string): string {
   return path.replaceAll(/[*?[\]\\!# ]/g, String.raw`\$&`);
 }
 

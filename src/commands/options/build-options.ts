@@ -137,7 +137,7 @@ export const BUILD_OPTIONS: readonly OptionDefinition[] = [
 /** --build-arg, --label: a name, and its value if there is one. */
 export type Pair = readonly [name: string, value: string | undefined];
 
-export function parsePair(given: string): Pair {
+function parsePair(given: string): Pair {
   const [, name = "", value] = /^([^=]+)(?:=(.*))?$/s.exec(given) ?? [];
   if (name === "") throw new InvalidValue("Expected NAME=VALUE.");
   return [name, value];

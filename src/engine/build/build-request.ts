@@ -3,9 +3,9 @@ import type { ApiRequest } from "../api/request.ts";
 import type { BuilderKind, BuildOrder } from "../engine-builder.ts";
 
 /** The period of the CPU quota in µs, the default of the kernel's scheduler (CFS) */
-const CPU_PERIOD = 100_000;
+export const CPU_PERIOD = 100_000;
 /** The minimum quota in µs (kernel, Documentation/scheduler/sched-bwc.rst) */
-const MIN_QUOTA = 1_000;
+export const MIN_CPU_QUOTA = 1_000;
 
 /** How an order is built, and where its files come from. */
 export interface BuildMethod {
@@ -53,7 +53,7 @@ function limits({ memory, cpus }: BuildOrder): Record<string, number> {
     ...(memory !== undefined && { memory, memswap: memory }),
     ...(cpus !== undefined && {
       cpuperiod: CPU_PERIOD,
-      cpuquota: Math.max(MIN_QUOTA, Math.round(cpus * CPU_PERIOD)),
+      cpuquota: Math.max(MIN_CPU_QUOTA, Math.round(cpus * CPU_PERIOD)),
     }),
   };
 }

@@ -2,7 +2,7 @@
 export const FRAME_HEADER = 5;
 
 /** Thrown for a stream that is not gRPC. */
-export class InvalidFrame extends Error {
+class InvalidFrame extends Error {
   override readonly name = "InvalidFrame";
 }
 

@@ -129,7 +129,7 @@ export function unusable(found: readonly InvalidField[]): ProblemError {
 }
 
 /** Returns why the server may not fetch from an address, or send a webhook to it; undefined if it may. */
-export function wrongAddress(address: string, network: Network | undefined): string | undefined {
+function wrongAddress(address: string, network: Network | undefined): string | undefined {
   const url = URL.canParse(address) ? new URL(address) : undefined;
   if (url === undefined || (url.protocol !== "http:" && url.protocol !== "https:")) {
     return "must be an http or https address";

@@ -65,7 +65,7 @@ export function isStillClient({ sender, senderNow }: FastifyRequest): boolean {
   return now.name === sender.name && [...sender.scopes].every((scope) => now.scopes.has(scope));
 }
 
-export function mayUse({ scopes }: Client, scope: Scope): boolean {
+function mayUse({ scopes }: Client, scope: Scope): boolean {
   return scopes.has(scope) || scopes.has("admin");
 }
 

@@ -11,7 +11,7 @@ const RUN_ROOT = "/run/storage";
  * A script that sh runs outside of the sandbox: `FOLDER [CGROUP.PROCS …] -- PROGRAM …`. The shell moves itself into cgroups and becomes the program. This
  * script enters the folder, because the tenant's user may lack access to its parents.
  */
-export const ENTER = `set -eu
+const ENTER = `set -eu
 umask 077
 cd "$1"
 shift
@@ -32,7 +32,7 @@ exec "$@"`;
  * the programs outside of the sandbox, they could be misused (LD_PRELOAD). Credentials arrive on stdin, and are never in a folder that another build of the
  * tenant can read.
  */
-export const SANDBOX = `set -eu
+const SANDBOX = `set -eu
 user=$1 policy=$2 registries=$3 server=$4 call=$5 authfile=$6
 shift 6
 r=./sandbox

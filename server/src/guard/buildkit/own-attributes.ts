@@ -33,7 +33,7 @@ export function withOwnAttributes(
 }
 
 /** Returns all labels that a tenant's images get. */
-export function labelsOf(tenant: Tenant): Record<string, string> {
+function labelsOf(tenant: Tenant): Record<string, string> {
   return { ...tenant.labels, [TENANT_LABEL]: tenant.id };
 }
 

@@ -3,9 +3,9 @@ import { Refusal } from "../refusal.ts";
 import type { BodyKind } from "./call.ts";
 
 /** Maximum bytes of a JSON body */
-export const MAX_JSON_BODY = 1024 * 1024;
+const MAX_JSON_BODY = 1024 * 1024;
 /** Maximum bytes of a body that counts as missing: `{}`, `null`, white space */
-export const MAX_EMPTY_BODY = 64;
+const MAX_EMPTY_BODY = 64;
 
 /** Returns the maximum bytes of a body that is read into memory; undefined for a stream. */
 export function bodyLimit({ kind }: BodyKind): number | undefined {

@@ -29,7 +29,7 @@ export function parentFor(driver: CgroupDriver["name"], parent: string): string 
 }
 
 /** Returns the path at which systemd creates a slice: each hyphen of its name is a level (`systemd.slice(5)`). */
-export function pathOfSlice(name: string): string {
+function pathOfSlice(name: string): string {
   const parts = name.slice(0, -SLICE.length).split("-");
   return parts.map((_, index) => `/${parts.slice(0, index + 1).join("-")}${SLICE}`).join("");
 }

@@ -1,6 +1,7 @@
 import { lstat, mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { CPU_PERIOD, MIN_CPU_QUOTA } from "docker-over-ssh/builds";
 import type { Resources } from "../policy/policy.ts";
 
 export type CgroupLimits = Pick<Resources, "memory" | "cpus" | "pids">;
@@ -19,10 +20,6 @@ export interface Hierarchy {
   children(cgroup: string): Promise<string[]>;
 }
 
-/** µs, the kernel's default */
-const CPU_PERIOD = 100_000;
-/** The kernel's minimum, in µs */
-const LEAST_CPU_QUOTA = 1_000;
 /** Processes of an aborted build end within a moment. */
 const REMOVE_TRIES = 20;
 const REMOVE_PAUSE = 100;
@@ -96,7 +93,7 @@ async function inController(root: string, name: string, cgroup: string): Promise
 }
 
 const limit = (value: number | undefined): string => (value === undefined ? "max" : `${value}`);
-const cpuQuota = (cpus: number): number => Math.max(LEAST_CPU_QUOTA, Math.round(cpus * CPU_PERIOD));
+const cpuQuota = (cpus: number): number => Math.max(MIN_CPU_QUOTA, Math.round(cpus * CPU_PERIOD));
 
 async function removeTree(folders: readonly string[]): Promise<boolean> {
   for (let tries = REMOVE_TRIES; tries > 0; tries--) {

@@ -1,7 +1,7 @@
 import { Readable, type Writable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
-import { fullName, parseReference } from "docker-over-ssh/builds";
+import { fullName, IMAGE_NAME, parseReference, REF_NAME } from "docker-over-ssh/builds";
 import { extract, pack, type Pack } from "tar-stream";
 import { Refusal } from "../refusal.ts";
 import { arrayOf, objectOf, textsOf, type Json } from "./json.ts";
@@ -102,9 +102,6 @@ function inIndex(tenant: string, content: unknown): unknown {
   const index = objectOf(content);
   return { ...index, manifests: arrayOf(index["manifests"]).map((raw) => withOwnNames(tenant, objectOf(raw))) };
 }
-
-const IMAGE_NAME = "io.containerd.image.name";
-const REF_NAME = "org.opencontainers.image.ref.name";
 
 function withOwnNames(tenant: string, manifest: Json): Json {
   const { [IMAGE_NAME]: image, [REF_NAME]: ref, ...others } = objectOf(manifest["annotations"]);

@@ -1,13 +1,10 @@
+import { CPU_PERIOD, MIN_CPU_QUOTA } from "docker-over-ssh/builds";
 import type { BuildRequest } from "../build-request.ts";
 import { Refusal } from "../refusal.ts";
 import type { Resources } from "./policy.ts";
 
-/** The default period of a CPU quota, in µs */
-export const CPU_PERIOD = 100_000;
 /** The range that the kernel accepts, in µs */
 const CPU_PERIODS = { min: 1000, max: 1_000_000 };
-/** The smallest quota that the kernel accepts, in µs */
-const MIN_QUOTA = 1000;
 /** A container's default. A higher value would take time from others. */
 const CPU_SHARES = 1024;
 /** Ulimits that can give a process more CPU time than others: CPU quotas do not apply to real-time processes. */
@@ -89,9 +86,9 @@ function cpuLimits(allowed: number | undefined, { cpuPeriod, cpuQuota }: Request
   }
   if (allowed === undefined) return { cpuPeriod, cpuQuota };
   const period = cpuPeriod ?? CPU_PERIOD;
-  const most = Math.max(MIN_QUOTA, Math.floor(allowed * period));
+  const most = Math.max(MIN_CPU_QUOTA, Math.floor(allowed * period));
   if ((cpuQuota ?? 0) > most) throw new Refusal("build.cpus", `a build may have at most ${allowed} processors`);
-  if (cpuPeriod !== undefined && allowed * cpuPeriod < MIN_QUOTA) {
+  if (cpuPeriod !== undefined && allowed * cpuPeriod < MIN_CPU_QUOTA) {
     throw new Refusal("build.cpus", `a build with ${allowed} processors needs a longer cpuperiod`);
   }
   return { cpuPeriod: period, cpuQuota: cpuQuota ?? most };

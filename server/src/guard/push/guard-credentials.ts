@@ -1,10 +1,7 @@
-import { credentialsInFile } from "docker-over-ssh/builds";
+import { credentialsInFile, TOKEN_USER } from "docker-over-ssh/builds";
 import type { Credentials } from "../build-request.ts";
 import { Refusal } from "../refusal.ts";
 import type { Tenant } from "../tenant.ts";
-
-/** The user name in a docker config that marks an identity token (docker-credential-helpers) */
-const TOKEN_USER = "<token>";
 
 /**
  * Returns the guard's credentials for a tenant and a registry, if any. Reads the file each time. The guard sends them only to the registry, never to the tenant

@@ -1,9 +1,8 @@
 import { createHash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
+import { MAX_MANIFEST } from "docker-over-ssh/builds";
 import { Refusal } from "../refusal.ts";
 
-/** Maximum bytes. The OCI spec requires registries to accept manifests of 4 MB; no tool writes larger ones. */
-const MAX_MANIFEST = 4 * 1024 * 1024;
 /**
  * The accepted types, without Docker's schema 1. Docker 20.10 falls back to schema 1 when a registry refuses schema 2, and the final error would be about
  * schema 1.

@@ -1,3 +1,4 @@
+import { isAtLeast } from "docker-over-ssh/builds";
 import { Refusal } from "../refusal.ts";
 
 /** The parts of a request target. */
@@ -11,7 +12,7 @@ export interface Target {
 }
 
 /** Maximum bytes. The filters of a docker command take some hundred; build arguments are also in the query. */
-export const MAX_TARGET = 64 * 1024;
+const MAX_TARGET = 64 * 1024;
 /** Maximum bytes of the path alone */
 const MAX_PATH = 4096;
 
@@ -80,25 +81,18 @@ export function checkApiVersion(
   { apiVersion, minApiVersion }: { apiVersion: string; minApiVersion: string },
 ): void {
   if (version === undefined) return;
-  if (compareVersions(version, minApiVersion) < 0) {
+  if (!isAtLeast(version, minApiVersion)) {
     throw invalid(
       "api.version",
       `client version ${version} is too old. Minimum supported API version is ${minApiVersion}, please upgrade your client to a newer version`,
     );
   }
-  if (compareVersions(version, apiVersion) > 0) {
+  if (!isAtLeast(apiVersion, version)) {
     throw invalid(
       "api.version",
       `client version ${version} is too new. Maximum supported API version is ${apiVersion}`,
     );
   }
-}
-
-/** Returns a number less than, equal to, or greater than 0 if `one` is older, the same, or newer. */
-export function compareVersions(one: string, other: string): number {
-  const [major = 0, minor = 0] = one.split(".").map(Number);
-  const [otherMajor = 0, otherMinor = 0] = other.split(".").map(Number);
-  return major - otherMajor || minor - otherMinor;
 }
 
 function invalid(rule: string, message: string, statusCode = 400): Refusal {

@@ -7,7 +7,7 @@ import type { TenantEndpoint } from "../tenant.ts";
 import type { TenantChanges, TenantSource } from "./tenant-source.ts";
 
 /** Adds the defaults to a tenant of the command line or of the configuration. */
-export function withDefaults(listed: ListedTenant, defaults: TenantDefaults): TenantEndpoint {
+function withDefaults(listed: ListedTenant, defaults: TenantDefaults): TenantEndpoint {
   const { id, socket, labels = {}, policy, resources, quotas, registryConfig } = listed;
   return {
     tenant: {

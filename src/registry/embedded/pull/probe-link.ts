@@ -3,7 +3,7 @@ import type { ServerResponse } from "node:http";
 import { DistributionError } from "../http/distribution-error.ts";
 
 /** The maximum bytes of a probe. */
-export const MAX_PROBE = 256 * 1024;
+const MAX_PROBE = 256 * 1024;
 
 /**
  * Answers GET of random bytes, which ssh cannot compress. The time that they take shows how fast the link is. An extension of the

@@ -1,5 +1,6 @@
+import { trimSpace } from "docker-over-ssh/builds";
 import { dockerfileError } from "./dockerfile-error.ts";
-import { isSpace, trimSpace, type EscapeToken, type LogicalLine } from "./logical-lines.ts";
+import { isSpace, type EscapeToken, type LogicalLine } from "./logical-lines.ts";
 
 /** An instruction, split like in the classic builder. */
 export interface Instruction {
@@ -39,7 +40,7 @@ const NAMES: ReadonlySet<string> = new Set([
   "WORKDIR",
 ]);
 /** The spaces between words. Other Unicode spaces are parts of words. */
-export const BETWEEN_WORDS = /[\t\v\f\r ]+/;
+const BETWEEN_WORDS = /[\t\v\f\r ]+/;
 
 /** Splits an instruction. Throws a Refusal for an unknown one. */
 export function readInstruction({ text, number }: LogicalLine, escape: EscapeToken): Instruction {

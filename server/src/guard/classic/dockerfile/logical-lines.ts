@@ -71,11 +71,6 @@ export function isSpace(char: string): boolean {
   return IS_SPACE.test(char);
 }
 
-/** Trims a text like Go's strings.TrimSpace. */
-export function trimSpace(text: string): string {
-  return trimEnd(trimStart(text), isSpace);
-}
-
 function trimStart(text: string): string {
   let at = 0;
   while (at < text.length && isSpace(text.charAt(at))) at++;

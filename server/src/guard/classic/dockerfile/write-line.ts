@@ -1,5 +1,6 @@
+import { trimSpace } from "docker-over-ssh/builds";
 import { dockerfileError } from "./dockerfile-error.ts";
-import { isContinued, trimSpace, type EscapeToken } from "./logical-lines.ts";
+import { isContinued, type EscapeToken } from "./logical-lines.ts";
 
 /** Maximum bytes of a line that every engine accepts */
 const MAX_BYTES = 60_000;
