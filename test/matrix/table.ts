@@ -26,7 +26,7 @@ export function describeResults({ cases, sources, destinations }: Results): stri
 <!-- Written by \`npm run test:matrix\`: test/matrix/table.ts -->
 
 Each pair is tested with the receiver in several [states](#the-states). \`5 of 5\` means that all [checks](#the-checks) passed in each of
-five states. A cell with less names the states that failed.
+five states. Otherwise, the cell names the states that failed.
 
 ## docker-over-ssh on both sides
 
