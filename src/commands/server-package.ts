@@ -23,7 +23,7 @@ export function serverCommand(
   return {
     ...command,
     readsWords: true,
-    arguments: [{ term: "[WORD...]", description: "arguments of the service; its --help lists them" }],
+    arguments: [{ term: "[WORD...]", description: "arguments of the command; its --help lists them" }],
     options: [],
     usage: "[options]",
     toJob: (words) => ({

@@ -41,6 +41,7 @@ export function connectToHost(
     const started = await startRemoteProgram(link, connection, request, {
       output: context.output,
       signal,
+      acceptsCommand: true,
       sentNode: new SentNode(connection, { ...context, signal }),
       sendImage: async (platform) => await sendImage(platform, connection, request, { ...context, signal }, sudo),
     });

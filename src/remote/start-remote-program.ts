@@ -45,6 +45,8 @@ export interface StartRemoteOptions {
   signal: AbortSignal;
   /** Sends the image for a container to the remote engine. Returns whether the engine has the image afterwards. */
   sendImage: (platform: Platform) => Promise<boolean>;
+  /** The user may also give a command in place of the host. */
+  acceptsCommand?: boolean;
   /** Sends a Node. */
   sentNode: Pick<SentNode, "answer" | "send" | "skipped">;
 }
@@ -62,7 +64,7 @@ export async function startRemoteProgram(
   const dialog = new ScriptDialog(link, connection, request, options);
   const sequence = new LineSequence(connection.programs);
   for (let lines = 0; lines < MAX_LINES; lines++) {
-    const next = await nextLine(link, dialog.timeout, options.signal, options.output, lines === 0);
+    const next = await nextLine(link, dialog.timeout, options, lines === 0);
     if (next.kind === "no-script") {
       const mayHelp = !connection.sudo && connection.programs.includes("engine");
       if (!mayHelp || isCommandMissing(link) || !hasReachedShell(connection, next.status)) throw next.failure;
@@ -180,15 +182,14 @@ type Next =
 async function nextLine(
   link: RemoteCommand,
   timeout: number | undefined,
-  signal: AbortSignal,
-  output: Output,
+  { signal, output, acceptsCommand = false }: StartRemoteOptions,
   isFirst: boolean,
 ): Promise<Next> {
   const either = AbortSignal.any([signal, link.signal]);
   const find: typeof findMarkerOrHello = isFirst ? findMarkerOrHello : findMarker;
   const { found, before } = await withinAnswerTimeout(
     link,
-    { timeout, ...(isFirst && { hint: silentLoginHint(link) }) },
+    { timeout, ...(isFirst && acceptsCommand && { hint: silentLoginHint(link) }) },
     either,
     async (stop) => await readUntil(link.child.stdout, find, { max: MAX_NOISE, signal: stop }),
   );

@@ -76,7 +76,7 @@ const OPTIONS: readonly OptionDefinition[] = [
 export const GUARD: CommandText = {
   name: "docker-over-ssh guard",
   description:
-    "Serves sockets of an engine on which a tenant may build, tag, list, remove and push its own images, and nothing else.",
+    "Serves sockets of an engine on which a tenant can build, list, tag, inspect, save, remove and push its own images, and do nothing else.",
   options: OPTIONS,
   more: `Commands:
   docker-over-ssh guard explain 'METHOD /PATH'   print the rule that decides about a request

@@ -26,7 +26,7 @@ export const HOST_OPTIONS: readonly OptionDefinition[] = [
   {
     flags: "--far <program>",
     description:
-      "with ssh://HOST: the program that runs the remote side. auto (the default) uses the first of these that works there: installed, an installed docker-over-ssh; node, the host's Node, to which this docker-over-ssh is sent; container, the same in a container of --far-image; engine, the engine alone, to which layers are sent whole. node-sent also sends Node, about 40 MB, once; on a terminal, auto asks whether to do this before it uses the engine alone, but not with --quiet or --no-progress, or if CI is set",
+      "with ssh://HOST: the program that runs the remote side. auto (the default) uses the first of these that works there: installed, an installed docker-over-ssh; node, the host's Node, to which this docker-over-ssh is sent; container, the same in a container of --far-image; engine, the engine alone, to which layers are sent whole. node-sent also sends Node, about 40 MB, once; on a terminal, auto asks whether to do this before it uses the engine alone, but not with --quiet, --no-progress or --json, or if CI is set",
     choices: CHOICES,
   },
   {

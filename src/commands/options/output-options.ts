@@ -2,7 +2,7 @@ import type { OptionDefinition } from "./command-definition.ts";
 
 /** The options of all commands. */
 const OUTPUT_OPTIONS: readonly OptionDefinition[] = [
-  { flags: "-q, --quiet", description: "print only errors and the output of the remote command" },
+  { flags: "-q, --quiet", description: "print only errors, warnings and the output of the remote command" },
   { flags: "--verbose", description: "print each step and when it happens" },
   { flags: "--no-progress", description: "do not print progress" },
   {

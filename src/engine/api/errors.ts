@@ -40,7 +40,7 @@ export function engineSilent(endpoint: EngineEndpoint, to: string, ms: number): 
     `the Docker engine at ${describeEndpoint(endpoint)} has not answered ${to} for ${Number((ms / 1000).toFixed(1))} s`,
     {
       expected: "an engine that answers and makes progress",
-      hint: "Check whether it hangs (docker info) and read its log. For a slow engine, raise --timeout SECONDS.",
+      hint: "Check whether it hangs (docker info) and read its log. push, pull and build wait longer with --timeout SECONDS.",
     },
   );
 }

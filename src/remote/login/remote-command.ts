@@ -115,7 +115,9 @@ export async function withinAnswerTimeout<T>(
   const failure = (): Failure =>
     new Failure("remote-no-answer", `\`${link.words}\` has not answered for ${timeout / 1000} s`, {
       expected: expected ?? "a login, followed by a Docker engine or docker-over-ssh",
-      hint: hint ?? "Run the command by itself to see what it waits for, or give it more time with --timeout SECONDS.",
+      hint:
+        hint ??
+        "Run the command by itself to see what it waits for. push, pull and build wait longer with --timeout SECONDS.",
     });
   let timer: NodeJS.Timeout | undefined;
   using _watch = link.watchQuestions((isOpen) => {

@@ -36,7 +36,7 @@ export function engineUnreachable(link: RemoteCommand, exit: Exit | undefined, n
   );
 }
 
-/** Returns a hint for a silent login. It may run `docker system dial-stdio`, which waits for a request, instead of the requested command. */
+/** Returns a hint for a silent login of a transfer. It may run `docker system dial-stdio`, which waits for a request, instead of the script. */
 export function silentLoginHint({ byHand }: RemoteCommand): string {
   const dial = byHand.replace(/docker version$/, "docker system dial-stdio");
   return `Run \`${byHand}\` to see what the login waits for, or give it more time with --timeout SECONDS. For a login that always runs \`docker system dial-stdio\` (ForceCommand), write ${dial} in place of the host.`;

@@ -70,6 +70,7 @@ describe("an engine that stops answering", () => {
   const silence = {
     code: "engine-unreachable",
     message: expect.stringMatching(/ has not answered to .* for [\d.]+ s/) as string,
+    hint: "Check whether it hangs (docker info) and read its log. push, pull and build wait longer with --timeout SECONDS.",
   };
 
   test.each<[string, (engine: Engine) => Promise<unknown>]>([

@@ -17,27 +17,31 @@ beforeEach(() => vi.mocked(askPassword).mockReset().mockResolvedValue("secret"))
 interface HostOptions {
   programs?: RemoteProgram[];
   asksPassword?: boolean;
+  acceptsCommand?: boolean;
+  timeout?: number;
 }
 
 /** Runs a host that writes this and reads its stdin to the end. Returns the outcome, the requested images and the shown lines. */
-async function host(code: string, { programs = ["installed", "node", "engine"], asksPassword = false }: HostOptions) {
+async function host(code: string, options: HostOptions) {
+  const { programs = ["installed", "node", "engine"], asksPassword = false, acceptsCommand = false } = options;
   const shown: string[] = [];
   const output = outputTo((event) => void (event.type === "remote" && shown.push(event.line)));
   const { signal } = new AbortController();
   const context = { output, signal, env: {} };
-  const request = { role: "sender", timeout: 20_000 } as TransferRequest;
+  const request = { role: "sender", timeout: options.timeout ?? 20_000 } as TransferRequest;
   const connection = { ...(readConnection(["ssh://prod"]) as HostConnection), programs };
   const command = [execPath, "-e", `process.stdin.resume(); ${code}`];
   const images: unknown[] = [];
   await using link = runRemoteCommand(
     command,
-    { words: "prod", byHand: "", sudo: asksPassword ? {} : undefined },
+    { words: "prod", byHand: "ssh prod docker version", sudo: asksPassword ? {} : undefined },
     request,
     context,
   );
   const started = await startRemoteProgram(link, connection, request, {
     output,
     signal,
+    acceptsCommand,
     sendImage: async (platform) => await Promise.resolve(images.push(platform) > 0),
     sentNode: {
       answer: async () => await Promise.resolve("no"),
@@ -104,4 +108,12 @@ test("does not answer a question for sudo's password after the remote side has s
   const { shown } = await host(`process.stdin.on("end", () => { ${question} }); ${started}`, { asksPassword: true });
   expect(shown).toEqual([SUDO_PROMPT]);
   expect(askPassword).not.toHaveBeenCalled();
+});
+
+test.each([
+  [true, /^Run `ssh prod docker version` .* write ssh prod docker system dial-stdio in place of the host\.$/],
+  [false, /^Run the command by itself to see what it waits for\./],
+])("suggests a command in place of a silent host only if one is accepted: %s", async (acceptsCommand, hint) => {
+  const { started } = await host("", { acceptsCommand, timeout: 50 });
+  expect(started).toMatchObject({ code: "remote-no-answer", hint: expect.stringMatching(hint) as string });
 });

@@ -86,7 +86,11 @@ test("pauses the time limit for the answer while the question is open, and start
   expect(failure).toBeUndefined();
   await vi.advanceTimersByTimeAsync(1000);
   await silent;
-  expect(failure).toMatchObject({ code: "remote-no-answer" });
+  expect(failure).toMatchObject({
+    code: "remote-no-answer",
+    expected: "a login, followed by a Docker engine or docker-over-ssh",
+    hint: "Run the command by itself to see what it waits for. push, pull and build wait longer with --timeout SECONDS.",
+  });
 });
 
 test("names a missing local program in a message that no shell translates", async () => {
