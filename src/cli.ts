@@ -6,22 +6,10 @@ import {
   type OptionDefinition,
   type CommandJob,
 } from "./commands/options/command-definition.ts";
-import { buildCommand } from "./commands/build.ts";
+import { COMMANDS } from "./commands/all-commands.ts";
 import { buildFromStdinCommand } from "./commands/build-from-stdin.ts";
-import { completionCommand } from "./commands/completion.ts";
-import { doctorCommand } from "./commands/doctor.ts";
-import { listCommand } from "./commands/list.ts";
-import { withOutputOptions } from "./commands/options/output-options.ts";
-import { pluginCommand } from "./commands/plugin.ts";
-import { pruneCommand } from "./commands/prune.ts";
-import { publishCommand } from "./commands/publish.ts";
-import { pullCommand } from "./commands/pull.ts";
-import { pushCommand } from "./commands/push.ts";
+import { readOutput, withOutputOptions } from "./commands/options/output-options.ts";
 import { refuseUsedStdout } from "./commands/refuse-used-stdout.ts";
-import { relayCommand } from "./commands/relay.ts";
-import { guardCommand } from "./commands/guard.ts";
-import { serveCommand } from "./commands/serve.ts";
-import { setupCommand } from "./commands/setup.ts";
 import type { OutputOptions } from "./output/output.ts";
 import { VERSION } from "./version.ts";
 
@@ -61,7 +49,8 @@ export async function parseCommandLine(
  */
 function withCommand(argv: readonly string[]): readonly string[] {
   const [node = "", script = "", command, ...words] = argv;
-  if (command === serveCommand.name || command === guardCommand.name) return [node, script, command, "--", ...words];
+  const definition = COMMANDS.find(({ name }) => name === command);
+  if (definition?.readsWords) return [node, script, definition.name, "--", ...words];
   if (command !== "build" || !words.some((word) => word === "--stdin" || word === "--forced")) return argv;
   return [node, script, buildFromStdinCommand.name, ...words];
 }
@@ -108,20 +97,7 @@ without an engine on this side (docker-archive:FILE, oci:FOLDER or oci-archive:F
 Exit status: 0 on success, 2 for a wrong command line; docs/exit-status.md lists the others.`,
     );
 
-  addCommand(program, pushCommand, choose, env);
-  addCommand(program, pullCommand, choose, env);
-  addCommand(program, buildCommand, choose, env);
-  addCommand(program, publishCommand, choose, env);
-  addCommand(program, setupCommand, choose, env);
-  addCommand(program, serveCommand, choose, env);
-  addCommand(program, guardCommand, choose, env);
-  addCommand(program, doctorCommand, choose, env);
-  addCommand(program, listCommand, choose, env);
-  addCommand(program, pruneCommand, choose, env);
-  addCommand(program, pluginCommand, choose, env);
-  addCommand(program, completionCommand, choose, env);
-  addCommand(program, relayCommand, choose, env);
-  addCommand(program, buildFromStdinCommand, choose, env);
+  for (const definition of COMMANDS) addCommand(program, definition, choose, env);
   return program;
 }
 
@@ -131,9 +107,9 @@ export function commandsForPeople(program: Command): Command[] {
   return program.commands.filter((command) => visible.includes(command));
 }
 
-function addCommand<Options extends object>(
+function addCommand(
   program: Command,
-  definition: CommandDefinition<Options>,
+  definition: CommandDefinition<object>,
   choose: (job: Job) => void,
   env: NodeJS.ProcessEnv,
 ): void {
@@ -152,22 +128,21 @@ function addCommand<Options extends object>(
   for (const option of definition.readsWords ? options : withOutputOptions(options))
     command.addOption(optionOf(option));
   command.action(async () => {
-    const given: Options & Partial<OutputOptions> & { delta?: unknown } = command.opts();
-    const { quiet = false, verbose = false, json = false } = given;
-    const progress = given.progress !== false; // for build, it may be a string
-    const withDelta = { ...given, ...(given.delta === false && { delta: "never" }) }; // --no-delta
+    const given: Record<string, unknown> = command.opts();
+    const output = readOutput(given);
     // Do not touch process.stdin, which may be the tunnel. Nobody watches the terminal of a CI run.
-    const isUnattended = quiet || !progress || json || (env["CI"] ?? "") !== "";
+    const isUnattended = output.quiet || !output.progress || output.json || (env["CI"] ?? "") !== "";
     const mayPrompt = !isUnattended && isatty(0) && isatty(2);
-    const job = await definition.toJob(command.args, { ...withDelta, mayPrompt }, env);
-    if (json) job.batch?.remotes.forEach(refuseUsedStdout);
-    choose({ output: { quiet, verbose, progress, json: json && job.printsOnStdout !== true }, ...job });
+    const job = await definition.toJob(command.args, { ...given, mayPrompt }, env);
+    if (output.json) job.batch?.remotes.forEach(refuseUsedStdout);
+    choose({ output: { ...output, json: output.json && job.printsOnStdout !== true }, ...job });
   });
 }
 
-function optionOf({ flags, description, choices, parse, repeats }: OptionDefinition): Option {
+function optionOf({ flags, description, choices, preset, parse, repeats }: OptionDefinition): Option {
   const option = new Option(flags, description);
   if (choices !== undefined) option.choices(choices);
+  if (preset !== undefined) option.preset(preset);
   if (parse !== undefined) {
     option.argParser<unknown>((text, before) => {
       try {

@@ -1,4 +1,6 @@
 import { buildCommand } from "./build.ts";
+import { buildFromStdinCommand } from "./build-from-stdin.ts";
+import { completionCommand } from "./completion.ts";
 import type { CommandDefinition } from "./options/command-definition.ts";
 import { doctorCommand } from "./doctor.ts";
 import { guardCommand } from "./guard.ts";
@@ -8,11 +10,12 @@ import { pruneCommand } from "./prune.ts";
 import { publishCommand } from "./publish.ts";
 import { pullCommand } from "./pull.ts";
 import { pushCommand } from "./push.ts";
+import { relayCommand } from "./relay.ts";
 import { serveCommand } from "./serve.ts";
 import { setupCommand } from "./setup.ts";
 
-/** The definitions that completion reads: all commands except completion itself. */
-export const COMMANDS: readonly Pick<CommandDefinition<object>, "name" | "arguments" | "options">[] = [
+/** The commands that people type, except completion, which reads this list. */
+const COMPLETED: readonly CommandDefinition<object>[] = [
   pushCommand,
   pullCommand,
   buildCommand,
@@ -24,4 +27,12 @@ export const COMMANDS: readonly Pick<CommandDefinition<object>, "name" | "argume
   listCommand,
   pruneCommand,
   pluginCommand,
+];
+
+/** All commands, in the order of the help. */
+export const COMMANDS: readonly CommandDefinition<object>[] = [
+  ...COMPLETED,
+  completionCommand(COMPLETED),
+  relayCommand,
+  buildFromStdinCommand,
 ];

@@ -33,6 +33,8 @@ export interface OptionDefinition {
   flags: string;
   description: string;
   choices?: readonly string[];
+  /** The value of an option without text. Default: true, or false for `--no-…` */
+  preset?: string;
   /** Converts the text after the option to its value. Throws {@link InvalidValue}. If undefined, the text is the value. */
   parse?: (text: string) => unknown;
   /** It may be given several times; its value is the list of all values. */

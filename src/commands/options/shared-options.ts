@@ -157,7 +157,7 @@ export const SHARED_OPTIONS: readonly OptionDefinition[] = [
       "send missing layers by delta: auto (if that is predicted to be faster, the default), always (if possible) or never",
     choices: ["auto", "always", "never"],
   },
-  { flags: "--no-delta", description: "same as --delta never" },
+  { flags: "--no-delta", description: "same as --delta never", preset: "never" },
   {
     flags: "--preserve-digest",
     description:

@@ -129,6 +129,7 @@ describe("push", () => {
       "push --platform linux/arm64 --platform linux/amd64 --platform linux/arm64 app:v1 cat",
       { source: fromEngine, connection: command, platforms: [ARM64, AMD64] },
     ],
+    ["push --no-delta app:v1 cat", { source: fromEngine, connection: command, delta: "never" }],
     ["push --all-platforms app:v1 cat", { source: fromEngine, connection: command, platforms: "all" }],
     [
       "push --platform linux/arm64 --timeout 2.5 --compress gzip:9 --bwlimit 1m --delta always --preserve-digest app:v1 cat",
