@@ -15,7 +15,7 @@ import { refuseUnsupported } from "./packing/agree-on-packing.ts";
 import { CODECS } from "./packing/codecs.ts";
 import { createAsk } from "./receive/create-ask.ts";
 import { giveNames } from "./receive/give-names.ts";
-import { keepNewest, planKeep } from "./receive/keep-newest.ts";
+import { keepNewest, planKeep } from "./receive/keep-option.ts";
 import { imageNames, offersNoName, ownNames } from "./receive/names-to-give.ts";
 import { planIndex, receiveIndex, refuseIndex, verifyIndex } from "./receive/receive-index.ts";
 import { checkPlatforms } from "./receive/check-platform.ts";

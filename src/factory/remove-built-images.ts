@@ -4,7 +4,7 @@ import { taggableName, type Reference } from "../image/reference.ts";
 import type { NonEmpty } from "../non-empty.ts";
 import { messageOf } from "../output/errors.ts";
 import type { Output } from "../output/output.ts";
-import { removeOldImages } from "../receive/old-images.ts";
+import { removeOldImages } from "../receive/remove-old-images.ts";
 import type { NamePattern } from "./forced/name-patterns.ts";
 
 type Images = Pick<Engine, "inspectImage" | "removeReference">;

@@ -1,4 +1,5 @@
-import type { Engine } from "../engine/engine.ts";
+import type { EngineContainers } from "../engine/engine-containers.ts";
+import type { EngineImages } from "../engine/engine-images.ts";
 import { newRunId } from "../run/run-id.ts";
 import type { DeltaBaseImage } from "./delta-bases.ts";
 import { findDeltaBasesInEngine } from "./delta-bases-in-engine.ts";
@@ -7,7 +8,11 @@ import { findDeltaBasesInEngine } from "./delta-bases-in-engine.ts";
 export type DeltaBase = Pick<DeltaBaseImage, "tars"> & AsyncDisposable;
 
 /** Opens an image as a delta base, by its ID. The caller owns it. */
-export async function openDeltaBase(engine: Engine, id: string, signal: AbortSignal): Promise<DeltaBase> {
+export async function openDeltaBase(
+  engine: EngineImages & EngineContainers,
+  id: string,
+  signal: AbortSignal,
+): Promise<DeltaBase> {
   const bases = await findDeltaBasesInEngine(engine, {
     newest: Promise.resolve(id),
     diffIds: [],

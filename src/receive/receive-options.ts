@@ -1,6 +1,9 @@
 import type { LayerAnnouncements } from "../conversation/layer-announcements.ts";
 import type { About, AnnouncedLayer, Offer, WantedImage, WantedLayers } from "../conversation/messages.ts";
-import type { Engine, EngineInfo } from "../engine/engine.ts";
+import type { EngineConnection, EngineInfo } from "../engine/engine.ts";
+import type { EngineContainers } from "../engine/engine-containers.ts";
+import type { EngineContent } from "../engine/engine-content.ts";
+import type { EngineImages } from "../engine/engine-images.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Reference } from "../image/reference.ts";
 import type { NonEmpty } from "../non-empty.ts";
@@ -53,7 +56,7 @@ export interface ReceiveOptions {
 }
 
 export interface EngineReceiveOptions extends ReceiveOptions {
-  engine: Engine;
+  engine: EngineConnection & EngineImages & EngineContainers & EngineContent;
   info: EngineInfo;
 }
 

@@ -5,7 +5,7 @@ import type { Digest } from "../image/digest.ts";
 import type { Reference } from "../image/reference.ts";
 import type { PlannedRoom, StoreName } from "../output/events.ts";
 import type { PlannedLayers } from "./plan-layers.ts";
-import type { OldImages } from "./old-images.ts";
+import type { OldImages } from "./remove-old-images.ts";
 import type { IndexTarget } from "./index-target.ts";
 import type { ReceiveOptions } from "./receive-options.ts";
 import type { ReceivedImage } from "./received-image.ts";

@@ -1,12 +1,11 @@
-import type { Engine } from "../engine/engine.ts";
-import { startRegistryContainer } from "./registry-container.ts";
+import { startRegistryContainer, type RegistryEngine } from "./registry-container.ts";
 import { useExternalRegistry } from "./external-registry.ts";
 import type { RegistryChoice, RegistryOptions, TemporaryRegistry } from "./temporary-registry.ts";
 
 /** Opens the chosen registry for a push. Rejects with `registry-unavailable`. */
 export async function openRegistry(
   choice: RegistryChoice,
-  engine: Engine,
+  engine: RegistryEngine,
   options: RegistryOptions,
 ): Promise<TemporaryRegistry> {
   return choice.kind === "container"

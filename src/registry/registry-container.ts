@@ -1,9 +1,9 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { hash } from "bcryptjs";
-import type { Engine } from "../engine/engine.ts";
-import type { ContainerSpec, RunningContainer } from "../engine/engine-containers.ts";
+import type { EngineConnection } from "../engine/engine.ts";
+import type { ContainerSpec, EngineContainers, RunningContainer } from "../engine/engine-containers.ts";
 import type { Credentials } from "../engine/credentials.ts";
-import type { EngineProgress } from "../engine/engine-images.ts";
+import type { EngineImages, EngineProgress } from "../engine/engine-images.ts";
 import { EngineError } from "../engine/engine-error.ts";
 import { RUN_LABEL } from "../run/run-id.ts";
 import { Failure, messageOf } from "../output/errors.ts";
@@ -23,11 +23,17 @@ const READY_INTERVAL = 50;
 /** ms for one request: docker-proxy accepts connections before the container's network is up, and some of these hang. */
 const READY_REQUEST_TIMEOUT = 1_000;
 
+/** The engine that runs the registry. */
+export type RegistryEngine = Pick<EngineConnection, "address"> & EngineImages & EngineContainers;
+
 /**
  * Starts `registry:2` with a password that is created for this run, on a port of 127.0.0.1 that the engine chooses (which avoids a race for
  * the port), and waits until it answers. Pulls the image if the engine lacks it.
  */
-export async function startRegistryContainer(engine: Engine, options: RegistryOptions): Promise<TemporaryRegistry> {
+export async function startRegistryContainer(
+  engine: RegistryEngine,
+  options: RegistryOptions,
+): Promise<TemporaryRegistry> {
   const { signal } = options;
   await pullIfMissing(engine, options);
   options.onProgress({ stage: "starting-registry", current: 0 });
@@ -79,7 +85,7 @@ async function containerSpec(credentials: Credentials, { runId, signal }: Regist
   };
 }
 
-async function startContainer(engine: Engine, spec: ContainerSpec): Promise<RunningContainer> {
+async function startContainer(engine: RegistryEngine, spec: ContainerSpec): Promise<RunningContainer> {
   try {
     return await engine.runContainer(spec);
   } catch (error) {
@@ -96,7 +102,7 @@ async function startContainer(engine: Engine, spec: ContainerSpec): Promise<Runn
   }
 }
 
-async function pullIfMissing(engine: Engine, { signal, onProgress }: RegistryOptions): Promise<void> {
+async function pullIfMissing(engine: RegistryEngine, { signal, onProgress }: RegistryOptions): Promise<void> {
   if ((await engine.inspectImage(IMAGE)) !== undefined) return;
   const layers = new Map<string, { current: number; total: number }>();
   const report = ({ id, current, total }: EngineProgress): void => {
@@ -124,7 +130,7 @@ async function pullIfMissing(engine: Engine, { signal, onProgress }: RegistryOpt
 async function waitUntilReady(
   registry: TemporaryRegistry,
   container: RunningContainer,
-  engine: Engine,
+  { address }: Pick<EngineConnection, "address">,
   signal: AbortSignal,
 ): Promise<void> {
   const deadline = performance.now() + READY_TIMEOUT;
@@ -135,7 +141,7 @@ async function waitUntilReady(
       const log = (await container.logs(2000).catch(() => "")).trim();
       throw new Failure(
         "registry-unavailable",
-        `the registry container on ${engine.address} does not answer at ${registry.url}: ${reason}${log && `. It printed:\n${log}`}`,
+        `the registry container on ${address} does not answer at ${registry.url}: ${reason}${log && `. It printed:\n${log}`}`,
         {
           expected: "an engine whose published ports can be reached on 127.0.0.1 of this machine",
           hint: "For an engine on another machine, use a registry that both machines reach: --registry HOST:PORT.",

@@ -1,8 +1,10 @@
 import { REGISTRY_SERVICE } from "../../conversation/messages.ts";
-import type { Engine, EngineInfo } from "../../engine/engine.ts";
+import type { EngineInfo } from "../../engine/engine.ts";
 import { EngineError } from "../../engine/engine-error.ts";
+import type { EngineImages } from "../../engine/engine-images.ts";
 import { LayerProgress } from "../../engine/api/layer-progress.ts";
 import { forgetName } from "../../engine/temporary-name.ts";
+import { shortOf } from "../../image/digest.ts";
 import { isKnownPlatform, matchesPlatform } from "../../image/platform.ts";
 import { Failure, messageOf } from "../../output/errors.ts";
 import { openLocalPortForward } from "../../stdio-tunnel/local-port-forward.ts";
@@ -24,7 +26,7 @@ export async function letEnginePull(options: EngineReceiveOptions): Promise<Rece
   const { layers } = manifest;
   await using portForward = await openLocalPortForward(tunnel, REGISTRY_SERVICE);
   const name = `127.0.0.1:${portForward.port}/${offer.repository}:${offer.tag}`;
-  const progress = new LayerProgress("sending", new Map(layers.map(({ digest, size }) => [shortId(digest), size])));
+  const progress = new LayerProgress("sending", new Map(layers.map(({ digest, size }) => [shortOf(digest), size])));
   const isForeign = isKnownPlatform(about.platform) && !matchesPlatform(about.platform, info.platform);
   try {
     await engine.pullImage(name, {
@@ -46,7 +48,7 @@ export async function letEnginePull(options: EngineReceiveOptions): Promise<Rece
     });
   }
   await refuseIncompletePull(engine, name, info);
-  const isSent = layers.map(({ digest }) => progress.moved.includes(shortId(digest)));
+  const isSent = layers.map(({ digest }) => progress.moved.includes(shortOf(digest)));
   const counts = countLayers(
     layers.map(({ size }) => size),
     isSent,
@@ -59,7 +61,7 @@ export async function letEnginePull(options: EngineReceiveOptions): Promise<Rece
  * Throws if the pulled image lacks blobs: a containerd store does not fetch the blob of a layer that it has unpacked, even if it has
  * unpacked another blob. Docker 28.5 then reports no layers; 26.1 reports them, but does not list the image.
  */
-async function refuseIncompletePull(engine: Engine, name: string, info: EngineInfo): Promise<void> {
+async function refuseIncompletePull(engine: EngineImages, name: string, info: EngineInfo): Promise<void> {
   if (info.store !== "containerd") return;
   const found = await engine.inspectImage(name);
   const isListed = (await engine.listedSize(name)) !== undefined;
@@ -73,9 +75,4 @@ async function refuseIncompletePull(engine: Engine, name: string, info: EngineIn
       hint: "Omit --via pull: missing layers are then loaded through the engine's API.",
     },
   );
-}
-
-/** Returns the short ID that engines use for a layer in their progress. */
-function shortId(digest: string): string {
-  return digest.slice("sha256:".length, "sha256:".length + 12);
 }

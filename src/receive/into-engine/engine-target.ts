@@ -11,7 +11,7 @@ import { indexesInEngine } from "./index-in-engine.ts";
 import { letEnginePull } from "./engine-pull.ts";
 import { planEnginePull, planLoad } from "./plan-for-engine.ts";
 import { PlannedImages } from "../planned-images.ts";
-import { planOldImages, removeOldImages } from "../old-images.ts";
+import { planOldImages, removeOldImages } from "../remove-old-images.ts";
 import type { Target } from "../target.ts";
 
 /** `load`: load missing layers through the API. `pull`: let the engine pull from the sender's registry. */

@@ -1,6 +1,6 @@
 import type { About } from "../../conversation/messages.ts";
 import { dryPush } from "../../engine-push/dry-push.ts";
-import type { Engine } from "../../engine/engine.ts";
+import type { EngineImages } from "../../engine/engine-images.ts";
 import { cacheFolder } from "../../files/cache-folder.ts";
 import type { Descriptor } from "../../image/manifest.ts";
 import { familiarName, type Reference } from "../../image/reference.ts";
@@ -98,7 +98,7 @@ async function blobsOf(
  * config. An image whose manifest is to be preserved is never known.
  */
 async function knownImage(
-  engine: Engine,
+  engine: Pick<EngineImages, "inspectImage">,
   blobs: ContainerdBlobs | undefined,
   { configDigest, diffIds, manifest }: About,
 ): Promise<KnownImage> {

@@ -1,4 +1,6 @@
-import type { Engine, EngineInfo } from "../../engine/engine.ts";
+import type { EngineConnection, EngineInfo } from "../../engine/engine.ts";
+import type { EngineContent } from "../../engine/engine-content.ts";
+import type { EngineImages } from "../../engine/engine-images.ts";
 import { EngineError } from "../../engine/engine-error.ts";
 import type { ContentStore } from "../../engine/content-store.ts";
 import { storeWithoutIndexes } from "../../engine/store-without-indexes.ts";
@@ -12,12 +14,14 @@ import { temporaryName } from "../../run/run-id.ts";
 import type { IndexTarget } from "../index-target.ts";
 import { spaceInCache, spaceInEngine } from "../free-space.ts";
 
+type IndexEngine = Pick<EngineConnection, "address"> & EngineImages & EngineContent;
+
 /**
  * Returns an engine as a target of images with their index. A containerd store loads an OCI archive of an index without the blobs that it
  * has, and without platforms that the index only names. It unpacks only its own platform (moby `daemon/containerd/image_exporter.go`,
  * LoadImage). Throws a `refused` Failure for another store, and for an engine that pulls the image itself (`--via pull`).
  */
-export function indexesInEngine(engine: Engine, info: EngineInfo, pullsItself: boolean): IndexTarget {
+export function indexesInEngine(engine: IndexEngine, info: EngineInfo, pullsItself: boolean): IndexTarget {
   if (info.store !== "containerd") throw storeWithoutIndexes(info, engine.address);
   if (pullsItself) throw cannotPull();
   const contentStore = async (): Promise<ContentStore> => {
@@ -51,7 +55,7 @@ export function indexesInEngine(engine: Engine, info: EngineInfo, pullsItself: b
 }
 
 /** Returns the ID of an image. In a containerd store, this is the digest of its index or manifest. */
-async function idOf(engine: Engine, name: string): Promise<string | undefined> {
+async function idOf(engine: EngineImages, name: string): Promise<string | undefined> {
   return (await engine.inspectImage(name))?.id;
 }
 
@@ -69,7 +73,7 @@ function cannotPull(): Failure {
   });
 }
 
-function loadFailure(error: unknown, { address }: Engine): unknown {
+function loadFailure(error: unknown, { address }: Pick<EngineConnection, "address">): unknown {
   if (!(error instanceof EngineError)) return error;
   return new Failure("transfer-failed", `the receiving engine could not load the image: ${messageOf(error)}`, {
     expected: `${address} to load an archive of an index`,

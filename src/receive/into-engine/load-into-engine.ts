@@ -1,4 +1,4 @@
-import type { Engine } from "../../engine/engine.ts";
+import type { EngineConnection } from "../../engine/engine.ts";
 import { EngineError } from "../../engine/engine-error.ts";
 import { forgetName } from "../../engine/temporary-name.ts";
 import type { Digest } from "../../image/digest.ts";
@@ -88,7 +88,7 @@ function isAnyGone(before: PresentLayers, now: PresentLayers): boolean {
   return [...before.lowest, ...before.others].some(({ diffId }) => !isPresent.has(diffId));
 }
 
-function loadFailure(error: unknown, { address }: Engine): unknown {
+function loadFailure(error: unknown, { address }: Pick<EngineConnection, "address">): unknown {
   if (!(error instanceof EngineError)) return error;
   return new Failure("transfer-failed", `the receiving engine could not load the image: ${messageOf(error)}`, {
     expected: `${address} to load an archive of the missing layers`,

@@ -48,7 +48,7 @@ export async function findDestination(location: FileLocation, stdoutIsTunnel: bo
       hint: "Name a file, or - for stdout.",
     });
   }
-  const file = await followLinks(path);
+  const file = await linkTarget(path);
   await refuseUnwritable(location, dirname(file));
   return { kind: "file", path: file };
 }
@@ -68,7 +68,7 @@ async function statOf({ path, given }: FileLocation): Promise<Stats | undefined>
 }
 
 /** Returns the final path to which a link leads. Returns a path that is not a link, or does not exist, unchanged. */
-async function followLinks(path: string): Promise<string> {
+async function linkTarget(path: string): Promise<string> {
   let at = path;
   for (let links = 0; links < MAX_LINKS; links += 1) {
     if ((await lstat(at).catch(() => undefined))?.isSymbolicLink() !== true) return at;

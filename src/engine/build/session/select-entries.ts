@@ -2,7 +2,7 @@ import type { ContextEntry, ContextFile } from "../../../build-context/build-con
 import { dockerPattern } from "../../../build-context/ignore/docker-pattern.ts";
 import { PatternMatcher, type Matched } from "../../../build-context/ignore/pattern-matcher.ts";
 import { shownPath } from "../../../build-context/paths.ts";
-import { followLinks } from "./follow-links.ts";
+import { withLinkTargets } from "./link-targets.ts";
 
 /** The entries that BuildKit requests. Paths in Unicode. */
 export interface EntryRequest {
@@ -31,7 +31,7 @@ type HardLink = Extract<ContextEntry, { kind: "hard-link" }>;
  * @throws SyntaxError for an invalid pattern
  */
 export function selectEntries(entries: readonly ContextEntry[], request: EntryRequest): SentEntry[] {
-  const followed = request.followPaths.length === 0 ? [] : followLinks(entries, request.followPaths);
+  const followed = request.followPaths.length === 0 ? [] : withLinkTargets(entries, request.followPaths);
   const includes = followed.includes("") ? [] : [...request.includes, ...followed];
   const { excludes } = request;
   const isAll = includes.length === 0 && excludes.length === 0;

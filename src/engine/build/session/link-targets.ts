@@ -6,10 +6,10 @@ import { shownPath } from "../../../build-context/paths.ts";
 const MAX_STEPS = 10_000;
 
 /**
- * Returns the paths and the targets of the symbolic links in them (tonistiigi/fsutil, `followlinks.go`). A name with wildcards is compared
+ * Returns the paths, and the targets of the symbolic links in them (tonistiigi/fsutil, `followlinks.go`). A name with wildcards is compared
  * with the names in its folder. "" means all entries.
  */
-export function followLinks(entries: readonly ContextEntry[], paths: readonly string[]): string[] {
+export function withLinkTargets(entries: readonly ContextEntry[], paths: readonly string[]): string[] {
   const links = new Map(
     entries.flatMap((entry) =>
       entry.kind === "symlink" ? [[shownPath(entry.path), shownPath(entry.target)] as const] : [],

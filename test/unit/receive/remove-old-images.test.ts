@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { EngineError } from "../../../src/engine/engine-error.ts";
 import type { Engine } from "../../../src/engine/engine.ts";
 import { parseReference, type Reference } from "../../../src/image/reference.ts";
-import { planOldImages, removeOldImages } from "../../../src/receive/old-images.ts";
+import { planOldImages, removeOldImages } from "../../../src/receive/remove-old-images.ts";
 
 /** The names in a store, with the ID of each image. `app:v1` was tagged first. */
 type Names = Map<string, string>;

@@ -1,4 +1,5 @@
-import type { Engine } from "../engine/engine.ts";
+import type { EngineContainers } from "../engine/engine-containers.ts";
+import type { EngineImages } from "../engine/engine-images.ts";
 import { EngineError } from "../engine/engine-error.ts";
 import { familiarName, fullName, taggableName, tryReference, type Reference } from "../image/reference.ts";
 import type { NonEmpty } from "../non-empty.ts";
@@ -9,6 +10,9 @@ export interface OldImages {
   /** The bytes that this has freed, if the engine reports them. */
   bytesFreed?: number;
 }
+
+/** The engine whose images --keep removes. */
+type ImageEngine = EngineImages & Pick<EngineContainers, "usedImages">;
 
 /** An image that --keep removes, by its names in the repository. */
 interface OldImage {
@@ -26,7 +30,7 @@ interface OldImage {
  * @param isOurs returns whether a name counts, and may be removed. Default: all names of the repository
  */
 async function findOldImages(
-  engine: Pick<Engine, "listTagged" | "inspectImage" | "usedImages">,
+  engine: Pick<ImageEngine, "listTagged" | "inspectImage" | "usedImages">,
   names: NonEmpty<Reference>,
   keep: number,
   arrived: readonly string[],
@@ -57,7 +61,7 @@ async function findOldImages(
 
 /** Removes the images that {@link findOldImages} finds in the repositories of these names. */
 export async function removeOldImages(
-  engine: Engine,
+  engine: ImageEngine,
   names: NonEmpty<Reference>,
   keep: number,
   arrived: string,
@@ -81,7 +85,7 @@ export async function removeOldImages(
  * @param ids the IDs of the image, as far as they are known
  */
 export async function planOldImages(
-  engine: Engine,
+  engine: ImageEngine,
   names: NonEmpty<Reference>,
   keep: number,
   ids: readonly string[],
@@ -95,7 +99,7 @@ export async function planOldImages(
  * have been given to another image, so the image is inspected again. The engine refuses (409) to remove the last name of an image that a
  * container uses.
  */
-async function removeImage(engine: Engine, image: OldImage): Promise<string[]> {
+async function removeImage(engine: ImageEngine, image: OldImage): Promise<string[]> {
   if (isUsed(image, await engine.usedImages())) return [];
   const removed: string[] = [];
   for (const name of image.names) {
@@ -124,7 +128,7 @@ function byRepository(names: NonEmpty<Reference>): NonEmpty<Reference>[] {
 }
 
 /** Removes a name. The engine refuses (409) if a container has been created from it in the meantime. */
-async function isRemoved(engine: Engine, name: string): Promise<boolean> {
+async function isRemoved(engine: Pick<EngineImages, "removeReference">, name: string): Promise<boolean> {
   try {
     await engine.removeReference(name);
     return true;
