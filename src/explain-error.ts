@@ -24,7 +24,7 @@ export function explainError(error: unknown): unknown {
 }
 
 /** Returns whether the next run may resume the transfer: not for an invalid image, or one that does not fit on this side. */
-export function mayBeContinued(error: unknown): boolean {
+export function mayResume(error: unknown): boolean {
   const failure = explainError(error);
   return !(failure instanceof Failure && ["not-verified", "refused", "no-space"].includes(failure.code));
 }

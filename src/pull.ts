@@ -30,7 +30,7 @@ import { removeDeadSpools } from "./run/spool-folder.ts";
 import type { Conversation } from "./stdio-tunnel/conversation.ts";
 import { ResumeCache } from "./store/resume-cache.ts";
 import { abortable } from "./streams/abortable.ts";
-import { mayBeContinued } from "./explain-error.ts";
+import { mayResume } from "./explain-error.ts";
 import { type Traffic } from "./traffic.ts";
 import {
   connectEarly,
@@ -149,9 +149,9 @@ export async function receive(
     await using received = await transfer(receiver, agreement, terms, resumeCache);
     const manifestDigest = await verify(receiver, agreement, received);
     signal.throwIfAborted();
-    const { id, ...cleanup } = await tag(receiver, agreement, received, resumeCache);
+    const { id, ...removal } = await tag(receiver, agreement, received, resumeCache);
     const { bytesReceived } = tunnel;
-    result = { ...resultOf(received, { id, names: agreement.names, manifestDigest, bytesReceived }), ...cleanup };
+    result = { ...resultOf(received, { id, names: agreement.names, manifestDigest, bytesReceived }), ...removal };
   }
   const confirmed = await tunnel.finish(resultMessage(result));
   if (!confirmed) output.warn({ code: "sender-not-notified" });
@@ -165,13 +165,15 @@ async function agree({ tunnel, target, request, runId, isDryRun, context }: Rece
   if (image === undefined && !tunnel.peer.features.includes(OFFERS_NAMES)) throw offersNoName(tunnel.peer.tool);
   const ask = createAsk(request, target, runId);
   await tunnel.send(askMessage(ask));
-  const tidied = isDryRun ? Promise.resolve([]) : removeDeadSpools(env).then(async () => await target.tidy());
-  tidied.catch(() => {}); // awaited below
+  const leftovers = isDryRun
+    ? Promise.resolve([])
+    : removeDeadSpools(env).then(async () => await target.removeLeftovers());
+  leftovers.catch(() => {}); // awaited below
   const about = parseAbout(
     await nextMessage(tunnel, "about", { timeout, what: "description of the image", stop: signal }),
   );
   // Leftovers are removed before the search for present layers, which must not count them.
-  for (const leftover of await tidied) output.detail({ code: "leftover-removed", leftover });
+  for (const leftover of await leftovers) output.detail({ code: "leftover-removed", leftover });
   refuseIndex(about, request, target);
   checkPlatforms(about, request, target, (warning) => output.warn(warning));
   if ((preserve || about.preserve) && about.manifest === undefined && about.index === undefined) {
@@ -192,8 +194,8 @@ async function plan(receiver: Receiver, agreement: Agreement, terms: Terms): Pro
   const { about, names } = agreement;
   const { index } = about;
   const found = index === undefined ? await target.plan(options) : await planIndex(target.indexes(), index, options);
-  const cleanup = await planKeep(target, request, about, names, found.id);
-  const result = { ...plannedResult(found, options, tunnel.bytesReceived), ...cleanup };
+  const removal = await planKeep(target, request, about, names, found.id);
+  const result = { ...plannedResult(found, options, tunnel.bytesReceived), ...removal };
   await tunnel.finish(resultMessage(result));
   return result;
 }
@@ -232,7 +234,7 @@ async function transfer(
     if (index !== undefined) return await receiveIndex(target.indexes(), index, options);
     return await target.receive(options);
   } catch (error) {
-    if (!mayBeContinued(error)) await resumeCache?.forget();
+    if (!mayResume(error)) await resumeCache?.forget();
     throw error;
   }
 }

@@ -14,7 +14,7 @@ import {
 import type { CommandDefinition, TransferJob, Words } from "./options/command-definition.ts";
 import { parseSize } from "./options/option-values.ts";
 import { FROM_OPTION, readOtherSide, takesOneImage, wordsWithLocation } from "./options/read-location.ts";
-import { nameless, readImageName, readLocation, readReference, refuseEngineOptions } from "./options/read-names.ts";
+import { withoutName, readImageName, readLocation, readReference, refuseEngineOptions } from "./options/read-names.ts";
 import { readConnection } from "./options/read-connection.ts";
 import { LISTED_IMAGES_OPTIONS, readListedImages, type ListedImagesOptions } from "./options/listed-images.ts";
 import { readCommand, readWords } from "./options/read-words.ts";
@@ -216,7 +216,7 @@ function readNames(
   const name = as ?? inTo;
   if (name !== undefined) return { image, name: readReference(name), isRenamed: true };
   if (image === undefined) return { isRenamed: false, acceptsNames: true };
-  if (image.reference === undefined) throw nameless(image.given);
+  if (image.reference === undefined) throw withoutName(image.given);
   return { image, name: image.reference, isRenamed: false };
 }
 

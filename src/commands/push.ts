@@ -25,7 +25,7 @@ import {
   wordsWithLocation,
   type ToOptions,
 } from "./options/read-location.ts";
-import { nameless, readImageName, readLocation, readReference, refuseEngineOptions } from "./options/read-names.ts";
+import { withoutName, readImageName, readLocation, readReference, refuseEngineOptions } from "./options/read-names.ts";
 import { LISTED_IMAGES_OPTIONS, readListedImages, type ListedImagesOptions } from "./options/listed-images.ts";
 import { readCommand, readWords } from "./options/read-words.ts";
 import { relayOrder } from "./options/relay-order.ts";
@@ -119,7 +119,7 @@ export function pushJob(
   const { parallel } = options;
   const read = (image: string, connection: Connection) => readPushRequest(image, connection, options, env);
   const { remotes } = withWatch(withRun(readBatch(words, options, env, read, otherSide), options), options);
-  if (words.images.length > 1) remotes[0].transfers.forEach(refuseNameless);
+  if (words.images.length > 1) remotes[0].transfers.forEach(refuseWithoutName);
   const batch = { remotes, parallel, relay: options.relay ? relayOrder({ remotes }, options) : undefined };
   return { batch, run: async (context) => await pushBatch(batch, context) };
 }
@@ -131,7 +131,7 @@ async function pushBatch(batch: Batch<PushRequest>, context: Context): Promise<N
 }
 
 /** Throws a `usage` Failure for an image without a name among several, because the receiver requests each by its name. */
-function refuseNameless({ source }: PushRequest): void {
+function refuseWithoutName({ source }: PushRequest): void {
   if (nameIn(source) !== undefined) return;
   throw new Failure("usage", `${source.given} does not name its image, but several images are named`, {
     expected: "a name after the path",
@@ -214,6 +214,6 @@ function refuseCompress(compress: CompressOption | undefined): void {
 function nameIn(source: SourceEngine | FileLocation): Reference | undefined {
   if (source.kind !== "docker-daemon" && source.name === undefined) return undefined;
   const image = source.kind === "docker-daemon" ? source.image : readImageName(source.name?.given ?? "");
-  if (image.reference === undefined) throw nameless(image.given);
+  if (image.reference === undefined) throw withoutName(image.given);
   return image.reference;
 }

@@ -19,7 +19,7 @@ import { findLayout } from "./layout.ts";
 import { reportText } from "./report.ts";
 import { withSignsOfLife } from "./signs-of-life.ts";
 import { takeTurn, takeUnpackingPlace } from "./take-turn.ts";
-import { imagesOf, tidyUp } from "./remove-built-images.ts";
+import { imagesOf, removeBuiltImages } from "./remove-built-images.ts";
 
 /** The dependencies of {@link buildFromStdin}. */
 export interface FactoryDependencies {
@@ -80,7 +80,7 @@ export async function buildFromStdin(
   const { published } = request;
   const { digest } = published ? await engine.publish(nameOf(published), { answers, signal: clock.signal }) : {};
   const pushed = performance.now();
-  const removed = await tidyUp(engine, { ...request, names, id, before }, output);
+  const removed = await removeBuiltImages(engine, { ...request, names, id, before }, output);
   const size = (await engine.inspectImage(id))?.size;
   const built: Built = {
     names: names.map(fullName),

@@ -9,7 +9,7 @@ import type { NamePattern } from "./forced/name-patterns.ts";
 
 type Images = Pick<Engine, "inspectImage" | "removeReference">;
 
-export interface TidyOptions {
+export interface RemovalOptions {
   names: NonEmpty<Reference>;
   /** The image that was built */
   id: string;
@@ -35,7 +35,11 @@ export async function imagesOf(engine: Images, names: readonly Reference[]): Pro
  * (--keep), and the build cache above its limit. An error becomes a warning, because the image is already built. Returns the names that
  * were removed.
  */
-export async function tidyUp(engine: Engine, options: TidyOptions, output: Output): Promise<readonly string[]> {
+export async function removeBuiltImages(
+  engine: Engine,
+  options: RemovalOptions,
+  output: Output,
+): Promise<readonly string[]> {
   const { names, id, before, keep, name, allow, cacheLimit } = options;
   // The name in a registry and the name without it count as the same image: they have the same tag.
   const isOurs = ({ tag }: Reference): boolean =>
@@ -49,7 +53,7 @@ export async function tidyUp(engine: Engine, options: TidyOptions, output: Outpu
     }
   };
   await attempt(async () => {
-    for (const oldId of before) if (oldId !== id) await removeNameless(engine, oldId);
+    for (const oldId of before) if (oldId !== id) await removeUntagged(engine, oldId);
   });
   await attempt(async () => {
     if (keep !== undefined) removed.push(...(await removeOldImages(engine, names, keep, id, isOurs)).names);
@@ -61,7 +65,7 @@ export async function tidyUp(engine: Engine, options: TidyOptions, output: Outpu
 }
 
 /** Removes an image that no longer has a name. The engine refuses (409) if a container uses it. */
-async function removeNameless(engine: Images, id: string): Promise<void> {
+async function removeUntagged(engine: Images, id: string): Promise<void> {
   const image = await engine.inspectImage(id);
   if (image === undefined || (image.names ?? []).length > 0) return;
   try {

@@ -26,7 +26,7 @@ export interface Target extends AsyncDisposable {
   /** Returns the names in the notation of this target, each once. Throws a `usage` Failure for a name that the target cannot store. */
   namesFor(images: NonEmpty<Reference>): NonEmpty<string>;
   /** Removes the leftovers of killed runs, and returns their names. */
-  tidy(): Promise<Leftover[]>;
+  removeLeftovers(): Promise<Leftover[]>;
   /**
    * Returns the part of the target that stores images with an index. Throws a `refused` Failure if the target stores one platform of an
    * image.

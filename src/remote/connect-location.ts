@@ -44,7 +44,7 @@ export function connectToLocation(connection: LocationConnection, request: Trans
         await using opening = openSource({ role: "sender", ...sending }, there, engine);
         const source = await opening.opened;
         await source.check(request);
-        await refuseNameless(source, request, connection.location.given);
+        await refuseWithoutName(source, request, connection.location.given);
         await send(tunnel, source, sending, there);
       }
     };
@@ -64,7 +64,7 @@ function namedIn(location: FileLocation, { image }: PullRequest): FileLocation {
 }
 
 /** Throws a `usage` Failure if neither the command line nor the location names the one image to pull. */
-async function refuseNameless(source: Source, request: PullRequest, given: string): Promise<void> {
+async function refuseWithoutName(source: Source, request: PullRequest, given: string): Promise<void> {
   const { image, name } = request;
   if (image !== undefined || name !== undefined || (await source.name?.(request)) !== undefined) return;
   throw new Failure(

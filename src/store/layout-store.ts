@@ -115,7 +115,7 @@ export class LayoutStore {
   }
 
   /** Removes the partial files of killed runs, and returns them. */
-  async tidy(): Promise<Leftover[]> {
+  async removeLeftovers(): Promise<Leftover[]> {
     const blobs = join(this.#folder, "blobs", "sha256");
     return [...(await removePartialFiles(this.#folder)), ...(await removePartialFiles(blobs))];
   }

@@ -38,7 +38,7 @@ async function receiveInto(
   const target: Target = {
     address: "a fake",
     namesFor: ([{ given }, ...others]) => [given, ...others.map((other) => other.given)],
-    tidy: async () => [],
+    removeLeftovers: async () => [],
     indexes() {
       throw new Error("not asked for");
     },

@@ -1,7 +1,7 @@
 import { setTimeout as wait } from "node:timers/promises";
 import { messageOf, type Engine } from "docker-over-ssh/builds";
 import type { JobLog } from "./job-log.ts";
-import { removeNameless } from "./step-images.ts";
+import { removeUntagged } from "./step-images.ts";
 
 export type PurgeEngine = Pick<Engine, "inspectImage" | "listImageIds" | "removeReference" | "tagImage">;
 
@@ -45,12 +45,12 @@ export async function purgeName(
     if (earlier === undefined) await engine.removeReference(name);
     else await engine.tagImage(earlier, name);
   }
-  await removeNameless(engine, ours);
+  await removeUntagged(engine, ours);
 }
 
 /** Removes an image that has lost its last name to the built image. */
 export async function removeReplaced(engine: PurgeEngine, { id }: NameBefore, built: string): Promise<void> {
-  if (id !== undefined && id !== built) await removeNameless(engine, id);
+  if (id !== undefined && id !== built) await removeUntagged(engine, id);
 }
 
 /** Performs a part of a purge. The outcome of the job is final: errors become warnings in its log. */

@@ -59,12 +59,12 @@ export class StepRemoval {
     if (this.#running > 0) return;
     const left = [...this.#left].toReversed(); // an image follows the images from which it was created
     this.#left.clear();
-    for (const id of left) await removeNameless(engine, id);
+    for (const id of left) await removeUntagged(engine, id);
   }
 }
 
 /** Removes an image without a name. Keeps one on which another image depends, or that a container uses. */
-export async function removeNameless(engine: Images, id: string): Promise<void> {
+export async function removeUntagged(engine: Images, id: string): Promise<void> {
   for (let attempt = 1; ; attempt += 1) {
     const image = await engine.inspectImage(id);
     if (image === undefined || (image.names ?? []).length > 0) return;

@@ -34,7 +34,7 @@ export function readBuildRequest(
   const { push = false, delta = "auto", compress, bwlimit, timeout } = options;
   const isBroughtBack = options.load === true || options.to !== undefined;
   refuseCheckWith(options);
-  refuseNameless(names, options);
+  refuseWithoutName(names, options);
   const order: BuildOrder = {
     names: names.map((name) => name.given),
     ...(context.kind === "git" && { git: context.address }),
@@ -187,7 +187,7 @@ function refuseLargeOrder(order: BuildOrder): void {
   });
 }
 
-function refuseNameless(names: readonly Reference[], { push, load, to, deploy }: BuildOptionValues): void {
+function refuseWithoutName(names: readonly Reference[], { push, load, to, deploy }: BuildOptionValues): void {
   if (names.length > 0) return;
   const [option] = given({ "--push": push, "--load": load, "--to": to, "--deploy": deploy });
   if (option === undefined) return;

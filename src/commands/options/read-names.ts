@@ -41,7 +41,7 @@ export function readLocation(given: string): ImageLocation | undefined {
 }
 
 /** Returns the Failure for an ID, which cannot be the name of an image at the receiver. */
-export function nameless(image: string): Failure {
+export function withoutName(image: string): Failure {
   return new Failure("usage", `${image} is an image ID, but the image needs a name at the receiver`, {
     expected: "--as NAME",
     hint: `For instance --as app:v2 ${image}`,

@@ -31,7 +31,7 @@ export interface Candidate<T> extends ListedImage {
 }
 
 /** The text that stands for an image without a name in messages. */
-export const NAMELESS = "one without a name";
+export const WITHOUT_NAME = "one without a name";
 /** The maximum number of names or platforms that a message lists. */
 const MAX_SHOWN = 10;
 
@@ -166,7 +166,7 @@ function textsOf(images: readonly { platform?: Platform }[]): Set<string> {
 }
 
 function listNames(images: readonly { names: string[] }[]): string {
-  return shown(new Set(images.map(({ names: [name] }) => (name === undefined ? NAMELESS : quoted(name)))));
+  return shown(new Set(images.map(({ names: [name] }) => (name === undefined ? WITHOUT_NAME : quoted(name)))));
 }
 
 function shown(all: ReadonlySet<string>): string {

@@ -1,5 +1,5 @@
 import type { ArchiveFiles } from "../archive/archive-files.ts";
-import { ImageNotFound, NAMELESS } from "../archive/choose-image.ts";
+import { ImageNotFound, WITHOUT_NAME } from "../archive/choose-image.ts";
 import { imagesByName } from "../archive/images-by-name.ts";
 import type { ArchivedName } from "../archived-name.ts";
 import { isAttestation } from "../attestation.ts";
@@ -47,7 +47,7 @@ function severalRoots(found: readonly Root[], name: ArchivedName | undefined): I
       `it lists ${found.length} manifests as ${name.given}, and no index of them, whose digest could be kept`,
     );
   }
-  const names = found.slice(0, MAX_SHOWN).map(({ names: [first = NAMELESS] }) => first);
+  const names = found.slice(0, MAX_SHOWN).map(({ names: [first = WITHOUT_NAME] }) => first);
   const images = names.join(", ") + (found.length > MAX_SHOWN ? ` and ${found.length - MAX_SHOWN} more` : "");
   return new ImageNotFound(`it holds ${found.length} images: choose one of ${images}`, "name", images);
 }

@@ -20,7 +20,7 @@ export type Via = "load" | "pull";
 /** Returns an engine as a target. The target owns the engine. */
 export async function engineTarget(engine: Engine, via: Via = "load"): Promise<Target> {
   const info = await engine.info();
-  let isTidy = false;
+  let hasRemovedLeftovers = false;
   const [receive, plan] = via === "pull" ? [letEnginePull, planEnginePull] : [loadIntoEngine, planLoad];
   const planned = new PlannedImages(info.store === "containerd" ? "blob" : "chain");
   // The content store is opened early, during the request to the sender.
@@ -34,9 +34,9 @@ export async function engineTarget(engine: Engine, via: Via = "load"): Promise<T
     },
     namesFor: ([first, ...others]) => [nameInEngine(first), ...others.map(nameInEngine)],
     indexes: () => ({ ...indexesInEngine(engine, info, via === "pull"), planned }),
-    async tidy() {
-      if (isTidy) return []; // the engine receives several images
-      isTidy = true;
+    async removeLeftovers() {
+      if (hasRemovedLeftovers) return []; // the engine receives several images
+      hasRemovedLeftovers = true;
       return await removeLeftovers(engine);
     },
     async receive(options) {

@@ -67,7 +67,7 @@ function fileTarget(location: FileLocation, path: string, maker: ArchiveMaker): 
       return archiveBytes;
     },
     namesFor: (images) => refsOf(namesInFile(location, images)),
-    tidy: async () => await removePartialFiles(dirname(path), partialFilePrefix(path)),
+    removeLeftovers: async () => await removePartialFiles(dirname(path), partialFilePrefix(path)),
     indexes() {
       refuseDockerArchive(kind, location.path);
       return {

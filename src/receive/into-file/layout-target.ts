@@ -36,7 +36,7 @@ export async function layoutTarget(location: FileLocation): Promise<Target> {
       return moved;
     },
     namesFor: (images) => refsOf(namesInFile(location, images)),
-    tidy: async () => await store.tidy(),
+    removeLeftovers: async () => await store.removeLeftovers(),
     indexes: () => indexes,
     async receive(options) {
       const { manifest, image } = await explain(receiveInto(location, store, options, onMoved));

@@ -50,7 +50,7 @@ export function streamTarget(location: FileLocation, destination: Streamed, make
       return unwritten?.bytes;
     },
     namesFor: (images) => refsOf(namesInFile(location, images)),
-    tidy: async () => [],
+    removeLeftovers: async () => [],
     indexes() {
       refuseDockerArchive(location.kind, address);
       return {

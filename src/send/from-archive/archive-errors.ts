@@ -1,5 +1,5 @@
 import { isNoSpace } from "../../files/no-space.ts";
-import { ImageNotFound, NAMELESS } from "../../image/archive/choose-image.ts";
+import { ImageNotFound, WITHOUT_NAME } from "../../image/archive/choose-image.ts";
 import type { Compression } from "../../image/layer/compression.ts";
 import { isStdin } from "../../image/open/archive-input.ts";
 import { CannotDecompressArchive } from "../../image/open/decompress-archive.ts";
@@ -81,7 +81,7 @@ export function archivedImageFailure(location: FileLocation, error: unknown, pla
     hint:
       ambiguity === "platform" || platform !== undefined
         ? "Choose another with --platform."
-        : error.images === NAMELESS
+        : error.images === WITHOUT_NAME
           ? "Its image has no name: omit the name in the location, and give it one with --as NAME."
           : `Name one of its images: ${kind}:${path}:NAME`,
     cause: error,

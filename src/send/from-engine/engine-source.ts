@@ -91,8 +91,8 @@ class EngineSource implements Source {
 
   async find(requested: RequestedImage): Promise<FoundImage> {
     const [engine, named] = [this.#engine, this.#named];
-    const tidy = requested.isDryRun ? async () => [] : this.#leftovers;
-    tidy().catch(() => {}); // it is awaited when layers are wanted
+    const leftovers = requested.isDryRun ? async () => [] : this.#leftovers;
+    leftovers().catch(() => {}); // it is awaited when layers are wanted
     const mayBeId = (named.digits ?? requested.image.digits) !== undefined;
     const image = agreeOnName(named, mayBeId ? await this.#inspected(undefined) : undefined, requested);
     if (requested.platforms !== undefined) return await this.#findIndex(image, requested.platforms, requested);
@@ -115,7 +115,15 @@ class EngineSource implements Source {
           return stored?.manifest ?? (await readManifest(engine, info, name));
         },
       }),
-      ...this.#waysToServe(tidy, (options) => ({ ...options, engine, engineInfo, image, info, onlyPlatform, stored })),
+      ...this.#waysToServe(leftovers, (options) => ({
+        ...options,
+        engine,
+        engineInfo,
+        image,
+        info,
+        onlyPlatform,
+        stored,
+      })),
     };
   }
 
@@ -141,25 +149,25 @@ class EngineSource implements Source {
     return sizes.length === diffIds.length ? sizes : [];
   }
 
-  /** @param tidy removes leftovers */
+  /** @param leftovers removes the leftovers once, and returns them */
   #waysToServe(
-    tidy: () => Promise<readonly Leftover[]>,
+    leftovers: () => Promise<readonly Leftover[]>,
     complete: (options: OfferOptions) => EngineOfferOptions,
   ): Pick<FoundImage, "served" | "offer"> {
     const choice = this.#choice;
-    const tellOfLeftovers = async ({ output }: OfferOptions): Promise<void> => {
-      for (const leftover of await tidy()) output.detail({ code: "leftover-removed", leftover });
+    const reportLeftovers = async ({ output }: OfferOptions): Promise<void> => {
+      for (const leftover of await leftovers()) output.detail({ code: "leftover-removed", leftover });
     };
     if (choice.kind === "embedded") {
       const served = async (options: OfferOptions): Promise<ServedImage> => {
-        await tellOfLeftovers(options);
+        await reportLeftovers(options);
         return serveFromEngine(complete(options));
       };
       return { served, offer: async (options) => await serveFromEmbeddedRegistry(await served(options), options) };
     }
     return {
       offer: async (options) => {
-        await tellOfLeftovers(options);
+        await reportLeftovers(options);
         const { serveFromRegistry } = await import("./serve-from-registry.ts");
         return await serveFromRegistry(choice, complete(options));
       },
