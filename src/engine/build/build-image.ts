@@ -94,7 +94,7 @@ function refuseImpossible(kind: BuilderKind, { secrets, agents, memory, cpus }: 
 function noLimits(): Failure {
   return new Failure("usage", "BuildKit does not accept limits of memory and cpus over the API of the engine", {
     expected: "an engine that uses the classic builder (Docker) or buildah (Podman) for such a build",
-    hint: "Let the engine choose the builder, or build without these limits.",
+    hint: "Let the engine choose the builder, or omit these limits.",
   });
 }
 
