@@ -50,6 +50,14 @@ describe("the order of a push --relay", () => {
     expect(order?.options).toMatchObject({ far: "node" });
   });
 
+  test("is refused for a program of DOCKER_OVER_SSH_FAR that has no ssh, with a hint that names the variable", () => {
+    const env = { DOCKER_OVER_SSH_FAR: "engine" };
+    const hint = "Omit --far, and unset DOCKER_OVER_SSH_FAR; or omit --relay.";
+    expect(() => pushJob({ images: ["app:v1"], command: ["ssh://a", "ssh://b"] }, { relay: true }, env)).toThrow(
+      expect.objectContaining({ code: "usage", hint }),
+    );
+  });
+
   test("creates the same requests on the first host as a push from the initiator would", () => {
     const options = {
       as: ["app:v2", "app:v3"],

@@ -38,7 +38,7 @@ test("names the option and the variable that have chosen a program which cannot 
 
 test("does not demand a login without questions, because ssh may ask on a terminal", () => {
   const link = { words: "ssh://prod", byHand: "ssh prod docker version", lastLines: () => "" };
-  expect(engineUnreachable(link as RemoteCommand, { status: 255 } as never, "")).toMatchObject({
+  expect(engineUnreachable(link as RemoteCommand, { status: 255 }, "")).toMatchObject({
     code: "engine-unreachable",
     expected: "a login that succeeds, and a running engine that this user may use",
     hint: "Try `ssh prod docker version`: it must succeed; without a terminal, it must ask no question.",
