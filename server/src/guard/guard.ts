@@ -118,7 +118,7 @@ interface EndpointDependencies
 function endpointActions(dependencies: EndpointDependencies): EndpointActions {
   const { mode, dryRunEngine, ledger, limits, metrics, audit, signal, printLine, onFailure } = dependencies;
   return {
-    openFront(tenant) {
+    openHandler(tenant) {
       if (dryRunEngine) return openDryRun(tenant, { engine: dryRunEngine, audit, judge, checkMessage, printLine });
       const throttle = createThrottle(() => tenant().quotas);
       return openFront(tenant, { backend: mode.backend, audit, throttle, onProblem: printLine });

@@ -4,7 +4,7 @@ import { bed, why } from "../../../test/engines/bed.ts";
 import type { ApiObject } from "../../src/guard/backend.ts";
 import type { Caller } from "../../src/guard/caller.ts";
 import { EngineApi } from "../../src/guard/engine/engine-api.ts";
-import { openPusher, type Pusher } from "../../src/guard/push/pusher.ts";
+import { openPusher, type RegistryPusher } from "../../src/guard/push/pusher.ts";
 import { Refusal } from "../../src/guard/refusal.ts";
 import { REGISTRY_USER, startStandInRegistry, type StandInRegistry } from "../fixtures/guard/stand-in-registry.ts";
 
@@ -14,7 +14,7 @@ const QUOTA = 1_500_000;
 describe.skipIf(why)(`a guard's push ${why ?? ""}`, () => {
   const name = "push-source:v1";
   let engine: EngineApi;
-  let pusher: Pusher;
+  let pusher: RegistryPusher;
   let registry: StandInRegistry;
   let id: string;
   let pushed = 0;

@@ -105,28 +105,37 @@ export function createCacheRecords(dependencies: CacheRecordsDependencies): Cach
 
     async prune(tenant, choice, signal) {
       await closing;
-      const known = dependencies.ledger.read(tenant).cacheRecords;
-      if (known.length === 0) return [];
-      using connection = await dependencies.engine.grpc(signal);
-      const client = createClient(Control, connection.transport);
-      const { record } = await client.diskUsage({}, { signal });
-      const ids = new Set(known);
-      const own = record.filter(({ ID }) => ids.has(ID));
-      const chosen = selectRecords(own, choice, Date.now());
-      const pruned: UsageRecord[] = [];
-      if (chosen.length > 0) {
-        const filter = chosen.map(({ ID }) => `id==${JSON.stringify(ID)}`);
-        for await (const removed of client.prune({ filter, all: choice.all }, { signal })) pruned.push(removed);
-      }
-      const isGone = new Set(pruned.map(({ ID }) => ID));
-      const left = new Set(own.map(({ ID }) => ID).filter((id) => !isGone.has(id)));
-      await dependencies.ledger.change(
-        tenant,
-        (written) => void (written.cacheRecords = written.cacheRecords.filter((id) => left.has(id) || !ids.has(id))),
-      );
-      return pruned;
+      return await pruneRecords(dependencies, tenant, choice, signal);
     },
   };
+}
+
+async function pruneRecords(
+  { engine, ledger }: CacheRecordsDependencies,
+  tenant: string,
+  choice: RecordChoice,
+  signal: AbortSignal,
+): Promise<UsageRecord[]> {
+  const known = ledger.read(tenant).cacheRecords;
+  if (known.length === 0) return [];
+  using connection = await engine.grpc(signal);
+  const client = createClient(Control, connection.transport);
+  const { record } = await client.diskUsage({}, { signal });
+  const ids = new Set(known);
+  const own = record.filter(({ ID }) => ids.has(ID));
+  const chosen = selectRecords(own, choice, Date.now());
+  const pruned: UsageRecord[] = [];
+  if (chosen.length > 0) {
+    const filter = chosen.map(({ ID }) => `id==${JSON.stringify(ID)}`);
+    for await (const removed of client.prune({ filter, all: choice.all }, { signal })) pruned.push(removed);
+  }
+  const isGone = new Set(pruned.map(({ ID }) => ID));
+  const left = new Set(own.map(({ ID }) => ID).filter((id) => !isGone.has(id)));
+  await ledger.change(
+    tenant,
+    (written) => void (written.cacheRecords = written.cacheRecords.filter((id) => left.has(id) || !ids.has(id))),
+  );
+  return pruned;
 }
 
 async function ownRecords(

@@ -3,7 +3,7 @@ import { Failure, messageOf } from "docker-over-ssh/builds";
 import type { Tenant, TenantEndpoint } from "../tenant.ts";
 
 /** Handles the connections of one tenant. */
-export interface Front {
+export interface ConnectionHandler {
   /** Owns the connection. */
   take(connection: Duplex): void;
   /** Ends all open calls and connections. */
@@ -11,7 +11,7 @@ export interface Front {
 }
 
 /** A listening socket. Disposing closes it, and destroys its connections. */
-export interface Socket extends AsyncDisposable {
+export interface TenantSocket extends AsyncDisposable {
   /** Removes the socket. Open connections stay. */
   close(): Promise<void>;
   /** Aborted when the folder of the socket is removed */
@@ -20,10 +20,14 @@ export interface Socket extends AsyncDisposable {
 
 export interface EndpointActions {
   /**
-   * Opens the front that answers a tenant. `tenant` returns its current state: limits may change while it is served.
+   * Opens the handler that answers a tenant. `tenant` returns its current state: limits may change while it is served.
    */
-  openFront(tenant: () => Tenant): Front;
-  bind(endpoint: TenantEndpoint, onConnection: (connection: Duplex) => void, tenant: () => Tenant): Promise<Socket>;
+  openHandler(tenant: () => Tenant): ConnectionHandler;
+  bind(
+    endpoint: TenantEndpoint,
+    onConnection: (connection: Duplex) => void,
+    tenant: () => Tenant,
+  ): Promise<TenantSocket>;
   /** Creates the environment of the tenant's builds. Returns the tenant with its settings. */
   prepare(tenant: Tenant, mayReturn: boolean): Promise<Tenant>;
   /** Resolves when no work is in progress for a tenant whose socket was closed. */
@@ -50,8 +54,8 @@ interface OpenEndpoint {
   requested: TenantEndpoint;
   /** The endpoint with the tenant's prepared settings */
   prepared: TenantEndpoint;
-  front: Front;
-  socket: Socket | undefined;
+  handler: ConnectionHandler;
+  socket: TenantSocket | undefined;
 }
 
 /**
@@ -161,12 +165,12 @@ export class Endpoints implements AsyncDisposable {
     { requested, prepared }: Pick<OpenEndpoint, "requested" | "prepared">,
     mayReturn: boolean,
   ): Promise<OpenEndpoint> {
-    const front = this.#actions.openFront(() => endpoint.prepared.tenant);
-    const endpoint: OpenEndpoint = { requested, prepared, front, socket: undefined };
+    const handler = this.#actions.openHandler(() => endpoint.prepared.tenant);
+    const endpoint: OpenEndpoint = { requested, prepared, handler, socket: undefined };
     try {
       const bound = await this.#actions.bind(
         prepared,
-        (connection) => front.take(connection),
+        (connection) => handler.take(connection),
         () => endpoint.prepared.tenant,
       );
       endpoint.socket = bound;
@@ -177,7 +181,7 @@ export class Endpoints implements AsyncDisposable {
         if (!endpoint.requested.isInTenantsFolder) this.open(endpoint.requested, mayReturn);
       });
     } catch (error) {
-      await front.close();
+      await handler.close();
       throw error;
     }
     return endpoint;
@@ -192,9 +196,9 @@ export class Endpoints implements AsyncDisposable {
     });
   }
 
-  async #shut({ prepared, socket, front }: OpenEndpoint): Promise<void> {
+  async #shut({ prepared, socket, handler }: OpenEndpoint): Promise<void> {
     await socket?.close(); // from this point on, another server may listen there
-    await front.close(); // reports to clients why their calls end
+    await handler.close(); // reports to clients why their calls end
     await socket?.[Symbol.asyncDispose]();
     await this.#actions.idle(prepared.tenant.id);
   }

@@ -8,7 +8,7 @@ import { asRefusals, asRefusal, type ImagesEngine } from "./engine-images.ts";
 import { imageEvents } from "./image-events.ts";
 import { engineName, nameAsListed, parseTenantName } from "./names.ts";
 import type { OwnImages } from "./own-images.ts";
-import type { Pusher } from "./pusher.ts";
+import type { ImagePusher } from "./image-pusher.ts";
 import { removeImage } from "./remove-image.ts";
 import { saveImages } from "./save-images.ts";
 import { viewHistory, viewList, viewOne } from "./view-images.ts";
@@ -17,7 +17,7 @@ export interface ImagesDependencies {
   engine: ImagesEngine;
   own: OwnImages;
   ledger: Ledger;
-  push: Pusher;
+  push: ImagePusher;
 }
 
 /** Serves the images of an engine that several tenants share. Names on the engine and the ledger decide to whom an image belongs. */

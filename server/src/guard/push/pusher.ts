@@ -3,6 +3,7 @@ import { deadline, isAtLeast, jsonLines, parsePlatform, type Reference } from "d
 import type { ApiObject, PushOptions } from "../backend.ts";
 import type { Caller } from "../caller.ts";
 import { EngineAnswer, type EngineApi } from "../engine/engine-api.ts";
+import type { ImagePusher } from "../images/image-pusher.ts";
 import type { OwnImage } from "../images/own-images.ts";
 import type { Limits } from "../limits/limits.ts";
 import { namesHost } from "../policy/registry-host.ts";
@@ -24,7 +25,7 @@ const CLEAN_UP_TIMEOUT = 30_000;
 const PLATFORM_API = "1.46";
 
 /** Pushes tenants' images. Disposing closes its proxy; running pushes fail. */
-export interface Pusher extends AsyncDisposable {
+export interface RegistryPusher extends ImagePusher, AsyncDisposable {
   /**
    * Pushes an image to the registry of `reference`, which has a tag. `onLine` gets the lines of progress. A failure is the last line, in the engine's format.
    * The guard's credentials take precedence over the tenant's.
@@ -51,7 +52,7 @@ export interface PusherOptions {
 }
 
 /** Creates a pusher. It opens its port at the first push. */
-export function openPusher(options: PusherOptions): Pusher {
+export function openPusher(options: PusherOptions): RegistryPusher {
   const { engine, owner } = options;
   const proxy = createProxyServer();
   const slots = new PushSlots();

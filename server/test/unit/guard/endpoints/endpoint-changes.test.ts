@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { Endpoints, type Socket } from "../../../../src/guard/endpoints/endpoints.ts";
+import { Endpoints, type TenantSocket } from "../../../../src/guard/endpoints/endpoints.ts";
 import type { TenantEndpoint } from "../../../../src/guard/tenant.ts";
 import { tenantOf } from "../../../fixtures/guard/tenants.ts";
 
@@ -24,8 +24,8 @@ function bed() {
     if (failing.has(what)) throw new Error(`${what} fails`);
   };
   const endpoints = new Endpoints({
-    openFront: () => ({ take: () => {}, close: async () => await Promise.resolve() }),
-    async bind({ socket }): Promise<Socket> {
+    openHandler: () => ({ take: () => {}, close: async () => await Promise.resolve() }),
+    async bind({ socket }): Promise<TenantSocket> {
       ask(`bind ${socket}`);
       const gone = new AbortController();
       bound.set(socket, gone);

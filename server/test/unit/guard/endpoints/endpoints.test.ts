@@ -18,7 +18,10 @@ function endpointsBed({ broken = "" } = {}): EndpointsBed {
   const now = new Map<string, () => Tenant>();
   const gone = new Map<string, AbortController>();
   const endpoints = new Endpoints({
-    openFront: (tenant) => ({ take: () => {}, close: async () => void events.push(`front of ${tenant().id} closed`) }),
+    openHandler: (tenant) => ({
+      take: () => {},
+      close: async () => void events.push(`handler of ${tenant().id} closed`),
+    }),
     async bind({ socket }, _onConnection, tenant) {
       if (socket === broken) throw new Error(`no ${socket}`);
       events.push(`${socket} bound`);
@@ -52,7 +55,7 @@ test("serves a tenant at its socket; keeps the socket for new limits, and moves 
   expect(now.get("/1")?.()).toMatchObject({ quotas: { builds: 2 }, resources: { cgroupParent: "/a" } });
   endpoints.open(endpoint("a", "/2"), true);
   await endpoints.settled();
-  expect(events).toEqual(["/1 bound", "/1 removed", "front of a closed", "/2 bound"]);
+  expect(events).toEqual(["/1 bound", "/1 removed", "handler of a closed", "/2 bound"]);
   expect([endpoints.tenants, endpoints.sockets]).toEqual([["a"], ["/2"]]);
 });
 
@@ -71,7 +74,7 @@ test("leaves nothing open for an unavailable socket, and affects no other tenant
   endpoints.open(endpoint("b", "/x"), true);
   endpoints.open(endpoint("a", "/1"), true);
   await endpoints.settled();
-  expect(events.toSorted()).toEqual(["/1 bound", "b: no /x", "front of b closed"]);
+  expect(events.toSorted()).toEqual(["/1 bound", "b: no /x", "handler of b closed"]);
   expect(endpoints.sockets).toEqual(["/1"]);
 });
 
@@ -80,7 +83,7 @@ test("removes a tenant's data only when the tenant is removed for good", async (
   endpoints.open(endpoint("a", "/1"), true);
   endpoints.close("a", false);
   await endpoints.settled();
-  expect(events).toEqual(["/1 bound", "/1 removed", "front of a closed", "a left"]);
+  expect(events).toEqual(["/1 bound", "/1 removed", "handler of a closed", "a left"]);
   endpoints.close("a", true);
   await endpoints.settled();
   expect(events.at(-1)).toBe("a cleared");
@@ -89,12 +92,12 @@ test("removes a tenant's data only when the tenant is removed for good", async (
   lose("/2");
   await endpoints.settled();
   expect(endpoints.tenants).toEqual([]);
-  expect(events.slice(-3)).toEqual(["/2 removed", "front of b closed", "b left"]);
+  expect(events.slice(-3)).toEqual(["/2 removed", "handler of b closed", "b left"]);
 });
 
 test("closes sockets on disposal, and removes no data", async () => {
   const { endpoints, events } = endpointsBed();
   endpoints.open(endpoint("a", "/1"), true);
   await endpoints[Symbol.asyncDispose]();
-  expect(events).toEqual(["/1 bound", "/1 removed", "front of a closed"]);
+  expect(events).toEqual(["/1 bound", "/1 removed", "handler of a closed"]);
 });

@@ -4,7 +4,7 @@ import type { Reference } from "docker-over-ssh/builds";
 import type { OwnImage } from "./own-images.ts";
 
 /** Pushes images of tenants to registries. */
-export interface Pusher {
+export interface ImagePusher {
   /**
    * Pushes an image to the registry of the tenant's `reference`, which has a tag.
    *
