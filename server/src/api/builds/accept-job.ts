@@ -45,7 +45,7 @@ function queueFull(detail: string): ProblemError {
   return new ProblemError(429, "queue-full", detail, { headers: { "retry-after": "30" } });
 }
 
-export interface Submission {
+interface Submission {
   client: Client;
   read: ReadOrder;
   archive?: Archive | undefined;

@@ -1,26 +1,18 @@
-import type { FastifyReply } from "fastify";
+import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Job } from "../../jobs/job.ts";
 import type { JobStore } from "../../store/job-store.ts";
-import { acceptJob, bodyLimits, refuseWhenFull, type Submission } from "./accept-job.ts";
+import { acceptJob } from "./accept-job.ts";
 import type { AppContext, TypedApp } from "./app-context.ts";
 import { clientOf } from "../http/auth.ts";
-import { spoolBody, tooLarge } from "../http/body.ts";
 import { FORM_TYPE } from "../http/body-multipart.ts";
+import { submitArchive } from "./submit-archive.ts";
 import { submitForm } from "./submit-form.ts";
-import { expectBody, mediaTypeOf } from "../http/expect-body.ts";
+import { submitJson } from "./submit-json.ts";
+import { mediaTypeOf } from "../http/expect-body.ts";
 import { idempotency, readIdempotencyKey } from "./idempotency.ts";
 import { BUILDS, jobView } from "../shapes/job-view.ts";
-import { readOrder } from "./order.ts";
 import { ProblemError } from "../http/problem.ts";
-import { buildOfQuery } from "./query.ts";
-import {
-  BuildQuerySchema,
-  BuildSchema,
-  JobSchema,
-  MultipartSchema,
-  PROBLEMS,
-  type BuildRequest,
-} from "../shapes/schemas.ts";
+import { BuildQuerySchema, BuildSchema, JobSchema, MultipartSchema, PROBLEMS } from "../shapes/schemas.ts";
 
 /**
  * Content types of an archive body. The first bytes of the body decide its format: the type does not have to be right.
@@ -39,7 +31,6 @@ export const ARCHIVE_TYPES = [
 
 /** `POST /api/v2/builds`: accepts JSON, a form with an archive, or an archive with a query. */
 export function addSubmitRoute(app: TypedApp, context: AppContext): void {
-  const { store, hasWebhookSecret, network } = context;
   const archive = Object.fromEntries(ARCHIVE_TYPES.map((type) => [type, { schema: {} }]));
   app.route({
     method: "POST",
@@ -65,44 +56,29 @@ export function addSubmitRoute(app: TypedApp, context: AppContext): void {
     handler: async (request, reply) => {
       const client = clientOf(request);
       const key = readIdempotencyKey(request.headers["idempotency-key"], client.name);
-      const isForm = request.isMultipart();
-      const isArchive = !isForm && ARCHIVE_TYPES.includes(mediaTypeOf(request));
-      if (!isArchive && Object.keys(request.query).length > 0) {
-        throw new ProblemError(
-          400,
-          "invalid",
-          "A query is only for a plain archive; the fields of this request belong in the body.",
-        );
-      }
-      if (isForm) {
-        return await submitForm(request, context, async (read, archive) =>
-          answer(reply, { client, read, archive, idempotency: idempotency(key, read, archive?.sha256) }),
-        );
-      }
-      if (!isArchive) {
-        if (request.body === null || request.body === undefined) throw noBody();
-        const read = readOrder(request.body as BuildRequest, { client, hasArchive: false, hasWebhookSecret, network });
-        await refuseWhenFull(context, client);
-        return await answer(reply, { client, read, idempotency: idempotency(key, read, undefined) });
-      }
-      const read = readOrder(buildOfQuery(request), { client, hasArchive: true, hasWebhookSecret, network });
-      const limits = bodyLimits(context, request);
-      if (Number(request.headers["content-length"] ?? 0) > limits.maxBody) throw tooLarge(limits.maxBody);
-      await refuseWhenFull(context, client);
-      await using body = await store.newBody();
-      expectBody(request);
-      const spooled = await spoolBody(request.raw, body.path, limits);
-      if (spooled.bytes === 0) throw noBody();
-      const known = idempotency(key, read, spooled.sha256);
-      return await answer(reply, { client, read, archive: { ...spooled, body }, idempotency: known });
+      const submit = submitterOf(request);
+      return await submit(request, context, async (read, archive) => {
+        const known = idempotency(key, read, archive?.sha256);
+        const { kind, job } = await acceptJob(context, { client, read, archive, idempotency: known });
+        if (kind === "known") reply.header("idempotency-replayed", "true");
+        return await sendAccepted(reply, context.store, job);
+      });
     },
   });
+}
 
-  async function answer(reply: FastifyReply, submission: Submission): Promise<FastifyReply> {
-    const { kind, job } = await acceptJob(context, submission);
-    if (kind === "known") reply.header("idempotency-replayed", "true");
-    return await sendAccepted(reply, store, job);
+/** Returns the function that reads a request. Throws ProblemError 400 for a query that is not for a plain archive. */
+function submitterOf(request: FastifyRequest): typeof submitForm<FastifyReply> {
+  const isForm = request.isMultipart();
+  if (!isForm && ARCHIVE_TYPES.includes(mediaTypeOf(request))) return submitArchive;
+  if (Object.keys(request.query as object).length > 0) {
+    throw new ProblemError(
+      400,
+      "invalid",
+      "A query is only for a plain archive; the fields of this request belong in the body.",
+    );
   }
+  return isForm ? submitForm : submitJson;
 }
 
 /** Sends 202 with an accepted job and its address. */
@@ -110,8 +86,4 @@ export async function sendAccepted(reply: FastifyReply, store: JobStore, job: Jo
   // The job is accepted: a later failure must not make the request look rejected.
   const position = await store.position(job.id).catch(() => undefined);
   return reply.status(202).header("location", `${BUILDS}/${job.id}`).send(jobView(job, { position }));
-}
-
-function noBody(): ProblemError {
-  return new ProblemError(400, "malformed", "The body is empty.");
 }

@@ -1,0 +1,5 @@
+import { ProblemError } from "./problem.ts";
+
+export function noBody(): ProblemError {
+  return new ProblemError(400, "malformed", "The body is empty.");
+}
