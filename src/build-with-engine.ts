@@ -106,10 +106,10 @@ async function carryOut(work: Work): Promise<Message> {
   const contextTime = clock.lap();
   const options = { answers, signal: context.signal, onEvent: (event: BuildEvent) => log.send(event) };
   try {
-    if (task.check) return checkedMessage(await engine.check(task.order, files, options));
+    if (task.goal.kind === "check") return checkedMessage(await engine.check(task.order, files, options));
     const image = await engine.build(task.order, files, options);
     const buildTime = clock.lap();
-    const pushed = task.push ? await publishBuilt(engine, task.order.names, options) : [];
+    const pushed = task.goal.push ? await publishBuilt(engine, task.order.names, options) : [];
     const size = (await engine.inspectImage(image.id))?.size ?? 0;
     const times = { context: contextTime, build: buildTime, push: clock.lap() };
     return builtMessage({ id: image.id, pushed, size, times });

@@ -66,14 +66,15 @@ export async function build(
 ): Promise<FinishedBuild> {
   const started = performance.now();
   const { build: task } = request;
-  await using location = task.isBroughtBack ? openTarget(request, context) : undefined;
+  await using location =
+    task.goal.kind === "image" && task.goal.isBroughtBack ? openTarget(request, context) : undefined;
   // The folder is scanned during the login. Nothing is sent before the scan is over and the engine of this side has answered.
   const ready = Promise.all([task.opened, answersFor(task, context), location?.opened]);
   ready.catch(() => {});
   const use = async (tunnel: Tunnel, stop: AbortSignal, traffic: Traffic): Promise<FinishedBuild> => {
     const [opened, answers, target] = await abortable(ready, stop);
     const ownContext = { ...context, signal: stop };
-    const outcome = requestBuild(tunnel, opened, request, ownContext, { answers, traffic, onEvent, type: "built" });
+    const outcome = requestBuild(tunnel, opened, request, ownContext, { answers, traffic, onEvent });
     const { builder, contextBytes, ...reply } = await outcome;
     const built = parseBuilt(reply.message);
     onBuilt(built.id);
@@ -100,7 +101,6 @@ export async function check(request: BuildRequest, context: Context, connect: Co
       answers,
       traffic,
       onEvent() {},
-      type: "checked",
     });
     const checked = parseChecked(message);
     if (!(await tunnel.finish({}))) context.output.warn({ code: "sender-not-notified" });
@@ -113,27 +113,24 @@ interface OrderOptions {
   answers: BuildAnswers;
   traffic: Traffic;
   onEvent: (event: BuildEvent) => void;
-  /** Type of the message with the outcome */
-  type: "built" | "checked";
 }
 
 /** Sends the order and the context, and passes on the events of the build until it is done. */
 async function requestBuild(
   tunnel: Tunnel,
   files: OpenedContext | undefined,
-  { build: { order: given, push }, timeout = LOOK_UP_TIMEOUT }: BuildRequest,
+  { build: { order: given, goal }, timeout = LOOK_UP_TIMEOUT }: BuildRequest,
   { output, signal, env }: Context,
-  { answers, traffic, onEvent, type }: OrderOptions,
+  { answers, traffic, onEvent }: OrderOptions,
 ): Promise<Pick<FinishedBuild, "builder" | "contextBytes"> & { message: Message }> {
   if (!tunnel.peer.features.includes(BUILDS)) throw cannotBuild(tunnel.peer.tool);
   using _ = tunnel.rest(); // a step may be silent for hours
   answerQuestions(tunnel, answers, (registry) => output.note({ code: "credentials-sent", registry }));
   // With an engine alone, both sides are in this process.
   const sendsContext = files !== undefined && traffic.program !== "engine";
-  const isCheck = type === "checked";
-  const contextKey = isCheck ? keyOfCheck(given.contextKey) : given.contextKey;
+  const contextKey = goal.kind === "check" ? keyOfCheck(given.contextKey) : given.contextKey;
   const completeOrder = { ...given, contextKey, ...(files && { dockerfile: files.dockerfile }) };
-  await tunnel.send(buildMessage({ order: completeOrder, sendsContext, push, check: isCheck }));
+  await tunnel.send(buildMessage({ order: completeOrder, sendsContext, goal }));
   const builder = parseBuilder(await nextMessage(tunnel, "builder", { timeout, what: "builder", stop: signal }));
   output.detail({ code: "builder-found", builder: builder.kind, version: builder.version });
   const logged = receiveLog(tunnel, onEvent);
@@ -144,7 +141,10 @@ async function requestBuild(
   }
   const sent = sendsContext ? traffic.bytesSent : undefined;
   // Await both: a log that cannot be read ends the build at once.
-  const [message] = await abortable(Promise.all([tunnel.next(type), logged]), signal);
+  const [message] = await abortable(
+    Promise.all([tunnel.next(goal.kind === "check" ? "checked" : "built"), logged]),
+    signal,
+  );
   const contextBytes = (sent ?? traffic.bytesSent) - before;
   return { builder, message, contextBytes };
 }

@@ -209,7 +209,7 @@ export function storesOneImage({ target, isRenamed }: Pick<PullRequest, "target"
 
 /**
  * Builds an image on the remote side: like a pull of an image that is built first. The target is opened and the image received only with
- * `build.isBroughtBack`.
+ * `isBroughtBack`.
  */
 export interface BuildRequest extends PullRequest {
   build: BuildTask;
@@ -225,13 +225,19 @@ export interface BuildTask {
   /** Secrets that the builder may request, in addition to credentials */
   secrets: readonly SecretSpec[];
   agents: readonly AgentSpec[];
-  /** --push: publish the image from the remote side */
-  push: boolean;
-  /** --check: check the Dockerfile, and build nothing */
-  check: boolean;
-  /** --load or --to: bring the image back */
-  isBroughtBack: boolean;
+  goal: BuildGoal;
 }
+
+export type BuildGoal =
+  /** --check: check the Dockerfile, and build nothing */
+  | { kind: "check" }
+  | {
+      kind: "image";
+      /** --push: publish the image from the remote side */
+      push: boolean;
+      /** --load or --to: bring the image back */
+      isBroughtBack: boolean;
+    };
 
 /** Returns whether a request is that of a build. */
 export function isBuild(request: TransferRequest): request is BuildRequest {

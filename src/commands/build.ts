@@ -43,7 +43,7 @@ export const buildCommand: CommandDefinition<BuildOptionValues> = {
 function jobOf(request: BuildRequest, options: BuildOptionValues, env: NodeJS.ProcessEnv): CommandJob {
   const { connection, build } = request;
   const batch = { remotes: [{ connection, transfers: [request] }] } as const;
-  if (build.check) {
+  if (build.goal.kind === "check") {
     const run: CommandJob["run"] = async (context) =>
       await (await import("./run-check.ts")).runCheck(request, options.json !== true, context);
     return { batch, run };

@@ -28,23 +28,30 @@ export interface BuildMessage {
   order: BuildOrder;
   /** Whether the context is sent on a separate stream. False if the other side already has it, or if `order.git` names it. */
   sendsContext: boolean;
-  /** --push: publish the image from the builder's side, under each of its names */
-  push: boolean;
-  /** --check: only check the Dockerfile. The context is then the Dockerfile and its ignore file. */
-  check: boolean;
+  goal:
+    /** --check: only check the Dockerfile. The context is the Dockerfile and its ignore file. */
+    | { kind: "check" }
+    /** `push`: publish the image from the builder's side, under each of its names (--push) */
+    | { kind: "image"; push: boolean };
 }
 
-export function buildMessage({ order, ...flags }: BuildMessage): Message {
+export function buildMessage({ order, sendsContext, goal }: BuildMessage): Message {
   const { platform, ...plain } = order;
-  return { type: "build", order: { ...plain, platform: platform && formatPlatform(platform) }, ...flags };
+  return {
+    type: "build",
+    order: { ...plain, platform: platform && formatPlatform(platform) },
+    sendsContext,
+    push: goal.kind === "image" && goal.push,
+    check: goal.kind === "check",
+  };
 }
 
 export function parseBuildMessage({ order, sendsContext, push, check }: Message): BuildMessage {
+  const image = { kind: "image", push: flag(push) } as const;
   return {
     order: parseOrder(objectOf(order)),
     sendsContext: flag(sendsContext),
-    push: flag(push),
-    check: flag(check),
+    goal: flag(check) ? { kind: "check" } : image,
   };
 }
 

@@ -71,9 +71,7 @@ export function readBuildRequest(
       files: context.kind === "git" ? undefined : context,
       secrets,
       agents,
-      push,
-      check: options.check ?? false,
-      isBroughtBack,
+      goal: options.check ? { kind: "check" } : { kind: "image", push, isBroughtBack },
     },
   };
 }

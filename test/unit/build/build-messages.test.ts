@@ -34,13 +34,13 @@ const order: BuildOrder = {
 const sent = <T>(message: T): T => JSON.parse(JSON.stringify(message)) as T;
 
 test("an order arrives unchanged", () => {
-  const message = sent(buildMessage({ order, sendsContext: true, push: false, check: false }));
-  expect(parseBuildMessage(message)).toEqual({ order, sendsContext: true, push: false, check: false });
+  const message = sent(buildMessage({ order, sendsContext: true, goal: { kind: "image", push: false } }));
+  expect(parseBuildMessage(message)).toEqual({ order, sendsContext: true, goal: { kind: "image", push: false } });
 });
 
 test("an order without a name, or for a repository that the engine clones, arrives unchanged", () => {
   const cloned = { ...order, names: [], git: "https://example.com/app.git#main", platform: undefined };
-  const message = sent(buildMessage({ order: cloned, sendsContext: false, push: false, check: false }));
+  const message = sent(buildMessage({ order: cloned, sendsContext: false, goal: { kind: "image", push: false } }));
   expect(parseBuildMessage(message).order).toMatchObject({ names: [], git: "https://example.com/app.git#main" });
 });
 
@@ -57,7 +57,9 @@ describe("rejects an order", () => {
     ["with a platform that is none", { platform: "linux" }],
     ["with a flag that is none", { noCache: "yes" }],
   ])("%s", (_, changed) => {
-    const { order: plain, ...message } = sent(buildMessage({ order, sendsContext: true, push: false, check: false }));
+    const { order: plain, ...message } = sent(
+      buildMessage({ order, sendsContext: true, goal: { kind: "image", push: false } }),
+    );
     expect(() => parseBuildMessage({ ...message, type: "build", order: { ...(plain as object), ...changed } })).toThrow(
       "broke the protocol",
     );
@@ -85,8 +87,8 @@ test("the outcome of a build arrives unchanged", () => {
 });
 
 test("the order of a check and its findings arrive unchanged", () => {
-  const message = sent(buildMessage({ order, sendsContext: true, push: false, check: true }));
-  expect(parseBuildMessage(message)).toEqual({ order, sendsContext: true, push: false, check: true });
+  const message = sent(buildMessage({ order, sendsContext: true, goal: { kind: "check" } }));
+  expect(parseBuildMessage(message)).toEqual({ order, sendsContext: true, goal: { kind: "check" } });
   expect(() => parseBuildMessage({ ...message, check: 1 })).toThrow("broke the protocol");
   const checked = { text: "WARNING: FromAsCasing\n", count: 1 };
   expect(parseChecked(sent(checkedMessage(checked)))).toEqual(checked);

@@ -32,6 +32,8 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 const ID = `sha256:${"1".repeat(64)}`;
 
 const order: BuildOrder = { ...PLAIN_ORDER, names: ["app:v1"] };
+const IMAGE = { kind: "image", push: false, isBroughtBack: false } as const;
+const CHECK = { goal: { kind: "check" } } as const;
 
 /** The build that a fake engine has received. */
 interface ReceivedBuild {
@@ -137,7 +139,7 @@ async function runInitiator<T>(initiator: Initiator<T>, options: InitiatorOption
     target: { kind: "oci", given: "oci:out", path: join(folder, "out") },
     name: parseReference("app:v1"),
     image: { given: "app:v1", reference: parseReference("app:v1") },
-    build: { order, opened, secrets: [], agents: [], push: false, check: false, isBroughtBack: false, ...task },
+    build: { order, opened, secrets: [], agents: [], goal: IMAGE, ...task },
   };
   const connect: Connect = async (use) => {
     let result: { value: Awaited<ReturnType<typeof use>> } | undefined;
@@ -210,21 +212,21 @@ test("a secret of the initiator reaches the builder", async () => {
 });
 
 test("--push publishes each name, and reports its digest", async () => {
-  const { finished, events } = await run({ push: true });
+  const { finished, events } = await run({ goal: { ...IMAGE, push: true } });
   expect(finished.built.pushed).toEqual([{ name: "app:v1", digest: `sha256:${"2".repeat(64)}` }]);
   expect(events).toContainEqual(expect.objectContaining({ type: "step", name: "pushing app:v1" }));
 });
 
 test("requests the image by its ID, because another build may have taken its name", async () => {
   inspected.length = 0;
-  await expect(run({ isBroughtBack: true })).rejects.toThrow("engine."); // the fake engine has no layers
+  await expect(run({ goal: { ...IMAGE, isBroughtBack: true } })).rejects.toThrow("engine."); // the fake engine has no layers
   expect(inspected.length).toBeGreaterThan(1);
   expect(new Set(inspected)).toEqual(new Set([ID]));
 });
 
 describe("a check", () => {
   test.each(["installed", "engine"] as const)("reports its findings, and builds nothing (%s)", async (program) => {
-    const { finished, builds } = await runInitiator(check, { program });
+    const { finished, builds } = await runInitiator(check, { task: CHECK, program });
     expect(finished).toEqual({ text: "WARNING: x", count: 1 });
     expect(builds).toHaveLength(1);
     expect(builds[0]?.files["Dockerfile"]).toBe("FROM scratch\nCOPY . /\n");
@@ -233,7 +235,7 @@ describe("a check", () => {
   test("receives only the files that it reads, and they do not replace the stored context", async () => {
     writeFileSync(join(folder, "random"), randomBytes(50_000));
     const first = await run();
-    const { builds } = await runInitiator(check, {});
+    const { builds } = await runInitiator(check, { task: CHECK });
     expect(builds[0]?.order.contextKey).not.toBe(order.contextKey);
     expect(builds[0]?.files).toEqual({ Dockerfile: "FROM scratch\nCOPY . /\n", ".dockerignore": "cache\n" });
     const { finished } = await run();
@@ -245,11 +247,11 @@ describe("a check", () => {
     mkdirSync(join(folder, "deploy"));
     writeFileSync(join(folder, "deploy/Dockerfile"), "FROM scratch\n");
     writeFileSync(join(folder, "deploy/other"), "");
-    const inFolder = await runInitiator(check, { dockerfile: "deploy/Dockerfile" });
+    const inFolder = await runInitiator(check, { task: CHECK, dockerfile: "deploy/Dockerfile" });
     expect(inFolder.builds[0]?.files).toEqual({ "deploy/Dockerfile": "FROM scratch\n", ".dockerignore": "cache\n" });
     rmSync(join(folder, "Dockerfile"));
     symlinkSync("deploy/Dockerfile", join(folder, "Dockerfile"));
-    const { builds } = await runInitiator(check, {});
+    const { builds } = await runInitiator(check, { task: CHECK });
     expect(builds[0]?.files).toMatchObject({ "deploy/Dockerfile": "FROM scratch\n", version: "1\n" });
   });
 });
@@ -277,7 +279,12 @@ describe("reports the failure", () => {
   test("of a push, also in the event of its step", async () => {
     const events: BuildEvent[] = [];
     const names = ["app:v1", "refused:v1"];
-    const failed = run({ push: true, order: { ...order, names } }, async () => {}, "installed", events);
+    const failed = run(
+      { goal: { ...IMAGE, push: true }, order: { ...order, names } },
+      async () => {},
+      "installed",
+      events,
+    );
     await expect(failed).rejects.toMatchObject({ code: "push-refused" });
     const error = "the registry does not take refused:v1";
     expect(events).toContainEqual(expect.objectContaining({ step: "push refused:v1", error }));

@@ -42,10 +42,11 @@ async function request(words: string, env: NodeJS.ProcessEnv = {}): Promise<Buil
 const { contextKey: _, ...order } = PLAIN_ORDER;
 const folder = (path: string): object => ({ kind: "folder", path, gitignore: true });
 const engine = { kind: "docker-daemon", via: "load" };
+const IMAGE = { kind: "image", push: false, isBroughtBack: false };
 
 describe("build", () => {
   test.each<[string, object]>([
-    ["app ssh://prod", { order, files: folder("app"), push: false, isBroughtBack: false, secrets: [], agents: [] }],
+    ["app ssh://prod", { order, files: folder("app"), goal: IMAGE, secrets: [], agents: [] }],
     ["- ssh://prod", { order, files: { kind: "stdin" } }],
     ["--no-gitignore app ssh://prod", { files: { kind: "folder", path: "app", gitignore: false } }],
     ["-t app:v2 -t reg.example/app app ssh://prod", { order: { ...order, names: ["app:v2", "reg.example/app"] } }],
@@ -69,11 +70,11 @@ describe("build", () => {
       "--ssh default --ssh other=/run/agent app ssh://prod",
       { order: { agents: ["default", "other"] }, agents: [{ id: "default" }, { id: "other", socket: "/run/agent" }] },
     ],
-    ["--push -t a app ssh://prod", { push: true, isBroughtBack: false }],
-    ["--load -t a app ssh://prod", { push: false, isBroughtBack: true }],
-    ["--to oci:out -t a app ssh://prod", { isBroughtBack: true }],
-    ["app ssh://prod", { check: false }],
-    ["--check -t a app ssh://prod", { check: true, push: false, isBroughtBack: false }],
+    ["--push -t a app ssh://prod", { goal: { ...IMAGE, push: true } }],
+    ["--load -t a app ssh://prod", { goal: { ...IMAGE, isBroughtBack: true } }],
+    ["--to oci:out -t a app ssh://prod", { goal: { ...IMAGE, isBroughtBack: true } }],
+    ["app ssh://prod", { goal: { kind: "image" } }],
+    ["--check -t a app ssh://prod", { goal: { kind: "check" } }],
   ])("%s", async (words, build) => {
     expect((await request(words)).build).toMatchObject(build);
   });

@@ -24,9 +24,7 @@ test("does not wait for an archive that still arrives if the remote command fail
       files: { kind: "stdin" },
       secrets: [],
       agents: [],
-      push: false,
-      check: false,
-      isBroughtBack: false,
+      goal: { kind: "image", push: false, isBroughtBack: false },
     },
   };
   const context = { output: outputTo(() => {}), signal: new AbortController().signal, env: {} };
