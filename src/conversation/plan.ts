@@ -1,4 +1,4 @@
-import type { PlannedBytes, PlannedLayer, PlannedRoom, StoreName } from "../output/events.ts";
+import { STORES, type PlannedBytes, type PlannedLayer, type PlannedRoom, type StoreName } from "../output/events.ts";
 import { formatPlatform } from "../image/platform.ts";
 import { DIGEST, list, malformed, matching, platformIn, sizeIn, text } from "./fields.ts";
 
@@ -20,7 +20,6 @@ export interface ImagePlan {
 }
 
 const WAYS = ["present", "by-delta", "whole"] as const;
-const STORES = ["graphdriver", "containerd", "podman", "layout", "archive", "stream"] as const;
 const DISKS = ["engine", "cache", "target"] as const;
 
 /** Parses a plan, which is untrusted input. Throws a Failure for a malformed plan. */

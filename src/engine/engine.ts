@@ -3,6 +3,7 @@ import type { EngineBuilder } from "./engine-builder.ts";
 import type { EngineContainers } from "./engine-containers.ts";
 import type { EngineImages } from "./engine-images.ts";
 import type { Platform } from "../image/platform.ts";
+import type { EngineStore } from "../output/events.ts";
 
 /**
  * A Docker-compatible engine. Code that needs only some of its parts uses these interfaces: {@link EngineImages}, {@link EngineContainers},
@@ -32,12 +33,9 @@ export interface EngineInfo {
   version: string;
   /** The API version in use, e.g. `1.51`. */
   apiVersion: string;
-  store: StoreKind;
+  store: EngineStore;
   /** The platform that containers run on, e.g. `linux/amd64` (Docker's own spelling of architectures). */
   platform: Platform;
   /** The folder with the images, if it surely is a folder of this machine. */
   dataFolder?: string | undefined;
 }
-
-/** The kind of image store: the classic graph driver, the containerd image store, or Podman's store. */
-type StoreKind = "graphdriver" | "containerd" | "podman";

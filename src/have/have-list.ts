@@ -1,4 +1,4 @@
-import type { StoreName } from "../output/events.ts";
+import type { EngineStore } from "../output/events.ts";
 
 /**
  * The contents of an engine in the format that `docker-over-ssh list` prints: its layers as a tree, in which layers that images share occur
@@ -23,7 +23,7 @@ export interface ListedEngine {
   /** The version of Docker or Podman */
   version: string;
   /** The store, which determines how a layer is identified: in a containerd store by its diff ID, in others by all diff IDs up to it. */
-  store: Extract<StoreName, "graphdriver" | "containerd" | "podman">;
+  store: EngineStore;
   /** `os/arch[/variant]` */
   platform: string;
   /** Free bytes of the disk with the images. Omitted if that is not known, for example for an engine on another machine. */

@@ -4,6 +4,7 @@ import { MAX_LAYERS } from "../image/manifest.ts";
 import { parseBoundedJson } from "../image/parse-json.ts";
 import { parsePlatform } from "../image/platform.ts";
 import { tryReference } from "../image/reference.ts";
+import { ENGINE_STORES } from "../output/events.ts";
 import {
   HAVE_FORMAT,
   HAVE_VERSION,
@@ -55,10 +56,8 @@ function parse(bytes: Buffer): unknown {
   }
 }
 
-const STORES: readonly ListedEngine["store"][] = ["graphdriver", "containerd", "podman"];
-
 function readEngine({ version, store, platform, bytesFree }: Record<string, unknown>): ListedEngine {
-  const known = STORES.find((one) => one === store);
+  const known = ENGINE_STORES.find((one) => one === store);
   if (known === undefined || !isText(version) || !isPlatform(platform)) refuse("its engine is malformed");
   if (bytesFree !== undefined && !isIndex(bytesFree, Number.MAX_SAFE_INTEGER)) refuse("its free bytes are malformed");
   return { version, store: known, platform, ...(bytesFree !== undefined && { bytesFree }) };

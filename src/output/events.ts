@@ -87,8 +87,14 @@ export interface DryRun {
   room: readonly PlannedRoom[];
 }
 
+/** The kinds of store that an engine may have. `graphdriver` is the classic store. */
+export const ENGINE_STORES = ["graphdriver", "containerd", "podman"] as const;
+export type EngineStore = (typeof ENGINE_STORES)[number];
+
+/** Written out, because the generator of schemas reads no spread. */
+export const STORES = ["graphdriver", "containerd", "podman", "layout", "archive", "stream"] as const;
 /** An engine's store by its kind, an OCI layout, an archive in a file, or one that is streamed. */
-export type StoreName = "graphdriver" | "containerd" | "podman" | "layout" | "archive" | "stream";
+export type StoreName = (typeof STORES)[number];
 
 export interface PlannedRoom {
   /** The disk of: `engine`: the receiving engine's data. `cache`: the cache folder. `target`: the file or layout. */
