@@ -108,7 +108,7 @@ describe.skipIf(why)(`the examples of the README can be typed ${why ?? ""}`, () 
 test("each example is run", () => {
   for (const [start, file] of Object.entries(RUN_ELSEWHERE)) {
     expect(commands.filter((command) => command.startsWith(start))).not.toEqual([]);
-    expect(existsSync(join(ROOT, file)), file).toBe(true);
+    expect({ file, exists: existsSync(join(ROOT, file)) }).toEqual({ file, exists: true });
   }
   expect(commands.length).toBeGreaterThan(20);
 });
