@@ -100,7 +100,7 @@ describe("rejects --json where stdout is in use", () => {
   test("on the spawned side", async () => {
     const { exitCode, stdout, stderr } = await start("push", "--json", source);
     expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" });
-    expect(stderr).toContain("--json cannot print events, because stdout is the connection to the other side");
+    expect(stderr).toContain("--json cannot print events, because stdout is the tunnel");
   });
 
   test("for an archive", async () => {
