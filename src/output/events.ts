@@ -198,7 +198,7 @@ export type Note =
   | { code: "waiting-for-reader"; path: string }
   /** A step that setup has done on the remote side. */
   | { code: "setup-step"; step: SetupStep }
-  /** docker-over-ssh is installed on the remote side. `isInPath`: a shell that is not a login shell also finds it. */
+  /** docker-over-ssh is installed on the remote side. `isInPath`: a non-login shell also finds it. */
   | { code: "installed"; host: string; isInPath: boolean }
   /** All of docker-over-ssh is removed from the remote side. */
   | { code: "uninstalled"; host: string }
@@ -232,7 +232,7 @@ export type Warning =
   | { code: "platform-differs"; platform: string; enginePlatform: string }
   /** Layers are sent whole, because this side has no room for files. */
   | { code: "no-room-for-files"; reason: NoRoomReason }
-  /** The layers are read and packed for each host again, because this side has no room for files. */
+  /** The layers are read and compressed again for each host, because this side has no room for files. */
   | { code: "not-shared"; reason: NoRoomReason }
   /** The image has arrived, and --keep could not remove older ones. `error`: in the engine's words. */
   | { code: "old-images-not-removed"; error: string }
