@@ -2,7 +2,7 @@ import type { ImageName } from "../image/image-name.ts";
 import type { Message } from "../stdio-tunnel/control.ts";
 import { imageName, malformed } from "./fields.ts";
 
-/** The same limit as on the command line (commands/image-list.ts). */
+/** The same limit as on the command line (commands/options/image-list.ts). */
 const MAX_IMAGES = 1000;
 
 /** The images that a sender has. The receiver requests each in a conversation. */

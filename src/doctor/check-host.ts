@@ -1,7 +1,7 @@
 import { bytes, oneLine } from "../output/describe.ts";
 import { describeExit } from "../child-process/exit.ts";
 import { Failure } from "../output/errors.ts";
-import type { Finding } from "../output/findings.ts";
+import type { Finding } from "../output/finding-lines.ts";
 import type { RemoteProgram } from "../output/remote-programs.ts";
 import type { HostConnection } from "../request.ts";
 import type { Context } from "../transfer.ts";

@@ -11,7 +11,7 @@ import { openPrivateFolder } from "../files/private-folder.ts";
 import { formatPlatform } from "../image/platform.ts";
 import { bytes } from "../output/describe.ts";
 import { Failure, messageOf } from "../output/errors.ts";
-import type { Finding } from "../output/findings.ts";
+import type { Finding } from "../output/finding-lines.ts";
 import { CODECS } from "../packing/codecs.ts";
 import type { Context } from "../transfer.ts";
 import { findingCreators, FREE_SPACE_WARNING } from "./create-findings.ts";

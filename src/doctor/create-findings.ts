@@ -1,5 +1,5 @@
 import type { FailureCode } from "../output/errors.ts";
-import type { CheckName, Finding } from "../output/findings.ts";
+import type { CheckName, Finding } from "../output/finding-lines.ts";
 
 /** Free bytes of a disk below which doctor warns. */
 export const FREE_SPACE_WARNING = 1_000_000_000;

@@ -1,7 +1,7 @@
 import type { EngineEndpoint } from "../engine/connect/endpoint.ts";
 import { plural } from "../output/describe.ts";
 import { Failure } from "../output/errors.ts";
-import type { Finding } from "../output/findings.ts";
+import type { Finding } from "../output/finding-lines.ts";
 import type { HostConnection } from "../request.ts";
 import type { Context } from "../transfer.ts";
 import { checkThisSide } from "./check-this-side.ts";

@@ -1,7 +1,7 @@
 import type { BuildOutputEvent, CheckedDockerfile } from "./build-events.ts";
 import type { Detail } from "./details.ts";
 import type { ErrorReport } from "./errors.ts";
-import type { Finding } from "./findings.ts";
+import type { Finding } from "./finding-lines.ts";
 import type { NoRoomReason } from "./reasons.ts";
 import type { RemoteProgram } from "./remote-programs.ts";
 import type { SetupStep } from "./setup-steps.ts";

@@ -1,5 +1,5 @@
 import { printable } from "./describe.ts";
-import { readEventSchema, type Schema } from "./event-schema.ts";
+import { readEventSchema, type Schema } from "./read-event-schema.ts";
 import type { TransferEvent } from "./events.ts";
 
 /** Reads events that another docker-over-ssh has printed with --json: hostile input. */

@@ -2,7 +2,7 @@ import type { BuildDisplay, BuildOutputEvent } from "./build-events.ts";
 import { oneLine, printable } from "./describe.ts";
 import type { ErrorReport } from "./errors.ts";
 import type { Progress, TransferEvent, TransferName } from "./events.ts";
-import { findingLines } from "./findings.ts";
+import { findingLines } from "./finding-lines.ts";
 import type { Screen } from "./live-area.ts";
 import type { OutputOptions } from "./output.ts";
 import { OutcomeTable } from "./outcome-table.ts";

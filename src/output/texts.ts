@@ -1,7 +1,7 @@
 import type { Built } from "./build-events.ts";
 import { bytes, duration, plural, shortDigest } from "./describe.ts";
 import type { Note, Plan, Stage, TransferResult, Warning } from "./events.ts";
-import { findingLines } from "./findings.ts";
+import { findingLines } from "./finding-lines.ts";
 import { noRoomText } from "./reasons.ts";
 import { setupStepText } from "./setup-steps.ts";
 

@@ -36,11 +36,11 @@ export const FAREWELL_TIMEOUT = 2_000;
 // 4. Conversations
 /** The feature of a side that supports several conversations. */
 export const CONVERSATIONS = "conversations";
-/** The maximum number of images in a batch (commands/image-list.ts). */
+/** The maximum number of images in a batch (commands/options/image-list.ts). */
 export const MAX_CONVERSATIONS = 1000;
 
 // 5. Keep-alive
-/** ms without a byte from the peer after which the link counts as dead. `ALIVE` in remote/login.ts follows it. */
+/** ms without a byte from the peer after which the link counts as dead. `ALIVE` in remote/login/login.ts follows it. */
 export const SILENCE_TIMEOUT = 20_000;
 export const TICKS_PER_SILENCE = 4;
 /**

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { doctorCommand, type DoctorOptions } from "../../../src/commands/doctor.ts";
 import { inspectionBlocks } from "../../../src/doctor/check-script.ts";
 import { Failure } from "../../../src/output/errors.ts";
-import type { Finding } from "../../../src/output/findings.ts";
+import type { Finding } from "../../../src/output/finding-lines.ts";
 import { outputTo } from "../../../src/output/output.ts";
 import { VERSION } from "../../../src/version.ts";
 import { addProgram, makeFarHome, type FarHome } from "../remote/setup/far-home.ts";

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { lstat, rm } from "node:fs/promises";
 import type { Server } from "node:http";
 import { Failure } from "docker-over-ssh/builds";
-import { isAnswered } from "../../net/is-answered.ts";
+import { isAnswered } from "../../files/is-answered.ts";
 
 /** Leaves the owner and the group the right to connect: mode 0660 */
 const UMASK = 0o117;

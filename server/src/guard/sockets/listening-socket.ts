@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { lstatSync, renameSync, rmdirSync, unlinkSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { Failure } from "docker-over-ssh/builds";
-import { isAnswered } from "../../net/is-answered.ts";
+import { isAnswered } from "../../files/is-answered.ts";
 import type { OpenFolder } from "./folder.ts";
 
 /** A listening socket. */
