@@ -37,7 +37,7 @@ export function detailText(detail: Detail): string {
     case "leftover-removed":
       return `removed ${leftoverText(detail.leftover)}, left by a run that was killed`;
     case "archive-spooled":
-      return `reading ${detail.path} into the cache folder, which has ${bytes(detail.bytesFree)} free`;
+      return `reading ${detail.path} into the cache folder${detail.bytesFree === undefined ? "" : `, which has ${bytes(detail.bytesFree)} free`}`;
     case "export-by-save":
       return "reading `docker save` for the wanted layers";
     case "content-store-inaccessible":

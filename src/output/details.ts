@@ -35,7 +35,7 @@ export type Detail =
   | { code: "builder-found"; builder: "buildkit" | "classic" | "buildah"; version: string }
   | { code: "leftover-removed"; leftover: Leftover }
   /** An archive that cannot be read in place is copied into the cache folder. */
-  | { code: "archive-spooled"; path: string; bytesFree: number }
+  | { code: "archive-spooled"; path: string; bytesFree?: number }
   /** `docker save` of the whole image is read. */
   | { code: "export-by-save" }
   /** The engine does not give access to its content store: dry loads show which blobs it has. */

@@ -80,7 +80,7 @@ export function warningText(warning: Warning): string {
     case "context-not-kept":
       return `the remote side cannot keep the files for the next build: ${warning.error}`;
     case "platform-unknown":
-      return `the image's config names the platform ${warning.platform}: an engine may be unable to run it`;
+      return `the image's config does not name its whole platform (${warning.platform}): an engine may be unable to run it`;
     case "platform-differs":
       return `the image is for ${warning.platform}, and this engine runs ${warning.enginePlatform}`;
     case "no-room-for-files":

@@ -21,11 +21,11 @@ export function parseCompressOption(text: string): CompressOption {
   const [how = "", level, ...more] = text.split(":");
   if (how !== "auto" && how !== "none" && !isCodecName(how)) throw new InvalidCompressOption(EXPECTED);
   if (level === undefined) return { how };
-  if (how === "auto" || how === "none") throw new InvalidCompressOption(`${how} has no levels.`);
+  if (how === "auto" || how === "none") throw new InvalidCompressOption(`Expected ${how} without a level.`);
   const [lowest, highest] = LEVELS[how];
   const isLevel = /^\d{1,2}$/.test(level) && Number(level) >= lowest && Number(level) <= highest;
   if (isLevel && more.length === 0) return { how, level: Number(level) };
-  throw new InvalidCompressOption(`The levels of ${how} are ${lowest} to ${highest}.`);
+  throw new InvalidCompressOption(`Expected a level of ${how} from ${lowest} to ${highest}.`);
 }
 
 /** Formats an option as {@link parseCompressOption} parses it. */

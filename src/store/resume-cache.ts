@@ -216,7 +216,7 @@ export class ResumeCache implements AsyncDisposable {
   }
 
   async #freeBytes(): Promise<number> {
-    return (await freeBytes(this.#folder))?.bytes ?? 0;
+    return (await freeBytes(this.#folder))?.bytes ?? Infinity; // unknown on some file systems
   }
 
   async #trim(): Promise<void> {

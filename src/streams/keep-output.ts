@@ -10,6 +10,7 @@ import { PassThrough, type Readable } from "node:stream";
 export function keepOutput(output: Readable): Readable {
   const kept = new PassThrough();
   output.on("error", (error) => kept.destroy(error)).once("close", () => kept.end());
+  kept.on("error", () => {}); // between two readers, it would end this process; each reader still gets it
   kept.once("close", () => output.destroy());
   return output.pipe(kept);
 }

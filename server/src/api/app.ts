@@ -50,7 +50,11 @@ export function createApp(options: AppOptions): FastifyInstance {
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: true } },
     serverFactory: (handler) => createHttpServer(handler, options.tls),
     clientErrorHandler: refuseBrokenRequest,
-    frameworkErrors: (error, _request, reply) => void sendProblem(reply, asProblem(error)),
+    frameworkErrors: (error, _request, reply) => {
+      const problem = asProblem(error);
+      if (problem.status === 500) options.onError?.(error);
+      void sendProblem(reply, problem);
+    },
   });
   const methodsOf = knownMethods(app);
   addSecurityHeaders(app);

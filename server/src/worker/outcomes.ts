@@ -86,6 +86,7 @@ export const SERVICE_WORDS: readonly (readonly [core: string | RegExp, service: 
   ["Name it with -f", "Name it with `file`"],
   ["there is no archive on stdin: it is empty", "the archive is empty"],
   ["the input on stdin", "the body"],
+  ["run the same command again", "submit the build again"],
 ];
 
 function addressedToSender(text: string): string {

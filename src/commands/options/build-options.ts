@@ -131,7 +131,10 @@ export const BUILD_OPTIONS: readonly OptionDefinition[] = [
     parse: splitWords,
   },
   ...SHARED_OPTIONS.filter(({ flags }) => OF_TRANSFERS.test(flags)),
-  { flags: "-q, --quiet", description: "print only errors, and the image ID on stdout" },
+  {
+    flags: "-q, --quiet",
+    description: "print only errors, warnings and the output of the remote command, and the image ID on stdout",
+  },
 ];
 
 /** --build-arg, --label: a name, and its value if there is one. */

@@ -1,9 +1,9 @@
 import { createWriteStream } from "node:fs";
-import { statfs } from "node:fs/promises";
 import { addAbortSignal } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { newRunId } from "../../run/run-id.ts";
 import { CACHE_FOLDER } from "../../files/cache-folder.ts";
+import { freeBytes } from "../../files/free-bytes.ts";
 import { isNoSpace } from "../../files/no-space.ts";
 import { openInput } from "../../image/open/archive-input.ts";
 import { decompressArchive } from "../../image/open/decompress-archive.ts";
@@ -44,13 +44,13 @@ export async function spoolArchive(
   const spool = await openSpool(env, newRunId());
   const file = spool.pathFor("archive.tar");
   try {
-    const { bavail, bsize } = await statfs(spool.pathFor("."));
-    const limit = Math.floor(bavail * bsize * MAX_FILLED);
-    output.detail({ code: "archive-spooled", path, bytesFree: limit });
+    const free = await freeBytes(spool.folder);
+    const limit = free && Math.floor(free.bytes * MAX_FILLED);
+    output.detail({ code: "archive-spooled", path, ...(limit !== undefined && { bytesFree: limit }) });
     const onBytes = (current: number): void => output.progress({ stage: "reading-archive", current });
     const source = addAbortSignal(signal, await openInput(path)); // a pipe without a writer never ends
     try {
-      const tar = refuseAbove(limit, decompressArchive(source), onBytes);
+      const tar = refuseAbove(limit ?? Infinity, decompressArchive(source), onBytes);
       await pipeline(tar, createWriteStream(file, { flags: "wx", mode: 0o600 }), { signal });
     } finally {
       source.destroy();

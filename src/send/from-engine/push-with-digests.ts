@@ -38,13 +38,14 @@ export async function pushWithDigests(
   const rest = notUploaded(dryPushed, wanted);
   await expectKnownBlobs(pushed, rest);
   const digests = new Set(rest.map(({ digest }) => digest));
-  let reason: PushFailure | undefined;
   try {
     const onLayer = pushed.add.bind(pushed);
-    if (digests.size > 0)
-      ({ reason } = await pushSelected(engine, image, dryPushed, digests, { ...pushOptions, onLayer }));
-  } finally {
+    const { reason } =
+      digests.size === 0 ? {} : await pushSelected(engine, image, dryPushed, digests, { ...pushOptions, onLayer });
     pushed.giveUp(incompletePush(image, reason));
+  } catch (error) {
+    pushed.giveUp(error as Error);
+    throw error;
   }
   await pushed.added();
   // A layer is missing if the engine did not push it, or if the name has been given to another image in the meantime.

@@ -84,7 +84,7 @@ describe.concurrent("is sent", () => {
     const path = `architecture-${String(platform.architecture)}.tar`;
     await writeTar(at(path), archiveOf(odd));
     const { stderr, there } = await sent(`docker-archive:${path}`);
-    expect(stderr).toContain("the image's config names the platform linux/unknown");
+    expect(stderr).toContain("the image's config does not name its whole platform (linux/unknown)");
     expect(there).toEqual(whole(odd));
   });
 

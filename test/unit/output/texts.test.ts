@@ -147,7 +147,7 @@ const WARNINGS: { [Code in Warning["code"]]: [Extract<Warning, { code: Code }>, 
   ],
   "platform-unknown": [
     { code: "platform-unknown", platform: "linux/unknown" },
-    "the image's config names the platform linux/unknown: an engine may be unable to run it",
+    "the image's config does not name its whole platform (linux/unknown): an engine may be unable to run it",
   ],
   "platform-differs": [
     { code: "platform-differs", platform: "linux/arm64", enginePlatform: "linux/amd64" },
