@@ -9,6 +9,7 @@ import { whyNotKind } from "../../../test/testbed/engine-packages.ts";
 import type { Engine } from "../../../test/testbed/engine.ts";
 import { startTestbed } from "../../../test/testbed/start.ts";
 import type { Testbed } from "../../../test/testbed/testbed.ts";
+import { newestFirst } from "../fixtures/guard/newest-first.ts";
 import { startGuard, type GuardProcess } from "../fixtures/guard/guard-process.ts";
 import { contextIn, tenantCli, type TenantCli } from "../fixtures/guard/tenant-cli.ts";
 
@@ -127,13 +128,7 @@ describe.each([
 
     test("removes the images that it has built", async () => {
       const { stdout } = await a(["images", "--quiet", "--no-trunc"]);
-      // Newest first: the engine removes no image that another one is built on, and lists images of one second in any order.
-      const times = await a(["inspect", "--format", "{{.Created}} {{.Id}}", ...new Set(stdout.split("\n"))]);
-      const ids = times.stdout
-        .split("\n")
-        .toSorted()
-        .toReversed()
-        .map((line) => line.replace(/^\S+ /, ""));
+      const ids = await newestFirst(a, stdout.split("\n"));
       expect(await a(["rmi", "--force", ...ids])).toMatchObject({ ...done, stderr: "" });
       expect((await engine.listing()).references.filter((name) => name.includes("guard.internal/"))).toEqual([]);
     });

@@ -7,6 +7,7 @@ import { BASE, importBase } from "../../../test/testbed/build-base.ts";
 import type { Engine } from "../../../test/testbed/engine.ts";
 import { LIMITED, useUpMinutes } from "./guard-limits-scene.ts";
 import { startGuard, type GuardProcess } from "../fixtures/guard/guard-process.ts";
+import { newestFirst } from "../fixtures/guard/newest-first.ts";
 import { removeCgroups } from "../fixtures/guard/processes.ts";
 import { tenantCli, type TenantCli } from "../fixtures/guard/tenant-cli.ts";
 
@@ -75,7 +76,7 @@ export async function guarded(
 export async function clear(cli: TenantCli): Promise<void> {
   const { stdout } = await cli(["images", "--quiet", "--no-trunc"]);
   if (stdout === "") return;
-  expect(await cli(["rmi", "--force", ...new Set(stdout.split("\n"))])).toMatchObject({ exitCode: 0 });
+  expect(await cli(["rmi", "--force", ...(await newestFirst(cli, stdout.split("\n")))])).toMatchObject({ exitCode: 0 });
 }
 
 /** Returns the guard's names on the engine. */
