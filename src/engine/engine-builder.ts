@@ -1,6 +1,7 @@
 import type { Duplex } from "node:stream";
 import type { BuildContext } from "../build-context/build-context.ts";
 import type { Platform } from "../image/platform.ts";
+import type { BuildLogText, BuildProgress, BuildStep, BuildWarning } from "../output/build-events.ts";
 import type { Credentials } from "./credentials.ts";
 import type { EngineProgress } from "./engine-images.ts";
 
@@ -140,30 +141,11 @@ export interface BuiltImage {
 /** An event of a build. Times are in ms since 1970. */
 export type BuildEvent =
   /** A step of BuildKit, with all its properties. Emitted each time one of them changes. */
-  | {
-      type: "step";
-      /** Identifies the step in this build */
-      step: string;
-      /** e.g. `[build 2/4] RUN make` */
-      name: string;
-      started?: number | undefined;
-      completed?: number | undefined;
-      isCached?: boolean | undefined;
-      error?: string | undefined;
-    }
+  | ({ type: "step" } & BuildStep)
   /** Progress inside a step, e.g. a layer that is downloaded. */
-  | {
-      type: "step-progress";
-      step: string;
-      id: string;
-      /** Bytes; 0 if the builder does not count them */
-      current: number;
-      total: number;
-      started?: number | undefined;
-      completed?: number | undefined;
-    }
+  | ({ type: "step-progress" } & BuildProgress)
   /** Output of a step. It may contain control sequences, and lines may be cut anywhere. */
-  | { type: "step-log"; step: string; stream: "stdout" | "stderr"; text: string; at?: number | undefined }
-  | { type: "build-warning"; text: string; details: readonly string[]; url?: string | undefined }
+  | ({ type: "step-log" } & BuildLogText)
+  | ({ type: "build-warning" } & BuildWarning)
   /** Output of a builder without steps: the classic builder or buildah. */
   | { type: "build-text"; text: string };
